@@ -1,0 +1,42 @@
+/*
+ * compat.h
+ *		Differences between PostgreSQL 15 and 18, in one place.
+ */
+#ifndef ECO_COMPAT_H
+#define ECO_COMPAT_H
+
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/tableam.h"
+
+#if PG_VERSION_NUM < 150000
+#error "economy needs PostgreSQL 15 or newer"
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#define eco_index_beginscan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
+#else
+#define eco_index_beginscan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, nkeys, 0)
+#endif
+
+/* PostgreSQL 16 made the "does an update need index entries" answer an enum. */
+#if PG_VERSION_NUM >= 160000
+typedef TU_UpdateIndexes EcoUpdateIndexes;
+#define ECO_NEEDS_INDEX_ENTRIES(answer) ((answer) == TU_All)
+#define ECO_NEEDS_SUMMARIES(answer) ((answer) == TU_Summarizing)
+#else
+typedef bool EcoUpdateIndexes;
+#define ECO_NEEDS_INDEX_ENTRIES(answer) (answer)
+#define ECO_NEEDS_SUMMARIES(answer) (false)
+#endif
+
+#if PG_VERSION_NUM >= 170000
+#define eco_my_lxid (MyProc->vxid.lxid)
+#else
+#define eco_my_lxid (MyProc->lxid)
+#endif
+
+#endif

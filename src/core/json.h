@@ -1,0 +1,35 @@
+/*
+ * json.h
+ *		A JSON writer (RFC 8259) into a buffer of fixed size.
+ *
+ * Used for event payloads, which must stay below 8,000 bytes: an overflow is
+ * remembered, never written past.  Input text is valid UTF-8.
+ */
+#ifndef ECO_JSON_H
+#define ECO_JSON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct EcoJson
+{
+	char	   *buf;			/* always zero-terminated */
+	size_t		cap;			/* including the terminator */
+	size_t		len;
+	bool		overflow;
+	bool		comma;			/* the next member needs a comma */
+} EcoJson;
+
+extern void eco_json_begin(EcoJson *json, char *buf, size_t cap);
+
+/* key == NULL inside an array, or for the outermost value */
+extern void eco_json_open(EcoJson *json, const char *key, char bracket);
+extern void eco_json_close(EcoJson *json, char bracket);
+extern void eco_json_text(EcoJson *json, const char *key, const char *value, size_t len);
+extern void eco_json_str(EcoJson *json, const char *key, const char *value);
+extern void eco_json_int(EcoJson *json, const char *key, int64_t value);
+extern void eco_json_bool(EcoJson *json, const char *key, bool value);
+extern void eco_json_null(EcoJson *json, const char *key);
+
+#endif

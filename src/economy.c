@@ -1,0 +1,164 @@
+/*
+ * economy.c
+ *		Module entry: settings and hooks, nothing else.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/datetime.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+#include "ledger/guard.h"
+#include "journals.h"
+#include "settings.h"
+
+PG_MODULE_MAGIC;
+
+#define DUPLICATE_WAIT_DEFAULT_MS	0
+#define DUPLICATE_WAIT_MAX_MS		60000
+#define NODE_ID_MAX					4095
+
+int			eco_row_access = ECO_ROW_ACCESS_AUTO;
+int			eco_notify = ECO_NOTIFY_INLINE;
+int			eco_duplicate_wait_ms = DUPLICATE_WAIT_DEFAULT_MS;
+int			eco_node_id = 0;
+bool		eco_allow_drop = false;
+
+static char *test_clock = NULL;
+static TimestampTz test_clock_at = 0;	/* valid while test_clock is not empty */
+
+static const struct config_enum_entry row_access_options[] = {
+	{"auto", ECO_ROW_ACCESS_AUTO, false},
+	{"sql", ECO_ROW_ACCESS_SQL, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry notify_options[] = {
+	{"off", ECO_NOTIFY_OFF, false},
+	{"inline", ECO_NOTIFY_INLINE, false},
+	{NULL, 0, false}
+};
+
+extern void _PG_init(void);
+
+PG_FUNCTION_INFO_V1(eco_clock);
+
+TimestampTz
+eco_now(void)
+{
+	if (test_clock != NULL && test_clock[0] != '\0')
+		return test_clock_at;
+	return GetCurrentTimestamp();
+}
+
+/* eco_clock() returns timestamptz: eco_now() for SQL */
+Datum
+eco_clock(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TIMESTAMPTZ(eco_now());
+}
+
+/*
+ * Parse without ereport, as a check hook must.  Relative words ("now") are
+ * refused: a clock that moves with the reading is no test clock.
+ */
+static bool
+check_test_clock(char **newval, void **extra, GucSource source)
+{
+	char	   *fields[MAXDATEFIELDS];
+	int			types[MAXDATEFIELDS];
+	char		work[MAXDATELEN + MAXDATEFIELDS];
+	int			nfields;
+	int			dtype;
+	int			tz;
+	struct pg_tm tm;
+	fsec_t		fsec;
+	TimestampTz at;
+	TimestampTz *result;
+	int			dterr;
+
+	(void) source;
+	if (*newval == NULL || (*newval)[0] == '\0')
+		return true;
+	dterr = ParseDateTime(*newval, work, sizeof(work), fields, types,
+						  MAXDATEFIELDS, &nfields);
+	if (dterr == 0)
+#if PG_VERSION_NUM >= 160000
+	{
+		DateTimeErrorExtra dtextra;
+
+		dterr = DecodeDateTime(fields, types, nfields, &dtype, &tm, &fsec, &tz,
+							   &dtextra);
+	}
+#else
+		dterr = DecodeDateTime(fields, types, nfields, &dtype, &tm, &fsec, &tz);
+#endif
+	if (dterr != 0 || dtype != DTK_DATE ||
+		tm2timestamp(&tm, fsec, &tz, &at) != 0)
+	{
+		GUC_check_errdetail("The clock must be a date and time with time zone, such as \"2026-01-31 12:00:00+00\".");
+		return false;
+	}
+	/* GUC storage: freed by guc.c, which changed allocators in 16 */
+#if PG_VERSION_NUM >= 160000
+	result = guc_malloc(LOG, sizeof(TimestampTz));
+#else
+	result = malloc(sizeof(TimestampTz));
+#endif
+	if (result == NULL)
+		return false;
+	*result = at;
+	*extra = result;
+	return true;
+}
+
+static void
+assign_test_clock(const char *newval, void *extra)
+{
+	(void) newval;
+	if (extra != NULL)
+		test_clock_at = *(TimestampTz *) extra;
+}
+
+void
+_PG_init(void)
+{
+	DefineCustomEnumVariable("economy.row_access",
+							 "How hot functions reach their rows.",
+							 "auto: directly where the table allows it, else by SQL; sql: always by SQL.",
+							 &eco_row_access, ECO_ROW_ACCESS_AUTO,
+							 row_access_options, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomEnumVariable("economy.notify",
+							 "How events reach listeners.",
+							 "inline: NOTIFY inside the transaction; off: not at all.",
+							 &eco_notify, ECO_NOTIFY_INLINE,
+							 notify_options, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomIntVariable("economy.duplicate_wait",
+							"How long a concurrent duplicate waits for the first call's end.",
+							"0 answers in_progress at once.",
+							&eco_duplicate_wait_ms, DUPLICATE_WAIT_DEFAULT_MS,
+							0, DUPLICATE_WAIT_MAX_MS, PGC_USERSET, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("economy.node_id",
+							"Number of this node in a group of nodes that share the users.",
+							"It is the upper part of every user_id made here.",
+							&eco_node_id, 0, 0, NODE_ID_MAX, PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+	DefineCustomBoolVariable("economy.allow_drop",
+							 "Allows DROP EXTENSION while a journal holds rows.",
+							 NULL, &eco_allow_drop, false, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomStringVariable("economy.test_clock",
+							   "Replaces the server's clock in every rule; empty is off.",
+							   "For tests and demonstrations only.",
+							   &test_clock, "", PGC_SUSET, GUC_NOT_IN_SAMPLE,
+							   check_test_clock, assign_test_clock, NULL);
+	MarkGUCPrefixReserved("economy");
+
+	eco_adjust_register();
+	eco_purchase_register();
+	eco_guard_install();
+}

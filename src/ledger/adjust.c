@@ -1,0 +1,185 @@
+/*
+ * adjust.c
+ *		Admin changes of gold, and account status: gold_adjustments and its journal.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+
+#include "journals.h"
+#include "ledger/args.h"
+#include "ledger/call.h"
+#include "ledger/entry.h"
+#include "ledger/result.h"
+
+enum
+{
+	ADJ_KEY = ECO_HEADER_COLUMNS,
+	ADJ_ACTOR,
+	ADJ_REASON,
+	ADJ_COLUMNS
+};
+
+static EcoTable gold_adjustments = {
+	.name = "gold_adjustments",
+	.ncolumns = ADJ_COLUMNS,
+	.columns = {
+		ECO_JOURNAL_HEADER,
+		{"idempotency_key", TEXTOID, false},
+		{"actor", TEXTOID, false},
+		{"reason", TEXTOID, false},
+	},
+	.nkeys = 2,
+	.keys = {
+		{2, {ECO_COL_USER_ID, ECO_COL_SEQ}},
+		{2, {ECO_COL_USER_ID, ADJ_KEY}},
+	},
+};
+
+/* columns of economy.adjust_result after the common ones */
+enum
+{
+	RES_GOLD_DELTA = ECO_RES_OWN,
+	RES_GOLD,
+	RES_RETRY_AFTER_MS,
+	RES_DETAIL,
+	RES_COLUMNS
+};
+
+#define KEY_BY_IDEMPOTENCY 1
+#define MAX_REASON 1000
+#define MAX_ACTOR 255
+
+PG_FUNCTION_INFO_V1(eco_adjust_gold);
+PG_FUNCTION_INFO_V1(eco_set_suspended);
+
+void
+eco_adjust_register(void)
+{
+	EcoJournalInfo info = {ECO_JOURNAL_ADJUSTMENT, &gold_adjustments, -1, -1};
+
+	eco_journal_register(&info);
+}
+
+static void
+set_entry(EcoResult *result, const EcoRow *row)
+{
+	eco_result_text(result, ECO_RES_TRANSACTION_ID,
+					eco_transaction_id(ECO_JOURNAL_ADJUSTMENT,
+									   eco_row_int(row, ECO_COL_USER_ID),
+									   eco_row_int(row, ECO_COL_SEQ)));
+	eco_result_set(result, RES_GOLD_DELTA, row->values[ECO_COL_GOLD_DELTA]);
+	eco_result_set(result, RES_GOLD, row->values[ECO_COL_GOLD]);
+}
+
+static void
+replay(EcoResult *result, const EcoRow *first, int64 delta)
+{
+	EcoDetail	detail = {0};
+
+	if (eco_row_int(first, ECO_COL_GOLD_DELTA) == delta)
+	{
+		eco_result_outcome(result, "reuse", "OK");
+		set_entry(result, first);
+		return;
+	}
+	eco_result_outcome(result, "refused", "IDEMPOTENCY_MISMATCH");
+	eco_detail_str(&detail, "field", "delta");
+	eco_detail_int(&detail, "first", eco_row_int(first, ECO_COL_GOLD_DELTA));
+	eco_detail_int(&detail, "now", delta);
+	eco_result_set(result, RES_DETAIL, eco_detail_end(&detail));
+}
+
+static void
+adjust(EcoResult *result, EcoAccount *account, int64 delta, const EcoText *key,
+	   const EcoText *reason, const EcoText *actor)
+{
+	EcoEntry	entry;
+	const char *refusal = eco_amount_refusal(account, delta, 0);
+
+	if (refusal != NULL)
+	{
+		eco_result_outcome(result, "refused", refusal);
+		eco_result_set(result, RES_GOLD, Int64GetDatum(account->gold));
+		return;
+	}
+	eco_entry_init(&entry, ECO_JOURNAL_ADJUSTMENT, &gold_adjustments);
+	entry.gold_delta = delta;
+	eco_row_set(&entry.row, ADJ_KEY, key->datum);
+	eco_row_set(&entry.row, ADJ_ACTOR, actor->datum);
+	eco_row_set(&entry.row, ADJ_REASON, reason->datum);
+	eco_entry_post(account, &entry);
+	eco_result_outcome(result, "new", "OK");
+	set_entry(result, &entry.row);
+}
+
+/*
+ * eco_adjust_gold(user_id, delta, idempotency_key, reason, actor)
+ *		An admin's change of a balance, with who and why.
+ */
+Datum
+eco_adjust_gold(PG_FUNCTION_ARGS)
+{
+	EcoText		key;
+	EcoText		reason;
+	EcoText		actor;
+	int64		delta;
+	EcoResult	result;
+	EcoCall		call;
+
+	eco_require_arg(fcinfo, 0, "user_id");
+	eco_require_arg(fcinfo, 1, "delta");
+	delta = PG_GETARG_INT64(1);
+	key = eco_text_arg(fcinfo, 2, "idempotency_key", ECO_MAX_KEY);
+	reason = eco_text_arg(fcinfo, 3, "reason", MAX_REASON);
+	actor = eco_text_arg(fcinfo, 4, "actor", MAX_ACTOR);
+	if (delta == 0)
+		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("delta must not be zero"));
+	PreventCommandIfReadOnly("economy.adjust_gold()");
+
+	eco_result_begin(&result, fcinfo, RES_COLUMNS);
+	eco_call_init(&call, ECO_JOURNAL_ADJUSTMENT, &gold_adjustments, PG_GETARG_INT64(0));
+	call.key = KEY_BY_IDEMPOTENCY;
+	call.texts[call.ntexts++] = key;
+	switch (eco_call_begin(&call))
+	{
+		case ECO_CALL_NEW:
+			adjust(&result, &call.account, delta, &key, &reason, &actor);
+			break;
+		case ECO_CALL_REPLAY:
+			replay(&result, &call.first, delta);
+			break;
+		case ECO_CALL_BUSY:
+			eco_result_outcome(&result, "in_progress", "IN_PROGRESS");
+			eco_result_set(&result, RES_RETRY_AFTER_MS, Int32GetDatum(eco_retry_after_ms()));
+			break;
+		case ECO_CALL_NO_USER:
+			eco_result_outcome(&result, "refused", "USER_NOT_FOUND");
+			break;
+	}
+	eco_call_end(&call);
+	PG_RETURN_DATUM(eco_result_row(&result));
+}
+
+/*
+ * eco_set_suspended(user_id, suspended) returns bool
+ *		Under the account lock, so that no call of the user is half in, half out.
+ *		False: no such user.
+ */
+Datum
+eco_set_suspended(PG_FUNCTION_ARGS)
+{
+	EcoAccount	account;
+	EcoAccountLock lock;
+
+	eco_require_arg(fcinfo, 0, "user_id");
+	eco_require_arg(fcinfo, 1, "suspended");
+	PreventCommandIfReadOnly("economy.set_user_status()");
+	eco_snapshot_push();
+	lock = eco_account_lock(PG_GETARG_INT64(0), &account);
+	if (lock != ECO_ACCOUNT_MISSING && account.suspended != PG_GETARG_BOOL(1))
+		eco_account_set_suspended(&account, PG_GETARG_BOOL(1));
+	eco_snapshot_pop();
+	PG_RETURN_BOOL(lock != ECO_ACCOUNT_MISSING);
+}

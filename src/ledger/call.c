@@ -1,0 +1,152 @@
+/*
+ * call.c
+ *		The idempotent opening of every call that makes an entry (I4).
+ *
+ * Why one look at the key is enough when the account has not moved: every
+ * entry of a user updates the account row.  If the version that our snapshot
+ * sees is the one we lock, no entry was committed after the snapshot, so the
+ * key it did not see does not exist.  Otherwise we look again with a snapshot
+ * taken while we hold the lock, and then nothing can move.
+ *
+ * At REPEATABLE READ and above there is no fresher snapshot: a moved account
+ * is a serialization failure.
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "common/pg_prng.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "ledger/call.h"
+#include "settings.h"
+
+#define KEY_LOCK_CLASS		100 /* users' own advisory locks are classes 1, 2 */
+#define KEY_LOCK_POLL_US	5000
+#define RETRY_AFTER_MIN_MS	150
+#define RETRY_AFTER_MAX_MS	300
+
+static bool find_first(EcoCall *call);
+static bool key_lock(const EcoCall *call);
+
+void
+eco_call_init(EcoCall *call, EcoJournal journal, EcoTable *table, int64 user_id)
+{
+	call->journal = journal;
+	call->table = table;
+	call->user_id = user_id;
+	call->key = 0;
+	call->ntexts = 0;
+	call->dry_run = false;
+}
+
+EcoCallState
+eco_call_begin(EcoCall *call)
+{
+	bool		announced = false;
+
+	for (;;)
+	{
+		eco_snapshot_push();
+		if (find_first(call))
+			return ECO_CALL_REPLAY;
+		if (call->dry_run)
+			return eco_account_read(call->user_id, &call->account) ?
+				ECO_CALL_NEW : ECO_CALL_NO_USER;
+		if (!announced && !key_lock(call))
+			return ECO_CALL_BUSY;
+		announced = true;
+		switch (eco_account_lock(call->user_id, &call->account))
+		{
+			case ECO_ACCOUNT_LOCKED:
+				return ECO_CALL_NEW;
+			case ECO_ACCOUNT_MISSING:
+				return ECO_CALL_NO_USER;
+			case ECO_ACCOUNT_MOVED:
+				eco_snapshot_pop();
+		}
+	}
+}
+
+void
+eco_call_end(EcoCall *call)
+{
+	(void) call;
+	eco_snapshot_pop();
+}
+
+int
+eco_retry_after_ms(void)
+{
+	return (int) pg_prng_uint64_range(&pg_global_prng_state,
+									  RETRY_AFTER_MIN_MS, RETRY_AFTER_MAX_MS);
+}
+
+static bool
+find_first(EcoCall *call)
+{
+	Datum		values[1 + ECO_MAX_CALL_TEXTS];
+
+	values[0] = Int64GetDatum(call->user_id);
+	for (int i = 0; i < call->ntexts; i++)
+		values[i + 1] = call->texts[i].datum;
+	return eco_row_find(call->table, call->user_id, call->key, call->ntexts + 1,
+						values, &call->first);
+}
+
+/*
+ * One transaction that makes very many calls would fill the lock table.  Past
+ * its fair share it stops announcing its keys, and a duplicate then waits for
+ * the account instead of being told at once.
+ */
+static bool
+key_lock_affordable(void)
+{
+	static LocalTransactionId counted_in = InvalidLocalTransactionId;
+	static int	held = 0;
+
+	if (counted_in != eco_my_lxid)
+	{
+		counted_in = eco_my_lxid;
+		held = 0;
+	}
+	return ++held <= max_locks_per_xact;
+}
+
+/*
+ * Take the transaction's lock on the key, waiting up to
+ * economy.duplicate_wait.  False: another transaction has it.  The account
+ * lock and the unique index keep a key to one effect without it; it is what
+ * lets a duplicate be answered at once.
+ */
+static bool
+key_lock(const EcoCall *call)
+{
+	uint64		hash = (uint64) call->user_id ^ ((uint64) call->journal << 56);
+	LOCKTAG		tag;
+	TimestampTz give_up;
+
+	if (!key_lock_affordable())
+		return true;
+	for (int i = 0; i < call->ntexts; i++)
+		hash = hash_bytes_extended((const unsigned char *) call->texts[i].data,
+								   call->texts[i].len, hash);
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash,
+						 KEY_LOCK_CLASS);
+	if (LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
+		return true;
+	if (eco_duplicate_wait_ms == 0)
+		return false;
+	give_up = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), eco_duplicate_wait_ms);
+	while (GetCurrentTimestamp() < give_up)
+	{
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(KEY_LOCK_POLL_US);
+		if (LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
+			return true;
+	}
+	return false;
+}

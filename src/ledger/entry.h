@@ -1,0 +1,146 @@
+/*
+ * entry.h
+ *		Accounts and the entries that change them.
+ *
+ * A domain that moves gold or XP opens an EcoCall (call.h), checks its rules,
+ * eco_amount_refusal() among them, fills the own columns of its journal row
+ * and calls eco_entry_post().
+ *
+ * Keeps I1 (one entry per change, gapless seq), I2 (balances) and I3 (chain).
+ */
+#ifndef ECO_ENTRY_H
+#define ECO_ENTRY_H
+
+#include "postgres.h"
+
+#include "catalog/pg_type_d.h"
+
+#include "core/encode.h"
+#include "ledger/rows.h"
+
+/* 2^53 - 1: the largest integer that every JSON reader keeps exactly */
+#define ECO_MAX_AMOUNT INT64CONST(9007199254740991)
+
+typedef struct EcoAccount
+{
+	EcoRow		row;
+	int64		user_id;
+	int64		seq;
+	int64		gold;
+	int64		xp;
+	bool		suspended;
+	uint8		head[ECO_HASH_LEN];
+} EcoAccount;
+
+/*
+ * Journals.  The letter stands in the encoding and in transaction ids, so it
+ * never changes; a journal's own columns follow the header in its EcoTable.
+ */
+typedef enum EcoJournal
+{
+	ECO_JOURNAL_PURCHASE = 'P',
+	ECO_JOURNAL_REWARD = 'R',
+	ECO_JOURNAL_ACTION = 'A',
+	ECO_JOURNAL_ADJUSTMENT = 'G'
+} EcoJournal;
+
+/* The header: the first columns of every journal. */
+enum
+{
+	ECO_COL_USER_ID,
+	ECO_COL_SEQ,
+	ECO_COL_GOLD_DELTA,
+	ECO_COL_XP_DELTA,
+	ECO_COL_GOLD,
+	ECO_COL_XP,
+	ECO_COL_CREATED_AT,
+	ECO_COL_XACT,
+	ECO_COL_HASH,
+	ECO_HEADER_COLUMNS
+};
+
+/* The header's descriptions, to open the column list of a journal's EcoTable. */
+#define ECO_JOURNAL_HEADER \
+	{"user_id", INT8OID, false}, \
+	{"seq", INT8OID, false}, \
+	{"gold_delta", INT8OID, false}, \
+	{"xp_delta", INT8OID, false}, \
+	{"gold", INT8OID, false}, \
+	{"experience_points", INT8OID, false}, \
+	{"created_at", TIMESTAMPTZOID, false}, \
+	{"xact", XID8OID, false}, \
+	{"hash", BYTEAOID, false}
+
+typedef struct EcoEntry
+{
+	EcoRow		row;			/* own columns filled by the caller */
+	EcoJournal	journal;
+	int64		gold_delta;
+	int64		xp_delta;
+	int			signature_column;	/* signed entries: where to, else -1 */
+	int			key_version_column;
+
+	/* set by eco_entry_post() */
+	int64		seq;
+	int64		gold;
+	int64		xp;
+	TimestampTz created_at;
+} EcoEntry;
+
+/* Read without a lock, under the active snapshot.  False: no such user. */
+extern bool eco_account_read(int64 user_id, EcoAccount *account);
+
+typedef enum EcoAccountLock
+{
+	ECO_ACCOUNT_LOCKED,			/* unchanged since the active snapshot */
+	ECO_ACCOUNT_MOVED,			/* locked, but has entries newer than the snapshot */
+	ECO_ACCOUNT_MISSING
+} EcoAccountLock;
+
+extern EcoAccountLock eco_account_lock(int64 user_id, EcoAccount *account);
+
+/* Set the suspended flag of a locked account. */
+extern void eco_account_set_suspended(EcoAccount *account, bool suspended);
+
+/*
+ * Why this change is impossible: INSUFFICIENT_GOLD, GOLD_OVERFLOW, or NULL
+ * when it is possible.
+ */
+extern const char *eco_amount_refusal(const EcoAccount *account,
+									  int64 gold_delta, int64 xp_delta);
+
+extern void eco_entry_init(EcoEntry *entry, EcoJournal journal, EcoTable *table);
+
+/* Write the entry and the account; the amounts have been checked. */
+extern void eco_entry_post(EcoAccount *account, EcoEntry *entry);
+
+/*
+ * Hash of a stored or new row of a journal after `prev`.  signature_column
+ * (-1: none) is left out: it is made from the hash.
+ */
+extern void eco_entry_hash(const EcoRow *row, EcoJournal journal,
+						   int signature_column,
+						   const uint8 prev[ECO_HASH_LEN],
+						   uint8 hash[ECO_HASH_LEN]);
+
+/* The public name of an entry, e.g. "P42-7"; palloc'd. */
+extern char *eco_transaction_id(EcoJournal journal, int64 user_id, int64 seq);
+
+/* Parse one; false when the text is no such name. */
+extern bool eco_transaction_id_parse(const char *text, EcoJournal *journal,
+									 int64 *user_id, int64 *seq);
+
+/* Every journal known to the ledger, for readers of whole streams. */
+typedef struct EcoJournalInfo
+{
+	EcoJournal	journal;
+	EcoTable   *table;
+	int			signature_column;
+	int			key_version_column;
+} EcoJournalInfo;
+
+extern void eco_journal_register(const EcoJournalInfo *info);
+extern int	eco_journal_count(void);
+extern const EcoJournalInfo *eco_journal_get(int number);
+
+#endif

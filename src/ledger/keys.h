@@ -1,0 +1,36 @@
+/*
+ * keys.h
+ *		Signing keys: versions, rotation, and signatures made with them.
+ *
+ * Keys are made in C, live in economy.signing_keys and never leave it except
+ * into a keyed context of this backend.
+ */
+#ifndef ECO_KEYS_H
+#define ECO_KEYS_H
+
+#include "postgres.h"
+
+#include "core/sign.h"
+
+/*
+ * Version of the active key; the very first call in a database makes one.
+ * Versions start at 1.
+ */
+extern int32 eco_key_active(void);
+
+/* Sign with a key of any state but retired; raises when there is none. */
+extern void eco_key_sign(int32 version, const void *message, size_t len,
+						 uint8 signature[ECO_SIGNATURE_LEN]);
+
+typedef enum EcoVerdict
+{
+	ECO_SIGNATURE_VALID,
+	ECO_SIGNATURE_WRONG,
+	ECO_KEY_UNKNOWN,
+	ECO_KEY_RETIRED
+} EcoVerdict;
+
+extern EcoVerdict eco_key_verify(int32 version, const void *message, size_t len,
+								 const uint8 *signature, size_t signature_len);
+
+#endif

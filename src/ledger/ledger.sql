@@ -1,0 +1,117 @@
+-- ledger: accounts, the journals' common ground, signing keys
+
+CREATE SEQUENCE economy.user_id_seq AS bigint;
+COMMENT ON SEQUENCE economy.user_id_seq IS 'Counter part of user ids; the node id stands above it.';
+SELECT pg_catalog.pg_extension_config_dump('economy.user_id_seq', '');
+
+CREATE TABLE economy.accounts (
+    user_id           bigint  NOT NULL CONSTRAINT accounts_pkey PRIMARY KEY,
+    seq               bigint  NOT NULL DEFAULT 0 CONSTRAINT accounts_seq_check CHECK (seq >= 0),
+    gold              bigint  NOT NULL DEFAULT 0
+        CONSTRAINT accounts_gold_check CHECK (gold >= 0 AND gold <= 9007199254740991),
+    experience_points bigint  NOT NULL DEFAULT 0
+        CONSTRAINT accounts_xp_check CHECK (experience_points >= 0 AND experience_points <= 9007199254740991),
+    suspended         boolean NOT NULL DEFAULT false,
+    head_hash         bytea   NOT NULL DEFAULT '\x0000000000000000000000000000000000000000000000000000000000000000'
+        CONSTRAINT accounts_head_hash_check CHECK (octet_length(head_hash) = 32)
+) WITH (fillfactor = 50);
+ALTER TABLE economy.accounts ALTER COLUMN head_hash SET STORAGE PLAIN;
+SELECT pg_catalog.pg_extension_config_dump('economy.accounts', '');
+COMMENT ON TABLE economy.accounts IS 'The one hot row per user: newest seq, balances and head of the hash chain. Only the functions write it.';
+COMMENT ON COLUMN economy.accounts.seq IS 'Number of the newest entry; 0 before the first.';
+COMMENT ON COLUMN economy.accounts.gold IS 'Gold after the newest entry, 0 to 2^53-1.';
+COMMENT ON COLUMN economy.accounts.experience_points IS 'XP after the newest entry, 0 to 2^53-1.';
+COMMENT ON COLUMN economy.accounts.suspended IS 'Status of the user, here because every call that must see it holds this row''s lock.';
+COMMENT ON COLUMN economy.accounts.head_hash IS 'Hash of the newest entry; 32 zero bytes before the first.';
+
+CREATE TABLE economy.signing_keys (
+    version    integer     NOT NULL CONSTRAINT signing_keys_pkey PRIMARY KEY CHECK (version > 0),
+    state      text        NOT NULL COLLATE "C"
+        CONSTRAINT signing_keys_state_check CHECK (state IN ('next', 'active', 'verify_only', 'retired')),
+    material   bytea       NOT NULL,
+    created_at timestamptz NOT NULL
+);
+CREATE INDEX signing_keys_state_idx ON economy.signing_keys (state);
+SELECT pg_catalog.pg_extension_config_dump('economy.signing_keys', '');
+COMMENT ON TABLE economy.signing_keys IS 'Keys that sign receipts, made by the server. A dump contains them: guard it.';
+
+CREATE FUNCTION economy.now() RETURNS timestamptz
+    LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_clock';
+COMMENT ON FUNCTION economy.now() IS 'The moment all rules use: the server''s clock, or economy.test_clock.';
+
+CREATE FUNCTION economy.forbid_change() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'eco_forbid_change';
+COMMENT ON FUNCTION economy.forbid_change() IS 'Trigger of the journals: refuses UPDATE, DELETE and TRUNCATE with XE101.';
+
+CREATE TABLE economy.gold_adjustments (
+    user_id           bigint      NOT NULL,
+    seq               bigint      NOT NULL,
+    gold_delta        bigint      NOT NULL,
+    xp_delta          bigint      NOT NULL,
+    gold              bigint      NOT NULL CHECK (gold >= 0),
+    experience_points bigint      NOT NULL CHECK (experience_points >= 0),
+    created_at        timestamptz NOT NULL,
+    xact              xid8        NOT NULL,
+    hash              bytea       NOT NULL,
+    idempotency_key   text        NOT NULL COLLATE "C",
+    actor             text        NOT NULL,
+    reason            text        NOT NULL,
+    CONSTRAINT gold_adjustments_pkey PRIMARY KEY (user_id, seq),
+    CONSTRAINT gold_adjustments_key UNIQUE (user_id, idempotency_key)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.gold_adjustments', '');
+COMMENT ON TABLE economy.gold_adjustments IS 'Journal of changes of gold by admins, with actor and reason. Append-only.';
+CREATE TRIGGER gold_adjustments_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
+    ON economy.gold_adjustments FOR EACH STATEMENT EXECUTE FUNCTION economy.forbid_change();
+ALTER TABLE economy.gold_adjustments ENABLE ALWAYS TRIGGER gold_adjustments_append_only;
+
+CREATE TYPE economy.adjust_result AS (
+    success        boolean,
+    state          text,
+    code           text,
+    transaction_id text,
+    gold_delta     bigint,
+    gold           bigint,
+    retry_after_ms integer,
+    detail         jsonb
+);
+COMMENT ON TYPE economy.adjust_result IS 'Result of economy.adjust_gold().';
+
+CREATE FUNCTION economy.adjust_gold(user_id bigint, delta bigint, idempotency_key text, reason text, actor text)
+    RETURNS economy.adjust_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_adjust_gold';
+COMMENT ON FUNCTION economy.adjust_gold(bigint, bigint, text, text, text) IS
+    'Changes a user''s gold by delta, once per idempotency key, with who did it and why. Refuses INSUFFICIENT_GOLD, GOLD_OVERFLOW, USER_NOT_FOUND, IDEMPOTENCY_MISMATCH.';
+
+CREATE TYPE economy.finding AS (
+    user_id  bigint,
+    kind     text,
+    expected text,
+    actual   text,
+    entry    text,
+    seq      bigint
+);
+COMMENT ON TYPE economy.finding IS 'One thing that is wrong: whose, of what kind, what should be and what is, and in which entry.';
+
+CREATE FUNCTION economy.verify_chain(user_id bigint) RETURNS SETOF economy.finding
+    LANGUAGE c STABLE PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'eco_verify_chain';
+COMMENT ON FUNCTION economy.verify_chain(bigint) IS
+    'Recomputes a user''s whole stream (sequence, balances, hash chain, signatures, account row) and returns a row per finding; none means clean.';
+
+CREATE FUNCTION economy.rotate_signing_key() RETURNS integer
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_rotate_signing_key';
+COMMENT ON FUNCTION economy.rotate_signing_key() IS
+    'Makes a new signing key the active one and returns its version; receipts of the old one stay verifiable.';
+
+CREATE FUNCTION economy.retire_signing_key(version integer) RETURNS boolean
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_retire_signing_key';
+COMMENT ON FUNCTION economy.retire_signing_key(integer) IS
+    'Destroys the material of a key that no longer signs; its receipts answer KEY_RETIRED from then on. False when the version is not verify_only.';
+
+-- DROP EXTENSION: being called loads the library, whose hook does the check
+CREATE FUNCTION economy.guard_drop() RETURNS event_trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'eco_guard_drop';
+COMMENT ON FUNCTION economy.guard_drop() IS 'Arms the guard that refuses to drop journals that hold rows (XE102).';
+CREATE EVENT TRIGGER economy_guard_drop ON ddl_command_start
+    WHEN TAG IN ('DROP EXTENSION', 'DROP OWNED', 'DROP SCHEMA', 'DROP TABLE')
+    EXECUTE FUNCTION economy.guard_drop();

@@ -1,0 +1,121 @@
+/*
+ * result.c
+ *		Rows that functions return, and the jsonb objects in them.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+#include "utils/typcache.h"
+
+#include "errors.h"
+#include "ledger/result.h"
+
+void
+eco_result_begin(EcoResult *result, FunctionCallInfo fcinfo, int ncolumns)
+{
+	/* asked once per query and kept with the call, not once per row */
+	if (fcinfo->flinfo->fn_extra == NULL)
+	{
+		MemoryContext old_context = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+		TupleDesc	desc;
+
+		if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE ||
+			desc->natts != ncolumns)
+			ECO_ERROR(ECO_SCHEMA_DAMAGED,
+					  errmsg("the function's result type does not fit the library"),
+					  errhint("Run ALTER EXTENSION economy UPDATE."));
+		fcinfo->flinfo->fn_extra = BlessTupleDesc(desc);
+		MemoryContextSwitchTo(old_context);
+	}
+	result->desc = fcinfo->flinfo->fn_extra;
+	memset(result->values, 0, sizeof(Datum) * ncolumns);
+	memset(result->isnull, true, ncolumns);
+}
+
+Datum
+eco_result_row(EcoResult *result)
+{
+	return HeapTupleGetDatum(heap_form_tuple(result->desc, result->values, result->isnull));
+}
+
+void
+eco_result_outcome(EcoResult *result, const char *state, const char *code)
+{
+	bool		success = strcmp(state, "new") == 0 || strcmp(state, "reuse") == 0;
+
+	eco_result_set(result, ECO_RES_SUCCESS, BoolGetDatum(success));
+	eco_result_text(result, ECO_RES_STATE, state);
+	eco_result_text(result, ECO_RES_CODE, code);
+}
+
+void
+eco_result_text(EcoResult *result, int column, const char *value)
+{
+	eco_result_set(result, column, CStringGetTextDatum(value));
+}
+
+static void
+push(EcoDetail *detail, const char *key, JsonbValue *value)
+{
+	JsonbValue	name;
+
+	if (!detail->open)
+	{
+		pushJsonbValue(&detail->state, WJB_BEGIN_OBJECT, NULL);
+		detail->open = true;
+	}
+	name.type = jbvString;
+	name.val.string.val = unconstify(char *, key);
+	name.val.string.len = (int) strlen(key);
+	pushJsonbValue(&detail->state, WJB_KEY, &name);
+	pushJsonbValue(&detail->state, WJB_VALUE, value);
+}
+
+void
+eco_detail_text(EcoDetail *detail, const char *key, const char *value, int len)
+{
+	JsonbValue	json;
+
+	json.type = jbvString;
+	json.val.string.val = unconstify(char *, value);
+	json.val.string.len = len;
+	push(detail, key, &json);
+}
+
+void
+eco_detail_str(EcoDetail *detail, const char *key, const char *value)
+{
+	eco_detail_text(detail, key, value, (int) strlen(value));
+}
+
+void
+eco_detail_int(EcoDetail *detail, const char *key, int64 value)
+{
+	JsonbValue	json;
+
+	json.type = jbvNumeric;
+	json.val.numeric = int64_to_numeric(value);
+	push(detail, key, &json);
+}
+
+void
+eco_detail_bool(EcoDetail *detail, const char *key, bool value)
+{
+	JsonbValue	json;
+
+	json.type = jbvBool;
+	json.val.boolean = value;
+	push(detail, key, &json);
+}
+
+Datum
+eco_detail_end(EcoDetail *detail)
+{
+	if (!detail->open)
+		return (Datum) 0;
+	detail->open = false;
+	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&detail->state,
+														   WJB_END_OBJECT, NULL)));
+}

@@ -1,0 +1,64 @@
+/*
+ * result.h
+ *		Rows that functions return: composite results by column name, and the
+ *		small jsonb objects in their "detail" column.
+ */
+#ifndef ECO_RESULT_H
+#define ECO_RESULT_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/jsonb.h"
+
+#define ECO_MAX_RESULT_COLUMNS 24
+
+typedef struct EcoResult
+{
+	TupleDesc	desc;
+	Datum		values[ECO_MAX_RESULT_COLUMNS];
+	bool		isnull[ECO_MAX_RESULT_COLUMNS];
+} EcoResult;
+
+/* A row of the function's result type, all columns null. */
+extern void eco_result_begin(EcoResult *result, FunctionCallInfo fcinfo, int ncolumns);
+extern Datum eco_result_row(EcoResult *result);
+
+static inline void
+eco_result_set(EcoResult *result, int column, Datum value)
+{
+	result->values[column] = value;
+	result->isnull[column] = false;
+}
+
+/* Columns that open the result of every function that makes an entry. */
+enum
+{
+	ECO_RES_SUCCESS,
+	ECO_RES_STATE,
+	ECO_RES_CODE,
+	ECO_RES_TRANSACTION_ID,
+	ECO_RES_OWN					/* the function's own columns start here */
+};
+
+/* state is new, reuse, in_progress or refused; the first two are a success */
+extern void eco_result_outcome(EcoResult *result, const char *state, const char *code);
+extern void eco_result_text(EcoResult *result, int column, const char *value);
+
+/* A flat jsonb object under construction. */
+typedef struct EcoDetail
+{
+	JsonbParseState *state;
+	bool		open;
+} EcoDetail;
+
+extern void eco_detail_text(EcoDetail *detail, const char *key, const char *value, int len);
+extern void eco_detail_str(EcoDetail *detail, const char *key, const char *value);
+extern void eco_detail_int(EcoDetail *detail, const char *key, int64 value);
+extern void eco_detail_bool(EcoDetail *detail, const char *key, bool value);
+
+/* The object, or 0 when nothing was added. */
+extern Datum eco_detail_end(EcoDetail *detail);
+
+#endif

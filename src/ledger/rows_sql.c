@@ -1,0 +1,374 @@
+/*
+ * rows_sql.c
+ *		Row access through kept SQL plans, generated from the table's description.
+ *
+ * Runs as the owner of the extension's tables with a pinned search_path, as a
+ * SECURITY DEFINER function would; error recovery restores both.
+ *
+ * Scans use the active snapshot, like the direct way.  A locking statement
+ * takes its own fresh one at READ COMMITTED; that the row moved on shows in
+ * its ctid.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type_d.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "errors.h"
+#include "ledger/rows_private.h"
+
+#define FETCH_ROWS 64			/* rows per trip to the cursor */
+
+/* The caller's identity and settings, put back by leave_sql(). */
+typedef struct SqlFrame
+{
+	Oid			user;
+	int			security_context;
+	int			guc_level;
+	MemoryContext caller;
+} SqlFrame;
+
+static void enter_sql(SqlFrame *frame);
+static void leave_sql(const SqlFrame *frame);
+static SPIPlanPtr plan_keep(EcoTable *table, int op, const char *sql,
+							int nargs, const Oid *types);
+static SPIPlanPtr scan_plan(EcoTable *table, int key, int nvalues);
+static SPIPlanPtr lock_plan(EcoTable *table, EcoWait wait);
+static SPIPlanPtr update_plan(EcoTable *table);
+static SPIPlanPtr insert_plan(EcoTable *table);
+static char *column_list(const EcoTable *table);
+static char *key_condition(const EcoTable *table, int key, int nvalues, int first);
+static void copy_row(EcoTable *table, HeapTuple tuple, TupleDesc desc, EcoRow *row);
+static void run_write(EcoTable *table, SPIPlanPtr plan, const Datum *values,
+					  const char *nulls, int expected);
+static void unexpected(const EcoTable *table, int result);
+
+void
+eco_sql_scan_begin(EcoScan *scan, int key, int nvalues, const Datum *values)
+{
+	SqlFrame	frame;
+
+	scan->batch_context = AllocSetContextCreate(CurrentMemoryContext, "economy scan",
+												ALLOCSET_DEFAULT_SIZES);
+	enter_sql(&frame);
+	scan->portal = SPI_cursor_open(NULL, scan_plan(scan->table, key, nvalues),
+								   unconstify(Datum *, values), NULL, true);
+	leave_sql(&frame);
+}
+
+bool
+eco_sql_scan_next(EcoScan *scan, EcoRow *row)
+{
+	if (scan->next == scan->batch_rows)
+	{
+		SqlFrame	frame;
+		MemoryContext spi_context;
+
+		MemoryContextReset(scan->batch_context);
+		scan->next = 0;
+		enter_sql(&frame);
+		SPI_cursor_fetch(scan->portal, true, FETCH_ROWS);
+		scan->batch_rows = SPI_processed;
+		spi_context = MemoryContextSwitchTo(scan->batch_context);
+		scan->batch = palloc(sizeof(EcoRow) * Max(scan->batch_rows, 1));
+		for (uint64 i = 0; i < scan->batch_rows; i++)
+			copy_row(scan->table, SPI_tuptable->vals[i], SPI_tuptable->tupdesc,
+					 &scan->batch[i]);
+		MemoryContextSwitchTo(spi_context);
+		leave_sql(&frame);
+		if (scan->batch_rows == 0)
+			return false;
+	}
+	*row = scan->batch[scan->next++];
+	/* the batch goes, the row stays */
+	for (int i = 0; i < scan->table->ncolumns; i++)
+	{
+		int16		len;
+		bool		byval;
+
+		get_typlenbyval(scan->table->columns[i].type, &len, &byval);
+		if (!row->isnull[i])
+			row->values[i] = datumCopy(row->values[i], byval, len);
+	}
+	return true;
+}
+
+void
+eco_sql_scan_end(EcoScan *scan)
+{
+	SqlFrame	frame;
+
+	enter_sql(&frame);
+	SPI_cursor_close(scan->portal);
+	leave_sql(&frame);
+	MemoryContextDelete(scan->batch_context);
+}
+
+EcoLock
+eco_sql_lock(EcoRow *row, EcoWait wait)
+{
+	EcoTable   *table = row->table;
+	EcoKey	   *key = &table->keys[0];
+	ItemPointerData found_at = row->tid;
+	Datum		values[ECO_MAX_KEY_COLUMNS];
+	SqlFrame	frame;
+	int			result;
+	bool		locked;
+
+	for (int i = 0; i < key->ncolumns; i++)
+		values[i] = row->values[key->columns[i]];
+	enter_sql(&frame);
+	result = SPI_execute_plan(lock_plan(table, wait), values, NULL, false, 1);
+	if (result != SPI_OK_SELECT)
+		unexpected(table, result);
+	locked = SPI_processed == 1;
+	if (locked)
+	{
+		MemoryContext spi_context = MemoryContextSwitchTo(frame.caller);
+
+		copy_row(table, SPI_tuptable->vals[0], SPI_tuptable->tupdesc, row);
+		MemoryContextSwitchTo(spi_context);
+	}
+	leave_sql(&frame);
+	if (!locked)
+		return wait == ECO_SKIP ? ECO_LOCK_BUSY : ECO_LOCK_GONE;
+	return ItemPointerEquals(&found_at, &row->tid) ? ECO_LOCKED : ECO_LOCKED_NEWER;
+}
+
+void
+eco_sql_update(EcoRow *row)
+{
+	EcoTable   *table = row->table;
+	EcoKey	   *key = &table->keys[0];
+	Datum		values[ECO_MAX_COLUMNS + ECO_MAX_KEY_COLUMNS];
+	char		nulls[ECO_MAX_COLUMNS + ECO_MAX_KEY_COLUMNS + 1];
+	int			n = 0;
+
+	for (int i = 0; i < key->ncolumns; i++)
+	{
+		values[n] = row->values[key->columns[i]];
+		nulls[n++] = ' ';
+	}
+	for (int i = 0; i < table->ncolumns; i++)
+	{
+		if (!table->columns[i].is_mutable)
+			continue;
+		values[n] = row->values[i];
+		nulls[n++] = row->isnull[i] ? 'n' : ' ';
+	}
+	nulls[n] = '\0';
+	run_write(table, update_plan(table), values, nulls, SPI_OK_UPDATE);
+}
+
+void
+eco_sql_insert(EcoRow *row)
+{
+	EcoTable   *table = row->table;
+	char		nulls[ECO_MAX_COLUMNS + 1];
+
+	for (int i = 0; i < table->ncolumns; i++)
+		nulls[i] = row->isnull[i] ? 'n' : ' ';
+	nulls[table->ncolumns] = '\0';
+	run_write(table, insert_plan(table), row->values, nulls, SPI_OK_INSERT);
+}
+
+static void
+run_write(EcoTable *table, SPIPlanPtr plan, const Datum *values,
+		  const char *nulls, int expected)
+{
+	SqlFrame	frame;
+	int			result;
+
+	enter_sql(&frame);
+	result = SPI_execute_plan(plan, unconstify(Datum *, values), nulls, false, 0);
+	if (result != expected)
+		unexpected(table, result);
+
+	/*
+	 * A DBA's BEFORE trigger may swallow a row.  Half an entry must not stand,
+	 * so that is an error and not a quiet success.
+	 */
+	if (SPI_processed != 1)
+		ECO_ERROR(ECO_LEDGER_DAMAGED,
+				  errmsg("a write to economy.%s changed %llu rows instead of one",
+						 table->name, (unsigned long long) SPI_processed),
+				  errhint("Look for a trigger or rule on the table that suppresses rows."));
+	leave_sql(&frame);
+	CommandCounterIncrement();
+}
+
+static void
+enter_sql(SqlFrame *frame)
+{
+	frame->caller = CurrentMemoryContext;
+	GetUserIdAndSecContext(&frame->user, &frame->security_context);
+	SetUserIdAndSecContext(eco_owner(), frame->security_context |
+						   SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	frame->guc_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	SPI_connect();
+}
+
+static void
+leave_sql(const SqlFrame *frame)
+{
+	SPI_finish();
+	AtEOXact_GUC(true, frame->guc_level);
+	SetUserIdAndSecContext(frame->user, frame->security_context);
+}
+
+static SPIPlanPtr
+plan_keep(EcoTable *table, int op, const char *sql, int nargs, const Oid *types)
+{
+	SPIPlanPtr	plan = SPI_prepare(sql, nargs, unconstify(Oid *, types));
+
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		unexpected(table, SPI_result);
+	table->plans[op] = plan;
+	return plan;
+}
+
+static SPIPlanPtr
+scan_plan(EcoTable *table, int key, int nvalues)
+{
+	int			op = ECO_PLAN_SCAN + key * (ECO_MAX_KEY_COLUMNS + 1) + nvalues;
+	Oid			types[ECO_MAX_KEY_COLUMNS];
+	StringInfoData sql;
+
+	if (table->plans[op] != NULL)
+		return table->plans[op];
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT ctid, %s FROM economy.%s WHERE %s ORDER BY ",
+					 column_list(table), table->name,
+					 key_condition(table, key, nvalues, 1));
+	for (int i = 0; i < table->keys[key].ncolumns; i++)
+		appendStringInfo(&sql, "%s%s", i == 0 ? "" : ", ",
+						 table->columns[table->keys[key].columns[i]].name);
+	for (int i = 0; i < nvalues; i++)
+		types[i] = table->columns[table->keys[key].columns[i]].type;
+	return plan_keep(table, op, sql.data, nvalues, types);
+}
+
+static SPIPlanPtr
+lock_plan(EcoTable *table, EcoWait wait)
+{
+	int			op = wait == ECO_SKIP ? ECO_PLAN_LOCK_SKIP : ECO_PLAN_LOCK;
+	EcoKey	   *key = &table->keys[0];
+	Oid			types[ECO_MAX_KEY_COLUMNS];
+
+	if (table->plans[op] != NULL)
+		return table->plans[op];
+	for (int i = 0; i < key->ncolumns; i++)
+		types[i] = table->columns[key->columns[i]].type;
+	return plan_keep(table, op,
+					 psprintf("SELECT ctid, %s FROM economy.%s WHERE %s FOR NO KEY UPDATE%s",
+							  column_list(table), table->name,
+							  key_condition(table, 0, key->ncolumns, 1),
+							  wait == ECO_SKIP ? " SKIP LOCKED" : ""),
+					 key->ncolumns, types);
+}
+
+static SPIPlanPtr
+update_plan(EcoTable *table)
+{
+	EcoKey	   *key = &table->keys[0];
+	Oid			types[ECO_MAX_COLUMNS + ECO_MAX_KEY_COLUMNS];
+	StringInfoData sql;
+	int			n = 0;
+
+	if (table->plans[ECO_PLAN_UPDATE] != NULL)
+		return table->plans[ECO_PLAN_UPDATE];
+	for (int i = 0; i < key->ncolumns; i++)
+		types[n++] = table->columns[key->columns[i]].type;
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "UPDATE economy.%s SET ", table->name);
+	for (int i = 0; i < table->ncolumns; i++)
+	{
+		if (!table->columns[i].is_mutable)
+			continue;
+		appendStringInfo(&sql, "%s%s = $%d", n == key->ncolumns ? "" : ", ",
+						 table->columns[i].name, n + 1);
+		types[n++] = table->columns[i].type;
+	}
+	appendStringInfo(&sql, " WHERE %s", key_condition(table, 0, key->ncolumns, 1));
+	return plan_keep(table, ECO_PLAN_UPDATE, sql.data, n, types);
+}
+
+static SPIPlanPtr
+insert_plan(EcoTable *table)
+{
+	Oid			types[ECO_MAX_COLUMNS];
+	StringInfoData sql;
+
+	if (table->plans[ECO_PLAN_INSERT] != NULL)
+		return table->plans[ECO_PLAN_INSERT];
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "INSERT INTO economy.%s (%s) VALUES (",
+					 table->name, column_list(table));
+	for (int i = 0; i < table->ncolumns; i++)
+	{
+		types[i] = table->columns[i].type;
+		appendStringInfo(&sql, "%s$%d", i == 0 ? "" : ", ", i + 1);
+	}
+	appendStringInfoChar(&sql, ')');
+	return plan_keep(table, ECO_PLAN_INSERT, sql.data, table->ncolumns, types);
+}
+
+static char *
+column_list(const EcoTable *table)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; i < table->ncolumns; i++)
+		appendStringInfo(&list, "%s%s", i == 0 ? "" : ", ", table->columns[i].name);
+	return list.data;
+}
+
+static char *
+key_condition(const EcoTable *table, int key, int nvalues, int first)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	if (nvalues == 0)
+		appendStringInfoString(&list, "true");
+	for (int i = 0; i < nvalues; i++)
+		appendStringInfo(&list, "%s%s = $%d", i == 0 ? "" : " AND ",
+						 table->columns[table->keys[key].columns[i]].name, first + i);
+	return list.data;
+}
+
+/* The statement's columns are ctid, then ours in our order. */
+static void
+copy_row(EcoTable *table, HeapTuple tuple, TupleDesc desc, EcoRow *row)
+{
+	bool		isnull;
+
+	row->table = table;
+	row->tid = *(ItemPointer) DatumGetPointer(SPI_getbinval(tuple, desc, 1, &isnull));
+	for (int i = 0; i < table->ncolumns; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i + 1);
+		Datum		value = SPI_getbinval(tuple, desc, i + 2, &row->isnull[i]);
+
+		row->values[i] = row->isnull[i] ? (Datum) 0 :
+			datumCopy(value, att->attbyval, att->attlen);
+	}
+}
+
+static void
+unexpected(const EcoTable *table, int result)
+{
+	ECO_ERROR(ECO_SCHEMA_DAMAGED,
+			  errmsg("access to economy.%s by SQL failed: %s",
+					 table->name, SPI_result_code_string(result)));
+}

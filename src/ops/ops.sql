@@ -1,0 +1,156 @@
+-- ops: the account as a whole, the ledger view, the audit, access
+
+CREATE VIEW economy.ledger AS
+    SELECT user_id, seq, 'shop_transactions' AS journal, 'P' || user_id || '-' || seq AS transaction_id,
+           gold_delta, xp_delta, gold, experience_points, created_at, xact, hash FROM economy.shop_transactions
+    UNION ALL
+    SELECT user_id, seq, 'gold_adjustments', 'G' || user_id || '-' || seq,
+           gold_delta, xp_delta, gold, experience_points, created_at, xact, hash FROM economy.gold_adjustments;
+COMMENT ON VIEW economy.ledger IS 'Every entry of every user: the common header of all journals.';
+
+CREATE FUNCTION economy.level_for(xp bigint, curve text DEFAULT 'linear') RETURNS integer
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF xp IS NULL OR xp < 0 THEN
+        RAISE EXCEPTION 'xp must be 0 or more' USING ERRCODE = 'XE002';
+    END IF;
+    IF curve IS DISTINCT FROM 'linear' THEN
+        RAISE EXCEPTION 'level curve "%" does not exist', curve USING ERRCODE = 'XE002';
+    END IF;
+    RETURN least(xp / 500 + 1, 2147483647);
+END
+$$;
+COMMENT ON FUNCTION economy.level_for(bigint, text) IS 'Level of an amount of XP: floor(xp / 500) + 1.';
+
+CREATE FUNCTION economy.account(user_id bigint)
+    RETURNS TABLE (user_id bigint, gold bigint, experience_points bigint, level integer,
+                   xp_into_level bigint, xp_to_next bigint, seq bigint, streak_day integer, last_claim_on date)
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 1
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT a.user_id, a.gold, a.experience_points, economy.level_for(a.experience_points),
+               a.experience_points % 500, 500 - a.experience_points % 500, a.seq, NULL::integer, NULL::date
+        FROM economy.accounts a WHERE a.user_id = $1;
+    END;
+COMMENT ON FUNCTION economy.account(bigint) IS 'Balances, level and newest seq of a user; no row for an unknown user.';
+
+CREATE FUNCTION economy.statement(user_id bigint, after_seq bigint DEFAULT 0, max integer DEFAULT 100)
+    RETURNS TABLE (seq bigint, journal text, transaction_id text, gold_delta bigint, xp_delta bigint,
+                   gold bigint, experience_points bigint, created_at timestamptz)
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT l.seq, l.journal, l.transaction_id, l.gold_delta, l.xp_delta, l.gold, l.experience_points, l.created_at
+        FROM economy.ledger l WHERE l.user_id = $1 AND l.seq > $2 ORDER BY l.seq LIMIT least($3, 10000);
+    END;
+COMMENT ON FUNCTION economy.statement(bigint, bigint, integer) IS
+    'A user''s entries after a seq, oldest first, at most max (10,000) of them.';
+
+CREATE FUNCTION economy.audit_sweep(since timestamptz DEFAULT NULL) RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        -- I1, I2, I3: every user's stream
+        SELECT f.*
+        FROM economy.accounts a CROSS JOIN LATERAL economy.verify_chain(a.user_id) f
+        WHERE since IS NULL OR EXISTS (
+            SELECT FROM economy.ledger l WHERE l.user_id = a.user_id AND l.seq = a.seq AND l.created_at >= since)
+        UNION ALL
+        -- entries of users without an account
+        SELECT f.*
+        FROM (SELECT DISTINCT l.user_id FROM economy.ledger l
+              WHERE NOT EXISTS (SELECT FROM economy.accounts a WHERE a.user_id = l.user_id)) o
+        CROSS JOIN LATERAL economy.verify_chain(o.user_id) f
+        UNION ALL
+        -- I5: stock issued = stock left + stock sold
+        SELECT NULL, 'wrong_stock', format('%s units issued of %s', issued.units, issued.product_id),
+               format('%s left and %s sold', stock.remaining, coalesce(sold.units, 0)), NULL, NULL
+        FROM (SELECT c.product_id, sum(c.units) AS units
+              FROM economy.shop_product_changes c WHERE c.action = 'stock' GROUP BY 1) issued
+        FULL JOIN (SELECT s.product_id, sum(s.remaining) AS remaining
+                   FROM economy.shop_stock s GROUP BY 1) stock USING (product_id)
+        LEFT JOIN (SELECT t.product_id, sum(t.quantity) AS units
+                   FROM economy.shop_transactions t WHERE t.stock_slot IS NOT NULL GROUP BY 1) sold USING (product_id)
+        WHERE issued.units IS DISTINCT FROM stock.remaining + coalesce(sold.units, 0)
+        UNION ALL
+        -- I5: one unit of limit_once products
+        SELECT t.user_id, 'over_limit', format('at most %s of %s', CASE WHEN p.limit_once THEN 1 ELSE p.per_user_limit END, p.product_id),
+               sum(t.quantity)::text, NULL, max(t.seq)
+        FROM economy.shop_transactions t JOIN economy.shop_products p USING (product_id)
+        WHERE p.limit_once OR p.per_user_limit IS NOT NULL
+        GROUP BY t.user_id, p.product_id
+        HAVING sum(t.quantity) > CASE WHEN p.limit_once THEN 1 ELSE p.per_user_limit END;
+    END;
+COMMENT ON FUNCTION economy.audit_sweep(timestamptz) IS
+    'Checks the invariants and returns a row per finding; none means clean. since restricts the streams to users with entries at or after it.';
+
+-- access
+
+CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        VALUES
+            ('app', 'FUNCTION economy.account(bigint)'),
+            ('app', 'FUNCTION economy.level_for(bigint, text)'),
+            ('app', 'FUNCTION economy.now()'),
+            ('app', 'FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean)'),
+            ('app', 'FUNCTION economy.receipt(bigint, text)'),
+            ('app', 'FUNCTION economy.register(text, text, jsonb)'),
+            ('app', 'FUNCTION economy.set_timezone(bigint, text)'),
+            ('app', 'FUNCTION economy.statement(bigint, bigint, integer)'),
+            ('app', 'FUNCTION economy.timezone_name(text)'),
+            ('app', 'FUNCTION economy.user_id_of(text)'),
+            ('app', 'FUNCTION economy.verify_receipt(bigint, text)'),
+            ('admin', 'FUNCTION economy.add_stock(text, bigint, text, integer)'),
+            ('admin', 'FUNCTION economy.adjust_gold(bigint, bigint, text, text, text)'),
+            ('admin', 'FUNCTION economy.retire_product(text, text)'),
+            ('admin', 'FUNCTION economy.retire_signing_key(integer)'),
+            ('admin', 'FUNCTION economy.rotate_signing_key()'),
+            ('admin', 'FUNCTION economy.set_user_status(bigint, text, text)'),
+            ('admin', 'FUNCTION economy.upsert_product(jsonb, text)'),
+            ('monitor', 'FUNCTION economy.account(bigint)'),
+            ('monitor', 'FUNCTION economy.audit_sweep(timestamptz)'),
+            ('monitor', 'FUNCTION economy.statement(bigint, bigint, integer)'),
+            ('monitor', 'FUNCTION economy.verify_chain(bigint)'),
+            ('monitor', 'FUNCTION economy.verify_receipt(bigint, text)');
+    END;
+COMMENT ON FUNCTION economy.access_list() IS 'What each access level may call; admin includes app and monitor.';
+
+CREATE FUNCTION economy.change_access(action text, role name, level text) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    item record;
+    direction text := CASE action WHEN 'grant' THEN 'TO' ELSE 'FROM' END;
+BEGIN
+    IF level IS NULL OR level NOT IN ('app', 'admin', 'monitor') THEN
+        RAISE EXCEPTION 'access level must be app, admin or monitor' USING ERRCODE = 'XE801';
+    END IF;
+    IF role IS NULL OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role) THEN
+        RAISE EXCEPTION 'role "%" does not exist', role USING ERRCODE = 'XE801',
+            HINT = 'Create it with CREATE ROLE; access is never given to PUBLIC.';
+    END IF;
+    EXECUTE format('%s USAGE ON SCHEMA economy %s %I', action, direction, role);
+    FOR item IN SELECT DISTINCT a.object FROM economy.access_list() a
+                WHERE a.level = change_access.level OR change_access.level = 'admin' LOOP
+        EXECUTE format('%s %s ON %s %s %I', action, 'EXECUTE', item.object, direction, role);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION economy.change_access(text, name, text) IS 'Common part of grant_access() and revoke_access().';
+
+CREATE FUNCTION economy.grant_access(role name, level text) RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC SELECT economy.change_access('grant', role, level); END;
+COMMENT ON FUNCTION economy.grant_access(name, text) IS
+    'Lets a role call what its level needs: app (play and buy), monitor (read figures, audit), admin (all). No level touches a table.';
+
+CREATE FUNCTION economy.revoke_access(role name, level text) RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC SELECT economy.change_access('revoke', role, level); END;
+COMMENT ON FUNCTION economy.revoke_access(name, text) IS
+    'Takes a level away again, with everything it shares with other levels, and the use of the schema.';

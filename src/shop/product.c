@@ -1,0 +1,77 @@
+/*
+ * product.c
+ *		Reads a product for a purchase.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type_d.h"
+#include "utils/timestamp.h"
+
+#include "ledger/rows.h"
+#include "shop/product.h"
+
+enum
+{
+	PRD_ID,
+	PRD_CATEGORY,
+	PRD_PRICE_GOLD,
+	PRD_GRANTED_GOLD,
+	PRD_MONETARY,
+	PRD_LIMIT_ONCE,
+	PRD_PER_USER_LIMIT,
+	PRD_STARTS_AT,
+	PRD_ENDS_AT,
+	PRD_ACTIVE,
+	PRD_STOCK_SLOTS,
+	PRD_EFFECT_CODE,
+	PRD_COLUMNS
+};
+
+static EcoTable shop_products = {
+	.name = "shop_products",
+	.ncolumns = PRD_COLUMNS,
+	.columns = {
+		{"product_id", TEXTOID, false},
+		{"category", TEXTOID, false},
+		{"price_gold", INT8OID, false},
+		{"granted_gold", INT8OID, false},
+		{"monetary", INT8OID, false},
+		{"limit_once", BOOLOID, false},
+		{"per_user_limit", INT4OID, false},
+		{"starts_at", TIMESTAMPTZOID, false},
+		{"ends_at", TIMESTAMPTZOID, false},
+		{"active", BOOLOID, false},
+		{"stock_slots", INT2OID, false},
+		{"effect_code", TEXTOID, false},
+	},
+	.nkeys = 1,
+	.keys = {{1, {PRD_ID}}},
+};
+
+bool
+eco_product_read(const EcoText *product_id, EcoProduct *product)
+{
+	EcoRow		row;
+	text	   *category;
+
+	if (!eco_row_find(&shop_products, 0, 0, 1, &product_id->datum, &row))
+		return false;
+	category = DatumGetTextPP(row.values[PRD_CATEGORY]);
+	product->product_id = *product_id;
+	product->is_conversion = VARDATA_ANY(category)[0] == 'c';
+	product->price_gold = eco_row_int(&row, PRD_PRICE_GOLD);
+	product->granted_gold = eco_row_int(&row, PRD_GRANTED_GOLD);
+	product->monetary = eco_row_int(&row, PRD_MONETARY);
+	product->limit_once = DatumGetBool(row.values[PRD_LIMIT_ONCE]);
+	product->per_user_limit = row.isnull[PRD_PER_USER_LIMIT] ? 0 :
+		DatumGetInt32(row.values[PRD_PER_USER_LIMIT]);
+	product->active = DatumGetBool(row.values[PRD_ACTIVE]);
+	product->starts_at = row.isnull[PRD_STARTS_AT] ? DT_NOBEGIN :
+		DatumGetTimestampTz(row.values[PRD_STARTS_AT]);
+	product->ends_at = row.isnull[PRD_ENDS_AT] ? DT_NOEND :
+		DatumGetTimestampTz(row.values[PRD_ENDS_AT]);
+	product->has_stock = DatumGetInt16(row.values[PRD_STOCK_SLOTS]) > 0;
+	product->effect_code = row.isnull[PRD_EFFECT_CODE] ? (Datum) 0 :
+		row.values[PRD_EFFECT_CODE];
+	return true;
+}

@@ -1,0 +1,41 @@
+/*
+ * product.h
+ *		Products and their stock, as a purchase sees them.
+ */
+#ifndef ECO_PRODUCT_H
+#define ECO_PRODUCT_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+
+#include "ledger/args.h"
+
+typedef struct EcoProduct
+{
+	EcoText		product_id;
+	bool		is_conversion;	/* category conversion, else item */
+	int64		price_gold;		/* item: charged per unit */
+	int64		granted_gold;	/* conversion: granted per unit */
+	int64		monetary;		/* minor units of money per unit */
+	bool		limit_once;
+	int32		per_user_limit; /* units; 0 = none */
+	bool		active;
+	TimestampTz starts_at;		/* DT_NOBEGIN / DT_NOEND when open */
+	TimestampTz ends_at;
+	bool		has_stock;		/* limited: units are taken from shop_stock */
+	Datum		effect_code;	/* text, or 0 */
+} EcoProduct;
+
+/* False: no such product.  Reads under the active snapshot. */
+extern bool eco_product_read(const EcoText *product_id, EcoProduct *product);
+
+/*
+ * Take units from the product's stock; `take` false only looks.  False: fewer
+ * are left than asked for, and none was taken.  *remaining is what is left in
+ * the eyes of this transaction; *slot the slot the (first) units came from.
+ */
+extern bool eco_stock_take(const EcoProduct *product, int32 units, bool take,
+						   int64 *remaining, int16 *slot);
+
+#endif

@@ -1,0 +1,456 @@
+/*
+ * purchase.c
+ *		economy.purchase(): points into gold, gold into items, limited stock.
+ *
+ * One call is one transaction's worth of work: the key is looked up, the
+ * account locked, the rules checked, stock taken, the entry posted and the
+ * event published.  Every expected "no" is returned, never raised.
+ */
+#include "postgres.h"
+
+#include "common/int.h"
+#include "miscadmin.h"
+#include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
+
+#include "journals.h"
+#include "ledger/args.h"
+#include "ledger/call.h"
+#include "ledger/result.h"
+#include "realtime/event.h"
+#include "settings.h"
+#include "shop/product.h"
+#include "shop/purchase.h"
+
+#define MAX_QUANTITY 1000000
+
+EcoTable	eco_shop_transactions = {
+	.name = "shop_transactions",
+	.ncolumns = TXN_COLUMNS,
+	.columns = {
+		ECO_JOURNAL_HEADER,
+		{"quantity", INT4OID, false},
+		{"stock_slot", INT2OID, false},
+		{"hash_algo_version", INT2OID, false},
+		{"receipt_signature_version", INT4OID, false},
+		{"monetary", INT8OID, false},
+		{"category", TEXTOID, false},
+		{"status", TEXTOID, false},
+		{"product_id", TEXTOID, false},
+		{"idempotency_key", TEXTOID, false},
+		{"effect_code", TEXTOID, false},
+		{"context", JSONBOID, false},
+		{"receipt_signature", BYTEAOID, false},
+	},
+	.nkeys = 2,
+	.keys = {
+		{2, {ECO_COL_USER_ID, ECO_COL_SEQ}},
+		{3, {ECO_COL_USER_ID, TXN_PRODUCT_ID, TXN_KEY}},
+	},
+};
+
+/* columns of economy.purchase_result after the common ones */
+enum
+{
+	RES_QUANTITY = ECO_RES_OWN,
+	RES_GOLD_DELTA,
+	RES_GOLD,
+	RES_STOCK_REMAINING,
+	RES_USER_LIMIT_REMAINING,
+	RES_RETRY_AFTER_MS,
+	RES_DETAIL,
+	RES_COLUMNS
+};
+
+/* A purchase on its way from the arguments to the row that answers it. */
+typedef struct Purchase
+{
+	int64		user_id;
+	EcoText		product_id;
+	EcoText		key;
+	int32		quantity;
+	Jsonb	   *context;
+	bool		dry_run;
+
+	EcoProduct	product;
+	int64		gold_delta;
+	int64		monetary;
+	int16		stock_slot;		/* -1: no stock was taken */
+
+	EcoResult	result;
+	EcoDetail	detail;
+} Purchase;
+
+PG_FUNCTION_INFO_V1(eco_purchase);
+
+static void read_arguments(Purchase *p, FunctionCallInfo fcinfo);
+static void buy(Purchase *p, EcoAccount *account);
+static const char *check_rules(Purchase *p, const EcoAccount *account);
+static const char *check_sale(Purchase *p);
+static const char *check_expected_price(Purchase *p);
+static const char *check_user_limit(Purchase *p);
+static const char *check_amounts(Purchase *p, const EcoAccount *account);
+static const char *take_stock(Purchase *p);
+static void post(Purchase *p, EcoAccount *account);
+static void publish(Purchase *p, const EcoEntry *entry);
+static void describe_effect(Purchase *p, bool is_conversion, const char *effect_code);
+static void replay(Purchase *p, const EcoRow *first);
+static bool same_payload(Purchase *p, const EcoRow *first);
+static void refuse(Purchase *p, const char *code);
+
+void
+eco_purchase_register(void)
+{
+	EcoJournalInfo info = {ECO_JOURNAL_PURCHASE, &eco_shop_transactions,
+	TXN_SIGNATURE, TXN_KEY_VERSION};
+
+	eco_journal_register(&info);
+}
+
+/*
+ * eco_purchase(user_id, product_id, idempotency_key, quantity, context, dry_run)
+ */
+Datum
+eco_purchase(PG_FUNCTION_ARGS)
+{
+	Purchase	p;
+	EcoCall		call;
+	Datum		detail;
+
+	memset(&p, 0, sizeof(p));
+	read_arguments(&p, fcinfo);
+	if (!p.dry_run)
+		PreventCommandIfReadOnly("economy.purchase()");
+	eco_result_begin(&p.result, fcinfo, RES_COLUMNS);
+	eco_result_set(&p.result, RES_QUANTITY, Int32GetDatum(p.quantity));
+
+	eco_call_init(&call, ECO_JOURNAL_PURCHASE, &eco_shop_transactions, p.user_id);
+	call.key = ECO_TXN_BY_KEY;
+	call.texts[call.ntexts++] = p.product_id;
+	call.texts[call.ntexts++] = p.key;
+	call.dry_run = p.dry_run;
+	switch (eco_call_begin(&call))
+	{
+		case ECO_CALL_NEW:
+			buy(&p, &call.account);
+			break;
+		case ECO_CALL_REPLAY:
+			replay(&p, &call.first);
+			break;
+		case ECO_CALL_BUSY:
+			eco_result_outcome(&p.result, "in_progress", "IN_PROGRESS");
+			eco_result_set(&p.result, RES_RETRY_AFTER_MS, Int32GetDatum(eco_retry_after_ms()));
+			break;
+		case ECO_CALL_NO_USER:
+			refuse(&p, "USER_NOT_FOUND");
+			break;
+	}
+	eco_call_end(&call);
+
+	if (p.dry_run)
+		eco_detail_bool(&p.detail, "dry_run", true);
+	detail = eco_detail_end(&p.detail);
+	if (detail != (Datum) 0)
+		eco_result_set(&p.result, RES_DETAIL, detail);
+	PG_RETURN_DATUM(eco_result_row(&p.result));
+}
+
+static void
+read_arguments(Purchase *p, FunctionCallInfo fcinfo)
+{
+	eco_require_arg(fcinfo, 0, "user_id");
+	p->user_id = PG_GETARG_INT64(0);
+	p->product_id = eco_text_arg(fcinfo, 1, "product_id", ECO_MAX_NAME);
+	p->key = eco_text_arg(fcinfo, 2, "idempotency_key", ECO_MAX_KEY);
+	eco_require_arg(fcinfo, 3, "quantity");
+	p->quantity = PG_GETARG_INT32(3);
+	if (p->quantity < 1 || p->quantity > MAX_QUANTITY)
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("quantity %d is out of range", p->quantity),
+				  errdetail("A purchase is of 1 to %d units.", MAX_QUANTITY));
+	p->context = eco_object_arg(fcinfo, 4, "context");
+	eco_require_arg(fcinfo, 5, "dry_run");
+	p->dry_run = PG_GETARG_BOOL(5);
+	p->stock_slot = -1;
+}
+
+static void
+buy(Purchase *p, EcoAccount *account)
+{
+	const char *refusal = check_rules(p, account);
+
+	eco_result_set(&p->result, RES_GOLD, Int64GetDatum(account->gold));
+	if (refusal != NULL)
+		refuse(p, refusal);
+	else if (p->dry_run)
+	{
+		eco_result_outcome(&p->result, "new", "OK");
+		eco_result_set(&p->result, RES_GOLD_DELTA, Int64GetDatum(p->gold_delta));
+		eco_result_set(&p->result, RES_GOLD, Int64GetDatum(account->gold + p->gold_delta));
+		describe_effect(p, p->product.is_conversion,
+						p->product.effect_code == (Datum) 0 ? NULL :
+						TextDatumGetCString(p->product.effect_code));
+	}
+	else
+		post(p, account);
+}
+
+/* The code of the first rule that says no, or NULL. Stock comes last: it is taken. */
+static const char *
+check_rules(Purchase *p, const EcoAccount *account)
+{
+	const char *refusal;
+
+	if (account->suspended)
+		return "USER_SUSPENDED";
+	if (!eco_product_read(&p->product_id, &p->product))
+		return "PRODUCT_NOT_FOUND";
+	if ((refusal = check_sale(p)) != NULL ||
+		(refusal = check_expected_price(p)) != NULL ||
+		(refusal = check_user_limit(p)) != NULL ||
+		(refusal = check_amounts(p, account)) != NULL ||
+		(refusal = take_stock(p)) != NULL)
+		return refusal;
+	return NULL;
+}
+
+static const char *
+check_sale(Purchase *p)
+{
+	TimestampTz now = eco_now();
+
+	if (!p->product.active)
+		eco_detail_str(&p->detail, "reason", "inactive");
+	else if (now < p->product.starts_at)
+		eco_detail_str(&p->detail, "reason", "not_started");
+	else if (now >= p->product.ends_at)
+		eco_detail_str(&p->detail, "reason", "ended");
+	else
+		return NULL;
+	return "NOT_ON_SALE";
+}
+
+/* context.expected_price: the price per unit that the client showed its user */
+static const char *
+check_expected_price(Purchase *p)
+{
+	JsonbValue	value;
+	JsonbValue *found;
+	int64		expected;
+
+	if (p->context == NULL)
+		return NULL;
+	found = getKeyJsonValueFromContainer(&p->context->root, "expected_price",
+										 strlen("expected_price"), &value);
+	if (found == NULL || found->type == jbvNull)
+		return NULL;
+	if (found->type != jbvNumeric)
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("context.expected_price must be a number"));
+	/* compared as numeric: 100.5 is not 100, and a huge number is no overflow */
+	if (DatumGetBool(DirectFunctionCall2(numeric_eq,
+										 NumericGetDatum(found->val.numeric),
+										 DirectFunctionCall1(int8_numeric,
+															 Int64GetDatum(p->product.price_gold)))))
+		return NULL;
+	expected = p->product.price_gold;
+	eco_detail_int(&p->detail, "price_gold", expected);
+	return "PRICE_CHANGED";
+}
+
+/*
+ * Units this user has of the product, from the journal: the account lock keeps
+ * the count from changing, so caps hold without a counter of their own.
+ */
+static const char *
+check_user_limit(Purchase *p)
+{
+	int64		limit = p->product.limit_once ? 1 : p->product.per_user_limit;
+	int64		bought = 0;
+	Datum		values[2] = {Int64GetDatum(p->user_id), p->product_id.datum};
+	EcoScan    *scan;
+	EcoRow		row;
+
+	if (limit == 0)
+		return NULL;
+	scan = eco_scan_begin(&eco_shop_transactions, p->user_id, ECO_TXN_BY_KEY, 2, values);
+	while (eco_scan_next(scan, &row))
+		bought += DatumGetInt32(row.values[TXN_QUANTITY]);
+	eco_scan_end(scan);
+	if (bought + p->quantity > limit)
+	{
+		eco_result_set(&p->result, RES_USER_LIMIT_REMAINING,
+					   Int64GetDatum(Max(limit - bought, 0)));
+		return p->product.limit_once ? "LIMIT_ONCE" : "USER_LIMIT";
+	}
+	eco_result_set(&p->result, RES_USER_LIMIT_REMAINING,
+				   Int64GetDatum(limit - bought - p->quantity));
+	return NULL;
+}
+
+static const char *
+check_amounts(Purchase *p, const EcoAccount *account)
+{
+	int64		unit = p->product.is_conversion ? p->product.granted_gold : -p->product.price_gold;
+	const char *refusal;
+
+	if (pg_mul_s64_overflow(p->product.monetary, p->quantity, &p->monetary) ||
+		p->monetary > ECO_MAX_AMOUNT)
+		return "GOLD_OVERFLOW";
+	if (pg_mul_s64_overflow(unit, p->quantity, &p->gold_delta))
+		refusal = unit > 0 ? "GOLD_OVERFLOW" : "INSUFFICIENT_GOLD";
+	else
+		refusal = eco_amount_refusal(account, p->gold_delta, 0);
+	if (refusal != NULL && unit < 0)
+	{
+		eco_detail_int(&p->detail, "price_gold", p->product.price_gold);
+		eco_detail_int(&p->detail, "gold", account->gold);
+	}
+	return refusal;
+}
+
+static const char *
+take_stock(Purchase *p)
+{
+	int64		remaining;
+	bool		taken;
+
+	if (!p->product.has_stock)
+		return NULL;
+	taken = eco_stock_take(&p->product, p->quantity, !p->dry_run, &remaining, &p->stock_slot);
+	eco_result_set(&p->result, RES_STOCK_REMAINING, Int64GetDatum(remaining));
+	return taken ? NULL : "SOLD_OUT";
+}
+
+static void
+post(Purchase *p, EcoAccount *account)
+{
+	EcoEntry	entry;
+	EcoRow	   *row = &entry.row;
+	char	   *effect_code = NULL;
+
+	eco_entry_init(&entry, ECO_JOURNAL_PURCHASE, &eco_shop_transactions);
+	entry.gold_delta = p->gold_delta;
+	entry.signature_column = TXN_SIGNATURE;
+	entry.key_version_column = TXN_KEY_VERSION;
+	eco_row_set(row, TXN_QUANTITY, Int32GetDatum(p->quantity));
+	if (p->stock_slot >= 0)
+		eco_row_set(row, TXN_STOCK_SLOT, Int16GetDatum(p->stock_slot));
+	eco_row_set(row, TXN_HASH_ALGO_VERSION, Int16GetDatum(ECO_HASH_ALGO_VERSION));
+	eco_row_set(row, TXN_MONETARY, Int64GetDatum(p->monetary));
+	eco_row_set(row, TXN_CATEGORY,
+				CStringGetTextDatum(p->product.is_conversion ? "conversion" : "item"));
+	eco_row_set(row, TXN_STATUS, CStringGetTextDatum("SUCCESS"));
+	eco_row_set(row, TXN_PRODUCT_ID, p->product_id.datum);
+	eco_row_set(row, TXN_KEY, p->key.datum);
+	if (p->product.effect_code != (Datum) 0)
+	{
+		eco_row_set(row, TXN_EFFECT_CODE, p->product.effect_code);
+		effect_code = TextDatumGetCString(p->product.effect_code);
+	}
+	if (p->context != NULL)
+		eco_row_set(row, TXN_CONTEXT, JsonbPGetDatum(p->context));
+	eco_entry_post(account, &entry);
+
+	eco_result_outcome(&p->result, "new", "OK");
+	eco_result_text(&p->result, ECO_RES_TRANSACTION_ID,
+					eco_transaction_id(ECO_JOURNAL_PURCHASE, p->user_id, entry.seq));
+	eco_result_set(&p->result, RES_GOLD_DELTA, Int64GetDatum(entry.gold_delta));
+	eco_result_set(&p->result, RES_GOLD, Int64GetDatum(entry.gold));
+	describe_effect(p, p->product.is_conversion, effect_code);
+	publish(p, &entry);
+}
+
+static void
+publish(Purchase *p, const EcoEntry *entry)
+{
+	EcoEvent	event;
+
+	if (!eco_event_begin(&event, "purchase_update", ECO_JOURNAL_PURCHASE,
+						 p->user_id, entry->seq, entry->created_at))
+		return;
+	eco_json_text(&event.json, "product_id", p->product_id.data, p->product_id.len);
+	eco_json_str(&event.json, "category", p->product.is_conversion ? "conversion" : "item");
+	eco_json_int(&event.json, "quantity", p->quantity);
+	eco_json_str(&event.json, "status", "SUCCESS");
+	if (p->product.effect_code != (Datum) 0)
+		eco_json_str(&event.json, "effect_code", TextDatumGetCString(p->product.effect_code));
+	else
+		eco_json_null(&event.json, "effect_code");
+	eco_json_text(&event.json, "idempotency_key", p->key.data, p->key.len);
+	eco_json_int(&event.json, "seq", entry->seq);
+	eco_json_int(&event.json, "gold_delta", entry->gold_delta);
+	eco_json_int(&event.json, "xp_delta", entry->xp_delta);
+	eco_json_int(&event.json, "gold", entry->gold);
+	eco_json_int(&event.json, "experience_points", entry->xp);
+	eco_event_publish(&event);
+}
+
+/*
+ * What is left to the app: a conversion does not charge the outside points
+ * yet, and an item's effect is applied by the app.
+ */
+static void
+describe_effect(Purchase *p, bool is_conversion, const char *effect_code)
+{
+	if (is_conversion)
+	{
+		eco_detail_bool(&p->detail, "external_stub", true);
+		return;
+	}
+	eco_detail_bool(&p->detail, "stub", true);
+	if (effect_code != NULL)
+		eco_detail_str(&p->detail, "effect_code", effect_code);
+}
+
+static void
+replay(Purchase *p, const EcoRow *first)
+{
+	bool		is_conversion;
+
+	if (!same_payload(p, first))
+	{
+		refuse(p, "IDEMPOTENCY_MISMATCH");
+		return;
+	}
+	is_conversion = VARDATA_ANY(DatumGetTextPP(first->values[TXN_CATEGORY]))[0] == 'c';
+	eco_result_outcome(&p->result, "reuse", "OK");
+	eco_result_text(&p->result, ECO_RES_TRANSACTION_ID,
+					eco_transaction_id(ECO_JOURNAL_PURCHASE, p->user_id,
+									   eco_row_int(first, ECO_COL_SEQ)));
+	eco_result_set(&p->result, RES_GOLD_DELTA, first->values[ECO_COL_GOLD_DELTA]);
+	eco_result_set(&p->result, RES_GOLD, first->values[ECO_COL_GOLD]);
+	describe_effect(p, is_conversion,
+					first->isnull[TXN_EFFECT_CODE] ? NULL :
+					TextDatumGetCString(first->values[TXN_EFFECT_CODE]));
+}
+
+static bool
+same_payload(Purchase *p, const EcoRow *first)
+{
+	bool		same_context;
+
+	if (DatumGetInt32(first->values[TXN_QUANTITY]) != p->quantity)
+	{
+		eco_detail_str(&p->detail, "field", "quantity");
+		eco_detail_int(&p->detail, "first", DatumGetInt32(first->values[TXN_QUANTITY]));
+		eco_detail_int(&p->detail, "now", p->quantity);
+		return false;
+	}
+	if (first->isnull[TXN_CONTEXT] || p->context == NULL)
+		same_context = first->isnull[TXN_CONTEXT] && p->context == NULL;
+	else
+		same_context =
+			compareJsonbContainers(&DatumGetJsonbP(first->values[TXN_CONTEXT])->root,
+								   &p->context->root) == 0;
+	if (!same_context)
+		eco_detail_str(&p->detail, "field", "context");
+	return same_context;
+}
+
+static void
+refuse(Purchase *p, const char *code)
+{
+	eco_result_outcome(&p->result, "refused", code);
+	eco_result_set(&p->result, RES_GOLD_DELTA, Int64GetDatum(0));
+}

@@ -1,0 +1,35 @@
+/*
+ * purchase.h
+ *		The purchase journal, shared by purchase.c and receipt.c.
+ */
+#ifndef ECO_PURCHASE_H
+#define ECO_PURCHASE_H
+
+#include "postgres.h"
+
+#include "ledger/entry.h"
+
+/* columns of economy.shop_transactions after the header */
+enum
+{
+	TXN_QUANTITY = ECO_HEADER_COLUMNS,
+	TXN_STOCK_SLOT,
+	TXN_HASH_ALGO_VERSION,
+	TXN_KEY_VERSION,
+	TXN_MONETARY,
+	TXN_CATEGORY,
+	TXN_STATUS,
+	TXN_PRODUCT_ID,
+	TXN_KEY,
+	TXN_EFFECT_CODE,
+	TXN_CONTEXT,
+	TXN_SIGNATURE,
+	TXN_COLUMNS
+};
+
+extern EcoTable eco_shop_transactions;
+
+#define ECO_TXN_BY_SEQ 0
+#define ECO_TXN_BY_KEY 1
+
+#endif

@@ -1,0 +1,117 @@
+/*
+ * receipt.c
+ *		Signed receipts of purchases, and their verification.
+ *
+ * The signature is HMAC-SHA256 over the entry's hash, and the hash covers every
+ * stored byte of the entry, so a receipt is valid only for an unchanged entry
+ * in its place in the chain.
+ */
+#include "postgres.h"
+
+#include "ledger/args.h"
+#include "ledger/entry.h"
+#include "ledger/keys.h"
+#include "ledger/result.h"
+#include "shop/purchase.h"
+
+PG_FUNCTION_INFO_V1(eco_verify_receipt);
+
+enum
+{
+	RES_VALID,
+	RES_REASON,
+	RES_COLUMNS
+};
+
+/* Hash of the entry before seq, or false when there is none to be found. */
+static bool
+previous_hash(int64 user_id, int64 seq, uint8 hash[ECO_HASH_LEN])
+{
+	Datum		values[2] = {Int64GetDatum(user_id), Int64GetDatum(seq - 1)};
+	EcoRow		row;
+
+	memset(hash, 0, ECO_HASH_LEN);
+	if (seq == 1)
+		return true;
+	for (int i = 0; i < eco_journal_count(); i++)
+	{
+		bytea	   *stored;
+
+		if (!eco_row_find(eco_journal_get(i)->table, user_id, 0, 2, values, &row))
+			continue;
+		stored = DatumGetByteaPP(row.values[ECO_COL_HASH]);
+		if (VARSIZE_ANY_EXHDR(stored) != ECO_HASH_LEN)
+			return false;
+		memcpy(hash, VARDATA_ANY(stored), ECO_HASH_LEN);
+		return true;
+	}
+	return false;
+}
+
+/* NULL when the receipt is valid, else why not. */
+static const char *
+verify(int64 user_id, const char *transaction_id)
+{
+	EcoJournal	journal;
+	int64		owner;
+	int64		seq;
+	Datum		values[2];
+	EcoRow		row;
+	uint8		before[ECO_HASH_LEN];
+	uint8		computed[ECO_HASH_LEN];
+	bytea	   *stored;
+	bytea	   *signature;
+
+	if (!eco_transaction_id_parse(transaction_id, &journal, &owner, &seq) ||
+		journal != ECO_JOURNAL_PURCHASE || owner != user_id)
+		return "NOT_FOUND";
+	values[0] = Int64GetDatum(user_id);
+	values[1] = Int64GetDatum(seq);
+	if (!eco_row_find(&eco_shop_transactions, user_id, ECO_TXN_BY_SEQ, 2, values, &row))
+		return "NOT_FOUND";
+	if (DatumGetInt16(row.values[TXN_HASH_ALGO_VERSION]) != ECO_HASH_ALGO_VERSION)
+		return "UNKNOWN_HASH_ALGORITHM";
+	if (!previous_hash(user_id, seq, before))
+		return "CHAIN_BROKEN";
+	eco_entry_hash(&row, ECO_JOURNAL_PURCHASE, TXN_SIGNATURE, before, computed);
+	stored = DatumGetByteaPP(row.values[ECO_COL_HASH]);
+	if (VARSIZE_ANY_EXHDR(stored) != ECO_HASH_LEN ||
+		memcmp(VARDATA_ANY(stored), computed, ECO_HASH_LEN) != 0)
+		return "ENTRY_CHANGED";
+	signature = DatumGetByteaPP(row.values[TXN_SIGNATURE]);
+	switch (eco_key_verify(DatumGetInt32(row.values[TXN_KEY_VERSION]),
+						   computed, ECO_HASH_LEN,
+						   (const uint8 *) VARDATA_ANY(signature),
+						   VARSIZE_ANY_EXHDR(signature)))
+	{
+		case ECO_SIGNATURE_VALID:
+			return NULL;
+		case ECO_SIGNATURE_WRONG:
+			return "WRONG_SIGNATURE";
+		case ECO_KEY_UNKNOWN:
+			return "UNKNOWN_KEY";
+		case ECO_KEY_RETIRED:
+			return "KEY_RETIRED";
+	}
+	return "WRONG_SIGNATURE";
+}
+
+/*
+ * eco_verify_receipt(user_id bigint, transaction_id text) returns (valid, reason)
+ */
+Datum
+eco_verify_receipt(PG_FUNCTION_ARGS)
+{
+	EcoResult	result;
+	const char *why_not;
+
+	eco_require_arg(fcinfo, 0, "user_id");
+	eco_require_arg(fcinfo, 1, "transaction_id");
+	eco_result_begin(&result, fcinfo, RES_COLUMNS);
+	eco_snapshot_push();
+	why_not = verify(PG_GETARG_INT64(0), text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	eco_snapshot_pop();
+	eco_result_set(&result, RES_VALID, BoolGetDatum(why_not == NULL));
+	eco_result_text(&result, RES_REASON, why_not == NULL ? "OK" : why_not);
+	PG_RETURN_DATUM(eco_result_row(&result));
+}

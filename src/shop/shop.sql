@@ -1,0 +1,295 @@
+-- shop: products, stock, purchases, receipts
+
+CREATE TABLE economy.shop_products (
+    product_id     text        NOT NULL COLLATE "C" CONSTRAINT shop_products_pkey PRIMARY KEY
+        CONSTRAINT shop_products_product_id_check CHECK (octet_length(product_id) BETWEEN 1 AND 64),
+    category       text        NOT NULL CONSTRAINT shop_products_category_check CHECK (category IN ('conversion', 'item')),
+    price_gold     bigint      NOT NULL DEFAULT 0 CONSTRAINT shop_products_price_gold_check
+        CHECK (price_gold BETWEEN 0 AND 9007199254740991),
+    source_points  bigint      NOT NULL DEFAULT 0 CONSTRAINT shop_products_source_points_check
+        CHECK (source_points BETWEEN 0 AND 9007199254740991),
+    granted_gold   bigint      NOT NULL DEFAULT 0 CONSTRAINT shop_products_granted_gold_check
+        CHECK (granted_gold BETWEEN 0 AND 9007199254740991),
+    monetary       bigint      NOT NULL DEFAULT 0 CONSTRAINT shop_products_monetary_check
+        CHECK (monetary BETWEEN 0 AND 9007199254740991),
+    limit_once     boolean     NOT NULL DEFAULT false,
+    per_user_limit integer     CONSTRAINT shop_products_per_user_limit_check CHECK (per_user_limit > 0),
+    starts_at      timestamptz,
+    ends_at        timestamptz,
+    active         boolean     NOT NULL DEFAULT true,
+    stock_slots    smallint    NOT NULL DEFAULT 0 CONSTRAINT shop_products_stock_slots_check
+        CHECK (stock_slots BETWEEN 0 AND 64),
+    effect_code    text        CONSTRAINT shop_products_effect_code_check CHECK (octet_length(effect_code) BETWEEN 1 AND 64),
+    extra          jsonb       NOT NULL DEFAULT '{}' CONSTRAINT shop_products_extra_check CHECK (jsonb_typeof(extra) = 'object'),
+    CONSTRAINT shop_products_period_check CHECK (starts_at < ends_at),
+    CONSTRAINT shop_products_amounts_check CHECK (
+        (category = 'conversion' AND price_gold = 0) OR (category = 'item' AND granted_gold = 0))
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.shop_products', '');
+COMMENT ON TABLE economy.shop_products IS 'The catalogue. Changed by upsert_product() and retire_product() only.';
+COMMENT ON COLUMN economy.shop_products.price_gold IS 'item: gold charged per unit.';
+COMMENT ON COLUMN economy.shop_products.source_points IS 'conversion: outside points per unit.';
+COMMENT ON COLUMN economy.shop_products.granted_gold IS 'conversion: gold granted per unit.';
+COMMENT ON COLUMN economy.shop_products.monetary IS 'Value per unit in minor units of money, for RFM.';
+COMMENT ON COLUMN economy.shop_products.per_user_limit IS 'Units one user may buy, ever; null is no limit.';
+COMMENT ON COLUMN economy.shop_products.stock_slots IS 'Number of stock slots; 0 is unlimited stock. Set by add_stock().';
+COMMENT ON COLUMN economy.shop_products.effect_code IS 'item: what the app applies after the purchase.';
+
+CREATE TABLE economy.shop_stock (
+    product_id text     NOT NULL COLLATE "C",
+    slot       smallint NOT NULL,
+    remaining  bigint   NOT NULL CONSTRAINT shop_stock_remaining_check CHECK (remaining >= 0),
+    CONSTRAINT shop_stock_pkey PRIMARY KEY (product_id, slot)
+) WITH (fillfactor = 50);
+SELECT pg_catalog.pg_extension_config_dump('economy.shop_stock', '');
+COMMENT ON TABLE economy.shop_stock IS 'Units left of limited products, spread over slots so that buyers do not queue on one row.';
+
+CREATE TABLE economy.shop_product_changes (
+    change_id  bigint      GENERATED ALWAYS AS IDENTITY CONSTRAINT shop_product_changes_pkey PRIMARY KEY,
+    product_id text        NOT NULL COLLATE "C",
+    action     text        NOT NULL CONSTRAINT shop_product_changes_action_check
+        CHECK (action IN ('create', 'change', 'retire', 'stock')),
+    actor      text        NOT NULL,
+    before     jsonb,
+    after      jsonb,
+    units      bigint,
+    changed_at timestamptz NOT NULL
+);
+CREATE INDEX shop_product_changes_product_id_idx ON economy.shop_product_changes (product_id, change_id);
+SELECT pg_catalog.pg_extension_config_dump('economy.shop_product_changes', '');
+SELECT pg_catalog.pg_extension_config_dump('economy.shop_product_changes_change_id_seq', '');
+COMMENT ON TABLE economy.shop_product_changes IS 'Every change of the catalogue and every stock delivery, with actor, before and after. Append-only.';
+CREATE TRIGGER shop_product_changes_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
+    ON economy.shop_product_changes FOR EACH STATEMENT EXECUTE FUNCTION economy.forbid_change();
+ALTER TABLE economy.shop_product_changes ENABLE ALWAYS TRIGGER shop_product_changes_append_only;
+
+CREATE TABLE economy.shop_transactions (
+    user_id           bigint      NOT NULL,
+    seq               bigint      NOT NULL,
+    gold_delta        bigint      NOT NULL,
+    xp_delta          bigint      NOT NULL,
+    gold              bigint      NOT NULL CONSTRAINT shop_transactions_gold_check CHECK (gold >= 0),
+    experience_points bigint      NOT NULL CONSTRAINT shop_transactions_xp_check CHECK (experience_points >= 0),
+    created_at        timestamptz NOT NULL,
+    xact              xid8        NOT NULL,
+    monetary          bigint      NOT NULL,
+    quantity          integer     NOT NULL CONSTRAINT shop_transactions_quantity_check CHECK (quantity > 0),
+    receipt_signature_version integer NOT NULL,
+    hash_algo_version smallint    NOT NULL,
+    stock_slot        smallint,
+    hash              bytea       NOT NULL,
+    receipt_signature bytea       NOT NULL,
+    category          text        NOT NULL COLLATE "C",
+    status            text        NOT NULL COLLATE "C" CONSTRAINT shop_transactions_status_check
+        CHECK (status IN ('SUCCESS', 'PENDING')),
+    product_id        text        NOT NULL COLLATE "C",
+    idempotency_key   text        NOT NULL COLLATE "C",
+    effect_code       text,
+    context           jsonb,
+    CONSTRAINT shop_transactions_pkey PRIMARY KEY (user_id, seq),
+    CONSTRAINT shop_transactions_key UNIQUE (user_id, product_id, idempotency_key)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.shop_transactions', '');
+COMMENT ON TABLE economy.shop_transactions IS 'Journal of purchases. Append-only.';
+COMMENT ON COLUMN economy.shop_transactions.stock_slot IS 'Slot the units were taken from; null for products without stock.';
+COMMENT ON COLUMN economy.shop_transactions.monetary IS 'Value of the whole purchase in minor units of money.';
+COMMENT ON COLUMN economy.shop_transactions.receipt_signature IS 'HMAC-SHA256 of the entry''s hash by the key of receipt_signature_version.';
+CREATE TRIGGER shop_transactions_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
+    ON economy.shop_transactions FOR EACH STATEMENT EXECUTE FUNCTION economy.forbid_change();
+ALTER TABLE economy.shop_transactions ENABLE ALWAYS TRIGGER shop_transactions_append_only;
+
+CREATE TYPE economy.purchase_result AS (
+    success              boolean,
+    state                text,
+    code                 text,
+    transaction_id       text,
+    quantity             integer,
+    gold_delta           bigint,
+    gold                 bigint,
+    stock_remaining      bigint,
+    user_limit_remaining bigint,
+    retry_after_ms       integer,
+    detail               jsonb
+);
+COMMENT ON TYPE economy.purchase_result IS 'Result of economy.purchase().';
+
+CREATE FUNCTION economy.purchase(user_id bigint, product_id text, idempotency_key text,
+                                 quantity integer DEFAULT 1, context jsonb DEFAULT NULL, dry_run boolean DEFAULT false)
+    RETURNS economy.purchase_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_purchase';
+COMMENT ON FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean) IS
+    'Buys quantity units, once per (user, product, idempotency key); a retry returns the first result with state reuse. Refusals are returned as a row with a code.';
+
+CREATE TYPE economy.receipt_check AS (valid boolean, reason text);
+COMMENT ON TYPE economy.receipt_check IS 'Result of economy.verify_receipt(): OK, or the reason why the receipt is not valid.';
+
+CREATE FUNCTION economy.verify_receipt(user_id bigint, transaction_id text) RETURNS economy.receipt_check
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_verify_receipt';
+COMMENT ON FUNCTION economy.verify_receipt(bigint, text) IS
+    'Checks a purchase against its place in the chain and its signature. Reasons: OK, NOT_FOUND, ENTRY_CHANGED, CHAIN_BROKEN, WRONG_SIGNATURE, UNKNOWN_KEY, KEY_RETIRED, UNKNOWN_HASH_ALGORITHM.';
+
+CREATE FUNCTION economy.receipt(user_id bigint, transaction_id text)
+    RETURNS TABLE (product_id text, category text, quantity integer, gold_delta bigint, gold bigint, monetary bigint,
+                   status text, effect_code text, created_at timestamptz, hash text, hash_algo_version smallint,
+                   receipt_signature text, receipt_signature_version integer)
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 1
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT t.product_id, t.category, t.quantity, t.gold_delta, t.gold, t.monetary, t.status, t.effect_code,
+               t.created_at, encode(t.hash, 'hex'), t.hash_algo_version,
+               encode(t.receipt_signature, 'hex'), t.receipt_signature_version
+        FROM economy.shop_transactions t
+        WHERE t.user_id = receipt.user_id
+          AND t.seq = (SELECT CASE WHEN receipt.transaction_id ~ '^P[0-9]{1,16}-[0-9]{1,18}$'
+                                    AND 'P' || receipt.user_id || '-' || split_part(receipt.transaction_id, '-', 2)
+                                        = receipt.transaction_id
+                               THEN split_part(receipt.transaction_id, '-', 2)::bigint END);
+    END;
+COMMENT ON FUNCTION economy.receipt(bigint, text) IS
+    'The signed receipt of a purchase, or no row. hash and receipt_signature are hexadecimal.';
+
+-- the catalogue
+
+CREATE FUNCTION economy.require_actor(actor text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF actor IS NULL OR octet_length(actor) NOT BETWEEN 1 AND 255 THEN
+        RAISE EXCEPTION 'actor must have 1 to 255 bytes' USING ERRCODE = 'XE002';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy.require_actor(text) IS 'Raises XE002 unless the text can name who makes a change.';
+
+CREATE FUNCTION economy.upsert_product(product jsonb, actor text) RETURNS economy.shop_products
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    old_row economy.shop_products;
+    new_row economy.shop_products;
+    id      text := product ->> 'product_id';
+    unknown text;
+    message text;
+BEGIN
+    PERFORM economy.require_actor(actor);
+    IF product IS NULL OR jsonb_typeof(product) <> 'object' OR id IS NULL THEN
+        RAISE EXCEPTION 'product must be a JSON object with a product_id' USING ERRCODE = 'XE301';
+    END IF;
+    SELECT k INTO unknown FROM jsonb_object_keys(product) k
+        WHERE k <> ALL (ARRAY['product_id', 'category', 'price_gold', 'source_points', 'granted_gold', 'monetary',
+                              'limit_once', 'per_user_limit', 'starts_at', 'ends_at', 'active', 'effect_code', 'extra'])
+        LIMIT 1;
+    IF found THEN
+        RAISE EXCEPTION 'product has an unknown key "%"', unknown USING ERRCODE = 'XE301',
+            DETAIL = CASE WHEN unknown = 'stock_slots' THEN 'Stock is given by economy.add_stock().' END,
+            HINT = 'The keys are the column names of economy.shop_products.';
+    END IF;
+    -- one change of a product at a time, also of one that does not exist yet
+    PERFORM pg_advisory_xact_lock(hashtextextended('economy.product:' || id, 0));
+    SELECT * INTO old_row FROM economy.shop_products p WHERE p.product_id = id FOR NO KEY UPDATE;
+    IF NOT found THEN
+        old_row := jsonb_populate_record(NULL::economy.shop_products,
+            '{"price_gold": 0, "source_points": 0, "granted_gold": 0, "monetary": 0, "limit_once": false, "active": true, "stock_slots": 0, "extra": {}}');
+    END IF;
+    BEGIN
+        new_row := jsonb_populate_record(old_row, product);
+        IF old_row.product_id IS NULL THEN
+            INSERT INTO economy.shop_products SELECT (new_row).*;
+        ELSE
+            UPDATE economy.shop_products p SET
+                category = new_row.category, price_gold = new_row.price_gold,
+                source_points = new_row.source_points, granted_gold = new_row.granted_gold,
+                monetary = new_row.monetary, limit_once = new_row.limit_once,
+                per_user_limit = new_row.per_user_limit, starts_at = new_row.starts_at, ends_at = new_row.ends_at,
+                active = new_row.active, effect_code = new_row.effect_code, extra = new_row.extra
+            WHERE p.product_id = id;
+        END IF;
+    EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
+        GET STACKED DIAGNOSTICS message = MESSAGE_TEXT;
+        RAISE EXCEPTION 'product "%" is not valid', id USING ERRCODE = 'XE301', DETAIL = message || '.',
+            HINT = 'See the columns and constraints of economy.shop_products.';
+    END;
+    INSERT INTO economy.shop_product_changes (product_id, action, actor, before, after, changed_at)
+        VALUES (id, CASE WHEN old_row.product_id IS NULL THEN 'create' ELSE 'change' END, actor,
+                CASE WHEN old_row.product_id IS NOT NULL THEN to_jsonb(old_row) END, to_jsonb(new_row), economy.now());
+    RETURN new_row;
+END
+$$;
+COMMENT ON FUNCTION economy.upsert_product(jsonb, text) IS
+    'Creates a product, or changes the given columns of one; keys are the column names of shop_products. Recorded with actor, before and after. XE301 for a product that is not valid.';
+
+CREATE FUNCTION economy.retire_product(product_id text, actor text) RETURNS economy.shop_products
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    old_row economy.shop_products;
+    new_row economy.shop_products;
+BEGIN
+    PERFORM economy.require_actor(actor);
+    SELECT * INTO old_row FROM economy.shop_products p WHERE p.product_id = retire_product.product_id FOR NO KEY UPDATE;
+    IF NOT found THEN
+        RAISE EXCEPTION 'product "%" does not exist', product_id USING ERRCODE = 'XE302';
+    END IF;
+    UPDATE economy.shop_products p SET active = false WHERE p.product_id = retire_product.product_id
+        RETURNING * INTO new_row;
+    INSERT INTO economy.shop_product_changes (product_id, action, actor, before, after, changed_at)
+        VALUES (product_id, 'retire', actor, to_jsonb(old_row), to_jsonb(new_row), economy.now());
+    RETURN new_row;
+END
+$$;
+COMMENT ON FUNCTION economy.retire_product(text, text) IS
+    'Takes a product off sale for good measure; its purchases and receipts stay. XE302 for an unknown product.';
+
+CREATE FUNCTION economy.add_stock(product_id text, units bigint, actor text, slots integer DEFAULT 8) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    product economy.shop_products;
+    nslots  integer;
+    total   bigint;
+    part    bigint;
+    rest    bigint;
+    s       record;
+BEGIN
+    PERFORM economy.require_actor(actor);
+    IF units IS NULL OR abs(units) > 9007199254740991 THEN
+        RAISE EXCEPTION 'units must be a number up to 2^53-1' USING ERRCODE = 'XE303';
+    END IF;
+    IF slots IS NULL OR slots NOT BETWEEN 1 AND 64 THEN
+        RAISE EXCEPTION 'slots must be 1 to 64' USING ERRCODE = 'XE303';
+    END IF;
+    SELECT * INTO product FROM economy.shop_products p WHERE p.product_id = add_stock.product_id FOR NO KEY UPDATE;
+    IF NOT found THEN
+        RAISE EXCEPTION 'product "%" does not exist', product_id USING ERRCODE = 'XE302';
+    END IF;
+    nslots := product.stock_slots;
+    IF nslots = 0 THEN
+        nslots := slots;
+        INSERT INTO economy.shop_stock SELECT product_id, n, 0 FROM generate_series(0, nslots - 1) n;
+        UPDATE economy.shop_products p SET stock_slots = nslots WHERE p.product_id = add_stock.product_id;
+    END IF;
+    -- slots in their order, as a waiting buyer locks them
+    PERFORM 1 FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id ORDER BY t.slot FOR NO KEY UPDATE;
+    SELECT sum(t.remaining) INTO total FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id;
+    IF total + units < 0 OR total + units > 9007199254740991 THEN
+        RAISE EXCEPTION 'stock of "%" cannot change by %', product_id, units USING ERRCODE = 'XE303',
+            DETAIL = format('It holds %s units; a stock is from 0 to 2^53-1.', total);
+    END IF;
+    -- even out: every slot gets its share of what there is now
+    rest := total + units;
+    FOR s IN SELECT t.slot FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id ORDER BY t.slot LOOP
+        part := (total + units) / nslots + CASE WHEN s.slot < (total + units) % nslots THEN 1 ELSE 0 END;
+        UPDATE economy.shop_stock t SET remaining = part WHERE t.product_id = add_stock.product_id AND t.slot = s.slot;
+        rest := rest - part;
+    END LOOP;
+    ASSERT rest = 0, 'slots must add up';
+    INSERT INTO economy.shop_product_changes (product_id, action, actor, units, changed_at)
+        VALUES (product_id, 'stock', actor, units, economy.now());
+    RETURN total + units;
+END
+$$;
+COMMENT ON FUNCTION economy.add_stock(text, bigint, text, integer) IS
+    'Adds units to a product''s stock (negative: takes unsold ones away) and returns what is left to sell. The first call makes the product limited, with that many slots. XE303 when the stock would be negative.';

@@ -1,0 +1,150 @@
+/*
+ * stock.c
+ *		Units of limited products, spread over slots so that buyers do not queue on
+ *		one row (I5).
+ *
+ * First pass: starting at a random slot, take one that holds enough and that
+ * nobody else is changing; never wait, never keep a lock that was not used.
+ * Second pass, when no slot is free: wait for slots in slot order and gather
+ * from several.  Only that pass waits, and it holds nothing of the product when
+ * it begins, so buyers of one product cannot deadlock.
+ *
+ * "Sold out" is said only when too little is left in slots that were seen
+ * unlocked or are locked by us.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type_d.h"
+#include "common/pg_prng.h"
+
+#include "ledger/rows.h"
+#include "shop/product.h"
+
+#define MAX_SLOTS 64
+
+enum
+{
+	STK_PRODUCT_ID,
+	STK_SLOT,
+	STK_REMAINING,
+	STK_COLUMNS
+};
+
+static EcoTable shop_stock = {
+	.name = "shop_stock",
+	.ncolumns = STK_COLUMNS,
+	.columns = {
+		{"product_id", TEXTOID, false},
+		{"slot", INT2OID, false},
+		{"remaining", INT8OID, true},
+	},
+	.nkeys = 1,
+	.keys = {{2, {STK_PRODUCT_ID, STK_SLOT}}},
+};
+
+static int	read_slots(const EcoProduct *product, EcoRow *slots, int64 *total);
+static bool take_free(EcoRow *slots, int nslots, int32 units, int16 *slot);
+static bool take_waiting(EcoRow *slots, int nslots, int32 units,
+						 int64 *remaining, int16 *slot);
+static void write_slot(EcoRow *row, int64 units);
+
+bool
+eco_stock_take(const EcoProduct *product, int32 units, bool take,
+			   int64 *remaining, int16 *slot)
+{
+	EcoRow	   *slots = palloc(sizeof(EcoRow) * MAX_SLOTS);
+	int			nslots = read_slots(product, slots, remaining);
+	bool		enough = *remaining >= units;
+
+	if (enough && !take)
+		*remaining -= units;
+	else if (enough && take_free(slots, nslots, units, slot))
+		*remaining -= units;
+	else if (take && *remaining > 0)
+		enough = take_waiting(slots, nslots, units, remaining, slot);
+	pfree(slots);
+	return enough;
+}
+
+static int
+read_slots(const EcoProduct *product, EcoRow *slots, int64 *total)
+{
+	EcoScan    *scan;
+	int			n = 0;
+
+	*total = 0;
+	scan = eco_scan_begin(&shop_stock, 0, 0, 1, &product->product_id.datum);
+	while (n < MAX_SLOTS && eco_scan_next(scan, &slots[n]))
+		*total += eco_row_int(&slots[n++], STK_REMAINING);
+	eco_scan_end(scan);
+	return n;
+}
+
+static bool
+take_free(EcoRow *slots, int nslots, int32 units, int16 *slot)
+{
+	int			start = (int) pg_prng_uint64_range(&pg_global_prng_state, 0, nslots - 1);
+
+	for (int i = 0; i < nslots; i++)
+	{
+		EcoRow	   *row = &slots[(start + i) % nslots];
+
+		if (eco_row_int(row, STK_REMAINING) < units ||
+			eco_row_lock(row, 0, ECO_SKIP) == ECO_LOCK_BUSY ||
+			eco_row_int(row, STK_REMAINING) < units)
+			continue;
+		*slot = DatumGetInt16(row->values[STK_SLOT]);
+		write_slot(row, units);
+		return true;
+	}
+	return false;
+}
+
+/*
+ * Locks every slot that held something when last seen, and changes one only
+ * once it is certain that they hold enough together.
+ */
+static bool
+take_waiting(EcoRow *slots, int nslots, int32 units, int64 *remaining, int16 *slot)
+{
+	int64		gathered = 0;
+	int64		wanted = units;
+	int			nlocked;
+
+	for (nlocked = 0; nlocked < nslots && gathered < units; nlocked++)
+	{
+		EcoRow	   *row = &slots[nlocked];
+
+		if (eco_row_int(row, STK_REMAINING) == 0)
+			continue;
+		if (eco_row_lock(row, 0, ECO_WAIT) == ECO_LOCK_GONE)
+			row->values[STK_REMAINING] = Int64GetDatum(0);
+		gathered += eco_row_int(row, STK_REMAINING);
+	}
+	if (gathered < units)
+	{
+		*remaining = gathered;
+		return false;
+	}
+	*slot = -1;
+	for (int i = 0; i < nlocked && wanted > 0; i++)
+	{
+		int64		part = Min(wanted, eco_row_int(&slots[i], STK_REMAINING));
+
+		if (part == 0)
+			continue;
+		if (*slot < 0)
+			*slot = DatumGetInt16(slots[i].values[STK_SLOT]);
+		write_slot(&slots[i], part);
+		wanted -= part;
+	}
+	*remaining = Max(*remaining - units, 0);
+	return true;
+}
+
+static void
+write_slot(EcoRow *row, int64 units)
+{
+	row->values[STK_REMAINING] = Int64GetDatum(eco_row_int(row, STK_REMAINING) - units);
+	eco_row_update(row, 0);
+}
