@@ -1,4 +1,4 @@
-# economy: build, install, test. "make help" lists what there is.
+# economy: build, install, test; "make help" lists what there is.
 
 EXTENSION  = economy
 EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" economy.control)
@@ -11,8 +11,7 @@ SQL_PARTS = src/prologue.sql src/ledger/ledger.sql src/identity/identity.sql \
 	src/shop/shop.sql src/ops/ops.sql src/ops/demo.sql src/ops/grants.sql
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
-DOCS =
-EXTRA_CLEAN = test/unit/core_test build
+EXTRA_CLEAN = build
 
 PG_CONFIG ?= pg_config
 WARNINGS = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2
@@ -33,3 +32,39 @@ $(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) economy.control
 	cat $(SQL_PARTS) > $@
 
 $(OBJS): $(wildcard src/*.h src/*/*.h)
+
+# From here on nothing needs PostgreSQL to be there yet: the scripts install it.
+
+.PHONY: help setup demo test lint format unit bench
+help:
+	@echo "make, make install   build and install (needs postgresql-server-dev and libssl-dev)"
+	@echo "make demo            the main job on a throw-away server; KEEP=1 leaves it running"
+	@echo "make test            every test; 'make test SUITES=\"unit sql\"' some of them"
+	@echo "make bench           ratios against peers in one run"
+	@echo "make lint, format    compilers, formatting and house rules; format the code"
+	@echo "make unit            core/ alone, under the address and undefined behaviour sanitizers"
+	@echo "make setup           install what the above need, from Debian's packages"
+
+setup:
+	@bash scripts/setup
+
+demo:
+	@bash scripts/demo
+
+test:
+	@bash scripts/test $(SUITES)
+
+lint:
+	@bash scripts/lint
+
+format:
+	@bash scripts/format
+
+UNIT_FLAGS = -std=gnu11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
+unit:
+	@mkdir -p build
+	@$(CC) $(UNIT_FLAGS) $(WARNINGS) -Isrc -o build/core_test test/unit/*.c src/core/*.c -lcrypto -lm
+	@build/core_test
+
+bench:
+	@bash scripts/bench

@@ -34,7 +34,7 @@ put_quoted(EcoJson *json, const char *text, size_t len)
 
 		if (c >= 0x20 && c != '"' && c != '\\')
 			continue;
-		put(json, text + start, i - start);
+		put(json, text +start, i - start);
 		if (c < 0x20)
 			snprintf(escape, sizeof(escape), "\\u%04x", c);
 		else
@@ -42,7 +42,7 @@ put_quoted(EcoJson *json, const char *text, size_t len)
 		put(json, escape, strlen(escape));
 		start = i + 1;
 	}
-	put(json, text + start, len - start);
+	put(json, text +start, len - start);
 	put(json, "\"", 1);
 }
 

@@ -198,14 +198,16 @@ eco_entry_hash(const EcoRow *row, EcoJournal journal, int signature_column,
 
 	for (int i = 0; i < table->ncolumns; i++)
 	{
-		text[i] = NULL;
+		text[		i] = NULL;
+
 		if (row->isnull[i] || i == ECO_COL_HASH || i == signature_column)
 			size += ECO_ENCODED_NULL;
 		else if (table->columns[i].type == TEXTOID)
 		{
 			struct varlena *value = PG_DETOAST_DATUM_PACKED(row->values[i]);
 
-			text[i] = VARDATA_ANY(value);
+			text[		i] = VARDATA_ANY(value);
+
 			len[i] = VARSIZE_ANY_EXHDR(value);
 			size += ECO_ENCODED_BYTES(len[i]);
 		}
@@ -213,7 +215,8 @@ eco_entry_hash(const EcoRow *row, EcoJournal journal, int signature_column,
 		{
 			Jsonb	   *value = DatumGetJsonbP(row->values[i]);
 
-			text[i] = JsonbToCString(NULL, &value->root, VARSIZE(value));
+			text[		i] = JsonbToCString(NULL, &value->root, VARSIZE(value));
+
 			len[i] = strlen(text[i]);
 			size += ECO_ENCODED_BYTES(len[i]);
 		}
@@ -257,7 +260,7 @@ eco_entry_hash(const EcoRow *row, EcoJournal journal, int signature_column,
 		pfree(buf);
 }
 
-char *
+char	   *
 eco_transaction_id(EcoJournal journal, int64 user_id, int64 seq)
 {
 	return psprintf("%c%lld-%lld", journal, (long long) user_id, (long long) seq);
@@ -274,8 +277,9 @@ eco_transaction_id_parse(const char *text, EcoJournal *journal,
 	if (text[0] == '\0')
 		return false;
 	*journal = (EcoJournal) text[0];
+
 	errno = 0;
-	*user_id = strtoll(text + 1, &end, 10);
+	*user_id = strtoll(text +1, &end, 10);
 	if (errno != 0 || *end != '-')
 		return false;
 	*seq = strtoll(end + 1, &end, 10);

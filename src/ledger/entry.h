@@ -93,7 +93,8 @@ extern bool eco_account_read(int64 user_id, EcoAccount *account);
 typedef enum EcoAccountLock
 {
 	ECO_ACCOUNT_LOCKED,			/* unchanged since the active snapshot */
-	ECO_ACCOUNT_MOVED,			/* locked, but has entries newer than the snapshot */
+	ECO_ACCOUNT_MOVED,			/* locked, but has entries newer than the
+								 * snapshot */
 	ECO_ACCOUNT_MISSING
 } EcoAccountLock;
 

@@ -216,7 +216,10 @@ signer_get(int32 version, EcoVerdict *why_not)
 		eco_signer_free(cached_keys[0].signer);
 		cached_keys[0] = cached_keys[--n_cached_keys];
 	}
-	cached_keys[n_cached_keys++] = (CachedKey) {version, signer};
+	cached_keys[n_cached_keys++] = (CachedKey)
+	{
+		version, signer
+	};
 	return signer;
 }
 

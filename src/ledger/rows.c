@@ -76,7 +76,7 @@ eco_row_find(EcoTable *table, int64 user_id, int key, int nvalues,
 	return found;
 }
 
-EcoScan *
+EcoScan    *
 eco_scan_begin(EcoTable *table, int64 user_id, int key, int nvalues,
 			   const Datum *values)
 {
@@ -238,8 +238,8 @@ cache_build(EcoTable *table)
 	}
 
 	/*
-	 * The old facts may be in use further up the stack (a CHECK constraint may
-	 * call a function of ours), so they live until the transaction ends.
+	 * The old facts may be in use further up the stack (a CHECK constraint
+	 * may call a function of ours), so they live until the transaction ends.
 	 */
 	if (table->cache != NULL)
 		MemoryContextSetParent(table->cache->context, TopTransactionContext);
@@ -357,10 +357,10 @@ find_indexes(EcoTable *table, EcoTableCache *cache, Relation rel)
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 		IndexInfo  *info = BuildIndexInfo(index);
 		bool		plain = info->ii_Expressions == NIL &&
-			info->ii_Predicate == NIL && info->ii_ExclusionOps == NULL &&
-			index->rd_index->indimmediate;
+		info->ii_Predicate == NIL && info->ii_ExclusionOps == NULL &&
+		index->rd_index->indimmediate;
 		bool		readable = plain && index->rd_index->indisvalid &&
-			index->rd_rel->relam == BTREE_AM_OID;
+		index->rd_rel->relam == BTREE_AM_OID;
 
 		for (int k = 0; readable && k < table->nkeys; k++)
 		{

@@ -90,7 +90,8 @@ typedef enum EcoLock
 typedef enum EcoWait
 {
 	ECO_WAIT,
-	ECO_SKIP					/* never wait; a changed version counts as busy */
+	ECO_SKIP					/* never wait; a changed version counts as
+								 * busy */
 } EcoWait;
 
 /*

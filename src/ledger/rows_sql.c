@@ -192,8 +192,8 @@ run_write(EcoTable *table, SPIPlanPtr plan, const Datum *values,
 		unexpected(table, result);
 
 	/*
-	 * A DBA's BEFORE trigger may swallow a row.  Half an entry must not stand,
-	 * so that is an error and not a quiet success.
+	 * A DBA's BEFORE trigger may swallow a row.  Half an entry must not
+	 * stand, so that is an error and not a quiet success.
 	 */
 	if (SPI_processed != 1)
 		ECO_ERROR(ECO_LEDGER_DAMAGED,

@@ -205,7 +205,7 @@ hex(const uint8 *bytes, size_t len)
 {
 	char	   *text = palloc(len * 2 + 1);
 
-	text[hex_encode((const char *) bytes, len, text)] = '\0';
+	text[		hex_encode((const char *) bytes, len, text)] = '\0';
 	return text;
 }
 

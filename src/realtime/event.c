@@ -37,7 +37,7 @@ eco_event_begin(EcoEvent *event, const char *type, EcoJournal journal,
 				int64 user_id, int64 seq, TimestampTz at)
 {
 	EcoJson    *json = &event->json;
-	char		text[64];
+	char text[	64];
 
 	if (eco_notify == ECO_NOTIFY_OFF)
 		return false;
