@@ -9,8 +9,9 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
-#include "ledger/guard.h"
+#include "core/streak.h"
 #include "journals.h"
+#include "ledger/guard.h"
 #include "settings.h"
 
 PG_MODULE_MAGIC;
@@ -18,12 +19,25 @@ PG_MODULE_MAGIC;
 #define DUPLICATE_WAIT_DEFAULT_MS	0
 #define DUPLICATE_WAIT_MAX_MS		60000
 #define NODE_ID_MAX					4095
+#define STREAK_DAY_OFFSET_MAX_H		23
+#define STREAK_GRACE_DAYS_DEFAULT	7
+#define STREAK_DORMANCY_DAYS_DEFAULT 30
+#define STREAK_DAYS_MAX				3650
+#define STREAK_CAP_DAY_DEFAULT		7
+#define STREAK_MAX_FREEZES_DEFAULT	5
+#define STREAK_MAX_FREEZES_MAX		100
 
 int			eco_row_access = ECO_ROW_ACCESS_AUTO;
 int			eco_notify = ECO_NOTIFY_INLINE;
 int			eco_duplicate_wait_ms = DUPLICATE_WAIT_DEFAULT_MS;
 int			eco_node_id = 0;
 bool		eco_allow_drop = false;
+int			eco_streak_day_offset = 0;
+int			eco_streak_grace_days = STREAK_GRACE_DAYS_DEFAULT;
+int			eco_streak_dormancy_days = STREAK_DORMANCY_DAYS_DEFAULT;
+int			eco_streak_cap = ECO_CAP_NONE;
+int			eco_streak_cap_day = STREAK_CAP_DAY_DEFAULT;
+int			eco_streak_max_freezes = STREAK_MAX_FREEZES_DEFAULT;
 
 static char *test_clock = NULL;
 static TimestampTz test_clock_at = 0;	/* valid while test_clock is not empty */
@@ -39,6 +53,15 @@ static const struct config_enum_entry notify_options[] = {
 	{"inline", ECO_NOTIFY_INLINE, false},
 	{NULL, 0, false}
 };
+
+static const struct config_enum_entry streak_cap_options[] = {
+	{"none", ECO_CAP_NONE, false},
+	{"hold", ECO_CAP_HOLD, false},
+	{"cycle", ECO_CAP_CYCLE, false},
+	{NULL, 0, false}
+};
+
+static void define_streak_settings(void);
 
 extern void _PG_init(void);
 
@@ -121,6 +144,42 @@ assign_test_clock(const char *newval, void *extra)
 		test_clock_at = *(TimestampTz *) extra;
 }
 
+static void
+define_streak_settings(void)
+{
+	DefineCustomIntVariable("economy.streak_day_offset",
+							"Hours after local midnight at which the streak's day begins.",
+							NULL, &eco_streak_day_offset,
+							0, 0, STREAK_DAY_OFFSET_MAX_H, PGC_SUSET, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("economy.streak_grace_days",
+							"Days from one missed date that grace covers to the next.",
+							NULL, &eco_streak_grace_days,
+							STREAK_GRACE_DAYS_DEFAULT, 1, STREAK_DAYS_MAX, PGC_SUSET, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("economy.streak_dormancy_days",
+							"Days without a claim after which grace is there again.",
+							NULL, &eco_streak_dormancy_days,
+							STREAK_DORMANCY_DAYS_DEFAULT, 2, STREAK_DAYS_MAX, PGC_SUSET, 0,
+							NULL, NULL, NULL);
+	DefineCustomEnumVariable("economy.streak_cap",
+							 "What the reward does after economy.streak_cap_day.",
+							 "none: grows on; hold: stays; cycle: starts over.",
+							 &eco_streak_cap, ECO_CAP_NONE,
+							 streak_cap_options, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomIntVariable("economy.streak_cap_day",
+							"Day of the streak at which economy.streak_cap acts.",
+							NULL, &eco_streak_cap_day,
+							STREAK_CAP_DAY_DEFAULT, 1, STREAK_DAYS_MAX, PGC_SUSET, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("economy.streak_max_freezes",
+							"Streak freezes a user can hold.",
+							NULL, &eco_streak_max_freezes,
+							STREAK_MAX_FREEZES_DEFAULT, 0, STREAK_MAX_FREEZES_MAX, PGC_SUSET, 0,
+							NULL, NULL, NULL);
+}
+
 void
 _PG_init(void)
 {
@@ -156,9 +215,11 @@ _PG_init(void)
 							   "For tests and demonstrations only.",
 							   &test_clock, "", PGC_SUSET, GUC_NOT_IN_SAMPLE,
 							   check_test_clock, assign_test_clock, NULL);
+	define_streak_settings();
 	MarkGUCPrefixReserved("economy");
 
 	eco_adjust_register();
 	eco_purchase_register();
+	eco_reward_register();
 	eco_guard_install();
 }

@@ -31,6 +31,10 @@
 #define ECO_PRODUCT_NOT_FOUND		MAKE_SQLSTATE('X', 'E', '3', '0', '2')
 #define ECO_INVALID_STOCK			MAKE_SQLSTATE('X', 'E', '3', '0', '3')
 
+/* XE4: reward */
+#define ECO_RESERVED_NAME			MAKE_SQLSTATE('X', 'E', '4', '0', '1')
+#define ECO_UNKNOWN_CURVE			MAKE_SQLSTATE('X', 'E', '4', '0', '2')
+
 /* One macro, so that level and code cannot be swapped. */
 #define ECO_ERROR(code, ...) \
 	ereport(ERROR, (errcode(code), __VA_ARGS__))

@@ -8,5 +8,6 @@
 
 extern void eco_purchase_register(void);
 extern void eco_adjust_register(void);
+extern void eco_reward_register(void);
 
 #endif

@@ -26,6 +26,12 @@ extern int	eco_notify;			/* EcoNotify */
 extern int	eco_duplicate_wait_ms;
 extern int	eco_node_id;
 extern bool eco_allow_drop;
+extern int	eco_streak_day_offset;	/* hours */
+extern int	eco_streak_grace_days;
+extern int	eco_streak_dormancy_days;
+extern int	eco_streak_cap;		/* EcoStreakCap */
+extern int	eco_streak_cap_day;
+extern int	eco_streak_max_freezes;
 
 /* the moment all rules use: the server's clock, or economy.test_clock */
 extern TimestampTz eco_now(void);

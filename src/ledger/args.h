@@ -25,6 +25,15 @@ typedef struct EcoText
 	Datum		datum;
 } EcoText;
 
+/* The same of a constant. */
+static inline EcoText
+eco_text_of(const char *constant)
+{
+	EcoText		result = {constant, (int) strlen(constant), CStringGetTextDatum(constant)};
+
+	return result;
+}
+
 static inline void
 eco_require_arg(FunctionCallInfo fcinfo, int argno, const char *name)
 {

@@ -51,12 +51,12 @@ eco_call_begin(EcoCall *call)
 	for (;;)
 	{
 		eco_snapshot_push();
-		if (find_first(call))
+		if (call->ntexts > 0 && find_first(call))
 			return ECO_CALL_REPLAY;
 		if (call->dry_run)
 			return eco_account_read(call->user_id, &call->account) ?
 				ECO_CALL_NEW : ECO_CALL_NO_USER;
-		if (!announced && !key_lock(call))
+		if (call->ntexts > 0 && !announced && !key_lock(call))
 			return ECO_CALL_BUSY;
 		announced = true;
 		switch (eco_account_lock(call->user_id, &call->account))

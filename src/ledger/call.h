@@ -19,7 +19,7 @@ typedef struct EcoCall
 	EcoTable   *table;			/* of the journal */
 	int64		user_id;
 	int			key;			/* its idempotency key: user_id, then texts */
-	int			ntexts;
+	int			ntexts;			/* 0: the call has no key, only the account */
 	EcoText		texts[ECO_MAX_CALL_TEXTS];
 	bool		dry_run;		/* take no lock, promise nothing */
 

@@ -31,18 +31,20 @@ enum
 	ACC_GOLD,
 	ACC_XP,
 	ACC_SUSPENDED,
+	ACC_FREEZES,
 	ACC_HEAD_HASH
 };
 
 static EcoTable accounts = {
 	.name = "accounts",
-	.ncolumns = 6,
+	.ncolumns = 7,
 	.columns = {
 		{"user_id", INT8OID, false},
 		{"seq", INT8OID, true},
 		{"gold", INT8OID, true},
 		{"experience_points", INT8OID, true},
 		{"suspended", BOOLOID, true},
+		{"streak_freezes", INT4OID, true},
 		{"head_hash", BYTEAOID, true},
 	},
 	.nkeys = 1,
@@ -103,6 +105,7 @@ account_load(int64 user_id, EcoAccount *account)
 	account->gold = eco_row_int(row, ACC_GOLD);
 	account->xp = eco_row_int(row, ACC_XP);
 	account->suspended = DatumGetBool(row->values[ACC_SUSPENDED]);
+	account->freezes = DatumGetInt32(row->values[ACC_FREEZES]);
 	memcpy(account->head, VARDATA_ANY(head), ECO_HASH_LEN);
 }
 
@@ -130,6 +133,7 @@ eco_entry_init(EcoEntry *entry, EcoJournal journal, EcoTable *table)
 	entry->journal = journal;
 	entry->gold_delta = 0;
 	entry->xp_delta = 0;
+	entry->freezes_delta = 0;
 	entry->signature_column = -1;
 	entry->key_version_column = -1;
 }
@@ -175,10 +179,12 @@ eco_entry_post(EcoAccount *account, EcoEntry *entry)
 	account->seq = entry->seq;
 	account->gold = entry->gold;
 	account->xp = entry->xp;
+	account->freezes += entry->freezes_delta;
 	memcpy(account->head, hash, ECO_HASH_LEN);
 	account->row.values[ACC_SEQ] = Int64GetDatum(account->seq);
 	account->row.values[ACC_GOLD] = Int64GetDatum(account->gold);
 	account->row.values[ACC_XP] = Int64GetDatum(account->xp);
+	account->row.values[ACC_FREEZES] = Int32GetDatum(account->freezes);
 	account->row.values[ACC_HEAD_HASH] = row->values[ECO_COL_HASH];
 	eco_row_update(&account->row, account->user_id);
 	eco_row_insert(row, account->user_id);

@@ -29,6 +29,7 @@ typedef struct EcoAccount
 	int64		gold;
 	int64		xp;
 	bool		suspended;
+	int32		freezes;		/* streak freezes held */
 	uint8		head[ECO_HASH_LEN];
 } EcoAccount;
 
@@ -77,6 +78,7 @@ typedef struct EcoEntry
 	EcoJournal	journal;
 	int64		gold_delta;
 	int64		xp_delta;
+	int32		freezes_delta;	/* streak freezes bought or used up */
 	int			signature_column;	/* signed entries: where to, else -1 */
 	int			key_version_column;
 
@@ -99,6 +101,9 @@ typedef enum EcoAccountLock
 } EcoAccountLock;
 
 extern EcoAccountLock eco_account_lock(int64 user_id, EcoAccount *account);
+
+/* Items of this effect_code are held by the account, for the daily streak. */
+#define ECO_EFFECT_STREAK_FREEZE "streak_freeze"
 
 /* Set the suspended flag of a locked account. */
 extern void eco_account_set_suspended(EcoAccount *account, bool suspended);

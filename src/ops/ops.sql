@@ -5,35 +5,26 @@ CREATE VIEW economy.ledger AS
            gold_delta, xp_delta, gold, experience_points, created_at, xact, hash FROM economy.shop_transactions
     UNION ALL
     SELECT user_id, seq, 'gold_adjustments', 'G' || user_id || '-' || seq,
-           gold_delta, xp_delta, gold, experience_points, created_at, xact, hash FROM economy.gold_adjustments;
+           gold_delta, xp_delta, gold, experience_points, created_at, xact, hash FROM economy.gold_adjustments
+    UNION ALL
+    SELECT user_id, seq, 'reward_audit', 'R' || user_id || '-' || seq,
+           gold_delta, xp_delta, gold, experience_points, created_at, xact, hash FROM economy.reward_audit;
 COMMENT ON VIEW economy.ledger IS 'Every entry of every user: the common header of all journals.';
-
-CREATE FUNCTION economy.level_for(xp bigint, curve text DEFAULT 'linear') RETURNS integer
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    IF xp IS NULL OR xp < 0 THEN
-        RAISE EXCEPTION 'xp must be 0 or more' USING ERRCODE = 'XE002';
-    END IF;
-    IF curve IS DISTINCT FROM 'linear' THEN
-        RAISE EXCEPTION 'level curve "%" does not exist', curve USING ERRCODE = 'XE002';
-    END IF;
-    RETURN least(xp / 500 + 1, 2147483647);
-END
-$$;
-COMMENT ON FUNCTION economy.level_for(bigint, text) IS 'Level of an amount of XP: floor(xp / 500) + 1.';
 
 CREATE FUNCTION economy.account(user_id bigint)
     RETURNS TABLE (user_id bigint, gold bigint, experience_points bigint, level integer,
                    xp_into_level bigint, xp_to_next bigint, seq bigint, streak_day integer, last_claim_on date)
-    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 1
+    LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY DEFINER ROWS 1
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT a.user_id, a.gold, a.experience_points, economy.level_for(a.experience_points),
-               a.experience_points % 500, 500 - a.experience_points % 500, a.seq, NULL::integer, NULL::date
-        FROM economy.accounts a WHERE a.user_id = $1;
+        SELECT a.user_id, a.gold, a.experience_points, l.level, l.xp_into_level, l.xp_to_next, a.seq,
+               s.streak_day, s.last_claim_on
+        FROM economy.accounts a
+        CROSS JOIN LATERAL economy.level_of(a.user_id, a.experience_points) l
+        CROSS JOIN LATERAL economy.streak_state(a.user_id) s
+        WHERE a.user_id = $1;
     END;
-COMMENT ON FUNCTION economy.account(bigint) IS 'Balances, level and newest seq of a user; no row for an unknown user.';
+COMMENT ON FUNCTION economy.account(bigint) IS 'Balances, level on the user''s curve, streak as of now and newest seq; no row for an unknown user.';
 
 CREATE FUNCTION economy.statement(user_id bigint, after_seq bigint DEFAULT 0, max integer DEFAULT 100)
     RETURNS TABLE (seq bigint, journal text, transaction_id text, gold_delta bigint, xp_delta bigint,
@@ -93,13 +84,20 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text)
     BEGIN ATOMIC
         VALUES
             ('app', 'FUNCTION economy.account(bigint)'),
+            ('app', 'FUNCTION economy.claim_daily_reward(bigint)'),
+            ('app', 'FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb)'),
+            ('app', 'FUNCTION economy.grant_rewards(jsonb)'),
             ('app', 'FUNCTION economy.level_for(bigint, text)'),
+            ('app', 'FUNCTION economy.level_of(bigint, bigint)'),
             ('app', 'FUNCTION economy.now()'),
             ('app', 'FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean)'),
             ('app', 'FUNCTION economy.receipt(bigint, text)'),
             ('app', 'FUNCTION economy.register(text, text, jsonb)'),
             ('app', 'FUNCTION economy.set_timezone(bigint, text)'),
             ('app', 'FUNCTION economy.statement(bigint, bigint, integer)'),
+            ('app', 'FUNCTION economy.streak_preview(bigint, integer)'),
+            ('app', 'FUNCTION economy.streak_reward(integer)'),
+            ('app', 'FUNCTION economy.streak_state(bigint)'),
             ('app', 'FUNCTION economy.timezone_name(text)'),
             ('app', 'FUNCTION economy.user_id_of(text)'),
             ('app', 'FUNCTION economy.verify_receipt(bigint, text)'),
@@ -107,7 +105,10 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text)
             ('admin', 'FUNCTION economy.adjust_gold(bigint, bigint, text, text, text)'),
             ('admin', 'FUNCTION economy.retire_product(text, text)'),
             ('admin', 'FUNCTION economy.retire_signing_key(integer)'),
+            ('admin', 'FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, text)'),
             ('admin', 'FUNCTION economy.rotate_signing_key()'),
+            ('admin', 'FUNCTION economy.set_level_curve(text, bigint[])'),
+            ('admin', 'FUNCTION economy.set_level_experiment(text, jsonb, boolean)'),
             ('admin', 'FUNCTION economy.set_user_status(bigint, text, text)'),
             ('admin', 'FUNCTION economy.upsert_product(jsonb, text)'),
             ('monitor', 'FUNCTION economy.account(bigint)'),

@@ -33,8 +33,8 @@ format_time(TimestampTz at, char *buf, size_t size)
 }
 
 bool
-eco_event_begin(EcoEvent *event, const char *type, EcoJournal journal,
-				int64 user_id, int64 seq, TimestampTz at)
+eco_event_begin(EcoEvent *event, const char *type, const char *aspect,
+				EcoJournal journal, int64 user_id, int64 seq, TimestampTz at)
 {
 	EcoJson    *json = &event->json;
 	char text[	64];
@@ -45,7 +45,8 @@ eco_event_begin(EcoEvent *event, const char *type, EcoJournal journal,
 	eco_json_begin(json, event->payload, sizeof(event->payload));
 	eco_json_open(json, NULL, '{');
 	eco_json_str(json, "specversion", "1.0");
-	snprintf(text, sizeof(text), "%c%lld-%lld", journal, (long long) user_id, (long long) seq);
+	snprintf(text, sizeof(text), "%c%lld-%lld%s%s", journal, (long long) user_id,
+			 (long long) seq, aspect != NULL ? "/" : "", aspect != NULL ? aspect : "");
 	eco_json_str(json, "id", text);
 	snprintf(text, sizeof(text), "/economy/node/%d", eco_node_id);
 	eco_json_str(json, "source", text);

@@ -4,7 +4,7 @@
  *
  *		EcoEvent event;
  *
- *		eco_event_begin(&event, "purchase_update", journal, user_id, seq, at);
+ *		eco_event_begin(&event, "purchase_update", NULL, journal, user_id, seq, at);
  *		eco_json_int(&event.json, "gold", gold);		-- members of "data"
  *		eco_event_publish(&event);
  */
@@ -25,9 +25,13 @@ typedef struct EcoEvent
 	char		payload[ECO_EVENT_MAX];
 } EcoEvent;
 
-/* False when nobody is to be told (economy.notify = off): skip the rest. */
-extern bool eco_event_begin(EcoEvent *event, const char *type, EcoJournal journal,
-							int64 user_id, int64 seq, TimestampTz at);
+/*
+ * False when nobody is to be told (economy.notify = off): skip the rest.
+ * The event's id is the transaction_id; a second event about the same entry
+ * needs an aspect, which is appended to it.
+ */
+extern bool eco_event_begin(EcoEvent *event, const char *type, const char *aspect,
+							EcoJournal journal, int64 user_id, int64 seq, TimestampTz at);
 extern void eco_event_publish(EcoEvent *event);
 
 #endif

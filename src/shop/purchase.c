@@ -75,6 +75,7 @@ typedef struct Purchase
 	EcoProduct	product;
 	int64		gold_delta;
 	int64		monetary;
+	int32		freezes;		/* streak freezes bought */
 	int16		stock_slot;		/* -1: no stock was taken */
 
 	EcoResult	result;
@@ -89,6 +90,7 @@ static const char *check_rules(Purchase *p, const EcoAccount *account);
 static const char *check_sale(Purchase *p);
 static const char *check_expected_price(Purchase *p);
 static const char *check_user_limit(Purchase *p);
+static const char *check_freezes(Purchase *p, const EcoAccount *account);
 static const char *check_amounts(Purchase *p, const EcoAccount *account);
 static const char *take_stock(Purchase *p);
 static void post(Purchase *p, EcoAccount *account);
@@ -208,6 +210,7 @@ check_rules(Purchase *p, const EcoAccount *account)
 	if ((refusal = check_sale(p)) != NULL ||
 		(refusal = check_expected_price(p)) != NULL ||
 		(refusal = check_user_limit(p)) != NULL ||
+		(refusal = check_freezes(p, account)) != NULL ||
 		(refusal = check_amounts(p, account)) != NULL ||
 		(refusal = take_stock(p)) != NULL)
 		return refusal;
@@ -288,6 +291,21 @@ check_user_limit(Purchase *p)
 	return NULL;
 }
 
+/* Streak freezes are held by the account, up to a limit. */
+static const char *
+check_freezes(Purchase *p, const EcoAccount *account)
+{
+	if (p->product.effect_code == (Datum) 0 ||
+		strcmp(TextDatumGetCString(p->product.effect_code), ECO_EFFECT_STREAK_FREEZE) != 0)
+		return NULL;
+	p->freezes = p->quantity;
+	if (account->freezes + p->quantity <= eco_streak_max_freezes)
+		return NULL;
+	eco_detail_int(&p->detail, "held", account->freezes);
+	eco_detail_int(&p->detail, "at_most", eco_streak_max_freezes);
+	return "USER_LIMIT";
+}
+
 static const char *
 check_amounts(Purchase *p, const EcoAccount *account)
 {
@@ -331,6 +349,7 @@ post(Purchase *p, EcoAccount *account)
 
 	eco_entry_init(&entry, ECO_JOURNAL_PURCHASE, &eco_shop_transactions);
 	entry.gold_delta = p->gold_delta;
+	entry.freezes_delta = p->freezes;
 	entry.signature_column = TXN_SIGNATURE;
 	entry.key_version_column = TXN_KEY_VERSION;
 	eco_row_set(row, TXN_QUANTITY, Int32GetDatum(p->quantity));
@@ -366,7 +385,7 @@ publish(Purchase *p, const EcoEntry *entry)
 {
 	EcoEvent	event;
 
-	if (!eco_event_begin(&event, "purchase_update", ECO_JOURNAL_PURCHASE,
+	if (!eco_event_begin(&event, "purchase_update", NULL, ECO_JOURNAL_PURCHASE,
 						 p->user_id, entry->seq, entry->created_at))
 		return;
 	eco_json_text(&event.json, "product_id", p->product_id.data, p->product_id.len);

@@ -1,0 +1,366 @@
+/*
+ * grant.c
+ *		grant_reward() and grant_rewards().
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/numeric.h"
+#include "utils/tuplestore.h"
+
+#include "ledger/args.h"
+#include "ledger/call.h"
+#include "ledger/result.h"
+#include "reward/reward.h"
+
+typedef struct Grant
+{
+	int64		user_id;
+	EcoText		source;
+	EcoText		event_id;
+	int64		gold;
+	int64		xp;
+	Jsonb	   *details;
+	int			number;			/* place in a batch */
+} Grant;
+
+PG_FUNCTION_INFO_V1(eco_grant_reward);
+PG_FUNCTION_INFO_V1(eco_grant_rewards);
+
+static void check_grant(const Grant *grant);
+static void do_grant(const Grant *grant, EcoResult *result);
+static void post_grant(const Grant *grant, EcoAccount *account, EcoResult *result);
+static void replay_grant(const Grant *grant, const EcoRow *first, EcoResult *result);
+static Grant *parse_batch(Jsonb *array, int *count);
+static void parse_grant(JsonbContainer * object, int number, Grant *grant);
+
+/*
+ * eco_grant_reward(user_id, source, external_event_id, gold, xp, details)
+ */
+Datum
+eco_grant_reward(PG_FUNCTION_ARGS)
+{
+	Grant		grant;
+	EcoResult	result;
+
+	eco_require_arg(fcinfo, 0, "user_id");
+	grant.user_id = PG_GETARG_INT64(0);
+	grant.source = eco_text_arg(fcinfo, 1, "source", ECO_MAX_NAME);
+	grant.event_id = eco_text_arg(fcinfo, 2, "external_event_id", ECO_MAX_KEY);
+	eco_require_arg(fcinfo, 3, "gold");
+	eco_require_arg(fcinfo, 4, "xp");
+	grant.gold = PG_GETARG_INT64(3);
+	grant.xp = PG_GETARG_INT64(4);
+	grant.details = eco_object_arg(fcinfo, 5, "details");
+	check_grant(&grant);
+	PreventCommandIfReadOnly("economy.grant_reward()");
+
+	eco_result_begin(&result, fcinfo, GRANT_COLUMNS);
+	do_grant(&grant, &result);
+	return eco_result_row(&result);
+}
+
+static int
+by_user(const void *a, const void *b)
+{
+	const Grant *x = *(const Grant *const *) a;
+	const Grant *y = *(const Grant *const *) b;
+
+	if (x->user_id != y->user_id)
+		return x->user_id < y->user_id ? -1 : 1;
+	return x->number - y->number;
+}
+
+/*
+ * eco_grant_rewards(rewards jsonb) returns setof grant_result
+ *		A batch in one transaction.  Accounts are locked in the order of user_id,
+ *		results come in the order of the batch.
+ */
+Datum
+eco_grant_rewards(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
+	Grant	   *grants;
+	Grant	  **order;
+	HeapTuple  *rows;
+	int			count;
+	MemoryContext batch_context = CurrentMemoryContext;
+	MemoryContext row_context;
+
+	eco_require_arg(fcinfo, 0, "rewards");
+	grants = parse_batch(PG_GETARG_JSONB_P(0), &count);
+	PreventCommandIfReadOnly("economy.grant_rewards()");
+	InitMaterializedSRF(fcinfo, 0);
+
+	order = palloc(sizeof(Grant *) * Max(count, 1));
+	rows = palloc(sizeof(HeapTuple) * Max(count, 1));
+	for (int i = 0; i < count; i++)
+		order[i] = &grants[i];
+	qsort(order, count, sizeof(Grant *), by_user);
+	row_context = AllocSetContextCreate(batch_context, "economy grant",
+										ALLOCSET_DEFAULT_SIZES);
+	for (int i = 0; i < count; i++)
+	{
+		EcoResult	result = {.desc = info->setDesc};
+
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextSwitchTo(row_context);
+		memset(result.isnull, true, sizeof(result.isnull));
+		do_grant(order[i], &result);
+		MemoryContextSwitchTo(batch_context);
+		rows[order[i]->number] = heap_form_tuple(result.desc, result.values, result.isnull);
+		MemoryContextReset(row_context);
+	}
+	for (int i = 0; i < count; i++)
+		tuplestore_puttuple(info->setResult, rows[i]);
+	MemoryContextDelete(row_context);
+	return (Datum) 0;
+}
+
+static void
+check_grant(const Grant *grant)
+{
+	if (grant->gold < 0 || grant->xp < 0 ||
+		grant->gold > ECO_MAX_AMOUNT || grant->xp > ECO_MAX_AMOUNT)
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("gold and xp must be from 0 to 2^53-1"),
+				  errhint("economy.revoke_reward() takes a reward back."));
+	if (grant->source.len >= (int) strlen(ECO_RESERVED_SOURCE) &&
+		memcmp(grant->source.data, ECO_RESERVED_SOURCE, strlen(ECO_RESERVED_SOURCE)) == 0)
+		ECO_ERROR(ECO_RESERVED_NAME,
+				  errmsg("sources that begin with \"%s\" are reserved", ECO_RESERVED_SOURCE));
+}
+
+static void
+do_grant(const Grant *grant, EcoResult *result)
+{
+	EcoCall		call;
+
+	eco_call_init(&call, ECO_JOURNAL_REWARD, &eco_reward_audit, grant->user_id);
+	call.key = ECO_RWD_BY_EVENT;
+	call.texts[call.ntexts++] = grant->source;
+	call.texts[call.ntexts++] = grant->event_id;
+	switch (eco_call_begin(&call))
+	{
+		case ECO_CALL_NEW:
+			post_grant(grant, &call.account, result);
+			break;
+		case ECO_CALL_REPLAY:
+			replay_grant(grant, &call.first, result);
+			break;
+		case ECO_CALL_BUSY:
+			eco_grant_busy(result);
+			break;
+		case ECO_CALL_NO_USER:
+			eco_grant_refuse(result, "USER_NOT_FOUND", NULL);
+			break;
+	}
+	eco_call_end(&call);
+}
+
+static void
+post_grant(const Grant *grant, EcoAccount *account, EcoResult *result)
+{
+	EcoEntry	entry;
+	const char *refusal = account->suspended ? "USER_SUSPENDED" :
+	eco_amount_refusal(account, grant->gold, grant->xp);
+	bool		leveled_up;
+
+	if (refusal != NULL)
+	{
+		eco_grant_refuse(result, refusal, account);
+		return;
+	}
+	eco_entry_init(&entry, ECO_JOURNAL_REWARD, &eco_reward_audit);
+	entry.gold_delta = grant->gold;
+	entry.xp_delta = grant->xp;
+	eco_row_set(&entry.row, RWD_SOURCE, grant->source.datum);
+	eco_row_set(&entry.row, RWD_EVENT_ID, grant->event_id.datum);
+	if (grant->details != NULL)
+		eco_row_set(&entry.row, RWD_DETAILS, JsonbPGetDatum(grant->details));
+	eco_entry_post(account, &entry);
+	eco_result_outcome(result, "new", "OK");
+	eco_grant_set_entry(result, &entry.row);
+	(void) eco_reward_publish(&entry, &leveled_up);
+}
+
+static void
+replay_grant(const Grant *grant, const EcoRow *first, EcoResult *result)
+{
+	bool		same_details;
+
+	if (first->isnull[RWD_DETAILS] || grant->details == NULL)
+		same_details = first->isnull[RWD_DETAILS] && grant->details == NULL;
+	else
+		same_details =
+			compareJsonbContainers(&DatumGetJsonbP(first->values[RWD_DETAILS])->root,
+								   &grant->details->root) == 0;
+	if (eco_row_int(first, ECO_COL_GOLD_DELTA) != grant->gold)
+		eco_grant_mismatch(result, "gold");
+	else if (eco_row_int(first, ECO_COL_XP_DELTA) != grant->xp)
+		eco_grant_mismatch(result, "xp");
+	else if (!same_details)
+		eco_grant_mismatch(result, "details");
+	else
+	{
+		eco_result_outcome(result, "reuse", "OK");
+		eco_grant_set_entry(result, first);
+	}
+}
+
+void
+eco_grant_set_entry(EcoResult *result, const EcoRow *row)
+{
+	bool		leveled_up;
+	int32		level = eco_reward_level(row, &leveled_up);
+
+	eco_result_text(result, ECO_RES_TRANSACTION_ID,
+					eco_transaction_id(ECO_JOURNAL_REWARD,
+									   eco_row_int(row, ECO_COL_USER_ID),
+									   eco_row_int(row, ECO_COL_SEQ)));
+	eco_result_set(result, GRANT_GOLD_DELTA, row->values[ECO_COL_GOLD_DELTA]);
+	eco_result_set(result, GRANT_XP_DELTA, row->values[ECO_COL_XP_DELTA]);
+	eco_result_set(result, GRANT_GOLD, row->values[ECO_COL_GOLD]);
+	eco_result_set(result, GRANT_XP, row->values[ECO_COL_XP]);
+	eco_result_set(result, GRANT_LEVEL, Int32GetDatum(level));
+	eco_result_set(result, GRANT_LEVELED_UP, BoolGetDatum(leveled_up));
+}
+
+void
+eco_grant_refuse(EcoResult *result, const char *code, const EcoAccount *account)
+{
+	eco_result_outcome(result, "refused", code);
+	if (account == NULL)
+		return;
+	eco_result_set(result, GRANT_GOLD, Int64GetDatum(account->gold));
+	eco_result_set(result, GRANT_XP, Int64GetDatum(account->xp));
+}
+
+void
+eco_grant_mismatch(EcoResult *result, const char *field)
+{
+	EcoDetail	detail = {0};
+
+	eco_result_outcome(result, "refused", "IDEMPOTENCY_MISMATCH");
+	eco_detail_str(&detail, "field", field);
+	eco_result_set(result, GRANT_DETAIL, eco_detail_end(&detail));
+}
+
+void
+eco_grant_busy(EcoResult *result)
+{
+	eco_result_outcome(result, "in_progress", "IN_PROGRESS");
+	eco_result_set(result, GRANT_RETRY_AFTER_MS, Int32GetDatum(eco_retry_after_ms()));
+}
+
+/* A jsonb text as if it had come as an argument. */
+static EcoText
+member_text(const JsonbValue *value, const char *name, int number, int max)
+{
+	EcoText		result;
+	text	   *copy;
+
+	if (value == NULL || value->type != jbvString ||
+		value->val.string.len < 1 || value->val.string.len > max)
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("reward %d: %s must be a text of 1 to %d bytes", number + 1, name, max));
+	copy = cstring_to_text_with_len(value->val.string.val, value->val.string.len);
+	result.datum = PointerGetDatum(copy);
+	result.data = VARDATA(copy);
+	result.len = value->val.string.len;
+	return result;
+}
+
+static int64
+member_int(const JsonbValue *value, const char *name, int number, bool required)
+{
+	Datum		whole;
+
+	if (value == NULL && !required)
+		return 0;
+	if (value == NULL || value->type != jbvNumeric)
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("reward %d: %s must be a number", number + 1, name));
+	whole = DirectFunctionCall2(numeric_trunc, NumericGetDatum(value->val.numeric),
+								Int32GetDatum(0));
+	if (!DatumGetBool(DirectFunctionCall2(numeric_eq, whole, NumericGetDatum(value->val.numeric))))
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("reward %d: %s must be a whole number", number + 1, name));
+	return DatumGetInt64(DirectFunctionCall1(numeric_int8, whole));
+}
+
+static Jsonb *
+member_object(JsonbValue *value, const char *name, int number)
+{
+	Jsonb	   *object;
+
+	if (value == NULL || value->type == jbvNull)
+		return NULL;
+	object = value->type == jbvBinary ? JsonbValueToJsonb(value) : NULL;
+	if (object == NULL || !JB_ROOT_IS_OBJECT(object) ||
+		strlen(JsonbToCString(NULL, &object->root, VARSIZE(object))) > ECO_MAX_JSON)
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("reward %d: %s must be a JSON object of at most %d bytes as text",
+						 number + 1, name, ECO_MAX_JSON));
+	return object;
+}
+
+static void
+parse_grant(JsonbContainer * object, int number, Grant *grant)
+{
+	static const char *const names[] = {
+		"user_id", "source", "external_event_id", "gold", "xp", "details"
+	};
+	JsonbValue	values[lengthof(names)];
+	JsonbValue *found[lengthof(names)];
+	uint32		known = 0;
+
+	for (size_t i = 0; i < lengthof(names); i++)
+	{
+		found[i] = getKeyJsonValueFromContainer(object, names[i], (int) strlen(names[i]),
+												&values[i]);
+		known += found[i] != NULL;
+	}
+	if (known != JsonContainerSize(object))
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("reward %d has an unknown key", number + 1),
+				  errhint("The keys are user_id, source, external_event_id, gold, xp and details."));
+	grant->number = number;
+	grant->user_id = member_int(found[0], names[0], number, true);
+	grant->source = member_text(found[1], names[1], number, ECO_MAX_NAME);
+	grant->event_id = member_text(found[2], names[2], number, ECO_MAX_KEY);
+	grant->gold = member_int(found[3], names[3], number, false);
+	grant->xp = member_int(found[4], names[4], number, false);
+	grant->details = member_object(found[5], names[5], number);
+	check_grant(grant);
+}
+
+static Grant *
+parse_batch(Jsonb *array, int *count)
+{
+	Grant	   *grants;
+	JsonbIterator *iterator;
+	JsonbValue	value;
+	JsonbIteratorToken token;
+	int			n = 0;
+
+	if (!JB_ROOT_IS_ARRAY(array) || JB_ROOT_IS_SCALAR(array))
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("rewards must be a JSON array of objects"));
+	*count = JB_ROOT_COUNT(array);
+	grants = palloc(sizeof(Grant) * Max(*count, 1));
+	iterator = JsonbIteratorInit(&array->root);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token != WJB_ELEM)
+			continue;
+		if (value.type != jbvBinary || !JsonContainerIsObject(value.val.binary.data))
+			ECO_ERROR(ECO_INVALID_ARGUMENT,
+					  errmsg("reward %d is not a JSON object", n + 1));
+		parse_grant(value.val.binary.data, n, &grants[n]);
+		n++;
+	}
+	return grants;
+}

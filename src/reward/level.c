@@ -1,0 +1,193 @@
+/*
+ * level.c
+ *		Levels: the linear curve, curves from a table, and which one a user has.
+ *
+ * A user's arm is decided by a hash of user and experiment, so it needs no
+ * stored assignment and is the same on every node and after every restore.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type_d.h"
+#include "common/hashfn.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+
+#include "errors.h"
+#include "ledger/args.h"
+#include "ledger/result.h"
+#include "ledger/rows.h"
+#include "reward/level.h"
+
+#define LINEAR_XP_PER_LEVEL 500 /* level = floor(xp / 500) + 1 */
+#define SHARE_UNITS 10000		/* shares are in hundredths of a percent */
+
+enum
+{
+	CRV_CURVE,
+	CRV_LEVEL,
+	CRV_XP,
+	CRV_COLUMNS
+};
+
+static EcoTable level_curves = {
+	.name = "level_curves",
+	.ncolumns = CRV_COLUMNS,
+	.columns = {
+		{"curve", TEXTOID, false},
+		{"level", INT4OID, false},
+		{"xp", INT8OID, false},
+	},
+	.nkeys = 1,
+	.keys = {{2, {CRV_CURVE, CRV_LEVEL}}},
+};
+
+enum
+{
+	EXP_EXPERIMENT,
+	EXP_ARM,
+	EXP_CURVE,
+	EXP_SHARE,
+	EXP_ENABLED,
+	EXP_COLUMNS
+};
+
+/* one row per arm; `enabled` is the same in all rows of an experiment */
+static EcoTable level_experiments = {
+	.name = "level_experiments",
+	.ncolumns = EXP_COLUMNS,
+	.columns = {
+		{"experiment", TEXTOID, false},
+		{"arm", TEXTOID, false},
+		{"curve", TEXTOID, false},
+		{"share", INT4OID, false},
+		{"enabled", BOOLOID, false},
+	},
+	.nkeys = 1,
+	.keys = {{2, {EXP_EXPERIMENT, EXP_ARM}}},
+};
+
+PG_FUNCTION_INFO_V1(eco_level_for);
+PG_FUNCTION_INFO_V1(eco_level_of);
+
+EcoLevel
+eco_level_at(const char *curve, int64 xp)
+{
+	EcoLevel	at = {1, xp, -1};
+	Datum		key;
+	EcoScan    *scan;
+	EcoRow		row;
+	bool		known = false;
+
+	if (strcmp(curve, ECO_LINEAR_CURVE) == 0)
+	{
+		at.level = (int32) Min(xp / LINEAR_XP_PER_LEVEL + 1, PG_INT32_MAX);
+		at.xp_into_level = xp % LINEAR_XP_PER_LEVEL;
+		at.xp_to_next = LINEAR_XP_PER_LEVEL - at.xp_into_level;
+		return at;
+	}
+	key = CStringGetTextDatum(curve);
+	scan = eco_scan_begin(&level_curves, 0, 0, 1, &key);
+	while (eco_scan_next(scan, &row))
+	{
+		known = true;
+		if (eco_row_int(&row, CRV_XP) > xp)
+		{
+			at.xp_to_next = eco_row_int(&row, CRV_XP) - xp;
+			break;
+		}
+		at.level = DatumGetInt32(row.values[CRV_LEVEL]);
+		at.xp_into_level = xp - eco_row_int(&row, CRV_XP);
+	}
+	eco_scan_end(scan);
+	if (!known)
+		ECO_ERROR(ECO_UNKNOWN_CURVE,
+				  errmsg("level curve \"%s\" does not exist", curve),
+				  errhint("economy.set_level_curve() makes one; \"linear\" is always there."));
+	return at;
+}
+
+const char *
+eco_level_curve_of(int64 user_id)
+{
+	EcoScan    *scan = eco_scan_begin(&level_experiments, 0, 0, 0, NULL);
+	EcoRow		row;
+	char	   *experiment = NULL;
+	const char *curve = NULL;
+	int32		ticket = 0;
+	int32		upto = 0;
+
+	while (curve == NULL && eco_scan_next(scan, &row))
+	{
+		char	   *name;
+
+		if (!DatumGetBool(row.values[EXP_ENABLED]))
+			continue;
+		name = TextDatumGetCString(row.values[EXP_EXPERIMENT]);
+		if (experiment == NULL || strcmp(experiment, name) != 0)
+		{
+			experiment = name;
+			ticket = (int32) (hash_bytes_extended((unsigned char *) name, (int) strlen(name),
+												  (uint64) user_id) % SHARE_UNITS);
+			upto = 0;
+		}
+		upto += DatumGetInt32(row.values[EXP_SHARE]);
+		if (ticket < upto)
+			curve = TextDatumGetCString(row.values[EXP_CURVE]);
+	}
+	eco_scan_end(scan);
+	return curve != NULL ? curve : ECO_LINEAR_CURVE;
+}
+
+static int64
+xp_arg(FunctionCallInfo fcinfo, int argno)
+{
+	int64		xp;
+
+	eco_require_arg(fcinfo, argno, "xp");
+	xp = PG_GETARG_INT64(argno);
+	if (xp < 0)
+		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("xp must be 0 or more"));
+	return xp;
+}
+
+/*
+ * eco_level_for(xp bigint, curve text) returns int
+ */
+Datum
+eco_level_for(PG_FUNCTION_ARGS)
+{
+	int64		xp = xp_arg(fcinfo, 0);
+	EcoText		curve = eco_text_arg(fcinfo, 1, "curve", ECO_MAX_NAME);
+	EcoLevel	at;
+
+	eco_snapshot_push();
+	at = eco_level_at(pnstrdup(curve.data, curve.len), xp);
+	eco_snapshot_pop();
+	PG_RETURN_INT32(at.level);
+}
+
+/*
+ * eco_level_of(user_id bigint, xp bigint)
+ *		returns (curve text, level int, xp_into_level bigint, xp_to_next bigint)
+ */
+Datum
+eco_level_of(PG_FUNCTION_ARGS)
+{
+	EcoResult	result;
+	int64		xp = xp_arg(fcinfo, 1);
+	const char *curve;
+	EcoLevel	at;
+
+	eco_require_arg(fcinfo, 0, "user_id");
+	eco_result_begin(&result, fcinfo, 4);
+	eco_snapshot_push();
+	curve = eco_level_curve_of(PG_GETARG_INT64(0));
+	at = eco_level_at(curve, xp);
+	eco_snapshot_pop();
+	eco_result_text(&result, 0, curve);
+	eco_result_set(&result, 1, Int32GetDatum(at.level));
+	eco_result_set(&result, 2, Int64GetDatum(at.xp_into_level));
+	if (at.xp_to_next >= 0)
+		eco_result_set(&result, 3, Int64GetDatum(at.xp_to_next));
+	return eco_result_row(&result);
+}

@@ -1,0 +1,28 @@
+/*
+ * level.h
+ *		Levels: the linear curve, curves from a table, and which one a user has.
+ */
+#ifndef ECO_LEVEL_H
+#define ECO_LEVEL_H
+
+#include "postgres.h"
+
+#define ECO_LINEAR_CURVE "linear"
+
+typedef struct EcoLevel
+{
+	int32		level;			/* >= 1 */
+	int64		xp_into_level;
+	int64		xp_to_next;		/* -1 at the top of a curve */
+} EcoLevel;
+
+/* Position of xp on a curve; raises XE402 for an unknown one. */
+extern EcoLevel eco_level_at(const char *curve, int64 xp);
+
+/*
+ * The user's curve: the arm of the first enabled experiment that the user
+ * falls into, else linear.
+ */
+extern const char *eco_level_curve_of(int64 user_id);
+
+#endif

@@ -1,0 +1,70 @@
+/*
+ * reward.h
+ *		The reward journal, and what every entry in it has in common.
+ */
+#ifndef ECO_REWARD_H
+#define ECO_REWARD_H
+
+#include "postgres.h"
+
+#include "ledger/entry.h"
+#include "ledger/result.h"
+
+/* columns of economy.reward_audit after the header */
+enum
+{
+	RWD_REVERSES = ECO_HEADER_COLUMNS,	/* seq of the reversed entry */
+	RWD_STREAK_DAY,
+	RWD_REWARD_DAY,
+	RWD_CLAIM_DATE,
+	RWD_GRACE_USED,
+	RWD_FREEZES_USED,
+	RWD_SOURCE,
+	RWD_EVENT_ID,
+	RWD_ACTOR,
+	RWD_REASON,
+	RWD_DETAILS,
+	RWD_COLUMNS
+};
+
+extern EcoTable eco_reward_audit;
+
+#define ECO_RWD_BY_SEQ 0
+#define ECO_RWD_BY_EVENT 1
+
+/* sources that begin so belong to the extension */
+#define ECO_RESERVED_SOURCE "economy:"
+#define ECO_SOURCE_STREAK	"economy:daily_streak"
+#define ECO_SOURCE_REVERSAL "economy:reversal"
+
+/* columns of economy.grant_result after the common ones */
+enum
+{
+	GRANT_GOLD_DELTA = ECO_RES_OWN,
+	GRANT_XP_DELTA,
+	GRANT_GOLD,
+	GRANT_XP,
+	GRANT_LEVEL,
+	GRANT_LEVELED_UP,
+	GRANT_RETRY_AFTER_MS,
+	GRANT_DETAIL,
+	GRANT_COLUMNS
+};
+
+/* The ways such a result is filled. */
+extern void eco_grant_set_entry(EcoResult *result, const EcoRow *row);
+extern void eco_grant_refuse(EcoResult *result, const char *code,
+							 const EcoAccount *account);
+extern void eco_grant_mismatch(EcoResult *result, const char *field);
+extern void eco_grant_busy(EcoResult *result);
+
+/*
+ * After eco_entry_post(): publish reward_granted, and profile_update when the
+ * level changed.  Returns the level; *leveled_up says whether it rose.
+ */
+extern int32 eco_reward_publish(const EcoEntry *entry, bool *leveled_up);
+
+/* The same two figures for a stored entry. */
+extern int32 eco_reward_level(const EcoRow *row, bool *leveled_up);
+
+#endif

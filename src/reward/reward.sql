@@ -1,0 +1,230 @@
+-- reward: grants, reversals, levels, the daily streak
+
+CREATE TABLE economy.reward_audit (
+    user_id           bigint      NOT NULL,
+    seq               bigint      NOT NULL,
+    gold_delta        bigint      NOT NULL,
+    xp_delta          bigint      NOT NULL,
+    gold              bigint      NOT NULL CONSTRAINT reward_audit_gold_check CHECK (gold >= 0),
+    experience_points bigint      NOT NULL CONSTRAINT reward_audit_xp_check CHECK (experience_points >= 0),
+    created_at        timestamptz NOT NULL,
+    xact              xid8        NOT NULL,
+    reverses          bigint,
+    streak_day        integer     CONSTRAINT reward_audit_streak_day_check CHECK (streak_day > 0),
+    reward_day        integer,
+    claim_date        date,
+    freezes_used      integer,
+    grace_used        boolean,
+    hash              bytea       NOT NULL,
+    source            text        NOT NULL COLLATE "C",
+    external_event_id text        NOT NULL COLLATE "C",
+    actor             text,
+    reason            text,
+    details           jsonb,
+    CONSTRAINT reward_audit_pkey PRIMARY KEY (user_id, seq),
+    CONSTRAINT reward_audit_key UNIQUE (user_id, source, external_event_id)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.reward_audit', '');
+COMMENT ON TABLE economy.reward_audit IS 'Journal of rewards: grants, daily claims and reversals. The row is the grant. Append-only.';
+COMMENT ON COLUMN economy.reward_audit.reverses IS 'Reversals: seq of the reward taken back.';
+COMMENT ON COLUMN economy.reward_audit.streak_day IS 'Daily claims: length of the streak with this claim.';
+COMMENT ON COLUMN economy.reward_audit.reward_day IS 'Daily claims: the day whose reward was paid; differs from streak_day past a cap.';
+COMMENT ON COLUMN economy.reward_audit.claim_date IS 'Daily claims: the local date they are for.';
+CREATE TRIGGER reward_audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
+    ON economy.reward_audit FOR EACH STATEMENT EXECUTE FUNCTION economy.forbid_change();
+ALTER TABLE economy.reward_audit ENABLE ALWAYS TRIGGER reward_audit_append_only;
+
+CREATE TABLE economy.streaks (
+    user_id       bigint  NOT NULL CONSTRAINT streaks_pkey PRIMARY KEY,
+    streak_day    integer NOT NULL CONSTRAINT streaks_streak_day_check CHECK (streak_day > 0),
+    best          integer NOT NULL,
+    last_claim_on date    NOT NULL,
+    last_grace_on date,
+    last_seq      bigint  NOT NULL,
+    timezone      text    NOT NULL
+) WITH (fillfactor = 70);
+SELECT pg_catalog.pg_extension_config_dump('economy.streaks', '');
+COMMENT ON TABLE economy.streaks IS 'Daily streak per user as of the last claim; economy.streak_state() evaluates it for now.';
+COMMENT ON COLUMN economy.streaks.last_grace_on IS 'The missed date that grace covered last.';
+COMMENT ON COLUMN economy.streaks.timezone IS 'Zone of the last claim; differs from users.timezone while a change is pending.';
+
+CREATE TABLE economy.level_curves (
+    curve text    NOT NULL COLLATE "C" CONSTRAINT level_curves_curve_check
+        CHECK (octet_length(curve) BETWEEN 1 AND 64 AND curve <> 'linear'),
+    level integer NOT NULL CONSTRAINT level_curves_level_check CHECK (level > 0),
+    xp    bigint  NOT NULL CONSTRAINT level_curves_xp_check CHECK (xp BETWEEN 0 AND 9007199254740991),
+    CONSTRAINT level_curves_pkey PRIMARY KEY (curve, level)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.level_curves', '');
+COMMENT ON TABLE economy.level_curves IS 'XP at which each level of a curve begins; level 1 begins at 0. Set by set_level_curve().';
+
+CREATE TABLE economy.level_experiments (
+    experiment text    NOT NULL COLLATE "C" CONSTRAINT level_experiments_experiment_check
+        CHECK (octet_length(experiment) BETWEEN 1 AND 64),
+    arm        text    NOT NULL COLLATE "C" CONSTRAINT level_experiments_arm_check CHECK (octet_length(arm) BETWEEN 1 AND 64),
+    curve      text    NOT NULL COLLATE "C",
+    share      integer NOT NULL CONSTRAINT level_experiments_share_check CHECK (share BETWEEN 0 AND 10000),
+    enabled    boolean NOT NULL DEFAULT false,
+    CONSTRAINT level_experiments_pkey PRIMARY KEY (experiment, arm)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.level_experiments', '');
+COMMENT ON TABLE economy.level_experiments IS 'Experiments with level curves, a row per arm. Set by set_level_experiment().';
+COMMENT ON COLUMN economy.level_experiments.share IS 'Share of users in hundredths of a percent; who falls into no arm has the linear curve.';
+
+CREATE FUNCTION economy.level_for(xp bigint, curve text DEFAULT 'linear') RETURNS integer
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_level_for';
+COMMENT ON FUNCTION economy.level_for(bigint, text) IS
+    'Level of an amount of XP; linear: floor(xp / 500) + 1. XE402 for an unknown curve.';
+
+CREATE TYPE economy.level_position AS (curve text, level integer, xp_into_level bigint, xp_to_next bigint);
+COMMENT ON TYPE economy.level_position IS 'Where an amount of XP stands on a user''s curve; xp_to_next is null at the top.';
+CREATE FUNCTION economy.level_of(user_id bigint, xp bigint) RETURNS economy.level_position
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_level_of';
+COMMENT ON FUNCTION economy.level_of(bigint, bigint) IS 'Level of an amount of XP on the curve that this user has.';
+
+CREATE FUNCTION economy.set_level_curve(curve text, xp bigint[]) RETURNS integer
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+    IF curve IS NULL OR xp IS NULL OR cardinality(xp) = 0 OR array_ndims(xp) <> 1
+       OR array_position(xp, NULL) IS NOT NULL THEN
+        RAISE EXCEPTION 'a curve needs a name and an array of XP' USING ERRCODE = 'XE002';
+    END IF;
+    IF curve = 'linear' OR octet_length(curve) NOT BETWEEN 1 AND 64 THEN
+        RAISE EXCEPTION 'a curve''s name has 1 to 64 bytes and is not linear' USING ERRCODE = 'XE002';
+    END IF;
+    IF xp[1] <> 0 OR EXISTS (
+        SELECT FROM generate_subscripts(xp, 1) i WHERE i > 1 AND xp[i] <= xp[i - 1]) THEN
+        RAISE EXCEPTION 'the XP of a curve begin at 0 and rise' USING ERRCODE = 'XE002',
+            HINT = 'Element n is the XP at which level n begins.';
+    END IF;
+    LOCK TABLE economy.level_curves IN SHARE ROW EXCLUSIVE MODE;
+    DELETE FROM economy.level_curves c WHERE c.curve = set_level_curve.curve;
+    INSERT INTO economy.level_curves SELECT curve, i, xp[i] FROM generate_subscripts(xp, 1) i;
+    RETURN cardinality(xp);
+END
+$$;
+COMMENT ON FUNCTION economy.set_level_curve(text, bigint[]) IS
+    'Defines a level curve: element n is the XP at which level n begins. Returns the number of levels.';
+
+CREATE FUNCTION economy.set_level_experiment(experiment text, arms jsonb, enabled boolean DEFAULT false) RETURNS integer
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    a record;
+    n integer := 0;
+BEGIN
+    IF experiment IS NULL OR enabled IS NULL OR octet_length(experiment) NOT BETWEEN 1 AND 64
+       OR arms IS NULL OR jsonb_typeof(arms) <> 'array' THEN
+        RAISE EXCEPTION 'an experiment needs a name, an array of arms and enabled' USING ERRCODE = 'XE002',
+            HINT = 'An arm is {"arm": "steep", "curve": "steep_v1", "share": 2500}, shares in hundredths of a percent.';
+    END IF;
+    LOCK TABLE economy.level_experiments IN SHARE ROW EXCLUSIVE MODE;
+    DELETE FROM economy.level_experiments e WHERE e.experiment = set_level_experiment.experiment;
+    BEGIN
+        FOR a IN SELECT * FROM jsonb_to_recordset(arms) AS r (arm text, curve text, share integer) LOOP
+            IF a.curve <> 'linear' AND NOT EXISTS (SELECT FROM economy.level_curves c WHERE c.curve = a.curve) THEN
+                RAISE EXCEPTION 'level curve "%" does not exist', a.curve USING ERRCODE = 'XE402';
+            END IF;
+            INSERT INTO economy.level_experiments VALUES (experiment, a.arm, a.curve, a.share, enabled);
+            n := n + 1;
+        END LOOP;
+    EXCEPTION WHEN data_exception OR check_violation OR not_null_violation OR unique_violation THEN
+        RAISE EXCEPTION 'the arms of experiment "%" are not valid', experiment USING ERRCODE = 'XE002', DETAIL = sqlerrm || '.';
+    END;
+    IF (SELECT sum(e.share) FROM economy.level_experiments e WHERE e.experiment = set_level_experiment.experiment) > 10000 THEN
+        RAISE EXCEPTION 'the shares of experiment "%" exceed 10000', experiment USING ERRCODE = 'XE002';
+    END IF;
+    RETURN n;
+END
+$$;
+COMMENT ON FUNCTION economy.set_level_experiment(text, jsonb, boolean) IS
+    'Defines an experiment with level curves: [{"arm", "curve", "share"}], shares in hundredths of a percent, off unless enabled. Users are assigned by a hash of user and experiment, so an assignment is stable.';
+
+CREATE TYPE economy.grant_result AS (
+    success           boolean,
+    state             text,
+    code              text,
+    transaction_id    text,
+    gold_delta        bigint,
+    xp_delta          bigint,
+    gold              bigint,
+    experience_points bigint,
+    level             integer,
+    leveled_up        boolean,
+    retry_after_ms    integer,
+    detail            jsonb
+);
+COMMENT ON TYPE economy.grant_result IS 'Result of grant_reward(), grant_rewards() and revoke_reward().';
+
+CREATE FUNCTION economy.grant_reward(user_id bigint, source text, external_event_id text, gold bigint DEFAULT 0,
+                                     xp bigint DEFAULT 0, details jsonb DEFAULT NULL)
+    RETURNS economy.grant_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_grant_reward';
+COMMENT ON FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb) IS
+    'Grants gold and XP once per (user, source, external_event_id); a retry returns the first result with state reuse, another amount is refused with IDEMPOTENCY_MISMATCH.';
+
+CREATE FUNCTION economy.grant_rewards(rewards jsonb) RETURNS SETOF economy.grant_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_grant_rewards';
+COMMENT ON FUNCTION economy.grant_rewards(jsonb) IS
+    'grant_reward() for an array of {user_id, source, external_event_id, gold, xp, details} in one transaction; a row per element, in their order.';
+
+CREATE FUNCTION economy.revoke_reward(user_id bigint, transaction_id text, reason text, actor text, gold bigint DEFAULT NULL,
+                                      xp bigint DEFAULT NULL, policy text DEFAULT 'refuse')
+    RETURNS economy.grant_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_revoke_reward';
+COMMENT ON FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, text) IS
+    'Takes a reward back, all of it or the given gold and XP, once. Where the user has less, policy refuse answers INSUFFICIENT_GOLD and take takes what is there and reports the debt in detail.';
+
+CREATE TYPE economy.claim_result AS (
+    success           boolean,
+    state             text,
+    code              text,
+    transaction_id    text,
+    streak_day        integer,
+    claim_date        date,
+    grace_used        boolean,
+    freezes_used      integer,
+    gold_delta        bigint,
+    xp_delta          bigint,
+    gold              bigint,
+    experience_points bigint,
+    level             integer,
+    leveled_up        boolean,
+    next_claim_at     timestamptz,
+    detail            jsonb
+);
+COMMENT ON TYPE economy.claim_result IS 'Result of economy.claim_daily_reward().';
+
+CREATE FUNCTION economy.claim_daily_reward(user_id bigint) RETURNS economy.claim_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_claim_daily_reward';
+COMMENT ON FUNCTION economy.claim_daily_reward(bigint) IS
+    'Claims the reward of the user''s local day: CLAIMED, or ALREADY_CLAIMED with the stored result. Day d pays 1000 + 200 (d - 1) gold and 50 + 25 (d - 1) XP.';
+
+CREATE TYPE economy.streak_reward AS (gold bigint, xp bigint);
+COMMENT ON TYPE economy.streak_reward IS 'Reward of a day of the streak.';
+CREATE FUNCTION economy.streak_reward(day integer) RETURNS economy.streak_reward
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_streak_reward_sql';
+COMMENT ON FUNCTION economy.streak_reward(integer) IS 'The formula: 1000 + 200 (day - 1) gold, 50 + 25 (day - 1) XP, day >= 1.';
+
+CREATE FUNCTION economy.streak_preview(user_id bigint, days integer DEFAULT 7)
+    RETURNS TABLE (claim_date date, outcome text, streak_day integer, gold bigint, xp bigint)
+    LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 7 AS 'MODULE_PATHNAME', 'eco_streak_preview';
+COMMENT ON FUNCTION economy.streak_preview(bigint, integer) IS
+    'The rewards of the coming days (1 to 366) if the user claims on each of them.';
+
+CREATE TYPE economy.streak_status AS (
+    streak_day    integer,
+    best          integer,
+    last_claim_on date,
+    next_outcome  text,
+    freezes       integer,
+    next_claim_at timestamptz
+);
+COMMENT ON TYPE economy.streak_status IS 'A streak as it stands now; all null for an unknown user.';
+CREATE FUNCTION economy.streak_state(user_id bigint) RETURNS economy.streak_status
+    LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_streak_state';
+COMMENT ON FUNCTION economy.streak_state(bigint) IS
+    'The streak evaluated now: 0 when the next claim would not continue it. next_outcome is START, CONTINUE, FREEZE, GRACE, RESET, DORMANT or ALREADY_CLAIMED.';
