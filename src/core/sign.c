@@ -20,7 +20,7 @@ struct EcoSigner
 	EVP_MAC_CTX *ctx;
 };
 
-EcoSigner  *
+EcoSigner *
 eco_signer_create(const uint8_t *key, size_t key_len)
 {
 	EcoSigner  *signer = malloc(sizeof(EcoSigner));

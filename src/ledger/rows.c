@@ -76,19 +76,34 @@ eco_row_find(EcoTable *table, int64 user_id, int key, int nvalues,
 	return found;
 }
 
-EcoScan    *
-eco_scan_begin(EcoTable *table, int64 user_id, int key, int nvalues,
-			   const Datum *values)
+static EcoScan *
+scan_begin(EcoTable *table, int64 user_id, int key, int nvalues,
+		   const Datum *values, const int64 *after)
 {
 	EcoScan    *scan = palloc0(sizeof(EcoScan));
 	Relation	rel = eco_open_direct(table, user_id, AccessShareLock);
 
+	Assert(nvalues + (after != NULL) <= table->keys[key].ncolumns);
 	scan->table = table;
 	if (rel != NULL)
-		eco_direct_scan_begin(scan, rel, key, nvalues, values);
+		eco_direct_scan_begin(scan, rel, key, nvalues, values, after);
 	else
-		eco_sql_scan_begin(scan, key, nvalues, values);
+		eco_sql_scan_begin(scan, key, nvalues, values, after);
 	return scan;
+}
+
+EcoScan *
+eco_scan_begin(EcoTable *table, int64 user_id, int key, int nvalues,
+			   const Datum *values)
+{
+	return scan_begin(table, user_id, key, nvalues, values, NULL);
+}
+
+EcoScan *
+eco_scan_begin_after(EcoTable *table, int64 user_id, int key, int nvalues,
+					 const Datum *values, int64 after)
+{
+	return scan_begin(table, user_id, key, nvalues, values, &after);
 }
 
 bool

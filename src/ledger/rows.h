@@ -46,7 +46,8 @@ typedef struct EcoKey
 typedef enum EcoPlanOp
 {
 	ECO_PLAN_SCAN,				/* + key * (ECO_MAX_KEY_COLUMNS + 1) + values */
-	ECO_PLAN_LOCK = ECO_PLAN_SCAN + ECO_MAX_KEYS * (ECO_MAX_KEY_COLUMNS + 1),
+	ECO_PLAN_SCAN_AFTER = ECO_PLAN_SCAN + ECO_MAX_KEYS * (ECO_MAX_KEY_COLUMNS + 1),
+	ECO_PLAN_LOCK = ECO_PLAN_SCAN_AFTER + ECO_MAX_KEYS * (ECO_MAX_KEY_COLUMNS + 1),
 	ECO_PLAN_LOCK_SKIP,
 	ECO_PLAN_UPDATE,
 	ECO_PLAN_INSERT,
@@ -111,6 +112,10 @@ extern bool eco_row_find(EcoTable *table, int64 user_id, int key, int nvalues,
 /* All such rows, in the key's order; with no values, all rows. */
 extern EcoScan *eco_scan_begin(EcoTable *table, int64 user_id, int key,
 							   int nvalues, const Datum *values);
+
+/* Of these, the rows whose next key column, a bigint, is greater than after. */
+extern EcoScan *eco_scan_begin_after(EcoTable *table, int64 user_id, int key,
+									 int nvalues, const Datum *values, int64 after);
 extern bool eco_scan_next(EcoScan *scan, EcoRow *row);
 extern void eco_scan_end(EcoScan *scan);
 

@@ -33,7 +33,7 @@ static void insert_index_entries(EcoTableCache *cache, Relation rel, TupleTableS
 
 void
 eco_direct_scan_begin(EcoScan *scan, Relation rel, int key, int nvalues,
-					  const Datum *values)
+					  const Datum *values, const int64 *after)
 {
 	EcoTable   *table = scan->table;
 	ScanKeyData keys[ECO_MAX_KEY_COLUMNS];
@@ -48,6 +48,12 @@ eco_direct_scan_begin(EcoScan *scan, Relation rel, int key, int nvalues,
 		ScanKeyEntryInitialize(&keys[i], 0, i + 1, BTEqualStrategyNumber,
 							   InvalidOid, scan->index->rd_indcollation[i],
 							   equality_of(type), values[i]);
+	}
+	if (after != NULL)
+	{
+		ScanKeyEntryInitialize(&keys[nvalues], 0, nvalues + 1, BTGreaterStrategyNumber,
+							   InvalidOid, InvalidOid, F_INT8GT, Int64GetDatum(*after));
+		nvalues++;
 	}
 	scan->desc = eco_index_beginscan(rel, scan->index, GetActiveSnapshot(), nvalues);
 	index_rescan(scan->desc, keys, nvalues, NULL, 0);

@@ -57,15 +57,17 @@ struct EcoScan
 /* The opened relation when the direct way is allowed, else NULL. */
 extern Relation eco_open_direct(EcoTable *table, int64 user_id, LOCKMODE mode);
 
+/* after: NULL, or the lower bound of eco_scan_begin_after() */
 extern void eco_direct_scan_begin(EcoScan *scan, Relation rel, int key,
-								  int nvalues, const Datum *values);
+								  int nvalues, const Datum *values, const int64 *after);
 extern bool eco_direct_scan_next(EcoScan *scan, EcoRow *row);
 extern void eco_direct_scan_end(EcoScan *scan);
 extern EcoLock eco_direct_lock(EcoRow *row, Relation rel, EcoWait wait);
 extern void eco_direct_update(EcoRow *row, Relation rel);
 extern void eco_direct_insert(EcoRow *row, Relation rel);
 
-extern void eco_sql_scan_begin(EcoScan *scan, int key, int nvalues, const Datum *values);
+extern void eco_sql_scan_begin(EcoScan *scan, int key, int nvalues, const Datum *values,
+							   const int64 *after);
 extern bool eco_sql_scan_next(EcoScan *scan, EcoRow *row);
 extern void eco_sql_scan_end(EcoScan *scan);
 extern EcoLock eco_sql_lock(EcoRow *row, EcoWait wait);

@@ -39,7 +39,7 @@ static void enter_sql(SqlFrame *frame);
 static void leave_sql(const SqlFrame *frame);
 static SPIPlanPtr plan_keep(EcoTable *table, int op, const char *sql,
 							int nargs, const Oid *types);
-static SPIPlanPtr scan_plan(EcoTable *table, int key, int nvalues);
+static SPIPlanPtr scan_plan(EcoTable *table, int key, int nvalues, bool after);
 static SPIPlanPtr lock_plan(EcoTable *table, EcoWait wait);
 static SPIPlanPtr update_plan(EcoTable *table);
 static SPIPlanPtr insert_plan(EcoTable *table);
@@ -51,15 +51,21 @@ static void run_write(EcoTable *table, SPIPlanPtr plan, const Datum *values,
 static void unexpected(const EcoTable *table, int result);
 
 void
-eco_sql_scan_begin(EcoScan *scan, int key, int nvalues, const Datum *values)
+eco_sql_scan_begin(EcoScan *scan, int key, int nvalues, const Datum *values,
+				   const int64 *after)
 {
+	Datum		args[ECO_MAX_KEY_COLUMNS];
 	SqlFrame	frame;
 
+	for (int i = 0; i < nvalues; i++)
+		args[i] = values[i];
+	if (after != NULL)
+		args[nvalues] = Int64GetDatum(*after);
 	scan->batch_context = AllocSetContextCreate(CurrentMemoryContext, "economy scan",
 												ALLOCSET_DEFAULT_SIZES);
 	enter_sql(&frame);
-	scan->portal = SPI_cursor_open(NULL, scan_plan(scan->table, key, nvalues),
-								   unconstify(Datum *, values), NULL, true);
+	scan->portal = SPI_cursor_open(NULL, scan_plan(scan->table, key, nvalues, after != NULL),
+								   args, NULL, true);
 	leave_sql(&frame);
 }
 
@@ -237,24 +243,30 @@ plan_keep(EcoTable *table, int op, const char *sql, int nargs, const Oid *types)
 }
 
 static SPIPlanPtr
-scan_plan(EcoTable *table, int key, int nvalues)
+scan_plan(EcoTable *table, int key, int nvalues, bool after)
 {
-	int			op = ECO_PLAN_SCAN + key * (ECO_MAX_KEY_COLUMNS + 1) + nvalues;
+	const EcoKey *columns = &table->keys[key];
+	int			op = (after ? ECO_PLAN_SCAN_AFTER : ECO_PLAN_SCAN) +
+		key * (ECO_MAX_KEY_COLUMNS + 1) + nvalues;
+	int			nargs = nvalues + (after ? 1 : 0);
 	Oid			types[ECO_MAX_KEY_COLUMNS];
 	StringInfoData sql;
 
 	if (table->plans[op] != NULL)
 		return table->plans[op];
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT ctid, %s FROM economy.%s WHERE %s ORDER BY ",
+	appendStringInfo(&sql, "SELECT ctid, %s FROM economy.%s WHERE %s",
 					 column_list(table), table->name,
 					 key_condition(table, key, nvalues, 1));
-	for (int i = 0; i < table->keys[key].ncolumns; i++)
-		appendStringInfo(&sql, "%s%s", i == 0 ? "" : ", ",
-						 table->columns[table->keys[key].columns[i]].name);
-	for (int i = 0; i < nvalues; i++)
-		types[i] = table->columns[table->keys[key].columns[i]].type;
-	return plan_keep(table, op, sql.data, nvalues, types);
+	if (after)
+		appendStringInfo(&sql, " AND %s > $%d",
+						 table->columns[columns->columns[nvalues]].name, nargs);
+	for (int i = 0; i < columns->ncolumns; i++)
+		appendStringInfo(&sql, "%s%s", i == 0 ? " ORDER BY " : ", ",
+						 table->columns[columns->columns[i]].name);
+	for (int i = 0; i < nargs; i++)
+		types[i] = table->columns[columns->columns[i]].type;
+	return plan_keep(table, op, sql.data, nargs, types);
 }
 
 static SPIPlanPtr

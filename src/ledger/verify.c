@@ -23,6 +23,32 @@
 #define FINDING_COLUMNS 6
 
 PG_FUNCTION_INFO_V1(eco_verify_chain);
+PG_FUNCTION_INFO_V1(eco_verify_new);
+
+/* Where a user's stream was found clean up to; verification can go on there. */
+enum
+{
+	CHK_USER_ID,
+	CHK_SEQ,
+	CHK_GOLD,
+	CHK_XP,
+	CHK_HASH,
+	CHK_COLUMNS
+};
+
+static EcoTable audit_checkpoints = {
+	.name = "audit_checkpoints",
+	.ncolumns = CHK_COLUMNS,
+	.columns = {
+		{"user_id", INT8OID, false},
+		{"seq", INT8OID, false},
+		{"gold", INT8OID, false},
+		{"experience_points", INT8OID, false},
+		{"hash", BYTEAOID, false},
+	},
+	.nkeys = 1,
+	.keys = {{1, {CHK_USER_ID}}},
+};
 
 /* One journal's entries of the user, read one ahead for the merge. */
 typedef struct Stream
@@ -50,6 +76,7 @@ typedef struct Verifier
 	uint8		computed[ECO_HASH_LEN];
 } Verifier;
 
+static void load_checkpoint(Verifier *v);
 static void verify_user(Verifier *v);
 static void verify_entry(Verifier *v, const EcoJournalInfo *info, const EcoRow *row);
 static void verify_links(Verifier *v, const EcoJournalInfo *info, const EcoRow *row);
@@ -62,11 +89,9 @@ static void advance(Stream *stream);
 static void report(Verifier *v, const char *id, int64 seq, const char *kind,
 				   const char *expected, const char *actual);
 
-/*
- * eco_verify_chain(user_id bigint) returns setof economy.finding
- */
-Datum
-eco_verify_chain(PG_FUNCTION_ARGS)
+/* from_checkpoint: begin where the last audit found the stream clean. */
+static void
+verify(FunctionCallInfo fcinfo, bool from_checkpoint)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
 	Verifier	v;
@@ -80,10 +105,51 @@ eco_verify_chain(PG_FUNCTION_ARGS)
 	v.entry_context = AllocSetContextCreate(CurrentMemoryContext, "economy entry",
 											ALLOCSET_DEFAULT_SIZES);
 	eco_snapshot_push();
+	if (from_checkpoint)
+		load_checkpoint(&v);
 	verify_user(&v);
 	eco_snapshot_pop();
 	MemoryContextDelete(v.entry_context);
+}
+
+/*
+ * eco_verify_chain(user_id bigint) returns setof economy.finding
+ */
+Datum
+eco_verify_chain(PG_FUNCTION_ARGS)
+{
+	verify(fcinfo, false);
 	return (Datum) 0;
+}
+
+/*
+ * eco_verify_new(user_id bigint) returns setof economy.finding
+ *		The same for the entries after the user's audit checkpoint.
+ */
+Datum
+eco_verify_new(PG_FUNCTION_ARGS)
+{
+	verify(fcinfo, true);
+	return (Datum) 0;
+}
+
+static void
+load_checkpoint(Verifier *v)
+{
+	Datum		key = Int64GetDatum(v->user_id);
+	EcoRow		row;
+	bytea	   *hash;
+
+	if (!eco_row_find(&audit_checkpoints, v->user_id, 0, 1, &key, &row))
+		return;
+	hash = DatumGetByteaPP(row.values[CHK_HASH]);
+	if (VARSIZE_ANY_EXHDR(hash) != ECO_HASH_LEN)
+		return;
+	v->seq = eco_row_int(&row, CHK_SEQ);
+	v->gold = eco_row_int(&row, CHK_GOLD);
+	v->xp = eco_row_int(&row, CHK_XP);
+	memcpy(v->stored, VARDATA_ANY(hash), ECO_HASH_LEN);
+	memcpy(v->computed, VARDATA_ANY(hash), ECO_HASH_LEN);
 }
 
 static void
@@ -100,7 +166,8 @@ verify_user(Verifier *v)
 		streams[i].info = eco_journal_get(i);
 		streams[i].context = AllocSetContextCreate(CurrentMemoryContext, "economy stream",
 												   ALLOCSET_DEFAULT_SIZES);
-		streams[i].scan = eco_scan_begin(streams[i].info->table, v->user_id, 0, 1, &key);
+		streams[i].scan = eco_scan_begin_after(streams[i].info->table, v->user_id,
+											   0, 1, &key, v->seq);
 		advance(&streams[i]);
 	}
 	while ((next = earliest(streams, n)) != NULL)

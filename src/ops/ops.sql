@@ -1,4 +1,4 @@
--- ops: the account as a whole, the ledger view, the audit, access
+-- ops: the account as a whole, the ledger view, access
 
 CREATE VIEW economy.ledger AS
     SELECT user_id, seq, 'shop_transactions' AS journal, 'P' || user_id || '-' || seq AS transaction_id,
@@ -38,44 +38,6 @@ CREATE FUNCTION economy.statement(user_id bigint, after_seq bigint DEFAULT 0, ma
 COMMENT ON FUNCTION economy.statement(bigint, bigint, integer) IS
     'A user''s entries after a seq, oldest first, at most max (10,000) of them.';
 
-CREATE FUNCTION economy.audit_sweep(since timestamptz DEFAULT NULL) RETURNS SETOF economy.finding
-    LANGUAGE sql STABLE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp
-    BEGIN ATOMIC
-        -- I1, I2, I3: every user's stream
-        SELECT f.*
-        FROM economy.accounts a CROSS JOIN LATERAL economy.verify_chain(a.user_id) f
-        WHERE since IS NULL OR EXISTS (
-            SELECT FROM economy.ledger l WHERE l.user_id = a.user_id AND l.seq = a.seq AND l.created_at >= since)
-        UNION ALL
-        -- entries of users without an account
-        SELECT f.*
-        FROM (SELECT DISTINCT l.user_id FROM economy.ledger l
-              WHERE NOT EXISTS (SELECT FROM economy.accounts a WHERE a.user_id = l.user_id)) o
-        CROSS JOIN LATERAL economy.verify_chain(o.user_id) f
-        UNION ALL
-        -- I5: stock issued = stock left + stock sold
-        SELECT NULL, 'wrong_stock', format('%s units issued of %s', issued.units, issued.product_id),
-               format('%s left and %s sold', stock.remaining, coalesce(sold.units, 0)), NULL, NULL
-        FROM (SELECT c.product_id, sum(c.units) AS units
-              FROM economy.shop_product_changes c WHERE c.action = 'stock' GROUP BY 1) issued
-        FULL JOIN (SELECT s.product_id, sum(s.remaining) AS remaining
-                   FROM economy.shop_stock s GROUP BY 1) stock USING (product_id)
-        LEFT JOIN (SELECT t.product_id, sum(t.quantity) AS units
-                   FROM economy.shop_transactions t WHERE t.stock_slot IS NOT NULL GROUP BY 1) sold USING (product_id)
-        WHERE issued.units IS DISTINCT FROM stock.remaining + coalesce(sold.units, 0)
-        UNION ALL
-        -- I5: one unit of limit_once products
-        SELECT t.user_id, 'over_limit', format('at most %s of %s', CASE WHEN p.limit_once THEN 1 ELSE p.per_user_limit END, p.product_id),
-               sum(t.quantity)::text, NULL, max(t.seq)
-        FROM economy.shop_transactions t JOIN economy.shop_products p USING (product_id)
-        WHERE p.limit_once OR p.per_user_limit IS NOT NULL
-        GROUP BY t.user_id, p.product_id
-        HAVING sum(t.quantity) > CASE WHEN p.limit_once THEN 1 ELSE p.per_user_limit END;
-    END;
-COMMENT ON FUNCTION economy.audit_sweep(timestamptz) IS
-    'Checks the invariants and returns a row per finding; none means clean. since restricts the streams to users with entries at or after it.';
-
 -- access
 
 CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text)
@@ -113,6 +75,8 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text)
             ('admin', 'FUNCTION economy.upsert_product(jsonb, text)'),
             ('monitor', 'FUNCTION economy.account(bigint)'),
             ('monitor', 'FUNCTION economy.audit_sweep(timestamptz)'),
+            ('monitor', 'FUNCTION economy.audit_sweep_incremental(integer)'),
+            ('monitor', 'FUNCTION economy.progress()'),
             ('monitor', 'FUNCTION economy.statement(bigint, bigint, integer)'),
             ('monitor', 'FUNCTION economy.verify_chain(bigint)'),
             ('monitor', 'FUNCTION economy.verify_receipt(bigint, text)');
