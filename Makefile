@@ -8,7 +8,7 @@ OBJS = $(sort $(patsubst %.c,%.o,$(wildcard src/*.c src/*/*.c)))
 
 # The order of the install script; each domain's SQL stands with its C.
 SQL_PARTS = src/prologue.sql src/ledger/ledger.sql src/identity/identity.sql \
-	src/shop/shop.sql src/reward/reward.sql src/ops/ops.sql src/ops/audit.sql src/ops/demo.sql src/ops/grants.sql
+	src/shop/shop.sql src/reward/reward.sql src/play/play.sql src/ops/ops.sql src/ops/audit.sql src/ops/demo.sql src/ops/grants.sql
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 EXTRA_CLEAN = build
@@ -20,7 +20,7 @@ CLANG_WARNINGS = -Wno-unknown-warning-option -Wno-ignored-optimization-argument 
 IS_CLANG = $(findstring clang,$(shell $(CC) --version 2>/dev/null | head -1))
 PG_CPPFLAGS = -I$(CURDIR)/src -isystem $(shell $(PG_CONFIG) --includedir-server)
 PG_CFLAGS = $(WARNINGS) -Wno-unused-parameter $(if $(IS_CLANG),$(CLANG_WARNINGS))
-SHLIB_LINK = -lcrypto
+SHLIB_LINK = -lcrypto -lm
 override with_llvm = no
 
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)

@@ -221,5 +221,6 @@ _PG_init(void)
 	eco_adjust_register();
 	eco_purchase_register();
 	eco_reward_register();
+	eco_action_register();
 	eco_guard_install();
 }

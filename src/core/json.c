@@ -118,6 +118,13 @@ eco_json_bool(EcoJson *json, const char *key, bool value)
 }
 
 void
+eco_json_raw(EcoJson *json, const char *key, const char *value)
+{
+	put_key(json, key);
+	put(json, value, strlen(value));
+}
+
+void
 eco_json_null(EcoJson *json, const char *key)
 {
 	put_key(json, key);

@@ -30,6 +30,9 @@ extern void eco_json_text(EcoJson *json, const char *key, const char *value, siz
 extern void eco_json_str(EcoJson *json, const char *key, const char *value);
 extern void eco_json_int(EcoJson *json, const char *key, int64_t value);
 extern void eco_json_bool(EcoJson *json, const char *key, bool value);
+
+/* value is JSON already, such as a decimal number */
+extern void eco_json_raw(EcoJson *json, const char *key, const char *value);
 extern void eco_json_null(EcoJson *json, const char *key);
 
 #endif

@@ -2,7 +2,7 @@
  * entry.c
  *		Accounts and the entries that change them.
  *
- * Every change to a balance in the whole extension passes eco_entry_post().
+ * Every change to a balance in the whole extension passes eco_entry_append().
  * Lock order: accounts by user_id, then stock, then progress, then statistics.
  */
 #include "postgres.h"
@@ -55,7 +55,6 @@ static EcoJournalInfo journals[MAX_JOURNALS];
 static int	n_journals = 0;
 
 static void account_load(int64 user_id, EcoAccount *account);
-static bytea *bytea_of(const uint8 *bytes, size_t len);
 
 bool
 eco_account_read(int64 user_id, EcoAccount *account)
@@ -141,6 +140,13 @@ eco_entry_init(EcoEntry *entry, EcoJournal journal, EcoTable *table)
 void
 eco_entry_post(EcoAccount *account, EcoEntry *entry)
 {
+	eco_entry_append(account, entry);
+	eco_account_flush(account);
+}
+
+void
+eco_entry_append(EcoAccount *account, EcoEntry *entry)
+{
 	EcoRow	   *row = &entry->row;
 	uint8		hash[ECO_HASH_LEN];
 
@@ -165,7 +171,7 @@ eco_entry_post(EcoAccount *account, EcoEntry *entry)
 		eco_row_set(row, entry->key_version_column, Int32GetDatum(eco_key_active()));
 
 	eco_entry_hash(row, entry->journal, entry->signature_column, account->head, hash);
-	eco_row_set(row, ECO_COL_HASH, PointerGetDatum(bytea_of(hash, ECO_HASH_LEN)));
+	eco_row_set(row, ECO_COL_HASH, eco_bytea(hash, ECO_HASH_LEN));
 	if (entry->signature_column >= 0)
 	{
 		uint8		signature[ECO_SIGNATURE_LEN];
@@ -173,7 +179,7 @@ eco_entry_post(EcoAccount *account, EcoEntry *entry)
 		eco_key_sign(DatumGetInt32(row->values[entry->key_version_column]),
 					 hash, ECO_HASH_LEN, signature);
 		eco_row_set(row, entry->signature_column,
-					PointerGetDatum(bytea_of(signature, ECO_SIGNATURE_LEN)));
+					eco_bytea(signature, ECO_SIGNATURE_LEN));
 	}
 
 	account->seq = entry->seq;
@@ -181,13 +187,20 @@ eco_entry_post(EcoAccount *account, EcoEntry *entry)
 	account->xp = entry->xp;
 	account->freezes += entry->freezes_delta;
 	memcpy(account->head, hash, ECO_HASH_LEN);
-	account->row.values[ACC_SEQ] = Int64GetDatum(account->seq);
-	account->row.values[ACC_GOLD] = Int64GetDatum(account->gold);
-	account->row.values[ACC_XP] = Int64GetDatum(account->xp);
-	account->row.values[ACC_FREEZES] = Int32GetDatum(account->freezes);
-	account->row.values[ACC_HEAD_HASH] = row->values[ECO_COL_HASH];
-	eco_row_update(&account->row, account->user_id);
 	eco_row_insert(row, account->user_id);
+}
+
+void
+eco_account_flush(EcoAccount *account)
+{
+	EcoRow	   *row = &account->row;
+
+	row->values[ACC_SEQ] = Int64GetDatum(account->seq);
+	row->values[ACC_GOLD] = Int64GetDatum(account->gold);
+	row->values[ACC_XP] = Int64GetDatum(account->xp);
+	row->values[ACC_FREEZES] = Int32GetDatum(account->freezes);
+	row->values[ACC_HEAD_HASH] = eco_bytea(account->head, ECO_HASH_LEN);
+	eco_row_update(row, account->user_id);
 }
 
 void
@@ -315,14 +328,4 @@ const EcoJournalInfo *
 eco_journal_get(int number)
 {
 	return &journals[number];
-}
-
-static bytea *
-bytea_of(const uint8 *bytes, size_t len)
-{
-	bytea	   *result = palloc(VARHDRSZ + len);
-
-	SET_VARSIZE(result, VARHDRSZ + len);
-	memcpy(VARDATA(result), bytes, len);
-	return result;
 }

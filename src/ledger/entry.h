@@ -121,6 +121,13 @@ extern void eco_entry_init(EcoEntry *entry, EcoJournal journal, EcoTable *table)
 extern void eco_entry_post(EcoAccount *account, EcoEntry *entry);
 
 /*
+ * The two halves of it, for a batch: append any number of entries, then write
+ * the account once.  An error in between takes the transaction with it.
+ */
+extern void eco_entry_append(EcoAccount *account, EcoEntry *entry);
+extern void eco_account_flush(EcoAccount *account);
+
+/*
  * Hash of a stored or new row of a journal after `prev`.  signature_column
  * (-1: none) is left out: it is made from the hash.
  */

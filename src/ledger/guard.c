@@ -23,6 +23,7 @@
 #include "utils/snapmgr.h"
 
 #include "errors.h"
+#include "ledger/checkpoint.h"
 #include "ledger/entry.h"
 #include "ledger/guard.h"
 #include "settings.h"
@@ -88,10 +89,12 @@ eco_forbid_change(PG_FUNCTION_ARGS)
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("this function is a trigger"));
+	if (eco_pruning() && TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		return PointerGetDatum(NULL);	/* no tuple, and not an SQL null */
 	ECO_ERROR(ECO_JOURNAL_APPEND_ONLY,
 			  errmsg("journal %s is append-only",
 					 RelationGetRelationName(trigger->tg_relation)),
 			  errdetail("Entries are never changed or removed; a correction is a new entry."),
 			  errhint("Use economy.adjust_gold() to correct a balance."));
-	PG_RETURN_NULL();
+	return PointerGetDatum(NULL);
 }

@@ -156,6 +156,16 @@ eco_row_insert(EcoRow *row, int64 user_id)
 		eco_direct_insert(row, rel);
 }
 
+Datum
+eco_bytea(const uint8 *bytes, size_t len)
+{
+	bytea	   *result = palloc(VARHDRSZ + len);
+
+	SET_VARSIZE(result, VARHDRSZ + len);
+	memcpy(VARDATA(result), bytes, len);
+	return PointerGetDatum(result);
+}
+
 Oid
 eco_table_oid(const char *name)
 {

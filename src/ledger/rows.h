@@ -130,6 +130,9 @@ extern void eco_row_update(EcoRow *row, int64 user_id);
 
 extern void eco_row_insert(EcoRow *row, int64 user_id);
 
+/* A bytea Datum of these bytes, palloc'd. */
+extern Datum eco_bytea(const uint8 *bytes, size_t len);
+
 /* OID of a table of the extension; raises when the extension is not there. */
 extern Oid	eco_table_oid(const char *name);
 

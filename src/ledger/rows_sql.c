@@ -247,7 +247,7 @@ scan_plan(EcoTable *table, int key, int nvalues, bool after)
 {
 	const EcoKey *columns = &table->keys[key];
 	int			op = (after ? ECO_PLAN_SCAN_AFTER : ECO_PLAN_SCAN) +
-		key * (ECO_MAX_KEY_COLUMNS + 1) + nvalues;
+	key * (ECO_MAX_KEY_COLUMNS + 1) + nvalues;
 	int			nargs = nvalues + (after ? 1 : 0);
 	Oid			types[ECO_MAX_KEY_COLUMNS];
 	StringInfoData sql;

@@ -16,6 +16,7 @@
 #include "utils/memutils.h"
 
 #include "ledger/args.h"
+#include "ledger/checkpoint.h"
 #include "ledger/entry.h"
 #include "ledger/keys.h"
 
@@ -76,6 +77,7 @@ typedef struct Verifier
 	uint8		computed[ECO_HASH_LEN];
 } Verifier;
 
+static void begin_behind_pruned(Verifier *v);
 static void load_checkpoint(Verifier *v);
 static void verify_user(Verifier *v);
 static void verify_entry(Verifier *v, const EcoJournalInfo *info, const EcoRow *row);
@@ -105,6 +107,7 @@ verify(FunctionCallInfo fcinfo, bool from_checkpoint)
 	v.entry_context = AllocSetContextCreate(CurrentMemoryContext, "economy entry",
 											ALLOCSET_DEFAULT_SIZES);
 	eco_snapshot_push();
+	begin_behind_pruned(&v);
 	if (from_checkpoint)
 		load_checkpoint(&v);
 	verify_user(&v);
@@ -133,6 +136,24 @@ eco_verify_new(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/* Entries up to the stream's signed checkpoint may be gone. */
+static void
+begin_behind_pruned(Verifier *v)
+{
+	EcoCheckpoint checkpoint;
+
+	if (!eco_checkpoint_read(v->user_id, &checkpoint))
+		return;
+	if (!checkpoint.valid)
+		report(v, NULL, checkpoint.seq, "wrong_signature", "a valid stream checkpoint",
+			   "one that does not verify");
+	v->seq = checkpoint.seq;
+	v->gold = checkpoint.gold;
+	v->xp = checkpoint.xp;
+	memcpy(v->stored, checkpoint.hash, ECO_HASH_LEN);
+	memcpy(v->computed, checkpoint.hash, ECO_HASH_LEN);
+}
+
 static void
 load_checkpoint(Verifier *v)
 {
@@ -143,7 +164,7 @@ load_checkpoint(Verifier *v)
 	if (!eco_row_find(&audit_checkpoints, v->user_id, 0, 1, &key, &row))
 		return;
 	hash = DatumGetByteaPP(row.values[CHK_HASH]);
-	if (VARSIZE_ANY_EXHDR(hash) != ECO_HASH_LEN)
+	if (VARSIZE_ANY_EXHDR(hash) != ECO_HASH_LEN || eco_row_int(&row, CHK_SEQ) < v->seq)
 		return;
 	v->seq = eco_row_int(&row, CHK_SEQ);
 	v->gold = eco_row_int(&row, CHK_GOLD);

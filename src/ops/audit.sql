@@ -73,7 +73,11 @@ CREATE FUNCTION economy.audit_effects() RETURNS SETOF economy.finding
         UNION ALL
         SELECT g.user_id, 'duplicate_effect', format('one adjustment with key %s', g.idempotency_key),
                format('%s adjustments', count(*)), 'G' || g.user_id || '-' || max(g.seq), max(g.seq)
-        FROM economy.gold_adjustments g GROUP BY g.user_id, g.idempotency_key HAVING count(*) > 1;
+        FROM economy.gold_adjustments g GROUP BY g.user_id, g.idempotency_key HAVING count(*) > 1
+        UNION ALL
+        SELECT u.user_id, 'duplicate_effect', format('one action %s of %s', u.action_id, u.game),
+               format('%s actions', count(*)), 'A' || u.user_id || '-' || max(u.seq), max(u.seq)
+        FROM economy.user_actions u GROUP BY u.user_id, u.game, u.action_id HAVING count(*) > 1;
     END;
 COMMENT ON FUNCTION economy.audit_effects() IS 'Idempotency keys with more than one effect (I4).';
 
@@ -225,6 +229,10 @@ BEGIN
     found_all := found_all || ARRAY(SELECT f::economy.finding FROM economy.audit_stock() f);
     PERFORM economy.report_progress('audit_rewards', done, done);
     found_all := found_all || ARRAY(SELECT f::economy.finding FROM economy.audit_rewards() f);
+    PERFORM economy.report_progress('stats_parity', done, done);
+    found_all := found_all || ARRAY(
+        SELECT (p.user_id, 'parity', format('%s %s %s', p.source, p.game, p.expected), p.actual::text, NULL, NULL)::economy.finding
+        FROM economy.stats_parity() p);
     PERFORM economy.report_progress(NULL, NULL, NULL);
     -- on a standby, and in a read-only transaction, the answer is all there is
     IF NOT current_setting('transaction_read_only')::boolean THEN

@@ -8,7 +8,10 @@ CREATE VIEW economy.ledger AS
            gold_delta, xp_delta, gold, experience_points, created_at, xact, hash FROM economy.gold_adjustments
     UNION ALL
     SELECT user_id, seq, 'reward_audit', 'R' || user_id || '-' || seq,
-           gold_delta, xp_delta, gold, experience_points, created_at, xact, hash FROM economy.reward_audit;
+           gold_delta, xp_delta, gold, experience_points, created_at, xact, hash FROM economy.reward_audit
+    UNION ALL
+    SELECT user_id, seq, 'user_actions', 'A' || user_id || '-' || seq,
+           gold_delta, xp_delta, gold, experience_points, created_at, xact, hash FROM economy.user_actions;
 COMMENT ON VIEW economy.ledger IS 'Every entry of every user: the common header of all journals.';
 
 CREATE FUNCTION economy.account(user_id bigint)
@@ -47,6 +50,9 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text)
         VALUES
             ('app', 'FUNCTION economy.account(bigint)'),
             ('app', 'FUNCTION economy.claim_daily_reward(bigint)'),
+            ('app', 'FUNCTION economy.game_stats_me(bigint)'),
+            ('app', 'FUNCTION economy.record_action(bigint, text, text, text, bigint, bigint, text, jsonb)'),
+            ('app', 'FUNCTION economy.record_actions(jsonb)'),
             ('app', 'FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb)'),
             ('app', 'FUNCTION economy.grant_rewards(jsonb)'),
             ('app', 'FUNCTION economy.level_for(bigint, text)'),
@@ -65,6 +71,8 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text)
             ('app', 'FUNCTION economy.verify_receipt(bigint, text)'),
             ('admin', 'FUNCTION economy.add_stock(text, bigint, text, integer)'),
             ('admin', 'FUNCTION economy.adjust_gold(bigint, bigint, text, text, text)'),
+            ('admin', 'FUNCTION economy.prune(interval, integer)'),
+            ('admin', 'FUNCTION economy.register_game(text, jsonb)'),
             ('admin', 'FUNCTION economy.retire_product(text, text)'),
             ('admin', 'FUNCTION economy.retire_signing_key(integer)'),
             ('admin', 'FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, text)'),
@@ -76,7 +84,12 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text)
             ('monitor', 'FUNCTION economy.account(bigint)'),
             ('monitor', 'FUNCTION economy.audit_sweep(timestamptz)'),
             ('monitor', 'FUNCTION economy.audit_sweep_incremental(integer)'),
+            ('monitor', 'FUNCTION economy.game_stats_me(bigint)'),
             ('monitor', 'FUNCTION economy.progress()'),
+            ('monitor', 'FUNCTION economy.rollup_stats(integer)'),
+            ('monitor', 'FUNCTION economy.stats_parity(integer)'),
+            ('monitor', 'FUNCTION economy.wilson_interval(bigint, bigint)'),
+            ('monitor', 'FUNCTION economy.win_rate_anomalies(text, double precision)'),
             ('monitor', 'FUNCTION economy.statement(bigint, bigint, integer)'),
             ('monitor', 'FUNCTION economy.verify_chain(bigint)'),
             ('monitor', 'FUNCTION economy.verify_receipt(bigint, text)');

@@ -37,7 +37,7 @@ eco_event_begin(EcoEvent *event, const char *type, const char *aspect,
 				EcoJournal journal, int64 user_id, int64 seq, TimestampTz at)
 {
 	EcoJson    *json = &event->json;
-	char text[	64];
+	char		buf[ECO_EVENT_ID_MAX];
 
 	if (eco_notify == ECO_NOTIFY_OFF)
 		return false;
@@ -45,18 +45,18 @@ eco_event_begin(EcoEvent *event, const char *type, const char *aspect,
 	eco_json_begin(json, event->payload, sizeof(event->payload));
 	eco_json_open(json, NULL, '{');
 	eco_json_str(json, "specversion", "1.0");
-	snprintf(text, sizeof(text), "%c%lld-%lld%s%s", journal, (long long) user_id,
+	snprintf(buf, sizeof(buf), "%c%lld-%lld%s%s", journal, (long long) user_id,
 			 (long long) seq, aspect != NULL ? "/" : "", aspect != NULL ? aspect : "");
-	eco_json_str(json, "id", text);
-	snprintf(text, sizeof(text), "/economy/node/%d", eco_node_id);
-	eco_json_str(json, "source", text);
+	eco_json_str(json, "id", buf);
+	snprintf(buf, sizeof(buf), "/economy/node/%d", eco_node_id);
+	eco_json_str(json, "source", buf);
 	eco_json_str(json, "type", type);
-	snprintf(text, sizeof(text), "%lld", (long long) user_id);
-	eco_json_str(json, "subject", text);
-	format_time(at, text, sizeof(text));
-	eco_json_str(json, "time", text);
-	snprintf(text, sizeof(text), "%020lld", (long long) seq);
-	eco_json_str(json, "sequence", text);
+	snprintf(buf, sizeof(buf), "%lld", (long long) user_id);
+	eco_json_str(json, "subject", buf);
+	format_time(at, buf, sizeof(buf));
+	eco_json_str(json, "time", buf);
+	snprintf(buf, sizeof(buf), "%020lld", (long long) seq);
+	eco_json_str(json, "sequence", buf);
 	eco_json_str(json, "datacontenttype", "application/json");
 	eco_json_open(json, "data", '{');
 	return true;

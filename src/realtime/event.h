@@ -16,6 +16,7 @@
 #include "core/json.h"
 #include "ledger/entry.h"
 
+#define ECO_EVENT_ID_MAX 192	/* a transaction_id and an aspect */
 #define ECO_EVENT_MAX 8000		/* NOTIFY's limit, terminator included */
 
 typedef struct EcoEvent

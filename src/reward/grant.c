@@ -6,11 +6,10 @@
 
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
-#include "utils/numeric.h"
 #include "utils/tuplestore.h"
 
 #include "ledger/args.h"
+#include "ledger/batch.h"
 #include "ledger/call.h"
 #include "ledger/result.h"
 #include "reward/reward.h"
@@ -33,8 +32,7 @@ static void check_grant(const Grant *grant);
 static void do_grant(const Grant *grant, EcoResult *result);
 static void post_grant(const Grant *grant, EcoAccount *account, EcoResult *result);
 static void replay_grant(const Grant *grant, const EcoRow *first, EcoResult *result);
-static Grant *parse_batch(Jsonb *array, int *count);
-static void parse_grant(JsonbContainer * object, int number, Grant *grant);
+static void parse_grant(JsonbContainer *object, int number, void *arg);
 
 /*
  * eco_grant_reward(user_id, source, external_event_id, gold, xp, details)
@@ -90,7 +88,9 @@ eco_grant_rewards(PG_FUNCTION_ARGS)
 	MemoryContext row_context;
 
 	eco_require_arg(fcinfo, 0, "rewards");
-	grants = parse_batch(PG_GETARG_JSONB_P(0), &count);
+	count = eco_batch_size(PG_GETARG_JSONB_P(0), "rewards");
+	grants = palloc(sizeof(Grant) * Max(count, 1));
+	eco_batch_read(PG_GETARG_JSONB_P(0), "reward", parse_grant, grants);
 	PreventCommandIfReadOnly("economy.grant_rewards()");
 	InitMaterializedSRF(fcinfo, 0);
 
@@ -255,112 +255,22 @@ eco_grant_busy(EcoResult *result)
 	eco_result_set(result, GRANT_RETRY_AFTER_MS, Int32GetDatum(eco_retry_after_ms()));
 }
 
-/* A jsonb text as if it had come as an argument. */
-static EcoText
-member_text(const JsonbValue *value, const char *name, int number, int max)
-{
-	EcoText		result;
-	text	   *copy;
-
-	if (value == NULL || value->type != jbvString ||
-		value->val.string.len < 1 || value->val.string.len > max)
-		ECO_ERROR(ECO_INVALID_ARGUMENT,
-				  errmsg("reward %d: %s must be a text of 1 to %d bytes", number + 1, name, max));
-	copy = cstring_to_text_with_len(value->val.string.val, value->val.string.len);
-	result.datum = PointerGetDatum(copy);
-	result.data = VARDATA(copy);
-	result.len = value->val.string.len;
-	return result;
-}
-
-static int64
-member_int(const JsonbValue *value, const char *name, int number, bool required)
-{
-	Datum		whole;
-
-	if (value == NULL && !required)
-		return 0;
-	if (value == NULL || value->type != jbvNumeric)
-		ECO_ERROR(ECO_INVALID_ARGUMENT,
-				  errmsg("reward %d: %s must be a number", number + 1, name));
-	whole = DirectFunctionCall2(numeric_trunc, NumericGetDatum(value->val.numeric),
-								Int32GetDatum(0));
-	if (!DatumGetBool(DirectFunctionCall2(numeric_eq, whole, NumericGetDatum(value->val.numeric))))
-		ECO_ERROR(ECO_INVALID_ARGUMENT,
-				  errmsg("reward %d: %s must be a whole number", number + 1, name));
-	return DatumGetInt64(DirectFunctionCall1(numeric_int8, whole));
-}
-
-static Jsonb *
-member_object(JsonbValue *value, const char *name, int number)
-{
-	Jsonb	   *object;
-
-	if (value == NULL || value->type == jbvNull)
-		return NULL;
-	object = value->type == jbvBinary ? JsonbValueToJsonb(value) : NULL;
-	if (object == NULL || !JB_ROOT_IS_OBJECT(object) ||
-		strlen(JsonbToCString(NULL, &object->root, VARSIZE(object))) > ECO_MAX_JSON)
-		ECO_ERROR(ECO_INVALID_ARGUMENT,
-				  errmsg("reward %d: %s must be a JSON object of at most %d bytes as text",
-						 number + 1, name, ECO_MAX_JSON));
-	return object;
-}
-
 static void
-parse_grant(JsonbContainer * object, int number, Grant *grant)
+parse_grant(JsonbContainer *object, int number, void *arg)
 {
 	static const char *const names[] = {
-		"user_id", "source", "external_event_id", "gold", "xp", "details"
+		"user_id", "source", "external_event_id", "gold", "xp", "details", NULL
 	};
-	JsonbValue	values[lengthof(names)];
-	JsonbValue *found[lengthof(names)];
-	uint32		known = 0;
+	EcoMembers	m;
+	Grant	   *grant = (Grant *) arg + number;
 
-	for (size_t i = 0; i < lengthof(names); i++)
-	{
-		found[i] = getKeyJsonValueFromContainer(object, names[i], (int) strlen(names[i]),
-												&values[i]);
-		known += found[i] != NULL;
-	}
-	if (known != JsonContainerSize(object))
-		ECO_ERROR(ECO_INVALID_ARGUMENT,
-				  errmsg("reward %d has an unknown key", number + 1),
-				  errhint("The keys are user_id, source, external_event_id, gold, xp and details."));
+	eco_members_read(&m, "reward", object, number, names);
 	grant->number = number;
-	grant->user_id = member_int(found[0], names[0], number, true);
-	grant->source = member_text(found[1], names[1], number, ECO_MAX_NAME);
-	grant->event_id = member_text(found[2], names[2], number, ECO_MAX_KEY);
-	grant->gold = member_int(found[3], names[3], number, false);
-	grant->xp = member_int(found[4], names[4], number, false);
-	grant->details = member_object(found[5], names[5], number);
+	grant->user_id = eco_member_int(&m, 0, NULL);
+	grant->source = eco_member_text(&m, 1, ECO_MAX_NAME, NULL);
+	grant->event_id = eco_member_text(&m, 2, ECO_MAX_KEY, NULL);
+	grant->gold = eco_member_int(&m, 3, "0");
+	grant->xp = eco_member_int(&m, 4, "0");
+	grant->details = eco_member_object(&m, 5);
 	check_grant(grant);
-}
-
-static Grant *
-parse_batch(Jsonb *array, int *count)
-{
-	Grant	   *grants;
-	JsonbIterator *iterator;
-	JsonbValue	value;
-	JsonbIteratorToken token;
-	int			n = 0;
-
-	if (!JB_ROOT_IS_ARRAY(array) || JB_ROOT_IS_SCALAR(array))
-		ECO_ERROR(ECO_INVALID_ARGUMENT,
-				  errmsg("rewards must be a JSON array of objects"));
-	*count = JB_ROOT_COUNT(array);
-	grants = palloc(sizeof(Grant) * Max(*count, 1));
-	iterator = JsonbIteratorInit(&array->root);
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
-	{
-		if (token != WJB_ELEM)
-			continue;
-		if (value.type != jbvBinary || !JsonContainerIsObject(value.val.binary.data))
-			ECO_ERROR(ECO_INVALID_ARGUMENT,
-					  errmsg("reward %d is not a JSON object", n + 1));
-		parse_grant(value.val.binary.data, n, &grants[n]);
-		n++;
-	}
-	return grants;
 }

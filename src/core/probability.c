@@ -1,0 +1,88 @@
+/*
+ * probability.c
+ *		Wilson intervals and binomial tails.
+ */
+#include "core/probability.h"
+
+#include <float.h>
+#include <math.h>
+
+#define MAX_TERMS	10000
+#define TINY		1e-300
+
+void
+eco_wilson(int64_t wins, int64_t n, double z, double *lower, double *upper)
+{
+	double		trials = (double) n;
+	double		rate = (double) wins / trials;
+	double		z2 = z * z;
+	double		denominator = 1 + z2 / trials;
+	double		centre = (rate + z2 / (2 * trials)) / denominator;
+	double		half = z * sqrt(rate * (1 - rate) / trials + z2 / (4 * trials * trials)) / denominator;
+
+	/* the ends are exact, where rounding would miss them */
+	*lower = wins == 0 ? 0 : centre - half;
+	*upper = wins == n ? 1 : centre + half;
+}
+
+/* The continued fraction of I_x(a, b); converges fast for x < (a+1)/(a+b+2). */
+static double
+beta_fraction(double x, double a, double b)
+{
+	double		c = 1;
+	double		d = 1 - (a + b) * x / (a + 1);
+	double		fraction;
+
+	if (fabs(d) < TINY)
+		d = TINY;
+	d = 1 / d;
+	fraction = d;
+	for (int m = 1; m <= MAX_TERMS; m++)
+	{
+		double		even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m));
+		double		odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1));
+		double		step;
+
+		d = 1 + even * d;
+		c = 1 + even / c;
+		d = 1 / (fabs(d) < TINY ? TINY : d);
+		if (fabs(c) < TINY)
+			c = TINY;
+		fraction *= d * c;
+		d = 1 + odd * d;
+		c = 1 + odd / c;
+		d = 1 / (fabs(d) < TINY ? TINY : d);
+		if (fabs(c) < TINY)
+			c = TINY;
+		step = d * c;
+		fraction *= step;
+		if (fabs(step - 1) < DBL_EPSILON)
+			break;
+	}
+	return fraction;
+}
+
+double
+eco_beta_cdf(double x, double a, double b)
+{
+	double		front;
+
+	if (x <= 0)
+		return 0;
+	if (x >= 1)
+		return 1;
+	front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x));
+	if (x < (a + 1) / (a + b + 2))
+		return front * beta_fraction(x, a, b) / a;
+	return 1 - front * beta_fraction(1 - x, b, a) / b;
+}
+
+double
+eco_binomial_upper_tail(int64_t wins, int64_t n, double p)
+{
+	if (wins <= 0)
+		return 1;
+	if (wins > n)
+		return 0;
+	return eco_beta_cdf(p, (double) wins, (double) (n - wins) + 1);
+}

@@ -1,0 +1,129 @@
+/*
+ * batch.c
+ *		Batches of calls as a jsonb array of objects.
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/numeric.h"
+
+#include "ledger/batch.h"
+
+int
+eco_batch_size(Jsonb *array, const char *what)
+{
+	if (!JB_ROOT_IS_ARRAY(array) || JB_ROOT_IS_SCALAR(array))
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("%s must be a JSON array of objects", what));
+	return JB_ROOT_COUNT(array);
+}
+
+void
+eco_batch_read(Jsonb *array, const char *what,
+			   void (*read) (JsonbContainer *object, int number, void *arg),
+			   void *arg)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&array->root);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	int			number = 0;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token != WJB_ELEM)
+			continue;
+		if (value.type != jbvBinary || !JsonContainerIsObject(value.val.binary.data))
+			ECO_ERROR(ECO_INVALID_ARGUMENT,
+					  errmsg("%s %d is not a JSON object", what, number + 1));
+		read(value.val.binary.data, number++, arg);
+	}
+}
+
+void
+eco_members_read(EcoMembers *m, const char *what, JsonbContainer *object,
+				 int number, const char *const *names)
+{
+	uint32		known = 0;
+
+	m->what = what;
+	m->number = number;
+	m->names = names;
+	for (int i = 0; names[i] != NULL; i++)
+	{
+		m->found[i] = getKeyJsonValueFromContainer(object, names[i], (int) strlen(names[i]),
+												   &m->values[i]);
+		if (m->found[i] == NULL)
+			continue;
+		known++;
+		if (m->found[i]->type == jbvNull)
+			m->found[i] = NULL;
+	}
+	if (known != JsonContainerSize(object))
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("%s %d has an unknown key", what, number + 1));
+}
+
+static void
+require(EcoMembers *m, int member, bool ok, const char *should)
+{
+	if (!ok)
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("%s %d: %s must be %s", m->what, m->number + 1,
+						 m->names[member], should));
+}
+
+EcoText
+eco_member_text(EcoMembers *m, int member, int max, const char *fallback)
+{
+	JsonbValue *value = m->found[member];
+	text	   *copy;
+	EcoText		result;
+
+	if (value == NULL && fallback != NULL)
+		return eco_text_of(fallback);
+	require(m, member, value != NULL && value->type == jbvString, "a text");
+	if (value->val.string.len < 1 || value->val.string.len > max)
+		ECO_ERROR(ECO_ARGUMENT_TOO_LONG,
+				  errmsg("%s %d: %s must have 1 to %d bytes", m->what, m->number + 1,
+						 m->names[member], max));
+	copy = cstring_to_text_with_len(value->val.string.val, value->val.string.len);
+	result.datum = PointerGetDatum(copy);
+	result.data = VARDATA(copy);
+	result.len = value->val.string.len;
+	return result;
+}
+
+int64
+eco_member_int(EcoMembers *m, int member, const char *fallback)
+{
+	JsonbValue *value = m->found[member];
+	Datum		number;
+	Datum		whole;
+
+	if (value == NULL && fallback != NULL)
+		return strtoll(fallback, NULL, 10);
+	require(m, member, value != NULL && value->type == jbvNumeric, "a number");
+	number = NumericGetDatum(value->val.numeric);
+	whole = DirectFunctionCall2(numeric_trunc, number, Int32GetDatum(0));
+	require(m, member, DatumGetBool(DirectFunctionCall2(numeric_eq, whole, number)),
+			"a whole number");
+	return DatumGetInt64(DirectFunctionCall1(numeric_int8, whole));
+}
+
+Jsonb	   *
+eco_member_object(EcoMembers *m, int member)
+{
+	JsonbValue *value = m->found[member];
+	Jsonb	   *object;
+
+	if (value == NULL)
+		return NULL;
+	object = value->type == jbvBinary ? JsonbValueToJsonb(value) : NULL;
+	require(m, member, object != NULL && JB_ROOT_IS_OBJECT(object), "a JSON object");
+	if (strlen(JsonbToCString(NULL, &object->root, VARSIZE(object))) > ECO_MAX_JSON)
+		ECO_ERROR(ECO_ARGUMENT_TOO_LONG,
+				  errmsg("%s %d: %s has more than %d bytes as text", m->what,
+						 m->number + 1, m->names[member], ECO_MAX_JSON));
+	return object;
+}

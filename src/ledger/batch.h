@@ -1,0 +1,46 @@
+/*
+ * batch.h
+ *		Batches of calls as a jsonb array of objects, read and checked as strictly
+ *		as the arguments of a single call.  Errors name the element and the member.
+ */
+#ifndef ECO_BATCH_H
+#define ECO_BATCH_H
+
+#include "postgres.h"
+
+#include "utils/jsonb.h"
+
+#include "ledger/args.h"
+
+#define ECO_MAX_MEMBERS 12
+
+/* The number of elements; raises when it is no array. */
+extern int	eco_batch_size(Jsonb *array, const char *what);
+
+/* Call read() for every element, numbered from 0; raises for a non-object. */
+extern void eco_batch_read(Jsonb *array, const char *what,
+						   void (*read) (JsonbContainer *object, int number, void *arg),
+						   void *arg);
+
+/* The members of one object, by place in a list of names. */
+typedef struct EcoMembers
+{
+	const char *what;			/* for messages: "reward" */
+	int			number;
+	const char *const *names;
+	JsonbValue	values[ECO_MAX_MEMBERS];
+	JsonbValue *found[ECO_MAX_MEMBERS]; /* NULL where absent or null */
+} EcoMembers;
+
+/* names ends with NULL; raises for a key that is not among them. */
+extern void eco_members_read(EcoMembers *m, const char *what, JsonbContainer *object,
+							 int number, const char *const *names);
+
+/* fallback: the value as text when the member is absent, NULL when it is required */
+extern EcoText eco_member_text(EcoMembers *m, int member, int max, const char *fallback);
+extern int64 eco_member_int(EcoMembers *m, int member, const char *fallback);
+
+/* NULL when absent */
+extern Jsonb *eco_member_object(EcoMembers *m, int member);
+
+#endif

@@ -1,0 +1,400 @@
+/*
+ * action.c
+ *		Game actions into the ledger.
+ *
+ * One mechanism for one action and for a million: actions are grouped by user;
+ * the user's account is locked once, the entries are appended, then the account
+ * and each game's statistics row are written once.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "journals.h"
+#include "ledger/call.h"
+#include "play/action.h"
+#include "play/stats.h"
+#include "realtime/event.h"
+
+/* columns of economy.user_actions after the header */
+enum
+{
+	ACT_BET = ECO_HEADER_COLUMNS,
+	ACT_WIN,
+	ACT_OUTCOME,
+	ACT_GAME,
+	ACT_TYPE,
+	ACT_ID,
+	ACT_DETAILS,
+	ACT_COLUMNS
+};
+
+static EcoTable user_actions = {
+	.name = "user_actions",
+	.ncolumns = ACT_COLUMNS,
+	.columns = {
+		ECO_JOURNAL_HEADER,
+		{"bet", INT8OID, false},
+		{"win", INT8OID, false},
+		{"outcome", TEXTOID, false},
+		{"game", TEXTOID, false},
+		{"action_type", TEXTOID, false},
+		{"action_id", TEXTOID, false},
+		{"details", JSONBOID, false},
+	},
+	.nkeys = 2,
+	.keys = {
+		{2, {ECO_COL_USER_ID, ECO_COL_SEQ}},
+		{3, {ECO_COL_USER_ID, ACT_GAME, ACT_ID}},
+	},
+};
+
+#define KEY_BY_ACTION 1
+
+static const char *const outcome_words[] = {NULL, "win", "loss", "draw"};
+
+/* One user's actions on their way. */
+typedef struct Player
+{
+	MemoryContext context;		/* lives as long as the group */
+	EcoAccount *account;
+	bool		appended;		/* at least one entry */
+	int			nstats;
+	int			max_stats;
+	EcoGameStats *stats;
+} Player;
+
+static int	by_user(const void *a, const void *b);
+static void record_group(EcoAction **group, int n, TupleDesc desc,
+						 EcoActionSink sink, void *arg);
+static bool find_first(const EcoAction *action, EcoRow *row);
+static void record_one(Player *player, const EcoAction *action, EcoResult *result);
+static void append_entry(Player *player, EcoGameStats *stats, const EcoAction *action,
+						 EcoResult *result);
+static void replay(Player *player, const EcoAction *action, const EcoRow *first,
+				   EcoResult *result);
+static EcoGameStats *stats_of(Player *player, const EcoAction *action);
+static void set_stats(EcoResult *result, const EcoGameStats *stats);
+static void publish(const EcoAction *action, const EcoEntry *entry, const char *outcome);
+
+void
+eco_action_register(void)
+{
+	EcoJournalInfo info = {ECO_JOURNAL_ACTION, &user_actions, -1, -1};
+
+	eco_journal_register(&info);
+}
+
+void
+eco_action_check(const EcoAction *action)
+{
+	if (action->bet < 0 || action->win < 0 ||
+		action->bet > ECO_MAX_AMOUNT || action->win > ECO_MAX_AMOUNT)
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("bet and win must be from 0 to 2^53-1"));
+}
+
+EcoOutcome
+eco_outcome_of(const char *word, int len)
+{
+	if (word == NULL)
+		return ECO_OUTCOME_DERIVED;
+	for (int i = ECO_OUTCOME_WIN; i <= ECO_OUTCOME_DRAW; i++)
+		if ((int) strlen(outcome_words[i]) == len && memcmp(word, outcome_words[i], len) == 0)
+			return (EcoOutcome) i;
+	ECO_ERROR(ECO_INVALID_ARGUMENT,
+			  errmsg("outcome must be win, loss or draw"),
+			  errhint("Null derives it from bet and win."));
+	return ECO_OUTCOME_DERIVED;
+}
+
+static EcoOutcome
+derive(const EcoAction *action)
+{
+	if (action->outcome != ECO_OUTCOME_DERIVED)
+		return action->outcome;
+	if (action->win > action->bet)
+		return ECO_OUTCOME_WIN;
+	return action->win < action->bet ? ECO_OUTCOME_LOSS : ECO_OUTCOME_DRAW;
+}
+
+static int
+by_user(const void *a, const void *b)
+{
+	const EcoAction *x = *(const EcoAction *const *) a;
+	const EcoAction *y = *(const EcoAction *const *) b;
+
+	if (x->user_id != y->user_id)
+		return x->user_id < y->user_id ? -1 : 1;
+	return x->number - y->number;
+}
+
+void
+eco_actions_record(EcoAction *actions, int n, TupleDesc result_desc,
+				   EcoActionSink sink, void *arg)
+{
+	EcoAction **order = palloc(sizeof(EcoAction *) * Max(n, 1));
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext group_context = AllocSetContextCreate(caller, "economy actions",
+														ALLOCSET_DEFAULT_SIZES);
+	int			end;
+
+	for (int i = 0; i < n; i++)
+		order[i] = &actions[i];
+	qsort(order, n, sizeof(EcoAction *), by_user);
+	for (int start = 0; start < n; start = end)
+	{
+		for (end = start + 1; end < n && order[end]->user_id == order[start]->user_id; end++)
+			;
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextSwitchTo(group_context);
+		record_group(order + start, end - start, result_desc, sink, arg);
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(group_context);
+	}
+	MemoryContextDelete(group_context);
+	pfree(order);
+}
+
+/*
+ * A single action announces its key, so that a duplicate is told at once; of a
+ * group only the account is taken, and keys are looked up under that lock.
+ */
+static void
+record_group(EcoAction **group, int n, TupleDesc desc, EcoActionSink sink, void *arg)
+{
+	EcoCall		call;
+	EcoCallState state;
+	Player		player = {.context = CurrentMemoryContext};
+	MemoryContext action_context = AllocSetContextCreate(player.context, "economy action",
+														 ALLOCSET_DEFAULT_SIZES);
+
+	eco_call_init(&call, ECO_JOURNAL_ACTION, &user_actions, group[0]->user_id);
+	call.key = KEY_BY_ACTION;
+	if (n == 1)
+	{
+		call.texts[call.ntexts++] = group[0]->game;
+		call.texts[call.ntexts++] = group[0]->action_id;
+	}
+	state = eco_call_begin(&call);
+	player.account = &call.account;
+	for (int i = 0; i < n; i++)
+	{
+		EcoResult	result = {.desc = desc};
+
+		MemoryContextSwitchTo(action_context);
+		memset(result.isnull, true, ACTION_COLUMNS);
+		switch (state)
+		{
+			case ECO_CALL_NO_USER:
+				eco_result_outcome(&result, "refused", "USER_NOT_FOUND");
+				break;
+			case ECO_CALL_BUSY:
+				eco_result_outcome(&result, "in_progress", "IN_PROGRESS");
+				eco_result_set(&result, ACTION_RETRY_AFTER_MS,
+							   Int32GetDatum(eco_retry_after_ms()));
+				break;
+			case ECO_CALL_NEW:
+				if (n == 1 || !find_first(group[i], &call.first))
+				{
+					record_one(&player, group[i], &result);
+					break;
+				}
+				/* FALLTHROUGH */
+			case ECO_CALL_REPLAY:
+				replay(&player, group[i], &call.first, &result);
+				break;
+		}
+		sink(arg, group[i], &result);
+		MemoryContextReset(action_context);
+	}
+	MemoryContextSwitchTo(player.context);
+	if (player.appended)
+	{
+		eco_account_flush(&call.account);
+		for (int i = 0; i < player.nstats; i++)
+			eco_stats_flush(&player.stats[i], &call.account);
+	}
+	eco_call_end(&call);
+}
+
+/* With a snapshot that sees what this group has appended: a key may stand in it twice. */
+static bool
+find_first(const EcoAction *action, EcoRow *row)
+{
+	Datum		values[3] = {Int64GetDatum(action->user_id), action->game.datum,
+	action->action_id.datum};
+	bool		found;
+
+	eco_snapshot_push();
+	found = eco_row_find(&user_actions, action->user_id, KEY_BY_ACTION, 3, values, row);
+	eco_snapshot_pop();
+	return found;
+}
+
+static void
+record_one(Player *player, const EcoAction *action, EcoResult *result)
+{
+	EcoAccount *account = player->account;
+	EcoGameStats *stats = stats_of(player, action);
+	const char *refusal;
+
+	if (account->suspended)
+		refusal = "USER_SUSPENDED";
+	else if (!stats->registered)
+		refusal = "GAME_NOT_FOUND";
+	else if (action->bet > account->gold)
+		refusal = "INSUFFICIENT_GOLD";
+	else
+		refusal = eco_amount_refusal(account, action->win - action->bet, 0);
+	if (refusal == NULL)
+		append_entry(player, stats, action, result);
+	else
+	{
+		eco_result_outcome(result, "refused", refusal);
+		eco_result_set(result, ACTION_GOLD, Int64GetDatum(account->gold));
+	}
+}
+
+static void
+append_entry(Player *player, EcoGameStats *stats, const EcoAction *action, EcoResult *result)
+{
+	EcoOutcome	outcome = derive(action);
+	EcoEntry	entry;
+	EcoRow	   *row = &entry.row;
+
+	eco_entry_init(&entry, ECO_JOURNAL_ACTION, &user_actions);
+	entry.gold_delta = action->win - action->bet;
+	eco_row_set(row, ACT_BET, Int64GetDatum(action->bet));
+	eco_row_set(row, ACT_WIN, Int64GetDatum(action->win));
+	eco_row_set(row, ACT_OUTCOME, CStringGetTextDatum(outcome_words[outcome]));
+	eco_row_set(row, ACT_GAME, action->game.datum);
+	eco_row_set(row, ACT_TYPE, action->action_type.datum);
+	eco_row_set(row, ACT_ID, action->action_id.datum);
+	if (action->details != NULL)
+		eco_row_set(row, ACT_DETAILS, JsonbPGetDatum(action->details));
+	eco_entry_append(player->account, &entry);
+	player->appended = true;
+	eco_stats_count(stats, action, outcome, entry.created_at);
+
+	eco_result_outcome(result, "new", "OK");
+	eco_result_text(result, ECO_RES_TRANSACTION_ID,
+					eco_transaction_id(ECO_JOURNAL_ACTION, action->user_id, entry.seq));
+	eco_result_set(result, ACTION_GOLD_DELTA, Int64GetDatum(entry.gold_delta));
+	eco_result_set(result, ACTION_GOLD, Int64GetDatum(entry.gold));
+	set_stats(result, stats);
+	publish(action, &entry, outcome_words[outcome]);
+}
+
+static bool
+same_text(Datum stored, const char *data, int len)
+{
+	text	   *value = DatumGetTextPP(stored);
+
+	return (int) VARSIZE_ANY_EXHDR(value) == len && memcmp(VARDATA_ANY(value), data, len) == 0;
+}
+
+/* The first field in which a repeated action differs from its first call. */
+static const char *
+differing_field(const EcoAction *action, const EcoRow *first)
+{
+	const char *outcome = outcome_words[derive(action)];
+
+	if (!same_text(first->values[ACT_TYPE], action->action_type.data, action->action_type.len))
+		return "action_type";
+	if (eco_row_int(first, ACT_BET) != action->bet)
+		return "bet";
+	if (eco_row_int(first, ACT_WIN) != action->win)
+		return "win";
+	if (!same_text(first->values[ACT_OUTCOME], outcome, (int) strlen(outcome)))
+		return "outcome";
+	if (first->isnull[ACT_DETAILS] != (action->details == NULL) ||
+		(action->details != NULL &&
+		 compareJsonbContainers(&DatumGetJsonbP(first->values[ACT_DETAILS])->root,
+								&action->details->root) != 0))
+		return "details";
+	return NULL;
+}
+
+/* The first result; the statistics are those of now. */
+static void
+replay(Player *player, const EcoAction *action, const EcoRow *first, EcoResult *result)
+{
+	const char *field = differing_field(action, first);
+	EcoDetail	detail = {0};
+
+	if (field != NULL)
+	{
+		eco_result_outcome(result, "refused", "IDEMPOTENCY_MISMATCH");
+		eco_detail_str(&detail, "field", field);
+		eco_result_set(result, ACTION_DETAIL, eco_detail_end(&detail));
+		return;
+	}
+	eco_result_outcome(result, "reuse", "OK");
+	eco_result_text(result, ECO_RES_TRANSACTION_ID,
+					eco_transaction_id(ECO_JOURNAL_ACTION, action->user_id,
+									   eco_row_int(first, ECO_COL_SEQ)));
+	eco_result_set(result, ACTION_GOLD_DELTA, first->values[ECO_COL_GOLD_DELTA]);
+	eco_result_set(result, ACTION_GOLD, first->values[ECO_COL_GOLD]);
+	set_stats(result, stats_of(player, action));
+}
+
+static EcoGameStats *
+stats_of(Player *player, const EcoAction *action)
+{
+	EcoGameStats *stats;
+	MemoryContext old_context;
+
+	for (int i = 0; i < player->nstats; i++)
+		if (player->stats[i].game.len == action->game.len &&
+			memcmp(player->stats[i].game.data, action->game.data, action->game.len) == 0)
+			return &player->stats[i];
+	old_context = MemoryContextSwitchTo(player->context);
+	if (player->stats == NULL)
+	{
+		player->max_stats = 4;
+		player->stats = palloc(sizeof(EcoGameStats) * player->max_stats);
+	}
+	else if (player->nstats == player->max_stats)
+	{
+		player->max_stats *= 2;
+		player->stats = repalloc(player->stats, sizeof(EcoGameStats) * player->max_stats);
+	}
+	stats = &player->stats[player->nstats++];
+	eco_stats_load(stats, action->user_id, &action->game);
+	MemoryContextSwitchTo(old_context);
+	return stats;
+}
+
+static void
+set_stats(EcoResult *result, const EcoGameStats *stats)
+{
+	eco_result_set(result, ACTION_TOTAL, stats->row.values[STA_TOTAL]);
+	eco_result_set(result, ACTION_WINS, stats->row.values[STA_WINS]);
+	eco_result_set(result, ACTION_LOSSES, stats->row.values[STA_LOSSES]);
+	eco_result_set(result, ACTION_MAX_WIN, stats->row.values[STA_MAX_WIN]);
+}
+
+static void
+publish(const EcoAction *action, const EcoEntry *entry, const char *outcome)
+{
+	EcoEvent	event;
+
+	if (!eco_event_begin(&event, "user_action", NULL, ECO_JOURNAL_ACTION,
+						 action->user_id, entry->seq, entry->created_at))
+		return;
+	eco_json_text(&event.json, "game", action->game.data, action->game.len);
+	eco_json_text(&event.json, "action_type", action->action_type.data, action->action_type.len);
+	eco_json_text(&event.json, "action_id", action->action_id.data, action->action_id.len);
+	eco_json_int(&event.json, "bet", action->bet);
+	eco_json_int(&event.json, "win", action->win);
+	eco_json_str(&event.json, "outcome", outcome);
+	eco_json_int(&event.json, "seq", entry->seq);
+	eco_json_int(&event.json, "gold_delta", entry->gold_delta);
+	eco_json_int(&event.json, "xp_delta", entry->xp_delta);
+	eco_json_int(&event.json, "gold", entry->gold);
+	eco_json_int(&event.json, "experience_points", entry->xp);
+	eco_event_publish(&event);
+}

@@ -1,0 +1,70 @@
+/*
+ * action.h
+ *		Game actions: grouped by user, statistics written once per game.
+ */
+#ifndef ECO_ACTION_H
+#define ECO_ACTION_H
+
+#include "postgres.h"
+
+#include "utils/jsonb.h"
+
+#include "ledger/args.h"
+#include "ledger/entry.h"
+#include "ledger/result.h"
+
+typedef enum EcoOutcome
+{
+	ECO_OUTCOME_DERIVED,		/* from bet and win */
+	ECO_OUTCOME_WIN,
+	ECO_OUTCOME_LOSS,
+	ECO_OUTCOME_DRAW
+} EcoOutcome;
+
+typedef struct EcoAction
+{
+	int64		user_id;
+	EcoText		game;
+	EcoText		action_type;
+	EcoText		action_id;
+	int64		bet;			/* gold staked, >= 0 */
+	int64		win;			/* gold paid out, >= 0 */
+	EcoOutcome	outcome;
+	Jsonb	   *details;		/* or NULL */
+	int			number;			/* place in a batch, from 0 */
+} EcoAction;
+
+/* columns of economy.action_result after the common ones */
+enum
+{
+	ACTION_GOLD_DELTA = ECO_RES_OWN,
+	ACTION_GOLD,
+	ACTION_TOTAL,
+	ACTION_WINS,
+	ACTION_LOSSES,
+	ACTION_MAX_WIN,
+	ACTION_RETRY_AFTER_MS,
+	ACTION_DETAIL,
+	ACTION_COLUMNS
+};
+
+/* Raises for amounts out of range. */
+extern void eco_action_check(const EcoAction *action);
+
+/* win, loss or draw; a NULL word is derived; raises for another word. */
+extern EcoOutcome eco_outcome_of(const char *word, int len);
+
+/*
+ * Called with each action's result in the order of processing: by user, and a
+ * user's actions in the order of the batch.  Runs in a short-lived context.
+ */
+typedef void (*EcoActionSink) (void *arg, const EcoAction *action, EcoResult *result);
+
+/*
+ * Record n actions.  Users are locked in the order of user_id; the account and
+ * every statistics row are written once.
+ */
+extern void eco_actions_record(EcoAction *actions, int n, TupleDesc result_desc,
+							   EcoActionSink sink, void *arg);
+
+#endif

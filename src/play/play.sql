@@ -1,0 +1,373 @@
+-- play: games, actions, statistics, rollups, retention
+
+CREATE TABLE economy.games (
+    game       text        NOT NULL COLLATE "C" CONSTRAINT games_pkey PRIMARY KEY
+        CONSTRAINT games_game_check CHECK (octet_length(game) BETWEEN 1 AND 64),
+    rules      jsonb       NOT NULL DEFAULT '{}' CONSTRAINT games_rules_check CHECK (jsonb_typeof(rules) = 'object'),
+    builtin    boolean     NOT NULL DEFAULT false,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+INSERT INTO economy.games (game, builtin) VALUES ('crash', true), ('gacha', true), ('rps', true), ('slot', true);
+SELECT pg_catalog.pg_extension_config_dump('economy.games', 'WHERE NOT builtin');
+COMMENT ON TABLE economy.games IS 'Games that actions may name; crash, slot, gacha and rps are there from the start.';
+
+CREATE TABLE economy.user_actions (
+    user_id           bigint      NOT NULL,
+    seq               bigint      NOT NULL,
+    gold_delta        bigint      NOT NULL,
+    xp_delta          bigint      NOT NULL,
+    gold              bigint      NOT NULL CONSTRAINT user_actions_gold_check CHECK (gold >= 0),
+    experience_points bigint      NOT NULL CONSTRAINT user_actions_xp_check CHECK (experience_points >= 0),
+    created_at        timestamptz NOT NULL,
+    xact              xid8        NOT NULL,
+    bet               bigint      NOT NULL,
+    win               bigint      NOT NULL,
+    hash              bytea       NOT NULL,
+    outcome           text        NOT NULL COLLATE "C" CONSTRAINT user_actions_outcome_check
+        CHECK (outcome IN ('win', 'loss', 'draw')),
+    game              text        NOT NULL COLLATE "C",
+    action_type       text        NOT NULL COLLATE "C",
+    action_id         text        NOT NULL COLLATE "C",
+    details           jsonb,
+    CONSTRAINT user_actions_pkey PRIMARY KEY (user_id, seq),
+    CONSTRAINT user_actions_key UNIQUE (user_id, game, action_id)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.user_actions', '');
+COMMENT ON TABLE economy.user_actions IS 'Journal of game actions. Append-only; prune() replaces old entries by a signed checkpoint.';
+CREATE TRIGGER user_actions_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
+    ON economy.user_actions FOR EACH STATEMENT EXECUTE FUNCTION economy.forbid_change();
+ALTER TABLE economy.user_actions ENABLE ALWAYS TRIGGER user_actions_append_only;
+
+CREATE TABLE economy.game_stats (
+    user_id        bigint      NOT NULL,
+    game           text        NOT NULL COLLATE "C",
+    total          bigint      NOT NULL,
+    wins           bigint      NOT NULL,
+    losses         bigint      NOT NULL,
+    draws          bigint      NOT NULL,
+    max_win        bigint      NOT NULL,
+    bet_sum        bigint      NOT NULL,
+    win_sum        bigint      NOT NULL,
+    last_action_at timestamptz NOT NULL,
+    CONSTRAINT game_stats_pkey PRIMARY KEY (user_id, game),
+    CONSTRAINT game_stats_total_check CHECK (total = wins + losses + draws)
+) WITH (fillfactor = 70);
+SELECT pg_catalog.pg_extension_config_dump('economy.game_stats', '');
+COMMENT ON TABLE economy.game_stats IS 'Statistics per user and game, written with every action in its transaction.';
+
+CREATE TYPE economy.action_result AS (
+    success        boolean,
+    state          text,
+    code           text,
+    transaction_id text,
+    gold_delta     bigint,
+    gold           bigint,
+    total          bigint,
+    wins           bigint,
+    losses         bigint,
+    max_win        bigint,
+    retry_after_ms integer,
+    detail         jsonb
+);
+COMMENT ON TYPE economy.action_result IS 'Result of record_action() and record_actions().';
+
+CREATE FUNCTION economy.record_action(user_id bigint, game text, action_type text, action_id text, bet bigint DEFAULT 0,
+                                      win bigint DEFAULT 0, outcome text DEFAULT NULL, details jsonb DEFAULT NULL)
+    RETURNS economy.action_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_record_action';
+COMMENT ON FUNCTION economy.record_action(bigint, text, text, text, bigint, bigint, text, jsonb) IS
+    'Records a game action once per (user, game, action_id): win - bet moves the gold, the statistics count it. A null outcome is derived: win > bet wins, win < bet loses, equal is a draw.';
+
+CREATE FUNCTION economy.record_actions(actions jsonb) RETURNS SETOF economy.action_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_record_actions';
+COMMENT ON FUNCTION economy.record_actions(jsonb) IS
+    'record_action() for an array of {user_id, game, action_type, action_id, bet, win, outcome, details} in one transaction; a row per element, in their order.';
+
+CREATE FUNCTION economy.game_stats_me(user_id bigint) RETURNS jsonb
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_game_stats_me';
+COMMENT ON FUNCTION economy.game_stats_me(bigint) IS
+    'The user''s statistics as one document, with every registered game, zeros where it was never played.';
+
+CREATE FUNCTION economy.register_game(name text, rules jsonb DEFAULT '{}') RETURNS text
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+    IF name IS NULL OR octet_length(name) NOT BETWEEN 1 AND 64 THEN
+        RAISE EXCEPTION 'a game''s name has 1 to 64 bytes' USING ERRCODE = 'XE002';
+    END IF;
+    IF rules IS NULL OR jsonb_typeof(rules) <> 'object' THEN
+        RAISE EXCEPTION 'rules must be a JSON object' USING ERRCODE = 'XE002';
+    END IF;
+    INSERT INTO economy.games AS g (game, rules, created_at) VALUES (name, rules, economy.now())
+        ON CONFLICT ON CONSTRAINT games_pkey DO UPDATE SET rules = excluded.rules;
+    RETURN name;
+END
+$$;
+COMMENT ON FUNCTION economy.register_game(text, jsonb) IS
+    'Makes a game known to record_action(); a second call changes its rules. Games are never removed.';
+
+-- Daily rollup. A user's entries commit in the order of seq, so a position per
+-- user is exact under late commits, crashes and repeated calls; which users to
+-- look at is told by the account, whose seq is ahead of the position.
+
+CREATE TABLE economy.user_game_stats_summary (
+    user_id        bigint      NOT NULL,
+    day            date        NOT NULL,
+    game           text        NOT NULL COLLATE "C",
+    total          bigint      NOT NULL,
+    wins           bigint      NOT NULL,
+    losses         bigint      NOT NULL,
+    draws          bigint      NOT NULL,
+    max_win        bigint      NOT NULL,
+    bet_sum        bigint      NOT NULL,
+    win_sum        bigint      NOT NULL,
+    last_action_at timestamptz NOT NULL,
+    CONSTRAINT user_game_stats_summary_pkey PRIMARY KEY (user_id, day, game)
+) WITH (fillfactor = 80);
+SELECT pg_catalog.pg_extension_config_dump('economy.user_game_stats_summary', '');
+COMMENT ON TABLE economy.user_game_stats_summary IS 'Statistics per user, UTC day and game, filled by rollup_stats().';
+
+CREATE TABLE economy.rollup_positions (
+    user_id bigint NOT NULL CONSTRAINT rollup_positions_pkey PRIMARY KEY,
+    seq     bigint NOT NULL
+) WITH (fillfactor = 70);
+SELECT pg_catalog.pg_extension_config_dump('economy.rollup_positions', '');
+COMMENT ON TABLE economy.rollup_positions IS 'Entry up to which each user''s actions are in user_game_stats_summary.';
+
+CREATE FUNCTION economy.rollup_stats(max_users integer DEFAULT 100000)
+    RETURNS TABLE (users bigint, actions bigint, rows_written bigint)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    IF max_users IS NULL OR max_users < 1 THEN
+        RAISE EXCEPTION 'max_users must be 1 or more' USING ERRCODE = 'XE002';
+    END IF;
+    -- one rollup at a time; the next one begins where this one ends
+    PERFORM pg_advisory_xact_lock(hashtextextended('economy.rollup_stats', 0));
+    RETURN QUERY
+    WITH fresh AS MATERIALIZED (
+        SELECT a.user_id, coalesce(p.seq, 0) AS after_seq, a.seq AS upto_seq
+        FROM economy.accounts a LEFT JOIN economy.rollup_positions p USING (user_id)
+        WHERE a.seq > coalesce(p.seq, 0) ORDER BY a.user_id LIMIT max_users
+    ), counted AS MATERIALIZED (
+        SELECT u.user_id, (u.created_at AT TIME ZONE 'UTC')::date AS day, u.game,
+               count(*) AS total, count(*) FILTER (WHERE u.outcome = 'win') AS wins,
+               count(*) FILTER (WHERE u.outcome = 'loss') AS losses, count(*) FILTER (WHERE u.outcome = 'draw') AS draws,
+               max(u.win) AS max_win, sum(u.bet)::bigint AS bet_sum, sum(u.win)::bigint AS win_sum,
+               max(u.created_at) AS last_action_at
+        FROM fresh f CROSS JOIN LATERAL (
+            SELECT * FROM economy.user_actions t
+            WHERE t.user_id = f.user_id AND t.seq > f.after_seq AND t.seq <= f.upto_seq) u
+        GROUP BY 1, 2, 3
+    ), moved AS (
+        INSERT INTO economy.rollup_positions AS p SELECT f.user_id, f.upto_seq FROM fresh f
+            ON CONFLICT ON CONSTRAINT rollup_positions_pkey DO UPDATE SET seq = excluded.seq
+    ), written AS (
+        INSERT INTO economy.user_game_stats_summary AS s SELECT c.* FROM counted c
+            ON CONFLICT ON CONSTRAINT user_game_stats_summary_pkey DO UPDATE SET
+                total = s.total + excluded.total, wins = s.wins + excluded.wins,
+                losses = s.losses + excluded.losses, draws = s.draws + excluded.draws,
+                max_win = greatest(s.max_win, excluded.max_win),
+                bet_sum = s.bet_sum + excluded.bet_sum, win_sum = s.win_sum + excluded.win_sum,
+                last_action_at = greatest(s.last_action_at, excluded.last_action_at)
+            RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM fresh), (SELECT coalesce(sum(c.total), 0)::bigint FROM counted c), (SELECT count(*) FROM written);
+END
+$$;
+COMMENT ON FUNCTION economy.rollup_stats(integer) IS
+    'Adds the actions since the last call to user_game_stats_summary, each exactly once, for at most max_users users; users is 0 when nothing is left.';
+
+-- Retention
+
+CREATE TABLE economy.stream_checkpoints (
+    user_id           bigint      NOT NULL CONSTRAINT stream_checkpoints_pkey PRIMARY KEY,
+    seq               bigint      NOT NULL,
+    gold              bigint      NOT NULL,
+    experience_points bigint      NOT NULL,
+    hash              bytea       NOT NULL,
+    key_version       integer     NOT NULL,
+    signature         bytea       NOT NULL,
+    created_at        timestamptz NOT NULL
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.stream_checkpoints', '');
+COMMENT ON TABLE economy.stream_checkpoints IS 'Signed state of a stream at an entry; actions up to it may have been pruned, and verification begins there.';
+
+CREATE TABLE economy.pruned_stats (
+    user_id        bigint      NOT NULL,
+    game           text        NOT NULL COLLATE "C",
+    total          bigint      NOT NULL,
+    wins           bigint      NOT NULL,
+    losses         bigint      NOT NULL,
+    draws          bigint      NOT NULL,
+    max_win        bigint      NOT NULL,
+    bet_sum        bigint      NOT NULL,
+    win_sum        bigint      NOT NULL,
+    last_action_at timestamptz NOT NULL,
+    CONSTRAINT pruned_stats_pkey PRIMARY KEY (user_id, game)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.pruned_stats', '');
+COMMENT ON TABLE economy.pruned_stats IS 'Statistics of the pruned actions, so that parity stays exact.';
+
+CREATE FUNCTION economy.make_checkpoint(user_id bigint, seq bigint) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_make_checkpoint';
+COMMENT ON FUNCTION economy.make_checkpoint(bigint, bigint) IS 'Signs the state of a user''s stream at an entry into stream_checkpoints.';
+
+CREATE FUNCTION economy.delete_pruned(user_id bigint, seq bigint) RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_delete_pruned';
+COMMENT ON FUNCTION economy.delete_pruned(bigint, bigint) IS
+    'Deletes a user''s actions up to an entry and adds them to pruned_stats; the only way past the journal''s guard, and only below a valid checkpoint. An action before an entry of another journal stays: receipts are verified against it.';
+
+CREATE FUNCTION economy.prune(older_than interval DEFAULT '90 days', max_users integer DEFAULT 10000)
+    RETURNS TABLE (users bigint, actions bigint)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    cutoff timestamptz := economy.now() - older_than;
+    u      record;
+    upto   bigint;
+BEGIN
+    IF older_than IS NULL OR older_than < interval '1 day' OR max_users IS NULL OR max_users < 1 THEN
+        RAISE EXCEPTION 'older_than must be a day or more and max_users 1 or more' USING ERRCODE = 'XE002',
+            HINT = 'A pruned action''s id can be used again: keep actions longer than any client retries.';
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended('economy.rollup_stats', 0));
+    users := 0;
+    actions := 0;
+    FOR u IN SELECT p.user_id, p.seq FROM economy.rollup_positions p
+             WHERE EXISTS (SELECT FROM economy.user_actions t
+                           WHERE t.user_id = p.user_id AND t.seq <= p.seq AND t.created_at < cutoff
+                             AND t.seq > coalesce((SELECT k.seq FROM economy.stream_checkpoints k
+                                                   WHERE k.user_id = p.user_id), 0))
+             ORDER BY p.user_id LIMIT max_users LOOP
+        PERFORM 1 FROM economy.accounts a WHERE a.user_id = u.user_id FOR NO KEY UPDATE;
+        -- the entry before the first one that stays, and only what is rolled up
+        SELECT max(t.seq) INTO upto FROM economy.user_actions t
+            WHERE t.user_id = u.user_id AND t.seq <= u.seq AND t.created_at < cutoff
+              AND t.seq < coalesce((SELECT min(k.seq) FROM economy.user_actions k
+                                    WHERE k.user_id = u.user_id AND k.created_at >= cutoff), 9223372036854775807);
+        CONTINUE WHEN upto IS NULL;
+        PERFORM economy.make_checkpoint(u.user_id, upto);
+        actions := actions + economy.delete_pruned(u.user_id, upto);
+        users := users + 1;
+    END LOOP;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION economy.prune(interval, integer) IS
+    'Deletes rolled-up actions older than that, behind a signed checkpoint per user. Statistics, parity and the chain from the checkpoint on stay exact; a pruned action''s id could be used again.';
+
+CREATE TYPE economy.parity_difference AS (
+    user_id  bigint,
+    source   text,
+    game     text,
+    day      date,
+    expected jsonb,
+    actual   jsonb
+);
+COMMENT ON TYPE economy.parity_difference IS 'A statistics row that is not what its entries add up to.';
+
+CREATE FUNCTION economy.stats_parity(sample integer DEFAULT NULL) RETURNS SETOF economy.parity_difference
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH chosen AS MATERIALIZED (
+            SELECT a.user_id FROM economy.accounts a
+            WHERE sample IS NULL OR a.user_id IN (SELECT b.user_id FROM economy.accounts b ORDER BY random() LIMIT sample)
+        ), actions AS (
+            SELECT t.user_id, t.seq, t.game, (t.created_at AT TIME ZONE 'UTC')::date AS day, t.outcome, t.bet, t.win, t.created_at
+            FROM economy.user_actions t JOIN chosen c USING (user_id)
+        ), from_entries AS (
+            SELECT m.user_id, m.game, sum(m.total)::bigint AS total, sum(m.wins)::bigint AS wins, sum(m.losses)::bigint AS losses,
+                   sum(m.draws)::bigint AS draws, max(m.max_win) AS max_win, sum(m.bet_sum)::bigint AS bet_sum,
+                   sum(m.win_sum)::bigint AS win_sum, max(m.last_action_at) AS last_action_at
+            FROM (SELECT a.user_id, a.game, count(*) AS total, count(*) FILTER (WHERE a.outcome = 'win') AS wins,
+                         count(*) FILTER (WHERE a.outcome = 'loss') AS losses, count(*) FILTER (WHERE a.outcome = 'draw') AS draws,
+                         max(a.win) AS max_win, sum(a.bet) AS bet_sum, sum(a.win) AS win_sum, max(a.created_at) AS last_action_at
+                  FROM actions a GROUP BY 1, 2
+                  UNION ALL
+                  SELECT p.user_id, p.game, p.total, p.wins, p.losses, p.draws, p.max_win, p.bet_sum, p.win_sum, p.last_action_at
+                  FROM economy.pruned_stats p JOIN chosen c USING (user_id)) m
+            GROUP BY 1, 2
+        ), stored AS (
+            SELECT g.* FROM economy.game_stats g JOIN chosen c USING (user_id)
+        ), rolled AS (
+            SELECT a.user_id, a.game, a.day, count(*) AS total, count(*) FILTER (WHERE a.outcome = 'win') AS wins,
+                   count(*) FILTER (WHERE a.outcome = 'loss') AS losses, count(*) FILTER (WHERE a.outcome = 'draw') AS draws,
+                   max(a.win) AS max_win, sum(a.bet)::bigint AS bet_sum, sum(a.win)::bigint AS win_sum
+            FROM actions a JOIN economy.rollup_positions p ON p.user_id = a.user_id AND a.seq <= p.seq
+            GROUP BY 1, 2, 3
+        )
+        SELECT coalesce(e.user_id, s.user_id), 'game_stats', coalesce(e.game, s.game), NULL::date, to_jsonb(e), to_jsonb(s)
+        FROM from_entries e FULL JOIN stored s ON s.user_id = e.user_id AND s.game = e.game
+        WHERE (e.total, e.wins, e.losses, e.draws, e.max_win, e.bet_sum, e.win_sum, e.last_action_at)
+              IS DISTINCT FROM (s.total, s.wins, s.losses, s.draws, s.max_win, s.bet_sum, s.win_sum, s.last_action_at)
+        UNION ALL
+        -- a day with pruned actions can only be compared from below
+        SELECT coalesce(r.user_id, s.user_id), 'user_game_stats_summary', coalesce(r.game, s.game), coalesce(r.day, s.day),
+               to_jsonb(r), to_jsonb(s)
+        FROM rolled r FULL JOIN (SELECT u.* FROM economy.user_game_stats_summary u JOIN chosen c USING (user_id)) s
+             ON s.user_id = r.user_id AND s.game = r.game AND s.day = r.day
+        LEFT JOIN economy.stream_checkpoints k ON k.user_id = coalesce(r.user_id, s.user_id)
+        WHERE (r.total, r.wins, r.losses, r.draws, r.max_win, r.bet_sum, r.win_sum)
+              IS DISTINCT FROM (s.total, s.wins, s.losses, s.draws, s.max_win, s.bet_sum, s.win_sum)
+          AND (k.user_id IS NULL OR coalesce(r.total, 0) > coalesce(s.total, 0))
+        UNION ALL
+        -- and all days of a user and game together with all rolled-up entries
+        SELECT coalesce(r.user_id, s.user_id), 'user_game_stats_summary', coalesce(r.game, s.game), NULL, to_jsonb(r), to_jsonb(s)
+        FROM (SELECT m.user_id, m.game, sum(m.total) AS total, sum(m.bet_sum) AS bet_sum, sum(m.win_sum) AS win_sum
+              FROM (SELECT o.user_id, o.game, o.total, o.bet_sum, o.win_sum FROM rolled o
+                    UNION ALL
+                    SELECT p.user_id, p.game, p.total, p.bet_sum, p.win_sum FROM economy.pruned_stats p JOIN chosen c USING (user_id)) m
+              GROUP BY 1, 2) r
+        FULL JOIN (SELECT u.user_id, u.game, sum(u.total) AS total, sum(u.bet_sum) AS bet_sum, sum(u.win_sum) AS win_sum
+                   FROM economy.user_game_stats_summary u JOIN chosen c USING (user_id) GROUP BY 1, 2) s
+             ON s.user_id = r.user_id AND s.game = r.game
+        WHERE (r.total, r.bet_sum, r.win_sum) IS DISTINCT FROM (s.total, s.bet_sum, s.win_sum);
+    END;
+COMMENT ON FUNCTION economy.stats_parity(integer) IS
+    'Recomputes statistics and rollups from the entries and returns the rows that differ, for all users or a random sample; none means exact.';
+
+-- Anomalies
+
+CREATE TYPE economy.proportion_interval AS (lower double precision, upper double precision);
+COMMENT ON TYPE economy.proportion_interval IS 'Confidence interval of a proportion.';
+
+CREATE FUNCTION economy.wilson_interval(wins bigint, n bigint) RETURNS economy.proportion_interval
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_wilson_interval';
+COMMENT ON FUNCTION economy.wilson_interval(bigint, bigint) IS 'Wilson score interval at 95 % of wins in n games.';
+
+CREATE FUNCTION economy.binomial_tail(wins bigint, n bigint, p double precision) RETURNS double precision
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_binomial_tail';
+COMMENT ON FUNCTION economy.binomial_tail(bigint, bigint, double precision) IS
+    'Probability of at least that many wins in n games that are won with probability p.';
+
+CREATE FUNCTION economy.win_rate_anomalies(game text, q double precision DEFAULT 0.01)
+    RETURNS TABLE (user_id bigint, games bigint, wins bigint, win_rate double precision, lower double precision,
+                   upper double precision, population_rate double precision, p_value double precision)
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH played AS (
+            SELECT g.user_id, g.wins + g.losses AS games, g.wins
+            FROM economy.game_stats g WHERE g.game = win_rate_anomalies.game AND g.wins + g.losses > 0
+        ), population AS (
+            SELECT sum(p.wins)::double precision / sum(p.games) AS rate FROM played p
+        ), tested AS (
+            SELECT p.*, o.rate, economy.binomial_tail(p.wins, p.games, o.rate) AS p_value
+            FROM played p CROSS JOIN population o WHERE p.games >= 20
+        ), ranked AS (
+            SELECT t.*, row_number() OVER (ORDER BY t.p_value, t.user_id) AS rank, count(*) OVER () AS tests FROM tested t
+        ), cut AS (
+            -- Benjamini and Hochberg, J. R. Stat. Soc. B 57 (1995): the largest rank under its line
+            SELECT max(r.rank) AS rank FROM ranked r WHERE r.p_value <= win_rate_anomalies.q * r.rank / r.tests
+        )
+        SELECT r.user_id, r.games, r.wins, r.wins::double precision / r.games, w.lower, w.upper, r.rate, r.p_value
+        FROM ranked r CROSS JOIN cut CROSS JOIN LATERAL economy.wilson_interval(r.wins, r.games) w
+        WHERE r.rank <= cut.rank AND w.lower > r.rate
+        ORDER BY r.p_value, r.user_id;
+    END;
+COMMENT ON FUNCTION economy.win_rate_anomalies(text, double precision) IS
+    'Players of a game, with 20 decided games or more, who win beyond the population''s rate: Wilson lower bound above it, and significant at false discovery rate q (Benjamini-Hochberg over exact binomial tests).';

@@ -1,0 +1,252 @@
+/*
+ * record.c
+ *		record_action(), record_actions() and game_stats_me().
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/tuplestore.h"
+
+#include "core/json.h"
+#include "ledger/batch.h"
+#include "play/action.h"
+#include "play/stats.h"
+
+PG_FUNCTION_INFO_V1(eco_record_action);
+PG_FUNCTION_INFO_V1(eco_record_actions);
+PG_FUNCTION_INFO_V1(eco_game_stats_me);
+
+static void keep_one(void *arg, const EcoAction *action, EcoResult *result);
+static void keep_in_order(void *arg, const EcoAction *action, EcoResult *result);
+static void parse_action(JsonbContainer *object, int number, void *arg);
+
+/* Where a batch's results wait until they can be given out in its order. */
+typedef struct Results
+{
+	MemoryContext context;
+	HeapTuple  *rows;
+} Results;
+
+/*
+ * eco_record_action(user_id, game, action_type, action_id, bet, win, outcome, details)
+ */
+Datum
+eco_record_action(PG_FUNCTION_ARGS)
+{
+	EcoAction	action = {0};
+	EcoResult	result;
+	Results		kept;
+	HeapTuple	row;
+
+	eco_require_arg(fcinfo, 0, "user_id");
+	action.user_id = PG_GETARG_INT64(0);
+	action.game = eco_text_arg(fcinfo, 1, "game", ECO_MAX_NAME);
+	action.action_type = eco_text_arg(fcinfo, 2, "action_type", ECO_MAX_NAME);
+	action.action_id = eco_text_arg(fcinfo, 3, "action_id", ECO_MAX_KEY);
+	eco_require_arg(fcinfo, 4, "bet");
+	eco_require_arg(fcinfo, 5, "win");
+	action.bet = PG_GETARG_INT64(4);
+	action.win = PG_GETARG_INT64(5);
+	if (!PG_ARGISNULL(6))
+	{
+		text	   *outcome = PG_GETARG_TEXT_PP(6);
+
+		action.outcome = eco_outcome_of(VARDATA_ANY(outcome), VARSIZE_ANY_EXHDR(outcome));
+	}
+	action.details = eco_object_arg(fcinfo, 7, "details");
+	eco_action_check(&action);
+	PreventCommandIfReadOnly("economy.record_action()");
+
+	eco_result_begin(&result, fcinfo, ACTION_COLUMNS);
+	kept.context = CurrentMemoryContext;
+	kept.rows = &row;
+	eco_actions_record(&action, 1, result.desc, keep_one, &kept);
+	return HeapTupleGetDatum(row);
+}
+
+static void
+keep_one(void *arg, const EcoAction *action, EcoResult *result)
+{
+	Results    *kept = arg;
+	MemoryContext old_context = MemoryContextSwitchTo(kept->context);
+
+	kept->rows[0] = heap_form_tuple(result->desc, result->values, result->isnull);
+	MemoryContextSwitchTo(old_context);
+}
+
+static void
+keep_in_order(void *arg, const EcoAction *action, EcoResult *result)
+{
+	Results    *kept = arg;
+	MemoryContext old_context = MemoryContextSwitchTo(kept->context);
+
+	kept->rows[action->number] = heap_form_tuple(result->desc, result->values, result->isnull);
+	MemoryContextSwitchTo(old_context);
+}
+
+/*
+ * eco_record_actions(actions jsonb) returns setof action_result
+ *		One transaction; results in the order of the batch.
+ */
+Datum
+eco_record_actions(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
+	Jsonb	   *batch;
+	EcoAction  *actions;
+	Results		kept;
+	int			n;
+
+	eco_require_arg(fcinfo, 0, "actions");
+	batch = PG_GETARG_JSONB_P(0);
+	n = eco_batch_size(batch, "actions");
+	actions = palloc0(sizeof(EcoAction) * Max(n, 1));
+	eco_batch_read(batch, "action", parse_action, actions);
+	PreventCommandIfReadOnly("economy.record_actions()");
+	InitMaterializedSRF(fcinfo, 0);
+
+	kept.context = CurrentMemoryContext;
+	kept.rows = palloc(sizeof(HeapTuple) * Max(n, 1));
+	eco_actions_record(actions, n, info->setDesc, keep_in_order, &kept);
+	for (int i = 0; i < n; i++)
+	{
+		tuplestore_puttuple(info->setResult, kept.rows[i]);
+		heap_freetuple(kept.rows[i]);
+	}
+	return (Datum) 0;
+}
+
+static void
+parse_action(JsonbContainer *object, int number, void *arg)
+{
+	static const char *const names[] = {
+		"user_id", "game", "action_type", "action_id", "bet", "win", "outcome", "details", NULL
+	};
+	EcoAction  *action = (EcoAction *) arg + number;
+	EcoMembers	m;
+
+	eco_members_read(&m, "action", object, number, names);
+	action->number = number;
+	action->user_id = eco_member_int(&m, 0, NULL);
+	action->game = eco_member_text(&m, 1, ECO_MAX_NAME, NULL);
+	action->action_type = eco_member_text(&m, 2, ECO_MAX_NAME, NULL);
+	action->action_id = eco_member_text(&m, 3, ECO_MAX_KEY, NULL);
+	action->bet = eco_member_int(&m, 4, "0");
+	action->win = eco_member_int(&m, 5, "0");
+	if (m.found[6] != NULL)
+	{
+		EcoText		outcome = eco_member_text(&m, 6, ECO_MAX_NAME, NULL);
+
+		action->outcome = eco_outcome_of(outcome.data, outcome.len);
+	}
+	action->details = eco_member_object(&m, 7);
+	eco_action_check(action);
+}
+
+/* Figures of one game, or of all together. */
+typedef struct Figures
+{
+	int64		total;
+	int64		wins;
+	int64		losses;
+	int64		draws;
+	int64		max_win;
+} Figures;
+
+/* wins / (wins + losses) to 4 places, half up; 0 without either */
+static void
+put_win_rate(EcoJson *json, const Figures *f)
+{
+	int64		games = f->wins + f->losses;
+	int64		rate = games == 0 ? 0 : (int64) (((int128) f->wins * 20000 + games) / (2 * (int128) games));
+
+	eco_json_raw(json, "win_rate", psprintf("%lld.%04lld", (long long) rate / 10000, (long long) rate % 10000));
+}
+
+#define BYTES_PER_GAME (ECO_MAX_NAME * 6 + 300)
+
+/*
+ * eco_game_stats_me(user_id bigint) returns jsonb
+ *		The statistics document: every registered game has its keys, with zeros
+ *		where the user never played.  Both scans go by the name of the game.
+ */
+Datum
+eco_game_stats_me(PG_FUNCTION_ARGS)
+{
+	Datum		key;
+	EcoScan    *all_games;
+	EcoScan    *mine;
+	EcoRow		game;
+	EcoRow		row;
+	bool		has_row;
+	Figures		sum = {0};
+	EcoJson		games;
+	EcoJson		document;
+	size_t		capacity = 4096;
+	char	   *games_text = palloc(capacity);
+
+	eco_require_arg(fcinfo, 0, "user_id");
+	key = PG_GETARG_DATUM(0);
+	eco_json_begin(&games, games_text, capacity);
+	eco_json_open(&games, NULL, '{');
+	eco_snapshot_push();
+	all_games = eco_scan_begin(&eco_games, 0, 0, 0, NULL);
+	mine = eco_scan_begin(&eco_game_stats, DatumGetInt64(key), 0, 1, &key);
+	has_row = eco_scan_next(mine, &row);
+	while (eco_scan_next(all_games, &game))
+	{
+		char	   *name = TextDatumGetCString(game.values[0]);
+		Figures		f = {0};
+
+		if (has_row && strcmp(TextDatumGetCString(row.values[STA_GAME]), name) == 0)
+		{
+			f = (Figures)
+			{
+				eco_row_int(&row, STA_TOTAL), eco_row_int(&row, STA_WINS),
+					eco_row_int(&row, STA_LOSSES), eco_row_int(&row, STA_DRAWS),
+					eco_row_int(&row, STA_MAX_WIN)
+			};
+			has_row = eco_scan_next(mine, &row);
+		}
+		if (games.cap - games.len < BYTES_PER_GAME)
+		{
+			capacity = capacity * 2;
+			games.buf = repalloc(games.buf, capacity);
+			games.cap = capacity;
+		}
+		eco_json_open(&games, name, '{');
+		eco_json_int(&games, "total", f.total);
+		eco_json_int(&games, "wins", f.wins);
+		eco_json_int(&games, "losses", f.losses);
+		eco_json_int(&games, "draws", f.draws);
+		put_win_rate(&games, &f);
+		eco_json_int(&games, "max_win", f.max_win);
+		eco_json_close(&games, '}');
+		sum.total += f.total;
+		sum.wins += f.wins;
+		sum.losses += f.losses;
+		sum.draws += f.draws;
+		sum.max_win = Max(sum.max_win, f.max_win);
+	}
+	eco_scan_end(mine);
+	eco_scan_end(all_games);
+	eco_snapshot_pop();
+	eco_json_close(&games, '}');
+
+	eco_json_begin(&document, palloc(capacity + 1024), capacity + 1024);
+	eco_json_open(&document, NULL, '{');
+	eco_json_int(&document, "user_id", DatumGetInt64(key));
+	eco_json_int(&document, "total_games_played", sum.total);
+	eco_json_int(&document, "total_wins", sum.wins);
+	eco_json_int(&document, "total_losses", sum.losses);
+	eco_json_int(&document, "total_draws", sum.draws);
+	put_win_rate(&document, &sum);
+	eco_json_int(&document, "overall_max_win", sum.max_win);
+	eco_json_raw(&document, "games", games.buf);
+	eco_json_close(&document, '}');
+	if (games.overflow || document.overflow)
+		ECO_ERROR(ECO_LEDGER_DAMAGED, errmsg("statistics document does not fit its buffer"));
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(document.buf));
+}

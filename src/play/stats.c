@@ -1,0 +1,128 @@
+/*
+ * stats.c
+ *		game_stats: maintained with every action, never by a trigger (I6).
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "play/stats.h"
+#include "realtime/event.h"
+
+EcoTable	eco_game_stats = {
+	.name = "game_stats",
+	.ncolumns = STA_COLUMNS,
+	.columns = {
+		{"user_id", INT8OID, false},
+		{"game", TEXTOID, false},
+		{"total", INT8OID, true},
+		{"wins", INT8OID, true},
+		{"losses", INT8OID, true},
+		{"draws", INT8OID, true},
+		{"max_win", INT8OID, true},
+		{"bet_sum", INT8OID, true},
+		{"win_sum", INT8OID, true},
+		{"last_action_at", TIMESTAMPTZOID, true},
+	},
+	.nkeys = 1,
+	.keys = {{2, {STA_USER_ID, STA_GAME}}},
+};
+
+EcoTable	eco_games = {
+	.name = "games",
+	.ncolumns = 1,
+	.columns = {{"game", TEXTOID, false}},
+	.nkeys = 1,
+	.keys = {{1, {0}}},
+};
+
+static void publish(const EcoGameStats *stats, const EcoAccount *account);
+
+void
+eco_stats_load(EcoGameStats *stats, int64 user_id, const EcoText *game)
+{
+	Datum		key[2] = {Int64GetDatum(user_id), game->datum};
+	EcoRow		registered;
+
+	stats->game = *game;
+	stats->exists = eco_row_find(&eco_game_stats, user_id, 0, 2, key, &stats->row);
+	/* a game with statistics was registered once, and games do not go */
+	stats->registered = stats->exists ||
+		eco_row_find(&eco_games, 0, 0, 1, &game->datum, &registered);
+	if (!stats->exists)
+	{
+		eco_row_init(&stats->row, &eco_game_stats);
+		for (int i = STA_TOTAL; i < STA_LAST_ACTION_AT; i++)
+			eco_row_set(&stats->row, i, Int64GetDatum(0));
+		eco_row_set(&stats->row, STA_USER_ID, key[0]);
+		eco_row_set(&stats->row, STA_GAME, key[1]);
+	}
+	stats->total_before = eco_row_int(&stats->row, STA_TOTAL);
+	stats->wins_before = eco_row_int(&stats->row, STA_WINS);
+	stats->losses_before = eco_row_int(&stats->row, STA_LOSSES);
+	stats->bet_before = eco_row_int(&stats->row, STA_BET_SUM);
+	stats->win_before = eco_row_int(&stats->row, STA_WIN_SUM);
+}
+
+static void
+add(EcoRow *row, int column, int64 amount)
+{
+	row->values[column] = Int64GetDatum(eco_row_int(row, column) + amount);
+}
+
+void
+eco_stats_count(EcoGameStats *stats, const EcoAction *action, EcoOutcome outcome,
+				TimestampTz at)
+{
+	EcoRow	   *row = &stats->row;
+
+	add(row, STA_TOTAL, 1);
+	add(row, STA_WINS, outcome == ECO_OUTCOME_WIN);
+	add(row, STA_LOSSES, outcome == ECO_OUTCOME_LOSS);
+	add(row, STA_DRAWS, outcome == ECO_OUTCOME_DRAW);
+	add(row, STA_BET_SUM, action->bet);
+	add(row, STA_WIN_SUM, action->win);
+	if (action->win > eco_row_int(row, STA_MAX_WIN))
+		row->values[STA_MAX_WIN] = Int64GetDatum(action->win);
+	eco_row_set(row, STA_LAST_ACTION_AT, TimestampTzGetDatum(at));
+}
+
+void
+eco_stats_flush(EcoGameStats *stats, const EcoAccount *account)
+{
+	if (eco_row_int(&stats->row, STA_TOTAL) == stats->total_before)
+		return;
+	if (stats->exists)
+		eco_row_update(&stats->row, account->user_id);
+	else
+		eco_row_insert(&stats->row, account->user_id);
+	publish(stats, account);
+}
+
+/* One per user and game of a call, after its last action. */
+static void
+publish(const EcoGameStats *stats, const EcoAccount *account)
+{
+	const EcoRow *row = &stats->row;
+	char	   *aspect = psprintf("stats/%.*s", stats->game.len, stats->game.data);
+	EcoEvent	event;
+
+	if (!eco_event_begin(&event, "stats_delta", aspect, ECO_JOURNAL_ACTION,
+						 account->user_id, account->seq,
+						 DatumGetTimestampTz(row->values[STA_LAST_ACTION_AT])))
+		return;
+	eco_json_text(&event.json, "game", stats->game.data, stats->game.len);
+	eco_json_int(&event.json, "seq", account->seq);
+	eco_json_int(&event.json, "total_delta", eco_row_int(row, STA_TOTAL) - stats->total_before);
+	eco_json_int(&event.json, "wins_delta", eco_row_int(row, STA_WINS) - stats->wins_before);
+	eco_json_int(&event.json, "losses_delta", eco_row_int(row, STA_LOSSES) - stats->losses_before);
+	eco_json_int(&event.json, "bet_delta", eco_row_int(row, STA_BET_SUM) - stats->bet_before);
+	eco_json_int(&event.json, "win_delta", eco_row_int(row, STA_WIN_SUM) - stats->win_before);
+	eco_json_int(&event.json, "total", eco_row_int(row, STA_TOTAL));
+	eco_json_int(&event.json, "wins", eco_row_int(row, STA_WINS));
+	eco_json_int(&event.json, "losses", eco_row_int(row, STA_LOSSES));
+	eco_json_int(&event.json, "draws", eco_row_int(row, STA_DRAWS));
+	eco_json_int(&event.json, "max_win", eco_row_int(row, STA_MAX_WIN));
+	eco_event_publish(&event);
+}

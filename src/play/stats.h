@@ -1,0 +1,53 @@
+/*
+ * stats.h
+ *		A user's statistics of one game, while a group of actions runs.
+ */
+#ifndef ECO_STATS_H
+#define ECO_STATS_H
+
+#include "postgres.h"
+
+#include "ledger/rows.h"
+#include "play/action.h"
+
+/* columns of economy.game_stats */
+enum
+{
+	STA_USER_ID,
+	STA_GAME,
+	STA_TOTAL,
+	STA_WINS,
+	STA_LOSSES,
+	STA_DRAWS,
+	STA_MAX_WIN,
+	STA_BET_SUM,
+	STA_WIN_SUM,
+	STA_LAST_ACTION_AT,
+	STA_COLUMNS
+};
+
+extern EcoTable eco_game_stats;
+extern EcoTable eco_games;
+
+typedef struct EcoGameStats
+{
+	EcoRow		row;
+	EcoText		game;
+	bool		registered;
+	bool		exists;			/* the row was found, not made here */
+	int64		total_before;	/* with the others: to tell the delta */
+	int64		wins_before;
+	int64		losses_before;
+	int64		bet_before;
+	int64		win_before;
+} EcoGameStats;
+
+/* Reads under the active snapshot; the account lock covers the row. */
+extern void eco_stats_load(EcoGameStats *stats, int64 user_id, const EcoText *game);
+extern void eco_stats_count(EcoGameStats *stats, const EcoAction *action,
+							EcoOutcome outcome, TimestampTz at);
+
+/* Write the row and publish stats_delta, when anything was counted. */
+extern void eco_stats_flush(EcoGameStats *stats, const EcoAccount *account);
+
+#endif
