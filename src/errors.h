@@ -35,6 +35,10 @@
 #define ECO_RESERVED_NAME			MAKE_SQLSTATE('X', 'E', '4', '0', '1')
 #define ECO_UNKNOWN_CURVE			MAKE_SQLSTATE('X', 'E', '4', '0', '2')
 
+/* XE5: play */
+#define ECO_CAPTURE_MISUSED			MAKE_SQLSTATE('X', 'E', '5', '0', '1')
+#define ECO_CAPTURE_REFUSED			MAKE_SQLSTATE('X', 'E', '5', '0', '2')
+
 /* One macro, so that level and code cannot be swapped. */
 #define ECO_ERROR(code, ...) \
 	ereport(ERROR, (errcode(code), __VA_ARGS__))

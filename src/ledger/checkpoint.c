@@ -11,7 +11,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type_d.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 
@@ -213,7 +212,6 @@ eco_delete_pruned(PG_FUNCTION_ARGS)
 	Datum		values[2];
 	EcoCheckpoint checkpoint;
 	bool		covered;
-	bool		isnull;
 	int64		deleted;
 
 	eco_require_arg(fcinfo, 0, "user_id");
@@ -229,19 +227,15 @@ eco_delete_pruned(PG_FUNCTION_ARGS)
 				  errmsg("no valid checkpoint covers entry %lld of user %lld",
 						 (long long) PG_GETARG_INT64(1), (long long) PG_GETARG_INT64(0)),
 				  errhint("economy.prune() makes one."));
-	SPI_connect();
 	PG_TRY();
 	{
 		pruning = true;
-		if (SPI_execute_with_args(prune_sql, 2, types, values, NULL, false, 0) != SPI_OK_SELECT)
-			ECO_ERROR(ECO_SCHEMA_DAMAGED, errmsg("old actions could not be deleted"));
+		deleted = DatumGetInt64(eco_run_as_owner(prune_sql, 2, types, values));
 	}
 	PG_FINALLY();
 	{
 		pruning = false;
 	}
 	PG_END_TRY();
-	deleted = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	SPI_finish();
 	PG_RETURN_INT64(deleted);
 }

@@ -139,6 +139,14 @@ extern Oid	eco_table_oid(const char *name);
 /* Role that owns the extension's tables: the SQL way runs as it. */
 extern Oid	eco_owner(void);
 
+/*
+ * Run a statement that is no hot path as the owner, with a pinned search_path.
+ * Returns the first column of the first row, or 0 when there is none; a
+ * by-reference value does not outlive the next call.
+ */
+extern Datum eco_run_as_owner(const char *sql, int nargs, const Oid *types,
+							  const Datum *values);
+
 static inline int64
 eco_row_int(const EcoRow *row, int column)
 {

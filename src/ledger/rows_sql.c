@@ -185,6 +185,27 @@ eco_sql_insert(EcoRow *row)
 	run_write(table, insert_plan(table), row->values, nulls, SPI_OK_INSERT);
 }
 
+Datum
+eco_run_as_owner(const char *sql, int nargs, const Oid *types, const Datum *values)
+{
+	SqlFrame	frame;
+	Datum		answer = (Datum) 0;
+	bool		isnull;
+	int			result;
+
+	enter_sql(&frame);
+	result = SPI_execute_with_args(sql, nargs, unconstify(Oid *, types),
+								   unconstify(Datum *, values), NULL, false, 0);
+	if (result < 0)
+		ECO_ERROR(ECO_SCHEMA_DAMAGED,
+				  errmsg("a statement of the extension failed: %s",
+						 SPI_result_code_string(result)));
+	if (result == SPI_OK_SELECT && SPI_processed > 0)
+		answer = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	leave_sql(&frame);
+	return answer;
+}
+
 static void
 run_write(EcoTable *table, SPIPlanPtr plan, const Datum *values,
 		  const char *nulls, int expected)

@@ -71,6 +71,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text)
             ('app', 'FUNCTION economy.verify_receipt(bigint, text)'),
             ('admin', 'FUNCTION economy.add_stock(text, bigint, text, integer)'),
             ('admin', 'FUNCTION economy.adjust_gold(bigint, bigint, text, text, text)'),
+            ('admin', 'FUNCTION economy.capture_actions()'),
             ('admin', 'FUNCTION economy.prune(interval, integer)'),
             ('admin', 'FUNCTION economy.register_game(text, jsonb)'),
             ('admin', 'FUNCTION economy.retire_product(text, text)'),

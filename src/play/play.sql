@@ -330,6 +330,28 @@ CREATE FUNCTION economy.stats_parity(sample integer DEFAULT NULL) RETURNS SETOF 
 COMMENT ON FUNCTION economy.stats_parity(integer) IS
     'Recomputes statistics and rollups from the entries and returns the rows that differ, for all users or a random sample; none means exact.';
 
+-- Capture of the app's own tables
+
+CREATE TABLE economy.capture_refusals (
+    refusal_id bigint      GENERATED ALWAYS AS IDENTITY CONSTRAINT capture_refusals_pkey PRIMARY KEY,
+    source     text        NOT NULL,
+    user_id    bigint      NOT NULL,
+    game       text        NOT NULL,
+    action_id  text        NOT NULL,
+    bet        bigint      NOT NULL,
+    win        bigint      NOT NULL,
+    code       text        NOT NULL,
+    refused_at timestamptz NOT NULL
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.capture_refusals', '');
+SELECT pg_catalog.pg_extension_config_dump('economy.capture_refusals_refusal_id_seq', '');
+COMMENT ON TABLE economy.capture_refusals IS 'Rows that a capture trigger with the argument report could not record.';
+
+CREATE FUNCTION economy.capture_actions() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'eco_capture_actions';
+COMMENT ON FUNCTION economy.capture_actions() IS
+    'Trigger AFTER INSERT FOR EACH STATEMENT with a NEW TABLE on a table of the app: records its rows as actions. Arguments: user column, game, id column, bet column, win column, and raise (default) or report for refused rows.';
+
 -- Anomalies
 
 CREATE TYPE economy.proportion_interval AS (lower double precision, upper double precision);
@@ -371,3 +393,68 @@ CREATE FUNCTION economy.win_rate_anomalies(game text, q double precision DEFAULT
     END;
 COMMENT ON FUNCTION economy.win_rate_anomalies(text, double precision) IS
     'Players of a game, with 20 decided games or more, who win beyond the population''s rate: Wilson lower bound above it, and significant at false discovery rate q (Benjamini-Hochberg over exact binomial tests).';
+
+-- A synthetic workload
+
+CREATE FUNCTION economy.simulate(users integer, actions integer, seed bigint)
+    RETURNS TABLE (state text, code text, results bigint)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    chunk CONSTANT integer := 10000;
+    ids   bigint[];
+    done  integer := 0;
+    batch jsonb;
+    tally jsonb := '{}';
+    r     record;
+BEGIN
+    IF users IS NULL OR users NOT BETWEEN 1 AND 10000000 OR actions IS NULL OR actions NOT BETWEEN 0 AND 100000000 OR seed IS NULL THEN
+        RAISE EXCEPTION 'simulate() needs 1 to 10 million users, 0 to 100 million actions and a seed' USING ERRCODE = 'XE002';
+    END IF;
+    -- the same seed finds the same users again
+    SELECT array_agg(economy.register(format('sim-%s-%s', seed, n)) ORDER BY n) INTO ids FROM generate_series(1, users) n;
+    FOR batch IN SELECT jsonb_agg(jsonb_build_object('user_id', ids[n], 'source', 'simulate', 'external_event_id', 'opening', 'gold', 1000000))
+                 FROM generate_series(1, users) n GROUP BY n / chunk LOOP
+        PERFORM economy.grant_rewards(batch);
+    END LOOP;
+    WHILE done < actions LOOP
+        PERFORM economy.report_progress('simulate', done, actions);
+        WITH repeated AS (
+            -- 1.5 % are retries of one of the hundred actions before
+            SELECT n, CASE WHEN n > 100 AND (hashint8extended(n, seed + 5) & 1023) < 15
+                           THEN n - 1 - (hashint8extended(n, seed + 6) & 63)::integer ELSE n END AS first
+            FROM generate_series(done + 1, least(done + chunk, actions)) n
+        ), action AS (
+            SELECT p.n, p.first,
+                   -- activity is skewed: half of the actions come from a tenth of the users
+                   1 + floor(users * power((hashint8extended(p.first, seed) & 1048575) / 1048576.0::double precision, 3.32))::integer AS u,
+                   1 + ((hashint8extended(p.first, seed + 1) & 1048575) * 4 >> 20) AS g,
+                   -- stakes are log-normal, around 20
+                   greatest(1, least(5000, exp(3 + sqrt(-2 * ln(((hashint8extended(p.first, seed + 2) & 1048575) + 0.5) / 1048576.0::double precision))
+                       * cos(6.283185307179586 * (hashint8extended(p.first, seed + 3) & 1048575) / 1048576.0::double precision))))::bigint AS bet,
+                   (hashint8extended(p.first, seed + 4) & 1048575) / 1048576.0::double precision AS luck
+            FROM repeated p
+        )
+        SELECT jsonb_agg(jsonb_build_object(
+                   'user_id', ids[least(a.u, users)],
+                   'game', (ARRAY['crash', 'gacha', 'rps', 'slot'])[a.g],
+                   'action_type', (ARRAY['CRASH_JOIN', 'GACHA_SPIN', 'RPS_PLAY', 'SLOT_SPIN'])[a.g],
+                   'action_id', format('sim-%s-%s', seed, a.first),
+                   'bet', a.bet,
+                   -- every 200th user cheats
+                   'win', CASE WHEN a.luck < CASE WHEN a.u % 200 = 0 THEN 0.65 ELSE 0.48 END THEN a.bet * 2 ELSE 0 END)
+               ORDER BY a.n)
+        INTO batch FROM action a;
+        FOR r IN SELECT s.state, s.code, count(*) AS results FROM economy.record_actions(batch) s GROUP BY 1, 2 LOOP
+            tally := jsonb_set(tally, ARRAY[r.state || ' ' || r.code],
+                               to_jsonb(coalesce((tally ->> (r.state || ' ' || r.code))::bigint, 0) + r.results));
+        END LOOP;
+        done := least(done + chunk, actions);
+    END LOOP;
+    PERFORM economy.report_progress(NULL, NULL, NULL);
+    RETURN QUERY SELECT split_part(t.key, ' ', 1), split_part(t.key, ' ', 2), t.value::bigint FROM jsonb_each_text(tally) t ORDER BY 1, 2;
+END
+$$;
+COMMENT ON FUNCTION economy.simulate(integer, integer, bigint) IS
+    'Plays a synthetic workload through the real functions and counts the results: skewed activity, log-normal stakes, 1.5 % retries, a cheat in every 200 users. The same seed plays the same actions.';

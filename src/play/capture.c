@@ -1,0 +1,251 @@
+/*
+ * capture.c
+ *		capture_actions(): a trigger that feeds the app's own tables into the ledger.
+ *
+ *		CREATE TRIGGER t AFTER INSERT ON spins REFERENCING NEW TABLE AS new_rows
+ *			FOR EACH STATEMENT EXECUTE FUNCTION economy.capture_actions(
+ *				'user_col', 'game', 'id_col', 'bet_col', 'win_col' [, 'raise' | 'report']);
+ *
+ * It is a trigger on the app's table, never on one of ours, and every row is
+ * recorded under its own id, so a restored dump counts nothing twice.  Rows are
+ * taken in chunks to bound the memory; accounts are locked in the order of
+ * user_id within a chunk.
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_type_d.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/typcache.h"
+
+#include "play/action.h"
+
+#define CHUNK_ROWS 10000
+#define ACTION_TYPE "CAPTURE"
+
+enum
+{
+	ARG_USER,
+	ARG_GAME,
+	ARG_ID,
+	ARG_BET,
+	ARG_WIN,
+	ARG_REQUIRED,
+	ARG_POLICY = ARG_REQUIRED,
+	ARG_MOST
+};
+
+typedef struct Capture
+{
+	Relation	rel;
+	EcoText		game;
+	AttrNumber	user_col;
+	AttrNumber	id_col;
+	AttrNumber	bet_col;
+	AttrNumber	win_col;
+	FmgrInfo	id_output;
+	bool		report;			/* refused rows are reported, not raised */
+	TupleDesc	result_desc;
+} Capture;
+
+PG_FUNCTION_INFO_V1(eco_capture_actions);
+
+static void read_trigger(Capture *c, TriggerData *trigger);
+static AttrNumber number_column(Relation rel, const char *name);
+static AttrNumber any_column(Relation rel, const char *name);
+static void read_row(const Capture *c, TupleTableSlot *slot, EcoAction *action);
+static int64 int_of(const Capture *c, TupleTableSlot *slot, AttrNumber attno);
+static void judge(void *arg, const EcoAction *action, EcoResult *result);
+static void report_refusal(const Capture *c, const EcoAction *action, Datum code);
+
+/*
+ * eco_capture_actions() returns trigger
+ */
+Datum
+eco_capture_actions(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	Capture		c;
+	TupleTableSlot *slot;
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext chunk_context;
+	EcoAction  *actions;
+	bool		more = true;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) ||
+		!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) || trigger->tg_newtable == NULL)
+		ECO_ERROR(ECO_CAPTURE_MISUSED,
+				  errmsg("economy.capture_actions() is a trigger AFTER INSERT, FOR EACH STATEMENT, REFERENCING NEW TABLE"));
+	read_trigger(&c, trigger);
+	slot = MakeSingleTupleTableSlot(RelationGetDescr(c.rel), &TTSOpsMinimalTuple);
+	chunk_context = AllocSetContextCreate(caller, "economy capture", ALLOCSET_DEFAULT_SIZES);
+	tuplestore_rescan(trigger->tg_newtable);
+	while (more)
+	{
+		int			n = 0;
+
+		MemoryContextSwitchTo(chunk_context);
+		actions = palloc0(sizeof(EcoAction) * CHUNK_ROWS);
+		while (n < CHUNK_ROWS &&
+			   (more = tuplestore_gettupleslot(trigger->tg_newtable, true, false, slot)))
+		{
+			actions[n].number = n;
+			read_row(&c, slot, &actions[n++]);
+		}
+		eco_actions_record(actions, n, c.result_desc, judge, &c);
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(chunk_context);
+	}
+	MemoryContextDelete(chunk_context);
+	ExecDropSingleTupleTableSlot(slot);
+	return PointerGetDatum(NULL);
+}
+
+static void
+read_trigger(Capture *c, TriggerData *trigger)
+{
+	char	  **args = trigger->tg_trigger->tgargs;
+	int			nargs = trigger->tg_trigger->tgnargs;
+	Oid			output;
+	bool		is_varlena;
+	Oid			type;
+
+	if (nargs < ARG_REQUIRED || nargs > ARG_MOST)
+		ECO_ERROR(ECO_CAPTURE_MISUSED,
+				  errmsg("economy.capture_actions() takes %d or %d arguments", ARG_REQUIRED, ARG_MOST),
+				  errhint("They are user column, game, id column, bet column, win column, and raise or report."));
+	c->rel = trigger->tg_relation;
+	c->game = eco_text_of(args[ARG_GAME]);
+	if (c->game.len < 1 || c->game.len > ECO_MAX_NAME)
+		ECO_ERROR(ECO_CAPTURE_MISUSED,
+				  errmsg("the game of a capture trigger must have 1 to %d bytes", ECO_MAX_NAME));
+	c->user_col = number_column(c->rel, args[ARG_USER]);
+	c->id_col = any_column(c->rel, args[ARG_ID]);
+	c->bet_col = number_column(c->rel, args[ARG_BET]);
+	c->win_col = number_column(c->rel, args[ARG_WIN]);
+	getTypeOutputInfo(TupleDescAttr(RelationGetDescr(c->rel), c->id_col - 1)->atttypid,
+					  &output, &is_varlena);
+	fmgr_info(output, &c->id_output);
+	c->report = nargs == ARG_MOST && strcmp(args[ARG_POLICY], "report") == 0;
+	if (nargs == ARG_MOST && !c->report && strcmp(args[ARG_POLICY], "raise") != 0)
+		ECO_ERROR(ECO_CAPTURE_MISUSED,
+				  errmsg("the last argument of a capture trigger must be raise or report"));
+	type = get_rel_type_id(get_relname_relid("action_result", get_namespace_oid("economy", false)));
+	c->result_desc = lookup_rowtype_tupdesc_copy(type, -1);
+}
+
+static AttrNumber
+any_column(Relation rel, const char *name)
+{
+	AttrNumber	attno = get_attnum(RelationGetRelid(rel), name);
+
+	if (attno <= 0)
+		ECO_ERROR(ECO_CAPTURE_MISUSED,
+				  errmsg("table \"%s\" has no column \"%s\"", RelationGetRelationName(rel), name),
+				  errhint("Correct the arguments of the trigger that calls economy.capture_actions()."));
+	return attno;
+}
+
+static AttrNumber
+number_column(Relation rel, const char *name)
+{
+	AttrNumber	attno = any_column(rel, name);
+	Oid			type = TupleDescAttr(RelationGetDescr(rel), attno - 1)->atttypid;
+
+	if (type != INT2OID && type != INT4OID && type != INT8OID && type != NUMERICOID)
+		ECO_ERROR(ECO_CAPTURE_MISUSED,
+				  errmsg("column \"%s\" of table \"%s\" is of type %s", name,
+						 RelationGetRelationName(rel), format_type_be(type)),
+				  errhint("It must be smallint, integer, bigint or numeric."));
+	return attno;
+}
+
+static int64
+int_of(const Capture *c, TupleTableSlot *slot, AttrNumber attno)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(slot, attno, &isnull);
+	Form_pg_attribute att = TupleDescAttr(slot->tts_tupleDescriptor, attno - 1);
+
+	if (isnull)
+		ECO_ERROR(ECO_NULL_ARGUMENT,
+				  errmsg("column \"%s\" of a captured row must not be null", NameStr(att->attname)));
+	switch (att->atttypid)
+	{
+		case INT2OID:
+			return DatumGetInt16(value);
+		case INT4OID:
+			return DatumGetInt32(value);
+		case NUMERICOID:
+			if (!DatumGetBool(DirectFunctionCall2(numeric_eq, value,
+												  DirectFunctionCall2(numeric_trunc, value, Int32GetDatum(0)))))
+				ECO_ERROR(ECO_INVALID_ARGUMENT,
+						  errmsg("column \"%s\" of a captured row is no whole number", NameStr(att->attname)));
+			return DatumGetInt64(DirectFunctionCall1(numeric_int8, value));
+		default:
+			return DatumGetInt64(value);
+	}
+}
+
+static void
+read_row(const Capture *c, TupleTableSlot *slot, EcoAction *action)
+{
+	bool		isnull;
+	Datum		id = slot_getattr(slot, c->id_col, &isnull);
+
+	if (isnull)
+		ECO_ERROR(ECO_NULL_ARGUMENT, errmsg("the id of a captured row must not be null"));
+	action->user_id = int_of(c, slot, c->user_col);
+	action->game = c->game;
+	action->action_type = eco_text_of(ACTION_TYPE);
+	action->action_id = eco_text_of(OutputFunctionCall(unconstify(FmgrInfo *, &c->id_output), id));
+	if (action->action_id.len < 1 || action->action_id.len > ECO_MAX_KEY)
+		ECO_ERROR(ECO_ARGUMENT_TOO_LONG,
+				  errmsg("the id of a captured row must have 1 to %d bytes", ECO_MAX_KEY));
+	action->bet = int_of(c, slot, c->bet_col);
+	action->win = int_of(c, slot, c->win_col);
+	eco_action_check(action);
+}
+
+static void
+judge(void *arg, const EcoAction *action, EcoResult *result)
+{
+	Capture    *c = arg;
+	Datum		code = result->values[ECO_RES_CODE];
+
+	if (DatumGetBool(result->values[ECO_RES_SUCCESS]) && !result->isnull[ECO_RES_SUCCESS])
+		return;
+	if (!c->report)
+		ECO_ERROR(ECO_CAPTURE_REFUSED,
+				  errmsg("row %s of table \"%s\" was refused: %s",
+						 TextDatumGetCString(action->action_id.datum),
+						 RelationGetRelationName(c->rel), TextDatumGetCString(code)),
+				  errdetail("User %lld, bet %lld, win %lld.", (long long) action->user_id,
+							(long long) action->bet, (long long) action->win),
+				  errhint("With the trigger argument report, refused rows go to economy.capture_refusals."));
+	report_refusal(c, action, code);
+}
+
+static void
+report_refusal(const Capture *c, const EcoAction *action, Datum code)
+{
+	Oid			types[7] = {TEXTOID, INT8OID, TEXTOID, TEXTOID, INT8OID, INT8OID, TEXTOID};
+	Datum		values[7] = {
+		CStringGetTextDatum(RelationGetRelationName(c->rel)), Int64GetDatum(action->user_id),
+		action->game.datum, action->action_id.datum, Int64GetDatum(action->bet),
+		Int64GetDatum(action->win), code
+	};
+
+	eco_run_as_owner("INSERT INTO economy.capture_refusals"
+					 " (source, user_id, game, action_id, bet, win, code, refused_at)"
+					 " VALUES ($1, $2, $3, $4, $5, $6, $7, economy.now())",
+					 7, types, values);
+}
