@@ -419,13 +419,13 @@ eco_streak_preview(PG_FUNCTION_ARGS)
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
 	EcoAccount	account;
 	Daily		d;
-	int32		days;
+	int32		ndays;
 	int32		today;
 
 	eco_require_arg(fcinfo, 0, "user_id");
 	eco_require_arg(fcinfo, 1, "days");
-	days = PG_GETARG_INT32(1);
-	if (days < 1 || days > MAX_PREVIEW_DAYS)
+	ndays = PG_GETARG_INT32(1);
+	if (ndays < 1 || ndays > MAX_PREVIEW_DAYS)
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
 				  errmsg("days must be from 1 to %d", MAX_PREVIEW_DAYS));
 	InitMaterializedSRF(fcinfo, 0);
@@ -436,7 +436,7 @@ eco_streak_preview(PG_FUNCTION_ARGS)
 		today = claim_date(&d, eco_now());
 		if (d.streak.last_claim != ECO_NO_DAY && today <= d.streak.last_claim)
 			today = d.streak.last_claim + 1;
-		for (int shown = 0; shown < days; today++)
+		for (int shown = 0; shown < ndays; today++)
 		{
 			EcoStreak	after;
 			EcoClaim	what;
