@@ -74,7 +74,7 @@ static EcoSigner *signer_make(EcoRow *row);
 static bool find_latest(int key, Datum value, EcoRow *row);
 static bool key_by_state(const char *state, EcoRow *row);
 static int32 key_insert(void);
-static void set_state(EcoRow *row, const char *state);
+static void set_state(EcoRow *row, const char *state, bytea *material);
 
 int32
 eco_key_active(void)
@@ -137,7 +137,7 @@ eco_rotate_signing_key(PG_FUNCTION_ARGS)
 	cache_watch();
 	LockRelationOid(keys_relid, ShareRowExclusiveLock);
 	if (key_by_state("active", &row))
-		set_state(&row, "verify_only");
+		set_state(&row, "verify_only", NULL);
 	PG_RETURN_INT32(key_insert());
 }
 
@@ -161,8 +161,7 @@ eco_retire_signing_key(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(false);
 	empty = palloc(VARHDRSZ);
 	SET_VARSIZE(empty, VARHDRSZ);
-	row.values[KEY_MATERIAL] = PointerGetDatum(empty);
-	set_state(&row, "retired");
+	set_state(&row, "retired", empty);
 	PG_RETURN_BOOL(true);
 }
 
@@ -288,13 +287,16 @@ key_insert(void)
 	return version;
 }
 
+/* material: NULL keeps what the key has */
 static void
-set_state(EcoRow *row, const char *state)
+set_state(EcoRow *row, const char *state, bytea *material)
 {
-	row->values[KEY_STATE] = CStringGetTextDatum(state);
 	PushActiveSnapshot(GetLatestSnapshot());
+	/* before the changes: locking may fetch the row anew */
 	(void) eco_row_lock(row, 0, ECO_WAIT);
 	row->values[KEY_STATE] = CStringGetTextDatum(state);
+	if (material != NULL)
+		row->values[KEY_MATERIAL] = PointerGetDatum(material);
 	eco_row_update(row, 0);
 	PopActiveSnapshot();
 	CacheInvalidateRelcacheByRelid(keys_relid);

@@ -9,7 +9,8 @@
  * table without row triggers and everything the executor would do for it is
  * done here too; see direct_possible() in rows.c.
  *
- * Rows are read under the active snapshot: push one with eco_snapshot_push().
+ * Rows are read under the active snapshot.  A function that writes pushes a
+ * fresh one with eco_snapshot_push(); a STABLE one uses its caller's.
  * Values are copied into the current memory context.
  *
  * Neither way checks privileges or row security: EXECUTE on the function that

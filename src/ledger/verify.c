@@ -106,12 +106,10 @@ verify(FunctionCallInfo fcinfo, bool from_checkpoint)
 	v.desc = info->setDesc;
 	v.entry_context = AllocSetContextCreate(CurrentMemoryContext, "economy entry",
 											ALLOCSET_DEFAULT_SIZES);
-	eco_snapshot_push();
 	begin_behind_pruned(&v);
 	if (from_checkpoint)
 		load_checkpoint(&v);
 	verify_user(&v);
-	eco_snapshot_pop();
 	MemoryContextDelete(v.entry_context);
 }
 

@@ -191,7 +191,6 @@ eco_game_stats_me(PG_FUNCTION_ARGS)
 	key = PG_GETARG_DATUM(0);
 	eco_json_begin(&games, games_text, capacity);
 	eco_json_open(&games, NULL, '{');
-	eco_snapshot_push();
 	all_games = eco_scan_begin(&eco_games, 0, 0, 0, NULL);
 	mine = eco_scan_begin(&eco_game_stats, DatumGetInt64(key), 0, 1, &key);
 	has_row = eco_scan_next(mine, &row);
@@ -232,7 +231,6 @@ eco_game_stats_me(PG_FUNCTION_ARGS)
 	}
 	eco_scan_end(mine);
 	eco_scan_end(all_games);
-	eco_snapshot_pop();
 	eco_json_close(&games, '}');
 
 	eco_json_begin(&document, palloc(capacity + 1024), capacity + 1024);

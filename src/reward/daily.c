@@ -429,7 +429,6 @@ eco_streak_preview(PG_FUNCTION_ARGS)
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
 				  errmsg("days must be from 1 to %d", MAX_PREVIEW_DAYS));
 	InitMaterializedSRF(fcinfo, 0);
-	eco_snapshot_push();
 	if (eco_account_read(PG_GETARG_INT64(0), &account) &&
 		daily_load(&d, account.user_id, account.freezes))
 	{
@@ -458,7 +457,6 @@ eco_streak_preview(PG_FUNCTION_ARGS)
 			shown++;
 		}
 	}
-	eco_snapshot_pop();
 	return (Datum) 0;
 }
 
@@ -480,7 +478,6 @@ eco_streak_state(PG_FUNCTION_ARGS)
 
 	eco_require_arg(fcinfo, 0, "user_id");
 	eco_result_begin(&result, fcinfo, 6);
-	eco_snapshot_push();
 	if (eco_account_read(PG_GETARG_INT64(0), &account) &&
 		daily_load(&d, account.user_id, account.freezes))
 	{
@@ -495,6 +492,5 @@ eco_streak_state(PG_FUNCTION_ARGS)
 		eco_result_set(&result, 5,
 					   TimestampTzGetDatum(what == ECO_CLAIM_ALREADY ? next_claim_at(&d, now) : now));
 	}
-	eco_snapshot_pop();
 	return eco_result_row(&result);
 }

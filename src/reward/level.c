@@ -160,9 +160,7 @@ eco_level_for(PG_FUNCTION_ARGS)
 	EcoText		curve = eco_text_arg(fcinfo, 1, "curve", ECO_MAX_NAME);
 	EcoLevel	at;
 
-	eco_snapshot_push();
 	at = eco_level_at(pnstrdup(curve.data, curve.len), xp);
-	eco_snapshot_pop();
 	PG_RETURN_INT32(at.level);
 }
 
@@ -180,10 +178,8 @@ eco_level_of(PG_FUNCTION_ARGS)
 
 	eco_require_arg(fcinfo, 0, "user_id");
 	eco_result_begin(&result, fcinfo, 4);
-	eco_snapshot_push();
 	curve = eco_level_curve_of(PG_GETARG_INT64(0));
 	at = eco_level_at(curve, xp);
-	eco_snapshot_pop();
 	eco_result_text(&result, 0, curve);
 	eco_result_set(&result, 1, Int32GetDatum(at.level));
 	eco_result_set(&result, 2, Int64GetDatum(at.xp_into_level));

@@ -108,9 +108,7 @@ eco_verify_receipt(PG_FUNCTION_ARGS)
 	eco_require_arg(fcinfo, 0, "user_id");
 	eco_require_arg(fcinfo, 1, "transaction_id");
 	eco_result_begin(&result, fcinfo, RES_COLUMNS);
-	eco_snapshot_push();
 	why_not = verify(PG_GETARG_INT64(0), text_to_cstring(PG_GETARG_TEXT_PP(1)));
-	eco_snapshot_pop();
 	eco_result_set(&result, RES_VALID, BoolGetDatum(why_not == NULL));
 	eco_result_text(&result, RES_REASON, why_not == NULL ? "OK" : why_not);
 	PG_RETURN_DATUM(eco_result_row(&result));
