@@ -82,6 +82,18 @@ eco_clock(PG_FUNCTION_ARGS)
 	PG_RETURN_TIMESTAMPTZ(eco_now());
 }
 
+static bool
+has_relative_word(char **fields, int nfields)
+{
+	static const char *const words[] = {"now", "today", "tomorrow", "yesterday"};
+
+	for (int i = 0; i < nfields; i++)
+		for (size_t w = 0; w < lengthof(words); w++)
+			if (pg_strcasecmp(fields[i], words[w]) == 0)
+				return true;
+	return false;
+}
+
 /*
  * Parse without ereport, as a check hook must.  Relative words ("now") are
  * refused: a clock that moves with the reading is no test clock.
@@ -117,7 +129,7 @@ check_test_clock(char **newval, void **extra, GucSource source)
 #else
 		dterr = DecodeDateTime(fields, types, nfields, &dtype, &tm, &fsec, &tz);
 #endif
-	if (dterr != 0 || dtype != DTK_DATE ||
+	if (dterr != 0 || dtype != DTK_DATE || has_relative_word(fields, nfields) ||
 		tm2timestamp(&tm, fsec, &tz, &at) != 0)
 	{
 		GUC_check_errdetail("The clock must be a date and time with time zone, such as \"2026-01-31 12:00:00+00\".");

@@ -53,11 +53,7 @@ eco_members_read(EcoMembers *m, const char *what, JsonbContainer *object,
 	{
 		m->found[i] = getKeyJsonValueFromContainer(object, names[i], (int) strlen(names[i]),
 												   &m->values[i]);
-		if (m->found[i] == NULL)
-			continue;
-		known++;
-		if (m->found[i]->type == jbvNull)
-			m->found[i] = NULL;
+		known += m->found[i] != NULL;
 	}
 	if (known != JsonContainerSize(object))
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
@@ -117,7 +113,7 @@ eco_member_object(EcoMembers *m, int member)
 	JsonbValue *value = m->found[member];
 	Jsonb	   *object;
 
-	if (value == NULL)
+	if (value == NULL || value->type == jbvNull)
 		return NULL;
 	object = value->type == jbvBinary ? JsonbValueToJsonb(value) : NULL;
 	require(m, member, object != NULL && JB_ROOT_IS_OBJECT(object), "a JSON object");

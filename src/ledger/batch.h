@@ -29,7 +29,7 @@ typedef struct EcoMembers
 	int			number;
 	const char *const *names;
 	JsonbValue	values[ECO_MAX_MEMBERS];
-	JsonbValue *found[ECO_MAX_MEMBERS]; /* NULL where absent or null */
+	JsonbValue *found[ECO_MAX_MEMBERS]; /* NULL where absent */
 } EcoMembers;
 
 /* names ends with NULL; raises for a key that is not among them. */
@@ -40,7 +40,7 @@ extern void eco_members_read(EcoMembers *m, const char *what, JsonbContainer *ob
 extern EcoText eco_member_text(EcoMembers *m, int member, int max, const char *fallback);
 extern int64 eco_member_int(EcoMembers *m, int member, const char *fallback);
 
-/* NULL when absent */
+/* NULL when absent or null */
 extern Jsonb *eco_member_object(EcoMembers *m, int member);
 
 #endif

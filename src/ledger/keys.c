@@ -73,6 +73,7 @@ static EcoSigner *signer_get(int32 version, EcoVerdict *why_not);
 static EcoSigner *signer_make(EcoRow *row);
 static bool find_latest(int key, Datum value, EcoRow *row);
 static bool key_by_state(const char *state, EcoRow *row);
+static void key_changed(void);
 static int32 key_insert(void);
 static void set_state(EcoRow *row, const char *state, bytea *material);
 
@@ -255,6 +256,16 @@ key_by_state(const char *state, EcoRow *row)
 	return find_latest(1, CStringGetTextDatum(state), row);
 }
 
+/*
+ * Empty all backends' caches at commit, and ours already now; keys_relid may
+ * have been dropped with it by the write itself.
+ */
+static void
+key_changed(void)
+{
+	CacheInvalidateRelcacheByRelid(eco_table_oid(signing_keys.name));
+}
+
 /* The caller holds the lock that makes us the only writer. */
 static int32
 key_insert(void)
@@ -283,7 +294,7 @@ key_insert(void)
 	row.values[KEY_CREATED_AT] = TimestampTzGetDatum(eco_now());
 	eco_row_insert(&row, 0);
 	eco_wipe(VARDATA(material), ECO_KEY_LEN);
-	CacheInvalidateRelcacheByRelid(keys_relid);
+	key_changed();
 	return version;
 }
 
@@ -299,5 +310,5 @@ set_state(EcoRow *row, const char *state, bytea *material)
 		row->values[KEY_MATERIAL] = PointerGetDatum(material);
 	eco_row_update(row, 0);
 	PopActiveSnapshot();
-	CacheInvalidateRelcacheByRelid(keys_relid);
+	key_changed();
 }

@@ -46,8 +46,8 @@ static SPIPlanPtr insert_plan(EcoTable *table);
 static char *column_list(const EcoTable *table);
 static char *key_condition(const EcoTable *table, int key, int nvalues, int first);
 static void copy_row(EcoTable *table, HeapTuple tuple, TupleDesc desc, EcoRow *row);
-static void run_write(EcoTable *table, SPIPlanPtr plan, const Datum *values,
-					  const char *nulls, int expected);
+static void run_write(EcoTable *table, SPIPlanPtr (*plan) (EcoTable *table),
+					  const Datum *values, const char *nulls, int expected);
 static void unexpected(const EcoTable *table, int result);
 
 void
@@ -170,7 +170,7 @@ eco_sql_update(EcoRow *row)
 		nulls[n++] = row->isnull[i] ? 'n' : ' ';
 	}
 	nulls[n] = '\0';
-	run_write(table, update_plan(table), values, nulls, SPI_OK_UPDATE);
+	run_write(table, update_plan, values, nulls, SPI_OK_UPDATE);
 }
 
 void
@@ -182,7 +182,7 @@ eco_sql_insert(EcoRow *row)
 	for (int i = 0; i < table->ncolumns; i++)
 		nulls[i] = row->isnull[i] ? 'n' : ' ';
 	nulls[table->ncolumns] = '\0';
-	run_write(table, insert_plan(table), row->values, nulls, SPI_OK_INSERT);
+	run_write(table, insert_plan, row->values, nulls, SPI_OK_INSERT);
 }
 
 Datum
@@ -207,14 +207,14 @@ eco_run_as_owner(const char *sql, int nargs, const Oid *types, const Datum *valu
 }
 
 static void
-run_write(EcoTable *table, SPIPlanPtr plan, const Datum *values,
-		  const char *nulls, int expected)
+run_write(EcoTable *table, SPIPlanPtr (*plan) (EcoTable *table),
+		  const Datum *values, const char *nulls, int expected)
 {
 	SqlFrame	frame;
 	int			result;
 
 	enter_sql(&frame);
-	result = SPI_execute_plan(plan, unconstify(Datum *, values), nulls, false, 0);
+	result = SPI_execute_plan(plan(table), unconstify(Datum *, values), nulls, false, 0);
 	if (result != expected)
 		unexpected(table, result);
 

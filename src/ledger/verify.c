@@ -70,8 +70,10 @@ typedef struct Verifier
 
 	/* the entry before */
 	int64		seq;
-	int64		gold;
+	int64		gold;			/* as stored */
 	int64		xp;
+	int64		gold_expected;	/* as it should be */
+	int64		xp_expected;
 	bool		linked;			/* false after a gap: nothing to compare with */
 	uint8		stored[ECO_HASH_LEN];
 	uint8		computed[ECO_HASH_LEN];
@@ -146,8 +148,8 @@ begin_behind_pruned(Verifier *v)
 		report(v, NULL, checkpoint.seq, "wrong_signature", "a valid stream checkpoint",
 			   "one that does not verify");
 	v->seq = checkpoint.seq;
-	v->gold = checkpoint.gold;
-	v->xp = checkpoint.xp;
+	v->gold = v->gold_expected = checkpoint.gold;
+	v->xp = v->xp_expected = checkpoint.xp;
 	memcpy(v->stored, checkpoint.hash, ECO_HASH_LEN);
 	memcpy(v->computed, checkpoint.hash, ECO_HASH_LEN);
 }
@@ -165,8 +167,8 @@ load_checkpoint(Verifier *v)
 	if (VARSIZE_ANY_EXHDR(hash) != ECO_HASH_LEN || eco_row_int(&row, CHK_SEQ) < v->seq)
 		return;
 	v->seq = eco_row_int(&row, CHK_SEQ);
-	v->gold = eco_row_int(&row, CHK_GOLD);
-	v->xp = eco_row_int(&row, CHK_XP);
+	v->gold = v->gold_expected = eco_row_int(&row, CHK_GOLD);
+	v->xp = v->xp_expected = eco_row_int(&row, CHK_XP);
 	memcpy(v->stored, VARDATA_ANY(hash), ECO_HASH_LEN);
 	memcpy(v->computed, VARDATA_ANY(hash), ECO_HASH_LEN);
 }
@@ -258,32 +260,42 @@ verify_entry(Verifier *v, const EcoJournalInfo *info, const EcoRow *row)
 	verify_links(v, info, row);
 	verify_hash(v, info, row);
 	v->seq = seq;
-	v->gold = eco_row_int(row, ECO_COL_GOLD);
-	v->xp = eco_row_int(row, ECO_COL_XP);
 	v->linked = true;
+}
+
+/*
+ * One balance of an entry.  It may follow what its predecessor holds or what
+ * that should hold: then the predecessor alone is damaged.
+ */
+static void
+verify_balance(Verifier *v, const char *id, int64 seq, const char *name, int64 delta,
+			   int64 actual, int64 *before, int64 *before_expected)
+{
+	int64		expected = (int64) ((uint64) *before + (uint64) delta);
+
+	if (actual == (int64) ((uint64) *before_expected + (uint64) delta))
+		expected = actual;
+	if (v->linked && actual != expected)
+		report(v, id, seq, "wrong_balance",
+			   psprintf("%s %lld", name, (long long) expected),
+			   psprintf("%s %lld", name, (long long) actual));
+	if (actual < 0 || actual > ECO_MAX_AMOUNT)
+		report(v, id, seq, "wrong_balance", psprintf("%s from 0 to 2^53-1", name),
+			   psprintf("%s %lld", name, (long long) actual));
+	*before = actual;
+	*before_expected = v->linked ? expected : actual;
 }
 
 static void
 verify_links(Verifier *v, const EcoJournalInfo *info, const EcoRow *row)
 {
 	int64		seq = eco_row_int(row, ECO_COL_SEQ);
-	int64		gold = eco_row_int(row, ECO_COL_GOLD);
-	int64		xp = eco_row_int(row, ECO_COL_XP);
-	int64		gold_expected = v->gold + eco_row_int(row, ECO_COL_GOLD_DELTA);
-	int64		xp_expected = v->xp + eco_row_int(row, ECO_COL_XP_DELTA);
+	char	   *id = eco_transaction_id(info->journal, v->user_id, seq);
 
-	if (v->linked && gold != gold_expected)
-		report(v, eco_transaction_id(info->journal, v->user_id, seq), seq, "wrong_balance",
-			   psprintf("gold %lld", (long long) gold_expected),
-			   psprintf("gold %lld", (long long) gold));
-	if (v->linked && xp != xp_expected)
-		report(v, eco_transaction_id(info->journal, v->user_id, seq), seq, "wrong_balance",
-			   psprintf("experience_points %lld", (long long) xp_expected),
-			   psprintf("experience_points %lld", (long long) xp));
-	if (gold < 0 || xp < 0 || gold > ECO_MAX_AMOUNT || xp > ECO_MAX_AMOUNT)
-		report(v, eco_transaction_id(info->journal, v->user_id, seq), seq, "wrong_balance",
-			   "gold and experience_points from 0 to 2^53-1",
-			   psprintf("gold %lld, experience_points %lld", (long long) gold, (long long) xp));
+	verify_balance(v, id, seq, "gold", eco_row_int(row, ECO_COL_GOLD_DELTA),
+				   eco_row_int(row, ECO_COL_GOLD), &v->gold, &v->gold_expected);
+	verify_balance(v, id, seq, "experience_points", eco_row_int(row, ECO_COL_XP_DELTA),
+				   eco_row_int(row, ECO_COL_XP), &v->xp, &v->xp_expected);
 }
 
 static char *
@@ -384,11 +396,11 @@ verify_account(Verifier *v)
 			   psprintf("account seq %lld", (long long) account.seq));
 	if (missing != 0)
 		return;
-	if (account.gold != v->gold)
+	if (account.gold != v->gold && account.gold != v->gold_expected)
 		report(v, NULL, v->seq, "wrong_balance",
 			   psprintf("account gold %lld", (long long) v->gold),
 			   psprintf("account gold %lld", (long long) account.gold));
-	if (account.xp != v->xp)
+	if (account.xp != v->xp && account.xp != v->xp_expected)
 		report(v, NULL, v->seq, "wrong_balance",
 			   psprintf("account experience_points %lld", (long long) v->xp),
 			   psprintf("account experience_points %lld", (long long) account.xp));

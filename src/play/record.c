@@ -135,7 +135,7 @@ parse_action(JsonbContainer *object, int number, void *arg)
 	action->action_id = eco_member_text(&m, 3, ECO_MAX_KEY, NULL);
 	action->bet = eco_member_int(&m, 4, "0");
 	action->win = eco_member_int(&m, 5, "0");
-	if (m.found[6] != NULL)
+	if (m.found[6] != NULL && m.found[6]->type != jbvNull)
 	{
 		EcoText		outcome = eco_member_text(&m, 6, ECO_MAX_NAME, NULL);
 

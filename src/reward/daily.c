@@ -104,6 +104,7 @@ static int32 local_date(TimestampTz at, pg_tz *zone);
 static bool date_exists(int32 date, pg_tz *zone);
 static TimestampTz next_claim_at(const Daily *d, TimestampTz after);
 static pg_tz *zone_of(const char *name);
+static char *iso_date(int32 date);
 static void claim(Daily *d, EcoAccount *account, EcoResult *result);
 static void already_claimed(Daily *d, EcoResult *result);
 static void set_reward(EcoResult *result, const EcoRow *row);
@@ -175,8 +176,7 @@ claim(Daily *d, EcoAccount *account, EcoResult *result)
 	entry.xp_delta = eco_streak_xp(reward_day);
 	entry.freezes_delta = after.freezes - d->streak.freezes;
 	eco_row_set(&entry.row, RWD_SOURCE, eco_text_of(ECO_SOURCE_STREAK).datum);
-	eco_row_set(&entry.row, RWD_EVENT_ID,
-				DirectFunctionCall1(textin, DirectFunctionCall1(date_out, DateADTGetDatum(today))));
+	eco_row_set(&entry.row, RWD_EVENT_ID, CStringGetTextDatum(iso_date(today)));
 	eco_row_set(&entry.row, RWD_STREAK_DAY, Int32GetDatum(after.day));
 	eco_row_set(&entry.row, RWD_REWARD_DAY, Int32GetDatum(reward_day));
 	eco_row_set(&entry.row, RWD_CLAIM_DATE, DateADTGetDatum(today));
@@ -189,6 +189,18 @@ claim(Daily *d, EcoAccount *account, EcoResult *result)
 	set_reward(result, &entry.row);
 	eco_result_set(result, RES_NEXT_CLAIM_AT, TimestampTzGetDatum(next_claim_at(d, eco_now())));
 	(void) eco_reward_publish(&entry, &leveled_up);
+}
+
+/* The date as a key: the same whatever DateStyle the session has. */
+static char *
+iso_date(int32 date)
+{
+	int			year;
+	int			month;
+	int			day;
+
+	j2date(date + POSTGRES_EPOCH_JDATE, &year, &month, &day);
+	return psprintf("%04d-%02d-%02d", year, month, day);
 }
 
 /* The stored result of the last claim. */
@@ -454,6 +466,7 @@ eco_streak_preview(PG_FUNCTION_ARGS)
 			values[4] = Int64GetDatum(eco_streak_xp(reward_day));
 			tuplestore_putvalues(info->setResult, info->setDesc, values, isnull);
 			d.streak = after;
+			d.claim_zone = d.user_zone; /* a claim commits a pending zone */
 			shown++;
 		}
 	}

@@ -94,9 +94,9 @@ BEGIN
     IF curve = 'linear' OR octet_length(curve) NOT BETWEEN 1 AND 64 THEN
         RAISE EXCEPTION 'a curve''s name has 1 to 64 bytes and is not linear' USING ERRCODE = 'XE002';
     END IF;
-    IF xp[1] <> 0 OR EXISTS (
+    IF xp[1] <> 0 OR 9007199254740991 < ANY (xp) OR EXISTS (
         SELECT FROM generate_subscripts(xp, 1) i WHERE i > 1 AND xp[i] <= xp[i - 1]) THEN
-        RAISE EXCEPTION 'the XP of a curve begin at 0 and rise' USING ERRCODE = 'XE002',
+        RAISE EXCEPTION 'the XP of a curve begin at 0, rise and end below 2^53' USING ERRCODE = 'XE002',
             HINT = 'Element n is the XP at which level n begins.';
     END IF;
     LOCK TABLE economy.level_curves IN SHARE ROW EXCLUSIVE MODE;

@@ -141,9 +141,8 @@ CREATE FUNCTION economy.receipt(user_id bigint, transaction_id text)
         FROM economy.shop_transactions t
         WHERE t.user_id = receipt.user_id
           AND t.seq = (SELECT CASE WHEN receipt.transaction_id ~ '^P[0-9]{1,16}-[0-9]{1,18}$'
-                                    AND 'P' || receipt.user_id || '-' || split_part(receipt.transaction_id, '-', 2)
-                                        = receipt.transaction_id
-                               THEN split_part(receipt.transaction_id, '-', 2)::bigint END);
+                               THEN split_part(receipt.transaction_id, '-', 2)::bigint END)
+          AND receipt.transaction_id = 'P' || t.user_id || '-' || t.seq;
     END;
 COMMENT ON FUNCTION economy.receipt(bigint, text) IS
     'The signed receipt of a purchase, or no row. hash and receipt_signature are hexadecimal.';
@@ -182,7 +181,8 @@ BEGIN
         LIMIT 1;
     IF found THEN
         RAISE EXCEPTION 'product has an unknown key "%"', unknown USING ERRCODE = 'XE301',
-            DETAIL = CASE WHEN unknown = 'stock_slots' THEN 'Stock is given by economy.add_stock().' END,
+            DETAIL = CASE WHEN unknown = 'stock_slots' THEN 'Stock is given by economy.add_stock().'
+                          ELSE 'No such column can be set.' END,
             HINT = 'The keys are the column names of economy.shop_products.';
     END IF;
     -- one change of a product at a time, also of one that does not exist yet
@@ -255,7 +255,7 @@ DECLARE
     s       record;
 BEGIN
     PERFORM economy.require_actor(actor);
-    IF units IS NULL OR abs(units) > 9007199254740991 THEN
+    IF units IS NULL OR units NOT BETWEEN -9007199254740991 AND 9007199254740991 THEN
         RAISE EXCEPTION 'units must be a number up to 2^53-1' USING ERRCODE = 'XE303';
     END IF;
     IF slots IS NULL OR slots NOT BETWEEN 1 AND 64 THEN
