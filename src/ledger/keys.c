@@ -244,6 +244,9 @@ find_latest(int key, Datum value, EcoRow *row)
 {
 	bool		found;
 
+	/* a parallel query has one snapshot for all its workers */
+	if (IsInParallelMode())
+		return eco_row_find(&signing_keys, 0, key, 1, &value, row);
 	PushActiveSnapshot(GetLatestSnapshot());
 	found = eco_row_find(&signing_keys, 0, key, 1, &value, row);
 	PopActiveSnapshot();

@@ -5,12 +5,13 @@
  *
  * First pass: starting at a random slot, take one that holds enough and that
  * nobody else is changing; never wait, never keep a lock that was not used.
- * Second pass, when no slot is free: wait for slots in slot order and gather
- * from several.  Only that pass waits, and it holds nothing of the product when
- * it begins, so buyers of one product cannot deadlock.
+ * Second pass, when no slot is free: lock slots in slot order, also those that
+ * looked empty (a delivery may have evened them out meanwhile), and gather.  Only
+ * that pass waits, and it holds nothing of the product when it begins, so buyers
+ * of one product cannot deadlock.
  *
- * "Sold out" is said only when too little is left in slots that were seen
- * unlocked or are locked by us.
+ * "Sold out" is said when nothing was left in a fresh snapshot, or when all
+ * slots, locked by us, hold too little together.
  */
 #include "postgres.h"
 
@@ -53,15 +54,20 @@ eco_stock_take(const EcoProduct *product, int32 units, bool take,
 			   int64 *remaining, int16 *slot)
 {
 	EcoRow	   *slots = palloc(sizeof(EcoRow) * MAX_SLOTS);
-	int			nslots = read_slots(product, slots, remaining);
-	bool		enough = *remaining >= units;
+	int			nslots;
+	bool		enough;
 
+	/* the caller's snapshot may have grown old waiting for the account */
+	eco_snapshot_push();
+	nslots = read_slots(product, slots, remaining);
+	enough = *remaining >= units;
 	if (enough && !take)
 		*remaining -= units;
 	else if (enough && take_free(slots, nslots, units, slot))
 		*remaining -= units;
 	else if (take && *remaining > 0)
 		enough = take_waiting(slots, nslots, units, remaining, slot);
+	eco_snapshot_pop();
 	pfree(slots);
 	return enough;
 }
@@ -100,10 +106,7 @@ take_free(EcoRow *slots, int nslots, int32 units, int16 *slot)
 	return false;
 }
 
-/*
- * Locks every slot that held something when last seen, and changes one only
- * once it is certain that they hold enough together.
- */
+/* Changes a slot only once it is certain that they hold enough together. */
 static bool
 take_waiting(EcoRow *slots, int nslots, int32 units, int64 *remaining, int16 *slot)
 {
@@ -115,8 +118,6 @@ take_waiting(EcoRow *slots, int nslots, int32 units, int64 *remaining, int16 *sl
 	{
 		EcoRow	   *row = &slots[nlocked];
 
-		if (eco_row_int(row, STK_REMAINING) == 0)
-			continue;
 		if (eco_row_lock(row, 0, ECO_WAIT) == ECO_LOCK_GONE)
 			row->values[STK_REMAINING] = Int64GetDatum(0);
 		gathered += eco_row_int(row, STK_REMAINING);
