@@ -78,16 +78,25 @@ eco_member_text(EcoMembers *m, int member, int max, const char *fallback)
 
 	if (value == NULL && fallback != NULL)
 		return eco_text_of(fallback);
-	require(m, member, value != NULL && value->type == jbvString, "a text");
-	if (value->val.string.len < 1 || value->val.string.len > max)
-		ECO_ERROR(ECO_ARGUMENT_TOO_LONG,
-				  errmsg("%s %d: %s must have 1 to %d bytes", m->what, m->number + 1,
-						 m->names[member], max));
+	require(m, member, value != NULL && value->type == jbvString &&
+			value->val.string.len >= 1 && value->val.string.len <= max,
+			psprintf("a text of 1 to %d bytes", max));
 	copy = cstring_to_text_with_len(value->val.string.val, value->val.string.len);
 	result.datum = PointerGetDatum(copy);
 	result.data = VARDATA(copy);
 	result.len = value->val.string.len;
 	return result;
+}
+
+/* Compared as numeric, so that a huge number is refused and not an overflow. */
+static bool
+within_bigint(Datum number)
+{
+	Datum		least = NumericGetDatum(int64_to_numeric(PG_INT64_MIN));
+	Datum		most = NumericGetDatum(int64_to_numeric(PG_INT64_MAX));
+
+	return DatumGetBool(DirectFunctionCall2(numeric_ge, number, least)) &&
+		DatumGetBool(DirectFunctionCall2(numeric_le, number, most));
 }
 
 int64
@@ -101,13 +110,14 @@ eco_member_int(EcoMembers *m, int member, const char *fallback)
 		return strtoll(fallback, NULL, 10);
 	require(m, member, value != NULL && value->type == jbvNumeric, "a number");
 	number = NumericGetDatum(value->val.numeric);
+	require(m, member, within_bigint(number), "a number that fits bigint");
 	whole = DirectFunctionCall2(numeric_trunc, number, Int32GetDatum(0));
 	require(m, member, DatumGetBool(DirectFunctionCall2(numeric_eq, whole, number)),
 			"a whole number");
 	return DatumGetInt64(DirectFunctionCall1(numeric_int8, whole));
 }
 
-Jsonb	   *
+Jsonb *
 eco_member_object(EcoMembers *m, int member)
 {
 	JsonbValue *value = m->found[member];
@@ -116,10 +126,8 @@ eco_member_object(EcoMembers *m, int member)
 	if (value == NULL || value->type == jbvNull)
 		return NULL;
 	object = value->type == jbvBinary ? JsonbValueToJsonb(value) : NULL;
-	require(m, member, object != NULL && JB_ROOT_IS_OBJECT(object), "a JSON object");
-	if (strlen(JsonbToCString(NULL, &object->root, VARSIZE(object))) > ECO_MAX_JSON)
-		ECO_ERROR(ECO_ARGUMENT_TOO_LONG,
-				  errmsg("%s %d: %s has more than %d bytes as text", m->what,
-						 m->number + 1, m->names[member], ECO_MAX_JSON));
+	require(m, member, object != NULL && JB_ROOT_IS_OBJECT(object) &&
+			strlen(JsonbToCString(NULL, &object->root, VARSIZE(object))) <= ECO_MAX_JSON,
+			psprintf("a JSON object of at most %d bytes as text", ECO_MAX_JSON));
 	return object;
 }

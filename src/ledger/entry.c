@@ -279,7 +279,7 @@ eco_entry_hash(const EcoRow *row, EcoJournal journal, int signature_column,
 		pfree(buf);
 }
 
-char	   *
+char *
 eco_transaction_id(EcoJournal journal, int64 user_id, int64 seq)
 {
 	return psprintf("%c%lld-%lld", journal, (long long) user_id, (long long) seq);

@@ -117,3 +117,4 @@ COMMENT ON FUNCTION economy.guard_drop() IS 'Arms the guard that refuses to drop
 CREATE EVENT TRIGGER economy_guard_drop ON ddl_command_start
     WHEN TAG IN ('DROP EXTENSION', 'DROP OWNED', 'DROP SCHEMA', 'DROP TABLE')
     EXECUTE FUNCTION economy.guard_drop();
+COMMENT ON EVENT TRIGGER economy_guard_drop IS 'Loads the library before a command that could drop a journal.';

@@ -28,7 +28,7 @@ static EcoTable users = {
 	.keys = {{1, {USR_USER_ID}}},
 };
 
-char	   *
+char *
 eco_user_timezone(int64 user_id)
 {
 	Datum		key = Int64GetDatum(user_id);
