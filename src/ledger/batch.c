@@ -78,9 +78,11 @@ eco_member_text(EcoMembers *m, int member, int max, const char *fallback)
 
 	if (value == NULL && fallback != NULL)
 		return eco_text_of(fallback);
-	require(m, member, value != NULL && value->type == jbvString &&
-			value->val.string.len >= 1 && value->val.string.len <= max,
-			psprintf("a text of 1 to %d bytes", max));
+	require(m, member, value != NULL && value->type == jbvString, "a text");
+	if (value->val.string.len < 1 || value->val.string.len > max)
+		ECO_ERROR(ECO_ARGUMENT_TOO_LONG,
+				  errmsg("%s %d: %s must have 1 to %d bytes", m->what, m->number + 1,
+						 m->names[member], max));
 	copy = cstring_to_text_with_len(value->val.string.val, value->val.string.len);
 	result.datum = PointerGetDatum(copy);
 	result.data = VARDATA(copy);
@@ -126,8 +128,10 @@ eco_member_object(EcoMembers *m, int member)
 	if (value == NULL || value->type == jbvNull)
 		return NULL;
 	object = value->type == jbvBinary ? JsonbValueToJsonb(value) : NULL;
-	require(m, member, object != NULL && JB_ROOT_IS_OBJECT(object) &&
-			strlen(JsonbToCString(NULL, &object->root, VARSIZE(object))) <= ECO_MAX_JSON,
-			psprintf("a JSON object of at most %d bytes as text", ECO_MAX_JSON));
+	require(m, member, object != NULL && JB_ROOT_IS_OBJECT(object), "a JSON object");
+	if (strlen(JsonbToCString(NULL, &object->root, VARSIZE(object))) > ECO_MAX_JSON)
+		ECO_ERROR(ECO_ARGUMENT_TOO_LONG,
+				  errmsg("%s %d: %s has more than %d bytes as text", m->what,
+						 m->number + 1, m->names[member], ECO_MAX_JSON));
 	return object;
 }
