@@ -38,6 +38,7 @@ eco_direct_scan_begin(EcoScan *scan, Relation rel, int key, int nvalues,
 	EcoTable   *table = scan->table;
 	ScanKeyData keys[ECO_MAX_KEY_COLUMNS];
 
+	scan->context = CurrentMemoryContext;
 	scan->rel = rel;
 	scan->index = index_open(table->cache->key_index[key], AccessShareLock);
 	scan->slot = table_slot_create(rel, NULL);
@@ -62,10 +63,13 @@ eco_direct_scan_begin(EcoScan *scan, Relation rel, int key, int nvalues,
 bool
 eco_direct_scan_next(EcoScan *scan, EcoRow *row)
 {
-	if (!index_getnext_slot(scan->desc, ForwardScanDirection, scan->slot))
-		return false;
-	copy_out(scan->table, scan->slot, row);
-	return true;
+	MemoryContext caller = MemoryContextSwitchTo(scan->context);
+	bool		found = index_getnext_slot(scan->desc, ForwardScanDirection, scan->slot);
+
+	MemoryContextSwitchTo(caller);
+	if (found)
+		copy_out(scan->table, scan->slot, row);
+	return found;
 }
 
 void

@@ -40,7 +40,11 @@ struct EcoScan
 {
 	EcoTable   *table;
 
-	/* direct way */
+	/*
+	 * direct way; the index keeps memory of its own in the context it began
+	 * in
+	 */
+	MemoryContext context;
 	Relation	rel;
 	Relation	index;
 	IndexScanDesc desc;

@@ -123,13 +123,14 @@ eco_sql_lock(EcoRow *row, EcoWait wait)
 	EcoTable   *table = row->table;
 	EcoKey	   *key = &table->keys[0];
 	ItemPointerData found_at = row->tid;
-	Datum		values[ECO_MAX_KEY_COLUMNS];
+	Datum		values[ECO_MAX_KEY_COLUMNS + 1];
 	SqlFrame	frame;
 	int			result;
 	bool		locked;
 
 	for (int i = 0; i < key->ncolumns; i++)
 		values[i] = row->values[key->columns[i]];
+	values[key->ncolumns] = PointerGetDatum(&found_at);
 	enter_sql(&frame);
 	result = SPI_execute_plan(lock_plan(table, wait), values, NULL, false, 1);
 	if (result != SPI_OK_SELECT)
@@ -290,23 +291,34 @@ scan_plan(EcoTable *table, int key, int nvalues, bool after)
 	return plan_keep(table, op, sql.data, nargs, types);
 }
 
+/*
+ * ECO_SKIP takes only the version that was seen, so that no lock is kept on a
+ * row that turns out to be of no use.
+ */
 static SPIPlanPtr
 lock_plan(EcoTable *table, EcoWait wait)
 {
 	int			op = wait == ECO_SKIP ? ECO_PLAN_LOCK_SKIP : ECO_PLAN_LOCK;
 	EcoKey	   *key = &table->keys[0];
-	Oid			types[ECO_MAX_KEY_COLUMNS];
+	Oid			types[ECO_MAX_KEY_COLUMNS + 1];
+	StringInfoData sql;
 
 	if (table->plans[op] != NULL)
 		return table->plans[op];
 	for (int i = 0; i < key->ncolumns; i++)
 		types[i] = table->columns[key->columns[i]].type;
-	return plan_keep(table, op,
-					 psprintf("SELECT ctid, %s FROM economy.%s WHERE %s FOR NO KEY UPDATE%s",
-							  column_list(table), table->name,
-							  key_condition(table, 0, key->ncolumns, 1),
-							  wait == ECO_SKIP ? " SKIP LOCKED" : ""),
-					 key->ncolumns, types);
+	types[key->ncolumns] = TIDOID;
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT ctid, %s FROM economy.%s WHERE %s",
+					 column_list(table), table->name,
+					 key_condition(table, 0, key->ncolumns, 1));
+	if (wait == ECO_SKIP)
+		appendStringInfo(&sql, " AND ctid = $%d FOR NO KEY UPDATE SKIP LOCKED",
+						 key->ncolumns + 1);
+	else
+		appendStringInfoString(&sql, " FOR NO KEY UPDATE");
+	return plan_keep(table, op, sql.data,
+					 key->ncolumns + (wait == ECO_SKIP ? 1 : 0), types);
 }
 
 static SPIPlanPtr

@@ -5,9 +5,11 @@ CREATE TABLE economy.games (
         CONSTRAINT games_game_check CHECK (octet_length(game) BETWEEN 1 AND 64),
     rules      jsonb       NOT NULL DEFAULT '{}' CONSTRAINT games_rules_check CHECK (jsonb_typeof(rules) = 'object'),
     builtin    boolean     NOT NULL DEFAULT false,
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL
 );
-INSERT INTO economy.games (game, builtin) VALUES ('crash', true), ('gacha', true), ('rps', true), ('slot', true);
+-- a fixed date: the rows are the same in every installation
+INSERT INTO economy.games (game, builtin, created_at)
+    SELECT g, true, '2000-01-01 00:00:00+00' FROM unnest(ARRAY['crash', 'gacha', 'rps', 'slot']) g;
 SELECT pg_catalog.pg_extension_config_dump('economy.games', 'WHERE NOT builtin');
 COMMENT ON TABLE economy.games IS 'Games that actions may name; crash, slot, gacha and rps are there from the start.';
 
