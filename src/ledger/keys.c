@@ -90,7 +90,12 @@ eco_key_active(void)
 		/* serialises the makers of the first key; readers are not disturbed */
 		LockRelationOid(keys_relid, ShareRowExclusiveLock);
 		if (!key_by_state("active", &row))
-			return active_version = key_insert();
+		{
+			int32		version = key_insert();
+
+			cache_watch();		/* anew: the insert has emptied the caches */
+			return active_version = version;
+		}
 	}
 	return active_version = DatumGetInt32(row.values[KEY_VERSION]);
 }
@@ -260,8 +265,9 @@ key_by_state(const char *state, EcoRow *row)
 }
 
 /*
- * Empty all backends' caches at commit, and ours already now; keys_relid may
- * have been dropped with it by the write itself.
+ * Empty all backends' caches at commit.  Called before the write: the command
+ * that ends with it then empties ours, and an abort at any later point does so
+ * again.  An invalidation of a command that has not ended would be forgotten.
  */
 static void
 key_changed(void)
@@ -295,9 +301,9 @@ key_insert(void)
 	row.values[KEY_STATE] = CStringGetTextDatum("active");
 	row.values[KEY_MATERIAL] = PointerGetDatum(material);
 	row.values[KEY_CREATED_AT] = TimestampTzGetDatum(eco_now());
+	key_changed();
 	eco_row_insert(&row, 0);
 	eco_wipe(VARDATA(material), ECO_KEY_LEN);
-	key_changed();
 	return version;
 }
 
@@ -311,7 +317,7 @@ set_state(EcoRow *row, const char *state, bytea *material)
 	row->values[KEY_STATE] = CStringGetTextDatum(state);
 	if (material != NULL)
 		row->values[KEY_MATERIAL] = PointerGetDatum(material);
+	key_changed();
 	eco_row_update(row, 0);
 	PopActiveSnapshot();
-	key_changed();
 }
