@@ -2,7 +2,8 @@
  * errors.h
  *		SQLSTATEs of class XE, in groups of a hundred per domain.
  *
- * Every code is listed in doc/reference.md; a check keeps the two equal.
+ * XE8, access, is raised in SQL alone.  Every code is listed in
+ * doc/reference.md; a check keeps the two equal.
  */
 #ifndef ECO_ERRORS_H
 #define ECO_ERRORS_H

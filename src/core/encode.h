@@ -8,7 +8,8 @@
  *
  *	entry  = version:u8  journal:u8  fields
  *	field  = 0x00						null
- *		   | 0x01 value:i64				integers, times (us since 2000-01-01 UTC)
+ *		   | 0x01 value:i64				integers, booleans (0, 1), times (us since
+ *										2000-01-01 UTC), dates (days since then)
  *		   | 0x02 length:u32 bytes		text (UTF-8 as stored), jsonb as text
  *
  *	hash(0) = 32 zero bytes

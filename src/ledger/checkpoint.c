@@ -97,6 +97,7 @@ eco_checkpoint_read(int64 user_id, EcoCheckpoint *checkpoint)
 	bytea	   *signature;
 	uint8		buf[CHECKPOINT_BYTES];
 	EcoEncoder	enc;
+	EcoVerdict	verdict;
 
 	if (!eco_row_find(&stream_checkpoints, user_id, 0, 1, &key, &row))
 		return false;
@@ -111,10 +112,11 @@ eco_checkpoint_read(int64 user_id, EcoCheckpoint *checkpoint)
 	memcpy(checkpoint->hash, VARDATA_ANY(hash), ECO_HASH_LEN);
 	encode(&enc, buf, user_id, checkpoint);
 	signature = DatumGetByteaPP(row.values[CHK_SIGNATURE]);
-	checkpoint->valid = eco_key_verify(DatumGetInt32(row.values[CHK_KEY_VERSION]),
-									   enc.buf, enc.len,
-									   (const uint8 *) VARDATA_ANY(signature),
-									   VARSIZE_ANY_EXHDR(signature)) == ECO_SIGNATURE_VALID;
+	verdict = eco_key_verify(DatumGetInt32(row.values[CHK_KEY_VERSION]), enc.buf, enc.len,
+							 (const uint8 *) VARDATA_ANY(signature),
+							 VARSIZE_ANY_EXHDR(signature));
+	/* like a receipt's, a retired key's signature can no longer be told */
+	checkpoint->valid = verdict == ECO_SIGNATURE_VALID || verdict == ECO_KEY_RETIRED;
 	return true;
 }
 

@@ -15,7 +15,8 @@ typedef struct EcoCheckpoint
 	int64		gold;
 	int64		xp;
 	uint8		hash[ECO_HASH_LEN];
-	bool		valid;			/* its signature verifies */
+	bool		valid;			/* its signature verifies, or its key is
+								 * retired */
 } EcoCheckpoint;
 
 /* False when the user's stream has none. */

@@ -73,6 +73,7 @@ typedef struct Purchase
 	bool		dry_run;
 
 	EcoProduct	product;
+	int64		user_limit_left;	/* before this purchase; -1: no limit */
 	int64		gold_delta;
 	int64		monetary;
 	int32		freezes;		/* streak freezes bought */
@@ -174,6 +175,7 @@ read_arguments(Purchase *p, FunctionCallInfo fcinfo)
 	eco_require_arg(fcinfo, 5, "dry_run");
 	p->dry_run = PG_GETARG_BOOL(5);
 	p->stock_slot = -1;
+	p->user_limit_left = -1;
 }
 
 static void
@@ -182,6 +184,9 @@ buy(Purchase *p, EcoAccount *account)
 	const char *refusal = check_rules(p, account);
 
 	eco_result_set(&p->result, RES_GOLD, Int64GetDatum(account->gold));
+	if (p->user_limit_left >= 0)
+		eco_result_set(&p->result, RES_USER_LIMIT_REMAINING,
+					   Int64GetDatum(p->user_limit_left - (refusal == NULL ? p->quantity : 0)));
 	if (refusal != NULL)
 		refuse(p, refusal);
 	else if (p->dry_run)
@@ -280,15 +285,10 @@ check_user_limit(Purchase *p)
 	while (eco_scan_next(scan, &row))
 		bought += DatumGetInt32(row.values[TXN_QUANTITY]);
 	eco_scan_end(scan);
-	if (bought + p->quantity > limit)
-	{
-		eco_result_set(&p->result, RES_USER_LIMIT_REMAINING,
-					   Int64GetDatum(Max(limit - bought, 0)));
-		return p->product.limit_once ? "LIMIT_ONCE" : "USER_LIMIT";
-	}
-	eco_result_set(&p->result, RES_USER_LIMIT_REMAINING,
-				   Int64GetDatum(limit - bought - p->quantity));
-	return NULL;
+	p->user_limit_left = Max(limit - bought, 0);
+	if (p->quantity <= p->user_limit_left)
+		return NULL;
+	return p->product.limit_once ? "LIMIT_ONCE" : "USER_LIMIT";
 }
 
 /* Streak freezes are held by the account, up to a limit. */

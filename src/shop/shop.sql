@@ -240,7 +240,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.retire_product(text, text) IS
-    'Takes a product off sale for good measure; its purchases and receipts stay. XE302 for an unknown product.';
+    'Takes a product off sale; its purchases and receipts stay. XE302 for an unknown product.';
 
 CREATE FUNCTION economy.add_stock(product_id text, units bigint, actor text, slots integer DEFAULT 8) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER

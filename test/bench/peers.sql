@@ -1,0 +1,152 @@
+-- What economy.purchase() is compared with.
+--
+-- Equal footing: every peer has its own copy of the accounts and the purchase
+-- journal, with the same columns, constraints, indexes, fillfactor and first
+-- rows as economy's.  What a peer does not compute (a signature needs
+-- pgcrypto) may be null there: less work for the peer, never more.
+
+SET client_min_messages = warning;
+SET synchronous_commit = off;
+
+CREATE SCHEMA bench;
+
+SELECT format('CREATE TABLE bench.%s_accounts (LIKE economy.accounts INCLUDING ALL)
+                   WITH (fillfactor = 50, autovacuum_enabled = off)', peer),
+       format('INSERT INTO bench.%s_accounts SELECT * FROM economy.accounts', peer)
+FROM unnest(ARRAY['app', 'twin']) peer
+\gexec
+SELECT format('CREATE TABLE bench.%s_journal (LIKE economy.shop_transactions INCLUDING ALL)
+                   WITH (autovacuum_enabled = off)', peer),
+       format('ALTER TABLE bench.%s_journal ALTER hash DROP NOT NULL, ALTER receipt_signature DROP NOT NULL,
+                   ALTER receipt_signature_version DROP NOT NULL, ALTER hash_algo_version DROP NOT NULL', peer),
+       format('INSERT INTO bench.%s_journal SELECT * FROM economy.shop_transactions', peer)
+FROM unnest(ARRAY['app', 'twin', 'insert']) peer
+\gexec
+CREATE TABLE bench.products (LIKE economy.shop_products INCLUDING ALL);
+INSERT INTO bench.products SELECT * FROM economy.shop_products;
+-- the usual limited package: one row that counts down
+CREATE TABLE bench.stock (
+    product_id text   NOT NULL COLLATE "C" PRIMARY KEY,
+    remaining  bigint NOT NULL CHECK (remaining >= 0)
+) WITH (fillfactor = 50, autovacuum_enabled = off);
+INSERT INTO bench.stock SELECT product_id, sum(remaining) FROM economy.shop_stock GROUP BY 1;
+
+-- The PL/pgSQL twin: the same checks, entry and hash chain in one call.  It
+-- takes the account lock first and needs one look at the key only, computes no
+-- signature, changes neither user nor search_path, and takes stock last, so
+-- that the counter row is locked as briefly as it can be.
+CREATE FUNCTION bench.purchase(p_user bigint, p_product text, p_key text, p_notify boolean, p_quantity integer DEFAULT 1)
+    RETURNS economy.purchase_result
+    LANGUAGE plpgsql AS $$
+DECLARE
+    r       economy.purchase_result;
+    account record;
+    product record;
+    first   record;
+    head    bytea;
+    ts      timestamptz := clock_timestamp();
+BEGIN
+    r.quantity := p_quantity;
+    r.success := false;
+    r.state := 'refused';
+    r.gold_delta := 0;
+    IF octet_length(p_key) NOT BETWEEN 1 AND 255 OR p_quantity NOT BETWEEN 1 AND 1000000 THEN
+        RAISE EXCEPTION 'invalid argument' USING ERRCODE = 'XE002';
+    END IF;
+
+    SELECT a.seq + 1 AS seq, a.gold, a.experience_points, a.suspended, a.head_hash INTO account
+        FROM bench.twin_accounts a WHERE a.user_id = p_user FOR NO KEY UPDATE;
+    IF NOT found THEN
+        r.code := 'USER_NOT_FOUND';
+        RETURN r;
+    END IF;
+    SELECT j.seq, j.quantity, j.gold_delta, j.gold INTO first
+        FROM bench.twin_journal j WHERE j.user_id = p_user AND j.product_id = p_product AND j.idempotency_key = p_key;
+    IF found THEN
+        IF first.quantity <> p_quantity THEN
+            r.code := 'IDEMPOTENCY_MISMATCH';
+            RETURN r;
+        END IF;
+        r.success := true;
+        r.state := 'reuse';
+        r.code := 'OK';
+        r.transaction_id := 'P' || p_user || '-' || first.seq;
+        r.gold_delta := first.gold_delta;
+        r.gold := first.gold;
+        RETURN r;
+    END IF;
+    SELECT p.* INTO product FROM bench.products p WHERE p.product_id = p_product;
+    IF NOT found THEN
+        r.code := 'PRODUCT_NOT_FOUND';
+    ELSIF account.suspended THEN
+        r.code := 'USER_SUSPENDED';
+    ELSIF NOT product.active OR ts < product.starts_at OR ts >= product.ends_at THEN
+        r.code := 'NOT_ON_SALE';
+    ELSIF account.gold < product.price_gold * p_quantity THEN
+        r.code := 'INSUFFICIENT_GOLD';
+    END IF;
+    IF r.code IS NOT NULL THEN
+        RETURN r;
+    END IF;
+
+    r.gold_delta := product.granted_gold * p_quantity - product.price_gold * p_quantity;
+    r.gold := account.gold + r.gold_delta;
+    head := sha256(account.head_hash || convert_to(concat_ws('|', p_user, account.seq, r.gold_delta, 0, r.gold,
+        account.experience_points, ts, pg_current_xact_id(), product.monetary * p_quantity, p_quantity,
+        product.category, 'SUCCESS', p_product, p_key, product.effect_code), 'UTF8'));
+    UPDATE bench.twin_accounts a SET seq = account.seq, gold = r.gold, head_hash = head WHERE a.user_id = p_user;
+    INSERT INTO bench.twin_journal (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact,
+            monetary, quantity, hash_algo_version, hash, category, status, product_id, idempotency_key, effect_code)
+        VALUES (p_user, account.seq, r.gold_delta, 0, r.gold, account.experience_points, ts, pg_current_xact_id(),
+            product.monetary * p_quantity, p_quantity, 1, head, product.category, 'SUCCESS', p_product, p_key,
+            product.effect_code);
+    IF product.stock_slots > 0 THEN
+        UPDATE bench.stock s SET remaining = s.remaining - p_quantity
+            WHERE s.product_id = p_product AND s.remaining >= p_quantity RETURNING s.remaining INTO r.stock_remaining;
+        IF NOT found THEN
+            RAISE EXCEPTION 'sold out';
+        END IF;
+    END IF;
+    r.success := true;
+    r.state := 'new';
+    r.code := 'OK';
+    r.transaction_id := 'P' || p_user || '-' || account.seq;
+    IF p_notify THEN
+        PERFORM pg_notify('purchase_update', json_build_object('specversion', '1.0', 'id', r.transaction_id,
+            'source', '/economy/node/0', 'type', 'purchase_update', 'subject', p_user::text, 'time', ts,
+            'sequence', lpad(account.seq::text, 20, '0'), 'datacontenttype', 'application/json', 'data',
+            json_build_object('product_id', p_product, 'category', product.category, 'quantity', p_quantity,
+                'status', 'SUCCESS', 'effect_code', product.effect_code, 'idempotency_key', p_key,
+                'seq', account.seq, 'gold_delta', r.gold_delta, 'xp_delta', 0, 'gold', r.gold,
+                'experience_points', account.experience_points))::text);
+    END IF;
+    RETURN r;
+END
+$$;
+
+-- Purchases from inside one backend, each in a transaction of its own: by
+-- random users, or all by one.
+CREATE PROCEDURE bench.buy(calls integer, users integer, buyer bigint DEFAULT NULL)
+    LANGUAGE plpgsql AS $$
+DECLARE
+    ok boolean;
+BEGIN
+    FOR i IN 1 .. calls LOOP
+        SELECT p.success INTO ok
+            FROM economy.purchase(coalesce(buyer, 1 + floor(random() * users)::bigint), 'item', gen_random_uuid()::text) p;
+        IF ok IS NOT TRUE THEN
+            RAISE EXCEPTION 'a purchase was refused';
+        END IF;
+        COMMIT;
+    END LOOP;
+END
+$$;
+
+-- What the calling backend holds: by its own books, and by the kernel's, which
+-- also sees what was allocated behind PostgreSQL's back (OpenSSL).  VmData, not
+-- the resident size: that also grows with what was allocated long ago.
+CREATE FUNCTION bench.memory(OUT contexts bigint, OUT process bigint)
+    LANGUAGE sql AS $$
+    SELECT (SELECT sum(total_bytes)::bigint FROM pg_backend_memory_contexts),
+           1024 * (regexp_match(pg_read_file('/proc/self/status'), 'VmData:\s+(\d+)'))[1]::bigint
+$$;

@@ -1,0 +1,114 @@
+# What is measured, and what it is held against.  To add a row, add an entry.
+#
+# A measure yields a rate (more is better), from one of
+#   script, vars, tpcb  transactions a second of a pgbench script (with these variables)
+#   sql, work           the statement's time, as units of work (a query) a second
+# and may have
+#   settings   server settings of its sessions
+#   entries    what counts the entries made; every transaction must make `made` (1) of
+#              them, so that refusals are not taken for purchases
+#   tables     what to vacuum after a slice
+#   before     statements to run once, ahead of its first slice
+#   what       a line for the legend
+# A group's measures are interleaved: A B C A B C ...  Its rows are
+#   [measure, peer, must reach, aim]  ratio of the two, median over the rounds
+#   [measure, undef, must reach, aim] the rate itself
+# without targets it is printed as information.  A group without clients has one session.
+# A group with `value` is one figure instead: a query, with `at_most` and `aim`.
+use strict;
+use warnings;
+
+my $economy = {
+	script  => 'purchase', vars => { product => 'item' },
+	entries => 'SELECT sum(seq) FROM economy.accounts',
+	tables  => 'economy.accounts, economy.shop_transactions, economy.shop_stock',
+};
+my $twin = {
+	script  => 'twin', vars => { product => 'item', notify => 'false' },
+	entries => 'SELECT sum(seq) FROM bench.twin_accounts',
+	tables  => 'bench.twin_accounts, bench.twin_journal, bench.stock',
+};
+
+our %measures = (
+	'purchase' => { %$economy, settings => { 'economy.notify' => 'off' },
+		what => 'economy.purchase(), economy.notify = off' },
+	'purchase, inline' => { %$economy, settings => { 'economy.notify' => 'inline' },
+		what => 'economy.purchase(), economy.notify = inline' },
+	'app with NOTIFY' => { script => 'app', vars => { product => 'item' },
+		entries => 'SELECT sum(seq) FROM bench.app_accounts',
+		tables  => 'bench.app_accounts, bench.app_journal',
+		what => 'an app\'s transaction, statement by statement; no hash, no signature' },
+	'PL/pgSQL with NOTIFY' => { %$twin, vars => { product => 'item', notify => 'true' },
+		what => 'one call of a PL/pgSQL function with the same checks and a hash chain; no signature' },
+	'PL/pgSQL' => { %$twin, what => 'the same without NOTIFY' },
+	'bare INSERT' => { script => 'insert', vars => { product => 'item' },
+		tables => 'bench.insert_journal',
+		what => 'one row into a copy of the purchase journal; nothing read, checked or computed' },
+	'tpcb-like' => { tpcb => 1,
+		what => 'pgbench\'s own script, for orientation (7 statements, 32 branches)' },
+
+	'replay' => { script => 'replay', made => 0, entries => $economy->{entries}, tables => $economy->{tables},
+		what => 'economy.purchase() with a key that was used before' },
+	'SELECT' => { script => 'select', tables => $economy->{tables},
+		what => 'the replayed row of the journal by its primary key' },
+
+	'flash sale' => { %$economy, vars => { product => 'flash' }, settings => { 'economy.notify' => 'off' },
+		what => 'economy.purchase() of one limited package, stock in the default number of slots' },
+	'PL/pgSQL, counter row' => { %$twin, vars => { product => 'flash', notify => 'false' },
+		what => 'the PL/pgSQL function, stock in one row' },
+
+	'verify_chain' => {
+		before => q{
+			SET synchronous_commit = off;
+			SELECT greatest(0, 200000 - seq) AS missing FROM economy.accounts WHERE user_id = 1 \gset
+			CALL bench.buy(:missing, 1, 1);
+			VACUUM ANALYZE economy.shop_transactions},
+		sql  => q{SELECT 1 / (count(*) = 0)::integer FROM economy.verify_chain(1)},
+		work => q{SELECT seq FROM economy.accounts WHERE user_id = 1},
+		what => 'entries a second, over one user\'s chain of 200,000' },
+);
+
+# the peers that matter most stand next to the purchase, in rows as in time
+my @purchase = (
+	['purchase', 'PL/pgSQL', 2.3, 3],
+	['purchase', 'bare INSERT', 0.65, 0.8],
+	['purchase', 'app with NOTIFY', 5, 6],
+	['purchase', 'PL/pgSQL with NOTIFY'],
+	['purchase', 'tpcb-like'],
+	['purchase, inline', 'app with NOTIFY'],
+	['purchase, inline', 'PL/pgSQL with NOTIFY'],
+);
+
+# how the same looks with fewer clients, for information
+my @fewer_clients = map {
+	my $clients = $_;
+	{
+		name => "purchase, $clients client" . ($clients > 1 ? 's' : ''), clients => $clients,
+		rows => [ map { [ @$_[0, 1] ] } @purchase ],
+	}
+} 1, 8;
+
+our @groups = (
+	{ name => 'purchase, 32 clients', clients => 32, rows => \@purchase },
+	@fewer_clients,
+	{ name => 'replay of a key, 8 clients', clients => 8, rows => [['replay', 'SELECT', 0.5, 0.8]] },
+	{ name => 'flash sale, 32 clients', clients => 32, rows => [['flash sale', 'PL/pgSQL, counter row', 3, 6]] },
+	# after the purchases by random users, before the sessions below that buy in order
+	{ name => 'bytes per purchase, heap + indexes', at_most => 450, aim => 300,
+		value => q{SELECT pg_total_relation_size('economy.shop_transactions') / count(*) FROM economy.shop_transactions} },
+	# The larger of the two growths; the first calls fill caches.  Short CALLs, because PL/pgSQL
+	# keeps some bytes per loop with COMMIT until the CALL ends, whatever is called.
+	{ name => "bytes a backend grows in $ENV{BENCH_MEMORY_CALLS} purchases", at_most => 1048576, aim => 0,
+		value => qq{
+			SET synchronous_commit = off;
+			SELECT 'CALL bench.buy(1000, $ENV{BENCH_USERS})' FROM generate_series(1, 20) \\gexec
+			SELECT * FROM bench.memory() \\gset before_
+			SELECT 'CALL bench.buy(1000, $ENV{BENCH_USERS})' FROM generate_series(1, $ENV{BENCH_MEMORY_CALLS} / 1000) \\gexec
+			SELECT greatest(contexts - :before_contexts, process - :before_process) FROM bench.memory()} },
+	{ name => 'chain verification', rows => [['verify_chain', undef, 200000, undef]] },
+	# speed is worth nothing if the ledger is wrong afterwards
+	{ name => 'findings of audit_sweep() afterwards', at_most => 0, aim => 0,
+		value => q{SELECT count(*) FROM economy.audit_sweep()} },
+);
+
+1;

@@ -1,0 +1,37 @@
+-- The benchmark's data: users with gold, products on sale, one known purchase per user.
+-- psql variable: users
+
+SET client_min_messages = warning;
+SET economy.notify = off;
+SET synchronous_commit = off;
+
+CREATE EXTENSION economy;
+
+SELECT economy.upsert_product(jsonb_build_object(
+           'product_id', id, 'category', 'item', 'price_gold', 15, 'monetary', 99, 'effect_code', 'heal_50',
+           'starts_at', now() - interval '1 day', 'ends_at', now() + interval '1 day'), 'bench')
+FROM unnest(ARRAY['item', 'flash']) id;
+-- more than a run can sell, in the default number of slots
+SELECT economy.add_stock('flash', 1000000000, 'bench');
+
+SELECT count(economy.register('bench-' || n)) FROM generate_series(1, :users) n;
+SELECT count(*) FILTER (WHERE success)
+FROM generate_series(1, :users) n, economy.adjust_gold(n, 1000000000, 'bench-gold', 'play money', 'bench');
+
+-- replay.pgbench asks for these again, select.pgbench reads them as seq 2
+SELECT count(*) FILTER (WHERE success)
+FROM generate_series(1, :users) n,
+     economy.purchase(n, 'item', '5f0c3d2a-7b1e-4c' || 1000000000000000000 + n);
+
+-- A slice must measure purchases, not a table of refusals.
+DO $$
+BEGIN
+    ASSERT (SELECT min(seq) = 2 AND max(seq) = 2 FROM economy.accounts), 'users are not set up';
+    ASSERT (SELECT state = 'reuse' FROM economy.purchase(1, 'item', '5f0c3d2a-7b1e-4c1000000000000000001')),
+        'the known purchase is not replayed';
+END
+$$;
+
+-- Autovacuum would start within somebody's slice: the runner vacuums between slices instead.
+ALTER TABLE economy.accounts SET (autovacuum_enabled = off);
+ALTER TABLE economy.shop_transactions SET (autovacuum_enabled = off);

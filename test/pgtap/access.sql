@@ -1,0 +1,143 @@
+-- Access levels, tested as roles that have them.
+BEGIN;
+SELECT plan(41);
+
+CREATE ROLE pgtap_nobody;
+CREATE ROLE pgtap_app;
+CREATE ROLE pgtap_admin;
+CREATE ROLE pgtap_monitor;
+SELECT economy.grant_access('pgtap_app', 'app') AS x \gset
+SELECT economy.grant_access('pgtap_admin', 'admin') AS x \gset
+SELECT economy.grant_access('pgtap_monitor', 'monitor') AS x \gset
+
+SELECT economy.register('pgtap access') AS u \gset
+SELECT economy.upsert_product('{"product_id": "pgtap_x", "category": "item", "price_gold": 1}', 'pgtap') IS NULL AS x \gset
+SELECT economy.add_stock('pgtap_x', 9, 'pgtap') AS x \gset
+SELECT success AS x FROM economy.adjust_gold(:u, 100, 'open', 'r', 'a') \gset
+
+-- what the catalogue says
+CREATE TEMP TABLE function AS
+    SELECT p.oid, p.oid::regprocedure::text AS name, p.prorettype IN ('trigger'::regtype, 'event_trigger'::regtype) AS is_trigger, p.proargtypes AS types
+    FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+    JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'economy';
+CREATE TEMP TABLE relation AS
+    SELECT c.oid, c.oid::regclass::text AS name, c.relkind FROM pg_class c
+    WHERE c.relnamespace = 'economy'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f');
+GRANT ALL ON function, relation TO PUBLIC;
+CREATE TEMP TABLE level (role name, level text);
+INSERT INTO level VALUES ('pgtap_app', 'app'), ('pgtap_monitor', 'monitor'), ('pgtap_admin', 'app'), ('pgtap_admin', 'monitor'), ('pgtap_admin', 'admin'),
+    ('pgtap_nobody', NULL);
+
+SELECT is((SELECT string_agg(f.name, ', ') FROM function f WHERE has_function_privilege('pgtap_nobody', f.oid, 'EXECUTE')), NULL,
+    'PUBLIC may call nothing');
+SELECT is(has_schema_privilege('pgtap_nobody', 'economy', 'USAGE'), false, 'nor use the schema');
+SELECT is((SELECT string_agg(r.name || ' ' || p || ' ' || role, ', ')
+           FROM relation r, (SELECT DISTINCT role FROM level) l, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) p
+           WHERE r.relkind <> 'S' AND has_table_privilege(role, r.oid, p)), NULL, 'no level has a privilege on a table or view');
+SELECT is((SELECT string_agg(r.name || ' ' || a.attname || ' ' || role, ', ')
+           FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0, (SELECT DISTINCT role FROM level) l
+           WHERE r.relkind <> 'S' AND has_column_privilege(role, r.oid, a.attnum, 'SELECT, INSERT, UPDATE, REFERENCES')), NULL, 'nor on a column');
+SELECT is((SELECT string_agg(r.name || ' ' || role, ', ') FROM relation r, (SELECT DISTINCT role FROM level) l
+           WHERE r.relkind = 'S' AND has_sequence_privilege(role, r.oid, 'USAGE, SELECT, UPDATE')), NULL, 'nor on a sequence');
+SELECT is((SELECT string_agg(role, ', ') FROM level WHERE has_schema_privilege(role, 'economy', 'CREATE')), NULL, 'nobody may create in the schema');
+SELECT set_eq(format('SELECT name FROM function WHERE has_function_privilege(%L, oid, ''EXECUTE'')', r.role),
+              format('SELECT substring(a.object FROM ''FUNCTION (.*)'')::regprocedure::text FROM economy.access_list() a JOIN level l USING (level) WHERE l.role = %L', r.role),
+              r.role || ' may call what access_list() says, and nothing else')
+FROM (SELECT DISTINCT role FROM level WHERE level IS NOT NULL) r ORDER BY r.role;
+SELECT is((SELECT string_agg(DISTINCT f.name, ', ') FROM function f WHERE has_function_privilege('pgtap_app', f.oid, 'EXECUTE')
+           AND f.name ~ '(adjust_gold|upsert_product|retire|add_stock|set_user_status|set_suspended|rotate|grant_access|revoke_access|change_access|seed_demo|next_user_id|audit)'),
+    NULL, 'an app may call nothing of an admin');
+
+-- what the server does, tried as each role
+CREATE FUNCTION pg_temp.try(statement text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    BEGIN
+        EXECUTE statement;
+        RAISE EXCEPTION USING ERRCODE = 'XT000';
+    EXCEPTION WHEN OTHERS THEN
+        RETURN sqlstate;
+    END;
+END
+$$;
+CREATE TEMP VIEW denied AS
+    SELECT format(s, name) AS statement FROM relation, (VALUES ('SELECT 1 FROM %s LIMIT 1'), ('SELECT count(*) FROM %s')) v (s)
+    UNION ALL
+    SELECT format(s, name) FROM relation, (VALUES ('INSERT INTO %s DEFAULT VALUES'), ('DELETE FROM %s'), ('DELETE FROM %s WHERE false'), ('TRUNCATE %s'),
+            ('LOCK TABLE %s IN ROW EXCLUSIVE MODE'), ('ALTER TABLE %s DISABLE TRIGGER ALL'), ('ALTER TABLE %s ADD COLUMN evil int'), ('DROP TABLE %s'),
+            ('CREATE TRIGGER evil BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()'),
+            ('CREATE RULE evil AS ON INSERT TO %s DO INSTEAD NOTHING'), ('SELECT 1 FROM %s FOR UPDATE')) v (s) WHERE relkind = 'r'
+    UNION ALL
+    SELECT format(s, name) FROM relation, (VALUES ('SELECT nextval(%L)'), ('SELECT setval(%L, 1)'), ('SELECT currval(%L)')) v (s) WHERE relkind = 'S'
+    UNION ALL
+    VALUES ('UPDATE economy.accounts SET gold = 1000000'), ('SELECT material FROM economy.signing_keys'), ('CREATE TABLE economy.evil ()'),
+           ('CREATE FUNCTION economy.evil() RETURNS int LANGUAGE sql AS ''SELECT 1'''), ('DROP FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean)'),
+           ('ALTER FUNCTION economy.receipt(bigint, text) SECURITY INVOKER'), ('DROP EXTENSION economy'), ('SET economy.test_clock = ''2031-01-01 00:00:00+00'''),
+           ('SELECT economy.grant_access(''pgtap_app'', ''admin'')'), ('SET session_replication_role = replica');
+GRANT ALL ON denied TO PUBLIC;
+-- every function that the role may not call, with nulls, and every statement
+-- above: what did not answer 42501
+CREATE FUNCTION pg_temp.not_denied() RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    answer text;
+BEGIN
+    SELECT string_agg(statement || ': ' || state, '; ') INTO answer FROM (
+        SELECT statement, pg_temp.try(statement) AS state FROM denied
+        UNION ALL
+        SELECT statement, pg_temp.try(statement) FROM (
+            SELECT format('SELECT economy.%I(%s)', p.proname,
+                          (SELECT string_agg('NULL::' || format_type(t, NULL), ', ' ORDER BY n) FROM unnest(f.types) WITH ORDINALITY u (t, n))) AS statement
+            FROM function f JOIN pg_proc p ON p.oid = f.oid WHERE NOT f.is_trigger AND NOT has_function_privilege(f.oid, 'EXECUTE')) calls
+    ) tried WHERE state <> '42501';
+    RETURN answer;
+END
+$$;
+
+SET LOCAL ROLE pgtap_app;
+SELECT is(pg_temp.not_denied(), NULL, 'an app can neither read nor write a table, nor call what is not its own');
+SELECT is(p.state, 'new', 'but it can buy') FROM economy.purchase(:u, 'pgtap_x', 'k1') p;
+SELECT is(p.state, 'reuse', 'and repeat') FROM economy.purchase(:u, 'pgtap_x', 'k1') p;
+SELECT is(p.state || p.stock_remaining, 'new7', 'and foresee') FROM economy.purchase(:u, 'pgtap_x', 'k2', dry_run => true) p;
+SELECT is(v.reason, 'OK', 'and verify a receipt') FROM economy.verify_receipt(:u, 'P' || :u || '-2') v;
+SELECT is(r.quantity, 1, 'and read it') FROM economy.receipt(:u, 'P' || :u || '-2') r;
+SELECT is(a.gold, 99::bigint, 'and see the account') FROM economy.account(:u) a;
+SELECT is((SELECT count(*) FROM economy.statement(:u)), 2::bigint, 'and the statement');
+SELECT isnt(economy.register('pgtap by app'), NULL, 'and register users');
+SELECT is(economy.user_id_of('pgtap access'), :u::bigint, 'and find them');
+SELECT is(economy.set_timezone(:u, 'asia/tokyo'), 'Asia/Tokyo', 'and set their zone');
+SELECT is(g.state, 'new', 'and grant a reward') FROM economy.grant_reward(:u, 'pgtap', 'e1', 1, 1) g;
+
+SET LOCAL ROLE pgtap_monitor;
+SELECT is(pg_temp.not_denied(), NULL, 'a monitor can neither read nor write a table, nor call what is not its own');
+SELECT is((SELECT count(*) FROM economy.verify_chain(:u)), 0::bigint, 'but it can verify a chain');
+SELECT is((SELECT gold FROM economy.account(:u)), 100::bigint, 'and see an account');
+SELECT lives_ok('SELECT * FROM economy.audit_sweep()', 'and sweep');
+SELECT throws_ok(format('SELECT economy.purchase(%s, ''pgtap_x'', ''k'')', :u), '42501', NULL, 'it cannot buy');
+
+SET LOCAL ROLE pgtap_admin;
+SELECT is(pg_temp.not_denied(), NULL, 'an admin can neither read nor write a table, nor call what is not its own');
+SELECT is(p.state, 'new', 'but it can adjust gold') FROM economy.adjust_gold(:u, 5, 'by admin', 'r', 'a') p;
+SELECT is(p.state, 'new', 'and buy') FROM economy.purchase(:u, 'pgtap_x', 'k3') p;
+SELECT lives_ok($$SELECT economy.upsert_product('{"product_id": "pgtap_y", "category": "item"}', 'admin')$$, 'and make products');
+SELECT is(economy.add_stock('pgtap_y', 3, 'admin'), 3::bigint, 'and stock');
+SELECT lives_ok($$SELECT economy.retire_product('pgtap_y', 'admin')$$, 'and retire them');
+SELECT is(economy.set_user_status(:u, 'suspended', 'admin'), 'suspended', 'and suspend users');
+SELECT lives_ok('SELECT economy.rotate_signing_key()', 'and rotate the key');
+
+SET LOCAL ROLE pgtap_nobody;
+SELECT is(pg_temp.not_denied(), NULL, 'nobody can do anything');
+
+-- revoked
+RESET ROLE;
+SELECT economy.revoke_access('pgtap_app', 'app') AS x \gset
+SELECT economy.revoke_access('pgtap_admin', 'admin') AS x \gset
+SELECT is((SELECT string_agg(f.name || role, ', ') FROM function f, (VALUES ('pgtap_app'), ('pgtap_admin')) v (role)
+           WHERE has_function_privilege(role, f.oid, 'EXECUTE')), NULL, 'revoke_access() takes every function away');
+SELECT is(has_schema_privilege('pgtap_app', 'economy', 'USAGE') OR has_schema_privilege('pgtap_admin', 'economy', 'USAGE'), false, 'and the schema');
+SET LOCAL ROLE pgtap_app;
+SELECT throws_ok(format('SELECT economy.purchase(%s, ''pgtap_x'', ''k1'')', :u), '42501', NULL, 'a purchase is refused then');
+RESET ROLE;
+SELECT is(has_function_privilege('pgtap_monitor', 'economy.verify_chain(bigint)', 'EXECUTE'), true, 'others keep theirs');
+SELECT lives_ok($$SELECT economy.grant_access('pgtap_monitor', 'monitor')$$, 'granting twice is no error');
+
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,170 @@
+-- Bad arguments of the public functions: the SQLSTATE says what is wrong, and
+-- nothing is written.
+BEGIN;
+SELECT plan(99);
+
+SELECT economy.register('pgtap arguments') AS u \gset
+SELECT economy.upsert_product('{"product_id": "pgtap_a", "category": "item", "price_gold": 10}', 'pgtap') IS NULL AS x \gset
+SELECT economy.add_stock('pgtap_a', 5, 'pgtap') AS x \gset
+SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'pgtap', 'pgtap') \gset
+CREATE TEMP TABLE before AS
+    SELECT (SELECT a FROM economy.accounts a WHERE a.user_id = :u)::text AS account,
+           (SELECT sum(remaining) FROM economy.shop_stock WHERE product_id = 'pgtap_a') AS stock,
+           (SELECT count(*) FROM economy.shop_product_changes) AS changes,
+           (SELECT count(*) FROM economy.users) AS users,
+           (SELECT count(*) FROM economy.signing_keys) AS keys;
+
+-- null, empty, too long, out of range
+SELECT throws_ok(replace(call, 'USER', :'u'), code, message, call)
+FROM (VALUES
+    ($$SELECT economy.purchase(NULL, 'pgtap_a', 'k')$$,                    'XE001', 'user_id must not be null'),
+    ($$SELECT economy.purchase(USER, NULL, 'k')$$,                         'XE001', 'product_id must not be null'),
+    ($$SELECT economy.purchase(USER, 'pgtap_a', NULL)$$,                   'XE001', 'idempotency_key must not be null'),
+    ($$SELECT economy.purchase(USER, 'pgtap_a', 'k', NULL)$$,              'XE001', 'quantity must not be null'),
+    ($$SELECT economy.purchase(USER, 'pgtap_a', 'k', 1, NULL, NULL)$$,     'XE001', 'dry_run must not be null'),
+    ($$SELECT economy.purchase(USER, '', 'k')$$,                           'XE002', 'product_id must not be empty'),
+    ($$SELECT economy.purchase(USER, 'pgtap_a', '')$$,                     'XE002', 'idempotency_key must not be empty'),
+    ($$SELECT economy.purchase(USER, repeat('p', 65), 'k')$$,              'XE003', 'product_id is too long'),
+    ($$SELECT economy.purchase(USER, repeat(U&'\00e9', 32) || 'p', 'k')$$, 'XE003', 'product_id is too long'),
+    ($$SELECT economy.purchase(USER, 'pgtap_a', repeat('k', 256))$$,       'XE003', 'idempotency_key is too long'),
+    ($$SELECT economy.purchase(USER, 'pgtap_a', repeat(U&'\20ac', 85) || 'k')$$, 'XE003', 'idempotency_key is too long'),
+    ($$SELECT economy.purchase(USER, 'pgtap_a', 'k', 0)$$,                 'XE002', 'quantity 0 is out of range'),
+    ($$SELECT economy.purchase(USER, 'pgtap_a', 'k', -1)$$,                'XE002', 'quantity -1 is out of range'),
+    ($$SELECT economy.purchase(USER, 'pgtap_a', 'k', 1000001)$$,           'XE002', 'quantity 1000001 is out of range'),
+    ($$SELECT economy.purchase(USER, 'pgtap_a', 'k', 2147483647)$$,        'XE002', 'quantity 2147483647 is out of range'),
+    ($$SELECT economy.purchase(USER, 'pgtap_a', 'k', -2147483648)$$,       'XE002', 'quantity -2147483648 is out of range'),
+    ($$SELECT economy.purchase(USER, 'pgtap_a', 'k', 1, '[]')$$,           'XE002', 'context must be a JSON object'),
+    ($$SELECT economy.purchase(USER, 'pgtap_a', 'k', 1, 'null')$$,         'XE002', 'context must be a JSON object'),
+    ($$SELECT economy.purchase(USER, 'pgtap_a', 'k', 1, '"text"')$$,       'XE002', 'context must be a JSON object'),
+    ($$SELECT economy.purchase(USER, 'pgtap_a', 'k', 1, '1')$$,            'XE002', 'context must be a JSON object'),
+    ($$SELECT economy.purchase(USER, 'pgtap_a', 'k', 1, jsonb_build_object('t', repeat('x', 4089)))$$, 'XE003', 'context is too long'),
+    ($$SELECT economy.purchase(USER, 'pgtap_a', 'k', 1, '{"expected_price": "10"}')$$,
+                                                                           'XE002', 'context.expected_price must be a number'),
+    ($$SELECT economy.purchase(USER, 'pgtap_a', 'k', 1, '{"expected_price": [10]}')$$,
+                                                                           'XE002', 'context.expected_price must be a number'),
+    ($$SELECT economy.purchase(USER, 'pgtap_a', 'k', 1, '{"expected_price": true}')$$,
+                                                                           'XE002', 'context.expected_price must be a number'),
+
+    ($$SELECT economy.adjust_gold(NULL, 1, 'k', 'r', 'a')$$,               'XE001', 'user_id must not be null'),
+    ($$SELECT economy.adjust_gold(USER, NULL, 'k', 'r', 'a')$$,            'XE001', 'delta must not be null'),
+    ($$SELECT economy.adjust_gold(USER, 1, NULL, 'r', 'a')$$,              'XE001', 'idempotency_key must not be null'),
+    ($$SELECT economy.adjust_gold(USER, 1, 'k', NULL, 'a')$$,              'XE001', 'reason must not be null'),
+    ($$SELECT economy.adjust_gold(USER, 1, 'k', 'r', NULL)$$,              'XE001', 'actor must not be null'),
+    ($$SELECT economy.adjust_gold(USER, 0, 'k', 'r', 'a')$$,               'XE002', 'delta must not be zero'),
+    ($$SELECT economy.adjust_gold(USER, 1, '', 'r', 'a')$$,                'XE002', 'idempotency_key must not be empty'),
+    ($$SELECT economy.adjust_gold(USER, 1, 'k', '', 'a')$$,                'XE002', 'reason must not be empty'),
+    ($$SELECT economy.adjust_gold(USER, 1, 'k', 'r', '')$$,                'XE002', 'actor must not be empty'),
+    ($$SELECT economy.adjust_gold(USER, 1, repeat('k', 256), 'r', 'a')$$,  'XE003', 'idempotency_key is too long'),
+    ($$SELECT economy.adjust_gold(USER, 1, 'k', repeat('r', 1001), 'a')$$, 'XE003', 'reason is too long'),
+    ($$SELECT economy.adjust_gold(USER, 1, 'k', 'r', repeat('a', 256))$$,  'XE003', 'actor is too long'),
+
+    ($$SELECT economy.verify_receipt(NULL, 'P1-1')$$,                      'XE001', 'user_id must not be null'),
+    ($$SELECT economy.verify_receipt(USER, NULL)$$,                        'XE001', 'transaction_id must not be null'),
+    ($$SELECT economy.verify_chain(NULL)$$,                                'XE001', 'user_id must not be null'),
+    ($$SELECT economy.retire_signing_key(NULL)$$,                          'XE001', 'version must not be null'),
+
+    ($$SELECT economy.register('x', NULL)$$,                               'XE001', 'timezone must not be null'),
+    ($$SELECT economy.register('x', 'UTC', NULL)$$,                        'XE001', 'profile must not be null'),
+    ($$SELECT economy.register('')$$,                                      'XE003', 'external_id must have 1 to 255 bytes'),
+    ($$SELECT economy.register(repeat('x', 256))$$,                        'XE003', 'external_id must have 1 to 255 bytes'),
+    ($$SELECT economy.register(repeat(U&'\20ac', 85) || 'x')$$,            'XE003', 'external_id must have 1 to 255 bytes'),
+    ($$SELECT economy.register('x', 'UTC', '[]')$$,                        'XE002', 'profile must be a JSON object'),
+    ($$SELECT economy.register('x', 'UTC', 'null')$$,                      'XE002', 'profile must be a JSON object'),
+    ($$SELECT economy.register('x', 'UTC', jsonb_build_object('t', repeat('x', 4089)))$$, 'XE003', 'profile is too long'),
+    ($$SELECT economy.set_timezone(USER, NULL)$$,                          'XE001', 'timezone must not be null'),
+    ($$SELECT economy.set_timezone(-1, 'UTC')$$,                           'XE202', 'user -1 does not exist'),
+    ($$SELECT economy.set_user_status(USER, NULL, 'a')$$,                  'XE002', 'status must be active or suspended'),
+    ($$SELECT economy.set_user_status(USER, 'banned', 'a')$$,              'XE002', 'status must be active or suspended'),
+    ($$SELECT economy.set_user_status(USER, 'active', NULL)$$,             'XE002', 'actor must have 1 to 255 bytes'),
+    ($$SELECT economy.set_user_status(USER, 'active', '')$$,               'XE002', 'actor must have 1 to 255 bytes'),
+    ($$SELECT economy.set_user_status(USER, 'active', repeat('a', 256))$$, 'XE002', 'actor must have 1 to 255 bytes'),
+    ($$SELECT economy.set_user_status(-1, 'active', 'a')$$,                'XE202', 'user -1 does not exist'),
+
+    ($$SELECT economy.upsert_product(NULL, 'a')$$,                         'XE301', 'product must be a JSON object with a product_id'),
+    ($$SELECT economy.upsert_product('{"product_id": "pgtap_a"}', NULL)$$, 'XE002', 'actor must have 1 to 255 bytes'),
+    ($$SELECT economy.upsert_product('{"product_id": "pgtap_a"}', '')$$,   'XE002', 'actor must have 1 to 255 bytes'),
+    ($$SELECT economy.retire_product(NULL, 'a')$$,                         'XE302', NULL),
+    ($$SELECT economy.retire_product('pgtap_none', 'a')$$,                 'XE302', 'product "pgtap_none" does not exist'),
+    ($$SELECT economy.retire_product('pgtap_a', NULL)$$,                   'XE002', 'actor must have 1 to 255 bytes'),
+    ($$SELECT economy.add_stock(NULL, 1, 'a')$$,                           'XE302', NULL),
+    ($$SELECT economy.add_stock('pgtap_none', 1, 'a')$$,                   'XE302', 'product "pgtap_none" does not exist'),
+    ($$SELECT economy.add_stock('pgtap_a', NULL, 'a')$$,                   'XE303', 'units must be a number up to 2^53-1'),
+    ($$SELECT economy.add_stock('pgtap_a', 1, NULL)$$,                     'XE002', 'actor must have 1 to 255 bytes'),
+    ($$SELECT economy.add_stock('pgtap_a', 1, 'a', NULL)$$,                'XE303', 'slots must be 1 to 64'),
+    ($$SELECT economy.add_stock('pgtap_a', 1, 'a', 0)$$,                   'XE303', 'slots must be 1 to 64'),
+    ($$SELECT economy.add_stock('pgtap_a', 1, 'a', 65)$$,                  'XE303', 'slots must be 1 to 64'),
+    ($$SELECT economy.add_stock('pgtap_a', -6, 'a')$$,                     'XE303', 'stock of "pgtap_a" cannot change by -6'),
+    ($$SELECT economy.add_stock('pgtap_a', 9007199254740991, 'a')$$,       'XE303', 'stock of "pgtap_a" cannot change by 9007199254740991'),
+    ($$SELECT economy.add_stock('pgtap_a', 9007199254740992, 'a')$$,       'XE303', 'units must be a number up to 2^53-1'),
+    ($$SELECT economy.add_stock('pgtap_a', 9223372036854775807, 'a')$$,    'XE303', 'units must be a number up to 2^53-1'),
+    ($$SELECT economy.add_stock('pgtap_a', -9223372036854775808, 'a')$$,   'XE303', 'units must be a number up to 2^53-1'),
+
+    ($$SELECT economy.grant_access(NULL, 'app')$$,                         'XE801', NULL),
+    ($$SELECT economy.grant_access('pgtap_no_such_role', 'app')$$,         'XE801', 'role "pgtap_no_such_role" does not exist'),
+    ($$SELECT economy.grant_access(current_user, NULL)$$,                  'XE801', 'access level must be app, admin or monitor'),
+    ($$SELECT economy.grant_access(current_user, 'owner')$$,               'XE801', 'access level must be app, admin or monitor'),
+    ($$SELECT economy.revoke_access('pgtap_no_such_role', 'app')$$,        'XE801', 'role "pgtap_no_such_role" does not exist')
+) v (call, code, message);
+
+-- readers answer null for null
+SELECT is(economy.user_id_of(NULL), NULL, 'user_id_of(null) is null');
+SELECT is(economy.user_id_of(repeat('x', 1000)), NULL, 'user_id_of() of a huge name is null');
+SELECT is_empty('SELECT * FROM economy.account(NULL)', 'account(null) has no row');
+SELECT is_empty('SELECT * FROM economy.account(-1)', 'account() of an unknown user has no row');
+SELECT is_empty('SELECT * FROM economy.statement(NULL)', 'statement(null) has no row');
+SELECT is_empty('SELECT * FROM economy.statement(-1)', 'statement() of an unknown user has no row');
+SELECT is_empty('SELECT * FROM economy.receipt(NULL, NULL)', 'receipt(null) has no row');
+SELECT is_empty('SELECT * FROM economy.verify_chain(-1)', 'verify_chain() of an unknown user finds nothing');
+
+-- unknown ids are refused, not raised
+SELECT is(p.state || ' ' || p.code, 'refused USER_NOT_FOUND', 'purchase by user ' || u)
+FROM (VALUES (-1), (0), (9223372036854775807), (-9223372036854775808)) v (u), economy.purchase(u::bigint, 'pgtap_a', 'k') p;
+SELECT is(p.state || ' ' || p.code, 'refused PRODUCT_NOT_FOUND', 'purchase of an unknown product')
+FROM economy.purchase(:u, 'pgtap_none', 'k') p;
+SELECT is(p.state || ' ' || p.code, 'refused USER_NOT_FOUND', 'adjust_gold of an unknown user')
+FROM economy.adjust_gold(-1, 1, 'k', 'r', 'a') p;
+
+-- Whatever the argument that is null, a public function answers, or says so
+-- with a code of its own: no internal error, no failing constraint.
+CREATE FUNCTION pg_temp.null_arguments(target text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    f      regprocedure := substring(target FROM 'FUNCTION (.*)')::regprocedure;
+    types  oid[] := (SELECT proargtypes FROM pg_proc WHERE oid = f);
+    args   text;
+    answer text := '';
+    state  text;
+BEGIN
+    FOR missing IN 0 .. coalesce(array_upper(types, 1), -1) LOOP
+        SELECT string_agg(coalesce(CASE WHEN n <> missing THEN CASE t.typcategory
+                   WHEN 'N' THEN CASE t.oid WHEN 'bigint'::regtype THEN economy.user_id_of('pgtap arguments')::text ELSE '1' END
+                   WHEN 'S' THEN '''x''' WHEN 'B' THEN 'false' WHEN 'D' THEN '''2031-01-01''' WHEN 'T' THEN '''1 day'''
+                   WHEN 'A' THEN '''{0,5}''' WHEN 'U' THEN '''{}''' END
+               END, 'NULL') || '::' || format_type(t.oid, NULL), ', ' ORDER BY n)
+        INTO args FROM generate_subscripts(types, 1) n JOIN pg_type t ON t.oid = types[n];
+        state := '';
+        BEGIN
+            EXECUTE format('SELECT * FROM %s(%s)', f::oid::regproc, args);
+            RAISE EXCEPTION 'undo' USING ERRCODE = 'XT000';
+        EXCEPTION WHEN OTHERS THEN
+            state := sqlstate;
+        END;
+        IF state <> 'XT000' AND state NOT LIKE 'XE%' THEN
+            answer := answer || format('%s for %s ', state, args);
+        END IF;
+    END LOOP;
+    RETURN answer;
+END
+$$;
+SELECT is(string_agg(object || ': ' || pg_temp.null_arguments(object), '; ') FILTER (WHERE pg_temp.null_arguments(object) <> ''),
+          NULL, 'a null argument of a public function is answered or has a code of class XE')
+FROM (SELECT DISTINCT object FROM economy.access_list()) a;
+
+-- nothing of all this has written anything
+SELECT is((SELECT a FROM economy.accounts a WHERE a.user_id = :u)::text, account, 'the account is as it was') FROM before;
+SELECT is((SELECT sum(remaining) FROM economy.shop_stock WHERE product_id = 'pgtap_a'), stock, 'the stock is as it was') FROM before;
+SELECT is((SELECT count(*) FROM economy.shop_product_changes), changes, 'no catalogue change was recorded') FROM before;
+SELECT is((SELECT count(*) FROM economy.users), users, 'nobody was registered') FROM before;
+SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', :u), 'the chain is clean');
+
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,87 @@
+-- The catalogue: products made, changed, retired, stocked; each change recorded.
+BEGIN;
+SELECT plan(65);
+
+SET LOCAL economy.test_clock = '2031-01-02 03:04:05+00';
+SELECT results_eq(
+    $$SELECT p::text FROM economy.upsert_product('{"product_id": "pgtap_p", "category": "item"}', 'ann') p$$,
+    ARRAY['(pgtap_p,item,0,0,0,0,f,,,,t,0,,{})'], 'a product needs an id and a category; the rest has defaults');
+SELECT results_eq(
+    $$SELECT p::text FROM economy.upsert_product('{"product_id": "pgtap_p", "price_gold": 7, "monetary": 9, "limit_once": true, "per_user_limit": 4,
+        "starts_at": "2031-01-01T00:00:00Z", "ends_at": "2031-01-03T00:00:00Z", "effect_code": "glow", "extra": {"a": 1}}', 'bob') p$$,
+    $$SELECT row('pgtap_p','item',7,0,0,9,true,4,'2031-01-01 00:00+00'::timestamptz,'2031-01-03 00:00+00'::timestamptz,true,0,'glow','{"a": 1}')::text$$,
+    'every column can be given');
+SELECT results_eq(
+    $$SELECT p::text FROM economy.upsert_product('{"product_id": "pgtap_p", "price_gold": 8}', 'bob') p$$,
+    $$SELECT row('pgtap_p','item',8,0,0,9,true,4,'2031-01-01 00:00+00'::timestamptz,'2031-01-03 00:00+00'::timestamptz,true,0,'glow','{"a": 1}')::text$$,
+    'a change of one column keeps the others');
+SELECT results_eq(
+    $$SELECT p::text FROM economy.upsert_product('{"product_id": "pgtap_p", "per_user_limit": null, "ends_at": null, "effect_code": null}', 'bob') p$$,
+    $$SELECT row('pgtap_p','item',8,0,0,9,true,NULL::int,'2031-01-01 00:00+00'::timestamptz,NULL::timestamptz,true,0,NULL::text,'{"a": 1}')::text$$,
+    'null clears a column');
+SELECT results_eq(
+    $$SELECT row(c.action, c.actor, c.before ->> 'price_gold', c.after ->> 'price_gold', c.units, c.changed_at)::text
+      FROM economy.shop_product_changes c WHERE c.product_id = 'pgtap_p' ORDER BY change_id$$,
+    $$SELECT row(action, actor, b, a, NULL::bigint, '2031-01-02 03:04:05+00'::timestamptz)::text
+      FROM (VALUES ('create', 'ann', NULL::text, '0'), ('change', 'bob', '0', '7'), ('change', 'bob', '7', '8'), ('change', 'bob', '8', '8'))
+           v (action, actor, b, a)$$,
+    'each change is recorded with actor, before, after and time');
+SELECT is((SELECT c.after FROM economy.shop_product_changes c WHERE c.product_id = 'pgtap_p' ORDER BY change_id DESC LIMIT 1),
+          (SELECT to_jsonb(p) FROM economy.shop_products p WHERE p.product_id = 'pgtap_p'), 'after is the whole row');
+SELECT is((SELECT c.before FROM economy.shop_product_changes c WHERE c.product_id = 'pgtap_p' ORDER BY change_id DESC LIMIT 1),
+          (SELECT c.after FROM economy.shop_product_changes c WHERE c.product_id = 'pgtap_p' ORDER BY change_id DESC LIMIT 1 OFFSET 1),
+          'before is the row as the last change left it');
+
+-- what is not a product
+SELECT throws_ok(format('SELECT economy.upsert_product(%L, %L)', product, 'ann'), 'XE301', NULL, 'not a product: ' || left(product, 70))
+FROM (VALUES
+    ('{}'), ('[]'), ('1'), ('null'), ('{"product_id": null}'), ('{"product_id": ""}'), ('{"product_id": "pgtap_new"}'),
+    ('{"product_id": "pgtap_new", "category": "lootbox"}'), ('{"product_id": "pgtap_new", "category": null}'),
+    ('{"product_id": "pgtap_new", "category": "item", "colour": "red"}'), ('{"product_id": "pgtap_p", "stock_slots": 4}'),
+    ('{"product_id": "pgtap_new", "category": "item", "Price_Gold": 1}'),
+    ('{"product_id": "pgtap_p", "price_gold": -1}'), ('{"product_id": "pgtap_p", "price_gold": 9007199254740992}'),
+    ('{"product_id": "pgtap_p", "price_gold": 9223372036854775808}'), ('{"product_id": "pgtap_p", "price_gold": "seven"}'),
+    ('{"product_id": "pgtap_p", "price_gold": 1.5}'), ('{"product_id": "pgtap_p", "price_gold": null}'),
+    ('{"product_id": "pgtap_p", "price_gold": {"gold": 1}}'), ('{"product_id": "pgtap_p", "price_gold": true}'),
+    ('{"product_id": "pgtap_p", "granted_gold": 1}'), ('{"product_id": "pgtap_p", "source_points": -1}'),
+    ('{"product_id": "pgtap_p", "monetary": -1}'), ('{"product_id": "pgtap_p", "monetary": 9007199254740992}'),
+    ('{"product_id": "pgtap_p", "limit_once": "maybe"}'), ('{"product_id": "pgtap_p", "limit_once": null}'),
+    ('{"product_id": "pgtap_p", "active": null}'), ('{"product_id": "pgtap_p", "active": 2}'),
+    ('{"product_id": "pgtap_p", "per_user_limit": 0}'), ('{"product_id": "pgtap_p", "per_user_limit": -1}'),
+    ('{"product_id": "pgtap_p", "per_user_limit": 2147483648}'),
+    ('{"product_id": "pgtap_p", "starts_at": "tomorrowish"}'), ('{"product_id": "pgtap_p", "ends_at": "2030-12-31T00:00:00Z"}'),
+    ('{"product_id": "pgtap_p", "ends_at": "2031-01-01T00:00:00Z"}'),
+    ('{"product_id": "pgtap_p", "effect_code": ""}'), (format('{"product_id": "pgtap_p", "effect_code": "%s"}', repeat('e', 65))),
+    ('{"product_id": "pgtap_p", "extra": []}'), ('{"product_id": "pgtap_p", "extra": null}'), ('{"product_id": "pgtap_p", "extra": 1}'),
+    (format('{"product_id": "%s", "category": "item"}', repeat('p', 65))),
+    (format('{"product_id": "%s", "category": "item"}', repeat(U&'\00e9', 32) || 'p')),
+    ('{"product_id": "pgtap_new", "category": "conversion", "price_gold": 1}')
+) v (product);
+SELECT is((SELECT count(*) FROM economy.shop_product_changes c WHERE c.product_id LIKE 'pgtap%'), 4::bigint, 'none of that was recorded');
+SELECT is((SELECT p::text FROM economy.shop_products p WHERE p.product_id = 'pgtap_p'),
+          (SELECT row('pgtap_p','item',8,0,0,9,true,NULL::int,'2031-01-01 00:00+00'::timestamptz,NULL::timestamptz,true,0,NULL::text,'{"a": 1}')::text),
+          'nor done');
+
+-- stock
+SELECT is(economy.add_stock('pgtap_p', 0, 'ann', 3), 0::bigint, 'a stock of nothing makes a product limited');
+SELECT is(p.code, 'SOLD_OUT', 'and sold out') FROM economy.purchase(economy.register('pgtap stocked'), 'pgtap_p', 'k', dry_run => true) p
+WHERE EXISTS (SELECT FROM economy.adjust_gold(economy.register('pgtap stocked'), 100, 'k', 'r', 'a'));
+SELECT is(economy.add_stock('pgtap_p', 10, 'ann'), 10::bigint, 'ten units');
+SELECT is((SELECT string_agg(remaining::text, ' ' ORDER BY slot) FROM economy.shop_stock WHERE product_id = 'pgtap_p'), '4 3 3', 'in the slots of the first call');
+SELECT is(economy.add_stock('pgtap_p', -3, 'bob'), 7::bigint, 'three taken away');
+SELECT is(economy.add_stock('pgtap_p', -7, 'bob'), 0::bigint, 'the rest taken away');
+SELECT is(economy.add_stock('pgtap_p', 9007199254740991, 'bob'), 9007199254740991::bigint, 'a stock of 2^53-1');
+SELECT is((SELECT sum(remaining) FROM economy.shop_stock WHERE product_id = 'pgtap_p'), 9007199254740991::numeric, 'is all there');
+SELECT results_eq($$SELECT units FROM economy.shop_product_changes c WHERE c.product_id = 'pgtap_p' AND action = 'stock' ORDER BY change_id$$,
+    ARRAY[0, 10, -3, -7, 9007199254740991]::bigint[], 'each delivery is recorded');
+SELECT is((SELECT p.stock_slots FROM economy.upsert_product('{"product_id": "pgtap_p", "price_gold": 1}', 'ann') p), 3::smallint, 'a change keeps the stock');
+
+-- retirement
+SELECT is((SELECT p.active FROM economy.retire_product('pgtap_p', 'carl') p), false, 'a retired product is not active');
+SELECT is((SELECT row(c.action, c.actor, c.before ->> 'active', c.after ->> 'active')::text FROM economy.shop_product_changes c
+           WHERE c.product_id = 'pgtap_p' ORDER BY change_id DESC LIMIT 1), '(retire,carl,true,false)', 'which is recorded');
+SELECT is(p.detail ->> 'reason', 'inactive', 'and not sold') FROM economy.purchase(economy.register('pgtap stocked'), 'pgtap_p', 'k') p;
+SELECT is((SELECT p.active FROM economy.upsert_product('{"product_id": "pgtap_p", "active": true}', 'carl') p), true, 'it can come back');
+
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,72 @@
+-- Users: registration, time zones, status, the test clock.
+BEGIN;
+SELECT plan(88);
+
+SELECT economy.register('pgtap id', 'europe/berlin', '{"name": "x"}') AS u \gset
+SELECT is((SELECT row(u.external_id, u.timezone, u.profile)::text FROM economy.users u WHERE u.user_id = :u),
+    '("pgtap id",Europe/Berlin,"{""name"": ""x""}")', 'a user is registered, the time zone in its proper spelling');
+SELECT is((SELECT row(a.seq, a.gold, a.experience_points, a.suspended, a.head_hash)::text FROM economy.accounts a WHERE a.user_id = :u),
+    row(0, 0, 0, false, decode(repeat('00', 32), 'hex'))::text, 'with an empty account');
+SELECT is((SELECT row(a.user_id = :u, a.gold, a.experience_points, a.seq)::text FROM economy.account(:u) a), '(t,0,0,0)', 'that account() shows');
+SELECT is(economy.register('pgtap id', 'Asia/Tokyo', '{"name": "y"}'), :u::bigint, 'the same external_id is the same user');
+SELECT is((SELECT row(u.timezone, u.profile)::text FROM economy.users u WHERE u.user_id = :u), '(Europe/Berlin,"{""name"": ""x""}")', 'who stays as he is');
+SELECT is(economy.user_id_of('pgtap id'), :u::bigint, 'user_id_of() finds him');
+SELECT is(economy.user_id_of('PGTAP id'), NULL, 'by the exact text');
+SELECT isnt(economy.register(), economy.register(), 'users without external_id are different users');
+SELECT isnt(economy.register(repeat('x', 255)), NULL, 'an external_id of 255 bytes');
+SELECT isnt(economy.register('pgtap p4096', profile => jsonb_build_object('t', repeat('x', 4087))), NULL, 'a profile of 4096 bytes');
+SELECT is(economy.register('pgtap a') >> 41, current_setting('economy.node_id')::bigint, 'an id carries the node');
+SELECT ok(economy.register('pgtap b') < 9007199254740992, 'and stays below 2^53');
+
+-- time zones
+SELECT is(economy.timezone_name(given), proper, 'time zone ' || given)
+FROM (VALUES ('UTC', 'UTC'), ('utc', 'UTC'), ('Europe/Berlin', 'Europe/Berlin'), ('EUROPE/BERLIN', 'Europe/Berlin'),
+             ('america/argentina/buenos_aires', 'America/Argentina/Buenos_Aires'), ('Etc/GMT+5', 'Etc/GMT+5'), ('etc/gmt-14', 'Etc/GMT-14'),
+             ('EST5EDT', 'EST5EDT'), ('est5edt', 'EST5EDT'), ('Asia/Kathmandu', 'Asia/Kathmandu'), ('GMT', 'GMT')) v (given, proper);
+SELECT throws_ok(format('SELECT economy.timezone_name(%L)', given), code, NULL, 'not a time zone: ' || left(translate(given, E'\n', '~'), 30))
+FROM (VALUES ('Foo3', 'XE201'), ('foo', 'XE201'), ('localtime', 'XE201'), ('LOCALTIME', 'XE201'), ('posixrules', 'XE201'), ('Factory', 'XE201'),
+             ('<A>3', 'XE201'), ('A3B', 'XE201'), ('EST5EDT4,M3.2.0,M11.1.0', 'XE201'), ('CET-1CEST', 'XE201'), ('UTC+3', 'XE201'), ('+03:00', 'XE201'),
+             ('3', 'XE201'), ('-3.5', 'XE201'), ('posix/UTC', 'XE201'), ('POSIX/Europe/Berlin', 'XE201'), ('right/UTC', 'XE201'), ('Europe', 'XE201'),
+             ('Europe/', 'XE201'), ('/Europe/Berlin', 'XE201'), ('../zoneinfo/Europe/Berlin', 'XE201'), ('Europe/../Europe/Berlin', 'XE201'),
+             ('Europe/Berlin ', 'XE201'), (' Europe/Berlin', 'XE201'), ('Europe\Berlin', 'XE201'), (E'UTC\n', 'XE201'), ('default', 'XE201'),
+             ('zone.tab', 'XE201'), ('tzdata.zi', 'XE201'), ('', 'XE002'), (repeat('x', 64), 'XE201'), (repeat('x', 65), 'XE003'),
+             (NULL, 'XE001')) v (given, code);
+SELECT is(economy.set_timezone(:u, 'asia/tokyo'), 'Asia/Tokyo', 'set_timezone() answers the proper spelling');
+SELECT is((SELECT timezone FROM economy.users u WHERE u.user_id = :u), 'Asia/Tokyo', 'and keeps it');
+SELECT throws_ok(format('SELECT economy.set_timezone(%s, ''Foo3'')', :u), 'XE201', NULL, 'but takes no rule');
+SELECT throws_ok('SELECT economy.register(''pgtap c'', ''Foo3'')', 'XE201', NULL, 'nor does register()');
+SELECT is((SELECT timezone FROM economy.users u WHERE u.user_id = :u), 'Asia/Tokyo', 'the zone stays');
+
+-- status
+SELECT is(economy.set_user_status(:u, 'suspended', 'ann'), 'suspended', 'a user is suspended');
+SELECT is((SELECT suspended FROM economy.accounts a WHERE a.user_id = :u), true, 'the account says so');
+SELECT is(p.code, 'USER_SUSPENDED', 'and purchases are refused') FROM economy.purchase(:u, 'any', 'k') p;
+SELECT is(economy.set_user_status(:u, 'suspended', 'bob'), 'suspended', 'again is no error');
+SELECT is(economy.set_user_status(:u, 'active', 'bob'), 'active', 'a user is reactivated');
+SELECT is(p.code, 'PRODUCT_NOT_FOUND', 'and purchases are not refused') FROM economy.purchase(:u, 'any', 'k') p;
+SELECT is((SELECT string_agg(c.status || ' by ' || c.actor, ', ' ORDER BY change_id) FROM economy.user_status_changes c WHERE c.user_id = :u),
+    'suspended by ann, suspended by bob, active by bob', 'each change is recorded with its actor');
+SELECT is((SELECT seq FROM economy.accounts a WHERE a.user_id = :u), 0::bigint, 'a status is no entry');
+
+-- the test clock
+SELECT is(economy.now() BETWEEN transaction_timestamp() AND clock_timestamp(), true, 'now() is the server''s clock');
+SET LOCAL economy.test_clock = '2031-01-31 12:00:00.5+02';
+SELECT is(economy.now(), '2031-01-31 10:00:00.5+00'::timestamptz, 'or the test clock');
+SELECT throws_ok(format('SET LOCAL economy.test_clock = %L', given), '22023', NULL, 'no test clock: ' || given)
+FROM (VALUES ('now'), ('yesterday'), ('infinity'), ('noon'), ('12:00'), ('x'), ('2031-02-30 00:00:00+00'), ('2031-13-01')) v (given);
+SELECT is(economy.now(), '2031-01-31 10:00:00.5+00'::timestamptz, 'which leave it as it was');
+SET LOCAL economy.test_clock = '';
+SELECT is(economy.now() BETWEEN transaction_timestamp() AND clock_timestamp(), true, 'empty puts the server''s clock back');
+CREATE ROLE pgtap_nobody;
+SET LOCAL ROLE pgtap_nobody;
+SELECT throws_ok($$SET LOCAL economy.test_clock = '2031-01-01 00:00:00+00'$$, '42501', NULL, 'an ordinary role cannot set the test clock');
+SELECT throws_ok($$SET LOCAL economy.row_access = 'sql'$$, '42501', NULL, 'nor the row access');
+SELECT throws_ok($$SET LOCAL economy.notify = 'off'$$, '42501', NULL, 'nor notify');
+SELECT throws_ok($$SET LOCAL economy.allow_drop = on$$, '42501', NULL, 'nor allow_drop');
+SELECT throws_ok($$SET LOCAL economy.node_id = 1$$, '55P02', NULL, 'nobody sets the node id in a session');
+SELECT throws_ok($$SET LOCAL economy.unknown = 1$$, '42602', NULL, 'the prefix is reserved');
+SELECT lives_ok($$SET LOCAL economy.duplicate_wait = '1s'$$, 'how long a duplicate waits is the caller''s choice');
+RESET ROLE;
+
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,32 @@
+-- What is marked PARALLEL SAFE or RESTRICTED works in parallel plans.
+BEGIN;
+SELECT plan(16);
+
+SELECT economy.register('pgtap parallel') AS u \gset
+SELECT economy.upsert_product('{"product_id": "pgtap_p", "category": "item", "price_gold": 1}', 'pgtap') IS NULL AS x \gset
+SELECT success AS x FROM economy.adjust_gold(:u, 100, 'open', 'r', 'a') \gset
+SELECT transaction_id AS t FROM economy.purchase(:u, 'pgtap_p', 'k') \gset
+SELECT success AS x FROM economy.grant_reward(:u, 'pgtap', 'e', 5, 600) \gset
+
+-- named force_parallel_mode before PostgreSQL 16
+SELECT set_config(name, 'on', true) AS x FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query') \gset
+SET LOCAL parallel_setup_cost = 0;
+SET LOCAL parallel_tuple_cost = 0;
+SET LOCAL min_parallel_table_scan_size = 0;
+-- a key that this session has not used yet
+SELECT economy.rotate_signing_key() AS x \gset
+
+SELECT lives_ok(replace(replace(call, '{u}', :'u'), '{t}', :'t'), replace(call, '{u}', 'U'))
+FROM (VALUES ($$SELECT * FROM economy.verify_receipt({u}, '{t}')$$), ($$SELECT * FROM economy.verify_chain({u})$$),
+             ($$SELECT v.* FROM economy.accounts a, economy.verify_receipt(a.user_id, '{t}') v$$),
+             ($$SELECT count(*) FROM economy.accounts a, economy.verify_chain(a.user_id) v$$),
+             ($$SELECT * FROM economy.receipt({u}, '{t}')$$), ($$SELECT * FROM economy.account({u})$$), ($$SELECT * FROM economy.statement({u})$$),
+             ($$SELECT economy.level_for(1000), economy.user_id_of('pgtap parallel'), economy.timezone_name('europe/berlin')$$),
+             ($$SELECT economy.level_of(user_id, experience_points) FROM economy.accounts$$), ($$SELECT economy.now() FROM economy.accounts$$),
+             ($$SELECT * FROM economy.streak_state({u})$$), ($$SELECT * FROM economy.streak_preview({u})$$),
+             ($$SELECT * FROM economy.purchase({u}, 'pgtap_p', 'new')$$), ($$SELECT * FROM economy.audit_sweep()$$)) v (call);
+SELECT is(v.reason, 'OK', 'and answers the same') FROM economy.verify_receipt(:u, :'t') v;
+SELECT is((SELECT count(*) FROM economy.verify_chain(:u)), 0::bigint, 'and finds nothing where nothing is');
+
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,121 @@
+-- economy.grant_rewards(): order of the answers, bad elements, repeats inside a batch.
+BEGIN;
+SELECT no_plan();
+
+SELECT economy.register('pgtap batch a') AS a \gset
+SELECT economy.register('pgtap batch b') AS b \gset
+SELECT economy.register('pgtap batch c') AS c \gset
+CREATE FUNCTION pg_temp.batch(template text) RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT replace(replace(replace(concat_ws(' ', g.state, g.code, coalesce(g.transaction_id, '-'), g.gold_delta, g.xp_delta,
+                                             g.gold, g.experience_points, g.level, g.leveled_up, g.detail),
+                   'R' || economy.user_id_of('pgtap batch a') || '-', 'A'),
+                   'R' || economy.user_id_of('pgtap batch b') || '-', 'B'),
+                   'R' || economy.user_id_of('pgtap batch c') || '-', 'C')
+    FROM economy.grant_rewards(replace(replace(replace(template,
+                   '"a"', economy.user_id_of('pgtap batch a')::text),
+                   '"b"', economy.user_id_of('pgtap batch b')::text),
+                   '"c"', economy.user_id_of('pgtap batch c')::text)::jsonb) g $$;
+CREATE FUNCTION pg_temp.state() RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(concat_ws(' ', a.seq, a.gold, a.experience_points), ', ' ORDER BY a.user_id)
+    FROM economy.accounts a WHERE a.user_id IN (economy.user_id_of('pgtap batch a'), economy.user_id_of('pgtap batch b'),
+                                                economy.user_id_of('pgtap batch c')) $$;
+
+SELECT results_eq($$SELECT * FROM pg_temp.batch('[
+    {"user_id": "c", "source": "s", "external_event_id": "1", "gold": 10, "xp": 600},
+    {"user_id": "a", "source": "s", "external_event_id": "1", "gold": 20},
+    {"user_id": "b", "source": "s", "external_event_id": "1", "xp": 30, "details": {"k": [1, {"x": null}]}},
+    {"user_id": "a", "source": "s", "external_event_id": "2"},
+    {"user_id": "c", "source": "s", "external_event_id": "2", "gold": 1, "details": null},
+    {"user_id": "a", "source": "t", "external_event_id": "1", "gold": 3, "xp": 500}]')$$,
+    ARRAY['new OK C1 10 600 10 600 2 t', 'new OK A1 20 0 20 0 1 f', 'new OK B1 0 30 0 30 1 f',
+          'new OK A2 0 0 20 0 1 f', 'new OK C2 1 0 11 600 2 f', 'new OK A3 3 500 23 500 2 t'],
+    'a row per element, in their order; a user''s rewards one after the other');
+SELECT is(pg_temp.state(), '3 23 500, 1 0 30, 2 11 600', 'the accounts follow');
+SELECT is((SELECT details FROM economy.reward_audit WHERE user_id = :b), '{"k": [1, {"x": null}]}', 'details are stored');
+SELECT is((SELECT count(details) FROM economy.reward_audit WHERE user_id = :c), 0::bigint, 'null details are none');
+
+SELECT results_eq($$SELECT * FROM pg_temp.batch('[
+    {"user_id": "b", "source": "d", "external_event_id": "x", "gold": 5},
+    {"user_id": "b", "source": "d", "external_event_id": "x", "gold": 5},
+    {"user_id": "b", "source": "d", "external_event_id": "x", "gold": 6},
+    {"user_id": "b", "source": "s", "external_event_id": "1", "xp": 30, "details": {"k": [1, {"x": null}]}},
+    {"user_id": "b", "source": "d", "external_event_id": "y", "gold": 1}]')$$,
+    ARRAY['new OK B2 5 0 5 30 1 f', 'reuse OK B2 5 0 5 30 1 f', 'refused IDEMPOTENCY_MISMATCH - {"field": "gold"}',
+          'reuse OK B1 0 30 0 30 1 f', 'new OK B3 1 0 6 30 1 f'],
+    'an event repeated within a batch, and from an earlier one');
+SELECT results_eq(format($$SELECT state, transaction_id FROM economy.grant_reward(%s, 'd', 'y', 1)$$, :b),
+    format($$VALUES ('reuse', 'R%s-3')$$, :b), 'a single call knows the batch''s events');
+
+SELECT results_eq($$SELECT * FROM pg_temp.batch('[
+    {"user_id": "a", "source": "o", "external_event_id": "1", "gold": 9007199254740991},
+    {"user_id": -5,  "source": "o", "external_event_id": "1", "gold": 1},
+    {"user_id": "a", "source": "o", "external_event_id": "2", "gold": 1}]')$$,
+    ARRAY['refused GOLD_OVERFLOW - 23 500', 'refused USER_NOT_FOUND -', 'new OK A4 1 0 24 500 2 f'],
+    'a refusal refuses one element only');
+SELECT is(economy.set_user_status(:c, 'suspended', 'pgtap'), 'suspended', 'suspend c');
+SELECT results_eq($$SELECT * FROM pg_temp.batch('[
+    {"user_id": "c", "source": "o", "external_event_id": "1", "gold": 1},
+    {"user_id": "b", "source": "o", "external_event_id": "1", "gold": 1}]')$$,
+    ARRAY['refused USER_SUSPENDED - 11 600', 'new OK B4 1 0 7 30 1 f'], 'a suspended user in a batch');
+SELECT is_empty($$SELECT * FROM pg_temp.batch('[]')$$, 'an empty batch');
+SELECT is((SELECT count(*) FROM economy.grant_rewards((SELECT jsonb_agg(jsonb_build_object(
+        'user_id', CASE n % 3 WHEN 0 THEN :a WHEN 1 THEN :b ELSE -1 END, 'source', 'many', 'external_event_id', n::text, 'gold', n))
+    FROM generate_series(1, 3000) n)) WITH ORDINALITY g
+    WHERE CASE g.ordinality % 3 WHEN 2 THEN g.code = 'USER_NOT_FOUND' ELSE g.gold_delta = g.ordinality AND g.state = 'new' END),
+    3000::bigint, 'a batch of 3000, every answer in its place');
+
+-- one bad element takes all back
+CREATE TEMP TABLE before AS SELECT pg_temp.state() AS state, (SELECT count(*) FROM economy.reward_audit) AS rewards;
+SELECT throws_ok(format('SELECT * FROM pg_temp.batch(%L)', batch), code, message, coalesce(message, batch))
+FROM (VALUES
+    ('{}',                                                     'XE002', 'rewards must be a JSON array of objects'),
+    ('null',                                                   'XE002', 'rewards must be a JSON array of objects'),
+    ('"text"',                                                 'XE002', 'rewards must be a JSON array of objects'),
+    ('17',                                                     'XE002', 'rewards must be a JSON array of objects'),
+    ('[1]',                                                    'XE002', 'reward 1 is not a JSON object'),
+    ('[[]]',                                                   'XE002', 'reward 1 is not a JSON object'),
+    ('[null]',                                                 'XE002', 'reward 1 is not a JSON object'),
+    ('[GOOD, "x"]',                                            'XE002', 'reward 2 is not a JSON object'),
+    ('[GOOD, {}]',                                             'XE002', 'reward 2: user_id must be a number'),
+    ('[GOOD, {"user_id": "7", "source": "s", "external_event_id": "e"}]', 'XE002', 'reward 2: user_id must be a number'),
+    ('[GOOD, {"user_id": null, "source": "s", "external_event_id": "e"}]', 'XE002', 'reward 2: user_id must be a number'),
+    ('[GOOD, {"user_id": 1.5, "source": "s", "external_event_id": "e"}]', 'XE002', 'reward 2: user_id must be a whole number'),
+    ('[GOOD, {"user_id": 1, "external_event_id": "e"}]',       'XE002', 'reward 2: source must be a text'),
+    ('[GOOD, {"user_id": 1, "source": "", "external_event_id": "e"}]', 'XE003', 'reward 2: source must have 1 to 64 bytes'),
+    ('[GOOD, {"user_id": 1, "source": 5, "external_event_id": "e"}]', 'XE002', 'reward 2: source must be a text'),
+    ('[GOOD, {"user_id": 1, "source": "' || repeat('s', 65) || '", "external_event_id": "e"}]', 'XE003', 'reward 2: source must have 1 to 64 bytes'),
+    ('[GOOD, {"user_id": 1, "source": "s"}]',                  'XE002', 'reward 2: external_event_id must be a text'),
+    ('[GOOD, {"user_id": 1, "source": "s", "external_event_id": "' || repeat('e', 256) || '"}]', 'XE003', 'reward 2: external_event_id must have 1 to 255 bytes'),
+    ('[GOOD, {"user_id": 1, "source": "s", "external_event_id": "e", "gold": "5"}]',  'XE002', 'reward 2: gold must be a number'),
+    ('[GOOD, {"user_id": 1, "source": "s", "external_event_id": "e", "gold": null}]', 'XE002', 'reward 2: gold must be a number'),
+    ('[GOOD, {"user_id": 1, "source": "s", "external_event_id": "e", "gold": 0.5}]',  'XE002', 'reward 2: gold must be a whole number'),
+    ('[GOOD, {"user_id": 1, "source": "s", "external_event_id": "e", "xp": true}]',   'XE002', 'reward 2: xp must be a number'),
+    ('[GOOD, {"user_id": 1, "source": "s", "external_event_id": "e", "gold": -1}]',   'XE002', 'gold and xp must be from 0 to 2^53-1'),
+    ('[GOOD, {"user_id": 1, "source": "s", "external_event_id": "e", "xp": 9007199254740992}]', 'XE002', 'gold and xp must be from 0 to 2^53-1'),
+    ('[GOOD, {"user_id": 1, "source": "economy:x", "external_event_id": "e"}]', 'XE401', 'sources that begin with "economy:" are reserved'),
+    ('[GOOD, {"user_id": 1, "source": "s", "external_event_id": "e", "details": []}]', 'XE002', 'reward 2: details must be a JSON object'),
+    ('[GOOD, {"user_id": 1, "source": "s", "external_event_id": "e", "details": "x"}]', 'XE002', 'reward 2: details must be a JSON object'),
+    ('[GOOD, {"user_id": 1, "source": "s", "external_event_id": "e", "details": {"t": "' || repeat('x', 4088) || '"}}]',
+                                                               'XE003', 'reward 2: details has more than 4096 bytes as text'),
+    ('[GOOD, {"user_id": 1, "source": "s", "external_event_id": "e", "amount": 1}]', 'XE002', 'reward 2 has an unknown key'),
+    ('[GOOD, {"user_id": 1, "source": "s", "external_event_id": "e", "Gold": 1}]', 'XE002', 'reward 2 has an unknown key')
+) v (batch_template, code, message),
+    LATERAL (SELECT replace(batch_template, 'GOOD', '{"user_id": "a", "source": "good", "external_event_id": "g", "gold": 1}')) r (batch);
+SELECT throws_ok('SELECT economy.grant_rewards(NULL)', 'XE001', 'rewards must not be null', 'no batch at all');
+SELECT is(pg_temp.state(), before.state, 'none of them moved an account') FROM before;
+SELECT is((SELECT count(*) FROM economy.reward_audit), before.rewards, 'or wrote a reward') FROM before;
+
+-- numbers that jsonb can hold and bigint cannot
+SELECT throws_ok(format($$SELECT economy.grant_rewards('[{"user_id": %s, "source": "s", "external_event_id": "e", "gold": %s}]')$$, u, g),
+    'XE002', NULL, format('user_id %s, gold %s is misuse', u, g))
+FROM (VALUES ('1', '9223372036854775808'), ('1', '1e1000'), ('1e30', '1'), ('1', '-9223372036854775809')) v (u, g);
+SELECT is((SELECT gold_delta FROM economy.grant_rewards(format('[{"user_id": %s, "source": "s", "external_event_id": "whole", "gold": 12e1}]', :a)::jsonb)),
+    120::bigint, 'a whole number in another spelling');
+SELECT is((SELECT code FROM economy.grant_rewards(jsonb_build_array(jsonb_build_object('user_id', :b, 'source', 's',
+        'external_event_id', '4096', 'details', jsonb_build_object('t', repeat('x', 4087)))))), 'OK', 'details of 4096 bytes');
+SELECT is((SELECT octet_length(details::text) FROM economy.reward_audit WHERE user_id = :b AND external_event_id = '4096'), 4096, 'are stored');
+
+SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', id), 'the chain of ' || name)
+FROM (VALUES (:a, 'a'), (:b, 'b'), (:c, 'c')) v (id, name);
+SELECT * FROM finish();
+ROLLBACK;

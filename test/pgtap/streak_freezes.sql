@@ -1,0 +1,119 @@
+-- Streak freezes: bought in the shop, at most five held, used up for missed
+-- days before grace, all missed days or none.
+BEGIN;
+SELECT no_plan();
+
+SELECT count(*) AS x FROM (VALUES
+    ('{"product_id": "pgtap_freeze", "category": "item", "price_gold": 10, "effect_code": "streak_freeze"}'),
+    ('{"product_id": "pgtap_scarf",  "category": "item", "price_gold": 10, "effect_code": "streak_freezes"}')
+) v (product), economy.upsert_product(product::jsonb, 'pgtap') \gset
+CREATE FUNCTION pg_temp.clock(at text) RETURNS text LANGUAGE sql AS
+    $$ SELECT left(set_config('economy.test_clock', at, true), 0) $$;
+CREATE FUNCTION pg_temp.newcomer(freezes integer) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    id bigint := economy.register();
+BEGIN
+    PERFORM economy.adjust_gold(id, 1000, 'open', 'pgtap', 'pgtap');
+    IF freezes > 0 THEN PERFORM economy.purchase(id, 'pgtap_freeze', 'open', freezes); END IF;
+    RETURN id;
+END $$;
+CREATE FUNCTION pg_temp.held(id bigint) RETURNS integer LANGUAGE sql AS
+    $$ SELECT a.streak_freezes FROM economy.accounts a WHERE a.user_id = id $$;
+CREATE FUNCTION pg_temp.buy(id bigint, key text, quantity integer) RETURNS text LANGUAGE sql AS
+    $$ SELECT concat_ws(' ', p.state, p.code, p.gold, p.detail) FROM economy.purchase(id, 'pgtap_freeze', key, quantity) p $$;
+CREATE FUNCTION pg_temp.claim(id bigint, at text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_temp.clock(at);
+    RETURN (SELECT s.next_outcome FROM economy.streak_state(id) s)
+        || (SELECT concat_ws(' ', '', c.code, 'day', c.streak_day, 'used', c.freezes_used, CASE WHEN c.grace_used THEN 'grace' END)
+            FROM economy.claim_daily_reward(id) c)
+        || ' left ' || pg_temp.held(id);
+END $$;
+
+-- buying
+SELECT pg_temp.newcomer(0) AS u \gset
+SELECT is(pg_temp.buy(:u, 'k1', 3), 'new OK 970 {"stub": true, "effect_code": "streak_freeze"}', 'three freezes');
+SELECT is(pg_temp.held(:u), 3, 'are held');
+SELECT is(pg_temp.buy(:u, 'k1', 3), 'reuse OK 970 {"stub": true, "effect_code": "streak_freeze"}', 'a repeated purchase');
+SELECT is(pg_temp.held(:u), 3, 'gives none');
+SELECT is(pg_temp.buy(:u, 'k2', 3), 'refused USER_LIMIT 970 {"held": 3, "at_most": 5}', 'three more are too many');
+SELECT is((SELECT code FROM economy.purchase(:u, 'pgtap_freeze', 'k2', 2, NULL, true)), 'OK', 'two would do');
+SELECT is((SELECT code FROM economy.purchase(:u, 'pgtap_freeze', 'k2', 3, NULL, true)), 'USER_LIMIT', 'a dry run knows the limit');
+SELECT is(pg_temp.held(:u), 3, 'and holds nothing');
+SELECT is(pg_temp.buy(:u, 'k2', 2), 'new OK 950 {"stub": true, "effect_code": "streak_freeze"}', 'two more');
+SELECT is(pg_temp.held(:u), 5, 'are five');
+SELECT is(pg_temp.buy(:u, 'k3', 1), 'refused USER_LIMIT 950 {"held": 5, "at_most": 5}', 'a sixth is refused');
+SELECT is(pg_temp.buy(:u, 'k3', 1000000), 'refused USER_LIMIT 950 {"held": 5, "at_most": 5}', 'a million too');
+SELECT is((SELECT gold FROM economy.accounts WHERE user_id = :u), 950::bigint, 'at no cost');
+SELECT is((SELECT code FROM economy.purchase(:u, 'pgtap_scarf', 'k')), 'OK', 'another effect');
+SELECT is(pg_temp.held(:u), 5, 'is no freeze');
+SET LOCAL economy.streak_max_freezes = 6;
+SELECT is(pg_temp.buy(:u, 'k3', 1), 'new OK 930 {"stub": true, "effect_code": "streak_freeze"}', 'a higher limit lets the refused key pass');
+SET LOCAL economy.streak_max_freezes = 0;
+SELECT is(pg_temp.buy(pg_temp.newcomer(0), 'k', 1), 'refused USER_LIMIT 1000 {"held": 0, "at_most": 0}', 'a limit of 0 sells none');
+RESET economy.streak_max_freezes;
+SELECT is((SELECT freezes FROM economy.streak_state(:u)), 6, 'streak_state shows them');
+
+-- using them up
+SELECT pg_temp.newcomer(2) AS v \gset
+SELECT is(pg_temp.claim(:v, '2031-01-01 12:00+00'), 'START CLAIMED day 1 used 0 left 2', 'a start needs none');
+SELECT is(pg_temp.claim(:v, '2031-01-02 12:00+00'), 'CONTINUE CLAIMED day 2 used 0 left 2', 'nor a next day');
+SELECT is(pg_temp.claim(:v, '2031-01-04 12:00+00'), 'FREEZE CLAIMED day 3 used 1 left 1', 'one missed day, before grace');
+SELECT is((SELECT last_grace_on FROM economy.streaks WHERE user_id = :v), NULL, 'grace is untouched');
+SELECT is(pg_temp.claim(:v, '2031-01-04 13:00+00'), 'ALREADY_CLAIMED ALREADY_CLAIMED day 3 used 1 left 1', 'the stored result tells it again');
+SELECT is(pg_temp.claim(:v, '2031-01-06 12:00+00'), 'FREEZE CLAIMED day 4 used 1 left 0', 'the last one');
+SELECT is(pg_temp.claim(:v, '2031-01-08 12:00+00'), 'GRACE CLAIMED day 5 used 0 grace left 0', 'then grace');
+SELECT is(pg_temp.claim(:v, '2031-01-10 12:00+00'), 'RESET CLAIMED day 1 used 0 left 0', 'then nothing');
+
+SELECT pg_temp.newcomer(3) AS w \gset
+SELECT is(pg_temp.claim(:w, '2031-01-01 12:00+00'), 'START CLAIMED day 1 used 0 left 3', 'three freezes');
+SELECT is(pg_temp.claim(:w, '2031-01-05 12:00+00'), 'FREEZE CLAIMED day 2 used 3 left 0', 'cover three missed days');
+SELECT pg_temp.newcomer(3) AS w \gset
+SELECT is(pg_temp.claim(:w, '2031-01-01 12:00+00'), 'START CLAIMED day 1 used 0 left 3', 'three freezes');
+SELECT is(pg_temp.claim(:w, '2031-01-06 12:00+00'), 'RESET CLAIMED day 1 used 0 left 3', 'do not cover four, and stay');
+SELECT is(pg_temp.claim(:w, '2031-02-05 12:00+00'), 'DORMANT CLAIMED day 1 used 0 left 3', 'nor a month');
+SELECT pg_temp.newcomer(1) AS w \gset
+SELECT is(pg_temp.claim(:w, '2031-01-01 12:00+00'), 'START CLAIMED day 1 used 0 left 1', 'one freeze');
+SELECT is(pg_temp.claim(:w, '2031-01-04 12:00+00'), 'RESET CLAIMED day 1 used 0 left 1', 'and grace do not add up to two days');
+SET LOCAL economy.streak_max_freezes = 100;
+SELECT pg_temp.newcomer(40) AS w \gset
+SELECT is(pg_temp.claim(:w, '2031-01-01 12:00+00'), 'START CLAIMED day 1 used 0 left 40', 'forty freezes');
+SELECT is(pg_temp.claim(:w, '2031-01-30 12:00+00'), 'FREEZE CLAIMED day 2 used 28 left 12', 'cover a gap of 29 days');
+SELECT is(pg_temp.claim(:w, '2031-03-01 12:00+00'), 'DORMANT CLAIMED day 1 used 0 left 12', 'a gap of 30 is dormant before it is anything else');
+RESET economy.streak_max_freezes;
+
+-- the date that was left out needs no freeze
+SELECT pg_temp.newcomer(1) AS apia, pg_temp.newcomer(1) AS apia2 \gset
+SELECT economy.set_timezone(:apia, 'Pacific/Apia') AS x, economy.set_timezone(:apia2, 'Pacific/Apia') AS y \gset
+SELECT is(pg_temp.claim(:apia, '2011-12-29 20:00+00'), 'START CLAIMED day 1 used 0 left 1', 'December 29 in Apia');
+SELECT is(pg_temp.claim(:apia, '2011-12-30 20:00+00'), 'CONTINUE CLAIMED day 2 used 0 left 1', 'December 31 in Apia');
+SELECT is(pg_temp.claim(:apia2, '2011-12-29 20:00+00'), 'START CLAIMED day 1 used 0 left 1', 'December 29');
+SELECT is(pg_temp.claim(:apia2, '2011-12-31 20:00+00'), 'FREEZE CLAIMED day 2 used 1 left 0', 'January 1: one missed, not two');
+
+-- the preview spends them as the claims do
+SELECT pg_temp.newcomer(1) AS p \gset
+SELECT is(pg_temp.claim(:p, '2031-01-01 12:00+00'), 'START CLAIMED day 1 used 0 left 1', 'one freeze');
+SELECT pg_temp.clock('2031-01-03 12:00+00') AS x \gset
+SELECT results_eq(format('SELECT claim_date, outcome, streak_day FROM economy.streak_preview(%s, 2)', :p),
+    $$VALUES (date '2031-01-03', 'FREEZE', 2), ('2031-01-04', 'CONTINUE', 3)$$, 'the preview foresees the freeze');
+SELECT is(pg_temp.held(:p), 1, 'and takes none');
+
+-- a rolled back claim gives the freeze back
+SAVEPOINT s;
+SELECT is(pg_temp.claim(:p, '2031-01-03 12:00+00'), 'FREEZE CLAIMED day 2 used 1 left 0', 'a claim with a freeze');
+ROLLBACK TO SAVEPOINT s;
+SELECT is(pg_temp.held(:p), 1, 'rolled back');
+SELECT is(pg_temp.claim(:p, '2031-01-03 12:00+00'), 'FREEZE CLAIMED day 2 used 1 left 0', 'and made again');
+
+-- a refused claim uses none
+SELECT pg_temp.newcomer(1) AS full \gset
+SELECT is(pg_temp.claim(:full, '2031-01-01 12:00+00'), 'START CLAIMED day 1 used 0 left 1', 'one freeze');
+SELECT is((SELECT code FROM economy.adjust_gold(:full, 9007199254740991 - (SELECT gold FROM economy.accounts WHERE user_id = :full), 'k', 'r', 'a')), 'OK', 'full');
+SELECT is((SELECT left(pg_temp.claim(:full, '2031-01-03 12:00+00'), 20)), 'FREEZE GOLD_OVERFLOW', 'no room for the reward');
+SELECT is(pg_temp.held(:full), 1, 'the freeze stays');
+SELECT is((SELECT last_claim_on FROM economy.streaks WHERE user_id = :full), date '2031-01-01', 'and so does the streak');
+
+SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', a.user_id), 'a chain') FROM economy.accounts a WHERE a.user_id IN (:u, :v, :w, :apia, :p, :full);
+SELECT is_empty(format('SELECT * FROM economy.audit_rewards() WHERE user_id >= %s', :u), 'freezes bought minus used are freezes held');
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,222 @@
+# EconomyTest: throw-away servers that have the staged extension, and many
+# sessions at once.
+#
+# ECONOMY_STAGE names the directory that scripts/stage installed into; the
+# server finds the extension there by Debian's extension_destdir, so nothing is
+# installed into /usr.  A server does not start as root: the runner
+# (scripts/test) runs these files through setpriv as the user postgres, with a
+# TESTDATADIR that this user can write.
+package EconomyTest;
+
+use strict;
+use warnings;
+
+# glibc fills freed memory with it, so that a use after free shows
+BEGIN { $ENV{MALLOC_PERTURB_} //= 165 }
+
+# PostgreSQL 15 names the place for files TESTDIR, 16 TESTDATADIR and TESTLOGDIR
+BEGIN { $ENV{TESTDIR} //= $ENV{TESTDATADIR} if defined $ENV{TESTDATADIR} }
+
+use DBI;
+use Exporter 'import';
+use IO::Handle;
+use POSIX ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+our @EXPORT = qw(new_node configure connect_to fresh_database row value try_sql
+  at_once is_clean fingerprint add_user add_product wait_until_blocked);
+
+my $template = 0;
+
+# A started server with the extension in database "postgres".
+sub new_node
+{
+	my ($name, %params) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init(%{ $params{init} // {} });
+	configure($node, $params{conf} // '');
+	$node->start;
+	$node->safe_psql('postgres', 'CREATE EXTENSION economy')
+	  unless $params{empty};
+	return $node;
+}
+
+sub configure
+{
+	my ($node, $conf) = @_;
+	my $stage = $ENV{ECONOMY_STAGE} // die 'ECONOMY_STAGE is not set';
+	my $pkglibdir = `pg_config --pkglibdir`;
+
+	chomp $pkglibdir;
+	$node->append_conf('postgresql.conf', <<"CONF");
+extension_destdir = '$stage'
+dynamic_library_path = '$stage$pkglibdir:\$libdir'
+max_connections = 100
+max_prepared_transactions = 20
+log_statement = none
+$conf
+CONF
+	return;
+}
+
+# An own database with the extension, for what can happen only once in one.
+sub fresh_database
+{
+	my ($node) = @_;
+	my $name = 'fresh' . ++$template;
+
+	$node->safe_psql('template1', "CREATE DATABASE $name");
+	$node->safe_psql($name, 'CREATE EXTENSION economy');
+	return $name;
+}
+
+# A session.  Errors die unless RaiseError => 0 is given.
+sub connect_to
+{
+	my ($node, $database, %attributes) = @_;
+	my $dsn = sprintf 'dbi:Pg:dbname=%s;host=%s;port=%s', $database // 'postgres',
+	  $node->host, $node->port;
+
+	return DBI->connect($dsn, '', '',
+		{ AutoCommit => 1, RaiseError => 1, PrintError => 0, PrintWarn => 0,
+			pg_server_prepare => 0, AutoInactiveDestroy => 1, %attributes });
+}
+
+sub row
+{
+	my ($dbh, $sql, @args) = @_;
+	return $dbh->selectrow_hashref($sql, undef, @args);
+}
+
+sub value
+{
+	my ($dbh, $sql, @args) = @_;
+	return ($dbh->selectrow_array($sql, undef, @args))[0];
+}
+
+# The SQLSTATE that the statement ends with; '' is success.
+sub try_sql
+{
+	my ($dbh, $sql) = @_;
+	return eval { $dbh->do($sql); 1 } ? '' : $dbh->state;
+}
+
+sub add_user
+{
+	my ($dbh, $name, $gold) = @_;
+	my $id = value($dbh, 'SELECT economy.register(?)', $name);
+
+	value($dbh, q{SELECT code FROM economy.adjust_gold(?, ?, 'opening', 'a test', 'tester')}, $id, $gold)
+	  if $gold;
+	return $id;
+}
+
+# add_product($dbh, 'sword', price_gold => 10, stock => 50, slots => 8)
+sub add_product
+{
+	my ($dbh, $id, %columns) = @_;
+	my $stock = delete $columns{stock};
+	my $slots = delete $columns{slots} // 8;
+	my %product = (product_id => $id, category => 'item', %columns);
+	my @pairs = map { ($_, $product{$_}) } sort keys %product;
+
+	value($dbh, 'SELECT product_id FROM economy.upsert_product(jsonb_object(?::text[]), ?)',
+		\@pairs, 'tester');
+	value($dbh, 'SELECT economy.add_stock(?, ?, ?, ?)', $id, $stock, 'tester', $slots)
+	  if defined $stock;
+	return $id;
+}
+
+# Runs $code->($number, $dbh) in $n sessions that all begin at the same moment,
+# and returns what each returned: a list of references to lists of strings.
+sub at_once
+{
+	my ($node, $database, $n, $code, @settings) = @_;
+	my $gate = connect_to($node, $database);
+	my (@readers, @pids, @results);
+
+	$gate->do('SELECT pg_advisory_lock(1, 1)');
+	for my $number (1 .. $n)
+	{
+		pipe(my $reader, my $writer) or die "pipe: $!";
+		my $pid = fork() // die "fork: $!";
+
+		if ($pid == 0)
+		{
+			# _exit: the parent's servers are not this process's to stop
+			close $reader;
+			my @answer = eval {
+				my $dbh = connect_to($node, $database);
+				$dbh->do($_) foreach @settings;
+				$dbh->do('SELECT pg_advisory_lock_shared(1, 1)');
+				$code->($number, $dbh);
+			};
+			@answer = ('died', "$@") if $@;
+			print $writer join("\t", map { my $x = $_ // ''; $x =~ s/\s+/ /g; $x } @answer), "\n";
+			$writer->flush;
+			POSIX::_exit(0);
+		}
+		close $writer;
+		push @readers, $reader;
+		push @pids, $pid;
+	}
+	$node->poll_query_until($database // 'postgres', <<"SQL") or die 'sessions did not gather';
+SELECT count(*) = $n FROM pg_locks
+WHERE locktype = 'advisory' AND (classid, objid, objsubid) = (1, 1, 2) AND NOT granted
+SQL
+	$gate->disconnect;
+	foreach my $reader (@readers)
+	{
+		my $line = <$reader> // '';
+		chomp $line;
+		push @results, [ split /\t/, $line, -1 ];
+	}
+	waitpid $_, 0 foreach @pids;
+	return @results;
+}
+
+sub wait_until_blocked
+{
+	my ($node, $database, $pid) = @_;
+
+	$node->poll_query_until($database,
+		"SELECT cardinality(pg_blocking_pids($pid)) > 0")
+	  or die "session $pid does not wait";
+	return;
+}
+
+# No finding of the online audit, in a session that knows nothing yet.
+sub is_clean
+{
+	my ($node, $database, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+	is($node->safe_psql($database // 'postgres', 'SELECT * FROM economy.audit_sweep()'),
+		'', "$name: no finding");
+	is($node->safe_psql($database // 'postgres', <<'SQL'), '', "$name: every receipt verifies");
+SELECT t.user_id, t.seq, c.reason
+FROM economy.shop_transactions t,
+     economy.verify_receipt(t.user_id, 'P' || t.user_id || '-' || t.seq) c
+WHERE NOT c.valid
+SQL
+	return;
+}
+
+# One text for all rows of all tables, but for the records of the audit.
+sub fingerprint
+{
+	my ($node, $database) = @_;
+
+	return $node->safe_psql($database // 'postgres', <<'SQL');
+SELECT string_agg(c.relname || ':' || md5(query_to_xml(
+           format('SELECT * FROM economy.%I t ORDER BY t::text', c.relname), true, false, '')::text),
+           E'\n' ORDER BY c.relname)
+FROM pg_class c
+WHERE c.relnamespace = 'economy'::regnamespace AND c.relkind = 'r' AND c.relname NOT LIKE 'audit%'
+SQL
+}
+
+1;

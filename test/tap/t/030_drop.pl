@@ -1,0 +1,88 @@
+# The extension does not go while a journal holds rows (XE102), whoever drops
+# it and however; it goes when they are empty, or when the setting says so.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/..";
+use EconomyTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('drop', empty => 1);
+
+$node->safe_psql('postgres', 'CREATE ROLE owner SUPERUSER LOGIN');
+$node->safe_psql('postgres', 'SET ROLE owner; CREATE EXTENSION economy');
+is(try_sql(connect_to($node), 'DROP EXTENSION economy'), '', 'empty journals do not hold it back');
+
+my %fill = (
+	purchase => q{SELECT economy.upsert_product('{"product_id": "gift", "category": "conversion"}', 'tester');
+		SELECT code FROM economy.purchase(economy.register('ann'), 'gift', 'k')},
+	adjustment => q{SELECT code FROM economy.adjust_gold(economy.register('ann'), 1, 'k', 'a test', 'tester')},
+	reward => q{SELECT code FROM economy.grant_reward(economy.register('ann'), 'test', 'k', 1)});
+
+foreach my $journal (sort keys %fill)
+{
+	$node->safe_psql('postgres', 'SET ROLE owner; CREATE EXTENSION economy');
+	$node->safe_psql('postgres', $fill{$journal});
+	my $before = fingerprint($node);
+
+	foreach my $drop ('DROP EXTENSION economy', 'DROP EXTENSION economy CASCADE', 'DROP OWNED BY owner CASCADE',
+		'DROP EXTENSION plpgsql CASCADE')
+	{
+		my $fresh = connect_to($node);
+		is(try_sql($fresh, $drop), 'XE102', "$journal: $drop in a session that never used it");
+		is(try_sql($fresh, $drop), 'XE102', "$journal: $drop again");
+
+		my $used = connect_to($node);
+		value($used, 'SELECT economy.now()');
+		is(try_sql($used, $drop), 'XE102', "$journal: $drop in a session that did");
+		is(try_sql($used, "SET session_replication_role = replica; $drop"), 'XE102',
+			"$journal: $drop as a replica");
+	}
+	foreach my $drop ('DROP SCHEMA economy CASCADE', 'DROP TABLE economy.shop_transactions CASCADE',
+		'DROP EVENT TRIGGER economy_guard_drop', 'DROP TYPE economy.finding CASCADE')
+	{
+		isnt(try_sql(connect_to($node), $drop), '', "$journal: $drop");
+	}
+	is(fingerprint($node), $before, "$journal: nothing was lost");
+
+	my $dbh = connect_to($node);
+	$dbh->begin_work;
+	$dbh->do('SET LOCAL economy.allow_drop = on');
+	$dbh->do('DROP EXTENSION economy');
+	$dbh->rollback;
+	is(fingerprint($node), $before, "$journal: a drop that is rolled back");
+	is(try_sql($dbh, 'DROP EXTENSION economy'), 'XE102', "$journal: and the setting is gone with it");
+	is(try_sql($dbh, 'SET economy.allow_drop = on; DROP EXTENSION economy'), '', "$journal: allowed");
+	is(value($dbh, q{SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = 'economy'}),
+		0, "$journal: nothing is left");
+}
+
+# An entry that commits while the drop waits for its table must still count.
+$node->safe_psql('postgres', 'SET ROLE owner; CREATE EXTENSION economy');
+my ($buyer, $dropper) = (connect_to($node), connect_to($node));
+my $user = value($buyer, 'SELECT economy.register()');
+$buyer->begin_work;
+$buyer->do(q{SELECT economy.adjust_gold(?, 1, 'k', 'a test', 'tester')}, undef, $user);
+my $pid = value($dropper, 'SELECT pg_backend_pid()');
+$dropper->do('DROP EXTENSION economy', { pg_async => DBD::Pg::PG_ASYNC() });
+wait_until_blocked($node, 'postgres', $pid);
+$buyer->commit;
+eval { $dropper->pg_result };
+is($dropper->state, 'XE102', 'a drop that waited for the first entry');
+is_clean($node, 'postgres', 'after it');
+
+# The same session goes on with a new incarnation of the extension.
+$buyer->do('SET economy.allow_drop = on; DROP EXTENSION economy; CREATE EXTENSION economy');
+$user = value($buyer, 'SELECT economy.register()');
+is(value($buyer, q{SELECT state FROM economy.adjust_gold(?, 1, 'k', 'a test', 'tester')}, $user),
+	'new', 'drop, create and use in one session');
+add_product($buyer, 'gift', category => 'conversion', granted_gold => 1);
+is(value($buyer, q{SELECT state FROM economy.purchase(?, 'gift', 'k')}, $user), 'new', 'with a purchase');
+is_clean($node, 'postgres', 'in the new one');
+$_->disconnect foreach $buyer, $dropper;
+
+$node->stop;
+done_testing();

@@ -1,0 +1,96 @@
+# Hot standby: readers answer there as on the primary, writers give 25006.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/..";
+use EconomyTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $primary = new_node('primary', init => { allows_streaming => 1 },
+	conf => 'wal_receiver_status_interval = 1s');
+my $dbh = connect_to($primary);
+my $ann = add_user($dbh, 'ann', 1000);
+add_product($dbh, 'potion', price_gold => 100);
+add_product($dbh, 'limited', price_gold => 100, stock => 1);
+my $first = value($dbh, q{SELECT transaction_id FROM economy.purchase(?, 'potion', 'k')}, $ann);
+my $reward = value($dbh, q{SELECT transaction_id FROM economy.grant_reward(?, 'test', 'e', 5, 5)}, $ann);
+
+$primary->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($primary, 'base', has_streaming => 1);
+$standby->start;
+sub catch_up { $primary->wait_for_catchup($standby, 'replay', $primary->lsn('flush')); return }
+
+catch_up();
+my $reader = connect_to($standby);
+my @readers = (
+	"SELECT * FROM economy.account($ann)", "SELECT * FROM economy.statement($ann)",
+	"SELECT * FROM economy.receipt($ann, '$first')", "SELECT * FROM economy.verify_receipt($ann, '$first')",
+	"SELECT * FROM economy.verify_chain($ann)", 'SELECT * FROM economy.audit_sweep()',
+	"SELECT economy.user_id_of('ann')", "SELECT * FROM economy.streak_preview($ann)",
+	"SELECT economy.level_for(700)", 'SELECT count(*) FROM economy.ledger',
+	"SELECT success, state, code, gold_delta, gold, stock_remaining FROM economy.purchase($ann, 'limited', 'new', dry_run => true)",
+	"SELECT success, state, code, transaction_id FROM economy.purchase($ann, 'potion', 'k', dry_run => true)");
+foreach my $sql (@readers)
+{
+	my $there = eval { $reader->selectall_arrayref($sql) };
+	is_deeply($there, $dbh->selectall_arrayref($sql), $sql) or diag($@);
+}
+is(value($reader, 'SELECT (economy.verify_receipt(?, ?)).reason', $ann, $first), 'OK', 'the receipt is valid there');
+
+my %writers = (
+	purchase => "SELECT economy.purchase($ann, 'potion', 'new')",
+	'purchase, a known key' => "SELECT economy.purchase($ann, 'potion', 'k')",
+	adjust_gold => "SELECT economy.adjust_gold($ann, 1, 'new', 'a test', 'tester')",
+	register => "SELECT economy.register('new')",
+	set_timezone => "SELECT economy.set_timezone($ann, 'Asia/Tokyo')",
+	set_user_status => "SELECT economy.set_user_status($ann, 'suspended', 'tester')",
+	upsert_product => q{SELECT economy.upsert_product('{"product_id": "potion", "price_gold": 1}', 'tester')},
+	add_stock => q{SELECT economy.add_stock('limited', 1, 'tester')},
+	retire_product => q{SELECT economy.retire_product('potion', 'tester')},
+	rotate_signing_key => 'SELECT economy.rotate_signing_key()',
+	retire_signing_key => 'SELECT economy.retire_signing_key(1)',
+	grant_reward => "SELECT economy.grant_reward($ann, 'test', 'new', 1)",
+	revoke_reward => "SELECT economy.revoke_reward($ann, '$reward', 'a test', 'tester')",
+	claim_daily_reward => "SELECT economy.claim_daily_reward($ann)",
+	seed_demo => 'SELECT economy.seed_demo()');
+my $before = fingerprint($primary);
+foreach my $name (sort keys %writers)
+{
+	is(try_sql($reader, $writers{$name}), '25006', "$name on the standby");
+	is(try_sql($dbh, "BEGIN READ ONLY; $writers{$name}"), '25006', "$name in a read-only transaction");
+	$dbh->do('ROLLBACK');
+}
+is(fingerprint($primary), $before, 'nothing was written');
+
+# What the session on the standby remembers follows the primary.
+$dbh->do('SELECT economy.rotate_signing_key()');
+my $second = value($dbh, q{SELECT transaction_id FROM economy.purchase(?, 'limited', 'k2')}, $ann);
+$dbh->do('ALTER TABLE economy.shop_transactions ADD COLUMN note text');
+my $third = value($dbh, q{SELECT transaction_id FROM economy.purchase(?, 'potion', 'k3')}, $ann);
+catch_up();
+foreach my $id ($first, $second, $third)
+{
+	is(value($reader, 'SELECT (economy.verify_receipt(?, ?)).reason', $ann, $id), 'OK', "receipt $id in the old session");
+}
+is(value($reader, q{SELECT code FROM economy.purchase(?, 'limited', 'k4', dry_run => true)}, $ann), 'SOLD_OUT',
+	'stock is seen to be gone');
+$dbh->do('SELECT economy.retire_signing_key(1)');
+catch_up();
+is(value($reader, 'SELECT (economy.verify_receipt(?, ?)).reason', $ann, $first), 'KEY_RETIRED', 'a retired key is forgotten there too');
+is(value($reader, 'SELECT (economy.verify_receipt(?, ?)).reason', $ann, $second), 'OK', 'the other is not');
+
+# The standby takes over.
+$dbh->disconnect;
+$primary->stop('immediate');
+$standby->promote;
+is(value($reader, q{SELECT state FROM economy.purchase(?, 'potion', 'k')}, $ann), 'reuse', 'promoted: old keys are known');
+is(value($reader, q{SELECT state FROM economy.purchase(?, 'potion', 'k5')}, $ann), 'new', 'promoted: purchases work');
+is($standby->safe_psql('postgres', 'SELECT * FROM economy.audit_sweep()'), '', 'promoted: no finding');
+$reader->disconnect;
+
+$standby->stop;
+done_testing();

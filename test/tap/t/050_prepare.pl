@@ -1,0 +1,101 @@
+# PREPARE TRANSACTION around every function that writes.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/..";
+use EconomyTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('prepare');
+my $dbh = connect_to($node);
+my $other = connect_to($node);
+$_->do('SET economy.notify = off') foreach $dbh, $other;
+my $ann = add_user($dbh, 'ann', 100_000);
+add_product($dbh, 'potion', price_gold => 10);
+add_product($dbh, 'limited', price_gold => 10, stock => 10, slots => 2);
+$dbh->do('SELECT economy.rotate_signing_key()') foreach 1 .. 2;
+my $reward = value($dbh, q{SELECT transaction_id FROM economy.grant_reward(?, 'test', 'first', 50, 50)}, $ann);
+
+# name, call, and what the same call answers meanwhile and after COMMIT PREPARED
+my @calls = (
+	[ 'purchase', "SELECT state FROM economy.purchase($ann, 'potion', 'k')", 'in_progress', 'reuse' ],
+	[ 'purchase of stock', "SELECT state FROM economy.purchase($ann, 'limited', 'k', 6)", 'in_progress', 'reuse' ],
+	[ 'adjust_gold', "SELECT state FROM economy.adjust_gold($ann, 5, 'k', 'a test', 'tester')", 'in_progress', 'reuse' ],
+	[ 'grant_reward', "SELECT state FROM economy.grant_reward($ann, 'test', 'k', 5, 5)", 'in_progress', 'reuse' ],
+	[ 'grant_rewards', qq{SELECT state FROM economy.grant_rewards('[{"user_id": $ann, "source": "test", "external_event_id": "batch", "gold": 1}]')},
+		'in_progress', 'reuse' ],
+	[ 'revoke_reward', "SELECT state FROM economy.revoke_reward($ann, '$reward', 'a test', 'tester')", undef, undef ],
+	[ 'claim_daily_reward', "SELECT code FROM economy.claim_daily_reward($ann)", undef, 'ALREADY_CLAIMED' ],
+	[ 'register', "SELECT economy.register('new') > 0", undef, '1' ],
+	[ 'set_timezone', "SELECT economy.set_timezone($ann, 'Asia/Tokyo')", undef, undef ],
+	[ 'set_user_status', "SELECT economy.set_user_status($ann, 'suspended', 'tester')", undef, undef ],
+	[ 'set_user_status back', "SELECT economy.set_user_status($ann, 'active', 'tester')", undef, undef ],
+	[ 'upsert_product', q{SELECT price_gold FROM economy.upsert_product('{"product_id": "potion", "price_gold": 20}', 'tester')}, undef, undef ],
+	[ 'upsert_product, a new one', q{SELECT price_gold FROM economy.upsert_product('{"product_id": "map", "category": "item"}', 'tester')}, undef, undef ],
+	[ 'add_stock', q{SELECT economy.add_stock('limited', 1, 'tester')}, undef, undef ],
+	[ 'retire_product', q{SELECT active FROM economy.retire_product('map', 'tester')}, undef, undef ],
+	[ 'rotate_signing_key', 'SELECT economy.rotate_signing_key()', undef, undef ],
+	[ 'retire_signing_key', 'SELECT economy.retire_signing_key(1)', undef, undef ],
+	[ 'set_level_curve', q{SELECT economy.set_level_curve('steep', '{0,10,100}')}, undef, undef ],
+	[ 'set_level_experiment', q{SELECT economy.set_level_experiment('e', '[{"arm": "a", "curve": "steep", "share": 5000}]')}, undef, undef ]);
+
+foreach my $call (@calls)
+{
+	my ($name, $sql, $meanwhile, $after) = @$call;
+	my $before = fingerprint($node);
+
+	$dbh->begin_work;
+	my $said = value($dbh, $sql);
+	$dbh->do(q{PREPARE TRANSACTION 't'});
+	$dbh->{AutoCommit} = 1 if !$dbh->{AutoCommit};
+	is(value($other, $sql), $meanwhile, "$name: prepared, a duplicate meanwhile") if defined $meanwhile;
+	is(fingerprint($node), $before, "$name: prepared, nothing is seen");
+	$other->do(q{ROLLBACK PREPARED 't'});
+	is(fingerprint($node), $before, "$name: rolled back, nothing is there");
+
+	$dbh->begin_work;
+	is(value($dbh, $sql), $said, "$name: is as free as before");
+	$dbh->do(q{PREPARE TRANSACTION 't'});
+	$dbh->{AutoCommit} = 1 if !$dbh->{AutoCommit};
+	$other->do(q{COMMIT PREPARED 't'});
+	isnt(fingerprint($node), $before, "$name: committed, it is there");
+	is(value($other, $sql), $after, "$name: the same call after it") if defined $after;
+}
+is(value($other, q{SELECT state FROM economy.purchase(?, 'potion', 'after')}, $ann), 'new', 'the other session buys');
+is(value($dbh, q{SELECT state FROM economy.purchase(?, 'potion', 'after2')}, $ann), 'new', 'this session buys');
+is_clean($node, 'postgres', 'at the end');
+
+# NOTIFY cannot be prepared: that must be an error that leaves nothing behind.
+my $inline = connect_to($node);
+$inline->do('SET economy.notify = inline');
+my $before = fingerprint($node);
+foreach my $sql ("SELECT state FROM economy.purchase($ann, 'potion', 'inline')",
+	"SELECT state FROM economy.grant_reward($ann, 'test', 'inline', 5, 5)")
+{
+	$inline->begin_work;
+	is(value($inline, $sql), 'new', "inline: $sql");
+	is(try_sql($inline, q{PREPARE TRANSACTION 't'}), '0A000', 'inline: is not prepared');
+	eval { $inline->rollback };
+	is(fingerprint($node), $before, 'inline: nothing is written');
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM pg_prepared_xacts'), '0', 'inline: nothing is prepared');
+}
+
+# A prepared purchase outlives the server.
+$dbh->begin_work;
+$dbh->do("SELECT economy.purchase($ann, 'limited', 'long', 2)");
+$dbh->do(q{PREPARE TRANSACTION 'long'});
+$_->disconnect foreach $dbh, $other, $inline;
+$node->stop('immediate');
+$node->start;
+$dbh = connect_to($node);
+is(value($dbh, "SELECT state FROM economy.purchase($ann, 'limited', 'long', 2)"), 'in_progress', 'after a crash: still in progress');
+$dbh->do(q{COMMIT PREPARED 'long'});
+is(value($dbh, "SELECT state FROM economy.purchase($ann, 'limited', 'long', 2)"), 'reuse', 'after a crash: committed');
+$dbh->disconnect;
+is($node->safe_psql('postgres', 'SELECT * FROM economy.audit_sweep()'), '', 'after a crash: no finding');
+
+$node->stop;
+done_testing();

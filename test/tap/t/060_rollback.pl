@@ -1,0 +1,233 @@
+# ROLLBACK, ROLLBACK TO SAVEPOINT and PL/pgSQL exception blocks around every
+# function that writes: nothing stays behind, and the key is free again.  And
+# the first signing key of a database, made in a transaction that fails.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/..";
+use EconomyTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('rollback', empty => 1);
+# what a session remembers must survive a rollback too, so one does it all
+my $database = fresh_database($node);
+my $dbh = connect_to($node, $database);
+my $ann = add_user($dbh, 'ann', 100_000);
+add_product($dbh, 'potion', price_gold => 10);
+add_product($dbh, 'capped', price_gold => 10, per_user_limit => 1);
+add_product($dbh, 'limited', price_gold => 10, stock => 6, slots => 2);
+$dbh->do('SELECT economy.rotate_signing_key()') foreach 1 .. 2;
+my $reward = value($dbh, q{SELECT transaction_id FROM economy.grant_reward(?, 'test', 'first', 50, 50)}, $ann);
+
+my @calls = (
+	[ 'purchase', "SELECT state FROM economy.purchase($ann, 'potion', 'k')", 'new' ],
+	[ 'purchase under a cap', "SELECT state FROM economy.purchase($ann, 'capped', 'k')", 'new' ],
+	[ 'purchase of the last units', "SELECT state FROM economy.purchase($ann, 'limited', 'k', 6)", 'new' ],
+	[ 'adjust_gold', "SELECT state FROM economy.adjust_gold($ann, 5, 'k', 'a test', 'tester')", 'new' ],
+	[ 'grant_reward', "SELECT state FROM economy.grant_reward($ann, 'test', 'k', 5, 5)", 'new' ],
+	[ 'grant_rewards', qq{SELECT state FROM economy.grant_rewards('[{"user_id": $ann, "source": "test", "external_event_id": "batch", "gold": 1}]')}, 'new' ],
+	[ 'revoke_reward', "SELECT state FROM economy.revoke_reward($ann, '$reward', 'a test', 'tester')", 'new' ],
+	[ 'claim_daily_reward', "SELECT code FROM economy.claim_daily_reward($ann)", 'CLAIMED' ],
+	[ 'register', "SELECT economy.register('new') > 0", 1 ],
+	[ 'set_timezone', "SELECT economy.set_timezone($ann, 'Asia/Tokyo')", 'Asia/Tokyo' ],
+	[ 'set_user_status', "SELECT economy.set_user_status($ann, 'suspended', 'tester')", 'suspended' ],
+	[ 'set_user_status back', "SELECT economy.set_user_status($ann, 'active', 'tester')", 'active' ],
+	[ 'upsert_product', q{SELECT price_gold FROM economy.upsert_product('{"product_id": "potion", "price_gold": 20}', 'tester')}, 20 ],
+	[ 'upsert_product, a new one', q{SELECT price_gold FROM economy.upsert_product('{"product_id": "map", "category": "item"}', 'tester')}, 0 ],
+	[ 'add_stock', q{SELECT economy.add_stock('limited', 1, 'tester')}, 1 ],
+	[ 'add_stock, the first', q{SELECT economy.add_stock('potion', 10, 'tester')}, 10 ],
+	[ 'purchase of new stock', "SELECT state FROM economy.purchase($ann, 'potion', 'k2', 3)", 'new' ],
+	[ 'retire_product', q{SELECT active FROM economy.retire_product('map', 'tester')}, 0 ],
+	[ 'rotate_signing_key', 'SELECT economy.rotate_signing_key()', 3 ],
+	[ 'retire_signing_key', 'SELECT economy.retire_signing_key(1)', 1 ],
+	[ 'set_level_curve', q{SELECT economy.set_level_curve('steep', '{0,10,100}')}, 3 ],
+	[ 'set_level_experiment', q{SELECT economy.set_level_experiment('e', '[{"arm": "a", "curve": "steep", "share": 5000}]')}, 1 ],
+	[ 'seed_demo', 'SELECT count(*) FROM economy.seed_demo()', 4 ]);
+
+foreach my $call (@calls)
+{
+	my ($name, $sql, $expected) = @$call;
+	my $before = fingerprint($node, $database);
+
+	$dbh->begin_work;
+	is(value($dbh, $sql), $expected, "$name, to be rolled back");
+	$dbh->rollback;
+	is(fingerprint($node, $database), $before, "$name: ROLLBACK");
+
+	$dbh->begin_work;
+	foreach my $depth (1, 2)
+	{
+		$dbh->do("SAVEPOINT s$depth");
+		is(value($dbh, $sql), $expected, "$name, in savepoint $depth") if $depth == 2;
+	}
+	$dbh->do('ROLLBACK TO SAVEPOINT s1');
+	is(value($dbh, $sql), $expected, "$name, again after ROLLBACK TO SAVEPOINT");
+	$dbh->do('ROLLBACK TO SAVEPOINT s1');
+	$dbh->commit;
+	is(fingerprint($node, $database), $before, "$name: ROLLBACK TO SAVEPOINT and COMMIT");
+
+	$dbh->do("DO \$block\$ BEGIN PERFORM * FROM ($sql) call; RAISE EXCEPTION 'no'; EXCEPTION WHEN raise_exception THEN NULL; END \$block\$");
+	is(fingerprint($node, $database), $before, "$name: exception block");
+
+	is(try_sql($dbh, "$sql; SELECT 1 / 0"), '22012', "$name, then an error in the same message");
+	is(fingerprint($node, $database), $before, "$name: failed message");
+
+	is(value($dbh, $sql), $expected, "$name: as free as before");
+	isnt(fingerprint($node, $database), $before, "$name: and now it is there");
+}
+is($node->safe_psql($database, 'SELECT * FROM economy.audit_sweep()'), '', 'no finding');
+
+# A savepoint is rolled back, the work around it is not.
+$dbh->begin_work;
+$dbh->do("SELECT economy.purchase($ann, 'shield', 'outer')");
+$dbh->do('SAVEPOINT s');
+$dbh->do("SELECT economy.purchase($ann, 'shield', 'inner'), economy.adjust_gold($ann, 7, 'inner', 'a test', 'tester')");
+$dbh->do('ROLLBACK TO SAVEPOINT s');
+is(value($dbh, "SELECT state FROM economy.purchase($ann, 'shield', 'outer')"), 'reuse', 'the outer purchase is there');
+is(value($dbh, "SELECT state FROM economy.purchase($ann, 'shield', 'inner')"), 'new', 'the inner one is free');
+$dbh->commit;
+is($node->safe_psql($database, 'SELECT * FROM economy.audit_sweep()'), '', 'no finding after a partial rollback');
+
+# Entries that were rolled back leave dead index entries, which the next reader
+# passes and marks.  The live entry takes the same seq in another journal: in
+# the same one its insertion would already mark the dead one.
+my @others = map { add_user($dbh, "other$_", 1000) } 1 .. 3;
+foreach my $reader ("SELECT count(*) FROM economy.verify_chain($ann)", 'SELECT count(*) FROM economy.audit_sweep()',
+	"SELECT count(*) FROM economy.statement($ann) WHERE seq < 0",
+	"SELECT count(*) FROM economy.purchase($ann, 'capped', 'x') WHERE success")
+{
+	foreach my $user ($ann, @others)
+	{
+		for my $i (1 .. 12)
+		{
+			my $key = "$i " . length $reader;
+			my @entries = ("economy.adjust_gold($user, 1, '$key', 'a test', 'tester')",
+				"economy.purchase($user, 'capped', '$key')", "economy.grant_reward($user, 'test', '$key', 1)");
+
+			$dbh->begin_work;
+			$dbh->do("SELECT $entries[ $i % 3 ]");
+			$dbh->rollback;
+			$dbh->do("SELECT $entries[ 2 * ($i % 2) ]");
+		}
+	}
+	my $session = connect_to($node, $database);
+	is(eval { value($session, $reader) } // $@, 0, "$reader over dead entries");
+	is(eval { value($session, $reader) } // $@, 0, "$reader again");
+	$session->disconnect;
+}
+$node->safe_psql($database, 'CREATE EXTENSION amcheck');
+is($node->safe_psql($database, q{SELECT count(bt_index_check(indexrelid, true)) > 0 FROM pg_index i JOIN pg_class c ON c.oid = indrelid
+	WHERE relnamespace = 'economy'::regnamespace AND relkind = 'r'}), 't', 'the indexes are whole');
+is($node->safe_psql($database, 'SELECT * FROM economy.audit_sweep()'), '', 'no finding over dead entries');
+$dbh->disconnect;
+
+# The first purchase of a database makes the first signing key.
+my $buy = q{SELECT transaction_id FROM economy.purchase(1, 'gift', ?)};
+my %fail = (
+	'ROLLBACK' => sub {
+		my ($s) = @_;
+		$s->begin_work;
+		value($s, $buy, 'lost');
+		$s->rollback;
+	},
+	'ROLLBACK, two purchases' => sub {
+		my ($s) = @_;
+		$s->begin_work;
+		value($s, $buy, $_) foreach 'lost', 'lost2';
+		$s->rollback;
+	},
+	'ROLLBACK TO SAVEPOINT' => sub {
+		my ($s) = @_;
+		$s->begin_work;
+		$s->do('SAVEPOINT s');
+		value($s, $buy, 'lost');
+		$s->do('ROLLBACK TO SAVEPOINT s');
+		value($s, $buy, 'lost');
+		$s->commit;
+	},
+	'a released savepoint in one rolled back' => sub {
+		my ($s) = @_;
+		$s->begin_work;
+		$s->do('SAVEPOINT a');
+		$s->do('SAVEPOINT b');
+		value($s, $buy, 'lost');
+		$s->do('RELEASE SAVEPOINT b');
+		$s->do('ROLLBACK TO SAVEPOINT a');
+		$s->commit;
+	},
+	'an exception block' => sub {
+		$_[0]->do(q{DO $$ BEGIN PERFORM economy.purchase(1, 'gift', 'lost'); RAISE EXCEPTION 'no';
+			EXCEPTION WHEN raise_exception THEN NULL; END $$});
+	},
+	'an error in the same statement' => sub {
+		try_sql($_[0], q{SELECT 1 / (SELECT gold - gold FROM economy.purchase(1, 'gift', 'lost'))});
+	},
+	'a CHECK that refuses the account' => sub {
+		my ($s) = @_;
+		$s->do('ALTER TABLE economy.accounts ADD CONSTRAINT dba CHECK (gold < 5)');
+		is(try_sql($s, q{SELECT economy.purchase(1, 'gift', 'lost')}), '23514', 'the CHECK refuses');
+		$s->do('ALTER TABLE economy.accounts DROP CONSTRAINT dba');
+	},
+	'a CHECK that refuses the account, dropped elsewhere' => sub {
+		my ($s, $db) = @_;
+		$s->do('ALTER TABLE economy.accounts ADD CONSTRAINT dba CHECK (gold < 5 OR gold > 5)');
+		is(try_sql($s, q{SELECT economy.purchase(1, 'gift', 'lost')}), '23514', 'the CHECK refuses');
+		is(value($s, q{SELECT gold FROM economy.purchase(1, 'gift', 'two', 2)}), 10, 'and lets another pass');
+		$node->safe_psql($db, 'ALTER TABLE economy.accounts DROP CONSTRAINT dba');
+	},
+	'a CHECK that refuses the entry' => sub {
+		my ($s) = @_;
+		$s->do('ALTER TABLE economy.shop_transactions ADD CONSTRAINT dba CHECK (gold < 5 OR gold > 5)');
+		is(try_sql($s, q{SELECT economy.purchase(1, 'gift', 'lost')}), '23514', 'the CHECK refuses');
+		is(value($s, q{SELECT gold FROM economy.purchase(1, 'gift', 'two', 2)}), 10, 'and lets another pass');
+		$s->do('ALTER TABLE economy.shop_transactions DROP CONSTRAINT dba');
+	},
+	'a rotation rolled back' => sub {
+		my ($s) = @_;
+		value($s, $buy, 'before');
+		$s->begin_work;
+		$s->do('SELECT economy.rotate_signing_key()');
+		value($s, $buy, 'lost');
+		$s->rollback;
+	},
+	'a disconnected first session' => sub {
+		my ($s, $db) = @_;
+		my $gone = connect_to($node, $db);
+		$gone->begin_work;
+		value($gone, $buy, 'lost');
+		$gone->disconnect;
+		$node->poll_query_until($db, 'SELECT NOT EXISTS (SELECT FROM pg_locks WHERE mode = $$ShareRowExclusiveLock$$)');
+	},
+	'PREPARE TRANSACTION' => sub {
+		my ($s) = @_;
+		$s->do('SET economy.notify = off');
+		$s->do('BEGIN');
+		value($s, $buy, 'lost');
+		$s->do(q{PREPARE TRANSACTION 't'});
+		$s->do(q{ROLLBACK PREPARED 't'});
+	});
+foreach my $way ('auto', 'sql')
+{
+	foreach my $name (sort keys %fail)
+	{
+		my $db = fresh_database($node);
+		my $s = connect_to($node, $db);
+		$s->do("SET economy.row_access = $way");
+		$s->do('SELECT economy.register()');
+		add_product($s, 'gift', category => 'conversion', granted_gold => 5);
+		$fail{$name}->($s, $db);
+		my $id = eval { value($s, $buy, 'kept') } // $@;
+		is(eval { value($s, q{SELECT reason FROM economy.verify_receipt(1, ?)}, $id) } // $@, 'OK',
+			"first key, $name, $way: the next receipt is valid in the session");
+		is($node->safe_psql($db, "SELECT reason FROM economy.verify_receipt(1, '$id')"), 'OK',
+			"first key, $name, $way: and in another");
+		is_clean($node, $db, "first key, $name, $way");
+		$s->disconnect;
+	}
+}
+
+$node->stop;
+done_testing();
