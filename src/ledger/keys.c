@@ -313,7 +313,9 @@ set_state(EcoRow *row, const char *state, bytea *material)
 {
 	PushActiveSnapshot(GetLatestSnapshot());
 	/* before the changes: locking may fetch the row anew */
-	(void) eco_row_lock(row, 0, ECO_WAIT);
+	if (eco_row_lock(row, 0, ECO_WAIT) == ECO_LOCK_GONE)
+		eco_serialization_failure();	/* newer than the transaction's
+										 * snapshot */
 	row->values[KEY_STATE] = CStringGetTextDatum(state);
 	if (material != NULL)
 		row->values[KEY_MATERIAL] = PointerGetDatum(material);

@@ -126,6 +126,9 @@ extern void eco_scan_end(EcoScan *scan);
  */
 extern EcoLock eco_row_lock(EcoRow *row, int64 user_id, EcoWait wait);
 
+/* Raise 40001. */
+extern void eco_serialization_failure(void) pg_attribute_noreturn();
+
 /* Write the mutable columns of a locked row. */
 extern void eco_row_update(EcoRow *row, int64 user_id);
 

@@ -78,6 +78,4 @@ extern EcoLock eco_sql_lock(EcoRow *row, EcoWait wait);
 extern void eco_sql_update(EcoRow *row);
 extern void eco_sql_insert(EcoRow *row);
 
-extern void eco_serialization_failure(void) pg_attribute_noreturn();
-
 #endif

@@ -101,6 +101,13 @@ BEGIN
     IF rules IS NULL OR jsonb_typeof(rules) <> 'object' THEN
         RAISE EXCEPTION 'rules must be a JSON object' USING ERRCODE = 'XE002';
     END IF;
+    IF EXISTS (SELECT FROM economy.games g WHERE g.game = name AND g.builtin) THEN
+        IF rules <> '{}' THEN
+            RAISE EXCEPTION 'game "%" is built in and has no rules of its own', name USING ERRCODE = 'XE002',
+                HINT = 'Register a game of another name.';
+        END IF;
+        RETURN name;
+    END IF;
     INSERT INTO economy.games AS g (game, rules, created_at) VALUES (name, rules, economy.now())
         ON CONFLICT ON CONSTRAINT games_pkey DO UPDATE SET rules = excluded.rules;
     RETURN name;
