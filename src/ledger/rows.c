@@ -347,6 +347,8 @@ direct_possible(EcoTable *table, EcoTableCache *cache, Relation rel)
 		rel->rd_rules != NULL ||
 		rel->rd_tableam != GetHeapamTableAmRoutine())
 		return false;
+	if (table->only_read)
+		return find_indexes(table, cache, rel);
 	for (int i = 0; i < table->ncolumns; i++)
 		updated |= table->columns[i].is_mutable;
 	if (trig != NULL &&
@@ -398,6 +400,8 @@ find_indexes(EcoTable *table, EcoTableCache *cache, Relation rel)
 				cache->key_index[k] = RelationGetRelid(index);
 		}
 		index_close(index, AccessShareLock);
+		if (table->only_read)
+			continue;
 		if (!plain || cache->nindexes == ECO_MAX_INDEXES)
 			return false;
 		cache->index[cache->nindexes] = lfirst_oid(lc);

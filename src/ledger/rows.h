@@ -62,6 +62,8 @@ typedef enum EcoPlanOp
 typedef struct EcoTable
 {
 	const char *name;			/* in schema economy */
+	bool		only_read;		/* never written from C: it may have any
+								 * defaults, triggers and further columns */
 	int			ncolumns;
 	EcoColumn	columns[ECO_MAX_COLUMNS];
 	int			nkeys;

@@ -19,6 +19,7 @@ enum
 
 static EcoTable users = {
 	.name = "users",
+	.only_read = true,
 	.ncolumns = USR_COLUMNS,
 	.columns = {
 		{"user_id", INT8OID, false},

@@ -39,6 +39,7 @@ enum
 
 static EcoTable audit_checkpoints = {
 	.name = "audit_checkpoints",
+	.only_read = true,
 	.ncolumns = CHK_COLUMNS,
 	.columns = {
 		{"user_id", INT8OID, false},

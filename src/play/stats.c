@@ -31,6 +31,7 @@ EcoTable	eco_game_stats = {
 
 EcoTable	eco_games = {
 	.name = "games",
+	.only_read = true,
 	.ncolumns = 1,
 	.columns = {{"game", TEXTOID, false}},
 	.nkeys = 1,

@@ -31,6 +31,7 @@ enum
 
 static EcoTable level_curves = {
 	.name = "level_curves",
+	.only_read = true,
 	.ncolumns = CRV_COLUMNS,
 	.columns = {
 		{"curve", TEXTOID, false},
@@ -54,6 +55,7 @@ enum
 /* one row per arm; `enabled` is the same in all rows of an experiment */
 static EcoTable level_experiments = {
 	.name = "level_experiments",
+	.only_read = true,
 	.ncolumns = EXP_COLUMNS,
 	.columns = {
 		{"experiment", TEXTOID, false},

@@ -29,6 +29,7 @@ enum
 
 static EcoTable shop_products = {
 	.name = "shop_products",
+	.only_read = true,
 	.ncolumns = PRD_COLUMNS,
 	.columns = {
 		{"product_id", TEXTOID, false},

@@ -15,6 +15,11 @@ SELECT format('CREATE TABLE bench.%s_accounts (LIKE economy.accounts INCLUDING A
        format('INSERT INTO bench.%s_accounts SELECT * FROM economy.accounts', peer)
 FROM unnest(ARRAY['app', 'twin']) peer
 \gexec
+CREATE TABLE bench.twin_rewards (LIKE economy.reward_audit INCLUDING ALL) WITH (autovacuum_enabled = off);
+CREATE TABLE bench.twin_actions (LIKE economy.user_actions INCLUDING ALL) WITH (autovacuum_enabled = off);
+CREATE TABLE bench.twin_stats (LIKE economy.game_stats INCLUDING ALL) WITH (fillfactor = 70, autovacuum_enabled = off);
+CREATE TABLE bench.twin_days (LIKE economy.user_game_stats_summary INCLUDING ALL) WITH (fillfactor = 80, autovacuum_enabled = off);
+CREATE TABLE bench.bulk_actions (LIKE economy.user_actions INCLUDING ALL) WITH (autovacuum_enabled = off);
 SELECT format('CREATE TABLE bench.%s_journal (LIKE economy.shop_transactions INCLUDING ALL)
                    WITH (autovacuum_enabled = off)', peer),
        format('ALTER TABLE bench.%s_journal ALTER hash DROP NOT NULL, ALTER receipt_signature DROP NOT NULL,
@@ -123,6 +128,171 @@ BEGIN
     RETURN r;
 END
 $$;
+
+-- The twins of grant_reward() and record_action(), in the same manner.
+CREATE FUNCTION bench.grant_reward(p_user bigint, p_source text, p_event text, p_gold bigint, p_xp bigint)
+    RETURNS economy.grant_result
+    LANGUAGE plpgsql AS $$
+DECLARE
+    r       economy.grant_result;
+    account record;
+    first   record;
+    head    bytea;
+    ts      timestamptz := clock_timestamp();
+BEGIN
+    SELECT a.seq + 1 AS seq, a.gold, a.experience_points, a.suspended, a.head_hash INTO account
+        FROM bench.twin_accounts a WHERE a.user_id = p_user FOR NO KEY UPDATE;
+    IF NOT found OR account.suspended THEN
+        r.success := false;
+        r.state := 'refused';
+        RETURN r;
+    END IF;
+    SELECT j.* INTO first FROM bench.twin_rewards j
+        WHERE j.user_id = p_user AND j.source = p_source AND j.external_event_id = p_event;
+    IF found THEN
+        r.success := first.gold_delta = p_gold AND first.xp_delta = p_xp;
+        r.state := CASE WHEN r.success THEN 'reuse' ELSE 'refused' END;
+        r.gold := first.gold;
+        RETURN r;
+    END IF;
+    r.gold := account.gold + p_gold;
+    r.experience_points := account.experience_points + p_xp;
+    head := sha256(account.head_hash || convert_to(concat_ws('|', p_user, account.seq, p_gold, p_xp, r.gold,
+        r.experience_points, ts, pg_current_xact_id(), p_source, p_event), 'UTF8'));
+    UPDATE bench.twin_accounts a SET seq = account.seq, gold = r.gold, experience_points = r.experience_points,
+        head_hash = head WHERE a.user_id = p_user;
+    INSERT INTO bench.twin_rewards (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, hash,
+            source, external_event_id)
+        VALUES (p_user, account.seq, p_gold, p_xp, r.gold, r.experience_points, ts, pg_current_xact_id(), head, p_source, p_event);
+    r.success := true;
+    r.state := 'new';
+    r.code := 'OK';
+    r.transaction_id := 'R' || p_user || '-' || account.seq;
+    r.level := r.experience_points / 500 + 1;
+    r.leveled_up := r.level > account.experience_points / 500 + 1;
+    RETURN r;
+END
+$$;
+
+-- claim_daily_reward(): the day is the clock's, which moves on with every slice.
+CREATE TABLE bench.twin_streaks (LIKE economy.streaks INCLUDING ALL) WITH (fillfactor = 70, autovacuum_enabled = off);
+CREATE SEQUENCE bench.day;
+CREATE PROCEDURE bench.next_day()
+    LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('ALTER DATABASE %I SET economy.test_clock = %L', current_database(),
+        date_trunc('day', now()) + make_interval(days => nextval('bench.day')::integer, hours => 12));
+END
+$$;
+CREATE FUNCTION bench.claim_daily_reward(p_user bigint)
+    RETURNS economy.claim_result
+    LANGUAGE plpgsql AS $$
+DECLARE
+    r       economy.claim_result;
+    account record;
+    streak  record;
+    head    bytea;
+    ts      timestamptz := current_setting('economy.test_clock');
+    zone    text;
+BEGIN
+    SELECT u.timezone INTO zone FROM economy.users u WHERE u.user_id = p_user;
+    SELECT a.seq + 1 AS seq, a.gold, a.experience_points, a.suspended, a.head_hash INTO account
+        FROM bench.twin_accounts a WHERE a.user_id = p_user FOR NO KEY UPDATE;
+    IF NOT found OR account.suspended THEN
+        r.success := false;
+        r.state := 'refused';
+        RETURN r;
+    END IF;
+    r.claim_date := (ts AT TIME ZONE zone)::date;
+    SELECT s.streak_day, s.last_claim_on INTO streak FROM bench.twin_streaks s WHERE s.user_id = p_user;
+    IF streak.last_claim_on >= r.claim_date THEN
+        r.success := true;
+        r.state := 'reuse';
+        r.code := 'ALREADY_CLAIMED';
+        RETURN r;
+    END IF;
+    r.streak_day := CASE WHEN streak.last_claim_on = r.claim_date - 1 THEN streak.streak_day + 1 ELSE 1 END;
+    r.gold_delta := 1000 + 200 * (r.streak_day - 1);
+    r.xp_delta := 50 + 25 * (r.streak_day - 1);
+    r.gold := account.gold + r.gold_delta;
+    r.experience_points := account.experience_points + r.xp_delta;
+    head := sha256(account.head_hash || convert_to(concat_ws('|', p_user, account.seq, r.gold_delta, r.xp_delta, r.gold,
+        r.experience_points, ts, pg_current_xact_id(), r.streak_day, r.claim_date), 'UTF8'));
+    UPDATE bench.twin_accounts a SET seq = account.seq, gold = r.gold, experience_points = r.experience_points,
+        head_hash = head WHERE a.user_id = p_user;
+    INSERT INTO bench.twin_rewards (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, hash,
+            source, external_event_id, streak_day, reward_day, claim_date)
+        VALUES (p_user, account.seq, r.gold_delta, r.xp_delta, r.gold, r.experience_points, ts, pg_current_xact_id(), head,
+            'economy:daily_streak', r.claim_date::text, r.streak_day, r.streak_day, r.claim_date);
+    INSERT INTO bench.twin_streaks AS s VALUES (p_user, r.streak_day, r.streak_day, r.claim_date, NULL, account.seq, zone)
+        ON CONFLICT (user_id) DO UPDATE SET streak_day = excluded.streak_day, best = greatest(s.best, excluded.best),
+            last_claim_on = excluded.last_claim_on, last_seq = excluded.last_seq;
+    r.success := true;
+    r.state := 'new';
+    r.code := 'CLAIMED';
+    r.level := r.experience_points / 500 + 1;
+    r.leveled_up := r.level > account.experience_points / 500 + 1;
+    r.next_claim_at := (r.claim_date + 1)::timestamp AT TIME ZONE zone;
+    RETURN r;
+END
+$$;
+
+-- an entry and two upserts: the statistics of the game and of the day
+CREATE FUNCTION bench.record_action(p_user bigint, p_game text, p_type text, p_action text, p_bet bigint, p_win bigint)
+    RETURNS economy.action_result
+    LANGUAGE plpgsql AS $$
+DECLARE
+    r       economy.action_result;
+    account record;
+    head    bytea;
+    ts      timestamptz := clock_timestamp();
+    w       integer := (p_win > p_bet)::integer;
+    l       integer := (p_win < p_bet)::integer;
+BEGIN
+    SELECT a.seq + 1 AS seq, a.gold, a.experience_points, a.suspended, a.head_hash INTO account
+        FROM bench.twin_accounts a WHERE a.user_id = p_user FOR NO KEY UPDATE;
+    IF NOT found OR account.suspended OR account.gold < p_bet THEN
+        r.success := false;
+        r.state := 'refused';
+        RETURN r;
+    END IF;
+    PERFORM FROM bench.twin_actions j WHERE j.user_id = p_user AND j.game = p_game AND j.action_id = p_action;
+    IF found THEN
+        r.success := true;
+        r.state := 'reuse';
+        RETURN r;
+    END IF;
+    r.gold_delta := p_win - p_bet;
+    r.gold := account.gold + r.gold_delta;
+    head := sha256(account.head_hash || convert_to(concat_ws('|', p_user, account.seq, r.gold_delta, r.gold,
+        account.experience_points, ts, pg_current_xact_id(), p_bet, p_win, p_game, p_type, p_action), 'UTF8'));
+    UPDATE bench.twin_accounts a SET seq = account.seq, gold = r.gold, head_hash = head WHERE a.user_id = p_user;
+    INSERT INTO bench.twin_actions (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, bet, win,
+            hash, outcome, game, action_type, action_id)
+        VALUES (p_user, account.seq, r.gold_delta, 0, r.gold, account.experience_points, ts, pg_current_xact_id(), p_bet, p_win,
+            head, CASE WHEN w = 1 THEN 'win' WHEN l = 1 THEN 'loss' ELSE 'draw' END, p_game, p_type, p_action);
+    INSERT INTO bench.twin_stats AS s VALUES (p_user, p_game, 1, w, l, 1 - w - l, p_win, p_bet, p_win, ts)
+        ON CONFLICT (user_id, game) DO UPDATE SET total = s.total + 1, wins = s.wins + w, losses = s.losses + l,
+            draws = s.draws + 1 - w - l, max_win = greatest(s.max_win, p_win), bet_sum = s.bet_sum + p_bet,
+            win_sum = s.win_sum + p_win, last_action_at = ts
+        RETURNING s.total, s.wins, s.losses, s.max_win INTO r.total, r.wins, r.losses, r.max_win;
+    INSERT INTO bench.twin_days AS s VALUES (p_user, ts::date, p_game, 1, w, l, 1 - w - l, p_win, p_bet, p_win, ts)
+        ON CONFLICT (user_id, day, game) DO UPDATE SET total = s.total + 1, wins = s.wins + w, losses = s.losses + l,
+            draws = s.draws + 1 - w - l, max_win = greatest(s.max_win, p_win), bet_sum = s.bet_sum + p_bet,
+            win_sum = s.win_sum + p_win, last_action_at = ts;
+    r.success := true;
+    r.state := 'new';
+    r.code := 'OK';
+    r.transaction_id := 'A' || p_user || '-' || account.seq;
+    RETURN r;
+END
+$$;
+
+-- A million actions in batches, as a loader would send them.
+CREATE TABLE bench.batches AS
+    SELECT n / :batch AS batch, jsonb_agg(jsonb_build_object('user_id', 1 + n::bigint * 7919 % :users, 'game', 'slot',
+        'action_type', 'SLOT_SPIN', 'action_id', 'bulk-' || n, 'bet', 1, 'win', 2)) AS actions
+    FROM generate_series(0, :bulk - 1) n GROUP BY 1;
 
 -- Purchases from inside one backend, each in a transaction of its own: by
 -- random users, or all by one.
