@@ -305,7 +305,8 @@ CREATE FUNCTION economy.stats_parity(sample integer DEFAULT NULL) RETURNS SETOF 
         ), rolled AS (
             SELECT a.user_id, a.game, a.day, count(*) AS total, count(*) FILTER (WHERE a.outcome = 'win') AS wins,
                    count(*) FILTER (WHERE a.outcome = 'loss') AS losses, count(*) FILTER (WHERE a.outcome = 'draw') AS draws,
-                   max(a.win) AS max_win, sum(a.bet)::bigint AS bet_sum, sum(a.win)::bigint AS win_sum
+                   max(a.win) AS max_win, sum(a.bet)::bigint AS bet_sum, sum(a.win)::bigint AS win_sum,
+                   max(a.created_at) AS last_action_at
             FROM actions a JOIN economy.rollup_positions p ON p.user_id = a.user_id AND a.seq <= p.seq
             GROUP BY 1, 2, 3
         )
@@ -320,8 +321,8 @@ CREATE FUNCTION economy.stats_parity(sample integer DEFAULT NULL) RETURNS SETOF 
         FROM rolled r FULL JOIN (SELECT u.* FROM economy.user_game_stats_summary u JOIN chosen c USING (user_id)) s
              ON s.user_id = r.user_id AND s.game = r.game AND s.day = r.day
         LEFT JOIN economy.stream_checkpoints k ON k.user_id = coalesce(r.user_id, s.user_id)
-        WHERE (r.total, r.wins, r.losses, r.draws, r.max_win, r.bet_sum, r.win_sum)
-              IS DISTINCT FROM (s.total, s.wins, s.losses, s.draws, s.max_win, s.bet_sum, s.win_sum)
+        WHERE (r.total, r.wins, r.losses, r.draws, r.max_win, r.bet_sum, r.win_sum, r.last_action_at)
+              IS DISTINCT FROM (s.total, s.wins, s.losses, s.draws, s.max_win, s.bet_sum, s.win_sum, s.last_action_at)
           AND (k.user_id IS NULL OR coalesce(r.total, 0) > coalesce(s.total, 0))
         UNION ALL
         -- and all days of a user and game together with all rolled-up entries
