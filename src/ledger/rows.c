@@ -129,9 +129,14 @@ eco_row_lock(EcoRow *row, int64 user_id, EcoWait wait)
 {
 	Relation	rel = eco_open_direct(row->table, user_id, RowExclusiveLock);
 
-	if (rel == NULL)
-		return eco_sql_lock(row, wait);
-	return eco_direct_lock(row, rel, wait);
+	if (rel != NULL)
+		return eco_direct_lock(row, rel, wait);
+
+	/*
+	 * SQL has no way to try a row and keep no lock when it turns out to have
+	 * changed, and a kept one would break the lock order.
+	 */
+	return wait == ECO_SKIP ? ECO_LOCK_BUSY : eco_sql_lock(row);
 }
 
 void

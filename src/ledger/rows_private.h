@@ -74,7 +74,7 @@ extern void eco_sql_scan_begin(EcoScan *scan, int key, int nvalues, const Datum 
 							   const int64 *after);
 extern bool eco_sql_scan_next(EcoScan *scan, EcoRow *row);
 extern void eco_sql_scan_end(EcoScan *scan);
-extern EcoLock eco_sql_lock(EcoRow *row, EcoWait wait);
+extern EcoLock eco_sql_lock(EcoRow *row);
 extern void eco_sql_update(EcoRow *row);
 extern void eco_sql_insert(EcoRow *row);
 

@@ -40,7 +40,7 @@ static void leave_sql(const SqlFrame *frame);
 static SPIPlanPtr plan_keep(EcoTable *table, int op, const char *sql,
 							int nargs, const Oid *types);
 static SPIPlanPtr scan_plan(EcoTable *table, int key, int nvalues, bool after);
-static SPIPlanPtr lock_plan(EcoTable *table, EcoWait wait);
+static SPIPlanPtr lock_plan(EcoTable *table);
 static SPIPlanPtr update_plan(EcoTable *table);
 static SPIPlanPtr insert_plan(EcoTable *table);
 static char *column_list(const EcoTable *table);
@@ -118,21 +118,20 @@ eco_sql_scan_end(EcoScan *scan)
 }
 
 EcoLock
-eco_sql_lock(EcoRow *row, EcoWait wait)
+eco_sql_lock(EcoRow *row)
 {
 	EcoTable   *table = row->table;
 	EcoKey	   *key = &table->keys[0];
 	ItemPointerData found_at = row->tid;
-	Datum		values[ECO_MAX_KEY_COLUMNS + 1];
+	Datum		values[ECO_MAX_KEY_COLUMNS];
 	SqlFrame	frame;
 	int			result;
 	bool		locked;
 
 	for (int i = 0; i < key->ncolumns; i++)
 		values[i] = row->values[key->columns[i]];
-	values[key->ncolumns] = PointerGetDatum(&found_at);
 	enter_sql(&frame);
-	result = SPI_execute_plan(lock_plan(table, wait), values, NULL, false, 1);
+	result = SPI_execute_plan(lock_plan(table), values, NULL, false, 1);
 	if (result != SPI_OK_SELECT)
 		unexpected(table, result);
 	locked = SPI_processed == 1;
@@ -145,7 +144,7 @@ eco_sql_lock(EcoRow *row, EcoWait wait)
 	}
 	leave_sql(&frame);
 	if (!locked)
-		return wait == ECO_SKIP ? ECO_LOCK_BUSY : ECO_LOCK_GONE;
+		return ECO_LOCK_GONE;
 	return ItemPointerEquals(&found_at, &row->tid) ? ECO_LOCKED : ECO_LOCKED_NEWER;
 }
 
@@ -291,34 +290,21 @@ scan_plan(EcoTable *table, int key, int nvalues, bool after)
 	return plan_keep(table, op, sql.data, nargs, types);
 }
 
-/*
- * ECO_SKIP takes only the version that was seen, so that no lock is kept on a
- * row that turns out to be of no use.
- */
 static SPIPlanPtr
-lock_plan(EcoTable *table, EcoWait wait)
+lock_plan(EcoTable *table)
 {
-	int			op = wait == ECO_SKIP ? ECO_PLAN_LOCK_SKIP : ECO_PLAN_LOCK;
 	EcoKey	   *key = &table->keys[0];
-	Oid			types[ECO_MAX_KEY_COLUMNS + 1];
-	StringInfoData sql;
+	Oid			types[ECO_MAX_KEY_COLUMNS];
 
-	if (table->plans[op] != NULL)
-		return table->plans[op];
+	if (table->plans[ECO_PLAN_LOCK] != NULL)
+		return table->plans[ECO_PLAN_LOCK];
 	for (int i = 0; i < key->ncolumns; i++)
 		types[i] = table->columns[key->columns[i]].type;
-	types[key->ncolumns] = TIDOID;
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT ctid, %s FROM economy.%s WHERE %s",
-					 column_list(table), table->name,
-					 key_condition(table, 0, key->ncolumns, 1));
-	if (wait == ECO_SKIP)
-		appendStringInfo(&sql, " AND ctid = $%d FOR NO KEY UPDATE SKIP LOCKED",
-						 key->ncolumns + 1);
-	else
-		appendStringInfoString(&sql, " FOR NO KEY UPDATE");
-	return plan_keep(table, op, sql.data,
-					 key->ncolumns + (wait == ECO_SKIP ? 1 : 0), types);
+	return plan_keep(table, ECO_PLAN_LOCK,
+					 psprintf("SELECT ctid, %s FROM economy.%s WHERE %s FOR NO KEY UPDATE",
+							  column_list(table), table->name,
+							  key_condition(table, 0, key->ncolumns, 1)),
+					 key->ncolumns, types);
 }
 
 static SPIPlanPtr
