@@ -50,6 +50,7 @@ eco_call_begin(EcoCall *call)
 
 	for (;;)
 	{
+		CHECK_FOR_INTERRUPTS();
 		eco_snapshot_push();
 		if (call->ntexts > 0 && find_first(call))
 			return ECO_CALL_REPLAY;

@@ -9,7 +9,6 @@
 #              them, so that refusals are not taken for purchases
 #   tables     what to vacuum after a slice
 #   before     statements to run once, ahead of its first slice
-#   each       statements to run ahead of every slice
 #   what       a line for the legend
 # A group's measures are interleaved: A B C A B C ...  Its rows are
 #   [measure, peer, must reach, aim]  ratio of the two, median over the rounds
@@ -64,15 +63,6 @@ our %measures = (
 	'grant_reward, PL/pgSQL' => { script => 'grant', vars => {}, settings => { search_path => 'bench' },
 		entries => $twin->{entries}, tables => 'bench.twin_accounts, bench.twin_rewards',
 		what => 'one call of a PL/pgSQL function with the same checks and a hash chain' },
-	# a day per slice, a user per claim: each client goes through its own share of the users
-	'claim_daily_reward' => { script => 'claim', vars => { n => 0 },
-		settings => { 'economy.notify' => 'off', search_path => 'economy' }, each => 'CALL bench.next_day()', entries => $economy->{entries},
-		tables => 'economy.accounts, economy.reward_audit, economy.streaks',
-		what => 'economy.claim_daily_reward(), economy.notify = off' },
-	'claim_daily_reward, PL/pgSQL' => { script => 'claim', vars => { n => 0 }, settings => { search_path => 'bench' },
-		each => 'CALL bench.next_day()', entries => $twin->{entries},
-		tables => 'bench.twin_accounts, bench.twin_rewards, bench.twin_streaks',
-		what => 'a PL/pgSQL function with the rule of a streak without grace, freezes and zone changes' },
 	'record_action' => { script => 'action', vars => {}, entries => $economy->{entries},
 		settings => { 'economy.notify' => 'off', search_path => 'economy' },
 		tables => 'economy.accounts, economy.user_actions, economy.game_stats',
@@ -120,8 +110,6 @@ our @groups = (
 	{ name => 'replay of a key, 8 clients', clients => 8, rows => [['replay', 'SELECT', 0.5, 0.8]] },
 	{ name => 'flash sale, 32 clients', clients => 32, rows => [['flash sale', 'PL/pgSQL, counter row', 3, 6]] },
 	{ name => 'grant_reward, 32 clients', clients => 32, rows => [['grant_reward', 'grant_reward, PL/pgSQL', 2, 2]] },
-	{ name => 'claim_daily_reward, 32 clients', clients => 32,
-		rows => [['claim_daily_reward', 'claim_daily_reward, PL/pgSQL', 2, 2]] },
 	{ name => 'record_action, 32 clients', clients => 32, rows => [['record_action', 'record_action, PL/pgSQL', 1.8, 2.5]] },
 	{ name => 'game_stats_me, 8 clients', clients => 8, rows => [['game_stats_me', 'SELECT', 0.5, 0.5]] },
 	# time of the actions with their statistics, over the time of the insert alone
