@@ -17,7 +17,8 @@
 	X(sign) \
 	X(json) \
 	X(streak) \
-	X(streak_rule)
+	X(streak_rule) \
+	X(probability)
 
 #define UNIT_DECLARE(module) extern void test_##module(void);
 UNIT_MODULES(UNIT_DECLARE)

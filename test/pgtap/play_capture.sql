@@ -1,0 +1,183 @@
+-- capture_actions(): the app's own tables feed the ledger.
+BEGIN;
+SELECT no_plan();
+SELECT economy.register('pgtap cap a') AS a \gset
+SELECT economy.register('pgtap cap b') AS b \gset
+SELECT economy.register('pgtap cap c') AS c \gset
+SELECT count(*) AS x FROM unnest(ARRAY[:a, :b, :c]) u, economy.adjust_gold(u, 1000, 'open', 'pgtap', 'pgtap') \gset
+CREATE FUNCTION pg_temp.figures(who text) RETURNS text LANGUAGE sql AS $$
+    SELECT concat_ws(' ', a.seq, a.gold, g.total, g.wins, g.losses, g.max_win) FROM economy.accounts a LEFT JOIN economy.game_stats g ON g.user_id = a.user_id AND g.game = 'slot'
+    WHERE a.user_id = economy.user_id_of('pgtap cap ' || who) $$;
+CREATE FUNCTION pg_temp.capture(target text, args text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('client_min_messages', 'warning', true);
+    EXECUTE format('DROP TRIGGER IF EXISTS capture ON %s', target);
+    EXECUTE format('CREATE TRIGGER capture AFTER INSERT ON %s REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION economy.capture_actions(%s)', target, args);
+END
+$$;
+CREATE FUNCTION pg_temp.run(statement text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    n bigint;
+BEGIN
+    EXECUTE statement;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    RETURN n;
+END
+$$;
+
+-- the happy path, with a dropped column before the others
+CREATE TEMP TABLE spins (gone text, spin_id bigint, player bigint, stake integer, payout numeric, note text);
+ALTER TABLE spins DROP COLUMN gone;
+SELECT pg_temp.capture('spins', $$'player', 'slot', 'spin_id', 'stake', 'payout'$$) AS x \gset
+SELECT is(pg_temp.run(format('INSERT INTO spins VALUES (1, %s, 10, 30), (2, %s, 5, 0), (3, %s, 7, 7.000)', :b, :a, :b)), 3::bigint, 'three rows');
+SELECT is(pg_temp.figures('a'), '2 995 1 0 1 0', 'are counted for a');
+SELECT is(pg_temp.figures('b'), '3 1020 2 1 0 30', 'and for b');
+SELECT results_eq($$SELECT concat_ws(' ', seq, game, action_type, action_id, bet, win, outcome, details) COLLATE "default" FROM economy.user_actions WHERE user_id = economy.user_id_of('pgtap cap b') ORDER BY seq$$,
+    ARRAY['2 slot CAPTURE 1 10 30 win', '3 slot CAPTURE 3 7 7 draw'], 'the entries');
+SELECT is(pg_temp.run('INSERT INTO spins SELECT * FROM spins WHERE false'), 0::bigint, 'no row');
+SELECT is(pg_temp.figures('b'), '3 1020 2 1 0 30', 'counts nothing');
+SELECT is(pg_temp.run('INSERT INTO spins SELECT * FROM spins'), 3::bigint, 'the same rows again');
+SELECT is(pg_temp.figures('a') || ', ' || pg_temp.figures('b'), '2 995 1 0 1 0, 3 1020 2 1 0 30', 'count once');
+SELECT is(pg_temp.run(format('INSERT INTO spins VALUES (4, %s, 1, 2), (4, %s, 1, 2), (4, %s, 1, 2)', :a, :a, :b)), 3::bigint, 'twice in one statement');
+SELECT is(pg_temp.figures('a') || ', ' || pg_temp.figures('b'), '3 996 2 1 1 2, 4 1021 3 2 0 30', 'count once, for each user');
+SELECT is(pg_temp.run(format('WITH n AS (INSERT INTO spins VALUES (5, %s, 1, 2) RETURNING *) INSERT INTO spins SELECT 6, player, 2, 3 FROM n', :a)), 1::bigint, 'rows of two statements in one');
+SELECT is(pg_temp.figures('a'), '5 998 4 3 1 3', 'are all counted');
+SELECT is((SELECT r.state FROM economy.record_action(:a, 'slot', 'CAPTURE', '6', 2, 3) r), 'reuse', 'a call knows a captured id');
+SELECT pg_temp.run('UPDATE spins SET payout = 100') AS x, pg_temp.run('DELETE FROM spins WHERE spin_id = 6') AS y \gset
+TRUNCATE spins;
+SELECT is(pg_temp.figures('a'), '5 998 4 3 1 3', 'UPDATE, DELETE and TRUNCATE change nothing');
+SAVEPOINT s;
+SELECT pg_temp.run(format('INSERT INTO spins VALUES (7, %s, 1, 2)', :a)) AS x \gset
+SELECT is(pg_temp.figures('a'), '6 999 5 4 1 3', 'inside a savepoint');
+ROLLBACK TO s;
+SELECT is(pg_temp.figures('a'), '5 998 4 3 1 3', 'and not after its rollback');
+
+-- types
+CREATE TEMP TABLE kinds (id text, u numeric(30, 2), bet smallint, win bigint);
+SELECT pg_temp.capture('kinds', $$'u', 'rps', 'id', 'bet', 'win', 'raise'$$) AS x \gset
+SELECT is(pg_temp.run(format('INSERT INTO kinds VALUES (''%s'', %s, 3, 9007199254739994)', repeat('i', 255), :c)), 1::bigint, 'other types, a long id, a huge win');
+SELECT is((SELECT row(bet, win, gold_delta, octet_length(action_id))::text FROM economy.user_actions WHERE user_id = :c), '(3,9007199254739994,9007199254739991,255)', 'exactly');
+CREATE TEMP TABLE by_uuid (id uuid, u int, bet int, win int);
+SELECT pg_temp.capture('by_uuid', $$'u', 'rps', 'id', 'bet', 'win'$$) AS x \gset
+SELECT is(pg_temp.run(format('INSERT INTO by_uuid VALUES (''A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'', %s, 0, 0)', :a)), 1::bigint, 'an id of any type');
+SELECT is((SELECT action_id FROM economy.user_actions WHERE user_id = :a AND game = 'rps'), 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', 'by its text');
+CREATE TEMP TABLE "Odd Table" ("User Id" bigint, "id" int, "Bet" int, "win, sum" int);
+SELECT pg_temp.capture('"Odd Table"', $$'User Id', 'gacha', 'id', 'Bet', 'win, sum'$$) AS x \gset
+SELECT is(pg_temp.run(format('INSERT INTO "Odd Table" VALUES (%s, 1, 0, 4)', :a)), 1::bigint, 'names that need quotes');
+SELECT is((SELECT total FROM economy.game_stats WHERE user_id = :a AND game = 'gacha'), 1::bigint, 'work');
+CREATE TEMP TABLE parted (id int, u bigint, bet int, win int) PARTITION BY RANGE (id);
+CREATE TEMP TABLE part_1 PARTITION OF parted FOR VALUES FROM (0) TO (10);
+CREATE TEMP TABLE part_2 (win int, bet int, junk text, u bigint, id int);
+ALTER TABLE part_2 DROP COLUMN junk;
+ALTER TABLE parted ATTACH PARTITION part_2 FOR VALUES FROM (10) TO (20);
+SELECT pg_temp.capture('parted', $$'u', 'crash', 'id', 'bet', 'win'$$) AS x \gset
+SELECT is(pg_temp.run(format('INSERT INTO parted VALUES (1, %s, 0, 5), (11, %s, 0, 6)', :a, :a)), 2::bigint, 'a partitioned table');
+SELECT is((SELECT string_agg(action_id || ' ' || win, ', ' ORDER BY seq) FROM economy.user_actions WHERE user_id = :a AND game = 'crash'), '1 5, 11 6', 'with partitions of another shape');
+
+-- raise: one bad row fails the statement
+TRUNCATE spins;
+SELECT pg_temp.figures('a') AS before \gset
+SELECT throws_ok(replace(replace(statement, '{a}', :'a'), '{b}', :'b'), code, replace(replace(message, '{a}', :'a'), '{b}', :'b'), coalesce(message, statement))
+FROM (VALUES
+    ('INSERT INTO spins VALUES (20, {a}, 1, 2), (21, {a}, 5000, 0), (22, {a}, 1, 2)', 'XE502', 'row 21 of table "spins" was refused: INSUFFICIENT_GOLD'),
+    ('INSERT INTO spins VALUES (20, {a}, 1, 2), (21, {a}, 0, 9007199254740991)', 'XE502', 'row 21 of table "spins" was refused: GOLD_OVERFLOW'),
+    ('INSERT INTO spins VALUES (20, {a}, 1, 2), (21, -1, 1, 2)',    'XE502', 'row 21 of table "spins" was refused: USER_NOT_FOUND'),
+    ('INSERT INTO spins VALUES (20, {a}, 1, 2), (5, {a}, 1, 3)',    'XE502', 'row 5 of table "spins" was refused: IDEMPOTENCY_MISMATCH'),
+    ('INSERT INTO spins VALUES (20, {a}, 1, 2), (21, NULL, 1, 2)',  'XE001', 'column "player" of a captured row must not be null'),
+    ('INSERT INTO spins VALUES (20, {a}, 1, 2), (NULL, {a}, 1, 2)', 'XE001', 'the id of a captured row must not be null'),
+    ('INSERT INTO spins VALUES (20, {a}, 1, 2), (21, {a}, NULL, 2)', 'XE001', 'column "stake" of a captured row must not be null'),
+    ('INSERT INTO spins VALUES (20, {a}, 1, 2), (21, {a}, 1, NULL)', 'XE001', 'column "payout" of a captured row must not be null'),
+    ('INSERT INTO spins VALUES (20, {a}, 1, 2), (21, {a}, 1, 2.5)', 'XE002', 'column "payout" of a captured row is no whole number'),
+    ('INSERT INTO spins VALUES (20, {a}, 1, 2), (21, {a}, -1, 2)',  'XE002', 'bet and win must be from 0 to 2^53-1'),
+    ('INSERT INTO spins VALUES (20, {a}, 1, 2), (21, {a}, 1, -2)',  'XE002', 'bet and win must be from 0 to 2^53-1'),
+    ('INSERT INTO spins VALUES (20, {a}, 1, 2), (21, {a}, 1, 9007199254740992)', 'XE002', 'bet and win must be from 0 to 2^53-1'),
+    ('INSERT INTO kinds VALUES (repeat(''i'', 256), {a}, 1, 2)',    'XE003', 'the id of a captured row must have 1 to 255 bytes'),
+    ('INSERT INTO kinds VALUES ('''', {a}, 1, 2)',                  'XE003', 'the id of a captured row must have 1 to 255 bytes'),
+    ('INSERT INTO kinds VALUES (''i'', {a}.01, 1, 2)',              'XE002', 'column "u" of a captured row is no whole number')
+) v (statement, code, message);
+SELECT todo('numeric values that fit no bigint end with the codes of a cast', 3);
+SELECT throws_ok(format('INSERT INTO spins VALUES (21, %s, 1, %s)', :a, value), 'XE002', NULL, 'a payout of ' || value) FROM unnest(ARRAY['1e30', '''NaN''', '''Infinity''']) value;
+SELECT is((SELECT count(*) FROM spins), 0::bigint, 'no row stays');
+SELECT is(pg_temp.figures('a'), :'before', 'and nothing was counted');
+SELECT economy.set_user_status(:b, 'suspended', 'pgtap') AS x \gset
+SELECT throws_ok(format('INSERT INTO spins VALUES (30, %s, 1, 2)', :b), 'XE502', 'row 30 of table "spins" was refused: USER_SUSPENDED', 'a suspended user''s row');
+
+-- report: the others are counted, and the refused ones are written down
+SELECT pg_temp.capture('spins', $$'player', 'slot', 'spin_id', 'stake', 'payout', 'report'$$) AS x \gset
+SELECT is(pg_temp.run(format('INSERT INTO spins VALUES (40, %1$s, 1, 2), (41, %1$s, 5000, 0), (42, -1, 1, 2), (43, %2$s, 1, 2), (40, %1$s, 1, 2), (5, %1$s, 1, 3), (44, %1$s, 0, 9007199254740991), (45, %1$s, 3, 4)', :a, :b)), 8::bigint, 'eight rows, some of them good');
+SELECT is(pg_temp.figures('a'), '11 1015 6 5 1 4', 'two are counted');
+SELECT results_eq($$SELECT concat_ws(' ', source, economy.user_id_of('pgtap cap a') = user_id, game, action_id, bet, win, code) COLLATE "default" FROM economy.capture_refusals WHERE source = 'spins' ORDER BY action_id::bigint, refusal_id$$,
+    ARRAY['spins t slot 5 1 3 IDEMPOTENCY_MISMATCH', 'spins t slot 41 5000 0 INSUFFICIENT_GOLD', 'spins f slot 42 1 2 USER_NOT_FOUND', 'spins f slot 43 1 2 USER_SUSPENDED',
+          'spins t slot 44 0 9007199254740991 GOLD_OVERFLOW'], 'five are reported');
+SELECT throws_ok(format('INSERT INTO spins VALUES (50, %s, NULL, 2)', :a), 'XE001', NULL, 'misuse is raised all the same');
+SELECT pg_temp.capture('spins', $$'player', 'pgtap no such game', 'spin_id', 'stake', 'payout', 'report'$$) AS x \gset
+SELECT is(pg_temp.run(format('INSERT INTO spins VALUES (60, %s, 0, 0)', :a)), 1::bigint, 'a game that nobody registered');
+SELECT is((SELECT string_agg(code, ' ') FROM economy.capture_refusals WHERE action_id = '60'), 'GAME_NOT_FOUND', 'is reported');
+
+-- a trigger that is wrong says so, and how
+CREATE TEMP TABLE wrong (u bigint, id bigint, bet bigint, win bigint, label text, ratio double precision, at timestamptz);
+CREATE FUNCTION pg_temp.wrong(args text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    hint text;
+BEGIN
+    PERFORM pg_temp.capture('wrong', args);
+    INSERT INTO wrong VALUES (economy.user_id_of('pgtap cap a'), 1, 0, 0);
+    RETURN 'nothing wrong';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+    RETURN sqlstate || ' ' || sqlerrm || '. ' || hint;
+END
+$$;
+SELECT is(pg_temp.wrong(args), 'XE501 ' || said, args)
+FROM (VALUES
+    ($$$$,                                              'economy.capture_actions() takes 5 or 6 arguments. They are user column, game, id column, bet column, win column, and raise or report.'),
+    ($$'u', 'slot', 'id', 'bet'$$,                      'economy.capture_actions() takes 5 or 6 arguments. They are user column, game, id column, bet column, win column, and raise or report.'),
+    ($$'u', 'slot', 'id', 'bet', 'win', 'raise', 'x'$$, 'economy.capture_actions() takes 5 or 6 arguments. They are user column, game, id column, bet column, win column, and raise or report.'),
+    ($$'u', 'slot', 'id', 'bet', 'win', 'Raise'$$,      'the last argument of a capture trigger must be raise or report. '),
+    ($$'u', 'slot', 'id', 'bet', 'win', ''$$,           'the last argument of a capture trigger must be raise or report. '),
+    ($$'u', '', 'id', 'bet', 'win'$$,                   'the game of a capture trigger must have 1 to 64 bytes. '),
+    (format($$'u', '%s', 'id', 'bet', 'win'$$, repeat('g', 65)), 'the game of a capture trigger must have 1 to 64 bytes. '),
+    ($$'user', 'slot', 'id', 'bet', 'win'$$,            'table "wrong" has no column "user". Correct the arguments of the trigger that calls economy.capture_actions().'),
+    ($$'u', 'slot', 'ID', 'bet', 'win'$$,               'table "wrong" has no column "ID". Correct the arguments of the trigger that calls economy.capture_actions().'),
+    ($$'u', 'slot', 'id', '', 'win'$$,                  'table "wrong" has no column "". Correct the arguments of the trigger that calls economy.capture_actions().'),
+    ($$'u', 'slot', 'id', 'bet', 'ctid'$$,              'table "wrong" has no column "ctid". Correct the arguments of the trigger that calls economy.capture_actions().'),
+    ($$'label', 'slot', 'id', 'bet', 'win'$$,           'column "label" of table "wrong" is of type text. It must be smallint, integer, bigint or numeric.'),
+    ($$'u', 'slot', 'id', 'ratio', 'win'$$,             'column "ratio" of table "wrong" is of type double precision. It must be smallint, integer, bigint or numeric.'),
+    ($$'u', 'slot', 'id', 'bet', 'at'$$,                'column "at" of table "wrong" is of type timestamp with time zone. It must be smallint, integer, bigint or numeric.')) v (args, said);
+SELECT pg_temp.capture('wrong', $$'u', 'slot', 'id', 'bet', 'win'$$) AS x \gset
+ALTER TABLE wrong RENAME COLUMN bet TO stake;
+SELECT throws_ok(format('INSERT INTO wrong VALUES (%s, 1, 0, 0)', :a), 'XE501', 'table "wrong" has no column "bet"', 'a column that was renamed later');
+ALTER TABLE wrong RENAME COLUMN stake TO bet;
+ALTER TABLE wrong ALTER bet TYPE text;
+SELECT throws_ok(format('INSERT INTO wrong VALUES (%s, 1, 0, 0)', :a), 'XE501', 'column "bet" of table "wrong" is of type text', 'or changed its type');
+DROP TRIGGER capture ON wrong;
+ALTER TABLE wrong ALTER bet TYPE bigint USING bet::bigint;
+CREATE FUNCTION pg_temp.misused(definition text, statement text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE 'CREATE TRIGGER capture ' || definition || ' EXECUTE FUNCTION economy.capture_actions(''u'', ''slot'', ''id'', ''bet'', ''win'')';
+    RETURN QUERY SELECT throws_ok(statement, 'XE501', 'economy.capture_actions() is a trigger AFTER INSERT, FOR EACH STATEMENT, REFERENCING NEW TABLE', definition);
+    DROP TRIGGER capture ON wrong;
+END
+$$;
+INSERT INTO wrong VALUES (:a, 1, 0, 0);
+SELECT pg_temp.misused(definition, statement)
+FROM (VALUES ('AFTER INSERT ON wrong FOR EACH ROW', 'INSERT INTO wrong VALUES (1, 2, 3, 4)'), ('BEFORE INSERT ON wrong FOR EACH ROW', 'INSERT INTO wrong VALUES (1, 2, 3, 4)'),
+             ('BEFORE INSERT ON wrong', 'INSERT INTO wrong VALUES (1, 2, 3, 4)'), ('AFTER INSERT ON wrong', 'INSERT INTO wrong VALUES (1, 2, 3, 4)'),
+             ('AFTER INSERT ON wrong REFERENCING NEW TABLE AS n FOR EACH ROW', 'INSERT INTO wrong VALUES (1, 2, 3, 4)'),
+             ('AFTER UPDATE ON wrong REFERENCING NEW TABLE AS n', 'UPDATE wrong SET bet = 1'), ('AFTER UPDATE ON wrong FOR EACH ROW', 'UPDATE wrong SET bet = 1'),
+             ('AFTER DELETE ON wrong', 'DELETE FROM wrong'), ('AFTER TRUNCATE ON wrong', 'TRUNCATE wrong')) v (definition, statement);
+SELECT throws_ok('SELECT economy.capture_actions()', 'XE501', NULL, 'no direct call');
+
+-- more rows than one chunk, with repeats across its border
+CREATE TEMP TABLE crowd AS SELECT n AS place, economy.register('pgtap caps ' || n) AS u FROM generate_series(0, 99) n;
+SELECT count(*) AS x FROM crowd, economy.adjust_gold(u, 100000, 'open', 'pgtap', 'pgtap') \gset
+CREATE TEMP TABLE many (LIKE spins);
+SELECT pg_temp.capture('many', $$'player', 'slot', 'spin_id', 'stake', 'payout', 'report'$$) AS x \gset
+SELECT is(pg_temp.run('INSERT INTO many (spin_id, player, stake, payout) SELECT n % 20000, u, 1, n % 20000 % 4 FROM generate_series(0, 24999) n JOIN crowd ON place = n % 100'), 25000::bigint, '25,000 rows, 5,000 of them repeats');
+SELECT is((SELECT concat_ws(' ', sum(total), sum(wins), sum(losses), sum(draws), sum(bet_sum), sum(win_sum)) FROM economy.game_stats g JOIN crowd c ON c.u = g.user_id), '20000 10000 5000 5000 20000 30000', 'are 20,000 actions');
+SELECT is((SELECT count(*) FROM economy.capture_refusals WHERE source = 'many'), 0::bigint, 'and no refusal');
+SELECT is_empty('SELECT v.* FROM crowd c, economy.verify_chain(c.u) v', 'the chains of the crowd are clean');
+SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', id), 'the chain is clean') FROM (VALUES (:a), (:b), (:c)) v (id);
+SELECT is_empty('SELECT * FROM economy.stats_parity()', 'statistics equal the entries');
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,116 @@
+-- rollup_stats(): days by UTC, each action exactly once, however often it runs.
+BEGIN;
+SELECT no_plan();
+-- what the database has already is not this test's business
+SELECT count(*) AS x FROM generate_series(1, 100) n, economy.rollup_stats() \gset
+SELECT economy.register('pgtap roll a') AS a \gset
+SELECT economy.register('pgtap roll b') AS b \gset
+SELECT economy.register('pgtap roll c') AS c \gset
+SELECT count(*) AS x FROM unnest(ARRAY[:a, :b]) u, economy.adjust_gold(u, 1000, 'open', 'pgtap', 'pgtap') \gset
+CREATE FUNCTION pg_temp.at(clock text, who text, game text, id text, bet bigint, win bigint) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('economy.test_clock', clock, true);
+    RETURN (SELECT state FROM economy.record_action(economy.user_id_of('pgtap roll ' || who), game, 'T', id, bet, win));
+END
+$$;
+CREATE FUNCTION pg_temp.summary(who text) RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT concat_ws(' ', day, game, total, wins, losses, draws, max_win, bet_sum, win_sum, to_char(last_action_at AT TIME ZONE 'UTC', 'HH24:MI:SS.US'))
+    FROM economy.user_game_stats_summary WHERE user_id = economy.user_id_of('pgtap roll ' || who) ORDER BY day, game $$;
+CREATE FUNCTION pg_temp.rollup(max_users int DEFAULT 100000) RETURNS text LANGUAGE sql AS
+    $$ SELECT concat_ws(' ', users, actions, rows_written) FROM economy.rollup_stats(max_users) $$;
+
+-- UTC decides, whatever the session's and the user's zones say
+SET LOCAL timezone = 'Pacific/Kiritimati';
+SELECT economy.set_timezone(:a, 'America/Los_Angeles') AS x \gset
+SELECT count(pg_temp.at(clock, who, game, id, bet, win)) AS x FROM (VALUES
+    ('2031-02-28 23:59:59.999999+00', 'a', 'slot', '1', 10, 25),
+    ('2031-03-01 00:00:00+00',        'a', 'slot', '2', 10, 0),
+    ('2031-03-01 00:00:00+00',        'a', 'rps',  '3', 0, 0),
+    ('2031-03-01 23:59:59.999999+00', 'a', 'slot', '4', 1, 90),
+    ('2031-03-02 00:00:00+00',        'a', 'slot', '5', 2, 2),
+    ('2031-03-01 12:00:00+14',        'b', 'slot', '1', 3, 4)) v (clock, who, game, id, bet, win) \gset
+SELECT is_empty($$SELECT * FROM pg_temp.summary('a')$$, 'nothing before the rollup');
+SELECT is_empty('SELECT * FROM economy.stats_parity()', 'which is no difference');
+SELECT is(pg_temp.rollup(), '2 6 5', 'users, actions and rows of the first rollup');
+SELECT results_eq($$SELECT * FROM pg_temp.summary('a')$$, ARRAY[
+    '2031-02-28 slot 1 1 0 0 25 10 25 23:59:59.999999', '2031-03-01 rps 1 0 0 1 0 0 0 00:00:00.000000',
+    '2031-03-01 slot 2 1 1 0 90 11 90 23:59:59.999999', '2031-03-02 slot 1 0 0 1 2 2 2 00:00:00.000000'], 'days by UTC');
+SELECT results_eq($$SELECT * FROM pg_temp.summary('b')$$, ARRAY['2031-02-28 slot 1 1 0 0 4 3 4 22:00:00.000000'], 'another user');
+SELECT is(pg_temp.rollup(), '0 0 0', 'nothing is left') FROM generate_series(1, 3);
+SELECT results_eq($$SELECT * FROM pg_temp.summary('b')$$, ARRAY['2031-02-28 slot 1 1 0 0 4 3 4 22:00:00.000000'], 'and nothing was counted again');
+
+-- late actions of an old day, and entries that are no actions
+SELECT count(pg_temp.at(clock, who, game, id, bet, win)) AS x FROM (VALUES
+    ('2031-03-01 10:00:00+00', 'a', 'slot', '6', 1, 0), ('2031-03-02 09:00:00+00', 'a', 'slot', '7', 1, 300),
+    ('2031-03-02 09:00:00+00', 'a', 'slot', '7', 1, 300)) v (clock, who, game, id, bet, win) \gset
+SELECT success AS x FROM economy.grant_reward(:c, 'pgtap', 'e', 1) \gset
+SELECT is(pg_temp.rollup(), '2 2 2', 'the second: a replay is no action, a reward is none either');
+SELECT results_eq($$SELECT * FROM pg_temp.summary('a')$$, ARRAY[
+    '2031-02-28 slot 1 1 0 0 25 10 25 23:59:59.999999', '2031-03-01 rps 1 0 0 1 0 0 0 00:00:00.000000',
+    '2031-03-01 slot 3 1 2 0 90 12 90 23:59:59.999999', '2031-03-02 slot 2 1 0 1 300 3 302 09:00:00.000000'], 'added to what was there');
+SELECT results_eq(format('SELECT user_id, seq FROM economy.rollup_positions WHERE user_id IN (%s, %s, %s) ORDER BY 1', :a, :b, :c),
+    format('SELECT user_id, seq FROM economy.accounts WHERE user_id IN (%s, %s, %s) ORDER BY 1', :a, :b, :c), 'positions are at the heads');
+
+-- in steps of max_users, with work in between
+SELECT count(pg_temp.at('2031-03-05 10:00+00', who, 'gacha', id::text, 0, 1)) AS x FROM unnest(ARRAY['a', 'b', 'c']) who, generate_series(1, 10) id \gset
+SELECT is(pg_temp.rollup(1), '1 10 1', 'one user at a time');
+SELECT pg_temp.at('2031-03-05 11:00+00', 'a', 'gacha', '11', 0, 1) AS x \gset
+SELECT is(pg_temp.rollup(1), '1 1 1', 'whose new action is counted');
+SELECT is(pg_temp.rollup(1), '1 10 1', 'the next');
+SELECT is(pg_temp.rollup(1), '1 10 1', 'and the next');
+SELECT is(pg_temp.rollup(1), '0 0 0', 'until nobody is left');
+SELECT results_eq($$SELECT s FROM unnest(ARRAY['a', 'b', 'c']) w, pg_temp.summary(w) s WHERE s LIKE '%gacha%'$$,
+    ARRAY['2031-03-05 gacha 11 11 0 0 1 0 11 11:00:00.000000', '2031-03-05 gacha 10 10 0 0 1 0 10 10:00:00.000000', '2031-03-05 gacha 10 10 0 0 1 0 10 10:00:00.000000'], 'all are counted');
+SELECT is_empty('SELECT * FROM economy.stats_parity()', 'parity');
+
+-- a rollup that is rolled back has not been, and nor has an action
+SAVEPOINT s;
+SELECT pg_temp.at('2031-03-06 11:00+00', 'b', 'gacha', '12', 0, 1) AS x \gset
+SELECT is(pg_temp.rollup(), '1 1 1', 'rolled up');
+ROLLBACK TO s;
+SELECT is(pg_temp.rollup(), '0 0 0', 'and gone with its action');
+SELECT pg_temp.at('2031-03-06 11:00+00', 'b', 'gacha', '12', 0, 1) AS x \gset
+SAVEPOINT s;
+SELECT is(pg_temp.rollup(), '1 1 1', 'rolled up');
+ROLLBACK TO s;
+SELECT is(pg_temp.rollup(), '1 1 1', 'and again after a rollback of the rollup alone');
+SELECT is((SELECT sum(total) FROM economy.user_game_stats_summary WHERE user_id = :b), (SELECT sum(total) FROM economy.game_stats WHERE user_id = :b), 'the days add up');
+
+-- batches
+SELECT set_config('economy.test_clock', '2031-03-07 23:59+00', true) AS x \gset
+SELECT count(*) AS x FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object('user_id', CASE n % 3 WHEN 0 THEN :a WHEN 1 THEN :b ELSE :c END,
+    'game', (ARRAY['slot', 'rps'])[n % 2 + 1], 'action_type', 'T', 'action_id', 'batch' || n, 'win', n % 5)) FROM generate_series(1, 600) n)) \gset
+SELECT is(pg_temp.rollup(), '3 600 6', 'a batch');
+SELECT is_empty('SELECT * FROM economy.stats_parity()', 'parity');
+
+-- a summary that is wrong is found
+CREATE FUNCTION pg_temp.parity_after(damage text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    answer text;
+    n      bigint;
+BEGIN
+    EXECUTE replace(damage, '{b}', economy.user_id_of('pgtap roll b')::text);
+    GET DIAGNOSTICS n = ROW_COUNT;
+    SELECT string_agg(concat_ws(' ', source, game, day), ', ' ORDER BY source, game, day NULLS FIRST) INTO answer FROM economy.stats_parity();
+    RAISE EXCEPTION USING ERRCODE = 'XT000';
+EXCEPTION WHEN SQLSTATE 'XT000' THEN
+    RETURN n || ': ' || coalesce(answer, 'nothing');
+END
+$$;
+SELECT is(pg_temp.parity_after(damage), found, damage)
+FROM (VALUES
+    ('UPDATE economy.user_game_stats_summary SET total = total + 1 WHERE user_id = {b} AND game = ''gacha'' AND day = ''2031-03-05''', '1: user_game_stats_summary gacha, user_game_stats_summary gacha 2031-03-05'),
+    ('UPDATE economy.user_game_stats_summary SET wins = wins - 1 WHERE user_id = {b} AND game = ''gacha'' AND day = ''2031-03-05''', '1: user_game_stats_summary gacha 2031-03-05'),
+    ('UPDATE economy.user_game_stats_summary SET losses = losses + 1 WHERE user_id = {b} AND game = ''gacha'' AND day = ''2031-03-05''', '1: user_game_stats_summary gacha 2031-03-05'),
+    ('UPDATE economy.user_game_stats_summary SET draws = draws + 1 WHERE user_id = {b} AND game = ''gacha'' AND day = ''2031-03-05''', '1: user_game_stats_summary gacha 2031-03-05'),
+    ('UPDATE economy.user_game_stats_summary SET max_win = 0 WHERE user_id = {b} AND game = ''gacha'' AND day = ''2031-03-05''', '1: user_game_stats_summary gacha 2031-03-05'),
+    ('UPDATE economy.user_game_stats_summary SET bet_sum = 1 WHERE user_id = {b} AND game = ''gacha'' AND day = ''2031-03-05''', '1: user_game_stats_summary gacha, user_game_stats_summary gacha 2031-03-05'),
+    ('UPDATE economy.user_game_stats_summary SET day = ''2031-03-04'' WHERE user_id = {b} AND game = ''gacha'' AND day = ''2031-03-05''', '1: user_game_stats_summary gacha 2031-03-04, user_game_stats_summary gacha 2031-03-05'),
+    ('DELETE FROM economy.user_game_stats_summary WHERE user_id = {b} AND game = ''gacha'' AND day = ''2031-03-06''', '1: user_game_stats_summary gacha, user_game_stats_summary gacha 2031-03-06'),
+    ('INSERT INTO economy.user_game_stats_summary SELECT user_id, ''2031-01-01'', ''crash'', 1, 1, 0, 0, 0, 0, 0, now() FROM economy.users WHERE user_id = {b}', '1: user_game_stats_summary crash, user_game_stats_summary crash 2031-01-01'),
+    ('UPDATE economy.rollup_positions SET seq = 1 WHERE user_id = {b}', '1: user_game_stats_summary gacha, user_game_stats_summary gacha 2031-03-05, user_game_stats_summary gacha 2031-03-06, user_game_stats_summary rps, user_game_stats_summary rps 2031-03-07, user_game_stats_summary slot, user_game_stats_summary slot 2031-02-28, user_game_stats_summary slot 2031-03-07')) v (damage, found);
+SELECT is(pg_temp.parity_after('UPDATE economy.user_game_stats_summary SET last_action_at = now() WHERE user_id = {b} AND game = ''gacha'' AND day = ''2031-03-05'''), '1: user_game_stats_summary gacha 2031-03-05', 'a wrong last_action_at is found');
+SELECT is_empty('SELECT * FROM economy.stats_parity()', 'parity, undamaged');
+SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', id), 'the chain is clean') FROM (VALUES (:a), (:b), (:c)) v (id);
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,27 @@
+-- simulate(): the same seed plays the same actions.
+BEGIN;
+SELECT no_plan();
+CREATE FUNCTION pg_temp.simulate(users int, actions int, seed bigint) RETURNS text LANGUAGE sql AS
+    $$ SELECT string_agg(concat_ws(' ', state, code, results), ', ' ORDER BY state, code) FROM economy.simulate(users, actions, seed) $$;
+CREATE FUNCTION pg_temp.figures(seed bigint) RETURNS text LANGUAGE sql AS $$
+    SELECT md5(string_agg(concat_ws(' ', u.external_id, g.game, g.total, g.wins, g.losses, g.draws, g.max_win, g.bet_sum, g.win_sum), ',' ORDER BY u.external_id, g.game))
+    FROM economy.users u JOIN economy.game_stats g USING (user_id) WHERE u.external_id LIKE format('sim-%s-%%', seed) $$;
+SELECT is(pg_temp.simulate(400, 12000, 77000001), 'new OK 11814, reuse OK 186', 'a workload');
+SELECT pg_temp.figures(77000001) AS first \gset
+SELECT is(pg_temp.simulate(400, 12000, 77000001), 'reuse OK 12000', 'again: all of it is known');
+SELECT is(pg_temp.figures(77000001), :'first', 'and nothing was counted twice');
+SELECT is(pg_temp.simulate(400, 12500, 77000001), 'new OK 493, reuse OK 12007', 'more of it goes on where it ended');
+SELECT isnt(pg_temp.simulate(400, 12000, 77000002), 'reuse OK 12000', 'another seed plays other actions');
+SELECT isnt(pg_temp.figures(77000002), :'first', 'with other results');
+SELECT is((SELECT count(*) FROM economy.users WHERE external_id LIKE 'sim-7700000_-%'), 800::bigint, 'by other users');
+SELECT ok((SELECT sum(total) FILTER (WHERE place <= 40) > 0.4 * sum(total) FROM (SELECT g.total, split_part(u.external_id, '-', 3)::int AS place FROM economy.users u JOIN economy.game_stats g USING (user_id)
+           WHERE u.external_id LIKE 'sim-77000001-%') p), 'a tenth of the users plays much of it');
+SELECT ok((SELECT count(DISTINCT g.game) = 4 AND bool_and(g.bet_sum > 0) FROM economy.users u JOIN economy.game_stats g USING (user_id) WHERE u.external_id LIKE 'sim-77000001-%'), 'all games are played, for gold');
+SELECT is(pg_temp.simulate(3, 0, 77000003), NULL, 'no actions');
+SELECT is((SELECT count(*) FROM economy.users u JOIN economy.accounts a USING (user_id) WHERE u.external_id LIKE 'sim-77000003-%' AND a.gold = 1000000), 3::bigint, 'but users with gold');
+SELECT throws_ok(format('SELECT * FROM economy.simulate(%s)', args), 'XE002', NULL, 'simulate(' || args || ')')
+FROM unnest(ARRAY['NULL, 1, 1', '1, NULL, 1', '1, 1, NULL', '0, 1, 1', '1, -1, 1', '10000001, 1, 1', '1, 100000001, 1']) args;
+SELECT is_empty('SELECT * FROM economy.stats_parity()', 'statistics equal the entries');
+SELECT is_empty($$SELECT v.* FROM economy.users u, economy.verify_chain(u.user_id) v WHERE u.external_id LIKE 'sim-7700000%'$$, 'the chains are clean');
+SELECT * FROM finish();
+ROLLBACK;
