@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "core/encode.h"
+#include "ledger/entry.h"
 
 typedef struct EcoCheckpoint
 {
@@ -15,6 +16,8 @@ typedef struct EcoCheckpoint
 	int64		gold;
 	int64		xp;
 	uint8		hash[ECO_HASH_LEN];
+	uint8		links[ECO_HASH_LEN];	/* chain over the entries left up to
+										 * seq */
 	bool		valid;			/* its signature verifies, or its key is
 								 * retired */
 } EcoCheckpoint;
@@ -22,7 +25,14 @@ typedef struct EcoCheckpoint
 /* False when the user's stream has none. */
 extern bool eco_checkpoint_read(int64 user_id, EcoCheckpoint *checkpoint);
 
-/* True while delete_pruned() runs: the journal's guard lets its DELETE pass. */
+/*
+ * Sign the state of a locked account's stream at entry seq and what is left up
+ * to it, as the active snapshot sees it.
+ */
+extern void eco_checkpoint_take(EcoAccount *account, int64 seq);
+
+/* True while prune deletes: the journal's guard lets its DELETE pass. */
 extern bool eco_pruning(void);
+extern void eco_pruning_set(bool on);
 
 #endif

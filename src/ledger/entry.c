@@ -22,7 +22,6 @@
 #include "settings.h"
 
 #define ENTRY_STACK_BYTES	1024
-#define MAX_JOURNALS		8
 
 enum
 {
@@ -32,12 +31,13 @@ enum
 	ACC_XP,
 	ACC_SUSPENDED,
 	ACC_FREEZES,
+	ACC_PRUNED_SEQ,
 	ACC_HEAD_HASH
 };
 
 static EcoTable accounts = {
 	.name = "accounts",
-	.ncolumns = 7,
+	.ncolumns = 8,
 	.columns = {
 		{"user_id", INT8OID, false},
 		{"seq", INT8OID, true},
@@ -45,13 +45,14 @@ static EcoTable accounts = {
 		{"experience_points", INT8OID, true},
 		{"suspended", BOOLOID, true},
 		{"streak_freezes", INT4OID, true},
+		{"pruned_seq", INT8OID, true},
 		{"head_hash", BYTEAOID, true},
 	},
 	.nkeys = 1,
 	.keys = {{1, {ACC_USER_ID}}},
 };
 
-static EcoJournalInfo journals[MAX_JOURNALS];
+static EcoJournalInfo journals[ECO_MAX_JOURNALS];
 static int	n_journals = 0;
 
 static void account_load(int64 user_id, EcoAccount *account);
@@ -89,6 +90,14 @@ eco_account_set_suspended(EcoAccount *account, bool suspended)
 	eco_row_update(&account->row, account->user_id);
 }
 
+void
+eco_account_set_pruned(EcoAccount *account, int64 seq)
+{
+	account->pruned_seq = seq;
+	account->row.values[ACC_PRUNED_SEQ] = Int64GetDatum(seq);
+	eco_row_update(&account->row, account->user_id);
+}
+
 static void
 account_load(int64 user_id, EcoAccount *account)
 {
@@ -105,6 +114,7 @@ account_load(int64 user_id, EcoAccount *account)
 	account->xp = eco_row_int(row, ACC_XP);
 	account->suspended = DatumGetBool(row->values[ACC_SUSPENDED]);
 	account->freezes = DatumGetInt32(row->values[ACC_FREEZES]);
+	account->pruned_seq = eco_row_int(row, ACC_PRUNED_SEQ);
 	memcpy(account->head, VARDATA_ANY(head), ECO_HASH_LEN);
 }
 
@@ -314,7 +324,7 @@ eco_transaction_id_parse(const char *text, EcoJournal *journal,
 void
 eco_journal_register(const EcoJournalInfo *info)
 {
-	Assert(n_journals < MAX_JOURNALS);
+	Assert(n_journals < ECO_MAX_JOURNALS);
 	journals[n_journals++] = *info;
 }
 

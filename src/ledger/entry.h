@@ -30,6 +30,7 @@ typedef struct EcoAccount
 	int64		xp;
 	bool		suspended;
 	int32		freezes;		/* streak freezes held */
+	int64		pruned_seq;		/* actions up to it may have been pruned */
 	uint8		head[ECO_HASH_LEN];
 } EcoAccount;
 
@@ -108,6 +109,9 @@ extern EcoAccountLock eco_account_lock(int64 user_id, EcoAccount *account);
 /* Set the suspended flag of a locked account. */
 extern void eco_account_set_suspended(EcoAccount *account, bool suspended);
 
+/* Note that actions up to seq were pruned, of a locked account. */
+extern void eco_account_set_pruned(EcoAccount *account, int64 seq);
+
 /*
  * Why this change is impossible: INSUFFICIENT_GOLD, GOLD_OVERFLOW, or NULL
  * when it is possible.
@@ -151,6 +155,8 @@ typedef struct EcoJournalInfo
 	int			signature_column;
 	int			key_version_column;
 } EcoJournalInfo;
+
+#define ECO_MAX_JOURNALS 8
 
 extern void eco_journal_register(const EcoJournalInfo *info);
 extern int	eco_journal_count(void);

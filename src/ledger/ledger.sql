@@ -13,6 +13,7 @@ CREATE TABLE economy.accounts (
         CONSTRAINT accounts_xp_check CHECK (experience_points >= 0 AND experience_points <= 9007199254740991),
     suspended         boolean NOT NULL DEFAULT false,
     streak_freezes    integer NOT NULL DEFAULT 0 CONSTRAINT accounts_streak_freezes_check CHECK (streak_freezes >= 0),
+    pruned_seq        bigint  NOT NULL DEFAULT 0 CONSTRAINT accounts_pruned_seq_check CHECK (pruned_seq BETWEEN 0 AND seq),
     head_hash         bytea   NOT NULL DEFAULT '\x0000000000000000000000000000000000000000000000000000000000000000'
         CONSTRAINT accounts_head_hash_check CHECK (octet_length(head_hash) = 32)
 ) WITH (fillfactor = 50);
@@ -24,6 +25,7 @@ COMMENT ON COLUMN economy.accounts.gold IS 'Gold after the newest entry, 0 to 2^
 COMMENT ON COLUMN economy.accounts.experience_points IS 'XP after the newest entry, 0 to 2^53-1.';
 COMMENT ON COLUMN economy.accounts.suspended IS 'Status of the user, here because every call that must see it holds this row''s lock.';
 COMMENT ON COLUMN economy.accounts.streak_freezes IS 'Streak freezes held: bought minus used up.';
+COMMENT ON COLUMN economy.accounts.pruned_seq IS 'Actions up to this entry may have been pruned, behind the user''s stream checkpoint; 0 before the first prune.';
 COMMENT ON COLUMN economy.accounts.head_hash IS 'Hash of the newest entry; 32 zero bytes before the first.';
 
 CREATE TABLE economy.signing_keys (

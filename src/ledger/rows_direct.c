@@ -211,6 +211,8 @@ equality_of(Oid type)
 			return F_DATE_EQ;
 		case TEXTOID:
 			return F_TEXTEQ;
+		case UUIDOID:
+			return F_UUID_EQ;
 	}
 	ECO_ERROR(ECO_SCHEMA_DAMAGED, errmsg("no key of type %u is expected", type));
 	return InvalidOid;

@@ -19,8 +19,9 @@
 #include "ledger/checkpoint.h"
 #include "ledger/entry.h"
 #include "ledger/keys.h"
+#include "ledger/stream.h"
+#include "ledger/verify.h"
 
-#define MAX_STREAMS 8
 #define FINDING_COLUMNS 6
 
 PG_FUNCTION_INFO_V1(eco_verify_chain);
@@ -52,22 +53,18 @@ static EcoTable audit_checkpoints = {
 	.keys = {{1, {CHK_USER_ID}}},
 };
 
-/* One journal's entries of the user, read one ahead for the merge. */
-typedef struct Stream
-{
-	const EcoJournalInfo *info;
-	EcoScan    *scan;
-	EcoRow		row;
-	bool		has_row;
-	MemoryContext context;		/* of the row's values */
-} Stream;
-
 typedef struct Verifier
 {
 	int64		user_id;
-	Tuplestorestate *store;
+	Tuplestorestate *store;		/* NULL: only count the findings */
 	TupleDesc	desc;
+	int			findings;
 	MemoryContext entry_context;	/* reset after each entry */
+
+	/* entries up to it may have been pruned; seq 0: none */
+	EcoCheckpoint checkpoint;
+	bool		behind_checkpoint;	/* the walk has passed it */
+	uint8		links[ECO_HASH_LEN];	/* the entries before it, chained */
 
 	/* the entry before */
 	int64		seq;
@@ -80,40 +77,34 @@ typedef struct Verifier
 	uint8		computed[ECO_HASH_LEN];
 } Verifier;
 
-static void begin_behind_pruned(Verifier *v);
+static void verify(Verifier *v, bool from_audit);
 static void load_checkpoint(Verifier *v);
-static void verify_user(Verifier *v);
+static bool begin_behind_audit(Verifier *v);
+static void verify_stream(Verifier *v);
+static void pass_checkpoint(Verifier *v);
+static void report_missing(Verifier *v, int64 seq);
+static char *hex(const uint8 *bytes, size_t len);
 static void verify_entry(Verifier *v, const EcoJournalInfo *info, const EcoRow *row);
 static void verify_links(Verifier *v, const EcoJournalInfo *info, const EcoRow *row);
 static void verify_hash(Verifier *v, const EcoJournalInfo *info, const EcoRow *row);
 static void verify_signature(Verifier *v, const EcoJournalInfo *info, const EcoRow *row,
 							 const uint8 *hash);
 static void verify_account(Verifier *v);
-static Stream *earliest(Stream *streams, int n);
-static void advance(Stream *stream);
 static void report(Verifier *v, const char *id, int64 seq, const char *kind,
 				   const char *expected, const char *actual);
 
-/* from_checkpoint: begin where the last audit found the stream clean. */
 static void
-verify(FunctionCallInfo fcinfo, bool from_checkpoint)
+verify_call(FunctionCallInfo fcinfo, bool from_audit)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
-	Verifier	v;
+	Verifier	v = {0};
 
 	eco_require_arg(fcinfo, 0, "user_id");
 	InitMaterializedSRF(fcinfo, 0);
-	memset(&v, 0, sizeof(v));
 	v.user_id = PG_GETARG_INT64(0);
 	v.store = info->setResult;
 	v.desc = info->setDesc;
-	v.entry_context = AllocSetContextCreate(CurrentMemoryContext, "economy entry",
-											ALLOCSET_DEFAULT_SIZES);
-	begin_behind_pruned(&v);
-	if (from_checkpoint)
-		load_checkpoint(&v);
-	verify_user(&v);
-	MemoryContextDelete(v.entry_context);
+	verify(&v, from_audit);
 }
 
 /*
@@ -122,7 +113,7 @@ verify(FunctionCallInfo fcinfo, bool from_checkpoint)
 Datum
 eco_verify_chain(PG_FUNCTION_ARGS)
 {
-	verify(fcinfo, false);
+	verify_call(fcinfo, false);
 	return (Datum) 0;
 }
 
@@ -133,105 +124,124 @@ eco_verify_chain(PG_FUNCTION_ARGS)
 Datum
 eco_verify_new(PG_FUNCTION_ARGS)
 {
-	verify(fcinfo, true);
+	verify_call(fcinfo, true);
 	return (Datum) 0;
 }
 
-/* Entries up to the stream's signed checkpoint may be gone. */
-static void
-begin_behind_pruned(Verifier *v)
+bool
+eco_stream_is_sound(int64 user_id)
 {
-	EcoCheckpoint checkpoint;
+	Verifier	v = {.user_id = user_id};
 
-	if (!eco_checkpoint_read(v->user_id, &checkpoint))
-		return;
-	if (!checkpoint.valid)
-		report(v, NULL, checkpoint.seq, "wrong_signature", "a valid stream checkpoint",
-			   "one that does not verify");
-	v->seq = checkpoint.seq;
-	v->gold = v->gold_expected = checkpoint.gold;
-	v->xp = v->xp_expected = checkpoint.xp;
-	memcpy(v->stored, checkpoint.hash, ECO_HASH_LEN);
-	memcpy(v->computed, checkpoint.hash, ECO_HASH_LEN);
+	verify(&v, false);
+	return v.findings == 0;
 }
 
+/* from_audit: begin where the last audit found the stream clean. */
+static void
+verify(Verifier *v, bool from_audit)
+{
+	v->linked = true;
+	v->entry_context = AllocSetContextCreate(CurrentMemoryContext, "economy entry",
+											 ALLOCSET_DEFAULT_SIZES);
+	load_checkpoint(v);
+	v->behind_checkpoint = v->checkpoint.seq == 0;
+	if (from_audit && begin_behind_audit(v))
+		v->behind_checkpoint = true;
+	verify_stream(v);
+	MemoryContextDelete(v->entry_context);
+}
+
+/* Actions up to the stream's signed checkpoint may be gone. */
 static void
 load_checkpoint(Verifier *v)
+{
+	if (!eco_checkpoint_read(v->user_id, &v->checkpoint))
+		v->checkpoint.seq = 0;
+	else if (!v->checkpoint.valid)
+		report(v, NULL, v->checkpoint.seq, "wrong_signature", "a valid stream checkpoint",
+			   "one that does not verify");
+}
+
+/* False when there is no place to begin at that is behind the checkpoint. */
+static bool
+begin_behind_audit(Verifier *v)
 {
 	Datum		key = Int64GetDatum(v->user_id);
 	EcoRow		row;
 	bytea	   *hash;
 
 	if (!eco_row_find(&audit_checkpoints, v->user_id, 0, 1, &key, &row))
-		return;
+		return false;
 	hash = DatumGetByteaPP(row.values[CHK_HASH]);
-	if (VARSIZE_ANY_EXHDR(hash) != ECO_HASH_LEN || eco_row_int(&row, CHK_SEQ) < v->seq)
-		return;
+	if (VARSIZE_ANY_EXHDR(hash) != ECO_HASH_LEN || eco_row_int(&row, CHK_SEQ) < v->checkpoint.seq)
+		return false;
 	v->seq = eco_row_int(&row, CHK_SEQ);
 	v->gold = v->gold_expected = eco_row_int(&row, CHK_GOLD);
 	v->xp = v->xp_expected = eco_row_int(&row, CHK_XP);
 	memcpy(v->stored, VARDATA_ANY(hash), ECO_HASH_LEN);
 	memcpy(v->computed, VARDATA_ANY(hash), ECO_HASH_LEN);
+	return true;
 }
 
 static void
-verify_user(Verifier *v)
+verify_stream(Verifier *v)
 {
-	Stream		streams[MAX_STREAMS];
-	int			n = eco_journal_count();
-	Stream	   *next;
-	Datum		key = Int64GetDatum(v->user_id);
+	EcoStream  *stream = eco_stream_begin(v->user_id, v->seq);
+	const EcoJournalInfo *info;
+	const EcoRow *row;
 
-	v->linked = true;
-	for (int i = 0; i < n; i++)
-	{
-		streams[i].info = eco_journal_get(i);
-		streams[i].context = AllocSetContextCreate(CurrentMemoryContext, "economy stream",
-												   ALLOCSET_DEFAULT_SIZES);
-		streams[i].scan = eco_scan_begin_after(streams[i].info->table, v->user_id,
-											   0, 1, &key, v->seq);
-		advance(&streams[i]);
-	}
-	while ((next = earliest(streams, n)) != NULL)
+	while ((row = eco_stream_next(stream, &info)) != NULL)
 	{
 		MemoryContext old_context = MemoryContextSwitchTo(v->entry_context);
 
-		CHECK_FOR_INTERRUPTS();
-		verify_entry(v, next->info, &next->row);
+		if (!v->behind_checkpoint && eco_row_int(row, ECO_COL_SEQ) > v->checkpoint.seq)
+			pass_checkpoint(v);
+		verify_entry(v, info, row);
 		MemoryContextSwitchTo(old_context);
 		MemoryContextReset(v->entry_context);
-		advance(next);
 	}
-	for (int i = 0; i < n; i++)
-	{
-		eco_scan_end(streams[i].scan);
-		MemoryContextDelete(streams[i].context);
-	}
+	if (!v->behind_checkpoint)
+		pass_checkpoint(v);
+	eco_stream_end(stream);
 	verify_account(v);
 }
 
-static Stream *
-earliest(Stream *streams, int n)
+/*
+ * Up to the checkpoint pruned actions are missing, so an entry behind a gap
+ * has nothing to be compared with.  The checkpoint signs what was left there
+ * and the state of the stream; from here on the chain has no gaps.
+ */
+static void
+pass_checkpoint(Verifier *v)
 {
-	Stream	   *best = NULL;
+	const EcoCheckpoint *c = &v->checkpoint;
 
-	for (int i = 0; i < n; i++)
-		if (streams[i].has_row &&
-			(best == NULL || eco_row_int(&streams[i].row, ECO_COL_SEQ) <
-			 eco_row_int(&best->row, ECO_COL_SEQ)))
-			best = &streams[i];
-	return best;
+	v->behind_checkpoint = true;
+	if (v->seq != c->seq)
+		report_missing(v, c->seq);
+	else if (v->gold != c->gold || v->xp != c->xp)
+		report(v, NULL, c->seq, "wrong_balance",
+			   psprintf("gold %lld, experience_points %lld", (long long) c->gold, (long long) c->xp),
+			   psprintf("gold %lld, experience_points %lld", (long long) v->gold, (long long) v->xp));
+	else if (memcmp(v->stored, c->hash, ECO_HASH_LEN) != 0)
+		report(v, NULL, c->seq, "wrong_hash", hex(c->hash, ECO_HASH_LEN),
+			   hex(v->stored, ECO_HASH_LEN));
+	/* a finding that names its entry says more than that there is one */
+	if (v->findings == 0 && memcmp(v->links, c->links, ECO_HASH_LEN) != 0)
+		report(v, NULL, c->seq, "broken_chain", "the entries that the stream checkpoint signed",
+			   "changed, missing or further entries");
+	v->seq = c->seq;
+	v->gold = v->gold_expected = c->gold;
+	v->xp = v->xp_expected = c->xp;
+	memcpy(v->stored, c->hash, ECO_HASH_LEN);
+	memcpy(v->computed, c->hash, ECO_HASH_LEN);
 }
 
 static void
-advance(Stream *stream)
+report_missing(Verifier *v, int64 seq)
 {
-	MemoryContext old_context;
-
-	MemoryContextReset(stream->context);
-	old_context = MemoryContextSwitchTo(stream->context);
-	stream->has_row = eco_scan_next(stream->scan, &stream->row);
-	MemoryContextSwitchTo(old_context);
+	report(v, NULL, seq, "missing_entry", "an entry", "nothing");
 }
 
 static void
@@ -245,7 +255,7 @@ verify_entry(Verifier *v, const EcoJournalInfo *info, const EcoRow *row)
 			   "duplicate_effect", "one entry with this seq", "another entry with it");
 		return;
 	}
-	for (int64 missing = v->seq + 1; missing < seq; missing++)
+	for (int64 missing = v->seq + 1; v->behind_checkpoint && missing < seq; missing++)
 	{
 		/* name a few, then the range: a wild seq must not flood the report */
 		if (missing - v->seq > 10)
@@ -254,12 +264,14 @@ verify_entry(Verifier *v, const EcoJournalInfo *info, const EcoRow *row)
 				   psprintf("entries up to seq %lld", (long long) seq - 1), "nothing");
 			break;
 		}
-		report(v, NULL, missing, "missing_entry", "an entry", "nothing");
+		report_missing(v, missing);
 	}
 	if (seq != v->seq + 1)
 		v->linked = false;
 	verify_links(v, info, row);
 	verify_hash(v, info, row);
+	if (!v->behind_checkpoint)
+		eco_entry_hash(row, info->journal, info->signature_column, v->links, v->links);
 	v->seq = seq;
 	v->linked = true;
 }
@@ -387,6 +399,10 @@ verify_account(Verifier *v)
 			report(v, NULL, v->seq, "orphan_row", "an account", "none");
 		return;
 	}
+	if (account.pruned_seq != v->checkpoint.seq)
+		report(v, NULL, v->checkpoint.seq, "broken_chain",
+			   psprintf("account pruned_seq %lld", (long long) v->checkpoint.seq),
+			   psprintf("account pruned_seq %lld", (long long) account.pruned_seq));
 	missing = account.seq - v->seq;
 	if (missing > 0)
 		report(v, NULL, v->seq + 1, "missing_entry",
@@ -419,6 +435,9 @@ report(Verifier *v, const char *id, int64 seq, const char *kind,
 	Datum		values[FINDING_COLUMNS];
 	bool		isnull[FINDING_COLUMNS] = {false};
 
+	v->findings++;
+	if (v->store == NULL)
+		return;
 	values[0] = Int64GetDatum(v->user_id);
 	values[1] = CStringGetTextDatum(kind);
 	values[2] = CStringGetTextDatum(expected);

@@ -77,7 +77,20 @@ CREATE FUNCTION economy.audit_effects() RETURNS SETOF economy.finding
         UNION ALL
         SELECT u.user_id, 'duplicate_effect', format('one action %s of %s', u.action_id, u.game),
                format('%s actions', count(*)), 'A' || u.user_id || '-' || max(u.seq), max(u.seq)
-        FROM economy.user_actions u GROUP BY u.user_id, u.game, u.action_id HAVING count(*) > 1;
+        FROM economy.user_actions u GROUP BY u.user_id, u.game, u.action_id HAVING count(*) > 1
+        UNION ALL
+        -- an id that is not kept could have a second effect
+        SELECT coalesce(s.user_id, k.user_id), 'missing_entry', format('keys of %s pruned actions', coalesce(s.total, 0)),
+               format('%s keys', coalesce(k.total, 0)), NULL, NULL
+        FROM (SELECT p.user_id, sum(p.total) AS total FROM economy.pruned_stats p GROUP BY 1) s
+        FULL JOIN (SELECT a.user_id, count(*) AS total FROM economy.pruned_actions a GROUP BY 1) k USING (user_id)
+        WHERE coalesce(s.total, 0) <> coalesce(k.total, 0)
+        UNION ALL
+        SELECT u.user_id, 'duplicate_effect', format('one action %s of %s', u.action_id, u.game), 'a pruned one and this',
+               'A' || u.user_id || '-' || u.seq, u.seq
+        FROM economy.user_actions u JOIN economy.pruned_actions p
+             ON p.user_id = u.user_id AND p.key = economy.action_key(u.game, u.action_id)
+        WHERE u.user_id IN (SELECT d.user_id FROM economy.pruned_stats d);
     END;
 COMMENT ON FUNCTION economy.audit_effects() IS 'Idempotency keys with more than one effect (I4).';
 
@@ -211,7 +224,8 @@ BEGIN
                 SELECT FROM economy.ledger l WHERE l.user_id = b.user_id AND l.seq = b.seq AND l.created_at >= since)
         )
         SELECT (SELECT max(b.user_id) FROM b), (SELECT count(*) FROM b),
-               (SELECT count(*) FROM chosen), (SELECT coalesce(sum(c.seq), 0) FROM chosen c),
+               (SELECT count(*) FROM chosen), (SELECT coalesce(sum(c.seq - coalesce((SELECT sum(p.total) FROM economy.pruned_stats p
+                                                           WHERE p.user_id = c.user_id), 0)), 0) FROM chosen c),
                ARRAY(SELECT f::economy.finding FROM chosen c CROSS JOIN LATERAL economy.verify_chain(c.user_id) f)
         INTO last_id, n, total, e, found_now;
         EXIT WHEN n = 0;

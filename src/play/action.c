@@ -15,6 +15,7 @@
 #include "journals.h"
 #include "ledger/call.h"
 #include "play/action.h"
+#include "play/prune.h"
 #include "play/stats.h"
 #include "realtime/event.h"
 
@@ -73,6 +74,7 @@ static bool find_first(const EcoAction *action, EcoRow *row);
 static void record_one(Player *player, const EcoAction *action, EcoResult *result);
 static void append_entry(Player *player, EcoGameStats *stats, const EcoAction *action,
 						 EcoResult *result);
+static void refuse_pruned(const EcoAction *action, int64 seq, EcoResult *result);
 static void replay(Player *player, const EcoAction *action, const EcoRow *first,
 				   EcoResult *result);
 static EcoGameStats *stats_of(Player *player, const EcoAction *action);
@@ -240,7 +242,13 @@ record_one(Player *player, const EcoAction *action, EcoResult *result)
 	EcoAccount *account = player->account;
 	EcoGameStats *stats = stats_of(player, action);
 	const char *refusal;
+	int64		seq;
 
+	if (eco_action_pruned(account, action, &seq))
+	{
+		refuse_pruned(action, seq, result);
+		return;
+	}
 	if (account->suspended)
 		refusal = "USER_SUSPENDED";
 	else if (!stats->registered)
@@ -249,6 +257,8 @@ record_one(Player *player, const EcoAction *action, EcoResult *result)
 		refusal = "INSUFFICIENT_GOLD";
 	else
 		refusal = eco_amount_refusal(account, action->win - action->bet, 0);
+	if (refusal == NULL && !eco_stats_fit(stats, action))
+		refusal = "GOLD_OVERFLOW";
 	if (refusal == NULL)
 		append_entry(player, stats, action, result);
 	else
@@ -339,6 +349,15 @@ replay(Player *player, const EcoAction *action, const EcoRow *first, EcoResult *
 	eco_result_set(result, ACTION_GOLD_DELTA, first->values[ECO_COL_GOLD_DELTA]);
 	eco_result_set(result, ACTION_GOLD, first->values[ECO_COL_GOLD]);
 	set_stats(result, stats_of(player, action));
+}
+
+/* It was recorded once; the first result is no longer there to be returned. */
+static void
+refuse_pruned(const EcoAction *action, int64 seq, EcoResult *result)
+{
+	eco_result_outcome(result, "refused", "RESYNC_REQUIRED");
+	eco_result_text(result, ECO_RES_TRANSACTION_ID,
+					eco_transaction_id(ECO_JOURNAL_ACTION, action->user_id, seq));
 }
 
 static EcoGameStats *

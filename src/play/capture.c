@@ -21,6 +21,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
+#include "utils/numeric.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/typcache.h"
@@ -169,6 +170,23 @@ number_column(Relation rel, const char *name)
 }
 
 static int64
+int_of_numeric(Datum value, const char *column)
+{
+	Numeric		number = DatumGetNumeric(value);
+	Datum		most = DirectFunctionCall1(int8_numeric, Int64GetDatum(PG_INT64_MAX));
+
+	if (numeric_is_nan(number) || numeric_is_inf(number) ||
+		DatumGetBool(DirectFunctionCall2(numeric_gt, DirectFunctionCall1(numeric_abs, value), most)))
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("column \"%s\" of a captured row is not within the range of bigint", column));
+	if (!DatumGetBool(DirectFunctionCall2(numeric_eq, value,
+										  DirectFunctionCall2(numeric_trunc, value, Int32GetDatum(0)))))
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("column \"%s\" of a captured row is no whole number", column));
+	return DatumGetInt64(DirectFunctionCall1(numeric_int8, value));
+}
+
+static int64
 int_of(const Capture *c, TupleTableSlot *slot, AttrNumber attno)
 {
 	bool		isnull;
@@ -185,11 +203,7 @@ int_of(const Capture *c, TupleTableSlot *slot, AttrNumber attno)
 		case INT4OID:
 			return DatumGetInt32(value);
 		case NUMERICOID:
-			if (!DatumGetBool(DirectFunctionCall2(numeric_eq, value,
-												  DirectFunctionCall2(numeric_trunc, value, Int32GetDatum(0)))))
-				ECO_ERROR(ECO_INVALID_ARGUMENT,
-						  errmsg("column \"%s\" of a captured row is no whole number", NameStr(att->attname)));
-			return DatumGetInt64(DirectFunctionCall1(numeric_int8, value));
+			return int_of_numeric(value, NameStr(att->attname));
 		default:
 			return DatumGetInt64(value);
 	}
@@ -222,6 +236,13 @@ judge(void *arg, const EcoAction *action, EcoResult *result)
 	Datum		code = result->values[ECO_RES_CODE];
 
 	if (DatumGetBool(result->values[ECO_RES_SUCCESS]) && !result->isnull[ECO_RES_SUCCESS])
+		return;
+
+	/*
+	 * counted once and pruned since: as with any known id there is nothing to
+	 * do
+	 */
+	if (strcmp(TextDatumGetCString(code), "RESYNC_REQUIRED") == 0)
 		return;
 	if (!c->report)
 		ECO_ERROR(ECO_CAPTURE_REFUSED,

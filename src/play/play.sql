@@ -196,16 +196,19 @@ CREATE TABLE economy.stream_checkpoints (
     gold              bigint      NOT NULL,
     experience_points bigint      NOT NULL,
     hash              bytea       NOT NULL,
+    links             bytea       NOT NULL,
     key_version       integer     NOT NULL,
     signature         bytea       NOT NULL,
     created_at        timestamptz NOT NULL
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.stream_checkpoints', '');
-COMMENT ON TABLE economy.stream_checkpoints IS 'Signed state of a stream at an entry; actions up to it may have been pruned, and verification begins there.';
+COMMENT ON TABLE economy.stream_checkpoints IS 'Signed state of a stream at an entry; actions before it may have been pruned.';
+COMMENT ON COLUMN economy.stream_checkpoints.links IS 'Hash of a chain over the entries up to seq that were left, so that they stay verifiable.';
 
 CREATE TABLE economy.pruned_stats (
     user_id        bigint      NOT NULL,
     game           text        NOT NULL COLLATE "C",
+    day            date        NOT NULL,
     total          bigint      NOT NULL,
     wins           bigint      NOT NULL,
     losses         bigint      NOT NULL,
@@ -214,42 +217,52 @@ CREATE TABLE economy.pruned_stats (
     bet_sum        bigint      NOT NULL,
     win_sum        bigint      NOT NULL,
     last_action_at timestamptz NOT NULL,
-    CONSTRAINT pruned_stats_pkey PRIMARY KEY (user_id, game)
+    CONSTRAINT pruned_stats_pkey PRIMARY KEY (user_id, game, day)
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.pruned_stats', '');
-COMMENT ON TABLE economy.pruned_stats IS 'Statistics of the pruned actions, so that parity stays exact.';
+COMMENT ON TABLE economy.pruned_stats IS 'Statistics of the pruned actions per UTC day, so that parity stays exact.';
 
-CREATE FUNCTION economy.make_checkpoint(user_id bigint, seq bigint) RETURNS void
-    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_make_checkpoint';
-COMMENT ON FUNCTION economy.make_checkpoint(bigint, bigint) IS 'Signs the state of a user''s stream at an entry into stream_checkpoints.';
+CREATE TABLE economy.pruned_actions (
+    user_id bigint NOT NULL,
+    key     uuid   NOT NULL,
+    seq     bigint NOT NULL,
+    CONSTRAINT pruned_actions_pkey PRIMARY KEY (user_id, key)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.pruned_actions', '');
+COMMENT ON TABLE economy.pruned_actions IS 'Keys of the ids of pruned actions: none is ever counted again.';
 
-CREATE FUNCTION economy.delete_pruned(user_id bigint, seq bigint) RETURNS bigint
-    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_delete_pruned';
-COMMENT ON FUNCTION economy.delete_pruned(bigint, bigint) IS
-    'Deletes a user''s actions up to an entry and adds them to pruned_stats; the only way past the journal''s guard, and only below a valid checkpoint. An action before an entry of another journal stays: receipts are verified against it.';
+CREATE FUNCTION economy.action_key(game text, action_id text) RETURNS uuid
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_action_key';
+COMMENT ON FUNCTION economy.action_key(text, text) IS 'Key of an action''s id in pruned_actions: half of a SHA-256.';
+
+CREATE FUNCTION economy.prune_stream(user_id bigint, seq bigint) RETURNS bigint
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_prune_stream';
+COMMENT ON FUNCTION economy.prune_stream(bigint, bigint) IS
+    'Deletes a user''s actions before an entry, behind a signed checkpoint there; the only way past the journal''s guard. Null, and nothing done, when verify_chain() finds something. prune() is the way in.';
 
 CREATE FUNCTION economy.prune(older_than interval DEFAULT '90 days', max_users integer DEFAULT 10000)
-    RETURNS TABLE (users bigint, actions bigint)
+    RETURNS TABLE (users bigint, actions bigint, damaged bigint)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    cutoff timestamptz := economy.now() - older_than;
-    u      record;
-    upto   bigint;
+    cutoff  timestamptz := economy.now() - older_than;
+    u       record;
+    upto    bigint;
+    deleted bigint;
 BEGIN
     IF older_than IS NULL OR older_than < interval '1 day' OR max_users IS NULL OR max_users < 1 THEN
         RAISE EXCEPTION 'older_than must be a day or more and max_users 1 or more' USING ERRCODE = 'XE002',
-            HINT = 'A pruned action''s id can be used again: keep actions longer than any client retries.';
+            HINT = 'A retry of a pruned action is refused with RESYNC_REQUIRED: keep actions longer than clients retry.';
     END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('economy.rollup_stats', 0));
     users := 0;
     actions := 0;
+    damaged := 0;
     FOR u IN SELECT p.user_id, p.seq FROM economy.rollup_positions p
              WHERE EXISTS (SELECT FROM economy.user_actions t
                            WHERE t.user_id = p.user_id AND t.seq <= p.seq AND t.created_at < cutoff
-                             AND t.seq > coalesce((SELECT k.seq FROM economy.stream_checkpoints k
-                                                   WHERE k.user_id = p.user_id), 0))
+                             AND t.seq > (SELECT a.pruned_seq FROM economy.accounts a WHERE a.user_id = p.user_id))
              ORDER BY p.user_id LIMIT max_users LOOP
         PERFORM 1 FROM economy.accounts a WHERE a.user_id = u.user_id FOR NO KEY UPDATE;
         -- the entry before the first one that stays, and only what is rolled up
@@ -258,15 +271,16 @@ BEGIN
               AND t.seq < coalesce((SELECT min(k.seq) FROM economy.user_actions k
                                     WHERE k.user_id = u.user_id AND k.created_at >= cutoff), 9223372036854775807);
         CONTINUE WHEN upto IS NULL;
-        PERFORM economy.make_checkpoint(u.user_id, upto);
-        actions := actions + economy.delete_pruned(u.user_id, upto);
-        users := users + 1;
+        deleted := economy.prune_stream(u.user_id, upto);
+        users := users + (deleted IS NOT NULL)::integer;
+        actions := actions + coalesce(deleted, 0);
+        damaged := damaged + (deleted IS NULL)::integer;
     END LOOP;
     RETURN NEXT;
 END
 $$;
 COMMENT ON FUNCTION economy.prune(interval, integer) IS
-    'Deletes rolled-up actions older than that, behind a signed checkpoint per user. Statistics, parity and the chain from the checkpoint on stay exact; a pruned action''s id could be used again.';
+    'Deletes rolled-up actions older than that, behind a signed checkpoint per user. Statistics, parity and the proof of what is left stay exact; an id is never counted again. A stream with findings is left alone and counted as damaged.';
 
 CREATE TYPE economy.parity_difference AS (
     user_id  bigint,
@@ -285,57 +299,41 @@ CREATE FUNCTION economy.stats_parity(sample integer DEFAULT NULL) RETURNS SETOF 
         WITH chosen AS MATERIALIZED (
             SELECT a.user_id FROM economy.accounts a
             WHERE sample IS NULL OR a.user_id IN (SELECT b.user_id FROM economy.accounts b ORDER BY random() LIMIT sample)
-        ), actions AS (
-            SELECT t.user_id, t.seq, t.game, (t.created_at AT TIME ZONE 'UTC')::date AS day, t.outcome, t.bet, t.win, t.created_at
-            FROM economy.user_actions t JOIN chosen c USING (user_id)
-        ), from_entries AS (
-            SELECT m.user_id, m.game, sum(m.total)::bigint AS total, sum(m.wins)::bigint AS wins, sum(m.losses)::bigint AS losses,
-                   sum(m.draws)::bigint AS draws, max(m.max_win) AS max_win, sum(m.bet_sum)::bigint AS bet_sum,
-                   sum(m.win_sum)::bigint AS win_sum, max(m.last_action_at) AS last_action_at
-            FROM (SELECT a.user_id, a.game, count(*) AS total, count(*) FILTER (WHERE a.outcome = 'win') AS wins,
-                         count(*) FILTER (WHERE a.outcome = 'loss') AS losses, count(*) FILTER (WHERE a.outcome = 'draw') AS draws,
-                         max(a.win) AS max_win, sum(a.bet) AS bet_sum, sum(a.win) AS win_sum, max(a.created_at) AS last_action_at
-                  FROM actions a GROUP BY 1, 2
-                  UNION ALL
-                  SELECT p.user_id, p.game, p.total, p.wins, p.losses, p.draws, p.max_win, p.bet_sum, p.win_sum, p.last_action_at
-                  FROM economy.pruned_stats p JOIN chosen c USING (user_id)) m
-            GROUP BY 1, 2
-        ), stored AS (
-            SELECT g.* FROM economy.game_stats g JOIN chosen c USING (user_id)
-        ), rolled AS (
-            SELECT a.user_id, a.game, a.day, count(*) AS total, count(*) FILTER (WHERE a.outcome = 'win') AS wins,
-                   count(*) FILTER (WHERE a.outcome = 'loss') AS losses, count(*) FILTER (WHERE a.outcome = 'draw') AS draws,
-                   max(a.win) AS max_win, sum(a.bet)::bigint AS bet_sum, sum(a.win)::bigint AS win_sum,
-                   max(a.created_at) AS last_action_at
-            FROM actions a JOIN economy.rollup_positions p ON p.user_id = a.user_id AND a.seq <= p.seq
-            GROUP BY 1, 2, 3
+        ), parts AS (
+            SELECT t.user_id, t.game, (t.created_at AT TIME ZONE 'UTC')::date AS day, t.seq <= coalesce(p.seq, 0) AS rolled,
+                   count(*) AS total, count(*) FILTER (WHERE t.outcome = 'win') AS wins,
+                   count(*) FILTER (WHERE t.outcome = 'loss') AS losses, count(*) FILTER (WHERE t.outcome = 'draw') AS draws,
+                   max(t.win) AS max_win, sum(t.bet) AS bet_sum, sum(t.win) AS win_sum, max(t.created_at) AS last_action_at
+            FROM economy.user_actions t JOIN chosen c USING (user_id) LEFT JOIN economy.rollup_positions p USING (user_id)
+            GROUP BY 1, 2, 3, 4
+            UNION ALL
+            -- only what was rolled up is ever pruned
+            SELECT s.user_id, s.game, s.day, true, s.total, s.wins, s.losses, s.draws, s.max_win, s.bet_sum, s.win_sum, s.last_action_at
+            FROM economy.pruned_stats s JOIN chosen c USING (user_id)
+        ), days AS MATERIALIZED (
+            SELECT m.user_id, m.game, m.day, m.rolled, sum(m.total) AS total, sum(m.wins) AS wins, sum(m.losses) AS losses,
+                   sum(m.draws) AS draws, max(m.max_win) AS max_win, sum(m.bet_sum) AS bet_sum,
+                   sum(m.win_sum) AS win_sum, max(m.last_action_at) AS last_action_at
+            FROM parts m GROUP BY 1, 2, 3, 4
+        ), entries AS (
+            SELECT d.user_id, d.game, sum(d.total) AS total, sum(d.wins) AS wins, sum(d.losses) AS losses,
+                   sum(d.draws) AS draws, max(d.max_win) AS max_win, sum(d.bet_sum) AS bet_sum,
+                   sum(d.win_sum) AS win_sum, max(d.last_action_at) AS last_action_at
+            FROM days d GROUP BY 1, 2
         )
         SELECT coalesce(e.user_id, s.user_id), 'game_stats', coalesce(e.game, s.game), NULL::date, to_jsonb(e), to_jsonb(s)
-        FROM from_entries e FULL JOIN stored s ON s.user_id = e.user_id AND s.game = e.game
+        FROM entries e FULL JOIN (SELECT g.* FROM economy.game_stats g JOIN chosen c USING (user_id)) s
+             ON s.user_id = e.user_id AND s.game = e.game
         WHERE (e.total, e.wins, e.losses, e.draws, e.max_win, e.bet_sum, e.win_sum, e.last_action_at)
               IS DISTINCT FROM (s.total, s.wins, s.losses, s.draws, s.max_win, s.bet_sum, s.win_sum, s.last_action_at)
         UNION ALL
-        -- a day with pruned actions can only be compared from below
-        SELECT coalesce(r.user_id, s.user_id), 'user_game_stats_summary', coalesce(r.game, s.game), coalesce(r.day, s.day),
-               to_jsonb(r), to_jsonb(s)
-        FROM rolled r FULL JOIN (SELECT u.* FROM economy.user_game_stats_summary u JOIN chosen c USING (user_id)) s
-             ON s.user_id = r.user_id AND s.game = r.game AND s.day = r.day
-        LEFT JOIN economy.stream_checkpoints k ON k.user_id = coalesce(r.user_id, s.user_id)
-        WHERE (r.total, r.wins, r.losses, r.draws, r.max_win, r.bet_sum, r.win_sum, r.last_action_at)
-              IS DISTINCT FROM (s.total, s.wins, s.losses, s.draws, s.max_win, s.bet_sum, s.win_sum, s.last_action_at)
-          AND (k.user_id IS NULL OR coalesce(r.total, 0) > coalesce(s.total, 0))
-        UNION ALL
-        -- and all days of a user and game together with all rolled-up entries
-        SELECT coalesce(r.user_id, s.user_id), 'user_game_stats_summary', coalesce(r.game, s.game), NULL, to_jsonb(r), to_jsonb(s)
-        FROM (SELECT m.user_id, m.game, sum(m.total) AS total, sum(m.bet_sum) AS bet_sum, sum(m.win_sum) AS win_sum
-              FROM (SELECT o.user_id, o.game, o.total, o.bet_sum, o.win_sum FROM rolled o
-                    UNION ALL
-                    SELECT p.user_id, p.game, p.total, p.bet_sum, p.win_sum FROM economy.pruned_stats p JOIN chosen c USING (user_id)) m
-              GROUP BY 1, 2) r
-        FULL JOIN (SELECT u.user_id, u.game, sum(u.total) AS total, sum(u.bet_sum) AS bet_sum, sum(u.win_sum) AS win_sum
-                   FROM economy.user_game_stats_summary u JOIN chosen c USING (user_id) GROUP BY 1, 2) s
-             ON s.user_id = r.user_id AND s.game = r.game
-        WHERE (r.total, r.bet_sum, r.win_sum) IS DISTINCT FROM (s.total, s.bet_sum, s.win_sum);
+        SELECT coalesce(d.user_id, s.user_id), 'user_game_stats_summary', coalesce(d.game, s.game), coalesce(d.day, s.day),
+               to_jsonb(d), to_jsonb(s)
+        FROM (SELECT * FROM days WHERE rolled) d
+        FULL JOIN (SELECT u.* FROM economy.user_game_stats_summary u JOIN chosen c USING (user_id)) s
+             ON s.user_id = d.user_id AND s.game = d.game AND s.day = d.day
+        WHERE (d.total, d.wins, d.losses, d.draws, d.max_win, d.bet_sum, d.win_sum, d.last_action_at)
+              IS DISTINCT FROM (s.total, s.wins, s.losses, s.draws, s.max_win, s.bet_sum, s.win_sum, s.last_action_at);
     END;
 COMMENT ON FUNCTION economy.stats_parity(integer) IS
     'Recomputes statistics and rollups from the entries and returns the rows that differ, for all users or a random sample; none means exact.';
@@ -430,13 +428,24 @@ BEGIN
     END LOOP;
     WHILE done < actions LOOP
         PERFORM economy.report_progress('simulate', done, actions);
-        WITH repeated AS (
-            -- 1.5 % are retries of one of the hundred actions before
-            SELECT n, CASE WHEN n > 100 AND (hashint8extended(n, seed + 5) & 1023) < 15
-                           THEN n - 1 - (hashint8extended(n, seed + 6) & 63)::integer ELSE n END AS first
+        WITH arrived AS (
+            -- 1.5 % come late: such an action changes places with one of 4,096 further on
+            SELECT n, CASE WHEN (hashint8extended(n & ~4096, seed + 7) & 1023) < 15 AND (n | 4096) <= actions AND (n # 4096) > 0
+                           THEN n # 4096 ELSE n END AS sent
             FROM generate_series(done + 1, least(done + chunk, actions)) n
+        ), repeated AS (
+            -- and 1.5 % are retries of one of the hundred actions before
+            SELECT n, CASE WHEN n > 100 AND (hashint8extended(n, seed + 5) & 1023) < 15
+                           THEN n - 1 - (hashint8extended(n, seed + 6) & 63)::integer ELSE sent END AS first
+            FROM arrived
+        ), refunds AS (
+            -- 0.7 % give the stake of an action back, that of a hundred before
+            SELECT p.n, (hashint8extended(p.first, seed + 8) & 1023) < 7 AND p.first > 100 AS refund,
+                   CASE WHEN (hashint8extended(p.first, seed + 8) & 1023) < 7 AND p.first > 100 THEN p.first - 100 ELSE p.first END AS first,
+                   p.first AS id
+            FROM repeated p
         ), action AS (
-            SELECT p.n, p.first,
+            SELECT p.n, p.id, p.refund,
                    -- activity is skewed: half of the actions come from a tenth of the users
                    1 + floor(users * power((hashint8extended(p.first, seed) & 1048575) / 1048576.0::double precision, 3.32))::integer AS u,
                    1 + ((hashint8extended(p.first, seed + 1) & 1048575) * 4 >> 20) AS g,
@@ -444,16 +453,17 @@ BEGIN
                    greatest(1, least(5000, exp(3 + sqrt(-2 * ln(((hashint8extended(p.first, seed + 2) & 1048575) + 0.5) / 1048576.0::double precision))
                        * cos(6.283185307179586 * (hashint8extended(p.first, seed + 3) & 1048575) / 1048576.0::double precision))))::bigint AS bet,
                    (hashint8extended(p.first, seed + 4) & 1048575) / 1048576.0::double precision AS luck
-            FROM repeated p
+            FROM refunds p
         )
         SELECT jsonb_agg(jsonb_build_object(
                    'user_id', ids[least(a.u, users)],
                    'game', (ARRAY['crash', 'gacha', 'rps', 'slot'])[a.g],
-                   'action_type', (ARRAY['CRASH_JOIN', 'GACHA_SPIN', 'RPS_PLAY', 'SLOT_SPIN'])[a.g],
-                   'action_id', format('sim-%s-%s', seed, a.first),
-                   'bet', a.bet,
+                   'action_type', CASE WHEN a.refund THEN 'REFUND' ELSE (ARRAY['CRASH_JOIN', 'GACHA_SPIN', 'RPS_PLAY', 'SLOT_SPIN'])[a.g] END,
+                   'action_id', format('sim-%s-%s', seed, a.id),
+                   'bet', CASE WHEN a.refund THEN 0 ELSE a.bet END,
+                   'outcome', CASE WHEN a.refund THEN 'draw' END,
                    -- every 200th user cheats
-                   'win', CASE WHEN a.luck < CASE WHEN a.u % 200 = 0 THEN 0.65 ELSE 0.48 END THEN a.bet * 2 ELSE 0 END)
+                   'win', CASE WHEN a.refund THEN a.bet WHEN a.luck < CASE WHEN a.u % 200 = 0 THEN 0.65 ELSE 0.48 END THEN a.bet * 2 ELSE 0 END)
                ORDER BY a.n)
         INTO batch FROM action a;
         FOR r IN SELECT s.state, s.code, count(*) AS results FROM economy.record_actions(batch) s GROUP BY 1, 2 LOOP
@@ -467,4 +477,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.simulate(integer, integer, bigint) IS
-    'Plays a synthetic workload through the real functions and counts the results: skewed activity, log-normal stakes, 1.5 % retries, a cheat in every 200 users. The same seed plays the same actions.';
+    'Plays a synthetic workload through the real functions and counts the results: skewed activity, log-normal stakes, 1.5 % retries, 1.5 % late arrivals, 0.7 % refunds, a cheat in every 200 users. The same seed plays the same actions.';

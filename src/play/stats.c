@@ -72,6 +72,13 @@ add(EcoRow *row, int column, int64 amount)
 	row->values[column] = Int64GetDatum(eco_row_int(row, column) + amount);
 }
 
+bool
+eco_stats_fit(const EcoGameStats *stats, const EcoAction *action)
+{
+	return action->bet <= PG_INT64_MAX - eco_row_int(&stats->row, STA_BET_SUM) &&
+		action->win <= PG_INT64_MAX - eco_row_int(&stats->row, STA_WIN_SUM);
+}
+
 void
 eco_stats_count(EcoGameStats *stats, const EcoAction *action, EcoOutcome outcome,
 				TimestampTz at)
@@ -86,7 +93,9 @@ eco_stats_count(EcoGameStats *stats, const EcoAction *action, EcoOutcome outcome
 	add(row, STA_WIN_SUM, action->win);
 	if (action->win > eco_row_int(row, STA_MAX_WIN))
 		row->values[STA_MAX_WIN] = Int64GetDatum(action->win);
-	eco_row_set(row, STA_LAST_ACTION_AT, TimestampTzGetDatum(at));
+	/* the clock can go back; the latest moment stays */
+	if (row->isnull[STA_LAST_ACTION_AT] || at > DatumGetTimestampTz(row->values[STA_LAST_ACTION_AT]))
+		eco_row_set(row, STA_LAST_ACTION_AT, TimestampTzGetDatum(at));
 }
 
 void

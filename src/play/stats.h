@@ -44,6 +44,9 @@ typedef struct EcoGameStats
 
 /* Reads under the active snapshot; the account lock covers the row. */
 extern void eco_stats_load(EcoGameStats *stats, int64 user_id, const EcoText *game);
+
+/* False when a sum would pass the largest bigint. */
+extern bool eco_stats_fit(const EcoGameStats *stats, const EcoAction *action);
 extern void eco_stats_count(EcoGameStats *stats, const EcoAction *action,
 							EcoOutcome outcome, TimestampTz at);
 

@@ -1,0 +1,97 @@
+/*
+ * stream.c
+ *		One user's entries of all journals, in the order of seq.
+ *
+ * Each journal is scanned by its primary key, one row ahead, and the scans are
+ * merged.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "ledger/stream.h"
+
+typedef struct Source
+{
+	const EcoJournalInfo *info;
+	EcoScan    *scan;
+	EcoRow		row;
+	bool		has_row;
+	MemoryContext context;		/* of the row's values */
+} Source;
+
+struct EcoStream
+{
+	int			nsources;
+	Source	   *handed_out;		/* its row is the caller's until the next call */
+	Source		sources[ECO_MAX_JOURNALS];
+};
+
+static void advance(Source *source);
+
+EcoStream *
+eco_stream_begin(int64 user_id, int64 after)
+{
+	EcoStream  *stream = palloc0(sizeof(EcoStream));
+	Datum		key = Int64GetDatum(user_id);
+
+	stream->nsources = eco_journal_count();
+	for (int i = 0; i < stream->nsources; i++)
+	{
+		Source	   *source = &stream->sources[i];
+
+		source->info = eco_journal_get(i);
+		source->context = AllocSetContextCreate(CurrentMemoryContext, "economy stream",
+												ALLOCSET_DEFAULT_SIZES);
+		source->scan = eco_scan_begin_after(source->info->table, user_id, 0, 1, &key, after);
+		advance(source);
+	}
+	return stream;
+}
+
+const EcoRow *
+eco_stream_next(EcoStream *stream, const EcoJournalInfo **info)
+{
+	Source	   *best = NULL;
+
+	CHECK_FOR_INTERRUPTS();
+	if (stream->handed_out != NULL)
+		advance(stream->handed_out);
+	for (int i = 0; i < stream->nsources; i++)
+	{
+		Source	   *source = &stream->sources[i];
+
+		if (source->has_row &&
+			(best == NULL || eco_row_int(&source->row, ECO_COL_SEQ) <
+			 eco_row_int(&best->row, ECO_COL_SEQ)))
+			best = source;
+	}
+	stream->handed_out = best;
+	if (best == NULL)
+		return NULL;
+	*info = best->info;
+	return &best->row;
+}
+
+void
+eco_stream_end(EcoStream *stream)
+{
+	for (int i = 0; i < stream->nsources; i++)
+	{
+		eco_scan_end(stream->sources[i].scan);
+		MemoryContextDelete(stream->sources[i].context);
+	}
+	pfree(stream);
+}
+
+static void
+advance(Source *source)
+{
+	MemoryContext old_context;
+
+	MemoryContextReset(source->context);
+	old_context = MemoryContextSwitchTo(source->context);
+	source->has_row = eco_scan_next(source->scan, &source->row);
+	MemoryContextSwitchTo(old_context);
+}

@@ -1,0 +1,24 @@
+/*
+ * stream.h
+ *		One user's entries of all journals, in the order of seq.
+ */
+#ifndef ECO_STREAM_H
+#define ECO_STREAM_H
+
+#include "postgres.h"
+
+#include "ledger/entry.h"
+
+typedef struct EcoStream EcoStream;
+
+/* The entries with a seq greater than after, under the active snapshot. */
+extern EcoStream *eco_stream_begin(int64 user_id, int64 after);
+
+/*
+ * The next entry and its journal, or NULL at the end.  The row lives until the
+ * next call.
+ */
+extern const EcoRow *eco_stream_next(EcoStream *stream, const EcoJournalInfo **info);
+extern void eco_stream_end(EcoStream *stream);
+
+#endif

@@ -1,0 +1,180 @@
+/*
+ * prune.c
+ *		Retention: old actions go behind a signed checkpoint of the stream.
+ *
+ * What stays of a pruned action: its part of the sums in pruned_stats, so that
+ * parity is exact, and the key of its id in pruned_actions, so that it is never
+ * counted again.  The entry at the checkpoint stays too, and every action whose
+ * successor is of another journal: that one is verified against its hash.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/uuid.h"
+
+#include "ledger/checkpoint.h"
+#include "ledger/verify.h"
+#include "play/prune.h"
+
+#define KEY_LETTER 'K'
+#define KEY_BYTES (ECO_ENCODED_HEADER + ECO_ENCODED_BYTES(ECO_MAX_NAME) + ECO_ENCODED_BYTES(ECO_MAX_KEY))
+
+enum
+{
+	PRU_USER_ID,
+	PRU_KEY,
+	PRU_SEQ,
+	PRU_COLUMNS
+};
+
+static EcoTable pruned_actions = {
+	.name = "pruned_actions",
+	.only_read = true,
+	.ncolumns = PRU_COLUMNS,
+	.columns = {
+		{"user_id", INT8OID, false},
+		{"key", UUIDOID, false},
+		{"seq", INT8OID, false},
+	},
+	.nkeys = 1,
+	.keys = {{2, {PRU_USER_ID, PRU_KEY}}},
+};
+
+/* deletes, counts and keeps the keys in one statement, so that they cannot differ */
+static const char *const prune_sql =
+"WITH gone AS ("
+" DELETE FROM economy.user_actions t WHERE t.user_id = $1 AND t.seq < $2"
+" AND NOT EXISTS (SELECT FROM economy.ledger l WHERE l.user_id = $1 AND l.seq = t.seq + 1"
+" AND l.journal <> 'user_actions')"
+" RETURNING t.*), keys AS ("
+" INSERT INTO economy.pruned_actions (user_id, key, seq)"
+" SELECT g.user_id, economy.action_key(g.game, g.action_id), g.seq FROM gone g), sums AS ("
+" INSERT INTO economy.pruned_stats AS s"
+" SELECT g.user_id, g.game, (g.created_at AT TIME ZONE 'UTC')::date,"
+" count(*), count(*) FILTER (WHERE g.outcome = 'win'),"
+" count(*) FILTER (WHERE g.outcome = 'loss'), count(*) FILTER (WHERE g.outcome = 'draw'),"
+" max(g.win), sum(g.bet), sum(g.win), max(g.created_at)"
+" FROM gone g GROUP BY 1, 2, 3"
+" ON CONFLICT ON CONSTRAINT pruned_stats_pkey DO UPDATE SET"
+" total = s.total + excluded.total, wins = s.wins + excluded.wins,"
+" losses = s.losses + excluded.losses, draws = s.draws + excluded.draws,"
+" max_win = greatest(s.max_win, excluded.max_win),"
+" bet_sum = s.bet_sum + excluded.bet_sum, win_sum = s.win_sum + excluded.win_sum,"
+" last_action_at = greatest(s.last_action_at, excluded.last_action_at))"
+" SELECT count(*) FROM gone";
+
+PG_FUNCTION_INFO_V1(eco_action_key);
+PG_FUNCTION_INFO_V1(eco_prune_stream);
+
+static int64 delete_actions(int64 user_id, int64 seq);
+
+/* First half of the SHA-256 of game and action id: no two ids share it. */
+static void
+make_key(const EcoText *game, const EcoText *action_id, pg_uuid_t * key)
+{
+	static const uint8 zeros[ECO_HASH_LEN] = {0};
+	uint8		buf[KEY_BYTES];
+	uint8		hash[ECO_HASH_LEN];
+	EcoEncoder	enc;
+
+	eco_encode_begin(&enc, buf, sizeof(buf), ECO_HASH_ALGO_VERSION, KEY_LETTER);
+	eco_encode_bytes(&enc, game->data, game->len);
+	eco_encode_bytes(&enc, action_id->data, action_id->len);
+	if (!eco_chain_hash(zeros, &enc, hash))
+		ECO_ERROR(ECO_CRYPTO_FAILED, errmsg("could not compute a SHA-256 hash"));
+	memcpy(key->data, hash, UUID_LEN);
+}
+
+/*
+ * eco_action_key(game text, action_id text) returns uuid
+ */
+Datum
+eco_action_key(PG_FUNCTION_ARGS)
+{
+	EcoText		game = eco_text_arg(fcinfo, 0, "game", ECO_MAX_NAME);
+	EcoText		action_id = eco_text_arg(fcinfo, 1, "action_id", ECO_MAX_KEY);
+	pg_uuid_t  *key = palloc(sizeof(pg_uuid_t));
+
+	make_key(&game, &action_id, key);
+	PG_RETURN_UUID_P(key);
+}
+
+bool
+eco_action_pruned(const EcoAccount *account, const EcoAction *action, int64 *seq)
+{
+	pg_uuid_t	key;
+	Datum		values[2] = {Int64GetDatum(account->user_id), UUIDPGetDatum(&key)};
+	EcoRow		row;
+
+	if (account->pruned_seq == 0)
+		return false;
+	make_key(&action->game, &action->action_id, &key);
+	if (!eco_row_find(&pruned_actions, account->user_id, 0, 2, values, &row))
+		return false;
+	*seq = eco_row_int(&row, PRU_SEQ);
+	return true;
+}
+
+/*
+ * eco_prune_stream(user_id bigint, seq bigint) returns bigint
+ *		Actions deleted; 0 when seq is not behind the last checkpoint, null when
+ *		verify_chain() finds something: damage is not signed.
+ */
+Datum
+eco_prune_stream(PG_FUNCTION_ARGS)
+{
+	EcoAccount	account;
+	int64		user_id;
+	int64		seq;
+	int64		deleted = 0;
+	bool		sound = true;
+
+	eco_require_arg(fcinfo, 0, "user_id");
+	eco_require_arg(fcinfo, 1, "seq");
+	user_id = PG_GETARG_INT64(0);
+	seq = PG_GETARG_INT64(1);
+	PreventCommandIfReadOnly("economy.prune()");
+	eco_snapshot_push();
+	if (eco_account_lock(user_id, &account) == ECO_ACCOUNT_MISSING)
+		ECO_ERROR(ECO_USER_NOT_FOUND, errmsg("user %lld does not exist", (long long) user_id));
+	eco_snapshot_pop();
+	if (seq > account.pruned_seq)
+	{
+		eco_snapshot_push();
+		sound = eco_stream_is_sound(user_id);
+		eco_snapshot_pop();
+		if (sound)
+		{
+			deleted = delete_actions(user_id, seq);
+			CommandCounterIncrement();
+			eco_snapshot_push();
+			eco_checkpoint_take(&account, seq);
+			eco_snapshot_pop();
+		}
+	}
+	if (!sound)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(deleted);
+}
+
+static int64
+delete_actions(int64 user_id, int64 seq)
+{
+	Oid			types[2] = {INT8OID, INT8OID};
+	Datum		values[2] = {Int64GetDatum(user_id), Int64GetDatum(seq)};
+	volatile int64 deleted = 0;
+
+	PG_TRY();
+	{
+		eco_pruning_set(true);
+		deleted = DatumGetInt64(eco_run_as_owner(prune_sql, 2, types, values));
+	}
+	PG_CATCH();
+	{
+		eco_pruning_set(false);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	eco_pruning_set(false);
+	return deleted;
+}
