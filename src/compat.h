@@ -34,6 +34,12 @@ typedef bool EcoUpdateIndexes;
 #endif
 
 #if PG_VERSION_NUM >= 170000
+#define eco_index_insert_cleanup(index, info) index_insert_cleanup(index, info)
+#else
+#define eco_index_insert_cleanup(index, info) ((void) 0)
+#endif
+
+#if PG_VERSION_NUM >= 170000
 #define eco_my_lxid (MyProc->vxid.lxid)
 #else
 #define eco_my_lxid (MyProc->lxid)

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/datetime.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
@@ -12,6 +13,9 @@
 #include "core/streak.h"
 #include "journals.h"
 #include "ledger/guard.h"
+#include "realtime/posted.h"
+#include "realtime/relay.h"
+#include "realtime/ring.h"
 #include "settings.h"
 
 PG_MODULE_MAGIC;
@@ -19,6 +23,11 @@ PG_MODULE_MAGIC;
 #define DUPLICATE_WAIT_DEFAULT_MS	0
 #define DUPLICATE_WAIT_MAX_MS		60000
 #define NODE_ID_MAX					4095
+#define RING_SIZE_DEFAULT			16384
+#define RING_SIZE_MIN				16
+#define RING_SIZE_MAX				1048576
+#define RELAY_DATABASES_DEFAULT		4
+#define RELAY_DATABASES_MAX			64
 #define STREAK_DAY_OFFSET_MAX_H		23
 #define STREAK_GRACE_DAYS_DEFAULT	7
 #define STREAK_DORMANCY_DAYS_DEFAULT 30
@@ -29,6 +38,9 @@ PG_MODULE_MAGIC;
 
 int			eco_row_access = ECO_ROW_ACCESS_AUTO;
 int			eco_notify = ECO_NOTIFY_INLINE;
+bool		eco_notify_user_channels = false;
+int			eco_ring_size = RING_SIZE_DEFAULT;
+int			eco_relay_databases = RELAY_DATABASES_DEFAULT;
 int			eco_duplicate_wait_ms = DUPLICATE_WAIT_DEFAULT_MS;
 int			eco_node_id = 0;
 bool		eco_allow_drop = false;
@@ -51,6 +63,7 @@ static const struct config_enum_entry row_access_options[] = {
 static const struct config_enum_entry notify_options[] = {
 	{"off", ECO_NOTIFY_OFF, false},
 	{"inline", ECO_NOTIFY_INLINE, false},
+	{"relay", ECO_NOTIFY_RELAY, false},
 	{NULL, 0, false}
 };
 
@@ -61,6 +74,7 @@ static const struct config_enum_entry streak_cap_options[] = {
 	{NULL, 0, false}
 };
 
+static void define_realtime_settings(void);
 static void define_streak_settings(void);
 
 extern void _PG_init(void);
@@ -156,6 +170,36 @@ assign_test_clock(const char *newval, void *extra)
 		test_clock_at = *(TimestampTz *) extra;
 }
 
+/* Rings and the relay live in shared memory, so they need the preload. */
+static void
+define_realtime_settings(void)
+{
+	bool		preloaded = process_shared_preload_libraries_in_progress;
+
+	DefineCustomEnumVariable("economy.notify",
+							 "How events reach listeners.",
+							 "relay: after the commit, by a background worker; inline: NOTIFY inside the transaction; off: not at all.",
+							 &eco_notify, preloaded ? ECO_NOTIFY_RELAY : ECO_NOTIFY_INLINE,
+							 notify_options, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomBoolVariable("economy.notify_user_channels",
+							 "Sends every event on the channel economy_user_<id> as well.",
+							 NULL, &eco_notify_user_channels, false, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
+	if (!preloaded)
+		return;
+	DefineCustomIntVariable("economy.ring_size",
+							"Entries that can wait for the relay of a database.",
+							"What does not fit is read from the journals.",
+							&eco_ring_size, RING_SIZE_DEFAULT, RING_SIZE_MIN, RING_SIZE_MAX,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("economy.relay_databases",
+							"Databases that can have a relay at the same time.",
+							"In others events are sent inline.",
+							&eco_relay_databases, RELAY_DATABASES_DEFAULT, 1, RELAY_DATABASES_MAX,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+}
+
 static void
 define_streak_settings(void)
 {
@@ -201,12 +245,7 @@ _PG_init(void)
 							 &eco_row_access, ECO_ROW_ACCESS_AUTO,
 							 row_access_options, PGC_SUSET, 0,
 							 NULL, NULL, NULL);
-	DefineCustomEnumVariable("economy.notify",
-							 "How events reach listeners.",
-							 "inline: NOTIFY inside the transaction; off: not at all.",
-							 &eco_notify, ECO_NOTIFY_INLINE,
-							 notify_options, PGC_SUSET, 0,
-							 NULL, NULL, NULL);
+	define_realtime_settings();
 	DefineCustomIntVariable("economy.duplicate_wait",
 							"How long a concurrent duplicate waits for the first call's end.",
 							"0 answers in_progress at once.",
@@ -230,6 +269,9 @@ _PG_init(void)
 	define_streak_settings();
 	MarkGUCPrefixReserved("economy");
 
+	eco_ring_install();
+	eco_relay_install();
+	eco_posted_install();
 	eco_adjust_register();
 	eco_purchase_register();
 	eco_reward_register();

@@ -18,11 +18,15 @@ typedef enum EcoRowAccess
 typedef enum EcoNotify
 {
 	ECO_NOTIFY_OFF,
-	ECO_NOTIFY_INLINE
+	ECO_NOTIFY_INLINE,
+	ECO_NOTIFY_RELAY
 } EcoNotify;
 
 extern int	eco_row_access;		/* EcoRowAccess */
 extern int	eco_notify;			/* EcoNotify */
+extern bool eco_notify_user_channels;
+extern int	eco_ring_size;		/* items */
+extern int	eco_relay_databases;
 extern int	eco_duplicate_wait_ms;
 extern int	eco_node_id;
 extern bool eco_allow_drop;

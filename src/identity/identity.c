@@ -1,23 +1,25 @@
 /*
  * identity.c
- *		User ids that carry their node, and validated time zone names.
+ *		User ids that carry their node, validated time zone names, the suspended flag.
  */
 #include "postgres.h"
 
 #include "commands/sequence.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "pgtime.h"
 #include "utils/builtins.h"
 
 #include "errors.h"
 #include "ledger/args.h"
-#include "ledger/rows.h"
+#include "ledger/entry.h"
 #include "settings.h"
 
 #define NODE_SHIFT 41			/* node ids above 41 bits of counter */
 
 PG_FUNCTION_INFO_V1(eco_next_user_id);
 PG_FUNCTION_INFO_V1(eco_timezone_name);
+PG_FUNCTION_INFO_V1(eco_set_suspended);
 
 /* eco_next_user_id() returns bigint: the default of users.user_id */
 Datum
@@ -75,4 +77,26 @@ eco_timezone_name(PG_FUNCTION_ARGS)
 				  errdetail("Time zones are IANA names such as \"Europe/Berlin\" or \"UTC\"."),
 				  errhint("SELECT name FROM pg_timezone_names lists them."));
 	PG_RETURN_TEXT_P(cstring_to_text(pg_get_timezone_name(zone)));
+}
+
+/*
+ * eco_set_suspended(user_id, suspended) returns bool
+ *		Under the account lock, so that no call of the user is half in, half out.
+ *		False: no such user.
+ */
+Datum
+eco_set_suspended(PG_FUNCTION_ARGS)
+{
+	EcoAccount	account;
+	EcoAccountLock lock;
+
+	eco_require_arg(fcinfo, 0, "user_id");
+	eco_require_arg(fcinfo, 1, "suspended");
+	PreventCommandIfReadOnly("economy.set_user_status()");
+	eco_snapshot_push();
+	lock = eco_account_lock(PG_GETARG_INT64(0), &account);
+	if (lock != ECO_ACCOUNT_MISSING && account.suspended != PG_GETARG_BOOL(1))
+		eco_account_set_suspended(&account, PG_GETARG_BOOL(1));
+	eco_snapshot_pop();
+	PG_RETURN_BOOL(lock != ECO_ACCOUNT_MISSING);
 }

@@ -101,12 +101,17 @@ CREATE FUNCTION economy.set_timezone(user_id bigint, timezone text) RETURNS text
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    zone text := economy.timezone_name(timezone);
+    zone   text := economy.timezone_name(timezone);
+    before text;
 BEGIN
-    UPDATE economy.users u SET timezone = zone WHERE u.user_id = set_timezone.user_id;
+    SELECT u.timezone INTO before FROM economy.users u WHERE u.user_id = set_timezone.user_id FOR NO KEY UPDATE;
     IF NOT found THEN
         RAISE EXCEPTION 'user % does not exist', user_id USING ERRCODE = 'XE202',
             HINT = 'Users are made by economy.register().';
+    END IF;
+    IF before <> zone THEN
+        UPDATE economy.users u SET timezone = zone WHERE u.user_id = set_timezone.user_id;
+        PERFORM economy.publish_profile(user_id, 'timezone', before, zone);
     END IF;
     RETURN zone;
 END
@@ -123,6 +128,8 @@ CREATE FUNCTION economy.set_user_status(user_id bigint, status text, actor text)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
+DECLARE
+    suspended boolean;
 BEGIN
     IF status IS NULL OR status NOT IN ('active', 'suspended') THEN
         RAISE EXCEPTION 'status must be active or suspended' USING ERRCODE = 'XE002';
@@ -130,9 +137,14 @@ BEGIN
     IF actor IS NULL OR octet_length(actor) NOT BETWEEN 1 AND 255 THEN
         RAISE EXCEPTION 'actor must have 1 to 255 bytes' USING ERRCODE = 'XE002';
     END IF;
-    IF user_id IS NULL OR NOT economy.set_suspended(user_id, status = 'suspended') THEN
+    SELECT a.suspended INTO suspended FROM economy.accounts a WHERE a.user_id = set_user_status.user_id FOR NO KEY UPDATE;
+    IF NOT found THEN
         RAISE EXCEPTION 'user % does not exist', user_id USING ERRCODE = 'XE202',
             HINT = 'Users are made by economy.register().';
+    END IF;
+    PERFORM economy.set_suspended(user_id, status = 'suspended');
+    IF suspended <> (status = 'suspended') THEN
+        PERFORM economy.publish_profile(user_id, 'status', CASE WHEN suspended THEN 'suspended' ELSE 'active' END, status);
     END IF;
     INSERT INTO economy.user_status_changes (user_id, status, actor, changed_at)
         VALUES (user_id, status, actor, economy.now());

@@ -14,7 +14,6 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
-#include "utils/xid8.h"
 
 #include "errors.h"
 #include "ledger/entry.h"
@@ -51,6 +50,8 @@ static EcoTable accounts = {
 	.nkeys = 1,
 	.keys = {{1, {ACC_USER_ID}}},
 };
+
+void		(*eco_entry_posted_hook) (EcoJournal journal, int64 user_id, int64 seq) = NULL;
 
 static EcoJournalInfo journals[ECO_MAX_JOURNALS];
 static int	n_journals = 0;
@@ -176,7 +177,7 @@ eco_entry_append(EcoAccount *account, EcoEntry *entry)
 	eco_row_set(row, ECO_COL_GOLD, Int64GetDatum(entry->gold));
 	eco_row_set(row, ECO_COL_XP, Int64GetDatum(entry->xp));
 	eco_row_set(row, ECO_COL_CREATED_AT, Int64GetDatum(entry->created_at));
-	eco_row_set(row, ECO_COL_XACT, FullTransactionIdGetDatum(GetTopFullTransactionId()));
+	eco_row_set(row, ECO_COL_XACT, Int64GetDatum((int64) U64FromFullTransactionId(GetTopFullTransactionId())));
 	if (entry->key_version_column >= 0)
 		eco_row_set(row, entry->key_version_column, Int32GetDatum(eco_key_active()));
 
@@ -198,6 +199,8 @@ eco_entry_append(EcoAccount *account, EcoEntry *entry)
 	account->freezes += entry->freezes_delta;
 	memcpy(account->head, hash, ECO_HASH_LEN);
 	eco_row_insert(row, account->user_id);
+	if (eco_entry_posted_hook != NULL)
+		eco_entry_posted_hook(entry->journal, account->user_id, entry->seq);
 }
 
 void
@@ -276,8 +279,6 @@ eco_entry_hash(const EcoRow *row, EcoJournal journal, int signature_column,
 			eco_encode_int(&enc, DatumGetInt32(row->values[i]));
 		else if (table->columns[i].type == BOOLOID)
 			eco_encode_int(&enc, DatumGetBool(row->values[i]));
-		else if (table->columns[i].type == XID8OID)
-			eco_encode_int(&enc, (int64) DatumGetUInt64(row->values[i]));
 		else
 			ECO_ERROR(ECO_SCHEMA_DAMAGED,
 					  errmsg("column \"%s\" of journal %s has a type without encoding",

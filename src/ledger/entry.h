@@ -70,7 +70,7 @@ enum
 	{"gold", INT8OID, false}, \
 	{"experience_points", INT8OID, false}, \
 	{"created_at", TIMESTAMPTZOID, false}, \
-	{"xact", XID8OID, false}, \
+	{"xact", INT8OID, false}, \
 	{"hash", BYTEAOID, false}
 
 typedef struct EcoEntry
@@ -147,6 +147,8 @@ extern char *eco_transaction_id(EcoJournal journal, int64 user_id, int64 seq);
 extern bool eco_transaction_id_parse(const char *text, EcoJournal *journal,
 									 int64 *user_id, int64 *seq);
 
+struct EcoListener;
+
 /* Every journal known to the ledger, for readers of whole streams. */
 typedef struct EcoJournalInfo
 {
@@ -154,7 +156,13 @@ typedef struct EcoJournalInfo
 	EcoTable   *table;
 	int			signature_column;
 	int			key_version_column;
+
+	/* tells the events of a row; see realtime/event.h */
+	void		(*tell) (const EcoRow *row, struct EcoListener *listener);
 } EcoJournalInfo;
+
+/* Called for every new entry, if set. */
+extern void (*eco_entry_posted_hook) (EcoJournal journal, int64 user_id, int64 seq);
 
 #define ECO_MAX_JOURNALS 8
 

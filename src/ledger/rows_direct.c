@@ -260,10 +260,16 @@ insert_index_entries(EcoTableCache *cache, Relation rel, TupleTableSlot *slot)
 		/* an index whose build has not got that far takes no entries yet */
 		if (index->rd_index->indisready)
 		{
-			FormIndexDatum(cache->index_info[i], slot, NULL, values, isnull);
+			IndexInfo  *info = cache->index_info[i];
+
+			/* what the access method keeps there points into the opened index */
+			info->ii_AmCache = NULL;
+			info->ii_Context = CurrentMemoryContext;
+			FormIndexDatum(info, slot, NULL, values, isnull);
 			index_insert(index, values, isnull, &slot->tts_tid, rel,
 						 index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO,
-						 false, cache->index_info[i]);
+						 false, info);
+			eco_index_insert_cleanup(index, info);
 		}
 		index_close(index, NoLock);
 	}

@@ -79,12 +79,13 @@ static void replay(Player *player, const EcoAction *action, const EcoRow *first,
 				   EcoResult *result);
 static EcoGameStats *stats_of(Player *player, const EcoAction *action);
 static void set_stats(EcoResult *result, const EcoGameStats *stats);
-static void publish(const EcoAction *action, const EcoEntry *entry, const char *outcome);
+static void tell(const EcoRow *row, EcoListener *listener);
+static void tell_stats(const EcoRow *row, EcoListener *listener);
 
 void
 eco_action_register(void)
 {
-	EcoJournalInfo info = {ECO_JOURNAL_ACTION, &user_actions, -1, -1};
+	EcoJournalInfo info = {ECO_JOURNAL_ACTION, &user_actions, -1, -1, tell};
 
 	eco_journal_register(&info);
 }
@@ -295,7 +296,6 @@ append_entry(Player *player, EcoGameStats *stats, const EcoAction *action, EcoRe
 	eco_result_set(result, ACTION_GOLD_DELTA, Int64GetDatum(entry.gold_delta));
 	eco_result_set(result, ACTION_GOLD, Int64GetDatum(entry.gold));
 	set_stats(result, stats);
-	publish(action, &entry, outcome_words[outcome]);
 }
 
 static bool
@@ -397,23 +397,44 @@ set_stats(EcoResult *result, const EcoGameStats *stats)
 }
 
 static void
-publish(const EcoAction *action, const EcoEntry *entry, const char *outcome)
+tell(const EcoRow *row, EcoListener *listener)
 {
 	EcoEvent	event;
 
-	if (!eco_event_begin(&event, "user_action", NULL, ECO_JOURNAL_ACTION,
-						 action->user_id, entry->seq, entry->created_at))
+	eco_event_begin(&event, "user_action", NULL, ECO_JOURNAL_ACTION, row);
+	eco_event_text(&event, "game", row, ACT_GAME);
+	eco_event_text(&event, "action_type", row, ACT_TYPE);
+	eco_event_text(&event, "action_id", row, ACT_ID);
+	eco_json_int(&event.json, "bet", eco_row_int(row, ACT_BET));
+	eco_json_int(&event.json, "win", eco_row_int(row, ACT_WIN));
+	eco_event_text(&event, "outcome", row, ACT_OUTCOME);
+	eco_event_end(&event, row, listener);
+	tell_stats(row, listener);
+}
+
+/* What the action added, and the totals, which later actions may be in. */
+static void
+tell_stats(const EcoRow *row, EcoListener *listener)
+{
+	EcoEvent	event;
+	EcoRow		stats;
+	text	   *outcome = DatumGetTextPP(row->values[ACT_OUTCOME]);
+	char		first = *VARDATA_ANY(outcome);
+
+	if (!eco_stats_find(eco_row_int(row, ECO_COL_USER_ID), row->values[ACT_GAME], &stats))
 		return;
-	eco_json_text(&event.json, "game", action->game.data, action->game.len);
-	eco_json_text(&event.json, "action_type", action->action_type.data, action->action_type.len);
-	eco_json_text(&event.json, "action_id", action->action_id.data, action->action_id.len);
-	eco_json_int(&event.json, "bet", action->bet);
-	eco_json_int(&event.json, "win", action->win);
-	eco_json_str(&event.json, "outcome", outcome);
-	eco_json_int(&event.json, "seq", entry->seq);
-	eco_json_int(&event.json, "gold_delta", entry->gold_delta);
-	eco_json_int(&event.json, "xp_delta", entry->xp_delta);
-	eco_json_int(&event.json, "gold", entry->gold);
-	eco_json_int(&event.json, "experience_points", entry->xp);
-	eco_event_publish(&event);
+	eco_event_begin(&event, "stats_delta", "stats", ECO_JOURNAL_ACTION, row);
+	eco_event_text(&event, "game", row, ACT_GAME);
+	eco_json_int(&event.json, "total_delta", 1);
+	eco_json_int(&event.json, "wins_delta", first == 'w');
+	eco_json_int(&event.json, "losses_delta", first == 'l');
+	eco_json_int(&event.json, "draws_delta", first == 'd');
+	eco_json_int(&event.json, "bet_delta", eco_row_int(row, ACT_BET));
+	eco_json_int(&event.json, "win_delta", eco_row_int(row, ACT_WIN));
+	eco_json_int(&event.json, "total", eco_row_int(&stats, STA_TOTAL));
+	eco_json_int(&event.json, "wins", eco_row_int(&stats, STA_WINS));
+	eco_json_int(&event.json, "losses", eco_row_int(&stats, STA_LOSSES));
+	eco_json_int(&event.json, "draws", eco_row_int(&stats, STA_DRAWS));
+	eco_json_int(&event.json, "max_win", eco_row_int(&stats, STA_MAX_WIN));
+	eco_event_end(&event, row, listener);
 }

@@ -21,7 +21,7 @@ CREATE TABLE economy.user_actions (
     gold              bigint      NOT NULL CONSTRAINT user_actions_gold_check CHECK (gold >= 0),
     experience_points bigint      NOT NULL CONSTRAINT user_actions_xp_check CHECK (experience_points >= 0),
     created_at        timestamptz NOT NULL,
-    xact              xid8        NOT NULL,
+    xact              bigint      NOT NULL,
     bet               bigint      NOT NULL,
     win               bigint      NOT NULL,
     hash              bytea       NOT NULL,
@@ -34,6 +34,8 @@ CREATE TABLE economy.user_actions (
     CONSTRAINT user_actions_pkey PRIMARY KEY (user_id, seq),
     CONSTRAINT user_actions_key UNIQUE (user_id, game, action_id)
 );
+-- of rows in the order of their transactions a summary per range of pages is enough
+CREATE INDEX user_actions_xact_idx ON economy.user_actions USING brin (xact) WITH (pages_per_range = 32);
 SELECT pg_catalog.pg_extension_config_dump('economy.user_actions', '');
 COMMENT ON TABLE economy.user_actions IS 'Journal of game actions. Append-only; prune() replaces old entries by a signed checkpoint.';
 CREATE TRIGGER user_actions_append_only BEFORE UPDATE OR DELETE OR TRUNCATE

@@ -8,7 +8,6 @@
 #include "utils/timestamp.h"
 
 #include "play/stats.h"
-#include "realtime/event.h"
 
 EcoTable	eco_game_stats = {
 	.name = "game_stats",
@@ -38,7 +37,13 @@ EcoTable	eco_games = {
 	.keys = {{1, {0}}},
 };
 
-static void publish(const EcoGameStats *stats, const EcoAccount *account);
+bool
+eco_stats_find(int64 user_id, Datum game, EcoRow *row)
+{
+	Datum		key[2] = {Int64GetDatum(user_id), game};
+
+	return eco_row_find(&eco_game_stats, user_id, 0, 2, key, row);
+}
 
 void
 eco_stats_load(EcoGameStats *stats, int64 user_id, const EcoText *game)
@@ -47,7 +52,7 @@ eco_stats_load(EcoGameStats *stats, int64 user_id, const EcoText *game)
 	EcoRow		registered;
 
 	stats->game = *game;
-	stats->exists = eco_row_find(&eco_game_stats, user_id, 0, 2, key, &stats->row);
+	stats->exists = eco_stats_find(user_id, game->datum, &stats->row);
 	/* a game with statistics was registered once, and games do not go */
 	stats->registered = stats->exists ||
 		eco_row_find(&eco_games, 0, 0, 1, &game->datum, &registered);
@@ -60,10 +65,6 @@ eco_stats_load(EcoGameStats *stats, int64 user_id, const EcoText *game)
 		eco_row_set(&stats->row, STA_GAME, key[1]);
 	}
 	stats->total_before = eco_row_int(&stats->row, STA_TOTAL);
-	stats->wins_before = eco_row_int(&stats->row, STA_WINS);
-	stats->losses_before = eco_row_int(&stats->row, STA_LOSSES);
-	stats->bet_before = eco_row_int(&stats->row, STA_BET_SUM);
-	stats->win_before = eco_row_int(&stats->row, STA_WIN_SUM);
 }
 
 static void
@@ -107,32 +108,4 @@ eco_stats_flush(EcoGameStats *stats, const EcoAccount *account)
 		eco_row_update(&stats->row, account->user_id);
 	else
 		eco_row_insert(&stats->row, account->user_id);
-	publish(stats, account);
-}
-
-/* One per user and game of a call, after its last action. */
-static void
-publish(const EcoGameStats *stats, const EcoAccount *account)
-{
-	const EcoRow *row = &stats->row;
-	char	   *aspect = psprintf("stats/%.*s", stats->game.len, stats->game.data);
-	EcoEvent	event;
-
-	if (!eco_event_begin(&event, "stats_delta", aspect, ECO_JOURNAL_ACTION,
-						 account->user_id, account->seq,
-						 DatumGetTimestampTz(row->values[STA_LAST_ACTION_AT])))
-		return;
-	eco_json_text(&event.json, "game", stats->game.data, stats->game.len);
-	eco_json_int(&event.json, "seq", account->seq);
-	eco_json_int(&event.json, "total_delta", eco_row_int(row, STA_TOTAL) - stats->total_before);
-	eco_json_int(&event.json, "wins_delta", eco_row_int(row, STA_WINS) - stats->wins_before);
-	eco_json_int(&event.json, "losses_delta", eco_row_int(row, STA_LOSSES) - stats->losses_before);
-	eco_json_int(&event.json, "bet_delta", eco_row_int(row, STA_BET_SUM) - stats->bet_before);
-	eco_json_int(&event.json, "win_delta", eco_row_int(row, STA_WIN_SUM) - stats->win_before);
-	eco_json_int(&event.json, "total", eco_row_int(row, STA_TOTAL));
-	eco_json_int(&event.json, "wins", eco_row_int(row, STA_WINS));
-	eco_json_int(&event.json, "losses", eco_row_int(row, STA_LOSSES));
-	eco_json_int(&event.json, "draws", eco_row_int(row, STA_DRAWS));
-	eco_json_int(&event.json, "max_win", eco_row_int(row, STA_MAX_WIN));
-	eco_event_publish(&event);
 }

@@ -35,12 +35,11 @@ typedef struct EcoGameStats
 	EcoText		game;
 	bool		registered;
 	bool		exists;			/* the row was found, not made here */
-	int64		total_before;	/* with the others: to tell the delta */
-	int64		wins_before;
-	int64		losses_before;
-	int64		bet_before;
-	int64		win_before;
+	int64		total_before;	/* to tell whether anything was counted */
 } EcoGameStats;
+
+/* The stored row, under the active snapshot. */
+extern bool eco_stats_find(int64 user_id, Datum game, EcoRow *row);
 
 /* Reads under the active snapshot; the account lock covers the row. */
 extern void eco_stats_load(EcoGameStats *stats, int64 user_id, const EcoText *game);
@@ -50,7 +49,7 @@ extern bool eco_stats_fit(const EcoGameStats *stats, const EcoAction *action);
 extern void eco_stats_count(EcoGameStats *stats, const EcoAction *action,
 							EcoOutcome outcome, TimestampTz at);
 
-/* Write the row and publish stats_delta, when anything was counted. */
+/* Write the row, when anything was counted. */
 extern void eco_stats_flush(EcoGameStats *stats, const EcoAccount *account);
 
 #endif

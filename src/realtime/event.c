@@ -1,22 +1,31 @@
 /*
  * event.c
- *		Events: CloudEvents 1.0 structured JSON, and their way to listeners.
+ *		Events: CloudEvents 1.0 structured JSON, told from the rows of journals.
  *
  * The envelope follows the CloudEvents 1.0.2 specification, JSON event format;
  * "sequence" is its sequence extension: the user's seq, zero-padded so that it
- * also sorts as text.  NOTIFY is the fast path only: what was missed is read
- * from the journals (I7).
+ * also sorts as text.
  */
 #include "postgres.h"
 
 #include "commands/async.h"
 #include "datatype/timestamp.h"
+#include "miscadmin.h"
 #include "pgtime.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "errors.h"
+#include "ledger/stream.h"
 #include "realtime/event.h"
 #include "settings.h"
+
+static void tell(const EcoJournalInfo *info, const EcoRow *row, EcoListener *listener);
+static const EcoJournalInfo *journal_of(char letter);
+static void notify(EcoListener *listener, const EcoEvent *event);
+
+EcoListener eco_notifier = {notify, NULL};
 
 /* RFC 3339 in UTC, microseconds */
 static void
@@ -32,44 +41,124 @@ format_time(TimestampTz at, char *buf, size_t size)
 			 tm.tm_hour, tm.tm_min, tm.tm_sec, (int) fsec);
 }
 
-bool
+void
 eco_event_begin(EcoEvent *event, const char *type, const char *aspect,
-				EcoJournal journal, int64 user_id, int64 seq, TimestampTz at)
+				EcoJournal journal, const EcoRow *row)
 {
 	EcoJson    *json = &event->json;
 	char		buf[ECO_EVENT_ID_MAX];
 
-	if (eco_notify == ECO_NOTIFY_OFF)
-		return false;
 	event->type = type;
+	event->user_id = eco_row_int(row, ECO_COL_USER_ID);
+	event->seq = eco_row_int(row, ECO_COL_SEQ);
 	eco_json_begin(json, event->payload, sizeof(event->payload));
 	eco_json_open(json, NULL, '{');
 	eco_json_str(json, "specversion", "1.0");
-	snprintf(buf, sizeof(buf), "%c%lld-%lld%s%s", journal, (long long) user_id,
-			 (long long) seq, aspect != NULL ? "/" : "", aspect != NULL ? aspect : "");
+	snprintf(buf, sizeof(buf), "%c%lld-%lld%s%s", journal, (long long) event->user_id,
+			 (long long) event->seq, aspect != NULL ? "/" : "", aspect != NULL ? aspect : "");
 	eco_json_str(json, "id", buf);
 	snprintf(buf, sizeof(buf), "/economy/node/%d", eco_node_id);
 	eco_json_str(json, "source", buf);
 	eco_json_str(json, "type", type);
-	snprintf(buf, sizeof(buf), "%lld", (long long) user_id);
+	snprintf(buf, sizeof(buf), "%lld", (long long) event->user_id);
 	eco_json_str(json, "subject", buf);
-	format_time(at, buf, sizeof(buf));
+	format_time(DatumGetTimestampTz(row->values[ECO_COL_CREATED_AT]), buf, sizeof(buf));
 	eco_json_str(json, "time", buf);
-	snprintf(buf, sizeof(buf), "%020lld", (long long) seq);
+	snprintf(buf, sizeof(buf), "%020lld", (long long) event->seq);
 	eco_json_str(json, "sequence", buf);
 	eco_json_str(json, "datacontenttype", "application/json");
 	eco_json_open(json, "data", '{');
-	return true;
 }
 
 void
-eco_event_publish(EcoEvent *event)
+eco_event_end(EcoEvent *event, const EcoRow *row, EcoListener *listener)
 {
-	eco_json_close(&event->json, '}');
-	eco_json_close(&event->json, '}');
+	EcoJson    *json = &event->json;
+
+	eco_json_int(json, "seq", event->seq);
+	eco_json_int(json, "gold_delta", eco_row_int(row, ECO_COL_GOLD_DELTA));
+	eco_json_int(json, "xp_delta", eco_row_int(row, ECO_COL_XP_DELTA));
+	eco_json_int(json, "gold", eco_row_int(row, ECO_COL_GOLD));
+	eco_json_int(json, "experience_points", eco_row_int(row, ECO_COL_XP));
+	eco_json_close(json, '}');
+	eco_json_close(json, '}');
 	/* all texts in events are bounded, so this is a defect here */
-	if (event->json.overflow)
+	if (json->overflow)
 		ECO_ERROR(ECO_LEDGER_DAMAGED,
 				  errmsg("event of type %s exceeds %d bytes", event->type, ECO_EVENT_MAX - 1));
+	listener->hear(listener, event);
+}
+
+void
+eco_event_text(EcoEvent *event, const char *key, const EcoRow *row, int column)
+{
+	text	   *value;
+
+	if (row->isnull[column])
+	{
+		eco_json_null(&event->json, key);
+		return;
+	}
+	value = DatumGetTextPP(row->values[column]);
+	eco_json_text(&event->json, key, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+}
+
+void
+eco_tell_entries(char journal, int64 user_id, int64 first, int64 last, EcoListener *listener)
+{
+	const EcoJournalInfo *info;
+	const EcoRow *row;
+	EcoStream  *stream;
+
+	if (journal != 0 && first == last)
+	{
+		Datum		key[2] = {Int64GetDatum(user_id), Int64GetDatum(first)};
+		EcoRow		found;
+
+		info = journal_of(journal);
+		if (eco_row_find(info->table, user_id, 0, 2, key, &found))
+			tell(info, &found, listener);
+		return;
+	}
+	stream = eco_stream_begin(user_id, first - 1);
+	while ((row = eco_stream_next(stream, &info)) != NULL &&
+		   eco_row_int(row, ECO_COL_SEQ) <= last)
+		tell(info, row, listener);
+	eco_stream_end(stream);
+}
+
+/* What telling allocates goes with each entry: a range may be long. */
+static void
+tell(const EcoJournalInfo *info, const EcoRow *row, EcoListener *listener)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "economy event",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old_context = MemoryContextSwitchTo(context);
+
+	info->tell(row, listener);
+	MemoryContextSwitchTo(old_context);
+	MemoryContextDelete(context);
+}
+
+static const EcoJournalInfo *
+journal_of(char letter)
+{
+	for (int i = 0; i < eco_journal_count(); i++)
+		if (eco_journal_get(i)->journal == (EcoJournal) letter)
+			return eco_journal_get(i);
+	ECO_ERROR(ECO_LEDGER_DAMAGED, errmsg("no journal has the letter \"%c\"", letter));
+	return NULL;
+}
+
+static void
+notify(EcoListener *listener, const EcoEvent *event)
+{
+	char		channel[NAMEDATALEN];
+
+	(void) listener;
 	Async_Notify(event->type, event->payload);
+	if (!eco_notify_user_channels)
+		return;
+	snprintf(channel, sizeof(channel), "economy_user_%lld", (long long) event->user_id);
+	Async_Notify(channel, event->payload);
 }

@@ -1,12 +1,17 @@
 /*
  * event.h
- *		Events: CloudEvents 1.0 structured JSON, and their way to listeners.
+ *		Events: CloudEvents 1.0 structured JSON, told from the rows of journals.
+ *
+ * An event is a function of an entry that is stored, so what a listener hears
+ * at once, what replay() returns later and what changes() feeds are the same.
+ * Each journal's domain gives the ledger a function that tells the events of
+ * one of its rows (EcoJournalInfo.tell):
  *
  *		EcoEvent event;
  *
- *		eco_event_begin(&event, "purchase_update", NULL, journal, user_id, seq, at);
- *		eco_json_int(&event.json, "gold", gold);		-- members of "data"
- *		eco_event_publish(&event);
+ *		eco_event_begin(&event, "purchase_update", NULL, ECO_JOURNAL_PURCHASE, row);
+ *		eco_json_int(&event.json, "quantity", ...);		-- members of "data"
+ *		eco_event_end(&event, row, listener);
  */
 #ifndef ECO_EVENT_H
 #define ECO_EVENT_H
@@ -22,17 +27,41 @@
 typedef struct EcoEvent
 {
 	const char *type;			/* also the channel */
+	int64		user_id;
+	int64		seq;
 	EcoJson		json;			/* open inside "data" */
 	char		payload[ECO_EVENT_MAX];
 } EcoEvent;
 
+/* Whoever is told; hear() gets complete events. */
+typedef struct EcoListener
+{
+	void		(*hear) (struct EcoListener *listener, const EcoEvent *event);
+	void	   *arg;
+} EcoListener;
+
 /*
- * False when nobody is to be told (economy.notify = off): skip the rest.
  * The event's id is the transaction_id; a second event about the same entry
  * needs an aspect, which is appended to it.
  */
-extern bool eco_event_begin(EcoEvent *event, const char *type, const char *aspect,
-							EcoJournal journal, int64 user_id, int64 seq, TimestampTz at);
-extern void eco_event_publish(EcoEvent *event);
+extern void eco_event_begin(EcoEvent *event, const char *type, const char *aspect,
+							EcoJournal journal, const EcoRow *row);
+
+/* Adds seq, deltas and balances, and hands the event to the listener. */
+extern void eco_event_end(EcoEvent *event, const EcoRow *row, EcoListener *listener);
+
+/* A member with the value of a text column, or null. */
+extern void eco_event_text(EcoEvent *event, const char *key, const EcoRow *row, int column);
+
+/*
+ * Tell the events of a user's entries from first to last under the active
+ * snapshot, in the order of seq.  All of them are of one journal when it is
+ * known, else journal is 0.
+ */
+extern void eco_tell_entries(char journal, int64 user_id, int64 first, int64 last,
+							 EcoListener *listener);
+
+/* Hears by NOTIFY on the event's channels, in the current transaction. */
+extern EcoListener eco_notifier;
 
 #endif

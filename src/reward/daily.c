@@ -157,7 +157,6 @@ claim(Daily *d, EcoAccount *account, EcoResult *result)
 	int32		reward_day;
 	const char *refusal;
 	EcoEntry	entry;
-	bool		leveled_up;
 
 	if (what == ECO_CLAIM_ALREADY)
 	{
@@ -188,7 +187,6 @@ claim(Daily *d, EcoAccount *account, EcoResult *result)
 	eco_result_outcome(result, "new", "CLAIMED");
 	set_reward(result, &entry.row);
 	eco_result_set(result, RES_NEXT_CLAIM_AT, TimestampTzGetDatum(next_claim_at(d, eco_now())));
-	(void) eco_reward_publish(&entry, &leveled_up);
 }
 
 /* The date as a key: the same whatever DateStyle the session has. */

@@ -166,7 +166,6 @@ post_grant(const Grant *grant, EcoAccount *account, EcoResult *result)
 	EcoEntry	entry;
 	const char *refusal = account->suspended ? "USER_SUSPENDED" :
 	eco_amount_refusal(account, grant->gold, grant->xp);
-	bool		leveled_up;
 
 	if (refusal != NULL)
 	{
@@ -183,7 +182,6 @@ post_grant(const Grant *grant, EcoAccount *account, EcoResult *result)
 	eco_entry_post(account, &entry);
 	eco_result_outcome(result, "new", "OK");
 	eco_grant_set_entry(result, &entry.row);
-	(void) eco_reward_publish(&entry, &leveled_up);
 }
 
 static void

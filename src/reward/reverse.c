@@ -143,7 +143,6 @@ post_reversal(const Reversal *r, EcoAccount *account, EcoResult *result)
 	int64		xp = Min(r->xp, account->xp);
 	EcoDetail	detail = {0};
 	EcoEntry	entry;
-	bool		leveled_up;
 
 	eco_detail_int(&detail, "gold", r->gold);
 	eco_detail_int(&detail, "xp", r->xp);
@@ -167,7 +166,6 @@ post_reversal(const Reversal *r, EcoAccount *account, EcoResult *result)
 	eco_entry_post(account, &entry);
 	eco_result_outcome(result, "new", "OK");
 	eco_grant_set_entry(result, &entry.row);
-	(void) eco_reward_publish(&entry, &leveled_up);
 }
 
 /* A number that post_reversal() stored. */

@@ -38,91 +38,27 @@ EcoTable	eco_reward_audit = {
 	},
 };
 
+static void tell(const EcoRow *row, EcoListener *listener);
+static void tell_level(const EcoRow *row, int32 level, int32 before, EcoListener *listener);
+
 void
 eco_reward_register(void)
 {
-	EcoJournalInfo info = {ECO_JOURNAL_REWARD, &eco_reward_audit, -1, -1};
+	EcoJournalInfo info = {ECO_JOURNAL_REWARD, &eco_reward_audit, -1, -1, tell};
 
 	eco_journal_register(&info);
 }
 
-static void
-put_text(EcoJson *json, const char *key, const EcoRow *row, int column)
-{
-	text	   *value;
-
-	if (row->isnull[column])
-	{
-		eco_json_null(json, key);
-		return;
-	}
-	value = DatumGetTextPP(row->values[column]);
-	eco_json_text(json, key, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
-}
-
-static void
-publish_grant(const EcoEntry *entry, int32 level, bool leveled_up)
-{
-	const EcoRow *row = &entry->row;
-	EcoEvent	event;
-
-	if (!eco_event_begin(&event, "reward_granted", NULL, ECO_JOURNAL_REWARD,
-						 eco_row_int(row, ECO_COL_USER_ID), entry->seq,
-						 entry->created_at))
-		return;
-	put_text(&event.json, "source", row, RWD_SOURCE);
-	put_text(&event.json, "external_event_id", row, RWD_EVENT_ID);
-	if (row->isnull[RWD_STREAK_DAY])
-		eco_json_null(&event.json, "streak_day");
-	else
-		eco_json_int(&event.json, "streak_day", DatumGetInt32(row->values[RWD_STREAK_DAY]));
-	eco_json_int(&event.json, "seq", entry->seq);
-	eco_json_int(&event.json, "gold_delta", entry->gold_delta);
-	eco_json_int(&event.json, "xp_delta", entry->xp_delta);
-	eco_json_int(&event.json, "gold", entry->gold);
-	eco_json_int(&event.json, "experience_points", entry->xp);
-	eco_json_int(&event.json, "level", level);
-	eco_json_bool(&event.json, "leveled_up", leveled_up);
-	eco_event_publish(&event);
-}
-
-static void
-publish_level(const EcoEntry *entry, int32 level, int32 level_before)
-{
-	EcoEvent	event;
-
-	if (!eco_event_begin(&event, "profile_update", "level", ECO_JOURNAL_REWARD,
-						 eco_row_int(&entry->row, ECO_COL_USER_ID), entry->seq,
-						 entry->created_at))
-		return;
-	eco_json_str(&event.json, "field", "level");
-	eco_json_int(&event.json, "before", level_before);
-	eco_json_int(&event.json, "after", level);
-	eco_json_int(&event.json, "seq", entry->seq);
-	eco_json_int(&event.json, "experience_points", entry->xp);
-	eco_event_publish(&event);
-}
-
+/* Without XP moved there is only one level to look up. */
 static int32
-level_change(int64 user_id, int64 xp, int64 xp_delta, int32 *before)
+level_change(const EcoRow *row, int32 *before)
 {
-	const char *curve = eco_level_curve_of(user_id);
+	int64		xp = eco_row_int(row, ECO_COL_XP);
+	int64		delta = eco_row_int(row, ECO_COL_XP_DELTA);
+	const char *curve = eco_level_curve_of(eco_row_int(row, ECO_COL_USER_ID));
+	int32		level = eco_level_at(curve, xp).level;
 
-	*before = eco_level_at(curve, xp - xp_delta).level;
-	return eco_level_at(curve, xp).level;
-}
-
-int32
-eco_reward_publish(const EcoEntry *entry, bool *leveled_up)
-{
-	int32		before;
-	int32		level = level_change(eco_row_int(&entry->row, ECO_COL_USER_ID),
-									 entry->xp, entry->xp_delta, &before);
-
-	*leveled_up = level > before;
-	publish_grant(entry, level, *leveled_up);
-	if (level != before)
-		publish_level(entry, level, before);
+	*before = delta == 0 ? level : eco_level_at(curve, xp - delta).level;
 	return level;
 }
 
@@ -130,10 +66,41 @@ int32
 eco_reward_level(const EcoRow *row, bool *leveled_up)
 {
 	int32		before;
-	int32		level = level_change(eco_row_int(row, ECO_COL_USER_ID),
-									 eco_row_int(row, ECO_COL_XP),
-									 eco_row_int(row, ECO_COL_XP_DELTA), &before);
+	int32		level = level_change(row, &before);
 
 	*leveled_up = level > before;
 	return level;
+}
+
+static void
+tell(const EcoRow *row, EcoListener *listener)
+{
+	EcoEvent	event;
+	int32		before;
+	int32		level = level_change(row, &before);
+
+	eco_event_begin(&event, "reward_granted", NULL, ECO_JOURNAL_REWARD, row);
+	eco_event_text(&event, "source", row, RWD_SOURCE);
+	eco_event_text(&event, "external_event_id", row, RWD_EVENT_ID);
+	if (row->isnull[RWD_STREAK_DAY])
+		eco_json_null(&event.json, "streak_day");
+	else
+		eco_json_int(&event.json, "streak_day", DatumGetInt32(row->values[RWD_STREAK_DAY]));
+	eco_json_int(&event.json, "level", level);
+	eco_json_bool(&event.json, "leveled_up", level > before);
+	eco_event_end(&event, row, listener);
+	if (level != before)
+		tell_level(row, level, before, listener);
+}
+
+static void
+tell_level(const EcoRow *row, int32 level, int32 before, EcoListener *listener)
+{
+	EcoEvent	event;
+
+	eco_event_begin(&event, "profile_update", "level", ECO_JOURNAL_REWARD, row);
+	eco_json_str(&event.json, "field", "level");
+	eco_json_int(&event.json, "before", before);
+	eco_json_int(&event.json, "after", level);
+	eco_event_end(&event, row, listener);
 }

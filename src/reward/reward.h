@@ -58,13 +58,7 @@ extern void eco_grant_refuse(EcoResult *result, const char *code,
 extern void eco_grant_mismatch(EcoResult *result, const char *field);
 extern void eco_grant_busy(EcoResult *result);
 
-/*
- * After eco_entry_post(): publish reward_granted, and profile_update when the
- * level changed.  Returns the level; *leveled_up says whether it rose.
- */
-extern int32 eco_reward_publish(const EcoEntry *entry, bool *leveled_up);
-
-/* The same two figures for a stored entry. */
+/* The level after an entry; *leveled_up says whether the entry raised it. */
 extern int32 eco_reward_level(const EcoRow *row, bool *leveled_up);
 
 #endif

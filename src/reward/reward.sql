@@ -8,7 +8,7 @@ CREATE TABLE economy.reward_audit (
     gold              bigint      NOT NULL CONSTRAINT reward_audit_gold_check CHECK (gold >= 0),
     experience_points bigint      NOT NULL CONSTRAINT reward_audit_xp_check CHECK (experience_points >= 0),
     created_at        timestamptz NOT NULL,
-    xact              xid8        NOT NULL,
+    xact              bigint      NOT NULL,
     reverses          bigint,
     streak_day        integer     CONSTRAINT reward_audit_streak_day_check CHECK (streak_day > 0),
     reward_day        integer,
@@ -24,6 +24,8 @@ CREATE TABLE economy.reward_audit (
     CONSTRAINT reward_audit_pkey PRIMARY KEY (user_id, seq),
     CONSTRAINT reward_audit_key UNIQUE (user_id, source, external_event_id)
 );
+-- of rows in the order of their transactions a summary per range of pages is enough
+CREATE INDEX reward_audit_xact_idx ON economy.reward_audit USING brin (xact) WITH (pages_per_range = 32);
 SELECT pg_catalog.pg_extension_config_dump('economy.reward_audit', '');
 COMMENT ON TABLE economy.reward_audit IS 'Journal of rewards: grants, daily claims and reversals. The row is the grant. Append-only.';
 COMMENT ON COLUMN economy.reward_audit.reverses IS 'Reversals: seq of the reward taken back.';

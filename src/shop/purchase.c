@@ -95,7 +95,7 @@ static const char *check_freezes(Purchase *p, const EcoAccount *account);
 static const char *check_amounts(Purchase *p, const EcoAccount *account);
 static const char *take_stock(Purchase *p);
 static void post(Purchase *p, EcoAccount *account);
-static void publish(Purchase *p, const EcoEntry *entry);
+static void tell(const EcoRow *row, EcoListener *listener);
 static void describe_effect(Purchase *p, bool is_conversion, const char *effect_code);
 static void replay(Purchase *p, const EcoRow *first);
 static bool same_payload(Purchase *p, const EcoRow *first);
@@ -105,7 +105,7 @@ void
 eco_purchase_register(void)
 {
 	EcoJournalInfo info = {ECO_JOURNAL_PURCHASE, &eco_shop_transactions,
-	TXN_SIGNATURE, TXN_KEY_VERSION};
+	TXN_SIGNATURE, TXN_KEY_VERSION, tell};
 
 	eco_journal_register(&info);
 }
@@ -377,32 +377,21 @@ post(Purchase *p, EcoAccount *account)
 	eco_result_set(&p->result, RES_GOLD_DELTA, Int64GetDatum(entry.gold_delta));
 	eco_result_set(&p->result, RES_GOLD, Int64GetDatum(entry.gold));
 	describe_effect(p, p->product.is_conversion, effect_code);
-	publish(p, &entry);
 }
 
 static void
-publish(Purchase *p, const EcoEntry *entry)
+tell(const EcoRow *row, EcoListener *listener)
 {
 	EcoEvent	event;
 
-	if (!eco_event_begin(&event, "purchase_update", NULL, ECO_JOURNAL_PURCHASE,
-						 p->user_id, entry->seq, entry->created_at))
-		return;
-	eco_json_text(&event.json, "product_id", p->product_id.data, p->product_id.len);
-	eco_json_str(&event.json, "category", p->product.is_conversion ? "conversion" : "item");
-	eco_json_int(&event.json, "quantity", p->quantity);
-	eco_json_str(&event.json, "status", "SUCCESS");
-	if (p->product.effect_code != (Datum) 0)
-		eco_json_str(&event.json, "effect_code", TextDatumGetCString(p->product.effect_code));
-	else
-		eco_json_null(&event.json, "effect_code");
-	eco_json_text(&event.json, "idempotency_key", p->key.data, p->key.len);
-	eco_json_int(&event.json, "seq", entry->seq);
-	eco_json_int(&event.json, "gold_delta", entry->gold_delta);
-	eco_json_int(&event.json, "xp_delta", entry->xp_delta);
-	eco_json_int(&event.json, "gold", entry->gold);
-	eco_json_int(&event.json, "experience_points", entry->xp);
-	eco_event_publish(&event);
+	eco_event_begin(&event, "purchase_update", NULL, ECO_JOURNAL_PURCHASE, row);
+	eco_event_text(&event, "product_id", row, TXN_PRODUCT_ID);
+	eco_event_text(&event, "category", row, TXN_CATEGORY);
+	eco_json_int(&event.json, "quantity", DatumGetInt32(row->values[TXN_QUANTITY]));
+	eco_event_text(&event, "status", row, TXN_STATUS);
+	eco_event_text(&event, "effect_code", row, TXN_EFFECT_CODE);
+	eco_event_text(&event, "idempotency_key", row, TXN_KEY);
+	eco_event_end(&event, row, listener);
 }
 
 /*

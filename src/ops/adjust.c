@@ -1,6 +1,6 @@
 /*
  * adjust.c
- *		Admin changes of gold, and account status: gold_adjustments and its journal.
+ *		Changes of gold by admins, and their journal.
  */
 #include "postgres.h"
 
@@ -12,6 +12,7 @@
 #include "ledger/call.h"
 #include "ledger/entry.h"
 #include "ledger/result.h"
+#include "realtime/event.h"
 
 enum
 {
@@ -52,12 +53,13 @@ enum
 #define MAX_ACTOR 255
 
 PG_FUNCTION_INFO_V1(eco_adjust_gold);
-PG_FUNCTION_INFO_V1(eco_set_suspended);
+
+static void tell(const EcoRow *row, EcoListener *listener);
 
 void
 eco_adjust_register(void)
 {
-	EcoJournalInfo info = {ECO_JOURNAL_ADJUSTMENT, &gold_adjustments, -1, -1};
+	EcoJournalInfo info = {ECO_JOURNAL_ADJUSTMENT, &gold_adjustments, -1, -1, tell};
 
 	eco_journal_register(&info);
 }
@@ -162,24 +164,15 @@ eco_adjust_gold(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(eco_result_row(&result));
 }
 
-/*
- * eco_set_suspended(user_id, suspended) returns bool
- *		Under the account lock, so that no call of the user is half in, half out.
- *		False: no such user.
- */
-Datum
-eco_set_suspended(PG_FUNCTION_ARGS)
+/* Who did it and why is not for listeners. */
+static void
+tell(const EcoRow *row, EcoListener *listener)
 {
-	EcoAccount	account;
-	EcoAccountLock lock;
+	EcoEvent	event;
 
-	eco_require_arg(fcinfo, 0, "user_id");
-	eco_require_arg(fcinfo, 1, "suspended");
-	PreventCommandIfReadOnly("economy.set_user_status()");
-	eco_snapshot_push();
-	lock = eco_account_lock(PG_GETARG_INT64(0), &account);
-	if (lock != ECO_ACCOUNT_MISSING && account.suspended != PG_GETARG_BOOL(1))
-		eco_account_set_suspended(&account, PG_GETARG_BOOL(1));
-	eco_snapshot_pop();
-	PG_RETURN_BOOL(lock != ECO_ACCOUNT_MISSING);
+	eco_event_begin(&event, "profile_update", NULL, ECO_JOURNAL_ADJUSTMENT, row);
+	eco_json_str(&event.json, "field", "gold");
+	eco_json_int(&event.json, "before", eco_row_int(row, ECO_COL_GOLD) - eco_row_int(row, ECO_COL_GOLD_DELTA));
+	eco_json_int(&event.json, "after", eco_row_int(row, ECO_COL_GOLD));
+	eco_event_end(&event, row, listener);
 }

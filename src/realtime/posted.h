@@ -1,0 +1,11 @@
+/*
+ * posted.h
+ *		The entries that the current transaction has posted, until it ends.
+ */
+#ifndef ECO_POSTED_H
+#define ECO_POSTED_H
+
+/* From here on every entry is noted, and told when its transaction commits. */
+extern void eco_posted_install(void);
+
+#endif

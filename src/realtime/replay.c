@@ -1,0 +1,199 @@
+/*
+ * replay.c
+ *		Events on request: of a client that was away, and of one entry.
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "access/xlogrecovery.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/tuplestore.h"
+
+#include "ledger/args.h"
+#include "ledger/stream.h"
+#include "realtime/event.h"
+#include "settings.h"
+
+#define REPLAY_MAX 10000
+#define EPOCH_BYTES 48
+
+/* columns of economy.replay() */
+enum
+{
+	RPL_CODE,
+	RPL_SEQ,
+	RPL_TYPE,
+	RPL_EVENT,
+	RPL_COLUMNS
+};
+
+PG_FUNCTION_INFO_V1(eco_replay);
+PG_FUNCTION_INFO_V1(eco_entry_events);
+PG_FUNCTION_INFO_V1(eco_publish_profile);
+PG_FUNCTION_INFO_V1(eco_feed_epoch);
+
+static void put_replayed(EcoListener *listener, const EcoEvent *event);
+static void put_event(EcoListener *listener, const EcoEvent *event);
+static void put_end(ReturnSetInfo *info, const char *code, int64 seq);
+
+/*
+ * eco_replay(user_id bigint, after_seq bigint, max integer)
+ *		returns setof (code text, seq bigint, type text, event json)
+ *
+ * The events of at most max entries, and a last row that says how it goes on.
+ */
+Datum
+eco_replay(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
+	EcoListener listener = {put_replayed, info};
+	EcoAccount	account;
+	int64		user_id;
+	int64		after;
+	int64		last;
+	int32		max;
+
+	eco_require_arg(fcinfo, 0, "user_id");
+	eco_require_arg(fcinfo, 1, "after_seq");
+	eco_require_arg(fcinfo, 2, "max");
+	user_id = PG_GETARG_INT64(0);
+	after = PG_GETARG_INT64(1);
+	max = PG_GETARG_INT32(2);
+	if (after < 0)
+		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("after_seq must be 0 or more"));
+	if (max < 1 || max > REPLAY_MAX)
+		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("max must be from 1 to %d", REPLAY_MAX));
+	InitMaterializedSRF(fcinfo, 0);
+	if (!eco_account_read(user_id, &account))
+	{
+		put_end(info, "USER_NOT_FOUND", 0);
+		return (Datum) 0;
+	}
+	/* pruned, or from a database that went further than this one */
+	if (after < account.pruned_seq || after > account.seq)
+	{
+		put_end(info, "RESYNC_REQUIRED", account.seq);
+		return (Datum) 0;
+	}
+	last = Min(account.seq, after + max);
+	if (last > after)
+		eco_tell_entries(0, user_id, after + 1, last, &listener);
+	put_end(info, last < account.seq ? "MORE" : "CAUGHT_UP", last);
+	return (Datum) 0;
+}
+
+static void
+put_replayed(EcoListener *listener, const EcoEvent *event)
+{
+	ReturnSetInfo *info = listener->arg;
+	Datum		values[RPL_COLUMNS];
+	bool		isnull[RPL_COLUMNS] = {false};
+
+	values[RPL_CODE] = CStringGetTextDatum("EVENT");
+	values[RPL_SEQ] = Int64GetDatum(event->seq);
+	values[RPL_TYPE] = CStringGetTextDatum(event->type);
+	values[RPL_EVENT] = CStringGetTextDatum(event->payload);
+	tuplestore_putvalues(info->setResult, info->setDesc, values, isnull);
+}
+
+static void
+put_end(ReturnSetInfo *info, const char *code, int64 seq)
+{
+	Datum		values[RPL_COLUMNS] = {0};
+	bool		isnull[RPL_COLUMNS] = {false, false, true, true};
+
+	values[RPL_CODE] = CStringGetTextDatum(code);
+	values[RPL_SEQ] = Int64GetDatum(seq);
+	tuplestore_putvalues(info->setResult, info->setDesc, values, isnull);
+}
+
+/*
+ * eco_entry_events(user_id bigint, seq bigint, journal "char")
+ *		returns setof (type text, event json)
+ */
+Datum
+eco_entry_events(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
+	EcoListener listener = {put_event, info};
+
+	for (int i = 0; i < 3; i++)
+		eco_require_arg(fcinfo, i, "argument");
+	InitMaterializedSRF(fcinfo, 0);
+	eco_tell_entries(PG_GETARG_CHAR(2), PG_GETARG_INT64(0), PG_GETARG_INT64(1),
+					 PG_GETARG_INT64(1), &listener);
+	return (Datum) 0;
+}
+
+static void
+put_event(EcoListener *listener, const EcoEvent *event)
+{
+	ReturnSetInfo *info = listener->arg;
+	Datum		values[2] = {CStringGetTextDatum(event->type), CStringGetTextDatum(event->payload)};
+	bool		isnull[2] = {false, false};
+
+	tuplestore_putvalues(info->setResult, info->setDesc, values, isnull);
+}
+
+/*
+ * eco_publish_profile(user_id bigint, field text, before text, after text) returns void
+ *		profile_update for a change that is no entry: it is sent by NOTIFY with
+ *		the transaction and cannot be replayed; the state can be read.
+ */
+Datum
+eco_publish_profile(PG_FUNCTION_ARGS)
+{
+	EcoAccount	account;
+	EcoEvent	event;
+	EcoRow	   *row = &account.row;
+	EcoText		field = eco_text_arg(fcinfo, 1, "field", ECO_MAX_NAME);
+
+	eco_require_arg(fcinfo, 0, "user_id");
+	if (eco_notify == ECO_NOTIFY_OFF)
+		PG_RETURN_VOID();
+	if (!eco_account_read(PG_GETARG_INT64(0), &account))
+		PG_RETURN_VOID();
+	/* an entry that was not made: the account as it is, and no delta */
+	row->values[ECO_COL_USER_ID] = Int64GetDatum(account.user_id);
+	row->values[ECO_COL_SEQ] = Int64GetDatum(account.seq);
+	row->values[ECO_COL_GOLD_DELTA] = row->values[ECO_COL_XP_DELTA] = Int64GetDatum(0);
+	row->values[ECO_COL_GOLD] = Int64GetDatum(account.gold);
+	row->values[ECO_COL_XP] = Int64GetDatum(account.xp);
+	row->values[ECO_COL_CREATED_AT] = TimestampTzGetDatum(eco_now());
+	eco_event_begin(&event, "profile_update",
+					psprintf("%.*s/%lld", field.len, field.data, (long long) GetCurrentTimestamp()),
+					'U', row);
+	eco_json_text(&event.json, "field", field.data, field.len);
+	for (int i = 2; i < 4; i++)
+	{
+		const char *key = i == 2 ? "before" : "after";
+
+		if (PG_ARGISNULL(i))
+			eco_json_null(&event.json, key);
+		else
+			eco_json_str(&event.json, key, text_to_cstring(PG_GETARG_TEXT_PP(i)));
+	}
+	eco_event_end(&event, row, &eco_notifier);
+	PG_RETURN_VOID();
+}
+
+/*
+ * eco_feed_epoch() returns text
+ *		Cluster and timeline: transaction ids mean something only within them.
+ */
+Datum
+eco_feed_epoch(PG_FUNCTION_ARGS)
+{
+	TimeLineID	timeline;
+	char		epoch[EPOCH_BYTES];
+
+	if (RecoveryInProgress())
+		(void) GetXLogReplayRecPtr(&timeline);
+	else
+		timeline = GetWALInsertionTimeLine();
+	snprintf(epoch, sizeof(epoch), UINT64_FORMAT ".%u", GetSystemIdentifier(), timeline);
+	PG_RETURN_TEXT_P(cstring_to_text(epoch));
+}
