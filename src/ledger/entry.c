@@ -158,6 +158,27 @@ eco_entry_post(EcoAccount *account, EcoEntry *entry)
 void
 eco_entry_append(EcoAccount *account, EcoEntry *entry)
 {
+	eco_entry_prepare(account, entry);
+	eco_entries_write(account, &entry, 1);
+}
+
+void
+eco_entries_write(EcoAccount *account, EcoEntry **entries, int n)
+{
+	EcoRow	  **rows = palloc(sizeof(EcoRow *) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+		rows[i] = &entries[i]->row;
+	if (n > 0)
+		eco_rows_insert(rows, n, account->user_id);
+	for (int i = 0; i < n && eco_entry_posted_hook != NULL; i++)
+		eco_entry_posted_hook(entries[i]->journal, account->user_id, entries[i]->seq);
+	pfree(rows);
+}
+
+void
+eco_entry_prepare(EcoAccount *account, EcoEntry *entry)
+{
 	EcoRow	   *row = &entry->row;
 	uint8		hash[ECO_HASH_LEN];
 
@@ -198,9 +219,6 @@ eco_entry_append(EcoAccount *account, EcoEntry *entry)
 	account->xp = entry->xp;
 	account->freezes += entry->freezes_delta;
 	memcpy(account->head, hash, ECO_HASH_LEN);
-	eco_row_insert(row, account->user_id);
-	if (eco_entry_posted_hook != NULL)
-		eco_entry_posted_hook(entry->journal, account->user_id, entry->seq);
 }
 
 void

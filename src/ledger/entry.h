@@ -125,9 +125,12 @@ extern void eco_entry_init(EcoEntry *entry, EcoJournal journal, EcoTable *table)
 extern void eco_entry_post(EcoAccount *account, EcoEntry *entry);
 
 /*
- * The two halves of it, for a batch: append any number of entries, then write
- * the account once.  An error in between takes the transaction with it.
+ * Its parts, for a batch: prepare entries, which moves the account on in memory,
+ * write them, and at the end the account once.  An error in between takes the
+ * transaction with it.
  */
+extern void eco_entry_prepare(EcoAccount *account, EcoEntry *entry);
+extern void eco_entries_write(EcoAccount *account, EcoEntry **entries, int n);
 extern void eco_entry_append(EcoAccount *account, EcoEntry *entry);
 extern void eco_account_flush(EcoAccount *account);
 

@@ -153,12 +153,19 @@ eco_row_update(EcoRow *row, int64 user_id)
 void
 eco_row_insert(EcoRow *row, int64 user_id)
 {
-	Relation	rel = eco_open_direct(row->table, user_id, RowExclusiveLock);
+	eco_rows_insert(&row, 1, user_id);
+}
 
-	if (rel == NULL)
-		eco_sql_insert(row);
+void
+eco_rows_insert(EcoRow **rows, int n, int64 user_id)
+{
+	Relation	rel = eco_open_direct(rows[0]->table, user_id, RowExclusiveLock);
+
+	if (rel != NULL)
+		eco_direct_insert(rows, n, rel);
 	else
-		eco_direct_insert(row, rel);
+		for (int i = 0; i < n; i++)
+			eco_sql_insert(rows[i]);
 }
 
 Datum

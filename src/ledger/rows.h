@@ -135,6 +135,9 @@ extern void eco_row_update(EcoRow *row, int64 user_id);
 
 extern void eco_row_insert(EcoRow *row, int64 user_id);
 
+/* The same for n rows of one table, cheaper than one by one. */
+extern void eco_rows_insert(EcoRow **rows, int n, int64 user_id);
+
 /* A bytea Datum of these bytes, palloc'd. */
 extern Datum eco_bytea(const uint8 *bytes, size_t len);
 

@@ -26,10 +26,13 @@
 #include "errors.h"
 #include "ledger/rows_private.h"
 
+#define INSERT_ROWS 64			/* to the heap at once */
+
 static RegProcedure equality_of(Oid type);
 static void copy_out(EcoTable *table, TupleTableSlot *slot, EcoRow *row);
 static void check_constraints(EcoTableCache *cache, Relation rel, TupleTableSlot *slot);
-static void insert_index_entries(EcoTableCache *cache, Relation rel, TupleTableSlot *slot);
+static TupleTableSlot *fill_slot(EcoTableCache *cache, Relation rel, const EcoRow *row);
+static void insert_index_entries(EcoTableCache *cache, Relation rel, TupleTableSlot **slots, int n);
 
 void
 eco_direct_scan_begin(EcoScan *scan, Relation rel, int key, int nvalues,
@@ -164,7 +167,7 @@ eco_direct_update(EcoRow *row, Relation rel)
 						   &tmfd, &lockmode, &update_indexes) != TM_Ok)
 		eco_serialization_failure();
 	if (ECO_NEEDS_INDEX_ENTRIES(update_indexes) || ECO_NEEDS_SUMMARIES(update_indexes))
-		insert_index_entries(cache, rel, slot);
+		insert_index_entries(cache, rel, &slot, 1);
 	row->tid = slot->tts_tid;
 	ExecDropSingleTupleTableSlot(slot);
 	ExecDropSingleTupleTableSlot(old_slot);
@@ -172,15 +175,41 @@ eco_direct_update(EcoRow *row, Relation rel)
 	CommandCounterIncrement();
 }
 
+/* Rows of one table; several go to the heap a page at a time. */
 void
-eco_direct_insert(EcoRow *row, Relation rel)
+eco_direct_insert(EcoRow **rows, int n, Relation rel)
 {
-	EcoTable   *table = row->table;
-	EcoTableCache *cache = table->cache;
+	EcoTableCache *cache = rows[0]->table->cache;
+	TupleTableSlot *slots[INSERT_ROWS];
+
+	for (int start = 0; start < n; start += INSERT_ROWS)
+	{
+		int			count = Min(n - start, INSERT_ROWS);
+
+		for (int i = 0; i < count; i++)
+			slots[i] = fill_slot(cache, rel, rows[start + i]);
+		if (count == 1)
+			table_tuple_insert(rel, slots[0], GetCurrentCommandId(true), 0, NULL);
+		else
+			table_multi_insert(rel, slots, count, GetCurrentCommandId(true), 0, NULL);
+		insert_index_entries(cache, rel, slots, count);
+		for (int i = 0; i < count; i++)
+		{
+			rows[start + i]->tid = slots[i]->tts_tid;
+			ExecDropSingleTupleTableSlot(slots[i]);
+		}
+	}
+	table_close(rel, NoLock);
+	CommandCounterIncrement();
+}
+
+static TupleTableSlot *
+fill_slot(EcoTableCache *cache, Relation rel, const EcoRow *row)
+{
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(cache->desc, &TTSOpsVirtual);
 
 	memset(slot->tts_isnull, true, cache->desc->natts);
-	for (int i = 0; i < table->ncolumns; i++)
+	for (int i = 0; i < row->table->ncolumns; i++)
 	{
 		slot->tts_values[cache->attno[i] - 1] = row->values[i];
 		slot->tts_isnull[cache->attno[i] - 1] = row->isnull[i];
@@ -188,12 +217,7 @@ eco_direct_insert(EcoRow *row, Relation rel)
 	ExecStoreVirtualTuple(slot);
 	slot->tts_tableOid = RelationGetRelid(rel);
 	check_constraints(cache, rel, slot);
-	table_tuple_insert(rel, slot, GetCurrentCommandId(true), 0, NULL);
-	insert_index_entries(cache, rel, slot);
-	row->tid = slot->tts_tid;
-	ExecDropSingleTupleTableSlot(slot);
-	table_close(rel, NoLock);
-	CommandCounterIncrement();
+	return slot;
 }
 
 static RegProcedure
@@ -248,7 +272,7 @@ check_constraints(EcoTableCache *cache, Relation rel, TupleTableSlot *slot)
 }
 
 static void
-insert_index_entries(EcoTableCache *cache, Relation rel, TupleTableSlot *slot)
+insert_index_entries(EcoTableCache *cache, Relation rel, TupleTableSlot **slots, int n)
 {
 	Datum		values[INDEX_MAX_KEYS];
 	bool		isnull[INDEX_MAX_KEYS];
@@ -256,21 +280,20 @@ insert_index_entries(EcoTableCache *cache, Relation rel, TupleTableSlot *slot)
 	for (int i = 0; i < cache->nindexes; i++)
 	{
 		Relation	index = index_open(cache->index[i], RowExclusiveLock);
+		IndexInfo  *info = cache->index_info[i];
 
+		/* what the access method keeps there points into the opened index */
+		info->ii_AmCache = NULL;
+		info->ii_Context = CurrentMemoryContext;
 		/* an index whose build has not got that far takes no entries yet */
-		if (index->rd_index->indisready)
+		for (int k = 0; index->rd_index->indisready && k < n; k++)
 		{
-			IndexInfo  *info = cache->index_info[i];
-
-			/* what the access method keeps there points into the opened index */
-			info->ii_AmCache = NULL;
-			info->ii_Context = CurrentMemoryContext;
-			FormIndexDatum(info, slot, NULL, values, isnull);
-			index_insert(index, values, isnull, &slot->tts_tid, rel,
+			FormIndexDatum(info, slots[k], NULL, values, isnull);
+			index_insert(index, values, isnull, &slots[k]->tts_tid, rel,
 						 index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO,
 						 false, info);
-			eco_index_insert_cleanup(index, info);
 		}
+		eco_index_insert_cleanup(index, info);
 		index_close(index, NoLock);
 	}
 }

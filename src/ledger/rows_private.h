@@ -68,7 +68,7 @@ extern bool eco_direct_scan_next(EcoScan *scan, EcoRow *row);
 extern void eco_direct_scan_end(EcoScan *scan);
 extern EcoLock eco_direct_lock(EcoRow *row, Relation rel, EcoWait wait);
 extern void eco_direct_update(EcoRow *row, Relation rel);
-extern void eco_direct_insert(EcoRow *row, Relation rel);
+extern void eco_direct_insert(EcoRow **rows, int n, Relation rel);
 
 extern void eco_sql_scan_begin(EcoScan *scan, int key, int nvalues, const Datum *values,
 							   const int64 *after);

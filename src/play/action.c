@@ -53,6 +53,7 @@ static EcoTable user_actions = {
 };
 
 #define KEY_BY_ACTION 1
+#define WRITE_ENTRIES 256		/* of one user at once */
 
 static const char *const outcome_words[] = {NULL, "win", "loss", "draw"};
 
@@ -61,7 +62,13 @@ typedef struct Player
 {
 	MemoryContext context;		/* lives as long as the group */
 	EcoAccount *account;
-	bool		appended;		/* at least one entry */
+	bool		moved;			/* the account has new entries */
+
+	/* prepared and not written yet, in a context of their own */
+	MemoryContext entry_context;
+	int			nentries;
+	EcoEntry   *entries[WRITE_ENTRIES];
+
 	int			nstats;
 	int			max_stats;
 	EcoGameStats *stats;
@@ -70,6 +77,8 @@ typedef struct Player
 static int	by_user(const void *a, const void *b);
 static void record_group(EcoAction **group, int n, TupleDesc desc,
 						 EcoActionSink sink, void *arg);
+static void mark_repeated(EcoAction **group, int n);
+static void write_entries(Player *player);
 static bool find_first(const EcoAction *action, EcoRow *row);
 static void record_one(Player *player, const EcoAction *action, EcoResult *result);
 static void append_entry(Player *player, EcoGameStats *stats, const EcoAction *action,
@@ -181,12 +190,18 @@ record_group(EcoAction **group, int n, TupleDesc desc, EcoActionSink sink, void 
 		call.texts[call.ntexts++] = group[0]->game;
 		call.texts[call.ntexts++] = group[0]->action_id;
 	}
+	else
+		mark_repeated(group, n);
 	state = eco_call_begin(&call);
 	player.account = &call.account;
+	player.entry_context = AllocSetContextCreate(player.context, "economy entries",
+												 ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < n; i++)
 	{
 		EcoResult	result = {.desc = desc};
 
+		if (player.nentries == WRITE_ENTRIES || group[i]->repeated)
+			write_entries(&player);
 		MemoryContextSwitchTo(action_context);
 		memset(result.isnull, true, ACTION_COLUMNS);
 		switch (state)
@@ -214,7 +229,8 @@ record_group(EcoAction **group, int n, TupleDesc desc, EcoActionSink sink, void 
 		MemoryContextReset(action_context);
 	}
 	MemoryContextSwitchTo(player.context);
-	if (player.appended)
+	write_entries(&player);
+	if (player.moved)
 	{
 		eco_account_flush(&call.account);
 		for (int i = 0; i < player.nstats; i++)
@@ -223,18 +239,68 @@ record_group(EcoAction **group, int n, TupleDesc desc, EcoActionSink sink, void 
 	eco_call_end(&call);
 }
 
-/* With a snapshot that sees what this group has appended: a key may stand in it twice. */
+static int
+by_key(const void *a, const void *b)
+{
+	const EcoAction *x = *(const EcoAction *const *) a;
+	const EcoAction *y = *(const EcoAction *const *) b;
+	int			order = x->game.len - y->game.len;
+
+	if (order == 0)
+		order = memcmp(x->game.data, y->game.data, x->game.len);
+	if (order == 0)
+		order = x->action_id.len - y->action_id.len;
+	if (order == 0)
+		order = memcmp(x->action_id.data, y->action_id.data, x->action_id.len);
+	return order;
+}
+
+static int
+by_key_and_number(const void *a, const void *b)
+{
+	int			order = by_key(a, b);
+
+	return order != 0 ? order :
+		(*(const EcoAction *const *) a)->number - (*(const EcoAction *const *) b)->number;
+}
+
+/* A key that stood in the group before can only be found once that is written. */
+static void
+mark_repeated(EcoAction **group, int n)
+{
+	EcoAction **order = palloc(sizeof(EcoAction *) * n);
+
+	memcpy(order, group, sizeof(EcoAction *) * n);
+	qsort(order, n, sizeof(EcoAction *), by_key_and_number);
+	for (int i = 1; i < n; i++)
+		order[i]->repeated = by_key(&order[i - 1], &order[i]) == 0;
+	pfree(order);
+}
+
+/* What is written is seen by the snapshot from then on. */
+static void
+write_entries(Player *player)
+{
+	MemoryContext old_context;
+
+	if (player->nentries == 0)
+		return;
+	old_context = MemoryContextSwitchTo(player->entry_context);
+	eco_entries_write(player->account, player->entries, player->nentries);
+	MemoryContextSwitchTo(old_context);
+	MemoryContextReset(player->entry_context);
+	player->nentries = 0;
+	eco_snapshot_pop();
+	eco_snapshot_push();
+}
+
 static bool
 find_first(const EcoAction *action, EcoRow *row)
 {
 	Datum		values[3] = {Int64GetDatum(action->user_id), action->game.datum,
 	action->action_id.datum};
-	bool		found;
 
-	eco_snapshot_push();
-	found = eco_row_find(&user_actions, action->user_id, KEY_BY_ACTION, 3, values, row);
-	eco_snapshot_pop();
-	return found;
+	return eco_row_find(&user_actions, action->user_id, KEY_BY_ACTION, 3, values, row);
 }
 
 static void
@@ -273,11 +339,12 @@ static void
 append_entry(Player *player, EcoGameStats *stats, const EcoAction *action, EcoResult *result)
 {
 	EcoOutcome	outcome = derive(action);
-	EcoEntry	entry;
-	EcoRow	   *row = &entry.row;
+	MemoryContext old_context = MemoryContextSwitchTo(player->entry_context);
+	EcoEntry   *entry = palloc(sizeof(EcoEntry));
+	EcoRow	   *row = &entry->row;
 
-	eco_entry_init(&entry, ECO_JOURNAL_ACTION, &user_actions);
-	entry.gold_delta = action->win - action->bet;
+	eco_entry_init(entry, ECO_JOURNAL_ACTION, &user_actions);
+	entry->gold_delta = action->win - action->bet;
 	eco_row_set(row, ACT_BET, Int64GetDatum(action->bet));
 	eco_row_set(row, ACT_WIN, Int64GetDatum(action->win));
 	eco_row_set(row, ACT_OUTCOME, CStringGetTextDatum(outcome_words[outcome]));
@@ -286,15 +353,17 @@ append_entry(Player *player, EcoGameStats *stats, const EcoAction *action, EcoRe
 	eco_row_set(row, ACT_ID, action->action_id.datum);
 	if (action->details != NULL)
 		eco_row_set(row, ACT_DETAILS, JsonbPGetDatum(action->details));
-	eco_entry_append(player->account, &entry);
-	player->appended = true;
-	eco_stats_count(stats, action, outcome, entry.created_at);
+	eco_entry_prepare(player->account, entry);
+	player->entries[player->nentries++] = entry;
+	player->moved = true;
+	MemoryContextSwitchTo(old_context);
+	eco_stats_count(stats, action, outcome, entry->created_at);
 
 	eco_result_outcome(result, "new", "OK");
 	eco_result_text(result, ECO_RES_TRANSACTION_ID,
-					eco_transaction_id(ECO_JOURNAL_ACTION, action->user_id, entry.seq));
-	eco_result_set(result, ACTION_GOLD_DELTA, Int64GetDatum(entry.gold_delta));
-	eco_result_set(result, ACTION_GOLD, Int64GetDatum(entry.gold));
+					eco_transaction_id(ECO_JOURNAL_ACTION, action->user_id, entry->seq));
+	eco_result_set(result, ACTION_GOLD_DELTA, Int64GetDatum(entry->gold_delta));
+	eco_result_set(result, ACTION_GOLD, Int64GetDatum(entry->gold));
 	set_stats(result, stats);
 }
 

@@ -32,6 +32,8 @@ typedef struct EcoAction
 	EcoOutcome	outcome;
 	Jsonb	   *details;		/* or NULL */
 	int			number;			/* place in a batch, from 0 */
+	bool		repeated;		/* its key stood there before; set when
+								 * recorded */
 } EcoAction;
 
 /* columns of economy.action_result after the common ones */

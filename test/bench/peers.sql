@@ -97,12 +97,12 @@ BEGIN
     r.gold_delta := product.granted_gold * p_quantity - product.price_gold * p_quantity;
     r.gold := account.gold + r.gold_delta;
     head := sha256(account.head_hash || convert_to(concat_ws('|', p_user, account.seq, r.gold_delta, 0, r.gold,
-        account.experience_points, ts, pg_current_xact_id(), product.monetary * p_quantity, p_quantity,
+        account.experience_points, ts, pg_current_xact_id()::text::bigint, product.monetary * p_quantity, p_quantity,
         product.category, 'SUCCESS', p_product, p_key, product.effect_code), 'UTF8'));
     UPDATE bench.twin_accounts a SET seq = account.seq, gold = r.gold, head_hash = head WHERE a.user_id = p_user;
     INSERT INTO bench.twin_journal (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact,
             monetary, quantity, hash_algo_version, hash, category, status, product_id, idempotency_key, effect_code)
-        VALUES (p_user, account.seq, r.gold_delta, 0, r.gold, account.experience_points, ts, pg_current_xact_id(),
+        VALUES (p_user, account.seq, r.gold_delta, 0, r.gold, account.experience_points, ts, pg_current_xact_id()::text::bigint,
             product.monetary * p_quantity, p_quantity, 1, head, product.category, 'SUCCESS', p_product, p_key,
             product.effect_code);
     IF product.stock_slots > 0 THEN
@@ -158,12 +158,12 @@ BEGIN
     r.gold := account.gold + p_gold;
     r.experience_points := account.experience_points + p_xp;
     head := sha256(account.head_hash || convert_to(concat_ws('|', p_user, account.seq, p_gold, p_xp, r.gold,
-        r.experience_points, ts, pg_current_xact_id(), p_source, p_event), 'UTF8'));
+        r.experience_points, ts, pg_current_xact_id()::text::bigint, p_source, p_event), 'UTF8'));
     UPDATE bench.twin_accounts a SET seq = account.seq, gold = r.gold, experience_points = r.experience_points,
         head_hash = head WHERE a.user_id = p_user;
     INSERT INTO bench.twin_rewards (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, hash,
             source, external_event_id)
-        VALUES (p_user, account.seq, p_gold, p_xp, r.gold, r.experience_points, ts, pg_current_xact_id(), head, p_source, p_event);
+        VALUES (p_user, account.seq, p_gold, p_xp, r.gold, r.experience_points, ts, pg_current_xact_id()::text::bigint, head, p_source, p_event);
     r.success := true;
     r.state := 'new';
     r.code := 'OK';
@@ -202,11 +202,11 @@ BEGIN
     r.gold_delta := p_win - p_bet;
     r.gold := account.gold + r.gold_delta;
     head := sha256(account.head_hash || convert_to(concat_ws('|', p_user, account.seq, r.gold_delta, r.gold,
-        account.experience_points, ts, pg_current_xact_id(), p_bet, p_win, p_game, p_type, p_action), 'UTF8'));
+        account.experience_points, ts, pg_current_xact_id()::text::bigint, p_bet, p_win, p_game, p_type, p_action), 'UTF8'));
     UPDATE bench.twin_accounts a SET seq = account.seq, gold = r.gold, head_hash = head WHERE a.user_id = p_user;
     INSERT INTO bench.twin_actions (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, bet, win,
             hash, outcome, game, action_type, action_id)
-        VALUES (p_user, account.seq, r.gold_delta, 0, r.gold, account.experience_points, ts, pg_current_xact_id(), p_bet, p_win,
+        VALUES (p_user, account.seq, r.gold_delta, 0, r.gold, account.experience_points, ts, pg_current_xact_id()::text::bigint, p_bet, p_win,
             head, CASE WHEN w = 1 THEN 'win' WHEN l = 1 THEN 'loss' ELSE 'draw' END, p_game, p_type, p_action);
     INSERT INTO bench.twin_stats AS s VALUES (p_user, p_game, 1, w, l, 1 - w - l, p_win, p_bet, p_win, ts)
         ON CONFLICT (user_id, game) DO UPDATE SET total = s.total + 1, wins = s.wins + w, losses = s.losses + l,
