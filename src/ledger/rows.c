@@ -85,10 +85,13 @@ scan_begin(EcoTable *table, int64 user_id, int key, int nvalues,
 
 	Assert(nvalues + (after != NULL) <= table->keys[key].ncolumns);
 	scan->table = table;
+	scan->key = key;
+	scan->nvalues = nvalues;
+	scan->context = CurrentMemoryContext;
 	if (rel != NULL)
-		eco_direct_scan_begin(scan, rel, key, nvalues, values, after);
+		eco_direct_scan_begin(scan, rel, values, after);
 	else
-		eco_sql_scan_begin(scan, key, nvalues, values, after);
+		eco_sql_scan_begin(scan, values, after);
 	return scan;
 }
 
@@ -112,6 +115,21 @@ eco_scan_next(EcoScan *scan, EcoRow *row)
 	if (scan->rel != NULL)
 		return eco_direct_scan_next(scan, row);
 	return eco_sql_scan_next(scan, row);
+}
+
+void
+eco_scan_again(EcoScan *scan, const Datum *values)
+{
+	MemoryContext caller = MemoryContextSwitchTo(scan->context);
+
+	if (scan->rel != NULL)
+		eco_direct_scan_again(scan, values);
+	else
+	{
+		eco_sql_scan_end(scan);
+		eco_sql_scan_begin(scan, values, NULL);
+	}
+	MemoryContextSwitchTo(caller);
 }
 
 void

@@ -119,6 +119,9 @@ extern EcoScan *eco_scan_begin(EcoTable *table, int64 user_id, int key,
 extern EcoScan *eco_scan_begin_after(EcoTable *table, int64 user_id, int key,
 									 int nvalues, const Datum *values, int64 after);
 extern bool eco_scan_next(EcoScan *scan, EcoRow *row);
+
+/* Begin again with other values, under the same snapshot. */
+extern void eco_scan_again(EcoScan *scan, const Datum *values);
 extern void eco_scan_end(EcoScan *scan);
 
 /*

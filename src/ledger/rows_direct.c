@@ -35,32 +35,38 @@ static TupleTableSlot *fill_slot(EcoTableCache *cache, Relation rel, const EcoRo
 static void insert_index_entries(EcoTableCache *cache, Relation rel, TupleTableSlot **slots, int n);
 
 void
-eco_direct_scan_begin(EcoScan *scan, Relation rel, int key, int nvalues,
-					  const Datum *values, const int64 *after)
+eco_direct_scan_begin(EcoScan *scan, Relation rel, const Datum *values, const int64 *after)
 {
 	EcoTable   *table = scan->table;
-	ScanKeyData keys[ECO_MAX_KEY_COLUMNS];
+	int			nkeys = scan->nvalues;
 
-	scan->context = CurrentMemoryContext;
 	scan->rel = rel;
-	scan->index = index_open(table->cache->key_index[key], AccessShareLock);
+	scan->index = index_open(table->cache->key_index[scan->key], AccessShareLock);
 	scan->slot = table_slot_create(rel, NULL);
-	for (int i = 0; i < nvalues; i++)
+	for (int i = 0; i < nkeys; i++)
 	{
-		Oid			type = table->columns[table->keys[key].columns[i]].type;
+		Oid			type = table->columns[table->keys[scan->key].columns[i]].type;
 
-		ScanKeyEntryInitialize(&keys[i], 0, i + 1, BTEqualStrategyNumber,
+		ScanKeyEntryInitialize(&scan->keys[i], 0, i + 1, BTEqualStrategyNumber,
 							   InvalidOid, scan->index->rd_indcollation[i],
 							   equality_of(type), values[i]);
 	}
 	if (after != NULL)
 	{
-		ScanKeyEntryInitialize(&keys[nvalues], 0, nvalues + 1, BTGreaterStrategyNumber,
+		ScanKeyEntryInitialize(&scan->keys[nkeys], 0, nkeys + 1, BTGreaterStrategyNumber,
 							   InvalidOid, InvalidOid, F_INT8GT, Int64GetDatum(*after));
-		nvalues++;
+		nkeys++;
 	}
-	scan->desc = eco_index_beginscan(rel, scan->index, GetActiveSnapshot(), nvalues);
-	index_rescan(scan->desc, keys, nvalues, NULL, 0);
+	scan->desc = eco_index_beginscan(rel, scan->index, GetActiveSnapshot(), nkeys);
+	index_rescan(scan->desc, scan->keys, nkeys, NULL, 0);
+}
+
+void
+eco_direct_scan_again(EcoScan *scan, const Datum *values)
+{
+	for (int i = 0; i < scan->nvalues; i++)
+		scan->keys[i].sk_argument = values[i];
+	index_rescan(scan->desc, scan->keys, scan->nvalues, NULL, 0);
 }
 
 bool

@@ -39,15 +39,16 @@ typedef struct EcoTableCache
 struct EcoScan
 {
 	EcoTable   *table;
+	int			key;
+	int			nvalues;
 
-	/*
-	 * direct way; the index keeps memory of its own in the context it began
-	 * in
-	 */
-	MemoryContext context;
+	MemoryContext context;		/* it began in: the index keeps memory there */
+
+	/* direct way */
 	Relation	rel;
 	Relation	index;
 	IndexScanDesc desc;
+	ScanKeyData keys[ECO_MAX_KEY_COLUMNS];
 	TupleTableSlot *slot;
 
 	/* SQL way: a cursor, and the rows fetched from it but not handed out */
@@ -62,16 +63,16 @@ struct EcoScan
 extern Relation eco_open_direct(EcoTable *table, int64 user_id, LOCKMODE mode);
 
 /* after: NULL, or the lower bound of eco_scan_begin_after() */
-extern void eco_direct_scan_begin(EcoScan *scan, Relation rel, int key,
-								  int nvalues, const Datum *values, const int64 *after);
+extern void eco_direct_scan_begin(EcoScan *scan, Relation rel, const Datum *values,
+								  const int64 *after);
+extern void eco_direct_scan_again(EcoScan *scan, const Datum *values);
 extern bool eco_direct_scan_next(EcoScan *scan, EcoRow *row);
 extern void eco_direct_scan_end(EcoScan *scan);
 extern EcoLock eco_direct_lock(EcoRow *row, Relation rel, EcoWait wait);
 extern void eco_direct_update(EcoRow *row, Relation rel);
 extern void eco_direct_insert(EcoRow **rows, int n, Relation rel);
 
-extern void eco_sql_scan_begin(EcoScan *scan, int key, int nvalues, const Datum *values,
-							   const int64 *after);
+extern void eco_sql_scan_begin(EcoScan *scan, const Datum *values, const int64 *after);
 extern bool eco_sql_scan_next(EcoScan *scan, EcoRow *row);
 extern void eco_sql_scan_end(EcoScan *scan);
 extern EcoLock eco_sql_lock(EcoRow *row);

@@ -51,20 +51,20 @@ static void run_write(EcoTable *table, SPIPlanPtr (*plan) (EcoTable *table),
 static void unexpected(const EcoTable *table, int result);
 
 void
-eco_sql_scan_begin(EcoScan *scan, int key, int nvalues, const Datum *values,
-				   const int64 *after)
+eco_sql_scan_begin(EcoScan *scan, const Datum *values, const int64 *after)
 {
 	Datum		args[ECO_MAX_KEY_COLUMNS];
 	SqlFrame	frame;
 
-	for (int i = 0; i < nvalues; i++)
+	for (int i = 0; i < scan->nvalues; i++)
 		args[i] = values[i];
 	if (after != NULL)
-		args[nvalues] = Int64GetDatum(*after);
+		args[scan->nvalues] = Int64GetDatum(*after);
+	scan->next = scan->batch_rows = 0;
 	scan->batch_context = AllocSetContextCreate(CurrentMemoryContext, "economy scan",
 												ALLOCSET_DEFAULT_SIZES);
 	enter_sql(&frame);
-	scan->portal = SPI_cursor_open(NULL, scan_plan(scan->table, key, nvalues, after != NULL),
+	scan->portal = SPI_cursor_open(NULL, scan_plan(scan->table, scan->key, scan->nvalues, after != NULL),
 								   args, NULL, true);
 	leave_sql(&frame);
 }

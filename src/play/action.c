@@ -69,6 +69,9 @@ typedef struct Player
 	int			nentries;
 	EcoEntry   *entries[WRITE_ENTRIES];
 
+	EcoScan    *keys;			/* looks keys up under the current snapshot,
+								 * or NULL */
+
 	int			nstats;
 	int			max_stats;
 	EcoGameStats *stats;
@@ -79,7 +82,8 @@ static void record_group(EcoAction **group, int n, TupleDesc desc,
 						 EcoActionSink sink, void *arg);
 static void mark_repeated(EcoAction **group, int n);
 static void write_entries(Player *player);
-static bool find_first(const EcoAction *action, EcoRow *row);
+static bool find_first(Player *player, const EcoAction *action, EcoRow *row);
+static void forget_keys(Player *player);
 static void record_one(Player *player, const EcoAction *action, EcoResult *result);
 static void append_entry(Player *player, EcoGameStats *stats, const EcoAction *action,
 						 EcoResult *result);
@@ -215,7 +219,7 @@ record_group(EcoAction **group, int n, TupleDesc desc, EcoActionSink sink, void 
 							   Int32GetDatum(eco_retry_after_ms()));
 				break;
 			case ECO_CALL_NEW:
-				if (n == 1 || !find_first(group[i], &call.first))
+				if (n == 1 || !find_first(&player, group[i], &call.first))
 				{
 					record_one(&player, group[i], &result);
 					break;
@@ -230,6 +234,7 @@ record_group(EcoAction **group, int n, TupleDesc desc, EcoActionSink sink, void 
 	}
 	MemoryContextSwitchTo(player.context);
 	write_entries(&player);
+	forget_keys(&player);
 	if (player.moved)
 	{
 		eco_account_flush(&call.account);
@@ -290,17 +295,35 @@ write_entries(Player *player)
 	MemoryContextSwitchTo(old_context);
 	MemoryContextReset(player->entry_context);
 	player->nentries = 0;
+	forget_keys(player);
 	eco_snapshot_pop();
 	eco_snapshot_push();
 }
 
 static bool
-find_first(const EcoAction *action, EcoRow *row)
+find_first(Player *player, const EcoAction *action, EcoRow *row)
 {
 	Datum		values[3] = {Int64GetDatum(action->user_id), action->game.datum,
 	action->action_id.datum};
 
-	return eco_row_find(&user_actions, action->user_id, KEY_BY_ACTION, 3, values, row);
+	if (player->keys != NULL)
+		eco_scan_again(player->keys, values);
+	else
+	{
+		MemoryContext old_context = MemoryContextSwitchTo(player->context);
+
+		player->keys = eco_scan_begin(&user_actions, action->user_id, KEY_BY_ACTION, 3, values);
+		MemoryContextSwitchTo(old_context);
+	}
+	return eco_scan_next(player->keys, row);
+}
+
+static void
+forget_keys(Player *player)
+{
+	if (player->keys != NULL)
+		eco_scan_end(player->keys);
+	player->keys = NULL;
 }
 
 static void
