@@ -16,6 +16,7 @@ SELECT format('CREATE TABLE bench.%s_accounts (LIKE economy.accounts INCLUDING A
 FROM unnest(ARRAY['app', 'twin']) peer
 \gexec
 CREATE TABLE bench.twin_rewards (LIKE economy.reward_audit INCLUDING ALL) WITH (autovacuum_enabled = off);
+CREATE TABLE bench.twin_streaks (LIKE economy.streaks INCLUDING ALL) WITH (fillfactor = 70, autovacuum_enabled = off);
 CREATE TABLE bench.twin_actions (LIKE economy.user_actions INCLUDING ALL) WITH (autovacuum_enabled = off);
 CREATE TABLE bench.twin_stats (LIKE economy.game_stats INCLUDING ALL) WITH (fillfactor = 70, autovacuum_enabled = off);
 CREATE TABLE bench.twin_days (LIKE economy.user_game_stats_summary INCLUDING ALL) WITH (fillfactor = 80, autovacuum_enabled = off);
@@ -174,6 +175,63 @@ BEGIN
 END
 $$;
 
+-- of claim_daily_reward(): the date in the user's zone, grace, and no freezes
+CREATE FUNCTION bench.claim_daily_reward(p_user bigint) RETURNS economy.claim_result
+    LANGUAGE plpgsql AS $$
+DECLARE
+    r       economy.claim_result;
+    account record;
+    streak  record;
+    zone    text;
+    missed  integer;
+    head    bytea;
+    ts      timestamptz := economy.now();
+BEGIN
+    SELECT a.seq + 1 AS seq, a.gold, a.experience_points, a.suspended, a.head_hash INTO account
+        FROM bench.twin_accounts a WHERE a.user_id = p_user FOR NO KEY UPDATE;
+    IF NOT found OR account.suspended THEN
+        r.success := false;
+        r.state := 'refused';
+        RETURN r;
+    END IF;
+    SELECT u.timezone INTO zone FROM economy.users u WHERE u.user_id = p_user;
+    r.claim_date := (ts AT TIME ZONE zone)::date;
+    r.next_claim_at := (r.claim_date + 1)::timestamp AT TIME ZONE zone;
+    SELECT s.* INTO streak FROM bench.twin_streaks s WHERE s.user_id = p_user;
+    IF streak.last_claim_on >= r.claim_date THEN
+        r.success := true;
+        r.state := 'reuse';
+        r.code := 'ALREADY_CLAIMED';
+        RETURN r;
+    END IF;
+    missed := r.claim_date - streak.last_claim_on - 1;
+    r.grace_used := coalesce(missed = 1 AND (streak.last_grace_on IS NULL OR r.claim_date - 1 - streak.last_grace_on >= 7), false);
+    r.streak_day := CASE WHEN missed = 0 OR r.grace_used THEN streak.streak_day + 1 ELSE 1 END;
+    r.gold_delta := 1000 + 200 * (r.streak_day - 1);
+    r.xp_delta := 50 + 25 * (r.streak_day - 1);
+    r.gold := account.gold + r.gold_delta;
+    r.experience_points := account.experience_points + r.xp_delta;
+    head := sha256(account.head_hash || convert_to(concat_ws('|', p_user, account.seq, r.gold_delta, r.xp_delta, r.gold,
+        r.experience_points, ts, pg_current_xact_id()::text::bigint, r.streak_day, r.claim_date), 'UTF8'));
+    UPDATE bench.twin_accounts a SET seq = account.seq, gold = r.gold, experience_points = r.experience_points,
+        head_hash = head WHERE a.user_id = p_user;
+    INSERT INTO bench.twin_rewards (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, hash,
+            source, external_event_id, streak_day, reward_day, claim_date, grace_used, freezes_used)
+        VALUES (p_user, account.seq, r.gold_delta, r.xp_delta, r.gold, r.experience_points, ts, pg_current_xact_id()::text::bigint,
+            head, 'economy:daily_streak', r.claim_date::text, r.streak_day, r.streak_day, r.claim_date, r.grace_used, 0);
+    INSERT INTO bench.twin_streaks AS s VALUES (p_user, r.streak_day, r.streak_day, r.claim_date,
+            CASE WHEN r.grace_used THEN r.claim_date - 1 END, account.seq, zone)
+        ON CONFLICT (user_id) DO UPDATE SET streak_day = excluded.streak_day, best = greatest(s.best, excluded.best),
+            last_claim_on = excluded.last_claim_on, last_grace_on = coalesce(excluded.last_grace_on, s.last_grace_on),
+            last_seq = excluded.last_seq, timezone = excluded.timezone;
+    r.success := true;
+    r.state := 'new';
+    r.code := 'CLAIMED';
+    r.level := r.experience_points / 500 + 1;
+    RETURN r;
+END
+$$;
+
 -- an entry and two upserts: the statistics of the game and of the day
 CREATE FUNCTION bench.record_action(p_user bigint, p_game text, p_type text, p_action text, p_bet bigint, p_win bigint)
     RETURNS economy.action_result
@@ -230,6 +288,22 @@ CREATE TABLE bench.batches AS
     SELECT n / :batch AS batch, jsonb_agg(jsonb_build_object('user_id', 1 + n::bigint * 7919 % :users, 'game', 'slot',
         'action_type', 'SLOT_SPIN', 'action_id', 'bulk-' || n, 'bet', 1, 'win', 2)) AS actions
     FROM generate_series(0, :bulk - 1) n GROUP BY 1;
+
+-- Time of a rollup of 10,000 fresh actions of 1,000 users, in seconds.
+CREATE FUNCTION bench.rollup() RETURNS double precision
+    LANGUAGE plpgsql AS $$
+DECLARE
+    start timestamptz;
+BEGIN
+    WHILE (SELECT users > 0 FROM economy.rollup_stats()) LOOP
+    END LOOP;
+    PERFORM economy.record_actions((SELECT jsonb_agg(jsonb_build_object('user_id', 1 + n % 1000, 'game', 'slot',
+        'action_type', 'SLOT_SPIN', 'action_id', gen_random_uuid())) FROM generate_series(1, 10000) n));
+    start := clock_timestamp();
+    PERFORM economy.rollup_stats();
+    RETURN extract(epoch FROM clock_timestamp() - start);
+END
+$$;
 
 -- Purchases from inside one backend, each in a transaction of its own: by
 -- random users, or all by one.

@@ -2,11 +2,13 @@
 #
 # A measure yields a rate (more is better), from one of
 #   script, vars, tpcb  transactions a second of a pgbench script (with these variables)
+#   script, vars, daily the same, where every user has one go in a slice, a day after the last
 #   sql, work           the statement's time, as units of work (a query) a second
 # and may have
 #   settings   server settings of its sessions
 #   entries    what counts the entries made; every transaction must make `made` (1) of
 #              them, so that refusals are not taken for purchases
+#   listeners  idle sessions that LISTEN meanwhile
 #   tables     what to vacuum after a slice
 #   before     statements to run once, ahead of its first slice
 #   what       a line for the legend
@@ -30,7 +32,11 @@ my $twin = {
 };
 
 our %measures = (
-	'purchase' => { %$economy, settings => { 'economy.notify' => 'off' },
+	'purchase' => { %$economy, settings => { 'economy.notify' => 'relay' },
+		what => 'economy.purchase(), economy.notify = relay' },
+	'purchase, 100 listeners' => { %$economy, settings => { 'economy.notify' => 'relay' }, listeners => 100,
+		what => 'the same beside 100 sessions that LISTEN' },
+	'purchase, off' => { %$economy, settings => { 'economy.notify' => 'off' },
 		what => 'economy.purchase(), economy.notify = off' },
 	'purchase, inline' => { %$economy, settings => { 'economy.notify' => 'inline' },
 		what => 'economy.purchase(), economy.notify = inline' },
@@ -52,7 +58,7 @@ our %measures = (
 	'SELECT' => { script => 'select', tables => $economy->{tables},
 		what => 'the replayed row of the journal by its primary key' },
 
-	'flash sale' => { %$economy, vars => { product => 'flash' }, settings => { 'economy.notify' => 'off' },
+	'flash sale' => { %$economy, vars => { product => 'flash' }, settings => { 'economy.notify' => 'relay' },
 		what => 'economy.purchase() of one limited package, stock in the default number of slots' },
 	'PL/pgSQL, counter row' => { %$twin, vars => { product => 'flash', notify => 'false' },
 		what => 'the PL/pgSQL function, stock in one row' },
@@ -63,6 +69,20 @@ our %measures = (
 	'grant_reward, PL/pgSQL' => { script => 'grant', vars => {}, settings => { search_path => 'bench' },
 		entries => $twin->{entries}, tables => 'bench.twin_accounts, bench.twin_rewards',
 		what => 'one call of a PL/pgSQL function with the same checks and a hash chain' },
+	'claim_daily_reward' => { script => 'daily', daily => 1, vars => {}, entries => $economy->{entries},
+		settings => { 'economy.notify' => 'off', search_path => 'economy' },
+		tables => 'economy.accounts, economy.reward_audit, economy.streaks',
+		what => 'economy.claim_daily_reward(), economy.notify = off' },
+	'claim_daily_reward, PL/pgSQL' => { script => 'daily', daily => 1, vars => {}, settings => { search_path => 'bench' },
+		entries => $twin->{entries}, tables => 'bench.twin_accounts, bench.twin_rewards, bench.twin_streaks',
+		what => 'one call of a PL/pgSQL function with the same rules but freezes' },
+	'grant_rewards' => {
+		sql => q{SET economy.notify = off;
+			CREATE TEMP TABLE batches AS SELECT n / 1000 AS batch, jsonb_agg(jsonb_build_object('user_id', 1 + n, 'source', 'batch',
+				'external_event_id', gen_random_uuid(), 'gold', 5, 'xp', 5)) AS rewards FROM generate_series(0, 19999) n GROUP BY 1;
+			SELECT clock_timestamp() AS t \gset
+			SELECT 1 / (count(*) = 20000)::integer FROM batches b, economy.grant_rewards(b.rewards) r WHERE r.state = 'new'},
+		work => 'SELECT 20000', what => 'rewards a second by economy.grant_rewards(), 1,000 a call' },
 	'record_action' => { script => 'action', vars => {}, entries => $economy->{entries},
 		settings => { 'economy.notify' => 'off', search_path => 'economy' },
 		tables => 'economy.accounts, economy.user_actions, economy.game_stats',
@@ -89,6 +109,8 @@ my @purchase = (
 	['purchase', 'PL/pgSQL', 2.3, 3],
 	['purchase', 'bare INSERT', 0.65, 0.8],
 	['purchase', 'app with NOTIFY', 5, 6],
+	['purchase', 'purchase, off', 0.9, 0.97],
+	['purchase', 'purchase, inline', 2, 2],
 	['purchase', 'PL/pgSQL with NOTIFY'],
 	['purchase', 'tpcb-like'],
 	['purchase, inline', 'app with NOTIFY'],
@@ -106,12 +128,20 @@ my @fewer_clients = map {
 
 our @groups = (
 	{ name => 'purchase, 32 clients', clients => 32, rows => \@purchase },
+	{ name => 'purchase beside listeners, 32 clients', clients => 32, rows => [['purchase, 100 listeners', 'purchase']] },
 	@fewer_clients,
+	{ name => 'ms to 10 listeners, p95 at 2,000 purchases/s', at_most => 20, aim => 5,
+		command => "listen economy_bench $ENV{BENCH_USERS}", field => 1 },
 	{ name => 'replay of a key, 8 clients', clients => 8, rows => [['replay', 'SELECT', 0.5, 0.8]] },
 	{ name => 'flash sale, 32 clients', clients => 32, rows => [['flash sale', 'PL/pgSQL, counter row', 3, 6]] },
 	{ name => 'grant_reward, 32 clients', clients => 32, rows => [['grant_reward', 'grant_reward, PL/pgSQL', 2, 2]] },
+	{ name => 'claim_daily_reward, 32 clients', clients => 32,
+		rows => [['claim_daily_reward', 'claim_daily_reward, PL/pgSQL', 2, 2]] },
+	{ name => 'grant_rewards, 1 client', clients => 1, rows => [['grant_rewards', 'grant_reward', 3, 3]] },
 	{ name => 'record_action, 32 clients', clients => 32, rows => [['record_action', 'record_action, PL/pgSQL', 1.8, 2.5]] },
 	{ name => 'game_stats_me, 8 clients', clients => 8, rows => [['game_stats_me', 'SELECT', 0.5, 0.5]] },
+	{ name => 'ms for a rollup of 10,000 actions, journal small', at_most => 1000, aim => 500,
+		value => q{CREATE TABLE bench.rollup_small AS SELECT bench.rollup() AS s; SELECT round(1000 * s) FROM bench.rollup_small} },
 	# time of the actions with their statistics, over the time of the insert alone
 	{ name => "$ENV{BENCH_BULK} actions in bulk, times a bare INSERT", at_most => 1.8, aim => 1.3,
 		value => q{
@@ -123,6 +153,8 @@ our @groups = (
 			INSERT INTO bench.bulk_actions SELECT * FROM economy.user_actions WHERE action_id LIKE 'bulk-%';
 			SELECT round((extract(epoch FROM :'middle'::timestamptz - :'start'::timestamptz)
 				/ extract(epoch FROM clock_timestamp() - :'middle'::timestamptz))::numeric, 2)} },
+	{ name => 'the same rollup behind them, times the time before', at_most => 1.5, aim => 1.1,
+		value => q{SELECT round((bench.rollup() / s)::numeric, 2) FROM bench.rollup_small} },
 	# after the purchases by random users, before the sessions below that buy in order
 	{ name => 'bytes per purchase, heap + indexes', at_most => 450, aim => 300,
 		value => q{SELECT pg_total_relation_size('economy.shop_transactions') / count(*) FROM economy.shop_transactions} },
