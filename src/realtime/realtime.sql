@@ -29,18 +29,23 @@ INSERT INTO economy.installations VALUES (clock_timestamp());
 SELECT pg_catalog.pg_extension_config_dump('economy.installations', '');
 COMMENT ON TABLE economy.installations IS 'When the extension was created here, and in the databases that this one was restored from.';
 
+-- The bounds stand in the statement: for a few new transactions the planner then
+-- takes the index on xact, and for a whole history the primary keys.
 CREATE FUNCTION economy.entries_between(old pg_snapshot, new pg_snapshot, after_user bigint, after_seq bigint, max integer)
     RETURNS TABLE (user_id bigint, seq bigint, journal "char")
-    LANGUAGE sql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, economy, pg_temp
-    BEGIN ATOMIC
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    RETURN QUERY EXECUTE format($query$
         SELECT l.user_id, l.seq, l.transaction_id::"char" FROM economy.ledger l
-        WHERE l.xact >= pg_snapshot_xmin(old)::text::bigint AND l.xact < pg_snapshot_xmax(new)::text::bigint
-          AND pg_visible_in_snapshot(l.xact::text::xid8, new) AND NOT pg_visible_in_snapshot(l.xact::text::xid8, old)
-          AND (l.user_id, l.seq) > (after_user, after_seq)
+        WHERE l.xact >= %s AND l.xact < %s
+          AND pg_visible_in_snapshot(l.xact::text::xid8, $2) AND NOT pg_visible_in_snapshot(l.xact::text::xid8, $1)
+          AND (l.user_id, l.seq) > ($3, $4)
           AND l.created_at >= (SELECT CASE WHEN count(*) > 1 THEN max(i.since) ELSE '-infinity' END FROM economy.installations i)
-        ORDER BY l.user_id, l.seq LIMIT $5;
-    END;
+        ORDER BY l.user_id, l.seq LIMIT $5
+        $query$, pg_snapshot_xmin(old), pg_snapshot_xmax(new)) USING old, new, after_user, after_seq, max;
+END
+$$;
 COMMENT ON FUNCTION economy.entries_between(pg_snapshot, pg_snapshot, bigint, bigint, integer) IS
     'Entries that are visible in the new snapshot and not in the old one, by user and seq, after one of them.';
 
