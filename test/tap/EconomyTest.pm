@@ -205,7 +205,7 @@ SQL
 	return;
 }
 
-# One text for all rows of all tables, but for the records of the audit.
+# One text for all rows of all tables, but for the records of the audit and of the installation.
 sub fingerprint
 {
 	my ($node, $database) = @_;
@@ -215,7 +215,7 @@ SELECT string_agg(c.relname || ':' || md5(query_to_xml(
            format('SELECT * FROM economy.%I t ORDER BY t::text', c.relname), true, false, '')::text),
            E'\n' ORDER BY c.relname)
 FROM pg_class c
-WHERE c.relnamespace = 'economy'::regnamespace AND c.relkind = 'r' AND c.relname NOT LIKE 'audit%'
+WHERE c.relnamespace = 'economy'::regnamespace AND c.relkind = 'r' AND c.relname NOT LIKE 'audit%' AND c.relname <> 'installations'
 SQL
 }
 
