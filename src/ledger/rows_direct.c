@@ -259,6 +259,9 @@ insert_index_entries(EcoTableCache *cache, Relation rel, TupleTableSlot *slot)
 		if (index->rd_index->indisready)
 		{
 			FormIndexDatum(cache->index_info[i], slot, NULL, values, isnull);
+			/* BRIN and GIN keep pointers to the opened relation there */
+			cache->index_info[i]->ii_AmCache = NULL;
+			cache->index_info[i]->ii_Context = CurrentMemoryContext;
 			index_insert(index, values, isnull, &slot->tts_tid, rel,
 						 index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO,
 						 false, cache->index_info[i]);
