@@ -354,7 +354,8 @@ BEGIN
     -- the bounds
     bounds := economy.rfm_measure(model, format(
         'SELECT least((%L::timestamptz AT TIME ZONE ''UTC'')::date - (w).last_on, %L::integer) AS recency, (w).frequency, (w).monetary
-         FROM (SELECT economy.rfm_window(u.user_id, u.buckets, %L, %s) AS w FROM economy.user_segments u OFFSET 0) x',
+         FROM (SELECT economy.rfm_window(u.user_id, u.buckets, %L, %s) AS w FROM economy.user_segments u OFFSET 0) x
+         WHERE (w).last_on IS NOT NULL',
         as_of, model.recency_clamp, as_of, coalesce(model.window_days * 86400000000::bigint, 0)));
     snapshot.snapshot_id := coalesce((SELECT max(s.snapshot_id) FROM economy.rfm_snapshots s), 0) + 1;
     snapshot.as_of := as_of;

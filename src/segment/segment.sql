@@ -272,7 +272,7 @@ BEGIN
         RAISE EXCEPTION 'model has an unknown key "%"', unknown USING ERRCODE = 'XE603',
             HINT = 'The keys are the column names of economy.rfm_models.';
     END IF;
-    SELECT * INTO old_row FROM economy.rfm_models m WHERE m.model = model ->> 'model' FOR NO KEY UPDATE;
+    SELECT * INTO old_row FROM economy.rfm_models m WHERE m.model = set_rfm_model.model ->> 'model' FOR NO KEY UPDATE;
     IF old_row.builtin THEN
         RAISE EXCEPTION 'model "%" is built in', old_row.model USING ERRCODE = 'XE603',
             HINT = 'Make a model of another name and set economy.rfm_model to it.';
@@ -288,7 +288,7 @@ BEGIN
             IF breaks IS NULL OR array_ndims(breaks) IS DISTINCT FROM 1 OR cardinality(breaks) <> 4
                OR breaks IS DISTINCT FROM (SELECT array_agg(DISTINCT b ORDER BY b) FROM unnest(breaks) b)
                OR (to_jsonb(new_row) ->> (axis || '_kind') <> 'fixed' AND (breaks[1] <= 0 OR breaks[4] >= 1))
-               OR breaks[1] < 0 OR breaks[4] > 9007199254740991 OR 'NaN' = ANY (breaks) THEN
+               OR array_position(breaks, NULL) IS NOT NULL OR breaks[1] < 0 OR breaks[4] > 9007199254740991 OR 'NaN' = ANY (breaks) THEN
                 RAISE EXCEPTION '%_breaks must be four rising numbers, fractions between 0 and 1 for quantiles', axis
                     USING ERRCODE = 'check_violation';
             END IF;
