@@ -323,9 +323,9 @@ BEGIN
     IF NOT isfinite(as_of) THEN
         RAISE EXCEPTION 'as_of must be a finite time' USING ERRCODE = 'XE002';
     END IF;
-    PERFORM set_config('work_mem', current_setting('economy.rfm_memory'), true);
+    PERFORM set_config('work_mem', economy.rfm_setting('economy.rfm_memory'), true);
     state := economy.rfm_lock();
-    model := economy.rfm_model(current_setting('economy.rfm_model'));
+    model := economy.rfm_model(economy.rfm_setting('economy.rfm_model'));
     snapshot.model := to_jsonb(model);
     snapshot.rules := (SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r);
     PERFORM economy.check_segment_rules(snapshot.rules, model);
@@ -427,7 +427,7 @@ DECLARE
     program  bigint[];
     segments text[];
 BEGIN
-    PERFORM set_config('work_mem', current_setting('economy.rfm_memory'), true);
+    PERFORM set_config('work_mem', economy.rfm_setting('economy.rfm_memory'), true);
     state := economy.rfm_lock();
     IF state.snapshot_id IS NULL THEN
         RETURN QUERY SELECT * FROM economy.rfm_refresh();

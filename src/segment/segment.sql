@@ -105,6 +105,17 @@ END
 $$;
 COMMENT ON FUNCTION economy.rfm_model(text) IS 'The definition of a model; XE603 when there is none.';
 
+CREATE FUNCTION economy.rfm_setting(name text) RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    -- a call of C defines the settings in a session that has not loaded the library
+    PERFORM economy.now();
+    RETURN current_setting(name);
+END
+$$;
+COMMENT ON FUNCTION economy.rfm_setting(text) IS 'A setting of the extension, also in a session that has not called it yet.';
+
 CREATE FUNCTION economy.rfm_rules() RETURNS SETOF economy.segment_rules
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
@@ -233,7 +244,7 @@ BEGIN
             HINT = 'See the columns and constraints of economy.segment_rules.';
     END;
     PERFORM economy.check_segment_rules((SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r),
-                                        economy.rfm_model(current_setting('economy.rfm_model')));
+                                        economy.rfm_model(economy.rfm_setting('economy.rfm_model')));
     INSERT INTO economy.segment_rule_changes (version, actor, changed_at) VALUES (next_version, actor, economy.now());
     RETURN next_version;
 END
