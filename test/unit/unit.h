@@ -19,7 +19,8 @@
 	X(streak) \
 	X(streak_rule) \
 	X(probability) \
-	X(rfm)
+	X(rfm) \
+	X(beta)
 
 #define UNIT_DECLARE(module) extern void test_##module(void);
 UNIT_MODULES(UNIT_DECLARE)
