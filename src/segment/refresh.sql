@@ -306,7 +306,7 @@ DECLARE
     state    economy.rfm_state;
     snapshot economy.rfm_snapshots;
     model    economy.rfm_models;
-    bounds   economy.rfm_bounds;
+    bounds   economy.score_bounds;
     seen     xid8;
     since    xid8;
     oldest   timestamptz;

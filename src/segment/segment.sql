@@ -73,7 +73,7 @@ INSERT INTO economy.segment_rules VALUES
     (0, 7, 'Low',         true,  8,    21,   1,    3,    NULL,  NULL,  false),
     (0, 8, 'New',         true,  NULL, 7,    1,    3,    NULL,  NULL,  false);
 
-CREATE TYPE economy.rfm_bounds AS (
+CREATE TYPE economy.score_bounds AS (
     users      bigint,
     active     bigint,
     recency    numeric[],
@@ -83,7 +83,7 @@ CREATE TYPE economy.rfm_bounds AS (
     p95        numeric,
     degenerate text[]
 );
-COMMENT ON TYPE economy.rfm_bounds IS 'What a model''s scores are measured against: bounds of the five scores, and p60 and p95 of monetary.';
+COMMENT ON TYPE economy.score_bounds IS 'What a model''s scores are measured against: bounds of the five scores, and p60 and p95 of monetary.';
 
 CREATE FUNCTION economy.rfm_model(model text) RETURNS economy.rfm_models
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
@@ -325,7 +325,7 @@ COMMENT ON FUNCTION economy.set_rfm_model(jsonb, text) IS
 
 -- Scores of any table
 
-CREATE FUNCTION economy.rfm_measure(model economy.rfm_models, inputs text) RETURNS economy.rfm_bounds
+CREATE FUNCTION economy.rfm_measure(model economy.rfm_models, inputs text) RETURNS economy.score_bounds
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
@@ -334,7 +334,7 @@ DECLARE
     axis    record;
     found_bounds numeric[];
     columns text := '';
-    result  economy.rfm_bounds;
+    result  economy.score_bounds;
     row     record;
 BEGIN
     FOR axis IN SELECT * FROM (VALUES ('recency', model.recency_kind, model.recency_breaks), ('frequency', model.frequency_kind, model.frequency_breaks),
@@ -421,7 +421,7 @@ $$;
 COMMENT ON FUNCTION economy.rfm_source(economy.rfm_models, text, timestamptz) IS
     'A query for recency, frequency and monetary per id of a query for (id, ts, amount); XE604 when that is no such query.';
 
-CREATE FUNCTION economy.rfm_bounds_query(model text, query text, as_of timestamptz) RETURNS economy.rfm_bounds
+CREATE FUNCTION economy.rfm_bounds_query(model text, query text, as_of timestamptz) RETURNS economy.score_bounds
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
@@ -432,7 +432,7 @@ END
 $$;
 COMMENT ON FUNCTION economy.rfm_bounds_query(text, text, timestamptz) IS 'rfm_bounds() of a query with the columns id, ts and amount.';
 
-CREATE FUNCTION economy.rfm_bounds(model text, source regclass, as_of timestamptz) RETURNS economy.rfm_bounds
+CREATE FUNCTION economy.rfm_bounds(model text, source regclass, as_of timestamptz) RETURNS economy.score_bounds
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, economy, pg_temp AS $$
 BEGIN
@@ -451,7 +451,7 @@ CREATE FUNCTION economy.rfm_score_query(model text, query text, as_of timestampt
 DECLARE
     definition economy.rfm_models := economy.rfm_model(model);
     inputs     text := economy.rfm_source(definition, query, as_of);
-    bounds     economy.rfm_bounds := economy.rfm_measure(definition, inputs);
+    bounds     economy.score_bounds := economy.rfm_measure(definition, inputs);
     ranked     text := CASE definition.population WHEN 'active' THEN 'i.frequency >= 1' ELSE 'true' END;
     rules      jsonb := (SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r);
 BEGIN
