@@ -447,35 +447,42 @@ BEGIN
                                     OR t.xact = pg_current_xact_id_if_assigned())
             GROUP BY t.user_id
         ), touched AS (
-            SELECT f.user_id, f.seq, f.since, CASE WHEN u.user_id IS NULL THEN f.buckets ELSE economy.rfm_merge(u.buckets, f.buckets) END AS buckets,
+            SELECT u.ctid AS place, f.user_id, f.seq, f.since, CASE WHEN u.user_id IS NULL THEN f.buckets ELSE economy.rfm_merge(u.buckets, f.buckets) END AS buckets,
                    u.frequency, u.monetary, u.segment_since, u.next_change_at, coalesce(u.changes, 0) AS changes, u.r, u.f, u.m,
                    CASE WHEN u.user_id IS NULL THEN $6 ELSE u.segment END AS segment
             FROM fresh f LEFT JOIN economy.user_segments u USING (user_id)
             UNION ALL
-            SELECT u.user_id, u.seq, u.next_change_at, u.buckets, u.frequency, u.monetary, u.segment_since, u.next_change_at,
+            SELECT u.ctid, u.user_id, u.seq, u.next_change_at, u.buckets, u.frequency, u.monetary, u.segment_since, u.next_change_at,
                    u.changes, u.r, u.f, u.m, u.segment
             FROM economy.user_segments u WHERE u.next_change_at <= $2 AND u.user_id NOT IN (SELECT f.user_id FROM fresh f)
         ), assessed AS MATERIALIZED (
             SELECT t.*, economy.rfm_assess(t.user_id, t.buckets, $2, $3, $4, t.frequency, t.monetary, t.r, t.f, t.m, t.segment, t.next_change_at) AS a
             FROM touched t OFFSET 0
-        ), written AS (
-            INSERT INTO economy.user_segments AS u
-            SELECT c.user_id, c.seq, coalesce((c.a).frequency, c.frequency), coalesce((c.a).monetary, c.monetary),
-                   CASE WHEN c.segment IS DISTINCT FROM coalesce((c.a).segment, c.segment) THEN $2 ELSE c.segment_since END,
-                   coalesce((c.a).next_change_at, c.next_change_at),
-                   c.changes + coalesce(c.segment <> (c.a).segment, false)::integer,
-                   coalesce((c.a).r, c.r), coalesce((c.a).f, c.f), coalesce((c.a).m, c.m), coalesce((c.a).segment, c.segment), c.buckets
+        ), changed AS MATERIALIZED (
+            SELECT c.place, c.user_id, c.seq, coalesce((c.a).frequency, c.frequency) AS frequency, coalesce((c.a).monetary, c.monetary) AS monetary,
+                   CASE WHEN c.segment IS DISTINCT FROM coalesce((c.a).segment, c.segment) THEN $2 ELSE c.segment_since END AS segment_since,
+                   coalesce((c.a).next_change_at, c.next_change_at) AS next_change_at,
+                   c.changes + coalesce(c.segment <> (c.a).segment, false)::integer AS changes,
+                   coalesce((c.a).r, c.r) AS r, coalesce((c.a).f, c.f) AS f, coalesce((c.a).m, c.m) AS m,
+                   coalesce((c.a).segment, c.segment) AS segment, c.buckets
             FROM assessed c
-            ON CONFLICT ON CONSTRAINT user_segments_pkey DO UPDATE SET
-                seq = excluded.seq, frequency = excluded.frequency, monetary = excluded.monetary, segment_since = excluded.segment_since,
-                next_change_at = excluded.next_change_at, changes = excluded.changes, r = excluded.r, f = excluded.f, m = excluded.m,
-                segment = excluded.segment, buckets = excluded.buckets
+        ), updated AS (
+            -- nobody else writes there, so rows stay in their place
+            UPDATE economy.user_segments u SET
+                seq = c.seq, frequency = c.frequency, monetary = c.monetary, segment_since = c.segment_since,
+                next_change_at = c.next_change_at, changes = c.changes, r = c.r, f = c.f, m = c.m, segment = c.segment, buckets = c.buckets
+            FROM changed c WHERE u.ctid = c.place
+            RETURNING 1
+        ), inserted AS (
+            INSERT INTO economy.user_segments
+            SELECT c.user_id, c.seq, c.frequency, c.monetary, c.segment_since, c.next_change_at, c.changes, c.r, c.f, c.m, c.segment, c.buckets
+            FROM changed c WHERE c.place IS NULL
             RETURNING 1
         ), remembered AS (
             INSERT INTO economy.segment_history
             SELECT c.user_id, c.changes + 1, c.segment, (c.a).segment, $2, $5 FROM assessed c WHERE c.segment <> (c.a).segment
         )
-        SELECT (SELECT count(*) FROM assessed), (SELECT count(*) FROM written),
+        SELECT (SELECT count(*) FROM assessed), (SELECT count(*) FROM updated) + (SELECT count(*) FROM inserted),
                -- a reversal is taken up without a moment of its own
                (SELECT min(c.since) FROM assessed c WHERE isfinite(c.since)),
                (SELECT count(economy.publish_segment_change(c.user_id, c.seq, c.changes + 1, c.segment, (c.a).segment, $2))
