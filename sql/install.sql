@@ -48,7 +48,7 @@ SELECT a.privilege_type FROM pg_namespace n, aclexplode(coalesce(n.nspacl, aclde
 
 -- definer functions, and those that are not C, without a pinned search_path that ends in pg_temp
 SELECT o.identity FROM object o JOIN pg_proc p ON o.classid = 'pg_proc'::regclass AND p.oid = o.objid JOIN pg_language l ON l.oid = p.prolang
-WHERE l.lanname <> 'c' AND NOT coalesce(p.proconfig && ARRAY['search_path=pg_catalog, economy, pg_temp', 'search_path=pg_catalog, pg_temp'], false);
+WHERE l.lanname <> 'c' AND p.prokind <> 'a' AND NOT coalesce(p.proconfig && ARRAY['search_path=pg_catalog, economy, pg_temp', 'search_path=pg_catalog, pg_temp'], false);
 
 -- tables and own sequences that pg_dump would leave out
 SELECT o.identity FROM object o JOIN pg_class c ON o.classid = 'pg_class'::regclass AND c.oid = o.objid

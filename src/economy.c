@@ -35,6 +35,9 @@ PG_MODULE_MAGIC;
 #define STREAK_CAP_DAY_DEFAULT		7
 #define STREAK_MAX_FREEZES_DEFAULT	5
 #define STREAK_MAX_FREEZES_MAX		100
+#define RFM_MEMORY_DEFAULT_KB		65536
+#define RFM_MEMORY_MIN_KB			1024
+#define RFM_MEMORY_MAX_KB			67108864
 
 int			eco_row_access = ECO_ROW_ACCESS_AUTO;
 int			eco_notify = ECO_NOTIFY_INLINE;
@@ -50,6 +53,10 @@ int			eco_streak_dormancy_days = STREAK_DORMANCY_DAYS_DEFAULT;
 int			eco_streak_cap = ECO_CAP_NONE;
 int			eco_streak_cap_day = STREAK_CAP_DAY_DEFAULT;
 int			eco_streak_max_freezes = STREAK_MAX_FREEZES_DEFAULT;
+
+/* read by SQL alone */
+static int	rfm_memory = RFM_MEMORY_DEFAULT_KB;
+static char *rfm_model = NULL;
 
 static char *test_clock = NULL;
 static TimestampTz test_clock_at = 0;	/* valid while test_clock is not empty */
@@ -76,6 +83,7 @@ static const struct config_enum_entry streak_cap_options[] = {
 
 static void define_realtime_settings(void);
 static void define_streak_settings(void);
+static void define_segment_settings(void);
 
 extern void _PG_init(void);
 
@@ -236,6 +244,21 @@ define_streak_settings(void)
 							NULL, NULL, NULL);
 }
 
+static void
+define_segment_settings(void)
+{
+	DefineCustomIntVariable("economy.rfm_memory",
+							"Memory that a sort or hash of rfm_refresh() may take before it goes to disk.",
+							"It replaces work_mem there.",
+							&rfm_memory, RFM_MEMORY_DEFAULT_KB,
+							RFM_MEMORY_MIN_KB, RFM_MEMORY_MAX_KB, PGC_SUSET, GUC_UNIT_KB,
+							NULL, NULL, NULL);
+	DefineCustomStringVariable("economy.rfm_model",
+							   "Model by which rfm_refresh() scores users.",
+							   NULL, &rfm_model, "standard", PGC_SUSET, 0,
+							   NULL, NULL, NULL);
+}
+
 void
 _PG_init(void)
 {
@@ -267,6 +290,7 @@ _PG_init(void)
 							   &test_clock, "", PGC_SUSET, GUC_NOT_IN_SAMPLE,
 							   check_test_clock, assign_test_clock, NULL);
 	define_streak_settings();
+	define_segment_settings();
 	MarkGUCPrefixReserved("economy");
 
 	eco_ring_install();

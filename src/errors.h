@@ -40,6 +40,13 @@
 #define ECO_CAPTURE_MISUSED			MAKE_SQLSTATE('X', 'E', '5', '0', '1')
 #define ECO_CAPTURE_REFUSED			MAKE_SQLSTATE('X', 'E', '5', '0', '2')
 
+/* XE6: segment */
+#define ECO_INVALID_RULES			MAKE_SQLSTATE('X', 'E', '6', '0', '1')
+#define ECO_NO_SEGMENT				MAKE_SQLSTATE('X', 'E', '6', '0', '2')
+#define ECO_UNKNOWN_MODEL			MAKE_SQLSTATE('X', 'E', '6', '0', '3')
+#define ECO_INVALID_SOURCE			MAKE_SQLSTATE('X', 'E', '6', '0', '4')
+#define ECO_UNKNOWN_DECISION		MAKE_SQLSTATE('X', 'E', '6', '0', '5')
+
 /* One macro, so that level and code cannot be swapped. */
 #define ECO_ERROR(code, ...) \
 	ereport(ERROR, (errcode(code), __VA_ARGS__))

@@ -36,6 +36,8 @@ CREATE TABLE economy.user_actions (
 );
 -- of rows in the order of their transactions a summary per range of pages is enough
 CREATE INDEX user_actions_xact_idx ON economy.user_actions USING brin (xact) WITH (pages_per_range = 32);
+-- a range that is not summarised costs a writer nothing; the empty table's first one is
+SELECT pg_catalog.brin_desummarize_range('economy.user_actions_xact_idx', 0);
 SELECT pg_catalog.pg_extension_config_dump('economy.user_actions', '');
 COMMENT ON TABLE economy.user_actions IS 'Journal of game actions. Append-only; prune() replaces old entries by a signed checkpoint.';
 CREATE TRIGGER user_actions_append_only BEFORE UPDATE OR DELETE OR TRUNCATE

@@ -26,6 +26,8 @@ CREATE TABLE economy.reward_audit (
 );
 -- of rows in the order of their transactions a summary per range of pages is enough
 CREATE INDEX reward_audit_xact_idx ON economy.reward_audit USING brin (xact) WITH (pages_per_range = 32);
+-- a range that is not summarised costs a writer nothing; the empty table's first one is
+SELECT pg_catalog.brin_desummarize_range('economy.reward_audit_xact_idx', 0);
 SELECT pg_catalog.pg_extension_config_dump('economy.reward_audit', '');
 COMMENT ON TABLE economy.reward_audit IS 'Journal of rewards: grants, daily claims and reversals. The row is the grant. Append-only.';
 COMMENT ON COLUMN economy.reward_audit.reverses IS 'Reversals: seq of the reward taken back.';

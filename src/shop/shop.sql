@@ -91,6 +91,8 @@ CREATE TABLE economy.shop_transactions (
 );
 -- of rows in the order of their transactions a summary per range of pages is enough
 CREATE INDEX shop_transactions_xact_idx ON economy.shop_transactions USING brin (xact) WITH (pages_per_range = 32);
+-- a range that is not summarised costs a writer nothing; the empty table's first one is
+SELECT pg_catalog.brin_desummarize_range('economy.shop_transactions_xact_idx', 0);
 SELECT pg_catalog.pg_extension_config_dump('economy.shop_transactions', '');
 COMMENT ON TABLE economy.shop_transactions IS 'Journal of purchases. Append-only.';
 COMMENT ON COLUMN economy.shop_transactions.stock_slot IS 'Slot the units were taken from; null for products without stock.';

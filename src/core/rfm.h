@@ -1,0 +1,125 @@
+/*
+ * rfm.h
+ *		Recency, frequency and monetary value of a user, out of daily buckets, and
+ *		their scores.
+ *
+ * A user's buckets are one packed string: a record per UTC day with a purchase,
+ * in the order of days, of six little-endian integers (ECO_BUCKET_SIZE bytes):
+ *
+ *	first_at:i64 last_at:i64 monetary:i64 first_seq:i64 purchases:u32 span:u32
+ *
+ * Times are us since 2000-01-01 UTC.  The day's purchases have the entry
+ * numbers first_seq .. first_seq + span, with others in between.
+ */
+#ifndef ECO_RFM_H
+#define ECO_RFM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ECO_BUCKET_SIZE		40
+#define ECO_US_PER_DAY		INT64_C(86400000000)
+#define ECO_NEVER			INT64_MAX	/* a moment that does not come */
+#define ECO_RFM_BOUNDS		4	/* between five scores */
+#define ECO_RULE_FIELDS		7
+
+typedef struct EcoBucket
+{
+	int64_t		first_at;
+	int64_t		last_at;
+	int64_t		monetary;		/* INT64_MAX when the sum is beyond it */
+	int64_t		first_seq;
+	uint32_t	purchases;
+	uint32_t	span;			/* UINT32_MAX: or more */
+} EcoBucket;
+
+/* The UTC day of a moment, counted from 2000-01-01. */
+extern int64_t eco_utc_day(int64_t at);
+
+extern void eco_bucket_read(const uint8_t *packed, size_t n, EcoBucket *bucket);
+extern void eco_bucket_write(uint8_t *packed, size_t n, const EcoBucket *bucket);
+
+/* Of one purchase. */
+extern EcoBucket eco_bucket_of(int64_t at, int64_t monetary, int64_t seq);
+
+/* a += b, of the same day */
+extern void eco_bucket_join(EcoBucket *a, const EcoBucket *b);
+
+/*
+ * The days of two packed strings together; out has room for na + nb records
+ * and is neither of them.  Returns the number of records.
+ */
+extern size_t eco_buckets_merge(const uint8_t *a, size_t na,
+								const uint8_t *b, size_t nb, uint8_t *out);
+
+/* What purchases up to as_of say. */
+typedef struct EcoRfmInputs
+{
+	bool		bought;			/* ever */
+	int64_t		last_day;		/* UTC day of the newest purchase */
+	int64_t		frequency;		/* purchases in (as_of - window, as_of] */
+	int64_t		monetary;		/* their sum */
+	int64_t		next_change_at; /* when purchases leave or enter the window,
+								 * or ECO_NEVER */
+} EcoRfmInputs;
+
+/* A purchase of a day that a window's edge cuts. */
+typedef void (*EcoPurchaseSeen) (void *state, int64_t at, int64_t monetary);
+
+/*
+ * Visits the purchases of a bucket one by one, in any order; called for at
+ * most two buckets, and only when one has purchases on both sides of an edge.
+ */
+typedef void (*EcoPurchaseSource) (void *arg, const EcoBucket *bucket,
+								   EcoPurchaseSeen seen, void *state);
+
+/* window is in us, 0 for all time. */
+extern EcoRfmInputs eco_rfm_inputs(const uint8_t *packed, size_t n, int64_t as_of,
+								   int64_t window, EcoPurchaseSource source, void *arg);
+
+/* One segment's condition; all of it must hold.  Bounds are inclusive. */
+typedef struct EcoSegmentRule
+{
+	int64_t		bought;			/* 0, 1, or -1 for either */
+	int64_t		recency_from;
+	int64_t		recency_to;
+	int64_t		frequency_from;
+	int64_t		frequency_to;
+	int64_t		monetary_from;
+	int64_t		monetary_to;
+} EcoSegmentRule;
+
+/* A model with frozen bounds, and rules with frozen quantiles. */
+typedef struct EcoRfmProgram
+{
+	int64_t		window;			/* us, 0 for all time */
+	int64_t		clamp;			/* largest recency in days; also of who never
+								 * bought */
+	bool		everybody;		/* also users outside the window were ranked */
+	bool		collapsed[3];	/* R, F, M: the bounds are one value */
+	int64_t		bounds[3][ECO_RFM_BOUNDS];
+	int			nrules;
+	const EcoSegmentRule *rules;
+} EcoRfmProgram;
+
+/* Words of a serialised program without its rules. */
+#define ECO_PROGRAM_HEADER	(3 + 3 + 3 * ECO_RFM_BOUNDS)
+
+/* False when the words are no program.  The rules stay where they are. */
+extern bool eco_rfm_program(const int64_t *words, size_t nwords, EcoRfmProgram *program);
+
+typedef struct EcoRfmScores
+{
+	int64_t		recency;
+	int			r;
+	int			f;
+	int			m;
+	int			rule;			/* first that matches, from 0; -1 for none */
+	int64_t		next_change_at; /* also when a day more of recency matters */
+} EcoRfmScores;
+
+extern EcoRfmScores eco_rfm_score(const EcoRfmProgram *program,
+								  const EcoRfmInputs *inputs, int64_t as_of);
+
+#endif

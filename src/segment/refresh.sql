@@ -1,0 +1,567 @@
+-- segment: scores and segments of the users, kept up to date
+
+CREATE TABLE economy.user_segments (
+    user_id        bigint   NOT NULL CONSTRAINT user_segments_pkey PRIMARY KEY,
+    seq            bigint   NOT NULL,
+    frequency      bigint,
+    monetary       bigint,
+    segment_since  timestamptz,
+    next_change_at timestamptz,
+    changes        integer  NOT NULL DEFAULT 0,
+    r              smallint,
+    f              smallint,
+    m              smallint,
+    segment        text     COLLATE "C",
+    buckets        bytea    NOT NULL
+) WITH (fillfactor = 80);
+ALTER TABLE economy.user_segments ALTER COLUMN buckets SET STORAGE EXTERNAL;
+CREATE INDEX user_segments_next_change_at_idx ON economy.user_segments (next_change_at);
+SELECT pg_catalog.pg_extension_config_dump('economy.user_segments', '');
+COMMENT ON TABLE economy.user_segments IS
+    'Scores and segment of each user that ever bought, as of the last refresh, with the daily buckets they come from.';
+COMMENT ON COLUMN economy.user_segments.seq IS 'Newest purchase in the buckets; purchases of a user commit in the order of seq.';
+COMMENT ON COLUMN economy.user_segments.frequency IS 'Purchases in the window.';
+COMMENT ON COLUMN economy.user_segments.monetary IS 'Their sum in minor units of money, at most 2^63-1.';
+COMMENT ON COLUMN economy.user_segments.segment_since IS 'As-of time of the refresh that put the user in this segment.';
+COMMENT ON COLUMN economy.user_segments.next_change_at IS
+    'When this row changes without a new purchase: one leaves the window, or a day more of recency matters.';
+COMMENT ON COLUMN economy.user_segments.changes IS 'Rows of the user in segment_history.';
+COMMENT ON COLUMN economy.user_segments.buckets IS 'Purchases by UTC day, packed; economy.rfm_days shows them.';
+
+CREATE TABLE economy.segment_history (
+    user_id      bigint      NOT NULL,
+    change_no    integer     NOT NULL,
+    from_segment text        NOT NULL COLLATE "C",
+    to_segment   text        NOT NULL COLLATE "C",
+    changed_at   timestamptz NOT NULL,
+    snapshot_id  bigint      NOT NULL,
+    CONSTRAINT segment_history_pkey PRIMARY KEY (user_id, change_no)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.segment_history', '');
+COMMENT ON TABLE economy.segment_history IS 'Every change of a user''s segment: from, to, when, and by the bounds of which snapshot.';
+COMMENT ON COLUMN economy.segment_history.changed_at IS 'As-of time of the refresh that found the change.';
+
+CREATE TABLE economy.rfm_snapshots (
+    snapshot_id bigint      NOT NULL CONSTRAINT rfm_snapshots_pkey PRIMARY KEY,
+    as_of       timestamptz NOT NULL,
+    model       jsonb       NOT NULL,
+    rules       jsonb       NOT NULL,
+    recency_bounds   numeric[],
+    frequency_bounds numeric[],
+    monetary_bounds  numeric[],
+    p60         numeric,
+    p95         numeric,
+    degenerate  text[]      NOT NULL,
+    users       bigint      NOT NULL,
+    active      bigint      NOT NULL,
+    changed     bigint      NOT NULL,
+    started_at  timestamptz NOT NULL,
+    duration    interval    NOT NULL
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.rfm_snapshots', '');
+COMMENT ON TABLE economy.rfm_snapshots IS
+    'Full refreshes: the model, rules and bounds that everything is scored against until the next one.';
+COMMENT ON COLUMN economy.rfm_snapshots.degenerate IS 'Axes (recency, frequency, monetary) whose bounds are one value: they score 3.';
+COMMENT ON COLUMN economy.rfm_snapshots.users IS 'Accounts that were there, also without a purchase.';
+COMMENT ON COLUMN economy.rfm_snapshots.active IS 'Users with a purchase in the window.';
+COMMENT ON COLUMN economy.rfm_snapshots.changed IS 'Rows of user_segments that it wrote.';
+
+CREATE TABLE economy.rfm_state (
+    only_row      boolean     NOT NULL DEFAULT true CONSTRAINT rfm_state_pkey PRIMARY KEY
+        CONSTRAINT rfm_state_only_row_check CHECK (only_row),
+    snapshot_id   bigint      NOT NULL,
+    as_of         timestamptz NOT NULL,
+    refreshed_at  timestamptz NOT NULL,
+    cluster       bigint      NOT NULL,
+    seen_before   bigint      NOT NULL,
+    summarised    bigint      NOT NULL,
+    change_lag    interval
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.rfm_state', '');
+COMMENT ON TABLE economy.rfm_state IS 'Where the refreshes stand: one row after the first.';
+COMMENT ON COLUMN economy.rfm_state.as_of IS 'The moment that user_segments describes.';
+COMMENT ON COLUMN economy.rfm_state.cluster IS 'System identifier of the server that seen_before belongs to; another one reads the whole journal once.';
+COMMENT ON COLUMN economy.rfm_state.seen_before IS 'Every purchase of a transaction before this one is in the buckets.';
+COMMENT ON COLUMN economy.rfm_state.summarised IS 'Blocks of the journal that its BRIN index summarises.';
+COMMENT ON COLUMN economy.rfm_state.change_lag IS 'At the last refresh: how long the oldest thing it took up had been waiting.';
+
+CREATE TABLE economy.rfm_reversals (
+    user_id bigint  NOT NULL,
+    seq     bigint  NOT NULL,
+    applied boolean NOT NULL DEFAULT false,
+    CONSTRAINT rfm_reversals_pkey PRIMARY KEY (user_id, seq)
+);
+CREATE INDEX rfm_reversals_applied_idx ON economy.rfm_reversals (user_id) WHERE NOT applied;
+SELECT pg_catalog.pg_extension_config_dump('economy.rfm_reversals', '');
+COMMENT ON TABLE economy.rfm_reversals IS 'Purchases that were taken back and count no longer.';
+COMMENT ON COLUMN economy.rfm_reversals.applied IS 'The day of the purchase no longer holds it.';
+
+CREATE FUNCTION economy.rfm_pack_add(state internal, at timestamptz, monetary bigint, seq bigint) RETURNS internal
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_rfm_pack_add';
+COMMENT ON FUNCTION economy.rfm_pack_add(internal, timestamptz, bigint, bigint) IS 'Step of the aggregate rfm_pack().';
+CREATE FUNCTION economy.rfm_pack_end(state internal) RETURNS bytea
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_rfm_pack_end';
+COMMENT ON FUNCTION economy.rfm_pack_end(internal) IS 'End of the aggregate rfm_pack().';
+CREATE AGGREGATE economy.rfm_pack(at timestamptz, monetary bigint, seq bigint)
+    (SFUNC = economy.rfm_pack_add, STYPE = internal, SSPACE = 400, FINALFUNC = economy.rfm_pack_end, PARALLEL = SAFE);
+COMMENT ON AGGREGATE economy.rfm_pack(timestamptz, bigint, bigint) IS 'A user''s purchases as packed daily buckets; any order of rows.';
+
+CREATE FUNCTION economy.rfm_merge(a bytea, b bytea) RETURNS bytea
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_rfm_merge';
+COMMENT ON FUNCTION economy.rfm_merge(bytea, bytea) IS 'The days of two packed strings together.';
+
+CREATE FUNCTION economy.rfm_bucket(buckets bytea, n integer, OUT day date, OUT purchases bigint, OUT monetary bigint,
+                                   OUT first_at timestamptz, OUT last_at timestamptz, OUT first_seq bigint, OUT last_seq bigint)
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_rfm_bucket';
+COMMENT ON FUNCTION economy.rfm_bucket(bytea, integer) IS 'The n-th day of packed buckets.';
+
+CREATE VIEW economy.rfm_days AS
+    SELECT u.user_id, b.day, b.purchases, b.monetary, b.first_at, b.last_at, b.first_seq, b.last_seq
+    FROM economy.user_segments u CROSS JOIN LATERAL generate_series(1, octet_length(u.buckets) / 40) n
+    CROSS JOIN LATERAL economy.rfm_bucket(u.buckets, n) b;
+COMMENT ON VIEW economy.rfm_days IS 'Daily buckets: purchases and their sum per user and UTC day, as of the last refresh.';
+
+CREATE FUNCTION economy.rfm_window(user_id bigint, buckets bytea, as_of timestamptz, window_us bigint,
+                                   OUT last_on date, OUT frequency bigint, OUT monetary bigint)
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_rfm_window';
+COMMENT ON FUNCTION economy.rfm_window(bigint, bytea, timestamptz, bigint) IS
+    'Day of the last purchase up to as_of, and number and sum of those in the window before it, in microseconds, 0 for all time.';
+
+CREATE FUNCTION economy.rfm_assess(user_id bigint, buckets bytea, as_of timestamptz, program bigint[], segments text[],
+                                   before_frequency bigint, before_monetary bigint, before_r smallint, before_f smallint, before_m smallint,
+                                   before_segment text, before_next_change_at timestamptz,
+                                   OUT frequency bigint, OUT monetary bigint, OUT r smallint, OUT f smallint, OUT m smallint,
+                                   OUT segment text, OUT next_change_at timestamptz, OUT recency_days integer)
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_rfm_assess';
+COMMENT ON FUNCTION economy.rfm_assess(bigint, bytea, timestamptz, bigint[], text[], bigint, bigint, smallint, smallint, smallint, text, timestamptz) IS
+    'Scores and segment of a user by a compiled snapshot; null when they are what they were before.';
+
+CREATE FUNCTION economy.rfm_program(snapshot economy.rfm_snapshots, OUT program bigint[], OUT segments text[])
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH axis (n, name, bounds) AS (
+            VALUES (1, 'recency', snapshot.recency_bounds), (2, 'frequency', snapshot.frequency_bounds), (3, 'monetary', snapshot.monetary_bounds)
+        ), word (part, n, value) AS (
+            SELECT 1, 1, coalesce((snapshot.model ->> 'window_days')::bigint * 86400000000, 0)
+            UNION ALL SELECT 1, 2, coalesce((snapshot.model ->> 'recency_clamp')::bigint, 1000000)
+            UNION ALL SELECT 1, 3, (snapshot.model ->> 'population' = 'all')::integer
+            UNION ALL SELECT 2, a.n, (a.name = ANY (snapshot.degenerate))::integer FROM axis a
+            -- whole numbers reach a bound when they reach the next whole number
+            UNION ALL SELECT 3, a.n * 10 + i, coalesce(ceil(a.bounds[i])::bigint, 0) FROM axis a CROSS JOIN generate_series(1, 4) i
+            UNION ALL
+            SELECT 4, g.position * 10 + v.n, v.value
+            FROM economy.rfm_rule_ranges(snapshot.rules, snapshot.p60, snapshot.p95) g
+            CROSS JOIN LATERAL (VALUES
+                (1, coalesce(g.bought::integer, -1)), (2, g.recency_from), (3, g.recency_to), (4, g.frequency_from), (5, g.frequency_to),
+                (6, CASE WHEN g.monetary_from = '-Infinity' THEN -9223372036854775807 ELSE ceil(g.monetary_from)::bigint END),
+                (7, CASE WHEN g.monetary_below = 'Infinity' THEN 9223372036854775807 ELSE ceil(g.monetary_below)::bigint - 1 END)) v (n, value)
+        )
+        SELECT (SELECT array_agg(w.value ORDER BY w.part, w.n) FROM word w),
+               (SELECT array_agg(g.segment ORDER BY g.position) FROM economy.rfm_rule_ranges(snapshot.rules, snapshot.p60, snapshot.p95) g);
+    END;
+COMMENT ON FUNCTION economy.rfm_program(economy.rfm_snapshots) IS 'A snapshot''s model, bounds and rules in the form that rfm_assess() takes.';
+
+CREATE FUNCTION economy.rfm_never_bought(snapshot economy.rfm_snapshots) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT g.segment FROM economy.rfm_rule_ranges(snapshot.rules, snapshot.p60, snapshot.p95) g
+        WHERE NOT coalesce(g.bought, false) AND g.frequency_from = 0 AND 0 >= g.monetary_from AND 0 < g.monetary_below
+          AND coalesce((snapshot.model ->> 'recency_clamp')::bigint, 1000000) BETWEEN g.recency_from AND g.recency_to
+        ORDER BY g.position LIMIT 1;
+    END;
+COMMENT ON FUNCTION economy.rfm_never_bought(economy.rfm_snapshots) IS 'The segment of users that never bought anything.';
+
+CREATE FUNCTION economy.rfm_reverse(user_id bigint, seq bigint) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+    IF user_id IS NULL OR seq IS NULL THEN
+        RAISE EXCEPTION '% must not be null', CASE WHEN user_id IS NULL THEN 'user_id' ELSE 'seq' END USING ERRCODE = 'XE001';
+    END IF;
+    IF NOT EXISTS (SELECT FROM economy.shop_transactions t WHERE t.user_id = rfm_reverse.user_id AND t.seq = rfm_reverse.seq) THEN
+        RETURN false;
+    END IF;
+    INSERT INTO economy.rfm_reversals (user_id, seq) VALUES (user_id, seq) ON CONFLICT ON CONSTRAINT rfm_reversals_pkey DO NOTHING;
+    RETURN found;
+END
+$$;
+COMMENT ON FUNCTION economy.rfm_reverse(bigint, bigint) IS
+    'Takes a purchase that was reversed out of its day at the next refresh; false when it is out already or there is none. For the function that reverses purchases, in its transaction.';
+
+-- One refresh at a time. The row lock also makes a refresh with an old snapshot fail.
+CREATE FUNCTION economy.rfm_lock() RETURNS economy.rfm_state
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    state economy.rfm_state;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('economy.rfm_refresh', 0));
+    SELECT * INTO state FROM economy.rfm_state FOR UPDATE;
+    RETURN state;
+END
+$$;
+COMMENT ON FUNCTION economy.rfm_lock() IS 'Waits for a refresh that runs, and returns where the refreshes stand.';
+
+CREATE FUNCTION economy.rfm_unsee(state economy.rfm_state) RETURNS bigint
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT CASE WHEN state.cluster = (SELECT c.system_identifier FROM pg_control_system() c) THEN state.seen_before ELSE 0 END;
+    END;
+COMMENT ON FUNCTION economy.rfm_unsee(economy.rfm_state) IS 'The first transaction whose purchases may not be in the buckets yet.';
+
+CREATE FUNCTION economy.rfm_apply_reversals() RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH taken AS (
+            UPDATE economy.rfm_reversals r SET applied = true WHERE NOT r.applied RETURNING r.user_id, r.seq
+        )
+        -- next_change_at: the incremental refresh has to look at them
+        UPDATE economy.user_segments u SET next_change_at = '-infinity', buckets = coalesce((
+            SELECT economy.rfm_pack(t.created_at, t.monetary, t.seq) FROM economy.shop_transactions t
+            WHERE t.user_id = u.user_id AND t.seq <= u.seq AND t.status = 'SUCCESS'
+              AND NOT EXISTS (SELECT FROM economy.rfm_reversals r WHERE r.user_id = t.user_id AND r.seq = t.seq)), '')
+        WHERE u.user_id IN (SELECT k.user_id FROM taken k JOIN economy.user_segments s ON s.user_id = k.user_id AND k.seq <= s.seq);
+    END;
+COMMENT ON FUNCTION economy.rfm_apply_reversals() IS 'Recounts the days of users with purchases that were reversed since the last refresh.';
+
+CREATE FUNCTION economy.rfm_summarise(from_block bigint) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    range CONSTANT bigint := 32;
+    -- the last range is still being filled
+    upto  bigint := pg_relation_size('economy.shop_transactions') / current_setting('block_size')::bigint / range * range;
+    block bigint := from_block;
+BEGIN
+    BEGIN
+        -- VACUUM has this lock for long; it summarises as well
+        LOCK TABLE economy.shop_transactions IN SHARE UPDATE EXCLUSIVE MODE NOWAIT;
+        WHILE block < upto LOOP
+            PERFORM brin_summarize_range('economy.shop_transactions_xact_idx', block);
+            block := block + range;
+        END LOOP;
+    EXCEPTION WHEN lock_not_available THEN
+        RETURN from_block;
+    END;
+    RETURN block;
+END
+$$;
+COMMENT ON FUNCTION economy.rfm_summarise(bigint) IS 'Brings the journal''s BRIN index up to its last full range.';
+
+CREATE FUNCTION economy.rfm_advance(snapshot_id bigint, as_of timestamptz, seen_before bigint, change_lag interval, started_summarised bigint) RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        INSERT INTO economy.rfm_state AS s (snapshot_id, as_of, refreshed_at, cluster, seen_before, summarised, change_lag)
+            SELECT $1, $2, economy.now(), c.system_identifier, $3, economy.rfm_summarise(coalesce($5, 0)), $4 FROM pg_control_system() c
+            ON CONFLICT ON CONSTRAINT rfm_state_pkey DO UPDATE SET
+                snapshot_id = excluded.snapshot_id, as_of = excluded.as_of, refreshed_at = excluded.refreshed_at, cluster = excluded.cluster,
+                seen_before = excluded.seen_before, summarised = excluded.summarised, change_lag = excluded.change_lag;
+    END;
+COMMENT ON FUNCTION economy.rfm_advance(bigint, timestamptz, bigint, interval, bigint) IS 'Notes what a refresh has taken up.';
+
+CREATE VIEW economy.rfm_unfolded AS
+    SELECT t.user_id, t.seq, t.created_at, t.monetary, t.xact
+    FROM economy.shop_transactions t LEFT JOIN economy.user_segments u USING (user_id)
+    WHERE t.status = 'SUCCESS' AND t.seq > coalesce(u.seq, 0)
+      AND NOT EXISTS (SELECT FROM economy.rfm_reversals r WHERE r.user_id = t.user_id AND r.seq = t.seq);
+COMMENT ON VIEW economy.rfm_unfolded IS
+    'Purchases that are not in the buckets yet; those since rfm_state.seen_before are all, and found by an index.';
+
+CREATE FUNCTION economy.rfm_refresh(as_of timestamptz DEFAULT economy.now())
+    RETURNS TABLE (snapshot_id bigint, users_scored bigint, users_changed bigint)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp SET work_mem = '64MB' SET jit = off AS $$
+#variable_conflict use_variable
+DECLARE
+    chunk    CONSTANT bigint := 4096;
+    started  CONSTANT timestamptz := clock_timestamp();
+    state    economy.rfm_state;
+    snapshot economy.rfm_snapshots;
+    model    economy.rfm_models;
+    bounds   economy.score_bounds;
+    seen     bigint;
+    since    bigint;
+    oldest   timestamptz;
+    never    text;
+    program  bigint[];
+    segments text[];
+    blocks   bigint;
+    block    bigint := 0;
+    written  bigint;
+BEGIN
+    IF as_of IS NULL THEN
+        RAISE EXCEPTION 'as_of must not be null' USING ERRCODE = 'XE001';
+    END IF;
+    IF NOT isfinite(as_of) THEN
+        RAISE EXCEPTION 'as_of must be a finite time' USING ERRCODE = 'XE002';
+    END IF;
+    PERFORM set_config('work_mem', economy.rfm_setting('economy.rfm_memory'), true);
+    state := economy.rfm_lock();
+    model := economy.rfm_model(economy.rfm_setting('economy.rfm_model'));
+    snapshot.model := to_jsonb(model);
+    snapshot.rules := (SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r);
+    PERFORM economy.check_segment_rules(snapshot.rules, model);
+
+    -- the buckets: an older snapshot than that of the statement below
+    PERFORM economy.report_progress('rfm_refresh', 0, 1);
+    seen := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
+    since := coalesce(economy.rfm_unsee(state), 0);
+    IF state.snapshot_id IS NOT NULL THEN
+        SELECT economy.rfm_never_bought(s) INTO never FROM economy.rfm_snapshots s WHERE s.snapshot_id = state.snapshot_id;
+    END IF;
+    PERFORM economy.rfm_apply_reversals();
+    EXECUTE 'WITH fresh AS (
+            SELECT t.user_id, max(t.seq) AS seq, min(t.created_at) AS since, economy.rfm_pack(t.created_at, t.monetary, t.seq) AS buckets
+            FROM economy.rfm_unfolded t
+            WHERE t.xact >= $1 AND ($1 = 0 OR t.xact < pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+                                    OR t.xact = pg_current_xact_id_if_assigned()::text::bigint)
+            GROUP BY t.user_id
+        ), folded AS (
+            INSERT INTO economy.user_segments AS u (user_id, seq, segment, buckets) SELECT f.user_id, f.seq, $2, f.buckets FROM fresh f
+            ON CONFLICT ON CONSTRAINT user_segments_pkey DO UPDATE
+                SET seq = excluded.seq, buckets = economy.rfm_merge(u.buckets, excluded.buckets)
+        )
+        SELECT min(f.since) FROM fresh f' INTO oldest USING since, never;
+
+    -- the bounds
+    bounds := economy.rfm_measure(model, format(
+        'SELECT least((%L::timestamptz AT TIME ZONE ''UTC'')::date - (w).last_on, %L::integer) AS recency, (w).frequency, (w).monetary
+         FROM (SELECT economy.rfm_window(u.user_id, u.buckets, %L, %s) AS w FROM economy.user_segments u OFFSET 0) x
+         WHERE (w).last_on IS NOT NULL',
+        as_of, model.recency_clamp, as_of, coalesce(model.window_days * 86400000000::bigint, 0)));
+    snapshot.snapshot_id := coalesce((SELECT max(s.snapshot_id) FROM economy.rfm_snapshots s), 0) + 1;
+    snapshot.as_of := as_of;
+    snapshot.recency_bounds := bounds.recency;
+    snapshot.frequency_bounds := bounds.frequency;
+    snapshot.monetary_bounds := bounds.monetary;
+    snapshot.p60 := bounds.p60;
+    snapshot.p95 := bounds.p95;
+    snapshot.degenerate := bounds.degenerate;
+    snapshot.active := bounds.active;
+    snapshot.users := (SELECT count(*) FROM economy.accounts);
+    snapshot.changed := 0;
+    snapshot.started_at := economy.now();
+    SELECT p.program, p.segments INTO program, segments FROM economy.rfm_program(snapshot) p;
+
+    -- the scores, a stretch of the table at a time; rows that move are looked at again, and left alone
+    blocks := pg_relation_size('economy.user_segments') / current_setting('block_size')::bigint;
+    WHILE block < blocks LOOP
+        PERFORM economy.report_progress('rfm_refresh', block, blocks);
+        EXECUTE 'WITH assessed AS MATERIALIZED (
+                SELECT * FROM (
+                    SELECT u.ctid AS place, u.user_id, u.seq, u.segment AS was, u.changes,
+                           economy.rfm_assess(u.user_id, u.buckets, $3, $4, $5, u.frequency, u.monetary, u.r, u.f, u.m, u.segment, u.next_change_at) AS a
+                    FROM economy.user_segments u WHERE u.ctid >= $1 AND u.ctid < $2 OFFSET 0) x
+                WHERE x.a IS NOT NULL
+            ), written AS (
+                UPDATE economy.user_segments u SET
+                    frequency = (c.a).frequency, monetary = (c.a).monetary, r = (c.a).r, f = (c.a).f, m = (c.a).m,
+                    segment = (c.a).segment, next_change_at = (c.a).next_change_at,
+                    segment_since = CASE WHEN c.was IS DISTINCT FROM (c.a).segment THEN $3 ELSE u.segment_since END,
+                    changes = u.changes + coalesce(c.was <> (c.a).segment, false)::integer
+                FROM assessed c WHERE u.ctid = c.place AND u.ctid >= $1 AND u.ctid < $2
+                RETURNING 1
+            ), remembered AS (
+                INSERT INTO economy.segment_history
+                SELECT c.user_id, c.changes + 1, c.was, (c.a).segment, $3, $6 FROM assessed c WHERE c.was <> (c.a).segment
+            )
+            SELECT (SELECT count(*) FROM written),
+                   (SELECT count(economy.publish_profile(c.user_id, ''segment'', c.was, (c.a).segment))
+                    FROM assessed c WHERE c.was <> (c.a).segment)'
+            INTO written USING format('(%s,0)', block)::tid, format('(%s,0)', block + chunk)::tid, as_of, program, segments, snapshot.snapshot_id;
+        snapshot.changed := snapshot.changed + written;
+        block := block + chunk;
+    END LOOP;
+    snapshot.duration := clock_timestamp() - started;
+    INSERT INTO economy.rfm_snapshots SELECT (snapshot).*;
+    PERFORM economy.rfm_advance(snapshot.snapshot_id, as_of, seen, as_of - oldest, state.summarised);
+    PERFORM economy.report_progress(NULL, NULL, NULL);
+    snapshot_id := snapshot.snapshot_id;
+    users_scored := snapshot.users;
+    users_changed := snapshot.changed;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION economy.rfm_refresh(timestamptz) IS
+    'Scores every user as of a moment: takes up new purchases, freezes new bounds in a snapshot, writes the rows that changed. Visible at once at the commit; purchases go on meanwhile.';
+
+CREATE FUNCTION economy.rfm_refresh_incremental() RETURNS TABLE (snapshot_id bigint, users_scored bigint, users_changed bigint)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp SET work_mem = '64MB' SET jit = off AS $$
+#variable_conflict use_variable
+DECLARE
+    state    economy.rfm_state;
+    snapshot economy.rfm_snapshots;
+    as_of    timestamptz;
+    seen     bigint;
+    since    bigint;
+    oldest   timestamptz;
+    program  bigint[];
+    segments text[];
+BEGIN
+    PERFORM set_config('work_mem', economy.rfm_setting('economy.rfm_memory'), true);
+    state := economy.rfm_lock();
+    IF state.snapshot_id IS NULL THEN
+        RETURN QUERY SELECT * FROM economy.rfm_refresh();
+        RETURN;
+    END IF;
+    -- never back in time: the rows describe one moment
+    as_of := greatest(economy.now(), state.as_of);
+    SELECT * INTO snapshot FROM economy.rfm_snapshots s WHERE s.snapshot_id = state.snapshot_id;
+    SELECT p.program, p.segments INTO program, segments FROM economy.rfm_program(snapshot) p;
+    seen := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
+    since := economy.rfm_unsee(state);
+    PERFORM economy.rfm_apply_reversals();
+    EXECUTE 'WITH fresh AS MATERIALIZED (
+            SELECT t.user_id, max(t.seq) AS seq, min(t.created_at) AS since, economy.rfm_pack(t.created_at, t.monetary, t.seq) AS buckets
+            FROM economy.rfm_unfolded t
+            WHERE t.xact >= $1 AND ($1 = 0 OR t.xact < pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+                                    OR t.xact = pg_current_xact_id_if_assigned()::text::bigint)
+            GROUP BY t.user_id
+        ), touched AS (
+            SELECT u.ctid AS place, f.user_id, f.seq, f.since, CASE WHEN u.user_id IS NULL THEN f.buckets ELSE economy.rfm_merge(u.buckets, f.buckets) END AS buckets,
+                   u.frequency, u.monetary, u.segment_since, u.next_change_at, coalesce(u.changes, 0) AS changes, u.r, u.f, u.m,
+                   CASE WHEN u.user_id IS NULL THEN $6 ELSE u.segment END AS segment
+            FROM fresh f LEFT JOIN economy.user_segments u USING (user_id)
+            UNION ALL
+            SELECT u.ctid, u.user_id, u.seq, u.next_change_at, u.buckets, u.frequency, u.monetary, u.segment_since, u.next_change_at,
+                   u.changes, u.r, u.f, u.m, u.segment
+            FROM economy.user_segments u WHERE u.next_change_at <= $2 AND u.user_id NOT IN (SELECT f.user_id FROM fresh f)
+        ), assessed AS MATERIALIZED (
+            SELECT t.*, economy.rfm_assess(t.user_id, t.buckets, $2, $3, $4, t.frequency, t.monetary, t.r, t.f, t.m, t.segment, t.next_change_at) AS a
+            FROM touched t OFFSET 0
+        ), changed AS MATERIALIZED (
+            SELECT c.place, c.user_id, c.seq, coalesce((c.a).frequency, c.frequency) AS frequency, coalesce((c.a).monetary, c.monetary) AS monetary,
+                   CASE WHEN c.segment IS DISTINCT FROM coalesce((c.a).segment, c.segment) THEN $2 ELSE c.segment_since END AS segment_since,
+                   coalesce((c.a).next_change_at, c.next_change_at) AS next_change_at,
+                   c.changes + coalesce(c.segment <> (c.a).segment, false)::integer AS changes,
+                   coalesce((c.a).r, c.r) AS r, coalesce((c.a).f, c.f) AS f, coalesce((c.a).m, c.m) AS m,
+                   coalesce((c.a).segment, c.segment) AS segment, c.buckets
+            FROM assessed c
+        ), updated AS (
+            -- nobody else writes there, so rows stay in their place
+            UPDATE economy.user_segments u SET
+                seq = c.seq, frequency = c.frequency, monetary = c.monetary, segment_since = c.segment_since,
+                next_change_at = c.next_change_at, changes = c.changes, r = c.r, f = c.f, m = c.m, segment = c.segment, buckets = c.buckets
+            FROM changed c WHERE u.ctid = c.place
+            RETURNING 1
+        ), inserted AS (
+            INSERT INTO economy.user_segments
+            SELECT c.user_id, c.seq, c.frequency, c.monetary, c.segment_since, c.next_change_at, c.changes, c.r, c.f, c.m, c.segment, c.buckets
+            FROM changed c WHERE c.place IS NULL
+            RETURNING 1
+        ), remembered AS (
+            INSERT INTO economy.segment_history
+            SELECT c.user_id, c.changes + 1, c.segment, (c.a).segment, $2, $5 FROM assessed c WHERE c.segment <> (c.a).segment
+        )
+        SELECT (SELECT count(*) FROM assessed), (SELECT count(*) FROM updated) + (SELECT count(*) FROM inserted),
+               -- a reversal is taken up without a moment of its own
+               (SELECT min(c.since) FROM assessed c WHERE isfinite(c.since)),
+               (SELECT count(economy.publish_profile(c.user_id, ''segment'', c.segment, (c.a).segment))
+                FROM assessed c WHERE c.segment <> (c.a).segment)'
+        INTO users_scored, users_changed, oldest
+        USING since, as_of, program, segments, snapshot.snapshot_id, economy.rfm_never_bought(snapshot);
+    PERFORM economy.rfm_advance(snapshot.snapshot_id, as_of, seen, as_of - oldest, state.summarised);
+    snapshot_id := snapshot.snapshot_id;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION economy.rfm_refresh_incremental() IS
+    'Scores the users with new purchases, and those whose window slid or whose recency crossed a bound, by the newest snapshot; the first call is a full rfm_refresh().';
+
+-- Readers
+
+CREATE FUNCTION economy.segment(user_id bigint)
+    RETURNS TABLE (segment text, r integer, f integer, m integer, score numeric, recency_days integer, frequency bigint, monetary bigint,
+                   degenerate boolean, segment_since timestamptz, scored_at timestamptz, snapshot_id bigint)
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 1
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    who      CONSTANT bigint := user_id;
+    state    economy.rfm_state;
+    snapshot economy.rfm_snapshots;
+    program  bigint[];
+    segments text[];
+BEGIN
+    IF who IS NULL THEN
+        RAISE EXCEPTION 'user_id must not be null' USING ERRCODE = 'XE001';
+    END IF;
+    SELECT * INTO state FROM economy.rfm_state;
+    SELECT * INTO snapshot FROM economy.rfm_snapshots s WHERE s.snapshot_id = state.snapshot_id;
+    SELECT p.program, p.segments INTO program, segments FROM economy.rfm_program(snapshot) p;
+    -- who never bought is scored here, with no bucket at all
+    RETURN QUERY
+        SELECT (a.x).segment, (a.x).r::integer, (a.x).f::integer, (a.x).m::integer,
+               (snapshot.model ->> 'recency_weight')::numeric * (a.x).r + (snapshot.model ->> 'frequency_weight')::numeric * (a.x).f
+                   + (snapshot.model ->> 'monetary_weight')::numeric * (a.x).m,
+               CASE WHEN u.user_id IS NOT NULL OR snapshot.model ->> 'recency_clamp' IS NOT NULL THEN (a.x).recency_days END,
+               (a.x).frequency, (a.x).monetary, snapshot.degenerate <> '{}', u.segment_since, state.as_of, snapshot.snapshot_id
+        FROM economy.accounts k LEFT JOIN economy.user_segments u USING (user_id)
+        CROSS JOIN LATERAL (SELECT economy.rfm_assess(k.user_id, coalesce(u.buckets, ''), state.as_of, program, segments,
+                                                      NULL, NULL, NULL, NULL, NULL, NULL, NULL) AS x OFFSET 0) a
+        WHERE k.user_id = who AND state.snapshot_id IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION economy.segment(bigint) IS
+    'A user''s segment, scores and what they come from, as of scored_at, the last refresh; no row for an unknown user or before the first refresh.';
+
+CREATE FUNCTION economy.segment_summary()
+    RETURNS TABLE (segment text, users bigint, share numeric, active bigint, frequency numeric, monetary numeric)
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH snapshot AS (
+            SELECT s.* FROM economy.rfm_snapshots s JOIN economy.rfm_state t USING (snapshot_id)
+        ), counted AS (
+            SELECT u.segment, count(*) AS users, count(*) FILTER (WHERE u.frequency > 0) AS active,
+                   sum(u.frequency) AS frequency, sum(u.monetary) AS monetary
+            FROM economy.user_segments u GROUP BY 1
+            UNION ALL
+            SELECT economy.rfm_never_bought(s::economy.rfm_snapshots),
+                   (SELECT count(*) FROM economy.accounts) - (SELECT count(*) FROM economy.user_segments), 0, 0, 0
+            FROM snapshot s
+        ), listed AS (
+            SELECT g.segment, min(g.position) AS position FROM snapshot s
+            CROSS JOIN LATERAL economy.rfm_rule_ranges(s.rules, s.p60, s.p95) g GROUP BY 1
+        )
+        SELECT l.segment, coalesce(sum(c.users), 0)::bigint, round(coalesce(sum(c.users), 0) / nullif(sum(sum(c.users)) OVER (), 0), 4),
+               coalesce(sum(c.active), 0)::bigint, coalesce(sum(c.frequency), 0), coalesce(sum(c.monetary), 0)
+        FROM listed l LEFT JOIN counted c USING (segment) GROUP BY l.segment, l.position ORDER BY l.position;
+    END;
+COMMENT ON FUNCTION economy.segment_summary() IS
+    'Size of each segment as of the last refresh: users, their share, those with a purchase in the window, purchases and their sum in it.';
+
+CREATE FUNCTION economy.rfm_freshness()
+    RETURNS TABLE (snapshot_id bigint, snapshot_as_of timestamptz, as_of timestamptz, stale_users bigint, oldest_stale_age interval,
+                   last_change_lag interval)
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER ROWS 1
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    state economy.rfm_state;
+    now   timestamptz := economy.now();
+BEGIN
+    SELECT * INTO state FROM economy.rfm_state;
+    snapshot_id := state.snapshot_id;
+    SELECT s.as_of INTO snapshot_as_of FROM economy.rfm_snapshots s WHERE s.snapshot_id = state.snapshot_id;
+    as_of := state.as_of;
+    last_change_lag := state.change_lag;
+    EXECUTE 'SELECT count(DISTINCT s.user_id), $2 - min(s.at) FROM (
+            SELECT t.user_id, t.created_at AS at FROM economy.rfm_unfolded t
+            WHERE t.xact >= $1 AND ($1 = 0 OR t.xact < pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+                                    OR t.xact = pg_current_xact_id_if_assigned()::text::bigint)
+            UNION ALL
+            SELECT u.user_id, u.next_change_at FROM economy.user_segments u WHERE u.next_change_at <= $2) s'
+        INTO stale_users, oldest_stale_age USING coalesce(economy.rfm_unsee(state), 0), now;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION economy.rfm_freshness() IS
+    'How stale segments are: users whose row is no longer right and for how long the oldest of them, and how long the oldest thing that the last refresh took up had waited.';

@@ -1,0 +1,401 @@
+/*
+ * rfm.c
+ *		SQL faces of core/rfm.h: packing purchases into daily buckets, and reading
+ *		recency, frequency, monetary value, scores and segment out of them.
+ *
+ * Buckets answer alone for whole days.  A day that the edge of a window cuts is
+ * read from the journal, by the entry numbers that its bucket keeps.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type_d.h"
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/date.h"
+#include "utils/timestamp.h"
+
+#include "core/rfm.h"
+#include "ledger/args.h"
+#include "ledger/result.h"
+#include "ledger/rows.h"
+
+PG_FUNCTION_INFO_V1(eco_rfm_pack_add);
+PG_FUNCTION_INFO_V1(eco_rfm_pack_end);
+PG_FUNCTION_INFO_V1(eco_rfm_merge);
+PG_FUNCTION_INFO_V1(eco_rfm_bucket);
+PG_FUNCTION_INFO_V1(eco_rfm_window);
+PG_FUNCTION_INFO_V1(eco_rfm_assess);
+
+/* Purchases while they are being packed: an unpacked list, by day. */
+typedef struct Packing
+{
+	size_t		n;
+	size_t		room;
+	EcoBucket  *buckets;
+} Packing;
+
+enum
+{
+	TXN_USER_ID,
+	TXN_SEQ,
+	TXN_CREATED_AT,
+	TXN_MONETARY,
+	TXN_STATUS,
+	TXN_COLUMNS
+};
+
+static EcoTable purchases = {
+	.name = "shop_transactions",
+	.only_read = true,
+	.ncolumns = TXN_COLUMNS,
+	.columns = {
+		{"user_id", INT8OID, false},
+		{"seq", INT8OID, false},
+		{"created_at", TIMESTAMPTZOID, false},
+		{"monetary", INT8OID, false},
+		{"status", TEXTOID, false},
+	},
+	.nkeys = 1,
+	.keys = {{2, {TXN_USER_ID, TXN_SEQ}}},
+};
+
+static EcoTable reversals = {
+	.name = "rfm_reversals",
+	.only_read = true,
+	.ncolumns = 2,
+	.columns = {
+		{"user_id", INT8OID, false},
+		{"seq", INT8OID, false},
+	},
+	.nkeys = 1,
+	.keys = {{2, {0, 1}}},
+};
+
+#define ASSESSMENT_COLUMNS 8
+
+/* Arguments that stay the same from row to row, unpacked once. */
+typedef struct Compiled
+{
+	ArrayType  *words;			/* what the rest was made of */
+	ArrayType  *names_array;
+	EcoRfmProgram program;
+	EcoText    *names;
+	TupleDesc	result;
+} Compiled;
+
+/* The buckets of a bytea argument. */
+static const uint8 *
+buckets_arg(FunctionCallInfo fcinfo, int argno, size_t *n)
+{
+	bytea	   *packed;
+
+	eco_require_arg(fcinfo, argno, "buckets");
+	packed = PG_GETARG_BYTEA_PP(argno);
+	if (VARSIZE_ANY_EXHDR(packed) % ECO_BUCKET_SIZE != 0)
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("buckets must be whole records of %d bytes", ECO_BUCKET_SIZE));
+	*n = VARSIZE_ANY_EXHDR(packed) / ECO_BUCKET_SIZE;
+	return (const uint8 *) VARDATA_ANY(packed);
+}
+
+/*
+ * eco_rfm_pack_add(internal, at timestamptz, monetary bigint, seq bigint) returns internal
+ *		Step of the aggregate economy.rfm_pack; any order of rows.
+ */
+Datum
+eco_rfm_pack_add(PG_FUNCTION_ARGS)
+{
+	MemoryContext context;
+	Packing    *packing;
+	EcoBucket	bucket;
+	size_t		place;
+
+	if (!AggCheckCallContext(fcinfo, &context))
+		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("rfm_pack_add() is a part of an aggregate"));
+	eco_require_arg(fcinfo, 1, "at");
+	eco_require_arg(fcinfo, 2, "monetary");
+	eco_require_arg(fcinfo, 3, "seq");
+	if (PG_ARGISNULL(0))
+	{
+		packing = MemoryContextAllocZero(context, sizeof(Packing));
+		packing->room = 4;
+		packing->buckets = MemoryContextAlloc(context, packing->room * sizeof(EcoBucket));
+	}
+	else
+		packing = (Packing *) PG_GETARG_POINTER(0);
+	bucket = eco_bucket_of(PG_GETARG_TIMESTAMPTZ(1), PG_GETARG_INT64(2), PG_GETARG_INT64(3));
+
+	place = packing->n;
+	while (place > 0 && eco_utc_day(packing->buckets[place - 1].first_at) > eco_utc_day(bucket.first_at))
+		place--;
+	if (place > 0 && eco_utc_day(packing->buckets[place - 1].first_at) == eco_utc_day(bucket.first_at))
+	{
+		eco_bucket_join(&packing->buckets[place - 1], &bucket);
+		PG_RETURN_POINTER(packing);
+	}
+	if (packing->n == packing->room)
+	{
+		packing->room *= 2;
+		packing->buckets = repalloc(packing->buckets, packing->room * sizeof(EcoBucket));
+	}
+	memmove(&packing->buckets[place + 1], &packing->buckets[place],
+			(packing->n - place) * sizeof(EcoBucket));
+	packing->buckets[place] = bucket;
+	packing->n++;
+	PG_RETURN_POINTER(packing);
+}
+
+static bytea *
+make_packed(size_t n)
+{
+	bytea	   *packed = palloc(VARHDRSZ + n * ECO_BUCKET_SIZE);
+
+	SET_VARSIZE(packed, VARHDRSZ + n * ECO_BUCKET_SIZE);
+	return packed;
+}
+
+/*
+ * eco_rfm_pack_end(internal) returns bytea
+ */
+Datum
+eco_rfm_pack_end(PG_FUNCTION_ARGS)
+{
+	Packing    *packing = PG_ARGISNULL(0) ? NULL : (Packing *) PG_GETARG_POINTER(0);
+	size_t		n = packing == NULL ? 0 : packing->n;
+	bytea	   *packed = make_packed(n);
+
+	for (size_t i = 0; i < n; i++)
+		eco_bucket_write((uint8 *) VARDATA(packed), i, &packing->buckets[i]);
+	PG_RETURN_BYTEA_P(packed);
+}
+
+/*
+ * eco_rfm_merge(a bytea, b bytea) returns bytea
+ */
+Datum
+eco_rfm_merge(PG_FUNCTION_ARGS)
+{
+	size_t		na;
+	size_t		nb;
+	const uint8 *a = buckets_arg(fcinfo, 0, &na);
+	const uint8 *b = buckets_arg(fcinfo, 1, &nb);
+	bytea	   *merged = make_packed(na + nb);
+	size_t		n = eco_buckets_merge(a, na, b, nb, (uint8 *) VARDATA(merged));
+
+	SET_VARSIZE(merged, VARHDRSZ + n * ECO_BUCKET_SIZE);
+	PG_RETURN_BYTEA_P(merged);
+}
+
+/*
+ * eco_rfm_bucket(buckets bytea, n integer) returns a row
+ *		The n-th day, from 1; null values when there is none.
+ */
+Datum
+eco_rfm_bucket(PG_FUNCTION_ARGS)
+{
+	EcoResult	result;
+	EcoBucket	bucket;
+	size_t		n;
+	const uint8 *packed = buckets_arg(fcinfo, 0, &n);
+	int32		place;
+
+	eco_require_arg(fcinfo, 1, "n");
+	place = PG_GETARG_INT32(1);
+	eco_result_begin(&result, fcinfo, 7);
+	if (place >= 1 && (size_t) place <= n)
+	{
+		eco_bucket_read(packed, (size_t) place - 1, &bucket);
+		eco_result_set(&result, 0, DateADTGetDatum((DateADT) eco_utc_day(bucket.first_at)));
+		eco_result_set(&result, 1, Int64GetDatum(bucket.purchases));
+		eco_result_set(&result, 2, Int64GetDatum(bucket.monetary));
+		eco_result_set(&result, 3, TimestampTzGetDatum(bucket.first_at));
+		eco_result_set(&result, 4, TimestampTzGetDatum(bucket.last_at));
+		eco_result_set(&result, 5, Int64GetDatum(bucket.first_seq));
+		eco_result_set(&result, 6, bucket.span == UINT32_MAX ? Int64GetDatum(PG_INT64_MAX) :
+					   Int64GetDatum(bucket.first_seq + bucket.span));
+	}
+	return eco_result_row(&result);
+}
+
+/* Visit a day's purchases in the journal; arg is the user. */
+static void
+journal_source(void *arg, const EcoBucket *bucket, EcoPurchaseSeen seen, void *state)
+{
+	int64		user_id = *(const int64 *) arg;
+	Datum		key[2] = {Int64GetDatum(user_id)};
+	EcoScan    *scan = eco_scan_begin_after(&purchases, user_id, 0, 1, key, bucket->first_seq - 1);
+	EcoRow		row;
+	EcoRow		reversal;
+
+	while (eco_scan_next(scan, &row))
+	{
+		int64		seq = eco_row_int(&row, TXN_SEQ);
+		TimestampTz at = DatumGetTimestampTz(row.values[TXN_CREATED_AT]);
+		text	   *status = DatumGetTextPP(row.values[TXN_STATUS]);
+
+		if (bucket->span != UINT32_MAX && seq > bucket->first_seq + bucket->span)
+			break;
+		key[1] = row.values[TXN_SEQ];
+		if (at >= bucket->first_at && at <= bucket->last_at &&
+			VARSIZE_ANY_EXHDR(status) == strlen("SUCCESS") &&
+			memcmp(VARDATA_ANY(status), "SUCCESS", strlen("SUCCESS")) == 0 &&
+			!eco_row_find(&reversals, user_id, 0, 2, key, &reversal))
+			seen(state, at, eco_row_int(&row, TXN_MONETARY));
+	}
+	eco_scan_end(scan);
+}
+
+static EcoRfmInputs
+read_inputs(FunctionCallInfo fcinfo, int64 window)
+{
+	size_t		n;
+	const uint8 *packed = buckets_arg(fcinfo, 1, &n);
+	int64		user_id;
+
+	eco_require_arg(fcinfo, 0, "user_id");
+	eco_require_arg(fcinfo, 2, "as_of");
+	user_id = PG_GETARG_INT64(0);
+	return eco_rfm_inputs(packed, n, PG_GETARG_TIMESTAMPTZ(2), window, journal_source, &user_id);
+}
+
+/*
+ * eco_rfm_window(user_id bigint, buckets bytea, as_of timestamptz, window_us bigint)
+ *		returns (last_on date, frequency bigint, monetary bigint)
+ */
+Datum
+eco_rfm_window(PG_FUNCTION_ARGS)
+{
+	EcoResult	result;
+	EcoRfmInputs inputs;
+
+	eco_require_arg(fcinfo, 3, "window_us");
+	inputs = read_inputs(fcinfo, PG_GETARG_INT64(3));
+	eco_result_begin(&result, fcinfo, 3);
+	if (inputs.bought)
+		eco_result_set(&result, 0, DateADTGetDatum((DateADT) inputs.last_day));
+	eco_result_set(&result, 1, Int64GetDatum(inputs.frequency));
+	eco_result_set(&result, 2, Int64GetDatum(inputs.monetary));
+	return eco_result_row(&result);
+}
+
+static bool
+same_bytes(const ArrayType * a, const ArrayType * b)
+{
+	return VARSIZE(a) == VARSIZE(b) && memcmp(a, b, VARSIZE(a)) == 0;
+}
+
+static ArrayType *
+kept_array(const ArrayType * array, MemoryContext context)
+{
+	ArrayType  *copy = MemoryContextAlloc(context, VARSIZE(array));
+
+	memcpy(copy, array, VARSIZE(array));
+	return copy;
+}
+
+/* The program and its segments, from the last call when they are the same. */
+static const Compiled *
+compiled_args(FunctionCallInfo fcinfo, int words_argno, int names_argno)
+{
+	Compiled   *compiled = fcinfo->flinfo->fn_extra;
+	MemoryContext context = fcinfo->flinfo->fn_mcxt;
+	ArrayType  *words;
+	ArrayType  *names_array;
+	MemoryContext old;
+	Datum	   *names;
+	int			nnames;
+
+	eco_require_arg(fcinfo, words_argno, "program");
+	eco_require_arg(fcinfo, names_argno, "segments");
+	words = PG_GETARG_ARRAYTYPE_P(words_argno);
+	names_array = PG_GETARG_ARRAYTYPE_P(names_argno);
+	if (compiled != NULL && same_bytes(words, compiled->words) &&
+		same_bytes(names_array, compiled->names_array))
+		return compiled;
+
+	fcinfo->flinfo->fn_extra = NULL;
+	compiled = MemoryContextAllocZero(context, sizeof(Compiled));
+	compiled->words = kept_array(words, context);
+	compiled->names_array = kept_array(names_array, context);
+	old = MemoryContextSwitchTo(context);
+	deconstruct_array(compiled->names_array, TEXTOID, -1, false, TYPALIGN_INT, &names, NULL, &nnames);
+	if (ARR_HASNULL(words) || ARR_NDIM(words) != 1 || ARR_HASNULL(names_array) ||
+		!eco_rfm_program((const int64 *) ARR_DATA_PTR(compiled->words),
+						 (size_t) ARR_DIMS(words)[0], &compiled->program) ||
+		compiled->program.nrules != nnames)
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("program must be one made by economy.rfm_program()"));
+	compiled->names = palloc0(sizeof(EcoText) * (size_t) Max(nnames, 1));
+	for (int i = 0; i < nnames; i++)
+	{
+		compiled->names[i].datum = names[i];
+		compiled->names[i].data = VARDATA_ANY(DatumGetPointer(names[i]));
+		compiled->names[i].len = VARSIZE_ANY_EXHDR(DatumGetPointer(names[i]));
+	}
+	if (get_call_result_type(fcinfo, NULL, &compiled->result) != TYPEFUNC_COMPOSITE ||
+		compiled->result->natts != ASSESSMENT_COLUMNS)
+		ECO_ERROR(ECO_SCHEMA_DAMAGED,
+				  errmsg("the function's result type does not fit the library"),
+				  errhint("Run ALTER EXTENSION economy UPDATE."));
+	compiled->result = BlessTupleDesc(compiled->result);
+	MemoryContextSwitchTo(old);
+	fcinfo->flinfo->fn_extra = compiled;
+	return compiled;
+}
+
+static bool
+same_int(FunctionCallInfo fcinfo, int argno, int64 value)
+{
+	return !PG_ARGISNULL(argno) && PG_GETARG_INT64(argno) == value;
+}
+
+/*
+ * eco_rfm_assess(user_id bigint, buckets bytea, as_of timestamptz, program bigint[], segments text[],
+ *				  frequency bigint, monetary bigint, r, f, m smallint, segment text, next_change_at timestamptz)
+ *		returns (frequency, monetary, r, f, m, segment, next_change_at, recency_days)
+ *		The user's scores and segment; null when they are those of the arguments.
+ */
+Datum
+eco_rfm_assess(PG_FUNCTION_ARGS)
+{
+	const Compiled *compiled = compiled_args(fcinfo, 3, 4);
+	EcoRfmInputs inputs = read_inputs(fcinfo, compiled->program.window);
+	EcoRfmScores s = eco_rfm_score(&compiled->program, &inputs, PG_GETARG_TIMESTAMPTZ(2));
+	TimestampTz next = s.next_change_at == ECO_NEVER ? DT_NOEND : s.next_change_at;
+	const EcoText *segment;
+
+	if (s.rule < 0)
+		ECO_ERROR(ECO_NO_SEGMENT,
+				  errmsg("no segment rule matches user %lld", (long long) PG_GETARG_INT64(0)),
+				  errdetail("Recency is %lld days, frequency %lld, monetary %lld.",
+							(long long) s.recency, (long long) inputs.frequency, (long long) inputs.monetary),
+				  errhint("Give the rules a last one without conditions, with economy.set_segment_rules()."));
+	segment = &compiled->names[s.rule];
+	if (same_int(fcinfo, 5, inputs.frequency) && same_int(fcinfo, 6, inputs.monetary) &&
+		!PG_ARGISNULL(7) && PG_GETARG_INT16(7) == s.r &&
+		!PG_ARGISNULL(8) && PG_GETARG_INT16(8) == s.f &&
+		!PG_ARGISNULL(9) && PG_GETARG_INT16(9) == s.m &&
+		!PG_ARGISNULL(11) && PG_GETARG_TIMESTAMPTZ(11) == next && !PG_ARGISNULL(10))
+	{
+		text	   *before = PG_GETARG_TEXT_PP(10);
+
+		if ((int) VARSIZE_ANY_EXHDR(before) == segment->len &&
+			memcmp(VARDATA_ANY(before), segment->data, (size_t) segment->len) == 0)
+			PG_RETURN_NULL();
+	}
+	{
+		Datum		values[ASSESSMENT_COLUMNS] = {
+			Int64GetDatum(inputs.frequency),
+			Int64GetDatum(inputs.monetary),
+			Int16GetDatum((int16) s.r),
+			Int16GetDatum((int16) s.f),
+			Int16GetDatum((int16) s.m),
+			segment->datum,
+			TimestampTzGetDatum(next),
+			Int32GetDatum((int32) s.recency)
+		};
+		bool		isnull[ASSESSMENT_COLUMNS] = {false};
+
+		PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(compiled->result, values, isnull)));
+	}
+}

@@ -1,0 +1,493 @@
+-- segment: daily buckets, models, rules, scores, segments
+
+-- Models and rules. Both are data; a snapshot keeps what it was made with.
+
+CREATE TABLE economy.rfm_models (
+    model             text    NOT NULL COLLATE "C" CONSTRAINT rfm_models_pkey PRIMARY KEY
+        CONSTRAINT rfm_models_model_check CHECK (octet_length(model) BETWEEN 1 AND 64),
+    window_days       integer CONSTRAINT rfm_models_window_check CHECK (window_days BETWEEN 1 AND 36500),
+    recency_clamp     integer CONSTRAINT rfm_models_clamp_check CHECK (recency_clamp BETWEEN 1 AND 36500),
+    recency_kind      text    NOT NULL CONSTRAINT rfm_models_recency_kind_check
+        CHECK (recency_kind IN ('fixed', 'quantile', 'quantile_plus_one')),
+    recency_breaks    numeric[] NOT NULL,
+    frequency_kind    text    NOT NULL CONSTRAINT rfm_models_frequency_kind_check
+        CHECK (frequency_kind IN ('fixed', 'quantile', 'quantile_plus_one')),
+    frequency_breaks  numeric[] NOT NULL,
+    monetary_kind     text    NOT NULL CONSTRAINT rfm_models_monetary_kind_check
+        CHECK (monetary_kind IN ('fixed', 'quantile', 'quantile_plus_one')),
+    monetary_breaks   numeric[] NOT NULL,
+    population        text    NOT NULL CONSTRAINT rfm_models_population_check CHECK (population IN ('active', 'all')),
+    recency_weight    numeric NOT NULL CONSTRAINT rfm_models_recency_weight_check CHECK (recency_weight BETWEEN 0 AND 1),
+    frequency_weight  numeric NOT NULL CONSTRAINT rfm_models_frequency_weight_check CHECK (frequency_weight BETWEEN 0 AND 1),
+    monetary_weight   numeric NOT NULL CONSTRAINT rfm_models_monetary_weight_check CHECK (monetary_weight BETWEEN 0 AND 1),
+    builtin           boolean NOT NULL DEFAULT false
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.rfm_models', 'WHERE NOT builtin');
+COMMENT ON TABLE economy.rfm_models IS 'Definitions of recency, frequency and monetary scores, 1 to 5, 5 the best. Changed by set_rfm_model().';
+COMMENT ON COLUMN economy.rfm_models.window_days IS 'Days of which purchases count for frequency and monetary; null is all time.';
+COMMENT ON COLUMN economy.rfm_models.recency_clamp IS 'Largest recency in days, also of users that never bought; null is none.';
+COMMENT ON COLUMN economy.rfm_models.recency_kind IS
+    'fixed: the breaks are values; quantile: fractions, percentile_disc of the population; quantile_plus_one: fractions, percentile_cont plus 1.';
+COMMENT ON COLUMN economy.rfm_models.recency_breaks IS
+    'Four breaks, rising. fixed: up to the first break scores 5, beyond the last 1; quantile: a bound belongs to the worse score.';
+COMMENT ON COLUMN economy.rfm_models.frequency_breaks IS 'Four breaks, rising; a bound belongs to the better score.';
+COMMENT ON COLUMN economy.rfm_models.monetary_breaks IS 'Four breaks, rising; a bound belongs to the better score.';
+COMMENT ON COLUMN economy.rfm_models.population IS 'Whose values make the quantiles: active has a purchase in the window, all has one at any time.';
+INSERT INTO economy.rfm_models VALUES
+    ('standard', 30, 90, 'fixed', '{1,3,7,14}', 'quantile', '{0.2,0.4,0.6,0.8}', 'quantile', '{0.2,0.4,0.6,0.8}', 'active', 0.4, 0.3, 0.3, true),
+    ('all_time', NULL, NULL, 'quantile_plus_one', '{0.2,0.4,0.6,0.8}', 'quantile_plus_one', '{0.2,0.4,0.6,0.8}',
+     'quantile_plus_one', '{0.2,0.4,0.6,0.8}', 'all', 0.4, 0.3, 0.3, true);
+
+CREATE TABLE economy.segment_rules (
+    version        integer NOT NULL,
+    position       integer NOT NULL,
+    segment        text    NOT NULL COLLATE "C" CONSTRAINT segment_rules_segment_check CHECK (octet_length(segment) BETWEEN 1 AND 64),
+    bought         boolean,
+    recency_from   integer CONSTRAINT segment_rules_recency_from_check CHECK (recency_from >= 0),
+    recency_to     integer CONSTRAINT segment_rules_recency_to_check CHECK (recency_to >= recency_from),
+    frequency_from bigint  CONSTRAINT segment_rules_frequency_from_check CHECK (frequency_from >= 0),
+    frequency_to   bigint  CONSTRAINT segment_rules_frequency_to_check CHECK (frequency_to >= frequency_from),
+    monetary_from  text    CONSTRAINT segment_rules_monetary_from_check CHECK (monetary_from ~ '^(p60|p95|[0-9]{1,16})$'),
+    monetary_below text    CONSTRAINT segment_rules_monetary_below_check CHECK (monetary_below ~ '^(p60|p95|[0-9]{1,16})$'),
+    p95_positive   boolean NOT NULL DEFAULT false,
+    CONSTRAINT segment_rules_pkey PRIMARY KEY (version, position)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.segment_rules', 'WHERE version > 0');
+COMMENT ON TABLE economy.segment_rules IS
+    'Ordered rules: a user''s segment is that of the first rule that matches; all conditions of a rule must hold, null is no condition. The highest version is in force.';
+COMMENT ON COLUMN economy.segment_rules.bought IS 'Whether the user has ever bought anything.';
+COMMENT ON COLUMN economy.segment_rules.recency_from IS 'Least recency in days, inclusive.';
+COMMENT ON COLUMN economy.segment_rules.recency_to IS 'Greatest recency in days, inclusive.';
+COMMENT ON COLUMN economy.segment_rules.frequency_from IS 'Least number of purchases in the window, inclusive.';
+COMMENT ON COLUMN economy.segment_rules.frequency_to IS 'Greatest number of purchases in the window, inclusive.';
+COMMENT ON COLUMN economy.segment_rules.monetary_from IS 'Least sum, inclusive: a number, p60 or p95 of the users with a purchase in the window.';
+COMMENT ON COLUMN economy.segment_rules.monetary_below IS 'The sum is below this: a number, p60 or p95.';
+COMMENT ON COLUMN economy.segment_rules.p95_positive IS 'The rule matches only while p95 is above 0.';
+INSERT INTO economy.segment_rules VALUES
+    (0, 1, 'NoPurchase',  false, NULL, NULL, NULL, NULL, NULL,  NULL,  false),
+    (0, 2, 'Whale',       true,  NULL, NULL, 1,    NULL, 'p95', NULL,  true),
+    (0, 3, 'HighEngaged', true,  NULL, 7,    10,   NULL, NULL,  NULL,  false),
+    (0, 4, 'AtRisk',      true,  22,   NULL, NULL, NULL, NULL,  NULL,  false),
+    (0, 5, 'Medium',      true,  NULL, NULL, 4,    NULL, NULL,  NULL,  false),
+    (0, 6, 'Medium',      true,  NULL, NULL, NULL, NULL, 'p60', 'p95', false),
+    (0, 7, 'Low',         true,  8,    21,   1,    3,    NULL,  NULL,  false),
+    (0, 8, 'New',         true,  NULL, 7,    1,    3,    NULL,  NULL,  false);
+
+CREATE TYPE economy.score_bounds AS (
+    users      bigint,
+    active     bigint,
+    recency    numeric[],
+    frequency  numeric[],
+    monetary   numeric[],
+    p60        numeric,
+    p95        numeric,
+    degenerate text[]
+);
+COMMENT ON TYPE economy.score_bounds IS 'What a model''s scores are measured against: bounds of the five scores, and p60 and p95 of monetary.';
+
+CREATE FUNCTION economy.rfm_model(model text) RETURNS economy.rfm_models
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    result economy.rfm_models;
+BEGIN
+    IF model IS NULL THEN
+        RAISE EXCEPTION 'model must not be null' USING ERRCODE = 'XE001';
+    END IF;
+    SELECT * INTO result FROM economy.rfm_models m WHERE m.model = rfm_model.model;
+    IF NOT found THEN
+        RAISE EXCEPTION 'model "%" does not exist', model USING ERRCODE = 'XE603',
+            HINT = 'Models are made by economy.set_rfm_model().';
+    END IF;
+    RETURN result;
+END
+$$;
+COMMENT ON FUNCTION economy.rfm_model(text) IS 'The definition of a model; XE603 when there is none.';
+
+CREATE FUNCTION economy.rfm_setting(name text) RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    -- a call of C defines the settings in a session that has not loaded the library
+    PERFORM economy.now();
+    RETURN current_setting(name);
+END
+$$;
+COMMENT ON FUNCTION economy.rfm_setting(text) IS 'A setting of the extension, also in a session that has not called it yet.';
+
+CREATE FUNCTION economy.rfm_rules() RETURNS SETOF economy.segment_rules
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT * FROM economy.segment_rules r
+        WHERE r.version = (SELECT max(v.version) FROM economy.segment_rules v) ORDER BY r.position;
+    END;
+COMMENT ON FUNCTION economy.rfm_rules() IS 'The segment rules in force, in their order.';
+
+CREATE FUNCTION economy.rfm_rule_ranges(rules jsonb, p60 numeric, p95 numeric)
+    RETURNS TABLE ("position" integer, segment text, bought boolean, recency_from bigint, recency_to bigint,
+                   frequency_from bigint, frequency_to bigint, monetary_from numeric, monetary_below numeric)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT r.position, r.segment, r.bought, coalesce(r.recency_from, 0), coalesce(r.recency_to, 9223372036854775807),
+               -- a rule that cannot match wants more purchases than there are
+               CASE WHEN (r.p95_positive AND coalesce(p95, 0) <= 0)
+                      OR (r.monetary_from IS NOT NULL AND l.least IS NULL) OR (r.monetary_below IS NOT NULL AND g.most IS NULL)
+                    THEN 9223372036854775807 ELSE coalesce(r.frequency_from, 0) END,
+               coalesce(r.frequency_to, 9223372036854775806),
+               coalesce(l.least, '-Infinity'), coalesce(g.most, 'Infinity')
+        FROM jsonb_populate_recordset(NULL::economy.segment_rules, rules) r
+        CROSS JOIN LATERAL (SELECT CASE r.monetary_from WHEN 'p60' THEN p60 WHEN 'p95' THEN p95 ELSE r.monetary_from::numeric END) l (least)
+        CROSS JOIN LATERAL (SELECT CASE r.monetary_below WHEN 'p60' THEN p60 WHEN 'p95' THEN p95 ELSE r.monetary_below::numeric END) g (most)
+        ORDER BY r.position;
+    END;
+COMMENT ON FUNCTION economy.rfm_rule_ranges(jsonb, numeric, numeric) IS
+    'Rules with p60 and p95 put in and no nulls left but in bought; monetary_below is exclusive, all else inclusive.';
+
+CREATE FUNCTION economy.check_segment_rules(rules jsonb, model economy.rfm_models) RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    gap record;
+BEGIN
+    -- every case that the rules can tell apart: the values at and next to each threshold
+    WITH rule AS (
+        SELECT * FROM jsonb_populate_recordset(NULL::economy.segment_rules, rules)
+    ), amount AS (
+        SELECT DISTINCT v FROM rule r
+            CROSS JOIN LATERAL (VALUES (r.monetary_from), (r.monetary_below)) b (bound)
+            CROSS JOIN LATERAL (SELECT greatest(0, bound::bigint + d) FROM generate_series(-1, 1) d
+                                WHERE bound ~ '^[0-9]+$') n (v)
+        UNION SELECT unnest(ARRAY[0, 1, 1000000000000])
+    ), shape AS (
+        SELECT NULL::bigint AS p60, NULL::bigint AS p95
+        UNION SELECT a.v, b.v FROM amount a JOIN amount b ON a.v <= b.v
+        UNION SELECT 500000, 700000
+    ), recency AS (
+        SELECT DISTINCT least(v, coalesce(model.recency_clamp, 1000000)) AS v FROM (
+            SELECT greatest(0, b + d) FROM rule r CROSS JOIN LATERAL (VALUES (r.recency_from), (r.recency_to)) t (b), generate_series(-1, 1) d WHERE b IS NOT NULL
+            UNION SELECT unnest(ARRAY[0, 1, 1000000])
+            UNION SELECT greatest(0, model.window_days + d) FROM generate_series(-1, 1) d WHERE model.window_days IS NOT NULL) x (v)
+    ), frequency AS (
+        SELECT DISTINCT v FROM (
+            SELECT greatest(0, b + d) FROM rule r CROSS JOIN LATERAL (VALUES (r.frequency_from), (r.frequency_to)) t (b), generate_series(-1, 1) d WHERE b IS NOT NULL
+            UNION SELECT unnest(ARRAY[0, 1, 1000000000])) x (v)
+    ), situation AS (
+        SELECT s.p60, s.p95, false AS bought, coalesce(model.recency_clamp, 1000000) AS r, 0::bigint AS f, 0::bigint AS m FROM shape s
+        UNION ALL
+        SELECT s.p60, s.p95, true, r.v, f.v, m.v
+        FROM shape s CROSS JOIN recency r CROSS JOIN frequency f
+        CROSS JOIN LATERAL (SELECT a.v FROM amount a UNION SELECT s.p60 + d FROM generate_series(-1, 1) d WHERE s.p60 + d >= 0
+                            UNION SELECT s.p95 + d FROM generate_series(-1, 1) d WHERE s.p95 + d >= 0) m
+        -- who bought nothing in the window bought before it, and spent nothing
+        WHERE (f.v > 0 OR (m.v = 0 AND r.v >= least(model.window_days, coalesce(model.recency_clamp, 1000000))))
+          AND (f.v = 0 OR model.window_days IS NULL OR r.v <= least(model.window_days, coalesce(model.recency_clamp, 1000000)))
+          -- p60 and p95 are of users with a purchase in the window
+          AND (f.v = 0 OR s.p60 IS NOT NULL)
+    ), ranges AS MATERIALIZED (
+        SELECT s.p60, s.p95, g.* FROM shape s CROSS JOIN LATERAL economy.rfm_rule_ranges(rules, s.p60, s.p95) g
+    )
+    SELECT * INTO gap FROM situation c WHERE NOT EXISTS (
+        SELECT FROM ranges g
+        WHERE g.p60 IS NOT DISTINCT FROM c.p60 AND g.p95 IS NOT DISTINCT FROM c.p95 AND (g.bought IS NULL OR g.bought = c.bought)
+          AND c.r BETWEEN g.recency_from AND g.recency_to AND c.f BETWEEN g.frequency_from AND g.frequency_to
+          AND c.m >= g.monetary_from AND c.m < g.monetary_below)
+    ORDER BY c.bought, c.p60 NULLS FIRST, c.p95, c.r, c.f, c.m LIMIT 1;
+    IF found THEN
+        RAISE EXCEPTION 'the segment rules leave users without a segment' USING ERRCODE = 'XE601',
+            DETAIL = CASE WHEN gap.bought
+                THEN format('No rule matches recency %s, frequency %s, monetary %s, with p60 = %s and p95 = %s and the model "%s".',
+                            gap.r, gap.f, gap.m, coalesce(gap.p60::text, 'null'), coalesce(gap.p95::text, 'null'), model.model)
+                ELSE 'No rule matches a user that never bought anything.' END,
+            HINT = 'Add a last rule without conditions.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy.check_segment_rules(jsonb, economy.rfm_models) IS
+    'Raises XE601 unless the rules give every possible user of the model a segment.';
+
+CREATE FUNCTION economy.set_segment_rules(rules jsonb, actor text) RETURNS integer
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    next_version integer;
+    unknown      text;
+    message      text;
+BEGIN
+    PERFORM economy.require_actor(actor);
+    IF rules IS NULL OR jsonb_typeof(rules) <> 'array' OR jsonb_array_length(rules) NOT BETWEEN 1 AND 100
+       OR EXISTS (SELECT FROM jsonb_array_elements(rules) e WHERE jsonb_typeof(e) <> 'object') THEN
+        RAISE EXCEPTION 'rules must be an array of 1 to 100 JSON objects' USING ERRCODE = 'XE601';
+    END IF;
+    SELECT k INTO unknown FROM jsonb_array_elements(rules) e, jsonb_object_keys(e) k
+        WHERE k <> ALL (ARRAY['segment', 'bought', 'recency_from', 'recency_to', 'frequency_from', 'frequency_to',
+                              'monetary_from', 'monetary_below', 'p95_positive']) LIMIT 1;
+    IF found THEN
+        RAISE EXCEPTION 'a rule has an unknown key "%"', unknown USING ERRCODE = 'XE601',
+            HINT = 'The keys are the conditions of economy.segment_rules; the order is that of the array.';
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended('economy.segment_rules', 0));
+    SELECT max(version) + 1 INTO next_version FROM economy.segment_rules;
+    BEGIN
+        INSERT INTO economy.segment_rules
+            SELECT (jsonb_populate_record(NULL::economy.segment_rules,
+                        '{"p95_positive": false}' || e.value
+                        || jsonb_build_object('version', next_version, 'position', e.ordinality))).*
+            FROM jsonb_array_elements(rules) WITH ORDINALITY e;
+    EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
+        GET STACKED DIAGNOSTICS message = MESSAGE_TEXT;
+        RAISE EXCEPTION 'a segment rule is not valid' USING ERRCODE = 'XE601', DETAIL = message || '.',
+            HINT = 'See the columns and constraints of economy.segment_rules.';
+    END;
+    PERFORM economy.check_segment_rules((SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r),
+                                        economy.rfm_model(economy.rfm_setting('economy.rfm_model')));
+    INSERT INTO economy.segment_rule_changes (version, actor, changed_at) VALUES (next_version, actor, economy.now());
+    RETURN next_version;
+END
+$$;
+COMMENT ON FUNCTION economy.set_segment_rules(jsonb, text) IS
+    'Replaces the segment rules by an array of objects, first match first, after checking that no user is left without a segment (XE601); in use from the next rfm_refresh(). Returns their version.';
+
+CREATE TABLE economy.segment_rule_changes (
+    version    integer     NOT NULL CONSTRAINT segment_rule_changes_pkey PRIMARY KEY,
+    actor      text        NOT NULL,
+    changed_at timestamptz NOT NULL
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.segment_rule_changes', '');
+COMMENT ON TABLE economy.segment_rule_changes IS 'Who put which version of the segment rules in force, and when.';
+
+CREATE FUNCTION economy.set_rfm_model(model jsonb, actor text) RETURNS economy.rfm_models
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    old_row economy.rfm_models;
+    new_row economy.rfm_models;
+    axis    text;
+    breaks  numeric[];
+    unknown text;
+    message text;
+BEGIN
+    PERFORM economy.require_actor(actor);
+    IF model IS NULL OR jsonb_typeof(model) <> 'object' OR model ->> 'model' IS NULL THEN
+        RAISE EXCEPTION 'model must be a JSON object with a name, "model"' USING ERRCODE = 'XE603';
+    END IF;
+    SELECT k INTO unknown FROM jsonb_object_keys(model) k
+        WHERE k NOT IN (SELECT a.attname FROM pg_attribute a WHERE a.attrelid = 'economy.rfm_models'::regclass AND a.attnum > 0)
+           OR k = 'builtin' LIMIT 1;
+    IF found THEN
+        RAISE EXCEPTION 'model has an unknown key "%"', unknown USING ERRCODE = 'XE603',
+            HINT = 'The keys are the column names of economy.rfm_models.';
+    END IF;
+    SELECT * INTO old_row FROM economy.rfm_models m WHERE m.model = set_rfm_model.model ->> 'model' FOR NO KEY UPDATE;
+    IF old_row.builtin THEN
+        RAISE EXCEPTION 'model "%" is built in', old_row.model USING ERRCODE = 'XE603',
+            HINT = 'Make a model of another name and set economy.rfm_model to it.';
+    END IF;
+    IF NOT found THEN
+        SELECT * INTO old_row FROM economy.rfm_models m WHERE m.model = 'standard';
+        old_row.builtin := false;
+    END IF;
+    BEGIN
+        new_row := jsonb_populate_record(old_row, model);
+        FOR axis, breaks IN SELECT * FROM (VALUES ('recency', new_row.recency_breaks), ('frequency', new_row.frequency_breaks),
+                                                  ('monetary', new_row.monetary_breaks)) v LOOP
+            IF breaks IS NULL OR array_ndims(breaks) IS DISTINCT FROM 1 OR cardinality(breaks) <> 4
+               OR breaks IS DISTINCT FROM (SELECT array_agg(DISTINCT b ORDER BY b) FROM unnest(breaks) b)
+               OR (to_jsonb(new_row) ->> (axis || '_kind') <> 'fixed' AND (breaks[1] <= 0 OR breaks[4] >= 1))
+               OR array_position(breaks, NULL) IS NOT NULL OR breaks[1] < 0 OR breaks[4] > 9007199254740991 OR 'NaN' = ANY (breaks) THEN
+                RAISE EXCEPTION '%_breaks must be four rising numbers, fractions between 0 and 1 for quantiles', axis
+                    USING ERRCODE = 'check_violation';
+            END IF;
+        END LOOP;
+        INSERT INTO economy.rfm_models SELECT (new_row).*
+            ON CONFLICT ON CONSTRAINT rfm_models_pkey DO UPDATE SET
+                window_days = excluded.window_days, recency_clamp = excluded.recency_clamp,
+                recency_kind = excluded.recency_kind, recency_breaks = excluded.recency_breaks,
+                frequency_kind = excluded.frequency_kind, frequency_breaks = excluded.frequency_breaks,
+                monetary_kind = excluded.monetary_kind, monetary_breaks = excluded.monetary_breaks,
+                population = excluded.population, recency_weight = excluded.recency_weight,
+                frequency_weight = excluded.frequency_weight, monetary_weight = excluded.monetary_weight;
+    EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
+        GET STACKED DIAGNOSTICS message = MESSAGE_TEXT;
+        RAISE EXCEPTION 'model is not valid' USING ERRCODE = 'XE603', DETAIL = message || '.',
+            HINT = 'See the columns and constraints of economy.rfm_models.';
+    END;
+    RETURN new_row;
+END
+$$;
+COMMENT ON FUNCTION economy.set_rfm_model(jsonb, text) IS
+    'Makes a model, from the columns given and those of "standard", or changes one; rfm_refresh() uses the model that economy.rfm_model names. XE603 for a model that is not valid or built in.';
+
+-- Scores of any table
+
+CREATE FUNCTION economy.rfm_measure(model economy.rfm_models, inputs text) RETURNS economy.score_bounds
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    counted CONSTANT text := CASE model.population WHEN 'active' THEN 'frequency >= 1' ELSE 'true' END;
+    axis    record;
+    found_bounds numeric[];
+    columns text := '';
+    result  economy.score_bounds;
+    row     record;
+BEGIN
+    FOR axis IN SELECT * FROM (VALUES ('recency', model.recency_kind, model.recency_breaks), ('frequency', model.frequency_kind, model.frequency_breaks),
+                                      ('monetary', model.monetary_kind, model.monetary_breaks)) v (name, kind, breaks) LOOP
+        columns := columns || CASE axis.kind
+            WHEN 'fixed' THEN format(', %L::numeric[]', axis.breaks)
+            WHEN 'quantile' THEN format(', (percentile_disc(%L::double precision[]) WITHIN GROUP (ORDER BY %I) FILTER (WHERE %s))::numeric[]',
+                                        axis.breaks, axis.name, counted)
+            ELSE format(', (percentile_cont(%L::double precision[]) WITHIN GROUP (ORDER BY %I::double precision) FILTER (WHERE %s))::numeric[]',
+                        axis.breaks, axis.name, counted) END || ' AS ' || axis.name;
+    END LOOP;
+    EXECUTE format('SELECT count(*) AS users, count(*) FILTER (WHERE frequency >= 1) AS active %s,
+                        (percentile_disc(ARRAY[0.6, 0.95]) WITHIN GROUP (ORDER BY monetary) FILTER (WHERE frequency >= 1))::numeric[] AS p
+                    FROM (%s) i WHERE recency IS NOT NULL', columns, inputs) INTO row;
+    result.users := row.users;
+    result.active := row.active;
+    result.p60 := row.p[1];
+    result.p95 := row.p[2];
+    result.degenerate := '{}';
+    FOR axis IN SELECT * FROM (VALUES ('recency', model.recency_kind, row.recency), ('frequency', model.frequency_kind, row.frequency),
+                                      ('monetary', model.monetary_kind, row.monetary)) v (name, kind, bounds) LOOP
+        found_bounds := axis.bounds;
+        -- a fixed break of recency belongs to the better score, a bound to the worse one
+        IF axis.kind = 'quantile_plus_one' OR (axis.kind = 'fixed' AND axis.name = 'recency') THEN
+            SELECT array_agg(b + 1 ORDER BY b) INTO found_bounds FROM unnest(axis.bounds) b;
+        END IF;
+        IF found_bounds IS NULL OR found_bounds[1] = found_bounds[4] THEN
+            result.degenerate := result.degenerate || axis.name;
+        END IF;
+        CASE axis.name WHEN 'recency' THEN result.recency := found_bounds;
+            WHEN 'frequency' THEN result.frequency := found_bounds;
+            ELSE result.monetary := found_bounds; END CASE;
+    END LOOP;
+    RETURN result;
+END
+$$;
+COMMENT ON FUNCTION economy.rfm_measure(economy.rfm_models, text) IS
+    'The bounds that a model finds in the rows (recency, frequency, monetary) of a query, which runs with the caller''s privileges.';
+
+CREATE FUNCTION economy.rfm_source(model economy.rfm_models, source text, as_of timestamptz) RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    kind    text;
+    nulls   bigint;
+    message text;
+    at      text := 's.ts';
+BEGIN
+    IF source IS NULL OR as_of IS NULL THEN
+        RAISE EXCEPTION '% must not be null', CASE WHEN source IS NULL THEN 'source' ELSE 'as_of' END USING ERRCODE = 'XE001';
+    END IF;
+    IF NOT isfinite(as_of) THEN
+        RAISE EXCEPTION 'as_of must be a finite time' USING ERRCODE = 'XE002';
+    END IF;
+    BEGIN
+        EXECUTE format('SELECT pg_typeof((SELECT s.ts FROM (%s) s LIMIT 1))::text, count(*)
+                        FROM (%s) s WHERE s.id IS NULL OR s.ts IS NULL OR s.amount::numeric IS NULL', source, source) INTO kind, nulls;
+    EXCEPTION WHEN undefined_column OR cannot_coerce OR invalid_text_representation OR undefined_table OR syntax_error THEN
+        GET STACKED DIAGNOSTICS message = MESSAGE_TEXT;
+        RAISE EXCEPTION 'source must have the columns id, ts and amount' USING ERRCODE = 'XE604', DETAIL = message || '.',
+            HINT = 'For a table of another shape, give economy.rfm_score_query() a query; qualify its names.';
+    END;
+    IF kind NOT IN ('timestamp with time zone', 'timestamp without time zone', 'date') THEN
+        RAISE EXCEPTION 'ts must be a date or a timestamp' USING ERRCODE = 'XE604', DETAIL = format('It is of type %s.', kind);
+    END IF;
+    IF nulls > 0 THEN
+        RAISE EXCEPTION 'source has % rows with a null id, ts or amount', nulls USING ERRCODE = 'XE604';
+    END IF;
+    IF kind <> 'timestamp with time zone' THEN
+        at := '(s.ts::timestamp AT TIME ZONE ''UTC'')';
+    END IF;
+    RETURN format('SELECT i.id,
+            least((%1$L::timestamptz AT TIME ZONE ''UTC'')::date - (max(i.at) AT TIME ZONE ''UTC'')::date, %2$L::integer) AS recency,
+            count(*) FILTER (WHERE %3$s) AS frequency, coalesce(sum(i.amount) FILTER (WHERE %3$s), 0) AS monetary
+        FROM (SELECT s.id::text AS id, %4$s AS at, s.amount::numeric AS amount FROM (%5$s) s) i
+        WHERE i.at <= %1$L::timestamptz GROUP BY i.id',
+        as_of, model.recency_clamp,
+        CASE WHEN model.window_days IS NULL THEN 'true'
+             ELSE format('i.at > %L::timestamptz', as_of - model.window_days * interval '24 hours') END,
+        at, source);
+END
+$$;
+COMMENT ON FUNCTION economy.rfm_source(economy.rfm_models, text, timestamptz) IS
+    'A query for recency, frequency and monetary per id of a query for (id, ts, amount); XE604 when that is no such query.';
+
+CREATE FUNCTION economy.rfm_bounds_query(model text, query text, as_of timestamptz) RETURNS economy.score_bounds
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    m economy.rfm_models := economy.rfm_model(model);
+BEGIN
+    RETURN economy.rfm_measure(m, economy.rfm_source(m, query, as_of));
+END
+$$;
+COMMENT ON FUNCTION economy.rfm_bounds_query(text, text, timestamptz) IS 'rfm_bounds() of a query with the columns id, ts and amount.';
+
+CREATE FUNCTION economy.rfm_bounds(model text, source regclass, as_of timestamptz) RETURNS economy.score_bounds
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    RETURN economy.rfm_bounds_query(model, 'SELECT id, ts, amount FROM ' || source, as_of);
+END
+$$;
+COMMENT ON FUNCTION economy.rfm_bounds(text, regclass, timestamptz) IS
+    'The bounds that a model finds in a table with the columns id, ts and amount, with the caller''s privileges.';
+
+CREATE FUNCTION economy.rfm_score_query(model text, query text, as_of timestamptz)
+    RETURNS TABLE (id text, recency_days integer, frequency bigint, monetary numeric, r integer, f integer, m integer,
+                   score numeric, segment text)
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    definition economy.rfm_models := economy.rfm_model(model);
+    inputs     text := economy.rfm_source(definition, query, as_of);
+    bounds     economy.score_bounds := economy.rfm_measure(definition, inputs);
+    ranked     text := CASE definition.population WHEN 'active' THEN 'i.frequency >= 1' ELSE 'true' END;
+    rules      jsonb := (SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r);
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'WITH rules AS MATERIALIZED (SELECT * FROM economy.rfm_rule_ranges($7, $8, $9))
+         SELECT s.id, s.recency, s.frequency, s.monetary, s.r, s.f, s.m, $4 * s.r + $5 * s.f + $6 * s.m,
+             (SELECT g.segment FROM rules g
+              WHERE (g.bought IS NULL OR g.bought) AND s.recency BETWEEN g.recency_from AND g.recency_to
+                AND s.frequency BETWEEN g.frequency_from AND g.frequency_to AND s.monetary >= g.monetary_from AND s.monetary < g.monetary_below
+              ORDER BY g.position LIMIT 1)
+         FROM (SELECT i.*,
+                   %s AS r, %s AS f, %s AS m
+               FROM (%s) i) s',
+        CASE WHEN 'recency' = ANY (bounds.degenerate) THEN '3' ELSE '5 - width_bucket(i.recency::numeric, $1)' END,
+        CASE WHEN 'frequency' = ANY (bounds.degenerate) THEN 'CASE WHEN ' || ranked || ' THEN 3 ELSE 1 END'
+             ELSE '1 + width_bucket(i.frequency::numeric, $2)' END,
+        CASE WHEN 'monetary' = ANY (bounds.degenerate) THEN 'CASE WHEN ' || ranked || ' THEN 3 ELSE 1 END'
+             ELSE '1 + width_bucket(i.monetary, $3)' END,
+        inputs)
+        USING bounds.recency, bounds.frequency, bounds.monetary,
+              definition.recency_weight, definition.frequency_weight, definition.monetary_weight, rules, bounds.p60, bounds.p95;
+END
+$$;
+COMMENT ON FUNCTION economy.rfm_score_query(text, text, timestamptz) IS 'rfm_score() of a query with the columns id, ts and amount.';
+
+CREATE FUNCTION economy.rfm_score(model text, source regclass, as_of timestamptz)
+    RETURNS TABLE (id text, recency_days integer, frequency bigint, monetary numeric, r integer, f integer, m integer,
+                   score numeric, segment text)
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    IF source IS NULL THEN
+        RAISE EXCEPTION 'source must not be null' USING ERRCODE = 'XE001';
+    END IF;
+    RETURN QUERY SELECT * FROM economy.rfm_score_query(model, 'SELECT id, ts, amount FROM ' || source, as_of);
+END
+$$;
+COMMENT ON FUNCTION economy.rfm_score(text, regclass, timestamptz) IS
+    'Scores a table with the columns id, ts and amount by a model, a row per id with a row up to as_of; runs with the caller''s privileges.';

@@ -1,0 +1,203 @@
+-- Models and rules: published figures, the order of rows, boundaries, every case
+-- has one segment, and what is refused.
+BEGIN;
+SELECT no_plan();
+
+-- --- published figures: read where they are ----------------------------------
+
+\set orders `cat ../shared/data/rfm_orders.csv 2>/dev/null`
+CREATE TABLE pgtap_orders (id text, ts date, amount integer);
+INSERT INTO pgtap_orders SELECT c[1], c[2]::date, c[3]::integer
+FROM string_to_table(:'orders', E'\n') WITH ORDINALITY t (line, n), string_to_array(line, ',') c WHERE n > 1 AND line <> '';
+SELECT count(*) > 0 AS have_orders FROM pgtap_orders \gset
+\if :have_orders
+SELECT is((SELECT (b.users, b.recency, b.frequency, b.monetary, b.degenerate)::text
+           FROM economy.rfm_bounds('all_time', 'pgtap_orders', '2006-12-31') b),
+    '(995,"{115,181,297.4,482}","{4,5,6,8}","{255.8,382,506.4,666}",{})', 'the published bounds');
+SELECT is((s.recency_days, s.frequency, s.monetary, s.r || '' || s.f || s.m)::text, format('(%s)', published), id)
+FROM (VALUES ('Abbey O''Reilly', '205,6,472,343'), ('Add Senger', '140,3,340,412'), ('Aden Lesch', '194,4,405,323'),
+             ('Aden Murphy', '98,7,596,544'), ('Admiral Senger', '132,5,448,433'), ('Brion Stark', '229,8,852,355'),
+             ('Hosteen Jacobi', '545,4,300,122'), ('Julisa Halvorson', '127,12,987,455')) v (id, published)
+LEFT JOIN economy.rfm_score('all_time', 'pgtap_orders', '2006-12-31') s USING (id);
+SELECT is((SELECT string_agg(n::text, ',' ORDER BY frequency) FROM
+           (SELECT frequency, count(*) AS n FROM economy.rfm_score('all_time', 'pgtap_orders', '2006-12-31') GROUP BY 1) h),
+    '42,83,143,187,176,150,94,51,38,20,3,5,2,1', 'the published histogram of orders');
+\else
+SELECT skip('rfm_orders.csv is not here', 10);
+\endif
+
+-- --- a made-up table ---------------------------------------------------------
+
+CREATE TABLE pgtap_source (id bigint, ts timestamptz, amount numeric);
+SELECT setseed(0.5);
+INSERT INTO pgtap_source SELECT (random() * random() * 200)::int, timestamptz '2031-03-01 12:00:00+00' - random() * interval '60 days', (random() * 100)::int
+FROM generate_series(1, 3000);
+CREATE TABLE pgtap_shuffled AS SELECT * FROM pgtap_source ORDER BY md5(id::text || ts);
+SELECT set_eq($$SELECT s::text FROM economy.rfm_score('standard', 'pgtap_source', '2031-03-01 12:00:00+00') s$$,
+              $$SELECT s::text FROM economy.rfm_score('standard', 'pgtap_shuffled', '2031-03-01 12:00:00+00') s$$, 'the order of rows does not matter');
+SELECT is((SELECT count(DISTINCT (f, m)::text) - count(DISTINCT (frequency, monetary)::text) <= 0 FROM economy.rfm_score('standard', 'pgtap_source', '2031-03-01 12:00:00+00')),
+    true, 'equal values have equal scores');
+SELECT is((SELECT max(n) FROM (SELECT count(DISTINCT f) AS n FROM economy.rfm_score('standard', 'pgtap_source', '2031-03-01 12:00:00+00') GROUP BY frequency) x), 1::bigint,
+    'one score of F per frequency');
+SELECT cmp_ok((SELECT corr(f, frequency) FROM economy.rfm_score('standard', 'pgtap_source', '2031-03-01 12:00:00+00')), '>', 0.5::double precision, '5 is the most frequent');
+SELECT cmp_ok((SELECT corr(m, monetary) FROM economy.rfm_score('standard', 'pgtap_source', '2031-03-01 12:00:00+00')), '>', 0.5::double precision, 'and the most money');
+SELECT cmp_ok((SELECT corr(r, recency_days) FROM economy.rfm_score('standard', 'pgtap_source', '2031-03-01 12:00:00+00')), '<', -0.5::double precision, 'and the most recent');
+
+-- the definition in plain SQL
+CREATE FUNCTION pg_temp.definition(as_of timestamptz) RETURNS TABLE (id text, recency_days integer, frequency bigint, monetary numeric, r integer, f integer, m integer, score numeric, segment text)
+LANGUAGE sql AS $$
+    WITH input AS (
+        SELECT s.id::text AS id, least(90, (as_of AT TIME ZONE 'UTC')::date - (max(ts) AT TIME ZONE 'UTC')::date) AS days,
+               count(*) FILTER (WHERE ts > as_of - interval '30 days' AND ts <= as_of) AS f,
+               coalesce(sum(amount) FILTER (WHERE ts > as_of - interval '30 days' AND ts <= as_of), 0) AS m
+        FROM pgtap_source s WHERE ts <= as_of GROUP BY 1
+    ), bound AS (
+        SELECT percentile_disc(ARRAY[0.2, 0.4, 0.6, 0.8]) WITHIN GROUP (ORDER BY f) AS f, percentile_disc(ARRAY[0.2, 0.4, 0.6, 0.8]) WITHIN GROUP (ORDER BY m) AS m,
+               percentile_disc(0.6) WITHIN GROUP (ORDER BY m) AS p60, percentile_disc(0.95) WITHIN GROUP (ORDER BY m) AS p95
+        FROM input WHERE f >= 1
+    ), scored AS (
+        SELECT i.*, p60, p95, CASE WHEN days <= 1 THEN 5 WHEN days <= 3 THEN 4 WHEN days <= 7 THEN 3 WHEN days <= 14 THEN 2 ELSE 1 END AS sr,
+               width_bucket(i.f, b.f) + 1 AS sf, width_bucket(i.m, b.m) + 1 AS sm
+        FROM input i CROSS JOIN bound b
+    )
+    SELECT id, days, f, m, sr, sf, sm, 0.4 * sr + 0.3 * sf + 0.3 * sm,
+           CASE WHEN f >= 1 AND m >= p95 AND p95 > 0 THEN 'Whale' WHEN f >= 10 AND days <= 7 THEN 'HighEngaged' WHEN days > 21 THEN 'AtRisk'
+                WHEN f >= 4 OR (m >= p60 AND m < p95) THEN 'Medium' WHEN f BETWEEN 1 AND 3 AND days BETWEEN 8 AND 21 THEN 'Low'
+                WHEN f BETWEEN 1 AND 3 AND days <= 7 THEN 'New' END
+    FROM scored
+$$;
+SELECT set_eq(format('SELECT s::text FROM economy.rfm_score(''standard'', ''pgtap_source'', %L) s', at), format('SELECT d::text FROM pg_temp.definition(%L) d', at),
+    'rfm_score() is the definition, as of ' || at)
+FROM unnest(ARRAY['2031-03-01 12:00:00+00', '2031-02-10 00:00:00+00', '2031-02-09 23:59:59.999999+00', '2031-01-02 00:00:00+00']) at;
+SELECT cmp_ok((SELECT count(DISTINCT segment) FROM economy.rfm_score('standard', 'pgtap_source', '2031-03-01 12:00:00+00')), '>=', 5::bigint, 'with many segments among them');
+SELECT set_eq($$SELECT s::text FROM economy.rfm_score_query('standard', 'SELECT id + 0 AS id, ts, amount FROM public.pgtap_source', '2031-03-01 12:00:00+00') s$$,
+              $$SELECT s::text FROM economy.rfm_score('standard', 'pgtap_source', '2031-03-01 12:00:00+00') s$$, 'a query does as well');
+
+-- --- boundaries of the window and of recency ----------------------------------
+
+TRUNCATE pgtap_source;
+INSERT INTO pgtap_source VALUES (1, '2031-03-01 12:00:00+00', 1), (2, '2031-03-31 12:00:00+00', 1), (3, '2031-03-31 12:00:00.000001+00', 1),
+    (4, '2031-03-01 12:00:00.000001+00', 1), (5, '2030-12-31 23:59:59+00', 1), (6, '2031-03-30 23:59:59.999999+00', 1), (7, '2030-01-01 00:00:00+00', 1);
+SELECT results_eq($$SELECT id, recency_days, frequency FROM economy.rfm_score('standard', 'pgtap_source', '2031-03-31 12:00:00+00') ORDER BY id$$,
+    $$VALUES ('1', 30, 0::bigint), ('2', 0, 1), ('4', 30, 1), ('5', 90, 0), ('6', 1, 1), ('7', 90, 0)$$,
+    'the window is open at its begin and closed at its end; recency is in UTC days, at most 90');
+SET LOCAL timezone = 'Pacific/Auckland';
+SELECT results_eq($$SELECT id, recency_days, frequency FROM economy.rfm_score('standard', 'pgtap_source', '2031-03-31 12:00:00+00') ORDER BY id$$,
+    $$VALUES ('1', 30, 0::bigint), ('2', 0, 1), ('4', 30, 1), ('5', 90, 0), ('6', 1, 1), ('7', 90, 0)$$, 'in any time zone');
+-- clocks go forward in this time: a day is 24 hours all the same
+SET LOCAL timezone = 'Europe/Berlin';
+SELECT results_eq($$SELECT id, recency_days, frequency FROM economy.rfm_score('standard', 'pgtap_source', '2031-03-31 12:00:00+00') ORDER BY id$$,
+    $$VALUES ('1', 30, 0::bigint), ('2', 0, 1), ('4', 30, 1), ('5', 90, 0), ('6', 1, 1), ('7', 90, 0)$$, 'also where an hour is missing');
+SET LOCAL timezone = 'UTC';
+TRUNCATE pgtap_source;
+INSERT INTO pgtap_source SELECT n, timestamptz '2031-03-31 12:00:00+00' - n * interval '1 day', 1 FROM generate_series(0, 29) n;
+SELECT results_eq($$SELECT r, min(recency_days), max(recency_days) FROM economy.rfm_score('standard', 'pgtap_source', '2031-03-31 12:00:00+00') GROUP BY 1 ORDER BY 1 DESC$$,
+    'VALUES (5, 0, 1), (4, 2, 3), (3, 4, 7), (2, 8, 14), (1, 15, 29)', 'R by its breaks');
+SELECT is((SELECT b.degenerate FROM economy.rfm_bounds('standard', 'pgtap_source', '2031-03-31 12:00:00+00') b), '{frequency,monetary}', 'bounds that collapse are named');
+SELECT is((SELECT array_agg(DISTINCT (f, m)::text) FROM economy.rfm_score('standard', 'pgtap_source', '2031-03-31 12:00:00+00')), '{"(3,3)"}', 'and give the middle score');
+INSERT INTO pgtap_source VALUES (99, '2030-01-01', 5);
+SELECT is((SELECT (recency_days, frequency, f, m, segment)::text FROM economy.rfm_score('standard', 'pgtap_source', '2031-03-31 12:00:00+00') WHERE id = '99'), '(90,0,1,1,AtRisk)',
+    'but not to who was not ranked');
+TRUNCATE pgtap_source;
+SELECT is_empty($$SELECT * FROM economy.rfm_score('standard', 'pgtap_source', '2031-03-31 12:00:00+00')$$, 'nobody, nothing');
+SELECT is((SELECT b.degenerate FROM economy.rfm_bounds('all_time', 'pgtap_source', '2031-03-31 12:00:00+00') b), '{recency,frequency,monetary}', 'and no bounds');
+
+-- --- every (R, F, M) has one segment, and it is the right one ------------------
+
+CREATE FUNCTION pg_temp.segment_of(bought boolean, r bigint, f bigint, m bigint, p60 numeric, p95 numeric) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN NOT bought THEN 'NoPurchase' WHEN f >= 1 AND m >= p95 AND p95 > 0 THEN 'Whale' WHEN f >= 10 AND r <= 7 THEN 'HighEngaged'
+        WHEN r > 21 THEN 'AtRisk' WHEN (f BETWEEN 4 AND 9) OR f >= 10 OR (m >= p60 AND m < p95) THEN 'Medium'
+        WHEN f BETWEEN 1 AND 3 AND r BETWEEN 8 AND 21 THEN 'Low' WHEN f BETWEEN 1 AND 3 AND r <= 7 THEN 'New' END
+$$;
+CREATE FUNCTION pg_temp.differing(p60 numeric, p95 numeric) RETURNS bigint LANGUAGE sql AS $$
+    WITH snapshot AS (
+        SELECT p.program, p.segments FROM economy.rfm_program((jsonb_populate_record(NULL::economy.rfm_snapshots, jsonb_build_object(
+            'model', to_jsonb(economy.rfm_model('standard')), 'rules', (SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r),
+            'recency_bounds', '{2,4,8,15}', 'degenerate', '{frequency,monetary}', 'p60', p60, 'p95', p95)))) p
+    ), history AS (
+        -- r days ago, f purchases of m together
+        SELECT r, f, m, economy.rfm_pack(timestamptz '2031-06-30 12:00:00+00' - r * interval '1 day', CASE WHEN n = 1 THEN m ELSE 0 END, n) AS buckets
+        FROM generate_series(0, 29) r CROSS JOIN generate_series(1, 12) f
+        CROSS JOIN (SELECT DISTINCT unnest(ARRAY[0, p60 - 1, p60, p60 + 1, p95 - 1, p95, p95 + 1])::bigint) v (m) CROSS JOIN LATERAL generate_series(1, f) n
+        WHERE m >= 0 GROUP BY 1, 2, 3
+        UNION ALL
+        SELECT r, 0, 0, economy.rfm_pack(timestamptz '2031-06-30 12:00:00+00' - r * interval '1 day', 100, 1) FROM generate_series(30, 120) r GROUP BY r
+    )
+    SELECT count(*) FROM history h CROSS JOIN snapshot s
+    WHERE (economy.rfm_assess(1, h.buckets, '2031-06-30 12:00:00+00', s.program, s.segments, NULL, NULL, NULL, NULL, NULL, NULL, NULL)).segment
+          IS DISTINCT FROM pg_temp.segment_of(true, least(h.r, 90), h.f, h.m, p60, p95)
+$$;
+SELECT is(pg_temp.differing(p60, p95), 0::bigint, format('every (R, F, M) with p60 = %s and p95 = %s', p60, p95))
+FROM (VALUES (100, 500), (0, 0), (0, 7), (7, 7), (1, 1)) v (p60, p95);
+
+-- --- changing rules and models --------------------------------------------------
+
+CREATE FUNCTION pg_temp.rules(but text DEFAULT NULL) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT jsonb_agg(to_jsonb(r) - 'version' - 'position' ORDER BY r.position) FROM economy.rfm_rules() r WHERE r.segment IS DISTINCT FROM but
+$$;
+SELECT cmp_ok(economy.set_segment_rules(pg_temp.rules(), 'pgtap'), '>', 0, 'rules that leave nobody out are taken');
+SELECT is((SELECT actor FROM economy.segment_rule_changes ORDER BY version DESC LIMIT 1), 'pgtap', 'with who changed them');
+SELECT throws_ok(format('SELECT economy.set_segment_rules(pg_temp.rules(%L), ''pgtap'')', s), 'XE601', 'the segment rules leave users without a segment', 'not without ' || s)
+FROM unnest(ARRAY['NoPurchase', 'AtRisk', 'Medium', 'Low', 'New']) s;
+SELECT lives_ok(format('SELECT economy.set_segment_rules(pg_temp.rules(%L), ''pgtap'')', s), 'but without ' || s) FROM unnest(ARRAY['HighEngaged']) s;
+SELECT lives_ok($$SELECT economy.set_segment_rules('[{"segment": "Everybody"}]', 'pgtap')$$, 'one for all');
+SELECT throws_ok(format('SELECT economy.set_segment_rules(%L, ''pgtap'')', rules), 'XE601', NULL, rules)
+FROM unnest(ARRAY['[]', '{}', '[1]', '[{"segment": "A", "colour": 1}]', '[{"segment": "A", "version": 1}]', '[{}]', '[{"segment": null}]', '[{"segment": "A", "recency_from": -1}]',
+    '[{"segment": "A", "recency_from": 5, "recency_to": 4}]', '[{"segment": "A", "monetary_from": "p50"}]', '[{"segment": "A", "recency_from": "x"}]',
+    '[{"segment": "A", "recency_to": 5}]', '[{"segment": "A", "bought": true}]', '[{"segment": "A", "monetary_below": "p95"}]', '[{"segment": "A", "monetary_from": "5"}]']) rules;
+SELECT throws_ok('SELECT economy.set_segment_rules(NULL, ''pgtap'')', 'XE601', 'rules must be an array of 1 to 100 JSON objects', 'null rules');
+SELECT throws_ok($$SELECT economy.set_segment_rules('[{"segment": "A"}]', NULL)$$, 'XE002', 'actor must have 1 to 255 bytes', 'no actor');
+SELECT is((SELECT count(DISTINCT segment) FROM economy.rfm_rules()), 1::bigint, 'what was refused changed nothing');
+
+SELECT is((economy.set_rfm_model('{"model": "pgtap week", "window_days": 7, "recency_clamp": 30}', 'pgtap')).window_days, 7, 'a model of a week');
+SELECT is((SELECT (frequency_kind, recency_weight, builtin)::text FROM economy.rfm_model('pgtap week')), '(quantile,0.4,f)', 'with the standard for the rest');
+SELECT is((economy.set_rfm_model('{"model": "pgtap week", "window_days": null}', 'pgtap')).recency_clamp, 30, 'a change keeps what it does not name');
+INSERT INTO pgtap_source SELECT n, timestamptz '2031-03-31 12:00:00+00' - n * interval '1 day', n FROM generate_series(0, 29) n;
+SELECT is((economy.set_rfm_model('{"model": "pgtap fixed", "recency_breaks": [0, 1, 2, 3], "frequency_kind": "fixed", "frequency_breaks": [1, 2, 3, 4], "monetary_kind": "fixed", "monetary_breaks": [5, 10, 15, 20]}', 'pgtap')).model, 'pgtap fixed', 'fixed breaks');
+SELECT results_eq($$SELECT recency_days, r, f, m FROM economy.rfm_score('pgtap fixed', 'pgtap_source', '2031-03-31 12:00:00+00') WHERE recency_days IN (0, 1, 2, 3, 4, 5, 9, 10, 20) ORDER BY 1$$,
+    'VALUES (0, 5, 2, 1), (1, 4, 2, 1), (2, 3, 2, 1), (3, 2, 2, 1), (4, 1, 2, 1), (5, 1, 2, 2), (9, 1, 2, 2), (10, 1, 2, 3), (20, 1, 2, 5)', 'are bounds as they stand');
+SELECT throws_ok(format('SELECT economy.set_rfm_model(%L, ''pgtap'')', model), 'XE603', NULL, model)
+FROM unnest(ARRAY['[]', '{}', '{"model": "standard"}', '{"model": "x", "builtin": true}', '{"model": "x", "window": 5}', '{"model": "x", "window_days": 0}',
+    '{"model": "x", "recency_kind": "guess"}', '{"model": "x", "recency_breaks": [1, 2, 3]}', '{"model": "x", "recency_breaks": [1, 2, 2, 3]}', '{"model": "x", "recency_breaks": [4, 3, 2, 1]}',
+    '{"model": "x", "frequency_breaks": [0.2, 0.4, 0.6, 1]}', '{"model": "x", "frequency_breaks": [0, 0.4, 0.6, 0.8]}', '{"model": "x", "monetary_breaks": null}', '{"model": "x", "recency_weight": 2}',
+    '{"model": "", "window_days": 5}', '{"model": "x", "population": "some"}', '{"model": "x", "recency_breaks": [1, 2, 3, null]}', '{"model": "x", "recency_breaks": ["NaN", 2, 3, 4]}']) model;
+SELECT throws_ok('SELECT economy.set_rfm_model(NULL, ''pgtap'')', 'XE603', 'model must be a JSON object with a name, "model"', 'null model');
+-- a week's window and the rules of a month do not fit
+CREATE FUNCTION pg_temp.three(recency integer) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT format('[{"segment": "A", "bought": false}, {"segment": "B", "frequency_from": 1}, {"segment": "C", "recency_from": %s}]', recency)::jsonb $$;
+SELECT cmp_ok(economy.set_segment_rules(pg_temp.three(30), 'pgtap'), '>', 0, 'rules for a month: who bought nothing in it last bought 30 days ago or more');
+SELECT throws_ok('SELECT economy.set_segment_rules(pg_temp.three(31), ''pgtap'')', 'XE601', NULL, 'not 31');
+SELECT is((economy.set_rfm_model('{"model": "pgtap short", "window_days": 7}', 'pgtap')).window_days, 7, 'another week');
+SET LOCAL economy.rfm_model = 'pgtap short';
+SELECT throws_ok('SELECT * FROM economy.rfm_refresh()', 'XE601', NULL, 'a refresh refuses a model that the rules do not fit');
+SELECT throws_ok('SELECT economy.set_segment_rules(pg_temp.three(8), ''pgtap'')', 'XE601', NULL, 'as a change does');
+SELECT cmp_ok(economy.set_segment_rules(pg_temp.three(7), 'pgtap'), '>', 0, 'and takes those that fit');
+SELECT lives_ok('SELECT * FROM economy.rfm_refresh()', 'as the refresh does');
+SET LOCAL economy.rfm_model = 'pgtap none';
+SELECT throws_ok('SELECT * FROM economy.rfm_refresh()', 'XE603', NULL, 'no such model');
+
+-- --- what cannot be scored -------------------------------------------------------
+
+SELECT throws_ok(call, code, NULL, call) FROM (VALUES
+    ($$SELECT * FROM economy.rfm_score(NULL, 'pgtap_source', now())$$, 'XE001'), ($$SELECT * FROM economy.rfm_score('standard', NULL, now())$$, 'XE001'),
+    ($$SELECT * FROM economy.rfm_score('standard', 'pgtap_source', NULL)$$, 'XE001'), ($$SELECT * FROM economy.rfm_score('none', 'pgtap_source', now())$$, 'XE603'),
+    ($$SELECT * FROM economy.rfm_score('standard', 'pgtap_source', 'infinity')$$, 'XE002'), ($$SELECT * FROM economy.rfm_score('standard', 'pg_class', now())$$, 'XE604'),
+    ($$SELECT * FROM economy.rfm_bounds('standard', NULL, now())$$, 'XE001'),
+    ($$SELECT * FROM economy.rfm_score_query('standard', NULL, now())$$, 'XE001'), ($$SELECT * FROM economy.rfm_score_query('standard', 'nonsense', now())$$, 'XE604'),
+    ($$SELECT * FROM economy.rfm_score_query('standard', 'SELECT 1 AS id, 2 AS ts, 3 AS amount', now())$$, 'XE604'),
+    ($$SELECT * FROM economy.rfm_score_query('standard', 'SELECT 1 AS id, now() AS ts, NULL::int AS amount', now())$$, 'XE604'),
+    ($$SELECT * FROM economy.rfm_score_query('standard', 'SELECT NULL::int AS id, now() AS ts, 1 AS amount', now())$$, 'XE604'),
+    ($$SELECT * FROM economy.rfm_bounds_query('standard', NULL, now())$$, 'XE001')) v (call, code);
+
+-- a role reads its own tables and no others
+CREATE ROLE pgtap_analyst;
+SELECT economy.grant_access('pgtap_analyst', 'monitor') AS x \gset
+CREATE TABLE pgtap_secret AS TABLE pgtap_source;
+GRANT SELECT ON pgtap_source TO pgtap_analyst;
+SET LOCAL ROLE pgtap_analyst;
+SELECT lives_ok($$SELECT * FROM economy.rfm_score('standard', 'pgtap_source', '2031-03-31 12:00:00+00')$$, 'a table that the caller may read');
+SELECT throws_ok($$SELECT * FROM economy.rfm_score('standard', 'pgtap_secret', '2031-03-31 12:00:00+00')$$, '42501', NULL, 'not one that only the owner may read');
+SELECT throws_ok($$SELECT * FROM economy.rfm_score_query('standard', 'SELECT user_id AS id, created_at AS ts, monetary AS amount FROM economy.shop_transactions', now())$$, '42501', NULL, 'nor the journal');
+RESET ROLE;
+SELECT * FROM finish();
+ROLLBACK;

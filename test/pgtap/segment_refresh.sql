@@ -1,0 +1,194 @@
+-- Refreshes: random histories against the definition, full and incremental;
+-- boundaries, reversals, events, history, and what is left alone.
+-- The clock stands far ahead, so that what the database has already is outside
+-- every window.
+BEGIN;
+SELECT no_plan();
+CREATE FUNCTION pg_temp.clock(at timestamptz) RETURNS text LANGUAGE sql AS $$ SELECT set_config('economy.test_clock', at::text, true) $$;
+SELECT economy.upsert_product('{"product_id": "pgtap_r", "category": "conversion", "granted_gold": 1, "monetary": 100, "active": true}', 'pgtap') IS NULL AS x \gset
+SELECT economy.upsert_product('{"product_id": "pgtap_free", "category": "conversion", "granted_gold": 1, "monetary": 0, "active": true}', 'pgtap') IS NULL AS x \gset
+CREATE TEMP TABLE who AS SELECT n, economy.register('pgtap rfm ' || n) AS user_id FROM generate_series(1, 60) n;
+CREATE SEQUENCE pgtap_key;
+CREATE FUNCTION pg_temp.buy(n integer, at timestamptz, quantity integer DEFAULT 1) RETURNS text LANGUAGE sql AS $$
+    SELECT pg_temp.clock(at);
+    SELECT p.code FROM who w, economy.purchase(w.user_id, CASE quantity WHEN 0 THEN 'pgtap_free' ELSE 'pgtap_r' END, 'k' || nextval('pgtap_key'), greatest(quantity, 1)) p WHERE w.n = buy.n
+$$;
+
+-- the rows of our users as the definition says, by the frozen bounds of the newest snapshot
+CREATE FUNCTION pg_temp.definition() RETURNS TABLE (user_id bigint, frequency bigint, monetary bigint, r integer, f integer, m integer, segment text) LANGUAGE sql AS $$
+    WITH input AS (
+        SELECT t.user_id, s.as_of, bool_or(t.created_at <= s.as_of) AS bought, least(90, (s.as_of AT TIME ZONE 'UTC')::date - (max(t.created_at) FILTER (WHERE t.created_at <= s.as_of) AT TIME ZONE 'UTC')::date) AS days,
+               count(*) FILTER (WHERE t.created_at > s.as_of - interval '30 days' AND t.created_at <= s.as_of) AS f,
+               coalesce(sum(t.monetary) FILTER (WHERE t.created_at > s.as_of - interval '30 days' AND t.created_at <= s.as_of), 0)::bigint AS m
+        FROM economy.shop_transactions t JOIN who USING (user_id) CROSS JOIN economy.rfm_state s
+        WHERE NOT EXISTS (SELECT FROM economy.rfm_reversals v WHERE v.user_id = t.user_id AND v.seq = t.seq)
+        GROUP BY t.user_id, s.as_of
+    )
+    SELECT i.user_id, i.f, i.m, CASE WHEN days <= 1 THEN 5 WHEN days <= 3 THEN 4 WHEN days <= 7 THEN 3 WHEN days <= 14 THEN 2 ELSE 1 END,
+           CASE WHEN 'frequency' = ANY (b.degenerate) THEN CASE WHEN i.f > 0 THEN 3 ELSE 1 END ELSE 1 + width_bucket(i.f::numeric, b.frequency_bounds) END,
+           CASE WHEN 'monetary' = ANY (b.degenerate) THEN CASE WHEN i.f > 0 THEN 3 ELSE 1 END ELSE 1 + width_bucket(i.m::numeric, b.monetary_bounds) END,
+           CASE WHEN NOT bought THEN 'NoPurchase' WHEN f >= 1 AND m >= p95 AND p95 > 0 THEN 'Whale' WHEN f >= 10 AND days <= 7 THEN 'HighEngaged' WHEN days > 21 THEN 'AtRisk'
+                WHEN f >= 4 OR (m >= p60 AND m < p95) THEN 'Medium' WHEN f BETWEEN 1 AND 3 AND days BETWEEN 8 AND 21 THEN 'Low'
+                WHEN f BETWEEN 1 AND 3 AND days <= 7 THEN 'New' END
+    FROM input i CROSS JOIN economy.rfm_snapshots b WHERE b.snapshot_id = (SELECT s.snapshot_id FROM economy.rfm_state s)
+$$;
+CREATE FUNCTION pg_temp.stored() RETURNS TABLE (user_id bigint, frequency bigint, monetary bigint, r integer, f integer, m integer, segment text) LANGUAGE sql AS $$
+    SELECT u.user_id, u.frequency, u.monetary, u.r, u.f, u.m, u.segment FROM economy.user_segments u JOIN who USING (user_id) WHERE u.buckets <> '' $$;
+CREATE FUNCTION pg_temp.days() RETURNS TABLE (user_id bigint, day date, purchases bigint, monetary bigint, first_at timestamptz, last_at timestamptz) LANGUAGE sql AS $$
+    SELECT t.user_id, (t.created_at AT TIME ZONE 'UTC')::date, count(*), sum(t.monetary)::bigint, min(t.created_at), max(t.created_at)
+    FROM economy.shop_transactions t JOIN who USING (user_id)
+    WHERE NOT EXISTS (SELECT FROM economy.rfm_reversals v WHERE v.user_id = t.user_id AND v.seq = t.seq) GROUP BY 1, 2 $$;
+-- rows that differ
+CREATE FUNCTION pg_temp.wrong() RETURNS TABLE (what text, found text) LANGUAGE sql AS $$
+    SELECT 'missing', d::text FROM (SELECT * FROM pg_temp.definition() EXCEPT SELECT * FROM pg_temp.stored()) d
+    UNION ALL SELECT 'wrong', d::text FROM (SELECT * FROM pg_temp.stored() EXCEPT SELECT * FROM pg_temp.definition()) d
+    UNION ALL SELECT 'missing day', d::text FROM (SELECT * FROM pg_temp.days() EXCEPT SELECT b.user_id, b.day, b.purchases, b.monetary, b.first_at, b.last_at FROM economy.rfm_days b) d
+    UNION ALL SELECT 'wrong day', d::text FROM (SELECT b.user_id, b.day, b.purchases, b.monetary, b.first_at, b.last_at FROM economy.rfm_days b JOIN who USING (user_id) EXCEPT SELECT * FROM pg_temp.days()) d
+    -- what is due is due because something changes, and what changes was due
+    UNION ALL SELECT 'due', u::text FROM economy.user_segments u JOIN who USING (user_id) WHERE u.next_change_at <= (SELECT s.as_of FROM economy.rfm_state s)
+$$;
+
+-- --- random histories ------------------------------------------------------------
+
+SELECT setseed(0.25);
+SELECT pg_temp.clock('2099-01-01 00:00:00+00') AS x \gset
+SELECT is((SELECT users_changed >= 0 FROM economy.rfm_refresh()), true, 'a first full refresh');
+CREATE FUNCTION pg_temp.history(step integer) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    from_at timestamptz := timestamptz '2099-01-01 06:00:00+00' + step * interval '3 days 5 hours';
+BEGIN
+    PERFORM pg_temp.buy((1 + floor(60 * random() * random()))::integer, at, floor(random() * 5)::integer)
+        FROM (SELECT from_at + random() * interval '3 days 5 hours' AS at FROM generate_series(1, 25)) t ORDER BY at;
+    -- some at one moment, some at midnight, some long ago by a clock that ran slow
+    PERFORM pg_temp.buy((1 + floor(60 * random()))::integer, date_trunc('day', from_at + interval '2 days', 'UTC')) FROM generate_series(1, 3);
+    PERFORM pg_temp.buy(7, from_at - random() * interval '40 days') WHERE step % 3 = 0;
+    PERFORM economy.rfm_reverse(t.user_id, t.seq) FROM (SELECT t.user_id, t.seq FROM economy.shop_transactions t JOIN who USING (user_id) ORDER BY random() LIMIT 2) t WHERE step % 2 = 0;
+    PERFORM pg_temp.clock(from_at + interval '3 days 5 hours');
+END
+$$;
+CREATE TEMP TABLE step (n integer, kind text);
+CREATE FUNCTION pg_temp.play(step integer) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    kind text := CASE WHEN step % 7 = 3 THEN 'full' ELSE 'incremental' END;
+BEGIN
+    PERFORM pg_temp.history(step);
+    IF kind = 'full' THEN PERFORM economy.rfm_refresh(); ELSE PERFORM economy.rfm_refresh_incremental(); END IF;
+    RETURN NEXT is((SELECT string_agg(w::text, E'\n') FROM pg_temp.wrong() w), NULL, format('step %s, %s: every row is what the definition says', step, kind));
+    IF step % 4 = 1 THEN
+        RETURN NEXT is((SELECT (users_scored, users_changed) FROM economy.rfm_refresh_incremental()), (0::bigint, 0::bigint), 'and there is nothing left to do');
+    END IF;
+END
+$$;
+SELECT pg_temp.play(n) FROM generate_series(1, 30) n;
+SELECT cmp_ok((SELECT count(DISTINCT segment) FROM pg_temp.stored()), '>=', 4::bigint, 'many segments are among them');
+
+-- time alone: day after day without a purchase
+CREATE FUNCTION pg_temp.wait(at timestamptz) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_temp.clock(at);
+    PERFORM economy.rfm_refresh_incremental();
+    RETURN is((SELECT string_agg(w::text, E'\n') FROM pg_temp.wrong() w), NULL, 'nobody buys until ' || at);
+END
+$$;
+SELECT pg_temp.wait(timestamptz '2099-04-11 17:00:00+00' + d * interval '8 hours 17 minutes') FROM generate_series(1, 120, 3) d;
+SELECT is((SELECT array_agg(DISTINCT segment) FROM pg_temp.stored()), '{AtRisk}', 'in the end all are at risk');
+
+-- --- the history is the way from segment to segment -------------------------------
+
+SELECT is_empty($$SELECT * FROM (SELECT h.*, lag(to_segment) OVER w AS before, lag(change_no) OVER w AS no, lag(changed_at) OVER w AS at FROM economy.segment_history h JOIN who USING (user_id)
+    WINDOW w AS (PARTITION BY user_id ORDER BY change_no)) x
+    WHERE from_segment = to_segment OR from_segment <> coalesce(before, 'NoPurchase') OR change_no <> coalesce(no, 0) + 1 OR changed_at < at$$, 'each change begins where the last ended');
+SELECT is_empty($$SELECT u.user_id FROM economy.user_segments u JOIN who USING (user_id) LEFT JOIN LATERAL (
+    SELECT h.* FROM economy.segment_history h WHERE h.user_id = u.user_id ORDER BY change_no DESC LIMIT 1) h ON true
+    WHERE (u.segment, u.segment_since, u.changes) IS DISTINCT FROM (coalesce(h.to_segment, u.segment), coalesce(h.changed_at, u.segment_since), coalesce(h.change_no, 0))$$, 'and the last is what the user has');
+SELECT cmp_ok((SELECT count(*) FROM economy.segment_history JOIN who USING (user_id)), '>', 100::bigint, 'there were many');
+
+-- --- full from nothing is the same --------------------------------------------------
+
+CREATE TEMP TABLE kept AS SELECT user_id, buckets, frequency, monetary, r, f, m, segment, next_change_at FROM economy.user_segments;
+SELECT count(*) AS x FROM economy.rfm_refresh() \gset
+TRUNCATE kept;
+INSERT INTO kept SELECT user_id, buckets, frequency, monetary, r, f, m, segment, next_change_at FROM economy.user_segments;
+DELETE FROM economy.user_segments;
+DELETE FROM economy.rfm_state;
+DELETE FROM economy.segment_history;
+SELECT count(*) AS x FROM economy.rfm_refresh() \gset
+SELECT is_empty('SELECT user_id, buckets, frequency, monetary, r, f, m, segment, next_change_at FROM economy.user_segments EXCEPT TABLE kept', 'rebuilt from the journal, nothing differs');
+-- a user whose every purchase was reversed has no row then
+SELECT is_empty('SELECT k.* FROM kept k LEFT JOIN economy.user_segments u USING (user_id) WHERE u.user_id IS NULL AND k.buckets <> ''''', 'and nothing is missing');
+SELECT is((SELECT users_changed FROM economy.rfm_refresh()), 0::bigint, 'a full refresh of the same moment writes nothing');
+
+-- another server's transaction numbers mean nothing here
+UPDATE economy.rfm_state SET cluster = cluster - 1, seen_before = '9000000000000000000';
+SELECT pg_temp.buy(3, '2099-06-01 00:00:00+00') AS x \gset
+SELECT is((SELECT users_changed >= 1 FROM economy.rfm_refresh_incremental()), true, 'after a restore elsewhere, what is new is found');
+SELECT is((SELECT string_agg(w::text, E'\n') FROM pg_temp.wrong() w), NULL, 'and right');
+SELECT is((SELECT s.cluster FROM economy.rfm_state s), (SELECT system_identifier FROM pg_control_system()), 'once');
+
+-- --- a moment in the past, and one in the future ------------------------------------
+
+SELECT pg_temp.clock('2099-06-10 00:00:00+00') AS x \gset
+CREATE FUNCTION pg_temp.as_of(at timestamptz) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM economy.rfm_refresh(at);
+    RETURN is((SELECT string_agg(w::text, E'\n') FROM pg_temp.wrong() w), NULL, 'every row is right as of ' || at);
+END
+$$;
+SELECT pg_temp.as_of(at)
+FROM unnest(ARRAY['2099-02-03 04:05:06+00', '2099-03-01 00:00:00+00', '2099-03-01 23:59:59.999999+00', '2099-08-01 00:00:00+00']::timestamptz[]) at;
+SELECT is((SELECT (snapshot_id, scored_at)::text FROM economy.rfm_refresh_incremental() JOIN LATERAL economy.segment((SELECT user_id FROM who WHERE n = 1)) USING (snapshot_id)),
+    format('(%s,"2099-08-01 00:00:00+00")', (SELECT max(snapshot_id) FROM economy.rfm_snapshots)), 'an incremental refresh never goes back');
+SELECT is((SELECT string_agg(w::text, E'\n') FROM pg_temp.wrong() w), NULL, 'every row is right');
+
+-- --- users, segments, summary ---------------------------------------------------------
+
+SELECT pg_temp.clock('2099-09-01 12:00:00+00') AS x \gset
+SELECT economy.register('pgtap rfm new') AS new \gset
+SELECT count(*) AS x FROM generate_series(1, 3) n, LATERAL pg_temp.buy(n, '2099-08-31 12:00:00+00', n) \gset
+SELECT pg_temp.clock('2099-09-01 12:00:00+00') AS x \gset
+SELECT is((SELECT s.segment FROM economy.segment(:new) s), 'NoPurchase', 'who never bought is NoPurchase');
+SELECT is((SELECT stale_users >= 3 AND oldest_stale_age >= interval '24 hours' FROM economy.rfm_freshness()), true, 'stale users are told');
+SELECT count(*) AS x FROM economy.rfm_refresh() \gset
+SELECT is((SELECT (stale_users, oldest_stale_age, as_of)::text FROM economy.rfm_freshness()), '(0,,"2099-09-01 12:00:00+00")', 'none after a refresh');
+SELECT is((SELECT last_change_lag >= interval '24 hours' FROM economy.rfm_freshness()), true, 'and how long the oldest had waited');
+SELECT is((SELECT (s.segment, s.recency_days, s.frequency, s.monetary, s.r, s.score, s.segment_since, s.scored_at)::text FROM who w, economy.segment(w.user_id) s WHERE w.n = 3),
+    (SELECT format('(%s,1,1,300,5,%s,"2099-09-01 12:00:00+00","2099-09-01 12:00:00+00")', u.segment, 0.4 * 5 + 0.3 * u.f + 0.3 * u.m) FROM who w JOIN economy.user_segments u USING (user_id) WHERE w.n = 3), 'segment() shows what the user has');
+SELECT is_empty('SELECT * FROM economy.segment(-1)', 'nobody, nothing');
+SELECT throws_ok('SELECT * FROM economy.segment(NULL)', 'XE001', 'user_id must not be null', 'null user');
+SELECT throws_ok('SELECT * FROM economy.rfm_refresh(NULL)', 'XE001', 'as_of must not be null', 'null as_of');
+SELECT throws_ok('SELECT * FROM economy.rfm_refresh(''-infinity'')', 'XE002', 'as_of must be a finite time', 'no time');
+SELECT throws_ok('SELECT economy.rfm_reverse(NULL, 1)', 'XE001', 'user_id must not be null', 'null user');
+SELECT throws_ok('SELECT economy.rfm_reverse(1, NULL)', 'XE001', 'seq must not be null', 'null seq');
+SELECT is(economy.rfm_reverse(:new, 1), false, 'no purchase, no reversal');
+SELECT is((SELECT sum(users) FROM economy.segment_summary()), (SELECT count(*) FROM economy.accounts)::numeric, 'every user is in one segment');
+SELECT is((SELECT array_agg(segment) FROM economy.segment_summary()), '{NoPurchase,Whale,HighEngaged,AtRisk,Medium,Low,New}', 'all segments are listed, in the order of the rules');
+SELECT is_empty($$SELECT segment, users FROM economy.segment_summary() WHERE segment <> 'NoPurchase' AND users > 0 EXCEPT SELECT segment, count(*) FROM economy.user_segments WHERE buckets <> '' GROUP BY 1$$, 'with their numbers');
+
+-- a reversal brings a purchase of long ago out of its own day
+SELECT pg_temp.buy(50, '2099-09-02 01:00:00+00', 4) AS x, pg_temp.buy(50, '2099-09-02 02:00:00+00', 3) AS x2, pg_temp.buy(50, '2099-09-05 02:00:00+00', 2) AS x3 \gset
+SELECT count(*) AS x FROM economy.rfm_refresh_incremental() \gset
+SELECT t.user_id AS u50, t.seq AS s50 FROM economy.shop_transactions t JOIN who w USING (user_id) WHERE w.n = 50 AND t.created_at = '2099-09-02 02:00:00+00' \gset
+SELECT is(economy.rfm_reverse(:u50, :s50), true, 'a purchase is reversed');
+SELECT is(economy.rfm_reverse(:u50, :s50), false, 'once');
+SELECT is((SELECT users_changed FROM economy.rfm_refresh_incremental()), 1::bigint, 'one user changes');
+SELECT is((SELECT string_agg(format('%s %s %s', day, purchases, monetary), ', ' ORDER BY day) FROM economy.rfm_days WHERE user_id = :u50 AND day > '2099-09-01'), '2099-09-02 1 400, 2099-09-05 1 200', 'in the day of the purchase');
+SELECT is((SELECT string_agg(w::text, E'\n') FROM pg_temp.wrong() w), NULL, 'every row is right');
+
+-- a snapshot keeps its rules until the next one
+SELECT economy.set_segment_rules('[{"segment": "Everybody"}]', 'pgtap') AS x \gset
+SELECT pg_temp.buy(51, '2099-09-06 02:00:00+00') AS x \gset
+SELECT count(*) AS x FROM economy.rfm_refresh_incremental() \gset
+SELECT isnt((SELECT segment FROM economy.user_segments JOIN who USING (user_id) WHERE n = 51), 'Everybody', 'new rules are not in use before a full refresh');
+SELECT count(*) AS x FROM economy.rfm_refresh() \gset
+SELECT is((SELECT array_agg(DISTINCT segment) FROM economy.user_segments), '{Everybody}', 'and then for all');
+SELECT is((SELECT (segment, users) FROM economy.segment_summary()), ('Everybody'::text, (SELECT count(*) FROM economy.accounts)), 'with who never bought');
+SELECT is((SELECT to_segment FROM economy.segment_history JOIN who USING (user_id) WHERE n = 51 ORDER BY change_no DESC LIMIT 1), 'Everybody', 'in the history too');
+
+-- the memory is the setting's, and the caller's again afterwards
+SELECT current_setting('work_mem') AS mine \gset
+SET LOCAL economy.rfm_memory = '1MB';
+SELECT count(*) AS x FROM economy.rfm_refresh() \gset
+SELECT is(current_setting('work_mem'), :'mine', 'work_mem is what it was');
+SELECT is((SELECT string_agg(tablename || indexname, ' ' ORDER BY tablename) FROM pg_indexes WHERE schemaname = 'economy' AND indexname LIKE '%xact%'), 'gold_adjustmentsgold_adjustments_xact_idx reward_auditreward_audit_xact_idx shop_transactionsshop_transactions_xact_idx user_actionsuser_actions_xact_idx', 'the journals have their index');
+SELECT * FROM finish();
+ROLLBACK;

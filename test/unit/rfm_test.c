@@ -1,0 +1,268 @@
+/*
+ * rfm_test.c
+ *		Daily buckets and scores against the definition, purchase by purchase.
+ */
+#include <string.h>
+
+#include "core/rfm.h"
+#include "unit.h"
+
+#define MAX_PURCHASES 60
+#define DAY ECO_US_PER_DAY
+
+typedef struct Purchase
+{
+	int64_t		at;
+	int64_t		monetary;
+	int64_t		seq;
+} Purchase;
+
+typedef struct History
+{
+	int			n;
+	Purchase	purchases[MAX_PURCHASES];
+	int			visits;			/* days that were read one by one */
+} History;
+
+static void
+from_history(void *arg, const EcoBucket *bucket, EcoPurchaseSeen seen, void *state)
+{
+	History    *history = arg;
+
+	history->visits++;
+	for (int i = 0; i < history->n; i++)
+	{
+		const Purchase *p = &history->purchases[i];
+
+		if (eco_utc_day(p->at) == eco_utc_day(bucket->first_at))
+			seen(state, p->at, p->monetary);
+	}
+}
+
+/* The history's purchases from..to as packed days, merged one by one. */
+static size_t
+pack(const History *history, int from, int to, uint8_t *packed)
+{
+	uint8_t		before[MAX_PURCHASES * ECO_BUCKET_SIZE];
+	size_t		n = 0;
+
+	for (int i = from; i < to; i++)
+	{
+		const Purchase *p = &history->purchases[i];
+		EcoBucket	one = eco_bucket_of(p->at, p->monetary, p->seq);
+		uint8_t		record[ECO_BUCKET_SIZE];
+
+		eco_bucket_write(record, 0, &one);
+		memcpy(before, packed, n * ECO_BUCKET_SIZE);
+		n = eco_buckets_merge(before, n, record, 1, packed);
+	}
+	return n;
+}
+
+static void
+utc_days(void)
+{
+	check_int(eco_utc_day(0), 0, "midnight begins a day");
+	check_int(eco_utc_day(DAY - 1), 0, "its last moment");
+	check_int(eco_utc_day(DAY), 1, "the next");
+	check_int(eco_utc_day(-1), -1, "the day before 2000");
+	check_int(eco_utc_day(-DAY), -1, "from its midnight");
+	check_int(eco_utc_day(-DAY - 1), -2, "and the one before that");
+}
+
+static void
+random_histories(void)
+{
+	bool		right = true;
+	bool		in_order = true;
+	bool		any_order = true;
+	bool		calm = true;
+	int			edges = 0;
+
+	for (int round = 0; round < 3000; round++)
+	{
+		static const int64_t windows[] = {0, DAY, 3 * DAY, 30 * DAY};
+		History		h = {.n = (int) (unit_random() % MAX_PURCHASES)};
+		uint8_t		packed[MAX_PURCHASES * ECO_BUCKET_SIZE];
+		uint8_t		left[MAX_PURCHASES * ECO_BUCKET_SIZE];
+		uint8_t		right_part[MAX_PURCHASES * ECO_BUCKET_SIZE];
+		uint8_t		merged[2 * MAX_PURCHASES * ECO_BUCKET_SIZE];
+		size_t		n;
+		int			half;
+
+		for (int i = 0; i < h.n; i++)
+		{
+			h.purchases[i].at = (int64_t) (unit_random() % (uint64_t) (12 * DAY)) - 4 * DAY;
+			if (unit_random() % 4 == 0)
+				h.purchases[i].at = h.purchases[i].at / DAY * DAY;
+			h.purchases[i].monetary = (int64_t) (unit_random() % 1000);
+			h.purchases[i].seq = i * 3 + 1;
+		}
+		n = pack(&h, 0, h.n, packed);
+		for (size_t i = 0; i < n; i++)
+		{
+			EcoBucket	b;
+			EcoBucket	next;
+
+			eco_bucket_read(packed, i, &b);
+			in_order &= eco_utc_day(b.first_at) == eco_utc_day(b.last_at) && b.first_at <= b.last_at;
+			if (i + 1 < n)
+			{
+				eco_bucket_read(packed, i + 1, &next);
+				in_order &= eco_utc_day(b.first_at) < eco_utc_day(next.first_at);
+			}
+		}
+		half = h.n > 0 ? (int) (unit_random() % (uint64_t) (h.n + 1)) : 0;
+		any_order &= eco_buckets_merge(left, pack(&h, half, h.n, left), right_part,
+									   pack(&h, 0, half, right_part), merged) == n &&
+			memcmp(merged, packed, n * ECO_BUCKET_SIZE) == 0;
+
+		for (size_t w = 0; w < sizeof(windows) / sizeof(windows[0]); w++)
+		{
+			int64_t		as_of = (int64_t) (unit_random() % (uint64_t) (14 * DAY)) - 4 * DAY;
+			EcoRfmInputs want = {.next_change_at = ECO_NEVER};
+			EcoRfmInputs have;
+			EcoRfmInputs then;
+
+			if (h.n > 0 && unit_random() % 2 == 0)
+				as_of = h.purchases[0].at + (unit_random() % 2 ? windows[w] : 0);
+			for (int i = 0; i < h.n; i++)
+			{
+				const Purchase *p = &h.purchases[i];
+
+				if (p->at > as_of)
+				{
+					if (p->at < want.next_change_at)
+						want.next_change_at = p->at;
+					continue;
+				}
+				if (!want.bought || eco_utc_day(p->at) > want.last_day)
+					want.last_day = eco_utc_day(p->at);
+				want.bought = true;
+				if (windows[w] == 0 || p->at > as_of - windows[w])
+				{
+					want.frequency++;
+					want.monetary += p->monetary;
+					if (windows[w] != 0 && p->at + windows[w] < want.next_change_at)
+						want.next_change_at = p->at + windows[w];
+				}
+			}
+			h.visits = 0;
+			have = eco_rfm_inputs(packed, n, as_of, windows[w], from_history, &h);
+			edges += h.visits;
+			right &= have.bought == want.bought && (!want.bought || have.last_day == want.last_day) &&
+				have.frequency == want.frequency && have.monetary == want.monetary &&
+				have.next_change_at == want.next_change_at && h.visits <= 2;
+			/* nothing but recency moves before next_change_at */
+			if (have.next_change_at != ECO_NEVER)
+			{
+				then = eco_rfm_inputs(packed, n, have.next_change_at - 1, windows[w], from_history, &h);
+				calm &= then.frequency == have.frequency && then.monetary == have.monetary && then.bought == have.bought;
+			}
+		}
+	}
+	check(in_order, "a bucket is a day, and the days rise");
+	check(any_order, "buckets do not depend on the order of purchases or of merges");
+	check(right, "recency, frequency, monetary and the next change, for all windows");
+	check(calm, "until the next change nothing changes");
+	check(edges > 1000, "days that an edge cuts were among them");
+}
+
+static void
+large_numbers(void)
+{
+	EcoBucket	a = eco_bucket_of(0, INT64_MAX - 1, 1);
+	EcoBucket	b = eco_bucket_of(1, 5, INT64_C(1) << 40);
+	EcoBucket	c = eco_bucket_of(2, 5, 7);
+
+	eco_bucket_join(&a, &b);
+	check_int(a.monetary, INT64_MAX, "a sum stops at the largest number");
+	check_int(a.span, UINT32_MAX, "and the entry numbers at an open end");
+	eco_bucket_join(&a, &c);
+	check_int(a.span, UINT32_MAX, "that stays open");
+	check_int(a.purchases, 3, "three purchases");
+}
+
+/* The standard model: 30 days, R by fixed breaks, F and M by these bounds. */
+static void
+standard_program(int64_t *words, int64_t window)
+{
+	static const int64_t header[ECO_PROGRAM_HEADER] = {
+		0, 90, 0, 0, 0, 0, 2, 4, 8, 15, 1, 2, 3, 5, 100, 200, 300, 400
+	};
+
+	memcpy(words, header, sizeof(header));
+	words[0] = window;
+	/* never bought, at risk from day 22, everybody else */
+	memcpy(words + ECO_PROGRAM_HEADER, (const int64_t[3 * ECO_RULE_FIELDS]) {
+		   0, 0, INT64_MAX, 0, INT64_MAX, -INT64_MAX, INT64_MAX,
+		   1, 22, INT64_MAX, 0, INT64_MAX, -INT64_MAX, INT64_MAX,
+		   -1, 0, INT64_MAX, 0, INT64_MAX, -INT64_MAX, INT64_MAX}, 3 * ECO_RULE_FIELDS * sizeof(int64_t));
+}
+
+static void
+scores(void)
+{
+	int64_t		words[ECO_PROGRAM_HEADER + 3 * ECO_RULE_FIELDS];
+	const size_t nwords = sizeof(words) / sizeof(words[0]);
+	EcoRfmProgram program;
+	static const struct
+	{
+		int64_t		days;
+		int			r;
+		int			rule;
+		int64_t		next_days;
+	}			known[] = {
+		{0, 5, 2, 2}, {1, 5, 2, 2}, {2, 4, 2, 4}, {3, 4, 2, 4}, {4, 3, 2, 8}, {7, 3, 2, 8}, {8, 2, 2, 15},
+		{14, 2, 2, 15}, {15, 1, 2, 22}, {21, 1, 2, 22}, {22, 1, 1, -1}, {89, 1, 1, -1}, {90, 1, 1, -1}, {4000, 1, 1, -1}
+	};
+	EcoRfmInputs inputs = {.bought = true, .last_day = -10, .frequency = 2, .monetary = 300, .next_change_at = ECO_NEVER};
+	EcoRfmScores s;
+
+	standard_program(words, 30 * DAY);
+	check(eco_rfm_program(words, nwords, &program) && program.nrules == 3, "a program");
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+	{
+		int64_t		as_of = (inputs.last_day + known[i].days) * DAY + 77;
+
+		s = eco_rfm_score(&program, &inputs, as_of);
+		check_int(s.r, known[i].r, "R by days");
+		check_int(s.recency, known[i].days < 90 ? known[i].days : 90, "recency, clamped");
+		check_int(s.rule, known[i].rule, "the first rule that matches");
+		check_int(s.next_change_at, known[i].next_days < 0 ? ECO_NEVER : (inputs.last_day + known[i].next_days) * DAY,
+				  "the midnight at which a day more matters");
+	}
+	check(s.f == 3 && s.m == 4, "a value that equals a bound has the better score");
+	program.collapsed[1] = program.collapsed[2] = true;
+	s = eco_rfm_score(&program, &inputs, 0);
+	check(s.f == 3 && s.m == 3, "collapsed bounds give the middle");
+	inputs.frequency = inputs.monetary = 0;
+	s = eco_rfm_score(&program, &inputs, 0);
+	check(s.f == 1 && s.m == 1, "but not to who was not ranked");
+	program.everybody = true;
+	s = eco_rfm_score(&program, &inputs, 0);
+	check(s.f == 3 && s.m == 3, "unless everybody was");
+	program.collapsed[0] = true;
+	inputs.bought = false;
+	s = eco_rfm_score(&program, &inputs, 0);
+	check(s.rule == 0 && s.recency == 90 && s.r == 3 && s.f == 1, "never bought");
+	program.nrules = 0;
+	check_int(eco_rfm_score(&program, &inputs, 0).rule, -1, "no rule, no segment");
+
+	check(!eco_rfm_program(words, ECO_PROGRAM_HEADER - 1, &program), "too short");
+	check(!eco_rfm_program(words, nwords - 1, &program), "half a rule");
+	words[6] = 5;
+	check(!eco_rfm_program(words, nwords, &program), "bounds that fall");
+	words[6] = 2;
+	words[0] = -1;
+	check(!eco_rfm_program(words, nwords, &program), "a window that ends before it begins");
+}
+
+void
+test_rfm(void)
+{
+	utc_days();
+	random_histories();
+	large_numbers();
+	scores();
+}
