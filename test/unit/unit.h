@@ -18,7 +18,9 @@
 	X(json) \
 	X(streak) \
 	X(streak_rule) \
-	X(probability)
+	X(probability) \
+	X(envelope) \
+	X(seen)
 
 #define UNIT_DECLARE(module) extern void test_##module(void);
 UNIT_MODULES(UNIT_DECLARE)
