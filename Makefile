@@ -14,7 +14,11 @@ SQL_PARTS = src/prologue.sql src/ledger/ledger.sql src/identity/identity.sql \
 	src/ops/ops.sql src/ops/audit.sql src/ops/schedule.sql src/ops/demo.sql src/ops/grants.sql
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
-EXTRA_CLEAN = build
+
+# PGXS builds a library or a program, not both; this variable takes any file to bindir.
+SCRIPTS_built = economy_tail
+TAIL_OBJS = $(patsubst %.c,%.o,$(wildcard tools/economy_tail/*.c))
+EXTRA_CLEAN = build $(TAIL_OBJS)
 
 PG_CONFIG ?= pg_config
 WARNINGS = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2
@@ -36,11 +40,17 @@ $(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) economy.control
 
 $(OBJS): $(wildcard src/*.h src/*/*.h)
 
+economy_tail: $(TAIL_OBJS)
+	$(CC) $(CFLAGS) $(TAIL_OBJS) $(LDFLAGS) -L$(shell $(PG_CONFIG) --libdir) -lpq -o $@
+
+$(TAIL_OBJS): $(wildcard tools/economy_tail/*.h) economy.control
+$(TAIL_OBJS): override CPPFLAGS += -isystem $(shell $(PG_CONFIG) --includedir) -DTAIL_VERSION='"$(EXTVERSION)"'
+
 # From here on nothing needs PostgreSQL to be there yet: the scripts install it.
 
 .PHONY: help setup demo test lint format unit bench
 help:
-	@echo "make, make install   build and install (needs postgresql-server-dev and libssl-dev)"
+	@echo "make, make install   build and install (needs postgresql-server-dev, libpq-dev and libssl-dev)"
 	@echo "make demo            the main job on a throw-away server; KEEP=1 leaves it running"
 	@echo "make test            every test; 'make test SUITES=\"unit sql\"' some of them"
 	@echo "make bench           ratios against peers in one run"
@@ -66,7 +76,8 @@ format:
 UNIT_FLAGS = -std=gnu11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
 unit:
 	@mkdir -p build
-	@$(CC) $(UNIT_FLAGS) $(WARNINGS) -Isrc -o build/core_test test/unit/*.c src/core/*.c -lcrypto -lm
+	@$(CC) $(UNIT_FLAGS) $(WARNINGS) -Isrc -Itools/economy_tail -o build/core_test test/unit/*.c src/core/*.c \
+		tools/economy_tail/envelope.c tools/economy_tail/seen.c -lcrypto -lm
 	@build/core_test
 
 bench:

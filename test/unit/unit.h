@@ -20,7 +20,9 @@
 	X(streak_rule) \
 	X(probability) \
 	X(rfm) \
-	X(beta)
+	X(beta) \
+	X(envelope) \
+	X(seen)
 
 #define UNIT_DECLARE(module) extern void test_##module(void);
 UNIT_MODULES(UNIT_DECLARE)

@@ -1,0 +1,399 @@
+# economy_tail: every committed event once and in order per user, whatever
+# happens to the server, the relay or the notifications.
+use strict;
+use warnings;
+
+use FindBin;
+use JSON::PP;
+use lib "$FindBin::Bin/..";
+use EconomyTest;
+use POSIX ();
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $bindir = `pg_config --bindir`;
+chomp $bindir;
+my $tail = "$ENV{ECONOMY_STAGE}$bindir/economy_tail";
+my $deadline = $PostgreSQL::Test::Utils::timeout_default;
+my $dir = PostgreSQL::Test::Utils::tempdir();
+my $started = 0;
+my %running;
+
+my $node = new_node('tail', conf => "shared_preload_libraries = 'economy'\nfsync = on\nrestart_after_crash = on");
+my @where = ('-h', $node->host, '-p', $node->port, 'postgres');
+
+# Waits for a condition; false after the deadline.
+sub eventually
+{
+	my ($code) = @_;
+
+	for my $try (1 .. 20 * $deadline)
+	{
+		return 1 if $code->();
+		select undef, undef, undef, 0.05;
+	}
+	return 0;
+}
+
+sub lines
+{
+	my ($file) = @_;
+	return split /\n/, slurp_file($file);
+}
+
+# A running economy_tail with its output in files.
+sub launch
+{
+	my (@args) = @_;
+	my %t = (out => "$dir/out" . ++$started, err => "$dir/err$started", args => "@args");
+
+	append_to_file($t{$_}, '') foreach qw(out err);
+	$t{pid} = fork() // die "fork: $!";
+	if ($t{pid} == 0)
+	{
+		open STDOUT, '>', $t{out};
+		open STDERR, '>', $t{err};
+		delete $ENV{PGAPPNAME};
+		exec $tail, @args or POSIX::_exit(127);
+	}
+	$running{ $t{pid} } = 1;
+	return \%t;
+}
+
+# One that has got as far as listening.
+sub listener
+{
+	my $t = launch(@where, @_);
+
+	eventually(sub { slurp_file($t->{err}) =~ /listening/ })
+	  or die "economy_tail does not listen: " . slurp_file($t->{err});
+	return $t;
+}
+
+# The exit code; it must end by itself or by a signal sent before.
+sub ended
+{
+	my ($t) = @_;
+	my $code = -1;
+
+	eventually(sub { waitpid($t->{pid}, POSIX::WNOHANG()) > 0 && (($code = $? & 127 ? "signal $?" : $? >> 8), 1) })
+	  or kill 'KILL', $t->{pid};
+	delete $running{ $t->{pid} };
+	return $code;
+}
+
+END { kill 'KILL', keys %running }
+
+sub stop_it
+{
+	my ($t) = @_;
+	kill 'TERM', $t->{pid};
+	return ended($t);
+}
+
+sub events { return map { decode_json($_) } lines($_[0]{out}) }
+sub ids { return join ' ', map { $_->{id} } events(@_) }
+
+# Waits until the output of --json has these ids, in this order.
+sub shows
+{
+	my ($t, $expected, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $enough = () = $expected =~ /\S+/g;
+
+	eventually(sub { scalar(lines($t->{out})) >= $enough });
+	return is(ids($t), $expected, $name);
+}
+
+# The ids of all events of the journals, by user.
+sub committed
+{
+	my ($dbh) = @_;
+	my %ids;
+
+	push @{ $ids{ $_->[0] } }, $_->[1] foreach @{ $dbh->selectall_arrayref(<<'SQL') };
+SELECT l.user_id, e.event->>'id'
+FROM economy.ledger l, economy.entry_events(l.user_id, l.seq, l.transaction_id::"char") WITH ORDINALITY e (type, event, n)
+ORDER BY l.user_id, l.seq, e.n
+SQL
+	return %ids;
+}
+
+my $dbh = connect_to($node);
+my ($ann, $bob) = map { add_user($dbh, $_) } qw(ann bob);
+add_product($dbh, 'potion', price_gold => 1);
+sub reward { return value($dbh, q{SELECT transaction_id FROM economy.grant_reward(?, 'test', ?, 10, ?)}, @_) }
+
+# live, filters, several events of one entry
+{
+	reward($ann, 'before', 1);
+	my %of = (
+		all => listener('--json'),
+		start => listener('--json', '--since=start'),
+		ann => listener('--json', '--user', $ann, '--since=0'),
+		since => listener('--json', '--user', $ann, '--since', 1),
+		both => listener('--json', '--user', $ann, '--user', $bob),
+		type => listener('--json', '--type=profile_update', '--type', 'stats_delta'),
+		text => listener('--user', $ann, '--since=1'),
+		verify => listener('--json', '--verify'));
+	reward($ann, 'level', 600);
+	value($dbh, q{SELECT code FROM economy.record_action(?, 'rps', 'RPS_PLAY', 'round 1', 2, 4)}, $ann);
+	$dbh->begin_work;
+	$dbh->do('SAVEPOINT s');
+	reward($bob, 'undone', 1);
+	$dbh->do('ROLLBACK TO SAVEPOINT s');
+	reward($bob, 'done', 1);
+	$dbh->commit;
+	value($dbh, q{SELECT code FROM economy.purchase(?, 'potion', 'k1')}, $bob);
+	my $ann_new = "R$ann-2 R$ann-2/level A$ann-3 " . (grep { /^A$ann-3\// } @{ { committed($dbh) }->{$ann} })[0];
+	my $bob_new = "R$bob-1 P$bob-2";
+	shows($of{all}, "$ann_new $bob_new", 'all users, from now on');
+	shows($of{verify}, "$ann_new $bob_new", 'the same from the journals');
+	shows($of{start}, "R$ann-1 $ann_new $bob_new", 'all users, from the start');
+	shows($of{ann}, "R$ann-1 $ann_new", 'one user from the start');
+	shows($of{since}, $ann_new, 'one user since an entry');
+	shows($of{both}, "$ann_new $bob_new", 'two users');
+	shows($of{type}, $ann_new =~ s/R$ann-2 | A$ann-3(?= )//gr, 'two types');
+	eventually(sub { lines($of{text}{out}) >= 4 });
+	like((lines($of{text}{out}))[0], qr/^20[-0-9]+T[:.0-9]+Z user=$ann seq=2 reward_granted R$ann-2 \{"source":"test",.*\}$/, 'a line for people');
+	is((lines($of{text}{out}))[1] =~ s/^\S+ //r, "user=$ann seq=2 profile_update R$ann-2/level "
+		  . value($dbh, "SELECT event->'data' FROM economy.replay(?, 1) WHERE type = 'profile_update'", $ann), 'with the event\'s data');
+	my ($first) = lines($of{ann}{out});
+	is($first, value($dbh, 'SELECT event::text FROM economy.replay(?, 0) LIMIT 1', $ann), '--json is the event as it is');
+
+	# what is no entry is told once, when it happens
+	$dbh->do(q{SELECT economy.set_timezone(?, 'Europe/Rome')}, undef, $ann);
+	reward($ann, 'after', 1);
+	eventually(sub { ids($of{$_}) =~ /R$ann-4/ }) foreach qw(all ann verify);
+	is(scalar(grep { $_->{id} =~ /^U$ann-3\// } events($of{$_})), 1, "$_: a new time zone is shown once") foreach qw(all ann);
+	unlike(ids($of{verify}), qr/U/, '--verify: no journal says so');
+	is(stop_it($of{$_}), 0, "SIGTERM: $_") foreach sort keys %of;
+	is(join('', map { grep { !/^economy_tail: listening$/ } lines($_->{err}) } values %of), '', 'nothing else to say');
+}
+
+# a cursor
+{
+	my $cursor = value($dbh, 'SELECT next_cursor FROM economy.changes()');
+	my $id = reward($bob, 'cursor 1', 1);
+	my $t = listener('--json', '--since', $cursor);
+	shows($t, "$id " . reward($bob, 'cursor 2', 1), 'after a cursor');
+	kill 'INT', $t->{pid};
+	is(ended($t), 0, 'SIGINT');
+	$t = listener('--json', '--since', $cursor =~ s/^\d+/1/r);
+	like(slurp_file($t->{err}), qr/^\{"code":"RESYNC_REQUIRED","cursor":"\d[^"]+"\}$/m, 'a cursor of another cluster');
+	shows($t, reward($bob, 'cursor 3', 1), 'and on from there');
+	stop_it($t);
+}
+
+# notifications that are missing, and some that lie
+{
+	my %of = map { my $poll = $_; map { ("$poll $_" => listener('--json', "--poll=$poll", /user/ ? ('--user', $ann) : ())) } qw(all user) } 0, 1;
+	my @ids;
+
+	$dbh->do('SET economy.notify = off');
+	push @ids, reward($ann, "off $_", 1) foreach 1 .. 3;
+	shows($of{"1 $_"}, "@ids", "$_: what was not notified is polled for") foreach qw(all user);
+	is(ids($of{"0 $_"}), '', "$_: unless there is no polling") foreach qw(all user);
+	$dbh->do('RESET economy.notify');
+	push @ids, reward($ann, 'on', 1);
+	shows($of{$_}, "@ids", "$_: a gap is filled") foreach sort keys %of;
+
+	# of other shape, other people, long ago and far away
+	my $next = 1 + value($dbh, 'SELECT seq FROM economy.account(?)', $ann);
+	my $payload = value($dbh, 'SELECT event::text FROM economy.replay(?, ?)', $ann, $next - 2);
+	$dbh->do('SELECT pg_notify(?, ?)', undef, 'reward_granted', $_)
+	  foreach '', 'hello', '{}', "$payload x", $payload =~ s/"id"/"no"/r, $payload =~ s/"$ann"/"999"/r, $payload,
+	  $payload =~ s/0+\d+(?=","datacontenttype)/00000000000000000001/r, $payload =~ s/0+\d+(?=","datacontenttype)/00000000000000009999/r;
+	$dbh->do('SELECT pg_notify(?, ?)', undef, 'user_action', $payload);
+	push @ids, reward($ann, 'lies', 1);
+	shows($of{$_}, "@ids", "$_: notifications that lie show nothing") foreach sort keys %of;
+	stop_it($_) foreach values %of;
+
+	# the worst lie is the next entry
+	my ($all, $user) = map { listener('--json', '--verify', @$_) } [], [ '--user', $ann ];
+	$dbh->do('SELECT pg_notify(?, ?)', undef, 'reward_granted', $payload =~ s/0+\d+(?=","datacontenttype)/sprintf '%020d', $next + 1/er);
+	my $true = reward($ann, 'the truth', 1);
+	shows($all, $true, '--verify believes none of it');
+	shows($user, $true, 'nor of one user');
+	stop_it($_) foreach $all, $user;
+}
+
+# entries that are not there any more
+{
+	my $cat = add_user($dbh, 'cat');
+	$dbh->do(q{SET economy.test_clock = '2021-01-01 12:00+00'});
+	value($dbh, q{SELECT code FROM economy.record_action(?, 'rps', 'RPS_PLAY', ?, 0, 4)}, $cat, $_) foreach 1 .. 5;
+	$dbh->do('RESET economy.test_clock');
+	$dbh->do('SELECT * FROM economy.rollup_stats()');
+	is(value($dbh, 'SELECT users FROM economy.prune()'), 1, 'actions are pruned');
+	my $json = listener('--json', '--user', $cat, '--since=2');
+	my $text = listener('--user', $cat, '--since=start');
+	my $ahead = listener('--json', '--user', $cat, '--since=1000');
+	is((lines($json->{err}))[0], qq({"code":"RESYNC_REQUIRED","user_id":$cat,"after_seq":2,"seq":5,"gold":20,"experience_points":0}), 'pruned: an object');
+	like((lines($text->{err}))[0], qr/RESYNC_REQUIRED: .* user $cat after seq 0 .* at seq 5 with 20 gold/, 'or a message');
+	like((lines($ahead->{err}))[0], qr/"RESYNC_REQUIRED".*"after_seq":1000,"seq":5/, 'a database that was set back');
+	my $id = reward($cat, 'after', 1);
+	shows($_, $id, 'and on from there') foreach $json, $ahead;
+	stop_it($_) foreach $json, $text, $ahead;
+}
+
+# arguments and connections
+{
+	my $password = 'geheim';
+	my @wrong = ([ 2, '--bogus' ], [ 2, '--type=nothing' ], [ 2, '--user=x' ], [ 2, '--user=' ], [ 2, '--user=9223372036854775808' ],
+		[ 2, '--since=5' ], [ 2, '--since=x' ], [ 2, '--user=1', '--since=1|2' ], [ 2, '--user=1', '--since=-1' ], [ 2, '--poll=-1' ], [ 2, '--poll=x' ],
+		[ 2, 'a', 'b' ], [ 2, "host=/nowhere password=$password x" ], [ 2, "host=/nowhere password=y $password" ], [ 2, "postgresql://u:$password\@[/" ], [ 2, 'nonsense=1' ], [ 2, '--since' ],
+		[ 1, '-h', '/nowhere' ], [ 1, "host=/nowhere password=$password" ], [ 1, @where[ 0 .. 3 ], 'nobase' ], [ 1, @where, '-U', 'norole' ],
+		[ 1, @where, '--user=999' ], [ 1, @where, '--user=999', '--since=start' ], [ 1, @where, '--since=1|2' ], [ 1, @where[ 0 .. 3 ], 'template1' ]);
+
+	foreach my $case (@wrong)
+	{
+		my ($code, @args) = @$case;
+		my $t = launch(@args);
+		is(ended($t), $code, "exit $code: @args");
+		like(slurp_file($t->{err}), qr/\w/, 'with a word why');
+		unlike(slurp_file($t->{err}), qr/$password/, 'but not the password');
+		is(slurp_file($t->{out}), '', 'and no output');
+	}
+	foreach my $case ([ '--help', qr/^Usage: .*--since/ms ], [ '--version', qr/^economy_tail \d+\.\d+/ ])
+	{
+		my $t = launch($case->[0]);
+		is(ended($t), 0, $case->[0]);
+		like(slurp_file($t->{out}), $case->[1], 'says it');
+	}
+	my $t = launch(sprintf('host=%s port=%d dbname=postgres password=%s', $node->host, $node->port, $password));
+	eventually(sub { slurp_file($t->{err}) =~ /listening/ });
+	unlike(slurp_file("/proc/$t->{pid}/cmdline"), qr/$password/, 'ps does not show a password');
+	is(stop_it($t), 0, 'a connection string');
+	open my $pipe, '-|', $tail, @where, '--user', $ann, '--since=start' or die;
+	my $line = <$pipe>;
+	close $pipe;
+	like($line, qr/^\S+ user=$ann seq=1 /, 'a reader that goes away after a line gets it');
+	system("$tail @where --user $ann --since=start > /dev/full 2> $dir/full") if -e '/dev/full';
+	SKIP: {
+		skip 'no /dev/full', 2 unless -e '/dev/full';
+		is($? >> 8, 1, 'no room for output');
+		like(slurp_file("$dir/full"), qr/cannot write/, 'says so');
+	}
+}
+
+# the server goes down under load, twice; the relay alone; a backend alone
+{
+	my @users = map { add_user($dbh, "load $_", 1_000_000_000) } 1 .. 8;
+	my $halt = "$dir/halt";
+	my $known = value($dbh, 'SELECT next_cursor FROM economy.changes()');
+	my %before = committed($dbh);
+	my %of = (
+		all => listener('--json', '--poll=1'),
+		start => listener('--json', '--since=start'),
+		cursor => listener('--json', '--since', $known, '--poll=1'),
+		verify => listener('--json', '--verify'),
+		one => listener('--json', '--user', $users[0]),
+		two => listener('--json', '--user', $users[1], '--user', $users[2], '--since=0', '--poll=0'),
+		one_verify => listener('--json', '--user', $users[3], '--verify'));
+	my @pids;
+
+	sub work
+	{
+		my ($number) = @_;
+
+		for (my $i = 0; !-e $halt;)
+		{
+			eval {
+				my $s = connect_to($node);
+				while (!-e $halt)
+				{
+					my $user = $users[ ($number + $i++) % @users ];
+					my $key = "$number $i";
+					value($s, q{SELECT code FROM economy.purchase(?, 'potion', ?)}, $user, $key) if $i % 4 < 2;
+					value($s, q{SELECT code FROM economy.grant_reward(?, 'load', ?, 1, 150)}, $user, $key) if $i % 4 == 2;
+					value($s, q{SELECT code FROM economy.record_action(?, 'rps', 'RPS_PLAY', ?, 0, 1)}, $user, $key) if $i % 4 == 3;
+				}
+			};
+			select undef, undef, undef, 0.05;
+		}
+		POSIX::_exit(0);
+	}
+	foreach my $number (1 .. 4)
+	{
+		my $pid = fork() // die "fork: $!";
+		work($number) if $pid == 0;
+		push @pids, $pid;
+		$running{$pid} = 1;
+	}
+
+	my $progress = sub {
+		my $s = connect_to($node);
+		my $from = value($s, 'SELECT sum(seq) FROM economy.accounts');
+		eventually(sub { value($s, 'SELECT sum(seq) FROM economy.accounts') > $from + 400 }) or die 'the load does not run';
+	};
+	# everybody is back, and hears of something before the next blow
+	my $times = 1;
+	my $recover = sub {
+		$times++;
+		foreach my $name (sort keys %of)
+		{
+			eventually(sub { (grep { /listening/ } lines($of{$name}{err})) >= $times })
+			  or die "$name does not come back: " . slurp_file($of{$name}{err});
+		}
+		$progress->();
+	};
+	$progress->();
+	foreach my $round (1 .. 2)
+	{
+		my $file = $node->data_dir . '/postmaster.pid';
+		my ($pid) = slurp_file($file) =~ /^(\d+)/;
+
+		$node->kill9;
+		# the orphans end by themselves; a zombie's files are in the way
+		eventually(sub { (eval { slurp_file("/proc/$pid/stat") } // ') Z ') =~ /\) Z / });
+		unlink $file, sprintf('%s/.s.PGSQL.%d.lock', $node->host, $node->port);
+		eventually(sub { $node->start(fail_ok => 1) }) or die 'the server does not start';
+		$recover->();
+		$dbh = connect_to($node);
+		value($dbh, 'SELECT pg_terminate_backend(pid) FROM economy.relay_status()');
+		$progress->();
+		kill 'KILL', value($dbh, "SELECT pid FROM pg_stat_activity WHERE application_name = 'economy_tail' LIMIT 1");
+		$recover->();
+		$dbh = connect_to($node);
+		value($dbh, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'economy_tail'");
+		$recover->();
+	}
+	append_to_file($halt, '');
+	waitpid $_, 0 foreach @pids;
+	delete @running{@pids};
+
+	my %all = committed($dbh);
+	my %new = map { my $user = $_; ($user => [ @{ $all{$user} }[ scalar @{ $before{$user} // [] } .. $#{ $all{$user} } ]]) } @users;
+	my %expected = (
+		(map { ($_ => \%new) } qw(all cursor verify)), start => \%all,
+		one => { $users[0] => $new{ $users[0] } },
+		two => { map { ($_ => $all{$_}) } @users[ 1, 2 ] },
+		one_verify => { $users[3] => $new{ $users[3] } });
+	foreach my $name (sort keys %of)
+	{
+		my $t = $of{$name};
+		my $n = 0;
+		my %shown;
+
+		$n += @$_ foreach values %{ $expected{$name} };
+		eventually(sub { scalar(lines($t->{out})) >= $n });
+		is(stop_it($t), 0, "$name: runs to the end");
+		push @{ $shown{ $_->{subject} } }, $_->{id} foreach events($t);
+		is(scalar(lines($t->{out})), $n, "$name: as many events as were committed ($n)");
+		is_deeply(\%shown, $expected{$name}, "$name: exactly those, in order per user");
+	}
+	is_clean($node, 'postgres', 'load');
+}
+
+# no server: it waits, and ends when told to
+{
+	my $t = listener('--json', '--user', $ann);
+	$dbh->disconnect;
+	$node->stop('immediate');
+	ok(eventually(sub { (grep { /no connection/ } lines($t->{err})) >= 3 }), 'tries again without a server');
+	is(stop_it($t), 0, 'and ends between the tries');
+}
+
+done_testing();

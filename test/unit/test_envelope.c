@@ -1,0 +1,123 @@
+/*
+ * test_envelope.c
+ *		economy_tail's reading of events, in whatever order their members are,
+ *		and its refusal of what is none.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "envelope.h"
+#include "unit.h"
+
+#define REST "\"specversion\":\"1.0\",\"type\":\"user_action\",\"time\":\"2026-03-02T12:00:00.000000Z\",\"data\":{\"bet\":5}"
+#define EVENT "{\"id\":\"A4-3\",\"subject\":\"4\",\"sequence\":\"00000000000000000003\"," REST "}"
+
+static bool
+is_event(const char *json)
+{
+	Envelope	envelope;
+
+	return envelope_read(json, &envelope);
+}
+
+static void
+members(void)
+{
+	static const char *const orders[] = {
+		EVENT,
+		"{" REST ",\"sequence\":\"3\",\"subject\":\"4\",\"id\":\"A4-3\"}",
+		" { \"subject\" : \"4\" , \"x\" : [ 1 , {\"id\":\"no\"} , -1.5e+3 ] , \"id\" : \"A4-3\" , \"sequence\" : \"3\" , " REST " } ",
+	};
+
+	for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++)
+	{
+		Envelope	e;
+
+		check(envelope_read(orders[i], &e), "members in any order");
+		check(span_is(e.id, "A4-3") && span_is(e.type, "user_action"), "id and type");
+		check(span_is(e.time, "2026-03-02T12:00:00.000000Z"), "time");
+		check(span_is(e.data, "{\"bet\":5}"), "data as it is");
+		check_int(e.user_id, 4, "subject");
+		check_int(e.seq, 3, "sequence");
+	}
+}
+
+static void
+contents(void)
+{
+	Envelope	e;
+
+	check(envelope_read("{\"id\":\"A4-3/\\\"}{\\\\\\u00e9\",\"subject\":\"-9223372036854775808\",\"sequence\":\"09223372036854775807\"," REST "}", &e),
+		  "escapes and the largest numbers");
+	check(span_is(e.id, "A4-3/\\\"}{\\\\\\u00e9"), "an escaped quote ends no string");
+	check_int(e.user_id, INT64_MIN, "the smallest subject");
+	check_int(e.seq, INT64_MAX, "the largest sequence");
+	check(is_event("{\"id\":\"A4-3\x7f\xc3\xa9\",\"subject\":\"4\",\"sequence\":\"3\"," REST "}"), "DEL and UTF-8 are text");
+}
+
+static void
+refusals(void)
+{
+	static const char *const wrong[] = {
+		"", " ", "{", "{}", "[]", "null", "\"id\"", "hello",
+		"{" REST "}",
+		EVENT "x",
+		EVENT EVENT,
+		"{\"id\":\"\",\"subject\":\"4\",\"sequence\":\"3\"," REST "}",
+		"{\"id\":4,\"subject\":\"4\",\"sequence\":\"3\"," REST "}",
+		"{\"id\":\"A\",\"subject\":4,\"sequence\":\"3\"," REST "}",
+		"{\"id\":\"A\",\"subject\":\"\",\"sequence\":\"3\"," REST "}",
+		"{\"id\":\"A\",\"subject\":\"-\",\"sequence\":\"3\"," REST "}",
+		"{\"id\":\"A\",\"subject\":\"4 \",\"sequence\":\"3\"," REST "}",
+		"{\"id\":\"A\",\"subject\":\"9223372036854775808\",\"sequence\":\"3\"," REST "}",
+		"{\"id\":\"A\",\"subject\":\"-9223372036854775809\",\"sequence\":\"3\"," REST "}",
+		"{\"id\":\"A\",\"subject\":\"4\",\"sequence\":\"-3\"," REST "}",
+		"{\"id\":\"A\",\"subject\":\"4\",\"sequence\":\"0x3\"," REST "}",
+		"{\"id\":\"A\nB\",\"subject\":\"4\",\"sequence\":\"3\"," REST "}",
+		"{\"id\":\"A\",\n\"subject\":\"4\",\"sequence\":\"3\"," REST "}",
+		"{\"id\":\"A\\x\",\"subject\":\"4\",\"sequence\":\"3\"," REST "}",
+		"{\"id\":\"A\\u00g0\",\"subject\":\"4\",\"sequence\":\"3\"," REST "}",
+		"{\"id\":\"A\",\"subject\":\"4\",\"sequence\":\"3\",\"x\":tru," REST "}",
+		"{\"id\":\"A\",\"subject\":\"4\",\"sequence\":\"3\",\"x\":01," REST "}",
+		"{\"id\":\"A\",\"subject\":\"4\",\"sequence\":\"3\",\"x\":1.," REST "}",
+		"{\"id\":\"A\",\"subject\":\"4\",\"sequence\":\"3\",\"x\":[1,]," REST "}",
+		"{\"id\":\"A\",\"subject\":\"4\",\"sequence\":\"3\",\"x\":[1}," REST "}",
+		"{\"id\":\"A\",\"subject\":\"4\",\"sequence\":\"3\",\"x\":," REST "}",
+		"{\"id\":\"A\",\"subject\":\"4\",\"sequence\":\"3\"," REST ",}",
+	};
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		check(!is_event(wrong[i]), "no event");
+}
+
+/* Every beginning of an event, in memory that ends with it, and deep nesting. */
+static void
+ends(void)
+{
+	static char deep[8000];
+	bool		any = false;
+
+	for (size_t len = 0; len < strlen(EVENT); len++)
+	{
+		char	   *part = calloc(len + 1, 1);
+
+		if (part == NULL)
+			abort();
+		memcpy(part, EVENT, len);
+		any |= is_event(part);
+		free(part);
+	}
+	check(!any, "no part of an event is one");
+	memset(deep, '[', sizeof(deep) - 1);
+	memcpy(deep, "{\"x\":", 5);
+	check(!is_event(deep), "nesting has a limit");
+}
+
+void
+test_envelope(void)
+{
+	members();
+	contents();
+	refusals();
+	ends();
+}
