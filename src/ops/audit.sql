@@ -23,6 +23,7 @@ CREATE TABLE economy.audit_runs (
 SELECT pg_catalog.pg_extension_config_dump('economy.audit_runs', '');
 SELECT pg_catalog.pg_extension_config_dump('economy.audit_runs_run_id_seq', '');
 COMMENT ON TABLE economy.audit_runs IS 'History of audit sweeps.';
+COMMENT ON SEQUENCE economy.audit_runs_run_id_seq IS 'Numbers of audit_runs.';
 
 CREATE TABLE economy.audit_findings (
     run_id   bigint NOT NULL,

@@ -358,6 +358,7 @@ CREATE TABLE economy.capture_refusals (
 SELECT pg_catalog.pg_extension_config_dump('economy.capture_refusals', '');
 SELECT pg_catalog.pg_extension_config_dump('economy.capture_refusals_refusal_id_seq', '');
 COMMENT ON TABLE economy.capture_refusals IS 'Rows that a capture trigger with the argument report could not record.';
+COMMENT ON SEQUENCE economy.capture_refusals_refusal_id_seq IS 'Numbers of capture_refusals.';
 
 CREATE FUNCTION economy.capture_actions() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'eco_capture_actions';
