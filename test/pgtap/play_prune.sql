@@ -355,6 +355,29 @@ SELECT economy.rollup_stats() AS x \gset
 SELECT pg_temp.at('2034-12-01 12:00+00') AS x \gset
 SELECT economy.prune_stream(:swept, 7) AS deleted \gset
 SELECT is(:deleted, 4, 'four go, past the sweep''s checkpoint: 1, 4, 5 and 6');
+-- its checkpoint as the documentation describes it, without the extension's code
+CREATE FUNCTION pg_temp.field(v bigint) RETURNS bytea LANGUAGE sql AS $$ SELECT coalesce('\x01'::bytea || int8send(v), '\x00') $$;
+CREATE FUNCTION pg_temp.field(v bytea) RETURNS bytea LANGUAGE sql AS $$ SELECT coalesce('\x02'::bytea || int4send(length(v)) || v, '\x00') $$;
+CREATE FUNCTION pg_temp.field(v text) RETURNS bytea LANGUAGE sql AS $$ SELECT pg_temp.field(convert_to(v, getdatabaseencoding())) $$;
+CREATE FUNCTION pg_temp.entry(l economy.ledger) RETURNS bytea LANGUAGE sql AS $$
+    SELECT '\x01'::bytea || left(l.transaction_id, 1)::bytea || pg_temp.field(l.user_id) || pg_temp.field(l.seq) || pg_temp.field(l.gold_delta) || pg_temp.field(l.xp_delta)
+        || pg_temp.field(l.gold) || pg_temp.field(l.experience_points) || '\x01' || timestamptz_send(l.created_at) || '\x01' || xid8send(l.xact)
+        || coalesce((SELECT pg_temp.field(a.bet) || pg_temp.field(a.win) || pg_temp.field(a.outcome) || pg_temp.field(a.game) || pg_temp.field(a.action_type) || pg_temp.field(a.action_id) || pg_temp.field(a.details::text)
+                     FROM economy.user_actions a WHERE (a.user_id, a.seq) = (l.user_id, l.seq)),
+                    (SELECT pg_temp.field(g.idempotency_key) || pg_temp.field(g.actor) || pg_temp.field(g.reason) FROM economy.gold_adjustments g WHERE (g.user_id, g.seq) = (l.user_id, l.seq))) $$;
+CREATE FUNCTION pg_temp.hmac(message bytea, key bytea) RETURNS bytea LANGUAGE sql AS $$
+    SELECT sha256(string_agg(set_byte('\x00', 0, get_byte(key || decode(repeat('00', 32), 'hex'), n) # 92), ''::bytea ORDER BY n)
+        || sha256(string_agg(set_byte('\x00', 0, get_byte(key || decode(repeat('00', 32), 'hex'), n) # 54), ''::bytea ORDER BY n) || message)) FROM generate_series(0, 63) n $$;
+WITH RECURSIVE chain (seq, links) AS (
+    SELECT 0::bigint, decode(repeat('00', 32), 'hex')
+    UNION ALL
+    SELECT n.seq, sha256(c.links || pg_temp.entry(n.l)) FROM chain c
+    CROSS JOIN LATERAL (SELECT l.seq, l FROM economy.ledger l WHERE l.user_id = :swept AND l.seq > c.seq AND l.seq <= 7 ORDER BY l.seq LIMIT 1) n (seq, l))
+SELECT seq AS last, links FROM chain ORDER BY seq DESC LIMIT 1 \gset
+SELECT is((SELECT links FROM economy.stream_checkpoints WHERE user_id = :swept), :'links'::bytea, 'links is the chain of what is left up to it');
+SELECT is((SELECT k.signature FROM economy.stream_checkpoints k WHERE k.user_id = :swept),
+    (SELECT pg_temp.hmac('\x01' || 'C'::bytea || pg_temp.field(k.user_id) || pg_temp.field(k.seq) || pg_temp.field(k.gold) || pg_temp.field(k.experience_points) || pg_temp.field(k.hash) || pg_temp.field(k.links), s.material)
+     FROM economy.stream_checkpoints k JOIN economy.signing_keys s ON s.version = k.key_version WHERE k.user_id = :swept), 'and is signed with all the rest');
 SELECT is(pg_temp.incremental('UPDATE economy.gold_adjustments SET reason = ''forged'' WHERE user_id = ' || :swept), '1 4 wrong_hash 3', 'what is left is swept: damage behind both');
 SELECT is(pg_temp.incremental('UPDATE economy.user_actions SET action_type = ''X'' WHERE seq = 2 AND user_id = ' || :swept), '1 4 broken_chain 7', 'also of an entry that was swept before');
 SELECT is(pg_temp.incremental('UPDATE economy.user_actions SET action_type = ''X'' WHERE seq = 7 AND user_id = ' || :swept), '1 4 broken_chain 7', 'at the checkpoint');
