@@ -34,7 +34,6 @@ WHERE k.conkey[1] <> a.attnum ORDER BY o.identity COLLATE "C";
 -- without a comment
 SELECT type, identity FROM object
 WHERE obj_description(objid, (SELECT relname FROM pg_class c WHERE c.oid = classid)) IS NULL
-  AND NOT (type = 'sequence' AND EXISTS (SELECT FROM pg_depend d WHERE d.objid = object.objid AND d.deptype = 'i'))
   AND NOT (type = 'type' AND (SELECT t.typelem <> 0 OR (SELECT c.relkind FROM pg_class c WHERE c.oid = t.typrelid) <> 'c' FROM pg_type t WHERE t.oid = objid))
 ORDER BY type, identity COLLATE "C";
 

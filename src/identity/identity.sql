@@ -40,6 +40,7 @@ CREATE TABLE economy.user_status_changes (
 SELECT pg_catalog.pg_extension_config_dump('economy.user_status_changes', '');
 SELECT pg_catalog.pg_extension_config_dump('economy.user_status_changes_change_id_seq', '');
 COMMENT ON TABLE economy.user_status_changes IS 'Who suspended or reactivated whom, and when.';
+COMMENT ON SEQUENCE economy.user_status_changes_change_id_seq IS 'Numbers of user_status_changes.';
 
 
 CREATE FUNCTION economy.register(external_id text DEFAULT NULL, timezone text DEFAULT 'UTC', profile jsonb DEFAULT '{}')

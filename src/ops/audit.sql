@@ -23,6 +23,7 @@ CREATE TABLE economy.audit_runs (
 SELECT pg_catalog.pg_extension_config_dump('economy.audit_runs', '');
 SELECT pg_catalog.pg_extension_config_dump('economy.audit_runs_run_id_seq', '');
 COMMENT ON TABLE economy.audit_runs IS 'History of audit sweeps.';
+COMMENT ON SEQUENCE economy.audit_runs_run_id_seq IS 'Numbers of audit_runs.';
 
 CREATE TABLE economy.audit_findings (
     run_id   bigint NOT NULL,
@@ -89,7 +90,9 @@ CREATE FUNCTION economy.audit_effects() RETURNS SETOF economy.finding
         SELECT u.user_id, 'duplicate_effect', format('one action %s of %s', u.action_id, u.game), 'a pruned one and this',
                'A' || u.user_id || '-' || u.seq, u.seq
         FROM economy.user_actions u JOIN economy.pruned_actions p
-             ON p.user_id = u.user_id AND p.key = economy.action_key(u.game, u.action_id)
+             -- a damaged id may be none
+             ON p.user_id = u.user_id AND p.key = CASE WHEN octet_length(u.game) BETWEEN 1 AND 64 AND octet_length(u.action_id) BETWEEN 1 AND 255
+                                                       THEN economy.action_key(u.game, u.action_id) END
         WHERE u.user_id IN (SELECT d.user_id FROM economy.pruned_stats d);
     END;
 COMMENT ON FUNCTION economy.audit_effects() IS 'Idempotency keys with more than one effect (I4).';
@@ -274,7 +277,10 @@ BEGIN
     -- two sweeps at once would only do the same work twice
     PERFORM pg_advisory_xact_lock(hashtextextended('economy.audit_sweep_incremental', 0));
     WITH fresh AS MATERIALIZED (
-        SELECT a.user_id, a.seq, a.gold, a.experience_points, a.head_hash, a.seq - coalesce(c.seq, 0) AS new_entries
+        SELECT a.user_id, a.seq, a.gold, a.experience_points, a.head_hash,
+               -- one that is behind what was pruned begins at the first entry left
+               a.seq - CASE WHEN coalesce(c.seq, 0) >= a.pruned_seq THEN coalesce(c.seq, 0)
+                            ELSE coalesce((SELECT sum(p.total) FROM economy.pruned_stats p WHERE p.user_id = a.user_id), 0) END AS new_entries
         FROM economy.accounts a LEFT JOIN economy.audit_checkpoints c USING (user_id)
         WHERE a.seq IS DISTINCT FROM coalesce(c.seq, 0) ORDER BY a.user_id LIMIT max_users
     ), checked AS MATERIALIZED (

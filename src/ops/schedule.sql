@@ -12,6 +12,7 @@ CREATE TABLE economy.job_runs (
 CREATE INDEX job_runs_job_idx ON economy.job_runs (job, run_id);
 SELECT pg_catalog.pg_extension_config_dump('economy.job_runs', '');
 SELECT pg_catalog.pg_extension_config_dump('economy.job_runs_run_id_seq', '');
+COMMENT ON SEQUENCE economy.job_runs_run_id_seq IS 'Numbers of the runs.';
 COMMENT ON TABLE economy.job_runs IS 'Every run of a job: when, how many rows it wrote or found, and what went wrong.';
 COMMENT ON COLUMN economy.job_runs.state IS 'done; failed: all it did was rolled back; skipped: the run before it was still going.';
 

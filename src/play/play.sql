@@ -252,6 +252,7 @@ CREATE FUNCTION economy.prune(older_than interval DEFAULT '90 days', max_users i
 DECLARE
     cutoff  timestamptz := economy.now() - older_than;
     u       record;
+    pruned  bigint;
     upto    bigint;
     deleted bigint;
 BEGIN
@@ -266,19 +267,22 @@ BEGIN
     FOR u IN SELECT p.user_id, p.seq FROM economy.rollup_positions p
              WHERE EXISTS (SELECT FROM economy.user_actions t
                            WHERE t.user_id = p.user_id AND t.seq <= p.seq AND t.created_at < cutoff
-                             AND t.seq > (SELECT a.pruned_seq FROM economy.accounts a WHERE a.user_id = p.user_id))
-             ORDER BY p.user_id LIMIT max_users LOOP
-        PERFORM 1 FROM economy.accounts a WHERE a.user_id = u.user_id FOR NO KEY UPDATE;
+                             AND t.seq > (SELECT a.pruned_seq FROM economy.accounts a WHERE a.user_id = p.user_id)
+                           OFFSET 0)    -- user by user: a join would read every action first
+             ORDER BY p.user_id LOOP
+        SELECT a.pruned_seq INTO pruned FROM economy.accounts a WHERE a.user_id = u.user_id FOR NO KEY UPDATE;
         -- the entry before the first one that stays, and only what is rolled up
         SELECT max(t.seq) INTO upto FROM economy.user_actions t
             WHERE t.user_id = u.user_id AND t.seq <= u.seq AND t.created_at < cutoff
               AND t.seq < coalesce((SELECT min(k.seq) FROM economy.user_actions k
                                     WHERE k.user_id = u.user_id AND k.created_at >= cutoff), 9223372036854775807);
-        CONTINUE WHEN upto IS NULL;
+        CONTINUE WHEN upto IS NULL OR upto <= pruned;
         deleted := economy.prune_stream(u.user_id, upto);
         users := users + (deleted IS NOT NULL)::integer;
         actions := actions + coalesce(deleted, 0);
         damaged := damaged + (deleted IS NULL)::integer;
+        -- users that nothing can be done for must not keep the others waiting
+        EXIT WHEN users >= max_users;
     END LOOP;
     RETURN NEXT;
 END
@@ -358,6 +362,7 @@ CREATE TABLE economy.capture_refusals (
 SELECT pg_catalog.pg_extension_config_dump('economy.capture_refusals', '');
 SELECT pg_catalog.pg_extension_config_dump('economy.capture_refusals_refusal_id_seq', '');
 COMMENT ON TABLE economy.capture_refusals IS 'Rows that a capture trigger with the argument report could not record.';
+COMMENT ON SEQUENCE economy.capture_refusals_refusal_id_seq IS 'Numbers of capture_refusals.';
 
 CREATE FUNCTION economy.capture_actions() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'eco_capture_actions';

@@ -59,6 +59,7 @@ CREATE INDEX shop_product_changes_product_id_idx ON economy.shop_product_changes
 SELECT pg_catalog.pg_extension_config_dump('economy.shop_product_changes', '');
 SELECT pg_catalog.pg_extension_config_dump('economy.shop_product_changes_change_id_seq', '');
 COMMENT ON TABLE economy.shop_product_changes IS 'Every change of the catalogue and every stock delivery, with actor, before and after. Append-only.';
+COMMENT ON SEQUENCE economy.shop_product_changes_change_id_seq IS 'Numbers of shop_product_changes.';
 CREATE TRIGGER shop_product_changes_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
     ON economy.shop_product_changes FOR EACH STATEMENT EXECUTE FUNCTION economy.forbid_change();
 ALTER TABLE economy.shop_product_changes ENABLE ALWAYS TRIGGER shop_product_changes_append_only;

@@ -1,4 +1,5 @@
--- prune(): old actions go behind a signed checkpoint, and all else stays exact.
+-- prune(): old actions go behind a signed checkpoint, all else stays exact and
+-- provable, and their ids stay known.
 --
 -- Run as superuser.  Damage is done with the guard triggers disabled, until the
 -- final ROLLBACK.
@@ -12,13 +13,18 @@ SELECT economy.upsert_product('{"product_id": "pgtap_p", "category": "item", "pr
 CREATE FUNCTION pg_temp.u() RETURNS bigint LANGUAGE sql AS $$ SELECT economy.user_id_of('pgtap prune') $$;
 CREATE FUNCTION pg_temp.at(clock text) RETURNS text LANGUAGE sql AS $$ SELECT set_config('economy.test_clock', clock, true) $$;
 CREATE FUNCTION pg_temp.play(id text, bet bigint, win bigint, game text DEFAULT 'slot') RETURNS text LANGUAGE sql AS
-    $$ SELECT concat_ws(' ', r.state, split_part(r.transaction_id, '-', 2), r.total) FROM economy.record_action(pg_temp.u(), game, 'T', id, bet, win) r $$;
+    $$ SELECT concat_ws(' ', r.state, nullif(r.code, 'OK'), split_part(r.transaction_id, '-', 2), r.total) FROM economy.record_action(pg_temp.u(), game, 'T', id, bet, win) r $$;
 CREATE FUNCTION pg_temp.entries() RETURNS text LANGUAGE sql AS
     $$ SELECT string_agg(substr(transaction_id, 1, 1) || seq, ' ' ORDER BY seq) FROM economy.ledger WHERE user_id = pg_temp.u() $$;
 CREATE FUNCTION pg_temp.prune(older_than interval DEFAULT '90 days', max_users int DEFAULT 10000) RETURNS text LANGUAGE sql AS
-    $$ SELECT concat_ws(' ', users, actions) FROM economy.prune(older_than, max_users) $$;
+    $$ SELECT concat_ws(' ', users, actions, damaged) FROM economy.prune(older_than, max_users) $$;
 CREATE FUNCTION pg_temp.receipts() RETURNS text LANGUAGE sql AS
     $$ SELECT string_agg(t.seq || ' ' || v.reason, ', ' ORDER BY t.seq) FROM economy.shop_transactions t, economy.verify_receipt(t.user_id, 'P' || t.user_id || '-' || t.seq) v WHERE t.user_id = pg_temp.u() $$;
+
+CREATE FUNCTION pg_temp.sums() RETURNS text LANGUAGE sql AS
+    $$ SELECT string_agg(concat_ws(' ', game, day, total, wins, losses, draws, max_win, bet_sum, win_sum), ', ' ORDER BY game, day) FROM economy.pruned_stats WHERE user_id = pg_temp.u() $$;
+CREATE FUNCTION pg_temp.keys() RETURNS text LANGUAGE sql AS
+    $$ SELECT string_agg(seq::text || CASE WHEN key = economy.action_key('slot', seq::text) THEN '' ELSE ' of another id' END, ' ' ORDER BY seq) FROM economy.pruned_actions WHERE user_id = pg_temp.u() $$;
 
 -- G1 A2 A3 P4 A5 A6 R7 A8 P9 A10 | A11 P12 A13
 SELECT pg_temp.at('2031-01-01 12:00+00') AS x \gset
@@ -42,9 +48,9 @@ SELECT pg_temp.at('2031-01-02 12:00+00') AS x \gset
 SELECT r.state AS x FROM economy.record_action(:lazy, 'slot', 'T', '1') r \gset
 SELECT pg_temp.at('2031-06-10 00:00+00') AS x \gset
 SELECT is(pg_temp.entries(), 'G1 A2 A3 P4 A5 A6 R7 A8 P9 A10 A11 P12 A13', 'the stream');
-SELECT is(pg_temp.prune(), '0 0', 'what is not rolled up stays');
+SELECT is(pg_temp.prune(), '0 0 0', 'what is not rolled up stays');
 CREATE TEMP TABLE before AS SELECT economy.game_stats_me(:u) AS me, (SELECT string_agg(s::text, ',' ORDER BY s::text) FROM economy.game_stats s) AS stats,
-    (SELECT a FROM economy.accounts a WHERE a.user_id = :u)::text AS account;
+    (SELECT to_jsonb(a) - 'pruned_seq' FROM economy.accounts a WHERE a.user_id = :u) AS account;
 SELECT economy.rollup_stats() AS x \gset
 CREATE TEMP TABLE rolled AS SELECT string_agg(s::text, ',' ORDER BY s::text) AS summary FROM economy.user_game_stats_summary s;
 CREATE FUNCTION pg_temp.exact(what text) RETURNS SETOF text LANGUAGE sql AS $$
@@ -56,67 +62,131 @@ SELECT pg_temp.exact('before');
 -- arguments
 SELECT throws_ok(format('SELECT * FROM economy.prune(%s)', args), 'XE002', 'older_than must be a day or more and max_users 1 or more', 'prune(' || args || ')')
 FROM unnest(ARRAY['NULL', '''0''', '''23:59:59''', '''-1 year''', '''90 days'', 0', '''90 days'', NULL', '''90 days'', -1']) args;
-SELECT throws_ok(format('SELECT economy.delete_pruned(%s, 5)', :u), 'XE103', format('no valid checkpoint covers entry 5 of user %s', :u), 'nothing goes without a checkpoint');
-SELECT throws_ok(format('SELECT economy.make_checkpoint(%s, 14)', :u), 'XE106', format('user %s has no entry 14', :u), 'no checkpoint of an entry that is not there');
-SELECT throws_ok(call, 'XE001', NULL, call) FROM unnest(ARRAY['SELECT economy.make_checkpoint(NULL, 1)', 'SELECT economy.make_checkpoint(1, NULL)',
-    'SELECT economy.delete_pruned(NULL, 1)', 'SELECT economy.delete_pruned(1, NULL)']) call;
+SELECT throws_ok(format('SELECT economy.prune_stream(%s, 14)', :u), 'XE106', format('user %s has no entry 14', :u), 'no checkpoint of an entry that is not there');
+SELECT throws_ok('DELETE FROM economy.user_actions', 'XE101', NULL, 'which leaves the guard up');
+SELECT throws_ok('SELECT economy.prune_stream(-1, 1)', 'XE202', 'user -1 does not exist', 'no user');
+SELECT throws_ok(call, 'XE001', message, call)
+FROM (VALUES ('SELECT economy.prune_stream(NULL, 1)', 'user_id must not be null'), ('SELECT economy.prune_stream(1, NULL)', 'seq must not be null')) v (call, message);
+SELECT is(economy.prune_stream(:u, seq), 0::bigint, 'nothing is in front of entry ' || seq) FROM unnest(ARRAY[0, -1, -9223372036854775807]) seq;
+SELECT is((SELECT count(*) FROM economy.stream_checkpoints WHERE user_id = :u), 0::bigint, 'so there is no checkpoint');
+SAVEPOINT s;
+SET LOCAL transaction_read_only = on;
+SELECT throws_ok(call, '25006', NULL, 'read-only: ' || call) FROM unnest(ARRAY['SELECT economy.prune_stream(1, 1)', 'SELECT * FROM economy.prune()']) call;
+ROLLBACK TO s;
 SELECT is(pg_temp.entries(), 'G1 A2 A3 P4 A5 A6 R7 A8 P9 A10 A11 P12 A13', 'all are still there');
 
 -- the first prune
-SELECT is(pg_temp.prune('90 days', 1), '1 3', 'one user at a time');
-SELECT is(pg_temp.entries(), 'G1 A3 P4 A6 R7 A8 P9 A11 P12 A13', 'old actions are gone, but for those before an entry of another journal');
+SELECT is(pg_temp.prune('90 days', 1), '1 2 0', 'one user at a time');
+SELECT is(pg_temp.entries(), 'G1 A3 P4 A6 R7 A8 P9 A10 A11 P12 A13', 'old actions are gone, but for those before an entry of another journal and the one at the checkpoint');
 SELECT is((SELECT count(*) FROM economy.user_actions WHERE user_id IN (:young, :lazy)), 2::bigint, 'others are not yet');
-SELECT is((SELECT row(seq, gold, experience_points, created_at = economy.now(), octet_length(signature))::text FROM economy.stream_checkpoints WHERE user_id = :u),
-    '(10,1478,7,t,32)', 'the checkpoint');
-SELECT is((SELECT string_agg(concat_ws(' ', game, total, wins, losses, draws, max_win, bet_sum, win_sum), ', ' ORDER BY game) FROM economy.pruned_stats WHERE user_id = :u),
-    'slot 3 2 0 1 30 16 37', 'what was pruned is kept in sum');
+SELECT is((SELECT row(seq, gold, experience_points, created_at = economy.now(), octet_length(links), octet_length(signature))::text FROM economy.stream_checkpoints WHERE user_id = :u),
+    '(10,1478,7,t,32,32)', 'the checkpoint');
+SELECT is((SELECT pruned_seq FROM economy.accounts WHERE user_id = :u), 10::bigint, 'the account knows of it');
+SELECT is(pg_temp.sums(), 'slot 2031-01-01 2 1 0 1 30 15 35', 'what was pruned is kept in sum');
+SELECT is(pg_temp.keys(), '2 5', 'and by the key of each id');
 SELECT pg_temp.exact('pruned');
 SELECT is(economy.game_stats_me(:u), b.me, 'statistics are as they were') FROM before b;
 SELECT is((SELECT string_agg(s::text, ',' ORDER BY s::text) FROM economy.game_stats s), b.stats, 'in every row') FROM before b;
 SELECT is((SELECT string_agg(s::text, ',' ORDER BY s::text) FROM economy.user_game_stats_summary s), r.summary, 'the days too') FROM rolled r;
-SELECT is((SELECT a FROM economy.accounts a WHERE a.user_id = :u)::text, b.account, 'and the account') FROM before b;
-SELECT is(pg_temp.prune(), '1 1', 'the next call takes the lazy user');
-SELECT is(pg_temp.prune(), '0 0', 'and then nobody') FROM generate_series(1, 2);
+SELECT is((SELECT to_jsonb(a) - 'pruned_seq' FROM economy.accounts a WHERE a.user_id = :u), b.account, 'and the account') FROM before b;
+SELECT is(pg_temp.prune(), '1 0 0', 'the next call takes the lazy user, whose only action is at the checkpoint');
+SELECT is(pg_temp.prune(), '0 0 0', 'and then nobody') FROM generate_series(1, 2);
 SELECT is((SELECT count(*) FROM economy.user_actions WHERE user_id = :young), 1::bigint, 'what is younger than the cutoff stays');
-SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', :lazy), 'a stream without an entry left is clean');
+SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', :lazy), 'a stream that ends at its checkpoint is clean');
 SELECT is((SELECT row(success, state, seq)::text FROM economy.record_action(:lazy, 'slot', 'T', 'new') r, economy.accounts a WHERE a.user_id = :lazy), '(t,new,1)', 'and goes on');
-SELECT is((SELECT string_agg(seq::text, ' ') FROM economy.ledger WHERE user_id = :lazy), '2', 'where it was');
+SELECT is((SELECT string_agg(seq::text, ' ') FROM economy.ledger WHERE user_id = :lazy), '1 2', 'where it was');
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', :lazy), 'it is clean');
 
 -- ids, before and after
+CREATE FUNCTION pg_temp.key_of(game text, id text) RETURNS uuid LANGUAGE sql AS
+    $$ SELECT encode(substr(sha256(decode(repeat('00', 32), 'hex') || '\x014b02' || int4send(octet_length(game)) || game::bytea || '\x02' || int4send(octet_length(id)) || id::bytea), 1, 16), 'hex')::uuid $$;
+SELECT is(economy.action_key(game, id), pg_temp.key_of(game, id), 'the key of ' || game || ' ' || left(id, 9))
+FROM (VALUES ('slot', '2'), ('slo', 't2'), (repeat('g', 64), repeat('i', 255)), ('a', 'b')) v (game, id);
+SELECT throws_ok(call, code, message, call)
+FROM (VALUES ('SELECT economy.action_key(NULL, ''1'')', 'XE001', 'game must not be null'), ('SELECT economy.action_key(''slot'', NULL)', 'XE001', 'action_id must not be null'),
+             ('SELECT economy.action_key('''', ''1'')', 'XE002', 'game must not be empty'), ('SELECT economy.action_key(''slot'', repeat(''i'', 256))', 'XE003', 'action_id is too long')) v (call, code, message);
 SELECT is(pg_temp.play('11', 1, 3), 'reuse 11 7', 'a kept id is known');
 SELECT is(pg_temp.play('3', 10, 0), 'reuse 3 7', 'below the checkpoint too');
+SELECT is(pg_temp.play('10', 1, 2), 'reuse 10 7', 'and at it');
 SELECT is((SELECT r.state FROM economy.purchase(:u, 'pgtap_p', 'p4') r), 'reuse', 'and a purchase');
+SELECT is((SELECT r::text FROM economy.record_action(:u, 'slot', 'T', '2', 10, 30) r), format('(f,refused,RESYNC_REQUIRED,A%s-2,,,,,,,,)', :u), 'a retry of a pruned action is refused, by the name of its entry');
+SELECT is(pg_temp.play('5', 5, 5), 'refused RESYNC_REQUIRED 5', 'another');
+SELECT is(pg_temp.play('2', 1, 1), 'refused RESYNC_REQUIRED 2', 'whatever is sent with the id');
+SELECT is(pg_temp.play('2', 1000000, 0), 'refused RESYNC_REQUIRED 2', 'however high the bet');
+SAVEPOINT s;
+SELECT economy.set_user_status(:u, 'suspended', 'pgtap') AS x \gset
+SELECT is(pg_temp.play('2', 10, 30), 'refused RESYNC_REQUIRED 2', 'also when the user is suspended');
+ROLLBACK TO s;
+SELECT is((SELECT r.state FROM economy.record_action(:lazy, 'slot', 'T', '2') r), 'new', 'the id of another user is another');
+SAVEPOINT s;
+SELECT is(pg_temp.play('2', 0, 0, 'rps'), 'new 14 2', 'and so is that of another game');
+SELECT is((SELECT string_agg(concat_ws(' ', r.state, nullif(r.code, 'OK'), split_part(r.transaction_id, '-', 2)), ', ') FROM economy.record_actions(jsonb_build_array(
+    jsonb_build_object('user_id', :u, 'game', 'slot', 'action_type', 'T', 'action_id', '2'), jsonb_build_object('user_id', :u, 'game', 'slot', 'action_type', 'T', 'action_id', 'batch'),
+    jsonb_build_object('user_id', :u, 'game', 'slot', 'action_type', 'T', 'action_id', '2'), jsonb_build_object('user_id', :u, 'game', 'slot', 'action_type', 'T', 'action_id', '3', 'bet', 10))) r),
+    'refused RESYNC_REQUIRED 2, new 15, refused RESYNC_REQUIRED 2, reuse 3', 'in a batch the others go on');
+ROLLBACK TO s;
+SELECT is((SELECT string_agg(r.state, ' ') FROM economy.record_actions(jsonb_build_array(jsonb_build_object('user_id', :u, 'game', 'slot', 'action_type', 'T', 'action_id', '5'))) r), 'refused', 'a batch of one');
+SELECT is((SELECT to_jsonb(a) - 'pruned_seq' FROM economy.accounts a WHERE a.user_id = :u), b.account, 'nothing was added') FROM before b;
 SELECT is(pg_temp.play('14', 0, 1), 'new 14 8', 'new actions go on');
 SELECT pg_temp.exact('with new actions');
+
+-- a clock that went back moves no checkpoint back
+SAVEPOINT s;
+SELECT pg_temp.at('2030-12-01 00:00+00') AS x \gset
+SELECT pg_temp.play('back', 0, 0) AS x \gset
+SELECT count(*) AS x FROM economy.rollup_stats() \gset
+CREATE TEMP TABLE checkpoint AS SELECT * FROM economy.stream_checkpoints;
+SELECT pg_temp.at('2031-01-03 00:00+00') AS x \gset
+SELECT is(pg_temp.prune('1 day'), '0 0 0', 'the last entry to be pruned is in front of the checkpoint');
+SELECT is((SELECT string_agg(k::text, ',' ORDER BY k.user_id) FROM economy.stream_checkpoints k), (SELECT string_agg(k::text, ',' ORDER BY k.user_id) FROM checkpoint k), 'so no checkpoint moves');
+SELECT is(pg_temp.entries(), 'G1 A3 P4 A6 R7 A8 P9 A10 A11 P12 A13 A14 A15', 'and no entry goes');
+SELECT is(economy.prune_stream(:u, seq), 0::bigint, 'nor by a call for entry ' || seq) FROM unnest(ARRAY[3, 9, 10]) seq;
+SELECT is((SELECT seq FROM economy.stream_checkpoints WHERE user_id = :u), 10::bigint, 'it stays');
+SELECT pg_temp.exact('the clock is back');
+SELECT pg_temp.at('2031-12-01 00:00+00') AS x \gset
+SELECT is(split_part(pg_temp.prune(), ' ', 2)::int > 0, true, 'with the right time it goes on');
+SELECT is((SELECT seq FROM economy.stream_checkpoints WHERE user_id = :u), 15::bigint, 'up to the late one');
+SELECT pg_temp.exact('the clock is right');
+ROLLBACK TO s;
 
 -- the guard
 SELECT throws_ok(statement, 'XE101', 'journal user_actions is append-only', 'after prune(), in its transaction: ' || statement)
 FROM unnest(ARRAY['DELETE FROM economy.user_actions', 'DELETE FROM economy.user_actions WHERE false', 'TRUNCATE economy.user_actions', 'UPDATE economy.user_actions SET win = 1']) statement;
-SELECT throws_ok(format('SELECT economy.delete_pruned(%s, 11)', :u), 'XE103', NULL, 'nothing above the checkpoint goes');
-SELECT is(economy.delete_pruned(:u, 10), 0::bigint, 'and nothing more below');
 CREATE FUNCTION pg_temp.failing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
-CREATE TRIGGER pgtap_failing BEFORE INSERT OR UPDATE ON economy.pruned_stats FOR EACH ROW EXECUTE FUNCTION pg_temp.failing();
 SELECT economy.rollup_stats() AS x \gset
 SELECT pg_temp.at('2031-12-01 00:00+00') AS x \gset
-SELECT throws_ok('SELECT * FROM economy.prune()', 'P0001', 'no', 'a prune that fails half way');
-SELECT throws_ok('DELETE FROM economy.user_actions', 'XE101', NULL, 'leaves the guard up');
-DROP TRIGGER pgtap_failing ON economy.pruned_stats;
-SELECT is(pg_temp.entries(), 'G1 A3 P4 A6 R7 A8 P9 A11 P12 A13 A14', 'and the actions in place');
+CREATE FUNCTION pg_temp.fails_at(target text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE TRIGGER pgtap_failing BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION pg_temp.failing()', target);
+    RETURN QUERY SELECT throws_ok('SELECT * FROM economy.prune()', 'P0001', 'no', 'a prune that fails half way, at ' || target);
+    RETURN QUERY SELECT throws_ok('DELETE FROM economy.user_actions', 'XE101', NULL, 'leaves the guard up');
+    RETURN QUERY SELECT is(pg_temp.entries(), 'G1 A3 P4 A6 R7 A8 P9 A10 A11 P12 A13 A14', 'and the actions in place');
+    EXECUTE format('DROP TRIGGER pgtap_failing ON %s', target);
+END
+$$;
+SELECT pg_temp.fails_at(target) FROM unnest(ARRAY['economy.pruned_stats', 'economy.pruned_actions', 'economy.stream_checkpoints', 'economy.accounts']) target;
 
 -- the second prune goes on behind the first
-SELECT is((SELECT users >= 1 FROM economy.prune('90 days', 1)), true, 'the second prune');
-SELECT is(pg_temp.entries(), 'G1 A3 P4 A6 R7 A8 P9 A11 P12', 'what is before another entry stays');
+SELECT is(pg_temp.prune('90 days', 1), '1 2 0', 'the second prune');
+SELECT is(pg_temp.entries(), 'G1 A3 P4 A6 R7 A8 P9 A11 P12 A14', 'what is before another entry stays, and the entry at the checkpoint before goes');
 SELECT is((SELECT seq FROM economy.stream_checkpoints WHERE user_id = :u), 14::bigint, 'the checkpoint moved');
-SELECT is((SELECT string_agg(concat_ws(' ', game, total, wins, losses, draws, max_win, bet_sum, win_sum), ', ' ORDER BY game) FROM economy.pruned_stats WHERE user_id = :u),
-    'slot 5 3 1 1 30 18 39', 'the sums grew');
+SELECT is(pg_temp.sums(), 'slot 2031-01-01 2 1 0 1 30 15 35, slot 2031-01-02 1 1 0 0 2 1 2, slot 2031-06-01 1 0 1 0 1 2 1', 'the sums grew, day by day');
+SELECT is(pg_temp.keys(), '2 5 10 13', 'and the keys');
+SELECT is(string_agg(pg_temp.play(id, 0, 0), ', '), 'refused RESYNC_REQUIRED 2, refused RESYNC_REQUIRED 10, refused RESYNC_REQUIRED 13', 'which are known') FROM unnest(ARRAY['2', '10', '13']) id;
 SELECT pg_temp.exact('pruned twice');
 SELECT is(pg_temp.play('15', 1, 2), 'new 15 9', 'new actions go on');
 SELECT economy.rollup_stats() AS x \gset
 SELECT pg_temp.exact('and are rolled up');
-SELECT is_empty(format('SELECT * FROM economy.verify_new(%s)', :u), 'verify_new() begins at the checkpoint');
+SELECT is_empty(format('SELECT * FROM economy.verify_new(%s)', :u), 'verify_new() too');
 SELECT economy.rotate_signing_key() AS version \gset
 SELECT pg_temp.exact('with another key');
+SAVEPOINT s;
+SELECT bool_and(economy.retire_signing_key(key_version)) AS x FROM (SELECT DISTINCT key_version FROM economy.stream_checkpoints) k \gset
+SELECT is_empty('SELECT * FROM economy.audit_sweep() WHERE user_id = ' || :u, 'a checkpoint of a retired key is no finding');
+SELECT pg_temp.at('2032-12-01 00:00+00') AS x \gset
+SELECT is(split_part(pg_temp.prune(), ' ', 3), '0', 'nor does it keep a stream from being pruned');
+SELECT is((SELECT row(seq, key_version)::text FROM economy.stream_checkpoints WHERE user_id = :u), format('(15,%s)', :version), 'the next checkpoint is signed with the new key');
+ROLLBACK TO s;
 
 -- damage
 CREATE FUNCTION pg_temp.after(damage text) RETURNS text LANGUAGE plpgsql AS $$
@@ -137,30 +207,189 @@ ALTER TABLE economy.gold_adjustments DISABLE TRIGGER gold_adjustments_append_onl
 ALTER TABLE economy.reward_audit DISABLE TRIGGER reward_audit_append_only;
 ALTER TABLE economy.shop_transactions DISABLE TRIGGER shop_transactions_append_only;
 SELECT is(pg_temp.after('UPDATE economy.stream_checkpoints SET ' || change || ' WHERE user_id = {u}') ~ '\mwrong_signature\M', true, 'a damaged checkpoint is found: ' || change)
-FROM unnest(ARRAY['seq = 13', 'seq = 15', 'gold = gold + 1', 'experience_points = 0', 'hash = sha256(hash)', 'hash = ''\x''', 'hash = substr(hash, 1, 31)', 'key_version = key_version + 1',
+FROM unnest(ARRAY['seq = 13', 'seq = 15', 'gold = gold + 1', 'experience_points = 0', 'hash = sha256(hash)', 'hash = ''\x''', 'hash = substr(hash, 1, 31)', 'links = sha256(links)', 'links = hash', 'links = ''\x''',
+                  'links = substr(links, 1, 31)', 'key_version = key_version + 1',
                   'key_version = 2000', 'signature = sha256(signature)', 'signature = ''''', 'signature = substr(signature, 1, 31)']) change;
-SELECT is(pg_temp.after('UPDATE economy.stream_checkpoints k SET seq = o.seq, gold = o.gold, experience_points = o.experience_points, hash = o.hash, key_version = o.key_version, signature = o.signature
+SELECT is(pg_temp.after('UPDATE economy.stream_checkpoints k SET seq = o.seq, gold = o.gold, experience_points = o.experience_points, hash = o.hash, links = o.links, key_version = o.key_version, signature = o.signature
     FROM economy.stream_checkpoints o WHERE k.user_id = {u} AND o.user_id = ' || :lazy) ~ '\mwrong_signature 1\M', true, 'another user''s checkpoint is none');
 SELECT is(pg_temp.after('DELETE FROM economy.stream_checkpoints WHERE user_id = {u}') ~ '\mmissing_entry 2\M', true, 'without it the pruned entries are missing');
 SELECT is(pg_temp.after('UPDATE economy.stream_checkpoints SET created_at = now() - interval ''1 year'' WHERE user_id = {u}'), 'nothing', 'when it was made is not signed');
 SELECT is(pg_temp.after('DELETE FROM economy.user_actions WHERE user_id = {u} AND seq = 15'), 'missing_entry 15, parity', 'a deleted action behind it');
 SELECT is(pg_temp.after('UPDATE economy.user_actions SET win = 7 WHERE user_id = {u} AND seq = 15'), 'parity, wrong_hash 15', 'a changed one');
-SELECT is(pg_temp.after('DELETE FROM economy.user_actions WHERE user_id = {u} AND seq = 11'), 'parity', 'a deleted action in front of it misses in the sums');
-SELECT is(pg_temp.after('UPDATE economy.user_actions SET bet = 7 WHERE user_id = {u} AND seq = 11'), 'parity', 'a changed one too');
-SELECT is(pg_temp.after('UPDATE economy.pruned_stats SET ' || change || ' WHERE user_id = {u}'), 'parity', 'pruned_stats: ' || change)
+-- the entries in front of it, each kind, whether the one before it is left or not
+SELECT is(pg_temp.after(damage), found, damage)
+FROM (VALUES
+    ('UPDATE economy.gold_adjustments SET gold_delta = 99999 WHERE user_id = {u} AND seq = 1', 'wrong_balance 1, wrong_hash 1'),
+    ('UPDATE economy.gold_adjustments SET reason = ''forged'' WHERE user_id = {u} AND seq = 1', 'wrong_hash 1'),
+    ('UPDATE economy.gold_adjustments SET gold = gold + 1 WHERE user_id = {u} AND seq = 1', 'wrong_balance 1, wrong_hash 1'),
+    ('DELETE FROM economy.gold_adjustments WHERE user_id = {u} AND seq = 1', 'broken_chain 14'),
+    ('UPDATE economy.user_actions SET action_type = ''X'' WHERE user_id = {u} AND seq = 3', 'broken_chain 14'),
+    ('UPDATE economy.user_actions SET bet = 9 WHERE user_id = {u} AND seq = 3', 'broken_chain 14, parity'),
+    ('UPDATE economy.user_actions SET details = ''{}'' WHERE user_id = {u} AND seq = 3', 'broken_chain 14'),
+    ('UPDATE economy.user_actions SET created_at = now() WHERE user_id = {u} AND seq = 3', 'broken_chain 14, parity'),
+    ('UPDATE economy.user_actions SET gold_delta = 5, gold = gold + 15 WHERE user_id = {u} AND seq = 3', 'wrong_balance 4'),
+    ('UPDATE economy.user_actions SET hash = sha256(hash) WHERE user_id = {u} AND seq = 3', 'wrong_hash 4'),
+    ('DELETE FROM economy.user_actions WHERE user_id = {u} AND seq = 3', 'broken_chain 14, parity'),
+    ('UPDATE economy.shop_transactions SET monetary = 99999 WHERE user_id = {u} AND seq = 4', 'wrong_hash 4'),
+    ('UPDATE economy.shop_transactions SET receipt_signature = sha256(receipt_signature) WHERE user_id = {u} AND seq = 4', 'wrong_signature 4'),
+    ('UPDATE economy.shop_transactions SET hash = sha256(hash) WHERE user_id = {u} AND seq = 4', 'wrong_hash 4'),
+    ('DELETE FROM economy.shop_transactions WHERE user_id = {u} AND seq = 4', 'broken_chain 14'),
+    ('UPDATE economy.user_actions SET action_type = ''X'' WHERE user_id = {u} AND seq = 6', 'broken_chain 14'),
+    ('UPDATE economy.user_actions SET win = 499 WHERE user_id = {u} AND seq = 6', 'broken_chain 14, parity'),
+    ('UPDATE economy.user_actions SET xact = ''1'' WHERE user_id = {u} AND seq = 6', 'broken_chain 14'),
+    ('DELETE FROM economy.user_actions WHERE user_id = {u} AND seq = 6', 'broken_chain 14, parity'),
+    ('UPDATE economy.reward_audit SET xp_delta = 8 WHERE user_id = {u} AND seq = 7', 'wrong_balance 7, wrong_hash 7'),
+    ('UPDATE economy.reward_audit SET external_event_id = ''forged'' WHERE user_id = {u} AND seq = 7', 'wrong_hash 7'),
+    ('DELETE FROM economy.reward_audit WHERE user_id = {u} AND seq = 7', 'broken_chain 14'),
+    ('UPDATE economy.user_actions SET action_type = ''X'' WHERE user_id = {u} AND seq = 8', 'wrong_hash 8'),
+    ('UPDATE economy.user_actions SET action_id = ''88'' WHERE user_id = {u} AND seq = 8', 'wrong_hash 8'),
+    ('DELETE FROM economy.user_actions WHERE user_id = {u} AND seq = 8', 'broken_chain 14, parity'),
+    ('UPDATE economy.shop_transactions SET quantity = 1 WHERE user_id = {u} AND seq = 9', 'wrong_hash 9'),
+    ('UPDATE economy.shop_transactions SET context = ''{}'' WHERE user_id = {u} AND seq = 9', 'wrong_hash 9'),
+    ('DELETE FROM economy.shop_transactions WHERE user_id = {u} AND seq = 9', 'broken_chain 14'),
+    ('UPDATE economy.user_actions SET action_type = ''X'' WHERE user_id = {u} AND seq = 11', 'broken_chain 14'),
+    ('UPDATE economy.user_actions SET bet = 7 WHERE user_id = {u} AND seq = 11', 'broken_chain 14, parity'),
+    ('UPDATE economy.user_actions SET outcome = ''draw'' WHERE user_id = {u} AND seq = 11', 'broken_chain 14, parity'),
+    ('UPDATE economy.user_actions SET action_id = ''2'' WHERE user_id = {u} AND seq = 11', 'broken_chain 14, duplicate_effect 11'),
+    ('DELETE FROM economy.user_actions WHERE user_id = {u} AND seq = 11', 'broken_chain 14, parity'),
+    ('UPDATE economy.shop_transactions SET product_id = ''forged'' WHERE user_id = {u} AND seq = 12', 'wrong_hash 12'),
+    ('DELETE FROM economy.shop_transactions WHERE user_id = {u} AND seq = 12', 'broken_chain 14'),
+    ('UPDATE economy.user_actions SET action_type = ''X'' WHERE user_id = {u} AND seq = 14', 'broken_chain 14'),
+    ('UPDATE economy.user_actions SET gold = gold + 1 WHERE user_id = {u} AND seq = 14', 'wrong_balance 14'),
+    ('UPDATE economy.user_actions SET hash = sha256(hash) WHERE user_id = {u} AND seq = 14', 'wrong_hash 14'),
+    ('UPDATE economy.user_actions SET experience_points = 1 WHERE user_id = {u} AND seq = 14', 'wrong_balance 14'),
+    ('DELETE FROM economy.user_actions WHERE user_id = {u} AND seq = 14', 'missing_entry 14, parity'),
+    ('INSERT INTO economy.gold_adjustments SELECT user_id, 2, gold_delta, xp_delta, gold, experience_points, created_at, xact, hash, ''forged'', actor, reason FROM economy.gold_adjustments WHERE user_id = {u} AND seq = 1', 'wrong_balance 2, wrong_balance 3, wrong_hash 2, wrong_hash 3'),
+    ('INSERT INTO economy.user_actions SELECT user_id, 5, gold_delta, xp_delta, gold, experience_points, created_at, xact, bet, win, hash, outcome, game, action_type, ''5'', details FROM economy.user_actions WHERE user_id = {u} AND seq = 6', 'parity, wrong_balance 6, wrong_hash 5, wrong_hash 6'),
+    ('INSERT INTO economy.user_actions SELECT user_id, 13, gold_delta, xp_delta, gold, experience_points, created_at, xact, 0, 0, hash, ''draw'', game, action_type, ''forged'', details FROM economy.user_actions WHERE user_id = {u} AND seq = 11', 'parity, wrong_balance 13, wrong_balance 14, wrong_hash 13, wrong_hash 14'),
+    ('INSERT INTO economy.user_actions SELECT user_id, 4, gold_delta, xp_delta, gold, experience_points, created_at, xact, 0, 0, hash, ''draw'', game, action_type, ''forged'', details FROM economy.user_actions WHERE user_id = {u} AND seq = 3', 'duplicate_effect 4, parity'),
+    ('UPDATE economy.user_actions SET seq = 10 WHERE user_id = {u} AND seq = 11', 'wrong_balance 10, wrong_hash 10')
+) v (damage, found);
+SELECT is(pg_temp.after('UPDATE economy.pruned_stats SET ' || change || ' WHERE user_id = {u}'), CASE WHEN change LIKE 'total%' THEN 'missing_entry, ' ELSE '' END || 'parity', 'pruned_stats: ' || change)
 FROM unnest(ARRAY['total = total + 1', 'wins = wins + 1', 'losses = 0', 'draws = 0', 'max_win = 1000', 'bet_sum = 0', 'win_sum = 0', 'last_action_at = now() + interval ''9 years''']) change;
-SELECT is(pg_temp.after('DELETE FROM economy.pruned_stats WHERE user_id = {u}'), 'parity', 'no pruned_stats');
-SELECT is(pg_temp.after('UPDATE economy.user_game_stats_summary SET ' || change || ' WHERE user_id = {u} AND game = ''slot'' AND day = ''2031-01-01'''), 'parity', 'a pruned day: ' || change)
-FROM unnest(ARRAY['total = total + 1', 'bet_sum = 0', 'win_sum = 0']) change;
-SELECT todo('parity of a pruned user compares only total, bets and wins of all days together', 4);
-SELECT is(pg_temp.after('UPDATE economy.user_game_stats_summary SET ' || change || ' WHERE user_id = {u} AND game = ''slot'' AND day = ''' || day || ''''), 'parity', 'a day of a pruned user: ' || change)
-FROM (VALUES ('wins = wins - 1, losses = losses + 1', '2031-01-01'), ('max_win = 77777', '2031-01-01'), ('wins = wins - 1, losses = losses + 1', '2031-12-01'), ('max_win = 77777', '2031-12-01')) v (change, day);
-SELECT todo('entries of other journals in front of a checkpoint are verified by nobody', 5);
-SELECT isnt(pg_temp.after(damage), 'nothing', 'in front of the checkpoint: ' || damage)
-FROM unnest(ARRAY['UPDATE economy.gold_adjustments SET gold_delta = 99999 WHERE user_id = {u} AND seq = 1', 'UPDATE economy.gold_adjustments SET reason = ''forged'' WHERE user_id = {u} AND seq = 1',
-    'DELETE FROM economy.reward_audit WHERE user_id = {u} AND seq = 7', 'UPDATE economy.shop_transactions SET monetary = 99999 WHERE user_id = {u} AND seq = 9',
-    'DELETE FROM economy.shop_transactions WHERE user_id = {u} AND seq = 9']) damage;
-SELECT throws_ok(format('UPDATE economy.stream_checkpoints SET gold = gold + 1 WHERE user_id = %s; SELECT economy.delete_pruned(%s, 14)', :u, :u), 'XE103', NULL, 'nothing goes behind a damaged checkpoint');
+SELECT is(pg_temp.after('DELETE FROM economy.pruned_stats WHERE user_id = {u}'), 'missing_entry, parity', 'no pruned_stats');
+SELECT is(pg_temp.after('UPDATE economy.user_game_stats_summary SET ' || change || ' WHERE user_id = {u} AND game = ''slot'' AND day = ''' || day || ''''), 'parity', 'day ' || day || ' of a pruned user: ' || change)
+FROM unnest(ARRAY['total = total + 1', 'wins = wins - 1, losses = losses + 1', 'draws = draws + 1', 'max_win = 77777', 'bet_sum = 0', 'win_sum = 0', 'last_action_at = now()', 'day = ''2030-01-01''', 'game = ''crash''']) change,
+    unnest(ARRAY['2031-01-01', '2031-06-01', '2031-12-01']) day;
+SELECT is(pg_temp.after('UPDATE economy.pruned_stats SET ' || change || ' WHERE user_id = {u} AND day = ''2031-06-01'''), 'parity', 'pruned_stats of one day: ' || change)
+FROM unnest(ARRAY['day = ''2031-06-02''', 'game = ''crash''', 'wins = wins + 1, losses = losses - 1']) change;
+
+-- what says which ids are known
+SELECT is(pg_temp.after(damage), found, damage)
+FROM (VALUES
+    ('DELETE FROM economy.pruned_actions WHERE user_id = {u}', 'missing_entry'),
+    ('DELETE FROM economy.pruned_actions WHERE user_id = {u} AND seq = 5', 'missing_entry'),
+    ('UPDATE economy.pruned_actions SET user_id = -1 WHERE user_id = {u} AND seq = 5', 'missing_entry'),
+    ('INSERT INTO economy.pruned_actions VALUES ({u}, economy.action_key(''slot'', ''other''), 5)', 'missing_entry'),
+    ('UPDATE economy.pruned_actions SET key = economy.action_key(''slot'', ''15'') WHERE user_id = {u} AND seq = 5', 'duplicate_effect 15'),
+    ('UPDATE economy.pruned_actions SET key = economy.action_key(''slot'', ''3'') WHERE user_id = {u} AND seq = 5', 'duplicate_effect 3'),
+    ('UPDATE economy.accounts SET pruned_seq = 0 WHERE user_id = {u}', 'broken_chain 14'),
+    ('UPDATE economy.accounts SET pruned_seq = 13 WHERE user_id = {u}', 'broken_chain 14'),
+    ('UPDATE economy.accounts SET pruned_seq = 15 WHERE user_id = {u}', 'broken_chain 14'),
+    -- an id that is none must not keep the sweep from going on
+    ('UPDATE economy.user_actions SET action_id = '''' WHERE user_id = {u} AND seq = 15', 'wrong_hash 15'),
+    ('UPDATE economy.user_actions SET action_id = repeat(''x'', 300) WHERE user_id = {u} AND seq = 3', 'broken_chain 14')) v (damage, found);
+SELECT is_empty('SELECT * FROM economy.audit_effects()', 'all of it was undone');
+
+-- a damaged stream is left alone, and does not keep the others waiting
+CREATE FUNCTION pg_temp.pruned_after(damage text, max_users int) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    answer text;
+    before text;
+BEGIN
+    EXECUTE replace(damage, '{u}', pg_temp.u()::text);
+    SELECT concat_ws(' ', k, pg_temp.entries(), pg_temp.sums(), pg_temp.keys()) INTO before FROM economy.stream_checkpoints k WHERE k.user_id = pg_temp.u();
+    PERFORM pg_temp.at('2033-01-01 00:00+00');
+    answer := pg_temp.prune('90 days', max_users);
+    answer := answer || CASE WHEN before = (SELECT concat_ws(' ', k, pg_temp.entries(), pg_temp.sums(), pg_temp.keys()) FROM economy.stream_checkpoints k WHERE k.user_id = pg_temp.u())
+                             THEN ', left alone' ELSE ', changed' END;
+    RAISE EXCEPTION USING ERRCODE = 'XT000';
+EXCEPTION WHEN SQLSTATE 'XT000' THEN
+    RETURN answer;
+END
+$$;
+SELECT is(pg_temp.pruned_after('SELECT', 3), '3 3 0, changed', 'three users have actions to be pruned');
+SELECT is(pg_temp.pruned_after(damage, max_users), expected, damage)
+FROM (VALUES ('UPDATE economy.user_actions SET win = 7 WHERE user_id = {u} AND seq = 15', 3, '2 2 1, left alone'),
+             ('UPDATE economy.gold_adjustments SET reason = ''forged'' WHERE user_id = {u} AND seq = 1', 3, '2 2 1, left alone'),
+             ('UPDATE economy.user_actions SET action_type = ''X'' WHERE user_id = {u} AND seq = 6', 3, '2 2 1, left alone'),
+             ('UPDATE economy.stream_checkpoints SET gold = gold + 1 WHERE user_id = {u}', 3, '2 2 1, left alone'),
+             ('UPDATE economy.stream_checkpoints SET links = hash WHERE user_id = {u}', 3, '2 2 1, left alone'),
+             ('UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = {u}', 3, '2 2 1, left alone'),
+             ('UPDATE economy.accounts SET pruned_seq = 3 WHERE user_id = {u}', 3, '2 2 1, left alone'),
+             ('UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = {u}', 1, '1 0 1, left alone')) v (damage, max_users, expected);
+SAVEPOINT s;
+UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = :u;
+SELECT is(economy.prune_stream(:u, 15), NULL, 'prune_stream() has null for it');
+SELECT is((SELECT pruned_seq FROM economy.accounts WHERE user_id = :u), 14::bigint, 'and does nothing');
+ROLLBACK TO s;
 SELECT pg_temp.exact('after all damage was undone');
+
+-- the incremental sweep, behind a checkpoint that is before or after its own
+CREATE FUNCTION pg_temp.incremental(damage text DEFAULT NULL) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    found  text;
+    answer text;
+BEGIN
+    IF damage IS NOT NULL THEN
+        EXECUTE damage;
+    END IF;
+    SELECT string_agg(DISTINCT concat_ws(' ', kind, seq), ', ') INTO found FROM economy.audit_sweep_incremental();
+    SELECT concat_ws(' ', r.users, r.entries, coalesce(found, 'clean')) INTO answer FROM economy.audit_runs r ORDER BY run_id DESC LIMIT 1;
+    IF damage IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'XT000';
+    END IF;
+    RETURN answer;
+EXCEPTION WHEN SQLSTATE 'XT000' THEN
+    RETURN answer;
+END
+$$;
+SELECT pg_temp.incremental() AS x \gset
+SELECT economy.register('pgtap prune swept') AS swept \gset
+SELECT pg_temp.at('2034-01-01 12:00+00') AS x \gset
+SELECT count(*) AS x FROM generate_series(1, 2) n, economy.record_action(:swept, 'slot', 'T', n::text) \gset
+SELECT is(pg_temp.incremental(), '1 2 clean', 'two entries are swept');
+SELECT success AS x FROM economy.adjust_gold(:swept, 10, 'three', 'r', 'a') \gset
+SELECT count(*) AS x FROM generate_series(4, 8) n, economy.record_action(:swept, 'slot', 'T', n::text) \gset
+SELECT economy.rollup_stats() AS x \gset
+SELECT pg_temp.at('2034-12-01 12:00+00') AS x \gset
+SELECT economy.prune_stream(:swept, 7) AS deleted \gset
+SELECT is(:deleted, 4, 'four go, past the sweep''s checkpoint: 1, 4, 5 and 6');
+-- its checkpoint as the documentation describes it, without the extension's code
+CREATE FUNCTION pg_temp.field(v bigint) RETURNS bytea LANGUAGE sql AS $$ SELECT coalesce('\x01'::bytea || int8send(v), '\x00') $$;
+CREATE FUNCTION pg_temp.field(v bytea) RETURNS bytea LANGUAGE sql AS $$ SELECT coalesce('\x02'::bytea || int4send(length(v)) || v, '\x00') $$;
+CREATE FUNCTION pg_temp.field(v text) RETURNS bytea LANGUAGE sql AS $$ SELECT pg_temp.field(convert_to(v, getdatabaseencoding())) $$;
+CREATE FUNCTION pg_temp.entry(l economy.ledger) RETURNS bytea LANGUAGE sql AS $$
+    SELECT '\x01'::bytea || left(l.transaction_id, 1)::bytea || pg_temp.field(l.user_id) || pg_temp.field(l.seq) || pg_temp.field(l.gold_delta) || pg_temp.field(l.xp_delta)
+        || pg_temp.field(l.gold) || pg_temp.field(l.experience_points) || '\x01' || timestamptz_send(l.created_at) || '\x01' || xid8send(l.xact)
+        || coalesce((SELECT pg_temp.field(a.bet) || pg_temp.field(a.win) || pg_temp.field(a.outcome) || pg_temp.field(a.game) || pg_temp.field(a.action_type) || pg_temp.field(a.action_id) || pg_temp.field(a.details::text)
+                     FROM economy.user_actions a WHERE (a.user_id, a.seq) = (l.user_id, l.seq)),
+                    (SELECT pg_temp.field(g.idempotency_key) || pg_temp.field(g.actor) || pg_temp.field(g.reason) FROM economy.gold_adjustments g WHERE (g.user_id, g.seq) = (l.user_id, l.seq))) $$;
+CREATE FUNCTION pg_temp.hmac(message bytea, key bytea) RETURNS bytea LANGUAGE sql AS $$
+    SELECT sha256(string_agg(set_byte('\x00', 0, get_byte(key || decode(repeat('00', 32), 'hex'), n) # 92), ''::bytea ORDER BY n)
+        || sha256(string_agg(set_byte('\x00', 0, get_byte(key || decode(repeat('00', 32), 'hex'), n) # 54), ''::bytea ORDER BY n) || message)) FROM generate_series(0, 63) n $$;
+WITH RECURSIVE chain (seq, links) AS (
+    SELECT 0::bigint, decode(repeat('00', 32), 'hex')
+    UNION ALL
+    SELECT n.seq, sha256(c.links || pg_temp.entry(n.l)) FROM chain c
+    CROSS JOIN LATERAL (SELECT l.seq, l FROM economy.ledger l WHERE l.user_id = :swept AND l.seq > c.seq AND l.seq <= 7 ORDER BY l.seq LIMIT 1) n (seq, l))
+SELECT seq AS last, links FROM chain ORDER BY seq DESC LIMIT 1 \gset
+SELECT is((SELECT links FROM economy.stream_checkpoints WHERE user_id = :swept), :'links'::bytea, 'links is the chain of what is left up to it');
+SELECT is((SELECT k.signature FROM economy.stream_checkpoints k WHERE k.user_id = :swept),
+    (SELECT pg_temp.hmac('\x01' || 'C'::bytea || pg_temp.field(k.user_id) || pg_temp.field(k.seq) || pg_temp.field(k.gold) || pg_temp.field(k.experience_points) || pg_temp.field(k.hash) || pg_temp.field(k.links), s.material)
+     FROM economy.stream_checkpoints k JOIN economy.signing_keys s ON s.version = k.key_version WHERE k.user_id = :swept), 'and is signed with all the rest');
+SELECT is(pg_temp.incremental('UPDATE economy.gold_adjustments SET reason = ''forged'' WHERE user_id = ' || :swept), '1 4 wrong_hash 3', 'what is left is swept: damage behind both');
+SELECT is(pg_temp.incremental('UPDATE economy.user_actions SET action_type = ''X'' WHERE seq = 2 AND user_id = ' || :swept), '1 4 broken_chain 7', 'also of an entry that was swept before');
+SELECT is(pg_temp.incremental('UPDATE economy.user_actions SET action_type = ''X'' WHERE seq = 7 AND user_id = ' || :swept), '1 4 broken_chain 7', 'at the checkpoint');
+SELECT is(pg_temp.incremental('UPDATE economy.user_actions SET action_type = ''X'' WHERE seq = 8 AND user_id = ' || :swept), '1 4 wrong_hash 8', 'and after it');
+SELECT is(pg_temp.incremental(), '1 4 clean', 'and undamaged');
+SELECT is(pg_temp.incremental(), '0 0 clean', 'nothing is left');
+SELECT state AS x FROM economy.record_action(:swept, 'slot', 'T', '9') \gset
+SELECT is(pg_temp.incremental('UPDATE economy.user_actions SET action_type = ''X'' WHERE seq = 9 AND user_id = ' || :swept), '1 1 wrong_hash 9', 'a new entry, behind both');
+SELECT is(pg_temp.incremental('UPDATE economy.stream_checkpoints SET links = hash WHERE user_id = ' || :swept), '1 1 wrong_signature 7', 'with a damaged checkpoint');
+SELECT is(pg_temp.incremental('UPDATE economy.accounts SET pruned_seq = 0 WHERE user_id = ' || :swept), '1 1 broken_chain 7', 'or one that the account does not know');
+SELECT is(pg_temp.incremental('UPDATE economy.gold_adjustments SET reason = ''forged'' WHERE user_id = ' || :swept), '1 1 clean', 'old entries are for the full sweep');
+SELECT is((SELECT count(*) FROM economy.verify_chain(:swept)), 0::bigint, 'which is clean');
+SELECT is(pg_temp.incremental(), '1 1 clean', 'it goes on where it was');
 SELECT * FROM finish();
 ROLLBACK;

@@ -17,6 +17,10 @@ SELECT is((SELECT count(*) FROM economy.users WHERE external_id LIKE 'sim-770000
 SELECT ok((SELECT sum(total) FILTER (WHERE place <= 40) > 0.4 * sum(total) FROM (SELECT g.total, split_part(u.external_id, '-', 3)::int AS place FROM economy.users u JOIN economy.game_stats g USING (user_id)
            WHERE u.external_id LIKE 'sim-77000001-%') p), 'a tenth of the users plays much of it');
 SELECT ok((SELECT count(DISTINCT g.game) = 4 AND bool_and(g.bet_sum > 0) FROM economy.users u JOIN economy.game_stats g USING (user_id) WHERE u.external_id LIKE 'sim-77000001-%'), 'all games are played, for gold');
+SELECT is((SELECT string_agg(DISTINCT concat_ws(' ', t.outcome, t.bet = 0, t.win > 0), ', ') FROM economy.user_actions t JOIN economy.users u USING (user_id) WHERE u.external_id LIKE 'sim-77000001-%' AND t.action_type = 'REFUND'), 'draw t t', 'refunds give gold back and decide nothing');
+SELECT ok((SELECT count(*) BETWEEN 40 AND 150 FROM economy.user_actions t JOIN economy.users u USING (user_id) WHERE u.external_id LIKE 'sim-77000001-%' AND t.action_type = 'REFUND'), 'about 0.7 % of the actions');
+SELECT ok((SELECT count(*) FILTER (WHERE n < before) BETWEEN 50 AND 400 FROM (SELECT split_part(t.action_id, '-', 3)::int AS n, lag(split_part(t.action_id, '-', 3)::int) OVER (PARTITION BY t.user_id ORDER BY t.seq) AS before
+           FROM economy.user_actions t JOIN economy.users u USING (user_id) WHERE u.external_id LIKE 'sim-77000001-%') a), 'some come late');
 SELECT is(pg_temp.simulate(3, 0, 77000003), NULL, 'no actions');
 SELECT is((SELECT count(*) FROM economy.users u JOIN economy.accounts a USING (user_id) WHERE u.external_id LIKE 'sim-77000003-%' AND a.gold = 1000000), 3::bigint, 'but users with gold');
 SELECT throws_ok(format('SELECT * FROM economy.simulate(%s)', args), 'XE002', NULL, 'simulate(' || args || ')')

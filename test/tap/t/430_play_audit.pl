@@ -24,8 +24,8 @@ $dbh->do('SELECT * FROM economy.rollup_stats()');
 sub progress { return $dbh->selectall_arrayref('SELECT pid, task, done, total, running_for >= interval \'0\' AS so FROM economy.progress()', { Slice => {} }) }
 
 # The sweep stands still where a table it reads is locked.
-foreach my $case ([ 'economy.shop_transactions', 'audit_sweep', 0, 1 ], [ 'economy.streaks', 'audit_orphans', 1, 1 ],
-	[ 'economy.shop_stock', 'audit_stock', 1, 1 ], [ 'economy.pruned_stats', 'stats_parity', 1, 1 ])
+foreach my $case ([ 'economy.shop_transactions', 'audit_sweep', 0, 1 ], [ 'economy.pruned_actions', 'audit_effects', 1, 1 ],
+	[ 'economy.streaks', 'audit_orphans', 1, 1 ], [ 'economy.shop_stock', 'audit_stock', 1, 1 ], [ 'economy.user_game_stats_summary', 'stats_parity', 1, 1 ])
 {
 	my ($table, $task, $done, $total) = @$case;
 
@@ -116,11 +116,11 @@ my %writers = (
 	rollup_stats => 'SELECT * FROM economy.rollup_stats()',
 	prune => 'SELECT * FROM economy.prune()',
 	simulate => 'SELECT * FROM economy.simulate(1, 1, 1)',
-	make_checkpoint => "SELECT economy.make_checkpoint($ann, 1)",
+	prune_stream => "SELECT economy.prune_stream($ann, 1)",
+	'prune_stream, nothing to do' => "SELECT economy.prune_stream($ann, 0)",
 	audit_sweep_incremental => 'SELECT * FROM economy.audit_sweep_incremental()');
 foreach my $name (sort keys %writers)
 {
-	local $TODO = $name eq 'make_checkpoint' ? 'it does not ask whether it may write' : undef;
 	is(try_sql($reader, $writers{$name}), '25006', "$name on the standby");
 	is(try_sql($dbh, "BEGIN READ ONLY; $writers{$name}"), '25006', "$name in a read-only transaction");
 	$dbh->do('ROLLBACK');
