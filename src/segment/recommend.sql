@@ -102,7 +102,7 @@ COMMENT ON FUNCTION economy.beta_shares(double precision[], double precision[]) 
     'Probability of each of several beta variables, with shapes of 1 or more, to be the largest.';
 
 CREATE FUNCTION economy.draw_uniform(key text) RETURNS double precision
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         -- 52 bits of the hash, and a half: never 0 or 1

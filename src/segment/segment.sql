@@ -138,7 +138,7 @@ CREATE FUNCTION economy.rfm_rule_ranges(rules jsonb, p60 numeric, p95 numeric)
                     THEN 9223372036854775807 ELSE coalesce(r.frequency_from, 0) END,
                coalesce(r.frequency_to, 9223372036854775806),
                coalesce(l.least, '-Infinity'), coalesce(g.most, 'Infinity')
-        FROM jsonb_populate_recordset(NULL::economy.segment_rules, rules) r
+        FROM jsonb_populate_recordset(NULL::economy.segment_rules, CASE jsonb_typeof(rules) WHEN 'array' THEN rules ELSE '[]' END) r
         CROSS JOIN LATERAL (SELECT CASE r.monetary_from WHEN 'p60' THEN p60 WHEN 'p95' THEN p95 ELSE r.monetary_from::numeric END) l (least)
         CROSS JOIN LATERAL (SELECT CASE r.monetary_below WHEN 'p60' THEN p60 WHEN 'p95' THEN p95 ELSE r.monetary_below::numeric END) g (most)
         ORDER BY r.position;
@@ -337,6 +337,9 @@ DECLARE
     result  economy.score_bounds;
     row     record;
 BEGIN
+    IF model.model IS NULL OR inputs IS NULL THEN
+        RAISE EXCEPTION '% must not be null', CASE WHEN inputs IS NULL THEN 'inputs' ELSE 'model' END USING ERRCODE = 'XE001';
+    END IF;
     FOR axis IN SELECT * FROM (VALUES ('recency', model.recency_kind, model.recency_breaks), ('frequency', model.frequency_kind, model.frequency_breaks),
                                       ('monetary', model.monetary_kind, model.monetary_breaks)) v (name, kind, breaks) LOOP
         columns := columns || CASE axis.kind

@@ -17,7 +17,7 @@ SELECT success AS x FROM economy.adjust_gold(:u, 100, 'open', 'r', 'a') \gset
 
 -- what the catalogue says
 CREATE TEMP TABLE function AS
-    SELECT p.oid, p.oid::regprocedure::text AS name, p.prorettype IN ('trigger'::regtype, 'event_trigger'::regtype) AS is_trigger, p.proargtypes AS types
+    SELECT p.oid, p.oid::regprocedure::text AS name, p.prorettype IN ('trigger'::regtype, 'event_trigger'::regtype) OR 'internal'::regtype = ANY (p.proargtypes) AS is_trigger, p.proargtypes AS types
     FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
     JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'economy';
 CREATE TEMP TABLE relation AS

@@ -361,7 +361,7 @@ CREATE FUNCTION pg_temp.field(v bytea) RETURNS bytea LANGUAGE sql AS $$ SELECT c
 CREATE FUNCTION pg_temp.field(v text) RETURNS bytea LANGUAGE sql AS $$ SELECT pg_temp.field(convert_to(v, getdatabaseencoding())) $$;
 CREATE FUNCTION pg_temp.entry(l economy.ledger) RETURNS bytea LANGUAGE sql AS $$
     SELECT '\x01'::bytea || left(l.transaction_id, 1)::bytea || pg_temp.field(l.user_id) || pg_temp.field(l.seq) || pg_temp.field(l.gold_delta) || pg_temp.field(l.xp_delta)
-        || pg_temp.field(l.gold) || pg_temp.field(l.experience_points) || '\x01' || timestamptz_send(l.created_at) || '\x01' || xid8send(l.xact)
+        || pg_temp.field(l.gold) || pg_temp.field(l.experience_points) || '\x01' || timestamptz_send(l.created_at) || '\x01' || int8send(l.xact)
         || coalesce((SELECT pg_temp.field(a.bet) || pg_temp.field(a.win) || pg_temp.field(a.outcome) || pg_temp.field(a.game) || pg_temp.field(a.action_type) || pg_temp.field(a.action_id) || pg_temp.field(a.details::text)
                      FROM economy.user_actions a WHERE (a.user_id, a.seq) = (l.user_id, l.seq)),
                     (SELECT pg_temp.field(g.idempotency_key) || pg_temp.field(g.actor) || pg_temp.field(g.reason) FROM economy.gold_adjustments g WHERE (g.user_id, g.seq) = (l.user_id, l.seq))) $$;
