@@ -19,11 +19,16 @@ CREATE FUNCTION economy.feed_epoch() RETURNS text
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_feed_epoch';
 COMMENT ON FUNCTION economy.feed_epoch() IS 'System identifier and timeline: a cursor of changes() is good within them.';
 
+CREATE FUNCTION economy.feed_snapshot() RETURNS pg_snapshot
+    LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_feed_snapshot';
+COMMENT ON FUNCTION economy.feed_snapshot() IS
+    'The current snapshot, in which the own transaction and, on a standby, those of the primary are still running.';
+
 -- A restored database has entries whose transaction ids are of another cluster.
 -- Its dump brought that cluster's row; then entries from before this
 -- installation are history, not news.
 CREATE TABLE economy.installations (
-    since timestamptz NOT NULL
+    since timestamptz NOT NULL CONSTRAINT installations_pkey PRIMARY KEY
 );
 INSERT INTO economy.installations VALUES (clock_timestamp());
 SELECT pg_catalog.pg_extension_config_dump('economy.installations', '');
@@ -66,11 +71,14 @@ DECLARE
     entries integer := 0;
     r       record;
 BEGIN
-    IF max IS NULL OR max NOT BETWEEN 1 AND 10000 THEN
+    IF max IS NULL THEN
+        RAISE EXCEPTION 'max must not be null' USING ERRCODE = 'XE001';
+    END IF;
+    IF max NOT BETWEEN 1 AND 10000 THEN
         RAISE EXCEPTION 'max must be from 1 to 10000' USING ERRCODE = 'XE002';
     END IF;
     IF $1 IS NULL THEN
-        RETURN QUERY SELECT 'CAUGHT_UP', NULL::bigint, NULL::bigint, NULL, NULL::json, epoch || '|' || pg_current_snapshot()::text;
+        RETURN QUERY SELECT 'CAUGHT_UP', NULL::bigint, NULL::bigint, NULL, NULL::json, epoch || '|' || economy.feed_snapshot()::text;
         RETURN;
     END IF;
     IF $1 = 'start' THEN
@@ -78,7 +86,7 @@ BEGIN
     END IF;
     BEGIN
         old := parts[2]::pg_snapshot;
-        new := coalesce(parts[3]::pg_snapshot, pg_current_snapshot());
+        new := coalesce(parts[3]::pg_snapshot, economy.feed_snapshot());
         u := coalesce(parts[4]::bigint, u);
         s := coalesce(parts[5]::bigint, s);
     EXCEPTION WHEN data_exception THEN
@@ -89,9 +97,9 @@ BEGIN
             HINT = 'Pass next_cursor of the last row of the call before, null to begin now, or start to begin with the first entry.';
     END IF;
     -- another cluster or timeline, or one that was set back
-    IF parts[1] <> epoch OR pg_snapshot_xmax(new)::text::bigint > pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+    IF parts[1] <> epoch OR pg_snapshot_xmax(new)::text::bigint > pg_snapshot_xmax(economy.feed_snapshot())::text::bigint
        OR pg_snapshot_xmax(old)::text::bigint > pg_snapshot_xmax(new)::text::bigint THEN
-        RETURN QUERY SELECT 'RESYNC_REQUIRED', NULL::bigint, NULL::bigint, NULL, NULL::json, epoch || '|' || pg_current_snapshot()::text;
+        RETURN QUERY SELECT 'RESYNC_REQUIRED', NULL::bigint, NULL::bigint, NULL, NULL::json, epoch || '|' || economy.feed_snapshot()::text;
         RETURN;
     END IF;
     FOR r IN SELECT b.user_id, b.seq, b.journal FROM economy.entries_between(old, new, u, s, max) b LOOP

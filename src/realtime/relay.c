@@ -41,6 +41,7 @@
 #include "realtime/event.h"
 #include "realtime/relay.h"
 #include "realtime/ring.h"
+#include "realtime/snapshot.h"
 #include "settings.h"
 
 #define BATCH_ITEMS		4096	/* taken out of the ring at once */

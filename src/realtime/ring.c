@@ -4,7 +4,6 @@
  */
 #include "postgres.h"
 
-#include "fmgr.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
@@ -12,12 +11,12 @@
 #include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
-#include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "realtime/ring.h"
+#include "realtime/snapshot.h"
 #include "settings.h"
 
 #define TRANCHE "economy_ring"
@@ -408,12 +407,6 @@ eco_ring_keeping(EcoRing *ring, uint64 xid)
 	LWLockAcquire(ring->lock, LW_EXCLUSIVE);
 	ring->kept = xid;
 	LWLockRelease(ring->lock);
-}
-
-char *
-eco_snapshot_text(void)
-{
-	return OidOutputFunctionCall(F_PG_SNAPSHOT_OUT, OidFunctionCall0(F_PG_CURRENT_SNAPSHOT));
 }
 
 /* Only the relay reads and writes it, once there is one. */

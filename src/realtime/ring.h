@@ -107,9 +107,6 @@ extern void eco_ring_found(EcoRing *ring, uint64 lost);
  */
 extern void eco_ring_keeping(EcoRing *ring, uint64 xid);
 
-/* The active snapshot as text, as pg_current_snapshot() has it. */
-extern char *eco_snapshot_text(void);
-
 /* One of these: everything visible in it has been sent. */
 extern void eco_ring_covered(EcoRing *ring, char *snapshot);
 extern void eco_ring_cover(EcoRing *ring, const char *snapshot);
