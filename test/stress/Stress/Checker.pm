@@ -133,7 +133,8 @@ sub restore_pruned
 		my ($user, $game, $id) = $key =~ /^A (\d+) ([^|]+)\|(.*)/;
 		my $row = delete $pruned{"$user " . action_key($game, $id)} or next;
 		my $name = "A$user-$row->{seq}";
-		my @attempts = grep { $_->{fate} ne 'none' } @{ $self->{attempts}{$key} };
+		# an acknowledged attempt is the maker before one that may have failed
+		my @attempts = sort { $b->{fate} cmp $a->{fate} } grep { $_->{fate} ne 'none' } @{ $self->{attempts}{$key} };
 		my ($maker) = grep { $_->{result} && ($_->{result}{state} // '') eq 'new' && $_->{result}{transaction_id} eq $name } @attempts;
 
 		$self->bad('I4', "key '$key' was pruned and is there again") if $self->{by_key}{$key};
@@ -837,7 +838,7 @@ sub check_events
 	}
 	foreach my $user (sort keys %{ $replayed // {} })
 	{
-		my $account = $self->{account}{$user};
+		my $account = $self->{account}{$user} or next;    # reported as I1
 		my $expected = join ' ', $account->{pruned_seq} + 1 .. $account->{seq};
 		$self->bad('I7', "replay of user $user is not every entry after $account->{pruned_seq}") if $replayed->{$user} ne $expected;
 	}

@@ -117,7 +117,8 @@ sub kill_all
 	{
 		Time::HiRes::sleep(0.01) while $self->lives($pid);
 	}
-	unlink "$self->{data}/postmaster.pid";
+	# where nobody reaps it, the dead postmaster looks alive to the next one
+	unlink "$self->{data}/postmaster.pid", "$self->{base}/.s.PGSQL.5432.lock";
 	return;
 }
 
