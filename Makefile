@@ -36,13 +36,14 @@ $(OBJS): $(wildcard src/*.h src/*/*.h)
 
 # From here on nothing needs PostgreSQL to be there yet: the scripts install it.
 
-.PHONY: help setup demo test lint format unit bench stress
+.PHONY: help setup demo test lint format unit bench stress crash
 help:
 	@echo "make, make install   build and install (needs postgresql-server-dev and libssl-dev)"
 	@echo "make demo            the main job on a throw-away server; KEEP=1 leaves it running"
 	@echo "make test            every test; 'make test SUITES=\"unit sql\"' some of them"
 	@echo "make bench           ratios against peers in one run"
 	@echo "make stress          random histories and their checker; SEED= SEEDS= OPS= CLIENTS=, PLAN=1 prints them"
+	@echo "make crash           the same while the server is killed; SEED= CYCLES="
 	@echo "make lint, format    compilers, formatting and house rules; format the code"
 	@echo "make unit            core/ alone, under the address and undefined behaviour sanitizers"
 	@echo "make setup           install what the above need, from Debian's packages"
@@ -73,3 +74,6 @@ bench:
 
 stress:
 	@SEED=$(SEED) SEEDS=$(SEEDS) OPS=$(OPS) CLIENTS=$(CLIENTS) PLAN=$(PLAN) bash scripts/stress
+
+crash:
+	@SEED=$(SEED) CYCLES=$(CYCLES) bash scripts/crash

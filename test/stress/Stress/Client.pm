@@ -37,7 +37,7 @@ sub session
 		$self->{dbh} = eval {
 			my $dbh = connect_to($self->{dsn}, "client$self->{number}");
 			$dbh->do('SET client_min_messages = error');
-			$dbh->do($_) foreach @{ $self->{settings} };
+			$dbh->do($_) foreach @{ $self->{settings} }, @{ delete $self->{once} // [] };
 			$dbh;
 		};
 		last if $self->{dbh};
@@ -110,7 +110,7 @@ sub attempt
 		$outcome = 'unknown' if $self->{lost} && $self->{sent};
 		eval { $self->{dbh}->do('ROLLBACK') } unless $tx->{auto} || $self->{lost};
 	}
-	$log->put('E', tx => $name, outcome => $outcome, sqlstate => $state);
+	$log->put('E', tx => $name, outcome => $outcome, sqlstate => $self->{lost} ? '' : $state);
 	$self->give_up_connection if $self->{lost};
 	$self->{state} = '';
 	return ($outcome, $state);

@@ -5,7 +5,8 @@ package Stress::Run;
 
 use strict;
 use warnings;
-use List::Util ();
+use File::Copy ();
+use File::Path ();
 use POSIX ();
 use Stress::Checker;
 use Stress::Client;
@@ -14,7 +15,8 @@ use Stress::Tables;
 use Stress::World;
 use Time::HiRes ();
 
-# server, plan, and during: code that is run while the clients play (optional)
+# server, plan, and optionally during: code that is run while the clients play;
+# once: SQL for the first session of every client
 sub new
 {
 	my ($class, %p) = @_;
@@ -48,7 +50,9 @@ sub play
 	my $dbh = $server->connect_to('postgres');
 
 	wait_until($dbh, "NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = 'world' AND backend_type = 'client backend')");
-	$dbh->do("CREATE DATABASE $self->{database} TEMPLATE world");
+	# PostgreSQL 15 copies a sequence in the default way with the claim that its
+	# next values are in WAL, which is so for the original alone
+	$dbh->do("CREATE DATABASE $self->{database} TEMPLATE world STRATEGY file_copy");
 	$dbh->disconnect;
 	my $feed = $self->in_process(sub { $self->read_feed });
 	my @clients = map { my $n = $_; $self->in_process(sub { $self->client($n)->run }) } 1 .. $self->{plan}{clients};
@@ -86,7 +90,7 @@ sub client
 	my ($self, $n) = @_;
 	return Stress::Client->new(
 		number => $n, plan => $self->{plan}, dsn => $self->{server}->dsn($self->{database}),
-		log => Stress::Log->new("$self->{dir}/client$n.log"),
+		log => Stress::Log->new("$self->{dir}/client$n.log"), once => $self->{once},
 		stop => $self->{stop} // sub { -e "$self->{dir}/clients_stop" });
 }
 
@@ -258,6 +262,27 @@ SQL
 	$facts{log} = $self->logs;
 	$facts{deadlocks} = $self->{plan}{crosses};
 	return %facts;
+}
+
+# Prints violations, not too many, and where the logs went.
+sub report
+{
+	my ($self, $place, @violations) = @_;
+
+	return unless @violations;
+	print map { "\t$_\n" } @violations > 20 ? (@violations[ 0 .. 19 ], 'and more') : @violations;
+	print "\tlogs in ", $self->keep_logs($place), "\n";
+	return;
+}
+
+# Copies the logs out of the server's directory.
+sub keep_logs
+{
+	my ($self, $place) = @_;
+
+	File::Path::make_path($place);
+	File::Copy::copy($_, $place) foreach glob "$self->{dir}/*";
+	return $place;
 }
 
 # Per function: how often it was sent and what became of it.
