@@ -36,7 +36,7 @@ $(OBJS): $(wildcard src/*.h src/*/*.h)
 
 # From here on nothing needs PostgreSQL to be there yet: the scripts install it.
 
-.PHONY: help setup demo test lint format unit bench stress crash sweep
+.PHONY: help setup demo test lint format unit bench stress crash sweep mutation fuzz
 help:
 	@echo "make, make install   build and install (needs postgresql-server-dev and libssl-dev)"
 	@echo "make demo            the main job on a throw-away server; KEEP=1 leaves it running"
@@ -45,6 +45,8 @@ help:
 	@echo "make stress          random histories and their checker; SEED= SEEDS= OPS= CLIENTS=, PLAN=1 prints them"
 	@echo "make crash           the same while the server is killed; SEED= CYCLES="
 	@echo "make sweep           every function cut off at every place, without memory too; ONLY=, MALLOC=0"
+	@echo "make mutation        plants defects and says which tests notice"
+	@echo "make fuzz            core/ under libFuzzer; RUNS=, TARGET="
 	@echo "make lint, format    compilers, formatting and house rules; format the code"
 	@echo "make unit            core/ alone, under the address and undefined behaviour sanitizers"
 	@echo "make setup           install what the above need, from Debian's packages"
@@ -81,3 +83,9 @@ crash:
 
 sweep:
 	@ONLY="$(ONLY)" MALLOC=$(MALLOC) bash scripts/sweep
+
+mutation:
+	@bash test/mutation/run
+
+fuzz:
+	@RUNS=$(RUNS) TARGET="$(TARGET)" bash scripts/fuzz

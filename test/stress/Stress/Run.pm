@@ -22,6 +22,7 @@ sub new
 	my ($class, %p) = @_;
 	my $self = bless {%p}, $class;
 
+	$self->{driver} = $$;
 	$self->{database} = "seed$p{plan}{seed}";
 	$self->{dir} = "$p{server}{base}/logs$p{plan}{seed}";
 	mkdir $self->{dir};
@@ -72,6 +73,13 @@ sub touch
 	return;
 }
 
+# For the processes: somebody has said so, or the driver is gone.
+sub is_over
+{
+	my ($self, $name) = @_;
+	return -e "$self->{dir}/$name" || getppid() != $self->{driver};
+}
+
 sub in_process
 {
 	my ($self, $code) = @_;
@@ -91,7 +99,7 @@ sub client
 	return Stress::Client->new(
 		number => $n, plan => $self->{plan}, dsn => $self->{server}->dsn($self->{database}),
 		log => Stress::Log->new("$self->{dir}/client$n.log"), once => $self->{once},
-		stop => $self->{stop} // sub { -e "$self->{dir}/clients_stop" });
+		stop => sub { $self->is_over('clients_stop') });
 }
 
 # Reads economy.changes() while others write, and appends the ids of events.
@@ -101,7 +109,7 @@ sub read_feed
 	my ($cursor, $dbh) = ('start');
 	open my $out, '>', "$self->{dir}/feed" or die "feed: $!";
 
-	until (-e "$self->{dir}/feed_stop")
+	until ($self->is_over('feed_stop'))
 	{
 		$dbh = undef if $dbh && !$dbh->ping;
 		$dbh //= eval { $self->{server}->connect_to($self->{database}) };

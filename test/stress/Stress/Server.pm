@@ -10,6 +10,11 @@ use File::Path ();
 use File::Temp ();
 use Time::HiRes ();
 
+# However the program ends, its servers go.
+my @running;
+$SIG{$_} = sub { exit 1 } foreach qw(INT TERM HUP);
+END { my $status = $?; $_->remove foreach grep { $_->{owner} == $$ } @running; $? = $status }
+
 my $BIN = $ENV{PGBIN} // '/usr/lib/postgresql/15/bin';
 
 # stage, and conf: lines for postgresql.conf
@@ -19,6 +24,7 @@ sub new
 	my $base = File::Temp::tempdir('economy-stress.XXXXXX', TMPDIR => 1);
 	my $self = bless { %p, base => $base, data => "$base/data", owner => $$, environment => $p{environment} // {} }, $class;
 
+	push @running, $self;
 	# PostgreSQL refuses to run as root
 	$self->{as} = $> == 0 ? [qw(setpriv --reuid=postgres --regid=postgres --init-groups)] : [];
 	if ($> == 0)
@@ -153,17 +159,30 @@ sub dsn
 	return "dbi:Pg:dbname=$database;host=$self->{base};port=5432;user=postgres";
 }
 
+# A server that recovers lets nobody in for a while.
 sub connect_to
 {
-	my ($self, $database, %attributes) = @_;
-	return DBI->connect($self->dsn($database), '', '', {
-			AutoCommit => 1, RaiseError => 1, PrintError => 0, PrintWarn => 0,
-			pg_server_prepare => 0, AutoInactiveDestroy => 1, %attributes });
+	my ($self, $database) = @_;
+	my $give_up = Time::HiRes::time() + 60;
+
+	while (1)
+	{
+		my $dbh = eval {
+			DBI->connect($self->dsn($database), '', '', {
+					AutoCommit => 1, RaiseError => 1, PrintError => 0, PrintWarn => 0,
+					pg_server_prepare => 0, AutoInactiveDestroy => 1 });
+		};
+		return $dbh if $dbh;
+		die $@ if Time::HiRes::time() > $give_up;
+		Time::HiRes::sleep(0.05);
+	}
 }
 
 sub remove
 {
 	my ($self) = @_;
+
+	@running = grep { $_ != $self } @running;
 	$self->stop;
 	File::Path::remove_tree($self->{base});
 	return;
