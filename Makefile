@@ -48,12 +48,17 @@ $(TAIL_OBJS): override CPPFLAGS += -isystem $(shell $(PG_CONFIG) --includedir) -
 
 # From here on nothing needs PostgreSQL to be there yet: the scripts install it.
 
-.PHONY: help setup demo test lint format unit bench
+.PHONY: help setup demo test lint format unit bench stress crash sweep mutation fuzz
 help:
 	@echo "make, make install   build and install (needs postgresql-server-dev, libpq-dev and libssl-dev)"
 	@echo "make demo            the main job on a throw-away server; KEEP=1 leaves it running"
 	@echo "make test            every test; 'make test SUITES=\"unit sql\"' some of them"
 	@echo "make bench           ratios against peers in one run"
+	@echo "make stress          random histories and their checker; SEED= SEEDS= OPS= CLIENTS=, PLAN=1 prints them"
+	@echo "make crash           the same while the server is killed; SEED= CYCLES="
+	@echo "make sweep           every function cut off at every place, without memory too; ONLY=, MALLOC=0"
+	@echo "make mutation        plants defects and says which tests notice"
+	@echo "make fuzz            core/ under libFuzzer; RUNS=, TARGET="
 	@echo "make lint, format    compilers, formatting and house rules; format the code"
 	@echo "make unit            core/ alone, under the address and undefined behaviour sanitizers"
 	@echo "make setup           install what the above need, from Debian's packages"
@@ -82,3 +87,18 @@ unit:
 
 bench:
 	@bash scripts/bench
+
+stress:
+	@SEED=$(SEED) SEEDS=$(SEEDS) OPS=$(OPS) CLIENTS=$(CLIENTS) PLAN=$(PLAN) bash scripts/stress
+
+crash:
+	@SEED=$(SEED) CYCLES=$(CYCLES) bash scripts/crash
+
+sweep:
+	@ONLY="$(ONLY)" MALLOC=$(MALLOC) bash scripts/sweep
+
+mutation:
+	@bash test/mutation/run
+
+fuzz:
+	@RUNS=$(RUNS) TARGET="$(TARGET)" bash scripts/fuzz

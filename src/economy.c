@@ -11,6 +11,7 @@
 #include "utils/timestamp.h"
 
 #include "core/streak.h"
+#include "crash_point.h"
 #include "journals.h"
 #include "ledger/guard.h"
 #include "realtime/posted.h"
@@ -291,6 +292,7 @@ _PG_init(void)
 							   check_test_clock, assign_test_clock, NULL);
 	define_streak_settings();
 	define_segment_settings();
+	ECO_CRASH_POINT_INSTALL();
 	MarkGUCPrefixReserved("economy");
 
 	eco_ring_install();

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type_d.h"
+#include "crash_point.h"
 #include "errors.h"
 #include "ledger/checkpoint.h"
 #include "ledger/keys.h"
@@ -154,7 +155,9 @@ eco_checkpoint_take(EcoAccount *account, int64 seq)
 		eco_row_update(&row, account->user_id);
 	else
 		eco_row_insert(&row, account->user_id);
+	ECO_CRASH_POINT("checkpoint:after_write");
 	eco_account_set_pruned(account, seq);
+	ECO_CRASH_POINT("checkpoint:after_account");
 }
 
 /* The state at entry seq, and the entries up to it that are left, chained. */

@@ -15,6 +15,7 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
+#include "crash_point.h"
 #include "errors.h"
 #include "ledger/entry.h"
 #include "ledger/keys.h"
@@ -89,6 +90,7 @@ eco_account_set_suspended(EcoAccount *account, bool suspended)
 	account->suspended = suspended;
 	account->row.values[ACC_SUSPENDED] = BoolGetDatum(suspended);
 	eco_row_update(&account->row, account->user_id);
+	ECO_CRASH_POINT("entry:after_suspended");
 }
 
 void
@@ -169,8 +171,10 @@ eco_entries_write(EcoAccount *account, EcoEntry **entries, int n)
 
 	for (int i = 0; i < n; i++)
 		rows[i] = &entries[i]->row;
+	ECO_CRASH_POINT("entry:before_journal");
 	if (n > 0)
 		eco_rows_insert(rows, n, account->user_id);
+	ECO_CRASH_POINT("entry:after_journal");
 	for (int i = 0; i < n && eco_entry_posted_hook != NULL; i++)
 		eco_entry_posted_hook(entries[i]->journal, account->user_id, entries[i]->seq);
 	pfree(rows);
@@ -232,6 +236,7 @@ eco_account_flush(EcoAccount *account)
 	row->values[ACC_FREEZES] = Int32GetDatum(account->freezes);
 	row->values[ACC_HEAD_HASH] = eco_bytea(account->head, ECO_HASH_LEN);
 	eco_row_update(row, account->user_id);
+	ECO_CRASH_POINT("entry:after_account");
 }
 
 void

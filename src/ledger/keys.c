@@ -25,6 +25,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "crash_point.h"
 #include "errors.h"
 #include "ledger/keys.h"
 #include "ledger/rows.h"
@@ -303,6 +304,7 @@ key_insert(void)
 	row.values[KEY_CREATED_AT] = TimestampTzGetDatum(eco_now());
 	key_changed();
 	eco_row_insert(&row, 0);
+	ECO_CRASH_POINT("keys:after_insert");
 	eco_wipe(VARDATA(material), ECO_KEY_LEN);
 	return version;
 }
@@ -321,5 +323,6 @@ set_state(EcoRow *row, const char *state, bytea *material)
 		row->values[KEY_MATERIAL] = PointerGetDatum(material);
 	key_changed();
 	eco_row_update(row, 0);
+	ECO_CRASH_POINT("keys:after_state");
 	PopActiveSnapshot();
 }

@@ -7,6 +7,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
+#include "crash_point.h"
 #include "journals.h"
 #include "ledger/args.h"
 #include "ledger/call.h"
@@ -112,6 +113,7 @@ adjust(EcoResult *result, EcoAccount *account, int64 delta, const EcoText *key,
 	eco_row_set(&entry.row, ADJ_ACTOR, actor->datum);
 	eco_row_set(&entry.row, ADJ_REASON, reason->datum);
 	eco_entry_post(account, &entry);
+	ECO_CRASH_POINT("adjust:after_entry");
 	eco_result_outcome(result, "new", "OK");
 	set_entry(result, &entry.row);
 }

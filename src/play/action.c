@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "crash_point.h"
 #include "journals.h"
 #include "ledger/call.h"
 #include "play/action.h"
@@ -239,7 +240,11 @@ record_group(EcoAction **group, int n, TupleDesc desc, EcoActionSink sink, void 
 	{
 		eco_account_flush(&call.account);
 		for (int i = 0; i < player.nstats; i++)
+		{
+			ECO_CRASH_POINT("action:before_stats");
 			eco_stats_flush(&player.stats[i], &call.account);
+			ECO_CRASH_POINT("action:after_stats");
+		}
 	}
 	eco_call_end(&call);
 }

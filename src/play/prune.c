@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "utils/uuid.h"
 
+#include "crash_point.h"
 #include "ledger/checkpoint.h"
 #include "ledger/verify.h"
 #include "play/prune.h"
@@ -146,6 +147,7 @@ eco_prune_stream(PG_FUNCTION_ARGS)
 		if (sound)
 		{
 			deleted = delete_actions(user_id, seq);
+			ECO_CRASH_POINT("prune:after_delete");
 			CommandCounterIncrement();
 			eco_snapshot_push();
 			eco_checkpoint_take(&account, seq);

@@ -10,6 +10,7 @@
 #include "utils/tuplestore.h"
 
 #include "core/json.h"
+#include "crash_point.h"
 #include "ledger/batch.h"
 #include "play/action.h"
 #include "play/stats.h"
@@ -63,6 +64,7 @@ eco_record_action(PG_FUNCTION_ARGS)
 	kept.context = CurrentMemoryContext;
 	kept.rows = &row;
 	eco_actions_record(&action, 1, result.desc, keep_one, &kept);
+	ECO_CRASH_POINT("record:done");
 	return HeapTupleGetDatum(row);
 }
 

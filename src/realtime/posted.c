@@ -14,6 +14,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "crash_point.h"
 #include "realtime/event.h"
 #include "realtime/posted.h"
 #include "realtime/ring.h"
@@ -103,6 +104,7 @@ at_end_of_transaction(XactEvent event, void *arg)
 	{
 		case XACT_EVENT_PRE_COMMIT:
 			hand_over(true);
+			ECO_CRASH_POINT("commit:before");
 			break;
 		case XACT_EVENT_PRE_PREPARE:
 
@@ -114,6 +116,7 @@ at_end_of_transaction(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PREPARE:
+			ECO_CRASH_POINT("commit:after");
 			if (woken != NULL)
 				eco_ring_wake(woken);
 			forget();

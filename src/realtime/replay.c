@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
+#include "access/xlog_internal.h"
 #include "access/xlogrecovery.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -183,6 +184,10 @@ eco_publish_profile(PG_FUNCTION_ARGS)
 /*
  * eco_feed_epoch() returns text
  *		Cluster and timeline: transaction ids mean something only within them.
+ *
+ * Within them a crash gives out ids again of which nothing had reached the
+ * disk.  A cursor must not know such ids as ended, so what the transactions
+ * that had ended in the caller's snapshot wrote to WAL is flushed here.
  */
 Datum
 eco_feed_epoch(PG_FUNCTION_ARGS)
@@ -193,7 +198,15 @@ eco_feed_epoch(PG_FUNCTION_ARGS)
 	if (RecoveryInProgress())
 		(void) GetXLogReplayRecPtr(&timeline);
 	else
+	{
+		XLogRecPtr	end = GetXLogInsertRecPtr();
+
+		/* where a page begins, the last record ended with the page before */
+		if (end % XLOG_BLCKSZ <= SizeOfXLogLongPHD)
+			end -= end % XLOG_BLCKSZ;
+		XLogFlush(end);
 		timeline = GetWALInsertionTimeLine();
+	}
 	snprintf(epoch, sizeof(epoch), UINT64_FORMAT ".%u", GetSystemIdentifier(), timeline);
 	PG_RETURN_TEXT_P(cstring_to_text(epoch));
 }

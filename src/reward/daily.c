@@ -21,6 +21,7 @@
 #include "utils/tuplestore.h"
 
 #include "core/streak.h"
+#include "crash_point.h"
 #include "ledger/args.h"
 #include "ledger/call.h"
 #include "ledger/result.h"
@@ -182,7 +183,9 @@ claim(Daily *d, EcoAccount *account, EcoResult *result)
 	eco_row_set(&entry.row, RWD_GRACE_USED, BoolGetDatum(what == ECO_CLAIM_GRACE));
 	eco_row_set(&entry.row, RWD_FREEZES_USED, Int32GetDatum(-entry.freezes_delta));
 	eco_entry_post(account, &entry);
+	ECO_CRASH_POINT("daily:after_entry");
 	daily_store(d, &after, entry.seq);
+	ECO_CRASH_POINT("daily:after_streak");
 
 	eco_result_outcome(result, "new", "CLAIMED");
 	set_reward(result, &entry.row);

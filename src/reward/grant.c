@@ -8,6 +8,7 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
+#include "crash_point.h"
 #include "ledger/args.h"
 #include "ledger/batch.h"
 #include "ledger/call.h"
@@ -180,6 +181,7 @@ post_grant(const Grant *grant, EcoAccount *account, EcoResult *result)
 	if (grant->details != NULL)
 		eco_row_set(&entry.row, RWD_DETAILS, JsonbPGetDatum(grant->details));
 	eco_entry_post(account, &entry);
+	ECO_CRASH_POINT("grant:after_entry");
 	eco_result_outcome(result, "new", "OK");
 	eco_grant_set_entry(result, &entry.row);
 }

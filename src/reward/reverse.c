@@ -13,6 +13,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
 
+#include "crash_point.h"
 #include "ledger/args.h"
 #include "ledger/call.h"
 #include "ledger/result.h"
@@ -164,6 +165,7 @@ post_reversal(const Reversal *r, EcoAccount *account, EcoResult *result)
 	eco_row_set(&entry.row, RWD_REASON, r->reason.datum);
 	eco_row_set(&entry.row, RWD_DETAILS, result->values[GRANT_DETAIL]);
 	eco_entry_post(account, &entry);
+	ECO_CRASH_POINT("reverse:after_entry");
 	eco_result_outcome(result, "new", "OK");
 	eco_grant_set_entry(result, &entry.row);
 }

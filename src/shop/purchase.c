@@ -13,6 +13,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
+#include "crash_point.h"
 #include "journals.h"
 #include "ledger/args.h"
 #include "ledger/call.h"
@@ -369,7 +370,9 @@ post(Purchase *p, EcoAccount *account)
 	}
 	if (p->context != NULL)
 		eco_row_set(row, TXN_CONTEXT, JsonbPGetDatum(p->context));
+	ECO_CRASH_POINT("purchase:before_entry");
 	eco_entry_post(account, &entry);
+	ECO_CRASH_POINT("purchase:after_entry");
 
 	eco_result_outcome(&p->result, "new", "OK");
 	eco_result_text(&p->result, ECO_RES_TRANSACTION_ID,

@@ -18,6 +18,7 @@
 #include "catalog/pg_type_d.h"
 #include "common/pg_prng.h"
 
+#include "crash_point.h"
 #include "ledger/rows.h"
 #include "shop/product.h"
 
@@ -148,4 +149,5 @@ write_slot(EcoRow *row, int64 units)
 {
 	row->values[STK_REMAINING] = Int64GetDatum(eco_row_int(row, STK_REMAINING) - units);
 	eco_row_update(row, 0);
+	ECO_CRASH_POINT("stock:after_slot");
 }

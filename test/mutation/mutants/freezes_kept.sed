@@ -1,0 +1,3 @@
+# src/core/streak.c
+# freezes are not used up
+s/after->freezes -= missed;/after->freezes -= 0;/

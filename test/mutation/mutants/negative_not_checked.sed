@@ -1,0 +1,3 @@
+# src/ledger/entry.c
+# gold may fall below zero
+s/if \(gold < 0\)/if (gold < -ECO_MAX_AMOUNT)/

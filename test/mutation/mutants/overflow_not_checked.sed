@@ -1,0 +1,3 @@
+# src/ledger/entry.c
+# gold may pass 2^53-1
+s/if \(gold > ECO_MAX_AMOUNT \|\|/if (/

@@ -1,0 +1,3 @@
+# src/play/play.sql
+# two rollups may run at once
+/-- one rollup at a time/,+1d

@@ -1,0 +1,3 @@
+# src/shop/stock.c
+# a slot keeps the units it sold
+s/eco_row_int\(row, STK_REMAINING\) - units\)/eco_row_int(row, STK_REMAINING) - 0 * units)/

@@ -1,0 +1,848 @@
+# Judges a finished history: what the log acknowledged against what stands in
+# the tables, by the rules of doc/ written down once more.  It calls nothing of
+# the extension.
+#
+# I1 one entry per change, gapless   I2 balances         I3 hash chain
+# I4 one effect per key              I5 stock and caps   I6 statistics
+# I7 events can be read again        E  errors that may not happen
+# R  results that contradict the rules
+package Stress::Checker;
+
+use strict;
+use warnings;
+use Digest::SHA ();
+use POSIX ();
+use Stress::Tables;
+use Stress::World;
+
+my $ZERO_HASH = '0' x 64;
+my $PG_EPOCH = 946684800;
+
+# log: transactions from Stress::Log; tables: from Stress::Tables; and, where
+# they were collected: events (id => times seen), replayed (user => seqs),
+# findings (texts of the extension's own audit), deadlocks (they may happen),
+# crashed (the server went down meanwhile)
+sub new
+{
+	my ($class, %p) = @_;
+	return bless { %p, violations => [] }, $class;
+}
+
+# The violations, as texts that begin with what is violated.
+sub check
+{
+	my ($self) = @_;
+
+	$self->index_tables;
+	$self->index_log;
+	$self->restore_pruned;
+	$self->check_keys;
+	$self->check_transactions;
+	$self->check_streams;
+	$self->check_signatures;
+	$self->check_stock;
+	$self->check_caps;
+	$self->check_statistics;
+	$self->check_claims;
+	$self->check_freezes;
+	$self->check_reversals;
+	$self->check_admin;
+	$self->check_results;
+	$self->check_errors;
+	$self->check_events;
+	$self->bad('A', "the audit found: $_") foreach @{ $self->{findings} // [] };
+	return @{ $self->{violations} };
+}
+
+sub bad
+{
+	my ($self, $what, $text) = @_;
+	push @{ $self->{violations} }, "$what $text";
+	return;
+}
+
+sub index_tables
+{
+	my ($self) = @_;
+	my $t = $self->{tables};
+
+	$self->{account}{ $_->{user_id} } = $_ foreach @{ $t->{accounts} };
+	$self->{by_key} = Stress::Tables::by_key($t);
+	foreach my $e (@{ $t->{entries} })
+	{
+		my $others = $self->{stream}{ $e->{user_id} } //= {};
+		$self->bad('I1', "user $e->{user_id} has two entries with seq $e->{seq}") if $others->{ $e->{seq} };
+		$others->{ $e->{seq} } = $e;
+	}
+	return;
+}
+
+my %JOURNAL = (P => 'P', R => 'R', C => 'R', V => 'R', A => 'A', G => 'G');
+
+# Every intent with what became of it: sure (acknowledged), maybe, or none.
+sub index_log
+{
+	my ($self) = @_;
+
+	foreach my $tx (@{ $self->{log} })
+	{
+		foreach my $op (grep { $_ } @{ $tx->{ops} })
+		{
+			my $fate = $tx->{outcome} eq 'aborted' || $op->{undone} || defined $op->{sqlstate} ? 'none'
+			  : $tx->{outcome} eq 'committed' ? 'sure' : 'maybe';
+			my $n = 0;
+
+			$op->{fate} = $fate;
+			foreach my $intent (@{ $op->{intents} })
+			{
+				my $result = $op->{answered} || @{ $op->{results} } ? $op->{results}[$n] : undef;
+				$n++;
+				$self->index_attempt({ tx => $tx, op => $op, intent => $intent, result => $result, fate => $fate });
+			}
+		}
+	}
+	return;
+}
+
+sub index_attempt
+{
+	my ($self, $a) = @_;
+	my ($intent, $result) = @$a{qw(intent result)};
+	my $key = $intent->{key};
+
+	if ($intent->{kind} eq 'C')
+	{
+		# a claim's key is its date, known from the answer alone
+		push @{ $self->{claims_without_answer}{ $intent->{user} } }, $a if !$result && $a->{fate} eq 'maybe';
+		return unless $result && $result->{claim_date};
+		$key .= $result->{claim_date};
+	}
+	push @{ $self->{attempts}{"$JOURNAL{$intent->{kind}} $intent->{user} $key"} }, $a;
+	return;
+}
+
+# Pruned actions are gone from the journal.  Their keys and seqs are kept, and
+# the log still knows the rest.
+sub restore_pruned
+{
+	my ($self) = @_;
+	my %pruned = map { ("$_->{user_id} $_->{key}" => $_) } @{ $self->{tables}{pruned_actions} };
+
+	foreach my $key (grep { /^A/ } keys %{ $self->{attempts} })
+	{
+		my ($user, $game, $id) = $key =~ /^A (\d+) ([^|]+)\|(.*)/;
+		my $row = delete $pruned{"$user " . action_key($game, $id)} or next;
+		my $name = "A$user-$row->{seq}";
+		# an acknowledged attempt is the maker before one that may have failed
+		my @attempts = sort { $b->{fate} cmp $a->{fate} } grep { $_->{fate} ne 'none' } @{ $self->{attempts}{$key} };
+		my ($maker) = grep { $_->{result} && ($_->{result}{state} // '') eq 'new' && $_->{result}{transaction_id} eq $name } @attempts;
+
+		$self->bad('I4', "key '$key' was pruned and is there again") if $self->{by_key}{$key};
+		($maker) = grep { $_->{fate} eq 'maybe' } @attempts unless $maker;
+		if ($maker) { $self->restore($key, $user, $row->{seq}, $maker) }
+		else { $self->bad('I4', "nobody was answered for $name, which was pruned") }
+	}
+	$self->bad('I4', "the pruned action of $_ is in no log") foreach sort keys %pruned;
+	return;
+}
+
+# Half a SHA-256 over the encoding of game and action id.
+sub action_key
+{
+	my ($game, $id) = @_;
+	my $text = "\0" x 32 . "\x01K" . join '', map { "\x02" . pack('N', length $_) . $_ } $game, $id;
+	return substr Digest::SHA::sha256_hex($text), 0, 32;
+}
+
+sub restore
+{
+	my ($self, $key, $user, $seq, $maker) = @_;
+	my ($intent, $result) = @$maker{qw(intent result)};
+	my ($game) = split /\|/, $intent->{key};
+	my $known = $result && ($result->{state} // '') eq 'new';
+	my $e = {
+		journal => 'A', pruned => 1, user_id => $user, seq => $seq, id => "A$user-$seq", key => $intent->{key},
+		gold_delta => $intent->{win} - $intent->{bet}, xp_delta => 0, game => $game,
+		bet => $intent->{bet}, win => $intent->{win}, action_type => $intent->{type},
+		outcome => $intent->{win} > $intent->{bet} ? 'win' : $intent->{win} < $intent->{bet} ? 'loss' : 'draw',
+		xact => $known ? $result->{xact} : undef,
+		gold => $known ? $result->{gold} : undef,
+		created_at => 1e6 * ($maker->{tx}{clock} - $PG_EPOCH) };
+
+	$self->bad('I1', "user $user has an entry with the seq $seq of a pruned one") if $self->{stream}{$user}{$seq};
+	$self->{stream}{$user}{$seq} = $e;
+	$self->{by_key}{$key} = [$e];
+	return;
+}
+
+# I4: one effect per key, every acknowledged one there, none that nobody asked for.
+sub check_keys
+{
+	my ($self) = @_;
+	my %keys = map { $_ => 1 } keys %{ $self->{attempts} }, keys %{ $self->{by_key} };
+
+	foreach my $key (sort keys %keys)
+	{
+		my @entries = @{ $self->{by_key}{$key} // [] };
+		my @attempts = @{ $self->{attempts}{$key} // [] };
+		my @new = grep { $_->{fate} eq 'sure' && $_->{result} && $_->{result}{state} eq 'new' } @attempts;
+
+		next if $key =~ /\bopening$/;    # made before the log began
+		$self->bad('I4', "key '$key' has " . @entries . ' effects') if @entries > 1;
+		$self->bad('I4', "key '$key' was acknowledged as new " . @new . ' times') if @new > 1;
+		if (@new && !@entries) { $self->bad('I4', "key '$key' was acknowledged in $new[0]{tx}{tx} and is lost") }
+		elsif (@new) { $self->compare($key, $entries[0], $new[0]) }
+		elsif (@entries) { $self->explain($key, $entries[0], @attempts) }
+		$self->check_answers($key, $entries[0], @attempts);
+	}
+	return;
+}
+
+# An acknowledged entry is what the answer said, for the operation that asked.
+sub compare
+{
+	my ($self, $key, $e, $a) = @_;
+	my ($intent, $r) = @$a{qw(intent result)};
+
+	foreach my $field (qw(gold_delta xp_delta gold experience_points xact))
+	{
+		$self->bad('I4', "key '$key': $field was acknowledged as $r->{$field}, the entry has " . ($e->{$field} // 'null'))
+		  if defined $r->{$field} && defined $e->{$field} && $r->{$field} != $e->{$field};
+	}
+	$self->bad('I4', "key '$key' was acknowledged as $r->{transaction_id}, the entry is $e->{id}") if $r->{transaction_id} ne $e->{id};
+	$self->bad('I4', "key '$key': the entry is not what $a->{tx}{tx} asked for") unless payload_fits($intent, $e);
+	$self->bad('I1', "key '$key': created_at is not the clock of $a->{tx}{tx}")
+	  unless $e->{created_at} == 1e6 * ($a->{tx}{clock} - $PG_EPOCH);
+	return;
+}
+
+sub payload_fits
+{
+	my ($intent, $e) = @_;
+	my $kind = $intent->{kind};
+
+	return $e->{quantity} == $intent->{quantity} && ($e->{context} // '') eq ($intent->{context} // '') if $kind eq 'P';
+	return $e->{gold_delta} == $intent->{gold} && $e->{xp_delta} == $intent->{xp} if $kind eq 'R';
+	return $e->{gold_delta} == $intent->{gold} && $e->{xp_delta} == 0 if $kind eq 'G';
+	return $e->{bet} == $intent->{bet} && $e->{win} == $intent->{win}
+	  && $e->{gold_delta} == $e->{win} - $e->{bet} && $e->{action_type} eq $intent->{type} if $kind eq 'A';
+	return 1;
+}
+
+# An entry without an acknowledged "new" was made by a call without an answer.
+sub explain
+{
+	my ($self, $key, $e, @attempts) = @_;
+	push @attempts, @{ $self->{claims_without_answer}{ $e->{user_id} } // [] } if $key =~ /^R \d+ economy:daily_streak\|/;
+
+	foreach my $a (@attempts)
+	{
+		next if $a->{fate} ne 'maybe' || !payload_fits($a->{intent}, $e);
+		next if $e->{created_at} != 1e6 * ($a->{tx}{clock} - $PG_EPOCH);
+		my $r = $a->{result} or return;
+		next if defined $e->{xact} && defined $r->{xact} && $r->{xact} != $e->{xact};
+		return if $r->{state} eq 'new' && $r->{transaction_id} eq $e->{id};
+	}
+	$self->bad('I4', "key '$key': nobody was answered for $e->{id}, and no call without an answer made it");
+	return;
+}
+
+# The other answers for the key agree with the entry.
+sub check_answers
+{
+	my ($self, $key, $e, @attempts) = @_;
+	my %touched;    # transactions that had an effect of the key and took it back
+
+	$touched{ $_->{tx}{tx} } = 1 foreach grep { $_->{fate} eq 'none' || $_->{fate} eq 'maybe' } @attempts;
+	foreach my $a (grep { $_->{fate} eq 'sure' && $_->{result} } @attempts)
+	{
+		my ($r, $intent) = @$a{qw(result intent)};
+		my $state = $r->{state} . ' ' . ($r->{code} // '');
+
+		next if $touched{ $a->{tx}{tx} };
+		if ($state eq 'refused CAPTURE')
+		{
+			# a pruned action's row is taken for what it is, a repetition
+			$self->bad('I4', "key '$key' was captured in $a->{tx}{tx}, but is neither recorded nor reported")
+			  unless ($e && $e->{pruned}) || ($intent->{policy} eq 'report' && $self->was_refused($intent));
+		}
+		elsif ($r->{state} eq 'reuse')
+		{
+			$self->bad('I4', "key '$key' was answered reuse $r->{transaction_id}, the entry is " . ($e ? $e->{id} : 'not there'))
+			  unless $e && $e->{id} eq $r->{transaction_id}
+			  && $e->{gold_delta} == $r->{gold_delta} && (!defined $e->{gold} || $e->{gold} == $r->{gold});
+		}
+		elsif ($state eq 'refused IDEMPOTENCY_MISMATCH')
+		{
+			my $differs = $e && ($intent->{kind} eq 'V' || !payload_fits($intent, $e));
+			$self->bad('I4', "key '$key' was refused as a mismatch in $a->{tx}{tx} without one") unless $differs;
+		}
+	}
+	return;
+}
+
+sub was_refused
+{
+	my ($self, $intent) = @_;
+	my ($game, $id) = split /\|/, $intent->{key}, 2;
+	$self->{refusals} //= { map { ("$_->{user_id} $_->{game} $_->{action_id}" => 1) } @{ $self->{tables}{capture_refusals} } };
+	return $self->{refusals}{"$intent->{user} $game $id"};
+}
+
+# A transaction without an answer to its COMMIT has all of its effects or none.
+sub check_transactions
+{
+	my ($self) = @_;
+	my %made;
+
+	foreach my $key (keys %{ $self->{attempts} })
+	{
+		foreach my $a (@{ $self->{attempts}{$key} })
+		{
+			my $r = $a->{result};
+			next unless $a->{fate} eq 'maybe' && $r && ($r->{state} // '') eq 'new';
+			my $e = ($self->{by_key}{$key} // [])->[0];
+			my $is_there = $e && $e->{id} eq $r->{transaction_id} && (!defined $e->{xact} || $e->{xact} == $r->{xact});
+			push @{ $made{ $a->{tx}{tx} }[ $is_there ? 1 : 0 ] }, $r->{transaction_id};
+		}
+	}
+	foreach my $tx (sort grep { $made{$_}[0] && $made{$_}[1] } keys %made)
+	{
+		$self->bad('I4', "transaction $tx is half done: @{ $made{$tx}[1] } are there, @{ $made{$tx}[0] } are not");
+	}
+	return;
+}
+
+# I1, I2, I3
+sub check_streams
+{
+	my ($self) = @_;
+	my %users = map { $_ => 1 } keys %{ $self->{stream} }, keys %{ $self->{account} };
+
+	foreach my $user (sort { $a <=> $b } keys %users)
+	{
+		my $account = $self->{account}{$user};
+		if (!$account) { $self->bad('I1', "user $user has entries and no account"); next }
+		$self->check_stream($user, $account, $self->{stream}{$user} // {});
+	}
+	return;
+}
+
+sub check_stream
+{
+	my ($self, $user, $account, $stream) = @_;
+	my ($gold, $xp, $hash) = (0, 0, $ZERO_HASH);
+
+	$self->bad('I1', "user $user has entries after the account's seq $account->{seq}") if grep { $_ > $account->{seq} } keys %$stream;
+	foreach my $seq (1 .. $account->{seq})
+	{
+		my $e = $stream->{$seq};
+		if (!$e)
+		{
+			$self->bad('I1', "user $user lacks the entry with seq $seq");
+			($gold, $xp, $hash) = (undef, undef, undef);
+			next;
+		}
+		$gold = $self->next_balance($e, 'gold', $gold);
+		$xp = $self->next_balance($e, 'experience_points', $xp, 'xp_delta');
+		$hash = $self->next_hash($e, $hash, $account->{pruned_seq});
+	}
+	foreach my $field ([ gold => $gold ], [ experience_points => $xp ], [ head_hash => $hash ])
+	{
+		my ($name, $value) = @$field;
+		$self->bad($name eq 'head_hash' ? 'I3' : 'I2', "account $user: $name is $account->{$name}, its newest entry has $value")
+		  if defined $value && $value ne $account->{$name};
+	}
+	return;
+}
+
+sub next_balance
+{
+	my ($self, $e, $name, $before, $delta_name) = @_;
+	my $delta = $e->{ $delta_name // 'gold_delta' };
+	my $after = $e->{$name} // (defined $before ? $before + $delta : undef);
+
+	return unless defined $after;
+	$self->bad('I2', "$e->{id}: $name is $after after $before and a change of $delta") if defined $before && $before + $delta != $after;
+	$self->bad('I2', "$e->{id}: $name $after is out of range") if $after < 0 || $after > $Stress::World::MAX_AMOUNT;
+	return $after;
+}
+
+# The hash, where both the entry and the one before it are still there.
+sub next_hash
+{
+	my ($self, $e, $before, $pruned_seq) = @_;
+
+	if ($e->{pruned})
+	{
+		$self->bad('I1', "$e->{id} was pruned, but only entries before $pruned_seq may be") if $e->{seq} >= $pruned_seq;
+		return;
+	}
+	$self->bad('I3', "$e->{id}: the hash is not that of the entry after the one before")
+	  if defined $before && entry_hash($e, $before) ne $e->{hash};
+	return $e->{hash};
+}
+
+# The encoding of doc/concepts.md, version 1.
+sub entry_hash
+{
+	my ($e, $before) = @_;
+	my $text = "\x01$e->{journal}";
+
+	$text .= number($e->{$_}) foreach qw(user_id seq gold_delta xp_delta gold experience_points created_at xact);
+	foreach my $field (@{ $Stress::Tables::FIELDS{ $e->{journal} } })
+	{
+		my $value = $e->{$field};
+		$text .= !defined $value ? "\0" : $Stress::Tables::NUMBERS{$field} ? number($value) : "\x02" . pack('N', length $value) . $value;
+	}
+	return Digest::SHA::sha256_hex(pack('H*', $before) . $text);
+}
+
+sub number { return "\x01" . pack 'q>', $_[0] }
+
+sub check_signatures
+{
+	my ($self) = @_;
+	my %keys = map { ($_->{version} => $_) } @{ $self->{tables}{signing_keys} };
+
+	foreach my $e (grep { $_->{journal} eq 'P' } @{ $self->{tables}{entries} })
+	{
+		my $key = $keys{ $e->{receipt_signature_version} };
+		if (!$key) { $self->bad('I3', "$e->{id} is signed with a key that is not there"); next }
+		next if $key->{state} eq 'retired';
+		$self->bad('I3', "$e->{id}: the signature is wrong")
+		  if Digest::SHA::hmac_sha256_hex(pack('H*', $e->{hash}), pack('H*', $key->{material})) ne $e->{receipt_signature};
+	}
+	$self->bad('R', 'there is not one active signing key')
+	  if %keys && 1 != grep { $_->{state} eq 'active' } values %keys;
+	return;
+}
+
+# I5: issued by the log = issued by the table = sold + left
+sub check_stock
+{
+	my ($self) = @_;
+	my (%issued, %left, %sold);
+
+	foreach my $change (grep { $_->{action} eq 'stock' } @{ $self->{tables}{shop_product_changes} })
+	{
+		$issued{ $change->{product_id} } += $change->{units};
+	}
+	foreach my $slot (@{ $self->{tables}{shop_stock} })
+	{
+		$left{ $slot->{product_id} } += $slot->{remaining};
+		$self->bad('I5', "$slot->{product_id}: slot $slot->{slot} holds $slot->{remaining}") if $slot->{remaining} < 0;
+	}
+	foreach my $e (grep { $_->{journal} eq 'P' } @{ $self->{tables}{entries} })
+	{
+		$sold{ $e->{product_id} } += $e->{quantity};
+		$self->bad('I5', "$e->{id}: stock_slot says the opposite of the product")
+		  if defined $e->{stock_slot} != defined $Stress::World::PRODUCTS{ $e->{product_id} }{stock};
+	}
+	foreach my $product (grep { $Stress::World::PRODUCTS{$_}{stock} } sort keys %Stress::World::PRODUCTS)
+	{
+		my ($in, $out, $rest) = map { $_ // 0 } $issued{$product}, $sold{$product}, $left{$product};
+		$self->bad('I5', "$product: $in units were issued, $out are sold and $rest left") if $in != $out + $rest;
+	}
+	return;
+}
+
+sub check_caps
+{
+	my ($self) = @_;
+	my %units;
+
+	$units{"$_->{user_id} $_->{product_id}"} += $_->{quantity} foreach grep { $_->{journal} eq 'P' } @{ $self->{tables}{entries} };
+	foreach my $place (sort keys %units)
+	{
+		my ($user, $product) = split / /, $place;
+		my $limit = limit_of($product);
+		$self->bad('I5', "user $user bought $units{$place} of $product, at most $limit are allowed") if defined $limit && $units{$place} > $limit;
+	}
+	$self->{units} = \%units;
+	return;
+}
+
+sub limit_of
+{
+	my ($product) = @_;
+	my $p = $Stress::World::PRODUCTS{$product} // {};
+	return $p->{limit_once} ? 1 : $p->{per_user_limit};
+}
+
+# I6: from the entries, pruned ones included
+sub check_statistics
+{
+	my ($self) = @_;
+	my (%all, %days);
+	my %position = map { ($_->{user_id} => $_->{seq}) } @{ $self->{tables}{rollup_positions} };
+
+	foreach my $stream (values %{ $self->{stream} })
+	{
+		foreach my $e (grep { $_->{journal} eq 'A' } values %$stream)
+		{
+			my $day = POSIX::strftime('%Y-%m-%d', gmtime($e->{created_at} / 1e6 + $PG_EPOCH));
+			count_action($all{"$e->{user_id} $e->{game}"} //= {}, $e);
+			count_action($days{"$e->{user_id} $e->{game} $day"} //= {}, $e) if $e->{seq} <= ($position{ $e->{user_id} } // 0);
+		}
+	}
+	$self->compare_statistics('game_stats', \%all, map { [ "$_->{user_id} $_->{game}", $_ ] } @{ $self->{tables}{game_stats} });
+	$self->compare_statistics('user_game_stats_summary', \%days,
+		map { [ "$_->{user_id} $_->{game} $_->{day}", $_ ] } @{ $self->{tables}{user_game_stats_summary} });
+	return;
+}
+
+my @FIGURES = qw(total wins losses draws max_win bet_sum win_sum);
+
+sub count_action
+{
+	my ($sum, $e) = @_;
+
+	$sum->{$_} //= 0 foreach @FIGURES;
+	$sum->{total}++;
+	$sum->{ { win => 'wins', loss => 'losses', draw => 'draws' }->{ $e->{outcome} } }++;
+	$sum->{max_win} = $e->{win} if $e->{win} > $sum->{max_win};
+	$sum->{bet_sum} += $e->{bet};
+	$sum->{win_sum} += $e->{win};
+	return;
+}
+
+sub compare_statistics
+{
+	my ($self, $table, $expected, @rows) = @_;
+	my %stored = map { @$_ } @rows;
+	my %places = map { $_ => 1 } keys %$expected, keys %stored;
+
+	foreach my $place (sort keys %places)
+	{
+		my ($should, $is) = map { my $row = $_; join ' ', map { $row->{$_} // '-' } @FIGURES } $expected->{$place}, $stored{$place};
+		$self->bad('I6', "$table of $place: $is, the entries add up to $should") if $should ne $is;
+	}
+	return;
+}
+
+# One claim per local date, and each follows from the one before.
+sub check_claims
+{
+	my ($self) = @_;
+	my %streak = map { ($_->{user_id} => $_) } @{ $self->{tables}{streaks} };
+
+	foreach my $user (sort { $a <=> $b } keys %{ $self->{stream} })
+	{
+		my $stream = $self->{stream}{$user};
+		my $s = { day => 0, best => 0, freezes => 0 };
+
+		foreach my $e (map { $stream->{$_} } sort { $a <=> $b } keys %$stream)
+		{
+			$s->{freezes} += $e->{quantity} if ($e->{effect_code} // '') eq 'streak_freeze';
+			$self->follow_claim($s, $e) if ($e->{source} // '') eq 'economy:daily_streak';
+		}
+		my $row = $streak{$user};
+		my $stored = $row ? "$row->{streak_day} $row->{best} $row->{last_seq}" : '';
+		my $expected = $s->{day} ? "$s->{day} $s->{best} $s->{seq}" : '';
+		$self->bad('I6', "streak of user $user is '$stored', its claims make '$expected'") if $stored ne $expected;
+	}
+	return;
+}
+
+sub follow_claim
+{
+	my ($self, $s, $e) = @_;
+	my ($date, $last) = ($e->{claim_date}, $s->{last});
+	my $missed = defined $last ? $date - $last - 1 : 0;
+	my ($day, $freezes_used, $grace) = ($s->{day} + 1, 0, 0);
+
+	$self->bad('I4', "$e->{id}: claim date $date does not come after $last") if defined $last && $missed < 0;
+	$self->bad('R', "$e->{id}: its date is that of no time zone") unless possible_date($e);
+	if ($missed > 0)
+	{
+		if ($missed + 1 >= 30) { ($day, $s->{graced}) = (1, undef) }
+		elsif ($missed <= $s->{freezes}) { $freezes_used = $missed }
+		elsif ($missed == 1 && (!defined $s->{graced} || $date - 1 - $s->{graced} >= 7)) { ($grace, $s->{graced}) = (1, $date - 1) }
+		else { $day = 1 }
+	}
+	my $should = join ' ', $day, $grace, $freezes_used, 1000 + 200 * ($day - 1), 50 + 25 * ($day - 1);
+	my $is = join ' ', @$e{qw(streak_day grace_used freezes_used gold_delta xp_delta)};
+	$self->bad('R', "$e->{id}: the claim is '$is', the rule says '$should'") if $is ne $should;
+	$s->{freezes} -= $freezes_used;
+	$s->{best} = $day if $day > $s->{best};
+	@$s{qw(day last seq)} = ($day, $date, $e->{seq});
+	return;
+}
+
+# The user's zone changes during the run, so any of them may count.
+sub possible_date
+{
+	my ($e) = @_;
+	my $hours = ($e->{created_at} / 1e6) / 3600;
+	my ($first, $last) = map { POSIX::floor(($hours + $_) / 24) } -11, 14;
+	return $e->{claim_date} >= $first && $e->{claim_date} <= $last;
+}
+
+sub check_freezes
+{
+	my ($self) = @_;
+	my %held;
+
+	foreach my $e (@{ $self->{tables}{entries} })
+	{
+		$held{ $e->{user_id} } += $e->{quantity} if ($e->{effect_code} // '') eq 'streak_freeze';
+		$held{ $e->{user_id} } -= $e->{freezes_used} // 0;
+	}
+	foreach my $account (values %{ $self->{account} })
+	{
+		my $held = $held{ $account->{user_id} } // 0;
+		$self->bad('I6', "account $account->{user_id} holds $account->{streak_freezes} freezes, its entries leave $held")
+		  if $held != $account->{streak_freezes};
+		$self->bad('R', "account $account->{user_id} holds $account->{streak_freezes} freezes") if $account->{streak_freezes} > 5;
+	}
+	return;
+}
+
+# A reward is taken back once, and never more than it gave.
+sub check_reversals
+{
+	my ($self) = @_;
+	my %seen;
+
+	foreach my $e (grep { defined $_->{reverses} } @{ $self->{tables}{entries} })
+	{
+		my $reward = $self->{stream}{ $e->{user_id} }{ $e->{reverses} };
+		$self->bad('I4', "$e->{id} reverses a reward that was reversed before") if $seen{"$e->{user_id} $e->{reverses}"}++;
+		$self->bad('R', "$e->{id} takes back more than the reward gave")
+		  unless $reward && $reward->{journal} eq 'R' && !defined $reward->{reverses}
+		  && -$e->{gold_delta} <= $reward->{gold_delta} && -$e->{xp_delta} <= $reward->{xp_delta}
+		  && $e->{gold_delta} <= 0 && $e->{xp_delta} <= 0;
+	}
+	return;
+}
+
+# Calls of admins left their actor: once when acknowledged, at most once else.
+sub check_admin
+{
+	my ($self) = @_;
+	my (%times, %status, %registered);
+	my $t = $self->{tables};
+
+	$times{ $_->{actor} }++ foreach @{ $t->{shop_product_changes} }, @{ $t->{user_status_changes} };
+	delete $times{setup};
+	foreach my $op (map { grep { $_ && $_->{actor} } @{ $_->{ops} } } @{ $self->{log} })
+	{
+		next unless $op->{fn} =~ /^(?:add_stock|upsert_product|retire_product|set_user_status)$/;
+		$self->{traced}{ $op->{actor} }{ $op->{fate} }++;
+	}
+	foreach my $actor (sort keys %{ $self->{traced} })
+	{
+		my ($sure, $maybe) = map { $self->{traced}{$actor}{$_} // 0 } qw(sure maybe);
+		my $n = delete $times{$actor} // 0;
+		$self->bad('I4', "admin call of $actor was acknowledged $sure times and left $n traces") if $n < $sure || $n > $sure + $maybe;
+	}
+	$self->bad('I4', "admin call of $_ is in no log") foreach sort keys %times;
+	$status{ $_->{user_id} } = $_->{status} foreach sort { $a->{change_id} <=> $b->{change_id} } @{ $t->{user_status_changes} };
+	foreach my $user (keys %status)
+	{
+		$self->bad('R', "user $user is not $status{$user}, the last change")
+		  if ($status{$user} eq 'suspended') != $self->{account}{$user}{suspended};
+	}
+	$self->check_registered;
+	return;
+}
+
+sub check_registered
+{
+	my ($self) = @_;
+	my %id = map { ($_->{external_id} => $_->{user_id}) } @{ $self->{tables}{users} };
+
+	foreach my $op (map { grep { $_ && $_->{fn} eq 'register' && $_->{fate} eq 'sure' && @{ $_->{results} } } @{ $_->{ops} } } @{ $self->{log} })
+	{
+		my $is = $id{ $op->{external_id} } // 'nobody';
+		$self->bad('I4', "$op->{external_id} was registered as $op->{results}[0]{value}, the table has $is") if $is ne $op->{results}[0]{value};
+	}
+	$self->bad('I1', "user $_->{user_id} has no account") foreach grep { !$self->{account}{ $_->{user_id} } } @{ $self->{tables}{users} };
+	return;
+}
+
+# What every answer must be by the rules, whoever else was at it.
+sub check_results
+{
+	my ($self) = @_;
+
+	$self->{prices}{sword}{ $_->{price_gold} } = 1
+	  foreach grep { $_->{product_id} eq 'sword' && defined $_->{price_gold} } @{ $self->{tables}{shop_product_changes} };
+	$self->check_price($_) foreach grep { $_->{journal} eq 'P' } @{ $self->{tables}{entries} };
+	foreach my $tx (@{ $self->{log} })
+	{
+		foreach my $op (grep { $_ && @{ $_->{results} } } @{ $tx->{ops} })
+		{
+			$self->check_job($tx, $op);
+			foreach my $n (0 .. $#{ $op->{intents} })
+			{
+				my $r = $op->{results}[$n];
+				my $place = "$op->{fn} in $tx->{tx}";
+				$self->check_refusal($place, $tx, $op->{intents}[$n], $r) if $r->{state} eq 'refused';
+				$self->bad('R', "$place: level $r->{level} of $r->{experience_points} XP")
+				  if defined $r->{level} && $r->{state} eq 'new' && $r->{level} != int($r->{experience_points} / 500) + 1;
+			}
+		}
+	}
+	return;
+}
+
+sub check_price
+{
+	my ($self, $e) = @_;
+	my $p = $Stress::World::PRODUCTS{ $e->{product_id} };
+	my $per_unit = $e->{gold_delta} / $e->{quantity};
+	my ($expected) = ($e->{context} // '') =~ /"expected_price": (\d+)/;
+	my $clock = $e->{created_at} / 1e6 + $PG_EPOCH;
+	my $fits = $p->{category} eq 'conversion' ? $per_unit == $p->{granted_gold}
+	  : $p->{varies} ? $self->{prices}{sword}{ -$per_unit } : $per_unit == -$p->{price_gold};
+
+	$self->bad('R', "$e->{id}: a unit of $e->{product_id} cost " . -$per_unit) unless $fits;
+	$self->bad('R', "$e->{id}: expected_price was $expected") if defined $expected && $p->{category} eq 'item' && $expected != -$per_unit;
+	$self->bad('R', "$e->{id}: $e->{product_id} was not on sale") unless on_sale($p, $clock);
+	return;
+}
+
+sub on_sale
+{
+	my ($p, $clock) = @_;
+	return 1 unless $p->{starts_day};
+	my ($from, $to) = map { $Stress::World::BEGIN + 86400 * $_ } @$p{qw(starts_day ends_day)};
+	return $clock >= $from && $clock < $to;
+}
+
+# Sweeps and parity must find nothing at any moment.
+sub check_job
+{
+	my ($self, $tx, $op) = @_;
+	return unless $op->{fn} =~ /^(?:audit_sweep|audit_sweep_incremental|stats_parity)$/;
+	my @found = map { $_->{value} // '' } grep { $_ } @{ $op->{results} };
+	$self->bad('A', "$op->{fn} in $tx->{tx} found $_") foreach @found;
+	return;
+}
+
+my %REFUSAL = (
+	USER_NOT_FOUND => sub { $_[1]{user} > $Stress::World::USERS },
+	PRODUCT_NOT_FOUND => sub { 0 },
+	GAME_NOT_FOUND => sub { $_[1]{key} =~ /^golf/ },
+	USER_SUSPENDED => sub { my $u = $_[1]{user}; grep { $_ == $u } @Stress::World::SUSPENDABLE },
+	CAPTURE => sub { 1 },    # check_answers()
+	REWARD_NOT_FOUND => sub { $_[1]{kind} eq 'V' },
+	IDEMPOTENCY_MISMATCH => sub { 1 },    # check_answers()
+	RESYNC_REQUIRED => sub { $_[1]{kind} eq 'A' && $_[4]->{account}{ $_[1]{user} }{pruned_seq} > 0 },
+	PRICE_CHANGED => sub { ($_[1]{context} // '') =~ /expected_price/ && $_[3]{varies} },
+	NOT_ON_SALE => sub { $_[3]{varies} || !on_sale($_[3], $_[0]{clock}) },
+	SOLD_OUT => sub { $_[3]{stock} && ($_[2]{stock_remaining} // 0) < $_[1]{quantity} },
+	GOLD_OVERFLOW => sub { (($_[2]{gold} // $Stress::World::MAX_AMOUNT) + 3 * 2**52) > $Stress::World::MAX_AMOUNT },
+	INSUFFICIENT_GOLD => \&is_short,
+	LIMIT_ONCE => \&is_at_limit,
+	USER_LIMIT => \&is_at_limit);
+
+sub is_short
+{
+	my ($tx, $intent, $r, $product) = @_;
+	my ($price) = ($r->{detail} // '') =~ /"price_gold": (\d+)/;
+
+	return $r->{gold} < $price * $intent->{quantity} if $intent->{kind} eq 'P';
+	return $r->{gold} < $intent->{bet} if $intent->{kind} eq 'A';
+	return $r->{gold} + $intent->{gold} < 0 if $intent->{kind} eq 'G';
+	return $intent->{kind} eq 'V';
+}
+
+# Units only grow, so who was refused is still at the limit.
+sub is_at_limit
+{
+	my ($tx, $intent, $r, $product, $self) = @_;
+	my ($name) = $intent->{key} =~ /^(\w+)\|/;
+	my $limit = limit_of($name);
+
+	return 1 if ($product->{effect_code} // '') eq 'streak_freeze';
+	return defined $limit && ($self->{units}{"$intent->{user} $name"} // 0) + $intent->{quantity} > $limit
+	  || $self->rolled_back_units($tx, $name);
+}
+
+# It may have been at the limit by purchases that it took back itself.
+sub rolled_back_units
+{
+	my ($self, $tx, $product) = @_;
+	return grep { $_ && grep { $_->{kind} eq 'P' && $_->{key} =~ /^\Q$product\E\|/ } @{ $_->{intents} } } grep { $_ } @{ $tx->{ops} }[ 0 .. $#{ $tx->{ops} } - 1 ];
+}
+
+sub check_refusal
+{
+	my ($self, $place, $tx, $intent, $r) = @_;
+	my ($product) = $intent->{kind} eq 'P' ? $intent->{key} =~ /^(\w+)\|/ : ();
+	my $rule = $REFUSAL{ $r->{code} };
+
+	$self->bad('R', "$place: refused with $r->{code} for key '$intent->{key}' of user $intent->{user}")
+	  unless $rule && $rule->($tx, $intent, $r, $product ? $Stress::World::PRODUCTS{$product} : {}, $self);
+	return;
+}
+
+# SQLSTATEs that may come, and when.
+sub check_errors
+{
+	my ($self) = @_;
+
+	foreach my $tx (@{ $self->{log} })
+	{
+		foreach my $op (grep { $_ && defined $_->{sqlstate} } @{ $tx->{ops} })
+		{
+			next if $self->may_fail($tx, $op);
+			$self->bad('E', "$op->{fn} in $tx->{tx} ($tx->{iso}) raised $op->{sqlstate}: $op->{message}");
+		}
+		$self->bad('E', "COMMIT of $tx->{tx} ($tx->{iso}) raised $tx->{sqlstate}")
+		  if $tx->{outcome} eq 'aborted' && !grep({ $_ && defined $_->{sqlstate} } @{ $tx->{ops} })
+		  && ($tx->{sqlstate} // '') !~ /^(?:|57014|57P0\d|08.*)$/ && !($tx->{sqlstate} eq '40001' && $tx->{iso} ne 'rc');
+		$self->bad('R', "misuse in $tx->{tx} raised nothing: $_->{args}") foreach grep { $_ && $_->{fn} eq 'misuse' && $_->{answered} } @{ $tx->{ops} };
+	}
+	return;
+}
+
+sub may_fail
+{
+	my ($self, $tx, $op) = @_;
+	my $state = $op->{sqlstate};
+
+	return 1 if $state eq '57014' || $state =~ /^(?:57P|08)/;
+	return $tx->{iso} ne 'rc' if $state eq '40001';
+	return $self->{deadlocks} if $state eq '40P01';
+	return 1 if $op->{fn} eq 'misuse' && $state =~ /^XE/;
+	return 1 if $op->{fn} eq 'capture_raise' && $state eq 'XE502';
+	return 1 if $op->{fn} eq 'revoke_reward' && $state eq 'XE002' && $op->{message} =~ /cannot take more/;
+	return 1 if $op->{fn} eq 'add_stock' && $state eq 'XE303' && $op->{units} < 0;
+	return 1 if $op->{fn} =~ /^set_/ && $state eq 'XE202';
+	return 0;
+}
+
+# I7: every entry was told in the feed, none twice, and replay() has all.
+sub check_events
+{
+	my ($self) = @_;
+	my (%told, $events, $replayed) = ();
+	($events, $replayed) = @$self{qw(events replayed)};
+
+	if ($events)
+	{
+		foreach my $id (sort keys %$events)
+		{
+			my ($entry) = split m{/}, $id;
+			$told{$entry} = 1;
+			$self->bad('I7', "the feed has the event $id $events->{$id} times") if $events->{$id} > 1;
+		}
+		foreach my $e (@{ $self->{tables}{entries} })
+		{
+			$self->bad('I7', "the feed lacks $e->{id}") unless $told{ $e->{id} };
+		}
+	}
+	foreach my $user (sort keys %{ $replayed // {} })
+	{
+		my $account = $self->{account}{$user} or next;    # reported as I1
+		my $expected = join ' ', $account->{pruned_seq} + 1 .. $account->{seq};
+		$self->bad('I7', "replay of user $user is not every entry after $account->{pruned_seq}") if $replayed->{$user} ne $expected;
+	}
+	return;
+}
+
+1;

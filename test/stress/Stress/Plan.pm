@@ -1,0 +1,456 @@
+# What a client does, decided by seed and number of the client alone: the same
+# seed plans the same transactions with the same operations and keys.
+#
+# Every operation is { fn, args, sql, intents }; an intent is one effect that it
+# is to have, under its idempotency key.
+package Stress::Plan;
+
+use strict;
+use warnings;
+use Stress::World;
+
+# how often each operation comes, and whether it may stand in a transaction
+# with others; the rest are jobs and admin work, which hold more than accounts
+my @MIX = (
+	[ 30, 'purchase', 1 ], [ 3, 'dry_run', 1 ], [ 12, 'grant_reward', 1 ], [ 3, 'grant_rewards', 0 ],
+	[ 4, 'revoke_reward', 1 ], [ 8, 'claim_daily_reward', 1 ], [ 6, 'adjust_gold', 1 ], [ 16, 'record_action', 1 ],
+	[ 5, 'record_actions', 1 ], [ 4, 'capture', 1 ], [ 3, 'read', 1 ], [ 1, 'misuse', 0 ],
+	[ 1, 'set_timezone', 0 ], [ 1, 'set_user_status', 0 ], [ 1, 'upsert_product', 0 ], [ 0.3, 'retire_product', 0 ],
+	[ 1.5, 'add_stock', 0 ], [ 1, 'rollup_stats', 0 ], [ 0.4, 'prune', 0 ], [ 0.05, 'audit_sweep', 0 ],
+	[ 0.2, 'audit_sweep_incremental', 0 ], [ 0.1, 'stats_parity', 0 ], [ 0.15, 'rotate_signing_key', 0 ],
+	[ 0.05, 'retire_signing_key', 0 ], [ 1, 'register', 0 ]);
+my @NOISE = ([ 0.8, 'cancel', 0 ], [ 0.4, 'terminate', 0 ]);
+my $WINDOWS = 12;    # clients in the same part of the run share keys
+
+# seed, clients, ops (of all clients together)
+sub new
+{
+	my ($class, %p) = @_;
+	my $self = bless {%p}, $class;
+
+	# every fourth seed is clean: nobody is cut off.  Some others have
+	# transactions that lock users out of order and may meet in a deadlock.
+	$self->{clean} = $p{seed} % 4 == 0;
+	$self->{crosses} = !$self->{clean} && $p{seed} % 3 == 0;
+	$self->{mix} = [ @MIX, $self->{clean} ? () : @NOISE ];
+	return $self;
+}
+
+# Settings of a client's sessions, as SQL.
+sub settings
+{
+	my ($self, $client) = @_;
+	my $n = $self->{seed} + $client;
+
+	return ('SET economy.row_access = ' . ($n % 3 ? 'auto' : 'sql'),
+		'SET economy.notify = ' . ('relay', 'inline', 'relay', 'off')[ $n % 4 ],
+		'SET economy.duplicate_wait = ' . ($n % 5 ? 0 : 50));
+}
+
+# The transactions of one client:
+# { iso, auto, clock, end, steps => [ [ op => $op ], [ 'savepoint' ], ... ] }
+sub client
+{
+	my ($self, $client) = @_;
+	my $wanted = int($self->{ops} / $self->{clients});
+	my ($done, @list) = (0);
+
+	srand($self->{seed} * 1009 + $client);
+	@$self{qw(client number serial)} = ($client, 0, 0);
+	while ($done < $wanted)
+	{
+		$self->{number}++;
+		$self->{progress} = $done / $wanted;
+		my $tx = rand() < 0.72 ? $self->single : $self->several;
+		# the clock moves in steps, not with every transaction
+		$tx->{retry_lost} = $self->chance(0.5);
+		$tx->{clock} = $Stress::World::BEGIN + int(int($self->{progress} * 200) / 200 * 86400 * $Stress::World::DAYS);
+		$done += grep { $_->[0] eq 'op' } @{ $tx->{steps} };
+		push @list, $tx;
+	}
+	return \@list;
+}
+
+sub chance { my ($self, $share) = @_; return rand() < $share }
+sub pick { my ($self, @from) = @_; return $from[ rand @from ] }
+
+# One operation in its own transaction, perhaps cut off.
+sub single
+{
+	my ($self) = @_;
+	my $op = $self->operation($self->{mix}, $self->user);
+	my $tx = { iso => 'rc', auto => 1, end => 'commit', steps => [ [ op => $op ] ] };
+
+	# a capture is looked up in its transaction
+	if ($self->chance(0.2) || $op->{fn} =~ /^capture/)
+	{
+		@$tx{qw(auto iso)} = (0, $self->pick('rc', 'rr', 'rr', 'ser', 'ser'));
+		$tx->{end} = 'rollback' if $self->chance(0.1);
+	}
+	return $tx if $self->{clean};
+	# jobs take long enough to be cut off as well
+	if ($self->chance(0.03)) { $op->{timeout} = $self->pick(1, 1, 2, 5, 20) }
+	elsif ($self->chance(0.015) && $op->{fn} !~ /^capture/) { $op->{drop_after} = $self->pick(0, 0.0005, 0.002, 0.01) }
+	elsif (!$tx->{auto} && $self->chance(0.05)) { $tx->{end} = $self->pick('drop', 'drop_commit') }
+	return $tx;
+}
+
+# Several operations: of one user, or of users in the order of their ids (in a
+# crossing transaction in any order).  Stock is taken at most once, and last.
+sub several
+{
+	my ($self) = @_;
+	my @mix = grep { $_->[2] } @{ $self->{mix} };
+	my @users = ($self->user) x (2 + int rand 4);
+	my $crossing = $self->{crosses} && $self->chance(0.15);
+	my @steps;
+
+	if ($self->chance(0.4))
+	{
+		@users = map { $self->user } @users;
+		@users = sort { $a <=> $b } @users unless $crossing;
+	}
+	$self->{no_stock} = 1;
+	foreach my $user (@users)
+	{
+		push @steps, [ op => $self->operation(\@mix, $user) ];
+	}
+	$self->{no_stock} = 0;
+	push @steps, [ op => $self->purchase($users[-1]) ] if $self->chance(0.3);
+	my $tx = {
+		auto => 0,
+		iso => $self->pick('rc', 'rc', 'rc', 'rr', 'ser'),
+		end => $self->chance(0.85) ? 'commit' : 'rollback',
+		steps => \@steps };
+	$self->nest($tx) if $self->chance(0.35);
+	$tx->{end} = 'drop_commit' if !$self->{clean} && $self->chance(0.03);
+	return $tx;
+}
+
+# Puts a savepoint around some of the steps.
+sub nest
+{
+	my ($self, $tx) = @_;
+	my $steps = $tx->{steps};
+	my $from = int rand @$steps;
+	my $to = $from + int rand(@$steps - $from);
+
+	splice @$steps, $to + 1, 0, [ $self->chance(0.6) ? 'rollback_to' : 'release' ];
+	splice @$steps, $from, 0, ['savepoint'];
+	return;
+}
+
+# Few users get most of the calls; some do not exist.
+sub user
+{
+	my ($self) = @_;
+	return $Stress::World::USERS + 1 + int rand 6 if $self->chance(0.015);
+	return 1 + int($Stress::World::USERS * rand()**2);
+}
+
+sub operation
+{
+	my ($self, $mix, $user) = @_;
+	my $sum = 0;
+
+	$sum += $_->[0] foreach @$mix;
+	my $at = rand $sum;
+	foreach my $item (@$mix)
+	{
+		my $make = $item->[1];
+		return $self->$make($user) if ($at -= $item->[0]) < 0;
+	}
+	die 'unreachable';
+}
+
+# A key and a number that decides the payload.  A shared key has the same
+# payload in every client, but for deliberate mismatches.
+sub key
+{
+	my ($self, $user) = @_;
+	if ($self->chance(0.2))
+	{
+		my $window = int($self->{progress} * $WINDOWS);
+		# sometimes a key from long ago
+		$window = int rand $window + 1 if $self->chance(0.15);
+		return ("shared$window", $user * 7 + $window, $self->chance(0.12) ? 1 : 0);
+	}
+	return ("own$self->{client}-$self->{number}-" . $self->{serial}++, int rand 1e6, 0);
+}
+
+sub literal
+{
+	my ($value) = @_;
+	return 'NULL' if !defined $value;
+	return $value if $value =~ /^-?\d+$|^true$|^false$/;
+	return "'$value'";
+}
+
+# An operation that calls a function of the extension.
+sub call
+{
+	my ($name, $fn, $args, @intents) = @_;
+	my $list = join ', ', map { literal($_) } @$args;
+
+	return {
+		fn => $name, args => $list, intents => \@intents,
+		sql => "SELECT pg_current_xact_id_if_assigned() AS xact, r.* FROM economy.$fn($list) r" };
+}
+
+sub purchase
+{
+	my ($self, $user) = @_;
+	my ($key, $n, $other) = $self->key($user);
+	my @ids = grep { $_ ne 'jackpot' && !($self->{no_stock} && $Stress::World::PRODUCTS{$_}{stock}) } sort keys %Stress::World::PRODUCTS;
+	my $product = $n % 53 ? $ids[ $n % @ids ] : 'jackpot';
+	my $quantity = 1 + ($n / 16) % 3 + $other;
+	my $context = $n % 10 == 0 ? '{"expected_price": ' . ($Stress::World::PRODUCTS{$product}{price_gold} // 0) . '}'
+	  : $n % 10 == 1 ? '{"from": "stress"}' : undef;
+
+	return call('purchase', 'purchase', [ $user, $product, $key, $quantity, $context, 'false' ],
+		{ kind => 'P', user => $user, key => "$product|$key", quantity => $quantity, context => $context });
+}
+
+sub dry_run
+{
+	my ($self, $user) = @_;
+	my $op = $self->purchase($user);
+
+	$op->{$_} =~ s/\bfalse\b/true/ foreach qw(args sql);
+	@$op{qw(fn intents)} = ('dry_run', []);
+	return $op;
+}
+
+sub reward
+{
+	my ($self, $user) = @_;
+	my ($key, $n, $other) = $self->key($user);
+	my $source = ('mission', 'season', 'gift')[ $n % 3 ];
+	my ($gold, $xp) = ($n % 90 + $other, $n % 40);
+
+	return [ $user, $source, $key, $gold, $xp ],
+	  { kind => 'R', user => $user, key => "$source|$key", gold => $gold, xp => $xp };
+}
+
+sub grant_reward
+{
+	my ($self, $user) = @_;
+	my ($args, $intent) = $self->reward($user);
+	return call('grant_reward', 'grant_reward', $args, $intent);
+}
+
+sub grant_rewards
+{
+	my ($self) = @_;
+	my @rewards = map { [ $self->reward($self->user) ] } 0 .. 1 + int rand 5;
+	my $batch = join ', ', map {
+		my ($user, $source, $key, $gold, $xp) = @{ $_->[0] };
+		qq({"user_id": $user, "source": "$source", "external_event_id": "$key", "gold": $gold, "xp": $xp})
+	} @rewards;
+	return call('grant_rewards', 'grant_rewards', ["[$batch]"], map { $_->[1] } @rewards);
+}
+
+# The target is a guess, so many are no reward, and some are guessed twice.
+sub revoke_reward
+{
+	my ($self, $user) = @_;
+	my $target = "R$user-" . (1 + int rand 20 + 200 * $self->{progress} * $self->{ops} / 10000);
+	my ($gold, $xp) = $self->chance(0.2) ? (int rand 40, int rand 20) : (undef, undef);
+
+	return call('revoke_reward', 'revoke_reward',
+		[ $user, $target, 'stress', "c$self->{client}", $gold, $xp, $self->pick('refuse', 'take') ],
+		{ kind => 'V', user => $user, key => "economy:reversal|$target", gold => $gold, xp => $xp });
+}
+
+sub claim_daily_reward
+{
+	my ($self, $user) = @_;
+	return call('claim_daily_reward', 'claim_daily_reward', [$user], { kind => 'C', user => $user, key => 'economy:daily_streak|' });
+}
+
+sub adjust_gold
+{
+	my ($self, $user) = @_;
+	my ($key, $n, $other) = $self->key($user);
+	my $delta = $n % 200 - 120 + $other || 1;
+
+	return call('adjust_gold', 'adjust_gold', [ $user, $delta, $key, 'stress', "c$self->{client}" ],
+		{ kind => 'G', user => $user, key => $key, gold => $delta });
+}
+
+sub action
+{
+	my ($self, $user, @game) = @_;
+	my ($key, $n, $other) = $self->key($user);
+	my $game = $game[0] // ($n % 37 ? $Stress::World::GAMES[ $n % 5 ] : 'golf');
+	my $bet = $n % 3 ? $n % 60 + $other : 0;
+	my $win = ($n / 8) % 2 ? $n % 110 : 0;
+
+	return { kind => 'A', type => 'PLAY', user => $user, key => "$game|$key", bet => $bet, win => $win },
+	  [ $user, $game, 'PLAY', $key, $bet, $win ];
+}
+
+sub record_action
+{
+	my ($self, $user) = @_;
+	my ($intent, $args) = $self->action($user);
+	return call('record_action', 'record_action', $args, $intent);
+}
+
+# In a transaction with others, of that one's user alone.
+sub record_actions
+{
+	my ($self, $user) = @_;
+	my @actions = map { [ $self->action($self->{no_stock} ? $user : $self->user) ] } 0 .. 1 + int rand 11;
+	my $batch;
+
+	push @actions, $actions[0] if $self->chance(0.1);    # one id twice
+	$batch = join ', ', map {
+		my ($id, $game, $type, $key, $bet, $win) = @{ $_->[1] };
+		qq({"user_id": $id, "game": "$game", "action_type": "$type", "action_id": "$key", "bet": $bet, "win": $win})
+	} @actions;
+	return call('record_actions', 'record_actions', ["[$batch]"], map { { %{ $_->[0] } } } @actions);
+}
+
+# Rows for a table with a capture trigger; each is an action of chess.
+sub capture
+{
+	my ($self, $user) = @_;
+	my $policy = $self->pick('raise', 'report');
+	my (@intents, @rows);
+
+	foreach (0 .. int rand 4)
+	{
+		my ($intent, $args) = $self->action($self->{no_stock} ? $user : $self->user, 'chess');
+		push @intents, { %$intent, type => 'CAPTURE', policy => $policy };
+		push @rows, "('$args->[3]', $args->[0], $args->[4], $args->[5])";
+	}
+	my $values = join ', ', @rows;
+	return {
+		fn => "capture_$policy", args => $values, intents => \@intents,
+		sql => "WITH i AS (INSERT INTO public.spins_$policy VALUES $values RETURNING 1)"
+		  . ' SELECT pg_current_xact_id_if_assigned() AS xact FROM (SELECT count(*) FROM i) c' };
+}
+
+sub read
+{
+	my ($self, $user) = @_;
+	my @reads = (
+		"account($user)", "statement($user, 0, 20)", "game_stats_me($user)", "replay($user, 0, 20)",
+		"streak_state($user)", "verify_receipt($user, ''P$user-2'')", "verify_chain($user)");
+	my $read = $self->pick(@reads);
+
+	$read =~ s/''/'/g;
+	return { fn => 'read', args => $read, intents => [], sql => "SELECT count(*) AS count FROM economy.$read r" };
+}
+
+# Calls that must raise class XE and do nothing.
+sub misuse
+{
+	my ($self, $user) = @_;
+	my $sql = $self->pick(
+		"SELECT * FROM economy.purchase($user, 'potion', '', 1)",
+		"SELECT * FROM economy.purchase($user, 'potion', 'k', 0)",
+		"SELECT * FROM economy.grant_reward($user, 'economy:x', 'k', 1)",
+		"SELECT * FROM economy.grant_rewards('[{\"user_id\": $user, \"source\": \"m\", \"external_event_id\": \"bad\", \"gold\": 5}, {\"user_id\": $user}]')",
+		"SELECT * FROM economy.record_action($user, 'slot', 'PLAY', 'bad', -1)",
+		"SELECT economy.add_stock('limited', -1000000000, 'stress')");
+	return { fn => 'misuse', args => $sql, intents => [], sql => $sql };
+}
+
+# Admin calls without a key leave the actor, which is different every time.
+sub admin
+{
+	my ($self, $fn, @args) = @_;
+	my $actor = "a$self->{client}-$self->{number}-" . $self->{serial}++;
+	my $op = call($fn, $fn, [ map { $_ eq 'ACTOR' ? $actor : $_ } @args ]);
+
+	$op->{sql} =~ s/ r\.\* FROM/ to_jsonb(r) AS value FROM/;
+	$op->{actor} = $actor;
+	return $op;
+}
+
+sub set_timezone { my ($self, $user) = @_; return $self->admin('set_timezone', $user, $self->pick(@Stress::World::ZONES)) }
+
+sub set_user_status
+{
+	my ($self) = @_;
+	return $self->admin('set_user_status', $self->pick(@Stress::World::SUSPENDABLE), $self->pick('active', 'active', 'suspended'), 'ACTOR');
+}
+
+sub upsert_product
+{
+	my ($self) = @_;
+	my $price = $self->pick(4000, 5000);
+	return $self->admin('upsert_product', qq({"product_id": "sword", "price_gold": $price, "active": true}), 'ACTOR');
+}
+
+sub retire_product { my ($self) = @_; return $self->admin('retire_product', 'sword', 'ACTOR') }
+
+sub add_stock
+{
+	my ($self) = @_;
+	my $units = $self->pick(1, 2, 5, 12, -1, -3);
+	my $op = $self->admin('add_stock', $self->pick(qw(limited scarce single rare)), $units, 'ACTOR');
+	$op->{units} = $units;
+	return $op;
+}
+
+sub rollup_stats { my ($self) = @_; return $self->admin('rollup_stats', $self->pick(5, 1000)) }
+sub prune { my ($self) = @_; return $self->admin('prune', $self->pick('1 day', '3 days', '10 days'), $self->pick(3, 1000)) }
+sub audit_sweep { my ($self) = @_; return $self->admin('audit_sweep') }
+sub audit_sweep_incremental { my ($self) = @_; return $self->admin('audit_sweep_incremental', $self->pick(10, 1000)) }
+sub stats_parity { my ($self) = @_; return $self->admin('stats_parity') }
+sub rotate_signing_key { my ($self) = @_; return $self->admin('rotate_signing_key') }
+sub retire_signing_key { my ($self) = @_; return $self->admin('retire_signing_key', 1 + int rand 3) }
+
+sub register
+{
+	my ($self) = @_;
+	my $name = 'late' . int rand 6 + 20 * $self->{progress};
+	my $op = $self->admin('register', $name, $self->pick(@Stress::World::ZONES));
+	$op->{external_id} = $name;
+	return $op;
+}
+
+# Noise hits whatever another client is just doing.
+sub disturb
+{
+	my ($self, $fn) = @_;
+	my $victim = 1 + int rand $self->{clients};
+	return {
+		fn => $fn, args => $victim, intents => [],
+		sql => "SELECT count($fn(pid)) AS count FROM pg_stat_activity WHERE application_name = 'client$victim' AND state <> 'idle'" };
+}
+
+sub cancel { my ($self) = @_; return $self->disturb('pg_cancel_backend') }
+sub terminate { my ($self) = @_; return $self->disturb('pg_terminate_backend') }
+
+# The history in words, without a server: what make stress PLAN=1 prints.
+sub print_out
+{
+	my ($self, $out) = @_;
+
+	printf $out "seed %d: %s\n", $self->{seed}, $self->{clean} ? 'clean' : $self->{crosses} ? 'noisy, crossing' : 'noisy';
+	for my $client (1 .. $self->{clients})
+	{
+		my $number = 0;
+		print $out "client $client: ", join('; ', $self->settings($client)), "\n";
+		foreach my $tx (@{ $self->client($client) })
+		{
+			printf $out "%d.%d %s%s %s\n", $client, ++$number, $tx->{iso}, $tx->{auto} ? '' : " .. $tx->{end}",
+			  Stress::World::clock_text($tx->{clock});
+			foreach my $step (@{ $tx->{steps} })
+			{
+				my ($what, $op) = @$step;
+				print $out $op ? "\t$op->{fn}($op->{args})" : "\t$what";
+				print $out " timeout $op->{timeout} ms" if $op && $op->{timeout};
+				print $out " dropped after $op->{drop_after} s" if $op && defined $op->{drop_after};
+				print $out "\n";
+			}
+		}
+	}
+	return;
+}
+
+1;

@@ -1,0 +1,340 @@
+# One history from an empty world to the verdict: clients and a reader of the
+# feed as processes, then the settling of what nobody was answered, then the
+# checker.
+package Stress::Run;
+
+use strict;
+use warnings;
+use File::Copy ();
+use File::Path ();
+use POSIX ();
+use Stress::Checker;
+use Stress::Client;
+use Stress::Log;
+use Stress::Tables;
+use Stress::World;
+use Time::HiRes ();
+
+# server, plan, and optionally during: code that is run while the clients play;
+# once: SQL for the first session of every client
+sub new
+{
+	my ($class, %p) = @_;
+	my $self = bless {%p}, $class;
+
+	$self->{driver} = $$;
+	$self->{database} = "seed$p{plan}{seed}";
+	$self->{dir} = "$p{server}{base}/logs$p{plan}{seed}";
+	mkdir $self->{dir};
+	return $self;
+}
+
+# The database that every history begins with a copy of.
+sub prepare
+{
+	my ($server) = @_;
+	my $dbh = $server->connect_to('postgres');
+
+	$dbh->do('CREATE DATABASE world');
+	my $world = $server->connect_to('world');
+	$world->do('CREATE EXTENSION economy');
+	Stress::World::create($world);
+	$world->disconnect;
+	$dbh->disconnect;
+	return;
+}
+
+sub play
+{
+	my ($self) = @_;
+	my $server = $self->{server};
+	my $dbh = $server->connect_to('postgres');
+
+	wait_until($dbh, "NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = 'world' AND backend_type = 'client backend')");
+	# PostgreSQL 15 copies a sequence in the default way with the claim that its
+	# next values are in WAL, which is so for the original alone
+	$dbh->do("CREATE DATABASE $self->{database} TEMPLATE world STRATEGY file_copy");
+	$dbh->disconnect;
+	my $feed = $self->in_process(sub { $self->read_feed });
+	my @clients = map { my $n = $_; $self->in_process(sub { $self->client($n)->run }) } 1 .. $self->{plan}{clients};
+	$self->{during}->($self) if $self->{during};
+	$self->{died} = grep { waitpid($_, 0); $? } @clients;
+	$self->touch('feed_stop');
+	waitpid $feed, 0;
+	$self->{died}++ if $?;
+	return;
+}
+
+sub touch
+{
+	my ($self, $name) = @_;
+	open my $file, '>', "$self->{dir}/$name" or die "$name: $!";
+	close $file;
+	return;
+}
+
+# For the processes: somebody has said so, or the driver is gone.
+sub is_over
+{
+	my ($self, $name) = @_;
+	return -e "$self->{dir}/$name" || getppid() != $self->{driver};
+}
+
+sub in_process
+{
+	my ($self, $code) = @_;
+	my $pid = fork() // die "fork: $!";
+
+	if ($pid == 0)
+	{
+		eval { $code->(); 1 } or print STDERR "stress: $@";
+		POSIX::_exit($@ ? 1 : 0);
+	}
+	return $pid;
+}
+
+sub client
+{
+	my ($self, $n) = @_;
+	return Stress::Client->new(
+		number => $n, plan => $self->{plan}, dsn => $self->{server}->dsn($self->{database}),
+		log => Stress::Log->new("$self->{dir}/client$n.log"), once => $self->{once},
+		stop => sub { $self->is_over('clients_stop') });
+}
+
+# Reads economy.changes() while others write, and appends the ids of events.
+sub read_feed
+{
+	my ($self) = @_;
+	my ($cursor, $dbh) = ('start');
+	open my $out, '>', "$self->{dir}/feed" or die "feed: $!";
+
+	until ($self->is_over('feed_stop'))
+	{
+		$dbh = undef if $dbh && !$dbh->ping;
+		$dbh //= eval { $self->{server}->connect_to($self->{database}) };
+		$cursor = eval { pull_feed($dbh, $cursor, $out) } // $cursor if $dbh;
+		Time::HiRes::sleep(0.05);
+	}
+	print $out "cursor $cursor\n";
+	close $out;
+	return;
+}
+
+# One page; the cursor moves on only after its events are written down.
+sub pull_feed
+{
+	my ($dbh, $cursor, $out) = @_;
+	my $rows = $dbh->selectall_arrayref(q{SELECT code, event ->> 'id', next_cursor FROM economy.changes(?, 500)}, undef, $cursor);
+
+	die "the feed wants a resync\n" if $rows->[-1][0] eq 'RESYNC_REQUIRED';
+	print $out "$_->[1]\n" foreach grep { $_->[0] eq 'EVENT' } @$rows;
+	return wantarray ? ($rows->[-1][2], $rows->[-1][0]) : $rows->[-1][2];
+}
+
+sub finish_feed
+{
+	my ($self, $dbh) = @_;
+	my ($cursor) = reverse grep { s/^cursor // } $self->lines('feed');
+	my %events;
+
+	open my $out, '>>', "$self->{dir}/feed" or die "feed: $!";
+	for (my $code = ''; $code ne 'CAUGHT_UP';) { ($cursor, $code) = pull_feed($dbh, $cursor, $out) }
+	close $out;
+	$events{$_}++ foreach grep { !/^cursor / } $self->lines('feed');
+	return \%events;
+}
+
+sub lines
+{
+	my ($self, $name) = @_;
+	open my $in, '<', "$self->{dir}/$name" or die "$name: $!";
+	chomp(my @lines = <$in>);
+	return @lines;
+}
+
+sub logs
+{
+	my ($self) = @_;
+	return Stress::Log::read_files(sort glob "$self->{dir}/*.log");
+}
+
+sub wait_until
+{
+	my ($dbh, $condition) = @_;
+	my $give_up = Time::HiRes::time() + 60;
+
+	until (($dbh->selectrow_array("SELECT $condition"))[0])
+	{
+		die "never: $condition\n" if Time::HiRes::time() > $give_up;
+		Time::HiRes::sleep(0.02);
+	}
+	return;
+}
+
+# Everything from the end of the clients to the violations.
+sub judge
+{
+	my ($self) = @_;
+	my $dbh = $self->{server}->connect_to($self->{database});
+
+	# sessions without a client may still be at work
+	wait_until($dbh, "NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
+		. " AND backend_type = 'client backend' AND pid <> pg_backend_pid())");
+	my @violations = $self->settle($dbh);
+	my %facts = $self->collect($dbh);
+	$dbh->disconnect;
+	push @violations, Stress::Checker->new(%facts)->check;
+	push @violations, "S $self->{died} processes of the driver died" if $self->{died};
+	push @violations, map { "S server log: $_" } $self->{server}->complaints;
+	$self->{facts} = \%facts;
+	return @violations;
+}
+
+# A call without an answer is settled by its key: the retry finds the effect, or
+# has it now; from then on the key is used.
+sub settle
+{
+	my ($self, $dbh) = @_;
+	my $log = $self->logs;
+	my @open = grep { $_->{outcome} eq 'unknown' } @$log;
+	my $before = @open ? Stress::Tables::by_key(Stress::Tables::load($dbh)) : {};
+	my $settler = Stress::Client->new(number => 0, settings => [], clock_of => 0, dbh => $dbh, clock => -1,
+		log => Stress::Log->new("$self->{dir}/settle.log"));
+	my @violations;
+
+	foreach my $tx (@open)
+	{
+		foreach my $op (grep { $_ && @{ $_->{intents} } && !$_->{undone} && !defined $_->{sqlstate} } @{ $tx->{ops} })
+		{
+			$self->{settled}++;
+			push @violations, $self->settle_operation($settler, $tx, $op, $before);
+		}
+	}
+	$dbh->do('RESET economy.test_clock');
+	return @violations;
+}
+
+sub settle_operation
+{
+	my ($self, $settler, $tx, $op, $before) = @_;
+	my $sql = $op->{fn} =~ /^capture_(\w+)/
+	  ? "WITH i AS (INSERT INTO public.spins_$1 VALUES $op->{args} RETURNING 1) SELECT pg_current_xact_id_if_assigned() AS xact FROM (SELECT count(*) FROM i) c"
+	  : "SELECT pg_current_xact_id_if_assigned() AS xact, r.* FROM economy.$op->{fn}($op->{args}) r";
+	my (@violations, @answers);
+
+	foreach my $round (1, 2)
+	{
+		my $name = sprintf '0.%d.%d', ++$self->{settle_number}, $round;
+		$settler->attempt({ iso => 'rc', auto => 0, clock => $tx->{clock}, end => 'commit',
+				steps => [ [ op => { fn => $op->{fn}, args => $op->{args}, intents => [ map { strip($_) } @{ $op->{intents} } ], sql => $sql } ] ] }, $name);
+		$answers[$round] = $settler->{answers};
+	}
+	foreach my $n (0 .. $#{ $op->{intents} })
+	{
+		my $intent = $op->{intents}[$n];
+		my ($first, $second) = map { $answers[$_][$n] // '' } 1, 2;
+		my $journal = $intent->{kind} =~ /[CV]/ ? 'R' : $intent->{kind};
+		my $is_there = $before->{"$journal $intent->{user} $intent->{key}"};
+
+		push @violations, "I4 retry of $tx->{tx} $intent->{key} is new, but its entry was there" if $first eq 'new' && $is_there;
+		push @violations, "I4 retry of $tx->{tx} $intent->{key} is new a second time" if $second eq 'new' && $first =~ /new|reuse/;
+	}
+	return @violations;
+}
+
+sub strip
+{
+	my ($intent) = @_;
+	my %i = %$intent;
+	delete @i{qw(tx op el)};
+	return \%i;
+}
+
+# What the checker judges.
+sub collect
+{
+	my ($self, $dbh) = @_;
+	my ($replayed, %facts);
+
+	1 while ($dbh->selectrow_array('SELECT users FROM economy.rollup_stats()'))[0];
+	$facts{findings} = $dbh->selectcol_arrayref('SELECT f::text FROM economy.audit_sweep() f');
+	push @{ $facts{findings} }, @{ $dbh->selectcol_arrayref('SELECT p::text FROM economy.stats_parity() p') };
+	$facts{events} = eval { $self->finish_feed($dbh) } or push @{ $facts{findings} }, "feed: $@";
+	$replayed = $dbh->selectall_arrayref(<<'SQL');
+SELECT a.user_id, coalesce(string_agg(DISTINCT lpad(r.seq::text, 10), ' ' ORDER BY lpad(r.seq::text, 10)) FILTER (WHERE r.code = 'EVENT'), '')
+FROM economy.accounts a, economy.replay(a.user_id, a.pruned_seq, 10000) r GROUP BY 1
+SQL
+	$facts{replayed} = { map { ($_->[0] => join ' ', split ' ', $_->[1]) } @$replayed };
+	$facts{tables} = Stress::Tables::load($dbh);
+	$facts{log} = $self->logs;
+	$facts{deadlocks} = $self->{plan}{crosses};
+	return %facts;
+}
+
+# Prints violations, not too many, and where the logs went.
+sub report
+{
+	my ($self, $place, @violations) = @_;
+
+	return unless @violations;
+	print map { "\t$_\n" } @violations > 20 ? (@violations[ 0 .. 19 ], 'and more') : @violations;
+	print "\tlogs in ", $self->keep_logs($place), "\n";
+	return;
+}
+
+# Copies the logs out of the server's directory.
+sub keep_logs
+{
+	my ($self, $place) = @_;
+
+	File::Path::make_path($place);
+	File::Copy::copy($_, $place) foreach glob "$self->{dir}/*";
+	return $place;
+}
+
+# Per function: how often it was sent and what became of it.
+sub tally
+{
+	my ($rows, $log) = @_;
+
+	foreach my $tx (@$log)
+	{
+		foreach my $op (grep { $_ } @{ $tx->{ops} })
+		{
+			my $row = $rows->{ $op->{fn} } //= {};
+			push @{ $row->{ms} }, $op->{ms} if $op->{answered};
+			$row->{sent}++;
+			$row->{failed}++ if defined $op->{sqlstate};
+			$row->{unknown}++ if !defined $op->{sqlstate} && !$op->{undone} && $tx->{outcome} eq 'unknown';
+			$row->{ $_->{state} // 'new' }++ foreach grep { $_ } @{ $op->{results} };
+		}
+	}
+	return;
+}
+
+sub summary
+{
+	my ($rows) = @_;
+	my $text = sprintf "%-24s %7s %7s %7s %7s %7s %7s %7s %8s %8s\n", qw(function sent ok reuse refused busy failed unknown p50/ms p99/ms);
+
+	foreach my $fn (sort keys %$rows)
+	{
+		my $row = $rows->{$fn};
+		my @ms = sort { $a <=> $b } @{ $row->{ms} // [0] };
+		$text .= sprintf "%-24s %7d %7d %7d %7d %7d %7d %7d %8.2f %8.2f\n", $fn, $row->{sent},
+		  map({ $row->{$_} // 0 } qw(new reuse refused in_progress failed unknown)), $ms[ @ms / 2 ], $ms[ 0.99 * @ms ];
+	}
+	return $text;
+}
+
+sub remove
+{
+	my ($self) = @_;
+	my $dbh = $self->{server}->connect_to('postgres');
+	$dbh->do("DROP DATABASE IF EXISTS $self->{database} WITH (FORCE)");
+	$dbh->disconnect;
+	return;
+}
+
+1;

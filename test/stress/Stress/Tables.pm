@@ -1,0 +1,76 @@
+# What stands in the tables, read in one snapshot: as plain as SQL gives it.
+package Stress::Tables;
+
+use strict;
+use warnings;
+
+my $HEADER = "user_id, seq, gold_delta, xp_delta, gold, experience_points, xact, encode(hash, 'hex') AS hash,"
+  . ' (extract(epoch FROM created_at) * 1000000)::bigint - 946684800000000 AS created_at';
+
+# a journal's own fields, in the order of the documented encoding
+our %FIELDS = (
+	P => [qw(quantity stock_slot hash_algo_version receipt_signature_version monetary category status product_id idempotency_key effect_code context)],
+	R => [qw(reverses streak_day reward_day claim_date grace_used freezes_used source external_event_id actor reason details)],
+	A => [qw(bet win outcome game action_type action_id details)],
+	G => [qw(idempotency_key actor reason)]);
+our %NUMBERS = map { $_ => 1 } qw(quantity stock_slot hash_algo_version receipt_signature_version monetary reverses
+  streak_day reward_day claim_date grace_used freezes_used bet win);
+my %TABLE = (P => 'shop_transactions', R => 'reward_audit', A => 'user_actions', G => 'gold_adjustments');
+my %KEY = (P => [qw(product_id idempotency_key)], R => [qw(source external_event_id)], A => [qw(game action_id)], G => ['idempotency_key']);
+my %EXPRESSION = (
+	claim_date => "claim_date - DATE '2000-01-01' AS claim_date",
+	grace_used => 'grace_used::integer AS grace_used',
+	context => 'context::text AS context', details => 'details::text AS details');
+
+my %OTHER = (
+	accounts => "user_id, seq, gold, experience_points, suspended::integer AS suspended, streak_freezes, pruned_seq, encode(head_hash, 'hex') AS head_hash",
+	users => 'user_id, external_id, timezone',
+	game_stats => 'user_id, game, total, wins, losses, draws, max_win, bet_sum, win_sum',
+	user_game_stats_summary => 'user_id, day::text AS day, game, total, wins, losses, draws, max_win, bet_sum, win_sum',
+	rollup_positions => 'user_id, seq',
+	pruned_actions => "user_id, seq, replace(key::text, '-', '') AS key",
+	pruned_stats => 'user_id, game, total',
+	stream_checkpoints => "user_id, seq, gold, experience_points, encode(hash, 'hex') AS hash",
+	streaks => 'user_id, streak_day, best, last_seq, last_claim_on::text AS last_claim_on',
+	shop_products => 'product_id, active::integer AS active, price_gold',
+	shop_stock => 'product_id, slot, remaining',
+	shop_product_changes => "change_id, product_id, action, actor, units, after ->> 'price_gold' AS price_gold",
+	user_status_changes => 'change_id, user_id, status, actor',
+	signing_keys => "version, state, encode(material, 'hex') AS material",
+	capture_refusals => 'source, user_id, game, action_id, code');
+
+sub load
+{
+	my ($dbh) = @_;
+	my %t = (entries => []);
+
+	$dbh->do('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+	foreach my $journal (sort keys %TABLE)
+	{
+		my $own = join ', ', map { $EXPRESSION{$_} // $_ } @{ $FIELDS{$journal} };
+		my $signature = $journal eq 'P' ? ", encode(receipt_signature, 'hex') AS receipt_signature" : '';
+		my $rows = $dbh->selectall_arrayref("SELECT $HEADER, $own$signature FROM economy.$TABLE{$journal}", { Slice => {} });
+		foreach my $e (@$rows)
+		{
+			$e->{journal} = $journal;
+			$e->{id} = "$journal$e->{user_id}-$e->{seq}";
+			$e->{key} = join '|', @$e{ @{ $KEY{$journal} } };
+		}
+		push @{ $t{entries} }, @$rows;
+	}
+	$t{$_} = $dbh->selectall_arrayref("SELECT $OTHER{$_} FROM economy.$_", { Slice => {} }) foreach keys %OTHER;
+	$dbh->do('COMMIT');
+	return \%t;
+}
+
+# Entries by journal, user and key: what a retry of that key would find.
+sub by_key
+{
+	my ($t) = @_;
+	my %found;
+
+	push @{ $found{"$_->{journal} $_->{user_id} $_->{key}"} }, $_ foreach @{ $t->{entries} };
+	return \%found;
+}
+
+1;

@@ -1,0 +1,76 @@
+# What every history plays in: users, products, games, tables with capture
+# triggers, and a span of six weeks on the test clock.
+package Stress::World;
+
+use strict;
+use warnings;
+use POSIX ();
+
+our $USERS = 40;            # registered before the clients begin
+our $RICH = 40;             # this one is at the edge of 2^53
+our @SUSPENDABLE = (1, 2);
+our $BEGIN = 1772409600;    # 2026-03-02 00:00:00 UTC
+our $DAYS = 42;
+our @ZONES = ('UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Tokyo', 'Pacific/Kiritimati', 'Pacific/Pago_Pago');
+our @GAMES = ('crash', 'gacha', 'rps', 'slot', 'chess');
+our $MAX_AMOUNT = 9007199254740991;
+
+# stock => [units, slots]; varies: upsert_product changes price and sale state
+our %PRODUCTS = (
+	potion  => { category => 'item', price_gold => 3 },
+	sword   => { category => 'item', price_gold => 4000, varies => 1 },
+	limited => { category => 'item', price_gold => 1, stock => [ 400, 8 ] },
+	scarce  => { category => 'item', price_gold => 2, stock => [ 20, 3 ] },
+	single  => { category => 'item', price_gold => 1, stock => [ 60, 1 ] },
+	once    => { category => 'item', price_gold => 5, limit_once => 'true' },
+	capped  => { category => 'item', price_gold => 2, per_user_limit => 7 },
+	rare    => { category => 'item', price_gold => 2, per_user_limit => 3, stock => [ 50, 4 ] },
+	season  => { category => 'item', price_gold => 4, starts_day => 10, ends_day => 30 },
+	freeze  => { category => 'item', price_gold => 20, effect_code => 'streak_freeze' },
+	pack    => { category => 'conversion', granted_gold => 100, monetary => 499 },
+	jackpot => { category => 'conversion', granted_gold => 4503599627370496 });
+
+# A moment of the test clock as PostgreSQL reads it.
+sub clock_text
+{
+	my ($epoch) = @_;
+	return POSIX::strftime('%Y-%m-%d %H:%M:%S+00', gmtime $epoch);
+}
+
+# Fills a fresh database; user ids are 1 to $USERS.
+sub create
+{
+	my ($dbh) = @_;
+
+	$dbh->do(sprintf "SET economy.test_clock = '%s'", clock_text($BEGIN));
+	for my $n (1 .. $USERS)
+	{
+		my ($id) = $dbh->selectrow_array('SELECT economy.register(?, ?)', undef, "user$n", $ZONES[ $n % @ZONES ]);
+		die "user $n has id $id" if $id != $n;
+		$dbh->do('SELECT economy.adjust_gold(?, ?, ?, ?, ?)', undef, $n,
+			$n == $RICH ? $MAX_AMOUNT - 100 : 1500, 'opening', 'opening balance', 'setup');
+	}
+	foreach my $id (sort keys %PRODUCTS)
+	{
+		my %p = %{ $PRODUCTS{$id} };
+		my $stock = delete $p{stock};
+		delete $p{varies};
+		$p{starts_at} = clock_text($BEGIN + 86400 * delete $p{starts_day}) if $p{starts_day};
+		$p{ends_at} = clock_text($BEGIN + 86400 * delete $p{ends_day}) if $p{ends_day};
+		$dbh->do('SELECT economy.upsert_product(jsonb_object(?::text[]), ?)', undef, [ product_id => $id, %p ], 'setup');
+		$dbh->do('SELECT economy.add_stock(?, ?, ?, ?)', undef, $id, $stock->[0], 'setup', $stock->[1]) if $stock;
+	}
+	$dbh->do(q{SELECT economy.register_game('chess')});
+	foreach my $policy ('raise', 'report')
+	{
+		$dbh->do("CREATE TABLE public.spins_$policy (id text, player bigint, bet bigint, win bigint)");
+		$dbh->do(<<"SQL");
+CREATE TRIGGER capture AFTER INSERT ON public.spins_$policy REFERENCING NEW TABLE AS n FOR EACH STATEMENT
+EXECUTE FUNCTION economy.capture_actions('player', 'chess', 'id', 'bet', 'win', '$policy')
+SQL
+	}
+	$dbh->do('RESET economy.test_clock');
+	return;
+}
+
+1;
