@@ -49,6 +49,7 @@ eco_event_begin(EcoEvent *event, const char *type, const char *aspect,
 	char		buf[ECO_EVENT_ID_MAX];
 
 	event->type = type;
+	event->moves = aspect == NULL;
 	event->user_id = eco_row_int(row, ECO_COL_USER_ID);
 	event->seq = eco_row_int(row, ECO_COL_SEQ);
 	eco_json_begin(json, event->payload, sizeof(event->payload));
@@ -76,8 +77,11 @@ eco_event_end(EcoEvent *event, const EcoRow *row, EcoListener *listener)
 	EcoJson    *json = &event->json;
 
 	eco_json_int(json, "seq", event->seq);
-	eco_json_int(json, "gold_delta", eco_row_int(row, ECO_COL_GOLD_DELTA));
-	eco_json_int(json, "xp_delta", eco_row_int(row, ECO_COL_XP_DELTA));
+	if (event->moves)
+	{
+		eco_json_int(json, "gold_delta", eco_row_int(row, ECO_COL_GOLD_DELTA));
+		eco_json_int(json, "xp_delta", eco_row_int(row, ECO_COL_XP_DELTA));
+	}
 	eco_json_int(json, "gold", eco_row_int(row, ECO_COL_GOLD));
 	eco_json_int(json, "experience_points", eco_row_int(row, ECO_COL_XP));
 	eco_json_close(json, '}');

@@ -27,6 +27,7 @@
 typedef struct EcoEvent
 {
 	const char *type;			/* also the channel */
+	bool		moves;			/* tells the deltas; one event of an entry does */
 	int64		user_id;
 	int64		seq;
 	EcoJson		json;			/* open inside "data" */
@@ -47,7 +48,10 @@ typedef struct EcoListener
 extern void eco_event_begin(EcoEvent *event, const char *type, const char *aspect,
 							EcoJournal journal, const EcoRow *row);
 
-/* Adds seq, deltas and balances, and hands the event to the listener. */
+/*
+ * Adds seq and balances, and the deltas unless the event has an aspect: who
+ * adds deltas up must meet each once.  Hands the event to the listener.
+ */
 extern void eco_event_end(EcoEvent *event, const EcoRow *row, EcoListener *listener);
 
 /* A member with the value of a text column, or null. */

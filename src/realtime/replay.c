@@ -160,7 +160,6 @@ eco_publish_profile(PG_FUNCTION_ARGS)
 	/* an entry that was not made: the account as it is, and no delta */
 	row->values[ECO_COL_USER_ID] = Int64GetDatum(account.user_id);
 	row->values[ECO_COL_SEQ] = Int64GetDatum(account.seq);
-	row->values[ECO_COL_GOLD_DELTA] = row->values[ECO_COL_XP_DELTA] = Int64GetDatum(0);
 	row->values[ECO_COL_GOLD] = Int64GetDatum(account.gold);
 	row->values[ECO_COL_XP] = Int64GetDatum(account.xp);
 	row->values[ECO_COL_CREATED_AT] = TimestampTzGetDatum(eco_now());

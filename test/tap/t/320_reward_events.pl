@@ -60,7 +60,7 @@ is(!!$events[0][2]{data}{leveled_up} . $events[0][2]{data}{level}, '14', 'also t
 $data = delete $envelope{data};
 is_deeply(\%envelope, { specversion => '1.0', id => "R$ann-2/level", source => '/economy/node/0', type => 'profile_update', subject => "$ann",
 		time => '2031-01-01T10:00:00.000123Z', sequence => sprintf('%020d', 2), datacontenttype => 'application/json' }, 'a CloudEvent with an id of its own');
-is_deeply($data, { field => 'level', before => 1, after => 4, seq => 2, experience_points => 1500 }, 'from which level to which');
+is_deeply($data, { field => 'level', before => 1, after => 4, seq => 2, gold => 7, experience_points => 1500 }, 'from which level to which');
 
 # a claim, its repeat, a reversal
 value($dbh, 'SELECT code FROM economy.claim_daily_reward(?)', $ann);
@@ -76,7 +76,7 @@ value($dbh, q{SELECT code FROM economy.revoke_reward(?, ?, 'oops', 'tester')}, $
 @events = heard();
 is_deeply([ map { [ $_->[0], @{ $_->[2]{data} }{qw(source external_event_id gold_delta xp_delta gold experience_points before after)} ] } @events ],
 	[ [ 'reward_granted', 'economy:reversal', "R$ann-2", 0, -1001, 1007, 549, undef, undef ],
-		[ 'profile_update', undef, undef, undef, undef, undef, 549, 4, 2 ] ], 'a reversal, and the level it costs');
+		[ 'profile_update', undef, undef, undef, undef, 1007, 549, 4, 2 ] ], 'a reversal, and the level it costs');
 ok(!$events[0][2]{data}{leveled_up}, 'a level down is no level up');
 
 # only what is committed, in the order of seq
