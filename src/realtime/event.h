@@ -27,7 +27,8 @@
 typedef struct EcoEvent
 {
 	const char *type;			/* also the channel */
-	bool		moves;			/* tells the deltas; one event of an entry does */
+	bool		moves;			/* tells the deltas; one event of an entry
+								 * does */
 	int64		user_id;
 	int64		seq;
 	EcoJson		json;			/* open inside "data" */
