@@ -68,6 +68,7 @@ typedef struct Relay
 
 PG_FUNCTION_INFO_V1(eco_relay_status);
 
+static void note_prepared(Relay *relay);
 static void run(Relay *relay);
 static bool extension_exists(void);
 static void batch(Relay *relay);
@@ -128,7 +129,31 @@ eco_relay_main(Datum arg)
 
 	relay.batch_context = AllocSetContextCreate(TopMemoryContext, "economy relay batch",
 												ALLOCSET_DEFAULT_SIZES);
+	note_prepared(&relay);
 	run(&relay);
+}
+
+/*
+ * The ring does not outlive the server, but prepared transactions do: entries
+ * of those that were prepared before it are missing from the ring.
+ */
+static void
+note_prepared(Relay *relay)
+{
+	bool		some;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	if (SPI_execute("SELECT FROM pg_catalog.pg_prepared_xacts"
+					" WHERE database OPERATOR(pg_catalog.=) pg_catalog.current_database()", true, 1) != SPI_OK_SELECT)
+		ECO_ERROR(ECO_SCHEMA_DAMAGED, errmsg("could not read pg_prepared_xacts"));
+	some = SPI_processed > 0;
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	if (some)
+		eco_ring_lose(relay->ring, U64FromFullTransactionId(ReadNextFullTransactionId()) - 1);
 }
 
 static void

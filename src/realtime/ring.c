@@ -172,6 +172,8 @@ needs_relay(EcoRing *ring)
 		 !TimestampDifferenceExceeds(ring->started_at, now, START_PATIENCE_MS)))
 		return false;
 	ring->started_at = now;
+	/* its database is in use, so it was not dropped */
+	ring->dismissed = false;
 	return true;
 }
 
@@ -196,6 +198,7 @@ static EcoRing *
 occupy(Oid database)
 {
 	char	   *snapshot;
+	int			xmin_len;
 	EcoRing    *ring = NULL;
 
 	for (int i = 0; ring == NULL && i < eco_ring_count(); i++)
@@ -206,6 +209,7 @@ occupy(Oid database)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	snapshot = eco_snapshot_text();
 	PopActiveSnapshot();
+	xmin_len = (int) strcspn(snapshot, ":");
 	LWLockAcquire(ring->lock, LW_EXCLUSIVE);
 	ring->dismissed = false;
 	ring->relay_pid = 0;
@@ -214,6 +218,8 @@ occupy(Oid database)
 	ring->head = ring->tail = 0;
 	ring->lost = ring->kept = 0;
 	memset(&ring->counters, 0, sizeof(ring->counters));
+	/* one that does not fit: that all is told from the oldest on is as true */
+	snprintf(ring->covered, ECO_COVERED_BYTES, "%.*s:%.*s:", xmin_len, snapshot, xmin_len, snapshot);
 	eco_ring_cover(ring, snapshot);
 	ring->database = database;
 	LWLockRelease(ring->lock);
@@ -316,8 +322,10 @@ eco_ring_take(Oid database)
 	if (ring == NULL)
 		return NULL;
 	LWLockAcquire(ring->lock, LW_EXCLUSIVE);
-	if (ring->database != database || ring->relay_pid != 0)
+	if (ring->database != database || ring->relay_pid != 0 || ring->dismissed)
 	{
+		if (ring->database == database && ring->relay_pid == 0)
+			ring->started_at = 0;
 		LWLockRelease(ring->lock);
 		return NULL;
 	}
@@ -342,7 +350,6 @@ eco_ring_leave(EcoRing *ring, EcoLeave how)
 	{
 		ring->relay_pid = 0;
 		ring->relay_latch = NULL;
-		ring->dismissed = false;
 		if (how == ECO_LEAVE_RESTARTED)
 			ring->started_at = GetCurrentTimestamp();
 		if (how == ECO_LEAVE_FOR_GOOD)
@@ -389,6 +396,14 @@ eco_ring_done(EcoRing *ring, int n, uint64 sent, int64 lag_us, bool fallback)
 		counters->lag_us = lag_us;
 		counters->max_lag_us = Max(counters->max_lag_us, lag_us);
 	}
+	LWLockRelease(ring->lock);
+}
+
+void
+eco_ring_lose(EcoRing *ring, uint64 xid)
+{
+	LWLockAcquire(ring->lock, LW_EXCLUSIVE);
+	ring->lost = Max(ring->lost, xid);
 	LWLockRelease(ring->lock);
 }
 

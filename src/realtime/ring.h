@@ -98,6 +98,9 @@ extern int	eco_ring_peek(EcoRing *ring, EcoPosted *items, int max, uint64 *lost)
 /* Drop n items that have been dealt with, and count. */
 extern void eco_ring_done(EcoRing *ring, int n, uint64 sent, int64 lag_us, bool fallback);
 
+/* Entries of transactions up to this one are missing from the ring. */
+extern void eco_ring_lose(EcoRing *ring, uint64 xid);
+
 /* Nothing of transactions up to this one is missing any more. */
 extern void eco_ring_found(EcoRing *ring, uint64 lost);
 

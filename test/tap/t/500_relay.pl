@@ -1,0 +1,245 @@
+# The relay: what it tells and what it must not tell. Rollbacks, savepoints,
+# prepared transactions, order per user, channels, settings, permissions.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/..";
+use EconomyTest;
+use EventTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('relay', conf => "shared_preload_libraries = 'economy'");
+my $dbh = connect_to($node);
+my $other = connect_to($node);
+is(value($dbh, 'SHOW economy.notify'), 'relay', 'preloaded, the relay is the default');
+is(value($dbh, 'SELECT count(*) FROM economy.relay_status()'), 0, 'no relay before the first event');
+is(count_relays($node, 'postgres'), 0, 'nor a process');
+
+my $ear = listen_to($node, 'postgres');
+my $ann = add_user($dbh, 'ann');
+my $bob = add_user($dbh, 'bob');
+my $key = 0;
+
+sub gold { my ($session, $user) = @_; return value($session, q{SELECT transaction_id FROM economy.adjust_gold(?, 1, ?, 'r', 'a')}, $user, 'k' . ++$key) }
+sub heard_of { my ($user) = @_; return ids(grep { $_->{user} == $user } until_settled($ear, $dbh)) }
+sub forget { until_settled($ear, $dbh); @{ $ear->{heard} } = (); return }
+
+# a transaction
+gold($dbh, $ann);
+is(heard_of($ann), "G$ann-1", 'an entry is told, and starts the relay');
+is(count_relays($node, 'postgres'), 1, 'which is one process');
+my $status = row($dbh, 'SELECT s.*, a.backend_type, a.application_name, a.datname FROM economy.relay_status() s JOIN pg_stat_activity a USING (pid)');
+is("$status->{backend_type}, $status->{application_name}, $status->{datname}", 'economy relay, economy relay, postgres', 'seen in pg_stat_activity');
+forget();
+$dbh->begin_work;
+gold($dbh, $ann);
+gold($dbh, $ann);
+gold($dbh, $bob);
+is(ids(until_settled($ear, $other)), '', 'nothing before the commit');
+$dbh->commit;
+is(heard_of($ann), "G$ann-2 G$ann-3", 'after it all of it, in order');
+is(heard_of($bob), "G$bob-1", 'of the other user too');
+forget();
+$dbh->begin_work;
+gold($dbh, $ann);
+$dbh->rollback;
+is(heard_of($ann), '', 'nothing of a rollback');
+$dbh->begin_work;
+gold($dbh, $ann);
+eval { $dbh->do('SELECT 1/0') };
+$dbh->rollback;
+is(heard_of($ann), '', 'nor of an error');
+
+# savepoints: [ what is done ], which of the calls remain
+my @nestings = (
+	[ 'rolled back to', 'a s x -s b', 'ab' ],
+	[ 'released', 'a s b /s c', 'abc' ],
+	[ 'released, then rolled back outside', 'a s b t c /t x -s d', 'ad' ],
+	[ 'nested, the inner rolled back', 'a s b t x -t c /s d', 'abcd' ],
+	[ 'nested, the outer rolled back', 'a s x t x x -s b', 'ab' ],
+	[ 'released and set again', 'a s b /s s x -s c', 'abc' ],
+	[ 'rolled back twice', 'a s x -s x -s b /s c', 'abc' ],
+	[ 'three levels released, the first rolled back', 's x t x u x /u /t -s a', 'a' ],
+	[ 'everything within', 's a /s', 'a' ],
+	[ 'nothing left', 's x -s', '' ]);
+foreach my $nesting (@nestings)
+{
+	my ($name, $steps, $kept) = @$nesting;
+	my $user = add_user($dbh, "savepoints $name");
+	my %name_of;
+
+	$dbh->begin_work;
+	foreach my $step (split / /, $steps)
+	{
+		if ($step =~ /^-(.)/) { $dbh->do("ROLLBACK TO $1") }
+		elsif ($step =~ m{^/(.)}) { $dbh->do("RELEASE $1") }
+		elsif ($step =~ /^[stu]$/) { $dbh->do("SAVEPOINT $step") }
+		else { $name_of{"$step-$key"} = row($dbh, q{SELECT * FROM economy.grant_reward(?, 'savepoint', ?, 1)}, $user, $step . ++$key) }
+	}
+	$dbh->commit;
+	my @mine = grep { $_->{user} == $user } until_settled($ear, $dbh);
+	is(join('', map { substr $_->{event}{data}{external_event_id}, 0, 1 } @mine), $kept, "savepoints: $name");
+	is(ids(@mine), join(' ', map { "R$user-$_" } 1 .. length $kept), 'in order, without a gap');
+}
+my $deep = add_user($dbh, 'deep');
+$dbh->do(<<"SQL");
+DO \$\$
+BEGIN
+    FOR i IN 1 .. 50 LOOP
+        BEGIN
+            PERFORM economy.grant_reward($deep, 'deep', i::text, 1);
+            IF i % 2 = 0 THEN RAISE EXCEPTION 'no'; END IF;
+        EXCEPTION WHEN raise_exception THEN NULL;
+        END;
+    END LOOP;
+END \$\$
+SQL
+is(scalar(grep { $_->{user} == $deep } until_settled($ear, $dbh)), 25, 'blocks with exceptions tell what they kept');
+$dbh->begin_work;
+$dbh->do('SAVEPOINT s');
+$dbh->do(q{SELECT economy.set_timezone(?, 'Asia/Tokyo')}, undef, $deep);
+$dbh->do('ROLLBACK TO s');
+$dbh->do(q{SELECT economy.set_timezone(?, 'Europe/Paris')}, undef, $deep);
+$dbh->do('SAVEPOINT s');
+$dbh->do(q{SELECT economy.set_user_status(?, 'suspended', 'tester')}, undef, $deep);
+$dbh->do('SAVEPOINT t');
+$dbh->do(q{SELECT economy.set_user_status(?, 'active', 'tester')}, undef, $deep);
+$dbh->do('RELEASE s');
+$dbh->commit;
+is(join(', ', map { join ' ', @{ $_->{event}{data} }{qw(field before after)} } grep { $_->{user} == $deep && $_->{id} =~ /^U/ } until_settled($ear, $dbh)),
+	'timezone UTC Europe/Paris, status active suspended, status suspended active', 'changes without an entry are told with the transaction too');
+$dbh->begin_work;
+$dbh->do(q{SELECT economy.set_timezone(?, 'Asia/Tokyo')}, undef, $deep);
+$dbh->rollback;
+forget();
+
+# prepared transactions
+$dbh->begin_work;
+gold($dbh, $ann);
+$dbh->do(q{SELECT economy.set_timezone(?, 'Asia/Tokyo')}, undef, $ann);
+$dbh->do(q{PREPARE TRANSACTION 'one'});
+$dbh->{AutoCommit} = 1 if !$dbh->{AutoCommit};
+is(heard_of($ann), '', 'prepared: not told');
+gold($other, $bob);
+is(heard_of($bob), "G$bob-2", 'prepared: others are');
+$other->do(q{COMMIT PREPARED 'one'});
+until_heard($ear, "G$ann-4");
+is(heard_of($ann), "G$ann-4", 'committed by another session: told');
+$dbh->begin_work;
+gold($dbh, $ann);
+$dbh->do(q{PREPARE TRANSACTION 'one'});
+$dbh->{AutoCommit} = 1 if !$dbh->{AutoCommit};
+$other->do(q{ROLLBACK PREPARED 'one'});
+gold($dbh, $ann);
+is(heard_of($ann), "G$ann-4 G$ann-5", 'rolled back: not told, and the next one is');
+forget();
+
+# many sessions, few users
+my @users = map { add_user($dbh, "many $_") } 1 .. 5;
+my @results = at_once($node, 'postgres', 12, sub {
+	my ($n, $s) = @_;
+	foreach my $i (1 .. 30)
+	{
+		my @order = sort { $a <=> $b } @users[ $i % 5, ($i + $n) % 5 ];
+		$s->begin_work;
+		value($s, q{SELECT code FROM economy.grant_reward(?, 'order', ?, 1, 300)}, $_, "$n-$i-" . ++$key) foreach @order;
+		$i % 7 == 0 ? $s->rollback : $s->commit;
+	}
+	return 'done';
+});
+is(scalar(grep { $_->[0] eq 'done' } @results), 12, 'many sessions post');
+hears_exactly($ear, $dbh, \@users, 'every user\'s events are told in order, each once');
+forget();
+value($dbh, q{SELECT count(*) FROM economy.grant_rewards((SELECT jsonb_agg(jsonb_build_object('user_id', u, 'source', 'batch', 'external_event_id', i::text, 'gold', 1)) FROM unnest(?::bigint[]) u, generate_series(1, 1000) i))}, \@users);
+is(scalar until_settled($ear, $dbh), 5000, 'a batch that is more than one of the relay\'s');
+forget();
+
+# counters
+$status = row($dbh, 'SELECT * FROM economy.relay_status()');
+cmp_ok($status->{sent}, '>=', 5000, 'the relay counts what it sent');
+cmp_ok($status->{queued}, '>', 0, 'what was queued');
+cmp_ok($status->{batches}, '<', $status->{sent}, 'in fewer transactions');
+is("$status->{overflowed} $status->{fallbacks} $status->{waiting}", '0 0 0', 'nothing overflowed, nothing waits');
+cmp_ok($status->{max_lag_ms}, '>=', $status->{lag_ms}, 'and the lag');
+
+# channels per user
+$other->do("LISTEN economy_user_$ann");
+$dbh->do('SET economy.notify_user_channels = on');
+gold($dbh, $ann);
+until_settled($ear, $dbh);
+$other->do('SELECT');
+ok(!$other->pg_notifies, 'a session\'s own setting is not the relay\'s');
+$node->append_conf('postgresql.conf', 'economy.notify_user_channels = on');
+$node->reload;
+poll_until('the channel of a user', sub {
+	gold($dbh, $bob);
+	gold($dbh, $ann);
+	until_settled($ear, $dbh);
+	$other->do('SELECT');
+	my $n = $other->pg_notifies;
+	return 0 if !$n;
+	is($n->[0], "economy_user_$ann", 'a user\'s events come on the channel of the user');
+	like($n->[2], qr/"subject":"$ann"/, 'and no others');
+	return 1;
+});
+$node->append_conf('postgresql.conf', 'economy.notify_user_channels = off');
+$node->reload;
+$other->do('UNLISTEN *');
+forget();
+
+# the settings, at reload
+sub alter { my ($way) = @_; $node->safe_psql('postgres', "ALTER SYSTEM SET economy.notify = $way"); $node->reload; poll_until("economy.notify = $way", sub { value($dbh, 'SHOW economy.notify') eq $way }); return }
+alter('off');
+gold($dbh, $ann);
+my $cid = add_user($dbh, 'cid');
+my $queued = value($dbh, 'SELECT queued FROM economy.relay_status()');
+alter('inline');
+my $inline = gold($dbh, $bob);
+until_heard($ear, $inline);
+is(ids(hear($ear)), $inline, 'off tells nothing, inline tells');
+is((grep { $_->{id} eq $inline } hear($ear))[0]{channel}, 'profile_update', 'on the same channel');
+is(value($dbh, 'SELECT queued FROM economy.relay_status()'), $queued, 'without the relay');
+$dbh->begin_work;
+my $prepared = gold($dbh, $cid);
+$dbh->do(q{PREPARE TRANSACTION 'inline'});
+$dbh->{AutoCommit} = 1 if !$dbh->{AutoCommit};
+$other->do(q{COMMIT PREPARED 'inline'});
+$inline = gold($dbh, $cid);
+until_heard($ear, $inline);
+is(ids(grep { $_->{user} == $cid } hear($ear)), $inline, 'inline: what was prepared is not told');
+is(join(' ', replayed($dbh, $cid)), "$prepared $inline", 'but replayed');
+alter('relay');
+forget();
+my $relayed = gold($dbh, $ann);
+is(heard_of($ann), $relayed, 'back to the relay');
+
+# what an app may call
+$dbh->do('CREATE ROLE app LOGIN');
+$dbh->do('CREATE ROLE monitor LOGIN');
+$dbh->do(q{SELECT economy.grant_access('app', 'app')});
+$dbh->do(q{SELECT economy.grant_access('monitor', 'monitor')});
+$dbh->do('SET ROLE app');
+foreach my $call ("publish_profile($ann, 'gold', '1', '2')", "entries_between('3:3:', '3:3:', 1, 1, 1)", "entry_events($ann, 1, 'G')",
+	'feed_epoch()', 'feed_snapshot()', 'relay_status()')
+{
+	is(try_sql($dbh, "SELECT * FROM economy.$call"), '42501', "an app cannot call $call");
+}
+is(try_sql($dbh, "SELECT * FROM economy.$_"), '42501', "nor read $_") foreach qw(event_types installations);
+foreach my $setting ('notify = off', 'notify_user_channels = on')
+{
+	is(try_sql($dbh, "SET economy.$setting"), '42501', "nor set $setting");
+}
+is(try_sql($dbh, "SELECT * FROM economy.$_"), '', "it can call $_") foreach "replay($ann, 0)", 'changes()', 'asyncapi()';
+$dbh->do('SET ROLE monitor');
+is(try_sql($dbh, "SELECT * FROM economy.$_"), '', "a monitor can call $_") foreach 'relay_status()', 'changes()', 'asyncapi()';
+is(try_sql($dbh, "SELECT * FROM economy.replay($ann, 0)"), '42501', 'and cannot call replay()');
+$dbh->do('RESET ROLE');
+is(try_sql($dbh, "SET economy.$_"), '55P02', "$_ needs a restart") foreach 'ring_size = 100', 'relay_databases = 2';
+is_clean($node, 'postgres', 'at the end');
+
+$_->disconnect foreach $dbh, $other, $ear->{dbh};
+$node->stop;
+done_testing();
