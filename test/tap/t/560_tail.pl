@@ -219,6 +219,28 @@ sub reward { return value($dbh, q{SELECT transaction_id FROM economy.grant_rewar
 	stop_it($_) foreach $all, $user;
 }
 
+# what happened while it was away, and nothing after it that would tell of a gap
+{
+	my @away = map { listener('--json', '--poll=0', @$_) } [], [ '--verify' ], [ '--user', $ann ], [ '--user', $bob ];
+	my $first = reward($ann, 'there', 1);
+
+	shows($_, $first, 'there') foreach @away[ 0 .. 2 ];
+	kill 'STOP', $_->{pid} foreach @away;
+	value($dbh, q{SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'economy_tail'});
+	my $expected = join ' ', reward($ann, 'away', 1), reward($bob, 'away', 1), reward($ann, 'away too', 1);
+	$node->poll_query_until('postgres', 'SELECT sum(waiting) = 0 FROM economy.relay_status()');
+	kill 'CONT', $_->{pid} foreach @away;
+	# of different users in no order
+	foreach my $t (@away)
+	{
+		my $subject = $t->{args} =~ /--user (\d+)/ ? $1 : '\d+';
+		my @expected = grep { /^R$subject-/ } split / /, $t->{args} =~ /--user $bob/ ? $expected : "$first $expected";
+		eventually(sub { scalar(lines($t->{out})) >= @expected });
+		is(join(' ', sort split / /, ids($t)), join(' ', sort @expected), "after being away: $t->{args}");
+		is(stop_it($t), 0, 'SIGTERM');
+	}
+}
+
 # entries that are not there any more
 {
 	my $cat = add_user($dbh, 'cat');
