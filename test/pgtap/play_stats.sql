@@ -161,6 +161,13 @@ SELECT is(pg_temp.codes(:rich, ARRAY[2001, 2002], amount => 0), 'OK 2', 'nothing
 SELECT is(pg_temp.codes(:rich, ARRAY[2003], amount => 1), 'GOLD_OVERFLOW 1', 'no more');
 SELECT is(pg_temp.codes(:rich, ARRAY[2003], 'rps'), 'OK 1', 'another game has sums of its own');
 SELECT is((SELECT row(total, bet_sum, win_sum)::text FROM economy.game_stats WHERE user_id = :rich AND game = 'slot'), '(1027,9223372036854775807,9223372036854775807)', 'both are full');
+SAVEPOINT s;
+UPDATE economy.game_stats SET win_sum = 9223372036854775807 - 5 WHERE user_id = :rich AND game = 'rps';
+SELECT is((SELECT string_agg(r.code, ' ' ORDER BY bet) FROM (VALUES (2, 6), (1, 5)) v (bet, win), economy.record_action(:rich, 'rps', 'T', 'w' || win, bet + 10, win) r), 'OK GOLD_OVERFLOW', 'the wins alone');
+ROLLBACK TO s;
+UPDATE economy.game_stats SET bet_sum = 9223372036854775807 - 5 WHERE user_id = :rich AND game = 'rps';
+SELECT is((SELECT string_agg(r.code, ' ' ORDER BY bet) FROM (VALUES (6, 2), (5, 1)) v (bet, win), economy.record_action(:rich, 'rps', 'T', 'b' || bet, bet, win) r), 'OK GOLD_OVERFLOW', 'the bets alone');
+ROLLBACK TO s;
 SELECT is((SELECT string_agg(code || ' ' || n, ', ' ORDER BY code) FROM (SELECT r.code, count(*) AS n FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object('user_id', :rich, 'game', 'crash',
     'action_type', 'T', 'action_id', n::text, 'bet', 9007199254740991, 'win', 9007199254740991)) FROM generate_series(1, 1026) n)) r GROUP BY 1) c), 'GOLD_OVERFLOW 2, OK 1024', 'a batch too');
 SELECT is_empty('SELECT * FROM economy.stats_parity()', 'parity');
