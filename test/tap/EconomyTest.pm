@@ -26,7 +26,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(new_node configure connect_to fresh_database row value try_sql
-  at_once is_clean fingerprint add_user add_product wait_until_blocked);
+  at_once is_clean keep_events fingerprint add_user add_product wait_until_blocked);
 
 my $template = 0;
 
@@ -202,6 +202,19 @@ FROM economy.shop_transactions t,
      economy.verify_receipt(t.user_id, 'P' || t.user_id || '-' || t.seq) c
 WHERE NOT c.valid
 SQL
+	keep_events($node->safe_psql($database // 'postgres', <<'SQL')) if $ENV{ECONOMY_EVENTS};
+SELECT e.event
+FROM economy.ledger l, economy.entry_events(l.user_id, l.seq, l.transaction_id::"char") e
+SQL
+	return;
+}
+
+# Events that the test "events" validates.
+sub keep_events
+{
+	my @events = @_;
+
+	append_to_file("$ENV{ECONOMY_EVENTS}/tap-$$.jsonl", join '', map { "$_\n" } @events) if $ENV{ECONOMY_EVENTS} && @events;
 	return;
 }
 

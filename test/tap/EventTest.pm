@@ -43,6 +43,7 @@ sub hear
 	{
 		my $event = $json->decode($n->[2]);
 
+		keep_events($n->[2]) if $event->{specversion};
 		push @{ $ear->{heard} }, { channel => $n->[0], text => $n->[2], event => $event,
 			id => $event->{id}, user => $event->{subject}, seq => $event->{data}{seq} };
 	}
