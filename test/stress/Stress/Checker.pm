@@ -133,17 +133,24 @@ sub restore_pruned
 		my ($user, $game, $id) = $key =~ /^A (\d+) ([^|]+)\|(.*)/;
 		my $row = delete $pruned{"$user " . action_key($game, $id)} or next;
 		my $name = "A$user-$row->{seq}";
-		# an acknowledged attempt is the maker before one that may have failed
-		my @attempts = sort { $b->{fate} cmp $a->{fate} } grep { $_->{fate} ne 'none' } @{ $self->{attempts}{$key} };
-		my ($maker) = grep { $_->{result} && ($_->{result}{state} // '') eq 'new' && $_->{result}{transaction_id} eq $name } @attempts;
+		my @makers = grep { $_->{fate} eq 'sure' && $_->{result} && $_->{result}{state} eq 'new' && $_->{result}{transaction_id} eq $name } @{ $self->{attempts}{$key} };
 
+		# without an acknowledged maker it is one of those without an answer; a
+		# retry of one that was rolled back has its seq, and so its name
+		@makers = grep { $_->{fate} eq 'maybe' && fits_name($_, $name) } @{ $self->{attempts}{$key} } unless @makers;
 		$self->bad('I4', "key '$key' was pruned and is there again") if $self->{by_key}{$key};
-		($maker) = grep { $_->{fate} eq 'maybe' } @attempts unless $maker;
-		if ($maker) { $self->restore($key, $user, $row->{seq}, $maker) }
+		if (@makers) { $self->restore($key, $user, $row->{seq}, @makers) }
 		else { $self->bad('I4', "nobody was answered for $name, which was pruned") }
 	}
 	$self->bad('I4', "the pruned action of $_ is in no log") foreach sort keys %pruned;
 	return;
+}
+
+sub fits_name
+{
+	my ($a, $name) = @_;
+	my $r = $a->{result} or return 1;
+	return $r->{state} eq 'new' && $r->{transaction_id} eq $name;
 }
 
 # Half a SHA-256 over the encoding of game and action id.
@@ -156,10 +163,10 @@ sub action_key
 
 sub restore
 {
-	my ($self, $key, $user, $seq, $maker) = @_;
+	my ($self, $key, $user, $seq, $maker, @others) = @_;
 	my ($intent, $result) = @$maker{qw(intent result)};
 	my ($game) = split /\|/, $intent->{key};
-	my $known = $result && ($result->{state} // '') eq 'new';
+	my $known = $result && !@others;
 	my $e = {
 		journal => 'A', pruned => 1, user_id => $user, seq => $seq, id => "A$user-$seq", key => $intent->{key},
 		gold_delta => $intent->{win} - $intent->{bet}, xp_delta => 0, game => $game,
@@ -302,7 +309,8 @@ sub check_transactions
 			my $r = $a->{result};
 			next unless $a->{fate} eq 'maybe' && $r && ($r->{state} // '') eq 'new';
 			my $e = ($self->{by_key}{$key} // [])->[0];
-			my $is_there = $e && $e->{id} eq $r->{transaction_id} && (!defined $e->{xact} || $e->{xact} == $r->{xact});
+			next if $e && !defined $e->{xact};    # pruned, and nobody knows whose it was
+			my $is_there = $e && $e->{id} eq $r->{transaction_id} && $e->{xact} == $r->{xact};
 			push @{ $made{ $a->{tx}{tx} }[ $is_there ? 1 : 0 ] }, $r->{transaction_id};
 		}
 	}

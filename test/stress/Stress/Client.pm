@@ -193,7 +193,7 @@ sub operation
 	};
 	my $ms = 1000 * (Time::HiRes::time() - $began);
 	$self->{state} = $self->note_error unless $answered;
-	$self->reset_timeout($tx) if $op->{timeout} && !$self->{lost};
+	$answered &&= $self->reset_timeout($tx) if $op->{timeout} && !$self->{lost};
 	$self->{answers} = [ map { $_->{state} } @{ $rows // [] } ];
 	if ($answered)
 	{
@@ -250,13 +250,17 @@ sub log_intents
 	return;
 }
 
+# False when it took the transaction down, which COMMIT would not tell.
 sub reset_timeout
 {
 	my ($self, $tx) = @_;
 	# in a failed transaction this waits for the rollback
-	return if $self->{state} ne '' && !$tx->{auto};
-	eval { $self->{dbh}->do('SET statement_timeout = 0'); 1 } or $self->note_error;
-	return;
+	return 0 if $self->{state} ne '' && !$tx->{auto};
+	return 1 if eval { $self->{dbh}->do('SET statement_timeout = 0'); 1 };
+	my $state = $self->note_error;
+	return 1 if $tx->{auto};
+	$self->{state} = $state;
+	return 0;
 }
 
 # Sends the statement and breaks the connection without reading an answer.
