@@ -54,7 +54,8 @@ help:
 	@echo "make demo            the main job on a throw-away server; KEEP=1 leaves it running"
 	@echo "make test            every test; 'make test SUITES=\"unit sql\"' some of them"
 	@echo "make bench           ratios against peers in one run"
-	@echo "make stress          random histories and their checker; SEED= SEEDS= OPS= CLIENTS=, PLAN=1 prints them"
+	@echo "make stress          random histories and their checker; SEED= SEEDS= OPS= CLIENTS=, PLAN=1 prints them;"
+	@echo "                     then a load with listeners for LOAD= seconds, 60; 0 is none"
 	@echo "make crash           the same while the server is killed; SEED= CYCLES="
 	@echo "make sweep           every function cut off at every place, without memory too; ONLY=, MALLOC=0"
 	@echo "make mutation        plants defects and says which tests notice"
@@ -89,7 +90,7 @@ bench:
 	@bash scripts/bench
 
 stress:
-	@SEED=$(SEED) SEEDS=$(SEEDS) OPS=$(OPS) CLIENTS=$(CLIENTS) PLAN=$(PLAN) bash scripts/stress
+	@SEED=$(SEED) SEEDS=$(SEEDS) OPS=$(OPS) CLIENTS=$(CLIENTS) PLAN=$(PLAN) LOAD=$(LOAD) bash scripts/stress
 
 crash:
 	@SEED=$(SEED) CYCLES=$(CYCLES) bash scripts/crash
