@@ -325,17 +325,13 @@ COMMENT ON FUNCTION economy.set_rfm_model(jsonb, text) IS
 
 -- Scores of any table
 
-CREATE FUNCTION economy.rfm_measure(model economy.rfm_models, inputs text) RETURNS economy.score_bounds
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+CREATE FUNCTION economy.rfm_measure_query(model economy.rfm_models, inputs text) RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     counted CONSTANT text := CASE model.population WHEN 'active' THEN 'frequency >= 1' ELSE 'true' END;
     axis    record;
-    found_bounds numeric[];
     columns text := '';
-    result  economy.score_bounds;
-    row     record;
 BEGIN
     IF model.model IS NULL OR inputs IS NULL THEN
         RAISE EXCEPTION '% must not be null', CASE WHEN inputs IS NULL THEN 'inputs' ELSE 'model' END USING ERRCODE = 'XE001';
@@ -349,16 +345,30 @@ BEGIN
             ELSE format(', (percentile_cont(%L::double precision[]) WITHIN GROUP (ORDER BY %I::double precision) FILTER (WHERE %s))::numeric[]',
                         axis.breaks, axis.name, counted) END || ' AS ' || axis.name;
     END LOOP;
-    EXECUTE format('SELECT count(*) AS users, count(*) FILTER (WHERE frequency >= 1) AS active %s,
-                        (percentile_disc(ARRAY[0.6, 0.95]) WITHIN GROUP (ORDER BY monetary) FILTER (WHERE frequency >= 1))::numeric[] AS p
-                    FROM (%s) i WHERE recency IS NOT NULL', columns, inputs) INTO row;
-    result.users := row.users;
-    result.active := row.active;
-    result.p60 := row.p[1];
-    result.p95 := row.p[2];
+    RETURN format('SELECT count(*) AS users, count(*) FILTER (WHERE frequency >= 1) AS active %s,
+                       (percentile_disc(ARRAY[0.6, 0.95]) WITHIN GROUP (ORDER BY monetary) FILTER (WHERE frequency >= 1))::numeric[] AS p
+                   FROM (%s) i WHERE recency IS NOT NULL', columns, inputs);
+END
+$$;
+COMMENT ON FUNCTION economy.rfm_measure_query(economy.rfm_models, text) IS
+    'A query for what rfm_measured() takes, over the rows (recency, frequency, monetary) of a query.';
+
+CREATE FUNCTION economy.rfm_measured(model economy.rfm_models, users bigint, active bigint, recency numeric[], frequency numeric[], monetary numeric[], p numeric[])
+    RETURNS economy.score_bounds
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    axis         record;
+    found_bounds numeric[];
+    result       economy.score_bounds;
+BEGIN
+    result.users := users;
+    result.active := active;
+    result.p60 := p[1];
+    result.p95 := p[2];
     result.degenerate := '{}';
-    FOR axis IN SELECT * FROM (VALUES ('recency', model.recency_kind, row.recency), ('frequency', model.frequency_kind, row.frequency),
-                                      ('monetary', model.monetary_kind, row.monetary)) v (name, kind, bounds) LOOP
+    FOR axis IN SELECT * FROM (VALUES ('recency', model.recency_kind, recency), ('frequency', model.frequency_kind, frequency),
+                                      ('monetary', model.monetary_kind, monetary)) v (name, kind, bounds) LOOP
         found_bounds := axis.bounds;
         -- a fixed break of recency belongs to the better score, a bound to the worse one
         IF axis.kind = 'quantile_plus_one' OR (axis.kind = 'fixed' AND axis.name = 'recency') THEN
@@ -372,6 +382,19 @@ BEGIN
             ELSE result.monetary := found_bounds; END CASE;
     END LOOP;
     RETURN result;
+END
+$$;
+COMMENT ON FUNCTION economy.rfm_measured(economy.rfm_models, bigint, bigint, numeric[], numeric[], numeric[], numeric[]) IS
+    'The bounds of a model out of the answer of rfm_measure_query().';
+
+CREATE FUNCTION economy.rfm_measure(model economy.rfm_models, inputs text) RETURNS economy.score_bounds
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    row record;
+BEGIN
+    EXECUTE economy.rfm_measure_query(model, inputs) INTO row;
+    RETURN economy.rfm_measured(model, row.users, row.active, row.recency, row.frequency, row.monetary, row.p);
 END
 $$;
 COMMENT ON FUNCTION economy.rfm_measure(economy.rfm_models, text) IS
