@@ -163,9 +163,10 @@ BEGIN
                                 WHERE bound ~ '^[0-9]+$') n (v)
         UNION SELECT unnest(ARRAY[0, 1, 1000000000000])
     ), shape AS (
-        SELECT NULL::bigint AS p60, NULL::bigint AS p95
-        UNION SELECT a.v, b.v FROM amount a JOIN amount b ON a.v <= b.v
-        UNION SELECT 500000, 700000
+        SELECT row_number() OVER () AS id, v.p60, v.p95 FROM (
+            SELECT NULL::bigint AS p60, NULL::bigint AS p95
+            UNION SELECT a.v, b.v FROM amount a JOIN amount b ON a.v <= b.v
+            UNION SELECT 500000, 700000) v
     ), recency AS (
         SELECT DISTINCT least(v, coalesce(model.recency_clamp, 1000000)) AS v FROM (
             SELECT greatest(0, b + d) FROM rule r CROSS JOIN LATERAL (VALUES (r.recency_from), (r.recency_to)) t (b), generate_series(-1, 1) d WHERE b IS NOT NULL
@@ -176,9 +177,9 @@ BEGIN
             SELECT greatest(0, b + d) FROM rule r CROSS JOIN LATERAL (VALUES (r.frequency_from), (r.frequency_to)) t (b), generate_series(-1, 1) d WHERE b IS NOT NULL
             UNION SELECT unnest(ARRAY[0, 1, 1000000000])) x (v)
     ), situation AS (
-        SELECT s.p60, s.p95, false AS bought, coalesce(model.recency_clamp, 1000000) AS r, 0::bigint AS f, 0::bigint AS m FROM shape s
+        SELECT s.id, s.p60, s.p95, false AS bought, coalesce(model.recency_clamp, 1000000) AS r, 0::bigint AS f, 0::bigint AS m FROM shape s
         UNION ALL
-        SELECT s.p60, s.p95, true, r.v, f.v, m.v
+        SELECT s.id, s.p60, s.p95, true, r.v, f.v, m.v
         FROM shape s CROSS JOIN recency r CROSS JOIN frequency f
         CROSS JOIN LATERAL (SELECT a.v FROM amount a UNION SELECT s.p60 + d FROM generate_series(-1, 1) d WHERE s.p60 + d >= 0
                             UNION SELECT s.p95 + d FROM generate_series(-1, 1) d WHERE s.p95 + d >= 0) m
@@ -188,11 +189,11 @@ BEGIN
           -- p60 and p95 are of users with a purchase in the window
           AND (f.v = 0 OR s.p60 IS NOT NULL)
     ), ranges AS MATERIALIZED (
-        SELECT s.p60, s.p95, g.* FROM shape s CROSS JOIN LATERAL economy.rfm_rule_ranges(rules, s.p60, s.p95) g
+        SELECT s.id, g.* FROM shape s CROSS JOIN LATERAL economy.rfm_rule_ranges(rules, s.p60, s.p95) g
     )
     SELECT * INTO gap FROM situation c WHERE NOT EXISTS (
         SELECT FROM ranges g
-        WHERE g.p60 IS NOT DISTINCT FROM c.p60 AND g.p95 IS NOT DISTINCT FROM c.p95 AND (g.bought IS NULL OR g.bought = c.bought)
+        WHERE g.id = c.id AND (g.bought IS NULL OR g.bought = c.bought)
           AND c.r BETWEEN g.recency_from AND g.recency_to AND c.f BETWEEN g.frequency_from AND g.frequency_to
           AND c.m >= g.monetary_from AND c.m < g.monetary_below)
     ORDER BY c.bought, c.p60 NULLS FIRST, c.p95, c.r, c.f, c.m LIMIT 1;
