@@ -127,7 +127,7 @@ COMMENT ON FUNCTION economy.product_offered(bigint, text) IS 'Whether the produc
 CREATE FUNCTION economy.recommendation_posteriors(placement text, segment text, as_of timestamptz)
     RETURNS TABLE (arm text, "position" integer, product_id text, cta text, wins double precision, losses double precision)
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp
+    SET search_path = pg_catalog, economy, pg_temp SET jit = off
     BEGIN ATOMIC
         -- only what had its whole window: wins do not come sooner than losses
         SELECT a.arm, a.position, a.product_id, a.cta,
@@ -146,10 +146,56 @@ CREATE FUNCTION economy.recommendation_posteriors(placement text, segment text, 
 COMMENT ON FUNCTION economy.recommendation_posteriors(text, text, timestamptz) IS
     'The arms of a placement and segment, with the matured wins and losses of each, halved per half-life.';
 
+CREATE TABLE economy.recommendation_days (
+    placement text    NOT NULL COLLATE "C",
+    version   integer NOT NULL,
+    segment   text    NOT NULL COLLATE "C",
+    day       date    NOT NULL,
+    arm       text    NOT NULL COLLATE "C",
+    wins      double precision NOT NULL,
+    losses    double precision NOT NULL,
+    CONSTRAINT recommendation_days_pkey PRIMARY KEY (placement, version, segment, day, arm)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.recommendation_days', '');
+COMMENT ON TABLE economy.recommendation_days IS
+    'What Thompson sampling knew on each UTC day: matured wins and losses of the arms at its begin, counted at the first decision of the day.';
+COMMENT ON COLUMN economy.recommendation_days.wins IS 'Decisions that converted, halved per half-life.';
+COMMENT ON COLUMN economy.recommendation_days.losses IS 'Decisions that did not.';
+
+CREATE FUNCTION economy.recommendation_beliefs(place economy.recommendation_placements, segment text, as_of timestamptz)
+    RETURNS SETOF economy.recommendation_days
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    today CONSTANT date := (as_of AT TIME ZONE 'UTC')::date;
+BEGIN
+    IF segment IS NULL THEN
+        RETURN;
+    END IF;
+    FOR attempt IN 1 .. 2 LOOP
+        RETURN QUERY SELECT * FROM economy.recommendation_days d
+            WHERE d.placement = place.placement AND d.version = place.version AND d.segment = recommendation_beliefs.segment AND d.day = today;
+        IF found THEN
+            RETURN;
+        END IF;
+        -- one session counts, the others of the day's first moment wait for it
+        PERFORM pg_advisory_xact_lock(hashtextextended(format('economy.recommendation_beliefs:%s:%s', place.placement, segment), 0));
+    END LOOP;
+    RETURN QUERY
+        INSERT INTO economy.recommendation_days
+        SELECT place.placement, place.version, segment, today, p.arm, p.wins, p.losses
+        FROM economy.recommendation_posteriors(place.placement, segment, as_of) p
+        RETURNING *;
+END
+$$;
+COMMENT ON FUNCTION economy.recommendation_beliefs(economy.recommendation_placements, text, timestamptz) IS
+    'The day''s wins and losses of the arms, counted when nobody did yet.';
+
 CREATE FUNCTION economy.recommend(user_id bigint, placement text)
     RETURNS TABLE (decision_id text, cta text, segment text, fallback boolean, arm text, product_id text, propensity double precision)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1
-    SET search_path = pg_catalog, economy, pg_temp AS $$
+    SET search_path = pg_catalog, economy, pg_temp SET jit = off AS $$
 #variable_conflict use_variable
 DECLARE
     now     timestamptz := economy.now();
@@ -195,9 +241,10 @@ BEGIN
             chosen.product_id := sticky.product_id;
             propensity := sticky.propensity;
         ELSE
-            SELECT array_agg(p.arm ORDER BY p.position, p.arm), array_agg(1 + p.wins ORDER BY p.position, p.arm), array_agg(1 + p.losses ORDER BY p.position, p.arm)
-                INTO arms, a, b FROM economy.recommendation_posteriors(placement, segment, today) p
-                WHERE economy.product_offered(user_id, p.product_id);
+            SELECT array_agg(r.arm ORDER BY r.position, r.arm), array_agg(1 + p.wins ORDER BY r.position, r.arm), array_agg(1 + p.losses ORDER BY r.position, r.arm)
+                INTO arms, a, b
+                FROM economy.recommendation_arms r JOIN economy.recommendation_beliefs(place, segment, today) p USING (placement, version, segment, arm)
+                WHERE economy.product_offered(user_id, r.product_id);
             n := coalesce(cardinality(arms), 0);
             IF n > 0 THEN
                 shares := economy.beta_shares(a, b);
@@ -278,7 +325,7 @@ CREATE FUNCTION economy.recommendation_stats(since timestamptz DEFAULT NULL)
     RETURNS TABLE (placement text, segment text, arm text, shown bigint, clicks bigint, ctr numeric, conversions bigint,
                    conversion_rate numeric, fallbacks bigint, fallback_rate numeric)
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp
+    SET search_path = pg_catalog, economy, pg_temp SET jit = off
     BEGIN ATOMIC
         SELECT o.placement, o.segment, o.arm, count(*), count(o.clicked_at), round(count(o.clicked_at)::numeric / count(*), 4),
                count(o.converted_at), round(count(o.converted_at)::numeric / count(*), 4),

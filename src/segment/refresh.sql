@@ -56,7 +56,9 @@ CREATE TABLE economy.rfm_snapshots (
     active      bigint      NOT NULL,
     changed     bigint      NOT NULL,
     started_at  timestamptz NOT NULL,
-    duration    interval    NOT NULL
+    duration    interval    NOT NULL,
+    program     bigint[]    NOT NULL,
+    segments    text[]      NOT NULL
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.rfm_snapshots', '');
 COMMENT ON TABLE economy.rfm_snapshots IS
@@ -65,6 +67,8 @@ COMMENT ON COLUMN economy.rfm_snapshots.degenerate IS 'Axes (recency, frequency,
 COMMENT ON COLUMN economy.rfm_snapshots.users IS 'Accounts that were there, also without a purchase.';
 COMMENT ON COLUMN economy.rfm_snapshots.active IS 'Users with a purchase in the window.';
 COMMENT ON COLUMN economy.rfm_snapshots.changed IS 'Rows of user_segments that it wrote.';
+COMMENT ON COLUMN economy.rfm_snapshots.program IS 'Model, bounds and rules, compiled by rfm_program().';
+COMMENT ON COLUMN economy.rfm_snapshots.segments IS 'Segment of each rule in the program.';
 
 CREATE TABLE economy.rfm_state (
     only_row      boolean     NOT NULL DEFAULT true CONSTRAINT rfm_state_pkey PRIMARY KEY
@@ -325,8 +329,6 @@ DECLARE
     seen     bigint;
     oldest   timestamptz;
     never    text;
-    program  bigint[];
-    segments text[];
     blocks   bigint := 0;
     block    bigint := 0;
     written  bigint;
@@ -375,9 +377,11 @@ BEGIN
                       FROM fresh f CROSS JOIN compiled p OFFSET 0) x
                 RETURNING 1
             )
-            SELECT b.b AS bounds, (SELECT count(*) FROM written) AS written, (SELECT min(f.since) FROM fresh f) AS oldest FROM bounds b'
+            SELECT b.b AS bounds, p.program, p.segments, (SELECT count(*) FROM written) AS written, (SELECT min(f.since) FROM fresh f) AS oldest FROM bounds b CROSS JOIN compiled p'
             INTO result USING model, snapshot, as_of;
         snapshot := economy.rfm_with_bounds(snapshot, result.bounds);
+        snapshot.program := result.program;
+        snapshot.segments := result.segments;
         snapshot.changed := result.written;
         oldest := result.oldest;
     ELSE
@@ -392,7 +396,7 @@ BEGIN
             )
             SELECT min(f.since) FROM fresh f' INTO oldest USING never;
         snapshot := economy.rfm_with_bounds(snapshot, economy.rfm_measure(model, format(inputs, 'economy.user_segments')));
-        SELECT p.program, p.segments INTO program, segments FROM economy.rfm_program(snapshot) p;
+        SELECT p.program, p.segments INTO snapshot.program, snapshot.segments FROM economy.rfm_program(snapshot) p;
         blocks := pg_relation_size('economy.user_segments') / current_setting('block_size')::bigint;
     END IF;
 
@@ -420,7 +424,7 @@ BEGIN
             SELECT (SELECT count(*) FROM written),
                    (SELECT count(economy.publish_profile(c.user_id, ''segment'', c.was, (c.a).segment))
                     FROM assessed c WHERE c.was <> (c.a).segment)'
-            INTO written USING format('(%s,0)', block)::tid, format('(%s,0)', block + chunk)::tid, as_of, program, segments, snapshot.snapshot_id;
+            INTO written USING format('(%s,0)', block)::tid, format('(%s,0)', block + chunk)::tid, as_of, snapshot.program, snapshot.segments, snapshot.snapshot_id;
         snapshot.changed := snapshot.changed + written;
         block := block + chunk;
     END LOOP;
@@ -447,8 +451,6 @@ DECLARE
     as_of    timestamptz;
     seen     bigint;
     oldest   timestamptz;
-    program  bigint[];
-    segments text[];
 BEGIN
     PERFORM set_config('work_mem', economy.rfm_setting('economy.rfm_memory'), true);
     state := economy.rfm_lock();
@@ -459,7 +461,6 @@ BEGIN
     -- never back in time: the rows describe one moment
     as_of := greatest(economy.now(), state.as_of);
     SELECT * INTO snapshot FROM economy.rfm_snapshots s WHERE s.snapshot_id = state.snapshot_id;
-    SELECT p.program, p.segments INTO program, segments FROM economy.rfm_program(snapshot) p;
     seen := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
     PERFORM economy.rfm_apply_reversals();
     EXECUTE 'WITH fresh AS MATERIALIZED (
@@ -505,7 +506,7 @@ BEGIN
                (SELECT count(economy.publish_profile(c.user_id, ''segment'', c.segment, (c.a).segment))
                 FROM assessed c WHERE c.segment <> (c.a).segment)'
         INTO users_scored, users_changed, oldest
-        USING as_of, program, segments, snapshot.snapshot_id, economy.rfm_never_bought(snapshot);
+        USING as_of, snapshot.program, snapshot.segments, snapshot.snapshot_id, economy.rfm_never_bought(snapshot);
     PERFORM economy.rfm_advance(snapshot.snapshot_id, as_of, seen, as_of - oldest, state.summarised);
     snapshot_id := snapshot.snapshot_id;
     RETURN NEXT;
@@ -526,15 +527,12 @@ DECLARE
     who      CONSTANT bigint := user_id;
     state    economy.rfm_state;
     snapshot economy.rfm_snapshots;
-    program  bigint[];
-    segments text[];
 BEGIN
     IF who IS NULL THEN
         RAISE EXCEPTION 'user_id must not be null' USING ERRCODE = 'XE001';
     END IF;
     SELECT * INTO state FROM economy.rfm_state;
     SELECT * INTO snapshot FROM economy.rfm_snapshots s WHERE s.snapshot_id = state.snapshot_id;
-    SELECT p.program, p.segments INTO program, segments FROM economy.rfm_program(snapshot) p;
     -- who never bought is scored here, with no bucket at all
     RETURN QUERY
         SELECT (a.x).segment, (a.x).r::integer, (a.x).f::integer, (a.x).m::integer,
@@ -543,7 +541,7 @@ BEGIN
                CASE WHEN u.user_id IS NOT NULL OR snapshot.model ->> 'recency_clamp' IS NOT NULL THEN (a.x).recency_days END,
                (a.x).frequency, (a.x).monetary, snapshot.degenerate <> '{}', u.segment_since, state.as_of, snapshot.snapshot_id
         FROM economy.accounts k LEFT JOIN economy.user_segments u USING (user_id)
-        CROSS JOIN LATERAL (SELECT economy.rfm_assess(k.user_id, coalesce(u.buckets, ''), state.as_of, program, segments,
+        CROSS JOIN LATERAL (SELECT economy.rfm_assess(k.user_id, coalesce(u.buckets, ''), state.as_of, snapshot.program, snapshot.segments,
                                                       NULL, NULL, NULL, NULL, NULL, NULL, NULL) AS x OFFSET 0) a
         WHERE k.user_id = who AND state.snapshot_id IS NOT NULL;
 END
@@ -581,7 +579,7 @@ CREATE FUNCTION economy.rfm_freshness()
     RETURNS TABLE (snapshot_id bigint, snapshot_as_of timestamptz, as_of timestamptz, stale_users bigint, oldest_stale_age interval,
                    last_change_lag interval)
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER ROWS 1
-    SET search_path = pg_catalog, economy, pg_temp AS $$
+    SET search_path = pg_catalog, economy, pg_temp SET jit = off AS $$
 #variable_conflict use_variable
 DECLARE
     state economy.rfm_state;

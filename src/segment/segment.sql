@@ -148,7 +148,7 @@ COMMENT ON FUNCTION economy.rfm_rule_ranges(jsonb, numeric, numeric) IS
 
 CREATE FUNCTION economy.check_segment_rules(rules jsonb, model economy.rfm_models) RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, economy, pg_temp AS $$
+    SET search_path = pg_catalog, economy, pg_temp SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     gap record;
