@@ -173,20 +173,22 @@ BEGIN
     IF segment IS NULL THEN
         RETURN;
     END IF;
-    FOR attempt IN 1 .. 2 LOOP
-        RETURN QUERY SELECT * FROM economy.recommendation_days d
-            WHERE d.placement = place.placement AND d.version = place.version AND d.segment = recommendation_beliefs.segment AND d.day = today;
-        IF found THEN
-            RETURN;
-        END IF;
-        -- one session counts, the others of the day's first moment wait for it
-        PERFORM pg_advisory_xact_lock(hashtextextended(format('economy.recommendation_beliefs:%s:%s', place.placement, segment), 0));
-    END LOOP;
+    RETURN QUERY SELECT * FROM economy.recommendation_days d
+        WHERE d.placement = place.placement AND d.version = place.version AND d.segment = recommendation_beliefs.segment AND d.day = today;
+    IF found THEN
+        RETURN;
+    END IF;
+    -- who counts at the same moment does not wait: all count the same
     RETURN QUERY
-        INSERT INTO economy.recommendation_days
-        SELECT place.placement, place.version, segment, today, p.arm, p.wins, p.losses
-        FROM economy.recommendation_posteriors(place.placement, segment, as_of) p
-        RETURNING *;
+        WITH counted AS MATERIALIZED (
+            SELECT place.placement, place.version, segment, today, p.arm, p.wins, p.losses
+            FROM economy.recommendation_posteriors(place.placement, segment, as_of) p
+        ), kept AS (
+            INSERT INTO economy.recommendation_days SELECT * FROM counted
+            WHERE pg_try_advisory_xact_lock(hashtextextended(format('economy.recommendation_beliefs:%s:%s', place.placement, segment), 0))
+            ON CONFLICT ON CONSTRAINT recommendation_days_pkey DO NOTHING
+        )
+        SELECT * FROM counted;
 END
 $$;
 COMMENT ON FUNCTION economy.recommendation_beliefs(economy.recommendation_placements, text, timestamptz) IS
@@ -278,7 +280,9 @@ BEGIN
     END IF;
     SELECT coalesce(max(d.number), 0) + 1 INTO number FROM economy.recommendations d WHERE d.user_id = recommend.user_id;
     INSERT INTO economy.recommendations
-        VALUES (user_id, number, placement, place.version, segment, chosen.arm, chosen.cta, chosen.product_id, fallback, place.policy, propensity, now);
+        VALUES (user_id, number, placement, place.version, segment, chosen.arm, chosen.cta, chosen.product_id, fallback, place.policy, propensity, now)
+        -- there is none that this transaction can see: others raise 40001
+        ON CONFLICT ON CONSTRAINT recommendations_pkey DO NOTHING;
     decision_id := format('D%s-%s', user_id, number);
     cta := chosen.cta;
     arm := chosen.arm;
@@ -366,7 +370,9 @@ BEGIN
         INSERT INTO economy.recommendation_placements
             SELECT (jsonb_populate_record(NULL::economy.recommendation_placements,
                 '{"policy": "rules", "attribution_window": "7 days", "half_life": "30 days", "exploration": 0.05}' || settings
-                || jsonb_build_object('placement', placement, 'version', next_version, 'actor', actor, 'changed_at', economy.now()))).*;
+                || jsonb_build_object('placement', placement, 'version', next_version, 'actor', actor, 'changed_at', economy.now()))).*
+            -- there is none that this transaction can see: others raise 40001
+            ON CONFLICT ON CONSTRAINT recommendation_placements_pkey DO NOTHING;
         INSERT INTO economy.recommendation_arms
             SELECT (jsonb_populate_record(NULL::economy.recommendation_arms,
                 e.value || jsonb_build_object('placement', placement, 'version', next_version, 'position', e.ordinality))).*

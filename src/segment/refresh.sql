@@ -219,6 +219,11 @@ DECLARE
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('economy.rfm_refresh', 0));
     SELECT * INTO state FROM economy.rfm_state FOR UPDATE;
+    IF NOT found THEN
+        -- before the first refresh the row that rfm_advance() will fill does as well
+        INSERT INTO economy.rfm_state (snapshot_id, as_of, refreshed_at, cluster, seen_before, summarised)
+            VALUES (0, '-infinity', economy.now(), 0, 0, 0) ON CONFLICT ON CONSTRAINT rfm_state_pkey DO NOTHING;
+    END IF;
     RETURN state;
 END
 $$;

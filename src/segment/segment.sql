@@ -238,7 +238,9 @@ BEGIN
             SELECT (jsonb_populate_record(NULL::economy.segment_rules,
                         '{"p95_positive": false}' || e.value
                         || jsonb_build_object('version', next_version, 'position', e.ordinality))).*
-            FROM jsonb_array_elements(rules) WITH ORDINALITY e;
+            FROM jsonb_array_elements(rules) WITH ORDINALITY e
+            -- there is none that this transaction can see: others raise 40001
+            ON CONFLICT ON CONSTRAINT segment_rules_pkey DO NOTHING;
     EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
         GET STACKED DIAGNOSTICS message = MESSAGE_TEXT;
         RAISE EXCEPTION 'a segment rule is not valid' USING ERRCODE = 'XE601', DETAIL = message || '.',
