@@ -4,8 +4,9 @@
  */
 #include "core/rfm.h"
 
-#include <endian.h>
-#include <string.h>
+/* Of 2000-01-01 and these many days before or after, every moment is an int64. */
+#define DAY_LIMIT	INT64_C(106751990)
+#define SEQ_LIMIT	(INT64_C(1) << 62)
 
 /* a rule is seven words in this order */
 _Static_assert(sizeof(EcoSegmentRule) == ECO_RULE_FIELDS * sizeof(int64_t), "no padding");
@@ -27,64 +28,137 @@ eco_utc_day(int64_t at)
 	return at >= 0 ? at / ECO_US_PER_DAY : -((-(at + 1)) / ECO_US_PER_DAY) - 1;
 }
 
+static uint64_t
+zigzag(int64_t value)
+{
+	return ((uint64_t) value << 1) ^ (value < 0 ? UINT64_MAX : 0);
+}
+
 static int64_t
-read_i64(const uint8_t *from)
+unzigzag(uint64_t value)
 {
-	uint64_t	word;
-
-	memcpy(&word, from, sizeof(word));
-	return (int64_t) le64toh(word);
-}
-
-static uint32_t
-read_u32(const uint8_t *from)
-{
-	uint32_t	word;
-
-	memcpy(&word, from, sizeof(word));
-	return le32toh(word);
+	return (int64_t) ((value >> 1) ^ ((value & 1) != 0 ? UINT64_MAX : 0));
 }
 
 static void
-write_i64(uint8_t *to, int64_t value)
+write_number(uint8_t **at, uint64_t value)
 {
-	uint64_t	word = htole64((uint64_t) value);
-
-	memcpy(to, &word, sizeof(word));
+	while (value >= 0x80)
+	{
+		*(*at)++ = (uint8_t) (value | 0x80);
+		value >>= 7;
+	}
+	*(*at)++ = (uint8_t) value;
 }
 
-static void
-write_u32(uint8_t *to, uint32_t value)
+/* The next number; the reader is damaged when there is none, or one above max. */
+static uint64_t
+read_number(EcoBucketReader *reader, uint64_t max)
 {
-	uint32_t	word = htole32(value);
+	uint64_t	value = 0;
 
-	memcpy(to, &word, sizeof(word));
+	for (int shift = 0; reader->at < reader->end && shift < 64; shift += 7)
+	{
+		uint8_t		byte = *reader->at++;
+
+		/* the tenth byte has one bit left */
+		if (shift == 63 && byte > 1)
+			break;
+		value |= (uint64_t) (byte & 0x7f) << shift;
+		if (byte < 0x80)
+		{
+			/* one way to write a number, so that equal buckets are equal */
+			if (value > max || (byte == 0 && shift > 0))
+				break;
+			return value;
+		}
+	}
+	reader->damaged = true;
+	return 0;
 }
 
 void
-eco_bucket_read(const uint8_t *packed, size_t n, EcoBucket *bucket)
+eco_buckets_read(EcoBucketReader *reader, const uint8_t *packed, size_t len)
 {
-	const uint8_t *record = packed + n * ECO_BUCKET_SIZE;
+	*reader = (EcoBucketReader)
+	{
+		.at = packed,.end = packed + len
+	};
+}
 
-	bucket->first_at = read_i64(record);
-	bucket->last_at = read_i64(record + 8);
-	bucket->monetary = read_i64(record + 16);
-	bucket->first_seq = read_i64(record + 24);
-	bucket->purchases = read_u32(record + 32);
-	bucket->span = read_u32(record + 36);
+bool
+eco_buckets_next(EcoBucketReader *reader, EcoBucket *bucket)
+{
+	int64_t		length = 0;
+	uint64_t	days;
+	int64_t		start;
+
+	if (reader->damaged || reader->at >= reader->end)
+		return false;
+	days = read_number(reader, 2 * DAY_LIMIT);
+	if (reader->began && days == 0)
+		reader->damaged = true;
+	reader->day = reader->began ? reader->day - (int64_t) days : unzigzag(days);
+	bucket->purchases = (uint32_t) read_number(reader, UINT32_MAX);
+	start = (int64_t) read_number(reader, ECO_US_PER_DAY - 1);
+	bucket->span = 0;
+	if (bucket->purchases > 1)
+	{
+		length = (int64_t) read_number(reader, ECO_US_PER_DAY - 1);
+		bucket->span = (uint32_t) read_number(reader, UINT32_MAX);
+	}
+	bucket->monetary = unzigzag(read_number(reader, UINT64_MAX));
+	bucket->first_seq = (int64_t)
+		((uint64_t) reader->seq + (uint64_t) unzigzag(read_number(reader, UINT64_MAX)));
+	if (bucket->purchases == 0 || start + length >= ECO_US_PER_DAY ||
+		bucket->first_seq < 0 || bucket->first_seq > SEQ_LIMIT ||
+		reader->day < -DAY_LIMIT || reader->day > DAY_LIMIT)
+		reader->damaged = true;
+	if (reader->damaged)
+		return false;
+	bucket->first_at = reader->day * ECO_US_PER_DAY + start;
+	bucket->last_at = bucket->first_at + length;
+	reader->seq = bucket->first_seq;
+	reader->began = true;
+	return true;
 }
 
 void
-eco_bucket_write(uint8_t *packed, size_t n, const EcoBucket *bucket)
+eco_buckets_write(EcoBucketWriter *writer, uint8_t *packed)
 {
-	uint8_t    *record = packed + n * ECO_BUCKET_SIZE;
+	*writer = (EcoBucketWriter)
+	{
+		.at = packed
+	};
+}
 
-	write_i64(record, bucket->first_at);
-	write_i64(record + 8, bucket->last_at);
-	write_i64(record + 16, bucket->monetary);
-	write_i64(record + 24, bucket->first_seq);
-	write_u32(record + 32, bucket->purchases);
-	write_u32(record + 36, bucket->span);
+void
+eco_buckets_add(EcoBucketWriter *writer, const EcoBucket *bucket)
+{
+	int64_t		day = eco_utc_day(bucket->first_at);
+
+	write_number(&writer->at, writer->began ? (uint64_t) (writer->day - day) : zigzag(day));
+	write_number(&writer->at, bucket->purchases);
+	write_number(&writer->at, (uint64_t) (bucket->first_at - day * ECO_US_PER_DAY));
+	if (bucket->purchases > 1)
+	{
+		write_number(&writer->at, (uint64_t) (bucket->last_at - bucket->first_at));
+		write_number(&writer->at, bucket->span);
+	}
+	write_number(&writer->at, zigzag(bucket->monetary));
+	write_number(&writer->at, zigzag((int64_t)
+									 ((uint64_t) bucket->first_seq - (uint64_t) writer->seq)));
+	writer->day = day;
+	writer->seq = bucket->first_seq;
+	writer->began = true;
+}
+
+bool
+eco_bucket_fits(int64_t at, int64_t seq)
+{
+	int64_t		day = eco_utc_day(at);
+
+	return day >= -DAY_LIMIT && day <= DAY_LIMIT && seq >= 0 && seq <= SEQ_LIMIT;
 }
 
 EcoBucket
@@ -113,37 +187,42 @@ eco_bucket_join(EcoBucket *a, const EcoBucket *b)
 	if (b->last_at > a->last_at)
 		a->last_at = b->last_at;
 	a->monetary = sum_of(a->monetary, b->monetary);
-	a->purchases += b->purchases;
+	a->purchases = UINT32_MAX - a->purchases < b->purchases ? UINT32_MAX :
+		a->purchases + b->purchases;
 	a->first_seq = first;
 	a->span = last - first >= UINT32_MAX ? UINT32_MAX : (uint32_t) (last - first);
 }
 
 size_t
-eco_buckets_merge(const uint8_t *a, size_t na, const uint8_t *b, size_t nb, uint8_t *out)
+eco_buckets_merge(const uint8_t *a, size_t alen, const uint8_t *b, size_t blen, uint8_t *out)
 {
-	size_t		i = 0;
-	size_t		j = 0;
-	size_t		n = 0;
+	EcoBucketReader left_reader;
+	EcoBucketReader right_reader;
+	EcoBucketWriter writer;
+	EcoBucket	left;
+	EcoBucket	right;
+	bool		have_left;
+	bool		have_right;
 
-	while (i < na || j < nb)
+	eco_buckets_read(&left_reader, a, alen);
+	eco_buckets_read(&right_reader, b, blen);
+	eco_buckets_write(&writer, out);
+	have_left = eco_buckets_next(&left_reader, &left);
+	have_right = eco_buckets_next(&right_reader, &right);
+	while (have_left || have_right)
 	{
-		EcoBucket	left;
-		EcoBucket	right;
-		int64_t		order;
+		int64_t		order = !have_left ? -1 : !have_right ? 1 :
+		eco_utc_day(left.first_at) - eco_utc_day(right.first_at);
 
-		if (i < na)
-			eco_bucket_read(a, i, &left);
-		if (j < nb)
-			eco_bucket_read(b, j, &right);
-		order = i == na ? 1 : j == nb ? -1 :
-			eco_utc_day(left.first_at) - eco_utc_day(right.first_at);
 		if (order == 0)
 			eco_bucket_join(&left, &right);
-		eco_bucket_write(out, n++, order <= 0 ? &left : &right);
-		i += order <= 0;
-		j += order >= 0;
+		eco_buckets_add(&writer, order >= 0 ? &left : &right);
+		if (order >= 0)
+			have_left = eco_buckets_next(&left_reader, &left);
+		if (order <= 0)
+			have_right = eco_buckets_next(&right_reader, &right);
 	}
-	return n;
+	return left_reader.damaged || right_reader.damaged ? SIZE_MAX : (size_t) (writer.at - out);
 }
 
 /* A window over purchases or whole days. */
@@ -184,17 +263,17 @@ count_one(void *state, int64_t at, int64_t monetary)
 }
 
 EcoRfmInputs
-eco_rfm_inputs(const uint8_t *packed, size_t n, int64_t as_of, int64_t window,
+eco_rfm_inputs(const uint8_t *packed, size_t len, int64_t as_of, int64_t window,
 			   EcoPurchaseSource source, void *arg)
 {
 	EcoRfmInputs inputs = {.next_change_at = ECO_NEVER};
 	Window		w = {sum_of(as_of, -window), as_of, window, &inputs};
+	EcoBucketReader reader;
+	EcoBucket	b;
 
-	for (size_t i = n; i-- > 0;)
+	eco_buckets_read(&reader, packed, len);
+	while (eco_buckets_next(&reader, &b))
 	{
-		EcoBucket	b;
-
-		eco_bucket_read(packed, i, &b);
 		if (b.first_at <= as_of && !inputs.bought)
 		{
 			inputs.bought = true;
@@ -209,6 +288,7 @@ eco_rfm_inputs(const uint8_t *packed, size_t n, int64_t as_of, int64_t window,
 		else
 			count(&w, b.first_at, b.last_at, b.purchases, b.monetary);
 	}
+	inputs.damaged = reader.damaged;
 	return inputs;
 }
 

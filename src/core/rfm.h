@@ -4,11 +4,15 @@
  *		their scores.
  *
  * A user's buckets are one packed string: a record per UTC day with a purchase,
- * in the order of days, of six little-endian integers (ECO_BUCKET_SIZE bytes):
+ * the newest day first, so that what a window needs stands at the front.  A
+ * record is numbers of seven bits a byte, the low ones first:
  *
- *	first_at:i64 last_at:i64 monetary:i64 first_seq:i64 purchases:u32 span:u32
+ *	day, days before the record in front of it (of the first: zigzag of the day);
+ *	purchases; us of the day at the first one;
+ *	with more than one purchase: us from the first to the last, and span;
+ *	zigzag of monetary; zigzag of first_seq less that of the record in front
  *
- * Times are us since 2000-01-01 UTC.  The day's purchases have the entry
+ * Days and times count from 2000-01-01 UTC.  The day's purchases have the entry
  * numbers first_seq .. first_seq + span, with others in between.
  */
 #ifndef ECO_RFM_H
@@ -18,7 +22,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ECO_BUCKET_SIZE		40
+#define ECO_BUCKET_MAX		48	/* bytes of a record, at most */
+#define ECO_BUCKET_MIN		5
 #define ECO_US_PER_DAY		INT64_C(86400000000)
 #define ECO_NEVER			INT64_MAX	/* a moment that does not come */
 #define ECO_RFM_BOUNDS		4	/* between five scores */
@@ -37,8 +42,39 @@ typedef struct EcoBucket
 /* The UTC day of a moment, counted from 2000-01-01. */
 extern int64_t eco_utc_day(int64_t at);
 
-extern void eco_bucket_read(const uint8_t *packed, size_t n, EcoBucket *bucket);
-extern void eco_bucket_write(uint8_t *packed, size_t n, const EcoBucket *bucket);
+/* Reads a packed string record by record. */
+typedef struct EcoBucketReader
+{
+	const uint8_t *at;
+	const uint8_t *end;
+	bool		began;
+	bool		damaged;		/* it is no packed string; reading has ended */
+	int64_t		day;			/* of the record before */
+	int64_t		seq;
+} EcoBucketReader;
+
+extern void eco_buckets_read(EcoBucketReader *reader, const uint8_t *packed, size_t len);
+extern bool eco_buckets_next(EcoBucketReader *reader, EcoBucket *bucket);
+
+/* Writes one, with ECO_BUCKET_MAX bytes of room for each record. */
+typedef struct EcoBucketWriter
+{
+	uint8_t    *at;
+	bool		began;
+	int64_t		day;
+	int64_t		seq;
+} EcoBucketWriter;
+
+extern void eco_buckets_write(EcoBucketWriter *writer, uint8_t *packed);
+
+/* Of a day before those that were added. */
+extern void eco_buckets_add(EcoBucketWriter *writer, const EcoBucket *bucket);
+
+/*
+ * Whether a purchase can be packed: within PostgreSQL's finite times, with an
+ * entry number that is not negative.
+ */
+extern bool eco_bucket_fits(int64_t at, int64_t seq);
 
 /* Of one purchase. */
 extern EcoBucket eco_bucket_of(int64_t at, int64_t monetary, int64_t seq);
@@ -46,16 +82,21 @@ extern EcoBucket eco_bucket_of(int64_t at, int64_t monetary, int64_t seq);
 /* a += b, of the same day */
 extern void eco_bucket_join(EcoBucket *a, const EcoBucket *b);
 
+/* Bytes that the days of two packed strings together need at most. */
+#define ECO_MERGED_MAX(alen, blen) \
+	(((alen) + (blen)) / ECO_BUCKET_MIN * ECO_BUCKET_MAX)
+
 /*
- * The days of two packed strings together; out has room for na + nb records
- * and is neither of them.  Returns the number of records.
+ * The days of two packed strings together; out has that room, and is neither
+ * of them.  The length, or SIZE_MAX when one is no packed string.
  */
-extern size_t eco_buckets_merge(const uint8_t *a, size_t na,
-								const uint8_t *b, size_t nb, uint8_t *out);
+extern size_t eco_buckets_merge(const uint8_t *a, size_t alen,
+								const uint8_t *b, size_t blen, uint8_t *out);
 
 /* What purchases up to as_of say. */
 typedef struct EcoRfmInputs
 {
+	bool		damaged;		/* no packed string; the rest means nothing */
 	bool		bought;			/* ever */
 	int64_t		last_day;		/* UTC day of the newest purchase */
 	int64_t		frequency;		/* purchases in (as_of - window, as_of] */
@@ -75,7 +116,7 @@ typedef void (*EcoPurchaseSource) (void *arg, const EcoBucket *bucket,
 								   EcoPurchaseSeen seen, void *state);
 
 /* window is in us, 0 for all time. */
-extern EcoRfmInputs eco_rfm_inputs(const uint8_t *packed, size_t n, int64_t as_of,
+extern EcoRfmInputs eco_rfm_inputs(const uint8_t *packed, size_t len, int64_t as_of,
 								   int64_t window, EcoPurchaseSource source, void *arg);
 
 /* One segment's condition; all of it must hold.  Bounds are inclusive. */

@@ -94,6 +94,8 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text)
             ('monitor', 'FUNCTION economy.rfm_bounds_query(text, text, timestamptz)'),
             ('monitor', 'FUNCTION economy.rfm_freshness()'),
             ('monitor', 'FUNCTION economy.rfm_measure(economy.rfm_models, text)'),
+            ('monitor', 'FUNCTION economy.rfm_measure_query(economy.rfm_models, text)'),
+            ('monitor', 'FUNCTION economy.rfm_measured(economy.rfm_models, bigint, bigint, numeric[], numeric[], numeric[], numeric[])'),
             ('monitor', 'FUNCTION economy.rfm_model(text)'),
             ('monitor', 'FUNCTION economy.rfm_refresh(timestamptz)'),
             ('monitor', 'FUNCTION economy.rfm_refresh_incremental()'),

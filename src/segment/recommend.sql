@@ -127,7 +127,7 @@ COMMENT ON FUNCTION economy.product_offered(bigint, text) IS 'Whether the produc
 CREATE FUNCTION economy.recommendation_posteriors(placement text, segment text, as_of timestamptz)
     RETURNS TABLE (arm text, "position" integer, product_id text, cta text, wins double precision, losses double precision)
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp
+    SET search_path = pg_catalog, economy, pg_temp SET jit = off
     BEGIN ATOMIC
         -- only what had its whole window: wins do not come sooner than losses
         SELECT a.arm, a.position, a.product_id, a.cta,
@@ -146,10 +146,58 @@ CREATE FUNCTION economy.recommendation_posteriors(placement text, segment text, 
 COMMENT ON FUNCTION economy.recommendation_posteriors(text, text, timestamptz) IS
     'The arms of a placement and segment, with the matured wins and losses of each, halved per half-life.';
 
+CREATE TABLE economy.recommendation_days (
+    placement text    NOT NULL COLLATE "C",
+    version   integer NOT NULL,
+    segment   text    NOT NULL COLLATE "C",
+    day       date    NOT NULL,
+    arm       text    NOT NULL COLLATE "C",
+    wins      double precision NOT NULL,
+    losses    double precision NOT NULL,
+    CONSTRAINT recommendation_days_pkey PRIMARY KEY (placement, version, segment, day, arm)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.recommendation_days', '');
+COMMENT ON TABLE economy.recommendation_days IS
+    'What Thompson sampling knew on each UTC day: matured wins and losses of the arms at its begin, counted at the first decision of the day.';
+COMMENT ON COLUMN economy.recommendation_days.wins IS 'Decisions that converted, halved per half-life.';
+COMMENT ON COLUMN economy.recommendation_days.losses IS 'Decisions that did not.';
+
+CREATE FUNCTION economy.recommendation_beliefs(place economy.recommendation_placements, segment text, as_of timestamptz)
+    RETURNS SETOF economy.recommendation_days
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    today CONSTANT date := (as_of AT TIME ZONE 'UTC')::date;
+BEGIN
+    IF segment IS NULL THEN
+        RETURN;
+    END IF;
+    RETURN QUERY SELECT * FROM economy.recommendation_days d
+        WHERE d.placement = place.placement AND d.version = place.version AND d.segment = recommendation_beliefs.segment AND d.day = today;
+    IF found THEN
+        RETURN;
+    END IF;
+    -- who counts at the same moment does not wait: all count the same
+    RETURN QUERY
+        WITH counted AS MATERIALIZED (
+            SELECT place.placement, place.version, segment, today, p.arm, p.wins, p.losses
+            FROM economy.recommendation_posteriors(place.placement, segment, as_of) p
+        ), kept AS (
+            INSERT INTO economy.recommendation_days SELECT * FROM counted
+            WHERE pg_try_advisory_xact_lock(hashtextextended(format('economy.recommendation_beliefs:%s:%s', place.placement, segment), 0))
+            ON CONFLICT ON CONSTRAINT recommendation_days_pkey DO NOTHING
+        )
+        SELECT * FROM counted;
+END
+$$;
+COMMENT ON FUNCTION economy.recommendation_beliefs(economy.recommendation_placements, text, timestamptz) IS
+    'The day''s wins and losses of the arms, counted when nobody did yet.';
+
 CREATE FUNCTION economy.recommend(user_id bigint, placement text)
     RETURNS TABLE (decision_id text, cta text, segment text, fallback boolean, arm text, product_id text, propensity double precision)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1
-    SET search_path = pg_catalog, economy, pg_temp AS $$
+    SET search_path = pg_catalog, economy, pg_temp SET jit = off AS $$
 #variable_conflict use_variable
 DECLARE
     now     timestamptz := economy.now();
@@ -195,9 +243,10 @@ BEGIN
             chosen.product_id := sticky.product_id;
             propensity := sticky.propensity;
         ELSE
-            SELECT array_agg(p.arm ORDER BY p.position, p.arm), array_agg(1 + p.wins ORDER BY p.position, p.arm), array_agg(1 + p.losses ORDER BY p.position, p.arm)
-                INTO arms, a, b FROM economy.recommendation_posteriors(placement, segment, today) p
-                WHERE economy.product_offered(user_id, p.product_id);
+            SELECT array_agg(r.arm ORDER BY r.position, r.arm), array_agg(1 + p.wins ORDER BY r.position, r.arm), array_agg(1 + p.losses ORDER BY r.position, r.arm)
+                INTO arms, a, b
+                FROM economy.recommendation_arms r JOIN economy.recommendation_beliefs(place, segment, today) p USING (placement, version, segment, arm)
+                WHERE economy.product_offered(user_id, r.product_id);
             n := coalesce(cardinality(arms), 0);
             IF n > 0 THEN
                 shares := economy.beta_shares(a, b);
@@ -231,7 +280,9 @@ BEGIN
     END IF;
     SELECT coalesce(max(d.number), 0) + 1 INTO number FROM economy.recommendations d WHERE d.user_id = recommend.user_id;
     INSERT INTO economy.recommendations
-        VALUES (user_id, number, placement, place.version, segment, chosen.arm, chosen.cta, chosen.product_id, fallback, place.policy, propensity, now);
+        VALUES (user_id, number, placement, place.version, segment, chosen.arm, chosen.cta, chosen.product_id, fallback, place.policy, propensity, now)
+        -- there is none that this transaction can see: others raise 40001
+        ON CONFLICT ON CONSTRAINT recommendations_pkey DO NOTHING;
     decision_id := format('D%s-%s', user_id, number);
     cta := chosen.cta;
     arm := chosen.arm;
@@ -278,7 +329,7 @@ CREATE FUNCTION economy.recommendation_stats(since timestamptz DEFAULT NULL)
     RETURNS TABLE (placement text, segment text, arm text, shown bigint, clicks bigint, ctr numeric, conversions bigint,
                    conversion_rate numeric, fallbacks bigint, fallback_rate numeric)
     LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp
+    SET search_path = pg_catalog, economy, pg_temp SET jit = off
     BEGIN ATOMIC
         SELECT o.placement, o.segment, o.arm, count(*), count(o.clicked_at), round(count(o.clicked_at)::numeric / count(*), 4),
                count(o.converted_at), round(count(o.converted_at)::numeric / count(*), 4),
@@ -319,7 +370,9 @@ BEGIN
         INSERT INTO economy.recommendation_placements
             SELECT (jsonb_populate_record(NULL::economy.recommendation_placements,
                 '{"policy": "rules", "attribution_window": "7 days", "half_life": "30 days", "exploration": 0.05}' || settings
-                || jsonb_build_object('placement', placement, 'version', next_version, 'actor', actor, 'changed_at', economy.now()))).*;
+                || jsonb_build_object('placement', placement, 'version', next_version, 'actor', actor, 'changed_at', economy.now()))).*
+            -- there is none that this transaction can see: others raise 40001
+            ON CONFLICT ON CONSTRAINT recommendation_placements_pkey DO NOTHING;
         INSERT INTO economy.recommendation_arms
             SELECT (jsonb_populate_record(NULL::economy.recommendation_arms,
                 e.value || jsonb_build_object('placement', placement, 'version', next_version, 'position', e.ordinality))).*

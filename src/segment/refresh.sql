@@ -56,7 +56,9 @@ CREATE TABLE economy.rfm_snapshots (
     active      bigint      NOT NULL,
     changed     bigint      NOT NULL,
     started_at  timestamptz NOT NULL,
-    duration    interval    NOT NULL
+    duration    interval    NOT NULL,
+    program     bigint[]    NOT NULL,
+    segments    text[]      NOT NULL
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.rfm_snapshots', '');
 COMMENT ON TABLE economy.rfm_snapshots IS
@@ -65,6 +67,8 @@ COMMENT ON COLUMN economy.rfm_snapshots.degenerate IS 'Axes (recency, frequency,
 COMMENT ON COLUMN economy.rfm_snapshots.users IS 'Accounts that were there, also without a purchase.';
 COMMENT ON COLUMN economy.rfm_snapshots.active IS 'Users with a purchase in the window.';
 COMMENT ON COLUMN economy.rfm_snapshots.changed IS 'Rows of user_segments that it wrote.';
+COMMENT ON COLUMN economy.rfm_snapshots.program IS 'Model, bounds and rules, compiled by rfm_program().';
+COMMENT ON COLUMN economy.rfm_snapshots.segments IS 'Segment of each rule in the program.';
 
 CREATE TABLE economy.rfm_state (
     only_row      boolean     NOT NULL DEFAULT true CONSTRAINT rfm_state_pkey PRIMARY KEY
@@ -110,15 +114,14 @@ CREATE FUNCTION economy.rfm_merge(a bytea, b bytea) RETURNS bytea
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_rfm_merge';
 COMMENT ON FUNCTION economy.rfm_merge(bytea, bytea) IS 'The days of two packed strings together.';
 
-CREATE FUNCTION economy.rfm_bucket(buckets bytea, n integer, OUT day date, OUT purchases bigint, OUT monetary bigint,
-                                   OUT first_at timestamptz, OUT last_at timestamptz, OUT first_seq bigint, OUT last_seq bigint)
-    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_rfm_bucket';
-COMMENT ON FUNCTION economy.rfm_bucket(bytea, integer) IS 'The n-th day of packed buckets.';
+CREATE FUNCTION economy.rfm_buckets(buckets bytea, OUT day date, OUT purchases bigint, OUT monetary bigint, OUT first_at timestamptz,
+                                    OUT last_at timestamptz, OUT first_seq bigint, OUT last_seq bigint) RETURNS SETOF record
+    LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'eco_rfm_buckets';
+COMMENT ON FUNCTION economy.rfm_buckets(bytea) IS 'The days of packed buckets, the newest first.';
 
 CREATE VIEW economy.rfm_days AS
     SELECT u.user_id, b.day, b.purchases, b.monetary, b.first_at, b.last_at, b.first_seq, b.last_seq
-    FROM economy.user_segments u CROSS JOIN LATERAL generate_series(1, octet_length(u.buckets) / 40) n
-    CROSS JOIN LATERAL economy.rfm_bucket(u.buckets, n) b;
+    FROM economy.user_segments u CROSS JOIN LATERAL economy.rfm_buckets(u.buckets) b;
 COMMENT ON VIEW economy.rfm_days IS 'Daily buckets: purchases and their sum per user and UTC day, as of the last refresh.';
 
 CREATE FUNCTION economy.rfm_window(user_id bigint, buckets bytea, as_of timestamptz, window_us bigint,
@@ -162,6 +165,22 @@ CREATE FUNCTION economy.rfm_program(snapshot economy.rfm_snapshots, OUT program 
     END;
 COMMENT ON FUNCTION economy.rfm_program(economy.rfm_snapshots) IS 'A snapshot''s model, bounds and rules in the form that rfm_assess() takes.';
 
+CREATE FUNCTION economy.rfm_with_bounds(snapshot economy.rfm_snapshots, bounds economy.score_bounds) RETURNS economy.rfm_snapshots
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    snapshot.recency_bounds := bounds.recency;
+    snapshot.frequency_bounds := bounds.frequency;
+    snapshot.monetary_bounds := bounds.monetary;
+    snapshot.p60 := bounds.p60;
+    snapshot.p95 := bounds.p95;
+    snapshot.degenerate := bounds.degenerate;
+    snapshot.active := bounds.active;
+    RETURN snapshot;
+END
+$$;
+COMMENT ON FUNCTION economy.rfm_with_bounds(economy.rfm_snapshots, economy.score_bounds) IS 'The snapshot with what was measured for it.';
+
 CREATE FUNCTION economy.rfm_never_bought(snapshot economy.rfm_snapshots) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
@@ -200,6 +219,11 @@ DECLARE
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('economy.rfm_refresh', 0));
     SELECT * INTO state FROM economy.rfm_state FOR UPDATE;
+    IF NOT found THEN
+        -- before the first refresh the row that rfm_advance() will fill does as well
+        INSERT INTO economy.rfm_state (snapshot_id, as_of, refreshed_at, cluster, seen_before, summarised)
+            VALUES (0, '-infinity', economy.now(), 0, 0, 0) ON CONFLICT ON CONSTRAINT rfm_state_pkey DO NOTHING;
+    END IF;
     RETURN state;
 END
 $$;
@@ -273,6 +297,27 @@ CREATE VIEW economy.rfm_unfolded AS
 COMMENT ON VIEW economy.rfm_unfolded IS
     'Purchases that are not in the buckets yet; those since rfm_state.seen_before are all, and found by an index.';
 
+CREATE FUNCTION economy.rfm_fold(transaction bigint, unheld boolean, OUT user_id bigint, OUT first_seq bigint, OUT seq bigint,
+                                 OUT since timestamptz, OUT buckets bytea) RETURNS SETOF record
+    LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_rfm_fold';
+COMMENT ON FUNCTION economy.rfm_fold(bigint, boolean) IS
+    'Purchases of a transaction and later ones, as packed buckets of each user, in the order of users; or only those of them that user_segments does not hold.';
+
+CREATE VIEW economy.rfm_fresh AS
+    SELECT f.user_id, f.seq, u.ctid AS place, u.frequency, u.monetary, u.segment_since, u.next_change_at, u.changes, u.r, u.f, u.m, u.segment,
+           -- a transaction that was open for long has the purchases of others read again
+           CASE WHEN f.first_seq > coalesce(u.seq, 0) THEN f.since
+                ELSE (SELECT min(t.created_at) FROM economy.rfm_unfolded t WHERE t.user_id = f.user_id) END AS since,
+           CASE WHEN u.user_id IS NULL THEN f.buckets
+                WHEN f.first_seq > u.seq THEN economy.rfm_merge(u.buckets, f.buckets)
+                ELSE economy.rfm_merge(u.buckets, (SELECT economy.rfm_pack(t.created_at, t.monetary, t.seq)
+                                                   FROM economy.rfm_unfolded t WHERE t.user_id = f.user_id)) END AS buckets
+    FROM (SELECT coalesce((SELECT economy.rfm_unsee(s) FROM economy.rfm_state s), 0) AS transaction) s
+    CROSS JOIN LATERAL economy.rfm_fold(s.transaction, s.transaction = 0) f
+    LEFT JOIN economy.user_segments u USING (user_id)
+    WHERE f.seq > coalesce(u.seq, 0);
+COMMENT ON VIEW economy.rfm_fresh IS 'Users with purchases that are not in their buckets yet: the row of user_segments as it is, and the buckets with them.';
+
 CREATE FUNCTION economy.rfm_refresh(as_of timestamptz DEFAULT economy.now())
     RETURNS TABLE (snapshot_id bigint, users_scored bigint, users_changed bigint)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -284,14 +329,12 @@ DECLARE
     state    economy.rfm_state;
     snapshot economy.rfm_snapshots;
     model    economy.rfm_models;
-    bounds   economy.score_bounds;
+    result   record;
+    inputs   text;
     seen     bigint;
-    since    bigint;
     oldest   timestamptz;
     never    text;
-    program  bigint[];
-    segments text[];
-    blocks   bigint;
+    blocks   bigint := 0;
     block    bigint := 0;
     written  bigint;
 BEGIN
@@ -310,47 +353,59 @@ BEGIN
 
     -- the buckets: an older snapshot than that of the statement below
     PERFORM economy.report_progress('rfm_refresh', 0, 1);
-    seen := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
-    since := coalesce(economy.rfm_unsee(state), 0);
-    IF state.snapshot_id IS NOT NULL THEN
-        SELECT economy.rfm_never_bought(s) INTO never FROM economy.rfm_snapshots s WHERE s.snapshot_id = state.snapshot_id;
-    END IF;
-    PERFORM economy.rfm_apply_reversals();
-    EXECUTE 'WITH fresh AS (
-            SELECT t.user_id, max(t.seq) AS seq, min(t.created_at) AS since, economy.rfm_pack(t.created_at, t.monetary, t.seq) AS buckets
-            FROM economy.rfm_unfolded t
-            WHERE t.xact >= $1 AND ($1 = 0 OR t.xact < pg_snapshot_xmax(pg_current_snapshot())::text::bigint
-                                    OR t.xact = pg_current_xact_id_if_assigned()::text::bigint)
-            GROUP BY t.user_id
-        ), folded AS (
-            INSERT INTO economy.user_segments AS u (user_id, seq, segment, buckets) SELECT f.user_id, f.seq, $2, f.buckets FROM fresh f
-            ON CONFLICT ON CONSTRAINT user_segments_pkey DO UPDATE
-                SET seq = excluded.seq, buckets = economy.rfm_merge(u.buckets, excluded.buckets)
-        )
-        SELECT min(f.since) FROM fresh f' INTO oldest USING since, never;
-
-    -- the bounds
-    bounds := economy.rfm_measure(model, format(
-        'SELECT least((%L::timestamptz AT TIME ZONE ''UTC'')::date - (w).last_on, %L::integer) AS recency, (w).frequency, (w).monetary
-         FROM (SELECT economy.rfm_window(u.user_id, u.buckets, %L, %s) AS w FROM economy.user_segments u OFFSET 0) x
-         WHERE (w).last_on IS NOT NULL',
-        as_of, model.recency_clamp, as_of, coalesce(model.window_days * 86400000000::bigint, 0)));
     snapshot.snapshot_id := coalesce((SELECT max(s.snapshot_id) FROM economy.rfm_snapshots s), 0) + 1;
     snapshot.as_of := as_of;
-    snapshot.recency_bounds := bounds.recency;
-    snapshot.frequency_bounds := bounds.frequency;
-    snapshot.monetary_bounds := bounds.monetary;
-    snapshot.p60 := bounds.p60;
-    snapshot.p95 := bounds.p95;
-    snapshot.degenerate := bounds.degenerate;
-    snapshot.active := bounds.active;
     snapshot.users := (SELECT count(*) FROM economy.accounts);
     snapshot.changed := 0;
     snapshot.started_at := economy.now();
-    SELECT p.program, p.segments INTO program, segments FROM economy.rfm_program(snapshot) p;
+    seen := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
+    inputs := format(
+        'SELECT least((%L::timestamptz AT TIME ZONE ''UTC'')::date - (w).last_on, %L::integer) AS recency, (w).frequency, (w).monetary
+         FROM (SELECT economy.rfm_window(u.user_id, u.buckets, %L, %s) AS w FROM %%s u OFFSET 0) x
+         WHERE (w).last_on IS NOT NULL',
+        as_of, model.recency_clamp, as_of, coalesce(model.window_days * 86400000000::bigint, 0));
+    PERFORM economy.rfm_apply_reversals();
+    IF state.snapshot_id IS NULL AND NOT EXISTS (SELECT FROM economy.user_segments) THEN
+        -- the first: each row is written once, scored
+        EXECUTE 'WITH fresh AS MATERIALIZED (
+                SELECT * FROM economy.rfm_fold(0, false)
+            ), bounds AS MATERIALIZED (
+                SELECT b AS b FROM (' || economy.rfm_measure_query(model, format(inputs, 'fresh')) || ') q
+                CROSS JOIN LATERAL economy.rfm_measured($1, q.users, q.active, q.recency, q.frequency, q.monetary, q.p) b
+            ), compiled AS MATERIALIZED (
+                SELECT p.program, p.segments FROM bounds b CROSS JOIN LATERAL economy.rfm_program(economy.rfm_with_bounds($2, b.b)) p
+            ), written AS (
+                INSERT INTO economy.user_segments (user_id, seq, frequency, monetary, segment_since, next_change_at, r, f, m, segment, buckets)
+                SELECT x.user_id, x.seq, (x.a).frequency, (x.a).monetary, $3, (x.a).next_change_at, (x.a).r, (x.a).f, (x.a).m, (x.a).segment, x.buckets
+                FROM (SELECT f.user_id, f.seq, f.buckets,
+                             economy.rfm_assess(f.user_id, f.buckets, $3, p.program, p.segments, NULL, NULL, NULL, NULL, NULL, NULL, NULL) AS a
+                      FROM fresh f CROSS JOIN compiled p OFFSET 0) x
+                RETURNING 1
+            )
+            SELECT b.b AS bounds, p.program, p.segments, (SELECT count(*) FROM written) AS written, (SELECT min(f.since) FROM fresh f) AS oldest FROM bounds b CROSS JOIN compiled p'
+            INTO result USING model, snapshot, as_of;
+        snapshot := economy.rfm_with_bounds(snapshot, result.bounds);
+        snapshot.program := result.program;
+        snapshot.segments := result.segments;
+        snapshot.changed := result.written;
+        oldest := result.oldest;
+    ELSE
+        -- the buckets
+        SELECT economy.rfm_never_bought(s) INTO never FROM economy.rfm_snapshots s WHERE s.snapshot_id = state.snapshot_id;
+        EXECUTE 'WITH fresh AS MATERIALIZED (
+                SELECT f.place, f.user_id, f.seq, f.since, f.buckets FROM economy.rfm_fresh f
+            ), folded AS (
+                UPDATE economy.user_segments u SET seq = f.seq, buckets = f.buckets FROM fresh f WHERE u.ctid = f.place
+            ), added AS (
+                INSERT INTO economy.user_segments (user_id, seq, segment, buckets) SELECT f.user_id, f.seq, $1, f.buckets FROM fresh f WHERE f.place IS NULL
+            )
+            SELECT min(f.since) FROM fresh f' INTO oldest USING never;
+        snapshot := economy.rfm_with_bounds(snapshot, economy.rfm_measure(model, format(inputs, 'economy.user_segments')));
+        SELECT p.program, p.segments INTO snapshot.program, snapshot.segments FROM economy.rfm_program(snapshot) p;
+        blocks := pg_relation_size('economy.user_segments') / current_setting('block_size')::bigint;
+    END IF;
 
     -- the scores, a stretch of the table at a time; rows that move are looked at again, and left alone
-    blocks := pg_relation_size('economy.user_segments') / current_setting('block_size')::bigint;
     WHILE block < blocks LOOP
         PERFORM economy.report_progress('rfm_refresh', block, blocks);
         EXECUTE 'WITH assessed AS MATERIALIZED (
@@ -374,7 +429,7 @@ BEGIN
             SELECT (SELECT count(*) FROM written),
                    (SELECT count(economy.publish_profile(c.user_id, ''segment'', c.was, (c.a).segment))
                     FROM assessed c WHERE c.was <> (c.a).segment)'
-            INTO written USING format('(%s,0)', block)::tid, format('(%s,0)', block + chunk)::tid, as_of, program, segments, snapshot.snapshot_id;
+            INTO written USING format('(%s,0)', block)::tid, format('(%s,0)', block + chunk)::tid, as_of, snapshot.program, snapshot.segments, snapshot.snapshot_id;
         snapshot.changed := snapshot.changed + written;
         block := block + chunk;
     END LOOP;
@@ -400,10 +455,7 @@ DECLARE
     snapshot economy.rfm_snapshots;
     as_of    timestamptz;
     seen     bigint;
-    since    bigint;
     oldest   timestamptz;
-    program  bigint[];
-    segments text[];
 BEGIN
     PERFORM set_config('work_mem', economy.rfm_setting('economy.rfm_memory'), true);
     state := economy.rfm_lock();
@@ -414,31 +466,24 @@ BEGIN
     -- never back in time: the rows describe one moment
     as_of := greatest(economy.now(), state.as_of);
     SELECT * INTO snapshot FROM economy.rfm_snapshots s WHERE s.snapshot_id = state.snapshot_id;
-    SELECT p.program, p.segments INTO program, segments FROM economy.rfm_program(snapshot) p;
     seen := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
-    since := economy.rfm_unsee(state);
     PERFORM economy.rfm_apply_reversals();
     EXECUTE 'WITH fresh AS MATERIALIZED (
-            SELECT t.user_id, max(t.seq) AS seq, min(t.created_at) AS since, economy.rfm_pack(t.created_at, t.monetary, t.seq) AS buckets
-            FROM economy.rfm_unfolded t
-            WHERE t.xact >= $1 AND ($1 = 0 OR t.xact < pg_snapshot_xmax(pg_current_snapshot())::text::bigint
-                                    OR t.xact = pg_current_xact_id_if_assigned()::text::bigint)
-            GROUP BY t.user_id
+            SELECT * FROM economy.rfm_fresh
         ), touched AS (
-            SELECT u.ctid AS place, f.user_id, f.seq, f.since, CASE WHEN u.user_id IS NULL THEN f.buckets ELSE economy.rfm_merge(u.buckets, f.buckets) END AS buckets,
-                   u.frequency, u.monetary, u.segment_since, u.next_change_at, coalesce(u.changes, 0) AS changes, u.r, u.f, u.m,
-                   CASE WHEN u.user_id IS NULL THEN $6 ELSE u.segment END AS segment
-            FROM fresh f LEFT JOIN economy.user_segments u USING (user_id)
+            SELECT f.place, f.user_id, f.seq, f.since, f.buckets, f.frequency, f.monetary, f.segment_since, f.next_change_at,
+                   coalesce(f.changes, 0) AS changes, f.r, f.f, f.m, CASE WHEN f.place IS NULL THEN $5 ELSE f.segment END AS segment
+            FROM fresh f
             UNION ALL
             SELECT u.ctid, u.user_id, u.seq, u.next_change_at, u.buckets, u.frequency, u.monetary, u.segment_since, u.next_change_at,
                    u.changes, u.r, u.f, u.m, u.segment
-            FROM economy.user_segments u WHERE u.next_change_at <= $2 AND u.user_id NOT IN (SELECT f.user_id FROM fresh f)
+            FROM economy.user_segments u WHERE u.next_change_at <= $1 AND u.user_id NOT IN (SELECT f.user_id FROM fresh f)
         ), assessed AS MATERIALIZED (
-            SELECT t.*, economy.rfm_assess(t.user_id, t.buckets, $2, $3, $4, t.frequency, t.monetary, t.r, t.f, t.m, t.segment, t.next_change_at) AS a
+            SELECT t.*, economy.rfm_assess(t.user_id, t.buckets, $1, $2, $3, t.frequency, t.monetary, t.r, t.f, t.m, t.segment, t.next_change_at) AS a
             FROM touched t OFFSET 0
         ), changed AS MATERIALIZED (
             SELECT c.place, c.user_id, c.seq, coalesce((c.a).frequency, c.frequency) AS frequency, coalesce((c.a).monetary, c.monetary) AS monetary,
-                   CASE WHEN c.segment IS DISTINCT FROM coalesce((c.a).segment, c.segment) THEN $2 ELSE c.segment_since END AS segment_since,
+                   CASE WHEN c.segment IS DISTINCT FROM coalesce((c.a).segment, c.segment) THEN $1 ELSE c.segment_since END AS segment_since,
                    coalesce((c.a).next_change_at, c.next_change_at) AS next_change_at,
                    c.changes + coalesce(c.segment <> (c.a).segment, false)::integer AS changes,
                    coalesce((c.a).r, c.r) AS r, coalesce((c.a).f, c.f) AS f, coalesce((c.a).m, c.m) AS m,
@@ -458,7 +503,7 @@ BEGIN
             RETURNING 1
         ), remembered AS (
             INSERT INTO economy.segment_history
-            SELECT c.user_id, c.changes + 1, c.segment, (c.a).segment, $2, $5 FROM assessed c WHERE c.segment <> (c.a).segment
+            SELECT c.user_id, c.changes + 1, c.segment, (c.a).segment, $1, $4 FROM assessed c WHERE c.segment <> (c.a).segment
         )
         SELECT (SELECT count(*) FROM assessed), (SELECT count(*) FROM updated) + (SELECT count(*) FROM inserted),
                -- a reversal is taken up without a moment of its own
@@ -466,7 +511,7 @@ BEGIN
                (SELECT count(economy.publish_profile(c.user_id, ''segment'', c.segment, (c.a).segment))
                 FROM assessed c WHERE c.segment <> (c.a).segment)'
         INTO users_scored, users_changed, oldest
-        USING since, as_of, program, segments, snapshot.snapshot_id, economy.rfm_never_bought(snapshot);
+        USING as_of, snapshot.program, snapshot.segments, snapshot.snapshot_id, economy.rfm_never_bought(snapshot);
     PERFORM economy.rfm_advance(snapshot.snapshot_id, as_of, seen, as_of - oldest, state.summarised);
     snapshot_id := snapshot.snapshot_id;
     RETURN NEXT;
@@ -487,15 +532,12 @@ DECLARE
     who      CONSTANT bigint := user_id;
     state    economy.rfm_state;
     snapshot economy.rfm_snapshots;
-    program  bigint[];
-    segments text[];
 BEGIN
     IF who IS NULL THEN
         RAISE EXCEPTION 'user_id must not be null' USING ERRCODE = 'XE001';
     END IF;
     SELECT * INTO state FROM economy.rfm_state;
     SELECT * INTO snapshot FROM economy.rfm_snapshots s WHERE s.snapshot_id = state.snapshot_id;
-    SELECT p.program, p.segments INTO program, segments FROM economy.rfm_program(snapshot) p;
     -- who never bought is scored here, with no bucket at all
     RETURN QUERY
         SELECT (a.x).segment, (a.x).r::integer, (a.x).f::integer, (a.x).m::integer,
@@ -504,7 +546,7 @@ BEGIN
                CASE WHEN u.user_id IS NOT NULL OR snapshot.model ->> 'recency_clamp' IS NOT NULL THEN (a.x).recency_days END,
                (a.x).frequency, (a.x).monetary, snapshot.degenerate <> '{}', u.segment_since, state.as_of, snapshot.snapshot_id
         FROM economy.accounts k LEFT JOIN economy.user_segments u USING (user_id)
-        CROSS JOIN LATERAL (SELECT economy.rfm_assess(k.user_id, coalesce(u.buckets, ''), state.as_of, program, segments,
+        CROSS JOIN LATERAL (SELECT economy.rfm_assess(k.user_id, coalesce(u.buckets, ''), state.as_of, snapshot.program, snapshot.segments,
                                                       NULL, NULL, NULL, NULL, NULL, NULL, NULL) AS x OFFSET 0) a
         WHERE k.user_id = who AND state.snapshot_id IS NOT NULL;
 END
@@ -542,7 +584,7 @@ CREATE FUNCTION economy.rfm_freshness()
     RETURNS TABLE (snapshot_id bigint, snapshot_as_of timestamptz, as_of timestamptz, stale_users bigint, oldest_stale_age interval,
                    last_change_lag interval)
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER ROWS 1
-    SET search_path = pg_catalog, economy, pg_temp AS $$
+    SET search_path = pg_catalog, economy, pg_temp SET jit = off AS $$
 #variable_conflict use_variable
 DECLARE
     state economy.rfm_state;

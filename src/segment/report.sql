@@ -56,7 +56,7 @@ COMMENT ON FUNCTION economy.svg_bars(text, jsonb) IS 'A bar chart of [[label, nu
 
 CREATE FUNCTION economy.rfm_report() RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp AS $$
+    SET search_path = pg_catalog, economy, pg_temp SET jit = off AS $$
 DECLARE
     state    economy.rfm_state;
     snapshot economy.rfm_snapshots;

@@ -10,29 +10,24 @@
 
 #include "catalog/pg_type_d.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "utils/array.h"
 #include "utils/date.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
 #include "core/rfm.h"
 #include "ledger/args.h"
 #include "ledger/result.h"
 #include "ledger/rows.h"
+#include "segment/pack.h"
 
 PG_FUNCTION_INFO_V1(eco_rfm_pack_add);
 PG_FUNCTION_INFO_V1(eco_rfm_pack_end);
 PG_FUNCTION_INFO_V1(eco_rfm_merge);
-PG_FUNCTION_INFO_V1(eco_rfm_bucket);
+PG_FUNCTION_INFO_V1(eco_rfm_buckets);
 PG_FUNCTION_INFO_V1(eco_rfm_window);
 PG_FUNCTION_INFO_V1(eco_rfm_assess);
-
-/* Purchases while they are being packed: an unpacked list, by day. */
-typedef struct Packing
-{
-	size_t		n;
-	size_t		room;
-	EcoBucket  *buckets;
-} Packing;
 
 enum
 {
@@ -83,55 +78,51 @@ typedef struct Compiled
 	TupleDesc	result;
 } Compiled;
 
-/* The buckets of a bytea argument. */
+static void
+not_buckets(void)
+{
+	ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("buckets must be what economy.rfm_pack() makes"));
+}
+
+/* The packed buckets of a bytea argument. */
 static const uint8 *
-buckets_arg(FunctionCallInfo fcinfo, int argno, size_t *n)
+buckets_arg(FunctionCallInfo fcinfo, int argno, size_t *len)
 {
 	bytea	   *packed;
 
 	eco_require_arg(fcinfo, argno, "buckets");
 	packed = PG_GETARG_BYTEA_PP(argno);
-	if (VARSIZE_ANY_EXHDR(packed) % ECO_BUCKET_SIZE != 0)
-		ECO_ERROR(ECO_INVALID_ARGUMENT,
-				  errmsg("buckets must be whole records of %d bytes", ECO_BUCKET_SIZE));
-	*n = VARSIZE_ANY_EXHDR(packed) / ECO_BUCKET_SIZE;
+	*len = VARSIZE_ANY_EXHDR(packed);
 	return (const uint8 *) VARDATA_ANY(packed);
 }
 
-/*
- * eco_rfm_pack_add(internal, at timestamptz, monetary bigint, seq bigint) returns internal
- *		Step of the aggregate economy.rfm_pack; any order of rows.
- */
-Datum
-eco_rfm_pack_add(PG_FUNCTION_ARGS)
+EcoPacking *
+eco_packing_make(void)
 {
-	MemoryContext context;
-	Packing    *packing;
-	EcoBucket	bucket;
-	size_t		place;
+	EcoPacking *packing = palloc(sizeof(EcoPacking));
 
-	if (!AggCheckCallContext(fcinfo, &context))
-		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("rfm_pack_add() is a part of an aggregate"));
-	eco_require_arg(fcinfo, 1, "at");
-	eco_require_arg(fcinfo, 2, "monetary");
-	eco_require_arg(fcinfo, 3, "seq");
-	if (PG_ARGISNULL(0))
-	{
-		packing = MemoryContextAllocZero(context, sizeof(Packing));
-		packing->room = 4;
-		packing->buckets = MemoryContextAlloc(context, packing->room * sizeof(EcoBucket));
-	}
-	else
-		packing = (Packing *) PG_GETARG_POINTER(0);
-	bucket = eco_bucket_of(PG_GETARG_TIMESTAMPTZ(1), PG_GETARG_INT64(2), PG_GETARG_INT64(3));
+	packing->n = 0;
+	packing->room = 4;
+	packing->buckets = palloc(packing->room * sizeof(EcoBucket));
+	return packing;
+}
 
-	place = packing->n;
-	while (place > 0 && eco_utc_day(packing->buckets[place - 1].first_at) > eco_utc_day(bucket.first_at))
+void
+eco_packing_add(EcoPacking *packing, int64 at, int64 monetary, int64 seq)
+{
+	EcoBucket	bucket = eco_bucket_of(at, monetary, seq);
+	int64		day = eco_utc_day(at);
+	size_t		place = packing->n;
+
+	if (!eco_bucket_fits(at, seq))
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("a purchase must have a finite time and an entry number"));
+	while (place > 0 && eco_utc_day(packing->buckets[place - 1].first_at) > day)
 		place--;
-	if (place > 0 && eco_utc_day(packing->buckets[place - 1].first_at) == eco_utc_day(bucket.first_at))
+	if (place > 0 && eco_utc_day(packing->buckets[place - 1].first_at) == day)
 	{
 		eco_bucket_join(&packing->buckets[place - 1], &bucket);
-		PG_RETURN_POINTER(packing);
+		return;
 	}
 	if (packing->n == packing->room)
 	{
@@ -142,16 +133,42 @@ eco_rfm_pack_add(PG_FUNCTION_ARGS)
 			(packing->n - place) * sizeof(EcoBucket));
 	packing->buckets[place] = bucket;
 	packing->n++;
-	PG_RETURN_POINTER(packing);
 }
 
-static bytea *
-make_packed(size_t n)
+bytea *
+eco_packing_end(EcoPacking *packing)
 {
-	bytea	   *packed = palloc(VARHDRSZ + n * ECO_BUCKET_SIZE);
+	bytea	   *packed = palloc(VARHDRSZ + packing->n * ECO_BUCKET_MAX);
+	EcoBucketWriter writer;
 
-	SET_VARSIZE(packed, VARHDRSZ + n * ECO_BUCKET_SIZE);
+	eco_buckets_write(&writer, (uint8 *) VARDATA(packed));
+	while (packing->n > 0)
+		eco_buckets_add(&writer, &packing->buckets[--packing->n]);
+	SET_VARSIZE(packed, writer.at - (uint8 *) packed);
 	return packed;
+}
+
+/*
+ * eco_rfm_pack_add(internal, at timestamptz, monetary bigint, seq bigint) returns internal
+ *		Step of the aggregate economy.rfm_pack; any order of rows.
+ */
+Datum
+eco_rfm_pack_add(PG_FUNCTION_ARGS)
+{
+	MemoryContext context;
+	MemoryContext old;
+	EcoPacking *packing;
+
+	if (!AggCheckCallContext(fcinfo, &context))
+		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("rfm_pack_add() is a part of an aggregate"));
+	eco_require_arg(fcinfo, 1, "at");
+	eco_require_arg(fcinfo, 2, "monetary");
+	eco_require_arg(fcinfo, 3, "seq");
+	old = MemoryContextSwitchTo(context);
+	packing = PG_ARGISNULL(0) ? eco_packing_make() : (EcoPacking *) PG_GETARG_POINTER(0);
+	eco_packing_add(packing, PG_GETARG_TIMESTAMPTZ(1), PG_GETARG_INT64(2), PG_GETARG_INT64(3));
+	MemoryContextSwitchTo(old);
+	PG_RETURN_POINTER(packing);
 }
 
 /*
@@ -160,13 +177,11 @@ make_packed(size_t n)
 Datum
 eco_rfm_pack_end(PG_FUNCTION_ARGS)
 {
-	Packing    *packing = PG_ARGISNULL(0) ? NULL : (Packing *) PG_GETARG_POINTER(0);
-	size_t		n = packing == NULL ? 0 : packing->n;
-	bytea	   *packed = make_packed(n);
+	EcoPacking	none = {0};
+	EcoPacking	packing = PG_ARGISNULL(0) ? none : *(EcoPacking *) PG_GETARG_POINTER(0);
 
-	for (size_t i = 0; i < n; i++)
-		eco_bucket_write((uint8 *) VARDATA(packed), i, &packing->buckets[i]);
-	PG_RETURN_BYTEA_P(packed);
+	/* a copy, because a state may be asked for its end again */
+	PG_RETURN_BYTEA_P(eco_packing_end(&packing));
 }
 
 /*
@@ -175,46 +190,52 @@ eco_rfm_pack_end(PG_FUNCTION_ARGS)
 Datum
 eco_rfm_merge(PG_FUNCTION_ARGS)
 {
-	size_t		na;
-	size_t		nb;
-	const uint8 *a = buckets_arg(fcinfo, 0, &na);
-	const uint8 *b = buckets_arg(fcinfo, 1, &nb);
-	bytea	   *merged = make_packed(na + nb);
-	size_t		n = eco_buckets_merge(a, na, b, nb, (uint8 *) VARDATA(merged));
+	size_t		alen;
+	size_t		blen;
+	const uint8 *a = buckets_arg(fcinfo, 0, &alen);
+	const uint8 *b = buckets_arg(fcinfo, 1, &blen);
+	bytea	   *merged = palloc(VARHDRSZ + ECO_MERGED_MAX(alen, blen));
+	size_t		len = eco_buckets_merge(a, alen, b, blen, (uint8 *) VARDATA(merged));
 
-	SET_VARSIZE(merged, VARHDRSZ + n * ECO_BUCKET_SIZE);
+	if (len == SIZE_MAX)
+		not_buckets();
+	SET_VARSIZE(merged, VARHDRSZ + len);
 	PG_RETURN_BYTEA_P(merged);
 }
 
 /*
- * eco_rfm_bucket(buckets bytea, n integer) returns a row
- *		The n-th day, from 1; null values when there is none.
+ * eco_rfm_buckets(buckets bytea) returns setof a row
+ *		A row per day, the newest first.
  */
 Datum
-eco_rfm_bucket(PG_FUNCTION_ARGS)
+eco_rfm_buckets(PG_FUNCTION_ARGS)
 {
-	EcoResult	result;
+	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
+	EcoBucketReader reader;
 	EcoBucket	bucket;
-	size_t		n;
-	const uint8 *packed = buckets_arg(fcinfo, 0, &n);
-	int32		place;
+	size_t		len;
+	const uint8 *packed = buckets_arg(fcinfo, 0, &len);
 
-	eco_require_arg(fcinfo, 1, "n");
-	place = PG_GETARG_INT32(1);
-	eco_result_begin(&result, fcinfo, 7);
-	if (place >= 1 && (size_t) place <= n)
+	InitMaterializedSRF(fcinfo, 0);
+	eco_buckets_read(&reader, packed, len);
+	while (eco_buckets_next(&reader, &bucket))
 	{
-		eco_bucket_read(packed, (size_t) place - 1, &bucket);
-		eco_result_set(&result, 0, DateADTGetDatum((DateADT) eco_utc_day(bucket.first_at)));
-		eco_result_set(&result, 1, Int64GetDatum(bucket.purchases));
-		eco_result_set(&result, 2, Int64GetDatum(bucket.monetary));
-		eco_result_set(&result, 3, TimestampTzGetDatum(bucket.first_at));
-		eco_result_set(&result, 4, TimestampTzGetDatum(bucket.last_at));
-		eco_result_set(&result, 5, Int64GetDatum(bucket.first_seq));
-		eco_result_set(&result, 6, bucket.span == UINT32_MAX ? Int64GetDatum(PG_INT64_MAX) :
-					   Int64GetDatum(bucket.first_seq + bucket.span));
+		bool		isnull[7] = {false};
+		Datum		values[7] = {
+			DateADTGetDatum((DateADT) eco_utc_day(bucket.first_at)),
+			Int64GetDatum(bucket.purchases),
+			Int64GetDatum(bucket.monetary),
+			TimestampTzGetDatum(bucket.first_at),
+			TimestampTzGetDatum(bucket.last_at),
+			Int64GetDatum(bucket.first_seq),
+			Int64GetDatum(bucket.span == UINT32_MAX ? PG_INT64_MAX : bucket.first_seq + bucket.span)
+		};
+
+		tuplestore_putvalues(info->setResult, info->setDesc, values, isnull);
 	}
-	return eco_result_row(&result);
+	if (reader.damaged)
+		not_buckets();
+	return (Datum) 0;
 }
 
 /* Visit a day's purchases in the journal; arg is the user. */
@@ -248,14 +269,18 @@ journal_source(void *arg, const EcoBucket *bucket, EcoPurchaseSeen seen, void *s
 static EcoRfmInputs
 read_inputs(FunctionCallInfo fcinfo, int64 window)
 {
-	size_t		n;
-	const uint8 *packed = buckets_arg(fcinfo, 1, &n);
+	size_t		len;
+	const uint8 *packed = buckets_arg(fcinfo, 1, &len);
+	EcoRfmInputs inputs;
 	int64		user_id;
 
 	eco_require_arg(fcinfo, 0, "user_id");
 	eco_require_arg(fcinfo, 2, "as_of");
 	user_id = PG_GETARG_INT64(0);
-	return eco_rfm_inputs(packed, n, PG_GETARG_TIMESTAMPTZ(2), window, journal_source, &user_id);
+	inputs = eco_rfm_inputs(packed, len, PG_GETARG_TIMESTAMPTZ(2), window, journal_source, &user_id);
+	if (inputs.damaged)
+		not_buckets();
+	return inputs;
 }
 
 /*

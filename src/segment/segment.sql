@@ -148,7 +148,7 @@ COMMENT ON FUNCTION economy.rfm_rule_ranges(jsonb, numeric, numeric) IS
 
 CREATE FUNCTION economy.check_segment_rules(rules jsonb, model economy.rfm_models) RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, economy, pg_temp AS $$
+    SET search_path = pg_catalog, economy, pg_temp SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
     gap record;
@@ -163,9 +163,10 @@ BEGIN
                                 WHERE bound ~ '^[0-9]+$') n (v)
         UNION SELECT unnest(ARRAY[0, 1, 1000000000000])
     ), shape AS (
-        SELECT NULL::bigint AS p60, NULL::bigint AS p95
-        UNION SELECT a.v, b.v FROM amount a JOIN amount b ON a.v <= b.v
-        UNION SELECT 500000, 700000
+        SELECT row_number() OVER () AS id, v.p60, v.p95 FROM (
+            SELECT NULL::bigint AS p60, NULL::bigint AS p95
+            UNION SELECT a.v, b.v FROM amount a JOIN amount b ON a.v <= b.v
+            UNION SELECT 500000, 700000) v
     ), recency AS (
         SELECT DISTINCT least(v, coalesce(model.recency_clamp, 1000000)) AS v FROM (
             SELECT greatest(0, b + d) FROM rule r CROSS JOIN LATERAL (VALUES (r.recency_from), (r.recency_to)) t (b), generate_series(-1, 1) d WHERE b IS NOT NULL
@@ -176,9 +177,9 @@ BEGIN
             SELECT greatest(0, b + d) FROM rule r CROSS JOIN LATERAL (VALUES (r.frequency_from), (r.frequency_to)) t (b), generate_series(-1, 1) d WHERE b IS NOT NULL
             UNION SELECT unnest(ARRAY[0, 1, 1000000000])) x (v)
     ), situation AS (
-        SELECT s.p60, s.p95, false AS bought, coalesce(model.recency_clamp, 1000000) AS r, 0::bigint AS f, 0::bigint AS m FROM shape s
+        SELECT s.id, s.p60, s.p95, false AS bought, coalesce(model.recency_clamp, 1000000) AS r, 0::bigint AS f, 0::bigint AS m FROM shape s
         UNION ALL
-        SELECT s.p60, s.p95, true, r.v, f.v, m.v
+        SELECT s.id, s.p60, s.p95, true, r.v, f.v, m.v
         FROM shape s CROSS JOIN recency r CROSS JOIN frequency f
         CROSS JOIN LATERAL (SELECT a.v FROM amount a UNION SELECT s.p60 + d FROM generate_series(-1, 1) d WHERE s.p60 + d >= 0
                             UNION SELECT s.p95 + d FROM generate_series(-1, 1) d WHERE s.p95 + d >= 0) m
@@ -188,11 +189,11 @@ BEGIN
           -- p60 and p95 are of users with a purchase in the window
           AND (f.v = 0 OR s.p60 IS NOT NULL)
     ), ranges AS MATERIALIZED (
-        SELECT s.p60, s.p95, g.* FROM shape s CROSS JOIN LATERAL economy.rfm_rule_ranges(rules, s.p60, s.p95) g
+        SELECT s.id, g.* FROM shape s CROSS JOIN LATERAL economy.rfm_rule_ranges(rules, s.p60, s.p95) g
     )
     SELECT * INTO gap FROM situation c WHERE NOT EXISTS (
         SELECT FROM ranges g
-        WHERE g.p60 IS NOT DISTINCT FROM c.p60 AND g.p95 IS NOT DISTINCT FROM c.p95 AND (g.bought IS NULL OR g.bought = c.bought)
+        WHERE g.id = c.id AND (g.bought IS NULL OR g.bought = c.bought)
           AND c.r BETWEEN g.recency_from AND g.recency_to AND c.f BETWEEN g.frequency_from AND g.frequency_to
           AND c.m >= g.monetary_from AND c.m < g.monetary_below)
     ORDER BY c.bought, c.p60 NULLS FIRST, c.p95, c.r, c.f, c.m LIMIT 1;
@@ -237,7 +238,9 @@ BEGIN
             SELECT (jsonb_populate_record(NULL::economy.segment_rules,
                         '{"p95_positive": false}' || e.value
                         || jsonb_build_object('version', next_version, 'position', e.ordinality))).*
-            FROM jsonb_array_elements(rules) WITH ORDINALITY e;
+            FROM jsonb_array_elements(rules) WITH ORDINALITY e
+            -- there is none that this transaction can see: others raise 40001
+            ON CONFLICT ON CONSTRAINT segment_rules_pkey DO NOTHING;
     EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
         GET STACKED DIAGNOSTICS message = MESSAGE_TEXT;
         RAISE EXCEPTION 'a segment rule is not valid' USING ERRCODE = 'XE601', DETAIL = message || '.',
@@ -325,17 +328,13 @@ COMMENT ON FUNCTION economy.set_rfm_model(jsonb, text) IS
 
 -- Scores of any table
 
-CREATE FUNCTION economy.rfm_measure(model economy.rfm_models, inputs text) RETURNS economy.score_bounds
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+CREATE FUNCTION economy.rfm_measure_query(model economy.rfm_models, inputs text) RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     counted CONSTANT text := CASE model.population WHEN 'active' THEN 'frequency >= 1' ELSE 'true' END;
     axis    record;
-    found_bounds numeric[];
     columns text := '';
-    result  economy.score_bounds;
-    row     record;
 BEGIN
     IF model.model IS NULL OR inputs IS NULL THEN
         RAISE EXCEPTION '% must not be null', CASE WHEN inputs IS NULL THEN 'inputs' ELSE 'model' END USING ERRCODE = 'XE001';
@@ -349,16 +348,30 @@ BEGIN
             ELSE format(', (percentile_cont(%L::double precision[]) WITHIN GROUP (ORDER BY %I::double precision) FILTER (WHERE %s))::numeric[]',
                         axis.breaks, axis.name, counted) END || ' AS ' || axis.name;
     END LOOP;
-    EXECUTE format('SELECT count(*) AS users, count(*) FILTER (WHERE frequency >= 1) AS active %s,
-                        (percentile_disc(ARRAY[0.6, 0.95]) WITHIN GROUP (ORDER BY monetary) FILTER (WHERE frequency >= 1))::numeric[] AS p
-                    FROM (%s) i WHERE recency IS NOT NULL', columns, inputs) INTO row;
-    result.users := row.users;
-    result.active := row.active;
-    result.p60 := row.p[1];
-    result.p95 := row.p[2];
+    RETURN format('SELECT count(*) AS users, count(*) FILTER (WHERE frequency >= 1) AS active %s,
+                       (percentile_disc(ARRAY[0.6, 0.95]) WITHIN GROUP (ORDER BY monetary) FILTER (WHERE frequency >= 1))::numeric[] AS p
+                   FROM (%s) i WHERE recency IS NOT NULL', columns, inputs);
+END
+$$;
+COMMENT ON FUNCTION economy.rfm_measure_query(economy.rfm_models, text) IS
+    'A query for what rfm_measured() takes, over the rows (recency, frequency, monetary) of a query.';
+
+CREATE FUNCTION economy.rfm_measured(model economy.rfm_models, users bigint, active bigint, recency numeric[], frequency numeric[], monetary numeric[], p numeric[])
+    RETURNS economy.score_bounds
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    axis         record;
+    found_bounds numeric[];
+    result       economy.score_bounds;
+BEGIN
+    result.users := users;
+    result.active := active;
+    result.p60 := p[1];
+    result.p95 := p[2];
     result.degenerate := '{}';
-    FOR axis IN SELECT * FROM (VALUES ('recency', model.recency_kind, row.recency), ('frequency', model.frequency_kind, row.frequency),
-                                      ('monetary', model.monetary_kind, row.monetary)) v (name, kind, bounds) LOOP
+    FOR axis IN SELECT * FROM (VALUES ('recency', model.recency_kind, recency), ('frequency', model.frequency_kind, frequency),
+                                      ('monetary', model.monetary_kind, monetary)) v (name, kind, bounds) LOOP
         found_bounds := axis.bounds;
         -- a fixed break of recency belongs to the better score, a bound to the worse one
         IF axis.kind = 'quantile_plus_one' OR (axis.kind = 'fixed' AND axis.name = 'recency') THEN
@@ -372,6 +385,19 @@ BEGIN
             ELSE result.monetary := found_bounds; END CASE;
     END LOOP;
     RETURN result;
+END
+$$;
+COMMENT ON FUNCTION economy.rfm_measured(economy.rfm_models, bigint, bigint, numeric[], numeric[], numeric[], numeric[]) IS
+    'The bounds of a model out of the answer of rfm_measure_query().';
+
+CREATE FUNCTION economy.rfm_measure(model economy.rfm_models, inputs text) RETURNS economy.score_bounds
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    row record;
+BEGIN
+    EXECUTE economy.rfm_measure_query(model, inputs) INTO row;
+    RETURN economy.rfm_measured(model, row.users, row.active, row.recency, row.frequency, row.monetary, row.p);
 END
 $$;
 COMMENT ON FUNCTION economy.rfm_measure(economy.rfm_models, text) IS

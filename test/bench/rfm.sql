@@ -1,16 +1,16 @@
--- RFM at size, against the plain SQL of the definition, in one run:
---   scripts/with-server "$(scripts/stage)" -o shared_buffers=1GB -o max_wal_size=8GB -o autovacuum=off \
---       psql -X -v users=1000000 -v purchases=10000000 -f test/bench/rfm.sql
--- Times are the server's; the first full refresh also reads the whole journal.
+-- RFM refreshes against the plain SQL of the definition, in an empty database of
+-- their own.  psql variables: users, purchases (10 per user), rounds.  Prints
+-- lines of work, seconds, its peer, the peer's seconds, and the ratio; of several
+-- rounds the medians.
+-- A round is a day with an incremental refresh every hour, a full one at night
+-- by either way, and then an incremental one when a hundredth of the users bought.
 \set ON_ERROR_STOP 1
-\set QUIET 1
-\pset format unaligned
-\pset tuples_only on
 SET client_min_messages = warning;
 SET synchronous_commit = off;
+SET economy.notify = off;
 CREATE EXTENSION economy;
 CREATE SCHEMA bench;
-CREATE TABLE bench.figure (n serial, what text, seconds numeric);
+CREATE TABLE bench.figure (what text, round integer, seconds double precision);
 CREATE TABLE bench.segments (user_id bigint PRIMARY KEY, r integer, f integer, m integer, segment text);
 
 -- purchases n of a period, by users of skewed activity
@@ -53,57 +53,76 @@ CREATE FUNCTION bench.plain(as_of timestamptz) RETURNS void LANGUAGE sql SET wor
     FROM base b CROSS JOIN bounds LEFT JOIN tiles t USING (user_id)
     ON CONFLICT (user_id) DO UPDATE SET r = excluded.r, f = excluded.f, m = excluded.m, segment = excluded.segment;
 $$;
-CREATE FUNCTION bench.timed(what text, statement text) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION bench.timed(what text, round integer, statement text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     began timestamptz := clock_timestamp();
-    answer text;
 BEGIN
-    EXECUTE statement INTO answer;
-    INSERT INTO bench.figure (what, seconds) VALUES (what, extract(epoch FROM clock_timestamp() - began));
-    RETURN format('%s: %s s (%s)', what, round(extract(epoch FROM clock_timestamp() - began), 3), answer);
+    EXECUTE statement;
+    INSERT INTO bench.figure VALUES (what, round, extract(epoch FROM clock_timestamp() - began));
 END
 $$;
-
-INSERT INTO economy.accounts (user_id) SELECT n FROM generate_series(1, :users) n;
-SELECT bench.buy(1, :purchases, :users, '2031-06-29 02:05:00+00', 180);
-VACUUM ANALYZE economy.shop_transactions;
-VACUUM ANALYZE economy.accounts;
-CHECKPOINT;
-SELECT bench.timed('plain SQL, first', $$SELECT bench.plain('2031-06-29 02:05:00+00')$$);
-SET economy.notify = off;
-SET economy.test_clock = '2031-06-29 02:05:00+00';
-SELECT bench.timed('full refresh, first', $$SELECT (snapshot_id, users_scored, users_changed) FROM economy.rfm_refresh()$$);
-VACUUM ANALYZE economy.user_segments;
-VACUUM ANALYZE bench.segments;
-
--- a day: an incremental refresh every hour, the full one at night
-CREATE PROCEDURE bench.day(first bigint, number bigint, users bigint) LANGUAGE plpgsql AS $$
+CREATE FUNCTION bench.night(day integer) RETURNS timestamptz LANGUAGE sql AS $$
+    SELECT timestamptz '2031-06-29 02:05:00+00' + day * interval '24 hours'
+$$;
+CREATE PROCEDURE bench.day(day integer, purchases bigint, users bigint) LANGUAGE plpgsql AS $$
+DECLARE
+    number CONSTANT bigint := purchases / 180;
+    first  CONSTANT bigint := purchases * 2 + day * number;
+    at     timestamptz;
 BEGIN
-    FOR h IN 0 .. 22 LOOP
-        PERFORM bench.buy(first + number * h / 23 + 1, first + number * (h + 1) / 23, users, timestamptz '2031-06-29 03:05:00+00' + h * interval '1 hour', 0);
-        PERFORM set_config('economy.test_clock', (timestamptz '2031-06-29 03:05:00+00' + h * interval '1 hour')::text, false);
+    FOR h IN 1 .. 23 LOOP
+        at := bench.night(day - 1) + h * interval '1 hour';
+        PERFORM bench.buy(first + number * (h - 1) / 23 + 1, first + number * h / 23, users, at, 0);
+        PERFORM set_config('economy.test_clock', at::text, false);
         COMMIT;
         PERFORM economy.rfm_refresh_incremental();
         COMMIT;
     END LOOP;
 END
 $$;
-CALL bench.day(:purchases, :purchases / 180, :users);
-CHECKPOINT;
-SET economy.test_clock = '2031-06-30 02:05:00+00';
-SELECT bench.timed('plain SQL', $$SELECT bench.plain('2031-06-30 02:05:00+00')$$);
-CHECKPOINT;
-SELECT bench.timed('full refresh', $$SELECT (snapshot_id, users_scored, users_changed) FROM economy.rfm_refresh()$$);
-VACUUM ANALYZE economy.user_segments;
-SELECT 'rows of user_segments that are wrong: ' || count(*) FROM bench.segments s JOIN economy.user_segments u USING (user_id) WHERE (s.r, s.segment) IS DISTINCT FROM (u.r::integer, u.segment);
 
--- one in a hundred users buys
-SELECT bench.buy(2 * :purchases, 2 * :purchases + :users / 85, :users, '2031-06-30 02:06:00+00', 0) \g /dev/null
+\o /dev/null
+INSERT INTO economy.accounts (user_id) SELECT n FROM generate_series(1, :users) n;
+SELECT bench.buy(1, :purchases, :users, bench.night(0), 180);
+VACUUM ANALYZE economy.shop_transactions;
+VACUUM ANALYZE economy.accounts;
+ALTER TABLE economy.shop_transactions SET (autovacuum_enabled = off);
+ALTER TABLE economy.user_segments SET (autovacuum_enabled = off);
 CHECKPOINT;
-SET economy.test_clock = '2031-06-30 02:07:00+00';
-SELECT bench.timed('incremental refresh', $$SELECT (snapshot_id, users_scored, users_changed) FROM economy.rfm_refresh_incremental()$$);
-SELECT bench.timed('incremental refresh, nothing new', $$SELECT (snapshot_id, users_scored, users_changed) FROM economy.rfm_refresh_incremental()$$);
-SELECT format('plain SQL / full refresh: %s (must 5, aim 10)', round(max(seconds) FILTER (WHERE what = 'plain SQL') / max(seconds) FILTER (WHERE what = 'full refresh'), 2)) FROM bench.figure;
-SELECT format('incremental / first full refresh: %s %%', round(100 * max(seconds) FILTER (WHERE what = 'incremental refresh') / max(seconds) FILTER (WHERE what = 'full refresh, first'), 2)) FROM bench.figure;
-SELECT format('incremental / full refresh: %s %% (must 3, aim 1)', round(100 * max(seconds) FILTER (WHERE what = 'incremental refresh') / max(seconds) FILTER (WHERE what = 'full refresh'), 2)) FROM bench.figure;
-SELECT format('size: journal %s, user_segments %s', pg_size_pretty(pg_total_relation_size('economy.shop_transactions')), pg_size_pretty(pg_total_relation_size('economy.user_segments')));
+SELECT bench.timed('plain', 0, 'SELECT bench.plain(bench.night(0))');
+SELECT set_config('economy.test_clock', bench.night(0)::text, false);
+CHECKPOINT;
+SELECT bench.timed('full', 0, 'SELECT economy.rfm_refresh()');
+VACUUM ANALYZE economy.user_segments;
+VACUUM ANALYZE bench.segments;
+SELECT format('CALL bench.day(%s, %s, %s)', d, :purchases, :users), 'CHECKPOINT',
+       format('SELECT bench.timed(''plain'', %s, ''SELECT bench.plain(bench.night(%1$s))'')', d), 'CHECKPOINT',
+       format('SELECT set_config(''economy.test_clock'', bench.night(%s)::text, false)', d),
+       format('SELECT bench.timed(''full'', %s, ''SELECT economy.rfm_refresh()'')', d),
+       'VACUUM ANALYZE economy.user_segments', 'VACUUM bench.segments',
+       -- the definition's NTILE splits equal values: F and M cannot be compared
+       format('INSERT INTO bench.figure SELECT ''wrong'', %s, count(*) FROM bench.segments s JOIN economy.user_segments u USING (user_id) WHERE (s.r, s.segment) IS DISTINCT FROM (u.r::integer, u.segment)', d),
+       format('SELECT bench.buy(%s, %s, %s, bench.night(%s) + interval ''1 minute'', 0)', (20 + d) * :purchases::bigint, (20 + d) * :purchases::bigint + :users / 85, :users, d),
+       'CHECKPOINT',
+       format('SELECT set_config(''economy.test_clock'', (bench.night(%s) + interval ''2 minutes'')::text, false)', d),
+       format('SELECT bench.timed(''incremental'', %s, ''SELECT economy.rfm_refresh_incremental()'')', d)
+FROM generate_series(1, :rounds) d \gexec
+\o
+\pset fieldsep '\t'
+SELECT v.what, v.seconds, v.peer, v.peer_seconds, v.ratio FROM (
+    SELECT 1, 'first full refresh' AS what, b.seconds, 'plain SQL' AS peer, a.seconds AS peer_seconds, a.seconds / b.seconds AS ratio
+    FROM bench.figure a JOIN bench.figure b USING (round) WHERE round = 0 AND a.what = 'plain' AND b.what = 'full'
+    UNION ALL
+    SELECT 2, 'full refresh', percentile_cont(0.5) WITHIN GROUP (ORDER BY b.seconds), 'plain SQL', percentile_cont(0.5) WITHIN GROUP (ORDER BY a.seconds),
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY a.seconds / b.seconds)
+    FROM bench.figure a JOIN bench.figure b USING (round) WHERE round > 0 AND a.what = 'plain' AND b.what = 'full'
+    UNION ALL
+    SELECT 3, 'incremental refresh, 1 % changed', percentile_cont(0.5) WITHIN GROUP (ORDER BY b.seconds), 'first full refresh', min(a.seconds),
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY b.seconds / a.seconds)
+    FROM bench.figure a CROSS JOIN bench.figure b WHERE a.round = 0 AND a.what = 'full' AND b.what = 'incremental'
+    UNION ALL
+    SELECT 4, 'incremental refresh, 1 % changed', percentile_cont(0.5) WITHIN GROUP (ORDER BY b.seconds), 'full refresh', percentile_cont(0.5) WITHIN GROUP (ORDER BY a.seconds),
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY b.seconds / a.seconds)
+    FROM bench.figure a JOIN bench.figure b USING (round) WHERE round > 0 AND a.what = 'full' AND b.what = 'incremental'
+    UNION ALL
+    SELECT 5, 'wrong rows', sum(f.seconds), '', NULL, NULL FROM bench.figure f WHERE f.what = 'wrong') v (n, what, seconds, peer, peer_seconds, ratio) ORDER BY n;

@@ -17,6 +17,9 @@
 #   [measure, undef, must reach, aim] the rate itself
 # without targets it is printed as information.  A group without clients has one session.
 # A group with `value` is one figure instead: a query, with `at_most` and `aim`.
+# A group with `timings` runs a script in a database of its own, with variables, and
+# has targets for the work that the script reports:
+#   [work, peer, less is better, must reach, aim]
 use strict;
 use warnings;
 
@@ -168,6 +171,14 @@ our @groups = (
 			SELECT 'CALL bench.buy(1000, $ENV{BENCH_USERS})' FROM generate_series(1, $ENV{BENCH_MEMORY_CALLS} / 1000) \\gexec
 			SELECT greatest(contexts - :before_contexts, process - :before_process) FROM bench.memory()} },
 	{ name => 'chain verification', rows => [['verify_chain', undef, 200000, undef]] },
+	{ name => "RFM, $ENV{BENCH_RFM_USERS} users", script => 'rfm.sql',
+		vars => { users => $ENV{BENCH_RFM_USERS}, purchases => 10 * $ENV{BENCH_RFM_USERS}, rounds => 3 },
+		timings => [
+			['full refresh', 'plain SQL', 0, 5, 10],
+			['incremental refresh, 1 % changed', 'first full refresh', 1, 0.03, 0.01],
+			['incremental refresh, 1 % changed', 'full refresh', 1, undef, undef],
+			['wrong rows', '', 1, 0, 0],
+		] },
 	# speed is worth nothing if the ledger is wrong afterwards
 	{ name => 'findings of audit_sweep() afterwards', at_most => 0, aim => 0,
 		value => q{SELECT count(*) FROM economy.audit_sweep()} },

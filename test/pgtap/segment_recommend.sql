@@ -1,6 +1,8 @@
 -- Recommendations: rules, fallbacks, feedback, attribution, Thompson sampling.
 BEGIN;
 SELECT no_plan();
+-- the statements are many and small, and nothing has statistics
+SET LOCAL jit = off;
 CREATE FUNCTION pg_temp.clock(at timestamptz) RETURNS text LANGUAGE sql AS $$ SELECT set_config('economy.test_clock', at::text, true) $$;
 SELECT pg_temp.clock('2099-05-01 10:00:00+00') AS x \gset
 SELECT economy.register('pgtap rec a') AS a, economy.register('pgtap rec b') AS b, economy.register('pgtap rec c') AS c \gset
@@ -83,6 +85,8 @@ SELECT throws_ok(call, code, NULL, call) FROM (VALUES
 SELECT cmp_ok(abs(economy.beta_quantile(p, a, b) / x - 1), '<', 1e-12::double precision, format('the %s quantile of Beta(%s, %s)', p, a, b))
 FROM (VALUES (.025, 18, 3, 0.6830172859809176), (.975, 19, 2, 0.9876514728297052), (.025, 4, 17, 0.05733399705003284), (.975, 191, 10, 0.975765834527891)) v (p, a, b, x);
 SELECT is((SELECT array_agg(round(s::numeric, 6)) FROM unnest(economy.beta_shares('{3,1,4}', '{2,3,3}')) s), '{0.523776,0.049650,0.426573}', 'the known shares');
+SELECT is((SELECT array_agg(round(s::numeric, 6)) FROM unnest(economy.beta_shares('{3,1}', '{2,3}')) s), '{0.885714,0.114286}', 'of other arms: 31 and 4 of 35');
+SELECT is((SELECT array_agg(round(s::numeric, 6)) FROM unnest(economy.beta_shares('{3,1,4}', '{2,3,4}')) s) <> '{0.523776,0.049650,0.426573}', true, 'and of one that differs');
 SELECT is(economy.draw_uniform('economy'), 0.5 / 4503599627370496 + ('x' || left(encode(sha256('economy'), 'hex'), 13))::bit(52)::bigint / 4503599627370496::double precision, 'a draw is a hash');
 SELECT pg_temp.clock('2099-07-01 12:00:00+00') AS x \gset
 SELECT is(economy.set_recommendations('pgtap ts', '{"policy": "thompson", "exploration": 0.1, "attribution_window": "1 day", "half_life": "10 days"}',
@@ -103,6 +107,8 @@ SELECT is((SELECT string_agg(concat_ws(' ', arm, wins, losses), ', ' ORDER BY ar
 SELECT is((SELECT string_agg(concat_ws(' ', arm, wins, losses), ', ' ORDER BY arm) FROM economy.recommendation_posteriors('pgtap ts', 'Never', '2099-07-11 00:00:00+00')), 'x 1 0.5, y 0 1, z 1.5 1', 'half after a half-life');
 SELECT is((SELECT string_agg(concat_ws(' ', arm, wins, losses), ', ' ORDER BY arm) FROM economy.recommendation_posteriors('pgtap ts', 'Other', '2099-07-01 00:00:00+00')), NULL, 'another segment has no arms');
 CREATE TEMP TABLE made AS SELECT c.n, c.user_id, r.* FROM crowd c, economy.recommend(c.user_id, 'pgtap ts') r;
+SELECT is((SELECT string_agg(concat_ws(' ', segment, day, arm, wins, losses), ', ' ORDER BY arm) FROM economy.recommendation_days WHERE placement = 'pgtap ts'),
+    'Never 2099-07-01 x 2 1, Never 2099-07-01 y 0 2, Never 2099-07-01 z 3 2', 'what they were drawn from is kept');
 -- what was drawn against what was to be drawn: posteriors Beta(3,2), Beta(1,3), Beta(4,3) and a tenth spread evenly
 SELECT cmp_ok(abs(count(*) FILTER (WHERE m.arm = v.arm) - 600 * v.share), '<', 4 * sqrt(600 * v.share * (1 - v.share)), format('arm %s is shown as often as it should', v.arm))
 FROM made m, (VALUES ('x', 0.1 / 3 + 0.9 * 0.523776), ('y', 0.1 / 3 + 0.9 * 0.049650), ('z', 0.1 / 3 + 0.9 * 0.426573)) v (arm, share) GROUP BY v.arm, v.share;

@@ -8,6 +8,7 @@
 #include "unit.h"
 
 #define MAX_PURCHASES 60
+#define MAX_PACKED ECO_MERGED_MAX(MAX_PURCHASES * ECO_BUCKET_MAX, ECO_BUCKET_MAX)
 #define DAY ECO_US_PER_DAY
 
 typedef struct Purchase
@@ -39,24 +40,26 @@ from_history(void *arg, const EcoBucket *bucket, EcoPurchaseSeen seen, void *sta
 	}
 }
 
-/* The history's purchases from..to as packed days, merged one by one. */
+/* The history's purchases from..to as packed days, merged one by one; the length. */
 static size_t
 pack(const History *history, int from, int to, uint8_t *packed)
 {
-	uint8_t		before[MAX_PURCHASES * ECO_BUCKET_SIZE];
-	size_t		n = 0;
+	uint8_t		before[MAX_PACKED];
+	size_t		len = 0;
 
 	for (int i = from; i < to; i++)
 	{
 		const Purchase *p = &history->purchases[i];
 		EcoBucket	one = eco_bucket_of(p->at, p->monetary, p->seq);
-		uint8_t		record[ECO_BUCKET_SIZE];
+		uint8_t		record[ECO_BUCKET_MAX];
+		EcoBucketWriter writer;
 
-		eco_bucket_write(record, 0, &one);
-		memcpy(before, packed, n * ECO_BUCKET_SIZE);
-		n = eco_buckets_merge(before, n, record, 1, packed);
+		eco_buckets_write(&writer, record);
+		eco_buckets_add(&writer, &one);
+		memcpy(before, packed, len);
+		len = eco_buckets_merge(before, len, record, (size_t) (writer.at - record), packed);
 	}
-	return n;
+	return len;
 }
 
 static void
@@ -83,10 +86,12 @@ random_histories(void)
 	{
 		static const int64_t windows[] = {0, DAY, 3 * DAY, 30 * DAY};
 		History		h = {.n = (int) (unit_random() % MAX_PURCHASES)};
-		uint8_t		packed[MAX_PURCHASES * ECO_BUCKET_SIZE];
-		uint8_t		left[MAX_PURCHASES * ECO_BUCKET_SIZE];
-		uint8_t		right_part[MAX_PURCHASES * ECO_BUCKET_SIZE];
-		uint8_t		merged[2 * MAX_PURCHASES * ECO_BUCKET_SIZE];
+		uint8_t		packed[MAX_PACKED];
+		uint8_t		left[MAX_PACKED];
+		uint8_t		right_part[MAX_PACKED];
+		uint8_t		merged[2 * MAX_PACKED];
+		EcoBucketReader reader;
+		EcoBucket	b;
 		size_t		n;
 		int			half;
 
@@ -99,23 +104,15 @@ random_histories(void)
 			h.purchases[i].seq = i * 3 + 1;
 		}
 		n = pack(&h, 0, h.n, packed);
-		for (size_t i = 0; i < n; i++)
-		{
-			EcoBucket	b;
-			EcoBucket	next;
-
-			eco_bucket_read(packed, i, &b);
-			in_order &= eco_utc_day(b.first_at) == eco_utc_day(b.last_at) && b.first_at <= b.last_at;
-			if (i + 1 < n)
-			{
-				eco_bucket_read(packed, i + 1, &next);
-				in_order &= eco_utc_day(b.first_at) < eco_utc_day(next.first_at);
-			}
-		}
+		eco_buckets_read(&reader, packed, n);
+		for (int64_t newer = INT64_MAX; eco_buckets_next(&reader, &b); newer = eco_utc_day(b.first_at))
+			in_order &= eco_utc_day(b.first_at) == eco_utc_day(b.last_at) && b.first_at <= b.last_at &&
+				eco_utc_day(b.first_at) < newer;
+		in_order &= !reader.damaged && reader.at == packed + n;
 		half = h.n > 0 ? (int) (unit_random() % (uint64_t) (h.n + 1)) : 0;
 		any_order &= eco_buckets_merge(left, pack(&h, half, h.n, left), right_part,
 									   pack(&h, 0, half, right_part), merged) == n &&
-			memcmp(merged, packed, n * ECO_BUCKET_SIZE) == 0;
+			memcmp(merged, packed, n) == 0;
 
 		for (size_t w = 0; w < sizeof(windows) / sizeof(windows[0]); w++)
 		{
@@ -150,7 +147,7 @@ random_histories(void)
 			h.visits = 0;
 			have = eco_rfm_inputs(packed, n, as_of, windows[w], from_history, &h);
 			edges += h.visits;
-			right &= have.bought == want.bought && (!want.bought || have.last_day == want.last_day) &&
+			right &= !have.damaged && have.bought == want.bought && (!want.bought || have.last_day == want.last_day) &&
 				have.frequency == want.frequency && have.monetary == want.monetary &&
 				have.next_change_at == want.next_change_at && h.visits <= 2;
 			/* nothing but recency moves before next_change_at */
@@ -161,7 +158,7 @@ random_histories(void)
 			}
 		}
 	}
-	check(in_order, "a bucket is a day, and the days rise");
+	check(in_order, "a bucket is a day, and the newest day stands first");
 	check(any_order, "buckets do not depend on the order of purchases or of merges");
 	check(right, "recency, frequency, monetary and the next change, for all windows");
 	check(calm, "until the next change nothing changes");
@@ -181,6 +178,93 @@ large_numbers(void)
 	eco_bucket_join(&a, &c);
 	check_int(a.span, UINT32_MAX, "that stays open");
 	check_int(a.purchases, 3, "three purchases");
+	a.purchases = UINT32_MAX;
+	eco_bucket_join(&a, &c);
+	check_int(a.purchases, UINT32_MAX, "their number stops at the largest");
+}
+
+/* Records come back as they went in, whatever their numbers. */
+static void
+round_trip(void)
+{
+	static const EcoBucket written[] = {
+		{9223371936000000000 - 1, 9223371936000000000 - 1, INT64_MIN, INT64_C(1) << 62, 1, 0},
+		{DAY, 2 * DAY - 1, INT64_MAX, 0, UINT32_MAX, UINT32_MAX},
+		{5, 5, 0, 127, 2, 128},
+		{-1, -1, -1, 128, 1, 0},
+		{-9223371936000000000, -9223371936000000000 + 63, 64, 3, 3, 2}
+	};
+	uint8_t		packed[sizeof(written) / sizeof(written[0]) * ECO_BUCKET_MAX];
+	EcoBucketWriter writer;
+	EcoBucketReader reader;
+	EcoBucket	b;
+	bool		same = true;
+	size_t		n = 0;
+
+	eco_buckets_write(&writer, packed);
+	for (size_t i = 0; i < sizeof(written) / sizeof(written[0]); i++)
+		eco_buckets_add(&writer, &written[i]);
+	check((size_t) (writer.at - packed) <= sizeof(packed), "a record has its room");
+	eco_buckets_read(&reader, packed, (size_t) (writer.at - packed));
+	for (; eco_buckets_next(&reader, &b); n++)
+		same &= b.first_at == written[n].first_at && b.last_at == written[n].last_at &&
+			b.monetary == written[n].monetary && b.first_seq == written[n].first_seq &&
+			b.purchases == written[n].purchases && b.span == written[n].span;
+	check(same && n == sizeof(written) / sizeof(written[0]) && !reader.damaged, "what was packed is read");
+	check(eco_bucket_fits(written[0].first_at, 0) && eco_bucket_fits(written[4].first_at, INT64_C(1) << 62), "these fit");
+	check(!eco_bucket_fits(INT64_MAX, 0) && !eco_bucket_fits(INT64_MIN, 0) && !eco_bucket_fits(0, -1) &&
+		  !eco_bucket_fits(0, INT64_MAX), "these do not");
+}
+
+/* What is no packed string is told, and nothing is read beyond its end. */
+static void
+damage(void)
+{
+	static const struct
+	{
+		const char *bytes;
+		size_t		len;
+		const char *what;
+	}			known[] = {
+		{"\0\0\0\0\0", 5, "no purchase"},
+		{"\0\1\0\0", 4, "a record that ends early"},
+		{"\0\1\0\0\0\0\1\0\0\0", 10, "a day twice"},
+		{"\0\1\0\0\1", 5, "a negative entry number"},
+		{"\0\2\0\0\0\0", 6, "two purchases without a span"},
+		{"\0\1\0\200\0\0", 6, "a number written in two ways"},
+		{"\0\1\0\377\377\377\377\377\377\377\377\377\2\0", 14, "a number of 65 bits"},
+		{"\0\1\377\377\377\377\377\3\0\0", 10, "a moment after its day"},
+		{"\377\377\377\377\377\1\1\0\0\0", 10, "a day beyond all days"},
+	};
+	uint8_t		out[ECO_MERGED_MAX(64, 64)];
+	bool		safe = true;
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+	{
+		const uint8_t *bytes = (const uint8_t *) known[i].bytes;
+
+		check(eco_rfm_inputs(bytes, known[i].len, 0, 0, from_history, NULL).damaged, known[i].what);
+		check(eco_buckets_merge(bytes, known[i].len, bytes, 0, out) == SIZE_MAX &&
+			  eco_buckets_merge(bytes, 0, bytes, known[i].len, out) == SIZE_MAX, "neither is merged");
+	}
+	for (int round = 0; round < 200000; round++)
+	{
+		uint8_t		a[64];
+		uint8_t		b[64];
+		size_t		alen = unit_random() % sizeof(a);
+		size_t		blen = unit_random() % sizeof(b);
+		size_t		n;
+
+		/* small numbers, so that many are packed strings */
+		for (size_t i = 0; i < sizeof(a); i++)
+		{
+			a[i] = (uint8_t) (unit_random() % (round % 2 ? 4 : 256));
+			b[i] = (uint8_t) (unit_random() % (round % 2 ? 4 : 256));
+		}
+		n = eco_buckets_merge(a, alen, b, blen, out);
+		safe &= n == SIZE_MAX || n <= ECO_MERGED_MAX(alen, blen);
+	}
+	check(safe, "nothing outgrows its room");
 }
 
 /* The standard model: 30 days, R by fixed breaks, F and M by these bounds. */
@@ -264,5 +348,7 @@ test_rfm(void)
 	utc_days();
 	random_histories();
 	large_numbers();
+	round_trip();
+	damage();
 	scores();
 }
