@@ -15,6 +15,9 @@ SQL_PARTS = src/prologue.sql src/ledger/ledger.sql src/identity/identity.sql \
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 
+# What was released, frozen, and how to come from there to here.
+DATA = $(wildcard update/$(EXTENSION)--*.sql)
+
 # PGXS builds a library or a program, not both; this variable takes any file to bindir.
 SCRIPTS_built = economy_tail
 TAIL_OBJS = $(patsubst %.c,%.o,$(wildcard tools/economy_tail/*.c))

@@ -1,0 +1,9 @@
+-- It goes on; prints what is wrong.
+SELECT user_id FROM economy.users ORDER BY 1 LIMIT 1 \gset
+SELECT 'purchase', p FROM economy.purchase(:user_id, 'potion', 'after', 1) p WHERE p.state <> 'new';
+SELECT 'grant', g FROM economy.grant_reward(:user_id, 'quest', 'after', 1, 1) g WHERE g.state <> 'new';
+SELECT count(*) FROM economy.simulate(10, 1000, 8) \g /dev/null
+SELECT economy.rollup_stats() \g /dev/null
+SELECT economy.rfm_refresh_incremental() \g /dev/null
+SELECT 'finding', f FROM economy.audit_sweep() f;
+SELECT 'parity', p FROM economy.stats_parity() p;
