@@ -51,7 +51,7 @@ $(TAIL_OBJS): override CPPFLAGS += -isystem $(shell $(PG_CONFIG) --includedir) -
 
 # From here on nothing needs PostgreSQL to be there yet: the scripts install it.
 
-.PHONY: help setup demo test lint format unit bench stress crash sweep mutation fuzz
+.PHONY: help setup demo test lint format unit bench stress crash sweep mutation fuzz smith sanitize coverage
 help:
 	@echo "make, make install   build and install (needs postgresql-server-dev, libpq-dev and libssl-dev)"
 	@echo "make demo            the main job on a throw-away server; KEEP=1 leaves it running"
@@ -62,7 +62,10 @@ help:
 	@echo "make crash           the same while the server is killed; SEED= CYCLES="
 	@echo "make sweep           every function cut off at every place, without memory too; ONLY=, MALLOC=0"
 	@echo "make mutation        plants defects and says which tests notice"
-	@echo "make fuzz            core/ under libFuzzer; RUNS=, TARGET="
+	@echo "make fuzz            every parser and encoder under libFuzzer; RUNS=, TARGET="
+	@echo "make smith           random statements by sqlsmith; SEED=, TIME="
+	@echo "make sanitize        the suites with undefined behaviour and memory errors made fatal"
+	@echo "make coverage        which lines the suites run"
 	@echo "make lint, format    compilers, formatting and house rules; format the code"
 	@echo "make unit            core/ alone, under the address and undefined behaviour sanitizers"
 	@echo "make setup           install what the above need, from Debian's packages"
@@ -106,3 +109,12 @@ mutation:
 
 fuzz:
 	@RUNS=$(RUNS) TARGET="$(TARGET)" bash scripts/fuzz
+
+smith:
+	@SEED=$(SEED) TIME=$(TIME) bash scripts/smith
+
+sanitize:
+	@bash scripts/sanitize
+
+coverage:
+	@bash scripts/coverage

@@ -342,7 +342,7 @@ matches(const EcoSegmentRule *rule, const EcoRfmInputs *inputs, int64_t recency)
 static void
 recency_at(int64_t *next, const EcoRfmInputs *inputs, int64_t recency, int64_t days)
 {
-	if (days > recency && days < ECO_NEVER / ECO_US_PER_DAY / 2)
+	if (days > recency && days < ECO_NEVER / ECO_US_PER_DAY - inputs->last_day)
 	{
 		int64_t		at = (inputs->last_day + days) * ECO_US_PER_DAY;
 

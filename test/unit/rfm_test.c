@@ -317,6 +317,12 @@ scores(void)
 				  "the midnight at which a day more matters");
 	}
 	check(s.f == 3 && s.m == 4, "a value that equals a bound has the better score");
+	inputs.last_day = 106751980;
+	program.bounds[0][3] = 50000000;
+	s = eco_rfm_score(&program, &inputs, (inputs.last_day + 5) * DAY);
+	check_int(s.next_change_at, (inputs.last_day + 8) * DAY, "a day that no timestamp reaches does not matter");
+	program.bounds[0][3] = 15;
+	inputs.last_day = -10;
 	program.collapsed[1] = program.collapsed[2] = true;
 	s = eco_rfm_score(&program, &inputs, 0);
 	check(s.f == 3 && s.m == 3, "collapsed bounds give the middle");
