@@ -16,7 +16,8 @@ use Stress::World;
 use Time::HiRes ();
 
 # server, plan, and optionally during: code that is run while the clients play;
-# once: SQL for the first session of every client
+# once: SQL for the first session of every client; resync: the feed may have to
+# begin again
 sub new
 {
 	my ($class, %p) = @_;
@@ -113,7 +114,7 @@ sub read_feed
 	{
 		$dbh = undef if $dbh && !$dbh->ping;
 		$dbh //= eval { $self->{server}->connect_to($self->{database}) };
-		$cursor = eval { pull_feed($dbh, $cursor, $out) } // $cursor if $dbh;
+		$cursor = eval { $self->pull_feed($dbh, $cursor, $out) } // $cursor if $dbh;
 		Time::HiRes::sleep(0.05);
 	}
 	print $out "cursor $cursor\n";
@@ -124,10 +125,15 @@ sub read_feed
 # One page; the cursor moves on only after its events are written down.
 sub pull_feed
 {
-	my ($dbh, $cursor, $out) = @_;
+	my ($self, $dbh, $cursor, $out) = @_;
 	my $rows = $dbh->selectall_arrayref(q{SELECT code, event ->> 'id', next_cursor FROM economy.changes(?, 500)}, undef, $cursor);
 
-	die "the feed wants a resync\n" if $rows->[-1][0] eq 'RESYNC_REQUIRED';
+	if ($rows->[-1][0] eq 'RESYNC_REQUIRED')
+	{
+		die "the feed wants a resync\n" unless $self->{resync};
+		print $out "resync\n";
+		return wantarray ? ('start', '') : 'start';
+	}
 	print $out "$_->[1]\n" foreach grep { $_->[0] eq 'EVENT' } @$rows;
 	return wantarray ? ($rows->[-1][2], $rows->[-1][0]) : $rows->[-1][2];
 }
@@ -136,12 +142,21 @@ sub finish_feed
 {
 	my ($self, $dbh) = @_;
 	my ($cursor) = reverse grep { s/^cursor // } $self->lines('feed');
-	my %events;
+	my (%events, %before);
 
 	open my $out, '>>', "$self->{dir}/feed" or die "feed: $!";
-	for (my $code = ''; $code ne 'CAUGHT_UP';) { ($cursor, $code) = pull_feed($dbh, $cursor, $out) }
+	for (my $code = ''; $code ne 'CAUGHT_UP';) { ($cursor, $code) = $self->pull_feed($dbh, $cursor, $out) }
 	close $out;
-	$events{$_}++ foreach grep { !/^cursor / } $self->lines('feed');
+	foreach my $line (grep { !/^cursor / } $self->lines('feed'))
+	{
+		if ($line ne 'resync') { $events{$line}++; next }
+		$before{$_} = 1 foreach keys %events;
+		%events = ();
+		$self->{resyncs}++;
+	}
+	my %pruned = map { ($_->[0] => 1) } @{ $dbh->selectall_arrayref(q{SELECT 'A' || user_id || '-' || seq FROM economy.pruned_actions}) };
+	my @lost = grep { !$events{$_} && !$pruned{s{/.*}{}r} } sort keys %before;
+	die "@lost[0 .. ($#lost < 9 ? $#lost : 9)] were told and are lost\n" if @lost;
 	return \%events;
 }
 

@@ -17,12 +17,13 @@ END { my $status = $?; $_->remove foreach grep { $_->{owner} == $$ } @running; $
 
 my $BIN = $ENV{PGBIN} // '/usr/lib/postgresql/15/bin';
 
-# stage, and conf: lines for postgresql.conf
+# stage, and optionally conf: lines for postgresql.conf; primary: the server that
+# this one is a standby of; data: a place for the data directory
 sub new
 {
 	my ($class, %p) = @_;
 	my $base = File::Temp::tempdir('economy-stress.XXXXXX', TMPDIR => 1);
-	my $self = bless { %p, base => $base, data => "$base/data", owner => $$, environment => $p{environment} // {} }, $class;
+	my $self = bless { data => "$base/data", %p, base => $base, owner => $$, environment => $p{environment} // {} }, $class;
 
 	push @running, $self;
 	# PostgreSQL refuses to run as root
@@ -33,10 +34,18 @@ sub new
 		chown $uid, $gid, $base;
 	}
 	chmod 0755, $base;
-	$self->command("$BIN/initdb", '-D', $self->{data}, qw(-A trust -U postgres -E UTF8 --locale=C -N)) or die 'initdb failed';
+	$self->create or die "no data directory; see $base/commands.log\n";
 	$self->configure;
 	$self->start;
 	return $self;
+}
+
+sub create
+{
+	my ($self) = @_;
+	my $primary = $self->{primary}
+	  or return $self->command("$BIN/initdb", '-D', $self->{data}, qw(-A trust -U postgres -E UTF8 --locale=C -N));
+	return $self->command("$BIN/pg_basebackup", '-D', $self->{data}, '-h', $primary->{base}, qw(-p 5432 -U postgres -R -N -c fast));
 }
 
 # Runs a program as the server's user, quietly.
@@ -92,6 +101,13 @@ sub start
 	my ($self) = @_;
 	$self->command("$BIN/pg_ctl", qw(start -w -t 120 -s -D), $self->{data}, '-l', "$self->{base}/server.log")
 	  or die "the server does not start; see $self->{base}/server.log\n";
+	return;
+}
+
+sub promote
+{
+	my ($self) = @_;
+	$self->command("$BIN/pg_ctl", qw(promote -w -t 120 -s -D), $self->{data}) or die "no promotion; see $self->{base}/server.log\n";
 	return;
 }
 
