@@ -21,7 +21,7 @@ my $PG_EPOCH = 946684800;
 # log: transactions from Stress::Log; tables: from Stress::Tables; and, where
 # they were collected: events (id => times seen), replayed (user => seqs),
 # findings (texts of the extension's own audit), deadlocks (they may happen),
-# crashed (the server went down meanwhile)
+# crashed (the server went down meanwhile), full (the disk was, for a while)
 sub new
 {
 	my ($class, %p) = @_;
@@ -816,6 +816,7 @@ sub may_fail
 	return 1 if $state eq '57014' || $state =~ /^(?:57P|08)/;
 	return $tx->{iso} ne 'rc' if $state eq '40001';
 	return $self->{deadlocks} if $state eq '40P01';
+	return $self->{full} if $state eq '53100';
 	return 1 if $op->{fn} eq 'misuse' && $state =~ /^XE/;
 	return 1 if $op->{fn} eq 'capture_raise' && $state eq 'XE502';
 	return 1 if $op->{fn} eq 'revoke_reward' && $state eq 'XE002' && $op->{message} =~ /cannot take more/;
