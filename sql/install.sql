@@ -45,9 +45,9 @@ SELECT o.identity, a.privilege_type FROM object o JOIN pg_class c ON o.classid =
 SELECT o.identity, a.attname FROM object o JOIN pg_attribute a ON o.classid = 'pg_class'::regclass AND a.attrelid = o.objid WHERE a.attacl IS NOT NULL;
 SELECT a.privilege_type FROM pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a WHERE n.nspname = 'economy' AND a.grantee = 0;
 
--- definer functions, and those that are not C, without a pinned search_path that ends in pg_temp
+-- definer functions, and those that are not C, without a pinned search_path that ends in pg_temp; a procedure that commits cannot have one
 SELECT o.identity FROM object o JOIN pg_proc p ON o.classid = 'pg_proc'::regclass AND p.oid = o.objid JOIN pg_language l ON l.oid = p.prolang
-WHERE l.lanname <> 'c' AND p.prokind <> 'a' AND NOT coalesce(p.proconfig && ARRAY['search_path=pg_catalog, economy, pg_temp', 'search_path=pg_catalog, pg_temp'], false);
+WHERE l.lanname <> 'c' AND p.prokind NOT IN ('a', 'p') AND NOT coalesce(p.proconfig && ARRAY['search_path=pg_catalog, economy, pg_temp', 'search_path=pg_catalog, pg_temp'], false);
 
 -- tables and own sequences that pg_dump would leave out
 SELECT o.identity FROM object o JOIN pg_class c ON o.classid = 'pg_class'::regclass AND c.oid = o.objid
@@ -60,4 +60,4 @@ SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE tgfoid = 'econ
 SELECT conname FROM pg_constraint WHERE connamespace = 'economy'::regnamespace AND contype = 'f';
 
 -- what access_list() names and what is not there
-SELECT object FROM economy.access_list() WHERE to_regprocedure(substring(object FROM 'FUNCTION (.*)')) IS NULL;
+SELECT object FROM economy.access_list() WHERE to_regprocedure(substring(object FROM '^[A-Z]+ (.*)')) IS NULL;

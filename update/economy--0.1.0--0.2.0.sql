@@ -1,1 +1,248 @@
 \echo Use "ALTER EXTENSION economy UPDATE TO '0.2.0'" to load this file. \quit
+
+SET LOCAL search_path TO pg_catalog, pg_temp;
+SET LOCAL client_min_messages TO warning;
+
+-- jobs are noted when they begin, by a procedure
+
+ALTER TABLE economy.job_runs
+    DROP CONSTRAINT job_runs_state_check,
+    ADD CONSTRAINT job_runs_state_check CHECK (state IN ('running', 'done', 'failed', 'skipped', 'lost')),
+    ALTER ended_at DROP NOT NULL,
+    ADD CONSTRAINT job_runs_ended_check CHECK ((state = 'running') = (ended_at IS NULL));
+CREATE UNIQUE INDEX job_runs_running_key ON economy.job_runs (job) WHERE state = 'running';
+COMMENT ON COLUMN economy.job_runs.state IS
+    'running; done; failed: all it did was rolled back; skipped: the run before it was still going; lost: killed, which the next run of the job finds.';
+COMMENT ON COLUMN economy.job_runs.ended_at IS 'Null while it runs; when a lost run was found.';
+
+CREATE FUNCTION economy.begin_job(job text) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    run economy.job_runs;
+BEGIN
+    IF job IS NULL THEN
+        RAISE EXCEPTION 'job must not be null' USING ERRCODE = 'XE001';
+    END IF;
+    IF NOT EXISTS (SELECT FROM economy.job_list() l WHERE l.job = begin_job.job) THEN
+        RAISE EXCEPTION 'job "%" does not exist', left(job, 64) USING ERRCODE = 'XE002', HINT = 'See economy.job_list().';
+    END IF;
+    IF pg_try_advisory_xact_lock(hashtextextended('economy.job:' || job, 0)) THEN
+        UPDATE economy.job_runs r SET state = 'lost', ended_at = clock_timestamp(), error = 'it had not ended, and was not going, when the next run began'
+            WHERE r.job = begin_job.job AND r.state = 'running';
+        INSERT INTO economy.job_runs (job, state, started_at) VALUES (job, 'running', clock_timestamp()) RETURNING * INTO run;
+    ELSE
+        INSERT INTO economy.job_runs (job, state, started_at, ended_at, error)
+            VALUES (job, 'skipped', clock_timestamp(), clock_timestamp(), 'the run before is still going');
+    END IF;
+    RETURN run.run_id;
+END
+$$;
+COMMENT ON FUNCTION economy.begin_job(text) IS
+    'First transaction of run_job(): notes that a run begins, or that it is skipped, which is null, and tells the run before when that is lost.';
+
+CREATE FUNCTION economy.do_job(run_id bigint) RETURNS text
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    run     economy.job_runs;
+    number  bigint;
+    message text;
+    code    text;
+BEGIN
+    SELECT * INTO run FROM economy.job_runs r WHERE r.run_id = do_job.run_id;
+    PERFORM pg_advisory_xact_lock(hashtextextended('economy.job:' || run.job, 0));
+    PERFORM FROM economy.job_runs r WHERE r.run_id = do_job.run_id AND r.state = 'running' FOR UPDATE;
+    IF NOT found THEN
+        UPDATE economy.job_runs r SET state = 'skipped', error = 'another run overtook it' WHERE r.run_id = do_job.run_id AND r.state = 'lost';
+        RETURN 'skipped';
+    END IF;
+    BEGIN
+        EXECUTE (SELECT l.statement FROM economy.job_list() l WHERE l.job = run.job) INTO number;
+    EXCEPTION WHEN OTHERS OR query_canceled THEN
+        GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, code = RETURNED_SQLSTATE;
+        message := format('%s: %s', code, message);
+        RAISE WARNING 'job "%" failed', run.job USING DETAIL = message;
+    END;
+    UPDATE economy.job_runs r SET state = CASE WHEN message IS NULL THEN 'done' ELSE 'failed' END, ended_at = clock_timestamp(), rows = number, error = message
+        WHERE r.run_id = do_job.run_id RETURNING * INTO run;
+    RETURN run.state;
+END
+$$;
+COMMENT ON FUNCTION economy.do_job(bigint) IS
+    'Second transaction of run_job(): does the work and notes its end, also that of a failure.';
+
+CREATE FUNCTION economy.outside_transaction() RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_outside_transaction';
+COMMENT ON FUNCTION economy.outside_transaction() IS 'Raises 25001 inside a transaction block: run_job() commits.';
+
+-- PostgreSQL lets no procedure commit that runs as its owner or has settings
+CREATE PROCEDURE economy.run_job(job text, INOUT state text DEFAULT NULL)
+    LANGUAGE plpgsql AS $$
+DECLARE
+    run_id bigint;
+BEGIN
+    PERFORM economy.outside_transaction();
+    COMMIT;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+    run_id := economy.begin_job(job);
+    COMMIT;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+    state := CASE WHEN run_id IS NULL THEN 'skipped' ELSE economy.do_job(run_id) END;
+END
+$$;
+COMMENT ON PROCEDURE economy.run_job(text, text) IS
+    'Runs a job of job_list() unless it runs already; job_runs shows the run from its begin on, and at its end whether it is done, failed or skipped, which is also the answer. An error of the job does not raise.';
+
+REVOKE ALL ON ROUTINE economy.begin_job(text), economy.do_job(bigint), economy.outside_transaction(), economy.run_job(text, text) FROM PUBLIC;
+DO $$
+DECLARE
+    holder regrole;
+BEGIN
+    FOR holder IN SELECT DISTINCT a.grantee FROM pg_proc p CROSS JOIN aclexplode(p.proacl) a
+                  WHERE p.oid = 'economy.run_job(text)'::regprocedure AND a.grantee NOT IN (0, p.proowner) LOOP
+        EXECUTE format('GRANT EXECUTE ON ROUTINE economy.begin_job(text), economy.do_job(bigint), economy.outside_transaction(), economy.run_job(text, text) TO %s', holder);
+    END LOOP;
+END
+$$;
+DROP FUNCTION economy.run_job(text);
+
+CREATE OR REPLACE FUNCTION economy.cron_there() RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    home CONSTANT text := current_setting('cron.database_name', true);
+BEGIN
+    IF EXISTS (SELECT FROM pg_extension e WHERE e.extname = 'pg_cron') THEN
+        RETURN;
+    END IF;
+    IF home <> current_database() THEN
+        RAISE EXCEPTION 'pg_cron is not installed in this database' USING ERRCODE = 'XE802',
+            DETAIL = format('It runs the jobs of the database "%s".', home),
+            HINT = format('There, for each row of economy.job_list(): SELECT cron.schedule_in_database(''economy %1$s: '' || job, schedule, format(''CALL economy.run_job(%%L)'', job), %1$L); or set cron.database_name = %1$L, restart, and CREATE EXTENSION pg_cron here.', current_database());
+    END IF;
+    RAISE EXCEPTION 'pg_cron is not installed in this database' USING ERRCODE = 'XE802',
+        HINT = format('Install it (Debian: postgresql-15-cron), add pg_cron to shared_preload_libraries, set cron.database_name = %L, restart, and CREATE EXTENSION pg_cron; or let another scheduler CALL economy.run_job().', current_database());
+END
+$$;
+
+CREATE OR REPLACE FUNCTION economy.schedule() RETURNS TABLE (job text, schedule text, command text)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    PERFORM economy.cron_there();
+    FOR job, schedule IN SELECT l.job, l.schedule FROM economy.job_list() l LOOP
+        command := format('CALL economy.run_job(%L)', job);
+        EXECUTE 'SELECT cron.schedule($1, $2, $3)' USING 'economy: ' || job, schedule, command;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+-- the jobs call what is gone
+DO $$
+DECLARE
+    scheduled boolean;
+BEGIN
+    IF EXISTS (SELECT FROM pg_extension e WHERE e.extname = 'pg_cron') THEN
+        EXECUTE 'SELECT EXISTS (SELECT FROM cron.job j WHERE j.jobname LIKE ''economy: %'' AND j.database = current_database())' INTO scheduled;
+        IF scheduled THEN
+            PERFORM economy.schedule();
+        END IF;
+    END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, object text)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        VALUES
+            ('app', 'FUNCTION economy.account(bigint)'),
+            ('app', 'FUNCTION economy.asyncapi()'),
+            ('app', 'FUNCTION economy.changes(text, integer)'),
+            ('app', 'FUNCTION economy.claim_daily_reward(bigint)'),
+            ('app', 'FUNCTION economy.game_stats_me(bigint)'),
+            ('app', 'FUNCTION economy.record_action(bigint, text, text, text, bigint, bigint, text, jsonb)'),
+            ('app', 'FUNCTION economy.record_actions(jsonb)'),
+            ('app', 'FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb)'),
+            ('app', 'FUNCTION economy.grant_rewards(jsonb)'),
+            ('app', 'FUNCTION economy.level_for(bigint, text)'),
+            ('app', 'FUNCTION economy.level_of(bigint, bigint)'),
+            ('app', 'FUNCTION economy.now()'),
+            ('app', 'FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean)'),
+            ('app', 'FUNCTION economy.receipt(bigint, text)'),
+            ('app', 'FUNCTION economy.recommend(bigint, text)'),
+            ('app', 'FUNCTION economy.recommendation_feedback(text, text)'),
+            ('app', 'FUNCTION economy.register(text, text, jsonb)'),
+            ('app', 'FUNCTION economy.replay(bigint, bigint, integer)'),
+            ('app', 'FUNCTION economy.segment(bigint)'),
+            ('app', 'FUNCTION economy.set_timezone(bigint, text)'),
+            ('app', 'FUNCTION economy.statement(bigint, bigint, integer)'),
+            ('app', 'FUNCTION economy.streak_preview(bigint, integer)'),
+            ('app', 'FUNCTION economy.streak_reward(integer)'),
+            ('app', 'FUNCTION economy.streak_state(bigint)'),
+            ('app', 'FUNCTION economy.timezone_name(text)'),
+            ('app', 'FUNCTION economy.user_id_of(text)'),
+            ('app', 'FUNCTION economy.verify_receipt(bigint, text)'),
+            ('admin', 'FUNCTION economy.add_stock(text, bigint, text, integer)'),
+            ('admin', 'FUNCTION economy.adjust_gold(bigint, bigint, text, text, text)'),
+            ('admin', 'FUNCTION economy.capture_actions()'),
+            ('admin', 'FUNCTION economy.prune(interval, integer)'),
+            ('admin', 'FUNCTION economy.register_game(text, jsonb)'),
+            ('admin', 'FUNCTION economy.retire_product(text, text)'),
+            ('admin', 'FUNCTION economy.retire_signing_key(integer)'),
+            ('admin', 'FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, text)'),
+            ('admin', 'FUNCTION economy.rotate_signing_key()'),
+            ('admin', 'FUNCTION economy.schedule()'),
+            ('admin', 'FUNCTION economy.set_level_curve(text, bigint[])'),
+            ('admin', 'FUNCTION economy.set_level_experiment(text, jsonb, boolean)'),
+            ('admin', 'FUNCTION economy.set_recommendations(text, jsonb, jsonb, text)'),
+            ('admin', 'FUNCTION economy.set_rfm_model(jsonb, text)'),
+            ('admin', 'FUNCTION economy.set_segment_rules(jsonb, text)'),
+            ('admin', 'FUNCTION economy.set_user_status(bigint, text, text)'),
+            ('admin', 'FUNCTION economy.unschedule()'),
+            ('admin', 'FUNCTION economy.upsert_product(jsonb, text)'),
+            ('monitor', 'FUNCTION economy.account(bigint)'),
+            ('monitor', 'FUNCTION economy.asyncapi()'),
+            ('monitor', 'FUNCTION economy.audit_sweep(timestamptz)'),
+            ('monitor', 'FUNCTION economy.audit_sweep_incremental(integer)'),
+            ('monitor', 'FUNCTION economy.changes(text, integer)'),
+            ('monitor', 'FUNCTION economy.game_stats_me(bigint)'),
+            ('monitor', 'FUNCTION economy.progress()'),
+            ('monitor', 'FUNCTION economy.relay_status()'),
+            ('monitor', 'FUNCTION economy.beta_quantile(double precision, double precision, double precision)'),
+            ('monitor', 'FUNCTION economy.recommendation_posteriors(text, text, timestamptz)'),
+            ('monitor', 'FUNCTION economy.recommendation_stats(timestamptz)'),
+            ('monitor', 'FUNCTION economy.rfm_bounds(text, regclass, timestamptz)'),
+            ('monitor', 'FUNCTION economy.rfm_bounds_query(text, text, timestamptz)'),
+            ('monitor', 'FUNCTION economy.rfm_freshness()'),
+            ('monitor', 'FUNCTION economy.rfm_measure(economy.rfm_models, text)'),
+            ('monitor', 'FUNCTION economy.rfm_measure_query(economy.rfm_models, text)'),
+            ('monitor', 'FUNCTION economy.rfm_measured(economy.rfm_models, bigint, bigint, numeric[], numeric[], numeric[], numeric[])'),
+            ('monitor', 'FUNCTION economy.rfm_model(text)'),
+            ('monitor', 'FUNCTION economy.rfm_refresh(timestamptz)'),
+            ('monitor', 'FUNCTION economy.rfm_refresh_incremental()'),
+            ('monitor', 'FUNCTION economy.rfm_rule_ranges(jsonb, numeric, numeric)'),
+            ('monitor', 'FUNCTION economy.rfm_rules()'),
+            ('monitor', 'FUNCTION economy.rfm_score(text, regclass, timestamptz)'),
+            ('monitor', 'FUNCTION economy.rfm_score_query(text, text, timestamptz)'),
+            ('monitor', 'FUNCTION economy.rfm_source(economy.rfm_models, text, timestamptz)'),
+            ('monitor', 'FUNCTION economy.job_list()'),
+            ('monitor', 'FUNCTION economy.rfm_report()'),
+            ('monitor', 'FUNCTION economy.begin_job(text)'),
+            ('monitor', 'FUNCTION economy.do_job(bigint)'),
+            ('monitor', 'FUNCTION economy.outside_transaction()'),
+            ('monitor', 'PROCEDURE economy.run_job(text, text)'),
+            ('monitor', 'FUNCTION economy.segment(bigint)'),
+            ('monitor', 'FUNCTION economy.segment_summary()'),
+            ('monitor', 'FUNCTION economy.rollup_stats(integer)'),
+            ('monitor', 'FUNCTION economy.stats_parity(integer)'),
+            ('monitor', 'FUNCTION economy.wilson_interval(bigint, bigint)'),
+            ('monitor', 'FUNCTION economy.win_rate_anomalies(text, double precision)'),
+            ('monitor', 'FUNCTION economy.statement(bigint, bigint, integer)'),
+            ('monitor', 'FUNCTION economy.verify_chain(bigint)'),
+            ('monitor', 'FUNCTION economy.verify_receipt(bigint, text)');
+    END;

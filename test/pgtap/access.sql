@@ -41,7 +41,7 @@ SELECT is((SELECT string_agg(r.name || ' ' || role, ', ') FROM relation r, (SELE
            WHERE r.relkind = 'S' AND has_sequence_privilege(role, r.oid, 'USAGE, SELECT, UPDATE')), NULL, 'nor on a sequence');
 SELECT is((SELECT string_agg(role, ', ') FROM level WHERE has_schema_privilege(role, 'economy', 'CREATE')), NULL, 'nobody may create in the schema');
 SELECT set_eq(format('SELECT name FROM function WHERE has_function_privilege(%L, oid, ''EXECUTE'')', r.role),
-              format('SELECT substring(a.object FROM ''FUNCTION (.*)'')::regprocedure::text FROM economy.access_list() a JOIN level l USING (level) WHERE l.role = %L', r.role),
+              format('SELECT substring(a.object FROM ''^[A-Z]+ (.*)'')::regprocedure::text FROM economy.access_list() a JOIN level l USING (level) WHERE l.role = %L', r.role),
               r.role || ' may call what access_list() says, and nothing else')
 FROM (SELECT DISTINCT role FROM level WHERE level IS NOT NULL) r ORDER BY r.role;
 SELECT is((SELECT string_agg(DISTINCT f.name, ', ') FROM function f WHERE has_function_privilege('pgtap_app', f.oid, 'EXECUTE')
@@ -84,7 +84,7 @@ BEGIN
         SELECT statement, pg_temp.try(statement) AS state FROM denied
         UNION ALL
         SELECT statement, pg_temp.try(statement) FROM (
-            SELECT format('SELECT economy.%I(%s)', p.proname,
+            SELECT format('%s economy.%I(%s)', CASE p.prokind WHEN 'p' THEN 'CALL' ELSE 'SELECT' END, p.proname,
                           (SELECT string_agg('NULL::' || format_type(t, NULL), ', ' ORDER BY n) FROM unnest(f.types) WITH ORDINALITY u (t, n))) AS statement
             FROM function f JOIN pg_proc p ON p.oid = f.oid WHERE NOT f.is_trigger AND NOT has_function_privilege(f.oid, 'EXECUTE')) calls
     ) tried WHERE state <> '42501';

@@ -157,7 +157,8 @@ END
 $$;
 SELECT is(string_agg(object || ': ' || pg_temp.null_arguments(object), '; ') FILTER (WHERE pg_temp.null_arguments(object) <> ''),
           NULL, 'a null argument of a public function is answered or has a code of class XE')
-FROM (SELECT DISTINCT object FROM economy.access_list()) a;
+-- a procedure commits, so not in this transaction
+FROM (SELECT DISTINCT object FROM economy.access_list() WHERE object LIKE 'FUNCTION %') a;
 
 -- nothing of all this has written anything
 SELECT is((SELECT a FROM economy.accounts a WHERE a.user_id = :u)::text, account, 'the account is as it was') FROM before;
