@@ -1,52 +1,26 @@
--- complain if the script is sourced in psql rather than run by ALTER EXTENSION
 \echo Use "ALTER EXTENSION economy UPDATE TO '0.2.0'" to load this file. \quit
 
 SET LOCAL search_path TO pg_catalog, pg_temp;
 SET LOCAL client_min_messages TO warning;
 
--- a run of a job is a row from its beginning
-ALTER TABLE economy.job_runs DROP CONSTRAINT job_runs_state_check;
-ALTER TABLE economy.job_runs ALTER COLUMN ended_at DROP NOT NULL,
+-- jobs are noted when they begin, by a procedure
+
+ALTER TABLE economy.job_runs
+    DROP CONSTRAINT job_runs_state_check,
     ADD CONSTRAINT job_runs_state_check CHECK (state IN ('running', 'done', 'failed', 'skipped', 'lost')),
+    ALTER ended_at DROP NOT NULL,
     ADD CONSTRAINT job_runs_ended_check CHECK ((state = 'running') = (ended_at IS NULL));
-CREATE INDEX job_runs_running_idx ON economy.job_runs (job) WHERE state = 'running';
+CREATE UNIQUE INDEX job_runs_running_key ON economy.job_runs (job) WHERE state = 'running';
 COMMENT ON COLUMN economy.job_runs.state IS
-    'running; done; failed: all it did was rolled back; skipped: the run before it was still going; lost: its session ended before it did.';
-COMMENT ON COLUMN economy.job_runs.ended_at IS 'Null while it runs; of a lost run, when that was found.';
-
-CREATE TEMP TABLE caller ON COMMIT DROP AS
-    SELECT a.grantee FROM pg_proc p, aclexplode(p.proacl) a
-    WHERE p.oid = 'economy.run_job(text)'::regprocedure AND a.grantee NOT IN (0, p.proowner);
-DROP FUNCTION economy.run_job(text);
-
--- One run at a time holds the job's advisory lock, from the transaction that
--- notes the run until the end of the one that does it. A run without it is lost.
-
-CREATE FUNCTION economy.job_lock(job text) RETURNS bigint
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
-    BEGIN ATOMIC SELECT hashtextextended('economy.job:' || job, 0); END;
-COMMENT ON FUNCTION economy.job_lock(text) IS 'Key of the advisory lock that a run of the job holds.';
-
-CREATE FUNCTION economy.release_job(job text) RETURNS void
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, economy, pg_temp SET client_min_messages = error AS $$
-BEGIN
-    -- the last time there is nothing to give back, with a warning
-    WHILE pg_advisory_unlock(economy.job_lock(job)) LOOP
-    END LOOP;
-END
-$$;
-COMMENT ON FUNCTION economy.release_job(text) IS 'Gives back what this session holds of the job''s lock beyond the transaction.';
+    'running; done; failed: all it did was rolled back; skipped: the run before it was still going; lost: killed, which the next run of the job finds.';
+COMMENT ON COLUMN economy.job_runs.ended_at IS 'Null while it runs; when a lost run was found.';
 
 CREATE FUNCTION economy.begin_job(job text) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    key     bigint;
-    free    boolean;
-    run_id  bigint;
+    run economy.job_runs;
 BEGIN
     IF job IS NULL THEN
         RAISE EXCEPTION 'job must not be null' USING ERRCODE = 'XE001';
@@ -54,32 +28,19 @@ BEGIN
     IF NOT EXISTS (SELECT FROM economy.job_list() l WHERE l.job = begin_job.job) THEN
         RAISE EXCEPTION 'job "%" does not exist', left(job, 64) USING ERRCODE = 'XE002', HINT = 'See economy.job_list().';
     END IF;
-    key := economy.job_lock(job);
-    free := pg_try_advisory_xact_lock(key);
-    BEGIN
-        UPDATE economy.job_runs r SET state = 'lost', ended_at = clock_timestamp(), error = 'the session ended before the run did'
-        WHERE r.state = 'running' AND CASE WHEN r.job = begin_job.job THEN free ELSE NOT EXISTS (
-            SELECT FROM pg_locks l
-            WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-              AND l.classid::bigint = (economy.job_lock(r.job) >> 32) & 4294967295 AND l.objid::bigint = economy.job_lock(r.job) & 4294967295) END;
-    EXCEPTION WHEN serialization_failure THEN
-        -- another session has told
-        NULL;
-    END;
-    INSERT INTO economy.job_runs (job, state, started_at, ended_at, error)
-        VALUES (job, CASE WHEN free THEN 'running' ELSE 'skipped' END, clock_timestamp(), CASE WHEN NOT free THEN clock_timestamp() END,
-                CASE WHEN NOT free THEN 'the run before is still going' END)
-        RETURNING job_runs.run_id INTO run_id;
-    IF free THEN
-        -- over the end of this transaction; do_job() gives it back
-        PERFORM pg_advisory_lock(key);
-        RETURN run_id;
+    IF pg_try_advisory_xact_lock(hashtextextended('economy.job:' || job, 0)) THEN
+        UPDATE economy.job_runs r SET state = 'lost', ended_at = clock_timestamp(), error = 'it had not ended, and was not going, when the next run began'
+            WHERE r.job = begin_job.job AND r.state = 'running';
+        INSERT INTO economy.job_runs (job, state, started_at) VALUES (job, 'running', clock_timestamp()) RETURNING * INTO run;
+    ELSE
+        INSERT INTO economy.job_runs (job, state, started_at, ended_at, error)
+            VALUES (job, 'skipped', clock_timestamp(), clock_timestamp(), 'the run before is still going');
     END IF;
-    RETURN NULL;
+    RETURN run.run_id;
 END
 $$;
 COMMENT ON FUNCTION economy.begin_job(text) IS
-    'First half of run_job(): takes the job''s lock, notes the run, and tells lost runs of all jobs; null when the job is running.';
+    'First transaction of run_job(): notes that a run begins, or that it is skipped, which is null, and tells the run before when that is lost.';
 
 CREATE FUNCTION economy.do_job(run_id bigint) RETURNS text
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -91,12 +52,13 @@ DECLARE
     message text;
     code    text;
 BEGIN
-    SELECT * INTO run FROM economy.job_runs r WHERE r.run_id = do_job.run_id AND r.state = 'running';
-    IF NOT found OR NOT pg_try_advisory_xact_lock(economy.job_lock(run.job)) THEN
-        RAISE EXCEPTION 'run % is not one that this session has begun', run_id USING ERRCODE = 'XE002', HINT = 'CALL economy.run_job().';
+    SELECT * INTO run FROM economy.job_runs r WHERE r.run_id = do_job.run_id;
+    PERFORM pg_advisory_xact_lock(hashtextextended('economy.job:' || run.job, 0));
+    PERFORM FROM economy.job_runs r WHERE r.run_id = do_job.run_id AND r.state = 'running' FOR UPDATE;
+    IF NOT found THEN
+        UPDATE economy.job_runs r SET state = 'skipped', error = 'another run overtook it' WHERE r.run_id = do_job.run_id AND r.state = 'lost';
+        RETURN 'skipped';
     END IF;
-    -- from here on the end of the transaction gives the lock back, whatever ends it
-    PERFORM economy.release_job(run.job);
     BEGIN
         EXECUTE (SELECT l.statement FROM economy.job_list() l WHERE l.job = run.job) INTO number;
     EXCEPTION WHEN OTHERS OR query_canceled THEN
@@ -105,27 +67,47 @@ BEGIN
         RAISE WARNING 'job "%" failed', run.job USING DETAIL = message;
     END;
     UPDATE economy.job_runs r SET state = CASE WHEN message IS NULL THEN 'done' ELSE 'failed' END, ended_at = clock_timestamp(), rows = number, error = message
-        WHERE r.run_id = do_job.run_id RETURNING r.state INTO message;
-    RETURN message;
+        WHERE r.run_id = do_job.run_id RETURNING * INTO run;
+    RETURN run.state;
 END
 $$;
-COMMENT ON FUNCTION economy.do_job(bigint) IS 'Second half of run_job(), in a transaction of its own: does the work and notes its end, also that of a failure.';
+COMMENT ON FUNCTION economy.do_job(bigint) IS
+    'Second transaction of run_job(): does the work and notes its end, also that of a failure.';
 
--- PostgreSQL lets no procedure commit that has settings or runs as its owner
+CREATE FUNCTION economy.outside_transaction() RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_outside_transaction';
+COMMENT ON FUNCTION economy.outside_transaction() IS 'Raises 25001 inside a transaction block: run_job() commits.';
+
+-- PostgreSQL lets no procedure commit that runs as its owner or has settings
 CREATE PROCEDURE economy.run_job(job text, INOUT state text DEFAULT NULL)
     LANGUAGE plpgsql AS $$
 DECLARE
     run_id bigint;
 BEGIN
-    -- raises in a transaction of the caller's, before anything is held
+    PERFORM economy.outside_transaction();
     COMMIT;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
     run_id := economy.begin_job(job);
     COMMIT;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
     state := CASE WHEN run_id IS NULL THEN 'skipped' ELSE economy.do_job(run_id) END;
 END
 $$;
 COMMENT ON PROCEDURE economy.run_job(text, text) IS
-    'Runs a job of job_list() unless it runs already, and notes the run in job_runs when it begins and when it ends: done, failed or skipped. An error of the job does not raise.';
+    'Runs a job of job_list() unless it runs already; job_runs shows the run from its begin on, and at its end whether it is done, failed or skipped, which is also the answer. An error of the job does not raise.';
+
+REVOKE ALL ON ROUTINE economy.begin_job(text), economy.do_job(bigint), economy.outside_transaction(), economy.run_job(text, text) FROM PUBLIC;
+DO $$
+DECLARE
+    holder regrole;
+BEGIN
+    FOR holder IN SELECT DISTINCT a.grantee FROM pg_proc p CROSS JOIN aclexplode(p.proacl) a
+                  WHERE p.oid = 'economy.run_job(text)'::regprocedure AND a.grantee NOT IN (0, p.proowner) LOOP
+        EXECUTE format('GRANT EXECUTE ON ROUTINE economy.begin_job(text), economy.do_job(bigint), economy.outside_transaction(), economy.run_job(text, text) TO %s', holder);
+    END LOOP;
+END
+$$;
+DROP FUNCTION economy.run_job(text);
 
 CREATE OR REPLACE FUNCTION economy.cron_there() RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
@@ -145,7 +127,6 @@ BEGIN
         HINT = format('Install it (Debian: postgresql-15-cron), add pg_cron to shared_preload_libraries, set cron.database_name = %L, restart, and CREATE EXTENSION pg_cron; or let another scheduler CALL economy.run_job().', current_database());
 END
 $$;
-COMMENT ON FUNCTION economy.cron_there() IS 'Raises XE802 with what to do when pg_cron is not there.';
 
 CREATE OR REPLACE FUNCTION economy.schedule() RETURNS TABLE (job text, schedule text, command text)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -159,7 +140,20 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION economy.schedule() IS 'Makes the pg_cron jobs of job_list(), or puts them right; a second call changes nothing. XE802 without pg_cron.';
+
+-- the jobs call what is gone
+DO $$
+DECLARE
+    scheduled boolean;
+BEGIN
+    IF EXISTS (SELECT FROM pg_extension e WHERE e.extname = 'pg_cron') THEN
+        EXECUTE 'SELECT EXISTS (SELECT FROM cron.job j WHERE j.jobname LIKE ''economy: %'' AND j.database = current_database())' INTO scheduled;
+        IF scheduled THEN
+            PERFORM economy.schedule();
+        END IF;
+    END IF;
+END
+$$;
 
 CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, object text)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -240,6 +234,7 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('monitor', 'FUNCTION economy.rfm_report()'),
             ('monitor', 'FUNCTION economy.begin_job(text)'),
             ('monitor', 'FUNCTION economy.do_job(bigint)'),
+            ('monitor', 'FUNCTION economy.outside_transaction()'),
             ('monitor', 'PROCEDURE economy.run_job(text, text)'),
             ('monitor', 'FUNCTION economy.segment(bigint)'),
             ('monitor', 'FUNCTION economy.segment_summary()'),
@@ -251,18 +246,3 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('monitor', 'FUNCTION economy.verify_chain(bigint)'),
             ('monitor', 'FUNCTION economy.verify_receipt(bigint, text)');
     END;
-
-REVOKE ALL ON FUNCTION economy.job_lock(text), economy.release_job(text), economy.begin_job(text), economy.do_job(bigint) FROM PUBLIC;
-REVOKE ALL ON PROCEDURE economy.run_job(text, text) FROM PUBLIC;
-
--- who could run jobs still can
-DO $$
-DECLARE
-    name regrole;
-BEGIN
-    FOR name IN SELECT grantee FROM pg_temp.caller LOOP
-        EXECUTE format('GRANT EXECUTE ON ROUTINE economy.begin_job(text), economy.do_job(bigint), economy.run_job(text, text) TO %s', name);
-    END LOOP;
-END
-$$;
-DROP TABLE pg_temp.caller;

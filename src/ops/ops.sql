@@ -108,6 +108,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text)
             ('monitor', 'FUNCTION economy.rfm_report()'),
             ('monitor', 'FUNCTION economy.begin_job(text)'),
             ('monitor', 'FUNCTION economy.do_job(bigint)'),
+            ('monitor', 'FUNCTION economy.outside_transaction()'),
             ('monitor', 'PROCEDURE economy.run_job(text, text)'),
             ('monitor', 'FUNCTION economy.segment(bigint)'),
             ('monitor', 'FUNCTION economy.segment_summary()'),

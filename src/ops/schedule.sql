@@ -11,14 +11,14 @@ CREATE TABLE economy.job_runs (
     CONSTRAINT job_runs_ended_check CHECK ((state = 'running') = (ended_at IS NULL))
 );
 CREATE INDEX job_runs_job_idx ON economy.job_runs (job, run_id);
-CREATE INDEX job_runs_running_idx ON economy.job_runs (job) WHERE state = 'running';
+CREATE UNIQUE INDEX job_runs_running_key ON economy.job_runs (job) WHERE state = 'running';
 SELECT pg_catalog.pg_extension_config_dump('economy.job_runs', '');
 SELECT pg_catalog.pg_extension_config_dump('economy.job_runs_run_id_seq', '');
 COMMENT ON SEQUENCE economy.job_runs_run_id_seq IS 'Numbers of the runs.';
 COMMENT ON TABLE economy.job_runs IS 'Every run of a job: when, how many rows it wrote or found, and what went wrong.';
 COMMENT ON COLUMN economy.job_runs.state IS
-    'running; done; failed: all it did was rolled back; skipped: the run before it was still going; lost: its session ended before it did.';
-COMMENT ON COLUMN economy.job_runs.ended_at IS 'Null while it runs; of a lost run, when that was found.';
+    'running; done; failed: all it did was rolled back; skipped: the run before it was still going; lost: killed, which the next run of the job finds.';
+COMMENT ON COLUMN economy.job_runs.ended_at IS 'Null while it runs; when a lost run was found.';
 
 CREATE FUNCTION economy.job_list() RETURNS TABLE (job text, schedule text, statement text)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -32,34 +32,17 @@ CREATE FUNCTION economy.job_list() RETURNS TABLE (job text, schedule text, state
     END;
 COMMENT ON FUNCTION economy.job_list() IS 'The jobs that schedule() makes: when, in UTC, and the statement whose answer is the number of rows.';
 
--- One run at a time holds the job's advisory lock, from the transaction that
--- notes the run until the end of the one that does it. A run without it is lost.
-
-CREATE FUNCTION economy.job_lock(job text) RETURNS bigint
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
-    BEGIN ATOMIC SELECT hashtextextended('economy.job:' || job, 0); END;
-COMMENT ON FUNCTION economy.job_lock(text) IS 'Key of the advisory lock that a run of the job holds.';
-
-CREATE FUNCTION economy.release_job(job text) RETURNS void
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, economy, pg_temp SET client_min_messages = error AS $$
-BEGIN
-    -- the last time there is nothing to give back, with a warning
-    WHILE pg_advisory_unlock(economy.job_lock(job)) LOOP
-    END LOOP;
-END
-$$;
-COMMENT ON FUNCTION economy.release_job(text) IS 'Gives back what this session holds of the job''s lock beyond the transaction.';
+-- A run is noted in one transaction and done in the next, each under the job's
+-- advisory lock. Who gets the lock meets no other run at work: a row that still
+-- says so is that of a run which was killed, or which is overtaken between its two
+-- transactions: that one finds its row lost, and skips itself.
 
 CREATE FUNCTION economy.begin_job(job text) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    key     bigint;
-    free    boolean;
-    run_id  bigint;
+    run economy.job_runs;
 BEGIN
     IF job IS NULL THEN
         RAISE EXCEPTION 'job must not be null' USING ERRCODE = 'XE001';
@@ -67,32 +50,19 @@ BEGIN
     IF NOT EXISTS (SELECT FROM economy.job_list() l WHERE l.job = begin_job.job) THEN
         RAISE EXCEPTION 'job "%" does not exist', left(job, 64) USING ERRCODE = 'XE002', HINT = 'See economy.job_list().';
     END IF;
-    key := economy.job_lock(job);
-    free := pg_try_advisory_xact_lock(key);
-    BEGIN
-        UPDATE economy.job_runs r SET state = 'lost', ended_at = clock_timestamp(), error = 'the session ended before the run did'
-        WHERE r.state = 'running' AND CASE WHEN r.job = begin_job.job THEN free ELSE NOT EXISTS (
-            SELECT FROM pg_locks l
-            WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-              AND l.classid::bigint = (economy.job_lock(r.job) >> 32) & 4294967295 AND l.objid::bigint = economy.job_lock(r.job) & 4294967295) END;
-    EXCEPTION WHEN serialization_failure THEN
-        -- another session has told
-        NULL;
-    END;
-    INSERT INTO economy.job_runs (job, state, started_at, ended_at, error)
-        VALUES (job, CASE WHEN free THEN 'running' ELSE 'skipped' END, clock_timestamp(), CASE WHEN NOT free THEN clock_timestamp() END,
-                CASE WHEN NOT free THEN 'the run before is still going' END)
-        RETURNING job_runs.run_id INTO run_id;
-    IF free THEN
-        -- over the end of this transaction; do_job() gives it back
-        PERFORM pg_advisory_lock(key);
-        RETURN run_id;
+    IF pg_try_advisory_xact_lock(hashtextextended('economy.job:' || job, 0)) THEN
+        UPDATE economy.job_runs r SET state = 'lost', ended_at = clock_timestamp(), error = 'it had not ended, and was not going, when the next run began'
+            WHERE r.job = begin_job.job AND r.state = 'running';
+        INSERT INTO economy.job_runs (job, state, started_at) VALUES (job, 'running', clock_timestamp()) RETURNING * INTO run;
+    ELSE
+        INSERT INTO economy.job_runs (job, state, started_at, ended_at, error)
+            VALUES (job, 'skipped', clock_timestamp(), clock_timestamp(), 'the run before is still going');
     END IF;
-    RETURN NULL;
+    RETURN run.run_id;
 END
 $$;
 COMMENT ON FUNCTION economy.begin_job(text) IS
-    'First half of run_job(): takes the job''s lock, notes the run, and tells lost runs of all jobs; null when the job is running.';
+    'First transaction of run_job(): notes that a run begins, or that it is skipped, which is null, and tells the run before when that is lost.';
 
 CREATE FUNCTION economy.do_job(run_id bigint) RETURNS text
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -104,12 +74,13 @@ DECLARE
     message text;
     code    text;
 BEGIN
-    SELECT * INTO run FROM economy.job_runs r WHERE r.run_id = do_job.run_id AND r.state = 'running';
-    IF NOT found OR NOT pg_try_advisory_xact_lock(economy.job_lock(run.job)) THEN
-        RAISE EXCEPTION 'run % is not one that this session has begun', run_id USING ERRCODE = 'XE002', HINT = 'CALL economy.run_job().';
+    SELECT * INTO run FROM economy.job_runs r WHERE r.run_id = do_job.run_id;
+    PERFORM pg_advisory_xact_lock(hashtextextended('economy.job:' || run.job, 0));
+    PERFORM FROM economy.job_runs r WHERE r.run_id = do_job.run_id AND r.state = 'running' FOR UPDATE;
+    IF NOT found THEN
+        UPDATE economy.job_runs r SET state = 'skipped', error = 'another run overtook it' WHERE r.run_id = do_job.run_id AND r.state = 'lost';
+        RETURN 'skipped';
     END IF;
-    -- from here on the end of the transaction gives the lock back, whatever ends it
-    PERFORM economy.release_job(run.job);
     BEGIN
         EXECUTE (SELECT l.statement FROM economy.job_list() l WHERE l.job = run.job) INTO number;
     EXCEPTION WHEN OTHERS OR query_canceled THEN
@@ -118,27 +89,34 @@ BEGIN
         RAISE WARNING 'job "%" failed', run.job USING DETAIL = message;
     END;
     UPDATE economy.job_runs r SET state = CASE WHEN message IS NULL THEN 'done' ELSE 'failed' END, ended_at = clock_timestamp(), rows = number, error = message
-        WHERE r.run_id = do_job.run_id RETURNING r.state INTO message;
-    RETURN message;
+        WHERE r.run_id = do_job.run_id RETURNING * INTO run;
+    RETURN run.state;
 END
 $$;
-COMMENT ON FUNCTION economy.do_job(bigint) IS 'Second half of run_job(), in a transaction of its own: does the work and notes its end, also that of a failure.';
+COMMENT ON FUNCTION economy.do_job(bigint) IS
+    'Second transaction of run_job(): does the work and notes its end, also that of a failure.';
 
--- PostgreSQL lets no procedure commit that has settings or runs as its owner
+CREATE FUNCTION economy.outside_transaction() RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_outside_transaction';
+COMMENT ON FUNCTION economy.outside_transaction() IS 'Raises 25001 inside a transaction block: run_job() commits.';
+
+-- PostgreSQL lets no procedure commit that runs as its owner or has settings
 CREATE PROCEDURE economy.run_job(job text, INOUT state text DEFAULT NULL)
     LANGUAGE plpgsql AS $$
 DECLARE
     run_id bigint;
 BEGIN
-    -- raises in a transaction of the caller's, before anything is held
+    PERFORM economy.outside_transaction();
     COMMIT;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
     run_id := economy.begin_job(job);
     COMMIT;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
     state := CASE WHEN run_id IS NULL THEN 'skipped' ELSE economy.do_job(run_id) END;
 END
 $$;
 COMMENT ON PROCEDURE economy.run_job(text, text) IS
-    'Runs a job of job_list() unless it runs already, and notes the run in job_runs when it begins and when it ends: done, failed or skipped. An error of the job does not raise.';
+    'Runs a job of job_list() unless it runs already; job_runs shows the run from its begin on, and at its end whether it is done, failed or skipped, which is also the answer. An error of the job does not raise.';
 
 CREATE FUNCTION economy.cron_there() RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED

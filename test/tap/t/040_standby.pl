@@ -64,6 +64,7 @@ foreach my $name (sort keys %writers)
 	is(try_sql($dbh, "BEGIN READ ONLY; $writers{$name}"), '25006', "$name in a read-only transaction");
 	$dbh->do('ROLLBACK');
 }
+is(try_sql($reader, q{CALL economy.run_job('prune')}), '25006', 'a job on the standby');
 is(fingerprint($primary), $before, 'nothing was written');
 
 # What the session on the standby remembers follows the primary.

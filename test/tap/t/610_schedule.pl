@@ -1,7 +1,9 @@
-# Jobs by a real pg_cron: made, run, recorded, removed; never two at once.
+# Jobs by a real pg_cron: made, run, recorded also when they are killed, removed;
+# never two at once.
 use strict;
 use warnings;
 
+use DBD::Pg;
 use FindBin;
 use lib "$FindBin::Bin/..";
 use EconomyTest;
@@ -9,7 +11,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = new_node('schedule', conf => "shared_preload_libraries = 'pg_cron'\ncron.database_name = 'postgres'\ncron.use_background_workers = on\nmax_worker_processes = 20");
+my $node = new_node('schedule', conf => "shared_preload_libraries = 'pg_cron'\ncron.database_name = 'postgres'\ncron.use_background_workers = on\nmax_worker_processes = 20\nrestart_after_crash = on");
 my $dbh = connect_to($node);
 my $ann = add_user($dbh, 'ann', 100);
 
@@ -27,52 +29,123 @@ my $ids = value($dbh, 'SELECT string_agg(jobid::text, chr(32) ORDER BY jobid) FR
 is(value($dbh, 'SELECT count(*) FROM economy.schedule()'), 5, 'again');
 is(value($dbh, 'SELECT string_agg(jobid::text, chr(32) ORDER BY jobid) FROM cron.job'), $ids, 'changes nothing');
 
+sub run_job { my ($session, $job) = @_; return value($session, 'CALL economy.run_job(?)', $job) }
+sub runs { return value($dbh, q{SELECT string_agg(state || coalesce(' ' || error, ''), ', ' ORDER BY run_id) FROM economy.job_runs WHERE job = ? AND run_id > ?}, @_) }
+my $before;
+sub from_here { $before = value($dbh, 'SELECT coalesce(max(run_id), 0) FROM economy.job_runs'); return }
+
 # every job by hand
 is(value($dbh, 'SELECT state FROM economy.record_action(?, ?, ?, ?, 1, 2)', $ann, 'slot', 'T', 'a1'), 'new', 'an action');
 is(run_job($dbh, $_), 'done', "$_ runs") foreach qw(rfm_refresh rfm_refresh_incremental audit_sweep prune);
-is(value($dbh, q{SELECT count(*) FROM economy.job_runs WHERE state = 'done' AND rows >= 0 AND error IS NULL AND ended_at >= started_at}), 4, 'each is recorded');
+is(value($dbh, q{SELECT count(*) FROM economy.job_runs WHERE job <> 'rollup_stats' AND state = 'done' AND rows >= 0 AND error IS NULL AND ended_at >= started_at}), 4, 'each is recorded');
 is(try_sql($dbh, q{CALL economy.run_job('mischief')}), 'XE002', 'no other statement');
 is(try_sql($dbh, 'CALL economy.run_job(NULL)'), 'XE001', 'nor none');
-is(try_sql($dbh, 'SELECT economy.do_job(1)'), 'XE002', 'a run that is over does not run again');
-$dbh->begin_work;
-is(try_sql($dbh, q{CALL economy.run_job('prune')}), '2D000', 'nor in a transaction, which could not show the run before its end');
-$dbh->rollback;
+$dbh->do('CREATE ROLE watcher');
+value($dbh, q{SELECT economy.grant_access('watcher', 'monitor')});
+$dbh->do('SET ROLE watcher');
+is(run_job($dbh, 'prune'), 'done', 'with the access of a monitor');
+$dbh->do('RESET ROLE');
+foreach my $level ('repeatable read', 'serializable')
+{
+	$dbh->do("SET default_transaction_isolation = '$level'");
+	is(run_job($dbh, 'rfm_refresh_incremental'), 'done', "in a session at $level");
+}
+$dbh->do('RESET default_transaction_isolation');
 
-# two at once
-my ($lock, $other) = map { connect_to($node) } 1 .. 2;
-$lock->begin_work;
-$lock->do('LOCK TABLE economy.rfm_snapshots');
-begin_job($other, 'rfm_refresh');
+# in a transaction it cannot note anything before its end
+from_here();
+foreach my $begin ('BEGIN', 'BEGIN; SAVEPOINT s', 'SELECT 1')
+{
+	is(try_sql($dbh, "$begin; CALL economy.run_job('prune')"), '25001', "not after $begin");
+	like($dbh->errstr, qr/run_job\(\) cannot run inside a transaction block/, 'which the message says');
+	$dbh->do('ROLLBACK');
+}
+$dbh->do(q{CREATE FUNCTION within() RETURNS void LANGUAGE plpgsql AS $$ DECLARE state text; BEGIN CALL economy.run_job('prune', state); END $$});
+is(try_sql($dbh, 'SELECT within()'), '2D000', 'nor in a function');
+is(runs('prune', $before), undef, 'and nothing is noted');
+
+# a run that is not over: its work waits for a lock
+my $holder = connect_to($node);
+my $other;
+sub begin_run
+{
+	$holder->do('BEGIN; LOCK TABLE economy.rfm_snapshots IN ACCESS EXCLUSIVE MODE');
+	$other = connect_to($node);
+	$other->do(q{CALL economy.run_job('rfm_refresh')}, { pg_async => DBD::Pg::PG_ASYNC() });
+	wait_until_blocked($node, 'postgres', $other->{pg_pid});
+	return;
+}
+from_here();
+begin_run();
+is(runs('rfm_refresh', $before), 'running', 'a run that is not over is seen');
+is(value($dbh, q{SELECT count(*) FROM economy.job_runs WHERE state = 'running' AND ended_at IS NULL AND rows IS NULL}), 1, 'and has no end yet');
 is(run_job($dbh, 'rfm_refresh'), 'skipped', 'a second one does not begin');
 is(run_job($dbh, 'audit_sweep'), 'done', 'another job does');
-is(value($dbh, q{SELECT state FROM economy.job_runs WHERE job = 'rfm_refresh' ORDER BY run_id DESC OFFSET 1 LIMIT 1}), 'running', 'which does not take it for lost');
-$lock->rollback;
-is($other->pg_result, 1, 'the first ends');
+$holder->do('ROLLBACK');
+is(scalar $other->pg_result, 1, 'the first one ends');
 is(run_job($dbh, 'rfm_refresh'), 'done', 'after it, it runs');
-is(value($dbh, q{SELECT error FROM economy.job_runs WHERE state = 'skipped'}), 'the run before is still going', 'all of it is recorded');
+is(runs('rfm_refresh', $before), 'done, skipped the run before is still going, done', 'all of it is recorded');
 
-# a job whose session ends, and one that is called back
-$lock->begin_work;
-$lock->do('LOCK TABLE economy.rfm_snapshots');
-begin_job($other, 'rfm_refresh');
-my $pid = $other->{pg_pid};
-value($dbh, 'SELECT pg_terminate_backend(?)', $pid);
-$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)");
-$dbh->do(q{SET statement_timeout = '300ms'});
-is(run_job($dbh, 'rfm_refresh'), 'failed', 'a run that takes too long');
-$dbh->do('RESET statement_timeout');
-$lock->rollback;
-is(value($dbh, q{SELECT count(*) FROM economy.job_runs WHERE state = 'lost' AND ended_at IS NOT NULL}), 1, 'the run before it is told as lost');
-like(value($dbh, q{SELECT error FROM economy.job_runs WHERE state = 'failed'}), qr/^57014: /, 'and the long one why it ended');
-is(value($dbh, q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'}), 0, 'no lock stays');
-is(run_job($dbh, 'rfm_refresh'), 'done', 'the next one runs');
+# cancelled
+from_here();
+begin_run();
+value($dbh, 'SELECT pg_cancel_backend(?)', $other->{pg_pid});
+$other->pg_result;
+is(runs('rfm_refresh', $before), 'failed 57014: canceling statement due to user request', 'a run that is cancelled leaves its end');
+is(value($other, 'SELECT count(*) FROM pg_locks WHERE locktype = ? AND pid = pg_backend_pid()', 'advisory'), 0, 'and holds nothing');
+$holder->do('ROLLBACK');
+
+# killed: the session, and the whole server with it
+my $lost = 'lost it had not ended, and was not going, when the next run began';
+from_here();
+begin_run();
+value($dbh, 'SELECT pg_terminate_backend(?)', $other->{pg_pid});
+$node->poll_query_until('postgres', 'SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ' . $other->{pg_pid} . ')');
+is(runs('rfm_refresh', $before), 'running', 'of a session that is terminated nobody knows yet');
+$holder->do('ROLLBACK');
+is(run_job($dbh, 'rfm_refresh'), 'done', 'the next run is not kept from its work');
+is(runs('rfm_refresh', $before), "$lost, done", 'and tells');
+begin_run();
+kill 'KILL', $other->{pg_pid};
+select undef, undef, undef, 0.05 while eval { $dbh->do('SELECT 1') };
+$node->poll_query_until('postgres', 'SELECT 1', '1') or die 'the server does not come back';
+$dbh = connect_to($node);
+is(run_job($dbh, 'rfm_refresh'), 'done', 'after a crash, too');
+is(runs('rfm_refresh', $before), "$lost, done, $lost, done", 'all of it is recorded');
+
+# overtaken between its two transactions: whoever is at work last has the row
+from_here();
+my ($first, $second) = map { value($dbh, q{SELECT economy.begin_job('prune')}) } 1, 2;
+is(value($dbh, 'SELECT economy.do_job(?)', $first), 'skipped', 'a run that another one overtakes does not begin its work');
+is(value($dbh, 'SELECT economy.do_job(?)', $second), 'done', 'the other one does');
+is(value($dbh, 'SELECT economy.do_job(?)', $second), 'skipped', 'once');
+is(runs('prune', $before), 'skipped another run overtook it, done', 'all of it is recorded');
+
+# many at once
+from_here();
+my @ended = map { @$_ } at_once($node, 'postgres', 8, sub { my ($n, $s) = @_; return join ' ', map { run_job($s, 'audit_sweep') } 1 .. 25 });
+my %ended;
+$ended{$_}++ foreach map { split / / } @ended;
+is_deeply([ sort keys %ended ], [qw(done skipped)], 'of many at once, each is done or skipped');
+is(value($dbh, q{SELECT string_agg(DISTINCT state, ' ' ORDER BY state) || ' ' || count(*) FROM economy.job_runs WHERE job = 'audit_sweep' AND run_id > ?}, $before), 'done skipped 200', 'and recorded');
+is(value($dbh, q{SELECT count(*) FROM economy.job_runs a JOIN economy.job_runs b USING (job) WHERE a.run_id > ? AND a.state = 'done' AND b.state = 'done'
+	AND b.run_id > a.run_id AND b.started_at < a.ended_at}, $before), 0, 'never two at work');
 
 # a job that fails
-$dbh->do('ALTER TABLE economy.rfm_snapshots ADD CONSTRAINT broken CHECK (snapshot_id < 1) NOT VALID');
+from_here();
+$dbh->do('ALTER TABLE economy.rfm_snapshots ADD CONSTRAINT broken CHECK (snapshot_id < 2) NOT VALID');
 my $snapshots = value($dbh, 'SELECT count(*) FROM economy.rfm_snapshots');
 is(run_job($dbh, 'rfm_refresh'), 'failed', 'a job that fails');
-like(value($dbh, q{SELECT error FROM economy.job_runs WHERE state = 'failed' ORDER BY run_id DESC LIMIT 1}), qr/^23514: .*broken/, 'leaves its error');
+like(runs('rfm_refresh', $before), qr/^failed 23514: .*broken/, 'leaves its error');
 is(value($dbh, 'SELECT count(*) FROM economy.rfm_snapshots'), $snapshots, 'and nothing else');
+
+# another database: pg_cron makes its jobs from where it is
+$node->safe_psql('postgres', 'CREATE DATABASE other');
+$node->safe_psql('other', 'CREATE EXTENSION economy');
+my $there = connect_to($node, 'other');
+is(try_sql($there, 'SELECT * FROM economy.schedule()'), 'XE802', 'in another database, schedule() says so');
+like($there->errstr, qr/database "postgres".*cron\.schedule_in_database/s, 'and what to do');
+value($dbh, q{SELECT cron.schedule_in_database('economy other: ' || job, schedule, format('CALL economy.run_job(%L)', job), 'other') FROM economy.job_list() WHERE job = 'rollup_stats'});
 
 # the clock of pg_cron: the rollup comes every minute
 $node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM economy.job_runs WHERE job = 'rollup_stats' AND state = 'done' AND rows = 1})
@@ -80,26 +153,29 @@ $node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM economy.job_runs 
 is(value($dbh, q{SELECT count(*) FROM economy.job_runs WHERE job = 'rollup_stats' AND state = 'done' AND rows = 1}), 1, 'pg_cron runs the rollup');
 is(value($dbh, 'SELECT total FROM economy.user_game_stats_summary WHERE user_id = ?', $ann), 1, 'which counts the action');
 
+$node->poll_query_until('other', q{SELECT count(*) > 0 FROM economy.job_runs WHERE job = 'rollup_stats' AND state = 'done'})
+  or diag $node->safe_psql('postgres', 'SELECT * FROM cron.job_run_details');
+is(value($there, q{SELECT count(*) FROM economy.job_runs WHERE job = 'rollup_stats' AND state = 'done'}), 1, 'and that of another database');
+$there->disconnect;
+
 is(value($dbh, 'SELECT economy.unschedule()'), 5, 'unschedule() removes the jobs');
 is(value($dbh, 'SELECT economy.unschedule()'), 0, 'once');
-is(value($dbh, 'SELECT string_agg(jobname, chr(32)) FROM cron.job'), 'not ours', 'and no others');
-$_->disconnect foreach $dbh, $lock;
+is(value($dbh, 'SELECT string_agg(jobname, chr(32) ORDER BY jobid) FROM cron.job'), 'not ours economy other: rollup_stats', 'and no others');
+
+# an update from the release whose jobs were functions
+$dbh->do('SET economy.allow_drop = on; DROP EXTENSION economy; CREATE EXTENSION economy VERSION ' . $dbh->quote('0.1.0'));
+value($dbh, q{SELECT economy.grant_access('watcher', 'monitor')});
+is(value($dbh, 'SELECT count(*) FROM economy.schedule()'), 5, 'jobs of the release');
+is(value($dbh, q{SELECT economy.run_job('prune')}), 'done', 'and a run');
+$dbh->do('ALTER EXTENSION economy UPDATE');
+is(value($dbh, q{SELECT string_agg(command, ' ' ORDER BY command) FROM cron.job WHERE database = current_database() AND command ~ 'economy'}),
+	join(' ', map { "CALL economy.run_job('$_')" } qw(audit_sweep prune rfm_refresh rfm_refresh_incremental rollup_stats)), 'call what is there after its update');
+$dbh->do('SET ROLE watcher');
+is(run_job($dbh, 'prune'), 'done', 'which who could may');
+$dbh->do('RESET ROLE');
+is(value($dbh, q{SELECT count(*) FROM economy.job_runs WHERE state = 'done' AND job = 'prune'}), 2, 'and all runs are there');
+
+$dbh->disconnect;
+$holder->disconnect;
 $node->stop;
 done_testing();
-
-sub run_job
-{
-	my ($session, $job) = @_;
-	return value($session, sprintf 'CALL economy.run_job(%s)', $session->quote($job));
-}
-
-# Runs it without waiting, until it is seen to run.
-sub begin_job
-{
-	my ($session, $job) = @_;
-	my $before = value($dbh, 'SELECT coalesce(max(run_id), 0) FROM economy.job_runs');
-
-	$session->do("CALL economy.run_job('$job')", { pg_async => DBD::Pg::PG_ASYNC() });
-	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM economy.job_runs WHERE state = 'running' AND run_id > $before");
-	return;
-}

@@ -69,6 +69,12 @@ value($first, q{SELECT state FROM economy.purchase(?, 'potion', 'b')}, $users[0]
 $first->rollback;
 is(value($first, q{SELECT state FROM economy.purchase(?, 'potion', 'b')}, $users[0]), 'new', 'what was rolled back is not there');
 
+is(value($first, q{CALL economy.run_job('rollup_stats')}), 'done', 'a job, which commits');
+is(try_sql($first, q{CALL economy.run_job('mischief')}), 'XE002', 'there is no such job');
+is(value($direct, q{SELECT string_agg(job || ' ' || state, ', ') FROM economy.job_runs}), 'rollup_stats done', 'the run is recorded');
+is(value($direct, q{SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND a.usename = current_user AND a.pid <> pg_backend_pid()}), 0,
+	'no server session keeps a lock');
+
 # more clients than server sessions
 my $sold = 0;
 my @pids;
