@@ -17,7 +17,7 @@ use Time::HiRes ();
 
 # server, plan, and optionally during: code that is run while the clients play;
 # once: SQL for the first session of every client; resync: the feed may have to
-# begin again
+# begin again; full: the database is on the small disk, which gets full
 sub new
 {
 	my ($class, %p) = @_;
@@ -54,7 +54,7 @@ sub play
 	wait_until($dbh, "NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = 'world' AND backend_type = 'client backend')");
 	# PostgreSQL 15 copies a sequence in the default way with the claim that its
 	# next values are in WAL, which is so for the original alone
-	$dbh->do("CREATE DATABASE $self->{database} TEMPLATE world STRATEGY file_copy");
+	$dbh->do("CREATE DATABASE $self->{database} TEMPLATE world STRATEGY file_copy" . ($self->{full} ? ' TABLESPACE small' : ''));
 	$dbh->disconnect;
 	my $feed = $self->in_process(sub { $self->read_feed });
 	my @clients = map { my $n = $_; $self->in_process(sub { $self->client($n)->run }) } 1 .. $self->{plan}{clients};
@@ -284,6 +284,7 @@ SQL
 	$facts{tables} = Stress::Tables::load($dbh);
 	$facts{log} = $self->logs;
 	$facts{deadlocks} = $self->{plan}{crosses};
+	$facts{full} = $self->{full};
 	return %facts;
 }
 
