@@ -246,3 +246,29 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('monitor', 'FUNCTION economy.verify_chain(bigint)'),
             ('monitor', 'FUNCTION economy.verify_receipt(bigint, text)');
     END;
+
+-- SQL functions are planned at each call
+
+CREATE OR REPLACE FUNCTION economy.draw_uniform(key text) RETURNS double precision
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    -- 52 bits of the hash, and a half: never 0 or 1
+    RETURN (('x' || left(encode(sha256(convert_to(key, 'UTF8')), 'hex'), 13))::bit(52)::bigint + 0.5::double precision) / 4503599627370496;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION economy.product_offered(user_id bigint, product_id text) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+    IF product_id IS NULL THEN
+        RETURN true;
+    END IF;
+    -- too little gold can change by the time of the click; stock is asked after it
+    RETURN EXISTS (SELECT FROM economy.shop_products p WHERE p.product_id = product_offered.product_id
+                   AND (p.stock_slots = 0 OR EXISTS (SELECT FROM economy.shop_stock s WHERE s.product_id = p.product_id AND s.remaining > 0)))
+       AND (SELECT c.code IN ('OK', 'INSUFFICIENT_GOLD') FROM economy.purchase(user_id, product_id, 'recommend', 1, NULL, true) c);
+END
+$$;
