@@ -272,3 +272,31 @@ BEGIN
        AND (SELECT c.code IN ('OK', 'INSUFFICIENT_GOLD') FROM economy.purchase(user_id, product_id, 'recommend', 1, NULL, true) c);
 END
 $$;
+
+-- a number on a cell of the middle can be read
+
+CREATE OR REPLACE FUNCTION economy.svg_matrix(title text, row_title text, column_title text, cells jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH size AS (
+            SELECT jsonb_array_length(cells -> 'rows') AS nrows, jsonb_array_length(cells -> 'columns') AS ncolumns,
+                   (SELECT max(v.value::numeric) FROM jsonb_array_elements(cells -> 'values') r, jsonb_array_elements_text(r) v) AS most
+        ), cell AS (
+            SELECT r.ordinality AS y, c.ordinality AS x, c.value::numeric AS n
+            FROM jsonb_array_elements(cells -> 'values') WITH ORDINALITY r, jsonb_array_elements_text(r.value) WITH ORDINALITY c
+        )
+        SELECT format('<svg role="img" viewBox="0 0 %s %s" width="%s" height="%s"><title>%s</title>',
+                      130 + 84 * s.ncolumns, 60 + 40 * s.nrows, 130 + 84 * s.ncolumns, 60 + 40 * s.nrows, economy.html_text(title))
+            || format('<text x="120" y="16" class="axis">%s &#8594;</text><text x="4" y="38" class="axis">%s &#8595;</text>',
+                      economy.html_text(column_title), economy.html_text(row_title))
+            || (SELECT coalesce(string_agg(format('<text x="%s" y="38" text-anchor="middle">%s</text>', 162 + 84 * (c.ordinality - 1), economy.html_text(c.value)), '' ORDER BY c.ordinality), '')
+                FROM jsonb_array_elements_text(cells -> 'columns') WITH ORDINALITY c)
+            || (SELECT coalesce(string_agg(format('<text x="112" y="%s" text-anchor="end">%s</text>', 71 + 40 * (r.ordinality - 1), economy.html_text(r.value)), '' ORDER BY r.ordinality), '')
+                FROM jsonb_array_elements_text(cells -> 'rows') WITH ORDINALITY r)
+            || (SELECT coalesce(string_agg(format('<rect x="%s" y="%s" width="80" height="36" fill="#1f6f8b" fill-opacity="%s"/><text x="%s" y="%s" text-anchor="middle" class="%s">%s</text>',
+                        122 + 84 * (c.x - 1), 48 + 40 * (c.y - 1), round(0.04 + 0.96 * c.n / greatest(s.most, 1), 3),
+                        162 + 84 * (c.x - 1), 71 + 40 * (c.y - 1), CASE WHEN c.n > s.most * 0.8 THEN 'light' ELSE 'dark' END, c.n), '' ORDER BY c.y, c.x), '') FROM cell c)
+            || '</svg>'
+        FROM size s;
+    END;
