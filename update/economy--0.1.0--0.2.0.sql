@@ -245,3 +245,57 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('monitor', 'FUNCTION economy.verify_chain(bigint)'),
             ('monitor', 'FUNCTION economy.verify_receipt(bigint, text)');
     END;
+
+-- SQL functions are planned at each call
+
+CREATE OR REPLACE FUNCTION economy.draw_uniform(key text) RETURNS double precision
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    -- 52 bits of the hash, and a half: never 0 or 1
+    RETURN (('x' || left(encode(sha256(convert_to(key, 'UTF8')), 'hex'), 13))::bit(52)::bigint + 0.5::double precision) / 4503599627370496;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION economy.product_offered(user_id bigint, product_id text) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+    IF product_id IS NULL THEN
+        RETURN true;
+    END IF;
+    -- too little gold can change by the time of the click; stock is asked after it
+    RETURN EXISTS (SELECT FROM economy.shop_products p WHERE p.product_id = product_offered.product_id
+                   AND (p.stock_slots = 0 OR EXISTS (SELECT FROM economy.shop_stock s WHERE s.product_id = p.product_id AND s.remaining > 0)))
+       AND (SELECT c.code IN ('OK', 'INSUFFICIENT_GOLD') FROM economy.purchase(user_id, product_id, 'recommend', 1, NULL, true) c);
+END
+$$;
+
+-- a number on a cell of the middle can be read
+
+CREATE OR REPLACE FUNCTION economy.svg_matrix(title text, row_title text, column_title text, cells jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH size AS (
+            SELECT jsonb_array_length(cells -> 'rows') AS nrows, jsonb_array_length(cells -> 'columns') AS ncolumns,
+                   (SELECT max(v.value::numeric) FROM jsonb_array_elements(cells -> 'values') r, jsonb_array_elements_text(r) v) AS most
+        ), cell AS (
+            SELECT r.ordinality AS y, c.ordinality AS x, c.value::numeric AS n
+            FROM jsonb_array_elements(cells -> 'values') WITH ORDINALITY r, jsonb_array_elements_text(r.value) WITH ORDINALITY c
+        )
+        SELECT format('<svg role="img" viewBox="0 0 %s %s" width="%s" height="%s"><title>%s</title>',
+                      130 + 84 * s.ncolumns, 60 + 40 * s.nrows, 130 + 84 * s.ncolumns, 60 + 40 * s.nrows, economy.html_text(title))
+            || format('<text x="120" y="16" class="axis">%s &#8594;</text><text x="4" y="38" class="axis">%s &#8595;</text>',
+                      economy.html_text(column_title), economy.html_text(row_title))
+            || (SELECT coalesce(string_agg(format('<text x="%s" y="38" text-anchor="middle">%s</text>', 162 + 84 * (c.ordinality - 1), economy.html_text(c.value)), '' ORDER BY c.ordinality), '')
+                FROM jsonb_array_elements_text(cells -> 'columns') WITH ORDINALITY c)
+            || (SELECT coalesce(string_agg(format('<text x="112" y="%s" text-anchor="end">%s</text>', 71 + 40 * (r.ordinality - 1), economy.html_text(r.value)), '' ORDER BY r.ordinality), '')
+                FROM jsonb_array_elements_text(cells -> 'rows') WITH ORDINALITY r)
+            || (SELECT coalesce(string_agg(format('<rect x="%s" y="%s" width="80" height="36" fill="#1f6f8b" fill-opacity="%s"/><text x="%s" y="%s" text-anchor="middle" class="%s">%s</text>',
+                        122 + 84 * (c.x - 1), 48 + 40 * (c.y - 1), round(0.04 + 0.96 * c.n / greatest(s.most, 1), 3),
+                        162 + 84 * (c.x - 1), 71 + 40 * (c.y - 1), CASE WHEN c.n > s.most * 0.8 THEN 'light' ELSE 'dark' END, c.n), '' ORDER BY c.y, c.x), '') FROM cell c)
+            || '</svg>'
+        FROM size s;
+    END;

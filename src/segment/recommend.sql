@@ -102,26 +102,29 @@ COMMENT ON FUNCTION economy.beta_shares(double precision[], double precision[]) 
     'Probability of each of several beta variables, with shapes of 1 or more, to be the largest.';
 
 CREATE FUNCTION economy.draw_uniform(key text) RETURNS double precision
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, economy, pg_temp
-    BEGIN ATOMIC
-        -- 52 bits of the hash, and a half: never 0 or 1
-        SELECT (('x' || left(encode(sha256(convert_to(key, 'UTF8')), 'hex'), 13))::bit(52)::bigint + 0.5::double precision) / 4503599627370496;
-    END;
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    -- 52 bits of the hash, and a half: never 0 or 1
+    RETURN (('x' || left(encode(sha256(convert_to(key, 'UTF8')), 'hex'), 13))::bit(52)::bigint + 0.5::double precision) / 4503599627370496;
+END
+$$;
 COMMENT ON FUNCTION economy.draw_uniform(text) IS 'A number between 0 and 1 drawn by the hash of a text: the same everywhere.';
 
 CREATE FUNCTION economy.product_offered(user_id bigint, product_id text) RETURNS boolean
-    LANGUAGE sql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, economy, pg_temp
-    BEGIN ATOMIC
-        -- too little gold can change by the time of the click; stock is asked after it
-        SELECT CASE
-            WHEN product_id IS NULL THEN true
-            WHEN EXISTS (SELECT FROM economy.shop_products p WHERE p.product_id = product_offered.product_id
-                         AND (p.stock_slots = 0 OR EXISTS (SELECT FROM economy.shop_stock s WHERE s.product_id = p.product_id AND s.remaining > 0)))
-            THEN (SELECT c.code IN ('OK', 'INSUFFICIENT_GOLD') FROM economy.purchase(user_id, product_id, 'recommend', 1, NULL, true) c)
-            ELSE false END;
-    END;
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+    IF product_id IS NULL THEN
+        RETURN true;
+    END IF;
+    -- too little gold can change by the time of the click; stock is asked after it
+    RETURN EXISTS (SELECT FROM economy.shop_products p WHERE p.product_id = product_offered.product_id
+                   AND (p.stock_slots = 0 OR EXISTS (SELECT FROM economy.shop_stock s WHERE s.product_id = p.product_id AND s.remaining > 0)))
+       AND (SELECT c.code IN ('OK', 'INSUFFICIENT_GOLD') FROM economy.purchase(user_id, product_id, 'recommend', 1, NULL, true) c);
+END
+$$;
 COMMENT ON FUNCTION economy.product_offered(bigint, text) IS 'Whether the product is on sale, in stock, and the user may still buy it.';
 
 CREATE FUNCTION economy.recommendation_posteriors(placement text, segment text, as_of timestamptz)

@@ -29,7 +29,7 @@ CREATE FUNCTION economy.svg_matrix(title text, row_title text, column_title text
                 FROM jsonb_array_elements_text(cells -> 'rows') WITH ORDINALITY r)
             || (SELECT coalesce(string_agg(format('<rect x="%s" y="%s" width="80" height="36" fill="#1f6f8b" fill-opacity="%s"/><text x="%s" y="%s" text-anchor="middle" class="%s">%s</text>',
                         122 + 84 * (c.x - 1), 48 + 40 * (c.y - 1), round(0.04 + 0.96 * c.n / greatest(s.most, 1), 3),
-                        162 + 84 * (c.x - 1), 71 + 40 * (c.y - 1), CASE WHEN c.n > s.most * 0.55 THEN 'light' ELSE 'dark' END, c.n), '' ORDER BY c.y, c.x), '') FROM cell c)
+                        162 + 84 * (c.x - 1), 71 + 40 * (c.y - 1), CASE WHEN c.n > s.most * 0.8 THEN 'light' ELSE 'dark' END, c.n), '' ORDER BY c.y, c.x), '') FROM cell c)
             || '</svg>'
         FROM size s;
     END;

@@ -118,8 +118,10 @@ CREATE FUNCTION pg_temp.differing(p60 numeric, p95 numeric) RETURNS bigint LANGU
             'recency_bounds', '{2,4,8,15}', 'degenerate', '{frequency,monetary}', 'p60', p60, 'p95', p95)))) p
     ), history AS (
         -- r days ago, f purchases of m together
-        SELECT r, f, m, economy.rfm_pack(timestamptz '2031-06-30 12:00:00+00' - r * interval '1 day', CASE WHEN n = 1 THEN m ELSE 0 END, n) AS buckets
-        FROM generate_series(0, 29) r CROSS JOIN generate_series(1, 12) f
+        -- 30 days ago only what is later in the day is within the window
+        SELECT r, f, m, economy.rfm_pack(timestamptz '2031-06-30 12:00:00+00' - r * interval '1 day' + CASE r WHEN 30 THEN interval '1 hour' ELSE '0' END,
+                                         CASE WHEN n = 1 THEN m ELSE 0 END, n) AS buckets
+        FROM generate_series(0, 30) r CROSS JOIN generate_series(1, 12) f
         CROSS JOIN (SELECT DISTINCT unnest(ARRAY[0, p60 - 1, p60, p60 + 1, p95 - 1, p95, p95 + 1])::bigint) v (m) CROSS JOIN LATERAL generate_series(1, f) n
         WHERE m >= 0 GROUP BY 1, 2, 3
         UNION ALL

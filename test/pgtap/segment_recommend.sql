@@ -33,6 +33,7 @@ SELECT code AS x FROM economy.purchase(:a, 'pgtap_one', 'k') \gset
 SELECT is(pg_temp.shown(:a), 'Never daily claim t 1', 'nothing of the segment is left that the user may buy');
 SELECT count(*) AS x FROM economy.rfm_refresh_incremental() \gset
 SELECT is(pg_temp.shown(:a), 'Buyer mission extend f 1', 'a new segment, another arm');
+SELECT is((SELECT array_agg(DISTINCT policy) FROM economy.recommendation_placements WHERE placement IN ('home', 'pgtap') AND version IN (0, (SELECT max(version) FROM economy.recommendation_placements WHERE placement = 'pgtap'))), '{rules}', 'sampling is off by default');
 SELECT is((SELECT array_agg(number ORDER BY number) FROM economy.recommendations WHERE user_id = :a), '{1,2,3,4,5,6}', 'every decision is kept');
 SELECT economy.set_user_status(:c, 'suspended', 'pgtap') AS x \gset
 SELECT is(pg_temp.shown(:c), 'Never daily claim t 1', 'a suspended user can buy nothing');

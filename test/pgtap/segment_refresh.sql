@@ -148,7 +148,7 @@ SELECT pg_temp.clock('2099-09-01 12:00:00+00') AS x \gset
 SELECT economy.register('pgtap rfm new') AS new \gset
 SELECT count(*) AS x FROM generate_series(1, 3) n, LATERAL pg_temp.buy(n, '2099-08-31 12:00:00+00', n) \gset
 SELECT pg_temp.clock('2099-09-01 12:00:00+00') AS x \gset
-SELECT is((SELECT s.segment FROM economy.segment(:new) s), 'NoPurchase', 'who never bought is NoPurchase');
+SELECT is((SELECT (s.segment, s.recency_days, s.frequency, s.monetary, s.r, s.f, s.m)::text FROM economy.segment(:new) s), '(NoPurchase,90,0,0,1,1,1)', 'who never bought is NoPurchase');
 SELECT is((SELECT stale_users >= 3 AND oldest_stale_age >= interval '24 hours' FROM economy.rfm_freshness()), true, 'stale users are told');
 SELECT count(*) AS x FROM economy.rfm_refresh() \gset
 SELECT is((SELECT (stale_users, oldest_stale_age, as_of)::text FROM economy.rfm_freshness()), '(0,,"2099-09-01 12:00:00+00")', 'none after a refresh');
@@ -191,6 +191,22 @@ SELECT current_setting('work_mem') AS mine \gset
 SET LOCAL economy.rfm_memory = '1MB';
 SELECT count(*) AS x FROM economy.rfm_refresh() \gset
 SELECT is(current_setting('work_mem'), :'mine', 'work_mem is what it was');
+
+-- more purchases than the memory holds are sorted on disk, in which order they lie
+INSERT INTO economy.shop_transactions (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, monetary, quantity,
+        receipt_signature_version, hash_algo_version, hash, receipt_signature, category, status, product_id, idempotency_key)
+SELECT w.user_id, 1000000 + k, 1, 0, 1, 0, timestamptz '2099-01-01' + random() * interval '9 months', pg_current_xact_id()::text::bigint, k, 1,
+       1, 1, sha256('pgtap'), sha256('pgtap'), 'conversion', CASE WHEN k % 50 = 0 THEN 'PENDING' ELSE 'SUCCESS' END, 'pgtap_r', 'disk' || k
+FROM who w CROSS JOIN generate_series(1, 150) k ORDER BY random();
+CREATE FUNCTION pg_temp.misfolded() RETURNS TABLE (user_id bigint, first_seq bigint, seq bigint, since timestamptz, buckets bytea) LANGUAGE sql SET work_mem = '64kB' AS $$
+    WITH folded AS (
+        SELECT * FROM economy.rfm_fold(0, false)
+    ), packed AS (
+        SELECT t.user_id, min(t.seq), max(t.seq), min(t.created_at), economy.rfm_pack(t.created_at, t.monetary, t.seq) FROM economy.shop_transactions t
+        WHERE t.status = 'SUCCESS' AND NOT EXISTS (SELECT FROM economy.rfm_reversals r WHERE r.user_id = t.user_id AND r.seq = t.seq) GROUP BY 1
+    )
+    (TABLE folded EXCEPT ALL TABLE packed) UNION ALL (TABLE packed EXCEPT ALL TABLE folded) $$;
+SELECT is_empty('SELECT * FROM pg_temp.misfolded()', 'the journal is folded on disk as the aggregate packs it');
 SELECT is((SELECT string_agg(tablename || indexname, ' ' ORDER BY tablename) FROM pg_indexes WHERE schemaname = 'economy' AND indexname LIKE '%xact%'), 'gold_adjustmentsgold_adjustments_xact_idx reward_auditreward_audit_xact_idx shop_transactionsshop_transactions_xact_idx user_actionsuser_actions_xact_idx', 'the journals have their index');
 SELECT * FROM finish();
 ROLLBACK;
