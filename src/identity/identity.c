@@ -13,6 +13,7 @@
 #include "errors.h"
 #include "ledger/args.h"
 #include "ledger/entry.h"
+#include "ledger/keys.h"
 #include "settings.h"
 
 #define NODE_SHIFT 41			/* node ids above 41 bits of counter */
@@ -21,12 +22,20 @@ PG_FUNCTION_INFO_V1(eco_next_user_id);
 PG_FUNCTION_INFO_V1(eco_timezone_name);
 PG_FUNCTION_INFO_V1(eco_set_suspended);
 
-/* eco_next_user_id() returns bigint: the default of users.user_id */
+/*
+ * eco_next_user_id() returns bigint
+ *		The default of users.user_id.
+ *
+ * The first user brings the first signing key, whose makers wait for each other
+ * until the end of their transactions.  Here none of them can hold an account.
+ */
 Datum
 eco_next_user_id(PG_FUNCTION_ARGS)
 {
-	int64		counter = nextval_internal(eco_table_oid("user_id_seq"), false);
+	int64		counter;
 
+	(void) eco_key_active();
+	counter = nextval_internal(eco_table_oid("user_id_seq"), false);
 	if (counter >= (INT64CONST(1) << NODE_SHIFT))
 		ECO_ERROR(ERRCODE_SEQUENCE_GENERATOR_LIMIT_EXCEEDED,
 				  errmsg("this node has given out all its user ids"));

@@ -88,7 +88,12 @@ eco_key_active(void)
 		return active_version;
 	if (!key_by_state("active", &row))
 	{
-		/* serialises the makers of the first key; readers are not disturbed */
+		/*
+		 * Serialises the makers of the first key; readers are not disturbed.
+		 * Who comes to wait here may hold an account, so the first user brings
+		 * the key (eco_next_user_id); later it is missing only where a dump
+		 * left it out.
+		 */
 		LockRelationOid(keys_relid, ShareRowExclusiveLock);
 		if (!key_by_state("active", &row))
 		{

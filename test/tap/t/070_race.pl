@@ -165,13 +165,33 @@ foreach my $level ('REPEATABLE READ', 'SERIALIZABLE')
 }
 is_clean($node, 'postgres', 'at the end');
 
-# Ten first purchases of a database: they make one signing key.
+# The first purchase holds up nobody who holds an account.
+{
+	my $db = fresh_database($node);
+	my ($s1, $s2) = map { connect_to($node, $db) } 1 .. 2;
+	my ($x, $y) = map { add_user($s1, $_, 100) } qw(x y);
+
+	add_product($s1, 'potion', price_gold => 1);
+	$_->begin_work foreach $s1, $s2;
+	$s2->do(q{SET LOCAL lock_timeout = '5s'});
+	is((buy($s1, $x, 'potion', 'first'))[0], 'new', 'the first purchase of a database');
+	value($s2, q{SELECT state FROM economy.adjust_gold(?, 1, 'k', 'a test', 'tester')}, $y);
+	is(eval { (buy($s2, $y, 'potion', 'second'))[0] } // $s2->state, 'new', 'another before it has ended');
+	$_->commit foreach $s2, $s1;
+	is_clean($node, $db, 'first purchases');
+	$_->disconnect foreach $s1, $s2;
+}
+
+# Ten first users of a database make one signing key, as do ten first purchases
+# where a dump left it out.
 foreach my $way ('auto', 'sql')
 {
 	my $db = fresh_database($node);
 	my $session = connect_to($node, $db);
-	my @buyers = map { value($session, 'SELECT economy.register()') } 1 .. 10;
+	my @buyers = map { $_->[0] } at_once($node, $db, 10, sub { value($_[1], 'SELECT economy.register()') }, "SET economy.row_access = $way");
 
+	is(value($session, 'SELECT count(*) FROM economy.signing_keys'), 1, "first users, $way: one key");
+	$session->do('DELETE FROM economy.signing_keys');
 	add_product($session, 'gift', category => 'conversion', granted_gold => 1);
 	@r = at_once($node, $db, 10, sub { buy($_[1], $buyers[ $_[0] - 1 ], 'gift', 'k') }, "SET economy.row_access = $way");
 	is_deeply(tally(@r), { new => 10 }, "first purchases, $way: all succeed");
