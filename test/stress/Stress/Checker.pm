@@ -278,6 +278,8 @@ sub check_answers
 			$self->bad('I4', "key '$key' was answered reuse $r->{transaction_id}, the entry is " . ($e ? $e->{id} : 'not there'))
 			  unless $e && $e->{id} eq $r->{transaction_id}
 			  && $e->{gold_delta} == $r->{gold_delta} && (!defined $e->{gold} || $e->{gold} == $r->{gold});
+			$self->bad('I4', "key '$key' was answered reuse in $a->{tx}{tx}, which asked for something else")
+			  if $e && !payload_fits($intent, $e);
 		}
 		elsif ($state eq 'refused IDEMPOTENCY_MISMATCH')
 		{
