@@ -97,8 +97,7 @@ take_free(EcoRow *slots, int nslots, int32 units, int16 *slot)
 		EcoRow	   *row = &slots[(start + i) % nslots];
 
 		if (eco_row_int(row, STK_REMAINING) < units ||
-			eco_row_lock(row, 0, ECO_SKIP) == ECO_LOCK_BUSY ||
-			eco_row_int(row, STK_REMAINING) < units)
+			eco_row_lock(row, 0, ECO_SKIP) != ECO_LOCKED)
 			continue;
 		*slot = DatumGetInt16(row->values[STK_SLOT]);
 		write_slot(row, units);

@@ -165,6 +165,27 @@ foreach my $level ('REPEATABLE READ', 'SERIALIZABLE')
 }
 is_clean($node, 'postgres', 'at the end');
 
+# The last unit, over and over: who saw it must look again under its lock.
+add_product($dbh, 'one', price_gold => 0, stock => 1, slots => 1);
+foreach my $way ('auto', 'sql')
+{
+	my @buyers = map { add_user($dbh, "one-$way-$_") } 1 .. 6;
+
+	@r = at_once($node, 'postgres', 6, sub {
+		my ($number, $s) = @_;
+		my $new = 0;
+		for my $i (1 .. 150)
+		{
+			next if (buy($s, $buyers[ $number - 1 ], 'one', "$way-$i"))[0] ne 'new';
+			$new++;
+			value($s, q{SELECT economy.add_stock('one', 1, 'tester')});
+		}
+		return $new ? 'sold' : 'none';
+	}, "SET economy.row_access = $way");
+	is(scalar(grep { $_->[0] eq 'died' } @r), 0, "the last unit, $way: nobody sells it twice") or diag(explain(\@r));
+	is(value($dbh, q{SELECT sum(remaining) FROM economy.shop_stock WHERE product_id = 'one'}), 1, "the last unit, $way: one is left");
+}
+
 # The first purchase holds up nobody who holds an account.
 {
 	my $db = fresh_database($node);
