@@ -127,6 +127,7 @@ sub restore_pruned
 {
 	my ($self) = @_;
 	my %pruned = map { ("$_->{user_id} $_->{key}" => $_) } @{ $self->{tables}{pruned_actions} };
+	my %committed = map { ($_->{xact} => 1) } @{ $self->{tables}{entries} };
 
 	foreach my $key (grep { /^A/ } keys %{ $self->{attempts} })
 	{
@@ -137,7 +138,7 @@ sub restore_pruned
 
 		# without an acknowledged maker it is one of those without an answer; a
 		# retry of one that was rolled back has its seq, and so its name
-		@makers = grep { $_->{fate} eq 'maybe' && fits_name($_, $name) } @{ $self->{attempts}{$key} } unless @makers;
+		@makers = likeliest(\%committed, grep { $_->{fate} eq 'maybe' && fits_name($_, $name) } @{ $self->{attempts}{$key} }) unless @makers;
 		$self->bad('I4', "key '$key' was pruned and is there again") if $self->{by_key}{$key};
 		if (@makers) { $self->restore($key, $user, $row->{seq}, @makers) }
 		else { $self->bad('I4', "nobody was answered for $name, which was pruned") }
@@ -151,6 +152,17 @@ sub fits_name
 	my ($a, $name) = @_;
 	my $r = $a->{result} or return 1;
 	return $r->{state} eq 'new' && $r->{transaction_id} eq $name;
+}
+
+# Whose transaction left other entries made this one too; else who was told its
+# name comes before who was told nothing.
+sub likeliest
+{
+	my ($committed, @makers) = @_;
+	my @named = grep { $_->{result} } @makers;
+	my @proven = grep { $committed->{ $_->{result}{xact} // '' } } @named;
+
+	return @proven ? @proven : (@named, grep { !$_->{result} } @makers);
 }
 
 # Half a SHA-256 over the encoding of game and action id.

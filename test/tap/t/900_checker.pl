@@ -15,10 +15,10 @@ my $CLOCK = 1772409600;
 # One attempt to record an action of user 3, in its own transaction.
 sub attempt
 {
-	my ($tx, $xact, $seq, $outcome) = @_;
+	my ($tx, $xact, $seq, $outcome, $clock) = (@_, $CLOCK);
 	my $gold = 10 * $seq;
 	return (
-		"T\ttx=$tx\tiso=ser\tauto=0\tclock=$CLOCK", "O\ttx=$tx\top=0\tfn=record_action\targs=",
+		"T\ttx=$tx\tiso=ser\tauto=0\tclock=$clock", "O\ttx=$tx\top=0\tfn=record_action\targs=",
 		"I\ttx=$tx\top=0\tel=0\tkind=A\ttype=PLAY\tuser=3\tkey=slot|k\tbet=0\twin=10",
 		"R\ttx=$tx\top=0\tel=0\tstate=new\tcode=OK\ttransaction_id=A3-$seq\txact=$xact\tgold_delta=10\tgold=$gold",
 		"D\ttx=$tx\top=0\tms=1", "E\ttx=$tx\toutcome=$outcome");
@@ -39,7 +39,9 @@ sub judge
 		users => [ { user_id => 3, external_id => 'eve' } ],
 		pruned_actions => [ { user_id => 3, seq => 1, key => Stress::Checker::action_key('slot', 'k') } ],
 		game_stats => [ \%stats ],
-		map { ($_ => []) } qw(user_game_stats_summary rollup_positions streaks shop_stock shop_products shop_product_changes
+		user_game_stats_summary => [ { %stats, day => '2026-03-02' } ],
+		rollup_positions => [ { user_id => 3, seq => 2 } ],
+		map { ($_ => []) } qw(streaks shop_stock shop_products shop_product_changes
 		  user_status_changes signing_keys capture_refusals));
 	my $file = File::Temp->new;
 
@@ -53,6 +55,9 @@ is(judge(attempt('1.1.1', 100, 1, 'unknown')), '', 'one without an answer');
 is(judge(attempt('1.1.1', 100, 1, 'unknown'), attempt('1.1.2', 104, 1, 'committed')), '',
 	'one that was rolled back unseen, and its answered retry with the same seq');
 is(judge(attempt('1.1.1', 100, 1, 'committed'), attempt('1.2.1', 104, 1, 'unknown')), '', 'the other way round');
+my @silent = grep { !/^[RD]/ } attempt('1.1.1', 0, 1, 'unknown', $CLOCK + 86400);
+is(judge(@silent, attempt('1.2.1', 7, 1, 'unknown')), '', 'another day without a word, and one whose transaction is there');
+is(judge(@silent, attempt('1.2.1', 104, 1, 'unknown')), '', 'or who was told the name');
 my @first = attempt('1.1.1', 100, 1, 'unknown');
 splice @first, 5, 0,
   "O\ttx=1.1.1\top=1\tfn=adjust_gold\targs=", "I\ttx=1.1.1\top=1\tel=0\tkind=G\tuser=3\tkey=g\tgold=1",
