@@ -59,9 +59,8 @@ help:
 	@echo "make bench           ratios against peers in one run"
 	@echo "make stress          random histories and their checker; SEED= SEEDS= OPS= CLIENTS=, PLAN=1 prints them;"
 	@echo "                     then a load with listeners for LOAD= seconds, 60; 0 is none"
-	@echo "make crash           the same while the server is killed, its standby promoted, its disk full;"
-	@echo "                     SEED= CYCLES= FAILOVERS= FULL="
-	@echo "make sweep           every function cut off at every place, without memory too; ONLY=, MALLOC=0"
+	@echo "make crash           the same while the server is killed, out of disk or replaced by its standby; SEED= CYCLES= FAILOVERS="
+	@echo "make sweep           every function cut off at every place, without memory or disk too; ONLY=, MALLOC=0"
 	@echo "make mutation        plants defects and says which tests notice"
 	@echo "make fuzz            every parser and encoder under libFuzzer; RUNS=, TARGET="
 	@echo "make smith           random statements by sqlsmith; SEED=, TIME="
@@ -100,7 +99,7 @@ stress:
 	@SEED=$(SEED) SEEDS=$(SEEDS) OPS=$(OPS) CLIENTS=$(CLIENTS) PLAN=$(PLAN) LOAD=$(LOAD) bash scripts/stress
 
 crash:
-	@SEED=$(SEED) CYCLES=$(CYCLES) FAILOVERS=$(FAILOVERS) FULL=$(FULL) bash scripts/crash
+	@SEED=$(SEED) CYCLES=$(CYCLES) FAILOVERS=$(FAILOVERS) bash scripts/crash
 
 sweep:
 	@ONLY="$(ONLY)" MALLOC=$(MALLOC) bash scripts/sweep

@@ -6,12 +6,14 @@
 
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
 #include "core/streak.h"
 #include "crash_point.h"
+#include "errors.h"
 #include "journals.h"
 #include "ledger/guard.h"
 #include "realtime/posted.h"
@@ -89,6 +91,7 @@ static void define_segment_settings(void);
 extern void _PG_init(void);
 
 PG_FUNCTION_INFO_V1(eco_clock);
+PG_FUNCTION_INFO_V1(eco_require_given);
 
 TimestampTz
 eco_now(void)
@@ -103,6 +106,17 @@ Datum
 eco_clock(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_TIMESTAMPTZ(eco_now());
+}
+
+/* eco_require_given(argument text, given boolean) returns void: for functions in PL/pgSQL */
+Datum
+eco_require_given(PG_FUNCTION_ARGS)
+{
+	if (PG_ARGISNULL(1) || !PG_GETARG_BOOL(1))
+		ECO_ERROR(ECO_NULL_ARGUMENT,
+				  errmsg("%s must not be null",
+						 PG_ARGISNULL(0) ? "argument" : text_to_cstring(PG_GETARG_TEXT_PP(0))));
+	PG_RETURN_VOID();
 }
 
 static bool

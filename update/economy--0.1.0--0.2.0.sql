@@ -22,9 +22,7 @@ CREATE FUNCTION economy.begin_job(job text) RETURNS bigint
 DECLARE
     run economy.job_runs;
 BEGIN
-    IF job IS NULL THEN
-        RAISE EXCEPTION 'job must not be null' USING ERRCODE = 'XE001';
-    END IF;
+    PERFORM economy.require_given('job', job IS NOT NULL);
     IF NOT EXISTS (SELECT FROM economy.job_list() l WHERE l.job = begin_job.job) THEN
         RAISE EXCEPTION 'job "%" does not exist', left(job, 64) USING ERRCODE = 'XE002', HINT = 'See economy.job_list().';
     END IF;
@@ -229,6 +227,7 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('monitor', 'FUNCTION economy.rfm_rules()'),
             ('monitor', 'FUNCTION economy.rfm_score(text, regclass, timestamptz)'),
             ('monitor', 'FUNCTION economy.rfm_score_query(text, text, timestamptz)'),
+            ('monitor', 'FUNCTION economy.require_given(text, boolean)'),
             ('monitor', 'FUNCTION economy.rfm_source(economy.rfm_models, text, timestamptz)'),
             ('monitor', 'FUNCTION economy.job_list()'),
             ('monitor', 'FUNCTION economy.rfm_report()'),

@@ -51,6 +51,10 @@ CREATE FUNCTION economy.now() RETURNS timestamptz
     LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_clock';
 COMMENT ON FUNCTION economy.now() IS 'The moment all rules use: the server''s clock, or economy.test_clock.';
 
+CREATE FUNCTION economy.require_given(argument text, given boolean) RETURNS void
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_require_given';
+COMMENT ON FUNCTION economy.require_given(text, boolean) IS 'Raises XE001, that the argument must not be null, unless it is given.';
+
 CREATE FUNCTION economy.forbid_change() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'eco_forbid_change';
 COMMENT ON FUNCTION economy.forbid_change() IS 'Trigger of the journals: refuses UPDATE, DELETE and TRUNCATE with XE101.';
@@ -142,10 +146,8 @@ DECLARE
     zone text;
     id   bigint;
 BEGIN
-    IF timezone IS NULL OR profile IS NULL THEN
-        RAISE EXCEPTION '% must not be null', CASE WHEN timezone IS NULL THEN 'timezone' ELSE 'profile' END
-            USING ERRCODE = 'XE001';
-    END IF;
+    PERFORM economy.require_given('timezone', timezone IS NOT NULL);
+    PERFORM economy.require_given('profile', profile IS NOT NULL);
     IF octet_length(external_id) NOT BETWEEN 1 AND 255 THEN
         RAISE EXCEPTION 'external_id must have 1 to 255 bytes' USING ERRCODE = 'XE003';
     END IF;
@@ -192,9 +194,12 @@ CREATE FUNCTION economy.set_timezone(user_id bigint, timezone text) RETURNS text
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    zone   text := economy.timezone_name(timezone);
+    zone   text;
     before text;
 BEGIN
+    PERFORM economy.require_given('user_id', user_id IS NOT NULL);
+    PERFORM economy.require_given('timezone', timezone IS NOT NULL);
+    zone := economy.timezone_name(timezone);
     SELECT u.timezone INTO before FROM economy.users u WHERE u.user_id = set_timezone.user_id FOR NO KEY UPDATE;
     IF NOT found THEN
         RAISE EXCEPTION 'user % does not exist', user_id USING ERRCODE = 'XE202',
@@ -222,10 +227,13 @@ CREATE FUNCTION economy.set_user_status(user_id bigint, status text, actor text)
 DECLARE
     suspended boolean;
 BEGIN
-    IF status IS NULL OR status NOT IN ('active', 'suspended') THEN
+    PERFORM economy.require_given('user_id', user_id IS NOT NULL);
+    PERFORM economy.require_given('status', status IS NOT NULL);
+    PERFORM economy.require_given('actor', actor IS NOT NULL);
+    IF status NOT IN ('active', 'suspended') THEN
         RAISE EXCEPTION 'status must be active or suspended' USING ERRCODE = 'XE002';
     END IF;
-    IF actor IS NULL OR octet_length(actor) NOT BETWEEN 1 AND 255 THEN
+    IF octet_length(actor) NOT BETWEEN 1 AND 255 THEN
         RAISE EXCEPTION 'actor must have 1 to 255 bytes' USING ERRCODE = 'XE002';
     END IF;
     SELECT a.suspended INTO suspended FROM economy.accounts a WHERE a.user_id = set_user_status.user_id FOR NO KEY UPDATE;
@@ -404,12 +412,13 @@ CREATE FUNCTION economy.require_actor(actor text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF actor IS NULL OR octet_length(actor) NOT BETWEEN 1 AND 255 THEN
+    PERFORM economy.require_given('actor', actor IS NOT NULL);
+    IF octet_length(actor) NOT BETWEEN 1 AND 255 THEN
         RAISE EXCEPTION 'actor must have 1 to 255 bytes' USING ERRCODE = 'XE002';
     END IF;
 END
 $$;
-COMMENT ON FUNCTION economy.require_actor(text) IS 'Raises XE002 unless the text can name who makes a change.';
+COMMENT ON FUNCTION economy.require_actor(text) IS 'Raises XE001 or XE002 unless the text can name who makes a change.';
 
 CREATE FUNCTION economy.upsert_product(product jsonb, actor text) RETURNS economy.shop_products
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -423,7 +432,8 @@ DECLARE
     message text;
 BEGIN
     PERFORM economy.require_actor(actor);
-    IF product IS NULL OR jsonb_typeof(product) <> 'object' OR id IS NULL THEN
+    PERFORM economy.require_given('product', product IS NOT NULL);
+    IF jsonb_typeof(product) <> 'object' OR id IS NULL THEN
         RAISE EXCEPTION 'product must be a JSON object with a product_id' USING ERRCODE = 'XE301';
     END IF;
     SELECT k INTO unknown FROM jsonb_object_keys(product) k
@@ -479,6 +489,7 @@ DECLARE
     new_row economy.shop_products;
 BEGIN
     PERFORM economy.require_actor(actor);
+    PERFORM economy.require_given('product_id', product_id IS NOT NULL);
     SELECT * INTO old_row FROM economy.shop_products p WHERE p.product_id = retire_product.product_id FOR NO KEY UPDATE;
     IF NOT found THEN
         RAISE EXCEPTION 'product "%" does not exist', product_id USING ERRCODE = 'XE302';
@@ -506,10 +517,13 @@ DECLARE
     s       record;
 BEGIN
     PERFORM economy.require_actor(actor);
-    IF units IS NULL OR units NOT BETWEEN -9007199254740991 AND 9007199254740991 THEN
+    PERFORM economy.require_given('product_id', product_id IS NOT NULL);
+    PERFORM economy.require_given('units', units IS NOT NULL);
+    PERFORM economy.require_given('slots', slots IS NOT NULL);
+    IF units NOT BETWEEN -9007199254740991 AND 9007199254740991 THEN
         RAISE EXCEPTION 'units must be a number up to 2^53-1' USING ERRCODE = 'XE303';
     END IF;
-    IF slots IS NULL OR slots NOT BETWEEN 1 AND 64 THEN
+    IF slots NOT BETWEEN 1 AND 64 THEN
         RAISE EXCEPTION 'slots must be 1 to 64' USING ERRCODE = 'XE303';
     END IF;
     SELECT * INTO product FROM economy.shop_products p WHERE p.product_id = add_stock.product_id FOR NO KEY UPDATE;
@@ -637,9 +651,10 @@ CREATE FUNCTION economy.set_level_curve(curve text, xp bigint[]) RETURNS integer
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
-    IF curve IS NULL OR xp IS NULL OR cardinality(xp) = 0 OR array_ndims(xp) <> 1
-       OR array_position(xp, NULL) IS NOT NULL THEN
-        RAISE EXCEPTION 'a curve needs a name and an array of XP' USING ERRCODE = 'XE002';
+    PERFORM economy.require_given('curve', curve IS NOT NULL);
+    PERFORM economy.require_given('xp', xp IS NOT NULL);
+    IF cardinality(xp) = 0 OR array_ndims(xp) <> 1 OR array_position(xp, NULL) IS NOT NULL THEN
+        RAISE EXCEPTION 'a curve needs an array of XP' USING ERRCODE = 'XE002';
     END IF;
     IF curve = 'linear' OR octet_length(curve) NOT BETWEEN 1 AND 64 THEN
         RAISE EXCEPTION 'a curve''s name has 1 to 64 bytes and is not linear' USING ERRCODE = 'XE002';
@@ -666,9 +681,11 @@ DECLARE
     a record;
     n integer := 0;
 BEGIN
-    IF experiment IS NULL OR enabled IS NULL OR octet_length(experiment) NOT BETWEEN 1 AND 64
-       OR arms IS NULL OR jsonb_typeof(arms) <> 'array' THEN
-        RAISE EXCEPTION 'an experiment needs a name, an array of arms and enabled' USING ERRCODE = 'XE002',
+    PERFORM economy.require_given('experiment', experiment IS NOT NULL);
+    PERFORM economy.require_given('arms', arms IS NOT NULL);
+    PERFORM economy.require_given('enabled', enabled IS NOT NULL);
+    IF octet_length(experiment) NOT BETWEEN 1 AND 64 OR jsonb_typeof(arms) <> 'array' THEN
+        RAISE EXCEPTION 'an experiment needs a name of 1 to 64 bytes and an array of arms' USING ERRCODE = 'XE002',
             HINT = 'An arm is {"arm": "steep", "curve": "steep_v1", "share": 2500}, shares in hundredths of a percent.';
     END IF;
     LOCK TABLE economy.level_experiments IN SHARE ROW EXCLUSIVE MODE;
@@ -879,10 +896,12 @@ CREATE FUNCTION economy.register_game(name text, rules jsonb DEFAULT '{}') RETUR
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
-    IF name IS NULL OR octet_length(name) NOT BETWEEN 1 AND 64 THEN
+    PERFORM economy.require_given('name', name IS NOT NULL);
+    PERFORM economy.require_given('rules', rules IS NOT NULL);
+    IF octet_length(name) NOT BETWEEN 1 AND 64 THEN
         RAISE EXCEPTION 'a game''s name has 1 to 64 bytes' USING ERRCODE = 'XE002';
     END IF;
-    IF rules IS NULL OR jsonb_typeof(rules) <> 'object' THEN
+    IF jsonb_typeof(rules) <> 'object' THEN
         RAISE EXCEPTION 'rules must be a JSON object' USING ERRCODE = 'XE002';
     END IF;
     IF EXISTS (SELECT FROM economy.games g WHERE g.game = name AND g.builtin) THEN
@@ -933,7 +952,8 @@ CREATE FUNCTION economy.rollup_stats(max_users integer DEFAULT 100000)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 BEGIN
-    IF max_users IS NULL OR max_users < 1 THEN
+    PERFORM economy.require_given('max_users', max_users IS NOT NULL);
+    IF max_users < 1 THEN
         RAISE EXCEPTION 'max_users must be 1 or more' USING ERRCODE = 'XE002';
     END IF;
     -- one rollup at a time; the next one begins where this one ends
@@ -1036,7 +1056,9 @@ DECLARE
     upto    bigint;
     deleted bigint;
 BEGIN
-    IF older_than IS NULL OR older_than < interval '1 day' OR max_users IS NULL OR max_users < 1 THEN
+    PERFORM economy.require_given('older_than', older_than IS NOT NULL);
+    PERFORM economy.require_given('max_users', max_users IS NOT NULL);
+    IF older_than < interval '1 day' OR max_users < 1 THEN
         RAISE EXCEPTION 'older_than must be a day or more and max_users 1 or more' USING ERRCODE = 'XE002',
             HINT = 'A retry of a pruned action is refused with RESYNC_REQUIRED: keep actions longer than clients retry.';
     END IF;
@@ -1206,8 +1228,11 @@ DECLARE
     tally jsonb := '{}';
     r     record;
 BEGIN
-    IF users IS NULL OR users NOT BETWEEN 1 AND 10000000 OR actions IS NULL OR actions NOT BETWEEN 0 AND 100000000 OR seed IS NULL THEN
-        RAISE EXCEPTION 'simulate() needs 1 to 10 million users, 0 to 100 million actions and a seed' USING ERRCODE = 'XE002';
+    PERFORM economy.require_given('users', users IS NOT NULL);
+    PERFORM economy.require_given('actions', actions IS NOT NULL);
+    PERFORM economy.require_given('seed', seed IS NOT NULL);
+    IF users NOT BETWEEN 1 AND 10000000 OR actions NOT BETWEEN 0 AND 100000000 THEN
+        RAISE EXCEPTION 'simulate() takes 1 to 10 million users and 0 to 100 million actions' USING ERRCODE = 'XE002';
     END IF;
     -- the same seed finds the same users again
     SELECT array_agg(economy.register(format('sim-%s-%s', seed, n)) ORDER BY n) INTO ids FROM generate_series(1, users) n;
@@ -1400,9 +1425,7 @@ DECLARE
     entries integer := 0;
     r       record;
 BEGIN
-    IF max IS NULL THEN
-        RAISE EXCEPTION 'max must not be null' USING ERRCODE = 'XE001';
-    END IF;
+    PERFORM economy.require_given('max', max IS NOT NULL);
     IF max NOT BETWEEN 1 AND 10000 THEN
         RAISE EXCEPTION 'max must be from 1 to 10000' USING ERRCODE = 'XE002';
     END IF;
@@ -1711,9 +1734,7 @@ CREATE FUNCTION economy.rfm_model(model text) RETURNS economy.rfm_models
 DECLARE
     result economy.rfm_models;
 BEGIN
-    IF model IS NULL THEN
-        RAISE EXCEPTION 'model must not be null' USING ERRCODE = 'XE001';
-    END IF;
+    PERFORM economy.require_given('model', model IS NOT NULL);
     SELECT * INTO result FROM economy.rfm_models m WHERE m.model = rfm_model.model;
     IF NOT found THEN
         RAISE EXCEPTION 'model "%" does not exist', model USING ERRCODE = 'XE603',
@@ -1839,7 +1860,8 @@ DECLARE
     message      text;
 BEGIN
     PERFORM economy.require_actor(actor);
-    IF rules IS NULL OR jsonb_typeof(rules) <> 'array' OR jsonb_array_length(rules) NOT BETWEEN 1 AND 100
+    PERFORM economy.require_given('rules', rules IS NOT NULL);
+    IF jsonb_typeof(rules) <> 'array' OR jsonb_array_length(rules) NOT BETWEEN 1 AND 100
        OR EXISTS (SELECT FROM jsonb_array_elements(rules) e WHERE jsonb_typeof(e) <> 'object') THEN
         RAISE EXCEPTION 'rules must be an array of 1 to 100 JSON objects' USING ERRCODE = 'XE601';
     END IF;
@@ -1895,7 +1917,8 @@ DECLARE
     message text;
 BEGIN
     PERFORM economy.require_actor(actor);
-    IF model IS NULL OR jsonb_typeof(model) <> 'object' OR model ->> 'model' IS NULL THEN
+    PERFORM economy.require_given('model', model IS NOT NULL);
+    IF jsonb_typeof(model) <> 'object' OR model ->> 'model' IS NULL THEN
         RAISE EXCEPTION 'model must be a JSON object with a name, "model"' USING ERRCODE = 'XE603';
     END IF;
     SELECT k INTO unknown FROM jsonb_object_keys(model) k
@@ -1955,9 +1978,8 @@ DECLARE
     axis    record;
     columns text := '';
 BEGIN
-    IF model.model IS NULL OR inputs IS NULL THEN
-        RAISE EXCEPTION '% must not be null', CASE WHEN inputs IS NULL THEN 'inputs' ELSE 'model' END USING ERRCODE = 'XE001';
-    END IF;
+    PERFORM economy.require_given('model', model.model IS NOT NULL);
+    PERFORM economy.require_given('inputs', inputs IS NOT NULL);
     FOR axis IN SELECT * FROM (VALUES ('recency', model.recency_kind, model.recency_breaks), ('frequency', model.frequency_kind, model.frequency_breaks),
                                       ('monetary', model.monetary_kind, model.monetary_breaks)) v (name, kind, breaks) LOOP
         columns := columns || CASE axis.kind
@@ -2032,9 +2054,8 @@ DECLARE
     message text;
     at      text := 's.ts';
 BEGIN
-    IF source IS NULL OR as_of IS NULL THEN
-        RAISE EXCEPTION '% must not be null', CASE WHEN source IS NULL THEN 'source' ELSE 'as_of' END USING ERRCODE = 'XE001';
-    END IF;
+    PERFORM economy.require_given('source', source IS NOT NULL);
+    PERFORM economy.require_given('as_of', as_of IS NOT NULL);
     IF NOT isfinite(as_of) THEN
         RAISE EXCEPTION 'as_of must be a finite time' USING ERRCODE = 'XE002';
     END IF;
@@ -2131,9 +2152,7 @@ CREATE FUNCTION economy.rfm_score(model text, source regclass, as_of timestamptz
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, economy, pg_temp AS $$
 BEGIN
-    IF source IS NULL THEN
-        RAISE EXCEPTION 'source must not be null' USING ERRCODE = 'XE001';
-    END IF;
+    PERFORM economy.require_given('source', source IS NOT NULL);
     RETURN QUERY SELECT * FROM economy.rfm_score_query(model, 'SELECT id, ts, amount FROM ' || source, as_of);
 END
 $$;
@@ -2338,9 +2357,8 @@ CREATE FUNCTION economy.rfm_reverse(user_id bigint, seq bigint) RETURNS boolean
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
-    IF user_id IS NULL OR seq IS NULL THEN
-        RAISE EXCEPTION '% must not be null', CASE WHEN user_id IS NULL THEN 'user_id' ELSE 'seq' END USING ERRCODE = 'XE001';
-    END IF;
+    PERFORM economy.require_given('user_id', user_id IS NOT NULL);
+    PERFORM economy.require_given('seq', seq IS NOT NULL);
     IF NOT EXISTS (SELECT FROM economy.shop_transactions t WHERE t.user_id = rfm_reverse.user_id AND t.seq = rfm_reverse.seq) THEN
         RETURN false;
     END IF;
@@ -2479,9 +2497,7 @@ DECLARE
     block    bigint := 0;
     written  bigint;
 BEGIN
-    IF as_of IS NULL THEN
-        RAISE EXCEPTION 'as_of must not be null' USING ERRCODE = 'XE001';
-    END IF;
+    PERFORM economy.require_given('as_of', as_of IS NOT NULL);
     IF NOT isfinite(as_of) THEN
         RAISE EXCEPTION 'as_of must be a finite time' USING ERRCODE = 'XE002';
     END IF;
@@ -2674,9 +2690,7 @@ DECLARE
     state    economy.rfm_state;
     snapshot economy.rfm_snapshots;
 BEGIN
-    IF who IS NULL THEN
-        RAISE EXCEPTION 'user_id must not be null' USING ERRCODE = 'XE001';
-    END IF;
+    PERFORM economy.require_given('user_id', who IS NOT NULL);
     SELECT * INTO state FROM economy.rfm_state;
     SELECT * INTO snapshot FROM economy.rfm_snapshots s WHERE s.snapshot_id = state.snapshot_id;
     -- who never bought is scored here, with no bucket at all
@@ -2964,9 +2978,8 @@ DECLARE
     key     text;
     number  bigint;
 BEGIN
-    IF user_id IS NULL OR placement IS NULL THEN
-        RAISE EXCEPTION '% must not be null', CASE WHEN user_id IS NULL THEN 'user_id' ELSE 'placement' END USING ERRCODE = 'XE001';
-    END IF;
+    PERFORM economy.require_given('user_id', user_id IS NOT NULL);
+    PERFORM economy.require_given('placement', placement IS NOT NULL);
     SELECT * INTO place FROM economy.recommendation_placements p WHERE p.placement = recommend.placement ORDER BY p.version DESC LIMIT 1;
     IF NOT found THEN
         RAISE EXCEPTION 'placement "%" does not exist', placement USING ERRCODE = 'XE606',
@@ -3049,9 +3062,8 @@ CREATE FUNCTION economy.recommendation_feedback(decision_id text, kind text) RET
 DECLARE
     known economy.recommendations;
 BEGIN
-    IF decision_id IS NULL OR kind IS NULL THEN
-        RAISE EXCEPTION '% must not be null', CASE WHEN decision_id IS NULL THEN 'decision_id' ELSE 'kind' END USING ERRCODE = 'XE001';
-    END IF;
+    PERFORM economy.require_given('decision_id', decision_id IS NOT NULL);
+    PERFORM economy.require_given('kind', kind IS NOT NULL);
     IF kind NOT IN ('click', 'conversion') THEN
         RAISE EXCEPTION 'kind must be click or conversion' USING ERRCODE = 'XE002';
     END IF;
@@ -3100,10 +3112,10 @@ DECLARE
     message      text;
 BEGIN
     PERFORM economy.require_actor(actor);
-    IF placement IS NULL THEN
-        RAISE EXCEPTION 'placement must not be null' USING ERRCODE = 'XE001';
-    END IF;
-    IF settings IS NULL OR jsonb_typeof(settings) <> 'object' OR arms IS NULL OR jsonb_typeof(arms) <> 'array' OR jsonb_array_length(arms) > 1000
+    PERFORM economy.require_given('placement', placement IS NOT NULL);
+    PERFORM economy.require_given('settings', settings IS NOT NULL);
+    PERFORM economy.require_given('arms', arms IS NOT NULL);
+    IF jsonb_typeof(settings) <> 'object' OR jsonb_typeof(arms) <> 'array' OR jsonb_array_length(arms) > 1000
        OR EXISTS (SELECT FROM jsonb_array_elements(arms) e WHERE jsonb_typeof(e) <> 'object') THEN
         RAISE EXCEPTION 'settings must be a JSON object, and arms an array of at most 1000' USING ERRCODE = 'XE607';
     END IF;
@@ -3351,6 +3363,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text)
             ('monitor', 'FUNCTION economy.rfm_rules()'),
             ('monitor', 'FUNCTION economy.rfm_score(text, regclass, timestamptz)'),
             ('monitor', 'FUNCTION economy.rfm_score_query(text, text, timestamptz)'),
+            ('monitor', 'FUNCTION economy.require_given(text, boolean)'),
             ('monitor', 'FUNCTION economy.rfm_source(economy.rfm_models, text, timestamptz)'),
             ('monitor', 'FUNCTION economy.job_list()'),
             ('monitor', 'FUNCTION economy.rfm_report()'),
@@ -3676,7 +3689,8 @@ DECLARE
     users     bigint;
     entries   bigint;
 BEGIN
-    IF max_users IS NULL OR max_users < 1 THEN
+    PERFORM economy.require_given('max_users', max_users IS NOT NULL);
+    IF max_users < 1 THEN
         RAISE EXCEPTION 'max_users must be 1 or more' USING ERRCODE = 'XE002';
     END IF;
     -- two sweeps at once would only do the same work twice
@@ -3751,9 +3765,7 @@ DECLARE
     message text;
     code    text;
 BEGIN
-    IF job IS NULL THEN
-        RAISE EXCEPTION 'job must not be null' USING ERRCODE = 'XE001';
-    END IF;
+    PERFORM economy.require_given('job', job IS NOT NULL);
     SELECT l.statement INTO what FROM economy.job_list() l WHERE l.job = run_job.job;
     IF NOT found THEN
         RAISE EXCEPTION 'job "%" does not exist', left(job, 64) USING ERRCODE = 'XE002', HINT = 'See economy.job_list().';

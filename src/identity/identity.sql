@@ -52,10 +52,8 @@ DECLARE
     zone text;
     id   bigint;
 BEGIN
-    IF timezone IS NULL OR profile IS NULL THEN
-        RAISE EXCEPTION '% must not be null', CASE WHEN timezone IS NULL THEN 'timezone' ELSE 'profile' END
-            USING ERRCODE = 'XE001';
-    END IF;
+    PERFORM economy.require_given('timezone', timezone IS NOT NULL);
+    PERFORM economy.require_given('profile', profile IS NOT NULL);
     IF octet_length(external_id) NOT BETWEEN 1 AND 255 THEN
         RAISE EXCEPTION 'external_id must have 1 to 255 bytes' USING ERRCODE = 'XE003';
     END IF;
@@ -102,9 +100,12 @@ CREATE FUNCTION economy.set_timezone(user_id bigint, timezone text) RETURNS text
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    zone   text := economy.timezone_name(timezone);
+    zone   text;
     before text;
 BEGIN
+    PERFORM economy.require_given('user_id', user_id IS NOT NULL);
+    PERFORM economy.require_given('timezone', timezone IS NOT NULL);
+    zone := economy.timezone_name(timezone);
     SELECT u.timezone INTO before FROM economy.users u WHERE u.user_id = set_timezone.user_id FOR NO KEY UPDATE;
     IF NOT found THEN
         RAISE EXCEPTION 'user % does not exist', user_id USING ERRCODE = 'XE202',
@@ -132,10 +133,13 @@ CREATE FUNCTION economy.set_user_status(user_id bigint, status text, actor text)
 DECLARE
     suspended boolean;
 BEGIN
-    IF status IS NULL OR status NOT IN ('active', 'suspended') THEN
+    PERFORM economy.require_given('user_id', user_id IS NOT NULL);
+    PERFORM economy.require_given('status', status IS NOT NULL);
+    PERFORM economy.require_given('actor', actor IS NOT NULL);
+    IF status NOT IN ('active', 'suspended') THEN
         RAISE EXCEPTION 'status must be active or suspended' USING ERRCODE = 'XE002';
     END IF;
-    IF actor IS NULL OR octet_length(actor) NOT BETWEEN 1 AND 255 THEN
+    IF octet_length(actor) NOT BETWEEN 1 AND 255 THEN
         RAISE EXCEPTION 'actor must have 1 to 255 bytes' USING ERRCODE = 'XE002';
     END IF;
     SELECT a.suspended INTO suspended FROM economy.accounts a WHERE a.user_id = set_user_status.user_id FOR NO KEY UPDATE;

@@ -43,6 +43,10 @@ CREATE FUNCTION economy.now() RETURNS timestamptz
     LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_clock';
 COMMENT ON FUNCTION economy.now() IS 'The moment all rules use: the server''s clock, or economy.test_clock.';
 
+CREATE FUNCTION economy.require_given(argument text, given boolean) RETURNS void
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_require_given';
+COMMENT ON FUNCTION economy.require_given(text, boolean) IS 'Raises XE001, that the argument must not be null, unless it is given.';
+
 CREATE FUNCTION economy.forbid_change() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'eco_forbid_change';
 COMMENT ON FUNCTION economy.forbid_change() IS 'Trigger of the journals: refuses UPDATE, DELETE and TRUNCATE with XE101.';

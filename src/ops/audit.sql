@@ -271,7 +271,8 @@ DECLARE
     users     bigint;
     entries   bigint;
 BEGIN
-    IF max_users IS NULL OR max_users < 1 THEN
+    PERFORM economy.require_given('max_users', max_users IS NOT NULL);
+    IF max_users < 1 THEN
         RAISE EXCEPTION 'max_users must be 1 or more' USING ERRCODE = 'XE002';
     END IF;
     -- two sweeps at once would only do the same work twice

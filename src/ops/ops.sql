@@ -103,6 +103,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text)
             ('monitor', 'FUNCTION economy.rfm_rules()'),
             ('monitor', 'FUNCTION economy.rfm_score(text, regclass, timestamptz)'),
             ('monitor', 'FUNCTION economy.rfm_score_query(text, text, timestamptz)'),
+            ('monitor', 'FUNCTION economy.require_given(text, boolean)'),
             ('monitor', 'FUNCTION economy.rfm_source(economy.rfm_models, text, timestamptz)'),
             ('monitor', 'FUNCTION economy.job_list()'),
             ('monitor', 'FUNCTION economy.rfm_report()'),

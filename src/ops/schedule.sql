@@ -44,9 +44,7 @@ CREATE FUNCTION economy.begin_job(job text) RETURNS bigint
 DECLARE
     run economy.job_runs;
 BEGIN
-    IF job IS NULL THEN
-        RAISE EXCEPTION 'job must not be null' USING ERRCODE = 'XE001';
-    END IF;
+    PERFORM economy.require_given('job', job IS NOT NULL);
     IF NOT EXISTS (SELECT FROM economy.job_list() l WHERE l.job = begin_job.job) THEN
         RAISE EXCEPTION 'job "%" does not exist', left(job, 64) USING ERRCODE = 'XE002', HINT = 'See economy.job_list().';
     END IF;

@@ -99,10 +99,12 @@ CREATE FUNCTION economy.register_game(name text, rules jsonb DEFAULT '{}') RETUR
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
-    IF name IS NULL OR octet_length(name) NOT BETWEEN 1 AND 64 THEN
+    PERFORM economy.require_given('name', name IS NOT NULL);
+    PERFORM economy.require_given('rules', rules IS NOT NULL);
+    IF octet_length(name) NOT BETWEEN 1 AND 64 THEN
         RAISE EXCEPTION 'a game''s name has 1 to 64 bytes' USING ERRCODE = 'XE002';
     END IF;
-    IF rules IS NULL OR jsonb_typeof(rules) <> 'object' THEN
+    IF jsonb_typeof(rules) <> 'object' THEN
         RAISE EXCEPTION 'rules must be a JSON object' USING ERRCODE = 'XE002';
     END IF;
     IF EXISTS (SELECT FROM economy.games g WHERE g.game = name AND g.builtin) THEN
@@ -153,7 +155,8 @@ CREATE FUNCTION economy.rollup_stats(max_users integer DEFAULT 100000)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 BEGIN
-    IF max_users IS NULL OR max_users < 1 THEN
+    PERFORM economy.require_given('max_users', max_users IS NOT NULL);
+    IF max_users < 1 THEN
         RAISE EXCEPTION 'max_users must be 1 or more' USING ERRCODE = 'XE002';
     END IF;
     -- one rollup at a time; the next one begins where this one ends
@@ -256,7 +259,9 @@ DECLARE
     upto    bigint;
     deleted bigint;
 BEGIN
-    IF older_than IS NULL OR older_than < interval '1 day' OR max_users IS NULL OR max_users < 1 THEN
+    PERFORM economy.require_given('older_than', older_than IS NOT NULL);
+    PERFORM economy.require_given('max_users', max_users IS NOT NULL);
+    IF older_than < interval '1 day' OR max_users < 1 THEN
         RAISE EXCEPTION 'older_than must be a day or more and max_users 1 or more' USING ERRCODE = 'XE002',
             HINT = 'A retry of a pruned action is refused with RESYNC_REQUIRED: keep actions longer than clients retry.';
     END IF;
@@ -426,8 +431,11 @@ DECLARE
     tally jsonb := '{}';
     r     record;
 BEGIN
-    IF users IS NULL OR users NOT BETWEEN 1 AND 10000000 OR actions IS NULL OR actions NOT BETWEEN 0 AND 100000000 OR seed IS NULL THEN
-        RAISE EXCEPTION 'simulate() needs 1 to 10 million users, 0 to 100 million actions and a seed' USING ERRCODE = 'XE002';
+    PERFORM economy.require_given('users', users IS NOT NULL);
+    PERFORM economy.require_given('actions', actions IS NOT NULL);
+    PERFORM economy.require_given('seed', seed IS NOT NULL);
+    IF users NOT BETWEEN 1 AND 10000000 OR actions NOT BETWEEN 0 AND 100000000 THEN
+        RAISE EXCEPTION 'simulate() takes 1 to 10 million users and 0 to 100 million actions' USING ERRCODE = 'XE002';
     END IF;
     -- the same seed finds the same users again
     SELECT array_agg(economy.register(format('sim-%s-%s', seed, n)) ORDER BY n) INTO ids FROM generate_series(1, users) n;

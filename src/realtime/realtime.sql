@@ -71,9 +71,7 @@ DECLARE
     entries integer := 0;
     r       record;
 BEGIN
-    IF max IS NULL THEN
-        RAISE EXCEPTION 'max must not be null' USING ERRCODE = 'XE001';
-    END IF;
+    PERFORM economy.require_given('max', max IS NOT NULL);
     IF max NOT BETWEEN 1 AND 10000 THEN
         RAISE EXCEPTION 'max must be from 1 to 10000' USING ERRCODE = 'XE002';
     END IF;

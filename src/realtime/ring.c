@@ -46,7 +46,7 @@ static void start_up(void);
 static EcoRing *ring_number(int i);
 static EcoRing *find(Oid database);
 static EcoRing *occupy(Oid database);
-static bool is_idle(EcoRing *ring);
+static bool begin(EcoRing *ring, Oid dropped, Oid database, const char *snapshot);
 static bool needs_relay(EcoRing *ring);
 static bool start_relay(EcoRing *ring);
 
@@ -145,11 +145,9 @@ eco_ring_attach(void)
 		return NULL;
 	if (my_ring == NULL || my_ring->database != MyDatabaseId)
 	{
-		LWLockAcquire(directory_lock(), LW_EXCLUSIVE);
 		my_ring = find(MyDatabaseId);
 		if (my_ring == NULL)
 			my_ring = occupy(MyDatabaseId);
-		LWLockRelease(directory_lock());
 		if (my_ring == NULL)
 			return NULL;
 	}
@@ -178,52 +176,90 @@ needs_relay(EcoRing *ring)
 }
 
 static bool
-is_free(EcoRing *ring)
-{
-	if (!OidIsValid(ring->database))
-		return true;
-	return ring->relay_pid == 0 &&
-		(is_idle(ring) ||
-		 !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(ring->database)));
-}
-
-static bool
 is_idle(EcoRing *ring)
 {
 	return ring->head == ring->tail && ring->lost == 0 && ring->kept == 0 && ring->started_at == 0;
 }
 
-/* Nothing that is visible now needs to be sent by the new ring's relay. */
+/* Nobody's, or nobody would miss it; locked.  dropped: a database that is gone. */
+static bool
+is_free(EcoRing *ring, Oid dropped)
+{
+	if (!OidIsValid(ring->database))
+		return true;
+	return ring->relay_pid == 0 && (is_idle(ring) || ring->database == dropped);
+}
+
+/* The databases of the rings, where they do not exist any more. */
+static Oid *
+dropped_databases(void)
+{
+	Oid		   *dropped = palloc0(sizeof(Oid) * eco_ring_count());
+
+	for (int i = 0; i < eco_ring_count(); i++)
+	{
+		Oid			database = ring_number(i)->database;
+
+		if (OidIsValid(database) &&
+			!SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)))
+			dropped[i] = database;
+	}
+	return dropped;
+}
+
+/*
+ * Give the database a ring, if there is one.  What is visible in the snapshot
+ * needs not be sent by its relay.  Catalogs are read before the lock is taken:
+ * under it nothing may wait, or fail.
+ */
 static EcoRing *
 occupy(Oid database)
 {
+	Oid		   *dropped = dropped_databases();
 	char	   *snapshot;
-	int			xmin_len;
-	EcoRing    *ring = NULL;
+	EcoRing    *ring;
 
-	for (int i = 0; ring == NULL && i < eco_ring_count(); i++)
-		if (is_free(ring_number(i)))
-			ring = ring_number(i);
-	if (ring == NULL)
-		return NULL;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	snapshot = eco_snapshot_text();
 	PopActiveSnapshot();
-	xmin_len = (int) strcspn(snapshot, ":");
-	LWLockAcquire(ring->lock, LW_EXCLUSIVE);
-	ring->dismissed = false;
-	ring->relay_pid = 0;
-	ring->relay_latch = NULL;
-	ring->started_at = 0;
-	ring->head = ring->tail = 0;
-	ring->lost = ring->kept = 0;
-	memset(&ring->counters, 0, sizeof(ring->counters));
-	/* one that does not fit: that all is told from the oldest on is as true */
-	snprintf(ring->covered, ECO_COVERED_BYTES, "%.*s:%.*s:", xmin_len, snapshot, xmin_len, snapshot);
-	eco_ring_cover(ring, snapshot);
-	ring->database = database;
-	LWLockRelease(ring->lock);
+	LWLockAcquire(directory_lock(), LW_EXCLUSIVE);
+	ring = find(database);
+	for (int i = 0; ring == NULL && i < eco_ring_count(); i++)
+		if (begin(ring_number(i), dropped[i], database, snapshot))
+			ring = ring_number(i);
+	LWLockRelease(directory_lock());
 	return ring;
+}
+
+/* Begin a free ring anew; false when it is not free. */
+static bool
+begin(EcoRing *ring, Oid dropped, Oid database, const char *snapshot)
+{
+	int			xmin_len = (int) strcspn(snapshot, ":");
+	bool		free;
+
+	LWLockAcquire(ring->lock, LW_EXCLUSIVE);
+	free = is_free(ring, dropped);
+	if (free)
+	{
+		ring->dismissed = false;
+		ring->relay_pid = 0;
+		ring->relay_latch = NULL;
+		ring->started_at = 0;
+		ring->head = ring->tail = 0;
+		ring->lost = ring->kept = 0;
+		memset(&ring->counters, 0, sizeof(ring->counters));
+
+		/*
+		 * one that does not fit: that all is told from the oldest on is as
+		 * true
+		 */
+		snprintf(ring->covered, ECO_COVERED_BYTES, "%.*s:%.*s:", xmin_len, snapshot, xmin_len, snapshot);
+		eco_ring_cover(ring, snapshot);
+		ring->database = database;
+	}
+	LWLockRelease(ring->lock);
+	return free;
 }
 
 static bool

@@ -91,9 +91,10 @@ CREATE FUNCTION economy.set_level_curve(curve text, xp bigint[]) RETURNS integer
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
-    IF curve IS NULL OR xp IS NULL OR cardinality(xp) = 0 OR array_ndims(xp) <> 1
-       OR array_position(xp, NULL) IS NOT NULL THEN
-        RAISE EXCEPTION 'a curve needs a name and an array of XP' USING ERRCODE = 'XE002';
+    PERFORM economy.require_given('curve', curve IS NOT NULL);
+    PERFORM economy.require_given('xp', xp IS NOT NULL);
+    IF cardinality(xp) = 0 OR array_ndims(xp) <> 1 OR array_position(xp, NULL) IS NOT NULL THEN
+        RAISE EXCEPTION 'a curve needs an array of XP' USING ERRCODE = 'XE002';
     END IF;
     IF curve = 'linear' OR octet_length(curve) NOT BETWEEN 1 AND 64 THEN
         RAISE EXCEPTION 'a curve''s name has 1 to 64 bytes and is not linear' USING ERRCODE = 'XE002';
@@ -120,9 +121,11 @@ DECLARE
     a record;
     n integer := 0;
 BEGIN
-    IF experiment IS NULL OR enabled IS NULL OR octet_length(experiment) NOT BETWEEN 1 AND 64
-       OR arms IS NULL OR jsonb_typeof(arms) <> 'array' THEN
-        RAISE EXCEPTION 'an experiment needs a name, an array of arms and enabled' USING ERRCODE = 'XE002',
+    PERFORM economy.require_given('experiment', experiment IS NOT NULL);
+    PERFORM economy.require_given('arms', arms IS NOT NULL);
+    PERFORM economy.require_given('enabled', enabled IS NOT NULL);
+    IF octet_length(experiment) NOT BETWEEN 1 AND 64 OR jsonb_typeof(arms) <> 'array' THEN
+        RAISE EXCEPTION 'an experiment needs a name of 1 to 64 bytes and an array of arms' USING ERRCODE = 'XE002',
             HINT = 'An arm is {"arm": "steep", "curve": "steep_v1", "share": 2500}, shares in hundredths of a percent.';
     END IF;
     LOCK TABLE economy.level_experiments IN SHARE ROW EXCLUSIVE MODE;

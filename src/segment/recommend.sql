@@ -217,9 +217,8 @@ DECLARE
     key     text;
     number  bigint;
 BEGIN
-    IF user_id IS NULL OR placement IS NULL THEN
-        RAISE EXCEPTION '% must not be null', CASE WHEN user_id IS NULL THEN 'user_id' ELSE 'placement' END USING ERRCODE = 'XE001';
-    END IF;
+    PERFORM economy.require_given('user_id', user_id IS NOT NULL);
+    PERFORM economy.require_given('placement', placement IS NOT NULL);
     SELECT * INTO place FROM economy.recommendation_placements p WHERE p.placement = recommend.placement ORDER BY p.version DESC LIMIT 1;
     IF NOT found THEN
         RAISE EXCEPTION 'placement "%" does not exist', placement USING ERRCODE = 'XE606',
@@ -302,9 +301,8 @@ CREATE FUNCTION economy.recommendation_feedback(decision_id text, kind text) RET
 DECLARE
     known economy.recommendations;
 BEGIN
-    IF decision_id IS NULL OR kind IS NULL THEN
-        RAISE EXCEPTION '% must not be null', CASE WHEN decision_id IS NULL THEN 'decision_id' ELSE 'kind' END USING ERRCODE = 'XE001';
-    END IF;
+    PERFORM economy.require_given('decision_id', decision_id IS NOT NULL);
+    PERFORM economy.require_given('kind', kind IS NOT NULL);
     IF kind NOT IN ('click', 'conversion') THEN
         RAISE EXCEPTION 'kind must be click or conversion' USING ERRCODE = 'XE002';
     END IF;
@@ -353,10 +351,10 @@ DECLARE
     message      text;
 BEGIN
     PERFORM economy.require_actor(actor);
-    IF placement IS NULL THEN
-        RAISE EXCEPTION 'placement must not be null' USING ERRCODE = 'XE001';
-    END IF;
-    IF settings IS NULL OR jsonb_typeof(settings) <> 'object' OR arms IS NULL OR jsonb_typeof(arms) <> 'array' OR jsonb_array_length(arms) > 1000
+    PERFORM economy.require_given('placement', placement IS NOT NULL);
+    PERFORM economy.require_given('settings', settings IS NOT NULL);
+    PERFORM economy.require_given('arms', arms IS NOT NULL);
+    IF jsonb_typeof(settings) <> 'object' OR jsonb_typeof(arms) <> 'array' OR jsonb_array_length(arms) > 1000
        OR EXISTS (SELECT FROM jsonb_array_elements(arms) e WHERE jsonb_typeof(e) <> 'object') THEN
         RAISE EXCEPTION 'settings must be a JSON object, and arms an array of at most 1000' USING ERRCODE = 'XE607';
     END IF;

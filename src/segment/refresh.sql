@@ -197,9 +197,8 @@ CREATE FUNCTION economy.rfm_reverse(user_id bigint, seq bigint) RETURNS boolean
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
-    IF user_id IS NULL OR seq IS NULL THEN
-        RAISE EXCEPTION '% must not be null', CASE WHEN user_id IS NULL THEN 'user_id' ELSE 'seq' END USING ERRCODE = 'XE001';
-    END IF;
+    PERFORM economy.require_given('user_id', user_id IS NOT NULL);
+    PERFORM economy.require_given('seq', seq IS NOT NULL);
     IF NOT EXISTS (SELECT FROM economy.shop_transactions t WHERE t.user_id = rfm_reverse.user_id AND t.seq = rfm_reverse.seq) THEN
         RETURN false;
     END IF;
@@ -338,9 +337,7 @@ DECLARE
     block    bigint := 0;
     written  bigint;
 BEGIN
-    IF as_of IS NULL THEN
-        RAISE EXCEPTION 'as_of must not be null' USING ERRCODE = 'XE001';
-    END IF;
+    PERFORM economy.require_given('as_of', as_of IS NOT NULL);
     IF NOT isfinite(as_of) THEN
         RAISE EXCEPTION 'as_of must be a finite time' USING ERRCODE = 'XE002';
     END IF;
@@ -533,9 +530,7 @@ DECLARE
     state    economy.rfm_state;
     snapshot economy.rfm_snapshots;
 BEGIN
-    IF who IS NULL THEN
-        RAISE EXCEPTION 'user_id must not be null' USING ERRCODE = 'XE001';
-    END IF;
+    PERFORM economy.require_given('user_id', who IS NOT NULL);
     SELECT * INTO state FROM economy.rfm_state;
     SELECT * INTO snapshot FROM economy.rfm_snapshots s WHERE s.snapshot_id = state.snapshot_id;
     -- who never bought is scored here, with no bucket at all

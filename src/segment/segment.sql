@@ -92,9 +92,7 @@ CREATE FUNCTION economy.rfm_model(model text) RETURNS economy.rfm_models
 DECLARE
     result economy.rfm_models;
 BEGIN
-    IF model IS NULL THEN
-        RAISE EXCEPTION 'model must not be null' USING ERRCODE = 'XE001';
-    END IF;
+    PERFORM economy.require_given('model', model IS NOT NULL);
     SELECT * INTO result FROM economy.rfm_models m WHERE m.model = rfm_model.model;
     IF NOT found THEN
         RAISE EXCEPTION 'model "%" does not exist', model USING ERRCODE = 'XE603',
@@ -220,7 +218,8 @@ DECLARE
     message      text;
 BEGIN
     PERFORM economy.require_actor(actor);
-    IF rules IS NULL OR jsonb_typeof(rules) <> 'array' OR jsonb_array_length(rules) NOT BETWEEN 1 AND 100
+    PERFORM economy.require_given('rules', rules IS NOT NULL);
+    IF jsonb_typeof(rules) <> 'array' OR jsonb_array_length(rules) NOT BETWEEN 1 AND 100
        OR EXISTS (SELECT FROM jsonb_array_elements(rules) e WHERE jsonb_typeof(e) <> 'object') THEN
         RAISE EXCEPTION 'rules must be an array of 1 to 100 JSON objects' USING ERRCODE = 'XE601';
     END IF;
@@ -276,7 +275,8 @@ DECLARE
     message text;
 BEGIN
     PERFORM economy.require_actor(actor);
-    IF model IS NULL OR jsonb_typeof(model) <> 'object' OR model ->> 'model' IS NULL THEN
+    PERFORM economy.require_given('model', model IS NOT NULL);
+    IF jsonb_typeof(model) <> 'object' OR model ->> 'model' IS NULL THEN
         RAISE EXCEPTION 'model must be a JSON object with a name, "model"' USING ERRCODE = 'XE603';
     END IF;
     SELECT k INTO unknown FROM jsonb_object_keys(model) k
@@ -336,9 +336,8 @@ DECLARE
     axis    record;
     columns text := '';
 BEGIN
-    IF model.model IS NULL OR inputs IS NULL THEN
-        RAISE EXCEPTION '% must not be null', CASE WHEN inputs IS NULL THEN 'inputs' ELSE 'model' END USING ERRCODE = 'XE001';
-    END IF;
+    PERFORM economy.require_given('model', model.model IS NOT NULL);
+    PERFORM economy.require_given('inputs', inputs IS NOT NULL);
     FOR axis IN SELECT * FROM (VALUES ('recency', model.recency_kind, model.recency_breaks), ('frequency', model.frequency_kind, model.frequency_breaks),
                                       ('monetary', model.monetary_kind, model.monetary_breaks)) v (name, kind, breaks) LOOP
         columns := columns || CASE axis.kind
@@ -413,9 +412,8 @@ DECLARE
     message text;
     at      text := 's.ts';
 BEGIN
-    IF source IS NULL OR as_of IS NULL THEN
-        RAISE EXCEPTION '% must not be null', CASE WHEN source IS NULL THEN 'source' ELSE 'as_of' END USING ERRCODE = 'XE001';
-    END IF;
+    PERFORM economy.require_given('source', source IS NOT NULL);
+    PERFORM economy.require_given('as_of', as_of IS NOT NULL);
     IF NOT isfinite(as_of) THEN
         RAISE EXCEPTION 'as_of must be a finite time' USING ERRCODE = 'XE002';
     END IF;
@@ -512,9 +510,7 @@ CREATE FUNCTION economy.rfm_score(model text, source regclass, as_of timestamptz
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, economy, pg_temp AS $$
 BEGIN
-    IF source IS NULL THEN
-        RAISE EXCEPTION 'source must not be null' USING ERRCODE = 'XE001';
-    END IF;
+    PERFORM economy.require_given('source', source IS NOT NULL);
     RETURN QUERY SELECT * FROM economy.rfm_score_query(model, 'SELECT id, ts, amount FROM ' || source, as_of);
 END
 $$;

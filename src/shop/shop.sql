@@ -158,12 +158,13 @@ CREATE FUNCTION economy.require_actor(actor text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF actor IS NULL OR octet_length(actor) NOT BETWEEN 1 AND 255 THEN
+    PERFORM economy.require_given('actor', actor IS NOT NULL);
+    IF octet_length(actor) NOT BETWEEN 1 AND 255 THEN
         RAISE EXCEPTION 'actor must have 1 to 255 bytes' USING ERRCODE = 'XE002';
     END IF;
 END
 $$;
-COMMENT ON FUNCTION economy.require_actor(text) IS 'Raises XE002 unless the text can name who makes a change.';
+COMMENT ON FUNCTION economy.require_actor(text) IS 'Raises XE001 or XE002 unless the text can name who makes a change.';
 
 CREATE FUNCTION economy.upsert_product(product jsonb, actor text) RETURNS economy.shop_products
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -177,7 +178,8 @@ DECLARE
     message text;
 BEGIN
     PERFORM economy.require_actor(actor);
-    IF product IS NULL OR jsonb_typeof(product) <> 'object' OR id IS NULL THEN
+    PERFORM economy.require_given('product', product IS NOT NULL);
+    IF jsonb_typeof(product) <> 'object' OR id IS NULL THEN
         RAISE EXCEPTION 'product must be a JSON object with a product_id' USING ERRCODE = 'XE301';
     END IF;
     SELECT k INTO unknown FROM jsonb_object_keys(product) k
@@ -233,6 +235,7 @@ DECLARE
     new_row economy.shop_products;
 BEGIN
     PERFORM economy.require_actor(actor);
+    PERFORM economy.require_given('product_id', product_id IS NOT NULL);
     SELECT * INTO old_row FROM economy.shop_products p WHERE p.product_id = retire_product.product_id FOR NO KEY UPDATE;
     IF NOT found THEN
         RAISE EXCEPTION 'product "%" does not exist', product_id USING ERRCODE = 'XE302';
@@ -260,10 +263,13 @@ DECLARE
     s       record;
 BEGIN
     PERFORM economy.require_actor(actor);
-    IF units IS NULL OR units NOT BETWEEN -9007199254740991 AND 9007199254740991 THEN
+    PERFORM economy.require_given('product_id', product_id IS NOT NULL);
+    PERFORM economy.require_given('units', units IS NOT NULL);
+    PERFORM economy.require_given('slots', slots IS NOT NULL);
+    IF units NOT BETWEEN -9007199254740991 AND 9007199254740991 THEN
         RAISE EXCEPTION 'units must be a number up to 2^53-1' USING ERRCODE = 'XE303';
     END IF;
-    IF slots IS NULL OR slots NOT BETWEEN 1 AND 64 THEN
+    IF slots NOT BETWEEN 1 AND 64 THEN
         RAISE EXCEPTION 'slots must be 1 to 64' USING ERRCODE = 'XE303';
     END IF;
     SELECT * INTO product FROM economy.shop_products p WHERE p.product_id = add_stock.product_id FOR NO KEY UPDATE;

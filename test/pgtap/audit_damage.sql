@@ -201,7 +201,8 @@ SELECT is((SELECT seq FROM economy.audit_checkpoints WHERE user_id = :u), 14::bi
 SELECT count(*) AS x FROM unnest(ARRAY[:u, :other]) id, economy.record_action(id, 'rps', 'T', '15') \gset
 SELECT is_empty('SELECT * FROM economy.audit_sweep_incremental(1)', 'one user a call') FROM generate_series(1, 3);
 SELECT is((SELECT string_agg(users::text, ' ' ORDER BY run_id) FROM (SELECT * FROM economy.audit_runs ORDER BY run_id DESC LIMIT 3) r), '1 1 0', 'until nobody is left');
-SELECT throws_ok('SELECT * FROM economy.audit_sweep_incremental(' || n || ')', 'XE002', 'max_users must be 1 or more', 'max_users ' || n) FROM unnest(ARRAY['0', '-1', 'NULL']) n;
+SELECT throws_ok('SELECT * FROM economy.audit_sweep_incremental(' || n || ')', 'XE002', 'max_users must be 1 or more', 'max_users ' || n) FROM unnest(ARRAY['0', '-1']) n;
+SELECT throws_ok('SELECT * FROM economy.audit_sweep_incremental(NULL)', 'XE001', 'max_users must not be null', 'max_users NULL');
 SELECT is_empty('SELECT * FROM economy.audit_sweep()', 'clean after all damage was undone');
 -- read-only: findings, and no record
 SELECT count(*) AS runs FROM economy.audit_runs \gset

@@ -26,7 +26,7 @@ SELECT is(economy.set_level_curve(repeat('c', 64), ARRAY[0, 1]), 2, 'a name of 6
 SELECT is(economy.set_level_curve('pgtap_long', (SELECT array_agg(n * n) FROM generate_series(0, 999) n)::bigint[]), 1000, 'a thousand levels');
 SELECT is((SELECT count(*) FROM generate_series(1, 1000) n WHERE economy.level_for((n - 1) * (n - 1), 'pgtap_long') <> n
            OR (n > 1 AND economy.level_for((n - 1) * (n - 1) - 1, 'pgtap_long') <> n - 1)), 0::bigint, 'each begins at its XP');
-SELECT throws_ok(format('SELECT economy.set_level_curve(%s)', call), 'XE002', NULL, format('set_level_curve(%s)', call))
+SELECT throws_ok(format('SELECT economy.set_level_curve(%s)', call), CASE WHEN call ~ '^NULL|, NULL$' THEN 'XE001' ELSE 'XE002' END, NULL, format('set_level_curve(%s)', call))
 FROM unnest(ARRAY['NULL, ARRAY[0]', '''c'', NULL', '''c'', ''{}''', '''c'', ARRAY[0, NULL]::bigint[]', '''c'', ARRAY[[0, 1], [2, 3]]', '''linear'', ARRAY[0]', ''''', ARRAY[0]',
     'repeat(''c'', 65), ARRAY[0]', '''c'', ARRAY[1, 2]', '''c'', ARRAY[0, 5, 5]', '''c'', ARRAY[0, 5, 4]', '''c'', ARRAY[-1, 4]',
     '''c'', ARRAY[0, 9007199254740992]', '''c'', ARRAY[0, 9223372036854775807]']) call;

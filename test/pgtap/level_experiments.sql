@@ -65,7 +65,7 @@ SELECT is((SELECT level FROM economy.account(:u)), 3, 'and is what it is');
 -- what is no experiment
 CREATE TEMP TABLE before AS SELECT * FROM economy.level_experiments;
 SELECT throws_ok(format('SELECT economy.set_level_experiment(%s)', call), code, NULL, format('set_level_experiment(%s)', call))
-FROM (VALUES ('NULL, ''[]''', 'XE002'), ('''e'', NULL', 'XE002'), ('''e'', ''[]'', NULL', 'XE002'), (''''', ''[]''', 'XE002'), ('repeat(''e'', 65), ''[]''', 'XE002'),
+FROM (VALUES ('NULL, ''[]''', 'XE001'), ('''e'', NULL', 'XE001'), ('''e'', ''[]'', NULL', 'XE001'), (''''', ''[]''', 'XE002'), ('repeat(''e'', 65), ''[]''', 'XE002'),
     ('''e'', ''{}''', 'XE002'), ('''e'', ''null''', 'XE002'), ('''e'', ''[1]''', 'XE002'), ('''e'', ''["x"]''', 'XE002'), ('''e'', ''[{}]''', 'XE002'),
     ('''e'', ''[{"arm": "a", "curve": "linear"}]''', 'XE002'), ('''e'', ''[{"arm": "a", "share": 1}]''', 'XE002'), ('''e'', ''[{"curve": "linear", "share": 1}]''', 'XE002'),
     ('''e'', ''[{"arm": "", "curve": "linear", "share": 1}]''', 'XE002'), ('''e'', ''[{"arm": "a", "curve": "linear", "share": -1}]''', 'XE002'),

@@ -11,3 +11,5 @@ SELECT economy.rollup_stats() \g /dev/null
 SELECT economy.rfm_refresh() \g /dev/null
 SELECT economy.recommend(:user_id, 'home') \g /dev/null
 SELECT economy.audit_sweep() \g /dev/null
+CREATE ROLE held_monitor;
+SELECT economy.grant_access('held_monitor', 'monitor') \g /dev/null

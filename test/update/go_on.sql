@@ -7,3 +7,7 @@ SELECT economy.rollup_stats() \g /dev/null
 SELECT economy.rfm_refresh_incremental() \g /dev/null
 SELECT 'finding', f FROM economy.audit_sweep() f;
 SELECT 'parity', p FROM economy.stats_parity() p;
+SELECT 'denied', object FROM economy.access_list()
+WHERE level = 'monitor' AND NOT has_function_privilege('held_monitor', substring(object FROM '^[A-Z]+ (.*)'), 'EXECUTE');
+CALL economy.run_job('rollup_stats') \g /dev/null
+SELECT 'run', r FROM economy.job_runs r WHERE r.state <> 'done';

@@ -21,7 +21,7 @@ my $PG_EPOCH = 946684800;
 # log: transactions from Stress::Log; tables: from Stress::Tables; and, where
 # they were collected: events (id => times seen), replayed (user => seqs),
 # findings (texts of the extension's own audit), deadlocks (they may happen),
-# crashed (the server went down meanwhile), full (the disk was, for a while)
+# full (the disk was)
 sub new
 {
 	my ($class, %p) = @_;
@@ -802,7 +802,7 @@ sub check_errors
 		}
 		$self->bad('E', "COMMIT of $tx->{tx} ($tx->{iso}) raised $tx->{sqlstate}")
 		  if $tx->{outcome} eq 'aborted' && !grep({ $_ && defined $_->{sqlstate} } @{ $tx->{ops} })
-		  && ($tx->{sqlstate} // '') !~ /^(?:|57014|57P0\d|08.*)$/ && !($tx->{sqlstate} eq '40001' && $tx->{iso} ne 'rc');
+		  && ($tx->{sqlstate} // '') !~ /^(?:|57014|57P0\d|08.*)$/ && !($tx->{sqlstate} eq '40001' && $tx->{iso} ne 'rc') && !($tx->{sqlstate} eq '53100' && $self->{full});
 		$self->bad('R', "misuse in $tx->{tx} raised nothing: $_->{args}") foreach grep { $_ && $_->{fn} eq 'misuse' && $_->{answered} } @{ $tx->{ops} };
 	}
 	return;

@@ -17,7 +17,7 @@ use Time::HiRes ();
 
 # server, plan, and optionally during: code that is run while the clients play;
 # once: SQL for the first session of every client; resync: the feed may have to
-# begin again; tablespace: of the database; full: its disk will be, for a while
+# begin again; full: the database is on the small disk, which gets full
 sub new
 {
 	my ($class, %p) = @_;
@@ -54,7 +54,7 @@ sub play
 	wait_until($dbh, "NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = 'world' AND backend_type = 'client backend')");
 	# PostgreSQL 15 copies a sequence in the default way with the claim that its
 	# next values are in WAL, which is so for the original alone
-	$dbh->do("CREATE DATABASE $self->{database} TEMPLATE world STRATEGY file_copy" . ($self->{tablespace} ? " TABLESPACE $self->{tablespace}" : ''));
+	$dbh->do("CREATE DATABASE $self->{database} TEMPLATE world STRATEGY file_copy" . ($self->{full} ? ' TABLESPACE small' : ''));
 	$dbh->disconnect;
 	my $feed = $self->in_process(sub { $self->read_feed });
 	my @clients = map { my $n = $_; $self->in_process(sub { $self->client($n)->run }) } 1 .. $self->{plan}{clients};
@@ -199,7 +199,7 @@ sub judge
 	my @violations = $self->settle($dbh);
 	my %facts = $self->collect($dbh);
 	$dbh->disconnect;
-	push @violations, Stress::Checker->new(%facts, full => $self->{full})->check;
+	push @violations, Stress::Checker->new(%facts)->check;
 	push @violations, "S $self->{died} processes of the driver died" if $self->{died};
 	push @violations, map { "S server log: $_" } $self->{server}->complaints;
 	$self->{facts} = \%facts;
@@ -284,6 +284,7 @@ SQL
 	$facts{tables} = Stress::Tables::load($dbh);
 	$facts{log} = $self->logs;
 	$facts{deadlocks} = $self->{plan}{crosses};
+	$facts{full} = $self->{full};
 	return %facts;
 }
 

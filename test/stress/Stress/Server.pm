@@ -16,14 +16,16 @@ $SIG{$_} = sub { exit 1 } foreach qw(INT TERM HUP);
 END { my $status = $?; $_->remove foreach grep { $_->{owner} == $$ } @running; $? = $status }
 
 my $BIN = $ENV{PGBIN} // '/usr/lib/postgresql/15/bin';
+my $FREED = 16 * 1024 * 1024;    # bytes that free_disk() gives back
 
 # stage, and optionally conf: lines for postgresql.conf; primary: the server that
-# this one is a standby of; data: a place for the data directory
+# this one is a standby of; disk: MB of memory that are mounted for the tablespace
+# "small", which fill_disk() fills; without the right to mount there is none
 sub new
 {
 	my ($class, %p) = @_;
 	my $base = File::Temp::tempdir('economy-stress.XXXXXX', TMPDIR => 1);
-	my $self = bless { data => "$base/data", %p, base => $base, owner => $$, environment => $p{environment} // {} }, $class;
+	my $self = bless { %p, base => $base, data => "$base/data", owner => $$, environment => $p{environment} // {} }, $class;
 
 	push @running, $self;
 	# PostgreSQL refuses to run as root
@@ -37,6 +39,7 @@ sub new
 	$self->create or die "no data directory; see $base/commands.log\n";
 	$self->configure;
 	$self->start;
+	$self->mount_disk if $self->{disk};
 	return $self;
 }
 
@@ -104,6 +107,45 @@ sub start
 	return;
 }
 
+sub mount_disk
+{
+	my ($self) = @_;
+	my $disk = "$self->{base}/disk";
+
+	mkdir $disk;
+	if ($> != 0 || system(qw(mount -t tmpfs -o), "size=$self->{disk}m,mode=0777", 'tmpfs', $disk) != 0)
+	{
+		print "no right to mount a small disk: none gets full\n";
+		delete $self->{disk};
+		return;
+	}
+	$self->{filler} = "$disk/filler";
+	my $dbh = $self->connect_to('postgres');
+	mkdir "$disk/small";
+	chown +(getpwnam 'postgres')[ 2, 3 ], "$disk/small";
+	$dbh->do("CREATE TABLESPACE small LOCATION '$disk/small'");
+	$dbh->disconnect;
+	return;
+}
+
+# Until no page is left.
+sub fill_disk
+{
+	my ($self) = @_;
+	open my $filler, '>>', $self->{filler} or die "$self->{filler}: $!";
+	1 while syswrite $filler, "\0" x 4096;
+	close $filler;
+	return;
+}
+
+sub free_disk
+{
+	my ($self) = @_;
+	my $size = -s $self->{filler} // 0;
+	truncate $self->{filler}, $size > $FREED ? $size - $FREED : 0;
+	return;
+}
+
 sub promote
 {
 	my ($self) = @_;
@@ -165,6 +207,7 @@ sub complaints
 {
 	my ($self) = @_;
 	my @lines = split /\n/, $self->log_text;
+	@lines = grep { !/No space left on device/ } @lines if $self->{disk};
 	my @bad = grep { /PANIC|TRAP|terminated by signal (?!9\b)|could not (?:read|write)|corrupt|leak/ } @lines;
 	return @bad;
 }
@@ -200,6 +243,7 @@ sub remove
 
 	@running = grep { $_ != $self } @running;
 	$self->stop;
+	system 'umount', "$self->{base}/disk" if $self->{disk};
 	File::Path::remove_tree($self->{base});
 	return;
 }

@@ -185,6 +185,25 @@ $writer->do('ROLLBACK');
 is(wrong(), '', 'each purchase once');
 is_clean($node, 'postgres', 'at the end');
 
+# --- more than fits into memory -------------------------------------------------------
+
+$node->safe_psql('postgres', <<'SQL');
+SELECT economy.register('many' || i) FROM generate_series(1, 300) i;
+INSERT INTO economy.shop_transactions (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, monetary, quantity,
+        receipt_signature_version, hash_algo_version, hash, receipt_signature, category, status, product_id, idempotency_key)
+SELECT u.user_id, n, 1, 0, n, 0, timestamptz '2026-01-01' + n * interval '7 hours', pg_current_xact_id()::text::bigint, n, 1,
+       1, 1, h, h, 'conversion', 'SUCCESS', 'gem', 'n' || n
+FROM economy.users u, generate_series(1, 300) n, sha256('h') h WHERE u.external_id LIKE 'many%' ORDER BY n, hashint8(u.user_id);
+UPDATE economy.accounts SET seq = 300, gold = 300 WHERE user_id IN (SELECT user_id FROM economy.users WHERE external_id LIKE 'many%');
+SQL
+$dbh->do(q{SET economy.rfm_memory = '1MB'});
+my $files = q{SELECT temp_files FROM pg_stat_database WHERE datname = 'postgres'};
+my $before = value($dbh, $files);
+is((split ' ', incremental($dbh))[1], '300', '90,000 purchases of 32 bytes in 1 MB');
+$dbh->do('RESET economy.rfm_memory');
+ok($node->poll_query_until('postgres', "SELECT ($files) > $before"), 'which went to disk');
+is(wrong(), '', 'each is counted once, over runs on disk');
+
 # --- progress, and a dump elsewhere ---------------------------------------------------
 
 $writer->begin_work;
