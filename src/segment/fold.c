@@ -156,8 +156,11 @@ read_journal(Fold *fold, int64 since, bool unheld)
 	" OR t.xact = (SELECT pg_current_xact_id_if_assigned()::text::bigint))";
 	static const char *const journal =
 	"SELECT t.user_id, t.seq, t.created_at, t.monetary FROM economy.shop_transactions t"
-	" WHERE t.status = 'SUCCESS' AND NOT EXISTS"
-	" (SELECT FROM economy.rfm_reversals r WHERE r.user_id = t.user_id AND r.seq = t.seq)";
+	" WHERE t.status = 'SUCCESS'";
+
+	/* joining nothing takes a third of the time */
+	static const char *const not_reversed =
+	" AND NOT EXISTS (SELECT FROM economy.rfm_reversals r WHERE r.user_id = t.user_id AND r.seq = t.seq)";
 	static const char *const unheld_journal =
 	"SELECT t.user_id, t.seq, t.created_at, t.monetary FROM economy.rfm_unfolded t WHERE true";
 	ParamListInfo params = makeParamList(1);
@@ -168,7 +171,9 @@ read_journal(Fold *fold, int64 since, bool unheld)
 		.value = Int64GetDatum(since),.pflags = PARAM_FLAG_CONST,.ptype = INT8OID
 	};
 	SPI_connect();
-	if (SPI_execute_extended(psprintf("%s%s", unheld ? unheld_journal : journal, since_then),
+	if (SPI_execute("SELECT FROM economy.rfm_reversals LIMIT 1", true, 1) != SPI_OK_SELECT ||
+		SPI_execute_extended(psprintf("%s%s%s", unheld ? unheld_journal : journal,
+									  unheld || SPI_processed == 0 ? "" : not_reversed, since_then),
 							 &options) != SPI_OK_SELECT)
 		ECO_ERROR(ECO_SCHEMA_DAMAGED, errmsg("the journal of purchases cannot be read"));
 	SPI_finish();
