@@ -45,7 +45,8 @@ static void request_memory(void);
 static void start_up(void);
 static EcoRing *ring_number(int i);
 static EcoRing *find(Oid database);
-static EcoRing *occupy(Oid database);
+static EcoRing *find_or_occupy(Oid database);
+static EcoRing *occupy(Oid database, const Oid *dropped, const char *snapshot);
 static bool is_idle(EcoRing *ring);
 static bool needs_relay(EcoRing *ring);
 static bool start_relay(EcoRing *ring);
@@ -145,11 +146,7 @@ eco_ring_attach(void)
 		return NULL;
 	if (my_ring == NULL || my_ring->database != MyDatabaseId)
 	{
-		LWLockAcquire(directory_lock(), LW_EXCLUSIVE);
-		my_ring = find(MyDatabaseId);
-		if (my_ring == NULL)
-			my_ring = occupy(MyDatabaseId);
-		LWLockRelease(directory_lock());
+		my_ring = find_or_occupy(MyDatabaseId);
 		if (my_ring == NULL)
 			return NULL;
 	}
@@ -177,14 +174,13 @@ needs_relay(EcoRing *ring)
 	return true;
 }
 
+/* Dropped: a database that does not exist any more, or InvalidOid. */
 static bool
-is_free(EcoRing *ring)
+is_free(EcoRing *ring, Oid dropped)
 {
 	if (!OidIsValid(ring->database))
 		return true;
-	return ring->relay_pid == 0 &&
-		(is_idle(ring) ||
-		 !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(ring->database)));
+	return ring->relay_pid == 0 && (is_idle(ring) || ring->database == dropped);
 }
 
 static bool
@@ -193,24 +189,64 @@ is_idle(EcoRing *ring)
 	return ring->head == ring->tail && ring->lost == 0 && ring->kept == 0 && ring->started_at == 0;
 }
 
-/* Nothing that is visible now needs to be sent by the new ring's relay. */
+/*
+ * Whatever reads catalogs comes before the lock of the directory: it can wait
+ * for a lock of a session that waits for the directory, which nobody would
+ * notice.
+ */
 static EcoRing *
-occupy(Oid database)
+find_or_occupy(Oid database)
 {
+	EcoRing    *ring = find(database);
+	Oid		   *dropped;
 	char	   *snapshot;
-	int			xmin_len;
-	EcoRing    *ring = NULL;
 
-	for (int i = 0; ring == NULL && i < eco_ring_count(); i++)
-		if (is_free(ring_number(i)))
-			ring = ring_number(i);
-	if (ring == NULL)
-		return NULL;
+	if (ring != NULL)
+		return ring;
+	dropped = palloc0(sizeof(Oid) * eco_ring_count());
+	for (int i = 0; i < eco_ring_count(); i++)
+	{
+		Oid			other = ring_number(i)->database;
+
+		if (OidIsValid(other) && !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(other)))
+			dropped[i] = other;
+	}
 	PushActiveSnapshot(GetTransactionSnapshot());
 	snapshot = eco_snapshot_text();
 	PopActiveSnapshot();
-	xmin_len = (int) strcspn(snapshot, ":");
-	LWLockAcquire(ring->lock, LW_EXCLUSIVE);
+	LWLockAcquire(directory_lock(), LW_EXCLUSIVE);
+	ring = find(database);
+	if (ring == NULL)
+		ring = occupy(database, dropped, snapshot);
+	LWLockRelease(directory_lock());
+	pfree(snapshot);
+	pfree(dropped);
+	return ring;
+}
+
+/*
+ * A free ring, or NULL; the directory is locked.  Nothing that the snapshot
+ * sees needs to be sent by the new ring's relay.
+ */
+static EcoRing *
+occupy(Oid database, const Oid *dropped, const char *snapshot)
+{
+	int			xmin_len = (int) strcspn(snapshot, ":");
+	EcoRing    *ring = NULL;
+
+	for (int i = 0; ring == NULL && i < eco_ring_count(); i++)
+	{
+		ring = ring_number(i);
+		/* its database may put an item in until it is locked */
+		LWLockAcquire(ring->lock, LW_EXCLUSIVE);
+		if (!is_free(ring, dropped[i]))
+		{
+			LWLockRelease(ring->lock);
+			ring = NULL;
+		}
+	}
+	if (ring == NULL)
+		return NULL;
 	ring->dismissed = false;
 	ring->relay_pid = 0;
 	ring->relay_latch = NULL;
