@@ -179,7 +179,9 @@ run(Relay *relay)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 		}
-		if (eco_ring_dismissed(relay->ring) && eco_ring_leave(relay->ring, ECO_LEAVE))
+		/* DROP DATABASE fails over an open or prepared transaction */
+		if (eco_ring_dismissed(relay->ring) && relay->nkept == 0 &&
+			eco_ring_leave(relay->ring, ECO_LEAVE))
 			proc_exit(0);
 		if (!extension_exists(relay, &awaited))
 		{

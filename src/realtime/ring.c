@@ -384,7 +384,7 @@ eco_ring_leave(EcoRing *ring, EcoLeave how)
 	if (how == ECO_LEAVE_IF_IDLE)
 		leaves = is_idle(ring);
 	else
-		leaves = how != ECO_LEAVE_FOR_GOOD || ring->head == ring->tail;
+		leaves = how == ECO_LEAVE_RESTARTED || ring->head == ring->tail;
 	if (leaves)
 	{
 		ring->relay_pid = 0;

@@ -80,7 +80,8 @@ extern EcoRing *eco_ring_take(Oid database);
 typedef enum EcoLeave
 {
 	ECO_LEAVE_IF_IDLE,			/* only when nothing is left to do */
-	ECO_LEAVE,					/* the next event starts another relay */
+	ECO_LEAVE,					/* when it is empty; the next event starts
+								 * another relay */
 	ECO_LEAVE_RESTARTED,		/* the postmaster will start it again */
 	ECO_LEAVE_FOR_GOOD			/* when it is empty; the extension is gone:
 								 * give the ring up */

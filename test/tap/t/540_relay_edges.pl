@@ -46,5 +46,21 @@ poll_until('the relay to end', sub { count_relays($node, 'fresh') == 0 });
 pass('when it is rolled back, the relay ends');
 $_->disconnect foreach $session, $ear->{dbh};
 
+# a DROP DATABASE that fails, because of a prepared transaction
+my $name = fresh_database($node);
+$session = connect_to($node, $name);
+$ear = listen_to($node, $name);
+$ann = add_user($session, 'ann');
+$session->begin_work;
+my $kept = reward($session, $ann);
+prepare($session);
+poll_until('a relay', sub { count_relays($node, $name) == 1 });
+my ($ret, $out, $err) = $node->psql('template1', "DROP DATABASE $name");
+like($err, qr/prepared transaction/, 'a database with a prepared transaction is not dropped');
+$session->do(q{COMMIT PREPARED 'one'});
+is(heard($ear, $kept), 'heard', 'which is told when it commits');
+$_->disconnect foreach $session, $ear->{dbh};
+is($node->safe_psql('template1', "DROP DATABASE $name; SELECT 'dropped'"), 'dropped', 'afterwards it is');
+
 $node->stop;
 done_testing();
