@@ -122,7 +122,9 @@ eco_relay_main(Datum arg)
 	if (relay.ring == NULL)
 		proc_exit(0);
 	before_shmem_exit(leave_ring, PointerGetDatum(relay.ring));
-	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
+	/* where nobody may connect, it would fail every second and never leave */
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid,
+											  BGWORKER_BYPASS_ALLOWCONN);
 	pgstat_report_appname("economy relay");
 	/* a NOTIFY that is lost in a crash has no listener left */
 	SetConfigOption("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE);

@@ -62,5 +62,17 @@ is(heard($ear, $kept), 'heard', 'which is told when it commits');
 $_->disconnect foreach $session, $ear->{dbh};
 is($node->safe_psql('template1', "DROP DATABASE $name; SELECT 'dropped'"), 'dropped', 'afterwards it is');
 
+# nobody may connect any more, and all who had are gone
+$name = fresh_database($node);
+$session = connect_to($node, $name);
+reward($session, add_user($session, 'ann'));
+poll_until('a relay', sub { count_relays($node, $name) == 1 });
+my $from = -s $node->logfile;
+$node->safe_psql('template1', "ALTER DATABASE $name ALLOW_CONNECTIONS false; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '$name'");
+select undef, undef, undef, 4;
+poll_until('the relay to end', sub { count_relays($node, $name) == 0 });
+is(join("\n", grep { /not currently accepting/ } split /\n/, substr(slurp_file($node->logfile), $from)), '', 'connections are not allowed: the relay does not fail every second');
+is($node->safe_psql('template1', "DROP DATABASE $name; SELECT 'dropped'"), 'dropped', 'and the database can be dropped');
+
 $node->stop;
 done_testing();
