@@ -128,6 +128,8 @@ eco_relay_main(Datum arg)
 	pgstat_report_appname("economy relay");
 	/* a NOTIFY that is lost in a crash has no listener left */
 	SetConfigOption("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	/* a serializable reader can make a writer fail */
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
 
 	relay.batch_context = AllocSetContextCreate(TopMemoryContext, "economy relay batch",
 												ALLOCSET_DEFAULT_SIZES);

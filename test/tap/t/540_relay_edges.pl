@@ -1,5 +1,5 @@
 # What is told when the extension, or the use of the database, is about to end
-# or to begin.
+# or to begin, and in databases with settings of their own.
 use strict;
 use warnings;
 
@@ -17,6 +17,7 @@ my $node = new_node('edges', conf => "shared_preload_libraries = 'economy'");
 my $key = 0;
 
 sub reward { my ($session, $user) = @_; return value($session, q{SELECT transaction_id FROM economy.grant_reward(?, 'edges', ?, 1)}, $user, ++$key) }
+sub play { my ($session, $user) = @_; return value($session, q{SELECT transaction_id FROM economy.record_action(?, 'slot', 'T', ?)}, $user, ++$key) }
 sub prepare { my ($session) = @_; $session->do(q{PREPARE TRANSACTION 'one'}); $session->{AutoCommit} = 1 if !$session->{AutoCommit}; return }
 sub heard { my ($ear, $id) = @_; return eval { until_heard($ear, $id); 'heard' } // $@ }
 
@@ -73,6 +74,27 @@ select undef, undef, undef, 4;
 poll_until('the relay to end', sub { count_relays($node, $name) == 0 });
 is(join("\n", grep { /not currently accepting/ } split /\n/, substr(slurp_file($node->logfile), $from)), '', 'connections are not allowed: the relay does not fail every second');
 is($node->safe_psql('template1', "DROP DATABASE $name; SELECT 'dropped'"), 'dropped', 'and the database can be dropped');
+
+# a database whose default is SERIALIZABLE: the relay only reads
+$name = fresh_database($node);
+$node->safe_psql('template1', "ALTER DATABASE $name SET default_transaction_isolation = 'serializable'");
+$session = connect_to($node, $name);
+my $other = connect_to($node, $name);
+$ear = listen_to($node, $name);
+$ann = add_user($session, 'ann');
+$session->do('CREATE TABLE t (a integer)');
+$session->do('INSERT INTO t VALUES (1)');
+is(heard($ear, play($session, $ann)), 'heard', 'SERIALIZABLE: an event is told');
+kill STOP => my $relay = (relays($node, $name))[0];
+my $played = play($session, $ann);
+$session->begin_work;
+value($session, 'SELECT a FROM t');
+$other->do('UPDATE t SET a = 2');
+play($session, $ann);
+kill CONT => $relay;
+heard($ear, $played);
+is(eval { $session->commit; 'committed' } // $session->state, 'committed', 'SERIALIZABLE: the relay is no party to a conflict');
+$_->disconnect foreach $session, $other, $ear->{dbh};
 
 $node->stop;
 done_testing();
