@@ -299,3 +299,64 @@ CREATE OR REPLACE FUNCTION economy.svg_matrix(title text, row_title text, column
             || '</svg>'
         FROM size s;
     END;
+
+-- cursors beyond the range of bigint
+CREATE OR REPLACE FUNCTION economy.changes(cursor text DEFAULT NULL, max integer DEFAULT 1000)
+    RETURNS TABLE (code text, user_id bigint, seq bigint, type text, event json, next_cursor text)
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    -- epoch|old snapshot, or epoch|old|new|user|seq within a pair of snapshots
+    parts   text[] := string_to_array($1, '|');
+    epoch   text := economy.feed_epoch();
+    nowhere CONSTANT text := '3:3:';
+    old     pg_snapshot;
+    new     pg_snapshot;
+    u       bigint := -9223372036854775808;
+    s       bigint := 0;
+    entries integer := 0;
+    r       record;
+BEGIN
+    PERFORM economy.require_given('max', max IS NOT NULL);
+    IF max NOT BETWEEN 1 AND 10000 THEN
+        RAISE EXCEPTION 'max must be from 1 to 10000' USING ERRCODE = 'XE002';
+    END IF;
+    IF $1 IS NULL THEN
+        RETURN QUERY SELECT 'CAUGHT_UP', NULL::bigint, NULL::bigint, NULL, NULL::json, epoch || '|' || economy.feed_snapshot()::text;
+        RETURN;
+    END IF;
+    IF $1 = 'start' THEN
+        parts := ARRAY[epoch, nowhere];
+    END IF;
+    BEGIN
+        old := parts[2]::pg_snapshot;
+        new := coalesce(parts[3]::pg_snapshot, economy.feed_snapshot());
+        u := coalesce(parts[4]::bigint, u);
+        s := coalesce(parts[5]::bigint, s);
+    EXCEPTION WHEN data_exception THEN
+        old := NULL;
+    END;
+    IF old IS NULL OR cardinality(parts) NOT IN (2, 5) THEN
+        RAISE EXCEPTION 'this is no cursor of economy.changes()' USING ERRCODE = 'XE002',
+            HINT = 'Pass next_cursor of the last row of the call before, null to begin now, or start to begin with the first entry.';
+    END IF;
+    -- another cluster or timeline, or one that was set back
+    IF parts[1] <> epoch OR pg_snapshot_xmax(new) > pg_snapshot_xmax(economy.feed_snapshot())
+       OR pg_snapshot_xmax(old) > pg_snapshot_xmax(new) THEN
+        RETURN QUERY SELECT 'RESYNC_REQUIRED', NULL::bigint, NULL::bigint, NULL, NULL::json, epoch || '|' || economy.feed_snapshot()::text;
+        RETURN;
+    END IF;
+    FOR r IN SELECT b.user_id, b.seq, b.journal FROM economy.entries_between(old, new, u, s, max) b LOOP
+        RETURN QUERY SELECT 'EVENT', r.user_id, r.seq, e.type, e.event, NULL FROM economy.entry_events(r.user_id, r.seq, r.journal) e;
+        u := r.user_id;
+        s := r.seq;
+        entries := entries + 1;
+    END LOOP;
+    IF entries = max THEN
+        RETURN QUERY SELECT 'MORE', NULL::bigint, NULL::bigint, NULL, NULL::json, concat_ws('|', epoch, old, new, u, s);
+    ELSE
+        RETURN QUERY SELECT 'CAUGHT_UP', NULL::bigint, NULL::bigint, NULL, NULL::json, epoch || '|' || new::text;
+    END IF;
+END
+$$;

@@ -103,6 +103,8 @@ eco_capture_actions(PG_FUNCTION_ARGS)
 		}
 		eco_actions_record(actions, n, c.result_desc, judge, &c);
 		MemoryContextSwitchTo(caller);
+		/* a row that came from a file is the slot's, and in this memory */
+		ExecClearTuple(slot);
 		MemoryContextReset(chunk_context);
 	}
 	MemoryContextDelete(chunk_context);

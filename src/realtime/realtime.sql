@@ -95,8 +95,8 @@ BEGIN
             HINT = 'Pass next_cursor of the last row of the call before, null to begin now, or start to begin with the first entry.';
     END IF;
     -- another cluster or timeline, or one that was set back
-    IF parts[1] <> epoch OR pg_snapshot_xmax(new)::text::bigint > pg_snapshot_xmax(economy.feed_snapshot())::text::bigint
-       OR pg_snapshot_xmax(old)::text::bigint > pg_snapshot_xmax(new)::text::bigint THEN
+    IF parts[1] <> epoch OR pg_snapshot_xmax(new) > pg_snapshot_xmax(economy.feed_snapshot())
+       OR pg_snapshot_xmax(old) > pg_snapshot_xmax(new) THEN
         RETURN QUERY SELECT 'RESYNC_REQUIRED', NULL::bigint, NULL::bigint, NULL, NULL::json, epoch || '|' || economy.feed_snapshot()::text;
         RETURN;
     END IF;

@@ -70,7 +70,7 @@ PG_FUNCTION_INFO_V1(eco_relay_status);
 
 static void note_prepared(Relay *relay);
 static void run(Relay *relay);
-static bool extension_exists(void);
+static bool extension_exists(Relay *relay, bool *awaited);
 static void batch(Relay *relay);
 static TransactionId short_xid(uint64 xid);
 static void take_items(Relay *relay, uint64 *lost, int *taken);
@@ -78,7 +78,7 @@ static void tell_kept(Relay *relay, Snapshot snapshot);
 static bool tell_part(Relay *relay, EcoPosted *item, int *budget);
 static void note_kept(Relay *relay);
 static void tell_missing(Relay *relay, uint64 lost);
-static void drop_visible(Relay *relay, Snapshot snapshot);
+static uint64 drop_visible(Relay *relay, Snapshot snapshot);
 static uint64 tell_page(Relay *relay, const char *old, const char *new,
 						int64 *user_id, int64 *seq);
 static void count_and_notify(EcoListener *listener, const EcoEvent *event);
@@ -122,10 +122,14 @@ eco_relay_main(Datum arg)
 	if (relay.ring == NULL)
 		proc_exit(0);
 	before_shmem_exit(leave_ring, PointerGetDatum(relay.ring));
-	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
+	/* where nobody may connect, it would fail every second and never leave */
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid,
+											  BGWORKER_BYPASS_ALLOWCONN);
 	pgstat_report_appname("economy relay");
 	/* a NOTIFY that is lost in a crash has no listener left */
 	SetConfigOption("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	/* a serializable reader can make a writer fail */
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
 
 	relay.batch_context = AllocSetContextCreate(TopMemoryContext, "economy relay batch",
 												ALLOCSET_DEFAULT_SIZES);
@@ -170,6 +174,7 @@ run(Relay *relay)
 	{
 		uint64		sent_before = relay->sent;
 		bool		alone;
+		bool		awaited;
 
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
@@ -178,10 +183,18 @@ run(Relay *relay)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 		}
-		if (eco_ring_dismissed(relay->ring) && eco_ring_leave(relay->ring, ECO_LEAVE))
+		/* DROP DATABASE fails over an open or prepared transaction */
+		if (eco_ring_dismissed(relay->ring) && relay->nkept == 0 &&
+			eco_ring_leave(relay->ring, ECO_LEAVE))
 			proc_exit(0);
-		if (!extension_exists() && eco_ring_leave(relay->ring, ECO_LEAVE_FOR_GOOD))
-			proc_exit(0);
+		if (!extension_exists(relay, &awaited))
+		{
+			if (!awaited && eco_ring_leave(relay->ring, ECO_LEAVE_FOR_GOOD))
+				proc_exit(0);
+			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+							 KEEPING_MS, PG_WAIT_EXTENSION);
+			continue;
+		}
 		batch(relay);
 		if (relay->sent != sent_before || relay->due)
 		{
@@ -197,13 +210,29 @@ run(Relay *relay)
 	}
 }
 
+/*
+ * Awaited: it does not exist, but a transaction that posted entries has not
+ * ended, so it creates it.  The snapshot is the older one: what ended in it
+ * has created or dropped the extension by the time we look.
+ */
 static bool
-extension_exists(void)
+extension_exists(Relay *relay, bool *awaited)
 {
 	bool		exists;
+	uint64		lost;
+	Snapshot	snapshot;
 
 	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	snapshot = GetActiveSnapshot();
 	exists = OidIsValid(get_extension_oid("economy", true));
+	if (!exists)
+	{
+		lost = drop_visible(relay, snapshot);
+		*awaited = relay->nkept > 0 ||
+			(lost != 0 && !TransactionIdFollows(snapshot->xmin, short_xid(lost)));
+	}
+	PopActiveSnapshot();
 	CommitTransactionCommand();
 	return exists;
 }
@@ -357,7 +386,7 @@ tell_missing(Relay *relay, uint64 lost)
 		{
 			new = eco_snapshot_text();
 			all_ended = TransactionIdFollows(GetActiveSnapshot()->xmin, short_xid(lost));
-			drop_visible(relay, GetActiveSnapshot());
+			(void) drop_visible(relay, GetActiveSnapshot());
 		}
 		told = tell_page(relay, old, new, &user_id, &seq);
 		MemoryContextSwitchTo(old_context);
@@ -372,15 +401,18 @@ tell_missing(Relay *relay, uint64 lost)
 		eco_ring_found(relay->ring, lost);
 }
 
-/* Empty the ring too: the rest of it is visible in part. */
-static void
+/*
+ * Empty the ring too: the rest of it is visible in part.  Returns what
+ * eco_ring_peek() says of losses.
+ */
+static uint64
 drop_visible(Relay *relay, Snapshot snapshot)
 {
+	uint64		lost;
 	int			n = 0;
 
 	do
 	{
-		uint64		lost;
 		int			taken;
 
 		take_items(relay, &lost, &taken);
@@ -391,6 +423,7 @@ drop_visible(Relay *relay, Snapshot snapshot)
 		if (XidInMVCCSnapshot(short_xid(relay->kept[i].xid), snapshot))
 			relay->kept[n++] = relay->kept[i];
 	relay->nkept = n;
+	return lost;
 }
 
 /* Entries told; *user_id and *seq move on to the last of them. */

@@ -201,9 +201,14 @@ eco_feed_epoch(PG_FUNCTION_ARGS)
 	{
 		XLogRecPtr	end = GetXLogInsertRecPtr();
 
-		/* where a page begins, the last record ended with the page before */
-		if (end % XLOG_BLCKSZ <= SizeOfXLogLongPHD)
-			end -= end % XLOG_BLCKSZ;
+		/*
+		 * right behind a page's header the last record ended with the page
+		 * before; further on its end can be all that is on this page
+		 */
+		if (XLogSegmentOffset(end, wal_segment_size) == SizeOfXLogLongPHD)
+			end -= SizeOfXLogLongPHD;
+		else if (end % XLOG_BLCKSZ == SizeOfXLogShortPHD)
+			end -= SizeOfXLogShortPHD;
 		XLogFlush(end);
 		timeline = GetWALInsertionTimeLine();
 	}

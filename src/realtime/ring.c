@@ -381,7 +381,10 @@ eco_ring_leave(EcoRing *ring, EcoLeave how)
 
 	LWLockAcquire(ring->lock, LW_EXCLUSIVE);
 	ring->started_at = 0;
-	leaves = how != ECO_LEAVE_IF_IDLE || is_idle(ring);
+	if (how == ECO_LEAVE_IF_IDLE)
+		leaves = is_idle(ring);
+	else
+		leaves = how == ECO_LEAVE_RESTARTED || ring->head == ring->tail;
 	if (leaves)
 	{
 		ring->relay_pid = 0;

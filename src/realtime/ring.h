@@ -80,12 +80,14 @@ extern EcoRing *eco_ring_take(Oid database);
 typedef enum EcoLeave
 {
 	ECO_LEAVE_IF_IDLE,			/* only when nothing is left to do */
-	ECO_LEAVE,					/* the next event starts another relay */
+	ECO_LEAVE,					/* when it is empty; the next event starts
+								 * another relay */
 	ECO_LEAVE_RESTARTED,		/* the postmaster will start it again */
-	ECO_LEAVE_FOR_GOOD			/* the extension is gone: give the ring up */
+	ECO_LEAVE_FOR_GOOD			/* when it is empty; the extension is gone:
+								 * give the ring up */
 } EcoLeave;
 
-/* False: it was not idle, and this relay goes on. */
+/* False: it was not idle or empty, and this relay goes on. */
 extern bool eco_ring_leave(EcoRing *ring, EcoLeave how);
 extern bool eco_ring_dismissed(EcoRing *ring);
 

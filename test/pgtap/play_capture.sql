@@ -170,7 +170,8 @@ FROM (VALUES ('AFTER INSERT ON wrong FOR EACH ROW', 'INSERT INTO wrong VALUES (1
              ('AFTER DELETE ON wrong', 'DELETE FROM wrong'), ('AFTER TRUNCATE ON wrong', 'TRUNCATE wrong')) v (definition, statement);
 SELECT throws_ok('SELECT economy.capture_actions()', 'XE501', NULL, 'no direct call');
 
--- more rows than one chunk, with repeats across its border
+-- more rows than one chunk, with repeats across its border, and than memory: the others are in a file
+SET LOCAL work_mem = '64kB';
 CREATE TEMP TABLE crowd AS SELECT n AS place, economy.register('pgtap caps ' || n) AS u FROM generate_series(0, 99) n;
 SELECT count(*) AS x FROM crowd, economy.adjust_gold(u, 100000, 'open', 'pgtap', 'pgtap') \gset
 CREATE TEMP TABLE many (LIKE spins);
@@ -178,6 +179,8 @@ SELECT pg_temp.capture('many', $$'player', 'slot', 'spin_id', 'stake', 'payout',
 SELECT is(pg_temp.run('INSERT INTO many (spin_id, player, stake, payout) SELECT n % 20000, u, 1, n % 20000 % 4 FROM generate_series(0, 24999) n JOIN crowd ON place = n % 100'), 25000::bigint, '25,000 rows, 5,000 of them repeats');
 SELECT is((SELECT concat_ws(' ', sum(total), sum(wins), sum(losses), sum(draws), sum(bet_sum), sum(win_sum)) FROM economy.game_stats g JOIN crowd c ON c.u = g.user_id), '20000 10000 5000 5000 20000 30000', 'are 20,000 actions');
 SELECT is((SELECT count(*) FROM economy.capture_refusals WHERE source = 'many'), 0::bigint, 'and no refusal');
+SELECT is_empty('SELECT spin_id::text, player, stake::bigint, payout::bigint FROM many EXCEPT SELECT action_id, user_id, bet, win FROM economy.user_actions', 'each as the row says');
+RESET work_mem;
 SELECT is_empty('SELECT v.* FROM crowd c, economy.verify_chain(c.u) v', 'the chains of the crowd are clean');
 
 -- rows of pruned actions, as when an app's dump is restored: known, and nothing to do

@@ -49,7 +49,8 @@ foreach my $max (0, -1, 10_001)
 	is(try_sql($dbh, "SELECT * FROM economy.changes(NULL, $max)"), 'XE002', "max $max");
 }
 is(try_sql($dbh, 'SELECT * FROM economy.changes(NULL, NULL)'), 'XE001', 'max null');
-foreach my $foreign ("1.1|$old", ($epoch =~ s/1$/2/r) . "|$old", "$epoch|99999999:99999999:", "$epoch|3:3:|99999999:99999999:|1|1", "$epoch|$old|3:3:|1|1")
+foreach my $foreign ("1.1|$old", ($epoch =~ s/1$/2/r) . "|$old", "$epoch|99999999:99999999:", "$epoch|3:3:|99999999:99999999:|1|1", "$epoch|$old|3:3:|1|1",
+	"$epoch|3:18446744073709551615:", "$epoch|3:3:|18446744073709551615:18446744073709551615:|1|1")
 {
 	my $answer = $dbh->selectall_arrayref('SELECT code, next_cursor FROM economy.changes(?)', undef, $foreign);
 	is(scalar(@$answer) . $answer->[0][0], '1RESYNC_REQUIRED', "not of this cluster: $foreign");
