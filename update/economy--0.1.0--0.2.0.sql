@@ -300,7 +300,9 @@ CREATE OR REPLACE FUNCTION economy.svg_matrix(title text, row_title text, column
         FROM size s;
     END;
 
--- cursors beyond the range of bigint
+-- cursors beyond the range of bigint, and from before a prune; what was pruned
+-- before this update is not known
+ALTER TABLE economy.installations ADD COLUMN pruned_xact bigint;
 CREATE OR REPLACE FUNCTION economy.changes(cursor text DEFAULT NULL, max integer DEFAULT 1000)
     RETURNS TABLE (code text, user_id bigint, seq bigint, type text, event json, next_cursor text)
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER
@@ -341,9 +343,11 @@ BEGIN
         RAISE EXCEPTION 'this is no cursor of economy.changes()' USING ERRCODE = 'XE002',
             HINT = 'Pass next_cursor of the last row of the call before, null to begin now, or start to begin with the first entry.';
     END IF;
-    -- another cluster or timeline, or one that was set back
+    -- another cluster or timeline, or one that was set back, or some of it was pruned
     IF parts[1] <> epoch OR pg_snapshot_xmax(new) > pg_snapshot_xmax(economy.feed_snapshot())
-       OR pg_snapshot_xmax(old) > pg_snapshot_xmax(new) THEN
+       OR pg_snapshot_xmax(old) > pg_snapshot_xmax(new)
+       OR old::text <> nowhere AND (SELECT i.pruned_xact FROM economy.installations i ORDER BY i.since DESC LIMIT 1)
+                                   >= pg_snapshot_xmin(old)::text::bigint THEN
         RETURN QUERY SELECT 'RESYNC_REQUIRED', NULL::bigint, NULL::bigint, NULL, NULL::json, epoch || '|' || economy.feed_snapshot()::text;
         RETURN;
     END IF;

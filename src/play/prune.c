@@ -3,8 +3,9 @@
  *		Retention: old actions go behind a signed checkpoint of the stream.
  *
  * What stays of a pruned action: its part of the sums in pruned_stats, so that
- * parity is exact, and the key of its id in pruned_actions, so that it is never
- * counted again.  The entry at the checkpoint stays too, and every action whose
+ * parity is exact, the key of its id in pruned_actions, so that it is never
+ * counted again, and the transaction of the newest in installations, so that no
+ * cursor of changes() passes over it in silence.  The entry at the checkpoint stays too, and every action whose
  * successor is of another journal: that one is verified against its hash.
  */
 #include "postgres.h"
@@ -61,7 +62,9 @@ static const char *const prune_sql =
 " losses = s.losses + excluded.losses, draws = s.draws + excluded.draws,"
 " max_win = greatest(s.max_win, excluded.max_win),"
 " bet_sum = s.bet_sum + excluded.bet_sum, win_sum = s.win_sum + excluded.win_sum,"
-" last_action_at = greatest(s.last_action_at, excluded.last_action_at))"
+" last_action_at = greatest(s.last_action_at, excluded.last_action_at)), feed AS ("
+" UPDATE economy.installations i SET pruned_xact = g.xact FROM (SELECT max(xact) AS xact FROM gone) g"
+" WHERE i.since = (SELECT max(since) FROM economy.installations) AND g.xact > coalesce(i.pruned_xact, 0))"
 " SELECT count(*) FROM gone";
 
 PG_FUNCTION_INFO_V1(eco_action_key);

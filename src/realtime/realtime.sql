@@ -28,9 +28,10 @@ COMMENT ON FUNCTION economy.feed_snapshot() IS
 -- Its dump brought that cluster's row; then entries from before this
 -- installation are history, not news.
 CREATE TABLE economy.installations (
-    since timestamptz NOT NULL CONSTRAINT installations_pkey PRIMARY KEY
+    since       timestamptz NOT NULL CONSTRAINT installations_pkey PRIMARY KEY,
+    pruned_xact bigint      -- entries of transactions up to this one may have been pruned
 );
-INSERT INTO economy.installations VALUES (clock_timestamp());
+INSERT INTO economy.installations (since) VALUES (clock_timestamp());
 SELECT pg_catalog.pg_extension_config_dump('economy.installations', '');
 COMMENT ON TABLE economy.installations IS 'When the extension was created here, and in the databases that this one was restored from.';
 
@@ -94,9 +95,11 @@ BEGIN
         RAISE EXCEPTION 'this is no cursor of economy.changes()' USING ERRCODE = 'XE002',
             HINT = 'Pass next_cursor of the last row of the call before, null to begin now, or start to begin with the first entry.';
     END IF;
-    -- another cluster or timeline, or one that was set back
+    -- another cluster or timeline, or one that was set back, or some of it was pruned
     IF parts[1] <> epoch OR pg_snapshot_xmax(new) > pg_snapshot_xmax(economy.feed_snapshot())
-       OR pg_snapshot_xmax(old) > pg_snapshot_xmax(new) THEN
+       OR pg_snapshot_xmax(old) > pg_snapshot_xmax(new)
+       OR old::text <> nowhere AND (SELECT i.pruned_xact FROM economy.installations i ORDER BY i.since DESC LIMIT 1)
+                                   >= pg_snapshot_xmin(old)::text::bigint THEN
         RETURN QUERY SELECT 'RESYNC_REQUIRED', NULL::bigint, NULL::bigint, NULL, NULL::json, epoch || '|' || economy.feed_snapshot()::text;
         RETURN;
     END IF;

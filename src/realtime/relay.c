@@ -31,6 +31,7 @@
 #include "storage/proc.h"
 #include "storage/procarray.h"
 #include "tcop/tcopprot.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -84,14 +85,22 @@ static uint64 tell_page(Relay *relay, const char *old, const char *new,
 static void count_and_notify(EcoListener *listener, const EcoEvent *event);
 static void leave_ring(int code, Datum ring);
 static void dismiss_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg);
+static void utility_hook(PlannedStmt *statement, const char *text, bool read_only_tree,
+						 ProcessUtilityContext context, ParamListInfo params,
+						 QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion);
 
 static object_access_hook_type previous_hook = NULL;
+static ProcessUtility_hook_type previous_utility_hook = NULL;
 
 void
 eco_relay_install(void)
 {
 	previous_hook = object_access_hook;
 	object_access_hook = dismiss_hook;
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	previous_utility_hook = ProcessUtility_hook;
+	ProcessUtility_hook = utility_hook;
 }
 
 /* DROP DATABASE waits some seconds for other sessions to end. */
@@ -102,6 +111,42 @@ dismiss_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, v
 		previous_hook(access, class_id, object_id, sub_id, arg);
 	if (access == OAT_DROP && class_id == DatabaseRelationId)
 		eco_ring_dismiss(object_id);
+}
+
+static bool
+is_commit_prepared(const PlannedStmt *statement)
+{
+	return IsA(statement->utilityStmt, TransactionStmt) &&
+		((TransactionStmt *) statement->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED;
+}
+
+static uint64
+newest_xid(void)
+{
+	return U64FromFullTransactionId(ReadNextFullTransactionId()) - 1;
+}
+
+/*
+ * COMMIT PREPARED of what was prepared before a restart: it puts nothing into
+ * the ring, so without a relay that has looked for such there must be one that
+ * reads the journals.
+ */
+static void
+utility_hook(PlannedStmt *statement, const char *text, bool read_only_tree,
+			 ProcessUtilityContext context, ParamListInfo params,
+			 QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
+{
+	EcoRing    *ring = NULL;
+
+	if (is_commit_prepared(statement) && !eco_ring_knows_prepared() &&
+		OidIsValid(get_extension_oid("economy", true)))
+		ring = eco_ring_attach();
+	if (ring != NULL)
+		eco_ring_lose(ring, newest_xid());
+	(previous_utility_hook != NULL ? previous_utility_hook : standard_ProcessUtility)
+		(statement, text, read_only_tree, context, params, environment, dest, completion);
+	if (ring != NULL)
+		eco_ring_wake(ring);
 }
 
 /*
@@ -157,7 +202,8 @@ note_prepared(Relay *relay)
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	if (some)
-		eco_ring_lose(relay->ring, U64FromFullTransactionId(ReadNextFullTransactionId()) - 1);
+		eco_ring_lose(relay->ring, newest_xid());
+	eco_ring_note_prepared(relay->ring);
 }
 
 static void

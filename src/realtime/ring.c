@@ -32,6 +32,7 @@ struct EcoRing
 	Latch	   *relay_latch;
 	TimestampTz started_at;		/* a relay was asked for; 0: was not */
 	bool		dismissed;
+	bool		knows_prepared;
 	uint64		head;			/* items ever put in */
 	uint64		tail;			/* items ever taken out */
 	uint64		lost;			/* see eco_ring_peek() */
@@ -243,6 +244,7 @@ begin(EcoRing *ring, Oid dropped, Oid database, const char *snapshot)
 	if (free)
 	{
 		ring->dismissed = false;
+		ring->knows_prepared = false;
 		ring->relay_pid = 0;
 		ring->relay_latch = NULL;
 		ring->started_at = 0;
@@ -444,6 +446,22 @@ eco_ring_lose(EcoRing *ring, uint64 xid)
 	LWLockAcquire(ring->lock, LW_EXCLUSIVE);
 	ring->lost = Max(ring->lost, xid);
 	LWLockRelease(ring->lock);
+}
+
+void
+eco_ring_note_prepared(EcoRing *ring)
+{
+	LWLockAcquire(ring->lock, LW_EXCLUSIVE);
+	ring->knows_prepared = true;
+	LWLockRelease(ring->lock);
+}
+
+bool
+eco_ring_knows_prepared(void)
+{
+	EcoRing    *ring = find(MyDatabaseId);
+
+	return ring != NULL && ring->knows_prepared;
 }
 
 void

@@ -103,6 +103,13 @@ extern void eco_ring_done(EcoRing *ring, int n, uint64 sent, int64 lag_us, bool 
 /* Entries of transactions up to this one are missing from the ring. */
 extern void eco_ring_lose(EcoRing *ring, uint64 xid);
 
+/*
+ * Whether the relay has looked for transactions that were prepared before the
+ * ring began, whose entries are missing too.  Knows: of the current database.
+ */
+extern void eco_ring_note_prepared(EcoRing *ring);
+extern bool eco_ring_knows_prepared(void);
+
 /* Nothing of transactions up to this one is missing any more. */
 extern void eco_ring_found(EcoRing *ring, uint64 lost);
 

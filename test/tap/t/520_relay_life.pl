@@ -86,6 +86,20 @@ like($of_crash, qr/^R$bob-/, 'what was prepared before the crash is told when it
 $new = reward($dbh, $ann);
 until_heard($ear, $new);
 
+# a restart, and COMMIT PREPARED before any event
+$open = connect_to($node);
+$open->begin_work;
+reward($open, $bob);
+$open->do(q{PREPARE TRANSACTION 'restart'});
+$_->disconnect foreach $dbh, $open, $ear->{dbh};
+$node->restart;
+again();
+$dbh->do(q{COMMIT PREPARED 'restart'});
+my ($of_restart) = reverse replayed($dbh, $bob);
+until_heard($ear, $of_restart);
+is(ids(hear($ear)), $of_restart, 'what was prepared before a restart is told, though nothing else woke the relay');
+until_heard($ear, reward($dbh, $ann));
+
 # no client left
 my $pid = (relays($node, 'postgres'))[0];
 $_->disconnect foreach $dbh, $ear->{dbh};

@@ -233,20 +233,31 @@ foreach my $user (@users)
 }
 cmp_ok($reads, '>', 20, 'over many reads');
 
-# pruned actions: told before, gone afterwards, no harm to the cursor
+# pruned actions: told before, gone afterwards, and a cursor from before says so
 $dbh->do(q{SET economy.test_clock = '2020-01-01 12:00:00+00'});
 my $gamer = add_user($dbh, 'gamer', 10);
 value($dbh, q{SELECT code FROM economy.record_action(?, 'slot', 'T', ?, 0, 1)}, $gamer, $_) foreach 1 .. 3;
 $dbh->do('RESET economy.test_clock');
 $before = $cursor;
+my $page = value($dbh, 'SELECT next_cursor FROM economy.changes(?, 1) WHERE next_cursor IS NOT NULL', $before);
 is(news(), join(' ', "G$gamer-1", map { ("A$gamer-$_", "A$gamer-$_/stats") } 2 .. 4), 'an action is two events');
 value($dbh, q{SELECT code FROM economy.grant_reward(?, 'later', '1', 1)}, $gamer);
 1 while value($dbh, 'SELECT users FROM economy.rollup_stats()') > 0;
+$dbh->begin_work;
 $dbh->do('SELECT * FROM economy.prune()');
-$cursor = $before;
-my $left = news();
-unlike($left, qr/A$gamer-2/, 'pruned actions are no news any more');
-like($left, qr/R$gamer-5/, 'what is left is');
+$dbh->rollback;
+is((feed($dbh, $before))[2], 'CAUGHT_UP', 'a prune that is rolled back');
+$dbh->do('SELECT * FROM economy.prune()');
+is(news(), "R$gamer-5", 'a cursor that was told of the pruned actions goes on');
+foreach my $old ($before, $page)
+{
+	my ($events, $next, $code) = feed($dbh, $old);
+	is("@$events$code", 'RESYNC_REQUIRED', 'an older one says that some are missing');
+	is((feed($dbh, $next))[2], 'CAUGHT_UP', 'and from there it goes on');
+}
+my ($left) = feed($dbh, 'start', 10_000);
+unlike(ids(@$left), qr/A$gamer-2/, 'the beginning is the first entry that is left');
+like(ids(@$left), qr/R$gamer-5/, 'and then the others');
 is(value($dbh, 'SELECT code FROM economy.replay(?, 0)', $gamer), 'RESYNC_REQUIRED', 'their user\'s replay from the beginning says so');
 
 # a dump in another cluster, and in another database of this one
