@@ -300,6 +300,51 @@ CREATE OR REPLACE FUNCTION economy.svg_matrix(title text, row_title text, column
         FROM size s;
     END;
 
+-- as quick however long the journal
+CREATE OR REPLACE FUNCTION economy.rollup_stats(max_users integer DEFAULT 100000)
+    RETURNS TABLE (users bigint, actions bigint, rows_written bigint)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    PERFORM economy.require_given('max_users', max_users IS NOT NULL);
+    IF max_users < 1 THEN
+        RAISE EXCEPTION 'max_users must be 1 or more' USING ERRCODE = 'XE002';
+    END IF;
+    -- one rollup at a time; the next one begins where this one ends
+    PERFORM pg_advisory_xact_lock(hashtextextended('economy.rollup_stats', 0));
+    RETURN QUERY
+    WITH fresh AS MATERIALIZED (
+        SELECT a.user_id, coalesce(p.seq, 0) AS after_seq, a.seq AS upto_seq
+        FROM economy.accounts a LEFT JOIN economy.rollup_positions p USING (user_id)
+        WHERE a.seq > coalesce(p.seq, 0) ORDER BY a.user_id LIMIT max_users
+    ), counted AS MATERIALIZED (
+        SELECT u.user_id, (u.created_at AT TIME ZONE 'UTC')::date AS day, u.game,
+               count(*) AS total, count(*) FILTER (WHERE u.outcome = 'win') AS wins,
+               count(*) FILTER (WHERE u.outcome = 'loss') AS losses, count(*) FILTER (WHERE u.outcome = 'draw') AS draws,
+               max(u.win) AS max_win, sum(u.bet)::bigint AS bet_sum, sum(u.win)::bigint AS win_sum,
+               max(u.created_at) AS last_action_at
+        FROM fresh f CROSS JOIN LATERAL (
+            SELECT * FROM economy.user_actions t
+            WHERE t.user_id = f.user_id AND t.seq > f.after_seq AND t.seq <= f.upto_seq
+            OFFSET 0) u     -- user by user: a join would read every action
+        GROUP BY 1, 2, 3
+    ), moved AS (
+        INSERT INTO economy.rollup_positions AS p SELECT f.user_id, f.upto_seq FROM fresh f
+            ON CONFLICT ON CONSTRAINT rollup_positions_pkey DO UPDATE SET seq = excluded.seq
+    ), written AS (
+        INSERT INTO economy.user_game_stats_summary AS s SELECT c.* FROM counted c
+            ON CONFLICT ON CONSTRAINT user_game_stats_summary_pkey DO UPDATE SET
+                total = s.total + excluded.total, wins = s.wins + excluded.wins,
+                losses = s.losses + excluded.losses, draws = s.draws + excluded.draws,
+                max_win = greatest(s.max_win, excluded.max_win),
+                bet_sum = s.bet_sum + excluded.bet_sum, win_sum = s.win_sum + excluded.win_sum,
+                last_action_at = greatest(s.last_action_at, excluded.last_action_at)
+            RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM fresh), (SELECT coalesce(sum(c.total), 0)::bigint FROM counted c), (SELECT count(*) FROM written);
+END
+$$;
+
 -- cursors beyond the range of bigint, and from before a prune; what was pruned
 -- before this update is not known
 ALTER TABLE economy.installations ADD COLUMN pruned_xact bigint;

@@ -6,6 +6,7 @@
 
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
 #include "utils/numeric.h"
 
 #include "ledger/batch.h"
@@ -16,6 +17,10 @@ eco_batch_size(Jsonb *array, const char *what)
 	if (!JB_ROOT_IS_ARRAY(array) || JB_ROOT_IS_SCALAR(array))
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
 				  errmsg("%s must be a JSON array of objects", what));
+	if (JB_ROOT_COUNT(array) > ECO_MAX_BATCH)
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("%s must be at most %d objects", what, ECO_MAX_BATCH),
+				  errhint("Send them in several calls."));
 	return JB_ROOT_COUNT(array);
 }
 
@@ -94,9 +99,17 @@ eco_member_text(EcoMembers *m, int member, int max, const char *fallback)
 static bool
 within_bigint(Datum number)
 {
-	Datum		least = NumericGetDatum(int64_to_numeric(PG_INT64_MIN));
-	Datum		most = NumericGetDatum(int64_to_numeric(PG_INT64_MAX));
+	static Datum least = 0;
+	static Datum most = 0;
 
+	if (most == 0)
+	{
+		MemoryContext old_context = MemoryContextSwitchTo(TopMemoryContext);
+
+		least = NumericGetDatum(int64_to_numeric(PG_INT64_MIN));
+		most = NumericGetDatum(int64_to_numeric(PG_INT64_MAX));
+		MemoryContextSwitchTo(old_context);
+	}
 	return DatumGetBool(DirectFunctionCall2(numeric_ge, number, least)) &&
 		DatumGetBool(DirectFunctionCall2(numeric_le, number, most));
 }
@@ -106,17 +119,18 @@ eco_member_int(EcoMembers *m, int member, const char *fallback)
 {
 	JsonbValue *value = m->found[member];
 	Datum		number;
-	Datum		whole;
+	int64		whole;
 
 	if (value == NULL && fallback != NULL)
 		return strtoll(fallback, NULL, 10);
 	require(m, member, value != NULL && value->type == jbvNumeric, "a number");
 	number = NumericGetDatum(value->val.numeric);
 	require(m, member, within_bigint(number), "a number that fits bigint");
-	whole = DirectFunctionCall2(numeric_trunc, number, Int32GetDatum(0));
-	require(m, member, DatumGetBool(DirectFunctionCall2(numeric_eq, whole, number)),
+	whole = DatumGetInt64(DirectFunctionCall1(numeric_int8, number));
+	require(m, member, DatumGetBool(DirectFunctionCall2(numeric_eq, number,
+														NumericGetDatum(int64_to_numeric(whole)))),
 			"a whole number");
-	return DatumGetInt64(DirectFunctionCall1(numeric_int8, whole));
+	return whole;
 }
 
 Jsonb *

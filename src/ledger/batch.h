@@ -13,8 +13,9 @@
 #include "ledger/args.h"
 
 #define ECO_MAX_MEMBERS 12
+#define ECO_MAX_BATCH 1000000	/* what is read of them stays below 1 GB */
 
-/* The number of elements; raises when it is no array. */
+/* The number of elements; raises when it is no array, or has too many. */
 extern int	eco_batch_size(Jsonb *array, const char *what);
 
 /* Call read() for every element, numbered from 0; raises for a non-object. */

@@ -78,11 +78,12 @@ typedef struct Player
 	EcoGameStats *stats;
 } Player;
 
-static int	by_user(const void *a, const void *b);
+static EcoAction **ordered_by_user(EcoAction *actions, int n);
 static void record_group(EcoAction **group, int n, TupleDesc desc,
 						 EcoActionSink sink, void *arg);
 static void mark_repeated(EcoAction **group, int n);
 static void write_entries(Player *player);
+static bool may_be_known(Player *player, const EcoAction *action);
 static bool find_first(Player *player, const EcoAction *action, EcoRow *row);
 static void forget_keys(Player *player);
 static void record_one(Player *player, const EcoAction *action, EcoResult *result);
@@ -137,30 +138,52 @@ derive(const EcoAction *action)
 	return action->win < action->bet ? ECO_OUTCOME_LOSS : ECO_OUTCOME_DRAW;
 }
 
+/* Where a user's action stands: a million of these are sorted, not the actions. */
+typedef struct Place
+{
+	int64		user_id;
+	int			index;
+} Place;
+
 static int
 by_user(const void *a, const void *b)
 {
-	const EcoAction *x = *(const EcoAction *const *) a;
-	const EcoAction *y = *(const EcoAction *const *) b;
+	const Place *x = a;
+	const Place *y = b;
 
 	if (x->user_id != y->user_id)
 		return x->user_id < y->user_id ? -1 : 1;
-	return x->number - y->number;
+	return x->index - y->index;
+}
+
+static EcoAction **
+ordered_by_user(EcoAction *actions, int n)
+{
+	EcoAction **order = palloc_extended(sizeof(EcoAction *) * Max(n, 1), MCXT_ALLOC_HUGE);
+	Place	   *places = palloc_extended(sizeof(Place) * Max(n, 1), MCXT_ALLOC_HUGE);
+
+	for (int i = 0; i < n; i++)
+		places[i] = (Place)
+	{
+		actions[i].user_id, i
+	};
+	qsort(places, n, sizeof(Place), by_user);
+	for (int i = 0; i < n; i++)
+		order[i] = &actions[places[i].index];
+	pfree(places);
+	return order;
 }
 
 void
 eco_actions_record(EcoAction *actions, int n, TupleDesc result_desc,
 				   EcoActionSink sink, void *arg)
 {
-	EcoAction **order = palloc(sizeof(EcoAction *) * Max(n, 1));
+	EcoAction **order = ordered_by_user(actions, n);
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext group_context = AllocSetContextCreate(caller, "economy actions",
 														ALLOCSET_DEFAULT_SIZES);
 	int			end;
 
-	for (int i = 0; i < n; i++)
-		order[i] = &actions[i];
-	qsort(order, n, sizeof(EcoAction *), by_user);
 	for (int start = 0; start < n; start = end)
 	{
 		for (end = start + 1; end < n && order[end]->user_id == order[start]->user_id; end++)
@@ -220,7 +243,8 @@ record_group(EcoAction **group, int n, TupleDesc desc, EcoActionSink sink, void 
 							   Int32GetDatum(eco_retry_after_ms()));
 				break;
 			case ECO_CALL_NEW:
-				if (n == 1 || !find_first(&player, group[i], &call.first))
+				if (n == 1 || !may_be_known(&player, group[i]) ||
+					!find_first(&player, group[i], &call.first))
 				{
 					record_one(&player, group[i], &result);
 					break;
@@ -303,6 +327,13 @@ write_entries(Player *player)
 	forget_keys(player);
 	eco_snapshot_pop();
 	eco_snapshot_push();
+}
+
+/* Who had no statistics of the game has no action of it, but those of the group. */
+static bool
+may_be_known(Player *player, const EcoAction *action)
+{
+	return action->repeated || stats_of(player, action)->exists;
 }
 
 static bool

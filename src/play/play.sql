@@ -174,7 +174,8 @@ BEGIN
                max(u.created_at) AS last_action_at
         FROM fresh f CROSS JOIN LATERAL (
             SELECT * FROM economy.user_actions t
-            WHERE t.user_id = f.user_id AND t.seq > f.after_seq AND t.seq <= f.upto_seq) u
+            WHERE t.user_id = f.user_id AND t.seq > f.after_seq AND t.seq <= f.upto_seq
+            OFFSET 0) u     -- user by user: a join would read every action
         GROUP BY 1, 2, 3
     ), moved AS (
         INSERT INTO economy.rollup_positions AS p SELECT f.user_id, f.upto_seq FROM fresh f

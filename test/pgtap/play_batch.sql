@@ -93,6 +93,7 @@ FROM (VALUES
     ('null',                                           'XE002', 'actions must be a JSON array of objects'),
     ('"text"',                                         'XE002', 'actions must be a JSON array of objects'),
     ('17',                                             'XE002', 'actions must be a JSON array of objects'),
+    ('[' || repeat('{},', 1000000) || '{}]',           'XE002', 'actions must be at most 1000000 objects'),
     ('[1]',                                            'XE002', 'action 1 is not a JSON object'),
     ('[[]]',                                           'XE002', 'action 1 is not a JSON object'),
     ('[null]',                                         'XE002', 'action 1 is not a JSON object'),

@@ -72,6 +72,7 @@ FROM (VALUES
     ('null',                                                   'XE002', 'rewards must be a JSON array of objects'),
     ('"text"',                                                 'XE002', 'rewards must be a JSON array of objects'),
     ('17',                                                     'XE002', 'rewards must be a JSON array of objects'),
+    ('[' || repeat('{},', 1000000) || '{}]',                   'XE002', 'rewards must be at most 1000000 objects'),
     ('[1]',                                                    'XE002', 'reward 1 is not a JSON object'),
     ('[[]]',                                                   'XE002', 'reward 1 is not a JSON object'),
     ('[null]',                                                 'XE002', 'reward 1 is not a JSON object'),
