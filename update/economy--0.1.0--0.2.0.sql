@@ -300,6 +300,60 @@ CREATE OR REPLACE FUNCTION economy.svg_matrix(title text, row_title text, column
         FROM size s;
     END;
 
+-- more slots by default
+CREATE OR REPLACE FUNCTION economy.add_stock(product_id text, units bigint, actor text, slots integer DEFAULT 32) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    product economy.shop_products;
+    nslots  integer;
+    total   bigint;
+    part    bigint;
+    rest    bigint;
+    s       record;
+BEGIN
+    PERFORM economy.require_actor(actor);
+    PERFORM economy.require_given('product_id', product_id IS NOT NULL);
+    PERFORM economy.require_given('units', units IS NOT NULL);
+    PERFORM economy.require_given('slots', slots IS NOT NULL);
+    IF units NOT BETWEEN -9007199254740991 AND 9007199254740991 THEN
+        RAISE EXCEPTION 'units must be a number up to 2^53-1' USING ERRCODE = 'XE303';
+    END IF;
+    IF slots NOT BETWEEN 1 AND 64 THEN
+        RAISE EXCEPTION 'slots must be 1 to 64' USING ERRCODE = 'XE303';
+    END IF;
+    SELECT * INTO product FROM economy.shop_products p WHERE p.product_id = add_stock.product_id FOR NO KEY UPDATE;
+    IF NOT found THEN
+        RAISE EXCEPTION 'product "%" does not exist', product_id USING ERRCODE = 'XE302';
+    END IF;
+    nslots := product.stock_slots;
+    IF nslots = 0 THEN
+        nslots := slots;
+        INSERT INTO economy.shop_stock SELECT product_id, n, 0 FROM generate_series(0, nslots - 1) n;
+        UPDATE economy.shop_products p SET stock_slots = nslots WHERE p.product_id = add_stock.product_id;
+    END IF;
+    -- slots in their order, as a waiting buyer locks them
+    PERFORM 1 FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id ORDER BY t.slot FOR NO KEY UPDATE;
+    SELECT sum(t.remaining) INTO total FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id;
+    IF total + units < 0 OR total + units > 9007199254740991 THEN
+        RAISE EXCEPTION 'stock of "%" cannot change by %', product_id, units USING ERRCODE = 'XE303',
+            DETAIL = format('It holds %s units; a stock is from 0 to 2^53-1.', total);
+    END IF;
+    -- even out: every slot gets its share of what there is now
+    rest := total + units;
+    FOR s IN SELECT t.slot FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id ORDER BY t.slot LOOP
+        part := (total + units) / nslots + CASE WHEN s.slot < (total + units) % nslots THEN 1 ELSE 0 END;
+        UPDATE economy.shop_stock t SET remaining = part WHERE t.product_id = add_stock.product_id AND t.slot = s.slot;
+        rest := rest - part;
+    END LOOP;
+    ASSERT rest = 0, 'slots must add up';
+    INSERT INTO economy.shop_product_changes (product_id, action, actor, units, changed_at)
+        VALUES (product_id, 'stock', actor, units, economy.now());
+    RETURN total + units;
+END
+$$;
+
 -- as quick however long the journal
 CREATE OR REPLACE FUNCTION economy.rollup_stats(max_users integer DEFAULT 100000)
     RETURNS TABLE (users bigint, actions bigint, rows_written bigint)

@@ -85,9 +85,9 @@ static uint64 tell_page(Relay *relay, const char *old, const char *new,
 static void count_and_notify(EcoListener *listener, const EcoEvent *event);
 static void leave_ring(int code, Datum ring);
 static void dismiss_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg);
-static void utility_hook(PlannedStmt *statement, const char *text, bool read_only_tree,
+static void utility_hook(PlannedStmt * statement, const char *text, bool read_only_tree,
 						 ProcessUtilityContext context, ParamListInfo params,
-						 QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion);
+						 QueryEnvironment * environment, DestReceiver * dest, QueryCompletion * completion);
 
 static object_access_hook_type previous_hook = NULL;
 static ProcessUtility_hook_type previous_utility_hook = NULL;
@@ -114,7 +114,7 @@ dismiss_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, v
 }
 
 static bool
-is_commit_prepared(const PlannedStmt *statement)
+is_commit_prepared(const PlannedStmt * statement)
 {
 	return IsA(statement->utilityStmt, TransactionStmt) &&
 		((TransactionStmt *) statement->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED;
@@ -132,9 +132,9 @@ newest_xid(void)
  * reads the journals.
  */
 static void
-utility_hook(PlannedStmt *statement, const char *text, bool read_only_tree,
+utility_hook(PlannedStmt * statement, const char *text, bool read_only_tree,
 			 ProcessUtilityContext context, ParamListInfo params,
-			 QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
+			 QueryEnvironment * environment, DestReceiver * dest, QueryCompletion * completion)
 {
 	EcoRing    *ring = NULL;
 

@@ -15,7 +15,8 @@
 
 #include "datatype/timestamp.h"
 
-#define ECO_COVERED_BYTES 8192
+/* a snapshot as text: room for some 3,000 running transactions */
+#define ECO_COVERED_BYTES 65536
 
 /* A user's entries first to last, posted by one transaction. */
 typedef struct EcoPosted

@@ -250,7 +250,7 @@ $$;
 COMMENT ON FUNCTION economy.retire_product(text, text) IS
     'Takes a product off sale; its purchases and receipts stay. XE302 for an unknown product.';
 
-CREATE FUNCTION economy.add_stock(product_id text, units bigint, actor text, slots integer DEFAULT 8) RETURNS bigint
+CREATE FUNCTION economy.add_stock(product_id text, units bigint, actor text, slots integer DEFAULT 32) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
