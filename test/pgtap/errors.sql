@@ -1,0 +1,70 @@
+-- Errors of rare states: a user id sequence at its end, damage that a superuser
+-- made, and calls of helpers with what they were not made for.  Each has its
+-- code, and nothing is done.
+BEGIN;
+SELECT plan(17);
+
+SELECT economy.register('pgtap errors') AS u \gset
+SELECT transaction_id AS granted FROM economy.grant_reward(:u, 'pgtap', 'e1', 100) \gset
+SELECT transaction_id AS revoked FROM economy.revoke_reward(:u, :'granted', 'r', 'a', 10) \gset
+SELECT state AS x FROM economy.claim_daily_reward(:u) \gset
+ALTER TABLE economy.reward_audit DISABLE TRIGGER reward_audit_append_only;
+
+-- do damage, call, undo both: the error, and whether an account changed nevertheless
+CREATE FUNCTION pg_temp.error_after(damage text, call text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    before text;
+    answer text := 'no error';
+BEGIN
+    EXECUTE damage;
+    SELECT string_agg(a::text, ' ' ORDER BY a.user_id) INTO before FROM economy.accounts a;
+    BEGIN
+        EXECUTE call;
+    EXCEPTION WHEN OTHERS THEN
+        answer := SQLSTATE || ' ' || SQLERRM;
+    END;
+    IF before IS DISTINCT FROM (SELECT string_agg(a::text, ' ' ORDER BY a.user_id) FROM economy.accounts a) THEN
+        answer := answer || ', and an account changed';
+    END IF;
+    RAISE EXCEPTION USING ERRCODE = 'UNDO0', MESSAGE = answer;
+EXCEPTION WHEN SQLSTATE 'UNDO0' THEN
+    RETURN SQLERRM;
+END
+$$;
+
+SELECT is(pg_temp.error_after(replace(damage, '{u}', :'u'), replace(call, '{u}', :'u')), replace(error, '{u}', :'u'), name)
+FROM (VALUES
+    ('the last user id', 'ALTER SEQUENCE economy.user_id_seq RESTART ' || (1::bigint << 41), $$SELECT economy.register('pgtap one too many')$$,
+        '2200H this node has given out all its user ids'),
+    ('no entry of the last claim', 'DELETE FROM economy.reward_audit WHERE user_id = {u} AND streak_day IS NOT NULL', 'SELECT economy.claim_daily_reward({u})',
+        'XE103 the last claim of user {u} is missing in reward_audit'),
+    ('a zone that went', $$UPDATE economy.users SET timezone = 'Nowhere/Land' WHERE user_id = {u}$$, 'SELECT economy.claim_daily_reward({u})',
+        'XE201 time zone "Nowhere/Land" is not known to this server'),
+    ('a reversal without its figures', $$UPDATE economy.reward_audit SET details = '{}' WHERE user_id = {u} AND seq = 2$$, format($$SELECT economy.revoke_reward({u}, %L, 'r', 'a', 10)$$, :'granted'),
+        'XE103 details of a reversal lack "gold"'),
+    ('a table that lacks a column', 'SET LOCAL economy.row_access = auto; ALTER TABLE economy.streaks RENAME last_grace_on TO gone', 'SELECT economy.claim_daily_reward({u})',
+        'XE105 column "last_grace_on" of table economy.streaks is missing or has another type'),
+    ('a result type of another version', 'ALTER TYPE economy.grant_result ADD ATTRIBUTE more text', $$SELECT economy.grant_reward({u}, 'pgtap', 'e2', 1)$$,
+        'XE105 the function''s result type does not fit the library'),
+    ('rules that leave somebody out, changed past set_segment_rules()', $$DELETE FROM economy.segment_rules WHERE segment = 'NoPurchase'$$, 'SELECT * FROM economy.rfm_refresh()',
+        'XE601 the segment rules leave users without a segment')
+) v (name, damage, call, error);
+
+-- arguments
+SELECT throws_ok(replace(call, '{u}', :'u'), code, message, call)
+FROM (VALUES
+    ('SELECT * FROM economy.replay({u}, -1)',               'XE002', 'after_seq must be 0 or more'),
+    ('SELECT * FROM economy.replay({u}, 0, 0)',             'XE002', 'max must be from 1 to 10000'),
+    ('SELECT * FROM economy.replay({u}, 0, 10001)',         'XE002', 'max must be from 1 to 10000'),
+    ('SELECT * FROM economy.changes(NULL, 0)',              'XE002', 'max must be from 1 to 10000'),
+    ('SELECT * FROM economy.changes(NULL, 10001)',          'XE002', 'max must be from 1 to 10000'),
+    ($$SELECT * FROM economy.entry_events({u}, 1, 'Z')$$,   'XE103', 'no journal has the letter "Z"'),
+    ($$SELECT * FROM economy.rfm_buckets('\x00')$$,         'XE002', 'buckets must be what economy.rfm_pack() makes'),
+    ($$SELECT economy.rfm_merge('\x0102', '\x')$$,          'XE002', 'buckets must be what economy.rfm_pack() makes'),
+    ($$SELECT economy.rfm_pack('infinity', 1, 1)$$,         'XE002', 'a purchase must have a finite time and an entry number'),
+    ($$SELECT economy.rfm_assess(1, '\x', now(), '{1,2,3}', '{a}', NULL, NULL, NULL, NULL, NULL, NULL, NULL)$$,
+                                                            'XE002', 'program must be one made by economy.rfm_program()')
+) v (call, code, message);
+
+SELECT finish();
+ROLLBACK;
