@@ -138,8 +138,8 @@ utility_hook(PlannedStmt * statement, const char *text, bool read_only_tree,
 {
 	EcoRing    *ring = NULL;
 
-	if (is_commit_prepared(statement) && !eco_ring_knows_prepared() &&
-		OidIsValid(get_extension_oid("economy", true)))
+	if (is_commit_prepared(statement) && eco_notify == ECO_NOTIFY_RELAY &&
+		!eco_ring_knows_prepared() && OidIsValid(get_extension_oid("economy", true)))
 		ring = eco_ring_attach();
 	if (ring != NULL)
 		eco_ring_lose(ring, newest_xid());
