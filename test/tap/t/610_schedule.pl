@@ -162,19 +162,6 @@ is(value($dbh, 'SELECT economy.unschedule()'), 5, 'unschedule() removes the jobs
 is(value($dbh, 'SELECT economy.unschedule()'), 0, 'once');
 is(value($dbh, 'SELECT string_agg(jobname, chr(32) ORDER BY jobid) FROM cron.job'), 'not ours economy other: rollup_stats', 'and no others');
 
-# an update from the release whose jobs were functions
-$dbh->do('SET economy.allow_drop = on; DROP EXTENSION economy; CREATE EXTENSION economy VERSION ' . $dbh->quote('0.1.0'));
-value($dbh, q{SELECT economy.grant_access('watcher', 'monitor')});
-is(value($dbh, 'SELECT count(*) FROM economy.schedule()'), 5, 'jobs of the release');
-is(value($dbh, q{SELECT economy.run_job('prune')}), 'done', 'and a run');
-$dbh->do('ALTER EXTENSION economy UPDATE');
-is(value($dbh, q{SELECT string_agg(command, ' ' ORDER BY command) FROM cron.job WHERE database = current_database() AND command ~ 'economy'}),
-	join(' ', map { "CALL economy.run_job('$_')" } qw(audit_sweep prune rfm_refresh rfm_refresh_incremental rollup_stats)), 'call what is there after its update');
-$dbh->do('SET ROLE watcher');
-is(run_job($dbh, 'prune'), 'done', 'which who could may');
-$dbh->do('RESET ROLE');
-is(value($dbh, q{SELECT count(*) FROM economy.job_runs WHERE state = 'done' AND job = 'prune'}), 2, 'and all runs are there');
-
 $dbh->disconnect;
 $holder->disconnect;
 $node->stop;
