@@ -1,5 +1,6 @@
 -- What CREATE EXTENSION installs.  A new function is a new line in the answer.
 \pset format unaligned
+\pset footer off
 CREATE TEMP VIEW object AS
     SELECT d.classid, d.objid, i.type, i.identity
     FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'economy'

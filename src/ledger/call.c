@@ -22,9 +22,9 @@
 
 #include "compat.h"
 #include "ledger/call.h"
+#include "ledger/lock.h"
 #include "settings.h"
 
-#define KEY_LOCK_CLASS		100 /* users' own advisory locks are classes 1, 2 */
 #define KEY_LOCK_POLL_US	5000
 #define RETRY_AFTER_MIN_MS	150
 #define RETRY_AFTER_MAX_MS	300
@@ -136,7 +136,7 @@ key_lock(const EcoCall *call)
 		hash = hash_bytes_extended((const unsigned char *) call->texts[i].data,
 								   call->texts[i].len, hash);
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash,
-						 KEY_LOCK_CLASS);
+						 ECO_LOCK_CLASS_KEY);
 	if (LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
 		return true;
 	if (eco_duplicate_wait_ms == 0)

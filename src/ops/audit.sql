@@ -276,7 +276,7 @@ BEGIN
         RAISE EXCEPTION 'max_users must be 1 or more' USING ERRCODE = 'XE002';
     END IF;
     -- two sweeps at once would only do the same work twice
-    PERFORM pg_advisory_xact_lock(hashtextextended('economy.audit_sweep_incremental', 0));
+    PERFORM economy.lock_name('economy.audit_sweep_incremental');
     WITH fresh AS MATERIALIZED (
         SELECT a.user_id, a.seq, a.gold, a.experience_points, a.head_hash,
                -- one that is behind what was pruned begins at the first entry left

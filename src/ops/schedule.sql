@@ -48,7 +48,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM economy.job_list() l WHERE l.job = begin_job.job) THEN
         RAISE EXCEPTION 'job "%" does not exist', left(job, 64) USING ERRCODE = 'XE002', HINT = 'See economy.job_list().';
     END IF;
-    IF pg_try_advisory_xact_lock(hashtextextended('economy.job:' || job, 0)) THEN
+    IF economy.try_lock_name('economy.job:' || job) THEN
         UPDATE economy.job_runs r SET state = 'lost', ended_at = clock_timestamp(), error = 'it had not ended, and was not going, when the next run began'
             WHERE r.job = begin_job.job AND r.state = 'running';
         INSERT INTO economy.job_runs (job, state, started_at) VALUES (job, 'running', clock_timestamp()) RETURNING * INTO run;
@@ -73,7 +73,7 @@ DECLARE
     code    text;
 BEGIN
     SELECT * INTO run FROM economy.job_runs r WHERE r.run_id = do_job.run_id;
-    PERFORM pg_advisory_xact_lock(hashtextextended('economy.job:' || run.job, 0));
+    PERFORM economy.lock_name('economy.job:' || run.job);
     PERFORM FROM economy.job_runs r WHERE r.run_id = do_job.run_id AND r.state = 'running' FOR UPDATE;
     IF NOT found THEN
         UPDATE economy.job_runs r SET state = 'skipped', error = 'another run overtook it' WHERE r.run_id = do_job.run_id AND r.state = 'lost';

@@ -160,7 +160,7 @@ BEGIN
         RAISE EXCEPTION 'max_users must be 1 or more' USING ERRCODE = 'XE002';
     END IF;
     -- one rollup at a time; the next one begins where this one ends
-    PERFORM pg_advisory_xact_lock(hashtextextended('economy.rollup_stats', 0));
+    PERFORM economy.lock_name('economy.rollup_stats');
     RETURN QUERY
     WITH fresh AS MATERIALIZED (
         SELECT a.user_id, coalesce(p.seq, 0) AS after_seq, a.seq AS upto_seq
@@ -266,7 +266,7 @@ BEGIN
         RAISE EXCEPTION 'older_than must be a day or more and max_users 1 or more' USING ERRCODE = 'XE002',
             HINT = 'A retry of a pruned action is refused with RESYNC_REQUIRED: keep actions longer than clients retry.';
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended('economy.rollup_stats', 0));
+    PERFORM economy.lock_name('economy.rollup_stats');
     users := 0;
     actions := 0;
     damaged := 0;

@@ -188,7 +188,7 @@ BEGIN
             FROM economy.recommendation_posteriors(place.placement, segment, as_of) p
         ), kept AS (
             INSERT INTO economy.recommendation_days SELECT * FROM counted
-            WHERE pg_try_advisory_xact_lock(hashtextextended(format('economy.recommendation_beliefs:%s:%s', place.placement, segment), 0))
+            WHERE economy.try_lock_name(format('economy.recommendation_beliefs:%s:%s', place.placement, segment))
             ON CONFLICT ON CONSTRAINT recommendation_days_pkey DO NOTHING
         )
         SELECT * FROM counted;
@@ -228,7 +228,7 @@ BEGIN
         RAISE EXCEPTION 'user % does not exist', user_id USING ERRCODE = 'XE202', HINT = 'Users are made by economy.register().';
     END IF;
     -- decisions of a user are numbered one by one
-    PERFORM pg_advisory_xact_lock(hashtextextended('economy.recommend:' || user_id, 0));
+    PERFORM economy.lock_name('economy.recommend:' || user_id);
     SELECT s.segment INTO segment FROM economy.segment(user_id) s;
     propensity := 1;
     fallback := false;
@@ -365,7 +365,7 @@ BEGIN
         RAISE EXCEPTION 'unknown key "%"', unknown USING ERRCODE = 'XE607',
             HINT = 'Settings are columns of economy.recommendation_placements; an arm has segment, arm, cta and product_id.';
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended('economy.set_recommendations:' || placement, 0));
+    PERFORM economy.lock_name('economy.set_recommendations:' || placement);
     SELECT coalesce(max(p.version), 0) + 1 INTO next_version FROM economy.recommendation_placements p WHERE p.placement = set_recommendations.placement;
     BEGIN
         INSERT INTO economy.recommendation_placements

@@ -216,7 +216,7 @@ CREATE FUNCTION economy.rfm_lock() RETURNS economy.rfm_state
 DECLARE
     state economy.rfm_state;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('economy.rfm_refresh', 0));
+    PERFORM economy.lock_name('economy.rfm_refresh');
     SELECT * INTO state FROM economy.rfm_state FOR UPDATE;
     IF NOT found THEN
         -- before the first refresh the row that rfm_advance() will fill does as well

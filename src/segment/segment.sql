@@ -230,7 +230,7 @@ BEGIN
         RAISE EXCEPTION 'a rule has an unknown key "%"', unknown USING ERRCODE = 'XE601',
             HINT = 'The keys are the conditions of economy.segment_rules; the order is that of the array.';
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtextextended('economy.segment_rules', 0));
+    PERFORM economy.lock_name('economy.segment_rules');
     SELECT max(version) + 1 INTO next_version FROM economy.segment_rules;
     BEGIN
         INSERT INTO economy.segment_rules

@@ -193,7 +193,7 @@ BEGIN
             HINT = 'The keys are the column names of economy.shop_products.';
     END IF;
     -- one change of a product at a time, also of one that does not exist yet
-    PERFORM pg_advisory_xact_lock(hashtextextended('economy.product:' || id, 0));
+    PERFORM economy.lock_name('economy.product:' || id);
     SELECT * INTO old_row FROM economy.shop_products p WHERE p.product_id = id FOR NO KEY UPDATE;
     IF NOT found THEN
         old_row := jsonb_populate_record(NULL::economy.shop_products,

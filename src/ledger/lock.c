@@ -1,0 +1,50 @@
+/*
+ * lock.c
+ *		Locks on names: what jobs and changes of the catalogue take so that two of
+ *		them do not meet.
+ *
+ * Anybody who can connect may take PostgreSQL's advisory locks, and would need
+ * but to guess a key to keep the others out.  These are of a class that no
+ * function of PostgreSQL reaches.
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+
+#include "ledger/lock.h"
+
+PG_FUNCTION_INFO_V1(eco_lock_name);
+PG_FUNCTION_INFO_V1(eco_try_lock_name);
+
+bool
+eco_name_lock(const char *name, int len, bool try_only)
+{
+	uint64		hash = hash_bytes_extended((const unsigned char *) name, len, 0);
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash,
+						 ECO_LOCK_CLASS_NAME);
+	return LockAcquire(&tag, ExclusiveLock, false, try_only) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+/* eco_lock_name(name text) returns void */
+Datum
+eco_lock_name(PG_FUNCTION_ARGS)
+{
+	text	   *name = PG_GETARG_TEXT_PP(0);
+
+	(void) eco_name_lock(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name), false);
+	PG_RETURN_VOID();
+}
+
+/* eco_try_lock_name(name text) returns boolean */
+Datum
+eco_try_lock_name(PG_FUNCTION_ARGS)
+{
+	text	   *name = PG_GETARG_TEXT_PP(0);
+
+	PG_RETURN_BOOL(eco_name_lock(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name), true));
+}

@@ -1,0 +1,17 @@
+/*
+ * lock.h
+ *		Locks on names, until the end of the transaction, that no user can take.
+ */
+#ifndef ECO_LOCK_H
+#define ECO_LOCK_H
+
+#include "postgres.h"
+
+/* Classes of advisory locks; those that users can take are 1 and 2. */
+#define ECO_LOCK_CLASS_KEY	100 /* idempotency keys, call.c */
+#define ECO_LOCK_CLASS_NAME 101
+
+/* Waits for it unless try_only; false: another transaction has it. */
+extern bool eco_name_lock(const char *name, int len, bool try_only);
+
+#endif
