@@ -4,14 +4,12 @@
  *
  * Nothing is told of rolled-back work: a savepoint's entries leave the list
  * with it.  Just before the commit what is left goes into the relay's ring, or
- * is told by NOTIFY here (economy.notify).  Events without an entry are told
- * here in any case.
+ * is told by NOTIFY here (economy.notify).
  */
 #include "postgres.h"
 
 #include "access/transam.h"
 #include "access/xact.h"
-#include "lib/ilist.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -31,26 +29,11 @@ static int	n_posted = 0;
 static int	capacity = 0;
 static EcoRing *woken = NULL;	/* to be woken after the commit */
 
-/* An event without an entry, until the commit. */
-typedef struct Kept
-{
-	dlist_node	node;
-	int			level;
-	EcoEvent	event;			/* as long as its payload */
-} Kept;
-
-static dlist_head kept = DLIST_STATIC_INIT(kept);
-
 static void note(EcoJournal journal, int64 user_id, int64 seq);
 static void at_end_of_transaction(XactEvent event, void *arg);
 static void at_end_of_savepoint(SubXactEvent event, SubTransactionId mine,
 								SubTransactionId parent, void *arg);
 static void hand_over(bool can_notify);
-static void tell_kept(bool can_notify);
-static void keep_up_to(int level);
-static void keep(EcoListener *listener, const EcoEvent *event);
-
-EcoListener eco_commit_notifier = {keep, NULL};
 static void forget(void);
 
 void
@@ -98,51 +81,19 @@ note(EcoJournal journal, int64 user_id, int64 seq)
 }
 
 static void
-keep(EcoListener *listener, const EcoEvent *event)
-{
-	Size		bytes = offsetof(EcoEvent, payload) + strlen(event->payload) + 1;
-	Kept	   *copy;
-
-	(void) listener;
-	copy = MemoryContextAlloc(TopTransactionContext, offsetof(Kept, event) + bytes);
-	copy->level = GetCurrentTransactionNestLevel();
-	memcpy(&copy->event, event, bytes);
-	dlist_push_tail(&kept, &copy->node);
-}
-
-static void
-keep_up_to(int level)
-{
-	while (!dlist_is_empty(&kept) && dlist_tail_element(Kept, node, &kept)->level > level)
-		dlist_delete(dlist_tail_node(&kept));
-}
-
-static void
 at_end_of_savepoint(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
-	dlist_iter	iter;
 	int			level = GetCurrentTransactionNestLevel();
 
 	(void) mine;
 	(void) parent;
 	(void) arg;
 	if (event == SUBXACT_EVENT_ABORT_SUB)
-	{
 		while (n_posted > 0 && levels[n_posted - 1] >= level)
 			n_posted--;
-		keep_up_to(level - 1);
-	}
 	if (event == SUBXACT_EVENT_COMMIT_SUB)
-	{
 		for (int i = n_posted - 1; i >= 0 && levels[i] >= level; i--)
 			levels[i] = level - 1;
-		dlist_foreach(iter, &kept)
-		{
-			Kept	   *one = dlist_container(Kept, node, iter.cur);
-
-			one->level = Min(one->level, level - 1);
-		}
-	}
 }
 
 static void
@@ -179,24 +130,12 @@ at_end_of_transaction(XactEvent event, void *arg)
 }
 
 static void
-tell_kept(bool can_notify)
-{
-	dlist_iter	iter;
-
-	if (!can_notify)
-		return;
-	dlist_foreach(iter, &kept)
-		eco_notifier.hear(&eco_notifier, &dlist_container(Kept, node, iter.cur)->event);
-}
-
-static void
 hand_over(bool can_notify)
 {
 	EcoRing    *ring = NULL;
 	uint64		xid;
 	TimestampTz now;
 
-	tell_kept(can_notify);
 	if (n_posted == 0)
 		return;
 	if (eco_notify == ECO_NOTIFY_RELAY)
@@ -233,5 +172,4 @@ forget(void)
 	n_posted = 0;
 	capacity = 0;
 	woken = NULL;
-	dlist_init(&kept);
 }

@@ -7,9 +7,6 @@
 
 #include "realtime/event.h"
 
-/* Hears events that have no entry; they are sent if the transaction commits. */
-extern EcoListener eco_commit_notifier;
-
 /* From here on every entry is noted, and told when its transaction commits. */
 extern void eco_posted_install(void);
 

@@ -16,7 +16,6 @@
 #include "ledger/args.h"
 #include "ledger/stream.h"
 #include "realtime/event.h"
-#include "realtime/posted.h"
 #include "settings.h"
 
 #define REPLAY_MAX 10000
@@ -177,7 +176,7 @@ eco_publish_profile(PG_FUNCTION_ARGS)
 		else
 			eco_json_str(&event.json, key, text_to_cstring(PG_GETARG_TEXT_PP(i)));
 	}
-	eco_event_end(&event, row, &eco_commit_notifier);
+	eco_event_end(&event, row, &eco_notifier);
 	PG_RETURN_VOID();
 }
 

@@ -119,7 +119,6 @@ forget();
 # prepared transactions
 $dbh->begin_work;
 gold($dbh, $ann);
-$dbh->do(q{SELECT economy.set_timezone(?, 'Asia/Tokyo')}, undef, $ann);
 $dbh->do(q{PREPARE TRANSACTION 'one'});
 $dbh->{AutoCommit} = 1 if !$dbh->{AutoCommit};
 is(heard_of($ann), '', 'prepared: not told');
