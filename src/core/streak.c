@@ -17,9 +17,36 @@ grace_available(const EcoStreakPolicy *policy, const EcoStreak *streak,
 		missed_day - streak->last_grace >= policy->grace_days;
 }
 
+int32_t
+eco_streak_booked(int32_t in_user_zone, int32_t in_claim_zone)
+{
+	return in_user_zone < in_claim_zone ? in_user_zone : in_claim_zone;
+}
+
+int32_t
+eco_streak_missed(const EcoStreakPolicy *policy, const EcoStreak *streak, int32_t today,
+				  bool (*exists) (int32_t date, void *arg), void *arg, int32_t * missed_day)
+{
+	int32_t		missed = 0;
+	int32_t		covered = streak->last_claim;
+
+	*missed_day = ECO_NO_DAY;
+	if (streak->last_claim == ECO_NO_DAY)
+		return 0;
+	if (covered < streak->excused_to)
+		covered = streak->excused_to;
+	for (int64_t date = (int64_t) covered + 1; date < today && missed <= policy->dormancy_days; date++)
+		if (exists((int32_t) date, arg))
+		{
+			missed++;
+			*missed_day = (int32_t) date;
+		}
+	return missed;
+}
+
 EcoClaim
 eco_streak_claim(const EcoStreakPolicy *policy, const EcoStreak *before,
-				 int32_t today, int32_t missed, int32_t missed_day,
+				 int32_t today, int32_t in_user_zone, int32_t missed, int32_t missed_day,
 				 EcoStreak *after)
 {
 	EcoClaim	claim;
@@ -60,6 +87,8 @@ eco_streak_claim(const EcoStreakPolicy *policy, const EcoStreak *before,
 	if (after->best < after->day)
 		after->best = after->day;
 	after->last_claim = today;
+	if (in_user_zone > today && in_user_zone > after->excused_to)
+		after->excused_to = in_user_zone;
 	return claim;
 }
 

@@ -2,9 +2,15 @@
  * streak.h
  *		The rule of the daily streak, on local dates as plain day numbers.
  *
- * A day number counts days from any fixed origin.  The caller finds the local
- * date of the claim and how many local dates existed strictly between it and
- * the last claim; this module decides what the claim is.
+ * A day number counts days from any fixed origin.  The caller knows what date
+ * it is in a zone and which dates a zone has; this module decides which date a
+ * claim is booked on, what was missed before it and what the claim is.
+ *
+ * While a change of zone is pending (the user's zone is not the last claim's),
+ * a claim is booked on the lesser of the two zones' dates.  The dates after it,
+ * up to that of the user's zone at that moment, are excused: they may still be
+ * claimed, and their absence is no miss.  Booked dates only rise, so changing
+ * zones gains nothing, and who lives by the new clock loses nothing.
  */
 #ifndef ECO_STREAK_H
 #define ECO_STREAK_H
@@ -37,6 +43,8 @@ typedef struct EcoStreak
 	int32_t		last_claim;		/* ECO_NO_DAY before the first claim */
 	int32_t		last_grace;		/* the missed date that grace covered last */
 	int32_t		freezes;		/* held by the user */
+	int32_t		excused_to;		/* dates up to it are not missed; ECO_NO_DAY
+								 * before the first change of zone */
 } EcoStreak;
 
 typedef enum EcoClaim
@@ -50,15 +58,27 @@ typedef enum EcoClaim
 	ECO_CLAIM_ALREADY			/* this date is not after the last claim's */
 } EcoClaim;
 
+/* The date a claim is booked on. */
+extern int32_t eco_streak_booked(int32_t in_user_zone, int32_t in_claim_zone);
+
 /*
- * What a claim on `today` is, with `missed` existing dates strictly between
- * the last claim and it (not asked for before the first claim), the latest of
- * them being `missed_day`.  *after is the streak that results; equal to
- * *before when the answer is ECO_CLAIM_ALREADY.
+ * How many dates strictly between the last claim and `today` were missed: those
+ * that exist and are not excused; *missed_day is the latest of them.  Past the
+ * dormancy the exact number does not matter, and counting ends.
+ */
+extern int32_t eco_streak_missed(const EcoStreakPolicy *policy, const EcoStreak *streak,
+								 int32_t today,
+								 bool (*exists) (int32_t date, void *arg), void *arg,
+								 int32_t * missed_day);
+
+/*
+ * What a claim booked on `today` is while it is `in_user_zone` there, after
+ * `missed` missed dates, the latest of them being `missed_day`.  *after is the
+ * streak that results; equal to *before when the answer is ECO_CLAIM_ALREADY.
  */
 extern EcoClaim eco_streak_claim(const EcoStreakPolicy *policy,
 								 const EcoStreak *before,
-								 int32_t today, int32_t missed,
+								 int32_t today, int32_t in_user_zone, int32_t missed,
 								 int32_t missed_day, EcoStreak *after);
 
 extern const char *eco_claim_name(EcoClaim claim);

@@ -25,7 +25,7 @@
 #include "storage/itemptr.h"
 #include "utils/relcache.h"
 
-#define ECO_MAX_COLUMNS		24
+#define ECO_MAX_COLUMNS		28
 #define ECO_MAX_KEYS		3
 #define ECO_MAX_KEY_COLUMNS 3
 

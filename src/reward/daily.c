@@ -5,9 +5,7 @@
  * The rule is core/streak.c; here are its inputs: the local date of a moment in
  * the user's zone, and which dates existed between two claims.
  *
- * While a zone change is pending (the user's zone is not the last claim's) the
- * date is the lesser of the two zones', and an accepted claim commits the new
- * zone.  Claim dates of a user only ever rise, so changing zones gains nothing.
+ * A claim commits the user's zone: from then on no change is pending.
  */
 #include "postgres.h"
 
@@ -39,6 +37,7 @@ enum
 	STR_BEST,
 	STR_LAST_CLAIM,
 	STR_LAST_GRACE,
+	STR_EXCUSED_TO,
 	STR_LAST_SEQ,
 	STR_TIMEZONE,
 	STR_COLUMNS
@@ -53,6 +52,7 @@ static EcoTable streaks = {
 		{"best", INT4OID, true},
 		{"last_claim_on", DATEOID, true},
 		{"last_grace_on", DATEOID, true},
+		{"excused_to", DATEOID, true},
 		{"last_seq", INT8OID, true},
 		{"timezone", TEXTOID, true},
 	},
@@ -93,19 +93,29 @@ typedef struct Daily
 	int64		last_seq;
 } Daily;
 
+/* The dates of a moment. */
+typedef struct ClaimDay
+{
+	int32		booked;			/* what a claim is for */
+	int32		in_user_zone;
+} ClaimDay;
+
 PG_FUNCTION_INFO_V1(eco_claim_daily_reward);
 PG_FUNCTION_INFO_V1(eco_streak_reward_sql);
 PG_FUNCTION_INFO_V1(eco_streak_preview);
 PG_FUNCTION_INFO_V1(eco_streak_state);
 
 static bool daily_load(Daily *d, int64 user_id, int32 freezes);
-static EcoClaim daily_decide(const Daily *d, int32 today, EcoStreak *after);
-static int32 claim_date(const Daily *d, TimestampTz at);
+static EcoClaim daily_decide(const Daily *d, ClaimDay day, EcoStreak *after);
+static ClaimDay claim_day(const Daily *d, TimestampTz at);
 static int32 local_date(TimestampTz at, pg_tz *zone);
-static bool date_exists(int32 date, pg_tz *zone);
+static bool date_exists(int32 date, void *zone);
 static TimestampTz next_claim_at(const Daily *d, TimestampTz after);
 static pg_tz *zone_of(const char *name);
 static char *iso_date(int32 date);
+static void set_streak(EcoRow *row, const Daily *d, const EcoStreak *after);
+static void set_date(EcoRow *row, int column, int32 date);
+static int32 get_date(const EcoRow *row, int column);
 static void claim(Daily *d, EcoAccount *account, EcoResult *result);
 static void already_claimed(Daily *d, EcoResult *result);
 static void set_reward(EcoResult *result, const EcoRow *row);
@@ -129,7 +139,7 @@ eco_claim_daily_reward(PG_FUNCTION_ARGS)
 	/* a second claim of the day is a read */
 	eco_snapshot_push();
 	if (daily_load(&d, PG_GETARG_INT64(0), 0) &&
-		daily_decide(&d, claim_date(&d, eco_now()), &after) == ECO_CLAIM_ALREADY)
+		daily_decide(&d, claim_day(&d, eco_now()), &after) == ECO_CLAIM_ALREADY)
 	{
 		already_claimed(&d, &result);
 		eco_snapshot_pop();
@@ -152,7 +162,7 @@ eco_claim_daily_reward(PG_FUNCTION_ARGS)
 static void
 claim(Daily *d, EcoAccount *account, EcoResult *result)
 {
-	int32		today = claim_date(d, eco_now());
+	ClaimDay	today = claim_day(d, eco_now());
 	EcoStreak	after;
 	EcoClaim	what = daily_decide(d, today, &after);
 	int32		reward_day;
@@ -176,10 +186,9 @@ claim(Daily *d, EcoAccount *account, EcoResult *result)
 	entry.xp_delta = eco_streak_xp(reward_day);
 	entry.freezes_delta = after.freezes - d->streak.freezes;
 	eco_row_set(&entry.row, RWD_SOURCE, eco_text_of(ECO_SOURCE_STREAK).datum);
-	eco_row_set(&entry.row, RWD_EVENT_ID, CStringGetTextDatum(iso_date(today)));
-	eco_row_set(&entry.row, RWD_STREAK_DAY, Int32GetDatum(after.day));
+	eco_row_set(&entry.row, RWD_EVENT_ID, CStringGetTextDatum(iso_date(today.booked)));
 	eco_row_set(&entry.row, RWD_REWARD_DAY, Int32GetDatum(reward_day));
-	eco_row_set(&entry.row, RWD_CLAIM_DATE, DateADTGetDatum(today));
+	set_streak(&entry.row, d, &after);
 	eco_row_set(&entry.row, RWD_GRACE_USED, BoolGetDatum(what == ECO_CLAIM_GRACE));
 	eco_row_set(&entry.row, RWD_FREEZES_USED, Int32GetDatum(-entry.freezes_delta));
 	eco_entry_post(account, &entry);
@@ -202,6 +211,33 @@ iso_date(int32 date)
 
 	j2date(date + POSTGRES_EPOCH_JDATE, &year, &month, &day);
 	return psprintf("%04d-%02d-%02d", year, month, day);
+}
+
+/* The streak as it stands after an entry. */
+static void
+set_streak(EcoRow *row, const Daily *d, const EcoStreak *after)
+{
+	eco_row_set(row, RWD_STREAK_DAY, Int32GetDatum(after->day));
+	eco_row_set(row, RWD_BEST, Int32GetDatum(after->best));
+	set_date(row, RWD_CLAIM_DATE, after->last_claim);
+	set_date(row, RWD_LAST_GRACE, after->last_grace);
+	set_date(row, RWD_EXCUSED_TO, after->excused_to);
+	eco_row_set(row, RWD_TIMEZONE, CStringGetTextDatum(d->user_zone_name));
+	if (d->exists)
+		eco_row_set(row, RWD_STREAK_BEFORE, Int64GetDatum(d->last_seq));
+}
+
+static void
+set_date(EcoRow *row, int column, int32 date)
+{
+	row->isnull[column] = date == ECO_NO_DAY;
+	row->values[column] = DateADTGetDatum(date);
+}
+
+static int32
+get_date(const EcoRow *row, int column)
+{
+	return row->isnull[column] ? ECO_NO_DAY : DatumGetDateADT(row->values[column]);
 }
 
 /* The stored result of the last claim. */
@@ -257,6 +293,7 @@ daily_load(Daily *d, int64 user_id, int32 freezes)
 	};
 	d->streak.last_claim = ECO_NO_DAY;
 	d->streak.last_grace = ECO_NO_DAY;
+	d->streak.excused_to = ECO_NO_DAY;
 	d->streak.freezes = freezes;
 	d->user_zone_name = eco_user_timezone(user_id);
 	if (d->user_zone_name == NULL)
@@ -269,8 +306,8 @@ daily_load(Daily *d, int64 user_id, int32 freezes)
 	d->streak.day = DatumGetInt32(d->row.values[STR_DAY]);
 	d->streak.best = DatumGetInt32(d->row.values[STR_BEST]);
 	d->streak.last_claim = DatumGetDateADT(d->row.values[STR_LAST_CLAIM]);
-	if (!d->row.isnull[STR_LAST_GRACE])
-		d->streak.last_grace = DatumGetDateADT(d->row.values[STR_LAST_GRACE]);
+	d->streak.last_grace = get_date(&d->row, STR_LAST_GRACE);
+	d->streak.excused_to = get_date(&d->row, STR_EXCUSED_TO);
 	d->last_seq = eco_row_int(&d->row, STR_LAST_SEQ);
 	d->claim_zone = zone_of(TextDatumGetCString(d->row.values[STR_TIMEZONE]));
 	return true;
@@ -286,8 +323,8 @@ daily_store(Daily *d, const EcoStreak *after, int64 seq)
 	eco_row_set(&d->row, STR_DAY, Int32GetDatum(after->day));
 	eco_row_set(&d->row, STR_BEST, Int32GetDatum(after->best));
 	eco_row_set(&d->row, STR_LAST_CLAIM, DateADTGetDatum(after->last_claim));
-	d->row.isnull[STR_LAST_GRACE] = after->last_grace == ECO_NO_DAY;
-	d->row.values[STR_LAST_GRACE] = DateADTGetDatum(after->last_grace);
+	set_date(&d->row, STR_LAST_GRACE, after->last_grace);
+	set_date(&d->row, STR_EXCUSED_TO, after->excused_to);
 	eco_row_set(&d->row, STR_LAST_SEQ, Int64GetDatum(seq));
 	eco_row_set(&d->row, STR_TIMEZONE, CStringGetTextDatum(d->user_zone_name));
 	if (d->exists)
@@ -299,34 +336,26 @@ daily_store(Daily *d, const EcoStreak *after, int64 seq)
 }
 
 static EcoClaim
-daily_decide(const Daily *d, int32 today, EcoStreak *after)
+daily_decide(const Daily *d, ClaimDay day, EcoStreak *after)
 {
-	int32		missed = 0;
-	int32		missed_day = ECO_NO_DAY;
+	int32		missed_day;
+	int32		missed = eco_streak_missed(&d->policy, &d->streak, day.booked,
+										   date_exists, d->claim_zone, &missed_day);
 
-	if (d->streak.last_claim != ECO_NO_DAY)
-	{
-		/* past the dormancy the exact number does not matter */
-		for (int32 date = d->streak.last_claim + 1;
-			 date < today && missed <= d->policy.dormancy_days; date++)
-			if (date_exists(date, d->claim_zone))
-			{
-				missed++;
-				missed_day = date;
-			}
-	}
-	return eco_streak_claim(&d->policy, &d->streak, today, missed, missed_day, after);
+	return eco_streak_claim(&d->policy, &d->streak, day.booked, day.in_user_zone,
+							missed, missed_day, after);
 }
 
-/* The date a claim at this moment is for. */
-static int32
-claim_date(const Daily *d, TimestampTz at)
+static ClaimDay
+claim_day(const Daily *d, TimestampTz at)
 {
-	int32		in_user_zone = local_date(at, d->user_zone);
-	int32		in_claim_zone = d->claim_zone == d->user_zone ? in_user_zone :
-	local_date(at, d->claim_zone);
+	ClaimDay	day;
 
-	return Min(in_user_zone, in_claim_zone);
+	day.in_user_zone = local_date(at, d->user_zone);
+	day.booked = day.in_user_zone;
+	if (d->claim_zone != d->user_zone)
+		day.booked = eco_streak_booked(day.in_user_zone, local_date(at, d->claim_zone));
+	return day;
 }
 
 static int32
@@ -342,8 +371,9 @@ local_date(TimestampTz at, pg_tz *zone)
 
 /* A zone that jumped over the date line skipped a whole date; its noon lies elsewhere. */
 static bool
-date_exists(int32 date, pg_tz *zone)
+date_exists(int32 date, void *arg)
 {
+	pg_tz	   *zone = arg;
 	struct pg_tm tm = {0};
 	pg_time_t	noon;
 	struct pg_tm *there;
@@ -376,13 +406,13 @@ next_claim_at(const Daily *d, TimestampTz after)
 	 */
 	do
 		high += NEXT_CLAIM_SEARCH_H * USECS_PER_HOUR;
-	while (claim_date(d, high) <= d->streak.last_claim);
+	while (claim_day(d, high).booked <= d->streak.last_claim);
 	while (high - low > USECS_PER_SEC)
 	{
 		TimestampTz middle = low + (high - low) / 2;
 
 		middle -= middle % USECS_PER_SEC;
-		if (claim_date(d, middle) > d->streak.last_claim)
+		if (claim_day(d, middle).booked > d->streak.last_claim)
 			high = middle;
 		else
 			low = middle;
@@ -433,7 +463,7 @@ eco_streak_preview(PG_FUNCTION_ARGS)
 	EcoAccount	account;
 	Daily		d;
 	int32		ndays;
-	int32		today;
+	ClaimDay	today;
 
 	eco_require_arg(fcinfo, 0, "user_id");
 	eco_require_arg(fcinfo, 1, "days");
@@ -445,10 +475,10 @@ eco_streak_preview(PG_FUNCTION_ARGS)
 	if (eco_account_read(PG_GETARG_INT64(0), &account) &&
 		daily_load(&d, account.user_id, account.freezes))
 	{
-		today = claim_date(&d, eco_now());
-		if (d.streak.last_claim != ECO_NO_DAY && today <= d.streak.last_claim)
-			today = d.streak.last_claim + 1;
-		for (int shown = 0; shown < ndays; today++)
+		today = claim_day(&d, eco_now());
+		if (d.streak.last_claim != ECO_NO_DAY && today.booked <= d.streak.last_claim)
+			today.booked = d.streak.last_claim + 1;
+		for (int shown = 0; shown < ndays; today.booked++)
 		{
 			EcoStreak	after;
 			EcoClaim	what;
@@ -456,11 +486,11 @@ eco_streak_preview(PG_FUNCTION_ARGS)
 			Datum		values[5];
 			bool		isnull[5] = {false};
 
-			if (!date_exists(today, d.user_zone))
+			if (!date_exists(today.booked, d.user_zone))
 				continue;
 			what = daily_decide(&d, today, &after);
 			reward_day = eco_streak_reward_day(&d.policy, after.day);
-			values[0] = DateADTGetDatum(today);
+			values[0] = DateADTGetDatum(today.booked);
 			values[1] = CStringGetTextDatum(eco_claim_name(what));
 			values[2] = Int32GetDatum(after.day);
 			values[3] = Int64GetDatum(eco_streak_gold(reward_day));
@@ -495,7 +525,7 @@ eco_streak_state(PG_FUNCTION_ARGS)
 	if (eco_account_read(PG_GETARG_INT64(0), &account) &&
 		daily_load(&d, account.user_id, account.freezes))
 	{
-		what = daily_decide(&d, claim_date(&d, now), &after);
+		what = daily_decide(&d, claim_day(&d, now), &after);
 		alive = what == ECO_CLAIM_ALREADY || after.day > 1;
 		eco_result_set(&result, 0, Int32GetDatum(alive ? d.streak.day : 0));
 		eco_result_set(&result, 1, Int32GetDatum(d.streak.best));

@@ -19,6 +19,11 @@ enum
 	RWD_CLAIM_DATE,
 	RWD_GRACE_USED,
 	RWD_FREEZES_USED,
+	RWD_BEST,					/* from here the streak after the entry */
+	RWD_LAST_GRACE,
+	RWD_EXCUSED_TO,
+	RWD_TIMEZONE,
+	RWD_STREAK_BEFORE,			/* seq of the streak entry before */
 	RWD_SOURCE,
 	RWD_EVENT_ID,
 	RWD_ACTOR,

@@ -10,9 +10,13 @@ CREATE TABLE economy.reward_audit (
     created_at        timestamptz NOT NULL,
     xact              bigint      NOT NULL,
     reverses          bigint,
+    streak_before     bigint,
     streak_day        integer     CONSTRAINT reward_audit_streak_day_check CHECK (streak_day > 0),
     reward_day        integer,
     claim_date        date,
+    best              integer,
+    last_grace_on     date,
+    excused_to        date,
     freezes_used      integer,
     grace_used        boolean,
     hash              bytea       NOT NULL,
@@ -20,6 +24,7 @@ CREATE TABLE economy.reward_audit (
     external_event_id text        NOT NULL COLLATE "C",
     actor             text,
     reason            text,
+    timezone          text,
     details           jsonb,
     CONSTRAINT reward_audit_pkey PRIMARY KEY (user_id, seq),
     CONSTRAINT reward_audit_key UNIQUE (user_id, source, external_event_id)
@@ -34,6 +39,7 @@ COMMENT ON COLUMN economy.reward_audit.reverses IS 'Reversals: seq of the reward
 COMMENT ON COLUMN economy.reward_audit.streak_day IS 'Daily claims: length of the streak with this claim.';
 COMMENT ON COLUMN economy.reward_audit.reward_day IS 'Daily claims: the day whose reward was paid; differs from streak_day past a cap.';
 COMMENT ON COLUMN economy.reward_audit.claim_date IS 'Daily claims: the local date they are for.';
+COMMENT ON COLUMN economy.reward_audit.streak_before IS 'Daily claims: seq of the entry that the streak stood at before; with streak_day, best, last_grace_on, excused_to and timezone the row of streaks can be recomputed.';
 CREATE TRIGGER reward_audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
     ON economy.reward_audit FOR EACH STATEMENT EXECUTE FUNCTION economy.forbid_change();
 ALTER TABLE economy.reward_audit ENABLE ALWAYS TRIGGER reward_audit_append_only;
@@ -44,12 +50,14 @@ CREATE TABLE economy.streaks (
     best          integer NOT NULL,
     last_claim_on date    NOT NULL,
     last_grace_on date,
+    excused_to    date,
     last_seq      bigint  NOT NULL,
     timezone      text    NOT NULL
 ) WITH (fillfactor = 70);
 SELECT pg_catalog.pg_extension_config_dump('economy.streaks', '');
 COMMENT ON TABLE economy.streaks IS 'Daily streak per user as of the last claim; economy.streak_state() evaluates it for now.';
 COMMENT ON COLUMN economy.streaks.last_grace_on IS 'The missed date that grace covered last.';
+COMMENT ON COLUMN economy.streaks.excused_to IS 'Dates up to it are not missed: a change of the zone passed over them.';
 COMMENT ON COLUMN economy.streaks.timezone IS 'Zone of the last claim; differs from users.timezone while a change is pending.';
 
 CREATE TABLE economy.level_curves (

@@ -42,7 +42,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.cap = (EcoStreakCap) (take_byte(&in) % 3),
 		.cap_day = 1 + take_byte(&in),
 	};
-	EcoStreak	streak = {.last_claim = ECO_NO_DAY, .last_grace = ECO_NO_DAY,.freezes = take_byte(&in)};
+	EcoStreak	streak = {.last_claim = ECO_NO_DAY, .last_grace = ECO_NO_DAY,.freezes = take_byte(&in),.excused_to = ECO_NO_DAY};
 	EcoStreak	after;
 	int64_t		today = DATE_MIN + (int64_t) ((uint64_t) take_int(&in) % ((uint64_t) DATE_MAX - DATE_MIN));
 
@@ -51,6 +51,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		int64_t		step = take_byte(&in);
 		int64_t		gap;
 		int32_t		missed;
+		int32_t		ahead;
 		EcoClaim	claim;
 
 		/* mostly days, sometimes ages, sometimes backwards */
@@ -62,8 +63,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			continue;
 		today += step;
 		gap = streak.last_claim == ECO_NO_DAY ? 0 : today - streak.last_claim - 1;
+		/* two clocks are at most two dates apart */
+		ahead = today + 2 <= DATE_MAX ? take_byte(&in) % 3 : 0;
 		missed = gap <= 0 ? 0 : (int32_t) (gap - (take_byte(&in) % 4 == 0));
-		claim = eco_streak_claim(&policy, &streak, (int32_t) today, missed, (int32_t) today - 1, &after);
+		claim = eco_streak_claim(&policy, &streak, (int32_t) today, (int32_t) today + ahead, missed, (int32_t) today - 1, &after);
 		if (claim == ECO_CLAIM_ALREADY)
 		{
 			CHECK(today <= streak.last_claim && memcmp(&streak, &after, sizeof(after)) == 0);
@@ -71,6 +74,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 		CHECK(streak.last_claim == ECO_NO_DAY || today > streak.last_claim);
 		check_claim(&policy, &streak, &after, claim, (int32_t) today, missed);
+		CHECK(after.excused_to >= streak.excused_to);
+		CHECK(ahead == 0 ? after.excused_to == streak.excused_to : after.excused_to >= today + ahead);
 		streak = after;
 	}
 	return 0;

@@ -54,6 +54,8 @@ WITH encoded AS (
     SELECT l.seq, l.hash, pg_temp.header('R', l)
         || pg_temp.int_field(r.reverses) || pg_temp.int_field(r.streak_day) || pg_temp.int_field(r.reward_day)
         || pg_temp.int_field(r.claim_date - '2000-01-01'::date) || pg_temp.int_field(r.grace_used::int) || pg_temp.int_field(r.freezes_used)
+        || pg_temp.int_field(r.best) || pg_temp.int_field(r.last_grace_on - '2000-01-01'::date) || pg_temp.int_field(r.excused_to - '2000-01-01'::date)
+        || pg_temp.text_field(r.timezone) || pg_temp.int_field(r.streak_before)
         || pg_temp.text_field(r.source) || pg_temp.text_field(r.external_event_id)
         || pg_temp.text_field(r.actor) || pg_temp.text_field(r.reason) || pg_temp.text_field(r.details::text)
     FROM economy.ledger l JOIN economy.reward_audit r USING (user_id, seq)

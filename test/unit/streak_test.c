@@ -26,6 +26,7 @@ streak_of(int32_t day, int32_t best, int32_t last_claim, int32_t last_grace, int
 	streak.last_claim = last_claim;
 	streak.last_grace = last_grace;
 	streak.freezes = freezes;
+	streak.excused_to = ECO_NO_DAY;
 	return streak;
 }
 
@@ -33,7 +34,7 @@ static bool
 same(const EcoStreak *a, const EcoStreak *b)
 {
 	return a->day == b->day && a->best == b->best && a->last_claim == b->last_claim &&
-		a->last_grace == b->last_grace && a->freezes == b->freezes;
+		a->last_grace == b->last_grace && a->freezes == b->freezes && a->excused_to == b->excused_to;
 }
 
 /* The claim on `today` is `want` and leaves `expected`; `before` stays as it was. */
@@ -46,7 +47,7 @@ claims(const char *what, const EcoStreakPolicy *by, EcoStreak before, int32_t to
 	EcoClaim	got;
 
 	memset(&after, 0xa5, sizeof(after));
-	got = eco_streak_claim(by, &given, today, missed, missed_day, &after);
+	got = eco_streak_claim(by, &given, today, today, missed, missed_day, &after);
 	check(got == want && same(&after, &expected) && same(&given, &before), what);
 	if (got != want || !same(&after, &expected))
 		printf("# %s, want %s; day %d best %d claim %d grace %d freezes %d, want %d %d %d %d %d\n",
@@ -192,7 +193,7 @@ broken_law(int gap, int missed, int freezes, int grace)
 	EcoStreak	before = streak_of(3, 5, 1000, grace == 0 ? ECO_NO_DAY : 1000 - grace, freezes);
 	EcoStreak	after;
 	int			missed_day = 1000 + gap - 1;
-	EcoClaim	claim = eco_streak_claim(&policy, &before, 1000 + gap, missed, missed_day, &after);
+	EcoClaim	claim = eco_streak_claim(&policy, &before, 1000 + gap, 1000 + gap, missed, missed_day, &after);
 	int			used = freezes - after.freezes;
 	bool		goes_on = after.day == 4;
 	bool		graced = after.last_grace == missed_day && claim == ECO_CLAIM_GRACE;

@@ -22,31 +22,31 @@ struct streak_case
 };
 
 static const struct streak_case cases[] = {
-	{"the first claim", {0, 0, ECO_NO_DAY, ECO_NO_DAY, 0}, 100, 0, 0, ECO_CLAIM_START, {1, 1, 100, ECO_NO_DAY, 0}},
-	{"the next day", {1, 1, 100, ECO_NO_DAY, 0}, 101, 0, 0, ECO_CLAIM_CONTINUE, {2, 2, 101, ECO_NO_DAY, 0}},
-	{"the same day", {1, 1, 100, ECO_NO_DAY, 3}, 100, 0, 0, ECO_CLAIM_ALREADY, {1, 1, 100, ECO_NO_DAY, 3}},
-	{"a day before, after a change of zone", {5, 9, 100, 90, 3}, 99, 0, 0, ECO_CLAIM_ALREADY, {5, 9, 100, 90, 3}},
-	{"best stays", {2, 9, 100, ECO_NO_DAY, 0}, 101, 0, 0, ECO_CLAIM_CONTINUE, {3, 9, 101, ECO_NO_DAY, 0}},
-	{"a date that did not exist was not missed", {2, 2, 100, ECO_NO_DAY, 0}, 102, 0, 0, ECO_CLAIM_CONTINUE, {3, 3, 102, ECO_NO_DAY, 0}},
-	{"one missed date, grace", {4, 4, 100, ECO_NO_DAY, 0}, 102, 1, 101, ECO_CLAIM_GRACE, {5, 5, 102, 101, 0}},
-	{"grace is there again after 7 days", {4, 4, 100, 94, 0}, 102, 1, 101, ECO_CLAIM_GRACE, {5, 5, 102, 101, 0}},
-	{"not after 6", {4, 4, 100, 95, 0}, 102, 1, 101, ECO_CLAIM_RESET, {1, 4, 102, 95, 0}},
-	{"two missed dates", {4, 4, 100, ECO_NO_DAY, 0}, 103, 2, 102, ECO_CLAIM_RESET, {1, 4, 103, ECO_NO_DAY, 0}},
-	{"a freeze goes before grace", {4, 4, 100, ECO_NO_DAY, 1}, 102, 1, 101, ECO_CLAIM_FREEZE, {5, 5, 102, ECO_NO_DAY, 0}},
-	{"freezes for every missed date", {4, 4, 100, ECO_NO_DAY, 5}, 104, 3, 103, ECO_CLAIM_FREEZE, {5, 5, 104, ECO_NO_DAY, 2}},
-	{"too few freezes are kept", {4, 4, 100, ECO_NO_DAY, 2}, 104, 3, 103, ECO_CLAIM_RESET, {1, 4, 104, ECO_NO_DAY, 2}},
-	{"29 days are a reset", {4, 4, 100, 98, 0}, 129, 28, 128, ECO_CLAIM_RESET, {1, 4, 129, 98, 0}},
-	{"30 days are dormancy", {4, 4, 100, 98, 0}, 130, 29, 129, ECO_CLAIM_DORMANT, {1, 4, 130, ECO_NO_DAY, 0}},
-	{"dormancy keeps the freezes", {4, 4, 100, 98, 50}, 130, 29, 129, ECO_CLAIM_DORMANT, {1, 4, 130, ECO_NO_DAY, 50}},
-	{"the longest streak does not wrap", {INT32_MAX, INT32_MAX, 100, ECO_NO_DAY, 0}, 101, 0, 0, ECO_CLAIM_CONTINUE,
-	{INT32_MAX, INT32_MAX, 101, ECO_NO_DAY, 0}},
+	{"the first claim", {0, 0, ECO_NO_DAY, ECO_NO_DAY, 0, ECO_NO_DAY}, 100, 0, 0, ECO_CLAIM_START, {1, 1, 100, ECO_NO_DAY, 0, ECO_NO_DAY}},
+	{"the next day", {1, 1, 100, ECO_NO_DAY, 0, ECO_NO_DAY}, 101, 0, 0, ECO_CLAIM_CONTINUE, {2, 2, 101, ECO_NO_DAY, 0, ECO_NO_DAY}},
+	{"the same day", {1, 1, 100, ECO_NO_DAY, 3, ECO_NO_DAY}, 100, 0, 0, ECO_CLAIM_ALREADY, {1, 1, 100, ECO_NO_DAY, 3, ECO_NO_DAY}},
+	{"a day before, after a change of zone", {5, 9, 100, 90, 3, ECO_NO_DAY}, 99, 0, 0, ECO_CLAIM_ALREADY, {5, 9, 100, 90, 3, ECO_NO_DAY}},
+	{"best stays", {2, 9, 100, ECO_NO_DAY, 0, ECO_NO_DAY}, 101, 0, 0, ECO_CLAIM_CONTINUE, {3, 9, 101, ECO_NO_DAY, 0, ECO_NO_DAY}},
+	{"a date that did not exist was not missed", {2, 2, 100, ECO_NO_DAY, 0, ECO_NO_DAY}, 102, 0, 0, ECO_CLAIM_CONTINUE, {3, 3, 102, ECO_NO_DAY, 0, ECO_NO_DAY}},
+	{"one missed date, grace", {4, 4, 100, ECO_NO_DAY, 0, ECO_NO_DAY}, 102, 1, 101, ECO_CLAIM_GRACE, {5, 5, 102, 101, 0, ECO_NO_DAY}},
+	{"grace is there again after 7 days", {4, 4, 100, 94, 0, ECO_NO_DAY}, 102, 1, 101, ECO_CLAIM_GRACE, {5, 5, 102, 101, 0, ECO_NO_DAY}},
+	{"not after 6", {4, 4, 100, 95, 0, ECO_NO_DAY}, 102, 1, 101, ECO_CLAIM_RESET, {1, 4, 102, 95, 0, ECO_NO_DAY}},
+	{"two missed dates", {4, 4, 100, ECO_NO_DAY, 0, ECO_NO_DAY}, 103, 2, 102, ECO_CLAIM_RESET, {1, 4, 103, ECO_NO_DAY, 0, ECO_NO_DAY}},
+	{"a freeze goes before grace", {4, 4, 100, ECO_NO_DAY, 1, ECO_NO_DAY}, 102, 1, 101, ECO_CLAIM_FREEZE, {5, 5, 102, ECO_NO_DAY, 0, ECO_NO_DAY}},
+	{"freezes for every missed date", {4, 4, 100, ECO_NO_DAY, 5, ECO_NO_DAY}, 104, 3, 103, ECO_CLAIM_FREEZE, {5, 5, 104, ECO_NO_DAY, 2, ECO_NO_DAY}},
+	{"too few freezes are kept", {4, 4, 100, ECO_NO_DAY, 2, ECO_NO_DAY}, 104, 3, 103, ECO_CLAIM_RESET, {1, 4, 104, ECO_NO_DAY, 2, ECO_NO_DAY}},
+	{"29 days are a reset", {4, 4, 100, 98, 0, ECO_NO_DAY}, 129, 28, 128, ECO_CLAIM_RESET, {1, 4, 129, 98, 0, ECO_NO_DAY}},
+	{"30 days are dormancy", {4, 4, 100, 98, 0, ECO_NO_DAY}, 130, 29, 129, ECO_CLAIM_DORMANT, {1, 4, 130, ECO_NO_DAY, 0, ECO_NO_DAY}},
+	{"dormancy keeps the freezes", {4, 4, 100, 98, 50, ECO_NO_DAY}, 130, 29, 129, ECO_CLAIM_DORMANT, {1, 4, 130, ECO_NO_DAY, 50, ECO_NO_DAY}},
+	{"the longest streak does not wrap", {INT32_MAX, INT32_MAX, 100, ECO_NO_DAY, 0, ECO_NO_DAY}, 101, 0, 0, ECO_CLAIM_CONTINUE,
+	{INT32_MAX, INT32_MAX, 101, ECO_NO_DAY, 0, ECO_NO_DAY}},
 };
 
 static bool
 same(const EcoStreak *a, const EcoStreak *b)
 {
 	return a->day == b->day && a->best == b->best && a->last_claim == b->last_claim &&
-		a->last_grace == b->last_grace && a->freezes == b->freezes;
+		a->last_grace == b->last_grace && a->freezes == b->freezes && a->excused_to == b->excused_to;
 }
 
 static void
@@ -55,7 +55,7 @@ claims(void)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
 		EcoStreak	after;
-		EcoClaim	claim = eco_streak_claim(&policy, &cases[i].before, cases[i].today,
+		EcoClaim	claim = eco_streak_claim(&policy, &cases[i].before, cases[i].today, cases[i].today,
 											 cases[i].missed, cases[i].missed_day, &after);
 
 		check_str(eco_claim_name(claim), eco_claim_name(cases[i].claim), cases[i].name);

@@ -571,14 +571,16 @@ sub follow_claim
 {
 	my ($self, $s, $e) = @_;
 	my ($date, $last) = ($e->{claim_date}, $s->{last});
-	my $missed = defined $last ? $date - $last - 1 : 0;
+	my $covered = $s->{excused} // $last;
+	my $gap = defined $last ? $date - $last : 1;
+	my $missed = defined $last ? $date - 1 - ($covered > $last ? $covered : $last) : 0;
 	my ($day, $freezes_used, $grace) = ($s->{day} + 1, 0, 0);
 
-	$self->bad('I4', "$e->{id}: claim date $date does not come after $last") if defined $last && $missed < 0;
+	$self->bad('I4', "$e->{id}: claim date $date does not come after $last") if $gap < 1;
 	$self->bad('R', "$e->{id}: its date is that of no time zone") unless possible_date($e);
 	if ($missed > 0)
 	{
-		if ($missed + 1 >= 30) { ($day, $s->{graced}) = (1, undef) }
+		if ($gap >= 30) { ($day, $s->{graced}) = (1, undef) }
 		elsif ($missed <= $s->{freezes}) { $freezes_used = $missed }
 		elsif ($missed == 1 && (!defined $s->{graced} || $date - 1 - $s->{graced} >= 7)) { ($grace, $s->{graced}) = (1, $date - 1) }
 		else { $day = 1 }
@@ -588,7 +590,12 @@ sub follow_claim
 	$self->bad('R', "$e->{id}: the claim is '$is', the rule says '$should'") if $is ne $should;
 	$s->{freezes} -= $freezes_used;
 	$s->{best} = $day if $day > $s->{best};
-	@$s{qw(day last seq)} = ($day, $date, $e->{seq});
+	$self->bad('R', "$e->{id}: excused to $e->{excused_to}") if defined $e->{excused_to} && $e->{excused_to} != ($s->{excused} // -1)
+	  && ($e->{excused_to} <= $date || $e->{excused_to} > $date + 2);
+	my $left = join ' ', $s->{best}, $s->{graced} // '', $s->{seq} // '';
+	my $says = join ' ', $e->{best}, $e->{last_grace_on} // '', $e->{streak_before} // '';
+	$self->bad('R', "$e->{id}: the streak after it is '$says', the claims make '$left'") if $says ne $left;
+	@$s{qw(day last excused seq)} = ($day, $date, $e->{excused_to}, $e->{seq});
 	return;
 }
 

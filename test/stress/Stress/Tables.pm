@@ -10,15 +10,17 @@ my $HEADER = "user_id, seq, gold_delta, xp_delta, gold, experience_points, xact,
 # a journal's own fields, in the order of the documented encoding
 our %FIELDS = (
 	P => [qw(quantity stock_slot hash_algo_version receipt_signature_version monetary category status product_id idempotency_key effect_code context)],
-	R => [qw(reverses streak_day reward_day claim_date grace_used freezes_used source external_event_id actor reason details)],
+	R => [qw(reverses streak_day reward_day claim_date grace_used freezes_used best last_grace_on excused_to timezone streak_before source external_event_id actor reason details)],
 	A => [qw(bet win outcome game action_type action_id details)],
 	G => [qw(idempotency_key actor reason)]);
 our %NUMBERS = map { $_ => 1 } qw(quantity stock_slot hash_algo_version receipt_signature_version monetary reverses
-  streak_day reward_day claim_date grace_used freezes_used bet win);
+  streak_day reward_day claim_date grace_used freezes_used best last_grace_on excused_to streak_before bet win);
 my %TABLE = (P => 'shop_transactions', R => 'reward_audit', A => 'user_actions', G => 'gold_adjustments');
 my %KEY = (P => [qw(product_id idempotency_key)], R => [qw(source external_event_id)], A => [qw(game action_id)], G => ['idempotency_key']);
 my %EXPRESSION = (
 	claim_date => "claim_date - DATE '2000-01-01' AS claim_date",
+	last_grace_on => "last_grace_on - DATE '2000-01-01' AS last_grace_on",
+	excused_to => "excused_to - DATE '2000-01-01' AS excused_to",
 	grace_used => 'grace_used::integer AS grace_used',
 	context => 'context::text AS context', details => 'details::text AS details');
 

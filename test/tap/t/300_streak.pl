@@ -63,7 +63,7 @@ sub date_exists
 sub newcomer
 {
 	my ($zone) = @_;
-	return { day => 0, best => 0, last => undef, grace => undef, freezes => 0, zone => $zone, claimed_in => undef };
+	return { day => 0, best => 0, last => undef, grace => undef, excused => undef, freezes => 0, zone => $zone, claimed_in => undef };
 }
 
 sub claim_date
@@ -82,7 +82,8 @@ sub claim
 {
 	my ($user, $policy, $at) = @_;
 	my $date = claim_date($user, $policy, $at);
-	my %asked = (%$user, today => $date, missed => 0, missed_day => undef);
+	my $there = local_date($at - 3600 * $policy->{offset}, $user->{zone});
+	my %asked = (%$user, today => $date, there => $there, missed => 0, missed_day => undef);
 	my ($outcome, $used, $goes_on) = (undef, 0, 0);
 
 	if (!defined $user->{last})
@@ -95,7 +96,8 @@ sub claim
 	}
 	else
 	{
-		my @missed = grep { date_exists($_, $user->{claimed_in}) } $user->{last} + 1 .. $date - 1;
+		my @missed = grep { date_exists($_, $user->{claimed_in}) && $_ > ($user->{excused} // $user->{last}) }
+		  $user->{last} + 1 .. $date - 1;
 
 		$asked{missed} = @missed;
 		$asked{missed_day} = $missed[-1];
@@ -127,6 +129,7 @@ sub claim
 	$user->{day} = $goes_on ? $user->{day} + 1 : 1;
 	$user->{best} = $user->{day} if $user->{day} > $user->{best};
 	$user->{last} = $date;
+	$user->{excused} = $there if $there > $date && $there > ($user->{excused} // $date);
 	$user->{claimed_in} = $user->{zone};
 
 	my $paid = $user->{day};
@@ -156,16 +159,16 @@ main(void)
 {
 	EcoStreakPolicy policy = {7, 30, ECO_CAP_NONE, 7};
 	EcoStreak	before, after;
-	int			today, missed, missed_day;
+	int			today, there, missed, missed_day;
 
-	while (scanf("%d %d %d %d %d %d %d %d %d %d", &policy.grace_days, &policy.dormancy_days,
+	while (scanf("%d %d %d %d %d %d %d %d %d %d %d %d", &policy.grace_days, &policy.dormancy_days,
 				 &before.day, &before.best, &before.last_claim, &before.last_grace, &before.freezes,
-				 &today, &missed, &missed_day) == 10)
+				 &before.excused_to, &today, &there, &missed, &missed_day) == 12)
 	{
-		EcoClaim	claim = eco_streak_claim(&policy, &before, today, missed, missed_day, &after);
+		EcoClaim	claim = eco_streak_claim(&policy, &before, today, there, missed, missed_day, &after);
 
-		printf("%s %d %d %d %d %d\n", eco_claim_name(claim), after.day, after.best,
-			   after.last_claim, after.last_grace, after.freezes);
+		printf("%s %d %d %d %d %d %d\n", eco_claim_name(claim), after.day, after.best,
+			   after.last_claim, after.last_grace, after.freezes, after.excused_to);
 	}
 	return 0;
 }
@@ -182,13 +185,14 @@ sub rule_question
 {
 	my ($policy, $asked) = @_;
 	return join ' ', $policy->{grace}, $policy->{dormancy}, @$asked{qw(day best)}, $asked->{last} // $no_day,
-	  $asked->{grace} // $no_day, $asked->{freezes}, $asked->{today}, $asked->{missed}, $asked->{missed_day} // $no_day;
+	  $asked->{grace} // $no_day, $asked->{freezes}, $asked->{excused} // $no_day,
+	  @$asked{qw(today there missed)}, $asked->{missed_day} // $no_day;
 }
 
 sub rule_answer
 {
 	my ($outcome, $user) = @_;
-	return join ' ', $outcome, @$user{qw(day best)}, $user->{last} // $no_day, $user->{grace} // $no_day, $user->{freezes};
+	return join ' ', $outcome, @$user{qw(day best)}, $user->{last} // $no_day, $user->{grace} // $no_day, $user->{freezes}, $user->{excused} // $no_day;
 }
 
 sub ask_rule
