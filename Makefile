@@ -56,7 +56,7 @@ help:
 	@echo "make, make install   build and install (needs postgresql-server-dev, libpq-dev and libssl-dev)"
 	@echo "make demo            the main job on a throw-away server; KEEP=1 leaves it running"
 	@echo "make test            every test; 'make test SUITES=\"unit sql\"' some of them"
-	@echo "make bench           ratios against peers in one run"
+	@echo "make bench           ratios against peers in one run, then instructions per call; INSTRUCTIONS=only"
 	@echo "make stress          random histories and their checker; SEED= SEEDS= OPS= CLIENTS=, PLAN=1 prints them;"
 	@echo "                     then a load with listeners for LOAD= seconds, 60; 0 is none"
 	@echo "make crash           the same while the server is killed, out of disk or replaced by its standby; SEED= CYCLES= FAILOVERS="
@@ -93,7 +93,7 @@ unit:
 	@build/core_test
 
 bench:
-	@bash scripts/bench
+	@INSTRUCTIONS=$(INSTRUCTIONS) bash scripts/bench
 
 stress:
 	@SEED=$(SEED) SEEDS=$(SEEDS) OPS=$(OPS) CLIENTS=$(CLIENTS) PLAN=$(PLAN) LOAD=$(LOAD) bash scripts/stress
