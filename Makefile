@@ -51,12 +51,13 @@ $(TAIL_OBJS): override CPPFLAGS += -isystem $(shell $(PG_CONFIG) --includedir) -
 
 # From here on nothing needs PostgreSQL to be there yet: the scripts install it.
 
-.PHONY: help setup demo test lint format unit bench stress crash sweep mutation fuzz smith sanitize coverage
+.PHONY: help setup demo test lint format unit bench scale stress crash sweep mutation fuzz smith sanitize coverage
 help:
 	@echo "make, make install   build and install (needs postgresql-server-dev, libpq-dev and libssl-dev)"
 	@echo "make demo            the main job on a throw-away server; KEEP=1 leaves it running"
 	@echo "make test            every test; 'make test SUITES=\"unit sql\"' some of them"
 	@echo "make bench           ratios against peers in one run, then instructions per call; INSTRUCTIONS=only"
+	@echo "make scale           pages that calls and idle jobs read of a million users; SCALE_USERS= SCALE_ENTRIES="
 	@echo "make stress          random histories and their checker; SEED= SEEDS= OPS= CLIENTS=, PLAN=1 prints them;"
 	@echo "                     then a load with listeners for LOAD= seconds, 60; 0 is none"
 	@echo "make crash           the same while the server is killed, out of disk or replaced by its standby; SEED= CYCLES= FAILOVERS="
@@ -94,6 +95,9 @@ unit:
 
 bench:
 	@INSTRUCTIONS=$(INSTRUCTIONS) bash scripts/bench
+
+scale:
+	@bash scripts/scale
 
 stress:
 	@SEED=$(SEED) SEEDS=$(SEEDS) OPS=$(OPS) CLIENTS=$(CLIENTS) PLAN=$(PLAN) LOAD=$(LOAD) bash scripts/stress
