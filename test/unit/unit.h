@@ -18,6 +18,7 @@
 	X(json) \
 	X(streak) \
 	X(streak_rule) \
+	X(travel) \
 	X(probability) \
 	X(rfm) \
 	X(beta) \
