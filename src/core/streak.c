@@ -63,15 +63,15 @@ eco_streak_claim(const EcoStreakPolicy *policy, const EcoStreak *before,
 		claim = ECO_CLAIM_DORMANT;
 		after->last_grace = ECO_NO_DAY;
 	}
-	else if (missed <= before->freezes)
-	{
-		claim = ECO_CLAIM_FREEZE;
-		after->freezes -= missed;
-	}
 	else if (missed == 1 && grace_available(policy, before, missed_day))
 	{
 		claim = ECO_CLAIM_GRACE;
 		after->last_grace = missed_day;
+	}
+	else if (missed <= before->freezes)
+	{
+		claim = ECO_CLAIM_FREEZE;
+		after->freezes -= missed;
 	}
 	else
 		claim = ECO_CLAIM_RESET;

@@ -1,5 +1,5 @@
 -- Streak freezes: bought in the shop, at most five held, used up for missed
--- days before grace, all missed days or none.
+-- days where grace does not cover them, all missed days or none.
 BEGIN;
 SELECT no_plan();
 
@@ -58,11 +58,11 @@ SELECT is((SELECT freezes FROM economy.streak_state(:u)), 6, 'streak_state shows
 SELECT pg_temp.newcomer(2) AS v \gset
 SELECT is(pg_temp.claim(:v, '2031-01-01 12:00+00'), 'START CLAIMED day 1 used 0 left 2', 'a start needs none');
 SELECT is(pg_temp.claim(:v, '2031-01-02 12:00+00'), 'CONTINUE CLAIMED day 2 used 0 left 2', 'nor a next day');
-SELECT is(pg_temp.claim(:v, '2031-01-04 12:00+00'), 'FREEZE CLAIMED day 3 used 1 left 1', 'one missed day, before grace');
-SELECT is((SELECT last_grace_on FROM economy.streaks WHERE user_id = :v), NULL, 'grace is untouched');
-SELECT is(pg_temp.claim(:v, '2031-01-04 13:00+00'), 'ALREADY_CLAIMED ALREADY_CLAIMED day 3 used 1 left 1', 'the stored result tells it again');
-SELECT is(pg_temp.claim(:v, '2031-01-06 12:00+00'), 'FREEZE CLAIMED day 4 used 1 left 0', 'the last one');
-SELECT is(pg_temp.claim(:v, '2031-01-08 12:00+00'), 'GRACE CLAIMED day 5 used 0 grace left 0', 'then grace');
+SELECT is(pg_temp.claim(:v, '2031-01-04 12:00+00'), 'GRACE CLAIMED day 3 used 0 grace left 2', 'one missed day: grace is free');
+SELECT is(pg_temp.claim(:v, '2031-01-06 12:00+00'), 'FREEZE CLAIMED day 4 used 1 left 1', 'then a freeze');
+SELECT is((SELECT last_grace_on FROM economy.streaks WHERE user_id = :v), '2031-01-03', 'which is no grace');
+SELECT is(pg_temp.claim(:v, '2031-01-06 13:00+00'), 'ALREADY_CLAIMED ALREADY_CLAIMED day 4 used 1 left 1', 'the stored result tells it again');
+SELECT is(pg_temp.claim(:v, '2031-01-08 12:00+00'), 'FREEZE CLAIMED day 5 used 1 left 0', 'the last one');
 SELECT is(pg_temp.claim(:v, '2031-01-10 12:00+00'), 'RESET CLAIMED day 1 used 0 left 0', 'then nothing');
 
 SELECT pg_temp.newcomer(3) AS w \gset
@@ -88,29 +88,30 @@ SELECT economy.set_timezone(:apia, 'Pacific/Apia') AS x, economy.set_timezone(:a
 SELECT is(pg_temp.claim(:apia, '2011-12-29 20:00+00'), 'START CLAIMED day 1 used 0 left 1', 'December 29 in Apia');
 SELECT is(pg_temp.claim(:apia, '2011-12-30 20:00+00'), 'CONTINUE CLAIMED day 2 used 0 left 1', 'December 31 in Apia');
 SELECT is(pg_temp.claim(:apia2, '2011-12-29 20:00+00'), 'START CLAIMED day 1 used 0 left 1', 'December 29');
-SELECT is(pg_temp.claim(:apia2, '2011-12-31 20:00+00'), 'FREEZE CLAIMED day 2 used 1 left 0', 'January 1: one missed, not two');
+SELECT is(pg_temp.claim(:apia2, '2011-12-31 20:00+00'), 'GRACE CLAIMED day 2 used 0 grace left 1', 'January 1: one missed, not two');
 
 -- the preview spends them as the claims do
 SELECT pg_temp.newcomer(1) AS p \gset
 SELECT is(pg_temp.claim(:p, '2031-01-01 12:00+00'), 'START CLAIMED day 1 used 0 left 1', 'one freeze');
-SELECT pg_temp.clock('2031-01-03 12:00+00') AS x \gset
+SELECT is(pg_temp.claim(:p, '2031-01-03 12:00+00'), 'GRACE CLAIMED day 2 used 0 grace left 1', 'and no grace');
+SELECT pg_temp.clock('2031-01-05 12:00+00') AS x \gset
 SELECT results_eq(format('SELECT claim_date, outcome, streak_day FROM economy.streak_preview(%s, 2)', :p),
-    $$VALUES (date '2031-01-03', 'FREEZE', 2), ('2031-01-04', 'CONTINUE', 3)$$, 'the preview foresees the freeze');
+    $$VALUES (date '2031-01-05', 'FREEZE', 3), ('2031-01-06', 'CONTINUE', 4)$$, 'the preview foresees the freeze');
 SELECT is(pg_temp.held(:p), 1, 'and takes none');
 
 -- a rolled back claim gives the freeze back
 SAVEPOINT s;
-SELECT is(pg_temp.claim(:p, '2031-01-03 12:00+00'), 'FREEZE CLAIMED day 2 used 1 left 0', 'a claim with a freeze');
+SELECT is(pg_temp.claim(:p, '2031-01-05 12:00+00'), 'FREEZE CLAIMED day 3 used 1 left 0', 'a claim with a freeze');
 ROLLBACK TO SAVEPOINT s;
 SELECT is(pg_temp.held(:p), 1, 'rolled back');
-SELECT is(pg_temp.claim(:p, '2031-01-03 12:00+00'), 'FREEZE CLAIMED day 2 used 1 left 0', 'and made again');
+SELECT is(pg_temp.claim(:p, '2031-01-05 12:00+00'), 'FREEZE CLAIMED day 3 used 1 left 0', 'and made again');
 
 -- a refused claim uses none
-SELECT pg_temp.newcomer(1) AS full \gset
-SELECT is(pg_temp.claim(:full, '2031-01-01 12:00+00'), 'START CLAIMED day 1 used 0 left 1', 'one freeze');
+SELECT pg_temp.newcomer(2) AS full \gset
+SELECT is(pg_temp.claim(:full, '2031-01-01 12:00+00'), 'START CLAIMED day 1 used 0 left 2', 'two freezes');
 SELECT is((SELECT code FROM economy.adjust_gold(:full, 9007199254740991 - (SELECT gold FROM economy.accounts WHERE user_id = :full), 'k', 'r', 'a')), 'OK', 'full');
-SELECT is((SELECT left(pg_temp.claim(:full, '2031-01-03 12:00+00'), 20)), 'FREEZE GOLD_OVERFLOW', 'no room for the reward');
-SELECT is(pg_temp.held(:full), 1, 'the freeze stays');
+SELECT is((SELECT left(pg_temp.claim(:full, '2031-01-04 12:00+00'), 20)), 'FREEZE GOLD_OVERFLOW', 'no room for the reward');
+SELECT is(pg_temp.held(:full), 2, 'the freezes stay');
 SELECT is((SELECT last_claim_on FROM economy.streaks WHERE user_id = :full), date '2031-01-01', 'and so does the streak');
 
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', a.user_id), 'a chain') FROM economy.accounts a WHERE a.user_id IN (:u, :v, :w, :apia, :p, :full);

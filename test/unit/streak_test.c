@@ -132,8 +132,8 @@ test_grace(void)
 static void
 test_freezes(void)
 {
-	claims("before grace", &policy, streak_of(4, 4, 100, ECO_NO_DAY, 1), 102, 1, 101,
-		   ECO_CLAIM_FREEZE, streak_of(5, 5, 102, ECO_NO_DAY, 0));
+	claims("after grace, which is free", &policy, streak_of(4, 4, 100, ECO_NO_DAY, 1), 102, 1, 101,
+		   ECO_CLAIM_GRACE, streak_of(5, 5, 102, 101, 1));
 	claims("with some left", &policy, streak_of(4, 4, 100, 99, 5), 102, 1, 101,
 		   ECO_CLAIM_FREEZE, streak_of(5, 5, 102, 99, 4));
 	claims("as many as missed", &policy, streak_of(4, 4, 100, ECO_NO_DAY, 3), 104, 3, 103,
@@ -176,8 +176,8 @@ test_limits(void)
 		   ECO_CLAIM_CONTINUE, streak_of(INT32_MAX, INT32_MAX, 101, ECO_NO_DAY, 0));
 	claims("stays", &policy, streak_of(INT32_MAX, INT32_MAX, 100, ECO_NO_DAY, 0), 101, 0, ECO_NO_DAY,
 		   ECO_CLAIM_CONTINUE, streak_of(INT32_MAX, INT32_MAX, 101, ECO_NO_DAY, 0));
-	claims("also by a freeze", &policy, streak_of(INT32_MAX, INT32_MAX, 100, ECO_NO_DAY, INT32_MAX), 102, 1, 101,
-		   ECO_CLAIM_FREEZE, streak_of(INT32_MAX, INT32_MAX, 102, ECO_NO_DAY, INT32_MAX - 1));
+	claims("also by a freeze", &policy, streak_of(INT32_MAX, INT32_MAX, 100, 99, INT32_MAX), 102, 1, 101,
+		   ECO_CLAIM_FREEZE, streak_of(INT32_MAX, INT32_MAX, 102, 99, INT32_MAX - 1));
 	claims("and ends", &policy, streak_of(INT32_MAX, INT32_MAX, 100, 99, 0), 102, 1, 101,
 		   ECO_CLAIM_RESET, streak_of(1, INT32_MAX, 102, 99, 0));
 	claims("the last date there is", &policy, streak_of(1, 1, INT32_MAX - 1, ECO_NO_DAY, 0), INT32_MAX, 0, ECO_NO_DAY,
@@ -209,8 +209,10 @@ broken_law(int gap, int missed, int freezes, int grace)
 		return "all missed dates are covered or no freeze is used";
 	if (goes_on && missed > 0 && used != missed && !graced)
 		return "a missed date is covered by something";
-	if (graced && (missed != 1 || freezes > 0 || (grace != 0 && missed_day - (1000 - grace) < 7)))
-		return "grace only for one date, in its time, after freezes";
+	if (graced && (missed != 1 || (grace != 0 && missed_day - (1000 - grace) < 7)))
+		return "grace only for one date, in its time";
+	if (used == 1 && missed == 1 && (grace == 0 || missed_day - (1000 - grace) >= 7))
+		return "no freeze where grace is free";
 	if (missed == 0 && !goes_on)
 		return "without a missed date it goes on";
 	if (gap >= 30 && missed > 0 &&

@@ -32,7 +32,7 @@ static const struct streak_case cases[] = {
 	{"grace is there again after 7 days", {4, 4, 100, 94, 0, ECO_NO_DAY}, 102, 1, 101, ECO_CLAIM_GRACE, {5, 5, 102, 101, 0, ECO_NO_DAY}},
 	{"not after 6", {4, 4, 100, 95, 0, ECO_NO_DAY}, 102, 1, 101, ECO_CLAIM_RESET, {1, 4, 102, 95, 0, ECO_NO_DAY}},
 	{"two missed dates", {4, 4, 100, ECO_NO_DAY, 0, ECO_NO_DAY}, 103, 2, 102, ECO_CLAIM_RESET, {1, 4, 103, ECO_NO_DAY, 0, ECO_NO_DAY}},
-	{"a freeze goes before grace", {4, 4, 100, ECO_NO_DAY, 1, ECO_NO_DAY}, 102, 1, 101, ECO_CLAIM_FREEZE, {5, 5, 102, ECO_NO_DAY, 0, ECO_NO_DAY}},
+	{"grace goes before a freeze", {4, 4, 100, ECO_NO_DAY, 1, ECO_NO_DAY}, 102, 1, 101, ECO_CLAIM_GRACE, {5, 5, 102, 101, 1, ECO_NO_DAY}},
 	{"freezes for every missed date", {4, 4, 100, ECO_NO_DAY, 5, ECO_NO_DAY}, 104, 3, 103, ECO_CLAIM_FREEZE, {5, 5, 104, ECO_NO_DAY, 2, ECO_NO_DAY}},
 	{"too few freezes are kept", {4, 4, 100, ECO_NO_DAY, 2, ECO_NO_DAY}, 104, 3, 103, ECO_CLAIM_RESET, {1, 4, 104, ECO_NO_DAY, 2, ECO_NO_DAY}},
 	{"29 days are a reset", {4, 4, 100, 98, 0, ECO_NO_DAY}, 129, 28, 128, ECO_CLAIM_RESET, {1, 4, 129, 98, 0, ECO_NO_DAY}},

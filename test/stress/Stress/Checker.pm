@@ -581,8 +581,8 @@ sub follow_claim
 	if ($missed > 0)
 	{
 		if ($gap >= 30) { ($day, $s->{graced}) = (1, undef) }
-		elsif ($missed <= $s->{freezes}) { $freezes_used = $missed }
 		elsif ($missed == 1 && (!defined $s->{graced} || $date - 1 - $s->{graced} >= 7)) { ($grace, $s->{graced}) = (1, $date - 1) }
+		elsif ($missed <= $s->{freezes}) { $freezes_used = $missed }
 		else { $day = 1 }
 	}
 	my $should = join ' ', $day, $grace, $freezes_used, 1000 + 200 * ($day - 1), 50 + 25 * ($day - 1);

@@ -110,15 +110,15 @@ sub claim
 			$outcome = 'DORMANT';
 			$user->{grace} = undef;
 		}
-		elsif ($user->{freezes} >= @missed)
-		{
-			($outcome, $goes_on, $used) = ('FREEZE', 1, scalar @missed);
-		}
 		elsif (@missed == 1
 			&& (!defined $user->{grace} || $missed[0] - $user->{grace} >= $policy->{grace}))
 		{
 			($outcome, $goes_on) = ('GRACE', 1);
 			$user->{grace} = $missed[0];
+		}
+		elsif ($user->{freezes} >= @missed)
+		{
+			($outcome, $goes_on, $used) = ('FREEZE', 1, scalar @missed);
 		}
 		else
 		{
