@@ -110,6 +110,45 @@ eco_detail_bool(EcoDetail *detail, const char *key, bool value)
 	push(detail, key, &json);
 }
 
+void
+eco_detail_json(EcoDetail *detail, const char *key, Jsonb *value)
+{
+	JsonbValue	json;
+
+	json.type = jbvNull;
+	if (value != NULL)
+	{
+		json.type = jbvBinary;
+		json.val.binary.data = &value->root;
+		json.val.binary.len = VARSIZE(value) - VARHDRSZ;
+	}
+	push(detail, key, &json);
+}
+
+void
+eco_detail_column(EcoDetail *detail, const char *key, const EcoRow *row, int column)
+{
+	Datum		value = row->values[column];
+
+	if (row->isnull[column])
+		eco_detail_json(detail, key, NULL);
+	else if (row->table->columns[column].type == TEXTOID)
+		eco_detail_str(detail, key, TextDatumGetCString(value));
+	else if (row->table->columns[column].type == JSONBOID)
+		eco_detail_json(detail, key, DatumGetJsonbP(value));
+	else if (row->table->columns[column].type == INT4OID)
+		eco_detail_int(detail, key, DatumGetInt32(value));
+	else
+		eco_detail_int(detail, key, DatumGetInt64(value));
+}
+
+void
+eco_detail_field(EcoDetail *detail, const char *field, const EcoRow *first, int column)
+{
+	eco_detail_str(detail, "field", field);
+	eco_detail_column(detail, "first", first, column);
+}
+
 Datum
 eco_detail_end(EcoDetail *detail)
 {

@@ -12,6 +12,8 @@
 #include "funcapi.h"
 #include "utils/jsonb.h"
 
+#include "ledger/rows.h"
+
 #define ECO_MAX_RESULT_COLUMNS 24
 
 typedef struct EcoResult
@@ -57,6 +59,15 @@ extern void eco_detail_text(EcoDetail *detail, const char *key, const char *valu
 extern void eco_detail_str(EcoDetail *detail, const char *key, const char *value);
 extern void eco_detail_int(EcoDetail *detail, const char *key, int64 value);
 extern void eco_detail_bool(EcoDetail *detail, const char *key, bool value);
+
+/* NULL: null */
+extern void eco_detail_json(EcoDetail *detail, const char *key, Jsonb *value);
+
+/* A bigint, integer, text or jsonb column of a row. */
+extern void eco_detail_column(EcoDetail *detail, const char *key, const EcoRow *row, int column);
+
+/* "field" and "first" of IDEMPOTENCY_MISMATCH; the caller adds "now". */
+extern void eco_detail_field(EcoDetail *detail, const char *field, const EcoRow *first, int column);
 
 /* The object, or 0 when nothing was added. */
 extern Datum eco_detail_end(EcoDetail *detail);

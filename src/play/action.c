@@ -73,20 +73,25 @@ typedef struct Player
 	EcoScan    *keys;			/* looks keys up under the current snapshot,
 								 * or NULL */
 
-	int			nstats;
-	int			max_stats;
-	EcoGameStats *stats;
+	int			ngames;
+	EcoGameStats **stats;		/* by game_number; NULL until asked for */
 } Player;
 
 static EcoAction **ordered_by_user(EcoAction *actions, int n);
-static void record_group(EcoAction **group, int n, TupleDesc desc,
+static void record_group(EcoAction **group, int n, EcoDuplicate duplicate, TupleDesc desc,
 						 EcoActionSink sink, void *arg);
-static void mark_repeated(EcoAction **group, int n);
+static int	mark_places(EcoAction **group, int n);
+static void answer(Player *player, EcoCall *call, EcoCallState state,
+				   const EcoAction *action, EcoResult *result);
+static void flush(Player *player);
 static void write_entries(Player *player);
 static bool may_be_known(Player *player, const EcoAction *action);
 static bool find_first(Player *player, const EcoAction *action, EcoRow *row);
 static void forget_keys(Player *player);
 static void record_one(Player *player, const EcoAction *action, EcoResult *result);
+static const char *check_rules(const EcoAccount *account, const EcoGameStats *stats,
+							   const EcoAction *action, EcoDetail *detail);
+static void set_detail(EcoResult *result, EcoDetail *detail);
 static void append_entry(Player *player, EcoGameStats *stats, const EcoAction *action,
 						 EcoResult *result);
 static void refuse_pruned(const EcoAction *action, int64 seq, EcoResult *result);
@@ -146,7 +151,7 @@ typedef struct Place
 } Place;
 
 static int
-by_user(const void *a, const void *b)
+by_user(const void *a, const void *b, void *arg)
 {
 	const Place *x = a;
 	const Place *y = b;
@@ -167,7 +172,7 @@ ordered_by_user(EcoAction *actions, int n)
 	{
 		actions[i].user_id, i
 	};
-	qsort(places, n, sizeof(Place), by_user);
+	qsort_interruptible(places, n, sizeof(Place), by_user, NULL);
 	for (int i = 0; i < n; i++)
 		order[i] = &actions[places[i].index];
 	pfree(places);
@@ -175,8 +180,8 @@ ordered_by_user(EcoAction *actions, int n)
 }
 
 void
-eco_actions_record(EcoAction *actions, int n, TupleDesc result_desc,
-				   EcoActionSink sink, void *arg)
+eco_actions_record(EcoAction *actions, int n, EcoDuplicate duplicate,
+				   TupleDesc result_desc, EcoActionSink sink, void *arg)
 {
 	EcoAction **order = ordered_by_user(actions, n);
 	MemoryContext caller = CurrentMemoryContext;
@@ -190,7 +195,7 @@ eco_actions_record(EcoAction *actions, int n, TupleDesc result_desc,
 			;
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextSwitchTo(group_context);
-		record_group(order + start, end - start, result_desc, sink, arg);
+		record_group(order + start, end - start, duplicate, result_desc, sink, arg);
 		MemoryContextSwitchTo(caller);
 		MemoryContextReset(group_context);
 	}
@@ -203,7 +208,8 @@ eco_actions_record(EcoAction *actions, int n, TupleDesc result_desc,
  * group only the account is taken, and keys are looked up under that lock.
  */
 static void
-record_group(EcoAction **group, int n, TupleDesc desc, EcoActionSink sink, void *arg)
+record_group(EcoAction **group, int n, EcoDuplicate duplicate, TupleDesc desc,
+			 EcoActionSink sink, void *arg)
 {
 	EcoCall		call;
 	EcoCallState state;
@@ -213,13 +219,13 @@ record_group(EcoAction **group, int n, TupleDesc desc, EcoActionSink sink, void 
 
 	eco_call_init(&call, ECO_JOURNAL_ACTION, &user_actions, group[0]->user_id);
 	call.key = KEY_BY_ACTION;
-	if (n == 1)
+	if (n == 1 && duplicate == ECO_DUPLICATE_TELL)
 	{
 		call.texts[call.ntexts++] = group[0]->game;
 		call.texts[call.ntexts++] = group[0]->action_id;
 	}
-	else
-		mark_repeated(group, n);
+	player.ngames = mark_places(group, n);
+	player.stats = palloc0(sizeof(EcoGameStats *) * player.ngames);
 	state = eco_call_begin(&call);
 	player.account = &call.account;
 	player.entry_context = AllocSetContextCreate(player.context, "economy entries",
@@ -228,60 +234,80 @@ record_group(EcoAction **group, int n, TupleDesc desc, EcoActionSink sink, void 
 	{
 		EcoResult	result = {.desc = desc};
 
+		CHECK_FOR_INTERRUPTS();
 		if (player.nentries == WRITE_ENTRIES || group[i]->repeated)
 			write_entries(&player);
 		MemoryContextSwitchTo(action_context);
 		memset(result.isnull, true, ACTION_COLUMNS);
-		switch (state)
-		{
-			case ECO_CALL_NO_USER:
-				eco_result_outcome(&result, "refused", "USER_NOT_FOUND");
-				break;
-			case ECO_CALL_BUSY:
-				eco_result_outcome(&result, "in_progress", "IN_PROGRESS");
-				eco_result_set(&result, ACTION_RETRY_AFTER_MS,
-							   Int32GetDatum(eco_retry_after_ms()));
-				break;
-			case ECO_CALL_NEW:
-				if (n == 1 || !may_be_known(&player, group[i]) ||
-					!find_first(&player, group[i], &call.first))
-				{
-					record_one(&player, group[i], &result);
-					break;
-				}
-				/* FALLTHROUGH */
-			case ECO_CALL_REPLAY:
-				replay(&player, group[i], &call.first, &result);
-				break;
-		}
+		answer(&player, &call, state, group[i], &result);
 		sink(arg, group[i], &result);
 		MemoryContextReset(action_context);
 	}
 	MemoryContextSwitchTo(player.context);
-	write_entries(&player);
-	forget_keys(&player);
-	if (player.moved)
-	{
-		eco_account_flush(&call.account);
-		for (int i = 0; i < player.nstats; i++)
-		{
-			ECO_CRASH_POINT("action:before_stats");
-			eco_stats_flush(&player.stats[i], &call.account);
-			ECO_CRASH_POINT("action:after_stats");
-		}
-	}
+	flush(&player);
 	eco_call_end(&call);
 }
 
-static int
-by_key(const void *a, const void *b)
+static void
+answer(Player *player, EcoCall *call, EcoCallState state, const EcoAction *action,
+	   EcoResult *result)
 {
-	const EcoAction *x = *(const EcoAction *const *) a;
-	const EcoAction *y = *(const EcoAction *const *) b;
+	switch (state)
+	{
+		case ECO_CALL_NO_USER:
+			eco_result_outcome(result, "refused", "USER_NOT_FOUND");
+			break;
+		case ECO_CALL_BUSY:
+			eco_result_outcome(result, "in_progress", "IN_PROGRESS");
+			eco_result_set(result, ACTION_RETRY_AFTER_MS, Int32GetDatum(eco_retry_after_ms()));
+			break;
+		case ECO_CALL_NEW:
+			/* one that announced its key was looked up already */
+			if (call->ntexts > 0 || !may_be_known(player, action) ||
+				!find_first(player, action, &call->first))
+			{
+				record_one(player, action, result);
+				break;
+			}
+			/* FALLTHROUGH */
+		case ECO_CALL_REPLAY:
+			replay(player, action, &call->first, result);
+			break;
+	}
+}
+
+static void
+flush(Player *player)
+{
+	write_entries(player);
+	forget_keys(player);
+	if (!player->moved)
+		return;
+	eco_account_flush(player->account);
+	for (int i = 0; i < player->ngames; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (player->stats[i] == NULL)
+			continue;
+		ECO_CRASH_POINT("action:before_stats");
+		eco_stats_flush(player->stats[i], player->account);
+		ECO_CRASH_POINT("action:after_stats");
+	}
+}
+
+static int
+by_game(const EcoAction *x, const EcoAction *y)
+{
 	int			order = x->game.len - y->game.len;
 
-	if (order == 0)
-		order = memcmp(x->game.data, y->game.data, x->game.len);
+	return order != 0 ? order : memcmp(x->game.data, y->game.data, x->game.len);
+}
+
+static int
+by_key(const EcoAction *x, const EcoAction *y)
+{
+	int			order = by_game(x, y);
+
 	if (order == 0)
 		order = x->action_id.len - y->action_id.len;
 	if (order == 0)
@@ -290,25 +316,41 @@ by_key(const void *a, const void *b)
 }
 
 static int
-by_key_and_number(const void *a, const void *b)
+by_key_and_number(const void *a, const void *b, void *arg)
 {
-	int			order = by_key(a, b);
+	const EcoAction *x = *(const EcoAction *const *) a;
+	const EcoAction *y = *(const EcoAction *const *) b;
+	int			order = by_key(x, y);
 
-	return order != 0 ? order :
-		(*(const EcoAction *const *) a)->number - (*(const EcoAction *const *) b)->number;
+	return order != 0 ? order : x->number - y->number;
 }
 
-/* A key that stood in the group before can only be found once that is written. */
-static void
-mark_repeated(EcoAction **group, int n)
+/*
+ * Number the games of a group and say how many there are.  A key that stood in
+ * the group before can only be found once that is written, so it is marked.
+ */
+static int
+mark_places(EcoAction **group, int n)
 {
-	EcoAction **order = palloc(sizeof(EcoAction *) * n);
+	EcoAction **order;
+	int			game = 0;
 
+	group[0]->game_number = 0;
+	group[0]->repeated = false;
+	if (n == 1)
+		return 1;
+	order = palloc(sizeof(EcoAction *) * n);
 	memcpy(order, group, sizeof(EcoAction *) * n);
-	qsort(order, n, sizeof(EcoAction *), by_key_and_number);
+	qsort_interruptible(order, n, sizeof(EcoAction *), by_key_and_number, NULL);
+	order[0]->game_number = 0;
 	for (int i = 1; i < n; i++)
-		order[i]->repeated = by_key(&order[i - 1], &order[i]) == 0;
+	{
+		game += by_game(order[i - 1], order[i]) != 0;
+		order[i]->game_number = game;
+		order[i]->repeated = by_key(order[i - 1], order[i]) == 0;
+	}
 	pfree(order);
+	return game + 1;
 }
 
 /* What is written is seen by the snapshot from then on. */
@@ -367,6 +409,7 @@ record_one(Player *player, const EcoAction *action, EcoResult *result)
 {
 	EcoAccount *account = player->account;
 	EcoGameStats *stats = stats_of(player, action);
+	EcoDetail	detail = {0};
 	const char *refusal;
 	int64		seq;
 
@@ -375,23 +418,56 @@ record_one(Player *player, const EcoAction *action, EcoResult *result)
 		refuse_pruned(action, seq, result);
 		return;
 	}
-	if (account->suspended)
-		refusal = "USER_SUSPENDED";
-	else if (!stats->registered)
-		refusal = "GAME_NOT_FOUND";
-	else if (action->bet > account->gold)
-		refusal = "INSUFFICIENT_GOLD";
-	else
-		refusal = eco_amount_refusal(account, action->win - action->bet, 0);
-	if (refusal == NULL && !eco_stats_fit(stats, action))
-		refusal = "GOLD_OVERFLOW";
+	refusal = check_rules(account, stats, action, &detail);
 	if (refusal == NULL)
-		append_entry(player, stats, action, result);
-	else
 	{
-		eco_result_outcome(result, "refused", refusal);
-		eco_result_set(result, ACTION_GOLD, Int64GetDatum(account->gold));
+		append_entry(player, stats, action, result);
+		return;
 	}
+	eco_result_outcome(result, "refused", refusal);
+	eco_result_set(result, ACTION_GOLD, Int64GetDatum(account->gold));
+	set_detail(result, &detail);
+}
+
+/* The code of the first rule that says no, or NULL; detail says by how much. */
+static const char *
+check_rules(const EcoAccount *account, const EcoGameStats *stats, const EcoAction *action,
+			EcoDetail *detail)
+{
+	if (account->suspended)
+		return "USER_SUSPENDED";
+	if (!stats->registered)
+	{
+		eco_detail_text(detail, "game", action->game.data, action->game.len);
+		return "GAME_NOT_FOUND";
+	}
+	if (action->bet > account->gold)
+	{
+		eco_detail_int(detail, "bet", action->bet);
+		eco_detail_int(detail, "gold", account->gold);
+		return "INSUFFICIENT_GOLD";
+	}
+	if (eco_amount_refusal(account, action->win - action->bet, 0) != NULL)
+	{
+		eco_detail_int(detail, "gold", account->gold);
+		eco_detail_int(detail, "at_most", ECO_MAX_AMOUNT);
+		return "GOLD_OVERFLOW";
+	}
+	if (!eco_stats_fit(stats, action))
+	{
+		eco_detail_str(detail, "statistics", "bet_sum or win_sum");
+		return "GOLD_OVERFLOW";
+	}
+	return NULL;
+}
+
+static void
+set_detail(EcoResult *result, EcoDetail *detail)
+{
+	Datum		value = eco_detail_end(detail);
+
+	if (value != (Datum) 0)
+		eco_result_set(result, ACTION_DETAIL, value);
 }
 
 static void
@@ -434,46 +510,70 @@ same_text(Datum stored, const char *data, int len)
 	return (int) VARSIZE_ANY_EXHDR(value) == len && memcmp(VARDATA_ANY(value), data, len) == 0;
 }
 
-/* The first field in which a repeated action differs from its first call. */
-static const char *
-differing_field(const EcoAction *action, const EcoRow *first)
+static bool
+same_object(const EcoRow *first, int column, Jsonb *object)
+{
+	if (first->isnull[column] || object == NULL)
+		return first->isnull[column] && object == NULL;
+	return compareJsonbContainers(&DatumGetJsonbP(first->values[column])->root,
+								  &object->root) == 0;
+}
+
+/*
+ * Name the first field in which a repeated action differs from its first call,
+ * with both values.  False: they are the same.
+ */
+static bool
+differs(const EcoAction *action, const EcoRow *first, EcoDetail *detail)
 {
 	const char *outcome = outcome_words[derive(action)];
 
 	if (!same_text(first->values[ACT_TYPE], action->action_type.data, action->action_type.len))
-		return "action_type";
-	if (eco_row_int(first, ACT_BET) != action->bet)
-		return "bet";
-	if (eco_row_int(first, ACT_WIN) != action->win)
-		return "win";
-	if (!same_text(first->values[ACT_OUTCOME], outcome, (int) strlen(outcome)))
-		return "outcome";
-	if (first->isnull[ACT_DETAILS] != (action->details == NULL) ||
-		(action->details != NULL &&
-		 compareJsonbContainers(&DatumGetJsonbP(first->values[ACT_DETAILS])->root,
-								&action->details->root) != 0))
-		return "details";
-	return NULL;
+	{
+		eco_detail_field(detail, "action_type", first, ACT_TYPE);
+		eco_detail_text(detail, "now", action->action_type.data, action->action_type.len);
+	}
+	else if (eco_row_int(first, ACT_BET) != action->bet)
+	{
+		eco_detail_field(detail, "bet", first, ACT_BET);
+		eco_detail_int(detail, "now", action->bet);
+	}
+	else if (eco_row_int(first, ACT_WIN) != action->win)
+	{
+		eco_detail_field(detail, "win", first, ACT_WIN);
+		eco_detail_int(detail, "now", action->win);
+	}
+	else if (!same_text(first->values[ACT_OUTCOME], outcome, (int) strlen(outcome)))
+	{
+		eco_detail_field(detail, "outcome", first, ACT_OUTCOME);
+		eco_detail_str(detail, "now", outcome);
+	}
+	else if (!same_object(first, ACT_DETAILS, action->details))
+	{
+		eco_detail_field(detail, "details", first, ACT_DETAILS);
+		eco_detail_json(detail, "now", action->details);
+	}
+	else
+		return false;
+	return true;
 }
 
 /* The first result; the statistics are those of now. */
 static void
 replay(Player *player, const EcoAction *action, const EcoRow *first, EcoResult *result)
 {
-	const char *field = differing_field(action, first);
 	EcoDetail	detail = {0};
 
-	if (field != NULL)
-	{
-		eco_result_outcome(result, "refused", "IDEMPOTENCY_MISMATCH");
-		eco_detail_str(&detail, "field", field);
-		eco_result_set(result, ACTION_DETAIL, eco_detail_end(&detail));
-		return;
-	}
-	eco_result_outcome(result, "reuse", "OK");
 	eco_result_text(result, ECO_RES_TRANSACTION_ID,
 					eco_transaction_id(ECO_JOURNAL_ACTION, action->user_id,
 									   eco_row_int(first, ECO_COL_SEQ)));
+	if (differs(action, first, &detail))
+	{
+		eco_result_outcome(result, "refused", "IDEMPOTENCY_MISMATCH");
+		set_detail(result, &detail);
+		return;
+	}
+	eco_result_outcome(result, "reuse", "OK");
 	eco_result_set(result, ACTION_GOLD_DELTA, first->values[ECO_COL_GOLD_DELTA]);
 	eco_result_set(result, ACTION_GOLD, first->values[ECO_COL_GOLD]);
 	set_stats(result, stats_of(player, action));
@@ -483,7 +583,11 @@ replay(Player *player, const EcoAction *action, const EcoRow *first, EcoResult *
 static void
 refuse_pruned(const EcoAction *action, int64 seq, EcoResult *result)
 {
+	EcoDetail	detail = {0};
+
 	eco_result_outcome(result, "refused", "RESYNC_REQUIRED");
+	eco_detail_str(&detail, "reason", "pruned");
+	set_detail(result, &detail);
 	eco_result_text(result, ECO_RES_TRANSACTION_ID,
 					eco_transaction_id(ECO_JOURNAL_ACTION, action->user_id, seq));
 }
@@ -491,28 +595,17 @@ refuse_pruned(const EcoAction *action, int64 seq, EcoResult *result)
 static EcoGameStats *
 stats_of(Player *player, const EcoAction *action)
 {
-	EcoGameStats *stats;
-	MemoryContext old_context;
+	EcoGameStats **stats = &player->stats[action->game_number];
 
-	for (int i = 0; i < player->nstats; i++)
-		if (player->stats[i].game.len == action->game.len &&
-			memcmp(player->stats[i].game.data, action->game.data, action->game.len) == 0)
-			return &player->stats[i];
-	old_context = MemoryContextSwitchTo(player->context);
-	if (player->stats == NULL)
+	if (*stats == NULL)
 	{
-		player->max_stats = 4;
-		player->stats = palloc(sizeof(EcoGameStats) * player->max_stats);
+		MemoryContext old_context = MemoryContextSwitchTo(player->context);
+
+		*stats = palloc(sizeof(EcoGameStats));
+		eco_stats_load(*stats, action->user_id, &action->game);
+		MemoryContextSwitchTo(old_context);
 	}
-	else if (player->nstats == player->max_stats)
-	{
-		player->max_stats *= 2;
-		player->stats = repalloc(player->stats, sizeof(EcoGameStats) * player->max_stats);
-	}
-	stats = &player->stats[player->nstats++];
-	eco_stats_load(stats, action->user_id, &action->game);
-	MemoryContextSwitchTo(old_context);
-	return stats;
+	return *stats;
 }
 
 static void

@@ -32,8 +32,10 @@ typedef struct EcoAction
 	EcoOutcome	outcome;
 	Jsonb	   *details;		/* or NULL */
 	int			number;			/* place in a batch, from 0 */
-	bool		repeated;		/* its key stood there before; set when
-								 * recorded */
+
+	/* set when recorded: places within the user's group */
+	bool		repeated;		/* its key stood there before */
+	int			game_number;	/* same number, same game */
 } EcoAction;
 
 /* columns of economy.action_result after the common ones */
@@ -62,11 +64,18 @@ extern EcoOutcome eco_outcome_of(const char *word, int len);
  */
 typedef void (*EcoActionSink) (void *arg, const EcoAction *action, EcoResult *result);
 
+/* What a single action does while another call is in the same action. */
+typedef enum EcoDuplicate
+{
+	ECO_DUPLICATE_TELL,			/* it is answered in_progress */
+	ECO_DUPLICATE_WAIT			/* it waits for the account, as a group does */
+} EcoDuplicate;
+
 /*
  * Record n actions.  Users are locked in the order of user_id; the account and
  * every statistics row are written once.
  */
-extern void eco_actions_record(EcoAction *actions, int n, TupleDesc result_desc,
-							   EcoActionSink sink, void *arg);
+extern void eco_actions_record(EcoAction *actions, int n, EcoDuplicate duplicate,
+							   TupleDesc result_desc, EcoActionSink sink, void *arg);
 
 #endif

@@ -101,7 +101,8 @@ eco_capture_actions(PG_FUNCTION_ARGS)
 			actions[n].number = n;
 			read_row(&c, slot, &actions[n++]);
 		}
-		eco_actions_record(actions, n, c.result_desc, judge, &c);
+		/* a row that was told to come again would be lost */
+		eco_actions_record(actions, n, ECO_DUPLICATE_WAIT, c.result_desc, judge, &c);
 		MemoryContextSwitchTo(caller);
 		/* a row that came from a file is the slot's, and in this memory */
 		ExecClearTuple(slot);

@@ -63,7 +63,7 @@ eco_record_action(PG_FUNCTION_ARGS)
 	eco_result_begin(&result, fcinfo, ACTION_COLUMNS);
 	kept.context = CurrentMemoryContext;
 	kept.rows = &row;
-	eco_actions_record(&action, 1, result.desc, keep_one, &kept);
+	eco_actions_record(&action, 1, ECO_DUPLICATE_TELL, result.desc, keep_one, &kept);
 	ECO_CRASH_POINT("record:done");
 	return HeapTupleGetDatum(row);
 }
@@ -111,9 +111,10 @@ eco_record_actions(PG_FUNCTION_ARGS)
 
 	kept.context = CurrentMemoryContext;
 	kept.rows = palloc(sizeof(HeapTuple) * Max(n, 1));
-	eco_actions_record(actions, n, info->setDesc, keep_in_order, &kept);
+	eco_actions_record(actions, n, ECO_DUPLICATE_TELL, info->setDesc, keep_in_order, &kept);
 	for (int i = 0; i < n; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		tuplestore_puttuple(info->setResult, kept.rows[i]);
 		heap_freetuple(kept.rows[i]);
 	}

@@ -15,6 +15,7 @@ enum
 	PRD_ID,
 	PRD_CATEGORY,
 	PRD_PRICE_GOLD,
+	PRD_SOURCE_POINTS,
 	PRD_GRANTED_GOLD,
 	PRD_MONETARY,
 	PRD_LIMIT_ONCE,
@@ -35,6 +36,7 @@ static EcoTable shop_products = {
 		{"product_id", TEXTOID, false},
 		{"category", TEXTOID, false},
 		{"price_gold", INT8OID, false},
+		{"source_points", INT8OID, false},
 		{"granted_gold", INT8OID, false},
 		{"monetary", INT8OID, false},
 		{"limit_once", BOOLOID, false},
@@ -61,6 +63,7 @@ eco_product_read(const EcoText *product_id, EcoProduct *product)
 	product->product_id = *product_id;
 	product->is_conversion = VARDATA_ANY(category)[0] == 'c';
 	product->price_gold = eco_row_int(&row, PRD_PRICE_GOLD);
+	product->source_points = eco_row_int(&row, PRD_SOURCE_POINTS);
 	product->granted_gold = eco_row_int(&row, PRD_GRANTED_GOLD);
 	product->monetary = eco_row_int(&row, PRD_MONETARY);
 	product->limit_once = DatumGetBool(row.values[PRD_LIMIT_ONCE]);

@@ -16,6 +16,7 @@ typedef struct EcoProduct
 	EcoText		product_id;
 	bool		is_conversion;	/* category conversion, else item */
 	int64		price_gold;		/* item: charged per unit */
+	int64		source_points;	/* conversion: outside points per unit */
 	int64		granted_gold;	/* conversion: granted per unit */
 	int64		monetary;		/* minor units of money per unit */
 	bool		limit_once;

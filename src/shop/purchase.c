@@ -10,7 +10,9 @@
 
 #include "common/int.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/numeric.h"
 #include "utils/timestamp.h"
 
 #include "crash_point.h"
@@ -24,6 +26,8 @@
 #include "shop/purchase.h"
 
 #define MAX_QUANTITY 1000000
+#define MAX_DIGITS 16			/* of a price that is given as text */
+#define EXPECTED_PRICE "expected_price"
 
 EcoTable	eco_shop_transactions = {
 	.name = "shop_transactions",
@@ -91,6 +95,7 @@ static void buy(Purchase *p, EcoAccount *account);
 static const char *check_rules(Purchase *p, const EcoAccount *account);
 static const char *check_sale(Purchase *p);
 static const char *check_expected_price(Purchase *p);
+static Datum expected_number(const JsonbValue *value);
 static const char *check_user_limit(Purchase *p);
 static const char *check_freezes(Purchase *p, const EcoAccount *account);
 static const char *check_amounts(Purchase *p, const EcoAccount *account);
@@ -239,32 +244,44 @@ check_sale(Purchase *p)
 	return "NOT_ON_SALE";
 }
 
-/* context.expected_price: the price per unit that the client showed its user */
+/*
+ * context.expected_price: what the client showed its user as the price of a
+ * unit, in gold, or for a conversion in outside points.
+ */
 static const char *
 check_expected_price(Purchase *p)
 {
 	JsonbValue	value;
 	JsonbValue *found;
-	int64		expected;
+	int64		price = p->product.is_conversion ? p->product.source_points : p->product.price_gold;
 
 	if (p->context == NULL)
 		return NULL;
-	found = getKeyJsonValueFromContainer(&p->context->root, "expected_price",
-										 strlen("expected_price"), &value);
+	found = getKeyJsonValueFromContainer(&p->context->root, EXPECTED_PRICE,
+										 strlen(EXPECTED_PRICE), &value);
 	if (found == NULL || found->type == jbvNull)
 		return NULL;
-	if (found->type != jbvNumeric)
+	/* compared as numeric: 100.5 is not 100, and a huge number is no overflow */
+	if (DatumGetBool(DirectFunctionCall2(numeric_eq, expected_number(found),
+										 NumericGetDatum(int64_to_numeric(price)))))
+		return NULL;
+	eco_detail_int(&p->detail, p->product.is_conversion ? "source_points" : "price_gold", price);
+	return "PRICE_CHANGED";
+}
+
+/* A number, or the text of one, as some drivers send it. */
+static Datum
+expected_number(const JsonbValue *value)
+{
+	const char *digits = value->type == jbvString ? value->val.string.val : NULL;
+	int			len = digits == NULL ? 0 : value->val.string.len;
+
+	if (value->type == jbvNumeric)
+		return NumericGetDatum(value->val.numeric);
+	if (len == 0 || len > MAX_DIGITS || (int) strspn(pnstrdup(digits, len), "0123456789") != len)
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
 				  errmsg("context.expected_price must be a number"));
-	/* compared as numeric: 100.5 is not 100, and a huge number is no overflow */
-	if (DatumGetBool(DirectFunctionCall2(numeric_eq,
-										 NumericGetDatum(found->val.numeric),
-										 DirectFunctionCall1(int8_numeric,
-															 Int64GetDatum(p->product.price_gold)))))
-		return NULL;
-	expected = p->product.price_gold;
-	eco_detail_int(&p->detail, "price_gold", expected);
-	return "PRICE_CHANGED";
+	return NumericGetDatum(int64_to_numeric(strtoll(pnstrdup(digits, len), NULL, 10)));
 }
 
 /*
@@ -419,6 +436,9 @@ replay(Purchase *p, const EcoRow *first)
 {
 	bool		is_conversion;
 
+	eco_result_text(&p->result, ECO_RES_TRANSACTION_ID,
+					eco_transaction_id(ECO_JOURNAL_PURCHASE, p->user_id,
+									   eco_row_int(first, ECO_COL_SEQ)));
 	if (!same_payload(p, first))
 	{
 		refuse(p, "IDEMPOTENCY_MISMATCH");
@@ -426,9 +446,6 @@ replay(Purchase *p, const EcoRow *first)
 	}
 	is_conversion = VARDATA_ANY(DatumGetTextPP(first->values[TXN_CATEGORY]))[0] == 'c';
 	eco_result_outcome(&p->result, "reuse", "OK");
-	eco_result_text(&p->result, ECO_RES_TRANSACTION_ID,
-					eco_transaction_id(ECO_JOURNAL_PURCHASE, p->user_id,
-									   eco_row_int(first, ECO_COL_SEQ)));
 	eco_result_set(&p->result, RES_GOLD_DELTA, first->values[ECO_COL_GOLD_DELTA]);
 	eco_result_set(&p->result, RES_GOLD, first->values[ECO_COL_GOLD]);
 	describe_effect(p, is_conversion,
@@ -436,27 +453,41 @@ replay(Purchase *p, const EcoRow *first)
 					TextDatumGetCString(first->values[TXN_EFFECT_CODE]));
 }
 
+/* expected_price is a condition of the first call, and no part of what was bought. */
+static Jsonb *
+without_conditions(Jsonb *context)
+{
+	JsonbValue	value;
+
+	if (context == NULL ||
+		getKeyJsonValueFromContainer(&context->root, EXPECTED_PRICE,
+									 strlen(EXPECTED_PRICE), &value) == NULL)
+		return context;
+	context = DatumGetJsonbP(DirectFunctionCall2(jsonb_delete, JsonbPGetDatum(context),
+												 CStringGetTextDatum(EXPECTED_PRICE)));
+	return JB_ROOT_COUNT(context) == 0 ? NULL : context;
+}
+
 static bool
 same_payload(Purchase *p, const EcoRow *first)
 {
-	bool		same_context;
+	Jsonb	   *context = without_conditions(p->context);
+	Jsonb	   *first_context = first->isnull[TXN_CONTEXT] ? NULL :
+	without_conditions(DatumGetJsonbP(first->values[TXN_CONTEXT]));
 
 	if (DatumGetInt32(first->values[TXN_QUANTITY]) != p->quantity)
 	{
-		eco_detail_str(&p->detail, "field", "quantity");
-		eco_detail_int(&p->detail, "first", DatumGetInt32(first->values[TXN_QUANTITY]));
+		eco_detail_field(&p->detail, "quantity", first, TXN_QUANTITY);
 		eco_detail_int(&p->detail, "now", p->quantity);
 		return false;
 	}
-	if (first->isnull[TXN_CONTEXT] || p->context == NULL)
-		same_context = first->isnull[TXN_CONTEXT] && p->context == NULL;
-	else
-		same_context =
-			compareJsonbContainers(&DatumGetJsonbP(first->values[TXN_CONTEXT])->root,
-								   &p->context->root) == 0;
-	if (!same_context)
-		eco_detail_str(&p->detail, "field", "context");
-	return same_context;
+	if (context == NULL || first_context == NULL ?
+		context == first_context :
+		compareJsonbContainers(&first_context->root, &context->root) == 0)
+		return true;
+	eco_detail_field(&p->detail, "context", first, TXN_CONTEXT);
+	eco_detail_json(&p->detail, "now", p->context);
+	return false;
 }
 
 static void

@@ -41,12 +41,12 @@ SELECT ok((SELECT r.state = 'new' AND r.gold_delta = 0 FROM economy.record_actio
 -- refusals are returned, and move nothing
 CREATE TEMP TABLE before AS SELECT a.seq, a.gold, a.head_hash, (SELECT sum(total) FROM economy.game_stats) AS games, (SELECT count(*) FROM economy.user_actions) AS actions
     FROM economy.accounts a WHERE a.user_id = :u;
-SELECT is(pg_temp.play('chess', 'MOVE', 'c1'), 'false refused GAME_NOT_FOUND - 3 total - wins - losses - max -', 'an unknown game');
-SELECT is(pg_temp.play('Slot', 'MOVE', 'c1'), 'false refused GAME_NOT_FOUND - 3 total - wins - losses - max -', 'names of games have a case');
-SELECT is(pg_temp.play('slot', 'S', 'r1', 4, 1000), 'false refused INSUFFICIENT_GOLD - 3 total - wins - losses - max -', 'a bet beyond the gold, although it would win');
-SELECT is(pg_temp.play('slot', 'S', 'r1', 9007199254740991, 0), 'false refused INSUFFICIENT_GOLD - 3 total - wins - losses - max -', 'a bet far beyond');
-SELECT is(pg_temp.play('slot', 'S', 'r1', 0, 9007199254740991), 'false refused GOLD_OVERFLOW - 3 total - wins - losses - max -', 'a win that no account can hold');
-SELECT is(pg_temp.short(r), 'false refused GOLD_OVERFLOW - 9007199254740991 total - wins - losses - max -', 'one more than the most')
+SELECT is(pg_temp.play('chess', 'MOVE', 'c1'), 'false refused GAME_NOT_FOUND - 3 total - wins - losses - max - {"game": "chess"}', 'an unknown game');
+SELECT is(pg_temp.play('Slot', 'MOVE', 'c1'), 'false refused GAME_NOT_FOUND - 3 total - wins - losses - max - {"game": "Slot"}', 'names of games have a case');
+SELECT is(pg_temp.play('slot', 'S', 'r1', 4, 1000), 'false refused INSUFFICIENT_GOLD - 3 total - wins - losses - max - {"bet": 4, "gold": 3}', 'a bet beyond the gold, although it would win');
+SELECT is(pg_temp.play('slot', 'S', 'r1', 9007199254740991, 0), 'false refused INSUFFICIENT_GOLD - 3 total - wins - losses - max - {"bet": 9007199254740991, "gold": 3}', 'a bet far beyond');
+SELECT is(pg_temp.play('slot', 'S', 'r1', 0, 9007199254740991), 'false refused GOLD_OVERFLOW - 3 total - wins - losses - max - {"gold": 3, "at_most": 9007199254740991}', 'a win that no account can hold');
+SELECT is(pg_temp.short(r), 'false refused GOLD_OVERFLOW - 9007199254740991 total - wins - losses - max - {"gold": 9007199254740991, "at_most": 9007199254740991}', 'one more than the most')
 FROM economy.record_action(:rich, 'slot', 'S', 'o1', 0, 1) r;
 SELECT is(pg_temp.short(r), 'true new OK #2 0 9007199254740991 total 1 wins 0 losses 0 max 9007199254740991', 'the largest bet and win are exact')
 FROM economy.record_action(:rich, 'slot', 'S', 'o2', 9007199254740991, 9007199254740991) r;
@@ -67,8 +67,10 @@ SELECT is(pg_temp.play('slot', 'SLOT_SPIN', 'd1', 10, 25, 'win'), 'true reuse OK
 SELECT is(pg_temp.play('slot', 'T', 'det', 0, 0, NULL, '{"b": [1, 2], "a": null}'), 'true new OK #15 0 1 total 10 wins 2 losses 3 max 100', 'with details');
 SELECT is(pg_temp.play('slot', 'T', 'det', 0, 0, NULL, '{"a": null,  "b": [1,2]}'), 'true reuse OK #15 0 1 total 10 wins 2 losses 3 max 100', 'the same details in another spelling');
 SELECT is(pg_temp.play('slot', 'T', 'det', 0, 0, 'draw', '{"a": null, "b": [1, 2.0]}'), 'true reuse OK #15 0 1 total 10 wins 2 losses 3 max 100', 'and with a number in another');
-SELECT is(pg_temp.play('slot', type, 'm', bet, win, outcome, details::jsonb), coalesce('false refused IDEMPOTENCY_MISMATCH - - total - wins - losses - max - {"field": "' || field || '"}',
-              'true new OK #16 1 2 total 11 wins 3 losses 3 max 100'), 'mismatch: ' || coalesce(field || ' ' || what, 'the first call'))
+SELECT is(pg_temp.play('slot', type, 'm', bet, win, outcome, details::jsonb), coalesce('false refused IDEMPOTENCY_MISMATCH #16 - - total - wins - losses - max - ' || jsonb_build_object('field', field,
+              'first', '{"action_type": "T", "bet": 1, "win": 2, "outcome": "win", "details": {"a": 1}}'::jsonb -> field,
+              'now', jsonb_build_object('action_type', type, 'bet', bet, 'win', win, 'outcome', outcome, 'details', details::jsonb) -> field)::text || left(field, 0),
+              'true new OK #16 1 2 total 11 wins 3 losses 3 max 100'), 'mismatch, with the first entry and both values: ' || coalesce(field || ' ' || what, 'the first call'))
 FROM (VALUES
     (0, 'T', 1, 2, NULL,   '{"a": 1}', NULL, ''),
     (1, 'X', 1, 2, NULL,   '{"a": 1}', 'action_type', ''),
@@ -85,8 +87,8 @@ FROM (VALUES
     (12, 'T', 1, 2, NULL,  '{"a": "1"}', 'details', 'of another type'),
     (13, 'X', 9, 9, 'loss', NULL,      'action_type', 'and all others')
 ) v (n, type, bet, win, outcome, details, field, what) ORDER BY n;
-SELECT is(pg_temp.play('slot', 'S', 'd1', 10, 25), 'false refused IDEMPOTENCY_MISMATCH - - total - wins - losses - max - {"field": "action_type"}', 'mismatch of an older one');
-SELECT is(pg_temp.play('slot', 'T', 'defaults', 0, 0, NULL, '{}'), 'false refused IDEMPOTENCY_MISMATCH - - total - wins - losses - max - {"field": "details"}', 'details where there were none');
+SELECT is(pg_temp.play('slot', 'S', 'd1', 10, 25), 'false refused IDEMPOTENCY_MISMATCH #2 - - total - wins - losses - max - {"now": "S", "field": "action_type", "first": "SLOT_SPIN"}', 'mismatch of an older one');
+SELECT is(pg_temp.play('slot', 'T', 'defaults', 0, 0, NULL, '{}'), 'false refused IDEMPOTENCY_MISMATCH #13 - - total - wins - losses - max - {"now": {}, "field": "details", "first": null}', 'details where there were none');
 SELECT is(pg_temp.play('slot', 'T', 'D1'), 'true new OK #17 0 2 total 12 wins 3 losses 3 max 100', 'ids have a case');
 SELECT is(pg_temp.play('slot', 'T', 'd1 '), 'true new OK #18 0 2 total 13 wins 3 losses 3 max 100', 'and spaces');
 SELECT is(pg_temp.short(r), 'true new OK #3 0 9007199254740991 total 2 wins 0 losses 0 max 9007199254740991', 'ids are the user''s own')

@@ -41,7 +41,7 @@ SELECT results_eq($$SELECT * FROM pg_temp.batch('[
     {"user_id": "b", "game": "rps", "action_type": "RPS_PLAY", "action_id": "1"},
     {"user_id": "b", "game": "rps", "action_type": "S", "action_id": "x", "bet": 5, "win": 1},
     {"user_id": "b", "game": "slot", "action_type": "S", "action_id": "y", "win": 1}]')$$,
-    ARRAY['new OK B3 -4 96 of 1 0 1 1', 'reuse OK B3 -4 96 of 1 0 1 1', 'refused IDEMPOTENCY_MISMATCH - of {"field": "win"}',
+    ARRAY['new OK B3 -4 96 of 1 0 1 1', 'reuse OK B3 -4 96 of 1 0 1 1', 'refused IDEMPOTENCY_MISMATCH B3 of {"now": 2, "field": "win", "first": 1}',
           'reuse OK B2 0 100 of 1 0 0 0', 'new OK B4 -4 92 of 2 0 1 1', 'new OK B5 1 93 of 2 1 1 1'],
     'an id repeated within a batch, from an earlier one, and in another game');
 SELECT is((SELECT r.state || ' ' || split_part(r.transaction_id, '-', 2) FROM economy.record_action(:b, 'slot', 'S', 'y', 0, 1) r), 'reuse 5', 'a single call knows the batch''s ids');
@@ -57,8 +57,8 @@ SELECT results_eq($$SELECT * FROM pg_temp.batch('[
     {"user_id": "a", "game": "chess", "action_type": "S", "action_id": "o4"},
     {"user_id": "a", "game": "slot", "action_type": "S", "action_id": "o5", "win": 2},
     {"user_id": "a", "game": "slot", "action_type": "S", "action_id": "o3", "bet": 1}]')$$,
-    ARRAY['refused GOLD_OVERFLOW - 92 of', 'refused USER_NOT_FOUND - of', 'new OK A6 -92 0 of 3 1 2 7', 'refused INSUFFICIENT_GOLD - 0 of',
-          'refused GAME_NOT_FOUND - 0 of', 'new OK A7 2 2 of 4 2 2 7', 'new OK A8 -1 1 of 5 2 3 7'],
+    ARRAY['refused GOLD_OVERFLOW - 92 of {"gold": 92, "at_most": 9007199254740991}', 'refused USER_NOT_FOUND - of', 'new OK A6 -92 0 of 3 1 2 7', 'refused INSUFFICIENT_GOLD - 0 of {"bet": 1, "gold": 0}',
+          'refused GAME_NOT_FOUND - 0 of {"game": "chess"}', 'new OK A7 2 2 of 4 2 2 7', 'new OK A8 -1 1 of 5 2 3 7'],
     'a refusal refuses one element only; gold is that of the moment');
 SELECT economy.set_user_status(:c, 'suspended', 'pgtap') AS x \gset
 SELECT results_eq($$SELECT * FROM pg_temp.batch('[
@@ -67,6 +67,14 @@ SELECT results_eq($$SELECT * FROM pg_temp.batch('[
     {"user_id": "c", "game": "slot", "action_type": "SLOT_SPIN", "action_id": "1", "bet": 10, "win": 30}]')$$,
     ARRAY['refused USER_SUSPENDED - 119 of', 'new OK B7 0 93 of 3 1 1 1', 'reuse OK C2 20 120 of 2 1 1 30'], 'a suspended user in a batch, and his replay');
 SELECT is_empty($$SELECT * FROM pg_temp.batch('[]')$$, 'an empty batch');
+
+-- as many games as actions, known and unknown, in any order: each with its own figures
+SELECT count(*) AS x FROM generate_series(1, 40) n, economy.register_game('pgtap g' || n) \gset
+SELECT is((SELECT string_agg(concat_ws(' ', r.code, r.total, r.detail ->> 'game'), ', ' ORDER BY n)
+           FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object('user_id', :b, 'game', 'pgtap g' || n * 37 % 50 + 1, 'action_type', 'S', 'action_id', n::text) ORDER BY n)
+                                        FROM generate_series(0, 149) n)) WITH ORDINALITY r (s, st, code, t, gd, g, total, w, l, m, ra, detail, n)),
+    (SELECT string_agg(CASE WHEN g <= 40 THEN 'OK ' || n / 50 + 1 ELSE 'GAME_NOT_FOUND pgtap g' || g END, ', ' ORDER BY n)
+     FROM generate_series(0, 149) n, LATERAL (SELECT n * 37 % 50 + 1) v (g)), 'a batch of 50 games, ten of them unknown');
 
 -- many users, games and repeats at once: every answer in its place, every statistics row written once
 CREATE TEMP TABLE crowd AS SELECT n AS place, economy.register('pgtap crowd ' || n) AS u FROM generate_series(0, 49) n;

@@ -110,7 +110,7 @@ SELECT is(pg_temp.play('11', 1, 3), 'reuse 11 7', 'a kept id is known');
 SELECT is(pg_temp.play('3', 10, 0), 'reuse 3 7', 'below the checkpoint too');
 SELECT is(pg_temp.play('10', 1, 2), 'reuse 10 7', 'and at it');
 SELECT is((SELECT r.state FROM economy.purchase(:u, 'pgtap_p', 'p4') r), 'reuse', 'and a purchase');
-SELECT is((SELECT r::text FROM economy.record_action(:u, 'slot', 'T', '2', 10, 30) r), format('(f,refused,RESYNC_REQUIRED,A%s-2,,,,,,,,)', :u), 'a retry of a pruned action is refused, by the name of its entry');
+SELECT is((SELECT r::text FROM economy.record_action(:u, 'slot', 'T', '2', 10, 30) r), format('(f,refused,RESYNC_REQUIRED,A%s-2,,,,,,,,"{""reason"": ""pruned""}")', :u), 'a retry of a pruned action is refused, by the name of its entry');
 SELECT is(pg_temp.play('5', 5, 5), 'refused RESYNC_REQUIRED 5', 'another');
 SELECT is(pg_temp.play('2', 1, 1), 'refused RESYNC_REQUIRED 2', 'whatever is sent with the id');
 SELECT is(pg_temp.play('2', 1000000, 0), 'refused RESYNC_REQUIRED 2', 'however high the bet');

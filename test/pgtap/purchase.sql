@@ -1,6 +1,6 @@
 -- economy.purchase(): what it charges, grants, refuses, repeats and foresees.
 BEGIN;
-SELECT plan(90);
+SELECT no_plan();
 
 SELECT economy.register('pgtap buyer') AS u \gset
 SELECT economy.register('pgtap other') AS other \gset
@@ -72,17 +72,17 @@ SELECT row_eq(format('SELECT * FROM economy.purchase(%s, ''pgtap_item'', ''i1'',
     'a repeated key answers the first result, with the balance of then');
 SELECT is(pg_temp.brief(p), 'refused IDEMPOTENCY_MISMATCH {"now": 3, "field": "quantity", "first": 2}', 'another quantity is refused by name')
 FROM economy.purchase(:u, 'pgtap_item', 'i1', 3) p;
-SELECT is(pg_temp.brief(p), 'refused IDEMPOTENCY_MISMATCH {"field": "context"}', 'a context where there was none is refused by name')
+SELECT is(pg_temp.brief(p), 'refused IDEMPOTENCY_MISMATCH {"now": {}, "field": "context", "first": null}', 'a context where there was none is refused by name')
 FROM economy.purchase(:u, 'pgtap_item', 'i1', 2, '{}') p;
 SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'a purchase with a context')
 FROM economy.purchase(:u, 'pgtap_plain', 'ctx', 1, '{"a": 1, "b": [true, null]}') p;
-SELECT is(pg_temp.brief(p), 'refused IDEMPOTENCY_MISMATCH {"field": "context"}', 'no context where there was one is refused')
+SELECT is(pg_temp.brief(p), 'refused IDEMPOTENCY_MISMATCH {"now": null, "field": "context", "first": {"a": 1, "b": [true, null]}}', 'no context where there was one is refused')
 FROM economy.purchase(:u, 'pgtap_plain', 'ctx') p;
-SELECT is(pg_temp.brief(p), 'refused IDEMPOTENCY_MISMATCH {"field": "context"}', 'another context is refused')
+SELECT is(pg_temp.brief(p), 'refused IDEMPOTENCY_MISMATCH {"now": {"a": 2, "b": [true, null]}, "field": "context", "first": {"a": 1, "b": [true, null]}}', 'another context is refused')
 FROM economy.purchase(:u, 'pgtap_plain', 'ctx', 1, '{"a": 2, "b": [true, null]}') p;
 SELECT is(pg_temp.brief(p), 'reuse OK {"stub": true}', 'the same context in another order of keys is the same')
 FROM economy.purchase(:u, 'pgtap_plain', 'ctx', 1, '{"b": [true, null], "a": 1.0}') p;
-SELECT is(p.gold_delta, 0::bigint, 'a mismatch moves nothing') FROM economy.purchase(:u, 'pgtap_item', 'i1', 3) p;
+SELECT is(p.gold_delta || ' ' || p.transaction_id, '0 P' || :'u' || '-2', 'a mismatch moves nothing, and names the first purchase') FROM economy.purchase(:u, 'pgtap_item', 'i1', 3) p;
 SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'the same key for another product is another purchase') FROM economy.purchase(:u, 'pgtap_plain', 'i1') p;
 SELECT is(pg_temp.brief(p), 'refused INSUFFICIENT_GOLD {"gold": 0, "price_gold": 3}', 'and so is the same key of another user')
 FROM economy.purchase(:other, 'pgtap_plain', 'ctx') p;
@@ -135,6 +135,19 @@ SET LOCAL economy.test_clock = '';
 SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'expected_price ' || price || ' is the price')
 FROM (VALUES ('3'), ('3.000'), ('3e0'), ('null')) v (price),
      economy.purchase(:u, 'pgtap_plain', 'e' || price, 1, format('{"expected_price": %s}', price)::jsonb) p;
+SELECT is(pg_temp.brief(p), want, 'expected_price of a conversion in outside points: ' || price)
+FROM (VALUES (1, '7', 'new OK {"external_stub": true}'), (2, '8', 'refused PRICE_CHANGED {"source_points": 7}'), (3, '0', 'refused PRICE_CHANGED {"source_points": 7}'),
+             (4, '"7"', 'new OK {"external_stub": true}'), (5, '"6"', 'refused PRICE_CHANGED {"source_points": 7}')) v (n, price, want),
+     economy.purchase(:u, 'pgtap_conv', 'v' || n, 1, format('{"expected_price": %s}', price)::jsonb) p;
+SELECT throws_ok(format('SELECT economy.purchase(%s, ''pgtap_plain'', ''w'', 1, ''{"expected_price": %s}'')', :u, price), 'XE002', 'context.expected_price must be a number', 'no price: ' || price)
+FROM (VALUES ('""'), ('"seven"'), ('"-7"'), ('"7.0"'), ('"12345678901234567"'), ('true'), ('[7]'), ('{}')) v (price);
+-- it is a condition of the first call and no part of what was bought
+SELECT is(pg_temp.brief(p), 'reuse OK {"stub": true}', 'a retry with expected_price ' || coalesce(price, 'none'))
+FROM (VALUES (NULL), ('3'), ('99'), ('"99"')) v (price), economy.purchase(:u, 'pgtap_plain', 'e3', 1, CASE WHEN price IS NOT NULL THEN format('{"expected_price": %s}', price)::jsonb END) p;
+SELECT is(pg_temp.brief(p), 'reuse OK {"stub": true}', 'nor where the first had none') FROM economy.purchase(:u, 'pgtap_plain', 'p1', 1, '{"expected_price": 4}') p;
+SELECT is(pg_temp.brief(p), 'reuse OK {"stub": true}', 'beside other context') FROM economy.purchase(:u, 'pgtap_plain', 'ctx', 1, '{"a": 1, "b": [true, null], "expected_price": 4}') p;
+SELECT is(pg_temp.brief(p), 'refused IDEMPOTENCY_MISMATCH {"now": {"a": 2, "expected_price": 3}, "field": "context", "first": {"expected_price": 3}}', 'which still counts')
+FROM economy.purchase(:u, 'pgtap_plain', 'e3', 1, '{"a": 2, "expected_price": 3}') p;
 
 -- limits
 SELECT is(pg_temp.brief(p) || ' ' || p.user_limit_remaining, 'refused LIMIT_ONCE 0', 'a second limit_once purchase') FROM economy.purchase(:u, 'pgtap_once', 'l1') p;
