@@ -75,6 +75,7 @@ typedef struct Purchase
 	EcoText		key;
 	int32		quantity;
 	Jsonb	   *context;
+	Datum		expected_price; /* of a unit, numeric, or 0 */
 	bool		dry_run;
 
 	EcoProduct	product;
@@ -95,6 +96,7 @@ static void buy(Purchase *p, EcoAccount *account);
 static const char *check_rules(Purchase *p, const EcoAccount *account);
 static const char *check_sale(Purchase *p);
 static const char *check_expected_price(Purchase *p);
+static Datum expected_price(Jsonb *context);
 static Datum expected_number(const JsonbValue *value);
 static const char *check_user_limit(Purchase *p);
 static const char *check_freezes(Purchase *p, const EcoAccount *account);
@@ -178,6 +180,7 @@ read_arguments(Purchase *p, FunctionCallInfo fcinfo)
 				  errmsg("quantity %d is out of range", p->quantity),
 				  errdetail("A purchase is of 1 to %d units.", MAX_QUANTITY));
 	p->context = eco_object_arg(fcinfo, 4, "context");
+	p->expected_price = expected_price(p->context);
 	eco_require_arg(fcinfo, 5, "dry_run");
 	p->dry_run = PG_GETARG_BOOL(5);
 	p->stock_slot = -1;
@@ -251,22 +254,29 @@ check_sale(Purchase *p)
 static const char *
 check_expected_price(Purchase *p)
 {
-	JsonbValue	value;
-	JsonbValue *found;
 	int64		price = p->product.is_conversion ? p->product.source_points : p->product.price_gold;
 
-	if (p->context == NULL)
-		return NULL;
-	found = getKeyJsonValueFromContainer(&p->context->root, EXPECTED_PRICE,
-										 strlen(EXPECTED_PRICE), &value);
-	if (found == NULL || found->type == jbvNull)
-		return NULL;
 	/* compared as numeric: 100.5 is not 100, and a huge number is no overflow */
-	if (DatumGetBool(DirectFunctionCall2(numeric_eq, expected_number(found),
+	if (p->expected_price == (Datum) 0 ||
+		DatumGetBool(DirectFunctionCall2(numeric_eq, p->expected_price,
 										 NumericGetDatum(int64_to_numeric(price)))))
 		return NULL;
 	eco_detail_int(&p->detail, p->product.is_conversion ? "source_points" : "price_gold", price);
 	return "PRICE_CHANGED";
+}
+
+/* Numeric, or 0 when there is none. */
+static Datum
+expected_price(Jsonb *context)
+{
+	JsonbValue	value;
+
+	if (context == NULL ||
+		getKeyJsonValueFromContainer(&context->root, EXPECTED_PRICE,
+									 strlen(EXPECTED_PRICE), &value) == NULL ||
+		value.type == jbvNull)
+		return (Datum) 0;
+	return expected_number(&value);
 }
 
 /* A number, or the text of one, as some drivers send it. */

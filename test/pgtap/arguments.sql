@@ -38,7 +38,7 @@ FROM (VALUES
     ($$SELECT economy.purchase(USER, 'pgtap_a', 'k', 1, '"text"')$$,       'XE002', 'context must be a JSON object'),
     ($$SELECT economy.purchase(USER, 'pgtap_a', 'k', 1, '1')$$,            'XE002', 'context must be a JSON object'),
     ($$SELECT economy.purchase(USER, 'pgtap_a', 'k', 1, jsonb_build_object('t', repeat('x', 4089)))$$, 'XE003', 'context is too long'),
-    ($$SELECT economy.purchase(USER, 'pgtap_a', 'k', 1, '{"expected_price": "10"}')$$,
+    ($$SELECT economy.purchase(USER, 'pgtap_a', 'k', 1, '{"expected_price": "ten"}')$$,
                                                                            'XE002', 'context.expected_price must be a number'),
     ($$SELECT economy.purchase(USER, 'pgtap_a', 'k', 1, '{"expected_price": [10]}')$$,
                                                                            'XE002', 'context.expected_price must be a number'),
