@@ -10,12 +10,13 @@ use File::Path ();
 use POSIX ();
 use Stress::Checker;
 use Stress::Client;
+use Stress::Ddl;
 use Stress::Log;
 use Stress::Tables;
 use Stress::World;
 use Time::HiRes ();
 
-# server, plan, and optionally during: code that is run while the clients play;
+# server, plan, and optionally ddl: a DBA works meanwhile; during: code that is run while the clients play;
 # once: SQL for the first session of every client; resync: the feed may have to
 # begin again; full: the database is on the small disk, which gets full
 sub new
@@ -39,6 +40,7 @@ sub prepare
 	$dbh->do('CREATE DATABASE world');
 	my $world = $server->connect_to('world');
 	$world->do('CREATE EXTENSION economy');
+	$world->do('CREATE FUNCTION public.ddl_nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$');
 	Stress::World::create($world);
 	$world->disconnect;
 	$dbh->disconnect;
@@ -58,8 +60,11 @@ sub play
 	$dbh->disconnect;
 	my $feed = $self->in_process(sub { $self->read_feed });
 	my @clients = map { my $n = $_; $self->in_process(sub { $self->client($n)->run }) } 1 .. $self->{plan}{clients};
+	my $dba = $self->{ddl} && $self->in_process(sub { $self->dba });
 	$self->{during}->($self) if $self->{during};
 	$self->{died} = grep { waitpid($_, 0); $? } @clients;
+	$self->touch('ddl_stop');
+	$self->{died} += grep { waitpid($_, 0); $? } $dba || ();
 	$self->touch('feed_stop');
 	waitpid $feed, 0;
 	$self->{died}++ if $?;
@@ -92,6 +97,18 @@ sub in_process
 		POSIX::_exit($@ ? 1 : 0);
 	}
 	return $pid;
+}
+
+sub dba
+{
+	my ($self) = @_;
+	my $done = Stress::Ddl::run(server => $self->{server}, database => $self->{database}, seed => $self->{plan}{seed},
+		stop => sub { $self->is_over('ddl_stop') });
+
+	open my $out, '>', "$self->{dir}/ddl" or die "ddl: $!";
+	print $out "$done\n";
+	close $out;
+	return;
 }
 
 sub client

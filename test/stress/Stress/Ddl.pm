@@ -1,0 +1,132 @@
+# A DBA at work while the clients play: rewrites tables, builds and drops indexes
+# of their own kinds, triggers, constraints and columns.  None of it may show in an
+# answer.  Each command waits for its lock only shortly, so that it never stands in
+# a circle with two clients, and is taken back at the end.
+package Stress::Ddl;
+
+use strict;
+use warnings;
+use Time::HiRes ();
+
+my @TABLES = qw(accounts users shop_products shop_stock shop_transactions reward_audit user_actions gold_adjustments
+  game_stats streaks signing_keys user_game_stats_summary rollup_positions games);
+
+# Where an index may stand beside the extension's own.
+my %KEYS = (
+	shop_transactions => [ 'user_id, product_id, idempotency_key', 'idempotency_key' ],
+	reward_audit      => [ 'user_id, source, external_event_id', 'external_event_id' ],
+	user_actions      => [ 'user_id, game, action_id', 'action_id' ],
+	gold_adjustments  => [ 'user_id, idempotency_key', 'idempotency_key' ],
+	shop_products     => [ 'product_id', 'product_id' ]);
+
+# server, database, seed, stop: true when the clients have ended
+sub run
+{
+	my (%p) = @_;
+	my $self = bless { %p, number => 0, undo => [], done => 0 }, __PACKAGE__;
+
+	srand($p{seed} * 7919);
+	$self->connect;
+	$self->{dbh}->do(q{CREATE COLLATION IF NOT EXISTS public.blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false)});
+	until ($p{stop}->())
+	{
+		$self->step;
+		Time::HiRes::sleep(0.01 + rand 0.05);
+	}
+	# in the reverse order, and now waiting for whoever is left
+	$self->{dbh}->do('RESET lock_timeout');
+	$self->{dbh}->do($_) foreach reverse @{ $self->{undo} };
+	$self->{dbh}->disconnect;
+	return $self->{done};
+}
+
+sub connect
+{
+	my ($self) = @_;
+
+	$self->{dbh} = $self->{server}->connect_to($self->{database});
+	$self->{dbh}->do("SET $_") foreach 'client_min_messages = error', q{lock_timeout = '150ms'}, q{statement_timeout = '5s'};
+	return;
+}
+
+sub pick { my (@from) = @_; return $from[ rand @from ] }
+
+sub step
+{
+	my ($self) = @_;
+	my $table = pick(@TABLES);
+	my $n = ++$self->{number};
+	my @kinds = (
+		sub { ("VACUUM FULL economy.$table") },
+		sub { ("CLUSTER economy.$table USING ${table}_pkey") },
+		sub { ("REINDEX TABLE CONCURRENTLY economy.$table") },
+		sub { ("REINDEX INDEX CONCURRENTLY economy.${table}_pkey") },
+		sub { ("VACUUM ANALYZE economy.$table") },
+		# a volatile default writes the table anew
+		sub { ("ALTER TABLE economy.$table ADD COLUMN ddl$n text DEFAULT random()::text", "ALTER TABLE economy.$table DROP COLUMN ddl$n") },
+		sub { ("ALTER TABLE economy.$table ADD COLUMN ddl$n integer", "ALTER TABLE economy.$table DROP COLUMN ddl$n") },
+		sub { ("ALTER TABLE economy.$table ADD CONSTRAINT ddl$n CHECK (tableoid <> 0) NOT VALID", "ALTER TABLE economy.$table DROP CONSTRAINT ddl$n") },
+		sub { ("CREATE TRIGGER ddl$n AFTER INSERT OR UPDATE ON economy.$table FOR EACH ROW EXECUTE FUNCTION public.ddl_nothing()", "DROP TRIGGER ddl$n ON economy.$table") },
+		sub { ("CREATE TRIGGER ddl$n BEFORE INSERT ON economy.$table FOR EACH STATEMENT EXECUTE FUNCTION public.ddl_nothing()", "DROP TRIGGER ddl$n ON economy.$table") },
+		sub { ("CREATE TABLE public.ddl$n (user_id bigint REFERENCES economy.accounts)", "DROP TABLE public.ddl$n") },
+		sub { ("ALTER TABLE economy.$table SET (fillfactor = " . pick(50, 70, 100) . ')') },
+		map({ my $kind = $_; sub { $self->foreign_index($n, $kind) } } 0 .. 3),
+		map({ sub { $self->take_back } } 1 .. 5));
+	my ($command, $undo) = pick(@kinds)->() or return;
+	$self->do($command) or return;
+	push @{ $self->{undo} }, $undo if $undo;
+	return;
+}
+
+# An index that leads by a key's columns and orders or compares in another way.
+sub foreign_index
+{
+	my ($self, $n, $kind) = @_;
+	my $table = pick(sort keys %KEYS);
+	my ($key, $text) = @{ $KEYS{$table} };
+	(my $blind = $key) =~ s/\Q$text\E/$text COLLATE public.blind/;
+	(my $pattern = $key) =~ s/\Q$text\E/$text text_pattern_ops DESC/;
+	my $columns = ($blind, $pattern, $key, $key)[$kind];
+	my $tail = ('', '', " INCLUDE ($text)", " WHERE length($text) % 2 = 0")[$kind];
+
+	return ("CREATE INDEX CONCURRENTLY ddl$n ON economy.$table ($columns)$tail", "DROP INDEX IF EXISTS economy.ddl$n");
+}
+
+sub take_back
+{
+	my ($self) = @_;
+	my $undo = $self->{undo};
+
+	return unless @$undo;
+	my ($command) = splice @$undo, rand @$undo, 1;
+	push @$undo, $command unless $self->do($command);
+	return;
+}
+
+# False when it did not get its lock in time.
+sub do
+{
+	my ($self, $command) = @_;
+
+	$self->connect unless $self->{dbh}->ping > 0;
+	return ++$self->{done} if eval { $self->{dbh}->do($command); 1 };
+	my $state = $self->{dbh}->state;
+	die "DDL: $command: $state $@" unless $state =~ /^(?:55P03|57014|40P01|57P01|08...)$/;
+	# what was built concurrently and did not come to its end is left invalid
+	eval { $self->{dbh}->do("DROP INDEX IF EXISTS economy.$1") } if $command =~ /^CREATE INDEX CONCURRENTLY (\w+)/;
+	$self->drop_leftovers if $command =~ /^REINDEX/;
+	return 0;
+}
+
+sub drop_leftovers
+{
+	my ($self) = @_;
+	my $names = $self->{dbh}->selectcol_arrayref(<<'SQL');
+SELECT i.indexrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+WHERE NOT i.indisvalid AND c.relnamespace = 'economy'::regnamespace AND c.relname ~ '_cc(new|old)\d*$'
+SQL
+	eval { $self->{dbh}->do("DROP INDEX $_") } foreach @$names;
+	return;
+}
+
+1;
