@@ -18,6 +18,7 @@
 #include "crash_point.h"
 #include "errors.h"
 #include "ledger/entry.h"
+#include "ledger/installation.h"
 #include "ledger/keys.h"
 #include "settings.h"
 
@@ -29,6 +30,7 @@ enum
 	ACC_SEQ,
 	ACC_GOLD,
 	ACC_XP,
+	ACC_POSITION,
 	ACC_SUSPENDED,
 	ACC_FREEZES,
 	ACC_PRUNED_SEQ,
@@ -37,12 +39,13 @@ enum
 
 static EcoTable accounts = {
 	.name = "accounts",
-	.ncolumns = 8,
+	.ncolumns = 9,
 	.columns = {
 		{"user_id", INT8OID, false},
 		{"seq", INT8OID, true},
 		{"gold", INT8OID, true},
 		{"experience_points", INT8OID, true},
+		{"position", INT8OID, true},
 		{"suspended", BOOLOID, true},
 		{"streak_freezes", INT4OID, true},
 		{"pruned_seq", INT8OID, true},
@@ -52,7 +55,8 @@ static EcoTable accounts = {
 	.keys = {{1, {ACC_USER_ID}}},
 };
 
-void		(*eco_entry_posted_hook) (EcoJournal journal, int64 user_id, int64 seq) = NULL;
+void		(*eco_entry_posted_hook) (EcoJournal journal, int64 user_id, int64 seq, bool live) = NULL;
+bool		(*eco_entry_live_hook) (void) = NULL;
 
 static EcoJournalInfo journals[ECO_MAX_JOURNALS];
 static int	n_journals = 0;
@@ -117,6 +121,7 @@ account_load(int64 user_id, EcoAccount *account)
 	account->xp = eco_row_int(row, ACC_XP);
 	account->suspended = DatumGetBool(row->values[ACC_SUSPENDED]);
 	account->freezes = DatumGetInt32(row->values[ACC_FREEZES]);
+	account->position = eco_row_int(row, ACC_POSITION);
 	account->pruned_seq = eco_row_int(row, ACC_PRUNED_SEQ);
 	memcpy(account->head, VARDATA_ANY(head), ECO_HASH_LEN);
 }
@@ -176,7 +181,7 @@ eco_entries_write(EcoAccount *account, EcoEntry **entries, int n)
 		eco_rows_insert(rows, n, account->user_id);
 	ECO_CRASH_POINT("entry:after_journal");
 	for (int i = 0; i < n && eco_entry_posted_hook != NULL; i++)
-		eco_entry_posted_hook(entries[i]->journal, account->user_id, entries[i]->seq);
+		eco_entry_posted_hook(entries[i]->journal, account->user_id, entries[i]->seq, DatumGetBool(entries[i]->row.values[ECO_COL_LIVE]));
 	pfree(rows);
 }
 
@@ -185,6 +190,7 @@ eco_entry_prepare(EcoAccount *account, EcoEntry *entry)
 {
 	EcoRow	   *row = &entry->row;
 	uint8		hash[ECO_HASH_LEN];
+	uint64		xid = U64FromFullTransactionId(GetTopFullTransactionId());
 
 	if (eco_amount_refusal(account, entry->gold_delta, entry->xp_delta) != NULL)
 		ECO_ERROR(ECO_LEDGER_DAMAGED,
@@ -194,6 +200,7 @@ eco_entry_prepare(EcoAccount *account, EcoEntry *entry)
 	entry->gold = account->gold + entry->gold_delta;
 	entry->xp = account->xp + entry->xp_delta;
 	entry->created_at = eco_now();
+	account->position = Max(account->position, eco_position_to_post(xid));
 
 	eco_row_set(row, ECO_COL_USER_ID, Int64GetDatum(account->user_id));
 	eco_row_set(row, ECO_COL_SEQ, Int64GetDatum(entry->seq));
@@ -202,7 +209,9 @@ eco_entry_prepare(EcoAccount *account, EcoEntry *entry)
 	eco_row_set(row, ECO_COL_GOLD, Int64GetDatum(entry->gold));
 	eco_row_set(row, ECO_COL_XP, Int64GetDatum(entry->xp));
 	eco_row_set(row, ECO_COL_CREATED_AT, Int64GetDatum(entry->created_at));
-	eco_row_set(row, ECO_COL_XACT, Int64GetDatum((int64) U64FromFullTransactionId(GetTopFullTransactionId())));
+	eco_row_set(row, ECO_COL_XACT, Int64GetDatum((int64) xid));
+	eco_row_set(row, ECO_COL_POSITION, Int64GetDatum(account->position));
+	eco_row_set(row, ECO_COL_LIVE, BoolGetDatum(eco_entry_live_hook != NULL && eco_entry_live_hook()));
 	if (entry->key_version_column >= 0)
 		eco_row_set(row, entry->key_version_column, Int32GetDatum(eco_key_active()));
 
@@ -233,6 +242,7 @@ eco_account_flush(EcoAccount *account)
 	row->values[ACC_SEQ] = Int64GetDatum(account->seq);
 	row->values[ACC_GOLD] = Int64GetDatum(account->gold);
 	row->values[ACC_XP] = Int64GetDatum(account->xp);
+	row->values[ACC_POSITION] = Int64GetDatum(account->position);
 	row->values[ACC_FREEZES] = Int32GetDatum(account->freezes);
 	row->values[ACC_HEAD_HASH] = eco_bytea(account->head, ECO_HASH_LEN);
 	eco_row_update(row, account->user_id);

@@ -30,6 +30,7 @@ typedef struct EcoAccount
 	int64		xp;
 	bool		suspended;
 	int32		freezes;		/* streak freezes held */
+	int64		position;		/* of the newest entry, in the feed */
 	int64		pruned_seq;		/* actions up to it may have been pruned */
 	uint8		head[ECO_HASH_LEN];
 } EcoAccount;
@@ -57,6 +58,8 @@ enum
 	ECO_COL_XP,
 	ECO_COL_CREATED_AT,
 	ECO_COL_XACT,
+	ECO_COL_POSITION,			/* in the feed; see installation.h */
+	ECO_COL_LIVE,				/* whether the relay tells it */
 	ECO_COL_HASH,
 	ECO_HEADER_COLUMNS
 };
@@ -71,6 +74,8 @@ enum
 	{"experience_points", INT8OID, false}, \
 	{"created_at", TIMESTAMPTZOID, false}, \
 	{"xact", INT8OID, false}, \
+	{"position", INT8OID, false}, \
+	{"live", BOOLOID, false}, \
 	{"hash", BYTEAOID, false}
 
 typedef struct EcoEntry
@@ -164,8 +169,11 @@ typedef struct EcoJournalInfo
 	void		(*tell) (const EcoRow *row, struct EcoListener *listener);
 } EcoJournalInfo;
 
+/* Asked of every new entry, if set: whether the relay is to tell it. */
+extern bool (*eco_entry_live_hook) (void);
+
 /* Called for every new entry, if set. */
-extern void (*eco_entry_posted_hook) (EcoJournal journal, int64 user_id, int64 seq);
+extern void (*eco_entry_posted_hook) (EcoJournal journal, int64 user_id, int64 seq, bool live);
 
 #define ECO_MAX_JOURNALS 8
 

@@ -11,6 +11,7 @@ CREATE TABLE economy.accounts (
         CONSTRAINT accounts_gold_check CHECK (gold >= 0 AND gold <= 9007199254740991),
     experience_points bigint  NOT NULL DEFAULT 0
         CONSTRAINT accounts_xp_check CHECK (experience_points >= 0 AND experience_points <= 9007199254740991),
+    position          bigint  NOT NULL DEFAULT 0,
     suspended         boolean NOT NULL DEFAULT false,
     streak_freezes    integer NOT NULL DEFAULT 0 CONSTRAINT accounts_streak_freezes_check CHECK (streak_freezes >= 0),
     pruned_seq        bigint  NOT NULL DEFAULT 0 CONSTRAINT accounts_pruned_seq_check CHECK (pruned_seq BETWEEN 0 AND seq),
@@ -23,6 +24,7 @@ COMMENT ON TABLE economy.accounts IS 'The one hot row per user: newest seq, bala
 COMMENT ON COLUMN economy.accounts.seq IS 'Number of the newest entry; 0 before the first.';
 COMMENT ON COLUMN economy.accounts.gold IS 'Gold after the newest entry, 0 to 2^53-1.';
 COMMENT ON COLUMN economy.accounts.experience_points IS 'XP after the newest entry, 0 to 2^53-1.';
+COMMENT ON COLUMN economy.accounts.position IS 'Position of the newest entry in the feed; 0 before the first.';
 COMMENT ON COLUMN economy.accounts.suspended IS 'Status of the user, here because every call that must see it holds this row''s lock.';
 COMMENT ON COLUMN economy.accounts.streak_freezes IS 'Streak freezes held: bought minus used up.';
 COMMENT ON COLUMN economy.accounts.pruned_seq IS 'Actions up to this entry may have been pruned, behind the user''s stream checkpoint; 0 before the first prune.';
@@ -38,6 +40,32 @@ CREATE TABLE economy.signing_keys (
 CREATE INDEX signing_keys_state_idx ON economy.signing_keys (state);
 SELECT pg_catalog.pg_extension_config_dump('economy.signing_keys', '');
 COMMENT ON TABLE economy.signing_keys IS 'Keys that sign receipts, made by the server. A dump contains them: guard it.';
+
+-- Entries carry transaction ids, which mean something only in the cluster that gave them.
+CREATE TABLE economy.installations (
+    number      bigint      NOT NULL,
+    system      bigint      NOT NULL,
+    database    oid         NOT NULL,
+    extension   oid         NOT NULL,
+    xact        bigint      NOT NULL,
+    since       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    pruned_xact bigint,
+    pruned_by   bigint,
+    CONSTRAINT installations_pkey PRIMARY KEY (number, system, database, extension, xact)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.installations', '');
+COMMENT ON TABLE economy.installations IS
+    'The lives of this data: a restore, or a copy of the database, begins another one with its first entry. Positions of entries begin with the number of theirs.';
+COMMENT ON COLUMN economy.installations.number IS 'Greater than those of all installations before. Rows of the same number are of transactions that recorded it at once.';
+COMMENT ON COLUMN economy.installations.system IS 'System identifier of the cluster.';
+COMMENT ON COLUMN economy.installations.xact IS 'Transaction that recorded it.';
+COMMENT ON COLUMN economy.installations.pruned_xact IS 'Newest transaction of this installation of which an action was pruned; null for none.';
+COMMENT ON COLUMN economy.installations.pruned_by IS 'Newest transaction that pruned.';
+
+CREATE FUNCTION economy.position_of(xact bigint) RETURNS bigint
+    LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_position_of';
+COMMENT ON FUNCTION economy.position_of(bigint) IS
+    'The least position that entries of a transaction of this installation, and of later ones, have; 0 for 0.';
 
 CREATE FUNCTION economy.now() RETURNS timestamptz
     LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_clock';

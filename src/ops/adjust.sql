@@ -9,6 +9,8 @@ CREATE TABLE economy.gold_adjustments (
     experience_points bigint      NOT NULL CHECK (experience_points >= 0),
     created_at        timestamptz NOT NULL,
     xact              bigint      NOT NULL,
+    position          bigint      NOT NULL,
+    live              boolean     NOT NULL,
     hash              bytea       NOT NULL,
     idempotency_key   text        NOT NULL COLLATE "C",
     actor             text        NOT NULL,
@@ -16,10 +18,10 @@ CREATE TABLE economy.gold_adjustments (
     CONSTRAINT gold_adjustments_pkey PRIMARY KEY (user_id, seq),
     CONSTRAINT gold_adjustments_key UNIQUE (user_id, idempotency_key)
 );
--- of rows in the order of their transactions a summary per range of pages is enough
-CREATE INDEX gold_adjustments_xact_idx ON economy.gold_adjustments USING brin (xact) WITH (pages_per_range = 32);
+-- of rows in the order of their positions a summary per range of pages is enough
+CREATE INDEX gold_adjustments_position_idx ON economy.gold_adjustments USING brin (position) WITH (pages_per_range = 32);
 -- a range that is not summarised costs a writer nothing; the empty table's first one is
-SELECT pg_catalog.brin_desummarize_range('economy.gold_adjustments_xact_idx', 0);
+SELECT pg_catalog.brin_desummarize_range('economy.gold_adjustments_position_idx', 0);
 SELECT pg_catalog.pg_extension_config_dump('economy.gold_adjustments', '');
 COMMENT ON TABLE economy.gold_adjustments IS 'Journal of changes of gold by admins, with actor and reason. Append-only.';
 CREATE TRIGGER gold_adjustments_append_only BEFORE UPDATE OR DELETE OR TRUNCATE

@@ -22,8 +22,10 @@ CREATE TABLE economy.user_actions (
     experience_points bigint      NOT NULL CONSTRAINT user_actions_xp_check CHECK (experience_points >= 0),
     created_at        timestamptz NOT NULL,
     xact              bigint      NOT NULL,
+    position          bigint      NOT NULL,
     bet               bigint      NOT NULL,
     win               bigint      NOT NULL,
+    live              boolean     NOT NULL,
     hash              bytea       NOT NULL,
     outcome           text        NOT NULL COLLATE "C" CONSTRAINT user_actions_outcome_check
         CHECK (outcome IN ('win', 'loss', 'draw')),
@@ -34,10 +36,10 @@ CREATE TABLE economy.user_actions (
     CONSTRAINT user_actions_pkey PRIMARY KEY (user_id, seq),
     CONSTRAINT user_actions_key UNIQUE (user_id, game, action_id)
 );
--- of rows in the order of their transactions a summary per range of pages is enough
-CREATE INDEX user_actions_xact_idx ON economy.user_actions USING brin (xact) WITH (pages_per_range = 32);
+-- of rows in the order of their positions a summary per range of pages is enough
+CREATE INDEX user_actions_position_idx ON economy.user_actions USING brin (position) WITH (pages_per_range = 32);
 -- a range that is not summarised costs a writer nothing; the empty table's first one is
-SELECT pg_catalog.brin_desummarize_range('economy.user_actions_xact_idx', 0);
+SELECT pg_catalog.brin_desummarize_range('economy.user_actions_position_idx', 0);
 SELECT pg_catalog.pg_extension_config_dump('economy.user_actions', '');
 COMMENT ON TABLE economy.user_actions IS 'Journal of game actions. Append-only; prune() replaces old entries by a signed checkpoint.';
 CREATE TRIGGER user_actions_append_only BEFORE UPDATE OR DELETE OR TRUNCATE

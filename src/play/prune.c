@@ -63,8 +63,11 @@ static const char *const prune_sql =
 " max_win = greatest(s.max_win, excluded.max_win),"
 " bet_sum = s.bet_sum + excluded.bet_sum, win_sum = s.win_sum + excluded.win_sum,"
 " last_action_at = greatest(s.last_action_at, excluded.last_action_at)), feed AS ("
-" UPDATE economy.installations i SET pruned_xact = g.xact FROM (SELECT max(xact) AS xact FROM gone) g"
-" WHERE i.since = (SELECT max(since) FROM economy.installations) AND g.xact > coalesce(i.pruned_xact, 0))"
+" UPDATE economy.installations i SET pruned_xact = greatest(i.pruned_xact, g.xact),"
+" pruned_by = pg_catalog.pg_current_xact_id()::text::bigint"
+" FROM (SELECT max(xact) AS xact, (SELECT economy.position_of(1)) AS here FROM gone"
+" WHERE position >= (SELECT economy.position_of(1))) g"
+" WHERE i.number = g.here >> 48 AND g.xact IS NOT NULL)"
 " SELECT count(*) FROM gone";
 
 PG_FUNCTION_INFO_V1(eco_action_key);

@@ -29,7 +29,8 @@ static int	n_posted = 0;
 static int	capacity = 0;
 static EcoRing *woken = NULL;	/* to be woken after the commit */
 
-static void note(EcoJournal journal, int64 user_id, int64 seq);
+static bool is_live(void);
+static void note(EcoJournal journal, int64 user_id, int64 seq, bool live);
 static void at_end_of_transaction(XactEvent event, void *arg);
 static void at_end_of_savepoint(SubXactEvent event, SubTransactionId mine,
 								SubTransactionId parent, void *arg);
@@ -39,13 +40,20 @@ static void forget(void);
 void
 eco_posted_install(void)
 {
+	eco_entry_live_hook = is_live;
 	eco_entry_posted_hook = note;
 	RegisterXactCallback(at_end_of_transaction, NULL);
 	RegisterSubXactCallback(at_end_of_savepoint, NULL);
 }
 
+static bool
+is_live(void)
+{
+	return eco_notify == ECO_NOTIFY_RELAY && eco_ring_available();
+}
+
 static void
-note(EcoJournal journal, int64 user_id, int64 seq)
+note(EcoJournal journal, int64 user_id, int64 seq, bool live)
 {
 	int			level = GetCurrentTransactionNestLevel();
 	EcoPosted  *last = n_posted > 0 ? &posted[n_posted - 1] : NULL;

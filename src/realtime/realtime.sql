@@ -24,17 +24,6 @@ CREATE FUNCTION economy.feed_snapshot() RETURNS pg_snapshot
 COMMENT ON FUNCTION economy.feed_snapshot() IS
     'The current snapshot, in which the own transaction and, on a standby, those of the primary are still running.';
 
--- A restored database has entries whose transaction ids are of another cluster.
--- Its dump brought that cluster's row; then entries from before this
--- installation are history, not news.
-CREATE TABLE economy.installations (
-    since       timestamptz NOT NULL CONSTRAINT installations_pkey PRIMARY KEY,
-    pruned_xact bigint      -- entries of transactions up to this one may have been pruned
-);
-INSERT INTO economy.installations (since) VALUES (clock_timestamp());
-SELECT pg_catalog.pg_extension_config_dump('economy.installations', '');
-COMMENT ON TABLE economy.installations IS 'When the extension was created here, and in the databases that this one was restored from.';
-
 -- The bounds stand in the statement: for a few new transactions the planner then
 -- takes the index on xact, and for a whole history the primary keys.
 CREATE FUNCTION economy.entries_between(old pg_snapshot, new pg_snapshot, after_user bigint, after_seq bigint, max integer)
@@ -44,12 +33,11 @@ CREATE FUNCTION economy.entries_between(old pg_snapshot, new pg_snapshot, after_
 BEGIN
     RETURN QUERY EXECUTE format($query$
         SELECT l.user_id, l.seq, l.transaction_id::"char" FROM economy.ledger l
-        WHERE l.xact >= %s AND l.xact < %s
+        WHERE l.position >= %s AND l.xact < %s
           AND pg_visible_in_snapshot(l.xact::text::xid8, $2) AND NOT pg_visible_in_snapshot(l.xact::text::xid8, $1)
           AND (l.user_id, l.seq) > ($3, $4)
-          AND l.created_at >= (SELECT CASE WHEN count(*) > 1 THEN max(i.since) ELSE '-infinity' END FROM economy.installations i)
         ORDER BY l.user_id, l.seq LIMIT $5
-        $query$, pg_snapshot_xmin(old), pg_snapshot_xmax(new)) USING old, new, after_user, after_seq, max;
+        $query$, economy.position_of(pg_snapshot_xmin(old)::text::bigint), pg_snapshot_xmax(new)) USING old, new, after_user, after_seq, max;
 END
 $$;
 COMMENT ON FUNCTION economy.entries_between(pg_snapshot, pg_snapshot, bigint, bigint, integer) IS
@@ -98,7 +86,7 @@ BEGIN
     -- another cluster or timeline, or one that was set back, or some of it was pruned
     IF parts[1] <> epoch OR pg_snapshot_xmax(new) > pg_snapshot_xmax(economy.feed_snapshot())
        OR pg_snapshot_xmax(old) > pg_snapshot_xmax(new)
-       OR old::text <> nowhere AND (SELECT i.pruned_xact FROM economy.installations i ORDER BY i.since DESC LIMIT 1)
+       OR old::text <> nowhere AND (SELECT max(i.pruned_xact) FROM economy.installations i WHERE i.number = economy.position_of(1) >> 48)
                                    >= pg_snapshot_xmin(old)::text::bigint THEN
         RETURN QUERY SELECT 'RESYNC_REQUIRED', NULL::bigint, NULL::bigint, NULL, NULL::json, epoch || '|' || economy.feed_snapshot()::text;
         RETURN;

@@ -9,6 +9,7 @@ CREATE TABLE economy.reward_audit (
     experience_points bigint      NOT NULL CONSTRAINT reward_audit_xp_check CHECK (experience_points >= 0),
     created_at        timestamptz NOT NULL,
     xact              bigint      NOT NULL,
+    position          bigint      NOT NULL,
     reverses          bigint,
     streak_before     bigint,
     streak_day        integer     CONSTRAINT reward_audit_streak_day_check CHECK (streak_day > 0),
@@ -19,6 +20,7 @@ CREATE TABLE economy.reward_audit (
     excused_to        date,
     freezes_used      integer,
     grace_used        boolean,
+    live              boolean     NOT NULL,
     hash              bytea       NOT NULL,
     source            text        NOT NULL COLLATE "C",
     external_event_id text        NOT NULL COLLATE "C",
@@ -29,10 +31,10 @@ CREATE TABLE economy.reward_audit (
     CONSTRAINT reward_audit_pkey PRIMARY KEY (user_id, seq),
     CONSTRAINT reward_audit_key UNIQUE (user_id, source, external_event_id)
 );
--- of rows in the order of their transactions a summary per range of pages is enough
-CREATE INDEX reward_audit_xact_idx ON economy.reward_audit USING brin (xact) WITH (pages_per_range = 32);
+-- of rows in the order of their positions a summary per range of pages is enough
+CREATE INDEX reward_audit_position_idx ON economy.reward_audit USING brin (position) WITH (pages_per_range = 32);
 -- a range that is not summarised costs a writer nothing; the empty table's first one is
-SELECT pg_catalog.brin_desummarize_range('economy.reward_audit_xact_idx', 0);
+SELECT pg_catalog.brin_desummarize_range('economy.reward_audit_position_idx', 0);
 SELECT pg_catalog.pg_extension_config_dump('economy.reward_audit', '');
 COMMENT ON TABLE economy.reward_audit IS 'Journal of rewards: grants, daily claims and reversals. The row is the grant. Append-only.';
 COMMENT ON COLUMN economy.reward_audit.reverses IS 'Reversals: seq of the reward taken back.';

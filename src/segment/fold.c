@@ -22,6 +22,7 @@
 #include "utils/tuplestore.h"
 
 #include "ledger/args.h"
+#include "ledger/installation.h"
 #include "segment/pack.h"
 
 PG_FUNCTION_INFO_V1(eco_rfm_fold);
@@ -152,7 +153,7 @@ read_journal(Fold *fold, int64 since, bool unheld)
 	 * mean nothing here: without a lower bound there is no upper one either.
 	 */
 	static const char *const since_then =
-	" AND t.xact >= $1 AND ($1 = 0 OR t.xact < (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint)"
+	" AND t.position >= $2 AND t.xact >= $1 AND ($1 = 0 OR t.xact < (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint)"
 	" OR t.xact = (SELECT pg_current_xact_id_if_assigned()::text::bigint))";
 	static const char *const journal =
 	"SELECT t.user_id, t.seq, t.created_at, t.monetary FROM economy.shop_transactions t"
@@ -163,12 +164,16 @@ read_journal(Fold *fold, int64 since, bool unheld)
 	" AND NOT EXISTS (SELECT FROM economy.rfm_reversals r WHERE r.user_id = t.user_id AND r.seq = t.seq)";
 	static const char *const unheld_journal =
 	"SELECT t.user_id, t.seq, t.created_at, t.monetary FROM economy.rfm_unfolded t WHERE true";
-	ParamListInfo params = makeParamList(1);
+	ParamListInfo params = makeParamList(2);
 	SPIExecuteOptions options = {.params = params,.read_only = true,.dest = &fold->receiver};
 
 	params->params[0] = (ParamExternData)
 	{
 		.value = Int64GetDatum(since),.pflags = PARAM_FLAG_CONST,.ptype = INT8OID
+	};
+	params->params[1] = (ParamExternData)
+	{
+		.value = Int64GetDatum(since == 0 ? 0 : eco_position_of_xid(since)),.pflags = PARAM_FLAG_CONST,.ptype = INT8OID
 	};
 	SPI_connect();
 	if (SPI_execute("SELECT FROM economy.rfm_reversals LIMIT 1", true, 1) != SPI_OK_SELECT ||

@@ -265,7 +265,7 @@ BEGIN
         -- VACUUM has this lock for long; it summarises as well
         LOCK TABLE economy.shop_transactions IN SHARE UPDATE EXCLUSIVE MODE NOWAIT;
         WHILE block < upto LOOP
-            PERFORM brin_summarize_range('economy.shop_transactions_xact_idx', block);
+            PERFORM brin_summarize_range('economy.shop_transactions_position_idx', block);
             block := block + range;
         END LOOP;
     EXCEPTION WHEN lock_not_available THEN
@@ -289,7 +289,7 @@ CREATE FUNCTION economy.rfm_advance(snapshot_id bigint, as_of timestamptz, seen_
 COMMENT ON FUNCTION economy.rfm_advance(bigint, timestamptz, bigint, interval, bigint) IS 'Notes what a refresh has taken up.';
 
 CREATE VIEW economy.rfm_unfolded AS
-    SELECT t.user_id, t.seq, t.created_at, t.monetary, t.xact
+    SELECT t.user_id, t.seq, t.created_at, t.monetary, t.xact, t.position
     FROM economy.shop_transactions t LEFT JOIN economy.user_segments u USING (user_id)
     WHERE t.status = 'SUCCESS' AND t.seq > coalesce(u.seq, 0)
       AND NOT EXISTS (SELECT FROM economy.rfm_reversals r WHERE r.user_id = t.user_id AND r.seq = t.seq);
@@ -592,11 +592,12 @@ BEGIN
     last_change_lag := state.change_lag;
     EXECUTE 'SELECT count(DISTINCT s.user_id), $2 - min(s.at) FROM (
             SELECT t.user_id, t.created_at AS at FROM economy.rfm_unfolded t
-            WHERE t.xact >= $1 AND ($1 = 0 OR t.xact < pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+            WHERE t.position >= $3 AND t.xact >= $1 AND ($1 = 0 OR t.xact < pg_snapshot_xmax(pg_current_snapshot())::text::bigint
                                     OR t.xact = pg_current_xact_id_if_assigned()::text::bigint)
             UNION ALL
             SELECT u.user_id, u.next_change_at FROM economy.user_segments u WHERE u.next_change_at <= $2) s'
-        INTO stale_users, oldest_stale_age USING coalesce(economy.rfm_unsee(state), 0), now;
+        INTO stale_users, oldest_stale_age USING coalesce(economy.rfm_unsee(state), 0), now,
+                                               economy.position_of(coalesce(economy.rfm_unsee(state), 0));
     RETURN NEXT;
 END
 $$;

@@ -73,11 +73,13 @@ CREATE TABLE economy.shop_transactions (
     experience_points bigint      NOT NULL CONSTRAINT shop_transactions_xp_check CHECK (experience_points >= 0),
     created_at        timestamptz NOT NULL,
     xact              bigint      NOT NULL,
+    position          bigint      NOT NULL,
     monetary          bigint      NOT NULL,
     quantity          integer     NOT NULL CONSTRAINT shop_transactions_quantity_check CHECK (quantity > 0),
     receipt_signature_version integer NOT NULL,
     hash_algo_version smallint    NOT NULL,
     stock_slot        smallint,
+    live              boolean     NOT NULL,
     hash              bytea       NOT NULL,
     receipt_signature bytea       NOT NULL,
     category          text        NOT NULL COLLATE "C",
@@ -90,10 +92,10 @@ CREATE TABLE economy.shop_transactions (
     CONSTRAINT shop_transactions_pkey PRIMARY KEY (user_id, seq),
     CONSTRAINT shop_transactions_key UNIQUE (user_id, product_id, idempotency_key)
 );
--- of rows in the order of their transactions a summary per range of pages is enough
-CREATE INDEX shop_transactions_xact_idx ON economy.shop_transactions USING brin (xact) WITH (pages_per_range = 32);
+-- of rows in the order of their positions a summary per range of pages is enough
+CREATE INDEX shop_transactions_position_idx ON economy.shop_transactions USING brin (position) WITH (pages_per_range = 32);
 -- a range that is not summarised costs a writer nothing; the empty table's first one is
-SELECT pg_catalog.brin_desummarize_range('economy.shop_transactions_xact_idx', 0);
+SELECT pg_catalog.brin_desummarize_range('economy.shop_transactions_position_idx', 0);
 SELECT pg_catalog.pg_extension_config_dump('economy.shop_transactions', '');
 COMMENT ON TABLE economy.shop_transactions IS 'Journal of purchases. Append-only.';
 COMMENT ON COLUMN economy.shop_transactions.stock_slot IS 'Slot the units were taken from; null for products without stock.';

@@ -28,6 +28,11 @@ SELECT format('CREATE TABLE bench.%s_journal (LIKE economy.shop_transactions INC
        format('INSERT INTO bench.%s_journal SELECT * FROM economy.shop_transactions', peer)
 FROM unnest(ARRAY['app', 'twin', 'insert']) peer
 \gexec
+-- peers have no feed, but write as many bytes
+SELECT format('ALTER TABLE %s ALTER position SET DEFAULT 0', attrelid::regclass) || CASE WHEN j.attname IS NOT NULL THEN ', ALTER live SET DEFAULT false' ELSE '' END
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid AND c.relkind = 'r'
+LEFT JOIN LATERAL (SELECT b.attname FROM pg_attribute b WHERE b.attrelid = a.attrelid AND b.attname = 'live') j ON true
+WHERE c.relnamespace = 'bench'::regnamespace AND a.attname = 'position' \gexec
 CREATE TABLE bench.products (LIKE economy.shop_products INCLUDING ALL);
 INSERT INTO bench.products SELECT * FROM economy.shop_products;
 -- the usual limited package: one row that counts down

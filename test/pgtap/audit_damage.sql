@@ -89,7 +89,7 @@ FROM (VALUES
     ('two rewards of one event', 'duplicate_effect 8, wrong_hash 8', 'ALTER TABLE economy.reward_audit DROP CONSTRAINT reward_audit_key;
         UPDATE economy.reward_audit SET source = ''pgtap'', external_event_id = ''r7'' WHERE user_id = {u} AND seq = 8'),
     ('two adjustments of one key', 'duplicate_effect 13, missing_entry 12, wrong_balance 11', 'ALTER TABLE economy.gold_adjustments DROP CONSTRAINT gold_adjustments_key;
-        INSERT INTO economy.gold_adjustments SELECT user_id, 13, 0, 0, gold, experience_points, created_at, xact, hash, idempotency_key, actor, reason FROM economy.gold_adjustments WHERE user_id = {u}'),
+        INSERT INTO economy.gold_adjustments SELECT user_id, 13, 0, 0, gold, experience_points, created_at, xact, position, live, hash, idempotency_key, actor, reason FROM economy.gold_adjustments WHERE user_id = {u}'),
     ('two actions of one id',  'duplicate_effect 11, wrong_hash 11', 'ALTER TABLE economy.user_actions DROP CONSTRAINT user_actions_key;
         UPDATE economy.user_actions SET action_id = ''2'' WHERE user_id = {u} AND seq = 11'),
     ('two claims of one date', 'duplicate_effect 6, wrong_hash 6', 'UPDATE economy.reward_audit SET claim_date = ''2031-01-01'' WHERE user_id = {u} AND seq = 6'),
@@ -99,7 +99,7 @@ FROM (VALUES
     ('a user without an account', 'nobody orphan_row',      'INSERT INTO economy.users VALUES (-7, ''pgtap audit nobody'', ''UTC'', ''{}'', now())'),
     ('a streak without an account', 'nobody orphan_row, nobody parity', 'INSERT INTO economy.streaks VALUES (-7, 1, 1, ''2031-01-01'', NULL, NULL, 1, ''UTC'')'),
     ('a reversal without its reward', 'missing_entry 7, orphan_row 8', 'DELETE FROM economy.reward_audit WHERE user_id = {u} AND seq = 7'),
-    ('entries of nobody',      'nobody orphan_row 1',       'INSERT INTO economy.gold_adjustments SELECT -7, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, hash, idempotency_key, actor, reason FROM economy.gold_adjustments WHERE user_id = {u}'),
+    ('entries of nobody',      'nobody orphan_row 1',       'INSERT INTO economy.gold_adjustments SELECT -7, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, hash, idempotency_key, actor, reason FROM economy.gold_adjustments WHERE user_id = {u}'),
     -- stock
     ('stock too many',         'nobody wrong_stock',        'UPDATE economy.shop_stock SET remaining = remaining + 1 WHERE product_id = ''pgtap_au'' AND slot = 3'),
     ('stock too few',          'nobody wrong_stock',        'DELETE FROM economy.shop_stock WHERE product_id = ''pgtap_au'' AND slot = 3'),

@@ -34,7 +34,7 @@ CREATE FUNCTION pg_temp.header(letter text, e economy.ledger) RETURNS bytea LANG
         || pg_temp.int_field(e.user_id) || pg_temp.int_field(e.seq) || pg_temp.int_field(e.gold_delta) || pg_temp.int_field(e.xp_delta)
         || pg_temp.int_field(e.gold) || pg_temp.int_field(e.experience_points)
         || pg_temp.int_field((extract(epoch FROM e.created_at - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint)
-        || pg_temp.int_field(e.xact::text::bigint)
+        || pg_temp.int_field(e.xact) || pg_temp.int_field(e.position) || pg_temp.int_field(e.live::integer)
 $$;
 CREATE TEMP VIEW recomputed AS
 WITH encoded AS (

@@ -3,7 +3,7 @@
 -- Run as superuser.  The guard triggers are disabled and the tables changed
 -- until the final ROLLBACK, so other sessions cannot buy while this runs.
 BEGIN;
-SELECT plan(155);
+SELECT plan(169);
 
 SELECT economy.register('pgtap damage') AS u \gset
 SELECT economy.register('pgtap bystander') AS other \gset
@@ -103,7 +103,7 @@ FROM (VALUES
 SELECT is(pg_temp.after(damage, 'SELECT count(*) > 0 AND bool_and(seq IN (' || seqs || ')) FROM economy.verify_chain({u})'), 'true', what || ' is found there alone')
 FROM (VALUES
     ('a forged entry after the newest', '8, 9',
-        'INSERT INTO economy.gold_adjustments SELECT user_id, 9, 1000, 0, gold + 1000, experience_points, created_at, xact, sha256(hash), ''forged'', actor, reason FROM economy.gold_adjustments WHERE user_id = {u} AND seq = 8'),
+        'INSERT INTO economy.gold_adjustments SELECT user_id, 9, 1000, 0, gold + 1000, experience_points, created_at, xact, position, live, sha256(hash), ''forged'', actor, reason FROM economy.gold_adjustments WHERE user_id = {u} AND seq = 8'),
     ('an entry moved to the end', '3, 8, 9', 'UPDATE economy.shop_transactions SET seq = 9 WHERE user_id = {u} AND seq = 3'),
     ('two exchanged entries', '5, 6, 7, 8',
         'UPDATE economy.shop_transactions SET seq = CASE seq WHEN 5 THEN 70 ELSE 50 END WHERE user_id = {u} AND seq IN (5, 7);
@@ -114,7 +114,7 @@ FROM (VALUES
     ('a wild seq', '3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 9000000000000000000', 'UPDATE economy.shop_transactions SET seq = 9000000000000000000 WHERE user_id = {u} AND seq = 3')
 ) v (what, seqs, damage);
 
-SELECT is(pg_temp.findings('INSERT INTO economy.gold_adjustments SELECT user_id, 3, gold_delta, xp_delta, gold, experience_points, created_at, xact, hash, ''forged'', actor, reason
+SELECT is(pg_temp.findings('INSERT INTO economy.gold_adjustments SELECT user_id, 3, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, hash, ''forged'', actor, reason
     FROM economy.gold_adjustments WHERE user_id = {u} AND seq = 4') ~ '\mduplicate_effect 3\M', true, 'a second entry of a seq, in another journal, is found');
 
 -- the account
@@ -158,7 +158,7 @@ CREATE FUNCTION pg_temp.forge(change text) RETURNS text LANGUAGE sql AS $$
         UPDATE economy.shop_transactions SET %s WHERE user_id = {u} AND seq = 3;
         UPDATE economy.shop_transactions t SET hash = sha256((SELECT hash FROM economy.ledger WHERE user_id = {u} AND seq = 2)
             || '\x0150' || i(t.user_id) || i(t.seq) || i(t.gold_delta) || i(t.xp_delta) || i(t.gold) || i(t.experience_points)
-            || i((extract(epoch FROM t.created_at - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint) || i(t.xact::text::bigint)
+            || i((extract(epoch FROM t.created_at - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint) || i(t.xact) || i(t.position) || i(t.live::integer)
             || i(t.quantity) || i(t.stock_slot) || i(t.hash_algo_version) || i(t.receipt_signature_version) || i(t.monetary)
             || s(t.category) || s(t.status) || s(t.product_id) || s(t.idempotency_key) || s(t.effect_code) || s(t.context::text))
         WHERE user_id = {u} AND seq = 3$f$, change)

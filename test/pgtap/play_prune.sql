@@ -260,10 +260,10 @@ FROM (VALUES
     ('UPDATE economy.user_actions SET hash = sha256(hash) WHERE user_id = {u} AND seq = 14', 'wrong_hash 14'),
     ('UPDATE economy.user_actions SET experience_points = 1 WHERE user_id = {u} AND seq = 14', 'wrong_balance 14'),
     ('DELETE FROM economy.user_actions WHERE user_id = {u} AND seq = 14', 'missing_entry 14, parity'),
-    ('INSERT INTO economy.gold_adjustments SELECT user_id, 2, gold_delta, xp_delta, gold, experience_points, created_at, xact, hash, ''forged'', actor, reason FROM economy.gold_adjustments WHERE user_id = {u} AND seq = 1', 'wrong_balance 2, wrong_balance 3, wrong_hash 2, wrong_hash 3'),
-    ('INSERT INTO economy.user_actions SELECT user_id, 5, gold_delta, xp_delta, gold, experience_points, created_at, xact, bet, win, hash, outcome, game, action_type, ''5'', details FROM economy.user_actions WHERE user_id = {u} AND seq = 6', 'parity, wrong_balance 6, wrong_hash 5, wrong_hash 6'),
-    ('INSERT INTO economy.user_actions SELECT user_id, 13, gold_delta, xp_delta, gold, experience_points, created_at, xact, 0, 0, hash, ''draw'', game, action_type, ''forged'', details FROM economy.user_actions WHERE user_id = {u} AND seq = 11', 'parity, wrong_balance 13, wrong_balance 14, wrong_hash 13, wrong_hash 14'),
-    ('INSERT INTO economy.user_actions SELECT user_id, 4, gold_delta, xp_delta, gold, experience_points, created_at, xact, 0, 0, hash, ''draw'', game, action_type, ''forged'', details FROM economy.user_actions WHERE user_id = {u} AND seq = 3', 'duplicate_effect 4, parity'),
+    ('INSERT INTO economy.gold_adjustments SELECT user_id, 2, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, hash, ''forged'', actor, reason FROM economy.gold_adjustments WHERE user_id = {u} AND seq = 1', 'wrong_balance 2, wrong_balance 3, wrong_hash 2, wrong_hash 3'),
+    ('INSERT INTO economy.user_actions SELECT user_id, 5, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, bet, win, live, hash, outcome, game, action_type, ''5'', details FROM economy.user_actions WHERE user_id = {u} AND seq = 6', 'parity, wrong_balance 6, wrong_hash 5, wrong_hash 6'),
+    ('INSERT INTO economy.user_actions SELECT user_id, 13, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, 0, 0, live, hash, ''draw'', game, action_type, ''forged'', details FROM economy.user_actions WHERE user_id = {u} AND seq = 11', 'parity, wrong_balance 13, wrong_balance 14, wrong_hash 13, wrong_hash 14'),
+    ('INSERT INTO economy.user_actions SELECT user_id, 4, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, 0, 0, live, hash, ''draw'', game, action_type, ''forged'', details FROM economy.user_actions WHERE user_id = {u} AND seq = 3', 'duplicate_effect 4, parity'),
     ('UPDATE economy.user_actions SET seq = 10 WHERE user_id = {u} AND seq = 11', 'wrong_balance 10, wrong_hash 10')
 ) v (damage, found);
 SELECT is(pg_temp.after('UPDATE economy.pruned_stats SET ' || change || ' WHERE user_id = {u}'), CASE WHEN change LIKE 'total%' THEN 'missing_entry, ' ELSE '' END || 'parity', 'pruned_stats: ' || change)
@@ -362,7 +362,7 @@ CREATE FUNCTION pg_temp.field(v bytea) RETURNS bytea LANGUAGE sql AS $$ SELECT c
 CREATE FUNCTION pg_temp.field(v text) RETURNS bytea LANGUAGE sql AS $$ SELECT pg_temp.field(convert_to(v, getdatabaseencoding())) $$;
 CREATE FUNCTION pg_temp.entry(l economy.ledger) RETURNS bytea LANGUAGE sql AS $$
     SELECT '\x01'::bytea || left(l.transaction_id, 1)::bytea || pg_temp.field(l.user_id) || pg_temp.field(l.seq) || pg_temp.field(l.gold_delta) || pg_temp.field(l.xp_delta)
-        || pg_temp.field(l.gold) || pg_temp.field(l.experience_points) || '\x01' || timestamptz_send(l.created_at) || '\x01' || int8send(l.xact)
+        || pg_temp.field(l.gold) || pg_temp.field(l.experience_points) || '\x01' || timestamptz_send(l.created_at) || '\x01' || int8send(l.xact) || pg_temp.field(l.position) || pg_temp.field(l.live::integer)
         || coalesce((SELECT pg_temp.field(a.bet) || pg_temp.field(a.win) || pg_temp.field(a.outcome) || pg_temp.field(a.game) || pg_temp.field(a.action_type) || pg_temp.field(a.action_id) || pg_temp.field(a.details::text)
                      FROM economy.user_actions a WHERE (a.user_id, a.seq) = (l.user_id, l.seq)),
                     (SELECT pg_temp.field(g.idempotency_key) || pg_temp.field(g.actor) || pg_temp.field(g.reason) FROM economy.gold_adjustments g WHERE (g.user_id, g.seq) = (l.user_id, l.seq))) $$;

@@ -193,9 +193,10 @@ SELECT count(*) AS x FROM economy.rfm_refresh() \gset
 SELECT is(current_setting('work_mem'), :'mine', 'work_mem is what it was');
 
 -- more purchases than the memory holds are sorted on disk, in which order they lie
-INSERT INTO economy.shop_transactions (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, monetary, quantity,
+INSERT INTO economy.shop_transactions (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, monetary, quantity,
         receipt_signature_version, hash_algo_version, hash, receipt_signature, category, status, product_id, idempotency_key)
-SELECT w.user_id, 1000000 + k, 1, 0, 1, 0, timestamptz '2099-01-01' + random() * interval '9 months', pg_current_xact_id()::text::bigint, k, 1,
+SELECT w.user_id, 1000000 + k, 1, 0, 1, 0, timestamptz '2099-01-01' + random() * interval '9 months', pg_current_xact_id()::text::bigint,
+       (SELECT economy.position_of(pg_current_xact_id()::text::bigint)), false, k, 1,
        1, 1, sha256('pgtap'), sha256('pgtap'), 'conversion', CASE WHEN k % 50 = 0 THEN 'PENDING' ELSE 'SUCCESS' END, 'pgtap_r', 'disk' || k
 FROM who w CROSS JOIN generate_series(1, 150) k ORDER BY random();
 CREATE FUNCTION pg_temp.misfolded() RETURNS TABLE (user_id bigint, first_seq bigint, seq bigint, since timestamptz, buckets bytea) LANGUAGE sql SET work_mem = '64kB' AS $$
@@ -207,6 +208,6 @@ CREATE FUNCTION pg_temp.misfolded() RETURNS TABLE (user_id bigint, first_seq big
     )
     (TABLE folded EXCEPT ALL TABLE packed) UNION ALL (TABLE packed EXCEPT ALL TABLE folded) $$;
 SELECT is_empty('SELECT * FROM pg_temp.misfolded()', 'the journal is folded on disk as the aggregate packs it');
-SELECT is((SELECT string_agg(tablename || indexname, ' ' ORDER BY tablename) FROM pg_indexes WHERE schemaname = 'economy' AND indexname LIKE '%xact%'), 'gold_adjustmentsgold_adjustments_xact_idx reward_auditreward_audit_xact_idx shop_transactionsshop_transactions_xact_idx user_actionsuser_actions_xact_idx', 'the journals have their index');
+SELECT is((SELECT string_agg(tablename || indexname, ' ' ORDER BY tablename) FROM pg_indexes WHERE schemaname = 'economy' AND indexname LIKE '%position\_idx'), 'gold_adjustmentsgold_adjustments_position_idx reward_auditreward_audit_position_idx shop_transactionsshop_transactions_position_idx user_actionsuser_actions_position_idx', 'the journals have their index');
 SELECT * FROM finish();
 ROLLBACK;

@@ -411,7 +411,7 @@ sub entry_hash
 	my ($e, $before) = @_;
 	my $text = "\x01$e->{journal}";
 
-	$text .= number($e->{$_}) foreach qw(user_id seq gold_delta xp_delta gold experience_points created_at xact);
+	$text .= number($e->{$_}) foreach qw(user_id seq gold_delta xp_delta gold experience_points created_at xact position live);
 	foreach my $field (@{ $Stress::Tables::FIELDS{ $e->{journal} } })
 	{
 		my $value = $e->{$field};

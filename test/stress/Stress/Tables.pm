@@ -4,7 +4,7 @@ package Stress::Tables;
 use strict;
 use warnings;
 
-my $HEADER = "user_id, seq, gold_delta, xp_delta, gold, experience_points, xact, encode(hash, 'hex') AS hash,"
+my $HEADER = "user_id, seq, gold_delta, xp_delta, gold, experience_points, xact, position, live::integer AS live, encode(hash, 'hex') AS hash,"
   . ' (extract(epoch FROM created_at) * 1000000)::bigint - 946684800000000 AS created_at';
 
 # a journal's own fields, in the order of the documented encoding

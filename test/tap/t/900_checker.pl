@@ -31,7 +31,7 @@ sub judge
 	my (@lines) = @_;
 	my $e = {
 		journal => 'G', id => 'G3-2', user_id => 3, seq => 2, gold_delta => 5, xp_delta => 0, gold => 15, experience_points => 0,
-		created_at => 0, xact => 7, hash => '00', idempotency_key => 'opening', key => 'opening', actor => 'a', reason => 'r' };
+		created_at => 0, xact => 7, position => 7, live => 0, hash => '00', idempotency_key => 'opening', key => 'opening', actor => 'a', reason => 'r' };
 	my %stats = (user_id => 3, game => 'slot', total => 1, wins => 1, losses => 0, draws => 0, max_win => 10, bet_sum => 0, win_sum => 10);
 	my %tables = (
 		entries => [$e],
