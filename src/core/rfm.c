@@ -318,7 +318,7 @@ eco_rfm_program(const int64_t *words, size_t nwords, EcoRfmProgram *program)
 	return true;
 }
 
-/* How many bounds the value has reached. */
+/* How many bounds the value has passed. */
 static int
 bin(const int64_t *bounds, int64_t value)
 {

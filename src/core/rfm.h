@@ -138,8 +138,8 @@ typedef struct EcoRfmProgram
 	int64_t		clamp;			/* largest recency in days; also of who never
 								 * bought */
 	bool		everybody;		/* also users outside the window were ranked */
-	bool		collapsed[3];	/* R, F, M: the bounds are one value */
-	int64_t		bounds[3][ECO_RFM_BOUNDS];
+	bool		collapsed[3];	/* R, F, M: all who were ranked have one value */
+	int64_t		bounds[3][ECO_RFM_BOUNDS];	/* least values beyond each */
 	int			nrules;
 	const EcoSegmentRule *rules;
 } EcoRfmProgram;

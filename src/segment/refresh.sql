@@ -49,6 +49,7 @@ CREATE TABLE economy.rfm_snapshots (
     recency_bounds   numeric[],
     frequency_bounds numeric[],
     monetary_bounds  numeric[],
+    p50         numeric,
     p60         numeric,
     p95         numeric,
     degenerate  text[]      NOT NULL,
@@ -63,7 +64,7 @@ CREATE TABLE economy.rfm_snapshots (
 SELECT pg_catalog.pg_extension_config_dump('economy.rfm_snapshots', '');
 COMMENT ON TABLE economy.rfm_snapshots IS
     'Full refreshes: the model, rules and bounds that everything is scored against until the next one.';
-COMMENT ON COLUMN economy.rfm_snapshots.degenerate IS 'Axes (recency, frequency, monetary) whose bounds are one value: they score 3.';
+COMMENT ON COLUMN economy.rfm_snapshots.degenerate IS 'Axes (recency, frequency, monetary) on which all who were ranked have one value: they score 3.';
 COMMENT ON COLUMN economy.rfm_snapshots.users IS 'Accounts that were there, also without a purchase.';
 COMMENT ON COLUMN economy.rfm_snapshots.active IS 'Users with a purchase in the window.';
 COMMENT ON COLUMN economy.rfm_snapshots.changed IS 'Rows of user_segments that it wrote.';
@@ -150,18 +151,21 @@ CREATE FUNCTION economy.rfm_program(snapshot economy.rfm_snapshots, OUT program 
             UNION ALL SELECT 1, 2, coalesce((snapshot.model ->> 'recency_clamp')::bigint, 1000000)
             UNION ALL SELECT 1, 3, (snapshot.model ->> 'population' = 'all')::integer
             UNION ALL SELECT 2, a.n, (a.name = ANY (snapshot.degenerate))::integer FROM axis a
-            -- whole numbers reach a bound when they reach the next whole number
-            UNION ALL SELECT 3, a.n * 10 + i, coalesce(ceil(a.bounds[i])::bigint, 0) FROM axis a CROSS JOIN generate_series(1, 4) i
+            -- the least whole number that has passed the bound
+            UNION ALL
+            SELECT 3, a.n * 10 + i, coalesce(CASE snapshot.model ->> (a.name || '_kind') WHEN 'quantile_plus_one' THEN ceil(a.bounds[i])
+                                                                                        ELSE floor(a.bounds[i]) + 1 END::bigint, 0)
+            FROM axis a CROSS JOIN generate_series(1, 4) i
             UNION ALL
             SELECT 4, g.position * 10 + v.n, v.value
-            FROM economy.rfm_rule_ranges(snapshot.rules, snapshot.p60, snapshot.p95) g
+            FROM economy.rfm_rule_ranges(snapshot.rules, snapshot.p50, snapshot.p60, snapshot.p95) g
             CROSS JOIN LATERAL (VALUES
                 (1, coalesce(g.bought::integer, -1)), (2, g.recency_from), (3, g.recency_to), (4, g.frequency_from), (5, g.frequency_to),
-                (6, CASE WHEN g.monetary_from = '-Infinity' THEN -9223372036854775807 ELSE ceil(g.monetary_from)::bigint END),
-                (7, CASE WHEN g.monetary_below = 'Infinity' THEN 9223372036854775807 ELSE ceil(g.monetary_below)::bigint - 1 END)) v (n, value)
+                (6, greatest(ceil(g.monetary_from), floor(g.monetary_above) + 1, -9223372036854775807)::bigint),
+                (7, least(ceil(g.monetary_below) - 1, floor(g.monetary_to), 9223372036854775807)::bigint)) v (n, value)
         )
         SELECT (SELECT array_agg(w.value ORDER BY w.part, w.n) FROM word w),
-               (SELECT array_agg(g.segment ORDER BY g.position) FROM economy.rfm_rule_ranges(snapshot.rules, snapshot.p60, snapshot.p95) g);
+               (SELECT array_agg(g.segment ORDER BY g.position) FROM economy.rfm_rule_ranges(snapshot.rules, snapshot.p50, snapshot.p60, snapshot.p95) g);
     END;
 COMMENT ON FUNCTION economy.rfm_program(economy.rfm_snapshots) IS 'A snapshot''s model, bounds and rules in the form that rfm_assess() takes.';
 
@@ -172,6 +176,7 @@ BEGIN
     snapshot.recency_bounds := bounds.recency;
     snapshot.frequency_bounds := bounds.frequency;
     snapshot.monetary_bounds := bounds.monetary;
+    snapshot.p50 := bounds.p50;
     snapshot.p60 := bounds.p60;
     snapshot.p95 := bounds.p95;
     snapshot.degenerate := bounds.degenerate;
@@ -185,8 +190,8 @@ CREATE FUNCTION economy.rfm_never_bought(snapshot economy.rfm_snapshots) RETURNS
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT g.segment FROM economy.rfm_rule_ranges(snapshot.rules, snapshot.p60, snapshot.p95) g
-        WHERE NOT coalesce(g.bought, false) AND g.frequency_from = 0 AND 0 >= g.monetary_from AND 0 < g.monetary_below
+        SELECT g.segment FROM economy.rfm_rule_ranges(snapshot.rules, snapshot.p50, snapshot.p60, snapshot.p95) g
+        WHERE NOT coalesce(g.bought, false) AND g.frequency_from = 0 AND 0 >= g.monetary_from AND 0 > g.monetary_above AND 0 < g.monetary_below AND 0 <= g.monetary_to
           AND coalesce((snapshot.model ->> 'recency_clamp')::bigint, 1000000) BETWEEN g.recency_from AND g.recency_to
         ORDER BY g.position LIMIT 1;
     END;
@@ -320,7 +325,8 @@ COMMENT ON VIEW economy.rfm_fresh IS 'Users with purchases that are not in their
 CREATE FUNCTION economy.rfm_refresh(as_of timestamptz DEFAULT economy.now())
     RETURNS TABLE (snapshot_id bigint, users_scored bigint, users_changed bigint)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp SET work_mem = '64MB' SET jit = off AS $$
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
+    SET work_mem = '64MB' SET jit = off SET enable_hashjoin = on SET enable_mergejoin = on AS $$
 #variable_conflict use_variable
 DECLARE
     chunk    CONSTANT bigint := 4096;
@@ -346,7 +352,10 @@ BEGIN
     model := economy.rfm_model(economy.rfm_setting('economy.rfm_model'));
     snapshot.model := to_jsonb(model);
     snapshot.rules := (SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r);
-    PERFORM economy.check_segment_rules(snapshot.rules, model);
+    -- they were checked when they were set, but not against another model
+    IF NOT EXISTS (SELECT FROM economy.rfm_snapshots s WHERE s.snapshot_id = state.snapshot_id AND s.rules = snapshot.rules AND s.model = snapshot.model) THEN
+        PERFORM economy.check_segment_rules(snapshot.rules, model);
+    END IF;
 
     -- the buckets: an older snapshot than that of the statement below
     PERFORM economy.report_progress('rfm_refresh', 0, 1);
@@ -357,10 +366,10 @@ BEGIN
     snapshot.started_at := economy.now();
     seen := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
     inputs := format(
-        'SELECT least((%L::timestamptz AT TIME ZONE ''UTC'')::date - (w).last_on, %L::integer) AS recency, (w).frequency, (w).monetary
-         FROM (SELECT economy.rfm_window(u.user_id, u.buckets, %L, %s) AS w FROM %%s u OFFSET 0) x
+        'SELECT least(($1 AT TIME ZONE ''UTC'')::date - (w).last_on, %s) AS recency, (w).frequency, (w).monetary
+         FROM (SELECT economy.rfm_window(u.user_id, u.buckets, $1, %s) AS w FROM %%s u OFFSET 0) x
          WHERE (w).last_on IS NOT NULL',
-        as_of, model.recency_clamp, as_of, coalesce(model.window_days * 86400000000::bigint, 0));
+        coalesce(model.recency_clamp::text, 'NULL'), coalesce(model.window_days * 86400000000::bigint, 0));
     PERFORM economy.rfm_apply_reversals();
     IF state.snapshot_id IS NULL AND NOT EXISTS (SELECT FROM economy.user_segments) THEN
         -- the first: each row is written once, scored
@@ -368,19 +377,19 @@ BEGIN
                 SELECT * FROM economy.rfm_fold(0, false)
             ), bounds AS MATERIALIZED (
                 SELECT b AS b FROM (' || economy.rfm_measure_query(model, format(inputs, 'fresh')) || ') q
-                CROSS JOIN LATERAL economy.rfm_measured($1, q.users, q.active, q.recency, q.frequency, q.monetary, q.p) b
+                CROSS JOIN LATERAL economy.rfm_measured($2, q.users, q.active, q.recency, q.frequency, q.monetary, q.flat, q.p) b
             ), compiled AS MATERIALIZED (
-                SELECT p.program, p.segments FROM bounds b CROSS JOIN LATERAL economy.rfm_program(economy.rfm_with_bounds($2, b.b)) p
+                SELECT p.program, p.segments FROM bounds b CROSS JOIN LATERAL economy.rfm_program(economy.rfm_with_bounds($3, b.b)) p
             ), written AS (
                 INSERT INTO economy.user_segments (user_id, seq, frequency, monetary, segment_since, next_change_at, r, f, m, segment, buckets)
-                SELECT x.user_id, x.seq, (x.a).frequency, (x.a).monetary, $3, (x.a).next_change_at, (x.a).r, (x.a).f, (x.a).m, (x.a).segment, x.buckets
+                SELECT x.user_id, x.seq, (x.a).frequency, (x.a).monetary, $1, (x.a).next_change_at, (x.a).r, (x.a).f, (x.a).m, (x.a).segment, x.buckets
                 FROM (SELECT f.user_id, f.seq, f.buckets,
-                             economy.rfm_assess(f.user_id, f.buckets, $3, p.program, p.segments, NULL, NULL, NULL, NULL, NULL, NULL, NULL) AS a
+                             economy.rfm_assess(f.user_id, f.buckets, $1, p.program, p.segments, NULL, NULL, NULL, NULL, NULL, NULL, NULL) AS a
                       FROM fresh f CROSS JOIN compiled p OFFSET 0) x
                 RETURNING 1
             )
             SELECT b.b AS bounds, p.program, p.segments, (SELECT count(*) FROM written) AS written, (SELECT min(f.since) FROM fresh f) AS oldest FROM bounds b CROSS JOIN compiled p'
-            INTO result USING model, snapshot, as_of;
+            INTO result USING as_of, model, snapshot;
         snapshot := economy.rfm_with_bounds(snapshot, result.bounds);
         snapshot.program := result.program;
         snapshot.segments := result.segments;
@@ -397,7 +406,7 @@ BEGIN
                 INSERT INTO economy.user_segments (user_id, seq, segment, buckets) SELECT f.user_id, f.seq, $1, f.buckets FROM fresh f WHERE f.place IS NULL
             )
             SELECT min(f.since) FROM fresh f' INTO oldest USING never;
-        snapshot := economy.rfm_with_bounds(snapshot, economy.rfm_measure(model, format(inputs, 'economy.user_segments')));
+        snapshot := economy.rfm_with_bounds(snapshot, economy.rfm_measure(model, format(inputs, 'economy.user_segments'), as_of));
         SELECT p.program, p.segments INTO snapshot.program, snapshot.segments FROM economy.rfm_program(snapshot) p;
         blocks := pg_relation_size('economy.user_segments') / current_setting('block_size')::bigint;
     END IF;
@@ -445,7 +454,9 @@ COMMENT ON FUNCTION economy.rfm_refresh(timestamptz) IS
 
 CREATE FUNCTION economy.rfm_refresh_incremental() RETURNS TABLE (snapshot_id bigint, users_scored bigint, users_changed bigint)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp SET work_mem = '64MB' SET jit = off AS $$
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
+    -- few of many users: their rows are looked up
+    SET work_mem = '64MB' SET jit = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_variable
 DECLARE
     state    economy.rfm_state;
@@ -566,7 +577,7 @@ CREATE FUNCTION economy.segment_summary()
             FROM snapshot s
         ), listed AS (
             SELECT g.segment, min(g.position) AS position FROM snapshot s
-            CROSS JOIN LATERAL economy.rfm_rule_ranges(s.rules, s.p60, s.p95) g GROUP BY 1
+            CROSS JOIN LATERAL economy.rfm_rule_ranges(s.rules, s.p50, s.p60, s.p95) g GROUP BY 1
         )
         SELECT l.segment, coalesce(sum(c.users), 0)::bigint, round(coalesce(sum(c.users), 0) / nullif(sum(sum(c.users)) OVER (), 0), 4),
                coalesce(sum(c.active), 0)::bigint, coalesce(sum(c.frequency), 0), coalesce(sum(c.monetary), 0)

@@ -93,7 +93,7 @@ BEGIN
                     economy.html_text(to_char(state.as_of AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')), state.snapshot_id,
                     economy.html_text(to_char(snapshot.as_of AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')), economy.html_text(snapshot.model ->> 'model'),
                     snapshot.users, snapshot.active, coalesce(snapshot.p60::text, 'not known'), coalesce(snapshot.p95::text, 'not known'),
-                    CASE WHEN snapshot.degenerate <> '{}' THEN economy.html_text(format(' The bounds of %s are one value: everybody ranked scores 3 there.', array_to_string(snapshot.degenerate, ' and '))) ELSE '' END)
+                    CASE WHEN snapshot.degenerate <> '{}' THEN economy.html_text(format(' On %s all who were ranked have one value: they score 3 there.', array_to_string(snapshot.degenerate, ' and '))) ELSE '' END)
             || '<h2>Recency and frequency</h2><p>Users with a purchase in the window, by score; 5 is the best.</p>' || economy.svg_matrix('Users by recency and frequency score', 'recency', 'frequency', heat)
             || '<h2>Segments</h2><p>Users in each segment, in the order of the rules.</p>' || economy.svg_bars('Users by segment', sizes)
             || '<h2>Monetary value</h2><p>Users with a purchase in the window, by their sum in it, in minor units of money.</p>' || economy.svg_bars('Users by monetary value', money)

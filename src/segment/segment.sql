@@ -27,11 +27,11 @@ COMMENT ON TABLE economy.rfm_models IS 'Definitions of recency, frequency and mo
 COMMENT ON COLUMN economy.rfm_models.window_days IS 'Days of which purchases count for frequency and monetary; null is all time.';
 COMMENT ON COLUMN economy.rfm_models.recency_clamp IS 'Largest recency in days, also of users that never bought; null is none.';
 COMMENT ON COLUMN economy.rfm_models.recency_kind IS
-    'fixed: the breaks are values; quantile: fractions, percentile_disc of the population; quantile_plus_one: fractions, percentile_cont plus 1.';
+    'fixed: the breaks are values; quantile: fractions, percentile_disc of the population; quantile_plus_one: fractions, percentile_cont plus 1, and a value that reaches a bound has passed it.';
 COMMENT ON COLUMN economy.rfm_models.recency_breaks IS
-    'Four breaks, rising. fixed: up to the first break scores 5, beyond the last 1; quantile: a bound belongs to the worse score.';
-COMMENT ON COLUMN economy.rfm_models.frequency_breaks IS 'Four breaks, rising; a bound belongs to the better score.';
-COMMENT ON COLUMN economy.rfm_models.monetary_breaks IS 'Four breaks, rising; a bound belongs to the better score.';
+    'Four breaks, rising: the score is 5, less one for each bound below the value.';
+COMMENT ON COLUMN economy.rfm_models.frequency_breaks IS 'Four breaks, rising: the score is 1, and one more for each bound below the value.';
+COMMENT ON COLUMN economy.rfm_models.monetary_breaks IS 'Four breaks, rising: as those of frequency.';
 COMMENT ON COLUMN economy.rfm_models.population IS 'Whose values make the quantiles: active has a purchase in the window, all has one at any time.';
 INSERT INTO economy.rfm_models VALUES
     ('standard', 30, 90, 'fixed', '{1,3,7,14}', 'quantile', '{0.2,0.4,0.6,0.8}', 'quantile', '{0.2,0.4,0.6,0.8}', 'active', 0.4, 0.3, 0.3, true),
@@ -60,7 +60,8 @@ COMMENT ON COLUMN economy.segment_rules.recency_from IS 'Least recency in days, 
 COMMENT ON COLUMN economy.segment_rules.recency_to IS 'Greatest recency in days, inclusive.';
 COMMENT ON COLUMN economy.segment_rules.frequency_from IS 'Least number of purchases in the window, inclusive.';
 COMMENT ON COLUMN economy.segment_rules.frequency_to IS 'Greatest number of purchases in the window, inclusive.';
-COMMENT ON COLUMN economy.segment_rules.monetary_from IS 'Least sum, inclusive: a number, p60 or p95 of the users with a purchase in the window.';
+COMMENT ON COLUMN economy.segment_rules.monetary_from IS
+    'Least sum, inclusive: a number, p60 or p95 of the users with a purchase in the window. While p95 is the median, a sum equal to a quantile is below it.';
 COMMENT ON COLUMN economy.segment_rules.monetary_below IS 'The sum is below this: a number, p60 or p95.';
 COMMENT ON COLUMN economy.segment_rules.p95_positive IS 'The rule matches only while p95 is above 0.';
 INSERT INTO economy.segment_rules VALUES
@@ -79,11 +80,12 @@ CREATE TYPE economy.score_bounds AS (
     recency    numeric[],
     frequency  numeric[],
     monetary   numeric[],
+    p50        numeric,
     p60        numeric,
     p95        numeric,
     degenerate text[]
 );
-COMMENT ON TYPE economy.score_bounds IS 'What a model''s scores are measured against: bounds of the five scores, and p60 and p95 of monetary.';
+COMMENT ON TYPE economy.score_bounds IS 'What a model''s scores are measured against: bounds of the five scores, and median, p60 and p95 of monetary.';
 
 CREATE FUNCTION economy.rfm_model(model text) RETURNS economy.rfm_models
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
@@ -123,9 +125,10 @@ CREATE FUNCTION economy.rfm_rules() RETURNS SETOF economy.segment_rules
     END;
 COMMENT ON FUNCTION economy.rfm_rules() IS 'The segment rules in force, in their order.';
 
-CREATE FUNCTION economy.rfm_rule_ranges(rules jsonb, p60 numeric, p95 numeric)
+CREATE FUNCTION economy.rfm_rule_ranges(rules jsonb, p50 numeric, p60 numeric, p95 numeric)
     RETURNS TABLE ("position" integer, segment text, bought boolean, recency_from bigint, recency_to bigint,
-                   frequency_from bigint, frequency_to bigint, monetary_from numeric, monetary_below numeric)
+                   frequency_from bigint, frequency_to bigint, monetary_from numeric, monetary_above numeric,
+                   monetary_below numeric, monetary_to numeric)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -135,71 +138,46 @@ CREATE FUNCTION economy.rfm_rule_ranges(rules jsonb, p60 numeric, p95 numeric)
                       OR (r.monetary_from IS NOT NULL AND l.least IS NULL) OR (r.monetary_below IS NOT NULL AND g.most IS NULL)
                     THEN 9223372036854775807 ELSE coalesce(r.frequency_from, 0) END,
                coalesce(r.frequency_to, 9223372036854775806),
-               coalesce(l.least, '-Infinity'), coalesce(g.most, 'Infinity')
+               CASE WHEN l.tied THEN '-Infinity' ELSE coalesce(l.least, '-Infinity') END,
+               CASE WHEN l.tied THEN l.least ELSE '-Infinity' END,
+               CASE WHEN g.tied THEN 'Infinity' ELSE coalesce(g.most, 'Infinity') END,
+               CASE WHEN g.tied THEN g.most ELSE 'Infinity' END
         FROM jsonb_populate_recordset(NULL::economy.segment_rules, CASE jsonb_typeof(rules) WHEN 'array' THEN rules ELSE '[]' END) r
-        CROSS JOIN LATERAL (SELECT CASE r.monetary_from WHEN 'p60' THEN p60 WHEN 'p95' THEN p95 ELSE r.monetary_from::numeric END) l (least)
-        CROSS JOIN LATERAL (SELECT CASE r.monetary_below WHEN 'p60' THEN p60 WHEN 'p95' THEN p95 ELSE r.monetary_below::numeric END) g (most)
+        -- quantiles that are one value tell nobody apart: who has it is below them
+        CROSS JOIN LATERAL (SELECT CASE r.monetary_from WHEN 'p60' THEN p60 WHEN 'p95' THEN p95 ELSE r.monetary_from::numeric END,
+                                   r.monetary_from LIKE 'p%' AND p95 = p50) l (least, tied)
+        CROSS JOIN LATERAL (SELECT CASE r.monetary_below WHEN 'p60' THEN p60 WHEN 'p95' THEN p95 ELSE r.monetary_below::numeric END,
+                                   r.monetary_below LIKE 'p%' AND p95 = p50) g (most, tied)
         ORDER BY r.position;
     END;
-COMMENT ON FUNCTION economy.rfm_rule_ranges(jsonb, numeric, numeric) IS
-    'Rules with p60 and p95 put in and no nulls left but in bought; monetary_below is exclusive, all else inclusive.';
+COMMENT ON FUNCTION economy.rfm_rule_ranges(jsonb, numeric, numeric, numeric) IS
+    'Rules with median, p60 and p95 put in and no nulls left but in bought; monetary_above and monetary_below are exclusive, all else inclusive.';
+
+CREATE FUNCTION economy.segment_rules_gap(rules bigint[], window_days integer, recency_clamp integer, OUT bought boolean, OUT recency bigint,
+                                          OUT frequency bigint, OUT monetary bigint, OUT p60 bigint, OUT p95 bigint)
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_segment_rules_gap';
+COMMENT ON FUNCTION economy.segment_rules_gap(bigint[], integer, integer) IS
+    'A user that rules, eight numbers each, leave without a segment; null when there can be none.';
 
 CREATE FUNCTION economy.check_segment_rules(rules jsonb, model economy.rfm_models) RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, economy, pg_temp SET jit = off AS $$
-#variable_conflict use_column
+    SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
     gap record;
 BEGIN
-    -- every case that the rules can tell apart: the values at and next to each threshold
-    WITH rule AS (
-        SELECT * FROM jsonb_populate_recordset(NULL::economy.segment_rules, rules)
-    ), amount AS (
-        SELECT DISTINCT v FROM rule r
-            CROSS JOIN LATERAL (VALUES (r.monetary_from), (r.monetary_below)) b (bound)
-            CROSS JOIN LATERAL (SELECT greatest(0, bound::bigint + d) FROM generate_series(-1, 1) d
-                                WHERE bound ~ '^[0-9]+$') n (v)
-        UNION SELECT unnest(ARRAY[0, 1, 1000000000000])
-    ), shape AS (
-        SELECT row_number() OVER () AS id, v.p60, v.p95 FROM (
-            SELECT NULL::bigint AS p60, NULL::bigint AS p95
-            UNION SELECT a.v, b.v FROM amount a JOIN amount b ON a.v <= b.v
-            UNION SELECT 500000, 700000) v
-    ), recency AS (
-        SELECT DISTINCT least(v, coalesce(model.recency_clamp, 1000000)) AS v FROM (
-            SELECT greatest(0, b + d) FROM rule r CROSS JOIN LATERAL (VALUES (r.recency_from), (r.recency_to)) t (b), generate_series(-1, 1) d WHERE b IS NOT NULL
-            UNION SELECT unnest(ARRAY[0, 1, 1000000])
-            UNION SELECT greatest(0, model.window_days + d) FROM generate_series(-1, 1) d WHERE model.window_days IS NOT NULL) x (v)
-    ), frequency AS (
-        SELECT DISTINCT v FROM (
-            SELECT greatest(0, b + d) FROM rule r CROSS JOIN LATERAL (VALUES (r.frequency_from), (r.frequency_to)) t (b), generate_series(-1, 1) d WHERE b IS NOT NULL
-            UNION SELECT unnest(ARRAY[0, 1, 1000000000])) x (v)
-    ), situation AS (
-        SELECT s.id, s.p60, s.p95, false AS bought, coalesce(model.recency_clamp, 1000000) AS r, 0::bigint AS f, 0::bigint AS m FROM shape s
-        UNION ALL
-        SELECT s.id, s.p60, s.p95, true, r.v, f.v, m.v
-        FROM shape s CROSS JOIN recency r CROSS JOIN frequency f
-        CROSS JOIN LATERAL (SELECT a.v FROM amount a UNION SELECT s.p60 + d FROM generate_series(-1, 1) d WHERE s.p60 + d >= 0
-                            UNION SELECT s.p95 + d FROM generate_series(-1, 1) d WHERE s.p95 + d >= 0) m
-        -- who bought nothing in the window bought before it, and spent nothing
-        WHERE (f.v > 0 OR (m.v = 0 AND r.v >= least(model.window_days, coalesce(model.recency_clamp, 1000000))))
-          AND (f.v = 0 OR model.window_days IS NULL OR r.v <= least(model.window_days, coalesce(model.recency_clamp, 1000000)))
-          -- p60 and p95 are of users with a purchase in the window
-          AND (f.v = 0 OR s.p60 IS NOT NULL)
-    ), ranges AS MATERIALIZED (
-        SELECT s.id, g.* FROM shape s CROSS JOIN LATERAL economy.rfm_rule_ranges(rules, s.p60, s.p95) g
-    )
-    SELECT * INTO gap FROM situation c WHERE NOT EXISTS (
-        SELECT FROM ranges g
-        WHERE g.id = c.id AND (g.bought IS NULL OR g.bought = c.bought)
-          AND c.r BETWEEN g.recency_from AND g.recency_to AND c.f BETWEEN g.frequency_from AND g.frequency_to
-          AND c.m >= g.monetary_from AND c.m < g.monetary_below)
-    ORDER BY c.bought, c.p60 NULLS FIRST, c.p95, c.r, c.f, c.m LIMIT 1;
-    IF found THEN
+    SELECT (economy.segment_rules_gap(array_agg(v.value ORDER BY r.position, v.n), model.window_days, model.recency_clamp)).* INTO gap
+        FROM jsonb_populate_recordset(NULL::economy.segment_rules, rules) r
+        CROSS JOIN LATERAL (VALUES
+            (1, coalesce(r.bought::integer, -1)), (2, coalesce(r.recency_from, 0)), (3, coalesce(r.recency_to, 9223372036854775807)),
+            (4, coalesce(r.frequency_from, 0)), (5, coalesce(r.frequency_to, 9223372036854775807)),
+            (6, CASE r.monetary_from WHEN 'p60' THEN -60 WHEN 'p95' THEN -95 ELSE coalesce(r.monetary_from::bigint, -1) END),
+            (7, CASE r.monetary_below WHEN 'p60' THEN -60 WHEN 'p95' THEN -95 ELSE coalesce(r.monetary_below::bigint, -1) END),
+            (8, r.p95_positive::integer)) v (n, value);
+    IF gap.recency IS NOT NULL THEN
         RAISE EXCEPTION 'the segment rules leave users without a segment' USING ERRCODE = 'XE601',
             DETAIL = CASE WHEN gap.bought
                 THEN format('No rule matches recency %s, frequency %s, monetary %s, with p60 = %s and p95 = %s and the model "%s".',
-                            gap.r, gap.f, gap.m, coalesce(gap.p60::text, 'null'), coalesce(gap.p95::text, 'null'), model.model)
+                            gap.recency, gap.frequency, gap.monetary, coalesce(gap.p60::text, 'null'), coalesce(gap.p95::text, 'null'), model.model)
                 ELSE 'No rule matches a user that never bought anything.' END,
             HINT = 'Add a last rule without conditions.';
     END IF;
@@ -335,6 +313,7 @@ DECLARE
     counted CONSTANT text := CASE model.population WHEN 'active' THEN 'frequency >= 1' ELSE 'true' END;
     axis    record;
     columns text := '';
+    flat    text[] := '{}';
 BEGIN
     PERFORM economy.require_given('model', model.model IS NOT NULL);
     PERFORM economy.require_given('inputs', inputs IS NOT NULL);
@@ -346,71 +325,70 @@ BEGIN
                                         axis.breaks, axis.name, counted)
             ELSE format(', (percentile_cont(%L::double precision[]) WITHIN GROUP (ORDER BY %I::double precision) FILTER (WHERE %s))::numeric[]',
                         axis.breaks, axis.name, counted) END || ' AS ' || axis.name;
+        flat := flat || CASE axis.kind WHEN 'fixed' THEN 'false'
+            ELSE format('min(%1$I) FILTER (WHERE %2$s) IS NOT DISTINCT FROM max(%1$I) FILTER (WHERE %2$s)', axis.name, counted) END;
     END LOOP;
-    RETURN format('SELECT count(*) AS users, count(*) FILTER (WHERE frequency >= 1) AS active %s,
-                       (percentile_disc(ARRAY[0.6, 0.95]) WITHIN GROUP (ORDER BY monetary) FILTER (WHERE frequency >= 1))::numeric[] AS p
-                   FROM (%s) i WHERE recency IS NOT NULL', columns, inputs);
+    RETURN format('SELECT count(*) AS users, count(*) FILTER (WHERE frequency >= 1) AS active %s, ARRAY[%s] AS flat,
+                       (percentile_disc(ARRAY[0.5, 0.6, 0.95]) WITHIN GROUP (ORDER BY monetary) FILTER (WHERE frequency >= 1))::numeric[] AS p
+                   FROM (%s) i WHERE recency IS NOT NULL', columns, array_to_string(flat, ', '), inputs);
 END
 $$;
 COMMENT ON FUNCTION economy.rfm_measure_query(economy.rfm_models, text) IS
     'A query for what rfm_measured() takes, over the rows (recency, frequency, monetary) of a query.';
 
-CREATE FUNCTION economy.rfm_measured(model economy.rfm_models, users bigint, active bigint, recency numeric[], frequency numeric[], monetary numeric[], p numeric[])
+CREATE FUNCTION economy.rfm_measured(model economy.rfm_models, users bigint, active bigint, recency numeric[], frequency numeric[], monetary numeric[],
+                                     flat boolean[], p numeric[])
     RETURNS economy.score_bounds
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
-    axis         record;
-    found_bounds numeric[];
-    result       economy.score_bounds;
+    result economy.score_bounds;
 BEGIN
     result.users := users;
     result.active := active;
-    result.p60 := p[1];
-    result.p95 := p[2];
-    result.degenerate := '{}';
-    FOR axis IN SELECT * FROM (VALUES ('recency', model.recency_kind, recency), ('frequency', model.frequency_kind, frequency),
-                                      ('monetary', model.monetary_kind, monetary)) v (name, kind, bounds) LOOP
-        found_bounds := axis.bounds;
-        -- a fixed break of recency belongs to the better score, a bound to the worse one
-        IF axis.kind = 'quantile_plus_one' OR (axis.kind = 'fixed' AND axis.name = 'recency') THEN
-            SELECT array_agg(b + 1 ORDER BY b) INTO found_bounds FROM unnest(axis.bounds) b;
-        END IF;
-        IF found_bounds IS NULL OR found_bounds[1] = found_bounds[4] THEN
-            result.degenerate := result.degenerate || axis.name;
-        END IF;
-        CASE axis.name WHEN 'recency' THEN result.recency := found_bounds;
-            WHEN 'frequency' THEN result.frequency := found_bounds;
-            ELSE result.monetary := found_bounds; END CASE;
-    END LOOP;
+    result.recency := CASE model.recency_kind WHEN 'quantile_plus_one' THEN (SELECT array_agg(b + 1 ORDER BY b) FROM unnest(recency) b) ELSE recency END;
+    result.frequency := CASE model.frequency_kind WHEN 'quantile_plus_one' THEN (SELECT array_agg(b + 1 ORDER BY b) FROM unnest(frequency) b) ELSE frequency END;
+    result.monetary := CASE model.monetary_kind WHEN 'quantile_plus_one' THEN (SELECT array_agg(b + 1 ORDER BY b) FROM unnest(monetary) b) ELSE monetary END;
+    result.p50 := p[1];
+    result.p60 := p[2];
+    result.p95 := p[3];
+    result.degenerate := ARRAY(SELECT v.name FROM (VALUES (1, 'recency'), (2, 'frequency'), (3, 'monetary')) v (n, name) WHERE flat[v.n] ORDER BY v.n);
     RETURN result;
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_measured(economy.rfm_models, bigint, bigint, numeric[], numeric[], numeric[], numeric[]) IS
+COMMENT ON FUNCTION economy.rfm_measured(economy.rfm_models, bigint, bigint, numeric[], numeric[], numeric[], boolean[], numeric[]) IS
     'The bounds of a model out of the answer of rfm_measure_query().';
 
-CREATE FUNCTION economy.rfm_measure(model economy.rfm_models, inputs text) RETURNS economy.score_bounds
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
-    SET search_path = pg_catalog, economy, pg_temp AS $$
+CREATE FUNCTION economy.rfm_passed(value text, bounds numeric[], kind text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT '(' || string_agg(format('(%s %s %L::numeric)::integer', value, CASE kind WHEN 'quantile_plus_one' THEN '>=' ELSE '>' END, b), ' + ') || ')'
+        FROM unnest(bounds) b;
+    END;
+COMMENT ON FUNCTION economy.rfm_passed(text, numeric[], text) IS 'An SQL expression for the number of bounds that a value has passed.';
+
+CREATE FUNCTION economy.rfm_measure(model economy.rfm_models, inputs text, as_of timestamptz) RETURNS economy.score_bounds
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' AS $$
 DECLARE
     row record;
 BEGIN
-    EXECUTE economy.rfm_measure_query(model, inputs) INTO row;
-    RETURN economy.rfm_measured(model, row.users, row.active, row.recency, row.frequency, row.monetary, row.p);
+    EXECUTE economy.rfm_measure_query(model, inputs) INTO row USING as_of;
+    RETURN economy.rfm_measured(model, row.users, row.active, row.recency, row.frequency, row.monetary, row.flat, row.p);
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_measure(economy.rfm_models, text) IS
-    'The bounds that a model finds in the rows (recency, frequency, monetary) of a query, which runs with the caller''s privileges.';
+COMMENT ON FUNCTION economy.rfm_measure(economy.rfm_models, text, timestamptz) IS
+    'The bounds that a model finds in the rows (recency, frequency, monetary) of a query with $1 for as_of, which runs with the caller''s privileges.';
 
 CREATE FUNCTION economy.rfm_source(model economy.rfm_models, source text, as_of timestamptz) RETURNS text
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
-    SET search_path = pg_catalog, economy, pg_temp AS $$
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' AS $$
 #variable_conflict use_variable
 DECLARE
     kind    text;
-    nulls   bigint;
+    wrong   bigint;
     message text;
-    at      text := 's.ts';
 BEGIN
     PERFORM economy.require_given('source', source IS NOT NULL);
     PERFORM economy.require_given('as_of', as_of IS NOT NULL);
@@ -418,8 +396,12 @@ BEGIN
         RAISE EXCEPTION 'as_of must be a finite time' USING ERRCODE = 'XE002';
     END IF;
     BEGIN
-        EXECUTE format('SELECT pg_typeof((SELECT s.ts FROM (%s) s LIMIT 1))::text, count(*)
-                        FROM (%s) s WHERE s.id IS NULL OR s.ts IS NULL OR s.amount::numeric IS NULL', source, source) INTO kind, nulls;
+        EXECUTE format('SELECT pg_typeof((SELECT s.ts FROM (%s) s LIMIT 1))::text, (SELECT count(s.id::text) + count(s.amount::numeric) FROM (%s) s WHERE false)', source, source)
+            INTO kind, wrong;
+        IF kind IN ('timestamp with time zone', 'timestamp without time zone', 'date') THEN
+            EXECUTE format('SELECT count(*) FROM (%s) s WHERE s.id IS NULL OR isfinite(s.ts) IS NOT TRUE
+                            OR s.amount IS NULL OR s.amount::numeric IN (''NaN'', ''Infinity'', ''-Infinity'')', source) INTO wrong;
+        END IF;
     EXCEPTION WHEN undefined_column OR cannot_coerce OR invalid_text_representation OR undefined_table OR syntax_error THEN
         GET STACKED DIAGNOSTICS message = MESSAGE_TEXT;
         RAISE EXCEPTION 'source must have the columns id, ts and amount' USING ERRCODE = 'XE604', DETAIL = message || '.',
@@ -428,40 +410,36 @@ BEGIN
     IF kind NOT IN ('timestamp with time zone', 'timestamp without time zone', 'date') THEN
         RAISE EXCEPTION 'ts must be a date or a timestamp' USING ERRCODE = 'XE604', DETAIL = format('It is of type %s.', kind);
     END IF;
-    IF nulls > 0 THEN
-        RAISE EXCEPTION 'source has % rows with a null id, ts or amount', nulls USING ERRCODE = 'XE604';
+    IF wrong > 0 THEN
+        RAISE EXCEPTION 'source has % rows with a null id, ts or amount, or one that is not finite', wrong USING ERRCODE = 'XE604';
     END IF;
-    IF kind <> 'timestamp with time zone' THEN
-        at := '(s.ts::timestamp AT TIME ZONE ''UTC'')';
-    END IF;
-    RETURN format('SELECT i.id,
-            least((%1$L::timestamptz AT TIME ZONE ''UTC'')::date - (max(i.at) AT TIME ZONE ''UTC'')::date, %2$L::integer) AS recency,
-            count(*) FILTER (WHERE %3$s) AS frequency, coalesce(sum(i.amount) FILTER (WHERE %3$s), 0) AS monetary
-        FROM (SELECT s.id::text AS id, %4$s AS at, s.amount::numeric AS amount FROM (%5$s) s) i
-        WHERE i.at <= %1$L::timestamptz GROUP BY i.id',
-        as_of, model.recency_clamp,
-        CASE WHEN model.window_days IS NULL THEN 'true'
-             ELSE format('i.at > %L::timestamptz', as_of - model.window_days * interval '24 hours') END,
-        at, source);
+    -- a return is no purchase
+    RETURN format('SELECT i.id, least(($1 AT TIME ZONE ''UTC'')::date - (max(i.at) AT TIME ZONE ''UTC'')::date, %s) AS recency,
+            count(*) FILTER (WHERE %s) AS frequency, coalesce(sum(i.amount) FILTER (WHERE %2$s), 0) AS monetary
+        FROM (SELECT s.id::text AS id, %s AS at, s.amount::numeric AS amount FROM (%s) s WHERE s.amount::numeric >= 0) i
+        WHERE i.at <= $1 GROUP BY i.id',
+        coalesce(model.recency_clamp::text, 'NULL'),
+        CASE WHEN model.window_days IS NULL THEN 'true' ELSE format('i.at > $1 - %s * interval ''24 hours''', model.window_days) END,
+        CASE kind WHEN 'timestamp with time zone' THEN 's.ts' ELSE '(s.ts::timestamp AT TIME ZONE ''UTC'')' END, source);
 END
 $$;
 COMMENT ON FUNCTION economy.rfm_source(economy.rfm_models, text, timestamptz) IS
-    'A query for recency, frequency and monetary per id of a query for (id, ts, amount); XE604 when that is no such query.';
+    'A query, with $1 for as_of, for recency, frequency and monetary per id of a query for (id, ts, amount); XE604 when that is no such query.';
 
 CREATE FUNCTION economy.rfm_bounds_query(model text, query text, as_of timestamptz) RETURNS economy.score_bounds
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
-    SET search_path = pg_catalog, economy, pg_temp AS $$
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' AS $$
 DECLARE
     m economy.rfm_models := economy.rfm_model(model);
 BEGIN
-    RETURN economy.rfm_measure(m, economy.rfm_source(m, query, as_of));
+    RETURN economy.rfm_measure(m, economy.rfm_source(m, query, as_of), as_of);
 END
 $$;
 COMMENT ON FUNCTION economy.rfm_bounds_query(text, text, timestamptz) IS 'rfm_bounds() of a query with the columns id, ts and amount.';
 
 CREATE FUNCTION economy.rfm_bounds(model text, source regclass, as_of timestamptz) RETURNS economy.score_bounds
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
-    SET search_path = pg_catalog, economy, pg_temp AS $$
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' AS $$
 BEGIN
     RETURN economy.rfm_bounds_query(model, 'SELECT id, ts, amount FROM ' || source, as_of);
 END
@@ -472,34 +450,34 @@ COMMENT ON FUNCTION economy.rfm_bounds(text, regclass, timestamptz) IS
 CREATE FUNCTION economy.rfm_score_query(model text, query text, as_of timestamptz)
     RETURNS TABLE (id text, recency_days integer, frequency bigint, monetary numeric, r integer, f integer, m integer,
                    score numeric, segment text)
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
-    SET search_path = pg_catalog, economy, pg_temp AS $$
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' AS $$
 #variable_conflict use_column
 DECLARE
     definition economy.rfm_models := economy.rfm_model(model);
     inputs     text := economy.rfm_source(definition, query, as_of);
-    bounds     economy.score_bounds := economy.rfm_measure(definition, inputs);
+    bounds     economy.score_bounds := economy.rfm_measure(definition, inputs, as_of);
     ranked     text := CASE definition.population WHEN 'active' THEN 'i.frequency >= 1' ELSE 'true' END;
     rules      jsonb := (SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r);
 BEGIN
     RETURN QUERY EXECUTE format(
-        'WITH rules AS MATERIALIZED (SELECT * FROM economy.rfm_rule_ranges($7, $8, $9))
-         SELECT s.id, s.recency, s.frequency, s.monetary, s.r, s.f, s.m, $4 * s.r + $5 * s.f + $6 * s.m,
+        'WITH rules AS MATERIALIZED (SELECT * FROM economy.rfm_rule_ranges($5, $6, $7, $8))
+         SELECT s.id, s.recency, s.frequency, s.monetary, s.r, s.f, s.m, $2 * s.r + $3 * s.f + $4 * s.m,
              (SELECT g.segment FROM rules g
               WHERE (g.bought IS NULL OR g.bought) AND s.recency BETWEEN g.recency_from AND g.recency_to
-                AND s.frequency BETWEEN g.frequency_from AND g.frequency_to AND s.monetary >= g.monetary_from AND s.monetary < g.monetary_below
+                AND s.frequency BETWEEN g.frequency_from AND g.frequency_to AND s.monetary >= g.monetary_from AND s.monetary > g.monetary_above
+                AND s.monetary < g.monetary_below AND s.monetary <= g.monetary_to
               ORDER BY g.position LIMIT 1)
          FROM (SELECT i.*,
                    %s AS r, %s AS f, %s AS m
                FROM (%s) i) s',
-        CASE WHEN 'recency' = ANY (bounds.degenerate) THEN '3' ELSE '5 - width_bucket(i.recency::numeric, $1)' END,
+        CASE WHEN 'recency' = ANY (bounds.degenerate) THEN '3' ELSE '5 - ' || economy.rfm_passed('i.recency', bounds.recency, definition.recency_kind) END,
         CASE WHEN 'frequency' = ANY (bounds.degenerate) THEN 'CASE WHEN ' || ranked || ' THEN 3 ELSE 1 END'
-             ELSE '1 + width_bucket(i.frequency::numeric, $2)' END,
+             ELSE '1 + ' || economy.rfm_passed('i.frequency', bounds.frequency, definition.frequency_kind) END,
         CASE WHEN 'monetary' = ANY (bounds.degenerate) THEN 'CASE WHEN ' || ranked || ' THEN 3 ELSE 1 END'
-             ELSE '1 + width_bucket(i.monetary, $3)' END,
+             ELSE '1 + ' || economy.rfm_passed('i.monetary', bounds.monetary, definition.monetary_kind) END,
         inputs)
-        USING bounds.recency, bounds.frequency, bounds.monetary,
-              definition.recency_weight, definition.frequency_weight, definition.monetary_weight, rules, bounds.p60, bounds.p95;
+        USING as_of, definition.recency_weight, definition.frequency_weight, definition.monetary_weight, rules, bounds.p50, bounds.p60, bounds.p95;
 END
 $$;
 COMMENT ON FUNCTION economy.rfm_score_query(text, text, timestamptz) IS 'rfm_score() of a query with the columns id, ts and amount.';
@@ -507,8 +485,8 @@ COMMENT ON FUNCTION economy.rfm_score_query(text, text, timestamptz) IS 'rfm_sco
 CREATE FUNCTION economy.rfm_score(model text, source regclass, as_of timestamptz)
     RETURNS TABLE (id text, recency_days integer, frequency bigint, monetary numeric, r integer, f integer, m integer,
                    score numeric, segment text)
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
-    SET search_path = pg_catalog, economy, pg_temp AS $$
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' AS $$
 BEGIN
     PERFORM economy.require_given('source', source IS NOT NULL);
     RETURN QUERY SELECT * FROM economy.rfm_score_query(model, 'SELECT id, ts, amount FROM ' || source, as_of);

@@ -55,15 +55,15 @@ LANGUAGE sql AS $$
         FROM pgtap_source s WHERE ts <= as_of GROUP BY 1
     ), bound AS (
         SELECT percentile_disc(ARRAY[0.2, 0.4, 0.6, 0.8]) WITHIN GROUP (ORDER BY f) AS f, percentile_disc(ARRAY[0.2, 0.4, 0.6, 0.8]) WITHIN GROUP (ORDER BY m) AS m,
-               percentile_disc(0.6) WITHIN GROUP (ORDER BY m) AS p60, percentile_disc(0.95) WITHIN GROUP (ORDER BY m) AS p95
+               percentile_disc(0.5) WITHIN GROUP (ORDER BY m) AS p50, percentile_disc(0.6) WITHIN GROUP (ORDER BY m) AS p60, percentile_disc(0.95) WITHIN GROUP (ORDER BY m) AS p95
         FROM input WHERE f >= 1
     ), scored AS (
-        SELECT i.*, p60, p95, CASE WHEN days <= 1 THEN 5 WHEN days <= 3 THEN 4 WHEN days <= 7 THEN 3 WHEN days <= 14 THEN 2 ELSE 1 END AS sr,
-               width_bucket(i.f, b.f) + 1 AS sf, width_bucket(i.m, b.m) + 1 AS sm
+        SELECT i.*, p50, p60, p95, CASE WHEN days <= 1 THEN 5 WHEN days <= 3 THEN 4 WHEN days <= 7 THEN 3 WHEN days <= 14 THEN 2 ELSE 1 END AS sr,
+               (SELECT 1 + count(*) FILTER (WHERE x < i.f) FROM unnest(b.f) x)::integer AS sf, (SELECT 1 + count(*) FILTER (WHERE x < i.m) FROM unnest(b.m) x)::integer AS sm
         FROM input i CROSS JOIN bound b
     )
     SELECT id, days, f, m, sr, sf, sm, 0.4 * sr + 0.3 * sf + 0.3 * sm,
-           CASE WHEN f >= 1 AND m >= p95 AND p95 > 0 THEN 'Whale' WHEN f >= 10 AND days <= 7 THEN 'HighEngaged' WHEN days > 21 THEN 'AtRisk'
+           CASE WHEN f >= 1 AND (m > p95 OR (m = p95 AND p95 > p50)) AND p95 > 0 THEN 'Whale' WHEN f >= 10 AND days <= 7 THEN 'HighEngaged' WHEN days > 21 THEN 'AtRisk'
                 WHEN f >= 4 OR (m >= p60 AND m < p95) THEN 'Medium' WHEN f BETWEEN 1 AND 3 AND days BETWEEN 8 AND 21 THEN 'Low'
                 WHEN f BETWEEN 1 AND 3 AND days <= 7 THEN 'New' END
     FROM scored
@@ -104,18 +104,34 @@ TRUNCATE pgtap_source;
 SELECT is_empty($$SELECT * FROM economy.rfm_score('standard', 'pgtap_source', '2031-03-31 12:00:00+00')$$, 'nobody, nothing');
 SELECT is((SELECT b.degenerate FROM economy.rfm_bounds('all_time', 'pgtap_source', '2031-03-31 12:00:00+00') b), '{recency,frequency,monetary}', 'and no bounds');
 
+-- --- a value that equals a bound stays below it ---------------------------------
+
+INSERT INTO pgtap_source SELECT n, timestamptz '2031-03-20 12:00:00+00' + k * interval '1 hour', 10
+FROM generate_series(1, 100) n CROSS JOIN generate_series(1, 3) k WHERE k = 1 OR (k = 2 AND n > 75) OR (k = 3 AND n > 90);
+SELECT results_eq(format('SELECT frequency, f, m, count(*) FROM economy.rfm_score(%L, ''pgtap_source'', ''2031-03-31 12:00:00+00'') GROUP BY 1, 2, 3 ORDER BY 1', model),
+    'VALUES (1::bigint, 1, 1, 75::bigint), (2, 4, 4, 15), (3, 5, 5, 10)', '75 of 100 bought once, 15 twice, 10 three times, by ' || model)
+FROM unnest(ARRAY['standard', 'all_time']) model;
+TRUNCATE pgtap_source;
+INSERT INTO pgtap_source SELECT n, timestamptz '2031-03-30 12:00:00+00', CASE WHEN n <= 960 THEN 499 ELSE 1000 END FROM generate_series(1, 1000) n;
+SELECT results_eq($$SELECT monetary, m, segment, count(*) FROM economy.rfm_score('standard', 'pgtap_source', '2031-03-31 12:00:00+00') GROUP BY 1, 2, 3 ORDER BY 1$$,
+    $$VALUES (499::numeric, 1, 'New', 960::bigint), (1000, 5, 'Whale', 40)$$, '960 of 1,000 bought the same pack: the others are Whales');
+SELECT is((SELECT (b.p50, b.p95, b.degenerate)::text FROM economy.rfm_bounds('standard', 'pgtap_source', '2031-03-31 12:00:00+00') b), '(499,499,{frequency})', 'because p95 is the median');
+INSERT INTO pgtap_source VALUES (5001, '2031-03-30 12:00:00+00', -1), (1, '2031-03-31 12:00:00+00', -499);
+SELECT is((SELECT (count(*), max(frequency), sum(monetary), min(recency_days))::text FROM economy.rfm_score('standard', 'pgtap_source', '2031-03-31 12:00:00+00')), '(1000,1,519040,1)', 'a return is no purchase');
+TRUNCATE pgtap_source;
+
 -- --- every (R, F, M) has one segment, and it is the right one ------------------
 
-CREATE FUNCTION pg_temp.segment_of(bought boolean, r bigint, f bigint, m bigint, p60 numeric, p95 numeric) RETURNS text LANGUAGE sql IMMUTABLE AS $$
-    SELECT CASE WHEN NOT bought THEN 'NoPurchase' WHEN f >= 1 AND m >= p95 AND p95 > 0 THEN 'Whale' WHEN f >= 10 AND r <= 7 THEN 'HighEngaged'
+CREATE FUNCTION pg_temp.segment_of(bought boolean, r bigint, f bigint, m bigint, p50 numeric, p60 numeric, p95 numeric) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN NOT bought THEN 'NoPurchase' WHEN f >= 1 AND (m > p95 OR (m = p95 AND p95 > p50)) AND p95 > 0 THEN 'Whale' WHEN f >= 10 AND r <= 7 THEN 'HighEngaged'
         WHEN r > 21 THEN 'AtRisk' WHEN (f BETWEEN 4 AND 9) OR f >= 10 OR (m >= p60 AND m < p95) THEN 'Medium'
         WHEN f BETWEEN 1 AND 3 AND r BETWEEN 8 AND 21 THEN 'Low' WHEN f BETWEEN 1 AND 3 AND r <= 7 THEN 'New' END
 $$;
-CREATE FUNCTION pg_temp.differing(p60 numeric, p95 numeric) RETURNS bigint LANGUAGE sql AS $$
+CREATE FUNCTION pg_temp.differing(p50 numeric, p60 numeric, p95 numeric) RETURNS bigint LANGUAGE sql AS $$
     WITH snapshot AS (
         SELECT p.program, p.segments FROM economy.rfm_program((jsonb_populate_record(NULL::economy.rfm_snapshots, jsonb_build_object(
             'model', to_jsonb(economy.rfm_model('standard')), 'rules', (SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r),
-            'recency_bounds', '{2,4,8,15}', 'degenerate', '{frequency,monetary}', 'p60', p60, 'p95', p95)))) p
+            'recency_bounds', '{1,3,7,14}', 'degenerate', '{frequency,monetary}', 'p50', p50, 'p60', p60, 'p95', p95)))) p
     ), history AS (
         -- r days ago, f purchases of m together
         -- 30 days ago only what is later in the day is within the window
@@ -129,10 +145,10 @@ CREATE FUNCTION pg_temp.differing(p60 numeric, p95 numeric) RETURNS bigint LANGU
     )
     SELECT count(*) FROM history h CROSS JOIN snapshot s
     WHERE (economy.rfm_assess(1, h.buckets, '2031-06-30 12:00:00+00', s.program, s.segments, NULL, NULL, NULL, NULL, NULL, NULL, NULL)).segment
-          IS DISTINCT FROM pg_temp.segment_of(true, least(h.r, 90), h.f, h.m, p60, p95)
+          IS DISTINCT FROM pg_temp.segment_of(true, least(h.r, 90), h.f, h.m, p50, p60, p95)
 $$;
-SELECT is(pg_temp.differing(p60, p95), 0::bigint, format('every (R, F, M) with p60 = %s and p95 = %s', p60, p95))
-FROM (VALUES (100, 500), (0, 0), (0, 7), (7, 7), (1, 1)) v (p60, p95);
+SELECT is(pg_temp.differing(p50, p60, p95), 0::bigint, format('every (R, F, M) with p50 = %s, p60 = %s and p95 = %s', p50, p60, p95))
+FROM (VALUES (50, 100, 500), (0, 0, 0), (0, 0, 7), (0, 7, 7), (7, 7, 7), (1, 1, 1), (100, 100, 500)) v (p50, p60, p95);
 
 -- --- changing rules and models --------------------------------------------------
 
@@ -159,13 +175,22 @@ SELECT is((economy.set_rfm_model('{"model": "pgtap week", "window_days": null}',
 INSERT INTO pgtap_source SELECT n, timestamptz '2031-03-31 12:00:00+00' - n * interval '1 day', n FROM generate_series(0, 29) n;
 SELECT is((economy.set_rfm_model('{"model": "pgtap fixed", "recency_breaks": [0, 1, 2, 3], "frequency_kind": "fixed", "frequency_breaks": [1, 2, 3, 4], "monetary_kind": "fixed", "monetary_breaks": [5, 10, 15, 20]}', 'pgtap')).model, 'pgtap fixed', 'fixed breaks');
 SELECT results_eq($$SELECT recency_days, r, f, m FROM economy.rfm_score('pgtap fixed', 'pgtap_source', '2031-03-31 12:00:00+00') WHERE recency_days IN (0, 1, 2, 3, 4, 5, 9, 10, 20) ORDER BY 1$$,
-    'VALUES (0, 5, 2, 1), (1, 4, 2, 1), (2, 3, 2, 1), (3, 2, 2, 1), (4, 1, 2, 1), (5, 1, 2, 2), (9, 1, 2, 2), (10, 1, 2, 3), (20, 1, 2, 5)', 'are bounds as they stand');
+    'VALUES (0, 5, 1, 1), (1, 4, 1, 1), (2, 3, 1, 1), (3, 2, 1, 1), (4, 1, 1, 1), (5, 1, 1, 1), (9, 1, 1, 2), (10, 1, 1, 2), (20, 1, 1, 4)', 'are bounds as they stand');
 SELECT throws_ok(format('SELECT economy.set_rfm_model(%L, ''pgtap'')', model), 'XE603', NULL, model)
 FROM unnest(ARRAY['[]', '{}', '{"model": "standard"}', '{"model": "x", "builtin": true}', '{"model": "x", "window": 5}', '{"model": "x", "window_days": 0}',
     '{"model": "x", "recency_kind": "guess"}', '{"model": "x", "recency_breaks": [1, 2, 3]}', '{"model": "x", "recency_breaks": [1, 2, 2, 3]}', '{"model": "x", "recency_breaks": [4, 3, 2, 1]}',
     '{"model": "x", "frequency_breaks": [0.2, 0.4, 0.6, 1]}', '{"model": "x", "frequency_breaks": [0, 0.4, 0.6, 0.8]}', '{"model": "x", "monetary_breaks": null}', '{"model": "x", "recency_weight": 2}',
     '{"model": "", "window_days": 5}', '{"model": "x", "population": "some"}', '{"model": "x", "recency_breaks": [1, 2, 3, null]}', '{"model": "x", "recency_breaks": ["NaN", 2, 3, 4]}']) model;
 SELECT throws_ok('SELECT economy.set_rfm_model(NULL, ''pgtap'')', 'XE001', 'model must not be null', 'null model');
+-- of all time nobody bought before the window
+SET LOCAL economy.rfm_model = 'all_time';
+SELECT lives_ok($$SELECT economy.set_segment_rules('[{"segment": "A", "bought": false}, {"segment": "B", "frequency_from": 1}]', 'pgtap')$$, 'rules that are complete for a model of all time');
+SET LOCAL economy.rfm_model = 'standard';
+SELECT throws_ok($$SELECT economy.set_segment_rules('[{"segment": "A", "bought": false}, {"segment": "B", "frequency_from": 1}]', 'pgtap')$$, 'XE601', NULL, 'are not for one of thirty days');
+SELECT lives_ok($$SELECT economy.set_segment_rules('[{"segment": "A", "monetary_below": "p95"}, {"segment": "B", "monetary_from": "p95"}, {"segment": "C", "frequency_to": 0}]', 'pgtap')$$, 'below p95 and from p95 on is everybody');
+-- a hundred rules, each with bounds of its own
+SELECT lives_ok(format('SELECT economy.set_segment_rules(%L, ''pgtap'')', (SELECT jsonb_agg(jsonb_build_object('segment', 'S' || n, 'recency_from', n, 'recency_to', 3 * n,
+    'frequency_from', n, 'frequency_to', n * 7, 'monetary_from', (n * 1000)::text, 'monetary_below', (n * 5000)::text)) FROM generate_series(1, 99) n) || '[{"segment": "Z"}]'::jsonb), 'a hundred rules');
 -- a week's window and the rules of a month do not fit
 CREATE FUNCTION pg_temp.three(recency integer) RETURNS jsonb LANGUAGE sql AS $$
     SELECT format('[{"segment": "A", "bought": false}, {"segment": "B", "frequency_from": 1}, {"segment": "C", "recency_from": %s}]', recency)::jsonb $$;
@@ -191,6 +216,8 @@ SELECT throws_ok(call, code, NULL, call) FROM (VALUES
     ($$SELECT * FROM economy.rfm_score_query('standard', 'SELECT 1 AS id, 2 AS ts, 3 AS amount', now())$$, 'XE604'),
     ($$SELECT * FROM economy.rfm_score_query('standard', 'SELECT 1 AS id, now() AS ts, NULL::int AS amount', now())$$, 'XE604'),
     ($$SELECT * FROM economy.rfm_score_query('standard', 'SELECT NULL::int AS id, now() AS ts, 1 AS amount', now())$$, 'XE604'),
+    ($$SELECT * FROM economy.rfm_score_query('standard', 'SELECT 1 AS id, now() AS ts, ''NaN''::float8 AS amount', now())$$, 'XE604'),
+    ($$SELECT * FROM economy.rfm_score_query('standard', 'SELECT 1 AS id, ''infinity''::date AS ts, 1 AS amount', now())$$, 'XE604'),
     ($$SELECT * FROM economy.rfm_bounds_query('standard', NULL, now())$$, 'XE001')) v (call, code);
 
 -- a role reads its own tables and no others

@@ -27,9 +27,9 @@ CREATE FUNCTION pg_temp.definition() RETURNS TABLE (user_id bigint, frequency bi
         GROUP BY t.user_id, s.as_of
     )
     SELECT i.user_id, i.f, i.m, CASE WHEN days <= 1 THEN 5 WHEN days <= 3 THEN 4 WHEN days <= 7 THEN 3 WHEN days <= 14 THEN 2 ELSE 1 END,
-           CASE WHEN 'frequency' = ANY (b.degenerate) THEN CASE WHEN i.f > 0 THEN 3 ELSE 1 END ELSE 1 + width_bucket(i.f::numeric, b.frequency_bounds) END,
-           CASE WHEN 'monetary' = ANY (b.degenerate) THEN CASE WHEN i.f > 0 THEN 3 ELSE 1 END ELSE 1 + width_bucket(i.m::numeric, b.monetary_bounds) END,
-           CASE WHEN NOT bought THEN 'NoPurchase' WHEN f >= 1 AND m >= p95 AND p95 > 0 THEN 'Whale' WHEN f >= 10 AND days <= 7 THEN 'HighEngaged' WHEN days > 21 THEN 'AtRisk'
+           CASE WHEN 'frequency' = ANY (b.degenerate) THEN CASE WHEN i.f > 0 THEN 3 ELSE 1 END ELSE (SELECT 1 + count(*) FILTER (WHERE x < i.f) FROM unnest(b.frequency_bounds) x)::integer END,
+           CASE WHEN 'monetary' = ANY (b.degenerate) THEN CASE WHEN i.f > 0 THEN 3 ELSE 1 END ELSE (SELECT 1 + count(*) FILTER (WHERE x < i.m) FROM unnest(b.monetary_bounds) x)::integer END,
+           CASE WHEN NOT bought THEN 'NoPurchase' WHEN f >= 1 AND (m > p95 OR (m = p95 AND p95 > p50)) AND p95 > 0 THEN 'Whale' WHEN f >= 10 AND days <= 7 THEN 'HighEngaged' WHEN days > 21 THEN 'AtRisk'
                 WHEN f >= 4 OR (m >= p60 AND m < p95) THEN 'Medium' WHEN f BETWEEN 1 AND 3 AND days BETWEEN 8 AND 21 THEN 'Low'
                 WHEN f BETWEEN 1 AND 3 AND days <= 7 THEN 'New' END
     FROM input i CROSS JOIN economy.rfm_snapshots b WHERE b.snapshot_id = (SELECT s.snapshot_id FROM economy.rfm_state s)

@@ -316,7 +316,7 @@ scores(void)
 		check_int(s.next_change_at, known[i].next_days < 0 ? ECO_NEVER : (inputs.last_day + known[i].next_days) * DAY,
 				  "the midnight at which a day more matters");
 	}
-	check(s.f == 3 && s.m == 4, "a value that equals a bound has the better score");
+	check(s.f == 3 && s.m == 4, "the least value beyond a bound has the better score");
 	inputs.last_day = 106751980;
 	program.bounds[0][3] = 50000000;
 	s = eco_rfm_score(&program, &inputs, (inputs.last_day + 5) * DAY);

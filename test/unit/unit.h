@@ -21,6 +21,7 @@
 	X(travel) \
 	X(probability) \
 	X(rfm) \
+	X(rules) \
 	X(beta) \
 	X(envelope) \
 	X(seen)

@@ -1,0 +1,72 @@
+/*
+ * rules.h
+ *		Whether segment rules give every user that there can be a segment.
+ *
+ * A rule bounds recency, frequency and monetary value; a monetary bound may be
+ * a quantile (p60, p95) of values that are known only at a refresh.  All that
+ * rules can tell apart are the cases between their bounds, so each of those is
+ * tried: sets of rules, one bit each, that match a recency, a frequency and a
+ * monetary value; a case without a rule is three sets that have none in common.
+ */
+#ifndef ECO_RULES_H
+#define ECO_RULES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define ECO_RULES_MAX	100
+#define ECO_NO_RECENCY	1000000 /* days of who never bought, without a clamp */
+
+/* Monetary bounds that are no number. */
+#define ECO_BOUND_NONE	(-1)
+#define ECO_BOUND_P60	(-60)
+#define ECO_BOUND_P95	(-95)
+
+/* All conditions must hold. */
+typedef struct EcoRuleSource
+{
+	int64_t		bought;			/* 0, 1, or -1 for either */
+	int64_t		recency_from;	/* inclusive, as are the next three */
+	int64_t		recency_to;
+	int64_t		frequency_from;
+	int64_t		frequency_to;
+	int64_t		monetary_from;	/* inclusive */
+	int64_t		monetary_below; /* exclusive */
+	int64_t		p95_positive;	/* 1: matches only while p95 is above 0 */
+} EcoRuleSource;
+
+#define ECO_RULE_WORDS	8
+
+/* A user, and the quantiles of those with a purchase in the window, if any. */
+typedef struct EcoRuleCase
+{
+	bool		bought;
+	int64_t		recency;
+	int64_t		frequency;
+	int64_t		monetary;
+	bool		measured;		/* there are quantiles */
+	int64_t		p50;
+	int64_t		p60;
+	int64_t		p95;
+} EcoRuleCase;
+
+/*
+ * Whether the rule's monetary bounds match.  While p95 is the median the
+ * quantiles tell nobody apart: who has just that value is below both.
+ */
+extern bool eco_rule_monetary(const EcoRuleSource *rule, const EcoRuleCase *user);
+
+/* What the search works with; the caller's memory, because it may be left. */
+typedef struct EcoRuleSets EcoRuleSets;
+extern const uint64_t eco_rule_sets_size;
+
+/*
+ * Whether there can be a user without a rule, and who.  window is in days, 0
+ * for all time; clamp the largest recency.  n * n * n steps for n rules, at
+ * most; pulse is called after each n * n of them, and may leave.
+ */
+extern bool eco_rules_gap(const EcoRuleSource *rules, int nrules, int64_t window,
+						  int64_t clamp, void (*pulse) (void), EcoRuleSets *work,
+						  EcoRuleCase *gap);
+
+#endif
