@@ -45,7 +45,7 @@ COMMENT ON FUNCTION economy.entries_between(pg_snapshot, pg_snapshot, bigint, bi
 
 CREATE FUNCTION economy.changes(cursor text DEFAULT NULL, max integer DEFAULT 1000)
     RETURNS TABLE (code text, user_id bigint, seq bigint, type text, event json, next_cursor text)
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE

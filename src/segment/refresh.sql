@@ -342,6 +342,7 @@ DECLARE
     blocks   bigint := 0;
     block    bigint := 0;
     written  bigint;
+    told     bigint;
 BEGIN
     PERFORM economy.require_given('as_of', as_of IS NOT NULL);
     IF NOT isfinite(as_of) THEN
@@ -435,7 +436,7 @@ BEGIN
             SELECT (SELECT count(*) FROM written),
                    (SELECT count(economy.publish_profile(c.user_id, ''segment'', c.was, (c.a).segment))
                     FROM assessed c WHERE c.was <> (c.a).segment)'
-            INTO written USING format('(%s,0)', block)::tid, format('(%s,0)', block + chunk)::tid, as_of, snapshot.program, snapshot.segments, snapshot.snapshot_id;
+            INTO written, told USING format('(%s,0)', block)::tid, format('(%s,0)', block + chunk)::tid, as_of, snapshot.program, snapshot.segments, snapshot.snapshot_id;
         snapshot.changed := snapshot.changed + written;
         block := block + chunk;
     END LOOP;
@@ -464,6 +465,7 @@ DECLARE
     as_of    timestamptz;
     seen     bigint;
     oldest   timestamptz;
+    told     bigint;
 BEGIN
     PERFORM set_config('work_mem', economy.rfm_setting('economy.rfm_memory'), true);
     state := economy.rfm_lock();
@@ -518,7 +520,7 @@ BEGIN
                (SELECT min(c.since) FROM assessed c WHERE isfinite(c.since)),
                (SELECT count(economy.publish_profile(c.user_id, ''segment'', c.segment, (c.a).segment))
                 FROM assessed c WHERE c.segment <> (c.a).segment)'
-        INTO users_scored, users_changed, oldest
+        INTO users_scored, users_changed, oldest, told
         USING as_of, snapshot.program, snapshot.segments, snapshot.snapshot_id, economy.rfm_never_bought(snapshot);
     PERFORM economy.rfm_advance(snapshot.snapshot_id, as_of, seen, as_of - oldest, state.summarised);
     snapshot_id := snapshot.snapshot_id;

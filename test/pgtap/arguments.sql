@@ -139,7 +139,7 @@ BEGIN
         SELECT string_agg(coalesce(CASE WHEN n <> missing THEN CASE t.typcategory
                    WHEN 'N' THEN CASE t.oid WHEN 'bigint'::regtype THEN economy.user_id_of('pgtap arguments')::text ELSE '1' END
                    WHEN 'S' THEN '''x''' WHEN 'B' THEN 'false' WHEN 'D' THEN '''2031-01-01''' WHEN 'T' THEN '''1 day'''
-                   WHEN 'A' THEN '''{0,5}''' WHEN 'U' THEN '''{}''' END
+                   WHEN 'A' THEN '''{0,1}''' WHEN 'U' THEN '''{}''' END
                END, 'NULL') || '::' || format_type(t.oid, NULL), ', ' ORDER BY n)
         INTO args FROM generate_subscripts(types, 1) n JOIN pg_type t ON t.oid = types[n];
         state := '';

@@ -1,6 +1,6 @@
 -- What is marked PARALLEL SAFE or RESTRICTED works in parallel plans.
 BEGIN;
-SELECT plan(16);
+SELECT plan(17);
 
 SELECT economy.register('pgtap parallel') AS u \gset
 SELECT economy.upsert_product('{"product_id": "pgtap_p", "category": "item", "price_gold": 1}', 'pgtap') IS NULL AS x \gset
@@ -27,6 +27,21 @@ FROM (VALUES ($$SELECT * FROM economy.verify_receipt({u}, '{t}')$$), ($$SELECT *
              ($$SELECT * FROM economy.purchase({u}, 'pgtap_p', 'new')$$), ($$SELECT * FROM economy.audit_sweep()$$)) v (call);
 SELECT is(v.reason, 'OK', 'and answers the same') FROM economy.verify_receipt(:u, :'t') v;
 SELECT is((SELECT count(*) FROM economy.verify_chain(:u)), 0::bigint, 'and finds nothing where nothing is');
+
+-- a function that catches errors begins a subtransaction, which no parallel plan
+-- allows, nor does it in what calls the function
+SELECT is((WITH RECURSIVE function AS (
+        SELECT p.oid, p.proname, p.proparallel, l.lanname,
+               -- names in texts call nothing
+               regexp_replace(concat(p.prosrc, pg_get_function_sqlbody(p.oid)), '''[^'']*''', '', 'g') AS source
+        FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.pronamespace = 'economy'::regnamespace AND p.prokind IN ('f', 'p')
+    ), catching AS (
+        SELECT f.* FROM function f WHERE f.lanname = 'plpgsql' AND f.source ~ '\mEXCEPTION\s+WHEN\M'
+        UNION
+        SELECT f.* FROM catching c JOIN function f ON f.source ~ ('\meconomy\.' || c.proname || '\s*\(')
+    )
+    SELECT concat(string_agg(c.proname, ' ' ORDER BY c.proname) FILTER (WHERE c.proparallel <> 'u'), CASE WHEN count(*) < 5 THEN 'none found' END) FROM catching c), '',
+    'what catches errors, and what calls it, is PARALLEL UNSAFE');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -329,14 +329,14 @@ SELECT pg_temp.exact('after all damage was undone');
 -- the incremental sweep, behind a checkpoint that is before or after its own
 CREATE FUNCTION pg_temp.incremental(damage text DEFAULT NULL) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-    found  text;
+    seen   text;
     answer text;
 BEGIN
     IF damage IS NOT NULL THEN
         EXECUTE damage;
     END IF;
-    SELECT string_agg(DISTINCT concat_ws(' ', kind, seq), ', ') INTO found FROM economy.audit_sweep_incremental();
-    SELECT concat_ws(' ', r.users, r.entries, coalesce(found, 'clean')) INTO answer FROM economy.audit_runs r ORDER BY run_id DESC LIMIT 1;
+    SELECT string_agg(DISTINCT concat_ws(' ', kind, seq), ', ') INTO seen FROM economy.audit_sweep_incremental();
+    SELECT concat_ws(' ', r.users, r.entries, coalesce(seen, 'clean')) INTO answer FROM economy.audit_runs r ORDER BY run_id DESC LIMIT 1;
     IF damage IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'XT000';
     END IF;
