@@ -84,6 +84,27 @@ CREATE FUNCTION economy.try_lock_name(name text) RETURNS boolean
     LANGUAGE c VOLATILE PARALLEL RESTRICTED STRICT AS 'MODULE_PATHNAME', 'eco_try_lock_name';
 COMMENT ON FUNCTION economy.try_lock_name(text) IS 'lock_name() that does not wait: false when another transaction has the lock.';
 
+-- A snapshot that is older than the lock may find a rewritten table empty.  What
+-- follows takes a newer one, unless the transaction has one for good.
+CREATE FUNCTION economy.open_tables(VARIADIC tables text[]) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY tables LOOP
+        EXECUTE format('LOCK TABLE economy.%I IN ACCESS SHARE MODE', name);
+    END LOOP;
+    IF EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = 'economy'::regnamespace AND c.relname = ANY (tables)
+               AND c.relfilenode <> pg_relation_filenode(c.oid)) THEN
+        RAISE EXCEPTION 'could not serialize access due to concurrent update' USING ERRCODE = 'serialization_failure',
+            DETAIL = 'A table was rewritten after the transaction''s snapshot was taken.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy.open_tables(text[]) IS
+    'Locks tables for reading before a function reads any of them; 40001 when one was rewritten after the transaction''s snapshot.';
+
 CREATE FUNCTION economy.forbid_change() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'eco_forbid_change';
 COMMENT ON FUNCTION economy.forbid_change() IS 'Trigger of the journals: refuses UPDATE, DELETE and TRUNCATE with XE101.';

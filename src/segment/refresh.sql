@@ -221,6 +221,8 @@ CREATE FUNCTION economy.rfm_lock() RETURNS economy.rfm_state
 DECLARE
     state economy.rfm_state;
 BEGIN
+    PERFORM economy.open_tables('shop_transactions', 'accounts', 'rfm_models', 'segment_rules', 'rfm_reversals', 'rfm_snapshots',
+                                'rfm_state', 'user_segments', 'segment_history');
     PERFORM economy.lock_name('economy.rfm_refresh');
     SELECT * INTO state FROM economy.rfm_state FOR UPDATE;
     IF NOT found THEN
