@@ -76,12 +76,12 @@ CREATE FUNCTION economy.require_given(argument text, given boolean) RETURNS void
 COMMENT ON FUNCTION economy.require_given(text, boolean) IS 'Raises XE001, that the argument must not be null, unless it is given.';
 
 CREATE FUNCTION economy.lock_name(name text) RETURNS void
-    LANGUAGE c VOLATILE PARALLEL RESTRICTED STRICT AS 'MODULE_PATHNAME', 'eco_lock_name';
+    LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_lock_name';
 COMMENT ON FUNCTION economy.lock_name(text) IS
     'Takes a lock on a name until the end of the transaction, of a class that no user can take; waits for it.';
 
 CREATE FUNCTION economy.try_lock_name(name text) RETURNS boolean
-    LANGUAGE c VOLATILE PARALLEL RESTRICTED STRICT AS 'MODULE_PATHNAME', 'eco_try_lock_name';
+    LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_try_lock_name';
 COMMENT ON FUNCTION economy.try_lock_name(text) IS 'lock_name() that does not wait: false when another transaction has the lock.';
 
 -- A snapshot that is older than the lock may find a rewritten table empty.  What

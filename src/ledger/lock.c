@@ -14,19 +14,27 @@
 #include "miscadmin.h"
 #include "storage/lock.h"
 
+#include "ledger/args.h"
 #include "ledger/lock.h"
 
 PG_FUNCTION_INFO_V1(eco_lock_name);
 PG_FUNCTION_INFO_V1(eco_try_lock_name);
 
+void
+eco_name_tag(LOCKTAG *tag, const char *name, int len)
+{
+	uint64		hash = hash_bytes_extended((const unsigned char *) name, len, 0);
+
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash,
+						 ECO_LOCK_CLASS_NAME);
+}
+
 bool
 eco_name_lock(const char *name, int len, bool try_only)
 {
-	uint64		hash = hash_bytes_extended((const unsigned char *) name, len, 0);
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash,
-						 ECO_LOCK_CLASS_NAME);
+	eco_name_tag(&tag, name, len);
 	return LockAcquire(&tag, ExclusiveLock, false, try_only) != LOCKACQUIRE_NOT_AVAIL;
 }
 
@@ -34,8 +42,10 @@ eco_name_lock(const char *name, int len, bool try_only)
 Datum
 eco_lock_name(PG_FUNCTION_ARGS)
 {
-	text	   *name = PG_GETARG_TEXT_PP(0);
+	text	   *name;
 
+	eco_require_arg(fcinfo, 0, "name");
+	name = PG_GETARG_TEXT_PP(0);
 	(void) eco_name_lock(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name), false);
 	PG_RETURN_VOID();
 }
@@ -44,7 +54,9 @@ eco_lock_name(PG_FUNCTION_ARGS)
 Datum
 eco_try_lock_name(PG_FUNCTION_ARGS)
 {
-	text	   *name = PG_GETARG_TEXT_PP(0);
+	text	   *name;
 
+	eco_require_arg(fcinfo, 0, "name");
+	name = PG_GETARG_TEXT_PP(0);
 	PG_RETURN_BOOL(eco_name_lock(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name), true));
 }

@@ -7,9 +7,13 @@
 
 #include "postgres.h"
 
+#include "storage/lock.h"
+
 /* Classes of advisory locks; those that users can take are 1 and 2. */
 #define ECO_LOCK_CLASS_KEY	100 /* idempotency keys, call.c */
 #define ECO_LOCK_CLASS_NAME 101
+
+extern void eco_name_tag(LOCKTAG *tag, const char *name, int len);
 
 /* Waits for it unless try_only; false: another transaction has it. */
 extern bool eco_name_lock(const char *name, int len, bool try_only);

@@ -29,100 +29,110 @@ COMMENT ON FUNCTION economy.statement(bigint, bigint, integer) IS
 
 -- access
 
-CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text)
+-- What a level may call, and what a call may change: tables and sequences. Tests read
+-- this list, and try everything that it does not say.
+CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, changes text)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
     BEGIN ATOMIC
         VALUES
-            ('app', 'FUNCTION economy.account(bigint)'),
-            ('app', 'FUNCTION economy.asyncapi()'),
-            ('app', 'FUNCTION economy.changes(text, integer)'),
-            ('app', 'FUNCTION economy.claim_daily_reward(bigint)'),
-            ('app', 'FUNCTION economy.game_stats_me(bigint)'),
-            ('app', 'FUNCTION economy.record_action(bigint, text, text, text, bigint, bigint, text, jsonb)'),
-            ('app', 'FUNCTION economy.record_actions(jsonb)'),
-            ('app', 'FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb)'),
-            ('app', 'FUNCTION economy.grant_rewards(jsonb)'),
-            ('app', 'FUNCTION economy.level_for(bigint, text)'),
-            ('app', 'FUNCTION economy.level_of(bigint, bigint)'),
-            ('app', 'FUNCTION economy.now()'),
-            ('app', 'FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean)'),
-            ('app', 'FUNCTION economy.receipt(bigint, text)'),
-            ('app', 'FUNCTION economy.recommend(bigint, text)'),
-            ('app', 'FUNCTION economy.recommendation_feedback(text, text)'),
-            ('app', 'FUNCTION economy.register(text, text, jsonb)'),
-            ('app', 'FUNCTION economy.replay(bigint, bigint, integer)'),
-            ('app', 'FUNCTION economy.segment(bigint)'),
-            ('app', 'FUNCTION economy.set_timezone(bigint, text)'),
-            ('app', 'FUNCTION economy.statement(bigint, bigint, integer)'),
-            ('app', 'FUNCTION economy.streak_preview(bigint, integer)'),
-            ('app', 'FUNCTION economy.streak_reward(integer)'),
-            ('app', 'FUNCTION economy.streak_state(bigint)'),
-            ('app', 'FUNCTION economy.timezone_name(text)'),
-            ('app', 'FUNCTION economy.user_id_of(text)'),
-            ('app', 'FUNCTION economy.verify_receipt(bigint, text)'),
-            ('admin', 'FUNCTION economy.add_stock(text, bigint, text, integer)'),
-            ('admin', 'FUNCTION economy.adjust_gold(bigint, bigint, text, text, text)'),
-            ('admin', 'FUNCTION economy.capture_actions()'),
-            ('admin', 'FUNCTION economy.prune(interval, integer)'),
-            ('admin', 'FUNCTION economy.register_game(text, jsonb)'),
-            ('admin', 'FUNCTION economy.retire_product(text, text)'),
-            ('admin', 'FUNCTION economy.retire_signing_key(integer)'),
-            ('admin', 'FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, text)'),
-            ('admin', 'FUNCTION economy.rotate_signing_key()'),
-            ('admin', 'FUNCTION economy.schedule()'),
-            ('admin', 'FUNCTION economy.set_level_curve(text, bigint[])'),
-            ('admin', 'FUNCTION economy.set_level_experiment(text, jsonb, boolean)'),
-            ('admin', 'FUNCTION economy.set_recommendations(text, jsonb, jsonb, text)'),
-            ('admin', 'FUNCTION economy.set_rfm_model(jsonb, text)'),
-            ('admin', 'FUNCTION economy.set_segment_rules(jsonb, text)'),
-            ('admin', 'FUNCTION economy.set_user_status(bigint, text, text)'),
-            ('admin', 'FUNCTION economy.unschedule()'),
-            ('admin', 'FUNCTION economy.upsert_product(jsonb, text)'),
-            ('monitor', 'FUNCTION economy.account(bigint)'),
-            ('monitor', 'FUNCTION economy.asyncapi()'),
-            ('monitor', 'FUNCTION economy.audit_sweep(timestamptz)'),
-            ('monitor', 'FUNCTION economy.audit_sweep_incremental(integer)'),
-            ('monitor', 'FUNCTION economy.changes(text, integer)'),
-            ('monitor', 'FUNCTION economy.game_stats_me(bigint)'),
-            ('monitor', 'FUNCTION economy.progress()'),
-            ('monitor', 'FUNCTION economy.relay_status()'),
-            ('monitor', 'FUNCTION economy.beta_quantile(double precision, double precision, double precision)'),
-            ('monitor', 'FUNCTION economy.recommendation_posteriors(text, text, timestamptz)'),
-            ('monitor', 'FUNCTION economy.recommendation_stats(timestamptz)'),
-            ('monitor', 'FUNCTION economy.rfm_bounds(text, regclass, timestamptz)'),
-            ('monitor', 'FUNCTION economy.rfm_bounds_query(text, text, timestamptz)'),
-            ('monitor', 'FUNCTION economy.rfm_freshness()'),
-            ('monitor', 'FUNCTION economy.rfm_measure(economy.rfm_models, text, timestamptz)'),
-            ('monitor', 'FUNCTION economy.rfm_measure_query(economy.rfm_models, text)'),
-            ('monitor', 'FUNCTION economy.rfm_measured(economy.rfm_models, bigint, bigint, numeric[], numeric[], numeric[], boolean[], numeric[])'),
-            ('monitor', 'FUNCTION economy.rfm_model(text)'),
-            ('monitor', 'FUNCTION economy.rfm_passed(text, numeric[], text)'),
-            ('monitor', 'FUNCTION economy.rfm_refresh(timestamptz)'),
-            ('monitor', 'FUNCTION economy.rfm_refresh_incremental()'),
-            ('monitor', 'FUNCTION economy.rfm_rule_ranges(jsonb, numeric, numeric, numeric)'),
-            ('monitor', 'FUNCTION economy.rfm_rules()'),
-            ('monitor', 'FUNCTION economy.rfm_score(text, regclass, timestamptz)'),
-            ('monitor', 'FUNCTION economy.rfm_score_query(text, text, timestamptz)'),
-            ('monitor', 'FUNCTION economy.require_given(text, boolean)'),
-            ('monitor', 'FUNCTION economy.rfm_source(economy.rfm_models, text, timestamptz)'),
-            ('monitor', 'FUNCTION economy.job_list()'),
-            ('monitor', 'FUNCTION economy.rfm_report()'),
-            ('monitor', 'FUNCTION economy.begin_job(text)'),
-            ('monitor', 'FUNCTION economy.do_job(bigint)'),
-            ('monitor', 'FUNCTION economy.outside_transaction()'),
-            ('monitor', 'PROCEDURE economy.run_job(text, text)'),
-            ('monitor', 'FUNCTION economy.segment(bigint)'),
-            ('monitor', 'FUNCTION economy.segment_summary()'),
-            ('monitor', 'FUNCTION economy.rollup_stats(integer)'),
-            ('monitor', 'FUNCTION economy.stats_parity(integer)'),
-            ('monitor', 'FUNCTION economy.wilson_interval(bigint, bigint)'),
-            ('monitor', 'FUNCTION economy.win_rate_anomalies(text, double precision)'),
-            ('monitor', 'FUNCTION economy.statement(bigint, bigint, integer)'),
-            ('monitor', 'FUNCTION economy.verify_chain(bigint)'),
-            ('monitor', 'FUNCTION economy.verify_receipt(bigint, text)');
+            ('app', 'FUNCTION economy.account(bigint)', ''),
+            ('app', 'FUNCTION economy.asyncapi()', ''),
+            ('app', 'FUNCTION economy.changes(text, integer)', ''),
+            ('app', 'FUNCTION economy.claim_daily_reward(bigint)', 'accounts reward_audit signing_keys streaks'),
+            ('app', 'FUNCTION economy.game_stats_me(bigint)', ''),
+            ('app', 'FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb)', 'accounts reward_audit signing_keys'),
+            ('app', 'FUNCTION economy.grant_rewards(jsonb)', 'accounts reward_audit signing_keys'),
+            ('app', 'FUNCTION economy.level_for(bigint, text)', ''),
+            ('app', 'FUNCTION economy.level_of(bigint, bigint)', ''),
+            ('app', 'FUNCTION economy.now()', ''),
+            ('app', 'FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean)', 'accounts shop_stock shop_transactions signing_keys'),
+            ('app', 'FUNCTION economy.receipt(bigint, text)', ''),
+            ('app', 'FUNCTION economy.recommend(bigint, text)', 'recommendation_days recommendations'),
+            ('app', 'FUNCTION economy.recommendation_feedback(text, text)', 'recommendations'),
+            ('app', 'FUNCTION economy.record_action(bigint, text, text, text, bigint, bigint, text, jsonb)', 'accounts game_stats user_actions'),
+            ('app', 'FUNCTION economy.record_actions(jsonb)', 'accounts game_stats user_actions'),
+            ('app', 'FUNCTION economy.register(text, text, jsonb)', 'accounts signing_keys user_id_seq users'),
+            ('app', 'FUNCTION economy.replay(bigint, bigint, integer)', ''),
+            ('app', 'FUNCTION economy.segment(bigint)', ''),
+            ('app', 'FUNCTION economy.set_timezone(bigint, text)', 'users'),
+            ('app', 'FUNCTION economy.statement(bigint, bigint, integer)', ''),
+            ('app', 'FUNCTION economy.streak_preview(bigint, integer)', ''),
+            ('app', 'FUNCTION economy.streak_reward(integer)', ''),
+            ('app', 'FUNCTION economy.streak_state(bigint)', ''),
+            ('app', 'FUNCTION economy.timezone_name(text)', ''),
+            ('app', 'FUNCTION economy.user_id_of(text)', ''),
+            ('app', 'FUNCTION economy.verify_receipt(bigint, text)', ''),
+            ('monitor', 'FUNCTION economy.account(bigint)', ''),
+            ('monitor', 'FUNCTION economy.asyncapi()', ''),
+            ('monitor', 'FUNCTION economy.beta_quantile(double precision, double precision, double precision)', ''),
+            ('monitor', 'FUNCTION economy.changes(text, integer)', ''),
+            ('monitor', 'FUNCTION economy.game_stats_me(bigint)', ''),
+            ('monitor', 'FUNCTION economy.job_history(text, integer)', ''),
+            ('monitor', 'FUNCTION economy.job_list()', ''),
+            ('monitor', 'FUNCTION economy.progress()', ''),
+            ('monitor', 'FUNCTION economy.recommendation_posteriors(text, text, timestamptz)', ''),
+            ('monitor', 'FUNCTION economy.recommendation_stats(timestamptz)', ''),
+            ('monitor', 'FUNCTION economy.relay_status()', ''),
+            ('monitor', 'FUNCTION economy.require_given(text, boolean)', ''),
+            ('monitor', 'FUNCTION economy.rfm_bounds(text, regclass, timestamptz)', ''),
+            ('monitor', 'FUNCTION economy.rfm_bounds_query(text, text, timestamptz)', ''),
+            ('monitor', 'FUNCTION economy.rfm_freshness()', ''),
+            ('monitor', 'FUNCTION economy.rfm_measure(economy.rfm_models, text, timestamptz)', ''),
+            ('monitor', 'FUNCTION economy.rfm_measure_query(economy.rfm_models, text)', ''),
+            ('monitor', 'FUNCTION economy.rfm_measured(economy.rfm_models, bigint, bigint, numeric[], numeric[], numeric[], boolean[], numeric[])', ''),
+            ('monitor', 'FUNCTION economy.rfm_model(text)', ''),
+            ('monitor', 'FUNCTION economy.rfm_passed(text, numeric[], text)', ''),
+            ('monitor', 'FUNCTION economy.rfm_report()', ''),
+            ('monitor', 'FUNCTION economy.rfm_rule_ranges(jsonb, numeric, numeric, numeric)', ''),
+            ('monitor', 'FUNCTION economy.rfm_rules()', ''),
+            ('monitor', 'FUNCTION economy.rfm_score(text, regclass, timestamptz)', ''),
+            ('monitor', 'FUNCTION economy.rfm_score_query(text, text, timestamptz)', ''),
+            ('monitor', 'FUNCTION economy.rfm_source(economy.rfm_models, text, timestamptz)', ''),
+            ('monitor', 'FUNCTION economy.segment(bigint)', ''),
+            ('monitor', 'FUNCTION economy.segment_summary()', ''),
+            ('monitor', 'FUNCTION economy.statement(bigint, bigint, integer)', ''),
+            ('monitor', 'FUNCTION economy.stats_parity(integer)', ''),
+            ('monitor', 'FUNCTION economy.verify_chain(bigint)', ''),
+            ('monitor', 'FUNCTION economy.verify_receipt(bigint, text)', ''),
+            ('monitor', 'FUNCTION economy.wilson_interval(bigint, bigint)', ''),
+            ('monitor', 'FUNCTION economy.win_rate_anomalies(text, double precision)', ''),
+            ('operator', 'FUNCTION economy.audit_sweep(timestamptz)', 'audit_findings audit_runs audit_runs_run_id_seq'),
+            ('operator', 'FUNCTION economy.audit_sweep_incremental(integer)', 'audit_checkpoints audit_findings audit_runs audit_runs_run_id_seq'),
+            ('operator', 'FUNCTION economy.rfm_refresh_incremental()', 'rfm_reversals rfm_snapshots rfm_state segment_history user_segments'),
+            ('operator', 'FUNCTION economy.rollup_stats(integer)', 'rollup_positions user_game_stats_summary'),
+            ('operator', 'PROCEDURE economy.run_job(text, text)', 'accounts audit_findings audit_runs audit_runs_run_id_seq installations job_runs job_runs_run_id_seq pruned_actions pruned_stats rfm_reversals rfm_snapshots rfm_state rollup_positions segment_history signing_keys stream_checkpoints user_actions user_game_stats_summary user_segments'),
+            ('operator', 'FUNCTION economy.schedule()', ''),
+            ('operator', 'FUNCTION economy.unschedule()', ''),
+            ('admin', 'FUNCTION economy.add_stock(text, bigint, text, integer)', 'shop_product_changes shop_product_changes_change_id_seq shop_stock'),
+            ('admin', 'FUNCTION economy.adjust_gold(bigint, bigint, text, text, text)', 'accounts gold_adjustments'),
+            ('admin', 'FUNCTION economy.capture_actions()', 'accounts capture_refusals capture_refusals_refusal_id_seq game_stats user_actions'),
+            ('admin', 'FUNCTION economy.prune(interval, integer)', 'accounts installations pruned_actions pruned_stats signing_keys stream_checkpoints user_actions'),
+            ('admin', 'FUNCTION economy.register_game(text, jsonb)', 'games'),
+            ('admin', 'FUNCTION economy.retire_product(text, text)', 'shop_product_changes shop_product_changes_change_id_seq shop_products'),
+            ('admin', 'FUNCTION economy.retire_signing_key(integer)', 'signing_keys'),
+            ('admin', 'FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, text)', 'accounts reward_audit'),
+            ('admin', 'FUNCTION economy.rfm_refresh(timestamptz)', 'rfm_reversals rfm_snapshots rfm_state segment_history user_segments'),
+            ('admin', 'FUNCTION economy.rotate_signing_key()', 'signing_keys'),
+            ('admin', 'FUNCTION economy.set_level_curve(text, bigint[])', 'level_curves'),
+            ('admin', 'FUNCTION economy.set_level_experiment(text, jsonb, boolean)', 'level_experiments'),
+            ('admin', 'FUNCTION economy.set_recommendations(text, jsonb, jsonb, text)', 'recommendation_arms recommendation_placements'),
+            ('admin', 'FUNCTION economy.set_rfm_model(jsonb, text)', 'rfm_models'),
+            ('admin', 'FUNCTION economy.set_segment_rules(jsonb, text)', 'segment_rule_changes segment_rules'),
+            ('admin', 'FUNCTION economy.set_user_status(bigint, text, text)', 'accounts user_status_changes user_status_changes_change_id_seq'),
+            ('admin', 'FUNCTION economy.upsert_product(jsonb, text)', 'shop_product_changes shop_product_changes_change_id_seq shop_products');
     END;
-COMMENT ON FUNCTION economy.access_list() IS 'What each access level may call; admin includes app and monitor.';
+COMMENT ON FUNCTION economy.access_list() IS
+    'What each access level may call, and the tables and sequences that such a call may change; operator includes monitor, admin includes all.';
+
+CREATE FUNCTION economy.levels_of(level text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        SELECT CASE level WHEN 'app' THEN '{app}' WHEN 'monitor' THEN '{monitor}' WHEN 'operator' THEN '{monitor,operator}'
+                          WHEN 'admin' THEN '{app,monitor,operator,admin}' END::text[];
+    END;
+COMMENT ON FUNCTION economy.levels_of(text) IS 'The levels of access_list() that a level has; null when there is no such level.';
 
 CREATE FUNCTION economy.change_access(action text, role name, level text) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -131,8 +141,8 @@ DECLARE
     item record;
     direction text := CASE action WHEN 'grant' THEN 'TO' ELSE 'FROM' END;
 BEGIN
-    IF level IS NULL OR level NOT IN ('app', 'admin', 'monitor') THEN
-        RAISE EXCEPTION 'access level must be app, admin or monitor' USING ERRCODE = 'XE801';
+    IF economy.levels_of(level) IS NULL THEN
+        RAISE EXCEPTION 'access level must be app, monitor, operator or admin' USING ERRCODE = 'XE801';
     END IF;
     IF role IS NULL OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role) THEN
         RAISE EXCEPTION 'role "%" does not exist', role USING ERRCODE = 'XE801',
@@ -140,7 +150,7 @@ BEGIN
     END IF;
     EXECUTE format('%s USAGE ON SCHEMA economy %s %I', action, direction, role);
     FOR item IN SELECT DISTINCT a.object FROM economy.access_list() a
-                WHERE a.level = change_access.level OR change_access.level = 'admin' LOOP
+                WHERE a.level = ANY (economy.levels_of(change_access.level)) LOOP
         EXECUTE format('%s %s ON %s %s %I', action, 'EXECUTE', item.object, direction, role);
     END LOOP;
 END
@@ -152,7 +162,7 @@ CREATE FUNCTION economy.grant_access(role name, level text) RETURNS void
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC SELECT economy.change_access('grant', role, level); END;
 COMMENT ON FUNCTION economy.grant_access(name, text) IS
-    'Lets a role call what its level needs: app (play and buy), monitor (read figures, audit), admin (all). No level touches a table.';
+    'Lets a role call what its level needs: app (play and buy), monitor (read figures; changes nothing), operator (run jobs and audits, read figures), admin (all). No level touches a table.';
 
 CREATE FUNCTION economy.revoke_access(role name, level text) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE

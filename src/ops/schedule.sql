@@ -7,6 +7,8 @@ CREATE TABLE economy.job_runs (
     started_at timestamptz NOT NULL,
     ended_at   timestamptz,
     rows       bigint,
+    batches    integer     NOT NULL DEFAULT 0,
+    position   jsonb,
     error      text,
     CONSTRAINT job_runs_ended_check CHECK ((state = 'running') = (ended_at IS NULL))
 );
@@ -15,106 +17,109 @@ CREATE UNIQUE INDEX job_runs_running_key ON economy.job_runs (job) WHERE state =
 SELECT pg_catalog.pg_extension_config_dump('economy.job_runs', '');
 SELECT pg_catalog.pg_extension_config_dump('economy.job_runs_run_id_seq', '');
 COMMENT ON SEQUENCE economy.job_runs_run_id_seq IS 'Numbers of the runs.';
-COMMENT ON TABLE economy.job_runs IS 'Every run of a job: when, how many rows it wrote or found, and what went wrong.';
+COMMENT ON TABLE economy.job_runs IS 'Every run of a job in the last 30 days: when, how many rows it wrote or found, and what went wrong.';
 COMMENT ON COLUMN economy.job_runs.state IS
-    'running; done; failed: all it did was rolled back; skipped: the run before it was still going; lost: killed, which the next run of the job finds.';
+    'running; done; failed: the batch that failed was rolled back, those before it stand; skipped: the run before it was still going; lost: killed, which the next run of the job finds.';
 COMMENT ON COLUMN economy.job_runs.ended_at IS 'Null while it runs; when a lost run was found.';
+COMMENT ON COLUMN economy.job_runs.rows IS 'What its batches so far wrote or found.';
+COMMENT ON COLUMN economy.job_runs.batches IS 'Batches that were committed.';
+COMMENT ON COLUMN economy.job_runs.position IS 'Where the next batch begins; null before the first and after the last.';
 
-CREATE FUNCTION economy.job_list() RETURNS TABLE (job text, schedule text, statement text)
+CREATE FUNCTION economy.job_list() RETURNS TABLE (job text, schedule text, statement text, overdue interval)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
     BEGIN ATOMIC
-        VALUES ('rfm_refresh',             '5 2 * * *',  'SELECT users_changed FROM economy.rfm_refresh()'),
-               ('rfm_refresh_incremental', '7 * * * *',  'SELECT users_changed FROM economy.rfm_refresh_incremental()'),
-               ('rollup_stats',            '* * * * *',  'SELECT rows_written FROM economy.rollup_stats()'),
-               ('audit_sweep',             '35 2 * * *', 'SELECT count(*) FROM economy.audit_sweep()'),
-               ('prune',                   '15 3 * * *', 'SELECT actions FROM economy.prune()');
+        VALUES ('rfm_refresh',             '5 2 * * *',  'SELECT users_changed, NULL::jsonb FROM economy.rfm_refresh()', interval '26 hours'),
+               ('rfm_refresh_incremental', '7 * * * *',  'SELECT users_changed, NULL::jsonb FROM economy.rfm_refresh_incremental()', interval '3 hours'),
+               ('rollup_stats',            '* * * * *',  'SELECT rows_written, CASE WHEN users = 2000 THEN jsonb ''{}'' END FROM economy.rollup_stats(2000)', interval '10 minutes'),
+               ('audit_sweep',             '35 2 * * *', 'SELECT count(*), NULL::jsonb FROM economy.audit_sweep()', interval '26 hours'),
+               ('prune',                   '15 3 * * *', 'SELECT actions, CASE WHEN users = 200 THEN jsonb ''{}'' END FROM economy.prune(max_users => 200)', interval '26 hours');
     END;
-COMMENT ON FUNCTION economy.job_list() IS 'The jobs that schedule() makes: when, in UTC, and the statement whose answer is the number of rows.';
+COMMENT ON FUNCTION economy.job_list() IS
+    'The jobs that schedule() makes: when, in UTC; the statement of one batch, which is given the position where it begins (null at first) and answers the number of rows and the position of the next batch (null when all is done); and how long after its last good run health() calls it overdue.';
 
--- A run is noted in one transaction and done in the next, each under the job's
--- advisory lock. Who gets the lock meets no other run at work: a row that still
--- says so is that of a run which was killed, or which is overtaken between its two
--- transactions: that one finds its row lost, and skips itself.
-
-CREATE FUNCTION economy.begin_job(job text) RETURNS bigint
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+CREATE FUNCTION economy.begin_job(job text, free boolean) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    run economy.job_runs;
+    keep CONSTANT interval := '720 hours';
+    last economy.job_runs;
+    run  economy.job_runs;
 BEGIN
-    PERFORM economy.require_given('job', job IS NOT NULL);
     IF NOT EXISTS (SELECT FROM economy.job_list() l WHERE l.job = begin_job.job) THEN
         RAISE EXCEPTION 'job "%" does not exist', left(job, 64) USING ERRCODE = 'XE002', HINT = 'See economy.job_list().';
     END IF;
-    IF economy.try_lock_name('economy.job:' || job) THEN
-        UPDATE economy.job_runs r SET state = 'lost', ended_at = clock_timestamp(), error = 'it had not ended, and was not going, when the next run began'
-            WHERE r.job = begin_job.job AND r.state = 'running';
-        INSERT INTO economy.job_runs (job, state, started_at) VALUES (job, 'running', clock_timestamp()) RETURNING * INTO run;
-    ELSE
+    IF NOT free THEN
         INSERT INTO economy.job_runs (job, state, started_at, ended_at, error)
             VALUES (job, 'skipped', clock_timestamp(), clock_timestamp(), 'the run before is still going');
+        RETURN NULL;
     END IF;
+    DELETE FROM economy.job_runs r WHERE r.run_id IN (
+        SELECT o.run_id FROM (SELECT j.run_id, j.started_at FROM economy.job_runs j
+                              WHERE j.job = begin_job.job AND j.state <> 'running' ORDER BY j.run_id LIMIT 1000) o
+        WHERE o.started_at < clock_timestamp() - keep);
+    UPDATE economy.job_runs r SET state = 'lost', ended_at = clock_timestamp(), error = 'it had not ended, and was not going, when the next run began'
+        WHERE r.job = begin_job.job AND r.state = 'running';
+    SELECT * INTO last FROM economy.job_runs r WHERE r.job = begin_job.job AND r.state <> 'skipped' ORDER BY r.run_id DESC LIMIT 1;
+    INSERT INTO economy.job_runs (job, state, started_at, position) VALUES (job, 'running', clock_timestamp(),
+            -- cut off, but not by what it met there
+            CASE WHEN last.state = 'lost' OR last.error ~ '^(40|55|57)' THEN last.position END)
+        RETURNING * INTO run;
     RETURN run.run_id;
 END
 $$;
-COMMENT ON FUNCTION economy.begin_job(text) IS
-    'First transaction of run_job(): notes that a run begins, or that it is skipped, which is null, and tells the run before when that is lost.';
+COMMENT ON FUNCTION economy.begin_job(text, boolean) IS
+    'Begin of run_job(): notes a run, or, when the job is not free, that it is skipped, which is null; tells the run before when that is lost, goes on where one was cut off, and forgets runs of more than 30 days ago.';
 
 CREATE FUNCTION economy.do_job(run_id bigint) RETURNS text
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     run     economy.job_runs;
     number  bigint;
+    next    jsonb;
     message text;
     code    text;
 BEGIN
-    SELECT * INTO run FROM economy.job_runs r WHERE r.run_id = do_job.run_id;
-    PERFORM economy.lock_name('economy.job:' || run.job);
-    PERFORM FROM economy.job_runs r WHERE r.run_id = do_job.run_id AND r.state = 'running' FOR UPDATE;
+    SELECT * INTO run FROM economy.job_runs r WHERE r.run_id = do_job.run_id AND r.state = 'running' FOR UPDATE;
     IF NOT found THEN
-        UPDATE economy.job_runs r SET state = 'skipped', error = 'another run overtook it' WHERE r.run_id = do_job.run_id AND r.state = 'lost';
-        RETURN 'skipped';
+        RETURN 'lost';
     END IF;
     BEGIN
-        EXECUTE (SELECT l.statement FROM economy.job_list() l WHERE l.job = run.job) INTO number;
+        EXECUTE (SELECT l.statement FROM economy.job_list() l WHERE l.job = run.job) INTO number, next USING run.position;
     EXCEPTION WHEN OTHERS OR query_canceled THEN
         GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, code = RETURNED_SQLSTATE;
         message := format('%s: %s', code, message);
+        next := run.position;
         RAISE WARNING 'job "%" failed', run.job USING DETAIL = message;
     END;
-    UPDATE economy.job_runs r SET state = CASE WHEN message IS NULL THEN 'done' ELSE 'failed' END, ended_at = clock_timestamp(), rows = number, error = message
+    UPDATE economy.job_runs r SET
+            state = CASE WHEN message IS NOT NULL THEN 'failed' WHEN next IS NOT NULL THEN 'running' ELSE 'done' END,
+            ended_at = CASE WHEN message IS NOT NULL OR next IS NULL THEN clock_timestamp() END,
+            rows = coalesce(r.rows + number, number, r.rows), batches = r.batches + (message IS NULL)::integer, position = next, error = message
         WHERE r.run_id = do_job.run_id RETURNING * INTO run;
     RETURN run.state;
 END
 $$;
 COMMENT ON FUNCTION economy.do_job(bigint) IS
-    'Second transaction of run_job(): does the work and notes its end, also that of a failure.';
+    'One batch of a run, in the transaction in which it is noted: running when there is another one to do.';
 
-CREATE FUNCTION economy.outside_transaction() RETURNS void
-    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_outside_transaction';
-COMMENT ON FUNCTION economy.outside_transaction() IS 'Raises 25001 inside a transaction block: run_job() commits.';
-
--- PostgreSQL lets no procedure commit that runs as its owner or has settings
 CREATE PROCEDURE economy.run_job(job text, INOUT state text DEFAULT NULL)
-    LANGUAGE plpgsql AS $$
-DECLARE
-    run_id bigint;
-BEGIN
-    PERFORM economy.outside_transaction();
-    COMMIT;
-    SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
-    run_id := economy.begin_job(job);
-    COMMIT;
-    SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
-    state := CASE WHEN run_id IS NULL THEN 'skipped' ELSE economy.do_job(run_id) END;
-END
-$$;
+    LANGUAGE c AS 'MODULE_PATHNAME', 'eco_run_job';
 COMMENT ON PROCEDURE economy.run_job(text, text) IS
-    'Runs a job of job_list() unless it runs already; job_runs shows the run from its begin on, and at its end whether it is done, failed or skipped, which is also the answer. An error of the job does not raise.';
+    'Runs a job of job_list(), batch after batch with a commit after each, unless it runs already; job_runs shows the run from its begin on, and at its end whether it is done, failed or skipped, which is also the answer. An error of the job does not raise.';
+
+CREATE FUNCTION economy.job_history(job text DEFAULT NULL, max integer DEFAULT 100)
+    RETURNS TABLE (run_id bigint, job text, state text, started_at timestamptz, ended_at timestamptz, rows bigint, batches integer, error text)
+    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT r.run_id, r.job, r.state, r.started_at, r.ended_at, r.rows, r.batches, r.error
+        FROM economy.job_runs r WHERE $1 IS NULL OR r.job = $1 ORDER BY r.run_id DESC LIMIT least($2, 10000);
+    END;
+COMMENT ON FUNCTION economy.job_history(text, integer) IS 'The runs of a job, or of all, newest first, at most max (10,000) of them.';
 
 CREATE FUNCTION economy.cron_there() RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
@@ -139,16 +144,21 @@ COMMENT ON FUNCTION economy.cron_there() IS 'Raises XE802 with what to do when p
 CREATE FUNCTION economy.schedule() RETURNS TABLE (job text, schedule text, command text)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    own text;
 BEGIN
     PERFORM economy.cron_there();
     FOR job, schedule IN SELECT l.job, l.schedule FROM economy.job_list() l LOOP
         command := format('CALL economy.run_job(%L)', job);
+        EXECUTE 'SELECT j.schedule FROM cron.job j WHERE j.jobname = $1 AND j.database = current_database() AND j.username = current_user'
+            INTO own USING 'economy: ' || job;
+        schedule := coalesce(own, schedule);
         EXECUTE 'SELECT cron.schedule($1, $2, $3)' USING 'economy: ' || job, schedule, command;
         RETURN NEXT;
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION economy.schedule() IS 'Makes the pg_cron jobs of job_list(), or puts them right; a second call changes nothing. XE802 without pg_cron.';
+COMMENT ON FUNCTION economy.schedule() IS 'Makes the pg_cron jobs of job_list(), or puts their commands right; a job that is there keeps its time. XE802 without pg_cron.';
 
 CREATE FUNCTION economy.unschedule() RETURNS integer
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER

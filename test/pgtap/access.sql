@@ -1,14 +1,16 @@
 -- Access levels, tested as roles that have them.
 BEGIN;
-SELECT plan(41);
+SELECT plan(46);
 
 CREATE ROLE pgtap_nobody;
 CREATE ROLE pgtap_app;
 CREATE ROLE pgtap_admin;
 CREATE ROLE pgtap_monitor;
+CREATE ROLE pgtap_operator;
 SELECT economy.grant_access('pgtap_app', 'app') AS x \gset
 SELECT economy.grant_access('pgtap_admin', 'admin') AS x \gset
 SELECT economy.grant_access('pgtap_monitor', 'monitor') AS x \gset
+SELECT economy.grant_access('pgtap_operator', 'operator') AS x \gset
 
 SELECT economy.register('pgtap access') AS u \gset
 SELECT economy.upsert_product('{"product_id": "pgtap_x", "category": "item", "price_gold": 1}', 'pgtap') IS NULL AS x \gset
@@ -25,7 +27,8 @@ CREATE TEMP TABLE relation AS
     WHERE c.relnamespace = 'economy'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f');
 GRANT ALL ON function, relation TO PUBLIC;
 CREATE TEMP TABLE level (role name, level text);
-INSERT INTO level VALUES ('pgtap_app', 'app'), ('pgtap_monitor', 'monitor'), ('pgtap_admin', 'app'), ('pgtap_admin', 'monitor'), ('pgtap_admin', 'admin'),
+INSERT INTO level VALUES ('pgtap_app', 'app'), ('pgtap_monitor', 'monitor'), ('pgtap_operator', 'monitor'), ('pgtap_operator', 'operator'),
+    ('pgtap_admin', 'app'), ('pgtap_admin', 'monitor'), ('pgtap_admin', 'operator'), ('pgtap_admin', 'admin'),
     ('pgtap_nobody', NULL);
 
 SELECT is((SELECT string_agg(f.name, ', ') FROM function f WHERE has_function_privilege('pgtap_nobody', f.oid, 'EXECUTE')), NULL,
@@ -110,8 +113,15 @@ SET LOCAL ROLE pgtap_monitor;
 SELECT is(pg_temp.not_denied(), NULL, 'a monitor can neither read nor write a table, nor call what is not its own');
 SELECT is((SELECT count(*) FROM economy.verify_chain(:u)), 0::bigint, 'but it can verify a chain');
 SELECT is((SELECT gold FROM economy.account(:u)), 100::bigint, 'and see an account');
-SELECT lives_ok('SELECT * FROM economy.audit_sweep()', 'and sweep');
 SELECT throws_ok(format('SELECT economy.purchase(%s, ''pgtap_x'', ''k'')', :u), '42501', NULL, 'it cannot buy');
+
+SELECT throws_ok('SELECT * FROM economy.audit_sweep()', '42501', NULL, 'nor sweep, which is recorded');
+SELECT throws_ok('CALL economy.run_job(''prune'')', '42501', NULL, 'nor run a job');
+
+SET LOCAL ROLE pgtap_operator;
+SELECT is(pg_temp.not_denied(), NULL, 'an operator can neither read nor write a table, nor call what is not its own');
+SELECT lives_ok('SELECT * FROM economy.audit_sweep()', 'but it can sweep');
+SELECT throws_ok('SELECT economy.prune()', '42501', NULL, 'it cannot choose what is pruned');
 
 SET LOCAL ROLE pgtap_admin;
 SELECT is(pg_temp.not_denied(), NULL, 'an admin can neither read nor write a table, nor call what is not its own');

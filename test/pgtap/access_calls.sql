@@ -1,0 +1,172 @@
+-- What a call changes is what access_list() says, for every function of every level,
+-- called with arguments that do something; a monitor changes nothing.
+BEGIN;
+SELECT plan(7);
+
+CREATE ROLE pgtap_app;
+CREATE ROLE pgtap_monitor;
+CREATE ROLE pgtap_operator;
+CREATE ROLE pgtap_admin;
+SELECT economy.grant_access(role, replace(role, 'pgtap_', '')) FROM (VALUES ('pgtap_app'), ('pgtap_monitor'), ('pgtap_operator'), ('pgtap_admin')) v (role) \g /dev/null
+
+-- an economy in which everything has happened once, some of it long ago
+SET LOCAL economy.test_clock = '2020-01-31 12:00:00+00';
+SELECT economy.register('pgtap calls') AS u \gset
+SELECT FROM economy.adjust_gold(:u, 100000, 'open', 'r', 'a') \g /dev/null
+SELECT FROM economy.upsert_product('{"product_id": "pgtap_x", "category": "item", "price_gold": 1}', 'pgtap') \g /dev/null
+SELECT economy.add_stock('pgtap_x', 900, 'pgtap') \g /dev/null
+SELECT economy.register_game('pgtap_game') \g /dev/null
+SELECT FROM economy.purchase(:u, 'pgtap_x', 'k0') \g /dev/null
+SELECT FROM economy.grant_reward(:u, 'pgtap', 'e0', 5, 5) \g /dev/null
+SELECT FROM economy.record_action(:u, 'pgtap_game', 'SPIN', 'a0', 1, 2) \g /dev/null
+SELECT FROM economy.record_action(:u, 'pgtap_game', 'SPIN', 'a00', 1, 2) \g /dev/null
+SET LOCAL economy.test_clock = '';
+SELECT economy.set_recommendations('pgtap', '{}', (SELECT jsonb_agg(jsonb_build_object('segment', r.segment, 'arm', 'a', 'cta', 'c', 'product_id', 'pgtap_x'))
+                                                   FROM (SELECT DISTINCT segment FROM economy.rfm_rules()) r), 'pgtap') \g /dev/null
+SELECT economy.rfm_refresh() \g /dev/null
+SELECT economy.rotate_signing_key() - 1 AS old_key \gset
+SELECT decision_id AS d FROM economy.recommend(:u, 'pgtap') \gset
+CREATE TABLE pgtap_source AS SELECT 1 AS id, now() AS ts, 5 AS amount;
+GRANT SELECT ON pgtap_source TO PUBLIC;
+-- left over from before: the incremental refresh and the rollup have something to do
+SELECT FROM economy.purchase(:u, 'pgtap_x', 'k00') \g /dev/null
+
+CREATE TEMP TABLE call (n integer GENERATED ALWAYS AS IDENTITY, object text, statement text);
+INSERT INTO call (object, statement)
+SELECT object, replace(statement, ':u', :'u') FROM (VALUES
+    ('account', 'SELECT * FROM economy.account(:u)'),
+    ('asyncapi', 'SELECT economy.asyncapi()'),
+    ('changes', 'SELECT * FROM economy.changes(''start'', 1000)'),
+    ('changes', 'SELECT * FROM economy.changes(NULL, 1000)'),
+    ('claim_daily_reward', 'SELECT * FROM economy.claim_daily_reward(:u)'),
+    ('game_stats_me', 'SELECT * FROM economy.game_stats_me(:u)'),
+    ('record_action', 'SELECT * FROM economy.record_action(:u, ''pgtap_game'', ''SPIN'', ''a1'', 1, 2)'),
+    ('record_actions', format('SELECT * FROM economy.record_actions(%L)', '[{"user_id": :u, "game": "pgtap_game", "action_type": "SPIN", "action_id": "a2", "bet": 1, "win": 2}]')),
+    ('grant_reward', 'SELECT * FROM economy.grant_reward(:u, ''pgtap'', ''e1'', 1, 1)'),
+    ('grant_rewards', format('SELECT * FROM economy.grant_rewards(%L)', '[{"user_id": :u, "source": "pgtap", "external_event_id": "e2", "gold": 1}]')),
+    ('level_for', 'SELECT * FROM economy.level_for(1000, ''linear'')'),
+    ('level_of', 'SELECT * FROM economy.level_of(:u, 1000)'),
+    ('now', 'SELECT economy.now()'),
+    ('purchase', 'SELECT * FROM economy.purchase(:u, ''pgtap_x'', ''k1'')'),
+    ('purchase', 'SELECT * FROM economy.purchase(:u, ''pgtap_x'', ''k1'')'),
+    ('purchase', 'SELECT * FROM economy.purchase(:u, ''pgtap_x'', ''k2'', dry_run => true)'),
+    ('receipt', 'SELECT * FROM economy.receipt(:u, ''P:u-2'')'),
+    ('recommend', 'SELECT * FROM economy.recommend(:u, ''pgtap'')'),
+    ('recommendation_feedback', format('SELECT economy.recommendation_feedback(%L, ''click'')', :'d')),
+    ('register', 'SELECT economy.register(''pgtap new'')'),
+    ('replay', 'SELECT * FROM economy.replay(:u, 0)'),
+    ('segment', 'SELECT * FROM economy.segment(:u)'),
+    ('set_timezone', 'SELECT economy.set_timezone(:u, ''Asia/Tokyo'')'),
+    ('statement', 'SELECT * FROM economy.statement(:u)'),
+    ('streak_preview', 'SELECT * FROM economy.streak_preview(:u, 7)'),
+    ('streak_reward', 'SELECT * FROM economy.streak_reward(3)'),
+    ('streak_state', 'SELECT * FROM economy.streak_state(:u)'),
+    ('timezone_name', 'SELECT economy.timezone_name(''utc'')'),
+    ('user_id_of', 'SELECT economy.user_id_of(''pgtap calls'')'),
+    ('verify_receipt', 'SELECT * FROM economy.verify_receipt(:u, ''P:u-2'')'),
+    ('beta_quantile', 'SELECT economy.beta_quantile(0.5, 2, 3)'),
+    ('job_history', 'SELECT * FROM economy.job_history()'),
+    ('job_list', 'SELECT * FROM economy.job_list()'),
+    ('progress', 'SELECT * FROM economy.progress()'),
+    ('recommendation_posteriors', 'SELECT * FROM economy.recommendation_posteriors(''pgtap'', ''New'', now())'),
+    ('recommendation_stats', 'SELECT * FROM economy.recommendation_stats()'),
+    ('relay_status', 'SELECT * FROM economy.relay_status()'),
+    ('require_given', 'SELECT economy.require_given(''x'', true)'),
+    ('rfm_bounds', 'SELECT * FROM economy.rfm_bounds(''standard'', ''pgtap_source'', now())'),
+    ('rfm_bounds_query', 'SELECT * FROM economy.rfm_bounds_query(''standard'', ''SELECT id, ts, amount FROM public.pgtap_source'', now())'),
+    ('rfm_freshness', 'SELECT * FROM economy.rfm_freshness()'),
+    ('rfm_measure', 'SELECT * FROM economy.rfm_measure(economy.rfm_model(''standard''), ''SELECT 1 AS recency, 1 AS frequency, 1 AS monetary'', now())'),
+    ('rfm_measure_query', 'SELECT * FROM economy.rfm_measure_query(economy.rfm_model(''standard''), ''SELECT 1'')'),
+    ('rfm_measured', 'SELECT * FROM economy.rfm_measured(economy.rfm_model(''standard''), 1, 1, ''{1,2,3,4}'', ''{1,2,3,4}'', ''{1,2,3,4}'', ''{f,f,f}'', ''{1,2}'')'),
+    ('rfm_model', 'SELECT * FROM economy.rfm_model(''standard'')'),
+    ('rfm_passed', 'SELECT economy.rfm_passed(''i.r'', ''{1,2,3,4}'', ''quantile'')'),
+    ('rfm_report', 'SELECT economy.rfm_report()'),
+    ('rfm_rule_ranges', 'SELECT * FROM economy.rfm_rule_ranges((SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r), 1, 2, 1)'),
+    ('rfm_rules', 'SELECT * FROM economy.rfm_rules()'),
+    ('rfm_score', 'SELECT * FROM economy.rfm_score(''standard'', ''pgtap_source'', now())'),
+    ('rfm_score_query', 'SELECT * FROM economy.rfm_score_query(''standard'', ''SELECT id, ts, amount FROM public.pgtap_source'', now())'),
+    ('rfm_source', 'SELECT * FROM economy.rfm_source(economy.rfm_model(''standard''), ''SELECT id, ts, amount FROM public.pgtap_source'', now())'),
+    ('segment_summary', 'SELECT * FROM economy.segment_summary()'),
+    ('stats_parity', 'SELECT * FROM economy.stats_parity()'),
+    ('verify_chain', 'SELECT * FROM economy.verify_chain(:u)'),
+    ('wilson_interval', 'SELECT * FROM economy.wilson_interval(1, 2)'),
+    ('win_rate_anomalies', 'SELECT * FROM economy.win_rate_anomalies(''pgtap_game'')'),
+    ('audit_sweep', 'SELECT * FROM economy.audit_sweep()'),
+    ('audit_sweep_incremental', 'SELECT * FROM economy.audit_sweep_incremental()'),
+    ('rfm_refresh_incremental', 'SELECT * FROM economy.rfm_refresh_incremental()'),
+    ('rollup_stats', 'SELECT * FROM economy.rollup_stats()'),
+    ('prune', 'SELECT * FROM economy.prune(''1 day'')'),
+    ('rfm_refresh', 'SELECT * FROM economy.rfm_refresh()'),
+    -- these two cannot be called in a transaction, or without pg_cron
+    ('run_job', NULL), ('schedule', NULL), ('unschedule', NULL),
+    -- a trigger
+    ('capture_actions', NULL),
+    ('add_stock', 'SELECT economy.add_stock(''pgtap_x'', 5, ''a'')'),
+    ('adjust_gold', 'SELECT * FROM economy.adjust_gold(:u, 5, ''k5'', ''r'', ''a'')'),
+    ('register_game', 'SELECT economy.register_game(''pgtap_game_2'')'),
+    ('retire_product', 'SELECT economy.retire_product(''pgtap_x'', ''a'')'),
+    ('retire_signing_key', format('SELECT economy.retire_signing_key(%s)', :'old_key')),
+    ('revoke_reward', 'SELECT * FROM economy.revoke_reward(:u, ''R:u-3'', ''r'', ''a'')'),
+    ('rotate_signing_key', 'SELECT economy.rotate_signing_key()'),
+    ('set_level_curve', 'SELECT economy.set_level_curve(''pgtap'', ''{0, 10, 20}'')'),
+    ('set_level_experiment', 'SELECT economy.set_level_experiment(''pgtap'', ''[{"arm": "a", "curve": "linear", "share": 1}]'', true)'),
+    ('set_recommendations', 'SELECT economy.set_recommendations(''pgtap 2'', ''{}'', ''[]'', ''a'')'),
+    ('set_rfm_model', 'SELECT economy.set_rfm_model(''{"model": "pgtap"}'', ''a'')'),
+    ('set_segment_rules', 'SELECT economy.set_segment_rules((SELECT jsonb_agg(to_jsonb(r) - ''version'' - ''position'') FROM economy.rfm_rules() r), ''a'')'),
+    ('set_user_status', 'SELECT economy.set_user_status(:u, ''suspended'', ''a'')'),
+    ('upsert_product', 'SELECT economy.upsert_product(''{"product_id": "pgtap_z", "category": "item"}'', ''a'')')) v (object, statement);
+
+-- every row of every table, and every sequence
+CREATE FUNCTION pg_temp.contents() RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    r      record;
+    one    text;
+    result jsonb := '{}';
+BEGIN
+    FOR r IN SELECT c.relname, c.relkind FROM pg_class c WHERE c.relnamespace = 'economy'::regnamespace AND c.relkind IN ('r', 'p', 'm', 'S') LOOP
+        EXECUTE format(CASE r.relkind WHEN 'S' THEN 'SELECT (last_value, is_called)::text FROM economy.%I'
+                                      ELSE 'SELECT md5(string_agg(t::text, chr(10) ORDER BY t::text COLLATE "C")) FROM economy.%I t' END, r.relname) INTO one;
+        result := result || jsonb_build_object(r.relname, one);
+    END LOOP;
+    RETURN result;
+END
+$$;
+CREATE TEMP TABLE outcome (level text, object text, statement text, changed text[], error text);
+CREATE FUNCTION pg_temp.call_as(level text, object text, statement text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    before  jsonb := pg_temp.contents();
+    message text;
+BEGIN
+    PERFORM set_config('role', 'pgtap_' || level, true);
+    BEGIN
+        EXECUTE statement;
+    EXCEPTION WHEN OTHERS THEN
+        message := sqlstate || ' ' || sqlerrm;
+    END;
+    PERFORM set_config('role', 'none', true);
+    INSERT INTO outcome SELECT level, object, statement, ARRAY(
+            SELECT a.key FROM jsonb_each_text(pg_temp.contents()) a WHERE a.value IS DISTINCT FROM before ->> a.key ORDER BY 1), message;
+END
+$$;
+
+SELECT set_eq('SELECT substring(object FROM ''economy\.(\w+)\('') FROM economy.access_list()', 'SELECT object FROM call', 'there is a call of every function of every level');
+-- each level in its turn, and all that its role may call
+SELECT pg_temp.call_as(l.level, c.object, c.statement)
+FROM (VALUES (1, 'monitor'), (2, 'app'), (3, 'operator'), (4, 'admin')) l (n, level)
+JOIN call c ON c.statement IS NOT NULL AND EXISTS (SELECT FROM economy.access_list() a
+    WHERE a.level = l.level AND substring(a.object FROM 'economy\.(\w+)\(') = c.object)
+ORDER BY l.n, c.n \g /dev/null
+
+SELECT is((SELECT string_agg(format('%s as %s: %s', statement, level, error), E'\n') FROM outcome WHERE error IS NOT NULL), NULL, 'every call does what it is for');
+SELECT is((SELECT string_agg(format('%s: %s', statement, changed), E'\n') FROM outcome WHERE level = 'monitor' AND changed <> '{}'), NULL, 'what a monitor calls changes nothing');
+SELECT is((SELECT string_agg(DISTINCT object, ', ') FROM economy.access_list() WHERE level = 'monitor' AND changes <> ''), NULL, 'which the list says');
+SELECT is((SELECT string_agg(format('%s as %s: %s', statement, level, changed), E'\n') FROM outcome o
+           WHERE NOT changed <@ (SELECT string_to_array(string_agg(a.changes, ' '), ' ') FROM economy.access_list() a WHERE a.object ~ format('economy\.%s\(', o.object))), NULL,
+    'no call changes what the list does not say');
+SELECT is((SELECT string_agg(DISTINCT a.object, ', ') FROM economy.access_list() a, unnest(string_to_array(a.changes, ' ')) t
+           WHERE to_regclass('economy.' || t) IS NULL), NULL, 'which names tables and sequences that are there');
+SELECT is((SELECT string_agg(DISTINCT a.object, ', ') FROM economy.access_list() a
+           WHERE a.changes <> '' AND NOT EXISTS (SELECT FROM outcome o WHERE a.object ~ format('economy\.%s\(', o.object) AND o.changed <> '{}')
+             AND EXISTS (SELECT FROM outcome o WHERE a.object ~ format('economy\.%s\(', o.object))), NULL, 'and what changes something is seen to');
+SELECT * FROM finish();
+ROLLBACK;
