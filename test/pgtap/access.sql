@@ -88,7 +88,7 @@ BEGIN
         UNION ALL
         SELECT statement, pg_temp.try(statement) FROM (
             SELECT format('%s economy.%I(%s)', CASE p.prokind WHEN 'p' THEN 'CALL' ELSE 'SELECT' END, p.proname,
-                          (SELECT string_agg('NULL::' || format_type(t, NULL), ', ' ORDER BY n) FROM unnest(f.types) WITH ORDINALITY u (t, n))) AS statement
+                          (SELECT string_agg(CASE WHEN p.provariadic <> 0 AND n = p.pronargs THEN 'VARIADIC ' ELSE '' END || 'NULL::' || format_type(t, NULL), ', ' ORDER BY n) FROM unnest(f.types) WITH ORDINALITY u (t, n))) AS statement
             FROM function f JOIN pg_proc p ON p.oid = f.oid WHERE NOT f.is_trigger AND NOT has_function_privilege(f.oid, 'EXECUTE')) calls
     ) tried WHERE state <> '42501';
     RETURN answer;
