@@ -244,6 +244,8 @@ BEGIN
     found_all := found_all || ARRAY(SELECT f::economy.finding FROM economy.audit_orphans() f);
     PERFORM economy.report_progress('audit_stock', done, done);
     found_all := found_all || ARRAY(SELECT f::economy.finding FROM economy.audit_stock() f);
+    PERFORM economy.report_progress('audit_shop', done, done);
+    found_all := found_all || ARRAY(SELECT f::economy.finding FROM economy.audit_shop() f);
     PERFORM economy.report_progress('audit_rewards', done, done);
     found_all := found_all || ARRAY(SELECT f::economy.finding FROM economy.audit_rewards() f);
     PERFORM economy.report_progress('stats_parity', done, done);

@@ -20,6 +20,9 @@ enum
 	PRD_MONETARY,
 	PRD_LIMIT_ONCE,
 	PRD_PER_USER_LIMIT,
+	PRD_LIMIT_PERIOD,
+	PRD_COUNTED,
+	PRD_GLOBAL_KEY,
 	PRD_STARTS_AT,
 	PRD_ENDS_AT,
 	PRD_ACTIVE,
@@ -41,6 +44,9 @@ static EcoTable shop_products = {
 		{"monetary", INT8OID, false},
 		{"limit_once", BOOLOID, false},
 		{"per_user_limit", INT4OID, false},
+		{"limit_period", TEXTOID, false},
+		{"counted", BOOLOID, false},
+		{"global_key", BOOLOID, false},
 		{"starts_at", TIMESTAMPTZOID, false},
 		{"ends_at", TIMESTAMPTZOID, false},
 		{"active", BOOLOID, false},
@@ -50,6 +56,23 @@ static EcoTable shop_products = {
 	.nkeys = 1,
 	.keys = {{1, {PRD_ID}}},
 };
+
+/* A CHECK keeps the column to four words, whose first letters differ. */
+static EcoPeriod
+period_of_word(const text *word)
+{
+	switch (VARDATA_ANY(word)[0])
+	{
+		case 'd':
+			return ECO_PERIOD_DAY;
+		case 'w':
+			return ECO_PERIOD_WEEK;
+		case 'm':
+			return ECO_PERIOD_MONTH;
+		default:
+			return ECO_PERIOD_EVER;
+	}
+}
 
 bool
 eco_product_read(const EcoText *product_id, EcoProduct *product)
@@ -69,6 +92,9 @@ eco_product_read(const EcoText *product_id, EcoProduct *product)
 	product->limit_once = DatumGetBool(row.values[PRD_LIMIT_ONCE]);
 	product->per_user_limit = row.isnull[PRD_PER_USER_LIMIT] ? 0 :
 		DatumGetInt32(row.values[PRD_PER_USER_LIMIT]);
+	product->limit_period = period_of_word(DatumGetTextPP(row.values[PRD_LIMIT_PERIOD]));
+	product->counted = DatumGetBool(row.values[PRD_COUNTED]);
+	product->global_key = DatumGetBool(row.values[PRD_GLOBAL_KEY]);
 	product->active = DatumGetBool(row.values[PRD_ACTIVE]);
 	product->starts_at = row.isnull[PRD_STARTS_AT] ? DT_NOBEGIN :
 		DatumGetTimestampTz(row.values[PRD_STARTS_AT]);

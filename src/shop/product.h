@@ -9,6 +9,7 @@
 
 #include "datatype/timestamp.h"
 
+#include "core/period.h"
 #include "ledger/args.h"
 
 typedef struct EcoProduct
@@ -20,7 +21,10 @@ typedef struct EcoProduct
 	int64		granted_gold;	/* conversion: granted per unit */
 	int64		monetary;		/* minor units of money per unit */
 	bool		limit_once;
-	int32		per_user_limit; /* units; 0 = none */
+	int32		per_user_limit; /* units per period; 0 = none */
+	EcoPeriod	limit_period;
+	bool		counted;		/* it has or had a per_user_limit */
+	bool		global_key;		/* a key is used once by all users together */
 	bool		active;
 	TimestampTz starts_at;		/* DT_NOBEGIN / DT_NOEND when open */
 	TimestampTz ends_at;

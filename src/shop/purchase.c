@@ -11,7 +11,9 @@
 #include "common/int.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
+#include "utils/json.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
@@ -22,12 +24,15 @@
 #include "ledger/result.h"
 #include "realtime/event.h"
 #include "settings.h"
+#include "shop/global_key.h"
+#include "shop/limit.h"
 #include "shop/product.h"
 #include "shop/purchase.h"
 
 #define MAX_QUANTITY 1000000
 #define MAX_DIGITS 16			/* of a price that is given as text */
 #define EXPECTED_PRICE "expected_price"
+#define IN_PROGRESS "IN_PROGRESS"
 
 EcoTable	eco_shop_transactions = {
 	.name = "shop_transactions",
@@ -79,6 +84,7 @@ typedef struct Purchase
 	bool		dry_run;
 
 	EcoProduct	product;
+	EcoUnits	units;			/* of a product that is counted */
 	int64		user_limit_left;	/* before this purchase; -1: no limit */
 	int64		gold_delta;
 	int64		monetary;
@@ -98,7 +104,9 @@ static const char *check_sale(Purchase *p);
 static const char *check_expected_price(Purchase *p);
 static Datum expected_price(Jsonb *context);
 static Datum expected_number(const JsonbValue *value);
+static const char *check_global_key(Purchase *p);
 static const char *check_user_limit(Purchase *p);
+static void describe_renewal(Purchase *p, TimestampTz now);
 static const char *check_freezes(Purchase *p, const EcoAccount *account);
 static const char *check_amounts(Purchase *p, const EcoAccount *account);
 static const char *take_stock(Purchase *p);
@@ -108,6 +116,7 @@ static void describe_effect(Purchase *p, bool is_conversion, const char *effect_
 static void replay(Purchase *p, const EcoRow *first);
 static bool same_payload(Purchase *p, const EcoRow *first);
 static void refuse(Purchase *p, const char *code);
+static void come_again(Purchase *p);
 
 void
 eco_purchase_register(void)
@@ -149,8 +158,7 @@ eco_purchase(PG_FUNCTION_ARGS)
 			replay(&p, &call.first);
 			break;
 		case ECO_CALL_BUSY:
-			eco_result_outcome(&p.result, "in_progress", "IN_PROGRESS");
-			eco_result_set(&p.result, RES_RETRY_AFTER_MS, Int32GetDatum(eco_retry_after_ms()));
+			come_again(&p);
 			break;
 		case ECO_CALL_NO_USER:
 			refuse(&p, "USER_NOT_FOUND");
@@ -196,7 +204,9 @@ buy(Purchase *p, EcoAccount *account)
 	if (p->user_limit_left >= 0)
 		eco_result_set(&p->result, RES_USER_LIMIT_REMAINING,
 					   Int64GetDatum(p->user_limit_left - (refusal == NULL ? p->quantity : 0)));
-	if (refusal != NULL)
+	if (refusal != NULL && strcmp(refusal, IN_PROGRESS) == 0)
+		come_again(p);
+	else if (refusal != NULL)
 		refuse(p, refusal);
 	else if (p->dry_run)
 	{
@@ -222,6 +232,7 @@ check_rules(Purchase *p, const EcoAccount *account)
 	if (!eco_product_read(&p->product_id, &p->product))
 		return "PRODUCT_NOT_FOUND";
 	if ((refusal = check_sale(p)) != NULL ||
+		(refusal = check_global_key(p)) != NULL ||
 		(refusal = check_expected_price(p)) != NULL ||
 		(refusal = check_user_limit(p)) != NULL ||
 		(refusal = check_freezes(p, account)) != NULL ||
@@ -245,6 +256,23 @@ check_sale(Purchase *p)
 	else
 		return NULL;
 	return "NOT_ON_SALE";
+}
+
+static const char *
+check_global_key(Purchase *p)
+{
+	if (!p->product.global_key)
+		return NULL;
+	switch (eco_global_key_look(&p->product_id, &p->key, !p->dry_run))
+	{
+		case ECO_GLOBAL_KEY_USED:
+			return "KEY_USED";
+		case ECO_GLOBAL_KEY_BUSY:
+			return IN_PROGRESS;
+		case ECO_GLOBAL_KEY_FREE:
+			break;
+	}
+	return NULL;
 }
 
 /*
@@ -294,29 +322,44 @@ expected_number(const JsonbValue *value)
 	return NumericGetDatum(int64_to_numeric(strtoll(pnstrdup(digits, len), NULL, 10)));
 }
 
-/*
- * Units this user has of the product, from the journal: the account lock keeps
- * the count from changing, so caps hold without a counter of their own.
- */
+/* Limits per user; the account lock keeps what the user bought from changing. */
 static const char *
 check_user_limit(Purchase *p)
 {
-	int64		limit = p->product.limit_once ? 1 : p->product.per_user_limit;
-	int64		bought = 0;
-	Datum		values[2] = {Int64GetDatum(p->user_id), p->product_id.datum};
-	EcoScan    *scan;
-	EcoRow		row;
+	const EcoProduct *product = &p->product;
+	TimestampTz now = eco_now();
 
-	if (limit == 0)
+	if (product->counted)
+		eco_units_load(&p->units, p->user_id, &p->product_id, !p->dry_run);
+	if (product->limit_once)
+	{
+		p->user_limit_left = eco_units_any(p->user_id, &p->product_id) ? 0 : 1;
+		return p->quantity <= p->user_limit_left ? NULL : "LIMIT_ONCE";
+	}
+	if (product->per_user_limit == 0)
 		return NULL;
-	scan = eco_scan_begin(&eco_shop_transactions, p->user_id, ECO_TXN_BY_KEY, 2, values);
-	while (eco_scan_next(scan, &row))
-		bought += DatumGetInt32(row.values[TXN_QUANTITY]);
-	eco_scan_end(scan);
-	p->user_limit_left = Max(limit - bought, 0);
+	p->user_limit_left = Max(product->per_user_limit -
+							 eco_units_in(&p->units, product->limit_period, now), 0);
 	if (p->quantity <= p->user_limit_left)
 		return NULL;
-	return p->product.limit_once ? "LIMIT_ONCE" : "USER_LIMIT";
+	if (product->limit_period != ECO_PERIOD_EVER)
+		describe_renewal(p, now);
+	return "USER_LIMIT";
+}
+
+static void
+describe_renewal(Purchase *p, TimestampTz now)
+{
+	static const char *const words[] = {"ever", "day", "week", "month"};
+	EcoPeriod	period = p->product.limit_period;
+	TimestampTz renews = eco_period_start(period, eco_period_of(period, now) + 1);
+	char text[	MAXDATELEN + 1];
+	int			utc = 0;
+
+	JsonEncodeDateTime(text, TimestampTzGetDatum(renews), TIMESTAMPTZOID, &utc);
+	eco_detail_int(&p->detail, "limit", p->product.per_user_limit);
+	eco_detail_str(&p->detail, "period", words[period]);
+	eco_detail_str(&p->detail, "renews_at", text);
 }
 
 /* Streak freezes are held by the account, up to a limit. */
@@ -400,6 +443,10 @@ post(Purchase *p, EcoAccount *account)
 	ECO_CRASH_POINT("purchase:before_entry");
 	eco_entry_post(account, &entry);
 	ECO_CRASH_POINT("purchase:after_entry");
+	if (p->product.counted)
+		eco_units_add(&p->units, p->quantity, entry.created_at);
+	if (p->product.global_key)
+		eco_global_key_use(&p->product_id, &p->key, p->user_id, entry.seq);
 
 	eco_result_outcome(&p->result, "new", "OK");
 	eco_result_text(&p->result, ECO_RES_TRANSACTION_ID,
@@ -505,4 +552,12 @@ refuse(Purchase *p, const char *code)
 {
 	eco_result_outcome(&p->result, "refused", code);
 	eco_result_set(&p->result, RES_GOLD_DELTA, Int64GetDatum(0));
+}
+
+/* Another transaction is in this call, or in one with this global key. */
+static void
+come_again(Purchase *p)
+{
+	eco_result_outcome(&p->result, "in_progress", IN_PROGRESS);
+	eco_result_set(&p->result, RES_RETRY_AFTER_MS, Int32GetDatum(eco_retry_after_ms()));
 }

@@ -14,6 +14,10 @@ CREATE TABLE economy.shop_products (
         CHECK (monetary BETWEEN 0 AND 9007199254740991),
     limit_once     boolean     NOT NULL DEFAULT false,
     per_user_limit integer     CONSTRAINT shop_products_per_user_limit_check CHECK (per_user_limit > 0),
+    limit_period   text        NOT NULL DEFAULT 'ever' COLLATE "C" CONSTRAINT shop_products_limit_period_check
+        CHECK (limit_period IN ('ever', 'day', 'week', 'month')),
+    counted        boolean     NOT NULL DEFAULT false,
+    global_key     boolean     NOT NULL DEFAULT false,
     starts_at      timestamptz,
     ends_at        timestamptz,
     active         boolean     NOT NULL DEFAULT true,
@@ -22,8 +26,12 @@ CREATE TABLE economy.shop_products (
     effect_code    text        CONSTRAINT shop_products_effect_code_check CHECK (octet_length(effect_code) BETWEEN 1 AND 64),
     extra          jsonb       NOT NULL DEFAULT '{}' CONSTRAINT shop_products_extra_check CHECK (jsonb_typeof(extra) = 'object'),
     CONSTRAINT shop_products_period_check CHECK (starts_at < ends_at),
+    CONSTRAINT shop_products_limits_check CHECK (NOT limit_once OR per_user_limit IS NULL),
+    CONSTRAINT shop_products_renewal_check CHECK (limit_period = 'ever' OR per_user_limit IS NOT NULL),
+    CONSTRAINT shop_products_counted_check CHECK (counted OR per_user_limit IS NULL),
+    -- another category is not this constraint's business
     CONSTRAINT shop_products_amounts_check CHECK (
-        (category = 'conversion' AND price_gold = 0) OR (category = 'item' AND granted_gold = 0))
+        CASE category WHEN 'conversion' THEN price_gold = 0 WHEN 'item' THEN granted_gold = 0 ELSE true END)
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.shop_products', '');
 COMMENT ON TABLE economy.shop_products IS 'The catalogue. Changed by upsert_product() and retire_product() only.';
@@ -31,7 +39,10 @@ COMMENT ON COLUMN economy.shop_products.price_gold IS 'item: gold charged per un
 COMMENT ON COLUMN economy.shop_products.source_points IS 'conversion: outside points per unit.';
 COMMENT ON COLUMN economy.shop_products.granted_gold IS 'conversion: gold granted per unit.';
 COMMENT ON COLUMN economy.shop_products.monetary IS 'Value per unit in minor units of money, for RFM.';
-COMMENT ON COLUMN economy.shop_products.per_user_limit IS 'Units one user may buy, ever; null is no limit.';
+COMMENT ON COLUMN economy.shop_products.per_user_limit IS 'Units one user may buy in a limit_period; null is no limit.';
+COMMENT ON COLUMN economy.shop_products.limit_period IS 'ever, day, week (from Monday) or month, by UTC.';
+COMMENT ON COLUMN economy.shop_products.counted IS 'It has or had a per_user_limit: shop_user_units is kept. Set by upsert_product(), for ever.';
+COMMENT ON COLUMN economy.shop_products.global_key IS 'An idempotency key buys once for all users together. Fixed when the product is made.';
 COMMENT ON COLUMN economy.shop_products.stock_slots IS 'Number of stock slots; 0 is unlimited stock. Set by add_stock().';
 COMMENT ON COLUMN economy.shop_products.effect_code IS 'item: what the app applies after the purchase.';
 
@@ -43,6 +54,31 @@ CREATE TABLE economy.shop_stock (
 ) WITH (fillfactor = 50);
 SELECT pg_catalog.pg_extension_config_dump('economy.shop_stock', '');
 COMMENT ON TABLE economy.shop_stock IS 'Units left of limited products, spread over slots so that buyers do not queue on one row.';
+
+CREATE TABLE economy.shop_user_units (
+    user_id     bigint      NOT NULL,
+    product_id  text        NOT NULL COLLATE "C",
+    units       bigint      NOT NULL,
+    day_units   bigint      NOT NULL,
+    week_units  bigint      NOT NULL,
+    month_units bigint      NOT NULL,
+    last_at     timestamptz NOT NULL,
+    CONSTRAINT shop_user_units_pkey PRIMARY KEY (user_id, product_id),
+    CONSTRAINT shop_user_units_check CHECK (day_units > 0 AND week_units >= day_units
+        AND month_units >= day_units AND units >= week_units AND units >= month_units)
+) WITH (fillfactor = 70);
+SELECT pg_catalog.pg_extension_config_dump('economy.shop_user_units', '');
+COMMENT ON TABLE economy.shop_user_units IS 'Units per user and counted product: ever, and in the UTC day, week and month of the newest purchase.';
+
+CREATE TABLE economy.shop_keys (
+    product_id      text   NOT NULL COLLATE "C",
+    idempotency_key text   NOT NULL COLLATE "C",
+    user_id         bigint NOT NULL,
+    seq             bigint NOT NULL,
+    CONSTRAINT shop_keys_pkey PRIMARY KEY (product_id, idempotency_key)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.shop_keys', '');
+COMMENT ON TABLE economy.shop_keys IS 'Which purchase used a key of a product with global_key.';
 
 CREATE TABLE economy.shop_product_changes (
     change_id  bigint      GENERATED ALWAYS AS IDENTITY CONSTRAINT shop_product_changes_pkey PRIMARY KEY,
@@ -168,57 +204,99 @@ END
 $$;
 COMMENT ON FUNCTION economy.require_actor(text) IS 'Raises XE001 or XE002 unless the text can name who makes a change.';
 
+-- A new product as upsert_product() begins with it; price_gold and granted_gold are asked for.
+CREATE FUNCTION economy.new_product() RETURNS economy.shop_products
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT jsonb_populate_record(NULL::economy.shop_products,
+            '{"price_gold": 0, "source_points": 0, "granted_gold": 0, "monetary": 0, "limit_once": false, "limit_period": "ever",
+              "counted": false, "global_key": false, "active": true, "stock_slots": 0, "extra": {}}');
+    END;
+COMMENT ON FUNCTION economy.new_product() IS 'The defaults of a product.';
+
+CREATE FUNCTION economy.check_product(product jsonb, old_row economy.shop_products) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH given AS (
+            SELECT coalesce(product ->> 'category', old_row.category) AS category, old_row.product_id IS NULL AS is_new
+        ), says AS (
+            SELECT 1 AS place, format('%s is no such column that can be set', to_json(k)) ||
+                   CASE WHEN k = 'stock_slots' THEN '; stock is given by economy.add_stock() and ended by economy.remove_stock()' ELSE '' END AS says
+            FROM jsonb_object_keys(product) k
+            WHERE k <> ALL (ARRAY['product_id', 'category', 'price_gold', 'source_points', 'granted_gold', 'monetary', 'limit_once',
+                                  'per_user_limit', 'limit_period', 'global_key', 'starts_at', 'ends_at', 'active', 'effect_code', 'extra'])
+            UNION ALL
+            SELECT 2, 'category must be conversion or item' FROM given g WHERE g.category IS NULL OR g.category NOT IN ('conversion', 'item')
+            UNION ALL
+            -- free is what somebody calls free, not what somebody forgot to price
+            SELECT 3, format('%s must be given, be it 0', m.member) FROM given g, LATERAL (
+                SELECT CASE g.category WHEN 'item' THEN 'price_gold' ELSE 'granted_gold' END AS member) m
+            WHERE (g.is_new OR g.category <> old_row.category) AND product -> m.member IS NULL
+            UNION ALL
+            -- the session's settings must not decide what moment is meant
+            SELECT 4, format('%s must be a text in ISO 8601 with time zone, such as 2026-01-31T12:00:00Z', k) FROM unnest(ARRAY['starts_at', 'ends_at']) k
+            WHERE jsonb_typeof(product -> k) <> 'null' AND NOT coalesce(jsonb_typeof(product -> k) = 'string' AND product ->> k ~
+                '^[0-9]{4,6}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}(:?[0-9]{2}(:[0-9]{2})?)?)$', false)
+            UNION ALL
+            SELECT 5, 'global_key is fixed when a product is made' FROM given g
+            WHERE NOT g.is_new AND product ? 'global_key' AND product ->> 'global_key' IS DISTINCT FROM old_row.global_key::text
+        )
+        SELECT s.says FROM says s ORDER BY s.place, s.says LIMIT 1;
+    END;
+COMMENT ON FUNCTION economy.check_product(jsonb, economy.shop_products) IS
+    'What is wrong with a product given to upsert_product(), beyond what the constraints of shop_products say; null when nothing is.';
+
 CREATE FUNCTION economy.upsert_product(product jsonb, actor text) RETURNS economy.shop_products
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp AS $$
+    SET search_path = pg_catalog, economy, pg_temp
+    SET TimeZone = 'UTC'
+    SET DateStyle = 'ISO, MDY' AS $$
 #variable_conflict use_variable
 DECLARE
     old_row economy.shop_products;
     new_row economy.shop_products;
     id      text := product ->> 'product_id';
-    unknown text;
-    message text;
+    wrong   text;
 BEGIN
     PERFORM economy.require_actor(actor);
     PERFORM economy.require_given('product', product IS NOT NULL);
     IF jsonb_typeof(product) <> 'object' OR id IS NULL THEN
         RAISE EXCEPTION 'product must be a JSON object with a product_id' USING ERRCODE = 'XE301';
     END IF;
-    SELECT k INTO unknown FROM jsonb_object_keys(product) k
-        WHERE k <> ALL (ARRAY['product_id', 'category', 'price_gold', 'source_points', 'granted_gold', 'monetary',
-                              'limit_once', 'per_user_limit', 'starts_at', 'ends_at', 'active', 'effect_code', 'extra'])
-        LIMIT 1;
-    IF found THEN
-        RAISE EXCEPTION 'product has an unknown key "%"', unknown USING ERRCODE = 'XE301',
-            DETAIL = CASE WHEN unknown = 'stock_slots' THEN 'Stock is given by economy.add_stock().'
-                          ELSE 'No such column can be set.' END,
-            HINT = 'The keys are the column names of economy.shop_products.';
-    END IF;
     -- one change of a product at a time, also of one that does not exist yet
     PERFORM economy.lock_name('economy.product:' || id);
     SELECT * INTO old_row FROM economy.shop_products p WHERE p.product_id = id FOR NO KEY UPDATE;
-    IF NOT found THEN
-        old_row := jsonb_populate_record(NULL::economy.shop_products,
-            '{"price_gold": 0, "source_points": 0, "granted_gold": 0, "monetary": 0, "limit_once": false, "active": true, "stock_slots": 0, "extra": {}}');
+    wrong := economy.check_product(product, old_row);
+    IF wrong IS NULL THEN
+        BEGIN
+            new_row := jsonb_populate_record(CASE WHEN old_row.product_id IS NULL THEN economy.new_product() ELSE old_row END, product);
+            new_row.limit_period := coalesce(new_row.limit_period, 'ever');
+            new_row.counted := old_row.counted IS TRUE OR new_row.per_user_limit IS NOT NULL;
+            IF old_row.product_id IS NULL THEN
+                INSERT INTO economy.shop_products SELECT (new_row).*;
+            ELSE
+                UPDATE economy.shop_products p SET
+                    category = new_row.category, price_gold = new_row.price_gold,
+                    source_points = new_row.source_points, granted_gold = new_row.granted_gold,
+                    monetary = new_row.monetary, limit_once = new_row.limit_once,
+                    per_user_limit = new_row.per_user_limit, limit_period = new_row.limit_period, counted = new_row.counted,
+                    starts_at = new_row.starts_at, ends_at = new_row.ends_at,
+                    active = new_row.active, effect_code = new_row.effect_code, extra = new_row.extra
+                WHERE p.product_id = id;
+            END IF;
+        EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
+            GET STACKED DIAGNOSTICS wrong = MESSAGE_TEXT;
+            wrong := CASE WHEN wrong LIKE '%shop_products_limits_check%' THEN 'limit_once and per_user_limit exclude each other'
+                          WHEN wrong LIKE '%shop_products_renewal_check%' THEN 'limit_period is that of a per_user_limit, which is not given'
+                          ELSE wrong END;
+        END;
     END IF;
-    BEGIN
-        new_row := jsonb_populate_record(old_row, product);
-        IF old_row.product_id IS NULL THEN
-            INSERT INTO economy.shop_products SELECT (new_row).*;
-        ELSE
-            UPDATE economy.shop_products p SET
-                category = new_row.category, price_gold = new_row.price_gold,
-                source_points = new_row.source_points, granted_gold = new_row.granted_gold,
-                monetary = new_row.monetary, limit_once = new_row.limit_once,
-                per_user_limit = new_row.per_user_limit, starts_at = new_row.starts_at, ends_at = new_row.ends_at,
-                active = new_row.active, effect_code = new_row.effect_code, extra = new_row.extra
-            WHERE p.product_id = id;
-        END IF;
-    EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
-        GET STACKED DIAGNOSTICS message = MESSAGE_TEXT;
-        RAISE EXCEPTION 'product "%" is not valid', id USING ERRCODE = 'XE301', DETAIL = message || '.',
-            HINT = 'See the columns and constraints of economy.shop_products.';
-    END;
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'product "%" is not valid', id USING ERRCODE = 'XE301', DETAIL = wrong || '.',
+            HINT = 'The keys are column names of economy.shop_products; see there and its constraints.';
+    END IF;
     INSERT INTO economy.shop_product_changes (product_id, action, actor, before, after, changed_at)
         VALUES (id, CASE WHEN old_row.product_id IS NULL THEN 'create' ELSE 'change' END, actor,
                 CASE WHEN old_row.product_id IS NOT NULL THEN to_jsonb(old_row) END, to_jsonb(new_row), economy.now());
@@ -230,7 +308,9 @@ COMMENT ON FUNCTION economy.upsert_product(jsonb, text) IS
 
 CREATE FUNCTION economy.retire_product(product_id text, actor text) RETURNS economy.shop_products
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp AS $$
+    SET search_path = pg_catalog, economy, pg_temp
+    SET TimeZone = 'UTC'
+    SET DateStyle = 'ISO, MDY' AS $$
 #variable_conflict use_variable
 DECLARE
     old_row economy.shop_products;
@@ -252,17 +332,83 @@ $$;
 COMMENT ON FUNCTION economy.retire_product(text, text) IS
     'Takes a product off sale; its purchases and receipts stay. XE302 for an unknown product.';
 
-CREATE FUNCTION economy.add_stock(product_id text, units bigint, actor text, slots integer DEFAULT 32) RETURNS bigint
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+-- Stock. Buyers wait for a slot that somebody holds, so whoever delivers holds
+-- none while he waits for another. What is free takes the whole delivery. Who takes
+-- away, and finds too little in what is free, lets go of it, which a rolled back
+-- block does, waits with empty hands, and looks again.
+
+CREATE FUNCTION economy.change_free_stock(product_id text, units bigint) RETURNS smallint[]
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    product economy.shop_products;
-    nslots  integer;
+    free smallint[];
+    have bigint;
+BEGIN
+    SELECT array_agg(t.slot ORDER BY t.slot), sum(t.remaining) INTO free, have
+    FROM (SELECT s.slot, s.remaining FROM economy.shop_stock s WHERE s.product_id = change_free_stock.product_id
+          FOR NO KEY UPDATE SKIP LOCKED) t;
+    IF have + units >= 0 THEN
+        -- even out: every slot gets its share of what there is now
+        UPDATE economy.shop_stock s
+            SET remaining = (have + units) / cardinality(free) + (f.place <= (have + units) % cardinality(free))::integer
+            FROM unnest(free) WITH ORDINALITY f (slot, place)
+            WHERE s.product_id = change_free_stock.product_id AND s.slot = f.slot;
+        RETURN NULL;
+    END IF;
+    RETURN coalesce(free, '{}');
+END
+$$;
+COMMENT ON FUNCTION economy.change_free_stock(text, bigint) IS
+    'Part of add_stock(): changes the slots that nobody holds by so many units; or returns them, when they hold too little.';
+
+CREATE FUNCTION economy.take_stock_away(product_id text, units bigint) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    free smallint[];
+    have bigint;
+    busy smallint;
+BEGIN
+    LOOP
+        BEGIN
+            free := economy.change_free_stock(product_id, -units);
+            IF free IS NULL THEN
+                RETURN;
+            END IF;
+            RAISE EXCEPTION USING ERRCODE = 'EC000', MESSAGE = 'nothing may stay locked';
+        EXCEPTION WHEN SQLSTATE 'EC000' THEN
+            NULL;
+        END;
+        SELECT sum(s.remaining), min(s.slot) FILTER (WHERE s.slot <> ALL (free))
+            INTO have, busy FROM economy.shop_stock s WHERE s.product_id = take_stock_away.product_id;
+        IF have < units THEN
+            RAISE EXCEPTION 'stock of "%" cannot change by %', product_id, -units USING ERRCODE = 'XE303',
+                DETAIL = format('It holds %s units; a stock is from 0 to 2^53-1.', have);
+        END IF;
+        BEGIN
+            PERFORM FROM economy.shop_stock s WHERE s.product_id = take_stock_away.product_id AND s.slot = busy FOR NO KEY UPDATE;
+            RAISE EXCEPTION USING ERRCODE = 'EC000', MESSAGE = 'nothing may stay locked';
+        EXCEPTION WHEN SQLSTATE 'EC000' THEN
+            NULL;
+        END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION economy.take_stock_away(text, bigint) IS
+    'Part of add_stock(): takes units away without holding a slot while it waits for another.';
+
+CREATE FUNCTION economy.add_stock(product_id text, units bigint, actor text, slots integer DEFAULT 32) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    SET TimeZone = 'UTC'
+    SET DateStyle = 'ISO, MDY' AS $$
+#variable_conflict use_variable
+DECLARE
+    old_row economy.shop_products;
+    new_row economy.shop_products;
     total   bigint;
-    part    bigint;
-    rest    bigint;
-    s       record;
 BEGIN
     PERFORM economy.require_actor(actor);
     PERFORM economy.require_given('product_id', product_id IS NOT NULL);
@@ -274,35 +420,101 @@ BEGIN
     IF slots NOT BETWEEN 1 AND 64 THEN
         RAISE EXCEPTION 'slots must be 1 to 64' USING ERRCODE = 'XE303';
     END IF;
-    SELECT * INTO product FROM economy.shop_products p WHERE p.product_id = add_stock.product_id FOR NO KEY UPDATE;
+    SELECT * INTO old_row FROM economy.shop_products p WHERE p.product_id = add_stock.product_id FOR NO KEY UPDATE;
     IF NOT found THEN
         RAISE EXCEPTION 'product "%" does not exist', product_id USING ERRCODE = 'XE302';
     END IF;
-    nslots := product.stock_slots;
-    IF nslots = 0 THEN
-        nslots := slots;
-        INSERT INTO economy.shop_stock SELECT product_id, n, 0 FROM generate_series(0, nslots - 1) n;
-        UPDATE economy.shop_products p SET stock_slots = nslots WHERE p.product_id = add_stock.product_id;
+    new_row := old_row;
+    IF old_row.stock_slots = 0 THEN
+        SELECT sum(t.remaining), count(*) INTO total, new_row.stock_slots FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id;
+        IF new_row.stock_slots = 0 THEN
+            new_row.stock_slots := slots;
+            INSERT INTO economy.shop_stock SELECT product_id, n, 0 FROM generate_series(0, slots - 1) n;
+        ELSE
+            -- it was limited before: what was left then is not for sale again
+            PERFORM FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id ORDER BY t.slot FOR NO KEY UPDATE;
+            SELECT sum(t.remaining) INTO total FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id;
+            UPDATE economy.shop_stock t SET remaining = 0 WHERE t.product_id = add_stock.product_id;
+            INSERT INTO economy.shop_product_changes (product_id, action, actor, before, after, units, changed_at)
+                VALUES (product_id, 'stock', actor, to_jsonb(old_row), to_jsonb(old_row), -total, economy.now());
+        END IF;
+        UPDATE economy.shop_products p SET stock_slots = new_row.stock_slots WHERE p.product_id = add_stock.product_id;
     END IF;
-    -- slots in their order, as a waiting buyer locks them
-    PERFORM 1 FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id ORDER BY t.slot FOR NO KEY UPDATE;
+    -- buyers only make it less
     SELECT sum(t.remaining) INTO total FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id;
-    IF total + units < 0 OR total + units > 9007199254740991 THEN
+    IF total + units > 9007199254740991 THEN
         RAISE EXCEPTION 'stock of "%" cannot change by %', product_id, units USING ERRCODE = 'XE303',
             DETAIL = format('It holds %s units; a stock is from 0 to 2^53-1.', total);
     END IF;
-    -- even out: every slot gets its share of what there is now
-    rest := total + units;
-    FOR s IN SELECT t.slot FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id ORDER BY t.slot LOOP
-        part := (total + units) / nslots + CASE WHEN s.slot < (total + units) % nslots THEN 1 ELSE 0 END;
-        UPDATE economy.shop_stock t SET remaining = part WHERE t.product_id = add_stock.product_id AND t.slot = s.slot;
-        rest := rest - part;
-    END LOOP;
-    ASSERT rest = 0, 'slots must add up';
-    INSERT INTO economy.shop_product_changes (product_id, action, actor, units, changed_at)
-        VALUES (product_id, 'stock', actor, units, economy.now());
-    RETURN total + units;
+    IF units < 0 THEN
+        PERFORM economy.take_stock_away(product_id, -units);
+    ELSIF economy.change_free_stock(product_id, units) IS NOT NULL THEN
+        -- none is free: one is enough to wait for, and to deliver to
+        UPDATE economy.shop_stock t SET remaining = t.remaining + units WHERE t.product_id = add_stock.product_id AND t.slot = 0;
+    END IF;
+    INSERT INTO economy.shop_product_changes (product_id, action, actor, before, after, units, changed_at)
+        VALUES (product_id, 'stock', actor, to_jsonb(old_row), to_jsonb(new_row), units, economy.now());
+    SELECT sum(t.remaining) INTO total FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id;
+    RETURN total;
 END
 $$;
 COMMENT ON FUNCTION economy.add_stock(text, bigint, text, integer) IS
     'Adds units to a product''s stock (negative: takes unsold ones away) and returns what is left to sell. The first call makes the product limited, with that many slots. XE303 when the stock would be negative.';
+
+CREATE FUNCTION economy.remove_stock(product_id text, actor text) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    SET TimeZone = 'UTC'
+    SET DateStyle = 'ISO, MDY' AS $$
+#variable_conflict use_variable
+DECLARE
+    old_row economy.shop_products;
+    new_row economy.shop_products;
+BEGIN
+    PERFORM economy.require_actor(actor);
+    PERFORM economy.require_given('product_id', product_id IS NOT NULL);
+    SELECT * INTO old_row FROM economy.shop_products p WHERE p.product_id = remove_stock.product_id FOR NO KEY UPDATE;
+    IF NOT found THEN
+        RAISE EXCEPTION 'product "%" does not exist', product_id USING ERRCODE = 'XE302';
+    END IF;
+    IF old_row.stock_slots = 0 THEN
+        RAISE EXCEPTION 'product "%" has no stock', product_id USING ERRCODE = 'XE303', HINT = 'It is sold without limit.';
+    END IF;
+    -- the slots stay as they are: nobody needs to wait for those who buy just now
+    UPDATE economy.shop_products p SET stock_slots = 0 WHERE p.product_id = remove_stock.product_id RETURNING * INTO new_row;
+    INSERT INTO economy.shop_product_changes (product_id, action, actor, before, after, changed_at)
+        VALUES (product_id, 'change', actor, to_jsonb(old_row), to_jsonb(new_row), economy.now());
+    RETURN (SELECT sum(t.remaining) FROM economy.shop_stock t WHERE t.product_id = remove_stock.product_id);
+END
+$$;
+COMMENT ON FUNCTION economy.remove_stock(text, text) IS
+    'Makes a limited product unlimited again and returns the units that were left, which are not sold any more: the next add_stock() begins with none. XE303 when it has no stock.';
+
+CREATE FUNCTION economy.audit_shop() RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT u.user_id, 'parity', format('units of %s: %s', u.product_id, e.says), says.says, NULL::text, NULL::bigint
+        FROM economy.shop_user_units u
+        CROSS JOIN LATERAL (SELECT concat_ws(' ', u.units, u.day_units, u.week_units, u.month_units, to_char(u.last_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'))) says (says)
+        LEFT JOIN LATERAL (
+            SELECT concat_ws(' ', sum(t.quantity),
+                             sum(t.quantity) FILTER (WHERE date_trunc('day', t.created_at, 'UTC') = date_trunc('day', m.last_at, 'UTC')),
+                             sum(t.quantity) FILTER (WHERE date_trunc('week', t.created_at, 'UTC') = date_trunc('week', m.last_at, 'UTC')),
+                             sum(t.quantity) FILTER (WHERE date_trunc('month', t.created_at, 'UTC') = date_trunc('month', m.last_at, 'UTC')),
+                             to_char(m.last_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')) AS says
+            FROM economy.shop_transactions t,
+                 LATERAL (SELECT max(n.created_at) AS last_at FROM economy.shop_transactions n
+                          WHERE n.user_id = u.user_id AND n.product_id = u.product_id) m
+            WHERE t.user_id = u.user_id AND t.product_id = u.product_id GROUP BY m.last_at OFFSET 0) e ON true
+        WHERE says.says IS DISTINCT FROM e.says
+        UNION ALL
+        SELECT coalesce(t.user_id, k.user_id), 'duplicate_effect',
+               format('key %s of %s used by %s', coalesce(t.idempotency_key, k.idempotency_key), coalesce(t.product_id, k.product_id),
+                      coalesce('P' || t.user_id || '-' || t.seq, 'nobody')),
+               coalesce('noted for P' || k.user_id || '-' || k.seq, 'not noted'), 'P' || t.user_id || '-' || t.seq, t.seq
+        FROM (SELECT s.* FROM economy.shop_transactions s JOIN economy.shop_products p ON p.product_id = s.product_id AND p.global_key) t
+        FULL JOIN economy.shop_keys k ON k.product_id = t.product_id AND k.idempotency_key = t.idempotency_key
+        WHERE (t.user_id, t.seq) IS DISTINCT FROM (k.user_id, k.seq);
+    END;
+COMMENT ON FUNCTION economy.audit_shop() IS 'Units per user and keys of all users against the purchases (I4, I5).';

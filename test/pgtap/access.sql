@@ -127,7 +127,7 @@ SET LOCAL ROLE pgtap_admin;
 SELECT is(pg_temp.not_denied(), NULL, 'an admin can neither read nor write a table, nor call what is not its own');
 SELECT is(p.state, 'new', 'but it can adjust gold') FROM economy.adjust_gold(:u, 5, 'by admin', 'r', 'a') p;
 SELECT is(p.state, 'new', 'and buy') FROM economy.purchase(:u, 'pgtap_x', 'k3') p;
-SELECT lives_ok($$SELECT economy.upsert_product('{"product_id": "pgtap_y", "category": "item"}', 'admin')$$, 'and make products');
+SELECT lives_ok($$SELECT economy.upsert_product('{"product_id": "pgtap_y", "category": "item", "price_gold": 0}', 'admin')$$, 'and make products');
 SELECT is(economy.add_stock('pgtap_y', 3, 'admin'), 3::bigint, 'and stock');
 SELECT lives_ok($$SELECT economy.retire_product('pgtap_y', 'admin')$$, 'and retire them');
 SELECT is(economy.set_user_status(:u, 'suspended', 'admin'), 'suspended', 'and suspend users');

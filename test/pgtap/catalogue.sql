@@ -1,23 +1,23 @@
 -- The catalogue: products made, changed, retired, stocked; each change recorded.
 BEGIN;
-SELECT plan(65);
+SELECT no_plan();
 
 SET LOCAL economy.test_clock = '2031-01-02 03:04:05+00';
 SELECT results_eq(
-    $$SELECT p::text FROM economy.upsert_product('{"product_id": "pgtap_p", "category": "item"}', 'ann') p$$,
-    ARRAY['(pgtap_p,item,0,0,0,0,f,,,,t,0,,{})'], 'a product needs an id and a category; the rest has defaults');
+    $$SELECT p::text FROM economy.upsert_product('{"product_id": "pgtap_p", "category": "item", "price_gold": 0}', 'ann') p$$,
+    ARRAY['(pgtap_p,item,0,0,0,0,f,,ever,f,f,,,t,0,,{})'], 'a product needs an id, a category and a price; the rest has defaults');
 SELECT results_eq(
-    $$SELECT p::text FROM economy.upsert_product('{"product_id": "pgtap_p", "price_gold": 7, "monetary": 9, "limit_once": true, "per_user_limit": 4,
+    $$SELECT p::text FROM economy.upsert_product('{"product_id": "pgtap_p", "price_gold": 7, "monetary": 9, "per_user_limit": 4, "limit_period": "week",
         "starts_at": "2031-01-01T00:00:00Z", "ends_at": "2031-01-03T00:00:00Z", "effect_code": "glow", "extra": {"a": 1}}', 'bob') p$$,
-    $$SELECT row('pgtap_p','item',7,0,0,9,true,4,'2031-01-01 00:00+00'::timestamptz,'2031-01-03 00:00+00'::timestamptz,true,0,'glow','{"a": 1}')::text$$,
+    $$SELECT row('pgtap_p','item',7,0,0,9,false,4,'week',true,false,'2031-01-01 00:00+00'::timestamptz,'2031-01-03 00:00+00'::timestamptz,true,0,'glow','{"a": 1}')::text$$,
     'every column can be given');
 SELECT results_eq(
     $$SELECT p::text FROM economy.upsert_product('{"product_id": "pgtap_p", "price_gold": 8}', 'bob') p$$,
-    $$SELECT row('pgtap_p','item',8,0,0,9,true,4,'2031-01-01 00:00+00'::timestamptz,'2031-01-03 00:00+00'::timestamptz,true,0,'glow','{"a": 1}')::text$$,
+    $$SELECT row('pgtap_p','item',8,0,0,9,false,4,'week',true,false,'2031-01-01 00:00+00'::timestamptz,'2031-01-03 00:00+00'::timestamptz,true,0,'glow','{"a": 1}')::text$$,
     'a change of one column keeps the others');
 SELECT results_eq(
-    $$SELECT p::text FROM economy.upsert_product('{"product_id": "pgtap_p", "per_user_limit": null, "ends_at": null, "effect_code": null}', 'bob') p$$,
-    $$SELECT row('pgtap_p','item',8,0,0,9,true,NULL::int,'2031-01-01 00:00+00'::timestamptz,NULL::timestamptz,true,0,NULL::text,'{"a": 1}')::text$$,
+    $$SELECT p::text FROM economy.upsert_product('{"product_id": "pgtap_p", "per_user_limit": null, "limit_period": null, "ends_at": null, "effect_code": null}', 'bob') p$$,
+    $$SELECT row('pgtap_p','item',8,0,0,9,false,NULL::int,'ever',true,false,'2031-01-01 00:00+00'::timestamptz,NULL::timestamptz,true,0,NULL::text,'{"a": 1}')::text$$,
     'null clears a column');
 SELECT results_eq(
     $$SELECT row(c.action, c.actor, c.before ->> 'price_gold', c.after ->> 'price_gold', c.units, c.changed_at)::text
@@ -49,17 +49,27 @@ FROM (VALUES
     ('{"product_id": "pgtap_p", "active": null}'), ('{"product_id": "pgtap_p", "active": 2}'),
     ('{"product_id": "pgtap_p", "per_user_limit": 0}'), ('{"product_id": "pgtap_p", "per_user_limit": -1}'),
     ('{"product_id": "pgtap_p", "per_user_limit": 2147483648}'),
-    ('{"product_id": "pgtap_p", "starts_at": "tomorrowish"}'), ('{"product_id": "pgtap_p", "ends_at": "2030-12-31T00:00:00Z"}'),
+    ('{"product_id": "pgtap_p", "limit_once": true, "per_user_limit": 1}'), ('{"product_id": "pgtap_p", "limit_period": "day"}'),
+    ('{"product_id": "pgtap_p", "per_user_limit": 1, "limit_period": "year"}'), ('{"product_id": "pgtap_p", "counted": false}'),
+    ('{"product_id": "pgtap_p", "global_key": true}'), ('{"product_id": "pgtap_p", "global_key": null}'),
+    ('{"product_id": "pgtap_new", "category": "item"}'), ('{"product_id": "pgtap_new", "category": "item", "price_gold": null}'),
+    ('{"product_id": "pgtap_new", "category": "conversion"}'), ('{"product_id": "pgtap_new", "category": "conversion", "price_gold": 0}'),
+    ('{"product_id": "pgtap_p", "category": "conversion", "price_gold": 0}'),
+    ('{"product_id": "pgtap_p", "starts_at": "tomorrowish"}'), ('{"product_id": "pgtap_p", "starts_at": "now"}'), ('{"product_id": "pgtap_p", "starts_at": "tomorrow"}'),
+    ('{"product_id": "pgtap_p", "starts_at": "2031-01-01"}'), ('{"product_id": "pgtap_p", "starts_at": "2031-01-01T00:00:00"}'),
+    ('{"product_id": "pgtap_p", "starts_at": "01/02/2031 00:00:00Z"}'), ('{"product_id": "pgtap_p", "starts_at": "2031-01-01T00:00:00 Europe/Berlin"}'),
+    ('{"product_id": "pgtap_p", "starts_at": "2031-02-30T00:00:00Z"}'), ('{"product_id": "pgtap_p", "starts_at": "infinity"}'),
+    ('{"product_id": "pgtap_p", "starts_at": 1}'), ('{"product_id": "pgtap_p", "ends_at": "epoch"}'), ('{"product_id": "pgtap_p", "ends_at": "2030-12-31T00:00:00Z"}'),
     ('{"product_id": "pgtap_p", "ends_at": "2031-01-01T00:00:00Z"}'),
     ('{"product_id": "pgtap_p", "effect_code": ""}'), (format('{"product_id": "pgtap_p", "effect_code": "%s"}', repeat('e', 65))),
     ('{"product_id": "pgtap_p", "extra": []}'), ('{"product_id": "pgtap_p", "extra": null}'), ('{"product_id": "pgtap_p", "extra": 1}'),
-    (format('{"product_id": "%s", "category": "item"}', repeat('p', 65))),
-    (format('{"product_id": "%s", "category": "item"}', repeat(U&'\00e9', 32) || 'p')),
+    (format('{"product_id": "%s", "category": "item", "price_gold": 1}', repeat('p', 65))),
+    (format('{"product_id": "%s", "category": "item", "price_gold": 1}', repeat(U&'\00e9', 32) || 'p')),
     ('{"product_id": "pgtap_new", "category": "conversion", "price_gold": 1}')
 ) v (product);
 SELECT is((SELECT count(*) FROM economy.shop_product_changes c WHERE c.product_id LIKE 'pgtap%'), 4::bigint, 'none of that was recorded');
 SELECT is((SELECT p::text FROM economy.shop_products p WHERE p.product_id = 'pgtap_p'),
-          (SELECT row('pgtap_p','item',8,0,0,9,true,NULL::int,'2031-01-01 00:00+00'::timestamptz,NULL::timestamptz,true,0,NULL::text,'{"a": 1}')::text),
+          (SELECT row('pgtap_p','item',8,0,0,9,false,NULL::int,'ever',true,false,'2031-01-01 00:00+00'::timestamptz,NULL::timestamptz,true,0,NULL::text,'{"a": 1}')::text),
           'nor done');
 
 -- stock

@@ -10,7 +10,7 @@ SELECT count(*) AS x FROM (VALUES
     ('{"product_id": "pgtap_once",  "category": "item", "price_gold": 1, "limit_once": true}'),
     ('{"product_id": "pgtap_three", "category": "item", "price_gold": 1, "per_user_limit": 3}'),
     ('{"product_id": "pgtap_stock", "category": "item", "price_gold": 1, "per_user_limit": 20}'),
-    ('{"product_id": "pgtap_off",   "category": "item", "active": false}'),
+    ('{"product_id": "pgtap_off",   "category": "item", "price_gold": 0, "active": false}'),
     ('{"product_id": "pgtap_dear",  "category": "item", "price_gold": 9007199254740991}'),
     ('{"product_id": "pgtap_rich",  "category": "conversion", "granted_gold": 9007199254740991}')
 ) v (product), economy.upsert_product(product::jsonb, 'pgtap') \gset

@@ -54,7 +54,7 @@ SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'a key of 255 bytes is take
 SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'a key of 255 bytes in 85 characters is taken')
 FROM economy.purchase(:u, 'pgtap_free', repeat(U&'\20ac', 85)) p;
 SELECT is(pg_temp.brief(p), 'reuse OK {"stub": true}', 'and found again') FROM economy.purchase(:u, 'pgtap_free', repeat(U&'\20ac', 85)) p;
-SELECT lives_ok(format($$SELECT economy.upsert_product('{"product_id": "%s", "category": "item"}', 'pgtap')$$, repeat(U&'\00e9', 32)),
+SELECT lives_ok(format($$SELECT economy.upsert_product('{"product_id": "%s", "category": "item", "price_gold": 0}', 'pgtap')$$, repeat(U&'\00e9', 32)),
     'a product_id of 64 bytes is taken');
 SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'and bought') FROM economy.purchase(:u, repeat(U&'\00e9', 32), 'k') p;
 SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'a context of 4096 bytes is taken')

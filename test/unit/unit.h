@@ -19,6 +19,7 @@
 	X(streak) \
 	X(streak_rule) \
 	X(travel) \
+	X(period) \
 	X(probability) \
 	X(rfm) \
 	X(rules) \

@@ -101,10 +101,27 @@ foreach my $n (10, 50)
 		is($sold, 2 * $n + 1, "$name: everything is sold, nothing twice");
 
 		# one user's cap, limit_once and purse
-		my $eve = add_user($dbh, "eve$id", 75);
+		my $eve = add_user($dbh, "eve$id", 80);
 		add_product($dbh, "capped$id", price_gold => 1, per_user_limit => 5);
 		@r = race($n, $settings{$way}, sub { buy($_[1], $eve, "capped$id", "k$_[0]") });
 		is_deeply(tally(@r), { new => 5, USER_LIMIT => $n - 5 }, "$name: one user's cap");
+		add_product($dbh, "daily$id", price_gold => 1, per_user_limit => 5, limit_period => 'day');
+		@r = race($n, $settings{$way}, sub { buy($_[1], $eve, "daily$id", "k$_[0]") });
+		is_deeply(tally(@r), { new => 5, USER_LIMIT => $n - 5 }, "$name: one user's cap of a day");
+		add_product($dbh, "store$id", category => 'conversion', granted_gold => 1, global_key => 'true');
+		@r = race($n, $settings{$way}, sub {
+			my ($number, $session) = @_;
+			my @answer;
+
+			for (1 .. 1000)
+			{
+				@answer = buy($session, $users[ $number - 1 ], "store$id", 'k' . int($number / 2));
+				last if $answer[0] ne 'in_progress';
+			}
+			return @answer;
+		});
+		my $keys = 1 + int($n / 2);
+		is_deeply(tally(@r), { new => $keys, KEY_USED => $n - $keys }, "$name: two users with one key of all");
 		add_product($dbh, "once$id", price_gold => 1, limit_once => 'true');
 		@r = race($n, $settings{$way}, sub { buy($_[1], $eve, "once$id", "k$_[0]") });
 		is_deeply(tally(@r), { new => 1, LIMIT_ONCE => $n - 1 }, "$name: limit_once");

@@ -1,0 +1,26 @@
+/*
+ * period.h
+ *		Days, ISO weeks and months by UTC, for limits that renew.
+ *
+ * A moment is in microseconds since 2000-01-01 00:00 UTC, as PostgreSQL has it.
+ */
+#ifndef ECO_PERIOD_H
+#define ECO_PERIOD_H
+
+#include <stdint.h>
+
+typedef enum EcoPeriod
+{
+	ECO_PERIOD_EVER,
+	ECO_PERIOD_DAY,
+	ECO_PERIOD_WEEK,			/* from Monday */
+	ECO_PERIOD_MONTH
+} EcoPeriod;
+
+/* Number of the period that a moment lies in; they follow each other. */
+extern int64_t eco_period_of(EcoPeriod period, int64_t moment);
+
+/* First moment of a period, which is not ECO_PERIOD_EVER. */
+extern int64_t eco_period_start(EcoPeriod period, int64_t number);
+
+#endif

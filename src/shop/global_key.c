@@ -1,0 +1,64 @@
+/*
+ * global_key.c
+ *		Keys that are unique over all users, such as a store's transaction ids.
+ *
+ * The name of a key is locked before it is looked up, and never waited for:
+ * who has it may hold it for as long as his transaction takes.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type_d.h"
+
+#include "ledger/lock.h"
+#include "ledger/rows.h"
+#include "shop/global_key.h"
+
+/* written by SQL alone */
+static EcoTable shop_keys = {
+	.name = "shop_keys",
+	.only_read = true,
+	.ncolumns = 2,
+	.columns = {
+		{"product_id", TEXTOID, false},
+		{"idempotency_key", TEXTOID, false},
+	},
+	.nkeys = 1,
+	.keys = {{2, {0, 1}}},
+};
+
+EcoGlobalKey
+eco_global_key_look(const EcoText *product_id, const EcoText *key, bool take)
+{
+	Datum		values[2] = {product_id->datum, key->datum};
+	EcoRow		row;
+	bool		used;
+
+	if (take)
+	{
+		char	   *name = psprintf("economy.key:%.*s:%.*s", product_id->len, product_id->data,
+									key->len, key->data);
+
+		if (!eco_name_lock(name, (int) strlen(name), true))
+			return ECO_GLOBAL_KEY_BUSY;
+		pfree(name);
+	}
+	/* what was committed before we had the lock */
+	eco_snapshot_push();
+	used = eco_row_find(&shop_keys, 0, 0, 2, values, &row);
+	eco_snapshot_pop();
+	return used ? ECO_GLOBAL_KEY_USED : ECO_GLOBAL_KEY_FREE;
+}
+
+void
+eco_global_key_use(const EcoText *product_id, const EcoText *key, int64 user_id, int64 seq)
+{
+	Oid			types[4] = {TEXTOID, TEXTOID, INT8OID, INT8OID};
+	Datum		values[4] = {product_id->datum, key->datum, Int64GetDatum(user_id), Int64GetDatum(seq)};
+
+	/* above READ COMMITTED the snapshot may not see who used it: 40001 */
+	if (eco_run_as_owner("WITH used AS (INSERT INTO economy.shop_keys (product_id, idempotency_key, user_id, seq)"
+						 " VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING user_id)"
+						 " SELECT user_id FROM used",
+						 4, types, values) == (Datum) 0)
+		eco_serialization_failure();
+}

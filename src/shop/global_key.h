@@ -1,0 +1,26 @@
+/*
+ * global_key.h
+ *		Keys of products with global_key: one purchase by all users together.
+ */
+#ifndef ECO_GLOBAL_KEY_H
+#define ECO_GLOBAL_KEY_H
+
+#include "postgres.h"
+
+#include "ledger/args.h"
+
+typedef enum EcoGlobalKey
+{
+	ECO_GLOBAL_KEY_FREE,
+	ECO_GLOBAL_KEY_USED,
+	ECO_GLOBAL_KEY_BUSY			/* another transaction is using it */
+} EcoGlobalKey;
+
+/* A free key is kept for this transaction, unless `take` is false. */
+extern EcoGlobalKey eco_global_key_look(const EcoText *product_id, const EcoText *key, bool take);
+
+/* Note which purchase used a key that was taken. */
+extern void eco_global_key_use(const EcoText *product_id, const EcoText *key,
+							   int64 user_id, int64 seq);
+
+#endif

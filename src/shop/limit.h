@@ -1,0 +1,36 @@
+/*
+ * limit.h
+ *		How much of a product a user bought, for limits per user.
+ */
+#ifndef ECO_LIMIT_H
+#define ECO_LIMIT_H
+
+#include "postgres.h"
+
+#include "ledger/rows.h"
+#include "shop/product.h"
+
+/* A user's units of a product, while a purchase runs; the account lock covers them. */
+typedef struct EcoUnits
+{
+	EcoRow		row;
+	bool		exists;			/* the row was found, not made here */
+} EcoUnits;
+
+/*
+ * Reads under the active snapshot.  What had to be counted from the entries is
+ * kept, if that is allowed, whatever becomes of the purchase.
+ */
+extern void eco_units_load(EcoUnits *units, int64 user_id, const EcoText *product_id,
+						   bool keep);
+
+/* Units bought in the period that the moment lies in. */
+extern int64 eco_units_in(const EcoUnits *units, EcoPeriod period, TimestampTz at);
+
+/* Count a purchase and write the row. */
+extern void eco_units_add(EcoUnits *units, int32 quantity, TimestampTz at);
+
+/* Whether the user has any purchase of the product. */
+extern bool eco_units_any(int64 user_id, const EcoText *product_id);
+
+#endif
