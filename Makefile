@@ -11,7 +11,7 @@ SQL_PARTS = src/prologue.sql src/ledger/ledger.sql src/identity/identity.sql \
 	src/shop/shop.sql src/reward/reward.sql src/play/play.sql src/ops/adjust.sql \
 	src/ledger/view.sql src/realtime/realtime.sql src/realtime/contract.sql \
 	src/segment/segment.sql src/segment/refresh.sql src/segment/recommend.sql src/segment/report.sql \
-	src/ops/ops.sql src/ops/audit.sql src/ops/schedule.sql src/ops/demo.sql src/ops/grants.sql
+	src/ops/ops.sql src/ops/audit.sql src/ops/schedule.sql src/ops/demo.sql src/ops/schema.sql src/ops/grants.sql
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 
@@ -28,7 +28,7 @@ WARNINGS = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototyp
 CLANG_WARNINGS = -Wno-unknown-warning-option -Wno-ignored-optimization-argument \
 	-Wno-unused-command-line-argument -Wno-unused-parameter
 IS_CLANG = $(findstring clang,$(shell $(CC) --version 2>/dev/null | head -1))
-PG_CPPFLAGS = -I$(CURDIR)/src -isystem $(shell $(PG_CONFIG) --includedir-server)
+PG_CPPFLAGS = -I$(CURDIR)/src -DECO_RELEASE='"$(EXTVERSION)"' -isystem $(shell $(PG_CONFIG) --includedir-server)
 PG_CFLAGS = $(WARNINGS) -Wno-unused-parameter $(if $(IS_CLANG),$(CLANG_WARNINGS))
 SHLIB_LINK = -lcrypto -lm
 override with_llvm = no
@@ -41,7 +41,7 @@ endif
 $(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) economy.control
 	cat $(SQL_PARTS) > $@
 
-$(OBJS): $(wildcard src/*.h src/*/*.h)
+$(OBJS): $(wildcard src/*.h src/*/*.h) economy.control
 
 economy_tail: $(TAIL_OBJS)
 	$(CC) $(CFLAGS) $(TAIL_OBJS) $(LDFLAGS) -L$(shell $(PG_CONFIG) --libdir) -lpq -o $@

@@ -6,3 +6,29 @@ SET LOCAL client_min_messages TO warning;
 
 CREATE SCHEMA economy;
 COMMENT ON SCHEMA economy IS 'The economy of a game or app; see economy.access_list() for what may be called.';
+
+-- What a user writes is hashed and signed as bytes: in another encoding they would be others.
+DO $$
+BEGIN
+    IF getdatabaseencoding() <> 'UTF8' THEN
+        RAISE EXCEPTION 'economy works in UTF8 databases only' USING ERRCODE = 'XE803',
+            DETAIL = format('This one is in %s; what is hashed and signed here would not be the same after a restore elsewhere.', getdatabaseencoding()),
+            HINT = 'CREATE DATABASE ... ENCODING ''UTF8'' TEMPLATE template0 LOCALE ''C.UTF-8''.';
+    END IF;
+END
+$$;
+
+-- A preloaded library stays what it was until the server restarts.
+CREATE FUNCTION economy.library_version() RETURNS text
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_library_version';
+COMMENT ON FUNCTION economy.library_version() IS 'Release of the library that this session has loaded; pg_extension has that of the objects.';
+DO $$
+DECLARE
+    version text := (SELECT e.extversion FROM pg_extension e WHERE e.extname = 'economy');
+BEGIN
+    IF economy.library_version() <> version THEN
+        RAISE EXCEPTION 'the library economy that is loaded is of version %, not %', economy.library_version(), version USING ERRCODE = 'XE804',
+            HINT = 'Restart the server: a library in shared_preload_libraries stays what it was until then. Without preload, connect again.';
+    END IF;
+END
+$$;

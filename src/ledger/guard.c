@@ -1,6 +1,7 @@
 /*
  * guard.c
- *		Journals are append-only (I8) and do not vanish with DROP EXTENSION.
+ *		Journals are append-only (I8), do not vanish with DROP EXTENSION, and are
+ *		not exchanged for other tables.
  *
  * The drop guard is an object access hook: it sees every way a journal can be
  * dropped, at a moment when its rows can still be read.  An event trigger on
@@ -9,15 +10,22 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/heapam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/dependency.h"
-#include "catalog/objectaccess.h"
-#include "catalog/pg_class_d.h"
+#include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_namespace.h"
 #include "commands/event_trigger.h"
+#include "commands/extension.h"
 #include "commands/trigger.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -33,38 +41,198 @@ PG_FUNCTION_INFO_V1(eco_guard_drop);
 
 static object_access_hook_type previous_hook = NULL;
 
-static void
-refuse_drop_with_rows(Oid relid)
-{
-	Relation	rel = table_open(relid, NoLock);
-	TableScanDesc scan = table_beginscan(rel, GetLatestSnapshot(), 0, NULL);
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	bool		has_rows = table_scan_getnextslot(scan, ForwardScanDirection, slot);
-
-	ExecDropSingleTupleTableSlot(slot);
-	table_endscan(scan);
-	if (has_rows)
-		ECO_ERROR(ECO_DROP_REFUSED,
-				  errmsg("journal economy.%s holds entries and would be lost",
-						 RelationGetRelationName(rel)),
-				  errhint("Back it up, then SET economy.allow_drop = on to drop it all the same."));
-	table_close(rel, NoLock);
-}
+static void guard_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg);
+static void guard_drop(Oid relid);
+static void guard_detach(Oid child, Oid parent);
+static void guard_relation_name(Oid relid);
+static void guard_schema_name(Oid nspid);
+static bool is_journal(Oid relid);
+static Oid	journal_above(Oid relid);
+static bool is_child(Oid child, Oid parent);
+static Oid	parent_of(Oid relid);
+static bool holds_rows(Oid relid);
+static HeapTuple newest(Oid catalog, Oid index, AttrNumber column, Oid object_id);
 
 static void
 guard_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)
 {
 	if (previous_hook != NULL)
 		previous_hook(access, class_id, object_id, sub_id, arg);
-	if (access != OAT_DROP || class_id != RelationRelationId || sub_id != 0 ||
-		eco_allow_drop)
+	if (eco_allow_drop || sub_id != 0)
 		return;
-	if (get_rel_namespace(object_id) != get_namespace_oid("economy", true) ||
-		get_rel_relkind(object_id) != RELKIND_RELATION)
+	if (access == OAT_DROP && class_id == RelationRelationId)
+		guard_drop(object_id);
+	else if (access == OAT_POST_ALTER && class_id == NamespaceRelationId)
+		guard_schema_name(object_id);
+	else if (access == OAT_POST_ALTER && class_id == RelationRelationId)
+		guard_relation_name(object_id);
+	else if (access == OAT_POST_ALTER && class_id == InheritsRelationId)
+		guard_detach(object_id, ((ObjectAccessPostAlter *) arg)->auxiliary_id);
+}
+
+/* A journal goes, or a child with some of its entries. */
+static void
+guard_drop(Oid relid)
+{
+	Oid			journal;
+
+	if (get_rel_relkind(relid) != RELKIND_RELATION ||
+		!OidIsValid(journal = journal_above(relid)) || !holds_rows(relid))
 		return;
+	ECO_ERROR(ECO_DROP_REFUSED,
+			  errmsg("journal economy.%s holds entries and would be lost", get_rel_name(journal)),
+			  errhint("Back it up, then SET economy.allow_drop = on to drop it all the same."));
+}
+
+/* A child leaves, or comes: the same hook tells of both. */
+static void
+guard_detach(Oid child, Oid parent)
+{
+	Oid			journal = journal_above(parent);
+	ListCell   *cell;
+
+	if (!OidIsValid(journal) || is_child(child, parent))
+		return;
+	foreach(cell, find_all_inheritors(child, AccessShareLock, NULL))
+		if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_RELATION && holds_rows(lfirst_oid(cell)))
+		ECO_ERROR(ECO_DROP_REFUSED,
+				  errmsg("table %s holds entries of journal economy.%s, which would be lost to it",
+						 get_rel_name(lfirst_oid(cell)), get_rel_name(journal)),
+				  errhint("Back it up, then SET economy.allow_drop = on to detach it all the same."));
+}
+
+/*
+ * C code goes by the names of the tables, and views and SQL bodies by their
+ * OIDs.  A table that takes the name of another would part them.
+ */
+static void
+guard_relation_name(Oid relid)
+{
+	HeapTuple	tuple;
+	Form_pg_class form;
+	Oid			economy = get_namespace_oid("economy", true);
+
+	if (!OidIsValid(economy) || get_rel_namespace(relid) != economy ||
+		getExtensionOfObject(RelationRelationId, relid) != get_extension_oid("economy", true))
+		return;
+	tuple = newest(RelationRelationId, ClassOidIndexId, Anum_pg_class_oid, relid);
+	if (!HeapTupleIsValid(tuple))
+		return;
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	if (form->relnamespace != economy || strcmp(NameStr(form->relname), get_rel_name(relid)) != 0)
+		ECO_ERROR(ECO_DROP_REFUSED,
+				  errmsg("economy.%s cannot be renamed or moved", get_rel_name(relid)),
+				  errdetail("The functions of the extension find it by its name, its views by itself."),
+				  errhint("Its own table cannot be exchanged for another; SET economy.allow_drop = on if the extension is not to be used again."));
+}
+
+static void
+guard_schema_name(Oid nspid)
+{
+	HeapTuple	tuple;
+
+	if (nspid != get_namespace_oid("economy", true) ||
+		!OidIsValid(get_extension_oid("economy", true)))
+		return;
+	tuple = newest(NamespaceRelationId, NamespaceOidIndexId, Anum_pg_namespace_oid, nspid);
+	if (HeapTupleIsValid(tuple) &&
+		strcmp(NameStr(((Form_pg_namespace) GETSTRUCT(tuple))->nspname), "economy") != 0)
+		ECO_ERROR(ECO_DROP_REFUSED,
+				  errmsg("schema economy cannot be renamed"),
+				  errdetail("The functions of the extension find its tables there."));
+}
+
+static bool
+is_journal(Oid relid)
+{
+	if (get_rel_namespace(relid) != get_namespace_oid("economy", true))
+		return false;
 	for (int i = 0; i < eco_journal_count(); i++)
-		if (strcmp(get_rel_name(object_id), eco_journal_get(i)->table->name) == 0)
-			refuse_drop_with_rows(object_id);
+		if (strcmp(get_rel_name(relid), eco_journal_get(i)->table->name) == 0)
+			return true;
+	return false;
+}
+
+/* The journal that the relation is, or holds entries of. */
+static Oid
+journal_above(Oid relid)
+{
+	while (OidIsValid(relid) && !is_journal(relid))
+		relid = parent_of(relid);
+	return relid;
+}
+
+/* The first parent: no table has two of which one is a journal by chance. */
+static Oid
+parent_of(Oid relid)
+{
+	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			result = InvalidOid;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(inherits, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
+	if (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		result = ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent;
+	systable_endscan(scan);
+	table_close(inherits, AccessShareLock);
+	return result;
+}
+
+/* As the command at work leaves it, which nothing but SnapshotSelf shows yet. */
+static bool
+is_child(Oid child, Oid parent)
+{
+	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found = false;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(child));
+	scan = systable_beginscan(inherits, InheritsRelidSeqnoIndexId, true, SnapshotSelf, 1, &key);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		found = ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent == parent;
+	systable_endscan(scan);
+	table_close(inherits, AccessShareLock);
+	return found;
+}
+
+static bool
+holds_rows(Oid relid)
+{
+	Relation	rel = table_open(relid, NoLock);
+	TableScanDesc scan = table_beginscan(rel, GetLatestSnapshot(), 0, NULL);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	bool		result = table_scan_getnextslot(scan, ForwardScanDirection, slot);
+
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	table_close(rel, NoLock);
+	return result;
+}
+
+/* A catalog row as the command at work leaves it; the caches still have the old one. */
+static HeapTuple
+newest(Oid catalog, Oid index, AttrNumber column, Oid object_id)
+{
+	Relation	rel = table_open(catalog, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, column, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(object_id));
+	scan = systable_beginscan(rel, index, true, SnapshotSelf, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		tuple = heap_copytuple(tuple);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return tuple;
 }
 
 void

@@ -134,11 +134,14 @@ CREATE FUNCTION economy.retire_signing_key(version integer) RETURNS boolean
 COMMENT ON FUNCTION economy.retire_signing_key(integer) IS
     'Destroys the material of a key that no longer signs; its receipts answer KEY_RETIRED from then on. False when the version is not verify_only.';
 
--- DROP EXTENSION: being called loads the library, whose hook does the check
+-- being called loads the library, whose hook does the check
 CREATE FUNCTION economy.guard_drop() RETURNS event_trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'eco_guard_drop';
-COMMENT ON FUNCTION economy.guard_drop() IS 'Arms the guard that refuses to drop journals that hold rows (XE102).';
+COMMENT ON FUNCTION economy.guard_drop() IS
+    'Arms the guard that refuses to drop or detach journals that hold rows, and to rename tables of the extension (XE102).';
 CREATE EVENT TRIGGER economy_guard_drop ON ddl_command_start
-    WHEN TAG IN ('DROP EXTENSION', 'DROP OWNED', 'DROP SCHEMA', 'DROP TABLE')
+    WHEN TAG IN ('DROP EXTENSION', 'DROP OWNED', 'DROP SCHEMA', 'DROP TABLE', 'ALTER TABLE', 'ALTER SCHEMA', 'ALTER SEQUENCE', 'ALTER VIEW')
     EXECUTE FUNCTION economy.guard_drop();
-COMMENT ON EVENT TRIGGER economy_guard_drop IS 'Loads the library before a command that could drop a journal.';
+-- also for a session that calls itself a replica
+ALTER EVENT TRIGGER economy_guard_drop ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER economy_guard_drop IS 'Loads the library before a command that could drop, detach or rename a journal.';

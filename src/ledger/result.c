@@ -11,6 +11,7 @@
 
 #include "errors.h"
 #include "ledger/result.h"
+#include "ledger/version.h"
 
 void
 eco_result_begin(EcoResult *result, FunctionCallInfo fcinfo, int ncolumns)
@@ -25,7 +26,7 @@ eco_result_begin(EcoResult *result, FunctionCallInfo fcinfo, int ncolumns)
 			desc->natts != ncolumns)
 			ECO_ERROR(ECO_SCHEMA_DAMAGED,
 					  errmsg("the function's result type does not fit the library"),
-					  errhint("Run ALTER EXTENSION economy UPDATE."));
+					  errhint("%s", eco_version_hint()));
 		fcinfo->flinfo->fn_extra = BlessTupleDesc(desc);
 		MemoryContextSwitchTo(old_context);
 	}

@@ -27,6 +27,7 @@
 #include "compat.h"
 #include "errors.h"
 #include "ledger/rows_private.h"
+#include "ledger/version.h"
 #include "settings.h"
 
 #define MAX_TABLES 32
@@ -354,7 +355,7 @@ find_columns(EcoTable *table, EcoTableCache *cache, Relation rel)
 			ECO_ERROR(ECO_SCHEMA_DAMAGED,
 					  errmsg("column \"%s\" of table economy.%s is missing or has another type",
 							 column->name, table->name),
-					  errhint("The library and the extension's objects differ; run ALTER EXTENSION economy UPDATE."));
+					  errhint("%s", eco_version_hint()));
 		cache->attno[i] = attno;
 		get_typlenbyval(column->type, &cache->typlen[i], &cache->typbyval[i]);
 	}

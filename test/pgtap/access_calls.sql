@@ -64,9 +64,11 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('timezone_name', 'SELECT economy.timezone_name(''utc'')'),
     ('user_id_of', 'SELECT economy.user_id_of(''pgtap calls'')'),
     ('verify_receipt', 'SELECT * FROM economy.verify_receipt(:u, ''P:u-2'')'),
+    ('audit_schema', 'SELECT * FROM economy.audit_schema()'),
     ('beta_quantile', 'SELECT economy.beta_quantile(0.5, 2, 3)'),
     ('job_history', 'SELECT * FROM economy.job_history()'),
     ('job_list', 'SELECT * FROM economy.job_list()'),
+    ('library_version', 'SELECT economy.library_version()'),
     ('progress', 'SELECT * FROM economy.progress()'),
     ('recommendation_posteriors', 'SELECT * FROM economy.recommendation_posteriors(''pgtap'', ''New'', now())'),
     ('recommendation_stats', 'SELECT * FROM economy.recommendation_stats()'),
@@ -102,6 +104,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     -- a trigger
     ('capture_actions', NULL),
     ('add_stock', 'SELECT economy.add_stock(''pgtap_x'', 5, ''a'')'),
+    ('remove_stock', 'SELECT economy.remove_stock(''pgtap_x'', ''a'')'),
     ('adjust_gold', 'SELECT * FROM economy.adjust_gold(:u, 5, ''k5'', ''r'', ''a'')'),
     ('register_game', 'SELECT economy.register_game(''pgtap_game_2'')'),
     ('retire_product', 'SELECT economy.retire_product(''pgtap_x'', ''a'')'),
@@ -114,7 +117,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('set_rfm_model', 'SELECT economy.set_rfm_model(''{"model": "pgtap"}'', ''a'')'),
     ('set_segment_rules', 'SELECT economy.set_segment_rules((SELECT jsonb_agg(to_jsonb(r) - ''version'' - ''position'') FROM economy.rfm_rules() r), ''a'')'),
     ('set_user_status', 'SELECT economy.set_user_status(:u, ''suspended'', ''a'')'),
-    ('upsert_product', 'SELECT economy.upsert_product(''{"product_id": "pgtap_z", "category": "item"}'', ''a'')')) v (object, statement);
+    ('upsert_product', 'SELECT economy.upsert_product(''{"product_id": "pgtap_z", "category": "item", "price_gold": 1}'', ''a'')')) v (object, statement);
 
 -- every row of every table, and every sequence
 CREATE FUNCTION pg_temp.contents() RETURNS jsonb LANGUAGE plpgsql AS $$

@@ -101,8 +101,8 @@ FROM (VALUES
 
     ($$SELECT economy.grant_access(NULL, 'app')$$,                         'XE801', NULL),
     ($$SELECT economy.grant_access('pgtap_no_such_role', 'app')$$,         'XE801', 'role "pgtap_no_such_role" does not exist'),
-    ($$SELECT economy.grant_access(current_user, NULL)$$,                  'XE801', 'access level must be app, admin or monitor'),
-    ($$SELECT economy.grant_access(current_user, 'owner')$$,               'XE801', 'access level must be app, admin or monitor'),
+    ($$SELECT economy.grant_access(current_user, NULL)$$,                  'XE801', 'access level must be app, monitor, operator or admin'),
+    ($$SELECT economy.grant_access(current_user, 'owner')$$,               'XE801', 'access level must be app, monitor, operator or admin'),
     ($$SELECT economy.revoke_access('pgtap_no_such_role', 'app')$$,        'XE801', 'role "pgtap_no_such_role" does not exist')
 ) v (call, code, message);
 

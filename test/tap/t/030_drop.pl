@@ -84,5 +84,48 @@ is(value($buyer, q{SELECT state FROM economy.purchase(?, 'gift', 'k')}, $user), 
 is_clean($node, 'postgres', 'in the new one');
 $_->disconnect foreach $buyer, $dropper;
 
+# Entries in a table below a journal are the journal's, and its name and schema are
+# how they are found. Each in a session that never used the extension.
+$node->safe_psql('postgres', 'CREATE TABLE public.below () INHERITS (economy.user_actions); CREATE TABLE public.lower () INHERITS (public.below)');
+my $refused = sub {
+	my ($sql, $name) = @_;
+	my $dbh = connect_to($node);
+	is(try_sql($dbh, $sql), 'XE102', "$name is refused");
+	is(try_sql(connect_to($node), "SET session_replication_role = replica; $sql"), 'XE102', "$name is refused as a replica");
+};
+is(try_sql(connect_to($node), 'BEGIN; DROP TABLE public.lower; ROLLBACK'), '', 'an empty table below a journal may go');
+is(try_sql(connect_to($node), 'BEGIN; ALTER TABLE public.below NO INHERIT economy.user_actions; ROLLBACK'), '', 'or leave it');
+$node->safe_psql('postgres', q{SELECT economy.register_game('slot'); SELECT economy.record_action(economy.register('ben'), 'slot', 'T', 'a1', 0, 2);
+	BEGIN; SET LOCAL session_replication_role = replica; ALTER TABLE economy.user_actions DISABLE TRIGGER ALL;
+	WITH gone AS (DELETE FROM ONLY economy.user_actions RETURNING *) INSERT INTO public.lower SELECT * FROM gone;
+	COMMIT});
+$refused->(@$_) foreach (
+	[ 'DROP TABLE public.lower', 'the drop of a table with entries two below a journal' ],
+	[ 'DROP TABLE public.below CASCADE', 'that of the one above' ],
+	[ 'DROP EXTENSION economy CASCADE', 'that of the extension' ],
+	[ 'ALTER TABLE public.lower NO INHERIT public.below', 'its parting' ],
+	[ 'ALTER TABLE public.below NO INHERIT economy.user_actions', 'that of the one above' ],
+	[ 'ALTER TABLE economy.user_actions RENAME TO old_actions', 'a new name of a journal' ],
+	[ 'ALTER TABLE economy.accounts RENAME TO old_accounts', 'or another table' ],
+	[ 'ALTER TABLE economy.ledger RENAME TO old_ledger', 'or a view' ],
+	[ 'ALTER VIEW economy.ledger RENAME TO old_ledger', 'by its own command' ],
+	[ 'ALTER SEQUENCE economy.user_id_seq RENAME TO old_seq', 'or a sequence' ],
+	[ 'ALTER TABLE economy.user_actions SET SCHEMA public', 'another schema' ],
+	[ 'ALTER SCHEMA economy RENAME TO bank', 'a new name of the schema' ]);
+is(try_sql(connect_to($node), "BEGIN; $_; ROLLBACK"), '', "$_ is not refused") foreach
+	'ALTER TABLE economy.users ADD COLUMN country text', 'ALTER TABLE economy.users RENAME CONSTRAINT users_pkey TO own_pkey',
+	'CREATE SCHEMA bank; ALTER SCHEMA bank RENAME TO bench', 'CREATE TABLE economy.mine (); ALTER TABLE economy.mine RENAME TO ours',
+	'ALTER TABLE economy.user_actions OWNER TO owner', 'ALTER SCHEMA economy OWNER TO owner',
+	'SET LOCAL economy.allow_drop = on; ALTER TABLE economy.user_actions RENAME TO old_actions',
+	'CREATE TABLE public.more (LIKE economy.user_actions INCLUDING ALL); INSERT INTO public.more SELECT * FROM public.lower; ALTER TABLE public.more INHERIT economy.user_actions';
+
+# pg_restore --disable-triggers leaves ordinary triggers
+$node->safe_psql('postgres', 'CREATE DATABASE restored');
+$node->safe_psql('restored', 'CREATE EXTENSION economy');
+my $dump = $node->basedir . '/data_only.dump';
+$node->command_ok([ 'pg_dump', '-Fc', '--data-only', '-f', $dump, 'postgres' ], 'a dump of the data');
+$node->command_ok([ 'pg_restore', '--data-only', '--disable-triggers', '-d', 'restored', '-t', 'user_actions', $dump ], 'a restore with --disable-triggers');
+like($node->safe_psql('restored', 'SELECT expected, actual FROM economy.audit_schema()'), qr/^trigger \w+ of user_actions.*, always\|.*, not always$/m, 'is found');
+
 $node->stop;
 done_testing();

@@ -1,0 +1,57 @@
+-- audit_schema() finds whatever is not as it was installed. Each damage is undone.
+BEGIN;
+SELECT plan(29);
+CREATE ROLE pgtap_stranger;
+CREATE ROLE pgtap_app;
+SELECT economy.grant_access('pgtap_app', 'app') \g /dev/null
+
+SELECT is((SELECT string_agg(f::text, E'\n') FROM economy.audit_schema() f), NULL, 'what was installed is clean');
+
+CREATE FUNCTION pg_temp.found_after(damage text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    answer text;
+BEGIN
+    BEGIN
+        EXECUTE damage;
+        SELECT string_agg(format('%s | %s', f.expected, f.actual), E'\n' ORDER BY f.expected COLLATE "C") INTO answer FROM economy.audit_schema() f WHERE f.kind = 'wrong_schema';
+        RAISE EXCEPTION USING ERRCODE = 'XT000';
+    EXCEPTION WHEN SQLSTATE 'XT000' THEN
+        RETURN answer;
+    END;
+END
+$$;
+SELECT matches(pg_temp.found_after(damage), finding, damage) FROM (VALUES
+    ('ALTER TABLE economy.user_actions DISABLE TRIGGER ALL; ALTER TABLE economy.user_actions ENABLE TRIGGER ALL', 'trigger .* of user_actions: .*, always \| .*, not always'),
+    ('ALTER TABLE economy.reward_audit DISABLE TRIGGER ALL', 'trigger .* of reward_audit: .*, always \| .*, disabled'),
+    ('SET LOCAL economy.allow_drop = on; DROP TRIGGER ' || (SELECT quote_ident(min(tgname)) FROM pg_trigger WHERE tgrelid = 'economy.gold_adjustments'::regclass) || ' ON economy.gold_adjustments', 'trigger .* of gold_adjustments: .*, always \| none'),
+    ('ALTER EVENT TRIGGER economy_guard_drop DISABLE', 'event trigger economy_guard_drop: always \| disabled'),
+    ('ALTER EVENT TRIGGER economy_guard_drop ENABLE', 'event trigger economy_guard_drop: always \| not always'),
+    ('ALTER TABLE economy.accounts DROP CONSTRAINT accounts_gold_check', 'constraint accounts_gold_check of accounts: CHECK .* \| none'),
+    ('ALTER TABLE economy.accounts DROP CONSTRAINT accounts_gold_check, ADD CONSTRAINT accounts_gold_check CHECK (gold > -5)', 'constraint accounts_gold_check of accounts: CHECK .* \| CHECK \(\(gold > .*5'),
+    ('ALTER TABLE economy.shop_transactions DROP CONSTRAINT shop_transactions_key', 'constraint shop_transactions_key of shop_transactions: UNIQUE .* \| none'),
+    ('ALTER TABLE economy.accounts ALTER COLUMN gold DROP NOT NULL', 'column accounts\.gold: bigint NOT NULL \| bigint'),
+    ('ALTER TABLE economy.games SET UNLOGGED', 'table economy\.games: of the extension \| unlogged'),
+    ('ALTER TABLE economy.users REPLICA IDENTITY NOTHING', 'table economy\.users: of the extension \| of the extension, without replica identity'),
+    ('SET LOCAL economy.allow_drop = on; ALTER TABLE economy.shop_transactions RENAME TO shop_transactions_2025; CREATE TABLE economy.shop_transactions (LIKE economy.shop_transactions_2025 INCLUDING ALL)',
+        'table economy\.shop_transactions: of the extension \| none'),
+    ('SET LOCAL economy.allow_drop = on; ALTER TABLE economy.accounts SET SCHEMA public', 'table economy\.accounts: of the extension \| none'),
+    ('ALTER EXTENSION economy DROP TABLE economy.streaks', 'table economy\.streaks: of the extension \| none'),
+    ('CREATE TABLE public.actions_below () INHERITS (economy.user_actions)', 'table public\.actions_below: guarded as economy\.user_actions, whose entries it holds \| not always guarded'),
+    ('ALTER FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean) SECURITY DEFINER', 'function economy\.purchase\(.*\): as installed \| another'),
+    ('ALTER FUNCTION economy.upsert_product(jsonb, text) RESET search_path', 'function economy\.upsert_product\(.*\): as installed \| another'),
+    ('GRANT INSERT ON economy.accounts TO pgtap_stranger', 'table economy\.accounts: not for pgtap_stranger \| INSERT'),
+    ('GRANT UPDATE (gold) ON economy.accounts TO pgtap_app', 'column economy\.accounts\.gold: not for pgtap_app \| UPDATE'),
+    ('GRANT SELECT ON economy.accounts TO PUBLIC', 'table economy\.accounts: not for PUBLIC \| SELECT'),
+    ('GRANT USAGE ON SEQUENCE economy.user_id_seq TO pgtap_app', 'sequence economy\.user_id_seq: not for pgtap_app \| USAGE'),
+    ('GRANT CREATE ON SCHEMA economy TO pgtap_app', 'schema economy: not for pgtap_app \| CREATE'),
+    ('GRANT EXECUTE ON FUNCTION economy.prune_stream(bigint, bigint) TO pgtap_app', 'function economy\.prune_stream\(.*\): not for pgtap_app \| EXECUTE'),
+    ('GRANT EXECUTE ON FUNCTION economy.account(bigint) TO PUBLIC', 'function economy\.account\(.*\): not for PUBLIC \| EXECUTE')) v (damage, finding)
+WHERE finding IS NOT NULL;
+
+SELECT is(pg_temp.found_after(change), NULL, 'no finding: ' || change) FROM (VALUES
+    ('CREATE INDEX ON economy.shop_transactions (created_at)'),
+    ('ALTER TABLE economy.users ADD COLUMN country text, ADD CONSTRAINT country CHECK (country <> '''')'),
+    ('ALTER FUNCTION economy.upsert_product(jsonb, text) SET work_mem = ''1GB''; GRANT SELECT ON economy.shop_transactions TO pgtap_stranger; ALTER TABLE economy.users REPLICA IDENTITY FULL')) v (change);
+SELECT is((SELECT string_agg(f::text, E'\n') FROM economy.audit_schema() f), NULL, 'all of it was undone');
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,62 @@
+# Where it cannot be installed, and a library of another release: the error says what
+# to do.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/..";
+use EconomyTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('install', conf => "shared_preload_libraries = 'economy'");
+
+# encodings
+foreach my $encoding (qw(LATIN1 SQL_ASCII EUC_JP))
+{
+	$node->safe_psql('postgres', "CREATE DATABASE \L$encoding\E ENCODING '$encoding' LOCALE 'C' TEMPLATE template0");
+	my $dbh = connect_to($node, lc $encoding);
+	is(try_sql($dbh, 'CREATE EXTENSION economy'), 'XE803', "not in a database in $encoding");
+	like($dbh->errstr, qr/HINT:.*ENCODING 'UTF8'/, 'which says what to do');
+	is(value($dbh, q{SELECT count(*) FROM pg_namespace WHERE nspname = 'economy'}), 0, 'and leaves nothing');
+}
+$node->safe_psql('postgres', q{CREATE DATABASE utf8 ENCODING 'UTF8' LOCALE 'C.UTF-8' TEMPLATE template0});
+is(try_sql(connect_to($node, 'utf8'), 'CREATE EXTENSION economy'), '', 'in UTF8 with another locale');
+
+# a dump does not get into another encoding either
+my $dump = $node->basedir . '/plain.sql';
+$node->command_ok([ 'pg_dump', '-f', $dump, 'postgres' ], 'a dump');
+$node->psql('postgres', "DROP DATABASE latin1; CREATE DATABASE latin1 ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+my ($out, $err) = run_command([ 'psql', '-X', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('latin1'), '-f', $dump ]);
+like($err, qr/UTF8 databases only/, 'is not restored into one in LATIN1');
+
+# the library that was preloaded is older than the files that were installed since
+my ($control) = slurp_file("$ENV{ECONOMY_STAGE}/usr/share/postgresql/15/extension/economy.control");
+my ($version) = $control =~ /^default_version *= *'(.*)'/m;
+my $newer = $node->basedir . '/newer';
+my $files = "$newer/usr/share/postgresql/15/extension";
+system('mkdir', '-p', $files) == 0 && symlink("$ENV{ECONOMY_STAGE}/usr/lib", "$newer/usr/lib") or die;
+append_to_file("$files/economy.control", $control =~ s/\Q$version\E/9.9.9/r);
+append_to_file("$files/economy--9.9.9.sql", slurp_file("$ENV{ECONOMY_STAGE}/usr/share/postgresql/15/extension/economy--$version.sql"));
+$node->append_conf('postgresql.conf', "extension_destdir = '$newer'");
+$node->restart;
+$node->safe_psql('postgres', 'CREATE DATABASE later');
+my $dbh = connect_to($node, 'later');
+is(try_sql($dbh, 'CREATE EXTENSION economy'), 'XE804', 'objects of a newer release under the library that is loaded');
+like($dbh->errstr, qr/is of version \Q$version\E, not 9\.9\.9.*HINT:.*Restart the server/s, 'restart, it says');
+
+# the same found by a call
+$dbh = connect_to($node);
+is(value($dbh, 'SELECT economy.library_version()'), $version, 'a session asks for the release');
+$dbh->do(q{BEGIN; UPDATE pg_extension SET extversion = '9.9.9' WHERE extname = 'economy'; ALTER TABLE economy.accounts RENAME COLUMN streak_freezes TO gone});
+is(try_sql($dbh, q{SELECT economy.adjust_gold(1, 1, 'k', 'r', 'a')}), 'XE105', 'a call that finds other objects');
+like($dbh->errstr, qr/HINT:.*version \Q$version\E, the extension of version 9\.9\.9\. Restart the server/, 'says so too');
+$dbh->do('ROLLBACK; BEGIN; ALTER TABLE economy.accounts RENAME COLUMN streak_freezes TO gone');
+is(try_sql($dbh, q{SELECT economy.adjust_gold(1, 1, 'k', 'r', 'a')}), 'XE105', 'of its own release');
+like($dbh->errstr, qr/HINT:.*audit_schema/, 'it is something else');
+$dbh->do('ROLLBACK');
+
+$dbh->disconnect;
+$node->stop;
+done_testing();
