@@ -116,6 +116,26 @@ within_bigint(Datum number)
 		DatumGetBool(DirectFunctionCall2(numeric_le, number, most));
 }
 
+/*
+ * The text of a whole number, as drivers send a bigint; taken as an argument of
+ * type bigint takes it.  False when it is none, or does not fit.
+ */
+static bool
+text_int(const JsonbValue *value, int64 *whole)
+{
+	char	   *text = pnstrdup(value->val.string.val, value->val.string.len);
+	char	   *digits = text +strspn(text, " \t\n\v\f\r");
+	char	   *end;
+
+	digits += *digits == '-' || *digits == '+';
+	end = digits + strspn(digits, "0123456789");
+	if (end == digits || end[strspn(end, " \t\n\v\f\r")] != '\0')
+		return false;
+	errno = 0;
+	*whole = strtoll(text, NULL, 10);
+	return errno == 0;
+}
+
 int64
 eco_member_int(EcoMembers *m, int member, const char *fallback)
 {
@@ -125,6 +145,11 @@ eco_member_int(EcoMembers *m, int member, const char *fallback)
 
 	if (value == NULL && fallback != NULL)
 		return strtoll(fallback, NULL, 10);
+	if (value != NULL && value->type == jbvString)
+	{
+		require(m, member, text_int(value, &whole), "a whole number");
+		return whole;
+	}
 	require(m, member, value != NULL && value->type == jbvNumeric, "a number");
 	number = NumericGetDatum(value->val.numeric);
 	require(m, member, within_bigint(number), "a number that fits bigint");

@@ -39,6 +39,8 @@ extern void eco_members_read(EcoMembers *m, const char *what, JsonbContainer *ob
 
 /* fallback: the value as text when the member is absent, NULL when it is required */
 extern EcoText eco_member_text(EcoMembers *m, int member, int max, const char *fallback);
+
+/* A number, or the text of one: a driver that reads a bigint as text sends it so. */
 extern int64 eco_member_int(EcoMembers *m, int member, const char *fallback);
 
 /* NULL when absent or null */

@@ -65,13 +65,17 @@ eco_adjust_register(void)
 	eco_journal_register(&info);
 }
 
+static char *
+entry_id(const EcoRow *row)
+{
+	return eco_transaction_id(ECO_JOURNAL_ADJUSTMENT, eco_row_int(row, ECO_COL_USER_ID),
+							  eco_row_int(row, ECO_COL_SEQ));
+}
+
 static void
 set_entry(EcoResult *result, const EcoRow *row)
 {
-	eco_result_text(result, ECO_RES_TRANSACTION_ID,
-					eco_transaction_id(ECO_JOURNAL_ADJUSTMENT,
-									   eco_row_int(row, ECO_COL_USER_ID),
-									   eco_row_int(row, ECO_COL_SEQ)));
+	eco_result_text(result, ECO_RES_TRANSACTION_ID, entry_id(row));
 	eco_result_set(result, RES_GOLD_DELTA, row->values[ECO_COL_GOLD_DELTA]);
 	eco_result_set(result, RES_GOLD, row->values[ECO_COL_GOLD]);
 }
@@ -88,8 +92,8 @@ replay(EcoResult *result, const EcoRow *first, int64 delta)
 		return;
 	}
 	eco_result_outcome(result, "refused", "IDEMPOTENCY_MISMATCH");
-	eco_detail_str(&detail, "field", "delta");
-	eco_detail_int(&detail, "first", eco_row_int(first, ECO_COL_GOLD_DELTA));
+	eco_result_text(result, ECO_RES_TRANSACTION_ID, entry_id(first));
+	eco_detail_field(&detail, "delta", first, ECO_COL_GOLD_DELTA);
 	eco_detail_int(&detail, "now", delta);
 	eco_result_set(result, RES_DETAIL, eco_detail_end(&detail));
 }

@@ -138,39 +138,95 @@ CREATE FUNCTION economy.audit_stock() RETURNS SETOF economy.finding
     END;
 COMMENT ON FUNCTION economy.audit_stock() IS 'Products whose issued stock is not what is left plus what was sold (I5).';
 
--- A claim must follow from the claim before it and pay what the formula says.
+-- Every entry that changes a streak must follow from the one it goes on from: a
+-- claim by the rule, paying what the formula says; a correction; a reversal that
+-- gives the newest claim's date back, and with it the streak before that claim.
 CREATE FUNCTION economy.audit_rewards() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        WITH claims AS (
-            SELECT r.*, lag(r.claim_date) OVER w AS date_before, lag(r.streak_day) OVER w AS day_before,
-                   lead(r.seq) OVER w IS NULL AS is_newest
-            FROM economy.reward_audit r WHERE r.source = 'economy:daily_streak'
+        WITH states AS MATERIALIZED (
+            SELECT r.user_id, r.seq, r.source, r.reverses, r.streak_before, r.streak_day, r.reward_day, r.claim_date, r.best, r.last_grace_on,
+                   r.excused_to, r.timezone, r.grace_used, r.freezes_used, r.gold_delta, r.xp_delta,
+                   r.source = 'economy:daily_streak' AS is_claim,
+                   CASE WHEN r.reverses IS NULL THEN r.seq ELSE r.streak_before END AS stands_at,
+                   lag(CASE WHEN r.reverses IS NULL THEN r.seq ELSE r.streak_before END) OVER w AS stood_at,
+                   lead(r.seq) OVER w IS NULL AS is_newest,
+                   max(r.claim_date) FILTER (WHERE r.source = 'economy:daily_streak') OVER (PARTITION BY r.user_id) AS paid_to
+            FROM economy.reward_audit r WHERE r.streak_day IS NOT NULL OR r.source = 'economy:daily_streak'
             WINDOW w AS (PARTITION BY r.user_id ORDER BY r.seq)
+        ), changes AS MATERIALIZED (
+            SELECT s.*, b.claim_date AS date_before, coalesce(b.streak_day, 0)::bigint AS day_before, coalesce(b.best, 0) AS best_before,
+                   b.last_grace_on AS grace_before, b.excused_to AS excused_before, b.timezone AS timezone_before
+            FROM states s LEFT JOIN states b ON b.user_id = s.user_id AND b.seq = s.streak_before
         )
         SELECT c.user_id, 'wrong_reward',
                format('%s gold and %s XP for day %s', 1000 + 200 * (c.reward_day::bigint - 1), 50 + 25 * (c.reward_day::bigint - 1), c.reward_day),
                format('%s gold and %s XP', c.gold_delta, c.xp_delta), 'R' || c.user_id || '-' || c.seq, c.seq
-        FROM claims c
-        WHERE c.gold_delta <> 1000 + 200 * (c.reward_day::bigint - 1) OR c.xp_delta <> 50 + 25 * (c.reward_day::bigint - 1)
+        FROM changes c
+        WHERE c.is_claim
+          AND (c.gold_delta <> 1000 + 200 * (c.reward_day::bigint - 1) OR c.xp_delta <> 50 + 25 * (c.reward_day::bigint - 1))
         UNION ALL
         SELECT c.user_id, 'duplicate_effect', format('a claim date after %s', c.date_before), c.claim_date::text,
                'R' || c.user_id || '-' || c.seq, c.seq
-        FROM claims c WHERE c.claim_date <= c.date_before
+        FROM changes c WHERE c.is_claim AND c.claim_date <= c.date_before
         UNION ALL
-        SELECT c.user_id, 'wrong_streak', format('day 1 or %s', coalesce(c.day_before, 0) + 1), format('day %s', c.streak_day),
+        SELECT c.user_id, 'duplicate_effect', format('one claim of %s', c.claim_date), format('%s claims', count(*)),
+               'R' || c.user_id || '-' || max(c.seq), max(c.seq)
+        FROM states c
+        WHERE c.is_claim
+          AND NOT EXISTS (SELECT FROM states g WHERE g.user_id = c.user_id AND g.reverses = c.seq)
+        GROUP BY c.user_id, c.claim_date HAVING count(*) > 1
+        UNION ALL
+        SELECT c.user_id, 'wrong_streak', format('day 1 or %s', c.day_before + 1), format('day %s', c.streak_day),
                'R' || c.user_id || '-' || c.seq, c.seq
-        FROM claims c
-        WHERE c.streak_day NOT IN (1, coalesce(c.day_before, 0) + 1)
-           OR c.reward_day NOT BETWEEN 1 AND c.streak_day
-           OR (c.claim_date = c.date_before + 1 AND c.streak_day <> c.day_before + 1)
+        FROM changes c
+        WHERE c.is_claim
+          AND (c.streak_day NOT IN (1, least(c.day_before + 1, 2147483647))
+               OR c.reward_day NOT BETWEEN 1 AND c.streak_day
+               OR (c.claim_date = c.date_before + 1 AND c.streak_day <> least(c.day_before + 1, 2147483647))
+               OR c.best IS DISTINCT FROM greatest(c.best_before, c.streak_day)
+               OR CASE WHEN c.grace_used THEN c.last_grace_on IS NULL OR c.last_grace_on <= c.date_before OR c.last_grace_on >= c.claim_date
+                       -- dormancy makes grace available again
+                       ELSE c.last_grace_on IS DISTINCT FROM c.grace_before AND NOT (c.streak_day = 1 AND c.last_grace_on IS NULL) END
+               OR (c.excused_to IS DISTINCT FROM c.excused_before
+                   AND (c.excused_to NOT BETWEEN c.claim_date + 1 AND c.claim_date + 2 OR c.excused_to <= coalesce(c.excused_before, '-infinity')) IS NOT FALSE)
+               OR c.timezone IS NULL OR c.streak_day IS NULL)
+        UNION ALL
+        SELECT c.user_id, 'wrong_streak', format('to go on from %s', coalesce('entry ' || c.stood_at, 'nothing')),
+               format('from %s', coalesce('entry ' || c.streak_before, 'nothing')), 'R' || c.user_id || '-' || c.seq, c.seq
+        FROM changes c WHERE c.reverses IS NULL AND c.streak_before IS DISTINCT FROM c.stood_at
+        UNION ALL
+        SELECT c.user_id, 'wrong_streak', 'a correction', format('day %s on %s', c.streak_day, c.claim_date), 'R' || c.user_id || '-' || c.seq, c.seq
+        FROM changes c
+        WHERE NOT c.is_claim AND c.reverses IS NULL
+          AND (c.source NOT IN ('economy:set_streak', 'economy:set_streak:once') OR (c.streak_day = 0) <> (c.claim_date IS NULL)
+               OR c.best IS DISTINCT FROM greatest(c.best_before, c.streak_day) OR c.excused_to IS NOT NULL
+               OR (c.last_grace_on IS DISTINCT FROM c.grace_before AND c.last_grace_on IS NOT NULL) OR c.timezone IS NULL
+               OR c.gold_delta <> 0 OR c.xp_delta <> 0)
+        UNION ALL
+        SELECT c.user_id, 'wrong_streak', format('day %s on %s again', c.day_before, c.date_before),
+               format('day %s on %s', c.streak_day, c.claim_date), 'R' || c.user_id || '-' || c.seq, c.seq
+        FROM changes c LEFT JOIN states r ON r.user_id = c.user_id AND r.seq = c.reverses
+        WHERE c.reverses IS NOT NULL
+          AND ((c.reverses, c.streak_before, c.freezes_used) IS DISTINCT FROM (c.stood_at, r.streak_before, -r.freezes_used) OR NOT r.is_claim
+               OR (c.streak_day, c.best, c.claim_date, c.last_grace_on, c.excused_to, coalesce(c.timezone_before, c.timezone))
+                  IS DISTINCT FROM (c.day_before, c.best_before, c.date_before, c.grace_before, c.excused_before, c.timezone))
+        UNION ALL
+        SELECT r.user_id, 'wrong_reward', format('at most %s gold and %s XP taken back', r.gold_delta, r.xp_delta),
+               format('%s gold and %s XP', t.gold, t.xp), 'R' || r.user_id || '-' || t.seq, t.seq
+        FROM (SELECT v.user_id, v.reverses, -sum(v.gold_delta) AS gold, -sum(v.xp_delta) AS xp, max(v.seq) AS seq,
+                     bool_or(v.gold_delta > 0 OR v.xp_delta > 0) AS gives
+              FROM economy.reward_audit v WHERE v.reverses IS NOT NULL GROUP BY v.user_id, v.reverses) t
+        JOIN economy.reward_audit r ON r.user_id = t.user_id AND r.seq = t.reverses
+        WHERE t.gold > r.gold_delta OR t.xp > r.xp_delta OR t.gives OR r.reverses IS NOT NULL
         UNION ALL
         SELECT coalesce(c.user_id, s.user_id), 'parity',
                format('streak day %s on %s', c.streak_day, c.claim_date), format('streak day %s on %s', s.streak_day, s.last_claim_on),
                'R' || c.user_id || '-' || c.seq, c.seq
-        FROM (SELECT * FROM claims WHERE is_newest) c FULL JOIN economy.streaks s USING (user_id)
-        WHERE (c.streak_day, c.claim_date, c.seq) IS DISTINCT FROM (s.streak_day, s.last_claim_on, s.last_seq)
+        FROM (SELECT * FROM states WHERE is_newest) c FULL JOIN economy.streaks s USING (user_id)
+        WHERE (c.streak_day, c.claim_date, coalesce(c.stands_at, CASE WHEN c.seq IS NOT NULL THEN 0 END), c.best, c.last_grace_on, c.excused_to, c.timezone, c.paid_to)
+              IS DISTINCT FROM (s.streak_day, s.last_claim_on, s.last_seq, s.best, s.last_grace_on, s.excused_to, s.timezone, s.paid_to)
         UNION ALL
         SELECT a.user_id, 'wrong_balance', format('%s streak freezes', coalesce(f.freezes, 0)),
                format('%s streak freezes', a.streak_freezes), NULL, NULL
@@ -178,11 +234,12 @@ CREATE FUNCTION economy.audit_rewards() RETURNS SETOF economy.finding
         LEFT JOIN (SELECT m.user_id, sum(m.n) AS freezes FROM (
                        SELECT t.user_id, t.quantity::bigint AS n FROM economy.shop_transactions t WHERE t.effect_code = 'streak_freeze'
                        UNION ALL
-                       SELECT r.user_id, -r.freezes_used FROM economy.reward_audit r WHERE r.freezes_used > 0) m
+                       SELECT r.user_id, -r.freezes_used FROM economy.reward_audit r WHERE r.freezes_used <> 0) m
                    GROUP BY m.user_id) f USING (user_id)
         WHERE a.streak_freezes <> coalesce(f.freezes, 0);
     END;
-COMMENT ON FUNCTION economy.audit_rewards() IS 'Daily claims against the formula and each other, streaks and freezes against the entries.';
+COMMENT ON FUNCTION economy.audit_rewards() IS
+    'Daily claims against the formula and each other, reversals against their rewards, streaks and freezes against the entries.';
 
 CREATE FUNCTION economy.audit_record(kind text, since timestamptz, started_at timestamptz, users bigint, entries bigint,
                                      findings economy.finding[]) RETURNS void

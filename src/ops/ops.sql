@@ -114,7 +114,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('admin', 'FUNCTION economy.remove_stock(text, text)', 'shop_product_changes shop_product_changes_change_id_seq shop_products'),
             ('admin', 'FUNCTION economy.retire_product(text, text)', 'shop_product_changes shop_product_changes_change_id_seq shop_products'),
             ('admin', 'FUNCTION economy.retire_signing_key(integer)', 'signing_keys'),
-            ('admin', 'FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, text)', 'accounts reward_audit'),
+            ('admin', 'FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, text, text)', 'accounts reward_audit streaks'),
             ('admin', 'FUNCTION economy.rfm_refresh(timestamptz)', 'rfm_reversals rfm_snapshots rfm_state segment_history user_segments'),
             ('admin', 'FUNCTION economy.rotate_signing_key()', 'signing_keys'),
             ('admin', 'FUNCTION economy.set_level_curve(text, bigint[])', 'level_curves'),
@@ -122,6 +122,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('admin', 'FUNCTION economy.set_recommendations(text, jsonb, jsonb, text)', 'recommendation_arms recommendation_placements'),
             ('admin', 'FUNCTION economy.set_rfm_model(jsonb, text)', 'rfm_models'),
             ('admin', 'FUNCTION economy.set_segment_rules(jsonb, text)', 'segment_rule_changes segment_rules'),
+            ('admin', 'FUNCTION economy.set_streak(bigint, integer, date, text, text, text)', 'accounts reward_audit streaks'),
             ('admin', 'FUNCTION economy.set_user_status(bigint, text, text)', 'accounts user_status_changes user_status_changes_change_id_seq'),
             ('admin', 'FUNCTION economy.upsert_product(jsonb, text)', 'shop_product_changes shop_product_changes_change_id_seq shop_products');
     END;

@@ -62,7 +62,7 @@ eco_grant_reward(PG_FUNCTION_ARGS)
 }
 
 static int
-by_user(const void *a, const void *b)
+by_user(const void *a, const void *b, void *arg)
 {
 	const Grant *x = *(const Grant *const *) a;
 	const Grant *y = *(const Grant *const *) b;
@@ -99,7 +99,7 @@ eco_grant_rewards(PG_FUNCTION_ARGS)
 	rows = palloc(sizeof(HeapTuple) * Max(count, 1));
 	for (int i = 0; i < count; i++)
 		order[i] = &grants[i];
-	qsort(order, count, sizeof(Grant *), by_user);
+	qsort_interruptible(order, count, sizeof(Grant *), by_user, NULL);
 	row_context = AllocSetContextCreate(batch_context, "economy grant",
 										ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < count; i++)
@@ -115,7 +115,10 @@ eco_grant_rewards(PG_FUNCTION_ARGS)
 		MemoryContextReset(row_context);
 	}
 	for (int i = 0; i < count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		tuplestore_puttuple(info->setResult, rows[i]);
+	}
 	MemoryContextDelete(row_context);
 	return (Datum) 0;
 }
@@ -190,6 +193,7 @@ static void
 replay_grant(const Grant *grant, const EcoRow *first, EcoResult *result)
 {
 	bool		same_details;
+	EcoDetail	detail = {0};
 
 	if (first->isnull[RWD_DETAILS] || grant->details == NULL)
 		same_details = first->isnull[RWD_DETAILS] && grant->details == NULL;
@@ -198,16 +202,27 @@ replay_grant(const Grant *grant, const EcoRow *first, EcoResult *result)
 			compareJsonbContainers(&DatumGetJsonbP(first->values[RWD_DETAILS])->root,
 								   &grant->details->root) == 0;
 	if (eco_row_int(first, ECO_COL_GOLD_DELTA) != grant->gold)
-		eco_grant_mismatch(result, "gold");
+	{
+		eco_detail_field(&detail, "gold", first, ECO_COL_GOLD_DELTA);
+		eco_detail_int(&detail, "now", grant->gold);
+	}
 	else if (eco_row_int(first, ECO_COL_XP_DELTA) != grant->xp)
-		eco_grant_mismatch(result, "xp");
+	{
+		eco_detail_field(&detail, "xp", first, ECO_COL_XP_DELTA);
+		eco_detail_int(&detail, "now", grant->xp);
+	}
 	else if (!same_details)
-		eco_grant_mismatch(result, "details");
+	{
+		eco_detail_field(&detail, "details", first, RWD_DETAILS);
+		eco_detail_json(&detail, "now", grant->details);
+	}
 	else
 	{
 		eco_result_outcome(result, "reuse", "OK");
 		eco_grant_set_entry(result, first);
+		return;
 	}
+	eco_grant_mismatch(result, first, &detail);
 }
 
 void
@@ -239,13 +254,14 @@ eco_grant_refuse(EcoResult *result, const char *code, const EcoAccount *account)
 }
 
 void
-eco_grant_mismatch(EcoResult *result, const char *field)
+eco_grant_mismatch(EcoResult *result, const EcoRow *first, EcoDetail *detail)
 {
-	EcoDetail	detail = {0};
-
 	eco_result_outcome(result, "refused", "IDEMPOTENCY_MISMATCH");
-	eco_detail_str(&detail, "field", field);
-	eco_result_set(result, GRANT_DETAIL, eco_detail_end(&detail));
+	eco_result_text(result, ECO_RES_TRANSACTION_ID,
+					eco_transaction_id(ECO_JOURNAL_REWARD,
+									   eco_row_int(first, ECO_COL_USER_ID),
+									   eco_row_int(first, ECO_COL_SEQ)));
+	eco_result_set(result, GRANT_DETAIL, eco_detail_end(detail));
 }
 
 void

@@ -19,6 +19,7 @@
 #include "reward/level.h"
 
 #define LINEAR_XP_PER_LEVEL 500 /* level = floor(xp / 500) + 1 */
+#define LINEAR_TOP_LEVEL PG_INT32_MAX	/* it ends there, as every curve ends */
 #define SHARE_UNITS 10000		/* shares are in hundredths of a percent */
 
 enum
@@ -82,9 +83,10 @@ eco_level_at(const char *curve, int64 xp)
 
 	if (strcmp(curve, ECO_LINEAR_CURVE) == 0)
 	{
-		at.level = (int32) Min(xp / LINEAR_XP_PER_LEVEL + 1, PG_INT32_MAX);
-		at.xp_into_level = xp % LINEAR_XP_PER_LEVEL;
-		at.xp_to_next = LINEAR_XP_PER_LEVEL - at.xp_into_level;
+		at.level = (int32) Min(xp / LINEAR_XP_PER_LEVEL + 1, LINEAR_TOP_LEVEL);
+		at.xp_into_level = xp - LINEAR_XP_PER_LEVEL * ((int64) at.level - 1);
+		if (at.level < LINEAR_TOP_LEVEL)
+			at.xp_to_next = LINEAR_XP_PER_LEVEL - at.xp_into_level;
 		return at;
 	}
 	key = CStringGetTextDatum(curve);

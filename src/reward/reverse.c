@@ -1,10 +1,16 @@
 /*
  * reverse.c
- *		revoke_reward(): a compensating entry, once per reward.
+ *		revoke_reward(): compensating entries, up to what the reward gave.
  *
- * The name of the reversed entry is the reversal's idempotency key, so a
- * reward cannot be taken back twice.  Balances never go below zero: what is
- * not there is either a refusal or a debt that is reported.
+ * A reward is taken back once without a key of its own, under its name, and any
+ * number of times with one.  Reversals with a key have a source of their own
+ * for each reward, so that a reward's reversals can be found: they are added up
+ * under the account's lock, and never take more than the reward gave.  Balances
+ * never go below zero: what is not there is either a refusal or a debt that is
+ * reported.
+ *
+ * Taking back all of the newest daily claim gives its date back: the streak is
+ * again what it was before.
  */
 #include "postgres.h"
 
@@ -17,7 +23,7 @@
 #include "ledger/args.h"
 #include "ledger/call.h"
 #include "ledger/result.h"
-#include "reward/reward.h"
+#include "reward/streaks.h"
 
 #define MAX_REASON 1000
 #define MAX_ACTOR 255
@@ -25,9 +31,11 @@
 typedef struct Reversal
 {
 	EcoText		transaction_id;
+	EcoText		key;			/* the transaction_id when none was given */
+	EcoText		source;
 	EcoText		reason;
 	EcoText		actor;
-	int64		gold;			/* asked for; -1: all of it */
+	int64		gold;			/* asked for; -1: all that is left */
 	int64		xp;
 	bool		take;			/* policy: take what is there */
 	EcoRow		reward;			/* the entry to reverse */
@@ -36,13 +44,27 @@ typedef struct Reversal
 PG_FUNCTION_INFO_V1(eco_revoke_reward);
 
 static void read_arguments(Reversal *r, FunctionCallInfo fcinfo);
-static bool find_reward(Reversal *r, int64 user_id);
-static void settle_amounts(Reversal *r);
-static void post_reversal(const Reversal *r, EcoAccount *account, EcoResult *result);
-static void replay_reversal(const Reversal *r, const EcoRow *first, EcoResult *result);
+static const char *find_reward(Reversal *r, int64 user_id);
+static void refuse_other(const char *what, EcoResult *result);
+static void check_amounts(const Reversal *r);
+static void settle_amounts(Reversal *r, const EcoReversed *before);
+static void reverse(Reversal *r, EcoAccount *account, EcoResult *result);
+static bool refuse_excess(const Reversal *r, const EcoReversed *before, EcoAccount *account,
+						  EcoResult *result);
+static bool gives_date_back(const Reversal *r, const EcoReversed *before, EcoAccount *account,
+							EcoDaily *d);
+static void post_reversal(const Reversal *r, EcoAccount *account, EcoDaily *d, EcoResult *result);
+static void replay_reversal(Reversal *r, const EcoRow *first, EcoResult *result);
+
+static char *
+keyed_source(const char *transaction_id)
+{
+	return psprintf("%s:%s", ECO_SOURCE_REVERSAL, transaction_id);
+}
 
 /*
- * eco_revoke_reward(user_id, transaction_id, reason, actor, gold, xp, policy)
+ * eco_revoke_reward(user_id, transaction_id, reason, actor, gold, xp, policy,
+ *		idempotency_key)
  */
 Datum
 eco_revoke_reward(PG_FUNCTION_ARGS)
@@ -51,6 +73,7 @@ eco_revoke_reward(PG_FUNCTION_ARGS)
 	EcoCall		call;
 	EcoCallState state;
 	EcoResult	result;
+	const char *other;
 
 	eco_require_arg(fcinfo, 0, "user_id");
 	read_arguments(&r, fcinfo);
@@ -59,22 +82,22 @@ eco_revoke_reward(PG_FUNCTION_ARGS)
 
 	eco_call_init(&call, ECO_JOURNAL_REWARD, &eco_reward_audit, PG_GETARG_INT64(0));
 	call.key = ECO_RWD_BY_EVENT;
-	call.texts[call.ntexts++] = eco_text_of(ECO_SOURCE_REVERSAL);
-	call.texts[call.ntexts++] = r.transaction_id;
+	call.texts[call.ntexts++] = r.source;
+	call.texts[call.ntexts++] = r.key;
 	state = eco_call_begin(&call);
 	if (state == ECO_CALL_BUSY)
 		eco_grant_busy(&result);
 	else if (state == ECO_CALL_NO_USER)
 		eco_grant_refuse(&result, "USER_NOT_FOUND", NULL);
-	else if (!find_reward(&r, call.user_id))
-		eco_grant_refuse(&result, "REWARD_NOT_FOUND", NULL);
+	else if ((other = find_reward(&r, call.user_id)) != NULL)
+		refuse_other(other, &result);
 	else
 	{
-		settle_amounts(&r);
+		check_amounts(&r);
 		if (state == ECO_CALL_REPLAY)
 			replay_reversal(&r, &call.first, &result);
 		else
-			post_reversal(&r, &call.account, &result);
+			reverse(&r, &call.account, &result);
 	}
 	eco_call_end(&call);
 	return eco_result_row(&result);
@@ -99,10 +122,20 @@ read_arguments(Reversal *r, FunctionCallInfo fcinfo)
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
 				  errmsg("policy \"%s\" is not known", policy),
 				  errhint("It is refuse, or take: take what is there and report the debt."));
+	r->key = r->transaction_id;
+	r->source = eco_text_of(ECO_SOURCE_REVERSAL);
+	if (PG_ARGISNULL(7))
+		return;
+	r->key = eco_text_arg(fcinfo, 7, "idempotency_key", ECO_MAX_KEY);
+	r->source = eco_text_of(keyed_source(pnstrdup(r->transaction_id.data, r->transaction_id.len)));
 }
 
-/* A reversal is no reward, so it cannot be reversed. */
-static bool
+/*
+ * NULL when the transaction is a reward of this user, else what it is instead,
+ * empty when it is nothing of theirs.
+ * A reversal is no reward, so it cannot be reversed.
+ */
+static const char *
 find_reward(Reversal *r, int64 user_id)
 {
 	EcoJournal	journal;
@@ -111,25 +144,51 @@ find_reward(Reversal *r, int64 user_id)
 	Datum		values[2];
 
 	if (!eco_transaction_id_parse(pnstrdup(r->transaction_id.data, r->transaction_id.len),
-								  &journal, &owner, &seq) ||
-		journal != ECO_JOURNAL_REWARD || owner != user_id)
-		return false;
+								  &journal, &owner, &seq) || owner != user_id)
+		return "";
+	switch (journal)
+	{
+		case ECO_JOURNAL_PURCHASE:
+			return "purchase";
+		case ECO_JOURNAL_ACTION:
+			return "action";
+		case ECO_JOURNAL_ADJUSTMENT:
+			return "adjustment";
+		case ECO_JOURNAL_REWARD:
+			break;
+		default:
+			return "";
+	}
 	values[0] = Int64GetDatum(user_id);
 	values[1] = Int64GetDatum(seq);
-	return eco_row_find(&eco_reward_audit, user_id, ECO_RWD_BY_SEQ, 2, values, &r->reward) &&
-		r->reward.isnull[RWD_REVERSES];
+	if (!eco_row_find(&eco_reward_audit, user_id, ECO_RWD_BY_SEQ, 2, values, &r->reward))
+		return "";
+	if (!r->reward.isnull[RWD_REVERSES])
+		return "reversal";
+	if (strncmp(TextDatumGetCString(r->reward.values[RWD_SOURCE]), ECO_SOURCE_SET_STREAK,
+				strlen(ECO_SOURCE_SET_STREAK)) == 0)
+		return "set_streak";
+	return NULL;
 }
 
 static void
-settle_amounts(Reversal *r)
+refuse_other(const char *what, EcoResult *result)
+{
+	EcoDetail	detail = {0};
+
+	eco_grant_refuse(result, "REWARD_NOT_FOUND", NULL);
+	if (what[0] == '\0')
+		return;
+	eco_detail_str(&detail, "is", what);
+	eco_result_set(result, GRANT_DETAIL, eco_detail_end(&detail));
+}
+
+static void
+check_amounts(const Reversal *r)
 {
 	int64		gold = eco_row_int(&r->reward, ECO_COL_GOLD_DELTA);
 	int64		xp = eco_row_int(&r->reward, ECO_COL_XP_DELTA);
 
-	if (r->gold < 0)
-		r->gold = gold;
-	if (r->xp < 0)
-		r->xp = xp;
 	if (r->gold > gold || r->xp > xp)
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
 				  errmsg("a reversal cannot take more than the reward gave"),
@@ -138,7 +197,102 @@ settle_amounts(Reversal *r)
 }
 
 static void
-post_reversal(const Reversal *r, EcoAccount *account, EcoResult *result)
+add_reversal(EcoReversed *sum, const EcoRow *row, int64 before_seq)
+{
+	if (eco_row_int(row, ECO_COL_SEQ) >= before_seq)
+		return;
+	sum->reversals++;
+	sum->gold -= eco_row_int(row, ECO_COL_GOLD_DELTA);
+	sum->xp -= eco_row_int(row, ECO_COL_XP_DELTA);
+	sum->gave_back |= !row->isnull[RWD_STREAK_DAY];
+}
+
+EcoReversed
+eco_reward_reversed(const EcoRow *reward, int64 before_seq)
+{
+	EcoReversed sum = {0};
+	int64		user_id = eco_row_int(reward, ECO_COL_USER_ID);
+	char	   *name = eco_transaction_id(ECO_JOURNAL_REWARD, user_id,
+										  eco_row_int(reward, ECO_COL_SEQ));
+	Datum		key[3] = {Int64GetDatum(user_id)};
+	EcoScan    *scan;
+	EcoRow		row;
+
+	key[1] = eco_text_of(ECO_SOURCE_REVERSAL).datum;
+	key[2] = CStringGetTextDatum(name);
+	if (eco_row_find(&eco_reward_audit, user_id, ECO_RWD_BY_EVENT, 3, key, &row))
+		add_reversal(&sum, &row, before_seq);
+	key[1] = CStringGetTextDatum(keyed_source(name));
+	scan = eco_scan_begin(&eco_reward_audit, user_id, ECO_RWD_BY_EVENT, 2, key);
+	while (eco_scan_next(scan, &row))
+	{
+		CHECK_FOR_INTERRUPTS();
+		add_reversal(&sum, &row, before_seq);
+	}
+	eco_scan_end(scan);
+	return sum;
+}
+
+static void
+settle_amounts(Reversal *r, const EcoReversed *before)
+{
+	if (r->gold < 0)
+		r->gold = eco_row_int(&r->reward, ECO_COL_GOLD_DELTA) - before->gold;
+	if (r->xp < 0)
+		r->xp = eco_row_int(&r->reward, ECO_COL_XP_DELTA) - before->xp;
+}
+
+static void
+reverse(Reversal *r, EcoAccount *account, EcoResult *result)
+{
+	EcoReversed before = eco_reward_reversed(&r->reward, PG_INT64_MAX);
+	EcoDaily	d;
+
+	settle_amounts(r, &before);
+	if (!refuse_excess(r, &before, account, result))
+		post_reversal(r, account, gives_date_back(r, &before, account, &d) ? &d : NULL, result);
+}
+
+static bool
+refuse_excess(const Reversal *r, const EcoReversed *before, EcoAccount *account,
+			  EcoResult *result)
+{
+	int64		gold = eco_row_int(&r->reward, ECO_COL_GOLD_DELTA) - before->gold;
+	int64		xp = eco_row_int(&r->reward, ECO_COL_XP_DELTA) - before->xp;
+	EcoDetail	detail = {0};
+
+	/* with nothing left even nothing is too much; but once for any reward */
+	if (r->gold <= gold && r->xp <= xp && (gold > 0 || xp > 0 || before->reversals == 0))
+		return false;
+	eco_grant_refuse(result, "EXCEEDS_REWARD", account);
+	eco_detail_int(&detail, "gold", r->gold);
+	eco_detail_int(&detail, "xp", r->xp);
+	eco_detail_int(&detail, "left_gold", gold);
+	eco_detail_int(&detail, "left_xp", xp);
+	eco_result_set(result, GRANT_DETAIL, eco_detail_end(&detail));
+	return true;
+}
+
+/*
+ * Whether this takes the rest of the claim that the streak stands at; *d is
+ * then the streak before it.
+ */
+static bool
+gives_date_back(const Reversal *r, const EcoReversed *before, EcoAccount *account,
+				EcoDaily *d)
+{
+	if (r->reward.isnull[RWD_CLAIM_DATE] ||
+		r->gold < eco_row_int(&r->reward, ECO_COL_GOLD_DELTA) - before->gold ||
+		r->xp < eco_row_int(&r->reward, ECO_COL_XP_DELTA) - before->xp ||
+		!eco_daily_load(d, account->user_id, account->freezes) ||
+		d->last_seq != eco_row_int(&r->reward, ECO_COL_SEQ))
+		return false;
+	eco_daily_go_back(d, &r->reward);
+	return true;
+}
+
+static void
+post_reversal(const Reversal *r, EcoAccount *account, EcoDaily *d, EcoResult *result)
 {
 	int64		gold = Min(r->gold, account->gold);
 	int64		xp = Min(r->xp, account->xp);
@@ -159,13 +313,23 @@ post_reversal(const Reversal *r, EcoAccount *account, EcoResult *result)
 	entry.gold_delta = -gold;
 	entry.xp_delta = -xp;
 	eco_row_set(&entry.row, RWD_REVERSES, r->reward.values[ECO_COL_SEQ]);
-	eco_row_set(&entry.row, RWD_SOURCE, eco_text_of(ECO_SOURCE_REVERSAL).datum);
-	eco_row_set(&entry.row, RWD_EVENT_ID, r->transaction_id.datum);
+	eco_row_set(&entry.row, RWD_SOURCE, r->source.datum);
+	eco_row_set(&entry.row, RWD_EVENT_ID, r->key.datum);
 	eco_row_set(&entry.row, RWD_ACTOR, r->actor.datum);
 	eco_row_set(&entry.row, RWD_REASON, r->reason.datum);
 	eco_row_set(&entry.row, RWD_DETAILS, result->values[GRANT_DETAIL]);
+	if (d != NULL)
+	{
+		/* the freezes that the claim used are there again */
+		entry.freezes_delta = DatumGetInt32(r->reward.values[RWD_FREEZES_USED]);
+		eco_row_set(&entry.row, RWD_FREEZES_USED, Int32GetDatum(-entry.freezes_delta));
+		eco_daily_note(d, &entry.row);
+	}
 	eco_entry_post(account, &entry);
 	ECO_CRASH_POINT("reverse:after_entry");
+	if (d != NULL)
+		eco_daily_store(d);
+	ECO_CRASH_POINT("reverse:after_streak");
 	eco_result_outcome(result, "new", "OK");
 	eco_grant_set_entry(result, &entry.row);
 }
@@ -185,17 +349,31 @@ stored_int(const EcoRow *row, const char *key)
 	return DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(found->val.numeric)));
 }
 
-static void
-replay_reversal(const Reversal *r, const EcoRow *first, EcoResult *result)
+/* True, and the refusal is made, when a number of then is not that of now. */
+static bool
+differs(const char *field, int64 now, const EcoRow *first, EcoResult *result)
 {
-	if (stored_int(first, "gold") != r->gold)
-		eco_grant_mismatch(result, "gold");
-	else if (stored_int(first, "xp") != r->xp)
-		eco_grant_mismatch(result, "xp");
-	else
-	{
-		eco_result_outcome(result, "reuse", "OK");
-		eco_grant_set_entry(result, first);
-		eco_result_set(result, GRANT_DETAIL, first->values[RWD_DETAILS]);
-	}
+	EcoDetail	detail = {0};
+
+	if (stored_int(first, field) == now)
+		return false;
+	eco_detail_str(&detail, "field", field);
+	eco_detail_int(&detail, "first", stored_int(first, field));
+	eco_detail_int(&detail, "now", now);
+	eco_grant_mismatch(result, first, &detail);
+	return true;
+}
+
+static void
+replay_reversal(Reversal *r, const EcoRow *first, EcoResult *result)
+{
+	/* all that was left means the same as it did then */
+	EcoReversed before = eco_reward_reversed(&r->reward, eco_row_int(first, ECO_COL_SEQ));
+
+	settle_amounts(r, &before);
+	if (differs("gold", r->gold, first, result) || differs("xp", r->xp, first, result))
+		return;
+	eco_result_outcome(result, "reuse", "OK");
+	eco_grant_set_entry(result, first);
+	eco_result_set(result, GRANT_DETAIL, first->values[RWD_DETAILS]);
 }

@@ -37,10 +37,22 @@ extern EcoTable eco_reward_audit;
 #define ECO_RWD_BY_SEQ 0
 #define ECO_RWD_BY_EVENT 1
 
+/* What reversals with a smaller seq took of a reward. */
+typedef struct EcoReversed
+{
+	int			reversals;
+	int64		gold;
+	int64		xp;
+	bool		gave_back;		/* a claim: its date as well */
+} EcoReversed;
+
+extern EcoReversed eco_reward_reversed(const EcoRow *reward, int64 before_seq);
+
 /* sources that begin so belong to the extension */
 #define ECO_RESERVED_SOURCE "economy:"
 #define ECO_SOURCE_STREAK	"economy:daily_streak"
 #define ECO_SOURCE_REVERSAL "economy:reversal"
+#define ECO_SOURCE_SET_STREAK "economy:set_streak"
 
 /* columns of economy.grant_result after the common ones */
 enum
@@ -60,7 +72,7 @@ enum
 extern void eco_grant_set_entry(EcoResult *result, const EcoRow *row);
 extern void eco_grant_refuse(EcoResult *result, const char *code,
 							 const EcoAccount *account);
-extern void eco_grant_mismatch(EcoResult *result, const char *field);
+extern void eco_grant_mismatch(EcoResult *result, const EcoRow *first, EcoDetail *detail);
 extern void eco_grant_busy(EcoResult *result);
 
 /* The level after an entry; *leveled_up says whether the entry raised it. */

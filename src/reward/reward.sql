@@ -12,7 +12,7 @@ CREATE TABLE economy.reward_audit (
     position          bigint      NOT NULL,
     reverses          bigint,
     streak_before     bigint,
-    streak_day        integer     CONSTRAINT reward_audit_streak_day_check CHECK (streak_day > 0),
+    streak_day        integer     CONSTRAINT reward_audit_streak_day_check CHECK (streak_day >= 0),
     reward_day        integer,
     claim_date        date,
     best              integer,
@@ -38,28 +38,32 @@ SELECT pg_catalog.brin_desummarize_range('economy.reward_audit_position_idx', 0)
 SELECT pg_catalog.pg_extension_config_dump('economy.reward_audit', '');
 COMMENT ON TABLE economy.reward_audit IS 'Journal of rewards: grants, daily claims and reversals. The row is the grant. Append-only.';
 COMMENT ON COLUMN economy.reward_audit.reverses IS 'Reversals: seq of the reward taken back.';
-COMMENT ON COLUMN economy.reward_audit.streak_day IS 'Daily claims: length of the streak with this claim.';
+COMMENT ON COLUMN economy.reward_audit.streak_day IS 'Entries that change a streak (claims, set_streak(), reversals that give a date back): its length after the entry.';
 COMMENT ON COLUMN economy.reward_audit.reward_day IS 'Daily claims: the day whose reward was paid; differs from streak_day past a cap.';
-COMMENT ON COLUMN economy.reward_audit.claim_date IS 'Daily claims: the local date they are for.';
-COMMENT ON COLUMN economy.reward_audit.streak_before IS 'Daily claims: seq of the entry that the streak stood at before; with streak_day, best, last_grace_on, excused_to and timezone the row of streaks can be recomputed.';
+COMMENT ON COLUMN economy.reward_audit.claim_date IS 'Entries that change a streak: the local date of its last claim after the entry; of a claim the date it is for.';
+COMMENT ON COLUMN economy.reward_audit.streak_before IS 'Entries that change a streak: seq of the entry that it goes on from, of a reversal that it goes back to. With streak_day, best, claim_date, last_grace_on, excused_to and timezone the row of streaks can be recomputed.';
 CREATE TRIGGER reward_audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
     ON economy.reward_audit FOR EACH STATEMENT EXECUTE FUNCTION economy.forbid_change();
 ALTER TABLE economy.reward_audit ENABLE ALWAYS TRIGGER reward_audit_append_only;
 
 CREATE TABLE economy.streaks (
     user_id       bigint  NOT NULL CONSTRAINT streaks_pkey PRIMARY KEY,
-    streak_day    integer NOT NULL CONSTRAINT streaks_streak_day_check CHECK (streak_day > 0),
+    streak_day    integer NOT NULL CONSTRAINT streaks_streak_day_check CHECK (streak_day >= 0),
     best          integer NOT NULL,
-    last_claim_on date    NOT NULL,
+    last_claim_on date,
     last_grace_on date,
     excused_to    date,
+    paid_to       date,
     last_seq      bigint  NOT NULL,
-    timezone      text    NOT NULL
+    timezone      text    NOT NULL,
+    CONSTRAINT streaks_last_claim_on_check CHECK ((streak_day = 0) = (last_claim_on IS NULL))
 ) WITH (fillfactor = 70);
 SELECT pg_catalog.pg_extension_config_dump('economy.streaks', '');
 COMMENT ON TABLE economy.streaks IS 'Daily streak per user as of the last claim; economy.streak_state() evaluates it for now.';
 COMMENT ON COLUMN economy.streaks.last_grace_on IS 'The missed date that grace covered last.';
 COMMENT ON COLUMN economy.streaks.excused_to IS 'Dates up to it are not missed: a change of the zone passed over them.';
+COMMENT ON COLUMN economy.streaks.paid_to IS 'No date after it was ever paid; after last_claim_on only where a correction or a reversal put the streak back.';
+COMMENT ON COLUMN economy.streaks.last_seq IS 'Entry that the streak stands at; 0 when its only claim was taken back.';
 COMMENT ON COLUMN economy.streaks.timezone IS 'Zone of the last claim; differs from users.timezone while a change is pending.';
 
 CREATE TABLE economy.level_curves (
@@ -189,11 +193,11 @@ COMMENT ON FUNCTION economy.grant_rewards(jsonb) IS
     'grant_reward() for an array of {user_id, source, external_event_id, gold, xp, details} in one transaction; a row per element, in their order.';
 
 CREATE FUNCTION economy.revoke_reward(user_id bigint, transaction_id text, reason text, actor text, gold bigint DEFAULT NULL,
-                                      xp bigint DEFAULT NULL, policy text DEFAULT 'refuse')
+                                      xp bigint DEFAULT NULL, policy text DEFAULT 'refuse', idempotency_key text DEFAULT NULL)
     RETURNS economy.grant_result
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_revoke_reward';
-COMMENT ON FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, text) IS
-    'Takes a reward back, all of it or the given gold and XP, once. Where the user has less, policy refuse answers INSUFFICIENT_GOLD and take takes what is there and reports the debt in detail.';
+COMMENT ON FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, text, text) IS
+    'Takes a reward back, what is left of it or the given gold and XP: once without an idempotency_key, once for each one with, up to what the reward gave. Where the user has less, policy refuse answers INSUFFICIENT_GOLD and take takes what is there and reports the debt in detail. All of the newest daily claim gives its date back.';
 
 CREATE TYPE economy.claim_result AS (
     success           boolean,
@@ -219,6 +223,26 @@ CREATE FUNCTION economy.claim_daily_reward(user_id bigint) RETURNS economy.claim
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_claim_daily_reward';
 COMMENT ON FUNCTION economy.claim_daily_reward(bigint) IS
     'Claims the reward of the user''s local day: CLAIMED, or ALREADY_CLAIMED with the stored result. Day d pays 1000 + 200 (d - 1) gold and 50 + 25 (d - 1) XP.';
+
+CREATE TYPE economy.streak_change AS (
+    success        boolean,
+    state          text,
+    code           text,
+    transaction_id text,
+    streak_day     integer,
+    best           integer,
+    last_claim_on  date,
+    retry_after_ms integer,
+    detail         jsonb
+);
+COMMENT ON TYPE economy.streak_change IS 'Result of economy.set_streak().';
+
+CREATE FUNCTION economy.set_streak(user_id bigint, day integer, last_claim_on date, reason text, actor text,
+                                   idempotency_key text DEFAULT NULL)
+    RETURNS economy.streak_change
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_set_streak';
+COMMENT ON FUNCTION economy.set_streak(bigint, integer, date, text, text, text) IS
+    'Corrects a daily streak: its length and the date of its last claim (0 and null: no streak), once per idempotency_key, with who did it and why. Moves no gold; dates that were paid are not paid again.';
 
 CREATE TYPE economy.streak_reward AS (gold bigint, xp bigint);
 COMMENT ON TYPE economy.streak_reward IS 'Reward of a day of the streak.';

@@ -97,7 +97,7 @@ FROM (VALUES
     ('entries without an account', 'other orphan_row, other orphan_row 1', 'DELETE FROM economy.accounts WHERE user_id = {other}'),
     ('an account without a user', 'nobody orphan_row',      'INSERT INTO economy.accounts (user_id) VALUES (-7)'),
     ('a user without an account', 'nobody orphan_row',      'INSERT INTO economy.users VALUES (-7, ''pgtap audit nobody'', ''UTC'', ''{}'', now())'),
-    ('a streak without an account', 'nobody orphan_row, nobody parity', 'INSERT INTO economy.streaks VALUES (-7, 1, 1, ''2031-01-01'', NULL, NULL, 1, ''UTC'')'),
+    ('a streak without an account', 'nobody orphan_row, nobody parity', 'INSERT INTO economy.streaks VALUES (-7, 1, 1, ''2031-01-01'', NULL, NULL, ''2031-01-01'', 1, ''UTC'')'),
     ('a reversal without its reward', 'missing_entry 7, orphan_row 8', 'DELETE FROM economy.reward_audit WHERE user_id = {u} AND seq = 7'),
     ('entries of nobody',      'nobody orphan_row 1',       'INSERT INTO economy.gold_adjustments SELECT -7, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, hash, idempotency_key, actor, reason FROM economy.gold_adjustments WHERE user_id = {u}'),
     -- stock
@@ -117,7 +117,7 @@ FROM (VALUES
     ('a streak row, by date',  'parity 10',                 'UPDATE economy.streaks SET last_claim_on = ''2031-01-02'' WHERE user_id = {u}'),
     ('a streak row, by entry', 'parity 10',                 'UPDATE economy.streaks SET last_seq = 6 WHERE user_id = {u}'),
     ('a streak row, gone',     'parity 10',                 'DELETE FROM economy.streaks WHERE user_id = {u}'),
-    ('a streak of nothing',    'other parity',              'INSERT INTO economy.streaks VALUES ({other}, 1, 1, ''2031-01-01'', NULL, NULL, 1, ''UTC'')'),
+    ('a streak of nothing',    'other parity',              'INSERT INTO economy.streaks VALUES ({other}, 1, 1, ''2031-01-01'', NULL, NULL, ''2031-01-01'', 1, ''UTC'')'),
     ('freezes out of nothing', 'wrong_balance',             'UPDATE economy.accounts SET streak_freezes = streak_freezes + 1 WHERE user_id = {u}'),
     ('freezes of another',     'other wrong_balance',       'UPDATE economy.accounts SET streak_freezes = 1 WHERE user_id = {other}'),
     ('lost freezes',           'wrong_balance',             'UPDATE economy.accounts SET streak_freezes = 0 WHERE user_id = {u}'),

@@ -33,11 +33,11 @@ SELECT is(pg_temp.account(:u), '6 106 2500', 'seq has no gap');
 SELECT is(pg_temp.give(:u, 'quest', 'q1', 100, 499, '{"boss": "hydra"}'), 't reuse OK RU-1 100 499 100 499 1 f',
     'a repeat answers the first result, with the balances and level of then');
 SELECT is(pg_temp.give(:u, 'quest', 'q2', 0, 1), 't reuse OK RU-2 0 1 100 500 2 t', 'leveled_up included');
-SELECT is(pg_temp.give(:u, 'quest', 'q1', 101, 499, '{"boss": "hydra"}'), 'f refused IDEMPOTENCY_MISMATCH - {"field": "gold"}', 'other gold');
-SELECT is(pg_temp.give(:u, 'quest', 'q1', 100, 498, '{"boss": "hydra"}'), 'f refused IDEMPOTENCY_MISMATCH - {"field": "xp"}', 'other XP');
-SELECT is(pg_temp.give(:u, 'quest', 'q1', 100, 499, '{"boss": "lion"}'), 'f refused IDEMPOTENCY_MISMATCH - {"field": "details"}', 'other details');
-SELECT is(pg_temp.give(:u, 'quest', 'q1', 100, 499), 'f refused IDEMPOTENCY_MISMATCH - {"field": "details"}', 'no details where there were some');
-SELECT is(pg_temp.give(:u, 'quest', 'q2', 0, 1, '{}'), 'f refused IDEMPOTENCY_MISMATCH - {"field": "details"}', 'details where there were none');
+SELECT is(pg_temp.give(:u, 'quest', 'q1', 101, 499, '{"boss": "hydra"}'), 'f refused IDEMPOTENCY_MISMATCH RU-1 {"now": 101, "field": "gold", "first": 100}', 'other gold');
+SELECT is(pg_temp.give(:u, 'quest', 'q1', 100, 498, '{"boss": "hydra"}'), 'f refused IDEMPOTENCY_MISMATCH RU-1 {"now": 498, "field": "xp", "first": 499}', 'other XP');
+SELECT is(pg_temp.give(:u, 'quest', 'q1', 100, 499, '{"boss": "lion"}'), 'f refused IDEMPOTENCY_MISMATCH RU-1 {"now": {"boss": "lion"}, "field": "details", "first": {"boss": "hydra"}}', 'other details');
+SELECT is(pg_temp.give(:u, 'quest', 'q1', 100, 499), 'f refused IDEMPOTENCY_MISMATCH RU-1 {"now": null, "field": "details", "first": {"boss": "hydra"}}', 'no details where there were some');
+SELECT is(pg_temp.give(:u, 'quest', 'q2', 0, 1, '{}'), 'f refused IDEMPOTENCY_MISMATCH RU-2 {"now": {}, "field": "details", "first": null}', 'details where there were none');
 SELECT is(pg_temp.give(:u, 'quest', 'two', 1, 0, '{"a": 1, "b": 2}'), 't new OK RU-7 1 0 107 2500 6 f', 'details of two keys');
 SELECT is(pg_temp.give(:u, 'quest', 'two', 1, 0, '{"b": 2.0, "a": 1}'), 't reuse OK RU-7 1 0 107 2500 6 f', 'are the same in another order');
 SELECT is(pg_temp.account(:u), '7 107 2500', 'repeats and mismatches write nothing');

@@ -115,7 +115,10 @@ sub index_attempt
 		# a claim's key is its date, known from the answer alone
 		push @{ $self->{claims_without_answer}{ $intent->{user} } }, $a if !$result && $a->{fate} eq 'maybe';
 		return unless $result && $result->{claim_date};
-		$key .= $result->{claim_date};
+		# claimed again after it was given back, it has another name
+		my ($seq) = $result->{transaction_id} =~ /-(\d+)$/;
+		my $e = $self->{stream}{ $intent->{user} }{$seq};
+		$key .= $e && ($e->{source} // '') eq 'economy:daily_streak' ? $e->{external_event_id} : $result->{claim_date};
 	}
 	push @{ $self->{attempts}{"$JOURNAL{$intent->{kind}} $intent->{user} $key"} }, $a;
 	return;
@@ -558,18 +561,35 @@ sub check_claims
 		{
 			$s->{freezes} += $e->{quantity} if ($e->{effect_code} // '') eq 'streak_freeze';
 			$self->follow_claim($s, $e) if ($e->{source} // '') eq 'economy:daily_streak';
+			$self->follow_return($s, $e) if defined $e->{reverses} && defined $e->{streak_day};
 		}
 		my $row = $streak{$user};
 		my $stored = $row ? "$row->{streak_day} $row->{best} $row->{last_seq}" : '';
-		my $expected = $s->{day} ? "$s->{day} $s->{best} $s->{seq}" : '';
+		my $expected = $s->{before} || $s->{returns} ? join ' ', @$s{qw(day best)}, $s->{seq} // 0 : '';
 		$self->bad('I6', "streak of user $user is '$stored', its claims make '$expected'") if $stored ne $expected;
 	}
+	return;
+}
+
+# The newest claim was taken back whole: the streak is what it was before.
+sub follow_return
+{
+	my ($self, $s, $e) = @_;
+	my $before = $s->{before};
+
+	return $self->bad('R', "$e->{id}: gives back the date of $e->{reverses}, which is not the newest claim")
+	  if ($s->{seq} // 0) != $e->{reverses};
+	%$s = (%$before, freezes => $s->{freezes} - ($e->{freezes_used} // 0), returns => 1);
+	my $is = join ' ', $e->{streak_day}, $e->{best}, $e->{claim_date} // '', $e->{streak_before} // '', $e->{freezes_used};
+	my $should = join ' ', @$s{qw(day best)}, $s->{last} // '', $s->{seq} // '', -$before->{returned};
+	$self->bad('R', "$e->{id}: the streak after it is '$is', before the claim it was '$should'") if $is ne $should;
 	return;
 }
 
 sub follow_claim
 {
 	my ($self, $s, $e) = @_;
+	my $before = {%$s};
 	my ($date, $last) = ($e->{claim_date}, $s->{last});
 	my $covered = $s->{excused} // $last;
 	my $gap = defined $last ? $date - $last : 1;
@@ -595,6 +615,8 @@ sub follow_claim
 	my $left = join ' ', $s->{best}, $s->{graced} // '', $s->{seq} // '';
 	my $says = join ' ', $e->{best}, $e->{last_grace_on} // '', $e->{streak_before} // '';
 	$self->bad('R', "$e->{id}: the streak after it is '$says', the claims make '$left'") if $says ne $left;
+	$before->{returned} = $freezes_used;
+	$s->{before} = $before;
 	@$s{qw(day last excused seq)} = ($day, $date, $e->{excused_to}, $e->{seq});
 	return;
 }
@@ -611,36 +633,42 @@ sub possible_date
 sub check_freezes
 {
 	my ($self) = @_;
-	my %held;
+	my (%held, %returned);
 
 	foreach my $e (@{ $self->{tables}{entries} })
 	{
 		$held{ $e->{user_id} } += $e->{quantity} if ($e->{effect_code} // '') eq 'streak_freeze';
 		$held{ $e->{user_id} } -= $e->{freezes_used} // 0;
+		$returned{ $e->{user_id} } -= $e->{freezes_used} if ($e->{freezes_used} // 0) < 0;
 	}
 	foreach my $account (values %{ $self->{account} })
 	{
 		my $held = $held{ $account->{user_id} } // 0;
 		$self->bad('I6', "account $account->{user_id} holds $account->{streak_freezes} freezes, its entries leave $held")
 		  if $held != $account->{streak_freezes};
-		$self->bad('R', "account $account->{user_id} holds $account->{streak_freezes} freezes") if $account->{streak_freezes} > 5;
+		$self->bad('R', "account $account->{user_id} holds $account->{streak_freezes} freezes")
+		  if $account->{streak_freezes} > 5 + ($returned{ $account->{user_id} } // 0);
 	}
 	return;
 }
 
-# A reward is taken back once, and never more than it gave.
+# A reward is taken back once for each key, and never more than it gave.
 sub check_reversals
 {
 	my ($self) = @_;
-	my %seen;
+	my (%gold, %xp);
 
 	foreach my $e (grep { defined $_->{reverses} } @{ $self->{tables}{entries} })
 	{
 		my $reward = $self->{stream}{ $e->{user_id} }{ $e->{reverses} };
-		$self->bad('I4', "$e->{id} reverses a reward that was reversed before") if $seen{"$e->{user_id} $e->{reverses}"}++;
+		my $name = "R$e->{user_id}-$e->{reverses}";
+		$self->bad('I4', "$e->{id} reverses $name under another name")
+		  if $e->{source} ne "economy:reversal:$name" && ($e->{source} ne 'economy:reversal' || $e->{external_event_id} ne $name);
+		$gold{$name} -= $e->{gold_delta};
+		$xp{$name} -= $e->{xp_delta};
 		$self->bad('R', "$e->{id} takes back more than the reward gave")
 		  unless $reward && $reward->{journal} eq 'R' && !defined $reward->{reverses}
-		  && -$e->{gold_delta} <= $reward->{gold_delta} && -$e->{xp_delta} <= $reward->{xp_delta}
+		  && $gold{$name} <= $reward->{gold_delta} && $xp{$name} <= $reward->{xp_delta}
 		  && $e->{gold_delta} <= 0 && $e->{xp_delta} <= 0;
 	}
 	return;
@@ -758,6 +786,7 @@ my %REFUSAL = (
 	USER_SUSPENDED => sub { my $u = $_[1]{user}; grep { $_ == $u } @Stress::World::SUSPENDABLE },
 	CAPTURE => sub { 1 },    # check_answers()
 	REWARD_NOT_FOUND => sub { $_[1]{kind} eq 'V' },
+	EXCEEDS_REWARD => sub { $_[1]{kind} eq 'V' },
 	IDEMPOTENCY_MISMATCH => sub { 1 },    # check_answers()
 	RESYNC_REQUIRED => sub { $_[1]{kind} eq 'A' && $_[4]->{account}{ $_[1]{user} }{pruned_seq} > 0 },
 	PRICE_CHANGED => sub { ($_[1]{context} // '') =~ /expected_price/ && $_[3]{varies} },

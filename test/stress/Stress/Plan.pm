@@ -257,9 +257,11 @@ sub revoke_reward
 	my $target = "R$user-" . (1 + int rand 20 + 200 * $self->{progress} * $self->{ops} / 10000);
 	my ($gold, $xp) = $self->chance(0.2) ? (int rand 40, int rand 20) : (undef, undef);
 
+	my $key = $self->chance(0.5) ? 'part-' . int rand 3 : undef;
+
 	return call('revoke_reward', 'revoke_reward',
-		[ $user, $target, 'stress', "c$self->{client}", $gold, $xp, $self->pick('refuse', 'take') ],
-		{ kind => 'V', user => $user, key => "economy:reversal|$target", gold => $gold, xp => $xp });
+		[ $user, $target, 'stress', "c$self->{client}", $gold, $xp, $self->pick('refuse', 'take'), $key ],
+		{ kind => 'V', user => $user, key => defined $key ? "economy:reversal:$target|$key" : "economy:reversal|$target", gold => $gold, xp => $xp });
 }
 
 sub claim_daily_reward

@@ -1,0 +1,346 @@
+/*
+ * streaks.c
+ *		A user's daily streak as it is stored, and what a moment means for it.
+ *
+ * The rule is core/streak.c; here are its inputs: the local date of a moment in
+ * a zone, which dates existed between two claims, and which were paid.  Every
+ * entry that changes a streak holds the streak after it and names the entry it
+ * went on from, so a row of streaks can be recomputed, and gone back from.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type_d.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
+#include "utils/timestamp.h"
+
+#include "ledger/args.h"
+#include "ledger/user.h"
+#include "reward/streaks.h"
+#include "settings.h"
+
+#define NEXT_CLAIM_SEARCH_H 72	/* the next date begins within this */
+
+enum
+{
+	STR_USER_ID,
+	STR_DAY,
+	STR_BEST,
+	STR_LAST_CLAIM,
+	STR_LAST_GRACE,
+	STR_EXCUSED_TO,
+	STR_PAID_TO,
+	STR_LAST_SEQ,
+	STR_TIMEZONE,
+	STR_COLUMNS
+};
+
+static EcoTable streaks = {
+	.name = "streaks",
+	.ncolumns = STR_COLUMNS,
+	.columns = {
+		{"user_id", INT8OID, false},
+		{"streak_day", INT4OID, true},
+		{"best", INT4OID, true},
+		{"last_claim_on", DATEOID, true},
+		{"last_grace_on", DATEOID, true},
+		{"excused_to", DATEOID, true},
+		{"paid_to", DATEOID, true},
+		{"last_seq", INT8OID, true},
+		{"timezone", TEXTOID, true},
+	},
+	.nkeys = 1,
+	.keys = {{1, {STR_USER_ID}}},
+};
+
+static pg_tz *zone_of(const char *name);
+static void set_date(EcoRow *row, int column, int32 date);
+static int32 get_date(const EcoRow *row, int column);
+static bool is_paid(const EcoDaily *d, int32 date, EcoRow *entry, char **event_id);
+static int32 local_date(TimestampTz at, pg_tz *zone);
+
+bool
+eco_daily_load(EcoDaily *d, int64 user_id, int32 freezes)
+{
+	Datum		key = Int64GetDatum(user_id);
+
+	memset(d, 0, sizeof(*d));
+	d->user_id = user_id;
+	d->policy = (EcoStreakPolicy)
+	{
+		eco_streak_grace_days, eco_streak_dormancy_days,
+			(EcoStreakCap) eco_streak_cap, eco_streak_cap_day
+	};
+	d->streak.last_claim = ECO_NO_DAY;
+	d->streak.last_grace = ECO_NO_DAY;
+	d->streak.excused_to = ECO_NO_DAY;
+	d->streak.freezes = freezes;
+	d->paid_to = ECO_NO_DAY;
+	d->user_zone_name = eco_user_timezone(user_id);
+	if (d->user_zone_name == NULL)
+		return false;
+	d->user_zone = zone_of(d->user_zone_name);
+	eco_daily_commit_zone(d);
+	d->exists = eco_row_find(&streaks, user_id, 0, 1, &key, &d->row);
+	if (!d->exists)
+		return true;
+	d->streak.day = DatumGetInt32(d->row.values[STR_DAY]);
+	d->streak.best = DatumGetInt32(d->row.values[STR_BEST]);
+	d->streak.last_claim = get_date(&d->row, STR_LAST_CLAIM);
+	d->streak.last_grace = get_date(&d->row, STR_LAST_GRACE);
+	d->streak.excused_to = get_date(&d->row, STR_EXCUSED_TO);
+	d->paid_to = get_date(&d->row, STR_PAID_TO);
+	d->last_seq = eco_row_int(&d->row, STR_LAST_SEQ);
+	if (d->streak.last_claim != ECO_NO_DAY)
+	{
+		d->claim_zone_name = TextDatumGetCString(d->row.values[STR_TIMEZONE]);
+		d->claim_zone = zone_of(d->claim_zone_name);
+	}
+	return true;
+}
+
+void
+eco_daily_go_back(EcoDaily *d, const EcoRow *entry)
+{
+	Datum		values[2] = {Int64GetDatum(d->user_id), entry->values[RWD_STREAK_BEFORE]};
+	EcoRow		before;
+
+	d->streak.day = 0;
+	d->streak.best = 0;
+	d->streak.last_claim = ECO_NO_DAY;
+	d->streak.last_grace = ECO_NO_DAY;
+	d->streak.excused_to = ECO_NO_DAY;
+	d->last_seq = 0;
+	eco_daily_commit_zone(d);
+	if (entry->isnull[RWD_STREAK_BEFORE])
+		return;
+	if (!eco_row_find(&eco_reward_audit, d->user_id, ECO_RWD_BY_SEQ, 2, values, &before))
+		ECO_ERROR(ECO_LEDGER_DAMAGED,
+				  errmsg("a claim of user %lld goes on from an entry that is missing in reward_audit",
+						 (long long) d->user_id));
+	d->streak.day = DatumGetInt32(before.values[RWD_STREAK_DAY]);
+	d->streak.best = DatumGetInt32(before.values[RWD_BEST]);
+	d->streak.last_claim = get_date(&before, RWD_CLAIM_DATE);
+	d->streak.last_grace = get_date(&before, RWD_LAST_GRACE);
+	d->streak.excused_to = get_date(&before, RWD_EXCUSED_TO);
+	d->last_seq = eco_row_int(&before, ECO_COL_SEQ);
+	d->claim_zone_name = TextDatumGetCString(before.values[RWD_TIMEZONE]);
+	d->claim_zone = zone_of(d->claim_zone_name);
+}
+
+void
+eco_daily_note(const EcoDaily *d, EcoRow *entry)
+{
+	eco_row_set(entry, RWD_STREAK_DAY, Int32GetDatum(d->streak.day));
+	eco_row_set(entry, RWD_BEST, Int32GetDatum(d->streak.best));
+	set_date(entry, RWD_CLAIM_DATE, d->streak.last_claim);
+	set_date(entry, RWD_LAST_GRACE, d->streak.last_grace);
+	set_date(entry, RWD_EXCUSED_TO, d->streak.excused_to);
+	eco_row_set(entry, RWD_TIMEZONE, CStringGetTextDatum(d->claim_zone_name));
+	if (d->last_seq != 0)
+		eco_row_set(entry, RWD_STREAK_BEFORE, Int64GetDatum(d->last_seq));
+}
+
+void
+eco_daily_store(EcoDaily *d)
+{
+	if (!d->exists)
+		eco_row_init(&d->row, &streaks);
+	eco_row_set(&d->row, STR_USER_ID, Int64GetDatum(d->user_id));
+	eco_row_set(&d->row, STR_DAY, Int32GetDatum(d->streak.day));
+	eco_row_set(&d->row, STR_BEST, Int32GetDatum(d->streak.best));
+	set_date(&d->row, STR_LAST_CLAIM, d->streak.last_claim);
+	set_date(&d->row, STR_LAST_GRACE, d->streak.last_grace);
+	set_date(&d->row, STR_EXCUSED_TO, d->streak.excused_to);
+	set_date(&d->row, STR_PAID_TO, d->paid_to);
+	eco_row_set(&d->row, STR_LAST_SEQ, Int64GetDatum(d->last_seq));
+	eco_row_set(&d->row, STR_TIMEZONE, CStringGetTextDatum(d->claim_zone_name));
+	if (d->exists)
+		eco_row_update(&d->row, d->user_id);
+	else
+		eco_row_insert(&d->row, d->user_id);
+	d->exists = true;
+}
+
+void
+eco_daily_commit_zone(EcoDaily *d)
+{
+	d->claim_zone_name = d->user_zone_name;
+	d->claim_zone = d->user_zone;
+}
+
+EcoClaimDay
+eco_daily_at(const EcoDaily *d, TimestampTz at)
+{
+	EcoClaimDay day;
+
+	day.in_user_zone = local_date(at, d->user_zone);
+	day.booked = day.in_user_zone;
+	if (d->claim_zone != d->user_zone)
+		day.booked = eco_streak_booked(day.in_user_zone, local_date(at, d->claim_zone));
+	return day;
+}
+
+/* A date was missed when it existed and nobody was paid for it. */
+static bool
+could_be_missed(int32 date, void *arg)
+{
+	const EcoDaily *d = arg;
+	EcoRow		entry;
+	char	   *event_id;
+
+	return eco_daily_date_exists(date, d->claim_zone) &&
+		!is_paid(d, date, &entry, &event_id);
+}
+
+void
+eco_daily_decide(const EcoDaily *d, EcoClaimDay day, EcoDailyClaim *claim)
+{
+	int32		missed_day;
+	int32		missed = eco_streak_missed(&d->policy, &d->streak, day.booked,
+										   could_be_missed, (void *) d, &missed_day);
+
+	claim->what = eco_streak_claim(&d->policy, &d->streak, day.booked, day.in_user_zone,
+								   missed, missed_day, &claim->after);
+	claim->paid = claim->what != ECO_CLAIM_ALREADY &&
+		is_paid(d, day.booked, &claim->entry, &claim->event_id);
+	if (claim->paid)
+		claim->what = ECO_CLAIM_ALREADY;
+}
+
+/*
+ * Whether the date was paid and not given back; the entry that paid it, or the
+ * name that the entry of a claim on this date is to have.  The streak alone
+ * does not know it: set_streak() may have put it back before such a date.
+ */
+static bool
+is_paid(const EcoDaily *d, int32 date, EcoRow *entry, char **event_id)
+{
+	Datum		key[3] = {Int64GetDatum(d->user_id), eco_text_of(ECO_SOURCE_STREAK).datum};
+
+	/* a date that was given back is claimed again under another name */
+	*event_id = eco_iso_date(date);
+	for (int n = 2; date <= d->paid_to; n++)
+	{
+		key[2] = CStringGetTextDatum(*event_id);
+		if (!eco_row_find(&eco_reward_audit, d->user_id, ECO_RWD_BY_EVENT, 3, key, entry))
+			return false;
+		if (!eco_reward_reversed(entry, PG_INT64_MAX).gave_back)
+			return true;
+		*event_id = psprintf("%s/%d", eco_iso_date(date), n);
+	}
+	return false;
+}
+
+/* The first moment, to the second, that is booked on a later date. */
+static TimestampTz
+begin_of_next(const EcoDaily *d, TimestampTz after, int32 date)
+{
+	TimestampTz low = after - after % USECS_PER_SEC;
+	TimestampTz high = low;
+
+	/* after a change of zone a claim may be behind by more than a day */
+	do
+		high += NEXT_CLAIM_SEARCH_H * USECS_PER_HOUR;
+	while (eco_daily_at(d, high).booked <= date);
+	while (high - low > USECS_PER_SEC)
+	{
+		TimestampTz middle = low + (high - low) / 2;
+
+		middle -= middle % USECS_PER_SEC;
+		if (eco_daily_at(d, middle).booked > date)
+			high = middle;
+		else
+			low = middle;
+	}
+	return high;
+}
+
+/*
+ * Found by asking the same question that the claim asks, so it holds through
+ * zone changes and clock changes.
+ */
+TimestampTz
+eco_daily_next_claim(const EcoDaily *d, TimestampTz after)
+{
+	int32		date = d->streak.last_claim;
+	TimestampTz next;
+	EcoRow		entry;
+	char	   *event_id;
+
+	do
+	{
+		next = begin_of_next(d, after, date);
+		date = eco_daily_at(d, next).booked;
+	} while (is_paid(d, date, &entry, &event_id));
+	return next;
+}
+
+static int32
+local_date(TimestampTz at, pg_tz *zone)
+{
+	pg_time_t	seconds = timestamptz_to_time_t(at - eco_streak_day_offset * USECS_PER_HOUR);
+	struct pg_tm *tm = pg_localtime(&seconds, zone);
+
+	if (tm == NULL)
+		ECO_ERROR(ECO_INVALID_TIMEZONE, errmsg("moment is out of the calendar's range"));
+	return date2j(tm->tm_year + 1900, tm->tm_mon + 1, tm->tm_mday) - POSTGRES_EPOCH_JDATE;
+}
+
+/* A zone that jumped over the date line skipped a whole date; its noon lies elsewhere. */
+bool
+eco_daily_date_exists(int32 date, void *arg)
+{
+	pg_tz	   *zone = arg;
+	struct pg_tm tm = {0};
+	pg_time_t	noon;
+	struct pg_tm *there;
+
+	j2date(date + POSTGRES_EPOCH_JDATE, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
+	tm.tm_hour = 12;
+	tm.tm_isdst = -1;
+	noon = ((pg_time_t) date + POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY +
+		12 * SECS_PER_HOUR + DetermineTimeZoneOffset(&tm, zone);
+	there = pg_localtime(&noon, zone);
+	return there != NULL &&
+		date2j(there->tm_year + 1900, there->tm_mon + 1, there->tm_mday) -
+		POSTGRES_EPOCH_JDATE == date;
+}
+
+/* The date as a key: the same whatever DateStyle the session has. */
+char *
+eco_iso_date(int32 date)
+{
+	int			year;
+	int			month;
+	int			day;
+
+	j2date(date + POSTGRES_EPOCH_JDATE, &year, &month, &day);
+	return psprintf("%04d-%02d-%02d", year, month, day);
+}
+
+static void
+set_date(EcoRow *row, int column, int32 date)
+{
+	row->isnull[column] = date == ECO_NO_DAY;
+	row->values[column] = DateADTGetDatum(date);
+}
+
+static int32
+get_date(const EcoRow *row, int column)
+{
+	return row->isnull[column] ? ECO_NO_DAY : DatumGetDateADT(row->values[column]);
+}
+
+static pg_tz *
+zone_of(const char *name)
+{
+	pg_tz	   *zone = pg_tzset(name);
+
+	if (zone == NULL)
+		ECO_ERROR(ECO_INVALID_TIMEZONE,
+				  errmsg("time zone \"%s\" is not known to this server", name),
+				  errhint("Its time zone data may be older than the one the zone was validated with."));
+	return zone;
+}

@@ -1,0 +1,75 @@
+/*
+ * streaks.h
+ *		A user's daily streak as it is stored, and what a moment means for it.
+ */
+#ifndef ECO_STREAKS_H
+#define ECO_STREAKS_H
+
+#include "postgres.h"
+
+#include "pgtime.h"
+
+#include "core/streak.h"
+#include "reward/reward.h"
+
+typedef struct EcoDaily
+{
+	int64		user_id;
+	EcoRow		row;
+	bool		exists;			/* there is a row in streaks */
+	EcoStreakPolicy policy;
+	EcoStreak	streak;
+	char	   *user_zone_name;
+	pg_tz	   *user_zone;
+	char	   *claim_zone_name;	/* of the last claim; the user's before
+									 * the first */
+	pg_tz	   *claim_zone;
+	int64		last_seq;		/* entry that the streak stands at, or 0 */
+	int32		paid_to;		/* no date after it was ever paid */
+} EcoDaily;
+
+/* The dates of a moment. */
+typedef struct EcoClaimDay
+{
+	int32		booked;			/* what a claim is for */
+	int32		in_user_zone;
+} EcoClaimDay;
+
+/* Reads under the active snapshot; false for an unknown user. */
+extern bool eco_daily_load(EcoDaily *d, int64 user_id, int32 freezes);
+
+/* Go back to what the streak was before this entry. */
+extern void eco_daily_go_back(EcoDaily *d, const EcoRow *entry);
+
+/* Note the streak, and the entry it goes on from, in an entry to be posted. */
+extern void eco_daily_note(const EcoDaily *d, EcoRow *entry);
+
+/* Store the streak.  The account lock covers the row. */
+extern void eco_daily_store(EcoDaily *d);
+
+/* A change of zone is pending no longer. */
+extern void eco_daily_commit_zone(EcoDaily *d);
+
+extern EcoClaimDay eco_daily_at(const EcoDaily *d, TimestampTz at);
+extern bool eco_daily_date_exists(int32 date, void *zone);
+
+/* What a claim is. */
+typedef struct EcoDailyClaim
+{
+	EcoClaim	what;
+	EcoStreak	after;			/* by the rule */
+	bool		paid;			/* ECO_CLAIM_ALREADY, although the streak
+								 * stands at an earlier date */
+	EcoRow		entry;			/* paid: by this one */
+	char	   *event_id;		/* not paid: what its entry is to be called */
+} EcoDailyClaim;
+
+extern void eco_daily_decide(const EcoDaily *d, EcoClaimDay day, EcoDailyClaim *claim);
+
+/* The date as a key, and in details. */
+extern char *eco_iso_date(int32 date);
+
+/* The first moment after `after`, to the second, at which a claim is accepted. */
+extern TimestampTz eco_daily_next_claim(const EcoDaily *d, TimestampTz after);
+
+#endif
