@@ -96,16 +96,18 @@ eco_timezone_name(PG_FUNCTION_ARGS)
 Datum
 eco_set_suspended(PG_FUNCTION_ARGS)
 {
+	static EcoTable *const tables[] = {&eco_accounts, NULL};
+	EcoOpenTables *open;
 	EcoAccount	account;
-	EcoAccountLock lock;
+	bool		found;
 
 	eco_require_arg(fcinfo, 0, "user_id");
 	eco_require_arg(fcinfo, 1, "suspended");
 	PreventCommandIfReadOnly("economy.set_user_status()");
-	eco_snapshot_push();
-	lock = eco_account_lock(PG_GETARG_INT64(0), &account);
-	if (lock != ECO_ACCOUNT_MISSING && account.suspended != PG_GETARG_BOOL(1))
+	open = eco_tables_open(ECO_WRITE, tables);
+	found = eco_account_lock_newest(PG_GETARG_INT64(0), &account);
+	if (found && account.suspended != PG_GETARG_BOOL(1))
 		eco_account_set_suspended(&account, PG_GETARG_BOOL(1));
-	eco_snapshot_pop();
-	PG_RETURN_BOOL(lock != ECO_ACCOUNT_MISSING);
+	eco_tables_close(open);
+	PG_RETURN_BOOL(found);
 }

@@ -5,11 +5,12 @@
  * Why one look at the key is enough when the account has not moved: every
  * entry of a user updates the account row.  If the version that our snapshot
  * sees is the one we lock, no entry was committed after the snapshot, so the
- * key it did not see does not exist.  Otherwise we look again with a snapshot
- * taken while we hold the lock, and then nothing can move.
+ * key it did not see does not exist.  Otherwise, and after any wait, we look again
+ * with a snapshot taken while we hold the lock, and then nothing can move.
  *
- * At REPEATABLE READ and above there is no fresher snapshot: a moved account
- * is a serialization failure.
+ * The rules are read under a snapshot taken after the lock in any case: what an
+ * admin had changed by then holds for this call.  At REPEATABLE READ and above there
+ * is none: a moved account, or a changed rule, is a serialization failure.
  */
 #include "postgres.h"
 
@@ -29,45 +30,63 @@
 #define RETRY_AFTER_MIN_MS	150
 #define RETRY_AFTER_MAX_MS	300
 
+typedef enum KeyLock
+{
+	KEY_LOCKED,
+	KEY_LOCKED_AFTER_WAIT,
+	KEY_BUSY
+} KeyLock;
+
+static void open_tables(EcoCall *call);
 static bool find_first(EcoCall *call);
-static bool key_lock(const EcoCall *call);
+static KeyLock key_lock(const EcoCall *call);
 
 void
-eco_call_init(EcoCall *call, EcoJournal journal, EcoTable *table, int64 user_id)
+eco_call_init(EcoCall *call, EcoJournal journal, EcoTable *table, int64 user_id,
+			  EcoTable *const *tables)
 {
 	call->journal = journal;
 	call->table = table;
 	call->user_id = user_id;
 	call->key = 0;
 	call->ntexts = 0;
+	call->tables = tables;
 	call->dry_run = false;
 }
 
 EcoCallState
 eco_call_begin(EcoCall *call)
 {
-	bool		announced = false;
+	bool		announced = call->ntexts == 0;
 
-	for (;;)
+	open_tables(call);
+	for (;; eco_snapshot_renew())
 	{
 		CHECK_FOR_INTERRUPTS();
-		eco_snapshot_push();
 		if (call->ntexts > 0 && find_first(call))
 			return ECO_CALL_REPLAY;
 		if (call->dry_run)
 			return eco_account_read(call->user_id, &call->account) ?
 				ECO_CALL_NEW : ECO_CALL_NO_USER;
-		if (call->ntexts > 0 && !announced && !key_lock(call))
-			return ECO_CALL_BUSY;
-		announced = true;
+		if (!announced)
+		{
+			KeyLock		lock = key_lock(call);
+
+			if (lock == KEY_BUSY)
+				return ECO_CALL_BUSY;
+			announced = true;
+			if (lock == KEY_LOCKED_AFTER_WAIT)
+				continue;
+		}
 		switch (eco_account_lock(call->user_id, &call->account))
 		{
 			case ECO_ACCOUNT_LOCKED:
+				eco_snapshot_renew();
 				return ECO_CALL_NEW;
 			case ECO_ACCOUNT_MISSING:
 				return ECO_CALL_NO_USER;
 			case ECO_ACCOUNT_MOVED:
-				eco_snapshot_pop();
+				break;
 		}
 	}
 }
@@ -75,8 +94,19 @@ eco_call_begin(EcoCall *call)
 void
 eco_call_end(EcoCall *call)
 {
-	(void) call;
-	eco_snapshot_pop();
+	eco_tables_close(call->open);
+}
+
+static void
+open_tables(EcoCall *call)
+{
+	EcoTable   *tables[ECO_MAX_OPEN + 1] = {&eco_accounts, call->table};
+	int			n = 2;
+
+	for (int i = 0; call->tables != NULL && call->tables[i] != NULL && n < ECO_MAX_OPEN; i++)
+		tables[n++] = call->tables[i];
+	tables[n] = NULL;
+	call->open = eco_tables_open(call->dry_run ? ECO_READ_FRESH : ECO_WRITE, tables);
 }
 
 int
@@ -119,11 +149,11 @@ key_lock_affordable(void)
 
 /*
  * Take the transaction's lock on the key, waiting up to
- * economy.duplicate_wait.  False: another transaction has it.  The account
+ * economy.duplicate_wait.  The account
  * lock and the unique index keep a key to one effect without it; it is what
  * lets a duplicate be answered at once.
  */
-static bool
+static KeyLock
 key_lock(const EcoCall *call)
 {
 	uint64		hash = (uint64) call->user_id ^ ((uint64) call->journal << 56);
@@ -131,23 +161,23 @@ key_lock(const EcoCall *call)
 	TimestampTz give_up;
 
 	if (!key_lock_affordable())
-		return true;
+		return KEY_LOCKED;
 	for (int i = 0; i < call->ntexts; i++)
 		hash = hash_bytes_extended((const unsigned char *) call->texts[i].data,
 								   call->texts[i].len, hash);
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash,
 						 ECO_LOCK_CLASS_KEY);
 	if (LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
-		return true;
+		return KEY_LOCKED;
 	if (eco_duplicate_wait_ms == 0)
-		return false;
+		return KEY_BUSY;
 	give_up = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), eco_duplicate_wait_ms);
 	while (GetCurrentTimestamp() < give_up)
 	{
 		CHECK_FOR_INTERRUPTS();
 		pg_usleep(KEY_LOCK_POLL_US);
 		if (LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
-			return true;
+			return KEY_LOCKED_AFTER_WAIT;
 	}
-	return false;
+	return KEY_BUSY;
 }

@@ -1,7 +1,7 @@
 /*
  * call.h
- *		The idempotent opening of every call that makes an entry: look the key up,
- *		announce it, lock the account, and look again if the account moved.
+ *		The idempotent opening of every call that makes an entry: open its tables,
+ *		look the key up, announce it, lock the account, and look again after any wait.
  */
 #ifndef ECO_CALL_H
 #define ECO_CALL_H
@@ -21,7 +21,11 @@ typedef struct EcoCall
 	int			key;			/* its idempotency key: user_id, then texts */
 	int			ntexts;			/* 0: the call has no key, only the account */
 	EcoText		texts[ECO_MAX_CALL_TEXTS];
+	EcoTable   *const *tables;	/* further ones that it reads or writes, up to
+								 * NULL */
 	bool		dry_run;		/* take no lock, promise nothing */
+
+	EcoOpenTables *open;
 
 	EcoRow		first;			/* ECO_CALL_REPLAY: the first call's entry */
 	EcoAccount	account;		/* ECO_CALL_NEW: locked, unless dry_run */
@@ -35,12 +39,14 @@ typedef enum EcoCallState
 	ECO_CALL_NO_USER
 } EcoCallState;
 
-extern void eco_call_init(EcoCall *call, EcoJournal journal, EcoTable *table, int64 user_id);
+extern void eco_call_init(EcoCall *call, EcoJournal journal, EcoTable *table, int64 user_id,
+						  EcoTable *const *tables);
 
 /*
- * Leaves a snapshot active in which the account is the newest there is, so
- * that everything read under it belongs to the user's present state.
- * eco_call_end() takes it away, whatever the answer was.
+ * Opens the account, the journal and the further tables, and leaves a snapshot
+ * active that was taken after the account was locked, so that everything read under
+ * it belongs to the user's present state.  eco_call_end() takes both away, whatever
+ * the answer was.
  */
 extern EcoCallState eco_call_begin(EcoCall *call);
 extern void eco_call_end(EcoCall *call);

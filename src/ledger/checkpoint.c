@@ -34,7 +34,7 @@ enum
 	CHK_COLUMNS
 };
 
-static EcoTable stream_checkpoints = {
+EcoTable	eco_stream_checkpoints = {
 	.name = "stream_checkpoints",
 	.ncolumns = CHK_COLUMNS,
 	.columns = {
@@ -80,7 +80,7 @@ eco_checkpoint_read(int64 user_id, EcoCheckpoint *checkpoint)
 	EcoEncoder	enc;
 	EcoVerdict	verdict;
 
-	if (!eco_row_find(&stream_checkpoints, user_id, 0, 1, &key, &row))
+	if (!eco_row_find(&eco_stream_checkpoints, user_id, 0, 1, &key, &row))
 		return false;
 	checkpoint->seq = eco_row_int(&row, CHK_SEQ);
 	checkpoint->gold = eco_row_int(&row, CHK_GOLD);
@@ -139,9 +139,9 @@ eco_checkpoint_take(EcoAccount *account, int64 seq)
 	encode(&enc, buf, account->user_id, &checkpoint);
 	eco_key_sign(version, enc.buf, enc.len, signature);
 
-	exists = eco_row_find(&stream_checkpoints, account->user_id, 0, 1, &key, &row);
+	exists = eco_row_find(&eco_stream_checkpoints, account->user_id, 0, 1, &key, &row);
 	if (!exists)
-		eco_row_init(&row, &stream_checkpoints);
+		eco_row_init(&row, &eco_stream_checkpoints);
 	eco_row_set(&row, CHK_USER_ID, key);
 	eco_row_set(&row, CHK_SEQ, Int64GetDatum(checkpoint.seq));
 	eco_row_set(&row, CHK_GOLD, Int64GetDatum(checkpoint.gold));

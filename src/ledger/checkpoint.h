@@ -22,6 +22,9 @@ typedef struct EcoCheckpoint
 								 * retired */
 } EcoCheckpoint;
 
+/* Whoever reads or takes checkpoints opens this. */
+extern EcoTable eco_stream_checkpoints;
+
 /* False when the user's stream has none. */
 extern bool eco_checkpoint_read(int64 user_id, EcoCheckpoint *checkpoint);
 

@@ -2,7 +2,7 @@
  * entry.c
  *		Accounts and the entries that change them.
  *
- * Every change to a balance in the whole extension passes eco_entry_append().
+ * Every change to a balance in the whole extension passes eco_entry_prepare().
  * Lock order: accounts by user_id, then stock, then progress, then statistics.
  */
 #include "postgres.h"
@@ -11,6 +11,7 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "common/int.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
@@ -37,7 +38,7 @@ enum
 	ACC_HEAD_HASH
 };
 
-static EcoTable accounts = {
+EcoTable	eco_accounts = {
 	.name = "accounts",
 	.ncolumns = 9,
 	.columns = {
@@ -58,6 +59,9 @@ static EcoTable accounts = {
 void		(*eco_entry_posted_hook) (EcoJournal journal, int64 user_id, int64 seq, bool live) = NULL;
 bool		(*eco_entry_live_hook) (void) = NULL;
 
+/* of any account: a difference shows that user code made entries in between */
+static uint64 flushes = 0;
+
 static EcoJournalInfo journals[ECO_MAX_JOURNALS];
 static int	n_journals = 0;
 
@@ -68,7 +72,7 @@ eco_account_read(int64 user_id, EcoAccount *account)
 {
 	Datum		key = Int64GetDatum(user_id);
 
-	if (!eco_row_find(&accounts, user_id, 0, 1, &key, &account->row))
+	if (!eco_row_find(&eco_accounts, user_id, 0, 1, &key, &account->row))
 		return false;
 	account_load(user_id, account);
 	return true;
@@ -77,15 +81,36 @@ eco_account_read(int64 user_id, EcoAccount *account)
 EcoAccountLock
 eco_account_lock(int64 user_id, EcoAccount *account)
 {
-	EcoLock		lock;
+	Datum		key = Int64GetDatum(user_id);
 
 	if (!eco_account_read(user_id, account))
+	{
+		eco_rows_must_be_newest(&eco_accounts, user_id, 0, 1, &key);
 		return ECO_ACCOUNT_MISSING;
-	lock = eco_row_lock(&account->row, user_id, ECO_WAIT);
-	if (lock == ECO_LOCK_GONE)
-		return ECO_ACCOUNT_MISSING;
-	account_load(user_id, account);
-	return lock == ECO_LOCKED ? ECO_ACCOUNT_LOCKED : ECO_ACCOUNT_MOVED;
+	}
+	switch (eco_row_lock(&account->row, user_id, ECO_WAIT))
+	{
+		case ECO_LOCKED:
+			return ECO_ACCOUNT_LOCKED;
+		case ECO_LOCK_GONE:
+			return ECO_ACCOUNT_MISSING;
+		default:
+			return ECO_ACCOUNT_MOVED;
+	}
+}
+
+bool
+eco_account_lock_newest(int64 user_id, EcoAccount *account)
+{
+	EcoAccountLock lock;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		lock = eco_account_lock(user_id, account);
+		eco_snapshot_renew();
+	} while (lock == ECO_ACCOUNT_MOVED);
+	return lock == ECO_ACCOUNT_LOCKED;
 }
 
 void
@@ -158,14 +183,20 @@ eco_entry_init(EcoEntry *entry, EcoJournal journal, EcoTable *table)
 void
 eco_entry_post(EcoAccount *account, EcoEntry *entry)
 {
-	eco_entry_append(account, entry);
+	eco_entry_book(account, entry);
+	eco_entry_write(account, entry);
+}
+
+void
+eco_entry_book(EcoAccount *account, EcoEntry *entry)
+{
+	eco_entry_prepare(account, entry);
 	eco_account_flush(account);
 }
 
 void
-eco_entry_append(EcoAccount *account, EcoEntry *entry)
+eco_entry_write(EcoAccount *account, EcoEntry *entry)
 {
-	eco_entry_prepare(account, entry);
 	eco_entries_write(account, &entry, 1);
 }
 
@@ -177,11 +208,12 @@ eco_entries_write(EcoAccount *account, EcoEntry **entries, int n)
 	for (int i = 0; i < n; i++)
 		rows[i] = &entries[i]->row;
 	ECO_CRASH_POINT("entry:before_journal");
+	for (int i = 0; i < n && eco_entry_posted_hook != NULL; i++)
+		eco_entry_posted_hook(entries[i]->journal, account->user_id, entries[i]->seq,
+							  DatumGetBool(entries[i]->row.values[ECO_COL_LIVE]));
 	if (n > 0)
 		eco_rows_insert(rows, n, account->user_id);
 	ECO_CRASH_POINT("entry:after_journal");
-	for (int i = 0; i < n && eco_entry_posted_hook != NULL; i++)
-		eco_entry_posted_hook(entries[i]->journal, account->user_id, entries[i]->seq, DatumGetBool(entries[i]->row.values[ECO_COL_LIVE]));
 	pfree(rows);
 }
 
@@ -246,7 +278,20 @@ eco_account_flush(EcoAccount *account)
 	row->values[ACC_FREEZES] = Int32GetDatum(account->freezes);
 	row->values[ACC_HEAD_HASH] = eco_bytea(account->head, ECO_HASH_LEN);
 	eco_row_update(row, account->user_id);
+	account->flush = ++flushes;
 	ECO_CRASH_POINT("entry:after_account");
+}
+
+bool
+eco_account_moved_on(EcoAccount *account)
+{
+	if (account->flush == flushes)
+		return false;
+	eco_snapshot_renew();
+	if (!eco_account_read(account->user_id, account))
+		eco_row_moved(&eco_accounts);
+	account->flush = flushes;
+	return true;
 }
 
 void

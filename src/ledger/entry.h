@@ -33,6 +33,7 @@ typedef struct EcoAccount
 	int64		position;		/* of the newest entry, in the feed */
 	int64		pruned_seq;		/* actions up to it may have been pruned */
 	uint8		head[ECO_HASH_LEN];
+	uint64		flush;			/* number of the last eco_account_flush() */
 } EcoAccount;
 
 /*
@@ -95,18 +96,28 @@ typedef struct EcoEntry
 	TimestampTz created_at;
 } EcoEntry;
 
+/* Whoever reads or locks an account opens this. */
+extern EcoTable eco_accounts;
+
 /* Read without a lock, under the active snapshot.  False: no such user. */
 extern bool eco_account_read(int64 user_id, EcoAccount *account);
 
 typedef enum EcoAccountLock
 {
-	ECO_ACCOUNT_LOCKED,			/* unchanged since the active snapshot */
-	ECO_ACCOUNT_MOVED,			/* locked, but has entries newer than the
-								 * snapshot */
+	ECO_ACCOUNT_LOCKED,			/* unchanged since the active snapshot, and
+								 * got without a wait */
+	ECO_ACCOUNT_MOVED,			/* locked, but what the snapshot sees may be
+								 * of the past */
 	ECO_ACCOUNT_MISSING
 } EcoAccountLock;
 
 extern EcoAccountLock eco_account_lock(int64 user_id, EcoAccount *account);
+
+/*
+ * Lock the newest version and renew the snapshot, for what needs no key.  False:
+ * no such user.
+ */
+extern bool eco_account_lock_newest(int64 user_id, EcoAccount *account);
 
 /* Items of this effect_code are held by the account, for the daily streak. */
 #define ECO_EFFECT_STREAK_FREEZE "streak_freeze"
@@ -126,18 +137,30 @@ extern const char *eco_amount_refusal(const EcoAccount *account,
 
 extern void eco_entry_init(EcoEntry *entry, EcoJournal journal, EcoTable *table);
 
-/* Write the entry and the account; the amounts have been checked. */
+/* Write the account and the entry; the amounts have been checked. */
 extern void eco_entry_post(EcoAccount *account, EcoEntry *entry);
 
 /*
- * Its parts, for a batch: prepare entries, which moves the account on in memory,
- * write them, and at the end the account once.  An error in between takes the
- * transaction with it.
+ * Its parts, for a call that changes more: book the entry on the account, write what
+ * else was read before, and the journal's row last.  A trigger on a journal may make
+ * entries of the same user, and must find all that was read already moved on.
+ */
+extern void eco_entry_book(EcoAccount *account, EcoEntry *entry);
+extern void eco_entry_write(EcoAccount *account, EcoEntry *entry);
+
+/*
+ * The same for a batch: prepare entries, which moves the account on in memory, flush
+ * it, and write them.  An error in between takes the transaction with it.
  */
 extern void eco_entry_prepare(EcoAccount *account, EcoEntry *entry);
-extern void eco_entries_write(EcoAccount *account, EcoEntry **entries, int n);
-extern void eco_entry_append(EcoAccount *account, EcoEntry *entry);
 extern void eco_account_flush(EcoAccount *account);
+extern void eco_entries_write(EcoAccount *account, EcoEntry **entries, int n);
+
+/*
+ * Whether a trigger on a journal has moved the account on since its flush; it is
+ * read again then, under a new snapshot.
+ */
+extern bool eco_account_moved_on(EcoAccount *account);
 
 /*
  * Hash of a stored or new row of a journal after `prev`.  signature_column
@@ -165,7 +188,8 @@ typedef struct EcoJournalInfo
 	int			signature_column;
 	int			key_version_column;
 
-	/* tells the events of a row; see realtime/event.h */
+	/* tells the events of a row, see realtime/event.h, reading these, or NULL */
+	EcoTable   *const *tell_tables;
 	void		(*tell) (const EcoRow *row, struct EcoListener *listener);
 } EcoJournalInfo;
 

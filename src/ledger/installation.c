@@ -102,9 +102,7 @@ look_up(EcoInstallation *here)
 	values[0] = Int64GetDatum(here->system);
 	values[1] = ObjectIdGetDatum(here->database);
 	values[2] = ObjectIdGetDatum(here->extension);
-	eco_snapshot_push();
 	number = DatumGetInt64(eco_run_as_owner(number_sql, 3, types, values));
-	eco_snapshot_pop();
 	here->number = number < 0 ? -number : number;
 	return number;
 }

@@ -65,6 +65,8 @@ static int	n_cached_keys = 0;
 static int32 active_version = 0;	/* 0: not known */
 static Oid	keys_relid = InvalidOid;
 
+static EcoTable *const key_tables[] = {&signing_keys, NULL};
+
 PG_FUNCTION_INFO_V1(eco_rotate_signing_key);
 PG_FUNCTION_INFO_V1(eco_retire_signing_key);
 
@@ -253,14 +255,10 @@ signer_make(EcoRow *row)
 static bool
 find_latest(int key, Datum value, EcoRow *row)
 {
-	bool		found;
+	EcoOpenTables *open = eco_tables_open(ECO_READ_LATEST, key_tables);
+	bool		found = eco_row_find(&signing_keys, 0, key, 1, &value, row);
 
-	/* a parallel query has one snapshot for all its workers */
-	if (IsInParallelMode())
-		return eco_row_find(&signing_keys, 0, key, 1, &value, row);
-	PushActiveSnapshot(GetLatestSnapshot());
-	found = eco_row_find(&signing_keys, 0, key, 1, &value, row);
-	PopActiveSnapshot();
+	eco_tables_close(open);
 	return found;
 }
 
@@ -286,17 +284,17 @@ static int32
 key_insert(void)
 {
 	EcoRow		row;
+	EcoOpenTables *open;
 	EcoScan    *scan;
 	EcoRow		last;
 	int32		version = 1;
 	bytea	   *material = palloc(VARHDRSZ + ECO_KEY_LEN);
 
-	PushActiveSnapshot(GetLatestSnapshot());
+	open = eco_tables_open(ECO_WRITE_LATEST, key_tables);
 	scan = eco_scan_begin(&signing_keys, 0, 0, 0, NULL);
 	while (eco_scan_next(scan, &last))
 		version = DatumGetInt32(last.values[KEY_VERSION]) + 1;
 	eco_scan_end(scan);
-	PopActiveSnapshot();
 
 	SET_VARSIZE(material, VARHDRSZ + ECO_KEY_LEN);
 	if (!pg_strong_random(VARDATA(material), ECO_KEY_LEN))
@@ -309,6 +307,7 @@ key_insert(void)
 	row.values[KEY_CREATED_AT] = TimestampTzGetDatum(eco_now());
 	key_changed();
 	eco_row_insert(&row, 0);
+	eco_tables_close(open);
 	ECO_CRASH_POINT("keys:after_insert");
 	eco_wipe(VARDATA(material), ECO_KEY_LEN);
 	return version;
@@ -318,16 +317,16 @@ key_insert(void)
 static void
 set_state(EcoRow *row, const char *state, bytea *material)
 {
-	PushActiveSnapshot(GetLatestSnapshot());
-	/* before the changes: locking may fetch the row anew */
-	if (eco_row_lock(row, 0, ECO_WAIT) == ECO_LOCK_GONE)
-		eco_serialization_failure();	/* newer than the transaction's
-										 * snapshot */
+	EcoOpenTables *open = eco_tables_open(ECO_WRITE_LATEST, key_tables);
+
+	if (eco_row_lock(row, 0, ECO_WAIT) != ECO_LOCKED)
+		eco_serialization_failure(&signing_keys);	/* newer than the
+													 * transaction's snapshot */
 	row->values[KEY_STATE] = CStringGetTextDatum(state);
 	if (material != NULL)
 		row->values[KEY_MATERIAL] = PointerGetDatum(material);
 	key_changed();
 	eco_row_update(row, 0);
 	ECO_CRASH_POINT("keys:after_state");
-	PopActiveSnapshot();
+	eco_tables_close(open);
 }

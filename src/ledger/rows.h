@@ -9,8 +9,20 @@
  * table without row triggers and everything the executor would do for it is
  * done here too; see direct_possible() in rows.c.
  *
- * Rows are read under the active snapshot.  A function that writes pushes a
- * fresh one with eco_snapshot_push(); a STABLE one uses its caller's.
+ * Rows are read and written between eco_tables_open() and eco_tables_close(), under
+ * the snapshot that these have made active.  They keep one rule (I10): a call never
+ * reads under a snapshot that is older than its locks on what it reads.  A snapshot
+ * that is older sees a table that was rewritten meanwhile as empty, and a product as
+ * it was before it was withdrawn.  Hence
+ *
+ *	1. a call names all its tables at once; they are locked in the mode that the
+ *	   call will need at most, and only then a snapshot is taken;
+ *	2. after every wait (eco_row_lock() answers ECO_LOCKED_AGAIN) the call takes a new
+ *	   one with eco_snapshot_renew() and reads again;
+ *	3. where no fresh snapshot can be had, above READ COMMITTED, a table or a row of
+ *	   configuration that has changed since is a serialization failure.  At READ
+ *	   COMMITTED there is none.
+ *
  * Values are copied into the current memory context.
  *
  * Neither way checks privileges or row security: EXECUTE on the function that
@@ -28,6 +40,7 @@
 #define ECO_MAX_COLUMNS		28
 #define ECO_MAX_KEYS		3
 #define ECO_MAX_KEY_COLUMNS 3
+#define ECO_MAX_OPEN		24	/* tables of one call */
 
 typedef struct EcoColumn
 {
@@ -49,6 +62,7 @@ typedef enum EcoPlanOp
 	ECO_PLAN_SCAN,				/* + key * (ECO_MAX_KEY_COLUMNS + 1) + values */
 	ECO_PLAN_SCAN_AFTER = ECO_PLAN_SCAN + ECO_MAX_KEYS * (ECO_MAX_KEY_COLUMNS + 1),
 	ECO_PLAN_LOCK = ECO_PLAN_SCAN_AFTER + ECO_MAX_KEYS * (ECO_MAX_KEY_COLUMNS + 1),
+	ECO_PLAN_TRY_LOCK,
 	ECO_PLAN_UPDATE,
 	ECO_PLAN_INSERT,
 	ECO_NPLANS
@@ -82,27 +96,59 @@ typedef struct EcoRow
 
 typedef struct EcoScan EcoScan;
 
+typedef struct EcoOpenTables EcoOpenTables;
+
+typedef enum EcoAccess
+{
+	ECO_READ,					/* under the caller's snapshot, or a fresh one
+								 * when a table was changed under that */
+	ECO_READ_FRESH,				/* under the snapshot of a call that writes */
+	ECO_READ_LATEST,			/* under a fresh one at every isolation level */
+	ECO_WRITE,					/* under a fresh one at READ COMMITTED, the
+								 * transaction's own above it */
+	ECO_WRITE_LATEST
+} EcoAccess;
+
+/*
+ * Lock and open the tables, a list that ends with NULL, and make a snapshot
+ * active under which they may be read.  Raises 40001 above READ COMMITTED when one
+ * was changed since the transaction's snapshot.  Calls may nest.
+ */
+extern EcoOpenTables *eco_tables_open(EcoAccess access, EcoTable *const *tables);
+
+/* What an error leaves open, the end of its transaction closes. */
+extern void eco_tables_close(EcoOpenTables *open);
+
+/*
+ * A fresh snapshot in place of that of the innermost eco_tables_open(), with the
+ * effects of this transaction so far; above READ COMMITTED only with these.
+ */
+extern void eco_snapshot_renew(void);
+
+/*
+ * Raise 40001 when the rows with these values, as the active snapshot sees them,
+ * are not the newest there are, which can only be above READ COMMITTED.  Tables
+ * that are only read need not ask: a call that writes does so by itself.
+ */
+extern void eco_rows_must_be_newest(EcoTable *table, int64 user_id, int key,
+									int nvalues, const Datum *values);
+
 typedef enum EcoLock
 {
-	ECO_LOCKED,					/* the version that was found is the newest */
-	ECO_LOCKED_NEWER,			/* a newer one is; the row holds its values */
-	ECO_LOCK_BUSY,				/* somebody else has it (ECO_SKIP only) */
+	ECO_LOCKED,					/* what was found is the newest version, and
+								 * nobody was waited for */
+	ECO_LOCKED_AGAIN,			/* locked, but what was read before may be of
+								 * the past: renew the snapshot, read again */
+	ECO_LOCK_BUSY,				/* not locked: somebody else has it, or it has
+								 * changed (ECO_SKIP only) */
 	ECO_LOCK_GONE				/* deleted meanwhile */
 } EcoLock;
 
 typedef enum EcoWait
 {
 	ECO_WAIT,
-	ECO_SKIP					/* never wait; a changed version counts as
-								 * busy */
+	ECO_SKIP
 } EcoWait;
-
-/*
- * A fresh snapshot at READ COMMITTED, the transaction's own above it; always
- * with the effects of this transaction so far.
- */
-extern void eco_snapshot_push(void);
-extern void eco_snapshot_pop(void);
 
 /* An empty row of the table: all columns null. */
 extern void eco_row_init(EcoRow *row, EcoTable *table);
@@ -126,15 +172,21 @@ extern void eco_scan_end(EcoScan *scan);
 
 /*
  * Lock a found row FOR NO KEY UPDATE, until the end of the transaction.
- * Raises 40001 at REPEATABLE READ and above when a newer version exists.
+ * Raises 40001 above READ COMMITTED when a newer version exists.
  */
 extern EcoLock eco_row_lock(EcoRow *row, int64 user_id, EcoWait wait);
 
-/* Raise 40001. */
-extern void eco_serialization_failure(void) pg_attribute_noreturn();
+/* Raise 40001: this table, or a row of it, is newer than the transaction. */
+extern void eco_serialization_failure(const EcoTable *table) pg_attribute_noreturn();
 
-/* Write the mutable columns of a locked row. */
+/*
+ * Write the mutable columns of a locked row.  Raises 27000 when it is no longer the
+ * version that was read: user code (a trigger, a CHECK) ran in between and changed it.
+ */
 extern void eco_row_update(EcoRow *row, int64 user_id);
+
+/* Raise that 27000. */
+extern void eco_row_moved(const EcoTable *table) pg_attribute_noreturn();
 
 extern void eco_row_insert(EcoRow *row, int64 user_id);
 

@@ -12,7 +12,8 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
+#include "access/htup_details.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "executor/executor.h"
@@ -29,19 +30,28 @@
 #define INSERT_ROWS 64			/* to the heap at once */
 
 static RegProcedure equality_of(Oid type);
-static void copy_out(EcoTable *table, TupleTableSlot *slot, EcoRow *row);
+static bool index_is_complete(Relation index);
+static EcoLock lock_version(EcoRow *row, EcoOpenTable *open, TupleTableSlot *slot,
+							LockWaitPolicy policy, uint8 flags);
+static void copy_out(const EcoOpenTable *open, TupleTableSlot *slot, EcoRow *row);
 static void check_constraints(EcoTableCache *cache, Relation rel, TupleTableSlot *slot);
+static void check_apart(Relation rel, TupleTableSlot *slot);
 static TupleTableSlot *fill_slot(EcoTableCache *cache, Relation rel, const EcoRow *row);
 static void insert_index_entries(EcoTableCache *cache, Relation rel, TupleTableSlot **slots, int n);
 
-void
-eco_direct_scan_begin(EcoScan *scan, Relation rel, const Datum *values, const int64 *after)
+bool
+eco_direct_scan_begin(EcoScan *scan, const Datum *values, const int64 *after)
 {
 	EcoTable   *table = scan->table;
+	Relation	rel = scan->open->rel;
 	int			nkeys = scan->nvalues;
 
-	scan->rel = rel;
-	scan->index = index_open(table->cache->key_index[scan->key], AccessShareLock);
+	scan->index = index_open(scan->open->cache->key_index[scan->key], AccessShareLock);
+	if (!index_is_complete(scan->index))
+	{
+		index_close(scan->index, NoLock);
+		return false;
+	}
 	scan->slot = table_slot_create(rel, NULL);
 	for (int i = 0; i < nkeys; i++)
 	{
@@ -59,6 +69,19 @@ eco_direct_scan_begin(EcoScan *scan, Relation rel, const Datum *values, const in
 	}
 	scan->desc = eco_index_beginscan(rel, scan->index, GetActiveSnapshot(), nkeys);
 	index_rescan(scan->desc, scan->keys, nkeys, NULL, 0);
+	return true;
+}
+
+/*
+ * An index that was built over broken HOT chains lacks versions that older
+ * snapshots see; the planner asks the same question.
+ */
+static bool
+index_is_complete(Relation index)
+{
+	return !index->rd_index->indcheckxmin ||
+		TransactionIdPrecedes(HeapTupleHeaderGetXmin(index->rd_indextuple->t_data),
+							  TransactionXmin);
 }
 
 void
@@ -77,7 +100,7 @@ eco_direct_scan_next(EcoScan *scan, EcoRow *row)
 
 	MemoryContextSwitchTo(caller);
 	if (found)
-		copy_out(scan->table, scan->slot, row);
+		copy_out(scan->open, scan->slot, row);
 	return found;
 }
 
@@ -87,67 +110,64 @@ eco_direct_scan_end(EcoScan *scan)
 	index_endscan(scan->desc);
 	ExecDropSingleTupleTableSlot(scan->slot);
 	index_close(scan->index, NoLock);
-	table_close(scan->rel, NoLock);
 }
 
 EcoLock
-eco_direct_lock(EcoRow *row, Relation rel, EcoWait wait)
+eco_direct_lock(EcoRow *row, EcoOpenTable *open, EcoWait wait)
 {
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	TM_FailureData tmfd;
-	TM_Result	result;
-	EcoLock		answer = ECO_LOCKED;
-	bool		follow = wait == ECO_WAIT && !IsolationUsesXactSnapshot();
+	TupleTableSlot *slot = table_slot_create(open->rel, NULL);
+	EcoLock		answer = lock_version(row, open, slot, LockWaitSkip, 0);
 
-	result = table_tuple_lock(rel, &row->tid, GetActiveSnapshot(), slot,
-							  GetCurrentCommandId(false),
-							  LockTupleNoKeyExclusive,
-							  wait == ECO_WAIT ? LockWaitBlock : LockWaitSkip,
-							  follow ? TUPLE_LOCK_FLAG_FIND_LAST_VERSION : 0,
-							  &tmfd);
-	switch (result)
+	if (answer == ECO_LOCK_BUSY && wait == ECO_WAIT)
 	{
-		case TM_Ok:
-			if (follow && tmfd.traversed)
-			{
-				copy_out(row->table, slot, row);
-				answer = ECO_LOCKED_NEWER;
-			}
-			break;
-		case TM_WouldBlock:
-			answer = ECO_LOCK_BUSY;
-			break;
-		case TM_Updated:
-			if (wait == ECO_WAIT)
-				eco_serialization_failure();
-			answer = ECO_LOCK_BUSY;
-			break;
-		case TM_Deleted:
-			if (IsolationUsesXactSnapshot())
-				eco_serialization_failure();
-			answer = ECO_LOCK_GONE;
-			break;
-		default:
-			/* our own newer version: the caller read with an old snapshot */
-			ereport(ERROR,
-					(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-					 errmsg("row of economy.%s was already changed by the current command",
-							row->table->name)));
+		answer = lock_version(row, open, slot, LockWaitBlock,
+							  IsolationUsesXactSnapshot() ? 0 : TUPLE_LOCK_FLAG_FIND_LAST_VERSION);
+		if (answer == ECO_LOCKED)
+			answer = ECO_LOCKED_AGAIN;
 	}
 	ExecDropSingleTupleTableSlot(slot);
-	table_close(rel, NoLock);
 	return answer;
 }
 
+static EcoLock
+lock_version(EcoRow *row, EcoOpenTable *open, TupleTableSlot *slot, LockWaitPolicy policy, uint8 flags)
+{
+	TM_FailureData tmfd;
+
+	switch (table_tuple_lock(open->rel, &row->tid, GetActiveSnapshot(), slot,
+							 GetCurrentCommandId(false), LockTupleNoKeyExclusive,
+							 policy, flags, &tmfd))
+	{
+		case TM_Ok:
+			return ECO_LOCKED;
+		case TM_WouldBlock:
+			return ECO_LOCK_BUSY;
+		case TM_Updated:
+			if (policy == LockWaitBlock)
+				eco_serialization_failure(row->table);
+			return ECO_LOCK_BUSY;
+		case TM_Deleted:
+			if (IsolationUsesXactSnapshot())
+				eco_serialization_failure(row->table);
+			return ECO_LOCK_GONE;
+		default:
+			/* our own newer version: the caller read with an old snapshot */
+			eco_row_moved(row->table);
+	}
+	return ECO_LOCK_GONE;
+}
+
 /*
- * The row is locked, so its newest version is row->tid.  Columns unknown to us
- * keep their values.
+ * The row is locked, so its newest version is row->tid, unless user code of this
+ * transaction made another, which a CHECK still may.  Columns unknown to us keep
+ * their values.
  */
 void
-eco_direct_update(EcoRow *row, Relation rel)
+eco_direct_update(EcoRow *row, EcoOpenTable *open)
 {
 	EcoTable   *table = row->table;
-	EcoTableCache *cache = table->cache;
+	EcoTableCache *cache = open->cache;
+	Relation	rel = open->rel;
 	TupleTableSlot *old_slot = table_slot_create(rel, NULL);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(cache->desc, &TTSOpsVirtual);
 	TM_FailureData tmfd;
@@ -168,24 +188,25 @@ eco_direct_update(EcoRow *row, Relation rel)
 	}
 	slot->tts_tableOid = RelationGetRelid(rel);
 	check_constraints(cache, rel, slot);
-	if (table_tuple_update(rel, &row->tid, slot, GetCurrentCommandId(true),
+	if (!table_tuple_satisfies_snapshot(rel, old_slot, SnapshotSelf) ||
+		table_tuple_update(rel, &row->tid, slot, GetCurrentCommandId(true),
 						   GetActiveSnapshot(), InvalidSnapshot, true,
 						   &tmfd, &lockmode, &update_indexes) != TM_Ok)
-		eco_serialization_failure();
+		eco_row_moved(table);
 	if (ECO_NEEDS_INDEX_ENTRIES(update_indexes) || ECO_NEEDS_SUMMARIES(update_indexes))
 		insert_index_entries(cache, rel, &slot, 1);
 	row->tid = slot->tts_tid;
 	ExecDropSingleTupleTableSlot(slot);
 	ExecDropSingleTupleTableSlot(old_slot);
-	table_close(rel, NoLock);
 	CommandCounterIncrement();
 }
 
 /* Rows of one table; several go to the heap a page at a time. */
 void
-eco_direct_insert(EcoRow **rows, int n, Relation rel)
+eco_direct_insert(EcoRow **rows, int n, EcoOpenTable *open)
 {
-	EcoTableCache *cache = rows[0]->table->cache;
+	EcoTableCache *cache = open->cache;
+	Relation	rel = open->rel;
 	TupleTableSlot *slots[INSERT_ROWS];
 
 	for (int start = 0; start < n; start += INSERT_ROWS)
@@ -205,7 +226,6 @@ eco_direct_insert(EcoRow **rows, int n, Relation rel)
 			ExecDropSingleTupleTableSlot(slots[i]);
 		}
 	}
-	table_close(rel, NoLock);
 	CommandCounterIncrement();
 }
 
@@ -249,9 +269,10 @@ equality_of(Oid type)
 }
 
 static void
-copy_out(EcoTable *table, TupleTableSlot *slot, EcoRow *row)
+copy_out(const EcoOpenTable *open, TupleTableSlot *slot, EcoRow *row)
 {
-	EcoTableCache *cache = table->cache;
+	EcoTable   *table = open->table;
+	EcoTableCache *cache = open->cache;
 
 	slot_getallattrs(slot);
 	row->table = table;
@@ -266,15 +287,46 @@ copy_out(EcoTable *table, TupleTableSlot *slot, EcoRow *row)
 	}
 }
 
+/*
+ * A CHECK may call a function that comes back here while the compiled
+ * constraints are in use: that call compiles its own.
+ */
 static void
 check_constraints(EcoTableCache *cache, Relation rel, TupleTableSlot *slot)
 {
+	EState	   *estate = cache->estate;
+
 	if (RelationGetDescr(rel)->constr == NULL)
 		return;
-	/* the relcache entry may have moved since the constraints were compiled */
-	cache->result_rel->ri_RelationDesc = rel;
-	ExecConstraints(cache->result_rel, slot, cache->estate);
-	ResetPerTupleExprContext(cache->estate);
+	if (estate == NULL)
+	{
+		check_apart(rel, slot);
+		return;
+	}
+	cache->estate = NULL;
+	PG_TRY();
+	{
+		/* the relcache entry may have moved since they were compiled */
+		cache->result_rel->ri_RelationDesc = rel;
+		ExecConstraints(cache->result_rel, slot, estate);
+		ResetPerTupleExprContext(estate);
+	}
+	PG_FINALLY();
+	{
+		cache->estate = estate;
+	}
+	PG_END_TRY();
+}
+
+static void
+check_apart(Relation rel, TupleTableSlot *slot)
+{
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *result_rel = makeNode(ResultRelInfo);
+
+	InitResultRelInfo(result_rel, rel, 0, NULL, 0);
+	ExecConstraints(result_rel, slot, estate);
+	FreeExecutorState(estate);
 }
 
 static void

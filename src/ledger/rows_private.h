@@ -24,6 +24,9 @@ typedef struct EcoTableCache
 	Oid			relid;
 	bool		stale;
 	bool		direct;			/* the direct way is allowed */
+	bool		has_children;	/* partitions, or tables that inherit */
+	TransactionId changed_by;	/* wrote the row in pg_class; invalid: long
+								 * ago */
 	AttrNumber	attno[ECO_MAX_COLUMNS];
 	int16		typlen[ECO_MAX_COLUMNS];
 	bool		typbyval[ECO_MAX_COLUMNS];
@@ -32,20 +35,39 @@ typedef struct EcoTableCache
 	Oid			index[ECO_MAX_INDEXES];
 	IndexInfo  *index_info[ECO_MAX_INDEXES];
 	TupleDesc	desc;			/* a private copy, not reference-counted */
-	EState	   *estate;			/* holds the compiled CHECK constraints */
-	ResultRelInfo *result_rel;
+	EState	   *estate;			/* for CHECK constraints; NULL while in use */
+	ResultRelInfo *result_rel;	/* holds these compiled */
 } EcoTableCache;
+
+typedef struct EcoOpenTable
+{
+	EcoTable   *table;
+	EcoTableCache *cache;		/* as of the opening: the locks keep it true */
+	Relation	rel;
+	LOCKMODE	mode;
+	bool		direct;
+} EcoOpenTable;
+
+/* What one eco_tables_open() has opened. */
+struct EcoOpenTables
+{
+	EcoAccess	access;
+	int			level;			/* of the subtransaction that it belongs to */
+	int			ntables;
+	EcoOpenTable tables[ECO_MAX_OPEN];
+};
 
 struct EcoScan
 {
 	EcoTable   *table;
+	EcoOpenTable *open;
+	bool		direct;
 	int			key;
 	int			nvalues;
 
 	MemoryContext context;		/* it began in: the index keeps memory there */
 
 	/* direct way */
-	Relation	rel;
 	Relation	index;
 	IndexScanDesc desc;
 	ScanKeyData keys[ECO_MAX_KEY_COLUMNS];
@@ -59,18 +81,28 @@ struct EcoScan
 	uint64		next;
 };
 
-/* The opened relation when the direct way is allowed, else NULL. */
-extern Relation eco_open_direct(EcoTable *table, int64 user_id, LOCKMODE mode);
+/* The table among those of the innermost eco_tables_open(); raises when it is not. */
+extern EcoOpenTable *eco_open_table(const EcoTable *table);
 
-/* after: NULL, or the lower bound of eco_scan_begin_after() */
-extern void eco_direct_scan_begin(EcoScan *scan, Relation rel, const Datum *values,
-								  const int64 *after);
+/* Facts about the table, looked up again when they may have changed. */
+extern EcoTableCache *eco_table_cache(EcoTable *table);
+
+/* Whether a call that writes must see this table's newest rows, above READ COMMITTED. */
+extern bool eco_must_be_newest(const EcoTable *table);
+extern EcoScan *eco_scan_begin_unchecked(EcoTable *table, int64 user_id, int key, int nvalues,
+										 const Datum *values);
+
+/*
+ * after: NULL, or the lower bound of eco_scan_begin_after().  False when the key's
+ * index lacks rows that the snapshot sees, which SQL finds elsewhere.
+ */
+extern bool eco_direct_scan_begin(EcoScan *scan, const Datum *values, const int64 *after);
 extern void eco_direct_scan_again(EcoScan *scan, const Datum *values);
 extern bool eco_direct_scan_next(EcoScan *scan, EcoRow *row);
 extern void eco_direct_scan_end(EcoScan *scan);
-extern EcoLock eco_direct_lock(EcoRow *row, Relation rel, EcoWait wait);
-extern void eco_direct_update(EcoRow *row, Relation rel);
-extern void eco_direct_insert(EcoRow **rows, int n, Relation rel);
+extern EcoLock eco_direct_lock(EcoRow *row, EcoOpenTable *open, EcoWait wait);
+extern void eco_direct_update(EcoRow *row, EcoOpenTable *open);
+extern void eco_direct_insert(EcoRow **rows, int n, EcoOpenTable *open);
 
 extern void eco_sql_scan_begin(EcoScan *scan, const Datum *values, const int64 *after);
 extern bool eco_sql_scan_next(EcoScan *scan, EcoRow *row);

@@ -5,9 +5,9 @@
  * Runs as the owner of the extension's tables with a pinned search_path, as a
  * SECURITY DEFINER function would; error recovery restores both.
  *
- * Scans use the active snapshot, like the direct way.  A locking statement
- * takes its own fresh one at READ COMMITTED; that the row moved on shows in
- * its ctid.
+ * Scans use the active snapshot, like the direct way.  A statement that locks or
+ * writes takes its own fresh one at READ COMMITTED; that the row moved on shows
+ * in its ctid, which holds while the call keeps the table open.
  */
 #include "postgres.h"
 
@@ -40,13 +40,15 @@ static void leave_sql(const SqlFrame *frame);
 static SPIPlanPtr plan_keep(EcoTable *table, int op, const char *sql,
 							int nargs, const Oid *types);
 static SPIPlanPtr scan_plan(EcoTable *table, int key, int nvalues, bool after);
-static SPIPlanPtr lock_plan(EcoTable *table);
+static SPIPlanPtr lock_plan(EcoTable *table, EcoPlanOp op);
 static SPIPlanPtr update_plan(EcoTable *table);
 static SPIPlanPtr insert_plan(EcoTable *table);
 static char *column_list(const EcoTable *table);
 static char *key_condition(const EcoTable *table, int key, int nvalues, int first);
 static void copy_row(EcoTable *table, HeapTuple tuple, TupleDesc desc, EcoRow *row);
-static void run_write(EcoTable *table, SPIPlanPtr (*plan) (EcoTable *table),
+static bool lock_by_key(const EcoRow *row, EcoPlanOp op, ItemPointer tid);
+static void read_ctid(ItemPointer tid);
+static void run_write(EcoRow *row, SPIPlanPtr (*plan) (EcoTable *table),
 					  const Datum *values, const char *nulls, int expected);
 static void unexpected(const EcoTable *table, int result);
 
@@ -120,9 +122,19 @@ eco_sql_scan_end(EcoScan *scan)
 EcoLock
 eco_sql_lock(EcoRow *row)
 {
+	ItemPointerData tid;
+
+	if (lock_by_key(row, ECO_PLAN_TRY_LOCK, &tid))
+		return ItemPointerEquals(&tid, &row->tid) ? ECO_LOCKED : ECO_LOCKED_AGAIN;
+	return lock_by_key(row, ECO_PLAN_LOCK, &tid) ? ECO_LOCKED_AGAIN : ECO_LOCK_GONE;
+}
+
+/* Where the row is now; false when it is gone or, by trying, busy. */
+static bool
+lock_by_key(const EcoRow *row, EcoPlanOp op, ItemPointer tid)
+{
 	EcoTable   *table = row->table;
 	EcoKey	   *key = &table->keys[0];
-	ItemPointerData found_at = row->tid;
 	Datum		values[ECO_MAX_KEY_COLUMNS];
 	SqlFrame	frame;
 	int			result;
@@ -131,21 +143,23 @@ eco_sql_lock(EcoRow *row)
 	for (int i = 0; i < key->ncolumns; i++)
 		values[i] = row->values[key->columns[i]];
 	enter_sql(&frame);
-	result = SPI_execute_plan(lock_plan(table), values, NULL, false, 1);
+	result = SPI_execute_plan(lock_plan(table, op), values, NULL, false, 1);
 	if (result != SPI_OK_SELECT)
 		unexpected(table, result);
 	locked = SPI_processed == 1;
 	if (locked)
-	{
-		MemoryContext spi_context = MemoryContextSwitchTo(frame.caller);
-
-		copy_row(table, SPI_tuptable->vals[0], SPI_tuptable->tupdesc, row);
-		MemoryContextSwitchTo(spi_context);
-	}
+		read_ctid(tid);
 	leave_sql(&frame);
-	if (!locked)
-		return ECO_LOCK_GONE;
-	return ItemPointerEquals(&found_at, &row->tid) ? ECO_LOCKED : ECO_LOCKED_NEWER;
+	return locked;
+}
+
+static void
+read_ctid(ItemPointer tid)
+{
+	bool		isnull;
+
+	*tid = *(ItemPointer) DatumGetPointer(SPI_getbinval(SPI_tuptable->vals[0],
+														SPI_tuptable->tupdesc, 1, &isnull));
 }
 
 void
@@ -153,8 +167,8 @@ eco_sql_update(EcoRow *row)
 {
 	EcoTable   *table = row->table;
 	EcoKey	   *key = &table->keys[0];
-	Datum		values[ECO_MAX_COLUMNS + ECO_MAX_KEY_COLUMNS];
-	char		nulls[ECO_MAX_COLUMNS + ECO_MAX_KEY_COLUMNS + 1];
+	Datum		values[ECO_MAX_COLUMNS + ECO_MAX_KEY_COLUMNS + 1];
+	char		nulls[ECO_MAX_COLUMNS + ECO_MAX_KEY_COLUMNS + 2];
 	int			n = 0;
 
 	for (int i = 0; i < key->ncolumns; i++)
@@ -162,6 +176,8 @@ eco_sql_update(EcoRow *row)
 		values[n] = row->values[key->columns[i]];
 		nulls[n++] = ' ';
 	}
+	values[n] = PointerGetDatum(&row->tid);
+	nulls[n++] = ' ';
 	for (int i = 0; i < table->ncolumns; i++)
 	{
 		if (!table->columns[i].is_mutable)
@@ -170,7 +186,7 @@ eco_sql_update(EcoRow *row)
 		nulls[n++] = row->isnull[i] ? 'n' : ' ';
 	}
 	nulls[n] = '\0';
-	run_write(table, update_plan, values, nulls, SPI_OK_UPDATE);
+	run_write(row, update_plan, values, nulls, SPI_OK_UPDATE_RETURNING);
 }
 
 void
@@ -182,7 +198,7 @@ eco_sql_insert(EcoRow *row)
 	for (int i = 0; i < table->ncolumns; i++)
 		nulls[i] = row->isnull[i] ? 'n' : ' ';
 	nulls[table->ncolumns] = '\0';
-	run_write(table, insert_plan, row->values, nulls, SPI_OK_INSERT);
+	run_write(row, insert_plan, row->values, nulls, SPI_OK_INSERT_RETURNING);
 }
 
 Datum
@@ -207,28 +223,38 @@ eco_run_as_owner(const char *sql, int nargs, const Oid *types, const Datum *valu
 }
 
 static void
-run_write(EcoTable *table, SPIPlanPtr (*plan) (EcoTable *table),
+run_write(EcoRow *row, SPIPlanPtr (*plan) (EcoTable *table),
 		  const Datum *values, const char *nulls, int expected)
 {
+	EcoTable   *table = row->table;
+	ItemPointerData now_at;
 	SqlFrame	frame;
+	uint64		changed;
 	int			result;
 
 	enter_sql(&frame);
 	result = SPI_execute_plan(plan(table), unconstify(Datum *, values), nulls, false, 0);
 	if (result != expected)
 		unexpected(table, result);
+	changed = SPI_processed;
+	if (changed == 1)
+		read_ctid(&now_at);
+	leave_sql(&frame);
+	CommandCounterIncrement();
+	if (changed == 0 && expected == SPI_OK_UPDATE_RETURNING &&
+		(!lock_by_key(row, ECO_PLAN_LOCK, &now_at) || !ItemPointerEquals(&now_at, &row->tid)))
+		eco_row_moved(table);
 
 	/*
 	 * A DBA's BEFORE trigger may swallow a row.  Half an entry must not
 	 * stand, so that is an error and not a quiet success.
 	 */
-	if (SPI_processed != 1)
+	if (changed != 1)
 		ECO_ERROR(ECO_LEDGER_DAMAGED,
 				  errmsg("a write to economy.%s changed %llu rows instead of one",
-						 table->name, (unsigned long long) SPI_processed),
+						 table->name, (unsigned long long) changed),
 				  errhint("Look for a trigger or rule on the table that suppresses rows."));
-	leave_sql(&frame);
-	CommandCounterIncrement();
+	row->tid = now_at;
 }
 
 static void
@@ -291,19 +317,19 @@ scan_plan(EcoTable *table, int key, int nvalues, bool after)
 }
 
 static SPIPlanPtr
-lock_plan(EcoTable *table)
+lock_plan(EcoTable *table, EcoPlanOp op)
 {
 	EcoKey	   *key = &table->keys[0];
 	Oid			types[ECO_MAX_KEY_COLUMNS];
 
-	if (table->plans[ECO_PLAN_LOCK] != NULL)
-		return table->plans[ECO_PLAN_LOCK];
+	if (table->plans[op] != NULL)
+		return table->plans[op];
 	for (int i = 0; i < key->ncolumns; i++)
 		types[i] = table->columns[key->columns[i]].type;
-	return plan_keep(table, ECO_PLAN_LOCK,
-					 psprintf("SELECT ctid, %s FROM economy.%s WHERE %s FOR NO KEY UPDATE",
-							  column_list(table), table->name,
-							  key_condition(table, 0, key->ncolumns, 1)),
+	return plan_keep(table, op,
+					 psprintf("SELECT ctid FROM economy.%s WHERE %s FOR NO KEY UPDATE%s",
+							  table->name, key_condition(table, 0, key->ncolumns, 1),
+							  op == ECO_PLAN_TRY_LOCK ? " SKIP LOCKED" : ""),
 					 key->ncolumns, types);
 }
 
@@ -311,25 +337,29 @@ static SPIPlanPtr
 update_plan(EcoTable *table)
 {
 	EcoKey	   *key = &table->keys[0];
-	Oid			types[ECO_MAX_COLUMNS + ECO_MAX_KEY_COLUMNS];
+	Oid			types[ECO_MAX_COLUMNS + ECO_MAX_KEY_COLUMNS + 1];
 	StringInfoData sql;
+	int			first;
 	int			n = 0;
 
 	if (table->plans[ECO_PLAN_UPDATE] != NULL)
 		return table->plans[ECO_PLAN_UPDATE];
 	for (int i = 0; i < key->ncolumns; i++)
 		types[n++] = table->columns[key->columns[i]].type;
+	types[n++] = TIDOID;
+	first = n;
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "UPDATE economy.%s SET ", table->name);
 	for (int i = 0; i < table->ncolumns; i++)
 	{
 		if (!table->columns[i].is_mutable)
 			continue;
-		appendStringInfo(&sql, "%s%s = $%d", n == key->ncolumns ? "" : ", ",
+		appendStringInfo(&sql, "%s%s = $%d", n == first ? "" : ", ",
 						 table->columns[i].name, n + 1);
 		types[n++] = table->columns[i].type;
 	}
-	appendStringInfo(&sql, " WHERE %s", key_condition(table, 0, key->ncolumns, 1));
+	appendStringInfo(&sql, " WHERE %s AND ctid = $%d RETURNING ctid",
+					 key_condition(table, 0, key->ncolumns, 1), first);
 	return plan_keep(table, ECO_PLAN_UPDATE, sql.data, n, types);
 }
 
@@ -349,7 +379,7 @@ insert_plan(EcoTable *table)
 		types[i] = table->columns[i].type;
 		appendStringInfo(&sql, "%s$%d", i == 0 ? "" : ", ", i + 1);
 	}
-	appendStringInfoChar(&sql, ')');
+	appendStringInfoString(&sql, ") RETURNING ctid");
 	return plan_keep(table, ECO_PLAN_INSERT, sql.data, table->ncolumns, types);
 }
 

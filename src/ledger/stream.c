@@ -30,6 +30,33 @@ struct EcoStream
 
 static void advance(Source *source);
 
+static int
+append(EcoTable **tables, int n, EcoTable *const *list)
+{
+	for (int i = 0; list != NULL && list[i] != NULL && n < ECO_MAX_OPEN; i++)
+		tables[n++] = list[i];
+	return n;
+}
+
+EcoOpenTables *
+eco_stream_open(EcoAccess access, EcoTable *const *further)
+{
+	EcoTable   *tables[ECO_MAX_OPEN + 1] = {&eco_accounts};
+	int			n = 1;
+
+	for (int i = 0; i < eco_journal_count(); i++)
+	{
+		const EcoJournalInfo *info = eco_journal_get(i);
+		EcoTable   *const journal[] = {info->table, NULL};
+
+		n = append(tables, n, journal);
+		n = append(tables, n, info->tell_tables);
+	}
+	n = append(tables, n, further);
+	tables[n] = NULL;
+	return eco_tables_open(access, tables);
+}
+
 EcoStream *
 eco_stream_begin(int64 user_id, int64 after)
 {

@@ -11,6 +11,12 @@
 
 typedef struct EcoStream EcoStream;
 
+/*
+ * Open the account, every journal, what telling their entries reads, and further
+ * tables up to NULL.
+ */
+extern EcoOpenTables *eco_stream_open(EcoAccess access, EcoTable *const *further);
+
 /* The entries with a seq greater than after, under the active snapshot. */
 extern EcoStream *eco_stream_begin(int64 user_id, int64 after);
 

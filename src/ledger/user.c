@@ -17,7 +17,7 @@ enum
 	USR_COLUMNS
 };
 
-static EcoTable users = {
+EcoTable	eco_users = {
 	.name = "users",
 	.only_read = true,
 	.ncolumns = USR_COLUMNS,
@@ -35,7 +35,7 @@ eco_user_timezone(int64 user_id)
 	Datum		key = Int64GetDatum(user_id);
 	EcoRow		row;
 
-	if (!eco_row_find(&users, user_id, 0, 1, &key, &row))
+	if (!eco_row_find(&eco_users, user_id, 0, 1, &key, &row))
 		return NULL;
 	return TextDatumGetCString(row.values[USR_TIMEZONE]);
 }

@@ -97,6 +97,8 @@ static void
 verify_call(FunctionCallInfo fcinfo, bool from_audit)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
+	static EcoTable *const tables[] = {&eco_stream_checkpoints, &audit_checkpoints, NULL};
+	EcoOpenTables *open;
 	Verifier	v = {0};
 
 	eco_require_arg(fcinfo, 0, "user_id");
@@ -104,7 +106,9 @@ verify_call(FunctionCallInfo fcinfo, bool from_audit)
 	v.user_id = PG_GETARG_INT64(0);
 	v.store = info->setResult;
 	v.desc = info->setDesc;
+	open = eco_stream_open(ECO_READ, tables);
 	verify(&v, from_audit);
+	eco_tables_close(open);
 }
 
 /*

@@ -60,7 +60,7 @@ static void tell(const EcoRow *row, EcoListener *listener);
 void
 eco_adjust_register(void)
 {
-	EcoJournalInfo info = {ECO_JOURNAL_ADJUSTMENT, &gold_adjustments, -1, -1, tell};
+	EcoJournalInfo info = {ECO_JOURNAL_ADJUSTMENT, &gold_adjustments, -1, -1, NULL, tell};
 
 	eco_journal_register(&info);
 }
@@ -147,7 +147,7 @@ eco_adjust_gold(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("economy.adjust_gold()");
 
 	eco_result_begin(&result, fcinfo, RES_COLUMNS);
-	eco_call_init(&call, ECO_JOURNAL_ADJUSTMENT, &gold_adjustments, PG_GETARG_INT64(0));
+	eco_call_init(&call, ECO_JOURNAL_ADJUSTMENT, &gold_adjustments, PG_GETARG_INT64(0), NULL);
 	call.key = KEY_BY_IDEMPOTENCY;
 	call.texts[call.ntexts++] = key;
 	switch (eco_call_begin(&call))

@@ -63,7 +63,6 @@ typedef struct Player
 {
 	MemoryContext context;		/* lives as long as the group */
 	EcoAccount *account;
-	bool		moved;			/* the account has new entries */
 
 	/* prepared and not written yet, in a context of their own */
 	MemoryContext entry_context;
@@ -75,6 +74,9 @@ typedef struct Player
 
 	int			ngames;
 	EcoGameStats **stats;		/* by game_number; NULL until asked for */
+	int			reading;		/* counts how often these had to be read anew */
+	int			nchanged;		/* with counts of entries not written yet */
+	EcoGameStats *changed[WRITE_ENTRIES];
 } Player;
 
 static EcoAction **ordered_by_user(EcoAction *actions, int n);
@@ -83,7 +85,6 @@ static void record_group(EcoAction **group, int n, EcoDuplicate duplicate, Tuple
 static int	mark_places(EcoAction **group, int n);
 static void answer(Player *player, EcoCall *call, EcoCallState state,
 				   const EcoAction *action, EcoResult *result);
-static void flush(Player *player);
 static void write_entries(Player *player);
 static bool may_be_known(Player *player, const EcoAction *action);
 static bool find_first(Player *player, const EcoAction *action, EcoRow *row);
@@ -102,10 +103,13 @@ static void set_stats(EcoResult *result, const EcoGameStats *stats);
 static void tell(const EcoRow *row, EcoListener *listener);
 static void tell_stats(const EcoRow *row, EcoListener *listener);
 
+static EcoTable *const stats_tables[] = {&eco_game_stats, NULL};
+static EcoTable *const action_tables[] = {&eco_game_stats, &eco_games, &eco_pruned_actions, NULL};
+
 void
 eco_action_register(void)
 {
-	EcoJournalInfo info = {ECO_JOURNAL_ACTION, &user_actions, -1, -1, tell};
+	EcoJournalInfo info = {ECO_JOURNAL_ACTION, &user_actions, -1, -1, stats_tables, tell};
 
 	eco_journal_register(&info);
 }
@@ -217,7 +221,7 @@ record_group(EcoAction **group, int n, EcoDuplicate duplicate, TupleDesc desc,
 	MemoryContext action_context = AllocSetContextCreate(player.context, "economy action",
 														 ALLOCSET_DEFAULT_SIZES);
 
-	eco_call_init(&call, ECO_JOURNAL_ACTION, &user_actions, group[0]->user_id);
+	eco_call_init(&call, ECO_JOURNAL_ACTION, &user_actions, group[0]->user_id, action_tables);
 	call.key = KEY_BY_ACTION;
 	if (n == 1 && duplicate == ECO_DUPLICATE_TELL)
 	{
@@ -244,7 +248,8 @@ record_group(EcoAction **group, int n, EcoDuplicate duplicate, TupleDesc desc,
 		MemoryContextReset(action_context);
 	}
 	MemoryContextSwitchTo(player.context);
-	flush(&player);
+	write_entries(&player);
+	forget_keys(&player);
 	eco_call_end(&call);
 }
 
@@ -273,25 +278,6 @@ answer(Player *player, EcoCall *call, EcoCallState state, const EcoAction *actio
 		case ECO_CALL_REPLAY:
 			replay(player, action, &call->first, result);
 			break;
-	}
-}
-
-static void
-flush(Player *player)
-{
-	write_entries(player);
-	forget_keys(player);
-	if (!player->moved)
-		return;
-	eco_account_flush(player->account);
-	for (int i = 0; i < player->ngames; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (player->stats[i] == NULL)
-			continue;
-		ECO_CRASH_POINT("action:before_stats");
-		eco_stats_flush(player->stats[i], player->account);
-		ECO_CRASH_POINT("action:after_stats");
 	}
 }
 
@@ -353,7 +339,10 @@ mark_places(EcoAction **group, int n)
 	return game + 1;
 }
 
-/* What is written is seen by the snapshot from then on. */
+/*
+ * What is written is seen by the snapshot from then on.  The journal comes last;
+ * when a trigger on it has made entries of the user, all that was read is old.
+ */
 static void
 write_entries(Player *player)
 {
@@ -362,13 +351,22 @@ write_entries(Player *player)
 	if (player->nentries == 0)
 		return;
 	old_context = MemoryContextSwitchTo(player->entry_context);
+	eco_account_flush(player->account);
+	for (int i = 0; i < player->nchanged; i++)
+	{
+		ECO_CRASH_POINT("action:before_stats");
+		eco_stats_flush(player->changed[i], player->account);
+		ECO_CRASH_POINT("action:after_stats");
+	}
+	player->nchanged = 0;
 	eco_entries_write(player->account, player->entries, player->nentries);
 	MemoryContextSwitchTo(old_context);
 	MemoryContextReset(player->entry_context);
 	player->nentries = 0;
 	forget_keys(player);
-	eco_snapshot_pop();
-	eco_snapshot_push();
+	eco_snapshot_renew();
+	if (eco_account_moved_on(player->account))
+		player->reading++;
 }
 
 /* Who had no statistics of the game has no action of it, but those of the group. */
@@ -490,8 +488,9 @@ append_entry(Player *player, EcoGameStats *stats, const EcoAction *action, EcoRe
 		eco_row_set(row, ACT_DETAILS, JsonbPGetDatum(action->details));
 	eco_entry_prepare(player->account, entry);
 	player->entries[player->nentries++] = entry;
-	player->moved = true;
 	MemoryContextSwitchTo(old_context);
+	if (!eco_stats_changed(stats))
+		player->changed[player->nchanged++] = stats;
 	eco_stats_count(stats, action, outcome, entry->created_at);
 
 	eco_result_outcome(result, "new", "OK");
@@ -597,12 +596,14 @@ stats_of(Player *player, const EcoAction *action)
 {
 	EcoGameStats **stats = &player->stats[action->game_number];
 
-	if (*stats == NULL)
+	if (*stats == NULL || (*stats)->reading != player->reading)
 	{
 		MemoryContext old_context = MemoryContextSwitchTo(player->context);
 
-		*stats = palloc(sizeof(EcoGameStats));
+		if (*stats == NULL)
+			*stats = palloc(sizeof(EcoGameStats));
 		eco_stats_load(*stats, action->user_id, &action->game);
+		(*stats)->reading = player->reading;
 		MemoryContextSwitchTo(old_context);
 	}
 	return *stats;

@@ -15,6 +15,7 @@
 
 #include "crash_point.h"
 #include "ledger/checkpoint.h"
+#include "ledger/stream.h"
 #include "ledger/verify.h"
 #include "play/prune.h"
 
@@ -29,7 +30,7 @@ enum
 	PRU_COLUMNS
 };
 
-static EcoTable pruned_actions = {
+EcoTable	eco_pruned_actions = {
 	.name = "pruned_actions",
 	.only_read = true,
 	.ncolumns = PRU_COLUMNS,
@@ -41,6 +42,10 @@ static EcoTable pruned_actions = {
 	.nkeys = 1,
 	.keys = {{2, {PRU_USER_ID, PRU_KEY}}},
 };
+
+/* written by prune_sql alone */
+static EcoTable pruned_stats = {.name = "pruned_stats"};
+static EcoTable installations = {.name = "installations"};
 
 /* deletes, counts and keeps the keys in one statement, so that they cannot differ */
 static const char *const prune_sql =
@@ -116,7 +121,7 @@ eco_action_pruned(const EcoAccount *account, const EcoAction *action, int64 *seq
 	if (account->pruned_seq == 0)
 		return false;
 	make_key(&action->game, &action->action_id, &key);
-	if (!eco_row_find(&pruned_actions, account->user_id, 0, 2, values, &row))
+	if (!eco_row_find(&eco_pruned_actions, account->user_id, 0, 2, values, &row))
 		return false;
 	*seq = eco_row_int(&row, PRU_SEQ);
 	return true;
@@ -130,6 +135,9 @@ eco_action_pruned(const EcoAccount *account, const EcoAction *action, int64 *seq
 Datum
 eco_prune_stream(PG_FUNCTION_ARGS)
 {
+	static EcoTable *const tables[] = {&eco_pruned_actions, &eco_stream_checkpoints,
+	&pruned_stats, &installations, NULL};
+	EcoOpenTables *open;
 	EcoAccount	account;
 	int64		user_id;
 	int64		seq;
@@ -141,25 +149,22 @@ eco_prune_stream(PG_FUNCTION_ARGS)
 	user_id = PG_GETARG_INT64(0);
 	seq = PG_GETARG_INT64(1);
 	PreventCommandIfReadOnly("economy.prune()");
-	eco_snapshot_push();
-	if (eco_account_lock(user_id, &account) == ECO_ACCOUNT_MISSING)
+	open = eco_stream_open(ECO_WRITE, tables);
+	if (!eco_account_lock_newest(user_id, &account))
 		ECO_ERROR(ECO_USER_NOT_FOUND, errmsg("user %lld does not exist", (long long) user_id));
-	eco_snapshot_pop();
 	if (seq > account.pruned_seq)
 	{
-		eco_snapshot_push();
 		sound = eco_stream_is_sound(user_id);
-		eco_snapshot_pop();
 		if (sound)
 		{
 			deleted = delete_actions(user_id, seq);
 			ECO_CRASH_POINT("prune:after_delete");
 			CommandCounterIncrement();
-			eco_snapshot_push();
+			eco_snapshot_renew();
 			eco_checkpoint_take(&account, seq);
-			eco_snapshot_pop();
 		}
 	}
+	eco_tables_close(open);
 	if (!sound)
 		PG_RETURN_NULL();
 	PG_RETURN_INT64(deleted);

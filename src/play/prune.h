@@ -9,6 +9,9 @@
 
 #include "play/action.h"
 
+/* Whoever asks for pruned actions opens this. */
+extern EcoTable eco_pruned_actions;
+
 /*
  * Whether the action was recorded once and then pruned; *seq is that of its
  * entry.  The account is locked.

@@ -178,6 +178,8 @@ put_win_rate(EcoJson *json, const Figures *f)
 Datum
 eco_game_stats_me(PG_FUNCTION_ARGS)
 {
+	static EcoTable *const tables[] = {&eco_games, &eco_game_stats, NULL};
+	EcoOpenTables *open;
 	Datum		key;
 	EcoScan    *all_games;
 	EcoScan    *mine;
@@ -194,6 +196,7 @@ eco_game_stats_me(PG_FUNCTION_ARGS)
 	key = PG_GETARG_DATUM(0);
 	eco_json_begin(&games, games_text, capacity);
 	eco_json_open(&games, NULL, '{');
+	open = eco_tables_open(ECO_READ, tables);
 	all_games = eco_scan_begin(&eco_games, 0, 0, 0, NULL);
 	mine = eco_scan_begin(&eco_game_stats, DatumGetInt64(key), 0, 1, &key);
 	has_row = eco_scan_next(mine, &row);
@@ -234,6 +237,7 @@ eco_game_stats_me(PG_FUNCTION_ARGS)
 	}
 	eco_scan_end(mine);
 	eco_scan_end(all_games);
+	eco_tables_close(open);
 	eco_json_close(&games, '}');
 
 	eco_json_begin(&document, palloc(capacity + 1024), capacity + 1024);

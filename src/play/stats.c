@@ -53,6 +53,7 @@ eco_stats_load(EcoGameStats *stats, int64 user_id, const EcoText *game)
 
 	stats->game = *game;
 	stats->exists = eco_stats_find(user_id, game->datum, &stats->row);
+	stats->stored = stats->exists;
 	/* a game with statistics was registered once, and games do not go */
 	stats->registered = stats->exists ||
 		eco_row_find(&eco_games, 0, 0, 1, &game->datum, &registered);
@@ -99,13 +100,21 @@ eco_stats_count(EcoGameStats *stats, const EcoAction *action, EcoOutcome outcome
 		eco_row_set(row, STA_LAST_ACTION_AT, TimestampTzGetDatum(at));
 }
 
+bool
+eco_stats_changed(const EcoGameStats *stats)
+{
+	return eco_row_int(&stats->row, STA_TOTAL) != stats->total_before;
+}
+
 void
 eco_stats_flush(EcoGameStats *stats, const EcoAccount *account)
 {
-	if (eco_row_int(&stats->row, STA_TOTAL) == stats->total_before)
+	if (!eco_stats_changed(stats))
 		return;
-	if (stats->exists)
+	if (stats->stored)
 		eco_row_update(&stats->row, account->user_id);
 	else
 		eco_row_insert(&stats->row, account->user_id);
+	stats->stored = true;
+	stats->total_before = eco_row_int(&stats->row, STA_TOTAL);
 }

@@ -35,7 +35,9 @@ typedef struct EcoGameStats
 	EcoText		game;
 	bool		registered;
 	bool		exists;			/* the row was found, not made here */
+	bool		stored;			/* found, or written since */
 	int64		total_before;	/* to tell whether anything was counted */
+	int			reading;		/* which of its group's readings it is of */
 } EcoGameStats;
 
 /* The stored row, under the active snapshot. */
@@ -48,6 +50,9 @@ extern void eco_stats_load(EcoGameStats *stats, int64 user_id, const EcoText *ga
 extern bool eco_stats_fit(const EcoGameStats *stats, const EcoAction *action);
 extern void eco_stats_count(EcoGameStats *stats, const EcoAction *action,
 							EcoOutcome outcome, TimestampTz at);
+
+/* Whether anything was counted since the row was read or written. */
+extern bool eco_stats_changed(const EcoGameStats *stats);
 
 /* Write the row, when anything was counted. */
 extern void eco_stats_flush(EcoGameStats *stats, const EcoAccount *account);

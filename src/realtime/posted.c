@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "crash_point.h"
+#include "ledger/stream.h"
 #include "realtime/event.h"
 #include "realtime/posted.h"
 #include "realtime/ring.h"
@@ -141,6 +142,7 @@ static void
 hand_over(bool can_notify)
 {
 	EcoRing    *ring = NULL;
+	EcoOpenTables *open;
 	uint64		xid;
 	TimestampTz now;
 
@@ -166,9 +168,11 @@ hand_over(bool can_notify)
 	if (!can_notify)
 		return;
 	PushActiveSnapshot(GetTransactionSnapshot());
+	open = eco_stream_open(ECO_READ, NULL);
 	for (int i = 0; i < n_posted; i++)
 		eco_tell_entries(posted[i].journal, posted[i].user_id, posted[i].first,
 						 posted[i].last, &eco_notifier);
+	eco_tables_close(open);
 	PopActiveSnapshot();
 }
 

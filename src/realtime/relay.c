@@ -39,6 +39,7 @@
 #include "utils/timestamp.h"
 
 #include "errors.h"
+#include "ledger/stream.h"
 #include "realtime/event.h"
 #include "realtime/relay.h"
 #include "realtime/ring.h"
@@ -373,10 +374,12 @@ tell_part(Relay *relay, EcoPosted *item, int *budget)
 {
 	EcoListener listener = {count_and_notify, relay};
 	int64		last = Min(item->last, item->first + *budget - 1);
+	EcoOpenTables *open = eco_stream_open(ECO_READ, NULL);
 
 	if (relay->oldest == 0 || item->at < relay->oldest)
 		relay->oldest = item->at;
 	eco_tell_entries(item->journal, item->user_id, item->first, last, &listener);
+	eco_tables_close(open);
 	*budget -= (int) (last - item->first + 1);
 	item->first = last + 1;
 	return item->first > item->last;
@@ -482,6 +485,7 @@ tell_page(Relay *relay, const char *old, const char *new, int64 *user_id, int64 
 		CStringGetTextDatum(old), CStringGetTextDatum(new),
 		Int64GetDatum(*user_id), Int64GetDatum(*seq), Int32GetDatum(BATCH_ENTRIES)
 	};
+	EcoOpenTables *open = eco_stream_open(ECO_READ, NULL);
 	uint64		n;
 
 	SPI_connect();
@@ -502,6 +506,7 @@ tell_page(Relay *relay, const char *old, const char *new, int64 *user_id, int64 
 						 *user_id, *seq, *seq, &listener);
 	}
 	SPI_finish();
+	eco_tables_close(open);
 	return n;
 }
 

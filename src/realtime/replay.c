@@ -51,6 +51,7 @@ eco_replay(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
 	EcoListener listener = {put_replayed, info};
+	EcoOpenTables *open;
 	EcoAccount	account;
 	int64		user_id;
 	int64		after;
@@ -68,21 +69,20 @@ eco_replay(PG_FUNCTION_ARGS)
 	if (max < 1 || max > REPLAY_MAX)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("max must be from 1 to %d", REPLAY_MAX));
 	InitMaterializedSRF(fcinfo, 0);
+	open = eco_stream_open(ECO_READ, NULL);
 	if (!eco_account_read(user_id, &account))
-	{
 		put_end(info, "USER_NOT_FOUND", 0);
-		return (Datum) 0;
-	}
 	/* pruned, or from a database that went further than this one */
-	if (after < account.pruned_seq || after > account.seq)
-	{
+	else if (after < account.pruned_seq || after > account.seq)
 		put_end(info, "RESYNC_REQUIRED", account.seq);
-		return (Datum) 0;
+	else
+	{
+		last = Min(account.seq, after + max);
+		if (last > after)
+			eco_tell_entries(0, user_id, after + 1, last, &listener);
+		put_end(info, last < account.seq ? "MORE" : "CAUGHT_UP", last);
 	}
-	last = Min(account.seq, after + max);
-	if (last > after)
-		eco_tell_entries(0, user_id, after + 1, last, &listener);
-	put_end(info, last < account.seq ? "MORE" : "CAUGHT_UP", last);
+	eco_tables_close(open);
 	return (Datum) 0;
 }
 
@@ -120,12 +120,15 @@ eco_entry_events(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
 	EcoListener listener = {put_event, info};
+	EcoOpenTables *open;
 
 	for (int i = 0; i < 3; i++)
 		eco_require_arg(fcinfo, i, "argument");
 	InitMaterializedSRF(fcinfo, 0);
+	open = eco_stream_open(ECO_READ, NULL);
 	eco_tell_entries(PG_GETARG_CHAR(2), PG_GETARG_INT64(0), PG_GETARG_INT64(1),
 					 PG_GETARG_INT64(1), &listener);
+	eco_tables_close(open);
 	return (Datum) 0;
 }
 
@@ -147,7 +150,10 @@ put_event(EcoListener *listener, const EcoEvent *event)
 Datum
 eco_publish_profile(PG_FUNCTION_ARGS)
 {
+	static EcoTable *const tables[] = {&eco_accounts, NULL};
+	EcoOpenTables *open;
 	EcoAccount	account;
+	bool		known;
 	EcoEvent	event;
 	EcoRow	   *row = &account.row;
 	EcoText		field = eco_text_arg(fcinfo, 1, "field", ECO_MAX_NAME);
@@ -155,7 +161,10 @@ eco_publish_profile(PG_FUNCTION_ARGS)
 	eco_require_arg(fcinfo, 0, "user_id");
 	if (eco_notify == ECO_NOTIFY_OFF)
 		PG_RETURN_VOID();
-	if (!eco_account_read(PG_GETARG_INT64(0), &account))
+	open = eco_tables_open(ECO_READ, tables);
+	known = eco_account_read(PG_GETARG_INT64(0), &account);
+	eco_tables_close(open);
+	if (!known)
 		PG_RETURN_VOID();
 	/* an entry that was not made: the account as it is, and no delta */
 	row->values[ECO_COL_USER_ID] = Int64GetDatum(account.user_id);

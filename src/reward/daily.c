@@ -58,26 +58,27 @@ eco_claim_daily_reward(PG_FUNCTION_ARGS)
 	EcoCall		call;
 	EcoResult	result;
 	EcoDailyClaim c;
+	EcoOpenTables *open;
 
 	eco_require_arg(fcinfo, 0, "user_id");
 	PreventCommandIfReadOnly("economy.claim_daily_reward()");
 	eco_result_begin(&result, fcinfo, RES_COLUMNS);
 
 	/* a second claim of the day is a read */
-	eco_snapshot_push();
+	open = eco_tables_open(ECO_WRITE, eco_daily_tables);
 	if (eco_daily_load(&d, PG_GETARG_INT64(0), 0))
 	{
 		eco_daily_decide(&d, eco_daily_at(&d, eco_now()), &c);
 		if (c.what == ECO_CLAIM_ALREADY)
 		{
 			already_claimed(&d, &c, &result);
-			eco_snapshot_pop();
+			eco_tables_close(open);
 			return eco_result_row(&result);
 		}
 	}
-	eco_snapshot_pop();
+	eco_tables_close(open);
 
-	eco_call_init(&call, ECO_JOURNAL_REWARD, &eco_reward_audit, PG_GETARG_INT64(0));
+	eco_call_init(&call, ECO_JOURNAL_REWARD, &eco_reward_audit, PG_GETARG_INT64(0), eco_daily_tables);
 	if (eco_call_begin(&call) == ECO_CALL_NO_USER ||
 		!eco_daily_load(&d, call.user_id, call.account.freezes))
 		eco_result_outcome(&result, "refused", "USER_NOT_FOUND");
@@ -122,12 +123,13 @@ claim(EcoDaily *d, EcoAccount *account, EcoResult *result)
 	eco_row_set(&entry.row, RWD_REWARD_DAY, Int32GetDatum(reward_day));
 	eco_row_set(&entry.row, RWD_GRACE_USED, BoolGetDatum(c.what == ECO_CLAIM_GRACE));
 	eco_row_set(&entry.row, RWD_FREEZES_USED, Int32GetDatum(-entry.freezes_delta));
-	eco_entry_post(account, &entry);
-	ECO_CRASH_POINT("daily:after_entry");
+	eco_entry_book(account, &entry);
 	d->last_seq = entry.seq;
 	d->paid_to = Max(d->paid_to, d->streak.last_claim);
 	eco_daily_store(d);
 	ECO_CRASH_POINT("daily:after_streak");
+	eco_entry_write(account, &entry);
+	ECO_CRASH_POINT("daily:after_entry");
 
 	eco_result_outcome(result, "new", "CLAIMED");
 	set_reward(result, &entry.row);
@@ -207,6 +209,7 @@ Datum
 eco_streak_preview(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
+	EcoOpenTables *open;
 	EcoAccount	account;
 	EcoDaily	d;
 	int32		ndays;
@@ -219,6 +222,7 @@ eco_streak_preview(PG_FUNCTION_ARGS)
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
 				  errmsg("days must be from 1 to %d", MAX_PREVIEW_DAYS));
 	InitMaterializedSRF(fcinfo, 0);
+	open = eco_tables_open(ECO_READ, eco_daily_tables);
 	if (eco_account_read(PG_GETARG_INT64(0), &account) &&
 		eco_daily_load(&d, account.user_id, account.freezes))
 	{
@@ -248,6 +252,7 @@ eco_streak_preview(PG_FUNCTION_ARGS)
 			shown++;
 		}
 	}
+	eco_tables_close(open);
 	return (Datum) 0;
 }
 
@@ -265,9 +270,11 @@ eco_streak_state(PG_FUNCTION_ARGS)
 	EcoDailyClaim c;
 	bool		alive;
 	TimestampTz now = eco_now();
+	EcoOpenTables *open;
 
 	eco_require_arg(fcinfo, 0, "user_id");
 	eco_result_begin(&result, fcinfo, 6);
+	open = eco_tables_open(ECO_READ, eco_daily_tables);
 	if (eco_account_read(PG_GETARG_INT64(0), &account) &&
 		eco_daily_load(&d, account.user_id, account.freezes))
 	{
@@ -282,5 +289,6 @@ eco_streak_state(PG_FUNCTION_ARGS)
 		eco_result_set(&result, 5,
 					   TimestampTzGetDatum(c.what == ECO_CLAIM_ALREADY ? eco_daily_next_claim(&d, now) : now));
 	}
+	eco_tables_close(open);
 	return eco_result_row(&result);
 }

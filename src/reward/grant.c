@@ -13,6 +13,7 @@
 #include "ledger/batch.h"
 #include "ledger/call.h"
 #include "ledger/result.h"
+#include "reward/level.h"
 #include "reward/reward.h"
 
 typedef struct Grant
@@ -142,7 +143,8 @@ do_grant(const Grant *grant, EcoResult *result)
 {
 	EcoCall		call;
 
-	eco_call_init(&call, ECO_JOURNAL_REWARD, &eco_reward_audit, grant->user_id);
+	eco_call_init(&call, ECO_JOURNAL_REWARD, &eco_reward_audit, grant->user_id,
+				  eco_level_tables);
 	call.key = ECO_RWD_BY_EVENT;
 	call.texts[call.ntexts++] = grant->source;
 	call.texts[call.ntexts++] = grant->event_id;

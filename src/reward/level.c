@@ -30,7 +30,7 @@ enum
 	CRV_COLUMNS
 };
 
-static EcoTable level_curves = {
+EcoTable	eco_level_curves = {
 	.name = "level_curves",
 	.only_read = true,
 	.ncolumns = CRV_COLUMNS,
@@ -54,7 +54,7 @@ enum
 };
 
 /* one row per arm; `enabled` is the same in all rows of an experiment */
-static EcoTable level_experiments = {
+EcoTable	eco_level_experiments = {
 	.name = "level_experiments",
 	.only_read = true,
 	.ncolumns = EXP_COLUMNS,
@@ -68,6 +68,8 @@ static EcoTable level_experiments = {
 	.nkeys = 1,
 	.keys = {{2, {EXP_EXPERIMENT, EXP_ARM}}},
 };
+
+EcoTable   *const eco_level_tables[] = {ECO_LEVEL_TABLES, NULL};
 
 PG_FUNCTION_INFO_V1(eco_level_for);
 PG_FUNCTION_INFO_V1(eco_level_of);
@@ -90,7 +92,7 @@ eco_level_at(const char *curve, int64 xp)
 		return at;
 	}
 	key = CStringGetTextDatum(curve);
-	scan = eco_scan_begin(&level_curves, 0, 0, 1, &key);
+	scan = eco_scan_begin(&eco_level_curves, 0, 0, 1, &key);
 	while (eco_scan_next(scan, &row))
 	{
 		known = true;
@@ -113,7 +115,7 @@ eco_level_at(const char *curve, int64 xp)
 const char *
 eco_level_curve_of(int64 user_id)
 {
-	EcoScan    *scan = eco_scan_begin(&level_experiments, 0, 0, 0, NULL);
+	EcoScan    *scan = eco_scan_begin(&eco_level_experiments, 0, 0, 0, NULL);
 	EcoRow		row;
 	char	   *experiment = NULL;
 	const char *curve = NULL;
@@ -162,9 +164,11 @@ eco_level_for(PG_FUNCTION_ARGS)
 {
 	int64		xp = xp_arg(fcinfo, 0);
 	EcoText		curve = eco_text_arg(fcinfo, 1, "curve", ECO_MAX_NAME);
+	EcoOpenTables *open = eco_tables_open(ECO_READ, eco_level_tables);
 	EcoLevel	at;
 
 	at = eco_level_at(pnstrdup(curve.data, curve.len), xp);
+	eco_tables_close(open);
 	PG_RETURN_INT32(at.level);
 }
 
@@ -177,13 +181,16 @@ eco_level_of(PG_FUNCTION_ARGS)
 {
 	EcoResult	result;
 	int64		xp = xp_arg(fcinfo, 1);
+	EcoOpenTables *open;
 	const char *curve;
 	EcoLevel	at;
 
 	eco_require_arg(fcinfo, 0, "user_id");
 	eco_result_begin(&result, fcinfo, 4);
+	open = eco_tables_open(ECO_READ, eco_level_tables);
 	curve = eco_level_curve_of(PG_GETARG_INT64(0));
 	at = eco_level_at(curve, xp);
+	eco_tables_close(open);
 	eco_result_text(&result, 0, curve);
 	eco_result_set(&result, 1, Int32GetDatum(at.level));
 	eco_result_set(&result, 2, Int64GetDatum(at.xp_into_level));

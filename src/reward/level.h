@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+#include "ledger/rows.h"
+
 #define ECO_LINEAR_CURVE "linear"
 
 typedef struct EcoLevel
@@ -15,6 +17,12 @@ typedef struct EcoLevel
 	int64		xp_into_level;
 	int64		xp_to_next;		/* -1 at the top of a curve */
 } EcoLevel;
+
+/* Whoever asks for levels opens these. */
+#define ECO_LEVEL_TABLES &eco_level_curves, &eco_level_experiments
+extern EcoTable eco_level_curves;
+extern EcoTable eco_level_experiments;
+extern EcoTable *const eco_level_tables[];
 
 /* Position of xp on a curve; raises XE402 for an unknown one. */
 extern EcoLevel eco_level_at(const char *curve, int64 xp);

@@ -80,7 +80,8 @@ eco_revoke_reward(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("economy.revoke_reward()");
 	eco_result_begin(&result, fcinfo, GRANT_COLUMNS);
 
-	eco_call_init(&call, ECO_JOURNAL_REWARD, &eco_reward_audit, PG_GETARG_INT64(0));
+	eco_call_init(&call, ECO_JOURNAL_REWARD, &eco_reward_audit, PG_GETARG_INT64(0),
+				  eco_daily_tables);
 	call.key = ECO_RWD_BY_EVENT;
 	call.texts[call.ntexts++] = r.source;
 	call.texts[call.ntexts++] = r.key;
@@ -325,11 +326,12 @@ post_reversal(const Reversal *r, EcoAccount *account, EcoDaily *d, EcoResult *re
 		eco_row_set(&entry.row, RWD_FREEZES_USED, Int32GetDatum(-entry.freezes_delta));
 		eco_daily_note(d, &entry.row);
 	}
-	eco_entry_post(account, &entry);
-	ECO_CRASH_POINT("reverse:after_entry");
+	eco_entry_book(account, &entry);
 	if (d != NULL)
 		eco_daily_store(d);
 	ECO_CRASH_POINT("reverse:after_streak");
+	eco_entry_write(account, &entry);
+	ECO_CRASH_POINT("reverse:after_entry");
 	eco_result_outcome(result, "new", "OK");
 	eco_grant_set_entry(result, &entry.row);
 }

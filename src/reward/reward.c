@@ -49,7 +49,7 @@ static void tell_level(const EcoRow *row, int32 level, int32 before, EcoListener
 void
 eco_reward_register(void)
 {
-	EcoJournalInfo info = {ECO_JOURNAL_REWARD, &eco_reward_audit, -1, -1, tell};
+	EcoJournalInfo info = {ECO_JOURNAL_REWARD, &eco_reward_audit, -1, -1, eco_level_tables, tell};
 
 	eco_journal_register(&info);
 }

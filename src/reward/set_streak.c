@@ -66,7 +66,8 @@ eco_set_streak(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("economy.set_streak()");
 	eco_result_begin(&result, fcinfo, RES_COLUMNS);
 
-	eco_call_init(&call, ECO_JOURNAL_REWARD, &eco_reward_audit, PG_GETARG_INT64(0));
+	eco_call_init(&call, ECO_JOURNAL_REWARD, &eco_reward_audit, PG_GETARG_INT64(0),
+				  eco_daily_tables);
 	if (c.has_key)
 	{
 		call.key = ECO_RWD_BY_EVENT;
@@ -144,10 +145,11 @@ correct(const Correction *c, EcoDaily *d, EcoAccount *account, EcoResult *result
 	eco_row_set(&entry.row, RWD_EVENT_ID, c->has_key ? c->key.datum : CStringGetTextDatum(seq));
 	eco_row_set(&entry.row, RWD_ACTOR, c->actor.datum);
 	eco_row_set(&entry.row, RWD_REASON, c->reason.datum);
-	eco_entry_post(account, &entry);
-	ECO_CRASH_POINT("set_streak:after_entry");
+	eco_entry_book(account, &entry);
 	d->last_seq = entry.seq;
 	eco_daily_store(d);
+	eco_entry_write(account, &entry);
+	ECO_CRASH_POINT("set_streak:after_entry");
 	eco_result_outcome(result, "new", "OK");
 	set_entry(result, &entry.row);
 }

@@ -17,6 +17,7 @@
 
 #include "ledger/args.h"
 #include "ledger/user.h"
+#include "reward/level.h"
 #include "reward/streaks.h"
 #include "settings.h"
 
@@ -53,6 +54,9 @@ static EcoTable streaks = {
 	.nkeys = 1,
 	.keys = {{1, {STR_USER_ID}}},
 };
+
+EcoTable   *const eco_daily_tables[] = {&eco_accounts, &eco_reward_audit, &streaks, &eco_users,
+ECO_LEVEL_TABLES, NULL};
 
 static pg_tz *zone_of(const char *name);
 static void set_date(EcoRow *row, int column, int32 date);

@@ -35,6 +35,9 @@ typedef struct EcoClaimDay
 	int32		in_user_zone;
 } EcoClaimDay;
 
+/* Whoever loads a streak opens these: of the user, and the levels of rewards. */
+extern EcoTable *const eco_daily_tables[];
+
 /* Reads under the active snapshot; false for an unknown user. */
 extern bool eco_daily_load(EcoDaily *d, int64 user_id, int32 freezes);
 

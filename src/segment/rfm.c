@@ -271,13 +271,17 @@ read_inputs(FunctionCallInfo fcinfo, int64 window)
 {
 	size_t		len;
 	const uint8 *packed = buckets_arg(fcinfo, 1, &len);
+	static EcoTable *const tables[] = {&purchases, &reversals, NULL};
+	EcoOpenTables *open;
 	EcoRfmInputs inputs;
 	int64		user_id;
 
 	eco_require_arg(fcinfo, 0, "user_id");
 	eco_require_arg(fcinfo, 2, "as_of");
 	user_id = PG_GETARG_INT64(0);
+	open = eco_tables_open(ECO_READ, tables);
 	inputs = eco_rfm_inputs(packed, len, PG_GETARG_TIMESTAMPTZ(2), window, journal_source, &user_id);
+	eco_tables_close(open);
 	if (inputs.damaged)
 		not_buckets();
 	return inputs;

@@ -14,7 +14,7 @@
 #include "shop/global_key.h"
 
 /* written by SQL alone */
-static EcoTable shop_keys = {
+EcoTable	eco_shop_keys = {
 	.name = "shop_keys",
 	.only_read = true,
 	.ncolumns = 2,
@@ -43,9 +43,8 @@ eco_global_key_look(const EcoText *product_id, const EcoText *key, bool take)
 		pfree(name);
 	}
 	/* what was committed before we had the lock */
-	eco_snapshot_push();
-	used = eco_row_find(&shop_keys, 0, 0, 2, values, &row);
-	eco_snapshot_pop();
+	eco_snapshot_renew();
+	used = eco_row_find(&eco_shop_keys, 0, 0, 2, values, &row);
 	return used ? ECO_GLOBAL_KEY_USED : ECO_GLOBAL_KEY_FREE;
 }
 
@@ -60,5 +59,5 @@ eco_global_key_use(const EcoText *product_id, const EcoText *key, int64 user_id,
 						 " VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING user_id)"
 						 " SELECT user_id FROM used",
 						 4, types, values) == (Datum) 0)
-		eco_serialization_failure();
+		eco_serialization_failure(&eco_shop_keys);
 }

@@ -8,6 +8,10 @@
 #include "postgres.h"
 
 #include "ledger/args.h"
+#include "ledger/rows.h"
+
+/* Whoever looks for such a key opens this. */
+extern EcoTable eco_shop_keys;
 
 typedef enum EcoGlobalKey
 {

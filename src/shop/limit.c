@@ -30,7 +30,7 @@ enum
 	UNI_COLUMNS
 };
 
-static EcoTable shop_user_units = {
+EcoTable	eco_shop_user_units = {
 	.name = "shop_user_units",
 	.ncolumns = UNI_COLUMNS,
 	.columns = {
@@ -77,7 +77,7 @@ find(EcoUnits *units, int64 user_id, Datum product_id)
 {
 	Datum		key[2] = {Int64GetDatum(user_id), product_id};
 
-	units->exists = eco_row_find(&shop_user_units, user_id, 0, 2, key, &units->row);
+	units->exists = eco_row_find(&eco_shop_user_units, user_id, 0, 2, key, &units->row);
 	return units->exists;
 }
 
@@ -87,7 +87,7 @@ count_all(EcoRow *row, int64 user_id, Datum product_id)
 	EcoScan    *scan = purchases(user_id, product_id);
 	EcoRow		entry;
 
-	eco_row_init(row, &shop_user_units);
+	eco_row_init(row, &eco_shop_user_units);
 	eco_row_set(row, UNI_USER_ID, Int64GetDatum(user_id));
 	eco_row_set(row, UNI_PRODUCT_ID, product_id);
 	while (eco_scan_next(scan, &entry))
@@ -108,9 +108,8 @@ eco_units_load(EcoUnits *units, int64 user_id, const EcoText *product_id, bool k
 	if (units->row.isnull[UNI_LAST_AT] || !keep)
 		return;
 	eco_row_insert(&units->row, user_id);
-	eco_snapshot_push();
+	eco_snapshot_renew();
 	(void) find(units, user_id, product_id->datum);
-	eco_snapshot_pop();
 }
 
 /* Of a period that is over, as only a clock that was set back asks for. */

@@ -10,6 +10,9 @@
 #include "ledger/rows.h"
 #include "shop/product.h"
 
+/* Whoever loads units opens this. */
+extern EcoTable eco_shop_user_units;
+
 /* A user's units of a product, while a purchase runs; the account lock covers them. */
 typedef struct EcoUnits
 {

@@ -31,7 +31,7 @@ enum
 	PRD_COLUMNS
 };
 
-static EcoTable shop_products = {
+EcoTable	eco_shop_products = {
 	.name = "shop_products",
 	.only_read = true,
 	.ncolumns = PRD_COLUMNS,
@@ -80,7 +80,7 @@ eco_product_read(const EcoText *product_id, EcoProduct *product)
 	EcoRow		row;
 	text	   *category;
 
-	if (!eco_row_find(&shop_products, 0, 0, 1, &product_id->datum, &row))
+	if (!eco_row_find(&eco_shop_products, 0, 0, 1, &product_id->datum, &row))
 		return false;
 	category = DatumGetTextPP(row.values[PRD_CATEGORY]);
 	product->product_id = *product_id;

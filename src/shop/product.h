@@ -11,6 +11,7 @@
 
 #include "core/period.h"
 #include "ledger/args.h"
+#include "ledger/rows.h"
 
 typedef struct EcoProduct
 {
@@ -32,15 +33,28 @@ typedef struct EcoProduct
 	Datum		effect_code;	/* text, or 0 */
 } EcoProduct;
 
+/* Whoever reads products, or takes stock, opens these. */
+extern EcoTable eco_shop_products;
+extern EcoTable eco_shop_stock;
+
 /* False: no such product.  Reads under the active snapshot. */
 extern bool eco_product_read(const EcoText *product_id, EcoProduct *product);
 
+typedef enum EcoStock
+{
+	ECO_STOCK_TAKEN,
+	ECO_STOCK_SOLD_OUT,			/* fewer are left than asked for; none was
+								 * taken */
+	ECO_STOCK_AGAIN				/* it had to wait, and took none: the product
+								 * is to be read again, under a new snapshot */
+} EcoStock;
+
 /*
- * Take units from the product's stock; `take` false only looks.  False: fewer
- * are left than asked for, and none was taken.  *remaining is what is left in
- * the eyes of this transaction; *slot the slot the (first) units came from.
+ * Take units from the product's stock; `take` false only looks.  *remaining is
+ * what is left in the eyes of this transaction; *slot the slot the (first) units
+ * came from.
  */
-extern bool eco_stock_take(const EcoProduct *product, int32 units, bool take,
-						   int64 *remaining, int16 *slot);
+extern EcoStock eco_stock_take(const EcoProduct *product, int32 units, bool take,
+							   int64 *remaining, int16 *slot);
 
 #endif

@@ -97,6 +97,9 @@ typedef struct Purchase
 
 PG_FUNCTION_INFO_V1(eco_purchase);
 
+static EcoTable *const purchase_tables[] = {&eco_shop_products, &eco_shop_stock,
+&eco_shop_user_units, &eco_shop_keys, NULL};
+
 static void read_arguments(Purchase *p, FunctionCallInfo fcinfo);
 static void buy(Purchase *p, EcoAccount *account);
 static const char *check_rules(Purchase *p, const EcoAccount *account);
@@ -110,6 +113,10 @@ static void describe_renewal(Purchase *p, TimestampTz now);
 static const char *check_freezes(Purchase *p, const EcoAccount *account);
 static const char *check_amounts(Purchase *p, const EcoAccount *account);
 static const char *take_stock(Purchase *p);
+
+/* check_rules(): a slot was waited for, so the rules are to be read again */
+static const char *const waited = "waited";
+
 static void post(Purchase *p, EcoAccount *account);
 static void tell(const EcoRow *row, EcoListener *listener);
 static void describe_effect(Purchase *p, bool is_conversion, const char *effect_code);
@@ -122,7 +129,7 @@ void
 eco_purchase_register(void)
 {
 	EcoJournalInfo info = {ECO_JOURNAL_PURCHASE, &eco_shop_transactions,
-	TXN_SIGNATURE, TXN_KEY_VERSION, tell};
+	TXN_SIGNATURE, TXN_KEY_VERSION, NULL, tell};
 
 	eco_journal_register(&info);
 }
@@ -144,7 +151,7 @@ eco_purchase(PG_FUNCTION_ARGS)
 	eco_result_begin(&p.result, fcinfo, RES_COLUMNS);
 	eco_result_set(&p.result, RES_QUANTITY, Int32GetDatum(p.quantity));
 
-	eco_call_init(&call, ECO_JOURNAL_PURCHASE, &eco_shop_transactions, p.user_id);
+	eco_call_init(&call, ECO_JOURNAL_PURCHASE, &eco_shop_transactions, p.user_id, purchase_tables);
 	call.key = ECO_TXN_BY_KEY;
 	call.texts[call.ntexts++] = p.product_id;
 	call.texts[call.ntexts++] = p.key;
@@ -198,8 +205,13 @@ read_arguments(Purchase *p, FunctionCallInfo fcinfo)
 static void
 buy(Purchase *p, EcoAccount *account)
 {
-	const char *refusal = check_rules(p, account);
+	const char *refusal;
 
+	while ((refusal = check_rules(p, account)) == waited)
+	{
+		CHECK_FOR_INTERRUPTS();
+		eco_snapshot_renew();
+	}
 	eco_result_set(&p->result, RES_GOLD, Int64GetDatum(account->gold));
 	if (p->user_limit_left >= 0)
 		eco_result_set(&p->result, RES_USER_LIMIT_REMAINING,
@@ -402,13 +414,15 @@ static const char *
 take_stock(Purchase *p)
 {
 	int64		remaining;
-	bool		taken;
+	EcoStock	stock;
 
 	if (!p->product.has_stock)
 		return NULL;
-	taken = eco_stock_take(&p->product, p->quantity, !p->dry_run, &remaining, &p->stock_slot);
+	stock = eco_stock_take(&p->product, p->quantity, !p->dry_run, &remaining, &p->stock_slot);
+	if (stock == ECO_STOCK_AGAIN)
+		return waited;
 	eco_result_set(&p->result, RES_STOCK_REMAINING, Int64GetDatum(remaining));
-	return taken ? NULL : "SOLD_OUT";
+	return stock == ECO_STOCK_TAKEN ? NULL : "SOLD_OUT";
 }
 
 static void
@@ -441,12 +455,13 @@ post(Purchase *p, EcoAccount *account)
 	if (p->context != NULL)
 		eco_row_set(row, TXN_CONTEXT, JsonbPGetDatum(p->context));
 	ECO_CRASH_POINT("purchase:before_entry");
-	eco_entry_post(account, &entry);
-	ECO_CRASH_POINT("purchase:after_entry");
+	eco_entry_book(account, &entry);
 	if (p->product.counted)
 		eco_units_add(&p->units, p->quantity, entry.created_at);
 	if (p->product.global_key)
 		eco_global_key_use(&p->product_id, &p->key, p->user_id, entry.seq);
+	eco_entry_write(account, &entry);
+	ECO_CRASH_POINT("purchase:after_entry");
 
 	eco_result_outcome(&p->result, "new", "OK");
 	eco_result_text(&p->result, ECO_RES_TRANSACTION_ID,

@@ -12,6 +12,7 @@
 #include "ledger/entry.h"
 #include "ledger/keys.h"
 #include "ledger/result.h"
+#include "ledger/stream.h"
 #include "shop/purchase.h"
 
 PG_FUNCTION_INFO_V1(eco_verify_receipt);
@@ -103,12 +104,15 @@ Datum
 eco_verify_receipt(PG_FUNCTION_ARGS)
 {
 	EcoResult	result;
+	EcoOpenTables *open;
 	const char *why_not;
 
 	eco_require_arg(fcinfo, 0, "user_id");
 	eco_require_arg(fcinfo, 1, "transaction_id");
 	eco_result_begin(&result, fcinfo, RES_COLUMNS);
+	open = eco_stream_open(ECO_READ, NULL);
 	why_not = verify(PG_GETARG_INT64(0), text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	eco_tables_close(open);
 	eco_result_set(&result, RES_VALID, BoolGetDatum(why_not == NULL));
 	eco_result_text(&result, RES_REASON, why_not == NULL ? "OK" : why_not);
 	PG_RETURN_DATUM(eco_result_row(&result));

@@ -7,11 +7,12 @@
  * nobody else is changing; never wait, never keep a lock that was not used.
  * Second pass, when no slot is free: lock slots in slot order, also those that
  * looked empty (a delivery may have evened them out meanwhile), and gather.  Only
- * that pass waits, and it holds nothing of the product when it begins, so buyers
- * of one product cannot deadlock.
+ * that pass waits, for one slot; it keeps that, and the purchase looks at everything
+ * anew, the product too.  What it holds of the product are the slots below the one
+ * it waits for, so buyers of one product cannot deadlock.
  *
- * "Sold out" is said when nothing was left in a fresh snapshot, or when all
- * slots, locked by us, hold too little together.
+ * "Sold out" is said when nothing was left in a snapshot taken under the account's
+ * lock, or when all slots, locked by us, hold too little together.
  */
 #include "postgres.h"
 
@@ -32,7 +33,7 @@ enum
 	STK_COLUMNS
 };
 
-static EcoTable shop_stock = {
+EcoTable	eco_shop_stock = {
 	.name = "shop_stock",
 	.ncolumns = STK_COLUMNS,
 	.columns = {
@@ -46,31 +47,26 @@ static EcoTable shop_stock = {
 
 static int	read_slots(const EcoProduct *product, EcoRow *slots, int64 *total);
 static bool take_free(EcoRow *slots, int nslots, int32 units, int16 *slot);
-static bool take_waiting(EcoRow *slots, int nslots, int32 units,
-						 int64 *remaining, int16 *slot);
+static EcoStock gather(EcoRow *slots, int nslots, int32 units,
+					   int64 *remaining, int16 *slot);
 static void write_slot(EcoRow *row, int64 units);
 
-bool
+EcoStock
 eco_stock_take(const EcoProduct *product, int32 units, bool take,
 			   int64 *remaining, int16 *slot)
 {
 	EcoRow	   *slots = palloc(sizeof(EcoRow) * MAX_SLOTS);
-	int			nslots;
-	bool		enough;
+	int			nslots = read_slots(product, slots, remaining);
+	EcoStock	answer = *remaining >= units ? ECO_STOCK_TAKEN : ECO_STOCK_SOLD_OUT;
 
-	/* the caller's snapshot may have grown old waiting for the account */
-	eco_snapshot_push();
-	nslots = read_slots(product, slots, remaining);
-	enough = *remaining >= units;
-	if (enough && !take)
-		*remaining -= units;
-	else if (enough && take_free(slots, nslots, units, slot))
+	if (answer == ECO_STOCK_TAKEN && (!take || take_free(slots, nslots, units, slot)))
 		*remaining -= units;
 	else if (take && *remaining > 0)
-		enough = take_waiting(slots, nslots, units, remaining, slot);
-	eco_snapshot_pop();
+		answer = gather(slots, nslots, units, remaining, slot);
+	if (take && answer == ECO_STOCK_SOLD_OUT)
+		eco_rows_must_be_newest(&eco_shop_stock, 0, 0, 1, &product->product_id.datum);
 	pfree(slots);
-	return enough;
+	return answer;
 }
 
 static int
@@ -80,7 +76,7 @@ read_slots(const EcoProduct *product, EcoRow *slots, int64 *total)
 	int			n = 0;
 
 	*total = 0;
-	scan = eco_scan_begin(&shop_stock, 0, 0, 1, &product->product_id.datum);
+	scan = eco_scan_begin(&eco_shop_stock, 0, 0, 1, &product->product_id.datum);
 	while (n < MAX_SLOTS && eco_scan_next(scan, &slots[n]))
 		*total += eco_row_int(&slots[n++], STK_REMAINING);
 	eco_scan_end(scan);
@@ -107,8 +103,8 @@ take_free(EcoRow *slots, int nslots, int32 units, int16 *slot)
 }
 
 /* Changes a slot only once it is certain that they hold enough together. */
-static bool
-take_waiting(EcoRow *slots, int nslots, int32 units, int64 *remaining, int16 *slot)
+static EcoStock
+gather(EcoRow *slots, int nslots, int32 units, int64 *remaining, int16 *slot)
 {
 	int64		gathered = 0;
 	int64		wanted = units;
@@ -116,16 +112,14 @@ take_waiting(EcoRow *slots, int nslots, int32 units, int64 *remaining, int16 *sl
 
 	for (nlocked = 0; nlocked < nslots && gathered < units; nlocked++)
 	{
-		EcoRow	   *row = &slots[nlocked];
-
-		if (eco_row_lock(row, 0, ECO_WAIT) == ECO_LOCK_GONE)
-			row->values[STK_REMAINING] = Int64GetDatum(0);
-		gathered += eco_row_int(row, STK_REMAINING);
+		if (eco_row_lock(&slots[nlocked], 0, ECO_WAIT) != ECO_LOCKED)
+			return ECO_STOCK_AGAIN;
+		gathered += eco_row_int(&slots[nlocked], STK_REMAINING);
 	}
 	if (gathered < units)
 	{
 		*remaining = gathered;
-		return false;
+		return ECO_STOCK_SOLD_OUT;
 	}
 	*slot = -1;
 	for (int i = 0; i < nlocked && wanted > 0; i++)
@@ -140,7 +134,7 @@ take_waiting(EcoRow *slots, int nslots, int32 units, int64 *remaining, int16 *sl
 		wanted -= part;
 	}
 	*remaining = Max(*remaining - units, 0);
-	return true;
+	return ECO_STOCK_TAKEN;
 }
 
 static void

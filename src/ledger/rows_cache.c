@@ -1,0 +1,291 @@
+/*
+ * rows_cache.c
+ *		What is known of the relation behind an EcoTable: its columns, whether the
+ *		direct way may be taken, and which index serves which key.
+ *
+ * Relations are resolved by name and columns by name within the opened
+ * relation, so nothing here depends on attribute numbers or index names.
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "catalog/index.h"
+#include "catalog/pg_am_d.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type_d.h"
+#include "commands/defrem.h"
+#include "executor/executor.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "errors.h"
+#include "ledger/rows_private.h"
+#include "ledger/version.h"
+
+#define MAX_TABLES 48
+
+static EcoTable *known_tables[MAX_TABLES];
+static int	n_known_tables = 0;
+static MemoryContext rows_context = NULL;
+
+static void cache_build(EcoTable *table);
+static void cache_forget(Datum arg, Oid relid);
+static void cache_forget_all(Datum arg, int cacheid, uint32 hashvalue);
+static bool find_columns(EcoTable *table, EcoTableCache *cache, Relation rel);
+static bool direct_possible(EcoTable *table, EcoTableCache *cache, Relation rel);
+static bool needs_executor(EcoTable *table, EcoTableCache *cache, Relation rel);
+static bool find_indexes(EcoTable *table, EcoTableCache *cache, Relation rel);
+static bool serves_key(const EcoKey *key, const EcoTableCache *cache, Relation rel,
+					   Relation index, const IndexInfo *info);
+static void prepare_constraints(EcoTableCache *cache, Relation rel);
+static TransactionId changed_by(Oid relid);
+
+EcoTableCache *
+eco_table_cache(EcoTable *table)
+{
+	if (table->cache == NULL || table->cache->stale)
+		cache_build(table);
+	return table->cache;
+}
+
+static void
+cache_build(EcoTable *table)
+{
+	MemoryContext context;
+	MemoryContext old_context;
+	EcoTableCache *cache;
+	Relation	rel;
+	int			i;
+
+	if (rows_context == NULL)
+	{
+		rows_context = AllocSetContextCreate(CacheMemoryContext, "economy rows",
+											 ALLOCSET_DEFAULT_SIZES);
+		CacheRegisterRelcacheCallback(cache_forget, (Datum) 0);
+		/* compiled CHECK constraints may have inlined a function */
+		CacheRegisterSyscacheCallback(PROCOID, cache_forget_all, (Datum) 0);
+	}
+	for (i = 0; i < n_known_tables && known_tables[i] != table; i++)
+		;
+	if (i == n_known_tables)
+	{
+		if (n_known_tables == MAX_TABLES)
+			ECO_ERROR(ECO_SCHEMA_DAMAGED, errmsg("too many tables"));
+		known_tables[n_known_tables++] = table;
+	}
+
+	/*
+	 * The old facts may be in use further up the stack (a CHECK constraint
+	 * may call a function of ours), so they live until the transaction ends.
+	 */
+	if (table->cache != NULL)
+		MemoryContextSetParent(table->cache->context, TopTransactionContext);
+	table->cache = NULL;
+
+	context = AllocSetContextCreate(CurrentMemoryContext, "economy table",
+									ALLOCSET_SMALL_SIZES);
+	old_context = MemoryContextSwitchTo(context);
+	cache = palloc0(sizeof(EcoTableCache));
+	cache->context = context;
+	cache->relid = eco_table_oid(table->name);
+
+	rel = relation_open(cache->relid, AccessShareLock);
+	cache->changed_by = changed_by(cache->relid);
+	cache->has_children = rel->rd_rel->relhassubclass;
+	cache->direct = find_columns(table, cache, rel) && direct_possible(table, cache, rel);
+	if (cache->direct)
+		prepare_constraints(cache, rel);
+	relation_close(rel, AccessShareLock);
+	MemoryContextSwitchTo(old_context);
+
+	/* complete: from here on an error elsewhere does not lose it */
+	MemoryContextSetParent(context, rows_context);
+	table->cache = cache;
+}
+
+static void
+cache_forget(Datum arg, Oid relid)
+{
+	(void) arg;
+	for (int i = 0; i < n_known_tables; i++)
+	{
+		EcoTableCache *cache = known_tables[i]->cache;
+
+		if (cache != NULL && (relid == InvalidOid || relid == cache->relid))
+			cache->stale = true;
+	}
+}
+
+static void
+cache_forget_all(Datum arg, int cacheid, uint32 hashvalue)
+{
+	(void) cacheid;
+	(void) hashvalue;
+	cache_forget(arg, InvalidOid);
+}
+
+/* False when a column has a domain over its type: the SQL way knows its rules. */
+static bool
+find_columns(EcoTable *table, EcoTableCache *cache, Relation rel)
+{
+	bool		plain = true;
+
+	for (int i = 0; i < table->ncolumns; i++)
+	{
+		EcoColumn  *column = &table->columns[i];
+		AttrNumber	attno = get_attnum(cache->relid, column->name);
+		Oid			type = attno == InvalidAttrNumber ? InvalidOid :
+		TupleDescAttr(RelationGetDescr(rel), attno - 1)->atttypid;
+
+		if (!OidIsValid(type) || getBaseType(type) != column->type)
+			ECO_ERROR(ECO_SCHEMA_DAMAGED,
+					  errmsg("column \"%s\" of table economy.%s is missing or has another type",
+							 column->name, table->name),
+					  errhint("%s", eco_version_hint()));
+		plain &= type == column->type;
+		cache->attno[i] = attno;
+		get_typlenbyval(column->type, &cache->typlen[i], &cache->typbyval[i]);
+	}
+	return plain;
+}
+
+/* The direct way is for plain heap tables for which the executor would do no more. */
+static bool
+direct_possible(EcoTable *table, EcoTableCache *cache, Relation rel)
+{
+	if (rel->rd_rel->relkind != RELKIND_RELATION ||
+		rel->rd_rel->relhassubclass || rel->rd_rel->relispartition ||
+		rel->rd_rules != NULL ||
+		rel->rd_tableam != GetHeapamTableAmRoutine())
+		return false;
+	if (!table->only_read && needs_executor(table, cache, rel))
+		return false;
+	return find_indexes(table, cache, rel);
+}
+
+/*
+ * What the executor would do for a write and the direct way does not: row and
+ * statement triggers, defaults and generated values of columns we do not know,
+ * domains, whose rules can change without a word to the table.
+ */
+static bool
+needs_executor(EcoTable *table, EcoTableCache *cache, Relation rel)
+{
+	TriggerDesc *trig = rel->trigdesc;
+	TupleDesc	desc = RelationGetDescr(rel);
+	bool		updated = false;
+
+	for (int i = 0; i < table->ncolumns; i++)
+		updated |= table->columns[i].is_mutable;
+	if (trig != NULL &&
+		(trig->trig_insert_before_row || trig->trig_insert_after_row ||
+		 trig->trig_insert_before_statement || trig->trig_insert_after_statement))
+		return true;
+	if (trig != NULL && updated &&
+		(trig->trig_update_before_row || trig->trig_update_after_row ||
+		 trig->trig_update_before_statement || trig->trig_update_after_statement))
+		return true;
+	if (desc->constr != NULL && desc->constr->has_generated_stored)
+		return true;
+	for (int i = 0; desc->constr != NULL && i < desc->constr->num_check; i++)
+		if (strstr(desc->constr->check[i].ccbin, "COERCETODOMAIN") != NULL)
+			return true;
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		bool		known = false;
+
+		for (int c = 0; c < table->ncolumns; c++)
+			known |= cache->attno[c] == att->attnum;
+		if (!known && !att->attisdropped &&
+			(att->atthasdef || att->attidentity || get_typtype(att->atttypid) == TYPTYPE_DOMAIN))
+			return true;
+	}
+	return false;
+}
+
+static bool
+find_indexes(EcoTable *table, EcoTableCache *cache, Relation rel)
+{
+	ListCell   *lc;
+
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+		IndexInfo  *info = BuildIndexInfo(index);
+		bool		plain = info->ii_Expressions == NIL &&
+		info->ii_Predicate == NIL && info->ii_ExclusionOps == NULL &&
+		index->rd_index->indimmediate;
+
+		for (int k = 0; plain && k < table->nkeys; k++)
+			if (!OidIsValid(cache->key_index[k]) &&
+				serves_key(&table->keys[k], cache, rel, index, info))
+				cache->key_index[k] = RelationGetRelid(index);
+		index_close(index, AccessShareLock);
+		if (table->only_read)
+			continue;
+		if (!plain || cache->nindexes == ECO_MAX_INDEXES)
+			return false;
+		cache->index[cache->nindexes] = lfirst_oid(lc);
+		cache->index_info[cache->nindexes++] = info;
+	}
+	for (int k = 0; k < table->nkeys; k++)
+		if (!OidIsValid(cache->key_index[k]))
+			return false;
+	return true;
+}
+
+/*
+ * Whether a scan of the index finds what `column = value` means and in the order
+ * that ORDER BY the key means: a DBA's index beside ours may compare by another
+ * collation or operator class, or count down.
+ */
+static bool
+serves_key(const EcoKey *key, const EcoTableCache *cache, Relation rel,
+		   Relation index, const IndexInfo *info)
+{
+	if (index->rd_rel->relam != BTREE_AM_OID || !index->rd_index->indisvalid ||
+		!index->rd_index->indisready || !index->rd_index->indislive ||
+		key->ncolumns > info->ii_NumIndexKeyAttrs)
+		return false;
+	for (int c = 0; c < key->ncolumns; c++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel),
+											  cache->attno[key->columns[c]] - 1);
+
+		if (info->ii_IndexAttrNumbers[c] != att->attnum ||
+			index->rd_indcollation[c] != att->attcollation ||
+			index->rd_indoption[c] != 0 ||
+			index->rd_opfamily[c] != get_opclass_family(GetDefaultOpClass(att->atttypid, BTREE_AM_OID)))
+			return false;
+	}
+	return true;
+}
+
+/* The transaction that wrote the table's row in pg_class. */
+static TransactionId
+changed_by(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	TransactionId xid;
+
+	if (!HeapTupleIsValid(tuple))
+		return InvalidTransactionId;
+	xid = HeapTupleHeaderGetXmin(tuple->t_data);
+	ReleaseSysCache(tuple);
+	return TransactionIdIsNormal(xid) ? xid : InvalidTransactionId;
+}
+
+static void
+prepare_constraints(EcoTableCache *cache, Relation rel)
+{
+	cache->desc = CreateTupleDescCopy(RelationGetDescr(rel));
+	cache->estate = CreateExecutorState();
+	cache->result_rel = makeNode(ResultRelInfo);
+	InitResultRelInfo(cache->result_rel, rel, 0, NULL, 0);
+}

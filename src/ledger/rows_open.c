@@ -1,0 +1,289 @@
+/*
+ * rows_open.c
+ *		Opening the tables of a call before its snapshot is taken (I10; the rule
+ *		stands in rows.h).
+ *
+ * A table counts as changed when its row in pg_class is newer than the snapshot:
+ * a rewrite (ALTER TABLE, SET UNLOGGED, pg_repack, TRUNCATE) gives it another file,
+ * whose rows the old snapshot cannot see.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/parallel.h"
+#include "access/relation.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "errors.h"
+#include "ledger/rows_private.h"
+#include "settings.h"
+
+/* What is open, innermost last; kept for the next call when it is closed. */
+static EcoOpenTables **open_stack = NULL;
+static int	max_open = 0;
+static int	n_open = 0;
+
+static void open_one(EcoOpenTables *open, EcoTable *table);
+static void push_snapshot(EcoOpenTables *open);
+static const EcoTable *changed_table(EcoOpenTables *open, Snapshot snapshot);
+static bool is_newer(TransactionId xid, Snapshot snapshot);
+static bool children_newer(Oid relid, Snapshot snapshot);
+static void forget_transaction(XactEvent event, void *arg);
+static void forget_savepoint(SubXactEvent event, SubTransactionId mine,
+							 SubTransactionId parent, void *arg);
+
+static inline bool
+writes(const EcoOpenTables *open)
+{
+	return open->access == ECO_WRITE || open->access == ECO_WRITE_LATEST;
+}
+
+static EcoOpenTables *
+next_free(void)
+{
+	if (open_stack == NULL)
+	{
+		RegisterXactCallback(forget_transaction, NULL);
+		RegisterSubXactCallback(forget_savepoint, NULL);
+	}
+	if (n_open == max_open)
+	{
+		int			more = Max(4, max_open * 2);
+		EcoOpenTables **stack = MemoryContextAllocZero(CacheMemoryContext, sizeof(*stack) * more);
+
+		if (open_stack != NULL)
+		{
+			memcpy(stack, open_stack, sizeof(*stack) * max_open);
+			pfree(open_stack);
+		}
+		open_stack = stack;
+		max_open = more;
+	}
+	if (open_stack[n_open] == NULL)
+		open_stack[n_open] = MemoryContextAlloc(CacheMemoryContext, sizeof(EcoOpenTables));
+	return open_stack[n_open];
+}
+
+EcoOpenTables *
+eco_tables_open(EcoAccess access, EcoTable *const *tables)
+{
+	EcoOpenTables *open = next_free();
+
+	open->access = access;
+	open->level = GetCurrentTransactionNestLevel();
+	open->ntables = 0;
+	for (int i = 0; tables[i] != NULL; i++)
+		open_one(open, tables[i]);
+	push_snapshot(open);
+	n_open++;
+	return open;
+}
+
+void
+eco_tables_close(EcoOpenTables *open)
+{
+	if (n_open == 0 || open_stack[n_open - 1] != open)
+		ECO_ERROR(ECO_SCHEMA_DAMAGED, errmsg("tables are closed out of order"));
+	PopActiveSnapshot();
+	/* the locks stay to the end of the transaction, as the executor's do */
+	for (int i = 0; i < open->ntables; i++)
+		relation_close(open->tables[i].rel, NoLock);
+	n_open--;
+}
+
+void
+eco_snapshot_renew(void)
+{
+	PopActiveSnapshot();
+	push_snapshot(open_stack[n_open - 1]);
+}
+
+EcoOpenTable *
+eco_open_table(const EcoTable *table)
+{
+	EcoOpenTables *open = n_open > 0 ? open_stack[n_open - 1] : NULL;
+
+	for (int i = 0; open != NULL && i < open->ntables; i++)
+		if (open->tables[i].table == table)
+			return &open->tables[i];
+	ECO_ERROR(ECO_SCHEMA_DAMAGED,
+			  errmsg("table economy.%s is not among those that the call has opened", table->name));
+	return NULL;
+}
+
+void
+eco_rows_must_be_newest(EcoTable *table, int64 user_id, int key, int nvalues, const Datum *values)
+{
+	EcoScan    *seen;
+	EcoScan    *newest;
+	EcoRow		row;
+	EcoRow		latest;
+	bool		more = true;
+
+	if (!IsolationUsesXactSnapshot() || IsInParallelMode())
+		return;
+	seen = eco_scan_begin_unchecked(table, user_id, key, nvalues, values);
+	PushActiveSnapshot(GetLatestSnapshot());
+	newest = eco_scan_begin_unchecked(table, user_id, key, nvalues, values);
+	PopActiveSnapshot();
+	while (more)
+	{
+		more = eco_scan_next(seen, &row);
+		if (more != eco_scan_next(newest, &latest) ||
+			(more && !ItemPointerEquals(&row.tid, &latest.tid)))
+			eco_serialization_failure(table);
+	}
+	eco_scan_end(newest);
+	eco_scan_end(seen);
+}
+
+bool
+eco_must_be_newest(const EcoTable *table)
+{
+	return table->only_read && IsolationUsesXactSnapshot() && writes(open_stack[n_open - 1]);
+}
+
+void
+eco_serialization_failure(const EcoTable *table)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not serialize access due to concurrent update"),
+			 errdetail("Table economy.%s, or a row of it, has changed since the transaction's snapshot.",
+					   table->name),
+			 errhint("The transaction might succeed if retried.")));
+}
+
+/*
+ * The resolver: which relation holds the table's rows.  Today there is one for
+ * all users; this is where a distributed table will choose.
+ *
+ * The lock may let in an invalidation of what we knew, hence the loop.
+ */
+static void
+open_one(EcoOpenTables *open, EcoTable *table)
+{
+	EcoOpenTable *one = &open->tables[open->ntables];
+	LOCKMODE	mode = writes(open) && !table->only_read ? RowExclusiveLock : AccessShareLock;
+
+	for (int i = 0; i < open->ntables; i++)
+		if (open->tables[i].table == table)
+			return;
+	if (open->ntables == ECO_MAX_OPEN)
+		ECO_ERROR(ECO_SCHEMA_DAMAGED, errmsg("a call opens more than %d tables", ECO_MAX_OPEN));
+	for (;;)
+	{
+		one->cache = eco_table_cache(table);
+		one->rel = try_relation_open(one->cache->relid, mode);
+		if (one->rel != NULL && !one->cache->stale)
+			break;
+		if (one->rel != NULL)
+			relation_close(one->rel, mode);
+		one->cache->stale = true;
+	}
+	if (one->cache->has_children)
+		list_free(find_all_inheritors(one->cache->relid, mode, NULL));
+	one->table = table;
+	one->mode = mode;
+	one->direct = one->cache->direct && eco_row_access != ECO_ROW_ACCESS_SQL;
+	open->ntables++;
+}
+
+static void
+push_snapshot(EcoOpenTables *open)
+{
+	Snapshot	snapshot;
+	const EcoTable *changed;
+
+	/* a parallel query has one snapshot for all its workers */
+	if ((open->access == ECO_READ_LATEST || open->access == ECO_WRITE_LATEST) &&
+		!IsInParallelMode())
+	{
+		PushActiveSnapshot(GetLatestSnapshot());
+		return;
+	}
+	if (open->access == ECO_READ)
+		PushActiveSnapshot(GetActiveSnapshot());
+	else
+		PushActiveSnapshot(GetTransactionSnapshot());
+	snapshot = GetActiveSnapshot();
+	if (open->access != ECO_READ && !IsolationUsesXactSnapshot())
+		return;
+	changed = changed_table(open, snapshot);
+	if (changed == NULL)
+		return;
+	if (IsolationUsesXactSnapshot())
+		eco_serialization_failure(changed);
+	PopActiveSnapshot();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+static const EcoTable *
+changed_table(EcoOpenTables *open, Snapshot snapshot)
+{
+	for (int i = 0; i < open->ntables; i++)
+	{
+		EcoTableCache *cache = open->tables[i].cache;
+
+		if (TransactionIdIsValid(cache->changed_by) &&
+			TransactionIdPrecedes(cache->changed_by, TransactionXmin))
+			cache->changed_by = InvalidTransactionId;	/* old for ever */
+		if (is_newer(cache->changed_by, snapshot) ||
+			(cache->has_children && children_newer(cache->relid, snapshot)))
+			return open->tables[i].table;
+	}
+	return NULL;
+}
+
+static bool
+is_newer(TransactionId xid, Snapshot snapshot)
+{
+	return TransactionIdIsNormal(xid) && !TransactionIdIsCurrentTransactionId(xid) &&
+		XidInMVCCSnapshot(xid, snapshot);
+}
+
+static bool
+children_newer(Oid relid, Snapshot snapshot)
+{
+	bool		newer = false;
+	ListCell   *lc;
+
+	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+	{
+		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(lfirst_oid(lc)));
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		newer |= is_newer(HeapTupleHeaderGetXmin(tuple->t_data), snapshot);
+		ReleaseSysCache(tuple);
+	}
+	return newer;
+}
+
+/* The relations are closed and the snapshots gone by other means. */
+static void
+forget_transaction(XactEvent event, void *arg)
+{
+	(void) arg;
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT)
+		n_open = 0;
+}
+
+static void
+forget_savepoint(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	(void) mine;
+	(void) parent;
+	(void) arg;
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		while (n_open > 0 && open_stack[n_open - 1]->level >= GetCurrentTransactionNestLevel())
+			n_open--;
+}
