@@ -34,8 +34,23 @@ SHLIB_LINK = -lcrypto -lm
 override with_llvm = no
 
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
-ifneq ($(wildcard $(PGXS)),)
+SERVER_HEADER := $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h
+ifneq ($(and $(wildcard $(PGXS)),$(wildcard $(SERVER_HEADER))),)
 include $(PGXS)
+
+# not when a package is made
+install: $(if $(DESTDIR),,where-tail)
+.PHONY: where-tail
+where-tail:
+	@case ":$$PATH:" in *":$(bindir):"*) ;; *) \
+		echo "economy_tail is installed into $(bindir), which is not in PATH: call it by that name, or link it";; esac
+else
+.PHONY: all install
+all install:
+	@echo "economy: $(PG_CONFIG) names no PostgreSQL with headers to build with." >&2
+	@echo "Install them (Debian: postgresql-server-dev-15 libpq-dev libssl-dev), or name another pg_config:" >&2
+	@echo "make PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config" >&2
+	@exit 1
 endif
 
 $(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) economy.control

@@ -29,6 +29,15 @@ our @EXPORT = qw(new_node configure connect_to fresh_database row value try_sql
   at_once is_clean keep_events fingerprint add_user add_product wait_until_blocked);
 
 my $template = 0;
+my @nodes;
+
+# The time limit of a file is over. At once: a session that waits for the server
+# would keep a safe handler waiting too.
+POSIX::sigaction(POSIX::SIGTERM(), POSIX::SigAction->new(sub {
+		print STDERR "$0: ended after ", time - $^T, " seconds\n";
+		kill 'INT', grep { defined } map { $_->{_pid} } @nodes;
+		POSIX::_exit(124);
+}));
 
 # A started server with the extension in database "postgres".
 sub new_node
@@ -36,7 +45,11 @@ sub new_node
 	my ($name, %params) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
-	$node->init(%{ $params{init} // {} });
+	push @nodes, $node;
+	my %init = %{ $params{init} // {} };
+
+	# not what the caller's locale says, which may be none
+	$node->init(%init, extra => [ '--encoding=UTF8', '--no-locale', @{ $init{extra} // [] } ]);
 	configure($node, $params{conf} // '');
 	$node->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION economy')

@@ -34,7 +34,7 @@ my @calls = (
 	[ 'set_user_status', "SELECT economy.set_user_status($ann, 'suspended', 'tester')", undef, undef ],
 	[ 'set_user_status back', "SELECT economy.set_user_status($ann, 'active', 'tester')", undef, undef ],
 	[ 'upsert_product', q{SELECT price_gold FROM economy.upsert_product('{"product_id": "potion", "price_gold": 20}', 'tester')}, undef, undef ],
-	[ 'upsert_product, a new one', q{SELECT price_gold FROM economy.upsert_product('{"product_id": "map", "category": "item"}', 'tester')}, undef, undef ],
+	[ 'upsert_product, a new one', q{SELECT price_gold FROM economy.upsert_product('{"product_id": "map", "category": "item", "price_gold": 5}', 'tester')}, undef, undef ],
 	[ 'add_stock', q{SELECT economy.add_stock('limited', 1, 'tester')}, undef, undef ],
 	[ 'retire_product', q{SELECT active FROM economy.retire_product('map', 'tester')}, undef, undef ],
 	[ 'rotate_signing_key', 'SELECT economy.rotate_signing_key()', undef, undef ],
