@@ -41,6 +41,8 @@ PG_MODULE_MAGIC;
 #define RFM_MEMORY_DEFAULT_KB		65536
 #define RFM_MEMORY_MIN_KB			1024
 #define RFM_MEMORY_MAX_KB			67108864
+#define RETENTION_DEFAULT_DAYS		180
+#define RETENTION_MAX_DAYS			36500
 
 int			eco_row_access = ECO_ROW_ACCESS_AUTO;
 int			eco_notify = ECO_NOTIFY_INLINE;
@@ -59,6 +61,7 @@ int			eco_streak_max_freezes = STREAK_MAX_FREEZES_DEFAULT;
 
 /* read by SQL alone */
 static int	rfm_memory = RFM_MEMORY_DEFAULT_KB;
+static int	recommendation_retention = RETENTION_DEFAULT_DAYS;
 static char *rfm_model = NULL;
 
 static char *test_clock = NULL;
@@ -267,6 +270,11 @@ define_segment_settings(void)
 							"It replaces work_mem there.",
 							&rfm_memory, RFM_MEMORY_DEFAULT_KB,
 							RFM_MEMORY_MIN_KB, RFM_MEMORY_MAX_KB, PGC_SUSET, GUC_UNIT_KB,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("economy.recommendation_retention",
+							"Days for which decisions of recommend() are kept after their window.",
+							NULL, &recommendation_retention, RETENTION_DEFAULT_DAYS,
+							1, RETENTION_MAX_DAYS, PGC_SUSET, 0,
 							NULL, NULL, NULL);
 	DefineCustomStringVariable("economy.rfm_model",
 							   "Model by which rfm_refresh() scores users.",

@@ -6,18 +6,19 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdlib.h>
 
 #include "core/probability.h"
 
 #define MAX_STEPS	400
-#define PANELS		512			/* of Simpson's rule; even */
-#define TAIL		1e-12		/* left out at either side */
+#define MAX_HALVINGS	40
+#define TOLERANCE	1e-11		/* of an interval */
+#define KNOTS		5			/* of an arm */
 
 static double
 log_density(double x, double a, double b)
 {
-	return lgamma(a + b) - lgamma(a) - lgamma(b) +
-		(a == 1 ? 0 : (a - 1) * log(x)) + (b == 1 ? 0 : (b - 1) * log1p(-x));
+	return eco_beta_log_front(x, a, b) - log(x) - log1p(-x);
 }
 
 /* For p <= 1/2, where no digits are lost. */
@@ -66,35 +67,133 @@ eco_beta_quantile(double p, double a, double b)
 	return 1 - lower_quantile(1 - p, b, a);
 }
 
-/* f_i(x) times the chance that all others are below x */
-static double
-largest_at(double x, size_t i, size_t n, const double *a, const double *b)
+typedef struct Arms
 {
-	double		value = exp(log_density(x, a[i], b[i]));
+	int			n;
+	const double *a;
+	const double *b;
+} Arms;
 
-	for (size_t j = 0; j < n && value > 0; j++)
-		if (j != i)
-			value *= eco_beta_cdf(x, a[j], b[j]);
-	return value;
+/* values[i] = f_i(x) times the chance that all others are below x */
+static void
+largest_at(const Arms *arms, double x, double *values)
+{
+	double		below[ECO_BETA_ARMS];
+	double		product = 1;
+
+	for (int i = 0; i < arms->n; i++)
+	{
+		below[i] = eco_beta_cdf(x, arms->a[i], arms->b[i]);
+		values[i] = product;
+		product *= below[i];
+	}
+	product = 1;
+	for (int i = arms->n - 1; i >= 0; i--)
+	{
+		values[i] *= product;
+		product *= below[i];
+		if (values[i] > 0)
+			values[i] *= exp(log_density(x, arms->a[i], arms->b[i]));
+	}
+}
+
+/* sums[i] and what Gauss' rule of every second node differs from it, at most */
+static double
+integrate(const Arms *arms, double low, double high, double *sums)
+{
+	/* nodes from the middle out; the weights of Kronrod, and of Gauss */
+	static const double nodes[8] = {
+		0, 0.207784955007898467600689403773, 0.405845151377397166906606412077,
+		0.586087235467691130294144691693, 0.741531185599394439863864773281,
+		0.864864423359769072789712788641, 0.949107912342758524526189684048,
+		0.991455371120812639206854697526
+	};
+	static const double kronrod[8] = {
+		0.209482141084727828012999174892, 0.204432940075298892414161999235,
+		0.190350578064785409913256402421, 0.169004726639267902826583426599,
+		0.140653259715525918745189590510, 0.104790010322250183839876322542,
+		0.063092092629978553290700663189, 0.022935322010529224963732008059
+	};
+	static const double gauss[4] = {
+		0.417959183673469387755102040816, 0.381830050505118944950369775489,
+		0.279705391489276667901467771424, 0.129484966168869693270611432679
+	};
+	const double middle = (low + high) / 2;
+	const double half = (high - low) / 2;
+	double		coarse[ECO_BETA_ARMS] = {0};
+	double		values[ECO_BETA_ARMS];
+	double		error = 0;
+
+	for (int i = 0; i < arms->n; i++)
+		sums[i] = 0;
+	for (int k = -7; k <= 7; k++)
+	{
+		const int	node = k < 0 ? -k : k;
+
+		largest_at(arms, middle + (k < 0 ? -half : half) * nodes[node], values);
+		for (int i = 0; i < arms->n; i++)
+		{
+			sums[i] += half * kronrod[node] * values[i];
+			if (node % 2 == 0)
+				coarse[i] += half * gauss[node / 2] * values[i];
+		}
+	}
+	for (int i = 0; i < arms->n; i++)
+		error = fmax(error, fabs(sums[i] - coarse[i]));
+	return error;
+}
+
+/* Add the interval's share of each arm. */
+static void
+add_shares(const Arms *arms, double low, double high, int halvings, double *shares)
+{
+	double		sums[ECO_BETA_ARMS];
+
+	if (integrate(arms, low, high, sums) > TOLERANCE && halvings < MAX_HALVINGS)
+	{
+		const double middle = (low + high) / 2;
+
+		add_shares(arms, low, middle, halvings + 1, shares);
+		add_shares(arms, middle, high, halvings + 1, shares);
+		return;
+	}
+	for (int i = 0; i < arms->n; i++)
+		shares[i] += sums[i];
+}
+
+static int
+compare_knots(const void *left, const void *right)
+{
+	const double a = *(const double *) left;
+	const double b = *(const double *) right;
+
+	return a < b ? -1 : a > b ? 1 : 0;
 }
 
 void
-eco_beta_shares(size_t n, const double *a, const double *b, double *shares)
+eco_beta_shares(int n, const double *a, const double *b, double *shares)
 {
+	static const double levels[KNOTS] = {1e-13, 1e-3, 0.5, 1 - 1e-3, 1 - 1e-13};
+	const Arms	arms = {n, a, b};
+	double		knots[KNOTS * ECO_BETA_ARMS + 2];
+	int			nknots = 0;
 	double		total = 0;
 
-	for (size_t i = 0; i < n; i++)
+	/* where an arm lies, however narrow, an interval ends */
+	knots[nknots++] = 0;
+	for (int i = 0; i < n; i++)
 	{
-		double		low = eco_beta_quantile(TAIL, a[i], b[i]);
-		double		width = (eco_beta_quantile(1 - TAIL, a[i], b[i]) - low) / PANELS;
-		double		sum = 0;
-
-		for (int k = 0; k <= PANELS; k++)
-			sum += (k == 0 || k == PANELS ? 1 : k % 2 == 1 ? 4 : 2) *
-				largest_at(low + k * width, i, n, a, b);
-		shares[i] = sum * width / 3;
-		total += shares[i];
+		shares[i] = 0;
+		for (int k = 0; k < KNOTS; k++)
+			knots[nknots++] = eco_beta_quantile(levels[k], a[i], b[i]);
 	}
-	for (size_t i = 0; i < n; i++)
+	knots[nknots++] = 1;
+	qsort(knots, (size_t) nknots, sizeof(double), compare_knots);
+	for (int k = 1; k < nknots; k++)
+		if (knots[k] > knots[k - 1])
+			add_shares(&arms, knots[k - 1], knots[k], 0, shares);
+	for (int i = 0; i < n; i++)
+		total += shares[i];
+	for (int i = 0; i < n; i++)
 		shares[i] /= total;
 }

@@ -9,6 +9,7 @@
 
 #define MAX_TERMS	10000
 #define TINY		1e-300
+#define LOG_ROOT_2_PI 0.918938533204672741780329736406
 
 void
 eco_wilson(int64_t wins, int64_t n, double z, double *lower, double *upper)
@@ -23,6 +24,40 @@ eco_wilson(int64_t wins, int64_t n, double z, double *lower, double *upper)
 	/* the ends are exact, where rounding would miss them */
 	*lower = wins == 0 ? 0 : centre - half;
 	*upper = wins == n ? 1 : centre + half;
+}
+
+/* What Stirling's formula leaves out of the logarithm of the gamma function. */
+static double
+stirling_rest(double z)
+{
+	const double z2 = z * z;
+
+	if (z < 10)
+		return lgamma(z) - ((z - 0.5) * log(z) - z + LOG_ROOT_2_PI);
+	return (1.0 / 12 - (1.0 / 360 - (1.0 / 1260 - (1.0 / 1680 - 1.0 / 1188 / z2) / z2) / z2) / z2) / z;
+}
+
+/* log(y) where y = 1 + d; either may have lost what the other has */
+static double
+log_of(double y, double d)
+{
+	return y < 0.5 ? log(y) : log1p(d);
+}
+
+/*
+ * The large terms of the three gamma functions cancel on paper, not in
+ * floating point.
+ */
+double
+eco_beta_log_front(double x, double a, double b)
+{
+	const double n = a + b;
+	const double d = x * n - a;
+	double		left = log_of(x * n / a, d / a);
+	double		right = (1 - x) * n / b < 0.5 ? log1p(-x) + log(n / b) : log1p(-d / b);
+
+	return a * left + b * right + 0.5 * log(a / n * b) - LOG_ROOT_2_PI +
+		stirling_rest(n) - stirling_rest(a) - stirling_rest(b);
 }
 
 /* The continued fraction of I_x(a, b); converges fast for x < (a+1)/(a+b+2). */
@@ -71,7 +106,7 @@ eco_beta_cdf(double x, double a, double b)
 		return 0;
 	if (x >= 1)
 		return 1;
-	front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x));
+	front = exp(eco_beta_log_front(x, a, b));
 	if (x < (a + 1) / (a + b + 2))
 		return front * beta_fraction(x, a, b) / a;
 	return 1 - front * beta_fraction(1 - x, b, a) / b;

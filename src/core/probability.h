@@ -16,6 +16,12 @@
 extern void eco_wilson(int64_t wins, int64_t n, double z, double *lower, double *upper);
 
 /*
+ * Logarithm of x^a (1 - x)^b / B(a, b), for 0 < x < 1: the density of the beta
+ * distribution is its exponential over x (1 - x).  Absolute error about 1e-12.
+ */
+extern double eco_beta_log_front(double x, double a, double b);
+
+/*
  * Regularised incomplete beta function I_x(a, b), a > 0, b > 0, 0 <= x <= 1,
  * by its continued fraction (DLMF 8.17.22, modified Lentz's method); relative
  * error about 1e-13.

@@ -11,8 +11,8 @@
 #include "core/beta.h"
 #include "ledger/args.h"
 
-#define MAX_ARMS	100
-#define MAX_SHAPE	1e12
+#define MAX_ARMS	ECO_BETA_ARMS
+#define MAX_SHAPE	ECO_BETA_SHAPE
 
 PG_FUNCTION_INFO_V1(eco_beta_quantile_sql);
 PG_FUNCTION_INFO_V1(eco_beta_shares_sql);
@@ -86,7 +86,7 @@ eco_beta_shares_sql(PG_FUNCTION_ARGS)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("a and b must have the same length"));
 	if (n != na || memcmp(a, last_a, size) != 0 || memcmp(b, last_b, size) != 0)
 	{
-		eco_beta_shares((size_t) na, a, b, shares);
+		eco_beta_shares(na, a, b, shares);
 		memcpy(last_a, a, size);
 		memcpy(last_b, b, size);
 		n = na;

@@ -19,7 +19,7 @@ CREATE TABLE economy.recommendation_placements (
 SELECT pg_catalog.pg_extension_config_dump('economy.recommendation_placements', 'WHERE version > 0');
 COMMENT ON TABLE economy.recommendation_placements IS 'Places of the app that show a recommendation; the highest version of each is in force.';
 COMMENT ON COLUMN economy.recommendation_placements.policy IS 'rules: the first arm that can be shown; thompson: Thompson sampling over those.';
-COMMENT ON COLUMN economy.recommendation_placements.attribution_window IS 'A purchase of the product so long after the decision is its conversion.';
+COMMENT ON COLUMN economy.recommendation_placements.attribution_window IS 'A purchase of the product so long after the decision is its conversion; a day is 24 hours, a month 30 days.';
 COMMENT ON COLUMN economy.recommendation_placements.half_life IS 'thompson: age at which an outcome counts half.';
 COMMENT ON COLUMN economy.recommendation_placements.exploration IS 'thompson: share of decisions that are spread evenly over the arms.';
 
@@ -60,37 +60,81 @@ CREATE TABLE economy.recommendations (
     fallback     boolean     NOT NULL,
     policy       text        NOT NULL,
     propensity   double precision NOT NULL CONSTRAINT recommendations_propensity_check CHECK (propensity > 0 AND propensity <= 1),
+    day          date        NOT NULL,
+    seq          bigint      NOT NULL,
     decided_at   timestamptz NOT NULL,
+    matures_at   timestamptz NOT NULL,
     clicked_at   timestamptz,
     converted_at timestamptz,
     CONSTRAINT recommendations_pkey PRIMARY KEY (user_id, number)
 );
-CREATE INDEX recommendations_placement_idx ON economy.recommendations (placement, decided_at);
+CREATE INDEX recommendations_day_idx ON economy.recommendations (user_id, placement, day);
+CREATE INDEX recommendations_matures_at_idx ON economy.recommendations (placement, matures_at);
 SELECT pg_catalog.pg_extension_config_dump('economy.recommendations', '');
-COMMENT ON TABLE economy.recommendations IS 'Every decision of recommend(), with what it was made of and the feedback.';
+COMMENT ON TABLE economy.recommendations IS
+    'What recommend() decided to show, once for a user, placement, UTC day and arm, with what it was made of and the feedback; kept for economy.recommendation_retention.';
 COMMENT ON COLUMN economy.recommendations.number IS 'Counts the user''s decisions; the decision_id is D<user>-<number>.';
 COMMENT ON COLUMN economy.recommendations.segment IS 'The user''s segment at that moment; null before the first refresh.';
 COMMENT ON COLUMN economy.recommendations.fallback IS 'No arm of the user''s segment could be shown.';
-COMMENT ON COLUMN economy.recommendations.propensity IS 'Probability with which the policy chose this arm.';
+COMMENT ON COLUMN economy.recommendations.propensity IS 'Probability with which the policy chose this arm of those it could show, exact to 1e-8.';
+COMMENT ON COLUMN economy.recommendations.day IS 'UTC day of the decision.';
+COMMENT ON COLUMN economy.recommendations.seq IS 'The user''s newest entry at the decision; a purchase after it can be its conversion.';
+COMMENT ON COLUMN economy.recommendations.matures_at IS 'End of the placement''s attribution window; a day of it is 24 hours.';
 COMMENT ON COLUMN economy.recommendations.converted_at IS 'Conversion by feedback; a purchase attributes itself, see recommendation_outcomes.';
 
 CREATE VIEW economy.recommendation_outcomes AS
-    SELECT d.user_id, d.number, d.placement, d.version, d.segment, d.arm, d.fallback, d.policy, d.propensity, d.decided_at,
-           d.clicked_at, least(d.converted_at, b.bought_at) AS converted_at,
-           d.decided_at + p.attribution_window AS matures_at
+    SELECT d.user_id, d.number, d.placement, d.version, d.segment, d.arm, d.fallback, d.policy, d.propensity, d.day, d.decided_at,
+           d.clicked_at, least(d.converted_at, b.bought_at) AS converted_at, d.matures_at
     FROM economy.recommendations d
-    JOIN economy.recommendation_placements p USING (placement, version)
     LEFT JOIN LATERAL (
         SELECT min(t.created_at) AS bought_at FROM economy.shop_transactions t
         WHERE t.user_id = d.user_id AND t.product_id = d.product_id AND t.status = 'SUCCESS'
-          AND t.created_at >= d.decided_at AND t.created_at < d.decided_at + p.attribution_window
+          AND t.seq > d.seq AND t.created_at < d.matures_at
           AND NOT EXISTS (SELECT FROM economy.rfm_reversals r WHERE r.user_id = t.user_id AND r.seq = t.seq)
           -- the last decision before the purchase has it
           AND NOT EXISTS (SELECT FROM economy.recommendations l
-                          WHERE l.user_id = d.user_id AND l.product_id = d.product_id AND l.number > d.number AND l.decided_at <= t.created_at)) b
+                          WHERE l.user_id = d.user_id AND l.product_id = d.product_id AND l.number > d.number AND l.seq < t.seq)) b
         ON d.product_id IS NOT NULL;
 COMMENT ON VIEW economy.recommendation_outcomes IS
     'Decisions with what came of them: a click, and a conversion by feedback or by a purchase of the product within the placement''s window.';
+
+-- What was learned of them: an exposure is a user, placement, UTC day and arm.
+
+CREATE TABLE economy.recommendation_progress (
+    placement     text        NOT NULL COLLATE "C" CONSTRAINT recommendation_progress_pkey PRIMARY KEY,
+    learned_until timestamptz NOT NULL,
+    pruned_until  timestamptz NOT NULL
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.recommendation_progress', '');
+COMMENT ON TABLE economy.recommendation_progress IS 'Up to which matures_at the job has counted the decisions of a placement, and removed old ones.';
+
+CREATE TABLE economy.recommendation_beliefs (
+    placement text NOT NULL COLLATE "C",
+    segment   text NOT NULL COLLATE "C",
+    arm       text NOT NULL COLLATE "C",
+    wins      double precision NOT NULL,
+    losses    double precision NOT NULL,
+    CONSTRAINT recommendation_beliefs_pkey PRIMARY KEY (placement, segment, arm)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.recommendation_beliefs', '');
+COMMENT ON TABLE economy.recommendation_beliefs IS 'Matured exposures of each arm, halved per half-life, as of recommendation_progress.learned_until.';
+COMMENT ON COLUMN economy.recommendation_beliefs.wins IS 'Exposures that converted.';
+COMMENT ON COLUMN economy.recommendation_beliefs.losses IS 'Exposures that did not.';
+
+CREATE TABLE economy.recommendation_days (
+    placement text NOT NULL COLLATE "C",
+    segment   text NOT NULL COLLATE "C",
+    day       date NOT NULL,
+    arm       text NOT NULL COLLATE "C",
+    wins      double precision NOT NULL,
+    losses    double precision NOT NULL,
+    CONSTRAINT recommendation_days_pkey PRIMARY KEY (placement, segment, day, arm)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.recommendation_days', '');
+COMMENT ON TABLE economy.recommendation_days IS
+    'What Thompson sampling knows from a UTC day on: recommendation_beliefs at its begin, until the job writes those of a later day.';
+COMMENT ON COLUMN economy.recommendation_days.wins IS 'Exposures that converted, halved per half-life.';
+COMMENT ON COLUMN economy.recommendation_days.losses IS 'Exposures that did not.';
 
 CREATE FUNCTION economy.beta_quantile(p double precision, a double precision, b double precision) RETURNS double precision
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_beta_quantile_sql';
@@ -111,6 +155,24 @@ END
 $$;
 COMMENT ON FUNCTION economy.draw_uniform(text) IS 'A number between 0 and 1 drawn by the hash of a text: the same everywhere.';
 
+CREATE FUNCTION economy.seconds(length interval) RETURNS double precision
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC SELECT extract(epoch FROM length)::double precision; END;
+COMMENT ON FUNCTION economy.seconds(interval) IS 'Length of an interval whose days have 24 hours and whose months 30 days.';
+
+CREATE FUNCTION economy.halved(amount double precision, age double precision, half_life double precision) RETURNS double precision
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    -- nothing that small is left, and no power of it underflows
+    BEGIN ATOMIC SELECT CASE WHEN amount < 1e-9 OR age > 100 * half_life THEN 0 ELSE amount * power(0.5::double precision, age / half_life) END; END;
+COMMENT ON FUNCTION economy.halved(double precision, double precision, double precision) IS
+    'What is left of an amount of that age, in seconds, when it halves per half-life.';
+
+CREATE FUNCTION economy.purchase_probe(user_id bigint, product_id text) RETURNS text
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_purchase_probe';
+COMMENT ON FUNCTION economy.purchase_probe(bigint, text) IS 'The code that purchase() of one unit under a new key would answer now.';
+
 CREATE FUNCTION economy.product_offered(user_id bigint, product_id text) RETURNS boolean
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
@@ -122,10 +184,26 @@ BEGIN
     -- too little gold can change by the time of the click; stock is asked after it
     RETURN EXISTS (SELECT FROM economy.shop_products p WHERE p.product_id = product_offered.product_id
                    AND (p.stock_slots = 0 OR EXISTS (SELECT FROM economy.shop_stock s WHERE s.product_id = p.product_id AND s.remaining > 0)))
-       AND (SELECT c.code IN ('OK', 'INSUFFICIENT_GOLD') FROM economy.purchase(user_id, product_id, 'recommend', 1, NULL, true) c);
+       AND economy.purchase_probe(user_id, product_id) IN ('OK', 'INSUFFICIENT_GOLD');
 END
 $$;
 COMMENT ON FUNCTION economy.product_offered(bigint, text) IS 'Whether the product is on sale, in stock, and the user may still buy it.';
+
+CREATE FUNCTION economy.recommendation_exposures(place text, after timestamptz, upto timestamptz,
+                                                 OUT segment text, OUT arm text, OUT matures_at timestamptz, OUT converted boolean) RETURNS SETOF record
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp SET jit = off
+    BEGIN ATOMIC
+        SELECT o.segment, o.arm, o.matures_at, coalesce(o.converted_at < o.matures_at, false)
+        FROM economy.recommendation_outcomes o
+        WHERE o.placement = place AND o.matures_at > after AND o.matures_at <= upto AND o.segment IS NOT NULL AND NOT o.fallback
+          -- a new version of the placement shows it once more
+          AND NOT EXISTS (SELECT FROM economy.recommendations f
+                          WHERE f.user_id = o.user_id AND f.placement = o.placement AND f.day = o.day AND f.segment = o.segment
+                            AND f.arm = o.arm AND NOT f.fallback AND f.number < o.number);
+    END;
+COMMENT ON FUNCTION economy.recommendation_exposures(text, timestamptz, timestamptz) IS
+    'Exposures of a placement that matured after one moment and up to another: one for a user, UTC day, segment and arm.';
 
 CREATE FUNCTION economy.recommendation_posteriors(placement text, segment text, as_of timestamptz)
     RETURNS TABLE (arm text, "position" integer, product_id text, cta text, wins double precision, losses double precision)
@@ -134,68 +212,209 @@ CREATE FUNCTION economy.recommendation_posteriors(placement text, segment text, 
     BEGIN ATOMIC
         -- only what had its whole window: wins do not come sooner than losses
         SELECT a.arm, a.position, a.product_id, a.cta,
-               coalesce(sum(o.weight) FILTER (WHERE o.converted_at < o.matures_at), 0),
-               coalesce(sum(o.weight) FILTER (WHERE (o.converted_at < o.matures_at) IS NOT TRUE), 0)
+               coalesce(sum(e.weight) FILTER (WHERE e.converted), 0), coalesce(sum(e.weight) FILTER (WHERE NOT e.converted), 0)
         FROM economy.recommendation_arms a
         JOIN LATERAL (SELECT p.* FROM economy.recommendation_placements p WHERE p.placement = $1 ORDER BY p.version DESC LIMIT 1) p
             ON a.placement = p.placement AND a.version = p.version
         LEFT JOIN LATERAL (
-            SELECT d.converted_at, d.matures_at,
-                   power(0.5, extract(epoch FROM $3 - d.matures_at)::double precision / extract(epoch FROM p.half_life)::double precision) AS weight
-            FROM economy.recommendation_outcomes d
-            WHERE d.placement = $1 AND d.segment = $2 AND d.arm = a.arm AND NOT d.fallback AND d.matures_at <= $3) o ON true
+            SELECT x.converted, economy.halved(1, economy.seconds($3 - x.matures_at), economy.seconds(p.half_life)) AS weight
+            FROM economy.recommendation_exposures($1, '-infinity', $3) x WHERE x.segment = $2 AND x.arm = a.arm) e ON true
         WHERE a.segment = $2 GROUP BY a.arm, a.position, a.product_id, a.cta ORDER BY a.position, a.arm;
     END;
 COMMENT ON FUNCTION economy.recommendation_posteriors(text, text, timestamptz) IS
-    'The arms of a placement and segment, with the matured wins and losses of each, halved per half-life.';
+    'The arms of a placement and segment, with the matured wins and losses of each, halved per half-life, counted anew from the decisions that are kept.';
 
-CREATE TABLE economy.recommendation_days (
-    placement text    NOT NULL COLLATE "C",
-    version   integer NOT NULL,
-    segment   text    NOT NULL COLLATE "C",
-    day       date    NOT NULL,
-    arm       text    NOT NULL COLLATE "C",
-    wins      double precision NOT NULL,
-    losses    double precision NOT NULL,
-    CONSTRAINT recommendation_days_pkey PRIMARY KEY (placement, version, segment, day, arm)
-);
-SELECT pg_catalog.pg_extension_config_dump('economy.recommendation_days', '');
-COMMENT ON TABLE economy.recommendation_days IS
-    'What Thompson sampling knew on each UTC day: matured wins and losses of the arms at its begin, counted at the first decision of the day.';
-COMMENT ON COLUMN economy.recommendation_days.wins IS 'Decisions that converted, halved per half-life.';
-COMMENT ON COLUMN economy.recommendation_days.losses IS 'Decisions that did not.';
-
-CREATE FUNCTION economy.recommendation_beliefs(place economy.recommendation_placements, segment text, as_of timestamptz)
-    RETURNS SETOF economy.recommendation_days
+CREATE FUNCTION economy.recommendation_learn(place text, max_decisions integer) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' SET jit = off AS $$
+#variable_conflict use_variable
+DECLARE
+    today     CONSTANT timestamptz := date_trunc('day', economy.now(), 'UTC');
+    half_life CONSTANT double precision := (SELECT economy.seconds(p.half_life) FROM economy.recommendation_placements p
+                                            WHERE p.placement = place ORDER BY p.version DESC LIMIT 1);
+    since     timestamptz;
+    upto      timestamptz;
+    passed    double precision := 0;
+    decisions bigint;
+BEGIN
+    SELECT p.learned_until INTO since FROM economy.recommendation_progress p WHERE p.placement = place FOR UPDATE;
+    IF since >= today THEN
+        RETURN NULL;
+    END IF;
+    -- those of one moment are counted together
+    SELECT count(*), CASE WHEN count(*) < max_decisions THEN today ELSE max(d.matures_at) END INTO decisions, upto
+        FROM (SELECT r.matures_at FROM economy.recommendations r WHERE r.placement = place AND r.matures_at > since AND r.matures_at <= today
+              ORDER BY r.matures_at LIMIT max_decisions) d;
+    IF isfinite(since) THEN
+        passed := economy.seconds(upto - since);
+    END IF;
+    UPDATE economy.recommendation_beliefs b SET wins = economy.halved(b.wins, passed, half_life), losses = economy.halved(b.losses, passed, half_life)
+        WHERE b.placement = place;
+    INSERT INTO economy.recommendation_beliefs AS b
+        SELECT place, e.segment, e.arm, coalesce(sum(w.weight) FILTER (WHERE e.converted), 0), coalesce(sum(w.weight) FILTER (WHERE NOT e.converted), 0)
+        FROM economy.recommendation_exposures(place, since, upto) e
+        CROSS JOIN LATERAL (SELECT economy.halved(1, economy.seconds(upto - e.matures_at), half_life) AS weight) w
+        GROUP BY e.segment, e.arm
+        ON CONFLICT ON CONSTRAINT recommendation_beliefs_pkey DO UPDATE SET wins = b.wins + excluded.wins, losses = b.losses + excluded.losses;
+    UPDATE economy.recommendation_progress p SET learned_until = upto WHERE p.placement = place;
+    IF upto = today THEN
+        DELETE FROM economy.recommendation_beliefs b WHERE b.placement = place AND b.wins + b.losses < 1e-9;
+        INSERT INTO economy.recommendation_days AS d
+            SELECT b.placement, b.segment, (today AT TIME ZONE 'UTC')::date, b.arm, b.wins, b.losses
+            FROM economy.recommendation_beliefs b WHERE b.placement = place
+            ON CONFLICT ON CONSTRAINT recommendation_days_pkey DO UPDATE SET wins = excluded.wins, losses = excluded.losses;
+    END IF;
+    RETURN decisions;
+END
+$$;
+COMMENT ON FUNCTION economy.recommendation_learn(text, integer) IS
+    'Counts the next max_decisions decisions of a placement that matured before this UTC day, and publishes the day when there are no more; null when that was done.';
+
+CREATE FUNCTION economy.recommendation_forget(place text, before timestamptz, max_decisions integer) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp SET jit = off AS $$
+#variable_conflict use_variable
+DECLARE
+    since     timestamptz;
+    upto      timestamptz;
+    decisions bigint;
+BEGIN
+    SELECT p.pruned_until INTO since FROM economy.recommendation_progress p WHERE p.placement = place FOR UPDATE;
+    SELECT count(*), CASE WHEN count(*) < max_decisions THEN before ELSE max(d.matures_at) END INTO decisions, upto
+        FROM (SELECT r.matures_at FROM economy.recommendations r WHERE r.placement = place AND r.matures_at > since AND r.matures_at <= before
+              ORDER BY r.matures_at LIMIT max_decisions) d;
+    IF decisions = 0 THEN
+        RETURN NULL;
+    END IF;
+    -- a user's newest stays, so that its number is not given again
+    DELETE FROM economy.recommendations d WHERE d.placement = place AND d.matures_at > since AND d.matures_at <= upto
+        AND EXISTS (SELECT FROM economy.recommendations l WHERE l.user_id = d.user_id AND l.number > d.number);
+    DELETE FROM economy.recommendation_days d WHERE d.placement = place AND d.day < (before AT TIME ZONE 'UTC')::date
+        AND EXISTS (SELECT FROM economy.recommendation_days l WHERE l.placement = d.placement AND l.segment = d.segment AND l.day > d.day);
+    UPDATE economy.recommendation_progress p SET pruned_until = upto WHERE p.placement = place;
+    RETURN decisions;
+END
+$$;
+COMMENT ON FUNCTION economy.recommendation_forget(text, timestamptz, integer) IS
+    'Removes the next max_decisions decisions of a placement that matured before a moment; null when there are none.';
+
+CREATE FUNCTION economy.learn_recommendations(max_decisions integer DEFAULT 10000) RETURNS TABLE (decisions bigint, more boolean)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' AS $$
+#variable_conflict use_variable
+DECLARE
+    place economy.recommendation_placements;
+    before CONSTANT timestamptz := economy.now() - make_interval(hours => 24 * economy.rfm_setting('economy.recommendation_retention')::integer);
+BEGIN
+    PERFORM economy.require_given('max_decisions', max_decisions IS NOT NULL);
+    IF max_decisions < 1 THEN
+        RAISE EXCEPTION 'max_decisions must be 1 or more' USING ERRCODE = 'XE002';
+    END IF;
+    PERFORM economy.open_tables('shop_transactions', 'rfm_reversals', 'recommendation_placements', 'recommendations',
+                                'recommendation_progress', 'recommendation_beliefs', 'recommendation_days');
+    PERFORM economy.lock_name('economy.learn_recommendations');
+    more := true;
+    FOR place IN SELECT DISTINCT ON (p.placement) p.* FROM economy.recommendation_placements p ORDER BY p.placement, p.version DESC LOOP
+        INSERT INTO economy.recommendation_progress VALUES (place.placement, '-infinity', '-infinity')
+            ON CONFLICT ON CONSTRAINT recommendation_progress_pkey DO NOTHING;
+        IF place.policy = 'thompson' THEN
+            decisions := economy.recommendation_learn(place.placement, max_decisions);
+        END IF;
+        decisions := coalesce(decisions, economy.recommendation_forget(place.placement, before, max_decisions));
+        IF decisions IS NOT NULL THEN
+            RETURN NEXT;
+            RETURN;
+        END IF;
+    END LOOP;
+    decisions := 0;
+    more := false;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION economy.learn_recommendations(integer) IS
+    'One batch of the job that counts what came of decisions for Thompson sampling, and removes those older than economy.recommendation_retention: how many, and whether there is more to do.';
+
+CREATE FUNCTION economy.recommendation_draw(user_id bigint, placement text, version integer, day date, attempt bigint, arms text[],
+                                            wins double precision[], losses double precision[], exploration double precision,
+                                            OUT pick integer, OUT propensity double precision)
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    today CONSTANT date := (as_of AT TIME ZONE 'UTC')::date;
+    n      CONSTANT integer := cardinality(arms);
+    key    CONSTANT text := jsonb_build_array(user_id, placement, version, day - date '2000-01-01', attempt, arms)::text;
+    shares double precision[];
+    a      double precision[];
+    b      double precision[];
 BEGIN
-    IF segment IS NULL THEN
-        RETURN;
+    -- beyond a million of evidence only its ratio counts
+    SELECT array_agg(1 + w * s ORDER BY i), array_agg(1 + l * s ORDER BY i) INTO a, b
+        FROM unnest(wins, losses) WITH ORDINALITY v (w, l, i) CROSS JOIN LATERAL (SELECT least(1, 900000 / greatest(w + l, 1)) AS s) c;
+    shares := economy.beta_shares(a, b);
+    IF economy.draw_uniform(key || ':explore') < exploration THEN
+        pick := 1 + floor(economy.draw_uniform(key || ':which') * n)::integer;
+    ELSE
+        SELECT i INTO pick FROM generate_series(1, n) i
+            ORDER BY economy.beta_quantile(economy.draw_uniform(key || ':arm:' || arms[i]), a[i], b[i]) DESC, i LIMIT 1;
     END IF;
-    RETURN QUERY SELECT * FROM economy.recommendation_days d
-        WHERE d.placement = place.placement AND d.version = place.version AND d.segment = recommendation_beliefs.segment AND d.day = today;
-    IF found THEN
-        RETURN;
-    END IF;
-    -- who counts at the same moment does not wait: all count the same
-    RETURN QUERY
-        WITH counted AS MATERIALIZED (
-            SELECT place.placement, place.version, segment, today, p.arm, p.wins, p.losses
-            FROM economy.recommendation_posteriors(place.placement, segment, as_of) p
-        ), kept AS (
-            INSERT INTO economy.recommendation_days SELECT * FROM counted
-            WHERE economy.try_lock_name(format('economy.recommendation_beliefs:%s:%s', place.placement, segment))
-            ON CONFLICT ON CONSTRAINT recommendation_days_pkey DO NOTHING
-        )
-        SELECT * FROM counted;
+    -- an arm that is hopeless beyond double precision was chosen by luck all the same
+    propensity := least(1, greatest(exploration / n + (1 - exploration) * shares[pick], 1e-300));
 END
 $$;
-COMMENT ON FUNCTION economy.recommendation_beliefs(economy.recommendation_placements, text, timestamptz) IS
-    'The day''s wins and losses of the arms, counted when nobody did yet.';
+COMMENT ON FUNCTION economy.recommendation_draw(bigint, text, integer, date, bigint, text[], double precision[], double precision[], double precision) IS
+    'Thompson sampling: the place of the arm that a user gets in an attempt of a day, drawn by hashes of all that, and the probability of it.';
+
+CREATE FUNCTION economy.recommend_arm(who bigint, place economy.recommendation_placements, of_segment text, today date,
+                                      OUT chosen economy.recommendation_arms, OUT propensity double precision, OUT drawn boolean)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp SET jit = off AS $$
+#variable_conflict use_variable
+DECLARE
+    last    economy.recommendations;
+    attempt bigint;
+    arms    text[];
+    wins    double precision[];
+    losses  double precision[];
+    pick    integer;
+BEGIN
+    propensity := 1;
+    drawn := false;
+    IF place.policy = 'rules' OR of_segment = '*' THEN
+        SELECT r.* INTO chosen FROM economy.recommendation_arms r
+            WHERE r.placement = place.placement AND r.version = place.version AND r.segment = of_segment
+              AND economy.product_offered(who, r.product_id) ORDER BY r.position, r.arm LIMIT 1;
+        RETURN;
+    END IF;
+    -- the same arm all day, while it can be shown
+    SELECT d.* INTO last FROM economy.recommendations d
+        WHERE d.user_id = who AND d.placement = place.placement AND d.day = today AND NOT d.fallback ORDER BY d.number DESC LIMIT 1;
+    IF last.version = place.version AND last.segment = of_segment AND economy.product_offered(who, last.product_id) THEN
+        SELECT r.* INTO chosen FROM economy.recommendation_arms r
+            WHERE r.placement = place.placement AND r.version = place.version AND r.segment = of_segment AND r.arm = last.arm;
+        propensity := last.propensity;
+        RETURN;
+    END IF;
+    -- who had an arm that is gone draws anew, and not what is left of the draw before
+    SELECT count(*) INTO attempt FROM economy.recommendations d WHERE d.user_id = who AND d.placement = place.placement AND d.day = today;
+    SELECT array_agg(r.arm ORDER BY r.position, r.arm), array_agg(coalesce(b.wins, 0) ORDER BY r.position, r.arm),
+           array_agg(coalesce(b.losses, 0) ORDER BY r.position, r.arm) INTO arms, wins, losses
+        FROM economy.recommendation_arms r
+        LEFT JOIN economy.recommendation_days b ON b.placement = r.placement AND b.segment = r.segment AND b.arm = r.arm
+            AND b.day = (SELECT max(k.day) FROM economy.recommendation_days k
+                         WHERE k.placement = place.placement AND k.segment = of_segment AND k.day <= today)
+        WHERE r.placement = place.placement AND r.version = place.version AND r.segment = of_segment AND economy.product_offered(who, r.product_id);
+    IF arms IS NULL THEN
+        RETURN;
+    END IF;
+    drawn := true;
+    SELECT w.pick, w.propensity INTO pick, propensity
+        FROM economy.recommendation_draw(who, place.placement, place.version, today, attempt, arms, wins, losses, place.exploration) w;
+    SELECT r.* INTO chosen FROM economy.recommendation_arms r
+        WHERE r.placement = place.placement AND r.version = place.version AND r.segment = of_segment AND r.arm = arms[pick];
+END
+$$;
+COMMENT ON FUNCTION economy.recommend_arm(bigint, economy.recommendation_placements, text, date) IS
+    'The arm of a segment that a placement shows a user today, by its policy, and whether it was drawn now; null when none can be shown.';
 
 CREATE FUNCTION economy.recommend(user_id bigint, placement text)
     RETURNS TABLE (decision_id text, cta text, segment text, fallback boolean, arm text, product_id text, propensity double precision)
@@ -203,19 +422,12 @@ CREATE FUNCTION economy.recommend(user_id bigint, placement text)
     SET search_path = pg_catalog, economy, pg_temp SET jit = off AS $$
 #variable_conflict use_variable
 DECLARE
-    now     timestamptz := economy.now();
-    today   timestamptz := date_trunc('day', now, 'UTC');
-    place   economy.recommendation_placements;
-    chosen  economy.recommendation_arms;
-    sticky  record;
-    arms    text[];
-    a       double precision[];
-    b       double precision[];
-    shares  double precision[];
-    n       integer;
-    pick    integer;
-    key     text;
-    number  bigint;
+    now    CONSTANT timestamptz := economy.now();
+    today  CONSTANT date := (now AT TIME ZONE 'UTC')::date;
+    place  economy.recommendation_placements;
+    choice record;
+    newest bigint;
+    number bigint;
 BEGIN
     PERFORM economy.require_given('user_id', user_id IS NOT NULL);
     PERFORM economy.require_given('placement', placement IS NOT NULL);
@@ -224,76 +436,42 @@ BEGIN
         RAISE EXCEPTION 'placement "%" does not exist', placement USING ERRCODE = 'XE606',
             HINT = 'Placements are made by economy.set_recommendations().';
     END IF;
-    IF NOT EXISTS (SELECT FROM economy.accounts k WHERE k.user_id = recommend.user_id) THEN
+    SELECT k.seq INTO newest FROM economy.accounts k WHERE k.user_id = recommend.user_id;
+    IF NOT found THEN
         RAISE EXCEPTION 'user % does not exist', user_id USING ERRCODE = 'XE202', HINT = 'Users are made by economy.register().';
     END IF;
-    -- decisions of a user are numbered one by one
-    PERFORM economy.lock_name('economy.recommend:' || user_id);
-    SELECT s.segment INTO segment FROM economy.segment(user_id) s;
-    propensity := 1;
-    fallback := false;
-    IF place.policy = 'thompson' THEN
-        -- the same arm all day, while it can be shown
-        SELECT d.arm, d.propensity, r.cta, r.product_id INTO sticky FROM economy.recommendations d
-            JOIN economy.recommendation_arms r USING (placement, version, segment, arm)
-            WHERE d.user_id = recommend.user_id AND d.placement = recommend.placement AND d.version = place.version
-              AND d.segment = recommend.segment AND NOT d.fallback AND d.decided_at >= today AND d.decided_at < today + interval '24 hours'
+    -- decisions of a user are numbered one by one: who meets another begins again
+    LOOP
+        SELECT s.segment INTO segment FROM economy.segment(user_id) s;
+        SELECT * INTO choice FROM economy.recommend_arm(user_id, place, segment, today);
+        fallback := (choice.chosen).arm IS NULL;
+        IF fallback THEN
+            SELECT * INTO choice FROM economy.recommend_arm(user_id, place, '*', today);
+        END IF;
+        arm := coalesce((choice.chosen).arm, 'none');
+        cta := coalesce((choice.chosen).cta, 'none');
+        product_id := (choice.chosen).product_id;
+        propensity := choice.propensity;
+        -- what was shown today is shown again, and stays one exposure
+        SELECT d.number INTO number FROM economy.recommendations d
+            WHERE d.user_id = recommend.user_id AND d.placement = recommend.placement AND d.day = today AND d.version = place.version
+              AND d.segment IS NOT DISTINCT FROM recommend.segment AND d.arm = recommend.arm AND d.fallback = recommend.fallback AND NOT choice.drawn
             ORDER BY d.number DESC LIMIT 1;
-        IF found AND economy.product_offered(user_id, sticky.product_id) THEN
-            chosen.arm := sticky.arm;
-            chosen.cta := sticky.cta;
-            chosen.product_id := sticky.product_id;
-            propensity := sticky.propensity;
-        ELSE
-            SELECT array_agg(r.arm ORDER BY r.position, r.arm), array_agg(1 + p.wins ORDER BY r.position, r.arm), array_agg(1 + p.losses ORDER BY r.position, r.arm)
-                INTO arms, a, b
-                FROM economy.recommendation_arms r JOIN economy.recommendation_beliefs(place, segment, today) p USING (placement, version, segment, arm)
-                WHERE economy.product_offered(user_id, r.product_id);
-            n := coalesce(cardinality(arms), 0);
-            IF n > 0 THEN
-                shares := economy.beta_shares(a, b);
-                key := format('%s:%s:%s:%s', user_id, placement, place.version, (today AT TIME ZONE 'UTC')::date);
-                IF economy.draw_uniform(key || ':explore') < place.exploration THEN
-                    pick := 1 + floor(economy.draw_uniform(key || ':which') * n)::integer;
-                ELSE
-                    SELECT i INTO pick FROM generate_series(1, n) i
-                        ORDER BY economy.beta_quantile(economy.draw_uniform(key || ':arm:' || arms[i]), a[i], b[i]) DESC, i LIMIT 1;
-                END IF;
-                SELECT * INTO chosen FROM economy.recommendation_arms r
-                    WHERE r.placement = recommend.placement AND r.version = place.version AND r.segment = recommend.segment AND r.arm = arms[pick];
-                -- an arm that is hopeless beyond double precision was chosen by luck all the same
-                propensity := least(1, greatest(place.exploration / n + (1 - place.exploration) * shares[pick], 1e-300));
-            END IF;
-        END IF;
-    ELSE
-        SELECT * INTO chosen FROM economy.recommendation_arms r
-            WHERE r.placement = recommend.placement AND r.version = place.version AND r.segment = recommend.segment
-              AND economy.product_offered(user_id, r.product_id) ORDER BY r.position, r.arm LIMIT 1;
-    END IF;
-    IF chosen.arm IS NULL THEN
-        fallback := true;
-        SELECT * INTO chosen FROM economy.recommendation_arms r
-            WHERE r.placement = recommend.placement AND r.version = place.version AND r.segment = '*'
-              AND economy.product_offered(user_id, r.product_id) ORDER BY r.position, r.arm LIMIT 1;
-        IF NOT found THEN
-            chosen.arm := 'none';
-            chosen.cta := 'none';
-        END IF;
-    END IF;
-    SELECT coalesce(max(d.number), 0) + 1 INTO number FROM economy.recommendations d WHERE d.user_id = recommend.user_id;
-    INSERT INTO economy.recommendations
-        VALUES (user_id, number, placement, place.version, segment, chosen.arm, chosen.cta, chosen.product_id, fallback, place.policy, propensity, now)
-        -- there is none that this transaction can see: others raise 40001
-        ON CONFLICT ON CONSTRAINT recommendations_pkey DO NOTHING;
+        EXIT WHEN found;
+        SELECT coalesce(max(d.number), 0) + 1 INTO number FROM economy.recommendations d WHERE d.user_id = recommend.user_id;
+        INSERT INTO economy.recommendations
+            VALUES (user_id, number, placement, place.version, segment, arm, cta, product_id, fallback, place.policy, propensity,
+                    today, newest, now, now + make_interval(secs => economy.seconds(place.attribution_window)))
+            -- above READ COMMITTED this raises 40001 when it cannot see the other one
+            ON CONFLICT ON CONSTRAINT recommendations_pkey DO NOTHING;
+        EXIT WHEN found;
+    END LOOP;
     decision_id := format('D%s-%s', user_id, number);
-    cta := chosen.cta;
-    arm := chosen.arm;
-    product_id := chosen.product_id;
     RETURN NEXT;
 END
 $$;
 COMMENT ON FUNCTION economy.recommend(bigint, text) IS
-    'What to show a user at a placement: an arm of the user''s segment whose product the user can buy, or a fallback, marked as such. Every decision is kept.';
+    'What to show a user at a placement: an arm of the user''s segment whose product the user can buy, or a fallback, marked as such. The decision is kept; asked again on the same UTC day with the same answer, it is the same decision.';
 
 CREATE FUNCTION economy.recommendation_feedback(decision_id text, kind text) RETURNS text
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER

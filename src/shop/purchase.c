@@ -96,6 +96,7 @@ typedef struct Purchase
 } Purchase;
 
 PG_FUNCTION_INFO_V1(eco_purchase);
+PG_FUNCTION_INFO_V1(eco_purchase_probe);
 
 static EcoTable *const purchase_tables[] = {&eco_shop_products, &eco_shop_stock,
 &eco_shop_user_units, &eco_shop_keys, NULL};
@@ -179,6 +180,33 @@ eco_purchase(PG_FUNCTION_ARGS)
 	if (detail != (Datum) 0)
 		eco_result_set(&p.result, RES_DETAIL, detail);
 	PG_RETURN_DATUM(eco_result_row(&p.result));
+}
+
+/*
+ * eco_purchase_probe(user_id bigint, product_id text) returns text
+ *		The code that a purchase of one unit with a new key would get.
+ */
+Datum
+eco_purchase_probe(PG_FUNCTION_ARGS)
+{
+	Purchase	p;
+	EcoCall		call;
+	const char *code = "USER_NOT_FOUND";
+
+	memset(&p, 0, sizeof(p));
+	eco_require_arg(fcinfo, 0, "user_id");
+	p.user_id = PG_GETARG_INT64(0);
+	p.product_id = eco_text_arg(fcinfo, 1, "product_id", ECO_MAX_NAME);
+	p.quantity = 1;
+	p.dry_run = true;
+	p.stock_slot = -1;
+	p.user_limit_left = -1;
+	eco_call_init(&call, ECO_JOURNAL_PURCHASE, &eco_shop_transactions, p.user_id);
+	call.dry_run = true;
+	if (eco_call_begin(&call) == ECO_CALL_NEW)
+		code = check_rules(&p, &call.account);
+	eco_call_end(&call);
+	PG_RETURN_TEXT_P(cstring_to_text(code == NULL ? "OK" : code));
 }
 
 static void

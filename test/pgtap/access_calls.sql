@@ -25,7 +25,7 @@ SELECT economy.set_recommendations('pgtap', '{}', (SELECT jsonb_agg(jsonb_build_
                                                    FROM (SELECT DISTINCT segment FROM economy.rfm_rules()) r), 'pgtap') \g /dev/null
 SELECT economy.rfm_refresh() \g /dev/null
 SELECT economy.rotate_signing_key() - 1 AS old_key \gset
-SELECT decision_id AS d FROM economy.recommend(:u, 'pgtap') \gset
+SELECT decision_id AS d FROM economy.recommend(:u, 'home') \gset
 CREATE TABLE pgtap_source AS SELECT 1 AS id, now() AS ts, 5 AS amount;
 GRANT SELECT ON pgtap_source TO PUBLIC;
 -- left over from before: the incremental refresh and the rollup have something to do
@@ -95,6 +95,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('win_rate_anomalies', 'SELECT * FROM economy.win_rate_anomalies(''pgtap_game'')'),
     ('audit_sweep', 'SELECT * FROM economy.audit_sweep()'),
     ('audit_sweep_incremental', 'SELECT * FROM economy.audit_sweep_incremental()'),
+    ('learn_recommendations', 'SELECT * FROM economy.learn_recommendations()'),
     ('rfm_refresh_incremental', 'SELECT * FROM economy.rfm_refresh_incremental()'),
     ('rollup_stats', 'SELECT * FROM economy.rollup_stats()'),
     ('prune', 'SELECT * FROM economy.prune(''1 day'')'),

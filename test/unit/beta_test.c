@@ -105,10 +105,65 @@ shares(void)
 	}
 }
 
+/* P(Beta(a[1], b[1]) > Beta(a[0], b[0])) for whole shapes, in closed form. */
+static double
+second_is_larger(const double *a, const double *b)
+{
+	long double sum = 0;
+
+	for (long double i = 0; i < (long double) a[1]; i++)
+		sum += expl(lgammal(a[0] + i) + lgammal(b[0] + b[1]) - lgammal(a[0] + i + b[0] + b[1])
+					- logl(b[1] + i)
+					- (lgammal(1 + i) + lgammal(b[1]) - lgammal(1 + i + b[1]))
+					- (lgammal(a[0]) + lgammal(b[0]) - lgammal(a[0] + b[0])));
+	return (double) sum;
+}
+
+/* The stated precision of 1e-8: narrow beside wide, and shapes near 1. */
+static void
+precision(void)
+{
+	static const double shapes[] = {1, 2, 7, 40, 1000, 30000, 1000000};
+	const size_t n = sizeof(shapes) / sizeof(shapes[0]);
+	double		worst = 0;
+
+	for (size_t i = 0; i < n * n * n * n; i++)
+	{
+		const double a[] = {shapes[i % n], shapes[i / n % n]};
+		const double b[] = {shapes[i / n / n % n], shapes[i / n / n / n]};
+		double		have[2];
+
+		/* the closed form has a term per unit */
+		if (a[1] > 1000 || (a[0] > 1000 && b[0] > 1000 && i % 3 > 0))
+			continue;
+		eco_beta_shares(2, a, b, have);
+		worst = fmax(worst, fabs(have[1] - second_is_larger(a, b)));
+	}
+	check(worst < 1e-8, "two arms, against the closed form");
+	if (worst >= 1e-8)
+		check_int((int64_t) (worst * 1e15), 0, "error in units of 1e-15");
+
+	/* of Beta(k, 1) each is the largest in the ratio of its k */
+	for (size_t i = 0; i < n * n * n; i++)
+	{
+		const double a[] = {shapes[i % n], shapes[i / n % n], shapes[i / n / n], 1.25};
+		const double b[] = {1, 1, 1, 1};
+		double		have[4];
+
+		eco_beta_shares(4, a, b, have);
+		for (int k = 0; k < 4; k++)
+			worst = fmax(worst, fabs(have[k] - a[k] / (a[0] + a[1] + a[2] + a[3])));
+	}
+	check(worst < 1e-8, "four arms, in their ratio");
+	if (worst >= 1e-8)
+		check_int((int64_t) (worst * 1e15), 0, "error in units of 1e-15");
+}
+
 void
 test_beta(void)
 {
 	quantile_answers();
 	inverse();
 	shares();
+	precision();
 }

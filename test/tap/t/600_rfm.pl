@@ -208,7 +208,7 @@ is(wrong(), '', 'each is counted once, over runs on disk');
 # --- progress, and a dump elsewhere ---------------------------------------------------
 
 $writer->begin_work;
-$writer->do('LOCK TABLE economy.segment_history IN ACCESS EXCLUSIVE MODE');
+$writer->do('LOCK TABLE economy.segment_history IN EXCLUSIVE MODE');
 $other->do('SELECT * FROM economy.rfm_refresh()', { pg_async => DBD::Pg::PG_ASYNC() });
 wait_until_blocked($node, 'postgres', $pid);
 like(value($dbh, 'SELECT task FROM economy.progress() LIMIT 1') // '', qr/rfm_refresh/, 'a refresh shows its progress');

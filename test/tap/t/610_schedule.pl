@@ -21,12 +21,12 @@ is(try_sql($dbh, 'SELECT economy.unschedule()'), 'XE802', 'as unschedule() does'
 $dbh->do('CREATE EXTENSION pg_cron');
 $dbh->do(q{SELECT cron.schedule('not ours', '0 0 1 1 *', 'SELECT 1')});
 
-my $wanted = 'audit_sweep 35 2 * * *, prune 15 3 * * *, rfm_refresh 5 2 * * *, rfm_refresh_incremental 7 * * * *, rollup_stats * * * * *';
+my $wanted = 'audit_sweep 35 2 * * *, learn_recommendations 25 0 * * *, prune 15 3 * * *, rfm_refresh 5 2 * * *, rfm_refresh_incremental 7 * * * *, rollup_stats * * * * *';
 my $jobs = q{SELECT string_agg(replace(jobname, 'economy: ', '') || ' ' || schedule, ', ' ORDER BY jobname) FROM cron.job WHERE jobname <> 'not ours' AND active};
 is(value($dbh, q{SELECT string_agg(job || ' ' || schedule, ', ' ORDER BY job) FROM economy.schedule()}), $wanted, 'schedule() makes the jobs');
 is(value($dbh, $jobs), $wanted, 'pg_cron has them');
 my $ids = value($dbh, 'SELECT string_agg(jobid::text, chr(32) ORDER BY jobid) FROM cron.job');
-is(value($dbh, 'SELECT count(*) FROM economy.schedule()'), 5, 'again');
+is(value($dbh, 'SELECT count(*) FROM economy.schedule()'), 6, 'again');
 is(value($dbh, 'SELECT string_agg(jobid::text, chr(32) ORDER BY jobid) FROM cron.job'), $ids, 'changes nothing');
 value($dbh, q{SELECT cron.schedule('economy: prune', '30 4 * * 0', 'SELECT 1')});
 is(value($dbh, q{SELECT schedule FROM economy.schedule() WHERE job = 'prune'}), '30 4 * * 0', 'a time of its own');
@@ -39,8 +39,8 @@ sub from_here { $before = value($dbh, 'SELECT coalesce(max(run_id), 0) FROM econ
 
 # every job by hand
 is(value($dbh, 'SELECT state FROM economy.record_action(?, ?, ?, ?, 1, 2)', $ann, 'slot', 'T', 'a1'), 'new', 'an action');
-is(run_job($dbh, $_), 'done', "$_ runs") foreach qw(rfm_refresh rfm_refresh_incremental audit_sweep prune);
-is(value($dbh, q{SELECT count(*) FROM economy.job_runs WHERE job <> 'rollup_stats' AND state = 'done' AND rows >= 0 AND error IS NULL AND ended_at >= started_at}), 4, 'each is recorded');
+is(run_job($dbh, $_), 'done', "$_ runs") foreach qw(rfm_refresh rfm_refresh_incremental learn_recommendations audit_sweep prune);
+is(value($dbh, q{SELECT count(*) FROM economy.job_runs WHERE job <> 'rollup_stats' AND state = 'done' AND rows >= 0 AND error IS NULL AND ended_at >= started_at}), 5, 'each is recorded');
 is(try_sql($dbh, q{CALL economy.run_job('mischief')}), 'XE002', 'no other statement');
 is(try_sql($dbh, 'CALL economy.run_job(NULL)'), 'XE001', 'nor none');
 $dbh->do('CREATE ROLE watcher');
@@ -217,7 +217,7 @@ $node->poll_query_until('other', q{SELECT count(*) > 0 FROM economy.job_runs WHE
 cmp_ok(value($there, q{SELECT count(*) FROM economy.job_runs WHERE job = 'rollup_stats' AND state = 'done'}), '>', 0, 'and that of another database');
 $there->disconnect;
 
-is(value($dbh, 'SELECT economy.unschedule()'), 5, 'unschedule() removes the jobs');
+is(value($dbh, 'SELECT economy.unschedule()'), 6, 'unschedule() removes the jobs');
 is(value($dbh, 'SELECT economy.unschedule()'), 0, 'once');
 is(value($dbh, 'SELECT string_agg(jobname, chr(32) ORDER BY jobid) FROM cron.job'), 'not ours economy other: rollup_stats', 'and no others');
 
