@@ -201,7 +201,7 @@ eco_purchase_probe(PG_FUNCTION_ARGS)
 	p.dry_run = true;
 	p.stock_slot = -1;
 	p.user_limit_left = -1;
-	eco_call_init(&call, ECO_JOURNAL_PURCHASE, &eco_shop_transactions, p.user_id);
+	eco_call_init(&call, ECO_JOURNAL_PURCHASE, &eco_shop_transactions, p.user_id, purchase_tables);
 	call.dry_run = true;
 	if (eco_call_begin(&call) == ECO_CALL_NEW)
 		code = check_rules(&p, &call.account);
