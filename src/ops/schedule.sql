@@ -34,7 +34,7 @@ CREATE FUNCTION economy.job_list() RETURNS TABLE (job text, schedule text, state
                ('learn_recommendations',   '25 0 * * *', 'SELECT decisions, CASE WHEN more THEN jsonb ''{}'' END FROM economy.learn_recommendations()', interval '26 hours'),
                ('rollup_stats',            '* * * * *',  'SELECT rows_written, CASE WHEN users = 2000 THEN jsonb ''{}'' END FROM economy.rollup_stats(2000)', interval '10 minutes'),
                ('audit_sweep',             '35 2 * * *', 'SELECT count(*), NULL::jsonb FROM economy.audit_sweep()', interval '26 hours'),
-               ('prune',                   '15 3 * * *', 'SELECT actions, CASE WHEN users = 200 THEN jsonb ''{}'' END FROM economy.prune(max_users => 200)', interval '26 hours');
+               ('prune',                   '15 3 * * *', 'SELECT actions, CASE WHEN more THEN jsonb ''{}'' END FROM economy.prune(max_users => 200)', interval '26 hours');
     END;
 COMMENT ON FUNCTION economy.job_list() IS
     'The jobs that schedule() makes: when, in UTC; the statement of one batch, which is given the position where it begins (null at first) and answers the number of rows and the position of the next batch (null when all is done); and how long after its last good run health() calls it overdue.';

@@ -125,8 +125,10 @@ COMMENT ON FUNCTION economy.register_game(text, jsonb) IS
     'Makes a game known to record_action(); a second call changes its rules. Games are never removed.';
 
 -- Daily rollup. A user's entries commit in the order of seq, so a position per
--- user is exact under late commits, crashes and repeated calls; which users to
--- look at is told by the account, whose seq is ahead of the position.
+-- user is exact under late commits, crashes and repeated calls. Who has new actions
+-- is told by the feed's positions: what was not visible when the last reader began
+-- has a greater one than the oldest transaction that ran then. Those users wait in
+-- a queue, so that a backlog is read once, however small the batches are.
 
 CREATE TABLE economy.user_game_stats_summary (
     user_id        bigint      NOT NULL,
@@ -146,11 +148,85 @@ SELECT pg_catalog.pg_extension_config_dump('economy.user_game_stats_summary', ''
 COMMENT ON TABLE economy.user_game_stats_summary IS 'Statistics per user, UTC day and game, filled by rollup_stats().';
 
 CREATE TABLE economy.rollup_positions (
-    user_id bigint NOT NULL CONSTRAINT rollup_positions_pkey PRIMARY KEY,
-    seq     bigint NOT NULL
+    user_id   bigint NOT NULL CONSTRAINT rollup_positions_pkey PRIMARY KEY,
+    seq       bigint NOT NULL,
+    oldest_at timestamptz
 ) WITH (fillfactor = 70);
+-- the queue of prune()
+CREATE INDEX rollup_positions_oldest_at_idx ON economy.rollup_positions (oldest_at, user_id) WHERE oldest_at IS NOT NULL;
 SELECT pg_catalog.pg_extension_config_dump('economy.rollup_positions', '');
 COMMENT ON TABLE economy.rollup_positions IS 'Entry up to which each user''s actions are in user_game_stats_summary.';
+COMMENT ON COLUMN economy.rollup_positions.oldest_at IS 'Time of the first rolled-up action that prune() could delete; null for none. A stream with findings is put off.';
+
+CREATE TABLE economy.rollup_queue (
+    user_id bigint NOT NULL CONSTRAINT rollup_queue_pkey PRIMARY KEY
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.rollup_queue', '');
+COMMENT ON TABLE economy.rollup_queue IS 'Users with actions that rollup_stats() has seen and not rolled up yet.';
+
+CREATE TABLE economy.rollup_state (
+    only_row   boolean NOT NULL DEFAULT true CONSTRAINT rollup_state_pkey PRIMARY KEY CONSTRAINT rollup_state_only_row_check CHECK (only_row),
+    position   bigint  NOT NULL,
+    summarized bigint  NOT NULL
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.rollup_state', '');
+COMMENT ON TABLE economy.rollup_state IS 'How far rollup_stats() has looked for users with new actions; no row before the first time.';
+COMMENT ON COLUMN economy.rollup_state.position IS 'Actions with a lesser position were seen.';
+COMMENT ON COLUMN economy.rollup_state.summarized IS 'Pages of the journal up to it are summarised in its index on position.';
+
+CREATE FUNCTION economy.summarize_actions(done bigint) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    pages CONSTANT bigint := 32;    -- of a range; the last one is left to the writers
+    ranges bigint := pg_relation_size('economy.user_actions') / current_setting('block_size')::bigint / pages - 1;
+    i bigint;
+BEGIN
+    IF done / pages >= ranges AND done / pages <= ranges + 1 THEN
+        RETURN done;
+    END IF;
+    BEGIN
+        -- whoever has it summarises as well, VACUUM above all
+        LOCK TABLE economy.user_actions IN SHARE UPDATE EXCLUSIVE MODE NOWAIT;
+    EXCEPTION WHEN lock_not_available THEN
+        RETURN done;
+    END;
+    -- a table that shrank begins again
+    i := CASE WHEN done / pages <= ranges THEN done / pages ELSE 0 END;
+    ranges := least(ranges, i + 1000);
+    WHILE i < ranges LOOP
+        PERFORM brin_summarize_range('economy.user_actions_position_idx', i * pages);
+        i := i + 1;
+    END LOOP;
+    RETURN i * pages;
+END
+$$;
+COMMENT ON FUNCTION economy.summarize_actions(bigint) IS
+    'Part of rollup_stats(): a range of pages without a summary is read each time; returns up to which page there are summaries now.';
+
+CREATE FUNCTION economy.fill_rollup_queue() RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_seqscan = off AS $$
+#variable_conflict use_variable
+DECLARE
+    state economy.rollup_state;
+    -- of a snapshot that is older than that of the reader below
+    here  bigint := economy.position_of(pg_snapshot_xmin(pg_current_snapshot())::text::bigint);
+BEGIN
+    SELECT * INTO state FROM economy.rollup_state;
+    -- the bound stands in the statement, so that it is planned for what it finds
+    EXECUTE format('INSERT INTO economy.rollup_queue
+        SELECT n.user_id
+        FROM (SELECT t.user_id, max(t.seq) AS seq FROM economy.user_actions t WHERE t.position >= %s GROUP BY t.user_id OFFSET 0) n
+        LEFT JOIN LATERAL (SELECT p.seq FROM economy.rollup_positions p WHERE p.user_id = n.user_id OFFSET 0) p ON true
+        WHERE n.seq > coalesce(p.seq, 0)', coalesce(state.position, 0));
+    INSERT INTO economy.rollup_state AS s (position, summarized) VALUES (here, economy.summarize_actions(coalesce(state.summarized, 0)))
+        ON CONFLICT ON CONSTRAINT rollup_state_pkey DO UPDATE SET position = excluded.position, summarized = excluded.summarized
+        WHERE (s.position, s.summarized) IS DISTINCT FROM (excluded.position, excluded.summarized);
+END
+$$;
+COMMENT ON FUNCTION economy.fill_rollup_queue() IS 'Part of rollup_stats(): puts the users with new actions into rollup_queue.';
 
 CREATE FUNCTION economy.rollup_stats(max_users integer DEFAULT 100000)
     RETURNS TABLE (users bigint, actions bigint, rows_written bigint)
@@ -161,13 +237,22 @@ BEGIN
     IF max_users < 1 THEN
         RAISE EXCEPTION 'max_users must be 1 or more' USING ERRCODE = 'XE002';
     END IF;
+    PERFORM economy.open_tables('user_actions', 'accounts', 'rollup_positions', 'rollup_queue', 'rollup_state', 'user_game_stats_summary');
     -- one rollup at a time; the next one begins where this one ends
     PERFORM economy.lock_name('economy.rollup_stats');
+    IF NOT EXISTS (SELECT FROM economy.rollup_queue) THEN
+        PERFORM economy.fill_rollup_queue();
+    END IF;
     RETURN QUERY
-    WITH fresh AS MATERIALIZED (
-        SELECT a.user_id, coalesce(p.seq, 0) AS after_seq, a.seq AS upto_seq
-        FROM economy.accounts a LEFT JOIN economy.rollup_positions p USING (user_id)
-        WHERE a.seq > coalesce(p.seq, 0) ORDER BY a.user_id LIMIT max_users
+    WITH taken AS MATERIALIZED (
+        DELETE FROM economy.rollup_queue q WHERE q.user_id IN (SELECT n.user_id FROM economy.rollup_queue n ORDER BY n.user_id LIMIT max_users)
+        RETURNING q.user_id
+    ), fresh AS MATERIALIZED (
+        -- user by user, here and below: a join would read every one of them
+        SELECT k.user_id, coalesce(p.seq, 0) AS after_seq, a.seq AS upto_seq, p.oldest_at
+        FROM taken k CROSS JOIN LATERAL (SELECT b.seq FROM economy.accounts b WHERE b.user_id = k.user_id OFFSET 0) a
+        LEFT JOIN LATERAL (SELECT r.seq, r.oldest_at FROM economy.rollup_positions r WHERE r.user_id = k.user_id OFFSET 0) p ON true
+        WHERE a.seq > coalesce(p.seq, 0)
     ), counted AS MATERIALIZED (
         SELECT u.user_id, (u.created_at AT TIME ZONE 'UTC')::date AS day, u.game,
                count(*) AS total, count(*) FILTER (WHERE u.outcome = 'win') AS wins,
@@ -177,11 +262,15 @@ BEGIN
         FROM fresh f CROSS JOIN LATERAL (
             SELECT * FROM economy.user_actions t
             WHERE t.user_id = f.user_id AND t.seq > f.after_seq AND t.seq <= f.upto_seq
-            OFFSET 0) u     -- user by user: a join would read every action
+            OFFSET 0) u
         GROUP BY 1, 2, 3
     ), moved AS (
-        INSERT INTO economy.rollup_positions AS p SELECT f.user_id, f.upto_seq FROM fresh f
-            ON CONFLICT ON CONSTRAINT rollup_positions_pkey DO UPDATE SET seq = excluded.seq
+        INSERT INTO economy.rollup_positions AS p
+            SELECT f.user_id, f.upto_seq, coalesce(f.oldest_at, (
+                SELECT t.created_at FROM economy.user_actions t
+                WHERE t.user_id = f.user_id AND t.seq > f.after_seq AND t.seq <= f.upto_seq ORDER BY t.seq LIMIT 1))
+            FROM fresh f
+            ON CONFLICT ON CONSTRAINT rollup_positions_pkey DO UPDATE SET seq = excluded.seq, oldest_at = excluded.oldest_at
     ), written AS (
         INSERT INTO economy.user_game_stats_summary AS s SELECT c.* FROM counted c
             ON CONFLICT ON CONSTRAINT user_game_stats_summary_pkey DO UPDATE SET
@@ -196,7 +285,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.rollup_stats(integer) IS
-    'Adds the actions since the last call to user_game_stats_summary, each exactly once, for at most max_users users; users is 0 when nothing is left.';
+    'Adds the actions since the last call to user_game_stats_summary, each exactly once, for at most max_users users; users is 0 when nothing is left. With nothing to do it reads nothing that grows with the journal.';
 
 -- Retention
 
@@ -250,53 +339,65 @@ CREATE FUNCTION economy.prune_stream(user_id bigint, seq bigint) RETURNS bigint
 COMMENT ON FUNCTION economy.prune_stream(bigint, bigint) IS
     'Deletes a user''s actions before an entry, behind a signed checkpoint there; the only way past the journal''s guard. Null, and nothing done, when verify_chain() finds something. prune() is the way in.';
 
-CREATE FUNCTION economy.prune(older_than interval DEFAULT '90 days', max_users integer DEFAULT 10000)
-    RETURNS TABLE (users bigint, actions bigint, damaged bigint)
+CREATE FUNCTION economy.prune(older_than interval DEFAULT '90 days', max_users integer DEFAULT 200)
+    RETURNS TABLE (users bigint, actions bigint, damaged bigint, more boolean)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp AS $$
+    SET search_path = pg_catalog, economy, pg_temp
+    SET TimeZone = 'UTC' AS $$
 #variable_conflict use_column
 DECLARE
+    -- of one user at a time, and of all before the batch ends
+    user_actions CONSTANT integer := 20000;
+    all_actions  CONSTANT integer := 100000;
     cutoff  timestamptz := economy.now() - older_than;
     u       record;
     pruned  bigint;
+    stays   bigint;
     upto    bigint;
     deleted bigint;
 BEGIN
     PERFORM economy.require_given('older_than', older_than IS NOT NULL);
     PERFORM economy.require_given('max_users', max_users IS NOT NULL);
-    IF older_than < interval '1 day' OR max_users < 1 THEN
+    -- as moments: an interval of '1 month -29 days' calls itself a day, and may be none
+    IF cutoff > economy.now() - interval '24 hours' OR max_users < 1 THEN
         RAISE EXCEPTION 'older_than must be a day or more and max_users 1 or more' USING ERRCODE = 'XE002',
             HINT = 'A retry of a pruned action is refused with RESYNC_REQUIRED: keep actions longer than clients retry.';
     END IF;
+    PERFORM economy.open_tables('user_actions', 'accounts', 'rollup_positions', 'pruned_actions', 'pruned_stats', 'stream_checkpoints', 'shop_transactions', 'reward_audit', 'gold_adjustments');
     PERFORM economy.lock_name('economy.rollup_stats');
     users := 0;
     actions := 0;
     damaged := 0;
     FOR u IN SELECT p.user_id, p.seq FROM economy.rollup_positions p
-             WHERE EXISTS (SELECT FROM economy.user_actions t
-                           WHERE t.user_id = p.user_id AND t.seq <= p.seq AND t.created_at < cutoff
-                             AND t.seq > (SELECT a.pruned_seq FROM economy.accounts a WHERE a.user_id = p.user_id)
-                           OFFSET 0)    -- user by user: a join would read every action first
-             ORDER BY p.user_id LOOP
+             WHERE p.oldest_at < cutoff ORDER BY p.oldest_at, p.user_id LIMIT max_users LOOP
         SELECT a.pruned_seq INTO pruned FROM economy.accounts a WHERE a.user_id = u.user_id FOR NO KEY UPDATE;
-        -- the entry before the first one that stays, and only what is rolled up
-        SELECT max(t.seq) INTO upto FROM economy.user_actions t
-            WHERE t.user_id = u.user_id AND t.seq <= u.seq AND t.created_at < cutoff
-              AND t.seq < coalesce((SELECT min(k.seq) FROM economy.user_actions k
-                                    WHERE k.user_id = u.user_id AND k.created_at >= cutoff), 9223372036854775807);
-        CONTINUE WHEN upto IS NULL OR upto <= pruned;
-        deleted := economy.prune_stream(u.user_id, upto);
-        users := users + (deleted IS NOT NULL)::integer;
-        actions := actions + coalesce(deleted, 0);
-        damaged := damaged + (deleted IS NULL)::integer;
-        -- users that nothing can be done for must not keep the others waiting
-        EXIT WHEN users >= max_users;
+        -- up to the entry before the first one that stays, and only what is rolled up
+        SELECT k.seq INTO stays FROM economy.user_actions k
+            WHERE k.user_id = u.user_id AND k.seq > pruned AND k.seq <= u.seq AND k.created_at >= cutoff ORDER BY k.seq LIMIT 1;
+        SELECT max(d.seq) INTO upto FROM (
+            SELECT t.seq FROM economy.user_actions t
+            WHERE t.user_id = u.user_id AND t.seq > pruned AND t.seq <= u.seq AND t.seq < coalesce(stays, 9223372036854775807)
+            ORDER BY t.seq LIMIT user_actions) d;
+        IF upto IS NOT NULL THEN
+            deleted := economy.prune_stream(u.user_id, upto);
+            users := users + (deleted IS NOT NULL)::integer;
+            actions := actions + coalesce(deleted, 0);
+            damaged := damaged + (deleted IS NULL)::integer;
+        END IF;
+        UPDATE economy.rollup_positions p SET oldest_at = CASE
+                -- nothing can be done for it today, and it must not keep the others waiting
+                WHEN upto IS NOT NULL AND deleted IS NULL THEN cutoff + interval '24 hours'
+                ELSE (SELECT t.created_at FROM economy.user_actions t
+                      WHERE t.user_id = u.user_id AND t.seq > coalesce(upto, pruned) AND t.seq <= u.seq ORDER BY t.seq LIMIT 1) END
+            WHERE p.user_id = u.user_id;
+        EXIT WHEN actions >= all_actions;
     END LOOP;
+    more := EXISTS (SELECT FROM economy.rollup_positions p WHERE p.oldest_at < cutoff);
     RETURN NEXT;
 END
 $$;
 COMMENT ON FUNCTION economy.prune(interval, integer) IS
-    'Deletes rolled-up actions older than that, behind a signed checkpoint per user. Statistics, parity and the proof of what is left stay exact; an id is never counted again. A stream with findings is left alone and counted as damaged.';
+    'Deletes rolled-up actions older than that, behind a signed checkpoint per user, those first whose oldest is due longest; more says that a further call finds more. Statistics, parity and the proof of what is left stay exact; an id is never counted again. A stream with findings is left alone for a day and counted as damaged.';
 
 CREATE TYPE economy.parity_difference AS (
     user_id  bigint,
@@ -308,24 +409,27 @@ CREATE TYPE economy.parity_difference AS (
 );
 COMMENT ON TYPE economy.parity_difference IS 'A statistics row that is not what its entries add up to.';
 
-CREATE FUNCTION economy.stats_parity(sample integer DEFAULT NULL) RETURNS SETOF economy.parity_difference
-    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
+CREATE FUNCTION economy.parity_of(users bigint[]) RETURNS SETOF economy.parity_difference
+    LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
+        -- user by user throughout: a join would read whole tables for a few of them
         WITH chosen AS MATERIALIZED (
-            SELECT a.user_id FROM economy.accounts a
-            WHERE sample IS NULL OR a.user_id IN (SELECT b.user_id FROM economy.accounts b ORDER BY random() LIMIT sample)
+            SELECT a.user_id, a.seq, a.pruned_seq, p.seq AS rolled_to, p.oldest_at
+            FROM unnest(users) i (user_id)
+            CROSS JOIN LATERAL (SELECT b.* FROM economy.accounts b WHERE b.user_id = i.user_id OFFSET 0) a
+            LEFT JOIN LATERAL (SELECT r.* FROM economy.rollup_positions r WHERE r.user_id = i.user_id OFFSET 0) p ON true
         ), parts AS (
-            SELECT t.user_id, t.game, (t.created_at AT TIME ZONE 'UTC')::date AS day, t.seq <= coalesce(p.seq, 0) AS rolled,
+            SELECT t.user_id, t.game, (t.created_at AT TIME ZONE 'UTC')::date AS day, t.seq <= coalesce(c.rolled_to, 0) AS rolled,
                    count(*) AS total, count(*) FILTER (WHERE t.outcome = 'win') AS wins,
                    count(*) FILTER (WHERE t.outcome = 'loss') AS losses, count(*) FILTER (WHERE t.outcome = 'draw') AS draws,
                    max(t.win) AS max_win, sum(t.bet) AS bet_sum, sum(t.win) AS win_sum, max(t.created_at) AS last_action_at
-            FROM economy.user_actions t JOIN chosen c USING (user_id) LEFT JOIN economy.rollup_positions p USING (user_id)
+            FROM chosen c CROSS JOIN LATERAL (SELECT u.* FROM economy.user_actions u WHERE u.user_id = c.user_id OFFSET 0) t
             GROUP BY 1, 2, 3, 4
             UNION ALL
             -- only what was rolled up is ever pruned
             SELECT s.user_id, s.game, s.day, true, s.total, s.wins, s.losses, s.draws, s.max_win, s.bet_sum, s.win_sum, s.last_action_at
-            FROM economy.pruned_stats s JOIN chosen c USING (user_id)
+            FROM chosen c CROSS JOIN LATERAL (SELECT q.* FROM economy.pruned_stats q WHERE q.user_id = c.user_id OFFSET 0) s
         ), days AS MATERIALIZED (
             SELECT m.user_id, m.game, m.day, m.rolled, sum(m.total) AS total, sum(m.wins) AS wins, sum(m.losses) AS losses,
                    sum(m.draws) AS draws, max(m.max_win) AS max_win, sum(m.bet_sum) AS bet_sum,
@@ -338,7 +442,8 @@ CREATE FUNCTION economy.stats_parity(sample integer DEFAULT NULL) RETURNS SETOF 
             FROM days d GROUP BY 1, 2
         )
         SELECT coalesce(e.user_id, s.user_id), 'game_stats', coalesce(e.game, s.game), NULL::date, to_jsonb(e), to_jsonb(s)
-        FROM entries e FULL JOIN (SELECT g.* FROM economy.game_stats g JOIN chosen c USING (user_id)) s
+        FROM entries e FULL JOIN (
+            SELECT g.* FROM chosen c CROSS JOIN LATERAL (SELECT t.* FROM economy.game_stats t WHERE t.user_id = c.user_id OFFSET 0) g) s
              ON s.user_id = e.user_id AND s.game = e.game
         WHERE (e.total, e.wins, e.losses, e.draws, e.max_win, e.bet_sum, e.win_sum, e.last_action_at)
               IS DISTINCT FROM (s.total, s.wins, s.losses, s.draws, s.max_win, s.bet_sum, s.win_sum, s.last_action_at)
@@ -346,11 +451,72 @@ CREATE FUNCTION economy.stats_parity(sample integer DEFAULT NULL) RETURNS SETOF 
         SELECT coalesce(d.user_id, s.user_id), 'user_game_stats_summary', coalesce(d.game, s.game), coalesce(d.day, s.day),
                to_jsonb(d), to_jsonb(s)
         FROM (SELECT * FROM days WHERE rolled) d
-        FULL JOIN (SELECT u.* FROM economy.user_game_stats_summary u JOIN chosen c USING (user_id)) s
+        FULL JOIN (
+            SELECT g.* FROM chosen c CROSS JOIN LATERAL (SELECT t.* FROM economy.user_game_stats_summary t WHERE t.user_id = c.user_id OFFSET 0) g) s
              ON s.user_id = d.user_id AND s.game = d.game AND s.day = d.day
         WHERE (d.total, d.wins, d.losses, d.draws, d.max_win, d.bet_sum, d.win_sum, d.last_action_at)
-              IS DISTINCT FROM (s.total, s.wins, s.losses, s.draws, s.max_win, s.bet_sum, s.win_sum, s.last_action_at);
+              IS DISTINCT FROM (s.total, s.wins, s.losses, s.draws, s.max_win, s.bet_sum, s.win_sum, s.last_action_at)
+        UNION ALL
+        -- a position ahead of the stream would pass over what comes
+        SELECT c.user_id, 'rollup_positions', NULL, NULL::date, jsonb_build_object('seq_at_most', c.seq), jsonb_build_object('seq', c.rolled_to)
+        FROM chosen c WHERE c.rolled_to > c.seq OR c.rolled_to < 0
+        UNION ALL
+        -- and prune() would not find a user whose oldest action is not noted
+        SELECT c.user_id, 'rollup_positions', NULL, NULL::date, jsonb_build_object('oldest_at', f.created_at), jsonb_build_object('oldest_at', c.oldest_at)
+        FROM chosen c LEFT JOIN LATERAL (
+            SELECT t.created_at FROM economy.user_actions t
+            WHERE t.user_id = c.user_id AND t.seq > c.pruned_seq AND t.seq <= c.rolled_to ORDER BY t.seq LIMIT 1) f ON true
+        WHERE (f.created_at IS NULL) <> (c.oldest_at IS NULL);
     END;
+COMMENT ON FUNCTION economy.parity_of(bigint[]) IS 'stats_parity() of these users, in work that depends on their entries alone.';
+
+CREATE FUNCTION economy.parity_strays() RETURNS SETOF economy.parity_difference
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT s.user_id, s.source, s.game, s.day, NULL::jsonb, s.actual
+        FROM (SELECT g.user_id, 'game_stats' AS source, g.game, NULL::date AS day, to_jsonb(g) AS actual FROM economy.game_stats g
+              UNION ALL
+              SELECT u.user_id, 'user_game_stats_summary', u.game, u.day, to_jsonb(u) FROM economy.user_game_stats_summary u
+              UNION ALL
+              SELECT p.user_id, 'pruned_stats', p.game, p.day, to_jsonb(p) FROM economy.pruned_stats p
+              UNION ALL
+              SELECT r.user_id, 'rollup_positions', NULL, NULL, to_jsonb(r) FROM economy.rollup_positions r) s
+        WHERE NOT EXISTS (SELECT FROM economy.accounts a WHERE a.user_id = s.user_id);
+    END;
+COMMENT ON FUNCTION economy.parity_strays() IS 'Part of stats_parity(): statistics and positions of users that do not exist.';
+
+CREATE FUNCTION economy.stats_parity(sample integer DEFAULT NULL) RETURNS SETOF economy.parity_difference
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    batch   CONSTANT integer := 10000;
+    users   bigint[];
+    last_id bigint := -9223372036854775808;
+    known   double precision;
+BEGIN
+    IF sample IS NOT NULL THEN
+        -- of many accounts a random tenth of what would do is drawn by pages
+        SELECT c.reltuples INTO known FROM pg_class c WHERE c.oid = 'economy.accounts'::regclass;
+        IF known > 100000 AND known > 10.0 * sample THEN
+            users := ARRAY(SELECT s.user_id FROM (
+                SELECT a.user_id FROM economy.accounts a TABLESAMPLE SYSTEM (100.0 * 10.0 * greatest(sample, 100) / known)) s
+                ORDER BY random() LIMIT sample);
+        ELSE
+            users := ARRAY(SELECT a.user_id FROM economy.accounts a ORDER BY random() LIMIT sample);
+        END IF;
+        RETURN QUERY SELECT * FROM economy.parity_of(users);
+        RETURN;
+    END IF;
+    LOOP
+        users := ARRAY(SELECT a.user_id FROM economy.accounts a WHERE a.user_id > last_id ORDER BY a.user_id LIMIT batch);
+        EXIT WHEN cardinality(users) = 0;
+        last_id := users[cardinality(users)];
+        RETURN QUERY SELECT * FROM economy.parity_of(users);
+    END LOOP;
+    RETURN QUERY SELECT * FROM economy.parity_strays();
+END
+$$;
 COMMENT ON FUNCTION economy.stats_parity(integer) IS
     'Recomputes statistics and rollups from the entries and returns the rows that differ, for all users or a random sample; none means exact.';
 

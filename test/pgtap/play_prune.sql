@@ -62,6 +62,13 @@ SELECT pg_temp.exact('before');
 -- arguments
 SELECT throws_ok(format('SELECT * FROM economy.prune(%s)', args), 'XE002', 'older_than must be a day or more and max_users 1 or more', 'prune(' || args || ')')
 FROM unnest(ARRAY['''0''', '''23:59:59''', '''-1 year''', '''90 days'', 0', '''90 days'', -1']) args;
+-- the month before the first of March has 28 days, though an interval's has 30
+SAVEPOINT s;
+SELECT pg_temp.at('2031-03-01 12:00+00') AS x \gset
+SELECT throws_ok(format('SELECT * FROM economy.prune(%L)', older_than), 'XE002', NULL, 'in March less than a day: ' || older_than)
+FROM unnest(ARRAY['1 mon -29 days', '1 mon -28 days', '1 mon -27 days -1 second']) older_than;
+SELECT lives_ok(format('SELECT * FROM economy.prune(%L)', older_than), 'in March a day: ' || older_than) FROM unnest(ARRAY['1 mon -27 days', '24 hours']) older_than;
+ROLLBACK TO s;
 SELECT throws_ok(format('SELECT * FROM economy.prune(%s)', args), 'XE001', NULL, 'prune(' || args || ')') FROM unnest(ARRAY['NULL', '''90 days'', NULL']) args;
 SELECT throws_ok(format('SELECT economy.prune_stream(%s, 14)', :u), 'XE106', format('user %s has no entry 14', :u), 'no checkpoint of an entry that is not there');
 SELECT throws_ok('DELETE FROM economy.user_actions', 'XE101', NULL, 'which leaves the guard up');
@@ -286,7 +293,7 @@ FROM (VALUES
     ('UPDATE economy.pruned_actions SET key = economy.action_key(''slot'', ''3'') WHERE user_id = {u} AND seq = 5', 'duplicate_effect 3'),
     ('UPDATE economy.accounts SET pruned_seq = 0 WHERE user_id = {u}', 'broken_chain 14'),
     ('UPDATE economy.accounts SET pruned_seq = 13 WHERE user_id = {u}', 'broken_chain 14'),
-    ('UPDATE economy.accounts SET pruned_seq = 15 WHERE user_id = {u}', 'broken_chain 14'),
+    ('UPDATE economy.accounts SET pruned_seq = 15 WHERE user_id = {u}', 'broken_chain 14, parity'),
     -- an id that is none must not keep the sweep from going on
     ('UPDATE economy.user_actions SET action_id = '''' WHERE user_id = {u} AND seq = 15', 'wrong_hash 15'),
     ('UPDATE economy.user_actions SET action_id = repeat(''x'', 300) WHERE user_id = {u} AND seq = 3', 'broken_chain 14')) v (damage, found);
@@ -309,6 +316,17 @@ EXCEPTION WHEN SQLSTATE 'XT000' THEN
     RETURN answer;
 END
 $$;
+-- call after call until there is no more: the damaged one is tried once a day
+SAVEPOINT s;
+UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = :u;
+SELECT pg_temp.at('2033-01-01 00:00+00');
+CREATE TEMP TABLE calls AS SELECT n, p.* FROM generate_series(1, 6) n CROSS JOIN LATERAL economy.prune('90 days', 1 + 0 * n) p;
+SELECT is((SELECT string_agg(concat_ws(' ', users, damaged, more), ', ' ORDER BY n) FROM calls), '1 0 t, 1 0 t, 0 1 f, 0 0 f, 0 0 f, 0 0 f',
+    'one user a call, until there is no more');
+SELECT is((SELECT concat_ws(' ', p.users, p.damaged, p.more) FROM economy.prune('90 days') p), '0 0 f', 'the damaged one is tried once');
+SELECT pg_temp.at('2033-01-02 00:00:01+00');
+SELECT is((SELECT p.damaged FROM economy.prune('90 days') p), 1::bigint, 'and again the next day');
+ROLLBACK TO s;
 SELECT is(pg_temp.pruned_after('SELECT', 3), '3 3 0, changed', 'three users have actions to be pruned');
 SELECT is(pg_temp.pruned_after(damage, max_users), expected, damage)
 FROM (VALUES ('UPDATE economy.user_actions SET win = 7 WHERE user_id = {u} AND seq = 15', 3, '2 2 1, left alone'),
@@ -318,7 +336,7 @@ FROM (VALUES ('UPDATE economy.user_actions SET win = 7 WHERE user_id = {u} AND s
              ('UPDATE economy.stream_checkpoints SET links = hash WHERE user_id = {u}', 3, '2 2 1, left alone'),
              ('UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = {u}', 3, '2 2 1, left alone'),
              ('UPDATE economy.accounts SET pruned_seq = 3 WHERE user_id = {u}', 3, '2 2 1, left alone'),
-             ('UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = {u}', 1, '1 0 1, left alone')) v (damage, max_users, expected);
+             ('UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = {u}', 1, '1 0 0, left alone')) v (damage, max_users, expected);
 SAVEPOINT s;
 UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = :u;
 SELECT is(economy.prune_stream(:u, 15), NULL, 'prune_stream() has null for it');

@@ -17,7 +17,7 @@ $node->safe_psql('postgres', 'SET ROLE owner; CREATE EXTENSION economy');
 is(try_sql(connect_to($node), 'DROP EXTENSION economy'), '', 'empty journals do not hold it back');
 
 my %fill = (
-	purchase => q{SELECT economy.upsert_product('{"product_id": "gift", "category": "conversion"}', 'tester');
+	purchase => q{SELECT economy.upsert_product('{"product_id": "gift", "category": "conversion", "granted_gold": 0}', 'tester');
 		SELECT code FROM economy.purchase(economy.register('ann'), 'gift', 'k')},
 	adjustment => q{SELECT code FROM economy.adjust_gold(economy.register('ann'), 1, 'k', 'a test', 'tester')},
 	reward => q{SELECT code FROM economy.grant_reward(economy.register('ann'), 'test', 'k', 1)});

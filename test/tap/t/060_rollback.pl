@@ -36,7 +36,7 @@ my @calls = (
 	[ 'set_user_status', "SELECT economy.set_user_status($ann, 'suspended', 'tester')", 'suspended' ],
 	[ 'set_user_status back', "SELECT economy.set_user_status($ann, 'active', 'tester')", 'active' ],
 	[ 'upsert_product', q{SELECT price_gold FROM economy.upsert_product('{"product_id": "potion", "price_gold": 20}', 'tester')}, 20 ],
-	[ 'upsert_product, a new one', q{SELECT price_gold FROM economy.upsert_product('{"product_id": "map", "category": "item"}', 'tester')}, 0 ],
+	[ 'upsert_product, a new one', q{SELECT price_gold FROM economy.upsert_product('{"product_id": "map", "category": "item", "price_gold": 0}', 'tester')}, 0 ],
 	[ 'add_stock', q{SELECT economy.add_stock('limited', 1, 'tester')}, 1 ],
 	[ 'add_stock, the first', q{SELECT economy.add_stock('potion', 10, 'tester')}, 10 ],
 	[ 'purchase of new stock', "SELECT state FROM economy.purchase($ann, 'potion', 'k2', 3)", 'new' ],
