@@ -144,6 +144,7 @@ COMMENT ON FUNCTION economy.audit_stock() IS 'Products whose issued stock is not
 CREATE FUNCTION economy.audit_rewards() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
+    SET DateStyle = 'ISO, YMD'
     BEGIN ATOMIC
         WITH states AS MATERIALIZED (
             SELECT r.user_id, r.seq, r.source, r.reverses, r.streak_before, r.streak_day, r.reward_day, r.claim_date, r.best, r.last_grace_on,

@@ -2,6 +2,8 @@
 -- its date back. What was paid once is not paid again.
 BEGIN;
 SELECT no_plan();
+SET LOCAL timezone = 'UTC';
+SET LOCAL datestyle = 'ISO, MDY';
 
 CREATE FUNCTION pg_temp.claim(id bigint, at text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE

@@ -29,6 +29,7 @@ my @calls = (
 		'in_progress', 'reuse' ],
 	[ 'revoke_reward', "SELECT state FROM economy.revoke_reward($ann, '$reward', 'a test', 'tester')", undef, undef ],
 	[ 'claim_daily_reward', "SELECT code FROM economy.claim_daily_reward($ann)", undef, 'ALREADY_CLAIMED' ],
+	[ 'set_streak', qq{SELECT state FROM economy.set_streak($ann, 7, '2020-01-01', 'a test', 'tester', 'k')}, 'in_progress', 'reuse' ],
 	[ 'register', "SELECT economy.register('new') > 0", undef, '1' ],
 	[ 'set_timezone', "SELECT economy.set_timezone($ann, 'Asia/Tokyo')", undef, undef ],
 	[ 'set_user_status', "SELECT economy.set_user_status($ann, 'suspended', 'tester')", undef, undef ],

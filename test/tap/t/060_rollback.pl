@@ -31,6 +31,7 @@ my @calls = (
 	[ 'grant_rewards', qq{SELECT state FROM economy.grant_rewards('[{"user_id": $ann, "source": "test", "external_event_id": "batch", "gold": 1}]')}, 'new' ],
 	[ 'revoke_reward', "SELECT state FROM economy.revoke_reward($ann, '$reward', 'a test', 'tester')", 'new' ],
 	[ 'claim_daily_reward', "SELECT code FROM economy.claim_daily_reward($ann)", 'CLAIMED' ],
+	[ 'set_streak', qq{SELECT state FROM economy.set_streak($ann, 7, '2020-01-01', 'a test', 'tester', 'k')}, 'new' ],
 	[ 'register', "SELECT economy.register('new') > 0", 1 ],
 	[ 'set_timezone', "SELECT economy.set_timezone($ann, 'Asia/Tokyo')", 'Asia/Tokyo' ],
 	[ 'set_user_status', "SELECT economy.set_user_status($ann, 'suspended', 'tester')", 'suspended' ],

@@ -83,6 +83,39 @@ foreach my $way ('auto', 'sql')
 	is_deeply(counts(0, @r), { new => 1, reuse => 9, refused => 10 }, "$way: one reward is taken back once");
 	like(account($dot), qr/^2 (?:0|40) 0$/, "$way: in one of the amounts");
 
+	# 64 sessions take parts of one reward, each with its own key: as many as there is
+	my $flo = add_user($dbh, "flo$run");
+	value($dbh, q{SELECT code FROM economy.grant_reward(?, 'race', 'r', 105, 1000)}, $flo);
+	@r = at_once($node, 'postgres', 64, sub {
+		my ($n, $s) = @_;
+		my $g = row($s, q{SELECT * FROM economy.revoke_reward(?, ?, 'race', 'tester', 10, 1, 'refuse', ?)}, $flo, "R$flo-1", "k$n");
+		return @$g{qw(state code)};
+	}, @settings);
+	is_deeply(counts(1, @r), { OK => 10, EXCEEDS_REWARD => 54 }, "$way: 64 parts of a reward, ten of them are there");
+	is(account($flo), '11 5 990', "$way: no part too many");
+
+	# 64 sessions claim a date and take the claim back: it is paid once at a time
+	my $gus = add_user($dbh, "gus$run", 5000);
+	@r = at_once($node, 'postgres', 64, sub {
+		my ($n, $s) = @_;
+		my ($paid, $back) = (0, 0);
+		foreach my $again (1 .. 5)
+		{
+			my $c = row($s, 'SELECT * FROM economy.claim_daily_reward(?)', $gus);
+			$paid++ if $c->{state} eq 'new';
+			next if $n % 2;
+			my $g = row($s, q{SELECT * FROM economy.revoke_reward(?, ?, 'race', 'tester', NULL, NULL, 'refuse', ?)}, $gus, $c->{transaction_id}, "k$n-$again");
+			$back++ if $g->{state} eq 'new';
+		}
+		return ($paid, $back);
+	}, @settings, q{SET economy.test_clock = '2031-01-01 12:00+00'});
+	my ($paid, $back) = (0, 0);
+	foreach my $r (@r) { $paid += $r->[0]; $back += $r->[1] }
+	cmp_ok($back, '>', 1, "$way: a date is given back ($back times) and claimed again ($paid times)");
+	is($paid, value($dbh, q{SELECT count(*) FROM economy.reward_audit WHERE user_id = ? AND source = 'economy:daily_streak'}, $gus), "$way: every claim was answered once");
+	is(account($gus), join(' ', 1 + $paid + $back, 5000 + 1000 * ($paid - $back), 50 * ($paid - $back)), "$way: paid as often as it was not taken back");
+	cmp_ok($paid - $back, '<=', 1, "$way: and once at most");
+
 	# batches over the same users in opposite orders do not meet in a deadlock
 	my @many = map { add_user($dbh, "many$run-$_") } 1 .. 20;
 	@r = at_once($node, 'postgres', 10, sub {
