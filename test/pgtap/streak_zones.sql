@@ -2,6 +2,7 @@
 -- has at most 32 claims, and no date twice. (The TAP tests try more zones.)
 BEGIN;
 SELECT no_plan();
+SET LOCAL datestyle = 'ISO, MDY';
 
 CREATE TEMP TABLE zones (zone text, ahead integer);
 INSERT INTO zones VALUES ('Pacific/Kiritimati', 4), ('Asia/Kathmandu', 3), ('Africa/Casablanca', 2), ('America/New_York', 1), ('Pacific/Pago_Pago', 0);
