@@ -69,6 +69,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('monitor', 'FUNCTION economy.beta_quantile(double precision, double precision, double precision)', ''),
             ('monitor', 'FUNCTION economy.changes(text, integer)', ''),
             ('monitor', 'FUNCTION economy.game_stats_me(bigint)', ''),
+            ('monitor', 'FUNCTION economy.health()', ''),
             ('monitor', 'FUNCTION economy.job_history(text, integer)', ''),
             ('monitor', 'FUNCTION economy.job_list()', ''),
             ('monitor', 'FUNCTION economy.library_version()', ''),

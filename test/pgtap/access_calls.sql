@@ -66,6 +66,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('verify_receipt', 'SELECT * FROM economy.verify_receipt(:u, ''P:u-2'')'),
     ('audit_schema', 'SELECT * FROM economy.audit_schema()'),
     ('beta_quantile', 'SELECT economy.beta_quantile(0.5, 2, 3)'),
+    ('health', 'SELECT * FROM economy.health()'),
     ('job_history', 'SELECT * FROM economy.job_history()'),
     ('job_list', 'SELECT * FROM economy.job_list()'),
     ('library_version', 'SELECT economy.library_version()'),

@@ -14,6 +14,7 @@ use Test::More;
 my $node = new_node('schedule', conf => "shared_preload_libraries = 'pg_cron'\ncron.database_name = 'postgres'\ncron.use_background_workers = on\nmax_worker_processes = 20\nrestart_after_crash = on");
 my $dbh = connect_to($node);
 my $ann = add_user($dbh, 'ann', 100);
+my $n_jobs = value($dbh, 'SELECT count(*) FROM economy.job_list()');
 
 is(try_sql($dbh, 'SELECT * FROM economy.schedule()'), 'XE802', 'without pg_cron, schedule() says so');
 like($dbh->errstr, qr/HINT:.*CREATE EXTENSION pg_cron/, 'and what to do');
@@ -31,6 +32,14 @@ is(value($dbh, 'SELECT string_agg(jobid::text, chr(32) ORDER BY jobid) FROM cron
 value($dbh, q{SELECT cron.schedule('economy: prune', '30 4 * * 0', 'SELECT 1')});
 is(value($dbh, q{SELECT schedule FROM economy.schedule() WHERE job = 'prune'}), '30 4 * * 0', 'a time of its own');
 is(value($dbh, q{SELECT schedule || ' ' || command FROM cron.job WHERE jobname = 'economy: prune'}), q{30 4 * * 0 CALL economy.run_job('prune')}, 'stays, the command is put right');
+
+# what an operator sees of pg_cron and the jobs
+sub health { return value($dbh, q{SELECT state || ' ' || detail || ' ' || coalesce(hint, '') FROM economy.health() WHERE item = ?}, @_) }
+like(health('pg_cron'), qr/^warn $n_jobs jobs, last run never .*shared_preload_libraries/, 'that it never ran them');
+is(value($dbh, q{SELECT count(*) FROM economy.health() WHERE item LIKE 'job %' AND state = 'warn' AND detail = 'never done'}), $n_jobs, 'that no job was ever done');
+$dbh->do(q{INSERT INTO cron.job_run_details (jobid, runid, database, username, command, status, return_message) SELECT jobid, 0, database, username, command, 'failed', 'connection failed' FROM cron.job WHERE jobname = 'economy: prune'});
+like(health('pg_cron'), qr/^bad $n_jobs jobs, last run failed: connection failed .*use_background_workers/, 'that it cannot connect');
+$dbh->do(q{DELETE FROM cron.job_run_details});
 
 sub run_job { my ($session, $job) = @_; return value($session, 'CALL economy.run_job(?)', $job) }
 sub runs { return value($dbh, q{SELECT string_agg(state || coalesce(' ' || error, ''), ', ' ORDER BY run_id) FROM economy.job_runs WHERE job = ? AND run_id > ?}, @_) }
@@ -217,8 +226,11 @@ $node->poll_query_until('other', q{SELECT count(*) > 0 FROM economy.job_runs WHE
 cmp_ok(value($there, q{SELECT count(*) FROM economy.job_runs WHERE job = 'rollup_stats' AND state = 'done'}), '>', 0, 'and that of another database');
 $there->disconnect;
 
-is(value($dbh, 'SELECT economy.unschedule()'), 6, 'unschedule() removes the jobs');
+like(health('pg_cron'), qr/^ok $n_jobs jobs, last run succeeded/, 'health() says that it works');
+like(health('job rollup_stats'), qr/^ok last done/, 'and that the job is done');
+is(value($dbh, 'SELECT economy.unschedule()'), $n_jobs, 'unschedule() removes the jobs');
 is(value($dbh, 'SELECT economy.unschedule()'), 0, 'once');
+like(health('pg_cron'), qr/^warn 0 jobs.*schedule\(\)/, 'which health() warns of');
 is(value($dbh, 'SELECT string_agg(jobname, chr(32) ORDER BY jobid) FROM cron.job'), 'not ours economy other: rollup_stats', 'and no others');
 
 $dbh->disconnect;

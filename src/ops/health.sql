@@ -1,0 +1,177 @@
+-- health: what an operator should know, one row per check
+
+CREATE TYPE economy.health_item AS (
+    item   text,
+    state  text,
+    detail text,
+    hint   text
+);
+COMMENT ON TYPE economy.health_item IS 'One check of health(): its name, ok, warn or bad, what was found, and what to do about it.';
+
+-- the worst of several answers to one question
+CREATE FUNCTION economy.health_state(bad boolean, warn boolean) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        SELECT CASE WHEN bad THEN 'bad' WHEN warn THEN 'warn' ELSE 'ok' END;
+    END;
+COMMENT ON FUNCTION economy.health_state(boolean, boolean) IS 'The state of a check; null counts as false.';
+
+CREATE FUNCTION economy.health_installation() RETURNS SETOF economy.health_item
+    LANGUAGE sql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT 'library', economy.health_state(economy.library_version() <> e.extversion, false),
+               format('library %s, objects %s', economy.library_version(), e.extversion),
+               CASE WHEN economy.library_version() <> e.extversion THEN 'Restart the server; then ALTER EXTENSION economy UPDATE if the objects are the older ones.' END
+        FROM pg_extension e WHERE e.extname = 'economy'
+        UNION ALL
+        SELECT 'schema', economy.health_state(count(*) > 0, false), format('%s findings%s', count(*), ', such as ' || min(f.expected || ' is ' || f.actual)),
+               CASE WHEN count(*) > 0 THEN 'SELECT * FROM economy.audit_schema().' END
+        FROM economy.audit_schema() f
+        UNION ALL
+        SELECT 'signing key', economy.health_state(false, min(k.created_at) < clock_timestamp() - interval '9600 hours'),
+               coalesce('active since ' || min(k.created_at)::date, 'none yet'),
+               CASE WHEN min(k.created_at) < clock_timestamp() - interval '9600 hours' THEN 'SELECT economy.rotate_signing_key().' END
+        FROM economy.signing_keys k WHERE k.state = 'active'
+        UNION ALL
+        SELECT 'test clock', economy.health_state(false, c.at <> ''), CASE WHEN c.at <> '' THEN 'all rules see ' || c.at ELSE 'off' END,
+               CASE WHEN c.at <> '' THEN 'RESET economy.test_clock, or take it out of the configuration: it is for tests.' END
+        FROM (SELECT coalesce(current_setting('economy.test_clock', true), '')) c (at);
+    END;
+COMMENT ON FUNCTION economy.health_installation() IS 'Part of health(): library, schema, signing key, test clock.';
+
+CREATE FUNCTION economy.health_delivery() RETURNS SETOF economy.health_item
+    LANGUAGE sql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT 'relay',
+               economy.health_state(n.way = 'relay' AND r.pid IS NULL AND r.waiting > 0, n.way = 'off' OR (n.way = 'relay' AND (r.lag_ms > 10000 OR r.waiting > 10000))),
+               CASE WHEN n.way = 'off' THEN 'economy.notify is off: nothing is sent'
+                    WHEN n.way IS DISTINCT FROM 'relay' THEN 'events are sent inline'
+                    WHEN r.database IS NULL THEN 'nothing to send yet'
+                    ELSE format('%s, %s waiting, %s ms behind, %s overflows', coalesce('process ' || r.pid, 'not running'), r.waiting, round(r.lag_ms::numeric), r.overflowed) END,
+               CASE WHEN n.way = 'off' THEN 'Set economy.notify to relay or inline; changes() tells what was not sent.'
+                    WHEN n.way = 'relay' AND r.pid IS NULL AND r.waiting > 0 THEN 'See the server''s log, and whether max_worker_processes is used up.'
+                    WHEN n.way = 'relay' AND (r.lag_ms > 10000 OR r.waiting > 10000) THEN 'The machine is short of CPU, or a listener that is idle in a transaction holds up the notification queue.' END
+        FROM (SELECT current_setting('economy.notify', true)) n (way)
+        LEFT JOIN economy.relay_status() r ON r.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+        UNION ALL
+        SELECT 'notification queue', economy.health_state(q.used > 0.5, q.used > 0.05), format('%s %% used', round(100 * q.used::numeric, 1)),
+               CASE WHEN q.used > 0.05 THEN 'End the listener that is idle in a transaction (pg_stat_activity, oldest xact_start, in any database): it keeps what was sent since.' END
+        FROM pg_notification_queue_usage() q (used)
+        UNION ALL
+        SELECT 'prepared transactions', economy.health_state(min(p.prepared) < clock_timestamp() - interval '24 hours', min(p.prepared) < clock_timestamp() - interval '1 hour'),
+               format('%s%s', count(*), ', the oldest of ' || min(p.prepared)),
+               CASE WHEN min(p.prepared) < clock_timestamp() - interval '1 hour'
+                    THEN 'COMMIT PREPARED or ROLLBACK PREPARED: it keeps its accounts locked, VACUUM and the feed behind it.' END
+        FROM pg_prepared_xacts p
+        UNION ALL
+        SELECT 'oldest transaction', economy.health_state(min(a.xact_start) < clock_timestamp() - interval '24 hours', min(a.xact_start) < clock_timestamp() - interval '1 hour'),
+               coalesce('since ' || min(a.xact_start), 'none'),
+               CASE WHEN min(a.xact_start) < clock_timestamp() - interval '1 hour'
+                    THEN 'End it (pg_stat_activity): VACUUM and the feed wait for it, also from another database.' END
+        FROM pg_stat_activity a WHERE a.backend_xid IS NOT NULL OR a.backend_xmin IS NOT NULL
+        UNION ALL
+        SELECT 'transaction ids', economy.health_state(max(age(d.datfrozenxid)) > 1600000000, max(age(d.datfrozenxid)) > 1000000000),
+               format('%s million since the last freeze', max(age(d.datfrozenxid)) / 1000000),
+               CASE WHEN max(age(d.datfrozenxid)) > 1000000000 THEN 'VACUUM the database with the greatest age(datfrozenxid), and find what holds its xmin.' END
+        FROM pg_database d
+        UNION ALL
+        SELECT 'replication slots', economy.health_state(false, count(*) > 0), CASE WHEN count(*) > 0 THEN format('%s not in use, such as %s', count(*), min(s.slot_name)) ELSE 'none that nobody uses' END,
+               CASE WHEN count(*) > 0 THEN 'Let its subscriber go on, or pg_drop_replication_slot(): WAL is kept for it.' END
+        FROM pg_replication_slots s WHERE NOT s.active;
+    END;
+COMMENT ON FUNCTION economy.health_delivery() IS 'Part of health(): relay, notification queue, and what holds back VACUUM and the feed.';
+
+CREATE FUNCTION economy.health_proof() RETURNS SETOF economy.health_item
+    LANGUAGE sql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT 'last full audit', economy.health_state(false, coalesce(max(r.finished_at) < clock_timestamp() - interval '200 hours', true)),
+               coalesce('ended ' || max(r.finished_at), 'never'),
+               CASE WHEN coalesce(max(r.finished_at) < clock_timestamp() - interval '200 hours', true) THEN 'CALL economy.run_job(''audit_sweep''), and schedule it.' END
+        FROM economy.audit_runs r WHERE r.kind = 'full'
+        UNION ALL
+        -- a later full audit answers for all before it
+        SELECT 'findings', economy.health_state(coalesce(sum(r.findings), 0) > 0, false), format('%s since the last full audit began', coalesce(sum(r.findings), 0)),
+               CASE WHEN sum(r.findings) > 0 THEN 'See economy.audit_findings of the newest run_id, and compare with a backup before anything is corrected.' END
+        FROM economy.audit_runs r WHERE r.run_id >= coalesce((SELECT max(f.run_id) FROM economy.audit_runs f WHERE f.kind = 'full'), 0)
+        UNION ALL
+        SELECT 'segments', economy.health_state(false, f.oldest_stale_age > interval '26 hours'), format('%s users with a stale segment%s', f.stale_users, ', the oldest for ' || f.oldest_stale_age),
+               CASE WHEN f.oldest_stale_age > interval '26 hours' THEN 'CALL economy.run_job(''rfm_refresh_incremental''), and schedule it.' END
+        FROM economy.rfm_freshness() f;
+    END;
+COMMENT ON FUNCTION economy.health_proof() IS 'Part of health(): audits, their findings, stale segments.';
+
+CREATE FUNCTION economy.health_jobs() RETURNS SETOF economy.health_item
+    LANGUAGE sql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT 'job ' || l.job,
+               economy.health_state(good.ended_at < clock_timestamp() - 3 * l.overdue OR (last.state = 'failed' AND good.ended_at IS NULL),
+                                    coalesce(good.ended_at < clock_timestamp() - l.overdue, true) OR last.state IN ('failed', 'lost')),
+               concat_ws('; ', coalesce('last done ' || good.ended_at, 'never done'),
+                         CASE WHEN last.state = 'running' THEN format('running since %s, %s batches', last.started_at, last.batches)
+                              WHEN last.state IN ('failed', 'lost') THEN format('%s %s: %s', last.state, last.ended_at, last.error) END),
+               CASE WHEN last.state IN ('failed', 'lost') THEN format('SELECT * FROM economy.job_history(%L).', l.job)
+                    WHEN coalesce(good.ended_at < clock_timestamp() - l.overdue, true) THEN format('Nothing runs it: SELECT * FROM economy.schedule(), or let another scheduler CALL economy.run_job(%L).', l.job) END
+        FROM economy.job_list() l
+        LEFT JOIN LATERAL (SELECT r.ended_at FROM economy.job_runs r WHERE r.job = l.job AND r.state = 'done' ORDER BY r.run_id DESC LIMIT 1) good ON true
+        LEFT JOIN LATERAL (SELECT r.* FROM economy.job_runs r WHERE r.job = l.job AND r.state <> 'skipped' ORDER BY r.run_id DESC LIMIT 1) last ON true;
+    END;
+COMMENT ON FUNCTION economy.health_jobs() IS 'Part of health(): when each job of job_list() was done last.';
+
+CREATE FUNCTION economy.health_cron() RETURNS SETOF economy.health_item
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    answer economy.health_item := ROW('pg_cron', 'ok', NULL, NULL);
+    jobs   bigint;
+    idle   bigint;
+    last   record;
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_extension e WHERE e.extname = 'pg_cron') THEN
+        answer.detail := coalesce('it runs the jobs of database ' || nullif(current_setting('cron.database_name', true), current_database()), 'not installed here');
+        RETURN NEXT answer;
+        RETURN;
+    END IF;
+    EXECUTE 'SELECT count(*), count(*) FILTER (WHERE NOT active) FROM cron.job WHERE jobname LIKE ''economy: %'' AND database = current_database()' INTO jobs, idle;
+    EXECUTE 'SELECT d.status, d.return_message, d.start_time FROM cron.job_run_details d JOIN cron.job j USING (jobid)
+             WHERE j.jobname LIKE ''economy: %'' AND j.database = current_database() ORDER BY d.runid DESC LIMIT 1' INTO last;
+    answer.detail := format('%s jobs, last run %s', jobs, coalesce(format('%s: %s', last.status, left(last.return_message, 200)), 'never'));
+    IF jobs = 0 THEN
+        answer.state := 'warn';
+        answer.hint := 'SELECT * FROM economy.schedule(), unless another scheduler runs the jobs.';
+    ELSIF last.status = 'failed' THEN
+        answer.state := 'bad';
+        answer.hint := 'Where it cannot connect: cron.use_background_workers = on, or let it in by cron.host and pg_hba.conf; then restart.';
+    ELSIF last.status IS NULL OR idle > 0 THEN
+        answer.state := 'warn';
+        answer.hint := 'It must be in shared_preload_libraries, cron.database_name must be this database, and the jobs active.';
+    END IF;
+    RETURN NEXT answer;
+END
+$$;
+COMMENT ON FUNCTION economy.health_cron() IS 'Part of health(): whether pg_cron has the jobs, and how its last run ended.';
+
+CREATE FUNCTION economy.health() RETURNS SETOF economy.health_item
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO, YMD' AS $$
+DECLARE
+    part    text;
+    message text;
+BEGIN
+    FOREACH part IN ARRAY ARRAY['installation', 'delivery', 'jobs', 'cron', 'proof'] LOOP
+        -- what cannot be asked keeps nobody from the rest
+        BEGIN
+            RETURN QUERY EXECUTE format('SELECT * FROM economy.health_%s()', part);
+        EXCEPTION WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS message = MESSAGE_TEXT;
+            RETURN QUERY SELECT part, 'bad', 'could not be checked: ' || message, format('SELECT * FROM economy.health_%s().', part);
+        END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION economy.health() IS
+    'One row per check, each ok, warn or bad, with what was found and what to do: library, schema, key, relay, notification queue, old transactions, jobs, pg_cron, audits, segments.';
