@@ -220,7 +220,9 @@ BEGIN
         SELECT n.user_id
         FROM (SELECT t.user_id, max(t.seq) AS seq FROM economy.user_actions t WHERE t.position >= %s GROUP BY t.user_id OFFSET 0) n
         LEFT JOIN LATERAL (SELECT p.seq FROM economy.rollup_positions p WHERE p.user_id = n.user_id OFFSET 0) p ON true
-        WHERE n.seq > coalesce(p.seq, 0)', coalesce(state.position, 0));
+        WHERE n.seq > coalesce(p.seq, 0)
+        -- none is there, unless the snapshot is too old to see it
+        ON CONFLICT ON CONSTRAINT rollup_queue_pkey DO NOTHING', coalesce(state.position, 0));
     INSERT INTO economy.rollup_state AS s (position, summarized) VALUES (here, economy.summarize_actions(coalesce(state.summarized, 0)))
         ON CONFLICT ON CONSTRAINT rollup_state_pkey DO UPDATE SET position = excluded.position, summarized = excluded.summarized
         WHERE (s.position, s.summarized) IS DISTINCT FROM (excluded.position, excluded.summarized);

@@ -133,11 +133,15 @@ is(runs('rfm_refresh', $before), "$lost, done, $lost, done", 'all of it is recor
 
 # batch after batch: users in fifties, some of them after the run was killed
 from_here();
-value($dbh, 'SELECT count(*) FROM economy.simulate(5000, 5000, 3)');
+my $play = q{SELECT count(*) FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object('user_id', user_id, 'game', 'slot', 'action_type', 'T', 'action_id', 'batch'))
+	FROM economy.users WHERE external_id LIKE ?))};
+value($dbh, 'SELECT count(*) FROM economy.simulate(5000, 0, 3)');
+value($dbh, $play, 'sim-3-%');
 $other = connect_to($node);
 is(run_job($other, 'rollup_stats'), 'done', 'a rollup of more users than a batch has');
 is(value($dbh, q{SELECT batches = 3 AND rows > 1000 AND position IS NULL FROM economy.job_runs WHERE run_id > ? AND job = 'rollup_stats'}, $before), 1, 'takes several, and adds up their rows');
-value($dbh, 'SELECT count(*) FROM economy.simulate(5000, 5000, 4)');
+value($dbh, 'SELECT count(*) FROM economy.simulate(5000, 0, 4)');
+value($dbh, $play, 'sim-4-%');
 my $due = q{SELECT count(*) FROM economy.accounts a JOIN economy.rollup_positions p USING (user_id) WHERE a.seq > p.seq};
 from_here();
 $dbh->do('CREATE TABLE gate (n integer)');
