@@ -74,7 +74,7 @@ BEGIN
     FOR h IN 1 .. 23 LOOP
         at := bench.night(day - 1) + h * interval '1 hour';
         PERFORM bench.buy(first + number * (h - 1) / 23 + 1, first + number * h / 23, users, at, 0);
-        PERFORM set_config('economy.test_clock', at::text, false);
+        PERFORM set_config('economy.test_clock', to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00'), false);
         COMMIT;
         PERFORM economy.rfm_refresh_incremental();
         COMMIT;
@@ -91,21 +91,21 @@ ALTER TABLE economy.shop_transactions SET (autovacuum_enabled = off);
 ALTER TABLE economy.user_segments SET (autovacuum_enabled = off);
 CHECKPOINT;
 SELECT bench.timed('plain', 0, 'SELECT bench.plain(bench.night(0))');
-SELECT set_config('economy.test_clock', bench.night(0)::text, false);
+SELECT set_config('economy.test_clock', to_char(bench.night(0) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00'), false);
 CHECKPOINT;
 SELECT bench.timed('full', 0, 'SELECT economy.rfm_refresh()');
 VACUUM ANALYZE economy.user_segments;
 VACUUM ANALYZE bench.segments;
 SELECT format('CALL bench.day(%s, %s, %s)', d, :purchases, :users), 'CHECKPOINT',
        format('SELECT bench.timed(''plain'', %s, ''SELECT bench.plain(bench.night(%1$s))'')', d), 'CHECKPOINT',
-       format('SELECT set_config(''economy.test_clock'', bench.night(%s)::text, false)', d),
+       format('SELECT set_config(''economy.test_clock'', to_char(bench.night(%s) AT TIME ZONE ''UTC'', ''YYYY-MM-DD HH24:MI:SS+00''), false)', d),
        format('SELECT bench.timed(''full'', %s, ''SELECT economy.rfm_refresh()'')', d),
        'VACUUM ANALYZE economy.user_segments', 'VACUUM bench.segments',
        -- the definition's NTILE splits equal values: F and M cannot be compared
        format('INSERT INTO bench.figure SELECT ''wrong'', %s, count(*) FROM bench.segments s JOIN economy.user_segments u USING (user_id) WHERE (s.r, s.segment) IS DISTINCT FROM (u.r::integer, u.segment)', d),
        format('SELECT bench.buy(%s, %s, %s, bench.night(%s) + interval ''1 minute'', 0)', (20 + d) * :purchases::bigint, (20 + d) * :purchases::bigint + :users / 85, :users, d),
        'CHECKPOINT',
-       format('SELECT set_config(''economy.test_clock'', (bench.night(%s) + interval ''2 minutes'')::text, false)', d),
+       format('SELECT set_config(''economy.test_clock'', to_char((bench.night(%s) + interval ''2 minutes'') AT TIME ZONE ''UTC'', ''YYYY-MM-DD HH24:MI:SS+00''), false)', d),
        format('SELECT bench.timed(''incremental'', %s, ''SELECT economy.rfm_refresh_incremental()'')', d)
 FROM generate_series(1, :rounds) d \gexec
 \o

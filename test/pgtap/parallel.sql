@@ -1,6 +1,6 @@
 -- What is marked PARALLEL SAFE or RESTRICTED works in parallel plans.
 BEGIN;
-SELECT plan(17);
+SELECT plan(18);
 
 SELECT economy.register('pgtap parallel') AS u \gset
 SELECT economy.upsert_product('{"product_id": "pgtap_p", "category": "item", "price_gold": 1}', 'pgtap') IS NULL AS x \gset
@@ -42,6 +42,11 @@ SELECT is((WITH RECURSIVE function AS (
     )
     SELECT concat(string_agg(c.proname, ' ' ORDER BY c.proname) FILTER (WHERE c.proparallel <> 'u'), CASE WHEN count(*) < 5 THEN 'none found' END) FROM catching c), '',
     'what catches errors, and what calls it, is PARALLEL UNSAFE');
+
+-- workers take over settings before they know any time zone abbreviation
+SET LOCAL economy.test_clock = '2031-01-01T12:00:00Z';
+SELECT max(economy.now()) AS at FROM economy.accounts \gset
+SELECT is(:'at', '2031-01-01 12:00+00'::timestamptz, 'the test clock, in a parallel worker');
 
 SELECT * FROM finish();
 ROLLBACK;

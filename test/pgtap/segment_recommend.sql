@@ -3,7 +3,7 @@ BEGIN;
 SELECT no_plan();
 -- the statements are many and small, and nothing has statistics
 SET LOCAL jit = off;
-CREATE FUNCTION pg_temp.clock(at timestamptz) RETURNS text LANGUAGE sql AS $$ SELECT set_config('economy.test_clock', at::text, true) $$;
+CREATE FUNCTION pg_temp.clock(at timestamptz) RETURNS text LANGUAGE sql AS $$ SELECT set_config('economy.test_clock', to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00'), true) $$;
 SELECT pg_temp.clock('2099-05-01 10:00:00+00') AS x \gset
 SELECT economy.register('pgtap rec a') AS a, economy.register('pgtap rec b') AS b, economy.register('pgtap rec c') AS c \gset
 SELECT count(*) AS x FROM (VALUES ('{"product_id": "pgtap_one", "category": "conversion", "granted_gold": 1, "monetary": 10, "limit_once": true}'),

@@ -6,7 +6,7 @@ BEGIN;
 SELECT no_plan();
 -- the statements are many and small, and nothing has statistics
 SET LOCAL jit = off;
-CREATE FUNCTION pg_temp.clock(at timestamptz) RETURNS text LANGUAGE sql AS $$ SELECT set_config('economy.test_clock', at::text, true) $$;
+CREATE FUNCTION pg_temp.clock(at timestamptz) RETURNS text LANGUAGE sql AS $$ SELECT set_config('economy.test_clock', to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00'), true) $$;
 SELECT economy.upsert_product('{"product_id": "pgtap_r", "category": "conversion", "granted_gold": 1, "monetary": 100, "active": true}', 'pgtap') IS NULL AS x \gset
 SELECT economy.upsert_product('{"product_id": "pgtap_free", "category": "conversion", "granted_gold": 1, "monetary": 0, "active": true}', 'pgtap') IS NULL AS x \gset
 CREATE TEMP TABLE who AS SELECT n, economy.register('pgtap rfm ' || n) AS user_id FROM generate_series(1, 60) n;

@@ -20,6 +20,7 @@
 	X(streak_rule) \
 	X(travel) \
 	X(period) \
+	X(moment) \
 	X(probability) \
 	X(rfm) \
 	X(rules) \

@@ -344,7 +344,7 @@ BEGIN
 					set_config('economy.streak_cap', s.policy[4], false),
 					set_config('economy.streak_cap_day', s.policy[5], false);
 			END IF;
-			PERFORM set_config('economy.test_clock', s.at::text, false);
+			PERFORM set_config('economy.test_clock', to_char(s.at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00'), false);
 			IF s.move IS NOT NULL THEN PERFORM economy.set_timezone(id, s.move); END IF;
 			bought := '';
 			IF s.buy IS NOT NULL THEN

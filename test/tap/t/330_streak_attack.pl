@@ -26,7 +26,7 @@ DECLARE
 BEGIN
 	PERFORM set_config('economy.streak_day_offset', day_offset, false);
 	FOR hour IN 0 .. 30 * 24 - 1 LOOP
-		PERFORM set_config('economy.test_clock', (first + make_interval(hours => hour))::text, false);
+		PERFORM set_config('economy.test_clock', to_char((first + make_interval(hours => hour)) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00'), false);
 		FOREACH z IN ARRAY ARRAY(SELECT zone FROM zones ORDER BY CASE tactic WHEN 'rising' THEN place WHEN 'falling' THEN -place
 				ELSE hashtext(zone || hour) END) LOOP
 			PERFORM economy.set_timezone(id, z);
