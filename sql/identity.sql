@@ -24,7 +24,7 @@ SELECT economy.set_user_status(:u, 'active', 'bob');
 SELECT state, code FROM economy.purchase(:u, 'regress_any', 'k');
 SELECT economy.set_user_status(:u, 'banned', 'ann');
 SELECT economy.set_user_status(-1, 'active', 'ann');
-SELECT status, actor FROM economy.user_status_changes WHERE user_id = :u ORDER BY change_id;
+SELECT seq, field, before, after, actor FROM economy.user_changes WHERE user_id = :u ORDER BY seq;
 
 SET economy.test_clock = '2031-01-31 12:00:00+00';
 SELECT economy.now() = '2031-01-31 12:00:00+00' AS stopped;

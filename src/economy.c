@@ -289,5 +289,6 @@ _PG_init(void)
 	eco_purchase_register();
 	eco_reward_register();
 	eco_action_register();
+	eco_user_change_register();
 	eco_guard_install();
 }

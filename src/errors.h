@@ -26,6 +26,7 @@
 /* XE2: identity */
 #define ECO_INVALID_TIMEZONE		MAKE_SQLSTATE('X', 'E', '2', '0', '1')
 #define ECO_USER_NOT_FOUND			MAKE_SQLSTATE('X', 'E', '2', '0', '2')
+#define ECO_KEY_REUSED				MAKE_SQLSTATE('X', 'E', '2', '0', '3')
 
 /* XE3: shop */
 #define ECO_INVALID_PRODUCT			MAKE_SQLSTATE('X', 'E', '3', '0', '1')

@@ -10,5 +10,6 @@ extern void eco_purchase_register(void);
 extern void eco_adjust_register(void);
 extern void eco_reward_register(void);
 extern void eco_action_register(void);
+extern void eco_user_change_register(void);
 
 #endif

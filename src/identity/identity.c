@@ -1,26 +1,28 @@
 /*
  * identity.c
- *		User ids that carry their node, validated time zone names, the suspended flag.
+ *		User ids that carry their node, validated time zone names, the hash that a
+ *		user's chain begins with.
  */
 #include "postgres.h"
 
 #include "commands/sequence.h"
 #include "fmgr.h"
-#include "miscadmin.h"
 #include "pgtime.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "errors.h"
+#include "identity/zone.h"
 #include "ledger/args.h"
-#include "ledger/entry.h"
 #include "ledger/keys.h"
+#include "ledger/user.h"
 #include "settings.h"
 
 #define NODE_SHIFT 41			/* node ids above 41 bits of counter */
 
 PG_FUNCTION_INFO_V1(eco_next_user_id);
 PG_FUNCTION_INFO_V1(eco_timezone_name);
-PG_FUNCTION_INFO_V1(eco_set_suspended);
+PG_FUNCTION_INFO_V1(eco_identity_hash);
 
 /*
  * eco_next_user_id() returns bigint
@@ -66,17 +68,13 @@ is_enumerated(const char *name)
 }
 
 /*
- * eco_timezone_name(name text) returns text
- *		The name in its proper spelling; raises XE201 for what is no IANA name.
- *
  * PostgreSQL also reads POSIX rules such as "Foo3" as zones.  They all contain
  * a digit, so only a name with one needs the slow look through the directory.
  */
-Datum
-eco_timezone_name(PG_FUNCTION_ARGS)
+const char *
+eco_zone_name(const EcoText *arg)
 {
-	EcoText		arg = eco_text_arg(fcinfo, 0, "timezone", ECO_MAX_NAME);
-	char	   *name = pnstrdup(arg.data, arg.len);
+	char	   *name = pnstrdup(arg->data, arg->len);
 	pg_tz	   *zone = strpbrk(name, "<>,\\") == NULL ? pg_tzset(name) : NULL;
 
 	if (zone == NULL || !pg_tz_acceptable(zone) || is_local_alias(name) ||
@@ -85,29 +83,37 @@ eco_timezone_name(PG_FUNCTION_ARGS)
 				  errmsg("\"%s\" is not a time zone", name),
 				  errdetail("Time zones are IANA names such as \"Europe/Berlin\" or \"UTC\"."),
 				  errhint("SELECT name FROM pg_timezone_names lists them."));
-	PG_RETURN_TEXT_P(cstring_to_text(pg_get_timezone_name(zone)));
+	return pg_get_timezone_name(zone);
 }
 
 /*
- * eco_set_suspended(user_id, suspended) returns bool
- *		Under the account lock, so that no call of the user is half in, half out.
- *		False: no such user.
+ * eco_timezone_name(name text) returns text
+ *		The name in its proper spelling; raises XE201 for what is no IANA name.
  */
 Datum
-eco_set_suspended(PG_FUNCTION_ARGS)
+eco_timezone_name(PG_FUNCTION_ARGS)
 {
-	static EcoTable *const tables[] = {&eco_accounts, NULL};
-	EcoOpenTables *open;
-	EcoAccount	account;
-	bool		found;
+	EcoText		arg = eco_text_arg(fcinfo, 0, "timezone", ECO_MAX_NAME);
+
+	PG_RETURN_TEXT_P(cstring_to_text(eco_zone_name(&arg)));
+}
+
+/*
+ * eco_identity_hash(user_id bigint, external_id text, timezone text, created_at timestamptz)
+ *		returns bytea
+ */
+Datum
+eco_identity_hash(PG_FUNCTION_ARGS)
+{
+	uint8		hash[ECO_HASH_LEN];
+	EcoText		external_id;
+	EcoText		zone = eco_text_arg(fcinfo, 2, "timezone", ECO_MAX_NAME);
 
 	eco_require_arg(fcinfo, 0, "user_id");
-	eco_require_arg(fcinfo, 1, "suspended");
-	PreventCommandIfReadOnly("economy.set_user_status()");
-	open = eco_tables_open(ECO_WRITE, tables);
-	found = eco_account_lock_newest(PG_GETARG_INT64(0), &account);
-	if (found && account.suspended != PG_GETARG_BOOL(1))
-		eco_account_set_suspended(&account, PG_GETARG_BOOL(1));
-	eco_tables_close(open);
-	PG_RETURN_BOOL(found);
+	eco_require_arg(fcinfo, 3, "created_at");
+	if (!PG_ARGISNULL(1))
+		external_id = eco_text_arg(fcinfo, 1, "external_id", ECO_MAX_KEY);
+	eco_user_hash(PG_GETARG_INT64(0), PG_ARGISNULL(1) ? NULL : &external_id, &zone,
+				  PG_GETARG_TIMESTAMPTZ(3), hash);
+	PG_RETURN_DATUM(eco_bytea(hash, ECO_HASH_LEN));
 }

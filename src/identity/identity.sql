@@ -30,18 +30,42 @@ CREATE TABLE economy.invite_codes (
 SELECT pg_catalog.pg_extension_config_dump('economy.invite_codes', '');
 COMMENT ON TABLE economy.invite_codes IS 'Invite codes that an app may ask its new users for.';
 
-CREATE TABLE economy.user_status_changes (
-    change_id  bigint      GENERATED ALWAYS AS IDENTITY CONSTRAINT user_status_changes_pkey PRIMARY KEY,
-    user_id    bigint      NOT NULL,
-    status     text        NOT NULL CONSTRAINT user_status_changes_status_check CHECK (status IN ('active', 'suspended')),
-    actor      text        NOT NULL,
-    changed_at timestamptz NOT NULL
+CREATE TABLE economy.user_changes (
+    user_id           bigint      NOT NULL,
+    seq               bigint      NOT NULL CHECK (seq > 0),
+    gold_delta        bigint      NOT NULL CHECK (gold_delta = 0),
+    xp_delta          bigint      NOT NULL CHECK (xp_delta = 0),
+    gold              bigint      NOT NULL CHECK (gold >= 0),
+    experience_points bigint      NOT NULL CHECK (experience_points >= 0),
+    created_at        timestamptz NOT NULL,
+    xact              bigint      NOT NULL,
+    position          bigint      NOT NULL,
+    live              boolean     NOT NULL,
+    hash              bytea       NOT NULL,
+    field             text        NOT NULL COLLATE "C" CHECK (field IN ('external_id', 'timezone', 'profile', 'status')),
+    before            text        COLLATE "C",
+    after             text        COLLATE "C",
+    idempotency_key   text        COLLATE "C",
+    actor             text,
+    reason            text,
+    CONSTRAINT user_changes_pkey PRIMARY KEY (user_id, seq),
+    CONSTRAINT user_changes_key UNIQUE (user_id, field, idempotency_key)
 );
-SELECT pg_catalog.pg_extension_config_dump('economy.user_status_changes', '');
-SELECT pg_catalog.pg_extension_config_dump('economy.user_status_changes_change_id_seq', '');
-COMMENT ON TABLE economy.user_status_changes IS 'Who suspended or reactivated whom, and when.';
-COMMENT ON SEQUENCE economy.user_status_changes_change_id_seq IS 'Numbers of user_status_changes.';
+-- of rows in the order of their positions a summary per range of pages is enough
+CREATE INDEX user_changes_position_idx ON economy.user_changes USING brin (position) WITH (pages_per_range = 32);
+-- a range that is not summarised costs a writer nothing; the empty table's first one is
+SELECT pg_catalog.brin_desummarize_range('economy.user_changes_position_idx', 0);
+SELECT pg_catalog.pg_extension_config_dump('economy.user_changes', '');
+COMMENT ON TABLE economy.user_changes IS
+    'Journal of changes of a user''s status, time zone, profile and external id; they move no gold. Append-only.';
+CREATE TRIGGER user_changes_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
+    ON economy.user_changes FOR EACH STATEMENT EXECUTE FUNCTION economy.forbid_change();
+ALTER TABLE economy.user_changes ENABLE ALWAYS TRIGGER user_changes_append_only;
 
+CREATE FUNCTION economy.identity_hash(user_id bigint, external_id text, timezone text, created_at timestamptz) RETURNS bytea
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_identity_hash';
+COMMENT ON FUNCTION economy.identity_hash(bigint, text, text, timestamptz) IS
+    'What the hash of a user''s first entry follows, made from who the user was at registration.';
 
 CREATE FUNCTION economy.register(external_id text DEFAULT NULL, timezone text DEFAULT 'UTC', profile jsonb DEFAULT '{}')
     RETURNS bigint
@@ -51,6 +75,7 @@ CREATE FUNCTION economy.register(external_id text DEFAULT NULL, timezone text DE
 DECLARE
     zone text;
     id   bigint;
+    registered_at timestamptz := economy.now();
 BEGIN
     PERFORM economy.require_given('timezone', timezone IS NOT NULL);
     PERFORM economy.require_given('profile', profile IS NOT NULL);
@@ -72,7 +97,7 @@ BEGIN
         END IF;
     END IF;
     INSERT INTO economy.users AS u (external_id, timezone, profile, created_at)
-        VALUES (external_id, zone, profile, economy.now())
+        VALUES (external_id, zone, profile, registered_at)
         ON CONFLICT ON CONSTRAINT users_external_id_key DO NOTHING
         RETURNING u.user_id INTO id;
     IF NOT found THEN
@@ -80,7 +105,7 @@ BEGIN
         SELECT u.user_id INTO STRICT id FROM economy.users u WHERE u.external_id = register.external_id;
         RETURN id;
     END IF;
-    INSERT INTO economy.accounts (user_id) VALUES (id);
+    INSERT INTO economy.accounts (user_id, head_hash) VALUES (id, economy.identity_hash(id, external_id, zone, registered_at));
     RETURN id;
 END
 $$;
@@ -95,66 +120,45 @@ CREATE FUNCTION economy.user_id_of(external_id text) RETURNS bigint
     END;
 COMMENT ON FUNCTION economy.user_id_of(text) IS 'The user with this external_id, or null.';
 
-CREATE FUNCTION economy.set_timezone(user_id bigint, timezone text) RETURNS text
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_variable
-DECLARE
-    zone   text;
-    before text;
-BEGIN
-    PERFORM economy.require_given('user_id', user_id IS NOT NULL);
-    PERFORM economy.require_given('timezone', timezone IS NOT NULL);
-    zone := economy.timezone_name(timezone);
-    SELECT u.timezone INTO before FROM economy.users u WHERE u.user_id = set_timezone.user_id FOR NO KEY UPDATE;
-    IF NOT found THEN
-        RAISE EXCEPTION 'user % does not exist', user_id USING ERRCODE = 'XE202',
-            HINT = 'Users are made by economy.register().';
-    END IF;
-    IF before <> zone THEN
-        UPDATE economy.users u SET timezone = zone WHERE u.user_id = set_timezone.user_id;
-        PERFORM economy.publish_profile(user_id, 'timezone', before, zone);
-    END IF;
-    RETURN zone;
-END
-$$;
-COMMENT ON FUNCTION economy.set_timezone(bigint, text) IS
+CREATE FUNCTION economy.set_timezone(user_id bigint, timezone text, idempotency_key text DEFAULT NULL) RETURNS text
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_set_timezone';
+COMMENT ON FUNCTION economy.set_timezone(bigint, text, text) IS
     'Sets the user''s IANA time zone and returns its proper spelling; XE201 for no zone, XE202 for no user.';
 
-CREATE FUNCTION economy.set_suspended(user_id bigint, suspended boolean) RETURNS boolean
-    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_set_suspended';
-COMMENT ON FUNCTION economy.set_suspended(bigint, boolean) IS
-    'Writes the flag under the account lock; economy.set_user_status() is the way in.';
+CREATE FUNCTION economy.set_user_status(user_id bigint, status text, actor text, idempotency_key text DEFAULT NULL, reason text DEFAULT NULL)
+    RETURNS text
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_set_user_status';
+COMMENT ON FUNCTION economy.set_user_status(bigint, text, text, text, text) IS
+    'Suspends or reactivates a user, recorded with actor and reason. A suspended user''s calls are refused with USER_SUSPENDED.';
 
-CREATE FUNCTION economy.set_user_status(user_id bigint, status text, actor text) RETURNS text
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_variable
-DECLARE
-    suspended boolean;
-BEGIN
-    PERFORM economy.require_given('user_id', user_id IS NOT NULL);
-    PERFORM economy.require_given('status', status IS NOT NULL);
-    PERFORM economy.require_given('actor', actor IS NOT NULL);
-    IF status NOT IN ('active', 'suspended') THEN
-        RAISE EXCEPTION 'status must be active or suspended' USING ERRCODE = 'XE002';
-    END IF;
-    IF octet_length(actor) NOT BETWEEN 1 AND 255 THEN
-        RAISE EXCEPTION 'actor must have 1 to 255 bytes' USING ERRCODE = 'XE002';
-    END IF;
-    SELECT a.suspended INTO suspended FROM economy.accounts a WHERE a.user_id = set_user_status.user_id FOR NO KEY UPDATE;
-    IF NOT found THEN
-        RAISE EXCEPTION 'user % does not exist', user_id USING ERRCODE = 'XE202',
-            HINT = 'Users are made by economy.register().';
-    END IF;
-    PERFORM economy.set_suspended(user_id, status = 'suspended');
-    IF suspended <> (status = 'suspended') THEN
-        PERFORM economy.publish_profile(user_id, 'status', CASE WHEN suspended THEN 'suspended' ELSE 'active' END, status);
-    END IF;
-    INSERT INTO economy.user_status_changes (user_id, status, actor, changed_at)
-        VALUES (user_id, status, actor, economy.now());
-    RETURN status;
-END
-$$;
-COMMENT ON FUNCTION economy.set_user_status(bigint, text, text) IS
-    'Suspends or reactivates a user, recorded with actor. A suspended user''s calls are refused with USER_SUSPENDED.';
+CREATE TYPE economy.user_change_result AS (
+    success        boolean,
+    state          text,
+    code           text,
+    transaction_id text,
+    field          text,
+    before         text,
+    after          text,
+    retry_after_ms integer,
+    detail         jsonb
+);
+COMMENT ON TYPE economy.user_change_result IS
+    'Result of economy.update_profile(), economy.link_external_id() and economy.unlink_external_id().';
+
+CREATE FUNCTION economy.update_profile(user_id bigint, patch jsonb, idempotency_key text, actor text DEFAULT NULL)
+    RETURNS economy.user_change_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_update_profile';
+COMMENT ON FUNCTION economy.update_profile(bigint, jsonb, text, text) IS
+    'Changes the members of the profile that the patch names and removes those it sets to null (RFC 7386), once per idempotency key. Refuses USER_NOT_FOUND, USER_SUSPENDED, PROFILE_TOO_LONG, IDEMPOTENCY_MISMATCH.';
+
+CREATE FUNCTION economy.link_external_id(user_id bigint, external_id text, idempotency_key text, actor text DEFAULT NULL)
+    RETURNS economy.user_change_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_link_external_id';
+COMMENT ON FUNCTION economy.link_external_id(bigint, text, text, text) IS
+    'Gives a user that has no external id this one, once per idempotency key. Refuses EXTERNAL_ID_TAKEN, ALREADY_LINKED, USER_NOT_FOUND, USER_SUSPENDED, IDEMPOTENCY_MISMATCH.';
+
+CREATE FUNCTION economy.unlink_external_id(user_id bigint, idempotency_key text, actor text DEFAULT NULL)
+    RETURNS economy.user_change_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_unlink_external_id';
+COMMENT ON FUNCTION economy.unlink_external_id(bigint, text, text) IS
+    'Takes a user''s external id away, once per idempotency key. Refuses NOT_LINKED, USER_NOT_FOUND, USER_SUSPENDED, IDEMPOTENCY_MISMATCH.';

@@ -4,8 +4,9 @@
  *
  * What is signed is the canonical encoding (core/encode.h) of user_id, seq,
  * gold, experience_points, hash and links, under journal letter 'C'.  Links is
- * the hash of a chain over the entries up to seq that were left there: without
- * it nobody could tell whether one behind a gap was changed.
+ * the hash of a chain over who the user was at registration (user.h) and the
+ * entries up to seq that were left there: without it nobody could tell whether
+ * one behind a gap was changed.
  */
 #include "postgres.h"
 
@@ -15,6 +16,7 @@
 #include "ledger/checkpoint.h"
 #include "ledger/keys.h"
 #include "ledger/stream.h"
+#include "ledger/user.h"
 #include "settings.h"
 
 #define CHECKPOINT_LETTER 'C'
@@ -168,7 +170,11 @@ sum_up(int64 user_id, int64 seq, EcoCheckpoint *checkpoint)
 	const EcoJournalInfo *info;
 	const EcoRow *row;
 
+	EcoUserRecord user;
+
 	memset(checkpoint, 0, sizeof(EcoCheckpoint));
+	eco_user_record(user_id, &user);
+	memcpy(checkpoint->links, user.first_hash, ECO_HASH_LEN);
 	while (checkpoint->seq < seq && (row = eco_stream_next(stream, &info)) != NULL)
 	{
 		eco_entry_hash(row, info->journal, info->signature_column,

@@ -114,15 +114,6 @@ eco_account_lock_newest(int64 user_id, EcoAccount *account)
 }
 
 void
-eco_account_set_suspended(EcoAccount *account, bool suspended)
-{
-	account->suspended = suspended;
-	account->row.values[ACC_SUSPENDED] = BoolGetDatum(suspended);
-	eco_row_update(&account->row, account->user_id);
-	ECO_CRASH_POINT("entry:after_suspended");
-}
-
-void
 eco_account_set_pruned(EcoAccount *account, int64 seq)
 {
 	account->pruned_seq = seq;
@@ -275,6 +266,7 @@ eco_account_flush(EcoAccount *account)
 	row->values[ACC_GOLD] = Int64GetDatum(account->gold);
 	row->values[ACC_XP] = Int64GetDatum(account->xp);
 	row->values[ACC_POSITION] = Int64GetDatum(account->position);
+	row->values[ACC_SUSPENDED] = BoolGetDatum(account->suspended);
 	row->values[ACC_FREEZES] = Int32GetDatum(account->freezes);
 	row->values[ACC_HEAD_HASH] = eco_bytea(account->head, ECO_HASH_LEN);
 	eco_row_update(row, account->user_id);

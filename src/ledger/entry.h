@@ -45,7 +45,8 @@ typedef enum EcoJournal
 	ECO_JOURNAL_PURCHASE = 'P',
 	ECO_JOURNAL_REWARD = 'R',
 	ECO_JOURNAL_ACTION = 'A',
-	ECO_JOURNAL_ADJUSTMENT = 'G'
+	ECO_JOURNAL_ADJUSTMENT = 'G',
+	ECO_JOURNAL_USER = 'U'
 } EcoJournal;
 
 /* The header: the first columns of every journal. */
@@ -121,9 +122,6 @@ extern bool eco_account_lock_newest(int64 user_id, EcoAccount *account);
 
 /* Items of this effect_code are held by the account, for the daily streak. */
 #define ECO_EFFECT_STREAK_FREEZE "streak_freeze"
-
-/* Set the suspended flag of a locked account. */
-extern void eco_account_set_suspended(EcoAccount *account, bool suspended);
 
 /* Note that actions up to seq were pruned, of a locked account. */
 extern void eco_account_set_pruned(EcoAccount *account, int64 seq);

@@ -15,7 +15,7 @@ CREATE TABLE economy.accounts (
     suspended         boolean NOT NULL DEFAULT false,
     streak_freezes    integer NOT NULL DEFAULT 0 CONSTRAINT accounts_streak_freezes_check CHECK (streak_freezes >= 0),
     pruned_seq        bigint  NOT NULL DEFAULT 0 CONSTRAINT accounts_pruned_seq_check CHECK (pruned_seq BETWEEN 0 AND seq),
-    head_hash         bytea   NOT NULL DEFAULT '\x0000000000000000000000000000000000000000000000000000000000000000'
+    head_hash         bytea   NOT NULL
         CONSTRAINT accounts_head_hash_check CHECK (octet_length(head_hash) = 32)
 ) WITH (fillfactor = 50);
 ALTER TABLE economy.accounts ALTER COLUMN head_hash SET STORAGE PLAIN;
@@ -28,7 +28,7 @@ COMMENT ON COLUMN economy.accounts.position IS 'Position of the newest entry in 
 COMMENT ON COLUMN economy.accounts.suspended IS 'Status of the user, here because every call that must see it holds this row''s lock.';
 COMMENT ON COLUMN economy.accounts.streak_freezes IS 'Streak freezes held: bought minus used up.';
 COMMENT ON COLUMN economy.accounts.pruned_seq IS 'Actions up to this entry may have been pruned, behind the user''s stream checkpoint; 0 before the first prune.';
-COMMENT ON COLUMN economy.accounts.head_hash IS 'Hash of the newest entry; 32 zero bytes before the first.';
+COMMENT ON COLUMN economy.accounts.head_hash IS 'Hash of the newest entry; before the first economy.identity_hash() of the user at registration.';
 
 CREATE TABLE economy.signing_keys (
     version    integer     NOT NULL CONSTRAINT signing_keys_pkey PRIMARY KEY CHECK (version > 0),

@@ -1,7 +1,8 @@
 /*
  * verify.c
  *		Proof of one user's stream: sequence, balances, hash chain, signatures and
- *		the account row, recomputed from the entries (I1, I2, I3).
+ *		the account row, recomputed from the entries (I1, I2, I3); who the user is
+ *		and was, against what the chain begins with and what changed since.
  *
  * Findings name the damaged entry and no other: an entry follows its
  * predecessor's stored hash when the predecessor's contents were changed, and
@@ -20,6 +21,7 @@
 #include "ledger/entry.h"
 #include "ledger/keys.h"
 #include "ledger/stream.h"
+#include "ledger/user.h"
 #include "ledger/verify.h"
 
 #define FINDING_COLUMNS 6
@@ -60,6 +62,7 @@ typedef struct Verifier
 	TupleDesc	desc;
 	int			findings;
 	MemoryContext entry_context;	/* reset after each entry */
+	EcoUserRecord user;
 
 	/* entries up to it may have been pruned; seq 0: none */
 	EcoCheckpoint checkpoint;
@@ -79,6 +82,7 @@ typedef struct Verifier
 
 static void verify(Verifier *v, bool from_audit);
 static void load_checkpoint(Verifier *v);
+static void begin_at_registration(Verifier *v);
 static bool begin_behind_audit(Verifier *v);
 static void verify_stream(Verifier *v);
 static void pass_checkpoint(Verifier *v);
@@ -90,6 +94,7 @@ static void verify_hash(Verifier *v, const EcoJournalInfo *info, const EcoRow *r
 static void verify_signature(Verifier *v, const EcoJournalInfo *info, const EcoRow *row,
 							 const uint8 *hash);
 static void verify_account(Verifier *v);
+static void verify_state(Verifier *v, const EcoAccount *account);
 static void report(Verifier *v, const char *id, int64 seq, const char *kind,
 				   const char *expected, const char *actual);
 
@@ -97,7 +102,7 @@ static void
 verify_call(FunctionCallInfo fcinfo, bool from_audit)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
-	static EcoTable *const tables[] = {&eco_stream_checkpoints, &audit_checkpoints, NULL};
+	static EcoTable *const tables[] = {&eco_stream_checkpoints, &audit_checkpoints, &eco_user_records, NULL};
 	EcoOpenTables *open;
 	Verifier	v = {0};
 
@@ -145,10 +150,10 @@ eco_stream_is_sound(int64 user_id)
 static void
 verify(Verifier *v, bool from_audit)
 {
-	v->linked = true;
 	v->entry_context = AllocSetContextCreate(CurrentMemoryContext, "economy entry",
 											 ALLOCSET_DEFAULT_SIZES);
 	load_checkpoint(v);
+	begin_at_registration(v);
 	v->behind_checkpoint = v->checkpoint.seq == 0;
 	if (from_audit && begin_behind_audit(v))
 		v->behind_checkpoint = true;
@@ -167,6 +172,17 @@ load_checkpoint(Verifier *v)
 			   "one that does not verify");
 }
 
+/* The first entry follows who the user was. */
+static void
+begin_at_registration(Verifier *v)
+{
+	eco_user_record(v->user_id, &v->user);
+	v->linked = v->user.exists;
+	memcpy(v->stored, v->user.first_hash, ECO_HASH_LEN);
+	memcpy(v->computed, v->user.first_hash, ECO_HASH_LEN);
+	memcpy(v->links, v->user.first_hash, ECO_HASH_LEN);
+}
+
 /* False when there is no place to begin at that is behind the checkpoint. */
 static bool
 begin_behind_audit(Verifier *v)
@@ -180,6 +196,7 @@ begin_behind_audit(Verifier *v)
 	hash = DatumGetByteaPP(row.values[CHK_HASH]);
 	if (VARSIZE_ANY_EXHDR(hash) != ECO_HASH_LEN || eco_row_int(&row, CHK_SEQ) < v->checkpoint.seq)
 		return false;
+	v->linked = true;
 	v->seq = eco_row_int(&row, CHK_SEQ);
 	v->gold = v->gold_expected = eco_row_int(&row, CHK_GOLD);
 	v->xp = v->xp_expected = eco_row_int(&row, CHK_XP);
@@ -403,6 +420,7 @@ verify_account(Verifier *v)
 			report(v, NULL, v->seq, "orphan_row", "an account", "none");
 		return;
 	}
+	verify_state(v, &account);
 	if (account.pruned_seq != v->checkpoint.seq)
 		report(v, NULL, v->checkpoint.seq, "broken_chain",
 			   psprintf("account pruned_seq %lld", (long long) v->checkpoint.seq),
@@ -425,11 +443,42 @@ verify_account(Verifier *v)
 		report(v, NULL, v->seq, "wrong_balance",
 			   psprintf("account experience_points %lld", (long long) v->xp),
 			   psprintf("account experience_points %lld", (long long) account.xp));
-	if (memcmp(account.head, v->stored, ECO_HASH_LEN) != 0 &&
+	if (v->linked && memcmp(account.head, v->stored, ECO_HASH_LEN) != 0 &&
 		memcmp(account.head, v->computed, ECO_HASH_LEN) != 0)
 		report(v, NULL, v->seq, "broken_chain",
 			   psprintf("account head %s", hex(v->stored, ECO_HASH_LEN)),
 			   psprintf("account head %s", hex(account.head, ECO_HASH_LEN)));
+}
+
+static char *
+value_of(const char *name, const char *value)
+{
+	return value == NULL ? psprintf("no %s", name) : psprintf("%s %s", name, value);
+}
+
+/* What a user is now must be what the newest change of it made of it. */
+static void
+verify_state(Verifier *v, const EcoAccount *account)
+{
+	EcoUserRecord *user = &v->user;
+
+	if (!user->exists)
+	{
+		report(v, NULL, v->seq, "orphan_row", "a user", "only an account");
+		return;
+	}
+	user->present[ECO_USER_STATUS] = account->suspended ? "suspended" : "active";
+	if (!user->changed[ECO_USER_STATUS])
+		user->newest[ECO_USER_STATUS] = "active";
+	user->changed[ECO_USER_STATUS] = true;
+	for (int f = 0; f < ECO_USER_FIELDS; f++)
+	{
+		char	   *expected = value_of(eco_user_field_names[f], user->newest[f]);
+		char	   *actual = value_of(eco_user_field_names[f], user->present[f]);
+
+		if (user->changed[f] && strcmp(expected, actual) != 0)
+			report(v, NULL, v->seq, "wrong_state", expected, actual);
+	}
 }
 
 static void

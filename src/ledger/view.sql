@@ -11,5 +11,8 @@ CREATE VIEW economy.ledger AS
            gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, hash FROM economy.reward_audit
     UNION ALL
     SELECT user_id, seq, 'user_actions', 'A' || user_id || '-' || seq,
-           gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, hash FROM economy.user_actions;
+           gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, hash FROM economy.user_actions
+    UNION ALL
+    SELECT user_id, seq, 'user_changes', 'U' || user_id || '-' || seq,
+           gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, hash FROM economy.user_changes;
 COMMENT ON VIEW economy.ledger IS 'Every entry of every user: the common header of all journals.';

@@ -76,6 +76,11 @@ CREATE FUNCTION economy.audit_effects() RETURNS SETOF economy.finding
                format('%s adjustments', count(*)), 'G' || g.user_id || '-' || max(g.seq), max(g.seq)
         FROM economy.gold_adjustments g GROUP BY g.user_id, g.idempotency_key HAVING count(*) > 1
         UNION ALL
+        SELECT c.user_id, 'duplicate_effect', format('one change of %s with key %s', c.field, c.idempotency_key),
+               format('%s changes', count(*)), 'U' || c.user_id || '-' || max(c.seq), max(c.seq)
+        FROM economy.user_changes c WHERE c.idempotency_key IS NOT NULL
+        GROUP BY c.user_id, c.field, c.idempotency_key HAVING count(*) > 1
+        UNION ALL
         SELECT u.user_id, 'duplicate_effect', format('one action %s of %s', u.action_id, u.game),
                format('%s actions', count(*)), 'A' || u.user_id || '-' || max(u.seq), max(u.seq)
         FROM economy.user_actions u GROUP BY u.user_id, u.game, u.action_id HAVING count(*) > 1
@@ -104,9 +109,6 @@ CREATE FUNCTION economy.audit_orphans() RETURNS SETOF economy.finding
         SELECT l.user_id, 'orphan_row', 'an account', 'none', min(l.transaction_id), min(l.seq)
         FROM economy.ledger l
         WHERE NOT EXISTS (SELECT FROM economy.accounts a WHERE a.user_id = l.user_id) GROUP BY l.user_id
-        UNION ALL
-        SELECT a.user_id, 'orphan_row', 'a user', 'only an account', NULL, NULL
-        FROM economy.accounts a WHERE NOT EXISTS (SELECT FROM economy.users u WHERE u.user_id = a.user_id)
         UNION ALL
         SELECT u.user_id, 'orphan_row', 'an account', 'only a user', NULL, NULL
         FROM economy.users u WHERE NOT EXISTS (SELECT FROM economy.accounts a WHERE a.user_id = u.user_id)
@@ -269,7 +271,7 @@ DECLARE
     found_now economy.finding[];
     total    bigint;
     done     bigint := 0;
-    last_id  bigint := -1;
+    last_id  bigint := -9223372036854775808;
     users    bigint := 0;
     entries  bigint := 0;
     n        bigint;

@@ -55,12 +55,15 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.register(text, text, jsonb)', 'accounts signing_keys user_id_seq users'),
             ('app', 'FUNCTION economy.replay(bigint, bigint, integer)', ''),
             ('app', 'FUNCTION economy.segment(bigint)', ''),
-            ('app', 'FUNCTION economy.set_timezone(bigint, text)', 'users'),
+            ('app', 'FUNCTION economy.set_timezone(bigint, text, text)', 'accounts user_changes users'),
             ('app', 'FUNCTION economy.statement(bigint, bigint, integer)', ''),
             ('app', 'FUNCTION economy.streak_preview(bigint, integer)', ''),
             ('app', 'FUNCTION economy.streak_reward(integer)', ''),
             ('app', 'FUNCTION economy.streak_state(bigint)', ''),
             ('app', 'FUNCTION economy.timezone_name(text)', ''),
+            ('app', 'FUNCTION economy.link_external_id(bigint, text, text, text)', 'accounts user_changes users'),
+            ('app', 'FUNCTION economy.unlink_external_id(bigint, text, text)', 'accounts user_changes users'),
+            ('app', 'FUNCTION economy.update_profile(bigint, jsonb, text, text)', 'accounts user_changes users'),
             ('app', 'FUNCTION economy.user_id_of(text)', ''),
             ('app', 'FUNCTION economy.verify_receipt(bigint, text)', ''),
             ('monitor', 'FUNCTION economy.account(bigint)', ''),
@@ -125,7 +128,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('admin', 'FUNCTION economy.set_rfm_model(jsonb, text)', 'rfm_models'),
             ('admin', 'FUNCTION economy.set_segment_rules(jsonb, text)', 'segment_rule_changes segment_rules'),
             ('admin', 'FUNCTION economy.set_streak(bigint, integer, date, text, text, text)', 'accounts reward_audit streaks'),
-            ('admin', 'FUNCTION economy.set_user_status(bigint, text, text)', 'accounts user_status_changes user_status_changes_change_id_seq'),
+            ('admin', 'FUNCTION economy.set_user_status(bigint, text, text, text, text)', 'accounts user_changes'),
             ('admin', 'FUNCTION economy.upsert_product(jsonb, text)', 'shop_product_changes shop_product_changes_change_id_seq shop_products');
     END;
 COMMENT ON FUNCTION economy.access_list() IS

@@ -16,6 +16,7 @@
 #include "crash_point.h"
 #include "ledger/checkpoint.h"
 #include "ledger/stream.h"
+#include "ledger/user.h"
 #include "ledger/verify.h"
 #include "play/prune.h"
 
@@ -136,7 +137,7 @@ Datum
 eco_prune_stream(PG_FUNCTION_ARGS)
 {
 	static EcoTable *const tables[] = {&eco_pruned_actions, &eco_stream_checkpoints,
-	&pruned_stats, &installations, NULL};
+	&pruned_stats, &installations, &eco_user_records, NULL};
 	EcoOpenTables *open;
 	EcoAccount	account;
 	int64		user_id;

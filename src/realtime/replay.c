@@ -174,7 +174,7 @@ eco_publish_profile(PG_FUNCTION_ARGS)
 	row->values[ECO_COL_CREATED_AT] = TimestampTzGetDatum(eco_now());
 	eco_event_begin(&event, "profile_update",
 					psprintf("%.*s/%lld", field.len, field.data, (long long) GetCurrentTimestamp()),
-					'U', row);
+					'S', row);
 	eco_json_text(&event.json, "field", field.data, field.len);
 	for (int i = 2; i < 4; i++)
 	{

@@ -13,6 +13,7 @@
 #include "ledger/keys.h"
 #include "ledger/result.h"
 #include "ledger/stream.h"
+#include "ledger/user.h"
 #include "shop/purchase.h"
 
 PG_FUNCTION_INFO_V1(eco_verify_receipt);
@@ -29,11 +30,15 @@ static bool
 previous_hash(int64 user_id, int64 seq, uint8 hash[ECO_HASH_LEN])
 {
 	Datum		values[2] = {Int64GetDatum(user_id), Int64GetDatum(seq - 1)};
+	EcoUserRecord user;
 	EcoRow		row;
 
-	memset(hash, 0, ECO_HASH_LEN);
 	if (seq == 1)
-		return true;
+	{
+		eco_user_record(user_id, &user);
+		memcpy(hash, user.first_hash, ECO_HASH_LEN);
+		return user.exists;
+	}
 	for (int i = 0; i < eco_journal_count(); i++)
 	{
 		bytea	   *stored;
@@ -103,6 +108,7 @@ verify(int64 user_id, const char *transaction_id)
 Datum
 eco_verify_receipt(PG_FUNCTION_ARGS)
 {
+	static EcoTable *const tables[] = {&eco_user_records, NULL};
 	EcoResult	result;
 	EcoOpenTables *open;
 	const char *why_not;
@@ -110,7 +116,7 @@ eco_verify_receipt(PG_FUNCTION_ARGS)
 	eco_require_arg(fcinfo, 0, "user_id");
 	eco_require_arg(fcinfo, 1, "transaction_id");
 	eco_result_begin(&result, fcinfo, RES_COLUMNS);
-	open = eco_stream_open(ECO_READ, NULL);
+	open = eco_stream_open(ECO_READ, tables);
 	why_not = verify(PG_GETARG_INT64(0), text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	eco_tables_close(open);
 	eco_result_set(&result, RES_VALID, BoolGetDatum(why_not == NULL));

@@ -83,7 +83,7 @@ END
 $$;
 
 \o /dev/null
-INSERT INTO economy.accounts (user_id) SELECT n FROM generate_series(1, :users) n;
+INSERT INTO economy.accounts (user_id, head_hash) SELECT n, sha256('') FROM generate_series(1, :users) n;
 SELECT bench.buy(1, :purchases, :users, bench.night(0), 180);
 VACUUM ANALYZE economy.shop_transactions;
 VACUUM ANALYZE economy.accounts;

@@ -28,7 +28,7 @@ SELECT is(pg_temp.brief(p), 'new OK 1 1', 'key of 255, reason of 1000 and actor 
 FROM economy.adjust_gold(:u, 1, repeat('k', 255), repeat('r', 1000), repeat('a', 255)) p;
 SELECT economy.set_user_status(:u, 'suspended', 'pgtap') AS x \gset
 SELECT is(pg_temp.brief(p), 'new OK 1 2', 'an admin can correct the gold of a suspended user') FROM economy.adjust_gold(:u, 1, 'k6', 'r', 'a') p;
-SELECT is((SELECT row(a.gold, a.experience_points, a.seq)::text FROM economy.accounts a WHERE a.user_id = :u), '(2,0,7)', 'the account is the newest entry');
+SELECT is((SELECT row(a.gold, a.experience_points, a.seq)::text FROM economy.accounts a WHERE a.user_id = :u), '(2,0,8)', 'the account is the newest entry');
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', :u), 'the chain is clean');
 
 SELECT * FROM finish();

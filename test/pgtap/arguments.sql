@@ -1,7 +1,7 @@
 -- Bad arguments of the public functions: the SQLSTATE says what is wrong, and
 -- nothing is written.
 BEGIN;
-SELECT plan(99);
+SELECT plan(115);
 
 SELECT economy.register('pgtap arguments') AS u \gset
 SELECT economy.upsert_product('{"product_id": "pgtap_a", "category": "item", "price_gold": 10}', 'pgtap') IS NULL AS x \gset
@@ -76,8 +76,24 @@ FROM (VALUES
     ($$SELECT economy.set_user_status(USER, NULL, 'a')$$,                  'XE001', 'status must not be null'),
     ($$SELECT economy.set_user_status(USER, 'banned', 'a')$$,              'XE002', 'status must be active or suspended'),
     ($$SELECT economy.set_user_status(USER, 'active', NULL)$$,             'XE001', 'actor must not be null'),
-    ($$SELECT economy.set_user_status(USER, 'active', '')$$,               'XE002', 'actor must have 1 to 255 bytes'),
-    ($$SELECT economy.set_user_status(USER, 'active', repeat('a', 256))$$, 'XE002', 'actor must have 1 to 255 bytes'),
+    ($$SELECT economy.set_user_status(USER, 'active', '')$$,               'XE002', 'actor must not be empty'),
+    ($$SELECT economy.set_user_status(USER, 'active', repeat('a', 256))$$, 'XE003', 'actor is too long'),
+    ($$SELECT economy.set_user_status(USER, 'active', 'a', '')$$,          'XE002', 'idempotency_key must not be empty'),
+    ($$SELECT economy.set_user_status(USER, 'active', 'a', 'k', repeat('r', 1001))$$, 'XE003', 'reason is too long'),
+    ($$SELECT economy.set_timezone(USER, 'UTC', repeat('k', 256))$$,       'XE003', 'idempotency_key is too long'),
+    ($$SELECT economy.update_profile(NULL, '{}', 'k')$$,                   'XE001', 'user_id must not be null'),
+    ($$SELECT economy.update_profile(USER, NULL, 'k')$$,                   'XE001', 'patch must not be null'),
+    ($$SELECT economy.update_profile(USER, '[]', 'k')$$,                   'XE002', 'patch must be a JSON object'),
+    ($$SELECT economy.update_profile(USER, jsonb_build_object('a', repeat('x', 4096)), 'k')$$, 'XE003', 'patch is too long'),
+    ($$SELECT economy.update_profile(USER, '{}', NULL)$$,                  'XE001', 'idempotency_key must not be null'),
+    ($$SELECT economy.update_profile(USER, '{}', 'k', '')$$,               'XE002', 'actor must not be empty'),
+    ($$SELECT economy.link_external_id(USER, NULL, 'k')$$,                 'XE001', 'external_id must not be null'),
+    ($$SELECT economy.link_external_id(USER, '', 'k')$$,                   'XE002', 'external_id must not be empty'),
+    ($$SELECT economy.link_external_id(USER, repeat('x', 256), 'k')$$,     'XE003', 'external_id is too long'),
+    ($$SELECT economy.link_external_id(USER, 'x', NULL)$$,                 'XE001', 'idempotency_key must not be null'),
+    ($$SELECT economy.unlink_external_id(NULL, 'k')$$,                     'XE001', 'user_id must not be null'),
+    ($$SELECT economy.unlink_external_id(USER, NULL)$$,                    'XE001', 'idempotency_key must not be null'),
+    ($$SELECT economy.unlink_external_id(USER, repeat('k', 256))$$,        'XE003', 'idempotency_key is too long'),
     ($$SELECT economy.set_user_status(-1, 'active', 'a')$$,                'XE202', 'user -1 does not exist'),
 
     ($$SELECT economy.upsert_product(NULL, 'a')$$,                         'XE001', 'product must not be null'),

@@ -95,7 +95,7 @@ FROM (VALUES
     ('two claims of one date', 'duplicate_effect 6, wrong_hash 6', 'UPDATE economy.reward_audit SET claim_date = ''2031-01-01'' WHERE user_id = {u} AND seq = 6'),
     -- orphans
     ('entries without an account', 'other orphan_row, other orphan_row 1', 'DELETE FROM economy.accounts WHERE user_id = {other}'),
-    ('an account without a user', 'nobody orphan_row',      'INSERT INTO economy.accounts (user_id) VALUES (-7)'),
+    ('an account without a user', 'nobody orphan_row 0',    'INSERT INTO economy.accounts (user_id, head_hash) VALUES (-7, sha256(''''))'),
     ('a user without an account', 'nobody orphan_row',      'INSERT INTO economy.users VALUES (-7, ''pgtap audit nobody'', ''UTC'', ''{}'', now())'),
     ('a streak without an account', 'nobody orphan_row, nobody parity', 'INSERT INTO economy.streaks VALUES (-7, 1, 1, ''2031-01-01'', NULL, NULL, ''2031-01-01'', 1, ''UTC'')'),
     ('a reversal without its reward', 'missing_entry 7, orphan_row 8', 'DELETE FROM economy.reward_audit WHERE user_id = {u} AND seq = 7'),

@@ -1,9 +1,9 @@
 -- The hash chain and the signatures, recomputed in SQL from the description of
 -- the format alone (src/core/encode.h; own columns in the order of the library).
 BEGIN;
-SELECT plan(22);
+SELECT plan(28);
 
-SELECT economy.register('pgtap chain') AS u \gset
+SELECT economy.register('pgtap was', 'Europe/Rome', '{"a": 1}') AS u \gset
 SELECT count(*) AS x FROM (VALUES
     ('{"product_id": "pgtap_item", "category": "item", "price_gold": 10, "effect_code": "glow", "monetary": 5}'),
     ('{"product_id": "pgtap_conv", "category": "conversion", "granted_gold": 100}')) v (product), economy.upsert_product(product::jsonb, 'pgtap') \gset
@@ -21,6 +21,10 @@ SELECT success AS x FROM economy.claim_daily_reward(:u) \gset
 SELECT economy.rotate_signing_key() AS x \gset
 SET LOCAL economy.test_clock = '2031-01-31 12:00:00.000001+00';
 SELECT success AS x FROM economy.purchase(:u, 'pgtap_item', 'late') \gset
+SELECT success AS x FROM economy.update_profile(:u, '{"a": null, "b": "\u20ac"}', 'profile', 'ann') \gset
+SELECT success AS x FROM economy.unlink_external_id(:u, 'unlink') \gset
+SELECT success AS x FROM economy.link_external_id(:u, 'pgtap chain', 'link') \gset
+SELECT economy.set_user_status(:u, 'suspended', 'ann', reason => 'a test') AS x, economy.set_user_status(:u, 'active', 'ann') AS y, economy.set_timezone(:u, 'Asia/Tokyo') AS z \gset
 SELECT success AS x FROM economy.revoke_reward(:u, 'R' || :u || '-7', 'a mistake', 'ann') \gset
 
 CREATE FUNCTION pg_temp.int_field(value bigint) RETURNS bytea LANGUAGE sql AS
@@ -60,8 +64,19 @@ WITH encoded AS (
         || pg_temp.text_field(r.actor) || pg_temp.text_field(r.reason) || pg_temp.text_field(r.details::text)
     FROM economy.ledger l JOIN economy.reward_audit r USING (user_id, seq)
     WHERE l.user_id = economy.user_id_of('pgtap chain') AND l.journal = 'reward_audit'
+    UNION ALL
+    SELECT l.seq, l.hash, pg_temp.header('U', l)
+        || pg_temp.text_field(c.field) || pg_temp.text_field(c.before) || pg_temp.text_field(c.after)
+        || pg_temp.text_field(c.idempotency_key) || pg_temp.text_field(c.actor) || pg_temp.text_field(c.reason)
+    FROM economy.ledger l JOIN economy.user_changes c USING (user_id, seq)
+    WHERE l.user_id = economy.user_id_of('pgtap chain') AND l.journal = 'user_changes'
+), beginning AS (
+    -- who the user was at registration
+    SELECT sha256(decode(repeat('00', 32), 'hex') || '\x0149' || pg_temp.int_field(u.user_id) || pg_temp.text_field('pgtap was')
+        || pg_temp.text_field('Europe/Rome') || pg_temp.int_field((extract(epoch FROM u.created_at - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint)) AS hash
+    FROM economy.users u WHERE u.external_id = 'pgtap chain'
 )
-SELECT seq, hash, sha256(coalesce(lag(hash) OVER (ORDER BY seq), decode(repeat('00', 32), 'hex')) || entry) AS expected FROM encoded;
+SELECT seq, hash, sha256(coalesce(lag(hash) OVER (ORDER BY seq), (SELECT hash FROM beginning)) || entry) AS expected FROM encoded;
 
 SELECT is(hash, expected, 'hash of entry ' || seq) FROM recomputed ORDER BY seq;
 SELECT is((SELECT max(seq) FROM recomputed), (SELECT seq FROM economy.accounts a WHERE a.user_id = :u), 'all entries were recomputed');

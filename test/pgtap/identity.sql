@@ -6,7 +6,8 @@ SELECT economy.register('pgtap id', 'europe/berlin', '{"name": "x"}') AS u \gset
 SELECT is((SELECT row(u.external_id, u.timezone, u.profile)::text FROM economy.users u WHERE u.user_id = :u),
     '("pgtap id",Europe/Berlin,"{""name"": ""x""}")', 'a user is registered, the time zone in its proper spelling');
 SELECT is((SELECT row(a.seq, a.gold, a.experience_points, a.suspended, a.head_hash)::text FROM economy.accounts a WHERE a.user_id = :u),
-    row(0, 0, 0, false, decode(repeat('00', 32), 'hex'))::text, 'with an empty account');
+    row(0, 0, 0, false, economy.identity_hash(u.user_id, 'pgtap id', 'Europe/Berlin', u.created_at))::text, 'with an empty account')
+FROM economy.users u WHERE u.user_id = :u;
 SELECT is((SELECT row(a.user_id = :u, a.gold, a.experience_points, a.seq)::text FROM economy.account(:u) a), '(t,0,0,0)', 'that account() shows');
 SELECT is(economy.register('pgtap id', 'Asia/Tokyo', '{"name": "y"}'), :u::bigint, 'the same external_id is the same user');
 SELECT is((SELECT row(u.timezone, u.profile)::text FROM economy.users u WHERE u.user_id = :u), '(Europe/Berlin,"{""name"": ""x""}")', 'who stays as he is');
@@ -44,9 +45,9 @@ SELECT is(p.code, 'USER_SUSPENDED', 'and purchases are refused') FROM economy.pu
 SELECT is(economy.set_user_status(:u, 'suspended', 'bob'), 'suspended', 'again is no error');
 SELECT is(economy.set_user_status(:u, 'active', 'bob'), 'active', 'a user is reactivated');
 SELECT is(p.code, 'PRODUCT_NOT_FOUND', 'and purchases are not refused') FROM economy.purchase(:u, 'any', 'k') p;
-SELECT is((SELECT string_agg(c.status || ' by ' || c.actor, ', ' ORDER BY change_id) FROM economy.user_status_changes c WHERE c.user_id = :u),
+SELECT is((SELECT string_agg(c.after || ' by ' || c.actor, ', ' ORDER BY c.seq) FROM economy.user_changes c WHERE c.user_id = :u AND c.field = 'status'),
     'suspended by ann, suspended by bob, active by bob', 'each change is recorded with its actor');
-SELECT is((SELECT seq FROM economy.accounts a WHERE a.user_id = :u), 0::bigint, 'a status is no entry');
+SELECT is((SELECT seq FROM economy.accounts a WHERE a.user_id = :u), 4::bigint, 'every change is an entry');
 
 -- the test clock
 SELECT is(economy.now() BETWEEN transaction_timestamp() AND clock_timestamp(), true, 'now() is the server''s clock');

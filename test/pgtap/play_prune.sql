@@ -388,7 +388,7 @@ CREATE FUNCTION pg_temp.hmac(message bytea, key bytea) RETURNS bytea LANGUAGE sq
     SELECT sha256(string_agg(set_byte('\x00', 0, get_byte(key || decode(repeat('00', 32), 'hex'), n) # 92), ''::bytea ORDER BY n)
         || sha256(string_agg(set_byte('\x00', 0, get_byte(key || decode(repeat('00', 32), 'hex'), n) # 54), ''::bytea ORDER BY n) || message)) FROM generate_series(0, 63) n $$;
 WITH RECURSIVE chain (seq, links) AS (
-    SELECT 0::bigint, decode(repeat('00', 32), 'hex')
+    SELECT 0::bigint, economy.identity_hash(u.user_id, u.external_id, u.timezone, u.created_at) FROM economy.users u WHERE u.user_id = :swept
     UNION ALL
     SELECT n.seq, sha256(c.links || pg_temp.entry(n.l)) FROM chain c
     CROSS JOIN LATERAL (SELECT l.seq, l FROM economy.ledger l WHERE l.user_id = :swept AND l.seq > c.seq AND l.seq <= 7 ORDER BY l.seq LIMIT 1) n (seq, l))

@@ -114,11 +114,13 @@ SELECT is(pg_temp.brief(p), 'refused GOLD_OVERFLOW', 'GOLD_OVERFLOW: a grant pas
 SELECT is(pg_temp.brief(p), 'refused GOLD_OVERFLOW', 'GOLD_OVERFLOW: a grant beyond 64 bits') FROM economy.purchase(:u, 'pgtap_rich', 'r8', 1000000) p;
 SELECT is(pg_temp.brief(p), 'refused GOLD_OVERFLOW', 'GOLD_OVERFLOW: a monetary value past 2^53-1') FROM economy.purchase(:u, 'pgtap_money', 'r9', 2) p;
 SELECT is(pg_temp.brief(p), 'refused GOLD_OVERFLOW', 'GOLD_OVERFLOW: a monetary value beyond 64 bits') FROM economy.purchase(:u, 'pgtap_money', 'r9', 1000000) p;
+SELECT is(pg_temp.account(:u), :'account', 'no refusal has touched the account');
 SELECT economy.set_user_status(:u, 'suspended', 'pgtap') AS x \gset
+SELECT pg_temp.account(:u) AS account \gset
 SELECT is(pg_temp.brief(p), 'refused USER_SUSPENDED', 'USER_SUSPENDED') FROM economy.purchase(:u, 'pgtap_plain', 'r10') p;
 SELECT is(pg_temp.brief(p), 'refused USER_SUSPENDED {"dry_run": true}', 'USER_SUSPENDED in a dry run') FROM economy.purchase(:u, 'pgtap_plain', 'r10', dry_run => true) p;
+SELECT is(pg_temp.account(:u), :'account', 'nor has this one');
 SELECT economy.set_user_status(:u, 'active', 'pgtap') AS x \gset
-SELECT is(pg_temp.account(:u), :'account', 'no refusal has touched the account');
 SELECT is_empty(format($$SELECT FROM economy.shop_transactions t WHERE t.user_id = %s AND t.idempotency_key ~ '^r'$$, :u), 'nor left an entry');
 SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'the key of a refused attempt buys: after a suspension') FROM economy.purchase(:u, 'pgtap_plain', 'r10') p;
 SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'after a changed price') FROM economy.purchase(:u, 'pgtap_plain', 'r4', 1, '{"expected_price": 3}') p;

@@ -113,7 +113,7 @@ SELECT is(pg_temp.give(:other, 'quest', 'q1', 1), 't reuse OK RU-1 1 0 1 0 1 f',
 SELECT is((SELECT r.code FROM economy.claim_daily_reward(:other) r), 'USER_SUSPENDED', 'claims nothing');
 SELECT is((SELECT count(*) FROM economy.streaks WHERE user_id = :other), 0::bigint, 'and has no streak');
 SELECT is(economy.set_user_status(:other, 'active', 'pgtap'), 'active', 'reactivate');
-SELECT is(pg_temp.give(:other, 'quest', 'new', 1, 1), 't new OK RU-2 1 1 2 1 1 f', 'the refused event is granted then');
+SELECT is(pg_temp.give(:other, 'quest', 'new', 1, 1), 't new OK RU-4 1 1 2 1 1 f', 'the refused event is granted then');
 
 -- a savepoint takes the grant back, and its key
 SAVEPOINT s;

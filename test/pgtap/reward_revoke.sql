@@ -98,7 +98,7 @@ SELECT is(pg_temp.back(:other, 'RU-2'),
 SELECT is((SELECT code FROM economy.claim_daily_reward(:other)), 'CLAIMED', 'and its date claimed again');
 SELECT is(economy.set_user_status(:other, 'suspended', 'pgtap'), 'suspended', 'suspended');
 SELECT is(pg_temp.back(:other, 'RU-1', 7),
-    't new OK RU-5 -7 0 1070 50 1 f {"xp": 0, "gold": 7, "debt_xp": 0, "debt_gold": 0}', 'from a suspended user as well');
+    't new OK RU-6 -7 0 1070 50 1 f {"xp": 0, "gold": 7, "debt_xp": 0, "debt_gold": 0}', 'from a suspended user as well');
 
 -- in parts, each with a key of its own
 SELECT economy.register('pgtap parts') AS parts \gset

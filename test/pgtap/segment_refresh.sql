@@ -208,6 +208,6 @@ CREATE FUNCTION pg_temp.misfolded() RETURNS TABLE (user_id bigint, first_seq big
     )
     (TABLE folded EXCEPT ALL TABLE packed) UNION ALL (TABLE packed EXCEPT ALL TABLE folded) $$;
 SELECT is_empty('SELECT * FROM pg_temp.misfolded()', 'the journal is folded on disk as the aggregate packs it');
-SELECT is((SELECT string_agg(tablename || indexname, ' ' ORDER BY tablename) FROM pg_indexes WHERE schemaname = 'economy' AND indexname LIKE '%position\_idx'), 'gold_adjustmentsgold_adjustments_position_idx reward_auditreward_audit_position_idx shop_transactionsshop_transactions_position_idx user_actionsuser_actions_position_idx', 'the journals have their index');
+SELECT is((SELECT string_agg(tablename || indexname, ' ' ORDER BY tablename) FROM pg_indexes WHERE schemaname = 'economy' AND indexname LIKE '%position\_idx'), 'gold_adjustmentsgold_adjustments_position_idx reward_auditreward_audit_position_idx shop_transactionsshop_transactions_position_idx user_actionsuser_actions_position_idx user_changesuser_changes_position_idx', 'the journals have their index');
 SELECT * FROM finish();
 ROLLBACK;

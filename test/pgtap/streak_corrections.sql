@@ -67,8 +67,8 @@ SELECT is(pg_temp.revoke(:w, 1), 'new OK RU-2 -1000 -50', 'taken back');
 SELECT is(pg_temp.streak(:w), 'day 0 best 0 - - - 2031-01-01 0 Asia/Tokyo', 'leaves no streak');
 SELECT is((SELECT s::text FROM economy.streak_state(:w) s), '(0,0,,START,0,"2031-01-01 12:00:00+00")', 'and the next is a start');
 SELECT is(economy.set_timezone(:w, 'America/New_York'), 'America/New_York', 'a move then is not pending');
-SELECT is(pg_temp.claim(:w, '2031-01-01 13:00+00'), 'START CLAIMED 2031-01-01 day 1 1000 RU-3', 'it is');
-SELECT is((SELECT streak_before FROM economy.reward_audit WHERE user_id = :w AND seq = 3), NULL, 'from nothing');
+SELECT is(pg_temp.claim(:w, '2031-01-01 13:00+00'), 'START CLAIMED 2031-01-01 day 1 1000 RU-4', 'it is');
+SELECT is((SELECT streak_before FROM economy.reward_audit WHERE user_id = :w AND seq = 4), NULL, 'from nothing');
 
 -- freezes, grace, excuse and zone are what they were as well
 SELECT economy.upsert_product('{"product_id": "pgtap_cold", "category": "item", "price_gold": 0, "effect_code": "streak_freeze"}', 'pgtap') IS NULL AS x \gset
@@ -78,15 +78,15 @@ SELECT is(pg_temp.claim(:f, '2031-01-01 23:00+00'), 'START CLAIMED 2031-01-01 da
 SELECT is(pg_temp.claim(:f, '2031-01-03 23:00+00'), 'GRACE CLAIMED 2031-01-03 day 2 1200 RU-3', 'a grace');
 SELECT is(pg_temp.streak(:f), 'day 2 best 2 2031-01-03 2031-01-02 - 2031-01-03 3 UTC', 'is used');
 SELECT economy.set_timezone(:f, 'Asia/Tokyo') AS x \gset
-SELECT is(pg_temp.claim(:f, '2031-01-06 23:00+00'), 'FREEZE CLAIMED 2031-01-06 day 3 1400 RU-4', 'two freezes');
-SELECT is(pg_temp.streak(:f), 'day 3 best 3 2031-01-06 2031-01-02 2031-01-07 2031-01-06 4 Asia/Tokyo', 'and an excuse');
+SELECT is(pg_temp.claim(:f, '2031-01-06 23:00+00'), 'FREEZE CLAIMED 2031-01-06 day 3 1400 RU-5', 'two freezes');
+SELECT is(pg_temp.streak(:f), 'day 3 best 3 2031-01-06 2031-01-02 2031-01-07 2031-01-06 5 Asia/Tokyo', 'and an excuse');
 SELECT is((SELECT streak_freezes FROM economy.accounts WHERE user_id = :f), 1, 'one is left');
-SELECT is(pg_temp.revoke(:f, 4), 'new OK RU-5 -1400 -100', 'taken back');
+SELECT is(pg_temp.revoke(:f, 5), 'new OK RU-6 -1400 -100', 'taken back');
 SELECT is(pg_temp.streak(:f), 'day 2 best 2 2031-01-03 2031-01-02 - 2031-01-06 3 UTC', 'all is as before');
 SELECT is((SELECT streak_freezes FROM economy.accounts WHERE user_id = :f), 3, 'three freezes');
-SELECT is(pg_temp.revoke(:f, 3), 'new OK RU-6 -1200 -75', 'and the one before');
+SELECT is(pg_temp.revoke(:f, 3), 'new OK RU-7 -1200 -75', 'and the one before');
 SELECT is(pg_temp.streak(:f), 'day 1 best 1 2031-01-01 - - 2031-01-06 2 UTC', 'the grace is there again');
-SELECT is(pg_temp.claim(:f, '2031-01-02 23:00+00'), 'CONTINUE CLAIMED 2031-01-02 day 2 1200 RU-7', 'and so on');
+SELECT is(pg_temp.claim(:f, '2031-01-02 23:00+00'), 'CONTINUE CLAIMED 2031-01-02 day 2 1200 RU-8', 'and so on');
 
 -- set_streak(): forwards
 SELECT economy.register('pgtap corrected') AS c \gset
@@ -123,11 +123,11 @@ RESET economy.streak_cap;
 
 SELECT is((SELECT code FROM economy.set_streak(-3, 1, '2031-01-01', 'r', 'a')), 'USER_NOT_FOUND', 'nobody');
 SELECT economy.set_user_status(:c, 'suspended', 'pgtap') AS x \gset
-SELECT is(pg_temp.correct(:c, 3, '2031-02-05', 's'), 't new OK RU-11 day 3 best 2147483647 2031-02-05', 'a suspended user as well');
+SELECT is(pg_temp.correct(:c, 3, '2031-02-05', 's'), 't new OK RU-12 day 3 best 2147483647 2031-02-05', 'a suspended user as well');
 SAVEPOINT s;
-SELECT is(pg_temp.correct(:c, 4, '2031-02-05', 's2'), 't new OK RU-12 day 4 best 2147483647 2031-02-05', 'once more');
+SELECT is(pg_temp.correct(:c, 4, '2031-02-05', 's2'), 't new OK RU-13 day 4 best 2147483647 2031-02-05', 'once more');
 ROLLBACK TO SAVEPOINT s;
-SELECT is(pg_temp.streak(:c), 'day 3 best 2147483647 2031-02-05 - - 2031-02-05 11 UTC', 'rolled back');
+SELECT is(pg_temp.streak(:c), 'day 3 best 2147483647 2031-02-05 - - 2031-02-05 12 UTC', 'rolled back');
 SELECT throws_ok(replace(call, 'USER', :'c'), code, message, call)
 FROM (VALUES
     ($$SELECT economy.set_streak(NULL, 1, '2031-01-01', 'r', 'a')$$,             'XE001', 'user_id must not be null'),
@@ -147,7 +147,7 @@ FROM (VALUES
     ($$SELECT economy.set_streak(USER, 1, '2031-01-01', repeat('r', 1001), 'a')$$, 'XE003', 'reason is too long'),
     ($$SELECT economy.set_streak(USER, 1, '2031-01-01', 'r', repeat('a', 256))$$, 'XE003', 'actor is too long')
 ) v (call, code, message);
-SELECT is(pg_temp.streak(:c), 'day 3 best 2147483647 2031-02-05 - - 2031-02-05 11 UTC', 'none of them changed it');
+SELECT is(pg_temp.streak(:c), 'day 3 best 2147483647 2031-02-05 - - 2031-02-05 12 UTC', 'none of them changed it');
 
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', a.user_id), 'a chain') FROM economy.accounts a WHERE a.user_id >= :u;
 SELECT is_empty(format('SELECT * FROM economy.audit_rewards() WHERE user_id >= %s', :u), 'the audit follows all of it');
@@ -168,19 +168,19 @@ BEGIN
 END $$;
 SELECT is(pg_temp.found(damage, :f), finding, damage)
 FROM (VALUES
-    ('UPDATE economy.streaks SET best = best + 1 WHERE user_id = USER',                       'parity 7'),
-    ('UPDATE economy.streaks SET last_grace_on = ''2031-01-01'' WHERE user_id = USER',        'parity 7'),
-    ('UPDATE economy.streaks SET excused_to = ''2031-01-08'' WHERE user_id = USER',           'parity 7'),
-    ('UPDATE economy.streaks SET paid_to = ''2031-01-02'' WHERE user_id = USER',              'parity 7'),
-    ('UPDATE economy.streaks SET timezone = ''UTC'' WHERE user_id = USER',                    'parity 7'),
-    ('UPDATE economy.streaks SET last_seq = 6 WHERE user_id = USER',                          'parity 7'),
-    ('UPDATE economy.reward_audit SET best = 9 WHERE user_id = USER AND seq = 3',             'wrong_streak 3, wrong_streak 4, wrong_streak 5'),
-    ('UPDATE economy.reward_audit SET last_grace_on = NULL WHERE user_id = USER AND seq = 3', 'wrong_streak 3, wrong_streak 4, wrong_streak 5'),
-    ('UPDATE economy.reward_audit SET excused_to = ''2031-01-09'' WHERE user_id = USER AND seq = 4', 'wrong_streak 4'),
-    ('UPDATE economy.reward_audit SET streak_before = 2 WHERE user_id = USER AND seq = 4',    'wrong_streak 4, wrong_streak 5'),
-    ('UPDATE economy.reward_audit SET streak_day = 1 WHERE user_id = USER AND seq = 5',       'wrong_streak 5'),
-    ('UPDATE economy.reward_audit SET freezes_used = -1 WHERE user_id = USER AND seq = 5',    'wrong_balance, wrong_streak 5'),
-    ('UPDATE economy.reward_audit SET reverses = 3 WHERE user_id = USER AND seq = 5',         'wrong_reward 6, wrong_streak 5')
+    ('UPDATE economy.streaks SET best = best + 1 WHERE user_id = USER',                       'parity 8'),
+    ('UPDATE economy.streaks SET last_grace_on = ''2031-01-01'' WHERE user_id = USER',        'parity 8'),
+    ('UPDATE economy.streaks SET excused_to = ''2031-01-08'' WHERE user_id = USER',           'parity 8'),
+    ('UPDATE economy.streaks SET paid_to = ''2031-01-02'' WHERE user_id = USER',              'parity 8'),
+    ('UPDATE economy.streaks SET timezone = ''UTC'' WHERE user_id = USER',                    'parity 8'),
+    ('UPDATE economy.streaks SET last_seq = 7 WHERE user_id = USER',                          'parity 8'),
+    ('UPDATE economy.reward_audit SET best = 9 WHERE user_id = USER AND seq = 3',             'wrong_streak 3, wrong_streak 5, wrong_streak 6'),
+    ('UPDATE economy.reward_audit SET last_grace_on = NULL WHERE user_id = USER AND seq = 3', 'wrong_streak 3, wrong_streak 5, wrong_streak 6'),
+    ('UPDATE economy.reward_audit SET excused_to = ''2031-01-09'' WHERE user_id = USER AND seq = 5', 'wrong_streak 5'),
+    ('UPDATE economy.reward_audit SET streak_before = 2 WHERE user_id = USER AND seq = 5',    'wrong_streak 5, wrong_streak 6'),
+    ('UPDATE economy.reward_audit SET streak_day = 1 WHERE user_id = USER AND seq = 6',       'wrong_streak 6'),
+    ('UPDATE economy.reward_audit SET freezes_used = -1 WHERE user_id = USER AND seq = 6',    'wrong_balance, wrong_streak 6'),
+    ('UPDATE economy.reward_audit SET reverses = 3 WHERE user_id = USER AND seq = 6',         'wrong_reward 7, wrong_streak 6')
 ) v (damage, finding);
 SELECT * FROM finish();
 ROLLBACK;

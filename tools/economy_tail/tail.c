@@ -330,7 +330,7 @@ tail_begin(Tail *tail)
 }
 
 /*
- * An event of no entry, such as a new time zone, cannot be replayed: it is
+ * An event of no entry, a change of segment, cannot be replayed: it is
  * shown when it comes, and once.
  */
 static void
@@ -357,7 +357,7 @@ show_notified(Tail *tail, const PGnotify *notification)
 	if (!envelope_read(notification->extra, &event) ||
 		!span_is(event.type, notification->relname) || !is_followed(tail, event.user_id))
 		return;
-	if (event.id.at[0] == 'U')
+	if (event.id.at[0] == 'S')
 	{
 		if (!tail->options->verify)
 			show_loose(tail, notification->extra, &event);

@@ -39,6 +39,7 @@ sub check
 	$self->check_keys;
 	$self->check_transactions;
 	$self->check_streams;
+	$self->check_users;
 	$self->check_signatures;
 	$self->check_stock;
 	$self->check_caps;
@@ -67,6 +68,7 @@ sub index_tables
 	my $t = $self->{tables};
 
 	$self->{account}{ $_->{user_id} } = $_ foreach @{ $t->{accounts} };
+	$self->{user}{ $_->{user_id} } = $_ foreach @{ $t->{users} };
 	$self->{by_key} = Stress::Tables::by_key($t);
 	foreach my $e (@{ $t->{entries} })
 	{
@@ -77,7 +79,7 @@ sub index_tables
 	return;
 }
 
-my %JOURNAL = (P => 'P', R => 'R', C => 'R', V => 'R', A => 'A', G => 'G');
+my %JOURNAL = (P => 'P', R => 'R', C => 'R', V => 'R', A => 'A', G => 'G', U => 'U');
 
 # Every intent with what became of it: sure (acknowledged), maybe, or none.
 sub index_log
@@ -248,7 +250,20 @@ sub payload_fits
 	return $e->{gold_delta} == $intent->{gold} && $e->{xp_delta} == 0 if $kind eq 'G';
 	return $e->{bet} == $intent->{bet} && $e->{win} == $intent->{win}
 	  && $e->{gold_delta} == $e->{win} - $e->{bet} && $e->{action_type} eq $intent->{type} if $kind eq 'A';
+	return ($e->{after} // '') eq $intent->{after} if $kind eq 'U' && defined $intent->{after};
+	return patched($e->{before}, $intent) eq $e->{after} if $kind eq 'U';
 	return 1;
+}
+
+# Profiles of flat members with numbers, as jsonb writes them: short names first.
+sub patched
+{
+	my ($profile, $intent) = @_;
+	my %members = $profile =~ /"(\w+)": (\d+)/g;
+
+	delete $members{ $intent->{member} };
+	$members{ $intent->{member} } = $intent->{value} if $intent->{value} ne 'null';
+	return '{' . join(', ', map { qq("$_": $members{$_}) } sort { length $a <=> length $b || $a cmp $b } keys %members) . '}';
 }
 
 # An entry without an acknowledged "new" was made by a call without an answer.
@@ -292,7 +307,7 @@ sub check_answers
 		{
 			$self->bad('I4', "key '$key' was answered reuse $r->{transaction_id}, the entry is " . ($e ? $e->{id} : 'not there'))
 			  unless $e && $e->{id} eq $r->{transaction_id}
-			  && $e->{gold_delta} == $r->{gold_delta} && (!defined $e->{gold} || $e->{gold} == $r->{gold});
+			  && ($e->{journal} eq 'U' || $e->{gold_delta} == $r->{gold_delta} && (!defined $e->{gold} || $e->{gold} == $r->{gold}));
 			$self->bad('I4', "key '$key' was answered reuse in $a->{tx}{tx}, which asked for something else")
 			  if $e && !payload_fits($intent, $e);
 		}
@@ -356,7 +371,7 @@ sub check_streams
 sub check_stream
 {
 	my ($self, $user, $account, $stream) = @_;
-	my ($gold, $xp, $hash) = (0, 0, $ZERO_HASH);
+	my ($gold, $xp, $hash) = (0, 0, $self->first_hash($user));
 
 	$self->bad('I1', "user $user has entries after the account's seq $account->{seq}") if grep { $_ > $account->{seq} } keys %$stream;
 	foreach my $seq (1 .. $account->{seq})
@@ -377,6 +392,49 @@ sub check_stream
 		my ($name, $value) = @$field;
 		$self->bad($name eq 'head_hash' ? 'I3' : 'I2', "account $user: $name is $account->{$name}, its newest entry has $value")
 		  if defined $value && $value ne $account->{$name};
+	}
+	return;
+}
+
+# A chain begins with who the user was at registration.
+sub first_hash
+{
+	my ($self, $user) = @_;
+	my $now = $self->{user}{$user} or return;
+	my %was = map { ($_ => $now->{$_}) } qw(external_id timezone);
+
+	foreach my $e (reverse $self->changes($user))
+	{
+		$was{ $e->{field} } = $e->{before} if exists $was{ $e->{field} };
+	}
+	return Digest::SHA::sha256_hex(pack('H*', $ZERO_HASH) . "\x01I" . number($user) . text($was{external_id}) . text($was{timezone}) . number($now->{created_at}));
+}
+
+# What was changed about a user, in order.
+sub changes
+{
+	my ($self, $user) = @_;
+	my $stream = $self->{stream}{$user} // {};
+	return map { $stream->{$_} } sort { $a <=> $b } grep { $stream->{$_}{journal} eq 'U' } keys %$stream;
+}
+
+# A user is what the newest change says.
+sub check_users
+{
+	my ($self) = @_;
+
+	foreach my $user (sort { $a <=> $b } keys %{ $self->{user} })
+	{
+		my $account = $self->{account}{$user} or next;
+		my %is = (%{ $self->{user}{$user} }, status => $account->{suspended} ? 'suspended' : 'active');
+		my %last = map { ($_->{field} => $_) } $self->changes($user);
+
+		$last{status} //= { after => 'active' };
+		foreach my $field (sort keys %last)
+		{
+			my ($now, $said) = map { $_ // 'null' } $is{$field}, $last{$field}{after};
+			$self->bad('R', "user $user: $field is $now, the last change says $said") if $now ne $said;
+		}
 	}
 	return;
 }
@@ -418,12 +476,13 @@ sub entry_hash
 	foreach my $field (@{ $Stress::Tables::FIELDS{ $e->{journal} } })
 	{
 		my $value = $e->{$field};
-		$text .= !defined $value ? "\0" : $Stress::Tables::NUMBERS{$field} ? number($value) : "\x02" . pack('N', length $value) . $value;
+		$text .= !defined $value ? "\0" : $Stress::Tables::NUMBERS{$field} ? number($value) : text($value);
 	}
 	return Digest::SHA::sha256_hex(pack('H*', $before) . $text);
 }
 
 sub number { return "\x01" . pack 'q>', $_[0] }
+sub text { return defined $_[0] ? "\x02" . pack('N', length $_[0]) . $_[0] : "\0" }
 
 sub check_signatures
 {
@@ -678,10 +737,10 @@ sub check_reversals
 sub check_admin
 {
 	my ($self) = @_;
-	my (%times, %status, %registered);
+	my (%times);
 	my $t = $self->{tables};
 
-	$times{ $_->{actor} }++ foreach @{ $t->{shop_product_changes} }, @{ $t->{user_status_changes} };
+	$times{ $_->{actor} }++ foreach @{ $t->{shop_product_changes} }, grep { $_->{journal} eq 'U' && defined $_->{actor} } @{ $t->{entries} };
 	delete $times{setup};
 	foreach my $op (map { grep { $_ && $_->{actor} } @{ $_->{ops} } } @{ $self->{log} })
 	{
@@ -695,12 +754,6 @@ sub check_admin
 		$self->bad('I4', "admin call of $actor was acknowledged $sure times and left $n traces") if $n < $sure || $n > $sure + $maybe;
 	}
 	$self->bad('I4', "admin call of $_ is in no log") foreach sort keys %times;
-	$status{ $_->{user_id} } = $_->{status} foreach sort { $a->{change_id} <=> $b->{change_id} } @{ $t->{user_status_changes} };
-	foreach my $user (keys %status)
-	{
-		$self->bad('R', "user $user is not $status{$user}, the last change")
-		  if ($status{$user} eq 'suspended') != $self->{account}{$user}{suspended};
-	}
 	$self->check_registered;
 	return;
 }
@@ -708,12 +761,17 @@ sub check_admin
 sub check_registered
 {
 	my ($self) = @_;
-	my %id = map { ($_->{external_id} => $_->{user_id}) } @{ $self->{tables}{users} };
+	my %had;
+
+	foreach my $u (@{ $self->{tables}{users} })
+	{
+		my @ids = ($u->{external_id}, map { @$_{qw(before after)} } grep { $_->{field} eq 'external_id' } $self->changes($u->{user_id}));
+		$had{$_}{ $u->{user_id} } = 1 foreach grep { defined } @ids;
+	}
 
 	foreach my $op (map { grep { $_ && $_->{fn} eq 'register' && $_->{fate} eq 'sure' && @{ $_->{results} } } @{ $_->{ops} } } @{ $self->{log} })
 	{
-		my $is = $id{ $op->{external_id} } // 'nobody';
-		$self->bad('I4', "$op->{external_id} was registered as $op->{results}[0]{value}, the table has $is") if $is ne $op->{results}[0]{value};
+		$self->bad('I4', "$op->{external_id} was registered as $op->{results}[0]{value}, who never had it") unless $had{ $op->{external_id} }{ $op->{results}[0]{value} };
 	}
 	$self->bad('I1', "user $_->{user_id} has no account") foreach grep { !$self->{account}{ $_->{user_id} } } @{ $self->{tables}{users} };
 	return;
@@ -785,6 +843,9 @@ my %REFUSAL = (
 	GAME_NOT_FOUND => sub { $_[1]{key} =~ /^golf/ },
 	USER_SUSPENDED => sub { my $u = $_[1]{user}; grep { $_ == $u } @Stress::World::SUSPENDABLE },
 	CAPTURE => sub { 1 },    # check_answers()
+	EXTERNAL_ID_TAKEN => sub { my $of = $_[4]->linkers->{ $_[1]{after} // '' } // {}; $_[1]{kind} eq 'U' && grep { $_ != $_[1]{user} } keys %$of },
+	ALREADY_LINKED => sub { $_[1]{kind} eq 'U' && ($_[1]{after} // '') ne '' },
+	NOT_LINKED => sub { $_[1]{kind} eq 'U' && ($_[1]{after} // 'x') eq '' },
 	REWARD_NOT_FOUND => sub { $_[1]{kind} eq 'V' },
 	EXCEEDS_REWARD => sub { $_[1]{kind} eq 'V' },
 	IDEMPOTENCY_MISMATCH => sub { 1 },    # check_answers()
@@ -796,6 +857,20 @@ my %REFUSAL = (
 	INSUFFICIENT_GOLD => \&is_short,
 	LIMIT_ONCE => \&is_at_limit,
 	USER_LIMIT => \&is_at_limit);
+
+# Who wanted which external id.
+sub linkers
+{
+	my ($self) = @_;
+	my %of;
+
+	return $self->{linkers} if $self->{linkers};
+	foreach my $intent (map { @{ $_->{intents} } } grep { $_ && $_->{fn} eq 'link_external_id' } map { @{ $_->{ops} } } @{ $self->{log} })
+	{
+		$of{ $intent->{after} }{ $intent->{user} } = 1;
+	}
+	return $self->{linkers} = \%of;
+}
 
 sub is_short
 {

@@ -15,7 +15,9 @@ my @MIX = (
 	[ 30, 'purchase', 1 ], [ 3, 'dry_run', 1 ], [ 12, 'grant_reward', 1 ], [ 3, 'grant_rewards', 0 ],
 	[ 4, 'revoke_reward', 1 ], [ 8, 'claim_daily_reward', 1 ], [ 6, 'adjust_gold', 1 ], [ 16, 'record_action', 1 ],
 	[ 5, 'record_actions', 1 ], [ 4, 'capture', 1 ], [ 3, 'read', 1 ], [ 1, 'misuse', 0 ],
-	[ 1, 'set_timezone', 0 ], [ 1, 'set_user_status', 0 ], [ 1, 'upsert_product', 0 ], [ 0.3, 'retire_product', 0 ],
+	[ 1, 'set_timezone', 1 ], [ 1, 'set_user_status', 0 ], [ 2, 'update_profile', 1 ],
+	# these wait for each other's transactions while they hold their own user
+	[ 2, 'link_external_id', 0 ], [ 1.5, 'unlink_external_id', 0 ], [ 1, 'upsert_product', 0 ], [ 0.3, 'retire_product', 0 ],
 	[ 1.5, 'add_stock', 0 ], [ 1, 'rollup_stats', 0 ], [ 0.4, 'prune', 0 ], [ 0.05, 'audit_sweep', 0 ],
 	[ 0.2, 'audit_sweep_incremental', 0 ], [ 0.1, 'stats_parity', 0 ], [ 0.15, 'rotate_signing_key', 0 ],
 	[ 0.05, 'retire_signing_key', 0 ], [ 1, 'register', 0 ]);
@@ -370,6 +372,37 @@ sub admin
 	$op->{sql} =~ s/ r\.\* FROM/ to_jsonb(r) AS value FROM/;
 	$op->{actor} = $actor;
 	return $op;
+}
+
+# A member of its own per client, and one that all of them change.
+sub update_profile
+{
+	my ($self, $user) = @_;
+	my ($key, $n, $other) = $self->key($user);
+	my %patch = ("c$self->{client}" => $n % 50, 'all' => $n % 3 ? $n % 20 + $other : 'null');
+	my $member = $self->{no_stock} || $key =~ /^shared/ ? 'all' : "c$self->{client}";
+
+	return call('update_profile', 'update_profile', [ $user, qq({"$member": $patch{$member}}), $key ],
+		{ kind => 'U', user => $user, key => "profile|$key", member => $member, value => $patch{$member} });
+}
+
+# Few ids for many users, so most are taken, and some by two at once.
+sub link_external_id
+{
+	my ($self, $user) = @_;
+	my ($key, $n, $other) = $self->key($user);
+	my $id = 'id' . ($n % 12 + $other);
+
+	return call('link_external_id', 'link_external_id', [ $user, $id, "l$key" ],
+		{ kind => 'U', user => $user, key => "external_id|l$key", after => $id });
+}
+
+sub unlink_external_id
+{
+	my ($self, $user) = @_;
+	my ($key) = $self->key($user);
+	return call('unlink_external_id', 'unlink_external_id', [ $user, "u$key" ],
+		{ kind => 'U', user => $user, key => "external_id|u$key", after => '' });
 }
 
 sub set_timezone { my ($self, $user) = @_; return $self->admin('set_timezone', $user, $self->pick(@Stress::World::ZONES)) }

@@ -12,11 +12,12 @@ our %FIELDS = (
 	P => [qw(quantity stock_slot hash_algo_version receipt_signature_version monetary category status product_id idempotency_key effect_code context)],
 	R => [qw(reverses streak_day reward_day claim_date grace_used freezes_used best last_grace_on excused_to timezone streak_before source external_event_id actor reason details)],
 	A => [qw(bet win outcome game action_type action_id details)],
-	G => [qw(idempotency_key actor reason)]);
+	G => [qw(idempotency_key actor reason)],
+	U => [qw(field before after idempotency_key actor reason)]);
 our %NUMBERS = map { $_ => 1 } qw(quantity stock_slot hash_algo_version receipt_signature_version monetary reverses
   streak_day reward_day claim_date grace_used freezes_used best last_grace_on excused_to streak_before bet win);
-my %TABLE = (P => 'shop_transactions', R => 'reward_audit', A => 'user_actions', G => 'gold_adjustments');
-my %KEY = (P => [qw(product_id idempotency_key)], R => [qw(source external_event_id)], A => [qw(game action_id)], G => ['idempotency_key']);
+my %TABLE = (P => 'shop_transactions', R => 'reward_audit', A => 'user_actions', G => 'gold_adjustments', U => 'user_changes');
+my %KEY = (P => [qw(product_id idempotency_key)], R => [qw(source external_event_id)], A => [qw(game action_id)], G => ['idempotency_key'], U => [qw(field idempotency_key)]);
 my %EXPRESSION = (
 	claim_date => "claim_date - DATE '2000-01-01' AS claim_date",
 	last_grace_on => "last_grace_on - DATE '2000-01-01' AS last_grace_on",
@@ -26,7 +27,8 @@ my %EXPRESSION = (
 
 my %OTHER = (
 	accounts => "user_id, seq, gold, experience_points, suspended::integer AS suspended, streak_freezes, pruned_seq, encode(head_hash, 'hex') AS head_hash",
-	users => 'user_id, external_id, timezone',
+	users => "user_id, external_id, timezone, profile::text AS profile,"
+	  . ' (extract(epoch FROM created_at) * 1000000)::bigint - 946684800000000 AS created_at',
 	game_stats => 'user_id, game, total, wins, losses, draws, max_win, bet_sum, win_sum',
 	user_game_stats_summary => 'user_id, day::text AS day, game, total, wins, losses, draws, max_win, bet_sum, win_sum',
 	rollup_positions => 'user_id, seq',
@@ -37,7 +39,6 @@ my %OTHER = (
 	shop_products => 'product_id, active::integer AS active, price_gold',
 	shop_stock => 'product_id, slot, remaining',
 	shop_product_changes => "change_id, product_id, action, actor, units, after ->> 'price_gold' AS price_gold",
-	user_status_changes => 'change_id, user_id, status, actor',
 	signing_keys => "version, state, encode(material, 'hex') AS material",
 	capture_refusals => 'source, user_id, game, action_id, code');
 
@@ -56,7 +57,7 @@ sub load
 		{
 			$e->{journal} = $journal;
 			$e->{id} = "$journal$e->{user_id}-$e->{seq}";
-			$e->{key} = join '|', @$e{ @{ $KEY{$journal} } };
+			$e->{key} = join '|', map { $_ // '' } @$e{ @{ $KEY{$journal} } };
 		}
 		push @{ $t{entries} }, @$rows;
 	}
@@ -71,7 +72,9 @@ sub by_key
 	my ($t) = @_;
 	my %found;
 
-	push @{ $found{"$_->{journal} $_->{user_id} $_->{key}"} }, $_ foreach @{ $t->{entries} };
+	# a change without a key is nobody's retry
+	push @{ $found{"$_->{journal} $_->{user_id} $_->{key}"} }, $_
+	  foreach grep { $_->{journal} ne 'U' || defined $_->{idempotency_key} } @{ $t->{entries} };
 	return \%found;
 }
 

@@ -110,7 +110,7 @@ $dbh->do(q{SELECT economy.set_user_status(?, 'active', 'tester')}, undef, $deep)
 $dbh->do('RELEASE s');
 $dbh->commit;
 is(join(', ', map { join ' ', @{ $_->{event}{data} }{qw(field before after)} } grep { $_->{user} == $deep && $_->{id} =~ /^U/ } until_settled($ear, $dbh)),
-	'timezone UTC Europe/Paris, status active suspended, status suspended active', 'changes without an entry are told with the transaction too');
+	'timezone UTC Europe/Paris, status active suspended, status suspended active', 'changes of a user are told with their transaction');
 $dbh->begin_work;
 $dbh->do(q{SELECT economy.set_timezone(?, 'Asia/Tokyo')}, undef, $deep);
 $dbh->rollback;

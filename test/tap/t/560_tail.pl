@@ -163,11 +163,13 @@ sub reward { return value($dbh, q{SELECT transaction_id FROM economy.grant_rewar
 	is($first, value($dbh, 'SELECT event::text FROM economy.replay(?, 0) LIMIT 1', $ann), '--json is the event as it is');
 
 	# what is no entry is told once, when it happens
+	$dbh->do(q{SELECT economy.publish_profile(?, 'segment', 'New', 'Loyal')}, undef, $ann);
 	$dbh->do(q{SELECT economy.set_timezone(?, 'Europe/Rome')}, undef, $ann);
 	reward($ann, 'after', 1);
-	eventually(sub { ids($of{$_}) =~ /R$ann-4/ }) foreach qw(all ann verify);
-	is(scalar(grep { $_->{id} =~ /^U$ann-3\// } events($of{$_})), 1, "$_: a new time zone is shown once") foreach qw(all ann);
-	unlike(ids($of{verify}), qr/U/, '--verify: no journal says so');
+	eventually(sub { ids($of{$_}) =~ /R$ann-5/ }) foreach qw(all ann verify);
+	is(scalar(grep { $_->{id} =~ /^S$ann-3\// } events($of{$_})), 1, "$_: a new segment is shown once") foreach qw(all ann);
+	unlike(ids($of{verify}), qr/S/, '--verify: no journal says so');
+	like(ids($of{$_}), qr/U$ann-4 R$ann-5/, "$_: a new time zone is an entry") foreach qw(all ann verify);
 	is(stop_it($of{$_}), 0, "SIGTERM: $_") foreach sort keys %of;
 	is(join('', map { grep { !/^economy_tail: listening$/ } lines($_->{err}) } values %of), '', 'nothing else to say');
 }

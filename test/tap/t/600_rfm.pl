@@ -137,7 +137,7 @@ for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
 	last if ($note = $listener->pg_notifies) && $note->[2] =~ /"subject":"$eve"/;
 	select undef, undef, undef, 0.1 unless $note;
 }
-like($note->[2] // '', qr/"id":"U$eve-1\/segment\/\d+".*"field":"segment","before":"NoPurchase","after":"(New|Medium|Whale)"/, 'a new segment is told');
+like($note->[2] // '', qr/"id":"S$eve-1\/segment\/\d+".*"field":"segment","before":"NoPurchase","after":"(New|Medium|Whale)"/, 'a new segment is told');
 
 # --- many at once ------------------------------------------------------------------
 

@@ -36,13 +36,13 @@ sub judge
 	my %tables = (
 		entries => [$e],
 		accounts => [ { user_id => 3, seq => 2, gold => 15, experience_points => 0, suspended => 0, streak_freezes => 0, pruned_seq => 2, head_hash => '00' } ],
-		users => [ { user_id => 3, external_id => 'eve' } ],
+		users => [ { user_id => 3, external_id => 'eve', timezone => 'UTC', profile => '{}', created_at => 0 } ],
 		pruned_actions => [ { user_id => 3, seq => 1, key => Stress::Checker::action_key('slot', 'k') } ],
 		game_stats => [ \%stats ],
 		user_game_stats_summary => [ { %stats, day => '2026-03-02' } ],
 		rollup_positions => [ { user_id => 3, seq => 2 } ],
 		map { ($_ => []) } qw(streaks shop_stock shop_products shop_product_changes
-		  user_status_changes signing_keys capture_refusals));
+		  signing_keys capture_refusals));
 	my $file = File::Temp->new;
 
 	print $file map { "$_\n" } @lines;
