@@ -34,6 +34,8 @@ CREATE TABLE economy.audit_findings (
     entry    text,
     seq      bigint
 );
+-- old rows may be deleted, from a published table too
+ALTER TABLE economy.audit_findings REPLICA IDENTITY FULL;
 CREATE INDEX audit_findings_run_id_idx ON economy.audit_findings (run_id);
 SELECT pg_catalog.pg_extension_config_dump('economy.audit_findings', '');
 COMMENT ON TABLE economy.audit_findings IS 'What the sweeps of audit_runs found.';
