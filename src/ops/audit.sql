@@ -246,6 +246,15 @@ CREATE FUNCTION economy.audit_rewards() RETURNS SETOF economy.finding
 COMMENT ON FUNCTION economy.audit_rewards() IS
     'Daily claims against the formula and each other, reversals against their rewards, streaks and freezes against the entries.';
 
+CREATE FUNCTION economy.segments_found_damaged() RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT EXISTS (SELECT FROM economy.audit_findings f WHERE f.kind IN ('parity', 'orphan_row')
+                       AND f.run_id = (SELECT max(r.run_id) FROM economy.audit_runs r WHERE r.kind = 'full'));
+    END;
+COMMENT ON FUNCTION economy.segments_found_damaged() IS 'Whether the last full audit found what a refresh that rebuilds may put right.';
+
 CREATE FUNCTION economy.audit_record(kind text, since timestamptz, started_at timestamptz, users bigint, entries bigint,
                                      findings economy.finding[]) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -308,6 +317,9 @@ BEGIN
     found_all := found_all || ARRAY(SELECT f::economy.finding FROM economy.audit_stock() f);
     PERFORM economy.report_progress('audit_shop', done, done);
     found_all := found_all || ARRAY(SELECT f::economy.finding FROM economy.audit_shop() f);
+    PERFORM economy.report_progress('audit_segments', done, done);
+    found_all := found_all || ARRAY(SELECT f::economy.finding FROM economy.audit_segments() f)
+                           || ARRAY(SELECT f::economy.finding FROM economy.audit_segment_state() f);
     PERFORM economy.report_progress('audit_rewards', done, done);
     found_all := found_all || ARRAY(SELECT f::economy.finding FROM economy.audit_rewards() f);
     PERFORM economy.report_progress('stats_parity', done, done);

@@ -120,7 +120,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('admin', 'FUNCTION economy.retire_product(text, text)', 'shop_product_changes shop_product_changes_change_id_seq shop_products'),
             ('admin', 'FUNCTION economy.retire_signing_key(integer)', 'signing_keys'),
             ('admin', 'FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, text, text)', 'accounts reward_audit streaks'),
-            ('admin', 'FUNCTION economy.rfm_refresh(timestamptz)', 'rfm_reversals rfm_snapshots rfm_state segment_history user_segments'),
+            ('admin', 'FUNCTION economy.rfm_refresh(timestamptz, boolean)', 'rfm_reversals rfm_snapshots rfm_state segment_history user_segments'),
             ('admin', 'FUNCTION economy.rotate_signing_key()', 'signing_keys'),
             ('admin', 'FUNCTION economy.set_level_curve(text, bigint[])', 'level_curves'),
             ('admin', 'FUNCTION economy.set_level_experiment(text, jsonb, boolean)', 'level_experiments'),

@@ -184,6 +184,11 @@ is(incremental($dbh), '1 1', 'a refresh does not wait for it');
 $writer->do('ROLLBACK');
 is(wrong(), '', 'each purchase once');
 is_clean($node, 'postgres', 'at the end');
+$dbh->begin_work;
+$dbh->do("DELETE FROM economy.segment_history WHERE user_id = $bob");
+$dbh->do("DELETE FROM economy.user_segments WHERE user_id = $bob");
+is(value($dbh, q{SELECT string_agg(kind || ' ' || expected, ', ') FROM economy.audit_segments()}), 'parity every purchase of before the last refresh', 'a row that is gone is missed');
+$dbh->rollback;
 
 # --- more than fits into memory -------------------------------------------------------
 

@@ -1,0 +1,78 @@
+-- Damage of segments: each is found by audit_segments() or audit_segment_state(),
+-- and a full refresh puts user_segments right.
+BEGIN;
+SELECT no_plan();
+SET LOCAL jit = off;
+CREATE FUNCTION pg_temp.clock(at timestamptz) RETURNS text LANGUAGE sql AS $$ SELECT set_config('economy.test_clock', at::text, true) $$;
+SELECT pg_temp.clock('2099-01-01 12:00:00+00') AS x \gset
+SELECT economy.upsert_product('{"product_id": "pgtap_d", "category": "conversion", "granted_gold": 1, "monetary": 100}', 'pgtap') IS NULL AS x \gset
+CREATE TEMP TABLE who AS SELECT n, economy.register('pgtap damage ' || n) AS user_id FROM generate_series(1, 20) n;
+SELECT count(*) AS x FROM economy.rfm_refresh() \gset
+SELECT count(*) AS x FROM who w, generate_series(1, 1 + w.n % 5) k, economy.purchase(w.user_id, 'pgtap_d', 'k' || k, 1 + w.n % 3) WHERE w.n <= 15 \gset
+SELECT count(*) AS x FROM economy.rfm_refresh_incremental() \gset
+SELECT pg_temp.clock('2099-01-20 12:00:00+00') AS x \gset
+SELECT count(*) AS x FROM who w, economy.purchase(w.user_id, 'pgtap_d', 'later') WHERE w.n BETWEEN 3 AND 9 \gset
+SELECT economy.rfm_reverse(user_id, 1) AS x FROM who WHERE n = 4 \gset
+SELECT count(*) AS x FROM economy.rfm_refresh() \gset
+SELECT user_id AS u FROM who WHERE n = 5 \gset
+SELECT user_id AS v FROM who WHERE n = 8 \gset
+SELECT user_id AS w FROM who WHERE n = 4 \gset
+SELECT user_id AS never FROM who WHERE n = 18 \gset
+SELECT cmp_ok((SELECT changes FROM economy.user_segments WHERE user_id = :u), '>', 0, 'a user with a history');
+SELECT is_empty('SELECT * FROM economy.audit_segments()', 'nothing is damaged');
+SELECT is_empty('SELECT * FROM economy.audit_segment_state()', 'nor the state');
+CREATE TEMP TABLE right_rows AS SELECT * FROM economy.user_segments;
+
+-- what is found after the damage, and what differs after a refresh of the same moment
+CREATE FUNCTION pg_temp.damaged(damage text, OUT seen bigint, OUT wrong bigint, OUT after bigint) LANGUAGE plpgsql AS $$
+BEGIN
+    BEGIN
+        EXECUTE damage;
+        seen := (SELECT count(*) FROM economy.audit_segments()) + (SELECT count(*) FROM economy.audit_segment_state());
+        PERFORM economy.rfm_refresh('2099-01-20 12:00:00+00');
+        wrong := (SELECT count(*) FROM (SELECT * FROM economy.user_segments EXCEPT TABLE right_rows) x) + (SELECT count(*) FROM (TABLE right_rows EXCEPT SELECT * FROM economy.user_segments) x);
+        after := (SELECT count(*) FROM economy.audit_segments());
+        RAISE EXCEPTION USING ERRCODE = 'XT000';
+    EXCEPTION WHEN SQLSTATE 'XT000' THEN
+        NULL;
+    END;
+END
+$$;
+SELECT is((d.seen > 0, d.wrong, d.after)::text, '(t,0,0)', damage)
+FROM (VALUES ('seq = seq + 1000'), ('seq = seq - 1'), ('seq = 0'), ('frequency = frequency + 1'), ('frequency = NULL'), ('monetary = monetary - 1'), ('monetary = NULL'), ('segment_since = segment_since + interval ''1 day'''),
+    ('segment_since = NULL'), ('next_change_at = next_change_at + interval ''1 hour'''), ('next_change_at = ''infinity'''), ('changes = changes + 1'), ('changes = 0'), ('r = 6 - r'), ('f = f % 5 + 1'), ('m = m % 5 + 1'), ('r = NULL'),
+    ('segment = ''X'''), ('segment = NULL'), ('buckets = ''\x00'''), ('buckets = '''''), ('buckets = (SELECT buckets FROM economy.user_segments WHERE user_id = {v})'), ('user_id = -5')) v (change)
+CROSS JOIN LATERAL (SELECT replace(replace(format('UPDATE economy.user_segments SET %s WHERE user_id = {u}', change), '{u}', :'u'), '{v}', :'v') AS damage) s
+CROSS JOIN LATERAL pg_temp.damaged(damage) d;
+SELECT is((d.seen > 0, d.wrong, d.after)::text, '(t,0,0)', damage)
+FROM (VALUES ('DELETE FROM economy.user_segments WHERE user_id = {u}'), ('DELETE FROM economy.user_segments'),
+    ('UPDATE economy.user_segments x SET buckets = y.buckets, seq = y.seq, frequency = y.frequency, monetary = y.monetary, r = y.r, f = y.f, m = y.m, segment = y.segment FROM economy.user_segments y
+      WHERE (x.user_id, y.user_id) IN (({u}, {v}), ({v}, {u}))'),
+    ('INSERT INTO economy.user_segments SELECT -7, seq, frequency, monetary, segment_since, next_change_at, changes, r, f, m, segment, buckets FROM economy.user_segments WHERE user_id = {u}'),
+    ('UPDATE economy.rfm_state SET seen_before = seen_before + 1000000000'), ('UPDATE economy.rfm_state SET snapshot_id = 9999'), ('UPDATE economy.rfm_state SET as_of = ''infinity'''),
+    ('UPDATE economy.rfm_state SET as_of = as_of + interval ''20 days'''), ('UPDATE economy.rfm_state SET as_of = ''2000-01-01'''), ('DELETE FROM economy.rfm_state'),
+    ('UPDATE economy.rfm_snapshots SET program[1] = 7'), ('UPDATE economy.rfm_snapshots SET segments[2] = ''X'''), ('UPDATE economy.rfm_snapshots SET rules = ''[]'''), ('UPDATE economy.rfm_snapshots SET p95 = 3'),
+    ('UPDATE economy.rfm_snapshots SET recency_bounds = ''{1,2,3,4}'''), ('DELETE FROM economy.rfm_snapshots')) v (pattern)
+CROSS JOIN LATERAL (SELECT replace(replace(pattern, '{u}', :'u'), '{v}', :'v') AS damage) s CROSS JOIN LATERAL pg_temp.damaged(damage) d;
+-- who has bought nothing has no row; one that is there is emptied
+SELECT is((d.seen > 0, d.after)::text, '(t,0)', 'a row of who never bought')
+FROM pg_temp.damaged(format('INSERT INTO economy.user_segments SELECT %s, seq, frequency, monetary, segment_since, next_change_at, changes, r, f, m, segment, buckets FROM economy.user_segments WHERE user_id = %s', :'never', :'u')) d;
+-- what the history or a reversal was cannot be known: it is found
+SELECT cmp_ok(d.seen, '>', 0::bigint, damage)
+FROM (VALUES ('DELETE FROM economy.segment_history WHERE user_id = {u} AND change_no = 1'), ('UPDATE economy.segment_history SET to_segment = ''X'' WHERE user_id = {u} AND change_no = (SELECT max(change_no) FROM economy.segment_history WHERE user_id = {u})'),
+    ('UPDATE economy.segment_history SET change_no = 77 WHERE user_id = {u} AND change_no = 1'), ('UPDATE economy.segment_history SET changed_at = ''2098-01-01'' WHERE user_id = {u}'),
+    ('INSERT INTO economy.rfm_reversals VALUES ({u}, 99)'), ('INSERT INTO economy.rfm_reversals VALUES ({u}, 1, true)'), ('DELETE FROM economy.rfm_reversals WHERE user_id = {w}'), ('UPDATE economy.rfm_reversals SET applied = false WHERE user_id = {w}')) v (pattern)
+CROSS JOIN LATERAL (SELECT replace(replace(pattern, '{u}', :'u'), '{w}', :'w') AS damage) s CROSS JOIN LATERAL pg_temp.damaged(damage) d;
+
+-- a purchase that is not due yet is no damage; one of a range of users is looked at alone
+SELECT count(*) AS x FROM economy.purchase(:u, 'pgtap_d', 'new') \gset
+SELECT is_empty('SELECT * FROM economy.audit_segments()', 'a purchase that no refresh has seen');
+UPDATE economy.user_segments SET frequency = 77 WHERE user_id IN (:u, :v);
+SELECT is((SELECT count(DISTINCT user_id) FROM economy.audit_segments(:u, :u)), 1::bigint, 'a range of users');
+SELECT is((SELECT count(*) FROM economy.audit_sweep() f WHERE f.user_id IN (:u, :v) AND f.kind = 'parity'), 2::bigint, 'audit_sweep() finds it');
+SELECT is(economy.segments_found_damaged(), true, 'so the next job rebuilds');
+SELECT count(*) AS x FROM economy.rfm_refresh(rebuild => false) \gset
+SELECT is_empty('SELECT * FROM economy.audit_segments()', 'scores come right also without');
+SELECT throws_ok('SELECT economy.rfm_refresh(rebuild => NULL)', 'XE001', 'rebuild must not be null', 'null rebuild');
+SELECT * FROM finish();
+ROLLBACK;
