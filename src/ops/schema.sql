@@ -17,7 +17,8 @@ CREATE FUNCTION economy.schema_description(OUT object text, OUT definition text)
         SELECT format('column %s.%s', c.relname, a.attname), format_type(a.atttypid, a.atttypmod) || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END
         FROM relation c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped WHERE c.relkind IN ('r', 'p')
         UNION ALL
-        SELECT format('constraint %s of %s', k.conname, c.relname), pg_get_constraintdef(k.oid) FROM relation c JOIN pg_constraint k ON k.conrelid = c.oid
+        -- pg_upgrade may put other parentheses
+        SELECT format('constraint %s of %s', k.conname, c.relname), translate(pg_get_constraintdef(k.oid), '()', '') FROM relation c JOIN pg_constraint k ON k.conrelid = c.oid
         WHERE k.contype IN ('c', 'p', 'u', 'x')
         UNION ALL
         SELECT format('index %s of %s', i.indexrelid::regclass, c.relname),
