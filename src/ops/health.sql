@@ -98,11 +98,17 @@ CREATE FUNCTION economy.health_proof() RETURNS SETOF economy.health_item
                CASE WHEN sum(r.findings) > 0 THEN 'See economy.audit_findings of the newest run_id, and compare with a backup before anything is corrected.' END
         FROM economy.audit_runs r WHERE r.run_id >= coalesce((SELECT max(f.run_id) FROM economy.audit_runs f WHERE f.kind = 'full'), 0)
         UNION ALL
+        SELECT 'rollup', economy.health_state(false, q.users > 100000 OR (s.position IS NULL AND a.played)),
+               CASE WHEN s.position IS NULL AND a.played THEN 'no action was rolled up yet' ELSE format('%s users with actions that are seen and not rolled up', q.users) END,
+               CASE WHEN q.users > 100000 OR (s.position IS NULL AND a.played) THEN 'CALL economy.run_job(''rollup_stats''), and schedule it.' END
+        FROM (SELECT count(*) FROM (SELECT FROM economy.rollup_queue LIMIT 1000000) u) q (users)
+        CROSS JOIN (SELECT EXISTS (SELECT FROM economy.user_actions)) a (played) LEFT JOIN economy.rollup_state s ON true
+        UNION ALL
         SELECT 'segments', economy.health_state(false, f.oldest_stale_age > interval '26 hours'), format('%s users with a stale segment%s', f.stale_users, ', the oldest for ' || f.oldest_stale_age),
                CASE WHEN f.oldest_stale_age > interval '26 hours' THEN 'CALL economy.run_job(''rfm_refresh_incremental''), and schedule it.' END
         FROM economy.rfm_freshness() f;
     END;
-COMMENT ON FUNCTION economy.health_proof() IS 'Part of health(): audits, their findings, stale segments.';
+COMMENT ON FUNCTION economy.health_proof() IS 'Part of health(): audits, their findings, rollup, stale segments.';
 
 CREATE FUNCTION economy.health_jobs() RETURNS SETOF economy.health_item
     LANGUAGE sql STABLE PARALLEL RESTRICTED
@@ -139,7 +145,7 @@ BEGIN
     EXECUTE 'SELECT count(*), count(*) FILTER (WHERE NOT active) FROM cron.job WHERE jobname LIKE ''economy: %'' AND database = current_database()' INTO jobs, idle;
     EXECUTE 'SELECT d.status, d.return_message, d.start_time FROM cron.job_run_details d JOIN cron.job j USING (jobid)
              WHERE j.jobname LIKE ''economy: %'' AND j.database = current_database() ORDER BY d.runid DESC LIMIT 1' INTO last;
-    answer.detail := format('%s jobs, last run %s', jobs, coalesce(format('%s: %s', last.status, left(last.return_message, 200)), 'never'));
+    answer.detail := format('%s jobs, last run %s', jobs, coalesce(last.status || coalesce(': ' || left(last.return_message, 200), ''), 'never'));
     IF jobs = 0 THEN
         answer.state := 'warn';
         answer.hint := 'SELECT * FROM economy.schedule(), unless another scheduler runs the jobs.';

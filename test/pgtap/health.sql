@@ -1,8 +1,9 @@
 -- health(): each check says ok, and warns of what it is for; one that cannot be asked
 -- keeps nobody from the others.
 BEGIN;
-SELECT plan(27);
+SELECT plan(29);
 SELECT economy.register('pgtap health') AS u \gset
+SELECT economy.register_game('pgtap health') \g /dev/null
 DELETE FROM economy.job_runs;
 DELETE FROM economy.audit_findings;
 DELETE FROM economy.audit_runs;
@@ -26,9 +27,9 @@ CREATE FUNCTION pg_temp.run(state text, ended interval, error text DEFAULT NULL)
                   state, ended, CASE WHEN state <> 'running' THEN ended END, error) $$;
 
 SELECT set_has('SELECT item FROM economy.health()', $$VALUES ('library'), ('schema'), ('signing key'), ('test clock'), ('relay'), ('notification queue'),
-    ('prepared transactions'), ('oldest transaction'), ('transaction ids'), ('replication slots'), ('pg_cron'), ('last full audit'), ('findings'), ('segments')$$, 'every check is there');
+    ('prepared transactions'), ('oldest transaction'), ('transaction ids'), ('replication slots'), ('pg_cron'), ('last full audit'), ('findings'), ('rollup'), ('segments')$$, 'every check is there');
 SELECT set_has('SELECT item FROM economy.health()', $$SELECT 'job ' || job FROM economy.job_list()$$, 'and every job');
-SELECT is((SELECT string_agg(item, ', ') FROM economy.health() WHERE item NOT IN ('last full audit', 'relay', 'pg_cron', 'oldest transaction') AND item NOT LIKE 'job %' AND state <> 'ok'), NULL, 'a new installation is well');
+SELECT is((SELECT string_agg(item, ', ') FROM economy.health() WHERE item NOT IN ('last full audit', 'relay', 'rollup', 'pg_cron', 'oldest transaction') AND item NOT LIKE 'job %' AND state <> 'ok'), NULL, 'a new installation is well');
 SELECT is((SELECT string_agg(item, ', ') FROM economy.health() WHERE state <> 'ok' AND hint IS NULL OR state = 'ok' AND hint IS NOT NULL OR state NOT IN ('ok', 'warn', 'bad') OR item IS NULL OR detail IS NULL), NULL,
     'what is not well has a hint');
 SELECT matches(pg_temp.state_after(item, change), '^' || answer, item || ': ' || answer) FROM (VALUES
@@ -50,6 +51,8 @@ SELECT matches(pg_temp.state_after(item, change), '^' || answer, item || ': ' ||
     ('last full audit', 'SELECT', 'warn: never'),
     ('last full audit', 'SELECT * FROM economy.audit_sweep()', 'ok: ended'),
     ('last full audit', 'SELECT * FROM economy.audit_sweep(); UPDATE economy.audit_runs SET finished_at = finished_at - interval ''9 days''', 'warn: ended'),
+    ('rollup', 'DELETE FROM economy.rollup_state; SELECT economy.record_action(' || :'u' || ', ''pgtap health'', ''T'', ''a'', 0, 0)', 'warn: no action was rolled up yet'),
+    ('rollup', 'SELECT economy.record_action(' || :'u' || ', ''pgtap health'', ''T'', ''a'', 0, 0); SELECT economy.rollup_stats()', 'ok: 0 users'),
     ('findings', 'ALTER TABLE economy.accounts DISABLE TRIGGER ALL; UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = ' || :'u' || '; SELECT economy.audit_sweep()', 'bad: [1-9]'),
     ('findings', 'UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = ' || :'u' || '; SELECT economy.audit_sweep(); UPDATE economy.accounts SET gold = gold - 1 WHERE user_id = ' || :'u' || '; SELECT economy.audit_sweep()', 'ok: 0'),
     ('proof', 'SET LOCAL economy.allow_drop = on; ALTER TABLE economy.rfm_state RENAME TO gone', 'bad: could not be checked: relation "economy\.rfm_state"'),

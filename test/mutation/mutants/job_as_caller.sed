@@ -1,0 +1,3 @@
+# src/ops/job.c
+# a job stays in the isolation level of its session
+s/XactIsoLevel = XACT_READ_COMMITTED;/;/
