@@ -315,6 +315,8 @@ BEGIN
     found_all := found_all || ARRAY(SELECT f::economy.finding FROM economy.audit_orphans() f);
     PERFORM economy.report_progress('audit_stock', done, done);
     found_all := found_all || ARRAY(SELECT f::economy.finding FROM economy.audit_stock() f);
+    PERFORM economy.report_progress('audit_levels', done, done);
+    found_all := found_all || ARRAY(SELECT f::economy.finding FROM economy.audit_levels() f);
     PERFORM economy.report_progress('audit_shop', done, done);
     found_all := found_all || ARRAY(SELECT f::economy.finding FROM economy.audit_shop() f);
     PERFORM economy.report_progress('audit_segments', done, done);

@@ -32,6 +32,33 @@ FROM unnest(ARRAY['NULL, ARRAY[0]', '''c'', NULL', '''c'', ''{}''', '''c'', ARRA
     '''c'', ARRAY[0, 9007199254740992]', '''c'', ARRAY[0, 9223372036854775807]']) call;
 SELECT is((SELECT count(*) FROM economy.level_curves WHERE curve IN ('c', 'linear', '')), 0::bigint, 'no refused curve is there');
 
+-- who changed a curve, and from what to what
+SELECT is(economy.set_level_curve('pgtap_flat', ARRAY[0, 5], 'ann'), 2, 'a change by ann');
+SELECT is((SELECT string_agg(concat_ws(' ', name, CASE actor WHEN session_user THEN 'session' ELSE actor END, coalesce(before::text, '-'), after), ', ' ORDER BY change_id)
+           FROM economy.level_changes WHERE kind = 'curve' AND name IN ('pgtap_steep', 'pgtap_flat')),
+    'pgtap_steep session - [0, 10, 30, 70, 9007199254740991], pgtap_flat session - [0], pgtap_steep session [0, 10, 30, 70, 9007199254740991] [0, 100], pgtap_flat ann [0] [0, 5]',
+    'the history of two curves');
+CREATE FUNCTION pg_temp.found() RETURNS text LANGUAGE sql AS
+    $$ SELECT string_agg(concat_ws('|', kind, regexp_replace(expected, 'change [0-9]+', 'change N'), actual), ', ') FROM economy.audit_levels() $$;
+SELECT throws_ok($$SELECT economy.set_level_curve('c', ARRAY[0], NULL)$$, 'XE001', 'actor must not be null', 'nobody');
+SELECT throws_ok($$SELECT economy.set_level_curve('c', ARRAY[0], '')$$, 'XE002', 'actor must have 1 to 255 bytes', 'no name');
+SELECT throws_ok('DELETE FROM economy.level_changes', 'XE101', NULL, 'the history is append-only');
+SELECT is(pg_temp.found(), NULL, 'the tables are what the history says');
+SAVEPOINT s;
+UPDATE economy.level_curves SET xp = 6 WHERE curve = 'pgtap_flat' AND level = 2;
+SELECT is(pg_temp.found(), 'parity|curve pgtap_flat: [0, 5]|[0, 6]', 'a level moved by hand is found');
+ROLLBACK TO SAVEPOINT s;
+DELETE FROM economy.level_curves WHERE curve = 'pgtap_flat';
+SELECT is(pg_temp.found(), 'parity|curve pgtap_flat: [0, 5]|none', 'a curve taken away is found');
+ROLLBACK TO SAVEPOINT s;
+INSERT INTO economy.level_curves VALUES ('pgtap_hand', 1, 0);
+SELECT is(pg_temp.found(), 'parity|curve pgtap_hand: none|[0]', 'a curve made by hand is found');
+ROLLBACK TO SAVEPOINT s;
+ALTER TABLE economy.level_changes DISABLE TRIGGER ALL;
+UPDATE economy.level_changes SET before = '[0, 1]' WHERE name = 'pgtap_flat' AND actor = 'ann';
+SELECT is(pg_temp.found(), 'parity|curve pgtap_flat before change N: [0]|[0, 1]', 'a change of the history is found');
+ROLLBACK TO SAVEPOINT s;
+
 -- account() and grants on the linear curve
 SELECT economy.register('pgtap level') AS u \gset
 SELECT is((SELECT row(level, xp_into_level, xp_to_next)::text FROM economy.account(:u)), '(1,0,500)', 'a newcomer');
@@ -47,6 +74,9 @@ FROM (VALUES (1, 499, '1 f 1 499 1'), (2, 1, '2 t 2 0 500'), (3, 499, '2 f 2 499
              (6, 2750, '8 t 8 250 250')) v (n, xp, line);
 SELECT is((SELECT row(level, leveled_up, experience_points)::text FROM economy.grant_reward(:u, 'level', '2', 0, 1)), '(2,t,500)', 'a repeat has the level of then');
 SELECT is(economy.level_of(:u, 1250)::text, '(linear,3,250,250)', 'level_of');
+SELECT is(economy.level_of(:u, xp)::text, line, format('%s XP: the linear curve has a top', xp))
+FROM (VALUES (1073741822999, '(linear,2147483646,499,1)'), (1073741823000, '(linear,2147483647,0,)'), (1073741823500, '(linear,2147483647,500,)'),
+             (9007199254740991, '(linear,2147483647,9006125512917991,)')) v (xp, line);
 SELECT throws_ok('SELECT economy.level_of(NULL, 1)', 'XE001', 'user_id must not be null', 'level_of null');
 SELECT throws_ok(format('SELECT economy.level_of(%s, NULL)', :u), 'XE001', 'xp must not be null', 'level_of null XP');
 SELECT throws_ok(format('SELECT economy.level_of(%s, -1)', :u), 'XE002', 'xp must be 0 or more', 'level_of -1 XP');
