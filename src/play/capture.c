@@ -4,12 +4,13 @@
  *
  *		CREATE TRIGGER t AFTER INSERT ON spins REFERENCING NEW TABLE AS new_rows
  *			FOR EACH STATEMENT EXECUTE FUNCTION economy.capture_actions(
- *				'user_col', 'game', 'id_col', 'bet_col', 'win_col' [, 'raise' | 'report']);
+ *				'user_col', 'game', 'id_col', 'bet_col', 'win_col' [, option...]);
  *
  * It is a trigger on the app's table, never on one of ours, and every row is
- * recorded under its own id, so a restored dump counts nothing twice.  Rows are
- * taken in chunks to bound the memory; accounts are locked in the order of
- * user_id within a chunk.
+ * recorded under its own id, so a restored dump counts nothing twice, and a row
+ * that an UPDATE offers again is known.  A row without a win is a round that is
+ * still open.  Rows are taken in chunks to bound the memory; accounts are locked in
+ * the order of user_id within a chunk.
  */
 #include "postgres.h"
 
@@ -18,17 +19,21 @@
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/typcache.h"
 
+#include "ledger/user.h"
 #include "play/action.h"
 
 #define CHUNK_ROWS 10000
+#define NO_USER 0				/* no account has this id */
 #define ACTION_TYPE "CAPTURE"
 
 enum
@@ -39,8 +44,14 @@ enum
 	ARG_BET,
 	ARG_WIN,
 	ARG_REQUIRED,
-	ARG_POLICY = ARG_REQUIRED,
-	ARG_MOST
+	ARG_MOST = ARG_REQUIRED + 2
+};
+
+/* What the text of an id may depend on; the same row must have the same id in every session. */
+static const char *const pinned_settings[][2] = {
+	{"DateStyle", "ISO, MDY"}, {"TimeZone", "UTC"}, {"IntervalStyle", "postgres"},
+	{"bytea_output", "hex"}, {"extra_float_digits", "1"}, {"lc_monetary", "C"},
+	{"xmlbinary", "base64"}, {"search_path", "pg_catalog, pg_temp"},
 };
 
 typedef struct Capture
@@ -52,16 +63,28 @@ typedef struct Capture
 	AttrNumber	bet_col;
 	AttrNumber	win_col;
 	FmgrInfo	id_output;
+	bool		id_is_plain;	/* its text depends on no setting */
+	const char *prefix;			/* of the action's id */
+	FmgrInfo	user_output;
+	bool		user_is_external;	/* the column has external ids */
 	bool		report;			/* refused rows are reported, not raised */
 	TupleDesc	result_desc;
+
+	/* of the chunk, by number: the external id of a user that is none */
+	char	  **strangers;
 } Capture;
 
 PG_FUNCTION_INFO_V1(eco_capture_actions);
 
 static void read_trigger(Capture *c, TriggerData *trigger);
+static void read_option(Capture *c, const char *option);
+static void user_column(Capture *c, const char *name);
+static int	read_chunk(Capture *c, Tuplestorestate *rows, TupleTableSlot *slot,
+					   EcoAction *actions, bool *more);
+static int64 user_of(Capture *c, TupleTableSlot *slot, int number);
 static AttrNumber number_column(Relation rel, const char *name);
 static AttrNumber any_column(Relation rel, const char *name);
-static void read_row(const Capture *c, TupleTableSlot *slot, EcoAction *action);
+static bool read_row(Capture *c, TupleTableSlot *slot, EcoAction *action);
 static int64 int_of(const Capture *c, TupleTableSlot *slot, AttrNumber attno);
 static void judge(void *arg, const EcoAction *action, EcoResult *result);
 static void report_refusal(const Capture *c, const EcoAction *action, Datum code);
@@ -82,25 +105,21 @@ eco_capture_actions(PG_FUNCTION_ARGS)
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
 		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) ||
-		!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) || trigger->tg_newtable == NULL)
+		!(TRIGGER_FIRED_BY_INSERT(trigger->tg_event) || TRIGGER_FIRED_BY_UPDATE(trigger->tg_event)) ||
+		trigger->tg_newtable == NULL)
 		ECO_ERROR(ECO_CAPTURE_MISUSED,
-				  errmsg("economy.capture_actions() is a trigger AFTER INSERT, FOR EACH STATEMENT, REFERENCING NEW TABLE"));
+				  errmsg("economy.capture_actions() is a trigger AFTER INSERT or AFTER UPDATE, FOR EACH STATEMENT, REFERENCING NEW TABLE"));
 	read_trigger(&c, trigger);
 	slot = MakeSingleTupleTableSlot(RelationGetDescr(c.rel), &TTSOpsMinimalTuple);
 	chunk_context = AllocSetContextCreate(caller, "economy capture", ALLOCSET_DEFAULT_SIZES);
 	tuplestore_rescan(trigger->tg_newtable);
 	while (more)
 	{
-		int			n = 0;
+		int			n;
 
 		MemoryContextSwitchTo(chunk_context);
 		actions = palloc0(sizeof(EcoAction) * CHUNK_ROWS);
-		while (n < CHUNK_ROWS &&
-			   (more = tuplestore_gettupleslot(trigger->tg_newtable, true, false, slot)))
-		{
-			actions[n].number = n;
-			read_row(&c, slot, &actions[n++]);
-		}
+		n = read_chunk(&c, trigger->tg_newtable, slot, actions, &more);
 		/* a row that was told to come again would be lost */
 		eco_actions_record(actions, n, ECO_DUPLICATE_WAIT, c.result_desc, judge, &c);
 		MemoryContextSwitchTo(caller);
@@ -111,6 +130,37 @@ eco_capture_actions(PG_FUNCTION_ARGS)
 	MemoryContextDelete(chunk_context);
 	ExecDropSingleTupleTableSlot(slot);
 	return PointerGetDatum(NULL);
+}
+
+/* Settled rows into actions; says how many, and whether there may be more rows. */
+static int
+read_chunk(Capture *c, Tuplestorestate *rows, TupleTableSlot *slot, EcoAction *actions, bool *more)
+{
+	static EcoTable *const tables[] = {&eco_users, NULL};
+	EcoOpenTables *open = c->user_is_external ? eco_tables_open(ECO_READ_LATEST, tables) : NULL;
+	int			nest = 0;
+	int			n = 0;
+
+	c->strangers = palloc0(sizeof(char *) * CHUNK_ROWS);
+	if (!c->id_is_plain)
+	{
+		nest = NewGUCNestLevel();
+		for (size_t i = 0; i < lengthof(pinned_settings); i++)
+			(void) set_config_option(pinned_settings[i][0], pinned_settings[i][1], PGC_USERSET,
+									 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	}
+	while (n < CHUNK_ROWS && (*more = tuplestore_gettupleslot(rows, true, false, slot)))
+	{
+		CHECK_FOR_INTERRUPTS();
+		actions[n].number = n;
+		if (read_row(c, slot, &actions[n]))
+			n++;
+	}
+	if (!c->id_is_plain)
+		AtEOXact_GUC(true, nest);
+	if (open != NULL)
+		eco_tables_close(open);
+	return n;
 }
 
 static void
@@ -124,26 +174,61 @@ read_trigger(Capture *c, TriggerData *trigger)
 
 	if (nargs < ARG_REQUIRED || nargs > ARG_MOST)
 		ECO_ERROR(ECO_CAPTURE_MISUSED,
-				  errmsg("economy.capture_actions() takes %d or %d arguments", ARG_REQUIRED, ARG_MOST),
-				  errhint("They are user column, game, id column, bet column, win column, and raise or report."));
+				  errmsg("economy.capture_actions() takes %d to %d arguments", ARG_REQUIRED, ARG_MOST),
+				  errhint("They are user column, game, id column, bet column, win column, then raise or report, and prefix=text."));
 	c->rel = trigger->tg_relation;
 	c->game = eco_text_of(args[ARG_GAME]);
 	if (c->game.len < 1 || c->game.len > ECO_MAX_NAME)
 		ECO_ERROR(ECO_CAPTURE_MISUSED,
 				  errmsg("the game of a capture trigger must have 1 to %d bytes", ECO_MAX_NAME));
-	c->user_col = number_column(c->rel, args[ARG_USER]);
+	user_column(c, args[ARG_USER]);
 	c->id_col = any_column(c->rel, args[ARG_ID]);
 	c->bet_col = number_column(c->rel, args[ARG_BET]);
 	c->win_col = number_column(c->rel, args[ARG_WIN]);
-	getTypeOutputInfo(TupleDescAttr(RelationGetDescr(c->rel), c->id_col - 1)->atttypid,
-					  &output, &is_varlena);
+	type = TupleDescAttr(RelationGetDescr(c->rel), c->id_col - 1)->atttypid;
+	getTypeOutputInfo(type, &output, &is_varlena);
 	fmgr_info(output, &c->id_output);
-	c->report = nargs == ARG_MOST && strcmp(args[ARG_POLICY], "report") == 0;
-	if (nargs == ARG_MOST && !c->report && strcmp(args[ARG_POLICY], "raise") != 0)
-		ECO_ERROR(ECO_CAPTURE_MISUSED,
-				  errmsg("the last argument of a capture trigger must be raise or report"));
+	c->id_is_plain = type == INT2OID || type == INT4OID || type == INT8OID || type == NUMERICOID ||
+		type == TEXTOID || type == VARCHAROID || type == UUIDOID;
+	/* tables of one game have ids of their own */
+	c->prefix = RelationGetRelationName(c->rel);
+	c->report = false;
+	for (int i = ARG_REQUIRED; i < nargs; i++)
+		read_option(c, args[i]);
 	type = get_rel_type_id(get_relname_relid("action_result", get_namespace_oid("economy", false)));
 	c->result_desc = lookup_rowtype_tupdesc_copy(type, -1);
+}
+
+static void
+read_option(Capture *c, const char *option)
+{
+	if (strncmp(option, "prefix=", strlen("prefix=")) == 0)
+		c->prefix = option + strlen("prefix=");
+	else if (strcmp(option, "report") == 0)
+		c->report = true;
+	else if (strcmp(option, "raise") != 0)
+		ECO_ERROR(ECO_CAPTURE_MISUSED,
+				  errmsg("the last arguments of a capture trigger must be raise or report, and prefix=text"));
+}
+
+/* A number is a user_id, a text or uuid the external id. */
+static void
+user_column(Capture *c, const char *name)
+{
+	Oid			type;
+	Oid			output;
+	bool		is_varlena;
+
+	c->user_col = any_column(c->rel, name);
+	type = TupleDescAttr(RelationGetDescr(c->rel), c->user_col - 1)->atttypid;
+	c->user_is_external = type == TEXTOID || type == VARCHAROID || type == UUIDOID;
+	if (!c->user_is_external)
+	{
+		(void) number_column(c->rel, name);
+		return;
+	}
+	getTypeOutputInfo(type, &output, &is_varlena);
+	fmgr_info(output, &c->user_output);
 }
 
 static AttrNumber
@@ -212,24 +297,60 @@ int_of(const Capture *c, TupleTableSlot *slot, AttrNumber attno)
 	}
 }
 
-static void
-read_row(const Capture *c, TupleTableSlot *slot, EcoAction *action)
+static int64
+user_of(Capture *c, TupleTableSlot *slot, int number)
+{
+	Form_pg_attribute att = TupleDescAttr(slot->tts_tupleDescriptor, c->user_col - 1);
+	bool		isnull;
+	Datum		value;
+	char	   *external_id;
+	int64		user_id;
+
+	if (!c->user_is_external)
+		return int_of(c, slot, c->user_col);
+	value = slot_getattr(slot, c->user_col, &isnull);
+	if (isnull)
+		ECO_ERROR(ECO_NULL_ARGUMENT,
+				  errmsg("column \"%s\" of a captured row must not be null", NameStr(att->attname)));
+	external_id = OutputFunctionCall(&c->user_output, value);
+	if (eco_user_find(CStringGetTextDatum(external_id), &user_id))
+		return user_id;
+	c->strangers[number] = external_id;
+	return NO_USER;
+}
+
+/* False: a round that is still open. */
+static bool
+read_row(Capture *c, TupleTableSlot *slot, EcoAction *action)
 {
 	bool		isnull;
-	Datum		id = slot_getattr(slot, c->id_col, &isnull);
+	Datum		id;
+	char	   *text;
 
+	(void) slot_getattr(slot, c->win_col, &isnull);
+	if (isnull)
+		return false;
+	id = slot_getattr(slot, c->id_col, &isnull);
 	if (isnull)
 		ECO_ERROR(ECO_NULL_ARGUMENT, errmsg("the id of a captured row must not be null"));
-	action->user_id = int_of(c, slot, c->user_col);
+	text = OutputFunctionCall(&c->id_output, id);
+
+	if (text[0] == '\0')
+		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("the id of a captured row must not be empty"));
+	if (c->prefix[0] != '\0')
+		text = psprintf("%s:%s", c->prefix, text);
+
+	action->user_id = user_of(c, slot, action->number);
 	action->game = c->game;
 	action->action_type = eco_text_of(ACTION_TYPE);
-	action->action_id = eco_text_of(OutputFunctionCall(unconstify(FmgrInfo *, &c->id_output), id));
-	if (action->action_id.len < 1 || action->action_id.len > ECO_MAX_KEY)
+	action->action_id = eco_text_of(text);
+	if (action->action_id.len > ECO_MAX_KEY)
 		ECO_ERROR(ECO_ARGUMENT_TOO_LONG,
-				  errmsg("the id of a captured row must have 1 to %d bytes", ECO_MAX_KEY));
+				  errmsg("the id of a captured row, with its prefix, must have 1 to %d bytes", ECO_MAX_KEY));
 	action->bet = int_of(c, slot, c->bet_col);
 	action->win = int_of(c, slot, c->win_col);
 	eco_action_check(action);
+	return true;
 }
 
 static void
@@ -252,6 +373,9 @@ judge(void *arg, const EcoAction *action, EcoResult *result)
 				  errmsg("row %s of table \"%s\" was refused: %s",
 						 TextDatumGetCString(action->action_id.datum),
 						 RelationGetRelationName(c->rel), TextDatumGetCString(code)),
+				  c->strangers[action->number] != NULL ?
+				  errdetail("User \"%s\", bet %lld, win %lld.", c->strangers[action->number],
+							(long long) action->bet, (long long) action->win) :
 				  errdetail("User %lld, bet %lld, win %lld.", (long long) action->user_id,
 							(long long) action->bet, (long long) action->win),
 				  errhint("With the trigger argument report, refused rows go to economy.capture_refusals."));
@@ -261,15 +385,16 @@ judge(void *arg, const EcoAction *action, EcoResult *result)
 static void
 report_refusal(const Capture *c, const EcoAction *action, Datum code)
 {
-	Oid			types[7] = {TEXTOID, INT8OID, TEXTOID, TEXTOID, INT8OID, INT8OID, TEXTOID};
-	Datum		values[7] = {
+	char	   *stranger = c->strangers[action->number];
+	Oid			types[8] = {TEXTOID, INT8OID, TEXTOID, TEXTOID, INT8OID, INT8OID, TEXTOID, TEXTOID};
+	Datum		values[8] = {
 		CStringGetTextDatum(RelationGetRelationName(c->rel)), Int64GetDatum(action->user_id),
 		action->game.datum, action->action_id.datum, Int64GetDatum(action->bet),
-		Int64GetDatum(action->win), code
+		Int64GetDatum(action->win), code, CStringGetTextDatum(stranger != NULL ? stranger : "")
 	};
 
 	eco_run_as_owner("INSERT INTO economy.capture_refusals"
-					 " (source, user_id, game, action_id, bet, win, code, refused_at)"
-					 " VALUES ($1, $2, $3, $4, $5, $6, $7, economy.now())",
-					 7, types, values);
+					 " (source, user_id, external_id, game, action_id, bet, win, code, refused_at)"
+					 " VALUES ($1, nullif($2, 0), nullif($8, ''), $3, $4, $5, $6, $7, economy.now())",
+					 8, types, values);
 }

@@ -527,7 +527,8 @@ COMMENT ON FUNCTION economy.stats_parity(integer) IS
 CREATE TABLE economy.capture_refusals (
     refusal_id bigint      GENERATED ALWAYS AS IDENTITY CONSTRAINT capture_refusals_pkey PRIMARY KEY,
     source     text        NOT NULL,
-    user_id    bigint      NOT NULL,
+    user_id    bigint,
+    external_id text,
     game       text        NOT NULL,
     action_id  text        NOT NULL,
     bet        bigint      NOT NULL,
@@ -537,13 +538,13 @@ CREATE TABLE economy.capture_refusals (
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.capture_refusals', '');
 SELECT pg_catalog.pg_extension_config_dump('economy.capture_refusals_refusal_id_seq', '');
-COMMENT ON TABLE economy.capture_refusals IS 'Rows that a capture trigger with the argument report could not record.';
+COMMENT ON TABLE economy.capture_refusals IS 'Rows that a capture trigger with the argument report could not record; of an unknown user the external id alone.';
 COMMENT ON SEQUENCE economy.capture_refusals_refusal_id_seq IS 'Numbers of capture_refusals.';
 
 CREATE FUNCTION economy.capture_actions() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'eco_capture_actions';
 COMMENT ON FUNCTION economy.capture_actions() IS
-    'Trigger AFTER INSERT FOR EACH STATEMENT with a NEW TABLE on a table of the app: records its rows as actions. Arguments: user column, game, id column, bet column, win column, and raise (default) or report for refused rows.';
+    'Trigger AFTER INSERT or AFTER UPDATE FOR EACH STATEMENT with a NEW TABLE on a table of the app: records its rows as actions, once they have a win. Arguments: user column (user_id, or external id), game, id column, bet column, win column; then raise (default) or report for refused rows, and prefix=text for the ids of the actions, which begin with the name of the table otherwise.';
 
 -- Anomalies
 

@@ -28,7 +28,7 @@ $$;
 -- the happy path, with a dropped column before the others
 CREATE TEMP TABLE spins (gone text, spin_id bigint, player bigint, stake integer, payout numeric, note text);
 ALTER TABLE spins DROP COLUMN gone;
-SELECT pg_temp.capture('spins', $$'player', 'slot', 'spin_id', 'stake', 'payout'$$) AS x \gset
+SELECT pg_temp.capture('spins', $$'player', 'slot', 'spin_id', 'stake', 'payout', 'prefix='$$) AS x \gset
 SELECT is(pg_temp.run(format('INSERT INTO spins VALUES (1, %s, 10, 30), (2, %s, 5, 0), (3, %s, 7, 7.000)', :b, :a, :b)), 3::bigint, 'three rows');
 SELECT is(pg_temp.figures('a'), '2 995 1 0 1 0', 'are counted for a');
 SELECT is(pg_temp.figures('b'), '3 1020 2 1 0 30', 'and for b');
@@ -54,15 +54,15 @@ SELECT is(pg_temp.figures('a'), '5 998 4 3 1 3', 'and not after its rollback');
 
 -- types
 CREATE TEMP TABLE kinds (id text, u numeric(30, 2), bet smallint, win bigint);
-SELECT pg_temp.capture('kinds', $$'u', 'rps', 'id', 'bet', 'win', 'raise'$$) AS x \gset
+SELECT pg_temp.capture('kinds', $$'u', 'rps', 'id', 'bet', 'win', 'raise', 'prefix='$$) AS x \gset
 SELECT is(pg_temp.run(format('INSERT INTO kinds VALUES (''%s'', %s, 3, 9007199254739994)', repeat('i', 255), :c)), 1::bigint, 'other types, a long id, a huge win');
 SELECT is((SELECT row(bet, win, gold_delta, octet_length(action_id))::text FROM economy.user_actions WHERE user_id = :c), '(3,9007199254739994,9007199254739991,255)', 'exactly');
 CREATE TEMP TABLE by_uuid (id uuid, u int, bet int, win int);
-SELECT pg_temp.capture('by_uuid', $$'u', 'rps', 'id', 'bet', 'win'$$) AS x \gset
+SELECT pg_temp.capture('by_uuid', $$'u', 'rps', 'id', 'bet', 'win', 'prefix='$$) AS x \gset
 SELECT is(pg_temp.run(format('INSERT INTO by_uuid VALUES (''A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'', %s, 0, 0)', :a)), 1::bigint, 'an id of any type');
 SELECT is((SELECT action_id FROM economy.user_actions WHERE user_id = :a AND game = 'rps'), 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', 'by its text');
 CREATE TEMP TABLE "Odd Table" ("User Id" bigint, "id" int, "Bet" int, "win, sum" int);
-SELECT pg_temp.capture('"Odd Table"', $$'User Id', 'gacha', 'id', 'Bet', 'win, sum'$$) AS x \gset
+SELECT pg_temp.capture('"Odd Table"', $$'User Id', 'gacha', 'id', 'Bet', 'win, sum', 'prefix='$$) AS x \gset
 SELECT is(pg_temp.run(format('INSERT INTO "Odd Table" VALUES (%s, 1, 0, 4)', :a)), 1::bigint, 'names that need quotes');
 SELECT is((SELECT total FROM economy.game_stats WHERE user_id = :a AND game = 'gacha'), 1::bigint, 'work');
 CREATE TEMP TABLE parted (id int, u bigint, bet int, win int) PARTITION BY RANGE (id);
@@ -70,7 +70,7 @@ CREATE TEMP TABLE part_1 PARTITION OF parted FOR VALUES FROM (0) TO (10);
 CREATE TEMP TABLE part_2 (win int, bet int, junk text, u bigint, id int);
 ALTER TABLE part_2 DROP COLUMN junk;
 ALTER TABLE parted ATTACH PARTITION part_2 FOR VALUES FROM (10) TO (20);
-SELECT pg_temp.capture('parted', $$'u', 'crash', 'id', 'bet', 'win'$$) AS x \gset
+SELECT pg_temp.capture('parted', $$'u', 'crash', 'id', 'bet', 'win', 'prefix='$$) AS x \gset
 SELECT is(pg_temp.run(format('INSERT INTO parted VALUES (1, %s, 0, 5), (11, %s, 0, 6)', :a, :a)), 2::bigint, 'a partitioned table');
 SELECT is((SELECT string_agg(action_id || ' ' || win, ', ' ORDER BY seq) FROM economy.user_actions WHERE user_id = :a AND game = 'crash'), '1 5, 11 6', 'with partitions of another shape');
 
@@ -86,13 +86,12 @@ FROM (VALUES
     ('INSERT INTO spins VALUES (20, {a}, 1, 2), (21, NULL, 1, 2)',  'XE001', 'column "player" of a captured row must not be null'),
     ('INSERT INTO spins VALUES (20, {a}, 1, 2), (NULL, {a}, 1, 2)', 'XE001', 'the id of a captured row must not be null'),
     ('INSERT INTO spins VALUES (20, {a}, 1, 2), (21, {a}, NULL, 2)', 'XE001', 'column "stake" of a captured row must not be null'),
-    ('INSERT INTO spins VALUES (20, {a}, 1, 2), (21, {a}, 1, NULL)', 'XE001', 'column "payout" of a captured row must not be null'),
     ('INSERT INTO spins VALUES (20, {a}, 1, 2), (21, {a}, 1, 2.5)', 'XE002', 'column "payout" of a captured row is no whole number'),
     ('INSERT INTO spins VALUES (20, {a}, 1, 2), (21, {a}, -1, 2)',  'XE002', 'bet and win must be from 0 to 2^53-1'),
     ('INSERT INTO spins VALUES (20, {a}, 1, 2), (21, {a}, 1, -2)',  'XE002', 'bet and win must be from 0 to 2^53-1'),
     ('INSERT INTO spins VALUES (20, {a}, 1, 2), (21, {a}, 1, 9007199254740992)', 'XE002', 'bet and win must be from 0 to 2^53-1'),
-    ('INSERT INTO kinds VALUES (repeat(''i'', 256), {a}, 1, 2)',    'XE003', 'the id of a captured row must have 1 to 255 bytes'),
-    ('INSERT INTO kinds VALUES ('''', {a}, 1, 2)',                  'XE003', 'the id of a captured row must have 1 to 255 bytes'),
+    ('INSERT INTO kinds VALUES (repeat(''i'', 256), {a}, 1, 2)',    'XE003', 'the id of a captured row, with its prefix, must have 1 to 255 bytes'),
+    ('INSERT INTO kinds VALUES ('''', {a}, 1, 2)',                  'XE002', 'the id of a captured row must not be empty'),
     ('INSERT INTO kinds VALUES (''i'', {a}.01, 1, 2)',              'XE002', 'column "u" of a captured row is no whole number')
 ) v (statement, code, message);
 SELECT throws_ok(format('INSERT INTO spins VALUES (21, %s, 1, %s)', :a, value), 'XE002', 'column "payout" of a captured row is not within the range of bigint', 'a payout of ' || value)
@@ -105,14 +104,14 @@ SELECT economy.set_user_status(:b, 'suspended', 'pgtap') AS x \gset
 SELECT throws_ok(format('INSERT INTO spins VALUES (30, %s, 1, 2)', :b), 'XE502', 'row 30 of table "spins" was refused: USER_SUSPENDED', 'a suspended user''s row');
 
 -- report: the others are counted, and the refused ones are written down
-SELECT pg_temp.capture('spins', $$'player', 'slot', 'spin_id', 'stake', 'payout', 'report'$$) AS x \gset
+SELECT pg_temp.capture('spins', $$'player', 'slot', 'spin_id', 'stake', 'payout', 'report', 'prefix='$$) AS x \gset
 SELECT is(pg_temp.run(format('INSERT INTO spins VALUES (40, %1$s, 1, 2), (41, %1$s, 5000, 0), (42, -1, 1, 2), (43, %2$s, 1, 2), (40, %1$s, 1, 2), (5, %1$s, 1, 3), (44, %1$s, 0, 9007199254740991), (45, %1$s, 3, 4)', :a, :b)), 8::bigint, 'eight rows, some of them good');
 SELECT is(pg_temp.figures('a'), '11 1015 6 5 1 4', 'two are counted');
 SELECT results_eq($$SELECT concat_ws(' ', source, economy.user_id_of('pgtap cap a') = user_id, game, action_id, bet, win, code) COLLATE "default" FROM economy.capture_refusals WHERE source = 'spins' ORDER BY action_id::bigint, refusal_id$$,
     ARRAY['spins t slot 5 1 3 IDEMPOTENCY_MISMATCH', 'spins t slot 41 5000 0 INSUFFICIENT_GOLD', 'spins f slot 42 1 2 USER_NOT_FOUND', 'spins f slot 43 1 2 USER_SUSPENDED',
           'spins t slot 44 0 9007199254740991 GOLD_OVERFLOW'], 'five are reported');
 SELECT throws_ok(format('INSERT INTO spins VALUES (50, %s, NULL, 2)', :a), 'XE001', NULL, 'misuse is raised all the same');
-SELECT pg_temp.capture('spins', $$'player', 'pgtap no such game', 'spin_id', 'stake', 'payout', 'report'$$) AS x \gset
+SELECT pg_temp.capture('spins', $$'player', 'pgtap no such game', 'spin_id', 'stake', 'payout', 'report', 'prefix='$$) AS x \gset
 SELECT is(pg_temp.run(format('INSERT INTO spins VALUES (60, %s, 0, 0)', :a)), 1::bigint, 'a game that nobody registered');
 SELECT is((SELECT string_agg(code, ' ') FROM economy.capture_refusals WHERE action_id = '60'), 'GAME_NOT_FOUND', 'is reported');
 
@@ -132,18 +131,18 @@ END
 $$;
 SELECT is(pg_temp.wrong(args), 'XE501 ' || said, args)
 FROM (VALUES
-    ($$$$,                                              'economy.capture_actions() takes 5 or 6 arguments. They are user column, game, id column, bet column, win column, and raise or report.'),
-    ($$'u', 'slot', 'id', 'bet'$$,                      'economy.capture_actions() takes 5 or 6 arguments. They are user column, game, id column, bet column, win column, and raise or report.'),
-    ($$'u', 'slot', 'id', 'bet', 'win', 'raise', 'x'$$, 'economy.capture_actions() takes 5 or 6 arguments. They are user column, game, id column, bet column, win column, and raise or report.'),
-    ($$'u', 'slot', 'id', 'bet', 'win', 'Raise'$$,      'the last argument of a capture trigger must be raise or report. '),
-    ($$'u', 'slot', 'id', 'bet', 'win', ''$$,           'the last argument of a capture trigger must be raise or report. '),
+    ($$$$,                                              'economy.capture_actions() takes 5 to 7 arguments. They are user column, game, id column, bet column, win column, then raise or report, and prefix=text.'),
+    ($$'u', 'slot', 'id', 'bet'$$,                      'economy.capture_actions() takes 5 to 7 arguments. They are user column, game, id column, bet column, win column, then raise or report, and prefix=text.'),
+    ($$'u', 'slot', 'id', 'bet', 'win', 'raise', 'prefix=', 'x'$$, 'economy.capture_actions() takes 5 to 7 arguments. They are user column, game, id column, bet column, win column, then raise or report, and prefix=text.'),
+    ($$'u', 'slot', 'id', 'bet', 'win', 'Raise'$$,      'the last arguments of a capture trigger must be raise or report, and prefix=text. '),
+    ($$'u', 'slot', 'id', 'bet', 'win', ''$$,           'the last arguments of a capture trigger must be raise or report, and prefix=text. '),
     ($$'u', '', 'id', 'bet', 'win'$$,                   'the game of a capture trigger must have 1 to 64 bytes. '),
     (format($$'u', '%s', 'id', 'bet', 'win'$$, repeat('g', 65)), 'the game of a capture trigger must have 1 to 64 bytes. '),
     ($$'user', 'slot', 'id', 'bet', 'win'$$,            'table "wrong" has no column "user". Correct the arguments of the trigger that calls economy.capture_actions().'),
     ($$'u', 'slot', 'ID', 'bet', 'win'$$,               'table "wrong" has no column "ID". Correct the arguments of the trigger that calls economy.capture_actions().'),
     ($$'u', 'slot', 'id', '', 'win'$$,                  'table "wrong" has no column "". Correct the arguments of the trigger that calls economy.capture_actions().'),
     ($$'u', 'slot', 'id', 'bet', 'ctid'$$,              'table "wrong" has no column "ctid". Correct the arguments of the trigger that calls economy.capture_actions().'),
-    ($$'label', 'slot', 'id', 'bet', 'win'$$,           'column "label" of table "wrong" is of type text. It must be smallint, integer, bigint or numeric.'),
+    ($$'u', 'slot', 'id', 'label', 'win'$$,             'column "label" of table "wrong" is of type text. It must be smallint, integer, bigint or numeric.'),
     ($$'u', 'slot', 'id', 'ratio', 'win'$$,             'column "ratio" of table "wrong" is of type double precision. It must be smallint, integer, bigint or numeric.'),
     ($$'u', 'slot', 'id', 'bet', 'at'$$,                'column "at" of table "wrong" is of type timestamp with time zone. It must be smallint, integer, bigint or numeric.')) v (args, said);
 SELECT pg_temp.capture('wrong', $$'u', 'slot', 'id', 'bet', 'win'$$) AS x \gset
@@ -157,7 +156,7 @@ ALTER TABLE wrong ALTER bet TYPE bigint USING bet::bigint;
 CREATE FUNCTION pg_temp.misused(definition text, statement text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE 'CREATE TRIGGER capture ' || definition || ' EXECUTE FUNCTION economy.capture_actions(''u'', ''slot'', ''id'', ''bet'', ''win'')';
-    RETURN QUERY SELECT throws_ok(statement, 'XE501', 'economy.capture_actions() is a trigger AFTER INSERT, FOR EACH STATEMENT, REFERENCING NEW TABLE', definition);
+    RETURN QUERY SELECT throws_ok(statement, 'XE501', 'economy.capture_actions() is a trigger AFTER INSERT or AFTER UPDATE, FOR EACH STATEMENT, REFERENCING NEW TABLE', definition);
     DROP TRIGGER capture ON wrong;
 END
 $$;
@@ -166,7 +165,7 @@ SELECT pg_temp.misused(definition, statement)
 FROM (VALUES ('AFTER INSERT ON wrong FOR EACH ROW', 'INSERT INTO wrong VALUES (1, 2, 3, 4)'), ('BEFORE INSERT ON wrong FOR EACH ROW', 'INSERT INTO wrong VALUES (1, 2, 3, 4)'),
              ('BEFORE INSERT ON wrong', 'INSERT INTO wrong VALUES (1, 2, 3, 4)'), ('AFTER INSERT ON wrong', 'INSERT INTO wrong VALUES (1, 2, 3, 4)'),
              ('AFTER INSERT ON wrong REFERENCING NEW TABLE AS n FOR EACH ROW', 'INSERT INTO wrong VALUES (1, 2, 3, 4)'),
-             ('AFTER UPDATE ON wrong REFERENCING NEW TABLE AS n', 'UPDATE wrong SET bet = 1'), ('AFTER UPDATE ON wrong FOR EACH ROW', 'UPDATE wrong SET bet = 1'),
+             ('AFTER UPDATE ON wrong REFERENCING OLD TABLE AS o', 'UPDATE wrong SET bet = 1'), ('AFTER UPDATE ON wrong FOR EACH ROW', 'UPDATE wrong SET bet = 1'),
              ('AFTER DELETE ON wrong', 'DELETE FROM wrong'), ('AFTER TRUNCATE ON wrong', 'TRUNCATE wrong')) v (definition, statement);
 SELECT throws_ok('SELECT economy.capture_actions()', 'XE501', NULL, 'no direct call');
 
@@ -175,7 +174,7 @@ SET LOCAL work_mem = '64kB';
 CREATE TEMP TABLE crowd AS SELECT n AS place, economy.register('pgtap caps ' || n) AS u FROM generate_series(0, 99) n;
 SELECT count(*) AS x FROM crowd, economy.adjust_gold(u, 100000, 'open', 'pgtap', 'pgtap') \gset
 CREATE TEMP TABLE many (LIKE spins);
-SELECT pg_temp.capture('many', $$'player', 'slot', 'spin_id', 'stake', 'payout', 'report'$$) AS x \gset
+SELECT pg_temp.capture('many', $$'player', 'slot', 'spin_id', 'stake', 'payout', 'report', 'prefix='$$) AS x \gset
 SELECT is(pg_temp.run('INSERT INTO many (spin_id, player, stake, payout) SELECT n % 20000, u, 1, n % 20000 % 4 FROM generate_series(0, 24999) n JOIN crowd ON place = n % 100'), 25000::bigint, '25,000 rows, 5,000 of them repeats');
 SELECT is((SELECT concat_ws(' ', sum(total), sum(wins), sum(losses), sum(draws), sum(bet_sum), sum(win_sum)) FROM economy.game_stats g JOIN crowd c ON c.u = g.user_id), '20000 10000 5000 5000 20000 30000', 'are 20,000 actions');
 SELECT is((SELECT count(*) FROM economy.capture_refusals WHERE source = 'many'), 0::bigint, 'and no refusal');
@@ -188,7 +187,7 @@ SELECT set_config('economy.test_clock', '2031-01-01 12:00+00', true) AS x \gset
 SELECT economy.register('pgtap cap old') AS old \gset
 SELECT success AS x FROM economy.adjust_gold(:old, 1000, 'open', 'pgtap', 'pgtap') \gset
 CREATE TEMP TABLE olds (LIKE spins);
-SELECT pg_temp.capture('olds', $$'player', 'slot', 'spin_id', 'stake', 'payout'$$) AS x \gset
+SELECT pg_temp.capture('olds', $$'player', 'slot', 'spin_id', 'stake', 'payout', 'prefix='$$) AS x \gset
 SELECT is(pg_temp.run(format('INSERT INTO olds (spin_id, player, stake, payout) SELECT n, %s, 1, n %% 4 FROM generate_series(1, 50) n', :old)), 50::bigint, 'fifty rows');
 SELECT count(*) AS x FROM generate_series(1, 3), economy.rollup_stats() \gset
 SELECT set_config('economy.test_clock', '2031-06-01 12:00+00', true) AS x \gset
@@ -199,7 +198,7 @@ CREATE TEMP TABLE dump AS SELECT * FROM olds;
 TRUNCATE olds;
 SELECT is(pg_temp.run('INSERT INTO olds SELECT * FROM dump'), 50::bigint, 'the same rows, restored');
 SELECT is(pg_temp.run('INSERT INTO olds SELECT * FROM dump WHERE spin_id = 7'), 1::bigint, 'or one of them');
-SELECT pg_temp.capture('olds', $$'player', 'slot', 'spin_id', 'stake', 'payout', 'report'$$) AS x \gset
+SELECT pg_temp.capture('olds', $$'player', 'slot', 'spin_id', 'stake', 'payout', 'report', 'prefix='$$) AS x \gset
 SELECT is(pg_temp.run('INSERT INTO olds SELECT * FROM dump'), 50::bigint, 'and with report');
 SELECT is(pg_temp.figures('old'), :'before', 'count nothing');
 SELECT is((SELECT to_jsonb(a) FROM economy.accounts a WHERE user_id = :old), :'account'::jsonb, 'leave the account alone');
@@ -210,5 +209,72 @@ SELECT is_empty(format('SELECT * FROM economy.audit_sweep() WHERE user_id = %s',
 RESET economy.test_clock;
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', id), 'the chain is clean') FROM (VALUES (:a), (:b), (:c)) v (id);
 SELECT is_empty('SELECT * FROM economy.stats_parity()', 'statistics equal the entries');
+
+-- tables of one game have ids of their own
+CREATE TEMP TABLE reels_1 (id int, u int, bet int, win int);
+CREATE TEMP TABLE reels_2 (LIKE reels_1);
+SELECT pg_temp.capture(t, $$'u', 'slot', 'id', 'bet', 'win'$$) AS x FROM unnest(ARRAY['reels_1', 'reels_2']) t \g /dev/null
+SELECT economy.register('pgtap cap q') AS q \gset
+SELECT pg_temp.run(format('INSERT INTO %I VALUES (1, %s, 0, 7)', t, :q)) AS x FROM unnest(ARRAY['reels_1', 'reels_2', 'reels_1']) t \g /dev/null
+SELECT is((SELECT string_agg(action_id, ' ' ORDER BY seq) FROM economy.user_actions WHERE user_id = :q), 'reels_1:1 reels_2:1', 'two tables with the id 1 are two actions');
+
+-- rounds that are opened and settled later
+CREATE TEMP TABLE rounds (id int, u int, bet int, win int, note text);
+CREATE TRIGGER opened AFTER INSERT ON rounds REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION economy.capture_actions('u', 'rps', 'id', 'bet', 'win');
+CREATE TRIGGER settled AFTER UPDATE ON rounds REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION economy.capture_actions('u', 'rps', 'id', 'bet', 'win');
+SELECT pg_temp.run(format('INSERT INTO rounds SELECT n, %s, 1, CASE WHEN n = 3 THEN 0 END FROM generate_series(1, 3) n', :q)) AS x \gset
+SELECT is((SELECT string_agg(action_id || ' ' || win, ', ' ORDER BY seq) FROM economy.user_actions WHERE user_id = :q AND game = 'rps'), 'rounds:3 0', 'a round without a win is open');
+SELECT pg_temp.run('UPDATE rounds SET win = 5 WHERE id = 1'), pg_temp.run('UPDATE rounds SET note = id::text') \g /dev/null
+SELECT is((SELECT string_agg(action_id || ' ' || win, ', ' ORDER BY seq) FROM economy.user_actions WHERE user_id = :q AND game = 'rps'), 'rounds:3 0, rounds:1 5', 'settled it is recorded, once');
+SELECT throws_ok('UPDATE rounds SET win = 6 WHERE id = 1', 'XE502', 'row rounds:1 of table "rounds" was refused: IDEMPOTENCY_MISMATCH', 'what is settled stays');
+SELECT throws_ok('UPDATE rounds SET win = 6, bet = 100 WHERE id = 2', 'XE502', 'row rounds:2 of table "rounds" was refused: INSUFFICIENT_GOLD', 'a failed settlement');
+SELECT pg_temp.run('UPDATE rounds SET win = coalesce(win, 0)') AS x \gset
+SELECT is((SELECT string_agg(action_id || ' ' || win, ', ' ORDER BY seq) FROM economy.user_actions WHERE user_id = :q AND game = 'rps'), 'rounds:3 0, rounds:1 5, rounds:2 0', 'leaves the round open');
+
+-- users by their external ids
+CREATE TEMP TABLE by_name (id int, who text, bet int, win int);
+CREATE TEMP TABLE by_key (id int, who uuid, bet int, win int);
+SELECT pg_temp.capture('by_name', $$'who', 'crash', 'id', 'bet', 'win', 'report'$$), pg_temp.capture('by_key', $$'who', 'crash', 'id', 'bet', 'win'$$) \g /dev/null
+SELECT economy.register('7d0c8a7e-0000-4000-8000-00000000000a') AS k \gset
+SELECT pg_temp.run('INSERT INTO by_name VALUES (1, ''pgtap cap q'', 0, 3), (2, ''pgtap nobody'', 1, 0), (3, ''pgtap cap q'', 0, 4)') AS x \gset
+SELECT is((SELECT string_agg(action_id || ' ' || win, ', ' ORDER BY seq) FROM economy.user_actions WHERE user_id = :q AND game = 'crash'), 'by_name:1 3, by_name:3 4', 'a text is an external id');
+SELECT is((SELECT concat_ws(' ', coalesce(user_id::text, '-'), external_id, action_id, code) FROM economy.capture_refusals WHERE source = 'by_name'), '- pgtap nobody by_name:2 USER_NOT_FOUND', 'an unknown one is reported');
+SELECT is(pg_temp.run('INSERT INTO by_key VALUES (1, ''7D0C8A7E-0000-4000-8000-00000000000A'', 0, 3)'), 1::bigint, 'a uuid is one, too');
+SELECT is((SELECT count(*) FROM economy.user_actions WHERE user_id = :k), 1::bigint, 'and found');
+SELECT throws_ok($$INSERT INTO by_key VALUES (2, '7d0c8a7e-0000-4000-8000-00000000000b', 0, 3)$$, 'XE502', 'row by_key:2 of table "by_key" was refused: USER_NOT_FOUND', 'an unknown one fails the statement');
+SELECT throws_ok($$INSERT INTO by_key VALUES (2, NULL, 0, 3)$$, 'XE001', 'column "who" of a captured row must not be null', 'none is none');
+
+-- the same row is the same action in every session
+CREATE TEMP TABLE kinds_of_id (n int, at timestamptz, day date, span interval, bytes bytea, ratio float8, price money, kind regclass);
+INSERT INTO kinds_of_id VALUES (1, '2031-01-02 03:04:05.5+00', '2031-02-01', '1 day 02:03:04', '\x00ff27', 0.1::float8 + 0.2, 12.5, 'economy.accounts');
+CREATE FUNCTION pg_temp.ids(kind text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    settings text[] := ARRAY['TimeZone=UTC', 'DateStyle=ISO, MDY', 'IntervalStyle=postgres', 'bytea_output=hex', 'extra_float_digits=1', 'search_path=public',
+                             'TimeZone=Asia/Tokyo', 'DateStyle=German', 'IntervalStyle=iso_8601', 'bytea_output=escape', 'extra_float_digits=-15', 'search_path=economy'];
+    clean    text[] := ARRAY['TimeZone', 'DateStyle', 'IntervalStyle', 'bytea_output', 'extra_float_digits', 'search_path'];
+    before   text[] := ARRAY(SELECT current_setting(n) FROM unnest(clean) n);
+    answer   text;
+BEGIN
+    EXECUTE format('CREATE TEMP TABLE id_%1$s AS SELECT %1$s AS id, 0 AS u, 0 AS bet, 1 AS win FROM pg_temp.kinds_of_id WHERE false', kind);
+    EXECUTE format('CREATE TRIGGER capture AFTER INSERT ON pg_temp.id_%s REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION economy.capture_actions(''u'', ''gacha'', ''id'', ''bet'', ''win'')', kind);
+    FOR i IN 0 .. 1 LOOP
+        FOR j IN 1 .. 6 LOOP
+            PERFORM set_config(split_part(settings[i * 6 + j], '=', 1), split_part(settings[i * 6 + j], '=', 2), true);
+        END LOOP;
+        EXECUTE format('INSERT INTO pg_temp.id_%1$s SELECT %1$s, %2$s, 0, 1 FROM pg_temp.kinds_of_id', kind, economy.user_id_of('pgtap cap q'));
+        IF current_setting('DateStyle') <> (ARRAY['ISO, MDY', 'German, DMY'])[i + 1] THEN
+            RETURN 'the session''s settings are lost';
+        END IF;
+    END LOOP;
+    FOR j IN 1 .. 6 LOOP
+        PERFORM set_config(clean[j], before[j], true);
+    END LOOP;
+    SELECT string_agg(a.action_id, ', ') INTO answer FROM economy.user_actions a WHERE a.action_id LIKE 'id_' || kind || ':%';
+    RETURN answer;
+END
+$$;
+SELECT is(pg_temp.ids(kind), 'id_' || kind || ':' || text, 'an id of kind ' || kind)
+FROM (VALUES ('at', '2031-01-02 03:04:05.5+00'), ('day', '2031-02-01'), ('span', '1 day 02:03:04'), ('bytes', '\x00ff27'), ('ratio', '0.30000000000000004'),
+             ('price', '$12.50'), ('kind', 'economy.accounts')) v (kind, text);
 SELECT * FROM finish();
 ROLLBACK;

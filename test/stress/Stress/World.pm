@@ -66,7 +66,7 @@ sub create
 		$dbh->do("CREATE TABLE public.spins_$policy (id text, player bigint, bet bigint, win bigint)");
 		$dbh->do(<<"SQL");
 CREATE TRIGGER capture AFTER INSERT ON public.spins_$policy REFERENCING NEW TABLE AS n FOR EACH STATEMENT
-EXECUTE FUNCTION economy.capture_actions('player', 'chess', 'id', 'bet', 'win', '$policy')
+EXECUTE FUNCTION economy.capture_actions('player', 'chess', 'id', 'bet', 'win', '$policy', 'prefix=')
 SQL
 	}
 	$dbh->do('RESET economy.test_clock');

@@ -24,10 +24,10 @@ $dbh->do(<<'SQL');
 CREATE SCHEMA app;
 CREATE TABLE app.spins (spin_id int PRIMARY KEY, player bigint, stake int, payout int);
 CREATE TRIGGER capture AFTER INSERT ON app.spins REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT
-    EXECUTE FUNCTION economy.capture_actions('player', 'slot', 'spin_id', 'stake', 'payout', 'report');
+    EXECUTE FUNCTION economy.capture_actions('player', 'slot', 'spin_id', 'stake', 'payout', 'report', 'prefix=');
 CREATE TABLE public.zpins (spin_id int PRIMARY KEY, player bigint, stake int, payout int);
 CREATE TRIGGER capture AFTER INSERT ON public.zpins REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT
-    EXECUTE FUNCTION economy.capture_actions('player', 'gacha', 'spin_id', 'stake', 'payout');
+    EXECUTE FUNCTION economy.capture_actions('player', 'gacha', 'spin_id', 'stake', 'payout', 'prefix=');
 SQL
 $dbh->do("INSERT INTO app.spins SELECT n, CASE n % 2 WHEN 0 THEN $ann ELSE $bob END, 1, n % 4 FROM generate_series(1, 100) n");
 $dbh->do("INSERT INTO public.zpins SELECT n, $ann, 0, 1 FROM generate_series(1, 100) n");
@@ -94,7 +94,7 @@ foreach my $case ([ 'young', 0 ], [ 'pruned', 1 ])
 	my $tables = <<'SQL';
 CREATE TABLE public.spins (spin_id int PRIMARY KEY, player bigint, stake int, payout int);
 CREATE TRIGGER capture AFTER INSERT ON public.spins REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT
-    EXECUTE FUNCTION economy.capture_actions('player', 'gacha', 'spin_id', 'stake', 'payout');
+    EXECUTE FUNCTION economy.capture_actions('player', 'gacha', 'spin_id', 'stake', 'payout', 'prefix=');
 SQL
 
 	$s->do($tables);
