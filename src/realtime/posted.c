@@ -4,12 +4,14 @@
  *
  * Nothing is told of rolled-back work: a savepoint's entries leave the list
  * with it.  Just before the commit what is left goes into the relay's ring, or
- * is told by NOTIFY here (economy.notify).
+ * is told by NOTIFY here, as economy.notify was when it was posted.
  */
 #include "postgres.h"
 
 #include "access/transam.h"
 #include "access/xact.h"
+#include "fmgr.h"
+#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -22,12 +24,14 @@
 #include "settings.h"
 
 #define FIRST_CAPACITY 16
+#define QUEUE_FULL 0.99
 
 /* of the current transaction; memory of TopTransactionContext */
 static EcoPosted *posted = NULL;
 static int *levels = NULL;		/* nesting level of the savepoint of each */
 static int	n_posted = 0;
 static int	capacity = 0;
+static bool has_live = false;	/* some of them were for the relay */
 static EcoRing *woken = NULL;	/* to be woken after the commit */
 
 static bool is_live(void);
@@ -47,9 +51,15 @@ eco_posted_install(void)
 	RegisterSubXactCallback(at_end_of_savepoint, NULL);
 }
 
+/*
+ * What is sent inline must not overtake what waits for the relay, of the same
+ * user above all, so it goes the same way.
+ */
 static bool
 is_live(void)
 {
+	if (eco_notify == ECO_NOTIFY_INLINE)
+		return has_live || eco_ring_busy();
 	return eco_notify == ECO_NOTIFY_RELAY && eco_ring_available();
 }
 
@@ -61,7 +71,7 @@ note(EcoJournal journal, int64 user_id, int64 seq, bool live)
 
 	if (eco_notify == ECO_NOTIFY_OFF)
 		return;
-	if (last != NULL && last->user_id == user_id && last->last + 1 == seq &&
+	if (last != NULL && last->user_id == user_id && last->last + 1 == seq && last->live == live &&
 		levels[n_posted - 1] == level)
 	{
 		last->last = seq;
@@ -82,10 +92,11 @@ note(EcoJournal journal, int64 user_id, int64 seq, bool live)
 		levels = repalloc_huge(levels, sizeof(int) * capacity * 2);
 		capacity *= 2;
 	}
+	has_live |= live;
 	levels[n_posted] = level;
 	posted[n_posted++] = (EcoPosted)
 	{
-		.user_id = user_id,.first = seq,.last = seq,.journal = (char) journal
+		.user_id = user_id,.first = seq,.last = seq,.journal = (char) journal,.live = live
 	};
 }
 
@@ -138,38 +149,79 @@ at_end_of_transaction(XactEvent event, void *arg)
 	}
 }
 
+/* Those for the relay come first; returns how many. */
+static int
+put_live_first(void)
+{
+	EcoPosted  *sorted;
+	int			n = 0;
+	int			live = 0;
+
+	for (int i = 0; i < n_posted; i++)
+		live += posted[i].live;
+	if (live == 0 || live == n_posted)
+		return live;
+	sorted = MemoryContextAllocHuge(TopTransactionContext, sizeof(EcoPosted) * n_posted);
+	for (int i = 0; i < n_posted; i++)
+		if (posted[i].live)
+			sorted[n++] = posted[i];
+	for (int i = 0; i < n_posted; i++)
+		if (!posted[i].live)
+			sorted[n++] = posted[i];
+	posted = sorted;
+	return live;
+}
+
+/* False when there is no relay to be had. */
+static bool
+hand_to_relay(int n)
+{
+	EcoRing    *ring = eco_ring_attach();
+	uint64		xid = U64FromFullTransactionId(GetTopFullTransactionId());
+	TimestampTz now = GetCurrentTimestamp();
+
+	for (int i = 0; i < n; i++)
+	{
+		posted[i].xid = xid;
+		posted[i].at = now;
+	}
+	if (ring == NULL || !eco_ring_put(ring, posted, n))
+		return false;
+	woken = ring;
+	return true;
+}
+
+/*
+ * With NOTIFY's queue full a commit would fail: what was done counts for more
+ * than telling it, and can be replayed.
+ */
+static bool
+queue_has_room(void)
+{
+	if (DatumGetFloat8(DirectFunctionCall1(pg_notification_queue_usage, (Datum) 0)) < QUEUE_FULL)
+		return true;
+	ereport(WARNING,
+			(errmsg("the queue of NOTIFY is full: events are not sent"),
+			 errhint("End the session that listens and is idle in a transaction; clients read on with economy.replay() or economy.changes().")));
+	return false;
+}
+
 static void
 hand_over(bool can_notify)
 {
-	EcoRing    *ring = NULL;
 	EcoOpenTables *open;
-	uint64		xid;
-	TimestampTz now;
+	int			first;
 
 	if (n_posted == 0)
 		return;
-	if (eco_notify == ECO_NOTIFY_RELAY)
-		ring = eco_ring_attach();
-	if (ring != NULL)
-	{
-		xid = U64FromFullTransactionId(GetTopFullTransactionId());
-		now = GetCurrentTimestamp();
-		for (int i = 0; i < n_posted; i++)
-		{
-			posted[i].xid = xid;
-			posted[i].at = now;
-		}
-		if (eco_ring_put(ring, posted, n_posted))
-		{
-			woken = ring;
-			return;
-		}
-	}
-	if (!can_notify)
+	first = put_live_first();
+	if (first > 0 && !hand_to_relay(first))
+		first = 0;
+	if (first == n_posted || !can_notify || eco_notify == ECO_NOTIFY_OFF || !queue_has_room())
 		return;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	open = eco_stream_open(ECO_READ, NULL);
-	for (int i = 0; i < n_posted; i++)
+	for (int i = first; i < n_posted; i++)
 		eco_tell_entries(posted[i].journal, posted[i].user_id, posted[i].first,
 						 posted[i].last, &eco_notifier);
 	eco_tables_close(open);
@@ -182,6 +234,7 @@ forget(void)
 	posted = NULL;
 	levels = NULL;
 	n_posted = 0;
+	has_live = false;
 	capacity = 0;
 	woken = NULL;
 }

@@ -2,14 +2,15 @@
  * relay.c
  *		The background worker that tells a database's listeners.
  *
- * It takes items out of the ring, reads the entries they name and sends NOTIFY,
- * many in one transaction, so that no purchase ever meets NOTIFY's lock.  An
- * item waits until its transaction is visible.  When the ring was full, the
- * missing entries are read from the journals: all that is visible now and was
- * not when everything had been sent.
+ * It sends NOTIFY, many in one transaction, so that no purchase ever meets
+ * NOTIFY's lock.  Its cursor is that of every reader of the journals: what
+ * `old` sees was told.  With a new snapshot the pair is worked off, by the
+ * items of the ring, or by the journals when something that the snapshot sees
+ * may be missing there.  One step is one transaction; in between it looks for
+ * whatever wants it to leave.
  *
- * What one batch sends is deleted from the ring after its commit; a relay that
- * dies in between sends it again, and a client knows it by its sequence.
+ * What one step sends is noted in the ring after its commit: a relay that dies
+ * in between sends it again, and a client knows it by its sequence.
  */
 #include "postgres.h"
 
@@ -19,7 +20,6 @@
 #include "catalog/pg_database.h"
 #include "commands/async.h"
 #include "commands/extension.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -38,53 +38,58 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "errors.h"
+#include "ledger/installation.h"
 #include "ledger/stream.h"
 #include "realtime/event.h"
+#include "realtime/feed.h"
 #include "realtime/relay.h"
 #include "realtime/ring.h"
-#include "realtime/snapshot.h"
 #include "settings.h"
 
-#define BATCH_ITEMS		4096	/* taken out of the ring at once */
+#define BATCH_ITEMS		4096	/* read from the ring at once */
 #define BATCH_ENTRIES	2000	/* told in one transaction */
-#define LINGER_MS		2		/* between batches, so that they fill */
-#define KEEPING_MS		100		/* look at unfinished transactions */
+#define LINGER_MS		2		/* between steps, so that they fill */
+#define WAITING_MS		100		/* look at unfinished transactions */
 #define IDLE_MS			1000	/* look whether anybody is left */
 
 typedef struct Relay
 {
 	EcoRing    *ring;
-	MemoryContext batch_context;	/* reset with every batch */
+	MemoryContext step_context; /* reset with every step */
+	EcoPosted  *items;			/* BATCH_ITEMS */
 
-	/* taken out of the ring and not told yet, in order */
-	EcoPosted  *kept;
-	int			nkept;
-	int			max_kept;
-	bool		due;			/* some of it could be told at once */
+	/* the pair on its way; shared memory knows it too */
+	EcoStage	stage;
+	EcoCursor	cursor;			/* memory of pair_context */
+	MemoryContext pair_context;
+	EcoFeed    *feed;			/* its reader, or NULL */
+	uint64		next;			/* number of its next item of the ring */
 
-	/* the batch on its way */
-	uint64		sent;
-	TimestampTz oldest;			/* of its items; 0: none */
+	/* the step on its way */
+	EcoOpenTables *open;		/* NULL: there is no extension */
+	EcoSent		sent;
+
+	bool		in_trouble;		/* the last step failed, and that was said */
+	TimestampTz alone_since;	/* 0: somebody is connected */
 } Relay;
 
 PG_FUNCTION_INFO_V1(eco_relay_status);
 
-static void note_prepared(Relay *relay);
 static void run(Relay *relay);
-static bool extension_exists(Relay *relay, bool *awaited);
-static void batch(Relay *relay);
-static TransactionId short_xid(uint64 xid);
-static void take_items(Relay *relay, uint64 *lost, int *taken);
-static void tell_kept(Relay *relay, Snapshot snapshot);
-static bool tell_part(Relay *relay, EcoPosted *item, int *budget);
-static void note_kept(Relay *relay);
-static void tell_missing(Relay *relay, uint64 lost);
-static uint64 drop_visible(Relay *relay, Snapshot snapshot);
-static uint64 tell_page(Relay *relay, const char *old, const char *new,
-						int64 *user_id, int64 *seq);
+static bool leaves(Relay *relay);
+static void rest(Relay *relay, bool more);
+static bool try_step(Relay *relay);
+static bool step(Relay *relay);
+static void end_transaction(Relay *relay);
+static bool extension_exists(void);
+static bool without_extension(Relay *relay);
+static void begin_pair(Relay *relay);
+static void end_pair(Relay *relay);
+static bool tell_from_ring(Relay *relay);
+static bool tell_from_journals(Relay *relay);
 static void count_and_notify(EcoListener *listener, const EcoEvent *event);
 static void leave_ring(int code, Datum ring);
+static void recall_at_abort(XactEvent event, void *arg);
 static void dismiss_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg);
 static void utility_hook(PlannedStmt * statement, const char *text, bool read_only_tree,
 						 ProcessUtilityContext context, ParamListInfo params,
@@ -98,11 +103,15 @@ eco_relay_install(void)
 {
 	previous_hook = object_access_hook;
 	object_access_hook = dismiss_hook;
+	RegisterXactCallback(recall_at_abort, NULL);
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	previous_utility_hook = ProcessUtility_hook;
 	ProcessUtility_hook = utility_hook;
 }
+
+/* the database that the current transaction drops */
+static Oid	dropping = InvalidOid;
 
 /* DROP DATABASE waits some seconds for other sessions to end. */
 static void
@@ -110,8 +119,20 @@ dismiss_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, v
 {
 	if (previous_hook != NULL)
 		previous_hook(access, class_id, object_id, sub_id, arg);
-	if (access == OAT_DROP && class_id == DatabaseRelationId)
-		eco_ring_dismiss(object_id);
+	if (access != OAT_DROP || class_id != DatabaseRelationId)
+		return;
+	dropping = object_id;
+	eco_ring_dismiss(object_id);
+}
+
+static void
+recall_at_abort(XactEvent event, void *arg)
+{
+	(void) arg;
+	if (event == XACT_EVENT_ABORT && OidIsValid(dropping))
+		eco_ring_recall(dropping);
+	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT)
+		dropping = InvalidOid;
 }
 
 static bool
@@ -121,16 +142,9 @@ is_commit_prepared(const PlannedStmt * statement)
 		((TransactionStmt *) statement->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED;
 }
 
-static uint64
-newest_xid(void)
-{
-	return U64FromFullTransactionId(ReadNextFullTransactionId()) - 1;
-}
-
 /*
- * COMMIT PREPARED of what was prepared before a restart: it puts nothing into
- * the ring, so without a relay that has looked for such there must be one that
- * reads the journals.
+ * COMMIT PREPARED puts nothing into the ring, and after a restart there is none
+ * that knows what was prepared: begin one, before it commits.
  */
 static void
 utility_hook(PlannedStmt * statement, const char *text, bool read_only_tree,
@@ -140,10 +154,8 @@ utility_hook(PlannedStmt * statement, const char *text, bool read_only_tree,
 	EcoRing    *ring = NULL;
 
 	if (is_commit_prepared(statement) && eco_notify == ECO_NOTIFY_RELAY &&
-		!eco_ring_knows_prepared() && OidIsValid(get_extension_oid("economy", true)))
+		OidIsValid(get_extension_oid("economy", true)))
 		ring = eco_ring_attach();
-	if (ring != NULL)
-		eco_ring_lose(ring, newest_xid());
 	(previous_utility_hook != NULL ? previous_utility_hook : standard_ProcessUtility)
 		(statement, text, read_only_tree, context, params, environment, dest, completion);
 	if (ring != NULL)
@@ -177,34 +189,14 @@ eco_relay_main(Datum arg)
 	/* a serializable reader can make a writer fail */
 	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
 
-	relay.batch_context = AllocSetContextCreate(TopMemoryContext, "economy relay batch",
-												ALLOCSET_DEFAULT_SIZES);
-	note_prepared(&relay);
+	relay.step_context = AllocSetContextCreate(TopMemoryContext, "economy relay step",
+											   ALLOCSET_DEFAULT_SIZES);
+	relay.pair_context = AllocSetContextCreate(TopMemoryContext, "economy relay pair",
+											   ALLOCSET_DEFAULT_SIZES);
+	relay.items = MemoryContextAlloc(TopMemoryContext, sizeof(EcoPosted) * BATCH_ITEMS);
+	/* what a relay before us has begun */
+	begin_pair(&relay);
 	run(&relay);
-}
-
-/*
- * The ring does not outlive the server, but prepared transactions do: entries
- * of those that were prepared before it are missing from the ring.
- */
-static void
-note_prepared(Relay *relay)
-{
-	bool		some;
-
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	SPI_connect();
-	if (SPI_execute("SELECT FROM pg_catalog.pg_prepared_xacts"
-					" WHERE database OPERATOR(pg_catalog.=) pg_catalog.current_database()", true, 1) != SPI_OK_SELECT)
-		ECO_ERROR(ECO_SCHEMA_DAMAGED, errmsg("could not read pg_prepared_xacts"));
-	some = SPI_processed > 0;
-	SPI_finish();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	if (some)
-		eco_ring_lose(relay->ring, newest_xid());
-	eco_ring_note_prepared(relay->ring);
 }
 
 static void
@@ -219,9 +211,7 @@ run(Relay *relay)
 {
 	for (;;)
 	{
-		uint64		sent_before = relay->sent;
-		bool		alone;
-		bool		awaited;
+		bool		more;
 
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
@@ -230,159 +220,250 @@ run(Relay *relay)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 		}
-		/* DROP DATABASE fails over an open or prepared transaction */
-		if (eco_ring_dismissed(relay->ring) && relay->nkept == 0 &&
-			eco_ring_leave(relay->ring, ECO_LEAVE))
+		if (leaves(relay))
 			proc_exit(0);
-		if (!extension_exists(relay, &awaited))
-		{
-			if (!awaited && eco_ring_leave(relay->ring, ECO_LEAVE_FOR_GOOD))
-				proc_exit(0);
-			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-							 KEEPING_MS, PG_WAIT_EXTENSION);
-			continue;
-		}
-		batch(relay);
-		if (relay->sent != sent_before || relay->due)
-		{
-			/* not by the latch: it would only be set again at once */
-			(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LINGER_MS, PG_WAIT_EXTENSION);
-			continue;
-		}
-		alone = CountDBConnections(MyDatabaseId) == 0;
-		if (alone && relay->nkept == 0 && eco_ring_leave(relay->ring, ECO_LEAVE_IF_IDLE))
-			proc_exit(0);
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 relay->nkept > 0 ? KEEPING_MS : IDLE_MS, PG_WAIT_EXTENSION);
+		more = try_step(relay);
+		MemoryContextReset(relay->step_context);
+		rest(relay, more);
 	}
 }
 
 /*
- * Awaited: it does not exist, but a transaction that posted entries has not
- * ended, so it creates it.  The snapshot is the older one: what ended in it
- * has created or dropped the extension by the time we look.
+ * DROP DATABASE asks for it.  RENAME and CREATE DATABASE ... TEMPLATE wait some
+ * seconds for a database that nobody is connected to; then nobody listens, and
+ * what waits in the ring waits for the next relay.
  */
 static bool
-extension_exists(Relay *relay, bool *awaited)
+leaves(Relay *relay)
 {
-	bool		exists;
-	uint64		lost;
-	Snapshot	snapshot;
+	TimestampTz now = GetCurrentTimestamp();
 
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	snapshot = GetActiveSnapshot();
-	exists = OidIsValid(get_extension_oid("economy", true));
-	if (!exists)
+	if (eco_ring_dismissed(relay->ring))
+		return eco_ring_leave(relay->ring, ECO_LEAVE);
+	if (CountDBConnections(MyDatabaseId) > 0)
 	{
-		lost = drop_visible(relay, snapshot);
-		*awaited = relay->nkept > 0 ||
-			(lost != 0 && !TransactionIdFollows(snapshot->xmin, short_xid(lost)));
+		relay->alone_since = 0;
+		return false;
 	}
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	return exists;
+	if (relay->alone_since == 0)
+		relay->alone_since = now;
+	return eco_ring_leave(relay->ring, ECO_LEAVE_IF_IDLE) ||
+		(TimestampDifferenceExceeds(relay->alone_since, now, IDLE_MS) &&
+		 eco_ring_leave(relay->ring, ECO_LEAVE));
+}
+
+static void
+rest(Relay *relay, bool more)
+{
+	bool		waiting = relay->stage != ECO_STAGE_NONE || eco_ring_waits(relay->ring);
+
+	if (more)
+		/* not by the latch: it would only be set again at once */
+		(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LINGER_MS, PG_WAIT_EXTENSION);
+	else
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 waiting && !relay->in_trouble ? WAITING_MS : IDLE_MS, PG_WAIT_EXTENSION);
 }
 
 /*
- * One round.  The snapshot is taken before the ring is read: whatever it sees
- * was put in before.
+ * A step that fails, for instance because NOTIFY's queue is full, is done again
+ * later: what the ring says of it has not changed.
  */
-static void
-batch(Relay *relay)
+static bool
+try_step(Relay *relay)
 {
-	MemoryContext old_context;
-	uint64		sent_before = relay->sent;
-	uint64		lost;
-	int			taken;
-	char	   *covered;
+	volatile bool more = false;
 
 	pgstat_report_activity(STATE_RUNNING, "sending events");
 	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	old_context = MemoryContextSwitchTo(relay->batch_context);
-	covered = eco_snapshot_text();
-	take_items(relay, &lost, &taken);
-	relay->oldest = 0;
-	if (lost == 0)
-		tell_kept(relay, GetActiveSnapshot());
-	MemoryContextSwitchTo(old_context);
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-
-	note_kept(relay);
-	eco_ring_done(relay->ring, taken, relay->sent - sent_before,
-				  relay->oldest == 0 ? -1 : GetCurrentTimestamp() - relay->oldest, false);
-	if (lost != 0)
-		tell_missing(relay, lost);
-	else if (!relay->due)
-		eco_ring_cover(relay->ring, covered);
-	MemoryContextReset(relay->batch_context);
-	pgstat_report_activity(STATE_IDLE, NULL);
-}
-
-static TransactionId
-short_xid(uint64 xid)
-{
-	return XidFromFullTransactionId(FullTransactionIdFromU64(xid));
-}
-
-/* From the ring to what is kept; due tells whether the ring has more. */
-static void
-take_items(Relay *relay, uint64 *lost, int *taken)
-{
-	if (relay->max_kept - relay->nkept < BATCH_ITEMS)
+	PG_TRY();
 	{
-		relay->max_kept = relay->nkept + BATCH_ITEMS;
-		relay->kept = relay->kept == NULL ?
-			MemoryContextAlloc(TopMemoryContext, sizeof(EcoPosted) * relay->max_kept) :
-			repalloc_huge(relay->kept, sizeof(EcoPosted) * relay->max_kept);
+		more = step(relay);
+		relay->in_trouble = false;
 	}
-	*taken = eco_ring_peek(relay->ring, relay->kept + relay->nkept, BATCH_ITEMS, lost);
-	relay->nkept += *taken;
-	relay->due = *taken == BATCH_ITEMS;
+	PG_CATCH();
+	{
+		HOLD_INTERRUPTS();
+		if (!relay->in_trouble)
+			EmitErrorReport();
+		AbortCurrentTransaction();
+		MemoryContextSwitchTo(TopMemoryContext);
+		FlushErrorState();
+		relay->open = NULL;
+		begin_pair(relay);
+		relay->in_trouble = true;
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	pgstat_report_activity(relay->in_trouble ? STATE_IDLEINTRANSACTION_ABORTED : STATE_IDLE, NULL);
+	return more;
 }
 
 /*
- * Tell what is visible, in order, as far as a batch goes.  Transactions that
- * have not ended stay, prepared ones among them; aborted ones go.
+ * One transaction.  Returns whether there is more to do at once.  The snapshot
+ * is taken before the ring is read: whatever it sees was put in before.
  */
-static void
-tell_kept(Relay *relay, Snapshot snapshot)
+static bool
+step(Relay *relay)
 {
-	int			budget = BATCH_ENTRIES;
-	int			n = 0;
+	bool		more;
 
-	for (int i = 0; i < relay->nkept; i++)
+	relay->sent = (EcoSent)
 	{
-		EcoPosted  *item = &relay->kept[i];
-		TransactionId xid = short_xid(item->xid);
-
-		if (budget > 0 && !XidInMVCCSnapshot(xid, snapshot) &&
-			(!TransactionIdDidCommit(xid) || tell_part(relay, item, &budget)))
-			continue;
-		relay->due |= budget <= 0;
-		relay->kept[n++] = *item;
+		0
+	};
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (!extension_exists())
+		return without_extension(relay);
+	PopActiveSnapshot();
+	relay->open = eco_stream_open(ECO_READ_FRESH, NULL);
+	MemoryContextSwitchTo(relay->step_context);
+	if (relay->stage == ECO_STAGE_NONE &&
+		eco_ring_begin(relay->ring, eco_snapshot_take()) != ECO_STAGE_NONE)
+		begin_pair(relay);
+	if (relay->stage == ECO_STAGE_RING)
+		more = tell_from_ring(relay);
+	else if (relay->stage == ECO_STAGE_JOURNALS)
+		more = tell_from_journals(relay);
+	else
+	{
+		more = false;
+		end_transaction(relay);
 	}
-	relay->nkept = n;
+	return more;
 }
 
-/* True when all entries of the item have been told. */
+static void
+end_transaction(Relay *relay)
+{
+	if (relay->open != NULL)
+		eco_tables_close(relay->open);
+	else
+		PopActiveSnapshot();
+	relay->open = NULL;
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(TopMemoryContext);
+}
+
 static bool
-tell_part(Relay *relay, EcoPosted *item, int *budget)
+extension_exists(void)
+{
+	return OidIsValid(get_extension_oid("economy", true));
+}
+
+/*
+ * It was dropped, or a transaction that has not ended creates it.  The snapshot
+ * is the older one: what ended in it has created or dropped it by the time we
+ * look.
+ */
+static bool
+without_extension(Relay *relay)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(relay->step_context);
+
+	eco_ring_pass_over(relay->ring, eco_snapshot_take());
+	MemoryContextSwitchTo(old_context);
+	end_transaction(relay);
+	begin_pair(relay);
+	if (eco_ring_leave(relay->ring, ECO_LEAVE_FOR_GOOD))
+		proc_exit(0);
+	return false;
+}
+
+/* Take up what the ring says of the pair. */
+static void
+begin_pair(Relay *relay)
+{
+	MemoryContext old_context;
+
+	if (relay->feed != NULL)
+		eco_feed_end(relay->feed);
+	relay->feed = NULL;
+	relay->next = 0;
+	MemoryContextReset(relay->pair_context);
+	old_context = MemoryContextSwitchTo(relay->pair_context);
+	relay->stage = eco_ring_cursor(relay->ring, &relay->cursor);
+	MemoryContextSwitchTo(old_context);
+}
+
+static void
+end_pair(Relay *relay)
+{
+	eco_ring_finish(relay->ring);
+	begin_pair(relay);
+}
+
+/* Tell the entries of an item, as far as the step goes; aborted ones go. */
+static void
+tell_item(Relay *relay, EcoPosted *item, int *budget)
 {
 	EcoListener listener = {count_and_notify, relay};
 	int64		last = Min(item->last, item->first + *budget - 1);
-	EcoOpenTables *open = eco_stream_open(ECO_READ, NULL);
 
-	if (relay->oldest == 0 || item->at < relay->oldest)
-		relay->oldest = item->at;
-	eco_tell_entries(item->journal, item->user_id, item->first, last, &listener);
-	eco_tables_close(open);
+	if (!TransactionIdDidCommit(XidFromFullTransactionId(FullTransactionIdFromU64(item->xid))))
+	{
+		item->first = item->last + 1;
+		return;
+	}
+	if (relay->sent.oldest == 0 || item->at < relay->sent.oldest)
+		relay->sent.oldest = item->at;
 	*budget -= (int) (last - item->first + 1);
+	eco_feed_tell(item->journal, item->user_id, item->first, last, &listener);
 	item->first = last + 1;
-	return item->first > item->last;
+}
+
+static bool
+tell_from_ring(Relay *relay)
+{
+	uint64		from = relay->next;
+	int			n = eco_ring_peek(relay->ring, &from, relay->items, BATCH_ITEMS);
+	int			budget = BATCH_ENTRIES;
+	int			done = 0;
+
+	while (done < n && budget > 0)
+	{
+		EcoPosted  *item = &relay->items[done];
+
+		if (item->first <= item->last && eco_snapshot_sees(relay->cursor.new, item->xid))
+			tell_item(relay, item, &budget);
+		/* or the rest of it is for the next step */
+		if (item->first > item->last || !eco_snapshot_sees(relay->cursor.new, item->xid))
+			done++;
+	}
+	end_transaction(relay);
+	eco_ring_told(relay->ring, from, relay->items, Min(done + 1, n), &relay->sent);
+	relay->next = from + (uint64) done;
+	if (done == n && n < BATCH_ITEMS)
+		end_pair(relay);
+	return relay->sent.events > 0 || relay->stage != ECO_STAGE_NONE;
+}
+
+static bool
+tell_from_journals(Relay *relay)
+{
+	EcoListener listener = {count_and_notify, relay};
+	const EcoFeedEntry *entry = NULL;
+	EcoPlace	place = relay->cursor.told;
+
+	if (relay->feed == NULL)
+	{
+		EcoInstallation here;
+
+		eco_installation_read(&here);
+		relay->feed = eco_feed_begin(&relay->cursor, here.number, true);
+	}
+	for (int n = 0; n < BATCH_ENTRIES && (entry = eco_feed_next(relay->feed)) != NULL; n++)
+	{
+		eco_feed_tell(entry->journal, entry->place.user_id, entry->place.seq, entry->place.seq, &listener);
+		place = entry->place;
+	}
+	end_transaction(relay);
+	eco_ring_reached(relay->ring, &place, &relay->sent);
+	relay->cursor.told = place;
+	if (entry == NULL)
+		end_pair(relay);
+	return true;
 }
 
 static void
@@ -391,123 +472,7 @@ count_and_notify(EcoListener *listener, const EcoEvent *event)
 	Relay	   *relay = listener->arg;
 
 	eco_notifier.hear(&eco_notifier, event);
-	relay->sent++;
-}
-
-/* What is kept would be lost with this process. */
-static void
-note_kept(Relay *relay)
-{
-	uint64		xid = 0;
-
-	for (int i = 0; i < relay->nkept; i++)
-		xid = Max(xid, relay->kept[i].xid);
-	eco_ring_keeping(relay->ring, xid);
-}
-
-/*
- * Entries of transactions up to `lost` are missing from the ring.  Tell what
- * became visible since everything had been told, page by page, and forget the
- * items that this covers.  Again next time, until no transaction up to `lost`
- * is under way.
- */
-static void
-tell_missing(Relay *relay, uint64 lost)
-{
-	char		old[ECO_COVERED_BYTES];
-	char	   *new = NULL;
-	int64		user_id = PG_INT64_MIN;
-	int64		seq = 0;
-	uint64		told;
-	bool		all_ended = false;
-
-	eco_ring_covered(relay->ring, old);
-	do
-	{
-		uint64		sent_before = relay->sent;
-		MemoryContext old_context;
-
-		CHECK_FOR_INTERRUPTS();
-		StartTransactionCommand();
-		PushActiveSnapshot(GetTransactionSnapshot());
-		old_context = MemoryContextSwitchTo(relay->batch_context);
-		if (new == NULL)
-		{
-			new = eco_snapshot_text();
-			all_ended = TransactionIdFollows(GetActiveSnapshot()->xmin, short_xid(lost));
-			(void) drop_visible(relay, GetActiveSnapshot());
-		}
-		told = tell_page(relay, old, new, &user_id, &seq);
-		MemoryContextSwitchTo(old_context);
-		PopActiveSnapshot();
-		CommitTransactionCommand();
-		eco_ring_done(relay->ring, 0, relay->sent - sent_before, -1, false);
-	} while (told > 0);
-	note_kept(relay);
-	eco_ring_cover(relay->ring, new);
-	eco_ring_done(relay->ring, 0, 0, -1, true);
-	if (all_ended)
-		eco_ring_found(relay->ring, lost);
-}
-
-/*
- * Empty the ring too: the rest of it is visible in part.  Returns what
- * eco_ring_peek() says of losses.
- */
-static uint64
-drop_visible(Relay *relay, Snapshot snapshot)
-{
-	uint64		lost;
-	int			n = 0;
-
-	do
-	{
-		int			taken;
-
-		take_items(relay, &lost, &taken);
-		note_kept(relay);
-		eco_ring_done(relay->ring, taken, 0, -1, false);
-	} while (relay->due);
-	for (int i = 0; i < relay->nkept; i++)
-		if (XidInMVCCSnapshot(short_xid(relay->kept[i].xid), snapshot))
-			relay->kept[n++] = relay->kept[i];
-	relay->nkept = n;
-	return lost;
-}
-
-/* Entries told; *user_id and *seq move on to the last of them. */
-static uint64
-tell_page(Relay *relay, const char *old, const char *new, int64 *user_id, int64 *seq)
-{
-	EcoListener listener = {count_and_notify, relay};
-	Oid			types[5] = {TEXTOID, TEXTOID, INT8OID, INT8OID, INT4OID};
-	Datum		values[5] = {
-		CStringGetTextDatum(old), CStringGetTextDatum(new),
-		Int64GetDatum(*user_id), Int64GetDatum(*seq), Int32GetDatum(BATCH_ENTRIES)
-	};
-	EcoOpenTables *open = eco_stream_open(ECO_READ, NULL);
-	uint64		n;
-
-	SPI_connect();
-	if (SPI_execute_with_args("SELECT e.user_id, e.seq, e.journal FROM economy.entries_between("
-							  "$1::pg_catalog.pg_snapshot, $2::pg_catalog.pg_snapshot, $3, $4, $5) e",
-							  5, types, values, NULL, true, 0) != SPI_OK_SELECT)
-		ECO_ERROR(ECO_LEDGER_DAMAGED, errmsg("could not read the journals"));
-	n = SPI_processed;
-	for (uint64 i = 0; i < n; i++)
-	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		bool		isnull;
-
-		*user_id = DatumGetInt64(SPI_getbinval(tuple, desc, 1, &isnull));
-		*seq = DatumGetInt64(SPI_getbinval(tuple, desc, 2, &isnull));
-		eco_tell_entries(DatumGetChar(SPI_getbinval(tuple, desc, 3, &isnull)),
-						 *user_id, *seq, *seq, &listener);
-	}
-	SPI_finish();
-	eco_tables_close(open);
-	return n;
+	relay->sent.events++;
 }
 
 /*

@@ -4,13 +4,11 @@
  */
 #include "postgres.h"
 
-#include "access/xlog.h"
-#include "access/xlog_internal.h"
-#include "access/xlogrecovery.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
 #include "ledger/args.h"
@@ -19,7 +17,6 @@
 #include "settings.h"
 
 #define REPLAY_MAX 10000
-#define EPOCH_BYTES 48
 
 /* columns of economy.replay() */
 enum
@@ -34,7 +31,6 @@ enum
 PG_FUNCTION_INFO_V1(eco_replay);
 PG_FUNCTION_INFO_V1(eco_entry_events);
 PG_FUNCTION_INFO_V1(eco_publish_profile);
-PG_FUNCTION_INFO_V1(eco_feed_epoch);
 
 static void put_replayed(EcoListener *listener, const EcoEvent *event);
 static void put_event(EcoListener *listener, const EcoEvent *event);
@@ -187,39 +183,4 @@ eco_publish_profile(PG_FUNCTION_ARGS)
 	}
 	eco_event_end(&event, row, &eco_notifier);
 	PG_RETURN_VOID();
-}
-
-/*
- * eco_feed_epoch() returns text
- *		Cluster and timeline: transaction ids mean something only within them.
- *
- * Within them a crash gives out ids again of which nothing had reached the
- * disk.  A cursor must not know such ids as ended, so what the transactions
- * that had ended in the caller's snapshot wrote to WAL is flushed here.
- */
-Datum
-eco_feed_epoch(PG_FUNCTION_ARGS)
-{
-	TimeLineID	timeline;
-	char		epoch[EPOCH_BYTES];
-
-	if (RecoveryInProgress())
-		(void) GetXLogReplayRecPtr(&timeline);
-	else
-	{
-		XLogRecPtr	end = GetXLogInsertRecPtr();
-
-		/*
-		 * right behind a page's header the last record ended with the page
-		 * before; further on its end can be all that is on this page
-		 */
-		if (XLogSegmentOffset(end, wal_segment_size) == SizeOfXLogLongPHD)
-			end -= SizeOfXLogLongPHD;
-		else if (end % XLOG_BLCKSZ == SizeOfXLogShortPHD)
-			end -= SizeOfXLogShortPHD;
-		XLogFlush(end);
-		timeline = GetWALInsertionTimeLine();
-	}
-	snprintf(epoch, sizeof(epoch), UINT64_FORMAT ".%u", GetSystemIdentifier(), timeline);
-	PG_RETURN_TEXT_P(cstring_to_text(epoch));
 }

@@ -4,6 +4,9 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
+#include "access/twophase.h"
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
@@ -24,6 +27,9 @@
 /* after this a worker that did not report is asked for again */
 #define START_PATIENCE_MS 10000
 
+/* an item waits so long for its transaction; then it is left to the journals */
+#define PATIENCE_MS 5000
+
 struct EcoRing
 {
 	LWLock	   *lock;
@@ -32,14 +38,19 @@ struct EcoRing
 	Latch	   *relay_latch;
 	TimestampTz started_at;		/* a relay was asked for; 0: was not */
 	bool		dismissed;
-	bool		knows_prepared;
 	uint64		head;			/* items ever put in */
 	uint64		tail;			/* items ever taken out */
-	uint64		lost;			/* see eco_ring_peek() */
-	uint64		kept;			/* see eco_ring_keeping() */
+	uint64		late;			/* see above; 0: none */
+	TimestampTz late_since;
 	EcoRingCounters counters;
-	char		covered[ECO_COVERED_BYTES];
-	EcoPosted	items[FLEXIBLE_ARRAY_MEMBER];
+
+	/* the cursor; once there is a relay, only it writes here */
+	EcoStage	stage;
+	EcoPlace	told;
+	EcoSnapshot *old;
+	EcoSnapshot *new;
+
+	EcoPosted	items[FLEXIBLE_ARRAY_MEMBER];	/* then the two snapshots */
 };
 
 static void request_memory(void);
@@ -47,7 +58,7 @@ static void start_up(void);
 static EcoRing *ring_number(int i);
 static EcoRing *find(Oid database);
 static EcoRing *occupy(Oid database);
-static bool begin(EcoRing *ring, Oid dropped, Oid database, const char *snapshot);
+static bool begin(EcoRing *ring, Oid dropped, Oid database, const EcoSnapshot *now);
 static bool needs_relay(EcoRing *ring);
 static bool start_relay(EcoRing *ring);
 
@@ -57,9 +68,22 @@ static char *rings = NULL;
 static EcoRing *my_ring = NULL;
 
 static Size
-ring_bytes(void)
+items_bytes(void)
 {
 	return MAXALIGN(offsetof(EcoRing, items) + mul_size(sizeof(EcoPosted), eco_ring_size));
+}
+
+/* As many transactions as can run at once. */
+static Size
+snapshot_bytes(void)
+{
+	return MAXALIGN(eco_snapshot_bytes(MaxBackends + NUM_AUXILIARY_PROCS + max_prepared_xacts + 1));
+}
+
+static Size
+ring_bytes(void)
+{
+	return add_size(items_bytes(), mul_size(snapshot_bytes(), 2));
 }
 
 void
@@ -98,6 +122,8 @@ start_up(void)
 		EcoRing    *ring = ring_number(i);
 
 		memset(ring, 0, offsetof(EcoRing, items));
+		ring->old = (EcoSnapshot *) ((char *) ring + items_bytes());
+		ring->new = (EcoSnapshot *) ((char *) ring + items_bytes() + snapshot_bytes());
 		/* the first lock guards who has which ring */
 		ring->lock = &locks[i + 1].lock;
 	}
@@ -179,7 +205,7 @@ needs_relay(EcoRing *ring)
 static bool
 is_idle(EcoRing *ring)
 {
-	return ring->head == ring->tail && ring->lost == 0 && ring->kept == 0 && ring->started_at == 0;
+	return ring->head == ring->tail && ring->late == 0 && ring->stage == ECO_STAGE_NONE;
 }
 
 /* Nobody's, or nobody would miss it; locked.  dropped: a database that is gone. */
@@ -188,7 +214,8 @@ is_free(EcoRing *ring, Oid dropped)
 {
 	if (!OidIsValid(ring->database))
 		return true;
-	return ring->relay_pid == 0 && (is_idle(ring) || ring->database == dropped);
+	return ring->relay_pid == 0 &&
+		((is_idle(ring) && ring->started_at == 0) || ring->database == dropped);
 }
 
 /* The databases of the rings, where they do not exist any more. */
@@ -209,34 +236,68 @@ dropped_databases(void)
 }
 
 /*
- * Give the database a ring, if there is one.  What is visible in the snapshot
- * needs not be sent by its relay.  Catalogs are read before the lock is taken:
- * under it nothing may wait, or fail.
+ * Give the database a ring, if there is one.  Catalogs are read before the lock
+ * is taken: under it nothing may wait, or fail.
  */
 static EcoRing *
 occupy(Oid database)
 {
 	Oid		   *dropped = dropped_databases();
-	char	   *snapshot;
+	EcoSnapshot *now;
 	EcoRing    *ring;
 
 	PushActiveSnapshot(GetTransactionSnapshot());
-	snapshot = eco_snapshot_text();
+	now = eco_snapshot_take();
 	PopActiveSnapshot();
 	LWLockAcquire(directory_lock(), LW_EXCLUSIVE);
 	ring = find(database);
 	for (int i = 0; ring == NULL && i < eco_ring_count(); i++)
-		if (begin(ring_number(i), dropped[i], database, snapshot))
+		if (begin(ring_number(i), dropped[i], database, now))
 			ring = ring_number(i);
 	LWLockRelease(directory_lock());
 	return ring;
 }
 
-/* Begin a free ring anew; false when it is not free. */
-static bool
-begin(EcoRing *ring, Oid dropped, Oid database, const char *snapshot)
+static void
+set_snapshot(EcoSnapshot *place, const EcoSnapshot *snapshot)
 {
-	int			xmin_len = (int) strcspn(snapshot, ":");
+	Assert(eco_snapshot_bytes(snapshot->n) <= snapshot_bytes());
+	memcpy(place, snapshot, eco_snapshot_bytes(snapshot->n));
+}
+
+/* Some transaction up to `late` may still post, or become visible; locked. */
+static bool
+awaits_late(const EcoRing *ring)
+{
+	return ring->late >= ring->old->xmax ||
+		(ring->old->n > 0 && ring->old->running[0] <= ring->late);
+}
+
+/* Transactions up to this one may have posted what the ring does not hold. */
+static void
+set_late(EcoRing *ring, uint64 xid, TimestampTz at)
+{
+	if (ring->late == 0)
+		ring->late_since = at;
+	ring->late = Max(ring->late, xid);
+}
+
+static void
+forget_late(EcoRing *ring)
+{
+	if (!awaits_late(ring))
+		ring->late = 0;
+}
+
+/*
+ * Begin a free ring anew; false when it is not free.  What the snapshot sees
+ * needs not be told; what runs in it may have been prepared before, or finds
+ * this ring later than it posts.
+ */
+static bool
+begin(EcoRing *ring, Oid dropped, Oid database, const EcoSnapshot *now)
+{
+	uint64		mine = U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
 	bool		free;
 
 	LWLockAcquire(ring->lock, LW_EXCLUSIVE);
@@ -244,20 +305,17 @@ begin(EcoRing *ring, Oid dropped, Oid database, const char *snapshot)
 	if (free)
 	{
 		ring->dismissed = false;
-		ring->knows_prepared = false;
 		ring->relay_pid = 0;
 		ring->relay_latch = NULL;
 		ring->started_at = 0;
 		ring->head = ring->tail = 0;
-		ring->lost = ring->kept = 0;
 		memset(&ring->counters, 0, sizeof(ring->counters));
-
-		/*
-		 * one that does not fit: that all is told from the oldest on is as
-		 * true
-		 */
-		snprintf(ring->covered, ECO_COVERED_BYTES, "%.*s:%.*s:", xmin_len, snapshot, xmin_len, snapshot);
-		eco_ring_cover(ring, snapshot);
+		ring->stage = ECO_STAGE_NONE;
+		set_snapshot(ring->old, now);
+		ring->late = 0;
+		for (int i = 0; i < now->n; i++)
+			if (now->running[i] != mine)
+				set_late(ring, now->running[i], GetCurrentTimestamp());
 		ring->database = database;
 	}
 	LWLockRelease(ring->lock);
@@ -298,7 +356,7 @@ eco_ring_put(EcoRing *ring, const EcoPosted *items, int n)
 	}
 	if (ring->head - ring->tail + n > (uint64) eco_ring_size)
 	{
-		ring->lost = Max(ring->lost, items[0].xid);
+		set_late(ring, items[0].xid, items[0].at);
 		ring->counters.overflowed++;
 	}
 	else
@@ -324,18 +382,50 @@ eco_ring_wake(EcoRing *ring)
 		SetLatch(latch);
 }
 
-void
-eco_ring_dismiss(Oid database)
+bool
+eco_ring_busy(void)
+{
+	EcoRing    *ring = find(MyDatabaseId);
+	bool		busy;
+
+	if (ring == NULL)
+		return false;
+	LWLockAcquire(ring->lock, LW_SHARED);
+	busy = ring->database == MyDatabaseId && !is_idle(ring);
+	LWLockRelease(ring->lock);
+	return busy;
+}
+
+static void
+set_dismissed(Oid database, bool dismissed)
 {
 	EcoRing    *ring = find(database);
+	bool		ask = false;
 
 	if (ring == NULL)
 		return;
 	LWLockAcquire(ring->lock, LW_EXCLUSIVE);
 	if (ring->database == database)
-		ring->dismissed = true;
+	{
+		ring->dismissed = dismissed;
+		ask = !dismissed && !is_idle(ring) && needs_relay(ring);
+	}
 	LWLockRelease(ring->lock);
+	if (ask)
+		(void) start_relay(ring);
 	eco_ring_wake(ring);
+}
+
+void
+eco_ring_dismiss(Oid database)
+{
+	set_dismissed(database, true);
+}
+
+void
+eco_ring_recall(Oid database)
+{
+	set_dismissed(database, false);
 }
 
 bool
@@ -369,9 +459,6 @@ eco_ring_take(Oid database)
 	}
 	ring->relay_pid = MyProcPid;
 	ring->relay_latch = MyLatch;
-	/* what the relay before us kept went with it */
-	ring->lost = Max(ring->lost, ring->kept);
-	ring->kept = 0;
 	LWLockRelease(ring->lock);
 	return ring;
 }
@@ -382,11 +469,8 @@ eco_ring_leave(EcoRing *ring, EcoLeave how)
 	bool		leaves;
 
 	LWLockAcquire(ring->lock, LW_EXCLUSIVE);
+	leaves = how == ECO_LEAVE || how == ECO_LEAVE_RESTARTED || is_idle(ring);
 	ring->started_at = 0;
-	if (how == ECO_LEAVE_IF_IDLE)
-		leaves = is_idle(ring);
-	else
-		leaves = how == ECO_LEAVE_RESTARTED || ring->head == ring->tail;
 	if (leaves)
 	{
 		ring->relay_pid = 0;
@@ -406,92 +490,156 @@ eco_ring_dismissed(EcoRing *ring)
 	return ring->dismissed;
 }
 
+bool
+eco_ring_waits(EcoRing *ring)
+{
+	bool		waits;
+
+	LWLockAcquire(ring->lock, LW_SHARED);
+	waits = !is_idle(ring);
+	LWLockRelease(ring->lock);
+	return waits;
+}
+
+EcoStage
+eco_ring_cursor(EcoRing *ring, EcoCursor *cursor)
+{
+	cursor->old = eco_snapshot_copy(ring->old);
+	cursor->new = ring->stage == ECO_STAGE_NONE ? NULL : eco_snapshot_copy(ring->new);
+	cursor->told = ring->told;
+	return ring->stage;
+}
+
+EcoStage
+eco_ring_begin(EcoRing *ring, const EcoSnapshot *now)
+{
+	LWLockAcquire(ring->lock, LW_EXCLUSIVE);
+	if (ring->late != 0 && eco_snapshot_news_up_to(ring->old, now, ring->late))
+	{
+		ring->stage = ECO_STAGE_JOURNALS;
+		ring->told = eco_place_before_all;
+		ring->counters.fallbacks++;
+	}
+	else if (ring->head != ring->tail)
+		ring->stage = ECO_STAGE_RING;
+	if (ring->stage == ECO_STAGE_NONE)
+	{
+		set_snapshot(ring->old, now);
+		forget_late(ring);
+	}
+	else
+		set_snapshot(ring->new, now);
+	LWLockRelease(ring->lock);
+	return ring->stage;
+}
+
+static void
+count(EcoRing *ring, const EcoSent *sent, TimestampTz oldest)
+{
+	EcoRingCounters *counters = &ring->counters;
+
+	counters->sent += sent->events;
+	counters->batches += sent->events > 0;
+	if (sent->events == 0)
+		return;
+	counters->lag_us = GetCurrentTimestamp() - oldest;
+	counters->max_lag_us = Max(counters->max_lag_us, counters->lag_us);
+}
+
+void
+eco_ring_reached(EcoRing *ring, const EcoPlace *place, const EcoSent *sent)
+{
+	LWLockAcquire(ring->lock, LW_EXCLUSIVE);
+	ring->told = *place;
+	count(ring, sent, ring->late_since);
+	LWLockRelease(ring->lock);
+}
+
+static EcoPosted *
+item_at(EcoRing *ring, uint64 number)
+{
+	return &ring->items[number % eco_ring_size];
+}
+
+static bool
+is_told(const EcoPosted *item)
+{
+	return item->first > item->last;
+}
+
+/* Take out what is told, at the start; locked. */
+static void
+trim(EcoRing *ring)
+{
+	while (ring->tail < ring->head && is_told(item_at(ring, ring->tail)))
+		ring->tail++;
+}
+
 int
-eco_ring_peek(EcoRing *ring, EcoPosted *items, int max, uint64 *lost)
+eco_ring_peek(EcoRing *ring, uint64 *from, EcoPosted *items, int max)
 {
 	int			n = 0;
 
 	LWLockAcquire(ring->lock, LW_SHARED);
-	*lost = ring->lost;
-	while (n < max && ring->tail + n < ring->head)
-	{
-		items[n] = ring->items[(ring->tail + n) % eco_ring_size];
-		n++;
-	}
+	*from = Max(*from, ring->tail);
+	for (uint64 i = *from; n < max && i < ring->head; i++)
+		items[n++] = *item_at(ring, i);
 	LWLockRelease(ring->lock);
 	return n;
 }
 
 void
-eco_ring_done(EcoRing *ring, int n, uint64 sent, int64 lag_us, bool fallback)
+eco_ring_told(EcoRing *ring, uint64 from, const EcoPosted *items, int n, const EcoSent *sent)
 {
-	EcoRingCounters *counters = &ring->counters;
-
 	LWLockAcquire(ring->lock, LW_EXCLUSIVE);
-	ring->tail += n;
-	counters->sent += sent;
-	counters->batches += sent > 0;
-	counters->fallbacks += fallback;
-	if (lag_us >= 0)
+	for (int i = 0; i < n; i++)
+		item_at(ring, from + i)->first = items[i].first;
+	trim(ring);
+	count(ring, sent, sent->oldest);
+	LWLockRelease(ring->lock);
+}
+
+/* What the snapshot sees is told; what waits for too long becomes late; locked. */
+static void
+settle(EcoRing *ring, const EcoSnapshot *told)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	for (uint64 i = ring->tail; i < ring->head; i++)
 	{
-		counters->lag_us = lag_us;
-		counters->max_lag_us = Max(counters->max_lag_us, lag_us);
+		EcoPosted  *item = item_at(ring, i);
+
+		if (is_told(item))
+			continue;
+		if (!eco_snapshot_sees(told, item->xid))
+		{
+			if (!TimestampDifferenceExceeds(item->at, now, PATIENCE_MS))
+				continue;
+			set_late(ring, item->xid, now);
+		}
+		item->first = item->last + 1;
 	}
-	LWLockRelease(ring->lock);
+	trim(ring);
+	if (told != ring->old)
+		set_snapshot(ring->old, told);
+	if (ring->stage == ECO_STAGE_JOURNALS)
+		ring->late_since = now;
+	ring->stage = ECO_STAGE_NONE;
+	forget_late(ring);
 }
 
 void
-eco_ring_lose(EcoRing *ring, uint64 xid)
+eco_ring_finish(EcoRing *ring)
 {
 	LWLockAcquire(ring->lock, LW_EXCLUSIVE);
-	ring->lost = Max(ring->lost, xid);
+	settle(ring, ring->new);
 	LWLockRelease(ring->lock);
 }
 
 void
-eco_ring_note_prepared(EcoRing *ring)
+eco_ring_pass_over(EcoRing *ring, const EcoSnapshot *now)
 {
 	LWLockAcquire(ring->lock, LW_EXCLUSIVE);
-	ring->knows_prepared = true;
+	settle(ring, now);
 	LWLockRelease(ring->lock);
-}
-
-bool
-eco_ring_knows_prepared(void)
-{
-	EcoRing    *ring = find(MyDatabaseId);
-
-	return ring != NULL && ring->knows_prepared;
-}
-
-void
-eco_ring_found(EcoRing *ring, uint64 lost)
-{
-	LWLockAcquire(ring->lock, LW_EXCLUSIVE);
-	if (ring->lost == lost)
-		ring->lost = 0;
-	LWLockRelease(ring->lock);
-}
-
-void
-eco_ring_keeping(EcoRing *ring, uint64 xid)
-{
-	LWLockAcquire(ring->lock, LW_EXCLUSIVE);
-	ring->kept = xid;
-	LWLockRelease(ring->lock);
-}
-
-/* Only the relay reads and writes it, once there is one. */
-void
-eco_ring_covered(EcoRing *ring, char *snapshot)
-{
-	strlcpy(snapshot, ring->covered, ECO_COVERED_BYTES);
-}
-
-/* One that does not fit is left out: an older snapshot is as true. */
-void
-eco_ring_cover(EcoRing *ring, const char *snapshot)
-{
-	if (strlen(snapshot) < ECO_COVERED_BYTES)
-		strcpy(ring->covered, snapshot);
 }

@@ -2,11 +2,16 @@
  * ring.h
  *		Shared memory between the backends that post entries and the relay.
  *
- * One ring per database, of references to entries: a backend puts them in just
- * before its transaction commits, while it still holds the account, so a
- * user's entries stand in the ring in the order of seq; and whatever a
- * snapshot sees was put in before that snapshot was taken.  The relay sends an
- * item when its own snapshot sees the transaction.
+ * One ring per database, of references to entries, and the relay's cursor.  A
+ * backend puts its items in just before its transaction commits, while it still
+ * holds the account, so a user's entries stand in the ring in the order of seq;
+ * and whatever a snapshot sees was put in before that snapshot was taken.
+ *
+ * The ring is only a fast way to what the journals say.  What it has no room
+ * for, or no time to wait for, leaves a mark: transactions up to `late` may
+ * have posted what it does not hold.  When one of them becomes visible the
+ * relay reads the journals instead.  An item stays until it has been told, so
+ * a relay that ends loses nothing.
  */
 #ifndef ECO_RING_H
 #define ECO_RING_H
@@ -15,18 +20,18 @@
 
 #include "datatype/timestamp.h"
 
-/* a snapshot as text: room for some 3,000 running transactions */
-#define ECO_COVERED_BYTES 65536
+#include "realtime/cursor.h"
 
 /* A user's entries first to last, posted by one transaction. */
 typedef struct EcoPosted
 {
 	uint64		xid;			/* of the top transaction, with epoch */
 	int64		user_id;
-	int64		first;
+	int64		first;			/* behind last: nothing is left to tell */
 	int64		last;
 	TimestampTz at;
 	char		journal;		/* 0: of several */
+	bool		live;			/* for the relay; else for NOTIFY at commit */
 } EcoPosted;
 
 typedef struct EcoRing EcoRing;
@@ -56,6 +61,9 @@ extern void eco_ring_install(void);
 /* The library was preloaded, so there are rings. */
 extern bool eco_ring_available(void);
 
+/* The current database's ring has something to tell. */
+extern bool eco_ring_busy(void);
+
 /*
  * The current database's ring with a relay at it, started if need be, or NULL
  * when that is not possible (no preload, all rings taken, no worker to have).
@@ -66,8 +74,9 @@ extern EcoRing *eco_ring_attach(void);
 extern bool eco_ring_put(EcoRing *ring, const EcoPosted *items, int n);
 extern void eco_ring_wake(EcoRing *ring);
 
-/* Ask a database's relay to end, because the database goes. */
+/* Ask a database's relay to end, because the database goes; or it stays. */
 extern void eco_ring_dismiss(Oid database);
+extern void eco_ring_recall(Oid database);
 
 /* Copies the state of ring number i; false at the end or for a free one. */
 extern bool eco_ring_state(int i, EcoRingState *state);
@@ -81,47 +90,63 @@ extern EcoRing *eco_ring_take(Oid database);
 typedef enum EcoLeave
 {
 	ECO_LEAVE_IF_IDLE,			/* only when nothing is left to do */
-	ECO_LEAVE,					/* when it is empty; the next event starts
-								 * another relay */
+	ECO_LEAVE,					/* the next event starts another relay */
 	ECO_LEAVE_RESTARTED,		/* the postmaster will start it again */
-	ECO_LEAVE_FOR_GOOD			/* when it is empty; the extension is gone:
-								 * give the ring up */
+	ECO_LEAVE_FOR_GOOD			/* the extension is gone: give the ring up,
+								 * when nothing is left to do */
 } EcoLeave;
 
-/* False: it was not idle or empty, and this relay goes on. */
+/* False: it was not idle, and this relay goes on. */
 extern bool eco_ring_leave(EcoRing *ring, EcoLeave how);
 extern bool eco_ring_dismissed(EcoRing *ring);
 
-/*
- * Copy up to max items from the start of the ring.  *lost: entries of
- * transactions up to this one are missing from it (0: none).
- */
-extern int	eco_ring_peek(EcoRing *ring, EcoPosted *items, int max, uint64 *lost);
+/* Some of what was posted has not been told. */
+extern bool eco_ring_waits(EcoRing *ring);
 
-/* Drop n items that have been dealt with, and count. */
-extern void eco_ring_done(EcoRing *ring, int n, uint64 sent, int64 lag_us, bool fallback);
+/* How the pair of the cursor is worked off. */
+typedef enum EcoStage
+{
+	ECO_STAGE_NONE,				/* there is no pair: all that `old` sees was
+								 * told */
+	ECO_STAGE_RING,				/* what `new` sees is told from the ring */
+	ECO_STAGE_JOURNALS			/* from the journals */
+} EcoStage;
 
-/* Entries of transactions up to this one are missing from the ring. */
-extern void eco_ring_lose(EcoRing *ring, uint64 xid);
-
-/*
- * Whether the relay has looked for transactions that were prepared before the
- * ring began, whose entries are missing too.  Knows: of the current database.
- */
-extern void eco_ring_note_prepared(EcoRing *ring);
-extern bool eco_ring_knows_prepared(void);
-
-/* Nothing of transactions up to this one is missing any more. */
-extern void eco_ring_found(EcoRing *ring, uint64 lost);
+/* The cursor, copied into the current memory context. */
+extern EcoStage eco_ring_cursor(EcoRing *ring, EcoCursor *cursor);
 
 /*
- * Items that the relay took out but keeps because their transactions have not
- * ended: up to this xid they would be lost with it.
+ * Begin a pair, unless there is nothing to tell: then the cursor moves on and
+ * there is none.  The snapshot is older than this call.
  */
-extern void eco_ring_keeping(EcoRing *ring, uint64 xid);
+extern EcoStage eco_ring_begin(EcoRing *ring, const EcoSnapshot *now);
 
-/* One of these: everything visible in it has been sent. */
-extern void eco_ring_covered(EcoRing *ring, char *snapshot);
-extern void eco_ring_cover(EcoRing *ring, const char *snapshot);
+/* What was sent is noted when it has been committed. */
+typedef struct EcoSent
+{
+	uint64		events;
+	TimestampTz oldest;			/* when it was posted; 0: that is not known */
+} EcoSent;
+
+/* Of the journals: all up to this place. */
+extern void eco_ring_reached(EcoRing *ring, const EcoPlace *place, const EcoSent *sent);
+
+/*
+ * Copy up to max items, told ones too, from number *from on, or from the first
+ * that is there: *from says which.
+ */
+extern int	eco_ring_peek(EcoRing *ring, uint64 *from, EcoPosted *items, int max);
+
+/* Of the ring: these items as they are now, read from there. */
+extern void eco_ring_told(EcoRing *ring, uint64 from, const EcoPosted *items, int n, const EcoSent *sent);
+
+/*
+ * All that `new` sees was told: the pair is over.  Items that it sees go, and
+ * those that have waited for too long are left to the journals.
+ */
+extern void eco_ring_finish(EcoRing *ring);
+
+/* Nobody is there to be told: what this snapshot sees counts as told. */
+extern void eco_ring_pass_over(EcoRing *ring, const EcoSnapshot *now);
 
 #endif

@@ -42,7 +42,7 @@ DECLARE
     upto pg_lsn;
 BEGIN
     -- what is called for the first time may write to the catalogs
-    PERFORM economy.feed_epoch(), pg_current_wal_flush_lsn(), pg_sleep(0);
+    PERFORM economy.changes(), pg_current_wal_flush_lsn(), pg_sleep(0);
     LOOP
         upto := pg_current_wal_insert_lsn();
         at := (upto - '0/0') % 8192;
@@ -55,7 +55,7 @@ BEGIN
             EXIT;
         END IF;
     END LOOP;
-    PERFORM economy.feed_epoch();
+    PERFORM economy.changes();
     IF pg_current_wal_flush_lsn() < upto THEN
         RAISE EXCEPTION 'flushed up to %, and not to %', pg_current_wal_flush_lsn(), upto;
     END IF;

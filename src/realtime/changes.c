@@ -1,0 +1,245 @@
+/*
+ * changes.c
+ *		economy.changes(): the feed of all users, for servers.
+ *
+ * A session that reads on keeps the reader of its last page, so that what was
+ * read and sorted for it is not read again; any other session begins one at
+ * the same cursor.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_type_d.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
+
+#include "ledger/args.h"
+#include "ledger/installation.h"
+#include "ledger/stream.h"
+#include "realtime/feed.h"
+
+#define CHANGES_MAX 10000
+
+enum
+{
+	CHG_CODE,
+	CHG_USER_ID,
+	CHG_SEQ,
+	CHG_TYPE,
+	CHG_EVENT,
+	CHG_NEXT_CURSOR,
+	CHG_COLUMNS
+};
+
+/* What one call works with. */
+typedef struct Call
+{
+	ReturnSetInfo *info;
+	char	   *text;			/* the cursor */
+	int			max;
+	char	   *here;
+	int64		number;
+	EcoSnapshot *now;
+	EcoCursor	cursor;
+} Call;
+
+PG_FUNCTION_INFO_V1(eco_changes);
+
+/* the reader, behind the page whose next_cursor is this; NULL: in use, or none */
+static EcoFeed *kept = NULL;
+static char *kept_for = NULL;
+
+static bool is_missed(const Call *call);
+static bool was_pruned(const Call *call);
+static void tell_page(Call *call);
+static EcoFeed *take_feed(Call *call);
+static void drop_feed(void);
+static void put_event(EcoListener *listener, const EcoEvent *event);
+static void put_end(Call *call, const char *code);
+
+/*
+ * eco_changes(cursor text, max integer) returns setof (code text,
+ *		user_id bigint, seq bigint, type text, event json, next_cursor text)
+ */
+Datum
+eco_changes(PG_FUNCTION_ARGS)
+{
+	Call		call = {.info = (ReturnSetInfo *) fcinfo->resultinfo};
+	EcoCursorRead read = ECO_CURSOR_FOREIGN;
+	EcoOpenTables *open;
+
+	eco_require_arg(fcinfo, 1, "max");
+	call.max = PG_GETARG_INT32(1);
+	if (call.max < 1 || call.max > CHANGES_MAX)
+		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("max must be from 1 to %d", CHANGES_MAX));
+	InitMaterializedSRF(fcinfo, 0);
+	open = eco_stream_open(ECO_READ_FRESH, NULL);
+	call.now = eco_snapshot_take();
+	call.here = eco_cursor_here(&call.number);
+	if (!PG_ARGISNULL(0))
+	{
+		call.text = text_to_cstring(PG_GETARG_TEXT_PP(0));
+		read = eco_cursor_parse(call.text, call.here, &call.cursor);
+	}
+	if (read == ECO_CURSOR_NONE)
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("this is no cursor of economy.changes()"),
+				  errhint("Pass next_cursor of the last row of the call before, null to begin now, or start to begin with the first entry."));
+	if (read == ECO_CURSOR_FOREIGN || is_missed(&call))
+	{
+		call.cursor = (EcoCursor)
+		{
+			.old = call.now
+		};
+		put_end(&call, PG_ARGISNULL(0) ? "CAUGHT_UP" : "RESYNC_REQUIRED");
+	}
+	else
+		tell_page(&call);
+	eco_tables_close(open);
+	return (Datum) 0;
+}
+
+/* A standby may lag behind the cursor, and so may an older snapshot. */
+static bool
+lags_behind(const Call *call)
+{
+	const EcoSnapshot *told = call->cursor.new != NULL ? call->cursor.new : call->cursor.old;
+
+	return !eco_snapshot_covers(call->now, told);
+}
+
+/* The cursor is of a time that was set back, or entries after it are gone. */
+static bool
+is_missed(const Call *call)
+{
+	const EcoCursor *cursor = &call->cursor;
+
+	if (cursor->new != NULL && !eco_snapshot_covers(cursor->new, cursor->old))
+		return true;
+	if (lags_behind(call))
+		return !RecoveryInProgress() && !IsolationUsesXactSnapshot();
+	return !eco_snapshot_is_nowhere(cursor->old) && was_pruned(call);
+}
+
+/* Whether an action was pruned that the cursor's old snapshot does not see. */
+static bool
+was_pruned(const Call *call)
+{
+	static const char *const sql =
+	"SELECT max(i.pruned_by), max(i.pruned_xact) FROM economy.installations i"
+	" WHERE i.number OPERATOR(pg_catalog.=) $1 AND i.pruned_by IS NOT NULL";
+	Oid			types[1] = {INT8OID};
+	Datum		values[1] = {Int64GetDatum(call->number)};
+	bool		pruned = false;
+	bool		isnull;
+
+	SPI_connect();
+	if (SPI_execute_with_args(sql, 1, types, values, NULL, true, 1) != SPI_OK_SELECT)
+		ECO_ERROR(ECO_SCHEMA_DAMAGED, errmsg("installations cannot be read"));
+	if (SPI_processed == 1)
+	{
+		HeapTuple	row = SPI_tuptable->vals[0];
+		uint64		pruned_by = (uint64) DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &isnull));
+
+		if (!isnull && !eco_snapshot_sees(call->cursor.old, pruned_by))
+			pruned = eco_snapshot_news_up_to(call->cursor.old, call->now,
+											 (uint64) DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull)));
+	}
+	SPI_finish();
+	return pruned;
+}
+
+static void
+tell_page(Call *call)
+{
+	EcoCursor  *cursor = &call->cursor;
+	EcoListener listener = {put_event, call->info};
+	const EcoFeedEntry *entry = NULL;
+	EcoFeed    *feed;
+	int			told;
+
+	if (lags_behind(call))
+	{
+		put_end(call, "CAUGHT_UP");
+		return;
+	}
+	if (cursor->new == NULL)
+		cursor->new = call->now;
+	feed = take_feed(call);
+	for (told = 0; told < call->max && (entry = eco_feed_next(feed)) != NULL; told++)
+	{
+		eco_feed_tell(entry->journal, entry->place.user_id, entry->place.seq, entry->place.seq, &listener);
+		cursor->told = entry->place;
+	}
+	if (told == call->max)
+	{
+		put_end(call, "MORE");
+		kept_for = MemoryContextStrdup(TopMemoryContext, eco_cursor_text(cursor, call->here));
+		return;
+	}
+	drop_feed();
+	cursor->old = cursor->new;
+	cursor->new = NULL;
+	put_end(call, "CAUGHT_UP");
+}
+
+static EcoFeed *
+take_feed(Call *call)
+{
+	bool		fits = kept_for != NULL && strcmp(kept_for, call->text) == 0;
+
+	if (kept_for != NULL)
+		pfree(kept_for);
+	kept_for = NULL;
+	if (!fits)
+	{
+		/* also one that an error left behind */
+		drop_feed();
+		kept = eco_feed_begin(&call->cursor, call->number, false);
+	}
+	return kept;
+}
+
+static void
+drop_feed(void)
+{
+	if (kept != NULL)
+		eco_feed_end(kept);
+	kept = NULL;
+}
+
+static void
+put_event(EcoListener *listener, const EcoEvent *event)
+{
+	ReturnSetInfo *info = listener->arg;
+	Datum		values[CHG_COLUMNS] = {0};
+	bool		isnull[CHG_COLUMNS] = {false};
+
+	values[CHG_CODE] = CStringGetTextDatum("EVENT");
+	values[CHG_USER_ID] = Int64GetDatum(event->user_id);
+	values[CHG_SEQ] = Int64GetDatum(event->seq);
+	values[CHG_TYPE] = CStringGetTextDatum(event->type);
+	values[CHG_EVENT] = CStringGetTextDatum(event->payload);
+	isnull[CHG_NEXT_CURSOR] = true;
+	tuplestore_putvalues(info->setResult, info->setDesc, values, isnull);
+	for (int i = 0; i < CHG_COLUMNS; i++)
+		if (i != CHG_USER_ID && i != CHG_SEQ && i != CHG_NEXT_CURSOR)
+			pfree(DatumGetPointer(values[i]));
+}
+
+static void
+put_end(Call *call, const char *code)
+{
+	Datum		values[CHG_COLUMNS] = {0};
+	bool		isnull[CHG_COLUMNS] = {false, true, true, true, true, false};
+
+	values[CHG_CODE] = CStringGetTextDatum(code);
+	values[CHG_NEXT_CURSOR] = CStringGetTextDatum(eco_cursor_text(&call->cursor, call->here));
+	tuplestore_putvalues(call->info->setResult, call->info->setDesc, values, isnull);
+}

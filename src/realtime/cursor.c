@@ -1,0 +1,173 @@
+/*
+ * cursor.c
+ *		A position of a reader of all journals.
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "access/xlog_internal.h"
+#include "access/xlogrecovery.h"
+#include "lib/stringinfo.h"
+
+#include "ledger/installation.h"
+#include "realtime/cursor.h"
+
+#define VERSION_MARK "2|"
+
+/* version, cluster, installation, old; within a pair new, position, user, seq */
+#define MAX_PARTS 8
+enum
+{
+	PART_VERSION,
+	PART_CLUSTER,
+	PART_INSTALLATION,
+	PART_OLD,
+	PARTS_OUTSIDE_PAIR,
+	PART_NEW = PARTS_OUTSIDE_PAIR,
+	PART_POSITION,
+	PART_USER,
+	PART_SEQ
+};
+
+typedef struct Parts
+{
+	int			n;
+	const char *start[MAX_PARTS + 1];	/* each ends a byte before the next */
+} Parts;
+
+const EcoPlace eco_place_before_all = {-1, PG_INT64_MIN, 0};
+
+int
+eco_place_compare(const EcoPlace *a, const EcoPlace *b)
+{
+	if (a->position != b->position)
+		return a->position < b->position ? -1 : 1;
+	if (a->user_id != b->user_id)
+		return a->user_id < b->user_id ? -1 : 1;
+	return (a->seq > b->seq) - (a->seq < b->seq);
+}
+
+/*
+ * A crash gives out transaction ids again of which nothing had reached the
+ * disk.  A cursor must not know such ids as ended, so what the transactions
+ * that had ended in the caller's snapshot wrote to WAL is flushed here.
+ */
+static TimeLineID
+flushed_timeline(void)
+{
+	TimeLineID	timeline;
+	XLogRecPtr	end;
+
+	if (RecoveryInProgress())
+	{
+		(void) GetXLogReplayRecPtr(&timeline);
+		return timeline;
+	}
+
+	/*
+	 * right behind a page's header the last record ended with the page
+	 * before; further on its end can be all that is on this page
+	 */
+	end = GetXLogInsertRecPtr();
+	if (XLogSegmentOffset(end, wal_segment_size) == SizeOfXLogLongPHD)
+		end -= SizeOfXLogLongPHD;
+	else if (end % XLOG_BLCKSZ == SizeOfXLogShortPHD)
+		end -= SizeOfXLogShortPHD;
+	XLogFlush(end);
+	return GetWALInsertionTimeLine();
+}
+
+char *
+eco_cursor_here(int64 *number)
+{
+	EcoInstallation here;
+
+	eco_installation_read(&here);
+	*number = here.number;
+	return psprintf(UINT64_FORMAT ".%u|%u.%u.%lld", (uint64) here.system, flushed_timeline(),
+					here.database, here.extension, (long long) here.number);
+}
+
+static bool
+split(const char *text, Parts *parts)
+{
+	parts->n = 0;
+	for (const char *at = text;; at++)
+	{
+		if (at == text ||at[-1] == '|')
+		{
+			if (parts->n == MAX_PARTS)
+				return false;
+			parts->start[parts->n++] = at;
+		}
+		if (*at == '\0')
+		{
+			parts->start[parts->n] = at + 1;
+			return parts->n == PARTS_OUTSIDE_PAIR || parts->n == MAX_PARTS;
+		}
+	}
+}
+
+static bool
+read_number(const Parts *parts, int part, int64 *number)
+{
+	const char *start = parts->start[part];
+	char	   *end;
+
+	errno = 0;
+	*number = strtoll(start, &end, 10);
+	return errno == 0 && end > start && end == parts->start[part + 1] - 1;
+}
+
+static EcoSnapshot *
+read_snapshot(const Parts *parts, int part)
+{
+	return eco_snapshot_parse(parts->start[part], parts->start[part + 1] - 1);
+}
+
+EcoCursorRead
+eco_cursor_parse(const char *text, const char *here, EcoCursor *cursor)
+{
+	Parts		parts;
+	const char *place;
+
+	memset(cursor, 0, sizeof(*cursor));
+	cursor->told = eco_place_before_all;
+	if (strcmp(text, "start") == 0)
+	{
+		cursor->old = eco_snapshot_nowhere();
+		return ECO_CURSOR_READ;
+	}
+	if (!split(text, &parts) || strncmp(text, VERSION_MARK, strlen(VERSION_MARK)) != 0)
+		return ECO_CURSOR_NONE;
+	cursor->old = read_snapshot(&parts, PART_OLD);
+	if (cursor->old == NULL)
+		return ECO_CURSOR_NONE;
+	if (parts.n == MAX_PARTS)
+	{
+		cursor->new = read_snapshot(&parts, PART_NEW);
+		if (cursor->new == NULL || !read_number(&parts, PART_POSITION, &cursor->told.position) ||
+			!read_number(&parts, PART_USER, &cursor->told.user_id) ||
+			!read_number(&parts, PART_SEQ, &cursor->told.seq))
+			return ECO_CURSOR_NONE;
+	}
+	place = parts.start[PART_CLUSTER];
+	if ((size_t) (parts.start[PART_OLD] - 1 - place) != strlen(here) ||
+		memcmp(place, here, strlen(here)) != 0)
+		return ECO_CURSOR_FOREIGN;
+	return ECO_CURSOR_READ;
+}
+
+char *
+eco_cursor_text(const EcoCursor *cursor, const char *here)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfo(&text, VERSION_MARK "%s|%s", here, eco_snapshot_text(cursor->old));
+	if (cursor->new != NULL)
+		appendStringInfo(&text, "|%s|%lld|%lld|%lld", eco_snapshot_text(cursor->new),
+						 (long long) cursor->told.position, (long long) cursor->told.user_id,
+						 (long long) cursor->told.seq);
+	return text.data;
+}

@@ -1,0 +1,49 @@
+/*
+ * cursor.h
+ *		A position of a reader of all journals.
+ *
+ * What `old` sees was told.  Within a pair, what `new` sees besides is being
+ * told in the order of (position, user_id, seq), and was up to `told`.  As text
+ * a cursor also names system, timeline, database and installation: transaction
+ * ids mean something only within them.
+ */
+#ifndef ECO_CURSOR_H
+#define ECO_CURSOR_H
+
+#include "postgres.h"
+
+#include "realtime/snapshot.h"
+
+typedef struct EcoPlace
+{
+	int64		position;
+	int64		user_id;
+	int64		seq;
+} EcoPlace;
+
+typedef struct EcoCursor
+{
+	EcoSnapshot *old;
+	EcoSnapshot *new;			/* NULL: not within a pair */
+	EcoPlace	told;
+} EcoCursor;
+
+/* Before the first entry of a pair. */
+extern const EcoPlace eco_place_before_all;
+
+extern int	eco_place_compare(const EcoPlace *a, const EcoPlace *b);
+
+/* "system.timeline|database.extension.number"; palloc'd. */
+extern char *eco_cursor_here(int64 *number);
+
+typedef enum EcoCursorRead
+{
+	ECO_CURSOR_READ,
+	ECO_CURSOR_FOREIGN,			/* of somewhere else, so nothing was read */
+	ECO_CURSOR_NONE				/* the text is no cursor */
+} EcoCursorRead;
+
+extern EcoCursorRead eco_cursor_parse(const char *text, const char *here, EcoCursor *cursor);
+extern char *eco_cursor_text(const EcoCursor *cursor, const char *here);
+
+#endif

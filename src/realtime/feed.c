@@ -1,0 +1,410 @@
+/*
+ * feed.c
+ *		The reader of all journals, in linear work.
+ *
+ * The pair is read in windows of positions, each found by the BRIN indexes and
+ * sorted alone.  The planner's statistics do not matter: a window's query has
+ * one index to take and may not scan the table.  How wide a window is follows
+ * from how many entries the one before had.
+ */
+#include "postgres.h"
+
+#include "access/brin.h"
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_am_d.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "errors.h"
+#include "ledger/entry.h"
+#include "ledger/installation.h"
+#include "ledger/rows.h"
+#include "realtime/feed.h"
+
+#define MAX_ENTRIES 131072		/* of a window, in memory: 4 MB */
+#define GOOD_ENTRIES 4096		/* to aim at in a window */
+#define FIRST_WIDTH 1024
+#define MAX_WIDTH (INT64CONST(1) << 62)
+
+/* columns of a window's query */
+enum
+{
+	COL_USER_ID,
+	COL_SEQ,
+	COL_POSITION,
+	COL_XACT,
+	COL_LIVE
+};
+
+struct EcoFeed
+{
+	MemoryContext context;
+	EcoSnapshot *old;
+	EcoSnapshot *new;
+	bool		from_start;
+	bool		live;
+	int64		base;			/* first position of this installation */
+	int64		end;			/* position behind the pair */
+
+	int64		from;			/* where the next window begins */
+	EcoPlace	after;			/* its entries up to here were handed out */
+
+	/* the window: sorted, handed out up to next */
+	EcoFeedEntry *entries;
+	int			n;
+	int			next;
+
+	/* while a window is read */
+	bool		cut;			/* it has more than there is room for, */
+	EcoPlace	upto;			/* and is read up to here */
+};
+
+typedef struct Receiver
+{
+	DestReceiver dest;
+	EcoFeed    *feed;
+	char		journal;
+} Receiver;
+
+/* as the windows before were filled; also of the feed before */
+static int64 width = FIRST_WIDTH;
+
+static void read_window(EcoFeed *feed);
+static void query_journal(EcoFeed *feed, const EcoJournalInfo *info, int64 from, int64 to);
+static bool receive(TupleTableSlot *slot, DestReceiver * self);
+static void begin_nothing(DestReceiver * self, int operation, TupleDesc desc);
+static void end_nothing(DestReceiver * self);
+static void make_room(EcoFeed *feed);
+static void summarise(const char *table);
+
+EcoFeed *
+eco_feed_begin(const EcoCursor *cursor, int64 number, bool live)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "economy feed",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old_context = MemoryContextSwitchTo(context);
+	EcoFeed    *feed = palloc0(sizeof(EcoFeed));
+
+	Assert(cursor->new != NULL);
+	feed->context = context;
+	feed->old = eco_snapshot_copy(cursor->old);
+	feed->new = eco_snapshot_copy(cursor->new);
+	feed->from_start = eco_snapshot_is_nowhere(cursor->old);
+	feed->live = live;
+	feed->base = ECO_FIRST_POSITION(number);
+	feed->end = feed->base + (int64) feed->new->xmax;
+	if (!feed->from_start)
+		feed->from = feed->base + (int64) eco_snapshot_first_news(feed->old, feed->new);
+	feed->from = Max(feed->from, cursor->told.position);
+	feed->after = cursor->told;
+	feed->entries = palloc(sizeof(EcoFeedEntry) * MAX_ENTRIES);
+	MemoryContextSwitchTo(old_context);
+	if (feed->from < feed->end && !RecoveryInProgress())
+		for (int i = 0; i < eco_journal_count(); i++)
+			summarise(eco_journal_get(i)->table->name);
+	return feed;
+}
+
+void
+eco_feed_end(EcoFeed *feed)
+{
+	MemoryContextDelete(feed->context);
+}
+
+const EcoFeedEntry *
+eco_feed_next(EcoFeed *feed)
+{
+	while (feed->next == feed->n && feed->from < feed->end)
+	{
+		CHECK_FOR_INTERRUPTS();
+		read_window(feed);
+	}
+	return feed->next < feed->n ? &feed->entries[feed->next++] : NULL;
+}
+
+static int
+compare_entries(const void *a, const void *b)
+{
+	return eco_place_compare(&((const EcoFeedEntry *) a)->place, &((const EcoFeedEntry *) b)->place);
+}
+
+static void
+sort_entries(EcoFeed *feed)
+{
+	qsort(feed->entries, feed->n, sizeof(EcoFeedEntry), compare_entries);
+}
+
+static void
+read_window(EcoFeed *feed)
+{
+	int64		from = feed->from;
+	int64		to = feed->end - from > width ? from + width : feed->end;
+
+	feed->n = feed->next = 0;
+	feed->cut = false;
+	for (int i = 0; i < eco_journal_count(); i++)
+		query_journal(feed, eco_journal_get(i), from, to);
+	sort_entries(feed);
+	if (feed->cut)
+	{
+		feed->after = feed->entries[feed->n - 1].place;
+		feed->from = feed->after.position;
+		width = Max((feed->from - from) / 2, 1);
+		return;
+	}
+	feed->from = to;
+	if (feed->n > GOOD_ENTRIES * 2)
+		width = Max(width / (feed->n / GOOD_ENTRIES), 1);
+	else if (feed->n < GOOD_ENTRIES / 2 && to < feed->end)
+		width = Min(width, MAX_WIDTH / 16) * (feed->n == 0 ? 16 : 2);
+}
+
+/* The relation's one index on position finds the window, or there is a plain scan. */
+static void
+query_journal(EcoFeed *feed, const EcoJournalInfo *info, int64 from, int64 to)
+{
+	static const char *const settings[][2] = {
+		{"enable_seqscan", "off"}, {"enable_bitmapscan", "on"}, {"max_parallel_workers_per_gather", "0"},
+		{"jit", "off"}
+	};
+	Receiver	receiver = {
+		{receive, begin_nothing, end_nothing, end_nothing, DestTuplestore}, feed, (char) info->journal
+	};
+	SPIExecuteOptions options = {.read_only = true,.dest = &receiver.dest};
+	int			guc_level = NewGUCNestLevel();
+	char	   *sql;
+
+	for (size_t i = 0; i < lengthof(settings); i++)
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	sql = psprintf("SELECT user_id, seq, position, xact, live FROM economy.%s"
+				   " WHERE position OPERATOR(pg_catalog.>=) '%lld'::pg_catalog.int8"
+				   " AND position OPERATOR(pg_catalog.<) '%lld'::pg_catalog.int8",
+				   info->table->name, (long long) from, (long long) to);
+	SPI_connect();
+	if (SPI_execute_extended(sql, &options) != SPI_OK_SELECT)
+		ECO_ERROR(ECO_SCHEMA_DAMAGED, errmsg("journal %s cannot be read", info->table->name));
+	SPI_finish();
+	pfree(sql);
+	AtEOXact_GUC(true, guc_level);
+}
+
+static void
+begin_nothing(DestReceiver * self, int operation, TupleDesc desc)
+{
+	(void) self;
+	(void) operation;
+	(void) desc;
+}
+
+static void
+end_nothing(DestReceiver * self)
+{
+	(void) self;
+}
+
+static bool
+receive(TupleTableSlot *slot, DestReceiver * self)
+{
+	Receiver   *receiver = (Receiver *) self;
+	EcoFeed    *feed = receiver->feed;
+	EcoFeedEntry entry;
+	uint64		xact;
+
+	slot_getallattrs(slot);
+	entry.place.user_id = DatumGetInt64(slot->tts_values[COL_USER_ID]);
+	entry.place.seq = DatumGetInt64(slot->tts_values[COL_SEQ]);
+	entry.place.position = DatumGetInt64(slot->tts_values[COL_POSITION]);
+	entry.journal = receiver->journal;
+	xact = (uint64) DatumGetInt64(slot->tts_values[COL_XACT]);
+	if ((feed->live && !DatumGetBool(slot->tts_values[COL_LIVE])) ||
+		eco_place_compare(&entry.place, &feed->after) <= 0 ||
+		(feed->cut && eco_place_compare(&entry.place, &feed->upto) > 0))
+		return true;
+	/* what was restored is visible, whatever its transaction was elsewhere */
+	if (entry.place.position < feed->base ? !feed->from_start :
+		eco_snapshot_sees(feed->old, xact) || !eco_snapshot_sees(feed->new, xact))
+		return true;
+	if (feed->n == MAX_ENTRIES)
+		make_room(feed);
+	if (!feed->cut || eco_place_compare(&entry.place, &feed->upto) <= 0)
+		feed->entries[feed->n++] = entry;
+	return true;
+}
+
+/* Keep the first half; the rest is read again in a window of its own. */
+static void
+make_room(EcoFeed *feed)
+{
+	sort_entries(feed);
+	feed->n = MAX_ENTRIES / 2;
+	feed->cut = true;
+	feed->upto = feed->entries[feed->n - 1].place;
+}
+
+/* The BRIN index on position; InvalidOid when a DBA has dropped it. */
+static Oid
+position_index(Relation rel, BlockNumber * range)
+{
+	AttrNumber	position = get_attnum(RelationGetRelid(rel), "position");
+	Oid			found = InvalidOid;
+	ListCell   *lc;
+
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		if (index->rd_rel->relam == BRIN_AM_OID && index->rd_index->indkey.values[0] == position)
+		{
+			found = RelationGetRelid(index);
+			*range = BrinGetPagesPerRange(index);
+		}
+		index_close(index, AccessShareLock);
+	}
+	return found;
+}
+
+/*
+ * A range of pages without a summary is read whatever the window, and nothing
+ * but VACUUM makes one: make those that are missing at the end of the table.
+ * Never waits: whoever has the lock, VACUUM above all, summarises as well.
+ */
+static void
+summarise(const char *table)
+{
+	Oid			relid = eco_table_oid(table);
+	BlockNumber range = 0;
+	BlockNumber block;
+	Relation	rel;
+	Oid			index;
+
+	if (!ConditionalLockRelationOid(relid, ShareUpdateExclusiveLock))
+		return;
+	rel = table_open(relid, NoLock);
+	index = rel->rd_rel->relkind == RELKIND_RELATION ? position_index(rel, &range) : InvalidOid;
+	/* the last range is still being filled */
+	block = OidIsValid(index) ? RelationGetNumberOfBlocks(rel) / range * range : 0;
+	table_close(rel, NoLock);
+	while (block > 0)
+	{
+		block -= range;
+		CHECK_FOR_INTERRUPTS();
+		if (DatumGetInt32(DirectFunctionCall2(brin_summarize_range, ObjectIdGetDatum(index),
+											  Int64GetDatum((int64) block))) == 0)
+			break;
+	}
+	UnlockRelationOid(relid, ShareUpdateExclusiveLock);
+}
+
+/* An event as it was told, until its subtransaction has ended well. */
+typedef struct Heard
+{
+	EcoEvent   *event;
+	struct Heard *next;
+} Heard;
+
+typedef struct Collector
+{
+	EcoListener listener;
+	MemoryContext context;
+	Heard	   *first;
+	Heard	  **last;
+} Collector;
+
+static void
+collect(EcoListener *listener, const EcoEvent *event)
+{
+	Collector  *collector = listener->arg;
+	Size		bytes = offsetof(EcoEvent, payload) + strlen(event->payload) + 1;
+	Heard	   *heard = MemoryContextAlloc(collector->context, sizeof(Heard));
+
+	heard->event = MemoryContextAlloc(collector->context, bytes);
+	memcpy(heard->event, event, bytes);
+	heard->next = NULL;
+	*collector->last = heard;
+	collector->last = &heard->next;
+}
+
+/* Errors that are not the entry's. */
+static bool
+is_general(int sqlerrcode)
+{
+	int			category = ERRCODE_TO_CATEGORY(sqlerrcode);
+
+	return category == ERRCODE_OPERATOR_INTERVENTION ||
+		category == ERRCODE_INSUFFICIENT_RESOURCES ||
+		category == ERRCODE_TRANSACTION_ROLLBACK || category == ERRCODE_SYSTEM_ERROR ||
+		sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+}
+
+/* False, with a warning, when they cannot be told. */
+static bool
+try_to_tell(char journal, int64 user_id, int64 first, int64 last, int level, EcoListener *listener)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool told = true;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		eco_tell_entries(journal, user_id, first, last, listener);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		if (is_general(error->sqlerrcode))
+			ReThrowError(error);
+		told = false;
+		ereport(level,
+				(errcode(ECO_LEDGER_DAMAGED),
+				 errmsg("entry %lld of user %lld cannot be told and is passed over: %s",
+						(long long) first, (long long) user_id, error->message)));
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+	return told;
+}
+
+void
+eco_feed_tell(char journal, int64 user_id, int64 first, int64 last, EcoListener *listener)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "economy events heard",
+												  ALLOCSET_DEFAULT_SIZES);
+	Collector	collector = {.context = context,.last = &collector.first};
+	bool		told;
+
+	collector.listener = (EcoListener)
+	{
+		collect, &collector
+	};
+	told = try_to_tell(journal, user_id, first, last, first == last ? WARNING : DEBUG1, &collector.listener);
+	for (Heard *heard = collector.first; told && heard != NULL; heard = heard->next)
+		listener->hear(listener, heard->event);
+	MemoryContextDelete(context);
+	/* one by one, to pass over those alone that cannot be told */
+	for (int64 seq = first; !told && first < last && seq <= last; seq++)
+		eco_feed_tell(0, user_id, seq, seq, listener);
+}
