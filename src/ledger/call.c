@@ -2,11 +2,12 @@
  * call.c
  *		The idempotent opening of every call that makes an entry (I4).
  *
- * Why one look at the key is enough when the account has not moved: every
- * entry of a user updates the account row.  If the version that our snapshot
- * sees is the one we lock, no entry was committed after the snapshot, so the
- * key it did not see does not exist.  Otherwise, and after any wait, we look again
- * with a snapshot taken while we hold the lock, and then nothing can move.
+ * A retry is a read: the key is looked up with the journal alone, and only a new
+ * call opens the rest.  Why that one look is enough when the account has not
+ * moved: every entry of a user updates the account row.  If the version that the
+ * snapshot of the look sees is the one we lock, and nobody was waited for, no entry
+ * was committed since, so the key it did not see does not exist.  Otherwise we look
+ * again with a snapshot taken while we hold the lock, and then nothing can move.
  *
  * The rules are read under a snapshot taken after the lock in any case: what an
  * admin had changed by then holds for this call.  At REPEATABLE READ and above there
@@ -30,16 +31,10 @@
 #define RETRY_AFTER_MIN_MS	150
 #define RETRY_AFTER_MAX_MS	300
 
-typedef enum KeyLock
-{
-	KEY_LOCKED,
-	KEY_LOCKED_AFTER_WAIT,
-	KEY_BUSY
-} KeyLock;
-
-static void open_tables(EcoCall *call);
+static void open_journal(EcoCall *call);
+static bool open_the_rest(EcoCall *call);
 static bool find_first(EcoCall *call);
-static KeyLock key_lock(const EcoCall *call);
+static bool key_lock(const EcoCall *call);
 
 void
 eco_call_init(EcoCall *call, EcoJournal journal, EcoTable *table, int64 user_id,
@@ -51,43 +46,34 @@ eco_call_init(EcoCall *call, EcoJournal journal, EcoTable *table, int64 user_id,
 	call->key = 0;
 	call->ntexts = 0;
 	call->tables = tables;
+	call->tables_of_new = NULL;
 	call->dry_run = false;
 }
 
 EcoCallState
 eco_call_begin(EcoCall *call)
 {
-	bool		announced = call->ntexts == 0;
+	EcoAccountLock lock;
+	bool		announced = false;
 
-	open_tables(call);
-	for (;; eco_snapshot_renew())
+	open_journal(call);
+	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (call->ntexts > 0 && find_first(call))
 			return ECO_CALL_REPLAY;
+		if (!call->dry_run && call->ntexts > 0 && !announced && !key_lock(call))
+			return ECO_CALL_BUSY;
+		announced = true;
+		if (open_the_rest(call))
+			continue;
 		if (call->dry_run)
 			return eco_account_read(call->user_id, &call->account) ?
 				ECO_CALL_NEW : ECO_CALL_NO_USER;
-		if (!announced)
-		{
-			KeyLock		lock = key_lock(call);
-
-			if (lock == KEY_BUSY)
-				return ECO_CALL_BUSY;
-			announced = true;
-			if (lock == KEY_LOCKED_AFTER_WAIT)
-				continue;
-		}
-		switch (eco_account_lock(call->user_id, &call->account))
-		{
-			case ECO_ACCOUNT_LOCKED:
-				eco_snapshot_renew();
-				return ECO_CALL_NEW;
-			case ECO_ACCOUNT_MISSING:
-				return ECO_CALL_NO_USER;
-			case ECO_ACCOUNT_MOVED:
-				break;
-		}
+		lock = eco_account_lock(call->user_id, &call->account);
+		eco_snapshot_renew();
+		if (lock != ECO_ACCOUNT_MOVED)
+			return lock == ECO_ACCOUNT_LOCKED ? ECO_CALL_NEW : ECO_CALL_NO_USER;
 	}
 }
 
@@ -97,16 +83,31 @@ eco_call_end(EcoCall *call)
 	eco_tables_close(call->open);
 }
 
-static void
-open_tables(EcoCall *call)
+static int
+append(EcoTable **tables, int n, EcoTable *const *list)
 {
-	EcoTable   *tables[ECO_MAX_OPEN + 1] = {&eco_accounts, call->table};
-	int			n = 2;
+	for (int i = 0; list != NULL && list[i] != NULL && n < ECO_MAX_OPEN; i++)
+		tables[n++] = list[i];
+	return n;
+}
 
-	for (int i = 0; call->tables != NULL && call->tables[i] != NULL && n < ECO_MAX_OPEN; i++)
-		tables[n++] = call->tables[i];
-	tables[n] = NULL;
+static void
+open_journal(EcoCall *call)
+{
+	EcoTable   *tables[ECO_MAX_OPEN + 1] = {call->table};
+
+	tables[append(tables, 1, call->tables)] = NULL;
 	call->open = eco_tables_open(call->dry_run ? ECO_READ_FRESH : ECO_WRITE, tables);
+}
+
+/* True when what was read before is to be read again. */
+static bool
+open_the_rest(EcoCall *call)
+{
+	EcoTable   *tables[ECO_MAX_OPEN + 1] = {&eco_accounts};
+
+	tables[append(tables, 1, call->tables_of_new)] = NULL;
+	return eco_tables_add(call->open, tables);
 }
 
 int
@@ -149,11 +150,11 @@ key_lock_affordable(void)
 
 /*
  * Take the transaction's lock on the key, waiting up to
- * economy.duplicate_wait.  The account
- * lock and the unique index keep a key to one effect without it; it is what
- * lets a duplicate be answered at once.
+ * economy.duplicate_wait.  False: another transaction has it.  The account lock and
+ * the unique index keep a key to one effect without it; it is what lets a
+ * duplicate be answered at once.
  */
-static KeyLock
+static bool
 key_lock(const EcoCall *call)
 {
 	uint64		hash = (uint64) call->user_id ^ ((uint64) call->journal << 56);
@@ -161,23 +162,23 @@ key_lock(const EcoCall *call)
 	TimestampTz give_up;
 
 	if (!key_lock_affordable())
-		return KEY_LOCKED;
+		return true;
 	for (int i = 0; i < call->ntexts; i++)
 		hash = hash_bytes_extended((const unsigned char *) call->texts[i].data,
 								   call->texts[i].len, hash);
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash,
 						 ECO_LOCK_CLASS_KEY);
 	if (LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
-		return KEY_LOCKED;
+		return true;
 	if (eco_duplicate_wait_ms == 0)
-		return KEY_BUSY;
+		return false;
 	give_up = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), eco_duplicate_wait_ms);
 	while (GetCurrentTimestamp() < give_up)
 	{
 		CHECK_FOR_INTERRUPTS();
 		pg_usleep(KEY_LOCK_POLL_US);
 		if (LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
-			return KEY_LOCKED_AFTER_WAIT;
+			return true;
 	}
-	return KEY_BUSY;
+	return false;
 }

@@ -22,7 +22,9 @@ typedef struct EcoCall
 	int			ntexts;			/* 0: the call has no key, only the account */
 	EcoText		texts[ECO_MAX_CALL_TEXTS];
 	EcoTable   *const *tables;	/* further ones that it reads or writes, up to
-								 * NULL */
+								 * NULL; NULL: none */
+	EcoTable   *const *tables_of_new;	/* the same, of which a retry needs
+										 * none */
 	bool		dry_run;		/* take no lock, promise nothing */
 
 	EcoOpenTables *open;

@@ -116,6 +116,12 @@ typedef enum EcoAccess
  */
 extern EcoOpenTables *eco_tables_open(EcoAccess access, EcoTable *const *tables);
 
+/*
+ * Open further ones, for a call that could have done without.  True when one of
+ * them was changed under the snapshot, which is renewed then: read again.
+ */
+extern bool eco_tables_add(EcoOpenTables *open, EcoTable *const *tables);
+
 /* What an error leaves open, the end of its transaction closes. */
 extern void eco_tables_close(EcoOpenTables *open);
 

@@ -46,7 +46,8 @@ eco_direct_scan_begin(EcoScan *scan, const Datum *values, const int64 *after)
 	Relation	rel = scan->open->rel;
 	int			nkeys = scan->nvalues;
 
-	scan->index = index_open(scan->open->cache->key_index[scan->key], AccessShareLock);
+	/* in the mode that an insert needs, which is a lock less */
+	scan->index = index_open(scan->open->cache->key_index[scan->key], scan->open->mode);
 	if (!index_is_complete(scan->index))
 	{
 		index_close(scan->index, NoLock);

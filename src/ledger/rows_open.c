@@ -17,6 +17,7 @@
 #include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "storage/lmgr.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -85,6 +86,19 @@ eco_tables_open(EcoAccess access, EcoTable *const *tables)
 	push_snapshot(open);
 	n_open++;
 	return open;
+}
+
+bool
+eco_tables_add(EcoOpenTables *open, EcoTable *const *tables)
+{
+	int			before = open->ntables;
+
+	for (int i = 0; tables[i] != NULL; i++)
+		open_one(open, tables[i]);
+	if (open->ntables == before || changed_table(open, GetActiveSnapshot()) == NULL)
+		return false;
+	eco_snapshot_renew();
+	return true;
 }
 
 void
@@ -182,13 +196,14 @@ open_one(EcoOpenTables *open, EcoTable *table)
 	for (;;)
 	{
 		one->cache = eco_table_cache(table);
-		one->rel = try_relation_open(one->cache->relid, mode);
-		if (one->rel != NULL && !one->cache->stale)
+		LockRelationOid(one->cache->relid, mode);
+		if (!one->cache->stale)
 			break;
-		if (one->rel != NULL)
-			relation_close(one->rel, mode);
-		one->cache->stale = true;
+		UnlockRelationOid(one->cache->relid, mode);
 	}
+	one->rel = RelationIdGetRelation(one->cache->relid);
+	if (one->rel == NULL)
+		ECO_ERROR(ECO_SCHEMA_DAMAGED, errmsg("table economy.%s was dropped", table->name));
 	if (one->cache->has_children)
 		list_free(find_all_inheritors(one->cache->relid, mode, NULL));
 	one->table = table;

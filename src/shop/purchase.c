@@ -152,7 +152,8 @@ eco_purchase(PG_FUNCTION_ARGS)
 	eco_result_begin(&p.result, fcinfo, RES_COLUMNS);
 	eco_result_set(&p.result, RES_QUANTITY, Int32GetDatum(p.quantity));
 
-	eco_call_init(&call, ECO_JOURNAL_PURCHASE, &eco_shop_transactions, p.user_id, purchase_tables);
+	eco_call_init(&call, ECO_JOURNAL_PURCHASE, &eco_shop_transactions, p.user_id, NULL);
+	call.tables_of_new = purchase_tables;
 	call.key = ECO_TXN_BY_KEY;
 	call.texts[call.ntexts++] = p.product_id;
 	call.texts[call.ntexts++] = p.key;
@@ -201,7 +202,8 @@ eco_purchase_probe(PG_FUNCTION_ARGS)
 	p.dry_run = true;
 	p.stock_slot = -1;
 	p.user_limit_left = -1;
-	eco_call_init(&call, ECO_JOURNAL_PURCHASE, &eco_shop_transactions, p.user_id, purchase_tables);
+	eco_call_init(&call, ECO_JOURNAL_PURCHASE, &eco_shop_transactions, p.user_id, NULL);
+	call.tables_of_new = purchase_tables;
 	call.dry_run = true;
 	if (eco_call_begin(&call) == ECO_CALL_NEW)
 		code = check_rules(&p, &call.account);
@@ -399,7 +401,7 @@ describe_renewal(Purchase *p, TimestampTz now)
 	JsonEncodeDateTime(text, TimestampTzGetDatum(renews), TIMESTAMPTZOID, &utc);
 	eco_detail_int(&p->detail, "limit", p->product.per_user_limit);
 	eco_detail_str(&p->detail, "period", words[period]);
-	eco_detail_str(&p->detail, "renews_at", text);
+	eco_detail_str(&p->detail, "renews_at", pstrdup(text));
 }
 
 /* Streak freezes are held by the account, up to a limit. */
