@@ -521,7 +521,7 @@ COMMENT ON FUNCTION economy.recommendation_stats(timestamptz) IS
 
 CREATE FUNCTION economy.set_recommendations(placement text, settings jsonb, arms jsonb, actor text) RETURNS integer
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp AS $$
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres' AS $$
 #variable_conflict use_variable
 DECLARE
     next_version integer;

@@ -603,7 +603,7 @@ COMMENT ON FUNCTION economy.segment(bigint) IS
 CREATE FUNCTION economy.audit_segments(first_user bigint DEFAULT NULL, last_user bigint DEFAULT NULL)
     RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL RESTRICTED
-    SET search_path = pg_catalog, economy, pg_temp SET jit = off
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' SET jit = off
     BEGIN ATOMIC
         WITH state AS MATERIALIZED (
             SELECT t.as_of, CASE WHEN t.cluster = (SELECT c.system_identifier FROM pg_control_system() c) THEN economy.position_of(t.seen_before) END AS seen_before,
@@ -652,7 +652,7 @@ COMMENT ON FUNCTION economy.audit_segments(bigint, bigint) IS
 
 CREATE FUNCTION economy.audit_segment_state() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL RESTRICTED
-    SET search_path = pg_catalog, economy, pg_temp
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
     BEGIN ATOMIC
         SELECT NULL::bigint, 'parity', 'a snapshot of before ' || t.as_of, format('rfm_state with snapshot %s', t.snapshot_id), NULL::text, NULL::bigint
         FROM economy.rfm_state t LEFT JOIN economy.rfm_snapshots s USING (snapshot_id)

@@ -3,7 +3,7 @@
 BEGIN;
 SELECT no_plan();
 SET LOCAL jit = off;
-CREATE FUNCTION pg_temp.clock(at timestamptz) RETURNS text LANGUAGE sql AS $$ SELECT set_config('economy.test_clock', at::text, true) $$;
+CREATE FUNCTION pg_temp.clock(at timestamptz) RETURNS text LANGUAGE sql AS $$ SELECT set_config('economy.test_clock', to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00'), true) $$;
 SELECT pg_temp.clock('2099-01-01 12:00:00+00') AS x \gset
 SELECT economy.upsert_product('{"product_id": "pgtap_d", "category": "conversion", "granted_gold": 1, "monetary": 100}', 'pgtap') IS NULL AS x \gset
 CREATE TEMP TABLE who AS SELECT n, economy.register('pgtap damage ' || n) AS user_id FROM generate_series(1, 20) n;
@@ -41,7 +41,7 @@ $$;
 SELECT is((d.seen > 0, d.wrong, d.after)::text, '(t,0,0)', damage)
 FROM (VALUES ('seq = seq + 1000'), ('seq = seq - 1'), ('seq = 0'), ('frequency = frequency + 1'), ('frequency = NULL'), ('monetary = monetary - 1'), ('monetary = NULL'), ('segment_since = segment_since + interval ''1 day'''),
     ('segment_since = NULL'), ('next_change_at = next_change_at + interval ''1 hour'''), ('next_change_at = ''infinity'''), ('changes = changes + 1'), ('changes = 0'), ('r = 6 - r'), ('f = f % 5 + 1'), ('m = m % 5 + 1'), ('r = NULL'),
-    ('segment = ''X'''), ('segment = NULL'), ('buckets = ''\x00'''), ('buckets = '''''), ('buckets = (SELECT buckets FROM economy.user_segments WHERE user_id = {v})'), ('user_id = -5')) v (change)
+    ('segment = ''X'''), ('segment = NULL'), ('buckets = decode(''00'', ''hex'')'), ('buckets = '''''), ('buckets = (SELECT buckets FROM economy.user_segments WHERE user_id = {v})'), ('user_id = -5')) v (change)
 CROSS JOIN LATERAL (SELECT replace(replace(format('UPDATE economy.user_segments SET %s WHERE user_id = {u}', change), '{u}', :'u'), '{v}', :'v') AS damage) s
 CROSS JOIN LATERAL pg_temp.damaged(damage) d;
 SELECT is((d.seen > 0, d.wrong, d.after)::text, '(t,0,0)', damage)

@@ -13,15 +13,15 @@ INSERT INTO pgtap_orders SELECT c[1], c[2]::date, c[3]::integer
 FROM string_to_table(:'orders', E'\n') WITH ORDINALITY t (line, n), string_to_array(line, ',') c WHERE n > 1 AND line <> '';
 SELECT is((SELECT count(*) FROM pgtap_orders), 4906::bigint, 'test/data/rfm_orders.csv is here: run the files from the root of the source');
 SELECT is((SELECT (b.users, b.recency, b.frequency, b.monetary, b.degenerate)::text
-           FROM economy.rfm_bounds('all_time', 'pgtap_orders', '2006-12-31') b),
+           FROM economy.rfm_bounds('all_time', 'pgtap_orders', '2006-12-31 00:00:00+00') b),
     '(995,"{115,181,297.4,482}","{4,5,6,8}","{255.8,382,506.4,666}",{})', 'the published bounds');
 SELECT is((s.recency_days, s.frequency, s.monetary, s.r || '' || s.f || s.m)::text, format('(%s)', published), id)
 FROM (VALUES ('Abbey O''Reilly', '205,6,472,343'), ('Add Senger', '140,3,340,412'), ('Aden Lesch', '194,4,405,323'),
              ('Aden Murphy', '98,7,596,544'), ('Admiral Senger', '132,5,448,433'), ('Brion Stark', '229,8,852,355'),
              ('Hosteen Jacobi', '545,4,300,122'), ('Julisa Halvorson', '127,12,987,455')) v (id, published)
-LEFT JOIN economy.rfm_score('all_time', 'pgtap_orders', '2006-12-31') s USING (id);
+LEFT JOIN economy.rfm_score('all_time', 'pgtap_orders', '2006-12-31 00:00:00+00') s USING (id);
 SELECT is((SELECT string_agg(n::text, ',' ORDER BY frequency) FROM
-           (SELECT frequency, count(*) AS n FROM economy.rfm_score('all_time', 'pgtap_orders', '2006-12-31') GROUP BY 1) h),
+           (SELECT frequency, count(*) AS n FROM economy.rfm_score('all_time', 'pgtap_orders', '2006-12-31 00:00:00+00') GROUP BY 1) h),
     '42,83,143,187,176,150,94,51,38,20,3,5,2,1', 'the published histogram of orders');
 
 -- --- a made-up table ---------------------------------------------------------

@@ -129,6 +129,10 @@ SELECT is((SELECT s.cluster FROM economy.rfm_state s), (SELECT system_identifier
 
 -- --- a moment in the past, and one in the future ------------------------------------
 
+-- how the tests write what they compare
+SET LOCAL timezone = 'UTC';
+SET LOCAL datestyle = 'ISO, YMD';
+
 SELECT pg_temp.clock('2099-06-10 00:00:00+00') AS x \gset
 CREATE FUNCTION pg_temp.as_of(at timestamptz) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN

@@ -1,0 +1,71 @@
+-- Batch functions with an input of n, 2n and 4n: what they read grows no faster
+-- than n log n. Pages do not scatter as a time does.
+BEGIN;
+SELECT no_plan();
+SET LOCAL jit = off;
+CREATE FUNCTION pg_temp.clock(at timestamptz) RETURNS text LANGUAGE sql AS $$ SELECT set_config('economy.test_clock', to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00'), true) $$;
+SELECT pg_temp.clock('2097-01-01 12:00:00+00') AS x \gset
+SELECT economy.register_game('pgtap_growth') AS x \gset
+SELECT count(*) AS x FROM economy.upsert_product('{"product_id": "pgtap_growth", "category": "conversion", "granted_gold": 1, "monetary": 100}', 'pgtap') \gset
+CREATE TEMP TABLE crowd AS SELECT n, economy.register('pgtap growth ' || n) AS user_id FROM generate_series(1, 1600) n;
+CREATE TEMP SEQUENCE key;
+CREATE TEMP TABLE work (what text, n integer, pages bigint);
+
+-- the pages that a statement touches
+CREATE FUNCTION pg_temp.pages(statement text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    plan json;
+BEGIN
+    EXECUTE 'EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ' || statement INTO plan;
+    RETURN (plan -> 0 -> 'Plan' ->> 'Shared Hit Blocks')::bigint + (plan -> 0 -> 'Plan' ->> 'Shared Read Blocks')::bigint;
+END
+$$;
+CREATE FUNCTION pg_temp.buy(size integer) RETURNS void LANGUAGE sql AS $$
+    SELECT count(*) FROM crowd c, economy.purchase(c.user_id, 'pgtap_growth', 'k' || nextval('key')) WHERE c.n <= size $$;
+-- what is to be done before the statement that is measured; {n} is the size
+CREATE FUNCTION pg_temp.measure(what text, before text, statement text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    -- the first fills caches, makes the rows and does what is left over
+    sizes CONSTANT integer[] := '{1600,400,800,1600}';
+    size  integer;
+    one   bigint;
+    four  bigint;
+BEGIN
+    FOREACH size IN ARRAY sizes LOOP
+        DELETE FROM work w WHERE w.what = measure.what AND w.n = size;
+        EXECUTE replace(coalesce(before, 'SELECT 1'), '{n}', size::text);
+        INSERT INTO work SELECT what, size, pg_temp.pages(replace(statement, '{n}', size::text));
+    END LOOP;
+    SELECT w.pages INTO one FROM work w WHERE w.what = measure.what AND w.n = 400;
+    SELECT w.pages INTO four FROM work w WHERE w.what = measure.what AND w.n = 1600;
+    RETURN NEXT cmp_ok(four::numeric, '<=', round(4 * one * ln(1600.0) / ln(400.0)) + 50,
+        format('%s of 400, 800 and 1600: %s pages', what, (SELECT string_agg(w.pages::text, ', ' ORDER BY w.n) FROM work w WHERE w.what = measure.what)));
+    RETURN NEXT cmp_ok(four, '>', 0::bigint, what || ' reads something');
+END
+$$;
+
+SELECT pg_temp.measure('record_actions() by as many users', NULL, $$SELECT count(*) FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object(
+    'user_id', c.user_id, 'game', 'pgtap_growth', 'action_type', 'X', 'action_id', 'a' || nextval('key'), 'bet', 0, 'win', 1)) FROM crowd c WHERE c.n <= {n}))$$);
+SELECT pg_temp.measure('record_actions() by one user', NULL, $$SELECT count(*) FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object(
+    'user_id', (SELECT user_id FROM crowd WHERE n = 1), 'game', 'pgtap_growth', 'action_type', 'X', 'action_id', 'b' || nextval('key'), 'bet', 0, 'win', 1)) FROM crowd c WHERE c.n <= {n}))$$);
+SELECT pg_temp.measure('record_actions() of games that are not there', NULL, $$SELECT count(*) FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object(
+    'user_id', c.user_id, 'game', 'none' || c.n, 'action_type', 'X', 'action_id', 'c' || nextval('key'), 'bet', 0, 'win', 1)) FROM crowd c WHERE c.n <= {n}))$$);
+SELECT pg_temp.measure('grant_rewards()', NULL, $$SELECT count(*) FROM economy.grant_rewards((SELECT jsonb_agg(jsonb_build_object(
+    'user_id', c.user_id, 'source', 'pgtap', 'external_event_id', 'd' || nextval('key'), 'gold', 1, 'xp', 1)) FROM crowd c WHERE c.n <= {n}))$$);
+SELECT pg_temp.measure('rfm_refresh_incremental() after as many purchases', 'SELECT pg_temp.buy({n})', 'SELECT * FROM economy.rfm_refresh_incremental()');
+SELECT pg_temp.measure('rfm_refresh() after as many purchases', 'SELECT pg_temp.buy({n})', 'SELECT * FROM economy.rfm_refresh()');
+SELECT pg_temp.measure('rollup_stats() of as many actions', $$SELECT count(*) FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object(
+    'user_id', c.user_id, 'game', 'pgtap_growth', 'action_type', 'X', 'action_id', 'e' || nextval('key'), 'bet', 0, 'win', 1)) FROM crowd c WHERE c.n <= {n}))$$, 'SELECT * FROM economy.rollup_stats()');
+SELECT pg_temp.measure('audit_segments() of as many users', NULL, 'SELECT count(*) FROM economy.audit_segments((SELECT user_id FROM crowd WHERE n = 1), (SELECT user_id FROM crowd WHERE n = {n}))');
+SELECT pg_temp.measure('audit_sweep_incremental() of as many users', 'SELECT pg_temp.buy({n})', 'SELECT count(*) FROM economy.audit_sweep_incremental()');
+SELECT economy.set_recommendations('pgtap growth', '{"policy": "thompson", "attribution_window": "1 day"}', '[{"segment": "New", "arm": "a", "cta": "a"}]', 'pgtap') AS x \gset
+SELECT pg_temp.measure('learn_recommendations() of as many decisions', $$
+    INSERT INTO economy.recommendations SELECT c.user_id, nextval('key'), 'pgtap growth', 1, 'New', 'a', 'a', NULL, false, 'thompson', 1, '2096-01-01', 0, '2096-01-01 00:00+00', '2096-01-02 00:00+00'
+        FROM crowd c WHERE c.n <= {n};
+    UPDATE economy.recommendation_progress SET learned_until = '-infinity' WHERE placement = 'pgtap growth';
+    DELETE FROM economy.recommendations WHERE placement = 'pgtap growth' AND number < currval('key') - {n} + 1$$, 'SELECT * FROM economy.learn_recommendations(100000)');
+-- what grows with the square is noticed
+SELECT cmp_ok(pg_temp.pages(replace(q, '{n}', '80'))::numeric, '>', round(4 * pg_temp.pages(replace(q, '{n}', '20')) * ln(1600.0) / ln(400.0)) + 50, 'a square is more than n log n')
+FROM (VALUES ('SELECT count(*) FROM crowd a CROSS JOIN crowd b CROSS JOIN LATERAL (SELECT FROM economy.accounts k WHERE k.user_id = b.user_id + 0 * a.user_id OFFSET 0) x WHERE a.n <= {n} AND b.n <= {n}')) v (q);
+SELECT * FROM finish();
+ROLLBACK;
