@@ -11,7 +11,7 @@ SQL_PARTS = src/prologue.sql src/ledger/ledger.sql src/identity/identity.sql \
 	src/shop/shop.sql src/reward/reward.sql src/play/play.sql src/ops/adjust.sql \
 	src/ledger/view.sql src/realtime/realtime.sql src/realtime/contract.sql \
 	src/segment/segment.sql src/segment/refresh.sql src/segment/recommend.sql src/segment/report.sql \
-	src/ops/ops.sql src/ops/audit.sql src/ops/schedule.sql src/ops/demo.sql src/ops/schema.sql src/ops/health.sql src/ops/grants.sql
+	src/ops/ops.sql src/ops/audit.sql src/ops/anchor.sql src/ops/checks.sql src/ops/schedule.sql src/ops/demo.sql src/ops/schema.sql src/ops/health.sql src/ops/grants.sql
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 

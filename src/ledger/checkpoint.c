@@ -3,24 +3,36 @@
  *		Signed states of streams, behind which old actions may be deleted.
  *
  * What is signed is the canonical encoding (core/encode.h) of user_id, seq,
- * gold, experience_points, hash and links, under journal letter 'C'.  Links is
- * the hash of a chain over who the user was at registration (user.h) and the
- * entries up to seq that were left there: without it nobody could tell whether
- * one behind a gap was changed.
+ * gold, experience_points, hash, links, gone and created_at, under journal letter
+ * 'C'.  Links is the hash of a chain over who the user was at registration (user.h)
+ * and the entries up to seq that were left there: without it nobody could tell
+ * whether one behind a gap was changed.  Gone is a digest of what stays of those
+ * that were not left: their sums and keys.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type_d.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/date.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
 #include "crash_point.h"
 #include "errors.h"
 #include "ledger/checkpoint.h"
 #include "ledger/keys.h"
 #include "ledger/stream.h"
 #include "ledger/user.h"
+#include "ledger/verify.h"
 #include "settings.h"
 
 #define CHECKPOINT_LETTER 'C'
-#define CHECKPOINT_BYTES (ECO_ENCODED_HEADER + 4 * ECO_ENCODED_INT + 2 * ECO_ENCODED_BYTES(ECO_HASH_LEN))
+#define GONE_LETTER 'D'
+#define GONE_BYTES 512
+#define CHECKPOINT_BYTES (ECO_ENCODED_HEADER + 5 * ECO_ENCODED_INT + 3 * ECO_ENCODED_BYTES(ECO_HASH_LEN))
 
 enum
 {
@@ -30,6 +42,7 @@ enum
 	CHK_XP,
 	CHK_HASH,
 	CHK_LINKS,
+	CHK_GONE,
 	CHK_KEY_VERSION,
 	CHK_SIGNATURE,
 	CHK_CREATED_AT,
@@ -46,6 +59,7 @@ EcoTable	eco_stream_checkpoints = {
 		{"experience_points", INT8OID, true},
 		{"hash", BYTEAOID, true},
 		{"links", BYTEAOID, true},
+		{"gone", BYTEAOID, true},
 		{"key_version", INT4OID, true},
 		{"signature", BYTEAOID, true},
 		{"created_at", TIMESTAMPTZOID, true},
@@ -54,8 +68,47 @@ EcoTable	eco_stream_checkpoints = {
 	.keys = {{1, {CHK_USER_ID}}},
 };
 
+/* what stays of pruned actions */
+static EcoTable pruned_stats = {
+	.name = "pruned_stats",
+	.only_read = true,
+	.ncolumns = 11,
+	.columns = {
+		{"user_id", INT8OID, false},
+		{"game", TEXTOID, false},
+		{"day", DATEOID, false},
+		{"total", INT8OID, false},
+		{"wins", INT8OID, false},
+		{"losses", INT8OID, false},
+		{"draws", INT8OID, false},
+		{"max_win", INT8OID, false},
+		{"bet_sum", INT8OID, false},
+		{"win_sum", INT8OID, false},
+		{"last_action_at", TIMESTAMPTZOID, false},
+	},
+	.nkeys = 1,
+	.keys = {{3, {0, 1, 2}}},
+};
+
+static EcoTable pruned_actions = {
+	.name = "pruned_actions",
+	.only_read = true,
+	.ncolumns = 3,
+	.columns = {
+		{"user_id", INT8OID, false},
+		{"key", UUIDOID, false},
+		{"seq", INT8OID, false},
+	},
+	.nkeys = 1,
+	.keys = {{2, {0, 1}}},
+};
+
 static bool pruning = false;
 
+static void checkpoint_load(const EcoRow *row, EcoCheckpoint *checkpoint);
+static void sign(EcoRow *row, const EcoCheckpoint *checkpoint, int32 version);
+static void chain_rows(EcoTable *table, int64 user_id, uint8 *digest);
+static void chain_row(const EcoRow *row, uint8 *digest);
 static bool read_hash(const EcoRow *row, int column, uint8 *hash);
 static void sum_up(int64 user_id, int64 seq, EcoCheckpoint *checkpoint);
 static void encode(EcoEncoder *enc, uint8 *buf, int64 user_id, const EcoCheckpoint *checkpoint);
@@ -77,28 +130,81 @@ eco_checkpoint_read(int64 user_id, EcoCheckpoint *checkpoint)
 {
 	Datum		key = Int64GetDatum(user_id);
 	EcoRow		row;
-	bytea	   *signature;
-	uint8		buf[CHECKPOINT_BYTES];
-	EcoEncoder	enc;
-	EcoVerdict	verdict;
 
 	if (!eco_row_find(&eco_stream_checkpoints, user_id, 0, 1, &key, &row))
 		return false;
-	checkpoint->seq = eco_row_int(&row, CHK_SEQ);
-	checkpoint->gold = eco_row_int(&row, CHK_GOLD);
-	checkpoint->xp = eco_row_int(&row, CHK_XP);
-	checkpoint->valid = read_hash(&row, CHK_HASH, checkpoint->hash) &&
-		read_hash(&row, CHK_LINKS, checkpoint->links);
-	if (!checkpoint->valid)
-		return true;
-	encode(&enc, buf, user_id, checkpoint);
-	signature = DatumGetByteaPP(row.values[CHK_SIGNATURE]);
-	verdict = eco_key_verify(DatumGetInt32(row.values[CHK_KEY_VERSION]), enc.buf, enc.len,
-							 (const uint8 *) VARDATA_ANY(signature),
-							 VARSIZE_ANY_EXHDR(signature));
-	/* like a receipt's, a retired key's signature can no longer be told */
-	checkpoint->valid = verdict == ECO_SIGNATURE_VALID || verdict == ECO_KEY_RETIRED;
+	checkpoint_load(&row, checkpoint);
 	return true;
+}
+
+static void
+checkpoint_load(const EcoRow *row, EcoCheckpoint *checkpoint)
+{
+	bytea	   *signature = DatumGetByteaPP(row->values[CHK_SIGNATURE]);
+	uint8		buf[CHECKPOINT_BYTES];
+	EcoEncoder	enc;
+
+	checkpoint->seq = eco_row_int(row, CHK_SEQ);
+	checkpoint->gold = eco_row_int(row, CHK_GOLD);
+	checkpoint->xp = eco_row_int(row, CHK_XP);
+	checkpoint->created_at = DatumGetTimestampTz(row->values[CHK_CREATED_AT]);
+	checkpoint->valid = read_hash(row, CHK_HASH, checkpoint->hash) &&
+		read_hash(row, CHK_LINKS, checkpoint->links) &&
+		read_hash(row, CHK_GONE, checkpoint->gone);
+	if (!checkpoint->valid)
+		return;
+	encode(&enc, buf, eco_row_int(row, CHK_USER_ID), checkpoint);
+	/* a retired key signs none: eco_checkpoints_sign_anew() has seen to it */
+	checkpoint->valid = ECO_SIGNATURE_VALID ==
+		eco_key_verify(DatumGetInt32(row->values[CHK_KEY_VERSION]), enc.buf, enc.len,
+					   (const uint8 *) VARDATA_ANY(signature),
+					   VARSIZE_ANY_EXHDR(signature));
+}
+
+/*
+ * One that does not verify stays as it is, and is a finding.  Prunes wait: what
+ * they sign meanwhile would be left behind.
+ */
+void
+eco_checkpoints_sign_anew(int32 old_version, int32 new_version)
+{
+	static EcoTable *const tables[] = {&eco_stream_checkpoints, NULL};
+	EcoOpenTables *open;
+	EcoScan    *scan;
+	EcoRow		row;
+	EcoCheckpoint checkpoint;
+
+	LockRelationOid(eco_table_oid(eco_stream_checkpoints.name), ShareRowExclusiveLock);
+	open = eco_tables_open(ECO_WRITE_LATEST, tables);
+	scan = eco_scan_begin(&eco_stream_checkpoints, 0, 0, 0, NULL);
+	while (eco_scan_next(scan, &row))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (DatumGetInt32(row.values[CHK_KEY_VERSION]) != old_version)
+			continue;
+		checkpoint_load(&row, &checkpoint);
+		if (!checkpoint.valid)
+			continue;
+		if (eco_row_lock(&row, eco_row_int(&row, CHK_USER_ID), ECO_WAIT) != ECO_LOCKED)
+			eco_serialization_failure(&eco_stream_checkpoints);
+		sign(&row, &checkpoint, new_version);
+		eco_row_update(&row, eco_row_int(&row, CHK_USER_ID));
+	}
+	eco_scan_end(scan);
+	eco_tables_close(open);
+}
+
+static void
+sign(EcoRow *row, const EcoCheckpoint *checkpoint, int32 version)
+{
+	uint8		buf[CHECKPOINT_BYTES];
+	uint8		signature[ECO_SIGNATURE_LEN];
+	EcoEncoder	enc;
+
+	encode(&enc, buf, eco_row_int(row, CHK_USER_ID), checkpoint);
+	eco_key_sign(version, enc.buf, enc.len, signature);
+	eco_row_set(row, CHK_KEY_VERSION, Int32GetDatum(version));
+	eco_row_set(row, CHK_SIGNATURE, eco_bytea(signature, ECO_SIGNATURE_LEN));
 }
 
 static bool
@@ -123,24 +229,93 @@ encode(EcoEncoder *enc, uint8 *buf, int64 user_id, const EcoCheckpoint *checkpoi
 	eco_encode_int(enc, checkpoint->xp);
 	eco_encode_bytes(enc, checkpoint->hash, ECO_HASH_LEN);
 	eco_encode_bytes(enc, checkpoint->links, ECO_HASH_LEN);
+	eco_encode_bytes(enc, checkpoint->gone, ECO_HASH_LEN);
+	eco_encode_int(enc, checkpoint->created_at);
+}
+
+void
+eco_checkpoint_gone(int64 user_id, uint8 digest[ECO_HASH_LEN])
+{
+	static EcoTable *const tables[] = {&pruned_stats, &pruned_actions, NULL};
+	EcoOpenTables *open = eco_tables_open(ECO_READ, tables);
+
+	memset(digest, 0, ECO_HASH_LEN);
+	chain_rows(&pruned_stats, user_id, digest);
+	chain_rows(&pruned_actions, user_id, digest);
+	eco_tables_close(open);
+}
+
+static void
+chain_rows(EcoTable *table, int64 user_id, uint8 *digest)
+{
+	Datum		key = Int64GetDatum(user_id);
+	EcoScan    *scan = eco_scan_begin(table, user_id, 0, 1, &key);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "economy pruned",
+												  ALLOCSET_DEFAULT_SIZES);
+	EcoRow		row;
+
+	for (;;)
+	{
+		MemoryContext old_context = MemoryContextSwitchTo(context);
+		bool		found = eco_scan_next(scan, &row);
+
+		if (found)
+			chain_row(&row, digest);
+		MemoryContextSwitchTo(old_context);
+		MemoryContextReset(context);
+		if (!found)
+			break;
+		CHECK_FOR_INTERRUPTS();
+	}
+	eco_scan_end(scan);
+	MemoryContextDelete(context);
+}
+
+/* The columns are not null: bigint, date, timestamptz, text and uuid. */
+static void
+chain_row(const EcoRow *row, uint8 *digest)
+{
+	uint8		stack_buf[GONE_BYTES];
+	uint8	   *buf = stack_buf;
+	size_t		size = GONE_BYTES;
+	EcoEncoder	enc;
+
+	for (int i = 0; i < row->table->ncolumns; i++)
+		if (!row->isnull[i] && row->table->columns[i].type == TEXTOID)
+			size += VARSIZE_ANY_EXHDR(DatumGetPointer(row->values[i]));
+	if (size > GONE_BYTES)
+		buf = palloc(size);
+	eco_encode_begin(&enc, buf, size, ECO_HASH_ALGO_VERSION, GONE_LETTER);
+	for (int i = 0; i < row->table->ncolumns; i++)
+	{
+		Oid			type = row->table->columns[i].type;
+
+		if (row->isnull[i])
+			eco_encode_null(&enc);
+		else if (type == TEXTOID)
+			eco_encode_bytes(&enc, VARDATA_ANY(DatumGetPointer(row->values[i])),
+							 VARSIZE_ANY_EXHDR(DatumGetPointer(row->values[i])));
+		else if (type == UUIDOID)
+			eco_encode_bytes(&enc, DatumGetUUIDP(row->values[i])->data, UUID_LEN);
+		else if (type == DATEOID)
+			eco_encode_int(&enc, DatumGetDateADT(row->values[i]));
+		else
+			eco_encode_int(&enc, DatumGetInt64(row->values[i]));
+	}
+	if (!eco_chain_hash(digest, &enc, digest))
+		ECO_ERROR(ECO_CRYPTO_FAILED, errmsg("could not compute a SHA-256 hash"));
 }
 
 void
 eco_checkpoint_take(EcoAccount *account, int64 seq)
 {
 	EcoCheckpoint checkpoint;
-	EcoEncoder	enc;
 	EcoRow		row;
-	int32		version = eco_key_active();
-	uint8		buf[CHECKPOINT_BYTES];
-	uint8		signature[ECO_SIGNATURE_LEN];
 	Datum		key = Int64GetDatum(account->user_id);
 	bool		exists;
 
 	sum_up(account->user_id, seq, &checkpoint);
-	encode(&enc, buf, account->user_id, &checkpoint);
-	eco_key_sign(version, enc.buf, enc.len, signature);
-
+	eco_checkpoint_gone(account->user_id, checkpoint.gone);
 	exists = eco_row_find(&eco_stream_checkpoints, account->user_id, 0, 1, &key, &row);
 	if (!exists)
 		eco_row_init(&row, &eco_stream_checkpoints);
@@ -150,14 +325,16 @@ eco_checkpoint_take(EcoAccount *account, int64 seq)
 	eco_row_set(&row, CHK_XP, Int64GetDatum(checkpoint.xp));
 	eco_row_set(&row, CHK_HASH, eco_bytea(checkpoint.hash, ECO_HASH_LEN));
 	eco_row_set(&row, CHK_LINKS, eco_bytea(checkpoint.links, ECO_HASH_LEN));
-	eco_row_set(&row, CHK_KEY_VERSION, Int32GetDatum(version));
-	eco_row_set(&row, CHK_SIGNATURE, eco_bytea(signature, ECO_SIGNATURE_LEN));
-	eco_row_set(&row, CHK_CREATED_AT, Int64GetDatum(eco_now()));
+	eco_row_set(&row, CHK_GONE, eco_bytea(checkpoint.gone, ECO_HASH_LEN));
+	checkpoint.created_at = eco_now();
+	eco_row_set(&row, CHK_CREATED_AT, TimestampTzGetDatum(checkpoint.created_at));
+	sign(&row, &checkpoint, eco_key_active());
 	if (exists)
 		eco_row_update(&row, account->user_id);
 	else
 		eco_row_insert(&row, account->user_id);
 	ECO_CRASH_POINT("checkpoint:after_write");
+	eco_mark_move(account->user_id, &checkpoint);
 	eco_account_set_pruned(account, seq);
 	ECO_CRASH_POINT("checkpoint:after_account");
 }

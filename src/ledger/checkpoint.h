@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
+
 #include "core/encode.h"
 #include "ledger/entry.h"
 
@@ -18,8 +20,9 @@ typedef struct EcoCheckpoint
 	uint8		hash[ECO_HASH_LEN];
 	uint8		links[ECO_HASH_LEN];	/* chain over the entries left up to
 										 * seq */
-	bool		valid;			/* its signature verifies, or its key is
-								 * retired */
+	uint8		gone[ECO_HASH_LEN]; /* digest of what was pruned */
+	TimestampTz created_at;
+	bool		valid;			/* its signature verifies */
 } EcoCheckpoint;
 
 /* Whoever reads or takes checkpoints opens this. */
@@ -33,6 +36,12 @@ extern bool eco_checkpoint_read(int64 user_id, EcoCheckpoint *checkpoint);
  * to it, as the active snapshot sees it.
  */
 extern void eco_checkpoint_take(EcoAccount *account, int64 seq);
+
+/* The digest of what stays of a user's pruned actions, under the active snapshot. */
+extern void eco_checkpoint_gone(int64 user_id, uint8 digest[ECO_HASH_LEN]);
+
+/* Sign anew what a key has signed that is about to be retired. */
+extern void eco_checkpoints_sign_anew(int32 old_version, int32 new_version);
 
 /* True while prune deletes: the journal's guard lets its DELETE pass. */
 extern bool eco_pruning(void);

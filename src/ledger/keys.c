@@ -27,6 +27,7 @@
 
 #include "crash_point.h"
 #include "errors.h"
+#include "ledger/checkpoint.h"
 #include "ledger/keys.h"
 #include "ledger/rows.h"
 #include "settings.h"
@@ -38,17 +39,20 @@ enum
 	KEY_VERSION,
 	KEY_STATE,
 	KEY_MATERIAL,
-	KEY_CREATED_AT
+	KEY_CREATED_AT,
+	KEY_RETIRED_AT,
+	KEY_COLUMNS
 };
 
 static EcoTable signing_keys = {
 	.name = "signing_keys",
-	.ncolumns = 4,
+	.ncolumns = KEY_COLUMNS,
 	.columns = {
 		{"version", INT4OID, false},
 		{"state", TEXTOID, true},
 		{"material", BYTEAOID, true},
 		{"created_at", TIMESTAMPTZOID, false},
+		{"retired_at", TIMESTAMPTZOID, true},
 	},
 	.nkeys = 2,
 	.keys = {{1, {KEY_VERSION}}, {1, {KEY_STATE}}},
@@ -57,7 +61,10 @@ static EcoTable signing_keys = {
 typedef struct CachedKey
 {
 	int32		version;
-	EcoSigner  *signer;
+	EcoSigner  *signer;			/* NULL: retired or damaged */
+	bool		retired;
+	TimestampTz created_at;
+	TimestampTz retired_at;
 } CachedKey;
 
 static CachedKey cached_keys[MAX_CACHED_KEYS];
@@ -72,12 +79,14 @@ PG_FUNCTION_INFO_V1(eco_retire_signing_key);
 
 static void cache_drop(Datum arg, Oid relid);
 static void cache_watch(void);
-static EcoSigner *signer_get(int32 version, EcoVerdict *why_not);
+static const CachedKey *key_get(int32 version);
 static EcoSigner *signer_make(EcoRow *row);
 static bool find_latest(int key, Datum value, EcoRow *row);
 static bool key_by_state(const char *state, EcoRow *row);
 static void key_changed(void);
 static int32 key_insert(void);
+static int32 next_version(void);
+static void note_change(int32 version);
 static void set_state(EcoRow *row, const char *state, bytea *material);
 
 int32
@@ -85,6 +94,8 @@ eco_key_active(void)
 {
 	EcoRow		row;
 
+	/* versions never fall along a stream: what a wait let pass is seen now */
+	AcceptInvalidationMessages();
 	cache_watch();
 	if (active_version != 0)
 		return active_version;
@@ -112,13 +123,16 @@ void
 eco_key_sign(int32 version, const void *message, size_t len,
 			 uint8 signature[ECO_SIGNATURE_LEN])
 {
-	EcoVerdict	why_not;
-	EcoSigner  *signer = signer_get(version, &why_not);
+	const CachedKey *key = key_get(version);
 
-	if (signer == NULL)
+	if (key != NULL && key->signer == NULL && !key->retired)
+		ECO_ERROR(ECO_CRYPTO_FAILED,
+				  errmsg("signing key version %d is damaged", version),
+				  errhint("economy.rotate_signing_key() makes another."));
+	if (key == NULL || key->signer == NULL)
 		ECO_ERROR(ECO_CRYPTO_FAILED,
 				  errmsg("signing key version %d cannot be used", version));
-	if (!eco_sign(signer, message, len, signature))
+	if (!eco_sign(key->signer, message, len, signature))
 		ECO_ERROR(ECO_CRYPTO_FAILED, errmsg("could not sign an entry"));
 }
 
@@ -126,16 +140,29 @@ EcoVerdict
 eco_key_verify(int32 version, const void *message, size_t len,
 			   const uint8 *signature, size_t signature_len)
 {
-	EcoVerdict	why_not;
 	uint8		expected[ECO_SIGNATURE_LEN];
-	EcoSigner  *signer = signer_get(version, &why_not);
+	const CachedKey *key = key_get(version);
 
-	if (signer == NULL)
-		return why_not;
-	if (!eco_sign(signer, message, len, expected))
+	if (key == NULL || (key->signer == NULL && !key->retired))
+		return ECO_KEY_UNKNOWN;
+	if (key->retired)
+		return ECO_KEY_RETIRED;
+	if (!eco_sign(key->signer, message, len, expected))
 		ECO_ERROR(ECO_CRYPTO_FAILED, errmsg("could not verify a signature"));
 	return eco_signature_equal(expected, sizeof(expected), signature, signature_len) ?
 		ECO_SIGNATURE_VALID : ECO_SIGNATURE_WRONG;
+}
+
+bool
+eco_key_retired(int32 version, TimestampTz *from, TimestampTz *until)
+{
+	const CachedKey *key = key_get(version);
+
+	if (key == NULL || !key->retired)
+		return false;
+	*from = key->created_at;
+	*until = key->retired_at;
+	return true;
 }
 
 /*
@@ -150,8 +177,11 @@ eco_rotate_signing_key(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("economy.rotate_signing_key()");
 	cache_watch();
 	LockRelationOid(keys_relid, ShareRowExclusiveLock);
-	if (key_by_state("active", &row))
+	while (key_by_state("active", &row))
+	{
 		set_state(&row, "verify_only", NULL);
+		CommandCounterIncrement();
+	}
 	PG_RETURN_INT32(key_insert());
 }
 
@@ -173,6 +203,12 @@ eco_retire_signing_key(PG_FUNCTION_ARGS)
 	if (!find_latest(0, PG_GETARG_DATUM(0), &row) ||
 		strcmp(TextDatumGetCString(row.values[KEY_STATE]), "verify_only") != 0)
 		PG_RETURN_BOOL(false);
+
+	/*
+	 * what a retired key signed can be told no more: the checkpoints go on
+	 * with another
+	 */
+	eco_checkpoints_sign_anew(PG_GETARG_INT32(0), eco_key_active());
 	empty = palloc(VARHDRSZ);
 	SET_VARSIZE(empty, VARHDRSZ);
 	set_state(&row, "retired", empty);
@@ -200,42 +236,43 @@ cache_drop(Datum arg, Oid relid)
 	if (relid != InvalidOid && relid != keys_relid)
 		return;
 	for (int i = 0; i < n_cached_keys; i++)
-		eco_signer_free(cached_keys[i].signer);
+		if (cached_keys[i].signer != NULL)
+			eco_signer_free(cached_keys[i].signer);
 	n_cached_keys = 0;
 	active_version = 0;
 	keys_relid = InvalidOid;
 }
 
-static EcoSigner *
-signer_get(int32 version, EcoVerdict *why_not)
+/* NULL: there is no such key. */
+static const CachedKey *
+key_get(int32 version)
 {
 	EcoRow		row;
-	EcoSigner  *signer;
+	CachedKey	key = {.version = version};
 
 	cache_watch();
 	for (int i = 0; i < n_cached_keys; i++)
 		if (cached_keys[i].version == version)
-			return cached_keys[i].signer;
+			return &cached_keys[i];
 
-	*why_not = ECO_KEY_UNKNOWN;
 	if (!find_latest(0, Int32GetDatum(version), &row))
 		return NULL;
-	*why_not = ECO_KEY_RETIRED;
-	if (strcmp(TextDatumGetCString(row.values[KEY_STATE]), "retired") == 0)
-		return NULL;
-	signer = signer_make(&row);
+	key.retired = strcmp(TextDatumGetCString(row.values[KEY_STATE]), "retired") == 0;
+	key.created_at = DatumGetTimestampTz(row.values[KEY_CREATED_AT]);
+	key.retired_at = row.isnull[KEY_RETIRED_AT] ? DT_NOBEGIN : DatumGetTimestampTz(row.values[KEY_RETIRED_AT]);
+	if (!key.retired)
+		key.signer = signer_make(&row);
 	if (n_cached_keys == MAX_CACHED_KEYS)
 	{
-		eco_signer_free(cached_keys[0].signer);
+		if (cached_keys[0].signer != NULL)
+			eco_signer_free(cached_keys[0].signer);
 		cached_keys[0] = cached_keys[--n_cached_keys];
 	}
-	cached_keys[n_cached_keys++] = (CachedKey)
-	{
-		version, signer
-	};
-	return signer;
+	cached_keys[n_cached_keys] = key;
+	return &cached_keys[n_cached_keys++];
 }
 
+/* NULL for a key that is damaged: that is a finding, and stops nothing but signing. */
 static EcoSigner *
 signer_make(EcoRow *row)
 {
@@ -245,10 +282,6 @@ signer_make(EcoRow *row)
 	if (VARSIZE_ANY_EXHDR(material) == ECO_KEY_LEN)
 		signer = eco_signer_create((uint8 *) VARDATA_ANY(material), ECO_KEY_LEN);
 	eco_wipe(VARDATA_ANY(material), VARSIZE_ANY_EXHDR(material));
-	if (signer == NULL)
-		ECO_ERROR(ECO_CRYPTO_FAILED,
-				  errmsg("signing key version %d is damaged",
-						 DatumGetInt32(row->values[KEY_VERSION])));
 	return signer;
 }
 
@@ -285,32 +318,67 @@ key_insert(void)
 {
 	EcoRow		row;
 	EcoOpenTables *open;
-	EcoScan    *scan;
-	EcoRow		last;
-	int32		version = 1;
+	int32		version = next_version();
 	bytea	   *material = palloc(VARHDRSZ + ECO_KEY_LEN);
 
 	open = eco_tables_open(ECO_WRITE_LATEST, key_tables);
-	scan = eco_scan_begin(&signing_keys, 0, 0, 0, NULL);
-	while (eco_scan_next(scan, &last))
-		version = DatumGetInt32(last.values[KEY_VERSION]) + 1;
-	eco_scan_end(scan);
-
 	SET_VARSIZE(material, VARHDRSZ + ECO_KEY_LEN);
 	if (!pg_strong_random(VARDATA(material), ECO_KEY_LEN))
 		ECO_ERROR(ECO_CRYPTO_FAILED, errmsg("could not make a random key"));
 	eco_row_init(&row, &signing_keys);
-	memset(row.isnull, false, sizeof(row.isnull));
-	row.values[KEY_VERSION] = Int32GetDatum(version);
-	row.values[KEY_STATE] = CStringGetTextDatum("active");
-	row.values[KEY_MATERIAL] = PointerGetDatum(material);
-	row.values[KEY_CREATED_AT] = TimestampTzGetDatum(eco_now());
+	eco_row_set(&row, KEY_VERSION, Int32GetDatum(version));
+	eco_row_set(&row, KEY_STATE, CStringGetTextDatum("active"));
+	eco_row_set(&row, KEY_MATERIAL, PointerGetDatum(material));
+	eco_row_set(&row, KEY_CREATED_AT, TimestampTzGetDatum(eco_now()));
 	key_changed();
 	eco_row_insert(&row, 0);
 	eco_tables_close(open);
 	ECO_CRASH_POINT("keys:after_insert");
 	eco_wipe(VARDATA(material), ECO_KEY_LEN);
+	note_change(version);
 	return version;
+}
+
+/*
+ * Above every version that was ever used, also where a dump left the keys out:
+ * a receipt must never meet another key of its version.
+ */
+static int32
+next_version(void)
+{
+	static const char *const sql =
+	"SELECT greatest(0, (SELECT max(c.key::integer) FROM economy.config_changes c WHERE c.relation = 'signing_keys'),"
+	" (SELECT max(p.key_version) FROM economy.stream_checkpoints p),"
+	" (SELECT max(a.key_version) FROM economy.anchors a),"
+	" CASE WHEN $1 = 0 THEN (SELECT max(t.receipt_signature_version) FROM economy.shop_transactions t) END)";
+	Oid			types[1] = {INT4OID};
+	Datum		values[1];
+	EcoOpenTables *open;
+	EcoScan    *scan;
+	EcoRow		row;
+	int32		last = 0;
+	int32		used;
+
+	open = eco_tables_open(ECO_READ_LATEST, key_tables);
+	scan = eco_scan_begin(&signing_keys, 0, 0, 0, NULL);
+	while (eco_scan_next(scan, &row))
+		last = DatumGetInt32(row.values[KEY_VERSION]);
+	eco_scan_end(scan);
+	eco_tables_close(open);
+	values[0] = Int32GetDatum(last);
+	used = DatumGetInt32(eco_run_as_owner(sql, 1, types, values));
+	return Max(last, used) + 1;
+}
+
+/* The history of the keys, without their material. */
+static void
+note_change(int32 version)
+{
+	Oid			types[1] = {INT4OID};
+	Datum		values[1] = {Int32GetDatum(version)};
+
+	CommandCounterIncrement();
+	eco_run_as_owner("SELECT economy.note_key($1)", 1, types, values);
 }
 
 /* material: NULL keeps what the key has */
@@ -324,9 +392,13 @@ set_state(EcoRow *row, const char *state, bytea *material)
 													 * transaction's snapshot */
 	row->values[KEY_STATE] = CStringGetTextDatum(state);
 	if (material != NULL)
+	{
 		row->values[KEY_MATERIAL] = PointerGetDatum(material);
+		eco_row_set(row, KEY_RETIRED_AT, TimestampTzGetDatum(eco_now()));
+	}
 	key_changed();
 	eco_row_update(row, 0);
 	ECO_CRASH_POINT("keys:after_state");
 	eco_tables_close(open);
+	note_change(DatumGetInt32(row->values[KEY_VERSION]));
 }

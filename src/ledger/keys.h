@@ -10,6 +10,8 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
+
 #include "core/sign.h"
 
 /*
@@ -18,7 +20,7 @@
  */
 extern int32 eco_key_active(void);
 
-/* Sign with a key of any state but retired; raises when there is none. */
+/* Sign with a key of any state but retired; raises when there is none, or a damaged one. */
 extern void eco_key_sign(int32 version, const void *message, size_t len,
 						 uint8 signature[ECO_SIGNATURE_LEN]);
 
@@ -26,9 +28,15 @@ typedef enum EcoVerdict
 {
 	ECO_SIGNATURE_VALID,
 	ECO_SIGNATURE_WRONG,
-	ECO_KEY_UNKNOWN,
+	ECO_KEY_UNKNOWN,			/* or damaged */
 	ECO_KEY_RETIRED
 } EcoVerdict;
+
+/*
+ * Whether a key is retired, and when it could sign.  What it signed can no
+ * longer be verified; that it was made in that time can.
+ */
+extern bool eco_key_retired(int32 version, TimestampTz *from, TimestampTz *until);
 
 extern EcoVerdict eco_key_verify(int32 version, const void *message, size_t len,
 								 const uint8 *signature, size_t signature_len);

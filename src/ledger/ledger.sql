@@ -35,7 +35,8 @@ CREATE TABLE economy.signing_keys (
     state      text        NOT NULL COLLATE "C"
         CONSTRAINT signing_keys_state_check CHECK (state IN ('next', 'active', 'verify_only', 'retired')),
     material   bytea       NOT NULL,
-    created_at timestamptz NOT NULL
+    created_at timestamptz NOT NULL,
+    retired_at timestamptz CONSTRAINT signing_keys_retired_at_check CHECK ((state = 'retired') = (retired_at IS NOT NULL))
 );
 CREATE INDEX signing_keys_state_idx ON economy.signing_keys (state);
 SELECT pg_catalog.pg_extension_config_dump('economy.signing_keys', '');
@@ -108,6 +109,90 @@ COMMENT ON FUNCTION economy.open_tables(text[]) IS
 CREATE FUNCTION economy.forbid_change() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'eco_forbid_change';
 COMMENT ON FUNCTION economy.forbid_change() IS 'Trigger of the journals: refuses UPDATE, DELETE and TRUNCATE with XE101.';
+
+-- The history of what is configuration: the audit compares it with what is there.
+CREATE TABLE economy.config_changes (
+    change_id  bigint      GENERATED ALWAYS AS IDENTITY,
+    relation   text        NOT NULL COLLATE "C",
+    key        text        NOT NULL COLLATE "C",
+    change_no  bigint      NOT NULL CONSTRAINT config_changes_change_no_check CHECK (change_no > 0),
+    action     text        NOT NULL,
+    actor      text        NOT NULL,
+    before     jsonb,
+    after      jsonb,
+    units      bigint,
+    changed_at timestamptz NOT NULL,
+    hash       bytea       NOT NULL CONSTRAINT config_changes_hash_check CHECK (octet_length(hash) = 32),
+    CONSTRAINT config_changes_pkey PRIMARY KEY (relation, key, change_no)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.config_changes', '');
+SELECT pg_catalog.pg_extension_config_dump('economy.config_changes_change_id_seq', '');
+COMMENT ON SEQUENCE economy.config_changes_change_id_seq IS 'Numbers of config_changes.';
+COMMENT ON TABLE economy.config_changes IS
+    'Every change of what is configuration, with actor, before and after, in a hash chain per key. Append-only.';
+COMMENT ON COLUMN economy.config_changes.relation IS 'Table that was changed.';
+COMMENT ON COLUMN economy.config_changes.key IS 'What of it: a product, a curve, a game, the version of a signing key.';
+COMMENT ON COLUMN economy.config_changes.before IS 'The after of the key''s change before this one; null is the first.';
+COMMENT ON COLUMN economy.config_changes.after IS 'As it is from then on; null is gone.';
+COMMENT ON COLUMN economy.config_changes.units IS 'Stock deliveries: the units.';
+COMMENT ON COLUMN economy.config_changes.hash IS 'SHA-256 of the key''s change before, 32 zero bytes for the first, and what economy.change_text() returns of the row.';
+CREATE TRIGGER config_changes_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
+    ON economy.config_changes FOR EACH STATEMENT EXECUTE FUNCTION economy.forbid_change();
+ALTER TABLE economy.config_changes ENABLE ALWAYS TRIGGER config_changes_append_only;
+
+CREATE TABLE economy.config_heads (
+    relation  text   NOT NULL COLLATE "C",
+    key       text   NOT NULL COLLATE "C",
+    change_no bigint NOT NULL,
+    hash      bytea  NOT NULL,
+    CONSTRAINT config_heads_pkey PRIMARY KEY (relation, key)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.config_heads', '');
+COMMENT ON TABLE economy.config_heads IS 'The newest of config_changes per key; its row lock makes changes of one key wait for each other.';
+
+CREATE FUNCTION economy.change_text(change economy.config_changes) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT jsonb_build_array(change.change_id, change.relation, change.key, change.change_no, change.action, change.actor, change.before, change.after,
+                                 change.units, (extract(epoch FROM change.changed_at) * 1000000)::bigint)::text;
+    END;
+COMMENT ON FUNCTION economy.change_text(economy.config_changes) IS 'What is hashed of a row of config_changes, in UTF-8: a JSON array of its columns.';
+
+-- TimeZone and the others: the texts in a JSON document do not depend on who makes it
+CREATE FUNCTION economy.note_change(relation text, key text, action text, actor text, units bigint DEFAULT NULL) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' AS $$
+#variable_conflict use_variable
+DECLARE
+    head   economy.config_heads;
+    change economy.config_changes;
+BEGIN
+    INSERT INTO economy.config_heads AS h VALUES (relation, key, 0, '\x0000000000000000000000000000000000000000000000000000000000000000')
+        ON CONFLICT ON CONSTRAINT config_heads_pkey DO NOTHING;
+    SELECT * INTO STRICT head FROM economy.config_heads h WHERE h.relation = note_change.relation AND h.key = note_change.key FOR UPDATE;
+    change := (nextval('economy.config_changes_change_id_seq'), relation, key, head.change_no + 1, action, actor, NULL, NULL, units, economy.now(), NULL)
+        ::economy.config_changes;
+    SELECT c.after INTO change.before FROM economy.config_changes c
+        WHERE c.relation = note_change.relation AND c.key = note_change.key ORDER BY c.change_no DESC LIMIT 1;
+    SELECT s.state INTO change.after FROM economy.config_states s WHERE s.relation = note_change.relation AND s.key = note_change.key;
+    change.hash := sha256(head.hash || convert_to(economy.change_text(change), 'UTF8'));
+    INSERT INTO economy.config_changes OVERRIDING SYSTEM VALUE SELECT (change).*;
+    UPDATE economy.config_heads h SET change_no = change.change_no, hash = change.hash
+        WHERE h.relation = note_change.relation AND h.key = note_change.key;
+END
+$$;
+COMMENT ON FUNCTION economy.note_change(text, text, text, text, bigint) IS
+    'Notes in config_changes how a key of a relation is from now on. For the functions that change it, in their transaction; and for who repairs one by hand.';
+
+CREATE FUNCTION economy.note_key(version integer) RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT economy.note_change('signing_keys', version::text, k.state, session_user::text) FROM economy.signing_keys k WHERE k.version = note_key.version;
+    END;
+COMMENT ON FUNCTION economy.note_key(integer) IS 'note_change() for a signing key.';
 
 CREATE TYPE economy.finding AS (
     user_id  bigint,

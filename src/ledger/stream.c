@@ -71,7 +71,9 @@ eco_stream_begin(int64 user_id, int64 after)
 		source->info = eco_journal_get(i);
 		source->context = AllocSetContextCreate(CurrentMemoryContext, "economy stream",
 												ALLOCSET_DEFAULT_SIZES);
-		source->scan = eco_scan_begin_after(source->info->table, user_id, 0, 1, &key, after);
+		source->scan = after == ECO_STREAM_ALL ?
+			eco_scan_begin(source->info->table, user_id, 0, 1, &key) :
+			eco_scan_begin_after(source->info->table, user_id, 0, 1, &key, after);
 		advance(source);
 	}
 	return stream;

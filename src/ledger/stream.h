@@ -11,6 +11,9 @@
 
 typedef struct EcoStream EcoStream;
 
+/* After nothing: also what can be no entry, a seq below 1. */
+#define ECO_STREAM_ALL PG_INT64_MIN
+
 /*
  * Open the account, every journal, what telling their entries reads, and further
  * tables up to NULL.

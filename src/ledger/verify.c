@@ -15,6 +15,7 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "ledger/args.h"
 #include "ledger/checkpoint.h"
@@ -40,20 +41,28 @@ enum
 	CHK_COLUMNS
 };
 
-static EcoTable audit_checkpoints = {
+EcoTable	eco_audit_checkpoints = {
 	.name = "audit_checkpoints",
-	.only_read = true,
 	.ncolumns = CHK_COLUMNS,
 	.columns = {
 		{"user_id", INT8OID, false},
-		{"seq", INT8OID, false},
-		{"gold", INT8OID, false},
-		{"experience_points", INT8OID, false},
-		{"hash", BYTEAOID, false},
+		{"seq", INT8OID, true},
+		{"gold", INT8OID, true},
+		{"experience_points", INT8OID, true},
+		{"hash", BYTEAOID, true},
 	},
 	.nkeys = 1,
 	.keys = {{1, {CHK_USER_ID}}},
 };
+
+typedef struct Mark
+{
+	int64		seq;
+	int64		gold;
+	int64		xp;
+	uint8		hash[ECO_HASH_LEN];
+	bool		valid;			/* the hash has its length */
+} Mark;
 
 typedef struct Verifier
 {
@@ -69,12 +78,18 @@ typedef struct Verifier
 	bool		behind_checkpoint;	/* the walk has passed it */
 	uint8		links[ECO_HASH_LEN];	/* the entries before it, chained */
 
+	/* where an audit found the stream clean, to be compared; seq 0: nowhere */
+	Mark		mark;
+	bool		behind_mark;	/* compared, or nothing to compare */
+	int32		key_version;	/* the newest that has signed an entry */
+
 	/* the entry before */
 	int64		seq;
 	int64		gold;			/* as stored */
 	int64		xp;
 	int64		gold_expected;	/* as it should be */
 	int64		xp_expected;
+	int64		position;		/* 0: not known */
 	bool		linked;			/* false after a gap: nothing to compare with */
 	uint8		stored[ECO_HASH_LEN];
 	uint8		computed[ECO_HASH_LEN];
@@ -83,7 +98,10 @@ typedef struct Verifier
 static void verify(Verifier *v, bool from_audit);
 static void load_checkpoint(Verifier *v);
 static void begin_at_registration(Verifier *v);
-static bool begin_behind_audit(Verifier *v);
+static bool read_mark(Verifier *v);
+static void begin_behind_mark(Verifier *v);
+static void pass_mark(Verifier *v);
+static void compare_mark(Verifier *v);
 static void verify_stream(Verifier *v);
 static void pass_checkpoint(Verifier *v);
 static void report_missing(Verifier *v, int64 seq);
@@ -93,6 +111,7 @@ static void verify_links(Verifier *v, const EcoJournalInfo *info, const EcoRow *
 static void verify_hash(Verifier *v, const EcoJournalInfo *info, const EcoRow *row);
 static void verify_signature(Verifier *v, const EcoJournalInfo *info, const EcoRow *row,
 							 const uint8 *hash);
+static void verify_time(Verifier *v, const EcoJournalInfo *info, const EcoRow *row, int32 version);
 static void verify_account(Verifier *v);
 static void verify_state(Verifier *v, const EcoAccount *account);
 static void report(Verifier *v, const char *id, int64 seq, const char *kind,
@@ -102,7 +121,7 @@ static void
 verify_call(FunctionCallInfo fcinfo, bool from_audit)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
-	static EcoTable *const tables[] = {&eco_stream_checkpoints, &audit_checkpoints, &eco_user_records, NULL};
+	static EcoTable *const tables[] = {&eco_stream_checkpoints, &eco_audit_checkpoints, &eco_user_records, NULL};
 	EcoOpenTables *open;
 	Verifier	v = {0};
 
@@ -155,8 +174,9 @@ verify(Verifier *v, bool from_audit)
 	load_checkpoint(v);
 	begin_at_registration(v);
 	v->behind_checkpoint = v->checkpoint.seq == 0;
-	if (from_audit && begin_behind_audit(v))
-		v->behind_checkpoint = true;
+	v->behind_mark = !read_mark(v);
+	if (from_audit && !v->behind_mark && v->mark.valid && v->mark.seq >= v->checkpoint.seq)
+		begin_behind_mark(v);
 	verify_stream(v);
 	MemoryContextDelete(v->entry_context);
 }
@@ -183,32 +203,69 @@ begin_at_registration(Verifier *v)
 	memcpy(v->links, v->user.first_hash, ECO_HASH_LEN);
 }
 
-/* False when there is no place to begin at that is behind the checkpoint. */
+/* False when no audit found the stream clean. */
 static bool
-begin_behind_audit(Verifier *v)
+read_mark(Verifier *v)
 {
 	Datum		key = Int64GetDatum(v->user_id);
 	EcoRow		row;
 	bytea	   *hash;
 
-	if (!eco_row_find(&audit_checkpoints, v->user_id, 0, 1, &key, &row))
+	if (!eco_row_find(&eco_audit_checkpoints, v->user_id, 0, 1, &key, &row) ||
+		eco_row_int(&row, CHK_SEQ) == 0)
 		return false;
+	v->mark.seq = eco_row_int(&row, CHK_SEQ);
+	v->mark.gold = eco_row_int(&row, CHK_GOLD);
+	v->mark.xp = eco_row_int(&row, CHK_XP);
 	hash = DatumGetByteaPP(row.values[CHK_HASH]);
-	if (VARSIZE_ANY_EXHDR(hash) != ECO_HASH_LEN || eco_row_int(&row, CHK_SEQ) < v->checkpoint.seq)
-		return false;
-	v->linked = true;
-	v->seq = eco_row_int(&row, CHK_SEQ);
-	v->gold = v->gold_expected = eco_row_int(&row, CHK_GOLD);
-	v->xp = v->xp_expected = eco_row_int(&row, CHK_XP);
-	memcpy(v->stored, VARDATA_ANY(hash), ECO_HASH_LEN);
-	memcpy(v->computed, VARDATA_ANY(hash), ECO_HASH_LEN);
+	v->mark.valid = VARSIZE_ANY_EXHDR(hash) == ECO_HASH_LEN && v->mark.seq > 0;
+	if (v->mark.valid)
+		memcpy(v->mark.hash, VARDATA_ANY(hash), ECO_HASH_LEN);
 	return true;
+}
+
+void
+eco_mark_move(int64 user_id, const EcoCheckpoint *checkpoint)
+{
+	static EcoTable *const tables[] = {&eco_audit_checkpoints, NULL};
+	EcoOpenTables *open = eco_tables_open(ECO_WRITE, tables);
+	Datum		key = Int64GetDatum(user_id);
+	EcoRow		row;
+	EcoLock		lock = ECO_LOCK_GONE;
+
+	/* a sweep may move it on meanwhile, behind what is pruned */
+	while (eco_row_find(&eco_audit_checkpoints, user_id, 0, 1, &key, &row) &&
+		   eco_row_int(&row, CHK_SEQ) > 0 && eco_row_int(&row, CHK_SEQ) < checkpoint->seq &&
+		   (lock = eco_row_lock(&row, user_id, ECO_WAIT)) == ECO_LOCKED_AGAIN)
+		eco_snapshot_renew();
+	if (lock == ECO_LOCKED && eco_row_int(&row, CHK_SEQ) < checkpoint->seq)
+	{
+		eco_row_set(&row, CHK_SEQ, Int64GetDatum(checkpoint->seq));
+		eco_row_set(&row, CHK_GOLD, Int64GetDatum(checkpoint->gold));
+		eco_row_set(&row, CHK_XP, Int64GetDatum(checkpoint->xp));
+		eco_row_set(&row, CHK_HASH, eco_bytea(checkpoint->hash, ECO_HASH_LEN));
+		eco_row_update(&row, user_id);
+	}
+	eco_tables_close(open);
+}
+
+static void
+begin_behind_mark(Verifier *v)
+{
+	v->behind_mark = true;
+	v->behind_checkpoint = true;
+	v->linked = true;
+	v->seq = v->mark.seq;
+	v->gold = v->gold_expected = v->mark.gold;
+	v->xp = v->xp_expected = v->mark.xp;
+	memcpy(v->stored, v->mark.hash, ECO_HASH_LEN);
+	memcpy(v->computed, v->mark.hash, ECO_HASH_LEN);
 }
 
 static void
 verify_stream(Verifier *v)
 {
-	EcoStream  *stream = eco_stream_begin(v->user_id, v->seq);
+	EcoStream  *stream = eco_stream_begin(v->user_id, v->seq > 0 ? v->seq : ECO_STREAM_ALL);
 	const EcoJournalInfo *info;
 	const EcoRow *row;
 
@@ -216,12 +273,16 @@ verify_stream(Verifier *v)
 	{
 		MemoryContext old_context = MemoryContextSwitchTo(v->entry_context);
 
+		if (!v->behind_mark && eco_row_int(row, ECO_COL_SEQ) > v->mark.seq)
+			pass_mark(v);
 		if (!v->behind_checkpoint && eco_row_int(row, ECO_COL_SEQ) > v->checkpoint.seq)
 			pass_checkpoint(v);
 		verify_entry(v, info, row);
 		MemoryContextSwitchTo(old_context);
 		MemoryContextReset(v->entry_context);
 	}
+	if (!v->behind_mark)
+		pass_mark(v);
 	if (!v->behind_checkpoint)
 		pass_checkpoint(v);
 	eco_stream_end(stream);
@@ -237,6 +298,7 @@ static void
 pass_checkpoint(Verifier *v)
 {
 	const EcoCheckpoint *c = &v->checkpoint;
+	uint8		gone[ECO_HASH_LEN];
 
 	v->behind_checkpoint = true;
 	if (v->seq != c->seq)
@@ -252,11 +314,45 @@ pass_checkpoint(Verifier *v)
 	if (v->findings == 0 && memcmp(v->links, c->links, ECO_HASH_LEN) != 0)
 		report(v, NULL, c->seq, "broken_chain", "the entries that the stream checkpoint signed",
 			   "changed, missing or further entries");
+	eco_checkpoint_gone(v->user_id, gone);
+	if (memcmp(gone, c->gone, ECO_HASH_LEN) != 0)
+		report(v, NULL, c->seq, "missing_entry", "the sums and keys of pruned actions that the stream checkpoint signed",
+			   "changed, missing or further ones");
 	v->seq = c->seq;
 	v->gold = v->gold_expected = c->gold;
 	v->xp = v->xp_expected = c->xp;
 	memcpy(v->stored, c->hash, ECO_HASH_LEN);
 	memcpy(v->computed, c->hash, ECO_HASH_LEN);
+}
+
+/*
+ * The state that an audit noted.  A prune may have taken the entry, but brings
+ * the note up to its checkpoint.
+ */
+static void
+pass_mark(Verifier *v)
+{
+	v->behind_mark = true;
+	if (v->seq != v->mark.seq || !v->mark.valid)
+		report(v, NULL, v->mark.seq, "wrong_mark", "an entry, as an audit noted it",
+			   v->mark.valid ? "nothing" : "a note that is none");
+	else
+		compare_mark(v);
+}
+
+static void
+compare_mark(Verifier *v)
+{
+	const Mark *m = &v->mark;
+
+	if (v->gold != m->gold || v->xp != m->xp)
+		report(v, NULL, m->seq, "wrong_mark",
+			   psprintf("gold %lld, experience_points %lld, as an audit noted", (long long) m->gold, (long long) m->xp),
+			   psprintf("gold %lld, experience_points %lld", (long long) v->gold, (long long) v->xp));
+	if (memcmp(v->stored, m->hash, ECO_HASH_LEN) != 0)
+		report(v, NULL, m->seq, "wrong_mark",
+			   psprintf("hash %s, as an audit noted", hex(m->hash, ECO_HASH_LEN)),
+			   hex(v->stored, ECO_HASH_LEN));
 }
 
 static void
@@ -270,6 +366,12 @@ verify_entry(Verifier *v, const EcoJournalInfo *info, const EcoRow *row)
 {
 	int64		seq = eco_row_int(row, ECO_COL_SEQ);
 
+	if (seq < 1)
+	{
+		report(v, eco_transaction_id(info->journal, v->user_id, seq), seq,
+			   "wrong_seq", "a seq from 1", psprintf("seq %lld", (long long) seq));
+		return;
+	}
 	if (seq == v->seq)
 	{
 		report(v, eco_transaction_id(info->journal, v->user_id, seq), seq,
@@ -294,6 +396,7 @@ verify_entry(Verifier *v, const EcoJournalInfo *info, const EcoRow *row)
 	if (!v->behind_checkpoint)
 		eco_entry_hash(row, info->journal, info->signature_column, v->links, v->links);
 	v->seq = seq;
+	v->position = eco_row_int(row, ECO_COL_POSITION);
 	v->linked = true;
 }
 
@@ -403,9 +506,38 @@ verify_signature(Verifier *v, const EcoJournalInfo *info, const EcoRow *row,
 	if (verdict == ECO_SIGNATURE_WRONG)
 		report(v, eco_transaction_id(info->journal, v->user_id, seq), seq, "wrong_signature",
 			   psprintf("a signature by key version %d", version), "another");
+	else if (verdict == ECO_KEY_RETIRED)
+		verify_time(v, info, row, version);
 	else if (verdict == ECO_KEY_UNKNOWN)
 		report(v, eco_transaction_id(info->journal, v->user_id, seq), seq, "wrong_signature",
 			   "a known key version", psprintf("version %d", version));
+	if (verdict == ECO_SIGNATURE_VALID || verdict == ECO_KEY_RETIRED)
+		v->key_version = Max(v->key_version, version);
+}
+
+/*
+ * What a retired key signed is not known any more, but when it could: in its
+ * time, and not behind an entry of a newer key.
+ */
+static void
+verify_time(Verifier *v, const EcoJournalInfo *info, const EcoRow *row, int32 version)
+{
+	int64		seq = eco_row_int(row, ECO_COL_SEQ);
+	TimestampTz created_at = DatumGetTimestampTz(row->values[ECO_COL_CREATED_AT]);
+	TimestampTz from;
+	TimestampTz until;
+
+	if (!eco_key_retired(version, &from, &until))
+		return;
+	if (version < v->key_version)
+		report(v, eco_transaction_id(info->journal, v->user_id, seq), seq, "wrong_signature",
+			   psprintf("key version %d or newer", v->key_version),
+			   psprintf("version %d, retired", version));
+	else if (created_at < from || created_at > until)
+		report(v, eco_transaction_id(info->journal, v->user_id, seq), seq, "wrong_signature",
+			   psprintf("a time from %s to %s, when key version %d could sign",
+						pstrdup(timestamptz_to_str(from)), pstrdup(timestamptz_to_str(until)), version),
+			   pstrdup(timestamptz_to_str(created_at)));
 }
 
 static void
@@ -443,6 +575,10 @@ verify_account(Verifier *v)
 		report(v, NULL, v->seq, "wrong_balance",
 			   psprintf("account experience_points %lld", (long long) v->xp),
 			   psprintf("account experience_points %lld", (long long) account.xp));
+	if (v->position != 0 && account.position != v->position)
+		report(v, NULL, v->seq, "wrong_balance",
+			   psprintf("account position %lld", (long long) v->position),
+			   psprintf("account position %lld", (long long) account.position));
 	if (v->linked && memcmp(account.head, v->stored, ECO_HASH_LEN) != 0 &&
 		memcmp(account.head, v->computed, ECO_HASH_LEN) != 0)
 		report(v, NULL, v->seq, "broken_chain",

@@ -2,7 +2,7 @@
 
 CREATE TABLE economy.gold_adjustments (
     user_id           bigint      NOT NULL,
-    seq               bigint      NOT NULL,
+    seq               bigint      NOT NULL CONSTRAINT gold_adjustments_seq_check CHECK (seq > 0),
     gold_delta        bigint      NOT NULL,
     xp_delta          bigint      NOT NULL,
     gold              bigint      NOT NULL CHECK (gold >= 0),

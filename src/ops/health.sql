@@ -93,10 +93,9 @@ CREATE FUNCTION economy.health_proof() RETURNS SETOF economy.health_item
                CASE WHEN coalesce(max(r.finished_at) < clock_timestamp() - interval '200 hours', true) THEN 'CALL economy.run_job(''audit_sweep''), and schedule it.' END
         FROM economy.audit_runs r WHERE r.kind = 'full'
         UNION ALL
-        -- a later full audit answers for all before it
-        SELECT 'findings', economy.health_state(coalesce(sum(r.findings), 0) > 0, false), format('%s since the last full audit began', coalesce(sum(r.findings), 0)),
-               CASE WHEN sum(r.findings) > 0 THEN 'See economy.audit_findings of the newest run_id, and compare with a backup before anything is corrected.' END
-        FROM economy.audit_runs r WHERE r.run_id >= coalesce((SELECT max(f.run_id) FROM economy.audit_runs f WHERE f.kind = 'full'), 0)
+        SELECT 'findings', economy.health_state(count(*) > 0, false), format('%s open', count(*)),
+               CASE WHEN count(*) > 0 THEN 'See economy.audit_open(), and compare with a backup before anything is corrected.' END
+        FROM economy.audit_findings f WHERE f.gone_run_id IS NULL
         UNION ALL
         SELECT 'rollup', economy.health_state(false, q.users > 100000 OR (s.position IS NULL AND a.played)),
                CASE WHEN s.position IS NULL AND a.played THEN 'no action was rolled up yet' ELSE format('%s users with actions that are seen and not rolled up', q.users) END,

@@ -33,7 +33,8 @@ CREATE FUNCTION economy.job_list() RETURNS TABLE (job text, schedule text, state
                ('rfm_refresh_incremental', '7 * * * *',  'SELECT users_changed, NULL::jsonb FROM economy.rfm_refresh_incremental()', interval '3 hours'),
                ('learn_recommendations',   '25 0 * * *', 'SELECT decisions, CASE WHEN more THEN jsonb ''{}'' END FROM economy.learn_recommendations()', interval '26 hours'),
                ('rollup_stats',            '* * * * *',  'SELECT rows_written, CASE WHEN users = 2000 THEN jsonb ''{}'' END FROM economy.rollup_stats(2000)', interval '10 minutes'),
-               ('audit_sweep',             '35 2 * * *', 'SELECT count(*), NULL::jsonb FROM economy.audit_sweep()', interval '26 hours'),
+               ('audit_sweep',             '35 2 * * *', 'SELECT findings, CASE WHEN users > 0 THEN jsonb ''{}'' END FROM economy.audit_step()', interval '26 hours'),
+               ('anchor',                  '55 2 * * *', 'SELECT users, CASE WHEN users > 0 THEN jsonb ''{}'' END FROM economy.anchor_step() users', interval '26 hours'),
                ('prune',                   '15 3 * * *', 'SELECT actions, CASE WHEN more THEN jsonb ''{}'' END FROM economy.prune(max_users => 200)', interval '26 hours');
     END;
 COMMENT ON FUNCTION economy.job_list() IS

@@ -15,7 +15,7 @@ COMMENT ON TABLE economy.games IS 'Games that actions may name; crash, slot, gac
 
 CREATE TABLE economy.user_actions (
     user_id           bigint      NOT NULL,
-    seq               bigint      NOT NULL,
+    seq               bigint      NOT NULL CONSTRAINT user_actions_seq_check CHECK (seq > 0),
     gold_delta        bigint      NOT NULL,
     xp_delta          bigint      NOT NULL,
     gold              bigint      NOT NULL CONSTRAINT user_actions_gold_check CHECK (gold >= 0),
@@ -118,6 +118,7 @@ BEGIN
     END IF;
     INSERT INTO economy.games AS g (game, rules, created_at) VALUES (name, rules, economy.now())
         ON CONFLICT ON CONSTRAINT games_pkey DO UPDATE SET rules = excluded.rules;
+    PERFORM economy.note_change('games', name, 'register', session_user::text);
     RETURN name;
 END
 $$;
@@ -298,6 +299,7 @@ CREATE TABLE economy.stream_checkpoints (
     experience_points bigint      NOT NULL,
     hash              bytea       NOT NULL,
     links             bytea       NOT NULL,
+    gone              bytea       NOT NULL,
     key_version       integer     NOT NULL,
     signature         bytea       NOT NULL,
     created_at        timestamptz NOT NULL
@@ -305,6 +307,7 @@ CREATE TABLE economy.stream_checkpoints (
 SELECT pg_catalog.pg_extension_config_dump('economy.stream_checkpoints', '');
 COMMENT ON TABLE economy.stream_checkpoints IS 'Signed state of a stream at an entry; actions before it may have been pruned.';
 COMMENT ON COLUMN economy.stream_checkpoints.links IS 'Hash of a chain over the entries up to seq that were left, so that they stay verifiable.';
+COMMENT ON COLUMN economy.stream_checkpoints.gone IS 'Hash of a chain over the user''s rows of pruned_stats and pruned_actions.';
 
 CREATE TABLE economy.pruned_stats (
     user_id        bigint      NOT NULL,

@@ -136,7 +136,7 @@ eco_action_pruned(const EcoAccount *account, const EcoAction *action, int64 *seq
 Datum
 eco_prune_stream(PG_FUNCTION_ARGS)
 {
-	static EcoTable *const tables[] = {&eco_pruned_actions, &eco_stream_checkpoints,
+	static EcoTable *const tables[] = {&eco_pruned_actions, &eco_stream_checkpoints, &eco_audit_checkpoints,
 	&pruned_stats, &installations, &eco_user_records, NULL};
 	EcoOpenTables *open;
 	EcoAccount	account;

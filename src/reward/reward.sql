@@ -2,7 +2,7 @@
 
 CREATE TABLE economy.reward_audit (
     user_id           bigint      NOT NULL,
-    seq               bigint      NOT NULL,
+    seq               bigint      NOT NULL CONSTRAINT reward_audit_seq_check CHECK (seq > 0),
     gold_delta        bigint      NOT NULL,
     xp_delta          bigint      NOT NULL,
     gold              bigint      NOT NULL CONSTRAINT reward_audit_gold_check CHECK (gold >= 0),
@@ -179,6 +179,7 @@ BEGIN
     INSERT INTO economy.level_curves SELECT curve, i, xp[i] FROM generate_subscripts(xp, 1) i;
     INSERT INTO economy.level_changes (kind, name, actor, before, after, changed_at)
         VALUES ('curve', curve, actor, before, economy.level_config('curve', curve), economy.now());
+    PERFORM economy.note_change('level_curves', curve, 'set', actor);
     RETURN cardinality(xp);
 END
 $$;
@@ -222,6 +223,7 @@ BEGIN
     END IF;
     INSERT INTO economy.level_changes (kind, name, actor, before, after, changed_at)
         VALUES ('experiment', experiment, actor, before, economy.level_config('experiment', experiment), economy.now());
+    PERFORM economy.note_change('level_experiments', experiment, 'set', actor);
     RETURN n;
 END
 $$;

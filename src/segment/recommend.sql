@@ -561,6 +561,7 @@ BEGIN
         RAISE EXCEPTION 'recommendations of "%" are not valid', left(placement, 64) USING ERRCODE = 'XE607', DETAIL = message || '.',
             HINT = 'See the constraints of economy.recommendation_placements and economy.recommendation_arms.';
     END;
+    PERFORM economy.note_change('recommendation_placements', format('%s:%s', placement, next_version), 'set', actor);
     RETURN next_version;
 END
 $$;

@@ -480,6 +480,7 @@ BEGIN
     END LOOP;
     snapshot.duration := clock_timestamp() - started;
     INSERT INTO economy.rfm_snapshots SELECT (snapshot).*;
+    PERFORM economy.note_change('rfm_snapshots', snapshot.snapshot_id::text, 'measure', session_user::text);
     PERFORM economy.rfm_advance(snapshot.snapshot_id, as_of, seen, as_of - oldest, state.summarised);
     PERFORM economy.report_progress(NULL, NULL, NULL);
     snapshot_id := snapshot.snapshot_id;

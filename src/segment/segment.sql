@@ -226,6 +226,7 @@ BEGIN
     PERFORM economy.check_segment_rules((SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r),
                                         economy.rfm_model(economy.rfm_setting('economy.rfm_model')));
     INSERT INTO economy.segment_rule_changes (version, actor, changed_at) VALUES (next_version, actor, economy.now());
+    PERFORM economy.note_change('segment_rules', next_version::text, 'set', actor);
     RETURN next_version;
 END
 $$;
@@ -298,6 +299,7 @@ BEGIN
         RAISE EXCEPTION 'model is not valid' USING ERRCODE = 'XE603', DETAIL = message || '.',
             HINT = 'See the columns and constraints of economy.rfm_models.';
     END;
+    PERFORM economy.note_change('rfm_models', new_row.model, 'set', actor);
     RETURN new_row;
 END
 $$;

@@ -80,29 +80,14 @@ CREATE TABLE economy.shop_keys (
 SELECT pg_catalog.pg_extension_config_dump('economy.shop_keys', '');
 COMMENT ON TABLE economy.shop_keys IS 'Which purchase used a key of a product with global_key.';
 
-CREATE TABLE economy.shop_product_changes (
-    change_id  bigint      GENERATED ALWAYS AS IDENTITY CONSTRAINT shop_product_changes_pkey PRIMARY KEY,
-    product_id text        NOT NULL COLLATE "C",
-    action     text        NOT NULL CONSTRAINT shop_product_changes_action_check
-        CHECK (action IN ('create', 'change', 'retire', 'stock')),
-    actor      text        NOT NULL,
-    before     jsonb,
-    after      jsonb,
-    units      bigint,
-    changed_at timestamptz NOT NULL
-);
-CREATE INDEX shop_product_changes_product_id_idx ON economy.shop_product_changes (product_id, change_id);
-SELECT pg_catalog.pg_extension_config_dump('economy.shop_product_changes', '');
-SELECT pg_catalog.pg_extension_config_dump('economy.shop_product_changes_change_id_seq', '');
-COMMENT ON TABLE economy.shop_product_changes IS 'Every change of the catalogue and every stock delivery, with actor, before and after. Append-only.';
-COMMENT ON SEQUENCE economy.shop_product_changes_change_id_seq IS 'Numbers of shop_product_changes.';
-CREATE TRIGGER shop_product_changes_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
-    ON economy.shop_product_changes FOR EACH STATEMENT EXECUTE FUNCTION economy.forbid_change();
-ALTER TABLE economy.shop_product_changes ENABLE ALWAYS TRIGGER shop_product_changes_append_only;
+CREATE VIEW economy.shop_product_changes AS
+    SELECT c.change_id, c.key AS product_id, c.action, c.actor, c.before, c.after, c.units, c.changed_at
+    FROM economy.config_changes c WHERE c.relation = 'shop_products';
+COMMENT ON VIEW economy.shop_product_changes IS 'Every change of the catalogue and every stock delivery, with actor, before and after: those of config_changes.';
 
 CREATE TABLE economy.shop_transactions (
     user_id           bigint      NOT NULL,
-    seq               bigint      NOT NULL,
+    seq               bigint      NOT NULL CONSTRAINT shop_transactions_seq_check CHECK (seq > 0),
     gold_delta        bigint      NOT NULL,
     xp_delta          bigint      NOT NULL,
     gold              bigint      NOT NULL CONSTRAINT shop_transactions_gold_check CHECK (gold >= 0),
@@ -297,9 +282,7 @@ BEGIN
         RAISE EXCEPTION 'product "%" is not valid', id USING ERRCODE = 'XE301', DETAIL = wrong || '.',
             HINT = 'The keys are column names of economy.shop_products; see there and its constraints.';
     END IF;
-    INSERT INTO economy.shop_product_changes (product_id, action, actor, before, after, changed_at)
-        VALUES (id, CASE WHEN old_row.product_id IS NULL THEN 'create' ELSE 'change' END, actor,
-                CASE WHEN old_row.product_id IS NOT NULL THEN to_jsonb(old_row) END, to_jsonb(new_row), economy.now());
+    PERFORM economy.note_change('shop_products', id, CASE WHEN old_row.product_id IS NULL THEN 'create' ELSE 'change' END, actor);
     RETURN new_row;
 END
 $$;
@@ -324,8 +307,7 @@ BEGIN
     END IF;
     UPDATE economy.shop_products p SET active = false WHERE p.product_id = retire_product.product_id
         RETURNING * INTO new_row;
-    INSERT INTO economy.shop_product_changes (product_id, action, actor, before, after, changed_at)
-        VALUES (product_id, 'retire', actor, to_jsonb(old_row), to_jsonb(new_row), economy.now());
+    PERFORM economy.note_change('shop_products', product_id, 'retire', actor);
     RETURN new_row;
 END
 $$;
@@ -435,8 +417,7 @@ BEGIN
             PERFORM FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id ORDER BY t.slot FOR NO KEY UPDATE;
             SELECT sum(t.remaining) INTO total FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id;
             UPDATE economy.shop_stock t SET remaining = 0 WHERE t.product_id = add_stock.product_id;
-            INSERT INTO economy.shop_product_changes (product_id, action, actor, before, after, units, changed_at)
-                VALUES (product_id, 'stock', actor, to_jsonb(old_row), to_jsonb(old_row), -total, economy.now());
+            PERFORM economy.note_change('shop_products', product_id, 'stock', actor, -total);
         END IF;
         UPDATE economy.shop_products p SET stock_slots = new_row.stock_slots WHERE p.product_id = add_stock.product_id;
     END IF;
@@ -452,8 +433,7 @@ BEGIN
         -- none is free: one is enough to wait for, and to deliver to
         UPDATE economy.shop_stock t SET remaining = t.remaining + units WHERE t.product_id = add_stock.product_id AND t.slot = 0;
     END IF;
-    INSERT INTO economy.shop_product_changes (product_id, action, actor, before, after, units, changed_at)
-        VALUES (product_id, 'stock', actor, to_jsonb(old_row), to_jsonb(new_row), units, economy.now());
+    PERFORM economy.note_change('shop_products', product_id, 'stock', actor, units);
     SELECT sum(t.remaining) INTO total FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id;
     RETURN total;
 END
@@ -482,39 +462,9 @@ BEGIN
     END IF;
     -- the slots stay as they are: nobody needs to wait for those who buy just now
     UPDATE economy.shop_products p SET stock_slots = 0 WHERE p.product_id = remove_stock.product_id RETURNING * INTO new_row;
-    INSERT INTO economy.shop_product_changes (product_id, action, actor, before, after, changed_at)
-        VALUES (product_id, 'change', actor, to_jsonb(old_row), to_jsonb(new_row), economy.now());
+    PERFORM economy.note_change('shop_products', product_id, 'change', actor);
     RETURN (SELECT sum(t.remaining) FROM economy.shop_stock t WHERE t.product_id = remove_stock.product_id);
 END
 $$;
 COMMENT ON FUNCTION economy.remove_stock(text, text) IS
     'Makes a limited product unlimited again and returns the units that were left, which are not sold any more: the next add_stock() begins with none. XE303 when it has no stock.';
-
-CREATE FUNCTION economy.audit_shop() RETURNS SETOF economy.finding
-    LANGUAGE sql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, economy, pg_temp
-    BEGIN ATOMIC
-        SELECT u.user_id, 'parity', format('units of %s: %s', u.product_id, e.says), says.says, NULL::text, NULL::bigint
-        FROM economy.shop_user_units u
-        CROSS JOIN LATERAL (SELECT concat_ws(' ', u.units, u.day_units, u.week_units, u.month_units, to_char(u.last_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'))) says (says)
-        LEFT JOIN LATERAL (
-            SELECT concat_ws(' ', sum(t.quantity),
-                             sum(t.quantity) FILTER (WHERE date_trunc('day', t.created_at, 'UTC') = date_trunc('day', m.last_at, 'UTC')),
-                             sum(t.quantity) FILTER (WHERE date_trunc('week', t.created_at, 'UTC') = date_trunc('week', m.last_at, 'UTC')),
-                             sum(t.quantity) FILTER (WHERE date_trunc('month', t.created_at, 'UTC') = date_trunc('month', m.last_at, 'UTC')),
-                             to_char(m.last_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')) AS says
-            FROM economy.shop_transactions t,
-                 LATERAL (SELECT max(n.created_at) AS last_at FROM economy.shop_transactions n
-                          WHERE n.user_id = u.user_id AND n.product_id = u.product_id) m
-            WHERE t.user_id = u.user_id AND t.product_id = u.product_id GROUP BY m.last_at OFFSET 0) e ON true
-        WHERE says.says IS DISTINCT FROM e.says
-        UNION ALL
-        SELECT coalesce(t.user_id, k.user_id), 'duplicate_effect',
-               format('key %s of %s used by %s', coalesce(t.idempotency_key, k.idempotency_key), coalesce(t.product_id, k.product_id),
-                      coalesce('P' || t.user_id || '-' || t.seq, 'nobody')),
-               coalesce('noted for P' || k.user_id || '-' || k.seq, 'not noted'), 'P' || t.user_id || '-' || t.seq, t.seq
-        FROM (SELECT s.* FROM economy.shop_transactions s JOIN economy.shop_products p ON p.product_id = s.product_id AND p.global_key) t
-        FULL JOIN economy.shop_keys k ON k.product_id = t.product_id AND k.idempotency_key = t.idempotency_key
-        WHERE (t.user_id, t.seq) IS DISTINCT FROM (k.user_id, k.seq);
-    END;
-COMMENT ON FUNCTION economy.audit_shop() IS 'Units per user and keys of all users against the purchases (I4, I5).';

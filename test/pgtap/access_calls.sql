@@ -21,6 +21,7 @@ SELECT FROM economy.grant_reward(:u, 'pgtap', 'e0', 5, 5) \g /dev/null
 SELECT FROM economy.record_action(:u, 'pgtap_game', 'SPIN', 'a0', 1, 2) \g /dev/null
 SELECT FROM economy.record_action(:u, 'pgtap_game', 'SPIN', 'a00', 1, 2) \g /dev/null
 SET LOCAL economy.test_clock = '';
+SELECT economy.anchor() \g /dev/null
 SELECT economy.set_recommendations('pgtap', '{}', (SELECT jsonb_agg(jsonb_build_object('segment', r.segment, 'arm', 'a', 'cta', 'c', 'product_id', 'pgtap_x'))
                                                    FROM (SELECT DISTINCT segment FROM economy.rfm_rules()) r), 'pgtap') \g /dev/null
 SELECT economy.rfm_refresh() \g /dev/null
@@ -97,6 +98,14 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('verify_chain', 'SELECT * FROM economy.verify_chain(:u)'),
     ('wilson_interval', 'SELECT * FROM economy.wilson_interval(1, 2)'),
     ('win_rate_anomalies', 'SELECT * FROM economy.win_rate_anomalies(''pgtap_game'')'),
+    ('audit_open', 'SELECT * FROM economy.audit_open()'),
+    ('audit_history', 'SELECT * FROM economy.audit_history()'),
+    ('audit_unknown', 'SELECT * FROM economy.audit_unknown()'),
+    ('anchor', 'SELECT economy.anchor()'),
+    ('last_anchor', 'SELECT economy.last_anchor()'),
+    ('verify_anchor', 'SELECT economy.verify_anchor(economy.last_anchor())'),
+    ('anchor_step', 'SELECT economy.anchor_step()'),
+    ('audit_step', 'SELECT * FROM economy.audit_step()'),
     ('audit_sweep', 'SELECT * FROM economy.audit_sweep()'),
     ('audit_sweep_incremental', 'SELECT * FROM economy.audit_sweep_incremental()'),
     ('learn_recommendations', 'SELECT * FROM economy.learn_recommendations()'),

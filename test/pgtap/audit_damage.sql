@@ -40,7 +40,7 @@ ALTER TABLE economy.shop_transactions DISABLE TRIGGER shop_transactions_append_o
 ALTER TABLE economy.gold_adjustments DISABLE TRIGGER gold_adjustments_append_only;
 ALTER TABLE economy.reward_audit DISABLE TRIGGER reward_audit_append_only;
 ALTER TABLE economy.user_actions DISABLE TRIGGER user_actions_append_only;
-ALTER TABLE economy.shop_product_changes DISABLE TRIGGER shop_product_changes_append_only;
+ALTER TABLE economy.config_changes DISABLE TRIGGER config_changes_append_only;
 -- all that sweeps find after the damage, as "kind seq": and with it undone
 CREATE FUNCTION pg_temp.sweep(damage text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -59,7 +59,7 @@ BEGIN
     SELECT string_agg(DISTINCT concat_ws(' ', CASE user_id WHEN economy.user_id_of('pgtap audit') THEN NULL WHEN economy.user_id_of('pgtap audit other') THEN 'other' ELSE 'nobody' END, kind, seq), ', ')
     INTO answer FROM economy.audit_sweep();
     SELECT string_agg(DISTINCT concat_ws(' ', CASE f.user_id WHEN economy.user_id_of('pgtap audit') THEN NULL WHEN economy.user_id_of('pgtap audit other') THEN 'other' ELSE 'nobody' END, f.kind, f.seq), ', ')
-    INTO recorded FROM economy.audit_findings f WHERE f.run_id = (SELECT max(run_id) FROM economy.audit_runs);
+    INTO recorded FROM economy.audit_findings f WHERE f.last_run_id = (SELECT max(run_id) FROM economy.audit_runs);
     RAISE EXCEPTION USING ERRCODE = 'XT000';
 EXCEPTION WHEN SQLSTATE 'XT000' THEN
     RETURN CASE WHEN recorded IS DISTINCT FROM answer THEN 'recorded: ' || coalesce(recorded, 'nothing') || ', but ' ELSE '' END || coalesce(answer, 'nothing');
@@ -71,7 +71,7 @@ FROM (VALUES
     ('a missing adjustment',   'missing_entry 1',           'DELETE FROM economy.gold_adjustments WHERE user_id = {u}'),
     ('a missing purchase',     'missing_entry 3, nobody wrong_stock', 'DELETE FROM economy.shop_transactions WHERE user_id = {u} AND seq = 3'),
     ('a missing action',       'missing_entry 9, parity',   'DELETE FROM economy.user_actions WHERE user_id = {u} AND seq = 9'),
-    ('the newest is missing',  'missing_entry 11, parity',  'DELETE FROM economy.user_actions WHERE user_id = {u} AND seq = 11'),
+    ('the newest is missing',  'missing_entry 11, parity, wrong_mark 11',  'DELETE FROM economy.user_actions WHERE user_id = {u} AND seq = 11'),
     ('a wrong balance',        'wrong_balance 2, wrong_hash 2', 'UPDATE economy.user_actions SET gold = gold + 1 WHERE user_id = {u} AND seq = 2'),
     ('a wrong XP balance',     'wrong_balance 7, wrong_hash 7', 'UPDATE economy.reward_audit SET experience_points = 0 WHERE user_id = {u} AND seq = 7'),
     ('a wrong account',        'wrong_balance 11',          'UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = {u}'),
@@ -83,6 +83,31 @@ FROM (VALUES
     ('a changed outcome',      'parity, wrong_hash 2',      'UPDATE economy.user_actions SET outcome = ''draw'' WHERE user_id = {u} AND seq = 2'),
     ('a wrong signature',      'wrong_signature 3',         'UPDATE economy.shop_transactions SET receipt_signature = sha256(receipt_signature) WHERE user_id = {u} AND seq = 3'),
     ('an unknown key',         'wrong_hash 3, wrong_signature 3', 'UPDATE economy.shop_transactions SET receipt_signature_version = 99999 WHERE user_id = {u} AND seq = 3'),
+    -- what no stream has
+    ('an entry before the first', 'wrong_seq 0',            'ALTER TABLE economy.gold_adjustments DROP CONSTRAINT gold_adjustments_seq_check;
+        INSERT INTO economy.gold_adjustments SELECT (jsonb_populate_record(g, ''{"seq": 0, "idempotency_key": "forged"}'')).* FROM economy.gold_adjustments g WHERE g.user_id = {u}'),
+    ('an entry far before it', 'wrong_seq -9223372036854775808', 'ALTER TABLE economy.gold_adjustments DROP CONSTRAINT gold_adjustments_seq_check;
+        INSERT INTO economy.gold_adjustments SELECT (jsonb_populate_record(g, ''{"seq": -9223372036854775808, "idempotency_key": "forged"}'')).* FROM economy.gold_adjustments g WHERE g.user_id = {u}'),
+    -- what the audit itself has noted
+    ('a mark of another hash', 'wrong_mark 11',             'UPDATE economy.audit_checkpoints SET hash = sha256(hash) WHERE user_id = {u}'),
+    ('a mark of another balance', 'wrong_mark 11',          'UPDATE economy.audit_checkpoints SET gold = gold + 1 WHERE user_id = {u}'),
+    ('a mark moved back',      'wrong_mark 10',             'UPDATE economy.audit_checkpoints SET seq = 10 WHERE user_id = {u}'),
+    ('a mark ahead',           'wrong_mark 12',             'UPDATE economy.audit_checkpoints SET seq = 12 WHERE user_id = {u}'),
+    ('the account and its newest entry cut off', 'missing_entry 11, parity, wrong_mark 11', 'UPDATE economy.accounts a SET seq = l.seq, gold = l.gold, head_hash = l.hash FROM economy.ledger l WHERE l.user_id = {u} AND l.seq = 10 AND a.user_id = {u};
+        DELETE FROM economy.user_actions WHERE user_id = {u} AND seq = 11'),
+    ('a suspension that nobody made', 'wrong_state 11',     'UPDATE economy.accounts SET suspended = true WHERE user_id = {u}'),
+    ('a position that no entry has', 'wrong_balance 11',    'UPDATE economy.accounts SET position = position + 1 WHERE user_id = {u}'),
+    -- keys
+    ('a key of a wrong length', 'nobody wrong_config, nobody wrong_key', 'UPDATE economy.signing_keys SET material = substr(material, 1, 31)'),
+    ('a second active key',    'nobody wrong_config, nobody wrong_key', 'INSERT INTO economy.signing_keys SELECT max(version) + 1, ''active'', sha256(''x''), now() FROM economy.signing_keys'),
+    ('an added key',           'nobody wrong_config, nobody wrong_key',       'INSERT INTO economy.signing_keys SELECT 1000, ''verify_only'', sha256(''x''), now() FROM economy.signing_keys WHERE state = ''active'''),
+    -- configuration
+    ('another price',          'nobody wrong_config',       'UPDATE economy.shop_products SET price_gold = 1 WHERE product_id = ''pgtap_au'''),
+    ('a product of nobody',    'nobody wrong_config',       'INSERT INTO economy.shop_products (product_id, category) VALUES (''pgtap_none'', ''item'')'),
+    ('a product less',         'nobody wrong_config',       'DELETE FROM economy.shop_products WHERE product_id = ''pgtap_fr'''),
+    ('another past',           'nobody wrong_config',       'UPDATE economy.config_changes SET actor = ''x'' WHERE relation = ''shop_products'' AND key = ''pgtap_au'' AND change_no = 1'),
+    ('no past',                'nobody wrong_config',       'DELETE FROM economy.config_changes WHERE relation = ''shop_products'' AND key = ''pgtap_fr'''),
+    ('a game of the house',    'nobody wrong_config',       'UPDATE economy.games SET rules = ''{"x": 1}'' WHERE game = ''slot'''),
     -- effects
     ('two purchases of one key', 'duplicate_effect 5, wrong_hash 5', 'ALTER TABLE economy.shop_transactions DROP CONSTRAINT shop_transactions_key;
         UPDATE economy.shop_transactions SET product_id = ''pgtap_au'', idempotency_key = ''p3'' WHERE user_id = {u} AND seq = 5'),
@@ -103,7 +128,7 @@ FROM (VALUES
     -- stock
     ('stock too many',         'nobody wrong_stock',        'UPDATE economy.shop_stock SET remaining = remaining + 1 WHERE product_id = ''pgtap_au'' AND slot = 3'),
     ('stock too few',          'nobody wrong_stock',        'DELETE FROM economy.shop_stock WHERE product_id = ''pgtap_au'' AND slot = 3'),
-    ('stock never issued',     'nobody wrong_stock',        'DELETE FROM economy.shop_product_changes WHERE product_id = ''pgtap_au'' AND action = ''stock'''),
+    ('stock never issued',     'nobody wrong_config, nobody wrong_stock', 'DELETE FROM economy.config_changes WHERE relation = ''shop_products'' AND key = ''pgtap_au'' AND action = ''stock'''),
     ('stock of no product',    'nobody wrong_stock',        'INSERT INTO economy.shop_stock VALUES (''pgtap_none'', 0, 1)'),
     -- claims
     ('a wrong reward',         'wrong_balance 6, wrong_hash 6, wrong_reward 6', 'UPDATE economy.reward_audit SET gold_delta = gold_delta + 1 WHERE user_id = {u} AND seq = 6'),
@@ -193,11 +218,28 @@ SELECT success AS x FROM economy.record_action(:other, 'rps', 'T', '14') \gset
 UPDATE economy.user_actions SET action_type = 'X' WHERE user_id = :u AND seq = 14;
 SELECT is((SELECT string_agg(kind || ' ' || seq || ' ' || (user_id = :u), ' ') FROM economy.audit_sweep_incremental()), 'wrong_hash 14 true', 'new damage is found');
 SELECT is((SELECT string_agg(seq::text, ' ' ORDER BY user_id) FROM economy.audit_checkpoints WHERE user_id IN (:u, :other)), '13 4', 'the checkpoint stays, the other''s moves');
-SELECT is((SELECT string_agg(kind || ' ' || seq, ' ') FROM economy.audit_sweep_incremental()), 'wrong_hash 14', 'and is found again');
-SELECT is((SELECT row(r.users, r.entries, r.findings, f.kind, f.seq, f.entry = 'A' || :u || '-14')::text FROM economy.audit_runs r JOIN economy.audit_findings f USING (run_id) ORDER BY r.run_id DESC LIMIT 1), '(1,1,1,wrong_hash,14,t)', 'recorded both times');
+SELECT is((SELECT row(r.users, r.entries, r.findings, f.kind, f.seq, f.entry = 'A' || :u || '-14')::text FROM economy.audit_runs r JOIN economy.audit_findings f USING (run_id) ORDER BY r.run_id DESC LIMIT 1), '(2,2,1,wrong_hash,14,t)', 'and recorded');
+SELECT is_empty('SELECT * FROM economy.audit_sweep_incremental()', 'a damaged stream without new entries is not looked at again');
+SELECT is((SELECT users FROM economy.audit_runs ORDER BY run_id DESC LIMIT 1), 0::bigint, 'so that the sweeps end');
+SELECT is((SELECT string_agg(kind || ' ' || seq, ' ') FROM economy.audit_sweep()), 'wrong_hash 14', 'but by a full sweep');
+SELECT is((SELECT row(count(*), count(DISTINCT f.run_id), bool_and(f.gone_run_id IS NULL), bool_and(f.last_run_id > f.run_id))::text FROM economy.audit_findings f WHERE f.kind = 'wrong_hash' AND f.seq = 14 AND f.user_id = :u), '(1,1,t,t)', 'which finds it again, and records it once');
+SELECT is((SELECT string_agg(concat_ws(' ', kind, seq, entry = 'A' || :u || '-14', last_seen > first_seen), ', ') FROM economy.audit_open() WHERE user_id = :u), 'wrong_hash 14 t t', 'it is open');
+SELECT success AS x FROM economy.record_action(:u, 'rps', 'T', '14 again') \gset
+SELECT is((SELECT string_agg(kind || ' ' || seq, ' ') FROM economy.audit_sweep_incremental()), 'wrong_hash 14', 'with a new entry it is looked at again');
+-- one that is damaged, and as many as fit in a call, keep no other waiting
+SELECT economy.register('pgtap audit last') AS last \gset
+SELECT success AS x FROM economy.adjust_gold(:last, 1, 'k', 'r', 'a') \gset
+UPDATE economy.gold_adjustments SET reason = 'x' WHERE user_id IN (:other, :last);
+SELECT success AS x FROM economy.record_action(:u, 'rps', 'T', '14 once more') \gset
+SELECT is((SELECT string_agg(r.found, ', ') FROM (SELECT (SELECT string_agg(CASE user_id WHEN :u THEN 'u' WHEN :last THEN 'last' END || seq, ' ') FROM economy.audit_sweep_incremental(1 + 0 * n)) AS found FROM generate_series(1, 4) n) r),
+    'u14, last1', 'one after the other, and then nobody');
+UPDATE economy.gold_adjustments SET reason = 'r' WHERE user_id IN (:other, :last);
 UPDATE economy.user_actions SET action_type = 'T' WHERE user_id = :u AND seq = 14;
+SELECT is_empty('SELECT * FROM economy.audit_sweep()', 'mended, as a full sweep sees');
+SELECT is_empty('SELECT * FROM economy.audit_open()', 'nothing is open any more');
+SELECT is((SELECT findings FROM economy.audit_history(1)), 0::bigint, 'the history says so');
 SELECT is_empty('SELECT * FROM economy.audit_sweep_incremental()', 'mended');
-SELECT is((SELECT seq FROM economy.audit_checkpoints WHERE user_id = :u), 14::bigint, 'the checkpoint moves');
+SELECT is((SELECT seq FROM economy.audit_checkpoints WHERE user_id = :u), 16::bigint, 'the checkpoint moves');
 SELECT count(*) AS x FROM unnest(ARRAY[:u, :other]) id, economy.record_action(id, 'rps', 'T', '15') \gset
 SELECT is_empty('SELECT * FROM economy.audit_sweep_incremental(1)', 'one user a call') FROM generate_series(1, 3);
 SELECT is((SELECT string_agg(users::text, ' ' ORDER BY run_id) FROM (SELECT * FROM economy.audit_runs ORDER BY run_id DESC LIMIT 3) r), '1 1 0', 'until nobody is left');

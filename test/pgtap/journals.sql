@@ -8,16 +8,16 @@ SELECT success AS x FROM economy.grant_reward(:u, 'pgtap', 'k', 1, 1) \gset
 
 -- the journals: every table with the header of an entry, and the catalogue's
 CREATE TEMP TABLE journal AS
-    SELECT c.oid::regclass AS name, c.relname = 'shop_product_changes' AS of_catalogue FROM pg_class c
+    SELECT c.oid::regclass AS name, c.relname = 'config_changes' AS of_catalogue FROM pg_class c
     WHERE c.relnamespace = 'economy'::regnamespace AND c.relkind = 'r'
-      AND (c.relname = 'shop_product_changes'
+      AND (c.relname = 'config_changes'
            OR (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname IN ('seq', 'gold_delta', 'hash', 'xact')) = 4);
 -- 34 tests of each journal of entries, 31 of the catalogue's, 7 others
 SELECT plan((SELECT sum(CASE WHEN of_catalogue THEN 31 ELSE 34 END)::integer + 7 FROM journal));
 
 SELECT cmp_ok((SELECT count(*) FROM journal), '>=', 4::bigint, 'there are journals');
 SELECT set_has($$SELECT name::text FROM journal$$,
-    $$VALUES ('economy.shop_transactions'), ('economy.reward_audit'), ('economy.gold_adjustments'), ('economy.shop_product_changes')$$, 'known ones among them');
+    $$VALUES ('economy.shop_transactions'), ('economy.reward_audit'), ('economy.gold_adjustments'), ('economy.config_changes')$$, 'known ones among them');
 SELECT is((SELECT string_agg(j.name::text, ', ') FROM journal j WHERE NOT j.of_catalogue
            AND NOT EXISTS (SELECT FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid WHERE d.classid = 'pg_rewrite'::regclass
                            AND d.refobjid = j.name AND r.ev_class = 'economy.ledger'::regclass)), NULL, 'economy.ledger shows every journal of entries');

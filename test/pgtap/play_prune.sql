@@ -190,7 +190,8 @@ SELECT economy.rotate_signing_key() AS version \gset
 SELECT pg_temp.exact('with another key');
 SAVEPOINT s;
 SELECT bool_and(economy.retire_signing_key(key_version)) AS x FROM (SELECT DISTINCT key_version FROM economy.stream_checkpoints) k \gset
-SELECT is_empty('SELECT * FROM economy.audit_sweep() WHERE user_id = ' || :u, 'a checkpoint of a retired key is no finding');
+SELECT is_empty('SELECT * FROM economy.audit_sweep() WHERE user_id = ' || :u, 'a retired key leaves no checkpoint behind that cannot be verified');
+SELECT is((SELECT count(*) FROM economy.stream_checkpoints WHERE key_version <> :version), 0::bigint, 'they are signed with the new one');
 SELECT pg_temp.at('2032-12-01 00:00+00') AS x \gset
 SELECT is(split_part(pg_temp.prune(), ' ', 3), '0', 'nor does it keep a stream from being pruned');
 SELECT is((SELECT row(seq, key_version)::text FROM economy.stream_checkpoints WHERE user_id = :u), format('(15,%s)', :version), 'the next checkpoint is signed with the new key');
@@ -215,13 +216,13 @@ ALTER TABLE economy.gold_adjustments DISABLE TRIGGER gold_adjustments_append_onl
 ALTER TABLE economy.reward_audit DISABLE TRIGGER reward_audit_append_only;
 ALTER TABLE economy.shop_transactions DISABLE TRIGGER shop_transactions_append_only;
 SELECT is(pg_temp.after('UPDATE economy.stream_checkpoints SET ' || change || ' WHERE user_id = {u}') ~ '\mwrong_signature\M', true, 'a damaged checkpoint is found: ' || change)
-FROM unnest(ARRAY['seq = 13', 'seq = 15', 'gold = gold + 1', 'experience_points = 0', 'hash = sha256(hash)', 'hash = ''\x''', 'hash = substr(hash, 1, 31)', 'links = sha256(links)', 'links = hash', 'links = ''\x''',
+FROM unnest(ARRAY['seq = 13', 'seq = 15', 'gold = gold + 1', 'experience_points = 0', 'hash = sha256(hash)', 'hash = ''\x''', 'hash = substr(hash, 1, 31)', 'links = sha256(links)', 'links = hash', 'links = ''\x''', 'gone = sha256(gone)', 'gone = ''''', 'created_at = created_at + interval ''1 second''',
                   'links = substr(links, 1, 31)', 'key_version = key_version + 1',
                   'key_version = 2000', 'signature = sha256(signature)', 'signature = ''''', 'signature = substr(signature, 1, 31)']) change;
-SELECT is(pg_temp.after('UPDATE economy.stream_checkpoints k SET seq = o.seq, gold = o.gold, experience_points = o.experience_points, hash = o.hash, links = o.links, key_version = o.key_version, signature = o.signature
+SELECT is(pg_temp.after('UPDATE economy.stream_checkpoints k SET seq = o.seq, gold = o.gold, experience_points = o.experience_points, hash = o.hash, links = o.links, gone = o.gone, created_at = o.created_at, key_version = o.key_version, signature = o.signature
     FROM economy.stream_checkpoints o WHERE k.user_id = {u} AND o.user_id = ' || :lazy) ~ '\mwrong_signature 1\M', true, 'another user''s checkpoint is none');
 SELECT is(pg_temp.after('DELETE FROM economy.stream_checkpoints WHERE user_id = {u}') ~ '\mmissing_entry 2\M', true, 'without it the pruned entries are missing');
-SELECT is(pg_temp.after('UPDATE economy.stream_checkpoints SET created_at = now() - interval ''1 year'' WHERE user_id = {u}'), 'nothing', 'when it was made is not signed');
+SELECT is(pg_temp.after('UPDATE economy.stream_checkpoints SET created_at = now() - interval ''1 year'' WHERE user_id = {u}'), 'wrong_signature 14', 'when it was made is signed');
 SELECT is(pg_temp.after('DELETE FROM economy.user_actions WHERE user_id = {u} AND seq = 15'), 'missing_entry 15, parity', 'a deleted action behind it');
 SELECT is(pg_temp.after('UPDATE economy.user_actions SET win = 7 WHERE user_id = {u} AND seq = 15'), 'parity, wrong_hash 15', 'a changed one');
 -- the entries in front of it, each kind, whether the one before it is left or not
@@ -273,24 +274,26 @@ FROM (VALUES
     ('INSERT INTO economy.user_actions SELECT user_id, 4, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, 0, 0, live, hash, ''draw'', game, action_type, ''forged'', details FROM economy.user_actions WHERE user_id = {u} AND seq = 3', 'duplicate_effect 4, parity'),
     ('UPDATE economy.user_actions SET seq = 10 WHERE user_id = {u} AND seq = 11', 'wrong_balance 10, wrong_hash 10')
 ) v (damage, found);
-SELECT is(pg_temp.after('UPDATE economy.pruned_stats SET ' || change || ' WHERE user_id = {u}'), CASE WHEN change LIKE 'total%' THEN 'missing_entry, ' ELSE '' END || 'parity', 'pruned_stats: ' || change)
+SELECT is(pg_temp.after('UPDATE economy.pruned_stats SET ' || change || ' WHERE user_id = {u}'), CASE WHEN change LIKE 'total%' THEN 'missing_entry, ' ELSE '' END || 'missing_entry 14, parity', 'pruned_stats: ' || change)
 FROM unnest(ARRAY['total = total + 1', 'wins = wins + 1', 'losses = 0', 'draws = 0', 'max_win = 1000', 'bet_sum = 0', 'win_sum = 0', 'last_action_at = now() + interval ''9 years''']) change;
-SELECT is(pg_temp.after('DELETE FROM economy.pruned_stats WHERE user_id = {u}'), 'missing_entry, parity', 'no pruned_stats');
+SELECT is(pg_temp.after('DELETE FROM economy.pruned_stats WHERE user_id = {u}'), 'missing_entry, missing_entry 14, parity', 'no pruned_stats');
 SELECT is(pg_temp.after('UPDATE economy.user_game_stats_summary SET ' || change || ' WHERE user_id = {u} AND game = ''slot'' AND day = ''' || day || ''''), 'parity', 'day ' || day || ' of a pruned user: ' || change)
 FROM unnest(ARRAY['total = total + 1', 'wins = wins - 1, losses = losses + 1', 'draws = draws + 1', 'max_win = 77777', 'bet_sum = 0', 'win_sum = 0', 'last_action_at = now()', 'day = ''2030-01-01''', 'game = ''crash''']) change,
     unnest(ARRAY['2031-01-01', '2031-06-01', '2031-12-01']) day;
-SELECT is(pg_temp.after('UPDATE economy.pruned_stats SET ' || change || ' WHERE user_id = {u} AND day = ''2031-06-01'''), 'parity', 'pruned_stats of one day: ' || change)
+SELECT is(pg_temp.after('UPDATE economy.pruned_stats SET ' || change || ' WHERE user_id = {u} AND day = ''2031-06-01'''), 'missing_entry 14, parity', 'pruned_stats of one day: ' || change)
 FROM unnest(ARRAY['day = ''2031-06-02''', 'game = ''crash''', 'wins = wins + 1, losses = losses - 1']) change;
 
 -- what says which ids are known
 SELECT is(pg_temp.after(damage), found, damage)
 FROM (VALUES
-    ('DELETE FROM economy.pruned_actions WHERE user_id = {u}', 'missing_entry'),
-    ('DELETE FROM economy.pruned_actions WHERE user_id = {u} AND seq = 5', 'missing_entry'),
-    ('UPDATE economy.pruned_actions SET user_id = -1 WHERE user_id = {u} AND seq = 5', 'missing_entry'),
-    ('INSERT INTO economy.pruned_actions VALUES ({u}, economy.action_key(''slot'', ''other''), 5)', 'missing_entry'),
-    ('UPDATE economy.pruned_actions SET key = economy.action_key(''slot'', ''15'') WHERE user_id = {u} AND seq = 5', 'duplicate_effect 15'),
-    ('UPDATE economy.pruned_actions SET key = economy.action_key(''slot'', ''3'') WHERE user_id = {u} AND seq = 5', 'duplicate_effect 3'),
+    ('DELETE FROM economy.pruned_actions WHERE user_id = {u}', 'missing_entry, missing_entry 14'),
+    ('DELETE FROM economy.pruned_actions WHERE user_id = {u} AND seq = 5', 'missing_entry, missing_entry 14'),
+    ('UPDATE economy.pruned_actions SET user_id = -1 WHERE user_id = {u} AND seq = 5', 'missing_entry, missing_entry 14'),
+    ('INSERT INTO economy.pruned_actions VALUES ({u}, economy.action_key(''slot'', ''other''), 5)', 'missing_entry, missing_entry 14'),
+    ('UPDATE economy.pruned_actions SET key = economy.action_key(''slot'', ''another'') WHERE user_id = {u} AND seq = 5', 'missing_entry 14'),
+    ('UPDATE economy.pruned_actions SET seq = seq + 100 WHERE user_id = {u} AND seq = 5', 'missing_entry 14'),
+    ('UPDATE economy.pruned_actions SET key = economy.action_key(''slot'', ''15'') WHERE user_id = {u} AND seq = 5', 'duplicate_effect 15, missing_entry 14'),
+    ('UPDATE economy.pruned_actions SET key = economy.action_key(''slot'', ''3'') WHERE user_id = {u} AND seq = 5', 'duplicate_effect 3, missing_entry 14'),
     ('UPDATE economy.accounts SET pruned_seq = 0 WHERE user_id = {u}', 'broken_chain 14'),
     ('UPDATE economy.accounts SET pruned_seq = 13 WHERE user_id = {u}', 'broken_chain 14'),
     ('UPDATE economy.accounts SET pruned_seq = 15 WHERE user_id = {u}', 'broken_chain 14, parity'),
@@ -395,13 +398,13 @@ WITH RECURSIVE chain (seq, links) AS (
 SELECT seq AS last, links FROM chain ORDER BY seq DESC LIMIT 1 \gset
 SELECT is((SELECT links FROM economy.stream_checkpoints WHERE user_id = :swept), :'links'::bytea, 'links is the chain of what is left up to it');
 SELECT is((SELECT k.signature FROM economy.stream_checkpoints k WHERE k.user_id = :swept),
-    (SELECT pg_temp.hmac('\x01' || 'C'::bytea || pg_temp.field(k.user_id) || pg_temp.field(k.seq) || pg_temp.field(k.gold) || pg_temp.field(k.experience_points) || pg_temp.field(k.hash) || pg_temp.field(k.links), s.material)
+    (SELECT pg_temp.hmac('\x01' || 'C'::bytea || pg_temp.field(k.user_id) || pg_temp.field(k.seq) || pg_temp.field(k.gold) || pg_temp.field(k.experience_points) || pg_temp.field(k.hash) || pg_temp.field(k.links) || pg_temp.field(k.gone) || pg_temp.field((extract(epoch FROM k.created_at - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint), s.material)
      FROM economy.stream_checkpoints k JOIN economy.signing_keys s ON s.version = k.key_version WHERE k.user_id = :swept), 'and is signed with all the rest');
-SELECT is(pg_temp.incremental('UPDATE economy.gold_adjustments SET reason = ''forged'' WHERE user_id = ' || :swept), '1 4 wrong_hash 3', 'what is left is swept: damage behind both');
-SELECT is(pg_temp.incremental('UPDATE economy.user_actions SET action_type = ''X'' WHERE seq = 2 AND user_id = ' || :swept), '1 4 broken_chain 7', 'also of an entry that was swept before');
-SELECT is(pg_temp.incremental('UPDATE economy.user_actions SET action_type = ''X'' WHERE seq = 7 AND user_id = ' || :swept), '1 4 broken_chain 7', 'at the checkpoint');
-SELECT is(pg_temp.incremental('UPDATE economy.user_actions SET action_type = ''X'' WHERE seq = 8 AND user_id = ' || :swept), '1 4 wrong_hash 8', 'and after it');
-SELECT is(pg_temp.incremental(), '1 4 clean', 'and undamaged');
+SELECT is(pg_temp.incremental('UPDATE economy.gold_adjustments SET reason = ''forged'' WHERE user_id = ' || :swept), '1 1 clean', 'the mark has moved on with the prune: what is before it is for the full sweep');
+SELECT is(pg_temp.incremental('UPDATE economy.user_actions SET action_type = ''X'' WHERE seq = 2 AND user_id = ' || :swept), '1 1 clean', 'also of an action');
+SELECT is(pg_temp.incremental('UPDATE economy.user_actions SET action_type = ''X'' WHERE seq = 7 AND user_id = ' || :swept), '1 1 clean', 'at the checkpoint');
+SELECT is(pg_temp.incremental('UPDATE economy.user_actions SET action_type = ''X'' WHERE seq = 8 AND user_id = ' || :swept), '1 1 wrong_hash 8', 'but not after it');
+SELECT is(pg_temp.incremental(), '1 1 clean', 'and undamaged');
 SELECT is(pg_temp.incremental(), '0 0 clean', 'nothing is left');
 SELECT state AS x FROM economy.record_action(:swept, 'slot', 'T', '9') \gset
 SELECT is(pg_temp.incremental('UPDATE economy.user_actions SET action_type = ''X'' WHERE seq = 9 AND user_id = ' || :swept), '1 1 wrong_hash 9', 'a new entry, behind both');

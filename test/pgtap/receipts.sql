@@ -47,7 +47,9 @@ SELECT transaction_id AS second FROM economy.purchase(:u, 'pgtap_r', 'k2') \gset
 SELECT is((SELECT receipt_signature_version FROM economy.receipt(:u, :'second')), :next, 'a new one is signed by the new key');
 SELECT is(v::text, '(t,OK)', 'and verifies') FROM economy.verify_receipt(:u, :'second') v;
 SELECT is(economy.rotate_signing_key(), :next + 1, 'rotated once more');
+SET LOCAL economy.test_clock = '2031-02-01 12:00:00+00';
 SELECT is(economy.retire_signing_key(:version), true, 'a key that no longer signs is retired');
+SET LOCAL economy.test_clock = '';
 SELECT is((SELECT state || octet_length(material) FROM economy.signing_keys WHERE version = :version), 'retired0', 'its material is gone');
 SELECT is(v::text, '(f,KEY_RETIRED)', 'its receipts say so') FROM economy.verify_receipt(:u, :'first') v;
 SELECT is(v::text, '(t,OK)', 'the others verify') FROM economy.verify_receipt(:u, :'second') v;

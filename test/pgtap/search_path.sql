@@ -55,7 +55,7 @@ CREATE TEMP TABLE shop_stock (product_id text, slot smallint, remaining bigint);
 CREATE TEMP TABLE shop_transactions (LIKE accounts);
 CREATE TEMP TABLE gold_adjustments (LIKE accounts);
 CREATE TEMP TABLE reward_audit (LIKE accounts);
-CREATE TEMP TABLE shop_product_changes (product_id text);
+CREATE TEMP TABLE config_changes (relation text);
 CREATE TEMP TABLE user_changes (LIKE accounts);
 CREATE TEMP TABLE signing_keys (version int, state text, material bytea, created_at timestamptz);
 INSERT INTO signing_keys VALUES (666, 'active', decode(repeat('00', 32), 'hex'), now());
@@ -116,7 +116,7 @@ FROM (SELECT row_number() OVER (ORDER BY n) AS n, what, given FROM answer) a
 FULL JOIN unnest(ARRAY['true', 'true', 'true', 'OK980 48', 'reuse980', 'OK580', 'SOLD_OUT', 'OK585', 'OK590', 'CLAIMED1', 'OK', '980', '6 2', '6', '0', '0',
     'Asia/Tokyo', 'active', '11', '13', 'false', 'true', '1200', '2']) WITH ORDINALITY e (expected, n) USING (n) ORDER BY n;
 SELECT is((SELECT count(*) FROM pg_temp.shop_transactions) + (SELECT count(*) FROM pg_temp.gold_adjustments) + (SELECT count(*) FROM pg_temp.reward_audit)
-        + (SELECT count(*) FROM pg_temp.shop_product_changes) + (SELECT count(*) FROM pg_temp.user_changes), 0::bigint, 'nothing went into the false tables');
+        + (SELECT count(*) FROM pg_temp.config_changes) + (SELECT count(*) FROM pg_temp.user_changes), 0::bigint, 'nothing went into the false tables');
 SELECT is((SELECT gold FROM economy.accounts a WHERE a.user_id = :u), 1590::bigint, 'the account has what the calls did');
 SELECT is((SELECT count(*) FROM economy.shop_transactions t WHERE t.user_id = :u AND t.receipt_signature_version = 666), 0::bigint, 'the false key signed nothing');
 

@@ -13,7 +13,7 @@ BEGIN
     RETURN (SELECT concat_ws(' ', p.code, p.user_limit_remaining, p.detail - 'stub') FROM economy.purchase(economy.user_id_of(who), product, gen_random_uuid()::text, n) p);
 END
 $$;
-CREATE FUNCTION pg_temp.audit() RETURNS text LANGUAGE sql AS $$ SELECT string_agg(concat_ws(' ', kind, expected, actual), ', ') FROM economy.audit_shop() $$;
+CREATE FUNCTION pg_temp.audit() RETURNS text LANGUAGE sql AS $$ SELECT string_agg(concat_ws(' ', kind, expected, actual), ', ') FROM (SELECT * FROM economy.audit_shop() UNION ALL SELECT * FROM economy.audit_units()) f $$;
 
 -- a limit renews at midnight UTC, on Monday, on the first
 SELECT pg_temp.product(format('{"product_id": "pgtap_%s", "category": "item", "price_gold": 1, "per_user_limit": 3, "limit_period": "%s"}', period, period)::jsonb)

@@ -1,0 +1,53 @@
+-- What test/damage/run damages: rows in every table, and a clean audit.
+\set ON_ERROR_STOP 1
+\o /dev/null
+SET client_min_messages = warning;
+SET economy.test_clock = '2026-05-01 12:00+00';
+SELECT * FROM economy.seed_demo();
+SELECT economy.set_level_curve('steep', ARRAY[0, 10, 100, 1000]::bigint[]), economy.set_level_curve('flat', ARRAY[0, 1000]::bigint[]);
+SELECT economy.set_level_experiment('levels', '[{"arm": "a", "curve": "steep", "share": 3000}, {"arm": "b", "curve": "linear", "share": 3000}]', true);
+SELECT economy.register_game('chess', '{"fee": 1}'), economy.register_game('go');
+SELECT economy.set_rfm_model('{"model": "own", "window_days": 60}', 'damage');
+SELECT economy.set_segment_rules('[{"segment": "NoPurchase", "bought": false}, {"segment": "Often", "frequency_from": 3}, {"segment": "Some"}]', 'damage');
+SELECT economy.upsert_product('{"product_id": "freeze", "category": "item", "price_gold": 1, "effect_code": "streak_freeze"}', 'damage');
+SELECT economy.set_recommendations('home', '{"policy": "thompson"}',
+    '[{"segment": "Often", "arm": "one", "cta": "c1", "product_id": "potion"}, {"segment": "Often", "arm": "two", "cta": "c2", "product_id": "sword"},
+      {"segment": "Some", "arm": "one", "cta": "c3"}, {"segment": "*", "arm": "rest", "cta": "c4"}]', 'damage');
+CREATE TEMP TABLE who AS SELECT n, economy.register('u' || n, (ARRAY['UTC', 'Asia/Tokyo', 'Europe/Berlin'])[1 + n % 3], jsonb_build_object('n', n)) AS id FROM generate_series(1, 12) n;
+SELECT economy.adjust_gold(id, 100000, 'open', 'damage', 'damage') FROM who WHERE n <= 10;
+DO $$
+DECLARE
+    d integer;
+BEGIN
+    FOR d IN 0 .. 9 LOOP
+        PERFORM set_config('economy.test_clock', ('2026-05-01 12:00+00'::timestamptz + d * interval '1 day')::text, false);
+        PERFORM economy.claim_daily_reward(w.id) FROM who w WHERE w.n <= 6 AND (w.n + d) % 5 <> 0;
+        PERFORM economy.record_action(w.id, (ARRAY['slot', 'rps', 'chess'])[1 + (w.n + d) % 3], 'PLAY', format('a%s', d), 10, (w.n + d) % 3 * 10, NULL, '{"d": 1}') FROM who w WHERE w.n <= 8;
+        PERFORM economy.purchase(w.id, (ARRAY['potion', 'gold_100', 'summer_pack', 'freeze'])[1 + (w.n + d) % 4], format('p%s', d), 1, '{"c": 1}') FROM who w WHERE w.n <= 7 AND (w.n + d) % 2 = 0;
+        PERFORM economy.grant_reward(w.id, 'damage', format('g%s', d), 5, 20, '{"g": 1}') FROM who w WHERE w.n <= 9 AND d % 3 = 0;
+        IF d = 3 THEN
+            PERFORM economy.rotate_signing_key();
+        ELSIF d = 5 THEN
+            PERFORM economy.rotate_signing_key();
+            PERFORM economy.retire_signing_key(1);
+            PERFORM economy.rfm_refresh();
+            PERFORM economy.recommend(w.id, 'home') FROM who w;
+            PERFORM economy.anchor();
+        END IF;
+    END LOOP;
+END
+$$;
+SELECT economy.set_user_status(id, 'suspended', 'damage') FROM who WHERE n IN (2, 9);
+SELECT economy.set_user_status(id, 'active', 'damage') FROM who WHERE n = 2;
+SELECT economy.revoke_reward(l.user_id, l.transaction_id, 'damage', 'damage') FROM economy.ledger l JOIN economy.reward_audit r USING (user_id, seq) WHERE r.external_event_id = 'g3' LIMIT 2;
+SELECT * FROM economy.rollup_stats();
+SET economy.test_clock = '2026-05-13 12:00+00';
+SELECT * FROM economy.prune('6 days');
+SELECT * FROM economy.rfm_refresh();
+SELECT * FROM economy.audit_sweep_incremental();
+SELECT economy.anchor();
+SELECT economy.record_action(id, 'slot', 'PLAY', 'last', 1, 2) FROM who WHERE n <= 3;
+SELECT economy.purchase(id, 'founder_pack', 'last') FROM who WHERE n <= 2;
+SELECT * FROM economy.rfm_refresh_incremental();
+SELECT * FROM economy.rollup_stats();
+\o
