@@ -63,12 +63,17 @@ $dbh->do('SET ROLE watcher');
 is(run_job($dbh, 'prune'), 'done', 'but with that of an operator');
 is(value($dbh, 'SELECT current_user'), 'watcher', 'who stays who it is');
 $dbh->do('RESET ROLE');
+$dbh->do('CREATE TABLE seen (level text)');
+$dbh->do(q{CREATE FUNCTION seen() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.seen VALUES (current_setting('transaction_isolation')); RETURN NULL; END $$});
+$dbh->do('CREATE TRIGGER seen AFTER INSERT OR UPDATE ON economy.job_runs FOR EACH STATEMENT EXECUTE FUNCTION seen()');
 foreach my $level ('repeatable read', 'serializable')
 {
 	$dbh->do("SET default_transaction_isolation = '$level'");
 	is(run_job($dbh, 'rfm_refresh_incremental'), 'done', "in a session at $level");
 }
 $dbh->do('RESET default_transaction_isolation');
+is(value($dbh, q{SELECT string_agg(DISTINCT level, ', ') FROM seen}), 'read committed', 'it works at read committed');
+$dbh->do('DROP FUNCTION seen() CASCADE');
 
 # in a transaction it cannot note anything before its end
 from_here();
@@ -98,7 +103,7 @@ begin_run();
 is(runs('rfm_refresh', $before), 'running', 'a run that is not over is seen');
 is(value($dbh, q{SELECT count(*) FROM economy.job_runs WHERE state = 'running' AND ended_at IS NULL AND rows IS NULL}), 1, 'and has no end yet');
 is(run_job($dbh, 'rfm_refresh'), 'skipped', 'a second one does not begin');
-is(run_job($dbh, 'audit_sweep'), 'done', 'another job does');
+is(run_job($dbh, 'prune'), 'done', 'another job does');
 $holder->do('ROLLBACK');
 is(scalar $other->pg_result, 1, 'the first one ends');
 is(run_job($dbh, 'rfm_refresh'), 'done', 'after it, it runs');
