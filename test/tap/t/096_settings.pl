@@ -1,0 +1,199 @@
+# What a session has set must not show in what is stored, hashed, answered or
+# drawn: one sequence of calls, of every function that a level may call, plays in
+# two databases under the same clock, in one of them under hostile settings.  A
+# plain session then reads both, and they are the same.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/..";
+use EconomyTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('settings', empty => 1, conf => 'shared_preload_libraries = economy', init => { extra => [ '--encoding=UTF8', '--no-locale' ] });
+
+my @HOSTILE = (
+	q{DateStyle = 'German'}, q{TimeZone = 'Pacific/Chatham'}, q{IntervalStyle = 'sql_standard'}, q{bytea_output = 'escape'},
+	q{extra_float_digits = -15}, q{standard_conforming_strings = off}, q{backslash_quote = on}, q{plpgsql.extra_errors = 'all'},
+	q{plpgsql.variable_conflict = 'use_column'}, q{default_transaction_isolation = 'serializable'}, q{array_nulls = off},
+	q{quote_all_identifiers = on}, q{transform_null_equals = on}, q{xmlbinary = 'hex'}, q{timezone_abbreviations = 'India'},
+	q{search_path = planted, pg_catalog, public}, q{row_security = off}, q{default_text_search_config = 'german'},
+	q{check_function_bodies = off}, q{lock_timeout = '10s'}, q{idle_in_transaction_session_timeout = 0}, q{enable_seqscan = off},
+	q{force_parallel_mode = on}, q{constraint_exclusion = on}, q{plan_cache_mode = force_custom_plan});
+
+# What shadows names that functions use, for whoever does not say which he means.
+my @PLANTED = (
+	'CREATE SCHEMA planted',
+	'CREATE FUNCTION planted.now() RETURNS timestamptz LANGUAGE sql AS $$ SELECT TIMESTAMPTZ $a$1999-01-01 00:00+00$a$ $$',
+	'CREATE FUNCTION planted.count_planted(bigint, bigint) RETURNS bigint LANGUAGE sql AS $$ SELECT 666::bigint $$',
+	'CREATE OPERATOR planted.+ (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = planted.count_planted)',
+	'CREATE OPERATOR planted.- (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = planted.count_planted)',
+	(map { "CREATE TABLE planted.$_ (user_id bigint, seq bigint, gold bigint)" } qw(accounts users shop_transactions streaks games)));
+
+# A name and a statement; what it answers is kept as rows, not as text.
+my @CALLS = grep { /\S/ && !/^#/ } split /\n/, <<'SQL';
+economy.register('ann', 'Europe/Berlin', '{"nick": "A"}')
+economy.register('bob', 'Australia/Lord_Howe')
+economy.register(NULL)
+economy.user_id_of('ann')
+economy.timezone_name('asia/tokyo')
+economy.upsert_product('{"product_id": "potion", "category": "item", "price_gold": 3}', 'admin')
+economy.upsert_product('{"product_id": "season", "category": "item", "price_gold": 4, "starts_at": "2026-03-01T00:00:00Z", "ends_at": "2026-05-01T00:00:00+00:00"}', 'admin')
+economy.upsert_product('{"product_id": "pack", "category": "conversion", "granted_gold": 500, "monetary": 499}', 'admin')
+economy.upsert_product('{"product_id": "rare", "category": "item", "price_gold": 2, "per_user_limit": 3}', 'admin')
+economy.upsert_product('{"product_id": "old", "category": "item", "price_gold": 2}', 'admin')
+economy.add_stock('rare', 50, 'admin', 1)
+economy.retire_product('old', 'admin')
+economy.adjust_gold(1, 1000, 'opening', 'opening', 'admin')
+economy.adjust_gold(2, 50, 'opening', 'opening', 'admin')
+economy.purchase(1, 'potion', 'k1', 2, '{"device": "x"}')
+economy.purchase(1, 'potion', 'k1', 2, '{"device": "x"}')
+economy.purchase(1, 'potion', 'k1', 3)
+economy.purchase(1, 'season', 'k2')
+economy.purchase(2, 'pack', 'k3')
+economy.purchase(1, 'rare', 'k4', 2)
+economy.purchase(1, 'rare', 'k5', 2)
+economy.purchase(2, 'old', 'k6')
+economy.purchase(2, 'potion', 'k7', 1, '{}', true)
+economy.verify_receipt(1, 'P1-2')
+economy.receipt(1, 'P1-2')
+economy.grant_reward(1, 'quest', 'e1', 10, 600, '{"n": 1.50}')
+economy.grant_reward(1, 'quest', 'e1', 10, 600, '{"n": 1.50}')
+economy.grant_rewards('[{"user_id": 2, "source": "quest", "external_event_id": "e2", "gold": 5, "xp": 700}, {"user_id": 9, "source": "quest", "external_event_id": "e2"}]')
+economy.revoke_reward(1, 'R1-5', 'wrong', 'admin')
+economy.set_level_curve('steep', '{0,10,100}')
+economy.set_level_experiment('trial', '[{"arm": "a", "curve": "steep", "share": 100}]', true)
+economy.level_for(50, 'steep')
+economy.level_of(1, 50)
+economy.claim_daily_reward(1)
+economy.claim_daily_reward(2)
+economy.streak_state(1)
+economy.streak_preview(1, 5)
+economy.streak_reward(3)
+economy.set_timezone(1, 'Asia/Kathmandu')
+economy.set_user_status(3, 'suspended', 'admin')
+economy.purchase(3, 'potion', 'k8')
+economy.register_game('slot')
+economy.record_action(1, 'slot', 'SPIN', 'a1', 5, 9)
+economy.record_action(1, 'slot', 'SPIN', 'a1', 5, 9)
+economy.record_actions('[{"user_id": 2, "game": "slot", "action_type": "SPIN", "action_id": "a2", "bet": 2, "win": 0}, {"user_id": 1, "game": "slot", "action_type": "SPIN", "action_id": "a3", "bet": 1, "win": 2}]')
+economy.game_stats_me(1)
+economy.rollup_stats()
+economy.stats_parity()
+economy.win_rate_anomalies('slot')
+economy.wilson_interval(3, 10)
+economy.set_rfm_model('{"model": "mine"}', 'admin')
+economy.rfm_refresh()
+economy.rfm_refresh_incremental()
+economy.rfm_freshness()
+economy.rfm_rules()
+economy.rfm_model('standard')
+economy.segment(1)
+economy.segment_summary()
+economy.set_recommendations('home', '{"policy": "thompson", "exploration": 0.5}', '[{"segment": "*", "arm": "potion", "cta": "x", "product_id": "potion"}, {"segment": "*", "arm": "rare", "cta": "y", "product_id": "rare"}, {"segment": "*", "arm": "none", "cta": "z"}]', 'admin')
+economy.recommend(1, 'home')
+economy.recommend(2, 'home')
+economy.recommendation_feedback('D1-1', 'click')
+economy.recommendation_stats()
+economy.account(1)
+economy.statement(1)
+economy.replay(1, 0)
+economy.verify_chain(1)
+economy.audit_sweep()
+economy.audit_sweep_incremental()
+economy.rotate_signing_key()
+economy.purchase(1, 'potion', 'k9')
+economy.prune('90 days')
+economy.set_segment_rules((SELECT jsonb_agg(to_jsonb(r) - 'version'::text - 'position'::text ORDER BY r.position) FROM economy.rfm_rules() r), 'admin')
+economy.rfm_report()
+economy.rfm_bounds('standard', 'public.orders', '2026-03-25 00:00+00')
+economy.rfm_score('standard', 'public.orders', '2026-03-25 00:00+00')
+economy.recommendation_posteriors('home', '*', '2026-03-25 00:00+00')
+economy.beta_quantile(0.5, 2, 3)
+economy.asyncapi()
+economy.job_list()
+economy.job_history()
+economy.progress()
+economy.changes()
+SQL
+
+sub play
+{
+	my ($database, $hostile) = @_;
+	my (%failed, $dbh);
+
+	$node->safe_psql('postgres', "CREATE DATABASE $database TEMPLATE template0");
+	$node->safe_psql($database, 'CREATE EXTENSION economy');
+	$node->safe_psql($database, join ';', @PLANTED);
+	$node->safe_psql($database, q{SET TimeZone = 'UTC'; CREATE TABLE public.spins (at timestamptz, raw bytea, player bigint, bet bigint, win bigint);
+		CREATE TRIGGER capture AFTER INSERT ON public.spins REFERENCING NEW TABLE AS n FOR EACH STATEMENT
+		EXECUTE FUNCTION economy.capture_actions('player', 'slot', 'at', 'bet', 'win', 'raise')});
+	$node->safe_psql($database, q{CREATE TABLE public.orders (id bigint, ts timestamptz, amount bigint);
+		INSERT INTO public.orders SELECT n % 7, TIMESTAMPTZ '2026-03-01 12:00+00' + n * interval '5 hours', n * 10 FROM generate_series(1, 100) n});
+	$node->safe_psql('postgres', "ALTER DATABASE $database SET $_") foreach $hostile ? @HOSTILE : ();
+	$dbh = connect_to($node, $database);
+	$dbh->do(q{SET client_min_messages = error});
+	foreach my $n (0 .. $#CALLS)
+	{
+		# six hours a call, so that dates, days and zones matter
+		$dbh->do(sprintf q{SET economy.test_clock = '2026-03-%02d %02d:30:00+00'}, 20 + int($n / 8), 3 * ($n % 8));
+		eval { $dbh->do("CREATE TABLE public.answer_$n AS SELECT * FROM $CALLS[$n]"); 1 }
+		  or $dbh->do("CREATE TABLE public.answer_$n AS SELECT " . $dbh->quote($dbh->state) . '::pg_catalog.text AS sqlstate');
+	}
+	# the same row, sent again by another session, is one action
+	$dbh->do(q{INSERT INTO public.spins VALUES (to_timestamp(1774000000.5), decode('00ff5c', 'hex'), 1, 3, 4)});
+	$dbh->disconnect;
+	return;
+}
+
+# Everything, as a plain session reads it.
+sub told
+{
+	my ($database) = @_;
+	my $dbh = connect_to($node, $database);
+	my %told;
+
+	$dbh->do("SET $_") foreach q{DateStyle = 'ISO'}, q{TimeZone = 'UTC'}, q{IntervalStyle = 'postgres'}, q{bytea_output = 'hex'}, 'extra_float_digits = 1',
+	  'standard_conforming_strings = on', q{default_transaction_isolation = 'read committed'}, 'search_path = pg_catalog', 'force_parallel_mode = off', 'quote_all_identifiers = off', 'array_nulls = on';
+	$dbh->do(q{SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED});
+	# what is drawn, or says when and in which transaction
+	my $without = q{ - ARRAY['hash', 'head_hash', 'xact', 'position', 'receipt_signature', 'signature', 'material', 'secret', 'installation', 'started_at', 'ended_at', 'finished_at',
+		'since', 'prev_hash', 'chain', 'digest', 'anchor', 'registered', 'event', 'next_cursor', 'pruned_xact',
+		'pruned_by', 'system', 'database', 'extension', 'cluster', 'seen_before', 'pid', 'transaction']};
+	foreach my $n (0 .. $#CALLS)
+	{
+		$told{"answer $n of $CALLS[$n]"} = join "\n", @{ $dbh->selectcol_arrayref("SELECT (to_jsonb(t)$without)::text FROM public.answer_$n t ORDER BY 1") };
+	}
+	my $tables = $dbh->selectcol_arrayref(q{SELECT c.oid::regclass::text FROM pg_class c WHERE c.relnamespace = 'economy'::regnamespace AND c.relkind = 'r' ORDER BY 1});
+	foreach my $table (@$tables)
+	{
+		$told{"table $table"} = join "\n", @{ $dbh->selectcol_arrayref("SELECT (to_jsonb(t)$without)::text FROM $table t ORDER BY 1") };
+	}
+	$told{findings} = join "\n", @{ $dbh->selectcol_arrayref('SELECT f::text FROM economy.audit_sweep() f') };
+	# a later session sends the captured row again
+	$dbh->do(q{INSERT INTO public.spins VALUES (to_timestamp(1774000000.5), decode('00ff5c', 'hex'), 1, 3, 4)});
+	$told{captured} = value($dbh, q{SELECT count(*) FROM economy.user_actions WHERE bet = 3 AND win = 4});
+	$told{called} = $dbh->selectcol_arrayref(q{SELECT DISTINCT substring(object FROM 'economy\.(\w+)') FROM economy.access_list() WHERE object ~ '^FUNCTION'});
+	$dbh->disconnect;
+	return \%told;
+}
+
+play('plain', 0);
+play('hostile', 1);
+my ($plain, $hostile) = (told('plain'), told('hostile'));
+my $called = delete $plain->{called};
+delete $hostile->{called};
+is($plain->{findings}, '', 'the plain one is sound');
+is($plain->{captured}, 1, 'a captured row counts once');
+is($hostile->{$_}, $plain->{$_}, $_) foreach sort keys %$plain;
+unlike($plain->{$_}, qr/sqlstate/, "$_ is answered") foreach grep { /^answer/ } sort keys %$plain;
+
+# what works on pg_cron and on keys, what is no call of its own, and clocks
+my %ELSEWHERE = map { $_ => 1 } qw(now relay_status require_given rfm_bounds_query rfm_measure rfm_measure_query rfm_measured rfm_passed rfm_rule_ranges
+  rfm_score_query rfm_source schedule unschedule retire_signing_key capture_actions run_job);
+my @missing = grep { my $f = $_; !$ELSEWHERE{$f} && !grep { /economy\.$f\(/ } @CALLS } @$called;
+is("@missing", '', 'every function that a level may call is called');
+
+$node->stop;
+done_testing();
