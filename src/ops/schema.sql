@@ -2,7 +2,7 @@
 
 CREATE FUNCTION economy.schema_description(OUT object text, OUT definition text) RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL RESTRICTED
-    SET search_path = pg_catalog, pg_temp
+    SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off SET intervalstyle = postgres
     BEGIN ATOMIC
         WITH member AS (
             SELECT d.classid, d.objid FROM pg_depend d JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
@@ -43,7 +43,7 @@ COMMENT ON FUNCTION economy.schema_description() IS
 
 CREATE FUNCTION economy.schema_privileges(OUT object text, OUT grantee name, OUT privilege text) RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL RESTRICTED
-    SET search_path = pg_catalog, pg_temp
+    SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off SET intervalstyle = postgres
     BEGIN ATOMIC
         SELECT g.object, coalesce(r.rolname, 'PUBLIC'), g.privilege FROM (
             SELECT format('table economy.%s', c.relname) AS object, a.grantee, a.privilege_type AS privilege, c.relowner AS owner
@@ -81,7 +81,7 @@ COMMENT ON FUNCTION economy.schema_installed() IS 'schema_description() when the
 
 CREATE FUNCTION economy.audit_schema() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp
+    SET search_path = pg_catalog, economy, pg_temp SET quote_all_identifiers = off SET intervalstyle = postgres
     BEGIN ATOMIC
         SELECT NULL::bigint, 'wrong_schema', format('%s: %s', e.key, CASE WHEN e.key LIKE 'function %' THEN 'as installed' ELSE e.value END),
                CASE WHEN d.object IS NULL THEN 'none' WHEN e.key LIKE 'function %' THEN 'another' ELSE d.definition END, NULL::text, NULL::bigint

@@ -72,6 +72,9 @@ economy.streak_state(1)
 economy.streak_preview(1, 5)
 economy.streak_reward(3)
 economy.set_timezone(1, 'Asia/Kathmandu')
+economy.update_profile(1, '{"nick": "B", "size": 1.50, "since": "2026-03-01"}', 'u1')
+economy.link_external_id(3, 'cy', 'u2')
+economy.unlink_external_id(3, 'u3')
 economy.set_user_status(3, 'suspended', 'admin')
 economy.purchase(3, 'potion', 'k8')
 economy.register_game('slot')
@@ -112,6 +115,11 @@ economy.rfm_score('standard', 'public.orders', '2026-03-25 00:00+00')
 economy.recommendation_posteriors('home', '*', '2026-03-25 00:00+00')
 economy.beta_quantile(0.5, 2, 3)
 economy.asyncapi()
+economy.set_streak(2, 4, '2026-03-24', 'clock', 'admin', 's1')
+economy.learn_recommendations()
+economy.remove_stock('rare', 'admin')
+economy.audit_schema()
+economy.library_version()
 economy.job_list()
 economy.job_history()
 economy.progress()
@@ -160,7 +168,7 @@ sub told
 	# what is drawn, or says when and in which transaction
 	my $without = q{ - ARRAY['hash', 'head_hash', 'xact', 'position', 'receipt_signature', 'signature', 'material', 'secret', 'installation', 'started_at', 'ended_at', 'finished_at',
 		'since', 'prev_hash', 'chain', 'digest', 'anchor', 'registered', 'event', 'next_cursor', 'pruned_xact',
-		'pruned_by', 'system', 'database', 'extension', 'cluster', 'seen_before', 'pid', 'transaction']};
+		'pruned_by', 'system', 'database', 'extension', 'cluster', 'seen_before', 'pid', 'transaction', 'duration']};
 	foreach my $n (0 .. $#CALLS)
 	{
 		$told{"answer $n of $CALLS[$n]"} = join "\n", @{ $dbh->selectcol_arrayref("SELECT (to_jsonb(t)$without)::text FROM public.answer_$n t ORDER BY 1") };
@@ -190,7 +198,7 @@ is($hostile->{$_}, $plain->{$_}, $_) foreach sort keys %$plain;
 unlike($plain->{$_}, qr/sqlstate/, "$_ is answered") foreach grep { /^answer/ } sort keys %$plain;
 
 # what works on pg_cron and on keys, what is no call of its own, and clocks
-my %ELSEWHERE = map { $_ => 1 } qw(now relay_status require_given rfm_bounds_query rfm_measure rfm_measure_query rfm_measured rfm_passed rfm_rule_ranges
+my %ELSEWHERE = map { $_ => 1 } qw(now health relay_status require_given rfm_bounds_query rfm_measure rfm_measure_query rfm_measured rfm_passed rfm_rule_ranges
   rfm_score_query rfm_source schedule unschedule retire_signing_key capture_actions run_job);
 my @missing = grep { my $f = $_; !$ELSEWHERE{$f} && !grep { /economy\.$f\(/ } @CALLS } @$called;
 is("@missing", '', 'every function that a level may call is called');
