@@ -24,6 +24,9 @@ $dbh->do('SELECT economy.rotate_signing_key()');
 is(buy($dbh, $carol, 'potion', 'c1', 2)->{state}, 'new', 'a purchase with another key');
 $dbh->do(q{SELECT economy.grant_reward(?, 'test', 'e1', 70, 700, '{"a": 1}')}, undef, $alice);
 $dbh->do('SELECT economy.claim_daily_reward(?)', undef, $bob);
+$dbh->do(q{SELECT economy.unlink_external_id(?, 'u')}, undef, $carol);
+$dbh->do(q{SELECT economy.link_external_id(?, 'carol2', 'l')}, undef, $carol);
+$dbh->do(q{SELECT economy.update_profile(?, '{"\u20ac": "\u00e9"}', 'p')}, undef, $carol);
 $dbh->do(q{SELECT economy.set_user_status(?, 'suspended', 'tester')}, undef, $carol);
 $dbh->do(q{SELECT economy.set_level_curve('steep', '{0,100,1000}')});
 $dbh->disconnect;
@@ -44,6 +47,7 @@ sub check_copy
 	my $again = buy($session, $bob, 'founder_pack', 'b1', 1);
 	is("$again->{state} $again->{transaction_id}", "reuse P$bob-2", "$name: old keys are known");
 	is(buy($session, $carol, 'potion', 'c2', 1)->{code}, 'USER_SUSPENDED', "$name: status is kept");
+	is(value($session, q{SELECT state FROM economy.link_external_id(?, 'carol2', 'l')}, $carol), 'reuse', "$name: keys of changes are known");
 	is(buy($session, $bob, 'founder_pack', 'b2', 1)->{stock_remaining}, 0, "$name: stock goes on");
 	is(buy($session, $alice, 'founder_pack', 'a9', 1)->{code}, 'SOLD_OUT', "$name: and ends where it should");
 	is(value($session, 'SELECT code FROM economy.claim_daily_reward(?)', $bob),

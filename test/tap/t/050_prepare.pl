@@ -34,6 +34,10 @@ my @calls = (
 	[ 'set_timezone', "SELECT economy.set_timezone($ann, 'Asia/Tokyo')", undef, undef ],
 	[ 'set_user_status', "SELECT economy.set_user_status($ann, 'suspended', 'tester')", undef, undef ],
 	[ 'set_user_status back', "SELECT economy.set_user_status($ann, 'active', 'tester')", undef, undef ],
+	[ 'set_timezone with a key', "SELECT economy.set_timezone($ann, 'Europe/Rome', 'k')", undef, 'Europe/Rome' ],
+	[ 'update_profile', qq{SELECT state FROM economy.update_profile($ann, '{"a": 1}', 'k')}, 'in_progress', 'reuse' ],
+	[ 'unlink_external_id', "SELECT state FROM economy.unlink_external_id($ann, 'k')", 'in_progress', 'reuse' ],
+	[ 'link_external_id', "SELECT state FROM economy.link_external_id($ann, 'ann2', 'k2')", 'in_progress', 'reuse' ],
 	[ 'upsert_product', q{SELECT price_gold FROM economy.upsert_product('{"product_id": "potion", "price_gold": 20}', 'tester')}, undef, undef ],
 	[ 'upsert_product, a new one', q{SELECT price_gold FROM economy.upsert_product('{"product_id": "map", "category": "item", "price_gold": 5}', 'tester')}, undef, undef ],
 	[ 'add_stock', q{SELECT economy.add_stock('limited', 1, 'tester')}, undef, undef ],
@@ -73,7 +77,8 @@ is_clean($node, 'postgres', 'at the end');
 my $inline = connect_to($node);
 $inline->do('SET economy.notify = inline');
 foreach my $sql ("SELECT state FROM economy.purchase($ann, 'potion', 'inline')",
-	"SELECT state FROM economy.grant_reward($ann, 'test', 'inline', 5, 5)")
+	"SELECT state FROM economy.grant_reward($ann, 'test', 'inline', 5, 5)",
+	qq{SELECT state FROM economy.update_profile($ann, '{"a": 2}', 'inline')})
 {
 	$inline->begin_work;
 	is(value($inline, $sql), 'new', "inline: $sql");
@@ -86,6 +91,8 @@ foreach my $sql ("SELECT state FROM economy.purchase($ann, 'potion', 'inline')",
 # A prepared purchase outlives the server.
 $dbh->begin_work;
 $dbh->do("SELECT economy.purchase($ann, 'limited', 'long', 2)");
+$dbh->do("SELECT economy.unlink_external_id($ann, 'long')");
+$dbh->do("SELECT economy.set_user_status($ann, 'suspended', 'tester', 'long')");
 $dbh->do(q{PREPARE TRANSACTION 'long'});
 $_->disconnect foreach $dbh, $other, $inline;
 $node->stop('immediate');
@@ -94,6 +101,10 @@ $dbh = connect_to($node);
 is(value($dbh, "SELECT state FROM economy.purchase($ann, 'limited', 'long', 2)"), 'in_progress', 'after a crash: still in progress');
 $dbh->do(q{COMMIT PREPARED 'long'});
 is(value($dbh, "SELECT state FROM economy.purchase($ann, 'limited', 'long', 2)"), 'reuse', 'after a crash: committed');
+is(value($dbh, "SELECT code FROM economy.purchase($ann, 'limited', 'longer')"), 'USER_SUSPENDED', 'after a crash: suspended');
+is(value($dbh, 'SELECT economy.user_id_of(?)', 'ann2'), undef, 'after a crash: unlinked');
+is(value($dbh, q{SELECT string_agg(event->'data'->>'field' || ' ' || coalesce(event->'data'->>'after', 'none'), ', ' ORDER BY seq) FROM economy.replay(?, (SELECT seq - 2 FROM economy.account(?)))
+		WHERE code = 'EVENT'}, $ann, $ann), 'external_id none, status suspended', 'after a crash: and told');
 $dbh->disconnect;
 is($node->safe_psql('postgres', 'SELECT * FROM economy.audit_sweep()'), '', 'after a crash: no finding');
 

@@ -23,6 +23,7 @@ my %waits = (
 	'adjust_gold for the account' => [ "SELECT economy.adjust_gold($ann, 1, 'holder', 'a test', 'tester')", "SELECT state FROM economy.adjust_gold($ann, 1, 'KEY', 'a test', 'tester')" ],
 	'grant_reward for the account' => [ "SELECT economy.adjust_gold($ann, 1, 'holder', 'a test', 'tester')", "SELECT state FROM economy.grant_reward($ann, 'test', 'KEY', 1)" ],
 	'set_user_status for the account' => [ "SELECT economy.purchase($ann, 'potion', 'holder')", "SELECT economy.set_user_status($ann, 'active', 'KEY')" ],
+	'update_profile for the account' => [ "SELECT economy.purchase($ann, 'potion', 'holder')", qq{SELECT state FROM economy.update_profile($ann, '{"KEY": 1}', 'KEY')} ],
 	'add_stock for the stock' => [ "SELECT economy.purchase($bob, 'limited', 'holder')", "SELECT economy.add_stock('limited', 5, 'KEY')" ],
 	'purchase for its own key' => [ "SELECT economy.purchase($ann, 'potion', 'KEY')", "SELECT state FROM economy.purchase($ann, 'potion', 'KEY')", 'duplicate' ]);
 
