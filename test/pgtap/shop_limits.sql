@@ -166,6 +166,7 @@ SELECT is(economy.remove_stock('pgtap_w', 'pgtap'), 7::bigint, 'unlimited again:
 SELECT is((SELECT concat_ws(' ', p.code, p.stock_remaining) FROM economy.purchase(:u, 'pgtap_w', '2', 100) p), 'OK', 'more than seven sold');
 SELECT throws_ok($$SELECT economy.remove_stock('pgtap_w', 'pgtap')$$, 'XE303', 'product "pgtap_w" has no stock', 'not twice');
 SELECT throws_ok($$SELECT economy.remove_stock('pgtap_none', 'pgtap')$$, 'XE302', NULL, 'nor of nothing');
+SELECT throws_ok(format('SELECT economy.remove_stock(%s)', args), 'XE001', NULL, 'remove_stock(' || args || ')') FROM unnest(ARRAY['NULL, ''a''', '''pgtap_w'', NULL']) args;
 SELECT is_empty($$SELECT FROM economy.audit_stock()$$, 'the stock adds up');
 SELECT is(economy.add_stock('pgtap_w', 2, 'pgtap', 8), 2::bigint, 'limited again');
 SELECT is((SELECT concat_ws(' ', p.code, p.stock_remaining) FROM economy.purchase(:u, 'pgtap_w', '3', 3) p), 'SOLD_OUT 2', 'to two');
