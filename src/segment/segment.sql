@@ -299,12 +299,16 @@ BEGIN
         RAISE EXCEPTION 'model is not valid' USING ERRCODE = 'XE603', DETAIL = message || '.',
             HINT = 'See the columns and constraints of economy.rfm_models.';
     END;
+    -- the next refresh would refuse it
+    IF new_row.model = economy.rfm_setting('economy.rfm_model') THEN
+        PERFORM economy.check_segment_rules((SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r), new_row);
+    END IF;
     PERFORM economy.note_change('rfm_models', new_row.model, 'set', actor);
     RETURN new_row;
 END
 $$;
 COMMENT ON FUNCTION economy.set_rfm_model(jsonb, text) IS
-    'Makes a model, from the columns given and those of "standard", or changes one; rfm_refresh() uses the model that economy.rfm_model names. XE603 for a model that is not valid or built in.';
+    'Makes a model, from the columns given and those of "standard", or changes one; rfm_refresh() uses the model that economy.rfm_model names. XE603 for a model that is not valid or built in, XE601 for that one when the segment rules do not fit.';
 
 -- Scores of any table
 

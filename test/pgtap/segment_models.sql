@@ -198,6 +198,8 @@ SELECT throws_ok('SELECT * FROM economy.rfm_refresh()', 'XE601', NULL, 'a refres
 SELECT throws_ok('SELECT economy.set_segment_rules(pg_temp.three(8), ''pgtap'')', 'XE601', NULL, 'as a change does');
 SELECT cmp_ok(economy.set_segment_rules(pg_temp.three(7), 'pgtap'), '>', 0, 'and takes those that fit');
 SELECT lives_ok('SELECT * FROM economy.rfm_refresh()', 'as the refresh does');
+SELECT throws_ok($$SELECT economy.set_rfm_model('{"model": "pgtap short", "window_days": 5}', 'pgtap')$$, 'XE601', NULL, 'the model in use is not changed to one that the rules do not fit');
+SELECT is((economy.set_rfm_model('{"model": "pgtap other", "window_days": 5}', 'pgtap')).window_days, 5, 'another one is');
 SET LOCAL economy.rfm_model = 'pgtap none';
 SELECT throws_ok('SELECT * FROM economy.rfm_refresh()', 'XE603', NULL, 'no such model');
 
