@@ -1,0 +1,3 @@
+# src/core/streak.c
+# what a change of zone passes over is missed
+s/covered < streak->excused_to/false/
