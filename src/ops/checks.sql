@@ -248,6 +248,11 @@ CREATE FUNCTION economy.audit_rewards(from_user bigint DEFAULT '-922337203685477
             SELECT s.*, b.claim_date AS date_before, coalesce(b.streak_day, 0)::bigint AS day_before, coalesce(b.best, 0) AS best_before,
                    b.last_grace_on AS grace_before, b.excused_to AS excused_before, b.timezone AS timezone_before
             FROM states s LEFT JOIN states b ON b.user_id = s.user_id AND b.seq = s.streak_before
+        ), taken AS MATERIALIZED (
+            SELECT v.user_id, v.reverses, -sum(v.gold_delta) AS gold, -sum(v.xp_delta) AS xp, max(v.seq) AS seq,
+                   bool_or(v.gold_delta > 0 OR v.xp_delta > 0) AS gives, bool_or(v.streak_day IS NOT NULL) AS gave_back
+            FROM economy.reward_audit v
+            WHERE v.user_id BETWEEN from_user AND upto_user AND v.reverses IS NOT NULL GROUP BY v.user_id, v.reverses
         )
         SELECT c.user_id, 'wrong_reward',
                format('%s gold and %s XP for day %s', 1000 + 200 * (c.reward_day::bigint - 1), 50 + 25 * (c.reward_day::bigint - 1), c.reward_day),
@@ -262,9 +267,8 @@ CREATE FUNCTION economy.audit_rewards(from_user bigint DEFAULT '-922337203685477
         UNION ALL
         SELECT c.user_id, 'duplicate_effect', format('one claim of %s', c.claim_date), format('%s claims', count(*)),
                'R' || c.user_id || '-' || max(c.seq), max(c.seq)
-        FROM states c
-        WHERE c.is_claim
-          AND NOT EXISTS (SELECT FROM states g WHERE g.user_id = c.user_id AND g.reverses = c.seq)
+        FROM states c LEFT JOIN taken t ON t.user_id = c.user_id AND t.reverses = c.seq
+        WHERE c.is_claim AND (t.gave_back OR (t.gold = c.gold_delta AND t.xp = c.xp_delta)) IS NOT TRUE
         GROUP BY c.user_id, c.claim_date HAVING count(*) > 1
         UNION ALL
         SELECT c.user_id, 'wrong_streak', format('day 1 or %s', c.day_before + 1), format('day %s', c.streak_day),
@@ -304,10 +308,7 @@ CREATE FUNCTION economy.audit_rewards(from_user bigint DEFAULT '-922337203685477
         UNION ALL
         SELECT r.user_id, 'wrong_reward', format('at most %s gold and %s XP taken back', r.gold_delta, r.xp_delta),
                format('%s gold and %s XP', t.gold, t.xp), 'R' || r.user_id || '-' || t.seq, t.seq
-        FROM (SELECT v.user_id, v.reverses, -sum(v.gold_delta) AS gold, -sum(v.xp_delta) AS xp, max(v.seq) AS seq,
-                     bool_or(v.gold_delta > 0 OR v.xp_delta > 0) AS gives
-              FROM economy.reward_audit v WHERE v.user_id BETWEEN from_user AND upto_user AND v.reverses IS NOT NULL GROUP BY v.user_id, v.reverses) t
-        JOIN economy.reward_audit r ON r.user_id = t.user_id AND r.seq = t.reverses
+        FROM taken t JOIN economy.reward_audit r ON r.user_id = t.user_id AND r.seq = t.reverses
         WHERE t.gold > r.gold_delta OR t.xp > r.xp_delta OR t.gives OR r.reverses IS NOT NULL
         UNION ALL
         SELECT coalesce(c.user_id, s.user_id), 'parity',

@@ -213,6 +213,17 @@ eco_daily_decide(const EcoDaily *d, EcoClaimDay day, EcoDailyClaim *claim)
 		claim->what = ECO_CLAIM_ALREADY;
 }
 
+/* Whole, or with its date although something of it is owed. */
+static bool
+was_taken_back(const EcoRow *claim)
+{
+	EcoReversed reversed = eco_reward_reversed(claim, PG_INT64_MAX);
+
+	return reversed.gave_back ||
+		(reversed.gold == eco_row_int(claim, ECO_COL_GOLD_DELTA) &&
+		 reversed.xp == eco_row_int(claim, ECO_COL_XP_DELTA));
+}
+
 /*
  * Whether the date was paid and not given back; the entry that paid it, or the
  * name that the entry of a claim on this date is to have.  The streak alone
@@ -230,7 +241,7 @@ is_paid(const EcoDaily *d, int32 date, EcoRow *entry, char **event_id)
 		key[2] = CStringGetTextDatum(*event_id);
 		if (!eco_row_find(&eco_reward_audit, d->user_id, ECO_RWD_BY_EVENT, 3, key, entry))
 			return false;
-		if (!eco_reward_reversed(entry, PG_INT64_MAX).gave_back)
+		if (!was_taken_back(entry))
 			return true;
 		*event_id = psprintf("%s/%d", eco_iso_date(date), n);
 	}

@@ -102,7 +102,21 @@ SELECT is((SELECT row(r.gold_delta, r.xp_delta, r.streak_day, r.best, r.claim_da
 SELECT is(pg_temp.claim(:c, '2031-02-01 12:00+00'), 'CONTINUE CLAIMED 2031-02-01 day 42 9200 RU-2', 'it goes on');
 SELECT is((SELECT replace(r.detail::text || r.code, :'c', 'U') FROM economy.revoke_reward(:c, 'R' || :c || '-1', 'r', 'a') r), '{"is": "set_streak"}REWARD_NOT_FOUND', 'a correction is no reward');
 
+-- put back first and taken back after that: the date is free all the same
+SELECT economy.register('pgtap ahead and put back') AS b \gset
+SELECT is(pg_temp.claim(:b, '2031-01-01 12:00+00'), 'START CLAIMED 2031-01-01 day 1 1000 RU-1', 'day 1');
+SELECT is(pg_temp.claim(:b, '2032-01-02 12:00+00'), 'DORMANT CLAIMED 2032-01-02 day 1 1000 RU-2', 'a year ahead');
+SELECT is(pg_temp.correct(:b, 1, '2031-01-01'), 't new OK RU-3 day 1 best 1 2031-01-01', 'put back');
+SELECT is(pg_temp.claim(:b, '2032-01-02 13:00+00'), 'ALREADY_CLAIMED ALREADY_CLAIMED 2032-01-02 day 1 1000 RU-2', 'the date is paid');
+SELECT is(pg_temp.revoke(:b, 2, 999, 50, '1'), 'new OK RU-4 -999 -50', 'nearly all of it');
+SELECT is(pg_temp.claim(:b, '2032-01-02 13:00+00'), 'ALREADY_CLAIMED ALREADY_CLAIMED 2032-01-02 day 1 1000 RU-2', 'is not enough');
+SELECT is(pg_temp.revoke(:b, 2), 'new OK RU-5 -1 0', 'all of it');
+SELECT is(pg_temp.streak(:b), 'day 1 best 1 2031-01-01 - - 2032-01-02 3 UTC', 'leaves the streak where it was put');
+SELECT is(pg_temp.claim(:b, '2031-01-02 12:00+00'), 'CONTINUE CLAIMED 2031-01-02 day 2 1200 RU-6', 'it goes on');
+SELECT is(pg_temp.claim(:b, '2032-01-02 13:00+00'), 'DORMANT CLAIMED 2032-01-02 day 1 1000 RU-7', 'and the date is there for it');
+
 -- backwards: paid dates stay paid, and are no miss
+SET LOCAL economy.test_clock = '2031-02-01 12:00+00';
 SELECT is(pg_temp.claim(:c, '2031-02-02 12:00+00'), 'CONTINUE CLAIMED 2031-02-02 day 43 9400 RU-3', 'another');
 SELECT is(pg_temp.correct(:c, 5, '2031-01-31'), 't new OK RU-4 day 5 best 43 2031-01-31', 'put back, without a key');
 SELECT is(pg_temp.claim(:c, '2031-02-02 12:00+00'), 'ALREADY_CLAIMED ALREADY_CLAIMED 2031-02-02 day 43 9400 RU-3', 'what was paid is not paid again');
