@@ -66,7 +66,7 @@ $(TAIL_OBJS): override CPPFLAGS += -isystem $(shell $(PG_CONFIG) --includedir) -
 
 # From here on nothing needs PostgreSQL to be there yet: the scripts install it.
 
-.PHONY: help setup demo test lint format unit bench scale stress crash sweep mutation fuzz smith sanitize coverage
+.PHONY: help setup demo test lint format unit bench scale stress crash sweep damage mutation fuzz smith sanitize coverage
 help:
 	@echo "make, make install   build and install (needs postgresql-server-dev, libpq-dev and libssl-dev)"
 	@echo "make demo            the main job on a throw-away server; KEEP=1 leaves it running"
@@ -77,6 +77,7 @@ help:
 	@echo "                     then a load with listeners for LOAD= seconds, 60; 0 is none"
 	@echo "make crash           the same while the server is killed, out of disk or replaced by its standby; SEED= CYCLES= FAILOVERS="
 	@echo "make sweep           every function cut off at every place, without memory or disk too; ONLY=, MALLOC=0"
+	@echo "make damage          random damage in every table, and what the audit does not see; SEED=, N="
 	@echo "make mutation        plants defects and says which tests notice"
 	@echo "make fuzz            every parser and encoder under libFuzzer; RUNS=, TARGET="
 	@echo "make smith           random statements by sqlsmith; SEED=, TIME="
@@ -122,6 +123,10 @@ crash:
 
 sweep:
 	@ONLY="$(ONLY)" MALLOC=$(MALLOC) bash scripts/sweep
+
+damage:
+	@stage=$$(bash scripts/stage) && N="$(or $(N),2000)" SEED="$(SEED)" scripts/with-server $$stage -o shared_preload_libraries=economy test/damage/run; \
+		status=$$?; rm -rf $$stage; exit $$status
 
 mutation:
 	@bash test/mutation/run

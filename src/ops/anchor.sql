@@ -235,7 +235,11 @@ CREATE FUNCTION economy.audit_anchored(from_user bigint DEFAULT '-92233720368547
         UNION ALL
         SELECT h.user_id, 'wrong_anchor', 'a head of an anchor that there is', format('anchor %s', h.anchor_id), NULL, h.seq
         FROM economy.anchor_heads h WHERE h.user_id BETWEEN from_user AND upto_user
-          AND (h.anchor_id > (SELECT coalesce(max(a.anchor_id), 0) FROM economy.anchors a) OR h.anchor_id < 1);
+          AND (h.anchor_id > (SELECT coalesce(max(a.anchor_id), 0) FROM economy.anchors a) OR h.anchor_id < 1)
+        UNION ALL
+        SELECT h.user_id, 'wrong_anchor', 'a head only where it is another than before', format('anchor %s', h.anchor_id), NULL, h.seq
+        FROM (SELECT k.*, lag(k.hash) OVER (PARTITION BY k.user_id ORDER BY k.anchor_id) AS hash_before FROM economy.anchor_heads k
+              WHERE k.user_id BETWEEN from_user AND upto_user) h WHERE h.hash = h.hash_before;
     END;
 COMMENT ON FUNCTION economy.audit_anchored(bigint, bigint) IS 'Streams against the newest heads of the anchors, of the users from one id to another.';
 

@@ -122,6 +122,64 @@ COMMENT ON FUNCTION economy.audit_finish(bigint) IS 'Ends a sweep; what a full o
 CREATE TYPE economy.audit_batch AS (from_user bigint, upto_user bigint, users bigint, entries bigint, findings economy.finding[]);
 COMMENT ON TYPE economy.audit_batch IS 'Users that were looked at together, and what was found.';
 
+-- What stops a check is a finding, and stops no other.
+CREATE FUNCTION economy.audit_failed(user_id bigint, what text, message text) RETURNS economy.finding
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC SELECT (user_id, 'sweep_failed', what, message, NULL, NULL)::economy.finding; END;
+COMMENT ON FUNCTION economy.audit_failed(bigint, text, text) IS 'A finding for a check that ended with an error.';
+
+CREATE FUNCTION economy.audit_streams(users bigint[]) RETURNS economy.finding[]
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    who      bigint;
+    findings economy.finding[] := '{}';
+BEGIN
+    BEGIN
+        RETURN ARRAY(SELECT f::economy.finding FROM unnest(users) u CROSS JOIN LATERAL economy.verify_chain(u) f);
+    EXCEPTION WHEN OTHERS THEN
+        NULL;   -- one by one
+    END;
+    FOREACH who IN ARRAY users LOOP
+        BEGIN
+            findings := findings || ARRAY(SELECT f::economy.finding FROM economy.verify_chain(who) f);
+        EXCEPTION WHEN OTHERS THEN
+            findings := findings || economy.audit_failed(who, 'verify_chain() to end', SQLERRM);
+        END;
+    END LOOP;
+    RETURN findings;
+END
+$$;
+COMMENT ON FUNCTION economy.audit_streams(bigint[]) IS 'verify_chain() of these users; an error in one of them is a finding.';
+
+CREATE FUNCTION economy.audit_pieces(part text, from_user bigint, upto_user bigint) RETURNS economy.finding[]
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    piece    text;
+    answer   economy.finding[];
+    findings economy.finding[] := '{}';
+BEGIN
+    FOREACH piece IN ARRAY CASE part
+        WHEN 'users' THEN ARRAY['effects', 'twice', 'orphans', 'rewards', 'units', 'segments', 'recommendations', 'anchored', 'parity']
+        ELSE ARRAY['stock', 'shop', 'config', 'levels', 'keys', 'segment_state', 'anchors'] END LOOP
+        BEGIN
+            EXECUTE format('SELECT ARRAY(SELECT f::economy.finding FROM economy.audit_%s(%s) f)', piece, CASE part WHEN 'users' THEN '$1, $2' END)
+                INTO answer USING from_user, upto_user;
+            findings := findings || answer;
+        EXCEPTION WHEN OTHERS THEN
+            findings := findings || economy.audit_failed(NULL, format('audit_%s() to end%s', piece, ' for the users from ' || from_user), SQLERRM);
+        END;
+    END LOOP;
+    RETURN findings;
+END
+$$;
+COMMENT ON FUNCTION economy.audit_pieces(text, bigint, bigint) IS
+    'The checks of the users from one id to another (users), or of all else (rest); one that ends with an error is a finding.';
+
 -- The ranges of all batches leave no id out: what is of a user that there is not
 -- is found as well.
 CREATE FUNCTION economy.audit_next(from_user bigint, max_users integer, since timestamptz DEFAULT NULL) RETURNS economy.audit_batch
@@ -132,6 +190,7 @@ DECLARE
     -- a batch has about so many entries, or one user
     max_entries CONSTANT bigint := 200000;
     batch       economy.audit_batch;
+    chosen      bigint[];
 BEGIN
     batch.from_user := from_user;
     SELECT max(n.user_id) FILTER (WHERE n.number = max_users OR n.entries > max_entries) INTO batch.upto_user
@@ -146,9 +205,9 @@ BEGIN
             SELECT FROM economy.ledger l WHERE l.user_id = a.user_id AND l.seq = a.seq AND l.created_at >= since))
     )
     SELECT count(*), coalesce(sum(c.seq - coalesce((SELECT sum(p.total) FROM economy.pruned_stats p WHERE p.user_id = c.user_id), 0)), 0),
-           ARRAY(SELECT f::economy.finding FROM chosen c CROSS JOIN LATERAL economy.verify_chain(c.user_id) f
-                 UNION ALL SELECT f::economy.finding FROM economy.audit_users(from_user, batch.upto_user) f)
-        INTO batch.users, batch.entries, batch.findings FROM chosen c;
+           array_agg(c.user_id)
+        INTO batch.users, batch.entries, chosen FROM chosen c;
+    batch.findings := economy.audit_streams(chosen) || economy.audit_pieces('users', from_user, batch.upto_user);
     RETURN batch;
 END
 $$;
@@ -184,7 +243,7 @@ BEGIN
         batch.from_user := batch.upto_user + 1;
     END LOOP;
     PERFORM economy.report_progress('audit_rest', done, done);
-    batch.findings := ARRAY(SELECT f::economy.finding FROM economy.audit_rest() f);
+    batch.findings := economy.audit_pieces('rest', NULL, NULL);
     IF recorded THEN
         PERFORM economy.audit_record(run, 0, 0, batch.findings);
         PERFORM economy.audit_finish(run);
@@ -215,7 +274,7 @@ BEGIN
             VALUES ('full', clock_timestamp(), '-9223372036854775808', 0, 0, 0) RETURNING * INTO run;
     END IF;
     IF run.next_user IS NULL THEN
-        batch.findings := ARRAY(SELECT f::economy.finding FROM economy.audit_rest() f);
+        batch.findings := economy.audit_pieces('rest', NULL, NULL);
         PERFORM economy.audit_record(run.run_id, 0, 0, batch.findings);
         PERFORM economy.audit_finish(run.run_id);
         RETURN QUERY SELECT 0::bigint, cardinality(batch.findings)::bigint;

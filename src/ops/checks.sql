@@ -18,7 +18,7 @@ CREATE VIEW economy.config_states AS
     SELECT 'rfm_models', m.model, to_jsonb(m) FROM economy.rfm_models m WHERE NOT m.builtin
     UNION ALL
     SELECT 'segment_rules', r.version::text, jsonb_build_object('rules', jsonb_agg(to_jsonb(r) ORDER BY r.position),
-           'change', (SELECT to_jsonb(c) FROM economy.segment_rule_changes c WHERE c.version = r.version))
+           'change', (SELECT jsonb_agg(to_jsonb(c)) FROM economy.segment_rule_changes c WHERE c.version = r.version))
     FROM economy.segment_rules r WHERE r.version > 0 GROUP BY r.version
     UNION ALL
     SELECT 'rfm_snapshots', s.snapshot_id::text, to_jsonb(s) FROM economy.rfm_snapshots s
@@ -92,6 +92,17 @@ CREATE FUNCTION economy.audit_config() RETURNS SETOF economy.finding
         FROM jsonb_each_text(economy.seed_digest()) d (key, digest)
         FULL JOIN (SELECT s.relation, md5(string_agg(s.state::text, E'\n' ORDER BY s.state)) AS digest FROM economy.seeds() s GROUP BY 1) s ON s.relation = d.key
         WHERE d.digest IS DISTINCT FROM s.digest
+        UNION ALL
+        SELECT NULL, 'duplicate_row', format('one row of %s %s', d.relation, d.key), count(*) || ' rows', NULL, NULL
+        FROM (SELECT s.relation, s.key FROM economy.config_states s
+              UNION ALL SELECT 'config_heads', h.relation || ' ' || h.key FROM economy.config_heads h
+              UNION ALL SELECT 'anchor_config', format('%s %s %s', k.relation, k.key, k.anchor_id) FROM economy.anchor_config k
+              UNION ALL SELECT 'anchors', a.anchor_id::text FROM economy.anchors a
+              UNION ALL SELECT 'anchor_buckets', format('%s %s', b.anchor_id, b.bucket) FROM economy.anchor_buckets b
+              UNION ALL SELECT 'shop_stock', format('%s %s', t.product_id, t.slot) FROM economy.shop_stock t
+              UNION ALL SELECT 'shop_keys', format('%s %s', t.product_id, t.idempotency_key) FROM economy.shop_keys t
+              UNION ALL SELECT 'rfm_state', 'the only one' FROM economy.rfm_state) d
+        GROUP BY d.relation, d.key HAVING count(*) > 1
         UNION ALL
         SELECT NULL, 'wrong_config', p.what, 'none', NULL, NULL
         FROM (SELECT format('recommendation_placements %s:%s of its arms', a.placement, a.version) AS what FROM economy.recommendation_arms a
@@ -366,6 +377,58 @@ CREATE FUNCTION economy.audit_shop() RETURNS SETOF economy.finding
     END;
 COMMENT ON FUNCTION economy.audit_shop() IS 'Keys that are unique over all users against the purchases (I4).';
 
+-- A key may be damaged: no row may count twice.
+CREATE FUNCTION economy.audit_twice(from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807) RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT t.user_id, 'duplicate_row', 'one row of accounts', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.accounts t
+        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id HAVING count(*) > 1
+        UNION ALL
+        SELECT t.user_id, 'duplicate_row', 'one row of users', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.users t
+        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id HAVING count(*) > 1
+        UNION ALL
+        SELECT t.user_id, 'duplicate_row', 'one row of streaks', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.streaks t
+        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id HAVING count(*) > 1
+        UNION ALL
+        SELECT t.user_id, 'duplicate_row', 'one row of audit_checkpoints', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.audit_checkpoints t
+        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id HAVING count(*) > 1
+        UNION ALL
+        SELECT t.user_id, 'duplicate_row', 'one row of stream_checkpoints', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.stream_checkpoints t
+        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id HAVING count(*) > 1
+        UNION ALL
+        SELECT t.user_id, 'duplicate_row', 'one row of rollup_positions', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.rollup_positions t
+        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id HAVING count(*) > 1
+        UNION ALL
+        SELECT t.user_id, 'duplicate_row', 'one row of game_stats', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.game_stats t
+        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id, t.game HAVING count(*) > 1
+        UNION ALL
+        SELECT t.user_id, 'duplicate_row', 'one row of user_game_stats_summary', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.user_game_stats_summary t
+        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id, t.day, t.game HAVING count(*) > 1
+        UNION ALL
+        SELECT t.user_id, 'duplicate_row', 'one row of pruned_stats', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.pruned_stats t
+        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id, t.game, t.day HAVING count(*) > 1
+        UNION ALL
+        SELECT t.user_id, 'duplicate_row', 'one row of pruned_actions', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.pruned_actions t
+        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id, t.key HAVING count(*) > 1
+        UNION ALL
+        SELECT t.user_id, 'duplicate_row', 'one row of user_segments', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.user_segments t
+        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id HAVING count(*) > 1
+        UNION ALL
+        SELECT t.user_id, 'duplicate_row', 'one row of segment_history', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.segment_history t
+        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id, t.change_no HAVING count(*) > 1
+        UNION ALL
+        SELECT t.user_id, 'duplicate_row', 'one row of recommendations', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.recommendations t
+        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id, t.number HAVING count(*) > 1
+        UNION ALL
+        SELECT t.user_id, 'duplicate_row', 'one row of shop_user_units', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.shop_user_units t
+        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id, t.product_id HAVING count(*) > 1
+        UNION ALL
+        SELECT t.user_id, 'duplicate_row', 'one row of anchor_heads', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.anchor_heads t
+        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id, t.anchor_id HAVING count(*) > 1;
+    END;
+COMMENT ON FUNCTION economy.audit_twice(bigint, bigint) IS 'Rows that are there twice in spite of their primary keys, of the users from one id to another.';
+
 CREATE FUNCTION economy.audit_recommendations(from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807) RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
@@ -383,36 +446,14 @@ CREATE FUNCTION economy.audit_recommendations(from_user bigint DEFAULT '-9223372
     END;
 COMMENT ON FUNCTION economy.audit_recommendations(bigint, bigint) IS 'Decisions against the arms that there were, of the users from one id to another.';
 
-CREATE FUNCTION economy.audit_users(from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807) RETURNS SETOF economy.finding
+CREATE FUNCTION economy.audit_parity(from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807) RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT f.* FROM economy.audit_effects(from_user, upto_user) f
-        UNION ALL SELECT f.* FROM economy.audit_orphans(from_user, upto_user) f
-        UNION ALL SELECT f.* FROM economy.audit_rewards(from_user, upto_user) f
-        UNION ALL SELECT f.* FROM economy.audit_units(from_user, upto_user) f
-        UNION ALL SELECT f.* FROM economy.audit_segments(from_user, upto_user) f
-        UNION ALL SELECT f.* FROM economy.audit_recommendations(from_user, upto_user) f
-        UNION ALL SELECT f.* FROM economy.audit_anchored(from_user, upto_user) f
-        UNION ALL
-        SELECT p.user_id, 'parity', format('%s %s %s %s', p.source, p.game, p.day, p.expected), p.actual::text, NULL, NULL
+        SELECT p.user_id, 'parity', format('%s %s %s %s', p.source, p.game, p.day, p.expected), p.actual::text, NULL::text, NULL::bigint
         FROM economy.parity_of(ARRAY(SELECT a.user_id FROM economy.accounts a WHERE a.user_id BETWEEN from_user AND upto_user)) p;
     END;
-COMMENT ON FUNCTION economy.audit_users(bigint, bigint) IS 'All that the audit asks of the users from one id to another, but for their streams.';
-
-CREATE FUNCTION economy.audit_rest() RETURNS SETOF economy.finding
-    LANGUAGE sql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, economy, pg_temp
-    BEGIN ATOMIC
-        SELECT f.* FROM economy.audit_stock() f
-        UNION ALL SELECT f.* FROM economy.audit_shop() f
-        UNION ALL SELECT f.* FROM economy.audit_config() f
-        UNION ALL SELECT f.* FROM economy.audit_keys() f
-        UNION ALL SELECT f.* FROM economy.audit_levels() f
-        UNION ALL SELECT f.* FROM economy.audit_segment_state() f
-        UNION ALL SELECT f.* FROM economy.audit_anchors() f;
-    END;
-COMMENT ON FUNCTION economy.audit_rest() IS 'All that the audit asks but for what is of users.';
+COMMENT ON FUNCTION economy.audit_parity(bigint, bigint) IS 'stats_parity() as findings, of the users from one id to another.';
 
 -- The one list of what a damage test need not find, and the documents name.
 CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" text, why text)
@@ -426,6 +467,7 @@ CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" t
             ('job_runs', '*', 'a record of what was done; nothing is computed from it'),
             ('installations', '*', 'written down nowhere else'),
             ('invite_codes', '*', 'codes are made and read by the app'),
+            ('audit_checkpoints', '*', 'without one the whole stream is verified again'),
             ('audit_checkpoints', 'damaged_seq', 'only says when to look again'),
             ('anchors', 'next_user', 'of an anchor that is being taken'),
             ('anchor_buckets', 'gold', 'for who reads it; what it sums up is in the entries'),
@@ -444,7 +486,11 @@ CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" t
             ('segment_history', 'changed_at', 'of any but the last change'),
             ('segment_history', 'snapshot_id', 'when it names another snapshot before the change'),
             ('recommendations', '*', 'a decision is recorded nowhere else'),
+            ('recommendation_beliefs', '*', 'what was learned so far'),
             ('recommendation_days', '*', 'what was known on a day'),
+            ('recommendation_progress', '*', 'where learning stands'),
+            ('rollup_queue', '*', 'a user that is missing is rolled up with the next action'),
+            ('rollup_state', '*', 'at worst what was done is done again'),
             ('users', 'profile', 'free text of the app, as it was at registration');
     END;
 COMMENT ON FUNCTION economy.audit_unknown() IS

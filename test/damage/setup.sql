@@ -50,4 +50,10 @@ SELECT economy.record_action(id, 'slot', 'PLAY', 'last', 1, 2) FROM who WHERE n 
 SELECT economy.purchase(id, 'founder_pack', 'last') FROM who WHERE n <= 2;
 SELECT * FROM economy.rfm_refresh_incremental();
 SELECT * FROM economy.rollup_stats();
+SELECT economy.upsert_product('{"product_id": "voucher", "category": "item", "price_gold": 1, "global_key": true, "per_user_limit": 5}', 'damage');
+SELECT economy.purchase(id, 'voucher', 'code ' || n) FROM who WHERE n <= 4;
+SET economy.test_clock = '2026-05-30 12:00+00';
+SELECT * FROM economy.rfm_refresh();
+SELECT economy.purchase(id, 'gold_550', 'late') FROM who WHERE n <= 3;
+SELECT * FROM economy.rfm_refresh();
 \o

@@ -1,0 +1,126 @@
+-- Anchors: what is kept outside finds a cut tail and a removed user, also when all
+-- that knows of them inside was changed with them.
+--
+-- Run as superuser in a database without findings; ends with ROLLBACK.
+BEGIN;
+SELECT no_plan();
+SELECT economy.register('pgtap anchored') AS u \gset
+SELECT economy.register('pgtap removed') AS gone \gset
+SELECT economy.register('pgtap silent') AS silent \gset
+SELECT FROM economy.adjust_gold(:u, 100, 'k1', 'r', 'a') \g /dev/null
+SELECT FROM economy.adjust_gold(:u, 50, 'k2', 'r', 'a') \g /dev/null
+SELECT FROM economy.adjust_gold(:gone, 7, 'k', 'r', 'a') \g /dev/null
+SELECT economy.anchor() AS first \gset
+SELECT is((SELECT row((a ->> 'users')::bigint = (SELECT count(*) FROM economy.accounts), (a ->> 'entries')::bigint = (SELECT sum(seq) FROM economy.accounts), length(a ->> 'digest'), length(a ->> 'signature'))::text
+           FROM (SELECT :'first'::jsonb) v (a)), '(t,t,64,64)', 'an anchor counts users and entries');
+SELECT is(economy.last_anchor(), :'first'::jsonb, 'the last one can be read again');
+SELECT is_empty(format('SELECT * FROM economy.verify_anchor(%L)', :'first'), 'it agrees');
+SELECT FROM economy.adjust_gold(:u, 3, 'k3', 'r', 'a') \g /dev/null
+SELECT economy.register('pgtap newer') AS newer \gset
+SELECT is_empty(format('SELECT * FROM economy.verify_anchor(%L)', :'first'), 'streams that went on, and new users, agree with it');
+SELECT is((SELECT count(*) FROM economy.anchor_heads h WHERE h.user_id = :u), 1::bigint, 'a head is kept');
+SELECT economy.anchor() AS second \gset
+SELECT is(:'second'::jsonb ->> 'digest_before', :'first'::jsonb ->> 'digest', 'the next one holds the digest of the one before');
+SELECT is((SELECT string_agg(h.seq::text, ' ' ORDER BY h.anchor_id) FROM economy.anchor_heads h WHERE h.user_id = :u), '2 3', 'and a new head where there are new entries');
+SELECT is((SELECT count(*) FROM economy.anchor_heads h WHERE h.user_id = :gone), 1::bigint, 'but none where there are not');
+SELECT is_empty(format('SELECT * FROM economy.verify_anchor(%L)', a), 'both agree') FROM (VALUES (:'first'), (:'second')) v (a);
+
+ALTER TABLE economy.gold_adjustments DISABLE TRIGGER USER;
+CREATE TEMP TABLE who AS SELECT :'u' AS u, :'gone' AS gone, :'silent' AS silent, :'first' AS first, :'second' AS second;
+CREATE FUNCTION pg_temp.after(damage text, anchor text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    answer text;
+    w      who;
+BEGIN
+    SELECT * INTO w FROM who;
+    EXECUTE replace(replace(replace(damage, '{u}', w.u), '{gone}', w.gone), '{silent}', w.silent);
+    SELECT coalesce(string_agg(DISTINCT concat_ws(' ', CASE user_id::text WHEN w.u THEN 'u' WHEN w.gone THEN 'gone' WHEN w.silent THEN 'silent' ELSE user_id::text END, kind, seq), ', '), 'nothing') INTO answer
+        FROM economy.verify_anchor((CASE anchor WHEN 'first' THEN w.first ELSE w.second END)::jsonb);
+    RAISE EXCEPTION USING ERRCODE = 'XT000';
+EXCEPTION WHEN SQLSTATE 'XT000' THEN
+    RETURN answer;
+END
+$$;
+-- who knows everything inside changes everything inside
+CREATE FUNCTION pg_temp.cut() RETURNS text LANGUAGE sql AS $$
+    SELECT 'DELETE FROM economy.gold_adjustments WHERE user_id = {u} AND seq = 3; UPDATE economy.accounts a SET seq = 2, gold = l.gold, head_hash = l.hash, position = l.position
+        FROM economy.gold_adjustments l WHERE l.user_id = {u} AND l.seq = 2 AND a.user_id = {u};' $$;
+CREATE FUNCTION pg_temp.remove(who text) RETURNS text LANGUAGE sql AS $$
+    SELECT replace('DELETE FROM economy.gold_adjustments WHERE user_id = {x}; DELETE FROM economy.accounts WHERE user_id = {x}; DELETE FROM economy.users WHERE user_id = {x};', '{x}', who) $$;
+CREATE FUNCTION pg_temp.resign() RETURNS text LANGUAGE sql AS $$
+    SELECT 'DELETE FROM economy.anchor_buckets WHERE bucket > -9223372036854775808;
+        INSERT INTO economy.anchor_buckets SELECT a.anchor_id, h.user_id >> 12, count(*), sum(h.seq), 0, 0, sha256(string_agg(int8send(h.user_id) || int8send(h.seq) || h.hash, '''' ORDER BY h.user_id))
+            FROM economy.anchors a CROSS JOIN LATERAL (SELECT DISTINCT ON (k.user_id) k.* FROM economy.anchor_heads k WHERE k.anchor_id <= a.anchor_id ORDER BY k.user_id, k.anchor_id DESC) h GROUP BY 1, 2;
+        UPDATE economy.anchors a SET digest = b.digest, users = b.users, entries = b.entries FROM (SELECT anchor_id, sum(users) AS users, sum(entries) AS entries, sha256(string_agg(digest, '''' ORDER BY bucket)) AS digest
+            FROM economy.anchor_buckets GROUP BY 1) b WHERE a.anchor_id = b.anchor_id;
+        UPDATE economy.anchors a SET digest_before = b.digest FROM economy.anchors b WHERE b.anchor_id = a.anchor_id - 1' $$;
+SELECT is(pg_temp.after(damage, anchor), found, what)
+FROM (VALUES
+    ('a cut tail',                         'second', 'u missing_entry 3',    pg_temp.cut()),
+    ('of which an older one knows nothing', 'first', 'nothing',              pg_temp.cut()),
+    ('a removed user',                     'second', 'gone orphan_row 1',    pg_temp.remove('{gone}')),
+    ('an older anchor knows, too',         'first',  'gone orphan_row 1',    pg_temp.remove('{gone}')),
+    ('a removed user without entries',     'second', 'silent orphan_row 0',  pg_temp.remove('{silent}')),
+    ('a removed user, with the heads',     'second', 'wrong_anchor',         pg_temp.remove('{gone}') || 'DELETE FROM economy.anchor_heads WHERE user_id = {gone}'),
+    ('a cut tail, with the head',          'second', 'wrong_anchor',         pg_temp.cut() || 'DELETE FROM economy.anchor_heads WHERE user_id = {u} AND seq = 3'),
+    ('and with all that was computed of it', 'second', 'wrong_anchor',       pg_temp.remove('{gone}') || 'DELETE FROM economy.anchor_heads WHERE user_id = {gone};' || pg_temp.resign()),
+    ('no anchors at all',                  'second', 'gone orphan_row 1, wrong_anchor', pg_temp.remove('{gone}') || 'DELETE FROM economy.anchors'),
+    ('an entry with another hash',         'second', 'u wrong_hash 3',       'UPDATE economy.gold_adjustments SET hash = sha256(hash) WHERE user_id = {u} AND seq = 3')
+) v (what, anchor, found, damage);
+SELECT is((SELECT string_agg(f.kind || ': ' || f.actual, ', ') FROM economy.verify_anchor(jsonb_set(:'second'::jsonb, ARRAY[member], value::jsonb)) f),
+          'wrong_anchor: WRONG_SIGNATURE', 'a changed ' || member || ' is no anchor of this database')
+FROM (VALUES ('users', '1'), ('entries', '1'), ('anchor_id', '1'), ('taken_at', '"2020-01-01 00:00:00+00"'), ('digest', to_json(repeat('00', 32))::text),
+             ('digest_before', to_json(repeat('00', 32))::text), ('signature', to_json(repeat('00', 32))::text)) v (member, value);
+SELECT throws_ok(format('SELECT * FROM economy.verify_anchor(%L)', a), 'XE002', 'this is no anchor', a) FROM (VALUES ('[]'), ('7'), ('{"digest": "xyz"}'), ('{"anchor_id": "x"}')) v (a);
+SELECT throws_ok('SELECT * FROM economy.verify_anchor(NULL)', 'XE001', 'anchor must not be null', 'no anchor');
+
+-- the sweep asks the anchors as well
+CREATE FUNCTION pg_temp.swept(damage text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    answer text;
+    w      who;
+BEGIN
+    SELECT * INTO w FROM who;
+    EXECUTE replace(replace(replace(damage, '{u}', w.u), '{gone}', w.gone), '{silent}', w.silent);
+    SELECT coalesce(string_agg(DISTINCT concat_ws(' ', CASE user_id::text WHEN w.u THEN 'u' WHEN w.gone THEN 'gone' WHEN w.silent THEN 'silent' END, kind), ', '), 'nothing') INTO answer FROM economy.audit_sweep();
+    RAISE EXCEPTION USING ERRCODE = 'XT000';
+EXCEPTION WHEN SQLSTATE 'XT000' THEN
+    RETURN answer;
+END
+$$;
+SELECT is(pg_temp.swept(damage), found, 'sweep: ' || what)
+FROM (VALUES
+    ('a cut tail',            'u missing_entry',   pg_temp.cut()),
+    ('a removed user',        'gone orphan_row',   pg_temp.remove('{gone}')),
+    ('a changed signature',   'wrong_anchor',      'UPDATE economy.anchors SET signature = sha256(signature) WHERE anchor_id = (SELECT max(anchor_id) FROM economy.anchors)'),
+    ('an anchor less',        'u wrong_anchor, wrong_anchor',      'DELETE FROM economy.anchors WHERE anchor_id = (SELECT max(anchor_id) FROM economy.anchors)'),
+    ('a bucket',              'wrong_anchor',      'UPDATE economy.anchor_buckets SET users = users + 1 WHERE anchor_id = (SELECT max(anchor_id) FROM economy.anchors)'),
+    ('a head of the past',    'wrong_anchor',      'UPDATE economy.anchor_heads SET hash = sha256(hash) WHERE user_id = {u} AND seq = 2'),
+    ('the configuration''s past', 'wrong_anchor, wrong_config', 'UPDATE economy.anchor_config SET hash = sha256(hash) WHERE relation = ''signing_keys'' AND key = ''1'' AND change_no = 1')
+) v (what, found, damage);
+
+-- the last ones are kept
+SELECT FROM economy.adjust_gold(:u, 4, 'k4', 'r', 'a') \g /dev/null
+SELECT economy.anchor(2) AS third \gset
+SELECT is((SELECT count(*) FROM economy.anchors), 2::bigint, 'two are kept');
+SELECT throws_ok(format('SELECT * FROM economy.verify_anchor(%L)', :'first'), 'XE002', NULL, 'the first is not verifiable any more');
+SELECT is_empty(format('SELECT * FROM economy.verify_anchor(%L)', :'second'), 'the second is');
+SELECT is((SELECT string_agg(h.seq::text, ' ' ORDER BY h.anchor_id) FROM economy.anchor_heads h WHERE h.user_id = :u), '3 4', 'with the heads that they need');
+SELECT is((SELECT count(*) FROM economy.anchor_heads h WHERE h.user_id = :gone), 1::bigint, 'and those that still stand');
+SELECT throws_ok('SELECT economy.anchor(0)', 'XE002', 'max_users and keep must be 1 or more', 'none is not enough');
+
+-- one is taken in parts
+SELECT economy.anchor_step(1) > 0 AS more \gset
+SELECT is(:'more'::boolean, true, 'a part');
+SELECT is((SELECT count(*) FROM economy.anchors a WHERE a.signature IS NULL), 1::bigint, 'one is being taken');
+SELECT is_empty('SELECT * FROM economy.audit_sweep()', 'which is no finding');
+SELECT is((SELECT count(*) FROM generate_series(1, 10000) n WHERE n = 1 AND economy.anchor() IS NOT NULL), 1::bigint, 'anchor() goes on with it');
+SELECT is_empty('SELECT * FROM economy.verify_anchor(economy.last_anchor())', 'and it agrees');
+-- a retired key cannot be asked any more: the rest can
+SELECT economy.last_anchor() AS old \gset
+SELECT economy.rotate_signing_key() - 1 AS version \gset
+SELECT is(economy.retire_signing_key(:version), true, 'its key is retired');
+SELECT is_empty(format('SELECT * FROM economy.verify_anchor(%L)', :'old'), 'and it agrees all the same');
+SELECT is_empty('SELECT * FROM economy.audit_sweep()', 'clean after all damage was undone');
+SELECT * FROM finish();
+ROLLBACK;
