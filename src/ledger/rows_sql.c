@@ -210,7 +210,11 @@ eco_run_as_owner(const char *sql, int nargs, const Oid *types, const Datum *valu
 	int			result;
 
 	enter_sql(&frame);
-	/* under a parallel plan it can only be a look-up, and no command may begin */
+
+	/*
+	 * under a parallel plan it can only be a look-up, and no command may
+	 * begin
+	 */
 	result = SPI_execute_with_args(sql, nargs, unconstify(Oid *, types),
 								   unconstify(Datum *, values), NULL, IsInParallelMode(), 0);
 	if (result < 0)

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type_d.h"
+#include "pgtime.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
@@ -95,6 +96,14 @@ eco_user_timezone(int64 user_id)
 	if (!eco_row_find(&eco_users, user_id, 0, 1, &key, &row))
 		return NULL;
 	return TextDatumGetCString(row.values[RD_TIMEZONE]);
+}
+
+pg_tz *
+eco_zone_or_utc(const char *name)
+{
+	pg_tz	   *zone = pg_tzset(name);
+
+	return zone != NULL ? zone : pg_tzset("UTC");
 }
 
 bool

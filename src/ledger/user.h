@@ -63,6 +63,12 @@ extern const char *const eco_user_field_names[ECO_USER_FIELDS];
 /* The user's IANA time zone, or NULL for an unknown user; palloc'd. */
 extern char *eco_user_timezone(int64 user_id);
 
+/*
+ * The zone of this name, or UTC where the server's time zone data no longer have
+ * it: nobody is kept from claiming by that.
+ */
+extern struct pg_tz *eco_zone_or_utc(const char *name);
+
 /* The user with this external_id under the active snapshot; false: none. */
 extern bool eco_user_find(Datum external_id, int64 *user_id);
 

@@ -12,6 +12,7 @@
 
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "pgtime.h"
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 #include "utils/memutils.h"
@@ -615,6 +616,10 @@ verify_state(Verifier *v, const EcoAccount *account)
 		if (user->changed[f] && strcmp(expected, actual) != 0)
 			report(v, NULL, v->seq, "wrong_state", expected, actual);
 	}
+	/* nothing is wrong with the stream, so whoever asks only for that passes */
+	if (v->store != NULL && pg_tzset(user->present[ECO_USER_TIMEZONE]) == NULL)
+		report(v, NULL, v->seq, "wrong_state", "a time zone that this server knows",
+			   value_of("timezone", user->present[ECO_USER_TIMEZONE]));
 }
 
 static void

@@ -58,7 +58,6 @@ static EcoTable streaks = {
 EcoTable   *const eco_daily_tables[] = {&eco_accounts, &eco_reward_audit, &streaks, &eco_users,
 ECO_LEVEL_TABLES, NULL};
 
-static pg_tz *zone_of(const char *name);
 static void set_date(EcoRow *row, int column, int32 date);
 static int32 get_date(const EcoRow *row, int column);
 static bool is_paid(const EcoDaily *d, int32 date, EcoRow *entry, char **event_id);
@@ -84,7 +83,7 @@ eco_daily_load(EcoDaily *d, int64 user_id, int32 freezes)
 	d->user_zone_name = eco_user_timezone(user_id);
 	if (d->user_zone_name == NULL)
 		return false;
-	d->user_zone = zone_of(d->user_zone_name);
+	d->user_zone = eco_zone_or_utc(d->user_zone_name);
 	eco_daily_commit_zone(d);
 	d->exists = eco_row_find(&streaks, user_id, 0, 1, &key, &d->row);
 	if (!d->exists)
@@ -99,7 +98,7 @@ eco_daily_load(EcoDaily *d, int64 user_id, int32 freezes)
 	if (d->streak.last_claim != ECO_NO_DAY)
 	{
 		d->claim_zone_name = TextDatumGetCString(d->row.values[STR_TIMEZONE]);
-		d->claim_zone = zone_of(d->claim_zone_name);
+		d->claim_zone = eco_zone_or_utc(d->claim_zone_name);
 	}
 	return true;
 }
@@ -130,7 +129,7 @@ eco_daily_go_back(EcoDaily *d, const EcoRow *entry)
 	d->streak.excused_to = get_date(&before, RWD_EXCUSED_TO);
 	d->last_seq = eco_row_int(&before, ECO_COL_SEQ);
 	d->claim_zone_name = TextDatumGetCString(before.values[RWD_TIMEZONE]);
-	d->claim_zone = zone_of(d->claim_zone_name);
+	d->claim_zone = eco_zone_or_utc(d->claim_zone_name);
 }
 
 void
@@ -346,16 +345,4 @@ static int32
 get_date(const EcoRow *row, int column)
 {
 	return row->isnull[column] ? ECO_NO_DAY : DatumGetDateADT(row->values[column]);
-}
-
-static pg_tz *
-zone_of(const char *name)
-{
-	pg_tz	   *zone = pg_tzset(name);
-
-	if (zone == NULL)
-		ECO_ERROR(ECO_INVALID_TIMEZONE,
-				  errmsg("time zone \"%s\" is not known to this server", name),
-				  errhint("Its time zone data may be older than the one the zone was validated with."));
-	return zone;
 }

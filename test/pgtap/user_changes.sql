@@ -157,6 +157,7 @@ FROM (VALUES
     ('UPDATE economy.users SET external_id = NULL WHERE user_id = PLAYED', 'wrong_hash 1'),
     ('UPDATE economy.users SET timezone = ''Asia/Seoul'' WHERE user_id = PLAYED', 'wrong_hash 1'),
     ('UPDATE economy.users SET created_at = created_at + interval ''1 us'' WHERE user_id = PLAYED', 'wrong_hash 1'),
+    ('UPDATE economy.users SET timezone = ''Nowhere/Land'' WHERE user_id = PLAYED', 'a time zone that this server knows is timezone Nowhere/Land, wrong_hash 1'),
     ('UPDATE economy.users SET external_id = external_id || ''x'' WHERE user_id IN (PLAINS); UPDATE economy.users SET external_id = CASE WHEN external_id = ''pgtap plainx'' THEN ''pgtap plain 2'' ELSE ''pgtap plain'' END WHERE user_id IN (PLAINS)', 'broken_chain 0'),
     ('UPDATE economy.users SET created_at = now() + interval ''1 h'' WHERE user_id IN (PLAINS)', 'broken_chain 0'),
     ('UPDATE economy.users SET timezone = ''Asia/Seoul'' WHERE user_id = USER', 'timezone Europe/Rome is timezone Asia/Seoul'),
@@ -169,6 +170,13 @@ FROM (VALUES
     ('ALTER TABLE economy.user_changes DISABLE TRIGGER ALL; UPDATE economy.user_changes SET reason = ''none'' WHERE user_id = USER AND seq = 2', 'wrong_hash 2'),
     ('ALTER TABLE economy.user_changes DISABLE TRIGGER ALL; UPDATE economy.user_changes SET before = ''{}'' WHERE user_id = USER AND seq = 2', 'wrong_hash 2'),
     ('ALTER TABLE economy.user_changes DISABLE TRIGGER ALL; UPDATE economy.user_changes SET idempotency_key = ''k'' WHERE user_id = USER AND seq = 2', 'wrong_hash 2')) v (damage, finding);
+
+-- a zone that the server's data no longer have is UTC
+SAVEPOINT zone;
+UPDATE economy.users SET timezone = 'Nowhere/Land' WHERE user_id = :played;
+SELECT is((SELECT concat_ws(' ', c.code, c.claim_date = (now() AT TIME ZONE 'UTC')::date) FROM economy.claim_daily_reward(:played) c), 'CLAIMED t', 'a zone that went keeps nobody from claiming');
+SELECT is((SELECT economy.set_timezone(:played, 'Europe/Rome')), 'Europe/Rome', 'nor from moving on');
+ROLLBACK TO SAVEPOINT zone;
 
 -- a journal like the others
 SELECT throws_ok('UPDATE economy.user_changes SET actor = NULL', 'XE101', NULL, 'append-only: no update');
