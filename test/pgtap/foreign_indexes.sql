@@ -1,0 +1,48 @@
+-- A DBA's index beside the extension's own: it may order and compare in any way,
+-- and come first in the catalogue; keys are found as `=` finds them.
+BEGIN;
+SELECT plan(8);
+
+SELECT economy.register('pgtap index') AS u \gset
+SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'r', 'a') \gset
+SELECT economy.upsert_product('{"product_id": "pgtap_p", "category": "item", "price_gold": 1, "active": true}', 'pgtap') IS NULL AS x \gset
+SELECT success AS x FROM economy.purchase(:u, 'pgtap_p', 'Order-a') \gset
+CREATE COLLATION public.pgtap_ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+
+-- the own key made anew after the DBA's index: it has the higher OID then
+CREATE FUNCTION pg_temp.renew(key text, columns text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    target text := (SELECT c.conrelid::regclass FROM pg_constraint c WHERE c.conname = key);
+BEGIN
+    EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I, ADD CONSTRAINT %2$I UNIQUE (%s)', target, key, columns);
+END $$;
+SELECT conname AS key FROM pg_constraint WHERE conrelid = 'economy.shop_transactions'::regclass AND contype = 'u' \gset
+CREATE INDEX pgtap ON economy.shop_transactions (user_id, product_id, idempotency_key COLLATE public.pgtap_ci);
+SELECT pg_temp.renew(:'key', 'user_id, product_id, idempotency_key') AS x \gset
+SELECT is(state, 'new', 'a key that another collation calls the same is another') FROM economy.purchase(:u, 'pgtap_p', 'ORDER-A');
+SELECT is(state, 'reuse', 'the same is the same') FROM economy.purchase(:u, 'pgtap_p', 'Order-a');
+DROP INDEX economy.pgtap;
+
+CREATE INDEX pgtap ON economy.shop_transactions (user_id, product_id text_pattern_ops, idempotency_key text_pattern_ops);
+SELECT pg_temp.renew(:'key', 'user_id, product_id, idempotency_key') AS x \gset
+SELECT is(state, 'reuse', 'beside another operator class') FROM economy.purchase(:u, 'pgtap_p', 'ORDER-A');
+DROP INDEX economy.pgtap;
+
+-- an index that counts down: readers of a stream go by the order
+ALTER TABLE economy.shop_transactions DROP CONSTRAINT shop_transactions_pkey;
+CREATE UNIQUE INDEX pgtap ON economy.shop_transactions (user_id, seq DESC);
+ALTER TABLE economy.shop_transactions ADD CONSTRAINT shop_transactions_pkey PRIMARY KEY (user_id, seq);
+SELECT is((SELECT count(*) FROM economy.verify_chain(:u)), 0::bigint, 'a chain is read in its order');
+SELECT is((SELECT array_agg(r.seq ORDER BY r.ordinality) FROM economy.replay(:u, 0) WITH ORDINALITY r WHERE r.code = 'EVENT'), ARRAY[1, 2, 3]::bigint[], 'so is a replay');
+DROP INDEX economy.pgtap;
+
+-- partial, by expression, with more columns: never in the way
+CREATE INDEX pgtap1 ON economy.shop_transactions (user_id, seq) WHERE seq < 2;
+CREATE INDEX pgtap2 ON economy.shop_transactions (user_id, (seq + 1));
+CREATE UNIQUE INDEX pgtap3 ON economy.shop_transactions (user_id, seq) INCLUDE (product_id);
+SELECT is(state, 'new', 'a purchase beside more indexes') FROM economy.purchase(:u, 'pgtap_p', 'more');
+SELECT is((SELECT valid FROM economy.verify_receipt(:u, 'P' || :u || '-4')), true, 'its receipt is found');
+SELECT is((SELECT count(*) FROM economy.verify_chain(:u)), 0::bigint, 'and the chain is sound');
+
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,106 @@
+-- User code in the middle of a call: triggers and constraints of the app that call
+-- functions of economy for the same user.
+BEGIN;
+SELECT plan(24);
+
+SELECT economy.register('pgtap code') AS u \gset
+SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'r', 'a') \gset
+SELECT economy.upsert_product('{"product_id": "pgtap_p", "category": "item", "price_gold": 100, "active": true}', 'pgtap') IS NULL AS x \gset
+SELECT economy.register_game('pgtap') AS x \gset
+
+-- what holds after each: entries without gap, balances, chain, statistics
+CREATE FUNCTION pg_temp.findings(u bigint) RETURNS bigint LANGUAGE sql AS $$
+    SELECT (SELECT count(*) FROM economy.verify_chain(u))
+         + (SELECT count(*) FROM economy.accounts a WHERE a.user_id = u
+            AND (a.seq, a.gold) IS DISTINCT FROM (SELECT (count(*), sum(l.gold_delta)::bigint) FROM economy.ledger l WHERE l.user_id = u))
+         + (SELECT count(*) FROM economy.game_stats g WHERE g.user_id = u AND g.total <> (SELECT count(*) FROM economy.user_actions t WHERE t.user_id = u AND t.game = g.game))
+$$;
+CREATE FUNCTION pg_temp.cashback() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM economy.grant_reward(NEW.user_id, 'pgtap cashback', NEW.seq::text, 5);
+    RETURN NEW;
+END $$;
+
+-- a cashback, with and without a foreign key to the accounts
+CREATE TRIGGER pgtap AFTER INSERT ON economy.shop_transactions FOR EACH ROW EXECUTE FUNCTION pg_temp.cashback();
+SELECT is(state || ' ' || code || ' ' || gold, 'new OK 900', 'a purchase with a cashback') FROM economy.purchase(:u, 'pgtap_p', 'k1');
+SELECT results_eq(format('SELECT l.seq, l.gold_delta FROM economy.ledger l WHERE l.user_id = %s ORDER BY 1', :u),
+    'VALUES (1::bigint, 1000::bigint), (2, -100), (3, 5)', 'both entries are there, one after the other');
+SELECT is(pg_temp.findings(:u), 0::bigint, 'and sound');
+CREATE TABLE pgtap_profile (user_id bigint REFERENCES economy.accounts);
+INSERT INTO pgtap_profile VALUES (:u);
+SELECT is(state || ' ' || code || ' ' || gold, 'new OK 805', 'the same with a foreign key to the accounts') FROM economy.purchase(:u, 'pgtap_p', 'k2');
+SELECT is((SELECT (seq, gold)::text FROM economy.accounts a WHERE a.user_id = :u), '(5,810)', 'both count');
+SELECT is(pg_temp.findings(:u), 0::bigint, 'and are sound');
+DROP TABLE pgtap_profile;
+DROP TRIGGER pgtap ON economy.shop_transactions;
+
+-- of rewards, claims and actions
+CREATE FUNCTION pg_temp.once() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.source NOT LIKE 'pgtap cashback%' THEN
+        PERFORM economy.grant_reward(NEW.user_id, 'pgtap cashback of ' || NEW.source, NEW.seq::text, 5);
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER pgtap AFTER INSERT ON economy.reward_audit FOR EACH ROW EXECUTE FUNCTION pg_temp.once();
+SELECT is(state, 'new', 'a reward that brings another') FROM economy.grant_reward(:u, 'pgtap', 'e', 10);
+SELECT is(pg_temp.findings(:u), 0::bigint, 'is sound');
+SELECT is(state, 'new', 'a claim that brings another reward') FROM economy.claim_daily_reward(:u);
+SELECT is(code, 'ALREADY_CLAIMED', 'is claimed') FROM economy.claim_daily_reward(:u);
+SELECT is(pg_temp.findings(:u), 0::bigint, 'is sound');
+DROP TRIGGER pgtap ON economy.reward_audit;
+CREATE FUNCTION pg_temp.bonus_spin() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.action_type <> 'BONUS' THEN
+        PERFORM economy.record_action(NEW.user_id, NEW.game, 'BONUS', NEW.action_id || ' bonus', 0, 1);
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER pgtap AFTER INSERT ON economy.user_actions FOR EACH ROW EXECUTE FUNCTION pg_temp.bonus_spin();
+SELECT is(state, 'new', 'an action that brings another of the game') FROM economy.record_action(:u, 'pgtap', 'SPIN', 'a', 1, 0);
+SELECT is(pg_temp.findings(:u), 0::bigint, 'is sound');
+SELECT is(count(*) FILTER (WHERE state = 'new'), 600::bigint, 'so are 600 in a batch')
+FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object('user_id', :u::bigint, 'game', 'pgtap', 'action_type', 'SPIN', 'action_id', i::text, 'bet', 1, 'win', 2)) FROM generate_series(1, 600) i));
+SELECT is(pg_temp.findings(:u), 0::bigint, 'and sound');
+SELECT is((SELECT g.total FROM economy.game_stats g WHERE g.user_id = :u), 1202::bigint, 'all of them count');
+DROP TRIGGER pgtap ON economy.user_actions;
+
+-- before the account is written it is too late: the call is refused, and nothing is done
+CREATE FUNCTION pg_temp.meddle() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM economy.grant_reward((SELECT a.user_id FROM economy.accounts a JOIN economy.users s USING (user_id) WHERE s.external_id = 'pgtap code'), 'pgtap meddle', NEW.remaining::text, 5);
+    RETURN NEW;
+END $$;
+SELECT economy.add_stock('pgtap_p', 10, 'pgtap') AS x \gset
+CREATE TRIGGER pgtap AFTER UPDATE ON economy.shop_stock FOR EACH ROW EXECUTE FUNCTION pg_temp.meddle();
+SELECT throws_ok(format('SELECT economy.purchase(%s, ''pgtap_p'', ''k3'')', :u), '27000', NULL, 'a trigger between reading and writing the account is told');
+SELECT is(pg_temp.findings(:u), 0::bigint, 'and nothing is done');
+DROP TRIGGER pgtap ON economy.shop_stock;
+CREATE FUNCTION public.pgtap_check(u bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('pgtap.meddle', true) = 'on' THEN
+        PERFORM set_config('pgtap.meddle', 'off', true);
+        PERFORM economy.grant_reward(u, 'pgtap check', clock_timestamp()::text, 5);
+    END IF;
+    RETURN true;
+END $$;
+ALTER TABLE economy.accounts ADD CONSTRAINT pgtap CHECK (public.pgtap_check(user_id));
+SET LOCAL pgtap.meddle = 'on';
+SELECT throws_ok(format('SELECT economy.purchase(%s, ''pgtap_p'', ''k4'')', :u), '27000', NULL, 'so is a constraint on the account');
+SELECT is(pg_temp.findings(:u), 0::bigint, 'and nothing is done');
+ALTER TABLE economy.accounts DROP CONSTRAINT pgtap;
+ALTER TABLE economy.shop_transactions ADD CONSTRAINT pgtap CHECK (public.pgtap_check(user_id));
+SET LOCAL pgtap.meddle = 'on';
+SELECT is(state, 'new', 'a constraint on the journal comes after the account') FROM economy.purchase(:u, 'pgtap_p', 'k5');
+SELECT is(pg_temp.findings(:u), 0::bigint, 'and is sound');
+ALTER TABLE economy.shop_transactions DROP CONSTRAINT pgtap;
+
+-- what the executor would do for a column is done
+CREATE DOMAIN public.pgtap_source AS text DEFAULT 'shop' NOT NULL;
+ALTER TABLE economy.shop_transactions ADD COLUMN pgtap public.pgtap_source;
+SELECT is(state, 'new', 'a purchase with a column of a domain') FROM economy.purchase(:u, 'pgtap_p', 'k6');
+SELECT is((SELECT t.pgtap::text FROM economy.shop_transactions t WHERE t.user_id = :u ORDER BY seq DESC LIMIT 1), 'shop', 'gets its default');
+
+SELECT * FROM finish();
+ROLLBACK;
