@@ -373,8 +373,10 @@ BEGIN
     users := 0;
     actions := 0;
     damaged := 0;
-    FOR u IN SELECT p.user_id, p.seq FROM economy.rollup_positions p
-             WHERE p.oldest_at < cutoff ORDER BY p.oldest_at, p.user_id LIMIT max_users LOOP
+    -- who is due longest is chosen, and accounts are locked in the order of their ids
+    FOR u IN SELECT d.user_id, d.seq FROM (
+                 SELECT p.user_id, p.seq FROM economy.rollup_positions p
+                 WHERE p.oldest_at < cutoff ORDER BY p.oldest_at, p.user_id LIMIT max_users) d ORDER BY d.user_id LOOP
         SELECT a.pruned_seq INTO pruned FROM economy.accounts a WHERE a.user_id = u.user_id FOR NO KEY UPDATE;
         -- up to the entry before the first one that stays, and only what is rolled up
         SELECT k.seq INTO stays FROM economy.user_actions k
