@@ -295,7 +295,11 @@ CREATE FUNCTION economy.audit_anchors() RETURNS SETOF economy.finding
         UNION ALL
         SELECT NULL, 'wrong_config', format('change %s of %s %s, as anchor %s holds it', k.change_no, k.relation, k.key, k.anchor_id), coalesce(encode(c.hash, 'hex'), 'nothing'), NULL, NULL
         FROM economy.anchor_config k LEFT JOIN economy.config_changes c USING (relation, key, change_no)
-        WHERE c.hash IS DISTINCT FROM k.hash OR k.anchor_id > (SELECT coalesce(max(a.anchor_id), 0) FROM economy.anchors a);
+        WHERE c.hash IS DISTINCT FROM k.hash OR k.anchor_id > (SELECT coalesce(max(a.anchor_id), 0) FROM economy.anchors a)
+        UNION ALL
+        SELECT NULL, 'wrong_anchor', 'a head of the configuration only where it is another than before', format('%s %s in anchor %s', k.relation, k.key, k.anchor_id), NULL, NULL
+        FROM (SELECT c.*, lag(c.hash) OVER (PARTITION BY c.relation, c.key ORDER BY c.anchor_id) AS hash_before FROM economy.anchor_config c) k
+        WHERE k.hash = k.hash_before;
     END;
 COMMENT ON FUNCTION economy.audit_anchors() IS 'Anchors against their signatures, each other and what is kept with them; the history of the configuration against them.';
 
