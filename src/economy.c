@@ -46,6 +46,7 @@ PG_MODULE_MAGIC;
 
 int			eco_row_access = ECO_ROW_ACCESS_AUTO;
 int			eco_notify = ECO_NOTIFY_INLINE;
+int			eco_notify_payload = ECO_PAYLOAD_FULL;
 bool		eco_notify_user_channels = false;
 int			eco_ring_size = RING_SIZE_DEFAULT;
 int			eco_relay_databases = RELAY_DATABASES_DEFAULT;
@@ -77,6 +78,12 @@ static const struct config_enum_entry notify_options[] = {
 	{"off", ECO_NOTIFY_OFF, false},
 	{"inline", ECO_NOTIFY_INLINE, false},
 	{"relay", ECO_NOTIFY_RELAY, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry notify_payload_options[] = {
+	{"full", ECO_PAYLOAD_FULL, false},
+	{"reference", ECO_PAYLOAD_REFERENCE, false},
 	{NULL, 0, false}
 };
 
@@ -172,6 +179,12 @@ define_realtime_settings(void)
 							 "relay: after the commit, by a background worker; inline: NOTIFY inside the transaction; off: not at all.",
 							 &eco_notify, preloaded ? ECO_NOTIFY_RELAY : ECO_NOTIFY_INLINE,
 							 notify_options, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomEnumVariable("economy.notify_payload",
+							 "What NOTIFY tells of an event.",
+							 "full: all of it; reference: whose and which, to be read with economy.replay().",
+							 &eco_notify_payload, ECO_PAYLOAD_FULL,
+							 notify_payload_options, PGC_SUSET, 0,
 							 NULL, NULL, NULL);
 	DefineCustomBoolVariable("economy.notify_user_channels",
 							 "Sends every event on the channel economy_user_<id> as well.",

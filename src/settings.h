@@ -22,8 +22,15 @@ typedef enum EcoNotify
 	ECO_NOTIFY_RELAY
 } EcoNotify;
 
+typedef enum EcoNotifyPayload
+{
+	ECO_PAYLOAD_FULL,
+	ECO_PAYLOAD_REFERENCE
+} EcoNotifyPayload;
+
 extern int	eco_row_access;		/* EcoRowAccess */
 extern int	eco_notify;			/* EcoNotify */
+extern int	eco_notify_payload; /* EcoNotifyPayload */
 extern bool eco_notify_user_channels;
 extern int	eco_ring_size;		/* items */
 extern int	eco_relay_databases;

@@ -25,6 +25,8 @@ static void tell(const EcoJournalInfo *info, const EcoRow *row, EcoListener *lis
 static const EcoJournalInfo *journal_of(char letter);
 static void notify(EcoListener *listener, const EcoEvent *event);
 
+#define ECO_REFERENCE_MAX 1024	/* an envelope has no text of users */
+
 EcoListener eco_notifier = {notify, NULL};
 
 /* RFC 3339 in UTC, microseconds */
@@ -154,15 +156,32 @@ journal_of(char letter)
 	return NULL;
 }
 
+/* The envelope, with the number of the entry alone in its data. */
+static const char *
+refer(const EcoEvent *event, char reference[ECO_REFERENCE_MAX])
+{
+	static const char data[] = "\"data\":{";
+	const char *start = strstr(event->payload, data);
+
+	Assert(start != NULL);
+	snprintf(reference, ECO_REFERENCE_MAX, "%.*s\"seq\":%lld}}",
+			 (int) (start - event->payload + strlen(data)), event->payload, (long long) event->seq);
+	return reference;
+}
+
 static void
 notify(EcoListener *listener, const EcoEvent *event)
 {
 	char		channel[NAMEDATALEN];
+	char		reference[ECO_REFERENCE_MAX];
+	const char *payload = event->payload;
 
 	(void) listener;
-	Async_Notify(event->type, event->payload);
+	if (eco_notify_payload == ECO_PAYLOAD_REFERENCE)
+		payload = refer(event, reference);
+	Async_Notify(event->type, payload);
 	if (!eco_notify_user_channels)
 		return;
 	snprintf(channel, sizeof(channel), "economy_user_%lld", (long long) event->user_id);
-	Async_Notify(channel, event->payload);
+	Async_Notify(channel, payload);
 }

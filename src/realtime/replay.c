@@ -36,6 +36,30 @@ static void put_replayed(EcoListener *listener, const EcoEvent *event);
 static void put_event(EcoListener *listener, const EcoEvent *event);
 static void put_end(ReturnSetInfo *info, const char *code, int64 seq);
 
+static int64
+last_of_page(const EcoAccount *account, int64 after, int32 max)
+{
+	return Min(account->seq, after + max);
+}
+
+/* Whether one of the user's entries up to last is gone. */
+static bool
+is_missing(int64 user_id, int64 after, int64 last)
+{
+	const EcoJournalInfo *info;
+	const EcoRow *row = NULL;
+	EcoStream  *stream;
+
+	if (after >= last)
+		return false;
+	stream = eco_stream_begin(user_id, after);
+	while (after < last && (row = eco_stream_next(stream, &info)) != NULL &&
+		   eco_row_int(row, ECO_COL_SEQ) == after + 1)
+		after++;
+	eco_stream_end(stream);
+	return after < last;
+}
+
 /*
  * eco_replay(user_id bigint, after_seq bigint, max integer)
  *		returns setof (code text, seq bigint, type text, event json)
@@ -69,11 +93,12 @@ eco_replay(PG_FUNCTION_ARGS)
 	if (!eco_account_read(user_id, &account))
 		put_end(info, "USER_NOT_FOUND", 0);
 	/* pruned, or from a database that went further than this one */
-	else if (after < account.pruned_seq || after > account.seq)
+	else if (after > account.seq ||
+			 is_missing(user_id, after, Min(account.pruned_seq, last_of_page(&account, after, max))))
 		put_end(info, "RESYNC_REQUIRED", account.seq);
 	else
 	{
-		last = Min(account.seq, after + max);
+		last = last_of_page(&account, after, max);
 		if (last > after)
 			eco_tell_entries(0, user_id, after + 1, last, &listener);
 		put_end(info, last < account.seq ? "MORE" : "CAUGHT_UP", last);

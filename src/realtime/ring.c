@@ -599,6 +599,18 @@ eco_ring_told(EcoRing *ring, uint64 from, const EcoPosted *items, int n, const E
 	LWLockRelease(ring->lock);
 }
 
+/* Close the gaps between those that wait, so that they do not fill the ring; locked. */
+static void
+compact(EcoRing *ring)
+{
+	uint64		start = ring->head;
+
+	for (uint64 i = ring->head; i-- > ring->tail;)
+		if (!is_told(item_at(ring, i)))
+			*item_at(ring, --start) = *item_at(ring, i);
+	ring->tail = start;
+}
+
 /* What the snapshot sees is told; what waits for too long becomes late; locked. */
 static void
 settle(EcoRing *ring, const EcoSnapshot *told)
@@ -619,7 +631,7 @@ settle(EcoRing *ring, const EcoSnapshot *told)
 		}
 		item->first = item->last + 1;
 	}
-	trim(ring);
+	compact(ring);
 	if (told != ring->old)
 		set_snapshot(ring->old, told);
 	if (ring->stage == ECO_STAGE_JOURNALS)

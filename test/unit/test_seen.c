@@ -49,6 +49,37 @@ order(void)
 	check(seen_find(&seen, 7) == NULL, "cleared");
 }
 
+static bool
+is_unread(const SeenUser *user, int64_t seq, const char *json)
+{
+	Envelope	event = {.user_id = user->user_id,.seq = seq};
+
+	return seen_is_unread(user, &event, json);
+}
+
+static void
+told(void)
+{
+	Seen		seen = {0};
+	SeenUser   *user = seen_add(&seen, 7);
+
+	seen_tell(user, 1, "{\"gold\":5}");
+	seen_tell(user, 1, "{\"total\":1,\"wins\":0,\"gold\":5}");
+	seen_tell(user, 2, "{\"gold\":6}");
+	seen_tell(user, 3, "{\"gold\":7}");
+	check(!is_unread(user, 1, "{\"gold\":5}"), "what was notified is read without being shown again");
+	check(!is_unread(user, 1, "{\"total\":17,\"wins\":9,\"gold\":5}"), "whatever the totals are by now");
+	check(is_unread(user, 1, "{\"total\":1,\"wins\":0,\"gold\":55}"), "but not with another content");
+	check(is_unread(user, 2, "{\"gold\":5}") && is_unread(user, 2, "{\"gold\":66}"), "nor of another entry");
+	check_int(seen_after(user), 0, "notifications do not count as read");
+	seen_set(user, 2);
+	check(!is_unread(user, 2, "{\"gold\":66}"), "what was read is not shown again");
+	check(!is_unread(user, 3, "{\"gold\":7}") && is_unread(user, 3, "{}"), "what was notified behind it is still known");
+	seen_set(user, 3);
+	check(user->told == NULL && user->n_told == 0, "and forgotten when it was read");
+	seen_clear(&seen);
+}
+
 static void
 many(void)
 {
@@ -73,5 +104,6 @@ void
 test_seen(void)
 {
 	order();
+	told();
 	many();
 }

@@ -69,5 +69,5 @@ main(int argc, char **argv)
 		}
 	} while (outcome == LOST);
 	seen_clear(&tail.seen);
-	return outcome == STOPPED && fflush(stdout) == 0 ? EXIT_ENDED : EXIT_FAILED;
+	return outcome == STOPPED ? EXIT_ENDED : EXIT_FAILED;
 }

@@ -254,6 +254,7 @@ number_of(const char *text, const char *what, int64_t min, int64_t max)
 					add_parameter(options, "keepalives_idle", "30");
 					add_parameter(options, "keepalives_interval", "10");
 					add_parameter(options, "keepalives_count", "3");
+					add_parameter(options, "tcp_user_timeout", "60000");
 		if			(database != NULL)
 						add_parameter(options, "dbname", database);
 		if			(host != NULL)
@@ -276,4 +277,4 @@ number_of(const char *text, const char *what, int64_t min, int64_t max)
 		if (options->since == SINCE_CURSOR && options->n_users > 0)
 			wrong("", "a cursor is of all users: --since=CURSOR does not go with --user");
 	}
-/**INDENT** Error@277: Stuff missing from end of file */
+/**INDENT** Error@278: Stuff missing from end of file */

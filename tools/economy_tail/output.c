@@ -4,10 +4,18 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "output.h"
+
+/* what has been printed since the last flush */
+static FILE *text = NULL;
+static char *memory;
+static size_t length;
 
 static bool
 is_wanted(const Options *options, Span type)
@@ -31,14 +39,14 @@ put_span(Span span)
 		unsigned char next = i + 1 < span.len ? (unsigned char) span.at[i + 1] : 0;
 
 		if (c == 0x7f)
-			printf("\\u007f");
+			fprintf(text, "\\u007f");
 		else if (c == 0xc2 && next >= 0x80 && next < 0xa0)
 		{
-			printf("\\u%04x", next);
+			fprintf(text, "\\u%04x", next);
 			i++;
 		}
 		else
-			putchar(c);
+			fputc(c, text);
 	}
 }
 
@@ -47,28 +55,69 @@ output_event(const Options *options, const char *json, const Envelope *event)
 {
 	if (!is_wanted(options, event->type))
 		return;
+	if (text == NULL)
+		text = open_memstream(&memory, &length);
+
+	if (text == NULL)
+		return;
 	if (options->json)
 	{
-		puts(json);
+		fprintf(text, "%s\n", json);
 		return;
 	}
 	put_span(event->time);
-	printf(" user=%" PRId64 " seq=%" PRId64 " ", event->user_id, event->seq);
+	fprintf(text, " user=%" PRId64 " seq=%" PRId64 " ", event->user_id, event->seq);
 	put_span(event->type);
-	putchar(' ');
+	fputc(' ', text);
 	put_span(event->id);
-	putchar(' ');
+	fputc(' ', text);
 	put_span(event->data);
-	putchar('\n');
+	fputc('\n', text);
 }
 
-bool
+/* What is ready; a reader that stops must not keep signals out, so never blocks. */
+static Outcome
+write_all(const char *at, size_t left)
+{
+	while (left > 0)
+	{
+		Outcome		outcome = session_wait_to_write();
+		ssize_t		n;
+
+		if (outcome != DONE)
+			return outcome;
+		n = write(STDOUT_FILENO, at, left < PIPE_BUF ? left : PIPE_BUF);
+		if (n < 0 && errno != EINTR && errno != EAGAIN)
+		{
+			fprintf(stderr, "economy_tail: cannot write: %s\n", strerror(errno));
+			return FAILED;
+		}
+		if (n > 0)
+		{
+			at += n;
+			left -= (size_t) n;
+		}
+	}
+	return DONE;
+}
+
+Outcome
 output_flush(void)
 {
-	if (fflush(stdout) == 0 && !ferror(stdout))
-		return true;
-	fprintf(stderr, "economy_tail: cannot write: %s\n", strerror(errno));
-	return false;
+	Outcome		outcome;
+
+	if (text == NULL)
+		return DONE;
+	if (fclose(text) != 0)
+	{
+		fprintf(stderr, "economy_tail: out of memory\n");
+		return FAILED;
+	}
+	text = NULL;
+
+	outcome = write_all(memory, length);
+	free(memory);
+	return outcome;
 }
 
 void

@@ -7,12 +7,13 @@
 
 #include "envelope.h"
 #include "options.h"
+#include "session.h"
 
 /* An event to stdout, unless it is of a type that is not wanted. */
 extern void output_event(const Options *options, const char *json, const Envelope *event);
 
-/* Hand over what was printed; false when nobody takes it. */
-extern bool output_flush(void);
+/* Hand over what was printed; FAILED when nobody takes it. */
+extern Outcome output_flush(void);
 
 /*
  * To stderr: events after `after` are not there any more.  The account's state

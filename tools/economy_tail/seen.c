@@ -76,6 +76,18 @@ forget_ids(SeenUser *user)
 	user->n_ids = 0;
 }
 
+static void
+forget_told(SeenUser *user, int64_t upto)
+{
+	while (user->first_told < user->n_told && user->told[user->first_told].seq <= upto)
+		free(user->told[user->first_told++].json);
+	if (user->first_told < user->n_told)
+		return;
+	free(user->told);
+	user->told = NULL;
+	user->n_told = user->first_told = 0;
+}
+
 void
 seen_clear(Seen *seen)
 {
@@ -83,6 +95,7 @@ seen_clear(Seen *seen)
 		if (seen->slots[i] != NULL)
 		{
 			forget_ids(seen->slots[i]);
+			forget_told(seen->slots[i], INT64_MAX);
 			free(seen->slots[i]);
 		}
 	free(seen->slots);
@@ -120,6 +133,8 @@ void
 seen_set(SeenUser *user, int64_t seq)
 {
 	forget_ids(user);
+	forget_told(user, seq);
+	user->read = seq;
 	user->seq = seq;
 	user->complete = true;
 	user->behind = false;
@@ -158,5 +173,59 @@ seen_note(SeenUser *user, const Envelope *event)
 int64_t
 seen_after(const SeenUser *user)
 {
-	return user->complete ? user->seq : user->seq - 1;
+	return user->read;
+}
+
+void
+seen_tell(SeenUser *user, int64_t seq, const char *json)
+{
+	/* at each power of two, twice the room */
+	if ((user->n_told & (user->n_told - 1)) == 0)
+		user->told = must_alloc(user->told, (user->n_told > 0 ? user->n_told * 2 : 1) * sizeof(Told));
+	user->told[user->n_told++] = (Told)
+	{
+		seq, must_copy(json, strlen(json))
+	};
+}
+
+/* Behind a member whose value depends on when the event was told. */
+static const char *
+skip_moment(const char *json)
+{
+	static const char *const members[] = {
+		"\"total\":", "\"wins\":", "\"losses\":", "\"draws\":", "\"max_win\":", "\"level\":", "\"leveled_up\":"
+	};
+
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+		if (strncmp(json, members[i], strlen(members[i])) == 0)
+			return json + strcspn(json, ",}");
+	return json;
+}
+
+static bool
+is_same(const char *a, const char *b)
+{
+	while (*a == *b && *a != '\0')
+	{
+		const char *next = skip_moment(a);
+
+		b = next != a ? skip_moment(b) : b + 1;
+		a = next != a ? next : a + 1;
+	}
+	return *a == *b;
+}
+
+bool
+seen_was_told(const SeenUser *user, int64_t seq, const char *json)
+{
+	for (size_t i = user->first_told; i < user->n_told; i++)
+		if (user->told[i].seq == seq && is_same(user->told[i].json, json))
+			return true;
+	return false;
+}
+
+bool
+seen_is_unread(const SeenUser *user, const Envelope *event, const char *json)
+{
+	return event->seq > user->read && !seen_was_told(user, event->seq, json);
 }

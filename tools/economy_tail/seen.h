@@ -12,6 +12,13 @@
 
 #include "envelope.h"
 
+/* What a notification said. */
+typedef struct Told
+{
+	int64_t		seq;
+	char	   *json;
+} Told;
+
 typedef struct SeenUser
 {
 	int64_t		user_id;
@@ -20,6 +27,12 @@ typedef struct SeenUser
 	bool		behind;			/* something is missing: replay */
 	size_t		n_ids;
 	char	  **ids;			/* shown events of the newest entry */
+
+	/* what the journals said counts more than what notifications did */
+	int64_t		read;			/* all up to here was read */
+	size_t		n_told;
+	size_t		first_told;		/* those before it were read */
+	Told	   *told;			/* shown as notified, not read yet */
 } SeenUser;
 
 typedef struct Seen
@@ -51,7 +64,16 @@ extern void seen_set(SeenUser *user, int64_t seq);
 extern Verdict seen_judge(const SeenUser *user, const Envelope *event);
 extern void seen_note(SeenUser *user, const Envelope *event);
 
-/* Where to ask for events from, so that a half shown entry comes again. */
+/* An event was shown as a notification said it; the journals may say otherwise. */
+extern void seen_tell(SeenUser *user, int64_t seq, const char *json);
+
+/* Whether it was; the totals of statistics may differ. */
+extern bool seen_was_told(const SeenUser *user, int64_t seq, const char *json);
+
+/* Whether an event of the journals is new. */
+extern bool seen_is_unread(const SeenUser *user, const Envelope *event, const char *json);
+
+/* Where to ask for events from. */
 extern int64_t seen_after(const SeenUser *user);
 
 /* malloc() and kin, which end the program when there is no memory. */

@@ -16,6 +16,7 @@
 #include "session.h"
 
 #define CONNECT_MS 10000		/* for one attempt */
+#define ANSWER_MS 60000			/* without a byte of an answer */
 
 static volatile sig_atomic_t stopping = 0;
 static sigset_t while_waiting;
@@ -83,6 +84,18 @@ wait_for(int fd, short events, int64_t until)
 		fprintf(stderr, "economy_tail: nobody reads the output\n");
 		return FAILED;
 	}
+	return DONE;
+}
+
+Outcome
+session_wait_to_write(void)
+{
+	struct pollfd wanted = {.fd = STDOUT_FILENO,.events = POLLOUT};
+
+	if (ppoll(&wanted, 1, NULL, &while_waiting) < 0 && errno != EINTR)
+		return FAILED;
+	if (stopping)
+		return STOPPED;
 	return DONE;
 }
 
@@ -169,9 +182,13 @@ collect(Session *session, PGresult **result)
 	{
 		while (PQisBusy(session->conn))
 		{
-			outcome = wait_for(PQsocket(session->conn), POLLIN, 0);
+			int64_t		until = session_now_ms() + ANSWER_MS;
+
+			outcome = wait_for(PQsocket(session->conn), POLLIN, until);
 			if (outcome != DONE)
 				return outcome;
+			if (session_now_ms() >= until)
+				return complain("connection lost", "no answer");
 			if (!PQconsumeInput(session->conn))
 				return complain("connection lost", PQerrorMessage(session->conn));
 		}
@@ -203,6 +220,9 @@ session_run(Session *session, const char *sql, int n, const char *const *args,
 	if (sent)
 		outcome = collect(session, &found);
 	else
+		outcome = complain("connection lost", PQerrorMessage(session->conn));
+	/* the connection ended before there was any */
+	if (outcome == DONE && found == NULL)
 		outcome = complain("connection lost", PQerrorMessage(session->conn));
 	if (outcome == DONE && result != NULL)
 		*result = found;

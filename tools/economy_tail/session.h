@@ -40,6 +40,9 @@ extern Outcome session_run(Session *session, const char *sql, int n, const char 
 /* Wait for notifications until a time of session_now_ms(); 0 is no limit. */
 extern Outcome session_wait(Session *session, int64_t until);
 
+/* Wait until a write of up to PIPE_BUF bytes to the output does not block. */
+extern Outcome session_wait_to_write(void);
+
 /* Do nothing for a while. */
 extern Outcome session_sleep(int64_t ms);
 

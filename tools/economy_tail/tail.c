@@ -21,6 +21,9 @@
 #define LISTEN_TO(name) "LISTEN " name ";"
 #define NUMBER_CHARS 24
 
+/* of a user: then the journals are read, so that they need not be kept */
+#define MAX_TOLD 1000
+
 /* columns of economy.replay() and economy.changes() as we ask for them */
 enum
 {
@@ -62,10 +65,8 @@ show_read(Tail *tail, const char *json, const Envelope *event)
 {
 	SeenUser   *user = seen_add(&tail->seen, event->user_id);
 
-	if (seen_judge(user, event) == SEEN_OLD)
-		return;
-	seen_note(user, event);
-	output_event(tail->options, json, event);
+	if (seen_is_unread(user, event, json))
+		output_event(tail->options, json, event);
 }
 
 /* An answer has all events of an entry or none. */
@@ -74,8 +75,8 @@ end_entry(Tail *tail, const Envelope *event)
 {
 	SeenUser   *user = seen_find(&tail->seen, event->user_id);
 
-	if (user != NULL && user->seq == event->seq)
-		seen_set(user, user->seq);
+	if (user != NULL && user->read < event->seq)
+		seen_set(user, event->seq);
 }
 
 /* Show the events of one answer; *page says what its last row says. */
@@ -111,7 +112,7 @@ show_page(Tail *tail, const PGresult *result, Page *page)
 		*page = PAGE_RESYNC;
 	else
 		*page = PAGE_NO_USER;
-	return output_flush() ? DONE : FAILED;
+	return output_flush();
 }
 
 /* The account's state, which stands for the events that are gone. */
@@ -347,6 +348,16 @@ show_loose(Tail *tail, const char *json, const Envelope *event)
 	output_event(tail->options, json, event);
 }
 
+/* With economy.notify_payload = reference it only says that there is something. */
+static bool
+is_whole(const Envelope *event)
+{
+	for (size_t i = 0; i + 7 <= event->data.len; i++)
+		if (memcmp(event->data.at + i, "\"gold\":", 7) == 0)
+			return true;
+	return false;
+}
+
 static void
 show_notified(Tail *tail, const PGnotify *notification)
 {
@@ -364,14 +375,18 @@ show_notified(Tail *tail, const PGnotify *notification)
 		return;
 	}
 	user = seen_find(&tail->seen, event.user_id);
+	if (user != NULL && (event.seq <= user->read || seen_was_told(user, event.seq, notification->extra)))
+		return;
 	verdict = user != NULL ? seen_judge(user, &event) : SEEN_GAP;
-	if (verdict == SEEN_NEXT && !tail->options->verify)
+	if (verdict == SEEN_NEXT && !tail->options->verify && is_whole(&event) && user->n_told < MAX_TOLD)
 	{
 		seen_note(user, &event);
+		seen_tell(user, event.seq, notification->extra);
 		output_event(tail->options, notification->extra, &event);
 	}
-	else if (verdict != SEEN_OLD)
+	else
 	{
+		/* also what looks old: what made it so may be a lie */
 		tail->behind = true;
 		if (user != NULL)
 			user->behind = true;
@@ -403,8 +418,9 @@ tail_follow(Tail *tail)
 		Outcome		outcome;
 
 		show_notifications(tail);
-		if (!output_flush())
-			return FAILED;
+		outcome = output_flush();
+		if (outcome != DONE)
+			return outcome;
 		all = next_poll != 0 && session_now_ms() >= next_poll;
 		if (!all && !tail->behind)
 		{

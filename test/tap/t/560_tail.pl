@@ -182,7 +182,7 @@ sub reward { return value($dbh, q{SELECT transaction_id FROM economy.grant_rewar
 	shows($t, "$id " . reward($bob, 'cursor 2', 1), 'after a cursor');
 	kill 'INT', $t->{pid};
 	is(ended($t), 0, 'SIGINT');
-	$t = listener('--json', '--since', $cursor =~ s/^\d+/1/r);
+	$t = listener('--json', '--since', $cursor =~ s/\|\d+/|1/r);
 	like(slurp_file($t->{err}), qr/^\{"code":"RESYNC_REQUIRED","cursor":"\d[^"]+"\}$/m, 'a cursor of another cluster');
 	shows($t, reward($bob, 'cursor 3', 1), 'and on from there');
 	stop_it($t);
@@ -219,6 +219,58 @@ sub reward { return value($dbh, q{SELECT transaction_id FROM economy.grant_rewar
 	shows($all, $true, '--verify believes none of it');
 	shows($user, $true, 'nor of one user');
 	stop_it($_) foreach $all, $user;
+
+	# without it the lie is shown, but hides nothing that the journals say
+	my %credulous = map { $_ => listener('--json', '--poll=1', /user/ ? ('--user', $ann) : ()) } qw(all user);
+	push @ids, reward($ann, 'before the lie', 1);
+	eventually(sub { ids($credulous{$_}) =~ /\Q$ids[-1]\E/ }) foreach keys %credulous;
+	$next = 1 + value($dbh, 'SELECT seq FROM economy.account(?)', $ann);
+	foreach my $lie ($next .. $next + 20)
+	{
+		$dbh->do('SELECT pg_notify(?, ?)', undef, 'reward_granted',
+			$payload =~ s/0+\d+(?=","datacontenttype)/sprintf '%020d', $lie/er =~ s/"id":"R$ann-\d+"/"id":"R$ann-$lie"/r);
+	}
+	my @true = map { reward($ann, "true $_", 3) } 1 .. 5;
+	foreach my $name (sort keys %credulous)
+	{
+		ok(eventually(sub { my %three = map { $_->{id} => 1 } grep { $_->{data}{xp_delta} == 3 } events($credulous{$name}); !grep { !$three{$_} } @true }),
+			"$name: forged numbers hide no event for good");
+		my %times;
+		$times{ $_->{id} }++ foreach grep { $_->{data}{xp_delta} == 3 } events($credulous{$name});
+		is(scalar(grep { $_ > 1 } values %times), 0, "$name: and each is shown once");
+	}
+	stop_it($_) foreach values %credulous;
+
+	# with references there is nothing to believe
+	my $told = listener('--json', '--poll=0');
+	push @ids, reward($ann, 'known', 1);
+	shows($told, $ids[-1], 'a whole event');
+	$dbh->do($_) foreach 'SET economy.notify = inline', 'SET economy.notify_payload = reference';
+	push @ids, reward($ann, 'referred to', 1);
+	shows($told, "$ids[-2] $ids[-1]", 'what is only referred to is read');
+	ok((events($told))[-1]{data}{gold}, 'whole');
+	$dbh->do($_) foreach 'RESET economy.notify', 'RESET economy.notify_payload';
+	stop_it($told);
+}
+
+# nobody reads its output
+{
+	pipe(my $end, my $full) or die "pipe: $!";
+	my $pid = fork() // die "fork: $!";
+
+	if ($pid == 0)
+	{
+		open STDOUT, '>&', $full or POSIX::_exit(1);
+		exec $tail, '--json', '--since=start', @where or POSIX::_exit(1);
+	}
+	close $full;
+	value($dbh, q{SELECT count(*) FROM (SELECT economy.grant_reward(?, 'pipe', n::text, 1) FROM generate_series(1, 500) n) x}, $ann);
+	# as long as it takes to fill the pipe, and then some
+	select undef, undef, undef, 3;
+	kill TERM => $pid;
+	my $ended = eventually(sub { waitpid($pid, POSIX::WNOHANG()) > 0 });
+	ok($ended, 'and SIGTERM ends it while nobody reads');
+	kill KILL => $pid if !$ended;
 }
 
 # what happened while it was away, and nothing after it that would tell of a gap

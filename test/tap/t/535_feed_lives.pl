@@ -1,0 +1,188 @@
+# One cursor of changes() in the other lives of the data: restored again, the
+# extension made anew, a copy, a database of the same name; behind a clock that
+# was set back, on a standby that lags, and beside a transaction that never ends.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/..";
+use EconomyTest;
+use EventTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('lives', init => { allows_streaming => 1 }, conf => 'economy.notify = off');
+my $dbh = connect_to($node);
+my $key = 0;
+
+sub reward { my ($session, $user) = @_; return value($session, q{SELECT transaction_id FROM economy.grant_reward(?, 'lives', ?, 1)}, $user, ++$key) }
+sub now { my ($session) = @_; return value($session, 'SELECT next_cursor FROM economy.changes()') }
+sub code { my ($session, $cursor) = @_; return (feed($session, $cursor))[2] }
+sub told { my ($session, $cursor) = @_; my ($events, $next, $code) = feed($session, $cursor); return join ' ', ids(@$events), $code }
+
+my $ann = add_user($dbh, 'ann');
+my $bob = add_user($dbh, 'bob');
+reward($dbh, $ann);
+my $cursor = now($dbh);
+my $new = reward($dbh, $ann);
+
+# a copy of the database
+$dbh->disconnect;
+$node->safe_psql('template1', 'CREATE DATABASE twin TEMPLATE postgres');
+$dbh = connect_to($node);
+my $twin = connect_to($node, 'twin');
+is(told($twin, $cursor), ' RESYNC_REQUIRED', 'a copy of the database is another one');
+my $before = now($twin);
+my $there = reward($twin, $bob);
+is(told($twin, $before), "$there CAUGHT_UP", 'which tells what is new, with a cursor from before its first entry');
+is(value($twin, 'SELECT max(number) FROM economy.installations'), 2, 'and is another installation');
+is(told($dbh, $cursor), "$new CAUGHT_UP", 'while this one goes on');
+
+# dropped and made again
+my $old = now($twin);
+$twin->disconnect;
+$node->safe_psql('template1', $_) foreach 'DROP DATABASE twin', 'CREATE DATABASE twin TEMPLATE template0';
+$node->safe_psql('twin', 'CREATE EXTENSION economy');
+$twin = connect_to($node, 'twin');
+is(told($twin, $old), ' RESYNC_REQUIRED', 'a database of the same name');
+$old = now($twin);
+my $carol = add_user($twin, 'carol');
+reward($twin, $carol);
+is(told($twin, $old), "R$carol-1 CAUGHT_UP", 'its own cursor is good');
+$twin->do('SET economy.allow_drop = on');
+$twin->do($_) foreach 'DROP EXTENSION economy', 'CREATE EXTENSION economy';
+is(told($twin, $old), ' RESYNC_REQUIRED', 'an extension made anew');
+$twin->disconnect;
+
+# restored over and over, with ids above and below those here
+my $dir = PostgreSQL::Test::Utils::tempdir();
+my $from = $node;
+foreach my $life (2 .. 4)
+{
+	command_ok([ 'pg_dump', '-Fc', '-d', $from->connstr('postgres'), '-f', "$dir/dump$life" ], "life $life: a dump");
+	my $to = new_node("life$life", empty => 1, conf => 'economy.notify = off');
+	$to->safe_psql('postgres', "SELECT pg_current_xact_id() FROM generate_series(1, 10)") if $life == 3;
+	command_ok([ 'pg_restore', '-d', $to->connstr('postgres'), "$dir/dump$life" ], "life $life: restored");
+	my $session = connect_to($to);
+	is(told($session, $cursor), ' RESYNC_REQUIRED', "life $life: a cursor of the one before");
+	my ($history) = feed($session, 'start');
+	my $here = now($session);
+	my $fresh = reward($session, $ann);
+	is(told($session, $here), "$fresh CAUGHT_UP", "life $life: what is new is told");
+	my ($all) = feed($session, 'start', 2);
+	is(ids(@$all), ids(@$history) . " $fresh", "life $life: the start is the first entry of the first life, the order that of all lives");
+	is(value($session, 'SELECT max(number) FROM economy.installations'), $life, "life $life: numbered");
+	is(value($session, 'SELECT count(*) FROM economy.verify_chain(?)', $ann), 0, "life $life: the chain goes on");
+	$cursor = now($session);
+	$session->disconnect;
+	$from->stop if $from != $node;
+	$from = $to;
+}
+$from->stop;
+
+# pruned, while a transaction is open elsewhere
+$dbh->do(q{SET economy.test_clock = '2020-01-01 12:00:00+00'});
+my $gamer = add_user($dbh, 'gamer', 10);
+my $untold = now($dbh);
+value($dbh, q{SELECT code FROM economy.record_action(?, 'slot', 'T', ?, 0, 1)}, $gamer, $_) foreach 1 .. 3;
+$dbh->do('RESET economy.test_clock');
+reward($dbh, $gamer);
+my $stalled = connect_to($node, 'template1');
+$stalled->begin_work;
+value($stalled, 'SELECT pg_current_xact_id()');
+reward($dbh, $ann);
+$cursor = now($dbh);
+1 while value($dbh, 'SELECT users FROM economy.rollup_stats()') > 0;
+$dbh->do('SELECT * FROM economy.prune()');
+cmp_ok(value($dbh, 'SELECT count(*) FROM economy.pruned_actions'), '>', 0, 'some actions were pruned');
+$new = reward($dbh, $bob);
+is(told($dbh, $cursor), "$new CAUGHT_UP", 'an open transaction elsewhere spoils no cursor of before the prune');
+my $after = now($dbh);
+$new = reward($dbh, $bob);
+is(told($dbh, $after), "$new CAUGHT_UP", 'nor one of after it');
+is(told($dbh, $untold), ' RESYNC_REQUIRED', 'one that was not told of the pruned actions is spoiled');
+$stalled->rollback;
+is(told($dbh, $cursor) =~ /CAUGHT_UP$/, 1, 'also when it has ended');
+
+# replay: what is left is left, whatever was pruned before it
+is(value($dbh, 'SELECT code FROM economy.replay(?, 0)', $gamer), 'RESYNC_REQUIRED', 'entries after 0 are gone');
+my ($pruned, $seq) = $dbh->selectrow_array('SELECT max(p.seq), a.seq FROM economy.pruned_actions p JOIN economy.accounts a USING (user_id) WHERE a.user_id = ? GROUP BY 2', undef, $gamer);
+is(join(' ', map { $_->[0] } @{ $dbh->selectall_arrayref('SELECT code FROM economy.replay(?, ?)', undef, $gamer, $pruned) })  =~ /^EVENT.*CAUGHT_UP$/ ? 1 : 0, 1, 'those after the last one pruned are all there');
+
+# one bad entry
+$cursor = now($dbh);
+my $good = reward($dbh, $ann);
+$dbh->do(<<"SQL");
+INSERT INTO economy.gold_adjustments (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, hash, idempotency_key, actor, reason)
+SELECT $bob, 1000, 0, 0, 0, 0, '-infinity', pg_current_xact_id()::text::bigint, economy.position_of(pg_current_xact_id()::text::bigint), true, sha256('bad'), 'bad', 'a', 'b'
+SQL
+$new = reward($dbh, $ann);
+{
+	my @warnings;
+	local $SIG{__WARN__} = sub { push @warnings, @_ };
+	local $dbh->{PrintWarn} = 1;
+	is(told($dbh, $cursor), "$good $new CAUGHT_UP", 'an entry that cannot be told is passed over');
+	is(scalar(grep { /entry 1000 of user $bob cannot be told/ } @warnings), 1, 'with one warning');
+}
+cmp_ok(value($dbh, 'SELECT count(*) FROM economy.audit_sweep() f WHERE f.user_id = ?', $bob), '>', 0, 'and audit_sweep() finds it');
+
+# what is read follows what is new, without statistics, beside an open transaction
+$dbh->do('SELECT count(economy.register(n::text)) FROM generate_series(1, 500) n');
+my $pages = sub {
+	my ($sql, @args) = @_;
+	my $count = 'SELECT sum(heap_blks_hit + heap_blks_read) FROM pg_statio_user_tables WHERE relname IN (SELECT relname FROM pg_class WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = \'economy\'))';
+	$dbh->do('SELECT pg_stat_force_next_flush()');
+	my $from = value($dbh, $count);
+	$dbh->selectall_arrayref($sql, undef, @args);
+	$dbh->do('SELECT pg_stat_force_next_flush()');
+	return value($dbh, $count) - $from;
+};
+$stalled->begin_work;
+value($stalled, 'SELECT pg_current_xact_id()');
+my %cost;
+foreach my $round (1, 2, 4)
+{
+	my $begin = now($dbh);
+	my $n = 6000 * $round;
+	$dbh->do(qq{DO \$\$ BEGIN FOR i IN 1..$n / 20 LOOP PERFORM economy.grant_reward(500 - (i * 20 + k) % 480, 'burst', '$round-' || i || '-' || k, 1) FROM generate_series(1, 20) k; COMMIT; END LOOP; END \$\$});
+	my ($events, $next) = ([], $begin);
+	$cost{$round} = 0;
+	my $code = 'MORE';
+	while ($code eq 'MORE')
+	{
+		my $page;
+		$cost{$round} += $pages->('SELECT 1 FROM economy.changes(?, 1000)', $next);
+		($code, $next) = $dbh->selectrow_array('SELECT code, next_cursor FROM economy.changes(?, 1000) WHERE next_cursor IS NOT NULL', undef, $next);
+	}
+	reward($dbh, $ann);
+	$cost{"one $round"} = $pages->('SELECT 1 FROM economy.changes(?)', $next);
+	note("backlog $n: $cost{$round} pages; then one entry: " . $cost{"one $round"});
+}
+cmp_ok($cost{4}, '<', 2.6 * $cost{2}, 'a backlog of twice the size is read in twice the pages');
+cmp_ok($cost{2}, '<', 2.6 * $cost{1}, 'which it was before');
+cmp_ok($cost{'one 4'}, '<', 1000, 'one new entry costs no more for what was inserted before it');
+$stalled->rollback;
+
+# a standby that has not come as far as the cursor
+$node->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('lagging');
+$standby->init_from_backup($node, 'base', has_streaming => 1);
+$standby->start;
+my $reader = connect_to($standby);
+$node->wait_for_catchup($standby, 'replay', $node->lsn('flush'));
+$reader->do('SELECT pg_wal_replay_pause()');
+poll_until('the pause', sub { value($reader, 'SELECT pg_get_wal_replay_pause_state()') eq 'paused' });
+my $first = reward($dbh, $ann);
+$cursor = now($dbh);
+my $second = reward($dbh, $ann);
+my ($events, $next, $code) = feed($reader, $cursor);
+is(@$events . " $code", '0 CAUGHT_UP', 'a lagging standby has nothing to tell yet');
+is($next, $cursor, 'and leaves the cursor where it was');
+$reader->do('SELECT pg_wal_replay_resume()');
+$node->wait_for_catchup($standby, 'replay', $node->lsn('flush'));
+is(told($reader, $next), "$second CAUGHT_UP", 'then it tells what followed, and nothing twice');
+$_->disconnect foreach $reader, $dbh, $stalled;
+$standby->stop;
+$node->stop;
+done_testing();
