@@ -472,6 +472,7 @@ CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" t
             ('anchors', 'next_user', 'of an anchor that is being taken'),
             ('anchor_buckets', 'gold', 'for who reads it; what it sums up is in the entries'),
             ('anchor_buckets', 'xp', 'for who reads it; what it sums up is in the entries'),
+            ('shop_transactions', 'receipt_signature', 'of a key that is retired: nobody can verify it any more'),
             ('shop_user_units', '*', 'of one that is missing the entries are counted again'),
             ('rollup_positions', 'seq', 'means the same between the same two actions'),
             ('rollup_positions', '*', 'of a user without actions it means the same as none'),
