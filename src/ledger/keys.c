@@ -14,6 +14,7 @@
 
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_type_d.h"
@@ -28,6 +29,7 @@
 #include "crash_point.h"
 #include "errors.h"
 #include "ledger/checkpoint.h"
+#include "ledger/installation.h"
 #include "ledger/keys.h"
 #include "ledger/rows.h"
 #include "settings.h"
@@ -41,6 +43,8 @@ enum
 	KEY_MATERIAL,
 	KEY_CREATED_AT,
 	KEY_RETIRED_AT,
+	KEY_FIRST_POSITION,
+	KEY_LAST_POSITION,
 	KEY_COLUMNS
 };
 
@@ -53,6 +57,8 @@ static EcoTable signing_keys = {
 		{"material", BYTEAOID, true},
 		{"created_at", TIMESTAMPTZOID, false},
 		{"retired_at", TIMESTAMPTZOID, true},
+		{"first_position", INT8OID, false},
+		{"last_position", INT8OID, true},
 	},
 	.nkeys = 2,
 	.keys = {{1, {KEY_VERSION}}, {1, {KEY_STATE}}},
@@ -63,8 +69,8 @@ typedef struct CachedKey
 	int32		version;
 	EcoSigner  *signer;			/* NULL: retired or damaged */
 	bool		retired;
-	TimestampTz created_at;
-	TimestampTz retired_at;
+	int64		first_position;
+	int64		last_position;	/* of a retired key */
 } CachedKey;
 
 static CachedKey cached_keys[MAX_CACHED_KEYS];
@@ -86,6 +92,7 @@ static bool key_by_state(const char *state, EcoRow *row);
 static void key_changed(void);
 static int32 key_insert(void);
 static int32 next_version(void);
+static int64 oldest_position(void);
 static void note_change(int32 version);
 static void set_state(EcoRow *row, const char *state, bytea *material);
 
@@ -154,14 +161,14 @@ eco_key_verify(int32 version, const void *message, size_t len,
 }
 
 bool
-eco_key_retired(int32 version, TimestampTz *from, TimestampTz *until)
+eco_key_retired(int32 version, int64 *first, int64 *last)
 {
 	const CachedKey *key = key_get(version);
 
 	if (key == NULL || !key->retired)
 		return false;
-	*from = key->created_at;
-	*until = key->retired_at;
+	*first = key->first_position;
+	*last = key->last_position;
 	return true;
 }
 
@@ -258,8 +265,8 @@ key_get(int32 version)
 	if (!find_latest(0, Int32GetDatum(version), &row))
 		return NULL;
 	key.retired = strcmp(TextDatumGetCString(row.values[KEY_STATE]), "retired") == 0;
-	key.created_at = DatumGetTimestampTz(row.values[KEY_CREATED_AT]);
-	key.retired_at = row.isnull[KEY_RETIRED_AT] ? DT_NOBEGIN : DatumGetTimestampTz(row.values[KEY_RETIRED_AT]);
+	key.first_position = eco_row_int(&row, KEY_FIRST_POSITION);
+	key.last_position = row.isnull[KEY_LAST_POSITION] ? 0 : eco_row_int(&row, KEY_LAST_POSITION);
 	if (!key.retired)
 		key.signer = signer_make(&row);
 	if (n_cached_keys == MAX_CACHED_KEYS)
@@ -330,6 +337,7 @@ key_insert(void)
 	eco_row_set(&row, KEY_STATE, CStringGetTextDatum("active"));
 	eco_row_set(&row, KEY_MATERIAL, PointerGetDatum(material));
 	eco_row_set(&row, KEY_CREATED_AT, TimestampTzGetDatum(eco_now()));
+	eco_row_set(&row, KEY_FIRST_POSITION, Int64GetDatum(oldest_position()));
 	key_changed();
 	eco_row_insert(&row, 0);
 	eco_tables_close(open);
@@ -370,6 +378,19 @@ next_version(void)
 	return Max(last, used) + 1;
 }
 
+/* Of the oldest transaction that runs and may sign with a key that is made now. */
+static int64
+oldest_position(void)
+{
+	FullTransactionId next = ReadNextFullTransactionId();
+	TransactionId xmin = GetLatestSnapshot()->xmin;
+	uint32		epoch = EpochFromFullTransactionId(next);
+
+	if (xmin > XidFromFullTransactionId(next))
+		epoch--;
+	return eco_position_of_xid((int64) U64FromFullTransactionId(FullTransactionIdFromEpochAndXid(epoch, xmin)));
+}
+
 /* The history of the keys, without their material. */
 static void
 note_change(int32 version)
@@ -395,6 +416,8 @@ set_state(EcoRow *row, const char *state, bytea *material)
 	{
 		row->values[KEY_MATERIAL] = PointerGetDatum(material);
 		eco_row_set(row, KEY_RETIRED_AT, TimestampTzGetDatum(eco_now()));
+		eco_row_set(row, KEY_LAST_POSITION,
+					Int64GetDatum(eco_position_of_xid((int64) U64FromFullTransactionId(ReadNextFullTransactionId()))));
 	}
 	key_changed();
 	eco_row_update(row, 0);

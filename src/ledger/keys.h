@@ -33,10 +33,10 @@ typedef enum EcoVerdict
 } EcoVerdict;
 
 /*
- * Whether a key is retired, and when it could sign.  What it signed can no
- * longer be verified; that it was made in that time can.
+ * Whether a key is retired, and at which positions it could sign.  What it signed can no
+ * longer be verified; that it was made there can.
  */
-extern bool eco_key_retired(int32 version, TimestampTz *from, TimestampTz *until);
+extern bool eco_key_retired(int32 version, int64 *first, int64 *last);
 
 extern EcoVerdict eco_key_verify(int32 version, const void *message, size_t len,
 								 const uint8 *signature, size_t signature_len);

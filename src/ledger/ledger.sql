@@ -36,11 +36,15 @@ CREATE TABLE economy.signing_keys (
         CONSTRAINT signing_keys_state_check CHECK (state IN ('next', 'active', 'verify_only', 'retired')),
     material   bytea       NOT NULL,
     created_at timestamptz NOT NULL,
-    retired_at timestamptz CONSTRAINT signing_keys_retired_at_check CHECK ((state = 'retired') = (retired_at IS NOT NULL))
+    retired_at timestamptz CONSTRAINT signing_keys_retired_at_check CHECK ((state = 'retired') = (retired_at IS NOT NULL)),
+    first_position bigint  NOT NULL,
+    last_position  bigint  CONSTRAINT signing_keys_last_position_check CHECK ((state = 'retired') = (last_position IS NOT NULL))
 );
 CREATE INDEX signing_keys_state_idx ON economy.signing_keys (state);
 SELECT pg_catalog.pg_extension_config_dump('economy.signing_keys', '');
 COMMENT ON TABLE economy.signing_keys IS 'Keys that sign receipts, made by the server. A dump contains them: guard it.';
+COMMENT ON COLUMN economy.signing_keys.first_position IS 'Least position of an entry that the key can have signed: transactions that ran when it was made.';
+COMMENT ON COLUMN economy.signing_keys.last_position IS 'Greatest position of such an entry, once the key is retired.';
 
 -- Entries carry transaction ids, which mean something only in the cluster that gave them.
 CREATE TABLE economy.installations (

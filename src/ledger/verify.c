@@ -112,7 +112,7 @@ static void verify_links(Verifier *v, const EcoJournalInfo *info, const EcoRow *
 static void verify_hash(Verifier *v, const EcoJournalInfo *info, const EcoRow *row);
 static void verify_signature(Verifier *v, const EcoJournalInfo *info, const EcoRow *row,
 							 const uint8 *hash);
-static void verify_time(Verifier *v, const EcoJournalInfo *info, const EcoRow *row, int32 version);
+static void verify_life(Verifier *v, const EcoJournalInfo *info, const EcoRow *row, int32 version);
 static void verify_account(Verifier *v);
 static void verify_state(Verifier *v, const EcoAccount *account);
 static void report(Verifier *v, const char *id, int64 seq, const char *kind,
@@ -508,7 +508,7 @@ verify_signature(Verifier *v, const EcoJournalInfo *info, const EcoRow *row,
 		report(v, eco_transaction_id(info->journal, v->user_id, seq), seq, "wrong_signature",
 			   psprintf("a signature by key version %d", version), "another");
 	else if (verdict == ECO_KEY_RETIRED)
-		verify_time(v, info, row, version);
+		verify_life(v, info, row, version);
 	else if (verdict == ECO_KEY_UNKNOWN)
 		report(v, eco_transaction_id(info->journal, v->user_id, seq), seq, "wrong_signature",
 			   "a known key version", psprintf("version %d", version));
@@ -517,28 +517,29 @@ verify_signature(Verifier *v, const EcoJournalInfo *info, const EcoRow *row,
 }
 
 /*
- * What a retired key signed is not known any more, but when it could: in its
- * time, and not behind an entry of a newer key.
+ * What a retired key signed is not known any more, but when it could: while it
+ * lived, which positions tell whatever the clock did, and not behind an entry of
+ * a newer key.
  */
 static void
-verify_time(Verifier *v, const EcoJournalInfo *info, const EcoRow *row, int32 version)
+verify_life(Verifier *v, const EcoJournalInfo *info, const EcoRow *row, int32 version)
 {
 	int64		seq = eco_row_int(row, ECO_COL_SEQ);
-	TimestampTz created_at = DatumGetTimestampTz(row->values[ECO_COL_CREATED_AT]);
-	TimestampTz from;
-	TimestampTz until;
+	int64		position = eco_row_int(row, ECO_COL_POSITION);
+	int64		first;
+	int64		last;
 
-	if (!eco_key_retired(version, &from, &until))
+	if (!eco_key_retired(version, &first, &last))
 		return;
 	if (version < v->key_version)
 		report(v, eco_transaction_id(info->journal, v->user_id, seq), seq, "wrong_signature",
 			   psprintf("key version %d or newer", v->key_version),
 			   psprintf("version %d, retired", version));
-	else if (created_at < from || created_at > until)
+	else if (position < first || position > last)
 		report(v, eco_transaction_id(info->journal, v->user_id, seq), seq, "wrong_signature",
-			   psprintf("a time from %s to %s, when key version %d could sign",
-						pstrdup(timestamptz_to_str(from)), pstrdup(timestamptz_to_str(until)), version),
-			   pstrdup(timestamptz_to_str(created_at)));
+			   psprintf("a position from %lld to %lld, when key version %d could sign",
+						(long long) first, (long long) last, version),
+			   psprintf("position %lld", (long long) position));
 }
 
 static void

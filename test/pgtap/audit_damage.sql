@@ -99,8 +99,8 @@ FROM (VALUES
     ('a position that no entry has', 'wrong_balance 11',    'UPDATE economy.accounts SET position = position + 1 WHERE user_id = {u}'),
     -- keys
     ('a key of a wrong length', 'nobody wrong_config, nobody wrong_key', 'UPDATE economy.signing_keys SET material = substr(material, 1, 31)'),
-    ('a second active key',    'nobody wrong_config, nobody wrong_key', 'INSERT INTO economy.signing_keys SELECT max(version) + 1, ''active'', sha256(''x''), now() FROM economy.signing_keys'),
-    ('an added key',           'nobody wrong_config, nobody wrong_key',       'INSERT INTO economy.signing_keys SELECT 1000, ''verify_only'', sha256(''x''), now() FROM economy.signing_keys WHERE state = ''active'''),
+    ('a second active key',    'nobody wrong_config, nobody wrong_key', 'INSERT INTO economy.signing_keys SELECT max(version) + 1, ''active'', sha256(''x''), now(), NULL, 0 FROM economy.signing_keys'),
+    ('an added key',           'nobody wrong_config, nobody wrong_key',       'INSERT INTO economy.signing_keys SELECT 1000, ''verify_only'', sha256(''x''), now(), NULL, 0 FROM economy.signing_keys WHERE state = ''active'''),
     -- configuration
     ('another price',          'nobody wrong_config',       'UPDATE economy.shop_products SET price_gold = 1 WHERE product_id = ''pgtap_au'''),
     ('a product of nobody',    'nobody wrong_config',       'INSERT INTO economy.shop_products (product_id, category) VALUES (''pgtap_none'', ''item'')'),

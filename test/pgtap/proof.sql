@@ -37,26 +37,34 @@ FROM (VALUES
     ('DELETE FROM economy.pruned_actions WHERE user_id = {u}', 'missing_entry 5'),
     ('UPDATE economy.pruned_stats SET max_win = max_win + 1 WHERE user_id = {u}', 'missing_entry 5')) v (damage, found);
 
--- a relabelled entry: the hash can be made anew, the time cannot be another
+-- a relabelled entry: the hash can be made anew, the place in the feed cannot be another
 SELECT economy.rotate_signing_key() - 1 AS old \gset
 SET LOCAL economy.test_clock = '2031-02-01 12:00+00';
 SELECT economy.retire_signing_key(:old) AS retired \gset
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', :u), 'what a retired key signed in its time is no finding');
 SET LOCAL economy.test_clock = '2031-03-01 12:00+00';
 SELECT FROM economy.purchase(:u, 'pgtap_proof', 'k6') \g /dev/null
-SELECT is(pg_temp.after('UPDATE economy.shop_transactions SET receipt_signature_version = ' || :'old' || ', receipt_signature = sha256(hash) WHERE user_id = {u} AND seq = 6') ~ '\mwrong_signature 6\M', true,
+SELECT is(pg_temp.after('UPDATE economy.shop_transactions SET receipt_signature_version = ' || :'old' || ', position = position + 1000000, receipt_signature = sha256(hash) WHERE user_id = {u} AND seq = 6') ~ '\mwrong_signature 6\M', true,
     'an entry from after its retirement, with that key, is one');
 SELECT FROM economy.purchase(:u, 'pgtap_proof', 'k7') \g /dev/null
 SELECT is(pg_temp.after('UPDATE economy.shop_transactions SET receipt_signature_version = ' || :'old' || ', created_at = ''2031-01-15'', receipt_signature = sha256(hash) WHERE user_id = {u} AND seq = 7') ~ '\mwrong_signature 7\M', true,
     'and one of its time behind an entry of a newer key');
 
+-- a key made while the clock was a year ahead signs, and is retired, as any other
+SET LOCAL economy.test_clock = '2032-03-01 12:00+00';
+SELECT economy.rotate_signing_key() AS ahead \gset
+SET LOCAL economy.test_clock = '2031-03-02 12:00+00';
+SELECT FROM economy.purchase(:u, 'pgtap_proof', 'k8') \g /dev/null
+SELECT economy.rotate_signing_key() > :ahead AS later, economy.retire_signing_key(:ahead) AS retired \gset
+SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', :u), 'a clock that was set back makes no finding');
+
 -- versions are never given out again
 DELETE FROM economy.signing_keys;
-SELECT is(economy.rotate_signing_key(), :old + 2, 'after a restore without keys, by their history');
+SELECT is(economy.rotate_signing_key(), :old + 4, 'after a restore without keys, by their history');
 ALTER TABLE economy.config_changes DISABLE TRIGGER USER;
 DELETE FROM economy.signing_keys;
 DELETE FROM economy.config_changes;
 DELETE FROM economy.stream_checkpoints;
-SELECT is(economy.rotate_signing_key(), :old + 2, 'and without that, by the journal');
+SELECT is(economy.rotate_signing_key(), :old + 3, 'and without that, by the journal');
 SELECT * FROM finish();
 ROLLBACK;
