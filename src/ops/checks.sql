@@ -1,36 +1,37 @@
 -- checks: what the audit asks, of the users from one id to another, and of the rest
 
 -- The state of all that is configuration. note_change() writes it down, and
--- audit_config() compares; seeds are told by economy.seed_digest().
+-- audit_config() compares; seeds are told by economy.seed_digest().  The stars are
+-- the columns of the installation: what a DBA adds to a table is none of it.
 CREATE VIEW economy.config_states AS
-    SELECT 'shop_products'::text COLLATE "C" AS relation, p.product_id::text COLLATE "C" AS key, to_jsonb(p) AS state FROM economy.shop_products p
+    SELECT 'shop_products'::text COLLATE "C" AS relation, p.product_id::text COLLATE "C" AS key, to_jsonb(p) AS state FROM (SELECT * FROM economy.shop_products) p
     UNION ALL
     SELECT 'level_curves', c.curve, jsonb_build_object('levels', jsonb_agg(to_jsonb(c) ORDER BY c.level), 'changes',
-           (SELECT md5(string_agg(to_jsonb(l)::text, ' ' ORDER BY l.change_id)) FROM economy.level_changes l WHERE l.kind = 'curve' AND l.name = c.curve))
-    FROM economy.level_curves c GROUP BY c.curve
+           (SELECT md5(string_agg(to_jsonb(l)::text, ' ' ORDER BY l.change_id)) FROM (SELECT * FROM economy.level_changes) l WHERE l.kind = 'curve' AND l.name = c.curve))
+    FROM (SELECT * FROM economy.level_curves) c GROUP BY c.curve
     UNION ALL
     SELECT 'level_experiments', e.experiment, jsonb_build_object('arms', jsonb_agg(to_jsonb(e) ORDER BY e.arm), 'changes',
-           (SELECT md5(string_agg(to_jsonb(l)::text, ' ' ORDER BY l.change_id)) FROM economy.level_changes l WHERE l.kind = 'experiment' AND l.name = e.experiment))
-    FROM economy.level_experiments e GROUP BY e.experiment
+           (SELECT md5(string_agg(to_jsonb(l)::text, ' ' ORDER BY l.change_id)) FROM (SELECT * FROM economy.level_changes) l WHERE l.kind = 'experiment' AND l.name = e.experiment))
+    FROM (SELECT * FROM economy.level_experiments) e GROUP BY e.experiment
     UNION ALL
-    SELECT 'games', g.game, to_jsonb(g) FROM economy.games g WHERE NOT g.builtin
+    SELECT 'games', g.game, to_jsonb(g) FROM (SELECT * FROM economy.games) g WHERE NOT g.builtin
     UNION ALL
-    SELECT 'rfm_models', m.model, to_jsonb(m) FROM economy.rfm_models m WHERE NOT m.builtin
+    SELECT 'rfm_models', m.model, to_jsonb(m) FROM (SELECT * FROM economy.rfm_models) m WHERE NOT m.builtin
     UNION ALL
     SELECT 'segment_rules', r.version::text, jsonb_build_object('rules', jsonb_agg(to_jsonb(r) ORDER BY r.position),
-           'change', (SELECT jsonb_agg(to_jsonb(c)) FROM economy.segment_rule_changes c WHERE c.version = r.version))
-    FROM economy.segment_rules r WHERE r.version > 0 GROUP BY r.version
+           'change', (SELECT jsonb_agg(to_jsonb(c)) FROM (SELECT * FROM economy.segment_rule_changes) c WHERE c.version = r.version))
+    FROM (SELECT * FROM economy.segment_rules) r WHERE r.version > 0 GROUP BY r.version
     UNION ALL
-    SELECT 'rfm_snapshots', s.snapshot_id::text, to_jsonb(s) FROM economy.rfm_snapshots s
+    SELECT 'rfm_snapshots', s.snapshot_id::text, to_jsonb(s) FROM (SELECT * FROM economy.rfm_snapshots) s
     UNION ALL
     SELECT 'recommendation_placements', p.placement || ':' || p.version, jsonb_build_object('placement', to_jsonb(p), 'arms',
-           (SELECT jsonb_agg(to_jsonb(a) ORDER BY a.segment, a.position, a.arm) FROM economy.recommendation_arms a
+           (SELECT jsonb_agg(to_jsonb(a) ORDER BY a.segment, a.position, a.arm) FROM (SELECT * FROM economy.recommendation_arms) a
             WHERE a.placement = p.placement AND a.version = p.version))
-    FROM economy.recommendation_placements p WHERE p.version > 0
+    FROM (SELECT * FROM economy.recommendation_placements) p WHERE p.version > 0
     UNION ALL
     -- a digest of the material tells nothing of it
     SELECT 'signing_keys', k.version::text, to_jsonb(k) - 'material' || jsonb_build_object('material', encode(sha256(k.material), 'hex'))
-    FROM economy.signing_keys k;
+    FROM (SELECT * FROM economy.signing_keys) k;
 COMMENT ON VIEW economy.config_states IS 'What config_changes keeps the history of: each key of a relation as one JSON document. Of signing keys a digest of the material.';
 
 CREATE FUNCTION economy.seeds(OUT relation text, OUT state jsonb) RETURNS SETOF record
@@ -38,12 +39,12 @@ CREATE FUNCTION economy.seeds(OUT relation text, OUT state jsonb) RETURNS SETOF 
     SET search_path = pg_catalog, economy, pg_temp
     SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET extra_float_digits = 1
     BEGIN ATOMIC
-        SELECT 'games', to_jsonb(g) FROM economy.games g WHERE g.builtin
-        UNION ALL SELECT 'rfm_models', to_jsonb(m) FROM economy.rfm_models m WHERE m.builtin
-        UNION ALL SELECT 'segment_rules', to_jsonb(r) FROM economy.segment_rules r WHERE r.version <= 0
-        UNION ALL SELECT 'recommendation_placements', to_jsonb(p) FROM economy.recommendation_placements p WHERE p.version <= 0
-        UNION ALL SELECT 'recommendation_arms', to_jsonb(a) FROM economy.recommendation_arms a WHERE a.version <= 0
-        UNION ALL SELECT 'event_types', to_jsonb(t) FROM economy.event_types t
+        SELECT 'games', to_jsonb(g) FROM (SELECT * FROM economy.games) g WHERE g.builtin
+        UNION ALL SELECT 'rfm_models', to_jsonb(m) FROM (SELECT * FROM economy.rfm_models) m WHERE m.builtin
+        UNION ALL SELECT 'segment_rules', to_jsonb(r) FROM (SELECT * FROM economy.segment_rules) r WHERE r.version <= 0
+        UNION ALL SELECT 'recommendation_placements', to_jsonb(p) FROM (SELECT * FROM economy.recommendation_placements) p WHERE p.version <= 0
+        UNION ALL SELECT 'recommendation_arms', to_jsonb(a) FROM (SELECT * FROM economy.recommendation_arms) a WHERE a.version <= 0
+        UNION ALL SELECT 'event_types', to_jsonb(t) FROM (SELECT * FROM economy.event_types) t
         ORDER BY 1, 2;
     END;
 COMMENT ON FUNCTION economy.seeds() IS 'Rows that the extension brings along.';

@@ -58,6 +58,14 @@ SELECT FROM economy.purchase(:u, 'pgtap_proof', 'k8') \g /dev/null
 SELECT economy.rotate_signing_key() > :ahead AS later, economy.retire_signing_key(:ahead) AS retired \gset
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', :u), 'a clock that was set back makes no finding');
 
+-- a DBA's columns are no configuration
+ALTER TABLE economy.shop_products ADD COLUMN pgtap_note text;
+UPDATE economy.shop_products SET pgtap_note = 'x';
+SELECT economy.upsert_product('{"product_id": "pgtap_noted", "category": "item", "price_gold": 1}', 'pgtap') \g /dev/null
+SELECT is_empty('SELECT * FROM economy.audit_config()', 'a further column of the products is no finding');
+ALTER TABLE economy.shop_products DROP COLUMN pgtap_note;
+SELECT is_empty('SELECT * FROM economy.audit_config()', 'nor that it is gone');
+
 -- versions are never given out again
 DELETE FROM economy.signing_keys;
 SELECT is(economy.rotate_signing_key(), :old + 4, 'after a restore without keys, by their history');
