@@ -214,6 +214,7 @@ eco_streak_preview(PG_FUNCTION_ARGS)
 	EcoDaily	d;
 	int32		ndays;
 	EcoClaimDay today;
+	int32		claimable;
 
 	eco_require_arg(fcinfo, 0, "user_id");
 	eco_require_arg(fcinfo, 1, "days");
@@ -227,6 +228,8 @@ eco_streak_preview(PG_FUNCTION_ARGS)
 		eco_daily_load(&d, account.user_id, account.freezes))
 	{
 		today = eco_daily_at(&d, eco_now());
+		/* be it one that the zone moved to does not have */
+		claimable = today.booked;
 		if (d.streak.last_claim != ECO_NO_DAY && today.booked <= d.streak.last_claim)
 			today.booked = d.streak.last_claim + 1;
 		for (int shown = 0; shown < ndays; today.booked++)
@@ -238,7 +241,8 @@ eco_streak_preview(PG_FUNCTION_ARGS)
 
 			CHECK_FOR_INTERRUPTS();
 			eco_daily_decide(&d, today, &c);
-			if (c.paid || !eco_daily_date_exists(today.booked, d.user_zone))
+			if (c.paid ||
+				(today.booked != claimable && !eco_daily_date_exists(today.booked, d.user_zone)))
 				continue;
 			reward_day = eco_streak_reward_day(&d.policy, c.after.day);
 			values[0] = DateADTGetDatum(today.booked);

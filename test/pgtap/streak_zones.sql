@@ -54,5 +54,13 @@ SELECT is(pg_temp.claim(:u, '2026-06-04 11:59:59+00', 'Etc/GMT+12'), 'ALREADY_CL
 SELECT is(pg_temp.claim(:u, '2026-06-04 12:00:00+00'), 'CLAIMED 4 2026-06-04', 'nothing was gained');
 -- a change taken back before a claim was never pending
 SELECT is(pg_temp.claim(:u, '2026-06-05 12:00:00+00', 'Asia/Tokyo') || ' ' || economy.set_timezone(:u, 'Etc/GMT+12'), 'CLAIMED 5 2026-06-05 Etc/GMT+12', 'Tokyo pending');
+-- a move across the date line, to where the date that may be claimed does not exist
+SELECT economy.register(NULL, 'Pacific/Pago_Pago') AS u \gset
+SELECT is(pg_temp.claim(:u, '2011-12-29 21:00+00'), 'CLAIMED 1 2011-12-29', 'December 29 in Pago Pago');
+SET LOCAL economy.test_clock = '2011-12-30 21:00+00';
+SELECT economy.set_timezone(:u, 'Pacific/Apia');
+SELECT results_eq(format('SELECT claim_date, outcome, streak_day FROM economy.streak_preview(%s, 2)', :u),
+                  $$VALUES (date '2011-12-30', 'CONTINUE', 2), ('2011-12-31', 'CONTINUE', 3)$$, 'the preview begins with what a claim now is');
+SELECT is(pg_temp.claim(:u, '2011-12-30 21:00+00'), 'CLAIMED 2 2011-12-30', 'which it is');
 SELECT * FROM finish();
 ROLLBACK;
