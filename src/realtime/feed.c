@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/brin.h"
+#include "access/brin_revmap.h"
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -36,6 +37,7 @@
 #include "realtime/feed.h"
 
 #define MAX_ENTRIES 131072		/* of a window, in memory: 4 MB */
+#define MAX_OF_POSITION 2097152 /* of a window that cannot be narrower: 64 MB */
 #define GOOD_ENTRIES 4096		/* to aim at in a window */
 #define FIRST_WIDTH 1024
 #define MAX_WIDTH (INT64CONST(1) << 62)
@@ -65,10 +67,12 @@ struct EcoFeed
 
 	/* the window: sorted, handed out up to next */
 	EcoFeedEntry *entries;
+	int			capacity;
 	int			n;
 	int			next;
 
 	/* while a window is read */
+	int			most;			/* entries that there may be room for */
 	bool		cut;			/* it has more than there is room for, */
 	EcoPlace	upto;			/* and is read up to here */
 };
@@ -111,7 +115,8 @@ eco_feed_begin(const EcoCursor *cursor, int64 number, bool live)
 		feed->from = feed->base + (int64) eco_snapshot_first_news(feed->old, feed->new);
 	feed->from = Max(feed->from, cursor->told.position);
 	feed->after = cursor->told;
-	feed->entries = palloc(sizeof(EcoFeedEntry) * MAX_ENTRIES);
+	feed->capacity = MAX_ENTRIES;
+	feed->entries = palloc(sizeof(EcoFeedEntry) * feed->capacity);
 	MemoryContextSwitchTo(old_context);
 	if (feed->from < feed->end && !RecoveryInProgress())
 		for (int i = 0; i < eco_journal_count(); i++)
@@ -156,6 +161,7 @@ read_window(EcoFeed *feed)
 
 	feed->n = feed->next = 0;
 	feed->cut = false;
+	feed->most = to - from > 1 ? MAX_ENTRIES : MAX_OF_POSITION;
 	for (int i = 0; i < eco_journal_count(); i++)
 		query_journal(feed, eco_journal_get(i), from, to);
 	sort_entries(feed);
@@ -239,19 +245,28 @@ receive(TupleTableSlot *slot, DestReceiver * self)
 	if (entry.place.position < feed->base ? !feed->from_start :
 		eco_snapshot_sees(feed->old, xact) || !eco_snapshot_sees(feed->new, xact))
 		return true;
-	if (feed->n == MAX_ENTRIES)
+	if (feed->n == Min(feed->capacity, feed->most))
 		make_room(feed);
 	if (!feed->cut || eco_place_compare(&entry.place, &feed->upto) <= 0)
 		feed->entries[feed->n++] = entry;
 	return true;
 }
 
-/* Keep the first half; the rest is read again in a window of its own. */
+/*
+ * One transaction is read at once, or each part of it would read it all again.
+ * Else keep the first half; the rest is read again in a window of its own.
+ */
 static void
 make_room(EcoFeed *feed)
 {
+	if (feed->n < feed->most)
+	{
+		feed->capacity = Min(feed->capacity * 2, feed->most);
+		feed->entries = repalloc(feed->entries, sizeof(EcoFeedEntry) * feed->capacity);
+		return;
+	}
 	sort_entries(feed);
-	feed->n = MAX_ENTRIES / 2;
+	feed->n /= 2;
 	feed->cut = true;
 	feed->upto = feed->entries[feed->n - 1].place;
 }
@@ -278,9 +293,38 @@ position_index(Relation rel, BlockNumber * range)
 	return found;
 }
 
+/* Behind the last range that has a summary, or the first. */
+static BlockNumber
+unsummarised_from(Oid index_oid, BlockNumber end)
+{
+	Relation	index = index_open(index_oid, AccessShareLock);
+	BlockNumber range;
+	BrinRevmap *revmap = brinRevmapInitialize(index, &range, NULL);
+	BlockNumber block = end;
+	Buffer		buffer = InvalidBuffer;
+	OffsetNumber offset;
+
+	while (block > 0)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (brinGetTupleForHeapBlock(revmap, block - range, &buffer, &offset, NULL, BUFFER_LOCK_SHARE, NULL) != NULL)
+		{
+			LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+			break;
+		}
+		block -= range;
+	}
+	if (BufferIsValid(buffer))
+		ReleaseBuffer(buffer);
+	brinRevmapTerminate(revmap);
+	index_close(index, AccessShareLock);
+	return block;
+}
+
 /*
  * A range of pages without a summary is read whatever the window, and nothing
  * but VACUUM makes one: make those that are missing at the end of the table.
+ * From below, so that one that is cancelled leaves no gap that nobody looks for.
  * Never waits: whoever has the lock, VACUUM above all, summarises as well.
  */
 static void
@@ -288,7 +332,8 @@ summarise(const char *table)
 {
 	Oid			relid = eco_table_oid(table);
 	BlockNumber range = 0;
-	BlockNumber block;
+	BlockNumber block = 0;
+	BlockNumber end = 0;
 	Relation	rel;
 	Oid			index;
 
@@ -296,16 +341,18 @@ summarise(const char *table)
 		return;
 	rel = table_open(relid, NoLock);
 	index = rel->rd_rel->relkind == RELKIND_RELATION ? position_index(rel, &range) : InvalidOid;
-	/* the last range is still being filled */
-	block = OidIsValid(index) ? RelationGetNumberOfBlocks(rel) / range * range : 0;
-	table_close(rel, NoLock);
-	while (block > 0)
+	if (OidIsValid(index))
 	{
-		block -= range;
+		/* the last range is still being filled */
+		end = RelationGetNumberOfBlocks(rel) / range * range;
+		block = unsummarised_from(index, end);
+	}
+	table_close(rel, NoLock);
+	for (; block < end; block += range)
+	{
 		CHECK_FOR_INTERRUPTS();
-		if (DatumGetInt32(DirectFunctionCall2(brin_summarize_range, ObjectIdGetDatum(index),
-											  Int64GetDatum((int64) block))) == 0)
-			break;
+		(void) DirectFunctionCall2(brin_summarize_range, ObjectIdGetDatum(index),
+								   Int64GetDatum((int64) block));
 	}
 	UnlockRelationOid(relid, ShareUpdateExclusiveLock);
 }

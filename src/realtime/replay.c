@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "access/xlog.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -60,6 +62,13 @@ is_missing(int64 user_id, int64 after, int64 last)
 	return after < last;
 }
 
+/* A standby may not have come as far as the caller, and so may an older snapshot. */
+static bool
+may_lag(void)
+{
+	return RecoveryInProgress() || IsolationUsesXactSnapshot();
+}
+
 /*
  * eco_replay(user_id bigint, after_seq bigint, max integer)
  *		returns setof (code text, seq bigint, type text, event json)
@@ -93,12 +102,12 @@ eco_replay(PG_FUNCTION_ARGS)
 	if (!eco_account_read(user_id, &account))
 		put_end(info, "USER_NOT_FOUND", 0);
 	/* pruned, or from a database that went further than this one */
-	else if (after > account.seq ||
+	else if ((after > account.seq && !may_lag()) ||
 			 is_missing(user_id, after, Min(account.pruned_seq, last_of_page(&account, after, max))))
 		put_end(info, "RESYNC_REQUIRED", account.seq);
 	else
 	{
-		last = last_of_page(&account, after, max);
+		last = Max(after, last_of_page(&account, after, max));
 		if (last > after)
 			eco_tell_entries(0, user_id, after + 1, last, &listener);
 		put_end(info, last < account.seq ? "MORE" : "CAUGHT_UP", last);
