@@ -29,11 +29,12 @@ value($dbh, 'SELECT count(*) FROM economy.audit_sweep()');
 $publisher->safe_psql('postgres', $publish);
 my $connection = $publisher->connstr('postgres') =~ tr{'}{}dr;
 $subscribe =~ s/CONNECTION '[^']*'/CONNECTION '$connection'/;
+$subscribe =~ s/ALTER DATABASE mydb/ALTER DATABASE postgres/;
 $subscriber->safe_psql('postgres', $subscribe);
 $subscriber->wait_for_subscription_sync($publisher, 'economy', 'postgres');
 
 # the recipe names what CREATE EXTENSION fills
-$subscriber->safe_psql('postgres', 'CREATE DATABASE fresh');
+$subscriber->safe_psql('postgres', "SET default_transaction_read_only = off;\nCREATE DATABASE fresh");
 $subscriber->safe_psql('fresh', 'CREATE EXTENSION economy');
 my $filled = $subscriber->safe_psql('fresh', <<'SQL');
 SELECT string_agg(relname, ', ' ORDER BY relname) FROM pg_class
@@ -66,6 +67,12 @@ value($dbh, 'SELECT count(*) FROM economy.simulate(20, 500, 6)');
 same('what happens later');
 is($subscriber->safe_psql('postgres', "SELECT gold, seq FROM economy.account($ann)"), join('|', $dbh->selectrow_array('SELECT gold, seq FROM economy.account(?)', undef, $ann)), 'an account is read there');
 
+# a sweep there is in the way of none of the publisher
+is($subscriber->safe_psql('postgres', 'SELECT * FROM economy.audit_sweep()'), '', 'a sweep there finds nothing');
+value($dbh, 'SELECT count(*) FROM economy.audit_sweep()');
+same('swept here and there');
+like(($subscriber->psql('postgres', qq{SELECT economy.adjust_gold($ann, 1, 'k', 'r', 'a')}))[2], qr/read-only transaction/, 'a writing call there is refused');
+
 # actions that are pruned go there, too
 my $actions = value($dbh, 'SELECT count(*) FROM economy.user_actions');
 is(value($dbh, q{CALL economy.run_job('rollup_stats')}), 'done', 'the rollup');
@@ -86,6 +93,6 @@ $dbh->do($_) foreach 'DELETE FROM economy.audit_findings', 'DELETE FROM economy.
 same('histories are cut');
 
 $dbh->disconnect;
-$subscriber->safe_psql('postgres', 'DROP SUBSCRIPTION economy');
+$subscriber->safe_psql('postgres', "SET default_transaction_read_only = off;\nDROP SUBSCRIPTION economy");
 $_->stop foreach $subscriber, $publisher;
 done_testing();
