@@ -120,7 +120,7 @@ CREATE FUNCTION economy.health_jobs() RETURNS SETOF economy.health_item
                          CASE WHEN last.state = 'running' THEN format('running since %s, %s batches', last.started_at, last.batches)
                               WHEN last.state IN ('failed', 'lost') THEN format('%s %s: %s', last.state, last.ended_at, last.error) END),
                CASE WHEN last.state IN ('failed', 'lost') THEN format('SELECT * FROM economy.job_history(%L).', l.job)
-                    WHEN coalesce(good.ended_at < clock_timestamp() - l.overdue, true) THEN format('Nothing runs it: SELECT * FROM economy.schedule(), or let another scheduler CALL economy.run_job(%L).', l.job) END
+                    WHEN coalesce(good.ended_at < clock_timestamp() - l.overdue, true) THEN format('If nothing runs it: SELECT * FROM economy.schedule(), or let another scheduler CALL economy.run_job(%L).', l.job) END
         FROM economy.job_list() l
         LEFT JOIN LATERAL (SELECT r.ended_at FROM economy.job_runs r WHERE r.job = l.job AND r.state = 'done' ORDER BY r.run_id DESC LIMIT 1) good ON true
         LEFT JOIN LATERAL (SELECT r.* FROM economy.job_runs r WHERE r.job = l.job AND r.state <> 'skipped' ORDER BY r.run_id DESC LIMIT 1) last ON true;
