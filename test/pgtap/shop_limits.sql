@@ -104,6 +104,8 @@ SELECT is(pg_temp.redeem('pgtap limited', 'GPA.1'), 'new OK 10', 'a store''s id 
 SELECT is(pg_temp.redeem('pgtap limited', 'GPA.1'), 'reuse OK 10', 'again by the same user: the first result');
 SELECT is(pg_temp.redeem('pgtap limited too', 'GPA.1'), 'refused KEY_USED 0', 'not by another');
 SELECT is(pg_temp.redeem('pgtap limited too', 'GPA.1', true), 'refused KEY_USED 0', 'nor in a dry run');
+SELECT is((SELECT code FROM economy.purchase(economy.user_id_of('pgtap limited too'), 'pgtap_store', 'GPA.1', 1, '{"expected_price": -1}')), 'KEY_USED',
+          'and that comes before the price, which may change again');
 SELECT is(pg_temp.redeem('pgtap limited', 'GPA.1', false, 2), 'refused IDEMPOTENCY_MISMATCH 0', 'nor with another quantity');
 SELECT is(pg_temp.redeem('pgtap limited too', 'gpa.1'), 'new OK 10', 'keys have a case');
 SAVEPOINT s;
