@@ -130,29 +130,11 @@ find_first(EcoCall *call)
 }
 
 /*
- * One transaction that makes very many calls would fill the lock table.  Past
- * its fair share it stops announcing its keys, and a duplicate then waits for
- * the account instead of being told at once.
- */
-static bool
-key_lock_affordable(void)
-{
-	static LocalTransactionId counted_in = InvalidLocalTransactionId;
-	static int	held = 0;
-
-	if (counted_in != eco_my_lxid)
-	{
-		counted_in = eco_my_lxid;
-		held = 0;
-	}
-	return ++held <= max_locks_per_xact;
-}
-
-/*
  * Take the transaction's lock on the key, waiting up to
  * economy.duplicate_wait.  False: another transaction has it.  The account lock and
  * the unique index keep a key to one effect without it; it is what lets a
- * duplicate be answered at once.
+ * duplicate be answered at once; past the transaction's fair share of locks a
+ * duplicate waits for the account instead.
  */
 static bool
 key_lock(const EcoCall *call)
@@ -161,7 +143,7 @@ key_lock(const EcoCall *call)
 	LOCKTAG		tag;
 	TimestampTz give_up;
 
-	if (!key_lock_affordable())
+	if (!eco_lock_affordable())
 		return true;
 	for (int i = 0; i < call->ntexts; i++)
 		hash = hash_bytes_extended((const unsigned char *) call->texts[i].data,

@@ -13,7 +13,9 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
+#include "storage/proc.h"
 
+#include "compat.h"
 #include "ledger/args.h"
 #include "ledger/lock.h"
 
@@ -27,6 +29,21 @@ eco_name_tag(LOCKTAG *tag, const char *name, int len)
 
 	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash,
 						 ECO_LOCK_CLASS_NAME);
+}
+
+/* One transaction that makes very many calls would fill the lock table. */
+bool
+eco_lock_affordable(void)
+{
+	static LocalTransactionId counted_in = InvalidLocalTransactionId;
+	static int	held = 0;
+
+	if (counted_in != eco_my_lxid)
+	{
+		counted_in = eco_my_lxid;
+		held = 0;
+	}
+	return ++held <= max_locks_per_xact;
 }
 
 bool

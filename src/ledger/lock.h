@@ -15,6 +15,12 @@
 
 extern void eco_name_tag(LOCKTAG *tag, const char *name, int len);
 
+/*
+ * False when this transaction has taken its fair share of the lock table; what
+ * only announces is then left out.
+ */
+extern bool eco_lock_affordable(void);
+
 /* Waits for it unless try_only; false: another transaction has it. */
 extern bool eco_name_lock(const char *name, int len, bool try_only);
 

@@ -118,12 +118,7 @@ eco_row_lock(EcoRow *row, int64 user_id, EcoWait wait)
 	(void) user_id;
 	if (open->direct)
 		return eco_direct_lock(row, open, wait);
-
-	/*
-	 * SQL has no way to try a row and keep no lock when it turns out to have
-	 * changed, and a kept one would break the lock order.
-	 */
-	return wait == ECO_SKIP ? ECO_LOCK_BUSY : eco_sql_lock(row);
+	return eco_sql_lock(row, wait);
 }
 
 void

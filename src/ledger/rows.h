@@ -36,6 +36,7 @@
 #include "executor/spi.h"
 #include "storage/itemptr.h"
 #include "utils/relcache.h"
+#include "utils/resowner.h"
 
 #define ECO_MAX_COLUMNS		28
 #define ECO_MAX_KEYS		3
@@ -130,6 +131,22 @@ extern void eco_tables_close(EcoOpenTables *open);
  * effects of this transaction so far; above READ COMMITTED only with these.
  */
 extern void eco_snapshot_renew(void);
+
+/*
+ * A part of a call that can be taken back, with the locks that it took.  It is a
+ * savepoint, so it is for what seldom happens.  Begun and taken back it renews the
+ * snapshot: what was read is to be read again.
+ */
+typedef struct EcoAttempt
+{
+	bool		open;
+	MemoryContext context;
+	ResourceOwner owner;
+} EcoAttempt;
+
+extern void eco_attempt_begin(EcoAttempt *attempt);
+extern void eco_attempt_keep(EcoAttempt *attempt);
+extern void eco_attempt_undo(EcoAttempt *attempt);
 
 /*
  * Raise 40001 when the rows with these values, as the active snapshot sees them,

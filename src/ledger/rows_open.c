@@ -20,6 +20,7 @@
 #include "storage/lmgr.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
@@ -117,6 +118,41 @@ void
 eco_snapshot_renew(void)
 {
 	PopActiveSnapshot();
+	push_snapshot(open_stack[n_open - 1]);
+}
+
+void
+eco_attempt_begin(EcoAttempt *attempt)
+{
+	attempt->context = CurrentMemoryContext;
+	attempt->owner = CurrentResourceOwner;
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(attempt->context);
+	attempt->open = true;
+	/* one of its own, for its end takes that away */
+	eco_snapshot_renew();
+}
+
+static void
+attempt_is_over(EcoAttempt *attempt)
+{
+	MemoryContextSwitchTo(attempt->context);
+	CurrentResourceOwner = attempt->owner;
+	attempt->open = false;
+}
+
+void
+eco_attempt_keep(EcoAttempt *attempt)
+{
+	ReleaseCurrentSubTransaction();
+	attempt_is_over(attempt);
+}
+
+void
+eco_attempt_undo(EcoAttempt *attempt)
+{
+	RollbackAndReleaseCurrentSubTransaction();
+	attempt_is_over(attempt);
 	push_snapshot(open_stack[n_open - 1]);
 }
 

@@ -107,7 +107,7 @@ extern void eco_direct_insert(EcoRow **rows, int n, EcoOpenTable *open);
 extern void eco_sql_scan_begin(EcoScan *scan, const Datum *values, const int64 *after);
 extern bool eco_sql_scan_next(EcoScan *scan, EcoRow *row);
 extern void eco_sql_scan_end(EcoScan *scan);
-extern EcoLock eco_sql_lock(EcoRow *row);
+extern EcoLock eco_sql_lock(EcoRow *row, EcoWait wait);
 extern void eco_sql_update(EcoRow *row);
 extern void eco_sql_insert(EcoRow *row);
 

@@ -119,29 +119,36 @@ eco_sql_scan_end(EcoScan *scan)
 	MemoryContextDelete(scan->batch_context);
 }
 
+/*
+ * Tried is the version that was read.  SQL has no way to keep no lock of a row that
+ * changes in the very moment; whoever waits keeps what he finds.
+ */
 EcoLock
-eco_sql_lock(EcoRow *row)
+eco_sql_lock(EcoRow *row, EcoWait wait)
 {
 	ItemPointerData tid;
 
 	if (lock_by_key(row, ECO_PLAN_TRY_LOCK, &tid))
-		return ItemPointerEquals(&tid, &row->tid) ? ECO_LOCKED : ECO_LOCKED_AGAIN;
+		return ECO_LOCKED;
+	if (wait != ECO_WAIT)
+		return ECO_LOCK_BUSY;
 	return lock_by_key(row, ECO_PLAN_LOCK, &tid) ? ECO_LOCKED_AGAIN : ECO_LOCK_GONE;
 }
 
-/* Where the row is now; false when it is gone or, by trying, busy. */
+/* Where the row is now; false when it is gone or, by trying, busy or changed. */
 static bool
 lock_by_key(const EcoRow *row, EcoPlanOp op, ItemPointer tid)
 {
 	EcoTable   *table = row->table;
 	EcoKey	   *key = &table->keys[0];
-	Datum		values[ECO_MAX_KEY_COLUMNS];
+	Datum		values[ECO_MAX_KEY_COLUMNS + 1];
 	SqlFrame	frame;
 	int			result;
 	bool		locked;
 
 	for (int i = 0; i < key->ncolumns; i++)
 		values[i] = row->values[key->columns[i]];
+	values[key->ncolumns] = PointerGetDatum(&row->tid);
 	enter_sql(&frame);
 	result = SPI_execute_plan(lock_plan(table, op), values, NULL, false, 1);
 	if (result != SPI_OK_SELECT)
@@ -325,17 +332,20 @@ static SPIPlanPtr
 lock_plan(EcoTable *table, EcoPlanOp op)
 {
 	EcoKey	   *key = &table->keys[0];
-	Oid			types[ECO_MAX_KEY_COLUMNS];
+	Oid			types[ECO_MAX_KEY_COLUMNS + 1];
+	bool		try_only = op == ECO_PLAN_TRY_LOCK;
+	const char *version = psprintf(" AND ctid = $%d", key->ncolumns + 1);
 
 	if (table->plans[op] != NULL)
 		return table->plans[op];
 	for (int i = 0; i < key->ncolumns; i++)
 		types[i] = table->columns[key->columns[i]].type;
+	types[key->ncolumns] = TIDOID;
 	return plan_keep(table, op,
-					 psprintf("SELECT ctid FROM economy.%s WHERE %s FOR NO KEY UPDATE%s",
+					 psprintf("SELECT ctid FROM economy.%s WHERE %s%s FOR NO KEY UPDATE%s",
 							  table->name, key_condition(table, 0, key->ncolumns, 1),
-							  op == ECO_PLAN_TRY_LOCK ? " SKIP LOCKED" : ""),
-					 key->ncolumns, types);
+							  try_only ? version : "", try_only ? " SKIP LOCKED" : ""),
+					 key->ncolumns + (try_only ? 1 : 0), types);
 }
 
 static SPIPlanPtr

@@ -3,10 +3,12 @@
  *		Keys that are unique over all users, such as a store's transaction ids.
  *
  * The name of a key is locked before it is looked up, and never waited for:
- * who has it may hold it for as long as his transaction takes.
+ * who has it may hold it for as long as his transaction takes.  Only a transaction
+ * that takes very many leaves the locks out, and may have to wait for the row.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type_d.h"
 
 #include "ledger/lock.h"
@@ -31,9 +33,9 @@ eco_global_key_look(const EcoText *product_id, const EcoText *key, bool take)
 {
 	Datum		values[2] = {product_id->datum, key->datum};
 	EcoRow		row;
-	bool		used;
+	bool		kept = take && eco_lock_affordable();
 
-	if (take)
+	if (kept)
 	{
 		char	   *name = psprintf("economy.key:%.*s:%.*s", product_id->len, product_id->data,
 									key->len, key->data);
@@ -44,20 +46,24 @@ eco_global_key_look(const EcoText *product_id, const EcoText *key, bool take)
 	}
 	/* what was committed before we had the lock */
 	eco_snapshot_renew();
-	used = eco_row_find(&eco_shop_keys, 0, 0, 2, values, &row);
-	return used ? ECO_GLOBAL_KEY_USED : ECO_GLOBAL_KEY_FREE;
+	if (eco_row_find(&eco_shop_keys, 0, 0, 2, values, &row))
+		return ECO_GLOBAL_KEY_USED;
+	return kept || !take ? ECO_GLOBAL_KEY_FREE : ECO_GLOBAL_KEY_UNLOCKED;
 }
 
-void
+bool
 eco_global_key_use(const EcoText *product_id, const EcoText *key, int64 user_id, int64 seq)
 {
 	Oid			types[4] = {TEXTOID, TEXTOID, INT8OID, INT8OID};
 	Datum		values[4] = {product_id->datum, key->datum, Int64GetDatum(user_id), Int64GetDatum(seq)};
 
-	/* above READ COMMITTED the snapshot may not see who used it: 40001 */
 	if (eco_run_as_owner("WITH used AS (INSERT INTO economy.shop_keys (product_id, idempotency_key, user_id, seq)"
 						 " VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING user_id)"
 						 " SELECT user_id FROM used",
-						 4, types, values) == (Datum) 0)
+						 4, types, values) != (Datum) 0)
+		return true;
+	/* above READ COMMITTED the snapshot may not see who used it */
+	if (IsolationUsesXactSnapshot())
 		eco_serialization_failure(&eco_shop_keys);
+	return false;
 }

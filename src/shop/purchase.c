@@ -90,6 +90,7 @@ typedef struct Purchase
 	int64		monetary;
 	int32		freezes;		/* streak freezes bought */
 	int16		stock_slot;		/* -1: no stock was taken */
+	EcoAttempt	attempt;		/* taken back when the purchase is refused */
 
 	EcoResult	result;
 	EcoDetail	detail;
@@ -242,6 +243,13 @@ buy(Purchase *p, EcoAccount *account)
 		CHECK_FOR_INTERRUPTS();
 		eco_snapshot_renew();
 	}
+	if (refusal == NULL && p->product.global_key && !p->dry_run &&
+		!eco_global_key_use(&p->product_id, &p->key, p->user_id, account->seq + 1))
+		refusal = "KEY_USED";
+	if (p->attempt.open && refusal == NULL)
+		eco_attempt_keep(&p->attempt);
+	else if (p->attempt.open)
+		eco_attempt_undo(&p->attempt);
 	eco_result_set(&p->result, RES_GOLD, Int64GetDatum(account->gold));
 	if (p->user_limit_left >= 0)
 		eco_result_set(&p->result, RES_USER_LIMIT_REMAINING,
@@ -311,6 +319,11 @@ check_global_key(Purchase *p)
 			return "KEY_USED";
 		case ECO_GLOBAL_KEY_BUSY:
 			return IN_PROGRESS;
+		case ECO_GLOBAL_KEY_UNLOCKED:
+			/* stock is taken before it is known whether the key is ours */
+			if (!p->attempt.open)
+				eco_attempt_begin(&p->attempt);
+			break;
 		case ECO_GLOBAL_KEY_FREE:
 			break;
 	}
@@ -448,7 +461,8 @@ take_stock(Purchase *p)
 
 	if (!p->product.has_stock)
 		return NULL;
-	stock = eco_stock_take(&p->product, p->quantity, !p->dry_run, &remaining, &p->stock_slot);
+	stock = eco_stock_take(&p->product, p->quantity, !p->dry_run, &p->attempt, &remaining,
+						   &p->stock_slot);
 	if (stock == ECO_STOCK_AGAIN)
 		return waited;
 	eco_result_set(&p->result, RES_STOCK_REMAINING, Int64GetDatum(remaining));
@@ -488,8 +502,6 @@ post(Purchase *p, EcoAccount *account)
 	eco_entry_book(account, &entry);
 	if (p->product.counted)
 		eco_units_add(&p->units, p->quantity, entry.created_at);
-	if (p->product.global_key)
-		eco_global_key_use(&p->product_id, &p->key, p->user_id, entry.seq);
 	eco_entry_write(account, &entry);
 	ECO_CRASH_POINT("purchase:after_entry");
 

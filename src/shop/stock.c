@@ -5,14 +5,15 @@
  *
  * First pass: starting at a random slot, take one that holds enough and that
  * nobody else is changing; never wait, never keep a lock that was not used.
- * Second pass, when no slot is free: lock slots in slot order, also those that
- * looked empty (a delivery may have evened them out meanwhile), and gather.  Only
- * that pass waits, for one slot; it keeps that, and the purchase looks at everything
- * anew, the product too.  What it holds of the product are the slots below the one
- * it waits for, so buyers of one product cannot deadlock.
+ * Second pass, when no slot is free: gather from those that are, in an attempt.
+ * When they hold too little, it is taken back, and one of the others is waited for
+ * with empty hands.  That one is kept, and the purchase looks at everything anew,
+ * the product too.  So buyers of one product cannot deadlock, and nobody, whatever
+ * he asks for, holds what others could buy while he waits or is refused.
  *
- * "Sold out" is said when nothing was left in a snapshot taken under the account's
- * lock, or when all slots, locked by us, hold too little together.
+ * "Sold out" is said when too little is left in a snapshot taken under the account's
+ * lock: a running transaction that takes units can give back no more than what
+ * the snapshot still sees there.
  */
 #include "postgres.h"
 
@@ -48,21 +49,22 @@ EcoTable	eco_shop_stock = {
 static int	read_slots(const EcoProduct *product, EcoRow *slots, int64 *total);
 static bool take_free(EcoRow *slots, int nslots, int32 units, int16 *slot);
 static EcoStock gather(EcoRow *slots, int nslots, int32 units,
-					   int64 *remaining, int16 *slot);
+					   EcoAttempt *attempt, int16 *slot);
+static void take_parts(EcoRow *slots, int nslots, const bool *locked, int64 wanted, int16 *slot);
 static void write_slot(EcoRow *row, int64 units);
 
 EcoStock
 eco_stock_take(const EcoProduct *product, int32 units, bool take,
-			   int64 *remaining, int16 *slot)
+			   EcoAttempt *attempt, int64 *remaining, int16 *slot)
 {
 	EcoRow	   *slots = palloc(sizeof(EcoRow) * MAX_SLOTS);
 	int			nslots = read_slots(product, slots, remaining);
 	EcoStock	answer = *remaining >= units ? ECO_STOCK_TAKEN : ECO_STOCK_SOLD_OUT;
 
-	if (answer == ECO_STOCK_TAKEN && (!take || take_free(slots, nslots, units, slot)))
+	if (answer == ECO_STOCK_TAKEN && take && !take_free(slots, nslots, units, slot))
+		answer = gather(slots, nslots, units, attempt, slot);
+	if (answer == ECO_STOCK_TAKEN)
 		*remaining -= units;
-	else if (take && *remaining > 0)
-		answer = gather(slots, nslots, units, remaining, slot);
 	if (take && answer == ECO_STOCK_SOLD_OUT)
 		eco_rows_must_be_newest(&eco_shop_stock, 0, 0, 1, &product->product_id.datum);
 	pfree(slots);
@@ -102,29 +104,48 @@ take_free(EcoRow *slots, int nslots, int32 units, int16 *slot)
 	return false;
 }
 
-/* Changes a slot only once it is certain that they hold enough together. */
+/*
+ * Changes a slot only once it is certain that they hold enough together.  Looked
+ * at under the snapshot they do, so when not, somebody has one that holds units.
+ */
 static EcoStock
-gather(EcoRow *slots, int nslots, int32 units, int64 *remaining, int16 *slot)
+gather(EcoRow *slots, int nslots, int32 units, EcoAttempt *attempt, int16 *slot)
 {
+	bool		locked[MAX_SLOTS] = {false};
 	int64		gathered = 0;
-	int64		wanted = units;
-	int			nlocked;
+	int			held = 0;
+	int			nheld = 0;
 
-	for (nlocked = 0; nlocked < nslots && gathered < units; nlocked++)
+	if (!attempt->open)
+		eco_attempt_begin(attempt);
+	for (int i = 0; i < nslots && gathered < units; i++)
 	{
-		if (eco_row_lock(&slots[nlocked], 0, ECO_WAIT) != ECO_LOCKED)
-			return ECO_STOCK_AGAIN;
-		gathered += eco_row_int(&slots[nlocked], STK_REMAINING);
+		if (eco_row_int(&slots[i], STK_REMAINING) == 0)
+			continue;
+		locked[i] = eco_row_lock(&slots[i], 0, ECO_SKIP) == ECO_LOCKED;
+		if (locked[i])
+			gathered += eco_row_int(&slots[i], STK_REMAINING);
+		else if (pg_prng_uint64_range(&pg_global_prng_state, 0, nheld++) == 0)
+			held = i;
 	}
-	if (gathered < units)
+	if (gathered >= units)
 	{
-		*remaining = gathered;
-		return ECO_STOCK_SOLD_OUT;
+		take_parts(slots, nslots, locked, units, slot);
+		return ECO_STOCK_TAKEN;
 	}
+	eco_attempt_undo(attempt);
+	eco_attempt_begin(attempt);
+	(void) eco_row_lock(&slots[held], 0, ECO_WAIT);
+	return ECO_STOCK_AGAIN;
+}
+
+static void
+take_parts(EcoRow *slots, int nslots, const bool *locked, int64 wanted, int16 *slot)
+{
 	*slot = -1;
-	for (int i = 0; i < nlocked && wanted > 0; i++)
+	for (int i = 0; i < nslots && wanted > 0; i++)
 	{
-		int64		part = Min(wanted, eco_row_int(&slots[i], STK_REMAINING));
+		int64		part = locked[i] ? Min(wanted, eco_row_int(&slots[i], STK_REMAINING)) : 0;
 
 		if (part == 0)
 			continue;
@@ -133,8 +154,6 @@ gather(EcoRow *slots, int nslots, int32 units, int64 *remaining, int16 *slot)
 		write_slot(&slots[i], part);
 		wanted -= part;
 	}
-	*remaining = Max(*remaining - units, 0);
-	return ECO_STOCK_TAKEN;
 }
 
 static void
