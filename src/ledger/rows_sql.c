@@ -44,6 +44,7 @@ static SPIPlanPtr lock_plan(EcoTable *table, EcoPlanOp op);
 static SPIPlanPtr update_plan(EcoTable *table);
 static SPIPlanPtr insert_plan(EcoTable *table);
 static char *column_list(const EcoTable *table);
+static void append_stored(StringInfo sql, const EcoTable *table, bool only_mutable, int first);
 static char *key_condition(const EcoTable *table, int key, int nvalues, int first);
 static void copy_row(EcoTable *table, HeapTuple tuple, TupleDesc desc, EcoRow *row);
 static bool lock_by_key(const EcoRow *row, EcoPlanOp op, ItemPointer tid);
@@ -242,6 +243,8 @@ run_write(EcoRow *row, SPIPlanPtr (*plan) (EcoTable *table),
 	ItemPointerData now_at;
 	SqlFrame	frame;
 	uint64		changed;
+	bool		as_given = true;
+	bool		isnull;
 	int			result;
 
 	enter_sql(&frame);
@@ -250,7 +253,10 @@ run_write(EcoRow *row, SPIPlanPtr (*plan) (EcoTable *table),
 		unexpected(table, result);
 	changed = SPI_processed;
 	if (changed == 1)
+	{
 		read_ctid(&now_at);
+		as_given = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	}
 	leave_sql(&frame);
 	CommandCounterIncrement();
 	if (changed == 0 && expected == SPI_OK_UPDATE_RETURNING &&
@@ -258,9 +264,14 @@ run_write(EcoRow *row, SPIPlanPtr (*plan) (EcoTable *table),
 		eco_row_moved(table);
 
 	/*
-	 * A DBA's BEFORE trigger may swallow a row.  Half an entry must not
-	 * stand, so that is an error and not a quiet success.
+	 * A DBA's BEFORE trigger may swallow a row, or change it.  Half an entry
+	 * must not stand, nor one that is not what was hashed, so that is an
+	 * error and not a quiet success.
 	 */
+	if (!as_given)
+		ECO_ERROR(ECO_LEDGER_DAMAGED,
+				  errmsg("a write to economy.%s would store another row than was given", table->name),
+				  errhint("Look for a BEFORE trigger or a rule on the table that changes values, or a column of another precision."));
 	if (changed != 1)
 		ECO_ERROR(ECO_LEDGER_DAMAGED,
 				  errmsg("a write to economy.%s changed %llu rows instead of one",
@@ -375,6 +386,7 @@ update_plan(EcoTable *table)
 	}
 	appendStringInfo(&sql, " WHERE %s AND ctid = $%d RETURNING ctid",
 					 key_condition(table, 0, key->ncolumns, 1), first);
+	append_stored(&sql, table, true, first + 1);
 	return plan_keep(table, ECO_PLAN_UPDATE, sql.data, n, types);
 }
 
@@ -395,7 +407,30 @@ insert_plan(EcoTable *table)
 		appendStringInfo(&sql, "%s$%d", i == 0 ? "" : ", ", i + 1);
 	}
 	appendStringInfoString(&sql, ") RETURNING ctid");
+	append_stored(&sql, table, false, 1);
 	return plan_keep(table, ECO_PLAN_INSERT, sql.data, table->ncolumns, types);
+}
+
+/* Whether what is stored are the very bytes of the parameters, from the first on. */
+static void
+append_stored(StringInfo sql, const EcoTable *table, bool only_mutable, int first)
+{
+	StringInfoData given;
+	const char *comma = "";
+
+	initStringInfo(&given);
+	appendStringInfoString(sql, ", ROW(");
+	for (int i = 0; i < table->ncolumns; i++)
+	{
+		if (only_mutable && !table->columns[i].is_mutable)
+			continue;
+		/* a domain over the type is no record of the same type */
+		appendStringInfo(sql, "%s%s::%s", comma, table->columns[i].name,
+						 format_type_be_qualified(table->columns[i].type));
+		appendStringInfo(&given, "%s$%d", comma, first++);
+		comma = ", ";
+	}
+	appendStringInfo(sql, ")::record OPERATOR(pg_catalog.*=) ROW(%s)::record", given.data);
 }
 
 static char *

@@ -1,7 +1,7 @@
 -- User code in the middle of a call: triggers and constraints of the app that call
 -- functions of economy for the same user.
 BEGIN;
-SELECT plan(24);
+SELECT plan(31);
 
 SELECT economy.register('pgtap code') AS u \gset
 SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'r', 'a') \gset
@@ -101,6 +101,32 @@ CREATE DOMAIN public.pgtap_source AS text DEFAULT 'shop' NOT NULL;
 ALTER TABLE economy.shop_transactions ADD COLUMN pgtap public.pgtap_source;
 SELECT is(state, 'new', 'a purchase with a column of a domain') FROM economy.purchase(:u, 'pgtap_p', 'k6');
 SELECT is((SELECT t.pgtap::text FROM economy.shop_transactions t WHERE t.user_id = :u ORDER BY seq DESC LIMIT 1), 'shop', 'gets its default');
+
+-- what is stored is what was hashed: who would store something else is told
+CREATE FUNCTION pg_temp.redact() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.details := NEW.details - 'address';
+    RETURN NEW;
+END $$;
+CREATE TRIGGER pgtap BEFORE INSERT ON economy.user_actions FOR EACH ROW EXECUTE FUNCTION pg_temp.redact();
+SELECT throws_ok(format('SELECT economy.record_action(%s, ''pgtap'', ''SPIN'', ''redacted'', 1, 0, NULL, ''{"address": "192.0.2.1"}'')', :u), 'XE103', NULL,
+    'a trigger that changes an entry');
+SELECT is(state, 'new', 'a trigger that could, and does not') FROM economy.record_action(:u, 'pgtap', 'SPIN', 'plain', 1, 0, NULL, '{"n": 1.50}');
+SELECT is(pg_temp.findings(:u), 0::bigint, 'and sound');
+DROP TRIGGER pgtap ON economy.user_actions;
+CREATE FUNCTION pg_temp.generous() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.gold := NEW.gold + 1;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER pgtap BEFORE UPDATE ON economy.accounts FOR EACH ROW EXECUTE FUNCTION pg_temp.generous();
+SELECT throws_ok(format('SELECT economy.purchase(%s, ''pgtap_p'', ''k7'')', :u), 'XE103', NULL, 'a trigger that changes an account');
+SELECT is(pg_temp.findings(:u), 0::bigint, 'and nothing is done');
+DROP TRIGGER pgtap ON economy.accounts;
+CREATE DOMAIN public.pgtap_word AS text;
+ALTER TABLE economy.gold_adjustments ALTER COLUMN reason TYPE public.pgtap_word;
+SELECT is(state, 'new', 'a column of a domain stores the same') FROM economy.adjust_gold(:u, 1, 'domain', 'r', 'a');
+SELECT is(pg_temp.findings(:u), 0::bigint, 'and sound');
 
 SELECT * FROM finish();
 ROLLBACK;
