@@ -29,18 +29,20 @@ static void notify(EcoListener *listener, const EcoEvent *event);
 
 EcoListener eco_notifier = {notify, NULL};
 
-/* RFC 3339 in UTC, microseconds */
-static void
+/* RFC 3339 in UTC, microseconds; false when it has no such form. */
+static bool
 format_time(TimestampTz at, char *buf, size_t size)
 {
 	struct pg_tm tm;
 	fsec_t		fsec;
 
-	if (timestamp2tm(at, NULL, &tm, &fsec, NULL, NULL) != 0)
-		ECO_ERROR(ECO_LEDGER_DAMAGED, errmsg("entry has an impossible time"));
+	if (TIMESTAMP_NOT_FINITE(at) || timestamp2tm(at, NULL, &tm, &fsec, NULL, NULL) != 0 ||
+		tm.tm_year < 1 || tm.tm_year > 9999)
+		return false;
 	snprintf(buf, size, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ",
 			 tm.tm_year, tm.tm_mon, tm.tm_mday,
 			 tm.tm_hour, tm.tm_min, tm.tm_sec, (int) fsec);
+	return true;
 }
 
 void
@@ -65,8 +67,8 @@ eco_event_begin(EcoEvent *event, const char *type, const char *aspect,
 	eco_json_str(json, "type", type);
 	snprintf(buf, sizeof(buf), "%lld", (long long) event->user_id);
 	eco_json_str(json, "subject", buf);
-	format_time(DatumGetTimestampTz(row->values[ECO_COL_CREATED_AT]), buf, sizeof(buf));
-	eco_json_str(json, "time", buf);
+	event->has_time = format_time(DatumGetTimestampTz(row->values[ECO_COL_CREATED_AT]), buf, sizeof(buf));
+	eco_json_str(json, "time", event->has_time ? buf : "");
 	snprintf(buf, sizeof(buf), "%020lld", (long long) event->seq);
 	eco_json_str(json, "sequence", buf);
 	eco_json_str(json, "datacontenttype", "application/json");
@@ -88,11 +90,19 @@ eco_event_end(EcoEvent *event, const EcoRow *row, EcoListener *listener)
 	eco_json_int(json, "experience_points", eco_row_int(row, ECO_COL_XP));
 	eco_json_close(json, '}');
 	eco_json_close(json, '}');
-	/* all texts in events are bounded, so this is a defect here */
-	if (json->overflow)
-		ECO_ERROR(ECO_LEDGER_DAMAGED,
-				  errmsg("event of type %s exceeds %d bytes", event->type, ECO_EVENT_MAX - 1));
-	listener->hear(listener, event);
+	if (event->has_time && !json->overflow)
+		listener->hear(listener, event);
+	else
+
+		/*
+		 * all texts in events are bounded: somebody has written the row by
+		 * hand
+		 */
+		ereport(WARNING,
+				(errcode(ECO_LEDGER_DAMAGED),
+				 errmsg("entry %lld of user %lld cannot be told and is passed over: its %s",
+						(long long) event->seq, (long long) event->user_id,
+						event->has_time ? "event is too long" : "time is impossible")));
 }
 
 void

@@ -31,6 +31,7 @@ typedef struct EcoEvent
 								 * does */
 	int64		user_id;
 	int64		seq;
+	bool		has_time;		/* else it cannot be told */
 	EcoJson		json;			/* open inside "data" */
 	char		payload[ECO_EVENT_MAX];
 } EcoEvent;
@@ -51,7 +52,9 @@ extern void eco_event_begin(EcoEvent *event, const char *type, const char *aspec
 
 /*
  * Adds seq and balances, and the deltas unless the event has an aspect: who
- * adds deltas up must meet each once.  Hands the event to the listener.
+ * adds deltas up must meet each once.  Hands the event to the listener, or
+ * passes it over with a warning when it cannot be told: one bad entry must not
+ * stop the others.
  */
 extern void eco_event_end(EcoEvent *event, const EcoRow *row, EcoListener *listener);
 

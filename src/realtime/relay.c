@@ -188,6 +188,8 @@ eco_relay_main(Datum arg)
 	SetConfigOption("synchronous_commit", "off", PGC_SUSET, PGC_S_OVERRIDE);
 	/* a serializable reader can make a writer fail */
 	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
+	/* the database may have a role for those who connect */
+	SetConfigOption("role", "none", PGC_SUSET, PGC_S_OVERRIDE);
 
 	relay.step_context = AllocSetContextCreate(TopMemoryContext, "economy relay step",
 											   ALLOCSET_DEFAULT_SIZES);

@@ -174,6 +174,18 @@ let_go();
 hears_exactly($ear, $dbh, \@users, 'the relay is ended while the ring is full: nothing is lost', repeats => 1);
 is_clean($node, 'postgres', 'at the end');
 
+# a database with a role for those who connect
+my $name = fresh_database($node);
+$dbh->do('CREATE ROLE nobody');
+$dbh->do("ALTER DATABASE $name SET role = nobody");
+my $session = connect_to($node, $name);
+$session->do('RESET ROLE; SET ROLE NONE');
+my $listener = listen_to($node, $name);
+my $rewarded = value($session, q{SELECT string_agg(economy.register(n::text)::text, ',') FROM generate_series(1, 40) n});
+$session->do(qq{SELECT count(economy.grant_reward(u, 'overflow', 'role', 1)) FROM unnest('{$rewarded}'::bigint[]) u});
+is(eval { until_heard($listener, map { "R$_-1" } split /,/, $rewarded); 'heard' } // $@, 'heard', 'the relay reads the journals whatever the role of the database');
+$_->disconnect foreach $session, $listener->{dbh};
+
 $_->disconnect foreach $dbh, $other, @open, $ear->{dbh};
 $node->stop;
 done_testing();

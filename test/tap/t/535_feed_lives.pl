@@ -125,6 +125,24 @@ $new = reward($dbh, $ann);
 	is(told($dbh, $cursor), "$good $new CAUGHT_UP", 'an entry that cannot be told is passed over');
 	is(scalar(grep { /entry 1000 of user $bob cannot be told/ } @warnings), 1, 'with one warning');
 }
+$dbh->do('SET session_replication_role = replica');
+$dbh->do('ALTER TABLE economy.reward_audit DISABLE TRIGGER ALL');
+foreach my $column (q{created_at = 'infinity'}, q{created_at = '10000-01-01'}, q{created_at = '0001-12-31 BC'}, q{source = repeat('x', 9000)})
+{
+	my $session = connect_to($node);
+	my $one = add_user($session, $column);
+	$session->begin_work;
+	reward($session, $one);
+	my $damaged = reward($session, $one);
+	my $last = reward($session, $one);
+	$session->commit;
+	$dbh->do("UPDATE economy.reward_audit SET $column WHERE user_id = $one AND seq = 2");
+	is(join(' ', replayed($session, $one)), "R$one-1 $last", "$column: replay() passes it over and tells the others");
+	$dbh->do("DELETE FROM economy.reward_audit WHERE user_id = $one AND seq = 2");
+	$session->disconnect;
+}
+$dbh->do('ALTER TABLE economy.reward_audit ENABLE ALWAYS TRIGGER reward_audit_append_only');
+$dbh->do('RESET session_replication_role');
 cmp_ok(value($dbh, 'SELECT count(*) FROM economy.audit_sweep() f WHERE f.user_id = ?', $bob), '>', 0, 'and audit_sweep() finds it');
 
 # what is read follows what is new, without statistics, beside an open transaction
