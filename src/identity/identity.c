@@ -23,6 +23,7 @@
 PG_FUNCTION_INFO_V1(eco_next_user_id);
 PG_FUNCTION_INFO_V1(eco_timezone_name);
 PG_FUNCTION_INFO_V1(eco_identity_hash);
+PG_FUNCTION_INFO_V1(eco_user_id_of);
 
 /*
  * eco_next_user_id() returns bigint
@@ -116,4 +117,25 @@ eco_identity_hash(PG_FUNCTION_ARGS)
 	eco_user_hash(PG_GETARG_INT64(0), PG_ARGISNULL(1) ? NULL : &external_id, &zone,
 				  PG_GETARG_TIMESTAMPTZ(3), hash);
 	PG_RETURN_DATUM(eco_bytea(hash, ECO_HASH_LEN));
+}
+
+/*
+ * eco_user_id_of(external_id text) returns bigint
+ */
+Datum
+eco_user_id_of(PG_FUNCTION_ARGS)
+{
+	static EcoTable *const tables[] = {&eco_users, NULL};
+	EcoOpenTables *open;
+	int64		user_id;
+	bool		found;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	open = eco_tables_open(ECO_READ, tables);
+	found = eco_user_find(PointerGetDatum(PG_GETARG_TEXT_PP(0)), &user_id);
+	eco_tables_close(open);
+	if (!found)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(user_id);
 }

@@ -113,11 +113,7 @@ COMMENT ON FUNCTION economy.register(text, text, jsonb) IS
     'Registers a user and returns the user_id; the same external_id returns the same user and changes nothing.';
 
 CREATE FUNCTION economy.user_id_of(external_id text) RETURNS bigint
-    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp
-    BEGIN ATOMIC
-        SELECT u.user_id FROM economy.users u WHERE u.external_id = user_id_of.external_id;
-    END;
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_user_id_of';
 COMMENT ON FUNCTION economy.user_id_of(text) IS 'The user with this external_id, or null.';
 
 CREATE FUNCTION economy.set_timezone(user_id bigint, timezone text, idempotency_key text DEFAULT NULL) RETURNS text

@@ -6,6 +6,7 @@
 
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -170,6 +171,15 @@ eco_bytea(const uint8 *bytes, size_t len)
 	SET_VARSIZE(result, VARHDRSZ + len);
 	memcpy(VARDATA(result), bytes, len);
 	return PointerGetDatum(result);
+}
+
+char *
+eco_hex(const uint8 *bytes, size_t len)
+{
+	char	   *digits = palloc(len * 2 + 1);
+
+	digits[hex_encode((const char *) bytes, len, digits)] = '\0';
+	return digits;
 }
 
 Oid

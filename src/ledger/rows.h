@@ -219,6 +219,9 @@ extern void eco_rows_insert(EcoRow **rows, int n, int64 user_id);
 /* A bytea Datum of these bytes, palloc'd. */
 extern Datum eco_bytea(const uint8 *bytes, size_t len);
 
+/* The same in hexadecimal. */
+extern char *eco_hex(const uint8 *bytes, size_t len);
+
 /* OID of a table of the extension; raises when the extension is not there. */
 extern Oid	eco_table_oid(const char *name);
 

@@ -57,6 +57,16 @@ eco_stream_open(EcoAccess access, EcoTable *const *further)
 	return eco_tables_open(access, tables);
 }
 
+EcoOpenTables *
+eco_journals_open(EcoAccess access)
+{
+	EcoTable   *tables[ECO_MAX_JOURNALS + 1] = {NULL};
+
+	for (int i = 0; i < eco_journal_count(); i++)
+		tables[i] = eco_journal_get(i)->table;
+	return eco_tables_open(access, tables);
+}
+
 EcoStream *
 eco_stream_begin(int64 user_id, int64 after)
 {

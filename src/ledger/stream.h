@@ -20,6 +20,9 @@ typedef struct EcoStream EcoStream;
  */
 extern EcoOpenTables *eco_stream_open(EcoAccess access, EcoTable *const *further);
 
+/* The journals alone, for who tells nothing. */
+extern EcoOpenTables *eco_journals_open(EcoAccess access);
+
 /* The entries with a seq greater than after, under the active snapshot. */
 extern EcoStream *eco_stream_begin(int64 user_id, int64 after);
 

@@ -106,7 +106,6 @@ static void compare_mark(Verifier *v);
 static void verify_stream(Verifier *v);
 static void pass_checkpoint(Verifier *v);
 static void report_missing(Verifier *v, int64 seq);
-static char *hex(const uint8 *bytes, size_t len);
 static void verify_entry(Verifier *v, const EcoJournalInfo *info, const EcoRow *row);
 static void verify_links(Verifier *v, const EcoJournalInfo *info, const EcoRow *row);
 static void verify_hash(Verifier *v, const EcoJournalInfo *info, const EcoRow *row);
@@ -309,8 +308,8 @@ pass_checkpoint(Verifier *v)
 			   psprintf("gold %lld, experience_points %lld", (long long) c->gold, (long long) c->xp),
 			   psprintf("gold %lld, experience_points %lld", (long long) v->gold, (long long) v->xp));
 	else if (memcmp(v->stored, c->hash, ECO_HASH_LEN) != 0)
-		report(v, NULL, c->seq, "wrong_hash", hex(c->hash, ECO_HASH_LEN),
-			   hex(v->stored, ECO_HASH_LEN));
+		report(v, NULL, c->seq, "wrong_hash", eco_hex(c->hash, ECO_HASH_LEN),
+			   eco_hex(v->stored, ECO_HASH_LEN));
 	/* a finding that names its entry says more than that there is one */
 	if (v->findings == 0 && memcmp(v->links, c->links, ECO_HASH_LEN) != 0)
 		report(v, NULL, c->seq, "broken_chain", "the entries that the stream checkpoint signed",
@@ -352,8 +351,8 @@ compare_mark(Verifier *v)
 			   psprintf("gold %lld, experience_points %lld", (long long) v->gold, (long long) v->xp));
 	if (memcmp(v->stored, m->hash, ECO_HASH_LEN) != 0)
 		report(v, NULL, m->seq, "wrong_mark",
-			   psprintf("hash %s, as an audit noted", hex(m->hash, ECO_HASH_LEN)),
-			   hex(v->stored, ECO_HASH_LEN));
+			   psprintf("hash %s, as an audit noted", eco_hex(m->hash, ECO_HASH_LEN)),
+			   eco_hex(v->stored, ECO_HASH_LEN));
 }
 
 static void
@@ -436,15 +435,6 @@ verify_links(Verifier *v, const EcoJournalInfo *info, const EcoRow *row)
 				   eco_row_int(row, ECO_COL_XP), &v->xp, &v->xp_expected);
 }
 
-static char *
-hex(const uint8 *bytes, size_t len)
-{
-	char	   *text = palloc(len * 2 + 1);
-
-	text[		hex_encode((const char *) bytes, len, text)] = '\0';
-	return text;
-}
-
 static void
 verify_hash(Verifier *v, const EcoJournalInfo *info, const EcoRow *row)
 {
@@ -471,7 +461,7 @@ verify_hash(Verifier *v, const EcoJournalInfo *info, const EcoRow *row)
 	}
 	if (!matches && v->linked)
 		report(v, eco_transaction_id(info->journal, v->user_id, seq), seq, "wrong_hash",
-			   hex(computed, ECO_HASH_LEN), hex(stored_hash, stored_len));
+			   eco_hex(computed, ECO_HASH_LEN), eco_hex(stored_hash, stored_len));
 	if (info->signature_column >= 0)
 		verify_signature(v, info, row, matches || !v->linked ? stored_hash : computed);
 
@@ -584,8 +574,8 @@ verify_account(Verifier *v)
 	if (v->linked && memcmp(account.head, v->stored, ECO_HASH_LEN) != 0 &&
 		memcmp(account.head, v->computed, ECO_HASH_LEN) != 0)
 		report(v, NULL, v->seq, "broken_chain",
-			   psprintf("account head %s", hex(v->stored, ECO_HASH_LEN)),
-			   psprintf("account head %s", hex(account.head, ECO_HASH_LEN)));
+			   psprintf("account head %s", eco_hex(v->stored, ECO_HASH_LEN)),
+			   psprintf("account head %s", eco_hex(account.head, ECO_HASH_LEN)));
 }
 
 static char *

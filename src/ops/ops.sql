@@ -3,29 +3,8 @@
 CREATE FUNCTION economy.account(user_id bigint)
     RETURNS TABLE (user_id bigint, gold bigint, experience_points bigint, level integer,
                    xp_into_level bigint, xp_to_next bigint, seq bigint, streak_day integer, last_claim_on date)
-    LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY DEFINER ROWS 1
-    SET search_path = pg_catalog, economy, pg_temp
-    BEGIN ATOMIC
-        SELECT a.user_id, a.gold, a.experience_points, l.level, l.xp_into_level, l.xp_to_next, a.seq,
-               s.streak_day, s.last_claim_on
-        FROM economy.accounts a
-        CROSS JOIN LATERAL economy.level_of(a.user_id, a.experience_points) l
-        CROSS JOIN LATERAL economy.streak_state(a.user_id) s
-        WHERE a.user_id = $1;
-    END;
+    LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 1 AS 'MODULE_PATHNAME', 'eco_account';
 COMMENT ON FUNCTION economy.account(bigint) IS 'Balances, level on the user''s curve, streak as of now and newest seq; no row for an unknown user.';
-
-CREATE FUNCTION economy.statement(user_id bigint, after_seq bigint DEFAULT 0, max integer DEFAULT 100)
-    RETURNS TABLE (seq bigint, journal text, transaction_id text, gold_delta bigint, xp_delta bigint,
-                   gold bigint, experience_points bigint, created_at timestamptz)
-    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp
-    BEGIN ATOMIC
-        SELECT l.seq, l.journal, l.transaction_id, l.gold_delta, l.xp_delta, l.gold, l.experience_points, l.created_at
-        FROM economy.ledger l WHERE l.user_id = $1 AND l.seq > $2 ORDER BY l.seq LIMIT least($3, 10000);
-    END;
-COMMENT ON FUNCTION economy.statement(bigint, bigint, integer) IS
-    'A user''s entries after a seq, oldest first, at most max (10,000) of them.';
 
 -- access
 

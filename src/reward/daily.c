@@ -272,7 +272,6 @@ eco_streak_state(PG_FUNCTION_ARGS)
 	EcoAccount	account;
 	EcoDaily	d;
 	EcoDailyClaim c;
-	bool		alive;
 	TimestampTz now = eco_now();
 	EcoOpenTables *open;
 
@@ -283,8 +282,7 @@ eco_streak_state(PG_FUNCTION_ARGS)
 		eco_daily_load(&d, account.user_id, account.freezes))
 	{
 		eco_daily_decide(&d, eco_daily_at(&d, now), &c);
-		alive = (c.what == ECO_CLAIM_ALREADY && !c.paid) || c.after.day > 1;
-		eco_result_set(&result, 0, Int32GetDatum(alive ? d.streak.day : 0));
+		eco_result_set(&result, 0, Int32GetDatum(eco_daily_day_before(&d, &c)));
 		eco_result_set(&result, 1, Int32GetDatum(d.streak.best));
 		if (d.streak.last_claim != ECO_NO_DAY)
 			eco_result_set(&result, 2, DateADTGetDatum(d.streak.last_claim));

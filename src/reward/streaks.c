@@ -212,6 +212,14 @@ eco_daily_decide(const EcoDaily *d, EcoClaimDay day, EcoDailyClaim *claim)
 		claim->what = ECO_CLAIM_ALREADY;
 }
 
+int32
+eco_daily_day_before(const EcoDaily *d, const EcoDailyClaim *claim)
+{
+	bool		alive = (claim->what == ECO_CLAIM_ALREADY && !claim->paid) || claim->after.day > 1;
+
+	return alive ? d->streak.day : 0;
+}
+
 /* Whole, or with its date although something of it is owed. */
 static bool
 was_taken_back(const EcoRow *claim)

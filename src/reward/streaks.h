@@ -69,6 +69,9 @@ typedef struct EcoDailyClaim
 
 extern void eco_daily_decide(const EcoDaily *d, EcoClaimDay day, EcoDailyClaim *claim);
 
+/* The streak as it stands before this claim: 0 when the claim does not continue it. */
+extern int32 eco_daily_day_before(const EcoDaily *d, const EcoDailyClaim *claim);
+
 /* The date as a key, and in details. */
 extern char *eco_iso_date(int32 date);
 

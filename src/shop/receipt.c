@@ -8,6 +8,9 @@
  */
 #include "postgres.h"
 
+#include "funcapi.h"
+#include "utils/tuplestore.h"
+
 #include "ledger/args.h"
 #include "ledger/entry.h"
 #include "ledger/keys.h"
@@ -16,7 +19,26 @@
 #include "ledger/user.h"
 #include "shop/purchase.h"
 
+PG_FUNCTION_INFO_V1(eco_receipt);
 PG_FUNCTION_INFO_V1(eco_verify_receipt);
+
+enum
+{
+	RCP_PRODUCT_ID,
+	RCP_CATEGORY,
+	RCP_QUANTITY,
+	RCP_GOLD_DELTA,
+	RCP_GOLD,
+	RCP_MONETARY,
+	RCP_STATUS,
+	RCP_EFFECT_CODE,
+	RCP_CREATED_AT,
+	RCP_HASH,
+	RCP_HASH_ALGO_VERSION,
+	RCP_SIGNATURE,
+	RCP_KEY_VERSION,
+	RCP_COLUMNS
+};
 
 enum
 {
@@ -24,6 +46,79 @@ enum
 	RES_REASON,
 	RES_COLUMNS
 };
+
+/* The purchase of this user with this name, under the active snapshot. */
+static bool
+find_purchase(int64 user_id, const char *transaction_id, EcoRow *row)
+{
+	EcoJournal	journal;
+	int64		owner;
+	int64		seq;
+	Datum		values[2];
+
+	if (!eco_transaction_id_parse(transaction_id, &journal, &owner, &seq) ||
+		journal != ECO_JOURNAL_PURCHASE || owner != user_id)
+		return false;
+	values[0] = Int64GetDatum(user_id);
+	values[1] = Int64GetDatum(seq);
+	return eco_row_find(&eco_shop_transactions, user_id, ECO_TXN_BY_SEQ, 2, values, row);
+}
+
+static Datum
+hex_of(Datum stored)
+{
+	bytea	   *bytes = DatumGetByteaPP(stored);
+
+	return CStringGetTextDatum(eco_hex((const uint8 *) VARDATA_ANY(bytes),
+									   VARSIZE_ANY_EXHDR(bytes)));
+}
+
+static void
+put_receipt(ReturnSetInfo *info, const EcoRow *row)
+{
+	bool		isnull[RCP_COLUMNS] = {[RCP_EFFECT_CODE] = row->isnull[TXN_EFFECT_CODE]};
+	Datum		values[RCP_COLUMNS] = {
+		[RCP_PRODUCT_ID] = row->values[TXN_PRODUCT_ID],
+		[RCP_CATEGORY] = row->values[TXN_CATEGORY],
+		[RCP_QUANTITY] = row->values[TXN_QUANTITY],
+		[RCP_GOLD_DELTA] = row->values[ECO_COL_GOLD_DELTA],
+		[RCP_GOLD] = row->values[ECO_COL_GOLD],
+		[RCP_MONETARY] = row->values[TXN_MONETARY],
+		[RCP_STATUS] = row->values[TXN_STATUS],
+		[RCP_EFFECT_CODE] = row->values[TXN_EFFECT_CODE],
+		[RCP_CREATED_AT] = row->values[ECO_COL_CREATED_AT],
+		[RCP_HASH] = hex_of(row->values[ECO_COL_HASH]),
+		[RCP_HASH_ALGO_VERSION] = row->values[TXN_HASH_ALGO_VERSION],
+		[RCP_SIGNATURE] = hex_of(row->values[TXN_SIGNATURE]),
+		[RCP_KEY_VERSION] = row->values[TXN_KEY_VERSION],
+	};
+
+	tuplestore_putvalues(info->setResult, info->setDesc, values, isnull);
+}
+
+/*
+ * eco_receipt(user_id bigint, transaction_id text)
+ *		returns setof (product_id text, category text, quantity int, gold_delta bigint,
+ *		gold bigint, monetary bigint, status text, effect_code text, created_at timestamptz,
+ *		hash text, hash_algo_version smallint, receipt_signature text,
+ *		receipt_signature_version int)
+ */
+Datum
+eco_receipt(PG_FUNCTION_ARGS)
+{
+	static EcoTable *const tables[] = {&eco_shop_transactions, NULL};
+	EcoOpenTables *open;
+	EcoRow		row;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		return (Datum) 0;
+	open = eco_tables_open(ECO_READ, tables);
+	if (find_purchase(PG_GETARG_INT64(0), text_to_cstring(PG_GETARG_TEXT_PP(1)), &row))
+		put_receipt((ReturnSetInfo *) fcinfo->resultinfo, &row);
+	eco_tables_close(open);
+	return (Datum) 0;
+}
 
 /* Hash of the entry before seq, or false when there is none to be found. */
 static bool
@@ -58,26 +153,17 @@ previous_hash(int64 user_id, int64 seq, uint8 hash[ECO_HASH_LEN])
 static const char *
 verify(int64 user_id, const char *transaction_id)
 {
-	EcoJournal	journal;
-	int64		owner;
-	int64		seq;
-	Datum		values[2];
 	EcoRow		row;
 	uint8		before[ECO_HASH_LEN];
 	uint8		computed[ECO_HASH_LEN];
 	bytea	   *stored;
 	bytea	   *signature;
 
-	if (!eco_transaction_id_parse(transaction_id, &journal, &owner, &seq) ||
-		journal != ECO_JOURNAL_PURCHASE || owner != user_id)
-		return "NOT_FOUND";
-	values[0] = Int64GetDatum(user_id);
-	values[1] = Int64GetDatum(seq);
-	if (!eco_row_find(&eco_shop_transactions, user_id, ECO_TXN_BY_SEQ, 2, values, &row))
+	if (!find_purchase(user_id, transaction_id, &row))
 		return "NOT_FOUND";
 	if (DatumGetInt16(row.values[TXN_HASH_ALGO_VERSION]) != ECO_HASH_ALGO_VERSION)
 		return "UNKNOWN_HASH_ALGORITHM";
-	if (!previous_hash(user_id, seq, before))
+	if (!previous_hash(user_id, eco_row_int(&row, ECO_COL_SEQ), before))
 		return "CHAIN_BROKEN";
 	eco_entry_hash(&row, ECO_JOURNAL_PURCHASE, TXN_SIGNATURE, before, computed);
 	stored = DatumGetByteaPP(row.values[ECO_COL_HASH]);

@@ -160,18 +160,7 @@ CREATE FUNCTION economy.receipt(user_id bigint, transaction_id text)
     RETURNS TABLE (product_id text, category text, quantity integer, gold_delta bigint, gold bigint, monetary bigint,
                    status text, effect_code text, created_at timestamptz, hash text, hash_algo_version smallint,
                    receipt_signature text, receipt_signature_version integer)
-    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 1
-    SET search_path = pg_catalog, economy, pg_temp
-    BEGIN ATOMIC
-        SELECT t.product_id, t.category, t.quantity, t.gold_delta, t.gold, t.monetary, t.status, t.effect_code,
-               t.created_at, encode(t.hash, 'hex'), t.hash_algo_version,
-               encode(t.receipt_signature, 'hex'), t.receipt_signature_version
-        FROM economy.shop_transactions t
-        WHERE t.user_id = receipt.user_id
-          AND t.seq = (SELECT CASE WHEN receipt.transaction_id ~ '^P[0-9]{1,16}-[0-9]{1,18}$'
-                               THEN split_part(receipt.transaction_id, '-', 2)::bigint END)
-          AND receipt.transaction_id = 'P' || t.user_id || '-' || t.seq;
-    END;
+    LANGUAGE c STABLE PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'eco_receipt';
 COMMENT ON FUNCTION economy.receipt(bigint, text) IS
     'The signed receipt of a purchase, or no row. hash and receipt_signature are hexadecimal.';
 

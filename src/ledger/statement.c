@@ -1,0 +1,90 @@
+/*
+ * statement.c
+ *		A user's entries as the apps show them.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/tuplestore.h"
+
+#include "errors.h"
+#include "ledger/stream.h"
+
+#define STATEMENT_MAX 10000
+
+enum
+{
+	STM_SEQ,
+	STM_JOURNAL,
+	STM_TRANSACTION_ID,
+	STM_GOLD_DELTA,
+	STM_XP_DELTA,
+	STM_GOLD,
+	STM_XP,
+	STM_CREATED_AT,
+	STM_COLUMNS
+};
+
+PG_FUNCTION_INFO_V1(eco_statement);
+
+static void put_entries(ReturnSetInfo *info, int64 user_id, int64 after, int max);
+static void put_entry(ReturnSetInfo *info, const EcoJournalInfo *journal, const EcoRow *row);
+
+/*
+ * eco_statement(user_id bigint, after_seq bigint, max int)
+ *		returns setof (seq bigint, journal text, transaction_id text, gold_delta bigint,
+ *		xp_delta bigint, gold bigint, experience_points bigint, created_at timestamptz)
+ */
+Datum
+eco_statement(PG_FUNCTION_ARGS)
+{
+	int			max = PG_ARGISNULL(2) ? STATEMENT_MAX : Min(PG_GETARG_INT32(2), STATEMENT_MAX);
+	EcoOpenTables *open;
+
+	if (max < 0)
+		ECO_ERROR(ERRCODE_INVALID_ROW_COUNT_IN_LIMIT_CLAUSE, errmsg("LIMIT must not be negative"));
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		return (Datum) 0;
+	open = eco_journals_open(ECO_READ);
+	put_entries((ReturnSetInfo *) fcinfo->resultinfo, PG_GETARG_INT64(0), PG_GETARG_INT64(1), max);
+	eco_tables_close(open);
+	return (Datum) 0;
+}
+
+static void
+put_entries(ReturnSetInfo *info, int64 user_id, int64 after, int max)
+{
+	EcoStream  *stream = eco_stream_begin(user_id, after);
+	const EcoJournalInfo *journal;
+	const EcoRow *row;
+
+	for (int n = 0; n < max && (row = eco_stream_next(stream, &journal)) != NULL; n++)
+		put_entry(info, journal, row);
+	eco_stream_end(stream);
+}
+
+static void
+put_entry(ReturnSetInfo *info, const EcoJournalInfo *journal, const EcoRow *row)
+{
+	bool		isnull[STM_COLUMNS] = {false};
+	char	   *id = eco_transaction_id(journal->journal, eco_row_int(row, ECO_COL_USER_ID),
+										eco_row_int(row, ECO_COL_SEQ));
+	Datum		values[STM_COLUMNS] = {
+		[STM_SEQ] = row->values[ECO_COL_SEQ],
+		[STM_JOURNAL] = CStringGetTextDatum(journal->table->name),
+		[STM_TRANSACTION_ID] = CStringGetTextDatum(id),
+		[STM_GOLD_DELTA] = row->values[ECO_COL_GOLD_DELTA],
+		[STM_XP_DELTA] = row->values[ECO_COL_XP_DELTA],
+		[STM_GOLD] = row->values[ECO_COL_GOLD],
+		[STM_XP] = row->values[ECO_COL_XP],
+		[STM_CREATED_AT] = row->values[ECO_COL_CREATED_AT],
+	};
+
+	tuplestore_putvalues(info->setResult, info->setDesc, values, isnull);
+	pfree(DatumGetPointer(values[STM_JOURNAL]));
+	pfree(DatumGetPointer(values[STM_TRANSACTION_ID]));
+	pfree(id);
+}

@@ -1,0 +1,84 @@
+/*
+ * account.c
+ *		What a user has, as the apps show it: of the ledger, the levels and the streak.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/date.h"
+#include "utils/tuplestore.h"
+
+#include "ledger/entry.h"
+#include "reward/level.h"
+#include "reward/streaks.h"
+#include "settings.h"
+
+enum
+{
+	ACC_USER_ID,
+	ACC_GOLD,
+	ACC_XP,
+	ACC_LEVEL,
+	ACC_XP_INTO_LEVEL,
+	ACC_XP_TO_NEXT,
+	ACC_SEQ,
+	ACC_STREAK_DAY,
+	ACC_LAST_CLAIM_ON,
+	ACC_COLUMNS
+};
+
+PG_FUNCTION_INFO_V1(eco_account);
+
+static void put_account(ReturnSetInfo *info, const EcoAccount *account);
+
+/*
+ * eco_account(user_id bigint)
+ *		returns setof (user_id bigint, gold bigint, experience_points bigint, level int,
+ *		xp_into_level bigint, xp_to_next bigint, seq bigint, streak_day int, last_claim_on date)
+ */
+Datum
+eco_account(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
+	EcoOpenTables *open;
+	EcoAccount	account;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	if (PG_ARGISNULL(0))
+		return (Datum) 0;
+	open = eco_tables_open(ECO_READ, eco_daily_tables);
+	if (eco_account_read(PG_GETARG_INT64(0), &account))
+		put_account(info, &account);
+	eco_tables_close(open);
+	return (Datum) 0;
+}
+
+static void
+put_account(ReturnSetInfo *info, const EcoAccount *account)
+{
+	Datum		values[ACC_COLUMNS] = {0};
+	bool		isnull[ACC_COLUMNS] = {false};
+	EcoLevel	at = eco_level_at(eco_level_curve_of(account->user_id), account->xp);
+	EcoDaily	d;
+	EcoDailyClaim next;
+	bool		has_streak = eco_daily_load(&d, account->user_id, account->freezes);
+
+	values[ACC_USER_ID] = Int64GetDatum(account->user_id);
+	values[ACC_GOLD] = Int64GetDatum(account->gold);
+	values[ACC_XP] = Int64GetDatum(account->xp);
+	values[ACC_LEVEL] = Int32GetDatum(at.level);
+	values[ACC_XP_INTO_LEVEL] = Int64GetDatum(at.xp_into_level);
+	values[ACC_XP_TO_NEXT] = Int64GetDatum(at.xp_to_next);
+	isnull[ACC_XP_TO_NEXT] = at.xp_to_next < 0;
+	values[ACC_SEQ] = Int64GetDatum(account->seq);
+	if (has_streak)
+	{
+		eco_daily_decide(&d, eco_daily_at(&d, eco_now()), &next);
+		values[ACC_STREAK_DAY] = Int32GetDatum(eco_daily_day_before(&d, &next));
+		values[ACC_LAST_CLAIM_ON] = DateADTGetDatum(d.streak.last_claim);
+	}
+	isnull[ACC_STREAK_DAY] = !has_streak;
+	isnull[ACC_LAST_CLAIM_ON] = !has_streak || d.streak.last_claim == ECO_NO_DAY;
+	tuplestore_putvalues(info->setResult, info->setDesc, values, isnull);
+}
