@@ -75,7 +75,10 @@ CREATE FUNCTION economy.register(external_id text DEFAULT NULL, timezone text DE
 DECLARE
     zone text;
     id   bigint;
+    hash bytea;
     registered_at timestamptz := economy.now();
+    user_as_given    boolean := false;
+    account_as_given boolean := false;
 BEGIN
     PERFORM economy.require_given('timezone', timezone IS NOT NULL);
     PERFORM economy.require_given('profile', profile IS NOT NULL);
@@ -99,13 +102,25 @@ BEGIN
     INSERT INTO economy.users AS u (external_id, timezone, profile, created_at)
         VALUES (external_id, zone, profile, registered_at)
         ON CONFLICT ON CONSTRAINT users_external_id_key DO NOTHING
-        RETURNING u.user_id INTO id;
+        RETURNING u.user_id, (u.external_id, u.timezone, u.profile, u.created_at) IS NOT DISTINCT FROM (external_id, zone, profile, registered_at)
+        INTO id, user_as_given;
     IF NOT found THEN
         -- somebody registered the same external_id between our look and our insert
-        SELECT u.user_id INTO STRICT id FROM economy.users u WHERE u.external_id = register.external_id;
-        RETURN id;
+        SELECT u.user_id INTO id FROM economy.users u WHERE u.external_id = register.external_id;
+        IF found THEN
+            RETURN id;
+        END IF;
+    ELSIF user_as_given THEN
+        hash := economy.identity_hash(id, external_id, zone, registered_at);
+        INSERT INTO economy.accounts AS a (user_id, head_hash) VALUES (id, hash)
+            RETURNING (a.user_id, a.seq, a.gold, a.experience_points, a.position, a.suspended, a.streak_freezes, a.pruned_seq, a.head_hash)
+                IS NOT DISTINCT FROM (id, 0, 0, 0, 0, false, 0, 0, hash)
+            INTO account_as_given;
     END IF;
-    INSERT INTO economy.accounts (user_id, head_hash) VALUES (id, economy.identity_hash(id, external_id, zone, registered_at));
+    IF account_as_given IS NOT TRUE THEN
+        RAISE EXCEPTION 'a registration would store another user than was given' USING ERRCODE = 'XE103',
+            HINT = 'Look for a BEFORE trigger or a rule on economy.users or economy.accounts that changes values or suppresses rows.';
+    END IF;
     RETURN id;
 END
 $$;

@@ -1,7 +1,7 @@
 -- User code in the middle of a call: triggers and constraints of the app that call
 -- functions of economy for the same user.
 BEGIN;
-SELECT plan(31);
+SELECT plan(35);
 
 SELECT economy.register('pgtap code') AS u \gset
 SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'r', 'a') \gset
@@ -123,6 +123,19 @@ CREATE TRIGGER pgtap BEFORE UPDATE ON economy.accounts FOR EACH ROW EXECUTE FUNC
 SELECT throws_ok(format('SELECT economy.purchase(%s, ''pgtap_p'', ''k7'')', :u), 'XE103', NULL, 'a trigger that changes an account');
 SELECT is(pg_temp.findings(:u), 0::bigint, 'and nothing is done');
 DROP TRIGGER pgtap ON economy.accounts;
+CREATE TRIGGER pgtap BEFORE INSERT ON economy.accounts FOR EACH ROW EXECUTE FUNCTION pg_temp.generous();
+SELECT throws_ok($$SELECT economy.register('pgtap welcome')$$, 'XE103', NULL, 'a trigger that gives gold at registration');
+DROP TRIGGER pgtap ON economy.accounts;
+CREATE FUNCTION pg_temp.lower() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.external_id := lower(NEW.external_id);
+    RETURN NEW;
+END $$;
+CREATE TRIGGER pgtap BEFORE INSERT ON economy.users FOR EACH ROW EXECUTE FUNCTION pg_temp.lower();
+SELECT throws_ok($$SELECT economy.register('PGTAP Name')$$, 'XE103', NULL, 'a trigger that changes an external id');
+SELECT isnt(economy.register('pgtap name'), NULL, 'one that leaves it is registered');
+SELECT throws_ok($$SELECT economy.register('PGTAP Name')$$, 'XE103', NULL, 'also when it would be the id of a user that is there');
+DROP TRIGGER pgtap ON economy.users;
 CREATE DOMAIN public.pgtap_word AS text;
 ALTER TABLE economy.gold_adjustments ALTER COLUMN reason TYPE public.pgtap_word;
 SELECT is(state, 'new', 'a column of a domain stores the same') FROM economy.adjust_gold(:u, 1, 'domain', 'r', 'a');
