@@ -352,7 +352,7 @@ BEGIN
         EXCEPTION WHEN SQLSTATE 'EC000' THEN
             NULL;
         END;
-        SELECT sum(s.remaining), min(s.slot) FILTER (WHERE s.slot <> ALL (free))
+        SELECT coalesce(sum(s.remaining), 0), min(s.slot) FILTER (WHERE s.slot <> ALL (free))
             INTO have, busy FROM economy.shop_stock s WHERE s.product_id = take_stock_away.product_id;
         IF have < units THEN
             RAISE EXCEPTION 'stock of "%" cannot change by %', product_id, -units USING ERRCODE = 'XE303',
@@ -421,6 +421,10 @@ BEGIN
     ELSIF economy.change_free_stock(product_id, units) IS NOT NULL THEN
         -- none is free: one is enough to wait for, and to deliver to
         UPDATE economy.shop_stock t SET remaining = t.remaining + units WHERE t.product_id = add_stock.product_id AND t.slot = 0;
+        IF NOT found THEN
+            RAISE EXCEPTION 'product "%" is limited and has no slot 0', product_id USING ERRCODE = 'XE103',
+                HINT = 'Rows of economy.shop_stock were removed by hand. economy.audit_stock() says what is missing.';
+        END IF;
     END IF;
     PERFORM economy.note_change('shop_products', product_id, 'stock', actor, units);
     SELECT sum(t.remaining) INTO total FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id;

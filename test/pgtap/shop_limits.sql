@@ -175,5 +175,12 @@ SELECT is((SELECT concat_ws(' ', p.code, p.stock_remaining) FROM economy.purchas
 SELECT is_empty($$SELECT FROM economy.audit_stock()$$, 'the stock adds up');
 SELECT results_eq($$SELECT action, units, (before ->> 'stock_slots')::int, (after ->> 'stock_slots')::int FROM economy.shop_product_changes WHERE product_id = 'pgtap_w' ORDER BY change_id OFFSET 2$$,
     $$VALUES ('stock', 10::bigint, 0, 4), ('change', NULL, 4, 0), ('stock', -7, 0, 0), ('stock', 2, 0, 4)$$, 'each is recorded, with the slots before and after');
+-- slots that somebody removed by hand take no delivery, and do not keep who takes away waiting for ever
+SELECT pg_temp.product('{"product_id": "pgtap_emptied", "category": "item", "price_gold": 1}') \g /dev/null
+SELECT economy.add_stock('pgtap_emptied', 10, 'pgtap', 4) AS x \gset
+DELETE FROM economy.shop_stock WHERE product_id = 'pgtap_emptied';
+SET LOCAL statement_timeout = '60s';
+SELECT throws_ok($$SELECT economy.add_stock('pgtap_emptied', -1, 'pgtap')$$, 'XE303', NULL, 'nothing can be taken away from no slot');
+SELECT throws_ok($$SELECT economy.add_stock('pgtap_emptied', 1, 'pgtap')$$, 'XE103', NULL, 'nor delivered');
 SELECT * FROM finish();
 ROLLBACK;
