@@ -571,7 +571,7 @@ COMMENT ON FUNCTION economy.rfm_refresh_incremental() IS
 
 -- Readers
 
-CREATE FUNCTION economy.segment(user_id bigint)
+CREATE FUNCTION economy.segment_seen(user_id bigint)
     RETURNS TABLE (segment text, r integer, f integer, m integer, score numeric, recency_days integer, frequency bigint, monetary bigint,
                    degenerate boolean, segment_since timestamptz, scored_at timestamptz, snapshot_id bigint)
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 1
@@ -598,6 +598,12 @@ BEGIN
         WHERE k.user_id = who AND state.snapshot_id IS NOT NULL;
 END
 $$;
+COMMENT ON FUNCTION economy.segment_seen(bigint) IS 'What segment() answers, under its snapshot.';
+
+CREATE FUNCTION economy.segment(user_id bigint)
+    RETURNS TABLE (segment text, r integer, f integer, m integer, score numeric, recency_days integer, frequency bigint, monetary bigint,
+                   degenerate boolean, segment_since timestamptz, scored_at timestamptz, snapshot_id bigint)
+    LANGUAGE c STABLE PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'eco_segment';
 COMMENT ON FUNCTION economy.segment(bigint) IS
     'A user''s segment, scores and what they come from, as of scored_at, the last refresh; no row for an unknown user or before the first refresh.';
 

@@ -1,0 +1,58 @@
+/*
+ * segment.c
+ *		segment(): its query stays SQL, which is what it is best said in; what SQL
+ *		cannot is to read under a snapshot that is no older than its locks.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type_d.h"
+#include "fmgr.h"
+#include "nodes/value.h"
+#include "parser/parse_func.h"
+
+#include "ledger/entry.h"
+
+PG_FUNCTION_INFO_V1(eco_segment);
+
+/* Opened here and read by the query, hence without columns. */
+static EcoTable user_segments = {.name = "user_segments",.only_read = true};
+static EcoTable state = {.name = "rfm_state",.only_read = true};
+static EcoTable snapshots = {.name = "rfm_snapshots",.only_read = true};
+
+/* The query, looked up once per statement. */
+static FmgrInfo *
+query(FunctionCallInfo fcinfo)
+{
+	static const Oid types[] = {INT8OID};
+
+	if (fcinfo->flinfo->fn_extra == NULL)
+	{
+		List	   *name = list_make2(makeString("economy"), makeString("segment_seen"));
+		FmgrInfo   *info = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(FmgrInfo));
+
+		fmgr_info_cxt(LookupFuncName(name, 1, types, false), info, fcinfo->flinfo->fn_mcxt);
+		fcinfo->flinfo->fn_extra = info;
+	}
+	return fcinfo->flinfo->fn_extra;
+}
+
+/*
+ * eco_segment(user_id bigint) returns what economy.segment_seen() does
+ */
+Datum
+eco_segment(PG_FUNCTION_ARGS)
+{
+	static EcoTable *const tables[] = {&eco_accounts, &user_segments, &state, &snapshots, NULL};
+
+	LOCAL_FCINFO(call, 1);
+	EcoOpenTables *open;
+	Datum		result;
+
+	InitFunctionCallInfoData(*call, query(fcinfo), 1, InvalidOid, NULL, fcinfo->resultinfo);
+	call->args[0] = fcinfo->args[0];
+	open = eco_tables_open(ECO_READ, tables);
+	result = FunctionCallInvoke(call);
+	eco_tables_close(open);
+	fcinfo->isnull = call->isnull;
+	return result;
+}
