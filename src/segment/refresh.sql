@@ -571,9 +571,9 @@ COMMENT ON FUNCTION economy.rfm_refresh_incremental() IS
 
 -- Readers
 
-CREATE FUNCTION economy.segment_seen(user_id bigint)
-    RETURNS TABLE (segment text, r integer, f integer, m integer, score numeric, recency_days integer, frequency bigint, monetary bigint,
-                   degenerate boolean, segment_since timestamptz, scored_at timestamptz, snapshot_id bigint)
+CREATE FUNCTION economy.segment_seen(user_id bigint, OUT segment text, OUT r integer, OUT f integer, OUT m integer, OUT score numeric,
+                                     OUT recency_days integer, OUT frequency bigint, OUT monetary bigint, OUT degenerate boolean,
+                                     OUT segment_since timestamptz, OUT scored_at timestamptz, OUT snapshot_id bigint) RETURNS SETOF record
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 1
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_column
