@@ -91,6 +91,7 @@ FROM (VALUES
     -- what the audit itself has noted
     ('a mark of another hash', 'wrong_mark 11',             'UPDATE economy.audit_checkpoints SET hash = sha256(hash) WHERE user_id = {u}'),
     ('a mark of another balance', 'wrong_mark 11',          'UPDATE economy.audit_checkpoints SET gold = gold + 1 WHERE user_id = {u}'),
+    ('a mark of other XP',     'wrong_mark 11',             'UPDATE economy.audit_checkpoints SET experience_points = experience_points + 1 WHERE user_id = {u}'),
     ('a mark moved back',      'wrong_mark 10',             'UPDATE economy.audit_checkpoints SET seq = 10 WHERE user_id = {u}'),
     ('a mark ahead',           'wrong_mark 12',             'UPDATE economy.audit_checkpoints SET seq = 12 WHERE user_id = {u}'),
     ('the account and its newest entry cut off', 'missing_entry 11, parity, wrong_mark 11', 'UPDATE economy.accounts a SET seq = l.seq, gold = l.gold, head_hash = l.hash FROM economy.ledger l WHERE l.user_id = {u} AND l.seq = 10 AND a.user_id = {u};

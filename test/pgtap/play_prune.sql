@@ -182,6 +182,25 @@ SELECT is(pg_temp.sums(), 'slot 2031-01-01 2 1 0 1 30 15 35, slot 2031-01-02 1 1
 SELECT is(pg_temp.keys(), '2 5 10 13', 'and the keys');
 SELECT is(string_agg(pg_temp.play(id, 0, 0), ', '), 'refused RESYNC_REQUIRED 2, refused RESYNC_REQUIRED 10, refused RESYNC_REQUIRED 13', 'which are known') FROM unnest(ARRAY['2', '10', '13']) id;
 SELECT pg_temp.exact('pruned twice');
+-- a day that goes in two parts, each with a win, a loss and a draw
+SAVEPOINT s;
+SELECT economy.register('pgtap prune parts') AS parts \gset
+SELECT success AS x FROM economy.adjust_gold(:parts, 100, 'open', 'r', 'a') \gset
+SELECT count(r.state) AS x FROM generate_series(1, 7) n, economy.record_action(:parts, 'slot', 'T', n::text, 1, (ARRAY[0, 9, 1])[n % 3 + 1]) r \gset
+SELECT economy.rollup_stats() AS x \gset
+-- the guard lets a prune delete, and nobody change
+SAVEPOINT forged;
+CREATE FUNCTION pg_temp.forge() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    UPDATE economy.gold_adjustments g SET reason = 'forged' WHERE g.user_id = OLD.user_id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER pgtap_forge AFTER DELETE ON economy.user_actions FOR EACH ROW EXECUTE FUNCTION pg_temp.forge();
+SELECT throws_ok(format('SELECT economy.prune_stream(%s, 5)', :parts), 'XE101', 'journal gold_adjustments is append-only', 'a trigger that changes an entry while actions are pruned');
+ROLLBACK TO forged;
+SELECT is(economy.prune_stream(:parts, seq), 3::bigint, 'a part of the day up to ' || seq) FROM unnest(ARRAY[5, 8]) seq;
+SELECT is((SELECT concat_ws(' ', total, wins, losses, draws, max_win, bet_sum, win_sum) FROM economy.pruned_stats WHERE user_id = :parts), '6 2 2 2 9 6 20', 'both parts are in its sums');
+SELECT is_empty('SELECT * FROM economy.stats_parity() WHERE source <> ''rollup_positions'' AND user_id = ' || :parts, 'which are exact');
+ROLLBACK TO s;
 SELECT is(pg_temp.play('15', 1, 2), 'new 15 9', 'new actions go on');
 SELECT economy.rollup_stats() AS x \gset
 SELECT pg_temp.exact('and are rolled up');

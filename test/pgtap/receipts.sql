@@ -1,6 +1,6 @@
 -- Receipts, their verification, and the life of the signing keys.
 BEGIN;
-SELECT plan(83);
+SELECT plan(84);
 
 SELECT economy.register('pgtap receipts') AS u \gset
 SELECT economy.register('pgtap receipts of another') AS other \gset
@@ -20,6 +20,9 @@ SELECT is((SELECT row(r.hash, r.receipt_signature, r.receipt_signature_version):
 SELECT is((SELECT octet_length(r.hash) || ' ' || octet_length(r.receipt_signature) FROM economy.receipt(:u, :'first') r), '64 64', 'of 32 bytes each');
 SELECT is(v::text, '(t,OK)', 'it verifies') FROM economy.verify_receipt(:u, :'first') v;
 SELECT is(v::text, '(f,NOT_FOUND)', 'not as another user''s') FROM economy.verify_receipt(:other, :'first') v;
+SELECT success AS x FROM economy.adjust_gold(:other, 1000, 'open', 'r', 'a') \gset
+SELECT transaction_id AS x FROM economy.purchase(:other, 'pgtap_r', 'k1') \gset
+SELECT is(v::text, '(f,NOT_FOUND)', 'not even where that has a purchase of the same number') FROM economy.verify_receipt(:other, :'first') v;
 SELECT is_empty(format('SELECT * FROM economy.receipt(%s, %L)', :other, :'first'), 'who cannot read it either');
 
 -- what is no transaction_id of a purchase

@@ -56,7 +56,7 @@ SELECT is(pg_temp.profile(:u), '{"nick": "ann", "pets": {"cat": 1, "dog": {"legs
 SELECT is((SELECT row(r.state, r.code, r.detail)::text FROM economy.update_profile(:u, '{"age": 8}', 'p2') r),
     row('refused', 'IDEMPOTENCY_MISMATCH', '{"now": "{\"x\": [], \"age\": 8, \"nick\": \"ann\", \"pets\": {\"cat\": 1, \"dog\": {\"legs\": 3}}}", "field": "profile", "first": "{\"nick\": \"ann\", \"pets\": {\"cat\": 1, \"dog\": {\"legs\": 3}}}"}'::jsonb)::text, 'another patch with the key');
 SELECT is(pg_temp.patch(:u, '{}', 'p3'), 'new OK UU-3 profile {"nick": "ann", "pets": {"cat": 1, "dog": {"legs": 3}}} {"nick": "ann", "pets": {"cat": 1, "dog": {"legs": 3}}}', 'a patch that changes nothing uses its key up');
-SELECT is((SELECT row(r.state, r.code)::text FROM economy.update_profile(:other, jsonb_build_object('t', repeat('x', 4080)), 'p1') r), '(new,OK)', 'a profile of 4089 bytes');
+SELECT is((SELECT row(r.state, r.code)::text FROM economy.update_profile(:other, jsonb_build_object('t', repeat('x', 4087)), 'p1') r), '(new,OK)', 'a profile of 4096 bytes');
 SELECT is((SELECT row(r.state, r.code)::text FROM economy.update_profile(:other, '{"u": 1}', 'p2') r), '(refused,PROFILE_TOO_LONG)', 'and no more');
 SELECT is((SELECT row(r.state, r.code)::text FROM economy.update_profile(:other, '{"u": 1, "t": null}', 'p2') r), '(new,OK)', 'a refusal uses no key up');
 SELECT is(pg_temp.patch(-1, '{}', 'k'), 'refused USER_NOT_FOUND - -', 'nobody');
@@ -85,6 +85,10 @@ SELECT is(pg_temp.unlink(-1, 'k'), 'refused USER_NOT_FOUND - -', 'or unlinked');
 SELECT pg_temp.seq(:u) AS seq \gset
 SELECT is(economy.set_timezone(:u, 'europe/berlin'), 'Europe/Berlin', 'the same zone');
 SELECT is(pg_temp.seq(:u), :seq::bigint, 'is no entry');
+SAVEPOINT s;
+SELECT is(economy.set_timezone(:u, 'europe/berlin', 'z0'), 'Europe/Berlin', 'but with a key');
+SELECT is(pg_temp.seq(:u), :seq::bigint + 1, 'it is one, which uses the key up');
+ROLLBACK TO SAVEPOINT s;
 SELECT is(economy.set_timezone(:u, 'Asia/Tokyo', 'z1'), 'Asia/Tokyo', 'a zone with a key');
 SELECT is(economy.set_timezone(:u, 'Europe/Rome'), 'Europe/Rome', 'another');
 SELECT is(economy.set_timezone(:u, 'asia/tokyo', 'z1'), 'Asia/Tokyo', 'the first call again');
