@@ -317,6 +317,11 @@ scores(void)
 				  "the midnight at which a day more matters");
 	}
 	check(s.f == 3 && s.m == 4, "the least value beyond a bound has the better score");
+	words[ECO_PROGRAM_HEADER + 2 * ECO_RULE_FIELDS + 2] = 30;
+	for (int day = 29; day <= 31; day++)
+		check_int(eco_rfm_score(&program, &inputs, (inputs.last_day + day) * DAY).next_change_at,
+				  day <= 30 ? (inputs.last_day + 31) * DAY : ECO_NEVER, "a rule ends behind its last day");
+	words[ECO_PROGRAM_HEADER + 2 * ECO_RULE_FIELDS + 2] = INT64_MAX;
 	inputs.last_day = 106751980;
 	program.bounds[0][3] = 50000000;
 	s = eco_rfm_score(&program, &inputs, (inputs.last_day + 5) * DAY);
