@@ -194,6 +194,12 @@ $cursor = $before;
 is(news($s[0]), '', 'under one snapshot there is no news');
 $s[0]->do('COMMIT');
 is(news($s[0]), $unseen, 'after it there is');
+$s[0]->do('BEGIN ISOLATION LEVEL REPEATABLE READ');
+now($s[0]);
+reward($dbh, $bob);
+$cursor = now();
+is(value($s[0], 'SELECT code FROM economy.changes(?)', $cursor), 'CAUGHT_UP', 'a snapshot of before the cursor has missed nothing');
+$s[0]->do('COMMIT');
 
 # many sessions, and a reader that asks all the time
 @users = map { add_user($dbh, "crowd $_") } 1 .. 5;
