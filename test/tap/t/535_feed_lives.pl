@@ -105,6 +105,21 @@ is(told($dbh, $untold), ' RESYNC_REQUIRED', 'one that was not told of the pruned
 $stalled->rollback;
 is(told($dbh, $cursor) =~ /CAUGHT_UP$/, 1, 'also when it has ended');
 
+# pruned, of a transaction that was open when the cursor was given
+my $late_gamer = add_user($dbh, 'late gamer', 10);
+my $late = connect_to($node);
+$late->do(q{SET economy.test_clock = '2020-01-01 12:00:00+00'});
+$late->begin_work;
+value($late, q{SELECT code FROM economy.record_action(?, 'slot', 'T', ?, 0, 1)}, $late_gamer, $_) foreach 1 .. 2;
+reward($dbh, $bob);
+$untold = now($dbh);
+$late->commit;
+1 while value($dbh, 'SELECT users FROM economy.rollup_stats()') > 0;
+$dbh->do('SELECT * FROM economy.prune()');
+is(value($dbh, 'SELECT count(*) FROM economy.pruned_actions WHERE user_id = ?', $late_gamer), 1, 'its first action was pruned');
+is(told($dbh, $untold), ' RESYNC_REQUIRED', 'the cursor that does not know it is spoiled');
+$late->disconnect;
+
 # replay: what is left is left, whatever was pruned before it
 is(value($dbh, 'SELECT code FROM economy.replay(?, 0)', $gamer), 'RESYNC_REQUIRED', 'entries after 0 are gone');
 my ($pruned, $seq) = $dbh->selectrow_array('SELECT max(p.seq), a.seq FROM economy.pruned_actions p JOIN economy.accounts a USING (user_id) WHERE a.user_id = ? GROUP BY 2', undef, $gamer);
