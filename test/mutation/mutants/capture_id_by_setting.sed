@@ -1,0 +1,3 @@
+# src/play/capture.c
+# the id of a captured row depends on a setting of the session
+s/\{"extra_float_digits", "1"\}, //

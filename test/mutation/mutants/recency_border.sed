@@ -1,0 +1,3 @@
+# src/core/rfm.c
+# the day after a rule's last day of recency is not looked at
+s/program->rules\[i\].recency_to \+ 1\)/program->rules[i].recency_to)/

@@ -1,0 +1,3 @@
+# src/play/play.sql
+# actions of the oldest transaction that runs are passed over
+s/WHERE t.position >= %s GROUP/WHERE t.position > %s GROUP/
