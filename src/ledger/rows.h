@@ -135,7 +135,9 @@ extern void eco_snapshot_renew(void);
 /*
  * A part of a call that can be taken back, with the locks that it took.  It is a
  * savepoint, so it is for what seldom happens.  Begun and taken back it renews the
- * snapshot: what was read is to be read again.
+ * snapshot: what was read is to be read again.  An error does not end it: whoever
+ * begins one catches what is raised, and calls eco_attempt_fail() then, which
+ * raises it again.
  */
 typedef struct EcoAttempt
 {
@@ -147,6 +149,7 @@ typedef struct EcoAttempt
 extern void eco_attempt_begin(EcoAttempt *attempt);
 extern void eco_attempt_keep(EcoAttempt *attempt);
 extern void eco_attempt_undo(EcoAttempt *attempt);
+extern void eco_attempt_fail(EcoAttempt *attempt) pg_attribute_noreturn();
 
 /*
  * Raise 40001 when the rows with these values, as the active snapshot sees them,

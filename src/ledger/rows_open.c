@@ -156,6 +156,21 @@ eco_attempt_undo(EcoAttempt *attempt)
 	push_snapshot(open_stack[n_open - 1]);
 }
 
+void
+eco_attempt_fail(EcoAttempt *attempt)
+{
+	ErrorData  *error;
+
+	if (!attempt->open)
+		PG_RE_THROW();
+	MemoryContextSwitchTo(attempt->context);
+	error = CopyErrorData();
+	FlushErrorState();
+	RollbackAndReleaseCurrentSubTransaction();
+	attempt_is_over(attempt);
+	ReThrowError(error);
+}
+
 EcoOpenTable *
 eco_open_table(const EcoTable *table)
 {

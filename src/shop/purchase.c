@@ -233,8 +233,9 @@ read_arguments(Purchase *p, FunctionCallInfo fcinfo)
 	p->user_limit_left = -1;
 }
 
-static void
-buy(Purchase *p, EcoAccount *account)
+/* The code of the rule that says no, or NULL: then stock and global key are taken. */
+static const char *
+decide(Purchase *p, const EcoAccount *account)
 {
 	const char *refusal;
 
@@ -250,6 +251,23 @@ buy(Purchase *p, EcoAccount *account)
 		eco_attempt_keep(&p->attempt);
 	else if (p->attempt.open)
 		eco_attempt_undo(&p->attempt);
+	return refusal;
+}
+
+static void
+buy(Purchase *p, EcoAccount *account)
+{
+	const char *volatile refusal = NULL;
+
+	PG_TRY();
+	{
+		refusal = decide(p, account);
+	}
+	PG_CATCH();
+	{
+		eco_attempt_fail(&p->attempt);
+	}
+	PG_END_TRY();
 	eco_result_set(&p->result, RES_GOLD, Int64GetDatum(account->gold));
 	if (p->user_limit_left >= 0)
 		eco_result_set(&p->result, RES_USER_LIMIT_REMAINING,
