@@ -173,7 +173,7 @@ DECLARE
     head   economy.config_heads;
     change economy.config_changes;
 BEGIN
-    INSERT INTO economy.config_heads AS h VALUES (relation, key, 0, '\x0000000000000000000000000000000000000000000000000000000000000000')
+    INSERT INTO economy.config_heads AS h VALUES (relation, key, 0, E'\\x0000000000000000000000000000000000000000000000000000000000000000')
         ON CONFLICT ON CONSTRAINT config_heads_pkey DO NOTHING;
     SELECT * INTO STRICT head FROM economy.config_heads h WHERE h.relation = note_change.relation AND h.key = note_change.key FOR UPDATE;
     change := (nextval('economy.config_changes_change_id_seq'), relation, key, head.change_no + 1, action, actor, NULL, NULL, units, economy.now(), NULL)

@@ -162,7 +162,7 @@ BEGIN
     IF anchor.next_user IS NULL THEN
         INSERT INTO economy.anchors (anchor_id, taken_at, next_user, users, entries, digest_before)
             SELECT coalesce(anchor.anchor_id, 0) + 1, economy.now(), '-9223372036854775808'::bigint, 0, 0,
-                   coalesce(anchor.digest, '\x0000000000000000000000000000000000000000000000000000000000000000')
+                   coalesce(anchor.digest, E'\\x0000000000000000000000000000000000000000000000000000000000000000')
             RETURNING * INTO anchor;
     END IF;
     SELECT max(n.user_id) | 4095 INTO upto

@@ -83,7 +83,7 @@ CREATE FUNCTION economy.progress()
     BEGIN ATOMIC
         SELECT a.pid, p.m[1], p.m[2]::bigint, p.m[3]::bigint, clock_timestamp() - a.query_start
         FROM pg_stat_activity a
-        CROSS JOIN LATERAL regexp_match(a.query, '^economy progress: (\S+) (\d+) of (\d+)$') p (m)
+        CROSS JOIN LATERAL regexp_match(a.query, '^economy progress: ([^ ]+) ([0-9]+) of ([0-9]+)$') p (m)
         WHERE a.state = 'active' AND a.datname = current_database() AND p.m IS NOT NULL;
     END;
 COMMENT ON FUNCTION economy.progress() IS 'Long work of this extension that runs now in this database, and how far it is.';
@@ -327,7 +327,7 @@ BEGIN
                 experience_points = excluded.experience_points, hash = excluded.hash, damaged_seq = NULL
     ), damaged AS (
         INSERT INTO economy.audit_checkpoints AS c
-            SELECT k.user_id, 0, 0, 0, '\x0000000000000000000000000000000000000000000000000000000000000000', k.seq
+            SELECT k.user_id, 0, 0, 0, E'\\x0000000000000000000000000000000000000000000000000000000000000000', k.seq
             FROM checked k WHERE cardinality(k.findings) > 0
             ON CONFLICT ON CONSTRAINT audit_checkpoints_pkey DO UPDATE SET damaged_seq = excluded.damaged_seq
     )

@@ -68,7 +68,7 @@ CREATE FUNCTION economy.audit_config() RETURNS SETOF economy.finding
         WITH change AS MATERIALIZED (
             SELECT c.relation, c.key, c.change_no, c.before, c.after, c.hash, lag(c.after) OVER w AS after_before,
                    row_number() OVER w AS number, lead(c.change_no) OVER w IS NULL AS is_newest,
-                   sha256(coalesce(lag(c.hash) OVER w, '\x0000000000000000000000000000000000000000000000000000000000000000')
+                   sha256(coalesce(lag(c.hash) OVER w, E'\\x0000000000000000000000000000000000000000000000000000000000000000')
                           || convert_to(economy.change_text(c), 'UTF8')) AS hash_expected
             FROM economy.config_changes c WINDOW w AS (PARTITION BY c.relation, c.key ORDER BY c.change_no)
         ), newest AS (

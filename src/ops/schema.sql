@@ -35,7 +35,7 @@ CREATE FUNCTION economy.schema_description(OUT object text, OUT definition text)
         -- settings other than search_path are the DBA's to choose
         SELECT format('function %s.%s(%s)', p.pronamespace::regnamespace, p.proname, pg_get_function_identity_arguments(p.oid)),
                md5(concat_ws('|', l.lanname, p.prosrc, p.probin, p.provolatile, p.proparallel, p.prosecdef, p.proisstrict,
-                             (SELECT s FROM unnest(p.proconfig) s WHERE s LIKE 'search\_path=%')))
+                             (SELECT s FROM unnest(p.proconfig) s WHERE starts_with(s, 'search_path='))))
         FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid JOIN pg_language l ON l.oid = p.prolang;
     END;
 COMMENT ON FUNCTION economy.schema_description() IS

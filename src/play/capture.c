@@ -51,7 +51,7 @@ enum
 static const char *const pinned_settings[][2] = {
 	{"DateStyle", "ISO, MDY"}, {"TimeZone", "UTC"}, {"IntervalStyle", "postgres"},
 	{"bytea_output", "hex"}, {"extra_float_digits", "1"}, {"lc_monetary", "C"},
-	{"xmlbinary", "base64"}, {"search_path", "pg_catalog, pg_temp"},
+	{"xmlbinary", "base64"}, {"quote_all_identifiers", "off"}, {"search_path", "pg_catalog, pg_temp"},
 };
 
 typedef struct Capture

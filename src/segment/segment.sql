@@ -402,7 +402,8 @@ BEGIN
         RAISE EXCEPTION 'as_of must be a finite time' USING ERRCODE = 'XE002';
     END IF;
     BEGIN
-        EXECUTE format('SELECT pg_typeof((SELECT s.ts FROM (%s) s LIMIT 1))::text, (SELECT count(s.id::text) + count(s.amount::numeric) FROM (%s) s WHERE false)', source, source)
+        -- a name is in quotes where the session quotes all of them
+        EXECUTE format('SELECT btrim(pg_typeof((SELECT s.ts FROM (%s) s LIMIT 1))::text, ''"''), (SELECT count(s.id::text) + count(s.amount::numeric) FROM (%s) s WHERE false)', source, source)
             INTO kind, wrong;
         IF kind IN ('timestamp with time zone', 'timestamp without time zone', 'date') THEN
             EXECUTE format('SELECT count(*) FROM (%s) s WHERE s.id IS NULL OR isfinite(s.ts) IS NOT TRUE

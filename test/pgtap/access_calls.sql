@@ -27,7 +27,7 @@ SELECT economy.set_recommendations('pgtap', '{}', (SELECT jsonb_agg(jsonb_build_
 SELECT economy.rfm_refresh() \g /dev/null
 SELECT economy.rotate_signing_key() - 1 AS old_key \gset
 SELECT decision_id AS d FROM economy.recommend(:u, 'home') \gset
-CREATE TABLE pgtap_source AS SELECT 1 AS id, now() AS ts, 5 AS amount;
+CREATE TABLE public.pgtap_source AS SELECT 1 AS id, pg_catalog.now() AS ts, 5 AS amount;
 GRANT SELECT ON pgtap_source TO PUBLIC;
 -- left over from before: the incremental refresh and the rollup have something to do
 SELECT FROM economy.purchase(:u, 'pgtap_x', 'k00') \g /dev/null
@@ -75,14 +75,14 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('job_list', 'SELECT * FROM economy.job_list()'),
     ('library_version', 'SELECT economy.library_version()'),
     ('progress', 'SELECT * FROM economy.progress()'),
-    ('recommendation_posteriors', 'SELECT * FROM economy.recommendation_posteriors(''pgtap'', ''New'', now())'),
+    ('recommendation_posteriors', 'SELECT * FROM economy.recommendation_posteriors(''pgtap'', ''New'', pg_catalog.now())'),
     ('recommendation_stats', 'SELECT * FROM economy.recommendation_stats()'),
     ('relay_status', 'SELECT * FROM economy.relay_status()'),
     ('require_given', 'SELECT economy.require_given(''x'', true)'),
-    ('rfm_bounds', 'SELECT * FROM economy.rfm_bounds(''standard'', ''pgtap_source'', now())'),
-    ('rfm_bounds_query', 'SELECT * FROM economy.rfm_bounds_query(''standard'', ''SELECT id, ts, amount FROM public.pgtap_source'', now())'),
+    ('rfm_bounds', 'SELECT * FROM economy.rfm_bounds(''standard'', ''pgtap_source'', pg_catalog.now())'),
+    ('rfm_bounds_query', 'SELECT * FROM economy.rfm_bounds_query(''standard'', ''SELECT id, ts, amount FROM public.pgtap_source'', pg_catalog.now())'),
     ('rfm_freshness', 'SELECT * FROM economy.rfm_freshness()'),
-    ('rfm_measure', 'SELECT * FROM economy.rfm_measure(economy.rfm_model(''standard''), ''SELECT 1 AS recency, 1 AS frequency, 1 AS monetary'', now())'),
+    ('rfm_measure', 'SELECT * FROM economy.rfm_measure(economy.rfm_model(''standard''), ''SELECT 1 AS recency, 1 AS frequency, 1 AS monetary'', pg_catalog.now())'),
     ('rfm_measure_query', 'SELECT * FROM economy.rfm_measure_query(economy.rfm_model(''standard''), ''SELECT 1'')'),
     ('rfm_measured', 'SELECT * FROM economy.rfm_measured(economy.rfm_model(''standard''), 1, 1, ''{1,2,3,4}'', ''{1,2,3,4}'', ''{1,2,3,4}'', ''{f,f,f}'', ''{1,2}'')'),
     ('rfm_model', 'SELECT * FROM economy.rfm_model(''standard'')'),
@@ -90,9 +90,9 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('rfm_report', 'SELECT economy.rfm_report()'),
     ('rfm_rule_ranges', 'SELECT * FROM economy.rfm_rule_ranges((SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r), 1, 2, 1)'),
     ('rfm_rules', 'SELECT * FROM economy.rfm_rules()'),
-    ('rfm_score', 'SELECT * FROM economy.rfm_score(''standard'', ''pgtap_source'', now())'),
-    ('rfm_score_query', 'SELECT * FROM economy.rfm_score_query(''standard'', ''SELECT id, ts, amount FROM public.pgtap_source'', now())'),
-    ('rfm_source', 'SELECT * FROM economy.rfm_source(economy.rfm_model(''standard''), ''SELECT id, ts, amount FROM public.pgtap_source'', now())'),
+    ('rfm_score', 'SELECT * FROM economy.rfm_score(''standard'', ''pgtap_source'', pg_catalog.now())'),
+    ('rfm_score_query', 'SELECT * FROM economy.rfm_score_query(''standard'', ''SELECT id, ts, amount FROM public.pgtap_source'', pg_catalog.now())'),
+    ('rfm_source', 'SELECT * FROM economy.rfm_source(economy.rfm_model(''standard''), ''SELECT id, ts, amount FROM public.pgtap_source'', pg_catalog.now())'),
     ('segment_summary', 'SELECT * FROM economy.segment_summary()'),
     ('stats_parity', 'SELECT * FROM economy.stats_parity()'),
     ('verify_chain', 'SELECT * FROM economy.verify_chain(:u)'),
@@ -167,24 +167,24 @@ BEGIN
 END
 $$;
 
-SELECT set_eq('SELECT substring(object FROM ''economy\.(\w+)\('') FROM economy.access_list()', 'SELECT object FROM call', 'there is a call of every function of every level');
+SELECT set_eq($$SELECT substring(object FROM E'economy\\.(\\w+)\\(') FROM economy.access_list()$$, 'SELECT object FROM call', 'there is a call of every function of every level');
 -- each level in its turn, and all that its role may call
 SELECT pg_temp.call_as(l.level, c.object, c.statement)
 FROM (VALUES (1, 'monitor'), (2, 'app'), (3, 'operator'), (4, 'admin')) l (n, level)
 JOIN call c ON c.statement IS NOT NULL AND EXISTS (SELECT FROM economy.access_list() a
-    WHERE a.level = l.level AND substring(a.object FROM 'economy\.(\w+)\(') = c.object)
+    WHERE a.level = l.level AND substring(a.object FROM E'economy\\.(\\w+)\\(') = c.object)
 ORDER BY l.n, c.n \g /dev/null
 
 SELECT is((SELECT string_agg(format('%s as %s: %s', statement, level, error), E'\n') FROM outcome WHERE error IS NOT NULL), NULL, 'every call does what it is for');
 SELECT is((SELECT string_agg(format('%s: %s', statement, changed), E'\n') FROM outcome WHERE level = 'monitor' AND changed <> '{}'), NULL, 'what a monitor calls changes nothing');
 SELECT is((SELECT string_agg(DISTINCT object, ', ') FROM economy.access_list() WHERE level = 'monitor' AND changes <> ''), NULL, 'which the list says');
 SELECT is((SELECT string_agg(format('%s as %s: %s', statement, level, changed), E'\n') FROM outcome o
-           WHERE NOT changed <@ (SELECT string_to_array(string_agg(a.changes, ' '), ' ') FROM economy.access_list() a WHERE a.object ~ format('economy\.%s\(', o.object))), NULL,
+           WHERE NOT changed <@ (SELECT string_to_array(string_agg(a.changes, ' '), ' ') FROM economy.access_list() a WHERE a.object ~ format(E'economy\\.%s\\(', o.object))), NULL,
     'no call changes what the list does not say');
 SELECT is((SELECT string_agg(DISTINCT a.object, ', ') FROM economy.access_list() a, unnest(string_to_array(a.changes, ' ')) t
            WHERE to_regclass('economy.' || t) IS NULL), NULL, 'which names tables and sequences that are there');
 SELECT is((SELECT string_agg(DISTINCT a.object, ', ') FROM economy.access_list() a
-           WHERE a.changes <> '' AND NOT EXISTS (SELECT FROM outcome o WHERE a.object ~ format('economy\.%s\(', o.object) AND o.changed <> '{}')
-             AND EXISTS (SELECT FROM outcome o WHERE a.object ~ format('economy\.%s\(', o.object))), NULL, 'and what changes something is seen to');
+           WHERE a.changes <> '' AND NOT EXISTS (SELECT FROM outcome o WHERE a.object ~ format(E'economy\\.%s\\(', o.object) AND o.changed <> '{}')
+             AND EXISTS (SELECT FROM outcome o WHERE a.object ~ format(E'economy\\.%s\\(', o.object))), NULL, 'and what changes something is seen to');
 SELECT * FROM finish();
 ROLLBACK;

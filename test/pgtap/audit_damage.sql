@@ -49,7 +49,7 @@ DECLARE
     d        text;
     n        bigint;
 BEGIN
-    FOREACH d IN ARRAY regexp_split_to_array(pg_temp.filled(damage), ';\s*') LOOP
+    FOREACH d IN ARRAY regexp_split_to_array(pg_temp.filled(damage), E';\\s*') LOOP
         EXECUTE d;
         GET DIAGNOSTICS n = ROW_COUNT;
         IF n = 0 AND d NOT LIKE 'ALTER%' THEN
@@ -100,8 +100,8 @@ FROM (VALUES
     ('a position that no entry has', 'wrong_balance 11',    'UPDATE economy.accounts SET position = position + 1 WHERE user_id = {u}'),
     -- keys
     ('a key of a wrong length', 'nobody wrong_config, nobody wrong_key', 'UPDATE economy.signing_keys SET material = substr(material, 1, 31)'),
-    ('a second active key',    'nobody wrong_config, nobody wrong_key', 'INSERT INTO economy.signing_keys SELECT max(version) + 1, ''active'', sha256(''x''), now(), NULL, 0 FROM economy.signing_keys'),
-    ('an added key',           'nobody wrong_config, nobody wrong_key',       'INSERT INTO economy.signing_keys SELECT 1000, ''verify_only'', sha256(''x''), now(), NULL, 0 FROM economy.signing_keys WHERE state = ''active'''),
+    ('a second active key',    'nobody wrong_config, nobody wrong_key', 'INSERT INTO economy.signing_keys SELECT max(version) + 1, ''active'', sha256(''x''), pg_catalog.now(), NULL, 0 FROM economy.signing_keys'),
+    ('an added key',           'nobody wrong_config, nobody wrong_key',       'INSERT INTO economy.signing_keys SELECT 1000, ''verify_only'', sha256(''x''), pg_catalog.now(), NULL, 0 FROM economy.signing_keys WHERE state = ''active'''),
     -- configuration
     ('another price',          'nobody wrong_config',       'UPDATE economy.shop_products SET price_gold = 1 WHERE product_id = ''pgtap_au'''),
     ('a product of nobody',    'nobody wrong_config',       'INSERT INTO economy.shop_products (product_id, category) VALUES (''pgtap_none'', ''item'')'),
@@ -122,7 +122,7 @@ FROM (VALUES
     -- orphans
     ('entries without an account', 'other orphan_row, other orphan_row 1', 'DELETE FROM economy.accounts WHERE user_id = {other}'),
     ('an account without a user', 'nobody orphan_row 0',    'INSERT INTO economy.accounts (user_id, head_hash) VALUES (-7, sha256(''''))'),
-    ('a user without an account', 'nobody orphan_row',      'INSERT INTO economy.users VALUES (-7, ''pgtap audit nobody'', ''UTC'', ''{}'', now())'),
+    ('a user without an account', 'nobody orphan_row',      'INSERT INTO economy.users VALUES (-7, ''pgtap audit nobody'', ''UTC'', ''{}'', pg_catalog.now())'),
     ('a streak without an account', 'nobody orphan_row, nobody parity', 'INSERT INTO economy.streaks VALUES (-7, 1, 1, ''2031-01-01'', NULL, NULL, ''2031-01-01'', 1, ''UTC'')'),
     ('a reversal without its reward', 'missing_entry 7, orphan_row 8', 'DELETE FROM economy.reward_audit WHERE user_id = {u} AND seq = 7'),
     ('entries of nobody',      'nobody orphan_row 1',       'INSERT INTO economy.gold_adjustments SELECT -7, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, hash, idempotency_key, actor, reason FROM economy.gold_adjustments WHERE user_id = {u}'),
@@ -185,14 +185,14 @@ SELECT is((SELECT count(*) FROM economy.audit_sweep('2031-01-03 12:00+00')), 0::
 SELECT is((SELECT row(kind, since = '2031-01-03 12:00+00', users)::text FROM economy.audit_runs ORDER BY run_id DESC LIMIT 1), '(since,t,2)', 'looks at two users');
 SELECT set_config('economy.test_clock', '2031-01-05 12:00+00', true) AS x \gset
 SELECT success AS x FROM economy.record_action(:other, 'rps', 'T', 'x') \gset
-SELECT is((SELECT count(*) FROM economy.audit_sweep('2031-01-04')), 0::bigint, 'a sweep since later');
+SELECT is((SELECT count(*) FROM economy.audit_sweep('2031-01-04 00:00+00')), 0::bigint, 'a sweep since later');
 SELECT is((SELECT row(kind, users, entries)::text FROM economy.audit_runs ORDER BY run_id DESC LIMIT 1), '(since,1,3)', 'looks at one');
 CREATE FUNCTION pg_temp.since(who text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     answer text;
 BEGIN
     EXECUTE pg_temp.filled('UPDATE economy.accounts SET head_hash = sha256(head_hash) WHERE user_id = {' || who || '}');
-    SELECT coalesce(string_agg(kind, ' '), 'nothing') INTO answer FROM economy.audit_sweep('2031-01-04');
+    SELECT coalesce(string_agg(kind, ' '), 'nothing') INTO answer FROM economy.audit_sweep('2031-01-04 00:00+00');
     RAISE EXCEPTION USING ERRCODE = 'XT000';
 EXCEPTION WHEN SQLSTATE 'XT000' THEN
     RETURN answer;

@@ -27,7 +27,7 @@ SELECT results_eq(
            v (action, actor, b, a)$$,
     'each change is recorded with actor, before, after and time');
 SELECT is((SELECT c.after FROM economy.shop_product_changes c WHERE c.product_id = 'pgtap_p' ORDER BY change_id DESC LIMIT 1),
-          (SELECT to_jsonb(p) FROM economy.shop_products p WHERE p.product_id = 'pgtap_p'), 'after is the whole row');
+          (SELECT to_jsonb(p) || jsonb_build_object('starts_at', to_char(p.starts_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS+00:00')) FROM economy.shop_products p WHERE p.product_id = 'pgtap_p'), 'after is the whole row');
 SELECT is((SELECT c.before FROM economy.shop_product_changes c WHERE c.product_id = 'pgtap_p' ORDER BY change_id DESC LIMIT 1),
           (SELECT c.after FROM economy.shop_product_changes c WHERE c.product_id = 'pgtap_p' ORDER BY change_id DESC LIMIT 1 OFFSET 1),
           'before is the row as the last change left it');
@@ -64,7 +64,7 @@ FROM (VALUES
     ('{"product_id": "pgtap_p", "effect_code": ""}'), (format('{"product_id": "pgtap_p", "effect_code": "%s"}', repeat('e', 65))),
     ('{"product_id": "pgtap_p", "extra": []}'), ('{"product_id": "pgtap_p", "extra": null}'), ('{"product_id": "pgtap_p", "extra": 1}'),
     (format('{"product_id": "%s", "category": "item", "price_gold": 1}', repeat('p', 65))),
-    (format('{"product_id": "%s", "category": "item", "price_gold": 1}', repeat(U&'\00e9', 32) || 'p')),
+    (format('{"product_id": "%s", "category": "item", "price_gold": 1}', repeat(E'\u00e9', 32) || 'p')),
     ('{"product_id": "pgtap_new", "category": "conversion", "price_gold": 1}')
 ) v (product);
 SELECT is((SELECT count(*) FROM economy.shop_product_changes c WHERE c.product_id LIKE 'pgtap%'), 4::bigint, 'none of that was recorded');

@@ -8,9 +8,9 @@ SELECT count(*) AS x FROM (VALUES
     ('{"product_id": "pgtap_item", "category": "item", "price_gold": 10, "effect_code": "glow", "monetary": 5}'),
     ('{"product_id": "pgtap_conv", "category": "conversion", "granted_gold": 100}')) v (product), economy.upsert_product(product::jsonb, 'pgtap') \gset
 SELECT economy.add_stock('pgtap_item', 100, 'pgtap') AS x \gset
-SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', U&'gr\00fc\00dfe \20ac', 'ann') \gset
+SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', E'gr\u00fc\u00dfe \u20ac', 'ann') \gset
 SELECT success AS x FROM economy.purchase(:u, 'pgtap_item', 'k1', 2) \gset
-SELECT success AS x FROM economy.purchase(:u, 'pgtap_conv', 'k2', 3, '{"b": [1, 2.50, null, {"x": "\u20ac\n"}], "a": true}') \gset
+SELECT success AS x FROM economy.purchase(:u, 'pgtap_conv', 'k2', 3, E'{"b": [1, 2.50, null, {"x": "\\u20ac\\n"}], "a": true}') \gset
 SELECT success AS x FROM economy.adjust_gold(:u, -7, E'key "\\\x01', 'r', 'a') \gset
 SELECT success AS x FROM economy.purchase(:u, 'pgtap_conv', repeat('k', 255), 1, '{}') \gset
 SELECT success AS x FROM economy.purchase(:u, 'pgtap_item', 'big', 1, jsonb_build_object('t', repeat('x', 4000))) \gset
@@ -21,20 +21,20 @@ SELECT success AS x FROM economy.claim_daily_reward(:u) \gset
 SELECT economy.rotate_signing_key() AS x \gset
 SET LOCAL economy.test_clock = '2031-01-31 12:00:00.000001+00';
 SELECT success AS x FROM economy.purchase(:u, 'pgtap_item', 'late') \gset
-SELECT success AS x FROM economy.update_profile(:u, '{"a": null, "b": "\u20ac"}', 'profile', 'ann') \gset
+SELECT success AS x FROM economy.update_profile(:u, E'{"a": null, "b": "\\u20ac"}', 'profile', 'ann') \gset
 SELECT success AS x FROM economy.unlink_external_id(:u, 'unlink') \gset
 SELECT success AS x FROM economy.link_external_id(:u, 'pgtap chain', 'link') \gset
 SELECT economy.set_user_status(:u, 'suspended', 'ann', reason => 'a test') AS x, economy.set_user_status(:u, 'active', 'ann') AS y, economy.set_timezone(:u, 'Asia/Tokyo') AS z \gset
 SELECT success AS x FROM economy.revoke_reward(:u, 'R' || :u || '-7', 'a mistake', 'ann') \gset
 
 CREATE FUNCTION pg_temp.int_field(value bigint) RETURNS bytea LANGUAGE sql AS
-    $$ SELECT CASE WHEN value IS NULL THEN '\x00'::bytea ELSE '\x01'::bytea || int8send(value) END $$;
+    $$ SELECT CASE WHEN value IS NULL THEN E'\\x00'::bytea ELSE E'\\x01'::bytea || int8send(value) END $$;
 CREATE FUNCTION pg_temp.text_field(value text) RETURNS bytea LANGUAGE sql AS
-    $$ SELECT CASE WHEN value IS NULL THEN '\x00'::bytea
-              ELSE '\x02'::bytea || int4send(octet_length(value)) || convert_to(value, getdatabaseencoding()) END $$;
+    $$ SELECT CASE WHEN value IS NULL THEN E'\\x00'::bytea
+              ELSE E'\\x02'::bytea || int4send(octet_length(value)) || convert_to(value, getdatabaseencoding()) END $$;
 -- the columns that open every journal, but for the hash
 CREATE FUNCTION pg_temp.header(letter text, e economy.ledger) RETURNS bytea LANGUAGE sql AS $$
-    SELECT '\x01'::bytea || convert_to(letter, 'SQL_ASCII')
+    SELECT E'\\x01'::bytea || convert_to(letter, 'SQL_ASCII')
         || pg_temp.int_field(e.user_id) || pg_temp.int_field(e.seq) || pg_temp.int_field(e.gold_delta) || pg_temp.int_field(e.xp_delta)
         || pg_temp.int_field(e.gold) || pg_temp.int_field(e.experience_points)
         || pg_temp.int_field((extract(epoch FROM e.created_at - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint)
@@ -72,7 +72,7 @@ WITH encoded AS (
     WHERE l.user_id = economy.user_id_of('pgtap chain') AND l.journal = 'user_changes'
 ), beginning AS (
     -- who the user was at registration
-    SELECT sha256(decode(repeat('00', 32), 'hex') || '\x0149' || pg_temp.int_field(u.user_id) || pg_temp.text_field('pgtap was')
+    SELECT sha256(decode(repeat('00', 32), 'hex') || E'\\x0149' || pg_temp.int_field(u.user_id) || pg_temp.text_field('pgtap was')
         || pg_temp.text_field('Europe/Rome') || pg_temp.int_field((extract(epoch FROM u.created_at - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint)) AS hash
     FROM economy.users u WHERE u.external_id = 'pgtap chain'
 )

@@ -86,7 +86,7 @@ SELECT is(pg_temp.seqs(damage), '3', 'also when only ' || what)
 FROM (VALUES ('null becomes empty',         'UPDATE economy.shop_transactions SET context = NULL WHERE user_id = {u} AND seq = 3'),
              ('a text moves to another column', 'UPDATE economy.shop_transactions SET effect_code = idempotency_key, idempotency_key = effect_code WHERE user_id = {u} AND seq = 3'),
              ('the hash is cut short',      'UPDATE economy.shop_transactions SET hash = substr(hash, 1, 31) WHERE user_id = {u} AND seq = 3'),
-             ('the hash is longer',         'UPDATE economy.shop_transactions SET hash = hash || ''\x00'' WHERE user_id = {u} AND seq = 3'),
+             ('the hash is longer',         E'UPDATE economy.shop_transactions SET hash = hash || decode(''00'', ''hex'') WHERE user_id = {u} AND seq = 3'),
              ('the hash is empty',          'UPDATE economy.shop_transactions SET hash = '''' WHERE user_id = {u} AND seq = 3'),
              ('the signature is empty',     'UPDATE economy.shop_transactions SET receipt_signature = '''' WHERE user_id = {u} AND seq = 3'),
              ('the signature is another''s', 'UPDATE economy.shop_transactions t SET receipt_signature = o.receipt_signature FROM economy.shop_transactions o WHERE t.user_id = {u} AND t.seq = 3 AND o.user_id = {u} AND o.seq = 5')) v (what, damage);
@@ -115,7 +115,7 @@ FROM (VALUES
 ) v (what, seqs, damage);
 
 SELECT is(pg_temp.findings('INSERT INTO economy.gold_adjustments SELECT user_id, 3, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, hash, ''forged'', actor, reason
-    FROM economy.gold_adjustments WHERE user_id = {u} AND seq = 4') ~ '\mduplicate_effect 3\M', true, 'a second entry of a seq, in another journal, is found');
+    FROM economy.gold_adjustments WHERE user_id = {u} AND seq = 4') ~ E'\\mduplicate_effect 3\\M', true, 'a second entry of a seq, in another journal, is found');
 
 -- the account
 SELECT is(pg_temp.findings(format('UPDATE economy.accounts SET %s WHERE user_id = {u}', change)), found, 'accounts: ' || change)
@@ -157,23 +157,23 @@ CREATE FUNCTION pg_temp.forge(change text) RETURNS text LANGUAGE sql AS $$
     SELECT format($f$
         UPDATE economy.shop_transactions SET %s WHERE user_id = {u} AND seq = 3;
         UPDATE economy.shop_transactions t SET hash = sha256((SELECT hash FROM economy.ledger WHERE user_id = {u} AND seq = 2)
-            || '\x0150' || i(t.user_id) || i(t.seq) || i(t.gold_delta) || i(t.xp_delta) || i(t.gold) || i(t.experience_points)
+            || E'\\x0150' || i(t.user_id) || i(t.seq) || i(t.gold_delta) || i(t.xp_delta) || i(t.gold) || i(t.experience_points)
             || i((extract(epoch FROM t.created_at - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint) || i(t.xact) || i(t.position) || i(t.live::integer)
             || i(t.quantity) || i(t.stock_slot) || i(t.hash_algo_version) || i(t.receipt_signature_version) || i(t.monetary)
             || s(t.category) || s(t.status) || s(t.product_id) || s(t.idempotency_key) || s(t.effect_code) || s(t.context::text))
         WHERE user_id = {u} AND seq = 3$f$, change)
 $$;
 CREATE FUNCTION pg_temp.i(value bigint) RETURNS bytea LANGUAGE sql AS
-    $$ SELECT CASE WHEN value IS NULL THEN '\x00'::bytea ELSE '\x01'::bytea || int8send(value) END $$;
+    $$ SELECT CASE WHEN value IS NULL THEN E'\\x00'::bytea ELSE E'\\x01'::bytea || int8send(value) END $$;
 CREATE FUNCTION pg_temp.s(value text) RETURNS bytea LANGUAGE sql AS
-    $$ SELECT CASE WHEN value IS NULL THEN '\x00'::bytea ELSE '\x02'::bytea || int4send(octet_length(value)) || convert_to(value, getdatabaseencoding()) END $$;
+    $$ SELECT CASE WHEN value IS NULL THEN E'\\x00'::bytea ELSE E'\\x02'::bytea || int4send(octet_length(value)) || convert_to(value, getdatabaseencoding()) END $$;
 CREATE FUNCTION pg_temp.forgery(change text) RETURNS text LANGUAGE sql AS
-    $$ SELECT regexp_replace(pg_temp.forge(change), '\m(i|s)\(', 'pg_temp.\1(', 'g') $$;
+    $$ SELECT regexp_replace(pg_temp.forge(change), E'\\m(i|s)\\(', E'pg_temp.\\1(', 'g') $$;
 SELECT is(pg_temp.receipt(pg_temp.forgery('quantity = quantity'), 3), 'OK', 'a hash made anew for an unchanged entry is the old one');
 SELECT is(pg_temp.receipt(pg_temp.forgery('quantity = 300'), 3), 'WRONG_SIGNATURE', 'a forged entry has no signature');
-SELECT is(pg_temp.findings(pg_temp.forgery('quantity = 300')) ~ '\mwrong_signature 3\M', true, 'the chain says so, too');
+SELECT is(pg_temp.findings(pg_temp.forgery('quantity = 300')) ~ E'\\mwrong_signature 3\\M', true, 'the chain says so, too');
 SELECT is(pg_temp.receipt(pg_temp.forgery('receipt_signature_version = 2147483647'), 3), 'UNKNOWN_KEY', 'nor is there a key of its own');
-SELECT is(pg_temp.findings(pg_temp.forgery('receipt_signature_version = 2147483647')) ~ '\mwrong_signature 3\M', true, 'the chain says so, too');
+SELECT is(pg_temp.findings(pg_temp.forgery('receipt_signature_version = 2147483647')) ~ E'\\mwrong_signature 3\\M', true, 'the chain says so, too');
 
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', :u), 'clean after all damage was undone');
 SELECT * FROM finish();

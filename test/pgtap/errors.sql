@@ -57,10 +57,10 @@ FROM (VALUES
     ('SELECT * FROM economy.changes(NULL, 0)',              'XE002', 'max must be from 1 to 10000'),
     ('SELECT * FROM economy.changes(NULL, 10001)',          'XE002', 'max must be from 1 to 10000'),
     ($$SELECT * FROM economy.entry_events({u}, 1, 'Z')$$,   'XE103', 'no journal has the letter "Z"'),
-    ($$SELECT * FROM economy.rfm_buckets('\x00')$$,         'XE002', 'buckets must be what economy.rfm_pack() makes'),
-    ($$SELECT economy.rfm_merge('\x0102', '\x')$$,          'XE002', 'buckets must be what economy.rfm_pack() makes'),
+    ($$SELECT * FROM economy.rfm_buckets(E'\\x00')$$,         'XE002', 'buckets must be what economy.rfm_pack() makes'),
+    ($$SELECT economy.rfm_merge(E'\\x0102', E'\\x')$$,          'XE002', 'buckets must be what economy.rfm_pack() makes'),
     ($$SELECT economy.rfm_pack('infinity', 1, 1)$$,         'XE002', 'a purchase must have a finite time and an entry number'),
-    ($$SELECT economy.rfm_assess(1, '\x', now(), '{1,2,3}', '{a}', NULL, NULL, NULL, NULL, NULL, NULL, NULL)$$,
+    ($$SELECT economy.rfm_assess(1, E'\\x', pg_catalog.now(), '{1,2,3}', '{a}', NULL, NULL, NULL, NULL, NULL, NULL, NULL)$$,
                                                             'XE002', 'program must be one made by economy.rfm_program()')
 ) v (call, code, message);
 

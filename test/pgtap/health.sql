@@ -7,7 +7,7 @@ SELECT economy.register_game('pgtap health') \g /dev/null
 DELETE FROM economy.job_runs;
 DELETE FROM economy.audit_findings;
 DELETE FROM economy.audit_runs;
-UPDATE economy.signing_keys SET created_at = now();
+UPDATE economy.signing_keys SET created_at = pg_catalog.now();
 SELECT economy.note_key(version) FROM economy.signing_keys \g /dev/null
 
 CREATE FUNCTION pg_temp.state_after(item text, change text) RETURNS text LANGUAGE plpgsql AS $$
@@ -34,9 +34,9 @@ SELECT is((SELECT string_agg(item, ', ') FROM economy.health() WHERE item NOT IN
 SELECT is((SELECT string_agg(item, ', ') FROM economy.health() WHERE state <> 'ok' AND hint IS NULL OR state = 'ok' AND hint IS NOT NULL OR state NOT IN ('ok', 'warn', 'bad') OR item IS NULL OR detail IS NULL), NULL,
     'what is not well has a hint');
 SELECT matches(pg_temp.state_after(item, change), '^' || answer, item || ': ' || answer) FROM (VALUES
-    ('library', 'UPDATE pg_extension SET extversion = ''9.9.9'' WHERE extname = ''economy''', 'bad: library .*, objects 9\.9\.9'),
+    ('library', 'UPDATE pg_extension SET extversion = ''9.9.9'' WHERE extname = ''economy''', E'bad: library .*, objects 9\\.9\\.9'),
     ('schema', 'ALTER TABLE economy.accounts DROP CONSTRAINT accounts_gold_check', 'bad: 1 findings, such as constraint accounts_gold_check'),
-    ('signing key', 'UPDATE economy.signing_keys SET created_at = now() - interval ''401 days''', 'warn: active since'),
+    ('signing key', 'UPDATE economy.signing_keys SET created_at = pg_catalog.now() - interval ''401 days''', 'warn: active since'),
     ('test clock', 'SET LOCAL economy.test_clock = ''2031-01-31 12:00:00+00''', 'warn: all rules see 2031'),
     ('relay', 'SET LOCAL economy.notify = off', 'warn: economy.notify is off'),
     ('relay', 'SET LOCAL economy.notify = inline', 'ok: events are sent inline'),
@@ -56,7 +56,7 @@ SELECT matches(pg_temp.state_after(item, change), '^' || answer, item || ': ' ||
     ('rollup', 'SELECT economy.record_action(' || :'u' || ', ''pgtap health'', ''T'', ''a'', 0, 0); SELECT economy.rollup_stats()', 'ok: 0 users'),
     ('findings', 'ALTER TABLE economy.accounts DISABLE TRIGGER ALL; UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = ' || :'u' || '; SELECT economy.audit_sweep()', 'bad: [1-9]'),
     ('findings', 'UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = ' || :'u' || '; SELECT economy.audit_sweep(); UPDATE economy.accounts SET gold = gold - 1 WHERE user_id = ' || :'u' || '; SELECT economy.audit_sweep()', 'ok: 0'),
-    ('proof', 'SET LOCAL economy.allow_drop = on; ALTER TABLE economy.rfm_state RENAME TO gone', 'bad: could not be checked: relation "economy\.rfm_state"'),
+    ('proof', 'SET LOCAL economy.allow_drop = on; ALTER TABLE economy.rfm_state RENAME TO gone', E'bad: could not be checked: relation "economy\\.rfm_state"'),
     ('library', 'SET LOCAL economy.allow_drop = on; ALTER TABLE economy.rfm_state RENAME TO gone', 'ok: ')) v (item, change, answer);
 SELECT is(pg_temp.state_after('oldest transaction', 'SELECT') ~ '^ok: since', true, 'oldest transaction');
 SELECT * FROM finish();

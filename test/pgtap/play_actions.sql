@@ -8,7 +8,7 @@ SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'pgtap', 'pgtap')
 SELECT success AS x FROM economy.adjust_gold(:rich, 9007199254740991, 'open', 'pgtap', 'pgtap') \gset
 CREATE FUNCTION pg_temp.me() RETURNS bigint LANGUAGE sql AS $$ SELECT economy.user_id_of('pgtap action') $$;
 CREATE FUNCTION pg_temp.short(r economy.action_result) RETURNS text LANGUAGE sql AS $$
-    SELECT concat_ws(' ', r.success::text, r.state, r.code, regexp_replace(r.transaction_id, '^A\d+-', '#'), coalesce(r.gold_delta::text, '-'),
+    SELECT concat_ws(' ', r.success::text, r.state, r.code, regexp_replace(r.transaction_id, E'^A\\d+-', '#'), coalesce(r.gold_delta::text, '-'),
                      coalesce(r.gold::text, '-'), 'total', coalesce(r.total::text, '-'), 'wins', coalesce(r.wins::text, '-'),
                      'losses', coalesce(r.losses::text, '-'), 'max', coalesce(r.max_win::text, '-'), r.detail) $$;
 CREATE FUNCTION pg_temp.play(game text, type text, id text, bet bigint DEFAULT 0, win bigint DEFAULT 0, outcome text DEFAULT NULL, details jsonb DEFAULT NULL)
@@ -109,7 +109,7 @@ SELECT throws_ok(call, CASE WHEN message ~ 'null$' THEN 'XE001' ELSE 'XE002' END
 FROM (VALUES ($$SELECT economy.register_game(NULL)$$,                'name must not be null'),
              ($$SELECT economy.register_game('')$$,                  'a game''s name has 1 to 64 bytes'),
              ($$SELECT economy.register_game(repeat('x', 65))$$,     'a game''s name has 1 to 64 bytes'),
-             ($$SELECT economy.register_game(repeat(U&'\20ac', 22))$$, 'a game''s name has 1 to 64 bytes'),
+             ($$SELECT economy.register_game(repeat(E'\u20ac', 22))$$, 'a game''s name has 1 to 64 bytes'),
              ($$SELECT economy.register_game('x', NULL)$$,           'rules must not be null'),
              ($$SELECT economy.register_game('x', '[]')$$,           'rules must be a JSON object'),
              ($$SELECT economy.register_game('x', 'null')$$,         'rules must be a JSON object')) v (call, message);
@@ -133,10 +133,10 @@ FROM (VALUES
     ($$SELECT economy.record_action(USER, 'slot', '', 'i')$$,                        'XE002', 'action_type must not be empty'),
     ($$SELECT economy.record_action(USER, 'slot', 't', '')$$,                        'XE002', 'action_id must not be empty'),
     ($$SELECT economy.record_action(USER, repeat('x', 65), 't', 'i')$$,              'XE003', 'game is too long'),
-    ($$SELECT economy.record_action(USER, repeat(U&'\20ac', 22), 't', 'i')$$,        'XE003', 'game is too long'),
+    ($$SELECT economy.record_action(USER, repeat(E'\u20ac', 22), 't', 'i')$$,        'XE003', 'game is too long'),
     ($$SELECT economy.record_action(USER, 'slot', repeat('x', 65), 'i')$$,           'XE003', 'action_type is too long'),
     ($$SELECT economy.record_action(USER, 'slot', 't', repeat('x', 256))$$,          'XE003', 'action_id is too long'),
-    ($$SELECT economy.record_action(USER, 'slot', 't', repeat(U&'\20ac', 85) || 'x')$$, 'XE003', 'action_id is too long'),
+    ($$SELECT economy.record_action(USER, 'slot', 't', repeat(E'\u20ac', 85) || 'x')$$, 'XE003', 'action_id is too long'),
     ($$SELECT economy.record_action(USER, 'slot', 't', 'i', -1)$$,                   'XE002', 'bet and win must be from 0 to 2^53-1'),
     ($$SELECT economy.record_action(USER, 'slot', 't', 'i', 0, -1)$$,                'XE002', 'bet and win must be from 0 to 2^53-1'),
     ($$SELECT economy.record_action(USER, 'slot', 't', 'i', 9007199254740992)$$,     'XE002', 'bet and win must be from 0 to 2^53-1'),
@@ -164,7 +164,7 @@ SELECT is((SELECT count(*) FROM economy.user_actions), c.actions, 'and the journ
 SELECT is((SELECT sum(total) FROM economy.game_stats), c.games, 'and the statistics') FROM counted c;
 
 -- the journal's own guard of the values
-SELECT throws_ok('INSERT INTO economy.game_stats SELECT user_id, ''rps'', 3, 1, 1, 0, 0, 0, 0, now() FROM economy.users LIMIT 1', '23514', NULL, 'statistics that do not add up are no row');
+SELECT throws_ok('INSERT INTO economy.game_stats SELECT user_id, ''rps'', 3, 1, 1, 0, 0, 0, 0, pg_catalog.now() FROM economy.users LIMIT 1', '23514', NULL, 'statistics that do not add up are no row');
 
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', id), 'the chain is clean') FROM (VALUES (:u), (:rich)) v (id);
 SELECT is_empty('SELECT * FROM economy.stats_parity()', 'statistics equal the entries');

@@ -46,13 +46,13 @@ CREATE FUNCTION pg_temp.plant(seed int, honest int, cheats int) RETURNS void LAN
 BEGIN
     DELETE FROM economy.game_stats WHERE game = 'pgtap luck';
     INSERT INTO economy.game_stats
-        SELECT -u, 'pgtap luck', n, w, n - w, 0, 0, 0, 0, now()
+        SELECT -u, 'pgtap luck', n, w, n - w, 0, 0, 0, 0, pg_catalog.now()
         FROM (SELECT u, n, least(n, greatest(0, round(n * 0.48 + sqrt(n * 0.48 * 0.52) * z)))::bigint AS w
               FROM (SELECT u, 20 + (hashint8extended(u, seed) & 1023) AS n,
                            sqrt(-2 * ln(((hashint8extended(u, seed + 1) & 1048575) + 0.5) / 1048576.0::float8)) * cos(6.283185307179586 * (hashint8extended(u, seed + 2) & 1048575) / 1048576.0::float8) AS z
                     FROM generate_series(1, honest) u) p) q;
     INSERT INTO economy.game_stats
-        SELECT -1000000 - u, 'pgtap luck', 1000, w, 1000 - w, 0, 0, 0, 0, now()
+        SELECT -1000000 - u, 'pgtap luck', 1000, w, 1000 - w, 0, 0, 0, 0, pg_catalog.now()
         FROM (SELECT u, count(*) FILTER (WHERE (hashint8extended(u * 1000 + g, seed + 3) & 1048575) < 0.65 * 1048576) AS w
               FROM generate_series(1, cheats) u, generate_series(1, 1000) g GROUP BY u) c;
 END
@@ -80,8 +80,8 @@ SELECT results_eq(format($$SELECT user_id FROM economy.win_rate_anomalies('pgtap
 FROM unnest(ARRAY[0.0001, 0.01, 0.2, 0.9]) q;
 -- 19 games are too few, whatever they are; 20 are enough; draws do not count
 DELETE FROM economy.game_stats WHERE game = 'pgtap luck' AND user_id < -1000000;
-INSERT INTO economy.game_stats VALUES (-1000001, 'pgtap luck', 19, 19, 0, 0, 0, 0, 0, now()), (-1000002, 'pgtap luck', 20, 20, 0, 0, 0, 0, 0, now()),
-    (-1000003, 'pgtap luck', 1019, 19, 0, 1000, 0, 0, 0, now()), (-1000004, 'pgtap luck', 1030, 30, 0, 1000, 0, 0, 0, now()), (-1000005, 'pgtap luck', 50, 0, 50, 0, 0, 0, 0, now());
+INSERT INTO economy.game_stats VALUES (-1000001, 'pgtap luck', 19, 19, 0, 0, 0, 0, 0, pg_catalog.now()), (-1000002, 'pgtap luck', 20, 20, 0, 0, 0, 0, 0, pg_catalog.now()),
+    (-1000003, 'pgtap luck', 1019, 19, 0, 1000, 0, 0, 0, pg_catalog.now()), (-1000004, 'pgtap luck', 1030, 30, 0, 1000, 0, 0, 0, pg_catalog.now()), (-1000005, 'pgtap luck', 50, 0, 50, 0, 0, 0, 0, pg_catalog.now());
 SELECT results_eq($$SELECT user_id, games FROM economy.win_rate_anomalies('pgtap luck') ORDER BY 1$$, 'VALUES (-1000004::bigint, 30::bigint), (-1000002, 20)', 'at least 20 decided games; who loses too much is none');
 DELETE FROM economy.game_stats WHERE game = 'pgtap luck' AND user_id > -1000000;
 SELECT is_empty($$SELECT * FROM economy.win_rate_anomalies('pgtap luck') WHERE user_id = -1000005$$, 'nor among so few');

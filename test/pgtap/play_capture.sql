@@ -246,27 +246,27 @@ SELECT throws_ok($$INSERT INTO by_key VALUES (2, NULL, 0, 3)$$, 'XE001', 'column
 
 -- the same row is the same action in every session
 CREATE TEMP TABLE kinds_of_id (n int, at timestamptz, day date, span interval, bytes bytea, ratio float8, price money, kind regclass);
-INSERT INTO kinds_of_id VALUES (1, '2031-01-02 03:04:05.5+00', '2031-02-01', '1 day 02:03:04', '\x00ff27', 0.1::float8 + 0.2, 12.5, 'economy.accounts');
+INSERT INTO kinds_of_id VALUES (1, '2031-01-02 03:04:05.5+00', '2031-02-01', '1 day 02:03:04', E'\\x00ff27', 0.1::float8 + 0.2, 12.5, 'economy.accounts');
 CREATE FUNCTION pg_temp.ids(kind text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-    settings text[] := ARRAY['TimeZone=UTC', 'DateStyle=ISO, MDY', 'IntervalStyle=postgres', 'bytea_output=hex', 'extra_float_digits=1', 'search_path=public',
-                             'TimeZone=Asia/Tokyo', 'DateStyle=German', 'IntervalStyle=iso_8601', 'bytea_output=escape', 'extra_float_digits=-15', 'search_path=economy'];
-    clean    text[] := ARRAY['TimeZone', 'DateStyle', 'IntervalStyle', 'bytea_output', 'extra_float_digits', 'search_path'];
+    settings text[] := ARRAY['TimeZone=UTC', 'DateStyle=ISO, MDY', 'IntervalStyle=postgres', 'bytea_output=hex', 'extra_float_digits=1', 'quote_all_identifiers=off', 'search_path=public',
+                             'TimeZone=Asia/Tokyo', 'DateStyle=German', 'IntervalStyle=iso_8601', 'bytea_output=escape', 'extra_float_digits=-15', 'quote_all_identifiers=on', 'search_path=economy'];
+    clean    text[] := ARRAY['TimeZone', 'DateStyle', 'IntervalStyle', 'bytea_output', 'extra_float_digits', 'quote_all_identifiers', 'search_path'];
     before   text[] := ARRAY(SELECT current_setting(n) FROM unnest(clean) n);
     answer   text;
 BEGIN
     EXECUTE format('CREATE TEMP TABLE id_%1$s AS SELECT %1$s AS id, 0 AS u, 0 AS bet, 1 AS win FROM pg_temp.kinds_of_id WHERE false', kind);
     EXECUTE format('CREATE TRIGGER capture AFTER INSERT ON pg_temp.id_%s REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION economy.capture_actions(''u'', ''gacha'', ''id'', ''bet'', ''win'')', kind);
     FOR i IN 0 .. 1 LOOP
-        FOR j IN 1 .. 6 LOOP
-            PERFORM set_config(split_part(settings[i * 6 + j], '=', 1), split_part(settings[i * 6 + j], '=', 2), true);
+        FOR j IN 1 .. 7 LOOP
+            PERFORM set_config(split_part(settings[i * 7 + j], '=', 1), split_part(settings[i * 7 + j], '=', 2), true);
         END LOOP;
         EXECUTE format('INSERT INTO pg_temp.id_%1$s SELECT %1$s, %2$s, 0, 1 FROM pg_temp.kinds_of_id', kind, economy.user_id_of('pgtap cap q'));
         IF current_setting('DateStyle') <> (ARRAY['ISO, MDY', 'German, DMY'])[i + 1] THEN
             RETURN 'the session''s settings are lost';
         END IF;
     END LOOP;
-    FOR j IN 1 .. 6 LOOP
+    FOR j IN 1 .. 7 LOOP
         PERFORM set_config(clean[j], before[j], true);
     END LOOP;
     SELECT string_agg(a.action_id, ', ') INTO answer FROM economy.user_actions a WHERE a.action_id LIKE 'id_' || kind || ':%';
@@ -274,7 +274,7 @@ BEGIN
 END
 $$;
 SELECT is(pg_temp.ids(kind), 'id_' || kind || ':' || text, 'an id of kind ' || kind)
-FROM (VALUES ('at', '2031-01-02 03:04:05.5+00'), ('day', '2031-02-01'), ('span', '1 day 02:03:04'), ('bytes', '\x00ff27'), ('ratio', '0.30000000000000004'),
+FROM (VALUES ('at', '2031-01-02 03:04:05.5+00'), ('day', '2031-02-01'), ('span', '1 day 02:03:04'), ('bytes', E'\\x00ff27'), ('ratio', '0.30000000000000004'),
              ('price', '$12.50'), ('kind', 'economy.accounts')) v (kind, text);
 SELECT * FROM finish();
 ROLLBACK;

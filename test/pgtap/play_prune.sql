@@ -22,7 +22,7 @@ CREATE FUNCTION pg_temp.receipts() RETURNS text LANGUAGE sql AS
     $$ SELECT string_agg(t.seq || ' ' || v.reason, ', ' ORDER BY t.seq) FROM economy.shop_transactions t, economy.verify_receipt(t.user_id, 'P' || t.user_id || '-' || t.seq) v WHERE t.user_id = pg_temp.u() $$;
 
 CREATE FUNCTION pg_temp.sums() RETURNS text LANGUAGE sql AS
-    $$ SELECT string_agg(concat_ws(' ', game, day, total, wins, losses, draws, max_win, bet_sum, win_sum), ', ' ORDER BY game, day) FROM economy.pruned_stats WHERE user_id = pg_temp.u() $$;
+    $$ SELECT string_agg(concat_ws(' ', game, to_char(day, 'YYYY-MM-DD'), total, wins, losses, draws, max_win, bet_sum, win_sum), ', ' ORDER BY game, day) FROM economy.pruned_stats WHERE user_id = pg_temp.u() $$;
 CREATE FUNCTION pg_temp.keys() RETURNS text LANGUAGE sql AS
     $$ SELECT string_agg(seq::text || CASE WHEN key = economy.action_key('slot', seq::text) THEN '' ELSE ' of another id' END, ' ' ORDER BY seq) FROM economy.pruned_actions WHERE user_id = pg_temp.u() $$;
 
@@ -107,7 +107,7 @@ SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', :lazy), 'it is 
 
 -- ids, before and after
 CREATE FUNCTION pg_temp.key_of(game text, id text) RETURNS uuid LANGUAGE sql AS
-    $$ SELECT encode(substr(sha256(decode(repeat('00', 32), 'hex') || '\x014b02' || int4send(octet_length(game)) || game::bytea || '\x02' || int4send(octet_length(id)) || id::bytea), 1, 16), 'hex')::uuid $$;
+    $$ SELECT encode(substr(sha256(decode(repeat('00', 32), 'hex') || E'\\x014b02' || int4send(octet_length(game)) || game::bytea || E'\\x02' || int4send(octet_length(id)) || id::bytea), 1, 16), 'hex')::uuid $$;
 SELECT is(economy.action_key(game, id), pg_temp.key_of(game, id), 'the key of ' || game || ' ' || left(id, 9))
 FROM (VALUES ('slot', '2'), ('slo', 't2'), (repeat('g', 64), repeat('i', 255)), ('a', 'b')) v (game, id);
 SELECT throws_ok(call, code, message, call)
@@ -234,14 +234,14 @@ ALTER TABLE economy.user_actions DISABLE TRIGGER user_actions_append_only;
 ALTER TABLE economy.gold_adjustments DISABLE TRIGGER gold_adjustments_append_only;
 ALTER TABLE economy.reward_audit DISABLE TRIGGER reward_audit_append_only;
 ALTER TABLE economy.shop_transactions DISABLE TRIGGER shop_transactions_append_only;
-SELECT is(pg_temp.after('UPDATE economy.stream_checkpoints SET ' || change || ' WHERE user_id = {u}') ~ '\mwrong_signature\M', true, 'a damaged checkpoint is found: ' || change)
-FROM unnest(ARRAY['seq = 13', 'seq = 15', 'gold = gold + 1', 'experience_points = 0', 'hash = sha256(hash)', 'hash = ''\x''', 'hash = substr(hash, 1, 31)', 'links = sha256(links)', 'links = hash', 'links = ''\x''', 'gone = sha256(gone)', 'gone = ''''', 'created_at = created_at + interval ''1 second''',
+SELECT is(pg_temp.after('UPDATE economy.stream_checkpoints SET ' || change || ' WHERE user_id = {u}') ~ E'\\mwrong_signature\\M', true, 'a damaged checkpoint is found: ' || change)
+FROM unnest(ARRAY['seq = 13', 'seq = 15', 'gold = gold + 1', 'experience_points = 0', 'hash = sha256(hash)', 'hash = sha256(hash) || hash', 'hash = substr(hash, 1, 31)', 'links = sha256(links)', 'links = hash', E'links = ''\\x''', 'gone = sha256(gone)', 'gone = ''''', 'created_at = created_at + interval ''1 second''',
                   'links = substr(links, 1, 31)', 'key_version = key_version + 1',
                   'key_version = 2000', 'signature = sha256(signature)', 'signature = ''''', 'signature = substr(signature, 1, 31)']) change;
 SELECT is(pg_temp.after('UPDATE economy.stream_checkpoints k SET seq = o.seq, gold = o.gold, experience_points = o.experience_points, hash = o.hash, links = o.links, gone = o.gone, created_at = o.created_at, key_version = o.key_version, signature = o.signature
-    FROM economy.stream_checkpoints o WHERE k.user_id = {u} AND o.user_id = ' || :lazy) ~ '\mwrong_signature 1\M', true, 'another user''s checkpoint is none');
-SELECT is(pg_temp.after('DELETE FROM economy.stream_checkpoints WHERE user_id = {u}') ~ '\mmissing_entry 2\M', true, 'without it the pruned entries are missing');
-SELECT is(pg_temp.after('UPDATE economy.stream_checkpoints SET created_at = now() - interval ''1 year'' WHERE user_id = {u}'), 'wrong_signature 14', 'when it was made is signed');
+    FROM economy.stream_checkpoints o WHERE k.user_id = {u} AND o.user_id = ' || :lazy) ~ E'\\mwrong_signature 1\\M', true, 'another user''s checkpoint is none');
+SELECT is(pg_temp.after('DELETE FROM economy.stream_checkpoints WHERE user_id = {u}') ~ E'\\mmissing_entry 2\\M', true, 'without it the pruned entries are missing');
+SELECT is(pg_temp.after('UPDATE economy.stream_checkpoints SET created_at = pg_catalog.now() - interval ''1 year'' WHERE user_id = {u}'), 'wrong_signature 14', 'when it was made is signed');
 SELECT is(pg_temp.after('DELETE FROM economy.user_actions WHERE user_id = {u} AND seq = 15'), 'missing_entry 15, parity', 'a deleted action behind it');
 SELECT is(pg_temp.after('UPDATE economy.user_actions SET win = 7 WHERE user_id = {u} AND seq = 15'), 'parity, wrong_hash 15', 'a changed one');
 -- the entries in front of it, each kind, whether the one before it is left or not
@@ -254,7 +254,7 @@ FROM (VALUES
     ('UPDATE economy.user_actions SET action_type = ''X'' WHERE user_id = {u} AND seq = 3', 'broken_chain 14'),
     ('UPDATE economy.user_actions SET bet = 9 WHERE user_id = {u} AND seq = 3', 'broken_chain 14, parity'),
     ('UPDATE economy.user_actions SET details = ''{}'' WHERE user_id = {u} AND seq = 3', 'broken_chain 14'),
-    ('UPDATE economy.user_actions SET created_at = now() WHERE user_id = {u} AND seq = 3', 'broken_chain 14, parity'),
+    ('UPDATE economy.user_actions SET created_at = pg_catalog.now() WHERE user_id = {u} AND seq = 3', 'broken_chain 14, parity'),
     ('UPDATE economy.user_actions SET gold_delta = 5, gold = gold + 15 WHERE user_id = {u} AND seq = 3', 'wrong_balance 4'),
     ('UPDATE economy.user_actions SET hash = sha256(hash) WHERE user_id = {u} AND seq = 3', 'wrong_hash 4'),
     ('DELETE FROM economy.user_actions WHERE user_id = {u} AND seq = 3', 'broken_chain 14, parity'),
@@ -294,10 +294,10 @@ FROM (VALUES
     ('UPDATE economy.user_actions SET seq = 10 WHERE user_id = {u} AND seq = 11', 'wrong_balance 10, wrong_hash 10')
 ) v (damage, found);
 SELECT is(pg_temp.after('UPDATE economy.pruned_stats SET ' || change || ' WHERE user_id = {u}'), CASE WHEN change LIKE 'total%' THEN 'missing_entry, ' ELSE '' END || 'missing_entry 14, parity', 'pruned_stats: ' || change)
-FROM unnest(ARRAY['total = total + 1', 'wins = wins + 1', 'losses = 0', 'draws = 0', 'max_win = 1000', 'bet_sum = 0', 'win_sum = 0', 'last_action_at = now() + interval ''9 years''']) change;
+FROM unnest(ARRAY['total = total + 1', 'wins = wins + 1', 'losses = 0', 'draws = 0', 'max_win = 1000', 'bet_sum = 0', 'win_sum = 0', 'last_action_at = pg_catalog.now() + interval ''9 years''']) change;
 SELECT is(pg_temp.after('DELETE FROM economy.pruned_stats WHERE user_id = {u}'), 'missing_entry, missing_entry 14, parity', 'no pruned_stats');
 SELECT is(pg_temp.after('UPDATE economy.user_game_stats_summary SET ' || change || ' WHERE user_id = {u} AND game = ''slot'' AND day = ''' || day || ''''), 'parity', 'day ' || day || ' of a pruned user: ' || change)
-FROM unnest(ARRAY['total = total + 1', 'wins = wins - 1, losses = losses + 1', 'draws = draws + 1', 'max_win = 77777', 'bet_sum = 0', 'win_sum = 0', 'last_action_at = now()', 'day = ''2030-01-01''', 'game = ''crash''']) change,
+FROM unnest(ARRAY['total = total + 1', 'wins = wins - 1, losses = losses + 1', 'draws = draws + 1', 'max_win = 77777', 'bet_sum = 0', 'win_sum = 0', 'last_action_at = pg_catalog.now()', 'day = ''2030-01-01''', 'game = ''crash''']) change,
     unnest(ARRAY['2031-01-01', '2031-06-01', '2031-12-01']) day;
 SELECT is(pg_temp.after('UPDATE economy.pruned_stats SET ' || change || ' WHERE user_id = {u} AND day = ''2031-06-01'''), 'missing_entry 14, parity', 'pruned_stats of one day: ' || change)
 FROM unnest(ARRAY['day = ''2031-06-02''', 'game = ''crash''', 'wins = wins + 1, losses = losses - 1']) change;
@@ -397,18 +397,18 @@ SELECT pg_temp.at('2034-12-01 12:00+00') AS x \gset
 SELECT economy.prune_stream(:swept, 7) AS deleted \gset
 SELECT is(:deleted, 4, 'four go, past the sweep''s checkpoint: 1, 4, 5 and 6');
 -- its checkpoint as the documentation describes it, without the extension's code
-CREATE FUNCTION pg_temp.field(v bigint) RETURNS bytea LANGUAGE sql AS $$ SELECT coalesce('\x01'::bytea || int8send(v), '\x00') $$;
-CREATE FUNCTION pg_temp.field(v bytea) RETURNS bytea LANGUAGE sql AS $$ SELECT coalesce('\x02'::bytea || int4send(length(v)) || v, '\x00') $$;
+CREATE FUNCTION pg_temp.field(v bigint) RETURNS bytea LANGUAGE sql AS $$ SELECT coalesce(E'\\x01'::bytea || int8send(v), E'\\x00') $$;
+CREATE FUNCTION pg_temp.field(v bytea) RETURNS bytea LANGUAGE sql AS $$ SELECT coalesce(E'\\x02'::bytea || int4send(length(v)) || v, E'\\x00') $$;
 CREATE FUNCTION pg_temp.field(v text) RETURNS bytea LANGUAGE sql AS $$ SELECT pg_temp.field(convert_to(v, getdatabaseencoding())) $$;
 CREATE FUNCTION pg_temp.entry(l economy.ledger) RETURNS bytea LANGUAGE sql AS $$
-    SELECT '\x01'::bytea || left(l.transaction_id, 1)::bytea || pg_temp.field(l.user_id) || pg_temp.field(l.seq) || pg_temp.field(l.gold_delta) || pg_temp.field(l.xp_delta)
-        || pg_temp.field(l.gold) || pg_temp.field(l.experience_points) || '\x01' || timestamptz_send(l.created_at) || '\x01' || int8send(l.xact) || pg_temp.field(l.position) || pg_temp.field(l.live::integer)
+    SELECT E'\\x01'::bytea || left(l.transaction_id, 1)::bytea || pg_temp.field(l.user_id) || pg_temp.field(l.seq) || pg_temp.field(l.gold_delta) || pg_temp.field(l.xp_delta)
+        || pg_temp.field(l.gold) || pg_temp.field(l.experience_points) || E'\\x01' || timestamptz_send(l.created_at) || E'\\x01' || int8send(l.xact) || pg_temp.field(l.position) || pg_temp.field(l.live::integer)
         || coalesce((SELECT pg_temp.field(a.bet) || pg_temp.field(a.win) || pg_temp.field(a.outcome) || pg_temp.field(a.game) || pg_temp.field(a.action_type) || pg_temp.field(a.action_id) || pg_temp.field(a.details::text)
                      FROM economy.user_actions a WHERE (a.user_id, a.seq) = (l.user_id, l.seq)),
                     (SELECT pg_temp.field(g.idempotency_key) || pg_temp.field(g.actor) || pg_temp.field(g.reason) FROM economy.gold_adjustments g WHERE (g.user_id, g.seq) = (l.user_id, l.seq))) $$;
 CREATE FUNCTION pg_temp.hmac(message bytea, key bytea) RETURNS bytea LANGUAGE sql AS $$
-    SELECT sha256(string_agg(set_byte('\x00', 0, get_byte(key || decode(repeat('00', 32), 'hex'), n) # 92), ''::bytea ORDER BY n)
-        || sha256(string_agg(set_byte('\x00', 0, get_byte(key || decode(repeat('00', 32), 'hex'), n) # 54), ''::bytea ORDER BY n) || message)) FROM generate_series(0, 63) n $$;
+    SELECT sha256(string_agg(set_byte(E'\\x00', 0, get_byte(key || decode(repeat('00', 32), 'hex'), n) # 92), ''::bytea ORDER BY n)
+        || sha256(string_agg(set_byte(E'\\x00', 0, get_byte(key || decode(repeat('00', 32), 'hex'), n) # 54), ''::bytea ORDER BY n) || message)) FROM generate_series(0, 63) n $$;
 WITH RECURSIVE chain (seq, links) AS (
     SELECT 0::bigint, economy.identity_hash(u.user_id, u.external_id, u.timezone, u.created_at) FROM economy.users u WHERE u.user_id = :swept
     UNION ALL
@@ -417,7 +417,7 @@ WITH RECURSIVE chain (seq, links) AS (
 SELECT seq AS last, links FROM chain ORDER BY seq DESC LIMIT 1 \gset
 SELECT is((SELECT links FROM economy.stream_checkpoints WHERE user_id = :swept), :'links'::bytea, 'links is the chain of what is left up to it');
 SELECT is((SELECT k.signature FROM economy.stream_checkpoints k WHERE k.user_id = :swept),
-    (SELECT pg_temp.hmac('\x01' || 'C'::bytea || pg_temp.field(k.user_id) || pg_temp.field(k.seq) || pg_temp.field(k.gold) || pg_temp.field(k.experience_points) || pg_temp.field(k.hash) || pg_temp.field(k.links) || pg_temp.field(k.gone) || pg_temp.field((extract(epoch FROM k.created_at - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint), s.material)
+    (SELECT pg_temp.hmac(E'\\x01' || 'C'::bytea || pg_temp.field(k.user_id) || pg_temp.field(k.seq) || pg_temp.field(k.gold) || pg_temp.field(k.experience_points) || pg_temp.field(k.hash) || pg_temp.field(k.links) || pg_temp.field(k.gone) || pg_temp.field((extract(epoch FROM k.created_at - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint), s.material)
      FROM economy.stream_checkpoints k JOIN economy.signing_keys s ON s.version = k.key_version WHERE k.user_id = :swept), 'and is signed with all the rest');
 SELECT is(pg_temp.incremental('UPDATE economy.gold_adjustments SET reason = ''forged'' WHERE user_id = ' || :swept), '1 1 clean', 'the mark has moved on with the prune: what is before it is for the full sweep');
 SELECT is(pg_temp.incremental('UPDATE economy.user_actions SET action_type = ''X'' WHERE seq = 2 AND user_id = ' || :swept), '1 1 clean', 'also of an action');

@@ -14,7 +14,7 @@ BEGIN
 END
 $$;
 CREATE FUNCTION pg_temp.summary(who text) RETURNS SETOF text LANGUAGE sql AS $$
-    SELECT concat_ws(' ', day, game, total, wins, losses, draws, max_win, bet_sum, win_sum, to_char(last_action_at AT TIME ZONE 'UTC', 'HH24:MI:SS.US'))
+    SELECT concat_ws(' ', to_char(day, 'YYYY-MM-DD'), game, total, wins, losses, draws, max_win, bet_sum, win_sum, to_char(last_action_at AT TIME ZONE 'UTC', 'HH24:MI:SS.US'))
     FROM economy.user_game_stats_summary WHERE user_id = economy.user_id_of('pgtap roll ' || who) ORDER BY day, game $$;
 CREATE FUNCTION pg_temp.rollup(max_users int DEFAULT 100000) RETURNS text LANGUAGE sql AS
     $$ SELECT concat_ws(' ', users, actions, rows_written) FROM economy.rollup_stats(max_users) $$;
@@ -91,7 +91,7 @@ DECLARE
 BEGIN
     EXECUTE replace(damage, '{b}', economy.user_id_of('pgtap roll b')::text);
     GET DIAGNOSTICS n = ROW_COUNT;
-    SELECT string_agg(concat_ws(' ', source, game, day), ', ' ORDER BY source, game, day NULLS FIRST) INTO answer FROM economy.stats_parity();
+    SELECT string_agg(concat_ws(' ', source, game, to_char(day, 'YYYY-MM-DD')), ', ' ORDER BY source, game, day NULLS FIRST) INTO answer FROM economy.stats_parity();
     RAISE EXCEPTION USING ERRCODE = 'XT000';
 EXCEPTION WHEN SQLSTATE 'XT000' THEN
     RETURN n || ': ' || coalesce(answer, 'nothing');
@@ -107,16 +107,16 @@ FROM (VALUES
     ('UPDATE economy.user_game_stats_summary SET bet_sum = 1 WHERE user_id = {b} AND game = ''gacha'' AND day = ''2031-03-05''', '1: user_game_stats_summary gacha 2031-03-05'),
     ('UPDATE economy.user_game_stats_summary SET day = ''2031-03-04'' WHERE user_id = {b} AND game = ''gacha'' AND day = ''2031-03-05''', '1: user_game_stats_summary gacha 2031-03-04, user_game_stats_summary gacha 2031-03-05'),
     ('DELETE FROM economy.user_game_stats_summary WHERE user_id = {b} AND game = ''gacha'' AND day = ''2031-03-06''', '1: user_game_stats_summary gacha 2031-03-06'),
-    ('INSERT INTO economy.user_game_stats_summary SELECT user_id, ''2031-01-01'', ''crash'', 1, 1, 0, 0, 0, 0, 0, now() FROM economy.users WHERE user_id = {b}', '1: user_game_stats_summary crash 2031-01-01'),
+    ('INSERT INTO economy.user_game_stats_summary SELECT user_id, ''2031-01-01'', ''crash'', 1, 1, 0, 0, 0, 0, 0, pg_catalog.now() FROM economy.users WHERE user_id = {b}', '1: user_game_stats_summary crash 2031-01-01'),
     ('UPDATE economy.rollup_positions SET seq = 1 WHERE user_id = {b}', '1: rollup_positions, user_game_stats_summary gacha 2031-03-05, user_game_stats_summary gacha 2031-03-06, user_game_stats_summary rps 2031-03-07, user_game_stats_summary slot 2031-02-28, user_game_stats_summary slot 2031-03-07')) v (damage, found);
-SELECT is(pg_temp.parity_after('UPDATE economy.user_game_stats_summary SET last_action_at = now() WHERE user_id = {b} AND game = ''gacha'' AND day = ''2031-03-05'''), '1: user_game_stats_summary gacha 2031-03-05', 'a wrong last_action_at is found');
+SELECT is(pg_temp.parity_after('UPDATE economy.user_game_stats_summary SET last_action_at = pg_catalog.now() WHERE user_id = {b} AND game = ''gacha'' AND day = ''2031-03-05'''), '1: user_game_stats_summary gacha 2031-03-05', 'a wrong last_action_at is found');
 SELECT is(pg_temp.parity_after(damage), found, damage)
 FROM (VALUES
     ('UPDATE economy.rollup_positions SET seq = seq + 1 WHERE user_id = {b}', '1: rollup_positions'),
     ('UPDATE economy.rollup_positions SET oldest_at = NULL WHERE user_id = {b}', '1: rollup_positions'),
     ('INSERT INTO economy.rollup_positions VALUES (-7, 0)', '1: rollup_positions'),
-    ('INSERT INTO economy.game_stats SELECT -7, ''crash'', 1, 1, 0, 0, 0, 0, 0, now()', '1: game_stats crash'),
-    ('INSERT INTO economy.pruned_stats SELECT -7, ''crash'', ''2031-01-01'', 1, 1, 0, 0, 0, 0, 0, now()', '1: pruned_stats crash 2031-01-01'),
+    ('INSERT INTO economy.game_stats SELECT -7, ''crash'', 1, 1, 0, 0, 0, 0, 0, pg_catalog.now()', '1: game_stats crash'),
+    ('INSERT INTO economy.pruned_stats SELECT -7, ''crash'', ''2031-01-01'', 1, 1, 0, 0, 0, 0, 0, pg_catalog.now()', '1: pruned_stats crash 2031-01-01'),
     ('UPDATE economy.user_game_stats_summary SET user_id = -7 WHERE user_id = {b} AND day = ''2031-03-05''', '1: user_game_stats_summary gacha 2031-03-05, user_game_stats_summary gacha 2031-03-05')) v (damage, found);
 SELECT is_empty('SELECT * FROM economy.stats_parity()', 'parity, undamaged');
 -- what follows a rollup that was lost with its queue is found again

@@ -38,19 +38,19 @@ SELECT is((SELECT count(*) FROM jsonb_object_keys(economy.game_stats_me(:u) -> '
 
 -- rounding, against numeric, for every small number of wins and losses
 CREATE TEMP TABLE rates AS SELECT w, l, economy.register(format('pgtap rate %s %s', w, l)) AS u FROM generate_series(0, 18) w, generate_series(0, 18) l;
-INSERT INTO economy.game_stats SELECT u, 'slot', w + l, w, l, 0, 0, 0, 0, now() FROM rates;
+INSERT INTO economy.game_stats SELECT u, 'slot', w + l, w, l, 0, 0, 0, 0, pg_catalog.now() FROM rates;
 SELECT is((SELECT string_agg(format('%s/%s: %s', w, w + l, economy.game_stats_me(u) -> 'win_rate'), ', ') FROM rates
            WHERE economy.game_stats_me(u) ->> 'win_rate' IS DISTINCT FROM CASE WHEN w + l = 0 THEN '0.0000' ELSE round(w / (w + l)::numeric, 4)::text END), NULL, 'win rates are rounded to 4 places');
 DELETE FROM economy.game_stats g USING rates r WHERE g.user_id = r.u;
 SELECT is((SELECT economy.game_stats_me(u) ->> 'win_rate' FROM rates WHERE (w, l) = (0, 1)), '0.0000', 'undone');
-INSERT INTO economy.game_stats SELECT u, 'slot', 2 * n, n, n, 0, 0, 0, 0, now() FROM rates, LATERAL (SELECT 4000000000000000000::bigint AS n) x WHERE (w, l) = (1, 1);
-INSERT INTO economy.game_stats SELECT u, 'slot', 16000, 1, 15999, 0, 0, 0, 0, now() FROM rates WHERE (w, l) = (2, 2);
-INSERT INTO economy.game_stats SELECT u, 'slot', 20000, 19999, 1, 0, 0, 0, 0, now() FROM rates WHERE (w, l) = (3, 3);
+INSERT INTO economy.game_stats SELECT u, 'slot', 2 * n, n, n, 0, 0, 0, 0, pg_catalog.now() FROM rates, LATERAL (SELECT 4000000000000000000::bigint AS n) x WHERE (w, l) = (1, 1);
+INSERT INTO economy.game_stats SELECT u, 'slot', 16000, 1, 15999, 0, 0, 0, 0, pg_catalog.now() FROM rates WHERE (w, l) = (2, 2);
+INSERT INTO economy.game_stats SELECT u, 'slot', 20000, 19999, 1, 0, 0, 0, 0, pg_catalog.now() FROM rates WHERE (w, l) = (3, 3);
 SELECT is((SELECT string_agg(economy.game_stats_me(u) ->> 'win_rate', ' ' ORDER BY w) FROM rates WHERE w = l AND w BETWEEN 1 AND 3), '0.5000 0.0001 1.0000', 'huge numbers do not overflow; halves go up');
 DELETE FROM economy.game_stats g USING rates r WHERE g.user_id = r.u;
 
 -- games of one's own, with names that JSON must escape, and more than fit a first buffer
-SELECT count(economy.register_game(name)) AS x FROM (VALUES ('pgtap "quoted"'), (E'pgtap \\ back'), (E'pgtap \x01\t\n'), (U&'pgtap \00e9\20ac')) v (name) \gset
+SELECT count(economy.register_game(name)) AS x FROM (VALUES ('pgtap "quoted"'), (E'pgtap \\ back'), (E'pgtap \x01\t\n'), (E'pgtap \u00e9\u20ac')) v (name) \gset
 SELECT r.state AS x FROM economy.record_action(:u, 'pgtap "quoted"', 'T', '1', 0, 900) r \gset
 SELECT is(pg_temp.document(:u) #>> ARRAY['games', 'pgtap "quoted"', 'max_win'], '900', 'a game with quotes');
 SELECT is((SELECT count(*) FROM jsonb_object_keys(pg_temp.document(:u) -> 'games')), 8::bigint, 'all of them');
@@ -75,9 +75,9 @@ SELECT r.total AS x FROM economy.record_action(:u, 'slot', 'T', 'sp2', 0, 1) r \
 RELEASE s;
 SELECT is((SELECT r.total FROM economy.record_action(:u, 'slot', 'T', 'sp3', 0, 1) r), 7::bigint, 'a released savepoint counts');
 SAVEPOINT s;
-SELECT r.state AS x FROM economy.record_action(:u, 'pgtap \ back', 'T', '1') r \gset
+SELECT r.state AS x FROM economy.record_action(:u, E'pgtap \\ back', 'T', '1') r \gset
 ROLLBACK TO s;
-SELECT is((SELECT r.total FROM economy.record_action(:u, 'pgtap \ back', 'T', '1') r), 1::bigint, 'also when the first action of a game was rolled back');
+SELECT is((SELECT r.total FROM economy.record_action(:u, E'pgtap \\ back', 'T', '1') r), 1::bigint, 'also when the first action of a game was rolled back');
 CREATE FUNCTION pg_temp.caught(n int, fails boolean) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM economy.record_action(economy.user_id_of('pgtap stats'), 'slot', 'T', 'block' || n, 0, 1);
@@ -118,7 +118,7 @@ SELECT is(pg_temp.parity_after(format('UPDATE economy.game_stats SET %s WHERE us
 FROM (VALUES ('total = total + 1, draws = draws + 1'), ('wins = wins + 1, losses = losses - 1'), ('losses = losses - 1, draws = draws + 1'), ('max_win = max_win + 1'),
              ('bet_sum = bet_sum - 1'), ('win_sum = win_sum + 1'), ('last_action_at = last_action_at - interval ''1 us''')) v (change);
 SELECT is(pg_temp.parity_after('DELETE FROM economy.game_stats WHERE user_id = {u} AND game = ''rps'''), '1: game_stats rps', 'parity sees a missing row');
-SELECT is(pg_temp.parity_after('INSERT INTO economy.game_stats SELECT user_id, ''zzz'', 0, 0, 0, 0, 0, 0, 0, now() FROM economy.accounts WHERE user_id = {u}'), '1: game_stats zzz', 'and one too many');
+SELECT is(pg_temp.parity_after('INSERT INTO economy.game_stats SELECT user_id, ''zzz'', 0, 0, 0, 0, 0, 0, 0, pg_catalog.now() FROM economy.accounts WHERE user_id = {u}'), '1: game_stats zzz', 'and one too many');
 SELECT is(pg_temp.parity_after('ALTER TABLE economy.user_actions DISABLE TRIGGER user_actions_append_only; DELETE FROM economy.user_actions WHERE user_id = {u} AND game = ''gacha'''), '1: game_stats gacha', 'and a missing entry');
 
 -- a clock that goes back

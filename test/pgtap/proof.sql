@@ -44,10 +44,10 @@ SELECT economy.retire_signing_key(:old) AS retired \gset
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', :u), 'what a retired key signed in its time is no finding');
 SET LOCAL economy.test_clock = '2031-03-01 12:00+00';
 SELECT FROM economy.purchase(:u, 'pgtap_proof', 'k6') \g /dev/null
-SELECT is(pg_temp.after('UPDATE economy.shop_transactions SET receipt_signature_version = ' || :'old' || ', position = position + 1000000, receipt_signature = sha256(hash) WHERE user_id = {u} AND seq = 6') ~ '\mwrong_signature 6\M', true,
+SELECT is(pg_temp.after('UPDATE economy.shop_transactions SET receipt_signature_version = ' || :'old' || ', position = position + 1000000, receipt_signature = sha256(hash) WHERE user_id = {u} AND seq = 6') ~ E'\\mwrong_signature 6\\M', true,
     'an entry from after its retirement, with that key, is one');
 SELECT FROM economy.purchase(:u, 'pgtap_proof', 'k7') \g /dev/null
-SELECT is(pg_temp.after('UPDATE economy.shop_transactions SET receipt_signature_version = ' || :'old' || ', created_at = ''2031-01-15'', receipt_signature = sha256(hash) WHERE user_id = {u} AND seq = 7') ~ '\mwrong_signature 7\M', true,
+SELECT is(pg_temp.after('UPDATE economy.shop_transactions SET receipt_signature_version = ' || :'old' || ', created_at = ''2031-01-15'', receipt_signature = sha256(hash) WHERE user_id = {u} AND seq = 7') ~ E'\\mwrong_signature 7\\M', true,
     'and one of its time behind an entry of a newer key');
 
 -- a key made while the clock was a year ahead signs, and is retired, as any other

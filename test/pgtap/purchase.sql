@@ -52,11 +52,11 @@ SELECT is((SELECT string_agg(row(l.seq, l.journal, l.transaction_id = left(l.tra
 -- sizes at the limit
 SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'a key of 255 bytes is taken') FROM economy.purchase(:u, 'pgtap_free', repeat('k', 255)) p;
 SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'a key of 255 bytes in 85 characters is taken')
-FROM economy.purchase(:u, 'pgtap_free', repeat(U&'\20ac', 85)) p;
-SELECT is(pg_temp.brief(p), 'reuse OK {"stub": true}', 'and found again') FROM economy.purchase(:u, 'pgtap_free', repeat(U&'\20ac', 85)) p;
-SELECT lives_ok(format($$SELECT economy.upsert_product('{"product_id": "%s", "category": "item", "price_gold": 0}', 'pgtap')$$, repeat(U&'\00e9', 32)),
+FROM economy.purchase(:u, 'pgtap_free', repeat(E'\u20ac', 85)) p;
+SELECT is(pg_temp.brief(p), 'reuse OK {"stub": true}', 'and found again') FROM economy.purchase(:u, 'pgtap_free', repeat(E'\u20ac', 85)) p;
+SELECT lives_ok(format($$SELECT economy.upsert_product('{"product_id": "%s", "category": "item", "price_gold": 0}', 'pgtap')$$, repeat(E'\u00e9', 32)),
     'a product_id of 64 bytes is taken');
-SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'and bought') FROM economy.purchase(:u, repeat(U&'\00e9', 32), 'k') p;
+SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'and bought') FROM economy.purchase(:u, repeat(E'\u00e9', 32), 'k') p;
 SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'a context of 4096 bytes is taken')
 FROM economy.purchase(:u, 'pgtap_free', 'c4096', 1, jsonb_build_object('t', repeat('x', 4087))) p;
 SELECT is((SELECT octet_length(context::text) FROM economy.shop_transactions t WHERE t.user_id = :u AND idempotency_key = 'c4096'), 4096, 'and stored');

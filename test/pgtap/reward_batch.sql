@@ -115,7 +115,7 @@ SELECT throws_ok(format($$SELECT economy.grant_rewards('[{"user_id": %s, "source
     'XE002', NULL, format('user_id %s, gold %s is misuse', u, g))
 FROM (VALUES ('1', '9223372036854775808'), ('1', '1e1000'), ('1e30', '1'), ('1', '-9223372036854775809')) v (u, g);
 -- drivers give a bigint back as text, and it is taken so
-SELECT is((SELECT concat_ws(' ', code, gold_delta, xp_delta) FROM economy.grant_rewards(format('[{"user_id": "%s", "source": "s", "external_event_id": "text", "gold": "376", "xp": " +8\t"}]', :a)::jsonb)),
+SELECT is((SELECT concat_ws(' ', code, gold_delta, xp_delta) FROM economy.grant_rewards(format(E'[{"user_id": "%s", "source": "s", "external_event_id": "text", "gold": "376", "xp": " +8\\t"}]', :a)::jsonb)),
     'OK 376 8', 'numbers as text');
 SELECT is((SELECT gold_delta FROM economy.grant_rewards(format('[{"user_id": %s, "source": "s", "external_event_id": "whole", "gold": 12e1}]', :a)::jsonb)),
     120::bigint, 'a whole number in another spelling');

@@ -48,8 +48,8 @@ SELECT is(pg_temp.give(:u, 'quest', 'q1 ', 1), 't new OK RU-9 1 0 109 2500 6 f',
 SELECT is(pg_temp.give(:u, repeat('s', 64), repeat('e', 255)), 't new OK RU-10 0 0 109 2500 6 f', 'a source of 64 bytes, an event of 255');
 SELECT is(pg_temp.give(:u, 'big', 'd4096', 0, 0, jsonb_build_object('t', repeat('x', 4087))), 't new OK RU-11 0 0 109 2500 6 f', 'details of 4096 bytes');
 SELECT is((SELECT octet_length(details::text) FROM economy.reward_audit WHERE user_id = :u AND external_event_id = 'd4096'), 4096, 'are stored');
-SELECT is(pg_temp.give(:u, U&'\20ac', E'"\\\n\x01''; --'), 't new OK RU-12 0 0 109 2500 6 f', 'any text is an event');
-SELECT is(pg_temp.give(:u, U&'\20ac', E'"\\\n\x01''; --'), 't reuse OK RU-12 0 0 109 2500 6 f', 'and found again');
+SELECT is(pg_temp.give(:u, E'\u20ac', E'"\\\n\x01''; --'), 't new OK RU-12 0 0 109 2500 6 f', 'any text is an event');
+SELECT is(pg_temp.give(:u, E'\u20ac', E'"\\\n\x01''; --'), 't reuse OK RU-12 0 0 109 2500 6 f', 'and found again');
 SELECT is(pg_temp.give(:u, 'economy', 'e'), 't new OK RU-13 0 0 109 2500 6 f', 'only sources with the colon are reserved');
 SELECT is(pg_temp.give(:u, 'Economy:x', 'e'), 't new OK RU-14 0 0 109 2500 6 f', 'and only in lower case');
 
@@ -66,9 +66,9 @@ FROM (VALUES
     ($$SELECT economy.grant_reward(USER, '', 'e')$$,                         'XE002', 'source must not be empty'),
     ($$SELECT economy.grant_reward(USER, 's', '')$$,                         'XE002', 'external_event_id must not be empty'),
     ($$SELECT economy.grant_reward(USER, repeat('s', 65), 'e')$$,            'XE003', 'source is too long'),
-    ($$SELECT economy.grant_reward(USER, repeat(U&'\20ac', 22), 'e')$$,      'XE003', 'source is too long'),
+    ($$SELECT economy.grant_reward(USER, repeat(E'\u20ac', 22), 'e')$$,      'XE003', 'source is too long'),
     ($$SELECT economy.grant_reward(USER, 's', repeat('e', 256))$$,           'XE003', 'external_event_id is too long'),
-    ($$SELECT economy.grant_reward(USER, 's', repeat(U&'\20ac', 86))$$,      'XE003', 'external_event_id is too long'),
+    ($$SELECT economy.grant_reward(USER, 's', repeat(E'\u20ac', 86))$$,      'XE003', 'external_event_id is too long'),
     ($$SELECT economy.grant_reward(USER, 's', 'e', -1)$$,                    'XE002', 'gold and xp must be from 0 to 2^53-1'),
     ($$SELECT economy.grant_reward(USER, 's', 'e', 0, -1)$$,                 'XE002', 'gold and xp must be from 0 to 2^53-1'),
     ($$SELECT economy.grant_reward(USER, 's', 'e', -9223372036854775808)$$,  'XE002', 'gold and xp must be from 0 to 2^53-1'),

@@ -53,7 +53,7 @@ SELECT is((SELECT pg_temp.line(g, :u) FROM economy.grant_reward(:u, 'quest', '10
 SELECT is(pg_temp.back(:u, id), 'f refused REWARD_NOT_FOUND -', 'revoke ' || to_json(id))
 FROM unnest(ARRAY['RU-10', 'RU-0', 'RU--1', 'RU-01', 'RU-+1', 'RU- 1', 'RU-1 ', ' RU-1', 'rU-1', 'XU-1',
     'U-1', 'R-1', 'RU', 'RU-', 'R', '-', 'junk', 'RU-1-1', 'RU-9223372036854775807', 'RU-9223372036854775808', 'R0x1-1', 'RU-1' || chr(10),
-    'RU-1' || chr(1), repeat('R', 255), U&'\20ac']) id;
+    'RU-1' || chr(1), repeat('R', 255), E'\u20ac']) id;
 SELECT is(pg_temp.back(:u, id), 'f refused REWARD_NOT_FOUND - {"is": "' || kind || '"}', id || ' is a ' || kind)
 FROM (VALUES ('RU-6', 'reversal'), ('RU-7', 'reversal'), ('PU-1', 'purchase'), ('GU-1', 'adjustment'), ('AU-1', 'action')) v (id, kind);
 SELECT economy.grant_reward(:other, 'quest', '1', 77) IS NULL AS x \gset

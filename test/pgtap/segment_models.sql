@@ -8,13 +8,16 @@ SET LOCAL jit = off;
 -- --- published figures of test/data -----------------------------------------
 
 \set orders `cat test/data/rfm_orders.csv`
-CREATE TABLE pgtap_orders (id text, ts date, amount integer);
+CREATE TABLE public.pgtap_orders (id text, ts date, amount integer);
 INSERT INTO pgtap_orders SELECT c[1], c[2]::date, c[3]::integer
 FROM string_to_table(:'orders', E'\n') WITH ORDINALITY t (line, n), string_to_array(line, ',') c WHERE n > 1 AND line <> '';
 SELECT is((SELECT count(*) FROM pgtap_orders), 4906::bigint, 'test/data/rfm_orders.csv is here: run the files from the root of the source');
 SELECT is((SELECT (b.users, b.recency, b.frequency, b.monetary, b.degenerate)::text
            FROM economy.rfm_bounds('all_time', 'pgtap_orders', '2006-12-31 00:00:00+00') b),
     '(995,"{115,181,297.4,482}","{4,5,6,8}","{255.8,382,506.4,666}",{})', 'the published bounds');
+SET LOCAL quote_all_identifiers = on;
+SELECT is((SELECT b.users FROM economy.rfm_bounds('all_time', 'pgtap_orders', '2006-12-31 00:00:00+00') b), 995::bigint, 'a date is one, also where names are in quotes');
+SET LOCAL quote_all_identifiers = off;
 SELECT is((s.recency_days, s.frequency, s.monetary, s.r || '' || s.f || s.m)::text, format('(%s)', published), id)
 FROM (VALUES ('Abbey O''Reilly', '205,6,472,343'), ('Add Senger', '140,3,340,412'), ('Aden Lesch', '194,4,405,323'),
              ('Aden Murphy', '98,7,596,544'), ('Admiral Senger', '132,5,448,433'), ('Brion Stark', '229,8,852,355'),
@@ -26,11 +29,11 @@ SELECT is((SELECT string_agg(n::text, ',' ORDER BY frequency) FROM
 
 -- --- a made-up table ---------------------------------------------------------
 
-CREATE TABLE pgtap_source (id bigint, ts timestamptz, amount numeric);
+CREATE TABLE public.pgtap_source (id bigint, ts timestamptz, amount numeric);
 SELECT setseed(0.5);
 INSERT INTO pgtap_source SELECT (random() * random() * 200)::int, timestamptz '2031-03-01 12:00:00+00' - random() * interval '60 days', (random() * 100)::int
 FROM generate_series(1, 3000);
-CREATE TABLE pgtap_shuffled AS SELECT * FROM pgtap_source ORDER BY md5(id::text || ts);
+CREATE TABLE public.pgtap_shuffled AS SELECT * FROM pgtap_source ORDER BY md5(id::text || ts);
 SELECT set_eq($$SELECT s::text FROM economy.rfm_score('standard', 'pgtap_source', '2031-03-01 12:00:00+00') s$$,
               $$SELECT s::text FROM economy.rfm_score('standard', 'pgtap_shuffled', '2031-03-01 12:00:00+00') s$$, 'the order of rows does not matter');
 SELECT is((SELECT count(DISTINCT (f, m)::text) - count(DISTINCT (frequency, monetary)::text) <= 0 FROM economy.rfm_score('standard', 'pgtap_source', '2031-03-01 12:00:00+00')),
@@ -206,27 +209,27 @@ SELECT throws_ok('SELECT * FROM economy.rfm_refresh()', 'XE603', NULL, 'no such 
 -- --- what cannot be scored -------------------------------------------------------
 
 SELECT throws_ok(call, code, NULL, call) FROM (VALUES
-    ($$SELECT * FROM economy.rfm_score(NULL, 'pgtap_source', now())$$, 'XE001'), ($$SELECT * FROM economy.rfm_score('standard', NULL, now())$$, 'XE001'),
-    ($$SELECT * FROM economy.rfm_score('standard', 'pgtap_source', NULL)$$, 'XE001'), ($$SELECT * FROM economy.rfm_score('none', 'pgtap_source', now())$$, 'XE603'),
-    ($$SELECT * FROM economy.rfm_score('standard', 'pgtap_source', 'infinity')$$, 'XE002'), ($$SELECT * FROM economy.rfm_score('standard', 'pg_class', now())$$, 'XE604'),
-    ($$SELECT * FROM economy.rfm_bounds('standard', NULL, now())$$, 'XE001'),
-    ($$SELECT * FROM economy.rfm_score_query('standard', NULL, now())$$, 'XE001'), ($$SELECT * FROM economy.rfm_score_query('standard', 'nonsense', now())$$, 'XE604'),
-    ($$SELECT * FROM economy.rfm_score_query('standard', 'SELECT 1 AS id, 2 AS ts, 3 AS amount', now())$$, 'XE604'),
-    ($$SELECT * FROM economy.rfm_score_query('standard', 'SELECT 1 AS id, now() AS ts, NULL::int AS amount', now())$$, 'XE604'),
-    ($$SELECT * FROM economy.rfm_score_query('standard', 'SELECT NULL::int AS id, now() AS ts, 1 AS amount', now())$$, 'XE604'),
-    ($$SELECT * FROM economy.rfm_score_query('standard', 'SELECT 1 AS id, now() AS ts, ''NaN''::float8 AS amount', now())$$, 'XE604'),
-    ($$SELECT * FROM economy.rfm_score_query('standard', 'SELECT 1 AS id, ''infinity''::date AS ts, 1 AS amount', now())$$, 'XE604'),
-    ($$SELECT * FROM economy.rfm_bounds_query('standard', NULL, now())$$, 'XE001')) v (call, code);
+    ($$SELECT * FROM economy.rfm_score(NULL, 'pgtap_source', pg_catalog.now())$$, 'XE001'), ($$SELECT * FROM economy.rfm_score('standard', NULL, pg_catalog.now())$$, 'XE001'),
+    ($$SELECT * FROM economy.rfm_score('standard', 'pgtap_source', NULL)$$, 'XE001'), ($$SELECT * FROM economy.rfm_score('none', 'pgtap_source', pg_catalog.now())$$, 'XE603'),
+    ($$SELECT * FROM economy.rfm_score('standard', 'pgtap_source', 'infinity')$$, 'XE002'), ($$SELECT * FROM economy.rfm_score('standard', 'pg_class', pg_catalog.now())$$, 'XE604'),
+    ($$SELECT * FROM economy.rfm_bounds('standard', NULL, pg_catalog.now())$$, 'XE001'),
+    ($$SELECT * FROM economy.rfm_score_query('standard', NULL, pg_catalog.now())$$, 'XE001'), ($$SELECT * FROM economy.rfm_score_query('standard', 'nonsense', pg_catalog.now())$$, 'XE604'),
+    ($$SELECT * FROM economy.rfm_score_query('standard', 'SELECT 1 AS id, 2 AS ts, 3 AS amount', pg_catalog.now())$$, 'XE604'),
+    ($$SELECT * FROM economy.rfm_score_query('standard', 'SELECT 1 AS id, pg_catalog.now() AS ts, NULL::int AS amount', pg_catalog.now())$$, 'XE604'),
+    ($$SELECT * FROM economy.rfm_score_query('standard', 'SELECT NULL::int AS id, pg_catalog.now() AS ts, 1 AS amount', pg_catalog.now())$$, 'XE604'),
+    ($$SELECT * FROM economy.rfm_score_query('standard', 'SELECT 1 AS id, pg_catalog.now() AS ts, ''NaN''::float8 AS amount', pg_catalog.now())$$, 'XE604'),
+    ($$SELECT * FROM economy.rfm_score_query('standard', 'SELECT 1 AS id, ''infinity''::date AS ts, 1 AS amount', pg_catalog.now())$$, 'XE604'),
+    ($$SELECT * FROM economy.rfm_bounds_query('standard', NULL, pg_catalog.now())$$, 'XE001')) v (call, code);
 
 -- a role reads its own tables and no others
 CREATE ROLE pgtap_analyst;
 SELECT economy.grant_access('pgtap_analyst', 'monitor') AS x \gset
-CREATE TABLE pgtap_secret AS TABLE pgtap_source;
+CREATE TABLE public.pgtap_secret AS TABLE pgtap_source;
 GRANT SELECT ON pgtap_source TO pgtap_analyst;
 SET LOCAL ROLE pgtap_analyst;
 SELECT lives_ok($$SELECT * FROM economy.rfm_score('standard', 'pgtap_source', '2031-03-31 12:00:00+00')$$, 'a table that the caller may read');
 SELECT throws_ok($$SELECT * FROM economy.rfm_score('standard', 'pgtap_secret', '2031-03-31 12:00:00+00')$$, '42501', NULL, 'not one that only the owner may read');
-SELECT throws_ok($$SELECT * FROM economy.rfm_score_query('standard', 'SELECT user_id AS id, created_at AS ts, monetary AS amount FROM economy.shop_transactions', now())$$, '42501', NULL, 'nor the journal');
+SELECT throws_ok($$SELECT * FROM economy.rfm_score_query('standard', 'SELECT user_id AS id, created_at AS ts, monetary AS amount FROM economy.shop_transactions', pg_catalog.now())$$, '42501', NULL, 'nor the journal');
 RESET ROLE;
 SELECT * FROM finish();
 ROLLBACK;

@@ -20,8 +20,8 @@ $$;
 CREATE FUNCTION pg_temp.definition() RETURNS TABLE (user_id bigint, frequency bigint, monetary bigint, r integer, f integer, m integer, segment text) LANGUAGE sql AS $$
     WITH input AS (
         SELECT t.user_id, s.as_of, bool_or(t.created_at <= s.as_of) AS bought, least(90, (s.as_of AT TIME ZONE 'UTC')::date - (max(t.created_at) FILTER (WHERE t.created_at <= s.as_of) AT TIME ZONE 'UTC')::date) AS days,
-               count(*) FILTER (WHERE t.created_at > s.as_of - interval '30 days' AND t.created_at <= s.as_of) AS f,
-               coalesce(sum(t.monetary) FILTER (WHERE t.created_at > s.as_of - interval '30 days' AND t.created_at <= s.as_of), 0)::bigint AS m
+               count(*) FILTER (WHERE t.created_at > s.as_of - interval '720 hours' AND t.created_at <= s.as_of) AS f,
+               coalesce(sum(t.monetary) FILTER (WHERE t.created_at > s.as_of - interval '720 hours' AND t.created_at <= s.as_of), 0)::bigint AS m
         FROM economy.shop_transactions t JOIN who USING (user_id) CROSS JOIN economy.rfm_state s
         WHERE NOT EXISTS (SELECT FROM economy.rfm_reversals v WHERE v.user_id = t.user_id AND v.seq = t.seq)
         GROUP BY t.user_id, s.as_of
@@ -212,6 +212,6 @@ CREATE FUNCTION pg_temp.misfolded() RETURNS TABLE (user_id bigint, first_seq big
     )
     (TABLE folded EXCEPT ALL TABLE packed) UNION ALL (TABLE packed EXCEPT ALL TABLE folded) $$;
 SELECT is_empty('SELECT * FROM pg_temp.misfolded()', 'the journal is folded on disk as the aggregate packs it');
-SELECT is((SELECT string_agg(tablename || indexname, ' ' ORDER BY tablename) FROM pg_indexes WHERE schemaname = 'economy' AND indexname LIKE '%position\_idx'), 'gold_adjustmentsgold_adjustments_position_idx reward_auditreward_audit_position_idx shop_transactionsshop_transactions_position_idx user_actionsuser_actions_position_idx user_changesuser_changes_position_idx', 'the journals have their index');
+SELECT is((SELECT string_agg(tablename || indexname, ' ' ORDER BY tablename) FROM pg_indexes WHERE schemaname = 'economy' AND indexname LIKE E'%position\\_idx'), 'gold_adjustmentsgold_adjustments_position_idx reward_auditreward_audit_position_idx shop_transactionsshop_transactions_position_idx user_actionsuser_actions_position_idx user_changesuser_changes_position_idx', 'the journals have their index');
 SELECT * FROM finish();
 ROLLBACK;

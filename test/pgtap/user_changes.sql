@@ -42,7 +42,7 @@ FROM (VALUES
     ('{"a": 1}', '{"a": {"b": {"c": 1, "d": null}}}', '{"a": {"b": {"c": 1}}}'),
     ('{"a": []}', '{}', '{"a": []}'),
     ('{"a": {}}', '{"a": {"b": [null, {"c": null}]}}', '{"a": {"b": [null, {"c": null}]}}'),
-    ('{"a": true, "b": 1.50}', '{"c": "\u20ac\\\""}', '{"a": true, "b": 1.50, "c": "\u20ac\\\""}')) v (target, patch, result);
+    ('{"a": true, "b": 1.50}', E'{"c": "\\u20ac\\\\\\""}', E'{"a": true, "b": 1.50, "c": "\\u20ac\\\\\\""}')) v (target, patch, result);
 SELECT is(pg_temp.merged('{}', (repeat('{"a": ', 580) || '1' || repeat('}', 580))::jsonb), (repeat('{"a": ', 580) || '1' || repeat('}', 580))::jsonb, 'a deep patch');
 
 -- the profile
@@ -54,7 +54,7 @@ SELECT is(pg_temp.patch(:u, '{"x": null}', 'p2'), 'new OK UU-2 profile {"x": [],
 SELECT is(left(pg_temp.patch(:u, '{"age": null, "pets": {"dog": {"legs": 3}}, "x": []}', 'p1'), 12), 'reuse OK UU-', 'a late repetition changes nothing');
 SELECT is(pg_temp.profile(:u), '{"nick": "ann", "pets": {"cat": 1, "dog": {"legs": 3}}}', 'the profile stays');
 SELECT is((SELECT row(r.state, r.code, r.detail)::text FROM economy.update_profile(:u, '{"age": 8}', 'p2') r),
-    row('refused', 'IDEMPOTENCY_MISMATCH', '{"now": "{\"x\": [], \"age\": 8, \"nick\": \"ann\", \"pets\": {\"cat\": 1, \"dog\": {\"legs\": 3}}}", "field": "profile", "first": "{\"nick\": \"ann\", \"pets\": {\"cat\": 1, \"dog\": {\"legs\": 3}}}"}'::jsonb)::text, 'another patch with the key');
+    row('refused', 'IDEMPOTENCY_MISMATCH', E'{"now": "{\\"x\\": [], \\"age\\": 8, \\"nick\\": \\"ann\\", \\"pets\\": {\\"cat\\": 1, \\"dog\\": {\\"legs\\": 3}}}", "field": "profile", "first": "{\\"nick\\": \\"ann\\", \\"pets\\": {\\"cat\\": 1, \\"dog\\": {\\"legs\\": 3}}}"}'::jsonb)::text, 'another patch with the key');
 SELECT is(pg_temp.patch(:u, '{}', 'p3'), 'new OK UU-3 profile {"nick": "ann", "pets": {"cat": 1, "dog": {"legs": 3}}} {"nick": "ann", "pets": {"cat": 1, "dog": {"legs": 3}}}', 'a patch that changes nothing uses its key up');
 SELECT is((SELECT row(r.state, r.code)::text FROM economy.update_profile(:other, jsonb_build_object('t', repeat('x', 4087)), 'p1') r), '(new,OK)', 'a profile of 4096 bytes');
 SELECT is((SELECT row(r.state, r.code)::text FROM economy.update_profile(:other, '{"u": 1}', 'p2') r), '(refused,PROFILE_TOO_LONG)', 'and no more');
@@ -163,7 +163,7 @@ FROM (VALUES
     ('UPDATE economy.users SET created_at = created_at + interval ''1 us'' WHERE user_id = PLAYED', 'wrong_hash 1'),
     ('UPDATE economy.users SET timezone = ''Nowhere/Land'' WHERE user_id = PLAYED', 'a time zone that this server knows is timezone Nowhere/Land, wrong_hash 1'),
     ('UPDATE economy.users SET external_id = external_id || ''x'' WHERE user_id IN (PLAINS); UPDATE economy.users SET external_id = CASE WHEN external_id = ''pgtap plainx'' THEN ''pgtap plain 2'' ELSE ''pgtap plain'' END WHERE user_id IN (PLAINS)', 'broken_chain 0'),
-    ('UPDATE economy.users SET created_at = now() + interval ''1 h'' WHERE user_id IN (PLAINS)', 'broken_chain 0'),
+    ('UPDATE economy.users SET created_at = pg_catalog.now() + interval ''1 h'' WHERE user_id IN (PLAINS)', 'broken_chain 0'),
     ('UPDATE economy.users SET timezone = ''Asia/Seoul'' WHERE user_id = USER', 'timezone Europe/Rome is timezone Asia/Seoul'),
     ('UPDATE economy.users SET profile = ''{}'' WHERE user_id = USER', 'profile {"z": 1, "nick": "ann", "pets": {"cat": 1, "dog": {"legs": 3}}} is profile {}'),
     ('UPDATE economy.accounts SET suspended = true WHERE user_id = USER', 'status active is status suspended'),
@@ -178,7 +178,7 @@ FROM (VALUES
 -- a zone that the server's data no longer have is UTC
 SAVEPOINT zone;
 UPDATE economy.users SET timezone = 'Nowhere/Land' WHERE user_id = :played;
-SELECT is((SELECT concat_ws(' ', c.code, c.claim_date = (now() AT TIME ZONE 'UTC')::date) FROM economy.claim_daily_reward(:played) c), 'CLAIMED t', 'a zone that went keeps nobody from claiming');
+SELECT is((SELECT concat_ws(' ', c.code, c.claim_date = (pg_catalog.now() AT TIME ZONE 'UTC')::date) FROM economy.claim_daily_reward(:played) c), 'CLAIMED t', 'a zone that went keeps nobody from claiming');
 SELECT is((SELECT economy.set_timezone(:played, 'Europe/Rome')), 'Europe/Rome', 'nor from moving on');
 ROLLBACK TO SAVEPOINT zone;
 
@@ -186,14 +186,14 @@ ROLLBACK TO SAVEPOINT zone;
 SELECT throws_ok('UPDATE economy.user_changes SET actor = NULL', 'XE101', NULL, 'append-only: no update');
 SELECT throws_ok('DELETE FROM economy.user_changes', 'XE101', NULL, 'no delete');
 SELECT throws_ok('TRUNCATE economy.user_changes', 'XE101', NULL, 'no truncate');
-SELECT throws_ok(format('INSERT INTO economy.user_changes SELECT %s, 0, 0, 0, 0, 0, now(), 0, 0, false, '''', ''status''', :u), '23514', NULL, 'no entry 0');
-SELECT throws_ok(format('INSERT INTO economy.user_changes SELECT %s, 99, 1, 0, 0, 0, now(), 0, 0, false, '''', ''status''', :u), '23514', NULL, 'no gold');
-SELECT throws_ok(format('INSERT INTO economy.user_changes SELECT %s, 99, 0, 0, 0, 0, now(), 0, 0, false, '''', ''level''', :u), '23514', NULL, 'no other field');
+SELECT throws_ok(format('INSERT INTO economy.user_changes SELECT %s, 0, 0, 0, 0, 0, pg_catalog.now(), 0, 0, false, '''', ''status''', :u), '23514', NULL, 'no entry 0');
+SELECT throws_ok(format('INSERT INTO economy.user_changes SELECT %s, 99, 1, 0, 0, 0, pg_catalog.now(), 0, 0, false, '''', ''status''', :u), '23514', NULL, 'no gold');
+SELECT throws_ok(format('INSERT INTO economy.user_changes SELECT %s, 99, 0, 0, 0, 0, pg_catalog.now(), 0, 0, false, '''', ''level''', :u), '23514', NULL, 'no other field');
 SELECT throws_ok('INSERT INTO economy.accounts (user_id) VALUES (-1)', '23502', NULL, 'no account without a beginning of its chain');
 
 -- triggers and columns of a DBA on users
 CREATE FUNCTION pg_temp.upper_zone() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
-ALTER TABLE economy.users ADD COLUMN pgtap_note text DEFAULT 'x', ADD COLUMN pgtap_at timestamptz DEFAULT now();
+ALTER TABLE economy.users ADD COLUMN pgtap_note text DEFAULT 'x', ADD COLUMN pgtap_at timestamptz DEFAULT pg_catalog.now();
 SELECT is(left(pg_temp.patch(:u, '{"q": 1}', 'dba1'), 6), 'new OK', 'with columns of a DBA');
 CREATE TRIGGER pgtap_swallow BEFORE UPDATE ON economy.users FOR EACH ROW EXECUTE FUNCTION pg_temp.upper_zone();
 SELECT throws_ok(format('SELECT economy.set_timezone(%s, ''UTC'')', :u), 'XE103', NULL, 'a trigger that swallows the change');

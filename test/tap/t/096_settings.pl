@@ -13,23 +13,14 @@ use Test::More;
 
 my $node = new_node('settings', empty => 1, conf => 'shared_preload_libraries = economy', init => { extra => [ '--encoding=UTF8', '--no-locale' ] });
 
+# beside those of hostile.sql
 my @HOSTILE = (
-	q{DateStyle = 'German'}, q{TimeZone = 'Pacific/Chatham'}, q{IntervalStyle = 'sql_standard'}, q{bytea_output = 'escape'},
-	q{extra_float_digits = -15}, q{standard_conforming_strings = off}, q{backslash_quote = on}, q{plpgsql.extra_errors = 'all'},
-	q{plpgsql.variable_conflict = 'use_column'}, q{default_transaction_isolation = 'serializable'}, q{array_nulls = off},
-	q{quote_all_identifiers = on}, q{transform_null_equals = on}, q{xmlbinary = 'hex'}, q{timezone_abbreviations = 'India'},
-	q{search_path = planted, pg_catalog, public}, q{row_security = off}, q{default_text_search_config = 'german'},
-	q{check_function_bodies = off}, q{lock_timeout = '10s'}, q{idle_in_transaction_session_timeout = 0}, q{enable_seqscan = off},
+	q{array_nulls = off}, q{quote_all_identifiers = on}, q{lock_timeout = '10s'}, q{idle_in_transaction_session_timeout = 0}, q{enable_seqscan = off},
 	q{force_parallel_mode = on}, q{constraint_exclusion = on}, q{plan_cache_mode = force_custom_plan});
-
-# What shadows names that functions use, for whoever does not say which he means.
 my @PLANTED = (
-	'CREATE SCHEMA planted',
-	'CREATE FUNCTION planted.now() RETURNS timestamptz LANGUAGE sql AS $$ SELECT TIMESTAMPTZ $a$1999-01-01 00:00+00$a$ $$',
 	'CREATE FUNCTION planted.count_planted(bigint, bigint) RETURNS bigint LANGUAGE sql AS $$ SELECT 666::bigint $$',
 	'CREATE OPERATOR planted.+ (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = planted.count_planted)',
-	'CREATE OPERATOR planted.- (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = planted.count_planted)',
-	(map { "CREATE TABLE planted.$_ (user_id bigint, seq bigint, gold bigint)" } qw(accounts users shop_transactions streaks games)));
+	'CREATE OPERATOR planted.- (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = planted.count_planted)');
 
 # A name and a statement; what it answers is kept as rows, not as text.
 my @CALLS = grep { /\S/ && !/^#/ } split /\n/, <<'SQL';
@@ -120,6 +111,9 @@ economy.learn_recommendations()
 economy.remove_stock('rare', 'admin')
 economy.audit_schema()
 economy.library_version()
+economy.audit_unknown()
+economy.audit_open()
+economy.audit_history()
 economy.job_list()
 economy.job_history()
 economy.progress()
@@ -133,13 +127,16 @@ sub play
 
 	$node->safe_psql('postgres', "CREATE DATABASE $database TEMPLATE template0");
 	$node->safe_psql($database, 'CREATE EXTENSION economy');
-	$node->safe_psql($database, join ';', @PLANTED);
 	$node->safe_psql($database, q{SET TimeZone = 'UTC'; CREATE TABLE public.spins (at timestamptz, raw bytea, player bigint, bet bigint, win bigint);
 		CREATE TRIGGER capture AFTER INSERT ON public.spins REFERENCING NEW TABLE AS n FOR EACH STATEMENT
 		EXECUTE FUNCTION economy.capture_actions('player', 'slot', 'at', 'bet', 'win', 'raise')});
 	$node->safe_psql($database, q{CREATE TABLE public.orders (id bigint, ts timestamptz, amount bigint);
 		INSERT INTO public.orders SELECT n % 7, TIMESTAMPTZ '2026-03-01 12:00+00' + n * interval '5 hours', n * 10 FROM generate_series(1, 100) n});
-	$node->safe_psql('postgres', "ALTER DATABASE $database SET $_") foreach $hostile ? @HOSTILE : ();
+	if ($hostile)
+	{
+		$node->safe_psql($database, $_) foreach slurp_file("$FindBin::Bin/../../hostile.sql"), join ';', @PLANTED;
+		$node->safe_psql('postgres', "ALTER DATABASE $database SET $_") foreach @HOSTILE;
+	}
 	$dbh = connect_to($node, $database);
 	$dbh->do(q{SET client_min_messages = error});
 	foreach my $n (0 .. $#CALLS)
@@ -168,7 +165,8 @@ sub told
 	# what is drawn, or says when and in which transaction
 	my $without = q{ - ARRAY['hash', 'head_hash', 'xact', 'position', 'receipt_signature', 'signature', 'material', 'secret', 'installation', 'started_at', 'ended_at', 'finished_at',
 		'since', 'prev_hash', 'chain', 'digest', 'anchor', 'registered', 'event', 'next_cursor', 'pruned_xact',
-		'pruned_by', 'system', 'database', 'extension', 'cluster', 'seen_before', 'pid', 'transaction', 'duration']};
+		'pruned_by', 'first_position', 'last_position', 'system', 'database', 'extension', 'cluster', 'seen_before', 'pid', 'transaction', 'duration']};
+	$without .= " #- '{$_}'" foreach map { ("before,$_", "after,$_") } qw(material first_position last_position);
 	foreach my $n (0 .. $#CALLS)
 	{
 		$told{"answer $n of $CALLS[$n]"} = join "\n", @{ $dbh->selectcol_arrayref("SELECT (to_jsonb(t)$without)::text FROM public.answer_$n t ORDER BY 1") };
@@ -197,8 +195,8 @@ is($plain->{captured}, 1, 'a captured row counts once');
 is($hostile->{$_}, $plain->{$_}, $_) foreach sort keys %$plain;
 unlike($plain->{$_}, qr/sqlstate/, "$_ is answered") foreach grep { /^answer/ } sort keys %$plain;
 
-# what works on pg_cron and on keys, what is no call of its own, and clocks
-my %ELSEWHERE = map { $_ => 1 } qw(now health relay_status require_given rfm_bounds_query rfm_measure rfm_measure_query rfm_measured rfm_passed rfm_rule_ranges
+# what works on pg_cron and on keys, what signs all the rest, what is no call of its own, and clocks
+my %ELSEWHERE = map { $_ => 1 } qw(now anchor anchor_step audit_step last_anchor verify_anchor health relay_status require_given rfm_bounds_query rfm_measure rfm_measure_query rfm_measured rfm_passed rfm_rule_ranges
   rfm_score_query rfm_source schedule unschedule retire_signing_key capture_actions run_job);
 my @missing = grep { my $f = $_; !$ELSEWHERE{$f} && !grep { /economy\.$f\(/ } @CALLS } @$called;
 is("@missing", '', 'every function that a level may call is called');
