@@ -166,15 +166,16 @@ sub told
 	my $without = q{ - ARRAY['hash', 'head_hash', 'xact', 'position', 'receipt_signature', 'signature', 'material', 'secret', 'installation', 'started_at', 'ended_at', 'finished_at',
 		'since', 'prev_hash', 'chain', 'digest', 'anchor', 'registered', 'event', 'next_cursor', 'pruned_xact',
 		'pruned_by', 'first_position', 'last_position', 'system', 'database', 'extension', 'cluster', 'seen_before', 'pid', 'transaction', 'duration']};
-	$without .= " #- '{$_}'" foreach map { ("before,$_", "after,$_") } qw(material first_position last_position);
 	foreach my $n (0 .. $#CALLS)
 	{
 		$told{"answer $n of $CALLS[$n]"} = join "\n", @{ $dbh->selectcol_arrayref("SELECT (to_jsonb(t)$without)::text FROM public.answer_$n t ORDER BY 1") };
 	}
 	my $tables = $dbh->selectcol_arrayref(q{SELECT c.oid::regclass::text FROM pg_class c WHERE c.relnamespace = 'economy'::regnamespace AND c.relkind = 'r' ORDER BY 1});
+	my $of_keys = join '', map { " #- '{before,$_}' #- '{after,$_}'" } qw(material first_position last_position duration);
 	foreach my $table (@$tables)
 	{
-		$told{"table $table"} = join "\n", @{ $dbh->selectcol_arrayref("SELECT (to_jsonb(t)$without)::text FROM $table t ORDER BY 1") };
+		my $drawn = $table =~ /config_changes/ ? $without . $of_keys : $without;
+		$told{"table $table"} = join "\n", @{ $dbh->selectcol_arrayref("SELECT (to_jsonb(t)$drawn)::text FROM $table t ORDER BY 1") };
 	}
 	$told{findings} = join "\n", @{ $dbh->selectcol_arrayref('SELECT f::text FROM economy.audit_sweep() f') };
 	# a later session sends the captured row again
