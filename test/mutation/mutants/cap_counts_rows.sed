@@ -1,3 +1,3 @@
-# src/shop/purchase.c
+# src/shop/limit.c
 # per-user limits count purchases, not units
-s/bought \+= DatumGetInt32\(row.values\[TXN_QUANTITY\]\);/bought += 1;/
+s/count\(row, DatumGetInt32\(entry\.values\[TXN_QUANTITY\]\)/count(row, 1/

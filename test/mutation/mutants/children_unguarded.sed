@@ -1,3 +1,3 @@
 # src/ledger/guard.c
 # entries in tables below a journal may be dropped
-s/relid = parent_of\(relid\);/relid = InvalidOid;/
+s/relid = parent_of\(relid\);/relid = OidIsValid(parent_of(relid)) ? InvalidOid : InvalidOid;/

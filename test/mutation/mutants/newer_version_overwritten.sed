@@ -1,3 +1,3 @@
 # src/ledger/rows_direct.c
 # above READ COMMITTED a newer account is locked as if it were the one read
-s/wait == ECO_WAIT && !IsolationUsesXactSnapshot\(\)/wait == ECO_WAIT/
+s/IsolationUsesXactSnapshot\(\) \? 0 : TUPLE_LOCK_FLAG_FIND_LAST_VERSION/TUPLE_LOCK_FLAG_FIND_LAST_VERSION/

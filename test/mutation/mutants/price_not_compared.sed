@@ -1,3 +1,3 @@
 # src/shop/purchase.c
 # a changed price is not told
-s/if \(found == NULL \|\| found->type == jbvNull\)/if (found == NULL || found->type == jbvNull || p->quantity > 0)/
+s/value\.type == jbvNull\)/value.type == jbvNull || context != NULL)/

@@ -1,3 +1,3 @@
 # src/realtime/replay.c
 # replay leaves out the newest entry
-s/last = Min\(account.seq, after \+ max\);/last = Min(account.seq - 1, after + max);/
+s/return Min\(account->seq, after \+ max\)/return Min(account->seq - 1, after + max)/

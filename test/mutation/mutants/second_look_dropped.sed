@@ -1,3 +1,4 @@
 # src/ledger/call.c
 # a key is not looked up again when the account moved
-/case ECO_ACCOUNT_MOVED:/a return ECO_CALL_NEW;
+s/if \(lock != ECO_ACCOUNT_MOVED\)/if (true)/
+s/return lock == ECO_ACCOUNT_LOCKED \?/return lock != ECO_ACCOUNT_MISSING ?/

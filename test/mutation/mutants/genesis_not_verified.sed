@@ -1,0 +1,3 @@
+# src/ledger/verify.c
+# the first entry need not follow who the user was
+s/v->linked = v->user\.exists/v->linked = false/

@@ -1,0 +1,3 @@
+# src/ledger/call.c
+# a key lock got after a wait stays for the session
+/pg_usleep/,/return true/s/ExclusiveLock, false, true/ExclusiveLock, true, true/
