@@ -50,7 +50,7 @@ foreach my $way ('auto', 'sql')
 
 			my ($holder, $waiter) = (connect_to($node), connect_to($node));
 			my $pid = value($waiter, 'SELECT pg_backend_pid()');
-			my ($first, $second) = map { s/KEY/$key/r } $holds, $waits;
+			my ($first, $second) = map { s/KEY/$key/gr } $holds, $waits;
 			my $before = fingerprint($node);
 
 			$waiter->do("SET economy.row_access = $way");
