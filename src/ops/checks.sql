@@ -483,6 +483,7 @@ CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" t
             ('rfm_state', 'cluster', 'at worst all purchases are read again'),
             ('rfm_state', 'seen_before', 'when less: purchases are read again; when more it is found'),
             ('rfm_reversals', '*', 'the function that reverses a purchase is to record it'),
+            ('user_segments', 'seq', 'means the same between the same two purchases'),
             ('user_segments', 'segment_since', 'of the first segment, that has no history yet'),
             ('segment_history', 'from_segment', 'of the first change'),
             ('segment_history', 'changed_at', 'of any but the last change'),
