@@ -133,7 +133,8 @@ sub restore_pruned
 	my ($self) = @_;
 	my %pruned = map { ("$_->{user_id} $_->{key}" => $_) } @{ $self->{tables}{pruned_actions} };
 	my %committed = map { ($_->{xact} => 1) } @{ $self->{tables}{entries} };
-	my %day = map { ("$_->{user_id} $_->{game} $_->{day}" => 1) } @{ $self->{tables}{pruned_stats} };
+	my %day = map { my $r = $_; map { ("$r->{user_id} $r->{game} $r->{day} $_->[0]" => 1) } grep { $r->{ $_->[1] } } [ 1, 'wins' ], [ -1, 'losses' ], [ 0, 'draws' ] }
+	  @{ $self->{tables}{pruned_stats} };
 
 	foreach my $key (grep { /^A/ } keys %{ $self->{attempts} })
 	{
@@ -145,7 +146,7 @@ sub restore_pruned
 		# without an acknowledged maker it is one of those without an answer; a
 		# retry of one that was rolled back has its seq, and so its name
 		@makers = likeliest(\%committed, grep { $_->{fate} eq 'maybe' && fits_name($_, $name) } @{ $self->{attempts}{$key} }) unless @makers;
-		# of several the one that can have been pruned of that day
+		# of several the one that can have been pruned of its day
 		@makers = sort { ($day{ day_of($b, $user, $game) } // 0) <=> ($day{ day_of($a, $user, $game) } // 0) } @makers if @makers > 1;
 		$self->bad('I4', "key '$key' was pruned and is there again") if $self->{by_key}{$key};
 		if (@makers) { $self->restore($key, $user, $row->{seq}, @makers) }
@@ -158,7 +159,8 @@ sub restore_pruned
 sub day_of
 {
 	my ($maker, $user, $game) = @_;
-	return "$user $game " . POSIX::strftime('%Y-%m-%d', gmtime $maker->{tx}{clock});
+	my $intent = $maker->{intent};
+	return "$user $game " . POSIX::strftime('%Y-%m-%d', gmtime $maker->{tx}{clock}) . ' ' . ($intent->{win} <=> $intent->{bet});
 }
 
 sub fits_name
