@@ -18,6 +18,7 @@ COMMENT ON COLUMN economy.event_types.schema IS 'JSON Schema, draft 2020-12, of 
 
 -- `data` has the members of `own` and those that all events share, always.  The
 -- deltas stand in one event of an entry only, so that summing them up is right.
+-- All are required but those that the rules call optional.
 INSERT INTO economy.event_types (name, version, description, schema, sample)
 SELECT t.name, t.version, t.description,
        jsonb_build_object(
@@ -38,7 +39,8 @@ SELECT t.name, t.version, t.description,
                'sequence', '{"type": "string", "pattern": "^[0-9]{20}$", "description": "seq with 20 digits, which sorts as text."}'::jsonb,
                'datacontenttype', '{"const": "application/json"}'::jsonb,
                'data', jsonb_build_object('type', 'object', 'properties', t.own || m.always || CASE WHEN t.deltas <> 'never' THEN m.deltas ELSE '{}' END,
-                   'required', (SELECT jsonb_agg(k ORDER BY k) FROM jsonb_object_keys(t.own || m.always || CASE WHEN t.deltas = 'always' THEN m.deltas ELSE '{}' END) k)) || t.rules)),
+                   'required', (SELECT jsonb_agg(k ORDER BY k) FROM jsonb_object_keys(t.own || m.always || CASE WHEN t.deltas = 'always' THEN m.deltas ELSE '{}' END) k
+                                WHERE NOT coalesce(t.rules -> 'optional' ? k, false))) || (t.rules - 'optional'::text))),
        t.sample
 FROM (VALUES
     ('purchase_update', 1, 'A purchase was made.',
@@ -70,8 +72,9 @@ FROM (VALUES
      '^(R[0-9]+-[0-9]+/level|[GU][0-9]+-[0-9]+|S[0-9]+-[0-9]+/segment/[0-9]+)$', 'some',
      '{"field": {"type": "string", "pattern": "^[a-z_]{1,64}$", "description": "What changed: level, gold, timezone, status, profile, external_id, segment. Ignore others."},
        "before": {"type": ["string", "integer", "null"]},
-       "after": {"type": ["string", "integer", "null"]}}',
-     '{"allOf": [
+       "after": {"type": ["string", "integer", "null"]},
+       "keys": {"type": ["array", "null"], "items": {"type": "string"}, "description": "profile: names of the members that changed; null: too many for an event."}}',
+     '{"optional": ["keys"], "allOf": [
          {"if": {"properties": {"field": {"const": "level"}}},
           "then": {"properties": {"before": {"type": "integer", "minimum": 1}, "after": {"type": "integer", "minimum": 1}}}},
          {"if": {"properties": {"field": {"const": "gold"}}},
@@ -81,9 +84,7 @@ FROM (VALUES
          {"if": {"properties": {"field": {"const": "status"}}},
           "then": {"properties": {"before": {"enum": ["active", "suspended"]}, "after": {"enum": ["active", "suspended"]}}}},
          {"if": {"properties": {"field": {"const": "profile"}}},
-          "then": {"properties": {"before": {"type": "null"}, "after": {"type": "null"},
-                                  "keys": {"type": ["array", "null"], "items": {"type": "string"}, "description": "Names of the members that changed; null: too many for an event."}},
-                   "required": ["keys"]},
+          "then": {"properties": {"before": {"type": "null"}, "after": {"type": "null"}, "keys": true}, "required": ["keys"]},
           "else": {"properties": {"keys": false}}},
          {"if": {"properties": {"field": {"const": "external_id"}}},
           "then": {"properties": {"before": {"type": ["string", "null"], "maxLength": 255}, "after": {"type": ["string", "null"], "maxLength": 255}}}},
