@@ -1,13 +1,11 @@
 /*
  * settings.h
- *		The configuration variables; defined and documented in economy.c.
+ *		The configuration variables; defined and documented in settings.c.
  */
 #ifndef ECO_SETTINGS_H
 #define ECO_SETTINGS_H
 
 #include "postgres.h"
-
-#include "datatype/timestamp.h"
 
 typedef enum EcoRowAccess
 {
@@ -44,7 +42,6 @@ extern int	eco_streak_cap;		/* EcoStreakCap */
 extern int	eco_streak_cap_day;
 extern int	eco_streak_max_freezes;
 
-/* the moment all rules use: the server's clock, or economy.test_clock */
-extern TimestampTz eco_now(void);
+extern void eco_settings_install(void);
 
 #endif

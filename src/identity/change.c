@@ -18,6 +18,7 @@
 #include "utils/snapmgr.h"
 
 #include "crash_point.h"
+#include "errors.h"
 #include "identity/merge.h"
 #include "identity/zone.h"
 #include "journals.h"

@@ -10,6 +10,7 @@
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 
+#include "errors.h"
 #include "ledger/batch.h"
 
 int

@@ -20,6 +20,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "clock.h"
 #include "crash_point.h"
 #include "errors.h"
 #include "ledger/checkpoint.h"
@@ -27,7 +28,6 @@
 #include "ledger/stream.h"
 #include "ledger/user.h"
 #include "ledger/verify.h"
-#include "settings.h"
 
 #define CHECKPOINT_LETTER 'C'
 #define GONE_LETTER 'D'

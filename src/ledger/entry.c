@@ -16,12 +16,12 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
+#include "clock.h"
 #include "crash_point.h"
 #include "errors.h"
 #include "ledger/entry.h"
 #include "ledger/installation.h"
 #include "ledger/keys.h"
-#include "settings.h"
 
 #define ENTRY_STACK_BYTES	1024
 

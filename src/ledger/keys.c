@@ -26,13 +26,13 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "clock.h"
 #include "crash_point.h"
 #include "errors.h"
 #include "ledger/checkpoint.h"
 #include "ledger/installation.h"
 #include "ledger/keys.h"
 #include "ledger/rows.h"
-#include "settings.h"
 
 #define MAX_CACHED_KEYS 16
 

@@ -9,10 +9,10 @@
 #include "utils/date.h"
 #include "utils/tuplestore.h"
 
+#include "clock.h"
 #include "ledger/entry.h"
 #include "reward/level.h"
 #include "reward/streaks.h"
-#include "settings.h"
 
 enum
 {

@@ -8,6 +8,7 @@
 #include "miscadmin.h"
 
 #include "crash_point.h"
+#include "errors.h"
 #include "journals.h"
 #include "ledger/args.h"
 #include "ledger/call.h"

@@ -22,6 +22,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "errors.h"
 #include "ledger/args.h"
 #include "ledger/lock.h"
 #include "ledger/rows.h"
@@ -44,6 +45,8 @@ eco_run_job(PG_FUNCTION_ARGS)
 	CallContext *context = (CallContext *) fcinfo->context;
 	EcoText		job = eco_text_arg(fcinfo, 0, "job", ECO_MAX_NAME);
 	MemoryContext caller = CurrentMemoryContext;
+	Oid			begin_types[] = {TEXTOID, BOOLOID};
+	Oid			do_types[] = {INT8OID};
 	Datum		args[2];
 	char	   *run;
 	char	   *state = "skipped";
@@ -55,24 +58,14 @@ eco_run_job(PG_FUNCTION_ARGS)
 	args[0] = PointerGetDatum(cstring_to_text_with_len(job.data, job.len));
 	commit();
 	args[1] = BoolGetDatum(lock_job(&job));
-	run = ask("SELECT economy.begin_job($1, $2)", 2, (Oid[])
-/**INDENT** Error@59: Unbalanced parens */
-			  {
-		TEXTOID, BOOLOID
-/**INDENT** Warning@61: Extra ) */
-	}, args);
+	run = ask("SELECT economy.begin_job($1, $2)", 2, begin_types, args);
 	commit();
 	if (run != NULL)
 	{
 		args[0] = Int64GetDatum(strtoll(run, NULL, 10));
 		do
 		{
-			state = ask("SELECT economy.do_job($1)", 1, (Oid[])
-/**INDENT** Error@69: Unbalanced parens */
-						{
-				INT8OID
-/**INDENT** Warning@71: Extra ) */
-			}, args);
+			state = ask("SELECT economy.do_job($1)", 1, do_types, args);
 			commit();
 		} while (strcmp(state, "running") == 0);
 	}

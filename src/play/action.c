@@ -13,6 +13,7 @@
 #include "utils/memutils.h"
 
 #include "crash_point.h"
+#include "errors.h"
 #include "journals.h"
 #include "ledger/call.h"
 #include "play/action.h"

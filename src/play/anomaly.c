@@ -7,6 +7,7 @@
 #include "fmgr.h"
 
 #include "core/probability.h"
+#include "errors.h"
 #include "ledger/args.h"
 #include "ledger/result.h"
 

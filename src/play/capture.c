@@ -29,6 +29,7 @@
 #include "utils/rel.h"
 #include "utils/typcache.h"
 
+#include "errors.h"
 #include "ledger/user.h"
 #include "play/action.h"
 

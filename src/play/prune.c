@@ -14,6 +14,7 @@
 #include "utils/uuid.h"
 
 #include "crash_point.h"
+#include "errors.h"
 #include "ledger/checkpoint.h"
 #include "ledger/stream.h"
 #include "ledger/user.h"

@@ -11,6 +11,7 @@
 
 #include "core/json.h"
 #include "crash_point.h"
+#include "errors.h"
 #include "ledger/batch.h"
 #include "play/action.h"
 #include "play/stats.h"

@@ -19,6 +19,7 @@
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
+#include "errors.h"
 #include "ledger/args.h"
 #include "ledger/installation.h"
 #include "ledger/stream.h"

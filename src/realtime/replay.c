@@ -13,6 +13,8 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "clock.h"
+#include "errors.h"
 #include "ledger/args.h"
 #include "ledger/stream.h"
 #include "realtime/event.h"

@@ -12,12 +12,13 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "clock.h"
 #include "crash_point.h"
+#include "errors.h"
 #include "ledger/args.h"
 #include "ledger/call.h"
 #include "ledger/result.h"
 #include "reward/streaks.h"
-#include "settings.h"
 
 #define MAX_PREVIEW_DAYS 366
 

@@ -9,6 +9,7 @@
 #include "utils/tuplestore.h"
 
 #include "crash_point.h"
+#include "errors.h"
 #include "ledger/args.h"
 #include "ledger/batch.h"
 #include "ledger/call.h"

@@ -20,6 +20,7 @@
 #include "utils/numeric.h"
 
 #include "crash_point.h"
+#include "errors.h"
 #include "ledger/args.h"
 #include "ledger/call.h"
 #include "ledger/result.h"

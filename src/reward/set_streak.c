@@ -8,12 +8,13 @@
 #include "utils/builtins.h"
 #include "utils/date.h"
 
+#include "clock.h"
 #include "crash_point.h"
+#include "errors.h"
 #include "ledger/args.h"
 #include "ledger/call.h"
 #include "ledger/result.h"
 #include "reward/streaks.h"
-#include "settings.h"
 
 #define MAX_REASON 1000
 #define MAX_ACTOR 255

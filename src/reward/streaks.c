@@ -15,6 +15,7 @@
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
 
+#include "errors.h"
 #include "ledger/args.h"
 #include "ledger/user.h"
 #include "reward/level.h"

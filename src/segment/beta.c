@@ -9,6 +9,7 @@
 #include "utils/array.h"
 
 #include "core/beta.h"
+#include "errors.h"
 #include "ledger/args.h"
 
 #define MAX_ARMS	ECO_BETA_ARMS

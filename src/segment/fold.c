@@ -21,6 +21,7 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "errors.h"
 #include "ledger/args.h"
 #include "ledger/installation.h"
 #include "segment/pack.h"

@@ -17,6 +17,7 @@
 #include "utils/tuplestore.h"
 
 #include "core/rfm.h"
+#include "errors.h"
 #include "ledger/args.h"
 #include "ledger/result.h"
 #include "ledger/rows.h"

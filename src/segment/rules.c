@@ -10,6 +10,7 @@
 #include "utils/array.h"
 
 #include "core/rules.h"
+#include "errors.h"
 #include "ledger/args.h"
 #include "ledger/result.h"
 

@@ -17,7 +17,9 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+#include "clock.h"
 #include "crash_point.h"
+#include "errors.h"
 #include "journals.h"
 #include "ledger/args.h"
 #include "ledger/call.h"

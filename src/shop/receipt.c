@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "funcapi.h"
+#include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
 #include "ledger/args.h"

@@ -1,0 +1,81 @@
+/*
+ * args.c
+ *		Checks of function arguments that every domain makes the same way.
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+
+#include "errors.h"
+#include "ledger/args.h"
+
+PG_FUNCTION_INFO_V1(eco_require_given);
+
+EcoText
+eco_text_of(const char *constant)
+{
+	EcoText		result = {constant, (int) strlen(constant), CStringGetTextDatum(constant)};
+
+	return result;
+}
+
+void
+eco_require_arg(FunctionCallInfo fcinfo, int argno, const char *name)
+{
+	if (PG_ARGISNULL(argno))
+		ECO_ERROR(ECO_NULL_ARGUMENT,
+				  errmsg("%s must not be null", name));
+}
+
+EcoText
+eco_text_arg(FunctionCallInfo fcinfo, int argno, const char *name, int max)
+{
+	EcoText		result;
+	text	   *value;
+
+	eco_require_arg(fcinfo, argno, name);
+	value = PG_GETARG_TEXT_PP(argno);
+	result.data = VARDATA_ANY(value);
+	result.len = VARSIZE_ANY_EXHDR(value);
+	result.datum = PointerGetDatum(value);
+	if (result.len == 0)
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("%s must not be empty", name));
+	if (result.len > max)
+		ECO_ERROR(ECO_ARGUMENT_TOO_LONG,
+				  errmsg("%s is too long", name),
+				  errdetail("It has %d bytes; at most %d are allowed.", result.len, max));
+	return result;
+}
+
+Jsonb *
+eco_object_arg(FunctionCallInfo fcinfo, int argno, const char *name)
+{
+	Jsonb	   *value;
+	int			len;
+
+	if (PG_ARGISNULL(argno))
+		return NULL;
+	value = PG_GETARG_JSONB_P(argno);
+	if (!JB_ROOT_IS_OBJECT(value))
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("%s must be a JSON object", name));
+	len = (int) strlen(JsonbToCString(NULL, &value->root, VARSIZE(value)));
+	if (len > ECO_MAX_JSON)
+		ECO_ERROR(ECO_ARGUMENT_TOO_LONG,
+				  errmsg("%s is too long", name),
+				  errdetail("It has %d bytes as text; at most %d are allowed.",
+							len, ECO_MAX_JSON));
+	return value;
+}
+
+/* eco_require_given(argument text, given boolean) returns void: for functions in PL/pgSQL */
+Datum
+eco_require_given(PG_FUNCTION_ARGS)
+{
+	if (PG_ARGISNULL(1) || !PG_GETARG_BOOL(1))
+		ECO_ERROR(ECO_NULL_ARGUMENT,
+				  errmsg("%s must not be null",
+						 PG_ARGISNULL(0) ? "argument" : text_to_cstring(PG_GETARG_TEXT_PP(0))));
+	PG_RETURN_VOID();
+}
