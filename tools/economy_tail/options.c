@@ -89,192 +89,190 @@ wrong(const char *argument, const char *what)
 }
 
 static int64_t
-number_of(const char *text, const char *what, int64_t min, int64_t max)
+number_of(const char *argument, const char *what, int64_t min, int64_t max)
 {
-	Span		span = {text,
-/**INDENT** Error@95: Statement nesting error */
-		strlen(text)};
-		int64_t		number;
+	Span		span = {argument, strlen(argument)};
+	int64_t		number;
 
-		if (!number_read(span, &number) || number < min || number > max)
-			wrong(text, what);
-		return number;
-	}
+	if (!number_read(span, &number) || number < min || number > max)
+		wrong(argument, what);
+	return number;
+}
 
-	static void
-				add_user(Options *options, const char *text)
-	{
-		size_t		size = sizeof(int64_t) * (size_t) (options->n_users + 1);
+static void
+add_user(Options *options, const char *argument)
+{
+	size_t		size = sizeof(int64_t) * (size_t) (options->n_users + 1);
 
-					options->users = must_alloc(options->users, size);
-					options->users[options->n_users++] = number_of(text, "is no user_id", INT64_MIN, INT64_MAX);
-	}
+	options->users = must_alloc(options->users, size);
+	options->users[options->n_users++] = number_of(argument, "is no user_id", INT64_MIN, INT64_MAX);
+}
 
-	static void
-				add_type(Options *options, const char *name)
-	{
-		size_t		size = sizeof(char *) * (size_t) (options->n_types + 1);
-		int			i = 0;
+static void
+add_type(Options *options, const char *name)
+{
+	size_t		size = sizeof(char *) * (size_t) (options->n_types + 1);
+	int			i = 0;
 
-		while		(type_names[i] != NULL && strcmp(type_names[i], name) != 0)
-						i++;
-		if			(type_names[i] == NULL)
-			wrong(name, "is no type of event");
-					options->types = must_alloc(options->types, size);
-					options->types[options->n_types++] = type_names[i];
-	}
+	while (type_names[i] != NULL && strcmp(type_names[i], name) != 0)
+		i++;
+	if (type_names[i] == NULL)
+		wrong(name, "is no type of event");
+	options->types = must_alloc(options->types, size);
+	options->types[options->n_types++] = type_names[i];
+}
 
-	static void
-				add_parameter(Options *options, const char *keyword, const char *value)
-	{
-		int			i = 0;
+static void
+add_parameter(Options *options, const char *keyword, const char *value)
+{
+	int			i = 0;
 
-		while		(options->keywords[i] != NULL)
-						i++;
-					options->keywords[i] = keyword;
-					options->values[i] = value;
-	}
+	while (options->keywords[i] != NULL)
+		i++;
+	options->keywords[i] = keyword;
+	options->values[i] = value;
+}
 
-	static bool
-				is_conninfo(const char *text)
-	{
-		return strchr(text, '=') != NULL || strncmp(text, "postgres://", 11) == 0 ||
-		strncmp(text, "postgresql://", 13) == 0;
-	}
+static bool
+is_conninfo(const char *argument)
+{
+	return strchr(argument, '=') != NULL || strncmp(argument, "postgres://", 11) == 0 ||
+		strncmp(argument, "postgresql://", 13) == 0;
+}
 
-	static bool
-				has_password(const PQconninfoOption *parts)
-	{
-		for (; parts->keyword != NULL; parts++)
-			if (parts->val != NULL && strstr(parts->keyword, "password") != NULL)
-				return true;
-		return false;
-	}
+static bool
+has_password(const PQconninfoOption *parts)
+{
+	for (; parts->keyword != NULL; parts++)
+		if (parts->val != NULL && strstr(parts->keyword, "password") != NULL)
+			return true;
+	return false;
+}
 
 /*
  * A copy is used, and what has a password is wiped, so that ps does not show
  * it.  libpq's message about a wrong string quotes parts of it: not printed.
  */
-	static const char *take_conninfo(char *text)
-	{
-		char	   *copy = must_copy(text, strlen(text));
-		char	   *ignored = NULL;
-		PQconninfoOption *parts;
+static const char *
+take_conninfo(char *argument)
+{
+	char	   *copy = must_copy(argument, strlen(argument));
+	char	   *ignored = NULL;
+	PQconninfoOption *parts;
 
-		if			(!is_conninfo(copy))
-						return copy;
-					parts = PQconninfoParse(copy, &ignored);
-		if			(parts == NULL || has_password(parts))
-			memset(text, 'x', strlen(text));
-		if			(parts == NULL)
-			wrong("", "the connection string cannot be read");
-					PQconninfoFree(parts);
-					return copy;
+	if (!is_conninfo(copy))
+		return copy;
+	parts = PQconninfoParse(copy, &ignored);
+	if (parts == NULL || has_password(parts))
+		memset(argument, 'x', strlen(argument));
+	if (parts == NULL)
+		wrong("", "the connection string cannot be read");
+	PQconninfoFree(parts);
+	return copy;
+}
+
+static void
+read_since(Options *options, const char *argument)
+{
+	if (strcmp(argument, "now") == 0)
+		options->since = SINCE_NOW;
+	else if (strcmp(argument, "start") == 0)
+		options->since = SINCE_START;
+	else if (strchr(argument, '|') != NULL)
+	{
+		options->since = SINCE_CURSOR;
+		options->since_cursor = argument;
 	}
-
-	static void
-				read_since(Options *options, const char *text)
+	else
 	{
-		if (strcmp(text, "now") == 0)
-			options->since = SINCE_NOW;
-		else if (strcmp(text, "start") == 0)
-			options->since = SINCE_START;
-		else if (strchr(text, '|') != NULL)
+		options->since = SINCE_SEQ;
+		options->since_seq = number_of(argument, "is no seq, cursor, start or now", 0, INT64_MAX);
+	}
+}
+
+static void
+read_arguments(Options *options, int argc, char **argv)
+{
+	const char *host = NULL;
+	const char *port = NULL;
+	const char *role = NULL;
+	const char *database = NULL;
+	int			c;
+
+	while ((c = getopt_long(argc, argv, "h:p:U:d:V", long_options, NULL)) != -1)
+		switch (c)
 		{
-			options->since = SINCE_CURSOR;
-			options->since_cursor = text;
+			case 'h':
+				host = optarg;
+				break;
+			case 'p':
+				port = optarg;
+				break;
+			case 'U':
+				role = optarg;
+				break;
+			case 'd':
+				database = take_conninfo(optarg);
+				break;
+			case 'V':
+				printf("economy_tail %s\n", TAIL_VERSION);
+				exit(0);
+			case OPT_USER:
+				add_user(options, optarg);
+				break;
+			case OPT_TYPE:
+				add_type(options, optarg);
+				break;
+			case OPT_SINCE:
+				read_since(options, optarg);
+				break;
+			case OPT_POLL:
+				options->poll_ms = (int) number_of(optarg, "is no number of seconds", 0, MAX_POLL_S) * 1000;
+				break;
+			case OPT_JSON:
+				options->json = true;
+				break;
+			case OPT_VERIFY:
+				options->verify = true;
+				break;
+			case OPT_HELP:
+				print_help();
+				exit(0);
+			default:
+				/* getopt has said what is wrong */
+				exit(EXIT_ARGUMENTS);
 		}
-		else
-		{
-			options->since = SINCE_SEQ;
-			options->since_seq = number_of(text, "is no seq, cursor, start or now", 0, INT64_MAX);
-		}
-	}
+	if (optind < argc && database == NULL)
+		database = take_conninfo(argv[optind++]);
+	if (optind < argc)
+		wrong("", "there is one argument too many");
 
-	static void
-				read_arguments(Options *options, int argc, char **argv)
-	{
-		const char *host = NULL;
-		const char *port = NULL;
-		const char *role = NULL;
-		const char *database = NULL;
-		int			c;
+	/* the later ones win over what the connection string says */
+	add_parameter(options, "fallback_application_name", "economy_tail");
+	/* a server that vanished without a word is noticed within a minute */
+	add_parameter(options, "keepalives_idle", "30");
+	add_parameter(options, "keepalives_interval", "10");
+	add_parameter(options, "keepalives_count", "3");
+	add_parameter(options, "tcp_user_timeout", "60000");
+	if (database != NULL)
+		add_parameter(options, "dbname", database);
+	if (host != NULL)
+		add_parameter(options, "host", host);
+	if (port != NULL)
+		add_parameter(options, "port", port);
+	if (role != NULL)
+		add_parameter(options, "user", role);
+	add_parameter(options, "client_encoding", "UTF8");
+}
 
-		while		((c = getopt_long(argc, argv, "h:p:U:d:V", long_options, NULL)) != -1)
-			switch (c)
-			{
-					case 'h':
-					host = optarg;
-					break;
-					case 'p':
-					port = optarg;
-					break;
-					case 'U':
-					role = optarg;
-					break;
-					case 'd':
-					database = take_conninfo(optarg);
-					break;
-					case 'V':
-					printf("economy_tail %s\n", TAIL_VERSION);
-					exit(0);
-					case OPT_USER:
-					add_user(options, optarg);
-					break;
-					case OPT_TYPE:
-					add_type(options, optarg);
-					break;
-					case OPT_SINCE:
-					read_since(options, optarg);
-					break;
-					case OPT_POLL:
-					options->poll_ms = (int) number_of(optarg, "is no number of seconds", 0, MAX_POLL_S) * 1000;
-					break;
-					case OPT_JSON:
-					options->json = true;
-					break;
-					case OPT_VERIFY:
-					options->verify = true;
-					break;
-					case OPT_HELP:
-					print_help();
-					exit(0);
-					default:
-					/* getopt has said what is wrong */
-					exit(EXIT_ARGUMENTS);
-			}
-		if			(optind < argc && database == NULL)
-			database = take_conninfo(argv[optind++]);
-		if			(optind < argc)
-						wrong("", "there is one argument too many");
-
-		/* the later ones win over what the connection string says */
-					add_parameter(options, "fallback_application_name", "economy_tail");
-		/* a server that vanished without a word is noticed within a minute */
-					add_parameter(options, "keepalives_idle", "30");
-					add_parameter(options, "keepalives_interval", "10");
-					add_parameter(options, "keepalives_count", "3");
-					add_parameter(options, "tcp_user_timeout", "60000");
-		if			(database != NULL)
-						add_parameter(options, "dbname", database);
-		if			(host != NULL)
-						add_parameter(options, "host", host);
-		if			(port != NULL)
-						add_parameter(options, "port", port);
-		if			(role != NULL)
-						add_parameter(options, "user", role);
-					add_parameter(options, "client_encoding", "UTF8");
-	}
-
-	void
-				options_read(Options *options, int argc, char **argv)
-	{
-		memset(options, 0, sizeof(*options));
-		options->poll_ms = DEFAULT_POLL_MS;
-		read_arguments(options, argc, argv);
-		if (options->since == SINCE_SEQ && options->n_users == 0)
-			wrong("", "a seq belongs to a user: --since=SEQ goes with --user");
-		if (options->since == SINCE_CURSOR && options->n_users > 0)
-			wrong("", "a cursor is of all users: --since=CURSOR does not go with --user");
-	}
-/**INDENT** Error@278: Stuff missing from end of file */
+void
+options_read(Options *options, int argc, char **argv)
+{
+	memset(options, 0, sizeof(*options));
+	options->poll_ms = DEFAULT_POLL_MS;
+	read_arguments(options, argc, argv);
+	if (options->since == SINCE_SEQ && options->n_users == 0)
+		wrong("", "a seq belongs to a user: --since=SEQ goes with --user");
+	if (options->since == SINCE_CURSOR && options->n_users > 0)
+		wrong("", "a cursor is of all users: --since=CURSOR does not go with --user");
+}
