@@ -7,9 +7,9 @@ MODULE_big = economy
 OBJS = $(sort $(patsubst %.c,%.o,$(wildcard src/*.c src/*/*.c)))
 
 # The order of the install script; each domain's SQL stands with its C.
-SQL_PARTS = src/prologue.sql src/ledger/ledger.sql src/identity/identity.sql \
-	src/shop/shop.sql src/reward/reward.sql src/play/play.sql src/ops/adjust.sql \
-	src/ledger/view.sql src/realtime/realtime.sql src/realtime/contract.sql \
+SQL_PARTS = src/prologue.sql src/ledger/ledger.sql src/account/identity.sql \
+	src/shop/shop.sql src/reward/reward.sql src/play/play.sql src/account/adjust.sql \
+	src/ledger/view.sql src/account/statement.sql src/realtime/realtime.sql src/event/contract.sql \
 	src/segment/segment.sql src/segment/refresh.sql src/segment/recommend.sql src/segment/report.sql \
 	src/ops/ops.sql src/ops/audit.sql src/ops/anchor.sql src/ops/checks.sql src/ops/schedule.sql src/ops/demo.sql src/ops/schema.sql src/ops/health.sql src/ops/grants.sql
 

@@ -186,7 +186,7 @@ typedef struct EcoJournalInfo
 	int			signature_column;
 	int			key_version_column;
 
-	/* tells the events of a row, see realtime/event.h, reading these, or NULL */
+	/* tells the events of a row, see event/event.h, reading these, or NULL */
 	EcoTable   *const *tell_tables;
 	void		(*tell) (const EcoRow *row, struct EcoListener *listener);
 } EcoJournalInfo;

@@ -14,12 +14,12 @@
 
 #include "crash_point.h"
 #include "errors.h"
+#include "event/event.h"
 #include "journals.h"
 #include "ledger/call.h"
 #include "play/action.h"
 #include "play/prune.h"
 #include "play/stats.h"
-#include "realtime/event.h"
 
 /* columns of economy.user_actions after the header */
 enum

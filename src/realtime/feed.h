@@ -15,8 +15,8 @@
 
 #include "postgres.h"
 
+#include "event/event.h"
 #include "realtime/cursor.h"
-#include "realtime/event.h"
 
 typedef struct EcoFeed EcoFeed;
 

@@ -17,8 +17,8 @@
 #include "utils/timestamp.h"
 
 #include "crash_point.h"
+#include "event/event.h"
 #include "ledger/stream.h"
-#include "realtime/event.h"
 #include "realtime/posted.h"
 #include "realtime/ring.h"
 #include "settings.h"

@@ -5,7 +5,7 @@
 #ifndef ECO_POSTED_H
 #define ECO_POSTED_H
 
-#include "realtime/event.h"
+#include "event/event.h"
 
 /* From here on every entry is noted, and told when its transaction commits. */
 extern void eco_posted_install(void);

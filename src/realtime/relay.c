@@ -38,9 +38,9 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "event/event.h"
 #include "ledger/installation.h"
 #include "ledger/stream.h"
-#include "realtime/event.h"
 #include "realtime/feed.h"
 #include "realtime/relay.h"
 #include "realtime/ring.h"

@@ -15,9 +15,9 @@
 
 #include "clock.h"
 #include "errors.h"
+#include "event/event.h"
 #include "ledger/args.h"
 #include "ledger/stream.h"
-#include "realtime/event.h"
 #include "settings.h"
 
 #define REPLAY_MAX 10000

@@ -9,8 +9,8 @@
 
 #include "utils/builtins.h"
 
+#include "event/event.h"
 #include "journals.h"
-#include "realtime/event.h"
 #include "reward/level.h"
 #include "reward/reward.h"
 

@@ -1,3 +1,3 @@
-# src/identity/change.c
+# src/account/change.c
 # a profile of just the size allowed is refused
 s/> ECO_MAX_JSON\)/>= ECO_MAX_JSON)/

@@ -1,3 +1,3 @@
-# src/ops/adjust.c
+# src/account/adjust.c
 # an adjustment goes the wrong way
 s/entry.gold_delta = delta;/entry.gold_delta = -delta;/

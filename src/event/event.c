@@ -17,8 +17,8 @@
 #include "utils/timestamp.h"
 
 #include "errors.h"
+#include "event/event.h"
 #include "ledger/stream.h"
-#include "realtime/event.h"
 #include "settings.h"
 
 static void tell(const EcoJournalInfo *info, const EcoRow *row, EcoListener *listener);

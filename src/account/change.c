@@ -17,15 +17,15 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
+#include "account/merge.h"
+#include "account/zone.h"
 #include "crash_point.h"
 #include "errors.h"
-#include "identity/merge.h"
-#include "identity/zone.h"
+#include "event/event.h"
 #include "journals.h"
 #include "ledger/call.h"
 #include "ledger/result.h"
 #include "ledger/user.h"
-#include "realtime/event.h"
 
 /* columns of economy.user_change_result after the common ones */
 enum

@@ -9,12 +9,12 @@
 
 #include "crash_point.h"
 #include "errors.h"
+#include "event/event.h"
 #include "journals.h"
 #include "ledger/args.h"
 #include "ledger/call.h"
 #include "ledger/entry.h"
 #include "ledger/result.h"
-#include "realtime/event.h"
 
 enum
 {

@@ -11,8 +11,8 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "account/zone.h"
 #include "errors.h"
-#include "identity/zone.h"
 #include "ledger/args.h"
 #include "ledger/keys.h"
 #include "ledger/user.h"

@@ -6,7 +6,7 @@
 
 #include "miscadmin.h"
 
-#include "identity/merge.h"
+#include "account/merge.h"
 
 static JsonbValue *merge(JsonbParseState **state, JsonbContainer *object, JsonbContainer *patch);
 static void merge_member(JsonbParseState **state, JsonbValue *key, const JsonbValue *before,
