@@ -24,7 +24,8 @@ TAIL_OBJS = $(patsubst %.c,%.o,$(wildcard tools/economy_tail/*.c))
 EXTRA_CLEAN = build $(TAIL_OBJS)
 
 PG_CONFIG ?= pg_config
-WARNINGS = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2
+# an error only for those who work on it: make WERROR=-Werror, as lint does
+WARNINGS = -Wall -Wextra $(WERROR) -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2
 CLANG_WARNINGS = -Wno-unknown-warning-option -Wno-ignored-optimization-argument \
 	-Wno-unused-command-line-argument -Wno-unused-parameter
 IS_CLANG = $(findstring clang,$(shell $(CC) --version 2>/dev/null | head -1))
@@ -48,8 +49,8 @@ else
 .PHONY: all install
 all install:
 	@echo "economy: $(PG_CONFIG) names no PostgreSQL with headers to build with." >&2
-	@echo "Install them (Debian: postgresql-server-dev-15 libpq-dev libssl-dev), or name another pg_config:" >&2
-	@echo "make PG_CONFIG=/usr/lib/postgresql/15/bin/pg_config" >&2
+	@echo "Run make setup, install them (Debian: postgresql-server-dev-all libpq-dev libssl-dev), or name another" >&2
+	@echo "pg_config: make PG_CONFIG=/usr/lib/postgresql/<major>/bin/pg_config" >&2
 	@exit 1
 endif
 
@@ -66,11 +67,12 @@ $(TAIL_OBJS): override CPPFLAGS += -isystem $(shell $(PG_CONFIG) --includedir) -
 
 # From here on nothing needs PostgreSQL to be there yet: the scripts install it.
 
-.PHONY: help setup demo test lint format unit bench scale stress crash sweep damage mutation fuzz smith sanitize coverage
+.PHONY: help setup demo test matrix lint format unit bench scale stress crash sweep damage mutation fuzz smith sanitize coverage
 help:
 	@echo "make, make install   build and install (needs postgresql-server-dev, libpq-dev and libssl-dev)"
 	@echo "make demo            the main job on a throw-away server; KEEP=1 leaves it running"
 	@echo "make test            every test; 'make test SUITES=\"unit sql\"' some of them"
+	@echo "make matrix          the suites with every PostgreSQL that Debian has, as root; MAJORS=\"17 18\", SUITES="
 	@echo "make bench           ratios against peers in one run, then instructions per call; INSTRUCTIONS=only"
 	@echo "make scale           pages that calls and idle jobs read of a million users; SCALE_USERS= SCALE_ENTRIES="
 	@echo "make stress          random histories and their checker; SEED= SEEDS= OPS= CLIENTS=, PLAN=1 prints them;"
@@ -95,6 +97,9 @@ demo:
 
 test:
 	@bash scripts/test $(SUITES)
+
+matrix:
+	@SUITES="$(SUITES)" bash scripts/matrix $(MAJORS)
 
 lint:
 	@bash scripts/lint

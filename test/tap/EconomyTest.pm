@@ -2,7 +2,7 @@
 # sessions at once.
 #
 # ECONOMY_STAGE names the directory that scripts/stage installed into; the
-# server finds the extension there by Debian's extension_destdir, so nothing is
+# server finds the extension there by the settings that scripts/pg-config prints, so nothing is
 # installed into /usr.  A server does not start as root: the runner
 # (scripts/test) runs these files through setpriv as the user postgres, with a
 # TESTDATADIR that this user can write.
@@ -61,12 +61,10 @@ sub configure
 {
 	my ($node, $conf) = @_;
 	my $stage = $ENV{ECONOMY_STAGE} // die 'ECONOMY_STAGE is not set';
-	my $pkglibdir = `pg_config --pkglibdir`;
+	my $extensions = `$stage/scripts/pg-config --extensions $stage`;
 
-	chomp $pkglibdir;
 	$node->append_conf('postgresql.conf', <<"CONF");
-extension_destdir = '$stage'
-dynamic_library_path = '$stage$pkglibdir:\$libdir'
+$extensions
 max_connections = 100
 max_prepared_transactions = 20
 log_statement = none

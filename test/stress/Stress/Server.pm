@@ -6,6 +6,7 @@ package Stress::Server;
 use strict;
 use warnings;
 use DBI;
+use File::Basename 'dirname';
 use File::Path ();
 use File::Temp ();
 use Time::HiRes ();
@@ -15,7 +16,8 @@ my @running;
 $SIG{$_} = sub { exit 1 } foreach qw(INT TERM HUP);
 END { my $status = $?; $_->remove foreach grep { $_->{owner} == $$ } @running; $? = $status }
 
-my $BIN = $ENV{PGBIN} // '/usr/lib/postgresql/15/bin';
+my $PG_CONFIG = dirname(__FILE__) . '/../../../scripts/pg-config';
+chomp(our $BIN = `$PG_CONFIG --bindir`);
 my $FREED = 16 * 1024 * 1024;    # bytes that free_disk() gives back
 
 # stage, and optionally conf: lines for postgresql.conf; primary: the server that
@@ -77,13 +79,14 @@ sub configure
 {
 	my ($self) = @_;
 
+	my $extensions = `$PG_CONFIG --extensions $self->{stage}`;
+
 	open my $conf, '>>', "$self->{data}/postgresql.conf" or die "postgresql.conf: $!";
 	print $conf <<"CONF";
 listen_addresses = ''
 unix_socket_directories = '$self->{base}'
 port = 5432
-extension_destdir = '$self->{stage}'
-dynamic_library_path = '$self->{stage}/usr/lib/postgresql/15/lib:\$libdir'
+$extensions
 shared_preload_libraries = 'economy'
 max_connections = 100
 fsync = off

@@ -3,7 +3,6 @@
 # library's calendar in place of PostgreSQL's. Both are held against the plain
 # rule in core/ and against claim_daily_reward() itself.
 #
-# ECONOMY_ROOT names the source tree (default: where this file lies in one).
 # ECONOMY_TEST_SEED repeats a run; ECONOMY_TEST_CLAIMS sets its length.
 use strict;
 use warnings;
@@ -20,7 +19,7 @@ use Time::Local 'timegm';
 use lib "$FindBin::Bin/..";
 use EconomyTest;
 
-my $root = $ENV{ECONOMY_ROOT} // "$FindBin::Bin/../../..";
+my $root = "$FindBin::Bin/../../..";
 my $vectors = "$root/test/data/streak_vectors.json";
 my $seed = $ENV{ECONOMY_TEST_SEED} // (time ^ ($$ << 8)) % 1_000_000_007;
 my $claims_wanted = $ENV{ECONOMY_TEST_CLAIMS} // 100_000;

@@ -14,7 +14,7 @@ use Test::More;
 
 my $deadline = $PostgreSQL::Test::Utils::timeout_default;
 my $dir = PostgreSQL::Test::Utils::tempdir();
-my $doc = slurp_file("$ENV{ECONOMY_ROOT}/doc/clients.md");
+my $doc = slurp_file("$FindBin::Bin/../../../doc/clients.md");
 my %running;
 
 END { kill 'KILL', values %running }

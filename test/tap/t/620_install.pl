@@ -32,14 +32,15 @@ my ($out, $err) = run_command([ 'psql', '-X', '-v', 'ON_ERROR_STOP=1', '-d', $no
 like($err, qr/UTF8 databases only/, 'is not restored into one in LATIN1');
 
 # the library that was preloaded is older than the files that were installed since
-my ($control) = slurp_file("$ENV{ECONOMY_STAGE}/usr/share/postgresql/15/extension/economy.control");
+chomp(my $sharedir = `pg_config --sharedir`);
+my ($control) = slurp_file("$ENV{ECONOMY_STAGE}$sharedir/extension/economy.control");
 my ($version) = $control =~ /^default_version *= *'(.*)'/m;
 my $newer = $node->basedir . '/newer';
-my $files = "$newer/usr/share/postgresql/15/extension";
+my $files = "$newer$sharedir/extension";
 system('mkdir', '-p', $files) == 0 && symlink("$ENV{ECONOMY_STAGE}/usr/lib", "$newer/usr/lib") or die;
 append_to_file("$files/economy.control", $control =~ s/\Q$version\E/9.9.9/r);
-append_to_file("$files/economy--9.9.9.sql", slurp_file("$ENV{ECONOMY_STAGE}/usr/share/postgresql/15/extension/economy--$version.sql"));
-$node->append_conf('postgresql.conf', "extension_destdir = '$newer'");
+append_to_file("$files/economy--9.9.9.sql", slurp_file("$ENV{ECONOMY_STAGE}$sharedir/extension/economy--$version.sql"));
+$node->append_conf('postgresql.conf', scalar `$ENV{ECONOMY_STAGE}/scripts/pg-config --extensions $newer`);
 $node->restart;
 $node->safe_psql('postgres', 'CREATE DATABASE later');
 my $dbh = connect_to($node, 'later');

@@ -12,7 +12,7 @@ use Test::More;
 
 my $publisher = new_node('publisher', init => { allows_streaming => 'logical' });
 my $subscriber = new_node('subscriber', empty => 1, init => { allows_streaming => 'logical' });
-my $root = $ENV{ECONOMY_ROOT} // "$FindBin::Bin/../../..";
+my $root = "$FindBin::Bin/../../..";
 my ($publish, $subscribe) = slurp_file("$root/doc/operations.md") =~ /## Logical replication.*?```\n(CREATE PUBLICATION.*?)```.*?```\n(CREATE EXTENSION.*?)```/s
   or die 'the recipe is not there';
 my $dbh = connect_to($publisher);
