@@ -46,7 +46,8 @@ PG_FUNCTION_INFO_V1(eco_streak_preview);
 PG_FUNCTION_INFO_V1(eco_streak_state);
 
 static void claim(EcoDaily *d, EcoAccount *account, EcoResult *result);
-static void already_claimed(const EcoDaily *d, const EcoDailyClaim *c, EcoResult *result);
+static void already_claimed(const EcoDaily *d, const EcoDailyClaim *c, TimestampTz now,
+							EcoResult *result);
 static void set_reward(EcoResult *result, const EcoRow *row);
 
 /*
@@ -60,6 +61,7 @@ eco_claim_daily_reward(PG_FUNCTION_ARGS)
 	EcoResult	result;
 	EcoDailyClaim c;
 	EcoOpenTables *open;
+	TimestampTz now;
 
 	eco_require_arg(fcinfo, 0, "user_id");
 	PreventCommandIfReadOnly("economy.claim_daily_reward()");
@@ -67,12 +69,13 @@ eco_claim_daily_reward(PG_FUNCTION_ARGS)
 
 	/* a second claim of the day is a read */
 	open = eco_tables_open(ECO_WRITE, eco_daily_tables);
+	now = eco_now();
 	if (eco_daily_load(&d, PG_GETARG_INT64(0), 0))
 	{
-		eco_daily_decide(&d, eco_daily_at(&d, eco_now()), &c);
+		eco_daily_decide(&d, eco_daily_at(&d, now), &c);
 		if (c.what == ECO_CLAIM_ALREADY)
 		{
-			already_claimed(&d, &c, &result);
+			already_claimed(&d, &c, now, &result);
 			eco_tables_close(open);
 			return eco_result_row(&result);
 		}
@@ -99,10 +102,16 @@ claim(EcoDaily *d, EcoAccount *account, EcoResult *result)
 	const char *refusal;
 	EcoEntry	entry;
 
-	eco_daily_decide(d, eco_daily_at(d, eco_now()), &c);
+	/*
+	 * date and next claim are of one moment, whatever midnight comes in
+	 * between
+	 */
+	TimestampTz now = eco_now();
+
+	eco_daily_decide(d, eco_daily_at(d, now), &c);
 	if (c.what == ECO_CLAIM_ALREADY)
 	{
-		already_claimed(d, &c, result);
+		already_claimed(d, &c, now, result);
 		return;
 	}
 	reward_day = eco_streak_reward_day(&d->policy, c.after.day);
@@ -135,7 +144,7 @@ claim(EcoDaily *d, EcoAccount *account, EcoResult *result)
 	eco_result_outcome(result, "new", "CLAIMED");
 	set_reward(result, &entry.row);
 	eco_result_set(result, RES_NEXT_CLAIM_AT,
-				   TimestampTzGetDatum(eco_daily_next_claim(d, eco_now())));
+				   TimestampTzGetDatum(eco_daily_next_claim(d, now)));
 }
 
 /*
@@ -143,7 +152,7 @@ claim(EcoDaily *d, EcoAccount *account, EcoResult *result)
  * the one that the streak stands at.
  */
 static void
-already_claimed(const EcoDaily *d, const EcoDailyClaim *c, EcoResult *result)
+already_claimed(const EcoDaily *d, const EcoDailyClaim *c, TimestampTz now, EcoResult *result)
 {
 	Datum		values[2] = {Int64GetDatum(d->user_id), Int64GetDatum(d->last_seq)};
 	EcoRow		row;
@@ -157,7 +166,7 @@ already_claimed(const EcoDaily *d, const EcoDailyClaim *c, EcoResult *result)
 						 (long long) d->user_id));
 	set_reward(result, &row);
 	eco_result_set(result, RES_NEXT_CLAIM_AT,
-				   TimestampTzGetDatum(eco_daily_next_claim(d, eco_now())));
+				   TimestampTzGetDatum(eco_daily_next_claim(d, now)));
 }
 
 static void

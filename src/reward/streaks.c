@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type_d.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
@@ -174,6 +175,15 @@ eco_daily_commit_zone(EcoDaily *d)
 	d->claim_zone = d->user_zone;
 }
 
+/* The second that a moment is in, also before 2000, where a division rounds up. */
+static TimestampTz
+whole_second(TimestampTz at)
+{
+	TimestampTz fraction = at % USECS_PER_SEC;
+
+	return at - fraction - (fraction < 0 ? USECS_PER_SEC : 0);
+}
+
 EcoClaimDay
 eco_daily_at(const EcoDaily *d, TimestampTz at)
 {
@@ -256,28 +266,71 @@ is_paid(const EcoDaily *d, int32 date, EcoRow *entry, char **event_id)
 	return false;
 }
 
-/* The first moment, to the second, that is booked on a later date. */
+/* The next moment after this one at which a clock that the date is read from changes. */
 static TimestampTz
-begin_of_next(const EcoDaily *d, TimestampTz after, int32 date)
+clock_change(const EcoDaily *d, TimestampTz after, TimestampTz at_most)
 {
-	TimestampTz low = after - after % USECS_PER_SEC;
-	TimestampTz high = low;
+	pg_tz	   *zones[] = {d->user_zone, d->claim_zone};
 
-	/* after a change of zone a claim may be behind by more than a day */
-	do
-		high += NEXT_CLAIM_SEARCH_H * USECS_PER_HOUR;
-	while (eco_daily_at(d, high).booked <= date);
+	for (int i = 0; i < (zones[0] == zones[1] ? 1 : 2); i++)
+	{
+		pg_time_t	seconds = timestamptz_to_time_t(after - eco_streak_day_offset * USECS_PER_HOUR);
+		pg_time_t	boundary;
+		long		before_offset;
+		long		after_offset;
+		int			before_dst;
+		int			after_dst;
+
+		if (pg_next_dst_boundary(&seconds, &before_offset, &before_dst, &boundary,
+								 &after_offset, &after_dst, zones[i]) == 1)
+			at_most = Min(at_most, time_t_to_timestamptz(boundary) + eco_streak_day_offset * USECS_PER_HOUR);
+	}
+	return at_most;
+}
+
+/*
+ * The first second after low, and not after high, that is booked on a later date than
+ * this, which low is not and high is; no clock changes between the two.
+ */
+static TimestampTz
+first_second(const EcoDaily *d, TimestampTz low, TimestampTz high, int32 date)
+{
 	while (high - low > USECS_PER_SEC)
 	{
-		TimestampTz middle = low + (high - low) / 2;
+		TimestampTz middle = low + (high - low) / 2 / USECS_PER_SEC * USECS_PER_SEC;
 
-		middle -= middle % USECS_PER_SEC;
 		if (eco_daily_at(d, middle).booked > date)
 			high = middle;
 		else
 			low = middle;
 	}
 	return high;
+}
+
+/*
+ * The first moment that is booked on a later date: now, when that is one.  After it
+ * a date begins with a second, between two changes of the clock or at one; a clock
+ * set back over midnight begins a date twice.
+ */
+static TimestampTz
+begin_of_next(const EcoDaily *d, TimestampTz after, int32 date)
+{
+	TimestampTz low = whole_second(after);
+
+	if (eco_daily_at(d, after).booked > date)
+		return after;
+	for (;;)
+	{
+		/* after a change of zone a claim may be behind by more than a day */
+		TimestampTz high = clock_change(d, low, low + NEXT_CLAIM_SEARCH_H * USECS_PER_HOUR);
+
+		if (high - low > USECS_PER_SEC && eco_daily_at(d, high - USECS_PER_SEC).booked > date)
+			return first_second(d, low, high - USECS_PER_SEC, date);
+		if (eco_daily_at(d, high).booked > date)
+			return high;
+		CHECK_FOR_INTERRUPTS();
+		low = high;
+	}
 }
 
 /*
@@ -303,7 +356,7 @@ eco_daily_next_claim(const EcoDaily *d, TimestampTz after)
 static int32
 local_date(TimestampTz at, pg_tz *zone)
 {
-	pg_time_t	seconds = timestamptz_to_time_t(at - eco_streak_day_offset * USECS_PER_HOUR);
+	pg_time_t	seconds = timestamptz_to_time_t(whole_second(at) - eco_streak_day_offset * USECS_PER_HOUR);
 	struct pg_tm *tm = pg_localtime(&seconds, zone);
 
 	if (tm == NULL)

@@ -75,7 +75,10 @@ extern int32 eco_daily_day_before(const EcoDaily *d, const EcoDailyClaim *claim)
 /* The date as a key, and in details. */
 extern char *eco_iso_date(int32 date);
 
-/* The first moment after `after`, to the second, at which a claim is accepted. */
+/*
+ * The first moment at which a claim is accepted, after what was claimed by then: that
+ * of a date, to the second, or `after` when another date has begun already.
+ */
 extern TimestampTz eco_daily_next_claim(const EcoDaily *d, TimestampTz after);
 
 #endif

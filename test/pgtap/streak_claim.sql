@@ -109,9 +109,15 @@ INSERT INTO edges VALUES
     ('America/Havana',      '2026-03-07 16:00+00',       'midnight that does not exist'),
     ('America/Havana',      '2026-11-01 03:30+00',       'midnight before a night of 25 hours'),
     ('Africa/Cairo',        '2026-04-23 12:00+00',       'midnight that does not exist'),
+    ('America/Sao_Paulo',   '2018-11-03 12:00+00',       'midnight that does not exist'),
+    ('America/Sao_Paulo',   '2018-02-17 12:00+00',       'the hour before midnight twice'),
+    ('America/St_Johns',    '2010-11-06 12:00+00',       'a clock set back over midnight'),
     ('Asia/Kathmandu',      '2031-05-05 12:00+00',       'a quarter of an hour'),
     ('Pacific/Chatham',     '2026-04-04 12:00+00',       'three quarters and summer time'),
-    ('Australia/Lord_Howe', '2026-04-04 12:00+00',       'summer time of half an hour'),
+    ('Australia/Lord_Howe', '2026-04-04 12:00+00',       'a day of 24.5 hours'),
+    ('Australia/Lord_Howe', '2026-10-03 14:00+00',       'a day of 23.5 hours'),
+    ('UTC',                 '1999-12-31 23:59:59.5+00',  'the last second before PostgreSQL''s first'),
+    ('Europe/Kaliningrad',  '1999-06-06 11:59:59.5+00',  'before it'),
     ('Antarctica/Troll',    '2026-03-28 22:00+00',       'summer time of two hours'),
     ('Africa/Casablanca',   '2026-02-14 12:00+00',       'summer time that pauses'),
     ('Pacific/Apia',        '2011-12-29 23:00+00',       'a date that does not exist follows'),
@@ -148,6 +154,43 @@ SELECT is(pg_temp.edge(economy.register(NULL, zone), at::text), 'CLAIMED day 2',
 SET LOCAL economy.streak_day_offset = 0;
 SELECT is((SELECT string_agg(c.next_claim_at::text, ' ') FROM (SELECT pg_temp.clock('2026-09-05 16:00+00')) x,
     LATERAL economy.claim_daily_reward(economy.register(NULL, 'America/Santiago')) c), '2026-09-06 04:00:00+00', 'a day that begins at one o''clock');
+
+-- to the second, as the calendar says
+CREATE FUNCTION pg_temp.due(zone text, at text) RETURNS timestamptz LANGUAGE plpgsql AS $$
+DECLARE
+    c economy.claim_result;
+BEGIN
+    PERFORM pg_temp.clock(at);
+    SELECT * INTO c FROM economy.claim_daily_reward(economy.register(NULL, zone));
+    RETURN c.next_claim_at;
+END $$;
+SELECT is(pg_temp.due(zone, at), due::timestamptz, format('%s at %s', zone, at))
+FROM (VALUES ('America/New_York', '2026-03-08 06:30+00', '2026-03-09 04:00+00'), ('America/New_York', '2026-11-01 05:30+00', '2026-11-02 05:00+00'),
+             ('Australia/Lord_Howe', '2026-04-04 13:30+00', '2026-04-05 13:30+00'), ('Australia/Lord_Howe', '2026-10-03 13:30+00', '2026-10-04 13:00+00'),
+             ('America/Sao_Paulo', '2018-11-04 02:59:59.9+00', '2018-11-04 03:00+00'), ('America/Sao_Paulo', '2018-11-04 03:00+00', '2018-11-05 02:00+00'),
+             ('America/Sao_Paulo', '2018-02-18 01:30+00', '2018-02-18 03:00+00'), ('America/Sao_Paulo', '2018-02-18 02:30+00', '2018-02-18 03:00+00'),
+             ('Africa/Cairo', '2026-04-23 21:59:59+00', '2026-04-23 22:00+00'), ('Africa/Cairo', '2026-10-29 20:30+00', '2026-10-29 22:00+00'),
+             ('America/St_Johns', '2010-11-06 12:00+00', '2010-11-07 02:30+00'), ('Pacific/Apia', '2011-12-29 23:00+00', '2011-12-30 10:00+00'),
+             ('UTC', '1999-12-31 23:59:59.5+00', '2000-01-01 00:00+00'), ('UTC', '1999-06-06 23:59:58.5+00', '1999-06-07 00:00+00')) v (zone, at, due);
+
+-- a claim for the date of the zone that was left, when another has begun in the new one: that one is due now
+CREATE FUNCTION pg_temp.at_once(at text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    id bigint := economy.register(NULL, 'America/New_York');
+    c  economy.claim_result;
+    s  economy.streak_status;
+    n  economy.claim_result;
+BEGIN
+    PERFORM pg_temp.clock('2026-05-31 20:00:00+00');
+    PERFORM economy.claim_daily_reward(id);
+    PERFORM economy.set_timezone(id, 'Asia/Tokyo');
+    PERFORM pg_temp.clock(at);
+    SELECT * INTO c FROM economy.claim_daily_reward(id);
+    SELECT * INTO s FROM economy.streak_state(id);
+    SELECT * INTO n FROM economy.claim_daily_reward(id);
+    RETURN concat_ws(' ', c.code, c.claim_date, c.next_claim_at = at::timestamptz, s.next_claim_at = at::timestamptz, n.code, n.claim_date, n.next_claim_at);
+END $$;
+SELECT is(pg_temp.at_once(at), 'CLAIMED 2026-06-01 t t CLAIMED 2026-06-02 2026-06-02 15:00:00+00', 'two dates at ' || at) FROM unnest(ARRAY['2026-06-02 00:00:00+00', '2026-06-02 00:00:00.25+00']) at;
 
 -- next_claim_at while a zone change is pending
 CREATE FUNCTION pg_temp.moved(zone_from text, at text, zone_to text) RETURNS text LANGUAGE plpgsql AS $$
