@@ -115,13 +115,11 @@ eco_action_register(void)
 	eco_journal_register(&info);
 }
 
-void
-eco_action_check(const EcoAction *action)
+bool
+eco_action_in_range(const EcoAction *action)
 {
-	if (action->bet < 0 || action->win < 0 ||
-		action->bet > ECO_MAX_AMOUNT || action->win > ECO_MAX_AMOUNT)
-		ECO_ERROR(ECO_INVALID_ARGUMENT,
-				  errmsg("bet and win must be from 0 to 2^53-1"));
+	return action->bet >= 0 && action->win >= 0 &&
+		action->bet <= ECO_MAX_AMOUNT && action->win <= ECO_MAX_AMOUNT;
 }
 
 EcoOutcome

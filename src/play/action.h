@@ -52,8 +52,10 @@ enum
 	ACTION_COLUMNS
 };
 
-/* Raises for amounts out of range. */
-extern void eco_action_check(const EcoAction *action);
+/* Are bet and win amounts?  If not, raise ECO_INVALID_ARGUMENT with this message. */
+extern bool eco_action_in_range(const EcoAction *action);
+
+#define ECO_ACTION_RANGE "bet and win must be from 0 to 2^53-1"
 
 /* win, loss or draw; a NULL word is derived; raises for another word. */
 extern EcoOutcome eco_outcome_of(const char *word, int len);

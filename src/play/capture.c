@@ -7,10 +7,15 @@
  *				'user_col', 'game', 'id_col', 'bet_col', 'win_col' [, option...]);
  *
  * It is a trigger on the app's table, never on one of ours, and every row is
- * recorded under its own id, so a restored dump counts nothing twice, and a row
- * that an UPDATE offers again is known.  A row without a win is a round that is
- * still open.  Rows are taken in chunks to bound the memory; accounts are locked in
- * the order of user_id within a chunk.
+ * recorded under its own id, so a restored dump counts nothing twice.  A row without a
+ * win is a round that is still open; it is settled once, for the user whom it names
+ * then.  A second trigger, AFTER UPDATE, sees each row as it was as well, so it
+ * records what the statement settles and nothing else: a row that was settled
+ * before is passed over without a look at its user, who may have lost his external id
+ * to somebody else, and is refused when the statement changes what was recorded.
+ *
+ * Rows are taken in chunks to bound the memory; accounts are locked in the order of
+ * user_id within a chunk.
  */
 #include "postgres.h"
 
@@ -19,8 +24,10 @@
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -36,6 +43,8 @@
 #define CHUNK_ROWS 10000
 #define NO_USER 0				/* no account has this id */
 #define ACTION_TYPE "CAPTURE"
+#define ROW_CHANGED "ROW_CHANGED"
+#define SHOWN_BYTES 64			/* of an id that is too long */
 
 enum
 {
@@ -71,22 +80,35 @@ typedef struct Capture
 	bool		report;			/* refused rows are reported, not raised */
 	TupleDesc	result_desc;
 
-	/* of the chunk, by number: the external id of a user that is none */
+	/* of the chunk: by number, the external id of a user that is none */
 	char	  **strangers;
+	List	   *changed;		/* settled rows that are not what they were */
+
+	const char *row;			/* id of the one that is being read, or NULL */
 } Capture;
+
+/* Every error of a row says which one it is. */
+#define ROW_ERROR(c, code, ...) \
+	ECO_ERROR(code, __VA_ARGS__, row_detail(c), errtable((c)->rel))
 
 PG_FUNCTION_INFO_V1(eco_capture_actions);
 
+static void check_event(const TriggerData *trigger);
 static void read_trigger(Capture *c, TriggerData *trigger);
 static void read_option(Capture *c, const char *option);
 static void user_column(Capture *c, const char *name);
-static int	read_chunk(Capture *c, Tuplestorestate *rows, TupleTableSlot *slot,
-					   EcoAction *actions, bool *more);
+static int	read_chunk(Capture *c, TriggerData *trigger, TupleTableSlot *was,
+					   TupleTableSlot *is, EcoAction *actions, bool *more);
 static int64 user_of(Capture *c, TupleTableSlot *slot, int number);
 static AttrNumber number_column(Relation rel, const char *name);
 static AttrNumber any_column(Relation rel, const char *name);
-static bool read_row(Capture *c, TupleTableSlot *slot, EcoAction *action);
+static bool read_row(Capture *c, TupleTableSlot *was, TupleTableSlot *is, EcoAction *action);
+static bool settled(const Capture *c, TupleTableSlot *slot);
+static AttrNumber changed_column(Capture *c, TupleTableSlot *was, TupleTableSlot *is);
+static void refuse_change(Capture *c, TupleTableSlot *was, TupleTableSlot *is, AttrNumber attno);
+static const char *id_of(Capture *c, TupleTableSlot *slot);
 static int64 int_of(const Capture *c, TupleTableSlot *slot, AttrNumber attno);
+static int	row_detail(const Capture *c);
 static void judge(void *arg, const EcoAction *action, EcoResult *result);
 static void report_refusal(const Capture *c, const EcoAction *action, Datum code);
 
@@ -98,44 +120,86 @@ eco_capture_actions(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	Capture		c;
-	TupleTableSlot *slot;
+	TupleTableSlot *was;
+	TupleTableSlot *is;
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext chunk_context;
 	EcoAction  *actions;
 	bool		more = true;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) ||
-		!(TRIGGER_FIRED_BY_INSERT(trigger->tg_event) || TRIGGER_FIRED_BY_UPDATE(trigger->tg_event)) ||
-		trigger->tg_newtable == NULL)
-		ECO_ERROR(ECO_CAPTURE_MISUSED,
-				  errmsg("economy.capture_actions() is a trigger AFTER INSERT or AFTER UPDATE, FOR EACH STATEMENT, REFERENCING NEW TABLE"));
+	check_event(CALLED_AS_TRIGGER(fcinfo) ? trigger : NULL);
 	read_trigger(&c, trigger);
-	slot = MakeSingleTupleTableSlot(RelationGetDescr(c.rel), &TTSOpsMinimalTuple);
+	was = MakeSingleTupleTableSlot(RelationGetDescr(c.rel), &TTSOpsMinimalTuple);
+	is = MakeSingleTupleTableSlot(RelationGetDescr(c.rel), &TTSOpsMinimalTuple);
 	chunk_context = AllocSetContextCreate(caller, "economy capture", ALLOCSET_DEFAULT_SIZES);
 	tuplestore_rescan(trigger->tg_newtable);
+	if (trigger->tg_oldtable != NULL)
+		tuplestore_rescan(trigger->tg_oldtable);
 	while (more)
 	{
 		int			n;
+		ListCell   *row;
 
 		MemoryContextSwitchTo(chunk_context);
 		actions = palloc0(sizeof(EcoAction) * CHUNK_ROWS);
-		n = read_chunk(&c, trigger->tg_newtable, slot, actions, &more);
+		n = read_chunk(&c, trigger, was, is, actions, &more);
 		/* a row that was told to come again would be lost */
 		eco_actions_record(actions, n, ECO_DUPLICATE_WAIT, c.result_desc, judge, &c);
+		foreach(row, c.changed)
+			report_refusal(&c, lfirst(row), CStringGetTextDatum(ROW_CHANGED));
 		MemoryContextSwitchTo(caller);
 		/* a row that came from a file is the slot's, and in this memory */
-		ExecClearTuple(slot);
+		ExecClearTuple(was);
+		ExecClearTuple(is);
 		MemoryContextReset(chunk_context);
 	}
 	MemoryContextDelete(chunk_context);
-	ExecDropSingleTupleTableSlot(slot);
+	ExecDropSingleTupleTableSlot(was);
+	ExecDropSingleTupleTableSlot(is);
 	return PointerGetDatum(NULL);
 }
 
-/* Settled rows into actions; says how many, and whether there may be more rows. */
+static void
+check_event(const TriggerData *trigger)
+{
+	bool		is_update = trigger != NULL && TRIGGER_FIRED_BY_UPDATE(trigger->tg_event);
+
+	if (trigger == NULL || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) ||
+		!(is_update || TRIGGER_FIRED_BY_INSERT(trigger->tg_event)) ||
+		trigger->tg_newtable == NULL || (is_update && trigger->tg_oldtable == NULL))
+		ECO_ERROR(ECO_CAPTURE_MISUSED,
+				  errmsg("economy.capture_actions() is a trigger AFTER INSERT or AFTER UPDATE, FOR EACH STATEMENT, REFERENCING NEW TABLE, and of an UPDATE also OLD TABLE"));
+
+	/*
+	 * The two tables have a statement's rows in one order, unless a row got
+	 * lost between them.
+	 */
+	if (is_update &&
+		tuplestore_tuple_count(trigger->tg_oldtable) != tuplestore_tuple_count(trigger->tg_newtable))
+		ECO_ERROR(ECO_CAPTURE_REFUSED,
+				  errmsg("an UPDATE of table \"%s\" removed rows", RelationGetRelationName(trigger->tg_relation)),
+				  errdetail("Table \"%s\": %lld rows were updated and %lld are left.",
+							RelationGetRelationName(trigger->tg_relation),
+							(long long) tuplestore_tuple_count(trigger->tg_oldtable),
+							(long long) tuplestore_tuple_count(trigger->tg_newtable)),
+				  errhint("A trigger BEFORE INSERT of a partition leaves out rows that are moved there."),
+				  errtable(trigger->tg_relation));
+}
+
+/* The next row as it is, and of an UPDATE as it was. */
+static bool
+next_row(TriggerData *trigger, TupleTableSlot *was, TupleTableSlot *is)
+{
+	if (trigger->tg_oldtable != NULL)
+		(void) tuplestore_gettupleslot(trigger->tg_oldtable, true, false, was);
+	return tuplestore_gettupleslot(trigger->tg_newtable, true, false, is);
+}
+
+/* Rows to be recorded into actions; says how many, and whether there may be more rows. */
 static int
-read_chunk(Capture *c, Tuplestorestate *rows, TupleTableSlot *slot, EcoAction *actions, bool *more)
+read_chunk(Capture *c, TriggerData *trigger, TupleTableSlot *was, TupleTableSlot *is,
+		   EcoAction *actions, bool *more)
 {
 	static EcoTable *const tables[] = {&eco_users, NULL};
 	EcoOpenTables *open = c->user_is_external ? eco_tables_open(ECO_READ_LATEST, tables) : NULL;
@@ -143,6 +207,7 @@ read_chunk(Capture *c, Tuplestorestate *rows, TupleTableSlot *slot, EcoAction *a
 	int			n = 0;
 
 	c->strangers = palloc0(sizeof(char *) * CHUNK_ROWS);
+	c->changed = NIL;
 	if (!c->id_is_plain)
 	{
 		nest = NewGUCNestLevel();
@@ -150,11 +215,11 @@ read_chunk(Capture *c, Tuplestorestate *rows, TupleTableSlot *slot, EcoAction *a
 			(void) set_config_option(pinned_settings[i][0], pinned_settings[i][1], PGC_USERSET,
 									 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	}
-	while (n < CHUNK_ROWS && (*more = tuplestore_gettupleslot(rows, true, false, slot)))
+	for (int i = 0; i < CHUNK_ROWS && (*more = next_row(trigger, was, is)); i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		actions[n].number = n;
-		if (read_row(c, slot, &actions[n]))
+		actions[n].number = i;
+		if (read_row(c, trigger->tg_oldtable != NULL ? was : NULL, is, &actions[n]))
 			n++;
 	}
 	if (!c->id_is_plain)
@@ -259,32 +324,42 @@ number_column(Relation rel, const char *name)
 }
 
 static int64
-int_of_numeric(Datum value, const char *column)
+int_of_numeric(const Capture *c, Datum value, const char *column)
 {
 	Numeric		number = DatumGetNumeric(value);
 	Datum		most = DirectFunctionCall1(int8_numeric, Int64GetDatum(PG_INT64_MAX));
 
 	if (numeric_is_nan(number) || numeric_is_inf(number) ||
 		DatumGetBool(DirectFunctionCall2(numeric_gt, DirectFunctionCall1(numeric_abs, value), most)))
-		ECO_ERROR(ECO_INVALID_ARGUMENT,
+		ROW_ERROR(c, ECO_INVALID_ARGUMENT,
 				  errmsg("column \"%s\" of a captured row is not within the range of bigint", column));
 	if (!DatumGetBool(DirectFunctionCall2(numeric_eq, value,
 										  DirectFunctionCall2(numeric_trunc, value, Int32GetDatum(0)))))
-		ECO_ERROR(ECO_INVALID_ARGUMENT,
+		ROW_ERROR(c, ECO_INVALID_ARGUMENT,
 				  errmsg("column \"%s\" of a captured row is no whole number", column));
 	return DatumGetInt64(DirectFunctionCall1(numeric_int8, value));
+}
+
+/* The value of a column that a row must have. */
+static Datum
+value_of(const Capture *c, TupleTableSlot *slot, AttrNumber attno)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(slot, attno, &isnull);
+
+	if (isnull)
+		ROW_ERROR(c, ECO_NULL_ARGUMENT,
+				  errmsg("column \"%s\" of a captured row must not be null",
+						 NameStr(TupleDescAttr(slot->tts_tupleDescriptor, attno - 1)->attname)));
+	return value;
 }
 
 static int64
 int_of(const Capture *c, TupleTableSlot *slot, AttrNumber attno)
 {
-	bool		isnull;
-	Datum		value = slot_getattr(slot, attno, &isnull);
+	Datum		value = value_of(c, slot, attno);
 	Form_pg_attribute att = TupleDescAttr(slot->tts_tupleDescriptor, attno - 1);
 
-	if (isnull)
-		ECO_ERROR(ECO_NULL_ARGUMENT,
-				  errmsg("column \"%s\" of a captured row must not be null", NameStr(att->attname)));
 	switch (att->atttypid)
 	{
 		case INT2OID:
@@ -292,7 +367,7 @@ int_of(const Capture *c, TupleTableSlot *slot, AttrNumber attno)
 		case INT4OID:
 			return DatumGetInt32(value);
 		case NUMERICOID:
-			return int_of_numeric(value, NameStr(att->attname));
+			return int_of_numeric(c, value, NameStr(att->attname));
 		default:
 			return DatumGetInt64(value);
 	}
@@ -301,57 +376,172 @@ int_of(const Capture *c, TupleTableSlot *slot, AttrNumber attno)
 static int64
 user_of(Capture *c, TupleTableSlot *slot, int number)
 {
-	Form_pg_attribute att = TupleDescAttr(slot->tts_tupleDescriptor, c->user_col - 1);
-	bool		isnull;
-	Datum		value;
 	char	   *external_id;
 	int64		user_id;
 
 	if (!c->user_is_external)
 		return int_of(c, slot, c->user_col);
-	value = slot_getattr(slot, c->user_col, &isnull);
-	if (isnull)
-		ECO_ERROR(ECO_NULL_ARGUMENT,
-				  errmsg("column \"%s\" of a captured row must not be null", NameStr(att->attname)));
-	external_id = OutputFunctionCall(&c->user_output, value);
+	external_id = OutputFunctionCall(&c->user_output, value_of(c, slot, c->user_col));
 	if (eco_user_find(CStringGetTextDatum(external_id), &user_id))
 		return user_id;
 	c->strangers[number] = external_id;
 	return NO_USER;
 }
 
-/* False: a round that is still open. */
-static bool
-read_row(Capture *c, TupleTableSlot *slot, EcoAction *action)
+/* The id of the action that the row is. */
+static const char *
+id_of(Capture *c, TupleTableSlot *slot)
 {
 	bool		isnull;
-	Datum		id;
+	Datum		id = slot_getattr(slot, c->id_col, &isnull);
 	char	   *text;
+	int			len;
 
-	(void) slot_getattr(slot, c->win_col, &isnull);
+	c->row = NULL;
 	if (isnull)
-		return false;
-	id = slot_getattr(slot, c->id_col, &isnull);
-	if (isnull)
-		ECO_ERROR(ECO_NULL_ARGUMENT, errmsg("the id of a captured row must not be null"));
+		ROW_ERROR(c, ECO_NULL_ARGUMENT, errmsg("the id of a captured row must not be null"));
 	text = OutputFunctionCall(&c->id_output, id);
 
 	if (text[0] == '\0')
-		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("the id of a captured row must not be empty"));
+		ROW_ERROR(c, ECO_INVALID_ARGUMENT, errmsg("the id of a captured row must not be empty"));
 	if (c->prefix[0] != '\0')
 		text = psprintf("%s:%s", c->prefix, text);
 
-	action->user_id = user_of(c, slot, action->number);
+	len = (int) strlen(text);
+	c->row = text;
+
+	if (len > ECO_MAX_KEY)
+	{
+		c->row = psprintf("%.*s...", pg_mbcliplen(text, len, SHOWN_BYTES), text);
+		ROW_ERROR(c, ECO_ARGUMENT_TOO_LONG,
+				  errmsg("the id of a captured row, with its prefix, must have 1 to %d bytes", ECO_MAX_KEY));
+	}
+	return text;
+}
+
+/* False: nothing is to be recorded now.  was: NULL for a row that is new. */
+static bool
+read_row(Capture *c, TupleTableSlot *was, TupleTableSlot *is, EcoAction *action)
+{
+	AttrNumber	changed = InvalidAttrNumber;
+
+	if (was != NULL && settled(c, was))
+	{
+		changed = changed_column(c, was, is);
+		if (changed == InvalidAttrNumber)
+			return false;
+		refuse_change(c, was, is, changed);
+	}
+	if (slot_attisnull(is, c->win_col))
+		return false;
+	action->action_id = eco_text_of(id_of(c, is));
+	action->user_id = user_of(c, is, action->number);
 	action->game = c->game;
 	action->action_type = eco_text_of(ACTION_TYPE);
-	action->action_id = eco_text_of(text);
-	if (action->action_id.len > ECO_MAX_KEY)
-		ECO_ERROR(ECO_ARGUMENT_TOO_LONG,
-				  errmsg("the id of a captured row, with its prefix, must have 1 to %d bytes", ECO_MAX_KEY));
-	action->bet = int_of(c, slot, c->bet_col);
-	action->win = int_of(c, slot, c->win_col);
-	eco_action_check(action);
-	return true;
+	action->bet = int_of(c, is, c->bet_col);
+	action->win = int_of(c, is, c->win_col);
+	if (!eco_action_in_range(action))
+		ROW_ERROR(c, ECO_INVALID_ARGUMENT, errmsg(ECO_ACTION_RANGE));
+	if (changed == InvalidAttrNumber)
+		return true;
+	c->changed = lappend(c->changed, memcpy(palloc(sizeof(EcoAction)), action, sizeof(EcoAction)));
+	return false;
+}
+
+/* What lacks one of these was never recorded. */
+static bool
+settled(const Capture *c, TupleTableSlot *slot)
+{
+	return !slot_attisnull(slot, c->win_col) && !slot_attisnull(slot, c->id_col) &&
+		!slot_attisnull(slot, c->user_col) && !slot_attisnull(slot, c->bet_col);
+}
+
+/*
+ * The first of the captured columns that does not mean the same any more.  A
+ * numeric can be written in several ways; an id that is one is taken by its text.
+ */
+static AttrNumber
+changed_column(Capture *c, TupleTableSlot *was, TupleTableSlot *is)
+{
+	AttrNumber	columns[] = {c->id_col, c->user_col, c->bet_col, c->win_col};
+
+	for (size_t i = 0; i < lengthof(columns); i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(was->tts_tupleDescriptor, columns[i] - 1);
+		bool		isnull;
+		Datum		before = slot_getattr(was, columns[i], &isnull);
+		Datum		after = slot_getattr(is, columns[i], &isnull);
+
+		if (isnull)
+			return columns[i];
+		if (datum_image_eq(before, after, att->attbyval, att->attlen))
+			continue;
+		if (columns[i] != c->id_col && att->atttypid == NUMERICOID &&
+			DatumGetBool(DirectFunctionCall2(numeric_eq, before, after)))
+			continue;
+		return columns[i];
+	}
+	return InvalidAttrNumber;
+}
+
+/*
+ * A settled row is one round of one user, for good.  Who wants refusals reported
+ * gets this one reported as well, and the row stays settled; open again it could
+ * be settled once more.
+ */
+static void
+refuse_change(Capture *c, TupleTableSlot *was, TupleTableSlot *is, AttrNumber attno)
+{
+	Form_pg_attribute att = TupleDescAttr(was->tts_tupleDescriptor, attno - 1);
+	bool		isnull;
+	Datum		after = slot_getattr(is, attno, &isnull);
+	Oid			output;
+	bool		is_varlena;
+
+	if (c->report && settled(c, is))
+		return;
+	getTypeOutputInfo(att->atttypid, &output, &is_varlena);
+	(void) id_of(c, was);
+	ECO_ERROR(ECO_CAPTURE_REFUSED,
+			  errmsg("row %s of table \"%s\" was refused: %s", c->row,
+					 RelationGetRelationName(c->rel), ROW_CHANGED),
+			  errdetail("Table \"%s\", row %s is settled; its column \"%s\" was %s and would be %s.",
+						RelationGetRelationName(c->rel), c->row, NameStr(att->attname),
+						OidOutputFunctionCall(output, slot_getattr(was, attno, &isnull)),
+						isnull ? "null" : OidOutputFunctionCall(output, after)),
+			  errhint("A settled row keeps its id, user, bet and win. Correct gold with economy.adjust_gold()."),
+			  errtable(c->rel));
+}
+
+static int
+row_detail(const Capture *c)
+{
+	const char *table = RelationGetRelationName(c->rel);
+
+	return c->row != NULL ? errdetail("Table \"%s\", row %s.", table, c->row) :
+		errdetail("Table \"%s\", a row without an id.", table);
+}
+
+static void
+raise_refusal(const Capture *c, const EcoAction *action, const EcoResult *result)
+{
+	const char *stranger = c->strangers[action->number];
+	const char *id = TextDatumGetCString(action->action_id.datum);
+	const char *user = stranger != NULL ? quote_literal_cstr(stranger) :
+	psprintf("%lld", (long long) action->user_id);
+	StringInfoData more;
+
+	initStringInfo(&more);
+	if (!result->isnull[ACTION_DETAIL])
+		(void) JsonbToCString(&more, &DatumGetJsonbP(result->values[ACTION_DETAIL])->root, -1);
+	ECO_ERROR(ECO_CAPTURE_REFUSED,
+			  errmsg("row %s of table \"%s\" was refused: %s", id, RelationGetRelationName(c->rel),
+					 TextDatumGetCString(result->values[ECO_RES_CODE])),
+			  errdetail("Table \"%s\", row %s: user %s, bet %lld, win %lld. %s",
+						RelationGetRelationName(c->rel), id, user,
+						(long long) action->bet, (long long) action->win, more.data),
+			  errhint("With the trigger argument report, refused rows go to economy.capture_refusals."),
+			  errtable(c->rel));
 }
 
 static void
@@ -370,16 +560,7 @@ judge(void *arg, const EcoAction *action, EcoResult *result)
 	if (strcmp(TextDatumGetCString(code), "RESYNC_REQUIRED") == 0)
 		return;
 	if (!c->report)
-		ECO_ERROR(ECO_CAPTURE_REFUSED,
-				  errmsg("row %s of table \"%s\" was refused: %s",
-						 TextDatumGetCString(action->action_id.datum),
-						 RelationGetRelationName(c->rel), TextDatumGetCString(code)),
-				  c->strangers[action->number] != NULL ?
-				  errdetail("User \"%s\", bet %lld, win %lld.", c->strangers[action->number],
-							(long long) action->bet, (long long) action->win) :
-				  errdetail("User %lld, bet %lld, win %lld.", (long long) action->user_id,
-							(long long) action->bet, (long long) action->win),
-				  errhint("With the trigger argument report, refused rows go to economy.capture_refusals."));
+		raise_refusal(c, action, result);
 	report_refusal(c, action, code);
 }
 

@@ -58,7 +58,8 @@ eco_record_action(PG_FUNCTION_ARGS)
 		action.outcome = eco_outcome_of(VARDATA_ANY(outcome), VARSIZE_ANY_EXHDR(outcome));
 	}
 	action.details = eco_object_arg(fcinfo, 7, "details");
-	eco_action_check(&action);
+	if (!eco_action_in_range(&action))
+		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg(ECO_ACTION_RANGE));
 	PreventCommandIfReadOnly("economy.record_action()");
 
 	eco_result_begin(&result, fcinfo, ACTION_COLUMNS);
@@ -146,7 +147,8 @@ parse_action(JsonbContainer *object, int number, void *arg)
 		action->outcome = eco_outcome_of(outcome.data, outcome.len);
 	}
 	action->details = eco_member_object(&m, 7);
-	eco_action_check(action);
+	if (!eco_action_in_range(action))
+		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("action %d: %s", number + 1, ECO_ACTION_RANGE));
 }
 
 /* Figures of one game, or of all together. */

@@ -156,7 +156,7 @@ ALTER TABLE wrong ALTER bet TYPE bigint USING bet::bigint;
 CREATE FUNCTION pg_temp.misused(definition text, statement text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE 'CREATE TRIGGER capture ' || definition || ' EXECUTE FUNCTION economy.capture_actions(''u'', ''slot'', ''id'', ''bet'', ''win'')';
-    RETURN QUERY SELECT throws_ok(statement, 'XE501', 'economy.capture_actions() is a trigger AFTER INSERT or AFTER UPDATE, FOR EACH STATEMENT, REFERENCING NEW TABLE', definition);
+    RETURN QUERY SELECT throws_ok(statement, 'XE501', 'economy.capture_actions() is a trigger AFTER INSERT or AFTER UPDATE, FOR EACH STATEMENT, REFERENCING NEW TABLE, and of an UPDATE also OLD TABLE', definition);
     DROP TRIGGER capture ON wrong;
 END
 $$;
@@ -165,7 +165,7 @@ SELECT pg_temp.misused(definition, statement)
 FROM (VALUES ('AFTER INSERT ON wrong FOR EACH ROW', 'INSERT INTO wrong VALUES (1, 2, 3, 4)'), ('BEFORE INSERT ON wrong FOR EACH ROW', 'INSERT INTO wrong VALUES (1, 2, 3, 4)'),
              ('BEFORE INSERT ON wrong', 'INSERT INTO wrong VALUES (1, 2, 3, 4)'), ('AFTER INSERT ON wrong', 'INSERT INTO wrong VALUES (1, 2, 3, 4)'),
              ('AFTER INSERT ON wrong REFERENCING NEW TABLE AS n FOR EACH ROW', 'INSERT INTO wrong VALUES (1, 2, 3, 4)'),
-             ('AFTER UPDATE ON wrong REFERENCING OLD TABLE AS o', 'UPDATE wrong SET bet = 1'), ('AFTER UPDATE ON wrong FOR EACH ROW', 'UPDATE wrong SET bet = 1'),
+             ('AFTER UPDATE ON wrong REFERENCING OLD TABLE AS o', 'UPDATE wrong SET bet = 1'), ('AFTER UPDATE ON wrong REFERENCING NEW TABLE AS n', 'UPDATE wrong SET bet = 1'), ('AFTER UPDATE ON wrong FOR EACH ROW', 'UPDATE wrong SET bet = 1'),
              ('AFTER DELETE ON wrong', 'DELETE FROM wrong'), ('AFTER TRUNCATE ON wrong', 'TRUNCATE wrong')) v (definition, statement);
 SELECT throws_ok('SELECT economy.capture_actions()', 'XE501', NULL, 'no direct call');
 
@@ -221,12 +221,12 @@ SELECT is((SELECT string_agg(action_id, ' ' ORDER BY seq) FROM economy.user_acti
 -- rounds that are opened and settled later
 CREATE TEMP TABLE rounds (id int, u int, bet int, win int, note text);
 CREATE TRIGGER opened AFTER INSERT ON rounds REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION economy.capture_actions('u', 'rps', 'id', 'bet', 'win');
-CREATE TRIGGER settled AFTER UPDATE ON rounds REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION economy.capture_actions('u', 'rps', 'id', 'bet', 'win');
+CREATE TRIGGER settled AFTER UPDATE ON rounds REFERENCING OLD TABLE AS o NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION economy.capture_actions('u', 'rps', 'id', 'bet', 'win');
 SELECT pg_temp.run(format('INSERT INTO rounds SELECT n, %s, 1, CASE WHEN n = 3 THEN 0 END FROM generate_series(1, 3) n', :q)) AS x \gset
 SELECT is((SELECT string_agg(action_id || ' ' || win, ', ' ORDER BY seq) FROM economy.user_actions WHERE user_id = :q AND game = 'rps'), 'rounds:3 0', 'a round without a win is open');
 SELECT pg_temp.run('UPDATE rounds SET win = 5 WHERE id = 1'), pg_temp.run('UPDATE rounds SET note = id::text') \g /dev/null
 SELECT is((SELECT string_agg(action_id || ' ' || win, ', ' ORDER BY seq) FROM economy.user_actions WHERE user_id = :q AND game = 'rps'), 'rounds:3 0, rounds:1 5', 'settled it is recorded, once');
-SELECT throws_ok('UPDATE rounds SET win = 6 WHERE id = 1', 'XE502', 'row rounds:1 of table "rounds" was refused: IDEMPOTENCY_MISMATCH', 'what is settled stays');
+SELECT throws_ok('UPDATE rounds SET win = 6 WHERE id = 1', 'XE502', 'row rounds:1 of table "rounds" was refused: ROW_CHANGED', 'what is settled stays');
 SELECT throws_ok('UPDATE rounds SET win = 6, bet = 100 WHERE id = 2', 'XE502', 'row rounds:2 of table "rounds" was refused: INSUFFICIENT_GOLD', 'a failed settlement');
 SELECT pg_temp.run('UPDATE rounds SET win = coalesce(win, 0)') AS x \gset
 SELECT is((SELECT string_agg(action_id || ' ' || win, ', ' ORDER BY seq) FROM economy.user_actions WHERE user_id = :q AND game = 'rps'), 'rounds:3 0, rounds:1 5, rounds:2 0', 'leaves the round open');
