@@ -6,15 +6,21 @@
 
 #include "fmgr.h"
 
+#include "account/account.h"
 #include "crash_point.h"
-#include "journals.h"
 #include "ledger/guard.h"
+#include "play/action.h"
 #include "realtime/posted.h"
 #include "realtime/relay.h"
 #include "realtime/ring.h"
+#include "reward/reward.h"
 #include "settings.h"
+#include "shop/purchase.h"
 
 PG_MODULE_MAGIC;
+
+static const EcoJournal *const journals[] = {&eco_adjustments, &eco_purchases, &eco_rewards, &eco_actions,
+&eco_user_entries, NULL};
 
 extern void _PG_init(void);
 
@@ -26,10 +32,6 @@ _PG_init(void)
 	eco_ring_install();
 	eco_relay_install();
 	eco_posted_install();
-	eco_adjust_register();
-	eco_purchase_register();
-	eco_reward_register();
-	eco_action_register();
-	eco_user_change_register();
+	eco_journals_install(journals);
 	eco_guard_install();
 }

@@ -7,10 +7,10 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
+#include "account/account.h"
 #include "crash_point.h"
 #include "errors.h"
 #include "event/event.h"
-#include "journals.h"
 #include "ledger/args.h"
 #include "ledger/call.h"
 #include "ledger/entry.h"
@@ -58,25 +58,17 @@ PG_FUNCTION_INFO_V1(eco_adjust_gold);
 
 static void tell(const EcoRow *row, EcoListener *listener);
 
-void
-eco_adjust_register(void)
-{
-	EcoJournalInfo info = {ECO_JOURNAL_ADJUSTMENT, &gold_adjustments, -1, -1, NULL, tell};
-
-	eco_journal_register(&info);
-}
-
-static char *
-entry_id(const EcoRow *row)
-{
-	return eco_transaction_id(ECO_JOURNAL_ADJUSTMENT, eco_row_int(row, ECO_COL_USER_ID),
-							  eco_row_int(row, ECO_COL_SEQ));
-}
+const EcoJournal eco_adjustments = {
+	.letter = 'G',
+	.noun = "adjustment",
+	.table = &gold_adjustments,
+	.tell = tell,
+};
 
 static void
 set_entry(EcoResult *result, const EcoRow *row)
 {
-	eco_result_text(result, ECO_RES_TRANSACTION_ID, entry_id(row));
+	eco_result_entry(result, &eco_adjustments, row);
 	eco_result_set(result, RES_GOLD_DELTA, row->values[ECO_COL_GOLD_DELTA]);
 	eco_result_set(result, RES_GOLD, row->values[ECO_COL_GOLD]);
 }
@@ -93,7 +85,7 @@ replay(EcoResult *result, const EcoRow *first, int64 delta)
 		return;
 	}
 	eco_result_outcome(result, "refused", "IDEMPOTENCY_MISMATCH");
-	eco_result_text(result, ECO_RES_TRANSACTION_ID, entry_id(first));
+	eco_result_entry(result, &eco_adjustments, first);
 	eco_detail_field(&detail, "delta", first, ECO_COL_GOLD_DELTA);
 	eco_detail_int(&detail, "now", delta);
 	eco_result_set(result, RES_DETAIL, eco_detail_end(&detail));
@@ -112,7 +104,7 @@ adjust(EcoResult *result, EcoAccount *account, int64 delta, const EcoText *key,
 		eco_result_set(result, RES_GOLD, Int64GetDatum(account->gold));
 		return;
 	}
-	eco_entry_init(&entry, ECO_JOURNAL_ADJUSTMENT, &gold_adjustments);
+	eco_entry_init(&entry, &eco_adjustments);
 	entry.gold_delta = delta;
 	eco_row_set(&entry.row, ADJ_KEY, key->datum);
 	eco_row_set(&entry.row, ADJ_ACTOR, actor->datum);
@@ -148,7 +140,7 @@ eco_adjust_gold(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("economy.adjust_gold()");
 
 	eco_result_begin(&result, fcinfo, RES_COLUMNS);
-	eco_call_init(&call, ECO_JOURNAL_ADJUSTMENT, &gold_adjustments, PG_GETARG_INT64(0), NULL);
+	eco_call_init(&call, &eco_adjustments, PG_GETARG_INT64(0), NULL);
 	call.key = KEY_BY_IDEMPOTENCY;
 	call.texts[call.ntexts++] = key;
 	switch (eco_call_begin(&call))
@@ -177,7 +169,7 @@ tell(const EcoRow *row, EcoListener *listener)
 {
 	EcoEvent	event;
 
-	eco_event_begin(&event, "profile_update", NULL, ECO_JOURNAL_ADJUSTMENT, row);
+	eco_event_begin(&event, "profile_update", NULL, &eco_adjustments, row);
 	eco_json_str(&event.json, "field", "gold");
 	eco_json_int(&event.json, "before", eco_row_int(row, ECO_COL_GOLD) - eco_row_int(row, ECO_COL_GOLD_DELTA));
 	eco_json_int(&event.json, "after", eco_row_int(row, ECO_COL_GOLD));

@@ -17,12 +17,12 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
+#include "account/account.h"
 #include "account/merge.h"
 #include "account/zone.h"
 #include "crash_point.h"
 #include "errors.h"
 #include "event/event.h"
-#include "journals.h"
 #include "ledger/call.h"
 #include "ledger/result.h"
 #include "ledger/user.h"
@@ -77,13 +77,11 @@ static void link_id(EcoResult *result, Change *change, const EcoText *external_i
 static void tell(const EcoRow *row, EcoListener *listener);
 static void tell_keys(EcoEvent *event, const EcoRow *row);
 
-void
-eco_user_change_register(void)
-{
-	EcoJournalInfo info = {ECO_JOURNAL_USER, &eco_user_changes, -1, -1, NULL, tell};
-
-	eco_journal_register(&info);
-}
+const EcoJournal eco_user_entries = {
+	.letter = 'U',
+	.table = &eco_user_changes,
+	.tell = tell,
+};
 
 /*
  * eco_set_timezone(user_id bigint, timezone text, idempotency_key text) returns text
@@ -330,7 +328,7 @@ change_args(Change *change, FunctionCallInfo fcinfo, EcoUserField field,
 		change->actor = eco_text_arg(fcinfo, actor, "actor", MAX_ACTOR);
 	if (reason >= 0 && !PG_ARGISNULL(reason))
 		change->reason = eco_text_arg(fcinfo, reason, "reason", MAX_REASON);
-	eco_call_init(&change->call, ECO_JOURNAL_USER, &eco_user_changes, PG_GETARG_INT64(0), tables);
+	eco_call_init(&change->call, &eco_user_entries, PG_GETARG_INT64(0), tables);
 	change->call.key = UCH_BY_KEY;
 	if (change->key.data == NULL)
 		return;
@@ -402,7 +400,7 @@ change_post(Change *change, Datum before, Datum after)
 {
 	EcoEntry	entry;
 
-	eco_entry_init(&entry, ECO_JOURNAL_USER, &eco_user_changes);
+	eco_entry_init(&entry, &eco_user_entries);
 	eco_row_set(&entry.row, UCH_FIELD, CStringGetTextDatum(eco_user_field_names[change->field]));
 	if (before != (Datum) 0)
 		eco_row_set(&entry.row, UCH_BEFORE, before);
@@ -438,9 +436,7 @@ result_entry(EcoResult *result, const Change *change)
 {
 	const EcoRow *entry = &change->entry;
 
-	eco_result_text(result, ECO_RES_TRANSACTION_ID,
-					eco_transaction_id(ECO_JOURNAL_USER, eco_row_int(entry, ECO_COL_USER_ID),
-									   eco_row_int(entry, ECO_COL_SEQ)));
+	eco_result_entry(result, &eco_user_entries, entry);
 	eco_result_set(result, RES_FIELD, entry->values[UCH_FIELD]);
 	if (!entry->isnull[UCH_BEFORE])
 		eco_result_set(result, RES_BEFORE, entry->values[UCH_BEFORE]);
@@ -492,7 +488,7 @@ require_same(const Change *change, Datum after)
 				  errmsg("idempotency_key was used for another change of this user's %s",
 						 eco_user_field_names[change->field]),
 				  errdetail("It is that of %s, to \"%s\".",
-							eco_transaction_id(ECO_JOURNAL_USER, change->call.user_id,
+							eco_transaction_id(&eco_user_entries, change->call.user_id,
 											   eco_row_int(&change->entry, ECO_COL_SEQ)),
 							TextDatumGetCString(change->entry.values[UCH_AFTER])));
 }
@@ -552,7 +548,7 @@ tell(const EcoRow *row, EcoListener *listener)
 									   CStringGetTextDatum(eco_user_field_names[ECO_USER_PROFILE]));
 	EcoEvent	event;
 
-	eco_event_begin(&event, "profile_update", NULL, ECO_JOURNAL_USER, row);
+	eco_event_begin(&event, "profile_update", NULL, &eco_user_entries, row);
 	eco_event_text(&event, "field", row, UCH_FIELD);
 	if (is_profile)
 	{

@@ -30,7 +30,7 @@ enum
 PG_FUNCTION_INFO_V1(eco_statement);
 
 static void put_entries(ReturnSetInfo *info, int64 user_id, int64 after, int max);
-static void put_entry(ReturnSetInfo *info, const EcoJournalInfo *journal, const EcoRow *row);
+static void put_entry(ReturnSetInfo *info, const EcoJournal *journal, const EcoRow *row);
 
 /*
  * eco_statement(user_id bigint, after_seq bigint, max int)
@@ -58,7 +58,7 @@ static void
 put_entries(ReturnSetInfo *info, int64 user_id, int64 after, int max)
 {
 	EcoStream  *stream = eco_stream_begin(user_id, after);
-	const EcoJournalInfo *journal;
+	const EcoJournal *journal;
 	const EcoRow *row;
 
 	for (int n = 0; n < max && (row = eco_stream_next(stream, &journal)) != NULL; n++)
@@ -67,10 +67,10 @@ put_entries(ReturnSetInfo *info, int64 user_id, int64 after, int max)
 }
 
 static void
-put_entry(ReturnSetInfo *info, const EcoJournalInfo *journal, const EcoRow *row)
+put_entry(ReturnSetInfo *info, const EcoJournal *journal, const EcoRow *row)
 {
 	bool		isnull[STM_COLUMNS] = {false};
-	char	   *id = eco_transaction_id(journal->journal, eco_row_int(row, ECO_COL_USER_ID),
+	char	   *id = eco_transaction_id(journal, eco_row_int(row, ECO_COL_USER_ID),
 										eco_row_int(row, ECO_COL_SEQ));
 	Datum		values[STM_COLUMNS] = {
 		[STM_SEQ] = row->values[ECO_COL_SEQ],

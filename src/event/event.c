@@ -21,8 +21,8 @@
 #include "ledger/stream.h"
 #include "settings.h"
 
-static void tell(const EcoJournalInfo *info, const EcoRow *row, EcoListener *listener);
-static const EcoJournalInfo *journal_of(char letter);
+static void tell(const EcoJournal *journal, const EcoRow *row, EcoListener *listener);
+static const EcoJournal *journal_of(char letter);
 static void notify(EcoListener *listener, const EcoEvent *event);
 
 #define ECO_REFERENCE_MAX 1024	/* an envelope has no text of users */
@@ -47,7 +47,7 @@ format_time(TimestampTz at, char *buf, size_t size)
 
 void
 eco_event_begin(EcoEvent *event, const char *type, const char *aspect,
-				EcoJournal journal, const EcoRow *row)
+				const EcoJournal *journal, const EcoRow *row)
 {
 	EcoJson    *json = &event->json;
 	char		buf[ECO_EVENT_ID_MAX];
@@ -59,7 +59,7 @@ eco_event_begin(EcoEvent *event, const char *type, const char *aspect,
 	eco_json_begin(json, event->payload, sizeof(event->payload));
 	eco_json_open(json, NULL, '{');
 	eco_json_str(json, "specversion", "1.0");
-	snprintf(buf, sizeof(buf), "%c%lld-%lld%s%s", journal, (long long) event->user_id,
+	snprintf(buf, sizeof(buf), "%c%lld-%lld%s%s", journal->letter, (long long) event->user_id,
 			 (long long) event->seq, aspect != NULL ? "/" : "", aspect != NULL ? aspect : "");
 	eco_json_str(json, "id", buf);
 	snprintf(buf, sizeof(buf), "/economy/node/%d", eco_node_id);
@@ -120,50 +120,50 @@ eco_event_text(EcoEvent *event, const char *key, const EcoRow *row, int column)
 }
 
 void
-eco_tell_entries(char journal, int64 user_id, int64 first, int64 last, EcoListener *listener)
+eco_tell_entries(char letter, int64 user_id, int64 first, int64 last, EcoListener *listener)
 {
-	const EcoJournalInfo *info;
+	const EcoJournal *journal;
 	const EcoRow *row;
 	EcoStream  *stream;
 
-	if (journal != 0 && first == last)
+	if (letter != 0 && first == last)
 	{
 		Datum		key[2] = {Int64GetDatum(user_id), Int64GetDatum(first)};
 		EcoRow		found;
 
-		info = journal_of(journal);
-		if (eco_row_find(info->table, user_id, 0, 2, key, &found))
-			tell(info, &found, listener);
+		journal = journal_of(letter);
+		if (eco_row_find(journal->table, user_id, 0, 2, key, &found))
+			tell(journal, &found, listener);
 		return;
 	}
 	stream = eco_stream_begin(user_id, first - 1);
-	while ((row = eco_stream_next(stream, &info)) != NULL &&
+	while ((row = eco_stream_next(stream, &journal)) != NULL &&
 		   eco_row_int(row, ECO_COL_SEQ) <= last)
-		tell(info, row, listener);
+		tell(journal, row, listener);
 	eco_stream_end(stream);
 }
 
 /* What telling allocates goes with each entry: a range may be long. */
 static void
-tell(const EcoJournalInfo *info, const EcoRow *row, EcoListener *listener)
+tell(const EcoJournal *journal, const EcoRow *row, EcoListener *listener)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "economy event",
 												  ALLOCSET_SMALL_SIZES);
 	MemoryContext old_context = MemoryContextSwitchTo(context);
 
-	info->tell(row, listener);
+	journal->tell(row, listener);
 	MemoryContextSwitchTo(old_context);
 	MemoryContextDelete(context);
 }
 
-static const EcoJournalInfo *
+static const EcoJournal *
 journal_of(char letter)
 {
-	for (int i = 0; i < eco_journal_count(); i++)
-		if (eco_journal_get(i)->journal == (EcoJournal) letter)
-			return eco_journal_get(i);
-	ECO_ERROR(ECO_LEDGER_DAMAGED, errmsg("no journal has the letter \"%c\"", letter));
-	return NULL;
+	const EcoJournal *journal = eco_journal_of(letter);
+
+	if (journal == NULL)
+		ECO_ERROR(ECO_LEDGER_DAMAGED, errmsg("no journal has the letter \"%c\"", letter));
+	return journal;
 }
 
 /* The envelope, with the number of the entry alone in its data. */

@@ -5,11 +5,11 @@
  * An event is a function of an entry that is stored, so what a listener hears
  * at once, what replay() returns later and what changes() feeds are the same.
  * Each journal's domain gives the ledger a function that tells the events of
- * one of its rows (EcoJournalInfo.tell):
+ * one of its rows (EcoJournal.tell):
  *
  *		EcoEvent event;
  *
- *		eco_event_begin(&event, "purchase_update", NULL, ECO_JOURNAL_PURCHASE, row);
+ *		eco_event_begin(&event, "purchase_update", NULL, &eco_purchases, row);
  *		eco_json_int(&event.json, "quantity", ...);		-- members of "data"
  *		eco_event_end(&event, row, listener);
  */
@@ -48,7 +48,7 @@ typedef struct EcoListener
  * needs an aspect, which is appended to it.
  */
 extern void eco_event_begin(EcoEvent *event, const char *type, const char *aspect,
-							EcoJournal journal, const EcoRow *row);
+							const EcoJournal *journal, const EcoRow *row);
 
 /*
  * Adds seq and balances, and the deltas unless the event has an aspect: who
@@ -63,10 +63,10 @@ extern void eco_event_text(EcoEvent *event, const char *key, const EcoRow *row, 
 
 /*
  * Tell the events of a user's entries from first to last under the active
- * snapshot, in the order of seq.  All of them are of one journal when it is
- * known, else journal is 0.
+ * snapshot, in the order of seq.  All of them are of the journal with this letter
+ * when it is known, else letter is 0.
  */
-extern void eco_tell_entries(char journal, int64 user_id, int64 first, int64 last,
+extern void eco_tell_entries(char letter, int64 user_id, int64 first, int64 last,
 							 EcoListener *listener);
 
 /* Hears by NOTIFY on the event's channels, in the current transaction. */

@@ -37,11 +37,10 @@ static bool find_first(EcoCall *call);
 static bool key_lock(const EcoCall *call);
 
 void
-eco_call_init(EcoCall *call, EcoJournal journal, EcoTable *table, int64 user_id,
+eco_call_init(EcoCall *call, const EcoJournal *journal, int64 user_id,
 			  EcoTable *const *tables)
 {
 	call->journal = journal;
-	call->table = table;
 	call->user_id = user_id;
 	call->key = 0;
 	call->ntexts = 0;
@@ -94,7 +93,7 @@ append(EcoTable **tables, int n, EcoTable *const *list)
 static void
 open_journal(EcoCall *call)
 {
-	EcoTable   *tables[ECO_MAX_OPEN + 1] = {call->table};
+	EcoTable   *tables[ECO_MAX_OPEN + 1] = {call->journal->table};
 
 	tables[append(tables, 1, call->tables)] = NULL;
 	call->open = eco_tables_open(call->dry_run ? ECO_READ_FRESH : ECO_WRITE, tables);
@@ -125,7 +124,7 @@ find_first(EcoCall *call)
 	values[0] = Int64GetDatum(call->user_id);
 	for (int i = 0; i < call->ntexts; i++)
 		values[i + 1] = call->texts[i].datum;
-	return eco_row_find(call->table, call->user_id, call->key, call->ntexts + 1,
+	return eco_row_find(call->journal->table, call->user_id, call->key, call->ntexts + 1,
 						values, &call->first);
 }
 
@@ -139,7 +138,7 @@ find_first(EcoCall *call)
 static bool
 key_lock(const EcoCall *call)
 {
-	uint64		hash = (uint64) call->user_id ^ ((uint64) call->journal << 56);
+	uint64		hash = (uint64) call->user_id ^ ((uint64) call->journal->letter << 56);
 	LOCKTAG		tag;
 	TimestampTz give_up;
 

@@ -15,8 +15,7 @@
 
 typedef struct EcoCall
 {
-	EcoJournal	journal;
-	EcoTable   *table;			/* of the journal */
+	const EcoJournal *journal;
 	int64		user_id;
 	int			key;			/* its idempotency key: user_id, then texts */
 	int			ntexts;			/* 0: the call has no key, only the account */
@@ -41,7 +40,7 @@ typedef enum EcoCallState
 	ECO_CALL_NO_USER
 } EcoCallState;
 
-extern void eco_call_init(EcoCall *call, EcoJournal journal, EcoTable *table, int64 user_id,
+extern void eco_call_init(EcoCall *call, const EcoJournal *journal, int64 user_id,
 						  EcoTable *const *tables);
 
 /*

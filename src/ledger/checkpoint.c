@@ -344,7 +344,7 @@ static void
 sum_up(int64 user_id, int64 seq, EcoCheckpoint *checkpoint)
 {
 	EcoStream  *stream = eco_stream_begin(user_id, 0);
-	const EcoJournalInfo *info;
+	const EcoJournal *journal;
 	const EcoRow *row;
 
 	EcoUserRecord user;
@@ -352,10 +352,9 @@ sum_up(int64 user_id, int64 seq, EcoCheckpoint *checkpoint)
 	memset(checkpoint, 0, sizeof(EcoCheckpoint));
 	eco_user_record(user_id, &user);
 	memcpy(checkpoint->links, user.first_hash, ECO_HASH_LEN);
-	while (checkpoint->seq < seq && (row = eco_stream_next(stream, &info)) != NULL)
+	while (checkpoint->seq < seq && (row = eco_stream_next(stream, &journal)) != NULL)
 	{
-		eco_entry_hash(row, info->journal, info->signature_column,
-					   checkpoint->links, checkpoint->links);
+		eco_entry_hash(journal, row, checkpoint->links, checkpoint->links);
 		checkpoint->seq = eco_row_int(row, ECO_COL_SEQ);
 		if (checkpoint->seq == seq)
 		{

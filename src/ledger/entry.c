@@ -23,8 +23,6 @@
 #include "ledger/installation.h"
 #include "ledger/keys.h"
 
-#define ENTRY_STACK_BYTES	1024
-
 enum
 {
 	ACC_USER_ID,
@@ -56,14 +54,11 @@ EcoTable	eco_accounts = {
 	.keys = {{1, {ACC_USER_ID}}},
 };
 
-void		(*eco_entry_posted_hook) (EcoJournal journal, int64 user_id, int64 seq, bool live) = NULL;
+void		(*eco_entry_posted_hook) (const EcoJournal *journal, int64 user_id, int64 seq, bool live) = NULL;
 bool		(*eco_entry_live_hook) (void) = NULL;
 
 /* of any account: a difference shows that user code made entries in between */
 static uint64 flushes = 0;
-
-static EcoJournalInfo journals[ECO_MAX_JOURNALS];
-static int	n_journals = 0;
 
 static void account_load(int64 user_id, EcoAccount *account);
 
@@ -160,15 +155,13 @@ eco_amount_refusal(const EcoAccount *account, int64 gold_delta, int64 xp_delta)
 }
 
 void
-eco_entry_init(EcoEntry *entry, EcoJournal journal, EcoTable *table)
+eco_entry_init(EcoEntry *entry, const EcoJournal *journal)
 {
-	eco_row_init(&entry->row, table);
+	eco_row_init(&entry->row, journal->table);
 	entry->journal = journal;
 	entry->gold_delta = 0;
 	entry->xp_delta = 0;
 	entry->freezes_delta = 0;
-	entry->signature_column = -1;
-	entry->key_version_column = -1;
 }
 
 void
@@ -211,6 +204,7 @@ eco_entries_write(EcoAccount *account, EcoEntry **entries, int n)
 void
 eco_entry_prepare(EcoAccount *account, EcoEntry *entry)
 {
+	const EcoJournal *journal = entry->journal;
 	EcoRow	   *row = &entry->row;
 	uint8		hash[ECO_HASH_LEN];
 	uint64		xid = U64FromFullTransactionId(GetTopFullTransactionId());
@@ -235,18 +229,18 @@ eco_entry_prepare(EcoAccount *account, EcoEntry *entry)
 	eco_row_set(row, ECO_COL_XACT, Int64GetDatum((int64) xid));
 	eco_row_set(row, ECO_COL_POSITION, Int64GetDatum(account->position));
 	eco_row_set(row, ECO_COL_LIVE, BoolGetDatum(eco_entry_live_hook != NULL && eco_entry_live_hook()));
-	if (entry->key_version_column >= 0)
-		eco_row_set(row, entry->key_version_column, Int32GetDatum(eco_key_active()));
+	if (eco_journal_is_signed(journal))
+		eco_row_set(row, journal->key_version_column, Int32GetDatum(eco_key_active()));
 
-	eco_entry_hash(row, entry->journal, entry->signature_column, account->head, hash);
+	eco_entry_hash(journal, row, account->head, hash);
 	eco_row_set(row, ECO_COL_HASH, eco_bytea(hash, ECO_HASH_LEN));
-	if (entry->signature_column >= 0)
+	if (eco_journal_is_signed(journal))
 	{
 		uint8		signature[ECO_SIGNATURE_LEN];
 
-		eco_key_sign(DatumGetInt32(row->values[entry->key_version_column]),
+		eco_key_sign(DatumGetInt32(row->values[journal->key_version_column]),
 					 hash, ECO_HASH_LEN, signature);
-		eco_row_set(row, entry->signature_column,
+		eco_row_set(row, journal->signature_column,
 					eco_bytea(signature, ECO_SIGNATURE_LEN));
 	}
 
@@ -284,129 +278,4 @@ eco_account_moved_on(EcoAccount *account)
 		eco_row_moved(&eco_accounts);
 	account->flush = flushes;
 	return true;
-}
-
-void
-eco_entry_hash(const EcoRow *row, EcoJournal journal, int signature_column,
-			   const uint8 prev[ECO_HASH_LEN], uint8 hash[ECO_HASH_LEN])
-{
-	EcoTable   *table = row->table;
-	uint8		stack_buf[ENTRY_STACK_BYTES];
-	uint8	   *buf = stack_buf;
-	const char *text[ECO_MAX_COLUMNS];
-	size_t		len[ECO_MAX_COLUMNS];
-	size_t		size = ECO_ENCODED_HEADER;
-	EcoEncoder	enc;
-
-	for (int i = 0; i < table->ncolumns; i++)
-	{
-		text[		i] = NULL;
-
-		if (row->isnull[i] || i == ECO_COL_HASH || i == signature_column)
-			size += ECO_ENCODED_NULL;
-		else if (table->columns[i].type == TEXTOID)
-		{
-			struct varlena *value = PG_DETOAST_DATUM_PACKED(row->values[i]);
-
-			text[		i] = VARDATA_ANY(value);
-
-			len[i] = VARSIZE_ANY_EXHDR(value);
-			size += ECO_ENCODED_BYTES(len[i]);
-		}
-		else if (table->columns[i].type == JSONBOID)
-		{
-			Jsonb	   *value = DatumGetJsonbP(row->values[i]);
-
-			text[		i] = JsonbToCString(NULL, &value->root, VARSIZE(value));
-
-			len[i] = strlen(text[i]);
-			size += ECO_ENCODED_BYTES(len[i]);
-		}
-		else
-			size += ECO_ENCODED_INT;
-	}
-	if (size > sizeof(stack_buf))
-		buf = palloc(size);
-
-	eco_encode_begin(&enc, buf, size, ECO_HASH_ALGO_VERSION, (uint8) journal);
-	for (int i = 0; i < table->ncolumns; i++)
-	{
-		/* the hash and what is made from it cannot be part of it */
-		if (i == ECO_COL_HASH || i == signature_column)
-			continue;
-		if (row->isnull[i])
-			eco_encode_null(&enc);
-		else if (text[i] != NULL)
-			eco_encode_bytes(&enc, text[i], len[i]);
-		else if (table->columns[i].type == INT8OID ||
-				 table->columns[i].type == TIMESTAMPTZOID)
-			eco_encode_int(&enc, DatumGetInt64(row->values[i]));
-		else if (table->columns[i].type == INT4OID)
-			eco_encode_int(&enc, DatumGetInt32(row->values[i]));
-		else if (table->columns[i].type == INT2OID)
-			eco_encode_int(&enc, DatumGetInt16(row->values[i]));
-		else if (table->columns[i].type == DATEOID)
-			eco_encode_int(&enc, DatumGetInt32(row->values[i]));
-		else if (table->columns[i].type == BOOLOID)
-			eco_encode_int(&enc, DatumGetBool(row->values[i]));
-		else
-			ECO_ERROR(ECO_SCHEMA_DAMAGED,
-					  errmsg("column \"%s\" of journal %s has a type without encoding",
-							 table->columns[i].name, table->name));
-	}
-	if (!eco_chain_hash(prev, &enc, hash))
-		ECO_ERROR(ECO_CRYPTO_FAILED, errmsg("could not compute a SHA-256 hash"));
-	if (buf != stack_buf)
-		pfree(buf);
-}
-
-char *
-eco_transaction_id(EcoJournal journal, int64 user_id, int64 seq)
-{
-	return psprintf("%c%lld-%lld", journal, (long long) user_id, (long long) seq);
-}
-
-bool
-eco_transaction_id_parse(const char *text, EcoJournal *journal,
-						 int64 *user_id, int64 *seq)
-{
-	char	   *end;
-	char	   *canonical;
-	bool		same;
-
-	if (text[0] == '\0')
-		return false;
-	*journal = (EcoJournal) text[0];
-
-	errno = 0;
-	*user_id = strtoll(text +1, &end, 10);
-	if (errno != 0 || *end != '-')
-		return false;
-	*seq = strtoll(end + 1, &end, 10);
-	if (errno != 0 || *end != '\0')
-		return false;
-	/* one name per entry: no leading zeros, signs or spaces */
-	canonical = eco_transaction_id(*journal, *user_id, *seq);
-	same = strcmp(canonical, text) == 0;
-	pfree(canonical);
-	return same;
-}
-
-void
-eco_journal_register(const EcoJournalInfo *info)
-{
-	Assert(n_journals < ECO_MAX_JOURNALS);
-	journals[n_journals++] = *info;
-}
-
-int
-eco_journal_count(void)
-{
-	return n_journals;
-}
-
-const EcoJournalInfo *
-eco_journal_get(int number)
-{
-	return &journals[number];
 }

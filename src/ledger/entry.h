@@ -13,10 +13,8 @@
 
 #include "postgres.h"
 
-#include "catalog/pg_type_d.h"
-
 #include "core/encode.h"
-#include "ledger/rows.h"
+#include "ledger/journal.h"
 
 /* 2^53 - 1: the largest integer that every JSON reader keeps exactly */
 #define ECO_MAX_AMOUNT INT64CONST(9007199254740991)
@@ -36,59 +34,13 @@ typedef struct EcoAccount
 	uint64		flush;			/* number of the last eco_account_flush() */
 } EcoAccount;
 
-/*
- * Journals.  The letter stands in the encoding and in transaction ids, so it
- * never changes; a journal's own columns follow the header in its EcoTable.
- */
-typedef enum EcoJournal
-{
-	ECO_JOURNAL_PURCHASE = 'P',
-	ECO_JOURNAL_REWARD = 'R',
-	ECO_JOURNAL_ACTION = 'A',
-	ECO_JOURNAL_ADJUSTMENT = 'G',
-	ECO_JOURNAL_USER = 'U'
-} EcoJournal;
-
-/* The header: the first columns of every journal. */
-enum
-{
-	ECO_COL_USER_ID,
-	ECO_COL_SEQ,
-	ECO_COL_GOLD_DELTA,
-	ECO_COL_XP_DELTA,
-	ECO_COL_GOLD,
-	ECO_COL_XP,
-	ECO_COL_CREATED_AT,
-	ECO_COL_XACT,
-	ECO_COL_POSITION,			/* in the feed; see installation.h */
-	ECO_COL_LIVE,				/* whether the relay tells it */
-	ECO_COL_HASH,
-	ECO_HEADER_COLUMNS
-};
-
-/* The header's descriptions, to open the column list of a journal's EcoTable. */
-#define ECO_JOURNAL_HEADER \
-	{"user_id", INT8OID, false}, \
-	{"seq", INT8OID, false}, \
-	{"gold_delta", INT8OID, false}, \
-	{"xp_delta", INT8OID, false}, \
-	{"gold", INT8OID, false}, \
-	{"experience_points", INT8OID, false}, \
-	{"created_at", TIMESTAMPTZOID, false}, \
-	{"xact", INT8OID, false}, \
-	{"position", INT8OID, false}, \
-	{"live", BOOLOID, false}, \
-	{"hash", BYTEAOID, false}
-
 typedef struct EcoEntry
 {
 	EcoRow		row;			/* own columns filled by the caller */
-	EcoJournal	journal;
+	const EcoJournal *journal;
 	int64		gold_delta;
 	int64		xp_delta;
 	int32		freezes_delta;	/* streak freezes bought or used up */
-	int			signature_column;	/* signed entries: where to, else -1 */
-	int			key_version_column;
 
 	/* set by eco_entry_post() */
 	int64		seq;
@@ -133,7 +85,7 @@ extern void eco_account_set_pruned(EcoAccount *account, int64 seq);
 extern const char *eco_amount_refusal(const EcoAccount *account,
 									  int64 gold_delta, int64 xp_delta);
 
-extern void eco_entry_init(EcoEntry *entry, EcoJournal journal, EcoTable *table);
+extern void eco_entry_init(EcoEntry *entry, const EcoJournal *journal);
 
 /* Write the account and the entry; the amounts have been checked. */
 extern void eco_entry_post(EcoAccount *account, EcoEntry *entry);
@@ -160,47 +112,10 @@ extern void eco_entries_write(EcoAccount *account, EcoEntry **entries, int n);
  */
 extern bool eco_account_moved_on(EcoAccount *account);
 
-/*
- * Hash of a stored or new row of a journal after `prev`.  signature_column
- * (-1: none) is left out: it is made from the hash.
- */
-extern void eco_entry_hash(const EcoRow *row, EcoJournal journal,
-						   int signature_column,
-						   const uint8 prev[ECO_HASH_LEN],
-						   uint8 hash[ECO_HASH_LEN]);
-
-/* The public name of an entry, e.g. "P42-7"; palloc'd. */
-extern char *eco_transaction_id(EcoJournal journal, int64 user_id, int64 seq);
-
-/* Parse one; false when the text is no such name. */
-extern bool eco_transaction_id_parse(const char *text, EcoJournal *journal,
-									 int64 *user_id, int64 *seq);
-
-struct EcoListener;
-
-/* Every journal known to the ledger, for readers of whole streams. */
-typedef struct EcoJournalInfo
-{
-	EcoJournal	journal;
-	EcoTable   *table;
-	int			signature_column;
-	int			key_version_column;
-
-	/* tells the events of a row, see event/event.h, reading these, or NULL */
-	EcoTable   *const *tell_tables;
-	void		(*tell) (const EcoRow *row, struct EcoListener *listener);
-} EcoJournalInfo;
-
 /* Asked of every new entry, if set: whether the relay is to tell it. */
 extern bool (*eco_entry_live_hook) (void);
 
 /* Called for every new entry, if set. */
-extern void (*eco_entry_posted_hook) (EcoJournal journal, int64 user_id, int64 seq, bool live);
-
-#define ECO_MAX_JOURNALS 8
-
-extern void eco_journal_register(const EcoJournalInfo *info);
-extern int	eco_journal_count(void);
-extern const EcoJournalInfo *eco_journal_get(int number);
+extern void (*eco_entry_posted_hook) (const EcoJournal *journal, int64 user_id, int64 seq, bool live);
 
 #endif

@@ -57,6 +57,14 @@ eco_result_text(EcoResult *result, int column, const char *value)
 	eco_result_set(result, column, CStringGetTextDatum(value));
 }
 
+void
+eco_result_entry(EcoResult *result, const EcoJournal *journal, const EcoRow *entry)
+{
+	eco_result_text(result, ECO_RES_TRANSACTION_ID,
+					eco_transaction_id(journal, eco_row_int(entry, ECO_COL_USER_ID),
+									   eco_row_int(entry, ECO_COL_SEQ)));
+}
+
 static void
 push(EcoDetail *detail, const char *key, JsonbValue *value)
 {

@@ -12,7 +12,7 @@
 #include "funcapi.h"
 #include "utils/jsonb.h"
 
-#include "ledger/rows.h"
+#include "ledger/journal.h"
 
 #define ECO_MAX_RESULT_COLUMNS 24
 
@@ -47,6 +47,9 @@ enum
 /* state is new, reuse, in_progress or refused; the first two are a success */
 extern void eco_result_outcome(EcoResult *result, const char *state, const char *code);
 extern void eco_result_text(EcoResult *result, int column, const char *value);
+
+/* The transaction_id of an entry of the journal. */
+extern void eco_result_entry(EcoResult *result, const EcoJournal *journal, const EcoRow *entry);
 
 /* A flat jsonb object under construction. */
 typedef struct EcoDetail

@@ -14,7 +14,7 @@
 
 typedef struct Source
 {
-	const EcoJournalInfo *info;
+	const EcoJournal *journal;
 	EcoScan    *scan;
 	EcoRow		row;
 	bool		has_row;
@@ -46,11 +46,11 @@ eco_stream_open(EcoAccess access, EcoTable *const *further)
 
 	for (int i = 0; i < eco_journal_count(); i++)
 	{
-		const EcoJournalInfo *info = eco_journal_get(i);
-		EcoTable   *const journal[] = {info->table, NULL};
+		const EcoJournal *journal = eco_journal_get(i);
+		EcoTable   *const table[] = {journal->table, NULL};
 
-		n = append(tables, n, journal);
-		n = append(tables, n, info->tell_tables);
+		n = append(tables, n, table);
+		n = append(tables, n, journal->tell_tables);
 	}
 	n = append(tables, n, further);
 	tables[n] = NULL;
@@ -78,19 +78,19 @@ eco_stream_begin(int64 user_id, int64 after)
 	{
 		Source	   *source = &stream->sources[i];
 
-		source->info = eco_journal_get(i);
+		source->journal = eco_journal_get(i);
 		source->context = AllocSetContextCreate(CurrentMemoryContext, "economy stream",
 												ALLOCSET_DEFAULT_SIZES);
 		source->scan = after == ECO_STREAM_ALL ?
-			eco_scan_begin(source->info->table, user_id, 0, 1, &key) :
-			eco_scan_begin_after(source->info->table, user_id, 0, 1, &key, after);
+			eco_scan_begin(source->journal->table, user_id, 0, 1, &key) :
+			eco_scan_begin_after(source->journal->table, user_id, 0, 1, &key, after);
 		advance(source);
 	}
 	return stream;
 }
 
 const EcoRow *
-eco_stream_next(EcoStream *stream, const EcoJournalInfo **info)
+eco_stream_next(EcoStream *stream, const EcoJournal **journal)
 {
 	Source	   *best = NULL;
 
@@ -109,7 +109,7 @@ eco_stream_next(EcoStream *stream, const EcoJournalInfo **info)
 	stream->handed_out = best;
 	if (best == NULL)
 		return NULL;
-	*info = best->info;
+	*journal = best->journal;
 	return &best->row;
 }
 

@@ -30,7 +30,7 @@ extern EcoStream *eco_stream_begin(int64 user_id, int64 after);
  * The next entry and its journal, or NULL at the end.  The row lives until the
  * next call.
  */
-extern const EcoRow *eco_stream_next(EcoStream *stream, const EcoJournalInfo **info);
+extern const EcoRow *eco_stream_next(EcoStream *stream, const EcoJournal **journal);
 extern void eco_stream_end(EcoStream *stream);
 
 #endif

@@ -106,12 +106,12 @@ static void compare_mark(Verifier *v);
 static void verify_stream(Verifier *v);
 static void pass_checkpoint(Verifier *v);
 static void report_missing(Verifier *v, int64 seq);
-static void verify_entry(Verifier *v, const EcoJournalInfo *info, const EcoRow *row);
-static void verify_links(Verifier *v, const EcoJournalInfo *info, const EcoRow *row);
-static void verify_hash(Verifier *v, const EcoJournalInfo *info, const EcoRow *row);
-static void verify_signature(Verifier *v, const EcoJournalInfo *info, const EcoRow *row,
+static void verify_entry(Verifier *v, const EcoJournal *journal, const EcoRow *row);
+static void verify_links(Verifier *v, const EcoJournal *journal, const EcoRow *row);
+static void verify_hash(Verifier *v, const EcoJournal *journal, const EcoRow *row);
+static void verify_signature(Verifier *v, const EcoJournal *journal, const EcoRow *row,
 							 const uint8 *hash);
-static void verify_life(Verifier *v, const EcoJournalInfo *info, const EcoRow *row, int32 version);
+static void verify_life(Verifier *v, const EcoJournal *journal, const EcoRow *row, int32 version);
 static void verify_account(Verifier *v);
 static void verify_state(Verifier *v, const EcoAccount *account);
 static void report(Verifier *v, const char *id, int64 seq, const char *kind,
@@ -266,10 +266,10 @@ static void
 verify_stream(Verifier *v)
 {
 	EcoStream  *stream = eco_stream_begin(v->user_id, v->seq > 0 ? v->seq : ECO_STREAM_ALL);
-	const EcoJournalInfo *info;
+	const EcoJournal *journal;
 	const EcoRow *row;
 
-	while ((row = eco_stream_next(stream, &info)) != NULL)
+	while ((row = eco_stream_next(stream, &journal)) != NULL)
 	{
 		MemoryContext old_context = MemoryContextSwitchTo(v->entry_context);
 
@@ -277,7 +277,7 @@ verify_stream(Verifier *v)
 			pass_mark(v);
 		if (!v->behind_checkpoint && eco_row_int(row, ECO_COL_SEQ) > v->checkpoint.seq)
 			pass_checkpoint(v);
-		verify_entry(v, info, row);
+		verify_entry(v, journal, row);
 		MemoryContextSwitchTo(old_context);
 		MemoryContextReset(v->entry_context);
 	}
@@ -362,19 +362,19 @@ report_missing(Verifier *v, int64 seq)
 }
 
 static void
-verify_entry(Verifier *v, const EcoJournalInfo *info, const EcoRow *row)
+verify_entry(Verifier *v, const EcoJournal *journal, const EcoRow *row)
 {
 	int64		seq = eco_row_int(row, ECO_COL_SEQ);
 
 	if (seq < 1)
 	{
-		report(v, eco_transaction_id(info->journal, v->user_id, seq), seq,
+		report(v, eco_transaction_id(journal, v->user_id, seq), seq,
 			   "wrong_seq", "a seq from 1", psprintf("seq %lld", (long long) seq));
 		return;
 	}
 	if (seq == v->seq)
 	{
-		report(v, eco_transaction_id(info->journal, v->user_id, seq), seq,
+		report(v, eco_transaction_id(journal, v->user_id, seq), seq,
 			   "duplicate_effect", "one entry with this seq", "another entry with it");
 		return;
 	}
@@ -391,10 +391,10 @@ verify_entry(Verifier *v, const EcoJournalInfo *info, const EcoRow *row)
 	}
 	if (seq != v->seq + 1)
 		v->linked = false;
-	verify_links(v, info, row);
-	verify_hash(v, info, row);
+	verify_links(v, journal, row);
+	verify_hash(v, journal, row);
 	if (!v->behind_checkpoint)
-		eco_entry_hash(row, info->journal, info->signature_column, v->links, v->links);
+		eco_entry_hash(journal, row, v->links, v->links);
 	v->seq = seq;
 	v->position = eco_row_int(row, ECO_COL_POSITION);
 	v->linked = true;
@@ -424,10 +424,10 @@ verify_balance(Verifier *v, const char *id, int64 seq, const char *name, int64 d
 }
 
 static void
-verify_links(Verifier *v, const EcoJournalInfo *info, const EcoRow *row)
+verify_links(Verifier *v, const EcoJournal *journal, const EcoRow *row)
 {
 	int64		seq = eco_row_int(row, ECO_COL_SEQ);
-	char	   *id = eco_transaction_id(info->journal, v->user_id, seq);
+	char	   *id = eco_transaction_id(journal, v->user_id, seq);
 
 	verify_balance(v, id, seq, "gold", eco_row_int(row, ECO_COL_GOLD_DELTA),
 				   eco_row_int(row, ECO_COL_GOLD), &v->gold, &v->gold_expected);
@@ -436,7 +436,7 @@ verify_links(Verifier *v, const EcoJournalInfo *info, const EcoRow *row)
 }
 
 static void
-verify_hash(Verifier *v, const EcoJournalInfo *info, const EcoRow *row)
+verify_hash(Verifier *v, const EcoJournal *journal, const EcoRow *row)
 {
 	int64		seq = eco_row_int(row, ECO_COL_SEQ);
 	bytea	   *stored = DatumGetByteaPP(row->values[ECO_COL_HASH]);
@@ -445,14 +445,14 @@ verify_hash(Verifier *v, const EcoJournalInfo *info, const EcoRow *row)
 	uint8		computed[ECO_HASH_LEN];
 	bool		matches;
 
-	eco_entry_hash(row, info->journal, info->signature_column, v->stored, computed);
+	eco_entry_hash(journal, row, v->stored, computed);
 	matches = stored_len == ECO_HASH_LEN && memcmp(computed, stored_hash, ECO_HASH_LEN) == 0;
 	if (!matches && v->linked && memcmp(v->stored, v->computed, ECO_HASH_LEN) != 0)
 	{
 		/* the predecessor is damaged: perhaps only in its hash */
 		uint8		other[ECO_HASH_LEN];
 
-		eco_entry_hash(row, info->journal, info->signature_column, v->computed, other);
+		eco_entry_hash(journal, row, v->computed, other);
 		if (stored_len == ECO_HASH_LEN && memcmp(other, stored_hash, ECO_HASH_LEN) == 0)
 		{
 			memcpy(computed, other, ECO_HASH_LEN);
@@ -460,10 +460,10 @@ verify_hash(Verifier *v, const EcoJournalInfo *info, const EcoRow *row)
 		}
 	}
 	if (!matches && v->linked)
-		report(v, eco_transaction_id(info->journal, v->user_id, seq), seq, "wrong_hash",
+		report(v, eco_transaction_id(journal, v->user_id, seq), seq, "wrong_hash",
 			   eco_hex(computed, ECO_HASH_LEN), eco_hex(stored_hash, stored_len));
-	if (info->signature_column >= 0)
-		verify_signature(v, info, row, matches || !v->linked ? stored_hash : computed);
+	if (eco_journal_is_signed(journal))
+		verify_signature(v, journal, row, matches || !v->linked ? stored_hash : computed);
 
 	memcpy(v->computed, computed, ECO_HASH_LEN);
 	memset(v->stored, 0, ECO_HASH_LEN);
@@ -478,13 +478,13 @@ verify_hash(Verifier *v, const EcoJournalInfo *info, const EcoRow *row)
  * hash may be that one, so the stored one counts when either verifies.
  */
 static void
-verify_signature(Verifier *v, const EcoJournalInfo *info, const EcoRow *row,
+verify_signature(Verifier *v, const EcoJournal *journal, const EcoRow *row,
 				 const uint8 *hash)
 {
 	int64		seq = eco_row_int(row, ECO_COL_SEQ);
 	bytea	   *stored_hash = DatumGetByteaPP(row->values[ECO_COL_HASH]);
-	bytea	   *signature = DatumGetByteaPP(row->values[info->signature_column]);
-	int32		version = DatumGetInt32(row->values[info->key_version_column]);
+	bytea	   *signature = DatumGetByteaPP(row->values[journal->signature_column]);
+	int32		version = DatumGetInt32(row->values[journal->key_version_column]);
 	EcoVerdict	verdict;
 
 	verdict = eco_key_verify(version, hash, ECO_HASH_LEN,
@@ -495,12 +495,12 @@ verify_signature(Verifier *v, const EcoJournalInfo *info, const EcoRow *row,
 								 (const uint8 *) VARDATA_ANY(signature),
 								 VARSIZE_ANY_EXHDR(signature));
 	if (verdict == ECO_SIGNATURE_WRONG)
-		report(v, eco_transaction_id(info->journal, v->user_id, seq), seq, "wrong_signature",
+		report(v, eco_transaction_id(journal, v->user_id, seq), seq, "wrong_signature",
 			   psprintf("a signature by key version %d", version), "another");
 	else if (verdict == ECO_KEY_RETIRED)
-		verify_life(v, info, row, version);
+		verify_life(v, journal, row, version);
 	else if (verdict == ECO_KEY_UNKNOWN)
-		report(v, eco_transaction_id(info->journal, v->user_id, seq), seq, "wrong_signature",
+		report(v, eco_transaction_id(journal, v->user_id, seq), seq, "wrong_signature",
 			   "a known key version", psprintf("version %d", version));
 	if (verdict == ECO_SIGNATURE_VALID || verdict == ECO_KEY_RETIRED)
 		v->key_version = Max(v->key_version, version);
@@ -512,7 +512,7 @@ verify_signature(Verifier *v, const EcoJournalInfo *info, const EcoRow *row,
  * a newer key.
  */
 static void
-verify_life(Verifier *v, const EcoJournalInfo *info, const EcoRow *row, int32 version)
+verify_life(Verifier *v, const EcoJournal *journal, const EcoRow *row, int32 version)
 {
 	int64		seq = eco_row_int(row, ECO_COL_SEQ);
 	int64		position = eco_row_int(row, ECO_COL_POSITION);
@@ -522,11 +522,11 @@ verify_life(Verifier *v, const EcoJournalInfo *info, const EcoRow *row, int32 ve
 	if (!eco_key_retired(version, &first, &last))
 		return;
 	if (version < v->key_version)
-		report(v, eco_transaction_id(info->journal, v->user_id, seq), seq, "wrong_signature",
+		report(v, eco_transaction_id(journal, v->user_id, seq), seq, "wrong_signature",
 			   psprintf("key version %d or newer", v->key_version),
 			   psprintf("version %d, retired", version));
 	else if (position < first || position > last)
-		report(v, eco_transaction_id(info->journal, v->user_id, seq), seq, "wrong_signature",
+		report(v, eco_transaction_id(journal, v->user_id, seq), seq, "wrong_signature",
 			   psprintf("a position from %lld to %lld, when key version %d could sign",
 						(long long) first, (long long) last, version),
 			   psprintf("position %lld", (long long) position));

@@ -15,7 +15,6 @@
 #include "crash_point.h"
 #include "errors.h"
 #include "event/event.h"
-#include "journals.h"
 #include "ledger/call.h"
 #include "play/action.h"
 #include "play/prune.h"
@@ -107,13 +106,13 @@ static void tell_stats(const EcoRow *row, EcoListener *listener);
 static EcoTable *const stats_tables[] = {&eco_game_stats, NULL};
 static EcoTable *const action_tables[] = {&eco_game_stats, &eco_games, &eco_pruned_actions, NULL};
 
-void
-eco_action_register(void)
-{
-	EcoJournalInfo info = {ECO_JOURNAL_ACTION, &user_actions, -1, -1, stats_tables, tell};
-
-	eco_journal_register(&info);
-}
+const EcoJournal eco_actions = {
+	.letter = 'A',
+	.noun = "action",
+	.table = &user_actions,
+	.tell_tables = stats_tables,
+	.tell = tell,
+};
 
 bool
 eco_action_in_range(const EcoAction *action)
@@ -220,7 +219,7 @@ record_group(EcoAction **group, int n, EcoDuplicate duplicate, TupleDesc desc,
 	MemoryContext action_context = AllocSetContextCreate(player.context, "economy action",
 														 ALLOCSET_DEFAULT_SIZES);
 
-	eco_call_init(&call, ECO_JOURNAL_ACTION, &user_actions, group[0]->user_id, action_tables);
+	eco_call_init(&call, &eco_actions, group[0]->user_id, action_tables);
 	call.key = KEY_BY_ACTION;
 	if (n == 1 && duplicate == ECO_DUPLICATE_TELL)
 	{
@@ -475,7 +474,7 @@ append_entry(Player *player, EcoGameStats *stats, const EcoAction *action, EcoRe
 	EcoEntry   *entry = palloc(sizeof(EcoEntry));
 	EcoRow	   *row = &entry->row;
 
-	eco_entry_init(entry, ECO_JOURNAL_ACTION, &user_actions);
+	eco_entry_init(entry, &eco_actions);
 	entry->gold_delta = action->win - action->bet;
 	eco_row_set(row, ACT_BET, Int64GetDatum(action->bet));
 	eco_row_set(row, ACT_WIN, Int64GetDatum(action->win));
@@ -493,8 +492,7 @@ append_entry(Player *player, EcoGameStats *stats, const EcoAction *action, EcoRe
 	eco_stats_count(stats, action, outcome, entry->created_at);
 
 	eco_result_outcome(result, "new", "OK");
-	eco_result_text(result, ECO_RES_TRANSACTION_ID,
-					eco_transaction_id(ECO_JOURNAL_ACTION, action->user_id, entry->seq));
+	eco_result_entry(result, &eco_actions, row);
 	eco_result_set(result, ACTION_GOLD_DELTA, Int64GetDatum(entry->gold_delta));
 	eco_result_set(result, ACTION_GOLD, Int64GetDatum(entry->gold));
 	set_stats(result, stats);
@@ -562,9 +560,7 @@ replay(Player *player, const EcoAction *action, const EcoRow *first, EcoResult *
 {
 	EcoDetail	detail = {0};
 
-	eco_result_text(result, ECO_RES_TRANSACTION_ID,
-					eco_transaction_id(ECO_JOURNAL_ACTION, action->user_id,
-									   eco_row_int(first, ECO_COL_SEQ)));
+	eco_result_entry(result, &eco_actions, first);
 	if (differs(action, first, &detail))
 	{
 		eco_result_outcome(result, "refused", "IDEMPOTENCY_MISMATCH");
@@ -587,7 +583,7 @@ refuse_pruned(const EcoAction *action, int64 seq, EcoResult *result)
 	eco_detail_str(&detail, "reason", "pruned");
 	set_detail(result, &detail);
 	eco_result_text(result, ECO_RES_TRANSACTION_ID,
-					eco_transaction_id(ECO_JOURNAL_ACTION, action->user_id, seq));
+					eco_transaction_id(&eco_actions, action->user_id, seq));
 }
 
 static EcoGameStats *
@@ -622,7 +618,7 @@ tell(const EcoRow *row, EcoListener *listener)
 {
 	EcoEvent	event;
 
-	eco_event_begin(&event, "user_action", NULL, ECO_JOURNAL_ACTION, row);
+	eco_event_begin(&event, "user_action", NULL, &eco_actions, row);
 	eco_event_text(&event, "game", row, ACT_GAME);
 	eco_event_text(&event, "action_type", row, ACT_TYPE);
 	eco_event_text(&event, "action_id", row, ACT_ID);
@@ -644,7 +640,7 @@ tell_stats(const EcoRow *row, EcoListener *listener)
 
 	if (!eco_stats_find(eco_row_int(row, ECO_COL_USER_ID), row->values[ACT_GAME], &stats))
 		return;
-	eco_event_begin(&event, "stats_delta", "stats", ECO_JOURNAL_ACTION, row);
+	eco_event_begin(&event, "stats_delta", "stats", &eco_actions, row);
 	eco_event_text(&event, "game", row, ACT_GAME);
 	eco_json_int(&event.json, "total_delta", 1);
 	eco_json_int(&event.json, "wins_delta", first == 'w');

@@ -13,6 +13,8 @@
 #include "ledger/entry.h"
 #include "ledger/result.h"
 
+extern const EcoJournal eco_actions;
+
 typedef enum EcoOutcome
 {
 	ECO_OUTCOME_DERIVED,		/* from bet and win */

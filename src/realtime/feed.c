@@ -88,7 +88,7 @@ typedef struct Receiver
 static int64 width = FIRST_WIDTH;
 
 static void read_window(EcoFeed *feed);
-static void query_journal(EcoFeed *feed, const EcoJournalInfo *info, int64 from, int64 to);
+static void query_journal(EcoFeed *feed, const EcoJournal *journal, int64 from, int64 to);
 static bool receive(TupleTableSlot *slot, DestReceiver * self);
 static void begin_nothing(DestReceiver * self, int operation, TupleDesc desc);
 static void end_nothing(DestReceiver * self);
@@ -181,14 +181,14 @@ read_window(EcoFeed *feed)
 
 /* The relation's one index on position finds the window, or there is a plain scan. */
 static void
-query_journal(EcoFeed *feed, const EcoJournalInfo *info, int64 from, int64 to)
+query_journal(EcoFeed *feed, const EcoJournal *journal, int64 from, int64 to)
 {
 	static const char *const settings[][2] = {
 		{"enable_seqscan", "off"}, {"enable_bitmapscan", "on"}, {"max_parallel_workers_per_gather", "0"},
 		{"jit", "off"}
 	};
 	Receiver	receiver = {
-		{receive, begin_nothing, end_nothing, end_nothing, DestTuplestore}, feed, (char) info->journal
+		{receive, begin_nothing, end_nothing, end_nothing, DestTuplestore}, feed, journal->letter
 	};
 	SPIExecuteOptions options = {.read_only = true,.dest = &receiver.dest};
 	int			guc_level = NewGUCNestLevel();
@@ -200,10 +200,10 @@ query_journal(EcoFeed *feed, const EcoJournalInfo *info, int64 from, int64 to)
 	sql = psprintf("SELECT user_id, seq, position, xact, live FROM economy.%s"
 				   " WHERE position OPERATOR(pg_catalog.>=) '%lld'::pg_catalog.int8"
 				   " AND position OPERATOR(pg_catalog.<) '%lld'::pg_catalog.int8",
-				   info->table->name, (long long) from, (long long) to);
+				   journal->table->name, (long long) from, (long long) to);
 	SPI_connect();
 	if (SPI_execute_extended(sql, &options) != SPI_OK_SELECT)
-		ECO_ERROR(ECO_SCHEMA_DAMAGED, errmsg("journal %s cannot be read", info->table->name));
+		ECO_ERROR(ECO_SCHEMA_DAMAGED, errmsg("journal %s cannot be read", journal->table->name));
 	SPI_finish();
 	pfree(sql);
 	AtEOXact_GUC(true, guc_level);

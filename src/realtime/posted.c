@@ -35,7 +35,7 @@ static bool has_live = false;	/* some of them were for the relay */
 static EcoRing *woken = NULL;	/* to be woken after the commit */
 
 static bool is_live(void);
-static void note(EcoJournal journal, int64 user_id, int64 seq, bool live);
+static void note(const EcoJournal *journal, int64 user_id, int64 seq, bool live);
 static void at_end_of_transaction(XactEvent event, void *arg);
 static void at_end_of_savepoint(SubXactEvent event, SubTransactionId mine,
 								SubTransactionId parent, void *arg);
@@ -64,7 +64,7 @@ is_live(void)
 }
 
 static void
-note(EcoJournal journal, int64 user_id, int64 seq, bool live)
+note(const EcoJournal *journal, int64 user_id, int64 seq, bool live)
 {
 	int			level = GetCurrentTransactionNestLevel();
 	EcoPosted  *last = n_posted > 0 ? &posted[n_posted - 1] : NULL;
@@ -75,7 +75,7 @@ note(EcoJournal journal, int64 user_id, int64 seq, bool live)
 		levels[n_posted - 1] == level)
 	{
 		last->last = seq;
-		if (last->journal != (char) journal)
+		if (last->journal != journal->letter)
 			last->journal = 0;
 		return;
 	}
@@ -96,7 +96,7 @@ note(EcoJournal journal, int64 user_id, int64 seq, bool live)
 	levels[n_posted] = level;
 	posted[n_posted++] = (EcoPosted)
 	{
-		.user_id = user_id,.first = seq,.last = seq,.journal = (char) journal,.live = live
+		.user_id = user_id,.first = seq,.last = seq,.journal = journal->letter,.live = live
 	};
 }
 

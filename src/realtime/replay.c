@@ -50,14 +50,14 @@ last_of_page(const EcoAccount *account, int64 after, int32 max)
 static bool
 is_missing(int64 user_id, int64 after, int64 last)
 {
-	const EcoJournalInfo *info;
+	const EcoJournal *journal;
 	const EcoRow *row = NULL;
 	EcoStream  *stream;
 
 	if (after >= last)
 		return false;
 	stream = eco_stream_begin(user_id, after);
-	while (after < last && (row = eco_stream_next(stream, &info)) != NULL &&
+	while (after < last && (row = eco_stream_next(stream, &journal)) != NULL &&
 		   eco_row_int(row, ECO_COL_SEQ) == after + 1)
 		after++;
 	eco_stream_end(stream);
@@ -183,6 +183,7 @@ Datum
 eco_publish_profile(PG_FUNCTION_ARGS)
 {
 	static EcoTable *const tables[] = {&eco_accounts, NULL};
+	static const EcoJournal no_entry = {.letter = 'S'};
 	EcoOpenTables *open;
 	EcoAccount	account;
 	bool		known;
@@ -206,7 +207,7 @@ eco_publish_profile(PG_FUNCTION_ARGS)
 	row->values[ECO_COL_CREATED_AT] = TimestampTzGetDatum(eco_now());
 	eco_event_begin(&event, "profile_update",
 					psprintf("%.*s/%lld", field.len, field.data, (long long) GetCurrentTimestamp()),
-					'S', row);
+					&no_entry, row);
 	eco_json_text(&event.json, "field", field.data, field.len);
 	for (int i = 2; i < 4; i++)
 	{

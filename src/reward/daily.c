@@ -82,7 +82,7 @@ eco_claim_daily_reward(PG_FUNCTION_ARGS)
 	}
 	eco_tables_close(open);
 
-	eco_call_init(&call, ECO_JOURNAL_REWARD, &eco_reward_audit, PG_GETARG_INT64(0), eco_daily_tables);
+	eco_call_init(&call, &eco_rewards, PG_GETARG_INT64(0), eco_daily_tables);
 	if (eco_call_begin(&call) == ECO_CALL_NO_USER ||
 		!eco_daily_load(&d, call.user_id, call.account.freezes))
 		eco_result_outcome(&result, "refused", "USER_NOT_FOUND");
@@ -121,7 +121,7 @@ claim(EcoDaily *d, EcoAccount *account, EcoResult *result)
 		eco_result_outcome(result, "refused", refusal);
 		return;
 	}
-	eco_entry_init(&entry, ECO_JOURNAL_REWARD, &eco_reward_audit);
+	eco_entry_init(&entry, &eco_rewards);
 	entry.gold_delta = eco_streak_gold(reward_day);
 	entry.xp_delta = eco_streak_xp(reward_day);
 	entry.freezes_delta = c.after.freezes - d->streak.freezes;
@@ -175,10 +175,7 @@ set_reward(EcoResult *result, const EcoRow *row)
 	bool		leveled_up;
 	int32		level = eco_reward_level(row, &leveled_up);
 
-	eco_result_text(result, ECO_RES_TRANSACTION_ID,
-					eco_transaction_id(ECO_JOURNAL_REWARD,
-									   eco_row_int(row, ECO_COL_USER_ID),
-									   eco_row_int(row, ECO_COL_SEQ)));
+	eco_result_entry(result, &eco_rewards, row);
 	eco_result_set(result, RES_STREAK_DAY, row->values[RWD_STREAK_DAY]);
 	eco_result_set(result, RES_CLAIM_DATE, row->values[RWD_CLAIM_DATE]);
 	eco_result_set(result, RES_GRACE_USED, row->values[RWD_GRACE_USED]);

@@ -144,7 +144,7 @@ do_grant(const Grant *grant, EcoResult *result)
 {
 	EcoCall		call;
 
-	eco_call_init(&call, ECO_JOURNAL_REWARD, &eco_reward_audit, grant->user_id,
+	eco_call_init(&call, &eco_rewards, grant->user_id,
 				  eco_level_tables);
 	call.key = ECO_RWD_BY_EVENT;
 	call.texts[call.ntexts++] = grant->source;
@@ -179,7 +179,7 @@ post_grant(const Grant *grant, EcoAccount *account, EcoResult *result)
 		eco_grant_refuse(result, refusal, account);
 		return;
 	}
-	eco_entry_init(&entry, ECO_JOURNAL_REWARD, &eco_reward_audit);
+	eco_entry_init(&entry, &eco_rewards);
 	entry.gold_delta = grant->gold;
 	entry.xp_delta = grant->xp;
 	eco_row_set(&entry.row, RWD_SOURCE, grant->source.datum);
@@ -234,10 +234,7 @@ eco_grant_set_entry(EcoResult *result, const EcoRow *row)
 	bool		leveled_up;
 	int32		level = eco_reward_level(row, &leveled_up);
 
-	eco_result_text(result, ECO_RES_TRANSACTION_ID,
-					eco_transaction_id(ECO_JOURNAL_REWARD,
-									   eco_row_int(row, ECO_COL_USER_ID),
-									   eco_row_int(row, ECO_COL_SEQ)));
+	eco_result_entry(result, &eco_rewards, row);
 	eco_result_set(result, GRANT_GOLD_DELTA, row->values[ECO_COL_GOLD_DELTA]);
 	eco_result_set(result, GRANT_XP_DELTA, row->values[ECO_COL_XP_DELTA]);
 	eco_result_set(result, GRANT_GOLD, row->values[ECO_COL_GOLD]);
@@ -260,10 +257,7 @@ void
 eco_grant_mismatch(EcoResult *result, const EcoRow *first, EcoDetail *detail)
 {
 	eco_result_outcome(result, "refused", "IDEMPOTENCY_MISMATCH");
-	eco_result_text(result, ECO_RES_TRANSACTION_ID,
-					eco_transaction_id(ECO_JOURNAL_REWARD,
-									   eco_row_int(first, ECO_COL_USER_ID),
-									   eco_row_int(first, ECO_COL_SEQ)));
+	eco_result_entry(result, &eco_rewards, first);
 	eco_result_set(result, GRANT_DETAIL, eco_detail_end(detail));
 }
 

@@ -81,7 +81,7 @@ eco_revoke_reward(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("economy.revoke_reward()");
 	eco_result_begin(&result, fcinfo, GRANT_COLUMNS);
 
-	eco_call_init(&call, ECO_JOURNAL_REWARD, &eco_reward_audit, PG_GETARG_INT64(0),
+	eco_call_init(&call, &eco_rewards, PG_GETARG_INT64(0),
 				  eco_daily_tables);
 	call.key = ECO_RWD_BY_EVENT;
 	call.texts[call.ntexts++] = r.source;
@@ -140,7 +140,7 @@ read_arguments(Reversal *r, FunctionCallInfo fcinfo)
 static const char *
 find_reward(Reversal *r, int64 user_id)
 {
-	EcoJournal	journal;
+	const EcoJournal *journal;
 	int64		owner;
 	int64		seq;
 	Datum		values[2];
@@ -148,19 +148,8 @@ find_reward(Reversal *r, int64 user_id)
 	if (!eco_transaction_id_parse(pnstrdup(r->transaction_id.data, r->transaction_id.len),
 								  &journal, &owner, &seq) || owner != user_id)
 		return "";
-	switch (journal)
-	{
-		case ECO_JOURNAL_PURCHASE:
-			return "purchase";
-		case ECO_JOURNAL_ACTION:
-			return "action";
-		case ECO_JOURNAL_ADJUSTMENT:
-			return "adjustment";
-		case ECO_JOURNAL_REWARD:
-			break;
-		default:
-			return "";
-	}
+	if (journal != &eco_rewards)
+		return journal->noun != NULL ? journal->noun : "";
 	values[0] = Int64GetDatum(user_id);
 	values[1] = Int64GetDatum(seq);
 	if (!eco_row_find(&eco_reward_audit, user_id, ECO_RWD_BY_SEQ, 2, values, &r->reward))
@@ -214,7 +203,7 @@ eco_reward_reversed(const EcoRow *reward, int64 before_seq)
 {
 	EcoReversed sum = {0};
 	int64		user_id = eco_row_int(reward, ECO_COL_USER_ID);
-	char	   *name = eco_transaction_id(ECO_JOURNAL_REWARD, user_id,
+	char	   *name = eco_transaction_id(&eco_rewards, user_id,
 										  eco_row_int(reward, ECO_COL_SEQ));
 	Datum		key[3] = {Int64GetDatum(user_id)};
 	EcoScan    *scan;
@@ -311,7 +300,7 @@ post_reversal(const Reversal *r, EcoAccount *account, EcoDaily *d, EcoResult *re
 		eco_grant_refuse(result, "INSUFFICIENT_GOLD", account);
 		return;
 	}
-	eco_entry_init(&entry, ECO_JOURNAL_REWARD, &eco_reward_audit);
+	eco_entry_init(&entry, &eco_rewards);
 	entry.gold_delta = -gold;
 	entry.xp_delta = -xp;
 	eco_row_set(&entry.row, RWD_REVERSES, r->reward.values[ECO_COL_SEQ]);

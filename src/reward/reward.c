@@ -10,7 +10,6 @@
 #include "utils/builtins.h"
 
 #include "event/event.h"
-#include "journals.h"
 #include "reward/level.h"
 #include "reward/reward.h"
 
@@ -46,13 +45,13 @@ EcoTable	eco_reward_audit = {
 static void tell(const EcoRow *row, EcoListener *listener);
 static void tell_level(const EcoRow *row, int32 level, int32 before, EcoListener *listener);
 
-void
-eco_reward_register(void)
-{
-	EcoJournalInfo info = {ECO_JOURNAL_REWARD, &eco_reward_audit, -1, -1, eco_level_tables, tell};
-
-	eco_journal_register(&info);
-}
+const EcoJournal eco_rewards = {
+	.letter = 'R',
+	.noun = "reward",
+	.table = &eco_reward_audit,
+	.tell_tables = eco_level_tables,
+	.tell = tell,
+};
 
 /* Without XP moved there is only one level to look up. */
 static int32
@@ -84,7 +83,7 @@ tell(const EcoRow *row, EcoListener *listener)
 	int32		before;
 	int32		level = level_change(row, &before);
 
-	eco_event_begin(&event, "reward_granted", NULL, ECO_JOURNAL_REWARD, row);
+	eco_event_begin(&event, "reward_granted", NULL, &eco_rewards, row);
 	eco_event_text(&event, "source", row, RWD_SOURCE);
 	eco_event_text(&event, "external_event_id", row, RWD_EVENT_ID);
 	if (row->isnull[RWD_STREAK_DAY])
@@ -103,7 +102,7 @@ tell_level(const EcoRow *row, int32 level, int32 before, EcoListener *listener)
 {
 	EcoEvent	event;
 
-	eco_event_begin(&event, "profile_update", "level", ECO_JOURNAL_REWARD, row);
+	eco_event_begin(&event, "profile_update", "level", &eco_rewards, row);
 	eco_json_str(&event.json, "field", "level");
 	eco_json_int(&event.json, "before", before);
 	eco_json_int(&event.json, "after", level);

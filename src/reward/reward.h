@@ -33,6 +33,7 @@ enum
 };
 
 extern EcoTable eco_reward_audit;
+extern const EcoJournal eco_rewards;
 
 #define ECO_RWD_BY_SEQ 0
 #define ECO_RWD_BY_EVENT 1

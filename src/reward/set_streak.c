@@ -67,7 +67,7 @@ eco_set_streak(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("economy.set_streak()");
 	eco_result_begin(&result, fcinfo, RES_COLUMNS);
 
-	eco_call_init(&call, ECO_JOURNAL_REWARD, &eco_reward_audit, PG_GETARG_INT64(0),
+	eco_call_init(&call, &eco_rewards, PG_GETARG_INT64(0),
 				  eco_daily_tables);
 	if (c.has_key)
 	{
@@ -138,7 +138,7 @@ correct(const Correction *c, EcoDaily *d, EcoAccount *account, EcoResult *result
 		d->streak.last_grace = ECO_NO_DAY;
 	eco_daily_commit_zone(d);
 
-	eco_entry_init(&entry, ECO_JOURNAL_REWARD, &eco_reward_audit);
+	eco_entry_init(&entry, &eco_rewards);
 	eco_daily_note(d, &entry.row);
 	seq = psprintf("%lld", (long long) account->seq + 1);
 	eco_row_set(&entry.row, RWD_SOURCE,
@@ -187,10 +187,7 @@ replay(const Correction *c, const EcoRow *first, EcoResult *result)
 static void
 set_entry(EcoResult *result, const EcoRow *row)
 {
-	eco_result_text(result, ECO_RES_TRANSACTION_ID,
-					eco_transaction_id(ECO_JOURNAL_REWARD,
-									   eco_row_int(row, ECO_COL_USER_ID),
-									   eco_row_int(row, ECO_COL_SEQ)));
+	eco_result_entry(result, &eco_rewards, row);
 	eco_result_set(result, RES_STREAK_DAY, row->values[RWD_STREAK_DAY]);
 	eco_result_set(result, RES_BEST, row->values[RWD_BEST]);
 	if (!row->isnull[RWD_CLAIM_DATE])

@@ -21,7 +21,6 @@
 #include "crash_point.h"
 #include "errors.h"
 #include "event/event.h"
-#include "journals.h"
 #include "ledger/args.h"
 #include "ledger/call.h"
 #include "ledger/result.h"
@@ -129,14 +128,14 @@ static bool same_payload(Purchase *p, const EcoRow *first);
 static void refuse(Purchase *p, const char *code);
 static void come_again(Purchase *p);
 
-void
-eco_purchase_register(void)
-{
-	EcoJournalInfo info = {ECO_JOURNAL_PURCHASE, &eco_shop_transactions,
-	TXN_SIGNATURE, TXN_KEY_VERSION, NULL, tell};
-
-	eco_journal_register(&info);
-}
+const EcoJournal eco_purchases = {
+	.letter = 'P',
+	.noun = "purchase",
+	.table = &eco_shop_transactions,
+	.signature_column = TXN_SIGNATURE,
+	.key_version_column = TXN_KEY_VERSION,
+	.tell = tell,
+};
 
 /*
  * eco_purchase(user_id, product_id, idempotency_key, quantity, context, dry_run)
@@ -155,7 +154,7 @@ eco_purchase(PG_FUNCTION_ARGS)
 	eco_result_begin(&p.result, fcinfo, RES_COLUMNS);
 	eco_result_set(&p.result, RES_QUANTITY, Int32GetDatum(p.quantity));
 
-	eco_call_init(&call, ECO_JOURNAL_PURCHASE, &eco_shop_transactions, p.user_id, NULL);
+	eco_call_init(&call, &eco_purchases, p.user_id, NULL);
 	call.tables_of_new = purchase_tables;
 	call.key = ECO_TXN_BY_KEY;
 	call.texts[call.ntexts++] = p.product_id;
@@ -205,7 +204,7 @@ eco_purchase_probe(PG_FUNCTION_ARGS)
 	p.dry_run = true;
 	p.stock_slot = -1;
 	p.user_limit_left = -1;
-	eco_call_init(&call, ECO_JOURNAL_PURCHASE, &eco_shop_transactions, p.user_id, NULL);
+	eco_call_init(&call, &eco_purchases, p.user_id, NULL);
 	call.tables_of_new = purchase_tables;
 	call.dry_run = true;
 	if (eco_call_begin(&call) == ECO_CALL_NEW)
@@ -496,11 +495,9 @@ post(Purchase *p, EcoAccount *account)
 	EcoRow	   *row = &entry.row;
 	char	   *effect_code = NULL;
 
-	eco_entry_init(&entry, ECO_JOURNAL_PURCHASE, &eco_shop_transactions);
+	eco_entry_init(&entry, &eco_purchases);
 	entry.gold_delta = p->gold_delta;
 	entry.freezes_delta = p->freezes;
-	entry.signature_column = TXN_SIGNATURE;
-	entry.key_version_column = TXN_KEY_VERSION;
 	eco_row_set(row, TXN_QUANTITY, Int32GetDatum(p->quantity));
 	if (p->stock_slot >= 0)
 		eco_row_set(row, TXN_STOCK_SLOT, Int16GetDatum(p->stock_slot));
@@ -526,8 +523,7 @@ post(Purchase *p, EcoAccount *account)
 	ECO_CRASH_POINT("purchase:after_entry");
 
 	eco_result_outcome(&p->result, "new", "OK");
-	eco_result_text(&p->result, ECO_RES_TRANSACTION_ID,
-					eco_transaction_id(ECO_JOURNAL_PURCHASE, p->user_id, entry.seq));
+	eco_result_entry(&p->result, &eco_purchases, &entry.row);
 	eco_result_set(&p->result, RES_GOLD_DELTA, Int64GetDatum(entry.gold_delta));
 	eco_result_set(&p->result, RES_GOLD, Int64GetDatum(entry.gold));
 	describe_effect(p, p->product.is_conversion, effect_code);
@@ -538,7 +534,7 @@ tell(const EcoRow *row, EcoListener *listener)
 {
 	EcoEvent	event;
 
-	eco_event_begin(&event, "purchase_update", NULL, ECO_JOURNAL_PURCHASE, row);
+	eco_event_begin(&event, "purchase_update", NULL, &eco_purchases, row);
 	eco_event_text(&event, "product_id", row, TXN_PRODUCT_ID);
 	eco_event_text(&event, "category", row, TXN_CATEGORY);
 	eco_json_int(&event.json, "quantity", DatumGetInt32(row->values[TXN_QUANTITY]));
@@ -570,9 +566,7 @@ replay(Purchase *p, const EcoRow *first)
 {
 	bool		is_conversion;
 
-	eco_result_text(&p->result, ECO_RES_TRANSACTION_ID,
-					eco_transaction_id(ECO_JOURNAL_PURCHASE, p->user_id,
-									   eco_row_int(first, ECO_COL_SEQ)));
+	eco_result_entry(&p->result, &eco_purchases, first);
 	if (!same_payload(p, first))
 	{
 		refuse(p, "IDEMPOTENCY_MISMATCH");

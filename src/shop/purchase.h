@@ -28,6 +28,7 @@ enum
 };
 
 extern EcoTable eco_shop_transactions;
+extern const EcoJournal eco_purchases;
 
 #define ECO_TXN_BY_SEQ 0
 #define ECO_TXN_BY_KEY 1

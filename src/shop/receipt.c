@@ -52,13 +52,13 @@ enum
 static bool
 find_purchase(int64 user_id, const char *transaction_id, EcoRow *row)
 {
-	EcoJournal	journal;
+	const EcoJournal *journal;
 	int64		owner;
 	int64		seq;
 	Datum		values[2];
 
 	if (!eco_transaction_id_parse(transaction_id, &journal, &owner, &seq) ||
-		journal != ECO_JOURNAL_PURCHASE || owner != user_id)
+		journal != &eco_purchases || owner != user_id)
 		return false;
 	values[0] = Int64GetDatum(user_id);
 	values[1] = Int64GetDatum(seq);
@@ -166,7 +166,7 @@ verify(int64 user_id, const char *transaction_id)
 		return "UNKNOWN_HASH_ALGORITHM";
 	if (!previous_hash(user_id, eco_row_int(&row, ECO_COL_SEQ), before))
 		return "CHAIN_BROKEN";
-	eco_entry_hash(&row, ECO_JOURNAL_PURCHASE, TXN_SIGNATURE, before, computed);
+	eco_entry_hash(&eco_purchases, &row, before, computed);
 	stored = DatumGetByteaPP(row.values[ECO_COL_HASH]);
 	if (VARSIZE_ANY_EXHDR(stored) != ECO_HASH_LEN ||
 		memcmp(VARDATA_ANY(stored), computed, ECO_HASH_LEN) != 0)

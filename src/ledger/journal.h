@@ -1,0 +1,92 @@
+/*
+ * journal.h
+ *		Journals: tables of entries, one for each domain that moves gold or XP.
+ */
+#ifndef ECO_JOURNAL_H
+#define ECO_JOURNAL_H
+
+#include "postgres.h"
+
+#include "catalog/pg_type_d.h"
+
+#include "core/encode.h"
+#include "ledger/rows.h"
+
+#define ECO_MAX_JOURNALS 8
+
+/* The header: the first columns of every journal. */
+enum
+{
+	ECO_COL_USER_ID,
+	ECO_COL_SEQ,
+	ECO_COL_GOLD_DELTA,
+	ECO_COL_XP_DELTA,
+	ECO_COL_GOLD,
+	ECO_COL_XP,
+	ECO_COL_CREATED_AT,
+	ECO_COL_XACT,
+	ECO_COL_POSITION,			/* in the feed; see installation.h */
+	ECO_COL_LIVE,				/* whether the relay tells it */
+	ECO_COL_HASH,
+	ECO_HEADER_COLUMNS
+};
+
+/* The header's descriptions, to open the column list of a journal's EcoTable. */
+#define ECO_JOURNAL_HEADER \
+	{"user_id", INT8OID, false}, \
+	{"seq", INT8OID, false}, \
+	{"gold_delta", INT8OID, false}, \
+	{"xp_delta", INT8OID, false}, \
+	{"gold", INT8OID, false}, \
+	{"experience_points", INT8OID, false}, \
+	{"created_at", TIMESTAMPTZOID, false}, \
+	{"xact", INT8OID, false}, \
+	{"position", INT8OID, false}, \
+	{"live", BOOLOID, false}, \
+	{"hash", BYTEAOID, false}
+
+struct EcoListener;
+
+typedef struct EcoJournal
+{
+	char		letter;			/* in the encoding and in transaction ids: it
+								 * never changes */
+	const char *noun;			/* what an entry is; NULL: a change of state */
+	EcoTable   *table;			/* the header, then columns of its own */
+	int			signature_column;	/* 0: its entries are not signed */
+	int			key_version_column;
+
+	/* tells the events of a row, see event/event.h, reading these, or NULL */
+	EcoTable   *const *tell_tables;
+	void		(*tell) (const EcoRow *row, struct EcoListener *listener);
+} EcoJournal;
+
+/* Make all journals known, a list up to NULL: readers of whole streams ask. */
+extern void eco_journals_install(const EcoJournal *const *all);
+extern int	eco_journal_count(void);
+extern const EcoJournal *eco_journal_get(int number);
+
+/* NULL: none has the letter */
+extern const EcoJournal *eco_journal_of(char letter);
+
+static inline bool
+eco_journal_is_signed(const EcoJournal *journal)
+{
+	return journal->signature_column != 0;
+}
+
+/*
+ * Hash of a stored or new row of the journal after `prev`.  The signature is left
+ * out: it is made from the hash.
+ */
+extern void eco_entry_hash(const EcoJournal *journal, const EcoRow *row,
+						   const uint8 prev[ECO_HASH_LEN], uint8 hash[ECO_HASH_LEN]);
+
+/* The public name of an entry, e.g. "P42-7"; palloc'd. */
+extern char *eco_transaction_id(const EcoJournal *journal, int64 user_id, int64 seq);
+
+/* Parse one; false when the text is no such name. */
+extern bool eco_transaction_id_parse(const char *id, const EcoJournal **journal,
+									 int64 *user_id, int64 *seq);
+
+#endif
