@@ -4,7 +4,7 @@
  *
  * A session that reads on keeps the reader of its last page, so that what was
  * read and sorted for it is not read again; any other session begins one at
- * the same cursor.
+ * the same cursor, and first looks whether it is of this data's past.
  */
 #include "postgres.h"
 
@@ -24,6 +24,7 @@
 #include "ledger/installation.h"
 #include "ledger/stream.h"
 #include "realtime/feed.h"
+#include "realtime/witness.h"
 
 #define CHANGES_MAX 10000
 
@@ -52,12 +53,15 @@ typedef struct Call
 
 PG_FUNCTION_INFO_V1(eco_changes);
 
-/* the reader, behind the page whose next_cursor is this; NULL: in use, or none */
+/* the next_cursor of this session's last page, and the reader behind it if that says MORE */
+static char *given = NULL;
 static EcoFeed *kept = NULL;
-static char *kept_for = NULL;
 
 static bool is_missed(const Call *call);
-static bool was_pruned(const Call *call);
+static bool is_spoiled(const Call *call);
+static bool is_given(const Call *call);
+static void begin_now(Call *call);
+static void give(const Call *call);
 static void tell_page(Call *call);
 static EcoFeed *take_feed(Call *call);
 static void drop_feed(void);
@@ -94,10 +98,7 @@ eco_changes(PG_FUNCTION_ARGS)
 				  errhint("Pass next_cursor of the last row of the call before, null to begin now, or start to begin with the first entry."));
 	if (read == ECO_CURSOR_FOREIGN || is_missed(&call))
 	{
-		call.cursor = (EcoCursor)
-		{
-			.old = call.now
-		};
+		begin_now(&call);
 		put_end(&call, PG_ARGISNULL(0) ? "CAUGHT_UP" : "RESYNC_REQUIRED");
 	}
 	else
@@ -125,19 +126,24 @@ is_missed(const Call *call)
 		return true;
 	if (lags_behind(call))
 		return !RecoveryInProgress() && !IsolationUsesXactSnapshot();
-	return !eco_snapshot_is_nowhere(cursor->old) && was_pruned(call);
+	return is_spoiled(call);
 }
 
-/* Whether an action was pruned that the cursor's old snapshot does not see. */
+/*
+ * Whether an action was pruned that the cursor's old snapshot does not see, or
+ * the cursor is of another past.  What this session has given is of this one.
+ */
 static bool
-was_pruned(const Call *call)
+is_spoiled(const Call *call)
 {
 	static const char *const sql =
 	"SELECT max(i.pruned_by), max(i.pruned_xact) FROM economy.installations i"
 	" WHERE i.number OPERATOR(pg_catalog.=) $1 AND i.pruned_by IS NOT NULL";
+	const EcoCursor *cursor = &call->cursor;
 	Oid			types[1] = {INT8OID};
 	Datum		values[1] = {Int64GetDatum(call->number)};
-	bool		pruned = false;
+	uint64		by = 0;
+	uint64		xact = 0;
 	bool		isnull;
 
 	SPI_connect();
@@ -146,14 +152,44 @@ was_pruned(const Call *call)
 	if (SPI_processed == 1)
 	{
 		HeapTuple	row = SPI_tuptable->vals[0];
-		uint64		pruned_by = (uint64) DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &isnull));
+		TupleDesc	desc = SPI_tuptable->tupdesc;
 
-		if (!isnull && !eco_snapshot_sees(call->cursor.old, pruned_by))
-			pruned = eco_snapshot_news_up_to(call->cursor.old, call->now,
-											 (uint64) DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull)));
+		by = (uint64) DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
+		if (!isnull)
+			xact = (uint64) DatumGetInt64(SPI_getbinval(row, desc, 2, &isnull));
 	}
 	SPI_finish();
-	return pruned;
+	if (xact != 0 && !eco_snapshot_is_nowhere(cursor->old) && !eco_snapshot_sees(cursor->old, by) &&
+		eco_snapshot_news_up_to(cursor->old, call->now, xact))
+		return true;
+	return !is_given(call) && !eco_witness_holds(cursor, call->number, xact);
+}
+
+static bool
+is_given(const Call *call)
+{
+	return given != NULL && strcmp(given, call->text) == 0;
+}
+
+static void
+begin_now(Call *call)
+{
+	call->cursor = (EcoCursor)
+	{
+		.old = call->now,.newest = eco_witness_newest(call->now, call->number)
+	};
+	drop_feed();
+	give(call);
+}
+
+/* Only what was found to be of this past, or is of now, needs no second look. */
+static void
+give(const Call *call)
+{
+	if (given != NULL)
+		pfree(given);
+	given = NULL;
+	given = MemoryContextStrdup(TopMemoryContext, eco_cursor_text(&call->cursor, call->here));
 }
 
 static void
@@ -162,6 +198,7 @@ tell_page(Call *call)
 	EcoCursor  *cursor = &call->cursor;
 	EcoListener listener = {put_event, call->info};
 	const EcoFeedEntry *entry = NULL;
+	EcoFeedEntry last = {.place = eco_place_before_all};
 	EcoFeed    *feed;
 	int			told;
 
@@ -177,33 +214,32 @@ tell_page(Call *call)
 	{
 		eco_feed_tell(entry->journal, entry->place.user_id, entry->place.seq, entry->place.seq, &listener);
 		cursor->told = entry->place;
+		last = *entry;
 	}
-	if (told == call->max)
+	if (eco_place_compare(&last.place, &cursor->newest.place) > 0)
+		cursor->newest = eco_witness_of(&last);
+	if (told < call->max)
 	{
-		put_end(call, "MORE");
-		kept_for = MemoryContextStrdup(TopMemoryContext, eco_cursor_text(cursor, call->here));
-		return;
+		drop_feed();
+		cursor->old = cursor->new;
+		cursor->new = NULL;
 	}
-	drop_feed();
-	cursor->old = cursor->new;
-	cursor->new = NULL;
-	put_end(call, "CAUGHT_UP");
+	give(call);
+	put_end(call, told == call->max ? "MORE" : "CAUGHT_UP");
 }
 
 static EcoFeed *
 take_feed(Call *call)
 {
-	bool		fits = kept_for != NULL && strcmp(kept_for, call->text) == 0;
-
-	if (kept_for != NULL)
-		pfree(kept_for);
-	kept_for = NULL;
-	if (!fits)
+	if (kept == NULL || !is_given(call))
 	{
-		/* also one that an error left behind */
 		drop_feed();
 		kept = eco_feed_begin(&call->cursor, call->number, false);
 	}
+	/* what an error leaves behind is of no cursor */
+	if (given != NULL)
+		pfree(given);
+	given = NULL;
 	return kept;
 }
 

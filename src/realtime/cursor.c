@@ -8,25 +8,30 @@
 #include "access/xlog_internal.h"
 #include "access/xlogrecovery.h"
 #include "lib/stringinfo.h"
+#include "utils/builtins.h"
 
+#include "ledger/entry.h"
 #include "ledger/installation.h"
 #include "realtime/cursor.h"
 
-#define VERSION_MARK "2|"
+#define VERSION_MARK "3|"
 
-/* version, cluster, installation, old; within a pair new, position, user, seq */
-#define MAX_PARTS 8
+/* the newest entry's position, transaction id and hash are empty when there is none */
 enum
 {
 	PART_VERSION,
 	PART_CLUSTER,
 	PART_INSTALLATION,
+	PART_NEWEST_POSITION,
+	PART_NEWEST_ID,
+	PART_NEWEST_HASH,
 	PART_OLD,
 	PARTS_OUTSIDE_PAIR,
 	PART_NEW = PARTS_OUTSIDE_PAIR,
 	PART_POSITION,
 	PART_USER,
-	PART_SEQ
+	PART_SEQ,
+	MAX_PARTS
 };
 
 typedef struct Parts
@@ -125,6 +130,32 @@ read_snapshot(const Parts *parts, int part)
 	return eco_snapshot_parse(parts->start[part], parts->start[part + 1] - 1);
 }
 
+static bool
+is_empty(const Parts *parts, int part)
+{
+	return parts->start[part] == parts->start[part + 1] - 1;
+}
+
+static bool
+read_newest(const Parts *parts, EcoWitness *newest)
+{
+	EcoPlace   *place = &newest->place;
+	const char *id = parts->start[PART_NEWEST_ID];
+	const char *hash = parts->start[PART_NEWEST_HASH];
+	EcoJournal	journal;
+
+	if (is_empty(parts, PART_NEWEST_POSITION))
+		return is_empty(parts, PART_NEWEST_ID) && is_empty(parts, PART_NEWEST_HASH);
+	if (!read_number(parts, PART_NEWEST_POSITION, &place->position) ||
+		!eco_transaction_id_parse(pnstrdup(id, hash - 1 - id), &journal, &place->user_id, &place->seq) ||
+		parts->start[PART_OLD] - 1 - hash != ECO_WITNESS_HASH * 2 ||
+		strspn(hash, "0123456789abcdef") != ECO_WITNESS_HASH * 2)
+		return false;
+	newest->journal = (char) journal;
+	(void) hex_decode(hash, ECO_WITNESS_HASH * 2, (char *) newest->hash);
+	return true;
+}
+
 EcoCursorRead
 eco_cursor_parse(const char *text, const char *here, EcoCursor *cursor)
 {
@@ -132,7 +163,7 @@ eco_cursor_parse(const char *text, const char *here, EcoCursor *cursor)
 	const char *place;
 
 	memset(cursor, 0, sizeof(*cursor));
-	cursor->told = eco_place_before_all;
+	cursor->told = cursor->newest.place = eco_place_before_all;
 	if (strcmp(text, "start") == 0)
 	{
 		cursor->old = eco_snapshot_nowhere();
@@ -141,7 +172,7 @@ eco_cursor_parse(const char *text, const char *here, EcoCursor *cursor)
 	if (!split(text, &parts) || strncmp(text, VERSION_MARK, strlen(VERSION_MARK)) != 0)
 		return ECO_CURSOR_NONE;
 	cursor->old = read_snapshot(&parts, PART_OLD);
-	if (cursor->old == NULL)
+	if (cursor->old == NULL || !read_newest(&parts, &cursor->newest))
 		return ECO_CURSOR_NONE;
 	if (parts.n == MAX_PARTS)
 	{
@@ -152,7 +183,7 @@ eco_cursor_parse(const char *text, const char *here, EcoCursor *cursor)
 			return ECO_CURSOR_NONE;
 	}
 	place = parts.start[PART_CLUSTER];
-	if ((size_t) (parts.start[PART_OLD] - 1 - place) != strlen(here) ||
+	if ((size_t) (parts.start[PART_NEWEST_POSITION] - 1 - place) != strlen(here) ||
 		memcmp(place, here, strlen(here)) != 0)
 		return ECO_CURSOR_FOREIGN;
 	return ECO_CURSOR_READ;
@@ -161,10 +192,23 @@ eco_cursor_parse(const char *text, const char *here, EcoCursor *cursor)
 char *
 eco_cursor_text(const EcoCursor *cursor, const char *here)
 {
+	const EcoWitness *newest = &cursor->newest;
 	StringInfoData text;
 
 	initStringInfo(&text);
-	appendStringInfo(&text, VERSION_MARK "%s|%s", here, eco_snapshot_text(cursor->old));
+	appendStringInfo(&text, VERSION_MARK "%s|", here);
+	if (newest->journal == 0)
+		appendStringInfoString(&text, "||");
+	else
+	{
+		char		hash[ECO_WITNESS_HASH * 2];
+
+		(void) hex_encode((const char *) newest->hash, ECO_WITNESS_HASH, hash);
+		appendStringInfo(&text, "%lld|%s|%.*s", (long long) newest->place.position,
+						 eco_transaction_id((EcoJournal) newest->journal, newest->place.user_id, newest->place.seq),
+						 ECO_WITNESS_HASH * 2, hash);
+	}
+	appendStringInfo(&text, "|%s", eco_snapshot_text(cursor->old));
 	if (cursor->new != NULL)
 		appendStringInfo(&text, "|%s|%lld|%lld|%lld", eco_snapshot_text(cursor->new),
 						 (long long) cursor->told.position, (long long) cursor->told.user_id,

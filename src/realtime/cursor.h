@@ -5,7 +5,8 @@
  * What `old` sees was told.  Within a pair, what `new` sees besides is being
  * told in the order of (position, user_id, seq), and was up to `told`.  As text
  * a cursor also names system, timeline, database and installation: transaction
- * ids mean something only within them.
+ * ids mean something only within them.  `newest` says by which entry to know
+ * that it is of this data's past, see witness.h.
  */
 #ifndef ECO_CURSOR_H
 #define ECO_CURSOR_H
@@ -21,11 +22,21 @@ typedef struct EcoPlace
 	int64		seq;
 } EcoPlace;
 
+#define ECO_WITNESS_HASH 8
+
+typedef struct EcoWitness
+{
+	EcoPlace	place;			/* before all: there is none */
+	char		journal;		/* 0: there is none */
+	uint8		hash[ECO_WITNESS_HASH]; /* its first bytes */
+} EcoWitness;
+
 typedef struct EcoCursor
 {
 	EcoSnapshot *old;
 	EcoSnapshot *new;			/* NULL: not within a pair */
 	EcoPlace	told;
+	EcoWitness	newest;			/* of all that was told */
 } EcoCursor;
 
 /* Before the first entry of a pair. */

@@ -10,14 +10,6 @@
 #include "output.h"
 #include "tail.h"
 
-/*
- * A crash may lose transactions that did not wait for their commit record to
- * be written, for instance the relay's, and their ids are given out again.  A
- * cursor that counts such an id as seen would pass over its next owner.  After
- * three rounds of the WAL writer the record is on disk.
- */
-#define SETTLE_MS 3000
-
 #define LISTEN_TO(name) "LISTEN " name ";"
 #define NUMBER_CHARS 24
 
@@ -185,28 +177,6 @@ replay(Tail *tail, SeenUser *user)
 	return page == PAGE_LAST ? DONE : read_account(tail, user, page == PAGE_RESYNC);
 }
 
-/* The cursor of a finished round becomes one to go on from when it is old. */
-static void
-settle(Tail *tail, const char *cursor)
-{
-	int64_t		now = session_now_ms();
-	bool		old = tail->settling != NULL && now - tail->settling_at >= SETTLE_MS;
-
-	if (old)
-	{
-		free(tail->settled);
-		tail->settled = tail->settling;
-		tail->settling = NULL;
-	}
-	if (tail->settling == NULL && cursor != NULL)
-	{
-		tail->settling = must_copy(cursor, strlen(cursor));
-		tail->settling_at = now;
-		if (tail->settled == NULL)
-			tail->settled = must_copy(cursor, strlen(cursor));
-	}
-}
-
 static void
 move_to(Tail *tail, const char *cursor)
 {
@@ -222,9 +192,6 @@ start_over(Tail *tail, const char *cursor)
 {
 	output_resync_all(tail->options, cursor);
 	seen_clear(&tail->seen);
-	free(tail->settling);
-	free(tail->settled);
-	tail->settling = tail->settled = NULL;
 }
 
 static Outcome
@@ -245,8 +212,6 @@ changes_page(Tail *tail, Page *page)
 		move_to(tail, PQgetvalue(result, PQntuples(result) - 1, COL_POSITION));
 		if (*page == PAGE_RESYNC)
 			start_over(tail, tail->cursor);
-		if (*page != PAGE_MORE)
-			settle(tail, tail->cursor);
 	}
 	PQclear(result);
 	return outcome;
@@ -288,11 +253,7 @@ take_position(Tail *tail)
 	const Options *options = tail->options;
 
 	if (options->n_users == 0)
-	{
 		move_to(tail, options->since == SINCE_START ? "start" : options->since_cursor);
-		if (tail->cursor != NULL)
-			tail->settled = must_copy(tail->cursor, strlen(tail->cursor));
-	}
 	for (int i = 0; i < options->n_users; i++)
 	{
 		SeenUser   *user = seen_add(&tail->seen, options->users[i]);
@@ -320,11 +281,6 @@ tail_begin(Tail *tail)
 		return outcome;
 	if (!tail->positioned)
 		outcome = take_position(tail);
-	else
-	{
-		settle(tail, NULL);
-		move_to(tail, tail->settled);
-	}
 	if (outcome == DONE)
 		outcome = catch_up(tail, true);
 	return outcome;

@@ -26,9 +26,6 @@ typedef struct Tail
 	/* without --user: where in economy.changes() we are */
 	bool		behind;			/* a notification told of something to read */
 	char	   *cursor;			/* NULL: now */
-	char	   *settling;		/* taken at settling_at */
-	int64_t		settling_at;
-	char	   *settled;		/* old enough to go on from after a crash */
 
 	/* ids of events that are of no entry, the newest ones */
 	char	   *loose[RECENT_LOOSE];

@@ -1,0 +1,3 @@
+# src/realtime/witness.c
+# a cursor of a life that was lost passes over what stands behind its newest entry
+s/alone = eco_feed_next\(feed\) == NULL;/alone = true;/
