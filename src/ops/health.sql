@@ -46,20 +46,32 @@ CREATE FUNCTION economy.health_delivery() RETURNS SETOF economy.health_item
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT 'relay',
-               economy.health_state(n.way = 'relay' AND r.pid IS NULL AND r.waiting > 0, n.way = 'off' OR (n.way = 'relay' AND (r.lag_ms > 10000 OR r.waiting > 10000))),
+               economy.health_state(n.way = 'relay' AND r.pid IS NULL AND r.waiting > 0,
+                                    n.way = 'off' OR (n.way = 'relay' AND (o.inline_because IS NOT NULL OR r.lag_ms > 10000 OR r.waiting > 10000))),
                CASE WHEN n.way = 'off' THEN 'economy.notify is off: nothing is sent'
                     WHEN n.way IS DISTINCT FROM 'relay' THEN 'events are sent inline'
-                    WHEN r.database IS NULL THEN 'nothing to send yet'
+                    WHEN r.pid IS NULL AND r.waiting = 0 AND o.inline_because IS NOT NULL THEN 'events are sent inline: ' || o.inline_because
+                    WHEN r.database IS NULL THEN coalesce('events are sent inline: ' || o.inline_because, 'nothing to send yet')
                     ELSE format('%s, %s waiting, %s ms behind, %s overflows', coalesce('process ' || r.pid, 'not running'), r.waiting, round(r.lag_ms::numeric), r.overflowed) END,
                CASE WHEN n.way = 'off' THEN 'Set economy.notify to relay or inline; changes() tells what was not sent.'
                     WHEN n.way = 'relay' AND r.pid IS NULL AND r.waiting > 0 THEN 'See the server''s log, and whether max_worker_processes is used up.'
+                    WHEN n.way = 'relay' AND o.inline_because IS NOT NULL THEN 'Raise ' || o.setting || ': commits that send wait for each other.'
                     WHEN n.way = 'relay' AND (r.lag_ms > 10000 OR r.waiting > 10000) THEN 'The machine is short of CPU, or a listener that is idle in a transaction holds up the notification queue.' END
-        FROM (SELECT current_setting('economy.notify', true)) n (way)
+        FROM (SELECT current_setting('economy.notify', true), current_setting('economy.relay_databases', true)::bigint) n (way, rings)
         LEFT JOIN economy.relay_status() r ON r.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+        LEFT JOIN (VALUES ('no_worker', 'no worker process is to be had', 'max_worker_processes'),
+                          ('no_ring', 'other databases have all relays', 'economy.relay_databases')) o (reason, inline_because, setting)
+            ON o.reason = CASE WHEN r.pid IS NULL AND r.unserved > 0 THEN 'no_worker'
+                               WHEN r.database IS NULL AND n.rings <= (SELECT count(*) FROM economy.relay_status()) THEN 'no_ring' END
         UNION ALL
         SELECT 'notification queue', economy.health_state(q.used > 0.5, q.used > 0.05), format('%s %% used', round(100 * q.used::numeric, 1)),
                CASE WHEN q.used > 0.05 THEN 'End the listener that is idle in a transaction (pg_stat_activity, oldest xact_start, in any database): it keeps what was sent since.' END
         FROM pg_notification_queue_usage() q (used)
+        UNION ALL
+        SELECT 'connections', economy.health_state(c.used >= c.possible, c.used > 0.8 * c.possible), format('%s of %s', c.used, c.possible),
+               CASE WHEN c.used > 0.8 * c.possible THEN 'Raise max_connections, or put a pool before it: apps and economy_tail come in last.' END
+        FROM (SELECT count(*), current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer - coalesce(current_setting('reserved_connections', true)::integer, 0)
+              FROM pg_stat_activity a WHERE a.backend_type = 'client backend') c (used, possible)
         UNION ALL
         SELECT 'prepared transactions', economy.health_state(min(p.prepared) < clock_timestamp() - interval '24 hours', min(p.prepared) < clock_timestamp() - interval '1 hour'),
                format('%s%s', count(*), ', the oldest of ' || min(p.prepared)),
@@ -82,7 +94,7 @@ CREATE FUNCTION economy.health_delivery() RETURNS SETOF economy.health_item
                CASE WHEN count(*) > 0 THEN 'Let its subscriber go on, or pg_drop_replication_slot(): WAL is kept for it.' END
         FROM pg_replication_slots s WHERE NOT s.active;
     END;
-COMMENT ON FUNCTION economy.health_delivery() IS 'Part of health(): relay, notification queue, and what holds back VACUUM and the feed.';
+COMMENT ON FUNCTION economy.health_delivery() IS 'Part of health(): relay, notification queue, connections, and what holds back VACUUM and the feed.';
 
 CREATE FUNCTION economy.health_proof() RETURNS SETOF economy.health_item
     LANGUAGE sql STABLE PARALLEL RESTRICTED
@@ -179,4 +191,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.health() IS
-    'One row per check, each ok, warn or bad, with what was found and what to do: library, schema, key, relay, notification queue, old transactions, jobs, pg_cron, audits, segments.';
+    'One row per check, each ok, warn or bad, with what was found and what to do: library, schema, key, relay, notification queue, connections, old transactions, jobs, pg_cron, audits, segments.';

@@ -490,8 +490,8 @@ eco_relay_status(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < eco_ring_count(); i++)
 	{
-		Datum		values[10];
-		bool		isnull[10] = {false};
+		Datum		values[11];
+		bool		isnull[11] = {false};
 		EcoRingCounters *c = &state.counters;
 
 		if (!eco_ring_state(i, &state))
@@ -507,6 +507,7 @@ eco_relay_status(PG_FUNCTION_ARGS)
 		values[7] = Int64GetDatum((int64) c->fallbacks);
 		values[8] = Float8GetDatum((double) c->lag_us / 1000.0);
 		values[9] = Float8GetDatum((double) c->max_lag_us / 1000.0);
+		values[10] = Int64GetDatum((int64) c->unserved);
 		tuplestore_putvalues(info->setResult, info->setDesc, values, isnull);
 	}
 	return (Datum) 0;

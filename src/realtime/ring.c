@@ -339,6 +339,7 @@ start_relay(EcoRing *ring)
 		return true;
 	LWLockAcquire(ring->lock, LW_EXCLUSIVE);
 	ring->started_at = 0;
+	ring->counters.unserved++;
 	LWLockRelease(ring->lock);
 	return false;
 }
@@ -459,6 +460,7 @@ eco_ring_take(Oid database)
 	}
 	ring->relay_pid = MyProcPid;
 	ring->relay_latch = MyLatch;
+	ring->counters.unserved = 0;
 	LWLockRelease(ring->lock);
 	return ring;
 }

@@ -43,6 +43,8 @@ typedef struct EcoRingCounters
 	uint64		sent;			/* events */
 	uint64		batches;		/* transactions of the relay that sent */
 	uint64		fallbacks;		/* times it read the journals */
+	uint64		unserved;		/* times since the last relay that no worker
+								 * was to be had */
 	int64		lag_us;			/* commit to NOTIFY, of the newest batch */
 	int64		max_lag_us;
 } EcoRingCounters;

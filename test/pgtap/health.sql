@@ -1,7 +1,7 @@
 -- health(): each check says ok, and warns of what it is for; one that cannot be asked
 -- keeps nobody from the others.
 BEGIN;
-SELECT plan(29);
+SELECT plan(30);
 SELECT economy.register('pgtap health') AS u \gset
 SELECT economy.register_game('pgtap health') \g /dev/null
 DELETE FROM economy.job_runs;
@@ -27,7 +27,7 @@ CREATE FUNCTION pg_temp.run(state text, ended interval, error text DEFAULT NULL)
     SELECT format('INSERT INTO economy.job_runs (job, state, started_at, ended_at, error) VALUES (''prune'', %L, clock_timestamp() - %L::interval, clock_timestamp() - %L::interval, %L);',
                   state, ended, CASE WHEN state <> 'running' THEN ended END, error) $$;
 
-SELECT set_has('SELECT item FROM economy.health()', $$VALUES ('library'), ('schema'), ('signing key'), ('test clock'), ('relay'), ('notification queue'),
+SELECT set_has('SELECT item FROM economy.health()', $$VALUES ('library'), ('schema'), ('signing key'), ('test clock'), ('relay'), ('notification queue'), ('connections'),
     ('prepared transactions'), ('oldest transaction'), ('transaction ids'), ('replication slots'), ('pg_cron'), ('last full audit'), ('findings'), ('rollup'), ('segments')$$, 'every check is there');
 SELECT set_has('SELECT item FROM economy.health()', $$SELECT 'job ' || job FROM economy.job_list()$$, 'and every job');
 SELECT is((SELECT string_agg(item, ', ') FROM economy.health() WHERE item NOT IN ('last full audit', 'relay', 'rollup', 'pg_cron', 'oldest transaction') AND item NOT LIKE 'job %' AND state <> 'ok'), NULL, 'a new installation is well');
@@ -40,6 +40,7 @@ SELECT matches(pg_temp.state_after(item, change), '^' || answer, item || ': ' ||
     ('test clock', 'SET LOCAL economy.test_clock = ''2031-01-31 12:00:00+00''', 'warn: all rules see 2031'),
     ('relay', 'SET LOCAL economy.notify = off', 'warn: economy.notify is off'),
     ('relay', 'SET LOCAL economy.notify = inline', 'ok: events are sent inline'),
+    ('connections', 'SELECT', E'ok: \\d+ of \\d+$'),
     ('job prune', 'SELECT', 'warn: never done'),
     ('job prune', pg_temp.run('done', '5 minutes'), 'ok: last done'),
     ('job prune', pg_temp.run('done', '27 hours'), 'warn: last done'),
