@@ -1,3 +1,3 @@
-# src/ledger/rows_cache.c
+# src/ledger/rows_relation.c
 # an index of another collation is taken for a lookup
 /rd_indcollation\[c\] != att->attcollation/d

@@ -1,5 +1,5 @@
 /*
- * rows_cache.c
+ * rows_relation.c
  *		What is known of the relation behind an EcoTable: its columns, whether the
  *		direct way may be taken, and which index serves which key.
  *
