@@ -4,11 +4,10 @@
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
-#include "catalog/pg_class.h"
+#include "access/parallel.h"
+#include "access/xact.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
-#include "utils/syscache.h"
+#include "utils/snapmgr.h"
 
 #include "errors.h"
 #include "ledger/rows_private.h"
@@ -42,10 +41,9 @@ scan_begin(EcoTable *table, int64 user_id, int key, int nvalues,
 {
 	EcoScan    *scan = palloc0(sizeof(EcoScan));
 
-	(void) user_id;
 	Assert(nvalues + (after != NULL) <= table->keys[key].ncolumns);
 	scan->table = table;
-	scan->open = eco_open_table(table);
+	scan->open = eco_relation_for(table, user_id);
 	scan->key = key;
 	scan->nvalues = nvalues;
 	scan->context = CurrentMemoryContext;
@@ -55,11 +53,30 @@ scan_begin(EcoTable *table, int64 user_id, int key, int nvalues,
 	return scan;
 }
 
-EcoScan *
-eco_scan_begin_unchecked(EcoTable *table, int64 user_id, int key, int nvalues,
-						 const Datum *values)
+void
+eco_rows_must_be_newest(EcoTable *table, int64 user_id, int key, int nvalues, const Datum *values)
 {
-	return scan_begin(table, user_id, key, nvalues, values, NULL);
+	EcoScan    *seen;
+	EcoScan    *newest;
+	EcoRow		row;
+	EcoRow		latest;
+	bool		more = true;
+
+	if (!IsolationUsesXactSnapshot() || IsInParallelMode())
+		return;
+	seen = scan_begin(table, user_id, key, nvalues, values, NULL);
+	PushActiveSnapshot(GetLatestSnapshot());
+	newest = scan_begin(table, user_id, key, nvalues, values, NULL);
+	PopActiveSnapshot();
+	while (more)
+	{
+		more = eco_scan_next(seen, &row);
+		if (more != eco_scan_next(newest, &latest) ||
+			(more && !ItemPointerEquals(&row.tid, &latest.tid)))
+			eco_serialization_failure(table);
+	}
+	eco_scan_end(newest);
+	eco_scan_end(seen);
 }
 
 EcoScan *
@@ -114,9 +131,8 @@ eco_scan_end(EcoScan *scan)
 EcoLock
 eco_row_lock(EcoRow *row, int64 user_id, EcoWait wait)
 {
-	EcoOpenTable *open = eco_open_table(row->table);
+	EcoOpenTable *open = eco_relation_for(row->table, user_id);
 
-	(void) user_id;
 	if (open->direct)
 		return eco_direct_lock(row, open, wait);
 	return eco_sql_lock(row, wait);
@@ -125,9 +141,8 @@ eco_row_lock(EcoRow *row, int64 user_id, EcoWait wait)
 void
 eco_row_update(EcoRow *row, int64 user_id)
 {
-	EcoOpenTable *open = eco_open_table(row->table);
+	EcoOpenTable *open = eco_relation_for(row->table, user_id);
 
-	(void) user_id;
 	if (open->direct)
 		eco_direct_update(row, open);
 	else
@@ -143,24 +158,13 @@ eco_row_insert(EcoRow *row, int64 user_id)
 void
 eco_rows_insert(EcoRow **rows, int n, int64 user_id)
 {
-	EcoOpenTable *open = eco_open_table(rows[0]->table);
+	EcoOpenTable *open = eco_relation_for(rows[0]->table, user_id);
 
-	(void) user_id;
 	if (open->direct)
 		eco_direct_insert(rows, n, open);
 	else
 		for (int i = 0; i < n; i++)
 			eco_sql_insert(rows[i]);
-}
-
-void
-eco_row_moved(const EcoTable *table)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-			 errmsg("a row of economy.%s was changed in the middle of the call that was to change it",
-					table->name),
-			 errhint("A trigger or a constraint called a function of economy for the same user; only AFTER triggers on its journals may.")));
 }
 
 Datum
@@ -180,30 +184,4 @@ eco_hex(const uint8 *bytes, size_t len)
 
 	digits[hex_encode((const char *) bytes, len, digits)] = '\0';
 	return digits;
-}
-
-Oid
-eco_table_oid(const char *name)
-{
-	Oid			nsp = get_namespace_oid("economy", true);
-	Oid			relid = OidIsValid(nsp) ? get_relname_relid(name, nsp) : InvalidOid;
-
-	if (!OidIsValid(relid))
-		ECO_ERROR(ECO_SCHEMA_DAMAGED,
-				  errmsg("table economy.%s does not exist", name),
-				  errhint("Run CREATE EXTENSION economy in this database."));
-	return relid;
-}
-
-Oid
-eco_owner(void)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(eco_table_oid("accounts")));
-	Oid			owner;
-
-	if (!HeapTupleIsValid(tuple))
-		ECO_ERROR(ECO_SCHEMA_DAMAGED, errmsg("table economy.accounts was dropped"));
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return owner;
 }

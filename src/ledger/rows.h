@@ -7,7 +7,7 @@
  * and behave alike: the direct way goes to the heap and its indexes; the SQL
  * way runs kept plans.  The direct way is taken when the table is a plain heap
  * table without row triggers and everything the executor would do for it is
- * done here too; see direct_possible() in rows.c.
+ * done here too; see direct_possible() in rows_relation.c.
  *
  * Rows are read and written between eco_tables_open() and eco_tables_close(), under
  * the snapshot that these have made active.  They keep one rule (I10): a call never
@@ -71,7 +71,7 @@ typedef enum EcoPlanOp
 
 /*
  * A table as its domain describes it.  keys[0] is the primary key.  What is
- * below the line belongs to rows.c.
+ * below the line belongs to rows_relation.c and rows_sql.c.
  */
 typedef struct EcoTable
 {

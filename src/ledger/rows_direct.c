@@ -6,7 +6,7 @@
  * entries, snapshots, serializable conflict checks (inside the table and
  * index access methods), logical replication (inside heap_insert/update).
  * Anything else a table may ask for keeps it away from here, see
- * direct_possible() in rows.c.
+ * direct_possible() in rows_relation.c.
  *
  * Relation locks are kept to the end of the transaction, as the executor does.
  */

@@ -172,42 +172,17 @@ eco_attempt_fail(EcoAttempt *attempt)
 }
 
 EcoOpenTable *
-eco_open_table(const EcoTable *table)
+eco_relation_for(const EcoTable *table, int64 user_id)
 {
 	EcoOpenTables *open = n_open > 0 ? open_stack[n_open - 1] : NULL;
 
+	(void) user_id;				/* all users' rows are in one relation */
 	for (int i = 0; open != NULL && i < open->ntables; i++)
 		if (open->tables[i].table == table)
 			return &open->tables[i];
 	ECO_ERROR(ECO_SCHEMA_DAMAGED,
 			  errmsg("table economy.%s is not among those that the call has opened", table->name));
 	return NULL;
-}
-
-void
-eco_rows_must_be_newest(EcoTable *table, int64 user_id, int key, int nvalues, const Datum *values)
-{
-	EcoScan    *seen;
-	EcoScan    *newest;
-	EcoRow		row;
-	EcoRow		latest;
-	bool		more = true;
-
-	if (!IsolationUsesXactSnapshot() || IsInParallelMode())
-		return;
-	seen = eco_scan_begin_unchecked(table, user_id, key, nvalues, values);
-	PushActiveSnapshot(GetLatestSnapshot());
-	newest = eco_scan_begin_unchecked(table, user_id, key, nvalues, values);
-	PopActiveSnapshot();
-	while (more)
-	{
-		more = eco_scan_next(seen, &row);
-		if (more != eco_scan_next(newest, &latest) ||
-			(more && !ItemPointerEquals(&row.tid, &latest.tid)))
-			eco_serialization_failure(table);
-	}
-	eco_scan_end(newest);
-	eco_scan_end(seen);
 }
 
 bool
@@ -227,12 +202,17 @@ eco_serialization_failure(const EcoTable *table)
 			 errhint("The transaction might succeed if retried.")));
 }
 
-/*
- * The resolver: which relation holds the table's rows.  Today there is one for
- * all users; this is where a distributed table will choose.
- *
- * The lock may let in an invalidation of what we knew, hence the loop.
- */
+void
+eco_row_moved(const EcoTable *table)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+			 errmsg("a row of economy.%s was changed in the middle of the call that was to change it",
+					table->name),
+			 errhint("A trigger or a constraint called a function of economy for the same user; only AFTER triggers on its journals may.")));
+}
+
+/* The lock may let in an invalidation of what we knew, hence the loop. */
 static void
 open_one(EcoOpenTables *open, EcoTable *table)
 {

@@ -1,6 +1,6 @@
 /*
  * rows_private.h
- *		What rows.c, rows_direct.c and rows_sql.c share.
+ *		What rows.c and the rows_*.c below it share.
  */
 #ifndef ECO_ROWS_PRIVATE_H
 #define ECO_ROWS_PRIVATE_H
@@ -81,16 +81,18 @@ struct EcoScan
 	uint64		next;
 };
 
-/* The table among those of the innermost eco_tables_open(); raises when it is not. */
-extern EcoOpenTable *eco_open_table(const EcoTable *table);
+/*
+ * The resolver: which of the relations that the innermost eco_tables_open() has
+ * opened holds this user's rows of the table; raises when none does.  Today there
+ * is one for all users; a table whose rows are spread by user chooses here.
+ */
+extern EcoOpenTable *eco_relation_for(const EcoTable *table, int64 user_id);
 
 /* Facts about the table, looked up again when they may have changed. */
 extern EcoTableCache *eco_table_cache(EcoTable *table);
 
 /* Whether a call that writes must see this table's newest rows, above READ COMMITTED. */
 extern bool eco_must_be_newest(const EcoTable *table);
-extern EcoScan *eco_scan_begin_unchecked(EcoTable *table, int64 user_id, int key, int nvalues,
-										 const Datum *values);
 
 /*
  * after: NULL, or the lower bound of eco_scan_begin_after().  False when the key's

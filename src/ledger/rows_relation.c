@@ -12,6 +12,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "catalog/index.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_am_d.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type_d.h"
@@ -44,6 +45,32 @@ static bool serves_key(const EcoKey *key, const EcoTableCache *cache, Relation r
 					   Relation index, const IndexInfo *info);
 static void prepare_constraints(EcoTableCache *cache, Relation rel);
 static TransactionId changed_by(Oid relid);
+
+Oid
+eco_table_oid(const char *name)
+{
+	Oid			nsp = get_namespace_oid("economy", true);
+	Oid			relid = OidIsValid(nsp) ? get_relname_relid(name, nsp) : InvalidOid;
+
+	if (!OidIsValid(relid))
+		ECO_ERROR(ECO_SCHEMA_DAMAGED,
+				  errmsg("table economy.%s does not exist", name),
+				  errhint("Run CREATE EXTENSION economy in this database."));
+	return relid;
+}
+
+Oid
+eco_owner(void)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(eco_table_oid("accounts")));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		ECO_ERROR(ECO_SCHEMA_DAMAGED, errmsg("table economy.accounts was dropped"));
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
 
 EcoTableCache *
 eco_table_cache(EcoTable *table)
