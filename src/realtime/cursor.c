@@ -142,7 +142,7 @@ read_newest(const Parts *parts, EcoWitness *newest)
 	EcoPlace   *place = &newest->place;
 	const char *id = parts->start[PART_NEWEST_ID];
 	const char *hash = parts->start[PART_NEWEST_HASH];
-	EcoJournal	journal;
+	const EcoJournal *journal;
 
 	if (is_empty(parts, PART_NEWEST_POSITION))
 		return is_empty(parts, PART_NEWEST_ID) && is_empty(parts, PART_NEWEST_HASH);
@@ -151,7 +151,7 @@ read_newest(const Parts *parts, EcoWitness *newest)
 		parts->start[PART_OLD] - 1 - hash != ECO_WITNESS_HASH * 2 ||
 		strspn(hash, "0123456789abcdef") != ECO_WITNESS_HASH * 2)
 		return false;
-	newest->journal = (char) journal;
+	newest->journal = journal->letter;
 	(void) hex_decode(hash, ECO_WITNESS_HASH * 2, (char *) newest->hash);
 	return true;
 }
@@ -205,7 +205,7 @@ eco_cursor_text(const EcoCursor *cursor, const char *here)
 
 		(void) hex_encode((const char *) newest->hash, ECO_WITNESS_HASH, hash);
 		appendStringInfo(&text, "%lld|%s|%.*s", (long long) newest->place.position,
-						 eco_transaction_id((EcoJournal) newest->journal, newest->place.user_id, newest->place.seq),
+						 eco_transaction_id(eco_journal_of(newest->journal), newest->place.user_id, newest->place.seq),
 						 ECO_WITNESS_HASH * 2, hash);
 	}
 	appendStringInfo(&text, "|%s", eco_snapshot_text(cursor->old));

@@ -6,6 +6,7 @@
 
 #include "ledger/entry.h"
 #include "ledger/installation.h"
+#include "play/action.h"
 #include "realtime/witness.h"
 
 #define FIRST_WIDTH 1024		/* of the search from the end, in positions */
@@ -13,18 +14,12 @@
 
 /* The row of an entry, or NULL. */
 static bool
-find_row(char journal, int64 user_id, int64 seq, EcoRow *row)
+find_row(char letter, int64 user_id, int64 seq, EcoRow *row)
 {
+	const EcoJournal *journal = eco_journal_of(letter);
 	Datum		key[2] = {Int64GetDatum(user_id), Int64GetDatum(seq)};
 
-	for (int i = 0; i < eco_journal_count(); i++)
-	{
-		const EcoJournalInfo *info = eco_journal_get(i);
-
-		if (info->journal == (EcoJournal) journal)
-			return eco_row_find(info->table, user_id, 0, 2, key, row);
-	}
-	return false;
+	return journal != NULL && eco_row_find(journal->table, user_id, 0, 2, key, row);
 }
 
 /* Of a damaged row what is there. */
@@ -101,7 +96,7 @@ is_the_same(const EcoWitness *witness, int64 number, uint64 pruned_xact)
 		return eco_row_int(&row, ECO_COL_POSITION) == witness->place.position &&
 			memcmp(hash, witness->hash, ECO_WITNESS_HASH) == 0;
 	}
-	return witness->journal == ECO_JOURNAL_ACTION &&
+	return witness->journal == eco_actions.letter &&
 		eco_account_read(witness->place.user_id, &account) &&
 		witness->place.seq <= account.pruned_seq &&
 		ECO_FIRST_POSITION(number) + (int64) pruned_xact <= witness->place.position;
