@@ -141,9 +141,10 @@ CROSS JOIN (SELECT
       "xp_delta": {"type": "integer", "minimum": -9007199254740991, "maximum": 9007199254740991}}'::jsonb AS deltas) m;
 
 CREATE FUNCTION economy.asyncapi() RETURNS jsonb
-    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
+        SELECT economy.open_tables('event_types');
         SELECT jsonb_build_object(
             'asyncapi', '3.0.0',
             'info', jsonb_build_object('title', 'economy',

@@ -89,26 +89,23 @@ CREATE FUNCTION economy.try_lock_name(name text) RETURNS boolean
     LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_try_lock_name';
 COMMENT ON FUNCTION economy.try_lock_name(text) IS 'lock_name() that does not wait: false when another transaction has the lock.';
 
--- A snapshot that is older than the lock may find a rewritten table empty.  What
--- follows takes a newer one, unless the transaction has one for good.
+-- The door of rows.h for functions in SQL.  A reader of tables is VOLATILE and opens
+-- them in a statement of its own: the next one takes a snapshot that is no older than
+-- the locks.  What is said in several statements and must be of one snapshot is a
+-- function of its own (.._seen), which is STABLE.
 CREATE FUNCTION economy.open_tables(VARIADIC tables text[]) RETURNS void
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    name text;
-BEGIN
-    FOREACH name IN ARRAY tables LOOP
-        EXECUTE format('LOCK TABLE economy.%I IN ACCESS SHARE MODE', name);
-    END LOOP;
-    IF EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = 'economy'::regnamespace AND c.relname = ANY (tables)
-               AND c.relfilenode <> pg_relation_filenode(c.oid)) THEN
-        RAISE EXCEPTION 'could not serialize access due to concurrent update' USING ERRCODE = 'serialization_failure',
-            DETAIL = 'A table was rewritten after the transaction''s snapshot was taken.';
-    END IF;
-END
-$$;
+    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_open_tables';
 COMMENT ON FUNCTION economy.open_tables(text[]) IS
-    'Locks tables for reading before a function reads any of them; 40001 when one was rewritten after the transaction''s snapshot.';
+    'Locks tables for reading before a function reads any of them; 40001 when one was changed after the transaction''s snapshot.';
+
+CREATE FUNCTION economy.open_all_tables() RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT economy.open_tables(VARIADIC array_agg(c.relname::text ORDER BY c.relname)) FROM pg_class c
+        WHERE c.relnamespace = 'economy'::regnamespace AND c.relkind IN ('r', 'p');
+    END;
+COMMENT ON FUNCTION economy.open_all_tables() IS 'open_tables() with every table of the schema, for the audit.';
 
 CREATE FUNCTION economy.forbid_change() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'eco_forbid_change';
@@ -173,6 +170,8 @@ DECLARE
     head   economy.config_heads;
     change economy.config_changes;
 BEGIN
+    PERFORM economy.open_tables('config_heads', 'config_changes', 'shop_products', 'level_curves', 'level_experiments', 'games', 'rfm_models', 'segment_rules',
+                                'rfm_snapshots', 'recommendation_placements', 'recommendation_arms', 'signing_keys');
     INSERT INTO economy.config_heads AS h VALUES (relation, key, 0, E'\\x0000000000000000000000000000000000000000000000000000000000000000')
         ON CONFLICT ON CONSTRAINT config_heads_pkey DO NOTHING;
     SELECT * INTO STRICT head FROM economy.config_heads h WHERE h.relation = note_change.relation AND h.key = note_change.key FOR UPDATE;

@@ -17,7 +17,11 @@
 #include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_type_d.h"
+#include "fmgr.h"
 #include "storage/lmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
@@ -33,11 +37,13 @@ static EcoOpenTables **open_stack = NULL;
 static int	max_open = 0;
 static int	n_open = 0;
 
+PG_FUNCTION_INFO_V1(eco_open_tables);
+
 static void open_one(EcoOpenTables *open, EcoTable *table);
 static void push_snapshot(EcoOpenTables *open);
 static const EcoTable *changed_table(EcoOpenTables *open, Snapshot snapshot);
 static bool is_newer(TransactionId xid, Snapshot snapshot);
-static bool children_newer(Oid relid, Snapshot snapshot);
+static bool any_newer(Oid relid, LOCKMODE mode, Snapshot snapshot);
 static void forget_transaction(XactEvent event, void *arg);
 static void forget_savepoint(SubXactEvent event, SubTransactionId mine,
 							 SubTransactionId parent, void *arg);
@@ -283,7 +289,7 @@ changed_table(EcoOpenTables *open, Snapshot snapshot)
 			TransactionIdPrecedes(cache->changed_by, TransactionXmin))
 			cache->changed_by = InvalidTransactionId;	/* old for ever */
 		if (is_newer(cache->changed_by, snapshot) ||
-			(cache->has_children && children_newer(cache->relid, snapshot)))
+			(cache->has_children && any_newer(cache->relid, NoLock, snapshot)))
 			return open->tables[i].table;
 	}
 	return NULL;
@@ -296,13 +302,14 @@ is_newer(TransactionId xid, Snapshot snapshot)
 		XidInMVCCSnapshot(xid, snapshot);
 }
 
+/* The relation or one below it, which are locked in this mode, NoLock: are already. */
 static bool
-children_newer(Oid relid, Snapshot snapshot)
+any_newer(Oid relid, LOCKMODE mode, Snapshot snapshot)
 {
 	bool		newer = false;
 	ListCell   *lc;
 
-	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+	foreach(lc, find_all_inheritors(relid, mode, NULL))
 	{
 		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(lfirst_oid(lc)));
 
@@ -312,6 +319,30 @@ children_newer(Oid relid, Snapshot snapshot)
 		ReleaseSysCache(tuple);
 	}
 	return newer;
+}
+
+/*
+ * eco_open_tables(variadic tables text[])
+ *		The same for functions in SQL, whose next statement takes the snapshot.
+ */
+Datum
+eco_open_tables(PG_FUNCTION_ARGS)
+{
+	Datum	   *names;
+	bool	   *nulls;
+	int			n;
+
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false, TYPALIGN_INT, &names, &nulls, &n);
+	for (int i = 0; i < n; i++)
+	{
+		EcoTable	table = {.name = nulls[i] ? "" : TextDatumGetCString(names[i])};
+		Oid			relid = eco_table_oid(table.name);
+
+		LockRelationOid(relid, AccessShareLock);
+		if (any_newer(relid, AccessShareLock, GetActiveSnapshot()) && IsolationUsesXactSnapshot())
+			eco_serialization_failure(&table);
+	}
+	PG_RETURN_VOID();
 }
 
 /* The relations are closed and the snapshots gone by other means. */

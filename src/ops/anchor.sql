@@ -157,6 +157,7 @@ BEGIN
     IF max_users < 1 OR keep < 1 THEN
         RAISE EXCEPTION 'max_users and keep must be 1 or more' USING ERRCODE = 'XE002';
     END IF;
+    PERFORM economy.open_tables('accounts', 'anchors', 'anchor_heads', 'anchor_buckets', 'anchor_config', 'config_heads');
     PERFORM economy.lock_name('economy.anchor');
     SELECT * INTO anchor FROM economy.anchors a ORDER BY a.anchor_id DESC LIMIT 1 FOR UPDATE;
     IF anchor.next_user IS NULL THEN
@@ -198,9 +199,10 @@ COMMENT ON FUNCTION economy.anchor(integer) IS
     'Signs the newest entry of every stream, and the history of the configuration, and returns the anchor: keep it outside, verify_anchor() then finds a cut tail and a removed user. The last keep of them stay verifiable.';
 
 CREATE FUNCTION economy.last_anchor() RETURNS jsonb
-    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
+        SELECT economy.open_tables('anchors');
         SELECT economy.anchor_document(a) FROM economy.anchors a WHERE a.signature IS NOT NULL ORDER BY a.anchor_id DESC LIMIT 1;
     END;
 COMMENT ON FUNCTION economy.last_anchor() IS 'The newest anchor, to keep outside; null before the first.';
@@ -303,8 +305,8 @@ CREATE FUNCTION economy.audit_anchors() RETURNS SETOF economy.finding
     END;
 COMMENT ON FUNCTION economy.audit_anchors() IS 'Anchors against their signatures, each other and what is kept with them; the history of the configuration against them.';
 
-CREATE FUNCTION economy.verify_anchor(anchor jsonb) RETURNS SETOF economy.finding
-    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER
+CREATE FUNCTION economy.verify_anchor_seen(anchor jsonb) RETURNS SETOF economy.finding
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -339,5 +341,14 @@ BEGIN
     RETURN QUERY SELECT f.* FROM economy.anchor_compare(given.anchor_id, '-9223372036854775808'::bigint, 9223372036854775807) f;
 END
 $$;
+COMMENT ON FUNCTION economy.verify_anchor_seen(jsonb) IS 'verify_anchor(), once its tables are open.';
+
+CREATE FUNCTION economy.verify_anchor(anchor jsonb) RETURNS SETOF economy.finding
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT economy.open_tables('anchors', 'anchor_heads', 'anchor_buckets', 'anchor_config', 'accounts', 'shop_transactions', 'reward_audit', 'user_actions', 'gold_adjustments', 'user_changes');
+        SELECT * FROM economy.verify_anchor_seen(anchor);
+    END;
 COMMENT ON FUNCTION economy.verify_anchor(jsonb) IS
     'Checks an anchor that was kept outside: its signature, and that every stream still has the entry that was its newest then. A row per finding; none means that nothing was cut off and nobody removed.';

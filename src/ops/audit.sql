@@ -226,6 +226,7 @@ DECLARE
     done     bigint := 0;
     total    bigint;
 BEGIN
+    PERFORM economy.open_all_tables();
     SELECT count(*) INTO total FROM economy.accounts;
     IF recorded THEN
         INSERT INTO economy.audit_runs AS r (kind, since, started_at, finished_at, users, entries, findings)
@@ -267,6 +268,7 @@ BEGIN
     IF max_users < 1 THEN
         RAISE EXCEPTION 'max_users must be 1 or more' USING ERRCODE = 'XE002';
     END IF;
+    PERFORM economy.open_all_tables();
     PERFORM economy.lock_name('economy.audit_step');
     SELECT * INTO run FROM economy.audit_runs r WHERE r.kind = 'full' AND r.finished_at IS NULL FOR UPDATE;
     IF NOT found THEN
@@ -303,6 +305,7 @@ BEGIN
     IF max_users < 1 THEN
         RAISE EXCEPTION 'max_users must be 1 or more' USING ERRCODE = 'XE002';
     END IF;
+    PERFORM economy.open_all_tables();
     -- two sweeps at once would only do the same work twice
     PERFORM economy.lock_name('economy.audit_sweep_incremental');
     INSERT INTO economy.audit_runs AS r (kind, started_at, finished_at, users, entries, findings)
@@ -346,9 +349,10 @@ COMMENT ON FUNCTION economy.audit_sweep_incremental(integer) IS
 
 CREATE FUNCTION economy.audit_open(max integer DEFAULT 1000)
     RETURNS TABLE (user_id bigint, kind text, expected text, actual text, entry text, seq bigint, first_seen timestamptz, last_seen timestamptz)
-    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
+        SELECT economy.open_tables('audit_findings', 'audit_runs');
         SELECT k.user_id, k.kind, k.expected, k.actual, k.entry, k.seq, r.started_at, l.started_at
         FROM economy.audit_findings k LEFT JOIN economy.audit_runs r ON r.run_id = k.run_id LEFT JOIN economy.audit_runs l ON l.run_id = k.last_run_id
         WHERE k.gone_run_id IS NULL ORDER BY k.run_id, k.user_id, k.seq, k.kind LIMIT max;
@@ -357,9 +361,10 @@ COMMENT ON FUNCTION economy.audit_open(integer) IS 'Findings that are open: foun
 
 CREATE FUNCTION economy.audit_history(max integer DEFAULT 100)
     RETURNS TABLE (run_id bigint, kind text, started_at timestamptz, finished_at timestamptz, users bigint, entries bigint, findings bigint, new_findings bigint)
-    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
+        SELECT economy.open_tables('audit_findings', 'audit_runs');
         SELECT r.run_id, r.kind, r.started_at, r.finished_at, r.users, r.entries, r.findings,
                (SELECT count(*) FROM economy.audit_findings k WHERE k.run_id = r.run_id)
         FROM economy.audit_runs r ORDER BY r.run_id DESC LIMIT max;

@@ -18,9 +18,10 @@ CREATE FUNCTION economy.health_state(bad boolean, warn boolean) RETURNS text
 COMMENT ON FUNCTION economy.health_state(boolean, boolean) IS 'The state of a check; null counts as false.';
 
 CREATE FUNCTION economy.health_installation() RETURNS SETOF economy.health_item
-    LANGUAGE sql STABLE PARALLEL RESTRICTED
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
+        SELECT economy.open_tables('signing_keys');
         SELECT 'library', economy.health_state(economy.library_version() <> e.extversion, false),
                format('library %s, objects %s', economy.library_version(), e.extversion),
                CASE WHEN economy.library_version() <> e.extversion THEN 'Restart the server; then ALTER EXTENSION economy UPDATE if the objects are the older ones.' END
@@ -97,9 +98,11 @@ CREATE FUNCTION economy.health_delivery() RETURNS SETOF economy.health_item
 COMMENT ON FUNCTION economy.health_delivery() IS 'Part of health(): relay, notification queue, connections, and what holds back VACUUM and the feed.';
 
 CREATE FUNCTION economy.health_proof() RETURNS SETOF economy.health_item
-    LANGUAGE sql STABLE PARALLEL RESTRICTED
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
+        SELECT economy.open_tables('audit_findings', 'audit_runs', 'rollup_queue', 'rollup_state', 'user_actions', 'shop_transactions', 'rfm_reversals', 'rfm_snapshots',
+                                   'rfm_state', 'user_segments');
         SELECT 'last full audit', economy.health_state(false, coalesce(max(r.finished_at) < clock_timestamp() - interval '200 hours', true)),
                coalesce('ended ' || max(r.finished_at), 'never'),
                CASE WHEN coalesce(max(r.finished_at) < clock_timestamp() - interval '200 hours', true) THEN 'CALL economy.run_job(''audit_sweep''), and schedule it.' END
@@ -117,14 +120,15 @@ CREATE FUNCTION economy.health_proof() RETURNS SETOF economy.health_item
         UNION ALL
         SELECT 'segments', economy.health_state(false, f.oldest_stale_age > interval '26 hours'), format('%s users with a stale segment%s', f.stale_users, ', the oldest for ' || f.oldest_stale_age),
                CASE WHEN f.oldest_stale_age > interval '26 hours' THEN 'CALL economy.run_job(''rfm_refresh_incremental''), and schedule it.' END
-        FROM economy.rfm_freshness() f;
+        FROM economy.rfm_freshness_seen() f;
     END;
 COMMENT ON FUNCTION economy.health_proof() IS 'Part of health(): audits, their findings, rollup, stale segments.';
 
 CREATE FUNCTION economy.health_jobs() RETURNS SETOF economy.health_item
-    LANGUAGE sql STABLE PARALLEL RESTRICTED
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
+        SELECT economy.open_tables('job_runs');
         SELECT 'job ' || l.job,
                economy.health_state(good.ended_at < clock_timestamp() - 3 * l.overdue OR (last.state = 'failed' AND good.ended_at IS NULL),
                                     coalesce(good.ended_at < clock_timestamp() - l.overdue, true) OR last.state IN ('failed', 'lost')),
@@ -173,7 +177,7 @@ $$;
 COMMENT ON FUNCTION economy.health_cron() IS 'Part of health(): whether pg_cron has the jobs, and how its last run ended.';
 
 CREATE FUNCTION economy.health() RETURNS SETOF economy.health_item
-    LANGUAGE plpgsql STABLE PARALLEL UNSAFE SECURITY DEFINER
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO, YMD' AS $$
 DECLARE
     part    text;
@@ -183,7 +187,9 @@ BEGIN
         -- what cannot be asked keeps nobody from the rest
         BEGIN
             RETURN QUERY EXECUTE format('SELECT * FROM economy.health_%s()', part);
-        EXCEPTION WHEN OTHERS THEN
+        EXCEPTION WHEN serialization_failure THEN
+            RAISE;
+        WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS message = MESSAGE_TEXT;
             RETURN QUERY SELECT part, 'bad', 'could not be checked: ' || message, format('SELECT * FROM economy.health_%s().', part);
         END;

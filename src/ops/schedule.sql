@@ -52,6 +52,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM economy.job_list() l WHERE l.job = begin_job.job) THEN
         RAISE EXCEPTION 'job "%" does not exist', left(job, 64) USING ERRCODE = 'XE002', HINT = 'See economy.job_list().';
     END IF;
+    PERFORM economy.open_tables('job_runs');
     IF NOT free THEN
         INSERT INTO economy.job_runs (job, state, started_at, ended_at, error)
             VALUES (job, 'skipped', clock_timestamp(), clock_timestamp(), 'the run before is still going');
@@ -85,6 +86,7 @@ DECLARE
     message text;
     code    text;
 BEGIN
+    PERFORM economy.open_tables('job_runs');
     SELECT * INTO run FROM economy.job_runs r WHERE r.run_id = do_job.run_id AND r.state = 'running' FOR UPDATE;
     IF NOT found THEN
         RETURN 'lost';
@@ -115,9 +117,10 @@ COMMENT ON PROCEDURE economy.run_job(text, text) IS
 
 CREATE FUNCTION economy.job_history(job text DEFAULT NULL, max integer DEFAULT 100)
     RETURNS TABLE (run_id bigint, job text, state text, started_at timestamptz, ended_at timestamptz, rows bigint, batches integer, error text)
-    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
+        SELECT economy.open_tables('job_runs');
         SELECT r.run_id, r.job, r.state, r.started_at, r.ended_at, r.rows, r.batches, r.error
         FROM economy.job_runs r WHERE $1 IS NULL OR r.job = $1 ORDER BY r.run_id DESC LIMIT least($2, 10000);
     END;

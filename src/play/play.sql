@@ -494,7 +494,7 @@ CREATE FUNCTION economy.parity_strays() RETURNS SETOF economy.parity_difference
 COMMENT ON FUNCTION economy.parity_strays() IS 'Part of stats_parity(): statistics and positions of users that do not exist.';
 
 CREATE FUNCTION economy.stats_parity(sample integer DEFAULT NULL) RETURNS SETOF economy.parity_difference
-    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
     batch   CONSTANT integer := 10000;
@@ -502,6 +502,7 @@ DECLARE
     last_id bigint := -9223372036854775808;
     known   double precision;
 BEGIN
+    PERFORM economy.open_tables('accounts', 'game_stats', 'pruned_stats', 'rollup_positions', 'user_actions', 'user_game_stats_summary');
     IF sample IS NOT NULL THEN
         -- of many accounts a random tenth of what would do is drawn by pages
         SELECT c.reltuples INTO known FROM pg_class c WHERE c.oid = 'economy.accounts'::regclass;
@@ -568,9 +569,10 @@ COMMENT ON FUNCTION economy.binomial_tail(bigint, bigint, double precision) IS
 CREATE FUNCTION economy.win_rate_anomalies(game text, q double precision DEFAULT 0.01)
     RETURNS TABLE (user_id bigint, games bigint, wins bigint, win_rate double precision, lower double precision,
                    upper double precision, population_rate double precision, p_value double precision)
-    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
+        SELECT economy.open_tables('game_stats');
         WITH played AS (
             SELECT g.user_id, g.wins + g.losses AS games, g.wins
             FROM economy.game_stats g WHERE g.game = win_rate_anomalies.game AND g.wins + g.losses > 0

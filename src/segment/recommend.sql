@@ -207,9 +207,10 @@ COMMENT ON FUNCTION economy.recommendation_exposures(text, timestamptz, timestam
 
 CREATE FUNCTION economy.recommendation_posteriors(placement text, segment text, as_of timestamptz)
     RETURNS TABLE (arm text, "position" integer, product_id text, cta text, wins double precision, losses double precision)
-    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp SET jit = off
     BEGIN ATOMIC
+        SELECT economy.open_tables('recommendation_arms', 'recommendation_placements', 'recommendations', 'shop_transactions', 'rfm_reversals');
         -- only what had its whole window: wins do not come sooner than losses
         SELECT a.arm, a.position, a.product_id, a.cta,
                coalesce(sum(e.weight) FILTER (WHERE e.converted), 0), coalesce(sum(e.weight) FILTER (WHERE NOT e.converted), 0)
@@ -507,9 +508,10 @@ COMMENT ON FUNCTION economy.recommendation_feedback(text, text) IS
 CREATE FUNCTION economy.recommendation_stats(since timestamptz DEFAULT NULL)
     RETURNS TABLE (placement text, segment text, arm text, shown bigint, clicks bigint, ctr numeric, conversions bigint,
                    conversion_rate numeric, fallbacks bigint, fallback_rate numeric)
-    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp SET jit = off
     BEGIN ATOMIC
+        SELECT economy.open_tables('recommendations', 'shop_transactions', 'rfm_reversals', 'recommendation_placements');
         SELECT o.placement, o.segment, o.arm, count(*), count(o.clicked_at), round(count(o.clicked_at)::numeric / count(*), 4),
                count(o.converted_at), round(count(o.converted_at)::numeric / count(*), 4),
                count(*) FILTER (WHERE o.fallback), round(count(*) FILTER (WHERE o.fallback)::numeric / count(*), 4)

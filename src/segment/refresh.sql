@@ -682,9 +682,9 @@ CREATE FUNCTION economy.audit_segment_state() RETURNS SETOF economy.finding
     END;
 COMMENT ON FUNCTION economy.audit_segment_state() IS 'Compares rfm_state, rfm_snapshots and rfm_reversals with each other and the journal.';
 
-CREATE FUNCTION economy.segment_summary()
+CREATE FUNCTION economy.segment_summary_seen()
     RETURNS TABLE (segment text, users bigint, share numeric, active bigint, frequency numeric, monetary numeric)
-    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
+    LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         WITH snapshot AS (
@@ -705,13 +705,23 @@ CREATE FUNCTION economy.segment_summary()
                coalesce(sum(c.active), 0)::bigint, coalesce(sum(c.frequency), 0), coalesce(sum(c.monetary), 0)
         FROM listed l LEFT JOIN counted c USING (segment) GROUP BY l.segment, l.position ORDER BY l.position;
     END;
+COMMENT ON FUNCTION economy.segment_summary_seen() IS 'segment_summary(), once its tables are open.';
+
+CREATE FUNCTION economy.segment_summary()
+    RETURNS TABLE (segment text, users bigint, share numeric, active bigint, frequency numeric, monetary numeric)
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT economy.open_tables('accounts', 'rfm_snapshots', 'rfm_state', 'user_segments');
+        SELECT * FROM economy.segment_summary_seen();
+    END;
 COMMENT ON FUNCTION economy.segment_summary() IS
     'Size of each segment as of the last refresh: users, their share, those with a purchase in the window, purchases and their sum in it.';
 
-CREATE FUNCTION economy.rfm_freshness()
+CREATE FUNCTION economy.rfm_freshness_seen()
     RETURNS TABLE (snapshot_id bigint, snapshot_as_of timestamptz, as_of timestamptz, stale_users bigint, oldest_stale_age interval,
                    last_change_lag interval)
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER ROWS 1
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED ROWS 1
     SET search_path = pg_catalog, economy, pg_temp SET jit = off AS $$
 #variable_conflict use_variable
 DECLARE
@@ -734,5 +744,16 @@ BEGIN
     RETURN NEXT;
 END
 $$;
+COMMENT ON FUNCTION economy.rfm_freshness_seen() IS 'rfm_freshness(), once its tables are open.';
+
+CREATE FUNCTION economy.rfm_freshness()
+    RETURNS TABLE (snapshot_id bigint, snapshot_as_of timestamptz, as_of timestamptz, stale_users bigint, oldest_stale_age interval,
+                   last_change_lag interval)
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT economy.open_tables('shop_transactions', 'rfm_reversals', 'rfm_snapshots', 'rfm_state', 'user_segments');
+        SELECT * FROM economy.rfm_freshness_seen();
+    END;
 COMMENT ON FUNCTION economy.rfm_freshness() IS
     'How stale segments are: users whose row is no longer right and for how long the oldest of them, and how long the oldest thing that the last refresh took up had waited.';

@@ -54,8 +54,8 @@ CREATE FUNCTION economy.svg_bars(title text, bars jsonb) RETURNS text
     END;
 COMMENT ON FUNCTION economy.svg_bars(text, jsonb) IS 'A bar chart of [[label, number], ...] as SVG.';
 
-CREATE FUNCTION economy.rfm_report() RETURNS text
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER
+CREATE FUNCTION economy.rfm_report_seen() RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, economy, pg_temp SET jit = off AS $$
 DECLARE
     state    economy.rfm_state;
@@ -74,7 +74,7 @@ BEGIN
         body := '<p>There is no refresh yet: call <code>economy.rfm_refresh()</code>.</p>';
     ELSE
         since := state.as_of - interval '30 days';
-        SELECT jsonb_agg(s.segment), jsonb_agg(jsonb_build_array(s.segment, s.users)) INTO names, sizes FROM economy.segment_summary() s;
+        SELECT jsonb_agg(s.segment), jsonb_agg(jsonb_build_array(s.segment, s.users)) INTO names, sizes FROM economy.segment_summary_seen() s;
         SELECT jsonb_build_object('rows', '["R 5", "R 4", "R 3", "R 2", "R 1"]'::jsonb, 'columns', '["F 1", "F 2", "F 3", "F 4", "F 5"]'::jsonb,
                    'values', jsonb_agg(v.line ORDER BY v.r DESC)) INTO heat
             FROM (SELECT r, jsonb_agg(coalesce(c.n, 0) ORDER BY f) AS line FROM generate_series(1, 5) r CROSS JOIN generate_series(1, 5) f
@@ -105,5 +105,14 @@ BEGIN
         || '</style></head><body><h1>Segments</h1>' || body || '</body></html>' || E'\n';
 END
 $$;
+COMMENT ON FUNCTION economy.rfm_report_seen() IS 'rfm_report(), once its tables are open.';
+
+CREATE FUNCTION economy.rfm_report() RETURNS text
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT economy.open_tables('accounts', 'rfm_snapshots', 'rfm_state', 'segment_history', 'user_segments');
+        SELECT economy.rfm_report_seen();
+    END;
 COMMENT ON FUNCTION economy.rfm_report() IS
     'One self-contained HTML page: heat map of recency and frequency, segment sizes, monetary distribution and movement between segments.';

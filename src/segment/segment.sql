@@ -88,12 +88,13 @@ CREATE TYPE economy.score_bounds AS (
 COMMENT ON TYPE economy.score_bounds IS 'What a model''s scores are measured against: bounds of the five scores, and median, p60 and p95 of monetary.';
 
 CREATE FUNCTION economy.rfm_model(model text) RETURNS economy.rfm_models
-    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     result economy.rfm_models;
 BEGIN
+    PERFORM economy.open_tables('rfm_models');
     PERFORM economy.require_given('model', model IS NOT NULL);
     SELECT * INTO result FROM economy.rfm_models m WHERE m.model = rfm_model.model;
     IF NOT found THEN
@@ -117,9 +118,10 @@ $$;
 COMMENT ON FUNCTION economy.rfm_setting(text) IS 'A setting of the extension, also in a session that has not called it yet.';
 
 CREATE FUNCTION economy.rfm_rules() RETURNS SETOF economy.segment_rules
-    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
+        SELECT economy.open_tables('segment_rules');
         SELECT * FROM economy.segment_rules r
         WHERE r.version = (SELECT max(v.version) FROM economy.segment_rules v) ORDER BY r.position;
     END;

@@ -57,7 +57,7 @@ SELECT matches(pg_temp.state_after(item, change), '^' || answer, item || ': ' ||
     ('rollup', 'SELECT economy.record_action(' || :'u' || ', ''pgtap health'', ''T'', ''a'', 0, 0); SELECT economy.rollup_stats()', 'ok: 0 users'),
     ('findings', 'ALTER TABLE economy.accounts DISABLE TRIGGER ALL; UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = ' || :'u' || '; SELECT economy.audit_sweep()', 'bad: [1-9]'),
     ('findings', 'UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = ' || :'u' || '; SELECT economy.audit_sweep(); UPDATE economy.accounts SET gold = gold - 1 WHERE user_id = ' || :'u' || '; SELECT economy.audit_sweep()', 'ok: 0'),
-    ('proof', 'SET LOCAL economy.allow_drop = on; ALTER TABLE economy.rfm_state RENAME TO gone', E'bad: could not be checked: relation "economy\\.rfm_state"'),
+    ('proof', 'SET LOCAL economy.allow_drop = on; ALTER TABLE economy.rfm_state RENAME TO gone', E'bad: could not be checked: table economy\\.rfm_state'),
     ('library', 'SET LOCAL economy.allow_drop = on; ALTER TABLE economy.rfm_state RENAME TO gone', 'ok: ')) v (item, change, answer);
 SELECT is(pg_temp.state_after('oldest transaction', 'SELECT') ~ '^ok: since', true, 'oldest transaction');
 SELECT * FROM finish();

@@ -1,0 +1,181 @@
+# Whoever reads while a table is rewritten reads all of it (I10): every function that
+# changes nothing, found in access_list(), against a rewrite of every table.  Above READ
+# COMMITTED 40001 is an answer as well, and one table at a time is rewritten, so that a
+# function that reads a table which it has not opened has nothing else to hide behind.
+use strict;
+use warnings;
+
+use DBD::Pg ':async';
+use FindBin;
+use lib "$FindBin::Bin/..";
+use EconomyTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('readers', conf => "autovacuum = off\nfsync = off\nmax_connections = 200\n");
+$node->safe_psql('postgres', slurp_file("$ENV{ECONOMY_ROOT}/test/damage/setup.sql"));
+my $dbh = connect_to($node);
+$dbh->do(q{CREATE TABLE public.source AS SELECT 1 AS id, timestamptz '2026-05-20 12:00+00' AS ts, 5 AS amount});
+
+# a finding that stays open, and a player who wins too often
+$dbh->do(q{INSERT INTO economy.audit_findings (digest, run_id, last_run_id, kind) SELECT '\\x00', max(run_id), 1000000, 'planted' FROM economy.audit_runs});
+$dbh->do(q{SELECT economy.record_action(economy.user_id_of('u1'), 'go', 'PLAY', 'w' || n, 1, 2) FROM generate_series(1, 30) n});
+$dbh->do(q{SELECT economy.record_action(economy.user_id_of('u' || u), 'go', 'PLAY', 'l' || n, 1, 0) FROM generate_series(2, 6) u, generate_series(1, 40) n});
+$dbh->do(q{CALL economy.run_job('rollup_stats')});
+
+my $user = value($dbh, q{SELECT economy.user_id_of('u1')});
+my $purchase = value($dbh, "SELECT min(transaction_id) FROM economy.ledger WHERE user_id = $user AND journal = 'shop_transactions'");
+my $model = value($dbh, q{SELECT economy.rfm_model('own')::text});
+my $anchor = value($dbh, 'SELECT economy.last_anchor()::text');
+
+# What a parameter is given: by its name, else by its type.
+my %by_name = (
+	user_id => $user, external_id => "'u1'", transaction_id => "'$purchase'", curve => "'steep'", timezone => "'utc'", name => "'utc'",
+	placement => "'home'", segment => "'Often'", model => "'own'", game => "'go'", anchor => "'$anchor'", source => "'public.source'",
+	query => "'SELECT id, ts, amount FROM public.source'", rules => q{'[]'}, given => 'true', kind => "'fixed'",
+	recency => "'{1,2,3,4}'", frequency => "'{1,2,3,4}'", monetary => "'{1,2,3,4}'",
+);
+my %by_type = (
+	'bigint' => 1, 'integer' => 1, 'numeric' => 1, 'double precision' => 0.5, 'text' => "'x'", 'timestamp with time zone' => "'2026-05-30 12:00+00'",
+	'numeric[]' => "'{1,2,3,4}'", 'boolean[]' => "'{f,f,f}'", 'economy.rfm_models' => "'$model'::economy.rfm_models",
+);
+
+# What is compared, where not all columns stand still; and how some are called.
+my %columns = (health => 'item, state', changes => 'event', relay_status => 'database', now => 1);
+my %called = (
+	rfm_measure => "rfm_measure('$model'::economy.rfm_models, 'SELECT 1 AS recency, 1 AS frequency, 1 AS monetary', '2026-05-30 12:00+00')",
+	rfm_source => "rfm_source('$model'::economy.rfm_models, 'SELECT id, ts, amount FROM public.source', '2026-05-30 12:00+00')",
+	changes => "changes('start', 10000)", replay => "replay($user, 0, 10000)", level_for => "level_for(1000, 'steep')",
+);
+
+# [name, statement] of all functions of access_list() that change nothing
+sub readers
+{
+	my @calls;
+	foreach my $f (@{ $dbh->selectall_arrayref(<<'SQL', { Slice => {} }) })
+SELECT p.proname AS name, ARRAY(SELECT concat_ws(' ', p.proargnames[n], p.proargtypes[n - 1]::regtype) FROM generate_series(1, p.pronargs - p.pronargdefaults) n) AS arguments
+FROM pg_proc p
+WHERE p.oid IN (SELECT substring(l.object, ' (.*)')::regprocedure FROM economy.access_list() l GROUP BY 1 HAVING max(l.changes) = '')
+  AND p.prokind = 'f' AND p.proname NOT IN ('schedule', 'unschedule')
+ORDER BY p.proname
+SQL
+	{
+		my $name = $f->{name};
+		my $call = $called{$name} // sprintf '%s(%s)', $name, join ', ', map { argument($name, split / /, $_, 2) } @{ $f->{arguments} };
+		push @calls, [ $name, sprintf 'SELECT coalesce(string_agg(r::text, chr(10) ORDER BY r::text COLLATE "C"), \'none\') FROM (SELECT %s FROM economy.%s) r',
+			$columns{$name} // '*', $call ];
+	}
+	return @calls;
+}
+
+sub argument
+{
+	my ($function, $name, $type) = @_;
+	my $value = $type =~ /rfm_models/ ? $by_type{$type} : $by_name{$name} // $by_type{$type};
+
+	fail("a value for $function($name $type) stands here") unless defined $value;
+	return $value // 'NULL';
+}
+
+# Another file, and rows of a later transaction: what an older snapshot does not see.
+sub rewrite
+{
+	my ($session, @tables) = @_;
+
+	foreach my $table (@tables)
+	{
+		$session->do("ALTER TABLE economy.$table SET $_") foreach 'UNLOGGED', 'LOGGED';
+	}
+	return;
+}
+
+# Of the economy, whose time stands still, the answer or the SQLSTATE.
+sub answer
+{
+	my ($session, $statement) = @_;
+	my $answer = eval { value($session, $statement) };
+
+	return defined $answer ? $answer : 'error ' . $session->state . ' ' . ($session->errstr // '');
+}
+
+sub session
+{
+	my $session = connect_to($node);
+
+	$session->do(q{SET economy.test_clock = '2026-05-30 12:00+00'});
+	return $session;
+}
+
+my @tables = @{ $dbh->selectcol_arrayref(q{SELECT relname FROM pg_class WHERE relnamespace = 'economy'::regnamespace AND relkind = 'r' ORDER BY relname}) };
+my @readers = readers();
+my $plain = session();
+my %expected = map { $_->[0] => answer($plain, $_->[1]) } @readers;
+
+cmp_ok(scalar @readers, '>', 40, scalar(@readers) . ' readers, ' . scalar(@tables) . ' tables');
+is(join(' ', grep { $expected{$_} eq 'none' } sort keys %expected), 'audit_schema progress relay_status rfm_rule_ranges stats_parity verify_anchor verify_chain', 'and has something to tell, or looks for faults');
+is(join("\n", map { "$_: $expected{$_}" } grep { $expected{$_} =~ /^error/ } sort keys %expected), '', 'every reader answers');
+
+# all of them wait for one who rewrites everything
+sub behind_a_rewrite
+{
+	my @calls = @_;
+	my $dba = connect_to($node);
+	my @waiting = map { { name => $_->[0], statement => $_->[1], session => session() } } @calls;
+	my $pids = join ',', map { $_->{session}->{pg_pid} } @waiting;
+
+	$dba->begin_work;
+	rewrite($dba, @tables);
+	foreach my $w (@waiting)
+	{
+		$w->{handle} = $w->{session}->prepare($w->{statement}, { pg_async => PG_ASYNC });
+		$w->{handle}->execute;
+	}
+	$node->poll_query_until('postgres', "SELECT bool_and(state <> 'active' OR cardinality(pg_blocking_pids(pid)) > 0) FROM pg_stat_activity WHERE pid IN ($pids)")
+	  or die 'not all of them wait or have ended';
+	my $blocked = value($plain, "SELECT count(*) FROM pg_stat_activity WHERE pid IN ($pids) AND state = 'active'");
+	$dba->commit;
+	foreach my $w (@waiting)
+	{
+		my $got = eval { $w->{handle}->pg_result; $w->{handle}->fetchrow_arrayref->[0] } // 'error ' . $w->{session}->state;
+		is($got, $expected{ $w->{name} }, "$w->{name}() behind the rewrite");
+		$w->{session}->disconnect;
+	}
+	return $blocked;
+}
+
+my $blocked = behind_a_rewrite(@readers);
+cmp_ok($blocked, '>', 25, "$blocked readers waited");
+
+# one table was rewritten after the snapshot
+my (%again, %wrong);
+foreach my $table (@tables)
+{
+	$plain->begin_work;
+	$plain->do('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ');
+	$plain->do('SELECT count(*) FROM pg_class');
+	rewrite($dbh, $table);
+	foreach my $r (@readers)
+	{
+		$plain->do('SAVEPOINT s');
+		my $got = answer($plain, $r->[1]);
+		$plain->do('ROLLBACK TO s');
+		next if $got eq $expected{ $r->[0] };
+		if ($got =~ /^error 40001/) { $again{ $r->[0] }++ }
+		else { push @{ $wrong{ $r->[0] } }, $table }
+	}
+	$plain->rollback;
+}
+is(join(', ', map { "@{ $wrong{$_} }" } $_), '', "$_(): 40001 or the answer, whatever was rewritten") foreach grep { $wrong{$_} } sort keys %wrong;
+cmp_ok(scalar keys %again, '>', 25, scalar(keys %again) . ' readers have said 40001');
+is(scalar keys %wrong, 0, 'no reader reads what it has not opened');
+
+# audits find nothing, and what is noted of the configuration goes on from what was
+my @writers = map { [ $_, "SELECT count(*) FROM economy.$_()" ] } qw(audit_sweep audit_sweep_incremental audit_step);
+push @writers, [ 'register_game', q{SELECT economy.register_game('chess', '{"fee": 2}')} ];
+%expected = (audit_sweep => 0, audit_sweep_incremental => 0, audit_step => 1, register_game => 'chess');
+is(behind_a_rewrite(@writers), 4, 'audits and a change of the configuration waited');
+is(value($plain, q{SELECT count(*) FROM economy.audit_findings WHERE kind <> 'planted'}), 0, 'no sweep found anything');
+is(value($plain, 'SELECT count(*) FROM economy.audit_sweep()'), 0, 'nothing was noted wrongly');
+
+done_testing();
