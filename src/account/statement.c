@@ -48,7 +48,7 @@ eco_statement(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
-	open = eco_journals_open(ECO_READ);
+	open = eco_journals_open(ECO_READ, NULL);
 	put_entries((ReturnSetInfo *) fcinfo->resultinfo, PG_GETARG_INT64(0), PG_GETARG_INT64(1), max);
 	eco_tables_close(open);
 	return (Datum) 0;

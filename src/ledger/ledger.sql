@@ -94,7 +94,7 @@ COMMENT ON FUNCTION economy.try_lock_name(text) IS 'lock_name() that does not wa
 -- the locks.  What is said in several statements and must be of one snapshot is a
 -- function of its own (.._seen), which is STABLE.
 CREATE FUNCTION economy.open_tables(VARIADIC tables text[]) RETURNS void
-    LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_open_tables';
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_open_tables';
 COMMENT ON FUNCTION economy.open_tables(text[]) IS
     'Locks tables for reading before a function reads any of them; 40001 when one was changed after the transaction''s snapshot.';
 

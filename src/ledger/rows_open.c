@@ -29,6 +29,7 @@
 #include "utils/syscache.h"
 
 #include "errors.h"
+#include "ledger/args.h"
 #include "ledger/rows_private.h"
 #include "settings.h"
 
@@ -332,6 +333,7 @@ eco_open_tables(PG_FUNCTION_ARGS)
 	bool	   *nulls;
 	int			n;
 
+	eco_require_arg(fcinfo, 0, "tables");
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false, TYPALIGN_INT, &names, &nulls, &n);
 	for (int i = 0; i < n; i++)
 	{

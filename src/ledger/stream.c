@@ -38,11 +38,11 @@ append(EcoTable **tables, int n, EcoTable *const *list)
 	return n;
 }
 
-EcoOpenTables *
-eco_stream_open(EcoAccess access, EcoTable *const *further)
+static EcoOpenTables *
+open_journals(EcoAccess access, EcoTable *first, bool telling, EcoTable *const *further)
 {
-	EcoTable   *tables[ECO_MAX_OPEN + 1] = {&eco_accounts};
-	int			n = 1;
+	EcoTable   *tables[ECO_MAX_OPEN + 1] = {first};
+	int			n = first != NULL ? 1 : 0;
 
 	for (int i = 0; i < eco_journal_count(); i++)
 	{
@@ -50,7 +50,7 @@ eco_stream_open(EcoAccess access, EcoTable *const *further)
 		EcoTable   *const table[] = {journal->table, NULL};
 
 		n = append(tables, n, table);
-		n = append(tables, n, journal->tell_tables);
+		n = append(tables, n, telling ? journal->tell_tables : NULL);
 	}
 	n = append(tables, n, further);
 	tables[n] = NULL;
@@ -58,13 +58,21 @@ eco_stream_open(EcoAccess access, EcoTable *const *further)
 }
 
 EcoOpenTables *
-eco_journals_open(EcoAccess access)
+eco_stream_open(EcoAccess access, EcoTable *const *further)
 {
-	EcoTable   *tables[ECO_MAX_JOURNALS + 1] = {NULL};
+	return open_journals(access, &eco_accounts, false, further);
+}
 
-	for (int i = 0; i < eco_journal_count(); i++)
-		tables[i] = eco_journal_get(i)->table;
-	return eco_tables_open(access, tables);
+EcoOpenTables *
+eco_told_open(EcoAccess access)
+{
+	return open_journals(access, &eco_accounts, true, NULL);
+}
+
+EcoOpenTables *
+eco_journals_open(EcoAccess access, EcoTable *const *further)
+{
+	return open_journals(access, NULL, false, further);
 }
 
 EcoStream *

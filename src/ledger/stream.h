@@ -14,14 +14,14 @@ typedef struct EcoStream EcoStream;
 /* After nothing: also what can be no entry, a seq below 1. */
 #define ECO_STREAM_ALL PG_INT64_MIN
 
-/*
- * Open the account, every journal, what telling their entries reads, and further
- * tables up to NULL.
- */
+/* Open the account, every journal, and further tables up to NULL. */
 extern EcoOpenTables *eco_stream_open(EcoAccess access, EcoTable *const *further);
 
-/* The journals alone, for who tells nothing. */
-extern EcoOpenTables *eco_journals_open(EcoAccess access);
+/* The same with what telling the entries reads, instead of further tables. */
+extern EcoOpenTables *eco_told_open(EcoAccess access);
+
+/* The same as the first without the account. */
+extern EcoOpenTables *eco_journals_open(EcoAccess access, EcoTable *const *further);
 
 /* The entries with a seq greater than after, under the active snapshot. */
 extern EcoStream *eco_stream_begin(int64 user_id, int64 after);

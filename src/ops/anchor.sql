@@ -305,14 +305,12 @@ CREATE FUNCTION economy.audit_anchors() RETURNS SETOF economy.finding
     END;
 COMMENT ON FUNCTION economy.audit_anchors() IS 'Anchors against their signatures, each other and what is kept with them; the history of the configuration against them.';
 
-CREATE FUNCTION economy.verify_anchor_seen(anchor jsonb) RETURNS SETOF economy.finding
+CREATE FUNCTION economy.read_anchor(anchor jsonb) RETURNS economy.anchors
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_variable
+    SET search_path = pg_catalog, economy, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' AS $$
 DECLARE
-    given  economy.anchors;
-    inside economy.anchors;
-    answer text;
+    given economy.anchors;
+    wrong text;
 BEGIN
     PERFORM economy.require_given('anchor', anchor IS NOT NULL);
     BEGIN
@@ -321,9 +319,30 @@ BEGIN
             INTO STRICT given.anchor_id, given.taken_at, given.users, given.entries, given.digest, given.digest_before, given.key_version, given.signature
             FROM jsonb_to_record(anchor) r (anchor_id bigint, taken_at timestamptz, users bigint, entries bigint, digest text, digest_before text,
                                             key_version integer, signature text);
+        -- what is written back is what was given, but for the text of the time
+        SELECT format('Its member "%s" is missing or wrong.', m.key) INTO wrong
+            FROM jsonb_each(economy.anchor_document(given)) m
+            WHERE m.value = 'null' OR CASE m.key WHEN 'taken_at' THEN anchor ->> 'taken_at' !~ '^[0-9]{4}' ELSE m.value IS DISTINCT FROM anchor -> m.key END
+               OR (m.key IN ('digest', 'digest_before', 'signature') AND length(m.value #>> '{}') <> 64) ORDER BY 1 LIMIT 1;
     EXCEPTION WHEN data_exception OR datatype_mismatch OR feature_not_supported THEN
-        RAISE EXCEPTION 'this is no anchor' USING ERRCODE = 'XE002', HINT = 'Anchors are made by economy.anchor().';
+        wrong := format('%s.', SQLERRM);
     END;
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'this is no anchor' USING ERRCODE = 'XE002', DETAIL = left(wrong, 200), HINT = 'Anchors are made by economy.anchor().';
+    END IF;
+    RETURN given;
+END
+$$;
+COMMENT ON FUNCTION economy.read_anchor(jsonb) IS 'The anchor that a document says; XE002 when it says none.';
+
+CREATE FUNCTION economy.verify_anchor_seen(given economy.anchors) RETURNS SETOF economy.finding
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    inside economy.anchors;
+    answer text;
+BEGIN
     answer := economy.anchor_check(given.anchor_id, given.taken_at, given.users, given.entries, given.digest, given.digest_before, given.key_version, given.signature);
     IF answer NOT IN ('OK', 'KEY_RETIRED') THEN
         RETURN NEXT (NULL, 'wrong_anchor', 'an anchor that a key of this database has signed', answer, NULL, NULL)::economy.finding;
@@ -341,14 +360,14 @@ BEGIN
     RETURN QUERY SELECT f.* FROM economy.anchor_compare(given.anchor_id, '-9223372036854775808'::bigint, 9223372036854775807) f;
 END
 $$;
-COMMENT ON FUNCTION economy.verify_anchor_seen(jsonb) IS 'verify_anchor(), once its tables are open.';
+COMMENT ON FUNCTION economy.verify_anchor_seen(economy.anchors) IS 'verify_anchor(), once its tables are open.';
 
 CREATE FUNCTION economy.verify_anchor(anchor jsonb) RETURNS SETOF economy.finding
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT economy.open_tables('anchors', 'anchor_heads', 'anchor_buckets', 'anchor_config', 'accounts', 'shop_transactions', 'reward_audit', 'user_actions', 'gold_adjustments', 'user_changes');
-        SELECT * FROM economy.verify_anchor_seen(anchor);
+        SELECT * FROM economy.verify_anchor_seen(economy.read_anchor(anchor));
     END;
 COMMENT ON FUNCTION economy.verify_anchor(jsonb) IS
     'Checks an anchor that was kept outside: its signature, and that every stream still has the entry that was its newest then. A row per finding; none means that nothing was cut off and nobody removed.';

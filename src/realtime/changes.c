@@ -84,7 +84,7 @@ eco_changes(PG_FUNCTION_ARGS)
 	if (call.max < 1 || call.max > CHANGES_MAX)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("max must be from 1 to %d", CHANGES_MAX));
 	InitMaterializedSRF(fcinfo, 0);
-	open = eco_stream_open(ECO_READ_FRESH, NULL);
+	open = eco_told_open(ECO_READ_FRESH);
 	call.now = eco_snapshot_take();
 	call.here = eco_cursor_here(&call.number);
 	if (!PG_ARGISNULL(0))

@@ -220,7 +220,7 @@ hand_over(bool can_notify)
 	if (first == n_posted || !can_notify || eco_notify == ECO_NOTIFY_OFF || !queue_has_room())
 		return;
 	PushActiveSnapshot(GetTransactionSnapshot());
-	open = eco_stream_open(ECO_READ, NULL);
+	open = eco_told_open(ECO_READ);
 	for (int i = first; i < n_posted; i++)
 		eco_tell_entries(posted[i].journal, posted[i].user_id, posted[i].first,
 						 posted[i].last, &eco_notifier);

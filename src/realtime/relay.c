@@ -319,7 +319,7 @@ step(Relay *relay)
 	if (!extension_exists())
 		return without_extension(relay);
 	PopActiveSnapshot();
-	relay->open = eco_stream_open(ECO_READ_FRESH, NULL);
+	relay->open = eco_told_open(ECO_READ_FRESH);
 	MemoryContextSwitchTo(relay->step_context);
 	if (relay->stage == ECO_STAGE_NONE &&
 		eco_ring_begin(relay->ring, eco_snapshot_take()) != ECO_STAGE_NONE)

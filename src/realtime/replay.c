@@ -100,7 +100,7 @@ eco_replay(PG_FUNCTION_ARGS)
 	if (max < 1 || max > REPLAY_MAX)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("max must be from 1 to %d", REPLAY_MAX));
 	InitMaterializedSRF(fcinfo, 0);
-	open = eco_stream_open(ECO_READ, NULL);
+	open = eco_told_open(ECO_READ);
 	if (!eco_account_read(user_id, &account))
 		put_end(info, "USER_NOT_FOUND", 0);
 	/* pruned, or from a database that went further than this one */
@@ -157,7 +157,7 @@ eco_entry_events(PG_FUNCTION_ARGS)
 	for (int i = 0; i < 3; i++)
 		eco_require_arg(fcinfo, i, "argument");
 	InitMaterializedSRF(fcinfo, 0);
-	open = eco_stream_open(ECO_READ, NULL);
+	open = eco_told_open(ECO_READ);
 	eco_tell_entries(PG_GETARG_CHAR(2), PG_GETARG_INT64(0), PG_GETARG_INT64(1),
 					 PG_GETARG_INT64(1), &listener);
 	eco_tables_close(open);

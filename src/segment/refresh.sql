@@ -682,8 +682,8 @@ CREATE FUNCTION economy.audit_segment_state() RETURNS SETOF economy.finding
     END;
 COMMENT ON FUNCTION economy.audit_segment_state() IS 'Compares rfm_state, rfm_snapshots and rfm_reversals with each other and the journal.';
 
-CREATE FUNCTION economy.segment_summary_seen()
-    RETURNS TABLE (segment text, users bigint, share numeric, active bigint, frequency numeric, monetary numeric)
+CREATE FUNCTION economy.segment_summary_seen(OUT segment text, OUT users bigint, OUT share numeric, OUT active bigint, OUT frequency numeric, OUT monetary numeric)
+    RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -718,10 +718,9 @@ CREATE FUNCTION economy.segment_summary()
 COMMENT ON FUNCTION economy.segment_summary() IS
     'Size of each segment as of the last refresh: users, their share, those with a purchase in the window, purchases and their sum in it.';
 
-CREATE FUNCTION economy.rfm_freshness_seen()
-    RETURNS TABLE (snapshot_id bigint, snapshot_as_of timestamptz, as_of timestamptz, stale_users bigint, oldest_stale_age interval,
-                   last_change_lag interval)
-    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED ROWS 1
+CREATE FUNCTION economy.rfm_freshness_seen(OUT snapshot_id bigint, OUT snapshot_as_of timestamptz, OUT as_of timestamptz, OUT stale_users bigint,
+                                           OUT oldest_stale_age interval, OUT last_change_lag interval)
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, economy, pg_temp SET jit = off AS $$
 #variable_conflict use_variable
 DECLARE
@@ -741,7 +740,6 @@ BEGIN
             SELECT u.user_id, u.next_change_at FROM economy.user_segments u WHERE u.next_change_at <= $2) s'
         INTO stale_users, oldest_stale_age USING coalesce(economy.rfm_unsee(state), 0), now,
                                                economy.position_of(coalesce(economy.rfm_unsee(state), 0));
-    RETURN NEXT;
 END
 $$;
 COMMENT ON FUNCTION economy.rfm_freshness_seen() IS 'rfm_freshness(), once its tables are open.';

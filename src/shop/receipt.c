@@ -203,7 +203,7 @@ eco_verify_receipt(PG_FUNCTION_ARGS)
 	eco_require_arg(fcinfo, 0, "user_id");
 	eco_require_arg(fcinfo, 1, "transaction_id");
 	eco_result_begin(&result, fcinfo, RES_COLUMNS);
-	open = eco_stream_open(ECO_READ, tables);
+	open = eco_journals_open(ECO_READ, tables);
 	why_not = verify(PG_GETARG_INT64(0), text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	eco_tables_close(open);
 	eco_result_set(&result, RES_VALID, BoolGetDatum(why_not == NULL));

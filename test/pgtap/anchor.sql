@@ -71,7 +71,17 @@ SELECT is((SELECT string_agg(f.kind || ': ' || f.actual, ', ') FROM economy.veri
           'wrong_anchor: WRONG_SIGNATURE', 'a changed ' || member || ' is no anchor of this database')
 FROM (VALUES ('users', '1'), ('entries', '1'), ('anchor_id', '1'), ('taken_at', '"2020-01-01 00:00:00+00"'), ('digest', to_json(repeat('00', 32))::text),
              ('digest_before', to_json(repeat('00', 32))::text), ('signature', to_json(repeat('00', 32))::text)) v (member, value);
-SELECT throws_ok(format('SELECT * FROM economy.verify_anchor(%L)', a), 'XE002', 'this is no anchor', a) FROM (VALUES ('[]'), ('7'), ('{"digest": "xyz"}'), ('{"anchor_id": "x"}')) v (a);
+SELECT throws_ok(format('SELECT * FROM economy.verify_anchor(%L)', a), 'XE002', 'this is no anchor', left(a, 60))
+FROM (VALUES ('[]'), ('[[]]'), ('7'), ('null'), ('""'), ('true'), ('{}'), ('{"digest": "xyz"}'), ('{"anchor_id": "x"}'), ('{"version": 9}'), (json_build_object('a', repeat('x', 1000000))::text)) v (a);
+SELECT throws_ok(format('SELECT * FROM economy.verify_anchor(%L)', jsonb_set(:'second', ARRAY[member], value::jsonb)), 'XE002', 'this is no anchor', format('%s is %s', member, left(value, 40)))
+FROM jsonb_object_keys(:'second') member,
+     (VALUES ('null'), ('[]'), ('{}'), ('true'), ('""'), ('"x"'), ('1.5'), ('1e400'), ('-1e40'), ('9223372036854775808'), ('"now"'), ('"0"'), (to_json(repeat('00', 100000))::text), (to_json(upper(repeat('ab', 32)))::text)) v (value);
+SELECT throws_ok(format('SELECT * FROM economy.verify_anchor(%L)', :'second'::jsonb - member), 'XE002', 'this is no anchor', 'without ' || member) FROM jsonb_object_keys(:'second') member;
+SELECT is((SELECT string_agg(f.actual, ', ') FROM economy.verify_anchor(jsonb_set(:'second', '{key_version}', v)) f), 'UNKNOWN_KEY', format('key version %s', v)) FROM (VALUES (jsonb '0'), ('-1'), ('2147483647')) k (v);
+SET LOCAL TimeZone = 'Pacific/Chatham'; SET LOCAL DateStyle = 'German';
+SELECT is_empty(format('SELECT * FROM economy.verify_anchor(%L)', jsonb_set(:'second', '{taken_at}', to_jsonb(replace(:'second'::jsonb ->> 'taken_at', '+00:00', 'Z'))) || '{"kept": "in a safe"}'),
+                'the time in another spelling, and what the keeper added');
+RESET TimeZone; RESET DateStyle;
 SELECT throws_ok('SELECT * FROM economy.verify_anchor(NULL)', 'XE001', 'anchor must not be null', 'no anchor');
 
 -- the sweep asks the anchors as well
