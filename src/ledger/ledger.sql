@@ -80,6 +80,37 @@ CREATE FUNCTION economy.require_given(argument text, given boolean) RETURNS void
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_require_given';
 COMMENT ON FUNCTION economy.require_given(text, boolean) IS 'Raises XE001, that the argument must not be null, unless it is given.';
 
+-- Whose name a constraint has is no answer for who made the mistake: a constraint of
+-- configuration has its words as a comment.
+CREATE FUNCTION economy.violation(relation text, given jsonb, message text, constraint_name text, column_name text) RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    says text;
+    e    record;
+BEGIN
+    IF constraint_name <> '' THEN
+        SELECT obj_description(c.oid, 'pg_constraint') INTO says FROM pg_constraint c
+            WHERE c.conname = constraint_name AND c.connamespace = 'economy'::regnamespace;
+        RETURN coalesce(says, message);
+    ELSIF column_name <> '' THEN
+        RETURN column_name || ' must not be null';
+    END IF;
+    -- a value that its column cannot hold: which one
+    FOR e IN SELECT m.key, m.value FROM jsonb_array_elements(CASE jsonb_typeof(given) WHEN 'array' THEN given ELSE jsonb_build_array(given) END) WITH ORDINALITY o (object, n),
+                                        LATERAL jsonb_each(CASE jsonb_typeof(o.object) WHEN 'object' THEN o.object ELSE '{}' END) m ORDER BY o.n, m.key LOOP
+        BEGIN
+            EXECUTE format('SELECT jsonb_populate_record(NULL::economy.%I, $1)', relation) USING jsonb_build_object(e.key, e.value);
+        EXCEPTION WHEN data_exception THEN
+            RETURN format('%s: %s', e.key, sqlerrm);
+        END;
+    END LOOP;
+    RETURN message;
+END
+$$;
+COMMENT ON FUNCTION economy.violation(text, jsonb, text, text, text) IS
+    'What is wrong with values given for a table, in words: from the diagnostics of an error, and the comment of the constraint that was violated.';
+
 CREATE FUNCTION economy.lock_name(name text) RETURNS void
     LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_lock_name';
 COMMENT ON FUNCTION economy.lock_name(text) IS

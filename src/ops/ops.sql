@@ -60,6 +60,8 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('monitor', 'FUNCTION economy.last_anchor()', ''),
             ('monitor', 'FUNCTION economy.verify_anchor(jsonb)', ''),
             ('monitor', 'FUNCTION economy.library_version()', ''),
+            -- a default of others' arguments, which the caller evaluates
+            ('monitor', 'FUNCTION economy.now()', ''),
             ('monitor', 'FUNCTION economy.progress()', ''),
             ('monitor', 'FUNCTION economy.recommendation_posteriors(text, text, timestamptz)', ''),
             ('monitor', 'FUNCTION economy.recommendation_stats(timestamptz)', ''),

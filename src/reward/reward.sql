@@ -87,6 +87,10 @@ CREATE TABLE economy.level_experiments (
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.level_experiments', '');
 COMMENT ON TABLE economy.level_experiments IS 'Experiments with level curves, a row per arm. Set by set_level_experiment().';
+COMMENT ON CONSTRAINT level_experiments_experiment_check ON economy.level_experiments IS 'experiment must have 1 to 64 bytes';
+COMMENT ON CONSTRAINT level_experiments_arm_check ON economy.level_experiments IS 'arm must have 1 to 64 bytes';
+COMMENT ON CONSTRAINT level_experiments_share_check ON economy.level_experiments IS 'share must be from 0 to 10000';
+COMMENT ON CONSTRAINT level_experiments_pkey ON economy.level_experiments IS 'the experiment has an arm of this name already';
 COMMENT ON COLUMN economy.level_experiments.share IS 'Share of users in hundredths of a percent; who falls into no arm has the linear curve.';
 
 CREATE TABLE economy.level_changes (
@@ -195,6 +199,9 @@ DECLARE
     a record;
     n integer := 0;
     before jsonb;
+    message text;
+    failed text;
+    at_column text;
 BEGIN
     PERFORM economy.require_actor(actor);
     PERFORM economy.require_given('experiment', experiment IS NOT NULL);
@@ -216,7 +223,10 @@ BEGIN
             n := n + 1;
         END LOOP;
     EXCEPTION WHEN data_exception OR check_violation OR not_null_violation OR unique_violation THEN
-        RAISE EXCEPTION 'the arms of experiment "%" are not valid', experiment USING ERRCODE = 'XE002', DETAIL = sqlerrm || '.';
+        GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
+        RAISE EXCEPTION 'the arms of experiment "%" are not valid', experiment USING ERRCODE = 'XE002',
+            DETAIL = economy.violation('level_experiments', arms, message, failed, at_column) || '.',
+            HINT = 'An arm is {"arm": "steep", "curve": "steep_v1", "share": 2500}, shares in hundredths of a percent.';
     END;
     IF (SELECT sum(e.share) FROM economy.level_experiments e WHERE e.experiment = set_level_experiment.experiment) > 10000 THEN
         RAISE EXCEPTION 'the shares of experiment "%" exceed 10000', experiment USING ERRCODE = 'XE002';

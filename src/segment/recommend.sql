@@ -18,6 +18,11 @@ CREATE TABLE economy.recommendation_placements (
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.recommendation_placements', 'WHERE version > 0');
 COMMENT ON TABLE economy.recommendation_placements IS 'Places of the app that show a recommendation; the highest version of each is in force.';
+COMMENT ON CONSTRAINT recommendation_placements_placement_check ON economy.recommendation_placements IS 'placement must have 1 to 64 bytes';
+COMMENT ON CONSTRAINT recommendation_placements_policy_check ON economy.recommendation_placements IS 'policy must be rules or thompson';
+COMMENT ON CONSTRAINT recommendation_placements_window_check ON economy.recommendation_placements IS 'attribution_window must be from 1 minute to 90 days';
+COMMENT ON CONSTRAINT recommendation_placements_half_life_check ON economy.recommendation_placements IS 'half_life must be from 1 hour to 3650 days';
+COMMENT ON CONSTRAINT recommendation_placements_exploration_check ON economy.recommendation_placements IS 'exploration must be from 0 to 1';
 COMMENT ON COLUMN economy.recommendation_placements.policy IS 'rules: the first arm that can be shown; thompson: Thompson sampling over those.';
 COMMENT ON COLUMN economy.recommendation_placements.attribution_window IS 'A purchase of the product so long after the decision is its conversion; a day is 24 hours, a month 30 days.';
 COMMENT ON COLUMN economy.recommendation_placements.half_life IS 'thompson: age at which an outcome counts half.';
@@ -35,6 +40,11 @@ CREATE TABLE economy.recommendation_arms (
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.recommendation_arms', 'WHERE version > 0');
 COMMENT ON TABLE economy.recommendation_arms IS 'What can be recommended to a segment at a placement, in the order of position; the segment * is the fallback.';
+COMMENT ON CONSTRAINT recommendation_arms_segment_check ON economy.recommendation_arms IS 'segment must have 1 to 64 bytes';
+COMMENT ON CONSTRAINT recommendation_arms_arm_check ON economy.recommendation_arms IS 'arm must have 1 to 64 bytes';
+COMMENT ON CONSTRAINT recommendation_arms_cta_check ON economy.recommendation_arms IS 'cta must have 1 to 255 bytes';
+COMMENT ON CONSTRAINT recommendation_arms_product_id_check ON economy.recommendation_arms IS 'product_id must have 1 to 64 bytes';
+COMMENT ON CONSTRAINT recommendation_arms_pkey ON economy.recommendation_arms IS 'a segment has an arm of this name already';
 COMMENT ON COLUMN economy.recommendation_arms.cta IS 'What the app shows: the call to action.';
 COMMENT ON COLUMN economy.recommendation_arms.product_id IS 'Product that the user must be able to buy; null needs none.';
 INSERT INTO economy.recommendation_placements (placement, version, actor, changed_at) VALUES ('home', 0, 'economy', '2000-01-01 00:00:00+00');
@@ -529,6 +539,8 @@ DECLARE
     next_version integer;
     unknown      text;
     message      text;
+    failed       text;
+    at_column    text;
 BEGIN
     PERFORM economy.require_actor(actor);
     PERFORM economy.require_given('placement', placement IS NOT NULL);
@@ -559,9 +571,12 @@ BEGIN
                 e.value || jsonb_build_object('placement', placement, 'version', next_version, 'position', e.ordinality))).*
             FROM jsonb_array_elements(arms) WITH ORDINALITY e;
     EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
-        GET STACKED DIAGNOSTICS message = MESSAGE_TEXT;
-        RAISE EXCEPTION 'recommendations of "%" are not valid', left(placement, 64) USING ERRCODE = 'XE607', DETAIL = message || '.',
-            HINT = 'See the constraints of economy.recommendation_placements and economy.recommendation_arms.';
+        GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
+        -- the keys of an arm are none of a placement, and fit it
+        message := economy.violation('recommendation_placements', settings, message, failed, at_column);
+        RAISE EXCEPTION 'recommendations of "%" are not valid', left(placement, 64) USING ERRCODE = 'XE607',
+            DETAIL = economy.violation('recommendation_arms', arms, message, '', '') || '.',
+            HINT = 'Settings are columns of economy.recommendation_placements; an arm has segment, arm, cta and product_id.';
     END;
     PERFORM economy.note_change('recommendation_placements', format('%s:%s', placement, next_version), 'set', actor);
     RETURN next_version;

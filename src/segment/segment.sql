@@ -24,6 +24,16 @@ CREATE TABLE economy.rfm_models (
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.rfm_models', 'WHERE NOT builtin');
 COMMENT ON TABLE economy.rfm_models IS 'Definitions of recency, frequency and monetary scores, 1 to 5, 5 the best. Changed by set_rfm_model().';
+COMMENT ON CONSTRAINT rfm_models_model_check ON economy.rfm_models IS 'model must have 1 to 64 bytes';
+COMMENT ON CONSTRAINT rfm_models_window_check ON economy.rfm_models IS 'window_days must be from 1 to 36500';
+COMMENT ON CONSTRAINT rfm_models_clamp_check ON economy.rfm_models IS 'recency_clamp must be from 1 to 36500';
+COMMENT ON CONSTRAINT rfm_models_recency_kind_check ON economy.rfm_models IS 'recency_kind must be fixed, quantile or quantile_plus_one';
+COMMENT ON CONSTRAINT rfm_models_frequency_kind_check ON economy.rfm_models IS 'frequency_kind must be fixed, quantile or quantile_plus_one';
+COMMENT ON CONSTRAINT rfm_models_monetary_kind_check ON economy.rfm_models IS 'monetary_kind must be fixed, quantile or quantile_plus_one';
+COMMENT ON CONSTRAINT rfm_models_population_check ON economy.rfm_models IS 'population must be active or all';
+COMMENT ON CONSTRAINT rfm_models_recency_weight_check ON economy.rfm_models IS 'recency_weight must be from 0 to 1';
+COMMENT ON CONSTRAINT rfm_models_frequency_weight_check ON economy.rfm_models IS 'frequency_weight must be from 0 to 1';
+COMMENT ON CONSTRAINT rfm_models_monetary_weight_check ON economy.rfm_models IS 'monetary_weight must be from 0 to 1';
 COMMENT ON COLUMN economy.rfm_models.window_days IS 'Days of which purchases count for frequency and monetary; null is all time.';
 COMMENT ON COLUMN economy.rfm_models.recency_clamp IS 'Largest recency in days, also of users that never bought; null is none.';
 COMMENT ON COLUMN economy.rfm_models.recency_kind IS
@@ -55,6 +65,13 @@ CREATE TABLE economy.segment_rules (
 SELECT pg_catalog.pg_extension_config_dump('economy.segment_rules', 'WHERE version > 0');
 COMMENT ON TABLE economy.segment_rules IS
     'Ordered rules: a user''s segment is that of the first rule that matches; all conditions of a rule must hold, null is no condition. The highest version is in force.';
+COMMENT ON CONSTRAINT segment_rules_segment_check ON economy.segment_rules IS 'segment must have 1 to 64 bytes';
+COMMENT ON CONSTRAINT segment_rules_recency_from_check ON economy.segment_rules IS 'recency_from must be 0 or more';
+COMMENT ON CONSTRAINT segment_rules_recency_to_check ON economy.segment_rules IS 'recency_to must be recency_from or more';
+COMMENT ON CONSTRAINT segment_rules_frequency_from_check ON economy.segment_rules IS 'frequency_from must be 0 or more';
+COMMENT ON CONSTRAINT segment_rules_frequency_to_check ON economy.segment_rules IS 'frequency_to must be frequency_from or more';
+COMMENT ON CONSTRAINT segment_rules_monetary_from_check ON economy.segment_rules IS 'monetary_from must be a whole number of up to 16 digits, p60 or p95';
+COMMENT ON CONSTRAINT segment_rules_monetary_below_check ON economy.segment_rules IS 'monetary_below must be a whole number of up to 16 digits, p60 or p95';
 COMMENT ON COLUMN economy.segment_rules.bought IS 'Whether the user has ever bought anything.';
 COMMENT ON COLUMN economy.segment_rules.recency_from IS 'Least recency in days, inclusive.';
 COMMENT ON COLUMN economy.segment_rules.recency_to IS 'Greatest recency in days, inclusive.';
@@ -196,6 +213,8 @@ DECLARE
     next_version integer;
     unknown      text;
     message      text;
+    failed       text;
+    at_column    text;
 BEGIN
     PERFORM economy.require_actor(actor);
     PERFORM economy.require_given('rules', rules IS NOT NULL);
@@ -221,9 +240,10 @@ BEGIN
             -- there is none that this transaction can see: others raise 40001
             ON CONFLICT ON CONSTRAINT segment_rules_pkey DO NOTHING;
     EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
-        GET STACKED DIAGNOSTICS message = MESSAGE_TEXT;
-        RAISE EXCEPTION 'a segment rule is not valid' USING ERRCODE = 'XE601', DETAIL = message || '.',
-            HINT = 'See the columns and constraints of economy.segment_rules.';
+        GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
+        RAISE EXCEPTION 'a segment rule is not valid' USING ERRCODE = 'XE601',
+            DETAIL = economy.violation('segment_rules', rules, message, failed, at_column) || '.',
+            HINT = 'The keys are the conditions of economy.segment_rules; the order is that of the array.';
     END;
     PERFORM economy.check_segment_rules((SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r),
                                         economy.rfm_model(economy.rfm_setting('economy.rfm_model')));
@@ -254,6 +274,8 @@ DECLARE
     breaks  numeric[];
     unknown text;
     message text;
+    failed  text;
+    at_column text;
 BEGIN
     PERFORM economy.require_actor(actor);
     PERFORM economy.require_given('model', model IS NOT NULL);
@@ -297,9 +319,10 @@ BEGIN
                 population = excluded.population, recency_weight = excluded.recency_weight,
                 frequency_weight = excluded.frequency_weight, monetary_weight = excluded.monetary_weight;
     EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
-        GET STACKED DIAGNOSTICS message = MESSAGE_TEXT;
-        RAISE EXCEPTION 'model is not valid' USING ERRCODE = 'XE603', DETAIL = message || '.',
-            HINT = 'See the columns and constraints of economy.rfm_models.';
+        GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
+        RAISE EXCEPTION 'model is not valid' USING ERRCODE = 'XE603',
+            DETAIL = economy.violation('rfm_models', model, message, failed, at_column) || '.',
+            HINT = 'The keys are the column names of economy.rfm_models.';
     END;
     -- the next refresh would refuse it
     IF new_row.model = economy.rfm_setting('economy.rfm_model') THEN

@@ -35,6 +35,21 @@ CREATE TABLE economy.shop_products (
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.shop_products', '');
 COMMENT ON TABLE economy.shop_products IS 'The catalogue. Changed by upsert_product() and retire_product() only.';
+COMMENT ON CONSTRAINT shop_products_product_id_check ON economy.shop_products IS 'product_id must have 1 to 64 bytes';
+COMMENT ON CONSTRAINT shop_products_category_check ON economy.shop_products IS 'category must be conversion or item';
+COMMENT ON CONSTRAINT shop_products_price_gold_check ON economy.shop_products IS 'price_gold must be from 0 to 2^53-1';
+COMMENT ON CONSTRAINT shop_products_source_points_check ON economy.shop_products IS 'source_points must be from 0 to 2^53-1';
+COMMENT ON CONSTRAINT shop_products_granted_gold_check ON economy.shop_products IS 'granted_gold must be from 0 to 2^53-1';
+COMMENT ON CONSTRAINT shop_products_monetary_check ON economy.shop_products IS 'monetary must be from 0 to 2^53-1';
+COMMENT ON CONSTRAINT shop_products_per_user_limit_check ON economy.shop_products IS 'per_user_limit must be 1 or more';
+COMMENT ON CONSTRAINT shop_products_limit_period_check ON economy.shop_products IS 'limit_period must be ever, day, week or month';
+COMMENT ON CONSTRAINT shop_products_stock_slots_check ON economy.shop_products IS 'stock_slots must be from 0 to 64';
+COMMENT ON CONSTRAINT shop_products_effect_code_check ON economy.shop_products IS 'effect_code must have 1 to 64 bytes';
+COMMENT ON CONSTRAINT shop_products_extra_check ON economy.shop_products IS 'extra must be a JSON object';
+COMMENT ON CONSTRAINT shop_products_period_check ON economy.shop_products IS 'starts_at must be before ends_at';
+COMMENT ON CONSTRAINT shop_products_limits_check ON economy.shop_products IS 'limit_once and per_user_limit exclude each other';
+COMMENT ON CONSTRAINT shop_products_renewal_check ON economy.shop_products IS 'limit_period is that of a per_user_limit, which is not given';
+COMMENT ON CONSTRAINT shop_products_amounts_check ON economy.shop_products IS 'price_gold of a conversion must be 0, and granted_gold of an item';
 COMMENT ON COLUMN economy.shop_products.price_gold IS 'item: gold charged per unit.';
 COMMENT ON COLUMN economy.shop_products.source_points IS 'conversion: outside points per unit.';
 COMMENT ON COLUMN economy.shop_products.granted_gold IS 'conversion: gold granted per unit.';
@@ -233,6 +248,8 @@ DECLARE
     new_row economy.shop_products;
     id      text := product ->> 'product_id';
     wrong   text;
+    failed  text;
+    at_column text;
 BEGIN
     PERFORM economy.require_actor(actor);
     PERFORM economy.require_given('product', product IS NOT NULL);
@@ -261,15 +278,13 @@ BEGIN
                 WHERE p.product_id = id;
             END IF;
         EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
-            GET STACKED DIAGNOSTICS wrong = MESSAGE_TEXT;
-            wrong := CASE WHEN wrong LIKE '%shop_products_limits_check%' THEN 'limit_once and per_user_limit exclude each other'
-                          WHEN wrong LIKE '%shop_products_renewal_check%' THEN 'limit_period is that of a per_user_limit, which is not given'
-                          ELSE wrong END;
+            GET STACKED DIAGNOSTICS wrong = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
+            wrong := economy.violation('shop_products', product, wrong, failed, at_column);
         END;
     END IF;
     IF wrong IS NOT NULL THEN
         RAISE EXCEPTION 'product "%" is not valid', id USING ERRCODE = 'XE301', DETAIL = wrong || '.',
-            HINT = 'The keys are column names of economy.shop_products; see there and its constraints.';
+            HINT = 'The keys are the column names of economy.shop_products.';
     END IF;
     PERFORM economy.note_change('shop_products', id, CASE WHEN old_row.product_id IS NULL THEN 'create' ELSE 'change' END, actor);
     RETURN new_row;

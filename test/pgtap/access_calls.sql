@@ -1,7 +1,7 @@
 -- What a call changes is what access_list() says, for every function of every level,
 -- called with arguments that do something; a monitor changes nothing.
 BEGIN;
-SELECT plan(7);
+SELECT plan(9);
 
 CREATE ROLE pgtap_app;
 CREATE ROLE pgtap_monitor;
@@ -186,5 +186,33 @@ SELECT is((SELECT string_agg(DISTINCT a.object, ', ') FROM economy.access_list()
 SELECT is((SELECT string_agg(DISTINCT a.object, ', ') FROM economy.access_list() a
            WHERE a.changes <> '' AND NOT EXISTS (SELECT FROM outcome o WHERE a.object ~ format(E'economy\\.%s\\(', o.object) AND o.changed <> '{}')
              AND EXISTS (SELECT FROM outcome o WHERE a.object ~ format(E'economy\\.%s\\(', o.object))), NULL, 'and what changes something is seen to');
+
+-- Called with what has no default, every function either refuses by its own name or
+-- gets as far as its arguments: who evaluates a default is the caller.
+CREATE FUNCTION pg_temp.refusal(level text, statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    message text;
+BEGIN
+    PERFORM set_config('role', 'pgtap_' || level, true);
+    BEGIN
+        EXECUTE statement;
+        RAISE EXCEPTION USING ERRCODE = 'XT000';
+    EXCEPTION WHEN OTHERS THEN
+        message := CASE sqlstate WHEN '42501' THEN sqlerrm END;
+    END;
+    PERFORM set_config('role', 'none', true);
+    RETURN message;
+END
+$$;
+CREATE TEMP TABLE refusal AS
+    SELECT l.level, p.oid::regprocedure AS function, p.proname, has_function_privilege('pgtap_' || l.level, p.oid, 'EXECUTE') AS may,
+           pg_temp.refusal(l.level, format('%s economy.%I(%s)', CASE p.prokind WHEN 'p' THEN 'CALL' ELSE 'SELECT' END, p.proname,
+               (SELECT string_agg('NULL::' || format_type(t, NULL), ', ' ORDER BY n) FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY u (t, n) WHERE n <= p.pronargs - p.pronargdefaults))) AS said
+    FROM unnest(ARRAY['monitor', 'app', 'operator', 'admin']) l (level), pg_proc p
+    WHERE p.oid IN (SELECT substring(a.object FROM '^[A-Z]+ (.*)')::regprocedure FROM economy.access_list() a) AND p.prorettype <> 'trigger'::regtype;
+SELECT is((SELECT string_agg(format('%s as %s: %s', function, level, said), E'\n') FROM refusal WHERE may AND said IS NOT NULL), NULL, 'who may call a function may call what it calls');
+SELECT is((SELECT string_agg(format('%s as %s: %s', function, level, said), E'\n') FROM refusal
+           WHERE NOT may AND said IS DISTINCT FROM format('permission denied for %s %s', CASE proname WHEN 'run_job' THEN 'procedure' ELSE 'function' END, proname)), NULL,
+    'who may not is told so, and not of another one');
 SELECT * FROM finish();
 ROLLBACK;
