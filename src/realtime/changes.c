@@ -63,7 +63,8 @@ static bool is_given(const Call *call);
 static void begin_now(Call *call);
 static void give(const Call *call);
 static void tell_page(Call *call);
-static EcoFeed *take_feed(Call *call);
+static void take_feed(Call *call);
+static const EcoFeedEntry *next_entry(Call *call);
 static void drop_feed(void);
 static void put_event(EcoListener *listener, const EcoEvent *event);
 static void put_end(Call *call, const char *code);
@@ -198,8 +199,7 @@ tell_page(Call *call)
 	EcoCursor  *cursor = &call->cursor;
 	EcoListener listener = {put_event, call->info};
 	const EcoFeedEntry *entry = NULL;
-	EcoFeedEntry last = {.place = eco_place_before_all};
-	EcoFeed    *feed;
+	EcoFeedEntry newest = {.place = eco_place_before_all};
 	int			told;
 
 	if (lags_behind(call))
@@ -209,15 +209,16 @@ tell_page(Call *call)
 	}
 	if (cursor->new == NULL)
 		cursor->new = call->now;
-	feed = take_feed(call);
-	for (told = 0; told < call->max && (entry = eco_feed_next(feed)) != NULL; told++)
+	take_feed(call);
+	for (told = 0; told < call->max && (entry = next_entry(call)) != NULL; told++)
 	{
 		eco_feed_tell(entry->journal, entry->place.user_id, entry->place.seq, entry->place.seq, &listener);
 		cursor->told = entry->place;
-		last = *entry;
+		if (eco_place_compare(&entry->place, &newest.place) > 0)
+			newest = *entry;
 	}
-	if (eco_place_compare(&last.place, &cursor->newest.place) > 0)
-		cursor->newest = eco_witness_of(&last);
+	if (eco_place_compare(&newest.place, &cursor->newest.place) > 0)
+		cursor->newest = eco_witness_of(&newest);
 	if (told < call->max)
 	{
 		drop_feed();
@@ -228,7 +229,7 @@ tell_page(Call *call)
 	put_end(call, told == call->max ? "MORE" : "CAUGHT_UP");
 }
 
-static EcoFeed *
+static void
 take_feed(Call *call)
 {
 	if (kept == NULL || !is_given(call))
@@ -240,7 +241,27 @@ take_feed(Call *call)
 	if (given != NULL)
 		pfree(given);
 	given = NULL;
-	return kept;
+}
+
+/*
+ * Of the pair, and behind its end of what this call sees besides, when the pair
+ * began calls ago.  NULL: all is told.
+ */
+static const EcoFeedEntry *
+next_entry(Call *call)
+{
+	EcoCursor  *cursor = &call->cursor;
+	const EcoFeedEntry *entry;
+
+	while ((entry = eco_feed_next(kept)) == NULL && !eco_snapshot_covers(cursor->new, call->now))
+	{
+		drop_feed();
+		cursor->old = cursor->new;
+		cursor->new = call->now;
+		cursor->told = eco_place_before_all;
+		kept = eco_feed_begin(cursor, call->number, false);
+	}
+	return entry;
 }
 
 static void

@@ -141,6 +141,20 @@ foreach my $user (@users)
 	is(join(' ', grep { /^R$user-/ } @pages), join(' ', replayed($dbh, $user)), "pages: the order of user $user");
 }
 
+# what was committed during the pages is told before the feed has caught up
+$cursor = now();
+my @made = map { reward($dbh, $users[0]) } 1 .. 3;
+my @told;
+foreach my $max (2, 10)
+{
+	my $rows = $dbh->selectall_arrayref('SELECT code, event, next_cursor FROM economy.changes(?, ?)', undef, $cursor, $max);
+	(my $code, undef, $cursor) = @{ pop @$rows };
+	push @told, map({ $_->[1] =~ /"id":"(.*?)"/ } @$rows), $code;
+	push @made, reward($dbh, $users[1]) if $max == 2;
+}
+is("@told", "@made[0, 1] MORE @made[2, 3] CAUGHT_UP", 'pages: CAUGHT_UP says that nothing committed is left');
+is(news(), '', 'and nothing comes twice');
+
 # prepared transactions, and savepoints
 $s[0]->begin_work;
 my $prepared = reward($s[0], $ann);
