@@ -506,8 +506,9 @@ BEGIN
     IF (CASE kind WHEN 'click' THEN known.clicked_at ELSE known.converted_at END) IS NOT NULL THEN
         RETURN 'reuse';
     END IF;
-    UPDATE economy.recommendations d SET clicked_at = coalesce(d.clicked_at, CASE kind WHEN 'click' THEN economy.now() END),
-                                         converted_at = coalesce(d.converted_at, CASE kind WHEN 'conversion' THEN economy.now() END)
+    -- a clock that was set back makes no answer older than the question
+    UPDATE economy.recommendations d SET clicked_at = coalesce(d.clicked_at, CASE kind WHEN 'click' THEN greatest(economy.now(), d.decided_at) END),
+                                         converted_at = coalesce(d.converted_at, CASE kind WHEN 'conversion' THEN greatest(economy.now(), d.decided_at) END)
         WHERE d.user_id = known.user_id AND d.number = known.number;
     RETURN 'new';
 END

@@ -49,6 +49,11 @@ SELECT decision_id AS d FROM economy.recommend(:b, 'pgtap') \gset
 SELECT is(:'d', format('D%s-2', :b), 'decisions have an id');
 SELECT is(economy.recommendation_feedback(:'d', 'click'), 'new', 'a click');
 SELECT is(economy.recommendation_feedback(:'d', 'click'), 'reuse', 'once');
+SELECT pg_temp.clock('2099-04-30 10:00:00+00') AS x \gset
+SELECT decision_id AS d0 FROM economy.recommend(:c, 'pgtap empty') \gset
+SELECT pg_temp.clock('2099-04-30 09:59:59+00') AS x \gset
+SELECT is(economy.recommendation_feedback(:'d0', 'click') || economy.recommendation_feedback(:'d0', 'conversion'), 'newnew', 'the clock was set back');
+SELECT is((SELECT (clicked_at, converted_at) = (decided_at, decided_at) FROM economy.recommendations WHERE user_id = :c AND placement = 'pgtap empty'), true, 'and no answer is older than the question');
 SELECT pg_temp.clock('2099-05-02 10:00:00+00') AS x \gset
 SELECT decision_id AS d2 FROM economy.recommend(:b, 'pgtap') \gset
 SELECT is((SELECT array_agg(converted_at) FROM economy.recommendation_outcomes WHERE user_id = :b), '{NULL,NULL,NULL}', 'nothing is bought yet');
