@@ -14,6 +14,13 @@
 #error "economy needs PostgreSQL 15 or newer"
 #endif
 
+/* before a declaration, as C11's own */
+#if PG_VERSION_NUM >= 180000
+#define ECO_NORETURN pg_noreturn
+#else
+#define ECO_NORETURN _Noreturn
+#endif
+
 #if PG_VERSION_NUM >= 180000
 #define eco_index_beginscan(heap, index, snapshot, nkeys) \
 	index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
@@ -37,6 +44,17 @@ typedef bool EcoUpdateIndexes;
 #define eco_index_insert_cleanup(index, info) index_insert_cleanup(index, info)
 #else
 #define eco_index_insert_cleanup(index, info) ((void) 0)
+#endif
+
+/* PostgreSQL 17 took the check for "snapshot too old" out, and its argument. */
+#if PG_VERSION_NUM >= 170000
+#define eco_brin_revmap(index, range) brinRevmapInitialize(index, range)
+#define eco_brin_tuple(revmap, block, buffer, offset) \
+	brinGetTupleForHeapBlock(revmap, block, buffer, offset, NULL, BUFFER_LOCK_SHARE)
+#else
+#define eco_brin_revmap(index, range) brinRevmapInitialize(index, range, NULL)
+#define eco_brin_tuple(revmap, block, buffer, offset) \
+	brinGetTupleForHeapBlock(revmap, block, buffer, offset, NULL, BUFFER_LOCK_SHARE, NULL)
 #endif
 
 #if PG_VERSION_NUM >= 170000

@@ -38,6 +38,8 @@
 #include "utils/relcache.h"
 #include "utils/resowner.h"
 
+#include "compat.h"
+
 #define ECO_MAX_COLUMNS		28
 #define ECO_MAX_KEYS		3
 #define ECO_MAX_KEY_COLUMNS 3
@@ -149,7 +151,7 @@ typedef struct EcoAttempt
 extern void eco_attempt_begin(EcoAttempt *attempt);
 extern void eco_attempt_keep(EcoAttempt *attempt);
 extern void eco_attempt_undo(EcoAttempt *attempt);
-extern void eco_attempt_fail(EcoAttempt *attempt) pg_attribute_noreturn();
+ECO_NORETURN extern void eco_attempt_fail(EcoAttempt *attempt);
 
 /*
  * Raise 40001 when the rows with these values, as the active snapshot sees them,
@@ -203,7 +205,7 @@ extern void eco_scan_end(EcoScan *scan);
 extern EcoLock eco_row_lock(EcoRow *row, int64 user_id, EcoWait wait);
 
 /* Raise 40001: this table, or a row of it, is newer than the transaction. */
-extern void eco_serialization_failure(const EcoTable *table) pg_attribute_noreturn();
+ECO_NORETURN extern void eco_serialization_failure(const EcoTable *table);
 
 /*
  * Write the mutable columns of a locked row.  Raises 27000 when it is no longer the
@@ -212,7 +214,7 @@ extern void eco_serialization_failure(const EcoTable *table) pg_attribute_noretu
 extern void eco_row_update(EcoRow *row, int64 user_id);
 
 /* Raise that 27000. */
-extern void eco_row_moved(const EcoTable *table) pg_attribute_noreturn();
+ECO_NORETURN extern void eco_row_moved(const EcoTable *table);
 
 extern void eco_row_insert(EcoRow *row, int64 user_id);
 

@@ -299,7 +299,7 @@ unsummarised_from(Oid index_oid, BlockNumber end)
 {
 	Relation	index = index_open(index_oid, AccessShareLock);
 	BlockNumber range;
-	BrinRevmap *revmap = brinRevmapInitialize(index, &range, NULL);
+	BrinRevmap *revmap = eco_brin_revmap(index, &range);
 	BlockNumber block = end;
 	Buffer		buffer = InvalidBuffer;
 	OffsetNumber offset;
@@ -307,7 +307,7 @@ unsummarised_from(Oid index_oid, BlockNumber end)
 	while (block > 0)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (brinGetTupleForHeapBlock(revmap, block - range, &buffer, &offset, NULL, BUFFER_LOCK_SHARE, NULL) != NULL)
+		if (eco_brin_tuple(revmap, block - range, &buffer, &offset) != NULL)
 		{
 			LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 			break;
