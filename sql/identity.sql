@@ -12,7 +12,7 @@ SELECT economy.register('regress bad', 'UTC', '[]');
 SELECT economy.user_id_of('regress bad');
 
 SELECT economy.set_timezone(:u, 'america/new_york');
-SELECT economy.set_timezone(:u, 'EST5EDT');
+SELECT economy.set_timezone(:u, 'us/pacific');
 SELECT economy.set_timezone(:u, '<A>3');
 SELECT economy.set_timezone(-1, 'UTC');
 SELECT timezone FROM economy.users WHERE user_id = :u;

@@ -7,7 +7,6 @@
 
 #include "commands/sequence.h"
 #include "fmgr.h"
-#include "pgtime.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -43,48 +42,6 @@ eco_next_user_id(PG_FUNCTION_ARGS)
 		ECO_ERROR(ERRCODE_SEQUENCE_GENERATOR_LIMIT_EXCEEDED,
 				  errmsg("this node has given out all its user ids"));
 	PG_RETURN_INT64(((int64) eco_node_id << NODE_SHIFT) | counter);
-}
-
-/* Files of the zone directory that are no IANA names. */
-static bool
-is_local_alias(const char *name)
-{
-	return pg_strcasecmp(name, "localtime") == 0 ||
-		pg_strcasecmp(name, "posixrules") == 0 ||
-		pg_strcasecmp(name, "Factory") == 0 ||
-		pg_strncasecmp(name, "posix/", strlen("posix/")) == 0;
-}
-
-static bool
-is_enumerated(const char *name)
-{
-	pg_tzenum  *zones = pg_tzenumerate_start();
-	pg_tz	   *zone;
-	bool		found = false;
-
-	while (!found && (zone = pg_tzenumerate_next(zones)) != NULL)
-		found = strcmp(pg_get_timezone_name(zone), name) == 0;
-	pg_tzenumerate_end(zones);
-	return found;
-}
-
-/*
- * PostgreSQL also reads POSIX rules such as "Foo3" as zones.  They all contain
- * a digit, so only a name with one needs the slow look through the directory.
- */
-const char *
-eco_zone_name(const EcoText *arg)
-{
-	char	   *name = pnstrdup(arg->data, arg->len);
-	pg_tz	   *zone = strpbrk(name, "<>,\\") == NULL ? pg_tzset(name) : NULL;
-
-	if (zone == NULL || !pg_tz_acceptable(zone) || is_local_alias(name) ||
-		(strpbrk(name, "0123456789") != NULL && !is_enumerated(pg_get_timezone_name(zone))))
-		ECO_ERROR(ECO_INVALID_TIMEZONE,
-				  errmsg("\"%s\" is not a time zone", name),
-				  errdetail("Time zones are IANA names such as \"Europe/Berlin\" or \"UTC\"."),
-				  errhint("SELECT name FROM pg_timezone_names lists them."));
-	return pg_get_timezone_name(zone);
 }
 
 /*

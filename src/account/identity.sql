@@ -7,7 +7,7 @@ COMMENT ON FUNCTION economy.next_user_id() IS 'Next user id: economy.node_id abo
 CREATE FUNCTION economy.timezone_name(name text) RETURNS text
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_timezone_name';
 COMMENT ON FUNCTION economy.timezone_name(text) IS
-    'The IANA time zone in its proper spelling; raises XE201 for anything else, POSIX rules included.';
+    'The IANA time zone in its proper spelling, today''s name for one of tzdata-legacy; raises XE201 for anything else, POSIX rules included.';
 
 CREATE TABLE economy.users (
     user_id     bigint      NOT NULL DEFAULT economy.next_user_id() CONSTRAINT users_pkey PRIMARY KEY,

@@ -187,4 +187,3 @@ eco_zone_name(const EcoText *arg)
 				  errhint("SELECT name FROM pg_timezone_names lists them."));
 	return pg_get_timezone_name(zone);
 }
-

@@ -1,6 +1,6 @@
 -- Users: registration, time zones, status, the test clock.
 BEGIN;
-SELECT plan(88);
+SELECT plan(94);
 
 SELECT economy.register('pgtap id', 'europe/berlin', '{"name": "x"}') AS u \gset
 SELECT is((SELECT row(u.external_id, u.timezone, u.profile)::text FROM economy.users u WHERE u.user_id = :u),
@@ -23,7 +23,14 @@ SELECT ok(economy.register('pgtap b') < 9007199254740992, 'and stays below 2^53'
 SELECT is(economy.timezone_name(given), proper, 'time zone ' || given)
 FROM (VALUES ('UTC', 'UTC'), ('utc', 'UTC'), ('Europe/Berlin', 'Europe/Berlin'), ('EUROPE/BERLIN', 'Europe/Berlin'),
              ('america/argentina/buenos_aires', 'America/Argentina/Buenos_Aires'), ('Etc/GMT+5', 'Etc/GMT+5'), ('etc/gmt-14', 'Etc/GMT-14'),
-             ('EST5EDT', 'EST5EDT'), ('est5edt', 'EST5EDT'), ('Asia/Kathmandu', 'Asia/Kathmandu'), ('GMT', 'GMT')) v (given, proper);
+             ('EST5EDT', 'America/New_York'), ('est5edt', 'America/New_York'), ('US/Eastern', 'America/New_York'),
+             ('africa/asmera', 'Africa/Asmara'), ('zulu', 'Etc/UTC'), ('W-SU', 'Europe/Moscow'), ('GMT+0', 'Etc/GMT'), ('Asia/Kathmandu', 'Asia/Kathmandu'), ('GMT', 'GMT')) v (given, proper);
+SELECT is_empty($$
+    SELECT name, proper, offset_now FROM (
+        SELECT name, economy.timezone_name(name) AS proper, now() AT TIME ZONE name - now() AT TIME ZONE economy.timezone_name(name) AS offset_now
+        FROM pg_timezone_names WHERE name !~* '^(posix|right)/|^(localtime|posixrules|factory)$') z
+    WHERE economy.timezone_name(proper) <> proper OR offset_now <> interval '0'
+    $$, 'a name that is stored is its own proper name, and means what the given one does');
 SELECT throws_ok(format('SELECT economy.timezone_name(%L)', given), code, NULL, 'not a time zone: ' || left(translate(given, E'\n', '~'), 30))
 FROM (VALUES ('Foo3', 'XE201'), ('foo', 'XE201'), ('localtime', 'XE201'), ('LOCALTIME', 'XE201'), ('posixrules', 'XE201'), ('Factory', 'XE201'),
              ('<A>3', 'XE201'), ('A3B', 'XE201'), ('EST5EDT4,M3.2.0,M11.1.0', 'XE201'), ('CET-1CEST', 'XE201'), ('UTC+3', 'XE201'), ('+03:00', 'XE201'),
