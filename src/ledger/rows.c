@@ -67,7 +67,6 @@ eco_rows_must_be_newest(EcoTable *table, int64 user_id, int key, int nvalues, co
 	seen = scan_begin(table, user_id, key, nvalues, values, NULL);
 	PushActiveSnapshot(GetLatestSnapshot());
 	newest = scan_begin(table, user_id, key, nvalues, values, NULL);
-	PopActiveSnapshot();
 	while (more)
 	{
 		more = eco_scan_next(seen, &row);
@@ -77,6 +76,7 @@ eco_rows_must_be_newest(EcoTable *table, int64 user_id, int key, int nvalues, co
 	}
 	eco_scan_end(newest);
 	eco_scan_end(seen);
+	PopActiveSnapshot();		/* a scan has no copy of its own */
 }
 
 EcoScan *
