@@ -117,12 +117,14 @@ bool
 eco_action_pruned(const EcoAccount *account, const EcoAction *action, int64 *seq)
 {
 	pg_uuid_t	key;
-	Datum		values[2] = {Int64GetDatum(account->user_id), UUIDPGetDatum(&key)};
+	Datum		values[2];
 	EcoRow		row;
 
 	if (account->pruned_seq == 0)
 		return false;
 	make_key(&action->game, &action->action_id, &key);
+	values[0] = Int64GetDatum(account->user_id);
+	values[1] = UUIDPGetDatum(&key);
 	if (!eco_row_find(&eco_pruned_actions, account->user_id, 0, 2, values, &row))
 		return false;
 	*seq = eco_row_int(&row, PRU_SEQ);
