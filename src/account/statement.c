@@ -44,7 +44,7 @@ eco_statement(PG_FUNCTION_ARGS)
 	EcoOpenTables *open;
 
 	if (max < 0)
-		ECO_ERROR(ERRCODE_INVALID_ROW_COUNT_IN_LIMIT_CLAUSE, errmsg("LIMIT must not be negative"));
+		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("max must be 0 or more"));
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;

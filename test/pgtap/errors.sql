@@ -2,12 +2,14 @@
 -- made, and calls of helpers with what they were not made for.  Each has its
 -- code, and nothing is done.
 BEGIN;
-SELECT plan(16);
+SELECT plan(21);
 
 SELECT economy.register('pgtap errors') AS u \gset
 SELECT transaction_id AS granted FROM economy.grant_reward(:u, 'pgtap', 'e1', 100) \gset
 SELECT transaction_id AS revoked FROM economy.revoke_reward(:u, :'granted', 'r', 'a', 10) \gset
 SELECT state AS x FROM economy.claim_daily_reward(:u) \gset
+SELECT economy.upsert_product('{"product_id": "pgtap errors", "category": "item", "price_gold": 0}', 'pgtap') AS x \gset
+SELECT version AS key FROM economy.signing_keys WHERE state = 'active' \gset
 ALTER TABLE economy.reward_audit DISABLE TRIGGER reward_audit_append_only;
 
 -- do damage, call, undo both: the error, and whether an account changed nevertheless
@@ -42,6 +44,13 @@ FROM (VALUES
         'XE103 details of a reversal lack "gold"'),
     ('a table that lacks a column', 'SET LOCAL economy.row_access = auto; ALTER TABLE economy.streaks RENAME last_grace_on TO gone', 'SELECT economy.claim_daily_reward({u})',
         'XE105 column "last_grace_on" of table economy.streaks is missing or has another type'),
+    ('no row of the user', 'ALTER TABLE economy.users DISABLE TRIGGER ALL; DELETE FROM economy.users WHERE user_id = {u}', $$SELECT economy.update_profile({u}, '{"a": 1}', 'k')$$,
+        'XE103 user {u} has an account and no row in economy.users'),
+    ('no entry of the claim before the one that is revoked', $$SELECT set_config('economy.test_clock', to_char((pg_catalog.now() + interval '1 day') AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS+00'), true), economy.claim_daily_reward({u}); DELETE FROM economy.reward_audit WHERE user_id = {u} AND streak_day = 1$$,
+        $$SELECT economy.revoke_reward({u}, (SELECT 'R{u}-' || seq FROM economy.reward_audit WHERE user_id = {u} AND streak_day = 2), 'r', 'a')$$,
+        'XE103 a claim of user {u} goes on from an entry that is missing in reward_audit'),
+    ('a key that is none', $$UPDATE economy.signing_keys SET material = E'\\x00' WHERE state = 'active'$$, $$SELECT economy.purchase({u}, 'pgtap errors', 'k')$$,
+        'XE104 signing key version ' || :key || ' is damaged'),
     ('a result type of another version', 'ALTER TYPE economy.grant_result ADD ATTRIBUTE more text', $$SELECT economy.grant_reward({u}, 'pgtap', 'e2', 1)$$,
         'XE105 the function''s result type does not fit the library'),
     ('rules that leave somebody out, changed past set_segment_rules()', $$DELETE FROM economy.segment_rules WHERE segment = 'NoPurchase'$$, 'SELECT * FROM economy.rfm_refresh()',
@@ -56,6 +65,8 @@ FROM (VALUES
     ('SELECT * FROM economy.replay({u}, 0, 10001)',         'XE002', 'max must be from 1 to 10000'),
     ('SELECT * FROM economy.changes(NULL, 0)',              'XE002', 'max must be from 1 to 10000'),
     ('SELECT * FROM economy.changes(NULL, 10001)',          'XE002', 'max must be from 1 to 10000'),
+    ('SELECT * FROM economy.statement({u}, 0, -1)',         'XE002', 'max must be 0 or more'),
+    ('SELECT * FROM economy.audit_step(0)',                 'XE002', 'max_users must be 1 or more'),
     ($$SELECT * FROM economy.entry_events({u}, 1, 'Z')$$,   'XE103', 'no journal has the letter "Z"'),
     ($$SELECT * FROM economy.rfm_buckets(E'\\x00')$$,         'XE002', 'buckets must be what economy.rfm_pack() makes'),
     ($$SELECT economy.rfm_merge(E'\\x0102', E'\\x')$$,          'XE002', 'buckets must be what economy.rfm_pack() makes'),
