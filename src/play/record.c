@@ -1,15 +1,13 @@
 /*
  * record.c
- *		record_action(), record_actions() and game_stats_me().
+ *		record_action() and record_actions().
  */
 #include "postgres.h"
 
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/tuplestore.h"
 
-#include "core/json.h"
 #include "crash_point.h"
 #include "errors.h"
 #include "ledger/batch.h"
@@ -18,7 +16,6 @@
 
 PG_FUNCTION_INFO_V1(eco_record_action);
 PG_FUNCTION_INFO_V1(eco_record_actions);
-PG_FUNCTION_INFO_V1(eco_game_stats_me);
 
 static void keep_one(void *arg, const EcoAction *action, EcoResult *result);
 static void keep_in_order(void *arg, const EcoAction *action, EcoResult *result);
@@ -149,112 +146,4 @@ parse_action(JsonbContainer *object, int number, void *arg)
 	action->details = eco_member_object(&m, 7);
 	if (!eco_action_in_range(action))
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("action %d: %s", number + 1, ECO_ACTION_RANGE));
-}
-
-/* Figures of one game, or of all together. */
-typedef struct Figures
-{
-	int64		total;
-	int64		wins;
-	int64		losses;
-	int64		draws;
-	int64		max_win;
-} Figures;
-
-/* wins / (wins + losses) to 4 places, half up; 0 without either */
-static void
-put_win_rate(EcoJson *json, const Figures *f)
-{
-	int64		games = f->wins + f->losses;
-	int64		rate = games == 0 ? 0 : (int64) (((int128) f->wins * 20000 + games) / (2 * (int128) games));
-
-	eco_json_raw(json, "win_rate", psprintf("%lld.%04lld", (long long) rate / 10000, (long long) rate % 10000));
-}
-
-#define BYTES_PER_GAME (ECO_MAX_NAME * 6 + 300)
-
-/*
- * eco_game_stats_me(user_id bigint) returns jsonb
- *		The statistics document: every registered game has its keys, with zeros
- *		where the user never played.  Both scans go by the name of the game.
- */
-Datum
-eco_game_stats_me(PG_FUNCTION_ARGS)
-{
-	static EcoTable *const tables[] = {&eco_games, &eco_game_stats, NULL};
-	EcoOpenTables *open;
-	Datum		key;
-	EcoScan    *all_games;
-	EcoScan    *mine;
-	EcoRow		game;
-	EcoRow		row;
-	bool		has_row;
-	Figures		sum = {0};
-	EcoJson		games;
-	EcoJson		document;
-	size_t		capacity = 4096;
-	char	   *games_text = palloc(capacity);
-
-	eco_require_arg(fcinfo, 0, "user_id");
-	key = PG_GETARG_DATUM(0);
-	eco_json_begin(&games, games_text, capacity);
-	eco_json_open(&games, NULL, '{');
-	open = eco_tables_open(ECO_READ, tables);
-	all_games = eco_scan_begin(&eco_games, 0, 0, 0, NULL);
-	mine = eco_scan_begin(&eco_game_stats, DatumGetInt64(key), 0, 1, &key);
-	has_row = eco_scan_next(mine, &row);
-	while (eco_scan_next(all_games, &game))
-	{
-		char	   *name = TextDatumGetCString(game.values[0]);
-		Figures		f = {0};
-
-		if (has_row && strcmp(TextDatumGetCString(row.values[STA_GAME]), name) == 0)
-		{
-			f = (Figures)
-			{
-				eco_row_int(&row, STA_TOTAL), eco_row_int(&row, STA_WINS),
-					eco_row_int(&row, STA_LOSSES), eco_row_int(&row, STA_DRAWS),
-					eco_row_int(&row, STA_MAX_WIN)
-			};
-			has_row = eco_scan_next(mine, &row);
-		}
-		if (games.cap - games.len < BYTES_PER_GAME)
-		{
-			capacity = capacity * 2;
-			games.buf = repalloc(games.buf, capacity);
-			games.cap = capacity;
-		}
-		eco_json_open(&games, name, '{');
-		eco_json_int(&games, "total", f.total);
-		eco_json_int(&games, "wins", f.wins);
-		eco_json_int(&games, "losses", f.losses);
-		eco_json_int(&games, "draws", f.draws);
-		put_win_rate(&games, &f);
-		eco_json_int(&games, "max_win", f.max_win);
-		eco_json_close(&games, '}');
-		sum.total += f.total;
-		sum.wins += f.wins;
-		sum.losses += f.losses;
-		sum.draws += f.draws;
-		sum.max_win = Max(sum.max_win, f.max_win);
-	}
-	eco_scan_end(mine);
-	eco_scan_end(all_games);
-	eco_tables_close(open);
-	eco_json_close(&games, '}');
-
-	eco_json_begin(&document, palloc(capacity + 1024), capacity + 1024);
-	eco_json_open(&document, NULL, '{');
-	eco_json_int(&document, "user_id", DatumGetInt64(key));
-	eco_json_int(&document, "total_games_played", sum.total);
-	eco_json_int(&document, "total_wins", sum.wins);
-	eco_json_int(&document, "total_losses", sum.losses);
-	eco_json_int(&document, "total_draws", sum.draws);
-	put_win_rate(&document, &sum);
-	eco_json_int(&document, "overall_max_win", sum.max_win);
-	eco_json_raw(&document, "games", games.buf);
-	eco_json_close(&document, '}');
-	if (games.overflow || document.overflow)
-		ECO_ERROR(ECO_LEDGER_DAMAGED, errmsg("statistics document does not fit its buffer"));
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(document.buf));
 }

@@ -190,6 +190,28 @@ read_since(Options *options, const char *argument)
 	}
 }
 
+/* The later ones win over what the connection string says. */
+static void
+add_connection(Options *options, const char *database, const char *host, const char *port,
+			   const char *role)
+{
+	add_parameter(options, "fallback_application_name", "economy_tail");
+	/* a server that vanished without a word is noticed within a minute */
+	add_parameter(options, "keepalives_idle", "30");
+	add_parameter(options, "keepalives_interval", "10");
+	add_parameter(options, "keepalives_count", "3");
+	add_parameter(options, "tcp_user_timeout", "60000");
+	if (database != NULL)
+		add_parameter(options, "dbname", database);
+	if (host != NULL)
+		add_parameter(options, "host", host);
+	if (port != NULL)
+		add_parameter(options, "port", port);
+	if (role != NULL)
+		add_parameter(options, "user", role);
+	add_parameter(options, "client_encoding", "UTF8");
+}
+
 static void
 read_arguments(Options *options, int argc, char **argv)
 {
@@ -246,23 +268,7 @@ read_arguments(Options *options, int argc, char **argv)
 		database = take_conninfo(argv[optind++]);
 	if (optind < argc)
 		wrong("", "there is one argument too many");
-
-	/* the later ones win over what the connection string says */
-	add_parameter(options, "fallback_application_name", "economy_tail");
-	/* a server that vanished without a word is noticed within a minute */
-	add_parameter(options, "keepalives_idle", "30");
-	add_parameter(options, "keepalives_interval", "10");
-	add_parameter(options, "keepalives_count", "3");
-	add_parameter(options, "tcp_user_timeout", "60000");
-	if (database != NULL)
-		add_parameter(options, "dbname", database);
-	if (host != NULL)
-		add_parameter(options, "host", host);
-	if (port != NULL)
-		add_parameter(options, "port", port);
-	if (role != NULL)
-		add_parameter(options, "user", role);
-	add_parameter(options, "client_encoding", "UTF8");
+	add_connection(options, database, host, port, role);
 }
 
 void
