@@ -15,7 +15,7 @@
 #include "realtime/ring.h"
 #include "reward/reward.h"
 #include "settings.h"
-#include "shop/purchase.h"
+#include "shop/journal.h"
 
 PG_MODULE_MAGIC;
 

@@ -23,11 +23,12 @@
 #include "clock.h"
 #include "crash_point.h"
 #include "errors.h"
+#include "ledger/args.h"
 #include "ledger/checkpoint.h"
 #include "ledger/keys.h"
+#include "ledger/mark.h"
 #include "ledger/stream.h"
 #include "ledger/user.h"
-#include "ledger/verify.h"
 
 #define CHECKPOINT_LETTER 'C'
 #define GONE_LETTER 'D'
@@ -103,27 +104,16 @@ static EcoTable pruned_actions = {
 	.keys = {{2, {0, 1}}},
 };
 
-static bool pruning = false;
+PG_FUNCTION_INFO_V1(eco_retire_signing_key);
 
 static void checkpoint_load(const EcoRow *row, EcoCheckpoint *checkpoint);
+static void sign_anew(int32 old_version, int32 new_version);
 static void sign(EcoRow *row, const EcoCheckpoint *checkpoint, int32 version);
 static void chain_rows(EcoTable *table, int64 user_id, uint8 *digest);
 static void chain_row(const EcoRow *row, uint8 *digest);
 static bool read_hash(const EcoRow *row, int column, uint8 *hash);
 static void sum_up(int64 user_id, int64 seq, EcoCheckpoint *checkpoint);
 static void encode(EcoEncoder *enc, uint8 *buf, int64 user_id, const EcoCheckpoint *checkpoint);
-
-bool
-eco_pruning(void)
-{
-	return pruning;
-}
-
-void
-eco_pruning_set(bool on)
-{
-	pruning = on;
-}
 
 bool
 eco_checkpoint_read(int64 user_id, EcoCheckpoint *checkpoint)
@@ -154,7 +144,7 @@ checkpoint_load(const EcoRow *row, EcoCheckpoint *checkpoint)
 	if (!checkpoint->valid)
 		return;
 	encode(&enc, buf, eco_row_int(row, CHK_USER_ID), checkpoint);
-	/* a retired key signs none: eco_checkpoints_sign_anew() has seen to it */
+	/* a retired key signs none: sign_anew() has seen to it */
 	checkpoint->valid = ECO_SIGNATURE_VALID ==
 		eco_key_verify(DatumGetInt32(row->values[CHK_KEY_VERSION]), enc.buf, enc.len,
 					   (const uint8 *) VARDATA_ANY(signature),
@@ -162,11 +152,31 @@ checkpoint_load(const EcoRow *row, EcoCheckpoint *checkpoint)
 }
 
 /*
+ * eco_retire_signing_key(version int) returns bool
+ *		Forget a verify_only key's material: its receipts verify no more.  What it
+ *		signed can be told no more, so the checkpoints go on with another.
+ */
+Datum
+eco_retire_signing_key(PG_FUNCTION_ARGS)
+{
+	int32		version;
+
+	eco_require_arg(fcinfo, 0, "version");
+	version = PG_GETARG_INT32(0);
+	PreventCommandIfReadOnly("economy.retire_signing_key()");
+	if (!eco_key_lock_to_retire(version))
+		PG_RETURN_BOOL(false);
+	sign_anew(version, eco_key_active());
+	eco_key_retire(version);
+	PG_RETURN_BOOL(true);
+}
+
+/*
  * One that does not verify stays as it is, and is a finding.  Prunes wait: what
  * they sign meanwhile would be left behind.
  */
-void
-eco_checkpoints_sign_anew(int32 old_version, int32 new_version)
+static void
+sign_anew(int32 old_version, int32 new_version)
 {
 	static EcoTable *const tables[] = {&eco_stream_checkpoints, NULL};
 	EcoOpenTables *open;

@@ -40,11 +40,4 @@ extern void eco_checkpoint_take(EcoAccount *account, int64 seq);
 /* The digest of what stays of a user's pruned actions, under the active snapshot. */
 extern void eco_checkpoint_gone(int64 user_id, uint8 digest[ECO_HASH_LEN]);
 
-/* Sign anew what a key has signed that is about to be retired. */
-extern void eco_checkpoints_sign_anew(int32 old_version, int32 new_version);
-
-/* True while prune deletes: the journal's guard lets its DELETE pass. */
-extern bool eco_pruning(void);
-extern void eco_pruning_set(bool on);
-
 #endif

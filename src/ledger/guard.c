@@ -31,15 +31,15 @@
 #include "utils/snapmgr.h"
 
 #include "errors.h"
-#include "ledger/checkpoint.h"
-#include "ledger/entry.h"
 #include "ledger/guard.h"
+#include "ledger/journal.h"
 #include "settings.h"
 
 PG_FUNCTION_INFO_V1(eco_forbid_change);
 PG_FUNCTION_INFO_V1(eco_guard_drop);
 
 static object_access_hook_type previous_hook = NULL;
+static bool pruning = false;
 
 static void guard_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg);
 static void guard_drop(Oid relid);
@@ -236,6 +236,12 @@ newest(Oid catalog, Oid index, AttrNumber column, Oid object_id)
 }
 
 void
+eco_guard_let_prune(bool on)
+{
+	pruning = on;
+}
+
+void
 eco_guard_install(void)
 {
 	previous_hook = object_access_hook;
@@ -257,7 +263,7 @@ eco_forbid_change(PG_FUNCTION_ARGS)
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("this function is a trigger"));
-	if (eco_pruning() && TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+	if (pruning && TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 		return PointerGetDatum(NULL);	/* no tuple, and not an SQL null */
 	ECO_ERROR(ECO_JOURNAL_APPEND_ONLY,
 			  errmsg("journal %s is append-only",

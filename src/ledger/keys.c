@@ -29,7 +29,6 @@
 #include "clock.h"
 #include "crash_point.h"
 #include "errors.h"
-#include "ledger/checkpoint.h"
 #include "ledger/installation.h"
 #include "ledger/keys.h"
 #include "ledger/rows.h"
@@ -81,7 +80,6 @@ static Oid	keys_relid = InvalidOid;
 static EcoTable *const key_tables[] = {&signing_keys, NULL};
 
 PG_FUNCTION_INFO_V1(eco_rotate_signing_key);
-PG_FUNCTION_INFO_V1(eco_retire_signing_key);
 
 static void cache_drop(Datum arg, Oid relid);
 static void cache_watch(void);
@@ -192,34 +190,27 @@ eco_rotate_signing_key(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(key_insert());
 }
 
-/*
- * eco_retire_signing_key(version int) returns bool
- *		Forget a verify_only key's material: its receipts verify no more.
- */
-Datum
-eco_retire_signing_key(PG_FUNCTION_ARGS)
+bool
+eco_key_lock_to_retire(int32 version)
 {
 	EcoRow		row;
-	bytea	   *empty;
 
-	if (PG_ARGISNULL(0))
-		ECO_ERROR(ECO_NULL_ARGUMENT, errmsg("version must not be null"));
-	PreventCommandIfReadOnly("economy.retire_signing_key()");
 	cache_watch();
 	LockRelationOid(keys_relid, ShareRowExclusiveLock);
-	if (!find_latest(0, PG_GETARG_DATUM(0), &row) ||
-		strcmp(TextDatumGetCString(row.values[KEY_STATE]), "verify_only") != 0)
-		PG_RETURN_BOOL(false);
+	return find_latest(0, Int32GetDatum(version), &row) &&
+		strcmp(TextDatumGetCString(row.values[KEY_STATE]), "verify_only") == 0;
+}
 
-	/*
-	 * what a retired key signed can be told no more: the checkpoints go on
-	 * with another
-	 */
-	eco_checkpoints_sign_anew(PG_GETARG_INT32(0), eco_key_active());
-	empty = palloc(VARHDRSZ);
+void
+eco_key_retire(int32 version)
+{
+	EcoRow		row;
+	bytea	   *empty = palloc(VARHDRSZ);
+
+	if (!find_latest(0, Int32GetDatum(version), &row))
+		ECO_ERROR(ECO_SCHEMA_DAMAGED, errmsg("signing key %d is gone", version));
 	SET_VARSIZE(empty, VARHDRSZ);
 	set_state(&row, "retired", empty);
-	PG_RETURN_BOOL(true);
 }
 
 static void

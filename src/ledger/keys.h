@@ -38,6 +38,15 @@ typedef enum EcoVerdict
  */
 extern bool eco_key_retired(int32 version, int64 *first, int64 *last);
 
+/*
+ * Whether the key only verifies.  Its keys are locked until the end of the
+ * transaction: nobody else makes or changes one.
+ */
+extern bool eco_key_lock_to_retire(int32 version);
+
+/* Forget its material: what it has signed verifies no more. */
+extern void eco_key_retire(int32 version);
+
 extern EcoVerdict eco_key_verify(int32 version, const void *message, size_t len,
 								 const uint8 *signature, size_t signature_len);
 

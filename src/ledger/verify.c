@@ -22,6 +22,7 @@
 #include "ledger/checkpoint.h"
 #include "ledger/entry.h"
 #include "ledger/keys.h"
+#include "ledger/mark.h"
 #include "ledger/stream.h"
 #include "ledger/user.h"
 #include "ledger/verify.h"
@@ -30,40 +31,6 @@
 
 PG_FUNCTION_INFO_V1(eco_verify_chain);
 PG_FUNCTION_INFO_V1(eco_verify_new);
-
-/* Where a user's stream was found clean up to; verification can go on there. */
-enum
-{
-	CHK_USER_ID,
-	CHK_SEQ,
-	CHK_GOLD,
-	CHK_XP,
-	CHK_HASH,
-	CHK_COLUMNS
-};
-
-EcoTable	eco_audit_checkpoints = {
-	.name = "audit_checkpoints",
-	.ncolumns = CHK_COLUMNS,
-	.columns = {
-		{"user_id", INT8OID, false},
-		{"seq", INT8OID, true},
-		{"gold", INT8OID, true},
-		{"experience_points", INT8OID, true},
-		{"hash", BYTEAOID, true},
-	},
-	.nkeys = 1,
-	.keys = {{1, {CHK_USER_ID}}},
-};
-
-typedef struct Mark
-{
-	int64		seq;
-	int64		gold;
-	int64		xp;
-	uint8		hash[ECO_HASH_LEN];
-	bool		valid;			/* the hash has its length */
-} Mark;
 
 typedef struct Verifier
 {
@@ -80,7 +47,7 @@ typedef struct Verifier
 	uint8		links[ECO_HASH_LEN];	/* the entries before it, chained */
 
 	/* where an audit found the stream clean, to be compared; seq 0: nowhere */
-	Mark		mark;
+	EcoMark		mark;
 	bool		behind_mark;	/* compared, or nothing to compare */
 	int32		key_version;	/* the newest that has signed an entry */
 
@@ -99,7 +66,6 @@ typedef struct Verifier
 static void verify(Verifier *v, bool from_audit);
 static void load_checkpoint(Verifier *v);
 static void begin_at_registration(Verifier *v);
-static bool read_mark(Verifier *v);
 static void begin_behind_mark(Verifier *v);
 static void pass_mark(Verifier *v);
 static void compare_mark(Verifier *v);
@@ -174,7 +140,7 @@ verify(Verifier *v, bool from_audit)
 	load_checkpoint(v);
 	begin_at_registration(v);
 	v->behind_checkpoint = v->checkpoint.seq == 0;
-	v->behind_mark = !read_mark(v);
+	v->behind_mark = !eco_mark_read(v->user_id, &v->mark);
 	if (from_audit && !v->behind_mark && v->mark.valid && v->mark.seq >= v->checkpoint.seq)
 		begin_behind_mark(v);
 	verify_stream(v);
@@ -201,52 +167,6 @@ begin_at_registration(Verifier *v)
 	memcpy(v->stored, v->user.first_hash, ECO_HASH_LEN);
 	memcpy(v->computed, v->user.first_hash, ECO_HASH_LEN);
 	memcpy(v->links, v->user.first_hash, ECO_HASH_LEN);
-}
-
-/* False when no audit found the stream clean. */
-static bool
-read_mark(Verifier *v)
-{
-	Datum		key = Int64GetDatum(v->user_id);
-	EcoRow		row;
-	bytea	   *hash;
-
-	if (!eco_row_find(&eco_audit_checkpoints, v->user_id, 0, 1, &key, &row) ||
-		eco_row_int(&row, CHK_SEQ) == 0)
-		return false;
-	v->mark.seq = eco_row_int(&row, CHK_SEQ);
-	v->mark.gold = eco_row_int(&row, CHK_GOLD);
-	v->mark.xp = eco_row_int(&row, CHK_XP);
-	hash = DatumGetByteaPP(row.values[CHK_HASH]);
-	v->mark.valid = VARSIZE_ANY_EXHDR(hash) == ECO_HASH_LEN && v->mark.seq > 0;
-	if (v->mark.valid)
-		memcpy(v->mark.hash, VARDATA_ANY(hash), ECO_HASH_LEN);
-	return true;
-}
-
-void
-eco_mark_move(int64 user_id, const EcoCheckpoint *checkpoint)
-{
-	static EcoTable *const tables[] = {&eco_audit_checkpoints, NULL};
-	EcoOpenTables *open = eco_tables_open(ECO_WRITE, tables);
-	Datum		key = Int64GetDatum(user_id);
-	EcoRow		row;
-	EcoLock		lock = ECO_LOCK_GONE;
-
-	/* a sweep may move it on meanwhile, behind what is pruned */
-	while (eco_row_find(&eco_audit_checkpoints, user_id, 0, 1, &key, &row) &&
-		   eco_row_int(&row, CHK_SEQ) > 0 && eco_row_int(&row, CHK_SEQ) < checkpoint->seq &&
-		   (lock = eco_row_lock(&row, user_id, ECO_WAIT)) == ECO_LOCKED_AGAIN)
-		eco_snapshot_renew();
-	if (lock == ECO_LOCKED && eco_row_int(&row, CHK_SEQ) < checkpoint->seq)
-	{
-		eco_row_set(&row, CHK_SEQ, Int64GetDatum(checkpoint->seq));
-		eco_row_set(&row, CHK_GOLD, Int64GetDatum(checkpoint->gold));
-		eco_row_set(&row, CHK_XP, Int64GetDatum(checkpoint->xp));
-		eco_row_set(&row, CHK_HASH, eco_bytea(checkpoint->hash, ECO_HASH_LEN));
-		eco_row_update(&row, user_id);
-	}
-	eco_tables_close(open);
 }
 
 static void
@@ -343,7 +263,7 @@ pass_mark(Verifier *v)
 static void
 compare_mark(Verifier *v)
 {
-	const Mark *m = &v->mark;
+	const EcoMark *m = &v->mark;
 
 	if (v->gold != m->gold || v->xp != m->xp)
 		report(v, NULL, m->seq, "wrong_mark",

@@ -16,16 +16,16 @@
 
 enum
 {
-	ACC_USER_ID,
-	ACC_GOLD,
-	ACC_XP,
-	ACC_LEVEL,
-	ACC_XP_INTO_LEVEL,
-	ACC_XP_TO_NEXT,
-	ACC_SEQ,
-	ACC_STREAK_DAY,
-	ACC_LAST_CLAIM_ON,
-	ACC_COLUMNS
+	OUT_USER_ID,
+	OUT_GOLD,
+	OUT_XP,
+	OUT_LEVEL,
+	OUT_XP_INTO_LEVEL,
+	OUT_XP_TO_NEXT,
+	OUT_SEQ,
+	OUT_STREAK_DAY,
+	OUT_LAST_CLAIM_ON,
+	OUT_COLUMNS
 };
 
 PG_FUNCTION_INFO_V1(eco_account);
@@ -57,28 +57,28 @@ eco_account(PG_FUNCTION_ARGS)
 static void
 put_account(ReturnSetInfo *info, const EcoAccount *account)
 {
-	Datum		values[ACC_COLUMNS] = {0};
-	bool		isnull[ACC_COLUMNS] = {false};
+	Datum		values[OUT_COLUMNS] = {0};
+	bool		isnull[OUT_COLUMNS] = {false};
 	EcoLevel	at = eco_level_at(eco_level_curve_of(account->user_id), account->xp);
 	EcoDaily	d;
 	EcoDailyClaim next;
 	bool		has_streak = eco_daily_load(&d, account->user_id, account->freezes);
 
-	values[ACC_USER_ID] = Int64GetDatum(account->user_id);
-	values[ACC_GOLD] = Int64GetDatum(account->gold);
-	values[ACC_XP] = Int64GetDatum(account->xp);
-	values[ACC_LEVEL] = Int32GetDatum(at.level);
-	values[ACC_XP_INTO_LEVEL] = Int64GetDatum(at.xp_into_level);
-	values[ACC_XP_TO_NEXT] = Int64GetDatum(at.xp_to_next);
-	isnull[ACC_XP_TO_NEXT] = at.xp_to_next < 0;
-	values[ACC_SEQ] = Int64GetDatum(account->seq);
+	values[OUT_USER_ID] = Int64GetDatum(account->user_id);
+	values[OUT_GOLD] = Int64GetDatum(account->gold);
+	values[OUT_XP] = Int64GetDatum(account->xp);
+	values[OUT_LEVEL] = Int32GetDatum(at.level);
+	values[OUT_XP_INTO_LEVEL] = Int64GetDatum(at.xp_into_level);
+	values[OUT_XP_TO_NEXT] = Int64GetDatum(at.xp_to_next);
+	isnull[OUT_XP_TO_NEXT] = at.xp_to_next < 0;
+	values[OUT_SEQ] = Int64GetDatum(account->seq);
 	if (has_streak)
 	{
 		eco_daily_decide(&d, eco_daily_at(&d, eco_now()), &next);
-		values[ACC_STREAK_DAY] = Int32GetDatum(eco_daily_day_before(&d, &next));
-		values[ACC_LAST_CLAIM_ON] = DateADTGetDatum(d.streak.last_claim);
+		values[OUT_STREAK_DAY] = Int32GetDatum(eco_daily_day_before(&d, &next));
+		values[OUT_LAST_CLAIM_ON] = DateADTGetDatum(d.streak.last_claim);
 	}
-	isnull[ACC_STREAK_DAY] = !has_streak;
-	isnull[ACC_LAST_CLAIM_ON] = !has_streak || d.streak.last_claim == ECO_NO_DAY;
+	isnull[OUT_STREAK_DAY] = !has_streak;
+	isnull[OUT_LAST_CLAIM_ON] = !has_streak || d.streak.last_claim == ECO_NO_DAY;
 	tuplestore_putvalues(info->setResult, info->setDesc, values, isnull);
 }

@@ -16,6 +16,8 @@
 #include "crash_point.h"
 #include "errors.h"
 #include "ledger/checkpoint.h"
+#include "ledger/guard.h"
+#include "ledger/mark.h"
 #include "ledger/stream.h"
 #include "ledger/user.h"
 #include "ledger/verify.h"
@@ -183,15 +185,15 @@ delete_actions(int64 user_id, int64 seq)
 
 	PG_TRY();
 	{
-		eco_pruning_set(true);
+		eco_guard_let_prune(true);
 		deleted = DatumGetInt64(eco_run_as_owner(prune_sql, 2, types, values));
 	}
 	PG_CATCH();
 	{
-		eco_pruning_set(false);
+		eco_guard_let_prune(false);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	eco_pruning_set(false);
+	eco_guard_let_prune(false);
 	return deleted;
 }

@@ -57,12 +57,6 @@ static bool gives_date_back(const Reversal *r, const EcoReversed *before, EcoAcc
 static void post_reversal(const Reversal *r, EcoAccount *account, EcoDaily *d, EcoResult *result);
 static void replay_reversal(Reversal *r, const EcoRow *first, EcoResult *result);
 
-static char *
-keyed_source(const char *transaction_id)
-{
-	return psprintf("%s:%s", ECO_SOURCE_REVERSAL, transaction_id);
-}
-
 /*
  * eco_revoke_reward(user_id, transaction_id, reason, actor, gold, xp, policy,
  *		idempotency_key)
@@ -129,7 +123,7 @@ read_arguments(Reversal *r, FunctionCallInfo fcinfo)
 	if (PG_ARGISNULL(7))
 		return;
 	r->key = eco_text_arg(fcinfo, 7, "idempotency_key", ECO_MAX_KEY);
-	r->source = eco_text_of(keyed_source(pnstrdup(r->transaction_id.data, r->transaction_id.len)));
+	r->source = eco_text_of(eco_reversal_source(pnstrdup(r->transaction_id.data, r->transaction_id.len)));
 }
 
 /*
@@ -185,43 +179,6 @@ check_amounts(const Reversal *r)
 				  errmsg("a reversal cannot take more than the reward gave"),
 				  errdetail("The reward was %lld gold and %lld XP.",
 							(long long) gold, (long long) xp));
-}
-
-static void
-add_reversal(EcoReversed *sum, const EcoRow *row, int64 before_seq)
-{
-	if (eco_row_int(row, ECO_COL_SEQ) >= before_seq)
-		return;
-	sum->reversals++;
-	sum->gold -= eco_row_int(row, ECO_COL_GOLD_DELTA);
-	sum->xp -= eco_row_int(row, ECO_COL_XP_DELTA);
-	sum->gave_back |= !row->isnull[RWD_STREAK_DAY];
-}
-
-EcoReversed
-eco_reward_reversed(const EcoRow *reward, int64 before_seq)
-{
-	EcoReversed sum = {0};
-	int64		user_id = eco_row_int(reward, ECO_COL_USER_ID);
-	char	   *name = eco_transaction_id(&eco_rewards, user_id,
-										  eco_row_int(reward, ECO_COL_SEQ));
-	Datum		key[3] = {Int64GetDatum(user_id)};
-	EcoScan    *scan;
-	EcoRow		row;
-
-	key[1] = eco_text_of(ECO_SOURCE_REVERSAL).datum;
-	key[2] = CStringGetTextDatum(name);
-	if (eco_row_find(&eco_reward_audit, user_id, ECO_RWD_BY_EVENT, 3, key, &row))
-		add_reversal(&sum, &row, before_seq);
-	key[1] = CStringGetTextDatum(keyed_source(name));
-	scan = eco_scan_begin(&eco_reward_audit, user_id, ECO_RWD_BY_EVENT, 2, key);
-	while (eco_scan_next(scan, &row))
-	{
-		CHECK_FOR_INTERRUPTS();
-		add_reversal(&sum, &row, before_seq);
-	}
-	eco_scan_end(scan);
-	return sum;
 }
 
 static void

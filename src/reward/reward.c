@@ -7,9 +7,11 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "utils/builtins.h"
 
 #include "event/event.h"
+#include "ledger/args.h"
 #include "reward/level.h"
 #include "reward/reward.h"
 
@@ -107,4 +109,47 @@ tell_level(const EcoRow *row, int32 level, int32 before, EcoListener *listener)
 	eco_json_int(&event.json, "before", before);
 	eco_json_int(&event.json, "after", level);
 	eco_event_end(&event, row, listener);
+}
+
+char *
+eco_reversal_source(const char *transaction_id)
+{
+	return psprintf("%s:%s", ECO_SOURCE_REVERSAL, transaction_id);
+}
+
+static void
+add_reversal(EcoReversed *sum, const EcoRow *row, int64 before_seq)
+{
+	if (eco_row_int(row, ECO_COL_SEQ) >= before_seq)
+		return;
+	sum->reversals++;
+	sum->gold -= eco_row_int(row, ECO_COL_GOLD_DELTA);
+	sum->xp -= eco_row_int(row, ECO_COL_XP_DELTA);
+	sum->gave_back |= !row->isnull[RWD_STREAK_DAY];
+}
+
+EcoReversed
+eco_reward_reversed(const EcoRow *reward, int64 before_seq)
+{
+	EcoReversed sum = {0};
+	int64		user_id = eco_row_int(reward, ECO_COL_USER_ID);
+	char	   *name = eco_transaction_id(&eco_rewards, user_id,
+										  eco_row_int(reward, ECO_COL_SEQ));
+	Datum		key[3] = {Int64GetDatum(user_id)};
+	EcoScan    *scan;
+	EcoRow		row;
+
+	key[1] = eco_text_of(ECO_SOURCE_REVERSAL).datum;
+	key[2] = CStringGetTextDatum(name);
+	if (eco_row_find(&eco_reward_audit, user_id, ECO_RWD_BY_EVENT, 3, key, &row))
+		add_reversal(&sum, &row, before_seq);
+	key[1] = CStringGetTextDatum(eco_reversal_source(name));
+	scan = eco_scan_begin(&eco_reward_audit, user_id, ECO_RWD_BY_EVENT, 2, key);
+	while (eco_scan_next(scan, &row))
+	{
+		CHECK_FOR_INTERRUPTS();
+		add_reversal(&sum, &row, before_seq);
+	}
+	eco_scan_end(scan);
+	return sum;
 }

@@ -49,6 +49,9 @@ typedef struct EcoReversed
 
 extern EcoReversed eco_reward_reversed(const EcoRow *reward, int64 before_seq);
 
+/* The source of the reward's reversals that have a key of their own; palloc'd. */
+extern char *eco_reversal_source(const char *transaction_id);
+
 /* sources that begin so belong to the extension */
 #define ECO_RESERVED_SOURCE "economy:"
 #define ECO_SOURCE_STREAK	"economy:daily_streak"

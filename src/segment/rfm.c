@@ -32,18 +32,18 @@ PG_FUNCTION_INFO_V1(eco_rfm_assess);
 
 enum
 {
-	TXN_USER_ID,
-	TXN_SEQ,
-	TXN_CREATED_AT,
-	TXN_MONETARY,
-	TXN_STATUS,
-	TXN_COLUMNS
+	BUY_USER_ID,
+	BUY_SEQ,
+	BUY_CREATED_AT,
+	BUY_MONETARY,
+	BUY_STATUS,
+	BUY_COLUMNS
 };
 
 static EcoTable purchases = {
 	.name = "shop_transactions",
 	.only_read = true,
-	.ncolumns = TXN_COLUMNS,
+	.ncolumns = BUY_COLUMNS,
 	.columns = {
 		{"user_id", INT8OID, false},
 		{"seq", INT8OID, false},
@@ -52,7 +52,7 @@ static EcoTable purchases = {
 		{"status", TEXTOID, false},
 	},
 	.nkeys = 1,
-	.keys = {{2, {TXN_USER_ID, TXN_SEQ}}},
+	.keys = {{2, {BUY_USER_ID, BUY_SEQ}}},
 };
 
 static EcoTable reversals = {
@@ -251,18 +251,18 @@ journal_source(void *arg, const EcoBucket *bucket, EcoPurchaseSeen seen, void *s
 
 	while (eco_scan_next(scan, &row))
 	{
-		int64		seq = eco_row_int(&row, TXN_SEQ);
-		TimestampTz at = DatumGetTimestampTz(row.values[TXN_CREATED_AT]);
-		text	   *status = DatumGetTextPP(row.values[TXN_STATUS]);
+		int64		seq = eco_row_int(&row, BUY_SEQ);
+		TimestampTz at = DatumGetTimestampTz(row.values[BUY_CREATED_AT]);
+		text	   *status = DatumGetTextPP(row.values[BUY_STATUS]);
 
 		if (bucket->span != UINT32_MAX && seq > bucket->first_seq + bucket->span)
 			break;
-		key[1] = row.values[TXN_SEQ];
+		key[1] = row.values[BUY_SEQ];
 		if (at >= bucket->first_at && at <= bucket->last_at &&
 			VARSIZE_ANY_EXHDR(status) == strlen("SUCCESS") &&
 			memcmp(VARDATA_ANY(status), "SUCCESS", strlen("SUCCESS")) == 0 &&
 			!eco_row_find(&reversals, user_id, 0, 2, key, &reversal))
-			seen(state, at, eco_row_int(&row, TXN_MONETARY));
+			seen(state, at, eco_row_int(&row, BUY_MONETARY));
 	}
 	eco_scan_end(scan);
 }

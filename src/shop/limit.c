@@ -15,8 +15,8 @@
 #include "utils/timestamp.h"
 
 #include "crash_point.h"
+#include "shop/journal.h"
 #include "shop/limit.h"
-#include "shop/purchase.h"
 
 enum
 {

@@ -20,45 +20,19 @@
 #include "clock.h"
 #include "crash_point.h"
 #include "errors.h"
-#include "event/event.h"
 #include "ledger/args.h"
 #include "ledger/call.h"
 #include "ledger/result.h"
 #include "settings.h"
 #include "shop/global_key.h"
+#include "shop/journal.h"
 #include "shop/limit.h"
 #include "shop/product.h"
-#include "shop/purchase.h"
 
 #define MAX_QUANTITY 1000000
 #define MAX_DIGITS 16			/* of a price that is given as text */
 #define EXPECTED_PRICE "expected_price"
 #define IN_PROGRESS "IN_PROGRESS"
-
-EcoTable	eco_shop_transactions = {
-	.name = "shop_transactions",
-	.ncolumns = TXN_COLUMNS,
-	.columns = {
-		ECO_JOURNAL_HEADER,
-		{"quantity", INT4OID, false},
-		{"stock_slot", INT2OID, false},
-		{"hash_algo_version", INT2OID, false},
-		{"receipt_signature_version", INT4OID, false},
-		{"monetary", INT8OID, false},
-		{"category", TEXTOID, false},
-		{"status", TEXTOID, false},
-		{"product_id", TEXTOID, false},
-		{"idempotency_key", TEXTOID, false},
-		{"effect_code", TEXTOID, false},
-		{"context", JSONBOID, false},
-		{"receipt_signature", BYTEAOID, false},
-	},
-	.nkeys = 2,
-	.keys = {
-		{2, {ECO_COL_USER_ID, ECO_COL_SEQ}},
-		{3, {ECO_COL_USER_ID, TXN_PRODUCT_ID, TXN_KEY}},
-	},
-};
 
 /* columns of economy.purchase_result after the common ones */
 enum
@@ -121,21 +95,11 @@ static const char *take_stock(Purchase *p);
 static const char *const waited = "waited";
 
 static void post(Purchase *p, EcoAccount *account);
-static void tell(const EcoRow *row, EcoListener *listener);
 static void describe_effect(Purchase *p, bool is_conversion, const char *effect_code);
 static void replay(Purchase *p, const EcoRow *first);
 static bool same_payload(Purchase *p, const EcoRow *first);
 static void refuse(Purchase *p, const char *code);
 static void come_again(Purchase *p);
-
-const EcoJournal eco_purchases = {
-	.letter = 'P',
-	.noun = "purchase",
-	.table = &eco_shop_transactions,
-	.signature_column = TXN_SIGNATURE,
-	.key_version_column = TXN_KEY_VERSION,
-	.tell = tell,
-};
 
 /*
  * eco_purchase(user_id, product_id, idempotency_key, quantity, context, dry_run)
@@ -527,21 +491,6 @@ post(Purchase *p, EcoAccount *account)
 	eco_result_set(&p->result, RES_GOLD_DELTA, Int64GetDatum(entry.gold_delta));
 	eco_result_set(&p->result, RES_GOLD, Int64GetDatum(entry.gold));
 	describe_effect(p, p->product.is_conversion, effect_code);
-}
-
-static void
-tell(const EcoRow *row, EcoListener *listener)
-{
-	EcoEvent	event;
-
-	eco_event_begin(&event, "purchase_update", NULL, &eco_purchases, row);
-	eco_event_text(&event, "product_id", row, TXN_PRODUCT_ID);
-	eco_event_text(&event, "category", row, TXN_CATEGORY);
-	eco_json_int(&event.json, "quantity", DatumGetInt32(row->values[TXN_QUANTITY]));
-	eco_event_text(&event, "status", row, TXN_STATUS);
-	eco_event_text(&event, "effect_code", row, TXN_EFFECT_CODE);
-	eco_event_text(&event, "idempotency_key", row, TXN_KEY);
-	eco_event_end(&event, row, listener);
 }
 
 /*

@@ -18,7 +18,7 @@
 #include "ledger/result.h"
 #include "ledger/stream.h"
 #include "ledger/user.h"
-#include "shop/purchase.h"
+#include "shop/journal.h"
 
 PG_FUNCTION_INFO_V1(eco_receipt);
 PG_FUNCTION_INFO_V1(eco_verify_receipt);

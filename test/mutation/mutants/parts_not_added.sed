@@ -1,3 +1,3 @@
-# src/reward/reverse.c
+# src/reward/reward.c
 # the parts of a reward are not added up
 s/sum->gold -= eco_row_int\(row, ECO_COL_GOLD_DELTA\);/sum->gold = 0;/

@@ -1,3 +1,3 @@
 # src/ledger/guard.c
 # while a user is pruned entries may be changed
-s/eco_pruning\(\) && TRIGGER_FIRED_BY_DELETE\(trigger->tg_event\)/eco_pruning()/
+s/pruning && TRIGGER_FIRED_BY_DELETE\(trigger->tg_event\)/pruning/

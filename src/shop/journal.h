@@ -1,13 +1,13 @@
 /*
- * purchase.h
- *		The purchase journal, shared by purchase.c and receipt.c.
+ * journal.h
+ *		The purchase journal.
  */
-#ifndef ECO_PURCHASE_H
-#define ECO_PURCHASE_H
+#ifndef ECO_SHOP_JOURNAL_H
+#define ECO_SHOP_JOURNAL_H
 
 #include "postgres.h"
 
-#include "ledger/entry.h"
+#include "ledger/journal.h"
 
 /* columns of economy.shop_transactions after the header */
 enum

@@ -1,0 +1,59 @@
+/*
+ * journal.c
+ *		The purchase journal, and what is told of a purchase.
+ */
+#include "postgres.h"
+
+#include "event/event.h"
+#include "shop/journal.h"
+
+EcoTable	eco_shop_transactions = {
+	.name = "shop_transactions",
+	.ncolumns = TXN_COLUMNS,
+	.columns = {
+		ECO_JOURNAL_HEADER,
+		{"quantity", INT4OID, false},
+		{"stock_slot", INT2OID, false},
+		{"hash_algo_version", INT2OID, false},
+		{"receipt_signature_version", INT4OID, false},
+		{"monetary", INT8OID, false},
+		{"category", TEXTOID, false},
+		{"status", TEXTOID, false},
+		{"product_id", TEXTOID, false},
+		{"idempotency_key", TEXTOID, false},
+		{"effect_code", TEXTOID, false},
+		{"context", JSONBOID, false},
+		{"receipt_signature", BYTEAOID, false},
+	},
+	.nkeys = 2,
+	.keys = {
+		{2, {ECO_COL_USER_ID, ECO_COL_SEQ}},
+		{3, {ECO_COL_USER_ID, TXN_PRODUCT_ID, TXN_KEY}},
+	},
+};
+
+static void tell(const EcoRow *row, EcoListener *listener);
+
+const EcoJournal eco_purchases = {
+	.letter = 'P',
+	.noun = "purchase",
+	.table = &eco_shop_transactions,
+	.signature_column = TXN_SIGNATURE,
+	.key_version_column = TXN_KEY_VERSION,
+	.tell = tell,
+};
+
+static void
+tell(const EcoRow *row, EcoListener *listener)
+{
+	EcoEvent	event;
+
+	eco_event_begin(&event, "purchase_update", NULL, &eco_purchases, row);
+	eco_event_text(&event, "product_id", row, TXN_PRODUCT_ID);
+	eco_event_text(&event, "category", row, TXN_CATEGORY);
+	eco_json_int(&event.json, "quantity", DatumGetInt32(row->values[TXN_QUANTITY]));
+	eco_event_text(&event, "status", row, TXN_STATUS);
+	eco_event_text(&event, "effect_code", row, TXN_EFFECT_CODE);
+	eco_event_text(&event, "idempotency_key", row, TXN_KEY);
+	eco_event_end(&event, row, listener);
+}
