@@ -61,8 +61,9 @@ $reader->do('SELECT pg_stat_force_next_flush()');
 is("$told $code", "$many CAUGHT_UP", 'each is told once');
 my $rows = value($dbh, $read) - $before;
 note("$rows rows read for $many");
-# each once to find it, once to tell it, and as often as the window was too wide
-cmp_ok($rows, '<', 5 * $many, 'and they are not read again for each part of them');
+# each once to summarise it, to find it and to tell it, and as often as the window was too
+# wide, which other transactions of the moment decide; again for each page would be 16 times
+cmp_ok($rows, '<', 8 * $many, 'and they are not read again for each part of them');
 $reader->disconnect;
 
 # a client of the primary that asks a standby
