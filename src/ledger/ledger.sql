@@ -111,6 +111,18 @@ $$;
 COMMENT ON FUNCTION economy.violation(text, jsonb, text, text, text) IS
     'What is wrong with values given for a table, in words: from the diagnostics of an error, and the comment of the constraint that was violated.';
 
+CREATE FUNCTION economy.require_positive(argument text, value bigint) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    PERFORM economy.require_given(argument, value IS NOT NULL);
+    IF value < 1 THEN
+        RAISE EXCEPTION '% must be 1 or more', argument USING ERRCODE = 'XE002';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy.require_positive(text, bigint) IS 'Raises XE001 or XE002, that the argument must not be null, or be 1 or more, unless it is.';
+
 CREATE FUNCTION economy.lock_name(name text) RETURNS void
     LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_lock_name';
 COMMENT ON FUNCTION economy.lock_name(text) IS

@@ -93,10 +93,19 @@ CREATE FUNCTION economy.audit_record(run_id bigint, users bigint, entries bigint
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
-    INSERT INTO economy.audit_findings AS k (digest, run_id, last_run_id, user_id, kind, expected, actual, entry, seq)
-        SELECT DISTINCT sha256(convert_to(jsonb_build_array(f.user_id, f.kind, f.expected, f.actual, f.entry, f.seq)::text, 'UTF8')), run_id, run_id, f.*
+    -- no index is named: that of open findings may be missing, which is a finding, too
+    WITH found AS MATERIALIZED (
+        SELECT DISTINCT sha256(convert_to(jsonb_build_array(f.user_id, f.kind, f.expected, f.actual, f.entry, f.seq)::text, 'UTF8')) AS digest, f.*
         FROM unnest(findings) f
-        ON CONFLICT (digest) WHERE gone_run_id IS NULL DO UPDATE SET last_run_id = greatest(k.last_run_id, excluded.last_run_id);
+    ), known AS (
+        UPDATE economy.audit_findings k SET last_run_id = greatest(k.last_run_id, run_id) FROM found f
+            WHERE k.digest = f.digest AND k.gone_run_id IS NULL RETURNING k.digest
+    )
+    INSERT INTO economy.audit_findings AS k (digest, run_id, last_run_id, user_id, kind, expected, actual, entry, seq)
+        SELECT f.digest, run_id, run_id, f.user_id, f.kind, f.expected, f.actual, f.entry, f.seq
+        FROM found f WHERE f.digest NOT IN (SELECT n.digest FROM known n)
+        -- another sweep may have just found it
+        ON CONFLICT DO NOTHING;
     UPDATE economy.audit_runs r SET users = r.users + audit_record.users, entries = r.entries + audit_record.entries,
                                     findings = r.findings + cardinality(audit_record.findings)
         WHERE r.run_id = audit_record.run_id;
@@ -165,7 +174,7 @@ DECLARE
 BEGIN
     FOREACH piece IN ARRAY CASE part
         WHEN 'users' THEN ARRAY['effects', 'twice', 'orphans', 'rewards', 'units', 'segments', 'recommendations', 'anchored', 'parity']
-        ELSE ARRAY['stock', 'shop', 'config', 'levels', 'keys', 'segment_state', 'anchors'] END LOOP
+        ELSE ARRAY['schema', 'stock', 'shop', 'config', 'keys', 'segment_state', 'anchors'] END LOOP
         BEGIN
             EXECUTE format('SELECT ARRAY(SELECT f::economy.finding FROM economy.audit_%s(%s) f)', piece, CASE part WHEN 'users' THEN '$1, $2' END)
                 INTO answer USING from_user, upto_user;
@@ -226,8 +235,10 @@ DECLARE
     done     bigint := 0;
     total    bigint;
 BEGIN
-    PERFORM economy.open_all_tables();
+    PERFORM economy.open_tables('accounts');
     SELECT count(*) INTO total FROM economy.accounts;
+    PERFORM economy.report_progress('audit_sweep', 0, total);
+    PERFORM economy.open_all_tables();
     IF recorded THEN
         INSERT INTO economy.audit_runs AS r (kind, since, started_at, finished_at, users, entries, findings)
             VALUES (CASE WHEN since IS NULL THEN 'full' ELSE 'since' END, since, clock_timestamp(), clock_timestamp(), 0, 0, 0) RETURNING r.run_id INTO run;
@@ -264,10 +275,7 @@ DECLARE
     batch economy.audit_batch;
     run   economy.audit_runs;
 BEGIN
-    PERFORM economy.require_given('max_users', max_users IS NOT NULL);
-    IF max_users < 1 THEN
-        RAISE EXCEPTION 'max_users must be 1 or more' USING ERRCODE = 'XE002';
-    END IF;
+    PERFORM economy.require_positive('max_users', max_users);
     PERFORM economy.open_all_tables();
     PERFORM economy.lock_name('economy.audit_step');
     SELECT * INTO run FROM economy.audit_runs r WHERE r.kind = 'full' AND r.finished_at IS NULL FOR UPDATE;
@@ -301,10 +309,7 @@ DECLARE
     users     bigint;
     entries   bigint;
 BEGIN
-    PERFORM economy.require_given('max_users', max_users IS NOT NULL);
-    IF max_users < 1 THEN
-        RAISE EXCEPTION 'max_users must be 1 or more' USING ERRCODE = 'XE002';
-    END IF;
+    PERFORM economy.require_positive('max_users', max_users);
     PERFORM economy.open_all_tables();
     -- two sweeps at once would only do the same work twice
     PERFORM economy.lock_name('economy.audit_sweep_incremental');

@@ -6,13 +6,9 @@
 CREATE VIEW economy.config_states AS
     SELECT 'shop_products'::text COLLATE "C" AS relation, p.product_id::text COLLATE "C" AS key, to_jsonb(p) AS state FROM (SELECT * FROM economy.shop_products) p
     UNION ALL
-    SELECT 'level_curves', c.curve, jsonb_build_object('levels', jsonb_agg(to_jsonb(c) ORDER BY c.level), 'changes',
-           (SELECT md5(string_agg(to_jsonb(l)::text, ' ' ORDER BY l.change_id)) FROM (SELECT * FROM economy.level_changes) l WHERE l.kind = 'curve' AND l.name = c.curve))
-    FROM (SELECT * FROM economy.level_curves) c GROUP BY c.curve
+    SELECT 'level_curves', c.curve, jsonb_agg(to_jsonb(c) - 'curve' ORDER BY c.level) FROM (SELECT * FROM economy.level_curves) c GROUP BY c.curve
     UNION ALL
-    SELECT 'level_experiments', e.experiment, jsonb_build_object('arms', jsonb_agg(to_jsonb(e) ORDER BY e.arm), 'changes',
-           (SELECT md5(string_agg(to_jsonb(l)::text, ' ' ORDER BY l.change_id)) FROM (SELECT * FROM economy.level_changes) l WHERE l.kind = 'experiment' AND l.name = e.experiment))
-    FROM (SELECT * FROM economy.level_experiments) e GROUP BY e.experiment
+    SELECT 'level_experiments', e.experiment, jsonb_agg(to_jsonb(e) - 'experiment' ORDER BY e.arm) FROM (SELECT * FROM economy.level_experiments) e GROUP BY e.experiment
     UNION ALL
     SELECT 'games', g.game, to_jsonb(g) FROM (SELECT * FROM economy.games) g WHERE NOT g.builtin
     UNION ALL
@@ -378,56 +374,22 @@ CREATE FUNCTION economy.audit_shop() RETURNS SETOF economy.finding
     END;
 COMMENT ON FUNCTION economy.audit_shop() IS 'Keys that are unique over all users against the purchases (I4).';
 
--- A key may be damaged: no row may count twice.
+-- A key may be damaged, or gone: no row may count twice.
 CREATE FUNCTION economy.audit_twice(from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807) RETURNS SETOF economy.finding
-    LANGUAGE sql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, economy, pg_temp
-    BEGIN ATOMIC
-        SELECT t.user_id, 'duplicate_row', 'one row of accounts', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.accounts t
-        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id HAVING count(*) > 1
-        UNION ALL
-        SELECT t.user_id, 'duplicate_row', 'one row of users', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.users t
-        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id HAVING count(*) > 1
-        UNION ALL
-        SELECT t.user_id, 'duplicate_row', 'one row of streaks', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.streaks t
-        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id HAVING count(*) > 1
-        UNION ALL
-        SELECT t.user_id, 'duplicate_row', 'one row of audit_checkpoints', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.audit_checkpoints t
-        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id HAVING count(*) > 1
-        UNION ALL
-        SELECT t.user_id, 'duplicate_row', 'one row of stream_checkpoints', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.stream_checkpoints t
-        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id HAVING count(*) > 1
-        UNION ALL
-        SELECT t.user_id, 'duplicate_row', 'one row of rollup_positions', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.rollup_positions t
-        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id HAVING count(*) > 1
-        UNION ALL
-        SELECT t.user_id, 'duplicate_row', 'one row of game_stats', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.game_stats t
-        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id, t.game HAVING count(*) > 1
-        UNION ALL
-        SELECT t.user_id, 'duplicate_row', 'one row of user_game_stats_summary', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.user_game_stats_summary t
-        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id, t.day, t.game HAVING count(*) > 1
-        UNION ALL
-        SELECT t.user_id, 'duplicate_row', 'one row of pruned_stats', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.pruned_stats t
-        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id, t.game, t.day HAVING count(*) > 1
-        UNION ALL
-        SELECT t.user_id, 'duplicate_row', 'one row of pruned_actions', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.pruned_actions t
-        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id, t.key HAVING count(*) > 1
-        UNION ALL
-        SELECT t.user_id, 'duplicate_row', 'one row of user_segments', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.user_segments t
-        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id HAVING count(*) > 1
-        UNION ALL
-        SELECT t.user_id, 'duplicate_row', 'one row of segment_history', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.segment_history t
-        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id, t.change_no HAVING count(*) > 1
-        UNION ALL
-        SELECT t.user_id, 'duplicate_row', 'one row of recommendations', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.recommendations t
-        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id, t.number HAVING count(*) > 1
-        UNION ALL
-        SELECT t.user_id, 'duplicate_row', 'one row of shop_user_units', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.shop_user_units t
-        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id, t.product_id HAVING count(*) > 1
-        UNION ALL
-        SELECT t.user_id, 'duplicate_row', 'one row of anchor_heads', count(*) || ' rows', NULL::text, NULL::bigint FROM economy.anchor_heads t
-        WHERE t.user_id BETWEEN from_user AND upto_user GROUP BY t.user_id, t.anchor_id HAVING count(*) > 1;
-    END;
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    t record;
+BEGIN
+    FOR t IN VALUES ('accounts', ''), ('users', ''), ('streaks', ''), ('audit_checkpoints', ''), ('stream_checkpoints', ''), ('rollup_positions', ''),
+                    ('user_segments', ''), ('game_stats', ', game'), ('user_game_stats_summary', ', day, game'), ('pruned_stats', ', game, day'),
+                    ('pruned_actions', ', key'), ('segment_history', ', change_no'), ('recommendations', ', number'), ('shop_user_units', ', product_id'),
+                    ('anchor_heads', ', anchor_id') LOOP
+        RETURN QUERY EXECUTE format('SELECT t.user_id, ''duplicate_row'', ''one row of %1$s'', count(*) || '' rows'', NULL::text, NULL::bigint FROM economy.%1$I t
+            WHERE t.user_id BETWEEN $1 AND $2 GROUP BY user_id%2$s HAVING count(*) > 1', t.column1, t.column2) USING from_user, upto_user;
+    END LOOP;
+END
+$$;
 COMMENT ON FUNCTION economy.audit_twice(bigint, bigint) IS 'Rows that are there twice in spite of their primary keys, of the users from one id to another.';
 
 CREATE FUNCTION economy.audit_recommendations(from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807) RETURNS SETOF economy.finding
@@ -479,6 +441,7 @@ CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" t
             ('rollup_positions', '*', 'of a user without actions it means the same as none'),
             ('rfm_state', 'refreshed_at', 'for who reads it'),
             ('rfm_state', 'change_lag', 'for who reads it'),
+            ('rfm_state', 'as_of', 'means the same while no user passes to another score'),
             ('rfm_state', 'summarised', 'at worst what is summarised is summarised again'),
             ('rfm_state', 'cluster', 'at worst all purchases are read again'),
             ('rfm_state', 'seen_before', 'when less: purchases are read again; when more it is found'),

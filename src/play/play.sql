@@ -236,10 +236,7 @@ CREATE FUNCTION economy.rollup_stats(max_users integer DEFAULT 100000)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 BEGIN
-    PERFORM economy.require_given('max_users', max_users IS NOT NULL);
-    IF max_users < 1 THEN
-        RAISE EXCEPTION 'max_users must be 1 or more' USING ERRCODE = 'XE002';
-    END IF;
+    PERFORM economy.require_positive('max_users', max_users);
     PERFORM economy.open_tables('user_actions', 'accounts', 'rollup_positions', 'rollup_queue', 'rollup_state', 'user_game_stats_summary');
     -- one rollup at a time; the next one begins where this one ends
     PERFORM economy.lock_name('economy.rollup_stats');

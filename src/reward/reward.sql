@@ -93,57 +93,11 @@ COMMENT ON CONSTRAINT level_experiments_share_check ON economy.level_experiments
 COMMENT ON CONSTRAINT level_experiments_pkey ON economy.level_experiments IS 'the experiment has an arm of this name already';
 COMMENT ON COLUMN economy.level_experiments.share IS 'Share of users in hundredths of a percent; who falls into no arm has the linear curve.';
 
-CREATE TABLE economy.level_changes (
-    change_id  bigint      GENERATED ALWAYS AS IDENTITY CONSTRAINT level_changes_pkey PRIMARY KEY,
-    kind       text        NOT NULL CONSTRAINT level_changes_kind_check CHECK (kind IN ('curve', 'experiment')),
-    name       text        NOT NULL COLLATE "C",
-    actor      text        NOT NULL,
-    before     jsonb,
-    after      jsonb,
-    changed_at timestamptz NOT NULL
-);
-CREATE INDEX level_changes_name_idx ON economy.level_changes (kind, name, change_id);
-SELECT pg_catalog.pg_extension_config_dump('economy.level_changes', '');
-SELECT pg_catalog.pg_extension_config_dump('economy.level_changes_change_id_seq', '');
-COMMENT ON TABLE economy.level_changes IS 'Every change of a level curve or an experiment with curves, with actor, before and after. Append-only.';
-COMMENT ON COLUMN economy.level_changes.after IS 'Of a curve its XP by level, of an experiment its arms; null when there is none.';
-COMMENT ON SEQUENCE economy.level_changes_change_id_seq IS 'Numbers of level_changes.';
-CREATE TRIGGER level_changes_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
-    ON economy.level_changes FOR EACH STATEMENT EXECUTE FUNCTION economy.forbid_change();
-ALTER TABLE economy.level_changes ENABLE ALWAYS TRIGGER level_changes_append_only;
-
-CREATE FUNCTION economy.level_config(kind text, name text) RETURNS jsonb
-    LANGUAGE sql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, economy, pg_temp
-    BEGIN ATOMIC
-        SELECT CASE kind
-            WHEN 'curve' THEN (SELECT jsonb_agg(c.xp ORDER BY c.level) FROM economy.level_curves c WHERE c.curve = name)
-            ELSE (SELECT jsonb_agg(jsonb_build_object('arm', e.arm, 'curve', e.curve, 'share', e.share, 'enabled', e.enabled) ORDER BY e.arm)
-                  FROM economy.level_experiments e WHERE e.experiment = name) END;
-    END;
-COMMENT ON FUNCTION economy.level_config(text, text) IS 'A level curve or an experiment as level_changes records it; null when there is none.';
-
-CREATE FUNCTION economy.audit_levels() RETURNS SETOF economy.finding
-    LANGUAGE sql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, economy, pg_temp
-    BEGIN ATOMIC
-        WITH changes AS (
-            SELECT l.change_id, l.kind, l.name, l.before, l.after, lag(l.after) OVER w AS after_last, lead(l.change_id) OVER w IS NULL AS is_newest
-            FROM economy.level_changes l WINDOW w AS (PARTITION BY l.kind, l.name ORDER BY l.change_id)
-        )
-        SELECT NULL::bigint, 'parity', format('%s %s before change %s: %s', c.kind, c.name, c.change_id, coalesce(c.after_last::text, 'none')),
-               coalesce(c.before::text, 'none'), NULL::text, NULL::bigint
-        FROM changes c WHERE c.before IS DISTINCT FROM c.after_last
-        UNION ALL
-        SELECT NULL::bigint, 'parity', format('%s %s: %s', t.kind, t.name, coalesce(c.after::text, 'none')),
-               coalesce(economy.level_config(t.kind, t.name)::text, 'none'), NULL::text, NULL::bigint
-        FROM (SELECT 'curve' AS kind, l.curve AS name FROM economy.level_curves l
-              UNION SELECT 'experiment', e.experiment FROM economy.level_experiments e
-              UNION SELECT n.kind, n.name FROM changes n) t
-        LEFT JOIN changes c ON c.kind = t.kind AND c.name = t.name AND c.is_newest
-        WHERE c.after IS DISTINCT FROM economy.level_config(t.kind, t.name);
-    END;
-COMMENT ON FUNCTION economy.audit_levels() IS 'Level curves and experiments against level_changes.';
+CREATE VIEW economy.level_changes AS
+    SELECT c.change_id, CASE c.relation WHEN 'level_curves' THEN 'curve' ELSE 'experiment' END AS kind, c.key AS name, c.actor, c.before, c.after, c.changed_at
+    FROM economy.config_changes c WHERE c.relation IN ('level_curves', 'level_experiments');
+COMMENT ON VIEW economy.level_changes IS
+    'Every change of a level curve or an experiment with curves, with actor, before and after: those of config_changes.';
 
 CREATE FUNCTION economy.level_for(xp bigint, curve text DEFAULT 'linear') RETURNS integer
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_level_for';
@@ -160,8 +114,6 @@ CREATE FUNCTION economy.set_level_curve(curve text, xp bigint[], actor text DEFA
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
-DECLARE
-    before jsonb;
 BEGIN
     PERFORM economy.require_actor(actor);
     PERFORM economy.require_given('curve', curve IS NOT NULL);
@@ -178,11 +130,8 @@ BEGIN
             HINT = 'Element n is the XP at which level n begins.';
     END IF;
     LOCK TABLE economy.level_curves IN SHARE ROW EXCLUSIVE MODE;
-    before := economy.level_config('curve', curve);
     DELETE FROM economy.level_curves c WHERE c.curve = set_level_curve.curve;
     INSERT INTO economy.level_curves SELECT curve, i, xp[i] FROM generate_subscripts(xp, 1) i;
-    INSERT INTO economy.level_changes (kind, name, actor, before, after, changed_at)
-        VALUES ('curve', curve, actor, before, economy.level_config('curve', curve), economy.now());
     PERFORM economy.note_change('level_curves', curve, 'set', actor);
     RETURN cardinality(xp);
 END
@@ -198,7 +147,6 @@ CREATE FUNCTION economy.set_level_experiment(experiment text, arms jsonb, enable
 DECLARE
     a record;
     n integer := 0;
-    before jsonb;
     message text;
     failed text;
     at_column text;
@@ -212,7 +160,6 @@ BEGIN
             HINT = 'An arm is {"arm": "steep", "curve": "steep_v1", "share": 2500}, shares in hundredths of a percent.';
     END IF;
     LOCK TABLE economy.level_experiments IN SHARE ROW EXCLUSIVE MODE;
-    before := economy.level_config('experiment', experiment);
     DELETE FROM economy.level_experiments e WHERE e.experiment = set_level_experiment.experiment;
     BEGIN
         FOR a IN SELECT * FROM jsonb_to_recordset(arms) AS r (arm text, curve text, share integer) LOOP
@@ -231,8 +178,6 @@ BEGIN
     IF (SELECT sum(e.share) FROM economy.level_experiments e WHERE e.experiment = set_level_experiment.experiment) > 10000 THEN
         RAISE EXCEPTION 'the shares of experiment "%" exceed 10000', experiment USING ERRCODE = 'XE002';
     END IF;
-    INSERT INTO economy.level_changes (kind, name, actor, before, after, changed_at)
-        VALUES ('experiment', experiment, actor, before, economy.level_config('experiment', experiment), economy.now());
     PERFORM economy.note_change('level_experiments', experiment, 'set', actor);
     RETURN n;
 END

@@ -317,10 +317,7 @@ DECLARE
     place economy.recommendation_placements;
     before CONSTANT timestamptz := economy.now() - make_interval(hours => 24 * economy.rfm_setting('economy.recommendation_retention')::integer);
 BEGIN
-    PERFORM economy.require_given('max_decisions', max_decisions IS NOT NULL);
-    IF max_decisions < 1 THEN
-        RAISE EXCEPTION 'max_decisions must be 1 or more' USING ERRCODE = 'XE002';
-    END IF;
+    PERFORM economy.require_positive('max_decisions', max_decisions);
     PERFORM economy.open_tables('shop_transactions', 'rfm_reversals', 'recommendation_placements', 'recommendations',
                                 'recommendation_progress', 'recommendation_beliefs', 'recommendation_days');
     PERFORM economy.lock_name('economy.learn_recommendations');

@@ -293,22 +293,32 @@ $$;
 COMMENT ON FUNCTION economy.upsert_product(jsonb, text) IS
     'Creates a product, or changes the given columns of one; keys are the column names of shop_products. Recorded with actor, before and after. XE301 for a product that is not valid.';
 
-CREATE FUNCTION economy.retire_product(product_id text, actor text) RETURNS economy.shop_products
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp
-    SET TimeZone = 'UTC'
-    SET DateStyle = 'ISO, MDY' AS $$
+CREATE FUNCTION economy.lock_product(product_id text, actor text) RETURNS economy.shop_products
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    old_row economy.shop_products;
-    new_row economy.shop_products;
+    result economy.shop_products;
 BEGIN
     PERFORM economy.require_actor(actor);
     PERFORM economy.require_given('product_id', product_id IS NOT NULL);
-    SELECT * INTO old_row FROM economy.shop_products p WHERE p.product_id = retire_product.product_id FOR NO KEY UPDATE;
+    SELECT * INTO result FROM economy.shop_products p WHERE p.product_id = lock_product.product_id FOR NO KEY UPDATE;
     IF NOT found THEN
         RAISE EXCEPTION 'product "%" does not exist', product_id USING ERRCODE = 'XE302';
     END IF;
+    RETURN result;
+END
+$$;
+COMMENT ON FUNCTION economy.lock_product(text, text) IS 'The product that an actor is about to change; XE302 for an unknown one.';
+
+CREATE FUNCTION economy.retire_product(product_id text, actor text) RETURNS economy.shop_products
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    new_row economy.shop_products;
+BEGIN
+    PERFORM economy.lock_product(product_id, actor);
     UPDATE economy.shop_products p SET active = false WHERE p.product_id = retire_product.product_id
         RETURNING * INTO new_row;
     PERFORM economy.note_change('shop_products', product_id, 'retire', actor);
@@ -396,8 +406,6 @@ DECLARE
     new_row economy.shop_products;
     total   bigint;
 BEGIN
-    PERFORM economy.require_actor(actor);
-    PERFORM economy.require_given('product_id', product_id IS NOT NULL);
     PERFORM economy.require_given('units', units IS NOT NULL);
     PERFORM economy.require_given('slots', slots IS NOT NULL);
     IF units NOT BETWEEN -9007199254740991 AND 9007199254740991 THEN
@@ -406,10 +414,7 @@ BEGIN
     IF slots NOT BETWEEN 1 AND 64 THEN
         RAISE EXCEPTION 'slots must be 1 to 64' USING ERRCODE = 'XE303';
     END IF;
-    SELECT * INTO old_row FROM economy.shop_products p WHERE p.product_id = add_stock.product_id FOR NO KEY UPDATE;
-    IF NOT found THEN
-        RAISE EXCEPTION 'product "%" does not exist', product_id USING ERRCODE = 'XE302';
-    END IF;
+    old_row := economy.lock_product(product_id, actor);
     new_row := old_row;
     IF old_row.stock_slots = 0 THEN
         SELECT sum(t.remaining), count(*) INTO total, new_row.stock_slots FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id;
@@ -451,25 +456,16 @@ COMMENT ON FUNCTION economy.add_stock(text, bigint, text, integer) IS
 
 CREATE FUNCTION economy.remove_stock(product_id text, actor text) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp
-    SET TimeZone = 'UTC'
-    SET DateStyle = 'ISO, MDY' AS $$
+    SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    old_row economy.shop_products;
-    new_row economy.shop_products;
+    product CONSTANT economy.shop_products := economy.lock_product(product_id, actor);
 BEGIN
-    PERFORM economy.require_actor(actor);
-    PERFORM economy.require_given('product_id', product_id IS NOT NULL);
-    SELECT * INTO old_row FROM economy.shop_products p WHERE p.product_id = remove_stock.product_id FOR NO KEY UPDATE;
-    IF NOT found THEN
-        RAISE EXCEPTION 'product "%" does not exist', product_id USING ERRCODE = 'XE302';
-    END IF;
-    IF old_row.stock_slots = 0 THEN
+    IF product.stock_slots = 0 THEN
         RAISE EXCEPTION 'product "%" has no stock', product_id USING ERRCODE = 'XE303', HINT = 'It is sold without limit.';
     END IF;
     -- the slots stay as they are: nobody needs to wait for those who buy just now
-    UPDATE economy.shop_products p SET stock_slots = 0 WHERE p.product_id = remove_stock.product_id RETURNING * INTO new_row;
+    UPDATE economy.shop_products p SET stock_slots = 0 WHERE p.product_id = remove_stock.product_id;
     PERFORM economy.note_change('shop_products', product_id, 'change', actor);
     RETURN (SELECT sum(t.remaining) FROM economy.shop_stock t WHERE t.product_id = remove_stock.product_id);
 END

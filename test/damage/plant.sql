@@ -127,7 +127,8 @@ BEGIN
         RETURN;
     END;
     BEGIN
-        SELECT count(*) INTO findings FROM economy.audit_sweep();
+        -- that triggers are off and constraints gone is the test's own doing
+        SELECT count(*) INTO findings FROM economy.audit_sweep() f WHERE f.kind <> 'wrong_schema';
         outcome := CASE WHEN findings > 0 THEN 'seen'
             WHEN EXISTS (SELECT FROM economy.audit_unknown() u WHERE u.relation = d.relation AND (u."column" = '*' OR u."column" = ANY (d.columns))) THEN 'listed'
             ELSE 'unseen' END;

@@ -4,6 +4,8 @@
 -- disabled and the tables changed until the final ROLLBACK.
 BEGIN;
 SELECT no_plan();
+-- triggers are off here, which is a finding of its own
+CREATE FUNCTION pg_temp.swept(since timestamptz DEFAULT NULL) RETURNS SETOF economy.finding LANGUAGE sql AS $$ SELECT * FROM economy.audit_sweep(since) f WHERE f.kind <> 'wrong_schema' $$;
 SELECT is_empty('SELECT * FROM economy.audit_sweep()', 'this database has no findings');
 SELECT economy.register('pgtap audit') AS u \gset
 SELECT economy.register('pgtap audit other') AS other \gset
@@ -31,7 +33,7 @@ SELECT success AS x FROM economy.adjust_gold(:other, 100, 'open', 'r', 'a') \gse
 SELECT success AS x FROM economy.grant_reward(:other, 'pgtap', 'o', 1, 1) \gset
 SELECT count(*) AS x FROM generate_series(1, 20), economy.rollup_stats() \gset
 SELECT is((SELECT string_agg(substr(transaction_id, 1, 1) || seq, ' ' ORDER BY seq) FROM economy.ledger WHERE user_id = :u), 'G1 A2 P3 R4 P5 R6 R7 R8 A9 R10 A11', 'the stream');
-SELECT is_empty('SELECT * FROM economy.audit_sweep()', 'clean before any damage');
+SELECT is_empty('SELECT * FROM pg_temp.swept()', 'clean before any damage');
 SELECT is_empty('SELECT * FROM economy.audit_sweep_incremental()', 'incrementally too');
 SELECT is((SELECT row(kind, since, findings, users = (SELECT count(*) FROM economy.accounts), entries = (SELECT sum(seq) FROM economy.accounts), finished_at >= started_at)::text
            FROM economy.audit_runs WHERE kind = 'full' ORDER BY run_id DESC LIMIT 1), '(full,,0,t,t,t)', 'the run is recorded');
@@ -57,9 +59,9 @@ BEGIN
         END IF;
     END LOOP;
     SELECT string_agg(DISTINCT concat_ws(' ', CASE user_id WHEN economy.user_id_of('pgtap audit') THEN NULL WHEN economy.user_id_of('pgtap audit other') THEN 'other' ELSE 'nobody' END, kind, seq), ', ')
-    INTO answer FROM economy.audit_sweep();
+    INTO answer FROM pg_temp.swept();
     SELECT string_agg(DISTINCT concat_ws(' ', CASE f.user_id WHEN economy.user_id_of('pgtap audit') THEN NULL WHEN economy.user_id_of('pgtap audit other') THEN 'other' ELSE 'nobody' END, f.kind, f.seq), ', ')
-    INTO recorded FROM economy.audit_findings f WHERE f.last_run_id = (SELECT max(run_id) FROM economy.audit_runs);
+    INTO recorded FROM economy.audit_findings f WHERE f.last_run_id = (SELECT max(run_id) FROM economy.audit_runs) AND f.kind <> 'wrong_schema';
     RAISE EXCEPTION USING ERRCODE = 'XT000';
 EXCEPTION WHEN SQLSTATE 'XT000' THEN
     RETURN CASE WHEN recorded IS DISTINCT FROM answer THEN 'recorded: ' || coalesce(recorded, 'nothing') || ', but ' ELSE '' END || coalesce(answer, 'nothing');
@@ -165,7 +167,7 @@ DECLARE
 BEGIN
     EXECUTE pg_temp.filled(damage);
     SELECT string_agg(concat_ws('|', kind, replace(expected, 'R' || economy.user_id_of('pgtap audit') || '-', 'RU-'), replace(actual, 'R' || economy.user_id_of('pgtap audit') || '-', 'RU-'),
-                                replace(entry, 'R' || economy.user_id_of('pgtap audit') || '-', 'RU-'), seq), '; ' ORDER BY kind, expected) INTO answer FROM economy.audit_sweep() WHERE kind <> 'wrong_hash';
+                                replace(entry, 'R' || economy.user_id_of('pgtap audit') || '-', 'RU-'), seq), '; ' ORDER BY kind, expected) INTO answer FROM pg_temp.swept() WHERE kind <> 'wrong_hash';
     RAISE EXCEPTION USING ERRCODE = 'XT000';
 EXCEPTION WHEN SQLSTATE 'XT000' THEN
     RETURN answer;
@@ -181,18 +183,18 @@ FROM (VALUES
 ) v (says, damage);
 
 -- since: users whose newest entry is not older
-SELECT is((SELECT count(*) FROM economy.audit_sweep('2031-01-03 12:00+00')), 0::bigint, 'a sweep since');
+SELECT is((SELECT count(*) FROM pg_temp.swept('2031-01-03 12:00+00')), 0::bigint, 'a sweep since');
 SELECT is((SELECT row(kind, since = '2031-01-03 12:00+00', users)::text FROM economy.audit_runs ORDER BY run_id DESC LIMIT 1), '(since,t,2)', 'looks at two users');
 SELECT set_config('economy.test_clock', '2031-01-05 12:00+00', true) AS x \gset
 SELECT success AS x FROM economy.record_action(:other, 'rps', 'T', 'x') \gset
-SELECT is((SELECT count(*) FROM economy.audit_sweep('2031-01-04 00:00+00')), 0::bigint, 'a sweep since later');
+SELECT is((SELECT count(*) FROM pg_temp.swept('2031-01-04 00:00+00')), 0::bigint, 'a sweep since later');
 SELECT is((SELECT row(kind, users, entries)::text FROM economy.audit_runs ORDER BY run_id DESC LIMIT 1), '(since,1,3)', 'looks at one');
 CREATE FUNCTION pg_temp.since(who text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     answer text;
 BEGIN
     EXECUTE pg_temp.filled('UPDATE economy.accounts SET head_hash = sha256(head_hash) WHERE user_id = {' || who || '}');
-    SELECT coalesce(string_agg(kind, ' '), 'nothing') INTO answer FROM economy.audit_sweep('2031-01-04 00:00+00');
+    SELECT coalesce(string_agg(kind, ' '), 'nothing') INTO answer FROM pg_temp.swept('2031-01-04 00:00+00');
     RAISE EXCEPTION USING ERRCODE = 'XT000';
 EXCEPTION WHEN SQLSTATE 'XT000' THEN
     RETURN answer;
@@ -212,7 +214,7 @@ SELECT success AS x FROM economy.record_action(:u, 'rps', 'T', '12') \gset
 SELECT success AS x FROM economy.record_action(:u, 'rps', 'T', '13') \gset
 SELECT is_empty('SELECT * FROM economy.audit_sweep_incremental()', 'damage of old entries is the full sweep''s');
 SELECT is((SELECT row(users, entries)::text FROM economy.audit_runs ORDER BY run_id DESC LIMIT 1), '(1,2)', 'two entries were read');
-SELECT is((SELECT string_agg(kind, ' ') FROM economy.audit_sweep()), 'wrong_hash', 'which finds it');
+SELECT is((SELECT string_agg(kind, ' ') FROM pg_temp.swept()), 'wrong_hash', 'which finds it');
 UPDATE economy.gold_adjustments SET reason = 'r' WHERE user_id = :u;
 SELECT success AS x FROM economy.record_action(:u, 'rps', 'T', '14') \gset
 SELECT success AS x FROM economy.record_action(:other, 'rps', 'T', '14') \gset
@@ -222,7 +224,7 @@ SELECT is((SELECT string_agg(seq::text, ' ' ORDER BY user_id) FROM economy.audit
 SELECT is((SELECT row(r.users, r.entries, r.findings, f.kind, f.seq, f.entry = 'A' || :u || '-14')::text FROM economy.audit_runs r JOIN economy.audit_findings f USING (run_id) ORDER BY r.run_id DESC LIMIT 1), '(2,2,1,wrong_hash,14,t)', 'and recorded');
 SELECT is_empty('SELECT * FROM economy.audit_sweep_incremental()', 'a damaged stream without new entries is not looked at again');
 SELECT is((SELECT users FROM economy.audit_runs ORDER BY run_id DESC LIMIT 1), 0::bigint, 'so that the sweeps end');
-SELECT is((SELECT string_agg(kind || ' ' || seq, ' ') FROM economy.audit_sweep()), 'wrong_hash 14', 'but by a full sweep');
+SELECT is((SELECT string_agg(kind || ' ' || seq, ' ') FROM pg_temp.swept()), 'wrong_hash 14', 'but by a full sweep');
 SELECT is((SELECT row(count(*), count(DISTINCT f.run_id), bool_and(f.gone_run_id IS NULL), bool_and(f.last_run_id > f.run_id))::text FROM economy.audit_findings f WHERE f.kind = 'wrong_hash' AND f.seq = 14 AND f.user_id = :u), '(1,1,t,t)', 'which finds it again, and records it once');
 SELECT is((SELECT string_agg(concat_ws(' ', kind, seq, entry = 'A' || :u || '-14', last_seen > first_seen), ', ') FROM economy.audit_open() WHERE user_id = :u), 'wrong_hash 14 t t', 'it is open');
 SELECT success AS x FROM economy.record_action(:u, 'rps', 'T', '14 again') \gset
@@ -236,9 +238,9 @@ SELECT is((SELECT string_agg(r.found, ', ') FROM (SELECT (SELECT string_agg(CASE
     'u14, last1', 'one after the other, and then nobody');
 UPDATE economy.gold_adjustments SET reason = 'r' WHERE user_id IN (:other, :last);
 UPDATE economy.user_actions SET action_type = 'T' WHERE user_id = :u AND seq = 14;
-SELECT is_empty('SELECT * FROM economy.audit_sweep()', 'mended, as a full sweep sees');
-SELECT is_empty('SELECT * FROM economy.audit_open()', 'nothing is open any more');
-SELECT is((SELECT findings FROM economy.audit_history(1)), 0::bigint, 'the history says so');
+SELECT is_empty('SELECT * FROM pg_temp.swept()', 'mended, as a full sweep sees');
+SELECT is_empty($$SELECT * FROM economy.audit_open() WHERE kind <> 'wrong_schema'$$, 'nothing is open any more');
+SELECT is((SELECT findings FROM economy.audit_history(1)), (SELECT count(*) FROM economy.audit_schema()), 'the history says so');
 SELECT is_empty('SELECT * FROM economy.audit_sweep_incremental()', 'mended');
 SELECT is((SELECT seq FROM economy.audit_checkpoints WHERE user_id = :u), 16::bigint, 'the checkpoint moves');
 SELECT count(*) AS x FROM unnest(ARRAY[:u, :other]) id, economy.record_action(id, 'rps', 'T', '15') \gset
@@ -246,13 +248,13 @@ SELECT is_empty('SELECT * FROM economy.audit_sweep_incremental(1)', 'one user a 
 SELECT is((SELECT string_agg(users::text, ' ' ORDER BY run_id) FROM (SELECT * FROM economy.audit_runs ORDER BY run_id DESC LIMIT 3) r), '1 1 0', 'until nobody is left');
 SELECT throws_ok('SELECT * FROM economy.audit_sweep_incremental(' || n || ')', 'XE002', 'max_users must be 1 or more', 'max_users ' || n) FROM unnest(ARRAY['0', '-1']) n;
 SELECT throws_ok('SELECT * FROM economy.audit_sweep_incremental(NULL)', 'XE001', 'max_users must not be null', 'max_users NULL');
-SELECT is_empty('SELECT * FROM economy.audit_sweep()', 'clean after all damage was undone');
+SELECT is_empty('SELECT * FROM pg_temp.swept()', 'clean after all damage was undone');
 -- read-only: findings, and no record
 SELECT count(*) AS runs FROM economy.audit_runs \gset
 UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = :u;
 SAVEPOINT s;
 SET TRANSACTION READ ONLY;
-SELECT string_agg(kind, ' ') AS found FROM economy.audit_sweep() \gset
+SELECT string_agg(kind, ' ') AS found FROM pg_temp.swept() \gset
 ROLLBACK TO s;
 SELECT is(:'found'::text, 'wrong_balance', 'a read-only transaction is told');
 SELECT is((SELECT count(*) FROM economy.audit_runs), :runs::bigint, 'and writes nothing');

