@@ -283,7 +283,12 @@ position_index(Relation rel, BlockNumber * range)
 	{
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 
-		if (index->rd_rel->relam == BRIN_AM_OID && index->rd_index->indkey.values[0] == position)
+		/*
+		 * one that a REINDEX CONCURRENTLY left half made has not even a first
+		 * page
+		 */
+		if (index->rd_rel->relam == BRIN_AM_OID && index->rd_index->indkey.values[0] == position &&
+			index->rd_index->indisvalid)
 		{
 			found = RelationGetRelid(index);
 			*range = BrinGetPagesPerRange(index);
