@@ -43,6 +43,8 @@ sub check
 	$self->check_signatures;
 	$self->check_stock;
 	$self->check_caps;
+	$self->check_global_keys;
+	$self->check_rounds;
 	$self->check_statistics;
 	$self->check_claims;
 	$self->check_freezes;
@@ -79,7 +81,7 @@ sub index_tables
 	return;
 }
 
-my %JOURNAL = (P => 'P', R => 'R', C => 'R', V => 'R', A => 'A', G => 'G', U => 'U');
+my %JOURNAL = (P => 'P', R => 'R', C => 'R', S => 'R', V => 'R', A => 'A', G => 'G', U => 'U');
 
 # Every intent with what became of it: sure (acknowledged), maybe, or none.
 sub index_log
@@ -120,7 +122,9 @@ sub index_attempt
 		# claimed again after it was given back, it has another name
 		my ($seq) = $result->{transaction_id} =~ /-(\d+)$/;
 		my $e = $self->{stream}{ $intent->{user} }{$seq};
-		$key .= $e && ($e->{source} // '') eq 'economy:daily_streak' ? $e->{external_event_id} : $result->{claim_date};
+		# of a date to which the streak was set, the answer is that correction
+		if ($e && ($e->{source} // '') =~ /^economy:(?:daily_streak|set_streak)$/) { $key = $e->{key} }
+		else { $key .= $result->{claim_date} }
 	}
 	push @{ $self->{attempts}{"$JOURNAL{$intent->{kind}} $intent->{user} $key"} }, $a;
 	return;
@@ -261,6 +265,7 @@ sub payload_fits
 	return $e->{gold_delta} == $intent->{gold} && $e->{xp_delta} == 0 if $kind eq 'G';
 	return $e->{bet} == $intent->{bet} && $e->{win} == $intent->{win}
 	  && $e->{gold_delta} == $e->{win} - $e->{bet} && $e->{action_type} eq $intent->{type} if $kind eq 'A';
+	return $e->{streak_day} == $intent->{day} && ($e->{claim_date} // '') eq $intent->{last} if $kind eq 'S';
 	return ($e->{after} // '') eq $intent->{after} if $kind eq 'U' && defined $intent->{after};
 	return patched($e->{before}, $intent) eq $e->{after} if $kind eq 'U';
 	return 1;
@@ -318,7 +323,7 @@ sub check_answers
 		{
 			$self->bad('I4', "key '$key' was answered reuse $r->{transaction_id}, the entry is " . ($e ? $e->{id} : 'not there'))
 			  unless $e && $e->{id} eq $r->{transaction_id}
-			  && ($e->{journal} eq 'U' || $e->{gold_delta} == $r->{gold_delta} && (!defined $e->{gold} || $e->{gold} == $r->{gold}));
+			  && ($e->{journal} eq 'U' || $intent->{kind} eq 'S' || $e->{gold_delta} == $r->{gold_delta} && (!defined $e->{gold} || $e->{gold} == $r->{gold}));
 			$self->bad('I4', "key '$key' was answered reuse in $a->{tx}{tx}, which asked for something else")
 			  if $e && !payload_fits($intent, $e);
 		}
@@ -547,14 +552,66 @@ sub check_caps
 	my ($self) = @_;
 	my %units;
 
-	$units{"$_->{user_id} $_->{product_id}"} += $_->{quantity} foreach grep { $_->{journal} eq 'P' } @{ $self->{tables}{entries} };
+	foreach my $e (grep { $_->{journal} eq 'P' } @{ $self->{tables}{entries} })
+	{
+		$units{ place_of($e->{user_id}, $e->{product_id}, $e->{created_at} / 1e6 + $PG_EPOCH) } += $e->{quantity};
+	}
 	foreach my $place (sort keys %units)
 	{
-		my ($user, $product) = split / /, $place;
+		my ($user, $product, $period) = split / /, $place, 3;
 		my $limit = limit_of($product);
-		$self->bad('I5', "user $user bought $units{$place} of $product, at most $limit are allowed") if defined $limit && $units{$place} > $limit;
+		$self->bad('I5', "user $user bought $units{$place} of $product in the period '$period', at most $limit are allowed") if defined $limit && $units{$place} > $limit;
 	}
 	$self->{units} = \%units;
+	return;
+}
+
+sub place_of
+{
+	my ($user, $product, $epoch) = @_;
+	return join ' ', $user, $product, Stress::World::period_of($product, $epoch);
+}
+
+# A global key is one user's.
+sub check_global_keys
+{
+	my ($self) = @_;
+	my %of;
+
+	$of{ $_->{key} }{ $_->{user_id} } = 1 foreach grep { $_->{journal} eq 'P' && $_->{product_id} eq 'code' } @{ $self->{tables}{entries} };
+	foreach my $key (sort keys %of)
+	{
+		my @users = sort { $a <=> $b } keys %{ $of{$key} };
+		$self->bad('I4', "the global key '$key' was used by users @users") if @users > 1;
+	}
+	$self->{redeemed} = \%of;
+	return;
+}
+
+# I4: a row with a capture trigger is one round of one user.  With raise the table
+# and the ledger say the same.
+sub check_rounds
+{
+	my ($self) = @_;
+	my %paid;
+
+	foreach my $e (grep { $_->{journal} eq 'A' && $_->{key} =~ /^chess\|rounds_/ } map { values %$_ } values %{ $self->{stream} })
+	{
+		push @{ $paid{ $e->{key} =~ s/^chess\|//r } }, $e;
+	}
+	foreach my $row (@{ $self->{tables}{rounds} })
+	{
+		my $name = "$row->{source}:$row->{id}";
+		my @entries = @{ delete $paid{$name} // [] };
+		my $is = join ', ', map { "$_->{user_id} $_->{bet} $_->{win}" } @entries;
+		my $settled = defined $row->{win} ? "$row->{player} $row->{bet} $row->{win}" : '';
+		my @refused = grep { $_->{action_id} eq $name } @{ $self->{tables}{capture_refusals} };
+
+		$self->bad('I4', "round $name was recorded for several users: $is") if @entries > 1;
+		$self->bad('I4', "round $name is '$settled', recorded is '$is'")
+		  if $row->{source} eq 'rounds_raise' ? $is ne $settled : $settled eq '' ? $is ne '' : !(@refused || $is eq $settled);
+	}
+	$self->bad('I4', "round $_ was recorded and is not there") foreach sort keys %paid;
 	return;
 }
 
@@ -625,12 +682,14 @@ sub check_claims
 	foreach my $user (sort { $a <=> $b } keys %{ $self->{stream} })
 	{
 		my $stream = $self->{stream}{$user};
-		my $s = { day => 0, best => 0, freezes => 0 };
+		my $s = { day => 0, best => 0, freezes => 0, paid => {}, claims => {} };
 
 		foreach my $e (map { $stream->{$_} } sort { $a <=> $b } keys %$stream)
 		{
 			$s->{freezes} += $e->{quantity} if ($e->{effect_code} // '') eq 'streak_freeze';
 			$self->follow_claim($s, $e) if ($e->{source} // '') eq 'economy:daily_streak';
+			$self->follow_correction($s, $e) if ($e->{source} // '') eq 'economy:set_streak';
+			follow_reversal($s, $e) if defined $e->{reverses};
 			$self->follow_return($s, $e) if defined $e->{reverses} && defined $e->{streak_day};
 		}
 		my $row = $streak{$user};
@@ -638,6 +697,33 @@ sub check_claims
 		my $expected = $s->{before} || $s->{returns} ? join ' ', @$s{qw(day best)}, $s->{seq} // 0 : '';
 		$self->bad('I6', "streak of user $user is '$stored', its claims make '$expected'") if $stored ne $expected;
 	}
+	return;
+}
+
+# What is set counts from its date on; a pending grace of later is none.
+sub follow_correction
+{
+	my ($self, $s, $e) = @_;
+	my $before = {%$s};
+
+	@$s{qw(day last excused)} = ($e->{streak_day}, $e->{claim_date}, undef);
+	$s->{best} = $s->{day} if $s->{day} > $s->{best};
+	$s->{graced} = undef if !defined $s->{last} || defined $s->{graced} && $s->{graced} >= $s->{last};
+	my $left = join ' ', $s->{best}, $s->{graced} // '', $s->{seq} // '', 0, 0;
+	my $says = join ' ', $e->{best}, $e->{last_grace_on} // '', $e->{streak_before} // '', $e->{gold_delta}, $e->{xp_delta};
+	$self->bad('R', "$e->{id}: the streak after the correction is '$says', the entries make '$left'") if $says ne $left;
+	@$s{qw(before seq)} = ($before, $e->{seq});
+	return;
+}
+
+# A claim of which nothing is left was not paid.
+sub follow_reversal
+{
+	my ($s, $e) = @_;
+	my $claim = $s->{claims}{ $e->{reverses} } or return;
+
+	$claim->{$_} += $e->{$_} foreach qw(gold_delta xp_delta);
+	delete $s->{paid}{ $claim->{date} } if defined $e->{streak_day} || !grep { $claim->{$_} } qw(gold_delta xp_delta);
 	return;
 }
 
@@ -663,15 +749,17 @@ sub follow_claim
 	my ($date, $last) = ($e->{claim_date}, $s->{last});
 	my $covered = $s->{excused} // $last;
 	my $gap = defined $last ? $date - $last : 1;
-	my $missed = defined $last ? $date - 1 - ($covered > $last ? $covered : $last) : 0;
+	my @missed = defined $last ? grep { !$s->{paid}{$_} } ($covered > $last ? $covered : $last) + 1 .. $date - 1 : ();
+	my $missed = @missed;
 	my ($day, $freezes_used, $grace) = ($s->{day} + 1, 0, 0);
 
 	$self->bad('I4', "$e->{id}: claim date $date does not come after $last") if $gap < 1;
+	$self->bad('I4', "$e->{id}: claim date $date was paid before") if $s->{paid}{$date};
 	$self->bad('R', "$e->{id}: its date is that of no time zone") unless possible_date($e);
 	if ($missed > 0)
 	{
 		if ($gap >= 30) { ($day, $s->{graced}) = (1, undef) }
-		elsif ($missed == 1 && (!defined $s->{graced} || $date - 1 - $s->{graced} >= 7)) { ($grace, $s->{graced}) = (1, $date - 1) }
+		elsif ($missed == 1 && (!defined $s->{graced} || $missed[0] - $s->{graced} >= 7)) { ($grace, $s->{graced}) = (1, $missed[0]) }
 		elsif ($missed <= $s->{freezes}) { $freezes_used = $missed }
 		else { $day = 1 }
 	}
@@ -688,6 +776,8 @@ sub follow_claim
 	$before->{returned} = $freezes_used;
 	$s->{before} = $before;
 	@$s{qw(day last excused seq)} = ($day, $date, $e->{excused_to}, $e->{seq});
+	$s->{paid}{$date} = 1;
+	$s->{claims}{ $e->{seq} } = { date => $date, gold_delta => $e->{gold_delta}, xp_delta => $e->{xp_delta} };
 	return;
 }
 
@@ -866,6 +956,7 @@ my %REFUSAL = (
 	SOLD_OUT => sub { $_[3]{stock} && ($_[2]{stock_remaining} // 0) < $_[1]{quantity} },
 	GOLD_OVERFLOW => sub { (($_[2]{gold} // $Stress::World::MAX_AMOUNT) + 3 * 2**52) > $Stress::World::MAX_AMOUNT },
 	INSUFFICIENT_GOLD => \&is_short,
+	KEY_USED => sub { grep { $_ != $_[1]{user} } keys %{ $_[4]->{redeemed}{ $_[1]{key} } // {} } },
 	LIMIT_ONCE => \&is_at_limit,
 	USER_LIMIT => \&is_at_limit);
 
@@ -902,7 +993,7 @@ sub is_at_limit
 	my $limit = limit_of($name);
 
 	return 1 if ($product->{effect_code} // '') eq 'streak_freeze';
-	return defined $limit && ($self->{units}{"$intent->{user} $name"} // 0) + $intent->{quantity} > $limit
+	return defined $limit && ($self->{units}{ place_of($intent->{user}, $name, $tx->{clock}) } // 0) + $intent->{quantity} > $limit
 	  || $self->rolled_back_units($tx, $name);
 }
 
@@ -954,7 +1045,7 @@ sub may_fail
 	return $self->{deadlocks} if $state eq '40P01';
 	return $self->{full} if $state eq '53100';
 	return 1 if $op->{fn} eq 'misuse' && $state =~ /^XE/;
-	return 1 if $op->{fn} eq 'capture_raise' && $state eq 'XE502';
+	return 1 if $op->{fn} =~ /^(?:capture|settle)_raise$/ && $state eq 'XE502';
 	return 1 if $op->{fn} eq 'revoke_reward' && $state eq 'XE002' && $op->{message} =~ /cannot take more/;
 	return 1 if $op->{fn} eq 'add_stock' && $state eq 'XE303' && $op->{units} < 0;
 	return 1 if $op->{fn} =~ /^set_/ && $state eq 'XE202';

@@ -188,7 +188,7 @@ sub operation
 		$dbh->do("SET statement_timeout = $op->{timeout}") if $op->{timeout};
 		$self->{sent} = $tx->{auto};
 		$rows = defined $op->{drop_after} ? $self->dropped($op) : $dbh->selectall_arrayref($op->{sql}, { Slice => {} });
-		$rows = $self->captured($op, $number, $rows->[0]{xact}) if $op->{fn} =~ /^capture/;
+		$rows = $self->captured($op, $number, $rows->[0]{xact}) if $op->{fn} =~ /^(?:capture|settle)_/;
 		1;
 	};
 	my $ms = 1000 * (Time::HiRes::time() - $began);

@@ -14,7 +14,7 @@ use Stress::World;
 my @MIX = (
 	[ 30, 'purchase', 1 ], [ 3, 'dry_run', 1 ], [ 12, 'grant_reward', 1 ], [ 3, 'grant_rewards', 0 ],
 	[ 4, 'revoke_reward', 1 ], [ 8, 'claim_daily_reward', 1 ], [ 6, 'adjust_gold', 1 ], [ 16, 'record_action', 1 ],
-	[ 5, 'record_actions', 1 ], [ 4, 'capture', 1 ], [ 3, 'read', 1 ], [ 1, 'misuse', 0 ],
+	[ 5, 'record_actions', 1 ], [ 4, 'capture', 1 ], [ 4, 'settle_rounds', 0 ], [ 3, 'redeem', 0 ], [ 1.5, 'set_streak', 1 ], [ 3, 'read', 1 ], [ 1, 'misuse', 0 ],
 	[ 1, 'set_timezone', 1 ], [ 1, 'set_user_status', 0 ], [ 2, 'update_profile', 1 ],
 	# these wait for each other's transactions while they hold their own user
 	[ 2, 'link_external_id', 0 ], [ 1.5, 'unlink_external_id', 0 ], [ 1, 'upsert_product', 0 ], [ 0.3, 'retire_product', 0 ],
@@ -22,6 +22,7 @@ my @MIX = (
 	[ 0.2, 'audit_sweep_incremental', 0 ], [ 0.1, 'stats_parity', 0 ], [ 0.15, 'rotate_signing_key', 0 ],
 	[ 0.05, 'retire_signing_key', 0 ], [ 1, 'register', 0 ]);
 my @NOISE = ([ 0.8, 'cancel', 0 ], [ 0.4, 'terminate', 0 ]);
+my $CAPTURED = qr/^(?:capture|settle)_/;
 my $WINDOWS = 12;    # clients in the same part of the run share keys
 
 # seed, clients, ops (of all clients together)
@@ -84,7 +85,7 @@ sub single
 	my $tx = { iso => 'rc', auto => 1, end => 'commit', steps => [ [ op => $op ] ] };
 
 	# a capture is looked up in its transaction
-	if ($self->chance(0.2) || $op->{fn} =~ /^capture/)
+	if ($self->chance(0.2) || $op->{fn} =~ $CAPTURED)
 	{
 		@$tx{qw(auto iso)} = (0, $self->pick('rc', 'rr', 'rr', 'ser', 'ser'));
 		$tx->{end} = 'rollback' if $self->chance(0.1);
@@ -92,7 +93,7 @@ sub single
 	return $tx if $self->{clean};
 	# jobs take long enough to be cut off as well
 	if ($self->chance(0.03)) { $op->{timeout} = $self->pick(1, 1, 2, 5, 20) }
-	elsif ($self->chance(0.015) && $op->{fn} !~ /^capture/) { $op->{drop_after} = $self->pick(0, 0.0005, 0.002, 0.01) }
+	elsif ($self->chance(0.015) && $op->{fn} !~ $CAPTURED) { $op->{drop_after} = $self->pick(0, 0.0005, 0.002, 0.01) }
 	elsif (!$tx->{auto} && $self->chance(0.05)) { $tx->{end} = $self->pick('drop', 'drop_commit') }
 	return $tx;
 }
@@ -203,7 +204,7 @@ sub purchase
 {
 	my ($self, $user) = @_;
 	my ($key, $n, $other) = $self->key($user);
-	my @ids = grep { $_ ne 'jackpot' && !($self->{no_stock} && $Stress::World::PRODUCTS{$_}{stock}) } sort keys %Stress::World::PRODUCTS;
+	my @ids = grep { $_ ne 'jackpot' && $_ ne 'code' && !($self->{no_stock} && $Stress::World::PRODUCTS{$_}{stock}) } sort keys %Stress::World::PRODUCTS;
 	my $product = $n % 53 ? $ids[ $n % @ids ] : 'jackpot';
 	my $quantity = 1 + ($n / 16) % 3 + $other;
 	my $context = $n % 10 == 0 ? '{"expected_price": ' . ($Stress::World::PRODUCTS{$product}{price_gold} // 0) . '}'
@@ -211,6 +212,16 @@ sub purchase
 
 	return call('purchase', 'purchase', [ $user, $product, $key, $quantity, $context, 'false' ],
 		{ kind => 'P', user => $user, key => "$product|$key", quantity => $quantity, context => $context });
+}
+
+# A code that any of several users may have redeemed.
+sub redeem
+{
+	my ($self, $user) = @_;
+	my $key = 'code' . int rand 10 + 60 * $self->{progress};
+
+	return call('redeem', 'purchase', [ $user, 'code', $key, 1, undef, 'false' ],
+		{ kind => 'P', user => $user, key => "code|$key", quantity => 1 });
 }
 
 sub dry_run
@@ -270,6 +281,20 @@ sub claim_daily_reward
 {
 	my ($self, $user) = @_;
 	return call('claim_daily_reward', 'claim_daily_reward', [$user], { kind => 'C', user => $user, key => 'economy:daily_streak|' });
+}
+
+# A date that has come everywhere; of a shared key it is that of everybody.
+sub set_streak
+{
+	my ($self, $user) = @_;
+	my ($key, $n, $other) = $self->key($user);
+	my $progress = $key =~ /^shared(\d+)/ ? $1 / $WINDOWS : $self->{progress};
+	my $day = $n % 5 ? $n % 35 + $other : 0;
+	my $epoch = $Stress::World::BEGIN + 86400 * (int($progress * $Stress::World::DAYS) - 2 - $n % 3);
+	my $last = $day ? substr Stress::World::clock_text($epoch), 0, 10 : undef;
+
+	return call('set_streak', 'set_streak', [ $user, $day, $last, 'stress', "c$self->{client}", $key ],
+		{ kind => 'S', user => $user, key => "economy:set_streak|$key", day => $day, last => $day ? int(($epoch - 946684800) / 86400) : '' });
 }
 
 sub adjust_gold
@@ -334,6 +359,27 @@ sub capture
 		fn => "capture_$policy", args => $values, intents => \@intents,
 		sql => "WITH i AS (INSERT INTO public.spins_$policy VALUES $values RETURNING 1)"
 		  . ' SELECT pg_current_xact_id_if_assigned() AS xact FROM (SELECT count(*) FROM i) c' };
+}
+
+# Settles rounds for whoever, some of them for a second time.
+sub settle_rounds
+{
+	my ($self) = @_;
+	my $policy = $self->pick('raise', 'report');
+	my %ids = map { (1 + int rand 20 + ($Stress::World::ROUNDS - 20) * $self->{progress} => 1) } 0 .. int rand 3;
+	my (@intents, @rows);
+
+	foreach my $n (sort keys %ids)
+	{
+		my ($user, $win) = ($self->user, int rand 4);
+		# mostly the one who has it, so that it is settled again as it was
+		($user, $win) = (1 + $n % $Stress::World::USERS, $n % 5) if $self->chance(0.6);
+		push @intents, { kind => 'A', type => 'CAPTURE', policy => $policy, user => $user,
+			key => "chess|rounds_$policy:round$n", bet => $n % 7, win => $win };
+		push @rows, "('round$n', $user, $win)";
+	}
+	my $values = join ', ', @rows;
+	return { fn => "settle_$policy", args => $values, intents => \@intents, sql => Stress::World::settle_sql($policy, $values) };
 }
 
 sub read

@@ -252,7 +252,8 @@ sub settle_operation
 	my ($self, $settler, $tx, $op, $before) = @_;
 	my $sql = $op->{fn} =~ /^capture_(\w+)/
 	  ? "WITH i AS (INSERT INTO public.spins_$1 VALUES $op->{args} RETURNING 1) SELECT pg_current_xact_id_if_assigned() AS xact FROM (SELECT count(*) FROM i) c"
-	  : "SELECT pg_current_xact_id_if_assigned() AS xact, r.* FROM economy.$op->{fn}($op->{args}) r";
+	  : $op->{fn} =~ /^settle_(\w+)/ ? Stress::World::settle_sql($1, $op->{args})
+	  : "SELECT pg_current_xact_id_if_assigned() AS xact, r.* FROM economy." . ($op->{fn} =~ s/^redeem$/purchase/r) . "($op->{args}) r";
 	my (@violations, @answers);
 
 	foreach my $round (1, 2)
@@ -266,7 +267,7 @@ sub settle_operation
 	{
 		my $intent = $op->{intents}[$n];
 		my ($first, $second) = map { $answers[$_][$n] // '' } 1, 2;
-		my $journal = $intent->{kind} =~ /[CV]/ ? 'R' : $intent->{kind};
+		my $journal = $intent->{kind} =~ /[CSV]/ ? 'R' : $intent->{kind};
 		my $is_there = $before->{"$journal $intent->{user} $intent->{key}"};
 
 		push @violations, "I4 retry of $tx->{tx} $intent->{key} is new, but its entry was there" if $first eq 'new' && $is_there;

@@ -62,6 +62,7 @@ sub load
 		push @{ $t{entries} }, @$rows;
 	}
 	$t{$_} = $dbh->selectall_arrayref("SELECT $OTHER{$_} FROM economy.$_", { Slice => {} }) foreach keys %OTHER;
+	push @{ $t{rounds} }, @{ $dbh->selectall_arrayref("SELECT 'rounds_$_' AS source, id, player, bet, win FROM public.rounds_$_", { Slice => {} }) } foreach 'raise', 'report';
 	$dbh->do('COMMIT');
 	return \%t;
 }

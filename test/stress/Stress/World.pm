@@ -11,6 +11,7 @@ our $RICH = 40;             # this one is at the edge of 2^53
 our @SUSPENDABLE = (1, 2);
 our $BEGIN = 1772409600;    # 2026-03-02 00:00:00 UTC
 our $DAYS = 42;
+our $ROUNDS = 400;          # in each of two tables
 our @ZONES = ('UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Tokyo', 'Pacific/Kiritimati', 'Pacific/Pago_Pago');
 our @GAMES = ('crash', 'gacha', 'rps', 'slot', 'chess');
 our $MAX_AMOUNT = 9007199254740991;
@@ -25,6 +26,10 @@ our %PRODUCTS = (
 	once    => { category => 'item', price_gold => 5, limit_once => 'true' },
 	capped  => { category => 'item', price_gold => 2, per_user_limit => 7 },
 	rare    => { category => 'item', price_gold => 2, per_user_limit => 3, stock => [ 50, 4 ] },
+	daily   => { category => 'item', price_gold => 2, per_user_limit => 2, limit_period => 'day' },
+	weekly  => { category => 'item', price_gold => 2, per_user_limit => 4, limit_period => 'week' },
+	monthly => { category => 'item', price_gold => 1, per_user_limit => 6, limit_period => 'month' },
+	code    => { category => 'item', price_gold => 1, global_key => 'true' },
 	season  => { category => 'item', price_gold => 4, starts_day => 10, ends_day => 30 },
 	freeze  => { category => 'item', price_gold => 20, effect_code => 'streak_freeze' },
 	pack    => { category => 'conversion', granted_gold => 100, monetary => 499 },
@@ -35,6 +40,30 @@ sub clock_text
 {
 	my ($epoch) = @_;
 	return POSIX::strftime('%Y-%m-%d %H:%M:%S+00', gmtime $epoch);
+}
+
+# The period of the product's limit that a moment is in: days, weeks from Monday and
+# months of UTC.
+sub period_of
+{
+	my ($product, $epoch) = @_;
+	my $period = ($PRODUCTS{$product} // {})->{limit_period} // 'ever';
+	my $day = POSIX::floor($epoch / 86400);
+
+	return $period eq 'day' ? $day : $period eq 'week' ? POSIX::floor(($day + 3) / 7)
+	  : $period eq 'month' ? POSIX::strftime('%Y-%m', gmtime $epoch) : '';
+}
+
+# Gives open rounds a player and a win: rows of id, player, win, of this table.  They
+# are locked in the order of their ids, so that no two statements wait for each other.
+sub settle_sql
+{
+	my ($policy, $rows) = @_;
+	my $table = "public.rounds_$policy";
+
+	return "WITH v (id, player, win) AS (VALUES $rows), k AS MATERIALIZED (SELECT id FROM $table WHERE id IN (SELECT id FROM v) ORDER BY id FOR UPDATE),"
+	  . " u AS (UPDATE $table t SET player = v.player, win = v.win FROM v JOIN k USING (id) WHERE t.id = v.id RETURNING 1)"
+	  . ' SELECT pg_current_xact_id_if_assigned() AS xact FROM (SELECT count(*) FROM u) c';
 }
 
 # Fills a fresh database; user ids are 1 to $USERS.
@@ -69,7 +98,22 @@ CREATE TRIGGER capture AFTER INSERT ON public.spins_$policy REFERENCING NEW TABL
 EXECUTE FUNCTION economy.capture_actions('player', 'chess', 'id', 'bet', 'win', '$policy', 'prefix=')
 SQL
 	}
+	create_rounds($dbh, $_) foreach 'raise', 'report';
 	$dbh->do('RESET economy.test_clock');
+	return;
+}
+
+# Rounds that are open, with their bets; every statement may settle some of them.
+sub create_rounds
+{
+	my ($dbh, $policy) = @_;
+	my $table = "rounds_$policy";
+	my $call = "FOR EACH STATEMENT EXECUTE FUNCTION economy.capture_actions('player', 'chess', 'id', 'bet', 'win', '$policy')";
+
+	$dbh->do("CREATE TABLE public.$table (id text PRIMARY KEY, player bigint, bet bigint, win bigint)");
+	$dbh->do("CREATE TRIGGER opened AFTER INSERT ON public.$table REFERENCING NEW TABLE AS n $call");
+	$dbh->do("CREATE TRIGGER settled AFTER UPDATE ON public.$table REFERENCING OLD TABLE AS o NEW TABLE AS n $call");
+	$dbh->do("INSERT INTO public.$table SELECT 'round' || n, 1 + n % $USERS, n % 7 FROM generate_series(1, $ROUNDS) n");
 	return;
 }
 
