@@ -6,7 +6,6 @@
 
 #include "ledger/entry.h"
 #include "ledger/installation.h"
-#include "play/action.h"
 #include "realtime/witness.h"
 
 #define FIRST_WIDTH 1024		/* of the search from the end, in positions */
@@ -96,8 +95,7 @@ is_the_same(const EcoWitness *witness, int64 number, uint64 pruned_xact)
 		return eco_row_int(&row, ECO_COL_POSITION) == witness->place.position &&
 			memcmp(hash, witness->hash, ECO_WITNESS_HASH) == 0;
 	}
-	return witness->journal == eco_actions.letter &&
-		eco_account_read(witness->place.user_id, &account) &&
+	return eco_account_read(witness->place.user_id, &account) &&
 		witness->place.seq <= account.pruned_seq &&
 		ECO_FIRST_POSITION(number) + (int64) pruned_xact <= witness->place.position;
 }

@@ -71,6 +71,22 @@ foreach my $call (@calls)
 }
 is(value($other, q{SELECT state FROM economy.purchase(?, 'potion', 'after')}, $ann), 'new', 'the other session buys');
 is(value($dbh, q{SELECT state FROM economy.purchase(?, 'potion', 'after2')}, $ann), 'new', 'this session buys');
+# a change of segment is told by NOTIFY, which cannot be prepared
+foreach my $way (qw(relay off))
+{
+	$dbh->begin_work;
+	$dbh->do("SET LOCAL economy.notify = $way");
+	value($dbh, q{SELECT state FROM economy.grant_reward(?, 'test', 'segments', 5, 5)}, $ann);
+	value($dbh, q{SELECT economy.publish_profile(?, 'segment', 'Regulars', 'Whales')}, $ann);
+	is(try_sql($dbh, q{PREPARE TRANSACTION 'segments'}), $way eq 'off' ? '' : '0A000', "a change of segment, $way: prepared or refused");
+	$dbh->rollback if $way ne 'off';
+	is(value($other, 'SELECT count(*) FROM pg_prepared_xacts'), $way eq 'off' ? 1 : 0, "$way: nothing is left of what was refused");
+	is(value($other, q{SELECT count(*) FROM economy.reward_audit WHERE external_event_id = 'segments'}), 0, "$way: nor half done");
+}
+$dbh->{AutoCommit} = 1 if !$dbh->{AutoCommit};
+$dbh->do(q{COMMIT PREPARED 'segments'});
+is(value($other, q{SELECT count(*) FROM economy.reward_audit WHERE external_event_id = 'segments'}), 1, 'with economy.notify = off it is done');
+
 is_clean($node, 'postgres', 'at the end');
 
 # NOTIFY cannot be prepared, so economy.notify = inline leaves such entries to replay().
