@@ -12,6 +12,8 @@ SELECT economy.register('pgtap silent') AS silent \gset
 SELECT FROM economy.adjust_gold(:u, 100, 'k1', 'r', 'a') \g /dev/null
 SELECT FROM economy.adjust_gold(:u, 50, 'k2', 'r', 'a') \g /dev/null
 SELECT FROM economy.adjust_gold(:gone, 7, 'k', 'r', 'a') \g /dev/null
+SELECT economy.register('pgtap paused') AS paused \gset
+SELECT FROM economy.adjust_gold(:paused, 1, 'k1', 'r', 'a') \g /dev/null
 SELECT economy.anchor() AS first \gset
 SELECT is((SELECT row((a ->> 'users')::bigint = (SELECT count(*) FROM economy.accounts), (a ->> 'entries')::bigint = (SELECT sum(seq) FROM economy.accounts), length(a ->> 'digest'), length(a ->> 'signature'))::text
            FROM (SELECT :'first'::jsonb) v (a)), '(t,t,64,64)', 'an anchor counts users and entries');
@@ -113,11 +115,13 @@ FROM (VALUES
 
 -- the last ones are kept
 SELECT FROM economy.adjust_gold(:u, 4, 'k4', 'r', 'a') \g /dev/null
+SELECT FROM economy.adjust_gold(:paused, 1, 'k2', 'r', 'a') \g /dev/null
 SELECT economy.anchor(2) AS third \gset
 SELECT is((SELECT count(*) FROM economy.anchors), 2::bigint, 'two are kept');
 SELECT throws_ok(format('SELECT * FROM economy.verify_anchor(%L)', :'first'), 'XE002', NULL, 'the first is not verifiable any more');
 SELECT is_empty(format('SELECT * FROM economy.verify_anchor(%L)', :'second'), 'the second is');
 SELECT is((SELECT string_agg(h.seq::text, ' ' ORDER BY h.anchor_id) FROM economy.anchor_heads h WHERE h.user_id = :u), '3 4', 'with the heads that they need');
+SELECT is((SELECT string_agg(h.seq::text, ' ' ORDER BY h.anchor_id) FROM economy.anchor_heads h WHERE h.user_id = :paused), '1 2', 'also of before them, where the stream had paused');
 SELECT is((SELECT count(*) FROM economy.anchor_heads h WHERE h.user_id = :gone), 1::bigint, 'and those that still stand');
 SELECT throws_ok('SELECT economy.anchor(0)', 'XE002', 'max_users and keep must be 1 or more', 'none is not enough');
 

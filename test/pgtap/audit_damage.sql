@@ -259,6 +259,23 @@ ROLLBACK TO s;
 SELECT is(:'found'::text, 'wrong_balance', 'a read-only transaction is told');
 SELECT is((SELECT count(*) FROM economy.audit_runs), :runs::bigint, 'and writes nothing');
 
+-- the job's steps look at every user once, however small they are
+CREATE TEMP TABLE step (n integer, users bigint);
+DO $$
+DECLARE
+    many integer := (SELECT ceil(count(*) / 5.0) FROM economy.accounts);
+    seen bigint;
+BEGIN
+    FOR i IN 1 .. 12 LOOP
+        SELECT s.users INTO seen FROM economy.audit_step(many) s;
+        INSERT INTO step VALUES (i, seen);
+        EXIT WHEN seen = 0;
+    END LOOP;
+END $$;
+SELECT is((SELECT users FROM step ORDER BY n DESC LIMIT 1), 0::bigint, 'the last step says that it is done');
+SELECT is((SELECT row(r.users, r.entries, r.finished_at IS NOT NULL)::text FROM economy.audit_runs r WHERE r.kind = 'full' ORDER BY r.run_id DESC LIMIT 1),
+    (SELECT row(count(*), sum(a.seq) - (SELECT coalesce(sum(p.total), 0) FROM economy.pruned_stats p), true)::text FROM economy.accounts a), 'each user and each entry once');
+
 -- progress
 SELECT is_empty('SELECT * FROM economy.progress()', 'nothing runs now');
 SELECT economy.report_progress('pgtap', 3, 10) AS x \gset

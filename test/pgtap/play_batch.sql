@@ -145,6 +145,8 @@ SELECT is((SELECT sum(total) FROM economy.game_stats), b.games, 'or counted one'
 
 SELECT is((SELECT r.gold_delta FROM economy.record_actions(format('[{"user_id": %s, "game": "slot", "action_type": "S", "action_id": "whole", "win": 12e1}]', :a)::jsonb) r),
     120::bigint, 'a whole number in another spelling');
+SELECT is((SELECT r.code FROM economy.record_actions(jsonb_build_array(jsonb_build_object('user_id', :a, 'game', economy.register_game(repeat('g', 64)),
+        'action_type', repeat('t', 64), 'action_id', repeat('i', 255)))) r), 'OK', 'texts of just the length allowed');
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', id), 'the chain of ' || name) FROM (VALUES (:a, 'a'), (:b, 'b'), (:c, 'c')) v (id, name);
 SELECT is_empty('SELECT * FROM economy.stats_parity()', 'statistics equal the entries');
 SELECT * FROM finish();

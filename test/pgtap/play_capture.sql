@@ -175,7 +175,7 @@ CREATE TEMP TABLE crowd AS SELECT n AS place, economy.register('pgtap caps ' || 
 SELECT count(*) AS x FROM crowd, economy.adjust_gold(u, 100000, 'open', 'pgtap', 'pgtap') \gset
 CREATE TEMP TABLE many (LIKE spins);
 SELECT pg_temp.capture('many', $$'player', 'slot', 'spin_id', 'stake', 'payout', 'report', 'prefix='$$) AS x \gset
-SELECT is(pg_temp.run('INSERT INTO many (spin_id, player, stake, payout) SELECT n % 20000, u, 1, n % 20000 % 4 FROM generate_series(0, 24999) n JOIN crowd ON place = n % 100'), 25000::bigint, '25,000 rows, 5,000 of them repeats');
+SELECT is(pg_temp.run('INSERT INTO many (spin_id, player, stake, payout) SELECT n % 20000, u, 1, n % 20000 % 4 FROM generate_series(0, 24999) n JOIN crowd ON place = n % 100 ORDER BY n'), 25000::bigint, '25,000 rows, 5,000 of them repeats');
 SELECT is((SELECT concat_ws(' ', sum(total), sum(wins), sum(losses), sum(draws), sum(bet_sum), sum(win_sum)) FROM economy.game_stats g JOIN crowd c ON c.u = g.user_id), '20000 10000 5000 5000 20000 30000', 'are 20,000 actions');
 SELECT is((SELECT count(*) FROM economy.capture_refusals WHERE source = 'many'), 0::bigint, 'and no refusal');
 SELECT is_empty('SELECT spin_id::text, player, stake::bigint, payout::bigint FROM many EXCEPT SELECT action_id, user_id, bet, win FROM economy.user_actions', 'each as the row says');

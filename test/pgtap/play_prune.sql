@@ -21,6 +21,8 @@ CREATE FUNCTION pg_temp.prune(older_than interval DEFAULT '90 days', max_users i
 CREATE FUNCTION pg_temp.receipts() RETURNS text LANGUAGE sql AS
     $$ SELECT string_agg(t.seq || ' ' || v.reason, ', ' ORDER BY t.seq) FROM economy.shop_transactions t, economy.verify_receipt(t.user_id, 'P' || t.user_id || '-' || t.seq) v WHERE t.user_id = pg_temp.u() $$;
 
+CREATE FUNCTION pg_temp.page(after bigint, max int) RETURNS text LANGUAGE sql AS $$
+    SELECT concat_ws(' ', string_agg(DISTINCT r.seq::text, ' ') FILTER (WHERE r.code = 'EVENT'), max(r.code) FILTER (WHERE r.code <> 'EVENT')) FROM economy.replay(pg_temp.u(), after, max) r $$;
 CREATE FUNCTION pg_temp.sums() RETURNS text LANGUAGE sql AS
     $$ SELECT string_agg(concat_ws(' ', game, to_char(day, 'YYYY-MM-DD'), total, wins, losses, draws, max_win, bet_sum, win_sum), ', ' ORDER BY game, day) FROM economy.pruned_stats WHERE user_id = pg_temp.u() $$;
 CREATE FUNCTION pg_temp.keys() RETURNS text LANGUAGE sql AS
@@ -182,11 +184,14 @@ SELECT is(pg_temp.sums(), 'slot 2031-01-01 2 1 0 1 30 15 35, slot 2031-01-02 1 1
 SELECT is(pg_temp.keys(), '2 5 10 13', 'and the keys');
 SELECT is(string_agg(pg_temp.play(id, 0, 0), ', '), 'refused RESYNC_REQUIRED 2, refused RESYNC_REQUIRED 10, refused RESYNC_REQUIRED 13', 'which are known') FROM unnest(ARRAY['2', '10', '13']) id;
 SELECT pg_temp.exact('pruned twice');
+-- a page is whole, whatever is gone behind it
+SELECT is(pg_temp.page(after, max), said, format('%s entries after %s', max, after))
+FROM (VALUES (5, 4, '6 7 8 9 MORE'), (7, 2, '8 9 MORE'), (8, 1, '9 MORE'), (9, 1, 'RESYNC_REQUIRED'), (7, 3, 'RESYNC_REQUIRED'), (7, 100, 'RESYNC_REQUIRED')) v (after, max, said);
 -- a day that goes in two parts, each with a win, a loss and a draw
 SAVEPOINT s;
 SELECT economy.register('pgtap prune parts') AS parts \gset
 SELECT success AS x FROM economy.adjust_gold(:parts, 100, 'open', 'r', 'a') \gset
-SELECT count(r.state) AS x FROM generate_series(1, 7) n, economy.record_action(:parts, 'slot', 'T', n::text, 1, (ARRAY[0, 9, 1])[n % 3 + 1]) r \gset
+SELECT count(r.state) AS x FROM generate_series(1, 7) n, economy.record_action(:parts, 'slot', 'T', n::text, 1, (ARRAY[0, 9 - n, 1])[n % 3 + 1]) r \gset
 SELECT economy.rollup_stats() AS x \gset
 -- the guard lets a prune delete, and nobody change
 SAVEPOINT forged;
@@ -198,7 +203,7 @@ CREATE TRIGGER pgtap_forge AFTER DELETE ON economy.user_actions FOR EACH ROW EXE
 SELECT throws_ok(format('SELECT economy.prune_stream(%s, 5)', :parts), 'XE101', 'journal gold_adjustments is append-only', 'a trigger that changes an entry while actions are pruned');
 ROLLBACK TO forged;
 SELECT is(economy.prune_stream(:parts, seq), 3::bigint, 'a part of the day up to ' || seq) FROM unnest(ARRAY[5, 8]) seq;
-SELECT is((SELECT concat_ws(' ', total, wins, losses, draws, max_win, bet_sum, win_sum) FROM economy.pruned_stats WHERE user_id = :parts), '6 2 2 2 9 6 20', 'both parts are in its sums');
+SELECT is((SELECT concat_ws(' ', total, wins, losses, draws, max_win, bet_sum, win_sum) FROM economy.pruned_stats WHERE user_id = :parts), '6 2 2 2 8 6 15', 'both parts are in its sums, with the greatest win of the first');
 SELECT is_empty('SELECT * FROM economy.stats_parity() WHERE source <> ''rollup_positions'' AND user_id = ' || :parts, 'which are exact');
 ROLLBACK TO s;
 SELECT is(pg_temp.play('15', 1, 2), 'new 15 9', 'new actions go on');
@@ -365,6 +370,19 @@ SELECT is(economy.prune_stream(:u, 15), NULL, 'prune_stream() has null for it');
 SELECT is((SELECT pruned_seq FROM economy.accounts WHERE user_id = :u), 14::bigint, 'and does nothing');
 ROLLBACK TO s;
 SELECT pg_temp.exact('after all damage was undone');
+
+-- what was noted moves to the checkpoint whole, also where XP came in between
+SAVEPOINT s;
+SELECT economy.register('pgtap prune noted') AS noted \gset
+SELECT pg_temp.at('2033-01-01 12:00+00') AS x \gset
+SELECT success AS x FROM economy.record_action(:noted, 'slot', 'T', '1') \gset
+SELECT count(*) AS x FROM economy.audit_sweep_incremental() \gset
+SELECT success AS x FROM economy.grant_reward(:noted, 'pgtap', 'noted', 11, 13) \gset
+SELECT count(*) AS x FROM generate_series(3, 5) n, economy.record_action(:noted, 'slot', 'T', n::text) \gset
+SELECT economy.prune_stream(:noted, 4) AS x \gset
+SELECT is((SELECT row(c.seq, c.gold, c.experience_points)::text FROM economy.audit_checkpoints c WHERE user_id = :noted), '(4,11,13)', 'the state at the checkpoint is noted');
+SELECT is_empty('SELECT * FROM economy.verify_chain(' || :noted || ')', 'and found to be so');
+ROLLBACK TO s;
 
 -- the incremental sweep, behind a checkpoint that is before or after its own
 CREATE FUNCTION pg_temp.incremental(damage text DEFAULT NULL) RETURNS text LANGUAGE plpgsql AS $$

@@ -119,6 +119,8 @@ SELECT is((SELECT concat_ws(' ', code, gold_delta, xp_delta) FROM economy.grant_
     'OK 376 8', 'numbers as text');
 SELECT is((SELECT gold_delta FROM economy.grant_rewards(format('[{"user_id": %s, "source": "s", "external_event_id": "whole", "gold": 12e1}]', :a)::jsonb)),
     120::bigint, 'a whole number in another spelling');
+SELECT is((SELECT code FROM economy.grant_rewards(jsonb_build_array(jsonb_build_object('user_id', :b, 'source', repeat('s', 64),
+        'external_event_id', repeat('e', 255))))), 'OK', 'texts of just the length allowed');
 SELECT is((SELECT code FROM economy.grant_rewards(jsonb_build_array(jsonb_build_object('user_id', :b, 'source', 's',
         'external_event_id', '4096', 'details', jsonb_build_object('t', repeat('x', 4087)))))), 'OK', 'details of 4096 bytes');
 SELECT is((SELECT octet_length(details::text) FROM economy.reward_audit WHERE user_id = :b AND external_event_id = '4096'), 4096, 'are stored');

@@ -56,6 +56,13 @@ SELECT is(pg_temp.revoke(:v, 2, 1000, 75, '1'), 'new OK RU-4 -1000 -75', 'most o
 SELECT is(pg_temp.streak(:v), 'day 2 best 2 2031-01-02 - - 2031-01-02 2 UTC', 'is gold only');
 SELECT is(pg_temp.revoke(:v, 2, 200, 0, '2'), 'new OK RU-5 -200 0', 'the rest of it');
 SELECT is(pg_temp.streak(:v), 'day 1 best 1 2031-01-01 - - 2031-01-02 1 UTC', 'gives the date back');
+SELECT economy.register('pgtap claims with one thing left') AS one_left \gset
+SELECT is(pg_temp.claim(:one_left, '2031-01-01 12:00+00'), 'START CLAIMED 2031-01-01 day 1 1000 RU-1', 'day 1');
+SELECT is(pg_temp.revoke(:one_left, 1, 1000, 49, '1'), 'new OK RU-2 -1000 -49', 'all of the gold, and not all of the XP');
+SELECT is(pg_temp.streak(:one_left), 'day 1 best 1 2031-01-01 - - 2031-01-01 1 UTC', 'gives no date back');
+SELECT is(pg_temp.claim(:one_left, '2031-01-02 12:00+00'), 'CONTINUE CLAIMED 2031-01-02 day 2 1200 RU-3', 'the next');
+SELECT is(pg_temp.revoke(:one_left, 3, 1199, 75, '1'), 'new OK RU-4 -1199 -75', 'all of the XP, and not all of the gold');
+SELECT is(pg_temp.streak(:one_left), 'day 2 best 2 2031-01-02 - - 2031-01-02 3 UTC', 'neither');
 SELECT is(pg_temp.claim(:v, '2031-01-01 13:00+00'), 'ALREADY_CLAIMED ALREADY_CLAIMED 2031-01-01 day 1 1000 RU-1', 'the one before stays claimed');
 SELECT is(pg_temp.revoke(:v, 2, 0, 0, '3'), 'refused EXCEEDS_REWARD', 'not given back twice');
 SELECT is(pg_temp.claim(:v, '2031-01-02 13:00+00'), 'CONTINUE CLAIMED 2031-01-02 day 2 1200 RU-6', 'day 2 again');

@@ -150,6 +150,22 @@ test_freezes(void)
 		   ECO_CLAIM_DORMANT, streak_of(1, 4, 130, ECO_NO_DAY, 100));
 }
 
+/* What one change of the zone has excused the next one does not take back. */
+static void
+test_excuses(void)
+{
+	EcoStreak	before = streak_of(3, 3, 10, ECO_NO_DAY, 0);
+	EcoStreak	after;
+
+	before.excused_to = 14;
+	check(eco_streak_claim(&policy, &before, 11, 12, 0, ECO_NO_DAY, &after) == ECO_CLAIM_CONTINUE &&
+		  after.excused_to == 14, "streak: a lesser excuse changes nothing");
+	check(eco_streak_claim(&policy, &before, 11, 15, 0, ECO_NO_DAY, &after) == ECO_CLAIM_CONTINUE &&
+		  after.excused_to == 15, "streak: a greater one counts");
+	check(eco_streak_claim(&policy, &before, 11, 11, 0, ECO_NO_DAY, &after) == ECO_CLAIM_CONTINUE &&
+		  after.excused_to == 14, "streak: and none leaves it");
+}
+
 static void
 test_gaps(void)
 {
@@ -299,6 +315,7 @@ test_streak_rule(void)
 	test_next_days();
 	test_grace();
 	test_freezes();
+	test_excuses();
 	test_gaps();
 	test_limits();
 	test_every_small_case();

@@ -255,6 +255,24 @@ foreach my $user (@users)
 }
 cmp_ok($reads, '>', 20, 'over many reads');
 
+# each page by a session that has kept no reader of the one before
+{
+	my @sessions = map { connect_to($node) } 1 .. 2;
+	my $at = now();
+	my @posted = map { reward($dbh, $users[0]) } 1 .. 5;
+	my @told;
+	foreach my $page (1 .. 10)
+	{
+		my $rows = $sessions[ $page % 2 ]->selectall_arrayref('SELECT code, seq, event, next_cursor FROM economy.changes(?, 1)', undef, $at);
+		my $end = pop @$rows;
+		push @told, map { $_->[2] =~ /"id":"(.*?)"/ } @$rows;
+		$at = $end->[3];
+		last if $end->[0] eq 'CAUGHT_UP';
+	}
+	is("@told", "@posted", 'another session goes on behind the last entry');
+	$_->disconnect foreach @sessions;
+}
+
 # pruned actions: told before, gone afterwards, and a cursor from before says so
 $dbh->do(q{SET economy.test_clock = '2020-01-01 12:00:00+00'});
 my $gamer = add_user($dbh, 'gamer', 10);
