@@ -270,6 +270,7 @@ cmp_ok($reads, '>', 20, 'over many reads');
 		last if $end->[0] eq 'CAUGHT_UP';
 	}
 	is("@told", "@posted", 'another session goes on behind the last entry');
+	$cursor = $at;
 	$_->disconnect foreach @sessions;
 }
 

@@ -1,0 +1,3 @@
+# src/realtime/feed.c
+# a page of the feed begins with the last entry of the page before
+s/eco_place_compare\(&entry.place, &feed->after\) <= 0/eco_place_compare(\&entry.place, \&feed->after) < 0/
