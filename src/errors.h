@@ -1,9 +1,9 @@
 /*
  * errors.h
- *		SQLSTATEs of class XE, in groups of a hundred per domain.
+ *		SQLSTATEs of class XE that C raises, in groups of a hundred per domain.
  *
- * XE8, access, is raised in SQL alone.  Every code is listed in
- * doc/reference.md; a check keeps the two equal.
+ * SQL raises others of these groups and all of XE3, shop, and XE8, access.  Every
+ * code is listed in doc/reference.md; a check keeps the two equal.
  */
 #ifndef ECO_ERRORS_H
 #define ECO_ERRORS_H
@@ -23,15 +23,10 @@
 #define ECO_SCHEMA_DAMAGED			MAKE_SQLSTATE('X', 'E', '1', '0', '5')
 #define ECO_ENTRY_NOT_FOUND			MAKE_SQLSTATE('X', 'E', '1', '0', '6')
 
-/* XE2: identity */
+/* XE2: account */
 #define ECO_INVALID_TIMEZONE		MAKE_SQLSTATE('X', 'E', '2', '0', '1')
 #define ECO_USER_NOT_FOUND			MAKE_SQLSTATE('X', 'E', '2', '0', '2')
 #define ECO_KEY_REUSED				MAKE_SQLSTATE('X', 'E', '2', '0', '3')
-
-/* XE3: shop */
-#define ECO_INVALID_PRODUCT			MAKE_SQLSTATE('X', 'E', '3', '0', '1')
-#define ECO_PRODUCT_NOT_FOUND		MAKE_SQLSTATE('X', 'E', '3', '0', '2')
-#define ECO_INVALID_STOCK			MAKE_SQLSTATE('X', 'E', '3', '0', '3')
 
 /* XE4: reward */
 #define ECO_RESERVED_NAME			MAKE_SQLSTATE('X', 'E', '4', '0', '1')
@@ -42,11 +37,7 @@
 #define ECO_CAPTURE_REFUSED			MAKE_SQLSTATE('X', 'E', '5', '0', '2')
 
 /* XE6: segment */
-#define ECO_INVALID_RULES			MAKE_SQLSTATE('X', 'E', '6', '0', '1')
 #define ECO_NO_SEGMENT				MAKE_SQLSTATE('X', 'E', '6', '0', '2')
-#define ECO_UNKNOWN_MODEL			MAKE_SQLSTATE('X', 'E', '6', '0', '3')
-#define ECO_INVALID_SOURCE			MAKE_SQLSTATE('X', 'E', '6', '0', '4')
-#define ECO_UNKNOWN_DECISION		MAKE_SQLSTATE('X', 'E', '6', '0', '5')
 
 /* One macro, so that level and code cannot be swapped. */
 #define ECO_ERROR(code, ...) \

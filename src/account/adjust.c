@@ -152,8 +152,7 @@ eco_adjust_gold(PG_FUNCTION_ARGS)
 			replay(&result, &call.first, delta);
 			break;
 		case ECO_CALL_BUSY:
-			eco_result_outcome(&result, "in_progress", "IN_PROGRESS");
-			eco_result_set(&result, RES_RETRY_AFTER_MS, Int32GetDatum(eco_retry_after_ms()));
+			eco_result_busy(&result, RES_RETRY_AFTER_MS);
 			break;
 		case ECO_CALL_NO_USER:
 			eco_result_outcome(&result, "refused", "USER_NOT_FOUND");

@@ -454,8 +454,7 @@ result_without_change(EcoResult *result, Change *change, EcoCallState state, Dat
 		eco_result_outcome(result, "refused", "USER_NOT_FOUND");
 	else if (state == ECO_CALL_BUSY)
 	{
-		eco_result_outcome(result, "in_progress", "IN_PROGRESS");
-		eco_result_set(result, RES_RETRY_AFTER_MS, Int32GetDatum(eco_retry_after_ms()));
+		eco_result_busy(result, RES_RETRY_AFTER_MS);
 	}
 	else if (state == ECO_CALL_NEW && change->call.account.suspended)
 		eco_result_outcome(result, "refused", "USER_SUSPENDED");

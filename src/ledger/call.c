@@ -16,7 +16,6 @@
 #include "postgres.h"
 
 #include "common/hashfn.h"
-#include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
@@ -28,8 +27,6 @@
 #include "settings.h"
 
 #define KEY_LOCK_POLL_US	5000
-#define RETRY_AFTER_MIN_MS	150
-#define RETRY_AFTER_MAX_MS	300
 
 static void open_journal(EcoCall *call);
 static bool open_the_rest(EcoCall *call);
@@ -107,13 +104,6 @@ open_the_rest(EcoCall *call)
 
 	tables[append(tables, 1, call->tables_of_new)] = NULL;
 	return eco_tables_add(call->open, tables);
-}
-
-int
-eco_retry_after_ms(void)
-{
-	return (int) pg_prng_uint64_range(&pg_global_prng_state,
-									  RETRY_AFTER_MIN_MS, RETRY_AFTER_MAX_MS);
 }
 
 static bool

@@ -52,7 +52,4 @@ extern void eco_call_init(EcoCall *call, const EcoJournal *journal, int64 user_i
 extern EcoCallState eco_call_begin(EcoCall *call);
 extern void eco_call_end(EcoCall *call);
 
-/* A pause in ms for the caller of a duplicate: random, 150 to 300. */
-extern int	eco_retry_after_ms(void);
-
 #endif

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "common/pg_prng.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 #include "utils/typcache.h"
@@ -12,6 +13,10 @@
 #include "errors.h"
 #include "ledger/result.h"
 #include "ledger/version.h"
+
+/* at random, so that duplicates do not come again together */
+#define RETRY_AFTER_MIN_MS	150
+#define RETRY_AFTER_MAX_MS	300
 
 void
 eco_result_begin(EcoResult *result, FunctionCallInfo fcinfo, int ncolumns)
@@ -55,6 +60,16 @@ void
 eco_result_text(EcoResult *result, int column, const char *value)
 {
 	eco_result_set(result, column, CStringGetTextDatum(value));
+}
+
+void
+eco_result_busy(EcoResult *result, int retry_after_column)
+{
+	int32		pause = (int32) pg_prng_uint64_range(&pg_global_prng_state,
+													 RETRY_AFTER_MIN_MS, RETRY_AFTER_MAX_MS);
+
+	eco_result_outcome(result, "in_progress", "IN_PROGRESS");
+	eco_result_set(result, retry_after_column, Int32GetDatum(pause));
 }
 
 void
@@ -134,8 +149,9 @@ eco_detail_json(EcoDetail *detail, const char *key, Jsonb *value)
 	push(detail, key, &json);
 }
 
-void
-eco_detail_column(EcoDetail *detail, const char *key, const EcoRow *row, int column)
+/* A bigint, integer, text or jsonb column of a row. */
+static void
+detail_column(EcoDetail *detail, const char *key, const EcoRow *row, int column)
 {
 	Datum		value = row->values[column];
 
@@ -151,11 +167,20 @@ eco_detail_column(EcoDetail *detail, const char *key, const EcoRow *row, int col
 		eco_detail_int(detail, key, DatumGetInt64(value));
 }
 
+bool
+eco_same_object(const EcoRow *first, int column, Jsonb *object)
+{
+	if (first->isnull[column] || object == NULL)
+		return first->isnull[column] && object == NULL;
+	return compareJsonbContainers(&DatumGetJsonbP(first->values[column])->root,
+								  &object->root) == 0;
+}
+
 void
 eco_detail_field(EcoDetail *detail, const char *field, const EcoRow *first, int column)
 {
 	eco_detail_str(detail, "field", field);
-	eco_detail_column(detail, "first", first, column);
+	detail_column(detail, "first", first, column);
 }
 
 Datum

@@ -48,6 +48,9 @@ enum
 extern void eco_result_outcome(EcoResult *result, const char *state, const char *code);
 extern void eco_result_text(EcoResult *result, int column, const char *value);
 
+/* Another transaction is in that very call; the column says when to come again. */
+extern void eco_result_busy(EcoResult *result, int retry_after_column);
+
 /* The transaction_id of an entry of the journal. */
 extern void eco_result_entry(EcoResult *result, const EcoJournal *journal, const EcoRow *entry);
 
@@ -66,8 +69,8 @@ extern void eco_detail_bool(EcoDetail *detail, const char *key, bool value);
 /* NULL: null */
 extern void eco_detail_json(EcoDetail *detail, const char *key, Jsonb *value);
 
-/* A bigint, integer, text or jsonb column of a row. */
-extern void eco_detail_column(EcoDetail *detail, const char *key, const EcoRow *row, int column);
+/* Whether a jsonb column of the first call's row is this object; NULL: null. */
+extern bool eco_same_object(const EcoRow *first, int column, Jsonb *object);
 
 /* "field" and "first" of IDEMPOTENCY_MISMATCH; the caller adds "now". */
 extern void eco_detail_field(EcoDetail *detail, const char *field, const EcoRow *first, int column);

@@ -261,8 +261,7 @@ answer(Player *player, EcoCall *call, EcoCallState state, const EcoAction *actio
 			eco_result_outcome(result, "refused", "USER_NOT_FOUND");
 			break;
 		case ECO_CALL_BUSY:
-			eco_result_outcome(result, "in_progress", "IN_PROGRESS");
-			eco_result_set(result, ACTION_RETRY_AFTER_MS, Int32GetDatum(eco_retry_after_ms()));
+			eco_result_busy(result, ACTION_RETRY_AFTER_MS);
 			break;
 		case ECO_CALL_NEW:
 			/* one that announced its key was looked up already */
@@ -506,15 +505,6 @@ same_text(Datum stored, const char *data, int len)
 	return (int) VARSIZE_ANY_EXHDR(value) == len && memcmp(VARDATA_ANY(value), data, len) == 0;
 }
 
-static bool
-same_object(const EcoRow *first, int column, Jsonb *object)
-{
-	if (first->isnull[column] || object == NULL)
-		return first->isnull[column] && object == NULL;
-	return compareJsonbContainers(&DatumGetJsonbP(first->values[column])->root,
-								  &object->root) == 0;
-}
-
 /*
  * Name the first field in which a repeated action differs from its first call,
  * with both values.  False: they are the same.
@@ -544,7 +534,7 @@ differs(const EcoAction *action, const EcoRow *first, EcoDetail *detail)
 		eco_detail_field(detail, "outcome", first, ACT_OUTCOME);
 		eco_detail_str(detail, "now", outcome);
 	}
-	else if (!same_object(first, ACT_DETAILS, action->details))
+	else if (!eco_same_object(first, ACT_DETAILS, action->details))
 	{
 		eco_detail_field(detail, "details", first, ACT_DETAILS);
 		eco_detail_json(detail, "now", action->details);

@@ -158,7 +158,7 @@ do_grant(const Grant *grant, EcoResult *result)
 			replay_grant(grant, &call.first, result);
 			break;
 		case ECO_CALL_BUSY:
-			eco_grant_busy(result);
+			eco_result_busy(result, GRANT_RETRY_AFTER_MS);
 			break;
 		case ECO_CALL_NO_USER:
 			eco_grant_refuse(result, "USER_NOT_FOUND", NULL);
@@ -195,15 +195,8 @@ post_grant(const Grant *grant, EcoAccount *account, EcoResult *result)
 static void
 replay_grant(const Grant *grant, const EcoRow *first, EcoResult *result)
 {
-	bool		same_details;
 	EcoDetail	detail = {0};
 
-	if (first->isnull[RWD_DETAILS] || grant->details == NULL)
-		same_details = first->isnull[RWD_DETAILS] && grant->details == NULL;
-	else
-		same_details =
-			compareJsonbContainers(&DatumGetJsonbP(first->values[RWD_DETAILS])->root,
-								   &grant->details->root) == 0;
 	if (eco_row_int(first, ECO_COL_GOLD_DELTA) != grant->gold)
 	{
 		eco_detail_field(&detail, "gold", first, ECO_COL_GOLD_DELTA);
@@ -214,7 +207,7 @@ replay_grant(const Grant *grant, const EcoRow *first, EcoResult *result)
 		eco_detail_field(&detail, "xp", first, ECO_COL_XP_DELTA);
 		eco_detail_int(&detail, "now", grant->xp);
 	}
-	else if (!same_details)
+	else if (!eco_same_object(first, RWD_DETAILS, grant->details))
 	{
 		eco_detail_field(&detail, "details", first, RWD_DETAILS);
 		eco_detail_json(&detail, "now", grant->details);
@@ -259,13 +252,6 @@ eco_grant_mismatch(EcoResult *result, const EcoRow *first, EcoDetail *detail)
 	eco_result_outcome(result, "refused", "IDEMPOTENCY_MISMATCH");
 	eco_result_entry(result, &eco_rewards, first);
 	eco_result_set(result, GRANT_DETAIL, eco_detail_end(detail));
-}
-
-void
-eco_grant_busy(EcoResult *result)
-{
-	eco_result_outcome(result, "in_progress", "IN_PROGRESS");
-	eco_result_set(result, GRANT_RETRY_AFTER_MS, Int32GetDatum(eco_retry_after_ms()));
 }
 
 static void

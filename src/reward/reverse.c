@@ -82,7 +82,7 @@ eco_revoke_reward(PG_FUNCTION_ARGS)
 	call.texts[call.ntexts++] = r.key;
 	state = eco_call_begin(&call);
 	if (state == ECO_CALL_BUSY)
-		eco_grant_busy(&result);
+		eco_result_busy(&result, GRANT_RETRY_AFTER_MS);
 	else if (state == ECO_CALL_NO_USER)
 		eco_grant_refuse(&result, "USER_NOT_FOUND", NULL);
 	else if ((other = find_reward(&r, call.user_id)) != NULL)

@@ -77,7 +77,6 @@ extern void eco_grant_set_entry(EcoResult *result, const EcoRow *row);
 extern void eco_grant_refuse(EcoResult *result, const char *code,
 							 const EcoAccount *account);
 extern void eco_grant_mismatch(EcoResult *result, const EcoRow *first, EcoDetail *detail);
-extern void eco_grant_busy(EcoResult *result);
 
 /* The level after an entry; *leveled_up says whether the entry raised it. */
 extern int32 eco_reward_level(const EcoRow *row, bool *leveled_up);

@@ -1,6 +1,6 @@
 /*
  * product.h
- *		Products and their stock, as a purchase sees them.
+ *		Products, as a purchase sees them.
  */
 #ifndef ECO_PRODUCT_H
 #define ECO_PRODUCT_H
@@ -33,30 +33,10 @@ typedef struct EcoProduct
 	Datum		effect_code;	/* text, or 0 */
 } EcoProduct;
 
-/* Whoever reads products, or takes stock, opens these. */
+/* Whoever reads products opens this. */
 extern EcoTable eco_shop_products;
-extern EcoTable eco_shop_stock;
 
 /* False: no such product.  Reads under the active snapshot. */
 extern bool eco_product_read(const EcoText *product_id, EcoProduct *product);
-
-typedef enum EcoStock
-{
-	ECO_STOCK_TAKEN,
-	ECO_STOCK_SOLD_OUT,			/* fewer are left than asked for; none was
-								 * taken */
-	ECO_STOCK_AGAIN				/* it had to wait, and took none: the product
-								 * is to be read again */
-} EcoStock;
-
-/*
- * Take units from the product's stock; `take` false only looks.  Who has to gather
- * them does it in the attempt, which is begun then, and taken back when he has to
- * wait: he holds nothing meanwhile.  *remaining is
- * what is left in the eyes of this transaction; *slot the slot the (first) units
- * came from.
- */
-extern EcoStock eco_stock_take(const EcoProduct *product, int32 units, bool take,
-							   EcoAttempt *attempt, int64 *remaining, int16 *slot);
 
 #endif

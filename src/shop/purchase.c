@@ -28,6 +28,7 @@
 #include "shop/journal.h"
 #include "shop/limit.h"
 #include "shop/product.h"
+#include "shop/stock.h"
 
 #define MAX_QUANTITY 1000000
 #define MAX_DIGITS 16			/* of a price that is given as text */
@@ -578,6 +579,5 @@ refuse(Purchase *p, const char *code)
 static void
 come_again(Purchase *p)
 {
-	eco_result_outcome(&p->result, "in_progress", IN_PROGRESS);
-	eco_result_set(&p->result, RES_RETRY_AFTER_MS, Int32GetDatum(eco_retry_after_ms()));
+	eco_result_busy(&p->result, RES_RETRY_AFTER_MS);
 }

@@ -22,7 +22,7 @@
 
 #include "crash_point.h"
 #include "ledger/rows.h"
-#include "shop/product.h"
+#include "shop/stock.h"
 
 #define MAX_SLOTS 64
 

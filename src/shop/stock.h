@@ -1,0 +1,35 @@
+/*
+ * stock.h
+ *		Units of limited products.
+ */
+#ifndef ECO_STOCK_H
+#define ECO_STOCK_H
+
+#include "postgres.h"
+
+#include "ledger/rows.h"
+#include "shop/product.h"
+
+/* Whoever takes stock opens this. */
+extern EcoTable eco_shop_stock;
+
+typedef enum EcoStock
+{
+	ECO_STOCK_TAKEN,
+	ECO_STOCK_SOLD_OUT,			/* fewer are left than asked for; none was
+								 * taken */
+	ECO_STOCK_AGAIN				/* it had to wait, and took none: the product
+								 * is to be read again */
+} EcoStock;
+
+/*
+ * Take units from the product's stock; `take` false only looks.  Who has to gather
+ * them does it in the attempt, which is begun then, and taken back when he has to
+ * wait: he holds nothing meanwhile.  *remaining is
+ * what is left in the eyes of this transaction; *slot the slot the (first) units
+ * came from.
+ */
+extern EcoStock eco_stock_take(const EcoProduct *product, int32 units, bool take,
+							   EcoAttempt *attempt, int64 *remaining, int16 *slot);
+
+#endif
