@@ -342,6 +342,12 @@ sub reward { return value($dbh, q{SELECT transaction_id FROM economy.grant_rewar
 	eventually(sub { slurp_file($t->{err}) =~ /listening/ });
 	unlike(slurp_file("/proc/$t->{pid}/cmdline"), qr/$password/, 'ps does not show a password');
 	is(stop_it($t), 0, 'a connection string');
+	# what could command a terminal is shown as JSON escapes, from the first to the last
+	$dbh->do(q{SELECT * FROM economy.grant_reward(?, 'odd' || chr(127) || chr(128) || chr(159) || chr(160), 'k', 1)}, undef, $ann);
+	my $odd = listener('--user', $ann, '--since=start');
+	ok(eventually(sub { slurp_file($odd->{out}) =~ /"source":"odd/ }), 'an odd name is told');
+	like(slurp_file($odd->{out}), qr/"source":"odd\\u007f\\u0080\\u009f\xc2\xa0"/, 'and cannot command a terminal');
+	is(stop_it($odd), 0, 'ended');
 	open my $pipe, '-|', $tail, @where, '--user', $ann, '--since=start' or die;
 	my $line = <$pipe>;
 	close $pipe;

@@ -1,0 +1,3 @@
+# tools/economy_tail/output.c
+# economy_tail prints U+0080 as it is
+s/next >= 0x80 && next < 0xa0/next > 0x80 \&\& next < 0xa0/
