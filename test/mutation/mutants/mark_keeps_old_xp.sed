@@ -1,3 +1,3 @@
-# src/ledger/verify.c
+# src/ledger/mark.c
 # a prune brings the audit's mark up, but not its experience points
-/^eco_mark_move/,/^}/{/CHK_XP, Int64GetDatum/d}
+/^eco_mark_move/,/^}/{/MRK_XP, Int64GetDatum/d}
