@@ -3,21 +3,28 @@
  *		Signed states of streams, behind which old actions may be deleted.
  *
  * What is signed is the canonical encoding (core/encode.h) of user_id, seq,
- * gold, experience_points, hash, links, gone and created_at, under journal letter
- * 'C'.  Links is the hash of a chain over who the user was at registration (user.h)
- * and the entries up to seq that were left there: without it nobody could tell
- * whether one behind a gap was changed.  Gone is a digest of what stays of those
- * that were not left: their sums and keys.
+ * gold, experience_points, hash, links_before, links, gone, gone_keys, proved_seq
+ * and created_at, under journal letter 'C'.  Links is the hash of a chain over who
+ * the user was at registration (user.h) and the entries up to seq that were left
+ * there: without it nobody could tell whether one behind a gap was changed.  Gone
+ * and gone_keys are digests of what stays of those that were not left: their sums
+ * and keys.
+ *
+ * Both chains go on from checkpoint to checkpoint, so what is signed anew is what
+ * was signed before and what a prune has proved, never what the tables say of it.
  */
 #include "postgres.h"
 
+#include "catalog/pg_operator_d.h"
 #include "catalog/pg_type_d.h"
+#include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/date.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "utils/tuplesort.h"
 #include "utils/uuid.h"
 
 #include "clock.h"
@@ -33,7 +40,7 @@
 #define CHECKPOINT_LETTER 'C'
 #define GONE_LETTER 'D'
 #define GONE_BYTES 512
-#define CHECKPOINT_BYTES (ECO_ENCODED_HEADER + 5 * ECO_ENCODED_INT + 3 * ECO_ENCODED_BYTES(ECO_HASH_LEN))
+#define CHECKPOINT_BYTES (ECO_ENCODED_HEADER + 6 * ECO_ENCODED_INT + 5 * ECO_ENCODED_BYTES(ECO_HASH_LEN))
 
 enum
 {
@@ -42,8 +49,11 @@ enum
 	CHK_GOLD,
 	CHK_XP,
 	CHK_HASH,
+	CHK_LINKS_BEFORE,
 	CHK_LINKS,
 	CHK_GONE,
+	CHK_GONE_KEYS,
+	CHK_PROVED_SEQ,
 	CHK_KEY_VERSION,
 	CHK_SIGNATURE,
 	CHK_CREATED_AT,
@@ -59,8 +69,11 @@ EcoTable	eco_stream_checkpoints = {
 		{"gold", INT8OID, true},
 		{"experience_points", INT8OID, true},
 		{"hash", BYTEAOID, true},
+		{"links_before", BYTEAOID, true},
 		{"links", BYTEAOID, true},
 		{"gone", BYTEAOID, true},
+		{"gone_keys", BYTEAOID, true},
+		{"proved_seq", INT8OID, true},
 		{"key_version", INT4OID, true},
 		{"signature", BYTEAOID, true},
 		{"created_at", TIMESTAMPTZOID, true},
@@ -91,10 +104,18 @@ static EcoTable pruned_stats = {
 	.keys = {{3, {0, 1, 2}}},
 };
 
+enum
+{
+	PRU_USER_ID,
+	PRU_KEY,
+	PRU_SEQ,
+	PRU_COLUMNS
+};
+
 static EcoTable pruned_actions = {
 	.name = "pruned_actions",
 	.only_read = true,
-	.ncolumns = 3,
+	.ncolumns = PRU_COLUMNS,
 	.columns = {
 		{"user_id", INT8OID, false},
 		{"key", UUIDOID, false},
@@ -111,8 +132,8 @@ static void sign_anew(int32 old_version, int32 new_version);
 static void sign(EcoRow *row, const EcoCheckpoint *checkpoint, int32 version);
 static void chain_rows(EcoTable *table, int64 user_id, uint8 *digest);
 static void chain_row(const EcoRow *row, uint8 *digest);
+static void sort_keys(int64 user_id, Tuplesortstate * sort, TupleDesc desc);
 static bool read_hash(const EcoRow *row, int column, uint8 *hash);
-static void sum_up(int64 user_id, int64 seq, EcoCheckpoint *checkpoint);
 static void encode(EcoEncoder *enc, uint8 *buf, int64 user_id, const EcoCheckpoint *checkpoint);
 
 bool
@@ -138,9 +159,12 @@ checkpoint_load(const EcoRow *row, EcoCheckpoint *checkpoint)
 	checkpoint->gold = eco_row_int(row, CHK_GOLD);
 	checkpoint->xp = eco_row_int(row, CHK_XP);
 	checkpoint->created_at = DatumGetTimestampTz(row->values[CHK_CREATED_AT]);
+	checkpoint->proved_seq = eco_row_int(row, CHK_PROVED_SEQ);
 	checkpoint->valid = read_hash(row, CHK_HASH, checkpoint->hash) &&
+		read_hash(row, CHK_LINKS_BEFORE, checkpoint->links_before) &&
 		read_hash(row, CHK_LINKS, checkpoint->links) &&
-		read_hash(row, CHK_GONE, checkpoint->gone);
+		read_hash(row, CHK_GONE, checkpoint->gone) &&
+		read_hash(row, CHK_GONE_KEYS, checkpoint->gone_keys);
 	if (!checkpoint->valid)
 		return;
 	encode(&enc, buf, eco_row_int(row, CHK_USER_ID), checkpoint);
@@ -238,21 +262,102 @@ encode(EcoEncoder *enc, uint8 *buf, int64 user_id, const EcoCheckpoint *checkpoi
 	eco_encode_int(enc, checkpoint->gold);
 	eco_encode_int(enc, checkpoint->xp);
 	eco_encode_bytes(enc, checkpoint->hash, ECO_HASH_LEN);
+	eco_encode_bytes(enc, checkpoint->links_before, ECO_HASH_LEN);
 	eco_encode_bytes(enc, checkpoint->links, ECO_HASH_LEN);
 	eco_encode_bytes(enc, checkpoint->gone, ECO_HASH_LEN);
+	eco_encode_bytes(enc, checkpoint->gone_keys, ECO_HASH_LEN);
+	eco_encode_int(enc, checkpoint->proved_seq);
 	eco_encode_int(enc, checkpoint->created_at);
 }
 
 void
 eco_checkpoint_gone(int64 user_id, uint8 digest[ECO_HASH_LEN])
 {
-	static EcoTable *const tables[] = {&pruned_stats, &pruned_actions, NULL};
+	static EcoTable *const tables[] = {&pruned_stats, NULL};
 	EcoOpenTables *open = eco_tables_open(ECO_READ, tables);
 
 	memset(digest, 0, ECO_HASH_LEN);
 	chain_rows(&pruned_stats, user_id, digest);
-	chain_rows(&pruned_actions, user_id, digest);
 	eco_tables_close(open);
+}
+
+/*
+ * No index gives the keys in the order of seq, for the sake of one that every
+ * retry asks; they are sorted, on disk when they are many.
+ */
+void
+eco_checkpoint_gone_keys(int64 user_id, uint8 digest[ECO_HASH_LEN])
+{
+	static EcoTable *const tables[] = {&pruned_actions, NULL};
+	EcoOpenTables *open = eco_tables_open(ECO_READ, tables);
+	TupleDesc	desc = CreateTemplateTupleDesc(2);
+	AttrNumber	by = 1;
+	Oid			before = Int8LessOperator;
+	Oid			collation = InvalidOid;
+	bool		nulls_first = false;
+	Tuplesortstate *sort;
+	TupleTableSlot *slot;
+
+	TupleDescInitEntry(desc, 1, "seq", INT8OID, -1, 0);
+	TupleDescInitEntry(desc, 2, "key", UUIDOID, -1, 0);
+	slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	sort = tuplesort_begin_heap(desc, 1, &by, &before, &collation, &nulls_first,
+								work_mem, NULL, TUPLESORT_NONE);
+	sort_keys(user_id, sort, desc);
+	memset(digest, 0, ECO_HASH_LEN);
+	while (tuplesort_gettupleslot(sort, true, false, slot, NULL))
+	{
+		CHECK_FOR_INTERRUPTS();
+		slot_getallattrs(slot);
+		eco_checkpoint_add_key(user_id, DatumGetUUIDP(slot->tts_values[1]),
+							   DatumGetInt64(slot->tts_values[0]), digest);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	tuplesort_end(sort);
+	eco_tables_close(open);
+}
+
+static void
+sort_keys(int64 user_id, Tuplesortstate * sort, TupleDesc desc)
+{
+	Datum		key = Int64GetDatum(user_id);
+	EcoScan    *scan = eco_scan_begin(&pruned_actions, user_id, 0, 1, &key);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "economy pruned",
+												  ALLOCSET_DEFAULT_SIZES);
+	EcoRow		row;
+
+	for (;;)
+	{
+		MemoryContext old_context = MemoryContextSwitchTo(context);
+		bool		found = eco_scan_next(scan, &row);
+
+		MemoryContextSwitchTo(old_context);
+		if (!found)
+			break;
+		CHECK_FOR_INTERRUPTS();
+		ExecClearTuple(slot);
+		slot->tts_values[0] = row.values[PRU_SEQ];
+		slot->tts_values[1] = row.values[PRU_KEY];
+		slot->tts_isnull[0] = slot->tts_isnull[1] = false;
+		ExecStoreVirtualTuple(slot);
+		tuplesort_puttupleslot(sort, slot);
+		MemoryContextReset(context);
+	}
+	eco_scan_end(scan);
+	MemoryContextDelete(context);
+	ExecDropSingleTupleTableSlot(slot);
+	tuplesort_performsort(sort);
+}
+
+void
+eco_checkpoint_add_key(int64 user_id, const pg_uuid_t * key, int64 seq, uint8 digest[ECO_HASH_LEN])
+{
+	EcoRow		row = {.table = &pruned_actions};
+	Datum		values[PRU_COLUMNS] = {Int64GetDatum(user_id), UUIDPGetDatum(key), Int64GetDatum(seq)};
+
+	memcpy(row.values, values, sizeof(values));
+	chain_row(&row, digest);
 }
 
 static void
@@ -317,65 +422,34 @@ chain_row(const EcoRow *row, uint8 *digest)
 }
 
 void
-eco_checkpoint_take(EcoAccount *account, int64 seq)
+eco_checkpoint_write(EcoAccount *account, EcoCheckpoint *checkpoint)
 {
-	EcoCheckpoint checkpoint;
 	EcoRow		row;
 	Datum		key = Int64GetDatum(account->user_id);
 	bool		exists;
 
-	sum_up(account->user_id, seq, &checkpoint);
-	eco_checkpoint_gone(account->user_id, checkpoint.gone);
 	exists = eco_row_find(&eco_stream_checkpoints, account->user_id, 0, 1, &key, &row);
 	if (!exists)
 		eco_row_init(&row, &eco_stream_checkpoints);
+	checkpoint->created_at = eco_now();
 	eco_row_set(&row, CHK_USER_ID, key);
-	eco_row_set(&row, CHK_SEQ, Int64GetDatum(checkpoint.seq));
-	eco_row_set(&row, CHK_GOLD, Int64GetDatum(checkpoint.gold));
-	eco_row_set(&row, CHK_XP, Int64GetDatum(checkpoint.xp));
-	eco_row_set(&row, CHK_HASH, eco_bytea(checkpoint.hash, ECO_HASH_LEN));
-	eco_row_set(&row, CHK_LINKS, eco_bytea(checkpoint.links, ECO_HASH_LEN));
-	eco_row_set(&row, CHK_GONE, eco_bytea(checkpoint.gone, ECO_HASH_LEN));
-	checkpoint.created_at = eco_now();
-	eco_row_set(&row, CHK_CREATED_AT, TimestampTzGetDatum(checkpoint.created_at));
-	sign(&row, &checkpoint, eco_key_active());
+	eco_row_set(&row, CHK_SEQ, Int64GetDatum(checkpoint->seq));
+	eco_row_set(&row, CHK_GOLD, Int64GetDatum(checkpoint->gold));
+	eco_row_set(&row, CHK_XP, Int64GetDatum(checkpoint->xp));
+	eco_row_set(&row, CHK_HASH, eco_bytea(checkpoint->hash, ECO_HASH_LEN));
+	eco_row_set(&row, CHK_LINKS_BEFORE, eco_bytea(checkpoint->links_before, ECO_HASH_LEN));
+	eco_row_set(&row, CHK_LINKS, eco_bytea(checkpoint->links, ECO_HASH_LEN));
+	eco_row_set(&row, CHK_GONE, eco_bytea(checkpoint->gone, ECO_HASH_LEN));
+	eco_row_set(&row, CHK_GONE_KEYS, eco_bytea(checkpoint->gone_keys, ECO_HASH_LEN));
+	eco_row_set(&row, CHK_PROVED_SEQ, Int64GetDatum(checkpoint->proved_seq));
+	eco_row_set(&row, CHK_CREATED_AT, TimestampTzGetDatum(checkpoint->created_at));
+	sign(&row, checkpoint, eco_key_active());
 	if (exists)
 		eco_row_update(&row, account->user_id);
 	else
 		eco_row_insert(&row, account->user_id);
 	ECO_CRASH_POINT("checkpoint:after_write");
-	eco_mark_move(account->user_id, &checkpoint);
-	eco_account_set_pruned(account, seq);
+	eco_mark_move(account->user_id, checkpoint);
+	eco_account_set_pruned(account, checkpoint->seq);
 	ECO_CRASH_POINT("checkpoint:after_account");
-}
-
-/* The state at entry seq, and the entries up to it that are left, chained. */
-static void
-sum_up(int64 user_id, int64 seq, EcoCheckpoint *checkpoint)
-{
-	EcoStream  *stream = eco_stream_begin(user_id, 0);
-	const EcoJournal *journal;
-	const EcoRow *row;
-
-	EcoUserRecord user;
-
-	memset(checkpoint, 0, sizeof(EcoCheckpoint));
-	eco_user_record(user_id, &user);
-	memcpy(checkpoint->links, user.first_hash, ECO_HASH_LEN);
-	while (checkpoint->seq < seq && (row = eco_stream_next(stream, &journal)) != NULL)
-	{
-		eco_entry_hash(journal, row, checkpoint->links, checkpoint->links);
-		checkpoint->seq = eco_row_int(row, ECO_COL_SEQ);
-		if (checkpoint->seq == seq)
-		{
-			checkpoint->gold = eco_row_int(row, ECO_COL_GOLD);
-			checkpoint->xp = eco_row_int(row, ECO_COL_XP);
-			memcpy(checkpoint->hash, VARDATA_ANY(DatumGetByteaPP(row->values[ECO_COL_HASH])),
-				   ECO_HASH_LEN);
-		}
-	}
-	eco_stream_end(stream);
-	if (checkpoint->seq != seq)
-		ECO_ERROR(ECO_ENTRY_NOT_FOUND,
-				  errmsg("user %lld has no entry %lld", (long long) user_id, (long long) seq));
 }

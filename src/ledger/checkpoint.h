@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "datatype/timestamp.h"
+#include "utils/uuid.h"
 
 #include "core/encode.h"
 #include "ledger/entry.h"
@@ -18,9 +19,12 @@ typedef struct EcoCheckpoint
 	int64		gold;
 	int64		xp;
 	uint8		hash[ECO_HASH_LEN];
-	uint8		links[ECO_HASH_LEN];	/* chain over the entries left up to
-										 * seq */
-	uint8		gone[ECO_HASH_LEN]; /* digest of what was pruned */
+	uint8		links_before[ECO_HASH_LEN]; /* chain over the entries left
+											 * before seq */
+	uint8		links[ECO_HASH_LEN];	/* and with that at seq */
+	uint8		gone[ECO_HASH_LEN]; /* digest of the sums of what was pruned */
+	uint8		gone_keys[ECO_HASH_LEN];	/* chain over their keys */
+	int64		proved_seq;		/* newest when the whole stream was proved */
 	TimestampTz created_at;
 	bool		valid;			/* its signature verifies */
 } EcoCheckpoint;
@@ -31,13 +35,15 @@ extern EcoTable eco_stream_checkpoints;
 /* False when the user's stream has none. */
 extern bool eco_checkpoint_read(int64 user_id, EcoCheckpoint *checkpoint);
 
-/*
- * Sign the state of a locked account's stream at entry seq and what is left up
- * to it, as the active snapshot sees it.
- */
-extern void eco_checkpoint_take(EcoAccount *account, int64 seq);
+/* Sign this as the state of a locked account's stream, in place of the one before. */
+extern void eco_checkpoint_write(EcoAccount *account, EcoCheckpoint *checkpoint);
 
-/* The digest of what stays of a user's pruned actions, under the active snapshot. */
+/* The digest of a user's sums of pruned actions, under the active snapshot. */
 extern void eco_checkpoint_gone(int64 user_id, uint8 digest[ECO_HASH_LEN]);
+
+/* The chain over the keys of a user's pruned actions, and one more at its end. */
+extern void eco_checkpoint_gone_keys(int64 user_id, uint8 digest[ECO_HASH_LEN]);
+extern void eco_checkpoint_add_key(int64 user_id, const pg_uuid_t * key, int64 seq,
+								   uint8 digest[ECO_HASH_LEN]);
 
 #endif

@@ -35,6 +35,8 @@ PG_FUNCTION_INFO_V1(eco_verify_new);
 typedef struct Verifier
 {
 	int64		user_id;
+	int64		upto;			/* the last entry to be verified; 0: all, and
+								 * the account */
 	Tuplestorestate *store;		/* NULL: only count the findings */
 	TupleDesc	desc;
 	int			findings;
@@ -71,6 +73,7 @@ static void pass_mark(Verifier *v);
 static void compare_mark(Verifier *v);
 static void verify_stream(Verifier *v);
 static void pass_checkpoint(Verifier *v);
+static void begin_at_checkpoint(Verifier *v);
 static void report_missing(Verifier *v, int64 seq);
 static void verify_entry(Verifier *v, const EcoJournal *journal, const EcoRow *row);
 static void verify_links(Verifier *v, const EcoJournal *journal, const EcoRow *row);
@@ -123,12 +126,36 @@ eco_verify_new(PG_FUNCTION_ARGS)
 }
 
 bool
-eco_stream_is_sound(int64 user_id)
+eco_stream_is_sound(int64 user_id, int64 *newest)
 {
 	Verifier	v = {.user_id = user_id};
 
 	verify(&v, false);
+	*newest = v.seq;
 	return v.findings == 0;
+}
+
+bool
+eco_stream_part_is_sound(const EcoAccount *account, const EcoCheckpoint *checkpoint, int64 upto)
+{
+	Verifier	v = {.user_id = account->user_id,.checkpoint = *checkpoint,.upto = upto};
+	uint8		gone[ECO_HASH_LEN];
+
+	if (account->pruned_seq != checkpoint->seq || !checkpoint->valid)
+		return false;
+	eco_checkpoint_gone(v.user_id, gone);
+	if (memcmp(gone, checkpoint->gone, ECO_HASH_LEN) != 0)
+		return false;
+	v.entry_context = AllocSetContextCreate(CurrentMemoryContext, "economy entry",
+											ALLOCSET_DEFAULT_SIZES);
+	begin_at_registration(&v);
+	v.behind_checkpoint = true;
+	if (checkpoint->seq > 0)
+		begin_at_checkpoint(&v);
+	v.behind_mark = !eco_mark_read(v.user_id, &v.mark) || v.mark.seq <= checkpoint->seq || v.mark.seq > upto;
+	verify_stream(&v);
+	MemoryContextDelete(v.entry_context);
+	return v.findings == 0 && v.seq == upto;
 }
 
 /* from_audit: begin where the last audit found the stream clean. */
@@ -189,7 +216,8 @@ verify_stream(Verifier *v)
 	const EcoJournal *journal;
 	const EcoRow *row;
 
-	while ((row = eco_stream_next(stream, &journal)) != NULL)
+	while ((row = eco_stream_next(stream, &journal)) != NULL &&
+		   (v->upto == 0 || eco_row_int(row, ECO_COL_SEQ) <= v->upto))
 	{
 		MemoryContext old_context = MemoryContextSwitchTo(v->entry_context);
 
@@ -206,7 +234,8 @@ verify_stream(Verifier *v)
 	if (!v->behind_checkpoint)
 		pass_checkpoint(v);
 	eco_stream_end(stream);
-	verify_account(v);
+	if (v->upto == 0)
+		verify_account(v);
 }
 
 /*
@@ -219,6 +248,7 @@ pass_checkpoint(Verifier *v)
 {
 	const EcoCheckpoint *c = &v->checkpoint;
 	uint8		gone[ECO_HASH_LEN];
+	uint8		gone_keys[ECO_HASH_LEN];
 
 	v->behind_checkpoint = true;
 	if (v->seq != c->seq)
@@ -235,9 +265,19 @@ pass_checkpoint(Verifier *v)
 		report(v, NULL, c->seq, "broken_chain", "the entries that the stream checkpoint signed",
 			   "changed, missing or further entries");
 	eco_checkpoint_gone(v->user_id, gone);
-	if (memcmp(gone, c->gone, ECO_HASH_LEN) != 0)
+	eco_checkpoint_gone_keys(v->user_id, gone_keys);
+	if (memcmp(gone, c->gone, ECO_HASH_LEN) != 0 || memcmp(gone_keys, c->gone_keys, ECO_HASH_LEN) != 0)
 		report(v, NULL, c->seq, "missing_entry", "the sums and keys of pruned actions that the stream checkpoint signed",
 			   "changed, missing or further ones");
+	begin_at_checkpoint(v);
+}
+
+static void
+begin_at_checkpoint(Verifier *v)
+{
+	const EcoCheckpoint *c = &v->checkpoint;
+
+	v->linked = true;
 	v->seq = c->seq;
 	v->gold = v->gold_expected = c->gold;
 	v->xp = v->xp_expected = c->xp;

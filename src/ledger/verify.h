@@ -7,7 +7,19 @@
 
 #include "postgres.h"
 
-/* True when eco_verify_chain() would find nothing, under the active snapshot. */
-extern bool eco_stream_is_sound(int64 user_id);
+#include "ledger/checkpoint.h"
+
+/*
+ * True when eco_verify_chain() would find nothing, under the active snapshot;
+ * *newest is the last entry of the stream then.
+ */
+extern bool eco_stream_is_sound(int64 user_id, int64 *newest);
+
+/*
+ * The same of the entries behind a checkpoint, up to one: nothing else is read,
+ * but for the account and the sums of what was pruned.
+ */
+extern bool eco_stream_part_is_sound(const EcoAccount *account, const EcoCheckpoint *checkpoint,
+									 int64 upto);
 
 #endif

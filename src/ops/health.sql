@@ -115,7 +115,7 @@ CREATE FUNCTION economy.health_proof() RETURNS SETOF economy.health_item
         SELECT 'rollup', economy.health_state(false, q.users > 100000 OR (s.position IS NULL AND a.played)),
                CASE WHEN s.position IS NULL AND a.played THEN 'no action was rolled up yet' ELSE format('%s users with actions that are seen and not rolled up', q.users) END,
                CASE WHEN q.users > 100000 OR (s.position IS NULL AND a.played) THEN 'CALL economy.run_job(''rollup_stats''), and schedule it.' END
-        FROM (SELECT count(*) FROM (SELECT FROM economy.rollup_queue LIMIT 1000000) u) q (users)
+        FROM (SELECT count(*) FROM (SELECT FROM economy.rollup_queue w WHERE w.user_id >= (SELECT s.next_user FROM economy.rollup_state s) LIMIT 1000000) u) q (users)
         CROSS JOIN (SELECT EXISTS (SELECT FROM economy.user_actions)) a (played) LEFT JOIN economy.rollup_state s ON true
         UNION ALL
         SELECT 'segments', economy.health_state(false, f.oldest_stale_age > interval '26 hours'), format('%s users with a stale segment%s', f.stale_users, ', the oldest for ' || f.oldest_stale_age),

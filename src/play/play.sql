@@ -168,12 +168,14 @@ COMMENT ON TABLE economy.rollup_queue IS 'Users with actions that rollup_stats()
 CREATE TABLE economy.rollup_state (
     only_row   boolean NOT NULL DEFAULT true CONSTRAINT rollup_state_pkey PRIMARY KEY CONSTRAINT rollup_state_only_row_check CHECK (only_row),
     position   bigint  NOT NULL,
-    summarized bigint  NOT NULL
+    summarized bigint  NOT NULL,
+    next_user  bigint
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.rollup_state', '');
 COMMENT ON TABLE economy.rollup_state IS 'How far rollup_stats() has looked for users with new actions; no row before the first time.';
 COMMENT ON COLUMN economy.rollup_state.position IS 'Actions with a lesser position were seen.';
 COMMENT ON COLUMN economy.rollup_state.summarized IS 'Pages of the journal up to it are summarised in its index on position.';
+COMMENT ON COLUMN economy.rollup_state.next_user IS 'Users wait in rollup_queue from this one on; null for none. What was taken out of it is never read again.';
 
 CREATE FUNCTION economy.summarize_actions(done bigint) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -205,7 +207,7 @@ $$;
 COMMENT ON FUNCTION economy.summarize_actions(bigint) IS
     'Part of rollup_stats(): a range of pages without a summary is read each time; returns up to which page there are summaries now.';
 
-CREATE FUNCTION economy.fill_rollup_queue() RETURNS void
+CREATE FUNCTION economy.fill_rollup_queue() RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     SET enable_seqscan = off AS $$
@@ -214,39 +216,55 @@ DECLARE
     state economy.rollup_state;
     -- of a snapshot that is older than that of the reader below
     here  bigint := economy.position_of(pg_snapshot_xmin(pg_current_snapshot())::text::bigint);
+    first bigint;
 BEGIN
     SELECT * INTO state FROM economy.rollup_state;
     -- the bound stands in the statement, so that it is planned for what it finds
-    EXECUTE format('INSERT INTO economy.rollup_queue
+    EXECUTE format('WITH queued AS (INSERT INTO economy.rollup_queue
         SELECT n.user_id
         FROM (SELECT t.user_id, max(t.seq) AS seq FROM economy.user_actions t WHERE t.position >= %s GROUP BY t.user_id OFFSET 0) n
         LEFT JOIN LATERAL (SELECT p.seq FROM economy.rollup_positions p WHERE p.user_id = n.user_id OFFSET 0) p ON true
         WHERE n.seq > coalesce(p.seq, 0)
         -- none is there, unless the snapshot is too old to see it
-        ON CONFLICT ON CONSTRAINT rollup_queue_pkey DO NOTHING', coalesce(state.position, 0));
-    INSERT INTO economy.rollup_state AS s (position, summarized) VALUES (here, economy.summarize_actions(coalesce(state.summarized, 0)))
-        ON CONFLICT ON CONSTRAINT rollup_state_pkey DO UPDATE SET position = excluded.position, summarized = excluded.summarized
-        WHERE (s.position, s.summarized) IS DISTINCT FROM (excluded.position, excluded.summarized);
+        ON CONFLICT ON CONSTRAINT rollup_queue_pkey DO NOTHING RETURNING user_id)
+        SELECT min(user_id) FROM queued', coalesce(state.position, 0)) INTO first;
+    IF state IS NULL THEN
+        -- there may be others: who lost the state is here again
+        SELECT min(q.user_id) INTO first FROM economy.rollup_queue q;
+    END IF;
+    INSERT INTO economy.rollup_state AS s (position, summarized, next_user) VALUES (here, economy.summarize_actions(coalesce(state.summarized, 0)), first)
+        ON CONFLICT ON CONSTRAINT rollup_state_pkey DO UPDATE SET position = excluded.position, summarized = excluded.summarized, next_user = excluded.next_user
+        WHERE (s.position, s.summarized, s.next_user) IS DISTINCT FROM (excluded.position, excluded.summarized, excluded.next_user);
+    RETURN first;
 END
 $$;
-COMMENT ON FUNCTION economy.fill_rollup_queue() IS 'Part of rollup_stats(): puts the users with new actions into rollup_queue.';
+COMMENT ON FUNCTION economy.fill_rollup_queue() IS 'Part of rollup_stats(): puts the users with new actions into rollup_queue, and returns the first of them, null for none.';
 
 CREATE FUNCTION economy.rollup_stats(max_users integer DEFAULT 100000)
     RETURNS TABLE (users bigint, actions bigint, rows_written bigint)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp AS $$
+    SET search_path = pg_catalog, economy, pg_temp
+    -- a queue that is worked off has more dead rows than others, and no statistics that fit
+    SET enable_seqscan = off AS $$
+DECLARE
+    first bigint;
+    last  bigint;
 BEGIN
     PERFORM economy.require_positive('max_users', max_users);
     PERFORM economy.open_tables('user_actions', 'accounts', 'rollup_positions', 'rollup_queue', 'rollup_state', 'user_game_stats_summary');
     -- one rollup at a time; the next one begins where this one ends
     PERFORM economy.lock_name('economy.rollup_stats');
-    IF NOT EXISTS (SELECT FROM economy.rollup_queue) THEN
-        PERFORM economy.fill_rollup_queue();
+    SELECT s.next_user INTO first FROM economy.rollup_state s;
+    first := coalesce(first, economy.fill_rollup_queue());
+    IF first IS NULL THEN
+        RETURN QUERY SELECT 0::bigint, 0::bigint, 0::bigint;
+        RETURN;
     END IF;
+    SELECT max(n.user_id) INTO last FROM (SELECT q.user_id FROM economy.rollup_queue q WHERE q.user_id >= first ORDER BY q.user_id LIMIT max_users) n;
+    UPDATE economy.rollup_state SET next_user = (SELECT q.user_id FROM economy.rollup_queue q WHERE q.user_id > last ORDER BY q.user_id LIMIT 1);
     RETURN QUERY
     WITH taken AS MATERIALIZED (
-        DELETE FROM economy.rollup_queue q WHERE q.user_id IN (SELECT n.user_id FROM economy.rollup_queue n ORDER BY n.user_id LIMIT max_users)
-        RETURNING q.user_id
+        DELETE FROM economy.rollup_queue q WHERE q.user_id BETWEEN first AND last RETURNING q.user_id
     ), fresh AS MATERIALIZED (
         -- user by user, here and below: a join would read every one of them
         SELECT k.user_id, coalesce(p.seq, 0) AS after_seq, a.seq AS upto_seq, p.oldest_at
@@ -262,7 +280,8 @@ BEGIN
         FROM fresh f CROSS JOIN LATERAL (
             SELECT * FROM economy.user_actions t
             WHERE t.user_id = f.user_id AND t.seq > f.after_seq AND t.seq <= f.upto_seq
-            OFFSET 0) u
+            -- which only the index on seq gives
+            ORDER BY t.user_id, t.seq OFFSET 0) u
         GROUP BY 1, 2, 3
     ), moved AS (
         INSERT INTO economy.rollup_positions AS p
@@ -295,8 +314,11 @@ CREATE TABLE economy.stream_checkpoints (
     gold              bigint      NOT NULL,
     experience_points bigint      NOT NULL,
     hash              bytea       NOT NULL,
+    links_before      bytea       NOT NULL,
     links             bytea       NOT NULL,
     gone              bytea       NOT NULL,
+    gone_keys         bytea       NOT NULL,
+    proved_seq        bigint      NOT NULL,
     key_version       integer     NOT NULL,
     signature         bytea       NOT NULL,
     created_at        timestamptz NOT NULL
@@ -304,7 +326,10 @@ CREATE TABLE economy.stream_checkpoints (
 SELECT pg_catalog.pg_extension_config_dump('economy.stream_checkpoints', '');
 COMMENT ON TABLE economy.stream_checkpoints IS 'Signed state of a stream at an entry; actions before it may have been pruned.';
 COMMENT ON COLUMN economy.stream_checkpoints.links IS 'Hash of a chain over the entries up to seq that were left, so that they stay verifiable.';
-COMMENT ON COLUMN economy.stream_checkpoints.gone IS 'Hash of a chain over the user''s rows of pruned_stats and pruned_actions.';
+COMMENT ON COLUMN economy.stream_checkpoints.links_before IS 'The same without the entry at seq, which the next prune may take: its checkpoint goes on from here.';
+COMMENT ON COLUMN economy.stream_checkpoints.gone IS 'Hash of a chain over the user''s rows of pruned_stats.';
+COMMENT ON COLUMN economy.stream_checkpoints.gone_keys IS 'Hash of a chain over the user''s rows of pruned_actions, in the order of seq.';
+COMMENT ON COLUMN economy.stream_checkpoints.proved_seq IS 'The stream was last proved as a whole when this was its newest entry; prunes up to it prove only what they sign.';
 
 CREATE TABLE economy.pruned_stats (
     user_id        bigint      NOT NULL,
@@ -339,7 +364,7 @@ COMMENT ON FUNCTION economy.action_key(text, text) IS 'Key of an action''s id in
 CREATE FUNCTION economy.prune_stream(user_id bigint, seq bigint) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_prune_stream';
 COMMENT ON FUNCTION economy.prune_stream(bigint, bigint) IS
-    'Deletes a user''s actions before an entry, behind a signed checkpoint there; the only way past the journal''s guard. Null, and nothing done, when verify_chain() finds something. prune() is the way in.';
+    'Deletes a user''s actions before an entry, behind a signed checkpoint there; the only way past the journal''s guard. Null, and nothing done, when verify_chain() found something: it is asked once for all prunes up to what was the newest entry then; after that each proves the part that it goes on by. prune() is the way in.';
 
 CREATE FUNCTION economy.prune(older_than interval DEFAULT '90 days', max_users integer DEFAULT 200)
     RETURNS TABLE (users bigint, actions bigint, damaged bigint, more boolean)
@@ -351,10 +376,11 @@ DECLARE
     -- of one user at a time, and of all before the batch ends
     user_actions CONSTANT integer := 20000;
     all_actions  CONSTANT integer := 100000;
+    all_entries  CONSTANT integer := 200000;
     cutoff  timestamptz := economy.now() - older_than;
     u       record;
     pruned  bigint;
-    stays   bigint;
+    newest  bigint;
     upto    bigint;
     deleted bigint;
 BEGIN
@@ -374,14 +400,17 @@ BEGIN
     FOR u IN SELECT d.user_id, d.seq FROM (
                  SELECT p.user_id, p.seq FROM economy.rollup_positions p
                  WHERE p.oldest_at < cutoff ORDER BY p.oldest_at, p.user_id LIMIT max_users) d ORDER BY d.user_id LOOP
-        SELECT a.pruned_seq INTO pruned FROM economy.accounts a WHERE a.user_id = u.user_id FOR NO KEY UPDATE;
+        SELECT a.pruned_seq, a.seq INTO pruned, newest FROM economy.accounts a WHERE a.user_id = u.user_id;
+        -- while a long stream is proved nobody's account is held
+        EXIT WHEN users + damaged > 0 AND newest > all_entries;
         -- up to the entry before the first one that stays, and only what is rolled up
-        SELECT k.seq INTO stays FROM economy.user_actions k
-            WHERE k.user_id = u.user_id AND k.seq > pruned AND k.seq <= u.seq AND k.created_at >= cutoff ORDER BY k.seq LIMIT 1;
         SELECT max(d.seq) INTO upto FROM (
-            SELECT t.seq FROM economy.user_actions t
-            WHERE t.user_id = u.user_id AND t.seq > pruned AND t.seq <= u.seq AND t.seq < coalesce(stays, 9223372036854775807)
-            ORDER BY t.seq LIMIT user_actions) d;
+            SELECT n.seq, bool_or(n.created_at >= cutoff) OVER (ORDER BY n.seq) AS stays FROM (
+                SELECT t.seq, t.created_at FROM economy.user_actions t
+                WHERE t.user_id = u.user_id AND t.seq > pruned AND t.seq <= u.seq ORDER BY t.seq LIMIT user_actions) n) d
+            WHERE NOT d.stays;
+        -- entries of other journals between them are proved as well
+        upto := least(upto, pruned + all_entries);
         IF upto IS NOT NULL THEN
             deleted := economy.prune_stream(u.user_id, upto);
             users := users + (deleted IS NOT NULL)::integer;

@@ -64,6 +64,17 @@ SELECT pg_temp.measure('learn_recommendations() of as many decisions', $$
         FROM crowd c WHERE c.n <= {n};
     UPDATE economy.recommendation_progress SET learned_until = '-infinity' WHERE placement = 'pgtap growth';
     DELETE FROM economy.recommendations WHERE placement = 'pgtap growth' AND number < currval('key') - {n} + 1$$, 'SELECT * FROM economy.learn_recommendations(100000)');
+-- a queue that was worked off is not read again, though its dead rows are still there
+SELECT count(*) AS x FROM generate_series(1, 3) n, economy.rollup_stats(1000000 + 0 * n) \gset
+SELECT pg_temp.pages('SELECT * FROM economy.rollup_stats()') AS idle \gset
+INSERT INTO economy.rollup_queue SELECT 1000000000000 + n FROM generate_series(1, 100000) n;
+UPDATE economy.rollup_state SET next_user = 1000000000001;
+SELECT pg_temp.pages('SELECT * FROM economy.rollup_stats(50)') AS first \gset
+SELECT count(*) AS x FROM economy.rollup_stats(99900) \gset
+SELECT pg_temp.pages('SELECT * FROM economy.rollup_stats(50)') AS last \gset
+SELECT is((SELECT next_user FROM economy.rollup_state), NULL, 'a queue of 100,000 is worked off');
+SELECT cmp_ok(:last::bigint, '<=', :first + 100::bigint, format('its last 50 as the first: %s and %s pages', :first, :last));
+SELECT cmp_ok(pg_temp.pages('SELECT * FROM economy.rollup_stats()'), '<=', :idle + 20::bigint, 'and whoever comes after it finds nothing to do in as many pages as before it: ' || :idle);
 -- what grows with the square is noticed
 SELECT cmp_ok(pg_temp.pages(replace(q, '{n}', '80'))::numeric, '>', round(4 * pg_temp.pages(replace(q, '{n}', '20')) * ln(1600.0) / ln(400.0)) + 50, 'a square is more than n log n')
 FROM (VALUES ('SELECT count(*) FROM crowd a CROSS JOIN crowd b CROSS JOIN LATERAL (SELECT FROM economy.accounts k WHERE k.user_id = b.user_id + 0 * a.user_id OFFSET 0) x WHERE a.n <= {n} AND b.n <= {n}')) v (q);

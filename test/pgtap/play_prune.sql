@@ -240,10 +240,10 @@ ALTER TABLE economy.gold_adjustments DISABLE TRIGGER gold_adjustments_append_onl
 ALTER TABLE economy.reward_audit DISABLE TRIGGER reward_audit_append_only;
 ALTER TABLE economy.shop_transactions DISABLE TRIGGER shop_transactions_append_only;
 SELECT is(pg_temp.after('UPDATE economy.stream_checkpoints SET ' || change || ' WHERE user_id = {u}') ~ E'\\mwrong_signature\\M', true, 'a damaged checkpoint is found: ' || change)
-FROM unnest(ARRAY['seq = 13', 'seq = 15', 'gold = gold + 1', 'experience_points = 0', 'hash = sha256(hash)', 'hash = sha256(hash) || hash', 'hash = substr(hash, 1, 31)', 'links = sha256(links)', 'links = hash', E'links = ''\\x''', 'gone = sha256(gone)', 'gone = ''''', 'created_at = created_at + interval ''1 second''',
+FROM unnest(ARRAY['seq = 13', 'seq = 15', 'gold = gold + 1', 'experience_points = 0', 'hash = sha256(hash)', 'hash = sha256(hash) || hash', 'hash = substr(hash, 1, 31)', 'links = sha256(links)', 'links = hash', E'links = ''\\x''', 'gone = sha256(gone)', 'gone = ''''', 'gone_keys = sha256(gone_keys)', 'gone_keys = gone', 'links_before = links', 'proved_seq = proved_seq + 1', 'created_at = created_at + interval ''1 second''',
                   'links = substr(links, 1, 31)', 'key_version = key_version + 1',
                   'key_version = 2000', 'signature = sha256(signature)', 'signature = ''''', 'signature = substr(signature, 1, 31)']) change;
-SELECT is(pg_temp.after('UPDATE economy.stream_checkpoints k SET seq = o.seq, gold = o.gold, experience_points = o.experience_points, hash = o.hash, links = o.links, gone = o.gone, created_at = o.created_at, key_version = o.key_version, signature = o.signature
+SELECT is(pg_temp.after('UPDATE economy.stream_checkpoints k SET seq = o.seq, gold = o.gold, experience_points = o.experience_points, hash = o.hash, links_before = o.links_before, links = o.links, gone = o.gone, gone_keys = o.gone_keys, proved_seq = o.proved_seq, created_at = o.created_at, key_version = o.key_version, signature = o.signature
     FROM economy.stream_checkpoints o WHERE k.user_id = {u} AND o.user_id = ' || :lazy) ~ E'\\mwrong_signature 1\\M', true, 'another user''s checkpoint is none');
 SELECT is(pg_temp.after('DELETE FROM economy.stream_checkpoints WHERE user_id = {u}') ~ E'\\mmissing_entry 2\\M', true, 'without it the pruned entries are missing');
 SELECT is(pg_temp.after('UPDATE economy.stream_checkpoints SET created_at = pg_catalog.now() - interval ''1 year'' WHERE user_id = {u}'), 'wrong_signature 14', 'when it was made is signed');
@@ -432,10 +432,11 @@ WITH RECURSIVE chain (seq, links) AS (
     UNION ALL
     SELECT n.seq, sha256(c.links || pg_temp.entry(n.l)) FROM chain c
     CROSS JOIN LATERAL (SELECT l.seq, l FROM economy.ledger l WHERE l.user_id = :swept AND l.seq > c.seq AND l.seq <= 7 ORDER BY l.seq LIMIT 1) n (seq, l))
-SELECT seq AS last, links FROM chain ORDER BY seq DESC LIMIT 1 \gset
+SELECT seq AS last, links, lag(links) OVER (ORDER BY seq) AS links_before FROM chain ORDER BY seq DESC LIMIT 1 \gset
+SELECT is((SELECT links_before FROM economy.stream_checkpoints WHERE user_id = :swept), :'links_before'::bytea, 'links_before is the chain without the last of them');
 SELECT is((SELECT links FROM economy.stream_checkpoints WHERE user_id = :swept), :'links'::bytea, 'links is the chain of what is left up to it');
 SELECT is((SELECT k.signature FROM economy.stream_checkpoints k WHERE k.user_id = :swept),
-    (SELECT pg_temp.hmac(E'\\x01' || 'C'::bytea || pg_temp.field(k.user_id) || pg_temp.field(k.seq) || pg_temp.field(k.gold) || pg_temp.field(k.experience_points) || pg_temp.field(k.hash) || pg_temp.field(k.links) || pg_temp.field(k.gone) || pg_temp.field((extract(epoch FROM k.created_at - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint), s.material)
+    (SELECT pg_temp.hmac(E'\\x01' || 'C'::bytea || pg_temp.field(k.user_id) || pg_temp.field(k.seq) || pg_temp.field(k.gold) || pg_temp.field(k.experience_points) || pg_temp.field(k.hash) || pg_temp.field(k.links_before) || pg_temp.field(k.links) || pg_temp.field(k.gone) || pg_temp.field(k.gone_keys) || pg_temp.field(k.proved_seq) || pg_temp.field((extract(epoch FROM k.created_at - '2000-01-01 00:00:00+00'::timestamptz) * 1000000)::bigint), s.material)
      FROM economy.stream_checkpoints k JOIN economy.signing_keys s ON s.version = k.key_version WHERE k.user_id = :swept), 'and is signed with all the rest');
 SELECT is(pg_temp.incremental('UPDATE economy.gold_adjustments SET reason = ''forged'' WHERE user_id = ' || :swept), '1 1 clean', 'the mark has moved on with the prune: what is before it is for the full sweep');
 SELECT is(pg_temp.incremental('UPDATE economy.user_actions SET action_type = ''X'' WHERE seq = 2 AND user_id = ' || :swept), '1 1 clean', 'also of an action');
@@ -450,5 +451,90 @@ SELECT is(pg_temp.incremental('UPDATE economy.accounts SET pruned_seq = 0 WHERE 
 SELECT is(pg_temp.incremental('UPDATE economy.gold_adjustments SET reason = ''forged'' WHERE user_id = ' || :swept), '1 1 clean', 'old entries are for the full sweep');
 SELECT is((SELECT count(*) FROM economy.verify_chain(:swept)), 0::bigint, 'which is clean');
 SELECT is(pg_temp.incremental(), '1 1 clean', 'it goes on where it was');
+
+-- many prunes of one stream: it is proved as a whole once, and each of them proves
+-- what it goes on by
+SELECT pg_temp.at('2035-01-01 12:00+00') AS x \gset
+SELECT economy.register('pgtap prune parted') AS parted \gset
+SELECT success AS x FROM economy.adjust_gold(:parted, 100, 'open', 'r', 'a') \gset
+SELECT count(r.state) AS x FROM generate_series(1, 4) n, economy.record_action(:parted, 'slot', 'T', n::text, 1, 1) r \gset
+SELECT success AS x FROM economy.adjust_gold(:parted, 1, 'six', 'r', 'a') \gset
+SELECT count(r.state) AS x FROM generate_series(7, 16) n, economy.record_action(:parted, 'slot', 'T', n::text, 1, 1) r \gset
+SELECT pg_temp.at('2035-12-01 12:00+00') AS x \gset
+SELECT is(economy.prune_stream(:parted, 4), 2::bigint, 'a part: G1 A4 A5 G6 and what follows are left');
+SELECT is((SELECT row(seq, proved_seq)::text FROM economy.stream_checkpoints WHERE user_id = :parted), '(4,16)', 'all of it was proved');
+CREATE FUNCTION pg_temp.parted(damage text, VARIADIC prunes bigint[]) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    who    CONSTANT bigint := economy.user_id_of('pgtap prune parted');
+    answer text;
+BEGIN
+    EXECUTE replace(damage, '{u}', who::text);
+    SELECT string_agg(coalesce(economy.prune_stream(who, p.seq)::text, 'left alone'), ' ' ORDER BY n) INTO answer FROM unnest(prunes) WITH ORDINALITY p (seq, n);
+    answer := concat_ws(': ', answer, (SELECT string_agg(DISTINCT kind || ' ' || seq, ', ') FROM economy.verify_chain(who)));
+    RAISE EXCEPTION USING ERRCODE = 'XT000';
+EXCEPTION WHEN SQLSTATE 'XT000' THEN
+    RETURN answer;
+END
+$$;
+SELECT is(pg_temp.parted('SELECT', 5, 6, 7, 12, 16), '1 0 0 5 4', 'part after part, the last entry of each goes with the next, unless another journal''s follows');
+SELECT is(pg_temp.parted('SELECT', 16), '10', 'as with one');
+SELECT is(pg_temp.parted(damage, 7, 12), answer, damage)
+FROM (VALUES -- what a prune goes on by
+    ('UPDATE economy.user_actions SET action_type = ''X'' WHERE user_id = {u} AND seq = 4', 'left alone left alone: broken_chain 4'),
+    ('DELETE FROM economy.user_actions WHERE user_id = {u} AND seq = 4', 'left alone left alone: missing_entry 4'),
+    ('UPDATE economy.gold_adjustments SET reason = ''forged'' WHERE user_id = {u} AND seq = 6', 'left alone left alone: wrong_hash 6'),
+    ('DELETE FROM economy.user_actions WHERE user_id = {u} AND seq = 5', 'left alone left alone: missing_entry 5'),
+    ('UPDATE economy.user_actions SET win = 7 WHERE user_id = {u} AND seq = 10', '1 left alone: wrong_hash 10'),
+    ('UPDATE economy.pruned_stats SET total = total + 1 WHERE user_id = {u}', 'left alone left alone: missing_entry 4'),
+    ('UPDATE economy.stream_checkpoints SET links_before = links WHERE user_id = {u}', 'left alone left alone: wrong_signature 4'),
+    ('UPDATE economy.accounts SET pruned_seq = 3 WHERE user_id = {u}', 'left alone left alone: broken_chain 4'),
+    -- what it does not read it does not sign either
+    ('UPDATE economy.gold_adjustments SET reason = ''forged'' WHERE user_id = {u} AND seq = 1', '1 5: wrong_hash 1'),
+    ('UPDATE economy.pruned_actions SET key = economy.action_key(''slot'', ''forged'') WHERE user_id = {u} AND seq = 3', '1 5: missing_entry 12'),
+    ('DELETE FROM economy.pruned_actions WHERE user_id = {u} AND seq = 3', '1 5: missing_entry 12'),
+    ('UPDATE economy.user_actions SET win = 7 WHERE user_id = {u} AND seq = 15', '1 5: wrong_hash 15')) v (damage, answer);
+SAVEPOINT s;
+SELECT is(economy.prune_stream(:parted, 16), 10::bigint, 'the rest');
+SELECT count(r.state) AS x FROM generate_series(17, 18) n, economy.record_action(:parted, 'slot', 'T', n::text, 1, 1) r \gset
+SELECT is(pg_temp.parted('UPDATE economy.gold_adjustments SET reason = ''forged'' WHERE user_id = {u} AND seq = 1', 17), 'left alone: wrong_hash 1', 'behind what was proved all of it is proved again');
+SELECT is(pg_temp.parted('SELECT', 17, 18), '1 1', 'and is sound');
+ROLLBACK TO s;
+-- a row that a trigger keeps is not signed as gone
+CREATE FUNCTION pg_temp.keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN CASE WHEN OLD.seq <> 9 THEN OLD END; END $$;
+CREATE TRIGGER pgtap_keep BEFORE DELETE ON economy.user_actions FOR EACH ROW EXECUTE FUNCTION pg_temp.keep();
+SELECT throws_ok(format('SELECT economy.prune_stream(%s, 12)', :parted), NULL, format('5 actions of user %s were deleted, not 6', :parted), 'a trigger that keeps an action');
+DROP TRIGGER pgtap_keep ON economy.user_actions;
+
+-- one user with many actions that are due: twice as many are twice as much work
+CREATE FUNCTION pg_temp.pages(statement text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    plan json;
+BEGIN
+    EXECUTE 'EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ' || statement INTO plan;
+    RETURN (plan -> 0 -> 'Plan' ->> 'Shared Hit Blocks')::bigint + (plan -> 0 -> 'Plan' ->> 'Shared Read Blocks')::bigint;
+END
+$$;
+CREATE FUNCTION pg_temp.pages_of_prunes(actions integer) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    who   bigint := economy.register('pgtap prune ' || actions);
+    pages bigint := 0;
+BEGIN
+    -- every second entry is of another journal, and stays
+    FOR n IN 1 .. actions LOOP
+        PERFORM economy.record_action(who, 'slot', 'T', n::text), economy.grant_reward(who, 'pgtap', n::text, 0, 1);
+        PERFORM economy.record_action(who, 'slot', 'T', 'b' || n);
+    END LOOP;
+    FOR n IN 1 .. actions / 50 LOOP
+        pages := pages + pg_temp.pages(format('SELECT economy.prune_stream(%s, %s)', who, n * 150));
+    END LOOP;
+    RETURN pages;
+END
+$$;
+SELECT pg_temp.pages_of_prunes(400) AS x \gset
+SELECT pg_temp.pages_of_prunes(401) AS one \gset
+SELECT pg_temp.pages_of_prunes(802) AS two \gset
+SELECT pg_temp.pages_of_prunes(1604) AS four \gset
+SELECT cmp_ok(:four::numeric, '<=', round(4.8 * :one), format('pages of 400, 800 and 1600 actions in parts of 50: %s, %s, %s', :one, :two, :four));
+SELECT cmp_ok(:one, '>', 100, 'which are some');
 SELECT * FROM finish();
 ROLLBACK;
