@@ -29,7 +29,7 @@ CREATE FUNCTION economy.job_list() RETURNS TABLE (job text, schedule text, state
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
     BEGIN ATOMIC
-        VALUES ('rfm_refresh',             '5 2 * * *',  'SELECT users_changed, NULL::jsonb FROM economy.rfm_refresh(rebuild => economy.segments_found_damaged())', interval '26 hours'),
+        VALUES ('rfm_refresh',             '5 2 * * *',  'SELECT users_changed, CASE WHEN more THEN jsonb ''{}'' END FROM economy.rfm_refresh_step($1 IS NULL)', interval '26 hours'),
                ('rfm_refresh_incremental', '7 * * * *',  'SELECT users_changed, NULL::jsonb FROM economy.rfm_refresh_incremental()', interval '3 hours'),
                ('learn_recommendations',   '25 0 * * *', 'SELECT decisions, CASE WHEN more THEN jsonb ''{}'' END FROM economy.learn_recommendations()', interval '26 hours'),
                ('rollup_stats',            '* * * * *',  'SELECT rows_written, CASE WHEN users = 2000 THEN jsonb ''{}'' END FROM economy.rollup_stats(2000)', interval '10 minutes'),

@@ -80,7 +80,10 @@ CREATE TABLE economy.rfm_state (
     cluster       bigint      NOT NULL,
     seen_before   bigint      NOT NULL,
     summarised    bigint      NOT NULL,
-    change_lag    interval
+    change_lag    interval,
+    next_user     bigint,
+    written       bigint      NOT NULL DEFAULT 0,
+    spent         interval    NOT NULL DEFAULT '0'
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.rfm_state', '');
 COMMENT ON TABLE economy.rfm_state IS 'Where the refreshes stand: one row after the first.';
@@ -89,6 +92,10 @@ COMMENT ON COLUMN economy.rfm_state.cluster IS 'System identifier of the server 
 COMMENT ON COLUMN economy.rfm_state.seen_before IS 'Every purchase of a transaction before this one is in the buckets.';
 COMMENT ON COLUMN economy.rfm_state.summarised IS 'Blocks of the journal that its BRIN index summarises.';
 COMMENT ON COLUMN economy.rfm_state.change_lag IS 'At the last refresh: how long the oldest thing it took up had been waiting.';
+COMMENT ON COLUMN economy.rfm_state.next_user IS
+    'From this user on the rows are still scored by an earlier snapshot: a full refresh writes them batch by batch. Null when all are done.';
+COMMENT ON COLUMN economy.rfm_state.written IS 'Rows of user_segments that the full refresh wrote so far.';
+COMMENT ON COLUMN economy.rfm_state.spent IS 'How long its transactions took so far.';
 
 CREATE TABLE economy.rfm_reversals (
     user_id bigint  NOT NULL,
@@ -353,14 +360,16 @@ CREATE FUNCTION economy.rfm_rebuild(never text) RETURNS void
     END;
 COMMENT ON FUNCTION economy.rfm_rebuild(text) IS 'Compares user_segments with the journal and segment_history, and puts right what differs.';
 
-CREATE FUNCTION economy.rfm_refresh(as_of timestamptz DEFAULT economy.now(), rebuild boolean DEFAULT true)
-    RETURNS TABLE (snapshot_id bigint, users_scored bigint, users_changed bigint)
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+-- A full refresh is two things: a snapshot, which is in force at once, and after it
+-- the scores, which may come in many transactions. Readers score a user by the
+-- snapshot in force, whatever the row says; what else reads rows has the segment of
+-- before until the row is reached.
+CREATE FUNCTION economy.rfm_begin(as_of timestamptz, rebuild boolean) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
     SET work_mem = '64MB' SET jit = off SET enable_hashjoin = on SET enable_mergejoin = on AS $$
 #variable_conflict use_variable
 DECLARE
-    chunk    CONSTANT bigint := 4096;
     started  CONSTANT timestamptz := clock_timestamp();
     state    economy.rfm_state;
     snapshot economy.rfm_snapshots;
@@ -371,10 +380,7 @@ DECLARE
     oldest   timestamptz;
     waiting  timestamptz;
     never    text;
-    blocks   bigint := 0;
-    block    bigint := 0;
-    written  bigint;
-    told     bigint;
+    next     bigint;
 BEGIN
     PERFORM economy.require_given('as_of', as_of IS NOT NULL);
     PERFORM economy.require_given('rebuild', rebuild IS NOT NULL);
@@ -447,50 +453,108 @@ BEGIN
         oldest := least(oldest, waiting);
         snapshot := economy.rfm_with_bounds(snapshot, economy.rfm_measure(model, format(inputs, 'economy.user_segments'), as_of));
         SELECT p.program, p.segments INTO snapshot.program, snapshot.segments FROM economy.rfm_program(snapshot) p;
-        blocks := pg_relation_size('economy.user_segments') / current_setting('block_size')::bigint;
+        next := -9223372036854775808;
     END IF;
-
-    -- the scores, a stretch of the table at a time; rows that move are looked at again, and left alone
-    WHILE block < blocks LOOP
-        PERFORM economy.report_progress('rfm_refresh', block, blocks);
-        EXECUTE 'WITH assessed AS MATERIALIZED (
-                SELECT * FROM (
-                    SELECT u.ctid AS place, u.user_id, u.seq, u.segment AS was, u.changes,
-                           economy.rfm_assess(u.user_id, u.buckets, $3, $4, $5, u.frequency, u.monetary, u.r, u.f, u.m, u.segment, u.next_change_at) AS a
-                    FROM economy.user_segments u WHERE u.ctid >= $1 AND u.ctid < $2 OFFSET 0) x
-                WHERE x.a IS NOT NULL
-            ), written AS (
-                UPDATE economy.user_segments u SET
-                    frequency = (c.a).frequency, monetary = (c.a).monetary, r = (c.a).r, f = (c.a).f, m = (c.a).m,
-                    segment = (c.a).segment, next_change_at = (c.a).next_change_at,
-                    segment_since = CASE WHEN c.was IS DISTINCT FROM (c.a).segment THEN $3 ELSE u.segment_since END,
-                    changes = u.changes + coalesce(c.was <> (c.a).segment, false)::integer
-                FROM assessed c WHERE u.ctid = c.place AND u.ctid >= $1 AND u.ctid < $2
-                RETURNING 1
-            ), remembered AS (
-                INSERT INTO economy.segment_history
-                SELECT c.user_id, c.changes + 1, c.was, (c.a).segment, $3, $6 FROM assessed c WHERE c.was <> (c.a).segment
-            )
-            SELECT (SELECT count(*) FROM written),
-                   (SELECT count(economy.publish_profile(c.user_id, ''segment'', c.was, (c.a).segment))
-                    FROM assessed c WHERE c.was <> (c.a).segment)'
-            INTO written, told USING format('(%s,0)', block)::tid, format('(%s,0)', block + chunk)::tid, as_of, snapshot.program, snapshot.segments, snapshot.snapshot_id;
-        snapshot.changed := snapshot.changed + written;
-        block := block + chunk;
-    END LOOP;
     snapshot.duration := clock_timestamp() - started;
     INSERT INTO economy.rfm_snapshots SELECT (snapshot).*;
     PERFORM economy.note_change('rfm_snapshots', snapshot.snapshot_id::text, 'measure', session_user::text);
     PERFORM economy.rfm_advance(snapshot.snapshot_id, as_of, seen, as_of - oldest, state.summarised);
+    UPDATE economy.rfm_state SET next_user = next, written = snapshot.changed, spent = snapshot.duration;
+END
+$$;
+COMMENT ON FUNCTION economy.rfm_begin(timestamptz, boolean) IS
+    'Begin of a full refresh: takes up new purchases and freezes new bounds in a snapshot, which is in force from now on; rfm_write() writes the rows.';
+
+CREATE FUNCTION economy.rfm_write(max_users integer, OUT written bigint, OUT more boolean)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
+    SET work_mem = '64MB' SET jit = off SET enable_hashjoin = on SET enable_mergejoin = on AS $$
+DECLARE
+    started CONSTANT timestamptz := clock_timestamp();
+    state    economy.rfm_state;
+    snapshot economy.rfm_snapshots;
+    last     bigint;
+    told     bigint;
+BEGIN
+    state := economy.rfm_lock();
+    written := 0;
+    more := false;
+    IF state.next_user IS NULL THEN
+        RETURN;
+    END IF;
+    SELECT * INTO snapshot FROM economy.rfm_snapshots s WHERE s.snapshot_id = state.snapshot_id;
+    PERFORM economy.report_progress('rfm_refresh', state.written, greatest(snapshot.users, state.written));
+    SELECT max(n.user_id), count(*) = max_users INTO last, more
+        FROM (SELECT u.user_id FROM economy.user_segments u WHERE u.user_id >= state.next_user ORDER BY u.user_id LIMIT max_users) n;
+    -- the bounds stand in the statement, so that it is planned for so many
+    EXECUTE format('WITH assessed AS MATERIALIZED (
+            SELECT * FROM (
+                SELECT u.user_id, u.segment AS was, u.changes,
+                       economy.rfm_assess(u.user_id, u.buckets, $1, $2, $3, u.frequency, u.monetary, u.r, u.f, u.m, u.segment, u.next_change_at) AS a
+                FROM economy.user_segments u WHERE u.user_id BETWEEN %1$L AND %2$L OFFSET 0) x
+            WHERE x.a IS NOT NULL
+        ), written AS (
+            UPDATE economy.user_segments u SET
+                frequency = (c.a).frequency, monetary = (c.a).monetary, r = (c.a).r, f = (c.a).f, m = (c.a).m,
+                segment = (c.a).segment, next_change_at = (c.a).next_change_at,
+                segment_since = CASE WHEN c.was IS DISTINCT FROM (c.a).segment THEN $1 ELSE u.segment_since END,
+                changes = u.changes + coalesce(c.was <> (c.a).segment, false)::integer
+            FROM assessed c WHERE u.user_id = c.user_id AND u.user_id BETWEEN %1$L AND %2$L
+            RETURNING 1
+        ), remembered AS (
+            INSERT INTO economy.segment_history
+            SELECT c.user_id, c.changes + 1, c.was, (c.a).segment, $1, $4 FROM assessed c WHERE c.was <> (c.a).segment
+        )
+        SELECT (SELECT count(*) FROM written),
+               (SELECT count(economy.publish_profile(c.user_id, ''segment'', c.was, (c.a).segment))
+                FROM assessed c WHERE c.was <> (c.a).segment)', state.next_user, coalesce(last, state.next_user))
+        INTO written, told USING state.as_of, snapshot.program, snapshot.segments, snapshot.snapshot_id;
+    UPDATE economy.rfm_state s SET next_user = CASE WHEN more THEN last + 1 END, written = s.written + rfm_write.written,
+            spent = s.spent + (clock_timestamp() - started) RETURNING * INTO state;
+    IF NOT more AND state.written > 0 THEN
+        UPDATE economy.rfm_snapshots s SET changed = state.written, duration = state.spent WHERE s.snapshot_id = state.snapshot_id;
+        PERFORM economy.note_change('rfm_snapshots', state.snapshot_id::text, 'score', session_user::text);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy.rfm_write(integer) IS
+    'The next rows of the full refresh that is going, of at most max_users users: writes those that the snapshot in force changed; more says that others are left.';
+
+CREATE FUNCTION economy.rfm_refresh(as_of timestamptz DEFAULT economy.now(), rebuild boolean DEFAULT true)
+    RETURNS TABLE (snapshot_id bigint, users_scored bigint, users_changed bigint)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    PERFORM economy.rfm_begin(as_of, rebuild);
+    WHILE (SELECT s.more FROM economy.rfm_write(100000) s) LOOP
+    END LOOP;
     PERFORM economy.report_progress(NULL, NULL, NULL);
-    snapshot_id := snapshot.snapshot_id;
-    users_scored := snapshot.users;
-    users_changed := snapshot.changed;
-    RETURN NEXT;
+    RETURN QUERY SELECT s.snapshot_id, s.users, s.changed FROM economy.rfm_snapshots s JOIN economy.rfm_state t USING (snapshot_id);
 END
 $$;
 COMMENT ON FUNCTION economy.rfm_refresh(timestamptz, boolean) IS
-    'Scores every user as of a moment: takes up new purchases, freezes new bounds in a snapshot, writes the rows that changed. With rebuild it reads the whole journal and puts right what is damaged. Visible at once at the commit; purchases go on meanwhile.';
+    'Scores every user as of a moment: takes up new purchases, freezes new bounds in a snapshot, writes the rows that changed. With rebuild it reads the whole journal and puts right what is damaged. Visible at once at the commit; purchases go on meanwhile. The job does the same in many transactions.';
+
+CREATE FUNCTION economy.rfm_refresh_step(start boolean, max_users integer DEFAULT 20000) RETURNS TABLE (users_changed bigint, more boolean)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    PERFORM economy.require_given('start', start IS NOT NULL);
+    PERFORM economy.require_given('max_users', max_users IS NOT NULL);
+    IF max_users < 1 THEN
+        RAISE EXCEPTION 'max_users must be 1 or more' USING ERRCODE = 'XE002';
+    END IF;
+    IF start THEN
+        PERFORM economy.rfm_begin(economy.now(), economy.segments_found_damaged());
+        RETURN QUERY SELECT s.written, s.next_user IS NOT NULL FROM economy.rfm_state s;
+    ELSE
+        RETURN QUERY SELECT s.written, s.more FROM economy.rfm_write(max_users) s;
+    END IF;
+    PERFORM economy.report_progress(NULL, NULL, NULL);
+END
+$$;
+COMMENT ON FUNCTION economy.rfm_refresh_step(boolean, integer) IS
+    'The job''s part of a full refresh, a transaction each: begins one, or writes the rows of the next max_users users; more says that there are others. A refresh that was cut off goes on where it was.';
 
 CREATE FUNCTION economy.rfm_refresh_incremental() RETURNS TABLE (snapshot_id bigint, users_scored bigint, users_changed bigint)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -591,7 +655,10 @@ BEGIN
                (snapshot.model ->> 'recency_weight')::numeric * (a.x).r + (snapshot.model ->> 'frequency_weight')::numeric * (a.x).f
                    + (snapshot.model ->> 'monetary_weight')::numeric * (a.x).m,
                CASE WHEN u.user_id IS NOT NULL OR snapshot.model ->> 'recency_clamp' IS NOT NULL THEN (a.x).recency_days END,
-               (a.x).frequency, (a.x).monetary, snapshot.degenerate <> '{}', u.segment_since, state.as_of, snapshot.snapshot_id
+               (a.x).frequency, (a.x).monetary, snapshot.degenerate <> '{}',
+               -- a row that the refresh has not reached yet will say the same
+               CASE WHEN u.user_id >= state.next_user AND u.segment IS DISTINCT FROM (a.x).segment THEN state.as_of ELSE u.segment_since END,
+               state.as_of, snapshot.snapshot_id
         FROM economy.accounts k LEFT JOIN economy.user_segments u USING (user_id)
         CROSS JOIN LATERAL (SELECT economy.rfm_assess(k.user_id, coalesce(u.buckets, ''), state.as_of, snapshot.program, snapshot.segments,
                                                       NULL, NULL, NULL, NULL, NULL, NULL, NULL) AS x OFFSET 0) a
@@ -613,7 +680,7 @@ CREATE FUNCTION economy.audit_segments(first_user bigint DEFAULT NULL, last_user
     SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' SET jit = off
     BEGIN ATOMIC
         WITH state AS MATERIALIZED (
-            SELECT t.as_of, CASE WHEN t.cluster = (SELECT c.system_identifier FROM pg_control_system() c) THEN economy.position_of(t.seen_before) END AS seen_before,
+            SELECT t.as_of, t.next_user, CASE WHEN t.cluster = (SELECT c.system_identifier FROM pg_control_system() c) THEN economy.position_of(t.seen_before) END AS seen_before,
                    -- who compares with a damaged program finds everybody damaged
                    CASE WHEN s.program = p.program AND s.segments = p.segments THEN s.program END AS program, s.segments
             FROM economy.rfm_state t LEFT JOIN economy.rfm_snapshots s USING (snapshot_id) LEFT JOIN LATERAL economy.rfm_program(s) p ON true
@@ -641,7 +708,7 @@ CREATE FUNCTION economy.audit_segments(first_user bigint DEFAULT NULL, last_user
         SELECT h.user_id, 'parity', format('segment %s, scores %s%s%s, %s purchases of %s', x.segment, x.r, x.f, x.m, x.frequency, x.monetary),
                format('segment %s, scores %s%s%s, %s purchases of %s', h.segment, h.r, h.f, h.m, h.frequency, h.monetary), NULL, NULL
         FROM (SELECT k.*, s.as_of, s.program, s.segments FROM held k CROSS JOIN state s
-              WHERE k.known AND k.has_row AND k.buckets = k.right_buckets AND s.program IS NOT NULL OFFSET 0) h
+              WHERE (k.user_id >= s.next_user) IS NOT TRUE AND k.known AND k.has_row AND k.buckets = k.right_buckets AND s.program IS NOT NULL OFFSET 0) h
         CROSS JOIN LATERAL economy.rfm_assess(h.user_id, h.buckets, h.as_of, h.program, h.segments, h.frequency, h.monetary, h.r, h.f, h.m,
                                               h.segment, h.next_change_at) x
         WHERE x.segment IS NOT NULL

@@ -1,0 +1,156 @@
+# The full refresh as the job does it, in many transactions: whoever looks between
+# two of them is answered right, one that is killed goes on where it was, purchases
+# go on meanwhile, and at the end there is what one transaction would have written.
+use strict;
+use warnings;
+
+use DBD::Pg;
+use FindBin;
+use lib "$FindBin::Bin/..";
+use EconomyTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('rfm_job');
+my $dbh = connect_to($node);
+add_product($dbh, "p$_", category => 'conversion', granted_gold => 5, monetary => 10 ** $_) foreach 1 .. 5;
+my @users = map { add_user($dbh, "user $_") } 1 .. 200;
+
+sub run_job { return value($_[0], q{CALL economy.run_job('rfm_refresh', NULL)}) }
+sub next_user { return value($dbh, 'SELECT next_user FROM economy.rfm_state') }
+sub snapshots { return value($dbh, 'SELECT count(*) FROM economy.rfm_snapshots') }
+sub step { return join ' ', $_[0]->selectrow_array('SELECT * FROM economy.rfm_refresh_step(?, ?)', undef, @_[ 1, 2 ]) }
+sub last_run { return join ' ', $dbh->selectrow_array(q{SELECT state, batches FROM economy.job_runs WHERE job = 'rfm_refresh' ORDER BY run_id DESC LIMIT 1}) }
+sub segments { return value($dbh, q{SELECT string_agg(user_id || ' ' || segment || r || f || m || frequency, ',' ORDER BY user_id) FROM economy.user_segments}) }
+
+my $key = 0;
+sub buy
+{
+	my ($s, $user, $product) = @_;
+	return value($s, 'SELECT state FROM economy.purchase(?, ?, ?)', $user, "p$product", 'k' . ++$key);
+}
+
+# each user's answer is of the snapshot in force, its row of this one or of the one before
+sub between
+{
+	my ($what) = @_;
+	is(value($dbh, 'SELECT count(*) FROM economy.audit_segments()') . value($dbh, 'SELECT count(*) FROM economy.audit_segment_state()'), '00', "$what: the audit finds nothing");
+	is(value($dbh, 'SELECT count(*) FROM economy.audit_config()'), '0', "$what: nor in the snapshots");
+	is(value($dbh, 'SELECT sum(users) FROM economy.segment_summary()'), scalar @users, "$what: everybody is in a segment");
+	is(value($dbh, q{SELECT count(*) FROM economy.user_segments u CROSS JOIN LATERAL economy.segment(u.user_id) s
+		WHERE u.user_id < (SELECT coalesce(next_user, 9223372036854775807) FROM economy.rfm_state) AND (u.segment, u.r, u.f, u.m, u.segment_since) IS DISTINCT FROM (s.segment, s.r, s.f, s.m, s.segment_since)}),
+		'0', "$what: a row that was reached says what segment() does");
+}
+
+buy($dbh, $users[$_], 1 + $_ % 2) foreach 0 .. 149;
+is(run_job($dbh), 'done', 'the first run');
+is(next_user(), undef, 'which writes all rows at once');
+between('after the first');
+
+# --- step by step ------------------------------------------------------------------
+
+# nearly everybody gets into another segment
+buy($dbh, $users[$_], 1 + $_ % 5) foreach (0 .. 149) x 2, 150 .. 199;
+my $before = segments();
+is(step($dbh, 1, 20), '0 1', 'a refresh begins');
+is(snapshots(), '2', 'with its snapshot');
+is(value($dbh, 'SELECT count(*) FROM economy.segment(?) s JOIN economy.rfm_state t USING (snapshot_id)', $users[199]), '1', 'which is in force');
+between('after the first step');
+my %answer = map { $_ => value($dbh, 'SELECT s::text FROM economy.segment(?) s', $_) } @users;
+my ($steps, $more) = (0, 1);
+while ($more)
+{
+	(undef, $more) = split / /, step($dbh, 0, 30);
+	between('after step ' . ++$steps);
+}
+is($steps, 7, '200 users, 30 at a time');
+is(next_user(), undef, 'all are reached');
+is_deeply({ map { $_ => value($dbh, 'SELECT s::text FROM economy.segment(?) s', $_) } @users }, \%answer, 'everybody is answered the same before the row was reached and after');
+isnt(segments(), $before, 'rows changed');
+is(value($dbh, 'SELECT changed > 100 FROM economy.rfm_snapshots WHERE snapshot_id = 2'), '1', 'and were counted');
+is(step($dbh, 0, 30), '0 0', 'a step more finds nothing to do');
+my $after = segments();
+is(value($dbh, 'SELECT users_changed FROM economy.rfm_refresh((SELECT as_of FROM economy.rfm_state))'), '0', 'one transaction finds nothing to change');
+is(segments(), $after, 'all is the same');
+
+# --- with purchases and other refreshes between two steps -----------------------------
+
+buy($dbh, $users[$_], 5) foreach 0 .. 99;
+step($dbh, 1, 50);
+step($dbh, 0, 50);
+cmp_ok(next_user(), '>', $users[0], 'some rows are reached, others are not');
+buy($dbh, $_, 4) foreach @users[ 0, 1, 198, 199 ];
+is(value($dbh, 'SELECT users_scored >= 4 FROM economy.rfm_refresh_incremental()'), '1', 'an incremental refresh takes new purchases of both');
+between('with an incremental refresh in the middle');
+my $held = connect_to($node);
+$held->begin_work;
+is(buy($held, $users[120], 3), 'new', 'a purchase that holds its account');
+step($dbh, 0, 50) foreach 1 .. 4;
+is(next_user(), undef, 'keeps no step waiting');
+$held->commit;
+between('at the end');
+my $open = connect_to($node);
+$open->begin_work;
+step($dbh, 1, 50);
+is(step($open, 0, 50) =~ / 1$/, 1, 'a step that is not committed');
+is(buy($dbh, $users[0], 1), 'new', 'keeps no purchase waiting');
+$open->rollback;
+between('after it was rolled back');
+is(value($dbh, 'SELECT users_changed >= 0 FROM economy.rfm_refresh()'), '1', 'a whole refresh in the middle of another one');
+is(next_user(), undef, 'takes its place');
+between('after it');
+
+# --- a job that is killed ---------------------------------------------------------
+
+buy($dbh, $users[$_], 1 + $_ % 5) foreach 0 .. 199;
+my $snapshots = snapshots();
+$open->begin_work;
+$open->do('LOCK TABLE economy.segment_history IN EXCLUSIVE MODE');
+my $job = connect_to($node);
+my $pid = $job->{pg_pid};
+$job->do(q{CALL economy.run_job('rfm_refresh')}, { pg_async => DBD::Pg::PG_ASYNC() });
+wait_until_blocked($node, 'postgres', $pid);
+is(snapshots(), $snapshots + 1, 'the first batch is committed, the second is at work');
+cmp_ok(next_user(), '<', 0, 'no row is reached');
+is(value($dbh, 'SELECT pg_terminate_backend(?, 60000)', $pid), '1', 'it is killed');
+$open->rollback;
+between('after the kill');
+is(last_run(), 'running 1', 'its run looks as if it was going');
+is(value($dbh, 'SELECT users_scored >= 0 FROM economy.rfm_refresh_incremental()'), '1', 'the incremental refresh goes on meanwhile');
+between('with an incremental refresh after the kill');
+is(run_job($dbh), 'done', 'the next run');
+is(last_run(), 'done 1', 'goes on with the rows');
+is(snapshots(), $snapshots + 1, 'of the same snapshot');
+is(next_user(), undef, 'all are reached');
+between('at the end');
+$after = segments();
+is(value($dbh, 'SELECT users_changed FROM economy.rfm_refresh((SELECT as_of FROM economy.rfm_state))'), '0', 'one transaction finds nothing to change');
+is(segments(), $after, 'all is the same');
+is(run_job($dbh), 'done', 'another run');
+is(snapshots(), $snapshots + 3, 'begins with another snapshot');
+
+# --- buyers beside it -----------------------------------------------------------------
+
+my @r = at_once($node, 'postgres', 8, sub {
+	my ($n, $s) = @_;
+	my %failed;
+	foreach my $i (1 .. 40)
+	{
+		my $failed = $n ? try_sql($s, "SELECT economy.purchase($users[($n * 31 + $i * 7) % @users], 'p" . (1 + $i % 5) . "', 'at once $n $i')")
+		  : try_sql($s, 'SELECT * FROM economy.rfm_refresh_step(' . ($i % 10 == 1 ? 'true' : 'false') . ', 25)');
+		$failed{$failed}++ if $failed ne '';
+	}
+	return join ' ', %failed;
+});
+is_deeply([ grep { ($_->[0] // '') ne '' } @r ], [], 'steps and purchases at once');
+between('after it');
+is(run_job($dbh), 'done', 'a run after it');
+between('at the end');
+is(value($dbh, 'SELECT sum(purchases) FROM economy.rfm_days'), value($dbh, 'SELECT count(*) FROM economy.shop_transactions'), 'each purchase is counted once');
+is(try_sql($dbh, 'SELECT * FROM economy.rfm_refresh_step(NULL)'), 'XE001', 'start must be given');
+is(try_sql($dbh, 'SELECT * FROM economy.rfm_refresh_step(false, 0)'), 'XE002', 'and max_users be 1 or more');
+is_clean($node, 'postgres', 'at the end');
+$dbh->disconnect;
+$node->stop;
+done_testing();
