@@ -145,27 +145,6 @@ derive(const EcoAction *action)
 	return action->win < action->bet ? ECO_OUTCOME_LOSS : ECO_OUTCOME_DRAW;
 }
 
-static EcoText
-text_in(const EcoRow *row, int column)
-{
-	struct varlena *text = DatumGetByteaPP(row->values[column]);
-
-	return (EcoText)
-	{
-		VARDATA_ANY(text), VARSIZE_ANY_EXHDR(text), PointerGetDatum(text)
-	};
-}
-
-bool
-eco_action_named(const EcoJournal *journal, const EcoRow *row, EcoText *game, EcoText *action_id)
-{
-	if (journal->table != &user_actions)
-		return false;
-	*game = text_in(row, ACT_GAME);
-	*action_id = text_in(row, ACT_ID);
-	return true;
-}
-
 /* Where a user's action stands: a million of these are sorted, not the actions. */
 typedef struct Place
 {

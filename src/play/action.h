@@ -68,10 +68,6 @@ extern EcoOutcome eco_outcome_of(const char *word, int len);
  */
 typedef void (*EcoActionSink) (void *arg, const EcoAction *action, EcoResult *result);
 
-/* What an entry's action is called; false for an entry of another journal. */
-extern bool eco_action_named(const EcoJournal *journal, const EcoRow *row, EcoText *game,
-							 EcoText *action_id);
-
 /* What a single action does while another call is in the same action. */
 typedef enum EcoDuplicate
 {

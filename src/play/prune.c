@@ -231,6 +231,33 @@ read_last(Prune *prune)
 	memcpy(prune->last.links_before, user.first_hash, ECO_HASH_LEN);
 }
 
+static EcoText
+text_in(const EcoRow *row, const char *column)
+{
+	int			i = ECO_HEADER_COLUMNS;
+	struct varlena *text;
+
+	while (strcmp(row->table->columns[i].name, column) != 0)
+		i++;
+	text = DatumGetByteaPP(row->values[i]);
+
+	return (EcoText)
+	{
+		VARDATA_ANY(text), VARSIZE_ANY_EXHDR(text), PointerGetDatum(text)
+	};
+}
+
+/* What an entry's action is called; false for an entry of another journal. */
+static bool
+action_named(const EcoJournal *journal, const EcoRow *row, EcoText *game, EcoText *action_id)
+{
+	if (strcmp(journal->table->name, "user_actions") != 0)
+		return false;
+	*game = text_in(row, "game");
+	*action_id = text_in(row, "action_id");
+	return true;
+}
+
 /*
  * The state at the next checkpoint, and both chains up to there: they go on from
  * the last one, whose own entry need not stay.  False when that entry is not what
@@ -257,7 +284,7 @@ sum_up(Prune *prune)
 	{
 		EcoText		game;
 		EcoText		action_id;
-		bool		is_action = eco_action_named(journal, row, &game, &action_id);
+		bool		is_action = action_named(journal, row, &game, &action_id);
 
 		if (before > 0 && is_action)
 		{
