@@ -1,10 +1,13 @@
 # economy: build, install, test; "make help" lists what there is.
 
 EXTENSION  = economy
-EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" economy.control)
+# where the sources are: here, or elsewhere with make -f DIRECTORY/Makefile VPATH=DIRECTORY
+SRC = $(or $(VPATH),.)
+sources = $(patsubst $(SRC)/%,%,$(wildcard $(addprefix $(SRC)/,$(1))))
+EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(SRC)/economy.control)
 
 MODULE_big = economy
-OBJS = $(sort $(patsubst %.c,%.o,$(wildcard src/*.c src/*/*.c)))
+OBJS = $(sort $(patsubst %.c,%.o,$(call sources,src/*.c src/*/*.c)))
 
 # The order of the install script; each domain's SQL stands with its C.
 SQL_PARTS = src/prologue.sql src/ledger/ledger.sql src/account/identity.sql \
@@ -16,11 +19,11 @@ SQL_PARTS = src/prologue.sql src/ledger/ledger.sql src/account/identity.sql \
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 
 # What was released, frozen, and how to come from there to here.
-DATA = $(wildcard update/$(EXTENSION)--*.sql)
+DATA = $(call sources,update/$(EXTENSION)--*.sql)
 
 # PGXS builds a library or a program, not both; this variable takes any file to bindir.
 SCRIPTS_built = economy_tail
-TAIL_OBJS = $(patsubst %.c,%.o,$(wildcard tools/economy_tail/*.c))
+TAIL_OBJS = $(patsubst %.c,%.o,$(call sources,tools/economy_tail/*.c))
 EXTRA_CLEAN = build $(TAIL_OBJS)
 
 PG_CONFIG ?= pg_config
@@ -29,10 +32,18 @@ WARNINGS = -Wall -Wextra $(WERROR) -Wshadow -Wstrict-prototypes -Wmissing-protot
 CLANG_WARNINGS = -Wno-unknown-warning-option -Wno-ignored-optimization-argument \
 	-Wno-unused-command-line-argument -Wno-unused-parameter
 IS_CLANG = $(findstring clang,$(shell $(CC) --version 2>/dev/null | head -1))
-PG_CPPFLAGS = -I$(CURDIR)/src -DECO_RELEASE='"$(EXTVERSION)"' -isystem $(shell $(PG_CONFIG) --includedir-server)
+PG_CPPFLAGS = -I$(abspath $(SRC))/src -DECO_RELEASE='"$(EXTVERSION)"' -isystem $(shell $(PG_CONFIG) --includedir-server)
 PG_CFLAGS = $(WARNINGS) -Wno-unused-parameter $(if $(IS_CLANG),$(CLANG_WARNINGS))
 SHLIB_LINK = -lcrypto -lm
 override with_llvm = no
+
+# make installcheck, against the server that PG* names; for TAP, with what is installed
+REGRESS = $(sort $(patsubst sql/%.sql,%,$(call sources,sql/*.sql)))
+REGRESS_OPTS = --load-extension=economy --encoding=UTF8
+ISOLATION = $(sort $(patsubst test/isolation/specs/%.spec,%,$(call sources,test/isolation/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test/isolation --load-extension=economy --encoding=UTF8
+TAP_TESTS = 1
+PROVE_TESTS = test/tap/t/*.pl
 
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 SERVER_HEADER := $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h
@@ -55,95 +66,105 @@ all install:
 endif
 
 $(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) economy.control
-	cat $(SQL_PARTS) > $@
+	cat $(filter %.sql,$^) > $@
 
-$(OBJS): $(wildcard src/*.h src/*/*.h) economy.control
+ifdef VPATH
+$(shell mkdir -p $(sort $(dir $(OBJS) $(TAIL_OBJS))))
+endif
+$(OBJS): $(call sources,src/*.h src/*/*.h) economy.control
 
 economy_tail: $(TAIL_OBJS)
 	$(CC) $(CFLAGS) $(TAIL_OBJS) $(LDFLAGS) -L$(shell $(PG_CONFIG) --libdir) -lpq -o $@
 
-$(TAIL_OBJS): $(wildcard tools/economy_tail/*.h) economy.control
+$(TAIL_OBJS): $(call sources,tools/economy_tail/*.h) economy.control
 $(TAIL_OBJS): override CPPFLAGS += -isystem $(shell $(PG_CONFIG) --includedir) -DTAIL_VERSION='"$(EXTVERSION)"'
 
 # From here on nothing needs PostgreSQL to be there yet: the scripts install it.
 
-.PHONY: help setup demo test matrix lint format unit bench scale stress crash sweep damage mutation fuzz smith sanitize coverage
+.PHONY: dist help setup demo test matrix lint format unit bench scale stress crash sweep damage mutation fuzz smith sanitize coverage
+## this list
 help:
-	@echo "make, make install   build and install (needs postgresql-server-dev, libpq-dev and libssl-dev)"
-	@echo "make demo            the main job on a throw-away server; KEEP=1 leaves it running"
-	@echo "make test            every test; 'make test SUITES=\"unit sql\"' some of them"
-	@echo "make matrix          the suites with every PostgreSQL that Debian has, as root; MAJORS=\"17 18\", SUITES="
-	@echo "make bench           ratios against peers in one run, then instructions per call; INSTRUCTIONS=only"
-	@echo "make scale           pages that calls and idle jobs read of a million users; SCALE_USERS= SCALE_ENTRIES="
-	@echo "make stress          random histories and their checker; SEED= SEEDS= OPS= CLIENTS=, PLAN=1 prints them;"
-	@echo "                     then a load with listeners for LOAD= seconds, 60; 0 is none"
-	@echo "make crash           the same while the server is killed, out of disk or replaced by its standby; SEED= CYCLES= FAILOVERS="
-	@echo "make sweep           every function cut off at every place, without memory or disk too; ONLY=, MALLOC=0"
-	@echo "make damage          random damage in every table, and what the audit does not see; SEED=, N="
-	@echo "make mutation        plants defects and says which tests notice"
-	@echo "make fuzz            every parser and encoder under libFuzzer; RUNS=, TARGET="
-	@echo "make smith           random statements by sqlsmith; SEED=, TIME="
-	@echo "make sanitize        the suites with undefined behaviour and memory errors made fatal"
-	@echo "make coverage        which lines the suites run"
-	@echo "make lint, format    compilers, formatting and house rules; format the code"
-	@echo "make unit            core/ alone, under the address and undefined behaviour sanitizers"
-	@echo "make setup           install what the above need, from Debian's packages"
+	@awk '/^## / { text = substr($$0, 4); next } \
+		/^[a-z][a-z-]*:/ && text { sub(/:.*/, ""); printf "make %-13s %s\n", $$0, text } { text = "" }' Makefile
 
+## install what the others need, from Debian's packages
 setup:
 	@bash scripts/setup
 
+## the main job on a throw-away server; KEEP=1 leaves it running
 demo:
 	@bash scripts/demo
 
+## every test; SUITES="unit sql" some of them
 test:
 	@bash scripts/test $(SUITES)
 
+## the suites with every PostgreSQL that Debian has, as root; MAJORS="17 18", SUITES=
 matrix:
 	@SUITES="$(SUITES)" bash scripts/matrix $(MAJORS)
 
+## compilers, formatting and house rules
 lint:
 	@bash scripts/lint
 
+## format the C code
 format:
 	@bash scripts/format
 
 UNIT_FLAGS = -std=gnu11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
+## core/ alone, under the address and undefined behaviour sanitizers
 unit:
 	@mkdir -p build
 	@$(CC) $(UNIT_FLAGS) $(WARNINGS) -Isrc -Itools/economy_tail -o build/core_test test/unit/*.c src/core/*.c \
 		tools/economy_tail/envelope.c tools/economy_tail/seen.c -lcrypto -lm
 	@build/core_test
 
+## ratios against peers in one run, then instructions per call; INSTRUCTIONS=only
 bench:
 	@INSTRUCTIONS=$(INSTRUCTIONS) bash scripts/bench
 
+## pages that calls and idle jobs read of a million users; SCALE_USERS= SCALE_ENTRIES=
 scale:
 	@bash scripts/scale
 
+## random histories and their checker, then a load with listeners; SEED= SEEDS= OPS= CLIENTS= PLAN=1 LOAD=60
 stress:
 	@SEED=$(SEED) SEEDS=$(SEEDS) OPS=$(OPS) CLIENTS=$(CLIENTS) PLAN=$(PLAN) LOAD=$(LOAD) bash scripts/stress
 
+## the same while the server is killed, out of disk or replaced by its standby; SEED= CYCLES= FAILOVERS=
 crash:
 	@SEED=$(SEED) CYCLES=$(CYCLES) FAILOVERS=$(FAILOVERS) bash scripts/crash
 
+## every function cut off at every place, without memory or disk too; ONLY=, MALLOC=0
 sweep:
 	@ONLY="$(ONLY)" MALLOC=$(MALLOC) bash scripts/sweep
 
+## random damage in every table, and what the audit does not see; SEED=, N=
 damage:
 	@stage=$$(bash scripts/stage) && N="$(or $(N),2000)" SEED="$(SEED)" scripts/with-server $$stage -o shared_preload_libraries=economy test/damage/run; \
 		status=$$?; rm -rf $$stage; exit $$status
 
+## plants defects and says which tests notice
 mutation:
 	@bash test/mutation/run
 
+## every parser and encoder under libFuzzer; RUNS=, TARGET=
 fuzz:
 	@RUNS=$(RUNS) TARGET="$(TARGET)" bash scripts/fuzz
 
+## random statements by sqlsmith; SEED=, TIME=
 smith:
 	@SEED=$(SEED) TIME=$(TIME) bash scripts/smith
 
+## the suites with undefined behaviour and memory errors made fatal
 sanitize:
 	@bash scripts/sanitize
 
+## which lines the suites run
 coverage:
 	@bash scripts/coverage
+
+## the archive of the last commit, for PGXN, in build/
+dist:
+	@mkdir -p build
+	git archive --format=zip --prefix=$(EXTENSION)-$(EXTVERSION)/ -o build/$(EXTENSION)-$(EXTVERSION).zip HEAD

@@ -14,7 +14,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = new_node('readers', conf => "autovacuum = off\nfsync = off\nmax_connections = 200\n");
-$node->safe_psql('postgres', slurp_file("$ENV{ECONOMY_ROOT}/test/damage/setup.sql"));
+$node->safe_psql('postgres', slurp_file("$FindBin::Bin/../../damage/setup.sql"));
 my $dbh = connect_to($node);
 $dbh->do(q{CREATE TABLE public.source AS SELECT 1 AS id, timestamptz '2026-05-20 12:00+00' AS ts, 5 AS amount});
 

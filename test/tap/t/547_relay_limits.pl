@@ -90,7 +90,8 @@ if ($pid == 0)
 {
 	open STDOUT, '>', $out;
 	open STDERR, '>', "$out.err";
-	exec "$ENV{ECONOMY_STAGE}$bindir/economy_tail", '-h', $node->host, '-p', $node->port, '-d', 'postgres', '--json', '--since=start' or POSIX::_exit(127);
+	my $tail = ($ENV{ECONOMY_STAGE} // q{}) . "$bindir/economy_tail";
+	exec $tail, '-h', $node->host, '-p', $node->port, '-d', 'postgres', '--json', '--since=start' or POSIX::_exit(127);
 }
 waitpid $pid, 0;
 is($? >> 8, 1, 'economy_tail that has never been connected ends');

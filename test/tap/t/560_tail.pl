@@ -14,7 +14,7 @@ use Test::More;
 
 my $bindir = `pg_config --bindir`;
 chomp $bindir;
-my $tail = "$ENV{ECONOMY_STAGE}$bindir/economy_tail";
+my $tail = ($ENV{ECONOMY_STAGE} // q{}) . "$bindir/economy_tail";
 my $deadline = $PostgreSQL::Test::Utils::timeout_default;
 my $dir = PostgreSQL::Test::Utils::tempdir();
 my $started = 0;

@@ -113,7 +113,7 @@ SKIP: {
 }
 
 # found by NODE_PATH, or in the checkout
-local $ENV{NODE_PATH} = join ':', $ENV{NODE_PATH} // (), "$ENV{ECONOMY_ROOT}/node_modules";
+local $ENV{NODE_PATH} = join ':', $ENV{NODE_PATH} // (), ($ENV{ECONOMY_ROOT} // '.') . '/node_modules';
 $file = program('js');
 SKIP: {
 	skip 'node has no module pg (npm install pg; set NODE_PATH)', 1 unless system("node -e 'require(\"pg\")' 2>/dev/null") == 0;

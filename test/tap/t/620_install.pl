@@ -32,15 +32,16 @@ my ($out, $err) = run_command([ 'psql', '-X', '-v', 'ON_ERROR_STOP=1', '-d', $no
 like($err, qr/UTF8 databases only/, 'is not restored into one in LATIN1');
 
 # the library that was preloaded is older than the files that were installed since
+my $stage = $ENV{ECONOMY_STAGE} // '';
 chomp(my $sharedir = `pg_config --sharedir`);
-my ($control) = slurp_file("$ENV{ECONOMY_STAGE}$sharedir/extension/economy.control");
+my ($control) = slurp_file("$stage$sharedir/extension/economy.control");
 my ($version) = $control =~ /^default_version *= *'(.*)'/m;
 my $newer = $node->basedir . '/newer';
 my $files = "$newer$sharedir/extension";
-system('mkdir', '-p', $files) == 0 && symlink("$ENV{ECONOMY_STAGE}/usr/lib", "$newer/usr/lib") or die;
+system('mkdir', '-p', $files) == 0 && symlink("$stage/usr/lib", "$newer/usr/lib") or die;
 append_to_file("$files/economy.control", $control =~ s/\Q$version\E/9.9.9/r);
-append_to_file("$files/economy--9.9.9.sql", slurp_file("$ENV{ECONOMY_STAGE}$sharedir/extension/economy--$version.sql"));
-$node->append_conf('postgresql.conf', scalar `$ENV{ECONOMY_STAGE}/scripts/pg-config --extensions $newer`);
+append_to_file("$files/economy--9.9.9.sql", slurp_file("$stage$sharedir/extension/economy--$version.sql"));
+$node->append_conf('postgresql.conf', extensions_in($newer));
 $node->restart;
 $node->safe_psql('postgres', 'CREATE DATABASE later');
 my $dbh = connect_to($node, 'later');
