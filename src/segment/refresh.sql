@@ -535,8 +535,8 @@ $$;
 COMMENT ON FUNCTION economy.rfm_refresh(timestamptz, boolean) IS
     'Scores every user as of a moment: takes up new purchases, freezes new bounds in a snapshot, writes the rows that changed. With rebuild it reads the whole journal and puts right what is damaged. Visible at once at the commit; purchases go on meanwhile. The job does the same in many transactions.';
 
-CREATE FUNCTION economy.rfm_refresh_step(start boolean, max_users integer DEFAULT 20000) RETURNS TABLE (users_changed bigint, more boolean)
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1
+CREATE FUNCTION economy.rfm_refresh_step(start boolean, max_users integer DEFAULT 20000, OUT users_changed bigint, OUT more boolean)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 BEGIN
     PERFORM economy.require_given('start', start IS NOT NULL);
@@ -546,9 +546,9 @@ BEGIN
     END IF;
     IF start THEN
         PERFORM economy.rfm_begin(economy.now(), economy.segments_found_damaged());
-        RETURN QUERY SELECT s.written, s.next_user IS NOT NULL FROM economy.rfm_state s;
+        SELECT s.written, s.next_user IS NOT NULL INTO users_changed, more FROM economy.rfm_state s;
     ELSE
-        RETURN QUERY SELECT s.written, s.more FROM economy.rfm_write(max_users) s;
+        SELECT s.written, s.more INTO users_changed, more FROM economy.rfm_write(max_users) s;
     END IF;
     PERFORM economy.report_progress(NULL, NULL, NULL);
 END
