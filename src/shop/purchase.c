@@ -495,18 +495,18 @@ post(Purchase *p, EcoAccount *account)
 }
 
 /*
- * What is left to the app: a conversion does not charge the outside points
- * yet, and an item's effect is applied by the app.
+ * What is left to the app: a conversion charges no outside points, and an item's
+ * effect is applied by the app.
  */
 static void
 describe_effect(Purchase *p, bool is_conversion, const char *effect_code)
 {
 	if (is_conversion)
 	{
-		eco_detail_bool(&p->detail, "external_stub", true);
+		eco_detail_bool(&p->detail, "charge_outside", true);
 		return;
 	}
-	eco_detail_bool(&p->detail, "stub", true);
+	eco_detail_bool(&p->detail, "apply", true);
 	if (effect_code != NULL)
 		eco_detail_str(&p->detail, "effect_code", effect_code);
 }

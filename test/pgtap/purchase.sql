@@ -28,16 +28,16 @@ CREATE FUNCTION pg_temp.brief(p economy.purchase_result) RETURNS text LANGUAGE s
 
 -- an item charges, a conversion grants
 SELECT row_eq(format('SELECT * FROM economy.purchase(%s, ''pgtap_item'', ''i1'', 2)', :u),
-    ROW(true, 'new', 'OK', 'P' || :u || '-2', 2, -20, 980, NULL, NULL, NULL, '{"stub": true, "effect_code": "glow"}')::economy.purchase_result,
+    ROW(true, 'new', 'OK', 'P' || :u || '-2', 2, -20, 980, NULL, NULL, NULL, '{"apply": true, "effect_code": "glow"}')::economy.purchase_result,
     'an item charges price_gold * quantity');
 SELECT row_eq(format('SELECT * FROM economy.purchase(%s, ''pgtap_conv'', ''c1'', 3)', :u),
-    ROW(true, 'new', 'OK', 'P' || :u || '-3', 3, 300, 1280, NULL, NULL, NULL, '{"external_stub": true}')::economy.purchase_result,
+    ROW(true, 'new', 'OK', 'P' || :u || '-3', 3, 300, 1280, NULL, NULL, NULL, '{"charge_outside": true}')::economy.purchase_result,
     'a conversion grants granted_gold * quantity and says that the outside points are not charged');
 SELECT row_eq(format('SELECT * FROM economy.purchase(%s, ''pgtap_plain'', ''p1'')', :u),
-    ROW(true, 'new', 'OK', 'P' || :u || '-4', 1, -3, 1277, NULL, NULL, NULL, '{"stub": true}')::economy.purchase_result,
+    ROW(true, 'new', 'OK', 'P' || :u || '-4', 1, -3, 1277, NULL, NULL, NULL, '{"apply": true}')::economy.purchase_result,
     'quantity is 1 unless given');
 SELECT row_eq(format('SELECT * FROM economy.purchase(%s, ''pgtap_free'', ''f1'', 1000000)', :u),
-    ROW(true, 'new', 'OK', 'P' || :u || '-5', 1000000, 0, 1277, NULL, NULL, NULL, '{"stub": true}')::economy.purchase_result,
+    ROW(true, 'new', 'OK', 'P' || :u || '-5', 1000000, 0, 1277, NULL, NULL, NULL, '{"apply": true}')::economy.purchase_result,
     'a free item is an entry with delta 0');
 SELECT is((SELECT row(t.gold_delta, t.xp_delta, t.gold, t.experience_points, t.monetary, t.quantity, t.status, t.category, t.product_id,
                       t.idempotency_key, t.effect_code, t.context, t.stock_slot, t.hash_algo_version)::text
@@ -50,47 +50,47 @@ SELECT is((SELECT string_agg(row(l.seq, l.journal, l.transaction_id = left(l.tra
     'the ledger view shows the stream');
 
 -- sizes at the limit
-SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'a key of 255 bytes is taken') FROM economy.purchase(:u, 'pgtap_free', repeat('k', 255)) p;
-SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'a key of 255 bytes in 85 characters is taken')
+SELECT is(pg_temp.brief(p), 'new OK {"apply": true}', 'a key of 255 bytes is taken') FROM economy.purchase(:u, 'pgtap_free', repeat('k', 255)) p;
+SELECT is(pg_temp.brief(p), 'new OK {"apply": true}', 'a key of 255 bytes in 85 characters is taken')
 FROM economy.purchase(:u, 'pgtap_free', repeat(E'\u20ac', 85)) p;
-SELECT is(pg_temp.brief(p), 'reuse OK {"stub": true}', 'and found again') FROM economy.purchase(:u, 'pgtap_free', repeat(E'\u20ac', 85)) p;
+SELECT is(pg_temp.brief(p), 'reuse OK {"apply": true}', 'and found again') FROM economy.purchase(:u, 'pgtap_free', repeat(E'\u20ac', 85)) p;
 SELECT lives_ok(format($$SELECT economy.upsert_product('{"product_id": "%s", "category": "item", "price_gold": 0}', 'pgtap')$$, repeat(E'\u00e9', 32)),
     'a product_id of 64 bytes is taken');
-SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'and bought') FROM economy.purchase(:u, repeat(E'\u00e9', 32), 'k') p;
-SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'a context of 4096 bytes is taken')
+SELECT is(pg_temp.brief(p), 'new OK {"apply": true}', 'and bought') FROM economy.purchase(:u, repeat(E'\u00e9', 32), 'k') p;
+SELECT is(pg_temp.brief(p), 'new OK {"apply": true}', 'a context of 4096 bytes is taken')
 FROM economy.purchase(:u, 'pgtap_free', 'c4096', 1, jsonb_build_object('t', repeat('x', 4087))) p;
 SELECT is((SELECT octet_length(context::text) FROM economy.shop_transactions t WHERE t.user_id = :u AND idempotency_key = 'c4096'), 4096, 'and stored');
-SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'an empty context is one') FROM economy.purchase(:u, 'pgtap_free', 'c0', 1, '{}') p;
-SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'a key of quotes and control characters is a key')
+SELECT is(pg_temp.brief(p), 'new OK {"apply": true}', 'an empty context is one') FROM economy.purchase(:u, 'pgtap_free', 'c0', 1, '{}') p;
+SELECT is(pg_temp.brief(p), 'new OK {"apply": true}', 'a key of quotes and control characters is a key')
 FROM economy.purchase(:u, 'pgtap_free', E'"\\\n\x01''; --') p;
-SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'keys differ by case and by trailing space') FROM economy.purchase(:u, 'pgtap_item', 'I1 ', 1, NULL, true) d,
+SELECT is(pg_temp.brief(p), 'new OK {"apply": true}', 'keys differ by case and by trailing space') FROM economy.purchase(:u, 'pgtap_item', 'I1 ', 1, NULL, true) d,
     LATERAL (SELECT * FROM economy.purchase(:u, 'pgtap_plain', 'P1 ')) p;
 
 -- a repeated key
 SELECT row_eq(format('SELECT * FROM economy.purchase(%s, ''pgtap_item'', ''i1'', 2)', :u),
-    ROW(true, 'reuse', 'OK', 'P' || :u || '-2', 2, -20, 980, NULL, NULL, NULL, '{"stub": true, "effect_code": "glow"}')::economy.purchase_result,
+    ROW(true, 'reuse', 'OK', 'P' || :u || '-2', 2, -20, 980, NULL, NULL, NULL, '{"apply": true, "effect_code": "glow"}')::economy.purchase_result,
     'a repeated key answers the first result, with the balance of then');
 SELECT is(pg_temp.brief(p), 'refused IDEMPOTENCY_MISMATCH {"now": 3, "field": "quantity", "first": 2}', 'another quantity is refused by name')
 FROM economy.purchase(:u, 'pgtap_item', 'i1', 3) p;
 SELECT is(pg_temp.brief(p), 'refused IDEMPOTENCY_MISMATCH {"now": {}, "field": "context", "first": null}', 'a context where there was none is refused by name')
 FROM economy.purchase(:u, 'pgtap_item', 'i1', 2, '{}') p;
-SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'a purchase with a context')
+SELECT is(pg_temp.brief(p), 'new OK {"apply": true}', 'a purchase with a context')
 FROM economy.purchase(:u, 'pgtap_plain', 'ctx', 1, '{"a": 1, "b": [true, null]}') p;
 SELECT is(pg_temp.brief(p), 'refused IDEMPOTENCY_MISMATCH {"now": null, "field": "context", "first": {"a": 1, "b": [true, null]}}', 'no context where there was one is refused')
 FROM economy.purchase(:u, 'pgtap_plain', 'ctx') p;
 SELECT is(pg_temp.brief(p), 'refused IDEMPOTENCY_MISMATCH {"now": {"a": 2, "b": [true, null]}, "field": "context", "first": {"a": 1, "b": [true, null]}}', 'another context is refused')
 FROM economy.purchase(:u, 'pgtap_plain', 'ctx', 1, '{"a": 2, "b": [true, null]}') p;
-SELECT is(pg_temp.brief(p), 'reuse OK {"stub": true}', 'the same context in another order of keys is the same')
+SELECT is(pg_temp.brief(p), 'reuse OK {"apply": true}', 'the same context in another order of keys is the same')
 FROM economy.purchase(:u, 'pgtap_plain', 'ctx', 1, '{"b": [true, null], "a": 1.0}') p;
 SELECT is(p.gold_delta || ' ' || p.transaction_id, '0 P' || :'u' || '-2', 'a mismatch moves nothing, and names the first purchase') FROM economy.purchase(:u, 'pgtap_item', 'i1', 3) p;
-SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'the same key for another product is another purchase') FROM economy.purchase(:u, 'pgtap_plain', 'i1') p;
+SELECT is(pg_temp.brief(p), 'new OK {"apply": true}', 'the same key for another product is another purchase') FROM economy.purchase(:u, 'pgtap_plain', 'i1') p;
 SELECT is(pg_temp.brief(p), 'refused INSUFFICIENT_GOLD {"gold": 0, "price_gold": 3}', 'and so is the same key of another user')
 FROM economy.purchase(:other, 'pgtap_plain', 'ctx') p;
 SELECT lives_ok($$SELECT economy.upsert_product('{"product_id": "pgtap_item", "price_gold": 99, "effect_code": "dim"}', 'pgtap')$$, 'the product changes');
-SELECT is(pg_temp.brief(p) || p.gold_delta, 'reuse OK {"stub": true, "effect_code": "glow"}-20', 'a repeated key still answers what was bought then')
+SELECT is(pg_temp.brief(p) || p.gold_delta, 'reuse OK {"apply": true, "effect_code": "glow"}-20', 'a repeated key still answers what was bought then')
 FROM economy.purchase(:u, 'pgtap_item', 'i1', 2) p;
 SELECT lives_ok($$SELECT economy.retire_product('pgtap_item', 'pgtap')$$, 'the product is retired');
-SELECT is(pg_temp.brief(p), 'reuse OK {"stub": true, "effect_code": "glow"}', 'and a repeated key still answers') FROM economy.purchase(:u, 'pgtap_item', 'i1', 2) p;
+SELECT is(pg_temp.brief(p), 'reuse OK {"apply": true, "effect_code": "glow"}', 'and a repeated key still answers') FROM economy.purchase(:u, 'pgtap_item', 'i1', 2) p;
 
 -- refusals: each leaves the account as it was and does not use up its key
 SELECT pg_temp.account(:u) AS account \gset
@@ -122,32 +122,32 @@ SELECT is(pg_temp.brief(p), 'refused USER_SUSPENDED {"dry_run": true}', 'USER_SU
 SELECT is(pg_temp.account(:u), :'account', 'nor has this one');
 SELECT economy.set_user_status(:u, 'active', 'pgtap') AS x \gset
 SELECT is_empty(format($$SELECT FROM economy.shop_transactions t WHERE t.user_id = %s AND t.idempotency_key ~ '^r'$$, :u), 'nor left an entry');
-SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'the key of a refused attempt buys: after a suspension') FROM economy.purchase(:u, 'pgtap_plain', 'r10') p;
-SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'after a changed price') FROM economy.purchase(:u, 'pgtap_plain', 'r4', 1, '{"expected_price": 3}') p;
-SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'after too many') FROM economy.purchase(:u, 'pgtap_once', 'r5') p;
+SELECT is(pg_temp.brief(p), 'new OK {"apply": true}', 'the key of a refused attempt buys: after a suspension') FROM economy.purchase(:u, 'pgtap_plain', 'r10') p;
+SELECT is(pg_temp.brief(p), 'new OK {"apply": true}', 'after a changed price') FROM economy.purchase(:u, 'pgtap_plain', 'r4', 1, '{"expected_price": 3}') p;
+SELECT is(pg_temp.brief(p), 'new OK {"apply": true}', 'after too many') FROM economy.purchase(:u, 'pgtap_once', 'r5') p;
 SET LOCAL economy.test_clock = '2031-05-01 00:00:00+00';
-SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'after the wrong time, at the first moment of the sale') FROM economy.purchase(:u, 'pgtap_sale', 'r2') p;
+SELECT is(pg_temp.brief(p), 'new OK {"apply": true}', 'after the wrong time, at the first moment of the sale') FROM economy.purchase(:u, 'pgtap_sale', 'r2') p;
 SET LOCAL economy.test_clock = '2031-05-31 23:59:59.999999+00';
-SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'and at its last') FROM economy.purchase(:u, 'pgtap_sale', 'r3') p;
+SELECT is(pg_temp.brief(p), 'new OK {"apply": true}', 'and at its last') FROM economy.purchase(:u, 'pgtap_sale', 'r3') p;
 SELECT is((SELECT created_at FROM economy.shop_transactions t WHERE t.user_id = :u AND idempotency_key = 'r3'),
     '2031-05-31 23:59:59.999999+00'::timestamptz, 'an entry bears the time that the rules used');
 SET LOCAL economy.test_clock = '';
 
 -- expected_price that fits
-SELECT is(pg_temp.brief(p), 'new OK {"stub": true}', 'expected_price ' || price || ' is the price')
+SELECT is(pg_temp.brief(p), 'new OK {"apply": true}', 'expected_price ' || price || ' is the price')
 FROM (VALUES ('3'), ('3.000'), ('3e0'), ('null')) v (price),
      economy.purchase(:u, 'pgtap_plain', 'e' || price, 1, format('{"expected_price": %s}', price)::jsonb) p;
 SELECT is(pg_temp.brief(p), want, 'expected_price of a conversion in outside points: ' || price)
-FROM (VALUES (1, '7', 'new OK {"external_stub": true}'), (2, '8', 'refused PRICE_CHANGED {"source_points": 7}'), (3, '0', 'refused PRICE_CHANGED {"source_points": 7}'),
-             (4, '"7"', 'new OK {"external_stub": true}'), (5, '"6"', 'refused PRICE_CHANGED {"source_points": 7}')) v (n, price, want),
+FROM (VALUES (1, '7', 'new OK {"charge_outside": true}'), (2, '8', 'refused PRICE_CHANGED {"source_points": 7}'), (3, '0', 'refused PRICE_CHANGED {"source_points": 7}'),
+             (4, '"7"', 'new OK {"charge_outside": true}'), (5, '"6"', 'refused PRICE_CHANGED {"source_points": 7}')) v (n, price, want),
      economy.purchase(:u, 'pgtap_conv', 'v' || n, 1, format('{"expected_price": %s}', price)::jsonb) p;
 SELECT throws_ok(format('SELECT economy.purchase(%s, ''pgtap_plain'', ''w'', 1, ''{"expected_price": %s}'')', :u, price), 'XE002', 'context.expected_price must be a number', 'no price: ' || price)
 FROM (VALUES ('""'), ('"seven"'), ('"-7"'), ('"7.0"'), ('"12345678901234567"'), ('true'), ('[7]'), ('{}')) v (price);
 -- it is a condition of the first call and no part of what was bought
-SELECT is(pg_temp.brief(p), 'reuse OK {"stub": true}', 'a retry with expected_price ' || coalesce(price, 'none'))
+SELECT is(pg_temp.brief(p), 'reuse OK {"apply": true}', 'a retry with expected_price ' || coalesce(price, 'none'))
 FROM (VALUES (NULL), ('3'), ('99'), ('"99"')) v (price), economy.purchase(:u, 'pgtap_plain', 'e3', 1, CASE WHEN price IS NOT NULL THEN format('{"expected_price": %s}', price)::jsonb END) p;
-SELECT is(pg_temp.brief(p), 'reuse OK {"stub": true}', 'nor where the first had none') FROM economy.purchase(:u, 'pgtap_plain', 'p1', 1, '{"expected_price": 4}') p;
-SELECT is(pg_temp.brief(p), 'reuse OK {"stub": true}', 'beside other context') FROM economy.purchase(:u, 'pgtap_plain', 'ctx', 1, '{"a": 1, "b": [true, null], "expected_price": 4}') p;
+SELECT is(pg_temp.brief(p), 'reuse OK {"apply": true}', 'nor where the first had none') FROM economy.purchase(:u, 'pgtap_plain', 'p1', 1, '{"expected_price": 4}') p;
+SELECT is(pg_temp.brief(p), 'reuse OK {"apply": true}', 'beside other context') FROM economy.purchase(:u, 'pgtap_plain', 'ctx', 1, '{"a": 1, "b": [true, null], "expected_price": 4}') p;
 SELECT is(pg_temp.brief(p), 'refused IDEMPOTENCY_MISMATCH {"now": {"a": 2, "expected_price": 3}, "field": "context", "first": {"expected_price": 3}}', 'which still counts')
 FROM economy.purchase(:u, 'pgtap_plain', 'e3', 1, '{"a": 2, "expected_price": 3}') p;
 

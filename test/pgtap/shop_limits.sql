@@ -10,7 +10,7 @@ CREATE FUNCTION pg_temp.product(product jsonb) RETURNS void LANGUAGE sql AS $$ S
 CREATE FUNCTION pg_temp.buy(clock text, product text, n integer DEFAULT 1, who text DEFAULT 'pgtap limited') RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_temp.at(clock);
-    RETURN (SELECT concat_ws(' ', p.code, p.user_limit_remaining, p.detail - 'stub') FROM economy.purchase(economy.user_id_of(who), product, gen_random_uuid()::text, n) p);
+    RETURN (SELECT concat_ws(' ', p.code, p.user_limit_remaining, p.detail - 'apply') FROM economy.purchase(economy.user_id_of(who), product, gen_random_uuid()::text, n) p);
 END
 $$;
 CREATE FUNCTION pg_temp.audit() RETURNS text LANGUAGE sql AS $$ SELECT string_agg(concat_ws(' ', kind, expected, actual), ', ') FROM (SELECT * FROM economy.audit_shop() UNION ALL SELECT * FROM economy.audit_units()) f $$;

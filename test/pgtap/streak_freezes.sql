@@ -32,15 +32,15 @@ END $$;
 
 -- buying
 SELECT pg_temp.newcomer(0) AS u \gset
-SELECT is(pg_temp.buy(:u, 'k1', 3), 'new OK 970 {"stub": true, "effect_code": "streak_freeze"}', 'three freezes');
+SELECT is(pg_temp.buy(:u, 'k1', 3), 'new OK 970 {"apply": true, "effect_code": "streak_freeze"}', 'three freezes');
 SELECT is(pg_temp.held(:u), 3, 'are held');
-SELECT is(pg_temp.buy(:u, 'k1', 3), 'reuse OK 970 {"stub": true, "effect_code": "streak_freeze"}', 'a repeated purchase');
+SELECT is(pg_temp.buy(:u, 'k1', 3), 'reuse OK 970 {"apply": true, "effect_code": "streak_freeze"}', 'a repeated purchase');
 SELECT is(pg_temp.held(:u), 3, 'gives none');
 SELECT is(pg_temp.buy(:u, 'k2', 3), 'refused USER_LIMIT 970 {"held": 3, "at_most": 5}', 'three more are too many');
 SELECT is((SELECT code FROM economy.purchase(:u, 'pgtap_freeze', 'k2', 2, NULL, true)), 'OK', 'two would do');
 SELECT is((SELECT code FROM economy.purchase(:u, 'pgtap_freeze', 'k2', 3, NULL, true)), 'USER_LIMIT', 'a dry run knows the limit');
 SELECT is(pg_temp.held(:u), 3, 'and holds nothing');
-SELECT is(pg_temp.buy(:u, 'k2', 2), 'new OK 950 {"stub": true, "effect_code": "streak_freeze"}', 'two more');
+SELECT is(pg_temp.buy(:u, 'k2', 2), 'new OK 950 {"apply": true, "effect_code": "streak_freeze"}', 'two more');
 SELECT is(pg_temp.held(:u), 5, 'are five');
 SELECT is(pg_temp.buy(:u, 'k3', 1), 'refused USER_LIMIT 950 {"held": 5, "at_most": 5}', 'a sixth is refused');
 SELECT is(pg_temp.buy(:u, 'k3', 1000000), 'refused USER_LIMIT 950 {"held": 5, "at_most": 5}', 'a million too');
@@ -48,7 +48,7 @@ SELECT is((SELECT gold FROM economy.accounts WHERE user_id = :u), 950::bigint, '
 SELECT is((SELECT code FROM economy.purchase(:u, 'pgtap_scarf', 'k')), 'OK', 'another effect');
 SELECT is(pg_temp.held(:u), 5, 'is no freeze');
 SET LOCAL economy.streak_max_freezes = 6;
-SELECT is(pg_temp.buy(:u, 'k3', 1), 'new OK 930 {"stub": true, "effect_code": "streak_freeze"}', 'a higher limit lets the refused key pass');
+SELECT is(pg_temp.buy(:u, 'k3', 1), 'new OK 930 {"apply": true, "effect_code": "streak_freeze"}', 'a higher limit lets the refused key pass');
 SET LOCAL economy.streak_max_freezes = 0;
 SELECT is(pg_temp.buy(pg_temp.newcomer(0), 'k', 1), 'refused USER_LIMIT 1000 {"held": 0, "at_most": 0}', 'a limit of 0 sells none');
 RESET economy.streak_max_freezes;
