@@ -17,7 +17,7 @@
 #include "event/event.h"
 #include "ledger/call.h"
 #include "play/action.h"
-#include "play/prune.h"
+#include "play/pruned.h"
 #include "play/stats.h"
 
 /* columns of economy.user_actions after the header */

@@ -26,31 +26,7 @@
 #include "ledger/stream.h"
 #include "ledger/user.h"
 #include "ledger/verify.h"
-#include "play/prune.h"
-
-#define KEY_LETTER 'K'
-#define KEY_BYTES (ECO_ENCODED_HEADER + ECO_ENCODED_BYTES(ECO_MAX_NAME) + ECO_ENCODED_BYTES(ECO_MAX_KEY))
-
-enum
-{
-	PRU_USER_ID,
-	PRU_KEY,
-	PRU_SEQ,
-	PRU_COLUMNS
-};
-
-EcoTable	eco_pruned_actions = {
-	.name = "pruned_actions",
-	.only_read = true,
-	.ncolumns = PRU_COLUMNS,
-	.columns = {
-		{"user_id", INT8OID, false},
-		{"key", UUIDOID, false},
-		{"seq", INT8OID, false},
-	},
-	.nkeys = 1,
-	.keys = {{2, {PRU_USER_ID, PRU_KEY}}},
-};
+#include "play/pruned.h"
 
 /* written by prune_sql alone */
 static EcoTable pruned_stats = {.name = "pruned_stats"};
@@ -84,7 +60,6 @@ static const char *const prune_sql =
 " WHERE i.number = g.here >> 48 AND g.xact IS NOT NULL)"
 " SELECT count(*) FROM gone";
 
-PG_FUNCTION_INFO_V1(eco_action_key);
 PG_FUNCTION_INFO_V1(eco_prune_stream);
 
 /* A prune on its way. */
@@ -100,55 +75,6 @@ static bool prove(int64 user_id, int64 seq, int64 *proved);
 static void read_last(Prune *prune);
 static bool sum_up(Prune *prune);
 static void delete_actions(const Prune *prune);
-
-/* First half of the SHA-256 of game and action id: no two ids share it. */
-static void
-make_key(const EcoText *game, const EcoText *action_id, pg_uuid_t * key)
-{
-	static const uint8 zeros[ECO_HASH_LEN] = {0};
-	uint8		buf[KEY_BYTES];
-	uint8		hash[ECO_HASH_LEN];
-	EcoEncoder	enc;
-
-	eco_encode_begin(&enc, buf, sizeof(buf), ECO_HASH_ALGO_VERSION, KEY_LETTER);
-	eco_encode_bytes(&enc, game->data, game->len);
-	eco_encode_bytes(&enc, action_id->data, action_id->len);
-	if (!eco_chain_hash(zeros, &enc, hash))
-		ECO_ERROR(ECO_CRYPTO_FAILED, errmsg("could not compute a SHA-256 hash"));
-	memcpy(key->data, hash, UUID_LEN);
-}
-
-/*
- * eco_action_key(game text, action_id text) returns uuid
- */
-Datum
-eco_action_key(PG_FUNCTION_ARGS)
-{
-	EcoText		game = eco_text_arg(fcinfo, 0, "game", ECO_MAX_NAME);
-	EcoText		action_id = eco_text_arg(fcinfo, 1, "action_id", ECO_MAX_KEY);
-	pg_uuid_t  *key = palloc(sizeof(pg_uuid_t));
-
-	make_key(&game, &action_id, key);
-	PG_RETURN_UUID_P(key);
-}
-
-bool
-eco_action_pruned(const EcoAccount *account, const EcoAction *action, int64 *seq)
-{
-	pg_uuid_t	key;
-	Datum		values[2];
-	EcoRow		row;
-
-	if (account->pruned_seq == 0)
-		return false;
-	make_key(&action->game, &action->action_id, &key);
-	values[0] = Int64GetDatum(account->user_id);
-	values[1] = UUIDPGetDatum(&key);
-	if (!eco_row_find(&eco_pruned_actions, account->user_id, 0, 2, values, &row))
-		return false;
-	*seq = eco_row_int(&row, PRU_SEQ);
-	return true;
-}
 
 /*
  * eco_prune_stream(user_id bigint, seq bigint) returns bigint
@@ -299,7 +225,7 @@ sum_up(Prune *prune)
 		met = true;
 		before = is_action ? eco_row_int(row, ECO_COL_SEQ) : 0;
 		if (sound && is_action)
-			make_key(&game, &action_id, &key);
+			eco_pruned_key(&game, &action_id, &key);
 		if (!sound || eco_row_int(row, ECO_COL_SEQ) < next->seq)
 			continue;
 		next->gold = eco_row_int(row, ECO_COL_GOLD);

@@ -1,11 +1,13 @@
 /*
- * prune.h
+ * pruned.h
  *		Actions that were pruned: their ids are still known.
  */
-#ifndef ECO_PRUNE_H
-#define ECO_PRUNE_H
+#ifndef ECO_PRUNED_H
+#define ECO_PRUNED_H
 
 #include "postgres.h"
+
+#include "utils/uuid.h"
 
 #include "play/action.h"
 
@@ -17,5 +19,8 @@ extern EcoTable eco_pruned_actions;
  * entry.  The account is locked.
  */
 extern bool eco_action_pruned(const EcoAccount *account, const EcoAction *action, int64 *seq);
+
+/* First half of the SHA-256 of game and action id: no two ids share it. */
+extern void eco_pruned_key(const EcoText *game, const EcoText *action_id, pg_uuid_t * key);
 
 #endif
