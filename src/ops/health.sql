@@ -27,7 +27,7 @@ CREATE FUNCTION economy.health_installation() RETURNS SETOF economy.health_item
                CASE WHEN economy.library_version() <> e.extversion THEN 'Restart the server; then ALTER EXTENSION economy UPDATE if the objects are the older ones.' END
         FROM pg_extension e WHERE e.extname = 'economy'
         UNION ALL
-        SELECT 'schema', economy.health_state(count(*) > 0, false), format('%s findings%s', count(*), ', such as ' || min(f.expected || ' is ' || f.actual)),
+        SELECT 'schema', economy.health_state(count(*) > 0, false), format('%s findings%s', count(*), ', such as ' || left(min(f.expected || ' is ' || f.actual), 200)),
                CASE WHEN count(*) > 0 THEN 'SELECT * FROM economy.audit_schema().' END
         FROM economy.audit_schema() f
         UNION ALL
@@ -47,19 +47,22 @@ CREATE FUNCTION economy.health_delivery() RETURNS SETOF economy.health_item
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT 'relay',
-               economy.health_state(n.way = 'relay' AND r.pid IS NULL AND r.waiting > 0,
-                                    n.way = 'off' OR (n.way = 'relay' AND (o.inline_because IS NOT NULL OR r.lag_ms > 10000 OR r.waiting > 10000))),
+               economy.health_state(n.way = 'relay' AND r.pid IS NULL AND late.items > 0,
+                                    n.way = 'off' OR (n.way = 'relay' AND (o.inline_because IS NOT NULL OR (late.items > 0 AND r.lag_ms > 10000) OR r.waiting > 10000))),
                CASE WHEN n.way = 'off' THEN 'economy.notify is off: nothing is sent'
                     WHEN n.way IS DISTINCT FROM 'relay' THEN 'events are sent inline'
                     WHEN r.pid IS NULL AND r.waiting = 0 AND o.inline_because IS NOT NULL THEN 'events are sent inline: ' || o.inline_because
                     WHEN r.database IS NULL THEN coalesce('events are sent inline: ' || o.inline_because, 'nothing to send yet')
-                    ELSE format('%s, %s waiting, %s ms behind, %s overflows', coalesce('process ' || r.pid, 'not running'), r.waiting, round(r.lag_ms::numeric), r.overflowed) END,
+                    ELSE format('%s, %s waiting, last %s ms behind, %s overflows', coalesce('process ' || r.pid, CASE WHEN late.items > 0 THEN 'not running' ELSE 'gone until the next event' END),
+                                r.waiting, round(r.lag_ms::numeric), r.overflowed) END,
                CASE WHEN n.way = 'off' THEN 'Set economy.notify to relay or inline; changes() tells what was not sent.'
-                    WHEN n.way = 'relay' AND r.pid IS NULL AND r.waiting > 0 THEN 'See the server''s log, and whether max_worker_processes is used up.'
+                    WHEN n.way = 'relay' AND r.pid IS NULL AND late.items > 0 THEN 'See the server''s log, and whether max_worker_processes is used up.'
                     WHEN n.way = 'relay' AND o.inline_because IS NOT NULL THEN 'Raise ' || o.setting || ': commits that send wait for each other.'
-                    WHEN n.way = 'relay' AND (r.lag_ms > 10000 OR r.waiting > 10000) THEN 'The machine is short of CPU, or a listener that is idle in a transaction holds up the notification queue.' END
+                    WHEN n.way = 'relay' AND ((late.items > 0 AND r.lag_ms > 10000) OR r.waiting > 10000) THEN 'The machine is short of CPU, or a listener that is idle in a transaction holds up the notification queue.' END
         FROM (SELECT current_setting('economy.notify', true), current_setting('economy.relay_databases', true)::bigint) n (way, rings)
         LEFT JOIN economy.relay_status() r ON r.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+        -- what is prepared waits for its commit, and not for the relay
+        CROSS JOIN LATERAL (SELECT CASE WHEN EXISTS (SELECT FROM pg_prepared_xacts p WHERE p.database = current_database()) THEN 0 ELSE r.waiting END) late (items)
         LEFT JOIN (VALUES ('no_worker', 'no worker process is to be had', 'max_worker_processes'),
                           ('no_ring', 'other databases have all relays', 'economy.relay_databases')) o (reason, inline_because, setting)
             ON o.reason = CASE WHEN r.pid IS NULL AND r.unserved > 0 THEN 'no_worker'
@@ -91,9 +94,17 @@ CREATE FUNCTION economy.health_delivery() RETURNS SETOF economy.health_item
                CASE WHEN max(age(d.datfrozenxid)) > 1000000000 THEN 'VACUUM the database with the greatest age(datfrozenxid), and find what holds its xmin.' END
         FROM pg_database d
         UNION ALL
-        SELECT 'replication slots', economy.health_state(false, count(*) > 0), CASE WHEN count(*) > 0 THEN format('%s not in use, such as %s', count(*), min(s.slot_name)) ELSE 'none that nobody uses' END,
-               CASE WHEN count(*) > 0 THEN 'Let its subscriber go on, or pg_drop_replication_slot(): WAL is kept for it.' END
-        FROM pg_replication_slots s WHERE NOT s.active;
+        SELECT 'replication slots',
+               economy.health_state(max(w.kept) > 16::numeric * 2 ^ 30 OR count(*) FILTER (WHERE s.wal_status IN ('unreserved', 'lost')) > 0,
+                                    max(w.kept) > 4::numeric * 2 ^ 30 OR count(*) FILTER (WHERE NOT s.active) > 0),
+               concat_ws(', ', format('%s not in use', count(*) FILTER (WHERE NOT s.active)), ('such as ' || min(s.slot_name) FILTER (WHERE NOT s.active)),
+                         pg_size_pretty(max(w.kept)) || ' of WAL kept',
+                         'without its WAL: ' || string_agg(s.slot_name, ' ' ORDER BY s.slot_name) FILTER (WHERE s.wal_status IN ('unreserved', 'lost'))),
+               CASE WHEN count(*) FILTER (WHERE s.wal_status = 'lost') > 0 THEN 'pg_drop_replication_slot(), and make its standby or subscriber anew: WAL that it needs is gone.'
+                    WHEN max(w.kept) > 4::numeric * 2 ^ 30 OR count(*) FILTER (WHERE s.wal_status = 'unreserved' OR NOT s.active) > 0
+                    THEN 'Let its standby or subscriber go on, or pg_drop_replication_slot(): WAL is kept for it until the disk is full, or max_slot_wal_keep_size is reached.' END
+        FROM pg_replication_slots s
+        CROSS JOIN LATERAL (SELECT pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, s.restart_lsn)) w (kept);
     END;
 COMMENT ON FUNCTION economy.health_delivery() IS 'Part of health(): relay, notification queue, connections, and what holds back VACUUM and the feed.';
 
@@ -150,6 +161,7 @@ DECLARE
     answer economy.health_item := ROW('pg_cron', 'ok', NULL, NULL);
     jobs   bigint;
     idle   bigint;
+    runs   boolean;
     last   record;
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_extension e WHERE e.extname = 'pg_cron') THEN
@@ -157,6 +169,8 @@ BEGIN
         RETURN NEXT answer;
         RETURN;
     END IF;
+    -- a standby's are run by the primary
+    runs := pg_is_in_recovery() OR (current_setting('cron.database_name', true) = current_database() AND EXISTS (SELECT FROM pg_stat_activity a WHERE a.backend_type = 'pg_cron launcher'));
     EXECUTE 'SELECT count(*), count(*) FILTER (WHERE NOT active) FROM cron.job WHERE jobname LIKE ''economy: %'' AND database = current_database()' INTO jobs, idle;
     EXECUTE 'SELECT d.status, d.return_message, d.start_time FROM cron.job_run_details d JOIN cron.job j USING (jobid)
              WHERE j.jobname LIKE ''economy: %'' AND j.database = current_database() ORDER BY d.runid DESC LIMIT 1' INTO last;
@@ -164,12 +178,16 @@ BEGIN
     IF jobs = 0 THEN
         answer.state := 'warn';
         answer.hint := 'SELECT * FROM economy.schedule(), unless another scheduler runs the jobs.';
+    ELSIF runs IS NOT TRUE THEN
+        answer.state := 'bad';
+        answer.detail := answer.detail || '; it does not run here';
+        answer.hint := 'It must be in shared_preload_libraries, and cron.database_name must be this database; then restart.';
     ELSIF last.status = 'failed' THEN
         answer.state := 'bad';
         answer.hint := 'Where it cannot connect: cron.use_background_workers = on, or let it in by cron.host and pg_hba.conf; then restart.';
     ELSIF last.status IS NULL OR idle > 0 THEN
         answer.state := 'warn';
-        answer.hint := 'It must be in shared_preload_libraries, cron.database_name must be this database, and the jobs active.';
+        answer.hint := 'The first run is due within a minute. Else see cron.job, whether the jobs are active, and the server''s log.';
     END IF;
     RETURN NEXT answer;
 END

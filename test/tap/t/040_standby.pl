@@ -70,6 +70,27 @@ foreach my $name (sort keys %writers)
 is(try_sql($reader, q{CALL economy.run_job('prune')}), '25006', 'a job on the standby');
 is(fingerprint($primary), $before, 'nothing was written');
 
+# what an operator sees there, and when one is left behind
+sub health { my ($session, $item) = @_; return value($session, q{SELECT state || ': ' || detail || coalesce(' (' || hint || ')', '') FROM economy.health() WHERE item = ?}, $item) }
+is(value($reader, q{SELECT string_agg(item || ' ' || detail, ', ') FROM economy.health() WHERE state = 'bad'}), undef, 'health() answers on a standby');
+is(value($reader, 'SELECT count(*) FROM economy.health()'), value($dbh, 'SELECT count(*) FROM economy.health()'), 'with all its rows');
+value($reader, q{SELECT FROM pg_create_physical_replication_slot('there', true)});
+like(health($reader, 'replication slots'), qr/^warn: 1 not in use, such as there, \d+ \w+ of WAL kept \(Let its standby/, 'also about a slot of the standby');
+value($reader, q{SELECT FROM pg_drop_replication_slot('there')});
+like(health($dbh, 'replication slots'), qr/^ok: 0 not in use/, 'no slot');
+value($dbh, q{SELECT FROM pg_create_physical_replication_slot('left', true)});
+like(health($dbh, 'replication slots'), qr/^warn: 1 not in use, such as left, \d+ \w+ of WAL kept \(Let its standby/, 'a slot that nobody uses');
+$primary->append_conf('postgresql.conf', "max_slot_wal_keep_size = 1MB");
+$primary->reload;
+foreach (1 .. 3)
+{
+	$primary->safe_psql('postgres', 'SELECT pg_logical_emit_message(true, chr(65), chr(65)), pg_switch_wal()');
+	catch_up();
+	$primary->safe_psql('postgres', 'CHECKPOINT');
+}
+like(health($dbh, 'replication slots'), qr/^bad: 1 not in use, such as left, without its WAL: left \(pg_drop_replication_slot/, 'one whose WAL is gone');
+value($dbh, q{SELECT FROM pg_drop_replication_slot('left')});
+
 # What the session on the standby remembers follows the primary.
 $dbh->do('SELECT economy.rotate_signing_key()');
 my $second = value($dbh, q{SELECT transaction_id FROM economy.purchase(?, 'limited', 'k2')}, $ann);

@@ -40,6 +40,21 @@ poll_until('a relay', sub { count_relays($node, 'postgres') == 1 });
 until_heard($ear, reward($dbh, $ann));
 hears_exactly($ear, $dbh, [$ann], 'with a worker that is free a relay comes');
 like(health($dbh, 'relay'), qr/^ok: process \d+, 0 waiting/, 'and health() says so');
+# what is prepared waits for nobody but its commit, also when the relay has gone meanwhile
+$dbh->do('BEGIN');
+my $prepared = reward($dbh, $ann);
+$dbh->do(q{PREPARE TRANSACTION 'limits'});
+like(health($dbh, 'relay'), qr/^ok: process \d+, 1 waiting/, 'prepared: it waits');
+$_->disconnect foreach $dbh, $ear->{dbh};
+$dbh = connect_to($node, $other);
+poll_until('the relay to go', sub { value($dbh, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'economy relay' AND datname = 'postgres'}) == 0 });
+$dbh->disconnect;
+$dbh = connect_to($node);
+like(health($dbh, 'relay'), qr/^ok: gone until the next event, 1 waiting/, 'nobody was there: the relay is gone, and all is well');
+$ear = listen_to($node);
+$dbh->do(q{COMMIT PREPARED 'limits'});
+until_heard($ear, $prepared);
+pass('COMMIT PREPARED brings another, which tells it');
 $_->disconnect foreach $dbh, $ear->{dbh};
 $node->stop;
 
