@@ -741,8 +741,9 @@ CREATE FUNCTION economy.audit_segment_state() RETURNS SETOF economy.finding
         WHERE NOT EXISTS (SELECT FROM economy.rfm_state) AND EXISTS (SELECT FROM economy.user_segments)
         UNION ALL
         SELECT NULL, 'parity', format('the program of snapshot %s', s.snapshot_id), 'another one', NULL, NULL
-        FROM (SELECT * FROM economy.rfm_snapshots x ORDER BY x.snapshot_id DESC LIMIT 100) s CROSS JOIN LATERAL economy.rfm_program(s::economy.rfm_snapshots) p
-        WHERE (s.program, s.segments) IS DISTINCT FROM (p.program, p.segments)
+        FROM economy.rfm_snapshots s CROSS JOIN LATERAL economy.rfm_program(s) p
+        WHERE s.snapshot_id IN (SELECT x.snapshot_id FROM economy.rfm_snapshots x ORDER BY x.snapshot_id DESC LIMIT 100)
+          AND (s.program, s.segments) IS DISTINCT FROM (p.program, p.segments)
         UNION ALL
         SELECT r.user_id, 'orphan_row', format('purchase P%s-%s', r.user_id, r.seq), 'only its reversal', format('P%s-%s', r.user_id, r.seq), r.seq
         FROM economy.rfm_reversals r WHERE NOT EXISTS (SELECT FROM economy.shop_transactions t WHERE t.user_id = r.user_id AND t.seq = r.seq);
@@ -754,18 +755,16 @@ CREATE FUNCTION economy.segment_summary_seen(OUT segment text, OUT users bigint,
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        WITH snapshot AS (
-            SELECT s.* FROM economy.rfm_snapshots s JOIN economy.rfm_state t USING (snapshot_id)
-        ), counted AS (
+        WITH counted AS (
             SELECT u.segment, count(*) AS users, count(*) FILTER (WHERE u.frequency > 0) AS active,
                    sum(u.frequency) AS frequency, sum(u.monetary) AS monetary
             FROM economy.user_segments u GROUP BY 1
             UNION ALL
-            SELECT economy.rfm_never_bought(s::economy.rfm_snapshots),
+            SELECT economy.rfm_never_bought(s),
                    (SELECT count(*) FROM economy.accounts) - (SELECT count(*) FROM economy.user_segments), 0, 0, 0
-            FROM snapshot s
+            FROM economy.rfm_snapshots s JOIN economy.rfm_state t USING (snapshot_id)
         ), listed AS (
-            SELECT g.segment, min(g.position) AS position FROM snapshot s
+            SELECT g.segment, min(g.position) AS position FROM economy.rfm_snapshots s JOIN economy.rfm_state t USING (snapshot_id)
             CROSS JOIN LATERAL economy.rfm_rule_ranges(s.rules, s.p50, s.p60, s.p95) g GROUP BY 1
         )
         SELECT l.segment, coalesce(sum(c.users), 0)::bigint, round(coalesce(sum(c.users), 0) / nullif(sum(sum(c.users)) OVER (), 0), 4),
