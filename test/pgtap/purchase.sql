@@ -108,6 +108,8 @@ SELECT is(p.user_limit_remaining, 1::bigint, 'one is left') FROM economy.purchas
 SELECT is(pg_temp.brief(p) || ' ' || p.user_limit_remaining, 'refused USER_LIMIT 3', 'USER_LIMIT, with what is left') FROM economy.purchase(:u, 'pgtap_three', 'r6', 4) p;
 SELECT is(pg_temp.brief(p) || ' ' || p.gold, 'refused INSUFFICIENT_GOLD {"gold": 1268, "price_gold": 9007199254740991} 1268', 'INSUFFICIENT_GOLD, with the price and the balance')
 FROM economy.purchase(:u, 'pgtap_dear', 'r7') p;
+SELECT is(pg_temp.brief(p), 'refused INSUFFICIENT_GOLD {"gold": 1268, "price_gold": 9007199254740991}', 'the dearest price there is, expected as text')
+FROM economy.purchase(:u, 'pgtap_dear', 'r7', 1, '{"expected_price": "9007199254740991"}') p;
 SELECT is(pg_temp.brief(p), 'refused INSUFFICIENT_GOLD {"gold": 1268, "price_gold": 9007199254740991}', 'a price beyond 64 bits is too little gold')
 FROM economy.purchase(:u, 'pgtap_dear', 'r7', 1000000) p;
 SELECT is(pg_temp.brief(p), 'refused GOLD_OVERFLOW', 'GOLD_OVERFLOW: a grant past 2^53-1') FROM economy.purchase(:u, 'pgtap_rich', 'r8') p;
@@ -118,6 +120,7 @@ SELECT is(pg_temp.account(:u), :'account', 'no refusal has touched the account')
 SELECT economy.set_user_status(:u, 'suspended', 'pgtap') AS x \gset
 SELECT pg_temp.account(:u) AS account \gset
 SELECT is(pg_temp.brief(p), 'refused USER_SUSPENDED', 'USER_SUSPENDED') FROM economy.purchase(:u, 'pgtap_plain', 'r10') p;
+SELECT is(pg_temp.brief(p), 'refused USER_SUSPENDED', 'USER_SUSPENDED, whatever is asked for') FROM economy.purchase(:u, 'pgtap_nothing', 'r10') p;
 SELECT is(pg_temp.brief(p), 'refused USER_SUSPENDED {"dry_run": true}', 'USER_SUSPENDED in a dry run') FROM economy.purchase(:u, 'pgtap_plain', 'r10', dry_run => true) p;
 SELECT is(pg_temp.account(:u), :'account', 'nor has this one');
 SELECT economy.set_user_status(:u, 'active', 'pgtap') AS x \gset
@@ -158,6 +161,7 @@ SELECT is(p.code || ' ' || p.user_limit_remaining, 'USER_LIMIT 1', 'two more are
 SELECT is(p.code || ' ' || p.user_limit_remaining, 'OK 0', 'one more is not') FROM economy.purchase(:u, 'pgtap_three', 'l3', 1) p;
 SELECT is(p.code || ' ' || p.user_limit_remaining, 'USER_LIMIT 0', 'then none') FROM economy.purchase(:u, 'pgtap_three', 'l4', 1) p;
 SELECT is(p.code || ' ' || p.user_limit_remaining, 'USER_LIMIT 0', 'nor a million') FROM economy.purchase(:u, 'pgtap_three', 'l4', 1000000) p;
+SELECT is(pg_temp.brief(p), 'new OK {"apply": true}', 'a monetary value of 2^53-1') FROM economy.purchase(:u, 'pgtap_money', 'm1') p;
 
 -- stock in slots
 SELECT is(economy.add_stock('pgtap_stock', 10, 'pgtap', 4), 10::bigint, 'ten units in four slots');
@@ -175,6 +179,9 @@ SELECT is(p.code || ' ' || p.stock_remaining, 'OK 0', 'exactly all of them') FRO
 SELECT is((SELECT coalesce(sum(c.units), 0) FROM economy.shop_product_changes c WHERE c.product_id = 'pgtap_stock'),
           (SELECT sum(t.quantity)::numeric FROM economy.shop_transactions t WHERE t.product_id = 'pgtap_stock'), 'all that was issued was sold');
 SELECT is((SELECT bool_and(stock_slot IS NOT NULL) FROM economy.shop_transactions t WHERE t.product_id = 'pgtap_stock'), true, 'each entry names a slot');
+SELECT product_id AS x FROM economy.upsert_product('{"product_id": "pgtap_slots", "category": "item", "price_gold": 0, "active": true}', 'pgtap') \gset
+SELECT is(economy.add_stock('pgtap_slots', 64, 'pgtap', 64), 64::bigint, 'as many slots as there can be');
+SELECT is(p.code || ' ' || p.stock_remaining, 'OK 0', 'are sold to the last') FROM economy.purchase(:u, 'pgtap_slots', 'slots', 64) p;
 
 -- gold at its limit
 SELECT is(p.code || ' ' || p.gold, 'OK 9007199254740991', 'gold can be 2^53-1')

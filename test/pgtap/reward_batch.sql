@@ -127,5 +127,7 @@ SELECT is((SELECT octet_length(details::text) FROM economy.reward_audit WHERE us
 
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', id), 'the chain of ' || name)
 FROM (VALUES (:a, 'a'), (:b, 'b'), (:c, 'c')) v (id, name);
+SELECT is((SELECT string_agg(g.code, ' ') FROM economy.grant_rewards('[{"user_id": 9223372036854775807, "source": "s", "external_event_id": "e"},
+    {"user_id": -9223372036854775808, "source": "s", "external_event_id": "e"}]') g), 'USER_NOT_FOUND USER_NOT_FOUND', 'the largest and the least bigint are numbers');
 SELECT * FROM finish();
 ROLLBACK;

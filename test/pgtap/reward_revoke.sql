@@ -120,6 +120,12 @@ SELECT is(pg_temp.part(:parts, 'c', 0, 0), 'f refused EXCEEDS_REWARD - 0 0 {"xp"
 SELECT is(pg_temp.part(:parts, 'a', 30, 100), 't reuse OK RU-3 -30 -100 120 500 2 f {"xp": 100, "gold": 30, "debt_xp": 0, "debt_gold": 0}', 'a repeat of the first part');
 SELECT is((SELECT string_agg(replace(concat_ws(' ', seq, reverses, source, external_event_id), :'parts', 'U'), ', ' ORDER BY seq) FROM economy.reward_audit WHERE user_id = :parts AND reverses IS NOT NULL),
     '3 1 economy:reversal:RU-1 a, 4 1 economy:reversal:RU-1 b, 5 2 economy:reversal:RU-2 a, 6 1 economy:reversal RU-1', 'the entries');
+-- one after the other
+SELECT economy.register('pgtap one and the other') AS both \gset
+SELECT economy.grant_reward(:both, 'quest', '1', 10, 20) IS NULL AS x \gset
+SELECT is(pg_temp.part(:both, 'gold', 10, 0), 't new OK RU-2 -10 0 0 20 1 f {"xp": 0, "gold": 10, "debt_xp": 0, "debt_gold": 0}', 'all of the gold');
+SELECT is(pg_temp.part(:both, 'xp', 0, 20), 't new OK RU-3 0 -20 0 0 1 f {"xp": 20, "gold": 0, "debt_xp": 0, "debt_gold": 0}', 'then all of the XP');
+
 -- a debt is collected with another key, when there is gold again
 SELECT economy.grant_reward(:parts, 'quest', 'debt', 100) IS NULL AS x \gset
 SELECT economy.adjust_gold(:parts, -60, 'spent', 'r', 'a') IS NULL AS x \gset

@@ -52,6 +52,8 @@ SELECT pg_temp.product('{"product_id": "pgtap_moves", "category": "item", "price
 SELECT is(pg_temp.buy('2036-05-01T12:00:00Z', 'pgtap_moves', 5), 'OK {}', 'without a limit');
 SELECT is_empty($$SELECT FROM economy.shop_user_units WHERE product_id = 'pgtap_moves'$$, 'nothing is counted');
 SELECT pg_temp.product('{"product_id": "pgtap_moves", "per_user_limit": 6}') \g /dev/null
+SELECT is(p.code || ' ' || p.user_limit_remaining, 'USER_LIMIT 1', 'a dry run counts') FROM economy.purchase(:u, 'pgtap_moves', 'dry', 2, dry_run => true) p;
+SELECT is_empty($$SELECT FROM economy.shop_user_units WHERE product_id = 'pgtap_moves'$$, 'and keeps nothing');
 SELECT is(pg_temp.buy('2036-05-02T12:00:00Z', 'pgtap_moves', 2), 'USER_LIMIT 1', 'what was bought before counts');
 SELECT is((SELECT units FROM economy.shop_user_units WHERE product_id = 'pgtap_moves'), 5::bigint, 'and is kept, though this was refused');
 SELECT pg_temp.product('{"product_id": "pgtap_moves", "limit_period": "month"}') \g /dev/null
@@ -60,6 +62,8 @@ SELECT pg_temp.product('{"product_id": "pgtap_moves", "per_user_limit": null, "l
 SELECT is(pg_temp.buy('2036-05-03T12:00:01Z', 'pgtap_moves', 4), 'OK {}', 'without a limit again');
 SELECT pg_temp.product('{"product_id": "pgtap_moves", "per_user_limit": 5, "limit_period": "day"}') \g /dev/null
 SELECT is(pg_temp.buy('2036-05-03T12:00:02Z', 'pgtap_moves', 1), 'USER_LIMIT 0 {"limit": 5, "period": "day", "renews_at": "2036-05-04T00:00:00+00:00"}', 'all of the day counts');
+SELECT pg_temp.product('{"product_id": "pgtap_moves", "per_user_limit": 3}') \g /dev/null
+SELECT is(pg_temp.buy('2036-05-03T12:00:02Z', 'pgtap_moves', 1), 'USER_LIMIT 0 {"limit": 3, "period": "day", "renews_at": "2036-05-04T00:00:00+00:00"}', 'never less than nothing is left');
 SELECT pg_temp.product('{"product_id": "pgtap_moves", "per_user_limit": null, "limit_period": "ever", "limit_once": true}') \g /dev/null
 SELECT is(pg_temp.buy('2037-05-03T12:00:02Z', 'pgtap_moves', 1), 'LIMIT_ONCE 0', 'once is once');
 SELECT is(pg_temp.audit(), NULL, 'units are what the entries add up to');

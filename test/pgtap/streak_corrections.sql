@@ -11,7 +11,7 @@ DECLARE
 BEGIN
     PERFORM set_config('economy.test_clock', at, true);
     foreseen := economy.streak_state(id);
-    RETURN (SELECT concat_ws(' ', foreseen.next_outcome, c.code, c.claim_date, 'day', c.streak_day, c.gold_delta, replace(c.transaction_id, id::text, 'U'))
+    RETURN (SELECT concat_ws(' ', foreseen.next_outcome, c.code, c.claim_date, 'day', c.streak_day, c.gold_delta, replace(c.transaction_id, id::text || '-', 'U-'))
             FROM economy.claim_daily_reward(id) c);
 END $$;
 CREATE FUNCTION pg_temp.streak(id bigint) RETURNS text LANGUAGE sql AS $$
@@ -19,10 +19,10 @@ CREATE FUNCTION pg_temp.streak(id bigint) RETURNS text LANGUAGE sql AS $$
                      coalesce(excused_to::text, '-'), coalesce(paid_to::text, '-'), last_seq, timezone)
     FROM economy.streaks WHERE user_id = id $$;
 CREATE FUNCTION pg_temp.revoke(id bigint, seq bigint, gold bigint DEFAULT NULL, xp bigint DEFAULT NULL, key text DEFAULT NULL) RETURNS text LANGUAGE sql AS $$
-    SELECT concat_ws(' ', g.state, g.code, replace(g.transaction_id, id::text, 'U'), g.gold_delta, g.xp_delta)
+    SELECT concat_ws(' ', g.state, g.code, replace(g.transaction_id, id::text || '-', 'U-'), g.gold_delta, g.xp_delta)
     FROM economy.revoke_reward(id, 'R' || id || '-' || seq, 'r', 'a', gold, xp, 'take', key) g $$;
 CREATE FUNCTION pg_temp.correct(id bigint, day integer, last_claim_on date, key text DEFAULT NULL) RETURNS text LANGUAGE sql AS $$
-    SELECT concat_ws(' ', s.success, s.state, s.code, replace(s.transaction_id, id::text, 'U'), 'day', s.streak_day, 'best', s.best,
+    SELECT concat_ws(' ', s.success, s.state, s.code, replace(s.transaction_id, id::text || '-', 'U-'), 'day', s.streak_day, 'best', s.best,
                      s.last_claim_on, s.retry_after_ms, s.detail)
     FROM economy.set_streak(id, day, last_claim_on, 'a reason', 'an actor', key) s $$;
 
@@ -44,7 +44,10 @@ SELECT is((SELECT external_event_id FROM economy.reward_audit WHERE user_id = :u
 SELECT is(pg_temp.revoke(:u, 6), 'new OK RU-7 -1000 -50', 'and given back again');
 SELECT is(pg_temp.claim(:u, '2032-01-02 13:00+00'), 'DORMANT CLAIMED 2032-01-02 day 1 1000 RU-8', 'and claimed a third time');
 SELECT is((SELECT external_event_id FROM economy.reward_audit WHERE user_id = :u AND seq = 8), '2032-01-02/3', 'under a third name');
-SELECT is(pg_temp.claim(:u, '2032-01-02 14:00+00'), 'ALREADY_CLAIMED ALREADY_CLAIMED 2032-01-02 day 1 1000 RU-8', 'but not twice at once');
+SELECT is(pg_temp.revoke(:u, 8), 'new OK RU-9 -1000 -50', 'given back a third time');
+SELECT is(pg_temp.claim(:u, '2032-01-02 13:00+00'), 'DORMANT CLAIMED 2032-01-02 day 1 1000 RU-10', 'and claimed a fourth');
+SELECT is((SELECT external_event_id FROM economy.reward_audit WHERE user_id = :u AND seq = 10), '2032-01-02/4', 'under a fourth name');
+SELECT is(pg_temp.claim(:u, '2032-01-02 14:00+00'), 'ALREADY_CLAIMED ALREADY_CLAIMED 2032-01-02 day 1 1000 RU-10', 'but not twice at once');
 
 -- only whole, only the newest
 SELECT economy.register('pgtap parts of claims') AS v \gset
@@ -115,12 +118,44 @@ SELECT is(pg_temp.claim(:b, '2031-01-01 12:00+00'), 'START CLAIMED 2031-01-01 da
 SELECT is(pg_temp.claim(:b, '2032-01-02 12:00+00'), 'DORMANT CLAIMED 2032-01-02 day 1 1000 RU-2', 'a year ahead');
 SELECT is(pg_temp.correct(:b, 1, '2031-01-01'), 't new OK RU-3 day 1 best 1 2031-01-01', 'put back');
 SELECT is(pg_temp.claim(:b, '2032-01-02 13:00+00'), 'ALREADY_CLAIMED ALREADY_CLAIMED 2032-01-02 day 1 1000 RU-2', 'the date is paid');
+SELECT is((SELECT concat_ws(' ', next_outcome, streak_day) FROM economy.streak_state(:b)), 'ALREADY_CLAIMED 0', 'and no streak goes on there');
 SELECT is(pg_temp.revoke(:b, 2, 999, 50, '1'), 'new OK RU-4 -999 -50', 'nearly all of it');
 SELECT is(pg_temp.claim(:b, '2032-01-02 13:00+00'), 'ALREADY_CLAIMED ALREADY_CLAIMED 2032-01-02 day 1 1000 RU-2', 'is not enough');
 SELECT is(pg_temp.revoke(:b, 2), 'new OK RU-5 -1 0', 'all of it');
 SELECT is(pg_temp.streak(:b), 'day 1 best 1 2031-01-01 - - 2032-01-02 3 UTC', 'leaves the streak where it was put');
 SELECT is(pg_temp.claim(:b, '2031-01-02 12:00+00'), 'CONTINUE CLAIMED 2031-01-02 day 2 1200 RU-6', 'it goes on');
 SELECT is(pg_temp.claim(:b, '2032-01-02 13:00+00'), 'DORMANT CLAIMED 2032-01-02 day 1 1000 RU-7', 'and the date is there for it');
+
+SELECT economy.register('pgtap put back, with XP left') AS x_left \gset
+SELECT is(pg_temp.claim(:x_left, '2032-01-02 12:00+00'), 'START CLAIMED 2032-01-02 day 1 1000 RU-1', 'a claim');
+SELECT is(pg_temp.correct(:x_left, 1, '2031-01-01'), 't new OK RU-2 day 1 best 1 2031-01-01', 'put back');
+SELECT is(pg_temp.revoke(:x_left, 1, 1000, 49, '1'), 'new OK RU-3 -1000 -49', 'all of its gold, and not all of its XP');
+SELECT is(pg_temp.claim(:x_left, '2032-01-02 13:00+00'), 'ALREADY_CLAIMED ALREADY_CLAIMED 2032-01-02 day 1 1000 RU-1', 'the date stays paid');
+
+-- a date that was given back in debt is free, whatever of the debt was collected since
+SELECT economy.register('pgtap in debt') AS debtor \gset
+SELECT is(pg_temp.claim(:debtor, '2031-01-01 12:00+00'), 'START CLAIMED 2031-01-01 day 1 1000 RU-1', 'a claim');
+SELECT code AS x FROM economy.adjust_gold(:debtor, -900, 'spent', 'r', 'a') \gset
+SELECT is(pg_temp.revoke(:debtor, 1, NULL, NULL, 'a'), 'new OK RU-3 -100 -50', 'taken back as far as it goes');
+SELECT code AS x FROM economy.adjust_gold(:debtor, 5, 'earned', 'r', 'a') \gset
+SELECT is(pg_temp.revoke(:debtor, 1, 5, 0, 'b'), 'new OK RU-5 -5 0', 'and a little later');
+SELECT is(pg_temp.claim(:debtor, '2031-01-01 13:00+00'), 'START CLAIMED 2031-01-01 day 1 1000 RU-6', 'the date is free');
+
+-- an excuse and a grace: what comes back with a claim, and what a correction takes away
+SELECT economy.register('pgtap excused') AS e \gset
+SELECT is(pg_temp.claim(:e, '2031-01-01 12:00+00'), 'START CLAIMED 2031-01-01 day 1 1000 RU-1', 'day 1');
+SELECT is(pg_temp.claim(:e, '2031-01-03 23:00+00'), 'GRACE CLAIMED 2031-01-03 day 2 1200 RU-2', 'a grace');
+SELECT economy.set_timezone(:e, 'Asia/Tokyo') AS x \gset
+SELECT is(pg_temp.claim(:e, '2031-01-04 23:00+00'), 'CONTINUE CLAIMED 2031-01-04 day 3 1400 RU-4', 'a move');
+SELECT is(pg_temp.streak(:e), 'day 3 best 3 2031-01-04 2031-01-02 2031-01-05 2031-01-04 4 Asia/Tokyo', 'with an excuse');
+SELECT is(pg_temp.claim(:e, '2031-01-05 23:00+00'), 'CONTINUE CLAIMED 2031-01-06 day 4 1600 RU-5', 'the next');
+SELECT is(pg_temp.revoke(:e, 5), 'new OK RU-6 -1600 -125', 'taken back');
+SELECT is(pg_temp.streak(:e), 'day 3 best 3 2031-01-04 2031-01-02 2031-01-05 2031-01-06 4 Asia/Tokyo', 'the excuse is there again');
+SELECT economy.set_timezone(:e, 'Europe/Berlin') AS x \gset
+SELECT is(pg_temp.correct(:e, 2, '2031-01-03'), 't new OK RU-8 day 2 best 3 2031-01-03', 'put behind the grace');
+SELECT is(pg_temp.streak(:e), 'day 2 best 3 2031-01-03 2031-01-02 - 2031-01-06 8 Europe/Berlin', 'no excuse, the grace, and the zone of now');
+SELECT is(pg_temp.correct(:e, 2, '2031-01-02'), 't new OK RU-9 day 2 best 3 2031-01-02', 'put on the day of the grace');
+SELECT is(pg_temp.streak(:e), 'day 2 best 3 2031-01-02 - - 2031-01-06 9 Europe/Berlin', 'the grace is gone');
 
 -- backwards: paid dates stay paid, and are no miss
 SET LOCAL economy.test_clock = '2031-02-01 12:00+00';

@@ -233,5 +233,53 @@ foreach my $way ('auto', 'sql')
 	}
 }
 
+# Whoever posts records the installation.  Rolled back with a savepoint, the record is
+# made again by the next entry: without it positions begin anew in the next life.
+foreach my $way ('ROLLBACK TO SAVEPOINT a', 'RELEASE SAVEPOINT b; ROLLBACK TO SAVEPOINT a', 'ROLLBACK TO SAVEPOINT b')
+{
+	my $fresh = fresh_database($node);
+	my $session = connect_to($node, $fresh);
+	my $user = add_user($session, 'ann', 0);
+
+	is(value($session, 'SELECT count(*) FROM economy.installations'), 0, "$way: no entry, no installation");
+	$session->begin_work;
+	$session->do('SAVEPOINT a');
+	$session->do('SAVEPOINT b');
+	$session->do(q{SELECT economy.adjust_gold(?, 1, 'gone', 'a test', 'tester')}, undef, $user);
+	$session->do($way);
+	is(value($session, 'SELECT count(*) FROM economy.installations'), 0, "$way: gone with its entry");
+	$session->do(q{SELECT economy.adjust_gold(?, 1, 'stays', 'a test', 'tester')}, undef, $user);
+	$session->commit;
+	is(value($session, q{SELECT string_agg(i.number::text, ',') FROM economy.installations i}), 1, "$way: recorded by the entry that stays");
+	is(value($session, 'SELECT count(*) FROM economy.installations i JOIN economy.gold_adjustments g USING (xact)'), 1,
+		"$way: in its transaction");
+	is($node->safe_psql($fresh, 'SELECT * FROM economy.audit_sweep()'), '', "$way: no finding");
+	$session->disconnect;
+}
+
+# A duplicate that waited for its key and is rolled back leaves the key free to others,
+# as long as its session lives on.
+foreach my $name ('purchase', 'adjust_gold')
+{
+	my ($holder, $waiter, $third) = map { connect_to($node, $database) } 1 .. 3;
+	my $pid = value($waiter, 'SELECT pg_backend_pid()');
+	my $call = $name eq 'purchase' ? "SELECT state FROM economy.purchase($ann, 'potion', 'waited for')" :
+	  "SELECT state FROM economy.adjust_gold($ann, 1, 'waited for', 'a test', 'tester')";
+
+	$waiter->do(q{SET economy.duplicate_wait = '60s'});
+	$holder->begin_work;
+	$waiter->begin_work;
+	is(value($holder, $call), 'new', "$name: the first call");
+	$waiter->do($call, { pg_async => DBD::Pg::PG_ASYNC() });
+	# its key is asked for once its journal is open, and from then on again and again
+	$node->poll_query_until($database, "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $pid AND locktype = 'relation' AND mode = 'RowExclusiveLock')");
+	$node->safe_psql($database, 'SELECT pg_sleep(0.2)');
+	$holder->rollback;
+	is($waiter->pg_result, 1, "$name: the duplicate that waited");
+	$waiter->rollback;
+	is(value($third, $call), 'new', "$name: and was rolled back leaves the key free");
+	$_->disconnect foreach $holder, $waiter, $third;
+}
+
 $node->stop;
 done_testing();

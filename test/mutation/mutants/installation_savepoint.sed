@@ -1,0 +1,3 @@
+# src/ledger/installation.c
+# an installation counts as recorded although the savepoint that recorded it was rolled back
+s/event != SUBXACT_EVENT_ABORT_SUB/event != SUBXACT_EVENT_COMMIT_SUB/
