@@ -130,9 +130,20 @@ is_missed(const Call *call)
 	return is_spoiled(call);
 }
 
+/* What was told of all up to a transaction: of a pair behind it, what it sees. */
+static const EcoSnapshot *
+told_up_to(const Call *call, uint64 xact)
+{
+	const EcoCursor *cursor = &call->cursor;
+
+	if (cursor->new != NULL && ECO_FIRST_POSITION(call->number) + (int64) xact < cursor->told.position)
+		return cursor->new;
+	return cursor->old;
+}
+
 /*
- * Whether an action was pruned that the cursor's old snapshot does not see, or
- * the cursor is of another past.  What this session has given is of this one.
+ * Whether an action was pruned that the cursor was not told of, or the cursor is
+ * of another past.  What this session has given is of this one.
  */
 static bool
 is_spoiled(const Call *call)
@@ -161,7 +172,7 @@ is_spoiled(const Call *call)
 	}
 	SPI_finish();
 	if (xact != 0 && !eco_snapshot_is_nowhere(cursor->old) && !eco_snapshot_sees(cursor->old, by) &&
-		eco_snapshot_news_up_to(cursor->old, call->now, xact))
+		eco_snapshot_news_up_to(told_up_to(call, xact), call->now, xact))
 		return true;
 	return !is_given(call) && !eco_witness_holds(cursor, call->number, xact);
 }

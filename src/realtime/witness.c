@@ -81,10 +81,15 @@ eco_witness_newest(const EcoSnapshot *now, int64 number)
 	return eco_witness_of(&newest);
 }
 
-/* Whether the row is the same one; a pruned one leaves only that it was pruned. */
+/*
+ * Whether the row is the same one; a pruned one leaves only that it was pruned.
+ * Then nothing newer was, but to one that reads from the start, which misses
+ * nothing that is gone; and of restored ones no transaction is known.
+ */
 static bool
-is_the_same(const EcoWitness *witness, int64 number, uint64 pruned_xact)
+is_the_same(const EcoCursor *cursor, int64 number, uint64 pruned_xact)
 {
+	const EcoWitness *witness = &cursor->newest;
 	EcoAccount	account;
 	EcoRow		row;
 	uint8		hash[ECO_WITNESS_HASH];
@@ -97,7 +102,8 @@ is_the_same(const EcoWitness *witness, int64 number, uint64 pruned_xact)
 	}
 	return eco_account_read(witness->place.user_id, &account) &&
 		witness->place.seq <= account.pruned_seq &&
-		ECO_FIRST_POSITION(number) + (int64) pruned_xact <= witness->place.position;
+		(eco_snapshot_is_nowhere(cursor->old) || pruned_xact == 0 ||
+		 ECO_FIRST_POSITION(number) + (int64) pruned_xact <= witness->place.position);
 }
 
 bool
@@ -110,7 +116,7 @@ eco_witness_holds(const EcoCursor *cursor, int64 number, uint64 pruned_xact)
 
 	if (witness->journal == 0)
 		place.position = ECO_FIRST_POSITION(number);
-	else if (!is_the_same(witness, number, pruned_xact))
+	else if (!is_the_same(cursor, number, pruned_xact))
 		return false;
 	if (eco_snapshot_is_nowhere(cursor->old))
 		return true;

@@ -81,6 +81,29 @@ foreach my $life (2 .. 4)
 }
 $from->stop;
 
+# restored actions that are pruned were told
+$dbh->do(q{SET economy.test_clock = '2020-01-01 12:00:00+00'});
+my $mover = add_user($dbh, 'mover');
+value($dbh, q{SELECT code FROM economy.record_action(?, 'slot', 'T', ?, 0, 1)}, $mover, $_) foreach 1 .. 3;
+$dbh->do('RESET economy.test_clock');
+command_ok([ 'pg_dump', '-Fc', '-d', $node->connstr('postgres'), '-f', "$dir/actions" ], 'a dump that ends with actions');
+my $there_now = new_node('actions', empty => 1, conf => 'economy.notify = off');
+command_ok([ 'pg_restore', '-d', $there_now->connstr('postgres'), "$dir/actions" ], 'is restored');
+my ($session, $other_session) = map { connect_to($there_now) } 1 .. 2;
+my %moved = (told => (feed($session, 'start'))[1], begun => now($session));
+like($moved{told}, qr/\|A$mover-3\|/, 'the newest entry is a restored action');
+value($session, q{SELECT code FROM economy.record_action(?, 'slot', 'T', '4', 0, 1)}, $mover);
+reward($session, $mover);
+1 while value($session, 'SELECT users FROM economy.rollup_stats()') > 0;
+$session->do('SELECT * FROM economy.prune()');
+is(value($session, 'SELECT min(seq) FROM economy.user_actions WHERE user_id = ?', $mover), 4, 'and pruned');
+foreach my $when (sort keys %moved)
+{
+	is(told($other_session, $moved{$when}), "A$mover-4 A$mover-4/stats R$mover-5 CAUGHT_UP", "$when: what is new is told");
+}
+$_->disconnect foreach $session, $other_session;
+$there_now->stop;
+
 # pruned, while a transaction is open elsewhere
 $dbh->do(q{SET economy.test_clock = '2020-01-01 12:00:00+00'});
 my $gamer = add_user($dbh, 'gamer', 10);
