@@ -11,11 +11,13 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "fmgr.h"
+#include "storage/proc.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "crash_point.h"
 #include "event/event.h"
 #include "ledger/stream.h"
@@ -193,17 +195,23 @@ hand_to_relay(int n)
 
 /*
  * With NOTIFY's queue full a commit would fail: what was done counts for more
- * than telling it, and can be replayed.
+ * than telling it, and can be read.  Asked once in a transaction.
  */
-static bool
-queue_has_room(void)
+bool
+eco_notify_has_room(void)
 {
-	if (DatumGetFloat8(DirectFunctionCall1(pg_notification_queue_usage, (Datum) 0)) < QUEUE_FULL)
-		return true;
-	ereport(WARNING,
-			(errmsg("the queue of NOTIFY is full: events are not sent"),
-			 errhint("End the session that listens and is idle in a transaction; clients read on with economy.replay() or economy.changes().")));
-	return false;
+	static LocalTransactionId asked = InvalidLocalTransactionId;
+	static bool room;
+
+	if (asked == eco_my_lxid)
+		return room;
+	room = DatumGetFloat8(DirectFunctionCall1(pg_notification_queue_usage, (Datum) 0)) < QUEUE_FULL;
+	asked = eco_my_lxid;
+	if (!room)
+		ereport(WARNING,
+				(errmsg("the queue of NOTIFY is full: events are not sent"),
+				 errhint("End the session that listens and is idle in a transaction; clients read on with economy.replay() or economy.changes().")));
+	return room;
 }
 
 static void
@@ -217,7 +225,7 @@ hand_over(bool can_notify)
 	first = put_live_first();
 	if (first > 0 && !hand_to_relay(first))
 		first = 0;
-	if (first == n_posted || !can_notify || eco_notify == ECO_NOTIFY_OFF || !queue_has_room())
+	if (first == n_posted || !can_notify || eco_notify == ECO_NOTIFY_OFF || !eco_notify_has_room())
 		return;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	open = eco_told_open(ECO_READ);

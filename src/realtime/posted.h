@@ -10,4 +10,7 @@
 /* From here on every entry is noted, and told when its transaction commits. */
 extern void eco_posted_install(void);
 
+/* Else, with a warning, this transaction must not use NOTIFY, or its commit fails. */
+extern bool eco_notify_has_room(void);
+
 #endif

@@ -33,6 +33,7 @@
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -315,6 +316,13 @@ step(Relay *relay)
 		0
 	};
 	StartTransactionCommand();
+
+	/*
+	 * a full queue finds out that it has room when somebody asks, and else
+	 * never
+	 */
+	if (relay->in_trouble)
+		(void) DirectFunctionCall1(pg_notification_queue_usage, (Datum) 0);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (!extension_exists())
 		return without_extension(relay);

@@ -18,6 +18,7 @@
 #include "event/event.h"
 #include "ledger/args.h"
 #include "ledger/stream.h"
+#include "realtime/posted.h"
 #include "settings.h"
 
 #define REPLAY_MAX 10000
@@ -192,7 +193,7 @@ eco_publish_profile(PG_FUNCTION_ARGS)
 	EcoText		field = eco_text_arg(fcinfo, 1, "field", ECO_MAX_NAME);
 
 	eco_require_arg(fcinfo, 0, "user_id");
-	if (eco_notify == ECO_NOTIFY_OFF)
+	if (eco_notify == ECO_NOTIFY_OFF || !eco_notify_has_room())
 		PG_RETURN_VOID();
 	open = eco_tables_open(ECO_READ, tables);
 	known = eco_account_read(PG_GETARG_INT64(0), &account);
