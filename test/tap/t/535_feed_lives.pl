@@ -39,6 +39,20 @@ is(told($twin, $before), "$there CAUGHT_UP", 'which tells what is new, with a cu
 is(value($twin, 'SELECT max(number) FROM economy.installations'), 2, 'and is another installation');
 is(told($dbh, $cursor), "$new CAUGHT_UP", 'while this one goes on');
 
+# two copies of a database without an entry: in both the first is of installation 1,
+# and the extension has one OID
+$node->safe_psql('template1', 'CREATE DATABASE empty TEMPLATE template0');
+$node->safe_psql('empty', 'CREATE EXTENSION economy');
+$node->safe_psql('template1', "CREATE DATABASE $_ TEMPLATE empty") foreach qw(first second);
+my ($one_copy, $other_copy) = map { connect_to($node, $_) } qw(first second);
+my $nothing = now($one_copy);
+my $dan = add_user($other_copy, 'dan');
+reward($other_copy, $dan);
+is(told($other_copy, $nothing), ' RESYNC_REQUIRED', 'a cursor of one is none of the other');
+is(told($one_copy, $nothing), ' CAUGHT_UP', 'but of its own');
+is(value($other_copy, 'SELECT max(number) FROM economy.installations'), 1, 'which begins like it');
+$_->disconnect foreach $one_copy, $other_copy;
+
 # dropped and made again
 my $old = now($twin);
 $twin->disconnect;
