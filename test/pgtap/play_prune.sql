@@ -384,6 +384,25 @@ SELECT is((SELECT row(c.seq, c.gold, c.experience_points)::text FROM economy.aud
 SELECT is_empty('SELECT * FROM economy.verify_chain(' || :noted || ')', 'and found to be so');
 ROLLBACK TO s;
 
+-- the cutoff itself is not older than the cutoff
+SAVEPOINT s;
+SELECT economy.register('pgtap prune edge') AS edge \gset
+SELECT pg_temp.at('2033-02-01 12:00:00+00') AS x \gset
+SELECT count(r.state) AS x FROM generate_series(1, 2) n, economy.record_action(:edge, 'slot', 'T', n::text) r \gset
+SELECT pg_temp.at('2033-02-01 12:00:00.000001+00') AS x \gset
+SELECT count(r.state) AS x FROM generate_series(3, 4) n, economy.record_action(:edge, 'slot', 'T', n::text) r \gset
+SELECT economy.rollup_stats() AS x \gset
+SELECT pg_temp.at('2033-02-03 12:00:00+00') AS x \gset
+CREATE FUNCTION pg_temp.edge(u bigint) RETURNS text LANGUAGE sql AS $$
+    SELECT concat_ws(' ', (SELECT pruned_seq FROM economy.accounts WHERE user_id = u), (SELECT oldest_at <= economy.now() - interval '48 hours' FROM economy.rollup_positions WHERE user_id = u)) $$;
+SELECT count(*) AS x FROM economy.prune('48 hours', 10000) \gset
+SELECT is(pg_temp.edge(:edge), '0 t', 'actions of the cutoff''s moment stay');
+SELECT is((SELECT p.more FROM economy.prune('48 hours', 10000) p), false, 'and are no reason to go on');
+SELECT pg_temp.at('2033-02-03 12:00:00.000001+00') AS x \gset
+SELECT count(*) AS x FROM economy.prune('48 hours', 10000) \gset
+SELECT is(pg_temp.edge(:edge), '2 t', 'a microsecond later they go, and those of the new cutoff stay');
+ROLLBACK TO s;
+
 -- the incremental sweep, behind a checkpoint that is before or after its own
 CREATE FUNCTION pg_temp.incremental(damage text DEFAULT NULL) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE

@@ -74,6 +74,25 @@ SELECT pg_temp.clock('2099-05-27 00:00:00+00') AS x \gset
 SELECT code AS x FROM economy.purchase(:d, 'pgtap_one', 'k') \gset
 SELECT is((SELECT converted_at FROM economy.recommendation_outcomes WHERE user_id = :d), NULL, 'the window ends with its last moment');
 
+-- a product that is bought again and again: a decision has the purchases after it, up to the next one
+SELECT economy.register('pgtap rec again') AS again \gset
+SELECT economy.upsert_product('{"product_id": "pgtap_again", "category": "conversion", "granted_gold": 1, "monetary": 10}', 'pgtap') IS NULL AS x \gset
+SELECT economy.set_recommendations('pgtap again', '{}', '[{"segment": "*", "arm": "again", "cta": "again", "product_id": "pgtap_again"}]', 'pgtap') AS x \gset
+CREATE FUNCTION pg_temp.converted(u bigint) RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(coalesce(to_char(converted_at AT TIME ZONE 'UTC', 'DD'), '-'), ' ' ORDER BY number) FROM economy.recommendation_outcomes WHERE user_id = u $$;
+SELECT code AS x FROM economy.purchase(:again, 'pgtap_again', 'k1') \gset
+SELECT decision_id AS x FROM economy.recommend(:again, 'pgtap again') \gset
+SELECT is(pg_temp.converted(:again), '-', 'the purchase before a decision is not its conversion');
+SELECT pg_temp.clock('2099-05-28 00:00:00+00') AS x \gset
+SELECT code AS x FROM economy.purchase(:again, 'pgtap_again', 'k2') \gset
+SELECT decision_id AS x FROM economy.recommend(:again, 'pgtap again') \gset
+SELECT is(pg_temp.converted(:again), '28 -', 'a decision right after the purchase leaves it to the one before');
+SELECT is((SELECT array_agg(shown ORDER BY since) FROM (VALUES (timestamptz '2099-05-28 00:00:00+00'), ('2099-05-28 00:00:00.000001+00')) v (since)
+    LEFT JOIN LATERAL (SELECT r.shown FROM economy.recommendation_stats(v.since) r WHERE r.placement = 'pgtap again') r ON true), '{1,NULL}', 'statistics begin with their first moment');
+
+SELECT throws_ok(format('SELECT economy.recommendation_feedback(%L, ''click'')', id), 'XE605', NULL, 'no decision: ' || id) FROM unnest(ARRAY['D1-' || repeat('9', 30), 'D' || repeat('9', 30) || '-1']) id;
+SELECT is(economy.set_recommendations('pgtap many', '{}', (SELECT jsonb_agg(jsonb_build_object('segment', '*', 'arm', n::text, 'cta', 'c')) FROM generate_series(1, 1000) n), 'pgtap'), 1, 'a thousand arms');
+SELECT throws_ok($$SELECT economy.set_recommendations('pgtap many', '{}', (SELECT jsonb_agg(jsonb_build_object('segment', '*', 'arm', n::text, 'cta', 'c')) FROM generate_series(1, 1001) n), 'pgtap')$$, 'XE607', NULL, 'and not one more');
 SELECT throws_ok(call, code, NULL, call) FROM (VALUES
     ('SELECT * FROM economy.recommend(NULL, ''pgtap'')', 'XE001'), ('SELECT * FROM economy.recommend(1, NULL)', 'XE001'), ('SELECT * FROM economy.recommend(1, ''nowhere'')', 'XE606'),
     ('SELECT * FROM economy.recommend(-1, ''pgtap'')', 'XE202'), ('SELECT economy.recommendation_feedback(NULL, ''click'')', 'XE001'), ('SELECT economy.recommendation_feedback(''D1-1'', NULL)', 'XE001'),
