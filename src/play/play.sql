@@ -409,9 +409,9 @@ BEGIN
                 SELECT t.seq, t.created_at FROM economy.user_actions t
                 WHERE t.user_id = u.user_id AND t.seq > pruned AND t.seq <= u.seq ORDER BY t.seq LIMIT user_actions) n) d
             WHERE NOT d.stays;
-        -- entries of other journals between them are proved as well
-        upto := least(upto, pruned + all_entries);
         IF upto IS NOT NULL THEN
+            -- entries of other journals between them are proved as well
+            upto := least(upto, pruned + all_entries);
             deleted := economy.prune_stream(u.user_id, upto);
             users := users + (deleted IS NOT NULL)::integer;
             actions := actions + coalesce(deleted, 0);

@@ -398,6 +398,9 @@ CREATE FUNCTION pg_temp.edge(u bigint) RETURNS text LANGUAGE sql AS $$
 SELECT count(*) AS x FROM economy.prune('48 hours', 10000) \gset
 SELECT is(pg_temp.edge(:edge), '0 t', 'actions of the cutoff''s moment stay');
 SELECT is((SELECT p.more FROM economy.prune('48 hours', 10000) p), false, 'and are no reason to go on');
+UPDATE economy.rollup_positions SET oldest_at = '-infinity' WHERE user_id = :edge;
+SELECT lives_ok('SELECT * FROM economy.prune(''48 hours'', 10000)', 'who is noted as due, and has nothing that is, stops no prune');
+SELECT is(pg_temp.edge(:edge), '0 t', 'and is noted as it is');
 SELECT pg_temp.at('2033-02-03 12:00:00.000001+00') AS x \gset
 SELECT count(*) AS x FROM economy.prune('48 hours', 10000) \gset
 SELECT is(pg_temp.edge(:edge), '2 t', 'a microsecond later they go, and those of the new cutoff stay');
