@@ -408,10 +408,10 @@ foreach my $history (@histories)
 		my $line = join ' ', $bought, $c->{outcome}, $code, $stored, $user->{freezes}, $alive ? $before{day} : 0, $user->{best};
 		my ($got, $next) = @{ $played->[ $n++ ] };
 		push @differ, [ $n, $step, $policy, $got, $line ] if $got ne $line;
-		# after a move a further date may be there at once: that is the next second
+		# after a move a further date may be there at once
 		push @wrong_next, [ $n, $step, $policy, $next ]
-		  if $next <= $step->{at} || claim_date($user, $policy, $next) <= $user->{last}
-		  || ($next > $step->{at} + 1 && claim_date($user, $policy, $next - 1) > $user->{last});
+		  if $next < $step->{at} || claim_date($user, $policy, $next) <= $user->{last}
+		  || ($next > $step->{at} && claim_date($user, $policy, $next - 1) > $user->{last});
 		$seen{ $c->{outcome} }++;
 		push @questions, rule_question($policy, $c->{asked});
 		push @rule_answers, rule_answer($c->{outcome}, $user);
