@@ -27,6 +27,7 @@
 
 #define FIRST_CAPACITY 16
 #define QUEUE_FULL 0.99
+#define RING_TRIES 3
 
 /* of the current transaction; memory of TopTransactionContext */
 static EcoPosted *posted = NULL;
@@ -178,7 +179,6 @@ put_live_first(void)
 static bool
 hand_to_relay(int n)
 {
-	EcoRing    *ring = eco_ring_attach();
 	uint64		xid = U64FromFullTransactionId(GetTopFullTransactionId());
 	TimestampTz now = GetCurrentTimestamp();
 
@@ -187,10 +187,17 @@ hand_to_relay(int n)
 		posted[i].xid = xid;
 		posted[i].at = now;
 	}
-	if (ring == NULL || !eco_ring_put(ring, posted, n))
-		return false;
-	woken = ring;
-	return true;
+	/* a relay that is quick to find nothing gives its ring up before we put */
+	for (int tries = 0; woken == NULL && tries < RING_TRIES; tries++)
+	{
+		EcoRing    *ring = eco_ring_attach();
+
+		if (ring == NULL)
+			return false;
+		if (eco_ring_put(ring, posted, n))
+			woken = ring;
+	}
+	return woken != NULL;
 }
 
 /*
