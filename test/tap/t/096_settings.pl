@@ -165,7 +165,7 @@ sub told
 	# what is drawn, or says when and in which transaction
 	my $without = q{ - ARRAY['hash', 'head_hash', 'xact', 'position', 'receipt_signature', 'signature', 'material', 'secret', 'installation', 'started_at', 'ended_at', 'finished_at',
 		'since', 'prev_hash', 'chain', 'digest', 'anchor', 'registered', 'event', 'next_cursor', 'pruned_xact',
-		'pruned_by', 'first_position', 'last_position', 'system', 'database', 'extension', 'cluster', 'seen_before', 'pid', 'transaction', 'duration']};
+		'pruned_by', 'first_position', 'last_position', 'system', 'database', 'extension', 'cluster', 'seen_before', 'pid', 'transaction', 'duration', 'spent']};
 	foreach my $n (0 .. $#CALLS)
 	{
 		$told{"answer $n of $CALLS[$n]"} = join "\n", @{ $dbh->selectcol_arrayref("SELECT (to_jsonb(t)$without)::text FROM public.answer_$n t ORDER BY 1") };
@@ -174,8 +174,9 @@ sub told
 	my $of_keys = join '', map { " #- '{before,$_}' #- '{after,$_}'" } qw(material first_position last_position duration);
 	foreach my $table (@$tables)
 	{
-		my $drawn = $table =~ /config_changes/ ? $without . $of_keys : $without;
-		$told{"table $table"} = join "\n", @{ $dbh->selectcol_arrayref("SELECT (to_jsonb(t)$drawn)::text FROM $table t ORDER BY 1") };
+		# the state of a level curve is an array, whose elements have none of these
+		my $row = $table =~ /config_changes/ ? "CASE WHEN 'array' IN (jsonb_typeof(t.before), jsonb_typeof(t.after)) THEN to_jsonb(t)$without ELSE to_jsonb(t)$without$of_keys END" : "to_jsonb(t)$without";
+		$told{"table $table"} = join "\n", @{ $dbh->selectcol_arrayref("SELECT ($row)::text FROM $table t ORDER BY 1") };
 	}
 	$told{findings} = join "\n", @{ $dbh->selectcol_arrayref('SELECT f::text FROM economy.audit_sweep() f') };
 	# a later session sends the captured row again
