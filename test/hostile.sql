@@ -1,5 +1,5 @@
 -- Settings and names that nothing may depend on, set for every later session of the
--- database that this runs in.  test/tap/t/096_settings.pl adds what pgTAP files cannot
+-- database that this runs in.  test/tap/t/090_settings.pl adds what pgTAP files cannot
 -- bear themselves: operators that shadow those of their sums, quoted names in texts.
 
 ALTER DATABASE :"DBNAME" SET DateStyle = 'German';
