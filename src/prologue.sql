@@ -5,7 +5,8 @@ SET LOCAL search_path TO pg_catalog, pg_temp;
 SET LOCAL client_min_messages TO warning;
 
 CREATE SCHEMA economy;
-COMMENT ON SCHEMA economy IS 'The economy of a game or app; see economy.access_list() for what may be called.';
+COMMENT ON SCHEMA economy IS
+    'The economy of a game or app; see economy.access_list() for what may be called.';
 
 -- What a user writes is hashed and signed as bytes: in another encoding they would be others.
 DO $$
@@ -21,7 +22,8 @@ $$;
 -- A preloaded library stays what it was until the server restarts.
 CREATE FUNCTION economy.library_version() RETURNS text
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_library_version';
-COMMENT ON FUNCTION economy.library_version() IS 'Release of the library that this session has loaded; pg_extension has that of the objects.';
+COMMENT ON FUNCTION economy.library_version() IS
+    'Release of the library that this session has loaded; pg_extension has that of the objects.';
 DO $$
 DECLARE
     version text := (SELECT e.extversion FROM pg_extension e WHERE e.extname = 'economy');

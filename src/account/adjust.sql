@@ -23,7 +23,8 @@ CREATE INDEX gold_adjustments_position_idx ON economy.gold_adjustments USING bri
 -- a range that is not summarised costs a writer nothing; the empty table's first one is
 SELECT pg_catalog.brin_desummarize_range('economy.gold_adjustments_position_idx', 0);
 SELECT pg_catalog.pg_extension_config_dump('economy.gold_adjustments', '');
-COMMENT ON TABLE economy.gold_adjustments IS 'Journal of changes of gold by admins, with actor and reason. Append-only.';
+COMMENT ON TABLE economy.gold_adjustments IS
+    'Journal of changes of gold by admins, with actor and reason. Append-only.';
 CREATE TRIGGER gold_adjustments_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
     ON economy.gold_adjustments FOR EACH STATEMENT EXECUTE FUNCTION economy.forbid_change();
 ALTER TABLE economy.gold_adjustments ENABLE ALWAYS TRIGGER gold_adjustments_append_only;
@@ -40,8 +41,10 @@ CREATE TYPE economy.adjust_result AS (
 );
 COMMENT ON TYPE economy.adjust_result IS 'Result of economy.adjust_gold().';
 
-CREATE FUNCTION economy.adjust_gold(user_id bigint, delta bigint, idempotency_key text, reason text, actor text)
-    RETURNS economy.adjust_result
+CREATE FUNCTION economy.adjust_gold(
+    user_id bigint, delta bigint, idempotency_key text, reason text, actor text
+) RETURNS economy.adjust_result
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_adjust_gold';
 COMMENT ON FUNCTION economy.adjust_gold(bigint, bigint, text, text, text) IS
-    'Changes a user''s gold by delta, once per idempotency key, with who did it and why. Refuses INSUFFICIENT_GOLD, GOLD_OVERFLOW, USER_NOT_FOUND, IDEMPOTENCY_MISMATCH.';
+    'Changes a user''s gold by delta, once per idempotency key, with who did it and why. '
+    'Refuses INSUFFICIENT_GOLD, GOLD_OVERFLOW, USER_NOT_FOUND, IDEMPOTENCY_MISMATCH.';

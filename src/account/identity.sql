@@ -2,12 +2,14 @@
 
 CREATE FUNCTION economy.next_user_id() RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_next_user_id';
-COMMENT ON FUNCTION economy.next_user_id() IS 'Next user id: economy.node_id above 41 bits of counter, below 2^53.';
+COMMENT ON FUNCTION economy.next_user_id() IS
+    'Next user id: economy.node_id above 41 bits of counter, below 2^53.';
 
 CREATE FUNCTION economy.timezone_name(name text) RETURNS text
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_timezone_name';
 COMMENT ON FUNCTION economy.timezone_name(text) IS
-    'The IANA time zone in its proper spelling, today''s name for one of tzdata-legacy; raises XE201 for anything else, POSIX rules included.';
+    'The IANA time zone in its proper spelling, today''s name for one of tzdata-legacy; '
+    'raises XE201 for anything else, POSIX rules included.';
 
 CREATE TABLE economy.users (
     user_id     bigint      NOT NULL DEFAULT economy.next_user_id() CONSTRAINT users_pkey PRIMARY KEY,
@@ -57,18 +59,22 @@ CREATE INDEX user_changes_position_idx ON economy.user_changes USING brin (posit
 SELECT pg_catalog.brin_desummarize_range('economy.user_changes_position_idx', 0);
 SELECT pg_catalog.pg_extension_config_dump('economy.user_changes', '');
 COMMENT ON TABLE economy.user_changes IS
-    'Journal of changes of a user''s status, time zone, profile and external id; they move no gold. Append-only.';
+    'Journal of changes of a user''s status, time zone, profile and external id; '
+    'they move no gold. Append-only.';
 CREATE TRIGGER user_changes_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
     ON economy.user_changes FOR EACH STATEMENT EXECUTE FUNCTION economy.forbid_change();
 ALTER TABLE economy.user_changes ENABLE ALWAYS TRIGGER user_changes_append_only;
 
-CREATE FUNCTION economy.identity_hash(user_id bigint, external_id text, timezone text, created_at timestamptz) RETURNS bytea
+CREATE FUNCTION economy.identity_hash(
+    user_id bigint, external_id text, timezone text, created_at timestamptz
+) RETURNS bytea
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_identity_hash';
 COMMENT ON FUNCTION economy.identity_hash(bigint, text, text, timestamptz) IS
     'What the hash of a user''s first entry follows, made from who the user was at registration.';
 
-CREATE FUNCTION economy.register(external_id text DEFAULT NULL, timezone text DEFAULT 'UTC', profile jsonb DEFAULT '{}')
-    RETURNS bigint
+CREATE FUNCTION economy.register(
+    external_id text DEFAULT NULL, timezone text DEFAULT 'UTC', profile jsonb DEFAULT '{}'
+) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
@@ -125,22 +131,29 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.register(text, text, jsonb) IS
-    'Registers a user and returns the user_id; the same external_id returns the same user and changes nothing.';
+    'Registers a user and returns the user_id; the same external_id returns the '
+    'same user and changes nothing.';
 
 CREATE FUNCTION economy.user_id_of(external_id text) RETURNS bigint
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_user_id_of';
 COMMENT ON FUNCTION economy.user_id_of(text) IS 'The user with this external_id, or null.';
 
-CREATE FUNCTION economy.set_timezone(user_id bigint, timezone text, idempotency_key text DEFAULT NULL) RETURNS text
+CREATE FUNCTION economy.set_timezone(
+    user_id bigint, timezone text, idempotency_key text DEFAULT NULL
+) RETURNS text
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_set_timezone';
 COMMENT ON FUNCTION economy.set_timezone(bigint, text, text) IS
-    'Sets the user''s IANA time zone and returns its proper spelling; XE201 for no zone, XE202 for no user.';
+    'Sets the user''s IANA time zone and returns its proper spelling; '
+    'XE201 for no zone, XE202 for no user.';
 
-CREATE FUNCTION economy.set_user_status(user_id bigint, status text, actor text, idempotency_key text DEFAULT NULL, reason text DEFAULT NULL)
-    RETURNS text
+CREATE FUNCTION economy.set_user_status(
+    user_id bigint, status text, actor text, idempotency_key text DEFAULT NULL,
+    reason text DEFAULT NULL
+) RETURNS text
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_set_user_status';
 COMMENT ON FUNCTION economy.set_user_status(bigint, text, text, text, text) IS
-    'Suspends or reactivates a user, recorded with actor and reason. A suspended user''s calls are refused with USER_SUSPENDED.';
+    'Suspends or reactivates a user, recorded with actor and reason. '
+    'A suspended user''s calls are refused with USER_SUSPENDED.';
 
 CREATE TYPE economy.user_change_result AS (
     success        boolean,
@@ -154,22 +167,31 @@ CREATE TYPE economy.user_change_result AS (
     detail         jsonb
 );
 COMMENT ON TYPE economy.user_change_result IS
-    'Result of economy.update_profile(), economy.link_external_id() and economy.unlink_external_id().';
+    'Result of economy.update_profile(), economy.link_external_id() '
+    'and economy.unlink_external_id().';
 
-CREATE FUNCTION economy.update_profile(user_id bigint, patch jsonb, idempotency_key text, actor text DEFAULT NULL)
-    RETURNS economy.user_change_result
+CREATE FUNCTION economy.update_profile(
+    user_id bigint, patch jsonb, idempotency_key text, actor text DEFAULT NULL
+) RETURNS economy.user_change_result
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_update_profile';
 COMMENT ON FUNCTION economy.update_profile(bigint, jsonb, text, text) IS
-    'Changes the members of the profile that the patch names and removes those it sets to null (RFC 7386), once per idempotency key. Refuses USER_NOT_FOUND, USER_SUSPENDED, PROFILE_TOO_LONG, IDEMPOTENCY_MISMATCH.';
+    'Changes the members of the profile that the patch names and removes those it sets to null '
+    '(RFC 7386), once per idempotency key. Refuses USER_NOT_FOUND, USER_SUSPENDED, '
+    'PROFILE_TOO_LONG, IDEMPOTENCY_MISMATCH.';
 
-CREATE FUNCTION economy.link_external_id(user_id bigint, external_id text, idempotency_key text, actor text DEFAULT NULL)
-    RETURNS economy.user_change_result
+CREATE FUNCTION economy.link_external_id(
+    user_id bigint, external_id text, idempotency_key text, actor text DEFAULT NULL
+) RETURNS economy.user_change_result
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_link_external_id';
 COMMENT ON FUNCTION economy.link_external_id(bigint, text, text, text) IS
-    'Gives a user that has no external id this one, once per idempotency key. Refuses EXTERNAL_ID_TAKEN, ALREADY_LINKED, USER_NOT_FOUND, USER_SUSPENDED, IDEMPOTENCY_MISMATCH.';
+    'Gives a user that has no external id this one, once per idempotency key. '
+    'Refuses EXTERNAL_ID_TAKEN, ALREADY_LINKED, USER_NOT_FOUND, '
+    'USER_SUSPENDED, IDEMPOTENCY_MISMATCH.';
 
-CREATE FUNCTION economy.unlink_external_id(user_id bigint, idempotency_key text, actor text DEFAULT NULL)
-    RETURNS economy.user_change_result
+CREATE FUNCTION economy.unlink_external_id(
+    user_id bigint, idempotency_key text, actor text DEFAULT NULL
+) RETURNS economy.user_change_result
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_unlink_external_id';
 COMMENT ON FUNCTION economy.unlink_external_id(bigint, text, text) IS
-    'Takes a user''s external id away, once per idempotency key. Refuses NOT_LINKED, USER_NOT_FOUND, USER_SUSPENDED, IDEMPOTENCY_MISMATCH.';
+    'Takes a user''s external id away, once per idempotency key. Refuses NOT_LINKED, '
+    'USER_NOT_FOUND, USER_SUSPENDED, IDEMPOTENCY_MISMATCH.';

@@ -11,9 +11,11 @@ CREATE TABLE economy.event_types (
 );
 -- every row is of the extension
 SELECT pg_catalog.pg_extension_config_dump('economy.event_types', 'WHERE false');
-COMMENT ON TABLE economy.event_types IS 'The event contract: each type with the JSON Schema of its events and a sample.';
+COMMENT ON TABLE economy.event_types IS
+    'The event contract: each type with the JSON Schema of its events and a sample.';
 COMMENT ON COLUMN economy.event_types.version IS
-    'Goes up when members are added; what would break a client is a new type. 0: the name is reserved, nothing sends it.';
+    'Goes up when members are added; what would break a client is a new type. '
+    '0: the name is reserved, nothing sends it.';
 COMMENT ON COLUMN economy.event_types.schema IS 'JSON Schema, draft 2020-12, of the whole event.';
 
 -- `data` has the members of `own` and those that all events share, always.  The
@@ -170,4 +172,5 @@ CREATE FUNCTION economy.asyncapi() RETURNS jsonb
                 'examples', jsonb_build_array(jsonb_build_object('payload', t.sample))))))
         FROM economy.event_types t WHERE t.version > 0;
     END;
-COMMENT ON FUNCTION economy.asyncapi() IS 'The AsyncAPI 3.0 document of the events that are sent, made from economy.event_types.';
+COMMENT ON FUNCTION economy.asyncapi() IS
+    'The AsyncAPI 3.0 document of the events that are sent, made from economy.event_types.';

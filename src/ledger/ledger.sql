@@ -20,15 +20,23 @@ CREATE TABLE economy.accounts (
 ) WITH (fillfactor = 50);
 ALTER TABLE economy.accounts ALTER COLUMN head_hash SET STORAGE PLAIN;
 SELECT pg_catalog.pg_extension_config_dump('economy.accounts', '');
-COMMENT ON TABLE economy.accounts IS 'The one hot row per user: newest seq, balances and head of the hash chain. Only the functions write it.';
+COMMENT ON TABLE economy.accounts IS
+    'The one hot row per user: newest seq, balances and head of the hash '
+    'chain. Only the functions write it.';
 COMMENT ON COLUMN economy.accounts.seq IS 'Number of the newest entry; 0 before the first.';
 COMMENT ON COLUMN economy.accounts.gold IS 'Gold after the newest entry, 0 to 2^53-1.';
 COMMENT ON COLUMN economy.accounts.experience_points IS 'XP after the newest entry, 0 to 2^53-1.';
-COMMENT ON COLUMN economy.accounts.position IS 'Position of the newest entry in the feed; 0 before the first.';
-COMMENT ON COLUMN economy.accounts.suspended IS 'Status of the user, here because every call that must see it holds this row''s lock.';
+COMMENT ON COLUMN economy.accounts.position IS
+    'Position of the newest entry in the feed; 0 before the first.';
+COMMENT ON COLUMN economy.accounts.suspended IS
+    'Status of the user, here because every call that must see it holds this row''s lock.';
 COMMENT ON COLUMN economy.accounts.streak_freezes IS 'Streak freezes held: bought minus used up.';
-COMMENT ON COLUMN economy.accounts.pruned_seq IS 'Actions up to this entry may have been pruned, behind the user''s stream checkpoint; 0 before the first prune.';
-COMMENT ON COLUMN economy.accounts.head_hash IS 'Hash of the newest entry; before the first economy.identity_hash() of the user at registration.';
+COMMENT ON COLUMN economy.accounts.pruned_seq IS
+    'Actions up to this entry may have been pruned, '
+    'behind the user''s stream checkpoint; 0 before the first prune.';
+COMMENT ON COLUMN economy.accounts.head_hash IS
+    'Hash of the newest entry; before the first economy.identity_hash() '
+    'of the user at registration.';
 
 CREATE TABLE economy.signing_keys (
     version    integer     NOT NULL CONSTRAINT signing_keys_pkey PRIMARY KEY CHECK (version > 0),
@@ -42,9 +50,13 @@ CREATE TABLE economy.signing_keys (
 );
 CREATE INDEX signing_keys_state_idx ON economy.signing_keys (state);
 SELECT pg_catalog.pg_extension_config_dump('economy.signing_keys', '');
-COMMENT ON TABLE economy.signing_keys IS 'Keys that sign receipts, made by the server. A dump contains them: guard it.';
-COMMENT ON COLUMN economy.signing_keys.first_position IS 'Least position of an entry that the key can have signed: transactions that ran when it was made.';
-COMMENT ON COLUMN economy.signing_keys.last_position IS 'Greatest position of such an entry, once the key is retired.';
+COMMENT ON TABLE economy.signing_keys IS
+    'Keys that sign receipts, made by the server. A dump contains them: guard it.';
+COMMENT ON COLUMN economy.signing_keys.first_position IS
+    'Least position of an entry that the key can have signed: '
+    'transactions that ran when it was made.';
+COMMENT ON COLUMN economy.signing_keys.last_position IS
+    'Greatest position of such an entry, once the key is retired.';
 
 -- Entries carry transaction ids, which mean something only in the cluster that gave them.
 CREATE TABLE economy.installations (
@@ -60,29 +72,38 @@ CREATE TABLE economy.installations (
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.installations', '');
 COMMENT ON TABLE economy.installations IS
-    'The lives of this data: a restore, or a copy of the database, begins another one with its first entry. Positions of entries begin with the number of theirs.';
-COMMENT ON COLUMN economy.installations.number IS 'Greater than those of all installations before. Rows of the same number are of transactions that recorded it at once.';
+    'The lives of this data: a restore, or a copy of the database, begins another one with its '
+    'first entry. Positions of entries begin with the number of theirs.';
+COMMENT ON COLUMN economy.installations.number IS
+    'Greater than those of all installations before. Rows of the same number are of '
+    'transactions that recorded it at once.';
 COMMENT ON COLUMN economy.installations.system IS 'System identifier of the cluster.';
 COMMENT ON COLUMN economy.installations.xact IS 'Transaction that recorded it.';
-COMMENT ON COLUMN economy.installations.pruned_xact IS 'Newest transaction of this installation of which an action was pruned; null for none.';
+COMMENT ON COLUMN economy.installations.pruned_xact IS
+    'Newest transaction of this installation of which an action was pruned; null for none.';
 COMMENT ON COLUMN economy.installations.pruned_by IS 'Newest transaction that pruned.';
 
 CREATE FUNCTION economy.position_of(xact bigint) RETURNS bigint
     LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_position_of';
 COMMENT ON FUNCTION economy.position_of(bigint) IS
-    'The least position that entries of a transaction of this installation, and of later ones, have; 0 for 0.';
+    'The least position that entries of a transaction of this installation, '
+    'and of later ones, have; 0 for 0.';
 
 CREATE FUNCTION economy.now() RETURNS timestamptz
     LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_clock';
-COMMENT ON FUNCTION economy.now() IS 'The moment all rules use: the server''s clock, or economy.test_clock.';
+COMMENT ON FUNCTION economy.now() IS
+    'The moment all rules use: the server''s clock, or economy.test_clock.';
 
 CREATE FUNCTION economy.require_given(argument text, given boolean) RETURNS void
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_require_given';
-COMMENT ON FUNCTION economy.require_given(text, boolean) IS 'Raises XE001, that the argument must not be null, unless it is given.';
+COMMENT ON FUNCTION economy.require_given(text, boolean) IS
+    'Raises XE001, that the argument must not be null, unless it is given.';
 
 -- Whose name a constraint has is no answer for who made the mistake: a constraint of
 -- configuration has its words as a comment.
-CREATE FUNCTION economy.violation(relation text, given jsonb, message text, constraint_name text, column_name text) RETURNS text
+CREATE FUNCTION economy.violation(
+    relation text, given jsonb, message text, constraint_name text, column_name text
+) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -109,7 +130,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.violation(text, jsonb, text, text, text) IS
-    'What is wrong with values given for a table, in words: from the diagnostics of an error, and the comment of the constraint that was violated.';
+    'What is wrong with values given for a table, in words: from the diagnostics of an error, '
+    'and the comment of the constraint that was violated.';
 
 CREATE FUNCTION economy.require_positive(argument text, value bigint) RETURNS void
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -121,16 +143,19 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION economy.require_positive(text, bigint) IS 'Raises XE001 or XE002, that the argument must not be null, or be 1 or more, unless it is.';
+COMMENT ON FUNCTION economy.require_positive(text, bigint) IS
+    'Raises XE001 or XE002, that the argument must not be null, or be 1 or more, unless it is.';
 
 CREATE FUNCTION economy.lock_name(name text) RETURNS void
     LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_lock_name';
 COMMENT ON FUNCTION economy.lock_name(text) IS
-    'Takes a lock on a name until the end of the transaction, of a class that no user can take; waits for it.';
+    'Takes a lock on a name until the end of the transaction, '
+    'of a class that no user can take; waits for it.';
 
 CREATE FUNCTION economy.try_lock_name(name text) RETURNS boolean
     LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_try_lock_name';
-COMMENT ON FUNCTION economy.try_lock_name(text) IS 'lock_name() that does not wait: false when another transaction has the lock.';
+COMMENT ON FUNCTION economy.try_lock_name(text) IS
+    'lock_name() that does not wait: false when another transaction has the lock.';
 
 -- The door of rows.h for functions in SQL.  A reader of tables is VOLATILE and opens
 -- them in a statement of its own: the next one takes a snapshot that is no older than
@@ -139,7 +164,8 @@ COMMENT ON FUNCTION economy.try_lock_name(text) IS 'lock_name() that does not wa
 CREATE FUNCTION economy.open_tables(VARIADIC tables text[]) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_open_tables';
 COMMENT ON FUNCTION economy.open_tables(text[]) IS
-    'Locks tables for reading before a function reads any of them; 40001 when one was changed after the transaction''s snapshot.';
+    'Locks tables for reading before a function reads any of them; 40001 when one was changed '
+    'after the transaction''s snapshot.';
 
 CREATE FUNCTION economy.open_all_tables() RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
@@ -148,11 +174,13 @@ CREATE FUNCTION economy.open_all_tables() RETURNS void
         SELECT economy.open_tables(VARIADIC array_agg(c.relname::text ORDER BY c.relname)) FROM pg_class c
         WHERE c.relnamespace = 'economy'::regnamespace AND c.relkind IN ('r', 'p');
     END;
-COMMENT ON FUNCTION economy.open_all_tables() IS 'open_tables() with every table of the schema, for the audit.';
+COMMENT ON FUNCTION economy.open_all_tables() IS
+    'open_tables() with every table of the schema, for the audit.';
 
 CREATE FUNCTION economy.forbid_change() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'eco_forbid_change';
-COMMENT ON FUNCTION economy.forbid_change() IS 'Trigger of the journals: refuses UPDATE, DELETE and TRUNCATE with XE101.';
+COMMENT ON FUNCTION economy.forbid_change() IS
+    'Trigger of the journals: refuses UPDATE, DELETE and TRUNCATE with XE101.';
 
 -- The history of what is configuration: the audit compares it with what is there.
 CREATE TABLE economy.config_changes (
@@ -173,13 +201,18 @@ SELECT pg_catalog.pg_extension_config_dump('economy.config_changes', '');
 SELECT pg_catalog.pg_extension_config_dump('economy.config_changes_change_id_seq', '');
 COMMENT ON SEQUENCE economy.config_changes_change_id_seq IS 'Numbers of config_changes.';
 COMMENT ON TABLE economy.config_changes IS
-    'Every change of what is configuration, with actor, before and after, in a hash chain per key. Append-only.';
+    'Every change of what is configuration, with actor, before and after, '
+    'in a hash chain per key. Append-only.';
 COMMENT ON COLUMN economy.config_changes.relation IS 'Table that was changed.';
-COMMENT ON COLUMN economy.config_changes.key IS 'What of it: a product, a curve, a game, the version of a signing key.';
-COMMENT ON COLUMN economy.config_changes.before IS 'The after of the key''s change before this one; null is the first.';
+COMMENT ON COLUMN economy.config_changes.key IS
+    'What of it: a product, a curve, a game, the version of a signing key.';
+COMMENT ON COLUMN economy.config_changes.before IS
+    'The after of the key''s change before this one; null is the first.';
 COMMENT ON COLUMN economy.config_changes.after IS 'As it is from then on; null is gone.';
 COMMENT ON COLUMN economy.config_changes.units IS 'Stock deliveries: the units.';
-COMMENT ON COLUMN economy.config_changes.hash IS 'SHA-256 of the key''s change before, 32 zero bytes for the first, and what economy.change_text() returns of the row.';
+COMMENT ON COLUMN economy.config_changes.hash IS
+    'SHA-256 of the key''s change before, 32 zero bytes for the first, '
+    'and what economy.change_text() returns of the row.';
 CREATE TRIGGER config_changes_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
     ON economy.config_changes FOR EACH STATEMENT EXECUTE FUNCTION economy.forbid_change();
 ALTER TABLE economy.config_changes ENABLE ALWAYS TRIGGER config_changes_append_only;
@@ -192,7 +225,9 @@ CREATE TABLE economy.config_heads (
     CONSTRAINT config_heads_pkey PRIMARY KEY (relation, key)
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.config_heads', '');
-COMMENT ON TABLE economy.config_heads IS 'The newest of config_changes per key; its row lock makes changes of one key wait for each other.';
+COMMENT ON TABLE economy.config_heads IS
+    'The newest of config_changes per key; its row lock makes changes '
+    'of one key wait for each other.';
 
 CREATE FUNCTION economy.change_text(change economy.config_changes) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -201,10 +236,13 @@ CREATE FUNCTION economy.change_text(change economy.config_changes) RETURNS text
         SELECT jsonb_build_array(change.change_id, change.relation, change.key, change.change_no, change.action, change.actor, change.before, change.after,
                                  change.units, (extract(epoch FROM change.changed_at) * 1000000)::bigint)::text;
     END;
-COMMENT ON FUNCTION economy.change_text(economy.config_changes) IS 'What is hashed of a row of config_changes, in UTF-8: a JSON array of its columns.';
+COMMENT ON FUNCTION economy.change_text(economy.config_changes) IS
+    'What is hashed of a row of config_changes, in UTF-8: a JSON array of its columns.';
 
 -- TimeZone and the others: the texts in a JSON document do not depend on who makes it
-CREATE FUNCTION economy.note_change(relation text, key text, action text, actor text, units bigint DEFAULT NULL) RETURNS void
+CREATE FUNCTION economy.note_change(
+    relation text, key text, action text, actor text, units bigint DEFAULT NULL
+) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' AS $$
@@ -230,7 +268,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.note_change(text, text, text, text, bigint) IS
-    'Notes in config_changes how a key of a relation is from now on. For the functions that change it, in their transaction; and for who repairs one by hand.';
+    'Notes in config_changes how a key of a relation is from now on. For the functions that change '
+    'it, in their transaction; and for who repairs one by hand.';
 
 CREATE FUNCTION economy.note_key(version integer) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
@@ -248,31 +287,37 @@ CREATE TYPE economy.finding AS (
     entry    text,
     seq      bigint
 );
-COMMENT ON TYPE economy.finding IS 'One thing that is wrong: whose, of what kind, what should be and what is, and in which entry.';
+COMMENT ON TYPE economy.finding IS
+    'One thing that is wrong: whose, of what kind, what should be and what is, and in which entry.';
 
 CREATE FUNCTION economy.verify_chain(user_id bigint) RETURNS SETOF economy.finding
     LANGUAGE c STABLE PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'eco_verify_chain';
 COMMENT ON FUNCTION economy.verify_chain(bigint) IS
-    'Recomputes a user''s whole stream (sequence, balances, hash chain, signatures, account row) and returns a row per finding; none means clean.';
+    'Recomputes a user''s whole stream (sequence, balances, hash chain, signatures, '
+    'account row) and returns a row per finding; none means clean.';
 
 CREATE FUNCTION economy.rotate_signing_key() RETURNS integer
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_rotate_signing_key';
 COMMENT ON FUNCTION economy.rotate_signing_key() IS
-    'Makes a new signing key the active one and returns its version; receipts of the old one stay verifiable.';
+    'Makes a new signing key the active one and returns its version; '
+    'receipts of the old one stay verifiable.';
 
 CREATE FUNCTION economy.retire_signing_key(version integer) RETURNS boolean
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_retire_signing_key';
 COMMENT ON FUNCTION economy.retire_signing_key(integer) IS
-    'Destroys the material of a key that no longer signs; its receipts answer KEY_RETIRED from then on. False when the version is not verify_only.';
+    'Destroys the material of a key that no longer signs; its receipts answer KEY_RETIRED from '
+    'then on. False when the version is not verify_only.';
 
 -- being called loads the library, whose hook does the check
 CREATE FUNCTION economy.guard_drop() RETURNS event_trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'eco_guard_drop';
 COMMENT ON FUNCTION economy.guard_drop() IS
-    'Arms the guard that refuses to drop or detach journals that hold rows, and to rename tables of the extension (XE102).';
+    'Arms the guard that refuses to drop or detach journals that hold rows, '
+    'and to rename tables of the extension (XE102).';
 CREATE EVENT TRIGGER economy_guard_drop ON ddl_command_start
     WHEN TAG IN ('DROP EXTENSION', 'DROP OWNED', 'DROP SCHEMA', 'DROP TABLE', 'ALTER TABLE', 'ALTER SCHEMA', 'ALTER SEQUENCE', 'ALTER VIEW')
     EXECUTE FUNCTION economy.guard_drop();
 -- also for a session that calls itself a replica
 ALTER EVENT TRIGGER economy_guard_drop ENABLE ALWAYS;
-COMMENT ON EVENT TRIGGER economy_guard_drop IS 'Loads the library before a command that could drop, detach or rename a journal.';
+COMMENT ON EVENT TRIGGER economy_guard_drop IS
+    'Loads the library before a command that could drop, detach or rename a journal.';

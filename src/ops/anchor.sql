@@ -12,11 +12,15 @@ CREATE TABLE economy.anchors (
     signature     bytea
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.anchors', '');
-COMMENT ON TABLE economy.anchors IS 'Anchors: signed digests of the heads of all streams and of the history of the configuration.';
-COMMENT ON COLUMN economy.anchors.next_user IS 'While it is being taken: where to go on; null when it is done.';
+COMMENT ON TABLE economy.anchors IS
+    'Anchors: signed digests of the heads of all streams and of the history of the configuration.';
+COMMENT ON COLUMN economy.anchors.next_user IS
+    'While it is being taken: where to go on; null when it is done.';
 COMMENT ON COLUMN economy.anchors.entries IS 'Sum of the seqs of all heads.';
-COMMENT ON COLUMN economy.anchors.digest IS 'SHA-256 of the digests of anchor_buckets, in the order of bucket.';
-COMMENT ON COLUMN economy.anchors.digest_before IS 'Digest of the anchor before it: an anchor vouches for those before.';
+COMMENT ON COLUMN economy.anchors.digest IS
+    'SHA-256 of the digests of anchor_buckets, in the order of bucket.';
+COMMENT ON COLUMN economy.anchors.digest_before IS
+    'Digest of the anchor before it: an anchor vouches for those before.';
 
 CREATE TABLE economy.anchor_heads (
     user_id   bigint NOT NULL,
@@ -26,7 +30,8 @@ CREATE TABLE economy.anchor_heads (
     CONSTRAINT anchor_heads_pkey PRIMARY KEY (user_id, anchor_id)
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.anchor_heads', '');
-COMMENT ON TABLE economy.anchor_heads IS 'Newest entry of each stream at an anchor; a row stands until the next one of the user.';
+COMMENT ON TABLE economy.anchor_heads IS
+    'Newest entry of each stream at an anchor; a row stands until the next one of the user.';
 
 CREATE TABLE economy.anchor_config (
     relation  text   NOT NULL COLLATE "C",
@@ -37,7 +42,8 @@ CREATE TABLE economy.anchor_config (
     CONSTRAINT anchor_config_pkey PRIMARY KEY (relation, key, anchor_id)
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.anchor_config', '');
-COMMENT ON TABLE economy.anchor_config IS 'Newest of config_changes per key at an anchor; a row stands until the next one of the key.';
+COMMENT ON TABLE economy.anchor_config IS
+    'Newest of config_changes per key at an anchor; a row stands until the next one of the key.';
 
 CREATE TABLE economy.anchor_buckets (
     anchor_id bigint NOT NULL,
@@ -50,19 +56,29 @@ CREATE TABLE economy.anchor_buckets (
     CONSTRAINT anchor_buckets_pkey PRIMARY KEY (anchor_id, bucket)
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.anchor_buckets', '');
-COMMENT ON TABLE economy.anchor_buckets IS 'Digests of an anchor, to find where one that does not agree differs.';
-COMMENT ON COLUMN economy.anchor_buckets.bucket IS 'user_id divided by 4096; the configuration has the least bigint.';
-COMMENT ON COLUMN economy.anchor_buckets.digest IS 'SHA-256 of user_id, seq and hash of each head, in the order of user_id.';
+COMMENT ON TABLE economy.anchor_buckets IS
+    'Digests of an anchor, to find where one that does not agree differs.';
+COMMENT ON COLUMN economy.anchor_buckets.bucket IS
+    'user_id divided by 4096; the configuration has the least bigint.';
+COMMENT ON COLUMN economy.anchor_buckets.digest IS
+    'SHA-256 of user_id, seq and hash of each head, in the order of user_id.';
 
-CREATE FUNCTION economy.anchor_sign(anchor_id bigint, taken_at timestamptz, users bigint, entries bigint, digest bytea, digest_before bytea,
-                                    OUT key_version integer, OUT signature bytea)
+CREATE FUNCTION economy.anchor_sign(
+    anchor_id bigint, taken_at timestamptz, users bigint, entries bigint, digest bytea,
+    digest_before bytea,
+    OUT key_version integer, OUT signature bytea
+)
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_anchor_sign';
-COMMENT ON FUNCTION economy.anchor_sign(bigint, timestamptz, bigint, bigint, bytea, bytea) IS 'Signs an anchor with the active key.';
+COMMENT ON FUNCTION economy.anchor_sign(bigint, timestamptz, bigint, bigint, bytea, bytea) IS
+    'Signs an anchor with the active key.';
 
-CREATE FUNCTION economy.anchor_check(anchor_id bigint, taken_at timestamptz, users bigint, entries bigint, digest bytea, digest_before bytea,
-                                     key_version integer, signature bytea) RETURNS text
+CREATE FUNCTION economy.anchor_check(
+    anchor_id bigint, taken_at timestamptz, users bigint, entries bigint, digest bytea,
+    digest_before bytea, key_version integer, signature bytea
+) RETURNS text
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_anchor_check';
-COMMENT ON FUNCTION economy.anchor_check(bigint, timestamptz, bigint, bigint, bytea, bytea, integer, bytea) IS
+COMMENT ON FUNCTION economy.anchor_check(
+    bigint, timestamptz, bigint, bigint, bytea, bytea, integer, bytea) IS
     'OK when the signature of an anchor verifies, or WRONG_SIGNATURE, UNKNOWN_KEY or KEY_RETIRED.';
 
 CREATE FUNCTION economy.anchor_document(anchor economy.anchors) RETURNS jsonb
@@ -73,10 +89,12 @@ CREATE FUNCTION economy.anchor_document(anchor economy.anchors) RETURNS jsonb
                                   'digest', encode(anchor.digest, 'hex'), 'digest_before', encode(anchor.digest_before, 'hex'),
                                   'key_version', anchor.key_version, 'signature', encode(anchor.signature, 'hex'));
     END;
-COMMENT ON FUNCTION economy.anchor_document(economy.anchors) IS 'An anchor as the document that is kept outside.';
+COMMENT ON FUNCTION economy.anchor_document(economy.anchors) IS
+    'An anchor as the document that is kept outside.';
 
 -- One statement reads accounts, so that heads and digests are of one snapshot.
-CREATE FUNCTION economy.anchor_range(anchor_id bigint, from_user bigint, upto_user bigint) RETURNS bigint
+CREATE FUNCTION economy.anchor_range(anchor_id bigint, from_user bigint, upto_user bigint)
+    RETURNS bigint
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -96,7 +114,8 @@ CREATE FUNCTION economy.anchor_range(anchor_id bigint, from_user bigint, upto_us
         )
         SELECT count(*) FROM head;
     END;
-COMMENT ON FUNCTION economy.anchor_range(bigint, bigint, bigint) IS 'Takes the heads of the users from one id to another into an anchor; whole buckets.';
+COMMENT ON FUNCTION economy.anchor_range(bigint, bigint, bigint) IS
+    'Takes the heads of the users from one id to another into an anchor; whole buckets.';
 
 CREATE FUNCTION economy.anchor_finish(anchor economy.anchors, keep integer) RETURNS economy.anchors
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -131,7 +150,9 @@ BEGIN
     RETURN anchor;
 END
 $$;
-COMMENT ON FUNCTION economy.anchor_finish(economy.anchors, integer) IS 'Takes the history of the configuration into an anchor, signs it, and deletes those that are not kept.';
+COMMENT ON FUNCTION economy.anchor_finish(economy.anchors, integer) IS
+    'Takes the history of the configuration into an anchor, signs it, '
+    'and deletes those that are not kept.';
 
 CREATE FUNCTION economy.anchor_config_digest(anchor_id bigint) RETURNS bytea
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -141,9 +162,11 @@ CREATE FUNCTION economy.anchor_config_digest(anchor_id bigint) RETURNS bytea
         FROM (SELECT DISTINCT ON (k.relation, k.key) k.* FROM economy.anchor_config k
               WHERE k.anchor_id <= $1 ORDER BY k.relation, k.key, k.anchor_id DESC) c;
     END;
-COMMENT ON FUNCTION economy.anchor_config_digest(bigint) IS 'Digest of the history of the configuration as an anchor holds it.';
+COMMENT ON FUNCTION economy.anchor_config_digest(bigint) IS
+    'Digest of the history of the configuration as an anchor holds it.';
 
-CREATE FUNCTION economy.anchor_step(max_users integer DEFAULT 50000, keep integer DEFAULT 30) RETURNS bigint
+CREATE FUNCTION economy.anchor_step(max_users integer DEFAULT 50000, keep integer DEFAULT 30)
+    RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
@@ -182,7 +205,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.anchor_step(integer, integer) IS
-    'Begins an anchor, or goes on with the one that is being taken, of about max_users users; 0 when it is done, of which the last ones are kept. For the job.';
+    'Begins an anchor, or goes on with the one that is being taken, of about max_users users; '
+    '0 when it is done, of which the last ones are kept. For the job.';
 
 CREATE FUNCTION economy.anchor(keep integer DEFAULT 30) RETURNS jsonb
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -196,7 +220,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.anchor(integer) IS
-    'Signs the newest entry of every stream, and the history of the configuration, and returns the anchor: keep it outside, verify_anchor() then finds a cut tail and a removed user. The last keep of them stay verifiable.';
+    'Signs the newest entry of every stream, and the history of the configuration, '
+    'and returns the anchor: keep it outside, verify_anchor() then finds a cut tail and a removed '
+    'user. The last keep of them stay verifiable.';
 
 CREATE FUNCTION economy.last_anchor() RETURNS jsonb
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -205,10 +231,12 @@ CREATE FUNCTION economy.last_anchor() RETURNS jsonb
         SELECT economy.open_tables('anchors');
         SELECT economy.anchor_document(a) FROM economy.anchors a WHERE a.signature IS NOT NULL ORDER BY a.anchor_id DESC LIMIT 1;
     END;
-COMMENT ON FUNCTION economy.last_anchor() IS 'The newest anchor, to keep outside; null before the first.';
+COMMENT ON FUNCTION economy.last_anchor() IS
+    'The newest anchor, to keep outside; null before the first.';
 
 -- What an anchor holds against the present: each stream still has that entry.
-CREATE FUNCTION economy.anchor_compare(anchor_id bigint, from_user bigint, upto_user bigint) RETURNS SETOF economy.finding
+CREATE FUNCTION economy.anchor_compare(anchor_id bigint, from_user bigint, upto_user bigint)
+    RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -227,9 +255,12 @@ CREATE FUNCTION economy.anchor_compare(anchor_id bigint, from_user bigint, upto_
            OR (h.seq = 0 AND a.seq = 0 AND a.head_hash <> h.hash) OR h.seq < 0;
     END;
 COMMENT ON FUNCTION economy.anchor_compare(bigint, bigint, bigint) IS
-    'Streams of the users from one id to another that do not have the entry any more that an anchor holds.';
+    'Streams of the users from one id to another that do not have the entry '
+    'any more that an anchor holds.';
 
-CREATE FUNCTION economy.audit_anchored(from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807) RETURNS SETOF economy.finding
+CREATE FUNCTION economy.audit_anchored(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -243,7 +274,8 @@ CREATE FUNCTION economy.audit_anchored(from_user bigint DEFAULT '-92233720368547
         FROM (SELECT k.*, lag(k.hash) OVER (PARTITION BY k.user_id ORDER BY k.anchor_id) AS hash_before FROM economy.anchor_heads k
               WHERE k.user_id BETWEEN from_user AND upto_user) h WHERE h.hash = h.hash_before;
     END;
-COMMENT ON FUNCTION economy.audit_anchored(bigint, bigint) IS 'Streams against the newest heads of the anchors, of the users from one id to another.';
+COMMENT ON FUNCTION economy.audit_anchored(bigint, bigint) IS
+    'Streams against the newest heads of the anchors, of the users from one id to another.';
 
 -- every anchor that is kept: its buckets are recomputed from the heads
 CREATE FUNCTION economy.anchor_inside(only_anchor bigint DEFAULT NULL) RETURNS SETOF economy.finding
@@ -276,7 +308,8 @@ CREATE FUNCTION economy.anchor_inside(only_anchor bigint DEFAULT NULL) RETURNS S
                                  FROM economy.anchor_buckets b GROUP BY 1) b USING (anchor_id)
         WHERE (a.users, a.entries, a.digest) IS DISTINCT FROM (b.users, b.entries, b.digest);
     END;
-COMMENT ON FUNCTION economy.anchor_inside(bigint) IS 'Anchors whose digests are not those of the heads that are kept with them.';
+COMMENT ON FUNCTION economy.anchor_inside(bigint) IS
+    'Anchors whose digests are not those of the heads that are kept with them.';
 
 CREATE FUNCTION economy.audit_anchors() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -303,11 +336,14 @@ CREATE FUNCTION economy.audit_anchors() RETURNS SETOF economy.finding
         FROM (SELECT c.*, lag(c.hash) OVER (PARTITION BY c.relation, c.key ORDER BY c.anchor_id) AS hash_before FROM economy.anchor_config c) k
         WHERE k.hash = k.hash_before;
     END;
-COMMENT ON FUNCTION economy.audit_anchors() IS 'Anchors against their signatures, each other and what is kept with them; the history of the configuration against them.';
+COMMENT ON FUNCTION economy.audit_anchors() IS
+    'Anchors against their signatures, each other and what is kept with them; '
+    'the history of the configuration against them.';
 
 CREATE FUNCTION economy.read_anchor(anchor jsonb) RETURNS economy.anchors
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, economy, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' AS $$
+    SET search_path = pg_catalog, economy, pg_temp SET TimeZone = 'UTC'
+    SET DateStyle = 'ISO, YMD' AS $$
 DECLARE
     given economy.anchors;
     wrong text;
@@ -333,7 +369,8 @@ BEGIN
     RETURN given;
 END
 $$;
-COMMENT ON FUNCTION economy.read_anchor(jsonb) IS 'The anchor that a document says; XE002 when it says none.';
+COMMENT ON FUNCTION economy.read_anchor(jsonb) IS
+    'The anchor that a document says; XE002 when it says none.';
 
 CREATE FUNCTION economy.verify_anchor_seen(given economy.anchors) RETURNS SETOF economy.finding
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
@@ -360,7 +397,8 @@ BEGIN
     RETURN QUERY SELECT f.* FROM economy.anchor_compare(given.anchor_id, '-9223372036854775808'::bigint, 9223372036854775807) f;
 END
 $$;
-COMMENT ON FUNCTION economy.verify_anchor_seen(economy.anchors) IS 'verify_anchor(), once its tables are open.';
+COMMENT ON FUNCTION economy.verify_anchor_seen(economy.anchors) IS
+    'verify_anchor(), once its tables are open.';
 
 CREATE FUNCTION economy.verify_anchor(anchor jsonb) RETURNS SETOF economy.finding
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -370,4 +408,6 @@ CREATE FUNCTION economy.verify_anchor(anchor jsonb) RETURNS SETOF economy.findin
         SELECT * FROM economy.verify_anchor_seen(economy.read_anchor(anchor));
     END;
 COMMENT ON FUNCTION economy.verify_anchor(jsonb) IS
-    'Checks an anchor that was kept outside: its signature, and that every stream still has the entry that was its newest then. A row per finding; none means that nothing was cut off and nobody removed.';
+    'Checks an anchor that was kept outside: its signature, and that every stream still '
+    'has the entry that was its newest then. A row per finding; '
+    'none means that nothing was cut off and nobody removed.';

@@ -10,10 +10,12 @@ CREATE TABLE economy.audit_checkpoints (
 ) WITH (fillfactor = 70);
 CREATE INDEX audit_checkpoints_damaged_idx ON economy.audit_checkpoints (user_id) WHERE damaged_seq IS NOT NULL;
 SELECT pg_catalog.pg_extension_config_dump('economy.audit_checkpoints', '');
-COMMENT ON TABLE economy.audit_checkpoints IS 'Entry up to which each stream was found clean; the incremental sweep goes on there.';
+COMMENT ON TABLE economy.audit_checkpoints IS
+    'Entry up to which each stream was found clean; the incremental sweep goes on there.';
 COMMENT ON COLUMN economy.audit_checkpoints.seq IS 'That entry; 0 when the stream never was.';
 COMMENT ON COLUMN economy.audit_checkpoints.damaged_seq IS
-    'The account''s seq when the incremental sweep last found the stream damaged: it looks again when there are new entries.';
+    'The account''s seq when the incremental sweep last found the stream damaged: '
+    'it looks again when there are new entries.';
 
 CREATE TABLE economy.audit_runs (
     run_id      bigint      GENERATED ALWAYS AS IDENTITY CONSTRAINT audit_runs_pkey PRIMARY KEY,
@@ -31,9 +33,12 @@ CREATE UNIQUE INDEX audit_runs_open_key ON economy.audit_runs (kind) WHERE finis
 SELECT pg_catalog.pg_extension_config_dump('economy.audit_runs', '');
 SELECT pg_catalog.pg_extension_config_dump('economy.audit_runs_run_id_seq', '');
 COMMENT ON TABLE economy.audit_runs IS 'History of audit sweeps.';
-COMMENT ON COLUMN economy.audit_runs.finished_at IS 'Null while the sweep is going; after a crash the next one goes on with it.';
-COMMENT ON COLUMN economy.audit_runs.next_user IS 'Where a sweep that is going goes on; null when it has seen all users.';
-COMMENT ON COLUMN economy.audit_runs.findings IS 'Findings of this sweep, new ones and those known before.';
+COMMENT ON COLUMN economy.audit_runs.finished_at IS
+    'Null while the sweep is going; after a crash the next one goes on with it.';
+COMMENT ON COLUMN economy.audit_runs.next_user IS
+    'Where a sweep that is going goes on; null when it has seen all users.';
+COMMENT ON COLUMN economy.audit_runs.findings IS
+    'Findings of this sweep, new ones and those known before.';
 COMMENT ON SEQUENCE economy.audit_runs_run_id_seq IS 'Numbers of audit_runs.';
 
 CREATE TABLE economy.audit_findings (
@@ -53,11 +58,13 @@ CREATE UNIQUE INDEX audit_findings_open_key ON economy.audit_findings (digest) W
 CREATE INDEX audit_findings_run_id_idx ON economy.audit_findings (run_id);
 CREATE INDEX audit_findings_user_id_idx ON economy.audit_findings (user_id) WHERE gone_run_id IS NULL;
 SELECT pg_catalog.pg_extension_config_dump('economy.audit_findings', '');
-COMMENT ON TABLE economy.audit_findings IS 'What the sweeps of audit_runs found: each finding once, for as long as it is there.';
+COMMENT ON TABLE economy.audit_findings IS
+    'What the sweeps of audit_runs found: each finding once, for as long as it is there.';
 COMMENT ON COLUMN economy.audit_findings.digest IS 'SHA-256 of the finding.';
 COMMENT ON COLUMN economy.audit_findings.run_id IS 'The sweep that found it first.';
 COMMENT ON COLUMN economy.audit_findings.last_run_id IS 'The newest sweep that found it.';
-COMMENT ON COLUMN economy.audit_findings.gone_run_id IS 'The sweep that looked and found it no more; null: it is open.';
+COMMENT ON COLUMN economy.audit_findings.gone_run_id IS
+    'The sweep that looked and found it no more; null: it is open.';
 
 CREATE FUNCTION economy.segments_found_damaged() RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -65,11 +72,13 @@ CREATE FUNCTION economy.segments_found_damaged() RETURNS boolean
     BEGIN ATOMIC
         SELECT EXISTS (SELECT FROM economy.audit_findings f WHERE f.kind IN ('parity', 'orphan_row') AND f.gone_run_id IS NULL);
     END;
-COMMENT ON FUNCTION economy.segments_found_damaged() IS 'Whether open findings are of what a refresh that rebuilds may put right.';
+COMMENT ON FUNCTION economy.segments_found_damaged() IS
+    'Whether open findings are of what a refresh that rebuilds may put right.';
 
 CREATE FUNCTION economy.verify_new(user_id bigint) RETURNS SETOF economy.finding
     LANGUAGE c STABLE PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'eco_verify_new';
-COMMENT ON FUNCTION economy.verify_new(bigint) IS 'verify_chain() for the entries after the user''s audit checkpoint.';
+COMMENT ON FUNCTION economy.verify_new(bigint) IS
+    'verify_chain() for the entries after the user''s audit checkpoint.';
 
 CREATE FUNCTION economy.report_progress(task text, done bigint, total bigint) RETURNS void
     LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_report_progress';
@@ -86,9 +95,12 @@ CREATE FUNCTION economy.progress()
         CROSS JOIN LATERAL regexp_match(a.query, '^economy progress: ([^ ]+) ([0-9]+) of ([0-9]+)$') p (m)
         WHERE a.state = 'active' AND a.datname = current_database() AND p.m IS NOT NULL;
     END;
-COMMENT ON FUNCTION economy.progress() IS 'Long work of this extension that runs now in this database, and how far it is.';
+COMMENT ON FUNCTION economy.progress() IS
+    'Long work of this extension that runs now in this database, and how far it is.';
 
-CREATE FUNCTION economy.audit_record(run_id bigint, users bigint, entries bigint, findings economy.finding[]) RETURNS void
+CREATE FUNCTION economy.audit_record(
+    run_id bigint, users bigint, entries bigint, findings economy.finding[]
+) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
@@ -126,17 +138,20 @@ CREATE FUNCTION economy.audit_finish(run_id bigint) RETURNS void
               AND NOT EXISTS (SELECT FROM economy.audit_findings k WHERE k.user_id = c.user_id AND k.gone_run_id IS NULL);
         UPDATE economy.audit_runs r SET finished_at = clock_timestamp(), next_user = NULL WHERE r.run_id = audit_finish.run_id;
     END;
-COMMENT ON FUNCTION economy.audit_finish(bigint) IS 'Ends a sweep; what a full one has not found any more is gone.';
+COMMENT ON FUNCTION economy.audit_finish(bigint) IS
+    'Ends a sweep; what a full one has not found any more is gone.';
 
 CREATE TYPE economy.audit_batch AS (from_user bigint, upto_user bigint, users bigint, entries bigint, findings economy.finding[]);
 COMMENT ON TYPE economy.audit_batch IS 'Users that were looked at together, and what was found.';
 
 -- What stops a check is a finding, and stops no other.
-CREATE FUNCTION economy.audit_failed(user_id bigint, what text, message text) RETURNS economy.finding
+CREATE FUNCTION economy.audit_failed(user_id bigint, what text, message text)
+    RETURNS economy.finding
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC SELECT (user_id, 'sweep_failed', what, message, NULL, NULL)::economy.finding; END;
-COMMENT ON FUNCTION economy.audit_failed(bigint, text, text) IS 'A finding for a check that ended with an error.';
+COMMENT ON FUNCTION economy.audit_failed(bigint, text, text) IS
+    'A finding for a check that ended with an error.';
 
 CREATE FUNCTION economy.audit_streams(users bigint[]) RETURNS economy.finding[]
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
@@ -161,9 +176,11 @@ BEGIN
     RETURN findings;
 END
 $$;
-COMMENT ON FUNCTION economy.audit_streams(bigint[]) IS 'verify_chain() of these users; an error in one of them is a finding.';
+COMMENT ON FUNCTION economy.audit_streams(bigint[]) IS
+    'verify_chain() of these users; an error in one of them is a finding.';
 
-CREATE FUNCTION economy.audit_pieces(part text, from_user bigint, upto_user bigint) RETURNS economy.finding[]
+CREATE FUNCTION economy.audit_pieces(part text, from_user bigint, upto_user bigint)
+    RETURNS economy.finding[]
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
@@ -187,13 +204,17 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.audit_pieces(text, bigint, bigint) IS
-    'The checks of the users from one id to another (users), or of all else (rest); one that ends with an error is a finding.';
+    'The checks of the users from one id to another (users), or of all else (rest); '
+    'one that ends with an error is a finding.';
 
 -- The ranges of all batches leave no id out: what is of a user that there is not
 -- is found as well.
-CREATE FUNCTION economy.audit_next(from_user bigint, max_users integer, since timestamptz DEFAULT NULL) RETURNS economy.audit_batch
+CREATE FUNCTION economy.audit_next(
+    from_user bigint, max_users integer, since timestamptz DEFAULT NULL
+) RETURNS economy.audit_batch
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, economy, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' AS $$
+    SET search_path = pg_catalog, economy, pg_temp SET TimeZone = 'UTC'
+    SET DateStyle = 'ISO, YMD' AS $$
 #variable_conflict use_variable
 DECLARE
     -- a batch has about so many entries, or one user
@@ -221,11 +242,13 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.audit_next(bigint, integer, timestamptz) IS
-    'Checks the streams, and all else that is of users, from an id on, of at most max_users users; since leaves out the streams without an entry since then.';
+    'Checks the streams, and all else that is of users, from an id on, of at most max_users users; '
+    'since leaves out the streams without an entry since then.';
 
 CREATE FUNCTION economy.audit_sweep(since timestamptz DEFAULT NULL) RETURNS SETOF economy.finding
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' AS $$
+    SET search_path = pg_catalog, economy, pg_temp SET TimeZone = 'UTC'
+    SET DateStyle = 'ISO, YMD' AS $$
 #variable_conflict use_variable
 DECLARE
     -- on a standby, and in a read-only transaction, the answer is all there is
@@ -265,9 +288,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.audit_sweep(timestamptz) IS
-    'Checks the invariants and returns a row per finding; none means clean. since restricts the streams to users whose newest entry is at or after it. One transaction: for large databases there is the job. Recorded in audit_runs; progress in economy.progress().';
+    'Checks the invariants and returns a row per finding; none means clean. '
+    'since restricts the streams to users whose newest entry is at or after it. One transaction: '
+    'for large databases there is the job. Recorded in audit_runs; progress in economy.progress().';
 
-CREATE FUNCTION economy.audit_step(max_users integer DEFAULT 2000) RETURNS TABLE (users bigint, findings bigint)
+CREATE FUNCTION economy.audit_step(max_users integer DEFAULT 2000)
+    RETURNS TABLE (users bigint, findings bigint)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
@@ -297,11 +323,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.audit_step(integer) IS
-    'The next part of a full sweep, of at most max_users users: begins one, or goes on with the one that is going, also after a crash; 0 users when it is done. What the job does.';
+    'The next part of a full sweep, of at most max_users users: begins one, '
+    'or goes on with the one that is going, also after a crash; '
+    '0 users when it is done. What the job does.';
 
-CREATE FUNCTION economy.audit_sweep_incremental(max_users integer DEFAULT 100000) RETURNS SETOF economy.finding
+CREATE FUNCTION economy.audit_sweep_incremental(max_users integer DEFAULT 100000)
+    RETURNS SETOF economy.finding
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' AS $$
+    SET search_path = pg_catalog, economy, pg_temp SET TimeZone = 'UTC'
+    SET DateStyle = 'ISO, YMD' AS $$
 #variable_conflict use_variable
 DECLARE
     run       bigint;
@@ -348,12 +378,17 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.audit_sweep_incremental(integer) IS
-    'Verifies only the entries since the last clean sweep of each user, for at most max_users users a call; audit_runs.users of the call is 0 when nothing is left. A damaged stream is looked at again when it has new entries, or by a full sweep.';
+    'Verifies only the entries since the last clean sweep of each user, '
+    'for at most max_users users a call; audit_runs.users of the call is 0 when nothing is left. '
+    'A damaged stream is looked at again when it has new entries, or by a full sweep.';
 
 -- For who watches
 
 CREATE FUNCTION economy.audit_open(max integer DEFAULT 1000)
-    RETURNS TABLE (user_id bigint, kind text, expected text, actual text, entry text, seq bigint, first_seen timestamptz, last_seen timestamptz)
+    RETURNS TABLE (
+        user_id bigint, kind text, expected text, actual text, entry text, seq bigint,
+        first_seen timestamptz, last_seen timestamptz
+    )
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -362,10 +397,14 @@ CREATE FUNCTION economy.audit_open(max integer DEFAULT 1000)
         FROM economy.audit_findings k LEFT JOIN economy.audit_runs r ON r.run_id = k.run_id LEFT JOIN economy.audit_runs l ON l.run_id = k.last_run_id
         WHERE k.gone_run_id IS NULL ORDER BY k.run_id, k.user_id, k.seq, k.kind LIMIT max;
     END;
-COMMENT ON FUNCTION economy.audit_open(integer) IS 'Findings that are open: found, and not gone when a full sweep looked again. The oldest first.';
+COMMENT ON FUNCTION economy.audit_open(integer) IS
+    'Findings that are open: found, and not gone when a full sweep looked again. The oldest first.';
 
 CREATE FUNCTION economy.audit_history(max integer DEFAULT 100)
-    RETURNS TABLE (run_id bigint, kind text, started_at timestamptz, finished_at timestamptz, users bigint, entries bigint, findings bigint, new_findings bigint)
+    RETURNS TABLE (
+        run_id bigint, kind text, started_at timestamptz, finished_at timestamptz, users bigint,
+        entries bigint, findings bigint, new_findings bigint
+    )
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -374,4 +413,5 @@ CREATE FUNCTION economy.audit_history(max integer DEFAULT 100)
                (SELECT count(*) FROM economy.audit_findings k WHERE k.run_id = r.run_id)
         FROM economy.audit_runs r ORDER BY r.run_id DESC LIMIT max;
     END;
-COMMENT ON FUNCTION economy.audit_history(integer) IS 'The last sweeps, the newest first: finished_at is null for one that is going.';
+COMMENT ON FUNCTION economy.audit_history(integer) IS
+    'The last sweeps, the newest first: finished_at is null for one that is going.';

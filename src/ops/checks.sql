@@ -28,7 +28,9 @@ CREATE VIEW economy.config_states AS
     -- a digest of the material tells nothing of it
     SELECT 'signing_keys', k.version::text, to_jsonb(k) - 'material' || jsonb_build_object('material', encode(sha256(k.material), 'hex'))
     FROM (SELECT * FROM economy.signing_keys) k;
-COMMENT ON VIEW economy.config_states IS 'What config_changes keeps the history of: each key of a relation as one JSON document. Of signing keys a digest of the material.';
+COMMENT ON VIEW economy.config_states IS
+    'What config_changes keeps the history of: each key of a relation as one JSON document. '
+    'Of signing keys a digest of the material.';
 
 CREATE FUNCTION economy.seeds(OUT relation text, OUT state jsonb) RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -54,7 +56,8 @@ BEGIN
          FROM (SELECT s.relation, md5(string_agg(s.state::text, E'\n' ORDER BY s.state)) AS digest FROM economy.seeds() s GROUP BY 1) d));
 END
 $$;
-COMMENT ON FUNCTION economy.seed_digest() IS 'Digest of the seeds of each table as they were installed.';
+COMMENT ON FUNCTION economy.seed_digest() IS
+    'Digest of the seeds of each table as they were installed.';
 
 CREATE FUNCTION economy.audit_config() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -107,7 +110,9 @@ CREATE FUNCTION economy.audit_config() RETURNS SETOF economy.finding
               UNION SELECT format('segment_rules %s of its change', c.version) FROM economy.segment_rule_changes c
               WHERE NOT EXISTS (SELECT FROM economy.segment_rules r WHERE r.version = c.version AND r.version > 0)) p;
     END;
-COMMENT ON FUNCTION economy.audit_config() IS 'Configuration against its history, the history against its chains, and seeds against what was installed.';
+COMMENT ON FUNCTION economy.audit_config() IS
+    'Configuration against its history, the history against its chains, '
+    'and seeds against what was installed.';
 
 CREATE FUNCTION economy.audit_keys() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -120,10 +125,13 @@ CREATE FUNCTION economy.audit_keys() RETURNS SETOF economy.finding
         FROM economy.signing_keys k
         HAVING count(*) > 0 AND (count(*) FILTER (WHERE k.state = 'active') <> 1 OR max(k.version) <> max(k.version) FILTER (WHERE k.state = 'active'));
     END;
-COMMENT ON FUNCTION economy.audit_keys() IS 'Signing keys that cannot be used, and an active one that is not the only or not the newest.';
+COMMENT ON FUNCTION economy.audit_keys() IS
+    'Signing keys that cannot be used, and an active one that is not the only or not the newest.';
 
 -- I4: one effect per key, also where the unique index that should see to it is damaged
-CREATE FUNCTION economy.audit_effects(from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807) RETURNS SETOF economy.finding
+CREATE FUNCTION economy.audit_effects(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -167,10 +175,13 @@ CREATE FUNCTION economy.audit_effects(from_user bigint DEFAULT '-922337203685477
                                                        THEN economy.action_key(u.game, u.action_id) END
         WHERE u.user_id IN (SELECT d.user_id FROM economy.pruned_stats d WHERE d.user_id BETWEEN from_user AND upto_user);
     END;
-COMMENT ON FUNCTION economy.audit_effects(bigint, bigint) IS 'Idempotency keys with more than one effect (I4), of the users from one id to another.';
+COMMENT ON FUNCTION economy.audit_effects(bigint, bigint) IS
+    'Idempotency keys with more than one effect (I4), of the users from one id to another.';
 
 -- whatever knows of a user or of an entry knows that the user is not gone
-CREATE FUNCTION economy.audit_orphans(from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807) RETURNS SETOF economy.finding
+CREATE FUNCTION economy.audit_orphans(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -208,7 +219,8 @@ CREATE FUNCTION economy.audit_orphans(from_user bigint DEFAULT '-922337203685477
         WHERE r.user_id BETWEEN from_user AND upto_user AND r.reverses IS NOT NULL AND NOT EXISTS (
             SELECT FROM economy.reward_audit o WHERE o.user_id = r.user_id AND o.seq = r.reverses);
     END;
-COMMENT ON FUNCTION economy.audit_orphans(bigint, bigint) IS 'Rows without the row they belong to, of the users from one id to another.';
+COMMENT ON FUNCTION economy.audit_orphans(bigint, bigint) IS
+    'Rows without the row they belong to, of the users from one id to another.';
 
 CREATE FUNCTION economy.audit_stock() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -231,12 +243,16 @@ CREATE FUNCTION economy.audit_stock() RETURNS SETOF economy.finding
         FULL JOIN (SELECT s.product_id, count(*) AS slots, min(s.slot) AS first, max(s.slot) AS last FROM economy.shop_stock s GROUP BY 1) s USING (product_id)
         WHERE p.product_id IS NULL OR s.first <> 0 OR s.last <> s.slots - 1 OR (p.stock_slots > 0 AND p.stock_slots IS DISTINCT FROM s.slots);
     END;
-COMMENT ON FUNCTION economy.audit_stock() IS 'Products whose issued stock is not what is left plus what was sold (I5), or whose slots are not those that it has.';
+COMMENT ON FUNCTION economy.audit_stock() IS
+    'Products whose issued stock is not what is left plus what was sold (I5), '
+    'or whose slots are not those that it has.';
 
 -- Every entry that changes a streak must follow from the one it goes on from: a
 -- claim by the rule, paying what the formula says; a correction; a reversal that
 -- gives the newest claim's date back, and with it the streak before that claim.
-CREATE FUNCTION economy.audit_rewards(from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807) RETURNS SETOF economy.finding
+CREATE FUNCTION economy.audit_rewards(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     SET DateStyle = 'ISO, YMD'
@@ -337,9 +353,12 @@ CREATE FUNCTION economy.audit_rewards(from_user bigint DEFAULT '-922337203685477
         WHERE a.user_id BETWEEN from_user AND upto_user AND a.streak_freezes <> coalesce(f.freezes, 0);
     END;
 COMMENT ON FUNCTION economy.audit_rewards(bigint, bigint) IS
-    'Daily claims against the formula and each other, reversals against their rewards, streaks and freezes against the entries, of the users from one id to another.';
+    'Daily claims against the formula and each other, reversals against their rewards, '
+    'streaks and freezes against the entries, of the users from one id to another.';
 
-CREATE FUNCTION economy.audit_units(from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807) RETURNS SETOF economy.finding
+CREATE FUNCTION economy.audit_units(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -358,7 +377,9 @@ CREATE FUNCTION economy.audit_units(from_user bigint DEFAULT '-92233720368547758
             WHERE t.user_id = u.user_id AND t.product_id = u.product_id GROUP BY m.last_at OFFSET 0) e ON true
         WHERE u.user_id BETWEEN from_user AND upto_user AND says.says IS DISTINCT FROM e.says;
     END;
-COMMENT ON FUNCTION economy.audit_units(bigint, bigint) IS 'Units per user of counted products against the purchases, of the users from one id to another.';
+COMMENT ON FUNCTION economy.audit_units(bigint, bigint) IS
+    'Units per user of counted products against the purchases, '
+    'of the users from one id to another.';
 
 CREATE FUNCTION economy.audit_shop() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -372,10 +393,13 @@ CREATE FUNCTION economy.audit_shop() RETURNS SETOF economy.finding
         FULL JOIN economy.shop_keys k ON k.product_id = t.product_id AND k.idempotency_key = t.idempotency_key
         WHERE (t.user_id, t.seq) IS DISTINCT FROM (k.user_id, k.seq);
     END;
-COMMENT ON FUNCTION economy.audit_shop() IS 'Keys that are unique over all users against the purchases (I4).';
+COMMENT ON FUNCTION economy.audit_shop() IS
+    'Keys that are unique over all users against the purchases (I4).';
 
 -- A key may be damaged, or gone: no row may count twice.
-CREATE FUNCTION economy.audit_twice(from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807) RETURNS SETOF economy.finding
+CREATE FUNCTION economy.audit_twice(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
@@ -390,9 +414,13 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION economy.audit_twice(bigint, bigint) IS 'Rows that are there twice in spite of their primary keys, of the users from one id to another.';
+COMMENT ON FUNCTION economy.audit_twice(bigint, bigint) IS
+    'Rows that are there twice in spite of their primary keys, '
+    'of the users from one id to another.';
 
-CREATE FUNCTION economy.audit_recommendations(from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807) RETURNS SETOF economy.finding
+CREATE FUNCTION economy.audit_recommendations(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -407,16 +435,20 @@ CREATE FUNCTION economy.audit_recommendations(from_user bigint DEFAULT '-9223372
                OR CASE WHEN d.fallback AND d.arm = 'none' THEN d.cta <> 'none' OR d.product_id IS NOT NULL
                        ELSE (a.arm, a.cta, a.product_id) IS DISTINCT FROM (d.arm, d.cta, d.product_id) END);
     END;
-COMMENT ON FUNCTION economy.audit_recommendations(bigint, bigint) IS 'Decisions against the arms that there were, of the users from one id to another.';
+COMMENT ON FUNCTION economy.audit_recommendations(bigint, bigint) IS
+    'Decisions against the arms that there were, of the users from one id to another.';
 
-CREATE FUNCTION economy.audit_parity(from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807) RETURNS SETOF economy.finding
+CREATE FUNCTION economy.audit_parity(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT p.user_id, 'parity', format('%s %s %s %s', p.source, p.game, p.day, p.expected), p.actual::text, NULL::text, NULL::bigint
         FROM economy.parity_of(ARRAY(SELECT a.user_id FROM economy.accounts a WHERE a.user_id BETWEEN from_user AND upto_user)) p;
     END;
-COMMENT ON FUNCTION economy.audit_parity(bigint, bigint) IS 'stats_parity() as findings, of the users from one id to another.';
+COMMENT ON FUNCTION economy.audit_parity(bigint, bigint) IS
+    'stats_parity() as findings, of the users from one id to another.';
 
 -- The one list of what a damage test need not find, and the documents name.
 CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" text, why text)
@@ -463,4 +495,5 @@ CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" t
             ('users', 'profile', 'free text of the app, as it was at registration');
     END;
 COMMENT ON FUNCTION economy.audit_unknown() IS
-    'Columns whose damage no sweep can find, and why; * stands for whole rows. Whatever is not here is found.';
+    'Columns whose damage no sweep can find, and why; * stands for whole rows. '
+    'Whatever is not here is found.';

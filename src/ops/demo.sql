@@ -50,4 +50,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.seed_demo() IS
-    'Fills a demo shop: 4 conversions, 5 items, 3 limited packages, invite code 5858, four users. Running it again changes nothing.';
+    'Fills a demo shop: 4 conversions, 5 items, 3 limited packages, invite code 5858, four users. '
+    'Running it again changes nothing.';

@@ -6,7 +6,8 @@ CREATE TYPE economy.health_item AS (
     detail text,
     hint   text
 );
-COMMENT ON TYPE economy.health_item IS 'One check of health(): its name, ok, warn or bad, what was found, and what to do about it.';
+COMMENT ON TYPE economy.health_item IS
+    'One check of health(): its name, ok, warn or bad, what was found, and what to do about it.';
 
 -- the worst of several answers to one question
 CREATE FUNCTION economy.health_state(bad boolean, warn boolean) RETURNS text
@@ -15,7 +16,8 @@ CREATE FUNCTION economy.health_state(bad boolean, warn boolean) RETURNS text
     BEGIN ATOMIC
         SELECT CASE WHEN bad THEN 'bad' WHEN warn THEN 'warn' ELSE 'ok' END;
     END;
-COMMENT ON FUNCTION economy.health_state(boolean, boolean) IS 'The state of a check; null counts as false.';
+COMMENT ON FUNCTION economy.health_state(boolean, boolean) IS
+    'The state of a check; null counts as false.';
 
 CREATE FUNCTION economy.health_installation() RETURNS SETOF economy.health_item
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
@@ -40,7 +42,8 @@ CREATE FUNCTION economy.health_installation() RETURNS SETOF economy.health_item
                CASE WHEN c.at <> '' THEN 'RESET economy.test_clock, or take it out of the configuration: it is for tests.' END
         FROM (SELECT coalesce(current_setting('economy.test_clock', true), '')) c (at);
     END;
-COMMENT ON FUNCTION economy.health_installation() IS 'Part of health(): library, schema, signing key, test clock.';
+COMMENT ON FUNCTION economy.health_installation() IS
+    'Part of health(): library, schema, signing key, test clock.';
 
 CREATE FUNCTION economy.health_delivery() RETURNS SETOF economy.health_item
     LANGUAGE sql STABLE PARALLEL RESTRICTED
@@ -106,7 +109,9 @@ CREATE FUNCTION economy.health_delivery() RETURNS SETOF economy.health_item
         FROM pg_replication_slots s
         CROSS JOIN LATERAL (SELECT pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, s.restart_lsn)) w (kept);
     END;
-COMMENT ON FUNCTION economy.health_delivery() IS 'Part of health(): relay, notification queue, connections, and what holds back VACUUM and the feed.';
+COMMENT ON FUNCTION economy.health_delivery() IS
+    'Part of health(): relay, notification queue, connections, '
+    'and what holds back VACUUM and the feed.';
 
 CREATE FUNCTION economy.health_proof() RETURNS SETOF economy.health_item
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
@@ -133,7 +138,8 @@ CREATE FUNCTION economy.health_proof() RETURNS SETOF economy.health_item
                CASE WHEN f.oldest_stale_age > interval '26 hours' THEN 'CALL economy.run_job(''rfm_refresh_incremental''), and schedule it.' END
         FROM economy.rfm_freshness_seen() f;
     END;
-COMMENT ON FUNCTION economy.health_proof() IS 'Part of health(): audits, their findings, rollup, stale segments.';
+COMMENT ON FUNCTION economy.health_proof() IS
+    'Part of health(): audits, their findings, rollup, stale segments.';
 
 CREATE FUNCTION economy.health_jobs() RETURNS SETOF economy.health_item
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
@@ -152,7 +158,8 @@ CREATE FUNCTION economy.health_jobs() RETURNS SETOF economy.health_item
         LEFT JOIN LATERAL (SELECT r.ended_at FROM economy.job_runs r WHERE r.job = l.job AND r.state = 'done' ORDER BY r.run_id DESC LIMIT 1) good ON true
         LEFT JOIN LATERAL (SELECT r.* FROM economy.job_runs r WHERE r.job = l.job AND r.state <> 'skipped' ORDER BY r.run_id DESC LIMIT 1) last ON true;
     END;
-COMMENT ON FUNCTION economy.health_jobs() IS 'Part of health(): when each job of job_list() was done last.';
+COMMENT ON FUNCTION economy.health_jobs() IS
+    'Part of health(): when each job of job_list() was done last.';
 
 CREATE FUNCTION economy.health_cron() RETURNS SETOF economy.health_item
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
@@ -192,11 +199,13 @@ BEGIN
     RETURN NEXT answer;
 END
 $$;
-COMMENT ON FUNCTION economy.health_cron() IS 'Part of health(): whether pg_cron has the jobs, and how its last run ended.';
+COMMENT ON FUNCTION economy.health_cron() IS
+    'Part of health(): whether pg_cron has the jobs, and how its last run ended.';
 
 CREATE FUNCTION economy.health() RETURNS SETOF economy.health_item
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO, YMD' AS $$
+    SET search_path = pg_catalog, economy, pg_temp SET "TimeZone" = 'UTC'
+    SET "DateStyle" = 'ISO, YMD' AS $$
 DECLARE
     part    text;
     message text;
@@ -215,4 +224,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.health() IS
-    'One row per check, each ok, warn or bad, with what was found and what to do: library, schema, key, relay, notification queue, connections, old transactions, jobs, pg_cron, audits, segments.';
+    'One row per check, each ok, warn or bad, with what was found and what to do: '
+    'library, schema, key, relay, notification queue, connections, old transactions, '
+    'jobs, pg_cron, audits, segments.';

@@ -1,10 +1,14 @@
 -- ops: the account as a whole, access
 
 CREATE FUNCTION economy.account(user_id bigint)
-    RETURNS TABLE (user_id bigint, gold bigint, experience_points bigint, level integer,
-                   xp_into_level bigint, xp_to_next bigint, seq bigint, streak_day integer, last_claim_on date)
+    RETURNS TABLE (
+        user_id bigint, gold bigint, experience_points bigint, level integer, xp_into_level bigint,
+        xp_to_next bigint, seq bigint, streak_day integer, last_claim_on date
+    )
     LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 1 AS 'MODULE_PATHNAME', 'eco_account';
-COMMENT ON FUNCTION economy.account(bigint) IS 'Balances, level on the user''s curve, streak as of now and newest seq; no row for an unknown user.';
+COMMENT ON FUNCTION economy.account(bigint) IS
+    'Balances, level on the user''s curve, streak as of now and newest '
+    'seq; no row for an unknown user.';
 
 -- access
 
@@ -121,7 +125,8 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('admin', 'FUNCTION economy.upsert_product(jsonb, text)', 'config_changes config_changes_change_id_seq config_heads shop_products');
     END;
 COMMENT ON FUNCTION economy.access_list() IS
-    'What each access level may call, and the tables and sequences that such a call may change; operator includes monitor, admin includes all.';
+    'What each access level may call, and the tables and sequences that such a call may change; '
+    'operator includes monitor, admin includes all.';
 
 CREATE FUNCTION economy.levels_of(level text) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -130,7 +135,8 @@ CREATE FUNCTION economy.levels_of(level text) RETURNS text[]
         SELECT CASE level WHEN 'app' THEN '{app}' WHEN 'monitor' THEN '{monitor}' WHEN 'operator' THEN '{monitor,operator}'
                           WHEN 'admin' THEN '{app,monitor,operator,admin}' END::text[];
     END;
-COMMENT ON FUNCTION economy.levels_of(text) IS 'The levels of access_list() that a level has; null when there is no such level.';
+COMMENT ON FUNCTION economy.levels_of(text) IS
+    'The levels of access_list() that a level has; null when there is no such level.';
 
 CREATE FUNCTION economy.change_access(action text, role name, level text) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -153,18 +159,22 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION economy.change_access(text, name, text) IS 'Common part of grant_access() and revoke_access().';
+COMMENT ON FUNCTION economy.change_access(text, name, text) IS
+    'Common part of grant_access() and revoke_access().';
 
 CREATE FUNCTION economy.grant_access(role name, level text) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC SELECT economy.change_access('grant', role, level); END;
 COMMENT ON FUNCTION economy.grant_access(name, text) IS
-    'Lets a role call what its level needs: app (play and buy), monitor (read figures; changes nothing), operator (run jobs and audits, read figures), admin (all). No level touches a table.';
+    'Lets a role call what its level needs: app (play and buy), '
+    'monitor (read figures; changes nothing), operator (run jobs and audits, '
+    'read figures), admin (all). No level touches a table.';
 
 CREATE FUNCTION economy.revoke_access(role name, level text) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC SELECT economy.change_access('revoke', role, level); END;
 COMMENT ON FUNCTION economy.revoke_access(name, text) IS
-    'Takes a level away again, with everything it shares with other levels, and the use of the schema.';
+    'Takes a level away again, with everything it shares with other '
+    'levels, and the use of the schema.';

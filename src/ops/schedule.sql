@@ -17,15 +17,20 @@ CREATE UNIQUE INDEX job_runs_running_key ON economy.job_runs (job) WHERE state =
 SELECT pg_catalog.pg_extension_config_dump('economy.job_runs', '');
 SELECT pg_catalog.pg_extension_config_dump('economy.job_runs_run_id_seq', '');
 COMMENT ON SEQUENCE economy.job_runs_run_id_seq IS 'Numbers of the runs.';
-COMMENT ON TABLE economy.job_runs IS 'Every run of a job in the last 30 days: when, how many rows it wrote or found, and what went wrong.';
+COMMENT ON TABLE economy.job_runs IS
+    'Every run of a job in the last 30 days: when, '
+    'how many rows it wrote or found, and what went wrong.';
 COMMENT ON COLUMN economy.job_runs.state IS
-    'running; done; failed: the batch that failed was rolled back, those before it stand; skipped: the run before it was still going; lost: killed, which the next run of the job finds.';
+    'running; done; failed: the batch that failed was rolled back, those before it stand; skipped: '
+    'the run before it was still going; lost: killed, which the next run of the job finds.';
 COMMENT ON COLUMN economy.job_runs.ended_at IS 'Null while it runs; when a lost run was found.';
 COMMENT ON COLUMN economy.job_runs.rows IS 'What its batches so far wrote or found.';
 COMMENT ON COLUMN economy.job_runs.batches IS 'Batches that were committed.';
-COMMENT ON COLUMN economy.job_runs.position IS 'Where the next batch begins; null before the first and after the last.';
+COMMENT ON COLUMN economy.job_runs.position IS
+    'Where the next batch begins; null before the first and after the last.';
 
-CREATE FUNCTION economy.job_list() RETURNS TABLE (job text, schedule text, statement text, overdue interval)
+CREATE FUNCTION economy.job_list()
+    RETURNS TABLE (job text, schedule text, statement text, overdue interval)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
     BEGIN ATOMIC
@@ -38,7 +43,10 @@ CREATE FUNCTION economy.job_list() RETURNS TABLE (job text, schedule text, state
                ('prune',                   '15 3 * * *', 'SELECT actions, CASE WHEN more THEN jsonb ''{}'' END FROM economy.prune(max_users => 200)', interval '26 hours');
     END;
 COMMENT ON FUNCTION economy.job_list() IS
-    'The jobs that schedule() makes: when, in UTC; the statement of one batch, which is given the position where it begins (null at first) and answers the number of rows and the position of the next batch (null when all is done); and how long after its last good run health() calls it overdue.';
+    'The jobs that schedule() makes: when, in UTC; the statement of one batch, '
+    'which is given the position where it begins (null at first) and answers the number of rows '
+    'and the position of the next batch (null when all is done); and how long after its last good '
+    'run health() calls it overdue.';
 
 CREATE FUNCTION economy.begin_job(job text, free boolean) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -73,7 +81,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.begin_job(text, boolean) IS
-    'Begin of run_job(): notes a run, or, when the job is not free, that it is skipped, which is null; tells the run before when that is lost, goes on where one was cut off, and forgets runs of more than 30 days ago.';
+    'Begin of run_job(): notes a run, or, when the job is not free, that it is skipped, '
+    'which is null; tells the run before when that is lost, goes on where one was cut off, '
+    'and forgets runs of more than 30 days ago.';
 
 CREATE FUNCTION economy.do_job(run_id bigint) RETURNS text
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -108,15 +118,21 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.do_job(bigint) IS
-    'One batch of a run, in the transaction in which it is noted: running when there is another one to do.';
+    'One batch of a run, in the transaction in which it is noted: '
+    'running when there is another one to do.';
 
 CREATE PROCEDURE economy.run_job(job text, INOUT state text DEFAULT NULL)
     LANGUAGE c AS 'MODULE_PATHNAME', 'eco_run_job';
 COMMENT ON PROCEDURE economy.run_job(text, text) IS
-    'Runs a job of job_list(), batch after batch with a commit after each, unless it runs already; job_runs shows the run from its begin on, and at its end whether it is done, failed or skipped, which is also the answer. An error of the job does not raise.';
+    'Runs a job of job_list(), batch after batch with a commit after each, unless it runs already; '
+    'job_runs shows the run from its begin on, and at its end whether it is done, '
+    'failed or skipped, which is also the answer. An error of the job does not raise.';
 
 CREATE FUNCTION economy.job_history(job text DEFAULT NULL, max integer DEFAULT 100)
-    RETURNS TABLE (run_id bigint, job text, state text, started_at timestamptz, ended_at timestamptz, rows bigint, batches integer, error text)
+    RETURNS TABLE (
+        run_id bigint, job text, state text, started_at timestamptz, ended_at timestamptz,
+        rows bigint, batches integer, error text
+    )
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -124,7 +140,8 @@ CREATE FUNCTION economy.job_history(job text DEFAULT NULL, max integer DEFAULT 1
         SELECT r.run_id, r.job, r.state, r.started_at, r.ended_at, r.rows, r.batches, r.error
         FROM economy.job_runs r WHERE $1 IS NULL OR r.job = $1 ORDER BY r.run_id DESC LIMIT least($2, 10000);
     END;
-COMMENT ON FUNCTION economy.job_history(text, integer) IS 'The runs of a job, or of all, newest first, at most max (10,000) of them.';
+COMMENT ON FUNCTION economy.job_history(text, integer) IS
+    'The runs of a job, or of all, newest first, at most max (10,000) of them.';
 
 CREATE FUNCTION economy.cron_there() RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
@@ -144,7 +161,8 @@ BEGIN
         HINT = format('Install it (Debian: postgresql-15-cron), add pg_cron to shared_preload_libraries, set cron.database_name = %L, restart, and CREATE EXTENSION pg_cron; or let another scheduler CALL economy.run_job().', current_database());
 END
 $$;
-COMMENT ON FUNCTION economy.cron_there() IS 'Raises XE802 with what to do when pg_cron is not there.';
+COMMENT ON FUNCTION economy.cron_there() IS
+    'Raises XE802 with what to do when pg_cron is not there.';
 
 CREATE FUNCTION economy.schedule() RETURNS TABLE (job text, schedule text, command text)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -163,7 +181,9 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION economy.schedule() IS 'Makes the pg_cron jobs of job_list(), or puts their commands right; a job that is there keeps its time. XE802 without pg_cron.';
+COMMENT ON FUNCTION economy.schedule() IS
+    'Makes the pg_cron jobs of job_list(), or puts their commands right; '
+    'a job that is there keeps its time. XE802 without pg_cron.';
 
 CREATE FUNCTION economy.unschedule() RETURNS integer
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -176,4 +196,5 @@ BEGIN
     RETURN removed;
 END
 $$;
-COMMENT ON FUNCTION economy.unschedule() IS 'Removes the jobs that schedule() made and returns their number.';
+COMMENT ON FUNCTION economy.unschedule() IS
+    'Removes the jobs that schedule() made and returns their number.';

@@ -1,8 +1,10 @@
 -- the schema itself, compared with what was installed
 
-CREATE FUNCTION economy.schema_description(OUT object text, OUT definition text) RETURNS SETOF record
+CREATE FUNCTION economy.schema_description(OUT object text, OUT definition text)
+    RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL RESTRICTED
-    SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off SET intervalstyle = postgres
+    SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+    SET intervalstyle = postgres
     SET DateStyle = 'ISO, YMD' SET TimeZone = 'UTC' SET extra_float_digits = 1 SET bytea_output = hex SET standard_conforming_strings = on
     BEGIN ATOMIC
         WITH member AS (
@@ -50,11 +52,14 @@ CREATE FUNCTION economy.schema_description(OUT object text, OUT definition text)
               FROM relation c JOIN pg_attrdef d ON d.adrelid = c.oid JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.adnum) b (object, body);
     END;
 COMMENT ON FUNCTION economy.schema_description() IS
-    'The objects of the extension as they are: tables, columns, constraints, indexes, triggers, views and functions. audit_schema() compares it with what was installed.';
+    'The objects of the extension as they are: tables, columns, constraints, indexes, triggers, '
+    'views and functions. audit_schema() compares it with what was installed.';
 
-CREATE FUNCTION economy.schema_privileges(OUT object text, OUT grantee name, OUT privilege text) RETURNS SETOF record
+CREATE FUNCTION economy.schema_privileges(OUT object text, OUT grantee name, OUT privilege text)
+    RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL RESTRICTED
-    SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off SET intervalstyle = postgres
+    SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+    SET intervalstyle = postgres
     BEGIN ATOMIC
         SELECT g.object, coalesce(r.rolname, 'PUBLIC'), g.privilege FROM (
             SELECT format('table economy.%s', c.relname) AS object, a.grantee, a.privilege_type AS privilege, c.relowner AS owner
@@ -78,7 +83,9 @@ CREATE FUNCTION economy.schema_privileges(OUT object text, OUT grantee name, OUT
               AND (a.grantee = 0 OR NOT EXISTS (SELECT FROM economy.access_list() l WHERE substring(l.object FROM '^[A-Z]+ (.*)')::regprocedure = p.oid))
         ) g LEFT JOIN pg_roles r ON r.oid = g.grantee WHERE g.grantee <> g.owner;
     END;
-COMMENT ON FUNCTION economy.schema_privileges() IS 'Privileges on objects of the schema that no level of access_list() has, except to read tables.';
+COMMENT ON FUNCTION economy.schema_privileges() IS
+    'Privileges on objects of the schema that no level of '
+    'access_list() has, except to read tables.';
 
 -- what is installed up to here
 DO $do$
@@ -88,11 +95,13 @@ BEGIN
                    (SELECT jsonb_object_agg(d.object, d.definition) FROM economy.schema_description() d));
 END
 $do$;
-COMMENT ON FUNCTION economy.schema_installed() IS 'schema_description() when the extension was installed.';
+COMMENT ON FUNCTION economy.schema_installed() IS
+    'schema_description() when the extension was installed.';
 
 CREATE FUNCTION economy.audit_schema() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp SET quote_all_identifiers = off SET intervalstyle = postgres
+    SET search_path = pg_catalog, economy, pg_temp SET quote_all_identifiers = off
+    SET intervalstyle = postgres
     BEGIN ATOMIC
         SELECT NULL::bigint, 'wrong_schema', format('%s: %s', e.key, CASE WHEN k.is_digest THEN 'as installed' ELSE e.value END),
                CASE WHEN d.object IS NULL THEN 'none' WHEN k.is_digest THEN 'another' ELSE d.definition END, NULL::text, NULL::bigint
@@ -112,4 +121,6 @@ CREATE FUNCTION economy.audit_schema() RETURNS SETOF economy.finding
           AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = i.inhrelid AND t.tgfoid = 'economy.forbid_change()'::regprocedure AND t.tgenabled = 'A');
     END;
 COMMENT ON FUNCTION economy.audit_schema() IS
-    'Objects of the extension that are not what was installed: changed, renamed, exchanged, missing or not always in force, and privileges that no level has. Added columns, indexes and constraints are no findings.';
+    'Objects of the extension that are not what was installed: changed, renamed, exchanged, '
+    'missing or not always in force, and privileges that no level has. Added columns, '
+    'indexes and constraints are no findings.';

@@ -11,7 +11,8 @@ CREATE TABLE economy.games (
 INSERT INTO economy.games (game, builtin, created_at)
     SELECT g, true, '2000-01-01 00:00:00+00' FROM unnest(ARRAY['crash', 'gacha', 'rps', 'slot']) g;
 SELECT pg_catalog.pg_extension_config_dump('economy.games', 'WHERE NOT builtin');
-COMMENT ON TABLE economy.games IS 'Games that actions may name; crash, slot, gacha and rps are there from the start.';
+COMMENT ON TABLE economy.games IS
+    'Games that actions may name; crash, slot, gacha and rps are there from the start.';
 
 CREATE TABLE economy.user_actions (
     user_id           bigint      NOT NULL,
@@ -41,7 +42,8 @@ CREATE INDEX user_actions_position_idx ON economy.user_actions USING brin (posit
 -- a range that is not summarised costs a writer nothing; the empty table's first one is
 SELECT pg_catalog.brin_desummarize_range('economy.user_actions_position_idx', 0);
 SELECT pg_catalog.pg_extension_config_dump('economy.user_actions', '');
-COMMENT ON TABLE economy.user_actions IS 'Journal of game actions. Append-only; prune() replaces old entries by a signed checkpoint.';
+COMMENT ON TABLE economy.user_actions IS
+    'Journal of game actions. Append-only; prune() replaces old entries by a signed checkpoint.';
 CREATE TRIGGER user_actions_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
     ON economy.user_actions FOR EACH STATEMENT EXECUTE FUNCTION economy.forbid_change();
 ALTER TABLE economy.user_actions ENABLE ALWAYS TRIGGER user_actions_append_only;
@@ -61,7 +63,8 @@ CREATE TABLE economy.game_stats (
     CONSTRAINT game_stats_total_check CHECK (total = wins + losses + draws)
 ) WITH (fillfactor = 70);
 SELECT pg_catalog.pg_extension_config_dump('economy.game_stats', '');
-COMMENT ON TABLE economy.game_stats IS 'Statistics per user and game, written with every action in its transaction.';
+COMMENT ON TABLE economy.game_stats IS
+    'Statistics per user and game, written with every action in its transaction.';
 
 CREATE TYPE economy.action_result AS (
     success        boolean,
@@ -79,22 +82,27 @@ CREATE TYPE economy.action_result AS (
 );
 COMMENT ON TYPE economy.action_result IS 'Result of record_action() and record_actions().';
 
-CREATE FUNCTION economy.record_action(user_id bigint, game text, action_type text, action_id text, bet bigint DEFAULT 0,
-                                      win bigint DEFAULT 0, outcome text DEFAULT NULL, details jsonb DEFAULT NULL)
-    RETURNS economy.action_result
+CREATE FUNCTION economy.record_action(
+    user_id bigint, game text, action_type text, action_id text, bet bigint DEFAULT 0,
+    win bigint DEFAULT 0, outcome text DEFAULT NULL, details jsonb DEFAULT NULL
+) RETURNS economy.action_result
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_record_action';
 COMMENT ON FUNCTION economy.record_action(bigint, text, text, text, bigint, bigint, text, jsonb) IS
-    'Records a game action once per (user, game, action_id): win - bet moves the gold, the statistics count it. A null outcome is derived: win > bet wins, win < bet loses, equal is a draw.';
+    'Records a game action once per (user, game, action_id): win - bet moves the gold, '
+    'the statistics count it. A null outcome is derived: win > bet wins, '
+    'win < bet loses, equal is a draw.';
 
 CREATE FUNCTION economy.record_actions(actions jsonb) RETURNS SETOF economy.action_result
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_record_actions';
 COMMENT ON FUNCTION economy.record_actions(jsonb) IS
-    'record_action() for an array of {user_id, game, action_type, action_id, bet, win, outcome, details} in one transaction; a row per element, in their order.';
+    'record_action() for an array of {user_id, game, action_type, action_id, bet, win, outcome, '
+    'details} in one transaction; a row per element, in their order.';
 
 CREATE FUNCTION economy.game_stats_me(user_id bigint) RETURNS jsonb
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_game_stats_me';
 COMMENT ON FUNCTION economy.game_stats_me(bigint) IS
-    'The user''s statistics as one document, with every registered game, zeros where it was never played.';
+    'The user''s statistics as one document, with every registered game, '
+    'zeros where it was never played.';
 
 CREATE FUNCTION economy.register_game(name text, rules jsonb DEFAULT '{}') RETURNS text
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -123,7 +131,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.register_game(text, jsonb) IS
-    'Makes a game known to record_action(); a second call changes its rules. Games are never removed.';
+    'Makes a game known to record_action(); '
+    'a second call changes its rules. Games are never removed.';
 
 -- Daily rollup. A user's entries commit in the order of seq, so a position per
 -- user is exact under late commits, crashes and repeated calls. Who has new actions
@@ -146,7 +155,8 @@ CREATE TABLE economy.user_game_stats_summary (
     CONSTRAINT user_game_stats_summary_pkey PRIMARY KEY (user_id, day, game)
 ) WITH (fillfactor = 80);
 SELECT pg_catalog.pg_extension_config_dump('economy.user_game_stats_summary', '');
-COMMENT ON TABLE economy.user_game_stats_summary IS 'Statistics per user, UTC day and game, filled by rollup_stats().';
+COMMENT ON TABLE economy.user_game_stats_summary IS
+    'Statistics per user, UTC day and game, filled by rollup_stats().';
 
 CREATE TABLE economy.rollup_positions (
     user_id   bigint NOT NULL CONSTRAINT rollup_positions_pkey PRIMARY KEY,
@@ -156,14 +166,18 @@ CREATE TABLE economy.rollup_positions (
 -- the queue of prune()
 CREATE INDEX rollup_positions_oldest_at_idx ON economy.rollup_positions (oldest_at, user_id) WHERE oldest_at IS NOT NULL;
 SELECT pg_catalog.pg_extension_config_dump('economy.rollup_positions', '');
-COMMENT ON TABLE economy.rollup_positions IS 'Entry up to which each user''s actions are in user_game_stats_summary.';
-COMMENT ON COLUMN economy.rollup_positions.oldest_at IS 'Time of the first rolled-up action that prune() could delete; null for none. A stream with findings is put off.';
+COMMENT ON TABLE economy.rollup_positions IS
+    'Entry up to which each user''s actions are in user_game_stats_summary.';
+COMMENT ON COLUMN economy.rollup_positions.oldest_at IS
+    'Time of the first rolled-up action that prune() could delete; null for none. '
+    'A stream with findings is put off.';
 
 CREATE TABLE economy.rollup_queue (
     user_id bigint NOT NULL CONSTRAINT rollup_queue_pkey PRIMARY KEY
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.rollup_queue', '');
-COMMENT ON TABLE economy.rollup_queue IS 'Users with actions that rollup_stats() has seen and not rolled up yet.';
+COMMENT ON TABLE economy.rollup_queue IS
+    'Users with actions that rollup_stats() has seen and not rolled up yet.';
 
 CREATE TABLE economy.rollup_state (
     only_row   boolean NOT NULL DEFAULT true CONSTRAINT rollup_state_pkey PRIMARY KEY CONSTRAINT rollup_state_only_row_check CHECK (only_row),
@@ -172,10 +186,14 @@ CREATE TABLE economy.rollup_state (
     next_user  bigint
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.rollup_state', '');
-COMMENT ON TABLE economy.rollup_state IS 'How far rollup_stats() has looked for users with new actions; no row before the first time.';
+COMMENT ON TABLE economy.rollup_state IS
+    'How far rollup_stats() has looked for users with new actions; no row before the first time.';
 COMMENT ON COLUMN economy.rollup_state.position IS 'Actions with a lesser position were seen.';
-COMMENT ON COLUMN economy.rollup_state.summarized IS 'Pages of the journal up to it are summarised in its index on position.';
-COMMENT ON COLUMN economy.rollup_state.next_user IS 'Users wait in rollup_queue from this one on; null for none. What was taken out of it is never read again.';
+COMMENT ON COLUMN economy.rollup_state.summarized IS
+    'Pages of the journal up to it are summarised in its index on position.';
+COMMENT ON COLUMN economy.rollup_state.next_user IS
+    'Users wait in rollup_queue from this one on; null for none. '
+    'What was taken out of it is never read again.';
 
 CREATE FUNCTION economy.summarize_actions(done bigint) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -205,7 +223,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.summarize_actions(bigint) IS
-    'Part of rollup_stats(): a range of pages without a summary is read each time; returns up to which page there are summaries now.';
+    'Part of rollup_stats(): a range of pages without a summary is read each time; '
+    'returns up to which page there are summaries now.';
 
 CREATE FUNCTION economy.fill_rollup_queue() RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -238,7 +257,9 @@ BEGIN
     RETURN first;
 END
 $$;
-COMMENT ON FUNCTION economy.fill_rollup_queue() IS 'Part of rollup_stats(): puts the users with new actions into rollup_queue, and returns the first of them, null for none.';
+COMMENT ON FUNCTION economy.fill_rollup_queue() IS
+    'Part of rollup_stats(): puts the users with new actions into rollup_queue, '
+    'and returns the first of them, null for none.';
 
 CREATE FUNCTION economy.rollup_stats(max_users integer DEFAULT 100000)
     RETURNS TABLE (users bigint, actions bigint, rows_written bigint)
@@ -304,7 +325,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.rollup_stats(integer) IS
-    'Adds the actions since the last call to user_game_stats_summary, each exactly once, for at most max_users users; users is 0 when nothing is left. With nothing to do it reads nothing that grows with the journal.';
+    'Adds the actions since the last call to user_game_stats_summary, each exactly once, '
+    'for at most max_users users; users is 0 when nothing is left. With nothing to do it reads '
+    'nothing that grows with the journal.';
 
 -- Retention
 
@@ -324,12 +347,20 @@ CREATE TABLE economy.stream_checkpoints (
     created_at        timestamptz NOT NULL
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.stream_checkpoints', '');
-COMMENT ON TABLE economy.stream_checkpoints IS 'Signed state of a stream at an entry; actions before it may have been pruned.';
-COMMENT ON COLUMN economy.stream_checkpoints.links IS 'Hash of a chain over the entries up to seq that were left, so that they stay verifiable.';
-COMMENT ON COLUMN economy.stream_checkpoints.links_before IS 'The same without the entry at seq, which the next prune may take: its checkpoint goes on from here.';
-COMMENT ON COLUMN economy.stream_checkpoints.gone IS 'Hash of a chain over the user''s rows of pruned_stats.';
-COMMENT ON COLUMN economy.stream_checkpoints.gone_keys IS 'Hash of a chain over the user''s rows of pruned_actions, in the order of seq.';
-COMMENT ON COLUMN economy.stream_checkpoints.proved_seq IS 'The stream was last proved as a whole when this was its newest entry; prunes up to it prove only what they sign.';
+COMMENT ON TABLE economy.stream_checkpoints IS
+    'Signed state of a stream at an entry; actions before it may have been pruned.';
+COMMENT ON COLUMN economy.stream_checkpoints.links IS
+    'Hash of a chain over the entries up to seq that were left, so that they stay verifiable.';
+COMMENT ON COLUMN economy.stream_checkpoints.links_before IS
+    'The same without the entry at seq, which the next prune may take: '
+    'its checkpoint goes on from here.';
+COMMENT ON COLUMN economy.stream_checkpoints.gone IS
+    'Hash of a chain over the user''s rows of pruned_stats.';
+COMMENT ON COLUMN economy.stream_checkpoints.gone_keys IS
+    'Hash of a chain over the user''s rows of pruned_actions, in the order of seq.';
+COMMENT ON COLUMN economy.stream_checkpoints.proved_seq IS
+    'The stream was last proved as a whole when this was its newest entry; '
+    'prunes up to it prove only what they sign.';
 
 CREATE TABLE economy.pruned_stats (
     user_id        bigint      NOT NULL,
@@ -346,7 +377,8 @@ CREATE TABLE economy.pruned_stats (
     CONSTRAINT pruned_stats_pkey PRIMARY KEY (user_id, game, day)
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.pruned_stats', '');
-COMMENT ON TABLE economy.pruned_stats IS 'Statistics of the pruned actions per UTC day, so that parity stays exact.';
+COMMENT ON TABLE economy.pruned_stats IS
+    'Statistics of the pruned actions per UTC day, so that parity stays exact.';
 
 CREATE TABLE economy.pruned_actions (
     user_id bigint NOT NULL,
@@ -355,16 +387,21 @@ CREATE TABLE economy.pruned_actions (
     CONSTRAINT pruned_actions_pkey PRIMARY KEY (user_id, key)
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.pruned_actions', '');
-COMMENT ON TABLE economy.pruned_actions IS 'Keys of the ids of pruned actions: none is ever counted again.';
+COMMENT ON TABLE economy.pruned_actions IS
+    'Keys of the ids of pruned actions: none is ever counted again.';
 
 CREATE FUNCTION economy.action_key(game text, action_id text) RETURNS uuid
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_action_key';
-COMMENT ON FUNCTION economy.action_key(text, text) IS 'Key of an action''s id in pruned_actions: half of a SHA-256.';
+COMMENT ON FUNCTION economy.action_key(text, text) IS
+    'Key of an action''s id in pruned_actions: half of a SHA-256.';
 
 CREATE FUNCTION economy.prune_stream(user_id bigint, seq bigint) RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_prune_stream';
 COMMENT ON FUNCTION economy.prune_stream(bigint, bigint) IS
-    'Deletes a user''s actions before an entry, behind a signed checkpoint there; the only way past the journal''s guard. Null, and nothing done, when verify_chain() found something: it is asked once for all prunes up to what was the newest entry then; after that each proves the part that it goes on by. prune() is the way in.';
+    'Deletes a user''s actions before an entry, behind a signed checkpoint there; '
+    'the only way past the journal''s guard. Null, and nothing done, '
+    'when verify_chain() found something: it is asked once for all prunes up to what was the '
+    'newest entry then; after that each proves the part that it goes on by. prune() is the way in.';
 
 CREATE FUNCTION economy.prune(older_than interval DEFAULT '90 days', max_users integer DEFAULT 200)
     RETURNS TABLE (users bigint, actions bigint, damaged bigint, more boolean)
@@ -430,7 +467,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.prune(interval, integer) IS
-    'Deletes rolled-up actions older than that, behind a signed checkpoint per user, those first whose oldest is due longest; more says that a further call finds more. Statistics, parity and the proof of what is left stay exact; an id is never counted again. A stream with findings is left alone for a day and counted as damaged.';
+    'Deletes rolled-up actions older than that, behind a signed checkpoint per user, '
+    'those first whose oldest is due longest; more says that a further call finds more. '
+    'Statistics, parity and the proof of what is left stay exact; an id is never counted again. '
+    'A stream with findings is left alone for a day and counted as damaged.';
 
 CREATE TYPE economy.parity_difference AS (
     user_id  bigint,
@@ -440,7 +480,8 @@ CREATE TYPE economy.parity_difference AS (
     expected jsonb,
     actual   jsonb
 );
-COMMENT ON TYPE economy.parity_difference IS 'A statistics row that is not what its entries add up to.';
+COMMENT ON TYPE economy.parity_difference IS
+    'A statistics row that is not what its entries add up to.';
 
 CREATE FUNCTION economy.parity_of(users bigint[]) RETURNS SETOF economy.parity_difference
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -501,7 +542,8 @@ CREATE FUNCTION economy.parity_of(users bigint[]) RETURNS SETOF economy.parity_d
             WHERE t.user_id = c.user_id AND t.seq > c.pruned_seq AND t.seq <= c.rolled_to ORDER BY t.seq LIMIT 1) f ON true
         WHERE (f.created_at IS NULL) <> (c.oldest_at IS NULL);
     END;
-COMMENT ON FUNCTION economy.parity_of(bigint[]) IS 'stats_parity() of these users, in work that depends on their entries alone.';
+COMMENT ON FUNCTION economy.parity_of(bigint[]) IS
+    'stats_parity() of these users, in work that depends on their entries alone.';
 
 CREATE FUNCTION economy.parity_strays() RETURNS SETOF economy.parity_difference
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -517,9 +559,11 @@ CREATE FUNCTION economy.parity_strays() RETURNS SETOF economy.parity_difference
               SELECT r.user_id, 'rollup_positions', NULL, NULL, to_jsonb(r) FROM economy.rollup_positions r) s
         WHERE NOT EXISTS (SELECT FROM economy.accounts a WHERE a.user_id = s.user_id);
     END;
-COMMENT ON FUNCTION economy.parity_strays() IS 'Part of stats_parity(): statistics and positions of users that do not exist.';
+COMMENT ON FUNCTION economy.parity_strays() IS
+    'Part of stats_parity(): statistics and positions of users that do not exist.';
 
-CREATE FUNCTION economy.stats_parity(sample integer DEFAULT NULL) RETURNS SETOF economy.parity_difference
+CREATE FUNCTION economy.stats_parity(sample integer DEFAULT NULL)
+    RETURNS SETOF economy.parity_difference
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
@@ -552,7 +596,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.stats_parity(integer) IS
-    'Recomputes statistics and rollups from the entries and returns the rows that differ, for all users or a random sample; none means exact.';
+    'Recomputes statistics and rollups from the entries and returns the rows that differ, '
+    'for all users or a random sample; none means exact.';
 
 -- Capture of the app's own tables
 
@@ -570,13 +615,20 @@ CREATE TABLE economy.capture_refusals (
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.capture_refusals', '');
 SELECT pg_catalog.pg_extension_config_dump('economy.capture_refusals_refusal_id_seq', '');
-COMMENT ON TABLE economy.capture_refusals IS 'Rows that a capture trigger with the argument report could not record; of an unknown user the external id alone.';
-COMMENT ON SEQUENCE economy.capture_refusals_refusal_id_seq IS 'Numbers of capture_refusals.';
+COMMENT ON TABLE economy.capture_refusals IS
+    'Rows that a capture trigger with the argument report could not record; '
+    'of an unknown user the external id alone.';
+COMMENT ON SEQUENCE economy.capture_refusals_refusal_id_seq IS
+    'Numbers of capture_refusals.';
 
 CREATE FUNCTION economy.capture_actions() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'eco_capture_actions';
 COMMENT ON FUNCTION economy.capture_actions() IS
-    'Trigger AFTER INSERT or AFTER UPDATE FOR EACH STATEMENT with a NEW TABLE on a table of the app: records its rows as actions, once they have a win. Arguments: user column (user_id, or external id), game, id column, bet column, win column; then raise (default) or report for refused rows, and prefix=text for the ids of the actions, which begin with the name of the table otherwise.';
+    'Trigger AFTER INSERT or AFTER UPDATE FOR EACH STATEMENT with a NEW TABLE on a table of '
+    'the app: records its rows as actions, once they have a win. Arguments: '
+    'user column (user_id, or external id), game, id column, bet column, win column; '
+    'then raise (default) or report for refused rows, and prefix=text for the ids of the '
+    'actions, which begin with the name of the table otherwise.';
 
 -- Anomalies
 
@@ -585,16 +637,21 @@ COMMENT ON TYPE economy.proportion_interval IS 'Confidence interval of a proport
 
 CREATE FUNCTION economy.wilson_interval(wins bigint, n bigint) RETURNS economy.proportion_interval
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_wilson_interval';
-COMMENT ON FUNCTION economy.wilson_interval(bigint, bigint) IS 'Wilson score interval at 95 % of wins in n games.';
+COMMENT ON FUNCTION economy.wilson_interval(bigint, bigint) IS
+    'Wilson score interval at 95 % of wins in n games.';
 
-CREATE FUNCTION economy.binomial_tail(wins bigint, n bigint, p double precision) RETURNS double precision
+CREATE FUNCTION economy.binomial_tail(wins bigint, n bigint, p double precision)
+    RETURNS double precision
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_binomial_tail';
 COMMENT ON FUNCTION economy.binomial_tail(bigint, bigint, double precision) IS
     'Probability of at least that many wins in n games that are won with probability p.';
 
 CREATE FUNCTION economy.win_rate_anomalies(game text, q double precision DEFAULT 0.01)
-    RETURNS TABLE (user_id bigint, games bigint, wins bigint, win_rate double precision, lower double precision,
-                   upper double precision, population_rate double precision, p_value double precision)
+    RETURNS TABLE (
+        user_id bigint, games bigint, wins bigint, win_rate double precision,
+        lower double precision, upper double precision, population_rate double precision,
+        p_value double precision
+    )
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -619,7 +676,9 @@ CREATE FUNCTION economy.win_rate_anomalies(game text, q double precision DEFAULT
         ORDER BY r.p_value, r.user_id;
     END;
 COMMENT ON FUNCTION economy.win_rate_anomalies(text, double precision) IS
-    'Players of a game, with 20 decided games or more, who win beyond the population''s rate: Wilson lower bound above it, and significant at false discovery rate q (Benjamini-Hochberg over exact binomial tests).';
+    'Players of a game, with 20 decided games or more, who win beyond the population''s rate: '
+    'Wilson lower bound above it, and significant at false discovery rate q '
+    '(Benjamini-Hochberg over exact binomial tests).';
 
 -- A synthetic workload
 
@@ -699,4 +758,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.simulate(integer, integer, bigint) IS
-    'Plays a synthetic workload through the real functions and counts the results: skewed activity, log-normal stakes, 1.5 % retries, 1.5 % late arrivals, 0.7 % refunds, a cheat in every 200 users. The same seed plays the same actions.';
+    'Plays a synthetic workload through the real functions and counts the results: '
+    'skewed activity, log-normal stakes, 1.5 % retries, 1.5 % late arrivals, 0.7 % refunds, '
+    'a cheat in every 200 users. The same seed plays the same actions.';

@@ -36,12 +36,21 @@ CREATE INDEX reward_audit_position_idx ON economy.reward_audit USING brin (posit
 -- a range that is not summarised costs a writer nothing; the empty table's first one is
 SELECT pg_catalog.brin_desummarize_range('economy.reward_audit_position_idx', 0);
 SELECT pg_catalog.pg_extension_config_dump('economy.reward_audit', '');
-COMMENT ON TABLE economy.reward_audit IS 'Journal of rewards: grants, daily claims and reversals. The row is the grant. Append-only.';
+COMMENT ON TABLE economy.reward_audit IS
+    'Journal of rewards: grants, daily claims and reversals. The row is the grant. Append-only.';
 COMMENT ON COLUMN economy.reward_audit.reverses IS 'Reversals: seq of the reward taken back.';
-COMMENT ON COLUMN economy.reward_audit.streak_day IS 'Entries that change a streak (claims, set_streak(), reversals that give a date back): its length after the entry.';
-COMMENT ON COLUMN economy.reward_audit.reward_day IS 'Daily claims: the day whose reward was paid; differs from streak_day past a cap.';
-COMMENT ON COLUMN economy.reward_audit.claim_date IS 'Entries that change a streak: the local date of its last claim after the entry; of a claim the date it is for.';
-COMMENT ON COLUMN economy.reward_audit.streak_before IS 'Entries that change a streak: seq of the entry that it goes on from, of a reversal that it goes back to. With streak_day, best, claim_date, last_grace_on, excused_to and timezone the row of streaks can be recomputed.';
+COMMENT ON COLUMN economy.reward_audit.streak_day IS
+    'Entries that change a streak (claims, set_streak(), reversals that give a date '
+    'back): its length after the entry.';
+COMMENT ON COLUMN economy.reward_audit.reward_day IS
+    'Daily claims: the day whose reward was paid; differs from streak_day past a cap.';
+COMMENT ON COLUMN economy.reward_audit.claim_date IS
+    'Entries that change a streak: the local date of its last claim after the entry; '
+    'of a claim the date it is for.';
+COMMENT ON COLUMN economy.reward_audit.streak_before IS
+    'Entries that change a streak: seq of the entry that it goes on from, '
+    'of a reversal that it goes back to. With streak_day, best, claim_date, last_grace_on, '
+    'excused_to and timezone the row of streaks can be recomputed.';
 CREATE TRIGGER reward_audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
     ON economy.reward_audit FOR EACH STATEMENT EXECUTE FUNCTION economy.forbid_change();
 ALTER TABLE economy.reward_audit ENABLE ALWAYS TRIGGER reward_audit_append_only;
@@ -59,12 +68,18 @@ CREATE TABLE economy.streaks (
     CONSTRAINT streaks_last_claim_on_check CHECK ((streak_day = 0) = (last_claim_on IS NULL))
 ) WITH (fillfactor = 70);
 SELECT pg_catalog.pg_extension_config_dump('economy.streaks', '');
-COMMENT ON TABLE economy.streaks IS 'Daily streak per user as of the last claim; economy.streak_state() evaluates it for now.';
+COMMENT ON TABLE economy.streaks IS
+    'Daily streak per user as of the last claim; economy.streak_state() evaluates it for now.';
 COMMENT ON COLUMN economy.streaks.last_grace_on IS 'The missed date that grace covered last.';
-COMMENT ON COLUMN economy.streaks.excused_to IS 'Dates up to it are not missed: a change of the zone passed over them.';
-COMMENT ON COLUMN economy.streaks.paid_to IS 'No date after it was ever paid; after last_claim_on only where a correction or a reversal put the streak back.';
-COMMENT ON COLUMN economy.streaks.last_seq IS 'Entry that the streak stands at; 0 when its only claim was taken back.';
-COMMENT ON COLUMN economy.streaks.timezone IS 'Zone of the last claim; differs from users.timezone while a change is pending.';
+COMMENT ON COLUMN economy.streaks.excused_to IS
+    'Dates up to it are not missed: a change of the zone passed over them.';
+COMMENT ON COLUMN economy.streaks.paid_to IS
+    'No date after it was ever paid; after last_claim_on only where a correction or '
+    'a reversal put the streak back.';
+COMMENT ON COLUMN economy.streaks.last_seq IS
+    'Entry that the streak stands at; 0 when its only claim was taken back.';
+COMMENT ON COLUMN economy.streaks.timezone IS
+    'Zone of the last claim; differs from users.timezone while a change is pending.';
 
 CREATE TABLE economy.level_curves (
     curve text    NOT NULL COLLATE "C" CONSTRAINT level_curves_curve_check
@@ -74,7 +89,8 @@ CREATE TABLE economy.level_curves (
     CONSTRAINT level_curves_pkey PRIMARY KEY (curve, level)
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.level_curves', '');
-COMMENT ON TABLE economy.level_curves IS 'XP at which each level of a curve begins; level 1 begins at 0. Set by set_level_curve().';
+COMMENT ON TABLE economy.level_curves IS
+    'XP at which each level of a curve begins; level 1 begins at 0. Set by set_level_curve().';
 
 CREATE TABLE economy.level_experiments (
     experiment text    NOT NULL COLLATE "C" CONSTRAINT level_experiments_experiment_check
@@ -86,18 +102,25 @@ CREATE TABLE economy.level_experiments (
     CONSTRAINT level_experiments_pkey PRIMARY KEY (experiment, arm)
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.level_experiments', '');
-COMMENT ON TABLE economy.level_experiments IS 'Experiments with level curves, a row per arm. Set by set_level_experiment().';
-COMMENT ON CONSTRAINT level_experiments_experiment_check ON economy.level_experiments IS 'experiment must have 1 to 64 bytes';
-COMMENT ON CONSTRAINT level_experiments_arm_check ON economy.level_experiments IS 'arm must have 1 to 64 bytes';
-COMMENT ON CONSTRAINT level_experiments_share_check ON economy.level_experiments IS 'share must be from 0 to 10000';
-COMMENT ON CONSTRAINT level_experiments_pkey ON economy.level_experiments IS 'the experiment has an arm of this name already';
-COMMENT ON COLUMN economy.level_experiments.share IS 'Share of users in hundredths of a percent; who falls into no arm has the linear curve.';
+COMMENT ON TABLE economy.level_experiments IS
+    'Experiments with level curves, a row per arm. Set by set_level_experiment().';
+COMMENT ON CONSTRAINT level_experiments_experiment_check ON economy.level_experiments IS
+    'experiment must have 1 to 64 bytes';
+COMMENT ON CONSTRAINT level_experiments_arm_check ON economy.level_experiments IS
+    'arm must have 1 to 64 bytes';
+COMMENT ON CONSTRAINT level_experiments_share_check ON economy.level_experiments IS
+    'share must be from 0 to 10000';
+COMMENT ON CONSTRAINT level_experiments_pkey ON economy.level_experiments IS
+    'the experiment has an arm of this name already';
+COMMENT ON COLUMN economy.level_experiments.share IS
+    'Share of users in hundredths of a percent; who falls into no arm has the linear curve.';
 
 CREATE VIEW economy.level_changes AS
     SELECT c.change_id, CASE c.relation WHEN 'level_curves' THEN 'curve' ELSE 'experiment' END AS kind, c.key AS name, c.actor, c.before, c.after, c.changed_at
     FROM economy.config_changes c WHERE c.relation IN ('level_curves', 'level_experiments');
 COMMENT ON VIEW economy.level_changes IS
-    'Every change of a level curve or an experiment with curves, with actor, before and after: those of config_changes.';
+    'Every change of a level curve or an experiment with curves, with actor, '
+    'before and after: those of config_changes.';
 
 CREATE FUNCTION economy.level_for(xp bigint, curve text DEFAULT 'linear') RETURNS integer
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_level_for';
@@ -105,12 +128,15 @@ COMMENT ON FUNCTION economy.level_for(bigint, text) IS
     'Level of an amount of XP; linear: floor(xp / 500) + 1. XE402 for an unknown curve.';
 
 CREATE TYPE economy.level_position AS (curve text, level integer, xp_into_level bigint, xp_to_next bigint);
-COMMENT ON TYPE economy.level_position IS 'Where an amount of XP stands on a user''s curve; xp_to_next is null at the top.';
+COMMENT ON TYPE economy.level_position IS
+    'Where an amount of XP stands on a user''s curve; xp_to_next is null at the top.';
 CREATE FUNCTION economy.level_of(user_id bigint, xp bigint) RETURNS economy.level_position
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_level_of';
-COMMENT ON FUNCTION economy.level_of(bigint, bigint) IS 'Level of an amount of XP on the curve that this user has.';
+COMMENT ON FUNCTION economy.level_of(bigint, bigint) IS
+    'Level of an amount of XP on the curve that this user has.';
 
-CREATE FUNCTION economy.set_level_curve(curve text, xp bigint[], actor text DEFAULT session_user) RETURNS integer
+CREATE FUNCTION economy.set_level_curve(curve text, xp bigint[], actor text DEFAULT session_user)
+    RETURNS integer
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
@@ -137,10 +163,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.set_level_curve(text, bigint[], text) IS
-    'Defines a level curve: element n is the XP at which level n begins. Recorded in level_changes with the actor. Returns the number of levels.';
+    'Defines a level curve: element n is the XP at which level n begins. '
+    'Recorded in level_changes with the actor. Returns the number of levels.';
 
-CREATE FUNCTION economy.set_level_experiment(experiment text, arms jsonb, enabled boolean DEFAULT false, actor text DEFAULT session_user)
-    RETURNS integer
+CREATE FUNCTION economy.set_level_experiment(
+    experiment text, arms jsonb, enabled boolean DEFAULT false, actor text DEFAULT session_user
+) RETURNS integer
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
@@ -183,7 +211,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.set_level_experiment(text, jsonb, boolean, text) IS
-    'Defines an experiment with level curves: [{"arm", "curve", "share"}], shares in hundredths of a percent, off unless enabled. Recorded in level_changes with the actor. Users are assigned by a hash of user and experiment, so an assignment is stable.';
+    'Defines an experiment with level curves: [{"arm", "curve", "share"}], '
+    'shares in hundredths of a percent, off unless enabled. Recorded in level_changes with the '
+    'actor. Users are assigned by a hash of user and experiment, so an assignment is stable.';
 
 CREATE TYPE economy.grant_result AS (
     success           boolean,
@@ -199,26 +229,35 @@ CREATE TYPE economy.grant_result AS (
     retry_after_ms    integer,
     detail            jsonb
 );
-COMMENT ON TYPE economy.grant_result IS 'Result of grant_reward(), grant_rewards() and revoke_reward().';
+COMMENT ON TYPE economy.grant_result IS
+    'Result of grant_reward(), grant_rewards() and revoke_reward().';
 
-CREATE FUNCTION economy.grant_reward(user_id bigint, source text, external_event_id text, gold bigint DEFAULT 0,
-                                     xp bigint DEFAULT 0, details jsonb DEFAULT NULL)
-    RETURNS economy.grant_result
+CREATE FUNCTION economy.grant_reward(
+    user_id bigint, source text, external_event_id text, gold bigint DEFAULT 0, xp bigint DEFAULT 0,
+    details jsonb DEFAULT NULL
+) RETURNS economy.grant_result
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_grant_reward';
 COMMENT ON FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb) IS
-    'Grants gold and XP once per (user, source, external_event_id); a retry returns the first result with state reuse, another amount is refused with IDEMPOTENCY_MISMATCH.';
+    'Grants gold and XP once per (user, source, external_event_id); '
+    'a retry returns the first result with state reuse, '
+    'another amount is refused with IDEMPOTENCY_MISMATCH.';
 
 CREATE FUNCTION economy.grant_rewards(rewards jsonb) RETURNS SETOF economy.grant_result
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_grant_rewards';
 COMMENT ON FUNCTION economy.grant_rewards(jsonb) IS
-    'grant_reward() for an array of {user_id, source, external_event_id, gold, xp, details} in one transaction; a row per element, in their order.';
+    'grant_reward() for an array of {user_id, source, external_event_id, gold, xp, '
+    'details} in one transaction; a row per element, in their order.';
 
-CREATE FUNCTION economy.revoke_reward(user_id bigint, transaction_id text, reason text, actor text, gold bigint DEFAULT NULL,
-                                      xp bigint DEFAULT NULL, policy text DEFAULT 'refuse', idempotency_key text DEFAULT NULL)
-    RETURNS economy.grant_result
+CREATE FUNCTION economy.revoke_reward(
+    user_id bigint, transaction_id text, reason text, actor text, gold bigint DEFAULT NULL,
+    xp bigint DEFAULT NULL, policy text DEFAULT 'refuse', idempotency_key text DEFAULT NULL
+) RETURNS economy.grant_result
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_revoke_reward';
 COMMENT ON FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, text, text) IS
-    'Takes a reward back, what is left of it or the given gold and XP: once without an idempotency_key, once for each one with, up to what the reward gave. Where the user has less, policy refuse answers INSUFFICIENT_GOLD and take takes what is there and reports the debt in detail. All of the newest daily claim gives its date back.';
+    'Takes a reward back, what is left of it or the given gold and XP: '
+    'once without an idempotency_key, once for each one with, up to what the reward gave. '
+    'Where the user has less, policy refuse answers INSUFFICIENT_GOLD and take takes what is there '
+    'and reports the debt in detail. All of the newest daily claim gives its date back.';
 
 CREATE TYPE economy.claim_result AS (
     success           boolean,
@@ -243,7 +282,8 @@ COMMENT ON TYPE economy.claim_result IS 'Result of economy.claim_daily_reward().
 CREATE FUNCTION economy.claim_daily_reward(user_id bigint) RETURNS economy.claim_result
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_claim_daily_reward';
 COMMENT ON FUNCTION economy.claim_daily_reward(bigint) IS
-    'Claims the reward of the user''s local day: CLAIMED, or ALREADY_CLAIMED with the stored result. Day d pays 1000 + 200 (d - 1) gold and 50 + 25 (d - 1) XP.';
+    'Claims the reward of the user''s local day: CLAIMED, or ALREADY_CLAIMED with the stored '
+    'result. Day d pays 1000 + 200 (d - 1) gold and 50 + 25 (d - 1) XP.';
 
 CREATE TYPE economy.streak_change AS (
     success        boolean,
@@ -258,18 +298,22 @@ CREATE TYPE economy.streak_change AS (
 );
 COMMENT ON TYPE economy.streak_change IS 'Result of economy.set_streak().';
 
-CREATE FUNCTION economy.set_streak(user_id bigint, day integer, last_claim_on date, reason text, actor text,
-                                   idempotency_key text DEFAULT NULL)
-    RETURNS economy.streak_change
+CREATE FUNCTION economy.set_streak(
+    user_id bigint, day integer, last_claim_on date, reason text, actor text,
+    idempotency_key text DEFAULT NULL
+) RETURNS economy.streak_change
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_set_streak';
 COMMENT ON FUNCTION economy.set_streak(bigint, integer, date, text, text, text) IS
-    'Corrects a daily streak: its length and the date of its last claim (0 and null: no streak), once per idempotency_key, with who did it and why. Moves no gold; dates that were paid are not paid again.';
+    'Corrects a daily streak: its length and the date of its last claim (0 and null: no streak), '
+    'once per idempotency_key, with who did it and why. Moves no gold; '
+    'dates that were paid are not paid again.';
 
 CREATE TYPE economy.streak_reward AS (gold bigint, xp bigint);
 COMMENT ON TYPE economy.streak_reward IS 'Reward of a day of the streak.';
 CREATE FUNCTION economy.streak_reward(day integer) RETURNS economy.streak_reward
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_streak_reward_sql';
-COMMENT ON FUNCTION economy.streak_reward(integer) IS 'The formula: 1000 + 200 (day - 1) gold, 50 + 25 (day - 1) XP, day >= 1.';
+COMMENT ON FUNCTION economy.streak_reward(integer) IS
+    'The formula: 1000 + 200 (day - 1) gold, 50 + 25 (day - 1) XP, day >= 1.';
 
 CREATE FUNCTION economy.streak_preview(user_id bigint, days integer DEFAULT 7)
     RETURNS TABLE (claim_date date, outcome text, streak_day integer, gold bigint, xp bigint)
@@ -289,4 +333,5 @@ COMMENT ON TYPE economy.streak_status IS 'A streak as it stands now; all null fo
 CREATE FUNCTION economy.streak_state(user_id bigint) RETURNS economy.streak_status
     LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_streak_state';
 COMMENT ON FUNCTION economy.streak_state(bigint) IS
-    'The streak evaluated now: 0 when the next claim would not continue it. next_outcome is START, CONTINUE, FREEZE, GRACE, RESET, DORMANT or ALREADY_CLAIMED.';
+    'The streak evaluated now: 0 when the next claim would not continue it. next_outcome is START, '
+    'CONTINUE, FREEZE, GRACE, RESET, DORMANT or ALREADY_CLAIMED.';

@@ -17,16 +17,30 @@ CREATE TABLE economy.recommendation_placements (
     CONSTRAINT recommendation_placements_pkey PRIMARY KEY (placement, version)
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.recommendation_placements', 'WHERE version > 0');
-COMMENT ON TABLE economy.recommendation_placements IS 'Places of the app that show a recommendation; the highest version of each is in force.';
-COMMENT ON CONSTRAINT recommendation_placements_placement_check ON economy.recommendation_placements IS 'placement must have 1 to 64 bytes';
-COMMENT ON CONSTRAINT recommendation_placements_policy_check ON economy.recommendation_placements IS 'policy must be rules or thompson';
-COMMENT ON CONSTRAINT recommendation_placements_window_check ON economy.recommendation_placements IS 'attribution_window must be from 1 minute to 90 days';
-COMMENT ON CONSTRAINT recommendation_placements_half_life_check ON economy.recommendation_placements IS 'half_life must be from 1 hour to 3650 days';
-COMMENT ON CONSTRAINT recommendation_placements_exploration_check ON economy.recommendation_placements IS 'exploration must be from 0 to 1';
-COMMENT ON COLUMN economy.recommendation_placements.policy IS 'rules: the first arm that can be shown; thompson: Thompson sampling over those.';
-COMMENT ON COLUMN economy.recommendation_placements.attribution_window IS 'A purchase of the product so long after the decision is its conversion; a day is 24 hours, a month 30 days.';
-COMMENT ON COLUMN economy.recommendation_placements.half_life IS 'thompson: age at which an outcome counts half.';
-COMMENT ON COLUMN economy.recommendation_placements.exploration IS 'thompson: share of decisions that are spread evenly over the arms.';
+COMMENT ON TABLE economy.recommendation_placements IS
+    'Places of the app that show a recommendation; the highest version of each is in force.';
+COMMENT ON CONSTRAINT recommendation_placements_placement_check
+    ON economy.recommendation_placements IS
+    'placement must have 1 to 64 bytes';
+COMMENT ON CONSTRAINT recommendation_placements_policy_check ON economy.recommendation_placements IS
+    'policy must be rules or thompson';
+COMMENT ON CONSTRAINT recommendation_placements_window_check ON economy.recommendation_placements IS
+    'attribution_window must be from 1 minute to 90 days';
+COMMENT ON CONSTRAINT recommendation_placements_half_life_check
+    ON economy.recommendation_placements IS
+    'half_life must be from 1 hour to 3650 days';
+COMMENT ON CONSTRAINT recommendation_placements_exploration_check
+    ON economy.recommendation_placements IS
+    'exploration must be from 0 to 1';
+COMMENT ON COLUMN economy.recommendation_placements.policy IS
+    'rules: the first arm that can be shown; thompson: Thompson sampling over those.';
+COMMENT ON COLUMN economy.recommendation_placements.attribution_window IS
+    'A purchase of the product so long after the decision is its conversion; '
+    'a day is 24 hours, a month 30 days.';
+COMMENT ON COLUMN economy.recommendation_placements.half_life IS
+    'thompson: age at which an outcome counts half.';
+COMMENT ON COLUMN economy.recommendation_placements.exploration IS
+    'thompson: share of decisions that are spread evenly over the arms.';
 
 CREATE TABLE economy.recommendation_arms (
     placement  text    NOT NULL COLLATE "C",
@@ -39,14 +53,22 @@ CREATE TABLE economy.recommendation_arms (
     CONSTRAINT recommendation_arms_pkey PRIMARY KEY (placement, version, segment, arm)
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.recommendation_arms', 'WHERE version > 0');
-COMMENT ON TABLE economy.recommendation_arms IS 'What can be recommended to a segment at a placement, in the order of position; the segment * is the fallback.';
-COMMENT ON CONSTRAINT recommendation_arms_segment_check ON economy.recommendation_arms IS 'segment must have 1 to 64 bytes';
-COMMENT ON CONSTRAINT recommendation_arms_arm_check ON economy.recommendation_arms IS 'arm must have 1 to 64 bytes';
-COMMENT ON CONSTRAINT recommendation_arms_cta_check ON economy.recommendation_arms IS 'cta must have 1 to 255 bytes';
-COMMENT ON CONSTRAINT recommendation_arms_product_id_check ON economy.recommendation_arms IS 'product_id must have 1 to 64 bytes';
-COMMENT ON CONSTRAINT recommendation_arms_pkey ON economy.recommendation_arms IS 'a segment has an arm of this name already';
+COMMENT ON TABLE economy.recommendation_arms IS
+    'What can be recommended to a segment at a placement, in the order of position; '
+    'the segment * is the fallback.';
+COMMENT ON CONSTRAINT recommendation_arms_segment_check ON economy.recommendation_arms IS
+    'segment must have 1 to 64 bytes';
+COMMENT ON CONSTRAINT recommendation_arms_arm_check ON economy.recommendation_arms IS
+    'arm must have 1 to 64 bytes';
+COMMENT ON CONSTRAINT recommendation_arms_cta_check ON economy.recommendation_arms IS
+    'cta must have 1 to 255 bytes';
+COMMENT ON CONSTRAINT recommendation_arms_product_id_check ON economy.recommendation_arms IS
+    'product_id must have 1 to 64 bytes';
+COMMENT ON CONSTRAINT recommendation_arms_pkey ON economy.recommendation_arms IS
+    'a segment has an arm of this name already';
 COMMENT ON COLUMN economy.recommendation_arms.cta IS 'What the app shows: the call to action.';
-COMMENT ON COLUMN economy.recommendation_arms.product_id IS 'Product that the user must be able to buy; null needs none.';
+COMMENT ON COLUMN economy.recommendation_arms.product_id IS
+    'Product that the user must be able to buy; null needs none.';
 INSERT INTO economy.recommendation_placements (placement, version, actor, changed_at) VALUES ('home', 0, 'economy', '2000-01-01 00:00:00+00');
 INSERT INTO economy.recommendation_arms VALUES
     ('home', 0, 'AtRisk',      1, 'return',    'return_package',    'return_package'),
@@ -82,15 +104,23 @@ CREATE INDEX recommendations_day_idx ON economy.recommendations (user_id, placem
 CREATE INDEX recommendations_matures_at_idx ON economy.recommendations (placement, matures_at);
 SELECT pg_catalog.pg_extension_config_dump('economy.recommendations', '');
 COMMENT ON TABLE economy.recommendations IS
-    'What recommend() decided to show, once for a user, placement, UTC day and arm, with what it was made of and the feedback; kept for economy.recommendation_retention.';
-COMMENT ON COLUMN economy.recommendations.number IS 'Counts the user''s decisions; the decision_id is D<user>-<number>.';
-COMMENT ON COLUMN economy.recommendations.segment IS 'The user''s segment at that moment; null before the first refresh.';
-COMMENT ON COLUMN economy.recommendations.fallback IS 'No arm of the user''s segment could be shown.';
-COMMENT ON COLUMN economy.recommendations.propensity IS 'Probability with which the policy chose this arm of those it could show, exact to 1e-8.';
+    'What recommend() decided to show, once for a user, placement, UTC day and arm, '
+    'with what it was made of and the feedback; kept for economy.recommendation_retention.';
+COMMENT ON COLUMN economy.recommendations.number IS
+    'Counts the user''s decisions; the decision_id is D<user>-<number>.';
+COMMENT ON COLUMN economy.recommendations.segment IS
+    'The user''s segment at that moment; null before the first refresh.';
+COMMENT ON COLUMN economy.recommendations.fallback IS
+    'No arm of the user''s segment could be shown.';
+COMMENT ON COLUMN economy.recommendations.propensity IS
+    'Probability with which the policy chose this arm of those it could show, exact to 1e-8.';
 COMMENT ON COLUMN economy.recommendations.day IS 'UTC day of the decision.';
-COMMENT ON COLUMN economy.recommendations.seq IS 'The user''s newest entry at the decision; a purchase after it can be its conversion.';
-COMMENT ON COLUMN economy.recommendations.matures_at IS 'End of the placement''s attribution window; a day of it is 24 hours.';
-COMMENT ON COLUMN economy.recommendations.converted_at IS 'Conversion by feedback; a purchase attributes itself, see recommendation_outcomes.';
+COMMENT ON COLUMN economy.recommendations.seq IS
+    'The user''s newest entry at the decision; a purchase after it can be its conversion.';
+COMMENT ON COLUMN economy.recommendations.matures_at IS
+    'End of the placement''s attribution window; a day of it is 24 hours.';
+COMMENT ON COLUMN economy.recommendations.converted_at IS
+    'Conversion by feedback; a purchase attributes itself, see recommendation_outcomes.';
 
 CREATE VIEW economy.recommendation_outcomes AS
     SELECT d.user_id, d.number, d.placement, d.version, d.segment, d.arm, d.fallback, d.policy, d.propensity, d.day, d.decided_at,
@@ -106,7 +136,8 @@ CREATE VIEW economy.recommendation_outcomes AS
                           WHERE l.user_id = d.user_id AND l.product_id = d.product_id AND l.number > d.number AND l.seq < t.seq)) b
         ON d.product_id IS NOT NULL;
 COMMENT ON VIEW economy.recommendation_outcomes IS
-    'Decisions with what came of them: a click, and a conversion by feedback or by a purchase of the product within the placement''s window.';
+    'Decisions with what came of them: a click, and a conversion by feedback or by a purchase of '
+    'the product within the placement''s window.';
 
 -- What was learned of them: an exposure is a user, placement, UTC day and arm.
 
@@ -116,7 +147,9 @@ CREATE TABLE economy.recommendation_progress (
     pruned_until  timestamptz NOT NULL
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.recommendation_progress', '');
-COMMENT ON TABLE economy.recommendation_progress IS 'Up to which matures_at the job has counted the decisions of a placement, and removed old ones.';
+COMMENT ON TABLE economy.recommendation_progress IS
+    'Up to which matures_at the job has counted the decisions of a '
+    'placement, and removed old ones.';
 
 CREATE TABLE economy.recommendation_beliefs (
     placement text NOT NULL COLLATE "C",
@@ -127,7 +160,9 @@ CREATE TABLE economy.recommendation_beliefs (
     CONSTRAINT recommendation_beliefs_pkey PRIMARY KEY (placement, segment, arm)
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.recommendation_beliefs', '');
-COMMENT ON TABLE economy.recommendation_beliefs IS 'Matured exposures of each arm, halved per half-life, as of recommendation_progress.learned_until.';
+COMMENT ON TABLE economy.recommendation_beliefs IS
+    'Matured exposures of each arm, halved per half-life, '
+    'as of recommendation_progress.learned_until.';
 COMMENT ON COLUMN economy.recommendation_beliefs.wins IS 'Exposures that converted.';
 COMMENT ON COLUMN economy.recommendation_beliefs.losses IS 'Exposures that did not.';
 
@@ -142,15 +177,20 @@ CREATE TABLE economy.recommendation_days (
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.recommendation_days', '');
 COMMENT ON TABLE economy.recommendation_days IS
-    'What Thompson sampling knows from a UTC day on: recommendation_beliefs at its begin, until the job writes those of a later day.';
-COMMENT ON COLUMN economy.recommendation_days.wins IS 'Exposures that converted, halved per half-life.';
+    'What Thompson sampling knows from a UTC day on: recommendation_beliefs at its begin, '
+    'until the job writes those of a later day.';
+COMMENT ON COLUMN economy.recommendation_days.wins IS
+    'Exposures that converted, halved per half-life.';
 COMMENT ON COLUMN economy.recommendation_days.losses IS 'Exposures that did not.';
 
-CREATE FUNCTION economy.beta_quantile(p double precision, a double precision, b double precision) RETURNS double precision
+CREATE FUNCTION economy.beta_quantile(p double precision, a double precision, b double precision)
+    RETURNS double precision
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_beta_quantile_sql';
-COMMENT ON FUNCTION economy.beta_quantile(double precision, double precision, double precision) IS 'Inverse of the beta distribution.';
+COMMENT ON FUNCTION economy.beta_quantile(double precision, double precision, double precision) IS
+    'Inverse of the beta distribution.';
 
-CREATE FUNCTION economy.beta_shares(a double precision[], b double precision[]) RETURNS double precision[]
+CREATE FUNCTION economy.beta_shares(a double precision[], b double precision[])
+    RETURNS double precision[]
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_beta_shares_sql';
 COMMENT ON FUNCTION economy.beta_shares(double precision[], double precision[]) IS
     'Probability of each of several beta variables, with shapes of 1 or more, to be the largest.';
@@ -163,15 +203,19 @@ BEGIN
     RETURN (('x' || left(encode(sha256(convert_to(key, 'UTF8')), 'hex'), 13))::bit(52)::bigint + 0.5::double precision) / 4503599627370496;
 END
 $$;
-COMMENT ON FUNCTION economy.draw_uniform(text) IS 'A number between 0 and 1 drawn by the hash of a text: the same everywhere.';
+COMMENT ON FUNCTION economy.draw_uniform(text) IS
+    'A number between 0 and 1 drawn by the hash of a text: the same everywhere.';
 
 CREATE FUNCTION economy.seconds(length interval) RETURNS double precision
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
     BEGIN ATOMIC SELECT extract(epoch FROM length)::double precision; END;
-COMMENT ON FUNCTION economy.seconds(interval) IS 'Length of an interval whose days have 24 hours and whose months 30 days.';
+COMMENT ON FUNCTION economy.seconds(interval) IS
+    'Length of an interval whose days have 24 hours and whose months 30 days.';
 
-CREATE FUNCTION economy.halved(amount double precision, age double precision, half_life double precision) RETURNS double precision
+CREATE FUNCTION economy.halved(
+    amount double precision, age double precision, half_life double precision
+) RETURNS double precision
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
     -- nothing that small is left, and no power of it underflows
@@ -181,7 +225,8 @@ COMMENT ON FUNCTION economy.halved(double precision, double precision, double pr
 
 CREATE FUNCTION economy.purchase_probe(user_id bigint, product_id text) RETURNS text
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_purchase_probe';
-COMMENT ON FUNCTION economy.purchase_probe(bigint, text) IS 'The code that purchase() of one unit under a new key would answer now.';
+COMMENT ON FUNCTION economy.purchase_probe(bigint, text) IS
+    'The code that purchase() of one unit under a new key would answer now.';
 
 CREATE FUNCTION economy.product_offered(user_id bigint, product_id text) RETURNS boolean
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -197,10 +242,13 @@ BEGIN
        AND economy.purchase_probe(user_id, product_id) IN ('OK', 'INSUFFICIENT_GOLD');
 END
 $$;
-COMMENT ON FUNCTION economy.product_offered(bigint, text) IS 'Whether the product is on sale, in stock, and the user may still buy it.';
+COMMENT ON FUNCTION economy.product_offered(bigint, text) IS
+    'Whether the product is on sale, in stock, and the user may still buy it.';
 
-CREATE FUNCTION economy.recommendation_exposures(place text, after timestamptz, upto timestamptz,
-                                                 OUT segment text, OUT arm text, OUT matures_at timestamptz, OUT converted boolean) RETURNS SETOF record
+CREATE FUNCTION economy.recommendation_exposures(
+    place text, after timestamptz, upto timestamptz,
+    OUT segment text, OUT arm text, OUT matures_at timestamptz, OUT converted boolean
+) RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp SET jit = off
     BEGIN ATOMIC
@@ -213,10 +261,14 @@ CREATE FUNCTION economy.recommendation_exposures(place text, after timestamptz, 
                             AND f.arm = o.arm AND NOT f.fallback AND f.number < o.number);
     END;
 COMMENT ON FUNCTION economy.recommendation_exposures(text, timestamptz, timestamptz) IS
-    'Exposures of a placement that matured after one moment and up to another: one for a user, UTC day, segment and arm.';
+    'Exposures of a placement that matured after one moment and up to another: '
+    'one for a user, UTC day, segment and arm.';
 
 CREATE FUNCTION economy.recommendation_posteriors(placement text, segment text, as_of timestamptz)
-    RETURNS TABLE (arm text, "position" integer, product_id text, cta text, wins double precision, losses double precision)
+    RETURNS TABLE (
+        arm text, "position" integer, product_id text, cta text, wins double precision,
+        losses double precision
+    )
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp SET jit = off
     BEGIN ATOMIC
@@ -233,11 +285,13 @@ CREATE FUNCTION economy.recommendation_posteriors(placement text, segment text, 
         WHERE a.segment = $2 GROUP BY a.arm, a.position, a.product_id, a.cta ORDER BY a.position, a.arm;
     END;
 COMMENT ON FUNCTION economy.recommendation_posteriors(text, text, timestamptz) IS
-    'The arms of a placement and segment, with the matured wins and losses of each, halved per half-life, counted anew from the decisions that are kept.';
+    'The arms of a placement and segment, with the matured wins and losses of each, '
+    'halved per half-life, counted anew from the decisions that are kept.';
 
 CREATE FUNCTION economy.recommendation_learn(place text, max_decisions integer) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' SET jit = off AS $$
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC'
+    SET datestyle = 'ISO, YMD' SET jit = off AS $$
 #variable_conflict use_variable
 DECLARE
     today     CONSTANT timestamptz := date_trunc('day', economy.now(), 'UTC');
@@ -279,9 +333,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.recommendation_learn(text, integer) IS
-    'Counts the next max_decisions decisions of a placement that matured before this UTC day, and publishes the day when there are no more; null when that was done.';
+    'Counts the next max_decisions decisions of a placement that matured before this UTC day, '
+    'and publishes the day when there are no more; null when that was done.';
 
-CREATE FUNCTION economy.recommendation_forget(place text, before timestamptz, max_decisions integer) RETURNS bigint
+CREATE FUNCTION economy.recommendation_forget(place text, before timestamptz, max_decisions integer)
+    RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp SET jit = off AS $$
 #variable_conflict use_variable
@@ -307,11 +363,14 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.recommendation_forget(text, timestamptz, integer) IS
-    'Removes the next max_decisions decisions of a placement that matured before a moment; null when there are none.';
+    'Removes the next max_decisions decisions of a placement that matured before a '
+    'moment; null when there are none.';
 
-CREATE FUNCTION economy.learn_recommendations(max_decisions integer DEFAULT 10000) RETURNS TABLE (decisions bigint, more boolean)
+CREATE FUNCTION economy.learn_recommendations(max_decisions integer DEFAULT 10000)
+    RETURNS TABLE (decisions bigint, more boolean)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1
-    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' AS $$
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC'
+    SET datestyle = 'ISO, YMD' AS $$
 #variable_conflict use_variable
 DECLARE
     place economy.recommendation_placements;
@@ -340,11 +399,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.learn_recommendations(integer) IS
-    'One batch of the job that counts what came of decisions for Thompson sampling, and removes those older than economy.recommendation_retention: how many, and whether there is more to do.';
+    'One batch of the job that counts what came of decisions for Thompson sampling, '
+    'and removes those older than economy.recommendation_retention: how many, '
+    'and whether there is more to do.';
 
-CREATE FUNCTION economy.recommendation_draw(user_id bigint, placement text, version integer, day date, attempt bigint, arms text[],
-                                            wins double precision[], losses double precision[], exploration double precision,
-                                            OUT pick integer, OUT propensity double precision)
+CREATE FUNCTION economy.recommendation_draw(
+    user_id bigint, placement text, version integer, day date, attempt bigint, arms text[],
+    wins double precision[], losses double precision[], exploration double precision,
+    OUT pick integer, OUT propensity double precision
+)
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
@@ -369,11 +432,16 @@ BEGIN
     propensity := least(1, greatest(exploration / n + (1 - exploration) * shares[pick], 1e-300));
 END
 $$;
-COMMENT ON FUNCTION economy.recommendation_draw(bigint, text, integer, date, bigint, text[], double precision[], double precision[], double precision) IS
-    'Thompson sampling: the place of the arm that a user gets in an attempt of a day, drawn by hashes of all that, and the probability of it.';
+COMMENT ON FUNCTION economy.recommendation_draw(
+    bigint, text, integer, date, bigint, text[], double precision[], double precision[],
+    double precision) IS
+    'Thompson sampling: the place of the arm that a user gets in an attempt of a day, '
+    'drawn by hashes of all that, and the probability of it.';
 
-CREATE FUNCTION economy.recommend_arm(who bigint, place economy.recommendation_placements, of_segment text, today date,
-                                      OUT chosen economy.recommendation_arms, OUT propensity double precision, OUT drawn boolean)
+CREATE FUNCTION economy.recommend_arm(
+    who bigint, place economy.recommendation_placements, of_segment text, today date,
+    OUT chosen economy.recommendation_arms, OUT propensity double precision, OUT drawn boolean
+)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp SET jit = off AS $$
 #variable_conflict use_variable
@@ -422,10 +490,14 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.recommend_arm(bigint, economy.recommendation_placements, text, date) IS
-    'The arm of a segment that a placement shows a user today, by its policy, and whether it was drawn now; null when none can be shown.';
+    'The arm of a segment that a placement shows a user today, by its policy, '
+    'and whether it was drawn now; null when none can be shown.';
 
 CREATE FUNCTION economy.recommend(user_id bigint, placement text)
-    RETURNS TABLE (decision_id text, cta text, segment text, fallback boolean, arm text, product_id text, propensity double precision)
+    RETURNS TABLE (
+        decision_id text, cta text, segment text, fallback boolean, arm text, product_id text,
+        propensity double precision
+    )
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1
     SET search_path = pg_catalog, economy, pg_temp SET jit = off AS $$
 #variable_conflict use_variable
@@ -479,7 +551,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.recommend(bigint, text) IS
-    'What to show a user at a placement: an arm of the user''s segment whose product the user can buy, or a fallback, marked as such. The decision is kept; asked again on the same UTC day with the same answer, it is the same decision.';
+    'What to show a user at a placement: an arm of the user''s segment whose product the user can '
+    'buy, or a fallback, marked as such. The decision is kept; asked again on the same UTC day '
+    'with the same answer, it is the same decision.';
 
 CREATE FUNCTION economy.recommendation_feedback(decision_id text, kind text) RETURNS text
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -511,11 +585,14 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.recommendation_feedback(text, text) IS
-    'Notes a click or a conversion of a decision, once: new, or reuse when it was known. A purchase of the recommended product needs no feedback.';
+    'Notes a click or a conversion of a decision, once: new, or reuse when it was known. '
+    'A purchase of the recommended product needs no feedback.';
 
 CREATE FUNCTION economy.recommendation_stats(since timestamptz DEFAULT NULL)
-    RETURNS TABLE (placement text, segment text, arm text, shown bigint, clicks bigint, ctr numeric, conversions bigint,
-                   conversion_rate numeric, fallbacks bigint, fallback_rate numeric)
+    RETURNS TABLE (
+        placement text, segment text, arm text, shown bigint, clicks bigint, ctr numeric,
+        conversions bigint, conversion_rate numeric, fallbacks bigint, fallback_rate numeric
+    )
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp SET jit = off
     BEGIN ATOMIC
@@ -527,11 +604,14 @@ CREATE FUNCTION economy.recommendation_stats(since timestamptz DEFAULT NULL)
         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
     END;
 COMMENT ON FUNCTION economy.recommendation_stats(timestamptz) IS
-    'Per placement, segment and arm: decisions, clicks, conversions by feedback or purchase, fallbacks, and their rates.';
+    'Per placement, segment and arm: decisions, clicks, conversions by feedback or '
+    'purchase, fallbacks, and their rates.';
 
-CREATE FUNCTION economy.set_recommendations(placement text, settings jsonb, arms jsonb, actor text) RETURNS integer
+CREATE FUNCTION economy.set_recommendations(placement text, settings jsonb, arms jsonb, actor text)
+    RETURNS integer
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres' AS $$
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC'
+    SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres' AS $$
 #variable_conflict use_variable
 DECLARE
     next_version integer;
@@ -581,4 +661,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.set_recommendations(text, jsonb, jsonb, text) IS
-    'Makes or replaces a placement: its settings, and its arms in the order of the array, with the segment * for the fallback. Returns its version.';
+    'Makes or replaces a placement: its settings, and its arms in the order of the array, '
+    'with the segment * for the fallback. Returns its version.';

@@ -18,15 +18,21 @@ ALTER TABLE economy.user_segments ALTER COLUMN buckets SET STORAGE EXTERNAL;
 CREATE INDEX user_segments_next_change_at_idx ON economy.user_segments (next_change_at);
 SELECT pg_catalog.pg_extension_config_dump('economy.user_segments', '');
 COMMENT ON TABLE economy.user_segments IS
-    'Scores and segment of each user that ever bought, as of the last refresh, with the daily buckets they come from.';
-COMMENT ON COLUMN economy.user_segments.seq IS 'Newest purchase in the buckets; purchases of a user commit in the order of seq.';
+    'Scores and segment of each user that ever bought, as of the last refresh, '
+    'with the daily buckets they come from.';
+COMMENT ON COLUMN economy.user_segments.seq IS
+    'Newest purchase in the buckets; purchases of a user commit in the order of seq.';
 COMMENT ON COLUMN economy.user_segments.frequency IS 'Purchases in the window.';
-COMMENT ON COLUMN economy.user_segments.monetary IS 'Their sum in minor units of money, at most 2^63-1.';
-COMMENT ON COLUMN economy.user_segments.segment_since IS 'As-of time of the refresh that put the user in this segment.';
+COMMENT ON COLUMN economy.user_segments.monetary IS
+    'Their sum in minor units of money, at most 2^63-1.';
+COMMENT ON COLUMN economy.user_segments.segment_since IS
+    'As-of time of the refresh that put the user in this segment.';
 COMMENT ON COLUMN economy.user_segments.next_change_at IS
-    'When this row changes without a new purchase: one leaves the window, or a day more of recency matters.';
+    'When this row changes without a new purchase: one leaves the window, '
+    'or a day more of recency matters.';
 COMMENT ON COLUMN economy.user_segments.changes IS 'Rows of the user in segment_history.';
-COMMENT ON COLUMN economy.user_segments.buckets IS 'Purchases by UTC day, packed; economy.rfm_days shows them.';
+COMMENT ON COLUMN economy.user_segments.buckets IS
+    'Purchases by UTC day, packed; economy.rfm_days shows them.';
 
 CREATE TABLE economy.segment_history (
     user_id      bigint      NOT NULL,
@@ -38,8 +44,10 @@ CREATE TABLE economy.segment_history (
     CONSTRAINT segment_history_pkey PRIMARY KEY (user_id, change_no)
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.segment_history', '');
-COMMENT ON TABLE economy.segment_history IS 'Every change of a user''s segment: from, to, when, and by the bounds of which snapshot.';
-COMMENT ON COLUMN economy.segment_history.changed_at IS 'As-of time of the refresh that found the change.';
+COMMENT ON TABLE economy.segment_history IS
+    'Every change of a user''s segment: from, to, when, and by the bounds of which snapshot.';
+COMMENT ON COLUMN economy.segment_history.changed_at IS
+    'As-of time of the refresh that found the change.';
 
 CREATE TABLE economy.rfm_snapshots (
     snapshot_id bigint      NOT NULL CONSTRAINT rfm_snapshots_pkey PRIMARY KEY,
@@ -63,12 +71,17 @@ CREATE TABLE economy.rfm_snapshots (
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.rfm_snapshots', '');
 COMMENT ON TABLE economy.rfm_snapshots IS
-    'Full refreshes: the model, rules and bounds that everything is scored against until the next one.';
-COMMENT ON COLUMN economy.rfm_snapshots.degenerate IS 'Axes (recency, frequency, monetary) on which all who were ranked have one value: they score 3.';
-COMMENT ON COLUMN economy.rfm_snapshots.users IS 'Accounts that were there, also without a purchase.';
+    'Full refreshes: the model, rules and bounds that everything is '
+    'scored against until the next one.';
+COMMENT ON COLUMN economy.rfm_snapshots.degenerate IS
+    'Axes (recency, frequency, monetary) on which all who were '
+    'ranked have one value: they score 3.';
+COMMENT ON COLUMN economy.rfm_snapshots.users IS
+    'Accounts that were there, also without a purchase.';
 COMMENT ON COLUMN economy.rfm_snapshots.active IS 'Users with a purchase in the window.';
 COMMENT ON COLUMN economy.rfm_snapshots.changed IS 'Rows of user_segments that it wrote.';
-COMMENT ON COLUMN economy.rfm_snapshots.program IS 'Model, bounds and rules, compiled by rfm_program().';
+COMMENT ON COLUMN economy.rfm_snapshots.program IS
+    'Model, bounds and rules, compiled by rfm_program().';
 COMMENT ON COLUMN economy.rfm_snapshots.segments IS 'Segment of each rule in the program.';
 
 CREATE TABLE economy.rfm_state (
@@ -88,13 +101,20 @@ CREATE TABLE economy.rfm_state (
 SELECT pg_catalog.pg_extension_config_dump('economy.rfm_state', '');
 COMMENT ON TABLE economy.rfm_state IS 'Where the refreshes stand: one row after the first.';
 COMMENT ON COLUMN economy.rfm_state.as_of IS 'The moment that user_segments describes.';
-COMMENT ON COLUMN economy.rfm_state.cluster IS 'System identifier of the server that seen_before belongs to; another one reads the whole journal once.';
-COMMENT ON COLUMN economy.rfm_state.seen_before IS 'Every purchase of a transaction before this one is in the buckets.';
-COMMENT ON COLUMN economy.rfm_state.summarised IS 'Blocks of the journal that its BRIN index summarises.';
-COMMENT ON COLUMN economy.rfm_state.change_lag IS 'At the last refresh: how long the oldest thing it took up had been waiting.';
+COMMENT ON COLUMN economy.rfm_state.cluster IS
+    'System identifier of the server that seen_before belongs to; '
+    'another one reads the whole journal once.';
+COMMENT ON COLUMN economy.rfm_state.seen_before IS
+    'Every purchase of a transaction before this one is in the buckets.';
+COMMENT ON COLUMN economy.rfm_state.summarised IS
+    'Blocks of the journal that its BRIN index summarises.';
+COMMENT ON COLUMN economy.rfm_state.change_lag IS
+    'At the last refresh: how long the oldest thing it took up had been waiting.';
 COMMENT ON COLUMN economy.rfm_state.next_user IS
-    'From this user on the rows are still scored by an earlier snapshot: a full refresh writes them batch by batch. Null when all are done.';
-COMMENT ON COLUMN economy.rfm_state.written IS 'Rows of user_segments that the full refresh wrote so far.';
+    'From this user on the rows are still scored by an earlier snapshot: '
+    'a full refresh writes them batch by batch. Null when all are done.';
+COMMENT ON COLUMN economy.rfm_state.written IS
+    'Rows of user_segments that the full refresh wrote so far.';
 COMMENT ON COLUMN economy.rfm_state.spent IS 'How long its transactions took so far.';
 
 CREATE TABLE economy.rfm_reversals (
@@ -108,46 +128,64 @@ SELECT pg_catalog.pg_extension_config_dump('economy.rfm_reversals', '');
 COMMENT ON TABLE economy.rfm_reversals IS 'Purchases that were taken back and count no longer.';
 COMMENT ON COLUMN economy.rfm_reversals.applied IS 'The day of the purchase no longer holds it.';
 
-CREATE FUNCTION economy.rfm_pack_add(state internal, at timestamptz, monetary bigint, seq bigint) RETURNS internal
+CREATE FUNCTION economy.rfm_pack_add(state internal, at timestamptz, monetary bigint, seq bigint)
+    RETURNS internal
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_rfm_pack_add';
-COMMENT ON FUNCTION economy.rfm_pack_add(internal, timestamptz, bigint, bigint) IS 'Step of the aggregate rfm_pack().';
+COMMENT ON FUNCTION economy.rfm_pack_add(internal, timestamptz, bigint, bigint) IS
+    'Step of the aggregate rfm_pack().';
 CREATE FUNCTION economy.rfm_pack_end(state internal) RETURNS bytea
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_rfm_pack_end';
 COMMENT ON FUNCTION economy.rfm_pack_end(internal) IS 'End of the aggregate rfm_pack().';
 CREATE AGGREGATE economy.rfm_pack(at timestamptz, monetary bigint, seq bigint)
     (SFUNC = economy.rfm_pack_add, STYPE = internal, SSPACE = 400, FINALFUNC = economy.rfm_pack_end, PARALLEL = SAFE);
-COMMENT ON AGGREGATE economy.rfm_pack(timestamptz, bigint, bigint) IS 'A user''s purchases as packed daily buckets; any order of rows.';
+COMMENT ON AGGREGATE economy.rfm_pack(timestamptz, bigint, bigint) IS
+    'A user''s purchases as packed daily buckets; any order of rows.';
 
 CREATE FUNCTION economy.rfm_merge(a bytea, b bytea) RETURNS bytea
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_rfm_merge';
 COMMENT ON FUNCTION economy.rfm_merge(bytea, bytea) IS 'The days of two packed strings together.';
 
-CREATE FUNCTION economy.rfm_buckets(buckets bytea, OUT day date, OUT purchases bigint, OUT monetary bigint, OUT first_at timestamptz,
-                                    OUT last_at timestamptz, OUT first_seq bigint, OUT last_seq bigint) RETURNS SETOF record
+CREATE FUNCTION economy.rfm_buckets(
+    buckets bytea,
+    OUT day date, OUT purchases bigint, OUT monetary bigint, OUT first_at timestamptz,
+    OUT last_at timestamptz, OUT first_seq bigint, OUT last_seq bigint
+) RETURNS SETOF record
     LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'eco_rfm_buckets';
 COMMENT ON FUNCTION economy.rfm_buckets(bytea) IS 'The days of packed buckets, the newest first.';
 
 CREATE VIEW economy.rfm_days AS
     SELECT u.user_id, b.day, b.purchases, b.monetary, b.first_at, b.last_at, b.first_seq, b.last_seq
     FROM economy.user_segments u CROSS JOIN LATERAL economy.rfm_buckets(u.buckets) b;
-COMMENT ON VIEW economy.rfm_days IS 'Daily buckets: purchases and their sum per user and UTC day, as of the last refresh.';
+COMMENT ON VIEW economy.rfm_days IS
+    'Daily buckets: purchases and their sum per user and UTC day, as of the last refresh.';
 
-CREATE FUNCTION economy.rfm_window(user_id bigint, buckets bytea, as_of timestamptz, window_us bigint,
-                                   OUT last_on date, OUT frequency bigint, OUT monetary bigint)
+CREATE FUNCTION economy.rfm_window(
+    user_id bigint, buckets bytea, as_of timestamptz, window_us bigint,
+    OUT last_on date, OUT frequency bigint, OUT monetary bigint
+)
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_rfm_window';
 COMMENT ON FUNCTION economy.rfm_window(bigint, bytea, timestamptz, bigint) IS
-    'Day of the last purchase up to as_of, and number and sum of those in the window before it, in microseconds, 0 for all time.';
+    'Day of the last purchase up to as_of, and number and sum of those in the window before it, '
+    'in microseconds, 0 for all time.';
 
-CREATE FUNCTION economy.rfm_assess(user_id bigint, buckets bytea, as_of timestamptz, program bigint[], segments text[],
-                                   before_frequency bigint, before_monetary bigint, before_r smallint, before_f smallint, before_m smallint,
-                                   before_segment text, before_next_change_at timestamptz,
-                                   OUT frequency bigint, OUT monetary bigint, OUT r smallint, OUT f smallint, OUT m smallint,
-                                   OUT segment text, OUT next_change_at timestamptz, OUT recency_days integer)
+CREATE FUNCTION economy.rfm_assess(
+    user_id bigint, buckets bytea, as_of timestamptz, program bigint[], segments text[],
+    before_frequency bigint, before_monetary bigint, before_r smallint, before_f smallint,
+    before_m smallint, before_segment text, before_next_change_at timestamptz,
+    OUT frequency bigint, OUT monetary bigint, OUT r smallint, OUT f smallint, OUT m smallint,
+    OUT segment text, OUT next_change_at timestamptz, OUT recency_days integer
+)
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_rfm_assess';
-COMMENT ON FUNCTION economy.rfm_assess(bigint, bytea, timestamptz, bigint[], text[], bigint, bigint, smallint, smallint, smallint, text, timestamptz) IS
-    'Scores and segment of a user by a compiled snapshot; null when they are what they were before.';
+COMMENT ON FUNCTION economy.rfm_assess(
+    bigint, bytea, timestamptz, bigint[], text[], bigint, bigint, smallint, smallint, smallint,
+    text, timestamptz) IS
+    'Scores and segment of a user by a compiled snapshot; '
+    'null when they are what they were before.';
 
-CREATE FUNCTION economy.rfm_program(snapshot economy.rfm_snapshots, OUT program bigint[], OUT segments text[])
+CREATE FUNCTION economy.rfm_program(
+    snapshot economy.rfm_snapshots,
+    OUT program bigint[], OUT segments text[]
+)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -174,9 +212,11 @@ CREATE FUNCTION economy.rfm_program(snapshot economy.rfm_snapshots, OUT program 
         SELECT (SELECT array_agg(w.value ORDER BY w.part, w.n) FROM word w),
                (SELECT array_agg(g.segment ORDER BY g.position) FROM economy.rfm_rule_ranges(snapshot.rules, snapshot.p50, snapshot.p60, snapshot.p95) g);
     END;
-COMMENT ON FUNCTION economy.rfm_program(economy.rfm_snapshots) IS 'A snapshot''s model, bounds and rules in the form that rfm_assess() takes.';
+COMMENT ON FUNCTION economy.rfm_program(economy.rfm_snapshots) IS
+    'A snapshot''s model, bounds and rules in the form that rfm_assess() takes.';
 
-CREATE FUNCTION economy.rfm_with_bounds(snapshot economy.rfm_snapshots, bounds economy.score_bounds) RETURNS economy.rfm_snapshots
+CREATE FUNCTION economy.rfm_with_bounds(snapshot economy.rfm_snapshots, bounds economy.score_bounds)
+    RETURNS economy.rfm_snapshots
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 BEGIN
@@ -191,7 +231,8 @@ BEGIN
     RETURN snapshot;
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_with_bounds(economy.rfm_snapshots, economy.score_bounds) IS 'The snapshot with what was measured for it.';
+COMMENT ON FUNCTION economy.rfm_with_bounds(economy.rfm_snapshots, economy.score_bounds) IS
+    'The snapshot with what was measured for it.';
 
 CREATE FUNCTION economy.rfm_never_bought(snapshot economy.rfm_snapshots) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -202,7 +243,8 @@ CREATE FUNCTION economy.rfm_never_bought(snapshot economy.rfm_snapshots) RETURNS
           AND coalesce((snapshot.model ->> 'recency_clamp')::bigint, 1000000) BETWEEN g.recency_from AND g.recency_to
         ORDER BY g.position LIMIT 1;
     END;
-COMMENT ON FUNCTION economy.rfm_never_bought(economy.rfm_snapshots) IS 'The segment of users that never bought anything.';
+COMMENT ON FUNCTION economy.rfm_never_bought(economy.rfm_snapshots) IS
+    'The segment of users that never bought anything.';
 
 CREATE FUNCTION economy.rfm_reverse(user_id bigint, seq bigint) RETURNS boolean
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -219,7 +261,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.rfm_reverse(bigint, bigint) IS
-    'Takes a purchase that was reversed out of its day at the next refresh; false when it is out already or there is none. For the function that reverses purchases, in its transaction.';
+    'Takes a purchase that was reversed out of its day at the next refresh; '
+    'false when it is out already or there is none. For the function that reverses '
+    'purchases, in its transaction.';
 
 -- One refresh at a time. The row lock also makes a refresh with an old snapshot fail.
 CREATE FUNCTION economy.rfm_lock() RETURNS economy.rfm_state
@@ -240,7 +284,8 @@ BEGIN
     RETURN state;
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_lock() IS 'Waits for a refresh that runs, and returns where the refreshes stand.';
+COMMENT ON FUNCTION economy.rfm_lock() IS
+    'Waits for a refresh that runs, and returns where the refreshes stand.';
 
 CREATE FUNCTION economy.rfm_unsee(state economy.rfm_state) RETURNS bigint
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -248,7 +293,8 @@ CREATE FUNCTION economy.rfm_unsee(state economy.rfm_state) RETURNS bigint
     BEGIN ATOMIC
         SELECT CASE WHEN state.cluster = (SELECT c.system_identifier FROM pg_control_system() c) THEN state.seen_before ELSE 0 END;
     END;
-COMMENT ON FUNCTION economy.rfm_unsee(economy.rfm_state) IS 'The first transaction whose purchases may not be in the buckets yet.';
+COMMENT ON FUNCTION economy.rfm_unsee(economy.rfm_state) IS
+    'The first transaction whose purchases may not be in the buckets yet.';
 
 CREATE FUNCTION economy.rfm_apply_reversals() RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
@@ -264,7 +310,8 @@ CREATE FUNCTION economy.rfm_apply_reversals() RETURNS void
               AND NOT EXISTS (SELECT FROM economy.rfm_reversals r WHERE r.user_id = t.user_id AND r.seq = t.seq)), '')
         WHERE u.user_id IN (SELECT k.user_id FROM taken k JOIN economy.user_segments s ON s.user_id = k.user_id AND k.seq <= s.seq);
     END;
-COMMENT ON FUNCTION economy.rfm_apply_reversals() IS 'Recounts the days of users with purchases that were reversed since the last refresh.';
+COMMENT ON FUNCTION economy.rfm_apply_reversals() IS
+    'Recounts the days of users with purchases that were reversed since the last refresh.';
 
 CREATE FUNCTION economy.rfm_summarise(from_block bigint) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -288,9 +335,13 @@ BEGIN
     RETURN block;
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_summarise(bigint) IS 'Brings the journal''s BRIN index up to its last full range.';
+COMMENT ON FUNCTION economy.rfm_summarise(bigint) IS
+    'Brings the journal''s BRIN index up to its last full range.';
 
-CREATE FUNCTION economy.rfm_advance(snapshot_id bigint, as_of timestamptz, seen_before bigint, change_lag interval, started_summarised bigint) RETURNS void
+CREATE FUNCTION economy.rfm_advance(
+    snapshot_id bigint, as_of timestamptz, seen_before bigint, change_lag interval,
+    started_summarised bigint
+) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -300,7 +351,8 @@ CREATE FUNCTION economy.rfm_advance(snapshot_id bigint, as_of timestamptz, seen_
                 snapshot_id = excluded.snapshot_id, as_of = excluded.as_of, refreshed_at = excluded.refreshed_at, cluster = excluded.cluster,
                 seen_before = excluded.seen_before, summarised = excluded.summarised, change_lag = excluded.change_lag;
     END;
-COMMENT ON FUNCTION economy.rfm_advance(bigint, timestamptz, bigint, interval, bigint) IS 'Notes what a refresh has taken up.';
+COMMENT ON FUNCTION economy.rfm_advance(bigint, timestamptz, bigint, interval, bigint) IS
+    'Notes what a refresh has taken up.';
 
 CREATE VIEW economy.rfm_unfolded AS
     SELECT t.user_id, t.seq, t.created_at, t.monetary, t.xact, t.position
@@ -308,13 +360,18 @@ CREATE VIEW economy.rfm_unfolded AS
     WHERE t.status = 'SUCCESS' AND t.seq > coalesce(u.seq, 0)
       AND NOT EXISTS (SELECT FROM economy.rfm_reversals r WHERE r.user_id = t.user_id AND r.seq = t.seq);
 COMMENT ON VIEW economy.rfm_unfolded IS
-    'Purchases that are not in the buckets yet; those since rfm_state.seen_before are all, and found by an index.';
+    'Purchases that are not in the buckets yet; those since rfm_state.seen_before '
+    'are all, and found by an index.';
 
-CREATE FUNCTION economy.rfm_fold(transaction bigint, unheld boolean, OUT user_id bigint, OUT first_seq bigint, OUT seq bigint,
-                                 OUT since timestamptz, OUT buckets bytea) RETURNS SETOF record
+CREATE FUNCTION economy.rfm_fold(
+    transaction bigint, unheld boolean,
+    OUT user_id bigint, OUT first_seq bigint, OUT seq bigint, OUT since timestamptz,
+    OUT buckets bytea
+) RETURNS SETOF record
     LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_rfm_fold';
 COMMENT ON FUNCTION economy.rfm_fold(bigint, boolean) IS
-    'Purchases of a transaction and later ones, as packed buckets of each user, in the order of users; or only those of them that user_segments does not hold.';
+    'Purchases of a transaction and later ones, as packed buckets of each user, '
+    'in the order of users; or only those of them that user_segments does not hold.';
 
 CREATE VIEW economy.rfm_fresh AS
     SELECT f.user_id, f.seq, u.ctid AS place, u.frequency, u.monetary, u.segment_since, u.next_change_at, u.changes, u.r, u.f, u.m, u.segment,
@@ -329,7 +386,9 @@ CREATE VIEW economy.rfm_fresh AS
     CROSS JOIN LATERAL economy.rfm_fold(s.transaction, s.transaction = 0) f
     LEFT JOIN economy.user_segments u USING (user_id)
     WHERE f.seq > coalesce(u.seq, 0);
-COMMENT ON VIEW economy.rfm_fresh IS 'Users with purchases that are not in their buckets yet: the row of user_segments as it is, and the buckets with them.';
+COMMENT ON VIEW economy.rfm_fresh IS
+    'Users with purchases that are not in their buckets yet: the row of user_segments as it '
+    'is, and the buckets with them.';
 
 -- What is damaged in user_segments is made anew of the journal and the history.
 CREATE FUNCTION economy.rfm_rebuild(never text) RETURNS void
@@ -358,7 +417,8 @@ CREATE FUNCTION economy.rfm_rebuild(never text) RETURNS void
             WHERE NOT EXISTS (SELECT FROM economy.user_segments u WHERE u.user_id = f.user_id)
               AND EXISTS (SELECT FROM economy.accounts a WHERE a.user_id = f.user_id);
     END;
-COMMENT ON FUNCTION economy.rfm_rebuild(text) IS 'Compares user_segments with the journal and segment_history, and puts right what differs.';
+COMMENT ON FUNCTION economy.rfm_rebuild(text) IS
+    'Compares user_segments with the journal and segment_history, and puts right what differs.';
 
 -- A full refresh is two things: a snapshot, which is in force at once, and after it
 -- the scores, which may come in many transactions. Readers score a user by the
@@ -463,7 +523,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.rfm_begin(timestamptz, boolean) IS
-    'Begin of a full refresh: takes up new purchases and freezes new bounds in a snapshot, which is in force from now on; rfm_write() writes the rows.';
+    'Begin of a full refresh: takes up new purchases and freezes new bounds in a snapshot, '
+    'which is in force from now on; rfm_write() writes the rows.';
 
 CREATE FUNCTION economy.rfm_write(max_users integer, OUT written bigint, OUT more boolean)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -518,9 +579,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.rfm_write(integer) IS
-    'The next rows of the full refresh that is going, of at most max_users users: writes those that the snapshot in force changed; more says that others are left.';
+    'The next rows of the full refresh that is going, of at most max_users users: '
+    'writes those that the snapshot in force changed; more says that others are left.';
 
-CREATE FUNCTION economy.rfm_refresh(as_of timestamptz DEFAULT economy.now(), rebuild boolean DEFAULT true)
+CREATE FUNCTION economy.rfm_refresh(
+    as_of timestamptz DEFAULT economy.now(), rebuild boolean DEFAULT true
+)
     RETURNS TABLE (snapshot_id bigint, users_scored bigint, users_changed bigint)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
@@ -533,9 +597,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.rfm_refresh(timestamptz, boolean) IS
-    'Scores every user as of a moment: takes up new purchases, freezes new bounds in a snapshot, writes the rows that changed. With rebuild it reads the whole journal and puts right what is damaged. Visible at once at the commit; purchases go on meanwhile. The job does the same in many transactions.';
+    'Scores every user as of a moment: takes up new purchases, freezes new bounds in a snapshot, '
+    'writes the rows that changed. With rebuild it reads the whole journal and puts right what is '
+    'damaged. Visible at once at the commit; purchases go on meanwhile. '
+    'The job does the same in many transactions.';
 
-CREATE FUNCTION economy.rfm_refresh_step(start boolean, max_users integer DEFAULT 20000, OUT users_changed bigint, OUT more boolean)
+CREATE FUNCTION economy.rfm_refresh_step(
+    start boolean, max_users integer DEFAULT 20000,
+    OUT users_changed bigint, OUT more boolean
+)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 BEGIN
@@ -554,9 +624,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.rfm_refresh_step(boolean, integer) IS
-    'The job''s part of a full refresh, a transaction each: begins one, or writes the rows of the next max_users users; more says that there are others. A refresh that was cut off goes on where it was.';
+    'The job''s part of a full refresh, a transaction each: begins one, '
+    'or writes the rows of the next max_users users; more says that there are others. '
+    'A refresh that was cut off goes on where it was.';
 
-CREATE FUNCTION economy.rfm_refresh_incremental() RETURNS TABLE (snapshot_id bigint, users_scored bigint, users_changed bigint)
+CREATE FUNCTION economy.rfm_refresh_incremental()
+    RETURNS TABLE (snapshot_id bigint, users_scored bigint, users_changed bigint)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
     -- few of many users: their rows are looked up
@@ -631,13 +704,17 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.rfm_refresh_incremental() IS
-    'Scores the users with new purchases, and those whose window slid or whose recency crossed a bound, by the newest snapshot; the first call is a full rfm_refresh().';
+    'Scores the users with new purchases, and those whose window slid or whose recency crossed a '
+    'bound, by the newest snapshot; the first call is a full rfm_refresh().';
 
 -- Readers
 
-CREATE FUNCTION economy.segment_seen(user_id bigint, OUT segment text, OUT r integer, OUT f integer, OUT m integer, OUT score numeric,
-                                     OUT recency_days integer, OUT frequency bigint, OUT monetary bigint, OUT degenerate boolean,
-                                     OUT segment_since timestamptz, OUT scored_at timestamptz, OUT snapshot_id bigint) RETURNS SETOF record
+CREATE FUNCTION economy.segment_seen(
+    user_id bigint,
+    OUT segment text, OUT r integer, OUT f integer, OUT m integer, OUT score numeric,
+    OUT recency_days integer, OUT frequency bigint, OUT monetary bigint, OUT degenerate boolean,
+    OUT segment_since timestamptz, OUT scored_at timestamptz, OUT snapshot_id bigint
+) RETURNS SETOF record
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 1
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_column
@@ -668,16 +745,22 @@ $$;
 COMMENT ON FUNCTION economy.segment_seen(bigint) IS 'What segment() answers, under its snapshot.';
 
 CREATE FUNCTION economy.segment(user_id bigint)
-    RETURNS TABLE (segment text, r integer, f integer, m integer, score numeric, recency_days integer, frequency bigint, monetary bigint,
-                   degenerate boolean, segment_since timestamptz, scored_at timestamptz, snapshot_id bigint)
+    RETURNS TABLE (
+        segment text, r integer, f integer, m integer, score numeric, recency_days integer,
+        frequency bigint, monetary bigint, degenerate boolean, segment_since timestamptz,
+        scored_at timestamptz, snapshot_id bigint
+    )
     LANGUAGE c STABLE PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'eco_segment';
 COMMENT ON FUNCTION economy.segment(bigint) IS
-    'A user''s segment, scores and what they come from, as of scored_at, the last refresh; no row for an unknown user or before the first refresh.';
+    'A user''s segment, scores and what they come from, as of scored_at, the last refresh; '
+    'no row for an unknown user or before the first refresh.';
 
-CREATE FUNCTION economy.audit_segments(first_user bigint DEFAULT NULL, last_user bigint DEFAULT NULL)
-    RETURNS SETOF economy.finding
+CREATE FUNCTION economy.audit_segments(
+    first_user bigint DEFAULT NULL, last_user bigint DEFAULT NULL
+) RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL RESTRICTED
-    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' SET jit = off
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC'
+    SET datestyle = 'ISO, YMD' SET jit = off
     BEGIN ATOMIC
         WITH state AS MATERIALIZED (
             SELECT t.as_of, t.next_user, CASE WHEN t.cluster = (SELECT c.system_identifier FROM pg_control_system() c) THEN economy.position_of(t.seen_before) END AS seen_before,
@@ -722,7 +805,8 @@ CREATE FUNCTION economy.audit_segments(first_user bigint DEFAULT NULL, last_user
                              OR (l.n > 0 AND (h.segment, h.segment_since) IS DISTINCT FROM (l.to_segment, l.changed_at)));
     END;
 COMMENT ON FUNCTION economy.audit_segments(bigint, bigint) IS
-    'Recomputes the rows of user_segments of a range of users, null for no end, from their purchases and the snapshot in force, and compares them with segment_history.';
+    'Recomputes the rows of user_segments of a range of users, null for no end, '
+    'from their purchases and the snapshot in force, and compares them with segment_history.';
 
 CREATE FUNCTION economy.audit_segment_state() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL RESTRICTED
@@ -748,10 +832,13 @@ CREATE FUNCTION economy.audit_segment_state() RETURNS SETOF economy.finding
         SELECT r.user_id, 'orphan_row', format('purchase P%s-%s', r.user_id, r.seq), 'only its reversal', format('P%s-%s', r.user_id, r.seq), r.seq
         FROM economy.rfm_reversals r WHERE NOT EXISTS (SELECT FROM economy.shop_transactions t WHERE t.user_id = r.user_id AND t.seq = r.seq);
     END;
-COMMENT ON FUNCTION economy.audit_segment_state() IS 'Compares rfm_state, rfm_snapshots and rfm_reversals with each other and the journal.';
+COMMENT ON FUNCTION economy.audit_segment_state() IS
+    'Compares rfm_state, rfm_snapshots and rfm_reversals with each other and the journal.';
 
-CREATE FUNCTION economy.segment_summary_seen(OUT segment text, OUT users bigint, OUT share numeric, OUT active bigint, OUT frequency numeric, OUT monetary numeric)
-    RETURNS SETOF record
+CREATE FUNCTION economy.segment_summary_seen(
+    OUT segment text, OUT users bigint, OUT share numeric, OUT active bigint, OUT frequency numeric,
+    OUT monetary numeric
+) RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -771,10 +858,14 @@ CREATE FUNCTION economy.segment_summary_seen(OUT segment text, OUT users bigint,
                coalesce(sum(c.active), 0)::bigint, coalesce(sum(c.frequency), 0), coalesce(sum(c.monetary), 0)
         FROM listed l LEFT JOIN counted c USING (segment) GROUP BY l.segment, l.position ORDER BY l.position;
     END;
-COMMENT ON FUNCTION economy.segment_summary_seen() IS 'segment_summary(), once its tables are open.';
+COMMENT ON FUNCTION economy.segment_summary_seen() IS
+    'segment_summary(), once its tables are open.';
 
 CREATE FUNCTION economy.segment_summary()
-    RETURNS TABLE (segment text, users bigint, share numeric, active bigint, frequency numeric, monetary numeric)
+    RETURNS TABLE (
+        segment text, users bigint, share numeric, active bigint, frequency numeric,
+        monetary numeric
+    )
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -782,10 +873,13 @@ CREATE FUNCTION economy.segment_summary()
         SELECT * FROM economy.segment_summary_seen();
     END;
 COMMENT ON FUNCTION economy.segment_summary() IS
-    'Size of each segment as of the last refresh: users, their share, those with a purchase in the window, purchases and their sum in it.';
+    'Size of each segment as of the last refresh: users, their share, those with a purchase in the '
+    'window, purchases and their sum in it.';
 
-CREATE FUNCTION economy.rfm_freshness_seen(OUT snapshot_id bigint, OUT snapshot_as_of timestamptz, OUT as_of timestamptz, OUT stale_users bigint,
-                                           OUT oldest_stale_age interval, OUT last_change_lag interval)
+CREATE FUNCTION economy.rfm_freshness_seen(
+    OUT snapshot_id bigint, OUT snapshot_as_of timestamptz, OUT as_of timestamptz,
+    OUT stale_users bigint, OUT oldest_stale_age interval, OUT last_change_lag interval
+)
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, economy, pg_temp SET jit = off AS $$
 #variable_conflict use_variable
@@ -811,8 +905,10 @@ $$;
 COMMENT ON FUNCTION economy.rfm_freshness_seen() IS 'rfm_freshness(), once its tables are open.';
 
 CREATE FUNCTION economy.rfm_freshness()
-    RETURNS TABLE (snapshot_id bigint, snapshot_as_of timestamptz, as_of timestamptz, stale_users bigint, oldest_stale_age interval,
-                   last_change_lag interval)
+    RETURNS TABLE (
+        snapshot_id bigint, snapshot_as_of timestamptz, as_of timestamptz, stale_users bigint,
+        oldest_stale_age interval, last_change_lag interval
+    )
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -820,4 +916,5 @@ CREATE FUNCTION economy.rfm_freshness()
         SELECT * FROM economy.rfm_freshness_seen();
     END;
 COMMENT ON FUNCTION economy.rfm_freshness() IS
-    'How stale segments are: users whose row is no longer right and for how long the oldest of them, and how long the oldest thing that the last refresh took up had waited.';
+    'How stale segments are: users whose row is no longer right and for how long the oldest of '
+    'them, and how long the oldest thing that the last refresh took up had waited.';

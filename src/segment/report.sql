@@ -8,7 +8,8 @@ CREATE FUNCTION economy.html_text(value text) RETURNS text
     END;
 COMMENT ON FUNCTION economy.html_text(text) IS 'A text that may stand in HTML.';
 
-CREATE FUNCTION economy.svg_matrix(title text, row_title text, column_title text, cells jsonb) RETURNS text
+CREATE FUNCTION economy.svg_matrix(title text, row_title text, column_title text, cells jsonb)
+    RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -52,7 +53,8 @@ CREATE FUNCTION economy.svg_bars(title text, bars jsonb) RETURNS text
             || '</svg>'
         FROM bar b;
     END;
-COMMENT ON FUNCTION economy.svg_bars(text, jsonb) IS 'A bar chart of [[label, number], ...] as SVG.';
+COMMENT ON FUNCTION economy.svg_bars(text, jsonb) IS
+    'A bar chart of [[label, number], ...] as SVG.';
 
 CREATE FUNCTION economy.rfm_report_seen() RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
@@ -115,4 +117,5 @@ CREATE FUNCTION economy.rfm_report() RETURNS text
         SELECT economy.rfm_report_seen();
     END;
 COMMENT ON FUNCTION economy.rfm_report() IS
-    'One self-contained HTML page: heat map of recency and frequency, segment sizes, monetary distribution and movement between segments.';
+    'One self-contained HTML page: heat map of recency and frequency, segment sizes, '
+    'monetary distribution and movement between segments.';

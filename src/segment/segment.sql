@@ -23,26 +23,46 @@ CREATE TABLE economy.rfm_models (
     builtin           boolean NOT NULL DEFAULT false
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.rfm_models', 'WHERE NOT builtin');
-COMMENT ON TABLE economy.rfm_models IS 'Definitions of recency, frequency and monetary scores, 1 to 5, 5 the best. Changed by set_rfm_model().';
-COMMENT ON CONSTRAINT rfm_models_model_check ON economy.rfm_models IS 'model must have 1 to 64 bytes';
-COMMENT ON CONSTRAINT rfm_models_window_check ON economy.rfm_models IS 'window_days must be from 1 to 36500';
-COMMENT ON CONSTRAINT rfm_models_clamp_check ON economy.rfm_models IS 'recency_clamp must be from 1 to 36500';
-COMMENT ON CONSTRAINT rfm_models_recency_kind_check ON economy.rfm_models IS 'recency_kind must be fixed, quantile or quantile_plus_one';
-COMMENT ON CONSTRAINT rfm_models_frequency_kind_check ON economy.rfm_models IS 'frequency_kind must be fixed, quantile or quantile_plus_one';
-COMMENT ON CONSTRAINT rfm_models_monetary_kind_check ON economy.rfm_models IS 'monetary_kind must be fixed, quantile or quantile_plus_one';
-COMMENT ON CONSTRAINT rfm_models_population_check ON economy.rfm_models IS 'population must be active or all';
-COMMENT ON CONSTRAINT rfm_models_recency_weight_check ON economy.rfm_models IS 'recency_weight must be from 0 to 1';
-COMMENT ON CONSTRAINT rfm_models_frequency_weight_check ON economy.rfm_models IS 'frequency_weight must be from 0 to 1';
-COMMENT ON CONSTRAINT rfm_models_monetary_weight_check ON economy.rfm_models IS 'monetary_weight must be from 0 to 1';
-COMMENT ON COLUMN economy.rfm_models.window_days IS 'Days of which purchases count for frequency and monetary; null is all time.';
-COMMENT ON COLUMN economy.rfm_models.recency_clamp IS 'Largest recency in days, also of users that never bought; null is none.';
+COMMENT ON TABLE economy.rfm_models IS
+    'Definitions of recency, frequency and monetary scores, 1 to 5, '
+    '5 the best. Changed by set_rfm_model().';
+COMMENT ON CONSTRAINT rfm_models_model_check ON economy.rfm_models IS
+    'model must have 1 to 64 bytes';
+COMMENT ON CONSTRAINT rfm_models_window_check ON economy.rfm_models IS
+    'window_days must be from 1 to 36500';
+COMMENT ON CONSTRAINT rfm_models_clamp_check ON economy.rfm_models IS
+    'recency_clamp must be from 1 to 36500';
+COMMENT ON CONSTRAINT rfm_models_recency_kind_check ON economy.rfm_models IS
+    'recency_kind must be fixed, quantile or quantile_plus_one';
+COMMENT ON CONSTRAINT rfm_models_frequency_kind_check ON economy.rfm_models IS
+    'frequency_kind must be fixed, quantile or quantile_plus_one';
+COMMENT ON CONSTRAINT rfm_models_monetary_kind_check ON economy.rfm_models IS
+    'monetary_kind must be fixed, quantile or quantile_plus_one';
+COMMENT ON CONSTRAINT rfm_models_population_check ON economy.rfm_models IS
+    'population must be active or all';
+COMMENT ON CONSTRAINT rfm_models_recency_weight_check ON economy.rfm_models IS
+    'recency_weight must be from 0 to 1';
+COMMENT ON CONSTRAINT rfm_models_frequency_weight_check ON economy.rfm_models IS
+    'frequency_weight must be from 0 to 1';
+COMMENT ON CONSTRAINT rfm_models_monetary_weight_check ON economy.rfm_models IS
+    'monetary_weight must be from 0 to 1';
+COMMENT ON COLUMN economy.rfm_models.window_days IS
+    'Days of which purchases count for frequency and monetary; null is all time.';
+COMMENT ON COLUMN economy.rfm_models.recency_clamp IS
+    'Largest recency in days, also of users that never bought; null is none.';
 COMMENT ON COLUMN economy.rfm_models.recency_kind IS
-    'fixed: the breaks are values; quantile: fractions, percentile_disc of the population; quantile_plus_one: fractions, percentile_cont plus 1, and a value that reaches a bound has passed it.';
+    'fixed: the breaks are values; quantile: fractions, '
+    'percentile_disc of the population; quantile_plus_one: fractions, '
+    'percentile_cont plus 1, and a value that reaches a bound has passed it.';
 COMMENT ON COLUMN economy.rfm_models.recency_breaks IS
     'Four breaks, rising: the score is 5, less one for each bound below the value.';
-COMMENT ON COLUMN economy.rfm_models.frequency_breaks IS 'Four breaks, rising: the score is 1, and one more for each bound below the value.';
-COMMENT ON COLUMN economy.rfm_models.monetary_breaks IS 'Four breaks, rising: as those of frequency.';
-COMMENT ON COLUMN economy.rfm_models.population IS 'Whose values make the quantiles: active has a purchase in the window, all has one at any time.';
+COMMENT ON COLUMN economy.rfm_models.frequency_breaks IS
+    'Four breaks, rising: the score is 1, and one more for each bound below the value.';
+COMMENT ON COLUMN economy.rfm_models.monetary_breaks IS
+    'Four breaks, rising: as those of frequency.';
+COMMENT ON COLUMN economy.rfm_models.population IS
+    'Whose values make the quantiles: active has a purchase in the '
+    'window, all has one at any time.';
 INSERT INTO economy.rfm_models VALUES
     ('standard', 30, 90, 'fixed', '{1,3,7,14}', 'quantile', '{0.2,0.4,0.6,0.8}', 'quantile', '{0.2,0.4,0.6,0.8}', 'active', 0.4, 0.3, 0.3, true),
     ('all_time', NULL, NULL, 'quantile_plus_one', '{0.2,0.4,0.6,0.8}', 'quantile_plus_one', '{0.2,0.4,0.6,0.8}',
@@ -64,23 +84,36 @@ CREATE TABLE economy.segment_rules (
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.segment_rules', 'WHERE version > 0');
 COMMENT ON TABLE economy.segment_rules IS
-    'Ordered rules: a user''s segment is that of the first rule that matches; all conditions of a rule must hold, null is no condition. The highest version is in force.';
-COMMENT ON CONSTRAINT segment_rules_segment_check ON economy.segment_rules IS 'segment must have 1 to 64 bytes';
-COMMENT ON CONSTRAINT segment_rules_recency_from_check ON economy.segment_rules IS 'recency_from must be 0 or more';
-COMMENT ON CONSTRAINT segment_rules_recency_to_check ON economy.segment_rules IS 'recency_to must be recency_from or more';
-COMMENT ON CONSTRAINT segment_rules_frequency_from_check ON economy.segment_rules IS 'frequency_from must be 0 or more';
-COMMENT ON CONSTRAINT segment_rules_frequency_to_check ON economy.segment_rules IS 'frequency_to must be frequency_from or more';
-COMMENT ON CONSTRAINT segment_rules_monetary_from_check ON economy.segment_rules IS 'monetary_from must be a whole number of up to 16 digits, p60 or p95';
-COMMENT ON CONSTRAINT segment_rules_monetary_below_check ON economy.segment_rules IS 'monetary_below must be a whole number of up to 16 digits, p60 or p95';
+    'Ordered rules: a user''s segment is that of the first rule that matches; '
+    'all conditions of a rule must hold, null is no condition. The highest version is in force.';
+COMMENT ON CONSTRAINT segment_rules_segment_check ON economy.segment_rules IS
+    'segment must have 1 to 64 bytes';
+COMMENT ON CONSTRAINT segment_rules_recency_from_check ON economy.segment_rules IS
+    'recency_from must be 0 or more';
+COMMENT ON CONSTRAINT segment_rules_recency_to_check ON economy.segment_rules IS
+    'recency_to must be recency_from or more';
+COMMENT ON CONSTRAINT segment_rules_frequency_from_check ON economy.segment_rules IS
+    'frequency_from must be 0 or more';
+COMMENT ON CONSTRAINT segment_rules_frequency_to_check ON economy.segment_rules IS
+    'frequency_to must be frequency_from or more';
+COMMENT ON CONSTRAINT segment_rules_monetary_from_check ON economy.segment_rules IS
+    'monetary_from must be a whole number of up to 16 digits, p60 or p95';
+COMMENT ON CONSTRAINT segment_rules_monetary_below_check ON economy.segment_rules IS
+    'monetary_below must be a whole number of up to 16 digits, p60 or p95';
 COMMENT ON COLUMN economy.segment_rules.bought IS 'Whether the user has ever bought anything.';
 COMMENT ON COLUMN economy.segment_rules.recency_from IS 'Least recency in days, inclusive.';
 COMMENT ON COLUMN economy.segment_rules.recency_to IS 'Greatest recency in days, inclusive.';
-COMMENT ON COLUMN economy.segment_rules.frequency_from IS 'Least number of purchases in the window, inclusive.';
-COMMENT ON COLUMN economy.segment_rules.frequency_to IS 'Greatest number of purchases in the window, inclusive.';
+COMMENT ON COLUMN economy.segment_rules.frequency_from IS
+    'Least number of purchases in the window, inclusive.';
+COMMENT ON COLUMN economy.segment_rules.frequency_to IS
+    'Greatest number of purchases in the window, inclusive.';
 COMMENT ON COLUMN economy.segment_rules.monetary_from IS
-    'Least sum, inclusive: a number, p60 or p95 of the users with a purchase in the window. While p95 is the median, a sum equal to a quantile is below it.';
-COMMENT ON COLUMN economy.segment_rules.monetary_below IS 'The sum is below this: a number, p60 or p95.';
-COMMENT ON COLUMN economy.segment_rules.p95_positive IS 'The rule matches only while p95 is above 0.';
+    'Least sum, inclusive: a number, p60 or p95 of the users with a purchase in the window. '
+    'While p95 is the median, a sum equal to a quantile is below it.';
+COMMENT ON COLUMN economy.segment_rules.monetary_below IS
+    'The sum is below this: a number, p60 or p95.';
+COMMENT ON COLUMN economy.segment_rules.p95_positive IS
+    'The rule matches only while p95 is above 0.';
 INSERT INTO economy.segment_rules VALUES
     (0, 1, 'NoPurchase',  false, NULL, NULL, NULL, NULL, NULL,  NULL,  false),
     (0, 2, 'Whale',       true,  NULL, NULL, 1,    NULL, 'p95', NULL,  true),
@@ -102,7 +135,9 @@ CREATE TYPE economy.score_bounds AS (
     p95        numeric,
     degenerate text[]
 );
-COMMENT ON TYPE economy.score_bounds IS 'What a model''s scores are measured against: bounds of the five scores, and median, p60 and p95 of monetary.';
+COMMENT ON TYPE economy.score_bounds IS
+    'What a model''s scores are measured against: bounds of the five scores, '
+    'and median, p60 and p95 of monetary.';
 
 CREATE FUNCTION economy.rfm_model(model text) RETURNS economy.rfm_models
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -121,7 +156,8 @@ BEGIN
     RETURN result;
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_model(text) IS 'The definition of a model; XE603 when there is none.';
+COMMENT ON FUNCTION economy.rfm_model(text) IS
+    'The definition of a model; XE603 when there is none.';
 
 CREATE FUNCTION economy.rfm_setting(name text) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
@@ -132,7 +168,8 @@ BEGIN
     RETURN current_setting(name);
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_setting(text) IS 'A setting of the extension, also in a session that has not called it yet.';
+COMMENT ON FUNCTION economy.rfm_setting(text) IS
+    'A setting of the extension, also in a session that has not called it yet.';
 
 CREATE FUNCTION economy.rfm_rules() RETURNS SETOF economy.segment_rules
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -145,9 +182,11 @@ CREATE FUNCTION economy.rfm_rules() RETURNS SETOF economy.segment_rules
 COMMENT ON FUNCTION economy.rfm_rules() IS 'The segment rules in force, in their order.';
 
 CREATE FUNCTION economy.rfm_rule_ranges(rules jsonb, p50 numeric, p60 numeric, p95 numeric)
-    RETURNS TABLE ("position" integer, segment text, bought boolean, recency_from bigint, recency_to bigint,
-                   frequency_from bigint, frequency_to bigint, monetary_from numeric, monetary_above numeric,
-                   monetary_below numeric, monetary_to numeric)
+    RETURNS TABLE (
+        "position" integer, segment text, bought boolean, recency_from bigint, recency_to bigint,
+        frequency_from bigint, frequency_to bigint, monetary_from numeric, monetary_above numeric,
+        monetary_below numeric, monetary_to numeric
+    )
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -170,10 +209,14 @@ CREATE FUNCTION economy.rfm_rule_ranges(rules jsonb, p50 numeric, p60 numeric, p
         ORDER BY r.position;
     END;
 COMMENT ON FUNCTION economy.rfm_rule_ranges(jsonb, numeric, numeric, numeric) IS
-    'Rules with median, p60 and p95 put in and no nulls left but in bought; monetary_above and monetary_below are exclusive, all else inclusive.';
+    'Rules with median, p60 and p95 put in and no nulls left but in bought; '
+    'monetary_above and monetary_below are exclusive, all else inclusive.';
 
-CREATE FUNCTION economy.segment_rules_gap(rules bigint[], window_days integer, recency_clamp integer, OUT bought boolean, OUT recency bigint,
-                                          OUT frequency bigint, OUT monetary bigint, OUT p60 bigint, OUT p95 bigint)
+CREATE FUNCTION economy.segment_rules_gap(
+    rules bigint[], window_days integer, recency_clamp integer,
+    OUT bought boolean, OUT recency bigint, OUT frequency bigint, OUT monetary bigint,
+    OUT p60 bigint, OUT p95 bigint
+)
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_segment_rules_gap';
 COMMENT ON FUNCTION economy.segment_rules_gap(bigint[], integer, integer) IS
     'A user that rules, eight numbers each, leave without a segment; null when there can be none.';
@@ -253,7 +296,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.set_segment_rules(jsonb, text) IS
-    'Replaces the segment rules by an array of objects, first match first, after checking that no user is left without a segment (XE601); in use from the next rfm_refresh(). Returns their version.';
+    'Replaces the segment rules by an array of objects, first match first, '
+    'after checking that no user is left without a segment (XE601); '
+    'in use from the next rfm_refresh(). Returns their version.';
 
 CREATE TABLE economy.segment_rule_changes (
     version    integer     NOT NULL CONSTRAINT segment_rule_changes_pkey PRIMARY KEY,
@@ -261,7 +306,8 @@ CREATE TABLE economy.segment_rule_changes (
     changed_at timestamptz NOT NULL
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.segment_rule_changes', '');
-COMMENT ON TABLE economy.segment_rule_changes IS 'Who put which version of the segment rules in force, and when.';
+COMMENT ON TABLE economy.segment_rule_changes IS
+    'Who put which version of the segment rules in force, and when.';
 
 CREATE FUNCTION economy.set_rfm_model(model jsonb, actor text) RETURNS economy.rfm_models
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -333,7 +379,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.set_rfm_model(jsonb, text) IS
-    'Makes a model, from the columns given and those of "standard", or changes one; rfm_refresh() uses the model that economy.rfm_model names. XE603 for a model that is not valid or built in, XE601 for that one when the segment rules do not fit.';
+    'Makes a model, from the columns given and those of "standard", or changes one; '
+    'rfm_refresh() uses the model that economy.rfm_model names. XE603 for a model that is not '
+    'valid or built in, XE601 for that one when the segment rules do not fit.';
 
 -- Scores of any table
 
@@ -365,11 +413,13 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.rfm_measure_query(economy.rfm_models, text) IS
-    'A query for what rfm_measured() takes, over the rows (recency, frequency, monetary) of a query.';
+    'A query for what rfm_measured() takes, over the rows (recency, '
+    'frequency, monetary) of a query.';
 
-CREATE FUNCTION economy.rfm_measured(model economy.rfm_models, users bigint, active bigint, recency numeric[], frequency numeric[], monetary numeric[],
-                                     flat boolean[], p numeric[])
-    RETURNS economy.score_bounds
+CREATE FUNCTION economy.rfm_measured(
+    model economy.rfm_models, users bigint, active bigint, recency numeric[], frequency numeric[],
+    monetary numeric[], flat boolean[], p numeric[]
+) RETURNS economy.score_bounds
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
@@ -387,7 +437,8 @@ BEGIN
     RETURN result;
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_measured(economy.rfm_models, bigint, bigint, numeric[], numeric[], numeric[], boolean[], numeric[]) IS
+COMMENT ON FUNCTION economy.rfm_measured(
+    economy.rfm_models, bigint, bigint, numeric[], numeric[], numeric[], boolean[], numeric[]) IS
     'The bounds of a model out of the answer of rfm_measure_query().';
 
 CREATE FUNCTION economy.rfm_passed(value text, bounds numeric[], kind text) RETURNS text
@@ -397,11 +448,14 @@ CREATE FUNCTION economy.rfm_passed(value text, bounds numeric[], kind text) RETU
         SELECT '(' || string_agg(format('(%s %s %L::numeric)::integer', value, CASE kind WHEN 'quantile_plus_one' THEN '>=' ELSE '>' END, b), ' + ') || ')'
         FROM unnest(bounds) b;
     END;
-COMMENT ON FUNCTION economy.rfm_passed(text, numeric[], text) IS 'An SQL expression for the number of bounds that a value has passed.';
+COMMENT ON FUNCTION economy.rfm_passed(text, numeric[], text) IS
+    'An SQL expression for the number of bounds that a value has passed.';
 
-CREATE FUNCTION economy.rfm_measure(model economy.rfm_models, inputs text, as_of timestamptz) RETURNS economy.score_bounds
+CREATE FUNCTION economy.rfm_measure(model economy.rfm_models, inputs text, as_of timestamptz)
+    RETURNS economy.score_bounds
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' AS $$
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC'
+    SET datestyle = 'ISO, YMD' AS $$
 DECLARE
     row record;
 BEGIN
@@ -410,11 +464,14 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.rfm_measure(economy.rfm_models, text, timestamptz) IS
-    'The bounds that a model finds in the rows (recency, frequency, monetary) of a query with $1 for as_of, which runs with the caller''s privileges.';
+    'The bounds that a model finds in the rows (recency, frequency, monetary) of a query with $1 '
+    'for as_of, which runs with the caller''s privileges.';
 
-CREATE FUNCTION economy.rfm_source(model economy.rfm_models, source text, as_of timestamptz) RETURNS text
+CREATE FUNCTION economy.rfm_source(model economy.rfm_models, source text, as_of timestamptz)
+    RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' AS $$
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC'
+    SET datestyle = 'ISO, YMD' AS $$
 #variable_conflict use_variable
 DECLARE
     kind    text;
@@ -456,34 +513,44 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.rfm_source(economy.rfm_models, text, timestamptz) IS
-    'A query, with $1 for as_of, for recency, frequency and monetary per id of a query for (id, ts, amount); XE604 when that is no such query.';
+    'A query, with $1 for as_of, for recency, frequency and monetary per id of a query for (id, '
+    'ts, amount); XE604 when that is no such query.';
 
-CREATE FUNCTION economy.rfm_bounds_query(model text, query text, as_of timestamptz) RETURNS economy.score_bounds
+CREATE FUNCTION economy.rfm_bounds_query(model text, query text, as_of timestamptz)
+    RETURNS economy.score_bounds
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' AS $$
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC'
+    SET datestyle = 'ISO, YMD' AS $$
 DECLARE
     m economy.rfm_models := economy.rfm_model(model);
 BEGIN
     RETURN economy.rfm_measure(m, economy.rfm_source(m, query, as_of), as_of);
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_bounds_query(text, text, timestamptz) IS 'rfm_bounds() of a query with the columns id, ts and amount.';
+COMMENT ON FUNCTION economy.rfm_bounds_query(text, text, timestamptz) IS
+    'rfm_bounds() of a query with the columns id, ts and amount.';
 
-CREATE FUNCTION economy.rfm_bounds(model text, source regclass, as_of timestamptz) RETURNS economy.score_bounds
+CREATE FUNCTION economy.rfm_bounds(model text, source regclass, as_of timestamptz)
+    RETURNS economy.score_bounds
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' AS $$
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC'
+    SET datestyle = 'ISO, YMD' AS $$
 BEGIN
     RETURN economy.rfm_bounds_query(model, 'SELECT id, ts, amount FROM ' || source, as_of);
 END
 $$;
 COMMENT ON FUNCTION economy.rfm_bounds(text, regclass, timestamptz) IS
-    'The bounds that a model finds in a table with the columns id, ts and amount, with the caller''s privileges.';
+    'The bounds that a model finds in a table with the columns id, ts and amount, '
+    'with the caller''s privileges.';
 
 CREATE FUNCTION economy.rfm_score_query(model text, query text, as_of timestamptz)
-    RETURNS TABLE (id text, recency_days integer, frequency bigint, monetary numeric, r integer, f integer, m integer,
-                   score numeric, segment text)
+    RETURNS TABLE (
+        id text, recency_days integer, frequency bigint, monetary numeric, r integer, f integer,
+        m integer, score numeric, segment text
+    )
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' AS $$
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC'
+    SET datestyle = 'ISO, YMD' AS $$
 #variable_conflict use_column
 DECLARE
     definition economy.rfm_models := economy.rfm_model(model);
@@ -512,17 +579,22 @@ BEGIN
         USING as_of, definition.recency_weight, definition.frequency_weight, definition.monetary_weight, rules, bounds.p50, bounds.p60, bounds.p95;
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_score_query(text, text, timestamptz) IS 'rfm_score() of a query with the columns id, ts and amount.';
+COMMENT ON FUNCTION economy.rfm_score_query(text, text, timestamptz) IS
+    'rfm_score() of a query with the columns id, ts and amount.';
 
 CREATE FUNCTION economy.rfm_score(model text, source regclass, as_of timestamptz)
-    RETURNS TABLE (id text, recency_days integer, frequency bigint, monetary numeric, r integer, f integer, m integer,
-                   score numeric, segment text)
+    RETURNS TABLE (
+        id text, recency_days integer, frequency bigint, monetary numeric, r integer, f integer,
+        m integer, score numeric, segment text
+    )
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD' AS $$
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC'
+    SET datestyle = 'ISO, YMD' AS $$
 BEGIN
     PERFORM economy.require_given('source', source IS NOT NULL);
     RETURN QUERY SELECT * FROM economy.rfm_score_query(model, 'SELECT id, ts, amount FROM ' || source, as_of);
 END
 $$;
 COMMENT ON FUNCTION economy.rfm_score(text, regclass, timestamptz) IS
-    'Scores a table with the columns id, ts and amount by a model, a row per id with a row up to as_of; runs with the caller''s privileges.';
+    'Scores a table with the columns id, ts and amount by a model, a row per id with a row up to '
+    'as_of; runs with the caller''s privileges.';

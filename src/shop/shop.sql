@@ -34,32 +34,55 @@ CREATE TABLE economy.shop_products (
         CASE category WHEN 'conversion' THEN price_gold = 0 WHEN 'item' THEN granted_gold = 0 ELSE true END)
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.shop_products', '');
-COMMENT ON TABLE economy.shop_products IS 'The catalogue. Changed by upsert_product() and retire_product() only.';
-COMMENT ON CONSTRAINT shop_products_product_id_check ON economy.shop_products IS 'product_id must have 1 to 64 bytes';
-COMMENT ON CONSTRAINT shop_products_category_check ON economy.shop_products IS 'category must be conversion or item';
-COMMENT ON CONSTRAINT shop_products_price_gold_check ON economy.shop_products IS 'price_gold must be from 0 to 2^53-1';
-COMMENT ON CONSTRAINT shop_products_source_points_check ON economy.shop_products IS 'source_points must be from 0 to 2^53-1';
-COMMENT ON CONSTRAINT shop_products_granted_gold_check ON economy.shop_products IS 'granted_gold must be from 0 to 2^53-1';
-COMMENT ON CONSTRAINT shop_products_monetary_check ON economy.shop_products IS 'monetary must be from 0 to 2^53-1';
-COMMENT ON CONSTRAINT shop_products_per_user_limit_check ON economy.shop_products IS 'per_user_limit must be 1 or more';
-COMMENT ON CONSTRAINT shop_products_limit_period_check ON economy.shop_products IS 'limit_period must be ever, day, week or month';
-COMMENT ON CONSTRAINT shop_products_stock_slots_check ON economy.shop_products IS 'stock_slots must be from 0 to 64';
-COMMENT ON CONSTRAINT shop_products_effect_code_check ON economy.shop_products IS 'effect_code must have 1 to 64 bytes';
-COMMENT ON CONSTRAINT shop_products_extra_check ON economy.shop_products IS 'extra must be a JSON object';
-COMMENT ON CONSTRAINT shop_products_period_check ON economy.shop_products IS 'starts_at must be before ends_at';
-COMMENT ON CONSTRAINT shop_products_limits_check ON economy.shop_products IS 'limit_once and per_user_limit exclude each other';
-COMMENT ON CONSTRAINT shop_products_renewal_check ON economy.shop_products IS 'limit_period is that of a per_user_limit, which is not given';
-COMMENT ON CONSTRAINT shop_products_amounts_check ON economy.shop_products IS 'price_gold of a conversion must be 0, and granted_gold of an item';
+COMMENT ON TABLE economy.shop_products IS
+    'The catalogue. Changed by upsert_product() and retire_product() only.';
+COMMENT ON CONSTRAINT shop_products_product_id_check ON economy.shop_products IS
+    'product_id must have 1 to 64 bytes';
+COMMENT ON CONSTRAINT shop_products_category_check ON economy.shop_products IS
+    'category must be conversion or item';
+COMMENT ON CONSTRAINT shop_products_price_gold_check ON economy.shop_products IS
+    'price_gold must be from 0 to 2^53-1';
+COMMENT ON CONSTRAINT shop_products_source_points_check ON economy.shop_products IS
+    'source_points must be from 0 to 2^53-1';
+COMMENT ON CONSTRAINT shop_products_granted_gold_check ON economy.shop_products IS
+    'granted_gold must be from 0 to 2^53-1';
+COMMENT ON CONSTRAINT shop_products_monetary_check ON economy.shop_products IS
+    'monetary must be from 0 to 2^53-1';
+COMMENT ON CONSTRAINT shop_products_per_user_limit_check ON economy.shop_products IS
+    'per_user_limit must be 1 or more';
+COMMENT ON CONSTRAINT shop_products_limit_period_check ON economy.shop_products IS
+    'limit_period must be ever, day, week or month';
+COMMENT ON CONSTRAINT shop_products_stock_slots_check ON economy.shop_products IS
+    'stock_slots must be from 0 to 64';
+COMMENT ON CONSTRAINT shop_products_effect_code_check ON economy.shop_products IS
+    'effect_code must have 1 to 64 bytes';
+COMMENT ON CONSTRAINT shop_products_extra_check ON economy.shop_products IS
+    'extra must be a JSON object';
+COMMENT ON CONSTRAINT shop_products_period_check ON economy.shop_products IS
+    'starts_at must be before ends_at';
+COMMENT ON CONSTRAINT shop_products_limits_check ON economy.shop_products IS
+    'limit_once and per_user_limit exclude each other';
+COMMENT ON CONSTRAINT shop_products_renewal_check ON economy.shop_products IS
+    'limit_period is that of a per_user_limit, which is not given';
+COMMENT ON CONSTRAINT shop_products_amounts_check ON economy.shop_products IS
+    'price_gold of a conversion must be 0, and granted_gold of an item';
 COMMENT ON COLUMN economy.shop_products.price_gold IS 'item: gold charged per unit.';
 COMMENT ON COLUMN economy.shop_products.source_points IS 'conversion: outside points per unit.';
 COMMENT ON COLUMN economy.shop_products.granted_gold IS 'conversion: gold granted per unit.';
-COMMENT ON COLUMN economy.shop_products.monetary IS 'Value per unit in minor units of money, for RFM.';
-COMMENT ON COLUMN economy.shop_products.per_user_limit IS 'Units one user may buy in a limit_period; null is no limit.';
-COMMENT ON COLUMN economy.shop_products.limit_period IS 'ever, day, week (from Monday) or month, by UTC.';
-COMMENT ON COLUMN economy.shop_products.counted IS 'It has or had a per_user_limit: shop_user_units is kept. Set by upsert_product(), for ever.';
-COMMENT ON COLUMN economy.shop_products.global_key IS 'An idempotency key buys once for all users together. Fixed when the product is made.';
-COMMENT ON COLUMN economy.shop_products.stock_slots IS 'Number of stock slots; 0 is unlimited stock. Set by add_stock().';
-COMMENT ON COLUMN economy.shop_products.effect_code IS 'item: what the app applies after the purchase.';
+COMMENT ON COLUMN economy.shop_products.monetary IS
+    'Value per unit in minor units of money, for RFM.';
+COMMENT ON COLUMN economy.shop_products.per_user_limit IS
+    'Units one user may buy in a limit_period; null is no limit.';
+COMMENT ON COLUMN economy.shop_products.limit_period IS
+    'ever, day, week (from Monday) or month, by UTC.';
+COMMENT ON COLUMN economy.shop_products.counted IS
+    'It has or had a per_user_limit: shop_user_units is kept. Set by upsert_product(), for ever.';
+COMMENT ON COLUMN economy.shop_products.global_key IS
+    'An idempotency key buys once for all users together. Fixed when the product is made.';
+COMMENT ON COLUMN economy.shop_products.stock_slots IS
+    'Number of stock slots; 0 is unlimited stock. Set by add_stock().';
+COMMENT ON COLUMN economy.shop_products.effect_code IS
+    'item: what the app applies after the purchase.';
 
 CREATE TABLE economy.shop_stock (
     product_id text     NOT NULL COLLATE "C",
@@ -68,7 +91,8 @@ CREATE TABLE economy.shop_stock (
     CONSTRAINT shop_stock_pkey PRIMARY KEY (product_id, slot)
 ) WITH (fillfactor = 50);
 SELECT pg_catalog.pg_extension_config_dump('economy.shop_stock', '');
-COMMENT ON TABLE economy.shop_stock IS 'Units left of limited products, spread over slots so that buyers do not queue on one row.';
+COMMENT ON TABLE economy.shop_stock IS
+    'Units left of limited products, spread over slots so that buyers do not queue on one row.';
 
 CREATE TABLE economy.shop_user_units (
     user_id     bigint      NOT NULL,
@@ -83,7 +107,9 @@ CREATE TABLE economy.shop_user_units (
         AND month_units >= day_units AND units >= week_units AND units >= month_units)
 ) WITH (fillfactor = 70);
 SELECT pg_catalog.pg_extension_config_dump('economy.shop_user_units', '');
-COMMENT ON TABLE economy.shop_user_units IS 'Units per user and counted product: ever, and in the UTC day, week and month of the newest purchase.';
+COMMENT ON TABLE economy.shop_user_units IS
+    'Units per user and counted product: ever, and in the UTC day, '
+    'week and month of the newest purchase.';
 
 CREATE TABLE economy.shop_keys (
     product_id      text   NOT NULL COLLATE "C",
@@ -98,7 +124,9 @@ COMMENT ON TABLE economy.shop_keys IS 'Which purchase used a key of a product wi
 CREATE VIEW economy.shop_product_changes AS
     SELECT c.change_id, c.key AS product_id, c.action, c.actor, c.before, c.after, c.units, c.changed_at
     FROM economy.config_changes c WHERE c.relation = 'shop_products';
-COMMENT ON VIEW economy.shop_product_changes IS 'Every change of the catalogue and every stock delivery, with actor, before and after: those of config_changes.';
+COMMENT ON VIEW economy.shop_product_changes IS
+    'Every change of the catalogue and every stock delivery, with actor, '
+    'before and after: those of config_changes.';
 
 CREATE TABLE economy.shop_transactions (
     user_id           bigint      NOT NULL,
@@ -134,9 +162,12 @@ CREATE INDEX shop_transactions_position_idx ON economy.shop_transactions USING b
 SELECT pg_catalog.brin_desummarize_range('economy.shop_transactions_position_idx', 0);
 SELECT pg_catalog.pg_extension_config_dump('economy.shop_transactions', '');
 COMMENT ON TABLE economy.shop_transactions IS 'Journal of purchases. Append-only.';
-COMMENT ON COLUMN economy.shop_transactions.stock_slot IS 'Slot the units were taken from; null for products without stock.';
-COMMENT ON COLUMN economy.shop_transactions.monetary IS 'Value of the whole purchase in minor units of money.';
-COMMENT ON COLUMN economy.shop_transactions.receipt_signature IS 'HMAC-SHA256 of the entry''s hash by the key of receipt_signature_version.';
+COMMENT ON COLUMN economy.shop_transactions.stock_slot IS
+    'Slot the units were taken from; null for products without stock.';
+COMMENT ON COLUMN economy.shop_transactions.monetary IS
+    'Value of the whole purchase in minor units of money.';
+COMMENT ON COLUMN economy.shop_transactions.receipt_signature IS
+    'HMAC-SHA256 of the entry''s hash by the key of receipt_signature_version.';
 CREATE TRIGGER shop_transactions_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
     ON economy.shop_transactions FOR EACH STATEMENT EXECUTE FUNCTION economy.forbid_change();
 ALTER TABLE economy.shop_transactions ENABLE ALWAYS TRIGGER shop_transactions_append_only;
@@ -156,25 +187,34 @@ CREATE TYPE economy.purchase_result AS (
 );
 COMMENT ON TYPE economy.purchase_result IS 'Result of economy.purchase().';
 
-CREATE FUNCTION economy.purchase(user_id bigint, product_id text, idempotency_key text,
-                                 quantity integer DEFAULT 1, context jsonb DEFAULT NULL, dry_run boolean DEFAULT false)
-    RETURNS economy.purchase_result
+CREATE FUNCTION economy.purchase(
+    user_id bigint, product_id text, idempotency_key text, quantity integer DEFAULT 1,
+    context jsonb DEFAULT NULL, dry_run boolean DEFAULT false
+) RETURNS economy.purchase_result
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_purchase';
 COMMENT ON FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean) IS
-    'Buys quantity units, once per (user, product, idempotency key); a retry returns the first result with state reuse. Refusals are returned as a row with a code.';
+    'Buys quantity units, once per (user, product, idempotency key); '
+    'a retry returns the first result with state reuse. '
+    'Refusals are returned as a row with a code.';
 
 CREATE TYPE economy.receipt_check AS (valid boolean, reason text);
-COMMENT ON TYPE economy.receipt_check IS 'Result of economy.verify_receipt(): OK, or the reason why the receipt is not valid.';
+COMMENT ON TYPE economy.receipt_check IS
+    'Result of economy.verify_receipt(): OK, or the reason why the receipt is not valid.';
 
-CREATE FUNCTION economy.verify_receipt(user_id bigint, transaction_id text) RETURNS economy.receipt_check
+CREATE FUNCTION economy.verify_receipt(user_id bigint, transaction_id text)
+    RETURNS economy.receipt_check
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_verify_receipt';
 COMMENT ON FUNCTION economy.verify_receipt(bigint, text) IS
-    'Checks a purchase against its place in the chain and its signature. Reasons: OK, NOT_FOUND, ENTRY_CHANGED, CHAIN_BROKEN, WRONG_SIGNATURE, UNKNOWN_KEY, KEY_RETIRED, UNKNOWN_HASH_ALGORITHM.';
+    'Checks a purchase against its place in the chain and its signature. Reasons: OK, '
+    'NOT_FOUND, ENTRY_CHANGED, CHAIN_BROKEN, WRONG_SIGNATURE, UNKNOWN_KEY, '
+    'KEY_RETIRED, UNKNOWN_HASH_ALGORITHM.';
 
 CREATE FUNCTION economy.receipt(user_id bigint, transaction_id text)
-    RETURNS TABLE (product_id text, category text, quantity integer, gold_delta bigint, gold bigint, monetary bigint,
-                   status text, effect_code text, created_at timestamptz, hash text, hash_algo_version smallint,
-                   receipt_signature text, receipt_signature_version integer)
+    RETURNS TABLE (
+        product_id text, category text, quantity integer, gold_delta bigint, gold bigint,
+        monetary bigint, status text, effect_code text, created_at timestamptz, hash text,
+        hash_algo_version smallint, receipt_signature text, receipt_signature_version integer
+    )
     LANGUAGE c STABLE PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'eco_receipt';
 COMMENT ON FUNCTION economy.receipt(bigint, text) IS
     'The signed receipt of a purchase, or no row. hash and receipt_signature are hexadecimal.';
@@ -191,7 +231,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION economy.require_actor(text) IS 'Raises XE001 or XE002 unless the text can name who makes a change.';
+COMMENT ON FUNCTION economy.require_actor(text) IS
+    'Raises XE001 or XE002 unless the text can name who makes a change.';
 
 -- A new product as upsert_product() begins with it; price_gold and granted_gold are asked for.
 CREATE FUNCTION economy.new_product() RETURNS economy.shop_products
@@ -235,7 +276,8 @@ CREATE FUNCTION economy.check_product(product jsonb, old_row economy.shop_produc
         SELECT s.says FROM says s ORDER BY s.place, s.says LIMIT 1;
     END;
 COMMENT ON FUNCTION economy.check_product(jsonb, economy.shop_products) IS
-    'What is wrong with a product given to upsert_product(), beyond what the constraints of shop_products say; null when nothing is.';
+    'What is wrong with a product given to upsert_product(), beyond what the constraints of '
+    'shop_products say; null when nothing is.';
 
 CREATE FUNCTION economy.upsert_product(product jsonb, actor text) RETURNS economy.shop_products
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -291,7 +333,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.upsert_product(jsonb, text) IS
-    'Creates a product, or changes the given columns of one; keys are the column names of shop_products. Recorded with actor, before and after. XE301 for a product that is not valid.';
+    'Creates a product, or changes the given columns of one; keys are the column names of '
+    'shop_products. Recorded with actor, before and after. XE301 for a product that is not valid.';
 
 CREATE FUNCTION economy.lock_product(product_id text, actor text) RETURNS economy.shop_products
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -309,7 +352,8 @@ BEGIN
     RETURN result;
 END
 $$;
-COMMENT ON FUNCTION economy.lock_product(text, text) IS 'The product that an actor is about to change; XE302 for an unknown one.';
+COMMENT ON FUNCTION economy.lock_product(text, text) IS
+    'The product that an actor is about to change; XE302 for an unknown one.';
 
 CREATE FUNCTION economy.retire_product(product_id text, actor text) RETURNS economy.shop_products
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -356,7 +400,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.change_free_stock(text, bigint) IS
-    'Part of add_stock(): changes the slots that nobody holds by so many units; or returns them, when they hold too little.';
+    'Part of add_stock(): changes the slots that nobody holds by so many units; '
+    'or returns them, when they hold too little.';
 
 CREATE FUNCTION economy.take_stock_away(product_id text, units bigint) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -395,7 +440,9 @@ $$;
 COMMENT ON FUNCTION economy.take_stock_away(text, bigint) IS
     'Part of add_stock(): takes units away without holding a slot while it waits for another.';
 
-CREATE FUNCTION economy.add_stock(product_id text, units bigint, actor text, slots integer DEFAULT 32) RETURNS bigint
+CREATE FUNCTION economy.add_stock(
+    product_id text, units bigint, actor text, slots integer DEFAULT 32
+) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     SET TimeZone = 'UTC'
@@ -452,7 +499,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.add_stock(text, bigint, text, integer) IS
-    'Adds units to a product''s stock (negative: takes unsold ones away) and returns what is left to sell. The first call makes the product limited, with that many slots. XE303 when the stock would be negative.';
+    'Adds units to a product''s stock (negative: takes unsold ones away) and returns what is left '
+    'to sell. The first call makes the product limited, with that many slots. '
+    'XE303 when the stock would be negative.';
 
 CREATE FUNCTION economy.remove_stock(product_id text, actor text) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -471,4 +520,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.remove_stock(text, text) IS
-    'Makes a limited product unlimited again and returns the units that were left, which are not sold any more: the next add_stock() begins with none. XE303 when it has no stock.';
+    'Makes a limited product unlimited again and returns the units that were '
+    'left, which are not sold any more: the next add_stock() begins with '
+    'none. XE303 when it has no stock.';
