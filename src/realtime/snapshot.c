@@ -12,7 +12,7 @@
 
 #include "realtime/snapshot.h"
 
-#define NOWHERE FirstNormalTransactionId
+StaticAssertDecl(ECO_FIRST_XID == FirstNormalTransactionId, "the first id of a transaction");
 
 static int
 compare_xids(const void *a, const void *b)
@@ -89,60 +89,16 @@ eco_snapshot_nowhere(void)
 {
 	EcoSnapshot *result = make(0);
 
-	result->xmin = result->xmax = NOWHERE;
+	result->xmin = result->xmax = ECO_FIRST_XID;
 	return result;
-}
-
-bool
-eco_snapshot_is_nowhere(const EcoSnapshot *snapshot)
-{
-	return snapshot->xmax == NOWHERE;
-}
-
-static bool
-read_xid(const char **at, const char *end, uint64 *xid)
-{
-	uint64		value = 0;
-	const char *start = *at;
-
-	for (; *at < end && **at >= '0' && **at <= '9'; (*at)++)
-	{
-		if (value > (PG_INT64_MAX - 9) / 10)
-			return false;
-		value = value * 10 + (uint64) (**at - '0');
-	}
-	*xid = value;
-	return *at > start && value >= NOWHERE;
-}
-
-static bool
-read_char(const char **at, const char *end, char c)
-{
-	if (*at == end || **at != c)
-		return false;
-	(*at)++;
-	return true;
 }
 
 EcoSnapshot *
 eco_snapshot_parse(const char *text, const char *end)
 {
-	EcoSnapshot *result = make((int) (end - text) /2 + 1);
+	EcoSnapshot *result = make(eco_snapshot_room(text, end));
 
-	if (!read_xid(&text, end, &result->xmin) || !read_char(&text, end, ':') ||
-		!read_xid(&text, end, &result->xmax) || !read_char(&text, end, ':') ||
-		result->xmin > result->xmax)
-		return NULL;
-	while (text <end)
-	{
-		uint64	   *xid = &result->running[result->n];
-
-		if ((result->n > 0 && !read_char(&text, end, ',')) || !read_xid(&text, end, xid) ||
-			*xid < result->xmin || *xid >= result->xmax || (result->n > 0 && *xid <= xid[-1]))
-			return NULL;
-		result->n++;
-	}
-	return result;
+	return eco_snapshot_read(text, end, result) ? result : NULL;
 }
 
 char *
@@ -155,50 +111,4 @@ eco_snapshot_text(const EcoSnapshot *snapshot)
 	for (int i = 0; i < snapshot->n; i++)
 		appendStringInfo(&text, "%s" UINT64_FORMAT, i > 0 ? "," : "", snapshot->running[i]);
 	return text.data;
-}
-
-bool
-eco_snapshot_sees(const EcoSnapshot *snapshot, uint64 xid)
-{
-	if (xid < snapshot->xmin)
-		return true;
-	if (xid >= snapshot->xmax)
-		return false;
-	return bsearch(&xid, snapshot->running, snapshot->n, sizeof(uint64), compare_xids) == NULL;
-}
-
-bool
-eco_snapshot_covers(const EcoSnapshot *snapshot, const EcoSnapshot *other)
-{
-	if (snapshot->xmax < other->xmax)
-		return false;
-	for (int i = 0; i < snapshot->n; i++)
-		if (eco_snapshot_sees(other, snapshot->running[i]))
-			return false;
-	return true;
-}
-
-uint64
-eco_snapshot_first_news(const EcoSnapshot *old, const EcoSnapshot *new)
-{
-	for (int i = 0; i < old->n; i++)
-		if (eco_snapshot_sees(new, old->running[i]))
-			return old->running[i];
-	return old->xmax;
-}
-
-bool
-eco_snapshot_news_up_to(const EcoSnapshot *old, const EcoSnapshot *new, uint64 xid)
-{
-	uint64		end = Min(xid + 1, new->xmax);
-	uint64		running = 0;
-
-	for (int i = 0; i < old->n && old->running[i] <= xid; i++)
-		if (eco_snapshot_sees(new, old->running[i]))
-			return true;
-	if (end <= old->xmax)
-		return false;
-	for (int i = 0; i < new->n; i++)
-		running += new->running[i] >= old->xmax && new->running[i] < end;
-	return end - old->xmax > running;
 }

@@ -21,6 +21,7 @@
 	X(travel) \
 	X(period) \
 	X(moment) \
+	X(snapshot) \
 	X(probability) \
 	X(rfm) \
 	X(rules) \

@@ -1,0 +1,45 @@
+/*
+ * snapshot.h
+ *		Which transactions had ended at a moment, as a value, and what two such
+ *		values say of each other.
+ */
+#ifndef ECO_CORE_SNAPSHOT_H
+#define ECO_CORE_SNAPSHOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* the first id that a transaction can have */
+#define ECO_FIRST_XID 3
+
+/* Ids are those of top transactions, with their epoch. */
+typedef struct EcoSnapshot
+{
+	uint64_t	xmin;			/* all before it had ended */
+	uint64_t	xmax;			/* none from here on had */
+	int			n;				/* of those between, the ones that ran, sorted */
+	uint64_t	running[];
+} EcoSnapshot;
+
+/* Before everything. */
+extern bool eco_snapshot_is_nowhere(const EcoSnapshot *snapshot);
+
+/* Whether the transaction had ended, be it with a commit. */
+extern bool eco_snapshot_sees(const EcoSnapshot *snapshot, uint64_t xid);
+
+/* Whether it sees all that the other sees. */
+extern bool eco_snapshot_covers(const EcoSnapshot *snapshot, const EcoSnapshot *other);
+
+/* The oldest transaction that `new` sees and `old` does not may be this one. */
+extern uint64_t eco_snapshot_first_news(const EcoSnapshot *old, const EcoSnapshot *new);
+
+/* Whether some transaction up to xid is seen by `new` and not by `old`. */
+extern bool eco_snapshot_news_up_to(const EcoSnapshot *old, const EcoSnapshot *new, uint64_t xid);
+
+/* Ids that a text of this length can name. */
+extern int	eco_snapshot_room(const char *text, const char *end);
+
+/* The text form of pg_snapshot, into one with that room; false when it is none. */
+extern bool eco_snapshot_read(const char *text, const char *end, EcoSnapshot *snapshot);
+
+#endif
