@@ -1,3 +1,3 @@
-# src/realtime/snapshot.c
+# src/core/snapshot.c
 # a transaction that was running and is the newest that was pruned is no news
 s/old->running\[i\] <= xid; i\+\+/old->running[i] < xid; i++/
