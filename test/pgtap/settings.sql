@@ -1,0 +1,59 @@
+-- Every setting: what it is when nobody sets it, what it may be, and who may set it when.
+BEGIN;
+SET client_min_messages = warning;
+SELECT plan(8);
+
+-- the library is loaded
+SELECT FROM economy.now();
+
+CREATE TEMP VIEW setting AS
+SELECT concat_ws(' ', substr(s.name, 9), s.vartype, s.unit, s.context, 'default "' || s.boot_val || '"', s.min_val || ' to ' || s.max_val,
+                 array_to_string(s.enumvals, '/')) AS line, s.name
+FROM pg_settings s WHERE s.name LIKE 'economy.%';
+
+SELECT results_eq($$SELECT line FROM setting
+                    WHERE name NOT IN ('economy.notify', 'economy.ring_size', 'economy.relay_databases') ORDER BY name COLLATE "C"$$,
+    $$VALUES ('allow_drop bool superuser default "off"'),
+             ('duplicate_wait integer ms user default "0" 0 to 60000'),
+             ('node_id integer sighup default "0" 0 to 4095'),
+             ('notify_payload enum superuser default "full" full/reference'),
+             ('notify_user_channels bool superuser default "off"'),
+             ('recommendation_retention integer superuser default "180" 1 to 36500'),
+             ('rfm_memory integer kB superuser default "65536" 1024 to 67108864'),
+             ('rfm_model string superuser default "standard"'),
+             ('row_access enum superuser default "auto" auto/sql'),
+             ('streak_cap enum superuser default "none" none/hold/cycle'),
+             ('streak_cap_day integer superuser default "7" 1 to 3650'),
+             ('streak_day_offset integer superuser default "0" 0 to 23'),
+             ('streak_dormancy_days integer superuser default "30" 2 to 3650'),
+             ('streak_grace_days integer superuser default "7" 1 to 3650'),
+             ('streak_max_freezes integer superuser default "5" 0 to 100'),
+             ('test_clock string superuser default ""')$$, 'the settings');
+
+-- rings are there only with the preload, and then they are the way
+SELECT results_eq($$SELECT line FROM setting
+                    WHERE name IN ('economy.notify', 'economy.ring_size', 'economy.relay_databases') ORDER BY name COLLATE "C"$$,
+    $$SELECT line FROM (VALUES (false, 1, 'notify enum superuser default "inline" off/inline/relay'),
+                               (true, 1, 'notify enum superuser default "relay" off/inline/relay'),
+                               (true, 2, 'relay_databases integer postmaster default "4" 1 to 64'),
+                               (true, 3, 'ring_size integer postmaster default "16384" 16 to 1048576')) v (preloaded, n, line)
+      WHERE preloaded = (current_setting('shared_preload_libraries') ~ 'economy') ORDER BY n$$, 'the settings of the relay');
+
+SELECT throws_ok($$SET economy.no_such_setting = 1$$, '42602', NULL, 'a setting that is misspelt');
+
+-- the clock: with an offset, or off
+SELECT throws_ok($$SET economy.test_clock = '2026-01-31 12:00:00'$$, '22023', NULL, 'a clock without an offset');
+SET economy.test_clock = '2026-01-31 12:00:00.123456+02';
+SELECT is(economy.now(), '2026-01-31 10:00:00.123456+00'::timestamptz, 'a clock with one');
+SAVEPOINT s;
+SET LOCAL economy.test_clock = '2027-01-31 12:00:00+00';
+ROLLBACK TO s;
+SELECT is(economy.now(), '2026-01-31 10:00:00.123456+00'::timestamptz, 'comes back with its savepoint');
+SET economy.test_clock = '';
+SELECT is(economy.now() BETWEEN transaction_timestamp() AND clock_timestamp(), true, 'and empty it is the server''s');
+SET economy.test_clock = '2027-01-31 12:00:00+00';
+RESET economy.test_clock;
+SELECT cmp_ok(economy.now(), '>', transaction_timestamp(), 'which goes on within a transaction');
+
+SELECT * FROM finish();
+ROLLBACK;
