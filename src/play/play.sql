@@ -395,73 +395,119 @@ CREATE FUNCTION economy.action_key(game text, action_id text) RETURNS uuid
 COMMENT ON FUNCTION economy.action_key(text, text) IS
     'Key of an action''s id in pruned_actions: half of a SHA-256.';
 
-CREATE FUNCTION economy.prune_stream(user_id bigint, seq bigint) RETURNS bigint
-    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_prune_stream';
-COMMENT ON FUNCTION economy.prune_stream(bigint, bigint) IS
-    'Deletes a user''s actions before an entry, behind a signed checkpoint there; '
-    'the only way past the journal''s guard. Null, and nothing done, '
+CREATE FUNCTION economy.prune_streams(user_ids bigint[], seqs bigint[]) RETURNS bigint[]
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    -- what goes is looked up, however much of the journal it is
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+    AS 'MODULE_PATHNAME', 'eco_prune_streams';
+COMMENT ON FUNCTION economy.prune_streams(bigint[], bigint[]) IS
+    'Deletes actions of users, by ascending id, before an entry of each, '
+    'behind a signed checkpoint there; the only way past the journal''s guard. '
+    'For each the number of actions, or null, and nothing done, '
     'when verify_chain() found something: it is asked once for all prunes up to what was the '
     'newest entry then; after that each proves the part that it goes on by. prune() is the way in.';
+
+CREATE FUNCTION economy.prune_stream(user_id bigint, seq bigint) RETURNS bigint
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    RETURN (economy.prune_streams(ARRAY[user_id], ARRAY[seq]))[1];
+COMMENT ON FUNCTION economy.prune_stream(bigint, bigint) IS 'prune_streams() of one user.';
+
+CREATE FUNCTION economy.prune_parts(cutoff timestamptz, max_users integer, OUT user_id bigint,
+                                    OUT pruned bigint, OUT rolled_to bigint, OUT upto bigint)
+    RETURNS SETOF record
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    -- user by user: a join would read every one of them
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+    BEGIN ATOMIC
+        WITH due AS MATERIALIZED (
+            -- who is due longest is chosen
+            SELECT p.user_id, p.seq
+            FROM economy.rollup_positions p
+            WHERE p.oldest_at < cutoff
+            ORDER BY p.oldest_at, p.user_id
+            LIMIT max_users
+        ), counted AS MATERIALIZED (
+            SELECT d.user_id, d.seq AS rolled_to, a.pruned_seq,
+                   row_number() OVER upto AS n, sum(a.seq) OVER upto AS entries
+            FROM due d
+            LEFT JOIN LATERAL (SELECT c.seq, c.pruned_seq FROM economy.accounts c
+                               WHERE c.user_id = d.user_id OFFSET 0) a ON true
+            WINDOW upto AS (ORDER BY d.user_id)
+        )
+        -- so many entries are read for the proof, or those of one long stream
+        SELECT c.user_id, coalesce(c.pruned_seq, 0), c.rolled_to,
+               CASE WHEN a.upto IS NOT NULL THEN least(a.upto, c.pruned_seq + 100000) END
+        FROM counted c
+        CROSS JOIN LATERAL (
+            -- up to the entry before the first one that stays, and only what is rolled up
+            SELECT max(s.seq) AS upto
+            FROM (SELECT i.seq, bool_or(i.created_at >= cutoff) OVER (ORDER BY i.seq) AS stays
+                  FROM (SELECT t.seq, t.created_at
+                        FROM economy.user_actions t
+                        WHERE t.user_id = c.user_id AND t.seq > c.pruned_seq AND t.seq <= c.rolled_to
+                        ORDER BY t.user_id, t.seq
+                        LIMIT 20000) i) s
+            WHERE NOT s.stays) a
+        WHERE c.n = 1 OR c.entries <= 100000
+        ORDER BY c.user_id;
+    END;
+COMMENT ON FUNCTION economy.prune_parts(timestamptz, integer) IS
+    'Part of prune(): which users a batch takes, by ascending id, and up to which entry of each; '
+    'null where nothing is due.';
 
 CREATE FUNCTION economy.prune(older_than interval DEFAULT '90 days', max_users integer DEFAULT 200)
     RETURNS TABLE (users bigint, actions bigint, damaged bigint, more boolean)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
-    SET TimeZone = 'UTC' AS $$
+    SET TimeZone = 'UTC'
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 #variable_conflict use_column
 DECLARE
-    -- of one user at a time, and of all before the batch ends
-    user_actions CONSTANT integer := 20000;
-    all_actions  CONSTANT integer := 100000;
-    all_entries  CONSTANT integer := 200000;
     cutoff  timestamptz := economy.now() - older_than;
-    u       record;
-    pruned  bigint;
-    newest  bigint;
-    upto    bigint;
-    deleted bigint;
+    parts   record;
+    deleted bigint[];
 BEGIN
     PERFORM economy.require_given('older_than', older_than IS NOT NULL);
     PERFORM economy.require_given('max_users', max_users IS NOT NULL);
     -- as moments: an interval of '1 month -29 days' calls itself a day, and may be none
     IF cutoff > economy.now() - interval '24 hours' OR max_users < 1 THEN
-        RAISE EXCEPTION 'older_than must be a day or more and max_users 1 or more' USING ERRCODE = 'XE002',
+        RAISE EXCEPTION 'older_than must be a day or more and max_users 1 or more'
+            USING ERRCODE = 'XE002',
             HINT = 'A retry of a pruned action is refused with RESYNC_REQUIRED: keep actions longer than clients retry.';
     END IF;
-    PERFORM economy.open_tables('user_actions', 'accounts', 'rollup_positions', 'pruned_actions', 'pruned_stats', 'stream_checkpoints', 'shop_transactions', 'reward_audit', 'gold_adjustments');
+    PERFORM economy.open_tables('user_actions', 'accounts', 'rollup_positions', 'pruned_actions',
+                                'pruned_stats', 'stream_checkpoints', 'shop_transactions',
+                                'reward_audit', 'gold_adjustments');
     PERFORM economy.lock_name('economy.rollup_stats');
-    users := 0;
-    actions := 0;
-    damaged := 0;
-    -- who is due longest is chosen, and accounts are locked in the order of their ids
-    FOR u IN SELECT d.user_id, d.seq FROM (
-                 SELECT p.user_id, p.seq FROM economy.rollup_positions p
-                 WHERE p.oldest_at < cutoff ORDER BY p.oldest_at, p.user_id LIMIT max_users) d ORDER BY d.user_id LOOP
-        SELECT a.pruned_seq, a.seq INTO pruned, newest FROM economy.accounts a WHERE a.user_id = u.user_id;
-        -- while a long stream is proved nobody's account is held
-        EXIT WHEN users + damaged > 0 AND newest > all_entries;
-        -- up to the entry before the first one that stays, and only what is rolled up
-        SELECT max(d.seq) INTO upto FROM (
-            SELECT n.seq, bool_or(n.created_at >= cutoff) OVER (ORDER BY n.seq) AS stays FROM (
-                SELECT t.seq, t.created_at FROM economy.user_actions t
-                WHERE t.user_id = u.user_id AND t.seq > pruned AND t.seq <= u.seq ORDER BY t.seq LIMIT user_actions) n) d
-            WHERE NOT d.stays;
-        IF upto IS NOT NULL THEN
-            -- entries of other journals between them are proved as well
-            upto := least(upto, pruned + all_entries);
-            deleted := economy.prune_stream(u.user_id, upto);
-            users := users + (deleted IS NOT NULL)::integer;
-            actions := actions + coalesce(deleted, 0);
-            damaged := damaged + (deleted IS NULL)::integer;
-        END IF;
-        UPDATE economy.rollup_positions p SET oldest_at = CASE
+    SELECT coalesce(array_agg(p.user_id ORDER BY p.user_id), '{}') AS users,
+           array_agg(p.rolled_to ORDER BY p.user_id) AS rolled,
+           coalesce(array_agg(coalesce(p.upto, p.pruned) ORDER BY p.user_id), '{}') AS upto,
+           array_agg(p.upto IS NOT NULL ORDER BY p.user_id) AS due
+    INTO parts
+    FROM economy.prune_parts(cutoff, max_users) p;
+    deleted := economy.prune_streams(parts.users, parts.upto);
+    WITH done AS MATERIALIZED (
+        SELECT * FROM unnest(parts.users, parts.rolled, parts.upto, parts.due, deleted)
+            d (user_id, rolled, upto, due, deleted)
+    ), noted AS (
+        UPDATE economy.rollup_positions p
+        SET oldest_at = CASE
                 -- nothing can be done for it today, and it must not keep the others waiting
-                WHEN upto IS NOT NULL AND deleted IS NULL THEN cutoff + interval '24 hours'
+                WHEN d.deleted IS NULL THEN cutoff + interval '24 hours'
                 ELSE (SELECT t.created_at FROM economy.user_actions t
-                      WHERE t.user_id = u.user_id AND t.seq > coalesce(upto, pruned) AND t.seq <= u.seq ORDER BY t.seq LIMIT 1) END
-            WHERE p.user_id = u.user_id;
-        EXIT WHEN actions >= all_actions;
-    END LOOP;
+                      WHERE t.user_id = d.user_id AND t.seq > d.upto AND t.seq <= d.rolled
+                      ORDER BY t.user_id, t.seq
+                      LIMIT 1)
+            END
+        FROM done d
+        WHERE p.user_id = d.user_id
+    )
+    SELECT count(d.deleted) FILTER (WHERE d.due), coalesce(sum(d.deleted), 0),
+           count(*) FILTER (WHERE d.deleted IS NULL)
+    INTO users, actions, damaged
+    FROM done d;
     more := EXISTS (SELECT FROM economy.rollup_positions p WHERE p.oldest_at < cutoff);
     RETURN NEXT;
 END

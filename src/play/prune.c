@@ -9,17 +9,23 @@
  * stays too, and every action whose successor is of another journal: that one is
  * verified against its hash.
  *
- * A stream with damage is left alone.  The whole of it is proved once, without the
+ * A stream with damage is left alone.  The whole of it is proved once, without any
  * account's lock; the prunes up to what was its newest entry then prove what they
  * go on by and read nothing else, so that many of them read a stream once.
+ *
+ * Many users are pruned by one call: what is deleted of all of them is one statement.
  */
 #include "postgres.h"
 
+#include "catalog/pg_type_d.h"
 #include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/memutils.h"
 #include "utils/uuid.h"
 
 #include "crash_point.h"
 #include "errors.h"
+#include "ledger/args.h"
 #include "ledger/checkpoint.h"
 #include "ledger/guard.h"
 #include "ledger/mark.h"
@@ -35,9 +41,8 @@ static EcoTable installations = {.name = "installations"};
 /* deletes, counts and keeps the keys in one statement, so that they cannot differ */
 static const char *const prune_sql =
 "WITH gone AS ("
-" DELETE FROM economy.user_actions t WHERE t.user_id = $1 AND t.seq >= $3 AND t.seq < $2"
-" AND NOT EXISTS (SELECT FROM economy.ledger l WHERE l.user_id = $1 AND l.seq = t.seq + 1"
-" AND l.seq > $3 AND l.seq <= $2 AND l.journal <> 'user_actions')"
+" DELETE FROM economy.user_actions t USING unnest($1, $2) g (user_id, seq)"
+" WHERE t.user_id = g.user_id AND t.seq = g.seq"
 " RETURNING t.*), keys AS ("
 " INSERT INTO economy.pruned_actions (user_id, key, seq)"
 " SELECT g.user_id, economy.action_key(g.game, g.action_id), g.seq FROM gone g), sums AS ("
@@ -60,73 +65,135 @@ static const char *const prune_sql =
 " WHERE i.number = g.here >> 48 AND g.xact IS NOT NULL)"
 " SELECT count(*) FROM gone";
 
-PG_FUNCTION_INFO_V1(eco_prune_stream);
+PG_FUNCTION_INFO_V1(eco_prune_streams);
 
-/* A prune on its way. */
+/* A user's prune on its way. */
 typedef struct Prune
 {
+	int64		user_id;
+	int64		upto;			/* the entry that is to be the checkpoint */
+	int64		proved;			/* newest entry when all was proved just now */
+	bool		sound;			/* false: damage, which is not signed */
+	bool		begun;			/* there is a checkpoint to write */
 	EcoAccount	account;
 	EcoCheckpoint last;			/* seq 0: none */
 	EcoCheckpoint next;
 	int64		deleted;		/* actions that do not stay */
 } Prune;
 
+/* The actions of all users that do not stay. */
+typedef struct Gone
+{
+	MemoryContext context;
+	int			n;
+	int			max;
+	Datum	   *user_ids;
+	Datum	   *seqs;
+} Gone;
+
+static Prune *read_args(FunctionCallInfo fcinfo, int *n);
+static void prune_all(Prune *prunes, int n);
 static bool prove(int64 user_id, int64 seq, int64 *proved);
+static void prove_part(Prune *prune, Gone *gone);
 static void read_last(Prune *prune);
-static bool sum_up(Prune *prune);
-static void delete_actions(const Prune *prune);
+static bool sum_up(Prune *prune, Gone *gone);
+static void note_gone(Gone *gone, int64 user_id, int64 seq);
+static void delete_actions(const Prune *prunes, const Gone *gone);
 
 /*
- * eco_prune_stream(user_id bigint, seq bigint) returns bigint
- *		Actions deleted; 0 when seq is not behind the last checkpoint, null when
- *		the stream is damaged: damage is not signed.
+ * eco_prune_streams(user_ids bigint[], seqs bigint[]) returns bigint[]
+ *		For each user the actions deleted; 0 when seq is not behind the last
+ *		checkpoint, null for damage, which is not signed, or no account.
  */
 Datum
-eco_prune_stream(PG_FUNCTION_ARGS)
+eco_prune_streams(PG_FUNCTION_ARGS)
+{
+	int			n;
+	Prune	   *prunes = read_args(fcinfo, &n);
+	Datum	   *deleted = palloc(sizeof(Datum) * Max(n, 1));
+	bool	   *damaged = palloc(sizeof(bool) * Max(n, 1));
+	int			dims[1];
+	int			lower[1] = {1};
+
+	dims[0] = n;
+	PreventCommandIfReadOnly("economy.prune()");
+	prune_all(prunes, n);
+	for (int i = 0; i < n; i++)
+	{
+		deleted[i] = Int64GetDatum(prunes[i].deleted);
+		damaged[i] = !prunes[i].sound;
+	}
+	PG_RETURN_ARRAYTYPE_P(construct_md_array(deleted, damaged, n > 0 ? 1 : 0, dims, lower, INT8OID, sizeof(int64),
+											 FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+/* Accounts are locked by ascending id, and each once. */
+static Prune *
+read_args(FunctionCallInfo fcinfo, int *n)
+{
+	static const char *const names[] = {"user_id", "seq"};
+	Datum	   *values[2];
+	int			counts[2];
+	Prune	   *prunes;
+
+	for (int a = 0; a < 2; a++)
+	{
+		bool	   *nulls;
+
+		eco_require_arg(fcinfo, a, names[a]);
+		deconstruct_array(PG_GETARG_ARRAYTYPE_P(a), INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
+						  &values[a], &nulls, &counts[a]);
+		for (int i = 0; i < counts[a]; i++)
+			if (nulls[i])
+				ECO_ERROR(ECO_NULL_ARGUMENT, errmsg("%s must not be null", names[a]));
+	}
+	*n = Min(counts[0], counts[1]);
+	prunes = palloc0(sizeof(Prune) * Max(*n, 1));
+	for (int i = 0; i < *n; i++)
+	{
+		prunes[i].user_id = DatumGetInt64(values[0][i]);
+		prunes[i].upto = DatumGetInt64(values[1][i]);
+		if (counts[0] != counts[1] || (i > 0 && prunes[i].user_id <= prunes[i - 1].user_id))
+			ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("users must be in ascending order, with a seq each"));
+	}
+	return prunes;
+}
+
+static void
+prune_all(Prune *prunes, int n)
 {
 	static EcoTable *const tables[] = {&eco_pruned_actions, &eco_stream_checkpoints, &eco_audit_checkpoints,
 	&pruned_stats, &installations, &eco_user_records, NULL};
-	EcoOpenTables *open;
-	Prune		prune = {0};
-	int64		user_id;
-	int64		seq;
-	int64		proved = 0;
-	bool		sound;
+	EcoOpenTables *open = eco_stream_open(ECO_WRITE, tables);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "economy prune", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	Gone		gone = {.context = caller};
 
-	eco_require_arg(fcinfo, 0, "user_id");
-	eco_require_arg(fcinfo, 1, "seq");
-	user_id = PG_GETARG_INT64(0);
-	seq = PG_GETARG_INT64(1);
-	PreventCommandIfReadOnly("economy.prune()");
-	open = eco_stream_open(ECO_WRITE, tables);
-	sound = prove(user_id, seq, &proved);
-	if (!eco_account_lock_newest(user_id, &prune.account))
-		ECO_ERROR(ECO_USER_NOT_FOUND, errmsg("user %lld does not exist", (long long) user_id));
-	if (sound && seq > prune.account.pruned_seq)
+	for (int i = 0; i < n; i++, MemoryContextReset(context))
+		prunes[i].sound = prove(prunes[i].user_id, prunes[i].upto, &prunes[i].proved);
+	for (int i = 0; i < n; i++, MemoryContextReset(context))
 	{
-		if (seq > prune.account.seq)
-			ECO_ERROR(ECO_ENTRY_NOT_FOUND,
-					  errmsg("user %lld has no entry %lld", (long long) user_id, (long long) seq));
-		read_last(&prune);
-		prune.next.seq = seq;
-		prune.next.proved_seq = Max(prune.last.proved_seq, proved);
-		/* what has come since it was proved is for the next prune */
-		sound = seq <= prune.next.proved_seq &&
-			eco_stream_part_is_sound(&prune.account, &prune.last, seq) && sum_up(&prune);
-		if (sound)
-		{
-			delete_actions(&prune);
-			ECO_CRASH_POINT("prune:after_delete");
-			CommandCounterIncrement();
-			eco_snapshot_renew();
-			eco_checkpoint_gone(user_id, prune.next.gone);
-			eco_checkpoint_write(&prune.account, &prune.next);
-		}
+		MemoryContextSwitchTo(caller);
+		prunes[i].sound &= eco_account_lock_newest(prunes[i].user_id, &prunes[i].account);
+		MemoryContextSwitchTo(context);
+		prove_part(&prunes[i], &gone);
 	}
+	MemoryContextSwitchTo(caller);
+	delete_actions(prunes, &gone);
+	ECO_CRASH_POINT("prune:after_delete");
+	CommandCounterIncrement();
+	eco_snapshot_renew();
+	MemoryContextSwitchTo(context);
+	for (int i = 0; i < n; i++, MemoryContextReset(context))
+	{
+		if (!prunes[i].begun)
+			continue;
+		eco_checkpoint_gone(prunes[i].user_id, prunes[i].next.gone);
+		eco_checkpoint_write(&prunes[i].account, &prunes[i].next);
+	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
 	eco_tables_close(open);
-	if (!sound)
-		PG_RETURN_NULL();
-	PG_RETURN_INT64(prune.deleted);
 }
 
 /* False when the stream is damaged; *proved is its newest entry, when it was looked at. */
@@ -141,6 +208,30 @@ prove(int64 user_id, int64 seq, int64 *proved)
 	if (eco_checkpoint_read(user_id, &last) && last.valid && seq <= last.proved_seq)
 		return true;
 	return eco_stream_is_sound(user_id, proved);
+}
+
+/* The account is locked: what is to be signed, and what to be deleted. */
+static void
+prove_part(Prune *prune, Gone *gone)
+{
+	int64		seq = prune->upto;
+	int			before = gone->n;
+
+	if (!prune->sound || seq <= prune->account.pruned_seq)
+		return;
+	if (seq > prune->account.seq)
+		ECO_ERROR(ECO_ENTRY_NOT_FOUND,
+				  errmsg("user %lld has no entry %lld", (long long) prune->user_id, (long long) seq));
+	read_last(prune);
+	prune->next.seq = seq;
+	prune->next.proved_seq = Max(prune->last.proved_seq, prune->proved);
+	/* what has come since it was proved is for the next prune */
+	prune->sound = prune->begun = seq <= prune->next.proved_seq &&
+		eco_stream_part_is_sound(&prune->account, &prune->last, seq) && sum_up(prune, gone);
+	if (prune->sound)
+		return;
+	gone->n = before;
+	prune->deleted = 0;
 }
 
 /* Before the first prune there is who the user was, and nothing is gone. */
@@ -190,7 +281,7 @@ action_named(const EcoJournal *journal, const EcoRow *row, EcoText *game, EcoTex
  * was signed.
  */
 static bool
-sum_up(Prune *prune)
+sum_up(Prune *prune, Gone *gone)
 {
 	const EcoCheckpoint *last = &prune->last;
 	EcoCheckpoint *next = &prune->next;
@@ -215,6 +306,7 @@ sum_up(Prune *prune)
 		if (before > 0 && is_action)
 		{
 			eco_checkpoint_add_key(user_id, &key, before, next->gone_keys);
+			note_gone(gone, user_id, before);
 			prune->deleted++;
 		}
 		else
@@ -237,17 +329,49 @@ sum_up(Prune *prune)
 }
 
 static void
-delete_actions(const Prune *prune)
+note_gone(Gone *gone, int64 user_id, int64 seq)
 {
-	Oid			types[3] = {INT8OID, INT8OID, INT8OID};
-	Datum		values[3] = {Int64GetDatum(prune->account.user_id), Int64GetDatum(prune->next.seq),
-	Int64GetDatum(prune->last.seq)};
+	MemoryContext old_context = MemoryContextSwitchTo(gone->context);
+
+	if (gone->max == 0)
+	{
+		gone->max = 1024;
+		gone->user_ids = palloc(sizeof(Datum) * gone->max);
+		gone->seqs = palloc(sizeof(Datum) * gone->max);
+	}
+	else if (gone->n == gone->max)
+	{
+		gone->max *= 2;
+		gone->user_ids = repalloc_huge(gone->user_ids, sizeof(Datum) * gone->max);
+		gone->seqs = repalloc_huge(gone->seqs, sizeof(Datum) * gone->max);
+	}
+	MemoryContextSwitchTo(old_context);
+	gone->user_ids[gone->n] = Int64GetDatum(user_id);
+	gone->seqs[gone->n++] = Int64GetDatum(seq);
+}
+
+static int64
+run_delete(const Gone *gone)
+{
+	Oid			types[2] = {INT8ARRAYOID, INT8ARRAYOID};
+	Datum		values[2];
+
+	values[0] = PointerGetDatum(construct_array(gone->user_ids, gone->n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	values[1] = PointerGetDatum(construct_array(gone->seqs, gone->n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	return DatumGetInt64(eco_run_as_owner(prune_sql, 2, types, values));
+}
+
+static void
+delete_actions(const Prune *prunes, const Gone *gone)
+{
 	volatile int64 deleted = 0;
 
+	if (gone->n == 0)
+		return;
 	PG_TRY();
 	{
 		eco_guard_let_prune(true);
-		deleted = DatumGetInt64(eco_run_as_owner(prune_sql, 3, types, values));
+		deleted = run_delete(gone);
 	}
 	PG_CATCH();
 	{
@@ -256,9 +380,9 @@ delete_actions(const Prune *prune)
 	}
 	PG_END_TRY();
 	eco_guard_let_prune(false);
-	if (deleted != prune->deleted)
+	if (deleted != gone->n)
 		ECO_ERROR(ECO_SCHEMA_DAMAGED,
-				  errmsg("%lld actions of user %lld were deleted, not %lld", (long long) deleted,
-						 (long long) prune->account.user_id, (long long) prune->deleted),
+				  errmsg("%lld actions were deleted, not %d", (long long) deleted, gone->n),
+				  errdetail("They are of users from %lld on.", (long long) DatumGetInt64(gone->user_ids[0])),
 				  errhint("A trigger or a rule on economy.user_actions keeps rows from being deleted."));
 }

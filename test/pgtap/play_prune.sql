@@ -74,7 +74,10 @@ ROLLBACK TO s;
 SELECT throws_ok(format('SELECT * FROM economy.prune(%s)', args), 'XE001', NULL, 'prune(' || args || ')') FROM unnest(ARRAY['NULL', '''90 days'', NULL']) args;
 SELECT throws_ok(format('SELECT economy.prune_stream(%s, 14)', :u), 'XE106', format('user %s has no entry 14', :u), 'no checkpoint of an entry that is not there');
 SELECT throws_ok('DELETE FROM economy.user_actions', 'XE101', NULL, 'which leaves the guard up');
-SELECT throws_ok('SELECT economy.prune_stream(-1, 1)', 'XE202', 'user -1 does not exist', 'no user');
+SELECT is(economy.prune_stream(-1, 1), NULL, 'no user');
+SELECT throws_ok(format('SELECT economy.prune_streams(%s)', args), 'XE002', 'users must be in ascending order, with a seq each', args)
+FROM (VALUES ('ARRAY[2, 1], ARRAY[1, 1]'), ('ARRAY[1, 1], ARRAY[1, 1]'), ('ARRAY[1, 2], ARRAY[1]'), ('ARRAY[1], ARRAY[1, 1]')) v (args);
+SELECT is(economy.prune_streams('{}', '{}'), '{}', 'of nobody');
 SELECT throws_ok(call, 'XE001', message, call)
 FROM (VALUES ('SELECT economy.prune_stream(NULL, 1)', 'user_id must not be null'), ('SELECT economy.prune_stream(1, NULL)', 'seq must not be null')) v (call, message);
 SELECT is(economy.prune_stream(:u, seq), 0::bigint, 'nothing is in front of entry ' || seq) FROM unnest(ARRAY[0, -1, -9223372036854775807]) seq;
@@ -406,6 +409,38 @@ SELECT count(*) AS x FROM economy.prune('48 hours', 10000) \gset
 SELECT is(pg_temp.edge(:edge), '2 t', 'a microsecond later they go, and those of the new cutoff stay');
 ROLLBACK TO s;
 
+-- a batch: what is deleted of all users is one statement, one damaged user costs
+-- nobody else, and a long stream is proved in a batch of its own
+SAVEPOINT s;
+SELECT pg_temp.at('2033-03-01 12:00+00') AS x \gset
+CREATE TEMP TABLE crowd AS SELECT n, economy.register('pgtap prune crowd ' || n) AS u FROM generate_series(1, 12) n;
+SELECT count(r.state) AS x FROM generate_series(1, 3) k, crowd c, economy.record_action(c.u, CASE k WHEN 1 THEN 'rps' ELSE 'slot' END, 'T', k::text, 0, 2) r \gset
+SELECT count(*) AS x FROM economy.rollup_stats() \gset
+UPDATE economy.rollup_positions SET oldest_at = NULL WHERE user_id NOT IN (SELECT u FROM crowd);
+SELECT pg_temp.at('2034-01-01 12:00+00') AS x \gset
+CREATE FUNCTION pg_temp.parts(most integer) RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(concat_ws(':', c.n, p.upto - a.seq), ' ' ORDER BY p.user_id) FROM economy.prune_parts(economy.now() - interval '90 days', most) p JOIN crowd c ON c.u = p.user_id JOIN economy.accounts a USING (user_id) $$;
+SELECT is(pg_temp.parts(3), '1:0 2:0 3:0', 'so many users as were asked for');
+UPDATE economy.accounts SET seq = 99992 WHERE user_id = (SELECT u FROM crowd WHERE n = 3);
+SELECT is(pg_temp.parts(5), '1:0 2:0 3:-99989', 'or as have 100000 entries');
+UPDATE economy.accounts SET seq = 100000 WHERE user_id = (SELECT u FROM crowd WHERE n = 3);
+SELECT is(pg_temp.parts(5), '1:0 2:0', 'and those before a long stream');
+UPDATE economy.rollup_positions SET oldest_at = NULL WHERE user_id IN (SELECT u FROM crowd WHERE n < 3);
+SELECT is(pg_temp.parts(5), '3:-99997', 'which is alone then');
+UPDATE economy.accounts SET seq = 3 WHERE user_id = (SELECT u FROM crowd WHERE n = 3);
+UPDATE economy.rollup_positions SET oldest_at = '2033-03-01 12:00+00' WHERE user_id IN (SELECT u FROM crowd WHERE n < 3);
+UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = (SELECT u FROM crowd WHERE n = 5);
+DELETE FROM economy.accounts WHERE user_id = (SELECT u FROM crowd WHERE n = 7);
+SELECT pg_stat_get_xact_tuples_updated('economy.installations'::regclass) AS told \gset
+SELECT is((SELECT concat_ws(' ', users, actions, damaged, more) FROM economy.prune()), '10 20 2 f', 'ten of twelve users, in one batch');
+SELECT is(pg_stat_get_xact_tuples_updated('economy.installations'::regclass) - :told, 1::bigint, 'by one statement');
+SELECT is((SELECT string_agg(c.n || ':' || p.seq || ':' || (p.key = economy.action_key(CASE p.seq WHEN 1 THEN 'rps' ELSE 'slot' END, p.seq::text)), ' ' ORDER BY c.n, p.seq) FROM crowd c JOIN economy.pruned_actions p ON p.user_id = c.u WHERE c.n > 9),
+    '10:1:true 10:2:true 11:1:true 11:2:true 12:1:true 12:2:true', 'each user''s keys');
+SELECT is((SELECT string_agg(DISTINCT p.game || p.total, ' ') FROM crowd c JOIN economy.pruned_stats p ON p.user_id = c.u), 'rps1 slot1', 'and sums');
+SELECT is((SELECT string_agg(c.n::text, ' ' ORDER BY c.n) FROM crowd c WHERE EXISTS (SELECT FROM economy.verify_chain(c.u)) OR EXISTS (SELECT FROM economy.stats_parity() p WHERE p.user_id = c.u)), '5 7', 'only those two are damaged');
+SELECT is((SELECT concat_ws(' ', users, damaged, more) FROM economy.prune()), '0 0 f', 'who is damaged or gone waits for the next day');
+ROLLBACK TO s;
+
 -- the incremental sweep, behind a checkpoint that is before or after its own
 CREATE FUNCTION pg_temp.incremental(damage text DEFAULT NULL) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -524,7 +559,7 @@ ROLLBACK TO s;
 -- a row that a trigger keeps is not signed as gone
 CREATE FUNCTION pg_temp.keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN CASE WHEN OLD.seq <> 9 THEN OLD END; END $$;
 CREATE TRIGGER pgtap_keep BEFORE DELETE ON economy.user_actions FOR EACH ROW EXECUTE FUNCTION pg_temp.keep();
-SELECT throws_ok(format('SELECT economy.prune_stream(%s, 12)', :parted), NULL, format('5 actions of user %s were deleted, not 6', :parted), 'a trigger that keeps an action');
+SELECT throws_ok(format('SELECT economy.prune_stream(%s, 12)', :parted), NULL, '5 actions were deleted, not 6', 'a trigger that keeps an action');
 DROP TRIGGER pgtap_keep ON economy.user_actions;
 
 -- one user with many actions that are due: twice as many are twice as much work

@@ -1,3 +1,3 @@
-# src/play/play.sql
-# a prune locks accounts in the order of their oldest actions
-s/\) d ORDER BY d\.user_id LOOP/) d LOOP/
+# src/play/prune.c
+# a prune locks accounts in whatever order it is given
+s/\(i > 0 && prunes\[i\]\.user_id <= prunes\[i - 1\]\.user_id\)/false/
