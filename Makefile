@@ -115,9 +115,9 @@ UNIT_FLAGS = -std=gnu11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recove
 ## core/ alone, under the address and undefined behaviour sanitizers
 unit:
 	@mkdir -p build
-	@$(CC) $(UNIT_FLAGS) $(WARNINGS) -Isrc -Itools/economy_tail -o build/core_test test/unit/*.c src/core/*.c \
+	@$(CC) $(UNIT_FLAGS) $(WARNINGS) -Isrc -Itools/economy_tail -o build/unit test/unit/*.c src/core/*.c \
 		tools/economy_tail/envelope.c tools/economy_tail/seen.c -lcrypto -lm
-	@build/core_test
+	@timeout -k 10 $${FILE_LIMIT:-600} build/unit
 
 ## ratios against peers in one run, then instructions per call; INSTRUCTIONS=only
 bench:

@@ -17,7 +17,6 @@
 	X(sign) \
 	X(json) \
 	X(streak) \
-	X(streak_rule) \
 	X(travel) \
 	X(period) \
 	X(moment) \

@@ -1,5 +1,5 @@
 /*
- * beta_test.c
+ * test_beta.c
  *		Beta quantiles against known answers and their own distribution; shares
  *		against known answers and draws.
  */

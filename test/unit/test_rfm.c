@@ -1,5 +1,5 @@
 /*
- * rfm_test.c
+ * test_rfm.c
  *		Daily buckets and scores against the definition, purchase by purchase.
  */
 #include <string.h>

@@ -1,5 +1,5 @@
 /*
- * probability_test.c
+ * test_probability.c
  *		Wilson intervals against known answers, and beta and binomial tails
  *		against sums made in another way.
  */

@@ -1,5 +1,5 @@
 /*
- * rules_test.c
+ * test_rules.c
  *		Whether rules leave anybody out, against trying every user; and the work
  *		that it takes.
  */

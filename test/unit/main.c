@@ -1,5 +1,5 @@
 /*
- * core_test.c
+ * main.c
  *		Runs the unit tests of core/ and prints TAP.
  */
 #include <inttypes.h>
