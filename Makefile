@@ -148,9 +148,9 @@ damage:
 mutation:
 	@bash test/mutation/run
 
-## every parser and encoder under libFuzzer; RUNS=, TARGET=
+## every parser and encoder under libFuzzer; RUNS=, TARGET=, KEEP=1 adds to the corpus
 fuzz:
-	@RUNS=$(RUNS) TARGET="$(TARGET)" bash scripts/fuzz
+	@RUNS=$(RUNS) TARGET="$(TARGET)" KEEP=$(KEEP) bash scripts/fuzz
 
 ## random statements by sqlsmith; SEED=, TIME=
 smith:
