@@ -5,14 +5,15 @@
 #   script, vars, daily the same, where every user has one go in a slice, a day after the last
 #   sql, work           the statement's time, as units of work (a query) a second
 # and may have
-#   settings   server settings of its sessions
+#   settings   settings of its sessions
 #   entries    what counts the entries made; every transaction must make `made` (1) of
 #              them, so that refusals are not taken for purchases
 #   listeners  idle sessions that LISTEN meanwhile
 #   tables     what to vacuum after a slice
 #   before     statements to run once, ahead of its first slice
 #   what       a line for the legend
-# A group's measures are interleaved: A B C A B C ...  Its rows are
+# A group may have `server`, settings of the server for as long as it runs.
+# Its measures are interleaved: A B C A B C ...  Its rows are
 #   [measure, peer, must reach, aim]  ratio of the two, median over the rounds
 #   [measure, undef, must reach, aim] the rate itself
 # without targets it is printed as information.  A group without clients has one session.
@@ -34,7 +35,25 @@ my $twin = {
 	tables  => 'bench.twin_accounts, bench.twin_journal, bench.stock',
 };
 
+# what a user would write himself in ten lines
+sub lean
+{
+	my ($script, $what, %more) = @_;
+	return {
+		script => $script, vars => {}, settings => { search_path => 'lean' }, entries => 'SELECT lean.entries()',
+		tables => 'lean.accounts, lean.purchases, lean.rewards, lean.actions, lean.stats, lean.streaks', what => $what, %more };
+}
+
 our %measures = (
+	'lean INSERT' => { script => 'lean_insert', vars => {}, tables => 'lean.log',
+		what => 'a row of four columns under an identity key' },
+	'lean purchase' => lean('lean_purchase', 'PL/pgSQL: a price, a balance, a row under a unique key; nothing else', vars => { product => 'item' }),
+	'lean grant' => lean('grant', 'PL/pgSQL: a balance, a row under a unique key'),
+	'lean claim' => lean('daily', 'PL/pgSQL: a streak, a balance, a row under a unique key', daily => 1),
+	'lean action' => lean('action', 'PL/pgSQL: a balance, a row under a unique key, an upsert of four figures'),
+	'SELECT of an account' => { script => 'select_account', vars => {}, tables => 'economy.accounts',
+		what => 'the row of the account by its key' },
+	'account' => { script => 'account', vars => {}, tables => 'economy.accounts', what => 'economy.account()' },
 	'purchase' => { %$economy, settings => { 'economy.notify' => 'relay' },
 		what => 'economy.purchase(), economy.notify = relay' },
 	'purchase, 100 listeners' => { %$economy, settings => { 'economy.notify' => 'relay' }, listeners => 100,
@@ -109,7 +128,7 @@ our %measures = (
 
 # the peers that matter most stand next to the purchase, in rows as in time
 my @purchase = (
-	['purchase', 'PL/pgSQL', 2.3, 3],
+	['purchase', 'PL/pgSQL', 2.5, 3],
 	['purchase', 'bare INSERT', 0.65, 0.8],
 	['purchase', 'app with NOTIFY', 5, 6],
 	['purchase', 'purchase, off', 0.9, 0.97],
@@ -129,7 +148,24 @@ my @fewer_clients = map {
 	}
 } 1, 8;
 
+# Against what a user would write himself, with what the disk costs everybody and without.
+my @lean = map {
+	my ($fsync, %must) = @$_;
+	{
+		name => "against the lean, 32 clients, fsync $fsync", clients => 32, server => { fsync => $fsync },
+		rows => [
+			['purchase, off', 'lean INSERT', $must{insert}],
+			['purchase, off', 'lean purchase', $must{purchase}],
+			['grant_reward', 'lean grant', $must{grant}],
+			['claim_daily_reward', 'lean claim', $must{claim}],
+			['record_action', 'lean action', $must{action}],
+		],
+	}
+} ['on', insert => 0.65, purchase => 1.3, grant => 1.5, claim => 1.5, action => 1.6], ['off', purchase => 1.45, action => 2];
+
 our @groups = (
+	@lean,
+	{ name => 'account, 8 clients', clients => 8, rows => [['account', 'SELECT of an account', 0.6]] },
 	{ name => 'purchase, 32 clients', clients => 32, rows => \@purchase },
 	{ name => 'purchase beside listeners, 32 clients', clients => 32, rows => [['purchase, 100 listeners', 'purchase']] },
 	@fewer_clients,
@@ -137,11 +173,11 @@ our @groups = (
 		command => "listen economy_bench $ENV{BENCH_USERS}", field => 1 },
 	{ name => 'replay of a key, 8 clients', clients => 8, rows => [['replay', 'SELECT', 0.5, 0.8]] },
 	{ name => 'flash sale, 32 clients', clients => 32, rows => [['flash sale', 'PL/pgSQL, counter row', 3, 6]] },
-	{ name => 'grant_reward, 32 clients', clients => 32, rows => [['grant_reward', 'grant_reward, PL/pgSQL', 2, 2]] },
+	{ name => 'grant_reward, 32 clients', clients => 32, rows => [['grant_reward', 'grant_reward, PL/pgSQL', 2.5]] },
 	{ name => 'claim_daily_reward, 32 clients', clients => 32,
-		rows => [['claim_daily_reward', 'claim_daily_reward, PL/pgSQL', 2, 2]] },
+		rows => [['claim_daily_reward', 'claim_daily_reward, PL/pgSQL', 2.5]] },
 	{ name => 'grant_rewards, 1 client', clients => 1, rows => [['grant_rewards', 'grant_reward', 3, 3]] },
-	{ name => 'record_action, 32 clients', clients => 32, rows => [['record_action', 'record_action, PL/pgSQL', 1.8, 2.5]] },
+	{ name => 'record_action, 32 clients', clients => 32, rows => [['record_action', 'record_action, PL/pgSQL', 2.5]] },
 	{ name => 'game_stats_me, 8 clients', clients => 8, rows => [['game_stats_me', 'SELECT', 0.5, 0.5]] },
 	# what autovacuum would have done to what the races left
 	{ name => 'ms for a rollup of 10,000 actions, journal small', at_most => 1000, aim => 500,

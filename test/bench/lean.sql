@@ -1,0 +1,144 @@
+-- The lean peers of economy's calls: what a user would write himself in ten lines of
+-- PL/pgSQL.  A balance, a row per call under a unique key, and nothing else: no chain,
+-- no signature, no answer to a repeated key (it is an error), no limits, no events, no
+-- checks beyond the balance.  What economy does more than these has to cost nothing.
+-- psql variable: users
+
+SET client_min_messages = warning;
+SET synchronous_commit = off;
+
+CREATE SCHEMA lean;
+
+CREATE TABLE lean.accounts (
+    user_id bigint PRIMARY KEY,
+    gold    bigint NOT NULL CHECK (gold >= 0),
+    xp      bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 50, autovacuum_enabled = off);
+INSERT INTO lean.accounts SELECT n, 1000000000 FROM generate_series(1, :users) n;
+
+CREATE TABLE lean.products (product_id text PRIMARY KEY, price bigint NOT NULL);
+INSERT INTO lean.products VALUES ('item', 15);
+
+-- the leanest journal there is: what an INSERT costs
+CREATE TABLE lean.log (
+    id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    user_id bigint NOT NULL,
+    gold    bigint NOT NULL,
+    key     text   NOT NULL
+) WITH (autovacuum_enabled = off);
+
+CREATE TABLE lean.purchases (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    user_id    bigint NOT NULL,
+    product_id text   NOT NULL,
+    key        text   NOT NULL,
+    gold       bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (user_id, product_id, key)
+) WITH (autovacuum_enabled = off);
+
+CREATE TABLE lean.rewards (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    user_id    bigint NOT NULL,
+    source     text   NOT NULL,
+    event      text   NOT NULL,
+    gold       bigint NOT NULL,
+    xp         bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (user_id, source, event)
+) WITH (autovacuum_enabled = off);
+
+CREATE TABLE lean.actions (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    user_id    bigint NOT NULL,
+    game       text   NOT NULL,
+    action_id  text   NOT NULL,
+    bet        bigint NOT NULL,
+    win        bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (user_id, game, action_id)
+) WITH (autovacuum_enabled = off);
+
+CREATE TABLE lean.stats (
+    user_id bigint NOT NULL,
+    game    text   NOT NULL,
+    total   bigint NOT NULL,
+    wins    bigint NOT NULL,
+    bet_sum bigint NOT NULL,
+    win_sum bigint NOT NULL,
+    PRIMARY KEY (user_id, game)
+) WITH (fillfactor = 70, autovacuum_enabled = off);
+
+CREATE TABLE lean.streaks (
+    user_id    bigint PRIMARY KEY,
+    day        integer NOT NULL,
+    claimed_on date NOT NULL
+) WITH (fillfactor = 70, autovacuum_enabled = off);
+
+CREATE FUNCTION lean.purchase(p_user bigint, p_product text, p_key text) RETURNS bigint
+    LANGUAGE plpgsql AS $$
+DECLARE
+    cost bigint;
+    left_over bigint;
+BEGIN
+    SELECT p.price INTO STRICT cost FROM lean.products p WHERE p.product_id = p_product;
+    UPDATE lean.accounts a SET gold = a.gold - cost WHERE a.user_id = p_user AND a.gold >= cost
+        RETURNING a.gold INTO STRICT left_over;
+    INSERT INTO lean.purchases (user_id, product_id, key, gold) VALUES (p_user, p_product, p_key, -cost);
+    RETURN left_over;
+END
+$$;
+
+CREATE FUNCTION lean.grant_reward(p_user bigint, p_source text, p_event text, p_gold bigint, p_xp bigint) RETURNS bigint
+    LANGUAGE plpgsql AS $$
+DECLARE
+    balance bigint;
+BEGIN
+    UPDATE lean.accounts a SET gold = a.gold + p_gold, xp = a.xp + p_xp WHERE a.user_id = p_user
+        RETURNING a.gold INTO STRICT balance;
+    INSERT INTO lean.rewards (user_id, source, event, gold, xp) VALUES (p_user, p_source, p_event, p_gold, p_xp);
+    RETURN balance;
+END
+$$;
+
+-- one zone for all, no grace; a second claim of the day is the unique key's error
+CREATE FUNCTION lean.claim_daily_reward(p_user bigint) RETURNS bigint
+    LANGUAGE plpgsql AS $$
+DECLARE
+    today   date := (economy.now() AT TIME ZONE 'UTC')::date;
+    run     integer;
+    balance bigint;
+BEGIN
+    INSERT INTO lean.streaks AS s VALUES (p_user, 1, today)
+        ON CONFLICT (user_id) DO UPDATE SET claimed_on = today,
+            day = CASE WHEN s.claimed_on = today - 1 THEN s.day + 1 ELSE 1 END
+        RETURNING s.day INTO run;
+    UPDATE lean.accounts a SET gold = a.gold + 1000 + 200 * (run - 1), xp = a.xp + 50 + 25 * (run - 1)
+        WHERE a.user_id = p_user RETURNING a.gold INTO STRICT balance;
+    INSERT INTO lean.rewards (user_id, source, event, gold, xp)
+        VALUES (p_user, 'daily', today::text, 1000 + 200 * (run - 1), 50 + 25 * (run - 1));
+    RETURN balance;
+END
+$$;
+
+CREATE FUNCTION lean.record_action(p_user bigint, p_game text, p_type text, p_action text, p_bet bigint, p_win bigint)
+    RETURNS bigint
+    LANGUAGE plpgsql AS $$
+DECLARE
+    balance bigint;
+BEGIN
+    UPDATE lean.accounts a SET gold = a.gold + p_win - p_bet WHERE a.user_id = p_user AND a.gold >= p_bet
+        RETURNING a.gold INTO STRICT balance;
+    INSERT INTO lean.actions (user_id, game, action_id, bet, win) VALUES (p_user, p_game, p_action, p_bet, p_win);
+    INSERT INTO lean.stats AS s VALUES (p_user, p_game, 1, (p_win > p_bet)::integer, p_bet, p_win)
+        ON CONFLICT (user_id, game) DO UPDATE SET total = s.total + 1, wins = s.wins + excluded.wins,
+            bet_sum = s.bet_sum + p_bet, win_sum = s.win_sum + p_win;
+    RETURN balance;
+END
+$$;
+
+-- what the calls made
+CREATE FUNCTION lean.entries() RETURNS bigint
+    LANGUAGE sql AS $$
+    SELECT (SELECT count(*) FROM lean.purchases) + (SELECT count(*) FROM lean.rewards) + (SELECT count(*) FROM lean.actions)
+$$;
