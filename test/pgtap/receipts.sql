@@ -1,6 +1,6 @@
 -- Receipts, their verification, and the life of the signing keys.
 BEGIN;
-SELECT plan(84);
+SELECT plan(86);
 
 SELECT economy.register('pgtap receipts') AS u \gset
 SELECT economy.register('pgtap receipts of another') AS other \gset
@@ -36,6 +36,23 @@ SELECT is(v::text, '(f,NOT_FOUND)', 'not verified: ' || quote_literal(left(trans
 SELECT is((SELECT string_agg(quote_literal(id), ' ') FROM junk, economy.receipt(:u, id) r), NULL, 'no junk has a receipt');
 SELECT is(v.reason, 'NOT_FOUND', 'user ' || id) FROM (VALUES (-1), (0), (-9223372036854775808), (9223372036854775807)) w (id),
     economy.verify_receipt(id::bigint, format('P%s-1', id)) v;
+
+-- whatever entry comes before
+SELECT economy.register('pgtap receipts behind') AS behind \gset
+SELECT economy.upsert_product('{"product_id": "pgtap_r0", "category": "item", "price_gold": 0}', 'pgtap') IS NULL AS x \gset
+SELECT FROM economy.purchase(:behind, 'pgtap_r0', 'first') \g /dev/null
+SELECT FROM economy.purchase(:behind, 'pgtap_r0', 'behind P') \g /dev/null
+SELECT FROM economy.adjust_gold(:behind, 5, 'k', 'r', 'a') \g /dev/null
+SELECT FROM economy.purchase(:behind, 'pgtap_r0', 'behind G') \g /dev/null
+SELECT FROM economy.grant_reward(:behind, 's', 'e', 1) \g /dev/null
+SELECT FROM economy.purchase(:behind, 'pgtap_r0', 'behind R') \g /dev/null
+SELECT FROM economy.record_action(:behind, 'slot', 'T', 'a') \g /dev/null
+SELECT FROM economy.purchase(:behind, 'pgtap_r0', 'behind A') \g /dev/null
+SELECT FROM economy.update_profile(:behind, '{"a": 1}', 'k') \g /dev/null
+SELECT FROM economy.purchase(:behind, 'pgtap_r0', 'behind U') \g /dev/null
+SELECT is((SELECT string_agg(DISTINCT l.journal, ' ') FROM economy.ledger l WHERE l.user_id = :behind), 'gold_adjustments reward_audit shop_transactions user_actions user_changes', 'all journals');
+SELECT is((SELECT string_agg(concat_ws(' ', t.idempotency_key, v.valid, v.reason), ', ' ORDER BY t.seq) FROM economy.shop_transactions t, economy.verify_receipt(:behind, 'P' || t.user_id || '-' || t.seq) v
+           WHERE t.user_id = :behind), 'first t OK, behind P t OK, behind G t OK, behind R t OK, behind A t OK, behind U t OK', 'a purchase behind each verifies');
 
 -- keys: rotated, retired
 SELECT receipt_signature_version AS version FROM economy.receipt(:u, :'first') \gset

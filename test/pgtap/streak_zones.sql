@@ -54,6 +54,20 @@ SELECT is(pg_temp.claim(:u, '2026-06-04 11:59:59+00', 'Etc/GMT+12'), 'ALREADY_CL
 SELECT is(pg_temp.claim(:u, '2026-06-04 12:00:00+00'), 'CLAIMED 4 2026-06-04', 'nothing was gained');
 -- a change taken back before a claim was never pending
 SELECT is(pg_temp.claim(:u, '2026-06-05 12:00:00+00', 'Asia/Tokyo') || ' ' || economy.set_timezone(:u, 'Etc/GMT+12'), 'CLAIMED 5 2026-06-05 Etc/GMT+12', 'Tokyo pending');
+-- while a change of zone is pending the next date begins by both clocks, one of which is set back over midnight
+CREATE FUNCTION pg_temp.due(at text, zone text, moves_to text, day_offset text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    id bigint := economy.register(NULL, zone);
+BEGIN
+    PERFORM set_config('economy.test_clock', at, true), set_config('economy.streak_day_offset', day_offset, true);
+    PERFORM economy.claim_daily_reward(id), economy.set_timezone(id, moves_to);
+    RETURN (SELECT s.next_outcome || to_char(s.next_claim_at AT TIME ZONE 'UTC', ' YYYY-MM-DD HH24:MI:SS') FROM economy.streak_state(id) s);
+END $$;
+SELECT is(pg_temp.due(at, zone, moves_to, day_offset), 'ALREADY_CLAIMED ' || due, format('%s to %s, offset %s', zone, moves_to, day_offset))
+FROM (VALUES ('2010-11-06 12:00+00', 'America/St_Johns', 'Asia/Tokyo', '0', '2010-11-07 02:30:00'), ('2010-11-06 12:00+00', 'Asia/Tokyo', 'America/St_Johns', '0', '2010-11-07 02:30:00'),
+             ('2010-11-06 12:00+00', 'America/St_Johns', 'Asia/Tokyo', '1', '2010-11-07 03:30:00'), ('2010-11-06 12:00+00', 'Asia/Tokyo', 'America/St_Johns', '1', '2010-11-07 03:30:00')) v (at, zone, moves_to, day_offset, due);
+SET LOCAL economy.streak_day_offset = 0;
+
 -- a move across the date line, to where the date that may be claimed does not exist
 SELECT economy.register(NULL, 'Pacific/Pago_Pago') AS u \gset
 SELECT is(pg_temp.claim(:u, '2011-12-29 21:00+00'), 'CLAIMED 1 2011-12-29', 'December 29 in Pago Pago');
