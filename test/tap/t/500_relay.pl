@@ -27,8 +27,12 @@ sub gold { my ($session, $user) = @_; return value($session, q{SELECT transactio
 sub heard_of { my ($user) = @_; return ids(grep { $_->{user} == $user } until_settled($ear, $dbh)) }
 sub forget { until_settled($ear, $dbh); @{ $ear->{heard} } = (); return }
 
-# a transaction
+# a transaction, whose id is older than one that has ended
+$dbh->begin_work;
+value($dbh, 'SELECT pg_current_xact_id()');
+value($other, 'SELECT pg_current_xact_id()');
 gold($dbh, $ann);
+$dbh->commit;
 is(heard_of($ann), "G$ann-1", 'an entry is told, and starts the relay');
 is(count_relays($node, 'postgres'), 1, 'which is one process');
 my $status = row($dbh, 'SELECT s.*, a.backend_type, a.application_name, a.datname FROM economy.relay_status() s JOIN pg_stat_activity a USING (pid)');

@@ -115,6 +115,23 @@ $dbh->do(q{ROLLBACK PREPARED 'big'});
 reward($dbh, $_) foreach @users;
 hears_exactly($ear, $dbh, \@users, 'a prepared transaction that is too large: or rolled back');
 
+# two that wait: one for which there was room, and a newer one for which there was not
+my ($slow, $quick, @wide) = users('waits', 22);
+$open[0]->begin_work;
+reward($open[0], $slow);
+prepare($open[0], 'slow');
+$open[1]->begin_work;
+batch($open[1], 1, @wide);
+prepare($open[1], 'wide');
+overflows();
+foreach (1 .. 40) { until_heard($ear, reward($dbh, $quick)) }
+is(overflows(), 0, 'one that waits takes one place, however many are told behind it');
+poll_until('what waits for too long to be left to the journals', sub { status()->{waiting} == 0 });
+$dbh->do(q{COMMIT PREPARED 'slow'});
+hears_exactly($ear, $dbh, [ $slow, $quick ], 'one that waited for too long is told when it commits');
+$dbh->do(q{COMMIT PREPARED 'wide'});
+hears_exactly($ear, $dbh, \@wide, 'and so is the newer one, after it');
+
 # many pages
 @users = users('pages', 30);
 hold();
