@@ -12,7 +12,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = new_node('rules', conf => "shared_preload_libraries = 'economy'\neconomy.ring_size = 16");
+my $node = new_node('rules', conf => "shared_preload_libraries = 'economy'\neconomy.ring_size = 16\neconomy.node_id = 4095");
 my $dbh = connect_to($node);
 my $key = 0;
 
@@ -25,6 +25,8 @@ my $ear = listen_to($node);
 my ($pid);
 poll_until('a relay', sub { reward($dbh, $carol); ($pid) = relays($node, 'postgres') });
 until_settled($ear, $dbh);
+is(join(' ', map { value($dbh, 'SELECT ?::bigint >> 41', $_) } $ann, $bob, $carol), '4095 4095 4095', 'users of the last node');
+is(join(' ', map { $_->{event}{source} } (hear($ear))[0]), '/economy/node/4095', 'whose events say so');
 
 # from relay to inline: what is newer does not come first
 kill STOP => $pid;

@@ -1,0 +1,58 @@
+-- Each event as a whole, of every kind of entry, and the pages of replay().
+BEGIN;
+SET client_min_messages = warning;
+SELECT plan(21);
+
+SET LOCAL economy.test_clock = '2026-03-02 12:00:00.000001+00';
+SELECT economy.register('pgtap events') AS u \gset
+SELECT economy.upsert_product('{"product_id": "pgtap_e", "category": "item", "price_gold": 10, "effect_code": "heal"}', 'pgtap') IS NULL AS x \gset
+SELECT is((SELECT code FROM economy.adjust_gold(:u, 100, 'open', 'r', 'a')), 'OK', 'gold');
+SELECT is((SELECT code FROM economy.purchase(:u, 'pgtap_e', 'k"1', 3)), 'OK', 'a purchase');
+SELECT is((SELECT code FROM economy.grant_reward(:u, 'quest', 'e1', 5, 500)), 'OK', 'a reward');
+SELECT is((SELECT code FROM economy.record_action(:u, 'rps', 'RPS_PLAY', 'a1', 5, 12)), 'OK', 'an action');
+SELECT is((SELECT code FROM economy.claim_daily_reward(:u)), 'CLAIMED', 'a claim');
+SELECT is((SELECT code FROM economy.update_profile(:u, '{"b": 1, "a": null}', 'p1')), 'OK', 'a profile');
+SELECT is((SELECT code FROM economy.unlink_external_id(:u, 'p2')), 'OK', 'an external id goes');
+SELECT is((SELECT code FROM economy.link_external_id(:u, 'pgtap events 2', 'p3')), 'OK', 'and another comes');
+SELECT economy.set_timezone(:u, 'Europe/Rome') AS x \gset
+SELECT economy.set_user_status(:u, 'suspended', 'a') AS x \gset
+
+-- the user is U
+SELECT results_eq(format($$SELECT r.seq, r.type, replace(r.event->>'id', '%1$s-', 'U-'), r.event->>'data'
+                           FROM economy.replay(%1$s, 0) WITH ORDINALITY r (code, seq, type, event, n) WHERE r.code = 'EVENT' ORDER BY r.n$$, :u), $want$VALUES
+    (1::bigint, 'profile_update', 'GU-1', '{"field":"gold","before":0,"after":100,"seq":1,"gold_delta":100,"xp_delta":0,"gold":100,"experience_points":0}'),
+    (2, 'purchase_update', 'PU-2', '{"product_id":"pgtap_e","category":"item","quantity":3,"status":"SUCCESS","effect_code":"heal","idempotency_key":"k\"1","seq":2,"gold_delta":-30,"xp_delta":0,"gold":70,"experience_points":0}'),
+    (3, 'reward_granted', 'RU-3', '{"source":"quest","external_event_id":"e1","streak_day":null,"level":2,"leveled_up":true,"seq":3,"gold_delta":5,"xp_delta":500,"gold":75,"experience_points":500}'),
+    (3, 'profile_update', 'RU-3/level', '{"field":"level","before":1,"after":2,"seq":3,"gold":75,"experience_points":500}'),
+    (4, 'user_action', 'AU-4', '{"game":"rps","action_type":"RPS_PLAY","action_id":"a1","bet":5,"win":12,"outcome":"win","seq":4,"gold_delta":7,"xp_delta":0,"gold":82,"experience_points":500}'),
+    (4, 'stats_delta', 'AU-4/stats', '{"game":"rps","total_delta":1,"wins_delta":1,"losses_delta":0,"draws_delta":0,"bet_delta":5,"win_delta":12,"total":1,"wins":1,"losses":0,"draws":0,"max_win":12,"seq":4,"gold":82,"experience_points":500}'),
+    (5, 'reward_granted', 'RU-5', '{"source":"economy:daily_streak","external_event_id":"2026-03-02","streak_day":1,"level":2,"leveled_up":false,"seq":5,"gold_delta":1000,"xp_delta":50,"gold":1082,"experience_points":550}'),
+    (6, 'profile_update', 'UU-6', '{"field":"profile","before":null,"after":null,"keys":["b"],"seq":6,"gold_delta":0,"xp_delta":0,"gold":1082,"experience_points":550}'),
+    (7, 'profile_update', 'UU-7', '{"field":"external_id","before":"pgtap events","after":null,"seq":7,"gold_delta":0,"xp_delta":0,"gold":1082,"experience_points":550}'),
+    (8, 'profile_update', 'UU-8', '{"field":"external_id","before":null,"after":"pgtap events 2","seq":8,"gold_delta":0,"xp_delta":0,"gold":1082,"experience_points":550}'),
+    (9, 'profile_update', 'UU-9', '{"field":"timezone","before":"UTC","after":"Europe/Rome","seq":9,"gold_delta":0,"xp_delta":0,"gold":1082,"experience_points":550}'),
+    (10, 'profile_update', 'UU-10', '{"field":"status","before":"active","after":"suspended","seq":10,"gold_delta":0,"xp_delta":0,"gold":1082,"experience_points":550}')$want$, 'each entry''s events');
+SELECT is((SELECT string_agg(DISTINCT (r.event::jsonb - ARRAY['id', 'type', 'sequence', 'data', 'source', 'subject'])::text, ' ') FROM economy.replay(:u, 0) r WHERE r.code = 'EVENT'),
+          '{"time": "2026-03-02T12:00:00.000001Z", "specversion": "1.0", "datacontenttype": "application/json"}', 'in one envelope');
+SELECT is((SELECT count(*) FROM economy.replay(:u, 0) r WHERE r.code = 'EVENT' AND (r.event->>'type', r.event->>'subject', r.event->>'source', r.event->>'sequence')
+               = (r.type, :'u', '/economy/node/' || current_setting('economy.node_id'), lpad(r.seq::text, 20, '0'))), 12::bigint, 'with type, subject, source and sequence');
+SELECT is((SELECT count(*) FROM economy.ledger l, economy.entry_events(:u, l.seq, l.transaction_id::"char") e
+           WHERE l.user_id = :u AND (l.seq, e.type, e.event::text) IN (SELECT r.seq, r.type, r.event::text FROM economy.replay(:u, 0) r)), 12::bigint, 'the same of each entry alone');
+SELECT is((SELECT count(*) FROM economy.entry_events(:u, 3, 'P')) + (SELECT count(*) FROM economy.entry_events(:u, 11, 'R')), 0::bigint, 'none of what is no entry');
+
+-- pages count entries, not events
+CREATE FUNCTION pg_temp.page(user_id bigint, after bigint, max integer) RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(CASE WHEN r.code = 'EVENT' THEN r.seq::text ELSE r.code || ' ' || r.seq END, ' ' ORDER BY r.n)
+    FROM economy.replay(user_id, after, max) WITH ORDINALITY r (code, seq, type, event, n)
+$$;
+SELECT is(pg_temp.page(:u, 0, 3), '1 2 3 3 MORE 3', 'a page');
+SELECT is(pg_temp.page(:u, 3, 1), '4 4 MORE 4', 'of one entry');
+SELECT is(pg_temp.page(:u, 7, 2), '8 9 MORE 9', 'one is left');
+SELECT is(pg_temp.page(:u, 7, 3), '8 9 10 CAUGHT_UP 10', 'none is');
+SELECT is(pg_temp.page(:u, 9, 10000), '10 CAUGHT_UP 10', 'the largest page');
+SELECT is(pg_temp.page(:u, 10, 1), 'CAUGHT_UP 10', 'nothing new');
+SELECT is(pg_temp.page(:u, 11, 1), 'RESYNC_REQUIRED 10', 'behind all there is');
+SELECT is(pg_temp.page(-1, 0, 1), 'USER_NOT_FOUND 0', 'nobody');
+
+SELECT * FROM finish();
+ROLLBACK;
