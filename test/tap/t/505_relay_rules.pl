@@ -48,6 +48,16 @@ $dbh->commit;
 unlike(heard($ear, $bob), qr/\b$silent$/, 'off at the commit sends nothing inline');
 $dbh->do('SET economy.notify = relay');
 
+# what the ring had no room for is waited for too
+$dbh->begin_work;
+foreach (1 .. 10) { push @expected, reward($dbh, $ann); reward($dbh, $bob) }
+$dbh->commit;
+is(status('waiting'), 0, 'an empty ring, which was too small');
+$dbh->do('SET economy.notify = inline');
+push @expected, reward($dbh, $ann);
+unlike(heard($ear, $ann), qr/\b$expected[-1]$/, 'inline waits for it');
+$dbh->do('SET economy.notify = relay');
+
 # a bulk load that is not to be told, while the ring overflows
 $dbh->do('SET economy.notify = off');
 my @bulk = map { reward($dbh, $bob) } 1 .. 30;
