@@ -9,32 +9,32 @@
 #include <string.h>
 
 static void
-put(EcoJson *json, const char *text, size_t len)
+put(EcoJson *json, const char *chars, size_t len)
 {
 	if (json->overflow || len >= json->cap - json->len)
 	{
 		json->overflow = true;
 		return;
 	}
-	memcpy(json->buf + json->len, text, len);
+	memcpy(json->buf + json->len, chars, len);
 	json->len += len;
 	json->buf[json->len] = '\0';
 }
 
 static void
-put_quoted(EcoJson *json, const char *text, size_t len)
+put_quoted(EcoJson *json, const char *chars, size_t len)
 {
 	size_t		start = 0;
 
 	put(json, "\"", 1);
 	for (size_t i = 0; i < len; i++)
 	{
-		unsigned char c = (unsigned char) text[i];
+		unsigned char c = (unsigned char) chars[i];
 		char		escape[8];
 
 		if (c >= 0x20 && c != '"' && c != '\\')
 			continue;
-		put(json, text +start, i - start);
+		put(json, chars + start, i - start);
 		if (c < 0x20)
 			snprintf(escape, sizeof(escape), "\\u%04x", c);
 		else
@@ -42,7 +42,7 @@ put_quoted(EcoJson *json, const char *text, size_t len)
 		put(json, escape, strlen(escape));
 		start = i + 1;
 	}
-	put(json, text +start, len - start);
+	put(json, chars + start, len - start);
 	put(json, "\"", 1);
 }
 

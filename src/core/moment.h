@@ -13,6 +13,6 @@
  * from UTC: "2026-01-31 12:00:00+00".  *moment is in microseconds since 2000-01-01
  * 00:00 UTC.
  */
-extern bool eco_moment_parse(const char *text, int64_t *moment);
+extern bool eco_moment_parse(const char *at, int64_t *moment);
 
 #endif

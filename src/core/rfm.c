@@ -82,7 +82,7 @@ eco_buckets_read(EcoBucketReader *reader, const uint8_t *packed, size_t len)
 {
 	*reader = (EcoBucketReader)
 	{
-		.at = packed,.end = packed + len
+		.at = packed, .end = packed + len
 	};
 }
 
@@ -354,7 +354,7 @@ recency_at(int64_t *next, const EcoRfmInputs *inputs, int64_t recency, int64_t d
 EcoRfmScores
 eco_rfm_score(const EcoRfmProgram *program, const EcoRfmInputs *inputs, int64_t as_of)
 {
-	EcoRfmScores s = {.recency = program->clamp,.rule = -1,.next_change_at = inputs->next_change_at};
+	EcoRfmScores s = {.recency = program->clamp, .rule = -1, .next_change_at = inputs->next_change_at};
 	bool		ranked = program->everybody ? inputs->bought : inputs->frequency > 0;
 	const int	middle = ECO_RFM_BOUNDS / 2 + 1;
 

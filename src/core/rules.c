@@ -28,7 +28,7 @@ struct EcoRuleSets
 	RuleSetList monetary;
 };
 
-const		uint64_t eco_rule_sets_size = sizeof(EcoRuleSets);
+const uint64_t eco_rule_sets_size = sizeof(EcoRuleSets);
 
 typedef bool (*Matches) (const EcoRuleSource *rule, const EcoRuleCase *user);
 
@@ -99,7 +99,7 @@ static void
 list_recencies(EcoRuleSets *work, const EcoRuleSource *rules, int nrules, bool bought,
 			   int64_t low, int64_t high)
 {
-	EcoRuleCase user = {.bought = bought,.recency = low};
+	EcoRuleCase user = {.bought = bought, .recency = low};
 
 	work->recency.n = 0;
 	add(&work->recency, rules, nrules, matches_recency, &user);
@@ -159,7 +159,7 @@ add_monetary(EcoRuleSets *work, const EcoRuleSource *rules, int nrules, int64_t 
 
 	for (int i = 0; i < MAX_QUANTILES; i++)
 	{
-		EcoRuleCase user = {.monetary = m,.measured = true,
+		EcoRuleCase user = {.monetary = m, .measured = true,
 		.p50 = ways[i].p50,.p60 = ways[i].p60,.p95 = ways[i].p95};
 
 		if (m >= ways[i].least)
@@ -205,8 +205,8 @@ find_gap(const EcoRuleSets *work, void (*pulse) (void), EcoRuleCase *gap)
 		for (int f = 0; f < work->frequency.n; f++)
 		{
 			const RuleSet *frequency = &work->frequency.sets[f];
-			const		uint64_t low = recency->bits[0] & frequency->bits[0];
-			const		uint64_t high = recency->bits[1] & frequency->bits[1];
+			const uint64_t low = recency->bits[0] & frequency->bits[0];
+			const uint64_t high = recency->bits[1] & frequency->bits[1];
 
 			for (int m = 0; m < work->monetary.n; m++)
 			{

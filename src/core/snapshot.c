@@ -93,24 +93,24 @@ read_char(const char **at, const char *end, char c)
 }
 
 int
-eco_snapshot_room(const char *text, const char *end)
+eco_snapshot_room(const char *at, const char *end)
 {
-	return (int) ((end - text) /2) + 1;
+	return (int) ((end - at) /2) + 1;
 }
 
 bool
-eco_snapshot_read(const char *text, const char *end, EcoSnapshot *snapshot)
+eco_snapshot_read(const char *at, const char *end, EcoSnapshot *snapshot)
 {
 	snapshot->n = 0;
-	if (!read_xid(&text, end, &snapshot->xmin) || !read_char(&text, end, ':') ||
-		!read_xid(&text, end, &snapshot->xmax) || !read_char(&text, end, ':') ||
+	if (!read_xid(&at, end, &snapshot->xmin) || !read_char(&at, end, ':') ||
+		!read_xid(&at, end, &snapshot->xmax) || !read_char(&at, end, ':') ||
 		snapshot->xmin > snapshot->xmax)
 		return false;
-	while (text <end)
+	while (at <end)
 	{
 		uint64_t   *xid = &snapshot->running[snapshot->n];
 
-		if ((snapshot->n > 0 && !read_char(&text, end, ',')) || !read_xid(&text, end, xid) ||
+		if ((snapshot->n > 0 && !read_char(&at, end, ',')) || !read_xid(&at, end, xid) ||
 			*xid < snapshot->xmin || *xid >= snapshot->xmax || (snapshot->n > 0 && *xid <= xid[-1]))
 			return false;
 		snapshot->n++;

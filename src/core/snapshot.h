@@ -37,9 +37,9 @@ extern uint64_t eco_snapshot_first_news(const EcoSnapshot *old, const EcoSnapsho
 extern bool eco_snapshot_news_up_to(const EcoSnapshot *old, const EcoSnapshot *new, uint64_t xid);
 
 /* Ids that a text of this length can name. */
-extern int	eco_snapshot_room(const char *text, const char *end);
+extern int	eco_snapshot_room(const char *at, const char *end);
 
 /* The text form of pg_snapshot, into one with that room; false when it is none. */
-extern bool eco_snapshot_read(const char *text, const char *end, EcoSnapshot *snapshot);
+extern bool eco_snapshot_read(const char *at, const char *end, EcoSnapshot *snapshot);
 
 #endif

@@ -25,7 +25,7 @@ eco_streak_booked(int32_t in_user_zone, int32_t in_claim_zone)
 
 int32_t
 eco_streak_missed(const EcoStreakPolicy *policy, const EcoStreak *streak, int32_t today,
-				  bool (*exists) (int32_t date, void *arg), void *arg, int32_t * missed_day)
+				  bool (*exists) (int32_t date, void *arg), void *arg, int32_t *missed_day)
 {
 	int32_t		missed = 0;
 	int32_t		covered = streak->last_claim;

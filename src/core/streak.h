@@ -69,7 +69,7 @@ extern int32_t eco_streak_booked(int32_t in_user_zone, int32_t in_claim_zone);
 extern int32_t eco_streak_missed(const EcoStreakPolicy *policy, const EcoStreak *streak,
 								 int32_t today,
 								 bool (*exists) (int32_t date, void *arg), void *arg,
-								 int32_t * missed_day);
+								 int32_t *missed_day);
 
 /*
  * What a claim booked on `today` is while it is `in_user_zone` there, after

@@ -124,8 +124,8 @@ within_bigint(Datum number)
 static bool
 text_int(const JsonbValue *value, int64 *whole)
 {
-	char	   *text = pnstrdup(value->val.string.val, value->val.string.len);
-	char	   *digits = text +strspn(text, " \t\n\v\f\r");
+	char	   *written = pnstrdup(value->val.string.val, value->val.string.len);
+	char	   *digits = written + strspn(written, " \t\n\v\f\r");
 	char	   *end;
 
 	digits += *digits == '-' || *digits == '+';
@@ -133,7 +133,7 @@ text_int(const JsonbValue *value, int64 *whole)
 	if (end == digits || end[strspn(end, " \t\n\v\f\r")] != '\0')
 		return false;
 	errno = 0;
-	*whole = strtoll(text, NULL, 10);
+	*whole = strtoll(written, NULL, 10);
 	return errno == 0;
 }
 

@@ -132,7 +132,7 @@ static void sign_anew(int32 old_version, int32 new_version);
 static void sign(EcoRow *row, const EcoCheckpoint *checkpoint, int32 version);
 static void chain_rows(EcoTable *table, int64 user_id, uint8 *digest);
 static void chain_row(const EcoRow *row, uint8 *digest);
-static void sort_keys(int64 user_id, Tuplesortstate * sort, TupleDesc desc);
+static void sort_keys(int64 user_id, Tuplesortstate *sort, TupleDesc desc);
 static bool read_hash(const EcoRow *row, int column, uint8 *hash);
 static void encode(EcoEncoder *enc, uint8 *buf, int64 user_id, const EcoCheckpoint *checkpoint);
 
@@ -318,7 +318,7 @@ eco_checkpoint_gone_keys(int64 user_id, uint8 digest[ECO_HASH_LEN])
 }
 
 static void
-sort_keys(int64 user_id, Tuplesortstate * sort, TupleDesc desc)
+sort_keys(int64 user_id, Tuplesortstate *sort, TupleDesc desc)
 {
 	Datum		key = Int64GetDatum(user_id);
 	EcoScan    *scan = eco_scan_begin(&pruned_actions, user_id, 0, 1, &key);
@@ -351,7 +351,7 @@ sort_keys(int64 user_id, Tuplesortstate * sort, TupleDesc desc)
 }
 
 void
-eco_checkpoint_add_key(int64 user_id, const pg_uuid_t * key, int64 seq, uint8 digest[ECO_HASH_LEN])
+eco_checkpoint_add_key(int64 user_id, const pg_uuid_t *key, int64 seq, uint8 digest[ECO_HASH_LEN])
 {
 	EcoRow		row = {.table = &pruned_actions};
 	Datum		values[PRU_COLUMNS] = {Int64GetDatum(user_id), UUIDPGetDatum(key), Int64GetDatum(seq)};

@@ -43,7 +43,7 @@ extern void eco_checkpoint_gone(int64 user_id, uint8 digest[ECO_HASH_LEN]);
 
 /* The chain over the keys of a user's pruned actions, and one more at its end. */
 extern void eco_checkpoint_gone_keys(int64 user_id, uint8 digest[ECO_HASH_LEN]);
-extern void eco_checkpoint_add_key(int64 user_id, const pg_uuid_t * key, int64 seq,
+extern void eco_checkpoint_add_key(int64 user_id, const pg_uuid_t *key, int64 seq,
 								   uint8 digest[ECO_HASH_LEN]);
 
 #endif

@@ -138,7 +138,7 @@ eco_stream_is_sound(int64 user_id, int64 *newest)
 bool
 eco_stream_part_is_sound(const EcoAccount *account, const EcoCheckpoint *checkpoint, int64 upto)
 {
-	Verifier	v = {.user_id = account->user_id,.checkpoint = *checkpoint,.upto = upto};
+	Verifier	v = {.user_id = account->user_id, .checkpoint = *checkpoint, .upto = upto};
 	uint8		gone[ECO_HASH_LEN];
 
 	if (account->pruned_seq != checkpoint->seq || !checkpoint->valid)

@@ -394,29 +394,29 @@ id_of(Capture *c, TupleTableSlot *slot)
 {
 	bool		isnull;
 	Datum		id = slot_getattr(slot, c->id_col, &isnull);
-	char	   *text;
+	char	   *key;
 	int			len;
 
 	c->row = NULL;
 	if (isnull)
 		ROW_ERROR(c, ECO_NULL_ARGUMENT, errmsg("the id of a captured row must not be null"));
-	text = OutputFunctionCall(&c->id_output, id);
+	key = OutputFunctionCall(&c->id_output, id);
 
-	if (text[0] == '\0')
+	if (key[0] == '\0')
 		ROW_ERROR(c, ECO_INVALID_ARGUMENT, errmsg("the id of a captured row must not be empty"));
 	if (c->prefix[0] != '\0')
-		text = psprintf("%s:%s", c->prefix, text);
+		key = psprintf("%s:%s", c->prefix, key);
 
-	len = (int) strlen(text);
-	c->row = text;
+	len = (int) strlen(key);
+	c->row = key;
 
 	if (len > ECO_MAX_KEY)
 	{
-		c->row = psprintf("%.*s...", pg_mbcliplen(text, len, SHOWN_BYTES), text);
+		c->row = psprintf("%.*s...", pg_mbcliplen(key, len, SHOWN_BYTES), key);
 		ROW_ERROR(c, ECO_ARGUMENT_TOO_LONG,
 				  errmsg("the id of a captured row, with its prefix, must have 1 to %d bytes", ECO_MAX_KEY));
 	}
-	return text;
+	return key;
 }
 
 /* False: nothing is to be recorded now.  was: NULL for a row that is new. */

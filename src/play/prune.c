@@ -252,15 +252,15 @@ static EcoText
 text_in(const EcoRow *row, const char *column)
 {
 	int			i = ECO_HEADER_COLUMNS;
-	struct varlena *text;
+	struct varlena *value;
 
 	while (strcmp(row->table->columns[i].name, column) != 0)
 		i++;
-	text = DatumGetByteaPP(row->values[i]);
+	value = DatumGetByteaPP(row->values[i]);
 
 	return (EcoText)
 	{
-		VARDATA_ANY(text), VARSIZE_ANY_EXHDR(text), PointerGetDatum(text)
+		VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), PointerGetDatum(value)
 	};
 }
 

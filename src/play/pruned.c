@@ -37,7 +37,7 @@ EcoTable	eco_pruned_actions = {
 PG_FUNCTION_INFO_V1(eco_action_key);
 
 void
-eco_pruned_key(const EcoText *game, const EcoText *action_id, pg_uuid_t * key)
+eco_pruned_key(const EcoText *game, const EcoText *action_id, pg_uuid_t *key)
 {
 	static const uint8 zeros[ECO_HASH_LEN] = {0};
 	uint8		buf[KEY_BYTES];

@@ -21,6 +21,6 @@ extern EcoTable eco_pruned_actions;
 extern bool eco_action_pruned(const EcoAccount *account, const EcoAction *action, int64 *seq);
 
 /* First half of the SHA-256 of game and action id: no two ids share it. */
-extern void eco_pruned_key(const EcoText *game, const EcoText *action_id, pg_uuid_t * key);
+extern void eco_pruned_key(const EcoText *game, const EcoText *action_id, pg_uuid_t *key);
 
 #endif

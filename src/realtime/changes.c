@@ -43,7 +43,7 @@ enum
 typedef struct Call
 {
 	ReturnSetInfo *info;
-	char	   *text;			/* the cursor */
+	char	   *cursor_text;
 	int			max;
 	char	   *here;
 	int64		number;
@@ -90,8 +90,8 @@ eco_changes(PG_FUNCTION_ARGS)
 	call.here = eco_cursor_here(&call.number);
 	if (!PG_ARGISNULL(0))
 	{
-		call.text = text_to_cstring(PG_GETARG_TEXT_PP(0));
-		read = eco_cursor_parse(call.text, call.here, &call.cursor);
+		call.cursor_text = text_to_cstring(PG_GETARG_TEXT_PP(0));
+		read = eco_cursor_parse(call.cursor_text, call.here, &call.cursor);
 	}
 	if (read == ECO_CURSOR_NONE)
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
@@ -180,7 +180,7 @@ is_spoiled(const Call *call)
 static bool
 is_given(const Call *call)
 {
-	return given != NULL && strcmp(given, call->text) == 0;
+	return given != NULL && strcmp(given, call->cursor_text) == 0;
 }
 
 static void
@@ -188,7 +188,7 @@ begin_now(Call *call)
 {
 	call->cursor = (EcoCursor)
 	{
-		.old = call->now,.newest = eco_witness_newest(call->now, call->number)
+		.old = call->now, .newest = eco_witness_newest(call->now, call->number)
 	};
 	drop_feed();
 	give(call);

@@ -94,12 +94,12 @@ eco_cursor_here(int64 *number)
 }
 
 static bool
-split(const char *text, Parts *parts)
+split(const char *written, Parts *parts)
 {
 	parts->n = 0;
-	for (const char *at = text;; at++)
+	for (const char *at = written;; at++)
 	{
-		if (at == text ||at[-1] == '|')
+		if (at == written || at[-1] == '|')
 		{
 			if (parts->n == MAX_PARTS)
 				return false;
@@ -157,19 +157,19 @@ read_newest(const Parts *parts, EcoWitness *newest)
 }
 
 EcoCursorRead
-eco_cursor_parse(const char *text, const char *here, EcoCursor *cursor)
+eco_cursor_parse(const char *written, const char *here, EcoCursor *cursor)
 {
 	Parts		parts;
 	const char *place;
 
 	memset(cursor, 0, sizeof(*cursor));
 	cursor->told = cursor->newest.place = eco_place_before_all;
-	if (strcmp(text, "start") == 0)
+	if (strcmp(written, "start") == 0)
 	{
 		cursor->old = eco_snapshot_nowhere();
 		return ECO_CURSOR_READ;
 	}
-	if (!split(text, &parts) || strncmp(text, VERSION_MARK, strlen(VERSION_MARK)) != 0)
+	if (!split(written, &parts) || strncmp(written, VERSION_MARK, strlen(VERSION_MARK)) != 0)
 		return ECO_CURSOR_NONE;
 	cursor->old = read_snapshot(&parts, PART_OLD);
 	if (cursor->old == NULL || !read_newest(&parts, &cursor->newest))
@@ -193,25 +193,25 @@ char *
 eco_cursor_text(const EcoCursor *cursor, const char *here)
 {
 	const EcoWitness *newest = &cursor->newest;
-	StringInfoData text;
+	StringInfoData out;
 
-	initStringInfo(&text);
-	appendStringInfo(&text, VERSION_MARK "%s|", here);
+	initStringInfo(&out);
+	appendStringInfo(&out, VERSION_MARK "%s|", here);
 	if (newest->journal == 0)
-		appendStringInfoString(&text, "||");
+		appendStringInfoString(&out, "||");
 	else
 	{
 		char		hash[ECO_WITNESS_HASH * 2];
 
 		(void) hex_encode((const char *) newest->hash, ECO_WITNESS_HASH, hash);
-		appendStringInfo(&text, "%lld|%s|%.*s", (long long) newest->place.position,
+		appendStringInfo(&out, "%lld|%s|%.*s", (long long) newest->place.position,
 						 eco_transaction_id(eco_journal_of(newest->journal), newest->place.user_id, newest->place.seq),
 						 ECO_WITNESS_HASH * 2, hash);
 	}
-	appendStringInfo(&text, "|%s", eco_snapshot_text(cursor->old));
+	appendStringInfo(&out, "|%s", eco_snapshot_text(cursor->old));
 	if (cursor->new != NULL)
-		appendStringInfo(&text, "|%s|%lld|%lld|%lld", eco_snapshot_text(cursor->new),
+		appendStringInfo(&out, "|%s|%lld|%lld|%lld", eco_snapshot_text(cursor->new),
 						 (long long) cursor->told.position, (long long) cursor->told.user_id,
 						 (long long) cursor->told.seq);
-	return text.data;
+	return out.data;
 }

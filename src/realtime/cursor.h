@@ -54,7 +54,7 @@ typedef enum EcoCursorRead
 	ECO_CURSOR_NONE				/* the text is no cursor */
 } EcoCursorRead;
 
-extern EcoCursorRead eco_cursor_parse(const char *text, const char *here, EcoCursor *cursor);
+extern EcoCursorRead eco_cursor_parse(const char *written, const char *here, EcoCursor *cursor);
 extern char *eco_cursor_text(const EcoCursor *cursor, const char *here);
 
 #endif

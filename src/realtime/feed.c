@@ -89,9 +89,9 @@ static int64 width = FIRST_WIDTH;
 
 static void read_window(EcoFeed *feed);
 static void query_journal(EcoFeed *feed, const EcoJournal *journal, int64 from, int64 to);
-static bool receive(TupleTableSlot *slot, DestReceiver * self);
-static void begin_nothing(DestReceiver * self, int operation, TupleDesc desc);
-static void end_nothing(DestReceiver * self);
+static bool receive(TupleTableSlot *slot, DestReceiver *self);
+static void begin_nothing(DestReceiver *self, int operation, TupleDesc desc);
+static void end_nothing(DestReceiver *self);
 static void make_room(EcoFeed *feed);
 static void summarise(const char *table);
 
@@ -190,7 +190,7 @@ query_journal(EcoFeed *feed, const EcoJournal *journal, int64 from, int64 to)
 	Receiver	receiver = {
 		{receive, begin_nothing, end_nothing, end_nothing, DestTuplestore}, feed, journal->letter
 	};
-	SPIExecuteOptions options = {.read_only = true,.dest = &receiver.dest};
+	SPIExecuteOptions options = {.read_only = true, .dest = &receiver.dest};
 	int			guc_level = NewGUCNestLevel();
 	char	   *sql;
 
@@ -210,7 +210,7 @@ query_journal(EcoFeed *feed, const EcoJournal *journal, int64 from, int64 to)
 }
 
 static void
-begin_nothing(DestReceiver * self, int operation, TupleDesc desc)
+begin_nothing(DestReceiver *self, int operation, TupleDesc desc)
 {
 	(void) self;
 	(void) operation;
@@ -218,13 +218,13 @@ begin_nothing(DestReceiver * self, int operation, TupleDesc desc)
 }
 
 static void
-end_nothing(DestReceiver * self)
+end_nothing(DestReceiver *self)
 {
 	(void) self;
 }
 
 static bool
-receive(TupleTableSlot *slot, DestReceiver * self)
+receive(TupleTableSlot *slot, DestReceiver *self)
 {
 	Receiver   *receiver = (Receiver *) self;
 	EcoFeed    *feed = receiver->feed;
@@ -273,7 +273,7 @@ make_room(EcoFeed *feed)
 
 /* The BRIN index on position; InvalidOid when a DBA has dropped it. */
 static Oid
-position_index(Relation rel, BlockNumber * range)
+position_index(Relation rel, BlockNumber *range)
 {
 	AttrNumber	position = get_attnum(RelationGetRelid(rel), "position");
 	Oid			found = InvalidOid;
@@ -445,7 +445,7 @@ eco_feed_tell(char journal, int64 user_id, int64 first, int64 last, EcoListener 
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "economy events heard",
 												  ALLOCSET_DEFAULT_SIZES);
-	Collector	collector = {.context = context,.last = &collector.first};
+	Collector	collector = {.context = context, .last = &collector.first};
 	bool		told;
 
 	collector.listener = (EcoListener)

@@ -99,7 +99,7 @@ note(const EcoJournal *journal, int64 user_id, int64 seq, bool live)
 	levels[n_posted] = level;
 	posted[n_posted++] = (EcoPosted)
 	{
-		.user_id = user_id,.first = seq,.last = seq,.journal = journal->letter,.live = live
+		.user_id = user_id, .first = seq, .last = seq, .journal = journal->letter, .live = live
 	};
 }
 

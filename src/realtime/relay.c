@@ -92,9 +92,9 @@ static void count_and_notify(EcoListener *listener, const EcoEvent *event);
 static void leave_ring(int code, Datum ring);
 static void recall_at_abort(XactEvent event, void *arg);
 static void dismiss_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg);
-static void utility_hook(PlannedStmt * statement, const char *text, bool read_only_tree,
+static void utility_hook(PlannedStmt *statement, const char *query, bool read_only_tree,
 						 ProcessUtilityContext context, ParamListInfo params,
-						 QueryEnvironment * environment, DestReceiver * dest, QueryCompletion * completion);
+						 QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion);
 
 static object_access_hook_type previous_hook = NULL;
 static ProcessUtility_hook_type previous_utility_hook = NULL;
@@ -137,7 +137,7 @@ recall_at_abort(XactEvent event, void *arg)
 }
 
 static bool
-is_commit_prepared(const PlannedStmt * statement)
+is_commit_prepared(const PlannedStmt *statement)
 {
 	return IsA(statement->utilityStmt, TransactionStmt) &&
 		((TransactionStmt *) statement->utilityStmt)->kind == TRANS_STMT_COMMIT_PREPARED;
@@ -148,9 +148,9 @@ is_commit_prepared(const PlannedStmt * statement)
  * that knows what was prepared: begin one, before it commits.
  */
 static void
-utility_hook(PlannedStmt * statement, const char *text, bool read_only_tree,
+utility_hook(PlannedStmt *statement, const char *query, bool read_only_tree,
 			 ProcessUtilityContext context, ParamListInfo params,
-			 QueryEnvironment * environment, DestReceiver * dest, QueryCompletion * completion)
+			 QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
 {
 	EcoRing    *ring = NULL;
 
@@ -158,7 +158,7 @@ utility_hook(PlannedStmt * statement, const char *text, bool read_only_tree,
 		OidIsValid(get_extension_oid("economy", true)))
 		ring = eco_ring_attach();
 	(previous_utility_hook != NULL ? previous_utility_hook : standard_ProcessUtility)
-		(statement, text, read_only_tree, context, params, environment, dest, completion);
+		(statement, query, read_only_tree, context, params, environment, dest, completion);
 	if (ring != NULL)
 		eco_ring_wake(ring);
 }

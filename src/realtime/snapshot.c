@@ -94,21 +94,21 @@ eco_snapshot_nowhere(void)
 }
 
 EcoSnapshot *
-eco_snapshot_parse(const char *text, const char *end)
+eco_snapshot_parse(const char *at, const char *end)
 {
-	EcoSnapshot *result = make(eco_snapshot_room(text, end));
+	EcoSnapshot *result = make(eco_snapshot_room(at, end));
 
-	return eco_snapshot_read(text, end, result) ? result : NULL;
+	return eco_snapshot_read(at, end, result) ? result : NULL;
 }
 
 char *
 eco_snapshot_text(const EcoSnapshot *snapshot)
 {
-	StringInfoData text;
+	StringInfoData out;
 
-	initStringInfo(&text);
-	appendStringInfo(&text, UINT64_FORMAT ":" UINT64_FORMAT ":", snapshot->xmin, snapshot->xmax);
+	initStringInfo(&out);
+	appendStringInfo(&out, UINT64_FORMAT ":" UINT64_FORMAT ":", snapshot->xmin, snapshot->xmax);
 	for (int i = 0; i < snapshot->n; i++)
-		appendStringInfo(&text, "%s" UINT64_FORMAT, i > 0 ? "," : "", snapshot->running[i]);
-	return text.data;
+		appendStringInfo(&out, "%s" UINT64_FORMAT, i > 0 ? "," : "", snapshot->running[i]);
+	return out.data;
 }

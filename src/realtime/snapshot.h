@@ -20,7 +20,7 @@ extern EcoSnapshot *eco_snapshot_take(void);
 extern EcoSnapshot *eco_snapshot_nowhere(void);
 
 /* The text form of pg_snapshot; NULL when the text up to `end` is none. */
-extern EcoSnapshot *eco_snapshot_parse(const char *text, const char *end);
+extern EcoSnapshot *eco_snapshot_parse(const char *at, const char *end);
 extern char *eco_snapshot_text(const EcoSnapshot *snapshot);
 
 extern Size eco_snapshot_bytes(int n);

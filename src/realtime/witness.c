@@ -34,7 +34,7 @@ copy_hash(const EcoRow *row, uint8 hash[ECO_WITNESS_HASH])
 EcoWitness
 eco_witness_of(const EcoFeedEntry *entry)
 {
-	EcoWitness	witness = {.place = entry->place,.journal = entry->journal};
+	EcoWitness	witness = {.place = entry->place, .journal = entry->journal};
 	EcoRow		row;
 
 	if (find_row(witness.journal, witness.place.user_id, witness.place.seq, &row))
@@ -47,7 +47,7 @@ static EcoFeed *
 read_behind(const EcoPlace *place, const EcoSnapshot *seen, int64 number)
 {
 	EcoCursor	cursor = {
-		.old = eco_snapshot_nowhere(),.new = eco_snapshot_copy(seen),.told = *place
+		.old = eco_snapshot_nowhere(), .new = eco_snapshot_copy(seen), .told = *place
 	};
 
 	return eco_feed_begin(&cursor, number, false);

@@ -110,7 +110,7 @@ end_run(Fold *fold)
 }
 
 static bool
-receive_purchase(TupleTableSlot *slot, DestReceiver * self)
+receive_purchase(TupleTableSlot *slot, DestReceiver *self)
 {
 	Fold	   *fold = (Fold *) self;
 	Purchase   *purchase;
@@ -136,12 +136,12 @@ receive_purchase(TupleTableSlot *slot, DestReceiver * self)
 }
 
 static void
-no_startup(DestReceiver * self, int operation, TupleDesc desc)
+no_startup(DestReceiver *self, int operation, TupleDesc desc)
 {
 }
 
 static void
-no_shutdown(DestReceiver * self)
+no_shutdown(DestReceiver *self)
 {
 }
 
@@ -166,15 +166,15 @@ read_journal(Fold *fold, int64 since, bool unheld)
 	static const char *const unheld_journal =
 	"SELECT t.user_id, t.seq, t.created_at, t.monetary FROM economy.rfm_unfolded t WHERE true";
 	ParamListInfo params = makeParamList(2);
-	SPIExecuteOptions options = {.params = params,.read_only = true,.dest = &fold->receiver};
+	SPIExecuteOptions options = {.params = params, .read_only = true, .dest = &fold->receiver};
 
 	params->params[0] = (ParamExternData)
 	{
-		.value = Int64GetDatum(since),.pflags = PARAM_FLAG_CONST,.ptype = INT8OID
+		.value = Int64GetDatum(since), .pflags = PARAM_FLAG_CONST, .ptype = INT8OID
 	};
 	params->params[1] = (ParamExternData)
 	{
-		.value = Int64GetDatum(since == 0 ? 0 : eco_position_of_xid(since)),.pflags = PARAM_FLAG_CONST,.ptype = INT8OID
+		.value = Int64GetDatum(since == 0 ? 0 : eco_position_of_xid(since)), .pflags = PARAM_FLAG_CONST, .ptype = INT8OID
 	};
 	SPI_connect();
 	if (SPI_execute("SELECT FROM economy.rfm_reversals LIMIT 1", true, 1) != SPI_OK_SELECT ||
@@ -284,8 +284,8 @@ eco_rfm_fold(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
 	Fold		fold = {
-		.receiver = {.receiveSlot = receive_purchase,.rStartup = no_startup,
-		.rShutdown = no_shutdown,.rDestroy = no_shutdown,.mydest = DestTuplestore}
+		.receiver = {.receiveSlot = receive_purchase, .rStartup = no_startup,
+		.rShutdown = no_shutdown, .rDestroy = no_shutdown, .mydest = DestTuplestore}
 	};
 
 	eco_require_arg(fcinfo, 0, "transaction");

@@ -218,13 +218,13 @@ eco_rfm_window(PG_FUNCTION_ARGS)
 }
 
 static bool
-same_bytes(const ArrayType * a, const ArrayType * b)
+same_bytes(const ArrayType *a, const ArrayType *b)
 {
 	return VARSIZE(a) == VARSIZE(b) && memcmp(a, b, VARSIZE(a)) == 0;
 }
 
 static ArrayType *
-kept_array(const ArrayType * array, MemoryContext context)
+kept_array(const ArrayType *array, MemoryContext context)
 {
 	ArrayType  *copy = MemoryContextAlloc(context, VARSIZE(array));
 

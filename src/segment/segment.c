@@ -15,9 +15,9 @@
 PG_FUNCTION_INFO_V1(eco_segment);
 
 /* Opened here and read by the query, hence without columns. */
-static EcoTable user_segments = {.name = "user_segments",.only_read = true};
-static EcoTable state = {.name = "rfm_state",.only_read = true};
-static EcoTable snapshots = {.name = "rfm_snapshots",.only_read = true};
+static EcoTable user_segments = {.name = "user_segments", .only_read = true};
+static EcoTable state = {.name = "rfm_state", .only_read = true};
+static EcoTable snapshots = {.name = "rfm_snapshots", .only_read = true};
 
 /* The query, looked up once per statement. */
 static FmgrInfo *

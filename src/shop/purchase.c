@@ -392,13 +392,13 @@ describe_renewal(Purchase *p, TimestampTz now)
 	static const char *const words[] = {"ever", "day", "week", "month"};
 	EcoPeriod	period = p->product.limit_period;
 	TimestampTz renews = eco_period_start(period, eco_period_of(period, now) + 1);
-	char text[	MAXDATELEN + 1];
+	char		moment[MAXDATELEN + 1];
 	int			utc = 0;
 
-	JsonEncodeDateTime(text, TimestampTzGetDatum(renews), TIMESTAMPTZOID, &utc);
+	JsonEncodeDateTime(moment, TimestampTzGetDatum(renews), TIMESTAMPTZOID, &utc);
 	eco_detail_int(&p->detail, "limit", p->product.per_user_limit);
 	eco_detail_str(&p->detail, "period", words[period]);
-	eco_detail_str(&p->detail, "renews_at", pstrdup(text));
+	eco_detail_str(&p->detail, "renews_at", pstrdup(moment));
 }
 
 /* Streak freezes are held by the account, up to a limit. */

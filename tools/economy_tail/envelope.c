@@ -16,23 +16,23 @@ typedef struct Scan
 static bool skip_value(Scan *scan, int depth);
 
 bool
-span_is(Span span, const char *text)
+span_is(Span span, const char *word)
 {
-	return span.len == strlen(text) && memcmp(span.at, text, span.len) == 0;
+	return span.len == strlen(word) && memcmp(span.at, word, span.len) == 0;
 }
 
 bool
-number_read(Span text, int64_t *number)
+number_read(Span digits, int64_t *number)
 {
-	bool		negative = text.len > 0 && text.at[0] == '-';
+	bool		negative = digits.len > 0 && digits.at[0] == '-';
 	size_t		i = negative ? 1 : 0;
 	int64_t		value = 0;
 
-	if (i == text.len)
+	if (i == digits.len)
 		return false;
-	for (; i < text.len; i++)
+	for (; i < digits.len; i++)
 	{
-		int			digit = text.at[i] - '0';
+		int			digit = digits.at[i] - '0';
 
 		if (digit < 0 || digit > 9)
 			return false;

@@ -32,9 +32,9 @@ typedef struct Envelope
 /* False when it is no event.  The spans point into json. */
 extern bool envelope_read(const char *json, Envelope *envelope);
 
-extern bool span_is(Span span, const char *text);
+extern bool span_is(Span span, const char *word);
 
-/* All of the text is a decimal number; false also out of range. */
-extern bool number_read(Span text, int64_t *number);
+/* The digits, and a sign before them, are a decimal number; false also out of range. */
+extern bool number_read(Span digits, int64_t *number);
 
 #endif

@@ -13,7 +13,7 @@
 #include "output.h"
 
 /* what has been printed since the last flush */
-static FILE *text = NULL;
+static FILE *line = NULL;
 static char *memory;
 static size_t length;
 
@@ -39,14 +39,14 @@ put_span(Span span)
 		unsigned char next = i + 1 < span.len ? (unsigned char) span.at[i + 1] : 0;
 
 		if (c == 0x7f)
-			fprintf(text, "\\u007f");
+			fprintf(line, "\\u007f");
 		else if (c == 0xc2 && next >= 0x80 && next < 0xa0)
 		{
-			fprintf(text, "\\u%04x", next);
+			fprintf(line, "\\u%04x", next);
 			i++;
 		}
 		else
-			fputc(c, text);
+			fputc(c, line);
 	}
 }
 
@@ -55,24 +55,24 @@ output_event(const Options *options, const char *json, const Envelope *event)
 {
 	if (!is_wanted(options, event->type))
 		return;
-	if (text == NULL)
-		text = open_memstream(&memory, &length);
+	if (line == NULL)
+		line = open_memstream(&memory, &length);
 
-	if (text == NULL)
+	if (line == NULL)
 		return;
 	if (options->json)
 	{
-		fprintf(text, "%s\n", json);
+		fprintf(line, "%s\n", json);
 		return;
 	}
 	put_span(event->time);
-	fprintf(text, " user=%" PRId64 " seq=%" PRId64 " ", event->user_id, event->seq);
+	fprintf(line, " user=%" PRId64 " seq=%" PRId64 " ", event->user_id, event->seq);
 	put_span(event->type);
-	fputc(' ', text);
+	fputc(' ', line);
 	put_span(event->id);
-	fputc(' ', text);
+	fputc(' ', line);
 	put_span(event->data);
-	fputc('\n', text);
+	fputc('\n', line);
 }
 
 /* What is ready; a reader that stops must not keep signals out, so never blocks. */
@@ -106,14 +106,14 @@ output_flush(void)
 {
 	Outcome		outcome;
 
-	if (text == NULL)
+	if (line == NULL)
 		return DONE;
-	if (fclose(text) != 0)
+	if (fclose(line) != 0)
 	{
 		fprintf(stderr, "economy_tail: out of memory\n");
 		return FAILED;
 	}
-	text = NULL;
+	line = NULL;
 
 	outcome = write_all(memory, length);
 	free(memory);

@@ -24,11 +24,11 @@ must_alloc(void *old, size_t size)
 }
 
 char *
-must_copy(const char *text, size_t len)
+must_copy(const char *bytes, size_t len)
 {
 	char	   *copy = must_alloc(NULL, len + 1);
 
-	memcpy(copy, text, len);
+	memcpy(copy, bytes, len);
 	copy[len] = '\0';
 	return copy;
 }
@@ -122,7 +122,7 @@ seen_add(Seen *seen, int64_t user_id)
 		*slot = must_alloc(NULL, sizeof(SeenUser));
 		**slot = (SeenUser)
 		{
-			.user_id = user_id,.complete = true
+			.user_id = user_id, .complete = true
 		};
 		seen->n_users++;
 	}

@@ -78,6 +78,6 @@ extern int64_t seen_after(const SeenUser *user);
 
 /* malloc() and kin, which end the program when there is no memory. */
 extern void *must_alloc(void *old, size_t size);
-extern char *must_copy(const char *text, size_t len);
+extern char *must_copy(const char *bytes, size_t len);
 
 #endif

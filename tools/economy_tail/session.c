@@ -63,7 +63,7 @@ session_now_ms(void)
 static Outcome
 wait_for(int fd, short events, int64_t until)
 {
-	struct pollfd wanted[] = {{.fd = fd,.events = events}, {.fd = STDOUT_FILENO}};
+	struct pollfd wanted[] = {{.fd = fd, .events = events}, {.fd = STDOUT_FILENO}};
 	struct timespec timeout = {0};
 	int64_t		left = until - session_now_ms();
 
@@ -90,7 +90,7 @@ wait_for(int fd, short events, int64_t until)
 Outcome
 session_wait_to_write(void)
 {
-	struct pollfd wanted = {.fd = STDOUT_FILENO,.events = POLLOUT};
+	struct pollfd wanted = {.fd = STDOUT_FILENO, .events = POLLOUT};
 
 	if (ppoll(&wanted, 1, NULL, &while_waiting) < 0 && errno != EINTR)
 		return FAILED;
