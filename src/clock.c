@@ -44,7 +44,8 @@ eco_test_clock_check(char **newval, void **extra, GucSource source)
 		return true;
 	if (!eco_moment_parse(*newval, &at))
 	{
-		GUC_check_errdetail("The clock must be a date and time with an offset from UTC, such as \"2026-01-31 12:00:00+00\".");
+		GUC_check_errdetail("The clock must be a date and time with an offset from UTC, "
+							"such as \"2026-01-31 12:00:00+00\".");
 		return false;
 	}
 	/* GUC storage: freed by guc.c, which changed allocators in 16 */

@@ -78,13 +78,17 @@ eco_crash_point_install(void)
 	DefineCustomStringVariable("economy.crash_point", "Place at which this session ends.",
 							   NULL, &point, "", PGC_SUSET, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 	DefineCustomIntVariable("economy.crash_after", "Times that the place is passed before.",
-							NULL, &passages, 0, 0, INT_MAX, PGC_SUSET, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
+							NULL, &passages, 0, 0, INT_MAX, PGC_SUSET, GUC_NOT_IN_SAMPLE, NULL,
+							NULL, NULL);
 	DefineCustomEnumVariable("economy.crash_action", "How it ends.",
-							 NULL, &crash_action, ACTION_KILL, crash_actions, PGC_SUSET, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
+							 NULL, &crash_action, ACTION_KILL, crash_actions, PGC_SUSET,
+							 GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 	DefineCustomIntVariable("economy.alloc_point", "Allocation at which something happens.",
-							NULL, &alloc_point, 0, 0, INT_MAX, PGC_SUSET, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
+							NULL, &alloc_point, 0, 0, INT_MAX, PGC_SUSET, GUC_NOT_IN_SAMPLE, NULL,
+							NULL, NULL);
 	DefineCustomEnumVariable("economy.alloc_action", "What happens there.",
-							 NULL, &alloc_action, ACTION_ERROR, alloc_actions, PGC_SUSET, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
+							 NULL, &alloc_action, ACTION_ERROR, alloc_actions, PGC_SUSET,
+							 GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 	DefineCustomIntVariable("economy.fail_malloc", "malloc() that fails.",
 							NULL, &fail_malloc, 0, 0, INT_MAX, PGC_SUSET, GUC_NOT_IN_SAMPLE,
 							NULL, assign_fail_malloc, NULL);

@@ -19,8 +19,9 @@
 
 PG_MODULE_MAGIC;
 
-static const EcoJournal *const journals[] = {&eco_adjustments, &eco_purchases, &eco_rewards, &eco_actions,
-&eco_user_entries, NULL};
+static const EcoJournal *const journals[] = {
+	&eco_adjustments, &eco_purchases, &eco_rewards, &eco_actions, &eco_user_entries, NULL
+};
 
 extern void _PG_init(void);
 

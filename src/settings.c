@@ -101,7 +101,8 @@ define_ledger_settings(void)
 {
 	DefineCustomEnumVariable("economy.row_access",
 							 "How hot functions reach their rows.",
-							 "auto: directly where the table allows it, else by SQL; sql: always by SQL.",
+							 "auto: directly where the table allows it, else by SQL; "
+							 "sql: always by SQL.",
 							 &eco_row_access, ECO_ROW_ACCESS_AUTO,
 							 row_access_options, PGC_SUSET, 0,
 							 NULL, NULL, NULL);
@@ -135,13 +136,15 @@ define_realtime_settings(void)
 
 	DefineCustomEnumVariable("economy.notify",
 							 "How events reach listeners.",
-							 "relay: after the commit, by a background worker; inline: NOTIFY inside the transaction; off: not at all.",
+							 "relay: after the commit, by a background worker; "
+							 "inline: NOTIFY inside the transaction; off: not at all.",
 							 &eco_notify, preloaded ? ECO_NOTIFY_RELAY : ECO_NOTIFY_INLINE,
 							 notify_options, PGC_SUSET, 0,
 							 NULL, NULL, NULL);
 	DefineCustomEnumVariable("economy.notify_payload",
 							 "What NOTIFY tells of an event.",
-							 "full: all of it; reference: whose and which, to be read with economy.replay().",
+							 "full: all of it; "
+							 "reference: whose and which, to be read with economy.replay().",
 							 &eco_notify_payload, ECO_PAYLOAD_FULL,
 							 notify_payload_options, PGC_SUSET, 0,
 							 NULL, NULL, NULL);
@@ -203,7 +206,8 @@ static void
 define_segment_settings(void)
 {
 	DefineCustomIntVariable("economy.rfm_memory",
-							"Memory that a sort or hash of rfm_refresh() may take before it goes to disk.",
+							"Memory that a sort or hash of rfm_refresh() may take before it "
+							"goes to disk.",
 							"It replaces work_mem there.",
 							&rfm_memory, RFM_MEMORY_DEFAULT_KB,
 							RFM_MEMORY_MIN_KB, RFM_MEMORY_MAX_KB, PGC_SUSET, GUC_UNIT_KB,

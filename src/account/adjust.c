@@ -170,7 +170,8 @@ tell(const EcoRow *row, EcoListener *listener)
 
 	eco_event_begin(&event, "profile_update", NULL, &eco_adjustments, row);
 	eco_json_str(&event.json, "field", "gold");
-	eco_json_int(&event.json, "before", eco_row_int(row, ECO_COL_GOLD) - eco_row_int(row, ECO_COL_GOLD_DELTA));
+	eco_json_int(&event.json, "before",
+				 eco_row_int(row, ECO_COL_GOLD) - eco_row_int(row, ECO_COL_GOLD_DELTA));
 	eco_json_int(&event.json, "after", eco_row_int(row, ECO_COL_GOLD));
 	eco_event_end(&event, row, listener);
 }

@@ -166,14 +166,19 @@ profile_text(Jsonb *profile)
 	return CStringGetTextDatum(JsonbToCString(NULL, &profile->root, VARSIZE(profile)));
 }
 
+static Jsonb *
+recorded_profile(const EcoRow *row, int column)
+{
+	char	   *json = TextDatumGetCString(row->values[column]);
+
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json)));
+}
+
 /* What the patch makes of the profile that the first call found. */
 static Datum
 patched_again(const EcoRow *first, Jsonb *patch)
 {
-	Jsonb	   *before = DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
-															CStringGetDatum(TextDatumGetCString(first->values[UCH_BEFORE]))));
-
-	return profile_text(eco_merge_patch(before, patch));
+	return profile_text(eco_merge_patch(recorded_profile(first, UCH_BEFORE), patch));
 }
 
 /*
@@ -391,7 +396,8 @@ change_lock_user(Change *change)
 	}
 	if (lock != ECO_LOCKED)
 		ECO_ERROR(ECO_LEDGER_DAMAGED,
-				  errmsg("user %lld has an account and no row in economy.users", (long long) user_id));
+				  errmsg("user %lld has an account and no row in economy.users",
+						 (long long) user_id));
 }
 
 /* before and after are texts, or 0 for none. */
@@ -468,7 +474,8 @@ result_without_change(EcoResult *result, Change *change, EcoCallState state, Dat
 		else
 		{
 			eco_result_outcome(result, "refused", "IDEMPOTENCY_MISMATCH");
-			eco_detail_field(&detail, eco_user_field_names[change->field], &change->entry, UCH_AFTER);
+			eco_detail_field(&detail, eco_user_field_names[change->field], &change->entry,
+							 UCH_AFTER);
 			if (after != (Datum) 0)
 				eco_detail_str(&detail, "now", TextDatumGetCString(after));
 			else
@@ -596,17 +603,15 @@ add_keys(EcoJson *keys, Jsonb *one, Jsonb *other, bool only_missing)
 static void
 tell_keys(EcoEvent *event, const EcoRow *row)
 {
-	Jsonb	   *profiles[2];
+	Jsonb	   *before = recorded_profile(row, UCH_BEFORE);
+	Jsonb	   *after = recorded_profile(row, UCH_AFTER);
 	char	   *buf = palloc(KEYS_BYTES);
 	EcoJson		keys;
 
-	for (int i = 0; i < 2; i++)
-		profiles[i] = DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
-														 CStringGetDatum(TextDatumGetCString(row->values[i == 0 ? UCH_BEFORE : UCH_AFTER]))));
 	eco_json_begin(&keys, buf, KEYS_BYTES);
 	eco_json_open(&keys, NULL, '[');
-	add_keys(&keys, profiles[0], profiles[1], false);
-	add_keys(&keys, profiles[1], profiles[0], true);
+	add_keys(&keys, before, after, false);
+	add_keys(&keys, after, before, true);
 	eco_json_close(&keys, ']');
 	if (keys.overflow)
 		eco_json_null(&event->json, "keys");

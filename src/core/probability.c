@@ -19,7 +19,8 @@ eco_wilson(int64_t wins, int64_t n, double z, double *lower, double *upper)
 	double		z2 = z * z;
 	double		denominator = 1 + z2 / trials;
 	double		centre = (rate + z2 / (2 * trials)) / denominator;
-	double		half = z * sqrt(rate * (1 - rate) / trials + z2 / (4 * trials * trials)) / denominator;
+	double		spread = rate * (1 - rate) / trials + z2 / (4 * trials * trials);
+	double		half = z * sqrt(spread) / denominator;
 
 	/* the ends are exact, where rounding would miss them */
 	*lower = wins == 0 ? 0 : centre - half;
@@ -31,10 +32,11 @@ static double
 stirling_rest(double z)
 {
 	const double z2 = z * z;
+	const double tail = (1.0 / 1260 - (1.0 / 1680 - 1.0 / 1188 / z2) / z2) / z2;
 
 	if (z < 10)
 		return lgamma(z) - ((z - 0.5) * log(z) - z + LOG_ROOT_2_PI);
-	return (1.0 / 12 - (1.0 / 360 - (1.0 / 1260 - (1.0 / 1680 - 1.0 / 1188 / z2) / z2) / z2) / z2) / z;
+	return (1.0 / 12 - (1.0 / 360 - tail) / z2) / z;
 }
 
 /* log(y) where y = 1 + d; either may have lost what the other has */

@@ -354,16 +354,20 @@ recency_at(int64_t *next, const EcoRfmInputs *inputs, int64_t recency, int64_t d
 EcoRfmScores
 eco_rfm_score(const EcoRfmProgram *program, const EcoRfmInputs *inputs, int64_t as_of)
 {
-	EcoRfmScores s = {.recency = program->clamp, .rule = -1, .next_change_at = inputs->next_change_at};
+	EcoRfmScores s = {
+		.recency = program->clamp, .rule = -1, .next_change_at = inputs->next_change_at
+	};
 	bool		ranked = program->everybody ? inputs->bought : inputs->frequency > 0;
 	const int	middle = ECO_RFM_BOUNDS / 2 + 1;
+
+	/* who was not ranked is not in the middle of those who were */
+	const int	collapsed = ranked ? middle : 1;
 
 	if (inputs->bought && eco_utc_day(as_of) - inputs->last_day < program->clamp)
 		s.recency = eco_utc_day(as_of) - inputs->last_day;
 	s.r = program->collapsed[0] ? middle : ECO_RFM_BOUNDS + 1 - bin(program->bounds[0], s.recency);
-	/* who was not ranked is not in the middle of those who were */
-	s.f = program->collapsed[1] ? (ranked ? middle : 1) : 1 + bin(program->bounds[1], inputs->frequency);
-	s.m = program->collapsed[2] ? (ranked ? middle : 1) : 1 + bin(program->bounds[2], inputs->monetary);
+	s.f = program->collapsed[1] ? collapsed : 1 + bin(program->bounds[1], inputs->frequency);
+	s.m = program->collapsed[2] ? collapsed : 1 + bin(program->bounds[2], inputs->monetary);
 	for (int i = 0; s.rule < 0 && i < program->nrules; i++)
 		if (matches(&program->rules[i], inputs, s.recency))
 			s.rule = i;

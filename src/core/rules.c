@@ -159,8 +159,10 @@ add_monetary(EcoRuleSets *work, const EcoRuleSource *rules, int nrules, int64_t 
 
 	for (int i = 0; i < MAX_QUANTILES; i++)
 	{
-		EcoRuleCase user = {.monetary = m, .measured = true,
-		.p50 = ways[i].p50,.p60 = ways[i].p60,.p95 = ways[i].p95};
+		EcoRuleCase user = {
+			.monetary = m, .measured = true,
+			.p50 = ways[i].p50, .p60 = ways[i].p60, .p95 = ways[i].p95
+		};
 
 		if (m >= ways[i].least)
 			add(&work->monetary, rules, nrules, eco_rule_monetary, &user);

@@ -28,7 +28,8 @@ eco_snapshot_sees(const EcoSnapshot *snapshot, uint64_t xid)
 		return true;
 	if (xid >= snapshot->xmax)
 		return false;
-	return bsearch(&xid, snapshot->running, (size_t) snapshot->n, sizeof(uint64_t), compare_xids) == NULL;
+	return bsearch(&xid, snapshot->running, (size_t) snapshot->n, sizeof(xid),
+				   compare_xids) == NULL;
 }
 
 bool
@@ -68,7 +69,7 @@ eco_snapshot_news_up_to(const EcoSnapshot *old, const EcoSnapshot *new, uint64_t
 }
 
 static bool
-read_xid(const char **at, const char *end, uint64_t * xid)
+read_xid(const char **at, const char *end, uint64_t *xid)
 {
 	uint64_t	value = 0;
 	const char *start = *at;
@@ -95,7 +96,7 @@ read_char(const char **at, const char *end, char c)
 int
 eco_snapshot_room(const char *at, const char *end)
 {
-	return (int) ((end - at) /2) + 1;
+	return (int) ((end - at) / 2) + 1;
 }
 
 bool
@@ -106,7 +107,7 @@ eco_snapshot_read(const char *at, const char *end, EcoSnapshot *snapshot)
 		!read_xid(&at, end, &snapshot->xmax) || !read_char(&at, end, ':') ||
 		snapshot->xmin > snapshot->xmax)
 		return false;
-	while (at <end)
+	while (at < end)
 	{
 		uint64_t   *xid = &snapshot->running[snapshot->n];
 

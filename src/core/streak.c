@@ -35,7 +35,8 @@ eco_streak_missed(const EcoStreakPolicy *policy, const EcoStreak *streak, int32_
 		return 0;
 	if (covered < streak->excused_to)
 		covered = streak->excused_to;
-	for (int64_t date = (int64_t) covered + 1; date < today && missed <= policy->dormancy_days; date++)
+	for (int64_t date = (int64_t) covered + 1;
+		 date < today && missed <= policy->dormancy_days; date++)
 		if (exists((int32_t) date, arg))
 		{
 			missed++;

@@ -67,7 +67,8 @@ eco_event_begin(EcoEvent *event, const char *type, const char *aspect,
 	eco_json_str(json, "type", type);
 	snprintf(buf, sizeof(buf), "%lld", (long long) event->user_id);
 	eco_json_str(json, "subject", buf);
-	event->has_time = format_time(DatumGetTimestampTz(row->values[ECO_COL_CREATED_AT]), buf, sizeof(buf));
+	event->has_time = format_time(DatumGetTimestampTz(row->values[ECO_COL_CREATED_AT]), buf,
+								  sizeof(buf));
 	eco_json_str(json, "time", event->has_time ? buf : "");
 	snprintf(buf, sizeof(buf), "%020lld", (long long) event->seq);
 	eco_json_str(json, "sequence", buf);

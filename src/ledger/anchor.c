@@ -22,7 +22,8 @@
 #define ANCHOR_LETTER 'H'
 #define ANCHOR_NUMBERS 4		/* the first arguments */
 #define ANCHOR_FIELDS 6
-#define ANCHOR_BYTES (ECO_ENCODED_HEADER + ANCHOR_NUMBERS * ECO_ENCODED_INT + 2 * ECO_ENCODED_BYTES(ECO_HASH_LEN))
+#define ANCHOR_BYTES \
+	(ECO_ENCODED_HEADER + ANCHOR_NUMBERS * ECO_ENCODED_INT + 2 * ECO_ENCODED_BYTES(ECO_HASH_LEN))
 
 PG_FUNCTION_INFO_V1(eco_anchor_sign);
 PG_FUNCTION_INFO_V1(eco_anchor_check);
@@ -67,7 +68,8 @@ eco_anchor_sign(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("economy.anchor()");
 	if (!encode(fcinfo, &enc, buf))
-		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("an anchor needs its numbers and two digests of 32 bytes"));
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("an anchor needs its numbers and two digests of 32 bytes"));
 	version = eco_key_active();
 	eco_key_sign(version, enc.buf, enc.len, signature);
 	eco_result_begin(&result, fcinfo, 2);

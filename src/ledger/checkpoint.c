@@ -40,7 +40,8 @@
 #define CHECKPOINT_LETTER 'C'
 #define GONE_LETTER 'D'
 #define GONE_BYTES 512
-#define CHECKPOINT_BYTES (ECO_ENCODED_HEADER + 6 * ECO_ENCODED_INT + 5 * ECO_ENCODED_BYTES(ECO_HASH_LEN))
+#define CHECKPOINT_BYTES \
+	(ECO_ENCODED_HEADER + 6 * ECO_ENCODED_INT + 5 * ECO_ENCODED_BYTES(ECO_HASH_LEN))
 
 enum
 {
@@ -354,7 +355,9 @@ void
 eco_checkpoint_add_key(int64 user_id, const pg_uuid_t *key, int64 seq, uint8 digest[ECO_HASH_LEN])
 {
 	EcoRow		row = {.table = &pruned_actions};
-	Datum		values[PRU_COLUMNS] = {Int64GetDatum(user_id), UUIDPGetDatum(key), Int64GetDatum(seq)};
+	Datum		values[PRU_COLUMNS] = {
+		Int64GetDatum(user_id), UUIDPGetDatum(key), Int64GetDatum(seq)
+	};
 
 	memcpy(row.values, values, sizeof(values));
 	chain_row(&row, digest);

@@ -54,7 +54,8 @@ EcoTable	eco_accounts = {
 	.keys = {{1, {ACC_USER_ID}}},
 };
 
-void		(*eco_entry_posted_hook) (const EcoJournal *journal, int64 user_id, int64 seq, bool live) = NULL;
+void		(*eco_entry_posted_hook) (const EcoJournal *journal, int64 user_id, int64 seq,
+									  bool live) = NULL;
 bool		(*eco_entry_live_hook) (void) = NULL;
 
 /* of any account: a difference shows that user code made entries in between */
@@ -228,7 +229,8 @@ eco_entry_prepare(EcoAccount *account, EcoEntry *entry)
 	eco_row_set(row, ECO_COL_CREATED_AT, Int64GetDatum(entry->created_at));
 	eco_row_set(row, ECO_COL_XACT, Int64GetDatum((int64) xid));
 	eco_row_set(row, ECO_COL_POSITION, Int64GetDatum(account->position));
-	eco_row_set(row, ECO_COL_LIVE, BoolGetDatum(eco_entry_live_hook != NULL && eco_entry_live_hook()));
+	eco_row_set(row, ECO_COL_LIVE,
+				BoolGetDatum(eco_entry_live_hook != NULL && eco_entry_live_hook()));
 	if (eco_journal_is_signed(journal))
 		eco_row_set(row, journal->key_version_column, Int32GetDatum(eco_key_active()));
 

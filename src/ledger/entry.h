@@ -116,6 +116,7 @@ extern bool eco_account_moved_on(EcoAccount *account);
 extern bool (*eco_entry_live_hook) (void);
 
 /* Called for every new entry, if set. */
-extern void (*eco_entry_posted_hook) (const EcoJournal *journal, int64 user_id, int64 seq, bool live);
+extern void (*eco_entry_posted_hook) (const EcoJournal *journal, int64 user_id, int64 seq,
+									  bool live);
 
 #endif

@@ -98,7 +98,8 @@ guard_detach(Oid child, Oid parent)
 		ECO_ERROR(ECO_DROP_REFUSED,
 				  errmsg("table %s holds entries of journal economy.%s, which would be lost to it",
 						 get_rel_name(lfirst_oid(cell)), get_rel_name(journal)),
-				  errhint("Back it up, then SET economy.allow_drop = on to detach it all the same."));
+				  errhint("Back it up, then SET economy.allow_drop = on to "
+						  "detach it all the same."));
 }
 
 /*
@@ -122,8 +123,10 @@ guard_relation_name(Oid relid)
 	if (form->relnamespace != economy || strcmp(NameStr(form->relname), get_rel_name(relid)) != 0)
 		ECO_ERROR(ECO_DROP_REFUSED,
 				  errmsg("economy.%s cannot be renamed or moved", get_rel_name(relid)),
-				  errdetail("The functions of the extension find it by its name, its views by itself."),
-				  errhint("Its own table cannot be exchanged for another; SET economy.allow_drop = on if the extension is not to be used again."));
+				  errdetail("The functions of the extension find it by its name, "
+							"its views by itself."),
+				  errhint("Its own table cannot be exchanged for another; "
+						  "SET economy.allow_drop = on if the extension is not to be used again."));
 }
 
 static void

@@ -30,7 +30,8 @@ static const char *const number_sql =
 " FROM economy.installations i) n (mine, others)";
 
 static const char *const record_sql =
-"INSERT INTO economy.installations (system, database, extension, number, xact) VALUES ($1, $2, $3, $4, $5)"
+"INSERT INTO economy.installations (system, database, extension, number, xact)"
+" VALUES ($1, $2, $3, $4, $5)"
 " RETURNING number";
 
 /* of what this backend has posted to; no number: to be looked up */

@@ -346,10 +346,12 @@ static int32
 next_version(void)
 {
 	static const char *const sql =
-	"SELECT greatest(0, (SELECT max(c.key::integer) FROM economy.config_changes c WHERE c.relation = 'signing_keys'),"
+	"SELECT greatest(0,"
+	" (SELECT max(c.key::integer) FROM economy.config_changes c WHERE c.relation = 'signing_keys'),"
 	" (SELECT max(p.key_version) FROM economy.stream_checkpoints p),"
 	" (SELECT max(a.key_version) FROM economy.anchors a),"
-	" CASE WHEN $1 = 0 THEN (SELECT max(t.receipt_signature_version) FROM economy.shop_transactions t) END)";
+	" CASE WHEN $1 = 0"
+	" THEN (SELECT max(t.receipt_signature_version) FROM economy.shop_transactions t) END)";
 	Oid			types[1] = {INT4OID};
 	Datum		values[1];
 	EcoOpenTables *open;
@@ -369,6 +371,12 @@ next_version(void)
 	return Max(last, used) + 1;
 }
 
+static int64
+position_of(FullTransactionId xact)
+{
+	return eco_position_of_xid((int64) U64FromFullTransactionId(xact));
+}
+
 /* Of the oldest transaction that runs and may sign with a key that is made now. */
 static int64
 oldest_position(void)
@@ -379,7 +387,7 @@ oldest_position(void)
 
 	if (xmin > XidFromFullTransactionId(next))
 		epoch--;
-	return eco_position_of_xid((int64) U64FromFullTransactionId(FullTransactionIdFromEpochAndXid(epoch, xmin)));
+	return position_of(FullTransactionIdFromEpochAndXid(epoch, xmin));
 }
 
 /* The history of the keys, without their material. */
@@ -408,7 +416,7 @@ set_state(EcoRow *row, const char *state, bytea *material)
 		row->values[KEY_MATERIAL] = PointerGetDatum(material);
 		eco_row_set(row, KEY_RETIRED_AT, TimestampTzGetDatum(eco_now()));
 		eco_row_set(row, KEY_LAST_POSITION,
-					Int64GetDatum(eco_position_of_xid((int64) U64FromFullTransactionId(ReadNextFullTransactionId()))));
+					Int64GetDatum(position_of(ReadNextFullTransactionId())));
 	}
 	key_changed();
 	eco_row_update(row, 0);

@@ -131,7 +131,8 @@ eco_direct_lock(EcoRow *row, EcoOpenTable *open, EcoWait wait)
 }
 
 static EcoLock
-lock_version(EcoRow *row, EcoOpenTable *open, TupleTableSlot *slot, LockWaitPolicy policy, uint8 flags)
+lock_version(EcoRow *row, EcoOpenTable *open, TupleTableSlot *slot, LockWaitPolicy policy,
+			 uint8 flags)
 {
 	TM_FailureData tmfd;
 

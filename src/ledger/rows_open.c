@@ -204,7 +204,8 @@ eco_serialization_failure(const EcoTable *table)
 	ereport(ERROR,
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 			 errmsg("could not serialize access due to concurrent update"),
-			 errdetail("Table economy.%s, or a row of it, has changed since the transaction's snapshot.",
+			 errdetail("Table economy.%s, or a row of it, has changed "
+					   "since the transaction's snapshot.",
 					   table->name),
 			 errhint("The transaction might succeed if retried.")));
 }
@@ -214,9 +215,11 @@ eco_row_moved(const EcoTable *table)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-			 errmsg("a row of economy.%s was changed in the middle of the call that was to change it",
+			 errmsg("a row of economy.%s was changed in the middle of the call "
+					"that was to change it",
 					table->name),
-			 errhint("A trigger or a constraint called a function of economy for the same user; only AFTER triggers on its journals may.")));
+			 errhint("A trigger or a constraint called a function of economy for the same user; "
+					 "only AFTER triggers on its journals may.")));
 }
 
 /* The lock may let in an invalidation of what we knew, hence the loop. */
@@ -334,7 +337,8 @@ eco_open_tables(PG_FUNCTION_ARGS)
 	int			n;
 
 	eco_require_arg(fcinfo, 0, "tables");
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false, TYPALIGN_INT, &names, &nulls, &n);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false, TYPALIGN_INT, &names, &nulls,
+					  &n);
 	for (int i = 0; i < n; i++)
 	{
 		EcoTable	table = {.name = nulls[i] ? "" : TextDatumGetCString(names[i])};

@@ -288,7 +288,8 @@ serves_key(const EcoKey *key, const EcoTableCache *cache, Relation rel,
 		if (info->ii_IndexAttrNumbers[c] != att->attnum ||
 			index->rd_indcollation[c] != att->attcollation ||
 			index->rd_indoption[c] != 0 ||
-			index->rd_opfamily[c] != get_opclass_family(GetDefaultOpClass(att->atttypid, BTREE_AM_OID)))
+			index->rd_opfamily[c] !=
+			get_opclass_family(GetDefaultOpClass(att->atttypid, BTREE_AM_OID)))
 			return false;
 	}
 	return true;

@@ -67,7 +67,8 @@ eco_sql_scan_begin(EcoScan *scan, const Datum *values, const int64 *after)
 	scan->batch_context = AllocSetContextCreate(CurrentMemoryContext, "economy scan",
 												ALLOCSET_DEFAULT_SIZES);
 	enter_sql(&frame);
-	scan->portal = SPI_cursor_open(NULL, scan_plan(scan->table, scan->key, scan->nvalues, after != NULL),
+	scan->portal = SPI_cursor_open(NULL,
+								   scan_plan(scan->table, scan->key, scan->nvalues, after != NULL),
 								   args, NULL, true);
 	leave_sql(&frame);
 }
@@ -255,7 +256,8 @@ run_write(EcoRow *row, SPIPlanPtr (*plan) (EcoTable *table),
 	if (changed == 1)
 	{
 		read_ctid(&now_at);
-		as_given = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+		as_given = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2,
+											  &isnull));
 	}
 	leave_sql(&frame);
 	CommandCounterIncrement();
@@ -270,8 +272,10 @@ run_write(EcoRow *row, SPIPlanPtr (*plan) (EcoTable *table),
 	 */
 	if (!as_given)
 		ECO_ERROR(ECO_LEDGER_DAMAGED,
-				  errmsg("a write to economy.%s would store another row than was given", table->name),
-				  errhint("Look for a BEFORE trigger or a rule on the table that changes values, or a column of another precision."));
+				  errmsg("a write to economy.%s would store another row than was given",
+						 table->name),
+				  errhint("Look for a BEFORE trigger or a rule on the table that changes values, "
+						  "or a column of another precision."));
 	if (changed != 1)
 		ECO_ERROR(ECO_LEDGER_DAMAGED,
 				  errmsg("a write to economy.%s changed %llu rows instead of one",

@@ -90,7 +90,9 @@ static void
 verify_call(FunctionCallInfo fcinfo, bool from_audit)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
-	static EcoTable *const tables[] = {&eco_stream_checkpoints, &eco_audit_checkpoints, &eco_user_records, NULL};
+	static EcoTable *const tables[] = {
+		&eco_stream_checkpoints, &eco_audit_checkpoints, &eco_user_records, NULL
+	};
 	EcoOpenTables *open;
 	Verifier	v = {0};
 
@@ -152,7 +154,8 @@ eco_stream_part_is_sound(const EcoAccount *account, const EcoCheckpoint *checkpo
 	v.behind_checkpoint = true;
 	if (checkpoint->seq > 0)
 		begin_at_checkpoint(&v);
-	v.behind_mark = !eco_mark_read(v.user_id, &v.mark) || v.mark.seq <= checkpoint->seq || v.mark.seq > upto;
+	v.behind_mark = !eco_mark_read(v.user_id, &v.mark) || v.mark.seq <= checkpoint->seq ||
+		v.mark.seq > upto;
 	verify_stream(&v);
 	MemoryContextDelete(v.entry_context);
 	return v.findings == 0 && v.seq == upto;
@@ -255,8 +258,10 @@ pass_checkpoint(Verifier *v)
 		report_missing(v, c->seq);
 	else if (v->gold != c->gold || v->xp != c->xp)
 		report(v, NULL, c->seq, "wrong_balance",
-			   psprintf("gold %lld, experience_points %lld", (long long) c->gold, (long long) c->xp),
-			   psprintf("gold %lld, experience_points %lld", (long long) v->gold, (long long) v->xp));
+			   psprintf("gold %lld, experience_points %lld", (long long) c->gold,
+						(long long) c->xp),
+			   psprintf("gold %lld, experience_points %lld", (long long) v->gold,
+						(long long) v->xp));
 	else if (memcmp(v->stored, c->hash, ECO_HASH_LEN) != 0)
 		report(v, NULL, c->seq, "wrong_hash", eco_hex(c->hash, ECO_HASH_LEN),
 			   eco_hex(v->stored, ECO_HASH_LEN));
@@ -266,8 +271,10 @@ pass_checkpoint(Verifier *v)
 			   "changed, missing or further entries");
 	eco_checkpoint_gone(v->user_id, gone);
 	eco_checkpoint_gone_keys(v->user_id, gone_keys);
-	if (memcmp(gone, c->gone, ECO_HASH_LEN) != 0 || memcmp(gone_keys, c->gone_keys, ECO_HASH_LEN) != 0)
-		report(v, NULL, c->seq, "missing_entry", "the sums and keys of pruned actions that the stream checkpoint signed",
+	if (memcmp(gone, c->gone, ECO_HASH_LEN) != 0 ||
+		memcmp(gone_keys, c->gone_keys, ECO_HASH_LEN) != 0)
+		report(v, NULL, c->seq, "missing_entry",
+			   "the sums and keys of pruned actions that the stream checkpoint signed",
 			   "changed, missing or further ones");
 	begin_at_checkpoint(v);
 }
@@ -307,8 +314,10 @@ compare_mark(Verifier *v)
 
 	if (v->gold != m->gold || v->xp != m->xp)
 		report(v, NULL, m->seq, "wrong_mark",
-			   psprintf("gold %lld, experience_points %lld, as an audit noted", (long long) m->gold, (long long) m->xp),
-			   psprintf("gold %lld, experience_points %lld", (long long) v->gold, (long long) v->xp));
+			   psprintf("gold %lld, experience_points %lld, as an audit noted", (long long) m->gold,
+						(long long) m->xp),
+			   psprintf("gold %lld, experience_points %lld", (long long) v->gold,
+						(long long) v->xp));
 	if (memcmp(v->stored, m->hash, ECO_HASH_LEN) != 0)
 		report(v, NULL, m->seq, "wrong_mark",
 			   psprintf("hash %s, as an audit noted", eco_hex(m->hash, ECO_HASH_LEN)),

@@ -36,8 +36,10 @@ eco_version_hint(void)
 
 	if (installed == NULL || strcmp(installed, ECO_RELEASE) == 0)
 		return "An object of the extension was changed or is missing; see economy.audit_schema().";
-	return psprintf("The library that this session has loaded is of version %s, the extension of version %s. "
-					"Restart the server if the library is preloaded, or connect again; then, if the extension is the older one, run ALTER EXTENSION economy UPDATE.",
+	return psprintf("The library that this session has loaded is of version %s, "
+					"the extension of version %s. "
+					"Restart the server if the library is preloaded, or connect again; "
+					"then, if the extension is the older one, run ALTER EXTENSION economy UPDATE.",
 					ECO_RELEASE, installed);
 }
 
@@ -57,7 +59,8 @@ installed_version(void)
 	if (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool		isnull;
-		Datum		version = heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(rel), &isnull);
+		Datum		version = heap_getattr(tuple, Anum_pg_extension_extversion,
+										   RelationGetDescr(rel), &isnull);
 
 		result = isnull ? NULL : TextDatumGetCString(version);
 	}

@@ -61,7 +61,8 @@ enum
 static const char *const pinned_settings[][2] = {
 	{"DateStyle", "ISO, MDY"}, {"TimeZone", "UTC"}, {"IntervalStyle", "postgres"},
 	{"bytea_output", "hex"}, {"extra_float_digits", "1"}, {"lc_monetary", "C"},
-	{"xmlbinary", "base64"}, {"quote_all_identifiers", "off"}, {"search_path", "pg_catalog, pg_temp"},
+	{"xmlbinary", "base64"}, {"quote_all_identifiers", "off"},
+	{"search_path", "pg_catalog, pg_temp"},
 };
 
 typedef struct Capture
@@ -169,21 +170,26 @@ check_event(const TriggerData *trigger)
 		!(is_update || TRIGGER_FIRED_BY_INSERT(trigger->tg_event)) ||
 		trigger->tg_newtable == NULL || (is_update && trigger->tg_oldtable == NULL))
 		ECO_ERROR(ECO_CAPTURE_MISUSED,
-				  errmsg("economy.capture_actions() is a trigger AFTER INSERT or AFTER UPDATE, FOR EACH STATEMENT, REFERENCING NEW TABLE, and of an UPDATE also OLD TABLE"));
+				  errmsg("economy.capture_actions() is a trigger AFTER INSERT or AFTER UPDATE, "
+						 "FOR EACH STATEMENT, REFERENCING NEW TABLE, "
+						 "and of an UPDATE also OLD TABLE"));
 
 	/*
 	 * The two tables have a statement's rows in one order, unless a row got
 	 * lost between them.
 	 */
 	if (is_update &&
-		tuplestore_tuple_count(trigger->tg_oldtable) != tuplestore_tuple_count(trigger->tg_newtable))
+		tuplestore_tuple_count(trigger->tg_oldtable) !=
+		tuplestore_tuple_count(trigger->tg_newtable))
 		ECO_ERROR(ECO_CAPTURE_REFUSED,
-				  errmsg("an UPDATE of table \"%s\" removed rows", RelationGetRelationName(trigger->tg_relation)),
+				  errmsg("an UPDATE of table \"%s\" removed rows",
+						 RelationGetRelationName(trigger->tg_relation)),
 				  errdetail("Table \"%s\": %lld rows were updated and %lld are left.",
 							RelationGetRelationName(trigger->tg_relation),
 							(long long) tuplestore_tuple_count(trigger->tg_oldtable),
 							(long long) tuplestore_tuple_count(trigger->tg_newtable)),
-				  errhint("A trigger BEFORE INSERT of a partition leaves out rows that are moved there."),
+				  errhint("A trigger BEFORE INSERT of a partition leaves out "
+						  "rows that are moved there."),
 				  errtable(trigger->tg_relation));
 }
 
@@ -240,8 +246,10 @@ read_trigger(Capture *c, TriggerData *trigger)
 
 	if (nargs < ARG_REQUIRED || nargs > ARG_MOST)
 		ECO_ERROR(ECO_CAPTURE_MISUSED,
-				  errmsg("economy.capture_actions() takes %d to %d arguments", ARG_REQUIRED, ARG_MOST),
-				  errhint("They are user column, game, id column, bet column, win column, then raise or report, and prefix=text."));
+				  errmsg("economy.capture_actions() takes %d to %d arguments", ARG_REQUIRED,
+						 ARG_MOST),
+				  errhint("They are user column, game, id column, bet column, win column, "
+						  "then raise or report, and prefix=text."));
 	c->rel = trigger->tg_relation;
 	c->game = eco_text_of(args[ARG_GAME]);
 	if (c->game.len < 1 || c->game.len > ECO_MAX_NAME)
@@ -274,7 +282,8 @@ read_option(Capture *c, const char *option)
 		c->report = true;
 	else if (strcmp(option, "raise") != 0)
 		ECO_ERROR(ECO_CAPTURE_MISUSED,
-				  errmsg("the last arguments of a capture trigger must be raise or report, and prefix=text"));
+				  errmsg("the last arguments of a capture trigger must be "
+						 "raise or report, and prefix=text"));
 }
 
 /* A number is a user_id, a text or uuid the external id. */
@@ -305,7 +314,8 @@ any_column(Relation rel, const char *name)
 	if (attno <= 0)
 		ECO_ERROR(ECO_CAPTURE_MISUSED,
 				  errmsg("table \"%s\" has no column \"%s\"", RelationGetRelationName(rel), name),
-				  errhint("Correct the arguments of the trigger that calls economy.capture_actions()."));
+				  errhint("Correct the arguments of the trigger that calls "
+						  "economy.capture_actions()."));
 	return attno;
 }
 
@@ -330,11 +340,14 @@ int_of_numeric(const Capture *c, Datum value, const char *column)
 	Datum		most = DirectFunctionCall1(int8_numeric, Int64GetDatum(PG_INT64_MAX));
 
 	if (numeric_is_nan(number) || numeric_is_inf(number) ||
-		DatumGetBool(DirectFunctionCall2(numeric_gt, DirectFunctionCall1(numeric_abs, value), most)))
+		DatumGetBool(DirectFunctionCall2(numeric_gt, DirectFunctionCall1(numeric_abs, value),
+										 most)))
 		ROW_ERROR(c, ECO_INVALID_ARGUMENT,
-				  errmsg("column \"%s\" of a captured row is not within the range of bigint", column));
+				  errmsg("column \"%s\" of a captured row is not within the range of bigint",
+						 column));
 	if (!DatumGetBool(DirectFunctionCall2(numeric_eq, value,
-										  DirectFunctionCall2(numeric_trunc, value, Int32GetDatum(0)))))
+										  DirectFunctionCall2(numeric_trunc, value,
+															  Int32GetDatum(0)))))
 		ROW_ERROR(c, ECO_INVALID_ARGUMENT,
 				  errmsg("column \"%s\" of a captured row is no whole number", column));
 	return DatumGetInt64(DirectFunctionCall1(numeric_int8, value));
@@ -414,7 +427,8 @@ id_of(Capture *c, TupleTableSlot *slot)
 	{
 		c->row = psprintf("%.*s...", pg_mbcliplen(key, len, SHOWN_BYTES), key);
 		ROW_ERROR(c, ECO_ARGUMENT_TOO_LONG,
-				  errmsg("the id of a captured row, with its prefix, must have 1 to %d bytes", ECO_MAX_KEY));
+				  errmsg("the id of a captured row, with its prefix, must have 1 to %d bytes",
+						 ECO_MAX_KEY));
 	}
 	return key;
 }
@@ -505,11 +519,13 @@ refuse_change(Capture *c, TupleTableSlot *was, TupleTableSlot *is, AttrNumber at
 	ECO_ERROR(ECO_CAPTURE_REFUSED,
 			  errmsg("row %s of table \"%s\" was refused: %s", c->row,
 					 RelationGetRelationName(c->rel), ROW_CHANGED),
-			  errdetail("Table \"%s\", row %s is settled; its column \"%s\" was %s and would be %s.",
+			  errdetail("Table \"%s\", row %s is settled; "
+						"its column \"%s\" was %s and would be %s.",
 						RelationGetRelationName(c->rel), c->row, NameStr(att->attname),
 						OidOutputFunctionCall(output, slot_getattr(was, attno, &isnull)),
 						isnull ? "null" : OidOutputFunctionCall(output, after)),
-			  errhint("A settled row keeps its id, user, bet and win. Correct gold with economy.adjust_gold()."),
+			  errhint("A settled row keeps its id, user, bet and win. "
+					  "Correct gold with economy.adjust_gold()."),
 			  errtable(c->rel));
 }
 
@@ -540,7 +556,8 @@ raise_refusal(const Capture *c, const EcoAction *action, const EcoResult *result
 			  errdetail("Table \"%s\", row %s: user %s, bet %lld, win %lld. %s",
 						RelationGetRelationName(c->rel), id, user,
 						(long long) action->bet, (long long) action->win, more.data),
-			  errhint("With the trigger argument report, refused rows go to economy.capture_refusals."),
+			  errhint("With the trigger argument report, refused rows go to "
+					  "economy.capture_refusals."),
 			  errtable(c->rel));
 }
 
@@ -577,6 +594,7 @@ report_refusal(const Capture *c, const EcoAction *action, Datum code)
 
 	eco_run_as_owner("INSERT INTO economy.capture_refusals"
 					 " (source, user_id, external_id, game, action_id, bet, win, code, refused_at)"
-					 " VALUES ($1, nullif($2, 0), nullif($8, ''), $3, $4, $5, $6, $7, economy.now())",
+					 " VALUES"
+					 " ($1, nullif($2, 0), nullif($8, ''), $3, $4, $5, $6, $7, economy.now())",
 					 8, types, values);
 }

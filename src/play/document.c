@@ -97,9 +97,12 @@ static void
 put_win_rate(EcoJson *json, const Figures *f)
 {
 	int64		games = f->wins + f->losses;
-	int64		rate = games == 0 ? 0 : (int64) (((int128) f->wins * 20000 + games) / (2 * (int128) games));
+	int64		rate = 0;
 
-	eco_json_raw(json, "win_rate", psprintf("%lld.%04lld", (long long) rate / 10000, (long long) rate % 10000));
+	if (games > 0)
+		rate = (int64) (((int128) f->wins * 20000 + games) / (2 * (int128) games));
+	eco_json_raw(json, "win_rate",
+				 psprintf("%lld.%04lld", (long long) rate / 10000, (long long) rate % 10000));
 }
 
 static void

@@ -123,8 +123,9 @@ eco_prune_streams(PG_FUNCTION_ARGS)
 		deleted[i] = Int64GetDatum(prunes[i].deleted);
 		damaged[i] = !prunes[i].sound;
 	}
-	PG_RETURN_ARRAYTYPE_P(construct_md_array(deleted, damaged, n > 0 ? 1 : 0, dims, lower, INT8OID, sizeof(int64),
-											 FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	PG_RETURN_ARRAYTYPE_P(construct_md_array(deleted, damaged, n > 0 ? 1 : 0, dims, lower,
+											 INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+											 TYPALIGN_DOUBLE));
 }
 
 /* Accounts are locked by ascending id, and each once. */
@@ -141,8 +142,8 @@ read_args(FunctionCallInfo fcinfo, int *n)
 		bool	   *nulls;
 
 		eco_require_arg(fcinfo, a, names[a]);
-		deconstruct_array(PG_GETARG_ARRAYTYPE_P(a), INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE,
-						  &values[a], &nulls, &counts[a]);
+		deconstruct_array(PG_GETARG_ARRAYTYPE_P(a), INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+						  TYPALIGN_DOUBLE, &values[a], &nulls, &counts[a]);
 		for (int i = 0; i < counts[a]; i++)
 			if (nulls[i])
 				ECO_ERROR(ECO_NULL_ARGUMENT, errmsg("%s must not be null", names[a]));
@@ -154,7 +155,8 @@ read_args(FunctionCallInfo fcinfo, int *n)
 		prunes[i].user_id = DatumGetInt64(values[0][i]);
 		prunes[i].upto = DatumGetInt64(values[1][i]);
 		if (counts[0] != counts[1] || (i > 0 && prunes[i].user_id <= prunes[i - 1].user_id))
-			ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("users must be in ascending order, with a seq each"));
+			ECO_ERROR(ECO_INVALID_ARGUMENT,
+					  errmsg("users must be in ascending order, with a seq each"));
 	}
 	return prunes;
 }
@@ -162,10 +164,13 @@ read_args(FunctionCallInfo fcinfo, int *n)
 static void
 prune_all(Prune *prunes, int n)
 {
-	static EcoTable *const tables[] = {&eco_pruned_actions, &eco_stream_checkpoints, &eco_audit_checkpoints,
-	&pruned_stats, &installations, &eco_user_records, NULL};
+	static EcoTable *const tables[] = {
+		&eco_pruned_actions, &eco_stream_checkpoints, &eco_audit_checkpoints,
+		&pruned_stats, &installations, &eco_user_records, NULL
+	};
 	EcoOpenTables *open = eco_stream_open(ECO_WRITE, tables);
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "economy prune", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "economy prune",
+												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
 	Gone		gone = {.context = caller};
 
@@ -221,7 +226,8 @@ prove_part(Prune *prune, Gone *gone)
 		return;
 	if (seq > prune->account.seq)
 		ECO_ERROR(ECO_ENTRY_NOT_FOUND,
-				  errmsg("user %lld has no entry %lld", (long long) prune->user_id, (long long) seq));
+				  errmsg("user %lld has no entry %lld", (long long) prune->user_id,
+						 (long long) seq));
 	read_last(prune);
 	prune->next.seq = seq;
 	prune->next.proved_seq = Max(prune->last.proved_seq, prune->proved);
@@ -297,7 +303,8 @@ sum_up(Prune *prune, Gone *gone)
 	memcpy(next->links_before, last->links_before, ECO_HASH_LEN);
 	memcpy(next->links, last->links_before, ECO_HASH_LEN);
 	memcpy(next->gone_keys, last->gone_keys, ECO_HASH_LEN);
-	while (sound && (row = eco_stream_next(stream, &journal)) != NULL && eco_row_int(row, ECO_COL_SEQ) <= next->seq)
+	while (sound && (row = eco_stream_next(stream, &journal)) != NULL &&
+		   eco_row_int(row, ECO_COL_SEQ) <= next->seq)
 	{
 		EcoText		game;
 		EcoText		action_id;
@@ -350,14 +357,21 @@ note_gone(Gone *gone, int64 user_id, int64 seq)
 	gone->seqs[gone->n++] = Int64GetDatum(seq);
 }
 
+static Datum
+int8_array(Datum *values, int n)
+{
+	return PointerGetDatum(construct_array(values, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+										   TYPALIGN_DOUBLE));
+}
+
 static int64
 run_delete(const Gone *gone)
 {
 	Oid			types[2] = {INT8ARRAYOID, INT8ARRAYOID};
 	Datum		values[2];
 
-	values[0] = PointerGetDatum(construct_array(gone->user_ids, gone->n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	values[1] = PointerGetDatum(construct_array(gone->seqs, gone->n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	values[0] = int8_array(gone->user_ids, gone->n);
+	values[1] = int8_array(gone->seqs, gone->n);
 	return DatumGetInt64(eco_run_as_owner(prune_sql, 2, types, values));
 }
 
@@ -383,6 +397,8 @@ delete_actions(const Prune *prunes, const Gone *gone)
 	if (deleted != gone->n)
 		ECO_ERROR(ECO_SCHEMA_DAMAGED,
 				  errmsg("%lld actions were deleted, not %d", (long long) deleted, gone->n),
-				  errdetail("They are of users from %lld on.", (long long) DatumGetInt64(gone->user_ids[0])),
-				  errhint("A trigger or a rule on economy.user_actions keeps rows from being deleted."));
+				  errdetail("They are of users from %lld on.",
+							(long long) DatumGetInt64(gone->user_ids[0])),
+				  errhint("A trigger or a rule on economy.user_actions keeps rows "
+						  "from being deleted."));
 }

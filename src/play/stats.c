@@ -96,7 +96,8 @@ eco_stats_count(EcoGameStats *stats, const EcoAction *action, EcoOutcome outcome
 	if (action->win > eco_row_int(row, STA_MAX_WIN))
 		row->values[STA_MAX_WIN] = Int64GetDatum(action->win);
 	/* the clock can go back; the latest moment stays */
-	if (row->isnull[STA_LAST_ACTION_AT] || at > DatumGetTimestampTz(row->values[STA_LAST_ACTION_AT]))
+	if (row->isnull[STA_LAST_ACTION_AT] ||
+		at > DatumGetTimestampTz(row->values[STA_LAST_ACTION_AT]))
 		eco_row_set(row, STA_LAST_ACTION_AT, TimestampTzGetDatum(at));
 }
 

@@ -96,7 +96,8 @@ eco_changes(PG_FUNCTION_ARGS)
 	if (read == ECO_CURSOR_NONE)
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
 				  errmsg("this is no cursor of economy.changes()"),
-				  errhint("Pass next_cursor of the last row of the call before, null to begin now, or start to begin with the first entry."));
+				  errhint("Pass next_cursor of the last row of the call before, null to begin now, "
+						  "or start to begin with the first entry."));
 	if (read == ECO_CURSOR_FOREIGN || is_missed(&call))
 	{
 		begin_now(&call);
@@ -136,7 +137,8 @@ told_up_to(const Call *call, uint64 xact)
 {
 	const EcoCursor *cursor = &call->cursor;
 
-	if (cursor->new != NULL && ECO_FIRST_POSITION(call->number) + (int64) xact < cursor->told.position)
+	if (cursor->new != NULL &&
+		ECO_FIRST_POSITION(call->number) + (int64) xact < cursor->told.position)
 		return cursor->new;
 	return cursor->old;
 }
@@ -223,7 +225,8 @@ tell_page(Call *call)
 	take_feed(call);
 	for (told = 0; told < call->max && (entry = next_entry(call)) != NULL; told++)
 	{
-		eco_feed_tell(entry->journal, entry->place.user_id, entry->place.seq, entry->place.seq, &listener);
+		eco_feed_tell(entry->journal, entry->place.user_id, entry->place.seq, entry->place.seq,
+					  &listener);
 		cursor->told = entry->place;
 		if (eco_place_compare(&entry->place, &newest.place) > 0)
 			newest = *entry;

@@ -147,7 +147,8 @@ read_newest(const Parts *parts, EcoWitness *newest)
 	if (is_empty(parts, PART_NEWEST_POSITION))
 		return is_empty(parts, PART_NEWEST_ID) && is_empty(parts, PART_NEWEST_HASH);
 	if (!read_number(parts, PART_NEWEST_POSITION, &place->position) ||
-		!eco_transaction_id_parse(pnstrdup(id, hash - 1 - id), &journal, &place->user_id, &place->seq) ||
+		!eco_transaction_id_parse(pnstrdup(id, hash - 1 - id), &journal, &place->user_id,
+								  &place->seq) ||
 		parts->start[PART_OLD] - 1 - hash != ECO_WITNESS_HASH * 2 ||
 		strspn(hash, "0123456789abcdef") != ECO_WITNESS_HASH * 2)
 		return false;
@@ -205,7 +206,8 @@ eco_cursor_text(const EcoCursor *cursor, const char *here)
 
 		(void) hex_encode((const char *) newest->hash, ECO_WITNESS_HASH, hash);
 		appendStringInfo(&out, "%lld|%s|%.*s", (long long) newest->place.position,
-						 eco_transaction_id(eco_journal_of(newest->journal), newest->place.user_id, newest->place.seq),
+						 eco_transaction_id(eco_journal_of(newest->journal), newest->place.user_id,
+											newest->place.seq),
 						 ECO_WITNESS_HASH * 2, hash);
 	}
 	appendStringInfo(&out, "|%s", eco_snapshot_text(cursor->old));

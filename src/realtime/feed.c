@@ -144,7 +144,8 @@ eco_feed_next(EcoFeed *feed)
 static int
 compare_entries(const void *a, const void *b)
 {
-	return eco_place_compare(&((const EcoFeedEntry *) a)->place, &((const EcoFeedEntry *) b)->place);
+	return eco_place_compare(&((const EcoFeedEntry *) a)->place,
+							 &((const EcoFeedEntry *) b)->place);
 }
 
 static void
@@ -184,7 +185,8 @@ static void
 query_journal(EcoFeed *feed, const EcoJournal *journal, int64 from, int64 to)
 {
 	static const char *const settings[][2] = {
-		{"enable_seqscan", "off"}, {"enable_bitmapscan", "on"}, {"max_parallel_workers_per_gather", "0"},
+		{"enable_seqscan", "off"}, {"enable_bitmapscan", "on"},
+		{"max_parallel_workers_per_gather", "0"},
 		{"jit", "off"}
 	};
 	Receiver	receiver = {
@@ -452,7 +454,8 @@ eco_feed_tell(char journal, int64 user_id, int64 first, int64 last, EcoListener 
 	{
 		collect, &collector
 	};
-	told = try_to_tell(journal, user_id, first, last, first == last ? WARNING : DEBUG1, &collector.listener);
+	told = try_to_tell(journal, user_id, first, last, first == last ? WARNING : DEBUG1,
+					   &collector.listener);
 	for (Heard *heard = collector.first; told && heard != NULL; heard = heard->next)
 		listener->hear(listener, heard->event);
 	MemoryContextDelete(context);

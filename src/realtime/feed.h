@@ -44,6 +44,7 @@ extern void eco_feed_end(EcoFeed *feed);
  * it is known, else journal is 0.  What cannot be told is passed over with a
  * warning: one bad entry must not stop the others.
  */
-extern void eco_feed_tell(char journal, int64 user_id, int64 first, int64 last, EcoListener *listener);
+extern void eco_feed_tell(char journal, int64 user_id, int64 first, int64 last,
+						  EcoListener *listener);
 
 #endif

@@ -217,7 +217,8 @@ eco_notify_has_room(void)
 	if (!room)
 		ereport(WARNING,
 				(errmsg("the queue of NOTIFY is full: events are not sent"),
-				 errhint("End the session that listens and is idle in a transaction; clients read on with economy.replay() or economy.changes().")));
+				 errhint("End the session that listens and is idle in a transaction; "
+						 "clients read on with economy.replay() or economy.changes().")));
 	return room;
 }
 

@@ -91,10 +91,12 @@ static bool tell_from_journals(Relay *relay);
 static void count_and_notify(EcoListener *listener, const EcoEvent *event);
 static void leave_ring(int code, Datum ring);
 static void recall_at_abort(XactEvent event, void *arg);
-static void dismiss_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg);
+static void dismiss_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id,
+						 void *arg);
 static void utility_hook(PlannedStmt *statement, const char *query, bool read_only_tree,
 						 ProcessUtilityContext context, ParamListInfo params,
-						 QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion);
+						 QueryEnvironment *environment, DestReceiver *dest,
+						 QueryCompletion *completion);
 
 static object_access_hook_type previous_hook = NULL;
 static ProcessUtility_hook_type previous_utility_hook = NULL;
@@ -465,7 +467,8 @@ tell_from_journals(Relay *relay)
 	}
 	for (int n = 0; n < BATCH_ENTRIES && (entry = eco_feed_next(relay->feed)) != NULL; n++)
 	{
-		eco_feed_tell(entry->journal, entry->place.user_id, entry->place.seq, entry->place.seq, &listener);
+		eco_feed_tell(entry->journal, entry->place.user_id, entry->place.seq, entry->place.seq,
+					  &listener);
 		place = entry->place;
 	}
 	end_transaction(relay);

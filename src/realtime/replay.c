@@ -106,7 +106,8 @@ eco_replay(PG_FUNCTION_ARGS)
 		put_end(info, "USER_NOT_FOUND", 0);
 	/* pruned, or from a database that went further than this one */
 	else if ((after > account.seq && !may_lag()) ||
-			 is_missing(user_id, after, Min(account.pruned_seq, last_of_page(&account, after, max))))
+			 is_missing(user_id, after,
+						Min(account.pruned_seq, last_of_page(&account, after, max))))
 		put_end(info, "RESYNC_REQUIRED", account.seq);
 	else
 	{

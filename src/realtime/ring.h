@@ -140,7 +140,8 @@ extern void eco_ring_reached(EcoRing *ring, const EcoPlace *place, const EcoSent
 extern int	eco_ring_peek(EcoRing *ring, uint64 *from, EcoPosted *items, int max);
 
 /* Of the ring: these items as they are now, read from there. */
-extern void eco_ring_told(EcoRing *ring, uint64 from, const EcoPosted *items, int n, const EcoSent *sent);
+extern void eco_ring_told(EcoRing *ring, uint64 from, const EcoPosted *items, int n,
+						  const EcoSent *sent);
 
 /*
  * All that `new` sees was told: the pair is over.  Items that it sees go, and

@@ -296,7 +296,8 @@ eco_streak_state(PG_FUNCTION_ARGS)
 		eco_result_text(&result, 3, eco_claim_name(c.what));
 		eco_result_set(&result, 4, Int32GetDatum(account.freezes));
 		eco_result_set(&result, 5,
-					   TimestampTzGetDatum(c.what == ECO_CLAIM_ALREADY ? eco_daily_next_claim(&d, now) : now));
+					   TimestampTzGetDatum(c.what == ECO_CLAIM_ALREADY ?
+										   eco_daily_next_claim(&d, now) : now));
 	}
 	eco_tables_close(open);
 	return eco_result_row(&result);

@@ -123,7 +123,8 @@ read_arguments(Reversal *r, FunctionCallInfo fcinfo)
 	if (PG_ARGISNULL(7))
 		return;
 	r->key = eco_text_arg(fcinfo, 7, "idempotency_key", ECO_MAX_KEY);
-	r->source = eco_text_of(eco_reversal_source(pnstrdup(r->transaction_id.data, r->transaction_id.len)));
+	r->source = eco_text_of(eco_reversal_source(pnstrdup(r->transaction_id.data,
+														 r->transaction_id.len)));
 }
 
 /*

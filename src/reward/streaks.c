@@ -122,7 +122,8 @@ eco_daily_go_back(EcoDaily *d, const EcoRow *entry)
 		return;
 	if (!eco_row_find(&eco_reward_audit, d->user_id, ECO_RWD_BY_SEQ, 2, values, &before))
 		ECO_ERROR(ECO_LEDGER_DAMAGED,
-				  errmsg("a claim of user %lld goes on from an entry that is missing in reward_audit",
+				  errmsg("a claim of user %lld goes on from an entry "
+						 "that is missing in reward_audit",
 						 (long long) d->user_id));
 	d->streak.day = DatumGetInt32(before.values[RWD_STREAK_DAY]);
 	d->streak.best = DatumGetInt32(before.values[RWD_BEST]);
@@ -283,7 +284,8 @@ clock_change(const EcoDaily *d, TimestampTz after, TimestampTz at_most)
 
 		if (pg_next_dst_boundary(&seconds, &before_offset, &before_dst, &boundary,
 								 &after_offset, &after_dst, zones[i]) == 1)
-			at_most = Min(at_most, time_t_to_timestamptz(boundary) + eco_streak_day_offset * USECS_PER_HOUR);
+			at_most = Min(at_most,
+						  time_t_to_timestamptz(boundary) + eco_streak_day_offset * USECS_PER_HOUR);
 	}
 	return at_most;
 }
@@ -356,7 +358,8 @@ eco_daily_next_claim(const EcoDaily *d, TimestampTz after)
 static int32
 local_date(TimestampTz at, pg_tz *zone)
 {
-	pg_time_t	seconds = timestamptz_to_time_t(whole_second(at) - eco_streak_day_offset * USECS_PER_HOUR);
+	TimestampTz begun = whole_second(at) - eco_streak_day_offset * USECS_PER_HOUR;
+	pg_time_t	seconds = timestamptz_to_time_t(begun);
 	struct pg_tm *tm = pg_localtime(&seconds, zone);
 
 	if (tm == NULL)

@@ -154,7 +154,8 @@ read_journal(Fold *fold, int64 since, bool unheld)
 	 * mean nothing here: without a lower bound there is no upper one either.
 	 */
 	static const char *const since_then =
-	" AND t.position >= $2 AND t.xact >= $1 AND ($1 = 0 OR t.xact < (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint)"
+	" AND t.position >= $2 AND t.xact >= $1 AND ($1 = 0"
+	" OR t.xact < (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint)"
 	" OR t.xact = (SELECT pg_current_xact_id_if_assigned()::text::bigint))";
 	static const char *const journal =
 	"SELECT t.user_id, t.seq, t.created_at, t.monetary FROM economy.shop_transactions t"
@@ -162,9 +163,11 @@ read_journal(Fold *fold, int64 since, bool unheld)
 
 	/* joining nothing takes a third of the time */
 	static const char *const not_reversed =
-	" AND NOT EXISTS (SELECT FROM economy.rfm_reversals r WHERE r.user_id = t.user_id AND r.seq = t.seq)";
+	" AND NOT EXISTS"
+	" (SELECT FROM economy.rfm_reversals r WHERE r.user_id = t.user_id AND r.seq = t.seq)";
 	static const char *const unheld_journal =
 	"SELECT t.user_id, t.seq, t.created_at, t.monetary FROM economy.rfm_unfolded t WHERE true";
+	int64		position = since == 0 ? 0 : eco_position_of_xid(since);
 	ParamListInfo params = makeParamList(2);
 	SPIExecuteOptions options = {.params = params, .read_only = true, .dest = &fold->receiver};
 
@@ -174,7 +177,7 @@ read_journal(Fold *fold, int64 since, bool unheld)
 	};
 	params->params[1] = (ParamExternData)
 	{
-		.value = Int64GetDatum(since == 0 ? 0 : eco_position_of_xid(since)), .pflags = PARAM_FLAG_CONST, .ptype = INT8OID
+		.value = Int64GetDatum(position), .pflags = PARAM_FLAG_CONST, .ptype = INT8OID
 	};
 	SPI_connect();
 	if (SPI_execute("SELECT FROM economy.rfm_reversals LIMIT 1", true, 1) != SPI_OK_SELECT ||
@@ -242,7 +245,8 @@ advance(Run *run)
 static int
 compare_runs(Datum a, Datum b, void *arg)
 {
-	return compare_purchases(&((Run *) DatumGetPointer(b))->next, &((Run *) DatumGetPointer(a))->next);
+	return compare_purchases(&((Run *) DatumGetPointer(b))->next,
+							 &((Run *) DatumGetPointer(a))->next);
 }
 
 static void
@@ -255,7 +259,8 @@ merge_runs(Fold *fold)
 		Run		   *run = &fold->runs[i];
 
 		if (BufFileSeek(run->file, 0, 0, SEEK_SET) != 0)
-			ereport(ERROR, (errcode_for_file_access(), errmsg("could not rewind a temporary file")));
+			ereport(ERROR,
+					(errcode_for_file_access(), errmsg("could not rewind a temporary file")));
 		if (advance(run))
 			binaryheap_add_unordered(heap, PointerGetDatum(run));
 	}

@@ -190,7 +190,8 @@ read_inputs(FunctionCallInfo fcinfo, int64 window)
 	eco_require_arg(fcinfo, 2, "as_of");
 	user_id = PG_GETARG_INT64(0);
 	open = eco_tables_open(ECO_READ, tables);
-	inputs = eco_rfm_inputs(packed, len, PG_GETARG_TIMESTAMPTZ(2), window, journal_source, &user_id);
+	inputs = eco_rfm_inputs(packed, len, PG_GETARG_TIMESTAMPTZ(2), window, journal_source,
+							&user_id);
 	eco_tables_close(open);
 	if (inputs.damaged)
 		not_buckets();
@@ -257,7 +258,8 @@ compiled_args(FunctionCallInfo fcinfo, int words_argno, int names_argno)
 	compiled->words = kept_array(words, context);
 	compiled->names_array = kept_array(names_array, context);
 	old = MemoryContextSwitchTo(context);
-	deconstruct_array(compiled->names_array, TEXTOID, -1, false, TYPALIGN_INT, &names, NULL, &nnames);
+	deconstruct_array(compiled->names_array, TEXTOID, -1, false, TYPALIGN_INT, &names, NULL,
+					  &nnames);
 	if (ARR_HASNULL(words) || ARR_NDIM(words) != 1 || ARR_HASNULL(names_array) ||
 		!eco_rfm_program((const int64 *) ARR_DATA_PTR(compiled->words),
 						 (size_t) ARR_DIMS(words)[0], &compiled->program) ||
@@ -289,8 +291,9 @@ same_int(FunctionCallInfo fcinfo, int argno, int64 value)
 }
 
 /*
- * eco_rfm_assess(user_id bigint, buckets bytea, as_of timestamptz, program bigint[], segments text[],
- *				  frequency bigint, monetary bigint, r, f, m smallint, segment text, next_change_at timestamptz)
+ * eco_rfm_assess(user_id bigint, buckets bytea, as_of timestamptz, program bigint[],
+ *				  segments text[], frequency bigint, monetary bigint, r, f, m smallint,
+ *				  segment text, next_change_at timestamptz)
  *		returns (frequency, monetary, r, f, m, segment, next_change_at, recency_days)
  *		The user's scores and segment; null when they are those of the arguments.
  */
@@ -307,8 +310,10 @@ eco_rfm_assess(PG_FUNCTION_ARGS)
 		ECO_ERROR(ECO_NO_SEGMENT,
 				  errmsg("no segment rule matches user %lld", (long long) PG_GETARG_INT64(0)),
 				  errdetail("Recency is %lld days, frequency %lld, monetary %lld.",
-							(long long) s.recency, (long long) inputs.frequency, (long long) inputs.monetary),
-				  errhint("Give the rules a last one without conditions, with economy.set_segment_rules()."));
+							(long long) s.recency, (long long) inputs.frequency,
+							(long long) inputs.monetary),
+				  errhint("Give the rules a last one without conditions, "
+						  "with economy.set_segment_rules()."));
 	segment = &compiled->names[s.rule];
 	if (same_int(fcinfo, 5, inputs.frequency) && same_int(fcinfo, 6, inputs.monetary) &&
 		!PG_ARGISNULL(7) && PG_GETARG_INT16(7) == s.r &&

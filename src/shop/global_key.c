@@ -55,9 +55,12 @@ bool
 eco_global_key_use(const EcoText *product_id, const EcoText *key, int64 user_id, int64 seq)
 {
 	Oid			types[4] = {TEXTOID, TEXTOID, INT8OID, INT8OID};
-	Datum		values[4] = {product_id->datum, key->datum, Int64GetDatum(user_id), Int64GetDatum(seq)};
+	Datum		values[4] = {
+		product_id->datum, key->datum, Int64GetDatum(user_id), Int64GetDatum(seq)
+	};
 
-	if (eco_run_as_owner("WITH used AS (INSERT INTO economy.shop_keys (product_id, idempotency_key, user_id, seq)"
+	if (eco_run_as_owner("WITH used AS (INSERT INTO economy.shop_keys"
+						 " (product_id, idempotency_key, user_id, seq)"
 						 " VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING user_id)"
 						 " SELECT user_id FROM used",
 						 4, types, values) != (Datum) 0)

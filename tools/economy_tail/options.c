@@ -249,7 +249,8 @@ read_arguments(Options *options, int argc, char **argv)
 				read_since(options, optarg);
 				break;
 			case OPT_POLL:
-				options->poll_ms = (int) number_of(optarg, "is no number of seconds", 0, MAX_POLL_S) * 1000;
+				options->poll_ms =
+					(int) number_of(optarg, "is no number of seconds", 0, MAX_POLL_S) * 1000;
 				break;
 			case OPT_JSON:
 				options->json = true;

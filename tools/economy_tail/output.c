@@ -125,12 +125,15 @@ output_resync_user(const Options *options, int64_t user_id, int64_t after,
 				   const char *seq, const char *gold, const char *experience_points)
 {
 	if (options->json)
-		fprintf(stderr, "{\"code\":\"RESYNC_REQUIRED\",\"user_id\":%" PRId64 ",\"after_seq\":%" PRId64
+		fprintf(stderr,
+				"{\"code\":\"RESYNC_REQUIRED\",\"user_id\":%" PRId64 ",\"after_seq\":%" PRId64
 				",\"seq\":%s,\"gold\":%s,\"experience_points\":%s}\n",
 				user_id, after, seq, gold, experience_points);
 	else
-		fprintf(stderr, "economy_tail: RESYNC_REQUIRED: the events of user %" PRId64 " after seq %" PRId64
-				" cannot be replayed; the account is at seq %s with %s gold and %s XP; going on from there\n",
+		fprintf(stderr,
+				"economy_tail: RESYNC_REQUIRED: the events of user %" PRId64 " after seq %" PRId64
+				" cannot be replayed; the account is at seq %s with %s gold and %s XP; "
+				"going on from there\n",
 				user_id, after, seq, gold, experience_points);
 }
 
@@ -140,6 +143,7 @@ output_resync_all(const Options *options, const char *cursor)
 	if (options->json)
 		fprintf(stderr, "{\"code\":\"RESYNC_REQUIRED\",\"cursor\":\"%s\"}\n", cursor);
 	else
-		fprintf(stderr, "economy_tail: RESYNC_REQUIRED: the cursor is of another database or of one that was set back;"
+		fprintf(stderr, "economy_tail: RESYNC_REQUIRED: "
+				"the cursor is of another database or of one that was set back;"
 				" read the accounts' state; going on from %s\n", cursor);
 }

@@ -181,7 +181,8 @@ seen_tell(SeenUser *user, int64_t seq, const char *json)
 {
 	/* at each power of two, twice the room */
 	if ((user->n_told & (user->n_told - 1)) == 0)
-		user->told = must_alloc(user->told, (user->n_told > 0 ? user->n_told * 2 : 1) * sizeof(Told));
+		user->told = must_alloc(user->told,
+								(user->n_told > 0 ? user->n_told * 2 : 1) * sizeof(Told));
 	user->told[user->n_told++] = (Told)
 	{
 		seq, must_copy(json, strlen(json))
@@ -193,7 +194,8 @@ static const char *
 skip_moment(const char *json)
 {
 	static const char *const members[] = {
-		"\"total\":", "\"wins\":", "\"losses\":", "\"draws\":", "\"max_win\":", "\"level\":", "\"leveled_up\":"
+		"\"total\":", "\"wins\":", "\"losses\":", "\"draws\":", "\"max_win\":",
+		"\"level\":", "\"leveled_up\":"
 	};
 
 	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)

@@ -125,7 +125,8 @@ read_account(Tail *tail, SeenUser *user, bool resync)
 	if (PQntuples(result) == 1)
 	{
 		if (resync)
-			output_resync_user(tail->options, user->user_id, seen_after(user), PQgetvalue(result, 0, 0),
+			output_resync_user(tail->options, user->user_id, seen_after(user),
+							   PQgetvalue(result, 0, 0),
 							   PQgetvalue(result, 0, 1), PQgetvalue(result, 0, 2));
 		seen_set(user, strtoll(PQgetvalue(result, 0, 0), NULL, 10));
 	}
@@ -331,10 +332,12 @@ show_notified(Tail *tail, const PGnotify *notification)
 		return;
 	}
 	user = seen_find(&tail->seen, event.user_id);
-	if (user != NULL && (event.seq <= user->read || seen_was_told(user, event.seq, notification->extra)))
+	if (user != NULL &&
+		(event.seq <= user->read || seen_was_told(user, event.seq, notification->extra)))
 		return;
 	verdict = user != NULL ? seen_judge(user, &event) : SEEN_GAP;
-	if (verdict == SEEN_NEXT && !tail->options->verify && is_whole(&event) && user->n_told < MAX_TOLD)
+	if (verdict == SEEN_NEXT && !tail->options->verify && is_whole(&event) &&
+		user->n_told < MAX_TOLD)
 	{
 		seen_note(user, &event);
 		seen_tell(user, event.seq, notification->extra);

@@ -1,3 +1,3 @@
 # tools/economy_tail/seen.c
 # economy_tail shows an event twice when a level curve changed meanwhile
-s/, "\\"level\\":", "\\"leveled_up\\":"$//
+s/^\s+"\\"level\\":", "\\"leveled_up\\":"$//
