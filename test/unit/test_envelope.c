@@ -3,6 +3,7 @@
  *		economy_tail's reading of events, in whatever order their members are,
  *		and its refusal of what is none.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@
 #include "unit.h"
 
 #define REST "\"specversion\":\"1.0\",\"type\":\"user_action\",\"time\":\"2026-03-02T12:00:00.000000Z\",\"data\":{\"bet\":5}"
+#define HEAD "\"id\":\"A\",\"subject\":\"4\",\"sequence\":\"3\",\"type\":\"t\",\"time\":\"\""
 #define EVENT "{\"id\":\"A4-3\",\"subject\":\"4\",\"sequence\":\"00000000000000000003\"," REST "}"
 
 static bool
@@ -94,6 +96,52 @@ refusals(void)
 		check(!is_event(wrong[i]), "no event");
 }
 
+/* Any value of JSON may be the data, or a member that nobody knows. */
+static void
+values(void)
+{
+	static const char *const good[] = {
+		"null", "true", "false", "0", "-0", "9", "10", "90", "-109", "1.5", "0.05", "1e5", "1E+5", "1e-09", "-2.50E10",
+		"\"\"", "\" \"", "\"a\\\"\\\\\\/\\b\\f\\n\\r\\t\\u09aF\"", "[]", "[ ]", "[1]", "[1,2]", "[[],[{}]]",
+		"{}", "{ }", "{\"a\":1}", "{\"a\":{\"b\":[null,true]},\"c\":\"\",\"\":false}"
+	};
+	static const char *const wrong[] = {
+		"", "nul", "nulL", "tru", "truE", "fals", "falsy", "01", "-", "-01", "+1", ".5", "1.", "1.e5", "1e", "1e+", "1E-", "1e+-5", "0x1",
+		"\"", "\"\\\"", "\"\\u12\"", "\"\\u123g\"", "\"\\u12345", "\"\\x\"", "\"\x1f\"", "'a'",
+		"[", "]", "[1", "[1,", "[,1]", "[1,,2]", "[1 2]", "[1}", "{", "}", "{]", "{1:2}", "{\"a\"}", "{\"a\":}", "{\"a\" 1}", "{\"a\":1,}",
+		"{\"a\":1 \"b\":2}", "{,}", "{\"a\":1]"
+	};
+	char		json[512];
+	Envelope	e;
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+	{
+		snprintf(json, sizeof(json), "{" HEAD ",\"data\":%s}", good[i]);
+		check(envelope_read(json, &e) && span_is(e.data, good[i]), good[i]);
+		snprintf(json, sizeof(json), "{\"x\":%s," HEAD ",\"data\":1}", good[i]);
+		check(envelope_read(json, &e) && span_is(e.data, "1"), good[i]);
+	}
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+	{
+		snprintf(json, sizeof(json), "{" HEAD ",\"data\":%s}", wrong[i]);
+		check(!is_event(json), "no data");
+		snprintf(json, sizeof(json), "{\"x\":%s," HEAD ",\"data\":1}", wrong[i]);
+		check(!is_event(json), "no member");
+	}
+}
+
+static bool
+nests(int depth)
+{
+	char		json[512] = "{" REST ",\"id\":\"A\",\"subject\":\"4\",\"sequence\":\"3\",\"x\":";
+
+	for (int i = 0; i < depth; i++)
+		strcat(json, "[");
+	for (int i = 0; i < depth; i++)
+		strcat(json, "]");
+	return is_event(strcat(json, "}"));
+}
+
 /* Every beginning of an event, in memory that ends with it, and deep nesting. */
 static void
 ends(void)
@@ -115,6 +163,8 @@ ends(void)
 	memset(deep, '[', sizeof(deep) - 1);
 	memcpy(deep, "{\"x\":", 5);
 	check(!is_event(deep), "nesting has a limit");
+	check(nests(32), "as deep as it may be");
+	check(!nests(33), "and not deeper");
 }
 
 void
@@ -123,5 +173,6 @@ test_envelope(void)
 	members();
 	contents();
 	refusals();
+	values();
 	ends();
 }
