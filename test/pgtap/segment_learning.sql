@@ -178,6 +178,9 @@ DECLARE
 BEGIN
     WHILE (SELECT l.more FROM economy.learn_recommendations(batch) l) LOOP
         calls := calls + 1;
+        IF calls > 1000 THEN
+            RAISE EXCEPTION 'there is always more to learn';
+        END IF;
     END LOOP;
     RETURN calls;
 END
