@@ -116,7 +116,13 @@ SELECT is_empty('SELECT d.*, r.* FROM draw d, economy.recommend(d.user_id, ''pgt
 INSERT INTO economy.recommendations SELECT user_id, 103, 'pgtap draw', 1, segment, CASE arm WHEN '1' THEN '2' ELSE '1' END, 'x', NULL, false, 'thompson', 0.125, '2096-03-05', 0, economy.now(), economy.now() FROM draw;
 SELECT is_empty('SELECT d.*, r.* FROM draw d, economy.recommend(d.user_id, ''pgtap draw'') r WHERE d.arm = r.arm OR r.propensity <> 0.125 OR r.decision_id NOT LIKE ''%-103''', 'of two, the later one');
 SELECT economy.set_recommendations('pgtap draw', '{"policy": "thompson", "exploration": 1}', (SELECT jsonb_agg(jsonb_build_object('segment', s, 'arm', a, 'cta', s)) FROM unnest(ARRAY['Never', 'Once', 'Twice']) s, generate_series(1, 9) a), 'pgtap') AS x \gset
-SELECT is((SELECT array_agg(DISTINCT split_part(r.decision_id, '-', 2)) FROM who w, economy.recommend(w.user_id, 'pgtap draw') r), '{104}', 'another version is drawn anew');
+SELECT is((SELECT string_agg(DISTINCT split_part(r.decision_id, '-', 2) || ' ' || round(r.propensity::numeric, 6), ', ') FROM who w, economy.recommend(w.user_id, 'pgtap draw') r), '104 0.111111', 'another version is drawn anew');
+-- the fallback is not drawn
+SELECT economy.set_recommendations('pgtap back', '{"policy": "thompson", "exploration": 1}', '[{"segment": "*", "arm": "c", "cta": "c", "product_id": "pgtap_off"}, {"segment": "*", "arm": "b", "cta": "b"}, {"segment": "*", "arm": "a", "cta": "a"}]', 'pgtap') AS x \gset
+SELECT is((SELECT string_agg(DISTINCT concat_ws(' ', r.arm, r.propensity, r.fallback), ', ') FROM who w, economy.recommend(w.user_id, 'pgtap back') r), 'b 1 t', 'the fallback is the first arm that can be shown, for all');
+SELECT is_empty('SELECT * FROM who w, economy.recommend(w.user_id, ''pgtap back'') r, economy.recommend(w.user_id, ''pgtap back'') s WHERE r.decision_id <> s.decision_id', 'and one decision');
+-- evidence counts up to a million
+SELECT is((SELECT array_agg(round(d.propensity::numeric, 3)) FROM economy.recommendation_draw(1, 'p', 1, '2096-03-05', 0, '{a,b}', '{50000,48000}', '{50000,52000}', 0) d), '{1.000}', 'of a hundred thousand each there is little doubt');
 
 -- --- what came of it: each purchase is the conversion of the last decision before it ----------
 
@@ -157,7 +163,7 @@ INSERT INTO place VALUES ('pgtap l1', 'thompson', '36 hours'), ('pgtap l2', 'tho
 SELECT economy.set_recommendations(placement, jsonb_build_object('policy', 'rules', 'half_life', '90 days'), '[]', 'pgtap'), economy.set_recommendations(placement, jsonb_build_object('policy', policy, 'half_life', half_life), '[]', 'pgtap') FROM place \g /dev/null
 CREATE TEMP TABLE told AS SELECT * FROM economy.recommendations;
 CREATE TEMP TABLE kept AS TABLE told;
-CREATE TEMP TABLE forgotten AS SELECT timestamptz '-infinity' AS upto;
+CREATE TEMP TABLE forgotten AS SELECT timestamptz '-infinity' AS upto, timestamptz '-infinity' AS learned;
 -- a day's decisions: some as a fallback, some without a segment, some twice, many of one moment, some at midnight
 CREATE FUNCTION pg_temp.decide(at date) RETURNS void LANGUAGE sql AS $$
     WITH made AS (
@@ -172,17 +178,23 @@ CREATE FUNCTION pg_temp.decide(at date) RETURNS void LANGUAGE sql AS $$
         INSERT INTO told SELECT * FROM made
     )
     INSERT INTO kept SELECT * FROM made $$;
-CREATE FUNCTION pg_temp.learned(batch integer) RETURNS integer LANGUAGE plpgsql AS $$
+-- how many decisions it took up
+CREATE FUNCTION pg_temp.learned(batch integer) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
+    step  record;
     calls integer := 0;
+    total bigint := 0;
 BEGIN
-    WHILE (SELECT l.more FROM economy.learn_recommendations(batch) l) LOOP
+    LOOP
+        SELECT * INTO step FROM economy.learn_recommendations(batch);
+        EXIT WHEN NOT step.more;
         calls := calls + 1;
+        total := total + step.decisions;
         IF calls > 1000 THEN
             RAISE EXCEPTION 'there is always more to learn';
         END IF;
     END LOOP;
-    RETURN calls;
+    RETURN total;
 END
 $$;
 -- what a day knows: every first exposure of a user, day, segment and arm that ripened before it
@@ -197,11 +209,18 @@ CREATE FUNCTION pg_temp.know(upto timestamptz) RETURNS void LANGUAGE sql AS $$
 CREATE FUNCTION pg_temp.job(at timestamptz, batch integer, keep integer) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
     before CONSTANT timestamptz := at - keep * interval '24 hours';
+    today  CONSTANT timestamptz := date_trunc('day', at, 'UTC');
+    due    CONSTANT bigint := (SELECT count(*) FILTER (WHERE t.matures_at > f.learned AND t.matures_at <= today AND t.placement <> 'pgtap l3') FROM told t, forgotten f)
+                              + (SELECT count(*) FILTER (WHERE k.matures_at > f.upto AND k.matures_at <= before) FROM kept k, forgotten f);
+    took   bigint;
 BEGIN
-    PERFORM pg_temp.clock(at), set_config('economy.recommendation_retention', keep::text, true), pg_temp.learned(batch), pg_temp.know(date_trunc('day', at, 'UTC'));
+    PERFORM pg_temp.clock(at), set_config('economy.recommendation_retention', keep::text, true), pg_temp.know(today);
+    took := pg_temp.learned(batch);
+    -- those of one moment are taken up together, and not told one by one
+    RETURN NEXT is(took BETWEEN CASE WHEN batch > 1000 THEN due ELSE due / 3 END AND due, true, format('decisions taken up at %s: %s of %s', at, took, due));
     -- but for who was the newest of its user when its turn came; a day's knowledge as long as there is no newer one
     DELETE FROM kept t USING forgotten f WHERE t.matures_at > f.upto AND t.matures_at <= before AND EXISTS (SELECT FROM kept l WHERE l.user_id = t.user_id AND l.number > t.number);
-    UPDATE forgotten SET upto = before;
+    UPDATE forgotten SET upto = before, learned = today;
     DELETE FROM day d WHERE d.day < before::date AND EXISTS (SELECT FROM day l WHERE (l.placement, l.segment) = (d.placement, d.segment) AND l.day > d.day);
     RETURN NEXT is_empty('SELECT d.*, r.* FROM day d FULL JOIN economy.recommendation_days r USING (placement, segment, day, arm) WHERE (abs(d.wins - r.wins) < 1e-8 AND abs(d.losses - r.losses) < 1e-8) IS NOT TRUE AND coalesce(r.wins + r.losses, 1) > 1e-8',
         format('what is known at %s, in batches of %s', at, batch));
@@ -211,7 +230,7 @@ END
 $$;
 SET LOCAL timezone = 'UTC';
 SELECT pg_temp.decide(date '2096-05-01' + n) FROM generate_series(0, 2) n \g /dev/null
-SELECT pg_temp.job('2096-05-03 00:00:00+00', 7, 3);
+SELECT pg_temp.job('2096-05-03 00:00:00+00', 60, 3);
 SELECT pg_temp.job('2096-05-04 23:59:59.999999+00', 10000, 3);
 SELECT pg_temp.decide('2096-05-04') \g /dev/null
 SELECT pg_temp.job('2096-05-06 12:00:00+00', 50, 3);
