@@ -46,7 +46,7 @@ CREATE TEMP TABLE got AS SELECT w.user_id, i AS place, r.* FROM who w CROSS JOIN
 SELECT bag_eq('SELECT user_id, place, segment, arm, cta, product_id, fallback, 1::float8 FROM got WHERE propensity = 1', 'SELECT *, 1::float8 FROM wanted', 'every user is shown the first arm that can be shown, of the segment, then of the fallback');
 SELECT cmp_ok((SELECT min(n) FROM (SELECT count(*) AS n FROM wanted GROUP BY fallback, arm = 'none', segment) x), '>', 5::bigint, 'of which there is every kind');
 SELECT is_empty('SELECT g.* FROM got g CROSS JOIN LATERAL economy.recommend(g.user_id, ''pgtap place '' || g.place) r WHERE r.decision_id <> g.decision_id', 'asked again, it is the same decision');
-SELECT is((SELECT (policy, attribution_window, half_life, exploration)::text FROM economy.recommendation_placements WHERE placement = 'pgtap place 1'), '(rules,"7 days","30 days",0.05)', 'the settings that are not given');
+SELECT is((SELECT (policy, attribution_window, half_life, exploration) = ('rules', interval '7 days', interval '30 days', 0.05) FROM economy.recommendation_placements WHERE placement = 'pgtap place 1'), true, 'the settings that are not given');
 SELECT is_empty($$SELECT g.* FROM got g JOIN economy.recommendations d ON (d.user_id, d.number) = (g.user_id, split_part(g.decision_id, '-', 2)::bigint) WHERE (d.placement, d.version, d.segment, d.arm, d.cta, d.fallback, d.policy, d.day, d.matures_at - d.decided_at, d.decided_at)
     IS DISTINCT FROM ('pgtap place ' || g.place, 1, g.segment, g.arm, g.cta, g.fallback, 'rules', '2096-03-01', interval '168 hours', '2096-03-01 12:00:00+00') OR d.product_id IS DISTINCT FROM g.product_id$$, 'as it is kept');
 -- one of another day, version, placement, segment or kind is another decision
