@@ -158,7 +158,10 @@ BEGIN
             HINT = format('There, for each row of economy.job_list(): SELECT cron.schedule_in_database(''economy %1$s: '' || job, schedule, format(''CALL economy.run_job(%%L)'', job), %1$L); or set cron.database_name = %1$L, restart, and CREATE EXTENSION pg_cron here.', current_database());
     END IF;
     RAISE EXCEPTION 'pg_cron is not installed in this database' USING ERRCODE = 'XE802',
-        HINT = format('Install it (Debian: postgresql-15-cron), add pg_cron to shared_preload_libraries, set cron.database_name = %L, restart, and CREATE EXTENSION pg_cron; or let another scheduler CALL economy.run_job().', current_database());
+        HINT = format('Install it (Debian: postgresql-%s-cron), add pg_cron to shared_preload_libraries, '
+                      'set cron.database_name = %L, restart, and CREATE EXTENSION pg_cron; '
+                      'or let another scheduler CALL economy.run_job().',
+                      current_setting('server_version_num')::integer / 10000, current_database());
 END
 $$;
 COMMENT ON FUNCTION economy.cron_there() IS

@@ -18,6 +18,8 @@ my $n_jobs = value($dbh, 'SELECT count(*) FROM economy.job_list()');
 
 is(try_sql($dbh, 'SELECT * FROM economy.schedule()'), 'XE802', 'without pg_cron, schedule() says so');
 like($dbh->errstr, qr/HINT:.*CREATE EXTENSION pg_cron/, 'and what to do');
+my $major = int($dbh->{pg_server_version} / 10000);
+like($dbh->errstr, qr/postgresql-$major-cron/, 'for this server');
 is(try_sql($dbh, 'SELECT economy.unschedule()'), 'XE802', 'as unschedule() does');
 $dbh->do('CREATE EXTENSION pg_cron');
 $dbh->do(q{SELECT cron.schedule('not ours', '0 0 1 1 *', 'SELECT 1')});
