@@ -164,7 +164,7 @@ sanitize:
 coverage:
 	@bash scripts/coverage
 
-## the archive of the last commit, for PGXN, in build/
+## the archive of the last commit, for PGXN, in build/; DIST= elsewhere
 dist:
-	@mkdir -p build
-	git archive --format=zip --prefix=$(EXTENSION)-$(EXTVERSION)/ -o build/$(EXTENSION)-$(EXTVERSION).zip HEAD
+	@mkdir -p $(or $(DIST),build)
+	git archive --format=zip --prefix=$(EXTENSION)-$(EXTVERSION)/ -o $(or $(DIST),build)/$(EXTENSION)-$(EXTVERSION).zip HEAD
