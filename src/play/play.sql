@@ -117,6 +117,7 @@ BEGIN
     IF jsonb_typeof(rules) <> 'object' THEN
         RAISE EXCEPTION 'rules must be a JSON object' USING ERRCODE = 'XE002';
     END IF;
+    PERFORM economy.open_tables('games');
     IF EXISTS (SELECT FROM economy.games g WHERE g.game = name AND g.builtin) THEN
         IF rules <> '{}' THEN
             RAISE EXCEPTION 'game "%" is built in and has no rules of its own', name USING ERRCODE = 'XE002',

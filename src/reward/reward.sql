@@ -187,6 +187,7 @@ BEGIN
         RAISE EXCEPTION 'an experiment needs a name of 1 to 64 bytes and an array of arms' USING ERRCODE = 'XE002',
             HINT = 'An arm is {"arm": "steep", "curve": "steep_v1", "share": 2500}, shares in hundredths of a percent.';
     END IF;
+    PERFORM economy.open_tables('level_curves', 'level_experiments');
     LOCK TABLE economy.level_experiments IN SHARE ROW EXCLUSIVE MODE;
     DELETE FROM economy.level_experiments e WHERE e.experiment = set_level_experiment.experiment;
     BEGIN

@@ -511,6 +511,8 @@ DECLARE
 BEGIN
     PERFORM economy.require_given('user_id', user_id IS NOT NULL);
     PERFORM economy.require_given('placement', placement IS NOT NULL);
+    PERFORM economy.open_tables('recommendation_placements', 'recommendation_arms',
+                                'recommendation_days', 'recommendations', 'accounts', 'shop_products');
     SELECT * INTO place FROM economy.recommendation_placements p WHERE p.placement = recommend.placement ORDER BY p.version DESC LIMIT 1;
     IF NOT found THEN
         RAISE EXCEPTION 'placement "%" does not exist', placement USING ERRCODE = 'XE606',
@@ -566,6 +568,7 @@ BEGIN
     IF kind NOT IN ('click', 'conversion') THEN
         RAISE EXCEPTION 'kind must be click or conversion' USING ERRCODE = 'XE002';
     END IF;
+    PERFORM economy.open_tables('recommendations');
     IF decision_id ~ '^D[0-9]{1,16}-[0-9]{1,16}$' THEN
         SELECT * INTO known FROM economy.recommendations d
             WHERE d.user_id = substring(decision_id, '^D([0-9]+)')::bigint AND d.number = substring(decision_id, '([0-9]+)$')::bigint FOR UPDATE;
@@ -635,6 +638,7 @@ BEGIN
         RAISE EXCEPTION 'unknown key "%"', unknown USING ERRCODE = 'XE607',
             HINT = 'Settings are columns of economy.recommendation_placements; an arm has segment, arm, cta and product_id.';
     END IF;
+    PERFORM economy.open_tables('recommendation_placements', 'recommendation_arms');
     PERFORM economy.lock_name('economy.set_recommendations:' || placement);
     SELECT coalesce(max(p.version), 0) + 1 INTO next_version FROM economy.recommendation_placements p WHERE p.placement = set_recommendations.placement;
     BEGIN

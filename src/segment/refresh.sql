@@ -253,6 +253,7 @@ CREATE FUNCTION economy.rfm_reverse(user_id bigint, seq bigint) RETURNS boolean
 BEGIN
     PERFORM economy.require_given('user_id', user_id IS NOT NULL);
     PERFORM economy.require_given('seq', seq IS NOT NULL);
+    PERFORM economy.open_tables('shop_transactions', 'rfm_reversals');
     IF NOT EXISTS (SELECT FROM economy.shop_transactions t WHERE t.user_id = rfm_reverse.user_id AND t.seq = rfm_reverse.seq) THEN
         RETURN false;
     END IF;

@@ -272,6 +272,7 @@ BEGIN
         RAISE EXCEPTION 'a rule has an unknown key "%"', unknown USING ERRCODE = 'XE601',
             HINT = 'The keys are the conditions of economy.segment_rules; the order is that of the array.';
     END IF;
+    PERFORM economy.open_tables('segment_rules', 'rfm_models');
     PERFORM economy.lock_name('economy.segment_rules');
     SELECT max(version) + 1 INTO next_version FROM economy.segment_rules;
     BEGIN
@@ -335,6 +336,7 @@ BEGIN
         RAISE EXCEPTION 'model has an unknown key "%"', unknown USING ERRCODE = 'XE603',
             HINT = 'The keys are the column names of economy.rfm_models.';
     END IF;
+    PERFORM economy.open_tables('rfm_models');
     SELECT * INTO old_row FROM economy.rfm_models m WHERE m.model = set_rfm_model.model ->> 'model' FOR NO KEY UPDATE;
     IF old_row.builtin THEN
         RAISE EXCEPTION 'model "%" is built in', old_row.model USING ERRCODE = 'XE603',

@@ -298,6 +298,7 @@ BEGIN
     IF jsonb_typeof(product) <> 'object' OR id IS NULL THEN
         RAISE EXCEPTION 'product must be a JSON object with a product_id' USING ERRCODE = 'XE301';
     END IF;
+    PERFORM economy.open_tables('shop_products');
     -- one change of a product at a time, also of one that does not exist yet
     PERFORM economy.lock_name('economy.product:' || id);
     SELECT * INTO old_row FROM economy.shop_products p WHERE p.product_id = id FOR NO KEY UPDATE;
@@ -345,6 +346,7 @@ DECLARE
 BEGIN
     PERFORM economy.require_actor(actor);
     PERFORM economy.require_given('product_id', product_id IS NOT NULL);
+    PERFORM economy.open_tables('shop_products', 'shop_stock');
     SELECT * INTO result FROM economy.shop_products p WHERE p.product_id = lock_product.product_id FOR NO KEY UPDATE;
     IF NOT found THEN
         RAISE EXCEPTION 'product "%" does not exist', product_id USING ERRCODE = 'XE302';

@@ -148,27 +148,35 @@ my $blocked = behind_a_rewrite(@readers);
 cmp_ok($blocked, '>', 25, "$blocked readers waited");
 
 # one table was rewritten after the snapshot
-my (%again, %wrong);
-foreach my $table (@tables)
+sub after_each_rewrite
 {
-	$plain->begin_work;
-	$plain->do('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ');
-	$plain->do('SELECT count(*) FROM pg_class');
-	rewrite($dbh, $table);
-	foreach my $r (@readers)
+	my @calls = @_;
+	my (%again, %wrong);
+
+	foreach my $table (@tables)
 	{
-		$plain->do('SAVEPOINT s');
-		my $got = answer($plain, $r->[1]);
-		$plain->do('ROLLBACK TO s');
-		next if $got eq $expected{ $r->[0] };
-		if ($got =~ /^error 40001/) { $again{ $r->[0] }++ }
-		else { push @{ $wrong{ $r->[0] } }, $table }
+		$plain->begin_work;
+		$plain->do('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ');
+		$plain->do('SELECT count(*) FROM pg_class');
+		rewrite($dbh, $table);
+		foreach my $r (@calls)
+		{
+			$plain->do('SAVEPOINT s');
+			my $got = answer($plain, $r->[1]);
+			$plain->do('ROLLBACK TO s');
+			next if $got eq $expected{ $r->[0] };
+			if ($got =~ /^error 40001/) { $again{ $r->[0] }++ }
+			else { push @{ $wrong{ $r->[0] } }, $table }
+		}
+		$plain->rollback;
 	}
-	$plain->rollback;
+	is(join(', ', map { "@{ $wrong{$_} }" } $_), '', "$_(): 40001 or the answer, whatever was rewritten") foreach grep { $wrong{$_} } sort keys %wrong;
+	return (scalar keys %again, scalar keys %wrong);
 }
-is(join(', ', map { "@{ $wrong{$_} }" } $_), '', "$_(): 40001 or the answer, whatever was rewritten") foreach grep { $wrong{$_} } sort keys %wrong;
-cmp_ok(scalar keys %again, '>', 25, scalar(keys %again) . ' readers have said 40001');
-is(scalar keys %wrong, 0, 'no reader reads what it has not opened');
+
+my ($again, $wrong) = after_each_rewrite(@readers);
+cmp_ok($again, '>', 25, "$again readers have said 40001");
+is($wrong, 0, 'no reader reads what it has not opened');
 
 # a proof locks what it reads, and not what telling the entries would read
 foreach my $proof ("verify_receipt($user, '$purchase')", "verify_chain($user)", "prune_stream($user, 1)")
@@ -189,5 +197,35 @@ push @writers, [ 'register_game', q{SELECT economy.register_game('chess', '{"fee
 is(behind_a_rewrite(@writers), 4, 'audits and a change of the configuration waited');
 is(value($plain, q{SELECT count(*) FROM economy.audit_findings WHERE kind <> 'planted' AND gone_run_id IS DISTINCT FROM run_id}), 0, 'no sweep found anything');
 is(value($plain, 'SELECT count(*) FROM economy.audit_sweep()'), 0, 'nothing was noted wrongly');
+
+# those that look something up before they change it find what is there
+my $decision = value($dbh, q{SELECT format('D%s-%s', user_id, number) FROM economy.recommendations WHERE clicked_at IS NULL ORDER BY user_id, number LIMIT 1});
+my $bought = value($dbh, "SELECT min(t.seq) FROM economy.shop_transactions t LEFT JOIN economy.rfm_reversals r USING (user_id, seq) WHERE t.user_id = $user AND r.seq IS NULL");
+my @changes = (
+	[ recommend => "SELECT concat_ws(' ', arm, product_id, fallback) FROM economy.recommend($user, 'home')" ],
+	[ recommendation_feedback => "SELECT economy.recommendation_feedback('$decision', 'click')" ],
+	[ upsert_product => q{SELECT concat_ws(' ', price_gold, monetary) FROM economy.upsert_product('{"product_id": "voucher", "monetary": 7}', 'readers')} ],
+	[ retire_product => q{SELECT economy.retire_product('odd', 'readers')::text} ],
+	[ add_stock => q{SELECT economy.add_stock('freeze', 5, 'readers')} ],
+	[ register_game => q{SELECT economy.register_game('slot', '{"fee": 2}')} ],
+	[ set_level_experiment => q{SELECT economy.set_level_experiment('readers', '[{"arm": "a", "curve": "steep", "share": 1}]', false, 'readers')} ],
+	[ set_segment_rules => q{SELECT economy.set_segment_rules('[{"segment": "All"}]', 'readers')} ],
+	[ set_rfm_model => q{SELECT concat_ws(' ', window_days, population) FROM economy.set_rfm_model('{"model": "own", "window_days": 61}', 'readers')} ],
+	[ set_recommendations => q{SELECT economy.set_recommendations('home', '{}', '[]', 'readers')} ],
+	[ rfm_reverse => "SELECT economy.rfm_reverse($user, $bought)" ],
+);
+foreach my $change (@changes)
+{
+	$plain->begin_work;
+	$expected{ $change->[0] } = answer($plain, $change->[1]);
+	$plain->rollback;
+}
+is(join(' ', map { "$_: " . substr $expected{$_}, 0, 11 } grep { $expected{$_} =~ /^error/ } sort keys %expected), 'register_game: error XE002 retire_product: error XE302', 'what is refused');
+($again, $wrong) = after_each_rewrite(@changes);
+is($again, scalar @changes, 'each change has said 40001');
+is($wrong, 0, 'none looks up what it has not opened');
+s/^(error \w{5}).*/$1/s foreach values %expected;
+is(behind_a_rewrite(@changes), scalar @changes, 'all changes waited');
+is(value($plain, q{SELECT count(*) FROM economy.audit_sweep()}), 0, 'and are sound');
 
 done_testing();
