@@ -153,31 +153,58 @@ CREATE FUNCTION economy.audit_failed(user_id bigint, what text, message text)
 COMMENT ON FUNCTION economy.audit_failed(bigint, text, text) IS
     'A finding for a check that ended with an error.';
 
-CREATE FUNCTION economy.audit_streams(users bigint[]) RETURNS economy.finding[]
+CREATE FUNCTION economy.audit_stream(user_id bigint) RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH found AS MATERIALIZED (
+            SELECT f.*, row_number() OVER () AS n FROM economy.verify_chain($1) f
+        )
+        SELECT f.user_id, f.kind, f.expected, f.actual, f.entry, f.seq FROM found f WHERE f.n <= 1000
+        UNION ALL
+        SELECT $1, 'more_findings', 'economy.verify_chain() tells all', format('%s findings', count(*)),
+               NULL, NULL
+        FROM found f
+        HAVING count(*) > 1000;
+    END;
+COMMENT ON FUNCTION economy.audit_stream(bigint) IS
+    'verify_chain() of a user for a sweep: of many findings the first 1000, and how many there are.';
+
+CREATE FUNCTION economy.audit_each(users bigint[]) RETURNS SETOF economy.finding
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    who      bigint;
-    findings economy.finding[] := '{}';
+    who bigint;
+BEGIN
+    FOREACH who IN ARRAY users LOOP
+        BEGIN
+            RETURN QUERY SELECT f.* FROM economy.audit_stream(who) f;
+        EXCEPTION WHEN OTHERS THEN
+            RETURN NEXT economy.audit_failed(who, 'verify_chain() to end', SQLERRM);
+        END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION economy.audit_each(bigint[]) IS
+    'Part of audit_streams(): user by user, an error in one of them is a finding.';
+
+CREATE FUNCTION economy.audit_streams(users bigint[]) RETURNS economy.finding[]
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+#variable_conflict use_variable
 BEGIN
     BEGIN
-        RETURN ARRAY(SELECT f::economy.finding FROM unnest(users) u CROSS JOIN LATERAL economy.verify_chain(u) f);
+        RETURN ARRAY(SELECT f::economy.finding FROM unnest(users) u
+                     CROSS JOIN LATERAL economy.audit_stream(u) f);
     EXCEPTION WHEN OTHERS THEN
         NULL;   -- one by one
     END;
-    FOREACH who IN ARRAY users LOOP
-        BEGIN
-            findings := findings || ARRAY(SELECT f::economy.finding FROM economy.verify_chain(who) f);
-        EXCEPTION WHEN OTHERS THEN
-            findings := findings || economy.audit_failed(who, 'verify_chain() to end', SQLERRM);
-        END;
-    END LOOP;
-    RETURN findings;
+    RETURN ARRAY(SELECT f::economy.finding FROM economy.audit_each(users) f);
 END
 $$;
 COMMENT ON FUNCTION economy.audit_streams(bigint[]) IS
-    'verify_chain() of these users; an error in one of them is a finding.';
+    'audit_stream() of these users; an error in one of them is a finding.';
 
 CREATE FUNCTION economy.audit_pieces(part text, from_user bigint, upto_user bigint)
     RETURNS economy.finding[]
@@ -217,8 +244,10 @@ CREATE FUNCTION economy.audit_next(
     SET DateStyle = 'ISO, YMD' AS $$
 #variable_conflict use_variable
 DECLARE
-    -- a batch has about so many entries, or one user
-    max_entries CONSTANT bigint := 200000;
+    -- a batch has about so many entries, or one user, and ends when so much was found
+    max_entries  CONSTANT bigint := 200000;
+    max_findings CONSTANT integer := 10000;
+    slice        CONSTANT integer := 20;
     batch       economy.audit_batch;
     chosen      bigint[];
 BEGIN
@@ -229,15 +258,28 @@ BEGIN
               WINDOW w AS (ORDER BY m.user_id ROWS UNBOUNDED PRECEDING)) n
         WHERE n.entries - n.seq <= max_entries;
     batch.upto_user := coalesce(batch.upto_user, 9223372036854775807);
-    WITH chosen AS MATERIALIZED (
-        SELECT a.user_id, a.seq FROM economy.accounts a
+    chosen := ARRAY(
+        SELECT a.user_id FROM economy.accounts a
         WHERE a.user_id BETWEEN from_user AND batch.upto_user AND (since IS NULL OR EXISTS (
-            SELECT FROM economy.ledger l WHERE l.user_id = a.user_id AND l.seq = a.seq AND l.created_at >= since))
-    )
-    SELECT count(*), coalesce(sum(c.seq - coalesce((SELECT sum(p.total) FROM economy.pruned_stats p WHERE p.user_id = c.user_id), 0)), 0),
-           array_agg(c.user_id)
-        INTO batch.users, batch.entries, chosen FROM chosen c;
-    batch.findings := economy.audit_streams(chosen) || economy.audit_pieces('users', from_user, batch.upto_user);
+            SELECT FROM economy.ledger l
+            WHERE l.user_id = a.user_id AND l.seq = a.seq AND l.created_at >= since))
+        ORDER BY a.user_id);
+    batch.findings := '{}';
+    FOR n IN 0 .. (cardinality(chosen) - 1) / slice LOOP
+        batch.findings := batch.findings
+            || economy.audit_streams(chosen[n * slice + 1 : (n + 1) * slice]);
+        IF cardinality(batch.findings) >= max_findings AND (n + 1) * slice < cardinality(chosen) THEN
+            chosen := chosen[: (n + 1) * slice];
+            batch.upto_user := chosen[(n + 1) * slice];
+        END IF;
+        EXIT WHEN (n + 1) * slice >= cardinality(chosen);
+    END LOOP;
+    SELECT count(*), coalesce(sum(a.seq - coalesce((
+               SELECT sum(p.total) FROM economy.pruned_stats p WHERE p.user_id = a.user_id), 0)), 0)
+    INTO batch.users, batch.entries
+    FROM unnest(chosen) u (user_id) JOIN economy.accounts a USING (user_id);
+    batch.findings := batch.findings
+        || economy.audit_pieces('users', from_user, batch.upto_user);
     RETURN batch;
 END
 $$;
@@ -355,7 +397,7 @@ BEGIN
         WHERE a.seq IS DISTINCT FROM coalesce(c.damaged_seq, c.seq, 0) ORDER BY a.user_id LIMIT max_users
     ), checked AS MATERIALIZED (
         SELECT f.user_id, f.seq, f.gold, f.experience_points, f.head_hash, f.new_entries,
-               ARRAY(SELECT v::economy.finding FROM economy.verify_new(f.user_id) v) AS findings
+               ARRAY(SELECT v::economy.finding FROM economy.verify_new(f.user_id) v LIMIT 1000) AS findings
         FROM fresh f
     ), clean AS (
         INSERT INTO economy.audit_checkpoints AS c
