@@ -14,7 +14,12 @@ CREATE FUNCTION economy.schema_description(OUT object text, OUT definition text)
             SELECT c.* FROM member m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND m.objid = c.oid
         )
         SELECT format('%s %s.%s', CASE c.relkind WHEN 'v' THEN 'view' WHEN 'S' THEN 'sequence' ELSE 'table' END, c.relnamespace::regnamespace, c.relname),
-               CASE c.relpersistence WHEN 'p' THEN 'of the extension' ELSE 'unlogged' END || CASE c.relreplident WHEN 'n' THEN ', without replica identity' ELSE '' END
+               CASE c.relpersistence WHEN 'p' THEN 'of the extension' ELSE 'unlogged' END || CASE WHEN c.relreplident = 'n' AND c.relkind IN ('r', 'p') THEN ', without replica identity' ELSE '' END
+               || coalesce((SELECT format(', from %s by %s, %s to %s, cache %s%s', q.seqstart, q.seqincrement, q.seqmin, q.seqmax,
+                                          q.seqcache, CASE WHEN q.seqcycle THEN ', cycle' ELSE '' END)
+                            FROM pg_sequence q WHERE q.seqrelid = c.oid), '')
+               -- those of tables are the DBA's to choose
+               || coalesce((SELECT string_agg(', ' || o, '' ORDER BY o COLLATE "C") FROM unnest(c.reloptions) o WHERE c.relkind = 'v'), '')
         FROM relation c
         UNION ALL
         SELECT format('column %s.%s', c.relname, a.attname), format_type(a.atttypid, a.atttypmod) || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END
@@ -29,16 +34,17 @@ CREATE FUNCTION economy.schema_description(OUT object text, OUT definition text)
         FROM relation c JOIN pg_index i ON i.indrelid = c.oid
         UNION ALL
         SELECT format('trigger %s of %s', t.tgname, c.relname),
-               pg_get_triggerdef(t.oid) || CASE t.tgenabled WHEN 'A' THEN ', always' WHEN 'D' THEN ', disabled' ELSE ', not always' END
+               pg_get_triggerdef(t.oid) || CASE t.tgenabled WHEN 'A' THEN ', always' WHEN 'D' THEN ', disabled' WHEN 'R' THEN ', on a replica only' ELSE ', not always' END
         FROM relation c JOIN pg_trigger t ON t.tgrelid = c.oid WHERE NOT t.tgisinternal
         UNION ALL
         SELECT format('event trigger %s', t.evtname), CASE t.evtenabled WHEN 'A' THEN 'always' WHEN 'D' THEN 'disabled' ELSE 'not always' END
         FROM member m JOIN pg_event_trigger t ON m.classid = 'pg_event_trigger'::regclass AND m.objid = t.oid
         UNION ALL
-        -- settings other than search_path are the DBA's to choose
+        -- settings that cost time or memory, and answer the same, are the DBA's to choose
         SELECT format('function %s.%s(%s)', p.pronamespace::regnamespace, p.proname, pg_get_function_identity_arguments(p.oid)),
                md5(concat_ws('|', l.lanname, p.prosrc, p.probin, p.provolatile, p.proparallel, p.prosecdef, p.proisstrict,
-                             (SELECT s FROM unnest(p.proconfig) s WHERE starts_with(s, 'search_path='))))
+                             (SELECT string_agg(s, '|' ORDER BY s COLLATE "C") FROM unnest(p.proconfig) s
+                              WHERE s !~ '^(work_mem|hash_mem_multiplier|maintenance_work_mem|temp_buffers|jit|jit_.*|enable_.*|.*_cost|.*_timeout|max_parallel_.*|plan_cache_mode|track_.*|log_.*)=')))
         FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid JOIN pg_language l ON l.oid = p.prolang
         UNION ALL
         -- what the server keeps as a tree; after pg_upgrade it writes that down otherwise
@@ -87,6 +93,65 @@ COMMENT ON FUNCTION economy.schema_privileges() IS
     'Privileges on objects of the schema that no level of '
     'access_list() has, except to read tables.';
 
+-- what there is none of when all is as installed
+CREATE FUNCTION economy.schema_strays(OUT expected text, OUT actual text)
+    RETURNS SETOF record
+    LANGUAGE sql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+    SET intervalstyle = postgres
+    BEGIN ATOMIC
+        WITH member AS (
+            SELECT d.classid, d.objid
+            FROM pg_depend d
+            JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+            WHERE d.deptype = 'e' AND e.extname = 'economy'
+        ), relation AS (
+            SELECT c.*, format('%s %s.%s', CASE c.relkind WHEN 'v' THEN 'view' WHEN 'S' THEN 'sequence' ELSE 'table' END,
+                               c.relnamespace::regnamespace, c.relname) AS object
+            FROM member m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND m.objid = c.oid
+            WHERE c.relkind IN ('r', 'p', 'v', 'S')
+        ), routine AS (
+            SELECT p.*, format('function %s.%s(%s)', p.pronamespace::regnamespace, p.proname,
+                               pg_get_function_identity_arguments(p.oid)) AS object
+            FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid
+        ), owned AS (
+            SELECT c.object, c.relowner AS owner, c.relacl AS acl FROM relation c
+            UNION ALL
+            SELECT p.object, p.proowner, p.proacl FROM routine p
+            UNION ALL
+            SELECT format('column %s.%s', c.relname, a.attname), c.relowner, a.attacl
+            FROM relation c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attacl IS NOT NULL
+            UNION ALL
+            SELECT format('schema %s', n.nspname), n.nspowner, n.nspacl
+            FROM pg_namespace n
+            WHERE n.nspname = 'economy' OR n.oid IN (SELECT m.objid FROM member m WHERE m.classid = 'pg_namespace'::regclass)
+        )
+        -- functions that run as their owner, and tables that are the owner's, have one
+        SELECT format('%s: owned as the schema', o.object), pg_get_userbyid(o.owner)::text
+        FROM owned o JOIN pg_namespace n ON n.nspname = 'economy' AND o.owner <> n.nspowner
+        UNION ALL
+        SELECT format('%s: not to be passed on by %s', o.object, CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(g.grantee) END), g.privilege_type
+        FROM owned o CROSS JOIN LATERAL aclexplode(o.acl) g
+        WHERE g.is_grantable AND g.grantee <> o.owner
+        UNION ALL
+        SELECT format('new objects in schema %s: for their owner', n.nspname), format('%s for %s', g.privilege_type, CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(g.grantee) END)
+        FROM pg_default_acl d JOIN pg_namespace n ON n.oid = d.defaclnamespace AND n.nspname = 'economy'
+        CROSS JOIN LATERAL aclexplode(d.defaclacl) g
+        WHERE g.grantee <> d.defaclrole
+        UNION ALL
+        SELECT format('%s: without rules', c.object), r.rulename
+        FROM relation c JOIN pg_rewrite r ON r.ev_class = c.oid AND r.rulename <> '_RETURN'
+        UNION ALL
+        SELECT format('%s: without row security', c.object), CASE WHEN c.relforcerowsecurity THEN 'forced' ELSE 'enabled' END
+        FROM relation c WHERE c.relrowsecurity OR c.relforcerowsecurity
+        UNION ALL
+        SELECT format('%s: without policies', c.object), p.polname
+        FROM relation c JOIN pg_policy p ON p.polrelid = c.oid;
+    END;
+COMMENT ON FUNCTION economy.schema_strays() IS
+    'What the objects of the extension are not installed with: other owners, rules, row security, '
+    'policies, privileges to be passed on.';
+
 -- what is installed up to here
 DO $do$
 BEGIN
@@ -113,6 +178,8 @@ CREATE FUNCTION economy.audit_schema() RETURNS SETOF economy.finding
           AND NOT (e.key LIKE 'body of %' AND e.key NOT LIKE '%, system ' || (SELECT y.system_identifier FROM pg_control_system() y))
         UNION ALL
         SELECT NULL, 'wrong_schema', format('%s: not for %s', p.object, p.grantee), p.privilege, NULL, NULL FROM economy.schema_privileges() p
+        UNION ALL
+        SELECT NULL, 'wrong_schema', s.expected, s.actual, NULL, NULL FROM economy.schema_strays() s
         UNION ALL
         -- entries in a table below a journal are in the journal, but its triggers do not see who changes them
         SELECT NULL, 'wrong_schema', format('table %s: guarded as economy.%s, whose entries it holds', i.inhrelid::regclass, c.relname), 'not always guarded', NULL, NULL

@@ -1,6 +1,6 @@
 -- audit_schema() finds whatever is not as it was installed. Each damage is undone.
 BEGIN;
-SELECT plan(36);
+SELECT plan(55);
 SET LOCAL client_min_messages = warning;
 CREATE ROLE pgtap_stranger;
 CREATE ROLE pgtap_app;
@@ -52,6 +52,25 @@ SELECT matches(pg_temp.found_after(damage), finding, damage) FROM (VALUES
     ('GRANT USAGE ON SEQUENCE economy.user_id_seq TO pgtap_app', E'sequence economy\\.user_id_seq: not for pgtap_app \\| USAGE'),
     ('GRANT CREATE ON SCHEMA economy TO pgtap_app', E'schema economy: not for pgtap_app \\| CREATE'),
     ('GRANT EXECUTE ON FUNCTION economy.prune_stream(bigint, bigint) TO pgtap_app', E'function economy\\.prune_stream\\(.*\\): not for pgtap_app \\| EXECUTE'),
+    ('ALTER TABLE economy.accounts OWNER TO pgtap_stranger', E'^table economy\\.accounts: owned as the schema \\| pgtap_stranger$'),
+    ('ALTER FUNCTION economy.audit_step(integer) OWNER TO pgtap_stranger', E'^function economy\\.audit_step\\(.*\\): owned as the schema \\| pgtap_stranger$'),
+    ('ALTER VIEW economy.ledger OWNER TO pgtap_stranger', E'^view economy\\.ledger: owned as the schema \\| pgtap_stranger$'),
+    ('ALTER SEQUENCE economy.user_id_seq OWNER TO pgtap_stranger', E'^sequence economy\\.user_id_seq: owned as the schema \\| pgtap_stranger$'),
+    ('CREATE RULE quiet AS ON INSERT TO economy.audit_findings DO INSTEAD NOTHING', E'^table economy\\.audit_findings: without rules \\| quiet$'),
+    ('ALTER TABLE economy.accounts ENABLE ROW LEVEL SECURITY', E'^table economy\\.accounts: without row security \\| enabled$'),
+    ('ALTER TABLE economy.accounts FORCE ROW LEVEL SECURITY', E'^table economy\\.accounts: without row security \\| forced$'),
+    ('CREATE POLICY mine ON economy.accounts USING (user_id = 1)', E'^table economy\\.accounts: without policies \\| mine$'),
+    ('ALTER FUNCTION economy.upsert_product(jsonb, text) SET TimeZone = ''Asia/Tokyo''', E'^function economy\\.upsert_product\\(.*\\): as installed \\| another$'),
+    ('ALTER FUNCTION economy.audit_shop() SET row_security = off', E'^function economy\\.audit_shop\\(\\): as installed \\| another$'),
+    ('ALTER SEQUENCE economy.user_id_seq CYCLE MAXVALUE 1000', E'^sequence economy\\.user_id_seq: of the extension, from 1 by 1, 1 to .*, cache 1 \\| of the extension, from 1 by 1, 1 to 1000, cache 1, cycle$'),
+    ('ALTER SEQUENCE economy.user_id_seq INCREMENT 2 CACHE 10', E'^sequence economy\\.user_id_seq: .* \\| of the extension, from 1 by 2, 1 to .*, cache 10$'),
+    ('ALTER VIEW economy.ledger SET (security_invoker = true)', E'^view economy\\.ledger: of the extension \\| of the extension, security_invoker=true$'),
+    ('ALTER VIEW economy.ledger SET (security_barrier = true)', E'^view economy\\.ledger: of the extension \\| of the extension, security_barrier=true$'),
+    ('ALTER TABLE economy.user_actions ENABLE REPLICA TRIGGER user_actions_append_only', E'^trigger user_actions_append_only of user_actions: .*, always \\| .*, on a replica only$'),
+    ('GRANT EXECUTE ON FUNCTION economy.account(bigint) TO pgtap_app WITH GRANT OPTION', E'^function economy\\.account\\(.*\\): not to be passed on by pgtap_app \\| EXECUTE$'),
+    ('GRANT SELECT ON economy.accounts TO pgtap_app WITH GRANT OPTION', E'^table economy\\.accounts: not to be passed on by pgtap_app \\| SELECT$'),
+    ('GRANT USAGE ON SCHEMA economy TO pgtap_app WITH GRANT OPTION', E'^schema economy: not to be passed on by pgtap_app \\| USAGE$'),
+    ('ALTER DEFAULT PRIVILEGES IN SCHEMA economy GRANT SELECT ON TABLES TO pgtap_app', E'^new objects in schema economy: for their owner \\| SELECT for pgtap_app$'),
     ('GRANT EXECUTE ON FUNCTION economy.account(bigint) TO PUBLIC', E'function economy\\.account\\(.*\\): not for PUBLIC \\| EXECUTE')) v (damage, finding)
 WHERE finding IS NOT NULL;
 
