@@ -36,6 +36,9 @@ DELETE FROM economy.job_runs;
 SELECT count(pg_temp.was('prune', 'done', interval '721 hours')) AS x FROM generate_series(1, 1100) \gset
 SELECT economy.begin_job('prune', true) AS x \gset
 SELECT is((SELECT count(*) FROM economy.job_runs WHERE state = 'done'), 100::bigint, 'a thousand at once');
+SELECT count(pg_temp.was('prune', 'done', interval '1 hour')) AS x FROM generate_series(1, 1000) \gset
+SELECT economy.begin_job('prune', true) AS x \gset
+SELECT is((SELECT count(*) FROM economy.job_runs WHERE state = 'done'), 1000::bigint, 'the oldest of many');
 
 -- where the run before was cut off, the next goes on: not where it met something bad
 CREATE FUNCTION pg_temp.taken_up(runs text) RETURNS text LANGUAGE plpgsql AS $$

@@ -121,6 +121,21 @@ SELECT is((SELECT string_agg(DISTINCT split_part(r.decision_id, '-', 2) || ' ' |
 SELECT economy.set_recommendations('pgtap back', '{"policy": "thompson", "exploration": 1}', '[{"segment": "*", "arm": "c", "cta": "c", "product_id": "pgtap_off"}, {"segment": "*", "arm": "b", "cta": "b"}, {"segment": "*", "arm": "a", "cta": "a"}]', 'pgtap') AS x \gset
 SELECT is((SELECT string_agg(DISTINCT concat_ws(' ', r.arm, r.propensity, r.fallback), ', ') FROM who w, economy.recommend(w.user_id, 'pgtap back') r), 'b 1 t', 'the fallback is the first arm that can be shown, for all');
 SELECT is_empty('SELECT * FROM who w, economy.recommend(w.user_id, ''pgtap back'') r, economy.recommend(w.user_id, ''pgtap back'') s WHERE r.decision_id <> s.decision_id', 'and one decision');
+-- an arm that went and came back is drawn anew, and then the newest decision is the one
+SELECT economy.set_recommendations('pgtap turn', '{"policy": "thompson"}', '[{"segment": "Never", "arm": "a", "cta": "a", "product_id": "pgtap_plain"}, {"segment": "Never", "arm": "b", "cta": "b", "product_id": "pgtap_off"}]', 'pgtap') AS x \gset
+DELETE FROM economy.recommendations WHERE user_id = :u;
+CREATE FUNCTION pg_temp.turn(plain boolean, off boolean) RETURNS text LANGUAGE sql AS $$
+    SELECT economy.upsert_product(jsonb_build_object('product_id', 'pgtap_plain', 'active', plain), 'pgtap'), economy.upsert_product(jsonb_build_object('product_id', 'pgtap_off', 'active', off), 'pgtap');
+    SELECT r.arm || ' ' || split_part(r.decision_id, '-', 2) FROM economy.recommend(economy.user_id_of('pgtap learn 3'), 'pgtap turn') r $$;
+SELECT is(ARRAY[pg_temp.turn(true, false), pg_temp.turn(false, true), pg_temp.turn(true, true), pg_temp.turn(true, false), pg_temp.turn(true, true)]::text, '{"a 1","b 2","b 2","a 3","a 3"}', 'an arm that comes back');
+-- nor is one of another segment, or of none, the same
+SELECT economy.set_recommendations('pgtap all', '{}', '[{"segment": "*", "arm": "a", "cta": "a"}]', 'pgtap') AS x \gset
+SELECT is(ARRAY[pg_temp.ask('pgtap all'), pg_temp.ask('pgtap all')]::text, format('{"D%1$s-4 true","D%1$s-4 true"}', :u), 'for a segment');
+CREATE TEMP TABLE state AS SELECT * FROM economy.rfm_state;
+DELETE FROM economy.rfm_state;
+SELECT is(ARRAY[pg_temp.ask('pgtap all'), pg_temp.ask('pgtap all')]::text, format('{"D%1$s-5 true","D%1$s-5 true"}', :u), 'for nobody''s segment');
+INSERT INTO economy.rfm_state SELECT * FROM state;
+SELECT is(pg_temp.ask('pgtap all'), format('D%s-4 true', :u), 'and for the first again');
 -- evidence counts up to a million
 SELECT is((SELECT array_agg(round(d.propensity::numeric, 3)) FROM economy.recommendation_draw(1, 'p', 1, '2096-03-05', 0, '{a,b}', '{50000,48000}', '{50000,52000}', 0) d), '{1.000}', 'of a hundred thousand each there is little doubt');
 
