@@ -13,8 +13,13 @@ OBJS = $(sort $(patsubst %.c,%.o,$(call sources,src/*.c src/*/*.c)))
 SQL_PARTS = src/prologue.sql src/ledger/ledger.sql src/account/identity.sql \
 	src/shop/shop.sql src/reward/reward.sql src/play/play.sql src/account/adjust.sql \
 	src/ledger/view.sql src/account/statement.sql src/realtime/realtime.sql src/event/contract.sql \
-	src/segment/segment.sql src/segment/refresh.sql src/segment/recommend.sql src/segment/report.sql \
-	src/ops/ops.sql src/ops/audit.sql src/ops/anchor.sql src/ops/checks.sql src/ops/schedule.sql src/ops/demo.sql src/ops/schema.sql src/ops/health.sql src/ops/grants.sql
+	src/segment/segment.sql src/segment/score.sql src/segment/state.sql src/segment/buckets.sql \
+	src/segment/snapshot.sql src/segment/refresh.sql src/segment/incremental.sql \
+	src/segment/readers.sql src/segment/audit.sql src/segment/placements.sql \
+	src/segment/decisions.sql src/segment/learn.sql src/segment/recommend.sql \
+	src/segment/report.sql \
+	src/ops/ops.sql src/ops/audit.sql src/ops/anchor.sql src/ops/checks.sql src/ops/schedule.sql \
+	src/ops/demo.sql src/ops/schema.sql src/ops/health.sql src/ops/grants.sql
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 

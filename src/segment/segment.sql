@@ -5,8 +5,10 @@
 CREATE TABLE economy.rfm_models (
     model             text    NOT NULL COLLATE "C" CONSTRAINT rfm_models_pkey PRIMARY KEY
         CONSTRAINT rfm_models_model_check CHECK (octet_length(model) BETWEEN 1 AND 64),
-    window_days       integer CONSTRAINT rfm_models_window_check CHECK (window_days BETWEEN 1 AND 36500),
-    recency_clamp     integer CONSTRAINT rfm_models_clamp_check CHECK (recency_clamp BETWEEN 1 AND 36500),
+    window_days       integer
+        CONSTRAINT rfm_models_window_check CHECK (window_days BETWEEN 1 AND 36500),
+    recency_clamp     integer
+        CONSTRAINT rfm_models_clamp_check CHECK (recency_clamp BETWEEN 1 AND 36500),
     recency_kind      text    NOT NULL CONSTRAINT rfm_models_recency_kind_check
         CHECK (recency_kind IN ('fixed', 'quantile', 'quantile_plus_one')),
     recency_breaks    numeric[] NOT NULL,
@@ -16,10 +18,14 @@ CREATE TABLE economy.rfm_models (
     monetary_kind     text    NOT NULL CONSTRAINT rfm_models_monetary_kind_check
         CHECK (monetary_kind IN ('fixed', 'quantile', 'quantile_plus_one')),
     monetary_breaks   numeric[] NOT NULL,
-    population        text    NOT NULL CONSTRAINT rfm_models_population_check CHECK (population IN ('active', 'all')),
-    recency_weight    numeric NOT NULL CONSTRAINT rfm_models_recency_weight_check CHECK (recency_weight BETWEEN 0 AND 1),
-    frequency_weight  numeric NOT NULL CONSTRAINT rfm_models_frequency_weight_check CHECK (frequency_weight BETWEEN 0 AND 1),
-    monetary_weight   numeric NOT NULL CONSTRAINT rfm_models_monetary_weight_check CHECK (monetary_weight BETWEEN 0 AND 1),
+    population        text    NOT NULL
+        CONSTRAINT rfm_models_population_check CHECK (population IN ('active', 'all')),
+    recency_weight    numeric NOT NULL
+        CONSTRAINT rfm_models_recency_weight_check CHECK (recency_weight BETWEEN 0 AND 1),
+    frequency_weight  numeric NOT NULL
+        CONSTRAINT rfm_models_frequency_weight_check CHECK (frequency_weight BETWEEN 0 AND 1),
+    monetary_weight   numeric NOT NULL
+        CONSTRAINT rfm_models_monetary_weight_check CHECK (monetary_weight BETWEEN 0 AND 1),
     builtin           boolean NOT NULL DEFAULT false
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.rfm_models', 'WHERE NOT builtin');
@@ -64,21 +70,34 @@ COMMENT ON COLUMN economy.rfm_models.population IS
     'Whose values make the quantiles: active has a purchase in the '
     'window, all has one at any time.';
 INSERT INTO economy.rfm_models VALUES
-    ('standard', 30, 90, 'fixed', '{1,3,7,14}', 'quantile', '{0.2,0.4,0.6,0.8}', 'quantile', '{0.2,0.4,0.6,0.8}', 'active', 0.4, 0.3, 0.3, true),
-    ('all_time', NULL, NULL, 'quantile_plus_one', '{0.2,0.4,0.6,0.8}', 'quantile_plus_one', '{0.2,0.4,0.6,0.8}',
-     'quantile_plus_one', '{0.2,0.4,0.6,0.8}', 'all', 0.4, 0.3, 0.3, true);
+    ('standard', 30, 90,
+     'fixed', '{1,3,7,14}', 'quantile', '{0.2,0.4,0.6,0.8}', 'quantile', '{0.2,0.4,0.6,0.8}',
+     'active', 0.4, 0.3, 0.3, true),
+    ('all_time', NULL, NULL,
+     'quantile_plus_one', '{0.2,0.4,0.6,0.8}', 'quantile_plus_one', '{0.2,0.4,0.6,0.8}',
+     'quantile_plus_one', '{0.2,0.4,0.6,0.8}',
+     'all', 0.4, 0.3, 0.3, true);
 
 CREATE TABLE economy.segment_rules (
     version        integer NOT NULL,
     position       integer NOT NULL,
-    segment        text    NOT NULL COLLATE "C" CONSTRAINT segment_rules_segment_check CHECK (octet_length(segment) BETWEEN 1 AND 64),
+    segment        text    NOT NULL COLLATE "C"
+        CONSTRAINT segment_rules_segment_check CHECK (octet_length(segment) BETWEEN 1 AND 64),
     bought         boolean,
-    recency_from   integer CONSTRAINT segment_rules_recency_from_check CHECK (recency_from >= 0),
-    recency_to     integer CONSTRAINT segment_rules_recency_to_check CHECK (recency_to >= recency_from),
-    frequency_from bigint  CONSTRAINT segment_rules_frequency_from_check CHECK (frequency_from >= 0),
-    frequency_to   bigint  CONSTRAINT segment_rules_frequency_to_check CHECK (frequency_to >= frequency_from),
-    monetary_from  text    CONSTRAINT segment_rules_monetary_from_check CHECK (monetary_from ~ '^(p60|p95|[0-9]{1,16})$'),
-    monetary_below text    CONSTRAINT segment_rules_monetary_below_check CHECK (monetary_below ~ '^(p60|p95|[0-9]{1,16})$'),
+    recency_from   integer
+        CONSTRAINT segment_rules_recency_from_check CHECK (recency_from >= 0),
+    recency_to     integer
+        CONSTRAINT segment_rules_recency_to_check CHECK (recency_to >= recency_from),
+    frequency_from bigint
+        CONSTRAINT segment_rules_frequency_from_check CHECK (frequency_from >= 0),
+    frequency_to   bigint
+        CONSTRAINT segment_rules_frequency_to_check CHECK (frequency_to >= frequency_from),
+    monetary_from  text
+        CONSTRAINT segment_rules_monetary_from_check
+        CHECK (monetary_from ~ '^(p60|p95|[0-9]{1,16})$'),
+    monetary_below text
+        CONSTRAINT segment_rules_monetary_below_check
+        CHECK (monetary_below ~ '^(p60|p95|[0-9]{1,16})$'),
     p95_positive   boolean NOT NULL DEFAULT false,
     CONSTRAINT segment_rules_pkey PRIMARY KEY (version, position)
 );
@@ -190,22 +209,30 @@ CREATE FUNCTION economy.rfm_rule_ranges(rules jsonb, p50 numeric, p60 numeric, p
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT r.position, r.segment, r.bought, coalesce(r.recency_from, 0), coalesce(r.recency_to, 9223372036854775807),
+        SELECT r.position, r.segment, r.bought,
+               coalesce(r.recency_from, 0), coalesce(r.recency_to, 9223372036854775807),
                -- a rule that cannot match wants more purchases than there are
                CASE WHEN (r.p95_positive AND coalesce(p95, 0) <= 0)
-                      OR (r.monetary_from IS NOT NULL AND l.least IS NULL) OR (r.monetary_below IS NOT NULL AND g.most IS NULL)
+                      OR (r.monetary_from IS NOT NULL AND l.least IS NULL)
+                      OR (r.monetary_below IS NOT NULL AND g.most IS NULL)
                     THEN 9223372036854775807 ELSE coalesce(r.frequency_from, 0) END,
                coalesce(r.frequency_to, 9223372036854775806),
                CASE WHEN l.tied THEN '-Infinity' ELSE coalesce(l.least, '-Infinity') END,
                CASE WHEN l.tied THEN l.least ELSE '-Infinity' END,
                CASE WHEN g.tied THEN 'Infinity' ELSE coalesce(g.most, 'Infinity') END,
                CASE WHEN g.tied THEN g.most ELSE 'Infinity' END
-        FROM jsonb_populate_recordset(NULL::economy.segment_rules, CASE jsonb_typeof(rules) WHEN 'array' THEN rules ELSE '[]' END) r
-        -- quantiles that are one value tell nobody apart: who has it is below them
-        CROSS JOIN LATERAL (SELECT CASE r.monetary_from WHEN 'p60' THEN p60 WHEN 'p95' THEN p95 ELSE r.monetary_from::numeric END,
-                                   r.monetary_from LIKE 'p%' AND p95 = p50) l (least, tied)
-        CROSS JOIN LATERAL (SELECT CASE r.monetary_below WHEN 'p60' THEN p60 WHEN 'p95' THEN p95 ELSE r.monetary_below::numeric END,
-                                   r.monetary_below LIKE 'p%' AND p95 = p50) g (most, tied)
+        FROM jsonb_populate_recordset(
+                 NULL::economy.segment_rules,
+                 CASE jsonb_typeof(rules) WHEN 'array' THEN rules ELSE '[]' END) r
+        -- while p95 is the median, who has that value is below both quantiles
+        CROSS JOIN LATERAL (
+            SELECT CASE r.monetary_from
+                       WHEN 'p60' THEN p60 WHEN 'p95' THEN p95 ELSE r.monetary_from::numeric END,
+                   r.monetary_from LIKE 'p%' AND p95 = p50) l (least, tied)
+        CROSS JOIN LATERAL (
+            SELECT CASE r.monetary_below
+                       WHEN 'p60' THEN p60 WHEN 'p95' THEN p95 ELSE r.monetary_below::numeric END,
+                   r.monetary_below LIKE 'p%' AND p95 = p50) g (most, tied)
         ORDER BY r.position;
     END;
 COMMENT ON FUNCTION economy.rfm_rule_ranges(jsonb, numeric, numeric, numeric) IS
@@ -221,25 +248,35 @@ CREATE FUNCTION economy.segment_rules_gap(
 COMMENT ON FUNCTION economy.segment_rules_gap(bigint[], integer, integer) IS
     'A user that rules, eight numbers each, leave without a segment; null when there can be none.';
 
-CREATE FUNCTION economy.check_segment_rules(rules jsonb, model economy.rfm_models) RETURNS void
+CREATE FUNCTION economy.check_segment_rules(rules jsonb, model economy.rfm_models)
+    RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
     gap record;
 BEGIN
-    SELECT (economy.segment_rules_gap(array_agg(v.value ORDER BY r.position, v.n), model.window_days, model.recency_clamp)).* INTO gap
+    SELECT (economy.segment_rules_gap(array_agg(v.value ORDER BY r.position, v.n),
+                                      model.window_days, model.recency_clamp)).* INTO gap
         FROM jsonb_populate_recordset(NULL::economy.segment_rules, rules) r
         CROSS JOIN LATERAL (VALUES
-            (1, coalesce(r.bought::integer, -1)), (2, coalesce(r.recency_from, 0)), (3, coalesce(r.recency_to, 9223372036854775807)),
-            (4, coalesce(r.frequency_from, 0)), (5, coalesce(r.frequency_to, 9223372036854775807)),
-            (6, CASE r.monetary_from WHEN 'p60' THEN -60 WHEN 'p95' THEN -95 ELSE coalesce(r.monetary_from::bigint, -1) END),
-            (7, CASE r.monetary_below WHEN 'p60' THEN -60 WHEN 'p95' THEN -95 ELSE coalesce(r.monetary_below::bigint, -1) END),
+            (1, coalesce(r.bought::integer, -1)),
+            (2, coalesce(r.recency_from, 0)),
+            (3, coalesce(r.recency_to, 9223372036854775807)),
+            (4, coalesce(r.frequency_from, 0)),
+            (5, coalesce(r.frequency_to, 9223372036854775807)),
+            (6, CASE r.monetary_from WHEN 'p60' THEN -60 WHEN 'p95' THEN -95
+                                     ELSE coalesce(r.monetary_from::bigint, -1) END),
+            (7, CASE r.monetary_below WHEN 'p60' THEN -60 WHEN 'p95' THEN -95
+                                      ELSE coalesce(r.monetary_below::bigint, -1) END),
             (8, r.p95_positive::integer)) v (n, value);
     IF gap.recency IS NOT NULL THEN
         RAISE EXCEPTION 'the segment rules leave users without a segment' USING ERRCODE = 'XE601',
             DETAIL = CASE WHEN gap.bought
-                THEN format('No rule matches recency %s, frequency %s, monetary %s, with p60 = %s and p95 = %s and the model "%s".',
-                            gap.recency, gap.frequency, gap.monetary, coalesce(gap.p60::text, 'null'), coalesce(gap.p95::text, 'null'), model.model)
+                THEN format('No rule matches recency %s, frequency %s, monetary %s, '
+                            'with p60 = %s and p95 = %s and the model "%s".',
+                            gap.recency, gap.frequency, gap.monetary,
+                            coalesce(gap.p60::text, 'null'), coalesce(gap.p95::text, 'null'),
+                            model.model)
                 ELSE 'No rule matches a user that never bought anything.' END,
             HINT = 'Add a last rule without conditions.';
     END IF;
@@ -251,7 +288,6 @@ COMMENT ON FUNCTION economy.check_segment_rules(jsonb, economy.rfm_models) IS
 CREATE FUNCTION economy.set_segment_rules(rules jsonb, actor text) RETURNS integer
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     next_version integer;
     unknown      text;
@@ -266,32 +302,39 @@ BEGIN
         RAISE EXCEPTION 'rules must be an array of 1 to 100 JSON objects' USING ERRCODE = 'XE601';
     END IF;
     SELECT k INTO unknown FROM jsonb_array_elements(rules) e, jsonb_object_keys(e) k
-        WHERE k <> ALL (ARRAY['segment', 'bought', 'recency_from', 'recency_to', 'frequency_from', 'frequency_to',
-                              'monetary_from', 'monetary_below', 'p95_positive']) LIMIT 1;
+        WHERE k NOT IN ('segment', 'bought', 'recency_from', 'recency_to', 'frequency_from',
+                        'frequency_to', 'monetary_from', 'monetary_below', 'p95_positive')
+        LIMIT 1;
     IF found THEN
         RAISE EXCEPTION 'a rule has an unknown key "%"', unknown USING ERRCODE = 'XE601',
-            HINT = 'The keys are the conditions of economy.segment_rules; the order is that of the array.';
+            HINT = 'The keys are the conditions of economy.segment_rules; '
+                   'the order is that of the array.';
     END IF;
     PERFORM economy.open_tables('segment_rules', 'rfm_models');
     PERFORM economy.lock_name('economy.segment_rules');
-    SELECT max(version) + 1 INTO next_version FROM economy.segment_rules;
+    SELECT max(r.version) + 1 INTO next_version FROM economy.segment_rules r;
     BEGIN
         INSERT INTO economy.segment_rules
             SELECT (jsonb_populate_record(NULL::economy.segment_rules,
                         '{"p95_positive": false}' || e.value
                         || jsonb_build_object('version', next_version, 'position', e.ordinality))).*
             FROM jsonb_array_elements(rules) WITH ORDINALITY e
-            -- there is none that this transaction can see: others raise 40001
+            -- no row that this transaction sees conflicts; one that it cannot see raises 40001
             ON CONFLICT ON CONSTRAINT segment_rules_pkey DO NOTHING;
     EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
-        GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
+        GET STACKED DIAGNOSTICS
+            message = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
         RAISE EXCEPTION 'a segment rule is not valid' USING ERRCODE = 'XE601',
-            DETAIL = economy.violation('segment_rules', rules, message, failed, at_column) || '.',
-            HINT = 'The keys are the conditions of economy.segment_rules; the order is that of the array.';
+            DETAIL = economy.violation('segment_rules', rules, message, failed, at_column)
+                     || '.',
+            HINT = 'The keys are the conditions of economy.segment_rules; '
+                   'the order is that of the array.';
     END;
-    PERFORM economy.check_segment_rules((SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r),
-                                        economy.rfm_model(economy.rfm_setting('economy.rfm_model')));
-    INSERT INTO economy.segment_rule_changes (version, actor, changed_at) VALUES (next_version, actor, economy.now());
+    PERFORM economy.check_segment_rules(
+        (SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r),
+        economy.rfm_model(economy.rfm_setting('economy.rfm_model')));
+    INSERT INTO economy.segment_rule_changes (version, actor, changed_at)
+        VALUES (next_version, actor, economy.now());
     PERFORM economy.note_change('segment_rules', next_version::text, 'set', actor);
     RETURN next_version;
 END
@@ -313,15 +356,14 @@ COMMENT ON TABLE economy.segment_rule_changes IS
 CREATE FUNCTION economy.set_rfm_model(model jsonb, actor text) RETURNS economy.rfm_models
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
-    old_row economy.rfm_models;
-    new_row economy.rfm_models;
-    axis    text;
-    breaks  numeric[];
-    unknown text;
-    message text;
-    failed  text;
+    old_row   economy.rfm_models;
+    new_row   economy.rfm_models;
+    axis      text;
+    breaks    numeric[];
+    unknown   text;
+    message   text;
+    failed    text;
     at_column text;
 BEGIN
     PERFORM economy.require_actor(actor);
@@ -330,14 +372,17 @@ BEGIN
         RAISE EXCEPTION 'model must be a JSON object with a name, "model"' USING ERRCODE = 'XE603';
     END IF;
     SELECT k INTO unknown FROM jsonb_object_keys(model) k
-        WHERE k NOT IN (SELECT a.attname FROM pg_attribute a WHERE a.attrelid = 'economy.rfm_models'::regclass AND a.attnum > 0)
-           OR k = 'builtin' LIMIT 1;
+        WHERE k NOT IN (SELECT a.attname FROM pg_attribute a
+                        WHERE a.attrelid = 'economy.rfm_models'::regclass AND a.attnum > 0)
+           OR k = 'builtin'
+        LIMIT 1;
     IF found THEN
         RAISE EXCEPTION 'model has an unknown key "%"', unknown USING ERRCODE = 'XE603',
             HINT = 'The keys are the column names of economy.rfm_models.';
     END IF;
     PERFORM economy.open_tables('rfm_models');
-    SELECT * INTO old_row FROM economy.rfm_models m WHERE m.model = set_rfm_model.model ->> 'model' FOR NO KEY UPDATE;
+    SELECT * INTO old_row FROM economy.rfm_models m
+        WHERE m.model = set_rfm_model.model ->> 'model' FOR NO KEY UPDATE;
     IF old_row.builtin THEN
         RAISE EXCEPTION 'model "%" is built in', old_row.model USING ERRCODE = 'XE603',
             HINT = 'Make a model of another name and set economy.rfm_model to it.';
@@ -348,33 +393,49 @@ BEGIN
     END IF;
     BEGIN
         new_row := jsonb_populate_record(old_row, model);
-        FOR axis, breaks IN SELECT * FROM (VALUES ('recency', new_row.recency_breaks), ('frequency', new_row.frequency_breaks),
-                                                  ('monetary', new_row.monetary_breaks)) v LOOP
-            IF breaks IS NULL OR array_ndims(breaks) IS DISTINCT FROM 1 OR cardinality(breaks) <> 4
-               OR breaks IS DISTINCT FROM (SELECT array_agg(DISTINCT b ORDER BY b) FROM unnest(breaks) b)
-               OR (to_jsonb(new_row) ->> (axis || '_kind') <> 'fixed' AND (breaks[1] <= 0 OR breaks[4] >= 1))
-               OR array_position(breaks, NULL) IS NOT NULL OR breaks[1] < 0 OR breaks[4] > 9007199254740991 OR 'NaN' = ANY (breaks) THEN
-                RAISE EXCEPTION '%_breaks must be four rising numbers, fractions between 0 and 1 for quantiles', axis
+        FOR axis, breaks IN
+            VALUES ('recency', new_row.recency_breaks), ('frequency', new_row.frequency_breaks),
+                   ('monetary', new_row.monetary_breaks)
+        LOOP
+            IF breaks IS NULL OR array_ndims(breaks) IS DISTINCT FROM 1
+               OR cardinality(breaks) <> 4
+               OR breaks IS DISTINCT FROM
+                  (SELECT array_agg(DISTINCT b ORDER BY b) FROM unnest(breaks) b)
+               OR (to_jsonb(new_row) ->> (axis || '_kind') <> 'fixed'
+                   AND (breaks[1] <= 0 OR breaks[4] >= 1))
+               OR array_position(breaks, NULL) IS NOT NULL
+               OR breaks[1] < 0 OR breaks[4] > 9007199254740991 OR 'NaN' = ANY (breaks) THEN
+                RAISE EXCEPTION '%_breaks must be four rising numbers, '
+                                'fractions between 0 and 1 for quantiles', axis
                     USING ERRCODE = 'check_violation';
             END IF;
         END LOOP;
         INSERT INTO economy.rfm_models SELECT (new_row).*
             ON CONFLICT ON CONSTRAINT rfm_models_pkey DO UPDATE SET
-                window_days = excluded.window_days, recency_clamp = excluded.recency_clamp,
-                recency_kind = excluded.recency_kind, recency_breaks = excluded.recency_breaks,
-                frequency_kind = excluded.frequency_kind, frequency_breaks = excluded.frequency_breaks,
-                monetary_kind = excluded.monetary_kind, monetary_breaks = excluded.monetary_breaks,
-                population = excluded.population, recency_weight = excluded.recency_weight,
-                frequency_weight = excluded.frequency_weight, monetary_weight = excluded.monetary_weight;
+                window_days = excluded.window_days,
+                recency_clamp = excluded.recency_clamp,
+                recency_kind = excluded.recency_kind,
+                recency_breaks = excluded.recency_breaks,
+                frequency_kind = excluded.frequency_kind,
+                frequency_breaks = excluded.frequency_breaks,
+                monetary_kind = excluded.monetary_kind,
+                monetary_breaks = excluded.monetary_breaks,
+                population = excluded.population,
+                recency_weight = excluded.recency_weight,
+                frequency_weight = excluded.frequency_weight,
+                monetary_weight = excluded.monetary_weight;
     EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
-        GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
+        GET STACKED DIAGNOSTICS
+            message = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
         RAISE EXCEPTION 'model is not valid' USING ERRCODE = 'XE603',
-            DETAIL = economy.violation('rfm_models', model, message, failed, at_column) || '.',
+            DETAIL = economy.violation('rfm_models', model, message, failed, at_column)
+                     || '.',
             HINT = 'The keys are the column names of economy.rfm_models.';
     END;
-    -- the next refresh would refuse it
+    -- rules that leave users of the model in use without a segment would fail the next refresh
     IF new_row.model = economy.rfm_setting('economy.rfm_model') THEN
-        PERFORM economy.check_segment_rules((SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r), new_row);
+        PERFORM economy.check_segment_rules(
+            (SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r), new_row);
     END IF;
     PERFORM economy.note_change('rfm_models', new_row.model, 'set', actor);
     RETURN new_row;
@@ -385,218 +446,3 @@ COMMENT ON FUNCTION economy.set_rfm_model(jsonb, text) IS
     'rfm_refresh() uses the model that economy.rfm_model names. XE603 for a model that is not '
     'valid or built in, XE601 for that one when the segment rules do not fit.';
 
--- Scores of any table
-
-CREATE FUNCTION economy.rfm_measure_query(model economy.rfm_models, inputs text) RETURNS text
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, economy, pg_temp AS $$
-DECLARE
-    counted CONSTANT text := CASE model.population WHEN 'active' THEN 'frequency >= 1' ELSE 'true' END;
-    axis    record;
-    columns text := '';
-    flat    text[] := '{}';
-BEGIN
-    PERFORM economy.require_given('model', model.model IS NOT NULL);
-    PERFORM economy.require_given('inputs', inputs IS NOT NULL);
-    FOR axis IN SELECT * FROM (VALUES ('recency', model.recency_kind, model.recency_breaks), ('frequency', model.frequency_kind, model.frequency_breaks),
-                                      ('monetary', model.monetary_kind, model.monetary_breaks)) v (name, kind, breaks) LOOP
-        columns := columns || CASE axis.kind
-            WHEN 'fixed' THEN format(', %L::numeric[]', axis.breaks)
-            WHEN 'quantile' THEN format(', (percentile_disc(%L::double precision[]) WITHIN GROUP (ORDER BY %I) FILTER (WHERE %s))::numeric[]',
-                                        axis.breaks, axis.name, counted)
-            ELSE format(', (percentile_cont(%L::double precision[]) WITHIN GROUP (ORDER BY %I::double precision) FILTER (WHERE %s))::numeric[]',
-                        axis.breaks, axis.name, counted) END || ' AS ' || axis.name;
-        flat := flat || CASE axis.kind WHEN 'fixed' THEN 'false'
-            ELSE format('min(%1$I) FILTER (WHERE %2$s) IS NOT DISTINCT FROM max(%1$I) FILTER (WHERE %2$s)', axis.name, counted) END;
-    END LOOP;
-    RETURN format('SELECT count(*) AS users, count(*) FILTER (WHERE frequency >= 1) AS active %s, ARRAY[%s] AS flat,
-                       (percentile_disc(ARRAY[0.5, 0.6, 0.95]) WITHIN GROUP (ORDER BY monetary) FILTER (WHERE frequency >= 1))::numeric[] AS p
-                   FROM (%s) i WHERE recency IS NOT NULL', columns, array_to_string(flat, ', '), inputs);
-END
-$$;
-COMMENT ON FUNCTION economy.rfm_measure_query(economy.rfm_models, text) IS
-    'A query for what rfm_measured() takes, over the rows (recency, '
-    'frequency, monetary) of a query.';
-
-CREATE FUNCTION economy.rfm_measured(
-    model economy.rfm_models, users bigint, active bigint, recency numeric[], frequency numeric[],
-    monetary numeric[], flat boolean[], p numeric[]
-) RETURNS economy.score_bounds
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, economy, pg_temp AS $$
-DECLARE
-    result economy.score_bounds;
-BEGIN
-    result.users := users;
-    result.active := active;
-    result.recency := CASE model.recency_kind WHEN 'quantile_plus_one' THEN (SELECT array_agg(b + 1 ORDER BY b) FROM unnest(recency) b) ELSE recency END;
-    result.frequency := CASE model.frequency_kind WHEN 'quantile_plus_one' THEN (SELECT array_agg(b + 1 ORDER BY b) FROM unnest(frequency) b) ELSE frequency END;
-    result.monetary := CASE model.monetary_kind WHEN 'quantile_plus_one' THEN (SELECT array_agg(b + 1 ORDER BY b) FROM unnest(monetary) b) ELSE monetary END;
-    result.p50 := p[1];
-    result.p60 := p[2];
-    result.p95 := p[3];
-    result.degenerate := ARRAY(SELECT v.name FROM (VALUES (1, 'recency'), (2, 'frequency'), (3, 'monetary')) v (n, name) WHERE flat[v.n] ORDER BY v.n);
-    RETURN result;
-END
-$$;
-COMMENT ON FUNCTION economy.rfm_measured(
-    economy.rfm_models, bigint, bigint, numeric[], numeric[], numeric[], boolean[], numeric[]) IS
-    'The bounds of a model out of the answer of rfm_measure_query().';
-
-CREATE FUNCTION economy.rfm_passed(value text, bounds numeric[], kind text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, economy, pg_temp
-    BEGIN ATOMIC
-        SELECT '(' || string_agg(format('(%s %s %L::numeric)::integer', value, CASE kind WHEN 'quantile_plus_one' THEN '>=' ELSE '>' END, b), ' + ') || ')'
-        FROM unnest(bounds) b;
-    END;
-COMMENT ON FUNCTION economy.rfm_passed(text, numeric[], text) IS
-    'An SQL expression for the number of bounds that a value has passed.';
-
-CREATE FUNCTION economy.rfm_measure(model economy.rfm_models, inputs text, as_of timestamptz)
-    RETURNS economy.score_bounds
-    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC'
-    SET datestyle = 'ISO, YMD' AS $$
-DECLARE
-    row record;
-BEGIN
-    EXECUTE economy.rfm_measure_query(model, inputs) INTO row USING as_of;
-    RETURN economy.rfm_measured(model, row.users, row.active, row.recency, row.frequency, row.monetary, row.flat, row.p);
-END
-$$;
-COMMENT ON FUNCTION economy.rfm_measure(economy.rfm_models, text, timestamptz) IS
-    'The bounds that a model finds in the rows (recency, frequency, monetary) of a query with $1 '
-    'for as_of, which runs with the caller''s privileges.';
-
-CREATE FUNCTION economy.rfm_source(model economy.rfm_models, source text, as_of timestamptz)
-    RETURNS text
-    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC'
-    SET datestyle = 'ISO, YMD' AS $$
-#variable_conflict use_variable
-DECLARE
-    kind    text;
-    wrong   bigint;
-    message text;
-BEGIN
-    PERFORM economy.require_given('source', source IS NOT NULL);
-    PERFORM economy.require_given('as_of', as_of IS NOT NULL);
-    IF NOT isfinite(as_of) THEN
-        RAISE EXCEPTION 'as_of must be a finite time' USING ERRCODE = 'XE002';
-    END IF;
-    BEGIN
-        -- a name is in quotes where the session quotes all of them
-        EXECUTE format('SELECT btrim(pg_typeof((SELECT s.ts FROM (%s) s LIMIT 1))::text, ''"''), (SELECT count(s.id::text) + count(s.amount::numeric) FROM (%s) s WHERE false)', source, source)
-            INTO kind, wrong;
-        IF kind IN ('timestamp with time zone', 'timestamp without time zone', 'date') THEN
-            EXECUTE format('SELECT count(*) FROM (%s) s WHERE s.id IS NULL OR isfinite(s.ts) IS NOT TRUE
-                            OR s.amount IS NULL OR s.amount::numeric IN (''NaN'', ''Infinity'', ''-Infinity'')', source) INTO wrong;
-        END IF;
-    EXCEPTION WHEN undefined_column OR cannot_coerce OR invalid_text_representation OR undefined_table OR syntax_error THEN
-        GET STACKED DIAGNOSTICS message = MESSAGE_TEXT;
-        RAISE EXCEPTION 'source must have the columns id, ts and amount' USING ERRCODE = 'XE604', DETAIL = message || '.',
-            HINT = 'For a table of another shape, give economy.rfm_score_query() a query; qualify its names.';
-    END;
-    IF kind NOT IN ('timestamp with time zone', 'timestamp without time zone', 'date') THEN
-        RAISE EXCEPTION 'ts must be a date or a timestamp' USING ERRCODE = 'XE604', DETAIL = format('It is of type %s.', kind);
-    END IF;
-    IF wrong > 0 THEN
-        RAISE EXCEPTION 'source has % rows with a null id, ts or amount, or one that is not finite', wrong USING ERRCODE = 'XE604';
-    END IF;
-    -- a return is no purchase
-    RETURN format('SELECT i.id, least(($1 AT TIME ZONE ''UTC'')::date - (max(i.at) AT TIME ZONE ''UTC'')::date, %s) AS recency,
-            count(*) FILTER (WHERE %s) AS frequency, coalesce(sum(i.amount) FILTER (WHERE %2$s), 0) AS monetary
-        FROM (SELECT s.id::text AS id, %s AS at, s.amount::numeric AS amount FROM (%s) s WHERE s.amount::numeric >= 0) i
-        WHERE i.at <= $1 GROUP BY i.id',
-        coalesce(model.recency_clamp::text, 'NULL'),
-        CASE WHEN model.window_days IS NULL THEN 'true' ELSE format('i.at > $1 - %s * interval ''24 hours''', model.window_days) END,
-        CASE kind WHEN 'timestamp with time zone' THEN 's.ts' ELSE '(s.ts::timestamp AT TIME ZONE ''UTC'')' END, source);
-END
-$$;
-COMMENT ON FUNCTION economy.rfm_source(economy.rfm_models, text, timestamptz) IS
-    'A query, with $1 for as_of, for recency, frequency and monetary per id of a query for (id, '
-    'ts, amount); XE604 when that is no such query.';
-
-CREATE FUNCTION economy.rfm_bounds_query(model text, query text, as_of timestamptz)
-    RETURNS economy.score_bounds
-    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC'
-    SET datestyle = 'ISO, YMD' AS $$
-DECLARE
-    m economy.rfm_models := economy.rfm_model(model);
-BEGIN
-    RETURN economy.rfm_measure(m, economy.rfm_source(m, query, as_of), as_of);
-END
-$$;
-COMMENT ON FUNCTION economy.rfm_bounds_query(text, text, timestamptz) IS
-    'rfm_bounds() of a query with the columns id, ts and amount.';
-
-CREATE FUNCTION economy.rfm_bounds(model text, source regclass, as_of timestamptz)
-    RETURNS economy.score_bounds
-    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC'
-    SET datestyle = 'ISO, YMD' AS $$
-BEGIN
-    RETURN economy.rfm_bounds_query(model, 'SELECT id, ts, amount FROM ' || source, as_of);
-END
-$$;
-COMMENT ON FUNCTION economy.rfm_bounds(text, regclass, timestamptz) IS
-    'The bounds that a model finds in a table with the columns id, ts and amount, '
-    'with the caller''s privileges.';
-
-CREATE FUNCTION economy.rfm_score_query(model text, query text, as_of timestamptz)
-    RETURNS TABLE (
-        id text, recency_days integer, frequency bigint, monetary numeric, r integer, f integer,
-        m integer, score numeric, segment text
-    )
-    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC'
-    SET datestyle = 'ISO, YMD' AS $$
-#variable_conflict use_column
-DECLARE
-    definition economy.rfm_models := economy.rfm_model(model);
-    inputs     text := economy.rfm_source(definition, query, as_of);
-    bounds     economy.score_bounds := economy.rfm_measure(definition, inputs, as_of);
-    ranked     text := CASE definition.population WHEN 'active' THEN 'i.frequency >= 1' ELSE 'true' END;
-    rules      jsonb := (SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r);
-BEGIN
-    RETURN QUERY EXECUTE format(
-        'WITH rules AS MATERIALIZED (SELECT * FROM economy.rfm_rule_ranges($5, $6, $7, $8))
-         SELECT s.id, s.recency, s.frequency, s.monetary, s.r, s.f, s.m, $2 * s.r + $3 * s.f + $4 * s.m,
-             (SELECT g.segment FROM rules g
-              WHERE (g.bought IS NULL OR g.bought) AND s.recency BETWEEN g.recency_from AND g.recency_to
-                AND s.frequency BETWEEN g.frequency_from AND g.frequency_to AND s.monetary >= g.monetary_from AND s.monetary > g.monetary_above
-                AND s.monetary < g.monetary_below AND s.monetary <= g.monetary_to
-              ORDER BY g.position LIMIT 1)
-         FROM (SELECT i.*,
-                   %s AS r, %s AS f, %s AS m
-               FROM (%s) i) s',
-        CASE WHEN 'recency' = ANY (bounds.degenerate) THEN '3' ELSE '5 - ' || economy.rfm_passed('i.recency', bounds.recency, definition.recency_kind) END,
-        CASE WHEN 'frequency' = ANY (bounds.degenerate) THEN 'CASE WHEN ' || ranked || ' THEN 3 ELSE 1 END'
-             ELSE '1 + ' || economy.rfm_passed('i.frequency', bounds.frequency, definition.frequency_kind) END,
-        CASE WHEN 'monetary' = ANY (bounds.degenerate) THEN 'CASE WHEN ' || ranked || ' THEN 3 ELSE 1 END'
-             ELSE '1 + ' || economy.rfm_passed('i.monetary', bounds.monetary, definition.monetary_kind) END,
-        inputs)
-        USING as_of, definition.recency_weight, definition.frequency_weight, definition.monetary_weight, rules, bounds.p50, bounds.p60, bounds.p95;
-END
-$$;
-COMMENT ON FUNCTION economy.rfm_score_query(text, text, timestamptz) IS
-    'rfm_score() of a query with the columns id, ts and amount.';
-
-CREATE FUNCTION economy.rfm_score(model text, source regclass, as_of timestamptz)
-    RETURNS TABLE (
-        id text, recency_days integer, frequency bigint, monetary numeric, r integer, f integer,
-        m integer, score numeric, segment text
-    )
-    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
-    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC'
-    SET datestyle = 'ISO, YMD' AS $$
-BEGIN
-    PERFORM economy.require_given('source', source IS NOT NULL);
-    RETURN QUERY SELECT * FROM economy.rfm_score_query(model, 'SELECT id, ts, amount FROM ' || source, as_of);
-END
-$$;
-COMMENT ON FUNCTION economy.rfm_score(text, regclass, timestamptz) IS
-    'Scores a table with the columns id, ts and amount by a model, a row per id with a row up to '
-    'as_of; runs with the caller''s privileges.';

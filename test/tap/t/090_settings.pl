@@ -198,8 +198,8 @@ is($hostile->{$_}, $plain->{$_}, $_) foreach sort keys %$plain;
 unlike($plain->{$_}, qr/sqlstate/, "$_ is answered") foreach grep { /^answer/ } sort keys %$plain;
 
 # what works on pg_cron and on keys, what signs all the rest, what is no call of its own, and clocks
-my %ELSEWHERE = map { $_ => 1 } qw(now anchor anchor_step audit_step last_anchor verify_anchor health relay_status require_given rfm_bounds_query rfm_measure rfm_measure_query rfm_measured rfm_passed rfm_rule_ranges
-  rfm_score_query rfm_source schedule unschedule retire_signing_key capture_actions run_job);
+my %ELSEWHERE = map { $_ => 1 } qw(now anchor anchor_step audit_step last_anchor verify_anchor health relay_status require_given rfm_bounds_query rfm_measure rfm_measure_query rfm_measured rfm_rule_ranges
+  rfm_score_expression rfm_score_query rfm_source rfm_source_check schedule unschedule retire_signing_key capture_actions run_job);
 my @missing = grep { my $f = $_; !$ELSEWHERE{$f} && !grep { /economy\.$f\(/ } @CALLS } @$called;
 is("@missing", '', 'every function that a level may call is called');
 
