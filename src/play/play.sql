@@ -3,7 +3,8 @@
 CREATE TABLE economy.games (
     game       text        NOT NULL COLLATE "C" CONSTRAINT games_pkey PRIMARY KEY
         CONSTRAINT games_game_check CHECK (octet_length(game) BETWEEN 1 AND 64),
-    rules      jsonb       NOT NULL DEFAULT '{}' CONSTRAINT games_rules_check CHECK (jsonb_typeof(rules) = 'object'),
+    rules      jsonb       NOT NULL DEFAULT '{}'
+        CONSTRAINT games_rules_check CHECK (jsonb_typeof(rules) = 'object'),
     builtin    boolean     NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL
 );
@@ -20,7 +21,8 @@ CREATE TABLE economy.user_actions (
     gold_delta        bigint      NOT NULL,
     xp_delta          bigint      NOT NULL,
     gold              bigint      NOT NULL CONSTRAINT user_actions_gold_check CHECK (gold >= 0),
-    experience_points bigint      NOT NULL CONSTRAINT user_actions_xp_check CHECK (experience_points >= 0),
+    experience_points bigint      NOT NULL
+        CONSTRAINT user_actions_xp_check CHECK (experience_points >= 0),
     created_at        timestamptz NOT NULL,
     xact              bigint      NOT NULL,
     position          bigint      NOT NULL,
@@ -37,9 +39,10 @@ CREATE TABLE economy.user_actions (
     CONSTRAINT user_actions_pkey PRIMARY KEY (user_id, seq),
     CONSTRAINT user_actions_key UNIQUE (user_id, game, action_id)
 );
--- of rows in the order of their positions a summary per range of pages is enough
-CREATE INDEX user_actions_position_idx ON economy.user_actions USING brin (position) WITH (pages_per_range = 32);
--- a range that is not summarised costs a writer nothing; the empty table's first one is
+-- a summary per range of pages is enough for rows that lie in the order of their positions
+CREATE INDEX user_actions_position_idx ON economy.user_actions
+    USING brin (position) WITH (pages_per_range = 32);
+-- a range without a summary costs a writer nothing; the empty table's first range has one
 SELECT pg_catalog.brin_desummarize_range('economy.user_actions_position_idx', 0);
 SELECT pg_catalog.pg_extension_config_dump('economy.user_actions', '');
 COMMENT ON TABLE economy.user_actions IS
@@ -107,7 +110,6 @@ COMMENT ON FUNCTION economy.game_stats_me(bigint) IS
 CREATE FUNCTION economy.register_game(name text, rules jsonb DEFAULT '{}') RETURNS text
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_variable
 BEGIN
     PERFORM economy.require_given('name', name IS NOT NULL);
     PERFORM economy.require_given('rules', rules IS NOT NULL);
@@ -120,8 +122,8 @@ BEGIN
     PERFORM economy.open_tables('games');
     IF EXISTS (SELECT FROM economy.games g WHERE g.game = name AND g.builtin) THEN
         IF rules <> '{}' THEN
-            RAISE EXCEPTION 'game "%" is built in and has no rules of its own', name USING ERRCODE = 'XE002',
-                HINT = 'Register a game of another name.';
+            RAISE EXCEPTION 'game "%" is built in and has no rules of its own', name
+                USING ERRCODE = 'XE002', HINT = 'Register a game of another name.';
         END IF;
         RETURN name;
     END IF;
@@ -164,8 +166,9 @@ CREATE TABLE economy.rollup_positions (
     seq       bigint NOT NULL,
     oldest_at timestamptz
 ) WITH (fillfactor = 70);
--- the queue of prune()
-CREATE INDEX rollup_positions_oldest_at_idx ON economy.rollup_positions (oldest_at, user_id) WHERE oldest_at IS NOT NULL;
+-- prune() takes the users in this order
+CREATE INDEX rollup_positions_oldest_at_idx ON economy.rollup_positions (oldest_at, user_id)
+    WHERE oldest_at IS NOT NULL;
 SELECT pg_catalog.pg_extension_config_dump('economy.rollup_positions', '');
 COMMENT ON TABLE economy.rollup_positions IS
     'Entry up to which each user''s actions are in user_game_stats_summary.';
@@ -181,7 +184,8 @@ COMMENT ON TABLE economy.rollup_queue IS
     'Users with actions that rollup_stats() has seen and not rolled up yet.';
 
 CREATE TABLE economy.rollup_state (
-    only_row   boolean NOT NULL DEFAULT true CONSTRAINT rollup_state_pkey PRIMARY KEY CONSTRAINT rollup_state_only_row_check CHECK (only_row),
+    only_row   boolean NOT NULL DEFAULT true CONSTRAINT rollup_state_pkey PRIMARY KEY
+        CONSTRAINT rollup_state_only_row_check CHECK (only_row),
     position   bigint  NOT NULL,
     summarized bigint  NOT NULL,
     next_user  bigint
@@ -200,15 +204,17 @@ CREATE FUNCTION economy.summarize_actions(done bigint) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
-    pages CONSTANT bigint := 32;    -- of a range; the last one is left to the writers
-    ranges bigint := pg_relation_size('economy.user_actions') / current_setting('block_size')::bigint / pages - 1;
-    i bigint;
+    pages  CONSTANT bigint := 32;    -- of a range
+    -- the last range is left to the writers
+    ranges bigint := pg_relation_size('economy.user_actions')
+                     / current_setting('block_size')::bigint / pages - 1;
+    i      bigint;
 BEGIN
     IF done / pages >= ranges AND done / pages <= ranges + 1 THEN
         RETURN done;
     END IF;
     BEGIN
-        -- whoever has it summarises as well, VACUUM above all
+        -- whoever has this lock summarises as well, VACUUM above all
         LOCK TABLE economy.user_actions IN SHARE UPDATE EXCLUSIVE MODE NOWAIT;
     EXCEPTION WHEN lock_not_available THEN
         RETURN done;
@@ -231,30 +237,40 @@ CREATE FUNCTION economy.fill_rollup_queue() RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     SET enable_seqscan = off AS $$
-#variable_conflict use_variable
 DECLARE
     state economy.rollup_state;
-    -- of a snapshot that is older than that of the reader below
-    here  bigint := economy.position_of(pg_snapshot_xmin(pg_current_snapshot())::text::bigint);
+    -- of a snapshot that is older than that of the statement that reads the journal
+    here  bigint := economy.position_of(
+        pg_snapshot_xmin(pg_current_snapshot())::text::bigint);
     first bigint;
 BEGIN
     SELECT * INTO state FROM economy.rollup_state;
-    -- the bound stands in the statement, so that it is planned for what it finds
-    EXECUTE format('WITH queued AS (INSERT INTO economy.rollup_queue
-        SELECT n.user_id
-        FROM (SELECT t.user_id, max(t.seq) AS seq FROM economy.user_actions t WHERE t.position >= %s GROUP BY t.user_id OFFSET 0) n
-        LEFT JOIN LATERAL (SELECT p.seq FROM economy.rollup_positions p WHERE p.user_id = n.user_id OFFSET 0) p ON true
-        WHERE n.seq > coalesce(p.seq, 0)
-        -- none is there, unless the snapshot is too old to see it
-        ON CONFLICT ON CONSTRAINT rollup_queue_pkey DO NOTHING RETURNING user_id)
-        SELECT min(user_id) FROM queued', coalesce(state.position, 0)) INTO first;
+    -- EXECUTE, and the bound stands in the statement, so that it is planned for what it finds
+    EXECUTE format($query$
+        WITH queued AS (
+            INSERT INTO economy.rollup_queue
+            SELECT n.user_id
+            FROM (SELECT t.user_id, max(t.seq) AS seq FROM economy.user_actions t
+                  WHERE t.position >= %s GROUP BY t.user_id OFFSET 0) n
+            LEFT JOIN LATERAL (SELECT p.seq FROM economy.rollup_positions p
+                               WHERE p.user_id = n.user_id OFFSET 0) p ON true
+            WHERE n.seq > coalesce(p.seq, 0)
+            -- the queue is empty, but a snapshot may be too old to see who is in it
+            ON CONFLICT ON CONSTRAINT rollup_queue_pkey DO NOTHING RETURNING user_id
+        )
+        SELECT min(user_id) FROM queued
+        $query$, coalesce(state.position, 0)) INTO first;
     IF state IS NULL THEN
-        -- there may be others: who lost the state is here again
+        -- where the row of the state was lost, others may wait in the queue
         SELECT min(q.user_id) INTO first FROM economy.rollup_queue q;
     END IF;
-    INSERT INTO economy.rollup_state AS s (position, summarized, next_user) VALUES (here, economy.summarize_actions(coalesce(state.summarized, 0)), first)
-        ON CONFLICT ON CONSTRAINT rollup_state_pkey DO UPDATE SET position = excluded.position, summarized = excluded.summarized, next_user = excluded.next_user
-        WHERE (s.position, s.summarized, s.next_user) IS DISTINCT FROM (excluded.position, excluded.summarized, excluded.next_user);
+    INSERT INTO economy.rollup_state AS s (position, summarized, next_user)
+        VALUES (here, economy.summarize_actions(coalesce(state.summarized, 0)), first)
+        ON CONFLICT ON CONSTRAINT rollup_state_pkey DO UPDATE SET
+            position = excluded.position, summarized = excluded.summarized,
+            next_user = excluded.next_user
+        WHERE (s.position, s.summarized, s.next_user)
+              IS DISTINCT FROM (excluded.position, excluded.summarized, excluded.next_user);
     RETURN first;
 END
 $$;
@@ -266,14 +282,16 @@ CREATE FUNCTION economy.rollup_stats(max_users integer DEFAULT 100000)
     RETURNS TABLE (users bigint, actions bigint, rows_written bigint)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
-    -- a queue that is worked off has more dead rows than others, and no statistics that fit
+    -- a queue that is worked off has more dead rows than others, and statistics that do not fit
     SET enable_seqscan = off AS $$
 DECLARE
     first bigint;
     last  bigint;
 BEGIN
     PERFORM economy.require_positive('max_users', max_users);
-    PERFORM economy.open_tables('user_actions', 'accounts', 'rollup_positions', 'rollup_queue', 'rollup_state', 'user_game_stats_summary');
+    PERFORM economy.open_tables(
+        'user_actions', 'accounts', 'rollup_positions', 'rollup_queue', 'rollup_state',
+        'user_game_stats_summary');
     -- one rollup at a time; the next one begins where this one ends
     PERFORM economy.lock_name('economy.rollup_stats');
     SELECT s.next_user INTO first FROM economy.rollup_state s;
@@ -282,36 +300,47 @@ BEGIN
         RETURN QUERY SELECT 0::bigint, 0::bigint, 0::bigint;
         RETURN;
     END IF;
-    SELECT max(n.user_id) INTO last FROM (SELECT q.user_id FROM economy.rollup_queue q WHERE q.user_id >= first ORDER BY q.user_id LIMIT max_users) n;
-    UPDATE economy.rollup_state SET next_user = (SELECT q.user_id FROM economy.rollup_queue q WHERE q.user_id > last ORDER BY q.user_id LIMIT 1);
+    SELECT max(n.user_id) INTO last
+        FROM (SELECT q.user_id FROM economy.rollup_queue q WHERE q.user_id >= first
+              ORDER BY q.user_id LIMIT max_users) n;
+    UPDATE economy.rollup_state SET next_user = (
+        SELECT q.user_id FROM economy.rollup_queue q WHERE q.user_id > last
+        ORDER BY q.user_id LIMIT 1);
     RETURN QUERY
     WITH taken AS MATERIALIZED (
-        DELETE FROM economy.rollup_queue q WHERE q.user_id BETWEEN first AND last RETURNING q.user_id
+        DELETE FROM economy.rollup_queue q WHERE q.user_id BETWEEN first AND last
+        RETURNING q.user_id
     ), fresh AS MATERIALIZED (
         -- user by user, here and below: a join would read every one of them
         SELECT k.user_id, coalesce(p.seq, 0) AS after_seq, a.seq AS upto_seq, p.oldest_at
-        FROM taken k CROSS JOIN LATERAL (SELECT b.seq FROM economy.accounts b WHERE b.user_id = k.user_id OFFSET 0) a
-        LEFT JOIN LATERAL (SELECT r.seq, r.oldest_at FROM economy.rollup_positions r WHERE r.user_id = k.user_id OFFSET 0) p ON true
+        FROM taken k
+        CROSS JOIN LATERAL (SELECT b.seq FROM economy.accounts b
+                            WHERE b.user_id = k.user_id OFFSET 0) a
+        LEFT JOIN LATERAL (SELECT r.seq, r.oldest_at FROM economy.rollup_positions r
+                           WHERE r.user_id = k.user_id OFFSET 0) p ON true
         WHERE a.seq > coalesce(p.seq, 0)
     ), counted AS MATERIALIZED (
         SELECT u.user_id, (u.created_at AT TIME ZONE 'UTC')::date AS day, u.game,
                count(*) AS total, count(*) FILTER (WHERE u.outcome = 'win') AS wins,
-               count(*) FILTER (WHERE u.outcome = 'loss') AS losses, count(*) FILTER (WHERE u.outcome = 'draw') AS draws,
+               count(*) FILTER (WHERE u.outcome = 'loss') AS losses,
+               count(*) FILTER (WHERE u.outcome = 'draw') AS draws,
                max(u.win) AS max_win, sum(u.bet)::bigint AS bet_sum, sum(u.win)::bigint AS win_sum,
                max(u.created_at) AS last_action_at
         FROM fresh f CROSS JOIN LATERAL (
             SELECT * FROM economy.user_actions t
             WHERE t.user_id = f.user_id AND t.seq > f.after_seq AND t.seq <= f.upto_seq
-            -- which only the index on seq gives
+            -- an order that only the index on seq gives
             ORDER BY t.user_id, t.seq OFFSET 0) u
         GROUP BY 1, 2, 3
     ), moved AS (
         INSERT INTO economy.rollup_positions AS p
             SELECT f.user_id, f.upto_seq, coalesce(f.oldest_at, (
                 SELECT t.created_at FROM economy.user_actions t
-                WHERE t.user_id = f.user_id AND t.seq > f.after_seq AND t.seq <= f.upto_seq ORDER BY t.seq LIMIT 1))
+                WHERE t.user_id = f.user_id AND t.seq > f.after_seq AND t.seq <= f.upto_seq
+                ORDER BY t.seq LIMIT 1))
             FROM fresh f
-            ON CONFLICT ON CONSTRAINT rollup_positions_pkey DO UPDATE SET seq = excluded.seq, oldest_at = excluded.oldest_at
+            ON CONFLICT ON CONSTRAINT rollup_positions_pkey DO UPDATE
+                SET seq = excluded.seq, oldest_at = excluded.oldest_at
     ), written AS (
         INSERT INTO economy.user_game_stats_summary AS s SELECT c.* FROM counted c
             ON CONFLICT ON CONSTRAINT user_game_stats_summary_pkey DO UPDATE SET
@@ -322,7 +351,9 @@ BEGIN
                 last_action_at = greatest(s.last_action_at, excluded.last_action_at)
             RETURNING 1
     )
-    SELECT (SELECT count(*) FROM fresh), (SELECT coalesce(sum(c.total), 0)::bigint FROM counted c), (SELECT count(*) FROM written);
+    SELECT (SELECT count(*) FROM fresh),
+           (SELECT coalesce(sum(c.total), 0)::bigint FROM counted c),
+           (SELECT count(*) FROM written);
 END
 $$;
 COMMENT ON FUNCTION economy.rollup_stats(integer) IS
@@ -414,9 +445,10 @@ CREATE FUNCTION economy.prune_stream(user_id bigint, seq bigint) RETURNS bigint
     RETURN (economy.prune_streams(ARRAY[user_id], ARRAY[seq]))[1];
 COMMENT ON FUNCTION economy.prune_stream(bigint, bigint) IS 'prune_streams() of one user.';
 
-CREATE FUNCTION economy.prune_parts(cutoff timestamptz, max_users integer, OUT user_id bigint,
-                                    OUT pruned bigint, OUT rolled_to bigint, OUT upto bigint)
-    RETURNS SETOF record
+CREATE FUNCTION economy.prune_parts(
+    cutoff timestamptz, max_users integer,
+    OUT user_id bigint, OUT pruned bigint, OUT rolled_to bigint, OUT upto bigint
+) RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     -- user by user: a join would read every one of them
@@ -447,7 +479,8 @@ CREATE FUNCTION economy.prune_parts(cutoff timestamptz, max_users integer, OUT u
             FROM (SELECT i.seq, bool_or(i.created_at >= cutoff) OVER (ORDER BY i.seq) AS stays
                   FROM (SELECT t.seq, t.created_at
                         FROM economy.user_actions t
-                        WHERE t.user_id = c.user_id AND t.seq > c.pruned_seq AND t.seq <= c.rolled_to
+                        WHERE t.user_id = c.user_id AND t.seq > c.pruned_seq
+                          AND t.seq <= c.rolled_to
                         ORDER BY t.user_id, t.seq
                         LIMIT 20000) i) s
             WHERE NOT s.stays) a
@@ -463,8 +496,8 @@ CREATE FUNCTION economy.prune(older_than interval DEFAULT '90 days', max_users i
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     SET TimeZone = 'UTC'
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
-#variable_conflict use_column
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+    SET jit = off AS $$
 DECLARE
     cutoff  timestamptz := economy.now() - older_than;
     parts   record;
@@ -476,11 +509,12 @@ BEGIN
     IF cutoff > economy.now() - interval '24 hours' OR max_users < 1 THEN
         RAISE EXCEPTION 'older_than must be a day or more and max_users 1 or more'
             USING ERRCODE = 'XE002',
-            HINT = 'A retry of a pruned action is refused with RESYNC_REQUIRED: keep actions longer than clients retry.';
+            HINT = 'A retry of a pruned action is refused with RESYNC_REQUIRED: '
+                   'keep actions longer than clients retry.';
     END IF;
-    PERFORM economy.open_tables('user_actions', 'accounts', 'rollup_positions', 'pruned_actions',
-                                'pruned_stats', 'stream_checkpoints', 'shop_transactions',
-                                'reward_audit', 'gold_adjustments');
+    PERFORM economy.open_tables(
+        'user_actions', 'accounts', 'rollup_positions', 'pruned_actions', 'pruned_stats',
+        'stream_checkpoints', 'shop_transactions', 'reward_audit', 'gold_adjustments');
     PERFORM economy.lock_name('economy.rollup_stats');
     SELECT coalesce(array_agg(p.user_id ORDER BY p.user_id), '{}') AS users,
            array_agg(p.rolled_to ORDER BY p.user_id) AS rolled,
@@ -538,55 +572,81 @@ CREATE FUNCTION economy.parity_of(users bigint[]) RETURNS SETOF economy.parity_d
         WITH chosen AS MATERIALIZED (
             SELECT a.user_id, a.seq, a.pruned_seq, p.seq AS rolled_to, p.oldest_at
             FROM unnest(users) i (user_id)
-            CROSS JOIN LATERAL (SELECT b.* FROM economy.accounts b WHERE b.user_id = i.user_id OFFSET 0) a
-            LEFT JOIN LATERAL (SELECT r.* FROM economy.rollup_positions r WHERE r.user_id = i.user_id OFFSET 0) p ON true
+            CROSS JOIN LATERAL (SELECT b.* FROM economy.accounts b
+                                WHERE b.user_id = i.user_id OFFSET 0) a
+            LEFT JOIN LATERAL (SELECT r.* FROM economy.rollup_positions r
+                               WHERE r.user_id = i.user_id OFFSET 0) p ON true
         ), parts AS (
-            SELECT t.user_id, t.game, (t.created_at AT TIME ZONE 'UTC')::date AS day, t.seq <= coalesce(c.rolled_to, 0) AS rolled,
+            SELECT t.user_id, t.game, (t.created_at AT TIME ZONE 'UTC')::date AS day,
+                   t.seq <= coalesce(c.rolled_to, 0) AS rolled,
                    count(*) AS total, count(*) FILTER (WHERE t.outcome = 'win') AS wins,
-                   count(*) FILTER (WHERE t.outcome = 'loss') AS losses, count(*) FILTER (WHERE t.outcome = 'draw') AS draws,
-                   max(t.win) AS max_win, sum(t.bet) AS bet_sum, sum(t.win) AS win_sum, max(t.created_at) AS last_action_at
-            FROM chosen c CROSS JOIN LATERAL (SELECT u.* FROM economy.user_actions u WHERE u.user_id = c.user_id OFFSET 0) t
+                   count(*) FILTER (WHERE t.outcome = 'loss') AS losses,
+                   count(*) FILTER (WHERE t.outcome = 'draw') AS draws,
+                   max(t.win) AS max_win, sum(t.bet) AS bet_sum, sum(t.win) AS win_sum,
+                   max(t.created_at) AS last_action_at
+            FROM chosen c
+            CROSS JOIN LATERAL (SELECT u.* FROM economy.user_actions u
+                                WHERE u.user_id = c.user_id OFFSET 0) t
             GROUP BY 1, 2, 3, 4
             UNION ALL
             -- only what was rolled up is ever pruned
-            SELECT s.user_id, s.game, s.day, true, s.total, s.wins, s.losses, s.draws, s.max_win, s.bet_sum, s.win_sum, s.last_action_at
-            FROM chosen c CROSS JOIN LATERAL (SELECT q.* FROM economy.pruned_stats q WHERE q.user_id = c.user_id OFFSET 0) s
+            SELECT s.user_id, s.game, s.day, true, s.total, s.wins, s.losses, s.draws,
+                   s.max_win, s.bet_sum, s.win_sum, s.last_action_at
+            FROM chosen c
+            CROSS JOIN LATERAL (SELECT q.* FROM economy.pruned_stats q
+                                WHERE q.user_id = c.user_id OFFSET 0) s
         ), days AS MATERIALIZED (
-            SELECT m.user_id, m.game, m.day, m.rolled, sum(m.total) AS total, sum(m.wins) AS wins, sum(m.losses) AS losses,
+            SELECT m.user_id, m.game, m.day, m.rolled,
+                   sum(m.total) AS total, sum(m.wins) AS wins, sum(m.losses) AS losses,
                    sum(m.draws) AS draws, max(m.max_win) AS max_win, sum(m.bet_sum) AS bet_sum,
                    sum(m.win_sum) AS win_sum, max(m.last_action_at) AS last_action_at
             FROM parts m GROUP BY 1, 2, 3, 4
         ), entries AS (
-            SELECT d.user_id, d.game, sum(d.total) AS total, sum(d.wins) AS wins, sum(d.losses) AS losses,
+            SELECT d.user_id, d.game,
+                   sum(d.total) AS total, sum(d.wins) AS wins, sum(d.losses) AS losses,
                    sum(d.draws) AS draws, max(d.max_win) AS max_win, sum(d.bet_sum) AS bet_sum,
                    sum(d.win_sum) AS win_sum, max(d.last_action_at) AS last_action_at
             FROM days d GROUP BY 1, 2
         )
-        SELECT coalesce(e.user_id, s.user_id), 'game_stats', coalesce(e.game, s.game), NULL::date, to_jsonb(e), to_jsonb(s)
+        SELECT coalesce(e.user_id, s.user_id), 'game_stats', coalesce(e.game, s.game), NULL::date,
+               to_jsonb(e), to_jsonb(s)
         FROM entries e FULL JOIN (
-            SELECT g.* FROM chosen c CROSS JOIN LATERAL (SELECT t.* FROM economy.game_stats t WHERE t.user_id = c.user_id OFFSET 0) g) s
-             ON s.user_id = e.user_id AND s.game = e.game
-        WHERE (e.total, e.wins, e.losses, e.draws, e.max_win, e.bet_sum, e.win_sum, e.last_action_at)
-              IS DISTINCT FROM (s.total, s.wins, s.losses, s.draws, s.max_win, s.bet_sum, s.win_sum, s.last_action_at)
+            SELECT g.* FROM chosen c
+            CROSS JOIN LATERAL (SELECT t.* FROM economy.game_stats t
+                                WHERE t.user_id = c.user_id OFFSET 0) g) s
+            ON s.user_id = e.user_id AND s.game = e.game
+        WHERE (e.total, e.wins, e.losses, e.draws, e.max_win, e.bet_sum, e.win_sum,
+               e.last_action_at)
+              IS DISTINCT FROM (s.total, s.wins, s.losses, s.draws, s.max_win, s.bet_sum,
+                                s.win_sum, s.last_action_at)
         UNION ALL
-        SELECT coalesce(d.user_id, s.user_id), 'user_game_stats_summary', coalesce(d.game, s.game), coalesce(d.day, s.day),
-               to_jsonb(d), to_jsonb(s)
+        SELECT coalesce(d.user_id, s.user_id), 'user_game_stats_summary',
+               coalesce(d.game, s.game), coalesce(d.day, s.day), to_jsonb(d), to_jsonb(s)
         FROM (SELECT * FROM days WHERE rolled) d
         FULL JOIN (
-            SELECT g.* FROM chosen c CROSS JOIN LATERAL (SELECT t.* FROM economy.user_game_stats_summary t WHERE t.user_id = c.user_id OFFSET 0) g) s
-             ON s.user_id = d.user_id AND s.game = d.game AND s.day = d.day
-        WHERE (d.total, d.wins, d.losses, d.draws, d.max_win, d.bet_sum, d.win_sum, d.last_action_at)
-              IS DISTINCT FROM (s.total, s.wins, s.losses, s.draws, s.max_win, s.bet_sum, s.win_sum, s.last_action_at)
+            SELECT g.* FROM chosen c
+            CROSS JOIN LATERAL (SELECT t.* FROM economy.user_game_stats_summary t
+                                WHERE t.user_id = c.user_id OFFSET 0) g) s
+            ON s.user_id = d.user_id AND s.game = d.game AND s.day = d.day
+        WHERE (d.total, d.wins, d.losses, d.draws, d.max_win, d.bet_sum, d.win_sum,
+               d.last_action_at)
+              IS DISTINCT FROM (s.total, s.wins, s.losses, s.draws, s.max_win, s.bet_sum,
+                                s.win_sum, s.last_action_at)
         UNION ALL
         -- a position ahead of the stream would pass over what comes
-        SELECT c.user_id, 'rollup_positions', NULL, NULL::date, jsonb_build_object('seq_at_most', c.seq), jsonb_build_object('seq', c.rolled_to)
+        SELECT c.user_id, 'rollup_positions', NULL, NULL::date,
+               jsonb_build_object('seq_at_most', c.seq), jsonb_build_object('seq', c.rolled_to)
         FROM chosen c WHERE c.rolled_to > c.seq OR c.rolled_to < 0
         UNION ALL
         -- and prune() would not find a user whose oldest action is not noted
-        SELECT c.user_id, 'rollup_positions', NULL, NULL::date, jsonb_build_object('oldest_at', f.created_at), jsonb_build_object('oldest_at', c.oldest_at)
-        FROM chosen c LEFT JOIN LATERAL (
+        SELECT c.user_id, 'rollup_positions', NULL, NULL::date,
+               jsonb_build_object('oldest_at', f.created_at),
+               jsonb_build_object('oldest_at', c.oldest_at)
+        FROM chosen c
+        LEFT JOIN LATERAL (
             SELECT t.created_at FROM economy.user_actions t
-            WHERE t.user_id = c.user_id AND t.seq > c.pruned_seq AND t.seq <= c.rolled_to ORDER BY t.seq LIMIT 1) f ON true
+            WHERE t.user_id = c.user_id AND t.seq > c.pruned_seq AND t.seq <= c.rolled_to
+            ORDER BY t.seq LIMIT 1) f ON true
         WHERE (f.created_at IS NULL) <> (c.oldest_at IS NULL);
     END;
 COMMENT ON FUNCTION economy.parity_of(bigint[]) IS
@@ -597,13 +657,18 @@ CREATE FUNCTION economy.parity_strays() RETURNS SETOF economy.parity_difference
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT s.user_id, s.source, s.game, s.day, NULL::jsonb, s.actual
-        FROM (SELECT g.user_id, 'game_stats' AS source, g.game, NULL::date AS day, to_jsonb(g) AS actual FROM economy.game_stats g
+        FROM (SELECT g.user_id, 'game_stats' AS source, g.game, NULL::date AS day,
+                     to_jsonb(g) AS actual
+              FROM economy.game_stats g
               UNION ALL
-              SELECT u.user_id, 'user_game_stats_summary', u.game, u.day, to_jsonb(u) FROM economy.user_game_stats_summary u
+              SELECT u.user_id, 'user_game_stats_summary', u.game, u.day, to_jsonb(u)
+              FROM economy.user_game_stats_summary u
               UNION ALL
-              SELECT p.user_id, 'pruned_stats', p.game, p.day, to_jsonb(p) FROM economy.pruned_stats p
+              SELECT p.user_id, 'pruned_stats', p.game, p.day, to_jsonb(p)
+              FROM economy.pruned_stats p
               UNION ALL
-              SELECT r.user_id, 'rollup_positions', NULL, NULL, to_jsonb(r) FROM economy.rollup_positions r) s
+              SELECT r.user_id, 'rollup_positions', NULL, NULL, to_jsonb(r)
+              FROM economy.rollup_positions r) s
         WHERE NOT EXISTS (SELECT FROM economy.accounts a WHERE a.user_id = s.user_id);
     END;
 COMMENT ON FUNCTION economy.parity_strays() IS
@@ -619,13 +684,18 @@ DECLARE
     last_id bigint := -9223372036854775808;
     known   double precision;
 BEGIN
-    PERFORM economy.open_tables('accounts', 'game_stats', 'pruned_stats', 'rollup_positions', 'user_actions', 'user_game_stats_summary');
+    PERFORM economy.open_tables(
+        'accounts', 'game_stats', 'pruned_stats', 'rollup_positions', 'user_actions',
+        'user_game_stats_summary');
     IF sample IS NOT NULL THEN
         -- of many accounts a random tenth of what would do is drawn by pages
-        SELECT c.reltuples INTO known FROM pg_class c WHERE c.oid = 'economy.accounts'::regclass;
+        SELECT c.reltuples INTO known FROM pg_class c
+            WHERE c.oid = 'economy.accounts'::regclass;
         IF known > 100000 AND known > 10.0 * sample THEN
-            users := ARRAY(SELECT s.user_id FROM (
-                SELECT a.user_id FROM economy.accounts a TABLESAMPLE SYSTEM (100.0 * 10.0 * greatest(sample, 100) / known)) s
+            users := ARRAY(
+                SELECT s.user_id
+                FROM (SELECT a.user_id FROM economy.accounts a
+                      TABLESAMPLE SYSTEM (100.0 * 10.0 * greatest(sample, 100) / known)) s
                 ORDER BY random() LIMIT sample);
         ELSE
             users := ARRAY(SELECT a.user_id FROM economy.accounts a ORDER BY random() LIMIT sample);
@@ -634,7 +704,8 @@ BEGIN
         RETURN;
     END IF;
     LOOP
-        users := ARRAY(SELECT a.user_id FROM economy.accounts a WHERE a.user_id > last_id ORDER BY a.user_id LIMIT batch);
+        users := ARRAY(SELECT a.user_id FROM economy.accounts a WHERE a.user_id > last_id
+                       ORDER BY a.user_id LIMIT batch);
         EXIT WHEN cardinality(users) = 0;
         last_id := users[cardinality(users)];
         RETURN QUERY SELECT * FROM economy.parity_of(users);
@@ -649,7 +720,8 @@ COMMENT ON FUNCTION economy.stats_parity(integer) IS
 -- Capture of the app's own tables
 
 CREATE TABLE economy.capture_refusals (
-    refusal_id bigint      GENERATED ALWAYS AS IDENTITY CONSTRAINT capture_refusals_pkey PRIMARY KEY,
+    refusal_id bigint      GENERATED ALWAYS AS IDENTITY
+        CONSTRAINT capture_refusals_pkey PRIMARY KEY,
     source     text        NOT NULL,
     user_id    bigint,
     external_id text,
@@ -682,7 +754,8 @@ COMMENT ON FUNCTION economy.capture_actions() IS
 CREATE TYPE economy.proportion_interval AS (lower double precision, upper double precision);
 COMMENT ON TYPE economy.proportion_interval IS 'Confidence interval of a proportion.';
 
-CREATE FUNCTION economy.wilson_interval(wins bigint, n bigint) RETURNS economy.proportion_interval
+CREATE FUNCTION economy.wilson_interval(wins bigint, n bigint)
+    RETURNS economy.proportion_interval
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_wilson_interval';
 COMMENT ON FUNCTION economy.wilson_interval(bigint, bigint) IS
     'Wilson score interval at 95 % of wins in n games.';
@@ -705,19 +778,24 @@ CREATE FUNCTION economy.win_rate_anomalies(game text, q double precision DEFAULT
         SELECT economy.open_tables('game_stats');
         WITH played AS (
             SELECT g.user_id, g.wins + g.losses AS games, g.wins
-            FROM economy.game_stats g WHERE g.game = win_rate_anomalies.game AND g.wins + g.losses > 0
+            FROM economy.game_stats g
+            WHERE g.game = win_rate_anomalies.game AND g.wins + g.losses > 0
         ), population AS (
             SELECT sum(p.wins)::double precision / sum(p.games) AS rate FROM played p
         ), tested AS (
             SELECT p.*, o.rate, economy.binomial_tail(p.wins, p.games, o.rate) AS p_value
             FROM played p CROSS JOIN population o WHERE p.games >= 20
         ), ranked AS (
-            SELECT t.*, row_number() OVER (ORDER BY t.p_value, t.user_id) AS rank, count(*) OVER () AS tests FROM tested t
+            SELECT t.*, row_number() OVER (ORDER BY t.p_value, t.user_id) AS rank,
+                   count(*) OVER () AS tests
+            FROM tested t
         ), cut AS (
             -- Benjamini and Hochberg, J. R. Stat. Soc. B 57 (1995): the largest rank under its line
-            SELECT max(r.rank) AS rank FROM ranked r WHERE r.p_value <= win_rate_anomalies.q * r.rank / r.tests
+            SELECT max(r.rank) AS rank FROM ranked r
+            WHERE r.p_value <= win_rate_anomalies.q * r.rank / r.tests
         )
-        SELECT r.user_id, r.games, r.wins, r.wins::double precision / r.games, w.lower, w.upper, r.rate, r.p_value
+        SELECT r.user_id, r.games, r.wins, r.wins::double precision / r.games,
+               w.lower, w.upper, r.rate, r.p_value
         FROM ranked r CROSS JOIN cut CROSS JOIN LATERAL economy.wilson_interval(r.wins, r.games) w
         WHERE r.rank <= cut.rank AND w.lower > r.rate
         ORDER BY r.p_value, r.user_id;
@@ -733,7 +811,6 @@ CREATE FUNCTION economy.simulate(users integer, actions integer, seed bigint)
     RETURNS TABLE (state text, code text, results bigint)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     chunk CONSTANT integer := 10000;
     ids   bigint[];
@@ -746,62 +823,89 @@ BEGIN
     PERFORM economy.require_given('actions', actions IS NOT NULL);
     PERFORM economy.require_given('seed', seed IS NOT NULL);
     IF users NOT BETWEEN 1 AND 10000000 OR actions NOT BETWEEN 0 AND 100000000 THEN
-        RAISE EXCEPTION 'simulate() takes 1 to 10 million users and 0 to 100 million actions' USING ERRCODE = 'XE002';
+        RAISE EXCEPTION 'simulate() takes 1 to 10 million users and 0 to 100 million actions'
+            USING ERRCODE = 'XE002';
     END IF;
     -- the same seed finds the same users again
-    SELECT array_agg(economy.register(format('sim-%s-%s', seed, n)) ORDER BY n) INTO ids FROM generate_series(1, users) n;
-    FOR batch IN SELECT jsonb_agg(jsonb_build_object('user_id', ids[n], 'source', 'simulate', 'external_event_id', 'opening', 'gold', 1000000))
-                 FROM generate_series(1, users) n GROUP BY n / chunk LOOP
+    SELECT array_agg(economy.register(format('sim-%s-%s', seed, n)) ORDER BY n) INTO ids
+        FROM generate_series(1, users) n;
+    FOR batch IN
+        SELECT jsonb_agg(jsonb_build_object(
+            'user_id', ids[n], 'source', 'simulate', 'external_event_id', 'opening',
+            'gold', 1000000))
+        FROM generate_series(1, users) n GROUP BY n / chunk
+    LOOP
         PERFORM economy.grant_rewards(batch);
     END LOOP;
     WHILE done < actions LOOP
         PERFORM economy.report_progress('simulate', done, actions);
         WITH arrived AS (
             -- 1.5 % come late: such an action changes places with one of 4,096 further on
-            SELECT n, CASE WHEN (hashint8extended(n & ~4096, seed + 7) & 1023) < 15 AND (n | 4096) <= actions AND (n # 4096) > 0
+            SELECT n, CASE WHEN (hashint8extended(n & ~4096, seed + 7) & 1023) < 15
+                            AND (n | 4096) <= actions AND (n # 4096) > 0
                            THEN n # 4096 ELSE n END AS sent
             FROM generate_series(done + 1, least(done + chunk, actions)) n
         ), repeated AS (
             -- and 1.5 % are retries of one of the hundred actions before
             SELECT n, CASE WHEN n > 100 AND (hashint8extended(n, seed + 5) & 1023) < 15
-                           THEN n - 1 - (hashint8extended(n, seed + 6) & 63)::integer ELSE sent END AS first
+                           THEN n - 1 - (hashint8extended(n, seed + 6) & 63)::integer
+                           ELSE sent END AS first
             FROM arrived
         ), refunds AS (
             -- 0.7 % give the stake of an action back, that of a hundred before
-            SELECT p.n, (hashint8extended(p.first, seed + 8) & 1023) < 7 AND p.first > 100 AS refund,
-                   CASE WHEN (hashint8extended(p.first, seed + 8) & 1023) < 7 AND p.first > 100 THEN p.first - 100 ELSE p.first END AS first,
-                   p.first AS id
+            SELECT p.n, p.first AS id, x.refund,
+                   CASE WHEN x.refund THEN p.first - 100 ELSE p.first END AS first
             FROM repeated p
-        ), action AS (
+            CROSS JOIN LATERAL (
+                SELECT (hashint8extended(p.first, seed + 8) & 1023) < 7
+                   AND p.first > 100) x (refund)
+        ), range (range) AS (
+            VALUES (1048576.0::double precision)
+        ), drawn AS (
             SELECT p.n, p.id, p.refund,
+                   (hashint8extended(p.first, seed) & 1048575) / d.range AS who,
+                   (hashint8extended(p.first, seed + 1) & 1048575) * 4 >> 20 AS game,
+                   ((hashint8extended(p.first, seed + 2) & 1048575) + 0.5) / d.range AS radius,
+                   hashint8extended(p.first, seed + 3) & 1048575 AS angle,
+                   (hashint8extended(p.first, seed + 4) & 1048575) / d.range AS luck
+            FROM refunds p CROSS JOIN range d
+        ), action AS (
+            SELECT p.n, p.id, p.refund, p.luck, 1 + p.game AS g,
                    -- activity is skewed: half of the actions come from a tenth of the users
-                   1 + floor(users * power((hashint8extended(p.first, seed) & 1048575) / 1048576.0::double precision, 3.32))::integer AS u,
-                   1 + ((hashint8extended(p.first, seed + 1) & 1048575) * 4 >> 20) AS g,
+                   1 + floor(users * power(p.who, 3.32))::integer AS u,
                    -- stakes are log-normal, around 20
-                   greatest(1, least(5000, exp(3 + sqrt(-2 * ln(((hashint8extended(p.first, seed + 2) & 1048575) + 0.5) / 1048576.0::double precision))
-                       * cos(6.283185307179586 * (hashint8extended(p.first, seed + 3) & 1048575) / 1048576.0::double precision))))::bigint AS bet,
-                   (hashint8extended(p.first, seed + 4) & 1048575) / 1048576.0::double precision AS luck
-            FROM refunds p
+                   greatest(1, least(5000, exp(
+                       3 + sqrt(-2 * ln(p.radius)) * cos(6.283185307179586 * p.angle / d.range)))
+                   )::bigint AS bet
+            FROM drawn p CROSS JOIN range d
         )
         SELECT jsonb_agg(jsonb_build_object(
                    'user_id', ids[least(a.u, users)],
                    'game', (ARRAY['crash', 'gacha', 'rps', 'slot'])[a.g],
-                   'action_type', CASE WHEN a.refund THEN 'REFUND' ELSE (ARRAY['CRASH_JOIN', 'GACHA_SPIN', 'RPS_PLAY', 'SLOT_SPIN'])[a.g] END,
+                   'action_type', CASE WHEN a.refund THEN 'REFUND' ELSE
+                       (ARRAY['CRASH_JOIN', 'GACHA_SPIN', 'RPS_PLAY', 'SLOT_SPIN'])[a.g] END,
                    'action_id', format('sim-%s-%s', seed, a.id),
                    'bet', CASE WHEN a.refund THEN 0 ELSE a.bet END,
                    'outcome', CASE WHEN a.refund THEN 'draw' END,
                    -- every 200th user cheats
-                   'win', CASE WHEN a.refund THEN a.bet WHEN a.luck < CASE WHEN a.u % 200 = 0 THEN 0.65 ELSE 0.48 END THEN a.bet * 2 ELSE 0 END)
+                   'win', CASE WHEN a.refund THEN a.bet
+                               WHEN a.luck < CASE WHEN a.u % 200 = 0 THEN 0.65 ELSE 0.48 END
+                               THEN a.bet * 2 ELSE 0 END)
                ORDER BY a.n)
         INTO batch FROM action a;
-        FOR r IN SELECT s.state, s.code, count(*) AS results FROM economy.record_actions(batch) s GROUP BY 1, 2 LOOP
-            tally := jsonb_set(tally, ARRAY[r.state || ' ' || r.code],
-                               to_jsonb(coalesce((tally ->> (r.state || ' ' || r.code))::bigint, 0) + r.results));
+        FOR r IN
+            SELECT s.state || ' ' || s.code AS kind, count(*) AS results
+            FROM economy.record_actions(batch) s GROUP BY 1
+        LOOP
+            tally := jsonb_set(tally, ARRAY[r.kind],
+                               to_jsonb(coalesce((tally ->> r.kind)::bigint, 0) + r.results));
         END LOOP;
         done := least(done + chunk, actions);
     END LOOP;
     PERFORM economy.report_progress(NULL, NULL, NULL);
-    RETURN QUERY SELECT split_part(t.key, ' ', 1), split_part(t.key, ' ', 2), t.value::bigint FROM jsonb_each_text(tally) t ORDER BY 1, 2;
+    RETURN QUERY
+        SELECT split_part(t.key, ' ', 1), split_part(t.key, ' ', 2), t.value::bigint
+        FROM jsonb_each_text(tally) t ORDER BY 1, 2;
 END
 $$;
 COMMENT ON FUNCTION economy.simulate(integer, integer, bigint) IS
