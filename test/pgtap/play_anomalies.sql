@@ -85,5 +85,34 @@ INSERT INTO economy.game_stats VALUES (-1000001, 'pgtap luck', 19, 19, 0, 0, 0, 
 SELECT results_eq($$SELECT user_id, games FROM economy.win_rate_anomalies('pgtap luck') ORDER BY 1$$, 'VALUES (-1000004::bigint, 30::bigint), (-1000002, 20)', 'at least 20 decided games; who loses too much is none');
 DELETE FROM economy.game_stats WHERE game = 'pgtap luck' AND user_id > -1000000;
 SELECT is_empty($$SELECT * FROM economy.win_rate_anomalies('pgtap luck') WHERE user_id = -1000005$$, 'nor among so few');
+-- small populations as the definition says, in every column and in order: few games count in the rate,
+-- and at a high q some are significant whose interval reaches down to it
+CREATE TEMP TABLE world AS SELECT w, q FROM generate_series(1, 40) w CROSS JOIN unnest(ARRAY[0.01, 0.2, 0.5, 0.9, 1]) q ORDER BY w, q;
+CREATE TEMP TABLE player AS
+    SELECT w, -2000000 - (hashint8extended(u * 100 + w, 1) & 65535) * 100 - u AS user_id, wins, losses, u % 3 AS draws
+    FROM generate_series(1, 40) w CROSS JOIN generate_series(1, 25) u
+    CROSS JOIN LATERAL (SELECT CASE WHEN u % 4 = 0 THEN hashint8extended(u, w) & 15 ELSE 18 + (hashint8extended(u, w) & 3) END AS n) g
+    CROSS JOIN LATERAL (SELECT (g.n * (0.2 + 0.8 * (hashint8extended(u, w + 100) & 1023) / 1023.0))::bigint AS wins) x CROSS JOIN LATERAL (SELECT g.n - x.wins AS losses) y;
+SELECT economy.register_game('pgtap world ' || w) AS x FROM generate_series(1, 40) w \g /dev/null
+INSERT INTO economy.game_stats SELECT user_id, 'pgtap world ' || w, wins + losses + draws, wins, losses, draws, 0, 0, 0, pg_catalog.now() FROM player;
+CREATE TEMP TABLE wanted AS
+    WITH tested AS (
+        SELECT p.w, p.user_id, p.wins + p.losses AS games, p.wins, r.rate, economy.binomial_tail(p.wins, p.wins + p.losses, r.rate) AS p, (economy.wilson_interval(p.wins, p.wins + p.losses)).*
+        FROM player p JOIN (SELECT w, sum(wins)::float8 / sum(wins + losses) AS rate FROM player GROUP BY w) r USING (w) WHERE p.wins + p.losses >= 20
+    )
+    SELECT t.w, o.q, t.user_id, t.games, t.wins, t.wins::float8 / t.games AS win_rate, t.lower, t.upper, t.rate, t.p, t.lower > t.rate AS beyond
+    FROM tested t JOIN world o USING (w)
+    -- significant: so many are at least as unlikely that their share of q covers one of them or of those after it
+    WHERE t.p <= (SELECT max(u.p) FROM tested u WHERE u.w = t.w AND u.p <= o.q * (SELECT count(*) FROM tested v WHERE v.w = t.w AND v.p <= u.p) / (SELECT count(*) FROM tested v WHERE v.w = t.w));
+SELECT results_eq('SELECT o.w, o.q, a.* FROM world o CROSS JOIN LATERAL (SELECT x.* FROM economy.win_rate_anomalies(''pgtap world '' || o.w, o.q) x) a', 'SELECT w, q, user_id, games, wins, win_rate, lower, upper, rate, p FROM wanted o WHERE beyond ORDER BY w, q, p, user_id', 'forty worlds')
+FROM (SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)) c;
+SELECT cmp_ok((SELECT count(*) FROM wanted WHERE beyond = b), '>', 20::bigint, 'with many, beyond the rate: ' || b) FROM unnest(ARRAY[true, false]) b;
+-- one who is tested, as unlikely as q itself
+SELECT economy.register_game('pgtap border') AS x \gset
+INSERT INTO economy.game_stats SELECT -3000000 - u, 'pgtap border', n, w, n - w, 0, 0, 0, 0, pg_catalog.now() FROM (VALUES (1, 20, 15), (2, 19, 8), (3, 19, 8), (4, 19, 9)) v (u, n, w);
+SET LOCAL extra_float_digits = 1;
+SELECT p AS p FROM economy.binomial_tail(15, 20, 40 / 77.0::float8) p \gset
+SELECT is((SELECT count(*) FROM economy.win_rate_anomalies('pgtap border', q)), n, 'at q = ' || q) FROM (VALUES (:'p'::float8, 1::bigint), (:'p'::float8 * (1 - 1e-9), 0)) v (q, n);
+SELECT is((:'p'::float8 BETWEEN 0.011 AND 0.049, (SELECT count(*) FROM economy.win_rate_anomalies('pgtap border')))::text, '(t,0)', 'a false discovery rate of 1 % unless it is said');
 SELECT * FROM finish();
 ROLLBACK;

@@ -115,10 +115,35 @@ FROM (VALUES
     ('UPDATE economy.rollup_positions SET seq = seq + 1 WHERE user_id = {b}', '1: rollup_positions'),
     ('UPDATE economy.rollup_positions SET oldest_at = NULL WHERE user_id = {b}', '1: rollup_positions'),
     ('INSERT INTO economy.rollup_positions VALUES (-7, 0)', '1: rollup_positions'),
+    ('INSERT INTO economy.rollup_positions SELECT economy.register(''pgtap roll none''), -1', '1: rollup_positions'),
     ('INSERT INTO economy.game_stats SELECT -7, ''crash'', 1, 1, 0, 0, 0, 0, 0, pg_catalog.now()', '1: game_stats crash'),
     ('INSERT INTO economy.pruned_stats SELECT -7, ''crash'', ''2031-01-01'', 1, 1, 0, 0, 0, 0, 0, pg_catalog.now()', '1: pruned_stats crash 2031-01-01'),
     ('UPDATE economy.user_game_stats_summary SET user_id = -7 WHERE user_id = {b} AND day = ''2031-03-05''', '1: user_game_stats_summary gacha 2031-03-05, user_game_stats_summary gacha 2031-03-05')) v (damage, found);
 SELECT is_empty('SELECT * FROM economy.stats_parity()', 'parity, undamaged');
+-- random actions in several rollups, few users at a time, against what they add up to; the clock goes both ways
+SELECT setseed(0.5);
+CREATE FUNCTION pg_temp.more(step int) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('economy.test_clock', to_char(timestamp '2031-04-01 22:00' + ((step * 7) % 5) * interval '5 hours', 'YYYY-MM-DD HH24:MI:SS+00'), true),
+            economy.record_actions((SELECT jsonb_agg(jsonb_build_object('user_id', economy.user_id_of('pgtap roll ' || w), 'game', (ARRAY['slot', 'rps', 'crash'])[1 + (random() * 9)::int % 3], 'action_type', 'T',
+                'action_id', format('more %s %s', step, n), 'bet', b, 'win', CASE (random() * 9)::int % 3 WHEN 0 THEN b WHEN 1 THEN 0 ELSE b + (random() * 9)::int END) ORDER BY n)
+            FROM generate_series(1, 12) n, unnest(ARRAY['a', 'b', 'c', 'new']) w, LATERAL (SELECT 1 + (random() * 2)::int AS b) x WHERE random() < 0.5));
+    WHILE pg_temp.rollup(1 + step % 3) <> '0 0 0' LOOP
+    END LOOP;
+    RETURN NEXT is_empty($q$WITH e AS (
+            SELECT t.user_id, (t.created_at AT TIME ZONE 'UTC')::date AS day, t.game, count(*) AS total, sum((t.win > t.bet)::int) AS wins, sum((t.win < t.bet)::int) AS losses, sum((t.win = t.bet)::int) AS draws,
+                   max(t.win) AS max_win, sum(t.bet)::bigint AS bet_sum, sum(t.win)::bigint AS win_sum, max(t.created_at) AS last_action_at FROM economy.user_actions t GROUP BY 1, 2, 3)
+        (SELECT * FROM e EXCEPT TABLE economy.user_game_stats_summary) UNION ALL (SELECT s.* FROM economy.user_game_stats_summary s WHERE s.user_id IN (SELECT e.user_id FROM e) AND s.user_id NOT IN (SELECT p.user_id FROM economy.pruned_stats p) EXCEPT TABLE e)$q$,
+        format('step %s: every day is what its actions add up to', step));
+    RETURN NEXT is_empty($q$SELECT * FROM economy.rollup_positions p JOIN economy.accounts a USING (user_id) WHERE a.pruned_seq = 0 AND (p.seq, p.oldest_at) IS DISTINCT FROM
+        (a.seq, (SELECT t.created_at FROM economy.user_actions t WHERE t.user_id = p.user_id ORDER BY t.seq LIMIT 1)) AND EXISTS (SELECT FROM economy.user_actions t WHERE t.user_id = a.user_id AND t.seq = a.seq)$q$, 'and the first action is noted');
+END
+$$;
+SELECT economy.register('pgtap roll new') AS x \gset
+SELECT count(*) AS x FROM unnest(ARRAY['a', 'b', 'c', 'new']) w, economy.adjust_gold(economy.user_id_of('pgtap roll ' || w), 100000, 'more', 'pgtap', 'pgtap') \gset
+SELECT pg_temp.more(n) FROM generate_series(1, 6) n;
+SELECT is_empty('SELECT * FROM economy.stats_parity()', 'parity');
+
 -- what follows a rollup that was lost with its queue is found again
 DELETE FROM economy.rollup_state;
 DELETE FROM economy.rollup_queue;
