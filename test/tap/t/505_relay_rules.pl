@@ -58,6 +58,22 @@ push @expected, reward($dbh, $ann);
 unlike(heard($ear, $ann), qr/\b$expected[-1]$/, 'inline waits for it');
 $dbh->do('SET economy.notify = relay');
 
+# one transaction that is told in several ways: of each way what it is for
+my $erin = add_user($dbh, 'erin');
+kill CONT => $pid;
+until_heard($ear, $expected[-1]);
+poll_until('an idle ring', sub { $dbh->do('SET economy.notify = inline'); my $id = reward($dbh, $bob); heard($ear, $bob) =~ /\b\Q$id\E$/ });
+$dbh->begin_work;
+my @mixed = map { $dbh->do("SET LOCAL economy.notify = $_"); (reward($dbh, $carol), reward($dbh, $erin)) } qw(inline relay off inline);
+$dbh->commit;
+until_heard($ear, @mixed[ 0 .. 3, 6, 7 ]);
+until_settled($ear, $dbh);
+is(heard($ear, $erin), join(' ', @mixed[ 1, 3, 7 ]), 'several ways in one transaction: each entry once, in order, but for what was off');
+is(join(' ', grep { my $id = $_; grep { $id eq $_ } @mixed } split / /, heard($ear, $carol)), join(' ', @mixed[ 0, 2, 6 ]), 'also of another user');
+$dbh->do('SET economy.notify = relay');
+until_settled($ear, $dbh);
+kill STOP => $pid;
+
 # a bulk load that is not to be told, while the ring overflows
 $dbh->do('SET economy.notify = off');
 my @bulk = map { reward($dbh, $bob) } 1 .. 30;

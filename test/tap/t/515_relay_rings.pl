@@ -53,5 +53,13 @@ is(eval { poll_until('the other commit', sub { $two->pg_ready }); 'committed' } 
 # a handle that still has an answer to give must not outlive its server:
 # DBD::Pg faults on it at the end of the program
 foreach my $s ($one, $two) { $s->pg_result; $s->disconnect }
+
+# a ring whose database is gone is another's to have, whatever was left in it
+is(count_relays($node, 'postgres'), 0, 'the only ring is still that of the other database');
+$node->safe_psql($owner, q{ROLLBACK PREPARED 'open'});
+$node->safe_psql('template1', "DROP DATABASE $owner");
+poll_until('a relay here', sub { reward($watch, $ann); count_relays($node, 'postgres') == 1 });
+pass('until that is dropped');
+$watch->disconnect;
 $node->stop('immediate');
 done_testing();

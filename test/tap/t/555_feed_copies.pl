@@ -113,6 +113,12 @@ my $within = page($before, 1);
 is(told_afresh($within), "$soon CAUGHT_UP", 'a page that ends at it, before the newest entry that was told');
 $writer->disconnect;
 
+# and one that is far behind
+burn(1100);
+my $far = now($dbh);
+like($far, qr/\|$soon\|/, 'a cursor finds its newest entry, however many transactions had none since');
+is(told_afresh($far), ' CAUGHT_UP', 'and holds by it');
+
 # the newest entry is pruned
 $dbh->do(q{SET economy.test_clock = '2020-01-01 12:00:00+00'});
 my $gamer = add_user($dbh, 'gamer');
