@@ -274,6 +274,19 @@ cmp_ok($reads, '>', 20, 'over many reads');
 	$_->disconnect foreach @sessions;
 }
 
+# a session that begins anew within its pages, and comes back to them
+{
+	my $at = now();
+	my @posted = map { reward($dbh, $users[0]) } 1 .. 3;
+	my $within = value($dbh, 'SELECT next_cursor FROM economy.changes(?, 1) WHERE code = ?', $at, 'MORE');
+	my $begun = now();
+	my $newer = reward($dbh, $users[1]);
+	is(ids(@{ (feed($dbh, $begun))[0] }), $newer, 'what is new since it began anew');
+	is(ids(@{ (feed($dbh, $within, 1))[0] }), "@posted[1, 2] $newer", 'and the rest of the pages, from where it left them');
+	is(ids(@{ (feed($dbh, $at))[0] }), "@posted $newer", 'or all of them again');
+	$cursor = now();
+}
+
 # pruned actions: told before, gone afterwards, and a cursor from before says so
 $dbh->do(q{SET economy.test_clock = '2020-01-01 12:00:00+00'});
 my $gamer = add_user($dbh, 'gamer', 10);

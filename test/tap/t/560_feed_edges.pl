@@ -43,6 +43,33 @@ $hurried->disconnect;
 note("$cancelled were cancelled");
 is($left, 0, 'a reader that is cancelled leaves no gap of pages that every later one reads');
 
+# more than a window has room for, in several transactions
+my ($seen, $state, $at) = (0, 'MORE', 'start');
+while ($state eq 'MORE')
+{
+	(my $n, $state, $at) = $dbh->selectrow_array(q{SELECT count(DISTINCT (c.user_id, c.seq)) FILTER (WHERE c.code = 'EVENT'),
+		max(c.code) FILTER (WHERE c.code <> 'EVENT'), max(c.next_cursor) FROM economy.changes(?, 10000) c}, undef, $at);
+	$seen += $n;
+}
+is("$seen $state", '150000 CAUGHT_UP', 'each of them is told once');
+
+# a page that is cancelled is there again
+my $page = q{SELECT string_agg(user_id || '-' || seq, ' ') FROM economy.changes(?, 5)};
+my $again = connect_to($node);
+my $more = value($again, q{SELECT next_cursor FROM economy.changes('start', 1) WHERE code = 'MORE'});
+my $first = value($dbh, $page, $more);
+my $lost = 0;
+for (my $ms = 8; $ms <= 256 && !$lost; $ms *= 2)
+{
+	value($again, q{SELECT next_cursor FROM economy.changes('start', 1) WHERE code = 'MORE'});
+	$again->do("SET statement_timeout = '${ms}ms'");
+	try_sql($again, "SELECT count(*) FROM economy.changes('$more', 10000)");
+	$again->do('RESET statement_timeout');
+	$lost++ if value($again, $page, $more) ne $first;
+}
+is($lost, 0, 'a page that was cancelled is told from its beginning');
+$again->disconnect;
+
 # one transaction
 my $read = q{SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'user_actions'};
 my $begin = now($dbh);
