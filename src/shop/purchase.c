@@ -167,8 +167,6 @@ eco_purchase_probe(PG_FUNCTION_ARGS)
 	p.product_id = eco_text_arg(fcinfo, 1, "product_id", ECO_MAX_NAME);
 	p.quantity = 1;
 	p.dry_run = true;
-	p.stock_slot = -1;
-	p.user_limit_left = -1;
 	eco_call_init(&call, &eco_purchases, p.user_id, NULL);
 	call.tables_of_new = purchase_tables;
 	call.dry_run = true;

@@ -1,7 +1,7 @@
 -- Bad arguments of the public functions: the SQLSTATE says what is wrong, and
 -- nothing is written.
 BEGIN;
-SELECT plan(115);
+SELECT plan(141);
 
 SELECT economy.register('pgtap arguments') AS u \gset
 SELECT economy.upsert_product('{"product_id": "pgtap_a", "category": "item", "price_gold": 10}', 'pgtap') IS NULL AS x \gset
@@ -178,6 +178,48 @@ SELECT is(string_agg(object || ': ' || pg_temp.null_arguments(object), '; ') FIL
           NULL, 'a null argument of a public function is answered, or is XE001')
 -- a procedure commits, so not in this transaction
 FROM (SELECT DISTINCT object FROM economy.access_list() WHERE object LIKE 'FUNCTION %') a;
+
+-- the longest that are taken, and what is one byte longer
+SAVEPOINT longest;
+SELECT transaction_id AS reward FROM economy.grant_reward(:u, repeat('s', 64), repeat('e', 255), 2, 2) \gset
+CREATE FUNCTION pg_temp.state_of(call text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE call;
+    RETURN 'taken';
+EXCEPTION WHEN OTHERS THEN
+    RETURN sqlstate;
+END
+$$;
+SELECT is(pg_temp.state_of(replace(replace(call, 'USER', :'u'), 'LENGTH', max::text)) || ' ' || pg_temp.state_of(replace(replace(call, 'USER', :'u'), 'LENGTH', (max + 1)::text)),
+          'taken XE003', format('%s of %s bytes', call, max))
+FROM (VALUES
+    ('SELECT economy.register(repeat(''x'', LENGTH))', 255),
+    ('SELECT economy.purchase(USER, ''pgtap_a'', repeat(''k'', LENGTH), dry_run => true)', 255),
+    ('SELECT economy.purchase(USER, repeat(''p'', LENGTH), ''k'', dry_run => true)', 64),
+    ('SELECT economy.adjust_gold(USER, 1, repeat(''k'', LENGTH), ''r'', ''a'')', 255),
+    ('SELECT economy.adjust_gold(USER, 1, ''k1'', repeat(''r'', LENGTH), ''a'')', 1000),
+    ('SELECT economy.adjust_gold(USER, 1, ''k2'', ''r'', repeat(''a'', LENGTH))', 255),
+    ('SELECT economy.grant_reward(USER, repeat(''s'', LENGTH), ''e'')', 64),
+    ('SELECT economy.grant_reward(USER, ''s'', repeat(''e'', LENGTH))', 255),
+    ('SELECT economy.revoke_reward(USER, ''REWARD'', repeat(''r'', LENGTH), ''a'', 0, 0, ''take'', ''k1'')', 1000),
+    ('SELECT economy.revoke_reward(USER, ''REWARD'', ''r'', repeat(''a'', LENGTH), 0, 0, ''take'', ''k2'')', 255),
+    ('SELECT economy.revoke_reward(USER, ''REWARD'', ''r'', ''a'', 0, 0, ''take'', repeat(''k'', LENGTH))', 255),
+    ('SELECT economy.revoke_reward(USER, repeat(''R'', LENGTH), ''r'', ''a'')', 255),
+    ('SELECT economy.set_streak(USER, 0, NULL, repeat(''r'', LENGTH), ''a'')', 1000),
+    ('SELECT economy.set_streak(USER, 0, NULL, ''r'', repeat(''a'', LENGTH))', 255),
+    ('SELECT economy.set_streak(USER, 0, NULL, ''r'', ''a'', repeat(''k'', LENGTH))', 255),
+    ('SELECT economy.set_timezone(USER, ''UTC'', repeat(''k'', LENGTH))', 255),
+    ('SELECT economy.set_user_status(USER, ''active'', repeat(''a'', LENGTH))', 255),
+    ('SELECT economy.set_user_status(USER, ''active'', ''a'', repeat(''k'', LENGTH))', 255),
+    ('SELECT economy.set_user_status(USER, ''active'', ''a'', ''k'', repeat(''r'', LENGTH))', 1000),
+    ('SELECT economy.update_profile(USER, ''{}'', repeat(''k'', LENGTH))', 255),
+    ('SELECT economy.update_profile(USER, ''{}'', ''k'', repeat(''a'', LENGTH))', 255),
+    ('SELECT economy.link_external_id(USER, repeat(''x'', LENGTH), ''k'')', 255),
+    ('SELECT economy.link_external_id(USER, ''pgtap arguments'', repeat(''k'', LENGTH))', 255),
+    ('SELECT economy.link_external_id(USER, ''pgtap arguments'', ''k1'', repeat(''a'', LENGTH))', 255),
+    ('SELECT economy.unlink_external_id(USER, ''k'', repeat(''a'', LENGTH))', 255),
+    ('SELECT economy.unlink_external_id(USER, repeat(''k'', LENGTH))', 255)) v (c, max), LATERAL (SELECT replace(c, 'REWARD', :'reward') AS call) w;
+ROLLBACK TO SAVEPOINT longest;
 
 -- nothing of all this has written anything
 SELECT is((SELECT a FROM economy.accounts a WHERE a.user_id = :u)::text, account, 'the account is as it was') FROM before;

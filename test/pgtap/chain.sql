@@ -1,7 +1,7 @@
 -- The hash chain and the signatures, recomputed in SQL from the description of
 -- the format alone (src/core/encode.h; own columns in the order of the library).
 BEGIN;
-SELECT plan(28);
+SELECT plan(29);
 
 SELECT economy.register('pgtap was', 'Europe/Rome', '{"a": 1}') AS u \gset
 SELECT count(*) AS x FROM (VALUES
@@ -82,6 +82,9 @@ SELECT is(hash, expected, 'hash of entry ' || seq) FROM recomputed ORDER BY seq;
 SELECT is((SELECT max(seq) FROM recomputed), (SELECT seq FROM economy.accounts a WHERE a.user_id = :u), 'all entries were recomputed');
 SELECT is((SELECT a.head_hash FROM economy.accounts a WHERE a.user_id = :u),
           (SELECT expected FROM recomputed ORDER BY seq DESC LIMIT 1), 'the account holds the head');
+
+SELECT results_eq(format('SELECT * FROM economy.statement(%s)', :u),
+    format('SELECT seq, journal, transaction_id, gold_delta, xp_delta, gold, experience_points, created_at FROM economy.ledger WHERE user_id = %s ORDER BY seq', :u), 'a statement is what the ledger says');
 
 -- HMAC (RFC 2104) of the hash by the key of the entry's version
 CREATE FUNCTION pg_temp.hmac(key bytea, message bytea) RETURNS bytea LANGUAGE plpgsql AS $$

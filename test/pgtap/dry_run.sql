@@ -1,6 +1,6 @@
 -- dry_run => true says exactly what the call would do, and changes nothing.
 BEGIN;
-SELECT plan(106);
+SELECT plan(108);
 
 SELECT economy.register('pgtap dry') AS u \gset
 SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'pgtap', 'pgtap') \gset
@@ -65,6 +65,11 @@ SELECT set_eq('SELECT DISTINCT code FROM call, economy.purchase(' || :u || ', pr
           'PRODUCT_NOT_FOUND'], 'the calls went every way');
 SELECT is(p.transaction_id, NULL, 'a dry run names no entry') FROM economy.purchase(:u, 'pgtap_item', 'new', dry_run => true) p;
 SELECT is(p.code, 'USER_NOT_FOUND', 'a dry run for an unknown user') FROM economy.purchase(-1, 'pgtap_item', 'new', dry_run => true) p;
+-- whoever only asks keeps nobody waiting
+SELECT economy.register('pgtap asked') AS asked \gset
+SELECT is(p.code || ' ' || economy.purchase_probe(:asked, 'pgtap_item'), 'INSUFFICIENT_GOLD INSUFFICIENT_GOLD', 'a dry run and a probe')
+FROM economy.purchase(:asked, 'pgtap_item', 'new', dry_run => true) p;
+SELECT is((SELECT a.xmax::text FROM economy.accounts a WHERE a.user_id = :asked), '0', 'lock no account');
 SET TRANSACTION READ ONLY;
 SELECT is(p.state, 'new', 'a dry run in a read-only transaction') FROM economy.purchase(:u, 'pgtap_item', 'new', dry_run => true) p;
 SELECT throws_ok(format('SELECT economy.purchase(%s, ''pgtap_item'', ''new'')', :u), '25006', NULL, 'where a purchase is refused');

@@ -313,6 +313,12 @@ BEGIN
                WHEN 'reward_granted' THEN jsonb_build_object('experience_points', model -> 'experience_points', 'xp_delta', model -> 'xp_delta', 'level', model -> 'level',
                     'leveled_up', model -> 'leveled_up', 'streak_day', model -> 'streak_day')
                ELSE jsonb_build_object('field', 'gold', 'before', (model ->> 'gold')::bigint - (model ->> 'gold_delta')::bigint, 'after', model -> 'gold') END);
+    -- and another where it moves the user to another level, up or down
+    RETURN QUERY SELECT format('level event of call %s: %s, not %s', n, c.is, c.should) FROM (
+        SELECT (SELECT jsonb_build_array(e.event::jsonb #> '{data,before}', e.event::jsonb #> '{data,after}') FROM economy.replay(w, was) e WHERE e.event ->> 'id' = model ->> 'transaction_id' || '/level') AS "is",
+               jsonb_build_array(l.before, l.after) AS should, l.before, l.after
+        FROM (SELECT pg_temp.level(a.xp - (model ->> 'xp_delta')::bigint) AS before, pg_temp.level(a.xp) AS after FROM account a WHERE a.u = w) l) c
+        WHERE model ->> 'state' = 'new' AND model ? 'xp_delta' AND c.is IS DISTINCT FROM CASE WHEN before <> after THEN should END;
 END
 $$;
 -- the clock goes on by hours, or by a month, and is set back by two hours now and then

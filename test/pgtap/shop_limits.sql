@@ -128,6 +128,31 @@ INSERT INTO economy.shop_keys VALUES ('pgtap_store', 'forged', :u, 1);
 SELECT is(pg_temp.audit(), format('duplicate_effect key forged of pgtap_store used by nobody noted for P%s-1', :u), 'and one that nobody used');
 ROLLBACK TO s;
 
+-- beyond a transaction's share of locks a key may turn out to be used when the stock is taken already, which then goes back
+SELECT pg_temp.product('{"product_id": "pgtap_store 2", "category": "conversion", "granted_gold": 10, "global_key": true}') \g /dev/null
+SELECT economy.add_stock('pgtap_store 2', 2000, 'pgtap', 2) AS x \gset
+SAVEPOINT s;
+SELECT count(*) AS x FROM generate_series(1, current_setting('max_locks_per_transaction')::integer + 1) n, economy.purchase(:u, 'pgtap_store 2', 'many ' || n) \gset
+CREATE FUNCTION pg_temp.use_key() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO economy.shop_keys VALUES ('pgtap_store 2', 'meanwhile', -1, 1);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER pgtap_use_key AFTER UPDATE ON economy.shop_stock FOR EACH ROW EXECUTE FUNCTION pg_temp.use_key();
+SELECT sum(remaining) AS stock FROM economy.shop_stock WHERE product_id = 'pgtap_store 2' \gset
+CREATE FUNCTION pg_temp.meanwhile(who bigint) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (SELECT concat_ws(' ', p.state, p.code, p.gold_delta) FROM economy.purchase(who, 'pgtap_store 2', 'meanwhile', 3) p);
+EXCEPTION WHEN serialization_failure THEN
+    RETURN 'serialization failure';
+END
+$$;
+SELECT is(pg_temp.meanwhile(:v), CASE current_setting('transaction_isolation') WHEN 'read committed' THEN 'refused KEY_USED 0' ELSE 'serialization failure' END, 'a key that somebody used meanwhile');
+SELECT is((SELECT sum(remaining) FROM economy.shop_stock WHERE product_id = 'pgtap_store 2'), :stock::numeric, 'takes no stock');
+SELECT is_empty($$SELECT * FROM economy.audit_stock()$$, 'which adds up');
+ROLLBACK TO SAVEPOINT s;
+
 -- messages say what is wrong
 SELECT throws_matching(format('SELECT economy.upsert_product(%L, ''pgtap'')', product), 'not valid', product)
 FROM (VALUES ('{"product_id": "pgtap_w", "category": "lootbox"}')) t (product);

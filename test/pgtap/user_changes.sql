@@ -101,6 +101,19 @@ SELECT is(economy.set_user_status(:u, 'active', 'bob'), 'active', 'back');
 SELECT is(economy.set_user_status(:u, 'suspended', 'carol', 'z1'), 'suspended', 'the first call again');
 SELECT is((SELECT suspended FROM economy.accounts WHERE user_id = :u), false, 'changes nothing');
 SELECT throws_ok(format('SELECT economy.set_user_status(%s, ''active'', ''ann'', ''z1'')', :u), 'XE203', NULL, 'another status with the key');
+CREATE FUNCTION pg_temp.detail_of(call text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    detail text;
+BEGIN
+    EXECUTE call;
+    RETURN 'nothing';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+    RETURN concat_ws(': ', sqlerrm, detail);
+END
+$$;
+SELECT is(pg_temp.detail_of(format('SELECT economy.set_timezone(%s, ''UTC'', ''z1'')', :u)),
+    format('idempotency_key was used for another change of this user''s timezone: It is that of U%s-%s, to "Asia/Tokyo".', :u, :seq + 1), 'which says what it was used for');
 SELECT is((SELECT string_agg(concat_ws(' ', c.seq - :seq, c.field, c.before, c.after, c.actor, c.reason), ', ' ORDER BY c.seq) FROM economy.user_changes c WHERE c.user_id = :u AND c.seq > :seq),
     '1 timezone Europe/Berlin Asia/Tokyo, 2 timezone Asia/Tokyo Europe/Rome, 3 status active suspended ann fraud, 4 status suspended active bob', 'the entries');
 
@@ -137,6 +150,10 @@ SELECT is((SELECT r.state FROM economy.update_profile(:many, jsonb_build_object(
 SELECT is((SELECT r.state FROM economy.update_profile(:many, jsonb_build_object(repeat(E'\n', 1100), 1), 'k5') r), 'new', 'and one that is too long then');
 SELECT ok(bool_and(octet_length(r.event::text) < 8000), 'events are short enough') FROM economy.replay(:many, 0) r WHERE r.code = 'EVENT';
 SELECT is((SELECT string_agg(coalesce(json_typeof(r.event->'data'->'keys'), 'none'), ' ' ORDER BY r.seq) FROM economy.replay(:many, 0) r WHERE r.code = 'EVENT'), 'array array array array null', 'and tell no names that do not fit');
+-- 6,000 bytes of names with what is around them: a line feed has 6 there, and 2 in the profile
+SELECT economy.register('pgtap names') AS names \gset
+SELECT is((SELECT string_agg(r.state, ' ' ORDER BY n) FROM generate_series(1, 2) n, economy.update_profile(:names, jsonb_build_object(repeat(E'\n', 999) || repeat('x', n), 1), 'fits ' || n) r), 'new new', 'nearly too long');
+SELECT is((SELECT string_agg(concat_ws(' ', json_typeof(r.event->'data'->'keys'), octet_length(r.event->'data'->>'keys')), ', ' ORDER BY r.seq) FROM economy.replay(:names, 0) r WHERE r.code = 'EVENT'), 'array 5999, null', 'the last that fits');
 
 -- every column of who a user is, changed by hand, is a finding
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', id), 'clean') FROM (VALUES (:u), (:other), (:guest), (:many)) v (id);
