@@ -8,7 +8,7 @@ CREATE TEMP VIEW object AS
     WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e';
 
 -- where things are
-SELECT type, count(*) FROM object WHERE identity !~ '^economy(\.|$)' AND type <> 'event trigger' GROUP BY type ORDER BY type;
+SELECT type, count(*) FROM object WHERE identity !~ '^economy(_internal)?(\.|$)' AND type <> 'event trigger' GROUP BY type ORDER BY type;
 SELECT extrelocatable, extversion ~ '^[0-9]+\.[0-9]+\.[0-9]+$' AS has_version, extnamespace::regnamespace FROM pg_extension WHERE extname = 'economy';
 
 -- tables, views, sequences, types
@@ -18,10 +18,10 @@ SELECT type, identity FROM object WHERE type NOT IN ('function', 'type')
 ORDER BY type, identity COLLATE "C";
 
 -- functions: language, volatility, parallel, strict, security definer, search_path
-SELECT p.proname, l.lanname, p.provolatile AS v, p.proparallel AS p, p.proisstrict AS strict, p.prosecdef AS definer, p.proretset AS set,
+SELECT p.pronamespace::regnamespace AS schema, p.proname, l.lanname, p.provolatile AS v, p.proparallel AS p, p.proisstrict AS strict, p.prosecdef AS definer, p.proretset AS set,
        array_to_string(p.proconfig, ';') AS config
 FROM object o JOIN pg_proc p ON o.classid = 'pg_proc'::regclass AND p.oid = o.objid JOIN pg_language l ON l.oid = p.prolang
-ORDER BY p.proname COLLATE "C", o.identity COLLATE "C";
+ORDER BY 1, p.proname COLLATE "C", o.identity COLLATE "C";
 
 -- exceptions: tables without a primary key, user tables whose key does not lead with user_id (histories, never on the hot path)
 SELECT o.identity FROM object o JOIN pg_class c ON o.classid = 'pg_class'::regclass AND c.oid = o.objid
@@ -44,7 +44,7 @@ SELECT o.identity, a.privilege_type FROM object o JOIN pg_proc p ON o.classid = 
 SELECT o.identity, a.privilege_type FROM object o JOIN pg_class c ON o.classid = 'pg_class'::regclass AND c.oid = o.objid,
     aclexplode(coalesce(c.relacl, acldefault(CASE WHEN c.relkind = 'S' THEN 's'::"char" ELSE 'r' END, c.relowner))) a WHERE a.grantee = 0;
 SELECT o.identity, a.attname FROM object o JOIN pg_attribute a ON o.classid = 'pg_class'::regclass AND a.attrelid = o.objid WHERE a.attacl IS NOT NULL;
-SELECT a.privilege_type FROM pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a WHERE n.nspname = 'economy' AND a.grantee = 0;
+SELECT a.privilege_type FROM pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a WHERE n.nspname IN ('economy', 'economy_internal') AND a.grantee = 0;
 
 -- definer functions, and those that are not C, without a pinned search_path that ends in pg_temp; a procedure that commits cannot have one
 SELECT o.identity FROM object o JOIN pg_proc p ON o.classid = 'pg_proc'::regclass AND p.oid = o.objid JOIN pg_language l ON l.oid = p.prolang
@@ -55,10 +55,10 @@ SELECT o.identity FROM object o JOIN pg_class c ON o.classid = 'pg_class'::regcl
 WHERE c.relkind IN ('r', 'p', 'S') AND c.oid <> ALL (SELECT unnest(extconfig) FROM pg_extension WHERE extname = 'economy') ORDER BY o.identity COLLATE "C";
 
 -- journals whose guard does not fire always
-SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE tgfoid = 'economy.forbid_change'::regproc AND tgenabled <> 'A';
+SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE tgfoid = 'economy_internal.forbid_change'::regproc AND tgenabled <> 'A';
 
 -- foreign keys: none, they would make row locks of hot rows
-SELECT conname FROM pg_constraint WHERE connamespace = 'economy'::regnamespace AND contype = 'f';
+SELECT conname FROM pg_constraint WHERE connamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND contype = 'f';
 
 -- what access_list() names and what is not there
 SELECT object FROM economy.access_list() WHERE to_regprocedure(substring(object FROM '^[A-Z]+ (.*)')) IS NULL;

@@ -103,6 +103,6 @@ FROM economy.reward_audit r WHERE r.user_id = :ann ORDER BY r.seq;
 SELECT streak_day, best, last_claim_on, last_grace_on, last_seq, timezone FROM economy.streaks WHERE user_id = :ann;
 SELECT seq, gold, experience_points, streak_freezes FROM economy.accounts WHERE user_id IN (:ann, :bob) ORDER BY user_id;
 SELECT kind, expected, actual FROM economy.verify_chain(:ann) UNION ALL SELECT kind, expected, actual FROM economy.verify_chain(:bob)
-UNION ALL SELECT kind, expected, actual FROM economy.audit_rewards() WHERE user_id IN (:ann, :bob);
+UNION ALL SELECT kind, expected, actual FROM economy_internal.audit_rewards() WHERE user_id IN (:ann, :bob);
 DROP VIEW claim;
 DROP FUNCTION named(text);

@@ -57,4 +57,4 @@ SELECT * FROM economy.verify_receipt(:u, :'t');
 SELECT * FROM economy.verify_receipt(:u + 1, :'t');
 SELECT * FROM economy.verify_receipt(:u, 'junk');
 SELECT * FROM economy.verify_chain(:u);
-SELECT * FROM economy.audit_stock();
+SELECT * FROM economy_internal.audit_stock();

@@ -7,6 +7,9 @@ SET LOCAL client_min_messages TO warning;
 CREATE SCHEMA economy;
 COMMENT ON SCHEMA economy IS
     'The economy of a game or app; see economy.access_list() for what may be called.';
+CREATE SCHEMA economy_internal;
+COMMENT ON SCHEMA economy_internal IS
+    'What the functions of schema economy are made of; nobody needs to call it.';
 
 -- What a user writes is hashed and signed as bytes: in another encoding they would be others.
 DO $$

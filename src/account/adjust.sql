@@ -26,7 +26,7 @@ SELECT pg_catalog.pg_extension_config_dump('economy.gold_adjustments', '');
 COMMENT ON TABLE economy.gold_adjustments IS
     'Journal of changes of gold by admins, with actor and reason. Append-only.';
 CREATE TRIGGER gold_adjustments_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
-    ON economy.gold_adjustments FOR EACH STATEMENT EXECUTE FUNCTION economy.forbid_change();
+    ON economy.gold_adjustments FOR EACH STATEMENT EXECUTE FUNCTION economy_internal.forbid_change();
 ALTER TABLE economy.gold_adjustments ENABLE ALWAYS TRIGGER gold_adjustments_append_only;
 
 CREATE TYPE economy.adjust_result AS (

@@ -1,8 +1,8 @@
 -- identity: users, time zones, status, invite codes
 
-CREATE FUNCTION economy.next_user_id() RETURNS bigint
+CREATE FUNCTION economy_internal.next_user_id() RETURNS bigint
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_next_user_id';
-COMMENT ON FUNCTION economy.next_user_id() IS
+COMMENT ON FUNCTION economy_internal.next_user_id() IS
     'Next user id: economy.node_id above 41 bits of counter, below 2^53.';
 
 CREATE FUNCTION economy.timezone_name(name text) RETURNS text
@@ -12,7 +12,7 @@ COMMENT ON FUNCTION economy.timezone_name(text) IS
     'raises XE201 for anything else, POSIX rules included.';
 
 CREATE TABLE economy.users (
-    user_id     bigint      NOT NULL DEFAULT economy.next_user_id() CONSTRAINT users_pkey PRIMARY KEY,
+    user_id     bigint      NOT NULL DEFAULT economy_internal.next_user_id() CONSTRAINT users_pkey PRIMARY KEY,
     external_id text        COLLATE "C" CONSTRAINT users_external_id_key UNIQUE
         CONSTRAINT users_external_id_check CHECK (octet_length(external_id) BETWEEN 1 AND 255),
     timezone    text        NOT NULL,
@@ -62,14 +62,14 @@ COMMENT ON TABLE economy.user_changes IS
     'Journal of changes of a user''s status, time zone, profile and external id; '
     'they move no gold. Append-only.';
 CREATE TRIGGER user_changes_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
-    ON economy.user_changes FOR EACH STATEMENT EXECUTE FUNCTION economy.forbid_change();
+    ON economy.user_changes FOR EACH STATEMENT EXECUTE FUNCTION economy_internal.forbid_change();
 ALTER TABLE economy.user_changes ENABLE ALWAYS TRIGGER user_changes_append_only;
 
-CREATE FUNCTION economy.identity_hash(
+CREATE FUNCTION economy_internal.identity_hash(
     user_id bigint, external_id text, timezone text, created_at timestamptz
 ) RETURNS bytea
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_identity_hash';
-COMMENT ON FUNCTION economy.identity_hash(bigint, text, text, timestamptz) IS
+COMMENT ON FUNCTION economy_internal.identity_hash(bigint, text, text, timestamptz) IS
     'What the hash of a user''s first entry follows, made from who the user was at registration.';
 
 CREATE FUNCTION economy.register(
@@ -86,8 +86,8 @@ DECLARE
     user_as_given    boolean := false;
     account_as_given boolean := false;
 BEGIN
-    PERFORM economy.require_given('timezone', timezone IS NOT NULL);
-    PERFORM economy.require_given('profile', profile IS NOT NULL);
+    PERFORM economy_internal.require_given('timezone', timezone IS NOT NULL);
+    PERFORM economy_internal.require_given('profile', profile IS NOT NULL);
     IF octet_length(external_id) NOT BETWEEN 1 AND 255 THEN
         RAISE EXCEPTION 'external_id must have 1 to 255 bytes' USING ERRCODE = 'XE003';
     END IF;
@@ -117,7 +117,7 @@ BEGIN
             RETURN id;
         END IF;
     ELSIF user_as_given THEN
-        hash := economy.identity_hash(id, external_id, zone, registered_at);
+        hash := economy_internal.identity_hash(id, external_id, zone, registered_at);
         INSERT INTO economy.accounts AS a (user_id, head_hash) VALUES (id, hash)
             RETURNING (a.user_id, a.seq, a.gold, a.experience_points, a.position, a.suspended, a.streak_freezes, a.pruned_seq, a.head_hash)
                 IS NOT DISTINCT FROM (id, 0, 0, 0, 0, false, 0, 0, hash)

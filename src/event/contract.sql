@@ -146,7 +146,7 @@ CREATE FUNCTION economy.asyncapi() RETURNS jsonb
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT economy.open_tables('event_types');
+        SELECT economy_internal.open_tables('event_types');
         SELECT jsonb_build_object(
             'asyncapi', '3.0.0',
             'info', jsonb_build_object('title', 'economy',

@@ -46,6 +46,7 @@ static void guard_drop(Oid relid);
 static void guard_detach(Oid child, Oid parent);
 static void guard_relation_name(Oid relid);
 static void guard_schema_name(Oid nspid);
+static bool is_own_schema(Oid nspid);
 static bool is_journal(Oid relid);
 static Oid	journal_above(Oid relid);
 static bool is_child(Oid child, Oid parent);
@@ -111,18 +112,19 @@ guard_relation_name(Oid relid)
 {
 	HeapTuple	tuple;
 	Form_pg_class form;
-	Oid			economy = get_namespace_oid("economy", true);
+	Oid			schema = get_rel_namespace(relid);
 
-	if (!OidIsValid(economy) || get_rel_namespace(relid) != economy ||
+	if (!is_own_schema(schema) ||
 		getExtensionOfObject(RelationRelationId, relid) != get_extension_oid("economy", true))
 		return;
 	tuple = newest(RelationRelationId, ClassOidIndexId, Anum_pg_class_oid, relid);
 	if (!HeapTupleIsValid(tuple))
 		return;
 	form = (Form_pg_class) GETSTRUCT(tuple);
-	if (form->relnamespace != economy || strcmp(NameStr(form->relname), get_rel_name(relid)) != 0)
+	if (form->relnamespace != schema || strcmp(NameStr(form->relname), get_rel_name(relid)) != 0)
 		ECO_ERROR(ECO_DROP_REFUSED,
-				  errmsg("economy.%s cannot be renamed or moved", get_rel_name(relid)),
+				  errmsg("%s.%s cannot be renamed or moved", get_namespace_name(schema),
+						 get_rel_name(relid)),
 				  errdetail("The functions of the extension find it by its name, "
 							"its views by itself."),
 				  errhint("Its own table cannot be exchanged for another; "
@@ -134,15 +136,22 @@ guard_schema_name(Oid nspid)
 {
 	HeapTuple	tuple;
 
-	if (nspid != get_namespace_oid("economy", true) ||
-		!OidIsValid(get_extension_oid("economy", true)))
+	if (!is_own_schema(nspid) || !OidIsValid(get_extension_oid("economy", true)))
 		return;
 	tuple = newest(NamespaceRelationId, NamespaceOidIndexId, Anum_pg_namespace_oid, nspid);
 	if (HeapTupleIsValid(tuple) &&
-		strcmp(NameStr(((Form_pg_namespace) GETSTRUCT(tuple))->nspname), "economy") != 0)
+		strcmp(NameStr(((Form_pg_namespace) GETSTRUCT(tuple))->nspname),
+			   get_namespace_name(nspid)) != 0)
 		ECO_ERROR(ECO_DROP_REFUSED,
-				  errmsg("schema economy cannot be renamed"),
-				  errdetail("The functions of the extension find its tables there."));
+				  errmsg("schema %s cannot be renamed", get_namespace_name(nspid)),
+				  errdetail("The functions of the extension find its objects there."));
+}
+
+static bool
+is_own_schema(Oid nspid)
+{
+	return OidIsValid(nspid) && (nspid == get_namespace_oid("economy", true) ||
+								 nspid == get_namespace_oid("economy_internal", true));
 }
 
 static bool

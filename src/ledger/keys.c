@@ -398,7 +398,7 @@ note_change(int32 version)
 	Datum		values[1] = {Int32GetDatum(version)};
 
 	CommandCounterIncrement();
-	eco_run_as_owner("SELECT economy.note_key($1)", 1, types, values);
+	eco_run_as_owner("SELECT economy_internal.note_key($1)", 1, types, values);
 }
 
 /* material: NULL keeps what the key has */

@@ -35,7 +35,7 @@ COMMENT ON COLUMN economy.accounts.pruned_seq IS
     'Actions up to this entry may have been pruned, '
     'behind the user''s stream checkpoint; 0 before the first prune.';
 COMMENT ON COLUMN economy.accounts.head_hash IS
-    'Hash of the newest entry; before the first economy.identity_hash() '
+    'Hash of the newest entry; before the first economy_internal.identity_hash() '
     'of the user at registration.';
 
 CREATE TABLE economy.signing_keys (
@@ -83,9 +83,9 @@ COMMENT ON COLUMN economy.installations.pruned_xact IS
     'Newest transaction of this installation of which an action was pruned; null for none.';
 COMMENT ON COLUMN economy.installations.pruned_by IS 'Newest transaction that pruned.';
 
-CREATE FUNCTION economy.position_of(xact bigint) RETURNS bigint
+CREATE FUNCTION economy_internal.position_of(xact bigint) RETURNS bigint
     LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_position_of';
-COMMENT ON FUNCTION economy.position_of(bigint) IS
+COMMENT ON FUNCTION economy_internal.position_of(bigint) IS
     'The least position that entries of a transaction of this installation, '
     'and of later ones, have; 0 for 0.';
 
@@ -94,14 +94,14 @@ CREATE FUNCTION economy.now() RETURNS timestamptz
 COMMENT ON FUNCTION economy.now() IS
     'The moment all rules use: the server''s clock, or economy.test_clock.';
 
-CREATE FUNCTION economy.require_given(argument text, given boolean) RETURNS void
+CREATE FUNCTION economy_internal.require_given(argument text, given boolean) RETURNS void
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_require_given';
-COMMENT ON FUNCTION economy.require_given(text, boolean) IS
+COMMENT ON FUNCTION economy_internal.require_given(text, boolean) IS
     'Raises XE001, that the argument must not be null, unless it is given.';
 
 -- Whose name a constraint has is no answer for who made the mistake: a constraint of
 -- configuration has its words as a comment.
-CREATE FUNCTION economy.violation(
+CREATE FUNCTION economy_internal.violation(
     relation text, given jsonb, message text, constraint_name text, column_name text
 ) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
@@ -129,57 +129,57 @@ BEGIN
     RETURN message;
 END
 $$;
-COMMENT ON FUNCTION economy.violation(text, jsonb, text, text, text) IS
+COMMENT ON FUNCTION economy_internal.violation(text, jsonb, text, text, text) IS
     'What is wrong with values given for a table, in words: from the diagnostics of an error, '
     'and the comment of the constraint that was violated.';
 
-CREATE FUNCTION economy.require_positive(argument text, value bigint) RETURNS void
+CREATE FUNCTION economy_internal.require_positive(argument text, value bigint) RETURNS void
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 BEGIN
-    PERFORM economy.require_given(argument, value IS NOT NULL);
+    PERFORM economy_internal.require_given(argument, value IS NOT NULL);
     IF value < 1 THEN
         RAISE EXCEPTION '% must be 1 or more', argument USING ERRCODE = 'XE002';
     END IF;
 END
 $$;
-COMMENT ON FUNCTION economy.require_positive(text, bigint) IS
+COMMENT ON FUNCTION economy_internal.require_positive(text, bigint) IS
     'Raises XE001 or XE002, that the argument must not be null, or be 1 or more, unless it is.';
 
-CREATE FUNCTION economy.lock_name(name text) RETURNS void
+CREATE FUNCTION economy_internal.lock_name(name text) RETURNS void
     LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_lock_name';
-COMMENT ON FUNCTION economy.lock_name(text) IS
+COMMENT ON FUNCTION economy_internal.lock_name(text) IS
     'Takes a lock on a name until the end of the transaction, '
     'of a class that no user can take; waits for it.';
 
-CREATE FUNCTION economy.try_lock_name(name text) RETURNS boolean
+CREATE FUNCTION economy_internal.try_lock_name(name text) RETURNS boolean
     LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_try_lock_name';
-COMMENT ON FUNCTION economy.try_lock_name(text) IS
+COMMENT ON FUNCTION economy_internal.try_lock_name(text) IS
     'lock_name() that does not wait: false when another transaction has the lock.';
 
 -- The door of rows.h for functions in SQL.  A reader of tables is VOLATILE and opens
 -- them in a statement of its own: the next one takes a snapshot that is no older than
 -- the locks.  What is said in several statements and must be of one snapshot is a
 -- function of its own (.._seen), which is STABLE.
-CREATE FUNCTION economy.open_tables(VARIADIC tables text[]) RETURNS void
+CREATE FUNCTION economy_internal.open_tables(VARIADIC tables text[]) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_open_tables';
-COMMENT ON FUNCTION economy.open_tables(text[]) IS
+COMMENT ON FUNCTION economy_internal.open_tables(text[]) IS
     'Locks tables for reading before a function reads any of them; 40001 when one was changed '
     'after the transaction''s snapshot.';
 
-CREATE FUNCTION economy.open_all_tables() RETURNS void
+CREATE FUNCTION economy_internal.open_all_tables() RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT economy.open_tables(VARIADIC array_agg(c.relname::text ORDER BY c.relname)) FROM pg_class c
+        SELECT economy_internal.open_tables(VARIADIC array_agg(c.relname::text ORDER BY c.relname)) FROM pg_class c
         WHERE c.relnamespace = 'economy'::regnamespace AND c.relkind IN ('r', 'p');
     END;
-COMMENT ON FUNCTION economy.open_all_tables() IS
+COMMENT ON FUNCTION economy_internal.open_all_tables() IS
     'open_tables() with every table of the schema, for the audit.';
 
-CREATE FUNCTION economy.forbid_change() RETURNS trigger
+CREATE FUNCTION economy_internal.forbid_change() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'eco_forbid_change';
-COMMENT ON FUNCTION economy.forbid_change() IS
+COMMENT ON FUNCTION economy_internal.forbid_change() IS
     'Trigger of the journals: refuses UPDATE, DELETE and TRUNCATE with XE101.';
 
 -- The history of what is configuration: the audit compares it with what is there.
@@ -212,9 +212,9 @@ COMMENT ON COLUMN economy.config_changes.after IS 'As it is from then on; null i
 COMMENT ON COLUMN economy.config_changes.units IS 'Stock deliveries: the units.';
 COMMENT ON COLUMN economy.config_changes.hash IS
     'SHA-256 of the key''s change before, 32 zero bytes for the first, '
-    'and what economy.change_text() returns of the row.';
+    'and what economy_internal.change_text() returns of the row.';
 CREATE TRIGGER config_changes_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
-    ON economy.config_changes FOR EACH STATEMENT EXECUTE FUNCTION economy.forbid_change();
+    ON economy.config_changes FOR EACH STATEMENT EXECUTE FUNCTION economy_internal.forbid_change();
 ALTER TABLE economy.config_changes ENABLE ALWAYS TRIGGER config_changes_append_only;
 
 CREATE TABLE economy.config_heads (
@@ -229,18 +229,18 @@ COMMENT ON TABLE economy.config_heads IS
     'The newest of config_changes per key; its row lock makes changes '
     'of one key wait for each other.';
 
-CREATE FUNCTION economy.change_text(change economy.config_changes) RETURNS text
+CREATE FUNCTION economy_internal.change_text(change economy.config_changes) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT jsonb_build_array(change.change_id, change.relation, change.key, change.change_no, change.action, change.actor, change.before, change.after,
                                  change.units, (extract(epoch FROM change.changed_at) * 1000000)::bigint)::text;
     END;
-COMMENT ON FUNCTION economy.change_text(economy.config_changes) IS
+COMMENT ON FUNCTION economy_internal.change_text(economy.config_changes) IS
     'What is hashed of a row of config_changes, in UTF-8: a JSON array of its columns.';
 
 -- TimeZone and the others: the texts in a JSON document do not depend on who makes it
-CREATE FUNCTION economy.note_change(
+CREATE FUNCTION economy_internal.note_change(
     relation text, key text, action text, actor text, units bigint DEFAULT NULL
 ) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -251,7 +251,7 @@ DECLARE
     head   economy.config_heads;
     change economy.config_changes;
 BEGIN
-    PERFORM economy.open_tables('config_heads', 'config_changes', 'shop_products', 'level_curves', 'level_experiments', 'games', 'rfm_models', 'segment_rules',
+    PERFORM economy_internal.open_tables('config_heads', 'config_changes', 'shop_products', 'level_curves', 'level_experiments', 'games', 'rfm_models', 'segment_rules',
                                 'rfm_snapshots', 'recommendation_placements', 'recommendation_arms', 'signing_keys');
     INSERT INTO economy.config_heads AS h VALUES (relation, key, 0, E'\\x0000000000000000000000000000000000000000000000000000000000000000')
         ON CONFLICT ON CONSTRAINT config_heads_pkey DO NOTHING;
@@ -261,23 +261,23 @@ BEGIN
     SELECT c.after INTO change.before FROM economy.config_changes c
         WHERE c.relation = note_change.relation AND c.key = note_change.key ORDER BY c.change_no DESC LIMIT 1;
     SELECT s.state INTO change.after FROM economy.config_states s WHERE s.relation = note_change.relation AND s.key = note_change.key;
-    change.hash := sha256(head.hash || convert_to(economy.change_text(change), 'UTF8'));
+    change.hash := sha256(head.hash || convert_to(economy_internal.change_text(change), 'UTF8'));
     INSERT INTO economy.config_changes OVERRIDING SYSTEM VALUE SELECT (change).*;
     UPDATE economy.config_heads h SET change_no = change.change_no, hash = change.hash
         WHERE h.relation = note_change.relation AND h.key = note_change.key;
 END
 $$;
-COMMENT ON FUNCTION economy.note_change(text, text, text, text, bigint) IS
+COMMENT ON FUNCTION economy_internal.note_change(text, text, text, text, bigint) IS
     'Notes in config_changes how a key of a relation is from now on. For the functions that change '
     'it, in their transaction; and for who repairs one by hand.';
 
-CREATE FUNCTION economy.note_key(version integer) RETURNS void
+CREATE FUNCTION economy_internal.note_key(version integer) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT economy.note_change('signing_keys', version::text, k.state, session_user::text) FROM economy.signing_keys k WHERE k.version = note_key.version;
+        SELECT economy_internal.note_change('signing_keys', version::text, k.state, session_user::text) FROM economy.signing_keys k WHERE k.version = note_key.version;
     END;
-COMMENT ON FUNCTION economy.note_key(integer) IS 'note_change() for a signing key.';
+COMMENT ON FUNCTION economy_internal.note_key(integer) IS 'note_change() for a signing key.';
 
 CREATE TYPE economy.finding AS (
     user_id  bigint,
@@ -309,14 +309,14 @@ COMMENT ON FUNCTION economy.retire_signing_key(integer) IS
     'then on. False when the version is not verify_only.';
 
 -- being called loads the library, whose hook does the check
-CREATE FUNCTION economy.guard_drop() RETURNS event_trigger
+CREATE FUNCTION economy_internal.guard_drop() RETURNS event_trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'eco_guard_drop';
-COMMENT ON FUNCTION economy.guard_drop() IS
+COMMENT ON FUNCTION economy_internal.guard_drop() IS
     'Arms the guard that refuses to drop or detach journals that hold rows, '
     'and to rename tables of the extension (XE102).';
 CREATE EVENT TRIGGER economy_guard_drop ON ddl_command_start
     WHEN TAG IN ('DROP EXTENSION', 'DROP OWNED', 'DROP SCHEMA', 'DROP TABLE', 'ALTER TABLE', 'ALTER SCHEMA', 'ALTER SEQUENCE', 'ALTER VIEW')
-    EXECUTE FUNCTION economy.guard_drop();
+    EXECUTE FUNCTION economy_internal.guard_drop();
 -- also for a session that calls itself a replica
 ALTER EVENT TRIGGER economy_guard_drop ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER economy_guard_drop IS

@@ -63,25 +63,25 @@ COMMENT ON COLUMN economy.anchor_buckets.bucket IS
 COMMENT ON COLUMN economy.anchor_buckets.digest IS
     'SHA-256 of user_id, seq and hash of each head, in the order of user_id.';
 
-CREATE FUNCTION economy.anchor_sign(
+CREATE FUNCTION economy_internal.anchor_sign(
     anchor_id bigint, taken_at timestamptz, users bigint, entries bigint, digest bytea,
     digest_before bytea,
     OUT key_version integer, OUT signature bytea
 )
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_anchor_sign';
-COMMENT ON FUNCTION economy.anchor_sign(bigint, timestamptz, bigint, bigint, bytea, bytea) IS
+COMMENT ON FUNCTION economy_internal.anchor_sign(bigint, timestamptz, bigint, bigint, bytea, bytea) IS
     'Signs an anchor with the active key.';
 
-CREATE FUNCTION economy.anchor_check(
+CREATE FUNCTION economy_internal.anchor_check(
     anchor_id bigint, taken_at timestamptz, users bigint, entries bigint, digest bytea,
     digest_before bytea, key_version integer, signature bytea
 ) RETURNS text
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_anchor_check';
-COMMENT ON FUNCTION economy.anchor_check(
+COMMENT ON FUNCTION economy_internal.anchor_check(
     bigint, timestamptz, bigint, bigint, bytea, bytea, integer, bytea) IS
     'OK when the signature of an anchor verifies, or WRONG_SIGNATURE, UNKNOWN_KEY or KEY_RETIRED.';
 
-CREATE FUNCTION economy.anchor_document(anchor economy.anchors) RETURNS jsonb
+CREATE FUNCTION economy_internal.anchor_document(anchor economy.anchors) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp SET TimeZone = 'UTC'
     BEGIN ATOMIC
@@ -89,11 +89,11 @@ CREATE FUNCTION economy.anchor_document(anchor economy.anchors) RETURNS jsonb
                                   'digest', encode(anchor.digest, 'hex'), 'digest_before', encode(anchor.digest_before, 'hex'),
                                   'key_version', anchor.key_version, 'signature', encode(anchor.signature, 'hex'));
     END;
-COMMENT ON FUNCTION economy.anchor_document(economy.anchors) IS
+COMMENT ON FUNCTION economy_internal.anchor_document(economy.anchors) IS
     'An anchor as the document that is kept outside.';
 
 -- One statement reads accounts, so that heads and digests are of one snapshot.
-CREATE FUNCTION economy.anchor_range(anchor_id bigint, from_user bigint, upto_user bigint)
+CREATE FUNCTION economy_internal.anchor_range(anchor_id bigint, from_user bigint, upto_user bigint)
     RETURNS bigint
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
@@ -114,10 +114,10 @@ CREATE FUNCTION economy.anchor_range(anchor_id bigint, from_user bigint, upto_us
         )
         SELECT count(*) FROM head;
     END;
-COMMENT ON FUNCTION economy.anchor_range(bigint, bigint, bigint) IS
+COMMENT ON FUNCTION economy_internal.anchor_range(bigint, bigint, bigint) IS
     'Takes the heads of the users from one id to another into an anchor; whole buckets.';
 
-CREATE FUNCTION economy.anchor_finish(anchor economy.anchors, keep integer) RETURNS economy.anchors
+CREATE FUNCTION economy_internal.anchor_finish(anchor economy.anchors, keep integer) RETURNS economy.anchors
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
@@ -130,11 +130,11 @@ BEGIN
                            WHERE k.relation = h.relation AND k.key = h.key ORDER BY k.anchor_id DESC LIMIT 1) k ON true
         WHERE (k.change_no, k.hash) IS DISTINCT FROM (h.change_no, h.hash);
     INSERT INTO economy.anchor_buckets
-        SELECT anchor.anchor_id, '-9223372036854775808'::bigint, 0, 0, 0, 0, economy.anchor_config_digest(anchor.anchor_id);
+        SELECT anchor.anchor_id, '-9223372036854775808'::bigint, 0, 0, 0, 0, economy_internal.anchor_config_digest(anchor.anchor_id);
     SELECT sum(b.users), sum(b.entries), sha256(string_agg(b.digest, '' ORDER BY b.bucket)) INTO anchor.users, anchor.entries, anchor.digest
         FROM economy.anchor_buckets b WHERE b.anchor_id = anchor.anchor_id;
     SELECT s.key_version, s.signature INTO anchor.key_version, anchor.signature
-        FROM economy.anchor_sign(anchor.anchor_id, anchor.taken_at, anchor.users, anchor.entries, anchor.digest, anchor.digest_before) s;
+        FROM economy_internal.anchor_sign(anchor.anchor_id, anchor.taken_at, anchor.users, anchor.entries, anchor.digest, anchor.digest_before) s;
     anchor.next_user := NULL;
     UPDATE economy.anchors a SET next_user = NULL, users = anchor.users, entries = anchor.entries, digest = anchor.digest,
                                  key_version = anchor.key_version, signature = anchor.signature
@@ -150,11 +150,11 @@ BEGIN
     RETURN anchor;
 END
 $$;
-COMMENT ON FUNCTION economy.anchor_finish(economy.anchors, integer) IS
+COMMENT ON FUNCTION economy_internal.anchor_finish(economy.anchors, integer) IS
     'Takes the history of the configuration into an anchor, signs it, '
     'and deletes those that are not kept.';
 
-CREATE FUNCTION economy.anchor_config_digest(anchor_id bigint) RETURNS bytea
+CREATE FUNCTION economy_internal.anchor_config_digest(anchor_id bigint) RETURNS bytea
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -162,7 +162,7 @@ CREATE FUNCTION economy.anchor_config_digest(anchor_id bigint) RETURNS bytea
         FROM (SELECT DISTINCT ON (k.relation, k.key) k.* FROM economy.anchor_config k
               WHERE k.anchor_id <= $1 ORDER BY k.relation, k.key, k.anchor_id DESC) c;
     END;
-COMMENT ON FUNCTION economy.anchor_config_digest(bigint) IS
+COMMENT ON FUNCTION economy_internal.anchor_config_digest(bigint) IS
     'Digest of the history of the configuration as an anchor holds it.';
 
 CREATE FUNCTION economy.anchor_step(max_users integer DEFAULT 50000, keep integer DEFAULT 30)
@@ -175,13 +175,13 @@ DECLARE
     upto   bigint;
     users  bigint;
 BEGIN
-    PERFORM economy.require_given('max_users', max_users IS NOT NULL);
-    PERFORM economy.require_given('keep', keep IS NOT NULL);
+    PERFORM economy_internal.require_given('max_users', max_users IS NOT NULL);
+    PERFORM economy_internal.require_given('keep', keep IS NOT NULL);
     IF max_users < 1 OR keep < 1 THEN
         RAISE EXCEPTION 'max_users and keep must be 1 or more' USING ERRCODE = 'XE002';
     END IF;
-    PERFORM economy.open_tables('accounts', 'anchors', 'anchor_heads', 'anchor_buckets', 'anchor_config', 'config_heads');
-    PERFORM economy.lock_name('economy.anchor');
+    PERFORM economy_internal.open_tables('accounts', 'anchors', 'anchor_heads', 'anchor_buckets', 'anchor_config', 'config_heads');
+    PERFORM economy_internal.lock_name('economy.anchor');
     SELECT * INTO anchor FROM economy.anchors a ORDER BY a.anchor_id DESC LIMIT 1 FOR UPDATE;
     IF anchor.next_user IS NULL THEN
         INSERT INTO economy.anchors (anchor_id, taken_at, next_user, users, entries, digest_before)
@@ -192,12 +192,12 @@ BEGIN
     SELECT max(n.user_id) | 4095 INTO upto
         FROM (SELECT a.user_id FROM economy.accounts a WHERE a.user_id >= anchor.next_user ORDER BY a.user_id LIMIT max_users) n;
     IF upto IS NULL THEN
-        anchor := economy.anchor_finish(anchor, keep);
+        anchor := economy_internal.anchor_finish(anchor, keep);
         RETURN 0;
     END IF;
-    users := economy.anchor_range(anchor.anchor_id, anchor.next_user, upto);
+    users := economy_internal.anchor_range(anchor.anchor_id, anchor.next_user, upto);
     IF upto = 9223372036854775807 THEN
-        anchor := economy.anchor_finish(anchor, keep);
+        anchor := economy_internal.anchor_finish(anchor, keep);
         RETURN 0;
     END IF;
     UPDATE economy.anchors a SET next_user = upto + 1 WHERE a.anchor_id = anchor.anchor_id;
@@ -228,14 +228,14 @@ CREATE FUNCTION economy.last_anchor() RETURNS jsonb
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT economy.open_tables('anchors');
-        SELECT economy.anchor_document(a) FROM economy.anchors a WHERE a.signature IS NOT NULL ORDER BY a.anchor_id DESC LIMIT 1;
+        SELECT economy_internal.open_tables('anchors');
+        SELECT economy_internal.anchor_document(a) FROM economy.anchors a WHERE a.signature IS NOT NULL ORDER BY a.anchor_id DESC LIMIT 1;
     END;
 COMMENT ON FUNCTION economy.last_anchor() IS
     'The newest anchor, to keep outside; null before the first.';
 
 -- What an anchor holds against the present: each stream still has that entry.
-CREATE FUNCTION economy.anchor_compare(anchor_id bigint, from_user bigint, upto_user bigint)
+CREATE FUNCTION economy_internal.anchor_compare(anchor_id bigint, from_user bigint, upto_user bigint)
     RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
@@ -254,17 +254,17 @@ CREATE FUNCTION economy.anchor_compare(anchor_id bigint, from_user bigint, upto_
            -- before the first entry the head is who the user was at registration
            OR (h.seq = 0 AND a.seq = 0 AND a.head_hash <> h.hash) OR h.seq < 0;
     END;
-COMMENT ON FUNCTION economy.anchor_compare(bigint, bigint, bigint) IS
+COMMENT ON FUNCTION economy_internal.anchor_compare(bigint, bigint, bigint) IS
     'Streams of the users from one id to another that do not have the entry '
     'any more that an anchor holds.';
 
-CREATE FUNCTION economy.audit_anchored(
+CREATE FUNCTION economy_internal.audit_anchored(
     from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
 ) RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT f.* FROM economy.anchor_compare(9223372036854775807, from_user, upto_user) f
+        SELECT f.* FROM economy_internal.anchor_compare(9223372036854775807, from_user, upto_user) f
         UNION ALL
         SELECT h.user_id, 'wrong_anchor', 'a head of an anchor that there is', format('anchor %s', h.anchor_id), NULL, h.seq
         FROM economy.anchor_heads h WHERE h.user_id BETWEEN from_user AND upto_user
@@ -274,11 +274,11 @@ CREATE FUNCTION economy.audit_anchored(
         FROM (SELECT k.*, lag(k.hash) OVER (PARTITION BY k.user_id ORDER BY k.anchor_id) AS hash_before FROM economy.anchor_heads k
               WHERE k.user_id BETWEEN from_user AND upto_user) h WHERE h.hash = h.hash_before;
     END;
-COMMENT ON FUNCTION economy.audit_anchored(bigint, bigint) IS
+COMMENT ON FUNCTION economy_internal.audit_anchored(bigint, bigint) IS
     'Streams against the newest heads of the anchors, of the users from one id to another.';
 
 -- every anchor that is kept: its buckets are recomputed from the heads
-CREATE FUNCTION economy.anchor_inside(only_anchor bigint DEFAULT NULL) RETURNS SETOF economy.finding
+CREATE FUNCTION economy_internal.anchor_inside(only_anchor bigint DEFAULT NULL) RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -292,7 +292,7 @@ CREATE FUNCTION economy.anchor_inside(only_anchor bigint DEFAULT NULL) RETURNS S
                    sha256(string_agg(int8send(h.user_id) || int8send(h.seq) || h.hash, '' ORDER BY h.user_id)) AS digest
             FROM anchor a JOIN head h ON a.anchor_id >= h.anchor_id AND a.anchor_id < h.until GROUP BY 1, 2
             UNION ALL
-            SELECT a.anchor_id, '-9223372036854775808'::bigint, 0, 0, economy.anchor_config_digest(a.anchor_id) FROM anchor a
+            SELECT a.anchor_id, '-9223372036854775808'::bigint, 0, 0, economy_internal.anchor_config_digest(a.anchor_id) FROM anchor a
         )
         SELECT NULL::bigint, 'wrong_anchor',
                CASE WHEN coalesce(k.bucket, b.bucket) = '-9223372036854775808'::bigint THEN format('anchor %s: the configuration''s history', coalesce(k.anchor_id, b.anchor_id))
@@ -308,20 +308,20 @@ CREATE FUNCTION economy.anchor_inside(only_anchor bigint DEFAULT NULL) RETURNS S
                                  FROM economy.anchor_buckets b GROUP BY 1) b USING (anchor_id)
         WHERE (a.users, a.entries, a.digest) IS DISTINCT FROM (b.users, b.entries, b.digest);
     END;
-COMMENT ON FUNCTION economy.anchor_inside(bigint) IS
+COMMENT ON FUNCTION economy_internal.anchor_inside(bigint) IS
     'Anchors whose digests are not those of the heads that are kept with them.';
 
-CREATE FUNCTION economy.audit_anchors() RETURNS SETOF economy.finding
+CREATE FUNCTION economy_internal.audit_anchors() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT f.* FROM economy.anchor_inside() f
+        SELECT f.* FROM economy_internal.anchor_inside() f
         UNION ALL
         SELECT NULL::bigint, 'wrong_anchor', format('anchor %s, signed, behind the one before it', a.anchor_id), c.answer, NULL::text, NULL::bigint
         FROM (SELECT a.*, lag(a.anchor_id) OVER (ORDER BY a.anchor_id) AS id_before, lag(a.digest) OVER (ORDER BY a.anchor_id) AS known_before,
                      lead(a.anchor_id) OVER (ORDER BY a.anchor_id) IS NOT NULL AS is_old FROM economy.anchors a) a
         CROSS JOIN LATERAL (SELECT CASE WHEN a.signature IS NULL AND a.next_user IS NOT NULL AND NOT a.is_old THEN 'OK'
-            ELSE economy.anchor_check(a.anchor_id, a.taken_at, a.users, a.entries, a.digest, a.digest_before, a.key_version, a.signature) END) c (answer)
+            ELSE economy_internal.anchor_check(a.anchor_id, a.taken_at, a.users, a.entries, a.digest, a.digest_before, a.key_version, a.signature) END) c (answer)
         WHERE c.answer NOT IN ('OK', 'KEY_RETIRED') OR a.id_before <> a.anchor_id - 1 OR a.known_before IS DISTINCT FROM coalesce(CASE WHEN a.id_before IS NOT NULL THEN a.digest_before END, a.known_before)
            OR (a.next_user IS NULL) <> (a.signature IS NOT NULL)
         UNION ALL
@@ -336,11 +336,11 @@ CREATE FUNCTION economy.audit_anchors() RETURNS SETOF economy.finding
         FROM (SELECT c.*, lag(c.hash) OVER (PARTITION BY c.relation, c.key ORDER BY c.anchor_id) AS hash_before FROM economy.anchor_config c) k
         WHERE k.hash = k.hash_before;
     END;
-COMMENT ON FUNCTION economy.audit_anchors() IS
+COMMENT ON FUNCTION economy_internal.audit_anchors() IS
     'Anchors against their signatures, each other and what is kept with them; '
     'the history of the configuration against them.';
 
-CREATE FUNCTION economy.read_anchor(anchor jsonb) RETURNS economy.anchors
+CREATE FUNCTION economy_internal.read_anchor(anchor jsonb) RETURNS economy.anchors
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp SET TimeZone = 'UTC'
     SET DateStyle = 'ISO, YMD' AS $$
@@ -348,7 +348,7 @@ DECLARE
     given economy.anchors;
     wrong text;
 BEGIN
-    PERFORM economy.require_given('anchor', anchor IS NOT NULL);
+    PERFORM economy_internal.require_given('anchor', anchor IS NOT NULL);
     BEGIN
         SELECT r.anchor_id, r.taken_at, r.users, r.entries, decode(r.digest, 'hex') AS digest, decode(r.digest_before, 'hex') AS digest_before,
                r.key_version, decode(r.signature, 'hex') AS signature
@@ -357,7 +357,7 @@ BEGIN
                                             key_version integer, signature text);
         -- what is written back is what was given, but for the text of the time
         SELECT format('Its member "%s" is missing or wrong.', m.key) INTO wrong
-            FROM jsonb_each(economy.anchor_document(given)) m
+            FROM jsonb_each(economy_internal.anchor_document(given)) m
             WHERE m.value = 'null' OR CASE m.key WHEN 'taken_at' THEN anchor ->> 'taken_at' !~ '^[0-9]{4}' ELSE m.value IS DISTINCT FROM anchor -> m.key END
                OR (m.key IN ('digest', 'digest_before', 'signature') AND length(m.value #>> '{}') <> 64) ORDER BY 1 LIMIT 1;
     EXCEPTION WHEN data_exception OR datatype_mismatch OR feature_not_supported THEN
@@ -369,10 +369,10 @@ BEGIN
     RETURN given;
 END
 $$;
-COMMENT ON FUNCTION economy.read_anchor(jsonb) IS
+COMMENT ON FUNCTION economy_internal.read_anchor(jsonb) IS
     'The anchor that a document says; XE002 when it says none.';
 
-CREATE FUNCTION economy.verify_anchor_seen(given economy.anchors) RETURNS SETOF economy.finding
+CREATE FUNCTION economy_internal.verify_anchor_seen(given economy.anchors) RETURNS SETOF economy.finding
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
@@ -380,7 +380,7 @@ DECLARE
     inside economy.anchors;
     answer text;
 BEGIN
-    answer := economy.anchor_check(given.anchor_id, given.taken_at, given.users, given.entries, given.digest, given.digest_before, given.key_version, given.signature);
+    answer := economy_internal.anchor_check(given.anchor_id, given.taken_at, given.users, given.entries, given.digest, given.digest_before, given.key_version, given.signature);
     IF answer NOT IN ('OK', 'KEY_RETIRED') THEN
         RETURN NEXT (NULL, 'wrong_anchor', 'an anchor that a key of this database has signed', answer, NULL, NULL)::economy.finding;
         RETURN;
@@ -393,19 +393,19 @@ BEGIN
         RETURN NEXT (NULL, 'wrong_anchor', format('anchor %s with digest %s', given.anchor_id, encode(given.digest, 'hex')),
                      coalesce(encode(inside.digest, 'hex'), 'nothing'), NULL, NULL)::economy.finding;
     END IF;
-    RETURN QUERY SELECT f.* FROM economy.anchor_inside(given.anchor_id) f;
-    RETURN QUERY SELECT f.* FROM economy.anchor_compare(given.anchor_id, '-9223372036854775808'::bigint, 9223372036854775807) f;
+    RETURN QUERY SELECT f.* FROM economy_internal.anchor_inside(given.anchor_id) f;
+    RETURN QUERY SELECT f.* FROM economy_internal.anchor_compare(given.anchor_id, '-9223372036854775808'::bigint, 9223372036854775807) f;
 END
 $$;
-COMMENT ON FUNCTION economy.verify_anchor_seen(economy.anchors) IS
+COMMENT ON FUNCTION economy_internal.verify_anchor_seen(economy.anchors) IS
     'verify_anchor(), once its tables are open.';
 
 CREATE FUNCTION economy.verify_anchor(anchor jsonb) RETURNS SETOF economy.finding
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT economy.open_tables('anchors', 'anchor_heads', 'anchor_buckets', 'anchor_config', 'accounts', 'shop_transactions', 'reward_audit', 'user_actions', 'gold_adjustments', 'user_changes');
-        SELECT * FROM economy.verify_anchor_seen(economy.read_anchor(anchor));
+        SELECT economy_internal.open_tables('anchors', 'anchor_heads', 'anchor_buckets', 'anchor_config', 'accounts', 'shop_transactions', 'reward_audit', 'user_actions', 'gold_adjustments', 'user_changes');
+        SELECT * FROM economy_internal.verify_anchor_seen(economy_internal.read_anchor(anchor));
     END;
 COMMENT ON FUNCTION economy.verify_anchor(jsonb) IS
     'Checks an anchor that was kept outside: its signature, and that every stream still '

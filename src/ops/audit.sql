@@ -66,23 +66,23 @@ COMMENT ON COLUMN economy.audit_findings.last_run_id IS 'The newest sweep that f
 COMMENT ON COLUMN economy.audit_findings.gone_run_id IS
     'The sweep that looked and found it no more; null: it is open.';
 
-CREATE FUNCTION economy.segments_found_damaged() RETURNS boolean
+CREATE FUNCTION economy_internal.segments_found_damaged() RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT EXISTS (SELECT FROM economy.audit_findings f WHERE f.kind IN ('parity', 'orphan_row') AND f.gone_run_id IS NULL);
     END;
-COMMENT ON FUNCTION economy.segments_found_damaged() IS
+COMMENT ON FUNCTION economy_internal.segments_found_damaged() IS
     'Whether open findings are of what a refresh that rebuilds may put right.';
 
-CREATE FUNCTION economy.verify_new(user_id bigint) RETURNS SETOF economy.finding
+CREATE FUNCTION economy_internal.verify_new(user_id bigint) RETURNS SETOF economy.finding
     LANGUAGE c STABLE PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'eco_verify_new';
-COMMENT ON FUNCTION economy.verify_new(bigint) IS
+COMMENT ON FUNCTION economy_internal.verify_new(bigint) IS
     'verify_chain() for the entries after the user''s audit checkpoint.';
 
-CREATE FUNCTION economy.report_progress(task text, done bigint, total bigint) RETURNS void
+CREATE FUNCTION economy_internal.report_progress(task text, done bigint, total bigint) RETURNS void
     LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_report_progress';
-COMMENT ON FUNCTION economy.report_progress(text, bigint, bigint) IS
+COMMENT ON FUNCTION economy_internal.report_progress(text, bigint, bigint) IS
     'Shows in pg_stat_activity how far long work is; a null task puts the statement back.';
 
 CREATE FUNCTION economy.progress()
@@ -98,7 +98,7 @@ CREATE FUNCTION economy.progress()
 COMMENT ON FUNCTION economy.progress() IS
     'Long work of this extension that runs now in this database, and how far it is.';
 
-CREATE FUNCTION economy.audit_record(
+CREATE FUNCTION economy_internal.audit_record(
     run_id bigint, users bigint, entries bigint, findings economy.finding[]
 ) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -123,10 +123,10 @@ BEGIN
         WHERE r.run_id = audit_record.run_id;
 END
 $$;
-COMMENT ON FUNCTION economy.audit_record(bigint, bigint, bigint, economy.finding[]) IS
+COMMENT ON FUNCTION economy_internal.audit_record(bigint, bigint, bigint, economy.finding[]) IS
     'Writes findings of a sweep into audit_findings, each once while it is open, and counts them.';
 
-CREATE FUNCTION economy.audit_finish(run_id bigint) RETURNS void
+CREATE FUNCTION economy_internal.audit_finish(run_id bigint) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -138,22 +138,22 @@ CREATE FUNCTION economy.audit_finish(run_id bigint) RETURNS void
               AND NOT EXISTS (SELECT FROM economy.audit_findings k WHERE k.user_id = c.user_id AND k.gone_run_id IS NULL);
         UPDATE economy.audit_runs r SET finished_at = clock_timestamp(), next_user = NULL WHERE r.run_id = audit_finish.run_id;
     END;
-COMMENT ON FUNCTION economy.audit_finish(bigint) IS
+COMMENT ON FUNCTION economy_internal.audit_finish(bigint) IS
     'Ends a sweep; what a full one has not found any more is gone.';
 
-CREATE TYPE economy.audit_batch AS (from_user bigint, upto_user bigint, users bigint, entries bigint, findings economy.finding[]);
-COMMENT ON TYPE economy.audit_batch IS 'Users that were looked at together, and what was found.';
+CREATE TYPE economy_internal.audit_batch AS (from_user bigint, upto_user bigint, users bigint, entries bigint, findings economy.finding[]);
+COMMENT ON TYPE economy_internal.audit_batch IS 'Users that were looked at together, and what was found.';
 
 -- What stops a check is a finding, and stops no other.
-CREATE FUNCTION economy.audit_failed(user_id bigint, what text, message text)
+CREATE FUNCTION economy_internal.audit_failed(user_id bigint, what text, message text)
     RETURNS economy.finding
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC SELECT (user_id, 'sweep_failed', what, message, NULL, NULL)::economy.finding; END;
-COMMENT ON FUNCTION economy.audit_failed(bigint, text, text) IS
+COMMENT ON FUNCTION economy_internal.audit_failed(bigint, text, text) IS
     'A finding for a check that ended with an error.';
 
-CREATE FUNCTION economy.audit_stream(user_id bigint) RETURNS SETOF economy.finding
+CREATE FUNCTION economy_internal.audit_stream(user_id bigint) RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -167,10 +167,10 @@ CREATE FUNCTION economy.audit_stream(user_id bigint) RETURNS SETOF economy.findi
         FROM found f
         HAVING count(*) > 1000;
     END;
-COMMENT ON FUNCTION economy.audit_stream(bigint) IS
+COMMENT ON FUNCTION economy_internal.audit_stream(bigint) IS
     'verify_chain() of a user for a sweep: of many findings the first 1000, and how many there are.';
 
-CREATE FUNCTION economy.audit_each(users bigint[]) RETURNS SETOF economy.finding
+CREATE FUNCTION economy_internal.audit_each(users bigint[]) RETURNS SETOF economy.finding
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
@@ -179,34 +179,34 @@ DECLARE
 BEGIN
     FOREACH who IN ARRAY users LOOP
         BEGIN
-            RETURN QUERY SELECT f.* FROM economy.audit_stream(who) f;
+            RETURN QUERY SELECT f.* FROM economy_internal.audit_stream(who) f;
         EXCEPTION WHEN OTHERS THEN
-            RETURN NEXT economy.audit_failed(who, 'verify_chain() to end', SQLERRM);
+            RETURN NEXT economy_internal.audit_failed(who, 'verify_chain() to end', SQLERRM);
         END;
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION economy.audit_each(bigint[]) IS
+COMMENT ON FUNCTION economy_internal.audit_each(bigint[]) IS
     'Part of audit_streams(): user by user, an error in one of them is a finding.';
 
-CREATE FUNCTION economy.audit_streams(users bigint[]) RETURNS economy.finding[]
+CREATE FUNCTION economy_internal.audit_streams(users bigint[]) RETURNS economy.finding[]
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
     BEGIN
         RETURN ARRAY(SELECT f::economy.finding FROM unnest(users) u
-                     CROSS JOIN LATERAL economy.audit_stream(u) f);
+                     CROSS JOIN LATERAL economy_internal.audit_stream(u) f);
     EXCEPTION WHEN OTHERS THEN
         NULL;   -- one by one
     END;
-    RETURN ARRAY(SELECT f::economy.finding FROM economy.audit_each(users) f);
+    RETURN ARRAY(SELECT f::economy.finding FROM economy_internal.audit_each(users) f);
 END
 $$;
-COMMENT ON FUNCTION economy.audit_streams(bigint[]) IS
+COMMENT ON FUNCTION economy_internal.audit_streams(bigint[]) IS
     'audit_stream() of these users; an error in one of them is a finding.';
 
-CREATE FUNCTION economy.audit_pieces(part text, from_user bigint, upto_user bigint)
+CREATE FUNCTION economy_internal.audit_pieces(part text, from_user bigint, upto_user bigint)
     RETURNS economy.finding[]
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
@@ -220,25 +220,26 @@ BEGIN
         WHEN 'users' THEN ARRAY['effects', 'twice', 'orphans', 'rewards', 'units', 'segments', 'recommendations', 'anchored', 'parity']
         ELSE ARRAY['schema', 'stock', 'shop', 'config', 'keys', 'segment_state', 'anchors'] END LOOP
         BEGIN
-            EXECUTE format('SELECT ARRAY(SELECT f::economy.finding FROM economy.audit_%s(%s) f)', piece, CASE part WHEN 'users' THEN '$1, $2' END)
+            EXECUTE format('SELECT ARRAY(SELECT f::economy.finding FROM %s.audit_%s(%s) f)', CASE piece WHEN 'schema' THEN 'economy' ELSE 'economy_internal' END, piece,
+                           CASE part WHEN 'users' THEN '$1, $2' END)
                 INTO answer USING from_user, upto_user;
             findings := findings || answer;
         EXCEPTION WHEN OTHERS THEN
-            findings := findings || economy.audit_failed(NULL, format('audit_%s() to end%s', piece, ' for the users from ' || from_user), SQLERRM);
+            findings := findings || economy_internal.audit_failed(NULL, format('audit_%s() to end%s', piece, ' for the users from ' || from_user), SQLERRM);
         END;
     END LOOP;
     RETURN findings;
 END
 $$;
-COMMENT ON FUNCTION economy.audit_pieces(text, bigint, bigint) IS
+COMMENT ON FUNCTION economy_internal.audit_pieces(text, bigint, bigint) IS
     'The checks of the users from one id to another (users), or of all else (rest); '
     'one that ends with an error is a finding.';
 
 -- The ranges of all batches leave no id out: what is of a user that there is not
 -- is found as well.
-CREATE FUNCTION economy.audit_next(
+CREATE FUNCTION economy_internal.audit_next(
     from_user bigint, max_users integer, since timestamptz DEFAULT NULL
-) RETURNS economy.audit_batch
+) RETURNS economy_internal.audit_batch
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp SET TimeZone = 'UTC'
     SET DateStyle = 'ISO, YMD' AS $$
@@ -248,7 +249,7 @@ DECLARE
     max_entries  CONSTANT bigint := 200000;
     max_findings CONSTANT integer := 10000;
     slice        CONSTANT integer := 20;
-    batch       economy.audit_batch;
+    batch       economy_internal.audit_batch;
     chosen      bigint[];
 BEGIN
     batch.from_user := from_user;
@@ -267,7 +268,7 @@ BEGIN
     batch.findings := '{}';
     FOR n IN 0 .. (cardinality(chosen) - 1) / slice LOOP
         batch.findings := batch.findings
-            || economy.audit_streams(chosen[n * slice + 1 : (n + 1) * slice]);
+            || economy_internal.audit_streams(chosen[n * slice + 1 : (n + 1) * slice]);
         IF cardinality(batch.findings) >= max_findings AND (n + 1) * slice < cardinality(chosen) THEN
             chosen := chosen[: (n + 1) * slice];
             batch.upto_user := chosen[(n + 1) * slice];
@@ -279,11 +280,11 @@ BEGIN
     INTO batch.users, batch.entries
     FROM unnest(chosen) u (user_id) JOIN economy.accounts a USING (user_id);
     batch.findings := batch.findings
-        || economy.audit_pieces('users', from_user, batch.upto_user);
+        || economy_internal.audit_pieces('users', from_user, batch.upto_user);
     RETURN batch;
 END
 $$;
-COMMENT ON FUNCTION economy.audit_next(bigint, integer, timestamptz) IS
+COMMENT ON FUNCTION economy_internal.audit_next(bigint, integer, timestamptz) IS
     'Checks the streams, and all else that is of users, from an id on, of at most max_users users; '
     'since leaves out the streams without an entry since then.';
 
@@ -295,38 +296,38 @@ CREATE FUNCTION economy.audit_sweep(since timestamptz DEFAULT NULL) RETURNS SETO
 DECLARE
     -- on a standby, and in a read-only transaction, the answer is all there is
     recorded CONSTANT boolean := NOT current_setting('transaction_read_only')::boolean;
-    batch    economy.audit_batch := ('-9223372036854775808', NULL, 0, 0, '{}');
+    batch    economy_internal.audit_batch := ('-9223372036854775808', NULL, 0, 0, '{}');
     run      bigint;
     done     bigint := 0;
     total    bigint;
 BEGIN
-    PERFORM economy.open_tables('accounts');
+    PERFORM economy_internal.open_tables('accounts');
     SELECT count(*) INTO total FROM economy.accounts;
-    PERFORM economy.report_progress('audit_sweep', 0, total);
-    PERFORM economy.open_all_tables();
+    PERFORM economy_internal.report_progress('audit_sweep', 0, total);
+    PERFORM economy_internal.open_all_tables();
     IF recorded THEN
         INSERT INTO economy.audit_runs AS r (kind, since, started_at, finished_at, users, entries, findings)
             VALUES (CASE WHEN since IS NULL THEN 'full' ELSE 'since' END, since, clock_timestamp(), clock_timestamp(), 0, 0, 0) RETURNING r.run_id INTO run;
     END IF;
     LOOP
-        PERFORM economy.report_progress('audit_sweep', done, greatest(total, done));
-        batch := economy.audit_next(batch.from_user, 10000, since);
+        PERFORM economy_internal.report_progress('audit_sweep', done, greatest(total, done));
+        batch := economy_internal.audit_next(batch.from_user, 10000, since);
         IF recorded THEN
-            PERFORM economy.audit_record(run, batch.users, batch.entries, batch.findings);
+            PERFORM economy_internal.audit_record(run, batch.users, batch.entries, batch.findings);
         END IF;
         RETURN QUERY SELECT f.* FROM unnest(batch.findings) f;
         done := done + batch.users;
         EXIT WHEN batch.upto_user = 9223372036854775807;
         batch.from_user := batch.upto_user + 1;
     END LOOP;
-    PERFORM economy.report_progress('audit_rest', done, done);
-    batch.findings := economy.audit_pieces('rest', NULL, NULL);
+    PERFORM economy_internal.report_progress('audit_rest', done, done);
+    batch.findings := economy_internal.audit_pieces('rest', NULL, NULL);
     IF recorded THEN
-        PERFORM economy.audit_record(run, 0, 0, batch.findings);
-        PERFORM economy.audit_finish(run);
+        PERFORM economy_internal.audit_record(run, 0, 0, batch.findings);
+        PERFORM economy_internal.audit_finish(run);
     END IF;
     RETURN QUERY SELECT f.* FROM unnest(batch.findings) f;
-    PERFORM economy.report_progress(NULL, NULL, NULL);
+    PERFORM economy_internal.report_progress(NULL, NULL, NULL);
 END
 $$;
 COMMENT ON FUNCTION economy.audit_sweep(timestamptz) IS
@@ -340,26 +341,26 @@ CREATE FUNCTION economy.audit_step(max_users integer DEFAULT 2000)
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    batch economy.audit_batch;
+    batch economy_internal.audit_batch;
     run   economy.audit_runs;
 BEGIN
-    PERFORM economy.require_positive('max_users', max_users);
-    PERFORM economy.open_all_tables();
-    PERFORM economy.lock_name('economy.audit_step');
+    PERFORM economy_internal.require_positive('max_users', max_users);
+    PERFORM economy_internal.open_all_tables();
+    PERFORM economy_internal.lock_name('economy.audit_step');
     SELECT * INTO run FROM economy.audit_runs r WHERE r.kind = 'full' AND r.finished_at IS NULL FOR UPDATE;
     IF NOT found THEN
         INSERT INTO economy.audit_runs AS r (kind, started_at, next_user, users, entries, findings)
             VALUES ('full', clock_timestamp(), '-9223372036854775808', 0, 0, 0) RETURNING * INTO run;
     END IF;
     IF run.next_user IS NULL THEN
-        batch.findings := economy.audit_pieces('rest', NULL, NULL);
-        PERFORM economy.audit_record(run.run_id, 0, 0, batch.findings);
-        PERFORM economy.audit_finish(run.run_id);
+        batch.findings := economy_internal.audit_pieces('rest', NULL, NULL);
+        PERFORM economy_internal.audit_record(run.run_id, 0, 0, batch.findings);
+        PERFORM economy_internal.audit_finish(run.run_id);
         RETURN QUERY SELECT 0::bigint, cardinality(batch.findings)::bigint;
         RETURN;
     END IF;
-    batch := economy.audit_next(run.next_user, max_users);
-    PERFORM economy.audit_record(run.run_id, batch.users, batch.entries, batch.findings);
+    batch := economy_internal.audit_next(run.next_user, max_users);
+    PERFORM economy_internal.audit_record(run.run_id, batch.users, batch.entries, batch.findings);
     UPDATE economy.audit_runs r SET next_user = CASE WHEN batch.upto_user < 9223372036854775807 THEN batch.upto_user + 1 END WHERE r.run_id = run.run_id;
     RETURN QUERY SELECT greatest(batch.users, 1), cardinality(batch.findings)::bigint;
 END
@@ -381,10 +382,10 @@ DECLARE
     users     bigint;
     entries   bigint;
 BEGIN
-    PERFORM economy.require_positive('max_users', max_users);
-    PERFORM economy.open_all_tables();
+    PERFORM economy_internal.require_positive('max_users', max_users);
+    PERFORM economy_internal.open_all_tables();
     -- two sweeps at once would only do the same work twice
-    PERFORM economy.lock_name('economy.audit_sweep_incremental');
+    PERFORM economy_internal.lock_name('economy.audit_sweep_incremental');
     INSERT INTO economy.audit_runs AS r (kind, started_at, finished_at, users, entries, findings)
         VALUES ('incremental', clock_timestamp(), clock_timestamp(), 0, 0, 0) RETURNING r.run_id INTO run;
     WITH fresh AS MATERIALIZED (
@@ -397,7 +398,7 @@ BEGIN
         WHERE a.seq IS DISTINCT FROM coalesce(c.damaged_seq, c.seq, 0) ORDER BY a.user_id LIMIT max_users
     ), checked AS MATERIALIZED (
         SELECT f.user_id, f.seq, f.gold, f.experience_points, f.head_hash, f.new_entries,
-               ARRAY(SELECT v::economy.finding FROM economy.verify_new(f.user_id) v LIMIT 1000) AS findings
+               ARRAY(SELECT v::economy.finding FROM economy_internal.verify_new(f.user_id) v LIMIT 1000) AS findings
         FROM fresh f
     ), clean AS (
         INSERT INTO economy.audit_checkpoints AS c
@@ -414,8 +415,8 @@ BEGIN
     SELECT count(*), coalesce(sum(k.new_entries), 0),
            ARRAY(SELECT u::economy.finding FROM checked c2 CROSS JOIN LATERAL unnest(c2.findings) u)
     INTO users, entries, found_all FROM checked k;
-    PERFORM economy.audit_record(run, users, entries, found_all);
-    PERFORM economy.audit_finish(run);
+    PERFORM economy_internal.audit_record(run, users, entries, found_all);
+    PERFORM economy_internal.audit_finish(run);
     RETURN QUERY SELECT f.* FROM unnest(found_all) f;
 END
 $$;
@@ -434,7 +435,7 @@ CREATE FUNCTION economy.audit_open(max integer DEFAULT 1000)
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT economy.open_tables('audit_findings', 'audit_runs');
+        SELECT economy_internal.open_tables('audit_findings', 'audit_runs');
         SELECT k.user_id, k.kind, k.expected, k.actual, k.entry, k.seq, r.started_at, l.started_at
         FROM economy.audit_findings k LEFT JOIN economy.audit_runs r ON r.run_id = k.run_id LEFT JOIN economy.audit_runs l ON l.run_id = k.last_run_id
         WHERE k.gone_run_id IS NULL ORDER BY k.run_id, k.user_id, k.seq, k.kind LIMIT max;
@@ -450,7 +451,7 @@ CREATE FUNCTION economy.audit_history(max integer DEFAULT 100)
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT economy.open_tables('audit_findings', 'audit_runs');
+        SELECT economy_internal.open_tables('audit_findings', 'audit_runs');
         SELECT r.run_id, r.kind, r.started_at, r.finished_at, r.users, r.entries, r.findings,
                (SELECT count(*) FROM economy.audit_findings k WHERE k.run_id = r.run_id)
         FROM economy.audit_runs r ORDER BY r.run_id DESC LIMIT max;

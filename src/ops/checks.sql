@@ -1,7 +1,7 @@
 -- checks: what the audit asks, of the users from one id to another, and of the rest
 
 -- The state of all that is configuration. note_change() writes it down, and
--- audit_config() compares; seeds are told by economy.seed_digest().  The stars are
+-- audit_config() compares; seeds are told by economy_internal.seed_digest().  The stars are
 -- the columns of the installation: what a DBA adds to a table is none of it.
 CREATE VIEW economy.config_states AS
     SELECT 'shop_products'::text COLLATE "C" AS relation, p.product_id::text COLLATE "C" AS key, to_jsonb(p) AS state FROM (SELECT * FROM economy.shop_products) p
@@ -32,7 +32,7 @@ COMMENT ON VIEW economy.config_states IS
     'What config_changes keeps the history of: each key of a relation as one JSON document. '
     'Of signing keys a digest of the material.';
 
-CREATE FUNCTION economy.seeds(OUT relation text, OUT state jsonb) RETURNS SETOF record
+CREATE FUNCTION economy_internal.seeds(OUT relation text, OUT state jsonb) RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET extra_float_digits = 1
@@ -45,21 +45,21 @@ CREATE FUNCTION economy.seeds(OUT relation text, OUT state jsonb) RETURNS SETOF 
         UNION ALL SELECT 'event_types', to_jsonb(t) FROM (SELECT * FROM economy.event_types) t
         ORDER BY 1, 2;
     END;
-COMMENT ON FUNCTION economy.seeds() IS 'Rows that the extension brings along.';
+COMMENT ON FUNCTION economy_internal.seeds() IS 'Rows that the extension brings along.';
 
 -- the digests of the seeds are taken when they are fresh
 DO $$
 BEGIN
-    EXECUTE format('CREATE FUNCTION economy.seed_digest() RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    EXECUTE format('CREATE FUNCTION economy_internal.seed_digest() RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE
                         SET search_path = pg_catalog, pg_temp BEGIN ATOMIC SELECT %L::jsonb; END',
         (SELECT jsonb_object_agg(d.relation, d.digest)
-         FROM (SELECT s.relation, md5(string_agg(s.state::text, E'\n' ORDER BY s.state)) AS digest FROM economy.seeds() s GROUP BY 1) d));
+         FROM (SELECT s.relation, md5(string_agg(s.state::text, E'\n' ORDER BY s.state)) AS digest FROM economy_internal.seeds() s GROUP BY 1) d));
 END
 $$;
-COMMENT ON FUNCTION economy.seed_digest() IS
+COMMENT ON FUNCTION economy_internal.seed_digest() IS
     'Digest of the seeds of each table as they were installed.';
 
-CREATE FUNCTION economy.audit_config() RETURNS SETOF economy.finding
+CREATE FUNCTION economy_internal.audit_config() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex'
@@ -68,7 +68,7 @@ CREATE FUNCTION economy.audit_config() RETURNS SETOF economy.finding
             SELECT c.relation, c.key, c.change_no, c.before, c.after, c.hash, lag(c.after) OVER w AS after_before,
                    row_number() OVER w AS number, lead(c.change_no) OVER w IS NULL AS is_newest,
                    sha256(coalesce(lag(c.hash) OVER w, E'\\x0000000000000000000000000000000000000000000000000000000000000000')
-                          || convert_to(economy.change_text(c), 'UTF8')) AS hash_expected
+                          || convert_to(economy_internal.change_text(c), 'UTF8')) AS hash_expected
             FROM economy.config_changes c WINDOW w AS (PARTITION BY c.relation, c.key ORDER BY c.change_no)
         ), newest AS (
             SELECT * FROM change c WHERE c.is_newest
@@ -89,8 +89,8 @@ CREATE FUNCTION economy.audit_config() RETURNS SETOF economy.finding
         WHERE n.after IS DISTINCT FROM s.state
         UNION ALL
         SELECT NULL, 'wrong_config', format('%s as they were installed', coalesce(d.key, s.relation)), 'changed, missing or further ones', NULL, NULL
-        FROM jsonb_each_text(economy.seed_digest()) d (key, digest)
-        FULL JOIN (SELECT s.relation, md5(string_agg(s.state::text, E'\n' ORDER BY s.state)) AS digest FROM economy.seeds() s GROUP BY 1) s ON s.relation = d.key
+        FROM jsonb_each_text(economy_internal.seed_digest()) d (key, digest)
+        FULL JOIN (SELECT s.relation, md5(string_agg(s.state::text, E'\n' ORDER BY s.state)) AS digest FROM economy_internal.seeds() s GROUP BY 1) s ON s.relation = d.key
         WHERE d.digest IS DISTINCT FROM s.digest
         UNION ALL
         SELECT NULL, 'duplicate_row', format('one row of %s %s', d.relation, d.key), count(*) || ' rows', NULL, NULL
@@ -110,11 +110,11 @@ CREATE FUNCTION economy.audit_config() RETURNS SETOF economy.finding
               UNION SELECT format('segment_rules %s of its change', c.version) FROM economy.segment_rule_changes c
               WHERE NOT EXISTS (SELECT FROM economy.segment_rules r WHERE r.version = c.version AND r.version > 0)) p;
     END;
-COMMENT ON FUNCTION economy.audit_config() IS
+COMMENT ON FUNCTION economy_internal.audit_config() IS
     'Configuration against its history, the history against its chains, '
     'and seeds against what was installed.';
 
-CREATE FUNCTION economy.audit_keys() RETURNS SETOF economy.finding
+CREATE FUNCTION economy_internal.audit_keys() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -125,11 +125,11 @@ CREATE FUNCTION economy.audit_keys() RETURNS SETOF economy.finding
         FROM economy.signing_keys k
         HAVING count(*) > 0 AND (count(*) FILTER (WHERE k.state = 'active') <> 1 OR max(k.version) <> max(k.version) FILTER (WHERE k.state = 'active'));
     END;
-COMMENT ON FUNCTION economy.audit_keys() IS
+COMMENT ON FUNCTION economy_internal.audit_keys() IS
     'Signing keys that cannot be used, and an active one that is not the only or not the newest.';
 
 -- I4: one effect per key, also where the unique index that should see to it is damaged
-CREATE FUNCTION economy.audit_effects(
+CREATE FUNCTION economy_internal.audit_effects(
     from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
 ) RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -172,14 +172,14 @@ CREATE FUNCTION economy.audit_effects(
         FROM economy.user_actions u JOIN economy.pruned_actions p
              -- a damaged id may be none
              ON p.user_id = u.user_id AND p.key = CASE WHEN octet_length(u.game) BETWEEN 1 AND 64 AND octet_length(u.action_id) BETWEEN 1 AND 255
-                                                       THEN economy.action_key(u.game, u.action_id) END
+                                                       THEN economy_internal.action_key(u.game, u.action_id) END
         WHERE u.user_id IN (SELECT d.user_id FROM economy.pruned_stats d WHERE d.user_id BETWEEN from_user AND upto_user);
     END;
-COMMENT ON FUNCTION economy.audit_effects(bigint, bigint) IS
+COMMENT ON FUNCTION economy_internal.audit_effects(bigint, bigint) IS
     'Idempotency keys with more than one effect (I4), of the users from one id to another.';
 
 -- whatever knows of a user or of an entry knows that the user is not gone
-CREATE FUNCTION economy.audit_orphans(
+CREATE FUNCTION economy_internal.audit_orphans(
     from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
 ) RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -219,10 +219,10 @@ CREATE FUNCTION economy.audit_orphans(
         WHERE r.user_id BETWEEN from_user AND upto_user AND r.reverses IS NOT NULL AND NOT EXISTS (
             SELECT FROM economy.reward_audit o WHERE o.user_id = r.user_id AND o.seq = r.reverses);
     END;
-COMMENT ON FUNCTION economy.audit_orphans(bigint, bigint) IS
+COMMENT ON FUNCTION economy_internal.audit_orphans(bigint, bigint) IS
     'Rows without the row they belong to, of the users from one id to another.';
 
-CREATE FUNCTION economy.audit_stock() RETURNS SETOF economy.finding
+CREATE FUNCTION economy_internal.audit_stock() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -243,14 +243,14 @@ CREATE FUNCTION economy.audit_stock() RETURNS SETOF economy.finding
         FULL JOIN (SELECT s.product_id, count(*) AS slots, min(s.slot) AS first, max(s.slot) AS last FROM economy.shop_stock s GROUP BY 1) s USING (product_id)
         WHERE p.product_id IS NULL OR s.first <> 0 OR s.last <> s.slots - 1 OR (p.stock_slots > 0 AND p.stock_slots IS DISTINCT FROM s.slots);
     END;
-COMMENT ON FUNCTION economy.audit_stock() IS
+COMMENT ON FUNCTION economy_internal.audit_stock() IS
     'Products whose issued stock is not what is left plus what was sold (I5), '
     'or whose slots are not those that it has.';
 
 -- Every entry that changes a streak must follow from the one it goes on from: a
 -- claim by the rule, paying what the formula says; a correction; a reversal that
 -- gives the newest claim's date back, and with it the streak before that claim.
-CREATE FUNCTION economy.audit_rewards(
+CREATE FUNCTION economy_internal.audit_rewards(
     from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
 ) RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -352,11 +352,11 @@ CREATE FUNCTION economy.audit_rewards(
                    GROUP BY m.user_id) f USING (user_id)
         WHERE a.user_id BETWEEN from_user AND upto_user AND a.streak_freezes <> coalesce(f.freezes, 0);
     END;
-COMMENT ON FUNCTION economy.audit_rewards(bigint, bigint) IS
+COMMENT ON FUNCTION economy_internal.audit_rewards(bigint, bigint) IS
     'Daily claims against the formula and each other, reversals against their rewards, '
     'streaks and freezes against the entries, of the users from one id to another.';
 
-CREATE FUNCTION economy.audit_units(
+CREATE FUNCTION economy_internal.audit_units(
     from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
 ) RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -377,11 +377,11 @@ CREATE FUNCTION economy.audit_units(
             WHERE t.user_id = u.user_id AND t.product_id = u.product_id GROUP BY m.last_at OFFSET 0) e ON true
         WHERE u.user_id BETWEEN from_user AND upto_user AND says.says IS DISTINCT FROM e.says;
     END;
-COMMENT ON FUNCTION economy.audit_units(bigint, bigint) IS
+COMMENT ON FUNCTION economy_internal.audit_units(bigint, bigint) IS
     'Units per user of counted products against the purchases, '
     'of the users from one id to another.';
 
-CREATE FUNCTION economy.audit_shop() RETURNS SETOF economy.finding
+CREATE FUNCTION economy_internal.audit_shop() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -393,11 +393,11 @@ CREATE FUNCTION economy.audit_shop() RETURNS SETOF economy.finding
         FULL JOIN economy.shop_keys k ON k.product_id = t.product_id AND k.idempotency_key = t.idempotency_key
         WHERE (t.user_id, t.seq) IS DISTINCT FROM (k.user_id, k.seq);
     END;
-COMMENT ON FUNCTION economy.audit_shop() IS
+COMMENT ON FUNCTION economy_internal.audit_shop() IS
     'Keys that are unique over all users against the purchases (I4).';
 
 -- A key may be damaged, or gone: no row may count twice.
-CREATE FUNCTION economy.audit_twice(
+CREATE FUNCTION economy_internal.audit_twice(
     from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
 ) RETURNS SETOF economy.finding
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -414,11 +414,11 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION economy.audit_twice(bigint, bigint) IS
+COMMENT ON FUNCTION economy_internal.audit_twice(bigint, bigint) IS
     'Rows that are there twice in spite of their primary keys, '
     'of the users from one id to another.';
 
-CREATE FUNCTION economy.audit_recommendations(
+CREATE FUNCTION economy_internal.audit_recommendations(
     from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
 ) RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -435,19 +435,19 @@ CREATE FUNCTION economy.audit_recommendations(
                OR CASE WHEN d.fallback AND d.arm = 'none' THEN d.cta <> 'none' OR d.product_id IS NOT NULL
                        ELSE (a.arm, a.cta, a.product_id) IS DISTINCT FROM (d.arm, d.cta, d.product_id) END);
     END;
-COMMENT ON FUNCTION economy.audit_recommendations(bigint, bigint) IS
+COMMENT ON FUNCTION economy_internal.audit_recommendations(bigint, bigint) IS
     'Decisions against the arms that there were, of the users from one id to another.';
 
-CREATE FUNCTION economy.audit_parity(
+CREATE FUNCTION economy_internal.audit_parity(
     from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
 ) RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT p.user_id, 'parity', format('%s %s %s %s', p.source, p.game, p.day, p.expected), p.actual::text, NULL::text, NULL::bigint
-        FROM economy.parity_of(ARRAY(SELECT a.user_id FROM economy.accounts a WHERE a.user_id BETWEEN from_user AND upto_user)) p;
+        FROM economy_internal.parity_of(ARRAY(SELECT a.user_id FROM economy.accounts a WHERE a.user_id BETWEEN from_user AND upto_user)) p;
     END;
-COMMENT ON FUNCTION economy.audit_parity(bigint, bigint) IS
+COMMENT ON FUNCTION economy_internal.audit_parity(bigint, bigint) IS
     'stats_parity() as findings, of the users from one id to another.';
 
 -- The one list of what a damage test need not find, and the documents name.

@@ -10,47 +10,47 @@ COMMENT ON TYPE economy.health_item IS
     'One check of health(): its name, ok, warn or bad, what was found, and what to do about it.';
 
 -- the worst of several answers to one question
-CREATE FUNCTION economy.health_state(bad boolean, warn boolean) RETURNS text
+CREATE FUNCTION economy_internal.health_state(bad boolean, warn boolean) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
     BEGIN ATOMIC
         SELECT CASE WHEN bad THEN 'bad' WHEN warn THEN 'warn' ELSE 'ok' END;
     END;
-COMMENT ON FUNCTION economy.health_state(boolean, boolean) IS
+COMMENT ON FUNCTION economy_internal.health_state(boolean, boolean) IS
     'The state of a check; null counts as false.';
 
-CREATE FUNCTION economy.health_installation() RETURNS SETOF economy.health_item
+CREATE FUNCTION economy_internal.health_installation() RETURNS SETOF economy.health_item
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT economy.open_tables('signing_keys');
-        SELECT 'library', economy.health_state(economy.library_version() <> e.extversion, false),
+        SELECT economy_internal.open_tables('signing_keys');
+        SELECT 'library', economy_internal.health_state(economy.library_version() <> e.extversion, false),
                format('library %s, objects %s', economy.library_version(), e.extversion),
                CASE WHEN economy.library_version() <> e.extversion THEN 'Restart the server; then ALTER EXTENSION economy UPDATE if the objects are the older ones.' END
         FROM pg_extension e WHERE e.extname = 'economy'
         UNION ALL
-        SELECT 'schema', economy.health_state(count(*) > 0, false), format('%s findings%s', count(*), ', such as ' || left(min(f.expected || ' is ' || f.actual), 200)),
+        SELECT 'schema', economy_internal.health_state(count(*) > 0, false), format('%s findings%s', count(*), ', such as ' || left(min(f.expected || ' is ' || f.actual), 200)),
                CASE WHEN count(*) > 0 THEN 'SELECT * FROM economy.audit_schema().' END
         FROM economy.audit_schema() f
         UNION ALL
-        SELECT 'signing key', economy.health_state(false, min(k.created_at) < clock_timestamp() - interval '9600 hours'),
+        SELECT 'signing key', economy_internal.health_state(false, min(k.created_at) < clock_timestamp() - interval '9600 hours'),
                coalesce('active since ' || min(k.created_at)::date, 'none yet'),
                CASE WHEN min(k.created_at) < clock_timestamp() - interval '9600 hours' THEN 'SELECT economy.rotate_signing_key().' END
         FROM economy.signing_keys k WHERE k.state = 'active'
         UNION ALL
-        SELECT 'test clock', economy.health_state(false, c.at <> ''), CASE WHEN c.at <> '' THEN 'all rules see ' || c.at ELSE 'off' END,
+        SELECT 'test clock', economy_internal.health_state(false, c.at <> ''), CASE WHEN c.at <> '' THEN 'all rules see ' || c.at ELSE 'off' END,
                CASE WHEN c.at <> '' THEN 'RESET economy.test_clock, or take it out of the configuration: it is for tests.' END
         FROM (SELECT coalesce(current_setting('economy.test_clock', true), '')) c (at);
     END;
-COMMENT ON FUNCTION economy.health_installation() IS
+COMMENT ON FUNCTION economy_internal.health_installation() IS
     'Part of health(): library, schema, signing key, test clock.';
 
-CREATE FUNCTION economy.health_delivery() RETURNS SETOF economy.health_item
+CREATE FUNCTION economy_internal.health_delivery() RETURNS SETOF economy.health_item
     LANGUAGE sql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT 'relay',
-               economy.health_state(n.way = 'relay' AND r.pid IS NULL AND late.items > 0,
+               economy_internal.health_state(n.way = 'relay' AND r.pid IS NULL AND late.items > 0,
                                     n.way = 'off' OR (n.way = 'relay' AND (o.inline_because IS NOT NULL OR (late.items > 0 AND r.lag_ms > 10000) OR r.waiting > 10000))),
                CASE WHEN n.way = 'off' THEN 'economy.notify is off: nothing is sent'
                     WHEN n.way IS DISTINCT FROM 'relay' THEN 'events are sent inline'
@@ -71,34 +71,34 @@ CREATE FUNCTION economy.health_delivery() RETURNS SETOF economy.health_item
             ON o.reason = CASE WHEN r.pid IS NULL AND r.unserved > 0 THEN 'no_worker'
                                WHEN r.database IS NULL AND n.rings <= (SELECT count(*) FROM economy.relay_status()) THEN 'no_ring' END
         UNION ALL
-        SELECT 'notification queue', economy.health_state(q.used > 0.5, q.used > 0.05), format('%s %% used', round(100 * q.used::numeric, 1)),
+        SELECT 'notification queue', economy_internal.health_state(q.used > 0.5, q.used > 0.05), format('%s %% used', round(100 * q.used::numeric, 1)),
                CASE WHEN q.used > 0.05 THEN 'End the listener that is idle in a transaction (pg_stat_activity, oldest xact_start, in any database): it keeps what was sent since.' END
         FROM pg_notification_queue_usage() q (used)
         UNION ALL
-        SELECT 'connections', economy.health_state(c.used >= c.possible, c.used > 0.8 * c.possible), format('%s of %s', c.used, c.possible),
+        SELECT 'connections', economy_internal.health_state(c.used >= c.possible, c.used > 0.8 * c.possible), format('%s of %s', c.used, c.possible),
                CASE WHEN c.used > 0.8 * c.possible THEN 'Raise max_connections, or put a pool before it: apps and economy_tail come in last.' END
         FROM (SELECT count(*), current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer - coalesce(current_setting('reserved_connections', true)::integer, 0)
               FROM pg_stat_activity a WHERE a.backend_type = 'client backend') c (used, possible)
         UNION ALL
-        SELECT 'prepared transactions', economy.health_state(min(p.prepared) < clock_timestamp() - interval '24 hours', min(p.prepared) < clock_timestamp() - interval '1 hour'),
+        SELECT 'prepared transactions', economy_internal.health_state(min(p.prepared) < clock_timestamp() - interval '24 hours', min(p.prepared) < clock_timestamp() - interval '1 hour'),
                format('%s%s', count(*), ', the oldest of ' || min(p.prepared)),
                CASE WHEN min(p.prepared) < clock_timestamp() - interval '1 hour'
                     THEN 'COMMIT PREPARED or ROLLBACK PREPARED: it keeps its accounts locked, VACUUM and the feed behind it.' END
         FROM pg_prepared_xacts p
         UNION ALL
-        SELECT 'oldest transaction', economy.health_state(min(a.xact_start) < clock_timestamp() - interval '24 hours', min(a.xact_start) < clock_timestamp() - interval '1 hour'),
+        SELECT 'oldest transaction', economy_internal.health_state(min(a.xact_start) < clock_timestamp() - interval '24 hours', min(a.xact_start) < clock_timestamp() - interval '1 hour'),
                coalesce('since ' || min(a.xact_start), 'none'),
                CASE WHEN min(a.xact_start) < clock_timestamp() - interval '1 hour'
                     THEN 'End it (pg_stat_activity): VACUUM and the feed wait for it, also from another database.' END
         FROM pg_stat_activity a WHERE a.backend_xid IS NOT NULL OR a.backend_xmin IS NOT NULL
         UNION ALL
-        SELECT 'transaction ids', economy.health_state(max(age(d.datfrozenxid)) > 1600000000, max(age(d.datfrozenxid)) > 1000000000),
+        SELECT 'transaction ids', economy_internal.health_state(max(age(d.datfrozenxid)) > 1600000000, max(age(d.datfrozenxid)) > 1000000000),
                format('%s million since the last freeze', max(age(d.datfrozenxid)) / 1000000),
                CASE WHEN max(age(d.datfrozenxid)) > 1000000000 THEN 'VACUUM the database with the greatest age(datfrozenxid), and find what holds its xmin.' END
         FROM pg_database d
         UNION ALL
         SELECT 'replication slots',
-               economy.health_state(max(w.kept) > 16::numeric * 2 ^ 30 OR count(*) FILTER (WHERE s.wal_status IN ('unreserved', 'lost')) > 0,
+               economy_internal.health_state(max(w.kept) > 16::numeric * 2 ^ 30 OR count(*) FILTER (WHERE s.wal_status IN ('unreserved', 'lost')) > 0,
                                     max(w.kept) > 4::numeric * 2 ^ 30 OR count(*) FILTER (WHERE NOT s.active) > 0),
                concat_ws(', ', format('%s not in use', count(*) FILTER (WHERE NOT s.active)), ('such as ' || min(s.slot_name) FILTER (WHERE NOT s.active)),
                          pg_size_pretty(max(w.kept)) || ' of WAL kept',
@@ -109,45 +109,45 @@ CREATE FUNCTION economy.health_delivery() RETURNS SETOF economy.health_item
         FROM pg_replication_slots s
         CROSS JOIN LATERAL (SELECT pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, s.restart_lsn)) w (kept);
     END;
-COMMENT ON FUNCTION economy.health_delivery() IS
+COMMENT ON FUNCTION economy_internal.health_delivery() IS
     'Part of health(): relay, notification queue, connections, '
     'and what holds back VACUUM and the feed.';
 
-CREATE FUNCTION economy.health_proof() RETURNS SETOF economy.health_item
+CREATE FUNCTION economy_internal.health_proof() RETURNS SETOF economy.health_item
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT economy.open_tables('audit_findings', 'audit_runs', 'rollup_queue', 'rollup_state', 'user_actions', 'shop_transactions', 'rfm_reversals', 'rfm_snapshots',
+        SELECT economy_internal.open_tables('audit_findings', 'audit_runs', 'rollup_queue', 'rollup_state', 'user_actions', 'shop_transactions', 'rfm_reversals', 'rfm_snapshots',
                                    'rfm_state', 'user_segments');
-        SELECT 'last full audit', economy.health_state(false, coalesce(max(r.finished_at) < clock_timestamp() - interval '200 hours', true)),
+        SELECT 'last full audit', economy_internal.health_state(false, coalesce(max(r.finished_at) < clock_timestamp() - interval '200 hours', true)),
                coalesce('ended ' || max(r.finished_at), 'never'),
                CASE WHEN coalesce(max(r.finished_at) < clock_timestamp() - interval '200 hours', true) THEN 'CALL economy.run_job(''audit_sweep''), and schedule it.' END
         FROM economy.audit_runs r WHERE r.kind = 'full'
         UNION ALL
-        SELECT 'findings', economy.health_state(count(*) > 0, false), format('%s open', count(*)),
+        SELECT 'findings', economy_internal.health_state(count(*) > 0, false), format('%s open', count(*)),
                CASE WHEN count(*) > 0 THEN 'See economy.audit_open(), and compare with a backup before anything is corrected.' END
         FROM economy.audit_findings f WHERE f.gone_run_id IS NULL
         UNION ALL
-        SELECT 'rollup', economy.health_state(false, q.users > 100000 OR (s.position IS NULL AND a.played)),
+        SELECT 'rollup', economy_internal.health_state(false, q.users > 100000 OR (s.position IS NULL AND a.played)),
                CASE WHEN s.position IS NULL AND a.played THEN 'no action was rolled up yet' ELSE format('%s users with actions that are seen and not rolled up', q.users) END,
                CASE WHEN q.users > 100000 OR (s.position IS NULL AND a.played) THEN 'CALL economy.run_job(''rollup_stats''), and schedule it.' END
         FROM (SELECT count(*) FROM (SELECT FROM economy.rollup_queue w WHERE w.user_id >= (SELECT s.next_user FROM economy.rollup_state s) LIMIT 1000000) u) q (users)
         CROSS JOIN (SELECT EXISTS (SELECT FROM economy.user_actions)) a (played) LEFT JOIN economy.rollup_state s ON true
         UNION ALL
-        SELECT 'segments', economy.health_state(false, f.oldest_stale_age > interval '26 hours'), format('%s users with a stale segment%s', f.stale_users, ', the oldest for ' || f.oldest_stale_age),
+        SELECT 'segments', economy_internal.health_state(false, f.oldest_stale_age > interval '26 hours'), format('%s users with a stale segment%s', f.stale_users, ', the oldest for ' || f.oldest_stale_age),
                CASE WHEN f.oldest_stale_age > interval '26 hours' THEN 'CALL economy.run_job(''rfm_refresh_incremental''), and schedule it.' END
-        FROM economy.rfm_freshness_seen() f;
+        FROM economy_internal.rfm_freshness_seen() f;
     END;
-COMMENT ON FUNCTION economy.health_proof() IS
+COMMENT ON FUNCTION economy_internal.health_proof() IS
     'Part of health(): audits, their findings, rollup, stale segments.';
 
-CREATE FUNCTION economy.health_jobs() RETURNS SETOF economy.health_item
+CREATE FUNCTION economy_internal.health_jobs() RETURNS SETOF economy.health_item
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT economy.open_tables('job_runs');
+        SELECT economy_internal.open_tables('job_runs');
         SELECT 'job ' || l.job,
-               economy.health_state(good.ended_at < clock_timestamp() - 3 * l.overdue OR (last.state = 'failed' AND good.ended_at IS NULL),
+               economy_internal.health_state(good.ended_at < clock_timestamp() - 3 * l.overdue OR (last.state = 'failed' AND good.ended_at IS NULL),
                                     coalesce(good.ended_at < clock_timestamp() - l.overdue, true) OR last.state IN ('failed', 'lost')),
                concat_ws('; ', coalesce('last done ' || good.ended_at, 'never done'),
                          CASE WHEN last.state = 'running' THEN format('running since %s, %s batches', last.started_at, last.batches)
@@ -158,10 +158,10 @@ CREATE FUNCTION economy.health_jobs() RETURNS SETOF economy.health_item
         LEFT JOIN LATERAL (SELECT r.ended_at FROM economy.job_runs r WHERE r.job = l.job AND r.state = 'done' ORDER BY r.run_id DESC LIMIT 1) good ON true
         LEFT JOIN LATERAL (SELECT r.* FROM economy.job_runs r WHERE r.job = l.job AND r.state <> 'skipped' ORDER BY r.run_id DESC LIMIT 1) last ON true;
     END;
-COMMENT ON FUNCTION economy.health_jobs() IS
+COMMENT ON FUNCTION economy_internal.health_jobs() IS
     'Part of health(): when each job of job_list() was done last.';
 
-CREATE FUNCTION economy.health_cron() RETURNS SETOF economy.health_item
+CREATE FUNCTION economy_internal.health_cron() RETURNS SETOF economy.health_item
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
@@ -199,7 +199,7 @@ BEGIN
     RETURN NEXT answer;
 END
 $$;
-COMMENT ON FUNCTION economy.health_cron() IS
+COMMENT ON FUNCTION economy_internal.health_cron() IS
     'Part of health(): whether pg_cron has the jobs, and how its last run ended.';
 
 CREATE FUNCTION economy.health() RETURNS SETOF economy.health_item
@@ -213,12 +213,12 @@ BEGIN
     FOREACH part IN ARRAY ARRAY['installation', 'delivery', 'jobs', 'cron', 'proof'] LOOP
         -- what cannot be asked keeps nobody from the rest
         BEGIN
-            RETURN QUERY EXECUTE format('SELECT * FROM economy.health_%s()', part);
+            RETURN QUERY EXECUTE format('SELECT * FROM economy_internal.health_%s()', part);
         EXCEPTION WHEN serialization_failure THEN
             RAISE;
         WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS message = MESSAGE_TEXT;
-            RETURN QUERY SELECT part, 'bad', 'could not be checked: ' || message, format('SELECT * FROM economy.health_%s().', part);
+            RETURN QUERY SELECT part, 'bad', 'could not be checked: ' || message, format('SELECT * FROM economy_internal.health_%s().', part);
         END;
     END LOOP;
 END

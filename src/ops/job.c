@@ -58,14 +58,14 @@ eco_run_job(PG_FUNCTION_ARGS)
 	args[0] = PointerGetDatum(cstring_to_text_with_len(job.data, job.len));
 	commit();
 	args[1] = BoolGetDatum(lock_job(&job));
-	run = ask("SELECT economy.begin_job($1, $2)", 2, begin_types, args);
+	run = ask("SELECT economy_internal.begin_job($1, $2)", 2, begin_types, args);
 	commit();
 	if (run != NULL)
 	{
 		args[0] = Int64GetDatum(strtoll(run, NULL, 10));
 		do
 		{
-			state = ask("SELECT economy.do_job($1)", 1, do_types, args);
+			state = ask("SELECT economy_internal.do_job($1)", 1, do_types, args);
 			commit();
 		} while (strcmp(state, "running") == 0);
 	}

@@ -70,22 +70,22 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('monitor', 'FUNCTION economy.recommendation_posteriors(text, text, timestamptz)', ''),
             ('monitor', 'FUNCTION economy.recommendation_stats(timestamptz)', ''),
             ('monitor', 'FUNCTION economy.relay_status()', ''),
-            ('monitor', 'FUNCTION economy.require_given(text, boolean)', ''),
+            ('monitor', 'FUNCTION economy_internal.require_given(text, boolean)', ''),
             ('monitor', 'FUNCTION economy.rfm_bounds(text, regclass, timestamptz)', ''),
             ('monitor', 'FUNCTION economy.rfm_bounds_query(text, text, timestamptz)', ''),
             ('monitor', 'FUNCTION economy.rfm_freshness()', ''),
-            ('monitor', 'FUNCTION economy.rfm_measure(economy.rfm_models, text, timestamptz)', ''),
-            ('monitor', 'FUNCTION economy.rfm_measure_query(text)', ''),
-            ('monitor', 'FUNCTION economy.rfm_measured(economy.rfm_models, bigint, bigint, numeric[], numeric[], numeric[], boolean[], numeric[])', ''),
+            ('monitor', 'FUNCTION economy_internal.rfm_measure(economy.rfm_models, text, timestamptz)', ''),
+            ('monitor', 'FUNCTION economy_internal.rfm_measure_query(text)', ''),
+            ('monitor', 'FUNCTION economy_internal.rfm_measured(economy.rfm_models, bigint, bigint, numeric[], numeric[], numeric[], boolean[], numeric[])', ''),
             ('monitor', 'FUNCTION economy.rfm_model(text)', ''),
             ('monitor', 'FUNCTION economy.rfm_report()', ''),
             ('monitor', 'FUNCTION economy.rfm_rule_ranges(jsonb, numeric, numeric, numeric)', ''),
             ('monitor', 'FUNCTION economy.rfm_rules()', ''),
             ('monitor', 'FUNCTION economy.rfm_score(text, regclass, timestamptz)', ''),
             ('monitor', 'FUNCTION economy.rfm_score_query(text, text, timestamptz)', ''),
-            ('monitor', 'FUNCTION economy.rfm_score_expression(text, text, numeric[], boolean, text)', ''),
-            ('monitor', 'FUNCTION economy.rfm_source(economy.rfm_models, text, timestamptz)', ''),
-            ('monitor', 'FUNCTION economy.rfm_source_check(text)', ''),
+            ('monitor', 'FUNCTION economy_internal.rfm_score_expression(text, text, numeric[], boolean, text)', ''),
+            ('monitor', 'FUNCTION economy_internal.rfm_source(economy.rfm_models, text, timestamptz)', ''),
+            ('monitor', 'FUNCTION economy_internal.rfm_source_check(text)', ''),
             ('monitor', 'FUNCTION economy.segment(bigint)', ''),
             ('monitor', 'FUNCTION economy.segment_summary()', ''),
             ('monitor', 'FUNCTION economy.statement(bigint, bigint, integer)', ''),
@@ -129,44 +129,47 @@ COMMENT ON FUNCTION economy.access_list() IS
     'What each access level may call, and the tables and sequences that such a call may change; '
     'operator includes monitor, admin includes all.';
 
-CREATE FUNCTION economy.levels_of(level text) RETURNS text[]
+CREATE FUNCTION economy_internal.levels_of(level text) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
     BEGIN ATOMIC
         SELECT CASE level WHEN 'app' THEN '{app}' WHEN 'monitor' THEN '{monitor}' WHEN 'operator' THEN '{monitor,operator}'
                           WHEN 'admin' THEN '{app,monitor,operator,admin}' END::text[];
     END;
-COMMENT ON FUNCTION economy.levels_of(text) IS
+COMMENT ON FUNCTION economy_internal.levels_of(text) IS
     'The levels of access_list() that a level has; null when there is no such level.';
 
-CREATE FUNCTION economy.change_access(action text, role name, level text) RETURNS void
+CREATE FUNCTION economy_internal.change_access(action text, role name, level text) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
     item record;
     direction text := CASE action WHEN 'grant' THEN 'TO' ELSE 'FROM' END;
 BEGIN
-    IF economy.levels_of(level) IS NULL THEN
+    IF economy_internal.levels_of(level) IS NULL THEN
         RAISE EXCEPTION 'access level must be app, monitor, operator or admin' USING ERRCODE = 'XE801';
     END IF;
     IF role IS NULL OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role) THEN
         RAISE EXCEPTION 'role "%" does not exist', role USING ERRCODE = 'XE801',
             HINT = 'Create it with CREATE ROLE; access is never given to PUBLIC.';
     END IF;
-    EXECUTE format('%s USAGE ON SCHEMA economy %s %I', action, direction, role);
-    FOR item IN SELECT DISTINCT a.object FROM economy.access_list() a
-                WHERE a.level = ANY (economy.levels_of(change_access.level)) LOOP
-        EXECUTE format('%s %s ON %s %s %I', action, 'EXECUTE', item.object, direction, role);
+    -- of the internal one those need the use who call what runs with their own privileges
+    FOR item IN SELECT DISTINCT p.privilege, p.object
+                FROM economy.access_list() a
+                CROSS JOIN LATERAL (VALUES ('EXECUTE', a.object),
+                                           ('USAGE', 'SCHEMA ' || substring(a.object FROM '^[A-Z]+ ([a-z_]+)'))) p (privilege, object)
+                WHERE a.level = ANY (economy_internal.levels_of(change_access.level)) LOOP
+        EXECUTE format('%s %s ON %s %s %I', action, item.privilege, item.object, direction, role);
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION economy.change_access(text, name, text) IS
+COMMENT ON FUNCTION economy_internal.change_access(text, name, text) IS
     'Common part of grant_access() and revoke_access().';
 
 CREATE FUNCTION economy.grant_access(role name, level text) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
-    BEGIN ATOMIC SELECT economy.change_access('grant', role, level); END;
+    BEGIN ATOMIC SELECT economy_internal.change_access('grant', role, level); END;
 COMMENT ON FUNCTION economy.grant_access(name, text) IS
     'Lets a role call what its level needs: app (play and buy), '
     'monitor (read figures; changes nothing), operator (run jobs and audits, '
@@ -175,7 +178,7 @@ COMMENT ON FUNCTION economy.grant_access(name, text) IS
 CREATE FUNCTION economy.revoke_access(role name, level text) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
-    BEGIN ATOMIC SELECT economy.change_access('revoke', role, level); END;
+    BEGIN ATOMIC SELECT economy_internal.change_access('revoke', role, level); END;
 COMMENT ON FUNCTION economy.revoke_access(name, text) IS
     'Takes a level away again, with everything it shares with other '
-    'levels, and the use of the schema.';
+    'levels, and the use of the schemas.';

@@ -34,7 +34,7 @@ CREATE FUNCTION economy.job_list()
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
     BEGIN ATOMIC
-        VALUES ('rfm_refresh',             '5 2 * * *',  'SELECT users_changed, CASE WHEN more THEN jsonb ''{}'' END FROM economy.rfm_refresh_step($1 IS NULL)', interval '26 hours'),
+        VALUES ('rfm_refresh',             '5 2 * * *',  'SELECT users_changed, CASE WHEN more THEN jsonb ''{}'' END FROM economy_internal.rfm_refresh_step($1 IS NULL)', interval '26 hours'),
                ('rfm_refresh_incremental', '7 * * * *',  'SELECT users_changed, NULL::jsonb FROM economy.rfm_refresh_incremental()', interval '3 hours'),
                ('learn_recommendations',   '25 0 * * *', 'SELECT decisions, CASE WHEN more THEN jsonb ''{}'' END FROM economy.learn_recommendations()', interval '26 hours'),
                ('rollup_stats',            '* * * * *',  'SELECT rows_written, CASE WHEN users = 2000 THEN jsonb ''{}'' END FROM economy.rollup_stats(2000)', interval '10 minutes'),
@@ -48,7 +48,7 @@ COMMENT ON FUNCTION economy.job_list() IS
     'and the position of the next batch (null when all is done); and how long after its last good '
     'run health() calls it overdue.';
 
-CREATE FUNCTION economy.begin_job(job text, free boolean) RETURNS bigint
+CREATE FUNCTION economy_internal.begin_job(job text, free boolean) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
@@ -60,7 +60,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM economy.job_list() l WHERE l.job = begin_job.job) THEN
         RAISE EXCEPTION 'job "%" does not exist', left(job, 64) USING ERRCODE = 'XE002', HINT = 'See economy.job_list().';
     END IF;
-    PERFORM economy.open_tables('job_runs');
+    PERFORM economy_internal.open_tables('job_runs');
     IF NOT free THEN
         INSERT INTO economy.job_runs (job, state, started_at, ended_at, error)
             VALUES (job, 'skipped', clock_timestamp(), clock_timestamp(), 'the run before is still going');
@@ -80,12 +80,12 @@ BEGIN
     RETURN run.run_id;
 END
 $$;
-COMMENT ON FUNCTION economy.begin_job(text, boolean) IS
+COMMENT ON FUNCTION economy_internal.begin_job(text, boolean) IS
     'Begin of run_job(): notes a run, or, when the job is not free, that it is skipped, '
     'which is null; tells the run before when that is lost, goes on where one was cut off, '
     'and forgets runs of more than 30 days ago.';
 
-CREATE FUNCTION economy.do_job(run_id bigint) RETURNS text
+CREATE FUNCTION economy_internal.do_job(run_id bigint) RETURNS text
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
@@ -96,7 +96,7 @@ DECLARE
     message text;
     code    text;
 BEGIN
-    PERFORM economy.open_tables('job_runs');
+    PERFORM economy_internal.open_tables('job_runs');
     SELECT * INTO run FROM economy.job_runs r WHERE r.run_id = do_job.run_id AND r.state = 'running' FOR UPDATE;
     IF NOT found THEN
         RETURN 'lost';
@@ -117,7 +117,7 @@ BEGIN
     RETURN run.state;
 END
 $$;
-COMMENT ON FUNCTION economy.do_job(bigint) IS
+COMMENT ON FUNCTION economy_internal.do_job(bigint) IS
     'One batch of a run, in the transaction in which it is noted: '
     'running when there is another one to do.';
 
@@ -136,14 +136,14 @@ CREATE FUNCTION economy.job_history(job text DEFAULT NULL, max integer DEFAULT 1
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT economy.open_tables('job_runs');
+        SELECT economy_internal.open_tables('job_runs');
         SELECT r.run_id, r.job, r.state, r.started_at, r.ended_at, r.rows, r.batches, r.error
         FROM economy.job_runs r WHERE $1 IS NULL OR r.job = $1 ORDER BY r.run_id DESC LIMIT least($2, 10000);
     END;
 COMMENT ON FUNCTION economy.job_history(text, integer) IS
     'The runs of a job, or of all, newest first, at most max (10,000) of them.';
 
-CREATE FUNCTION economy.cron_there() RETURNS void
+CREATE FUNCTION economy_internal.cron_there() RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
@@ -164,7 +164,7 @@ BEGIN
                       current_setting('server_version_num')::integer / 10000, current_database());
 END
 $$;
-COMMENT ON FUNCTION economy.cron_there() IS
+COMMENT ON FUNCTION economy_internal.cron_there() IS
     'Raises XE802 with what to do when pg_cron is not there.';
 
 CREATE FUNCTION economy.schedule() RETURNS TABLE (job text, schedule text, command text)
@@ -173,7 +173,7 @@ CREATE FUNCTION economy.schedule() RETURNS TABLE (job text, schedule text, comma
 DECLARE
     own text;
 BEGIN
-    PERFORM economy.cron_there();
+    PERFORM economy_internal.cron_there();
     FOR job, schedule IN SELECT l.job, l.schedule FROM economy.job_list() l LOOP
         command := format('CALL economy.run_job(%L)', job);
         EXECUTE 'SELECT j.schedule FROM cron.job j WHERE j.jobname = $1 AND j.database = current_database() AND j.username = current_user'
@@ -194,7 +194,7 @@ CREATE FUNCTION economy.unschedule() RETURNS integer
 DECLARE
     removed integer;
 BEGIN
-    PERFORM economy.cron_there();
+    PERFORM economy_internal.cron_there();
     EXECUTE 'SELECT count(cron.unschedule(j.jobid)) FROM cron.job j WHERE j.jobname LIKE ''economy: %'' AND j.database = current_database()' INTO removed;
     RETURN removed;
 END

@@ -1,6 +1,6 @@
 -- the schema itself, compared with what was installed
 
-CREATE FUNCTION economy.schema_description(OUT object text, OUT definition text)
+CREATE FUNCTION economy_internal.schema_description(OUT object text, OUT definition text)
     RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
@@ -57,44 +57,44 @@ CREATE FUNCTION economy.schema_description(OUT object text, OUT definition text)
               SELECT format('default of %s.%s', c.relname, a.attname), pg_get_expr(d.adbin, d.adrelid)
               FROM relation c JOIN pg_attrdef d ON d.adrelid = c.oid JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.adnum) b (object, body);
     END;
-COMMENT ON FUNCTION economy.schema_description() IS
+COMMENT ON FUNCTION economy_internal.schema_description() IS
     'The objects of the extension as they are: tables, columns, constraints, indexes, triggers, '
     'views and functions. audit_schema() compares it with what was installed.';
 
-CREATE FUNCTION economy.schema_privileges(OUT object text, OUT grantee name, OUT privilege text)
+CREATE FUNCTION economy_internal.schema_privileges(OUT object text, OUT grantee name, OUT privilege text)
     RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
     SET intervalstyle = postgres
     BEGIN ATOMIC
         SELECT g.object, coalesce(r.rolname, 'PUBLIC'), g.privilege FROM (
-            SELECT format('table economy.%s', c.relname) AS object, a.grantee, a.privilege_type AS privilege, c.relowner AS owner
-            FROM pg_class c, aclexplode(c.relacl) a WHERE c.relnamespace = 'economy'::regnamespace AND c.relkind IN ('r', 'p', 'v')
+            SELECT format('table %s.%s', c.relnamespace::regnamespace, c.relname) AS object, a.grantee, a.privilege_type AS privilege, c.relowner AS owner
+            FROM pg_class c, aclexplode(c.relacl) a WHERE c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND c.relkind IN ('r', 'p', 'v')
               -- to read tables is what a subscription needs; the keys sign
               AND (a.privilege_type <> 'SELECT' OR a.grantee = 0)
             UNION ALL
-            SELECT format('column economy.%s.%s', c.relname, t.attname), a.grantee, a.privilege_type, c.relowner
+            SELECT format('column %s.%s.%s', c.relnamespace::regnamespace, c.relname, t.attname), a.grantee, a.privilege_type, c.relowner
             FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) a
-            WHERE c.relnamespace = 'economy'::regnamespace AND (a.privilege_type <> 'SELECT' OR a.grantee = 0)
+            WHERE c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND (a.privilege_type <> 'SELECT' OR a.grantee = 0)
             UNION ALL
-            SELECT format('sequence economy.%s', c.relname), a.grantee, a.privilege_type, c.relowner
-            FROM pg_class c, aclexplode(c.relacl) a WHERE c.relnamespace = 'economy'::regnamespace AND c.relkind = 'S' AND a.privilege_type <> 'SELECT'
+            SELECT format('sequence %s.%s', c.relnamespace::regnamespace, c.relname), a.grantee, a.privilege_type, c.relowner
+            FROM pg_class c, aclexplode(c.relacl) a WHERE c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND c.relkind = 'S' AND a.privilege_type <> 'SELECT'
             UNION ALL
-            SELECT 'schema economy', a.grantee, a.privilege_type, n.nspowner
-            FROM pg_namespace n, aclexplode(n.nspacl) a WHERE n.nspname = 'economy' AND (a.privilege_type <> 'USAGE' OR a.grantee = 0)
+            SELECT 'schema ' || n.nspname, a.grantee, a.privilege_type, n.nspowner
+            FROM pg_namespace n, aclexplode(n.nspacl) a WHERE n.nspname IN ('economy', 'economy_internal') AND (a.privilege_type <> 'USAGE' OR a.grantee = 0)
             UNION ALL
-            SELECT format('function economy.%s(%s)', p.proname, pg_get_function_identity_arguments(p.oid)), a.grantee, a.privilege_type, p.proowner
+            SELECT format('function %s.%s(%s)', p.pronamespace::regnamespace, p.proname, pg_get_function_identity_arguments(p.oid)), a.grantee, a.privilege_type, p.proowner
             FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
-            WHERE p.pronamespace = 'economy'::regnamespace
+            WHERE p.pronamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace)
               AND (a.grantee = 0 OR NOT EXISTS (SELECT FROM economy.access_list() l WHERE substring(l.object FROM '^[A-Z]+ (.*)')::regprocedure = p.oid))
         ) g LEFT JOIN pg_roles r ON r.oid = g.grantee WHERE g.grantee <> g.owner;
     END;
-COMMENT ON FUNCTION economy.schema_privileges() IS
-    'Privileges on objects of the schema that no level of '
+COMMENT ON FUNCTION economy_internal.schema_privileges() IS
+    'Privileges on objects of the schemas that no level of '
     'access_list() has, except to read tables.';
 
 -- what there is none of when all is as installed
-CREATE FUNCTION economy.schema_strays(OUT expected text, OUT actual text)
+CREATE FUNCTION economy_internal.schema_strays(OUT expected text, OUT actual text)
     RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
@@ -124,7 +124,7 @@ CREATE FUNCTION economy.schema_strays(OUT expected text, OUT actual text)
             UNION ALL
             SELECT format('schema %s', n.nspname), n.nspowner, n.nspacl
             FROM pg_namespace n
-            WHERE n.nspname = 'economy' OR n.oid IN (SELECT m.objid FROM member m WHERE m.classid = 'pg_namespace'::regclass)
+            WHERE n.nspname IN ('economy', 'economy_internal') OR n.oid IN (SELECT m.objid FROM member m WHERE m.classid = 'pg_namespace'::regclass)
         )
         -- functions that run as their owner, and tables that are the owner's, have one
         SELECT format('%s: owned as the schema', o.object), pg_get_userbyid(o.owner)::text
@@ -135,7 +135,7 @@ CREATE FUNCTION economy.schema_strays(OUT expected text, OUT actual text)
         WHERE g.is_grantable AND g.grantee <> o.owner
         UNION ALL
         SELECT format('new objects in schema %s: for their owner', n.nspname), format('%s for %s', g.privilege_type, CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(g.grantee) END)
-        FROM pg_default_acl d JOIN pg_namespace n ON n.oid = d.defaclnamespace AND n.nspname = 'economy'
+        FROM pg_default_acl d JOIN pg_namespace n ON n.oid = d.defaclnamespace AND n.nspname IN ('economy', 'economy_internal')
         CROSS JOIN LATERAL aclexplode(d.defaclacl) g
         WHERE g.grantee <> d.defaclrole
         UNION ALL
@@ -148,19 +148,19 @@ CREATE FUNCTION economy.schema_strays(OUT expected text, OUT actual text)
         SELECT format('%s: without policies', c.object), p.polname
         FROM relation c JOIN pg_policy p ON p.polrelid = c.oid;
     END;
-COMMENT ON FUNCTION economy.schema_strays() IS
+COMMENT ON FUNCTION economy_internal.schema_strays() IS
     'What the objects of the extension are not installed with: other owners, rules, row security, '
     'policies, privileges to be passed on.';
 
 -- what is installed up to here
 DO $do$
 BEGIN
-    EXECUTE format('CREATE FUNCTION economy.schema_installed() RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    EXECUTE format('CREATE FUNCTION economy_internal.schema_installed() RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE
                         SET search_path = pg_catalog, pg_temp BEGIN ATOMIC SELECT %L::jsonb; END',
-                   (SELECT jsonb_object_agg(d.object, d.definition) FROM economy.schema_description() d));
+                   (SELECT jsonb_object_agg(d.object, d.definition) FROM economy_internal.schema_description() d));
 END
 $do$;
-COMMENT ON FUNCTION economy.schema_installed() IS
+COMMENT ON FUNCTION economy_internal.schema_installed() IS
     'schema_description() when the extension was installed.';
 
 CREATE FUNCTION economy.audit_schema() RETURNS SETOF economy.finding
@@ -170,22 +170,22 @@ CREATE FUNCTION economy.audit_schema() RETURNS SETOF economy.finding
     BEGIN ATOMIC
         SELECT NULL::bigint, 'wrong_schema', format('%s: %s', e.key, CASE WHEN k.is_digest THEN 'as installed' ELSE e.value END),
                CASE WHEN d.object IS NULL THEN 'none' WHEN k.is_digest THEN 'another' ELSE d.definition END, NULL::text, NULL::bigint
-        FROM jsonb_each_text(economy.schema_installed()) e
+        FROM jsonb_each_text(economy_internal.schema_installed()) e
         CROSS JOIN LATERAL (SELECT e.key LIKE 'function %' OR e.key LIKE 'body of %' AS is_digest) k
-        LEFT JOIN economy.schema_description() d ON d.object = e.key
+        LEFT JOIN economy_internal.schema_description() d ON d.object = e.key
         WHERE d.definition IS DISTINCT FROM e.value
           -- after pg_upgrade: a digest of what another cluster wrote down
           AND NOT (e.key LIKE 'body of %' AND e.key NOT LIKE '%, system ' || (SELECT y.system_identifier FROM pg_control_system() y))
         UNION ALL
-        SELECT NULL, 'wrong_schema', format('%s: not for %s', p.object, p.grantee), p.privilege, NULL, NULL FROM economy.schema_privileges() p
+        SELECT NULL, 'wrong_schema', format('%s: not for %s', p.object, p.grantee), p.privilege, NULL, NULL FROM economy_internal.schema_privileges() p
         UNION ALL
-        SELECT NULL, 'wrong_schema', s.expected, s.actual, NULL, NULL FROM economy.schema_strays() s
+        SELECT NULL, 'wrong_schema', s.expected, s.actual, NULL, NULL FROM economy_internal.schema_strays() s
         UNION ALL
         -- entries in a table below a journal are in the journal, but its triggers do not see who changes them
         SELECT NULL, 'wrong_schema', format('table %s: guarded as economy.%s, whose entries it holds', i.inhrelid::regclass, c.relname), 'not always guarded', NULL, NULL
         FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhparent AND c.relnamespace = 'economy'::regnamespace
-        WHERE EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgfoid = 'economy.forbid_change()'::regprocedure)
-          AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = i.inhrelid AND t.tgfoid = 'economy.forbid_change()'::regprocedure AND t.tgenabled = 'A');
+        WHERE EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgfoid = 'economy_internal.forbid_change()'::regprocedure)
+          AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = i.inhrelid AND t.tgfoid = 'economy_internal.forbid_change()'::regprocedure AND t.tgenabled = 'A');
     END;
 COMMENT ON FUNCTION economy.audit_schema() IS
     'Objects of the extension that are not what was installed: changed, renamed, exchanged, '

@@ -48,7 +48,7 @@ SELECT pg_catalog.pg_extension_config_dump('economy.user_actions', '');
 COMMENT ON TABLE economy.user_actions IS
     'Journal of game actions. Append-only; prune() replaces old entries by a signed checkpoint.';
 CREATE TRIGGER user_actions_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
-    ON economy.user_actions FOR EACH STATEMENT EXECUTE FUNCTION economy.forbid_change();
+    ON economy.user_actions FOR EACH STATEMENT EXECUTE FUNCTION economy_internal.forbid_change();
 ALTER TABLE economy.user_actions ENABLE ALWAYS TRIGGER user_actions_append_only;
 
 CREATE TABLE economy.game_stats (
@@ -111,15 +111,15 @@ CREATE FUNCTION economy.register_game(name text, rules jsonb DEFAULT '{}') RETUR
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 BEGIN
-    PERFORM economy.require_given('name', name IS NOT NULL);
-    PERFORM economy.require_given('rules', rules IS NOT NULL);
+    PERFORM economy_internal.require_given('name', name IS NOT NULL);
+    PERFORM economy_internal.require_given('rules', rules IS NOT NULL);
     IF octet_length(name) NOT BETWEEN 1 AND 64 THEN
         RAISE EXCEPTION 'a game''s name has 1 to 64 bytes' USING ERRCODE = 'XE002';
     END IF;
     IF jsonb_typeof(rules) <> 'object' THEN
         RAISE EXCEPTION 'rules must be a JSON object' USING ERRCODE = 'XE002';
     END IF;
-    PERFORM economy.open_tables('games');
+    PERFORM economy_internal.open_tables('games');
     IF EXISTS (SELECT FROM economy.games g WHERE g.game = name AND g.builtin) THEN
         IF rules <> '{}' THEN
             RAISE EXCEPTION 'game "%" is built in and has no rules of its own', name
@@ -129,7 +129,7 @@ BEGIN
     END IF;
     INSERT INTO economy.games AS g (game, rules, created_at) VALUES (name, rules, economy.now())
         ON CONFLICT ON CONSTRAINT games_pkey DO UPDATE SET rules = excluded.rules;
-    PERFORM economy.note_change('games', name, 'register', session_user::text);
+    PERFORM economy_internal.note_change('games', name, 'register', session_user::text);
     RETURN name;
 END
 $$;
@@ -200,7 +200,7 @@ COMMENT ON COLUMN economy.rollup_state.next_user IS
     'Users wait in rollup_queue from this one on; null for none. '
     'What was taken out of it is never read again.';
 
-CREATE FUNCTION economy.summarize_actions(done bigint) RETURNS bigint
+CREATE FUNCTION economy_internal.summarize_actions(done bigint) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
@@ -229,18 +229,18 @@ BEGIN
     RETURN i * pages;
 END
 $$;
-COMMENT ON FUNCTION economy.summarize_actions(bigint) IS
+COMMENT ON FUNCTION economy_internal.summarize_actions(bigint) IS
     'Part of rollup_stats(): a range of pages without a summary is read each time; '
     'returns up to which page there are summaries now.';
 
-CREATE FUNCTION economy.fill_rollup_queue() RETURNS bigint
+CREATE FUNCTION economy_internal.fill_rollup_queue() RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     SET enable_seqscan = off AS $$
 DECLARE
     state economy.rollup_state;
     -- of a snapshot that is older than that of the statement that reads the journal
-    here  bigint := economy.position_of(
+    here  bigint := economy_internal.position_of(
         pg_snapshot_xmin(pg_current_snapshot())::text::bigint);
     first bigint;
 BEGIN
@@ -265,7 +265,7 @@ BEGIN
         SELECT min(q.user_id) INTO first FROM economy.rollup_queue q;
     END IF;
     INSERT INTO economy.rollup_state AS s (position, summarized, next_user)
-        VALUES (here, economy.summarize_actions(coalesce(state.summarized, 0)), first)
+        VALUES (here, economy_internal.summarize_actions(coalesce(state.summarized, 0)), first)
         ON CONFLICT ON CONSTRAINT rollup_state_pkey DO UPDATE SET
             position = excluded.position, summarized = excluded.summarized,
             next_user = excluded.next_user
@@ -274,7 +274,7 @@ BEGIN
     RETURN first;
 END
 $$;
-COMMENT ON FUNCTION economy.fill_rollup_queue() IS
+COMMENT ON FUNCTION economy_internal.fill_rollup_queue() IS
     'Part of rollup_stats(): puts the users with new actions into rollup_queue, '
     'and returns the first of them, null for none.';
 
@@ -288,14 +288,14 @@ DECLARE
     first bigint;
     last  bigint;
 BEGIN
-    PERFORM economy.require_positive('max_users', max_users);
-    PERFORM economy.open_tables(
+    PERFORM economy_internal.require_positive('max_users', max_users);
+    PERFORM economy_internal.open_tables(
         'user_actions', 'accounts', 'rollup_positions', 'rollup_queue', 'rollup_state',
         'user_game_stats_summary');
     -- one rollup at a time; the next one begins where this one ends
-    PERFORM economy.lock_name('economy.rollup_stats');
+    PERFORM economy_internal.lock_name('economy.rollup_stats');
     SELECT s.next_user INTO first FROM economy.rollup_state s;
-    first := coalesce(first, economy.fill_rollup_queue());
+    first := coalesce(first, economy_internal.fill_rollup_queue());
     IF first IS NULL THEN
         RETURN QUERY SELECT 0::bigint, 0::bigint, 0::bigint;
         RETURN;
@@ -422,30 +422,30 @@ SELECT pg_catalog.pg_extension_config_dump('economy.pruned_actions', '');
 COMMENT ON TABLE economy.pruned_actions IS
     'Keys of the ids of pruned actions: none is ever counted again.';
 
-CREATE FUNCTION economy.action_key(game text, action_id text) RETURNS uuid
+CREATE FUNCTION economy_internal.action_key(game text, action_id text) RETURNS uuid
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_action_key';
-COMMENT ON FUNCTION economy.action_key(text, text) IS
+COMMENT ON FUNCTION economy_internal.action_key(text, text) IS
     'Key of an action''s id in pruned_actions: half of a SHA-256.';
 
-CREATE FUNCTION economy.prune_streams(user_ids bigint[], seqs bigint[]) RETURNS bigint[]
+CREATE FUNCTION economy_internal.prune_streams(user_ids bigint[], seqs bigint[]) RETURNS bigint[]
     LANGUAGE c VOLATILE PARALLEL UNSAFE
     -- what goes is looked up, however much of the journal it is
     SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
     AS 'MODULE_PATHNAME', 'eco_prune_streams';
-COMMENT ON FUNCTION economy.prune_streams(bigint[], bigint[]) IS
+COMMENT ON FUNCTION economy_internal.prune_streams(bigint[], bigint[]) IS
     'Deletes actions of users, by ascending id, before an entry of each, '
     'behind a signed checkpoint there; the only way past the journal''s guard. '
     'For each the number of actions, or null, and nothing done, '
     'when verify_chain() found something: it is asked once for all prunes up to what was the '
     'newest entry then; after that each proves the part that it goes on by. prune() is the way in.';
 
-CREATE FUNCTION economy.prune_stream(user_id bigint, seq bigint) RETURNS bigint
+CREATE FUNCTION economy_internal.prune_stream(user_id bigint, seq bigint) RETURNS bigint
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
-    RETURN (economy.prune_streams(ARRAY[user_id], ARRAY[seq]))[1];
-COMMENT ON FUNCTION economy.prune_stream(bigint, bigint) IS 'prune_streams() of one user.';
+    RETURN (economy_internal.prune_streams(ARRAY[user_id], ARRAY[seq]))[1];
+COMMENT ON FUNCTION economy_internal.prune_stream(bigint, bigint) IS 'prune_streams() of one user.';
 
-CREATE FUNCTION economy.prune_parts(
+CREATE FUNCTION economy_internal.prune_parts(
     cutoff timestamptz, max_users integer,
     OUT user_id bigint, OUT pruned bigint, OUT rolled_to bigint, OUT upto bigint
 ) RETURNS SETOF record
@@ -487,7 +487,7 @@ CREATE FUNCTION economy.prune_parts(
         WHERE c.n = 1 OR c.entries <= 100000
         ORDER BY c.user_id;
     END;
-COMMENT ON FUNCTION economy.prune_parts(timestamptz, integer) IS
+COMMENT ON FUNCTION economy_internal.prune_parts(timestamptz, integer) IS
     'Part of prune(): which users a batch takes, by ascending id, and up to which entry of each; '
     'null where nothing is due.';
 
@@ -503,8 +503,8 @@ DECLARE
     parts   record;
     deleted bigint[];
 BEGIN
-    PERFORM economy.require_given('older_than', older_than IS NOT NULL);
-    PERFORM economy.require_given('max_users', max_users IS NOT NULL);
+    PERFORM economy_internal.require_given('older_than', older_than IS NOT NULL);
+    PERFORM economy_internal.require_given('max_users', max_users IS NOT NULL);
     -- as moments: an interval of '1 month -29 days' calls itself a day, and may be none
     IF cutoff > economy.now() - interval '24 hours' OR max_users < 1 THEN
         RAISE EXCEPTION 'older_than must be a day or more and max_users 1 or more'
@@ -512,17 +512,17 @@ BEGIN
             HINT = 'A retry of a pruned action is refused with RESYNC_REQUIRED: '
                    'keep actions longer than clients retry.';
     END IF;
-    PERFORM economy.open_tables(
+    PERFORM economy_internal.open_tables(
         'user_actions', 'accounts', 'rollup_positions', 'pruned_actions', 'pruned_stats',
         'stream_checkpoints', 'shop_transactions', 'reward_audit', 'gold_adjustments');
-    PERFORM economy.lock_name('economy.rollup_stats');
+    PERFORM economy_internal.lock_name('economy.rollup_stats');
     SELECT coalesce(array_agg(p.user_id ORDER BY p.user_id), '{}') AS users,
            array_agg(p.rolled_to ORDER BY p.user_id) AS rolled,
            coalesce(array_agg(coalesce(p.upto, p.pruned) ORDER BY p.user_id), '{}') AS upto,
            array_agg(p.upto IS NOT NULL ORDER BY p.user_id) AS due
     INTO parts
-    FROM economy.prune_parts(cutoff, max_users) p;
-    deleted := economy.prune_streams(parts.users, parts.upto);
+    FROM economy_internal.prune_parts(cutoff, max_users) p;
+    deleted := economy_internal.prune_streams(parts.users, parts.upto);
     WITH done AS MATERIALIZED (
         SELECT * FROM unnest(parts.users, parts.rolled, parts.upto, parts.due, deleted)
             d (user_id, rolled, upto, due, deleted)
@@ -564,7 +564,7 @@ CREATE TYPE economy.parity_difference AS (
 COMMENT ON TYPE economy.parity_difference IS
     'A statistics row that is not what its entries add up to.';
 
-CREATE FUNCTION economy.parity_of(users bigint[]) RETURNS SETOF economy.parity_difference
+CREATE FUNCTION economy_internal.parity_of(users bigint[]) RETURNS SETOF economy.parity_difference
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -649,10 +649,10 @@ CREATE FUNCTION economy.parity_of(users bigint[]) RETURNS SETOF economy.parity_d
             ORDER BY t.seq LIMIT 1) f ON true
         WHERE (f.created_at IS NULL) <> (c.oldest_at IS NULL);
     END;
-COMMENT ON FUNCTION economy.parity_of(bigint[]) IS
+COMMENT ON FUNCTION economy_internal.parity_of(bigint[]) IS
     'stats_parity() of these users, in work that depends on their entries alone.';
 
-CREATE FUNCTION economy.parity_strays() RETURNS SETOF economy.parity_difference
+CREATE FUNCTION economy_internal.parity_strays() RETURNS SETOF economy.parity_difference
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -671,7 +671,7 @@ CREATE FUNCTION economy.parity_strays() RETURNS SETOF economy.parity_difference
               FROM economy.rollup_positions r) s
         WHERE NOT EXISTS (SELECT FROM economy.accounts a WHERE a.user_id = s.user_id);
     END;
-COMMENT ON FUNCTION economy.parity_strays() IS
+COMMENT ON FUNCTION economy_internal.parity_strays() IS
     'Part of stats_parity(): statistics and positions of users that do not exist.';
 
 CREATE FUNCTION economy.stats_parity(sample integer DEFAULT NULL)
@@ -684,7 +684,7 @@ DECLARE
     last_id bigint := -9223372036854775808;
     known   double precision;
 BEGIN
-    PERFORM economy.open_tables(
+    PERFORM economy_internal.open_tables(
         'accounts', 'game_stats', 'pruned_stats', 'rollup_positions', 'user_actions',
         'user_game_stats_summary');
     IF sample IS NOT NULL THEN
@@ -700,7 +700,7 @@ BEGIN
         ELSE
             users := ARRAY(SELECT a.user_id FROM economy.accounts a ORDER BY random() LIMIT sample);
         END IF;
-        RETURN QUERY SELECT * FROM economy.parity_of(users);
+        RETURN QUERY SELECT * FROM economy_internal.parity_of(users);
         RETURN;
     END IF;
     LOOP
@@ -708,9 +708,9 @@ BEGIN
                        ORDER BY a.user_id LIMIT batch);
         EXIT WHEN cardinality(users) = 0;
         last_id := users[cardinality(users)];
-        RETURN QUERY SELECT * FROM economy.parity_of(users);
+        RETURN QUERY SELECT * FROM economy_internal.parity_of(users);
     END LOOP;
-    RETURN QUERY SELECT * FROM economy.parity_strays();
+    RETURN QUERY SELECT * FROM economy_internal.parity_strays();
 END
 $$;
 COMMENT ON FUNCTION economy.stats_parity(integer) IS
@@ -760,10 +760,10 @@ CREATE FUNCTION economy.wilson_interval(wins bigint, n bigint)
 COMMENT ON FUNCTION economy.wilson_interval(bigint, bigint) IS
     'Wilson score interval at 95 % of wins in n games.';
 
-CREATE FUNCTION economy.binomial_tail(wins bigint, n bigint, p double precision)
+CREATE FUNCTION economy_internal.binomial_tail(wins bigint, n bigint, p double precision)
     RETURNS double precision
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_binomial_tail';
-COMMENT ON FUNCTION economy.binomial_tail(bigint, bigint, double precision) IS
+COMMENT ON FUNCTION economy_internal.binomial_tail(bigint, bigint, double precision) IS
     'Probability of at least that many wins in n games that are won with probability p.';
 
 CREATE FUNCTION economy.win_rate_anomalies(game text, q double precision DEFAULT 0.01)
@@ -775,7 +775,7 @@ CREATE FUNCTION economy.win_rate_anomalies(game text, q double precision DEFAULT
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT economy.open_tables('game_stats');
+        SELECT economy_internal.open_tables('game_stats');
         WITH played AS (
             SELECT g.user_id, g.wins + g.losses AS games, g.wins
             FROM economy.game_stats g
@@ -783,7 +783,7 @@ CREATE FUNCTION economy.win_rate_anomalies(game text, q double precision DEFAULT
         ), population AS (
             SELECT sum(p.wins)::double precision / sum(p.games) AS rate FROM played p
         ), tested AS (
-            SELECT p.*, o.rate, economy.binomial_tail(p.wins, p.games, o.rate) AS p_value
+            SELECT p.*, o.rate, economy_internal.binomial_tail(p.wins, p.games, o.rate) AS p_value
             FROM played p CROSS JOIN population o WHERE p.games >= 20
         ), ranked AS (
             SELECT t.*, row_number() OVER (ORDER BY t.p_value, t.user_id) AS rank,
@@ -819,9 +819,9 @@ DECLARE
     tally jsonb := '{}';
     r     record;
 BEGIN
-    PERFORM economy.require_given('users', users IS NOT NULL);
-    PERFORM economy.require_given('actions', actions IS NOT NULL);
-    PERFORM economy.require_given('seed', seed IS NOT NULL);
+    PERFORM economy_internal.require_given('users', users IS NOT NULL);
+    PERFORM economy_internal.require_given('actions', actions IS NOT NULL);
+    PERFORM economy_internal.require_given('seed', seed IS NOT NULL);
     IF users NOT BETWEEN 1 AND 10000000 OR actions NOT BETWEEN 0 AND 100000000 THEN
         RAISE EXCEPTION 'simulate() takes 1 to 10 million users and 0 to 100 million actions'
             USING ERRCODE = 'XE002';
@@ -838,7 +838,7 @@ BEGIN
         PERFORM economy.grant_rewards(batch);
     END LOOP;
     WHILE done < actions LOOP
-        PERFORM economy.report_progress('simulate', done, actions);
+        PERFORM economy_internal.report_progress('simulate', done, actions);
         WITH arrived AS (
             -- 1.5 % come late: such an action changes places with one of 4,096 further on
             SELECT n, CASE WHEN (hashint8extended(n & ~4096, seed + 7) & 1023) < 15
@@ -902,7 +902,7 @@ BEGIN
         END LOOP;
         done := least(done + chunk, actions);
     END LOOP;
-    PERFORM economy.report_progress(NULL, NULL, NULL);
+    PERFORM economy_internal.report_progress(NULL, NULL, NULL);
     RETURN QUERY
         SELECT split_part(t.key, ' ', 1), split_part(t.key, ' ', 2), t.value::bigint
         FROM jsonb_each_text(tally) t ORDER BY 1, 2;

@@ -45,7 +45,7 @@ static const char *const prune_sql =
 " WHERE t.user_id = g.user_id AND t.seq = g.seq"
 " RETURNING t.*), keys AS ("
 " INSERT INTO economy.pruned_actions (user_id, key, seq)"
-" SELECT g.user_id, economy.action_key(g.game, g.action_id), g.seq FROM gone g), sums AS ("
+" SELECT g.user_id, economy_internal.action_key(g.game, g.action_id), g.seq FROM gone g), sums AS ("
 " INSERT INTO economy.pruned_stats AS s"
 " SELECT g.user_id, g.game, (g.created_at AT TIME ZONE 'UTC')::date,"
 " count(*), count(*) FILTER (WHERE g.outcome = 'win'),"
@@ -60,8 +60,8 @@ static const char *const prune_sql =
 " last_action_at = greatest(s.last_action_at, excluded.last_action_at)), feed AS ("
 " UPDATE economy.installations i SET pruned_xact = greatest(i.pruned_xact, g.xact),"
 " pruned_by = pg_catalog.pg_current_xact_id()::text::bigint"
-" FROM (SELECT max(xact) AS xact, (SELECT economy.position_of(1)) AS here FROM gone"
-" WHERE position >= (SELECT economy.position_of(1))) g"
+" FROM (SELECT max(xact) AS xact, (SELECT economy_internal.position_of(1)) AS here FROM gone"
+" WHERE position >= (SELECT economy_internal.position_of(1))) g"
 " WHERE i.number = g.here >> 48 AND g.xact IS NOT NULL)"
 " SELECT count(*) FROM gone";
 

@@ -52,7 +52,7 @@ COMMENT ON COLUMN economy.reward_audit.streak_before IS
     'of a reversal that it goes back to. With streak_day, best, claim_date, last_grace_on, '
     'excused_to and timezone the row of streaks can be recomputed.';
 CREATE TRIGGER reward_audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
-    ON economy.reward_audit FOR EACH STATEMENT EXECUTE FUNCTION economy.forbid_change();
+    ON economy.reward_audit FOR EACH STATEMENT EXECUTE FUNCTION economy_internal.forbid_change();
 ALTER TABLE economy.reward_audit ENABLE ALWAYS TRIGGER reward_audit_append_only;
 
 CREATE TABLE economy.streaks (
@@ -141,9 +141,9 @@ CREATE FUNCTION economy.set_level_curve(curve text, xp bigint[], actor text DEFA
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
-    PERFORM economy.require_actor(actor);
-    PERFORM economy.require_given('curve', curve IS NOT NULL);
-    PERFORM economy.require_given('xp', xp IS NOT NULL);
+    PERFORM economy_internal.require_actor(actor);
+    PERFORM economy_internal.require_given('curve', curve IS NOT NULL);
+    PERFORM economy_internal.require_given('xp', xp IS NOT NULL);
     IF cardinality(xp) = 0 OR array_ndims(xp) <> 1 OR array_position(xp, NULL) IS NOT NULL THEN
         RAISE EXCEPTION 'a curve needs an array of XP' USING ERRCODE = 'XE002';
     END IF;
@@ -158,7 +158,7 @@ BEGIN
     LOCK TABLE economy.level_curves IN SHARE ROW EXCLUSIVE MODE;
     DELETE FROM economy.level_curves c WHERE c.curve = set_level_curve.curve;
     INSERT INTO economy.level_curves SELECT curve, i, xp[i] FROM generate_subscripts(xp, 1) i;
-    PERFORM economy.note_change('level_curves', curve, 'set', actor);
+    PERFORM economy_internal.note_change('level_curves', curve, 'set', actor);
     RETURN cardinality(xp);
 END
 $$;
@@ -179,15 +179,15 @@ DECLARE
     failed text;
     at_column text;
 BEGIN
-    PERFORM economy.require_actor(actor);
-    PERFORM economy.require_given('experiment', experiment IS NOT NULL);
-    PERFORM economy.require_given('arms', arms IS NOT NULL);
-    PERFORM economy.require_given('enabled', enabled IS NOT NULL);
+    PERFORM economy_internal.require_actor(actor);
+    PERFORM economy_internal.require_given('experiment', experiment IS NOT NULL);
+    PERFORM economy_internal.require_given('arms', arms IS NOT NULL);
+    PERFORM economy_internal.require_given('enabled', enabled IS NOT NULL);
     IF octet_length(experiment) NOT BETWEEN 1 AND 64 OR jsonb_typeof(arms) <> 'array' THEN
         RAISE EXCEPTION 'an experiment needs a name of 1 to 64 bytes and an array of arms' USING ERRCODE = 'XE002',
             HINT = 'An arm is {"arm": "steep", "curve": "steep_v1", "share": 2500}, shares in hundredths of a percent.';
     END IF;
-    PERFORM economy.open_tables('level_curves', 'level_experiments');
+    PERFORM economy_internal.open_tables('level_curves', 'level_experiments');
     LOCK TABLE economy.level_experiments IN SHARE ROW EXCLUSIVE MODE;
     DELETE FROM economy.level_experiments e WHERE e.experiment = set_level_experiment.experiment;
     BEGIN
@@ -201,13 +201,13 @@ BEGIN
     EXCEPTION WHEN data_exception OR check_violation OR not_null_violation OR unique_violation THEN
         GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
         RAISE EXCEPTION 'the arms of experiment "%" are not valid', experiment USING ERRCODE = 'XE002',
-            DETAIL = economy.violation('level_experiments', arms, message, failed, at_column) || '.',
+            DETAIL = economy_internal.violation('level_experiments', arms, message, failed, at_column) || '.',
             HINT = 'An arm is {"arm": "steep", "curve": "steep_v1", "share": 2500}, shares in hundredths of a percent.';
     END;
     IF (SELECT sum(e.share) FROM economy.level_experiments e WHERE e.experiment = set_level_experiment.experiment) > 10000 THEN
         RAISE EXCEPTION 'the shares of experiment "%" exceed 10000', experiment USING ERRCODE = 'XE002';
     END IF;
-    PERFORM economy.note_change('level_experiments', experiment, 'set', actor);
+    PERFORM economy_internal.note_change('level_experiments', experiment, 'set', actor);
     RETURN n;
 END
 $$;

@@ -1,6 +1,6 @@
 -- segment: comparison of what the refreshes keep with what it comes from
 
-CREATE FUNCTION economy.audit_segments(
+CREATE FUNCTION economy_internal.audit_segments(
     first_user bigint DEFAULT NULL, last_user bigint DEFAULT NULL
 ) RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL RESTRICTED
@@ -10,20 +10,20 @@ CREATE FUNCTION economy.audit_segments(
         WITH state AS MATERIALIZED (
             SELECT t.as_of, t.next_user,
                    CASE WHEN t.cluster = (SELECT c.system_identifier FROM pg_control_system() c)
-                        THEN economy.position_of(t.seen_before) END AS seen_before,
+                        THEN economy_internal.position_of(t.seen_before) END AS seen_before,
                    -- who compares with a damaged program finds everybody damaged
                    CASE WHEN s.program = p.program AND s.segments = p.segments
                         THEN s.program END AS program,
                    s.segments
             FROM economy.rfm_state t LEFT JOIN economy.rfm_snapshots s USING (snapshot_id)
-            LEFT JOIN LATERAL economy.rfm_program(s) p ON true
+            LEFT JOIN LATERAL economy_internal.rfm_program(s) p ON true
         ), held AS MATERIALIZED (
             SELECT coalesce(a.user_id, u.user_id) AS user_id, a.user_id IS NOT NULL AS known,
                    a.seq AS newest, u.user_id IS NOT NULL AS has_row, u.seq,
                    u.frequency, u.monetary, u.r, u.f, u.m, u.segment, u.segment_since,
                    u.next_change_at, u.changes, u.buckets,
                    coalesce((
-                       SELECT economy.rfm_pack(t.created_at, t.monetary, t.seq)
+                       SELECT economy_internal.rfm_pack(t.created_at, t.monetary, t.seq)
                        FROM economy.shop_transactions t
                        WHERE t.user_id = u.user_id AND t.seq <= u.seq AND t.status = 'SUCCESS'
                          AND NOT EXISTS (
@@ -66,7 +66,7 @@ CREATE FUNCTION economy.audit_segments(
         FROM (SELECT k.*, s.as_of, s.program, s.segments FROM held k CROSS JOIN state s
               WHERE (k.user_id >= s.next_user) IS NOT TRUE AND k.known AND k.has_row
                 AND k.buckets = k.right_buckets AND s.program IS NOT NULL OFFSET 0) h
-        CROSS JOIN LATERAL economy.rfm_assess(
+        CROSS JOIN LATERAL economy_internal.rfm_assess(
             h.user_id, h.buckets, h.as_of, h.program, h.segments, h.frequency, h.monetary,
             h.r, h.f, h.m, h.segment, h.next_change_at) x
         WHERE x.segment IS NOT NULL
@@ -88,11 +88,11 @@ CREATE FUNCTION economy.audit_segments(
                OR (l.n > 0 AND (h.segment, h.segment_since)
                                    IS DISTINCT FROM (l.to_segment, l.changed_at)));
     END;
-COMMENT ON FUNCTION economy.audit_segments(bigint, bigint) IS
+COMMENT ON FUNCTION economy_internal.audit_segments(bigint, bigint) IS
     'Recomputes the rows of user_segments of a range of users, null for no end, '
     'from their purchases and the snapshot in force, and compares them with segment_history.';
 
-CREATE FUNCTION economy.audit_segment_state() RETURNS SETOF economy.finding
+CREATE FUNCTION economy_internal.audit_segment_state() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
     BEGIN ATOMIC
@@ -114,7 +114,7 @@ CREATE FUNCTION economy.audit_segment_state() RETURNS SETOF economy.finding
         UNION ALL
         SELECT NULL, 'parity', format('the program of snapshot %s', s.snapshot_id), 'another one',
                NULL, NULL
-        FROM economy.rfm_snapshots s CROSS JOIN LATERAL economy.rfm_program(s) p
+        FROM economy.rfm_snapshots s CROSS JOIN LATERAL economy_internal.rfm_program(s) p
         WHERE s.snapshot_id IN (SELECT x.snapshot_id FROM economy.rfm_snapshots x
                                 ORDER BY x.snapshot_id DESC LIMIT 100)
           AND (s.program, s.segments) IS DISTINCT FROM (p.program, p.segments)
@@ -125,5 +125,5 @@ CREATE FUNCTION economy.audit_segment_state() RETURNS SETOF economy.finding
         WHERE NOT EXISTS (SELECT FROM economy.shop_transactions t
                           WHERE t.user_id = r.user_id AND t.seq = r.seq);
     END;
-COMMENT ON FUNCTION economy.audit_segment_state() IS
+COMMENT ON FUNCTION economy_internal.audit_segment_state() IS
     'Compares rfm_state, rfm_snapshots and rfm_reversals with each other and the journal.';

@@ -1,57 +1,57 @@
 -- segment: the days of purchases that scores come from, and how they follow the journal
 
-CREATE FUNCTION economy.rfm_pack_add(
+CREATE FUNCTION economy_internal.rfm_pack_add(
     state internal, at timestamptz, monetary bigint, seq bigint
 ) RETURNS internal
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_rfm_pack_add';
-COMMENT ON FUNCTION economy.rfm_pack_add(internal, timestamptz, bigint, bigint) IS
+COMMENT ON FUNCTION economy_internal.rfm_pack_add(internal, timestamptz, bigint, bigint) IS
     'Step of the aggregate rfm_pack().';
-CREATE FUNCTION economy.rfm_pack_end(state internal) RETURNS bytea
+CREATE FUNCTION economy_internal.rfm_pack_end(state internal) RETURNS bytea
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_rfm_pack_end';
-COMMENT ON FUNCTION economy.rfm_pack_end(internal) IS 'End of the aggregate rfm_pack().';
-CREATE AGGREGATE economy.rfm_pack(at timestamptz, monetary bigint, seq bigint) (
-    SFUNC = economy.rfm_pack_add, STYPE = internal, SSPACE = 400,
-    FINALFUNC = economy.rfm_pack_end, PARALLEL = SAFE
+COMMENT ON FUNCTION economy_internal.rfm_pack_end(internal) IS 'End of the aggregate rfm_pack().';
+CREATE AGGREGATE economy_internal.rfm_pack(at timestamptz, monetary bigint, seq bigint) (
+    SFUNC = economy_internal.rfm_pack_add, STYPE = internal, SSPACE = 400,
+    FINALFUNC = economy_internal.rfm_pack_end, PARALLEL = SAFE
 );
-COMMENT ON AGGREGATE economy.rfm_pack(timestamptz, bigint, bigint) IS
+COMMENT ON AGGREGATE economy_internal.rfm_pack(timestamptz, bigint, bigint) IS
     'A user''s purchases as packed daily buckets; any order of rows.';
 
-CREATE FUNCTION economy.rfm_merge(a bytea, b bytea) RETURNS bytea
+CREATE FUNCTION economy_internal.rfm_merge(a bytea, b bytea) RETURNS bytea
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_rfm_merge';
-COMMENT ON FUNCTION economy.rfm_merge(bytea, bytea) IS
+COMMENT ON FUNCTION economy_internal.rfm_merge(bytea, bytea) IS
     'The days of two packed strings together.';
 
-CREATE FUNCTION economy.rfm_buckets(
+CREATE FUNCTION economy_internal.rfm_buckets(
     buckets bytea,
     OUT day date, OUT purchases bigint, OUT monetary bigint, OUT first_at timestamptz,
     OUT last_at timestamptz, OUT first_seq bigint, OUT last_seq bigint
 ) RETURNS SETOF record
     LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'eco_rfm_buckets';
-COMMENT ON FUNCTION economy.rfm_buckets(bytea) IS
+COMMENT ON FUNCTION economy_internal.rfm_buckets(bytea) IS
     'The days of packed buckets, the newest first.';
 
 CREATE VIEW economy.rfm_days AS
     SELECT u.user_id, b.day, b.purchases, b.monetary, b.first_at, b.last_at, b.first_seq, b.last_seq
-    FROM economy.user_segments u CROSS JOIN LATERAL economy.rfm_buckets(u.buckets) b;
+    FROM economy.user_segments u CROSS JOIN LATERAL economy_internal.rfm_buckets(u.buckets) b;
 COMMENT ON VIEW economy.rfm_days IS
     'Daily buckets: purchases and their sum per user and UTC day, as of the last refresh.';
 
-CREATE FUNCTION economy.rfm_window(
+CREATE FUNCTION economy_internal.rfm_window(
     user_id bigint, buckets bytea, as_of timestamptz, window_us bigint,
     OUT last_on date, OUT frequency bigint, OUT monetary bigint
 )
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_rfm_window';
-COMMENT ON FUNCTION economy.rfm_window(bigint, bytea, timestamptz, bigint) IS
+COMMENT ON FUNCTION economy_internal.rfm_window(bigint, bytea, timestamptz, bigint) IS
     'Day of the last purchase up to as_of, and number and sum of those in the window before it, '
     'in microseconds, 0 for all time.';
 
-CREATE FUNCTION economy.rfm_reverse(user_id bigint, seq bigint) RETURNS boolean
+CREATE FUNCTION economy_internal.rfm_reverse(user_id bigint, seq bigint) RETURNS boolean
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 BEGIN
-    PERFORM economy.require_given('user_id', user_id IS NOT NULL);
-    PERFORM economy.require_given('seq', seq IS NOT NULL);
-    PERFORM economy.open_tables('shop_transactions', 'rfm_reversals');
+    PERFORM economy_internal.require_given('user_id', user_id IS NOT NULL);
+    PERFORM economy_internal.require_given('seq', seq IS NOT NULL);
+    PERFORM economy_internal.open_tables('shop_transactions', 'rfm_reversals');
     IF NOT EXISTS (SELECT FROM economy.shop_transactions t
                    WHERE t.user_id = rfm_reverse.user_id AND t.seq = rfm_reverse.seq) THEN
         RETURN false;
@@ -61,22 +61,22 @@ BEGIN
     RETURN found;
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_reverse(bigint, bigint) IS
+COMMENT ON FUNCTION economy_internal.rfm_reverse(bigint, bigint) IS
     'Takes a purchase that was reversed out of its day at the next refresh; '
     'false when it is out already or there is none. For the function that reverses '
     'purchases, in its transaction.';
 
-CREATE FUNCTION economy.rfm_unsee(state economy.rfm_state) RETURNS bigint
+CREATE FUNCTION economy_internal.rfm_unsee(state economy.rfm_state) RETURNS bigint
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT CASE WHEN state.cluster = (SELECT c.system_identifier FROM pg_control_system() c)
                     THEN state.seen_before ELSE 0 END;
     END;
-COMMENT ON FUNCTION economy.rfm_unsee(economy.rfm_state) IS
+COMMENT ON FUNCTION economy_internal.rfm_unsee(economy.rfm_state) IS
     'The first transaction whose purchases may not be in the buckets yet.';
 
-CREATE FUNCTION economy.rfm_apply_reversals() RETURNS void
+CREATE FUNCTION economy_internal.rfm_apply_reversals() RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -86,7 +86,7 @@ CREATE FUNCTION economy.rfm_apply_reversals() RETURNS void
         )
         -- next_change_at: so that the incremental refresh looks at them
         UPDATE economy.user_segments u SET next_change_at = '-infinity', buckets = coalesce((
-            SELECT economy.rfm_pack(t.created_at, t.monetary, t.seq)
+            SELECT economy_internal.rfm_pack(t.created_at, t.monetary, t.seq)
             FROM economy.shop_transactions t
             WHERE t.user_id = u.user_id AND t.seq <= u.seq AND t.status = 'SUCCESS'
               AND NOT EXISTS (SELECT FROM economy.rfm_reversals r
@@ -95,7 +95,7 @@ CREATE FUNCTION economy.rfm_apply_reversals() RETURNS void
             SELECT k.user_id FROM taken k
             JOIN economy.user_segments s ON s.user_id = k.user_id AND k.seq <= s.seq);
     END;
-COMMENT ON FUNCTION economy.rfm_apply_reversals() IS
+COMMENT ON FUNCTION economy_internal.rfm_apply_reversals() IS
     'Recounts the days of users with purchases that were reversed since the last refresh.';
 
 CREATE VIEW economy.rfm_unfolded AS
@@ -108,13 +108,13 @@ COMMENT ON VIEW economy.rfm_unfolded IS
     'Purchases that are not in the buckets yet; those since rfm_state.seen_before '
     'are all, and found by an index.';
 
-CREATE FUNCTION economy.rfm_fold(
+CREATE FUNCTION economy_internal.rfm_fold(
     transaction bigint, unheld boolean,
     OUT user_id bigint, OUT first_seq bigint, OUT seq bigint, OUT since timestamptz,
     OUT buckets bytea
 ) RETURNS SETOF record
     LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_rfm_fold';
-COMMENT ON FUNCTION economy.rfm_fold(bigint, boolean) IS
+COMMENT ON FUNCTION economy_internal.rfm_fold(bigint, boolean) IS
     'Purchases of a transaction and later ones, as packed buckets of each user, '
     'in the order of users; or only those of them that user_segments does not hold.';
 
@@ -126,27 +126,27 @@ CREATE VIEW economy.rfm_fresh AS
                 ELSE (SELECT min(t.created_at) FROM economy.rfm_unfolded t
                       WHERE t.user_id = f.user_id) END AS since,
            CASE WHEN u.user_id IS NULL THEN f.buckets
-                WHEN f.first_seq > u.seq THEN economy.rfm_merge(u.buckets, f.buckets)
-                ELSE economy.rfm_merge(u.buckets, (
-                    SELECT economy.rfm_pack(t.created_at, t.monetary, t.seq)
+                WHEN f.first_seq > u.seq THEN economy_internal.rfm_merge(u.buckets, f.buckets)
+                ELSE economy_internal.rfm_merge(u.buckets, (
+                    SELECT economy_internal.rfm_pack(t.created_at, t.monetary, t.seq)
                     FROM economy.rfm_unfolded t WHERE t.user_id = f.user_id)) END AS buckets
-    FROM (SELECT coalesce((SELECT economy.rfm_unsee(s) FROM economy.rfm_state s), 0)
+    FROM (SELECT coalesce((SELECT economy_internal.rfm_unsee(s) FROM economy.rfm_state s), 0)
               AS transaction) s
-    CROSS JOIN LATERAL economy.rfm_fold(s.transaction, s.transaction = 0) f
+    CROSS JOIN LATERAL economy_internal.rfm_fold(s.transaction, s.transaction = 0) f
     LEFT JOIN economy.user_segments u USING (user_id)
     WHERE f.seq > coalesce(u.seq, 0);
 COMMENT ON VIEW economy.rfm_fresh IS
     'Users with purchases that are not in their buckets yet: the row of user_segments as it '
     'is, and the buckets with them.';
 
-CREATE FUNCTION economy.rfm_rebuild(never text) RETURNS void
+CREATE FUNCTION economy_internal.rfm_rebuild(never text) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         DELETE FROM economy.user_segments u
             WHERE NOT EXISTS (SELECT FROM economy.accounts a WHERE a.user_id = u.user_id);
         WITH folded AS MATERIALIZED (
-            SELECT f.user_id, f.seq, f.buckets FROM economy.rfm_fold(0, false) f
+            SELECT f.user_id, f.seq, f.buckets FROM economy_internal.rfm_fold(0, false) f
         ), last AS MATERIALIZED (
             SELECT DISTINCT ON (h.user_id) h.user_id, h.change_no, h.to_segment, h.changed_at
             FROM economy.segment_history h ORDER BY h.user_id, h.change_no DESC
@@ -177,6 +177,6 @@ CREATE FUNCTION economy.rfm_rebuild(never text) RETURNS void
             WHERE NOT EXISTS (SELECT FROM economy.user_segments u WHERE u.user_id = f.user_id)
               AND EXISTS (SELECT FROM economy.accounts a WHERE a.user_id = f.user_id);
     END;
-COMMENT ON FUNCTION economy.rfm_rebuild(text) IS
+COMMENT ON FUNCTION economy_internal.rfm_rebuild(text) IS
     'Compares user_segments with the journal and segment_history, and makes what is damaged anew '
     'of them.';

@@ -70,12 +70,12 @@ DECLARE
     now   CONSTANT timestamptz := economy.now();
     known economy.recommendations;
 BEGIN
-    PERFORM economy.require_given('decision_id', decision_id IS NOT NULL);
-    PERFORM economy.require_given('kind', kind IS NOT NULL);
+    PERFORM economy_internal.require_given('decision_id', decision_id IS NOT NULL);
+    PERFORM economy_internal.require_given('kind', kind IS NOT NULL);
     IF kind NOT IN ('click', 'conversion') THEN
         RAISE EXCEPTION 'kind must be click or conversion' USING ERRCODE = 'XE002';
     END IF;
-    PERFORM economy.open_tables('recommendations');
+    PERFORM economy_internal.open_tables('recommendations');
     IF decision_id ~ '^D[0-9]{1,16}-[0-9]{1,16}$' THEN
         SELECT * INTO known FROM economy.recommendations d
             WHERE d.user_id = substring(decision_id, '^D([0-9]+)')::bigint
@@ -110,7 +110,7 @@ CREATE FUNCTION economy.recommendation_stats(since timestamptz DEFAULT NULL)
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp SET jit = off
     BEGIN ATOMIC
-        SELECT economy.open_tables(
+        SELECT economy_internal.open_tables(
             'recommendations', 'shop_transactions', 'rfm_reversals', 'recommendation_placements');
         SELECT o.placement, o.segment, o.arm, count(*),
                count(o.clicked_at), round(count(o.clicked_at)::numeric / count(*), 4),

@@ -14,8 +14,8 @@ DECLARE
     oldest   timestamptz;
     told     bigint;
 BEGIN
-    PERFORM set_config('work_mem', economy.rfm_setting('economy.rfm_memory'), true);
-    state := economy.rfm_lock();
+    PERFORM set_config('work_mem', economy_internal.rfm_setting('economy.rfm_memory'), true);
+    state := economy_internal.rfm_lock();
     IF state.snapshot_id IS NULL THEN
         RETURN QUERY SELECT * FROM economy.rfm_refresh();
         RETURN;
@@ -24,7 +24,7 @@ BEGIN
     as_of := greatest(economy.now(), state.as_of);
     SELECT * INTO snapshot FROM economy.rfm_snapshots s WHERE s.snapshot_id = state.snapshot_id;
     seen := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
-    PERFORM economy.rfm_apply_reversals();
+    PERFORM economy_internal.rfm_apply_reversals();
     -- EXECUTE, so that it is planned for the tables as they are now: a plan that the session
     -- keeps is for those of its first refresh
     EXECUTE $query$
@@ -41,7 +41,7 @@ BEGIN
             FROM economy.user_segments u
             WHERE u.next_change_at <= $1 AND u.user_id NOT IN (SELECT f.user_id FROM fresh f)
         ), assessed AS MATERIALIZED (
-            SELECT t.*, economy.rfm_assess(t.user_id, t.buckets, $1, $2, $3, t.frequency,
+            SELECT t.*, economy_internal.rfm_assess(t.user_id, t.buckets, $1, $2, $3, t.frequency,
                                            t.monetary, t.r, t.f, t.m, t.segment,
                                            t.next_change_at) AS a
             FROM touched t OFFSET 0
@@ -82,13 +82,13 @@ BEGIN
                (SELECT count(*) FROM updated) + (SELECT count(*) FROM inserted),
                -- a reversal is taken up without a moment of its own
                (SELECT min(c.since) FROM assessed c WHERE isfinite(c.since)),
-               (SELECT count(economy.publish_profile(
+               (SELECT count(economy_internal.publish_profile(
                            c.user_id, 'segment', c.segment, (c.a).segment))
                 FROM assessed c WHERE c.segment <> (c.a).segment)
         $query$ INTO users_scored, users_changed, oldest, told
         USING as_of, snapshot.program, snapshot.segments, snapshot.snapshot_id,
-              economy.rfm_never_bought(snapshot);
-    PERFORM economy.rfm_advance(
+              economy_internal.rfm_never_bought(snapshot);
+    PERFORM economy_internal.rfm_advance(
         snapshot.snapshot_id, as_of, seen, as_of - oldest, state.summarised);
     snapshot_id := snapshot.snapshot_id;
     RETURN NEXT;

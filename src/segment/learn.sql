@@ -45,14 +45,14 @@ COMMENT ON COLUMN economy.recommendation_days.wins IS
     'Exposures that converted, halved per half-life.';
 COMMENT ON COLUMN economy.recommendation_days.losses IS 'Exposures that did not.';
 
-CREATE FUNCTION economy.seconds(length interval) RETURNS double precision
+CREATE FUNCTION economy_internal.seconds(length interval) RETURNS double precision
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
     BEGIN ATOMIC SELECT extract(epoch FROM length)::double precision; END;
-COMMENT ON FUNCTION economy.seconds(interval) IS
+COMMENT ON FUNCTION economy_internal.seconds(interval) IS
     'Length of an interval whose days have 24 hours and whose months 30 days.';
 
-CREATE FUNCTION economy.halved(
+CREATE FUNCTION economy_internal.halved(
     amount double precision, age double precision, half_life double precision
 ) RETURNS double precision
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -62,10 +62,10 @@ CREATE FUNCTION economy.halved(
         SELECT CASE WHEN amount < 1e-9 OR age > 100 * half_life THEN 0
                     ELSE amount * power(0.5::double precision, age / half_life) END;
     END;
-COMMENT ON FUNCTION economy.halved(double precision, double precision, double precision) IS
+COMMENT ON FUNCTION economy_internal.halved(double precision, double precision, double precision) IS
     'What is left of an amount of that age, in seconds, when it halves per half-life.';
 
-CREATE FUNCTION economy.recommendation_exposures(
+CREATE FUNCTION economy_internal.recommendation_exposures(
     place text, after timestamptz, upto timestamptz,
     OUT segment text, OUT arm text, OUT matures_at timestamptz, OUT converted boolean
 ) RETURNS SETOF record
@@ -82,7 +82,7 @@ CREATE FUNCTION economy.recommendation_exposures(
                             AND f.day = o.day AND f.segment = o.segment AND f.arm = o.arm
                             AND NOT f.fallback AND f.number < o.number);
     END;
-COMMENT ON FUNCTION economy.recommendation_exposures(text, timestamptz, timestamptz) IS
+COMMENT ON FUNCTION economy_internal.recommendation_exposures(text, timestamptz, timestamptz) IS
     'Exposures of a placement that matured after one moment and up to another: '
     'one for a user, UTC day, segment and arm.';
 
@@ -94,7 +94,7 @@ CREATE FUNCTION economy.recommendation_posteriors(placement text, segment text, 
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp SET jit = off
     BEGIN ATOMIC
-        SELECT economy.open_tables(
+        SELECT economy_internal.open_tables(
             'recommendation_arms', 'recommendation_placements', 'recommendations',
             'shop_transactions', 'rfm_reversals');
         -- only what had its whole window: wins do not come sooner than losses
@@ -109,9 +109,9 @@ CREATE FUNCTION economy.recommendation_posteriors(placement text, segment text, 
             ON a.placement = p.placement AND a.version = p.version
         LEFT JOIN LATERAL (
             SELECT x.converted,
-                   economy.halved(1, economy.seconds(as_of - x.matures_at),
-                                  economy.seconds(p.half_life)) AS weight
-            FROM economy.recommendation_exposures(
+                   economy_internal.halved(1, economy_internal.seconds(as_of - x.matures_at),
+                                  economy_internal.seconds(p.half_life)) AS weight
+            FROM economy_internal.recommendation_exposures(
                 recommendation_posteriors.placement, '-infinity', as_of) x
             WHERE x.segment = recommendation_posteriors.segment AND x.arm = a.arm) e ON true
         WHERE a.segment = recommendation_posteriors.segment
@@ -121,7 +121,7 @@ COMMENT ON FUNCTION economy.recommendation_posteriors(text, text, timestamptz) I
     'The arms of a placement and segment, with the matured wins and losses of each, '
     'halved per half-life, counted anew from the decisions that are kept.';
 
-CREATE FUNCTION economy.recommendation_learn(place text, max_decisions integer)
+CREATE FUNCTION economy_internal.recommendation_learn(place text, max_decisions integer)
     RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC'
@@ -129,7 +129,7 @@ CREATE FUNCTION economy.recommendation_learn(place text, max_decisions integer)
 DECLARE
     today     CONSTANT timestamptz := date_trunc('day', economy.now(), 'UTC');
     half_life CONSTANT double precision := (
-        SELECT economy.seconds(p.half_life) FROM economy.recommendation_placements p
+        SELECT economy_internal.seconds(p.half_life) FROM economy.recommendation_placements p
         WHERE p.placement = place ORDER BY p.version DESC LIMIT 1);
     since     timestamptz;
     upto      timestamptz;
@@ -148,20 +148,20 @@ BEGIN
               WHERE r.placement = place AND r.matures_at > since AND r.matures_at <= today
               ORDER BY r.matures_at LIMIT max_decisions) d;
     IF isfinite(since) THEN
-        passed := economy.seconds(upto - since);
+        passed := economy_internal.seconds(upto - since);
     END IF;
     UPDATE economy.recommendation_beliefs b SET
-            wins = economy.halved(b.wins, passed, half_life),
-            losses = economy.halved(b.losses, passed, half_life)
+            wins = economy_internal.halved(b.wins, passed, half_life),
+            losses = economy_internal.halved(b.losses, passed, half_life)
         WHERE b.placement = place;
     INSERT INTO economy.recommendation_beliefs AS b
         SELECT place, e.segment, e.arm,
                coalesce(sum(w.weight) FILTER (WHERE e.converted), 0),
                coalesce(sum(w.weight) FILTER (WHERE NOT e.converted), 0)
-        FROM economy.recommendation_exposures(place, since, upto) e
+        FROM economy_internal.recommendation_exposures(place, since, upto) e
         CROSS JOIN LATERAL (
-            SELECT economy.halved(
-                1, economy.seconds(upto - e.matures_at), half_life) AS weight) w
+            SELECT economy_internal.halved(
+                1, economy_internal.seconds(upto - e.matures_at), half_life) AS weight) w
         GROUP BY e.segment, e.arm
         ON CONFLICT ON CONSTRAINT recommendation_beliefs_pkey DO UPDATE
             SET wins = b.wins + excluded.wins, losses = b.losses + excluded.losses;
@@ -179,11 +179,11 @@ BEGIN
     RETURN decisions;
 END
 $$;
-COMMENT ON FUNCTION economy.recommendation_learn(text, integer) IS
+COMMENT ON FUNCTION economy_internal.recommendation_learn(text, integer) IS
     'Counts the next max_decisions decisions of a placement that matured before this UTC day, '
     'and publishes the day when there are no more; null when that was done.';
 
-CREATE FUNCTION economy.recommendation_forget(
+CREATE FUNCTION economy_internal.recommendation_forget(
     place text, before timestamptz, max_decisions integer
 ) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -217,7 +217,7 @@ BEGIN
     RETURN decisions;
 END
 $$;
-COMMENT ON FUNCTION economy.recommendation_forget(text, timestamptz, integer) IS
+COMMENT ON FUNCTION economy_internal.recommendation_forget(text, timestamptz, integer) IS
     'Removes the next max_decisions decisions of a placement that matured before a '
     'moment; null when there are none.';
 
@@ -227,15 +227,15 @@ CREATE FUNCTION economy.learn_recommendations(max_decisions integer DEFAULT 1000
     SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC'
     SET datestyle = 'ISO, YMD' AS $$
 DECLARE
-    retention CONSTANT integer := economy.rfm_setting('economy.recommendation_retention');
+    retention CONSTANT integer := economy_internal.rfm_setting('economy.recommendation_retention');
     before    CONSTANT timestamptz := economy.now() - make_interval(hours => 24 * retention);
     place     economy.recommendation_placements;
 BEGIN
-    PERFORM economy.require_positive('max_decisions', max_decisions);
-    PERFORM economy.open_tables(
+    PERFORM economy_internal.require_positive('max_decisions', max_decisions);
+    PERFORM economy_internal.open_tables(
         'shop_transactions', 'rfm_reversals', 'recommendation_placements', 'recommendations',
         'recommendation_progress', 'recommendation_beliefs', 'recommendation_days');
-    PERFORM economy.lock_name('economy.learn_recommendations');
+    PERFORM economy_internal.lock_name('economy.learn_recommendations');
     more := true;
     FOR place IN
         SELECT DISTINCT ON (p.placement) p.* FROM economy.recommendation_placements p
@@ -245,11 +245,11 @@ BEGIN
             VALUES (place.placement, '-infinity', '-infinity')
             ON CONFLICT ON CONSTRAINT recommendation_progress_pkey DO NOTHING;
         IF place.policy = 'thompson' THEN
-            decisions := economy.recommendation_learn(place.placement, max_decisions);
+            decisions := economy_internal.recommendation_learn(place.placement, max_decisions);
         END IF;
         decisions := coalesce(
             decisions,
-            economy.recommendation_forget(place.placement, before, max_decisions));
+            economy_internal.recommendation_forget(place.placement, before, max_decisions));
         IF decisions IS NOT NULL THEN
             RETURN NEXT;
             RETURN;

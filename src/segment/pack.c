@@ -68,7 +68,7 @@ eco_packing_end(EcoPacking *packing)
 
 /*
  * eco_rfm_pack_add(internal, at timestamptz, monetary bigint, seq bigint) returns internal
- *		Step of the aggregate economy.rfm_pack; any order of rows.
+ *		Step of the aggregate economy_internal.rfm_pack; any order of rows.
  */
 Datum
 eco_rfm_pack_add(PG_FUNCTION_ARGS)

@@ -105,10 +105,10 @@ DECLARE
     failed       text;
     at_column    text;
 BEGIN
-    PERFORM economy.require_actor(actor);
-    PERFORM economy.require_given('placement', placement IS NOT NULL);
-    PERFORM economy.require_given('settings', settings IS NOT NULL);
-    PERFORM economy.require_given('arms', arms IS NOT NULL);
+    PERFORM economy_internal.require_actor(actor);
+    PERFORM economy_internal.require_given('placement', placement IS NOT NULL);
+    PERFORM economy_internal.require_given('settings', settings IS NOT NULL);
+    PERFORM economy_internal.require_given('arms', arms IS NOT NULL);
     IF jsonb_typeof(settings) <> 'object' OR jsonb_typeof(arms) <> 'array'
        OR jsonb_array_length(arms) > 1000
        OR EXISTS (SELECT FROM jsonb_array_elements(arms) e WHERE jsonb_typeof(e) <> 'object') THEN
@@ -126,8 +126,8 @@ BEGIN
             HINT = 'Settings are columns of economy.recommendation_placements; '
                    'an arm has segment, arm, cta and product_id.';
     END IF;
-    PERFORM economy.open_tables('recommendation_placements', 'recommendation_arms');
-    PERFORM economy.lock_name('economy.set_recommendations:' || placement);
+    PERFORM economy_internal.open_tables('recommendation_placements', 'recommendation_arms');
+    PERFORM economy_internal.lock_name('economy.set_recommendations:' || placement);
     SELECT coalesce(max(p.version), 0) + 1 INTO next_version
         FROM economy.recommendation_placements p
         WHERE p.placement = set_recommendations.placement;
@@ -152,16 +152,16 @@ BEGIN
         GET STACKED DIAGNOSTICS
             message = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
         -- the settings are looked through first, and then the arms: they share no key
-        message := economy.violation(
+        message := economy_internal.violation(
             'recommendation_placements', settings, message, failed, at_column);
         RAISE EXCEPTION 'recommendations of "%" are not valid', left(placement, 64)
             USING ERRCODE = 'XE607',
-            DETAIL = economy.violation('recommendation_arms', arms, message, '', '')
+            DETAIL = economy_internal.violation('recommendation_arms', arms, message, '', '')
                      || '.',
             HINT = 'Settings are columns of economy.recommendation_placements; '
                    'an arm has segment, arm, cta and product_id.';
     END;
-    PERFORM economy.note_change('recommendation_placements',
+    PERFORM economy_internal.note_change('recommendation_placements',
                                 format('%s:%s', placement, next_version), 'set', actor);
     RETURN next_version;
 END

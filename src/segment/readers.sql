@@ -1,6 +1,6 @@
 -- segment: what applications and monitors read
 
-CREATE FUNCTION economy.segment_seen(
+CREATE FUNCTION economy_internal.segment_seen(
     user_id bigint,
     OUT segment text, OUT r integer, OUT f integer, OUT m integer, OUT score numeric,
     OUT recency_days integer, OUT frequency bigint, OUT monetary bigint, OUT degenerate boolean,
@@ -12,7 +12,7 @@ DECLARE
     state    economy.rfm_state;
     snapshot economy.rfm_snapshots;
 BEGIN
-    PERFORM economy.require_given('user_id', user_id IS NOT NULL);
+    PERFORM economy_internal.require_given('user_id', user_id IS NOT NULL);
     SELECT * INTO state FROM economy.rfm_state;
     SELECT * INTO snapshot FROM economy.rfm_snapshots s WHERE s.snapshot_id = state.snapshot_id;
     -- who never bought has no row, and is scored here, with no bucket at all
@@ -30,13 +30,13 @@ BEGIN
                state.as_of, snapshot.snapshot_id
         FROM economy.accounts k LEFT JOIN economy.user_segments u USING (user_id)
         CROSS JOIN LATERAL (
-            SELECT economy.rfm_assess(k.user_id, coalesce(u.buckets, ''), state.as_of,
+            SELECT economy_internal.rfm_assess(k.user_id, coalesce(u.buckets, ''), state.as_of,
                                       snapshot.program, snapshot.segments,
                                       NULL, NULL, NULL, NULL, NULL, NULL, NULL) AS x OFFSET 0) a
         WHERE k.user_id = segment_seen.user_id AND state.snapshot_id IS NOT NULL;
 END
 $$;
-COMMENT ON FUNCTION economy.segment_seen(bigint) IS
+COMMENT ON FUNCTION economy_internal.segment_seen(bigint) IS
     'What segment() answers, under its snapshot.';
 
 CREATE FUNCTION economy.segment(user_id bigint)
@@ -50,7 +50,7 @@ COMMENT ON FUNCTION economy.segment(bigint) IS
     'A user''s segment, scores and what they come from, as of scored_at, the last refresh; '
     'no row for an unknown user or before the first refresh.';
 
-CREATE FUNCTION economy.segment_summary_seen(
+CREATE FUNCTION economy_internal.segment_summary_seen(
     OUT segment text, OUT users bigint, OUT share numeric, OUT active bigint, OUT frequency numeric,
     OUT monetary numeric
 ) RETURNS SETOF record
@@ -62,7 +62,7 @@ CREATE FUNCTION economy.segment_summary_seen(
                    sum(u.frequency) AS frequency, sum(u.monetary) AS monetary
             FROM economy.user_segments u GROUP BY 1
             UNION ALL
-            SELECT economy.rfm_never_bought(s),
+            SELECT economy_internal.rfm_never_bought(s),
                    (SELECT count(*) FROM economy.accounts)
                        - (SELECT count(*) FROM economy.user_segments), 0, 0, 0
             FROM economy.rfm_snapshots s JOIN economy.rfm_state t USING (snapshot_id)
@@ -79,7 +79,7 @@ CREATE FUNCTION economy.segment_summary_seen(
         FROM listed l LEFT JOIN counted c USING (segment)
         GROUP BY l.segment, l.position ORDER BY l.position;
     END;
-COMMENT ON FUNCTION economy.segment_summary_seen() IS
+COMMENT ON FUNCTION economy_internal.segment_summary_seen() IS
     'segment_summary(), once its tables are open.';
 
 CREATE FUNCTION economy.segment_summary()
@@ -90,15 +90,15 @@ CREATE FUNCTION economy.segment_summary()
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT economy.open_tables(
+        SELECT economy_internal.open_tables(
             'accounts', 'rfm_snapshots', 'rfm_state', 'user_segments');
-        SELECT * FROM economy.segment_summary_seen();
+        SELECT * FROM economy_internal.segment_summary_seen();
     END;
 COMMENT ON FUNCTION economy.segment_summary() IS
     'Size of each segment as of the last refresh: users, their share, those with a purchase in the '
     'window, purchases and their sum in it.';
 
-CREATE FUNCTION economy.rfm_freshness_seen(
+CREATE FUNCTION economy_internal.rfm_freshness_seen(
     OUT snapshot_id bigint, OUT snapshot_as_of timestamptz, OUT as_of timestamptz,
     OUT stale_users bigint, OUT oldest_stale_age interval, OUT last_change_lag interval
 )
@@ -110,7 +110,7 @@ DECLARE
     unseen bigint;
 BEGIN
     SELECT * INTO state FROM economy.rfm_state;
-    unseen := coalesce(economy.rfm_unsee(state), 0);
+    unseen := coalesce(economy_internal.rfm_unsee(state), 0);
     snapshot_id := state.snapshot_id;
     SELECT s.as_of INTO snapshot_as_of FROM economy.rfm_snapshots s
         WHERE s.snapshot_id = state.snapshot_id;
@@ -128,10 +128,10 @@ BEGIN
             SELECT u.user_id, u.next_change_at FROM economy.user_segments u
             WHERE u.next_change_at <= $2) s
         $query$ INTO stale_users, oldest_stale_age
-        USING unseen, now, economy.position_of(unseen);
+        USING unseen, now, economy_internal.position_of(unseen);
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_freshness_seen() IS
+COMMENT ON FUNCTION economy_internal.rfm_freshness_seen() IS
     'rfm_freshness(), once its tables are open.';
 
 CREATE FUNCTION economy.rfm_freshness()
@@ -142,9 +142,9 @@ CREATE FUNCTION economy.rfm_freshness()
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT economy.open_tables(
+        SELECT economy_internal.open_tables(
             'shop_transactions', 'rfm_reversals', 'rfm_snapshots', 'rfm_state', 'user_segments');
-        SELECT * FROM economy.rfm_freshness_seen();
+        SELECT * FROM economy_internal.rfm_freshness_seen();
     END;
 COMMENT ON FUNCTION economy.rfm_freshness() IS
     'How stale segments are: users whose row is no longer right and for how long the oldest of '

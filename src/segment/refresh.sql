@@ -1,16 +1,16 @@
 -- segment: the full refresh
 
 -- One refresh at a time. The row lock also makes a refresh with an old snapshot fail.
-CREATE FUNCTION economy.rfm_lock() RETURNS economy.rfm_state
+CREATE FUNCTION economy_internal.rfm_lock() RETURNS economy.rfm_state
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
     state economy.rfm_state;
 BEGIN
-    PERFORM economy.open_tables(
+    PERFORM economy_internal.open_tables(
         'shop_transactions', 'accounts', 'rfm_models', 'segment_rules', 'rfm_reversals',
         'rfm_snapshots', 'rfm_state', 'user_segments', 'segment_history');
-    PERFORM economy.lock_name('economy.rfm_refresh');
+    PERFORM economy_internal.lock_name('economy.rfm_refresh');
     SELECT * INTO state FROM economy.rfm_state FOR UPDATE;
     IF NOT found THEN
         -- the row that rfm_advance() will fill is what a first refresh locks
@@ -22,10 +22,10 @@ BEGIN
     RETURN state;
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_lock() IS
+COMMENT ON FUNCTION economy_internal.rfm_lock() IS
     'Waits for a refresh that runs, and returns where the refreshes stand.';
 
-CREATE FUNCTION economy.rfm_summarise(from_block bigint) RETURNS bigint
+CREATE FUNCTION economy_internal.rfm_summarise(from_block bigint) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
@@ -49,10 +49,10 @@ BEGIN
     RETURN block;
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_summarise(bigint) IS
+COMMENT ON FUNCTION economy_internal.rfm_summarise(bigint) IS
     'Brings the journal''s BRIN index up to its last full range.';
 
-CREATE FUNCTION economy.rfm_advance(
+CREATE FUNCTION economy_internal.rfm_advance(
     snapshot_id bigint, as_of timestamptz, seen_before bigint, change_lag interval,
     started_summarised bigint
 ) RETURNS void
@@ -63,7 +63,7 @@ CREATE FUNCTION economy.rfm_advance(
                 (snapshot_id, as_of, refreshed_at, cluster, seen_before, summarised, change_lag)
             SELECT rfm_advance.snapshot_id, rfm_advance.as_of, economy.now(), c.system_identifier,
                    rfm_advance.seen_before,
-                   economy.rfm_summarise(coalesce(rfm_advance.started_summarised, 0)),
+                   economy_internal.rfm_summarise(coalesce(rfm_advance.started_summarised, 0)),
                    rfm_advance.change_lag
             FROM pg_control_system() c
             ON CONFLICT ON CONSTRAINT rfm_state_pkey DO UPDATE SET
@@ -72,17 +72,17 @@ CREATE FUNCTION economy.rfm_advance(
                 seen_before = excluded.seen_before, summarised = excluded.summarised,
                 change_lag = excluded.change_lag;
     END;
-COMMENT ON FUNCTION economy.rfm_advance(bigint, timestamptz, bigint, interval, bigint) IS
+COMMENT ON FUNCTION economy_internal.rfm_advance(bigint, timestamptz, bigint, interval, bigint) IS
     'Notes what a refresh has taken up.';
 
-CREATE FUNCTION economy.rfm_measure_buckets_query(relation text) RETURNS text
+CREATE FUNCTION economy_internal.rfm_measure_buckets_query(relation text) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 BEGIN
-    RETURN economy.rfm_measure_query(format($query$
+    RETURN economy_internal.rfm_measure_query(format($query$
         SELECT least(($1 AT TIME ZONE 'UTC')::date - (x.w).last_on, ($2).recency_clamp) AS recency,
                (x.w).frequency, (x.w).monetary
-        FROM (SELECT economy.rfm_window(
+        FROM (SELECT economy_internal.rfm_window(
                          u.user_id, u.buckets, $1,
                          coalesce(($2).window_days * 86400000000, 0)) AS w
               FROM %s u OFFSET 0) x
@@ -90,10 +90,10 @@ BEGIN
         $query$, relation));
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_measure_buckets_query(text) IS
+COMMENT ON FUNCTION economy_internal.rfm_measure_buckets_query(text) IS
     'rfm_measure_query() for the buckets of a relation with user_id and buckets.';
 
-CREATE FUNCTION economy.rfm_first(
+CREATE FUNCTION economy_internal.rfm_first(
     snapshot economy.rfm_snapshots, model economy.rfm_models,
     OUT scored economy.rfm_snapshots, OUT oldest timestamptz
 )
@@ -106,21 +106,21 @@ BEGIN
     -- the journal: so each row is made once and written once, scored
     EXECUTE format($query$
         WITH fresh AS MATERIALIZED (
-            SELECT * FROM economy.rfm_fold(0, false)
+            SELECT * FROM economy_internal.rfm_fold(0, false)
         ), measured AS MATERIALIZED (
             %s
         ), compiled AS MATERIALIZED (
             SELECT p.program, p.segments
             FROM measured b
-            CROSS JOIN LATERAL economy.rfm_program(
-                economy.rfm_with_bounds($3, b.bounds)) p
+            CROSS JOIN LATERAL economy_internal.rfm_program(
+                economy_internal.rfm_with_bounds($3, b.bounds)) p
         ), written AS (
             INSERT INTO economy.user_segments (user_id, seq, frequency, monetary, segment_since,
                                                next_change_at, r, f, m, segment, buckets)
             SELECT x.user_id, x.seq, (x.a).frequency, (x.a).monetary, $1, (x.a).next_change_at,
                    (x.a).r, (x.a).f, (x.a).m, (x.a).segment, x.buckets
             FROM (SELECT f.user_id, f.seq, f.buckets,
-                         economy.rfm_assess(
+                         economy_internal.rfm_assess(
                              f.user_id, f.buckets, $1, p.program, p.segments,
                              NULL, NULL, NULL, NULL, NULL, NULL, NULL) AS a
                   FROM fresh f CROSS JOIN compiled p OFFSET 0) x
@@ -129,34 +129,34 @@ BEGIN
         SELECT b.bounds, p.program, p.segments, (SELECT count(*) FROM written) AS written,
                (SELECT min(f.since) FROM fresh f) AS oldest
         FROM measured b CROSS JOIN compiled p
-        $query$, economy.rfm_measure_buckets_query('fresh'))
+        $query$, economy_internal.rfm_measure_buckets_query('fresh'))
         INTO result USING snapshot.as_of, model, snapshot;
-    scored := economy.rfm_with_bounds(snapshot, result.bounds);
+    scored := economy_internal.rfm_with_bounds(snapshot, result.bounds);
     scored.program := result.program;
     scored.segments := result.segments;
     scored.changed := result.written;
     oldest := result.oldest;
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_first(economy.rfm_snapshots, economy.rfm_models) IS
+COMMENT ON FUNCTION economy_internal.rfm_first(economy.rfm_snapshots, economy.rfm_models) IS
     'The first refresh, of users that have no row yet: folds the journal, measures, and writes '
     'every row; the snapshot with that, and the moment of the oldest purchase.';
 
-CREATE FUNCTION economy.rfm_take_up(state economy.rfm_state, rebuild boolean) RETURNS timestamptz
+CREATE FUNCTION economy_internal.rfm_take_up(state economy.rfm_state, rebuild boolean) RETURNS timestamptz
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
     -- what rfm_write() will find a user without a score to have been
     never   CONSTANT text := (
-        SELECT economy.rfm_never_bought(s)
+        SELECT economy_internal.rfm_never_bought(s)
         FROM economy.rfm_snapshots s WHERE s.snapshot_id = state.snapshot_id);
     waiting timestamptz;
     oldest  timestamptz;
 BEGIN
     IF rebuild THEN
         SELECT min(t.created_at) INTO waiting FROM economy.rfm_unfolded t
-            WHERE t.xact >= coalesce(economy.rfm_unsee(state), 0);
-        PERFORM economy.rfm_rebuild(never);
+            WHERE t.xact >= coalesce(economy_internal.rfm_unsee(state), 0);
+        PERFORM economy_internal.rfm_rebuild(never);
     END IF;
     -- EXECUTE, so that it is planned for the tables as they are now: a plan that the session
     -- keeps is for those of its first refresh
@@ -175,7 +175,7 @@ BEGIN
     RETURN least(oldest, waiting);
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_take_up(economy.rfm_state, boolean) IS
+COMMENT ON FUNCTION economy_internal.rfm_take_up(economy.rfm_state, boolean) IS
     'Puts new purchases into the buckets, with rebuild after making anew what is damaged; '
     'the moment of the oldest of them.';
 
@@ -183,7 +183,7 @@ COMMENT ON FUNCTION economy.rfm_take_up(economy.rfm_state, boolean) IS
 -- the scores, which may come in many transactions. Readers score a user by the
 -- snapshot in force, whatever the row says; what else reads rows has the segment of
 -- before until the row is reached.
-CREATE FUNCTION economy.rfm_begin(as_of timestamptz, rebuild boolean) RETURNS void
+CREATE FUNCTION economy_internal.rfm_begin(as_of timestamptz, rebuild boolean) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
     SET work_mem = '64MB' SET jit = off SET enable_hashjoin = on SET enable_mergejoin = on AS $$
@@ -198,24 +198,24 @@ DECLARE
     oldest   timestamptz;
     next     bigint;
 BEGIN
-    PERFORM economy.require_given('as_of', as_of IS NOT NULL);
-    PERFORM economy.require_given('rebuild', rebuild IS NOT NULL);
+    PERFORM economy_internal.require_given('as_of', as_of IS NOT NULL);
+    PERFORM economy_internal.require_given('rebuild', rebuild IS NOT NULL);
     IF NOT isfinite(as_of) THEN
         RAISE EXCEPTION 'as_of must be a finite time' USING ERRCODE = 'XE002';
     END IF;
-    PERFORM set_config('work_mem', economy.rfm_setting('economy.rfm_memory'), true);
-    state := economy.rfm_lock();
-    model := economy.rfm_model(economy.rfm_setting('economy.rfm_model'));
+    PERFORM set_config('work_mem', economy_internal.rfm_setting('economy.rfm_memory'), true);
+    state := economy_internal.rfm_lock();
+    model := economy.rfm_model(economy_internal.rfm_setting('economy.rfm_model'));
     snapshot.model := to_jsonb(model);
     snapshot.rules := (SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r);
     -- they were checked when they were set, but not against another model
     IF NOT EXISTS (SELECT FROM economy.rfm_snapshots s
                    WHERE s.snapshot_id = state.snapshot_id
                      AND s.rules = snapshot.rules AND s.model = snapshot.model) THEN
-        PERFORM economy.check_segment_rules(snapshot.rules, model);
+        PERFORM economy_internal.check_segment_rules(snapshot.rules, model);
     END IF;
 
-    PERFORM economy.report_progress('rfm_refresh', 0, 1);
+    PERFORM economy_internal.report_progress('rfm_refresh', 0, 1);
     snapshot.snapshot_id :=
         coalesce((SELECT max(s.snapshot_id) FROM economy.rfm_snapshots s), 0) + 1;
     snapshot.as_of := as_of;
@@ -224,36 +224,36 @@ BEGIN
     snapshot.started_at := economy.now();
     -- before the statements that take purchases up, so that none is passed over
     seen := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
-    PERFORM economy.rfm_apply_reversals();
+    PERFORM economy_internal.rfm_apply_reversals();
     IF state.snapshot_id IS NULL AND NOT EXISTS (SELECT FROM economy.user_segments) THEN
-        SELECT * INTO first FROM economy.rfm_first(snapshot, model);
+        SELECT * INTO first FROM economy_internal.rfm_first(snapshot, model);
         snapshot := first.scored;
         oldest := first.oldest;
     ELSE
-        oldest := economy.rfm_take_up(state, rebuild);
+        oldest := economy_internal.rfm_take_up(state, rebuild);
         -- EXECUTE, because the measuring is a text
-        EXECUTE economy.rfm_measure_buckets_query('economy.user_segments')
+        EXECUTE economy_internal.rfm_measure_buckets_query('economy.user_segments')
             INTO measured USING as_of, model;
-        snapshot := economy.rfm_with_bounds(snapshot, measured.bounds);
+        snapshot := economy_internal.rfm_with_bounds(snapshot, measured.bounds);
         SELECT p.program, p.segments INTO snapshot.program, snapshot.segments
-            FROM economy.rfm_program(snapshot) p;
+            FROM economy_internal.rfm_program(snapshot) p;
         next := -9223372036854775808;
     END IF;
     snapshot.duration := clock_timestamp() - started;
     INSERT INTO economy.rfm_snapshots SELECT (snapshot).*;
-    PERFORM economy.note_change(
+    PERFORM economy_internal.note_change(
         'rfm_snapshots', snapshot.snapshot_id::text, 'measure', session_user::text);
-    PERFORM economy.rfm_advance(
+    PERFORM economy_internal.rfm_advance(
         snapshot.snapshot_id, as_of, seen, as_of - oldest, state.summarised);
     UPDATE economy.rfm_state
         SET next_user = next, written = snapshot.changed, spent = snapshot.duration;
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_begin(timestamptz, boolean) IS
+COMMENT ON FUNCTION economy_internal.rfm_begin(timestamptz, boolean) IS
     'Begin of a full refresh: takes up new purchases and freezes new bounds in a snapshot, '
     'which is in force from now on; rfm_write() writes the rows.';
 
-CREATE FUNCTION economy.rfm_write(max_users integer, OUT written bigint, OUT more boolean)
+CREATE FUNCTION economy_internal.rfm_write(max_users integer, OUT written bigint, OUT more boolean)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
     SET work_mem = '64MB' SET jit = off SET enable_hashjoin = on SET enable_mergejoin = on AS $$
@@ -264,14 +264,14 @@ DECLARE
     last     bigint;
     told     bigint;
 BEGIN
-    state := economy.rfm_lock();
+    state := economy_internal.rfm_lock();
     written := 0;
     more := false;
     IF state.next_user IS NULL THEN
         RETURN;
     END IF;
     SELECT * INTO snapshot FROM economy.rfm_snapshots s WHERE s.snapshot_id = state.snapshot_id;
-    PERFORM economy.report_progress(
+    PERFORM economy_internal.report_progress(
         'rfm_refresh', state.written, greatest(snapshot.users, state.written));
     SELECT max(n.user_id), count(*) = max_users INTO last, more
         FROM (SELECT u.user_id FROM economy.user_segments u WHERE u.user_id >= state.next_user
@@ -282,7 +282,7 @@ BEGIN
         WITH assessed AS MATERIALIZED (
             SELECT * FROM (
                 SELECT u.user_id, u.segment AS was, u.changes,
-                       economy.rfm_assess(u.user_id, u.buckets, $1, $2, $3, u.frequency,
+                       economy_internal.rfm_assess(u.user_id, u.buckets, $1, $2, $3, u.frequency,
                                           u.monetary, u.r, u.f, u.m, u.segment,
                                           u.next_change_at) AS a
                 FROM economy.user_segments u WHERE u.user_id BETWEEN %1$L AND %2$L OFFSET 0) x
@@ -303,7 +303,7 @@ BEGIN
             FROM assessed c WHERE c.was <> (c.a).segment
         )
         SELECT (SELECT count(*) FROM written),
-               (SELECT count(economy.publish_profile(
+               (SELECT count(economy_internal.publish_profile(
                            c.user_id, 'segment', c.was, (c.a).segment))
                 FROM assessed c WHERE c.was <> (c.a).segment)
         $query$, state.next_user, coalesce(last, state.next_user))
@@ -317,12 +317,12 @@ BEGIN
     IF NOT more AND state.written > 0 THEN
         UPDATE economy.rfm_snapshots s SET changed = state.written, duration = state.spent
             WHERE s.snapshot_id = state.snapshot_id;
-        PERFORM economy.note_change(
+        PERFORM economy_internal.note_change(
             'rfm_snapshots', state.snapshot_id::text, 'score', session_user::text);
     END IF;
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_write(integer) IS
+COMMENT ON FUNCTION economy_internal.rfm_write(integer) IS
     'The next rows of the full refresh that is going, of at most max_users users: '
     'writes those that the snapshot in force changed; more says that others are left.';
 
@@ -333,10 +333,10 @@ CREATE FUNCTION economy.rfm_refresh(
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 BEGIN
-    PERFORM economy.rfm_begin(as_of, rebuild);
-    WHILE (SELECT s.more FROM economy.rfm_write(100000) s) LOOP
+    PERFORM economy_internal.rfm_begin(as_of, rebuild);
+    WHILE (SELECT s.more FROM economy_internal.rfm_write(100000) s) LOOP
     END LOOP;
-    PERFORM economy.report_progress(NULL, NULL, NULL);
+    PERFORM economy_internal.report_progress(NULL, NULL, NULL);
     RETURN QUERY
         SELECT s.snapshot_id, s.users, s.changed
         FROM economy.rfm_snapshots s JOIN economy.rfm_state t USING (snapshot_id);
@@ -348,31 +348,31 @@ COMMENT ON FUNCTION economy.rfm_refresh(timestamptz, boolean) IS
     'damaged. Visible at once at the commit; purchases go on meanwhile. '
     'The job does the same in many transactions.';
 
-CREATE FUNCTION economy.rfm_refresh_step(
+CREATE FUNCTION economy_internal.rfm_refresh_step(
     start boolean, max_users integer DEFAULT 20000,
     OUT users_changed bigint, OUT more boolean
 )
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 BEGIN
-    PERFORM economy.require_given('start', start IS NOT NULL);
-    PERFORM economy.require_given('max_users', max_users IS NOT NULL);
+    PERFORM economy_internal.require_given('start', start IS NOT NULL);
+    PERFORM economy_internal.require_given('max_users', max_users IS NOT NULL);
     IF max_users < 1 THEN
         RAISE EXCEPTION 'max_users must be 1 or more' USING ERRCODE = 'XE002';
     END IF;
     IF start THEN
-        PERFORM economy.rfm_begin(
-            economy.now(), economy.segments_found_damaged());
+        PERFORM economy_internal.rfm_begin(
+            economy.now(), economy_internal.segments_found_damaged());
         SELECT s.written, s.next_user IS NOT NULL INTO users_changed, more
             FROM economy.rfm_state s;
     ELSE
         SELECT s.written, s.more INTO users_changed, more
-            FROM economy.rfm_write(max_users) s;
+            FROM economy_internal.rfm_write(max_users) s;
     END IF;
-    PERFORM economy.report_progress(NULL, NULL, NULL);
+    PERFORM economy_internal.report_progress(NULL, NULL, NULL);
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_refresh_step(boolean, integer) IS
+COMMENT ON FUNCTION economy_internal.rfm_refresh_step(boolean, integer) IS
     'The job''s part of a full refresh, a transaction each: begins one, '
     'or writes the rows of the next max_users users; more says that there are others. '
     'A refresh that was cut off goes on where it was.';

@@ -1,15 +1,15 @@
 -- segment: the report, one page that needs nothing else
 
-CREATE FUNCTION economy.html_text(value text) RETURNS text
+CREATE FUNCTION economy_internal.html_text(value text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT replace(replace(replace(replace(replace(
             value, '&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '"', '&quot;'), '''', '&#39;');
     END;
-COMMENT ON FUNCTION economy.html_text(text) IS 'A text that may stand in HTML.';
+COMMENT ON FUNCTION economy_internal.html_text(text) IS 'A text that may stand in HTML.';
 
-CREATE FUNCTION economy.svg_matrix(
+CREATE FUNCTION economy_internal.svg_matrix(
     title text, row_title text, column_title text, cells jsonb
 ) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -28,19 +28,19 @@ CREATE FUNCTION economy.svg_matrix(
         )
         SELECT format('<svg role="img" viewBox="0 0 %1$s %2$s" width="%1$s" height="%2$s">'
                       '<title>%3$s</title>',
-                      130 + 84 * s.ncolumns, 60 + 40 * s.nrows, economy.html_text(title))
+                      130 + 84 * s.ncolumns, 60 + 40 * s.nrows, economy_internal.html_text(title))
             || format('<text x="120" y="16" class="axis">%s &#8594;</text>'
                       '<text x="4" y="38" class="axis">%s &#8595;</text>',
-                      economy.html_text(column_title),
-                      economy.html_text(row_title))
+                      economy_internal.html_text(column_title),
+                      economy_internal.html_text(row_title))
             || (SELECT coalesce(string_agg(
                     format('<text x="%s" y="38" text-anchor="middle">%s</text>',
-                           162 + 84 * (c.ordinality - 1), economy.html_text(c.value)),
+                           162 + 84 * (c.ordinality - 1), economy_internal.html_text(c.value)),
                     '' ORDER BY c.ordinality), '')
                 FROM jsonb_array_elements_text(cells -> 'columns') WITH ORDINALITY c)
             || (SELECT coalesce(string_agg(
                     format('<text x="112" y="%s" text-anchor="end">%s</text>',
-                           71 + 40 * (r.ordinality - 1), economy.html_text(r.value)),
+                           71 + 40 * (r.ordinality - 1), economy_internal.html_text(r.value)),
                     '' ORDER BY r.ordinality), '')
                 FROM jsonb_array_elements_text(cells -> 'rows') WITH ORDINALITY r)
             || (SELECT coalesce(string_agg(
@@ -55,10 +55,10 @@ CREATE FUNCTION economy.svg_matrix(
             || '</svg>'
         FROM size s;
     END;
-COMMENT ON FUNCTION economy.svg_matrix(text, text, text, jsonb) IS
+COMMENT ON FUNCTION economy_internal.svg_matrix(text, text, text, jsonb) IS
     'A heat map of {"rows": [...], "columns": [...], "values": [[...]]} as SVG.';
 
-CREATE FUNCTION economy.svg_bars(title text, bars jsonb) RETURNS text
+CREATE FUNCTION economy_internal.svg_bars(title text, bars jsonb) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -69,12 +69,12 @@ CREATE FUNCTION economy.svg_bars(title text, bars jsonb) RETURNS text
         )
         SELECT format('<svg role="img" viewBox="0 0 640 %1$s" width="640" height="%1$s">'
                       '<title>%2$s</title>',
-                      10 + 28 * jsonb_array_length(bars), economy.html_text(title))
+                      10 + 28 * jsonb_array_length(bars), economy_internal.html_text(title))
             || coalesce(string_agg(
                    format('<text x="172" y="%s" text-anchor="end">%s</text>'
                           '<rect x="180" y="%s" width="%s" height="20" fill="#1f6f8b"/>'
                           '<text x="%s" y="%s">%s</text>',
-                          20 + 28 * (b.n - 1), economy.html_text(b.label),
+                          20 + 28 * (b.n - 1), economy_internal.html_text(b.label),
                           5 + 28 * (b.n - 1), round(360 * b.value / greatest(b.most, 1), 1),
                           188 + round(360 * b.value / greatest(b.most, 1), 1),
                           20 + 28 * (b.n - 1), b.value),
@@ -82,10 +82,10 @@ CREATE FUNCTION economy.svg_bars(title text, bars jsonb) RETURNS text
             || '</svg>'
         FROM bar b;
     END;
-COMMENT ON FUNCTION economy.svg_bars(text, jsonb) IS
+COMMENT ON FUNCTION economy_internal.svg_bars(text, jsonb) IS
     'A bar chart of [[label, number], ...] as SVG.';
 
-CREATE FUNCTION economy.rfm_report_seen() RETURNS text
+CREATE FUNCTION economy_internal.rfm_report_seen() RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, economy, pg_temp SET jit = off AS $$
 DECLARE
@@ -108,7 +108,7 @@ BEGIN
     ELSE
         since := state.as_of - interval '30 days';
         SELECT jsonb_agg(s.segment), jsonb_agg(jsonb_build_array(s.segment, s.users))
-            INTO names, sizes FROM economy.segment_summary_seen() s;
+            INTO names, sizes FROM economy_internal.segment_summary_seen() s;
         SELECT jsonb_build_object(
                    'rows', '["R 5", "R 4", "R 3", "R 2", "R 1"]'::jsonb,
                    'columns', '["F 1", "F 2", "F 3", "F 4", "F 5"]'::jsonb,
@@ -150,24 +150,24 @@ BEGIN
                 '%s of them with a purchase in the window. p60 is %s, p95 is %s.%s</p>',
                 to_char(state.as_of AT TIME ZONE 'UTC', moment), state.snapshot_id,
                 to_char(snapshot.as_of AT TIME ZONE 'UTC', moment),
-                economy.html_text(snapshot.model ->> 'model'),
+                economy_internal.html_text(snapshot.model ->> 'model'),
                 snapshot.users, snapshot.active,
                 coalesce(snapshot.p60::text, 'not known'),
-                coalesce(snapshot.p95::text, 'not known'), economy.html_text(flat))
+                coalesce(snapshot.p95::text, 'not known'), economy_internal.html_text(flat))
             || '<h2>Recency and frequency</h2>'
             || '<p>Users with a purchase in the window, by score; 5 is the best.</p>'
-            || economy.svg_matrix(
+            || economy_internal.svg_matrix(
                    'Users by recency and frequency score', 'recency', 'frequency', heat)
             || '<h2>Segments</h2>'
             || '<p>Users in each segment, in the order of the rules.</p>'
-            || economy.svg_bars('Users by segment', sizes)
+            || economy_internal.svg_bars('Users by segment', sizes)
             || '<h2>Monetary value</h2>'
             || '<p>Users with a purchase in the window, by their sum in it, '
             || 'in minor units of money.</p>'
-            || economy.svg_bars('Users by monetary value', money)
+            || economy_internal.svg_bars('Users by monetary value', money)
             || '<h2>Movement</h2>'
             || '<p>Changes of segment in the last 30 days, from the row to the column.</p>'
-            || economy.svg_matrix('Changes between segments', 'from', 'to', moved);
+            || economy_internal.svg_matrix('Changes between segments', 'from', 'to', moved);
     END IF;
     RETURN E'<!DOCTYPE html>\n'
         || '<html lang="en"><head><meta charset="utf-8">'
@@ -180,15 +180,15 @@ BEGIN
         || '</style></head><body><h1>Segments</h1>' || body || E'</body></html>\n';
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_report_seen() IS 'rfm_report(), once its tables are open.';
+COMMENT ON FUNCTION economy_internal.rfm_report_seen() IS 'rfm_report(), once its tables are open.';
 
 CREATE FUNCTION economy.rfm_report() RETURNS text
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT economy.open_tables(
+        SELECT economy_internal.open_tables(
             'accounts', 'rfm_snapshots', 'rfm_state', 'segment_history', 'user_segments');
-        SELECT economy.rfm_report_seen();
+        SELECT economy_internal.rfm_report_seen();
     END;
 COMMENT ON FUNCTION economy.rfm_report() IS
     'One self-contained HTML page: heat map of recency and frequency, segment sizes, '

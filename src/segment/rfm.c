@@ -79,7 +79,8 @@ typedef struct Compiled
 static void
 not_buckets(void)
 {
-	ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("buckets must be what economy.rfm_pack() makes"));
+	ECO_ERROR(ECO_INVALID_ARGUMENT,
+			  errmsg("buckets must be what economy_internal.rfm_pack() makes"));
 }
 
 /* The packed buckets of a bytea argument. */
@@ -265,7 +266,7 @@ compiled_args(FunctionCallInfo fcinfo, int words_argno, int names_argno)
 						 (size_t) ARR_DIMS(words)[0], &compiled->program) ||
 		compiled->program.nrules != nnames)
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
-				  errmsg("program must be one made by economy.rfm_program()"));
+				  errmsg("program must be one made by economy_internal.rfm_program()"));
 	compiled->names = palloc0(sizeof(EcoText) * (size_t) Max(nnames, 1));
 	for (int i = 0; i < nnames; i++)
 	{

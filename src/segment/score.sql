@@ -3,13 +3,13 @@
 -- The measuring is one query, in one place. It is text, because what it measures is a query
 -- of the caller. $1 is as_of, for that query, and $2 the model: its value is known when the
 -- text is planned, so that what the model does not ask for is not sorted.
-CREATE FUNCTION economy.rfm_measure_query(inputs text) RETURNS text
+CREATE FUNCTION economy_internal.rfm_measure_query(inputs text) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 BEGIN
-    PERFORM economy.require_given('inputs', inputs IS NOT NULL);
+    PERFORM economy_internal.require_given('inputs', inputs IS NOT NULL);
     RETURN format($query$
-        SELECT economy.rfm_measured(
+        SELECT economy_internal.rfm_measured(
                    $2, q.users, q.active, q.recency, q.frequency, q.monetary, q.flat, q.p) AS bounds
         FROM (
             SELECT count(*) AS users, count(*) FILTER (WHERE i.frequency >= 1) AS active,
@@ -56,11 +56,11 @@ BEGIN
         $query$, inputs);
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_measure_query(text) IS
+COMMENT ON FUNCTION economy_internal.rfm_measure_query(text) IS
     'A query, with $1 for as_of and $2 for a model, for the bounds that the model finds in the '
     'rows (recency, frequency, monetary) of a query.';
 
-CREATE FUNCTION economy.rfm_measured(
+CREATE FUNCTION economy_internal.rfm_measured(
     model economy.rfm_models, users bigint, active bigint, recency numeric[], frequency numeric[],
     monetary numeric[], flat boolean[], p numeric[]
 ) RETURNS economy.score_bounds
@@ -87,11 +87,11 @@ BEGIN
     RETURN result;
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_measured(
+COMMENT ON FUNCTION economy_internal.rfm_measured(
     economy.rfm_models, bigint, bigint, numeric[], numeric[], numeric[], boolean[], numeric[]) IS
     'The bounds of a model out of what rfm_measure_query() counts.';
 
-CREATE FUNCTION economy.rfm_measure(
+CREATE FUNCTION economy_internal.rfm_measure(
     model economy.rfm_models, inputs text, as_of timestamptz
 ) RETURNS economy.score_bounds
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
@@ -100,17 +100,17 @@ CREATE FUNCTION economy.rfm_measure(
 DECLARE
     measured record;
 BEGIN
-    PERFORM economy.require_given('model', model.model IS NOT NULL);
+    PERFORM economy_internal.require_given('model', model.model IS NOT NULL);
     -- EXECUTE, because the rows are those of the caller's query
-    EXECUTE economy.rfm_measure_query(inputs) INTO measured USING as_of, model;
+    EXECUTE economy_internal.rfm_measure_query(inputs) INTO measured USING as_of, model;
     RETURN measured.bounds;
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_measure(economy.rfm_models, text, timestamptz) IS
+COMMENT ON FUNCTION economy_internal.rfm_measure(economy.rfm_models, text, timestamptz) IS
     'The bounds that a model finds in the rows (recency, frequency, monetary) of a query with $1 '
     'for as_of, which runs with the caller''s privileges.';
 
-CREATE FUNCTION economy.rfm_source_check(source text) RETURNS text
+CREATE FUNCTION economy_internal.rfm_source_check(source text) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC'
     SET datestyle = 'ISO, YMD' AS $$
@@ -153,10 +153,10 @@ BEGIN
     RETURN kind;
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_source_check(text) IS
+COMMENT ON FUNCTION economy_internal.rfm_source_check(text) IS
     'The type of ts of a query for (id, ts, amount); XE604 when that is no such query.';
 
-CREATE FUNCTION economy.rfm_source(
+CREATE FUNCTION economy_internal.rfm_source(
     model economy.rfm_models, source text, as_of timestamptz
 ) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
@@ -167,12 +167,12 @@ DECLARE
     counting CONSTANT text := $query$i.at > $1 - %s * interval '24 hours'$query$;
     kind     text;
 BEGIN
-    PERFORM economy.require_given('source', source IS NOT NULL);
-    PERFORM economy.require_given('as_of', as_of IS NOT NULL);
+    PERFORM economy_internal.require_given('source', source IS NOT NULL);
+    PERFORM economy_internal.require_given('as_of', as_of IS NOT NULL);
     IF NOT isfinite(as_of) THEN
         RAISE EXCEPTION 'as_of must be a finite time' USING ERRCODE = 'XE002';
     END IF;
-    kind := economy.rfm_source_check(source);
+    kind := economy_internal.rfm_source_check(source);
     -- a negative amount is a return, and no purchase
     RETURN format($query$
         SELECT i.id,
@@ -190,7 +190,7 @@ BEGIN
         CASE kind WHEN 'timestamp with time zone' THEN 's.ts' ELSE at_utc END, source);
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_source(economy.rfm_models, text, timestamptz) IS
+COMMENT ON FUNCTION economy_internal.rfm_source(economy.rfm_models, text, timestamptz) IS
     'A query, with $1 for as_of, for recency, frequency and monetary per id of a query for '
     '(id, ts, amount); XE604 when that is no such query.';
 
@@ -201,9 +201,9 @@ CREATE FUNCTION economy.rfm_bounds_query(model text, query text, as_of timestamp
     SET datestyle = 'ISO, YMD' AS $$
 DECLARE
     definition economy.rfm_models := economy.rfm_model(model);
-    inputs     text := economy.rfm_source(definition, query, as_of);
+    inputs     text := economy_internal.rfm_source(definition, query, as_of);
 BEGIN
-    RETURN economy.rfm_measure(definition, inputs, as_of);
+    RETURN economy_internal.rfm_measure(definition, inputs, as_of);
 END
 $$;
 COMMENT ON FUNCTION economy.rfm_bounds_query(text, text, timestamptz) IS
@@ -222,7 +222,7 @@ COMMENT ON FUNCTION economy.rfm_bounds(text, regclass, timestamptz) IS
     'The bounds that a model finds in a table with the columns id, ts and amount, '
     'with the caller''s privileges.';
 
-CREATE FUNCTION economy.rfm_score_expression(
+CREATE FUNCTION economy_internal.rfm_score_expression(
     axis text, kind text, bounds numeric[], degenerate boolean, population text
 ) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -241,7 +241,7 @@ CREATE FUNCTION economy.rfm_score_expression(
                               ' + ') || ')'
                 FROM unnest(bounds) b) END;
     END;
-COMMENT ON FUNCTION economy.rfm_score_expression(text, text, numeric[], boolean, text) IS
+COMMENT ON FUNCTION economy_internal.rfm_score_expression(text, text, numeric[], boolean, text) IS
     'An SQL expression for the score of a row i on an axis: 3 for all who are ranked on one that '
     'is degenerate.';
 
@@ -255,8 +255,8 @@ CREATE FUNCTION economy.rfm_score_query(model text, query text, as_of timestampt
     SET datestyle = 'ISO, YMD' AS $$
 DECLARE
     definition economy.rfm_models := economy.rfm_model(model);
-    inputs     text := economy.rfm_source(definition, query, as_of);
-    bounds     economy.score_bounds := economy.rfm_measure(definition, inputs, as_of);
+    inputs     text := economy_internal.rfm_source(definition, query, as_of);
+    bounds     economy.score_bounds := economy_internal.rfm_measure(definition, inputs, as_of);
     rules      jsonb := (SELECT jsonb_agg(to_jsonb(g)) FROM economy.rfm_rules() g);
 BEGIN
     -- EXECUTE, because the rows are those of the caller's query
@@ -273,11 +273,11 @@ BEGIN
                 ORDER BY g.position LIMIT 1)
         FROM (SELECT i.*, %s AS r, %s AS f, %s AS m FROM (%s) i) s
         $query$,
-        economy.rfm_score_expression('recency', definition.recency_kind, bounds.recency,
+        economy_internal.rfm_score_expression('recency', definition.recency_kind, bounds.recency,
                                      'recency' = ANY (bounds.degenerate), definition.population),
-        economy.rfm_score_expression('frequency', definition.frequency_kind, bounds.frequency,
+        economy_internal.rfm_score_expression('frequency', definition.frequency_kind, bounds.frequency,
                                      'frequency' = ANY (bounds.degenerate), definition.population),
-        economy.rfm_score_expression('monetary', definition.monetary_kind, bounds.monetary,
+        economy_internal.rfm_score_expression('monetary', definition.monetary_kind, bounds.monetary,
                                      'monetary' = ANY (bounds.degenerate), definition.population),
         inputs)
         USING as_of, definition.recency_weight, definition.frequency_weight,
@@ -296,7 +296,7 @@ CREATE FUNCTION economy.rfm_score(model text, source regclass, as_of timestamptz
     SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC'
     SET datestyle = 'ISO, YMD' AS $$
 BEGIN
-    PERFORM economy.require_given('source', source IS NOT NULL);
+    PERFORM economy_internal.require_given('source', source IS NOT NULL);
     RETURN QUERY SELECT * FROM economy.rfm_score_query(
         model, 'SELECT id, ts, amount FROM ' || source, as_of);
 END

@@ -5,11 +5,14 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type_d.h"
 #include "fmgr.h"
-#include "nodes/value.h"
-#include "parser/parse_func.h"
+#include "utils/builtins.h"
+#include "utils/syscache.h"
 
+#include "errors.h"
 #include "ledger/entry.h"
 
 PG_FUNCTION_INFO_V1(eco_segment);
@@ -27,17 +30,27 @@ query(FunctionCallInfo fcinfo)
 
 	if (fcinfo->flinfo->fn_extra == NULL)
 	{
-		List	   *name = list_make2(makeString("economy"), makeString("segment_seen"));
 		FmgrInfo   *info = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(FmgrInfo));
+		Oid			schema = get_namespace_oid("economy_internal", true);
+		oidvector  *arguments = buildoidvector(types, 1);
 
-		fmgr_info_cxt(LookupFuncName(name, 1, types, false), info, fcinfo->flinfo->fn_mcxt);
+		/* not by LookupFuncName(): the caller may not use the schema */
+		Oid			function = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+											   CStringGetDatum("segment_seen"),
+											   PointerGetDatum(arguments),
+											   ObjectIdGetDatum(schema));
+
+		if (!OidIsValid(function))
+			ECO_ERROR(ECO_SCHEMA_DAMAGED,
+					  errmsg("function economy_internal.segment_seen() does not exist"));
+		fmgr_info_cxt(function, info, fcinfo->flinfo->fn_mcxt);
 		fcinfo->flinfo->fn_extra = info;
 	}
 	return fcinfo->flinfo->fn_extra;
 }
 
 /*
- * eco_segment(user_id bigint) returns what economy.segment_seen() does
+ * eco_segment(user_id bigint) returns what economy_internal.segment_seen() does
  */
 Datum
 eco_segment(PG_FUNCTION_ARGS)

@@ -165,8 +165,8 @@ CREATE FUNCTION economy.rfm_model(model text) RETURNS economy.rfm_models
 DECLARE
     result economy.rfm_models;
 BEGIN
-    PERFORM economy.open_tables('rfm_models');
-    PERFORM economy.require_given('model', model IS NOT NULL);
+    PERFORM economy_internal.open_tables('rfm_models');
+    PERFORM economy_internal.require_given('model', model IS NOT NULL);
     SELECT * INTO result FROM economy.rfm_models m WHERE m.model = rfm_model.model;
     IF NOT found THEN
         RAISE EXCEPTION 'model "%" does not exist', model USING ERRCODE = 'XE603',
@@ -178,7 +178,7 @@ $$;
 COMMENT ON FUNCTION economy.rfm_model(text) IS
     'The definition of a model; XE603 when there is none.';
 
-CREATE FUNCTION economy.rfm_setting(name text) RETURNS text
+CREATE FUNCTION economy_internal.rfm_setting(name text) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, economy, pg_temp AS $$
 BEGIN
@@ -187,14 +187,14 @@ BEGIN
     RETURN current_setting(name);
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_setting(text) IS
+COMMENT ON FUNCTION economy_internal.rfm_setting(text) IS
     'A setting of the extension, also in a session that has not called it yet.';
 
 CREATE FUNCTION economy.rfm_rules() RETURNS SETOF economy.segment_rules
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT economy.open_tables('segment_rules');
+        SELECT economy_internal.open_tables('segment_rules');
         SELECT * FROM economy.segment_rules r
         WHERE r.version = (SELECT max(v.version) FROM economy.segment_rules v) ORDER BY r.position;
     END;
@@ -239,23 +239,23 @@ COMMENT ON FUNCTION economy.rfm_rule_ranges(jsonb, numeric, numeric, numeric) IS
     'Rules with median, p60 and p95 put in and no nulls left but in bought; '
     'monetary_above and monetary_below are exclusive, all else inclusive.';
 
-CREATE FUNCTION economy.segment_rules_gap(
+CREATE FUNCTION economy_internal.segment_rules_gap(
     rules bigint[], window_days integer, recency_clamp integer,
     OUT bought boolean, OUT recency bigint, OUT frequency bigint, OUT monetary bigint,
     OUT p60 bigint, OUT p95 bigint
 )
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_segment_rules_gap';
-COMMENT ON FUNCTION economy.segment_rules_gap(bigint[], integer, integer) IS
+COMMENT ON FUNCTION economy_internal.segment_rules_gap(bigint[], integer, integer) IS
     'A user that rules, eight numbers each, leave without a segment; null when there can be none.';
 
-CREATE FUNCTION economy.check_segment_rules(rules jsonb, model economy.rfm_models)
+CREATE FUNCTION economy_internal.check_segment_rules(rules jsonb, model economy.rfm_models)
     RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
     gap record;
 BEGIN
-    SELECT (economy.segment_rules_gap(array_agg(v.value ORDER BY r.position, v.n),
+    SELECT (economy_internal.segment_rules_gap(array_agg(v.value ORDER BY r.position, v.n),
                                       model.window_days, model.recency_clamp)).* INTO gap
         FROM jsonb_populate_recordset(NULL::economy.segment_rules, rules) r
         CROSS JOIN LATERAL (VALUES
@@ -282,7 +282,7 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION economy.check_segment_rules(jsonb, economy.rfm_models) IS
+COMMENT ON FUNCTION economy_internal.check_segment_rules(jsonb, economy.rfm_models) IS
     'Raises XE601 unless the rules give every possible user of the model a segment.';
 
 CREATE FUNCTION economy.set_segment_rules(rules jsonb, actor text) RETURNS integer
@@ -295,8 +295,8 @@ DECLARE
     failed       text;
     at_column    text;
 BEGIN
-    PERFORM economy.require_actor(actor);
-    PERFORM economy.require_given('rules', rules IS NOT NULL);
+    PERFORM economy_internal.require_actor(actor);
+    PERFORM economy_internal.require_given('rules', rules IS NOT NULL);
     IF jsonb_typeof(rules) <> 'array' OR jsonb_array_length(rules) NOT BETWEEN 1 AND 100
        OR EXISTS (SELECT FROM jsonb_array_elements(rules) e WHERE jsonb_typeof(e) <> 'object') THEN
         RAISE EXCEPTION 'rules must be an array of 1 to 100 JSON objects' USING ERRCODE = 'XE601';
@@ -310,8 +310,8 @@ BEGIN
             HINT = 'The keys are the conditions of economy.segment_rules; '
                    'the order is that of the array.';
     END IF;
-    PERFORM economy.open_tables('segment_rules', 'rfm_models');
-    PERFORM economy.lock_name('economy.segment_rules');
+    PERFORM economy_internal.open_tables('segment_rules', 'rfm_models');
+    PERFORM economy_internal.lock_name('economy.segment_rules');
     SELECT max(r.version) + 1 INTO next_version FROM economy.segment_rules r;
     BEGIN
         INSERT INTO economy.segment_rules
@@ -325,17 +325,17 @@ BEGIN
         GET STACKED DIAGNOSTICS
             message = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
         RAISE EXCEPTION 'a segment rule is not valid' USING ERRCODE = 'XE601',
-            DETAIL = economy.violation('segment_rules', rules, message, failed, at_column)
+            DETAIL = economy_internal.violation('segment_rules', rules, message, failed, at_column)
                      || '.',
             HINT = 'The keys are the conditions of economy.segment_rules; '
                    'the order is that of the array.';
     END;
-    PERFORM economy.check_segment_rules(
+    PERFORM economy_internal.check_segment_rules(
         (SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r),
-        economy.rfm_model(economy.rfm_setting('economy.rfm_model')));
+        economy.rfm_model(economy_internal.rfm_setting('economy.rfm_model')));
     INSERT INTO economy.segment_rule_changes (version, actor, changed_at)
         VALUES (next_version, actor, economy.now());
-    PERFORM economy.note_change('segment_rules', next_version::text, 'set', actor);
+    PERFORM economy_internal.note_change('segment_rules', next_version::text, 'set', actor);
     RETURN next_version;
 END
 $$;
@@ -366,8 +366,8 @@ DECLARE
     failed    text;
     at_column text;
 BEGIN
-    PERFORM economy.require_actor(actor);
-    PERFORM economy.require_given('model', model IS NOT NULL);
+    PERFORM economy_internal.require_actor(actor);
+    PERFORM economy_internal.require_given('model', model IS NOT NULL);
     IF jsonb_typeof(model) <> 'object' OR model ->> 'model' IS NULL THEN
         RAISE EXCEPTION 'model must be a JSON object with a name, "model"' USING ERRCODE = 'XE603';
     END IF;
@@ -380,7 +380,7 @@ BEGIN
         RAISE EXCEPTION 'model has an unknown key "%"', unknown USING ERRCODE = 'XE603',
             HINT = 'The keys are the column names of economy.rfm_models.';
     END IF;
-    PERFORM economy.open_tables('rfm_models');
+    PERFORM economy_internal.open_tables('rfm_models');
     SELECT * INTO old_row FROM economy.rfm_models m
         WHERE m.model = set_rfm_model.model ->> 'model' FOR NO KEY UPDATE;
     IF old_row.builtin THEN
@@ -428,16 +428,16 @@ BEGIN
         GET STACKED DIAGNOSTICS
             message = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
         RAISE EXCEPTION 'model is not valid' USING ERRCODE = 'XE603',
-            DETAIL = economy.violation('rfm_models', model, message, failed, at_column)
+            DETAIL = economy_internal.violation('rfm_models', model, message, failed, at_column)
                      || '.',
             HINT = 'The keys are the column names of economy.rfm_models.';
     END;
     -- rules that leave users of the model in use without a segment would fail the next refresh
-    IF new_row.model = economy.rfm_setting('economy.rfm_model') THEN
-        PERFORM economy.check_segment_rules(
+    IF new_row.model = economy_internal.rfm_setting('economy.rfm_model') THEN
+        PERFORM economy_internal.check_segment_rules(
             (SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r), new_row);
     END IF;
-    PERFORM economy.note_change('rfm_models', new_row.model, 'set', actor);
+    PERFORM economy_internal.note_change('rfm_models', new_row.model, 'set', actor);
     RETURN new_row;
 END
 $$;

@@ -1,6 +1,6 @@
 -- segment: a model, its bounds and the rules, frozen and compiled; a user is scored by that
 
-CREATE FUNCTION economy.rfm_assess(
+CREATE FUNCTION economy_internal.rfm_assess(
     user_id bigint, buckets bytea, as_of timestamptz, program bigint[], segments text[],
     before_frequency bigint, before_monetary bigint, before_r smallint, before_f smallint,
     before_m smallint, before_segment text, before_next_change_at timestamptz,
@@ -8,13 +8,13 @@ CREATE FUNCTION economy.rfm_assess(
     OUT segment text, OUT next_change_at timestamptz, OUT recency_days integer
 )
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_rfm_assess';
-COMMENT ON FUNCTION economy.rfm_assess(
+COMMENT ON FUNCTION economy_internal.rfm_assess(
     bigint, bytea, timestamptz, bigint[], text[], bigint, bigint, smallint, smallint, smallint,
     text, timestamptz) IS
     'Scores and segment of a user by a compiled snapshot; '
     'null when they are what they were before.';
 
-CREATE FUNCTION economy.rfm_program(
+CREATE FUNCTION economy_internal.rfm_program(
     snapshot economy.rfm_snapshots,
     OUT program bigint[], OUT segments text[]
 )
@@ -58,10 +58,10 @@ CREATE FUNCTION economy.rfm_program(
         SELECT (SELECT array_agg(w.value ORDER BY w.part, w.n) FROM word w),
                (SELECT array_agg(g.segment ORDER BY g.position) FROM ranges g);
     END;
-COMMENT ON FUNCTION economy.rfm_program(economy.rfm_snapshots) IS
+COMMENT ON FUNCTION economy_internal.rfm_program(economy.rfm_snapshots) IS
     'A snapshot''s model, bounds and rules in the form that rfm_assess() takes.';
 
-CREATE FUNCTION economy.rfm_with_bounds(
+CREATE FUNCTION economy_internal.rfm_with_bounds(
     snapshot economy.rfm_snapshots, bounds economy.score_bounds
 ) RETURNS economy.rfm_snapshots
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -78,10 +78,10 @@ BEGIN
     RETURN snapshot;
 END
 $$;
-COMMENT ON FUNCTION economy.rfm_with_bounds(economy.rfm_snapshots, economy.score_bounds) IS
+COMMENT ON FUNCTION economy_internal.rfm_with_bounds(economy.rfm_snapshots, economy.score_bounds) IS
     'The snapshot with what was measured for it.';
 
-CREATE FUNCTION economy.rfm_never_bought(snapshot economy.rfm_snapshots) RETURNS text
+CREATE FUNCTION economy_internal.rfm_never_bought(snapshot economy.rfm_snapshots) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -94,5 +94,5 @@ CREATE FUNCTION economy.rfm_never_bought(snapshot economy.rfm_snapshots) RETURNS
               BETWEEN g.recency_from AND g.recency_to
         ORDER BY g.position LIMIT 1;
     END;
-COMMENT ON FUNCTION economy.rfm_never_bought(economy.rfm_snapshots) IS
+COMMENT ON FUNCTION economy_internal.rfm_never_bought(economy.rfm_snapshots) IS
     'The segment of users that never bought anything.';

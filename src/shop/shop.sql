@@ -169,7 +169,7 @@ COMMENT ON COLUMN economy.shop_transactions.monetary IS
 COMMENT ON COLUMN economy.shop_transactions.receipt_signature IS
     'HMAC-SHA256 of the entry''s hash by the key of receipt_signature_version.';
 CREATE TRIGGER shop_transactions_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
-    ON economy.shop_transactions FOR EACH STATEMENT EXECUTE FUNCTION economy.forbid_change();
+    ON economy.shop_transactions FOR EACH STATEMENT EXECUTE FUNCTION economy_internal.forbid_change();
 ALTER TABLE economy.shop_transactions ENABLE ALWAYS TRIGGER shop_transactions_append_only;
 
 CREATE TYPE economy.purchase_result AS (
@@ -221,21 +221,21 @@ COMMENT ON FUNCTION economy.receipt(bigint, text) IS
 
 -- the catalogue
 
-CREATE FUNCTION economy.require_actor(actor text) RETURNS void
+CREATE FUNCTION economy_internal.require_actor(actor text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    PERFORM economy.require_given('actor', actor IS NOT NULL);
+    PERFORM economy_internal.require_given('actor', actor IS NOT NULL);
     IF octet_length(actor) NOT BETWEEN 1 AND 255 THEN
         RAISE EXCEPTION 'actor must have 1 to 255 bytes' USING ERRCODE = 'XE002';
     END IF;
 END
 $$;
-COMMENT ON FUNCTION economy.require_actor(text) IS
+COMMENT ON FUNCTION economy_internal.require_actor(text) IS
     'Raises XE001 or XE002 unless the text can name who makes a change.';
 
 -- A new product as upsert_product() begins with it; price_gold and granted_gold are asked for.
-CREATE FUNCTION economy.new_product() RETURNS economy.shop_products
+CREATE FUNCTION economy_internal.new_product() RETURNS economy.shop_products
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -243,9 +243,9 @@ CREATE FUNCTION economy.new_product() RETURNS economy.shop_products
             '{"price_gold": 0, "source_points": 0, "granted_gold": 0, "monetary": 0, "limit_once": false, "limit_period": "ever",
               "counted": false, "global_key": false, "active": true, "stock_slots": 0, "extra": {}}');
     END;
-COMMENT ON FUNCTION economy.new_product() IS 'The defaults of a product.';
+COMMENT ON FUNCTION economy_internal.new_product() IS 'The defaults of a product.';
 
-CREATE FUNCTION economy.check_product(product jsonb, old_row economy.shop_products) RETURNS text
+CREATE FUNCTION economy_internal.check_product(product jsonb, old_row economy.shop_products) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -275,7 +275,7 @@ CREATE FUNCTION economy.check_product(product jsonb, old_row economy.shop_produc
         )
         SELECT s.says FROM says s ORDER BY s.place, s.says LIMIT 1;
     END;
-COMMENT ON FUNCTION economy.check_product(jsonb, economy.shop_products) IS
+COMMENT ON FUNCTION economy_internal.check_product(jsonb, economy.shop_products) IS
     'What is wrong with a product given to upsert_product(), beyond what the constraints of '
     'shop_products say; null when nothing is.';
 
@@ -293,19 +293,19 @@ DECLARE
     failed  text;
     at_column text;
 BEGIN
-    PERFORM economy.require_actor(actor);
-    PERFORM economy.require_given('product', product IS NOT NULL);
+    PERFORM economy_internal.require_actor(actor);
+    PERFORM economy_internal.require_given('product', product IS NOT NULL);
     IF jsonb_typeof(product) <> 'object' OR id IS NULL THEN
         RAISE EXCEPTION 'product must be a JSON object with a product_id' USING ERRCODE = 'XE301';
     END IF;
-    PERFORM economy.open_tables('shop_products');
+    PERFORM economy_internal.open_tables('shop_products');
     -- one change of a product at a time, also of one that does not exist yet
-    PERFORM economy.lock_name('economy.product:' || id);
+    PERFORM economy_internal.lock_name('economy.product:' || id);
     SELECT * INTO old_row FROM economy.shop_products p WHERE p.product_id = id FOR NO KEY UPDATE;
-    wrong := economy.check_product(product, old_row);
+    wrong := economy_internal.check_product(product, old_row);
     IF wrong IS NULL THEN
         BEGIN
-            new_row := jsonb_populate_record(CASE WHEN old_row.product_id IS NULL THEN economy.new_product() ELSE old_row END, product);
+            new_row := jsonb_populate_record(CASE WHEN old_row.product_id IS NULL THEN economy_internal.new_product() ELSE old_row END, product);
             new_row.limit_period := coalesce(new_row.limit_period, 'ever');
             new_row.counted := old_row.counted IS TRUE OR new_row.per_user_limit IS NOT NULL;
             IF old_row.product_id IS NULL THEN
@@ -322,14 +322,14 @@ BEGIN
             END IF;
         EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
             GET STACKED DIAGNOSTICS wrong = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
-            wrong := economy.violation('shop_products', product, wrong, failed, at_column);
+            wrong := economy_internal.violation('shop_products', product, wrong, failed, at_column);
         END;
     END IF;
     IF wrong IS NOT NULL THEN
         RAISE EXCEPTION 'product "%" is not valid', id USING ERRCODE = 'XE301', DETAIL = wrong || '.',
             HINT = 'The keys are the column names of economy.shop_products.';
     END IF;
-    PERFORM economy.note_change('shop_products', id, CASE WHEN old_row.product_id IS NULL THEN 'create' ELSE 'change' END, actor);
+    PERFORM economy_internal.note_change('shop_products', id, CASE WHEN old_row.product_id IS NULL THEN 'create' ELSE 'change' END, actor);
     RETURN new_row;
 END
 $$;
@@ -337,16 +337,16 @@ COMMENT ON FUNCTION economy.upsert_product(jsonb, text) IS
     'Creates a product, or changes the given columns of one; keys are the column names of '
     'shop_products. Recorded with actor, before and after. XE301 for a product that is not valid.';
 
-CREATE FUNCTION economy.lock_product(product_id text, actor text) RETURNS economy.shop_products
+CREATE FUNCTION economy_internal.lock_product(product_id text, actor text) RETURNS economy.shop_products
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     result economy.shop_products;
 BEGIN
-    PERFORM economy.require_actor(actor);
-    PERFORM economy.require_given('product_id', product_id IS NOT NULL);
-    PERFORM economy.open_tables('shop_products', 'shop_stock');
+    PERFORM economy_internal.require_actor(actor);
+    PERFORM economy_internal.require_given('product_id', product_id IS NOT NULL);
+    PERFORM economy_internal.open_tables('shop_products', 'shop_stock');
     SELECT * INTO result FROM economy.shop_products p WHERE p.product_id = lock_product.product_id FOR NO KEY UPDATE;
     IF NOT found THEN
         RAISE EXCEPTION 'product "%" does not exist', product_id USING ERRCODE = 'XE302';
@@ -354,7 +354,7 @@ BEGIN
     RETURN result;
 END
 $$;
-COMMENT ON FUNCTION economy.lock_product(text, text) IS
+COMMENT ON FUNCTION economy_internal.lock_product(text, text) IS
     'The product that an actor is about to change; XE302 for an unknown one.';
 
 CREATE FUNCTION economy.retire_product(product_id text, actor text) RETURNS economy.shop_products
@@ -364,10 +364,10 @@ CREATE FUNCTION economy.retire_product(product_id text, actor text) RETURNS econ
 DECLARE
     new_row economy.shop_products;
 BEGIN
-    PERFORM economy.lock_product(product_id, actor);
+    PERFORM economy_internal.lock_product(product_id, actor);
     UPDATE economy.shop_products p SET active = false WHERE p.product_id = retire_product.product_id
         RETURNING * INTO new_row;
-    PERFORM economy.note_change('shop_products', product_id, 'retire', actor);
+    PERFORM economy_internal.note_change('shop_products', product_id, 'retire', actor);
     RETURN new_row;
 END
 $$;
@@ -379,7 +379,7 @@ COMMENT ON FUNCTION economy.retire_product(text, text) IS
 -- away, and finds too little in what is free, lets go of it, which a rolled back
 -- block does, waits with empty hands, and looks again.
 
-CREATE FUNCTION economy.change_free_stock(product_id text, units bigint) RETURNS smallint[]
+CREATE FUNCTION economy_internal.change_free_stock(product_id text, units bigint) RETURNS smallint[]
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
@@ -401,11 +401,11 @@ BEGIN
     RETURN coalesce(free, '{}');
 END
 $$;
-COMMENT ON FUNCTION economy.change_free_stock(text, bigint) IS
+COMMENT ON FUNCTION economy_internal.change_free_stock(text, bigint) IS
     'Part of add_stock(): changes the slots that nobody holds by so many units; '
     'or returns them, when they hold too little.';
 
-CREATE FUNCTION economy.take_stock_away(product_id text, units bigint) RETURNS void
+CREATE FUNCTION economy_internal.take_stock_away(product_id text, units bigint) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
@@ -416,7 +416,7 @@ DECLARE
 BEGIN
     LOOP
         BEGIN
-            free := economy.change_free_stock(product_id, -units);
+            free := economy_internal.change_free_stock(product_id, -units);
             IF free IS NULL THEN
                 RETURN;
             END IF;
@@ -439,7 +439,7 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION economy.take_stock_away(text, bigint) IS
+COMMENT ON FUNCTION economy_internal.take_stock_away(text, bigint) IS
     'Part of add_stock(): takes units away without holding a slot while it waits for another.';
 
 CREATE FUNCTION economy.add_stock(
@@ -455,15 +455,15 @@ DECLARE
     new_row economy.shop_products;
     total   bigint;
 BEGIN
-    PERFORM economy.require_given('units', units IS NOT NULL);
-    PERFORM economy.require_given('slots', slots IS NOT NULL);
+    PERFORM economy_internal.require_given('units', units IS NOT NULL);
+    PERFORM economy_internal.require_given('slots', slots IS NOT NULL);
     IF units NOT BETWEEN -9007199254740991 AND 9007199254740991 THEN
         RAISE EXCEPTION 'units must be a number up to 2^53-1' USING ERRCODE = 'XE303';
     END IF;
     IF slots NOT BETWEEN 1 AND 64 THEN
         RAISE EXCEPTION 'slots must be 1 to 64' USING ERRCODE = 'XE303';
     END IF;
-    old_row := economy.lock_product(product_id, actor);
+    old_row := economy_internal.lock_product(product_id, actor);
     new_row := old_row;
     IF old_row.stock_slots = 0 THEN
         SELECT sum(t.remaining), count(*) INTO total, new_row.stock_slots FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id;
@@ -475,7 +475,7 @@ BEGIN
             PERFORM FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id ORDER BY t.slot FOR NO KEY UPDATE;
             SELECT sum(t.remaining) INTO total FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id;
             UPDATE economy.shop_stock t SET remaining = 0 WHERE t.product_id = add_stock.product_id;
-            PERFORM economy.note_change('shop_products', product_id, 'stock', actor, -total);
+            PERFORM economy_internal.note_change('shop_products', product_id, 'stock', actor, -total);
         END IF;
         UPDATE economy.shop_products p SET stock_slots = new_row.stock_slots WHERE p.product_id = add_stock.product_id;
     END IF;
@@ -486,16 +486,16 @@ BEGIN
             DETAIL = format('It holds %s units; a stock is from 0 to 2^53-1.', total);
     END IF;
     IF units < 0 THEN
-        PERFORM economy.take_stock_away(product_id, -units);
-    ELSIF economy.change_free_stock(product_id, units) IS NOT NULL THEN
+        PERFORM economy_internal.take_stock_away(product_id, -units);
+    ELSIF economy_internal.change_free_stock(product_id, units) IS NOT NULL THEN
         -- none is free: one is enough to wait for, and to deliver to
         UPDATE economy.shop_stock t SET remaining = t.remaining + units WHERE t.product_id = add_stock.product_id AND t.slot = 0;
         IF NOT found THEN
             RAISE EXCEPTION 'product "%" is limited and has no slot 0', product_id USING ERRCODE = 'XE103',
-                HINT = 'Rows of economy.shop_stock were removed by hand. economy.audit_stock() says what is missing.';
+                HINT = 'Rows of economy.shop_stock were removed by hand. economy_internal.audit_stock() says what is missing.';
         END IF;
     END IF;
-    PERFORM economy.note_change('shop_products', product_id, 'stock', actor, units);
+    PERFORM economy_internal.note_change('shop_products', product_id, 'stock', actor, units);
     SELECT sum(t.remaining) INTO total FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id;
     RETURN total;
 END
@@ -510,14 +510,14 @@ CREATE FUNCTION economy.remove_stock(product_id text, actor text) RETURNS bigint
     SET search_path = pg_catalog, economy, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    product CONSTANT economy.shop_products := economy.lock_product(product_id, actor);
+    product CONSTANT economy.shop_products := economy_internal.lock_product(product_id, actor);
 BEGIN
     IF product.stock_slots = 0 THEN
         RAISE EXCEPTION 'product "%" has no stock', product_id USING ERRCODE = 'XE303', HINT = 'It is sold without limit.';
     END IF;
     -- the slots stay as they are: nobody needs to wait for those who buy just now
     UPDATE economy.shop_products p SET stock_slots = 0 WHERE p.product_id = remove_stock.product_id;
-    PERFORM economy.note_change('shop_products', product_id, 'change', actor);
+    PERFORM economy_internal.note_change('shop_products', product_id, 'change', actor);
     RETURN (SELECT sum(t.remaining) FROM economy.shop_stock t WHERE t.product_id = remove_stock.product_id);
 END
 $$;

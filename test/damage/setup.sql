@@ -57,14 +57,14 @@ SELECT * FROM economy.rfm_refresh();
 SELECT economy.purchase(id, 'gold_550', 'late') FROM who WHERE n <= 3;
 SELECT * FROM economy.rfm_refresh();
 -- learned, moved between segments, reversed, waiting, refused, run
-SELECT economy.rfm_reverse(t.user_id, t.seq) FROM (SELECT * FROM economy.shop_transactions ORDER BY user_id, seq LIMIT 1) t;
+SELECT economy_internal.rfm_reverse(t.user_id, t.seq) FROM (SELECT * FROM economy.shop_transactions ORDER BY user_id, seq LIMIT 1) t;
 SELECT * FROM economy.rfm_refresh();
 SET economy.test_clock = '2026-09-15 12:00+00';
 SELECT * FROM economy.rfm_refresh();
 SELECT * FROM economy.learn_recommendations();
 CALL economy.run_job('rollup_stats');
 SELECT economy.record_action(id, 'go', 'PLAY', 'queued', 1, 2) FROM who WHERE n <= 3;
-SELECT economy.fill_rollup_queue();
+SELECT economy_internal.fill_rollup_queue();
 INSERT INTO economy.capture_refusals (source, user_id, game, action_id, bet, win, code, refused_at) SELECT 'public.rounds', id, 'go', 'r' || n, 1, 0, 'USER_SUSPENDED', economy.now() FROM who WHERE n = 9;
 -- a finding that is gone
 INSERT INTO economy.audit_findings (digest, run_id, last_run_id, gone_run_id, kind) SELECT sha256('a'), run_id, run_id, run_id, 'parity' FROM economy.audit_runs LIMIT 1;

@@ -5,6 +5,6 @@ SELECT to_regclass('economy.event_types') IS NOT NULL AS has_economy \gset
 \pset format unaligned
 \o :events
 SELECT e.event
-FROM economy.ledger l, economy.entry_events(l.user_id, l.seq, l.transaction_id::"char") e;
+FROM economy.ledger l, economy_internal.entry_events(l.user_id, l.seq, l.transaction_id::"char") e;
 \o
 \endif

@@ -1,6 +1,6 @@
 -- Access levels, tested as roles that have them.
 BEGIN;
-SELECT plan(46);
+SELECT plan(49);
 
 CREATE ROLE pgtap_nobody;
 CREATE ROLE pgtap_app;
@@ -24,7 +24,7 @@ CREATE TEMP TABLE function AS
     JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'economy';
 CREATE TEMP TABLE relation AS
     SELECT c.oid, c.oid::regclass::text AS name, c.relkind FROM pg_class c
-    WHERE c.relnamespace = 'economy'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f');
+    WHERE c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f');
 GRANT ALL ON function, relation TO PUBLIC;
 CREATE TEMP TABLE level (role name, level text);
 INSERT INTO level VALUES ('pgtap_app', 'app'), ('pgtap_monitor', 'monitor'), ('pgtap_operator', 'monitor'), ('pgtap_operator', 'operator'),
@@ -33,7 +33,9 @@ INSERT INTO level VALUES ('pgtap_app', 'app'), ('pgtap_monitor', 'monitor'), ('p
 
 SELECT is((SELECT string_agg(f.name, ', ') FROM function f WHERE has_function_privilege('pgtap_nobody', f.oid, 'EXECUTE')), NULL,
     'PUBLIC may call nothing');
-SELECT is(has_schema_privilege('pgtap_nobody', 'economy', 'USAGE'), false, 'nor use the schema');
+SELECT is(has_schema_privilege('pgtap_nobody', 'economy', 'USAGE') OR has_schema_privilege('pgtap_nobody', 'economy_internal', 'USAGE'), false, 'nor use the schemas');
+SELECT is((SELECT string_agg(DISTINCT role, ' ' ORDER BY role) FROM level WHERE has_schema_privilege(role, 'economy_internal', 'USAGE')), 'pgtap_admin pgtap_monitor pgtap_operator',
+    'the internal one is for those who score rows with their own privileges, and no app');
 SELECT is((SELECT string_agg(r.name || ' ' || p || ' ' || role, ', ')
            FROM relation r, (SELECT DISTINCT role FROM level) l, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) p
            WHERE r.relkind <> 'S' AND has_table_privilege(role, r.oid, p)), NULL, 'no level has a privilege on a table or view');
@@ -42,11 +44,20 @@ SELECT is((SELECT string_agg(r.name || ' ' || a.attname || ' ' || role, ', ')
            WHERE r.relkind <> 'S' AND has_column_privilege(role, r.oid, a.attnum, 'SELECT, INSERT, UPDATE, REFERENCES')), NULL, 'nor on a column');
 SELECT is((SELECT string_agg(r.name || ' ' || role, ', ') FROM relation r, (SELECT DISTINCT role FROM level) l
            WHERE r.relkind = 'S' AND has_sequence_privilege(role, r.oid, 'USAGE, SELECT, UPDATE')), NULL, 'nor on a sequence');
-SELECT is((SELECT string_agg(role, ', ') FROM level WHERE has_schema_privilege(role, 'economy', 'CREATE')), NULL, 'nobody may create in the schema');
+SELECT is((SELECT string_agg(role, ', ') FROM level WHERE has_schema_privilege(role, 'economy', 'CREATE') OR has_schema_privilege(role, 'economy_internal', 'CREATE')), NULL, 'nobody may create in the schemas');
 SELECT set_eq(format('SELECT name FROM function WHERE has_function_privilege(%L, oid, ''EXECUTE'')', r.role),
               format('SELECT substring(a.object FROM ''^[A-Z]+ (.*)'')::regprocedure::text FROM economy.access_list() a JOIN level l USING (level) WHERE l.role = %L', r.role),
               r.role || ' may call what access_list() says, and nothing else')
 FROM (SELECT DISTINCT role FROM level WHERE level IS NOT NULL) r ORDER BY r.role;
+SELECT set_eq($$SELECT p.proname FROM function f JOIN pg_proc p USING (oid)
+               WHERE p.pronamespace = 'economy'::regnamespace AND f.oid <> ALL (SELECT substring(a.object FROM '^[A-Z]+ (.*)')::regprocedure FROM economy.access_list() a)$$,
+              ARRAY['access_list', 'grant_access', 'revoke_access', 'seed_demo', 'simulate'], 'schema economy has what a level may call, and five functions of the owner');
+-- of economy_internal, what code calls that runs with the caller's privileges
+SELECT set_eq($$SELECT p.proname FROM function f JOIN pg_proc p USING (oid)
+               WHERE p.pronamespace = 'economy_internal'::regnamespace AND f.oid = ANY (SELECT substring(a.object FROM '^[A-Z]+ (.*)')::regprocedure FROM economy.access_list() a)$$,
+              $$SELECT DISTINCT m[1]::name FROM economy.access_list() a JOIN pg_proc p ON p.oid = substring(a.object FROM '^[A-Z]+ (.*)')::regprocedure AND NOT p.prosecdef,
+                    regexp_matches(regexp_replace(regexp_replace(concat(p.prosrc, pg_get_function_sqlbody(p.oid)), E'--[^\\n]*', '', 'g'), '''[^'']*''', '', 'g'), E'\\meconomy_internal\\.(\\w+)\\(', 'g') m$$,
+              'and nothing of economy_internal is for a level unless such a function calls it');
 SELECT is((SELECT string_agg(DISTINCT f.name, ', ') FROM function f WHERE has_function_privilege('pgtap_app', f.oid, 'EXECUTE')
            AND f.name ~ '(adjust_gold|upsert_product|retire|add_stock|set_user_status|rotate|grant_access|revoke_access|change_access|seed_demo|next_user_id|audit)'),
     NULL, 'an app may call nothing of an admin');
@@ -72,7 +83,7 @@ CREATE TEMP VIEW denied AS
     UNION ALL
     SELECT format(s, name) FROM relation, (VALUES ('SELECT nextval(%L)'), ('SELECT setval(%L, 1)'), ('SELECT currval(%L)')) v (s) WHERE relkind = 'S'
     UNION ALL
-    VALUES ('UPDATE economy.accounts SET gold = 1000000'), ('SELECT material FROM economy.signing_keys'), ('CREATE TABLE economy.evil ()'),
+    VALUES ('UPDATE economy.accounts SET gold = 1000000'), ('SELECT material FROM economy.signing_keys'), ('CREATE TABLE economy.evil ()'), ('CREATE TABLE economy_internal.evil ()'),
            ('CREATE FUNCTION economy.evil() RETURNS int LANGUAGE sql AS ''SELECT 1'''), ('DROP FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean)'),
            ('ALTER FUNCTION economy.receipt(bigint, text) SECURITY INVOKER'), ('DROP EXTENSION economy'), ('SET economy.test_clock = ''2031-01-01 00:00:00+00'''),
            ('SELECT economy.grant_access(''pgtap_app'', ''admin'')'), ('SET session_replication_role = replica');
@@ -87,7 +98,7 @@ BEGIN
         SELECT statement, pg_temp.try(statement) AS state FROM denied
         UNION ALL
         SELECT statement, pg_temp.try(statement) FROM (
-            SELECT format('%s economy.%I(%s)', CASE p.prokind WHEN 'p' THEN 'CALL' ELSE 'SELECT' END, p.proname,
+            SELECT format('%s %s.%I(%s)', CASE p.prokind WHEN 'p' THEN 'CALL' ELSE 'SELECT' END, p.pronamespace::regnamespace, p.proname,
                           (SELECT string_agg(CASE WHEN p.provariadic <> 0 AND n = p.pronargs THEN 'VARIADIC ' ELSE '' END || 'NULL::' || format_type(t, NULL), ', ' ORDER BY n) FROM unnest(f.types) WITH ORDINALITY u (t, n))) AS statement
             FROM function f JOIN pg_proc p ON p.oid = f.oid WHERE NOT f.is_trigger AND NOT has_function_privilege(f.oid, 'EXECUTE')) calls
     ) tried WHERE state <> '42501';
@@ -142,7 +153,8 @@ SELECT economy.revoke_access('pgtap_app', 'app') AS x \gset
 SELECT economy.revoke_access('pgtap_admin', 'admin') AS x \gset
 SELECT is((SELECT string_agg(f.name || role, ', ') FROM function f, (VALUES ('pgtap_app'), ('pgtap_admin')) v (role)
            WHERE has_function_privilege(role, f.oid, 'EXECUTE')), NULL, 'revoke_access() takes every function away');
-SELECT is(has_schema_privilege('pgtap_app', 'economy', 'USAGE') OR has_schema_privilege('pgtap_admin', 'economy', 'USAGE'), false, 'and the schema');
+SELECT is((SELECT string_agg(s || role, ' ') FROM unnest(ARRAY['economy', 'economy_internal']) s, unnest(ARRAY['pgtap_app', 'pgtap_admin']) role
+           WHERE has_schema_privilege(role, s, 'USAGE')), NULL, 'and the schemas');
 SET LOCAL ROLE pgtap_app;
 SELECT throws_ok(format('SELECT economy.purchase(%s, ''pgtap_x'', ''k1'')', :u), '42501', NULL, 'a purchase is refused then');
 RESET ROLE;

@@ -78,22 +78,22 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('recommendation_posteriors', 'SELECT * FROM economy.recommendation_posteriors(''pgtap'', ''New'', pg_catalog.now())'),
     ('recommendation_stats', 'SELECT * FROM economy.recommendation_stats()'),
     ('relay_status', 'SELECT * FROM economy.relay_status()'),
-    ('require_given', 'SELECT economy.require_given(''x'', true)'),
+    ('require_given', 'SELECT economy_internal.require_given(''x'', true)'),
     ('rfm_bounds', 'SELECT * FROM economy.rfm_bounds(''standard'', ''pgtap_source'', pg_catalog.now())'),
     ('rfm_bounds_query', 'SELECT * FROM economy.rfm_bounds_query(''standard'', ''SELECT id, ts, amount FROM public.pgtap_source'', pg_catalog.now())'),
     ('rfm_freshness', 'SELECT * FROM economy.rfm_freshness()'),
-    ('rfm_measure', 'SELECT * FROM economy.rfm_measure(economy.rfm_model(''standard''), ''SELECT 1 AS recency, 1 AS frequency, 1 AS monetary'', pg_catalog.now())'),
-    ('rfm_measure_query', 'SELECT * FROM economy.rfm_measure_query(''SELECT 1'')'),
-    ('rfm_measured', 'SELECT * FROM economy.rfm_measured(economy.rfm_model(''standard''), 1, 1, ''{1,2,3,4}'', ''{1,2,3,4}'', ''{1,2,3,4}'', ''{f,f,f}'', ''{1,2}'')'),
+    ('rfm_measure', 'SELECT * FROM economy_internal.rfm_measure(economy.rfm_model(''standard''), ''SELECT 1 AS recency, 1 AS frequency, 1 AS monetary'', pg_catalog.now())'),
+    ('rfm_measure_query', 'SELECT * FROM economy_internal.rfm_measure_query(''SELECT 1'')'),
+    ('rfm_measured', 'SELECT * FROM economy_internal.rfm_measured(economy.rfm_model(''standard''), 1, 1, ''{1,2,3,4}'', ''{1,2,3,4}'', ''{1,2,3,4}'', ''{f,f,f}'', ''{1,2}'')'),
     ('rfm_model', 'SELECT * FROM economy.rfm_model(''standard'')'),
     ('rfm_report', 'SELECT economy.rfm_report()'),
     ('rfm_rule_ranges', 'SELECT * FROM economy.rfm_rule_ranges((SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r), 1, 2, 1)'),
     ('rfm_rules', 'SELECT * FROM economy.rfm_rules()'),
     ('rfm_score', 'SELECT * FROM economy.rfm_score(''standard'', ''pgtap_source'', pg_catalog.now())'),
-    ('rfm_score_expression', 'SELECT economy.rfm_score_expression(''recency'', ''quantile'', ''{1,2,3,4}'', false, ''all'')'),
+    ('rfm_score_expression', 'SELECT economy_internal.rfm_score_expression(''recency'', ''quantile'', ''{1,2,3,4}'', false, ''all'')'),
     ('rfm_score_query', 'SELECT * FROM economy.rfm_score_query(''standard'', ''SELECT id, ts, amount FROM public.pgtap_source'', pg_catalog.now())'),
-    ('rfm_source', 'SELECT * FROM economy.rfm_source(economy.rfm_model(''standard''), ''SELECT id, ts, amount FROM public.pgtap_source'', pg_catalog.now())'),
-    ('rfm_source_check', 'SELECT economy.rfm_source_check(''SELECT id, ts, amount FROM public.pgtap_source'')'),
+    ('rfm_source', 'SELECT * FROM economy_internal.rfm_source(economy.rfm_model(''standard''), ''SELECT id, ts, amount FROM public.pgtap_source'', pg_catalog.now())'),
+    ('rfm_source_check', 'SELECT economy_internal.rfm_source_check(''SELECT id, ts, amount FROM public.pgtap_source'')'),
     ('segment_summary', 'SELECT * FROM economy.segment_summary()'),
     ('stats_parity', 'SELECT * FROM economy.stats_parity()'),
     ('verify_chain', 'SELECT * FROM economy.verify_chain(:u)'),
@@ -142,9 +142,9 @@ DECLARE
     one    text;
     result jsonb := '{}';
 BEGIN
-    FOR r IN SELECT c.relname, c.relkind FROM pg_class c WHERE c.relnamespace = 'economy'::regnamespace AND c.relkind IN ('r', 'p', 'm', 'S') LOOP
-        EXECUTE format(CASE r.relkind WHEN 'S' THEN 'SELECT (last_value, is_called)::text FROM economy.%I'
-                                      ELSE 'SELECT md5(string_agg(t::text, chr(10) ORDER BY t::text COLLATE "C")) FROM economy.%I t' END, r.relname) INTO one;
+    FOR r IN SELECT c.relname, c.relkind, c.relnamespace::regnamespace AS schema FROM pg_class c WHERE c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND c.relkind IN ('r', 'p', 'm', 'S') LOOP
+        EXECUTE format(CASE r.relkind WHEN 'S' THEN 'SELECT (last_value, is_called)::text FROM %s.%I'
+                                      ELSE 'SELECT md5(string_agg(t::text, chr(10) ORDER BY t::text COLLATE "C")) FROM %s.%I t' END, r.schema, r.relname) INTO one;
         result := result || jsonb_build_object(r.relname, one);
     END LOOP;
     RETURN result;
@@ -168,25 +168,25 @@ BEGIN
 END
 $$;
 
-SELECT set_eq($$SELECT substring(object FROM E'economy\\.(\\w+)\\(') FROM economy.access_list()$$, 'SELECT object FROM call', 'there is a call of every function of every level');
+SELECT set_eq($$SELECT substring(object FROM E'economy\\w*\\.(\\w+)\\(') FROM economy.access_list()$$, 'SELECT object FROM call', 'there is a call of every function of every level');
 -- each level in its turn, and all that its role may call
 SELECT pg_temp.call_as(l.level, c.object, c.statement)
 FROM (VALUES (1, 'monitor'), (2, 'app'), (3, 'operator'), (4, 'admin')) l (n, level)
 JOIN call c ON c.statement IS NOT NULL AND EXISTS (SELECT FROM economy.access_list() a
-    WHERE a.level = l.level AND substring(a.object FROM E'economy\\.(\\w+)\\(') = c.object)
+    WHERE a.level = l.level AND substring(a.object FROM E'economy\\w*\\.(\\w+)\\(') = c.object)
 ORDER BY l.n, c.n \g /dev/null
 
 SELECT is((SELECT string_agg(format('%s as %s: %s', statement, level, error), E'\n') FROM outcome WHERE error IS NOT NULL), NULL, 'every call does what it is for');
 SELECT is((SELECT string_agg(format('%s: %s', statement, changed), E'\n') FROM outcome WHERE level = 'monitor' AND changed <> '{}'), NULL, 'what a monitor calls changes nothing');
 SELECT is((SELECT string_agg(DISTINCT object, ', ') FROM economy.access_list() WHERE level = 'monitor' AND changes <> ''), NULL, 'which the list says');
 SELECT is((SELECT string_agg(format('%s as %s: %s', statement, level, changed), E'\n') FROM outcome o
-           WHERE NOT changed <@ (SELECT string_to_array(string_agg(a.changes, ' '), ' ') FROM economy.access_list() a WHERE a.object ~ format(E'economy\\.%s\\(', o.object))), NULL,
+           WHERE NOT changed <@ (SELECT string_to_array(string_agg(a.changes, ' '), ' ') FROM economy.access_list() a WHERE a.object ~ format(E'economy\\w*\\.%s\\(', o.object))), NULL,
     'no call changes what the list does not say');
 SELECT is((SELECT string_agg(DISTINCT a.object, ', ') FROM economy.access_list() a, unnest(string_to_array(a.changes, ' ')) t
            WHERE to_regclass('economy.' || t) IS NULL), NULL, 'which names tables and sequences that are there');
 SELECT is((SELECT string_agg(DISTINCT a.object, ', ') FROM economy.access_list() a
-           WHERE a.changes <> '' AND NOT EXISTS (SELECT FROM outcome o WHERE a.object ~ format(E'economy\\.%s\\(', o.object) AND o.changed <> '{}')
-             AND EXISTS (SELECT FROM outcome o WHERE a.object ~ format(E'economy\\.%s\\(', o.object))), NULL, 'and what changes something is seen to');
+           WHERE a.changes <> '' AND NOT EXISTS (SELECT FROM outcome o WHERE a.object ~ format(E'economy\\w*\\.%s\\(', o.object) AND o.changed <> '{}')
+             AND EXISTS (SELECT FROM outcome o WHERE a.object ~ format(E'economy\\w*\\.%s\\(', o.object))), NULL, 'and what changes something is seen to');
 
 -- Called with what has no default, every function either refuses by its own name or
 -- gets as far as its arguments: who evaluates a default is the caller.
@@ -206,14 +206,14 @@ BEGIN
 END
 $$;
 CREATE TEMP TABLE refusal AS
-    SELECT l.level, p.oid::regprocedure AS function, p.proname, has_function_privilege('pgtap_' || l.level, p.oid, 'EXECUTE') AS may,
-           pg_temp.refusal(l.level, format('%s economy.%I(%s)', CASE p.prokind WHEN 'p' THEN 'CALL' ELSE 'SELECT' END, p.proname,
+    SELECT l.level, p.oid::regprocedure AS function, p.proname, p.pronamespace::regnamespace::text AS schema, has_function_privilege('pgtap_' || l.level, p.oid, 'EXECUTE') AS may,
+           pg_temp.refusal(l.level, format('%s %s.%I(%s)', CASE p.prokind WHEN 'p' THEN 'CALL' ELSE 'SELECT' END, p.pronamespace::regnamespace, p.proname,
                (SELECT string_agg('NULL::' || format_type(t, NULL), ', ' ORDER BY n) FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY u (t, n) WHERE n <= p.pronargs - p.pronargdefaults))) AS said
     FROM unnest(ARRAY['monitor', 'app', 'operator', 'admin']) l (level), pg_proc p
     WHERE p.oid IN (SELECT substring(a.object FROM '^[A-Z]+ (.*)')::regprocedure FROM economy.access_list() a) AND p.prorettype <> 'trigger'::regtype;
 SELECT is((SELECT string_agg(format('%s as %s: %s', function, level, said), E'\n') FROM refusal WHERE may AND said IS NOT NULL), NULL, 'who may call a function may call what it calls');
 SELECT is((SELECT string_agg(format('%s as %s: %s', function, level, said), E'\n') FROM refusal
-           WHERE NOT may AND said IS DISTINCT FROM format('permission denied for %s %s', CASE proname WHEN 'run_job' THEN 'procedure' ELSE 'function' END, proname)), NULL,
+           WHERE NOT may AND said IS DISTINCT FROM CASE WHEN schema <> 'economy' AND level = 'app' THEN 'permission denied for schema ' || schema ELSE format('permission denied for %s %s', CASE proname WHEN 'run_job' THEN 'procedure' ELSE 'function' END, proname) END), NULL,
     'who may not is told so, and not of another one');
 SELECT * FROM finish();
 ROLLBACK;

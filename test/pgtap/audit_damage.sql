@@ -278,10 +278,10 @@ SELECT is((SELECT row(r.users, r.entries, r.finished_at IS NOT NULL)::text FROM 
 
 -- progress
 SELECT is_empty('SELECT * FROM economy.progress()', 'nothing runs now');
-SELECT economy.report_progress('pgtap', 3, 10) AS x \gset
-SELECT economy.report_progress(NULL, NULL, NULL) AS x \gset
-SELECT throws_ok(call, code, NULL, call) FROM (VALUES ('SELECT economy.report_progress(''x'', NULL, 1)', 'XE001'), ('SELECT economy.report_progress(''x'', 1, NULL)', 'XE001'),
-    ('SELECT economy.report_progress('''', 1, 1)', 'XE002'), ('SELECT economy.report_progress(repeat(''x'', 65), 1, 1)', 'XE003')) v (call, code);
+SELECT economy_internal.report_progress('pgtap', 3, 10) AS x \gset
+SELECT economy_internal.report_progress(NULL, NULL, NULL) AS x \gset
+SELECT throws_ok(call, code, NULL, call) FROM (VALUES ('SELECT economy_internal.report_progress(''x'', NULL, 1)', 'XE001'), ('SELECT economy_internal.report_progress(''x'', 1, NULL)', 'XE001'),
+    ('SELECT economy_internal.report_progress('''', 1, 1)', 'XE002'), ('SELECT economy_internal.report_progress(repeat(''x'', 65), 1, 1)', 'XE003')) v (call, code);
 -- many findings: of one stream the first are told, and how many there are; a batch
 -- ends when it has found enough, and the next one goes on behind it
 CREATE TEMP TABLE crowd AS SELECT n, economy.register('pgtap audit crowd ' || n) AS u FROM generate_series(1, 25) n;
@@ -291,9 +291,9 @@ SELECT min(u) AS first, max(u) AS last FROM crowd \gset
 ALTER TABLE economy.user_actions DISABLE TRIGGER ALL;
 UPDATE economy.user_actions SET hash = sha256(hash) WHERE user_id BETWEEN :first AND :last;
 SELECT is((SELECT count(*) FROM economy.verify_chain(:first)), 1002::bigint, 'each entry and the head');
-SELECT is((SELECT string_agg(concat_ws(' ', f.n, f.kind, f.actual), ', ' ORDER BY f.n) FROM unnest(economy.audit_streams(ARRAY[:first])) WITH ORDINALITY f (user_id, kind, expected, actual, entry, seq, n) WHERE f.n > 1000),
+SELECT is((SELECT string_agg(concat_ws(' ', f.n, f.kind, f.actual), ', ' ORDER BY f.n) FROM unnest(economy_internal.audit_streams(ARRAY[:first])) WITH ORDINALITY f (user_id, kind, expected, actual, entry, seq, n) WHERE f.n > 1000),
     '1001 more_findings 1002 findings', 'of which a sweep tells the first 1000');
-CREATE TEMP TABLE batch AS SELECT b.* FROM economy.audit_next(:first, 10000) b;
+CREATE TEMP TABLE batch AS SELECT b.* FROM economy_internal.audit_next(:first, 10000) b;
 SELECT is((SELECT upto_user - :first FROM batch), 19::bigint, 'a batch ends after 20 users when these have 10000 findings');
 SELECT is((SELECT concat_ws(' ', users, entries) FROM batch), '20 11001', 'and counts them and their entries');
 SELECT is((SELECT concat_ws(' ', count(DISTINCT f.user_id), max(f.user_id) - :first) FROM batch b, unnest(b.findings) f WHERE f.kind = 'wrong_hash'), '20 19', 'with what is wrong with each');

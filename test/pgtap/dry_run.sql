@@ -67,7 +67,7 @@ SELECT is(p.transaction_id, NULL, 'a dry run names no entry') FROM economy.purch
 SELECT is(p.code, 'USER_NOT_FOUND', 'a dry run for an unknown user') FROM economy.purchase(-1, 'pgtap_item', 'new', dry_run => true) p;
 -- whoever only asks keeps nobody waiting
 SELECT economy.register('pgtap asked') AS asked \gset
-SELECT is(p.code || ' ' || economy.purchase_probe(:asked, 'pgtap_item'), 'INSUFFICIENT_GOLD INSUFFICIENT_GOLD', 'a dry run and a probe')
+SELECT is(p.code || ' ' || economy_internal.purchase_probe(:asked, 'pgtap_item'), 'INSUFFICIENT_GOLD INSUFFICIENT_GOLD', 'a dry run and a probe')
 FROM economy.purchase(:asked, 'pgtap_item', 'new', dry_run => true) p;
 SELECT is((SELECT a.xmax::text FROM economy.accounts a WHERE a.user_id = :asked), '0', 'lock no account');
 SET TRANSACTION READ ONLY;

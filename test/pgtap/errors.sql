@@ -67,12 +67,12 @@ FROM (VALUES
     ('SELECT * FROM economy.changes(NULL, 10001)',          'XE002', 'max must be from 1 to 10000'),
     ('SELECT * FROM economy.statement({u}, 0, -1)',         'XE002', 'max must be 0 or more'),
     ('SELECT * FROM economy.audit_step(0)',                 'XE002', 'max_users must be 1 or more'),
-    ($$SELECT * FROM economy.entry_events({u}, 1, 'Z')$$,   'XE103', 'no journal has the letter "Z"'),
-    ($$SELECT * FROM economy.rfm_buckets(E'\\x00')$$,         'XE002', 'buckets must be what economy.rfm_pack() makes'),
-    ($$SELECT economy.rfm_merge(E'\\x0102', E'\\x')$$,          'XE002', 'buckets must be what economy.rfm_pack() makes'),
-    ($$SELECT economy.rfm_pack('infinity', 1, 1)$$,         'XE002', 'a purchase must have a finite time and an entry number'),
-    ($$SELECT economy.rfm_assess(1, E'\\x', pg_catalog.now(), '{1,2,3}', '{a}', NULL, NULL, NULL, NULL, NULL, NULL, NULL)$$,
-                                                            'XE002', 'program must be one made by economy.rfm_program()')
+    ($$SELECT * FROM economy_internal.entry_events({u}, 1, 'Z')$$,   'XE103', 'no journal has the letter "Z"'),
+    ($$SELECT * FROM economy_internal.rfm_buckets(E'\\x00')$$,         'XE002', 'buckets must be what economy_internal.rfm_pack() makes'),
+    ($$SELECT economy_internal.rfm_merge(E'\\x0102', E'\\x')$$,          'XE002', 'buckets must be what economy_internal.rfm_pack() makes'),
+    ($$SELECT economy_internal.rfm_pack('infinity', 1, 1)$$,         'XE002', 'a purchase must have a finite time and an entry number'),
+    ($$SELECT economy_internal.rfm_assess(1, E'\\x', pg_catalog.now(), '{1,2,3}', '{a}', NULL, NULL, NULL, NULL, NULL, NULL, NULL)$$,
+                                                            'XE002', 'program must be one made by economy_internal.rfm_program()')
 ) v (call, code, message);
 
 SELECT finish();

@@ -36,9 +36,9 @@ SELECT is((SELECT string_agg(DISTINCT (r.event::jsonb - ARRAY['id', 'type', 'seq
           '{"time": "2026-03-02T12:00:00.000001Z", "specversion": "1.0", "datacontenttype": "application/json"}', 'in one envelope');
 SELECT is((SELECT count(*) FROM economy.replay(:u, 0) r WHERE r.code = 'EVENT' AND (r.event->>'type', r.event->>'subject', r.event->>'source', r.event->>'sequence')
                = (r.type, :'u', '/economy/node/' || current_setting('economy.node_id'), lpad(r.seq::text, 20, '0'))), 12::bigint, 'with type, subject, source and sequence');
-SELECT is((SELECT count(*) FROM economy.ledger l, economy.entry_events(:u, l.seq, l.transaction_id::"char") e
+SELECT is((SELECT count(*) FROM economy.ledger l, economy_internal.entry_events(:u, l.seq, l.transaction_id::"char") e
            WHERE l.user_id = :u AND (l.seq, e.type, e.event::text) IN (SELECT r.seq, r.type, r.event::text FROM economy.replay(:u, 0) r)), 12::bigint, 'the same of each entry alone');
-SELECT is((SELECT count(*) FROM economy.entry_events(:u, 3, 'P')) + (SELECT count(*) FROM economy.entry_events(:u, 11, 'R')), 0::bigint, 'none of what is no entry');
+SELECT is((SELECT count(*) FROM economy_internal.entry_events(:u, 3, 'P')) + (SELECT count(*) FROM economy_internal.entry_events(:u, 11, 'R')), 0::bigint, 'none of what is no entry');
 
 -- pages count entries, not events
 CREATE FUNCTION pg_temp.page(user_id bigint, after bigint, max integer) RETURNS text LANGUAGE sql AS $$

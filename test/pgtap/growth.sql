@@ -56,7 +56,7 @@ SELECT pg_temp.measure('rfm_refresh_incremental() after as many purchases', 'SEL
 SELECT pg_temp.measure('rfm_refresh() after as many purchases', 'SELECT pg_temp.buy({n})', 'SELECT * FROM economy.rfm_refresh()');
 SELECT pg_temp.measure('rollup_stats() of as many actions', $$SELECT count(*) FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object(
     'user_id', c.user_id, 'game', 'pgtap_growth', 'action_type', 'X', 'action_id', 'e' || nextval('key'), 'bet', 0, 'win', 1)) FROM crowd c WHERE c.n <= {n}))$$, 'SELECT * FROM economy.rollup_stats()');
-SELECT pg_temp.measure('audit_segments() of as many users', NULL, 'SELECT count(*) FROM economy.audit_segments((SELECT user_id FROM crowd WHERE n = 1), (SELECT user_id FROM crowd WHERE n = {n}))');
+SELECT pg_temp.measure('audit_segments() of as many users', NULL, 'SELECT count(*) FROM economy_internal.audit_segments((SELECT user_id FROM crowd WHERE n = 1), (SELECT user_id FROM crowd WHERE n = {n}))');
 SELECT pg_temp.measure('audit_sweep_incremental() of as many users', 'SELECT pg_temp.buy({n})', 'SELECT count(*) FROM economy.audit_sweep_incremental()');
 SELECT economy.set_recommendations('pgtap growth', '{"policy": "thompson", "attribution_window": "1 day"}', '[{"segment": "New", "arm": "a", "cta": "a"}]', 'pgtap') AS x \gset
 SELECT pg_temp.measure('learn_recommendations() of as many decisions', $$

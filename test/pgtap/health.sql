@@ -8,7 +8,7 @@ DELETE FROM economy.job_runs;
 DELETE FROM economy.audit_findings;
 DELETE FROM economy.audit_runs;
 UPDATE economy.signing_keys SET created_at = pg_catalog.now();
-SELECT economy.note_key(version) FROM economy.signing_keys \g /dev/null
+SELECT economy_internal.note_key(version) FROM economy.signing_keys \g /dev/null
 
 CREATE FUNCTION pg_temp.state_after(item text, change text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE

@@ -6,7 +6,7 @@ SELECT economy.register('pgtap id', 'europe/berlin', '{"name": "x"}') AS u \gset
 SELECT is((SELECT row(u.external_id, u.timezone, u.profile)::text FROM economy.users u WHERE u.user_id = :u),
     '("pgtap id",Europe/Berlin,"{""name"": ""x""}")', 'a user is registered, the time zone in its proper spelling');
 SELECT is((SELECT row(a.seq, a.gold, a.experience_points, a.suspended, a.head_hash)::text FROM economy.accounts a WHERE a.user_id = :u),
-    row(0, 0, 0, false, economy.identity_hash(u.user_id, 'pgtap id', 'Europe/Berlin', u.created_at))::text, 'with an empty account')
+    row(0, 0, 0, false, economy_internal.identity_hash(u.user_id, 'pgtap id', 'Europe/Berlin', u.created_at))::text, 'with an empty account')
 FROM economy.users u WHERE u.user_id = :u;
 SELECT is((SELECT row(a.user_id = :u, a.gold, a.experience_points, a.seq)::text FROM economy.account(:u) a), '(t,0,0,0)', 'that account() shows');
 SELECT is(economy.register('pgtap id', 'Asia/Tokyo', '{"name": "y"}'), :u::bigint, 'the same external_id is the same user');

@@ -14,30 +14,30 @@ CREATE FUNCTION pg_temp.was(job text, state text, age interval, "position" jsonb
 
 -- --- begin ---------------------------------------------------------------------
 
-SELECT throws_ok('SELECT economy.begin_job(''mischief'', true)', 'XE002', 'job "mischief" does not exist', 'no such job');
-SELECT throws_ok('SELECT economy.begin_job(''mischief'', false)', 'XE002', NULL, 'whether one goes or not');
-SELECT is(economy.begin_job('prune', true) IS NOT NULL, true, 'a run begins');
-SELECT is(economy.begin_job('prune', false), NULL, 'one beside it is skipped');
+SELECT throws_ok('SELECT economy_internal.begin_job(''mischief'', true)', 'XE002', 'job "mischief" does not exist', 'no such job');
+SELECT throws_ok('SELECT economy_internal.begin_job(''mischief'', false)', 'XE002', NULL, 'whether one goes or not');
+SELECT is(economy_internal.begin_job('prune', true) IS NOT NULL, true, 'a run begins');
+SELECT is(economy_internal.begin_job('prune', false), NULL, 'one beside it is skipped');
 SELECT is(pg_temp.runs('prune'), 'running 0, skipped 0 the run before is still going', 'and both are noted');
 SELECT is((SELECT bool_and(started_at BETWEEN statement_timestamp() - interval '1 hour' AND clock_timestamp() AND (ended_at >= started_at) IS NOT DISTINCT FROM CASE state WHEN 'skipped' THEN true END) FROM economy.job_runs), true, 'with their times');
-SELECT is(economy.begin_job('prune', true) IS NOT NULL, true, 'a run that nobody holds any more');
+SELECT is(economy_internal.begin_job('prune', true) IS NOT NULL, true, 'a run that nobody holds any more');
 SELECT is(pg_temp.runs('prune'), 'lost 0 it had not ended, and was not going, when the next run began, skipped 0 the run before is still going, running 0', 'is lost');
-SELECT is(economy.begin_job('anchor', true) IS NOT NULL, true, 'another job');
+SELECT is(economy_internal.begin_job('anchor', true) IS NOT NULL, true, 'another job');
 SELECT is((SELECT string_agg(job, ' ' ORDER BY job) FROM economy.job_runs WHERE state = 'running'), 'anchor prune', 'does not touch it');
 
 -- runs of 720 hours are kept, those that are older are not, but for one that is going
 DELETE FROM economy.job_runs;
 SELECT pg_temp.was(job, state, age) FROM (VALUES ('prune', 'done', interval '720 hours 1 second'), ('prune', 'failed', '9000 hours'), ('prune', 'skipped', '721 hours'), ('prune', 'lost', '721 hours'), ('prune', 'done', '719 hours 59 minutes'), ('anchor', 'done', '721 hours'), ('prune', 'running', '800 hours')) v (job, state, age) \g /dev/null
-SELECT is(economy.begin_job('prune', false), NULL, 'a run that is skipped');
+SELECT is(economy_internal.begin_job('prune', false), NULL, 'a run that is skipped');
 SELECT is((SELECT count(*) FROM economy.job_runs), 8::bigint, 'forgets nothing');
-SELECT is(economy.begin_job('prune', true) IS NOT NULL, true, 'one that begins');
+SELECT is(economy_internal.begin_job('prune', true) IS NOT NULL, true, 'one that begins');
 SELECT is((SELECT string_agg(job || ' ' || state, ', ' ORDER BY run_id) FROM economy.job_runs), 'prune done, anchor done, prune lost, prune skipped, prune running', 'forgets the old runs of its job');
 DELETE FROM economy.job_runs;
 SELECT count(pg_temp.was('prune', 'done', interval '721 hours')) AS x FROM generate_series(1, 1100) \gset
-SELECT economy.begin_job('prune', true) AS x \gset
+SELECT economy_internal.begin_job('prune', true) AS x \gset
 SELECT is((SELECT count(*) FROM economy.job_runs WHERE state = 'done'), 100::bigint, 'a thousand at once');
 SELECT count(pg_temp.was('prune', 'done', interval '1 hour')) AS x FROM generate_series(1, 1000) \gset
-SELECT economy.begin_job('prune', true) AS x \gset
+SELECT economy_internal.begin_job('prune', true) AS x \gset
 SELECT is((SELECT count(*) FROM economy.job_runs WHERE state = 'done'), 1000::bigint, 'the oldest of many');
 
 -- where the run before was cut off, the next goes on: not where it met something bad
@@ -48,7 +48,7 @@ BEGIN
     DELETE FROM economy.job_runs;
     -- job state place error, the oldest first
     PERFORM pg_temp.was(r[1], r[2], interval '1 hour', to_jsonb(r[3]), nullif(r[4], '')) FROM string_to_table(runs, ', ') WITH ORDINALITY t (line, n), regexp_match(line, '^([a-z]+) ([a-z]+) ([0-9]+) ?(.*)$') r ORDER BY n;
-    run := economy.begin_job('prune', true);
+    run := economy_internal.begin_job('prune', true);
     RETURN (SELECT coalesce(r.position #>> '{}', 'the begin') FROM economy.job_runs r WHERE r.run_id = run);
 END
 $$;
@@ -60,15 +60,15 @@ FROM (VALUES ('prune failed 7 40001: could not serialize', '7'), ('prune failed 
 
 -- --- a batch ---------------------------------------------------------------------
 
-SELECT is(economy.do_job(run_id), 'lost', 'a run that is not going: ' || coalesce(run_id::text, 'null')) FROM (VALUES (NULL::bigint), (-1)) v (run_id);
+SELECT is(economy_internal.do_job(run_id), 'lost', 'a run that is not going: ' || coalesce(run_id::text, 'null')) FROM (VALUES (NULL::bigint), (-1)) v (run_id);
 -- to the end of a job, or its first error; what is told of it
 CREATE FUNCTION pg_temp.finish_job(job text, run bigint DEFAULT NULL) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-    id     CONSTANT bigint := coalesce(run, economy.begin_job(job, true));
+    id     CONSTANT bigint := coalesce(run, economy_internal.begin_job(job, true));
     answer text;
 BEGIN
     FOR i IN 1 .. 100 LOOP
-        answer := economy.do_job(id);
+        answer := economy_internal.do_job(id);
         EXIT WHEN answer <> 'running';
     END LOOP;
     RETURN (SELECT concat_ws(' ', answer, r.state, r.batches > 1, r.rows, r.position::text, r.error, (r.ended_at >= r.started_at)::text) FROM economy.job_runs r WHERE r.run_id = id);
@@ -109,12 +109,12 @@ SELECT cmp_ok((SELECT rows FROM economy.job_runs r WHERE r.job = j), '>=', 201::
 ROLLBACK TO fresh;
 CREATE FUNCTION pg_temp.interrupted(job text, relation text, broken text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
-    run CONSTANT bigint := economy.begin_job(job, true);
+    run CONSTANT bigint := economy_internal.begin_job(job, true);
 BEGIN
-    RETURN NEXT economy.do_job(run);
+    RETURN NEXT economy_internal.do_job(run);
     EXECUTE format('ALTER TABLE economy.%I ADD CONSTRAINT broken CHECK (%s) NOT VALID', relation, broken);
-    RETURN NEXT economy.do_job(run);
-    RETURN NEXT economy.do_job(run);
+    RETURN NEXT economy_internal.do_job(run);
+    RETURN NEXT economy_internal.do_job(run);
     RETURN NEXT regexp_replace(pg_temp.runs(job), ' [0-9]+ 1 ', ' n 1 ');
     RETURN NEXT pg_temp.done(job);
     EXECUTE format('ALTER TABLE economy.%I DROP CONSTRAINT broken', relation);

@@ -39,7 +39,7 @@ SELECT is((SELECT string_agg(concat_ws(' ', name, CASE actor WHEN session_user T
     'pgtap_steep session - [0, 10, 30, 70, 9007199254740991], pgtap_flat session - [0], pgtap_steep session [0, 10, 30, 70, 9007199254740991] [0, 100], pgtap_flat ann [0] [0, 5]',
     'the history of two curves');
 CREATE FUNCTION pg_temp.found() RETURNS text LANGUAGE sql AS
-    $$ SELECT string_agg(concat_ws('|', kind, regexp_replace(expected, 'change [0-9]+', 'change N'), actual), ', ') FROM economy.audit_config() WHERE expected ~ 'level_' $$;
+    $$ SELECT string_agg(concat_ws('|', kind, regexp_replace(expected, 'change [0-9]+', 'change N'), actual), ', ') FROM economy_internal.audit_config() WHERE expected ~ 'level_' $$;
 SELECT throws_ok($$SELECT economy.set_level_curve('c', ARRAY[0], NULL)$$, 'XE001', 'actor must not be null', 'nobody');
 SELECT throws_ok($$SELECT economy.set_level_curve('c', ARRAY[0], '')$$, 'XE002', 'actor must have 1 to 255 bytes', 'no name');
 SELECT throws_ok($$DELETE FROM economy.config_changes WHERE relation = 'level_curves'$$, 'XE101', NULL, 'the history is append-only');

@@ -66,10 +66,10 @@ SELECT is((SELECT row(actor, before, after)::text FROM economy.level_changes WHE
     row(session_user, '[{"arm": "all", "curve": "pgtap_fast", "share": 10000, "enabled": false}]'::jsonb,
         '[{"arm": "all", "curve": "linear", "share": 10000, "enabled": true}]'::jsonb)::text, 'the history says who changed it, from what to what');
 SELECT is((SELECT after FROM economy.level_changes WHERE kind = 'experiment' AND name = 'pgtap_1' ORDER BY change_id DESC LIMIT 1), NULL, 'or that it is gone');
-SELECT is_empty('SELECT * FROM economy.audit_config()', 'the tables are what it says');
+SELECT is_empty('SELECT * FROM economy_internal.audit_config()', 'the tables are what it says');
 SAVEPOINT s;
 UPDATE economy.level_experiments SET share = 9999 WHERE experiment = 'pgtap_2';
-SELECT is((SELECT count(*) FROM economy.audit_config()), 1::bigint, 'a share changed by hand is found');
+SELECT is((SELECT count(*) FROM economy_internal.audit_config()), 1::bigint, 'a share changed by hand is found');
 ROLLBACK TO SAVEPOINT s;
 SELECT throws_ok($$SELECT economy.set_level_experiment('e', '[]', false, NULL)$$, 'XE001', 'actor must not be null', 'nobody');
 

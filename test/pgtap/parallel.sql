@@ -34,11 +34,11 @@ SELECT is((WITH RECURSIVE function AS (
         SELECT p.oid, p.proname, p.proparallel, l.lanname,
                -- names in texts call nothing
                regexp_replace(concat(p.prosrc, pg_get_function_sqlbody(p.oid)), '''[^'']*''', '', 'g') AS source
-        FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.pronamespace = 'economy'::regnamespace AND p.prokind IN ('f', 'p')
+        FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.pronamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND p.prokind IN ('f', 'p')
     ), catching AS (
         SELECT f.* FROM function f WHERE f.lanname = 'plpgsql' AND f.source ~ E'\\mEXCEPTION\\s+WHEN\\M'
         UNION
-        SELECT f.* FROM catching c JOIN function f ON f.source ~ (E'\\meconomy\\.' || c.proname || E'\\s*\\(')
+        SELECT f.* FROM catching c JOIN function f ON f.source ~ (E'\\meconomy(_internal)?\\.' || c.proname || E'\\s*\\(')
     )
     SELECT concat(string_agg(c.proname, ' ' ORDER BY c.proname) FILTER (WHERE c.proparallel <> 'u'), CASE WHEN count(*) < 5 THEN 'none found' END) FROM catching c), '',
     'what catches errors, and what calls it, is PARALLEL UNSAFE');

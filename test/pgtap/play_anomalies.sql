@@ -20,23 +20,23 @@ CREATE FUNCTION pg_temp.exact_tail(wins int, n int, p numeric) RETURNS numeric L
         SELECT 0, (1 - p) ^ n
         UNION ALL SELECT k + 1, value * (n - k) / (k + 1) * p / (1 - p) FROM term WHERE k < n)
     SELECT coalesce(sum(value), 0) FROM term WHERE k >= wins $$;
-SELECT is((SELECT string_agg(format('%s of %s at %s: %s, not %s', w, n, p, economy.binomial_tail(w, n, p::float8), pg_temp.exact_tail(w, n, p)), ', ')
+SELECT is((SELECT string_agg(format('%s of %s at %s: %s, not %s', w, n, p, economy_internal.binomial_tail(w, n, p::float8), pg_temp.exact_tail(w, n, p)), ', ')
            FROM generate_series(1, 24) n, generate_series(0, n) w, unnest(ARRAY[0.01, 0.25, 0.48, 0.5, 0.75, 0.99]::numeric(60, 50)[]) p
-           WHERE abs(economy.binomial_tail(w, n, p::float8) / pg_temp.exact_tail(w, n, p)::float8 - 1) > 1e-11), NULL, 'all tails of up to 24 games');
-SELECT is((SELECT string_agg(format('%s of %s at %s: %s, not %s', w, n, p, economy.binomial_tail(w, n, p::float8), pg_temp.exact_tail(w, n, p)), ', ')
+           WHERE abs(economy_internal.binomial_tail(w, n, p::float8) / pg_temp.exact_tail(w, n, p)::float8 - 1) > 1e-11), NULL, 'all tails of up to 24 games');
+SELECT is((SELECT string_agg(format('%s of %s at %s: %s, not %s', w, n, p, economy_internal.binomial_tail(w, n, p::float8), pg_temp.exact_tail(w, n, p)), ', ')
            FROM (VALUES (200, 60, 0.25), (200, 100, 0.48), (200, 150, 0.48), (200, 2, 0.001), (500, 325, 0.48), (500, 240, 0.48), (500, 400, 0.48), (1000, 650, 0.48), (1000, 480, 0.48)) v (n, w, p)
            CROSS JOIN LATERAL (SELECT p::numeric(400, 380)) x (exact)
-           WHERE abs(economy.binomial_tail(w, n, p::float8)::numeric / pg_temp.exact_tail(w, n, x.exact) - 1) > 1e-9), NULL, 'and of many games, far out');
-SELECT is(economy.binomial_tail(wins, n, p), want::double precision, format('%s of %s at %s', wins, n, p))
+           WHERE abs(economy_internal.binomial_tail(w, n, p::float8)::numeric / pg_temp.exact_tail(w, n, x.exact) - 1) > 1e-9), NULL, 'and of many games, far out');
+SELECT is(economy_internal.binomial_tail(wins, n, p), want::double precision, format('%s of %s at %s', wins, n, p))
 FROM (VALUES (0, 5, 0.3, 1), (0, 5, 0, 1), (5, 5, 1, 1), (1, 5, 0, 0), (1, 1, 0.25, 0.25)) v (wins, n, p, want);
-SELECT is((SELECT count(*) FROM generate_series(1, 1000) w WHERE economy.binomial_tail(w, 1000, 0.48) > economy.binomial_tail(w - 1, 1000, 0.48)), 0::bigint, 'tails never rise with the wins');
-SELECT ok((SELECT t BETWEEN 0.49 AND 0.51 FROM economy.binomial_tail(500000000, 1000000000, 0.5) t), 'a thousand million games');
+SELECT is((SELECT count(*) FROM generate_series(1, 1000) w WHERE economy_internal.binomial_tail(w, 1000, 0.48) > economy_internal.binomial_tail(w - 1, 1000, 0.48)), 0::bigint, 'tails never rise with the wins');
+SELECT ok((SELECT t BETWEEN 0.49 AND 0.51 FROM economy_internal.binomial_tail(500000000, 1000000000, 0.5) t), 'a thousand million games');
 SELECT throws_ok(call, code, message, call)
 FROM (VALUES ('SELECT economy.wilson_interval(NULL, 1)', 'XE001', 'wins must not be null'), ('SELECT economy.wilson_interval(1, NULL)', 'XE001', 'n must not be null'),
     ('SELECT economy.wilson_interval(0, 0)', 'XE002', 'wins must be from 0 to n, and n at least 1'), ('SELECT economy.wilson_interval(-1, 5)', 'XE002', 'wins must be from 0 to n, and n at least 1'),
-    ('SELECT economy.wilson_interval(6, 5)', 'XE002', 'wins must be from 0 to n, and n at least 1'), ('SELECT economy.binomial_tail(1, 2, NULL)', 'XE001', 'p must not be null'),
-    ('SELECT economy.binomial_tail(1, 2, -0.1)', 'XE002', 'p must be from 0 to 1'), ('SELECT economy.binomial_tail(1, 2, 1.1)', 'XE002', 'p must be from 0 to 1'),
-    ('SELECT economy.binomial_tail(1, 2, ''NaN'')', 'XE002', 'p must be from 0 to 1'), ('SELECT economy.binomial_tail(3, 2, 0.5)', 'XE002', 'wins must be from 0 to n, and n at least 1')) v (call, code, message);
+    ('SELECT economy.wilson_interval(6, 5)', 'XE002', 'wins must be from 0 to n, and n at least 1'), ('SELECT economy_internal.binomial_tail(1, 2, NULL)', 'XE001', 'p must not be null'),
+    ('SELECT economy_internal.binomial_tail(1, 2, -0.1)', 'XE002', 'p must be from 0 to 1'), ('SELECT economy_internal.binomial_tail(1, 2, 1.1)', 'XE002', 'p must be from 0 to 1'),
+    ('SELECT economy_internal.binomial_tail(1, 2, ''NaN'')', 'XE002', 'p must be from 0 to 1'), ('SELECT economy_internal.binomial_tail(3, 2, 0.5)', 'XE002', 'wins must be from 0 to n, and n at least 1')) v (call, code, message);
 
 -- 20 cheats at 0.65 with 1,000 games each among 5,000 honest players.  Wins
 -- come from a generator with a seed: by the normal approximation for honest
@@ -64,7 +64,7 @@ SELECT is(pg_temp.screen(seed), '20 cheats, 0 honest', 'the planted cheats are f
 SELECT is(pg_temp.screen(seed, 5000, 0), '0 cheats, 0 honest', 'nobody among honest players: seed ' || seed) FROM unnest(ARRAY[1, 2, 3]) seed;
 SELECT pg_temp.plant(1, 5000, 20) AS x \gset
 SELECT is((SELECT count(*) FROM economy.win_rate_anomalies('pgtap luck') a WHERE a.games = 1000 AND abs(a.win_rate - a.wins / 1000.0::float8) < 1e-15 AND a.lower > a.population_rate AND a.upper > a.win_rate
-           AND a.p_value = economy.binomial_tail(a.wins, a.games, a.population_rate) AND a.p_value < 1e-6), 20::bigint, 'the columns');
+           AND a.p_value = economy_internal.binomial_tail(a.wins, a.games, a.population_rate) AND a.p_value < 1e-6), 20::bigint, 'the columns');
 SELECT is((SELECT DISTINCT population_rate FROM economy.win_rate_anomalies('pgtap luck')), (SELECT sum(wins)::float8 / sum(wins + losses) FROM economy.game_stats WHERE game = 'pgtap luck'), 'the rate of the population');
 SELECT ok((SELECT bool_and(user_id = sorted) FROM (SELECT user_id, first_value(user_id) OVER (ORDER BY p_value, user_id ROWS BETWEEN CURRENT ROW AND CURRENT ROW) AS sorted FROM economy.win_rate_anomalies('pgtap luck')) s), 'ordered by p');
 SELECT is_empty($$SELECT * FROM economy.win_rate_anomalies('pgtap luck', 0)$$, 'q = 0 finds nobody');
@@ -72,7 +72,7 @@ SELECT is_empty('SELECT * FROM economy.win_rate_anomalies(''pgtap no such game''
 SELECT is_empty('SELECT * FROM economy.win_rate_anomalies(NULL)', 'and no game');
 -- Benjamini-Hochberg, against its definition
 SELECT results_eq(format($$SELECT user_id FROM economy.win_rate_anomalies('pgtap luck', %s) ORDER BY 1$$, q), format($$
-    WITH p AS (SELECT user_id, wins + losses AS n, wins, economy.binomial_tail(wins, wins + losses, (SELECT sum(wins)::float8 / sum(wins + losses) FROM economy.game_stats WHERE game = 'pgtap luck')) AS p
+    WITH p AS (SELECT user_id, wins + losses AS n, wins, economy_internal.binomial_tail(wins, wins + losses, (SELECT sum(wins)::float8 / sum(wins + losses) FROM economy.game_stats WHERE game = 'pgtap luck')) AS p
                FROM economy.game_stats WHERE game = 'pgtap luck'),
          o AS (SELECT *, rank() OVER (ORDER BY p) AS r, count(*) OVER () AS m FROM p)
     SELECT user_id FROM o WHERE p <= (SELECT max(p) FROM o WHERE p <= %s * r / m)
@@ -97,7 +97,7 @@ SELECT economy.register_game('pgtap world ' || w) AS x FROM generate_series(1, 4
 INSERT INTO economy.game_stats SELECT user_id, 'pgtap world ' || w, wins + losses + draws, wins, losses, draws, 0, 0, 0, pg_catalog.now() FROM player;
 CREATE TEMP TABLE wanted AS
     WITH tested AS (
-        SELECT p.w, p.user_id, p.wins + p.losses AS games, p.wins, r.rate, economy.binomial_tail(p.wins, p.wins + p.losses, r.rate) AS p, (economy.wilson_interval(p.wins, p.wins + p.losses)).*
+        SELECT p.w, p.user_id, p.wins + p.losses AS games, p.wins, r.rate, economy_internal.binomial_tail(p.wins, p.wins + p.losses, r.rate) AS p, (economy.wilson_interval(p.wins, p.wins + p.losses)).*
         FROM player p JOIN (SELECT w, sum(wins)::float8 / sum(wins + losses) AS rate FROM player GROUP BY w) r USING (w) WHERE p.wins + p.losses >= 20
     )
     SELECT t.w, o.q, t.user_id, t.games, t.wins, t.wins::float8 / t.games AS win_rate, t.lower, t.upper, t.rate, t.p, t.lower > t.rate AS beyond
@@ -111,7 +111,7 @@ SELECT cmp_ok((SELECT count(*) FROM wanted WHERE beyond = b), '>', 20::bigint, '
 SELECT economy.register_game('pgtap border') AS x \gset
 INSERT INTO economy.game_stats SELECT -3000000 - u, 'pgtap border', n, w, n - w, 0, 0, 0, 0, pg_catalog.now() FROM (VALUES (1, 20, 15), (2, 19, 8), (3, 19, 8), (4, 19, 9)) v (u, n, w);
 SET LOCAL extra_float_digits = 1;
-SELECT p AS p FROM economy.binomial_tail(15, 20, 40 / 77.0::float8) p \gset
+SELECT p AS p FROM economy_internal.binomial_tail(15, 20, 40 / 77.0::float8) p \gset
 SELECT is((SELECT count(*) FROM economy.win_rate_anomalies('pgtap border', q)), n, 'at q = ' || q) FROM (VALUES (:'p'::float8, 1::bigint), (:'p'::float8 * (1 - 1e-9), 0)) v (q, n);
 SELECT is((:'p'::float8 BETWEEN 0.011 AND 0.049, (SELECT count(*) FROM economy.win_rate_anomalies('pgtap border')))::text, '(t,0)', 'a false discovery rate of 1 % unless it is said');
 SELECT * FROM finish();

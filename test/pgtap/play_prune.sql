@@ -26,7 +26,7 @@ CREATE FUNCTION pg_temp.page(after bigint, max int) RETURNS text LANGUAGE sql AS
 CREATE FUNCTION pg_temp.sums() RETURNS text LANGUAGE sql AS
     $$ SELECT string_agg(concat_ws(' ', game, to_char(day, 'YYYY-MM-DD'), total, wins, losses, draws, max_win, bet_sum, win_sum), ', ' ORDER BY game, day) FROM economy.pruned_stats WHERE user_id = pg_temp.u() $$;
 CREATE FUNCTION pg_temp.keys() RETURNS text LANGUAGE sql AS
-    $$ SELECT string_agg(seq::text || CASE WHEN key = economy.action_key('slot', seq::text) THEN '' ELSE ' of another id' END, ' ' ORDER BY seq) FROM economy.pruned_actions WHERE user_id = pg_temp.u() $$;
+    $$ SELECT string_agg(seq::text || CASE WHEN key = economy_internal.action_key('slot', seq::text) THEN '' ELSE ' of another id' END, ' ' ORDER BY seq) FROM economy.pruned_actions WHERE user_id = pg_temp.u() $$;
 
 -- G1 A2 A3 P4 A5 A6 R7 A8 P9 A10 | A11 P12 A13
 SELECT pg_temp.at('2031-01-01 12:00+00') AS x \gset
@@ -72,19 +72,19 @@ FROM unnest(ARRAY['1 mon -29 days', '1 mon -28 days', '1 mon -27 days -1 second'
 SELECT lives_ok(format('SELECT * FROM economy.prune(%L)', older_than), 'in March a day: ' || older_than) FROM unnest(ARRAY['1 mon -27 days', '24 hours']) older_than;
 ROLLBACK TO s;
 SELECT throws_ok(format('SELECT * FROM economy.prune(%s)', args), 'XE001', NULL, 'prune(' || args || ')') FROM unnest(ARRAY['NULL', '''90 days'', NULL']) args;
-SELECT throws_ok(format('SELECT economy.prune_stream(%s, 14)', :u), 'XE106', format('user %s has no entry 14', :u), 'no checkpoint of an entry that is not there');
+SELECT throws_ok(format('SELECT economy_internal.prune_stream(%s, 14)', :u), 'XE106', format('user %s has no entry 14', :u), 'no checkpoint of an entry that is not there');
 SELECT throws_ok('DELETE FROM economy.user_actions', 'XE101', NULL, 'which leaves the guard up');
-SELECT is(economy.prune_stream(-1, 1), NULL, 'no user');
-SELECT throws_ok(format('SELECT economy.prune_streams(%s)', args), 'XE002', 'users must be in ascending order, with a seq each', args)
+SELECT is(economy_internal.prune_stream(-1, 1), NULL, 'no user');
+SELECT throws_ok(format('SELECT economy_internal.prune_streams(%s)', args), 'XE002', 'users must be in ascending order, with a seq each', args)
 FROM (VALUES ('ARRAY[2, 1], ARRAY[1, 1]'), ('ARRAY[1, 1], ARRAY[1, 1]'), ('ARRAY[1, 2], ARRAY[1]'), ('ARRAY[1], ARRAY[1, 1]')) v (args);
-SELECT is(economy.prune_streams('{}', '{}'), '{}', 'of nobody');
+SELECT is(economy_internal.prune_streams('{}', '{}'), '{}', 'of nobody');
 SELECT throws_ok(call, 'XE001', message, call)
-FROM (VALUES ('SELECT economy.prune_stream(NULL, 1)', 'user_id must not be null'), ('SELECT economy.prune_stream(1, NULL)', 'seq must not be null')) v (call, message);
-SELECT is(economy.prune_stream(:u, seq), 0::bigint, 'nothing is in front of entry ' || seq) FROM unnest(ARRAY[0, -1, -9223372036854775807]) seq;
+FROM (VALUES ('SELECT economy_internal.prune_stream(NULL, 1)', 'user_id must not be null'), ('SELECT economy_internal.prune_stream(1, NULL)', 'seq must not be null')) v (call, message);
+SELECT is(economy_internal.prune_stream(:u, seq), 0::bigint, 'nothing is in front of entry ' || seq) FROM unnest(ARRAY[0, -1, -9223372036854775807]) seq;
 SELECT is((SELECT count(*) FROM economy.stream_checkpoints WHERE user_id = :u), 0::bigint, 'so there is no checkpoint');
 SAVEPOINT s;
 SET LOCAL transaction_read_only = on;
-SELECT throws_ok(call, '25006', NULL, 'read-only: ' || call) FROM unnest(ARRAY['SELECT economy.prune_stream(1, 1)', 'SELECT * FROM economy.prune()']) call;
+SELECT throws_ok(call, '25006', NULL, 'read-only: ' || call) FROM unnest(ARRAY['SELECT economy_internal.prune_stream(1, 1)', 'SELECT * FROM economy.prune()']) call;
 ROLLBACK TO s;
 SELECT is(pg_temp.entries(), 'G1 A2 A3 P4 A5 A6 R7 A8 P9 A10 A11 P12 A13', 'all are still there');
 
@@ -113,11 +113,11 @@ SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', :lazy), 'it is 
 -- ids, before and after
 CREATE FUNCTION pg_temp.key_of(game text, id text) RETURNS uuid LANGUAGE sql AS
     $$ SELECT encode(substr(sha256(decode(repeat('00', 32), 'hex') || E'\\x014b02' || int4send(octet_length(game)) || game::bytea || E'\\x02' || int4send(octet_length(id)) || id::bytea), 1, 16), 'hex')::uuid $$;
-SELECT is(economy.action_key(game, id), pg_temp.key_of(game, id), 'the key of ' || game || ' ' || left(id, 9))
+SELECT is(economy_internal.action_key(game, id), pg_temp.key_of(game, id), 'the key of ' || game || ' ' || left(id, 9))
 FROM (VALUES ('slot', '2'), ('slo', 't2'), (repeat('g', 64), repeat('i', 255)), ('a', 'b')) v (game, id);
 SELECT throws_ok(call, code, message, call)
-FROM (VALUES ('SELECT economy.action_key(NULL, ''1'')', 'XE001', 'game must not be null'), ('SELECT economy.action_key(''slot'', NULL)', 'XE001', 'action_id must not be null'),
-             ('SELECT economy.action_key('''', ''1'')', 'XE002', 'game must not be empty'), ('SELECT economy.action_key(''slot'', repeat(''i'', 256))', 'XE003', 'action_id is too long')) v (call, code, message);
+FROM (VALUES ('SELECT economy_internal.action_key(NULL, ''1'')', 'XE001', 'game must not be null'), ('SELECT economy_internal.action_key(''slot'', NULL)', 'XE001', 'action_id must not be null'),
+             ('SELECT economy_internal.action_key('''', ''1'')', 'XE002', 'game must not be empty'), ('SELECT economy_internal.action_key(''slot'', repeat(''i'', 256))', 'XE003', 'action_id is too long')) v (call, code, message);
 SELECT is(pg_temp.play('11', 1, 3), 'reuse 11 7', 'a kept id is known');
 SELECT is(pg_temp.play('3', 10, 0), 'reuse 3 7', 'below the checkpoint too');
 SELECT is(pg_temp.play('10', 1, 2), 'reuse 10 7', 'and at it');
@@ -153,7 +153,7 @@ SELECT pg_temp.at('2031-01-03 00:00+00') AS x \gset
 SELECT is(pg_temp.prune('1 day'), '0 0 0', 'the last entry to be pruned is in front of the checkpoint');
 SELECT is((SELECT string_agg(k::text, ',' ORDER BY k.user_id) FROM economy.stream_checkpoints k), (SELECT string_agg(k::text, ',' ORDER BY k.user_id) FROM checkpoint k), 'so no checkpoint moves');
 SELECT is(pg_temp.entries(), 'G1 A3 P4 A6 R7 A8 P9 A10 A11 P12 A13 A14 A15', 'and no entry goes');
-SELECT is(economy.prune_stream(:u, seq), 0::bigint, 'nor by a call for entry ' || seq) FROM unnest(ARRAY[3, 9, 10]) seq;
+SELECT is(economy_internal.prune_stream(:u, seq), 0::bigint, 'nor by a call for entry ' || seq) FROM unnest(ARRAY[3, 9, 10]) seq;
 SELECT is((SELECT seq FROM economy.stream_checkpoints WHERE user_id = :u), 10::bigint, 'it stays');
 SELECT pg_temp.exact('the clock is back');
 SELECT pg_temp.at('2031-12-01 00:00+00') AS x \gset
@@ -203,16 +203,16 @@ CREATE FUNCTION pg_temp.forge() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     RETURN NULL;
 END $$;
 CREATE TRIGGER pgtap_forge AFTER DELETE ON economy.user_actions FOR EACH ROW EXECUTE FUNCTION pg_temp.forge();
-SELECT throws_ok(format('SELECT economy.prune_stream(%s, 5)', :parts), 'XE101', 'journal gold_adjustments is append-only', 'a trigger that changes an entry while actions are pruned');
+SELECT throws_ok(format('SELECT economy_internal.prune_stream(%s, 5)', :parts), 'XE101', 'journal gold_adjustments is append-only', 'a trigger that changes an entry while actions are pruned');
 ROLLBACK TO forged;
-SELECT is(economy.prune_stream(:parts, seq), 3::bigint, 'a part of the day up to ' || seq) FROM unnest(ARRAY[5, 8]) seq;
+SELECT is(economy_internal.prune_stream(:parts, seq), 3::bigint, 'a part of the day up to ' || seq) FROM unnest(ARRAY[5, 8]) seq;
 SELECT is((SELECT concat_ws(' ', total, wins, losses, draws, max_win, bet_sum, win_sum) FROM economy.pruned_stats WHERE user_id = :parts), '6 2 2 2 8 6 15', 'both parts are in its sums, with the greatest win of the first');
 SELECT is_empty('SELECT * FROM economy.stats_parity() WHERE source <> ''rollup_positions'' AND user_id = ' || :parts, 'which are exact');
 ROLLBACK TO s;
 SELECT is(pg_temp.play('15', 1, 2), 'new 15 9', 'new actions go on');
 SELECT economy.rollup_stats() AS x \gset
 SELECT pg_temp.exact('and are rolled up');
-SELECT is_empty(format('SELECT * FROM economy.verify_new(%s)', :u), 'verify_new() too');
+SELECT is_empty(format('SELECT * FROM economy_internal.verify_new(%s)', :u), 'verify_new() too');
 SELECT economy.rotate_signing_key() AS version \gset
 SELECT pg_temp.exact('with another key');
 SAVEPOINT s;
@@ -316,18 +316,18 @@ FROM (VALUES
     ('DELETE FROM economy.pruned_actions WHERE user_id = {u}', 'missing_entry, missing_entry 14'),
     ('DELETE FROM economy.pruned_actions WHERE user_id = {u} AND seq = 5', 'missing_entry, missing_entry 14'),
     ('UPDATE economy.pruned_actions SET user_id = -1 WHERE user_id = {u} AND seq = 5', 'missing_entry, missing_entry 14'),
-    ('INSERT INTO economy.pruned_actions VALUES ({u}, economy.action_key(''slot'', ''other''), 5)', 'missing_entry, missing_entry 14'),
-    ('UPDATE economy.pruned_actions SET key = economy.action_key(''slot'', ''another'') WHERE user_id = {u} AND seq = 5', 'missing_entry 14'),
+    ('INSERT INTO economy.pruned_actions VALUES ({u}, economy_internal.action_key(''slot'', ''other''), 5)', 'missing_entry, missing_entry 14'),
+    ('UPDATE economy.pruned_actions SET key = economy_internal.action_key(''slot'', ''another'') WHERE user_id = {u} AND seq = 5', 'missing_entry 14'),
     ('UPDATE economy.pruned_actions SET seq = seq + 100 WHERE user_id = {u} AND seq = 5', 'missing_entry 14'),
-    ('UPDATE economy.pruned_actions SET key = economy.action_key(''slot'', ''15'') WHERE user_id = {u} AND seq = 5', 'duplicate_effect 15, missing_entry 14'),
-    ('UPDATE economy.pruned_actions SET key = economy.action_key(''slot'', ''3'') WHERE user_id = {u} AND seq = 5', 'duplicate_effect 3, missing_entry 14'),
+    ('UPDATE economy.pruned_actions SET key = economy_internal.action_key(''slot'', ''15'') WHERE user_id = {u} AND seq = 5', 'duplicate_effect 15, missing_entry 14'),
+    ('UPDATE economy.pruned_actions SET key = economy_internal.action_key(''slot'', ''3'') WHERE user_id = {u} AND seq = 5', 'duplicate_effect 3, missing_entry 14'),
     ('UPDATE economy.accounts SET pruned_seq = 0 WHERE user_id = {u}', 'broken_chain 14'),
     ('UPDATE economy.accounts SET pruned_seq = 13 WHERE user_id = {u}', 'broken_chain 14'),
     ('UPDATE economy.accounts SET pruned_seq = 15 WHERE user_id = {u}', 'broken_chain 14, parity'),
     -- an id that is none must not keep the sweep from going on
     ('UPDATE economy.user_actions SET action_id = '''' WHERE user_id = {u} AND seq = 15', 'wrong_hash 15'),
     ('UPDATE economy.user_actions SET action_id = repeat(''x'', 300) WHERE user_id = {u} AND seq = 3', 'broken_chain 14')) v (damage, found);
-SELECT is_empty('SELECT * FROM economy.audit_effects()', 'all of it was undone');
+SELECT is_empty('SELECT * FROM economy_internal.audit_effects()', 'all of it was undone');
 
 -- a damaged stream is left alone, and does not keep the others waiting
 CREATE FUNCTION pg_temp.pruned_after(damage text, max_users int) RETURNS text LANGUAGE plpgsql AS $$
@@ -369,7 +369,7 @@ FROM (VALUES ('UPDATE economy.user_actions SET win = 7 WHERE user_id = {u} AND s
              ('UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = {u}', 1, '1 0 0, left alone')) v (damage, max_users, expected);
 SAVEPOINT s;
 UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = :u;
-SELECT is(economy.prune_stream(:u, 15), NULL, 'prune_stream() has null for it');
+SELECT is(economy_internal.prune_stream(:u, 15), NULL, 'prune_stream() has null for it');
 SELECT is((SELECT pruned_seq FROM economy.accounts WHERE user_id = :u), 14::bigint, 'and does nothing');
 ROLLBACK TO s;
 SELECT pg_temp.exact('after all damage was undone');
@@ -382,7 +382,7 @@ SELECT success AS x FROM economy.record_action(:noted, 'slot', 'T', '1') \gset
 SELECT count(*) AS x FROM economy.audit_sweep_incremental() \gset
 SELECT success AS x FROM economy.grant_reward(:noted, 'pgtap', 'noted', 11, 13) \gset
 SELECT count(*) AS x FROM generate_series(3, 5) n, economy.record_action(:noted, 'slot', 'T', n::text) \gset
-SELECT economy.prune_stream(:noted, 4) AS x \gset
+SELECT economy_internal.prune_stream(:noted, 4) AS x \gset
 SELECT is((SELECT row(c.seq, c.gold, c.experience_points)::text FROM economy.audit_checkpoints c WHERE user_id = :noted), '(4,11,13)', 'the state at the checkpoint is noted');
 SELECT is_empty('SELECT * FROM economy.verify_chain(' || :noted || ')', 'and found to be so');
 ROLLBACK TO s;
@@ -419,7 +419,7 @@ SELECT count(*) AS x FROM economy.rollup_stats() \gset
 UPDATE economy.rollup_positions SET oldest_at = NULL WHERE user_id NOT IN (SELECT u FROM crowd);
 SELECT pg_temp.at('2034-01-01 12:00+00') AS x \gset
 CREATE FUNCTION pg_temp.parts(most integer) RETURNS text LANGUAGE sql AS $$
-    SELECT string_agg(concat_ws(':', c.n, p.upto - a.seq), ' ' ORDER BY p.user_id) FROM economy.prune_parts(economy.now() - interval '90 days', most) p JOIN crowd c ON c.u = p.user_id JOIN economy.accounts a USING (user_id) $$;
+    SELECT string_agg(concat_ws(':', c.n, p.upto - a.seq), ' ' ORDER BY p.user_id) FROM economy_internal.prune_parts(economy.now() - interval '90 days', most) p JOIN crowd c ON c.u = p.user_id JOIN economy.accounts a USING (user_id) $$;
 SELECT is(pg_temp.parts(3), '1:0 2:0 3:0', 'so many users as were asked for');
 UPDATE economy.accounts SET seq = 99992 WHERE user_id = (SELECT u FROM crowd WHERE n = 3);
 SELECT is(pg_temp.parts(5), '1:0 2:0 3:-99989', 'or as have 100000 entries');
@@ -434,7 +434,7 @@ DELETE FROM economy.accounts WHERE user_id = (SELECT u FROM crowd WHERE n = 7);
 SELECT pg_stat_get_xact_tuples_updated('economy.installations'::regclass) AS told \gset
 SELECT is((SELECT concat_ws(' ', users, actions, damaged, more) FROM economy.prune()), '10 20 2 f', 'ten of twelve users, in one batch');
 SELECT is(pg_stat_get_xact_tuples_updated('economy.installations'::regclass) - :told, 1::bigint, 'by one statement');
-SELECT is((SELECT string_agg(c.n || ':' || p.seq || ':' || (p.key = economy.action_key(CASE p.seq WHEN 1 THEN 'rps' ELSE 'slot' END, p.seq::text)), ' ' ORDER BY c.n, p.seq) FROM crowd c JOIN economy.pruned_actions p ON p.user_id = c.u WHERE c.n > 9),
+SELECT is((SELECT string_agg(c.n || ':' || p.seq || ':' || (p.key = economy_internal.action_key(CASE p.seq WHEN 1 THEN 'rps' ELSE 'slot' END, p.seq::text)), ' ' ORDER BY c.n, p.seq) FROM crowd c JOIN economy.pruned_actions p ON p.user_id = c.u WHERE c.n > 9),
     '10:1:true 10:2:true 11:1:true 11:2:true 12:1:true 12:2:true', 'each user''s keys');
 SELECT is((SELECT string_agg(DISTINCT p.game || p.total, ' ') FROM crowd c JOIN economy.pruned_stats p ON p.user_id = c.u), 'rps1 slot1', 'and sums');
 SELECT is((SELECT string_agg(c.n::text, ' ' ORDER BY c.n) FROM crowd c WHERE EXISTS (SELECT FROM economy.verify_chain(c.u)) OR EXISTS (SELECT FROM economy.stats_parity() p WHERE p.user_id = c.u)), '5 7', 'only those two are damaged');
@@ -469,7 +469,7 @@ SELECT success AS x FROM economy.adjust_gold(:swept, 10, 'three', 'r', 'a') \gse
 SELECT count(*) AS x FROM generate_series(4, 8) n, economy.record_action(:swept, 'slot', 'T', n::text) \gset
 SELECT economy.rollup_stats() AS x \gset
 SELECT pg_temp.at('2034-12-01 12:00+00') AS x \gset
-SELECT economy.prune_stream(:swept, 7) AS deleted \gset
+SELECT economy_internal.prune_stream(:swept, 7) AS deleted \gset
 SELECT is(:deleted, 4, 'four go, past the sweep''s checkpoint: 1, 4, 5 and 6');
 -- its checkpoint as the documentation describes it, without the extension's code
 CREATE FUNCTION pg_temp.field(v bigint) RETURNS bytea LANGUAGE sql AS $$ SELECT coalesce(E'\\x01'::bytea || int8send(v), E'\\x00') $$;
@@ -485,7 +485,7 @@ CREATE FUNCTION pg_temp.hmac(message bytea, key bytea) RETURNS bytea LANGUAGE sq
     SELECT sha256(string_agg(set_byte(E'\\x00', 0, get_byte(key || decode(repeat('00', 32), 'hex'), n) # 92), ''::bytea ORDER BY n)
         || sha256(string_agg(set_byte(E'\\x00', 0, get_byte(key || decode(repeat('00', 32), 'hex'), n) # 54), ''::bytea ORDER BY n) || message)) FROM generate_series(0, 63) n $$;
 WITH RECURSIVE chain (seq, links) AS (
-    SELECT 0::bigint, economy.identity_hash(u.user_id, u.external_id, u.timezone, u.created_at) FROM economy.users u WHERE u.user_id = :swept
+    SELECT 0::bigint, economy_internal.identity_hash(u.user_id, u.external_id, u.timezone, u.created_at) FROM economy.users u WHERE u.user_id = :swept
     UNION ALL
     SELECT n.seq, sha256(c.links || pg_temp.entry(n.l)) FROM chain c
     CROSS JOIN LATERAL (SELECT l.seq, l FROM economy.ledger l WHERE l.user_id = :swept AND l.seq > c.seq AND l.seq <= 7 ORDER BY l.seq LIMIT 1) n (seq, l))
@@ -518,7 +518,7 @@ SELECT count(r.state) AS x FROM generate_series(1, 4) n, economy.record_action(:
 SELECT success AS x FROM economy.adjust_gold(:parted, 1, 'six', 'r', 'a') \gset
 SELECT count(r.state) AS x FROM generate_series(7, 16) n, economy.record_action(:parted, 'slot', 'T', n::text, 1, 1) r \gset
 SELECT pg_temp.at('2035-12-01 12:00+00') AS x \gset
-SELECT is(economy.prune_stream(:parted, 4), 2::bigint, 'a part: G1 A4 A5 G6 and what follows are left');
+SELECT is(economy_internal.prune_stream(:parted, 4), 2::bigint, 'a part: G1 A4 A5 G6 and what follows are left');
 SELECT is((SELECT row(seq, proved_seq)::text FROM economy.stream_checkpoints WHERE user_id = :parted), '(4,16)', 'all of it was proved');
 CREATE FUNCTION pg_temp.parted(damage text, VARIADIC prunes bigint[]) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -526,7 +526,7 @@ DECLARE
     answer text;
 BEGIN
     EXECUTE replace(damage, '{u}', who::text);
-    SELECT string_agg(coalesce(economy.prune_stream(who, p.seq)::text, 'left alone'), ' ' ORDER BY n) INTO answer FROM unnest(prunes) WITH ORDINALITY p (seq, n);
+    SELECT string_agg(coalesce(economy_internal.prune_stream(who, p.seq)::text, 'left alone'), ' ' ORDER BY n) INTO answer FROM unnest(prunes) WITH ORDINALITY p (seq, n);
     answer := concat_ws(': ', answer, (SELECT string_agg(DISTINCT kind || ' ' || seq, ', ') FROM economy.verify_chain(who)));
     RAISE EXCEPTION USING ERRCODE = 'XT000';
 EXCEPTION WHEN SQLSTATE 'XT000' THEN
@@ -547,11 +547,11 @@ FROM (VALUES -- what a prune goes on by
     ('UPDATE economy.accounts SET pruned_seq = 3 WHERE user_id = {u}', 'left alone left alone: broken_chain 4'),
     -- what it does not read it does not sign either
     ('UPDATE economy.gold_adjustments SET reason = ''forged'' WHERE user_id = {u} AND seq = 1', '1 5: wrong_hash 1'),
-    ('UPDATE economy.pruned_actions SET key = economy.action_key(''slot'', ''forged'') WHERE user_id = {u} AND seq = 3', '1 5: missing_entry 12'),
+    ('UPDATE economy.pruned_actions SET key = economy_internal.action_key(''slot'', ''forged'') WHERE user_id = {u} AND seq = 3', '1 5: missing_entry 12'),
     ('DELETE FROM economy.pruned_actions WHERE user_id = {u} AND seq = 3', '1 5: missing_entry 12'),
     ('UPDATE economy.user_actions SET win = 7 WHERE user_id = {u} AND seq = 15', '1 5: wrong_hash 15')) v (damage, answer);
 SAVEPOINT s;
-SELECT is(economy.prune_stream(:parted, 16), 10::bigint, 'the rest');
+SELECT is(economy_internal.prune_stream(:parted, 16), 10::bigint, 'the rest');
 SELECT count(r.state) AS x FROM generate_series(17, 18) n, economy.record_action(:parted, 'slot', 'T', n::text, 1, 1) r \gset
 SELECT is(pg_temp.parted('UPDATE economy.gold_adjustments SET reason = ''forged'' WHERE user_id = {u} AND seq = 1', 17), 'left alone: wrong_hash 1', 'behind what was proved all of it is proved again');
 SELECT is(pg_temp.parted('SELECT', 17, 18), '1 1', 'and is sound');
@@ -559,7 +559,7 @@ ROLLBACK TO s;
 -- a row that a trigger keeps is not signed as gone
 CREATE FUNCTION pg_temp.keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN CASE WHEN OLD.seq <> 9 THEN OLD END; END $$;
 CREATE TRIGGER pgtap_keep BEFORE DELETE ON economy.user_actions FOR EACH ROW EXECUTE FUNCTION pg_temp.keep();
-SELECT throws_ok(format('SELECT economy.prune_stream(%s, 12)', :parted), NULL, '5 actions were deleted, not 6', 'a trigger that keeps an action');
+SELECT throws_ok(format('SELECT economy_internal.prune_stream(%s, 12)', :parted), NULL, '5 actions were deleted, not 6', 'a trigger that keeps an action');
 DROP TRIGGER pgtap_keep ON economy.user_actions;
 
 -- one user with many actions that are due: twice as many are twice as much work
@@ -582,7 +582,7 @@ BEGIN
         PERFORM economy.record_action(who, 'slot', 'T', 'b' || n);
     END LOOP;
     FOR n IN 1 .. actions / 50 LOOP
-        pages := pages + pg_temp.pages(format('SELECT economy.prune_stream(%s, %s)', who, n * 150));
+        pages := pages + pg_temp.pages(format('SELECT economy_internal.prune_stream(%s, %s)', who, n * 150));
     END LOOP;
     RETURN pages;
 END

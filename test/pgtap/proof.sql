@@ -11,7 +11,7 @@ SELECT FROM economy.record_action(:u, 'slot', 'T', '3') \g /dev/null
 SELECT FROM economy.purchase(:u, 'pgtap_proof', 'k4') \g /dev/null
 SELECT FROM economy.record_action(:u, 'slot', 'T', '5') \g /dev/null
 SELECT count(*) AS x FROM generate_series(1, 20), economy.rollup_stats() \gset
-SELECT economy.prune_stream(:u, 5) AS pruned \gset
+SELECT economy_internal.prune_stream(:u, 5) AS pruned \gset
 SELECT is((SELECT row(c.seq, a.seq)::text FROM economy.stream_checkpoints c JOIN economy.accounts a USING (user_id) WHERE c.user_id = :u), '(5,5)', 'the stream ends at its checkpoint');
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', :u), 'which agrees with it');
 ALTER TABLE economy.user_actions DISABLE TRIGGER USER;
@@ -62,9 +62,9 @@ SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', :u), 'a clock t
 ALTER TABLE economy.shop_products ADD COLUMN pgtap_note text;
 UPDATE economy.shop_products SET pgtap_note = 'x';
 SELECT economy.upsert_product('{"product_id": "pgtap_noted", "category": "item", "price_gold": 1}', 'pgtap') \g /dev/null
-SELECT is_empty('SELECT * FROM economy.audit_config()', 'a further column of the products is no finding');
+SELECT is_empty('SELECT * FROM economy_internal.audit_config()', 'a further column of the products is no finding');
 ALTER TABLE economy.shop_products DROP COLUMN pgtap_note;
-SELECT is_empty('SELECT * FROM economy.audit_config()', 'nor that it is gone');
+SELECT is_empty('SELECT * FROM economy_internal.audit_config()', 'nor that it is gone');
 
 -- versions are never given out again
 DELETE FROM economy.signing_keys;

@@ -143,11 +143,11 @@ SELECT is(pg_temp.part(:parts, '1', 10, 0, 'refuse', 'RU-12'), 't new OK RU-13 -
 ROLLBACK TO SAVEPOINT s;
 SELECT is(pg_temp.part(:parts, '2', 4, 0, 'refuse', 'RU-12'), 't new OK RU-13 -4 0 26 0 1 f {"xp": 0, "gold": 4, "debt_xp": 0, "debt_gold": 0}', 'part of it, after a rollback');
 -- the audit adds them up
-SELECT is_empty(format('SELECT * FROM economy.audit_rewards() WHERE user_id = %s', :parts), 'the parts are no more than the reward');
+SELECT is_empty(format('SELECT * FROM economy_internal.audit_rewards() WHERE user_id = %s', :parts), 'the parts are no more than the reward');
 ALTER TABLE economy.reward_audit DISABLE TRIGGER ALL;
 SAVEPOINT s;
 UPDATE economy.reward_audit SET gold_delta = -21 WHERE user_id = :parts AND seq = 4;
-SELECT is((SELECT string_agg(concat_ws('|', kind, expected, actual, seq), ', ') FROM economy.audit_rewards() WHERE user_id = :parts),
+SELECT is((SELECT string_agg(concat_ws('|', kind, expected, actual, seq), ', ') FROM economy_internal.audit_rewards() WHERE user_id = :parts),
     'wrong_reward|at most 100 gold and 600 XP taken back|101 gold and 600 XP|6', 'and one gold too much is found');
 ROLLBACK TO SAVEPOINT s;
 ALTER TABLE economy.reward_audit ENABLE TRIGGER ALL;
@@ -181,6 +181,6 @@ SELECT is(pg_temp.account(:u), before.account, 'none of them took anything') FRO
 
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', id), 'the chain of ' || name)
 FROM (VALUES (:u, 'revoked'), (:other, 'stranger'), (:poor, 'spender'), (:parts, 'parts')) v (id, name);
-SELECT is_empty(format('SELECT * FROM economy.audit_rewards() WHERE user_id IN (%s, %s, %s)', :u, :other, :poor), 'and the audit finds nothing');
+SELECT is_empty(format('SELECT * FROM economy_internal.audit_rewards() WHERE user_id IN (%s, %s, %s)', :u, :other, :poor), 'and the audit finds nothing');
 SELECT * FROM finish();
 ROLLBACK;

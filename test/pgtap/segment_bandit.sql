@@ -15,11 +15,11 @@ SELECT count(*) AS x FROM economy.set_segment_rules('[{"segment": "Never", "boug
 CREATE TEMP TABLE draw AS
     SELECT u, e AS exploration, d.pick, d.propensity
     FROM generate_series(1, 5000) u CROSS JOIN unnest(ARRAY[0, 0.1, 1]) e
-    CROSS JOIN LATERAL economy.recommendation_draw(u, 'p', 1, '2031-01-01', 0, '{a,b,c}', '{2,0,3}', '{1,2,2}', e) d;
+    CROSS JOIN LATERAL economy_internal.recommendation_draw(u, 'p', 1, '2031-01-01', 0, '{a,b,c}', '{2,0,3}', '{1,2,2}', e) d;
 -- posteriors Beta(3,2), Beta(1,3), Beta(4,3)
 CREATE TEMP TABLE stated AS
     SELECT e AS exploration, i AS pick, e / 3 + (1 - e) * s AS share
-    FROM unnest(ARRAY[0, 0.1, 1]) e CROSS JOIN unnest(economy.beta_shares('{3,1,4}', '{2,3,3}')) WITH ORDINALITY t (s, i);
+    FROM unnest(ARRAY[0, 0.1, 1]) e CROSS JOIN unnest(economy_internal.beta_shares('{3,1,4}', '{2,3,3}')) WITH ORDINALITY t (s, i);
 SELECT is((SELECT bool_and(d.propensity = s.share) FROM draw d JOIN stated s USING (exploration, pick)), true, 'the propensity is the share');
 CREATE FUNCTION pg_temp.chi_square(observed bigint[], expected double precision[]) RETURNS double precision LANGUAGE sql AS $$
     SELECT sum((o - e) ^ 2 / e) FROM unnest(observed, expected) v (o, e) $$;
@@ -36,7 +36,7 @@ CREATE TEMP TABLE redraw AS
     FROM (SELECT u, exploration, pick AS first FROM draw ORDER BY first OFFSET 0) w
     CROSS JOIN LATERAL (SELECT array_agg(v.arm ORDER BY i) AS arms, array_agg(v.win ORDER BY i) AS wins, array_agg(v.loss ORDER BY i) AS losses
                         FROM unnest('{a,b,c}'::text[], '{2,0,3}'::float8[], '{1,2,2}'::float8[]) WITH ORDINALITY v (arm, win, loss, i) WHERE i <> w.first) l
-    CROSS JOIN LATERAL economy.recommendation_draw(w.u, 'p', 1, '2031-01-01', 1, l.arms, l.wins, l.losses, w.exploration) d;
+    CROSS JOIN LATERAL economy_internal.recommendation_draw(w.u, 'p', 1, '2031-01-01', 1, l.arms, l.wins, l.losses, w.exploration) d;
 SELECT cmp_ok(pg_temp.chi_square(ARRAY[count(*) FILTER (WHERE pick = 1), count(*) FILTER (WHERE pick = 2)], ARRAY[count(*) * min(p), count(*) * (1 - min(p))]), '<', 3.841::double precision,
     format('the second draw of those who had arm %s with exploration %s, by chi-square', first, exploration))
 FROM (SELECT *, min(CASE pick WHEN 1 THEN propensity ELSE 1 - propensity END) OVER (PARTITION BY first, exploration) AS p FROM redraw) x
@@ -46,8 +46,8 @@ SELECT cmp_ok(abs(sum(1 / propensity) FILTER (WHERE pick = arm) - count(*)), '<'
 FROM redraw CROSS JOIN generate_series(1, 2) arm GROUP BY first, exploration, arm HAVING count(*) > 100;
 -- nor does the first draw tell the second when the arms are the same again
 SELECT cmp_ok(abs(count(*) - 5000 / 3.0), '<', 2 * sqrt(5000 * 2 / 9.0), 'a second attempt with the same arms is a draw of its own')
-FROM draw d CROSS JOIN LATERAL economy.recommendation_draw(d.u, 'p', 1, '2031-01-01', 1, '{a,b,c}', '{2,0,3}', '{1,2,2}', 1) n WHERE d.exploration = 1 AND n.pick = d.pick;
-SELECT is((SELECT (pick, round(propensity::numeric, 6))::text FROM economy.recommendation_draw(1, 'p', 1, '2031-01-01', 0, '{a,b}', '{1e12,1}', '{1e12,1e9}', 0)), '(1,1.000000)', 'any amount of evidence');
+FROM draw d CROSS JOIN LATERAL economy_internal.recommendation_draw(d.u, 'p', 1, '2031-01-01', 1, '{a,b,c}', '{2,0,3}', '{1,2,2}', 1) n WHERE d.exploration = 1 AND n.pick = d.pick;
+SELECT is((SELECT (pick, round(propensity::numeric, 6))::text FROM economy_internal.recommendation_draw(1, 'p', 1, '2031-01-01', 0, '{a,b}', '{1e12,1}', '{1e12,1e9}', 0)), '(1,1.000000)', 'any amount of evidence');
 
 -- --- users ------------------------------------------------------------------------
 
@@ -136,7 +136,7 @@ SELECT pg_temp.clock('2173-05-16 00:00:00+00') AS x \gset
 SELECT is((SELECT sum(wins + losses) FROM economy.recommendation_posteriors('pgtap', 'Never', economy.now())), 0::double precision, 'an outcome of thousands of half-lives ago');
 SELECT lives_ok('SELECT pg_temp.learned()', 'is learned as well');
 SELECT lives_ok(format('SELECT economy.recommend(%s, ''pgtap'')', :poller), 'and recommended by');
-SELECT is(economy.halved(5, age, 1), x, format('5 after %s half-lives', age)) FROM (VALUES (0, 5.0::double precision), (1, 2.5), (3, 0.625), (1075, 0), (1e300, 0)) v (age, x);
+SELECT is(economy_internal.halved(5, age, 1), x, format('5 after %s half-lives', age)) FROM (VALUES (0, 5.0::double precision), (1, 2.5), (3, 0.625), (1075, 0), (1e300, 0)) v (age, x);
 
 -- --- retention ------------------------------------------------------------------------
 

@@ -12,15 +12,15 @@ SELECT count(*) AS x FROM who w, generate_series(1, 1 + w.n % 5) k, economy.purc
 SELECT count(*) AS x FROM economy.rfm_refresh_incremental() \gset
 SELECT pg_temp.clock('2099-01-20 12:00:00+00') AS x \gset
 SELECT count(*) AS x FROM who w, economy.purchase(w.user_id, 'pgtap_d', 'later') WHERE w.n BETWEEN 3 AND 9 \gset
-SELECT economy.rfm_reverse(user_id, 1) AS x FROM who WHERE n = 4 \gset
+SELECT economy_internal.rfm_reverse(user_id, 1) AS x FROM who WHERE n = 4 \gset
 SELECT count(*) AS x FROM economy.rfm_refresh() \gset
 SELECT user_id AS u FROM who WHERE n = 5 \gset
 SELECT user_id AS v FROM who WHERE n = 8 \gset
 SELECT user_id AS w FROM who WHERE n = 4 \gset
 SELECT user_id AS never FROM who WHERE n = 18 \gset
 SELECT cmp_ok((SELECT changes FROM economy.user_segments WHERE user_id = :u), '>', 0, 'a user with a history');
-SELECT is_empty('SELECT * FROM economy.audit_segments()', 'nothing is damaged');
-SELECT is_empty('SELECT * FROM economy.audit_segment_state()', 'nor the state');
+SELECT is_empty('SELECT * FROM economy_internal.audit_segments()', 'nothing is damaged');
+SELECT is_empty('SELECT * FROM economy_internal.audit_segment_state()', 'nor the state');
 CREATE TEMP TABLE right_rows AS SELECT * FROM economy.user_segments;
 
 -- what is found after the damage, and what differs after a refresh of the same moment
@@ -28,10 +28,10 @@ CREATE FUNCTION pg_temp.damaged(damage text, OUT seen bigint, OUT wrong bigint, 
 BEGIN
     BEGIN
         EXECUTE damage;
-        seen := (SELECT count(*) FROM economy.audit_segments()) + (SELECT count(*) FROM economy.audit_segment_state());
+        seen := (SELECT count(*) FROM economy_internal.audit_segments()) + (SELECT count(*) FROM economy_internal.audit_segment_state());
         PERFORM economy.rfm_refresh('2099-01-20 12:00:00+00');
         wrong := (SELECT count(*) FROM (SELECT * FROM economy.user_segments EXCEPT TABLE right_rows) x) + (SELECT count(*) FROM (TABLE right_rows EXCEPT SELECT * FROM economy.user_segments) x);
-        after := (SELECT count(*) FROM economy.audit_segments());
+        after := (SELECT count(*) FROM economy_internal.audit_segments());
         RAISE EXCEPTION USING ERRCODE = 'XT000';
     EXCEPTION WHEN SQLSTATE 'XT000' THEN
         NULL;
@@ -66,13 +66,13 @@ CROSS JOIN LATERAL (SELECT replace(replace(pattern, '{u}', :'u'), '{w}', :'w') A
 
 -- a purchase that is not due yet is no damage; one of a range of users is looked at alone
 SELECT count(*) AS x FROM economy.purchase(:u, 'pgtap_d', 'new') \gset
-SELECT is_empty('SELECT * FROM economy.audit_segments()', 'a purchase that no refresh has seen');
+SELECT is_empty('SELECT * FROM economy_internal.audit_segments()', 'a purchase that no refresh has seen');
 UPDATE economy.user_segments SET frequency = 77 WHERE user_id IN (:u, :v);
-SELECT is((SELECT count(DISTINCT user_id) FROM economy.audit_segments(:u, :u)), 1::bigint, 'a range of users');
+SELECT is((SELECT count(DISTINCT user_id) FROM economy_internal.audit_segments(:u, :u)), 1::bigint, 'a range of users');
 SELECT is((SELECT count(*) FROM economy.audit_sweep() f WHERE f.user_id IN (:u, :v) AND f.kind = 'parity'), 2::bigint, 'audit_sweep() finds it');
-SELECT is(economy.segments_found_damaged(), true, 'so the next job rebuilds');
+SELECT is(economy_internal.segments_found_damaged(), true, 'so the next job rebuilds');
 SELECT count(*) AS x FROM economy.rfm_refresh(rebuild => false) \gset
-SELECT is_empty('SELECT * FROM economy.audit_segments()', 'scores come right also without');
+SELECT is_empty('SELECT * FROM economy_internal.audit_segments()', 'scores come right also without');
 SELECT throws_ok('SELECT economy.rfm_refresh(rebuild => NULL)', 'XE001', 'rebuild must not be null', 'null rebuild');
 SELECT * FROM finish();
 ROLLBACK;

@@ -104,7 +104,7 @@ FROM who w CROSS JOIN generate_series(1, 7) k WHERE k <= w.n % 8;
 CREATE TEMP TABLE known AS SELECT w.user_id, count(d.number) FILTER (WHERE d.placement = 'pgtap draw' AND d.day = '2096-03-05') AS attempt, coalesce(max(d.number), 0) AS number FROM who w LEFT JOIN economy.recommendations d USING (user_id) GROUP BY 1;
 CREATE TEMP TABLE draw AS SELECT k.user_id, k.attempt, k.number, r.* FROM known k, economy.recommend(k.user_id, 'pgtap draw') r;
 SELECT is((SELECT count(DISTINCT attempt) FROM draw), 4::bigint, 'first draws, and later ones');
-SELECT is_empty($$SELECT d.*, x.* FROM draw d CROSS JOIN LATERAL economy.recommendation_draw(d.user_id, 'pgtap draw', 1, '2096-03-05', d.attempt, '{1,2,3,4,5,6,7,8,9}', '{0,0,0,0,0,0,0,0,0}', '{0,0,0,0,0,0,0,0,0}', 1) x
+SELECT is_empty($$SELECT d.*, x.* FROM draw d CROSS JOIN LATERAL economy_internal.recommendation_draw(d.user_id, 'pgtap draw', 1, '2096-03-05', d.attempt, '{1,2,3,4,5,6,7,8,9}', '{0,0,0,0,0,0,0,0,0}', '{0,0,0,0,0,0,0,0,0}', 1) x
     WHERE (d.arm, d.propensity, d.decision_id, d.fallback) IS DISTINCT FROM (x.pick::text, x.propensity, format('D%s-%s', d.user_id, d.number + 1), false)$$, 'each is the next attempt of its day and placement');
 SELECT is_empty('SELECT d.*, r.* FROM draw d, economy.recommend(d.user_id, ''pgtap draw'') r WHERE (d.arm, d.propensity, d.decision_id) <> (r.arm, r.propensity, r.decision_id)', 'and is kept');
 -- what was shown last is shown again, also after a fallback, and with its propensity
@@ -137,7 +137,7 @@ SELECT is(ARRAY[pg_temp.ask('pgtap all'), pg_temp.ask('pgtap all')]::text, forma
 INSERT INTO economy.rfm_state SELECT * FROM state;
 SELECT is(pg_temp.ask('pgtap all'), format('D%s-4 true', :u), 'and for the first again');
 -- evidence counts up to a million
-SELECT is((SELECT array_agg(round(d.propensity::numeric, 3)) FROM economy.recommendation_draw(1, 'p', 1, '2096-03-05', 0, '{a,b}', '{50000,48000}', '{50000,52000}', 0) d), '{1.000}', 'of a hundred thousand each there is little doubt');
+SELECT is((SELECT array_agg(round(d.propensity::numeric, 3)) FROM economy_internal.recommendation_draw(1, 'p', 1, '2096-03-05', 0, '{a,b}', '{50000,48000}', '{50000,52000}', 0) d), '{1.000}', 'of a hundred thousand each there is little doubt');
 
 -- --- what came of it: each purchase is the conversion of the last decision before it ----------
 

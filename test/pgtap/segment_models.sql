@@ -128,22 +128,22 @@ CREATE FUNCTION pg_temp.segment_of(bought boolean, r bigint, f bigint, m bigint,
 $$;
 CREATE FUNCTION pg_temp.differing(p50 numeric, p60 numeric, p95 numeric) RETURNS bigint LANGUAGE sql AS $$
     WITH snapshot AS (
-        SELECT p.program, p.segments FROM economy.rfm_program((jsonb_populate_record(NULL::economy.rfm_snapshots, jsonb_build_object(
+        SELECT p.program, p.segments FROM economy_internal.rfm_program((jsonb_populate_record(NULL::economy.rfm_snapshots, jsonb_build_object(
             'model', to_jsonb(economy.rfm_model('standard')), 'rules', (SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r),
             'recency_bounds', '{1,3,7,14}', 'degenerate', '{frequency,monetary}', 'p50', p50, 'p60', p60, 'p95', p95)))) p
     ), history AS (
         -- r days ago, f purchases of m together
         -- 30 days ago only what is later in the day is within the window
-        SELECT r, f, m, economy.rfm_pack(timestamptz '2031-06-30 12:00:00+00' - r * interval '1 day' + CASE r WHEN 30 THEN interval '1 hour' ELSE '0' END,
+        SELECT r, f, m, economy_internal.rfm_pack(timestamptz '2031-06-30 12:00:00+00' - r * interval '1 day' + CASE r WHEN 30 THEN interval '1 hour' ELSE '0' END,
                                          CASE WHEN n = 1 THEN m ELSE 0 END, n) AS buckets
         FROM generate_series(0, 30) r CROSS JOIN generate_series(1, 12) f
         CROSS JOIN (SELECT DISTINCT unnest(ARRAY[0, p60 - 1, p60, p60 + 1, p95 - 1, p95, p95 + 1])::bigint) v (m) CROSS JOIN LATERAL generate_series(1, f) n
         WHERE m >= 0 GROUP BY 1, 2, 3
         UNION ALL
-        SELECT r, 0, 0, economy.rfm_pack(timestamptz '2031-06-30 12:00:00+00' - r * interval '1 day', 100, 1) FROM generate_series(30, 120) r GROUP BY r
+        SELECT r, 0, 0, economy_internal.rfm_pack(timestamptz '2031-06-30 12:00:00+00' - r * interval '1 day', 100, 1) FROM generate_series(30, 120) r GROUP BY r
     )
     SELECT count(*) FROM history h CROSS JOIN snapshot s
-    WHERE (economy.rfm_assess(1, h.buckets, '2031-06-30 12:00:00+00', s.program, s.segments, NULL, NULL, NULL, NULL, NULL, NULL, NULL)).segment
+    WHERE (economy_internal.rfm_assess(1, h.buckets, '2031-06-30 12:00:00+00', s.program, s.segments, NULL, NULL, NULL, NULL, NULL, NULL, NULL)).segment
           IS DISTINCT FROM pg_temp.segment_of(true, least(h.r, 90), h.f, h.m, p50, p60, p95)
 $$;
 SELECT is(pg_temp.differing(p50, p60, p95), 0::bigint, format('every (R, F, M) with p50 = %s, p60 = %s and p95 = %s', p50, p60, p95))

@@ -65,7 +65,7 @@ SELECT is((SELECT (shown, clicks, ctr, conversions, conversion_rate, fallbacks, 
     '(3,1,0.3333,2,0.6667,0,0.0000)', 'statistics of an arm');
 SELECT is((SELECT (shown, fallbacks, fallback_rate)::text FROM economy.recommendation_stats('2099-05-01') WHERE placement = 'pgtap' AND segment = 'Never' AND arm = 'daily'), '(2,2,1.0000)', 'and of the fallback');
 SELECT is((SELECT count(*) FROM economy.recommendation_stats('2099-06-01') WHERE placement = 'pgtap'), 0::bigint, 'since a moment');
-SELECT is(economy.rfm_reverse(:b, (SELECT max(seq) FROM economy.shop_transactions WHERE user_id = :b)), true, 'a purchase that is reversed');
+SELECT is(economy_internal.rfm_reverse(:b, (SELECT max(seq) FROM economy.shop_transactions WHERE user_id = :b)), true, 'a purchase that is reversed');
 SELECT is((SELECT count(converted_at) FROM economy.recommendation_outcomes WHERE user_id = :b AND number < 3), 0::bigint, 'is no conversion');
 SELECT pg_temp.clock('2099-05-20 00:00:00+00') AS x \gset
 SELECT economy.register('pgtap rec d') AS d \gset
@@ -104,17 +104,17 @@ SELECT throws_ok(call, code, NULL, call) FROM (VALUES
     ('SELECT economy.set_recommendations(''p'', ''{"half_life": "soon"}'', ''[]'', ''a'')', 'XE607'),
     ('SELECT economy.beta_quantile(NULL, 1, 1)', 'XE001'), ('SELECT economy.beta_quantile(0.5, NULL, 1)', 'XE001'), ('SELECT economy.beta_quantile(0.5, 1, NULL)', 'XE001'), ('SELECT economy.beta_quantile(2, 1, 1)', 'XE002'),
     ('SELECT economy.beta_quantile(''NaN'', 1, 1)', 'XE002'), ('SELECT economy.beta_quantile(0.5, 0, 1)', 'XE002'), ('SELECT economy.beta_quantile(0.5, 1, ''NaN'')', 'XE002'),
-    ('SELECT economy.beta_shares(NULL, ''{1}'')', 'XE001'), ('SELECT economy.beta_shares(''{1}'', NULL)', 'XE001'), ('SELECT economy.beta_shares(''{}'', ''{}'')', 'XE002'), ('SELECT economy.beta_shares(''{1}'', ''{1,2}'')', 'XE002'),
-    ('SELECT economy.beta_shares(''{0.5}'', ''{1}'')', 'XE002'), ('SELECT economy.beta_shares(''{NULL}'', ''{1}'')', 'XE002')) v (call, code);
+    ('SELECT economy_internal.beta_shares(NULL, ''{1}'')', 'XE001'), ('SELECT economy_internal.beta_shares(''{1}'', NULL)', 'XE001'), ('SELECT economy_internal.beta_shares(''{}'', ''{}'')', 'XE002'), ('SELECT economy_internal.beta_shares(''{1}'', ''{1,2}'')', 'XE002'),
+    ('SELECT economy_internal.beta_shares(''{0.5}'', ''{1}'')', 'XE002'), ('SELECT economy_internal.beta_shares(''{NULL}'', ''{1}'')', 'XE002')) v (call, code);
 
 -- --- Thompson sampling -------------------------------------------------------------
 
 SELECT cmp_ok(abs(economy.beta_quantile(p, a, b) / x - 1), '<', 1e-12::double precision, format('the %s quantile of Beta(%s, %s)', p, a, b))
 FROM (VALUES (.025, 18, 3, 0.6830172859809176), (.975, 19, 2, 0.9876514728297052), (.025, 4, 17, 0.05733399705003284), (.975, 191, 10, 0.975765834527891)) v (p, a, b, x);
-SELECT is((SELECT array_agg(round(s::numeric, 6)) FROM unnest(economy.beta_shares('{3,1,4}', '{2,3,3}')) s), '{0.523776,0.049650,0.426573}', 'the known shares');
-SELECT is((SELECT array_agg(round(s::numeric, 6)) FROM unnest(economy.beta_shares('{3,1}', '{2,3}')) s), '{0.885714,0.114286}', 'of other arms: 31 and 4 of 35');
-SELECT is((SELECT array_agg(round(s::numeric, 6)) FROM unnest(economy.beta_shares('{3,1,4}', '{2,3,4}')) s) <> '{0.523776,0.049650,0.426573}', true, 'and of one that differs');
-SELECT is(economy.draw_uniform('economy'), 0.5 / 4503599627370496 + ('x' || left(encode(sha256('economy'), 'hex'), 13))::bit(52)::bigint / 4503599627370496::double precision, 'a draw is a hash');
+SELECT is((SELECT array_agg(round(s::numeric, 6)) FROM unnest(economy_internal.beta_shares('{3,1,4}', '{2,3,3}')) s), '{0.523776,0.049650,0.426573}', 'the known shares');
+SELECT is((SELECT array_agg(round(s::numeric, 6)) FROM unnest(economy_internal.beta_shares('{3,1}', '{2,3}')) s), '{0.885714,0.114286}', 'of other arms: 31 and 4 of 35');
+SELECT is((SELECT array_agg(round(s::numeric, 6)) FROM unnest(economy_internal.beta_shares('{3,1,4}', '{2,3,4}')) s) <> '{0.523776,0.049650,0.426573}', true, 'and of one that differs');
+SELECT is(economy_internal.draw_uniform('economy'), 0.5 / 4503599627370496 + ('x' || left(encode(sha256('economy'), 'hex'), 13))::bit(52)::bigint / 4503599627370496::double precision, 'a draw is a hash');
 SELECT pg_temp.clock('2099-07-01 12:00:00+00') AS x \gset
 SELECT is(economy.set_recommendations('pgtap ts', '{"policy": "thompson", "exploration": 0.1, "attribution_window": "1 day", "half_life": "10 days"}',
     '[{"segment": "Never", "arm": "x", "cta": "x"}, {"segment": "Never", "arm": "y", "cta": "y"}, {"segment": "Never", "arm": "z", "cta": "z"}]', 'pgtap') > 0, true, 'a placement that learns');

@@ -64,7 +64,7 @@ BEGIN
     -- some at one moment, some at midnight, some long ago by a clock that ran slow
     PERFORM pg_temp.buy((1 + floor(60 * random()))::integer, date_trunc('day', from_at + interval '2 days', 'UTC')) FROM generate_series(1, 3);
     PERFORM pg_temp.buy(7, from_at - random() * interval '40 days') WHERE step % 3 = 0;
-    PERFORM economy.rfm_reverse(t.user_id, t.seq) FROM (SELECT t.user_id, t.seq FROM economy.shop_transactions t JOIN who USING (user_id) ORDER BY random() LIMIT 2) t WHERE step % 2 = 0;
+    PERFORM economy_internal.rfm_reverse(t.user_id, t.seq) FROM (SELECT t.user_id, t.seq FROM economy.shop_transactions t JOIN who USING (user_id) ORDER BY random() LIMIT 2) t WHERE step % 2 = 0;
     PERFORM pg_temp.clock(from_at + interval '3 days 5 hours');
 END
 $$;
@@ -163,9 +163,9 @@ SELECT is_empty('SELECT * FROM economy.segment(-1)', 'nobody, nothing');
 SELECT throws_ok('SELECT * FROM economy.segment(NULL)', 'XE001', 'user_id must not be null', 'null user');
 SELECT throws_ok('SELECT * FROM economy.rfm_refresh(NULL)', 'XE001', 'as_of must not be null', 'null as_of');
 SELECT throws_ok('SELECT * FROM economy.rfm_refresh(''-infinity'')', 'XE002', 'as_of must be a finite time', 'no time');
-SELECT throws_ok('SELECT economy.rfm_reverse(NULL, 1)', 'XE001', 'user_id must not be null', 'null user');
-SELECT throws_ok('SELECT economy.rfm_reverse(1, NULL)', 'XE001', 'seq must not be null', 'null seq');
-SELECT is(economy.rfm_reverse(:new, 1), false, 'no purchase, no reversal');
+SELECT throws_ok('SELECT economy_internal.rfm_reverse(NULL, 1)', 'XE001', 'user_id must not be null', 'null user');
+SELECT throws_ok('SELECT economy_internal.rfm_reverse(1, NULL)', 'XE001', 'seq must not be null', 'null seq');
+SELECT is(economy_internal.rfm_reverse(:new, 1), false, 'no purchase, no reversal');
 SELECT is((SELECT sum(users) FROM economy.segment_summary()), (SELECT count(*) FROM economy.accounts)::numeric, 'every user is in one segment');
 SELECT is((SELECT array_agg(segment) FROM economy.segment_summary()), '{NoPurchase,Whale,HighEngaged,AtRisk,Medium,Low,New}', 'all segments are listed, in the order of the rules');
 SELECT is_empty($$SELECT segment, users FROM economy.segment_summary() WHERE segment <> 'NoPurchase' AND users > 0 EXCEPT SELECT segment, count(*) FROM economy.user_segments WHERE buckets <> '' GROUP BY 1$$, 'with their numbers');
@@ -174,8 +174,8 @@ SELECT is_empty($$SELECT segment, users FROM economy.segment_summary() WHERE seg
 SELECT pg_temp.buy(50, '2099-09-02 01:00:00+00', 4) AS x, pg_temp.buy(50, '2099-09-02 02:00:00+00', 3) AS x2, pg_temp.buy(50, '2099-09-05 02:00:00+00', 2) AS x3 \gset
 SELECT count(*) AS x FROM economy.rfm_refresh_incremental() \gset
 SELECT t.user_id AS u50, t.seq AS s50 FROM economy.shop_transactions t JOIN who w USING (user_id) WHERE w.n = 50 AND t.created_at = '2099-09-02 02:00:00+00' \gset
-SELECT is(economy.rfm_reverse(:u50, :s50), true, 'a purchase is reversed');
-SELECT is(economy.rfm_reverse(:u50, :s50), false, 'once');
+SELECT is(economy_internal.rfm_reverse(:u50, :s50), true, 'a purchase is reversed');
+SELECT is(economy_internal.rfm_reverse(:u50, :s50), false, 'once');
 SELECT is((SELECT users_changed FROM economy.rfm_refresh_incremental()), 1::bigint, 'one user changes');
 SELECT is((SELECT string_agg(format('%s %s %s', day, purchases, monetary), ', ' ORDER BY day) FROM economy.rfm_days WHERE user_id = :u50 AND day > '2099-09-01'), '2099-09-02 1 400, 2099-09-05 1 200', 'in the day of the purchase');
 SELECT is((SELECT string_agg(w::text, E'\n') FROM pg_temp.wrong() w), NULL, 'every row is right');
@@ -200,14 +200,14 @@ SELECT is(current_setting('work_mem'), :'mine', 'work_mem is what it was');
 INSERT INTO economy.shop_transactions (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, monetary, quantity,
         receipt_signature_version, hash_algo_version, hash, receipt_signature, category, status, product_id, idempotency_key)
 SELECT w.user_id, 1000000 + k, 1, 0, 1, 0, timestamptz '2099-01-01' + random() * interval '9 months', pg_current_xact_id()::text::bigint,
-       (SELECT economy.position_of(pg_current_xact_id()::text::bigint)), false, k, 1,
+       (SELECT economy_internal.position_of(pg_current_xact_id()::text::bigint)), false, k, 1,
        1, 1, sha256('pgtap'), sha256('pgtap'), 'conversion', CASE WHEN k % 50 = 0 THEN 'PENDING' ELSE 'SUCCESS' END, 'pgtap_r', 'disk' || k
 FROM who w CROSS JOIN generate_series(1, 150) k ORDER BY random();
 CREATE FUNCTION pg_temp.misfolded() RETURNS TABLE (user_id bigint, first_seq bigint, seq bigint, since timestamptz, buckets bytea) LANGUAGE sql SET work_mem = '64kB' AS $$
     WITH folded AS (
-        SELECT * FROM economy.rfm_fold(0, false)
+        SELECT * FROM economy_internal.rfm_fold(0, false)
     ), packed AS (
-        SELECT t.user_id, min(t.seq), max(t.seq), min(t.created_at), economy.rfm_pack(t.created_at, t.monetary, t.seq) FROM economy.shop_transactions t
+        SELECT t.user_id, min(t.seq), max(t.seq), min(t.created_at), economy_internal.rfm_pack(t.created_at, t.monetary, t.seq) FROM economy.shop_transactions t
         WHERE t.status = 'SUCCESS' AND NOT EXISTS (SELECT FROM economy.rfm_reversals r WHERE r.user_id = t.user_id AND r.seq = t.seq) GROUP BY 1
     )
     (TABLE folded EXCEPT ALL TABLE packed) UNION ALL (TABLE packed EXCEPT ALL TABLE folded) $$;

@@ -34,6 +34,6 @@ SELECT economy.set_segment_rules('[{"segment": "<script>alert(1)</script>"}]', '
 SELECT count(*) AS x FROM economy.rfm_refresh() \gset
 SELECT is(cardinality(xpath('//script', pg_temp.page())), 0, 'a name is no markup');
 SELECT matches(economy.rfm_report(), '&lt;script&gt;alert', 'but a name');
-SELECT is(economy.html_text($$<a b="c" d='e'>&$$), '&lt;a b=&quot;c&quot; d=&#39;e&#39;&gt;&amp;', 'every character of markup');
+SELECT is(economy_internal.html_text($$<a b="c" d='e'>&$$), '&lt;a b=&quot;c&quot; d=&#39;e&#39;&gt;&amp;', 'every character of markup');
 SELECT * FROM finish();
 ROLLBACK;

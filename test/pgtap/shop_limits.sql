@@ -13,7 +13,7 @@ BEGIN
     RETURN (SELECT concat_ws(' ', p.code, p.user_limit_remaining, p.detail - 'apply') FROM economy.purchase(economy.user_id_of(who), product, gen_random_uuid()::text, n) p);
 END
 $$;
-CREATE FUNCTION pg_temp.audit() RETURNS text LANGUAGE sql AS $$ SELECT string_agg(concat_ws(' ', kind, expected, actual), ', ') FROM (SELECT * FROM economy.audit_shop() UNION ALL SELECT * FROM economy.audit_units()) f $$;
+CREATE FUNCTION pg_temp.audit() RETURNS text LANGUAGE sql AS $$ SELECT string_agg(concat_ws(' ', kind, expected, actual), ', ') FROM (SELECT * FROM economy_internal.audit_shop() UNION ALL SELECT * FROM economy_internal.audit_units()) f $$;
 
 -- a limit renews at midnight UTC, on Monday, on the first
 SELECT pg_temp.product(format('{"product_id": "pgtap_%s", "category": "item", "price_gold": 1, "per_user_limit": 3, "limit_period": "%s"}', period, period)::jsonb)
@@ -150,7 +150,7 @@ END
 $$;
 SELECT is(pg_temp.meanwhile(:v), CASE current_setting('transaction_isolation') WHEN 'read committed' THEN 'refused KEY_USED 0' ELSE 'serialization failure' END, 'a key that somebody used meanwhile');
 SELECT is((SELECT sum(remaining) FROM economy.shop_stock WHERE product_id = 'pgtap_store 2'), :stock::numeric, 'takes no stock');
-SELECT is_empty($$SELECT * FROM economy.audit_stock()$$, 'which adds up');
+SELECT is_empty($$SELECT * FROM economy_internal.audit_stock()$$, 'which adds up');
 ROLLBACK TO SAVEPOINT s;
 
 -- messages say what is wrong
@@ -198,10 +198,10 @@ SELECT is((SELECT concat_ws(' ', p.code, p.stock_remaining) FROM economy.purchas
 SELECT throws_ok($$SELECT economy.remove_stock('pgtap_w', 'pgtap')$$, 'XE303', 'product "pgtap_w" has no stock', 'not twice');
 SELECT throws_ok($$SELECT economy.remove_stock('pgtap_none', 'pgtap')$$, 'XE302', NULL, 'nor of nothing');
 SELECT throws_ok(format('SELECT economy.remove_stock(%s)', args), 'XE001', NULL, 'remove_stock(' || args || ')') FROM unnest(ARRAY['NULL, ''a''', '''pgtap_w'', NULL']) args;
-SELECT is_empty($$SELECT FROM economy.audit_stock()$$, 'the stock adds up');
+SELECT is_empty($$SELECT FROM economy_internal.audit_stock()$$, 'the stock adds up');
 SELECT is(economy.add_stock('pgtap_w', 2, 'pgtap', 8), 2::bigint, 'limited again');
 SELECT is((SELECT concat_ws(' ', p.code, p.stock_remaining) FROM economy.purchase(:u, 'pgtap_w', '3', 3) p), 'SOLD_OUT 2', 'to two');
-SELECT is_empty($$SELECT FROM economy.audit_stock()$$, 'the stock adds up');
+SELECT is_empty($$SELECT FROM economy_internal.audit_stock()$$, 'the stock adds up');
 SELECT results_eq($$SELECT action, units, (before ->> 'stock_slots')::int, (after ->> 'stock_slots')::int FROM economy.shop_product_changes WHERE product_id = 'pgtap_w' ORDER BY change_id OFFSET 2$$,
     $$VALUES ('stock', 10::bigint, 0, 4), ('change', NULL, 4, 0), ('stock', -7, 0, 0), ('stock', 2, 0, 4)$$, 'each is recorded, with the slots before and after');
 -- slots that somebody removed by hand take no delivery, and do not keep who takes away waiting for ever

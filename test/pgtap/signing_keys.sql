@@ -30,13 +30,13 @@ SELECT is(pg_temp.reasons((SELECT array_agg(s.id ORDER BY sha256(convert_to(r ||
 -- a signature is that of its key, and of no other that is at hand
 CREATE TEMP TABLE signatures (version integer, signature bytea);
 CREATE FUNCTION pg_temp.check(by integer, of integer) RETURNS text LANGUAGE sql AS $$
-    SELECT economy.anchor_check(1, '2031-01-01', 1, 1, sha256('1'), sha256('2'), by, s.signature) FROM signatures s WHERE s.version = of
+    SELECT economy_internal.anchor_check(1, '2031-01-01', 1, 1, sha256('1'), sha256('2'), by, s.signature) FROM signatures s WHERE s.version = of
 $$;
 DO $$
 BEGIN
     FOR i IN 1 .. 40 LOOP
         PERFORM economy.rotate_signing_key();
-        INSERT INTO signatures SELECT (s).* FROM (SELECT economy.anchor_sign(1, '2031-01-01', 1, 1, sha256('1'), sha256('2')) AS s) a;
+        INSERT INTO signatures SELECT (s).* FROM (SELECT economy_internal.anchor_sign(1, '2031-01-01', 1, 1, sha256('1'), sha256('2')) AS s) a;
     END LOOP;
 END
 $$;

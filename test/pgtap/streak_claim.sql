@@ -308,7 +308,7 @@ BEGIN
         SELECT out || c.streak_day || ':' || c.gold_delta || '/' || c.xp_delta || ' ' INTO out FROM economy.claim_daily_reward(id) c;
     END LOOP;
     RETURN out || (SELECT string_agg(r.reward_day::text, ',' ORDER BY seq) FROM economy.reward_audit r WHERE r.user_id = id)
-        || (SELECT coalesce(string_agg(f.kind, ''), '') FROM economy.audit_rewards() f WHERE f.user_id = id);
+        || (SELECT coalesce(string_agg(f.kind, ''), '') FROM economy_internal.audit_rewards() f WHERE f.user_id = id);
 END $$;
 SELECT is(pg_temp.days('none', '3', 5), '1:1000/50 2:1200/75 3:1400/100 4:1600/125 5:1800/150 1,2,3,4,5', 'no cap');
 SELECT is(pg_temp.days('hold', '3', 5), '1:1000/50 2:1200/75 3:1400/100 4:1400/100 5:1400/100 1,2,3,3,3', 'hold stays at the cap day');
@@ -330,6 +330,6 @@ SELECT is((SELECT last_grace_on FROM economy.streaks WHERE user_id = :pol), NULL
 
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', r.user_id), 'a chain') FROM
     (SELECT DISTINCT user_id FROM economy.streaks WHERE user_id IN (:u, :ans, :o, :apia, :apia2, :kwaj, :pol, :p1, :p2, :p3)) r;
-SELECT is_empty(format('SELECT * FROM economy.audit_rewards() WHERE user_id >= %s', :u), 'and the audit finds nothing');
+SELECT is_empty(format('SELECT * FROM economy_internal.audit_rewards() WHERE user_id >= %s', :u), 'and the audit finds nothing');
 SELECT * FROM finish();
 ROLLBACK;

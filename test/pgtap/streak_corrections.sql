@@ -206,7 +206,7 @@ FROM (VALUES
 SELECT is(pg_temp.streak(:c), 'day 3 best 2147483647 2031-02-05 - - 2031-02-05 12 UTC', 'none of them changed it');
 
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', a.user_id), 'a chain') FROM economy.accounts a WHERE a.user_id >= :u;
-SELECT is_empty(format('SELECT * FROM economy.audit_rewards() WHERE user_id >= %s', :u), 'the audit follows all of it');
+SELECT is_empty(format('SELECT * FROM economy_internal.audit_rewards() WHERE user_id >= %s', :u), 'the audit follows all of it');
 
 -- and each column of a streak that is wrong is found
 ALTER TABLE economy.reward_audit DISABLE TRIGGER ALL;
@@ -216,7 +216,7 @@ DECLARE
 BEGIN
     BEGIN
         EXECUTE replace(damage, 'USER', id::text);
-        SELECT string_agg(DISTINCT f.kind || coalesce(' ' || f.seq, ''), ', ') INTO answer FROM economy.audit_rewards() f WHERE f.user_id = id;
+        SELECT string_agg(DISTINCT f.kind || coalesce(' ' || f.seq, ''), ', ') INTO answer FROM economy_internal.audit_rewards() f WHERE f.user_id = id;
         RAISE EXCEPTION USING ERRCODE = 'ZZ000';
     EXCEPTION WHEN SQLSTATE 'ZZ000' THEN
         RETURN answer;

@@ -115,6 +115,6 @@ SELECT is(pg_temp.held(:full), 2, 'the freezes stay');
 SELECT is((SELECT last_claim_on FROM economy.streaks WHERE user_id = :full), date '2031-01-01', 'and so does the streak');
 
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', a.user_id), 'a chain') FROM economy.accounts a WHERE a.user_id IN (:u, :v, :w, :apia, :p, :full);
-SELECT is_empty(format('SELECT * FROM economy.audit_rewards() WHERE user_id >= %s', :u), 'freezes bought minus used are freezes held');
+SELECT is_empty(format('SELECT * FROM economy_internal.audit_rewards() WHERE user_id >= %s', :u), 'freezes bought minus used are freezes held');
 SELECT * FROM finish();
 ROLLBACK;

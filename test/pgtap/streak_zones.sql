@@ -23,7 +23,7 @@ BEGIN
         END LOOP;
     END LOOP;
     IF (SELECT count(DISTINCT claim_date) FROM economy.reward_audit r WHERE r.user_id = id) <> n
-       OR EXISTS (SELECT FROM economy.audit_rewards() f WHERE f.user_id = id) THEN
+       OR EXISTS (SELECT FROM economy_internal.audit_rewards() f WHERE f.user_id = id) THEN
         RETURN -1;
     END IF;
     RETURN n;

@@ -10,7 +10,7 @@ CREATE VIEW smith.pg_proc AS
 SELECT p.oid, p.proname, p.pronamespace, p.prorettype, p.proargtypes, p.prokind, false AS proretset
 FROM pg_catalog.pg_proc p
 WHERE p.prokind = 'f' AND has_function_privilege(p.oid, 'EXECUTE')
-  AND (p.pronamespace = 'economy'::regnamespace
+  AND (p.pronamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace)
        OR p.proname IN ('to_jsonb', 'jsonb_build_array', 'row_to_json', 'concat', 'repeat', 'substr', 'now', 'abs', 'int8', 'md5', 'lower', 'length'));
 CREATE TABLE smith.words AS
 SELECT u.user_id, t.product_id, t.transaction_id, k.key, k.n, k.small, k.doc, k.at

@@ -224,7 +224,7 @@ WHERE NOT c.valid
 SQL
 	keep_events($node->safe_psql($database // 'postgres', <<'SQL')) if $ENV{ECONOMY_EVENTS};
 SELECT e.event
-FROM economy.ledger l, economy.entry_events(l.user_id, l.seq, l.transaction_id::"char") e
+FROM economy.ledger l, economy_internal.entry_events(l.user_id, l.seq, l.transaction_id::"char") e
 SQL
 	return;
 }

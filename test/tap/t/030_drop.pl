@@ -56,7 +56,7 @@ foreach my $journal (sort keys %fill)
 	is(fingerprint($node), $before, "$journal: a drop that is rolled back");
 	is(try_sql($dbh, 'DROP EXTENSION economy'), 'XE102', "$journal: and the setting is gone with it");
 	is(try_sql($dbh, 'SET economy.allow_drop = on; DROP EXTENSION economy'), '', "$journal: allowed");
-	is(value($dbh, q{SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = 'economy'}),
+	is(value($dbh, q{SELECT count(*) FROM pg_namespace WHERE nspname IN ('economy', 'economy_internal')}),
 		0, "$journal: nothing is left");
 }
 
@@ -111,7 +111,8 @@ $refused->(@$_) foreach (
 	[ 'ALTER VIEW economy.ledger RENAME TO old_ledger', 'by its own command' ],
 	[ 'ALTER SEQUENCE economy.user_id_seq RENAME TO old_seq', 'or a sequence' ],
 	[ 'ALTER TABLE economy.user_actions SET SCHEMA public', 'another schema' ],
-	[ 'ALTER SCHEMA economy RENAME TO bank', 'a new name of the schema' ]);
+	[ 'ALTER SCHEMA economy RENAME TO bank', 'a new name of the schema' ],
+	[ 'ALTER SCHEMA economy_internal RENAME TO bank', 'or of the internal one' ]);
 is(try_sql(connect_to($node), "BEGIN; $_; ROLLBACK"), '', "$_ is not refused") foreach
 	'ALTER TABLE economy.users ADD COLUMN country text', 'ALTER TABLE economy.users RENAME CONSTRAINT users_pkey TO own_pkey',
 	'CREATE SCHEMA bank; ALTER SCHEMA bank RENAME TO bench', 'CREATE TABLE economy.mine (); ALTER TABLE economy.mine RENAME TO ours',

@@ -77,7 +77,7 @@ foreach my $way (qw(relay off))
 	$dbh->begin_work;
 	$dbh->do("SET LOCAL economy.notify = $way");
 	value($dbh, q{SELECT state FROM economy.grant_reward(?, 'test', 'segments', 5, 5)}, $ann);
-	value($dbh, q{SELECT economy.publish_profile(?, 'segment', 'Regulars', 'Whales')}, $ann);
+	value($dbh, q{SELECT economy_internal.publish_profile(?, 'segment', 'Regulars', 'Whales')}, $ann);
 	is(try_sql($dbh, q{PREPARE TRANSACTION 'segments'}), $way eq 'off' ? '' : '0A000', "a change of segment, $way: prepared or refused");
 	$dbh->rollback if $way ne 'off';
 	is(value($other, 'SELECT count(*) FROM pg_prepared_xacts'), $way eq 'off' ? 1 : 0, "$way: nothing is left of what was refused");

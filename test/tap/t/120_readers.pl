@@ -54,7 +54,7 @@ sub readers
 {
 	my @calls;
 	foreach my $f (@{ $dbh->selectall_arrayref(<<'SQL', { Slice => {} }) })
-SELECT p.proname AS name, ARRAY(SELECT concat_ws(' ', p.proargnames[n], p.proargtypes[n - 1]::regtype) FROM generate_series(1, p.pronargs - p.pronargdefaults) n) AS arguments
+SELECT p.pronamespace::regnamespace AS schema, p.proname AS name, ARRAY(SELECT concat_ws(' ', p.proargnames[n], p.proargtypes[n - 1]::regtype) FROM generate_series(1, p.pronargs - p.pronargdefaults) n) AS arguments
 FROM pg_proc p
 WHERE p.oid IN (SELECT substring(l.object, ' (.*)')::regprocedure FROM economy.access_list() l GROUP BY 1 HAVING max(l.changes) = '')
   AND p.prokind = 'f' AND p.proname NOT IN ('schedule', 'unschedule')
@@ -63,8 +63,8 @@ SQL
 	{
 		my $name = $f->{name};
 		my $call = $called{$name} // sprintf '%s(%s)', $name, join ', ', map { argument($name, split / /, $_, 2) } @{ $f->{arguments} };
-		push @calls, [ $name, sprintf 'SELECT coalesce(string_agg(r::text, chr(10) ORDER BY r::text COLLATE "C"), \'none\') FROM (SELECT %s FROM economy.%s) r',
-			$columns{$name} // '*', $call ];
+		push @calls, [ $name, sprintf 'SELECT coalesce(string_agg(r::text, chr(10) ORDER BY r::text COLLATE "C"), \'none\') FROM (SELECT %s FROM %s.%s) r',
+			$columns{$name} // '*', $f->{schema}, $call ];
 	}
 	return @calls;
 }
@@ -179,10 +179,10 @@ cmp_ok($again, '>', 25, "$again readers have said 40001");
 is($wrong, 0, 'no reader reads what it has not opened');
 
 # a proof locks what it reads, and not what telling the entries would read
-foreach my $proof ("verify_receipt($user, '$purchase')", "verify_chain($user)", "prune_stream($user, 1)")
+foreach my $proof ("economy.verify_receipt($user, '$purchase')", "economy.verify_chain($user)", "economy_internal.prune_stream($user, 1)")
 {
 	$plain->begin_work;
-	$plain->do("SELECT * FROM economy.$proof");
+	$plain->do("SELECT * FROM $proof");
 	is(value($plain, q{SELECT string_agg(c.relname, ' ' ORDER BY c.relname) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
 		WHERE l.pid = pg_backend_pid() AND c.relkind = 'r' AND c.relnamespace = 'economy'::regnamespace
 		AND c.relname IN ('shop_products', 'shop_stock', 'streaks', 'game_stats', 'games', 'level_curves', 'level_experiments', 'user_segments')}),
@@ -212,7 +212,7 @@ my @changes = (
 	[ set_segment_rules => q{SELECT economy.set_segment_rules('[{"segment": "All"}]', 'readers')} ],
 	[ set_rfm_model => q{SELECT concat_ws(' ', window_days, population) FROM economy.set_rfm_model('{"model": "own", "window_days": 61}', 'readers')} ],
 	[ set_recommendations => q{SELECT economy.set_recommendations('home', '{}', '[]', 'readers')} ],
-	[ rfm_reverse => "SELECT economy.rfm_reverse($user, $bought)" ],
+	[ rfm_reverse => "SELECT economy_internal.rfm_reverse($user, $bought)" ],
 );
 foreach my $change (@changes)
 {

@@ -38,7 +38,7 @@ $dbh->do("SELECT economy.record_action($ann, 'rps', 'RPS_PLAY', '1')");
 $dbh->do('SELECT * FROM economy.rollup_stats()');
 $dbh->do(q{SET economy.test_clock = '2031-06-01 12:00+00'});
 is(value($dbh, q{SELECT users || ' ' || damaged FROM economy.prune()}), '2 0', 'old actions are pruned');
-my ($pruned) = $dbh->selectrow_array("SELECT seq FROM economy.pruned_actions WHERE user_id = $ann AND key = economy.action_key('slot', '2')");
+my ($pruned) = $dbh->selectrow_array("SELECT seq FROM economy.pruned_actions WHERE user_id = $ann AND key = economy_internal.action_key('slot', '2')");
 $dbh->do("SELECT economy.record_action($ann, 'rps', 'RPS_PLAY', '2', 0, 4)");
 $dbh->do('SELECT * FROM economy.rollup_stats()');
 $dbh->do("SELECT economy.record_action($bob, 'rps', 'RPS_PLAY', '3', 0, 5)");

@@ -116,8 +116,8 @@ my %writers = (
 	rollup_stats => 'SELECT * FROM economy.rollup_stats()',
 	prune => 'SELECT * FROM economy.prune()',
 	simulate => 'SELECT * FROM economy.simulate(1, 1, 1)',
-	prune_stream => "SELECT economy.prune_stream($ann, 1)",
-	'prune_stream, nothing to do' => "SELECT economy.prune_stream($ann, 0)",
+	prune_stream => "SELECT economy_internal.prune_stream($ann, 1)",
+	'prune_stream, nothing to do' => "SELECT economy_internal.prune_stream($ann, 0)",
 	audit_sweep_incremental => 'SELECT * FROM economy.audit_sweep_incremental()');
 foreach my $name (sort keys %writers)
 {

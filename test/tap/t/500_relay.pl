@@ -216,7 +216,7 @@ $other->do('SELECT');
 is(join(' ', @{ $other->pg_notifies // [] }[ 0, 2 ]), "economy_user_$bob $referred->{text}", 'also on the channel of the user');
 $dbh->do("RESET economy.$_") foreach qw(notify_payload notify_user_channels);
 $other->do('UNLISTEN *');
-$dbh->do(q{SELECT economy.publish_profile(?, 'segment', NULL, 'Whale')}, undef, $bob);
+$dbh->do(q{SELECT economy_internal.publish_profile(?, 'segment', NULL, 'Whale')}, undef, $bob);
 poll_until('a change that is no entry', sub { grep { $_->{id} =~ /^S/ } hear($ear) });
 my ($loose) = grep { $_->{id} =~ /^S/ } hear($ear);
 like("$loose->{channel} $loose->{id}", qr{^profile_update S$bob-$referred->{seq}/segment/\d+$}, 'a change that is no entry is told with the account as it is');
@@ -241,10 +241,10 @@ $dbh->do('CREATE ROLE monitor LOGIN');
 $dbh->do(q{SELECT economy.grant_access('app', 'app')});
 $dbh->do(q{SELECT economy.grant_access('monitor', 'monitor')});
 $dbh->do('SET ROLE app');
-foreach my $call ("publish_profile($ann, 'gold', '1', '2')", "entry_events($ann, 1, 'G')",
-	'position_of(1)', 'relay_status()')
+foreach my $call ("economy_internal.publish_profile($ann, 'gold', '1', '2')", "economy_internal.entry_events($ann, 1, 'G')",
+	'economy_internal.position_of(1)', 'economy.relay_status()')
 {
-	is(try_sql($dbh, "SELECT * FROM economy.$call"), '42501', "an app cannot call $call");
+	is(try_sql($dbh, "SELECT * FROM $call"), '42501', "an app cannot call $call");
 }
 is(try_sql($dbh, "SELECT * FROM economy.$_"), '42501', "nor read $_") foreach qw(event_types installations);
 foreach my $setting ('notify = off', 'notify_user_channels = on')

@@ -102,7 +102,7 @@ kill STOP => $pid;
 my @before = map { reward($dbh, $ann) } 1 .. 20;
 $dbh->do(<<"SQL");
 INSERT INTO economy.gold_adjustments (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, hash, idempotency_key, actor, reason)
-SELECT $carol, 1000, 0, 0, 0, 0, '-infinity', pg_current_xact_id()::text::bigint, economy.position_of(pg_current_xact_id()::text::bigint), true, sha256('bad'), 'bad', 'a', 'b'
+SELECT $carol, 1000, 0, 0, 0, 0, '-infinity', pg_current_xact_id()::text::bigint, economy_internal.position_of(pg_current_xact_id()::text::bigint), true, sha256('bad'), 'bad', 'a', 'b'
 SQL
 push @before, map { reward($dbh, $ann) } 1 .. 20;
 my $log = -s $node->logfile;

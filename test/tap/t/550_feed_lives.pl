@@ -170,7 +170,7 @@ $cursor = now($dbh);
 my $good = reward($dbh, $ann);
 $dbh->do(<<"SQL");
 INSERT INTO economy.gold_adjustments (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, hash, idempotency_key, actor, reason)
-SELECT $bob, 1000, 0, 0, 0, 0, '-infinity', pg_current_xact_id()::text::bigint, economy.position_of(pg_current_xact_id()::text::bigint), true, sha256('bad'), 'bad', 'a', 'b'
+SELECT $bob, 1000, 0, 0, 0, 0, '-infinity', pg_current_xact_id()::text::bigint, economy_internal.position_of(pg_current_xact_id()::text::bigint), true, sha256('bad'), 'bad', 'a', 'b'
 SQL
 $new = reward($dbh, $ann);
 {

@@ -20,7 +20,7 @@ my @users = map { add_user($dbh, "user $_") } 1 .. 200;
 sub run_job { return value($_[0], q{CALL economy.run_job('rfm_refresh', NULL)}) }
 sub next_user { return value($dbh, 'SELECT next_user FROM economy.rfm_state') }
 sub snapshots { return value($dbh, 'SELECT count(*) FROM economy.rfm_snapshots') }
-sub step { return join ' ', $_[0]->selectrow_array('SELECT * FROM economy.rfm_refresh_step(?, ?)', undef, @_[ 1, 2 ]) }
+sub step { return join ' ', $_[0]->selectrow_array('SELECT * FROM economy_internal.rfm_refresh_step(?, ?)', undef, @_[ 1, 2 ]) }
 sub last_run { return join ' ', $dbh->selectrow_array(q{SELECT state, batches FROM economy.job_runs WHERE job = 'rfm_refresh' ORDER BY run_id DESC LIMIT 1}) }
 sub segments { return value($dbh, q{SELECT string_agg(user_id || ' ' || segment || r || f || m || frequency, ',' ORDER BY user_id) FROM economy.user_segments}) }
 
@@ -35,8 +35,8 @@ sub buy
 sub between
 {
 	my ($what) = @_;
-	is(value($dbh, 'SELECT count(*) FROM economy.audit_segments()') . value($dbh, 'SELECT count(*) FROM economy.audit_segment_state()'), '00', "$what: the audit finds nothing");
-	is(value($dbh, 'SELECT count(*) FROM economy.audit_config()'), '0', "$what: nor in the snapshots");
+	is(value($dbh, 'SELECT count(*) FROM economy_internal.audit_segments()') . value($dbh, 'SELECT count(*) FROM economy_internal.audit_segment_state()'), '00', "$what: the audit finds nothing");
+	is(value($dbh, 'SELECT count(*) FROM economy_internal.audit_config()'), '0', "$what: nor in the snapshots");
 	is(value($dbh, 'SELECT sum(users) FROM economy.segment_summary()'), scalar @users, "$what: everybody is in a segment");
 	is(value($dbh, q{SELECT count(*) FROM economy.user_segments u CROSS JOIN LATERAL economy.segment(u.user_id) s
 		WHERE u.user_id < (SELECT coalesce(next_user, 9223372036854775807) FROM economy.rfm_state) AND (u.segment, u.r, u.f, u.m, u.segment_since) IS DISTINCT FROM (s.segment, s.r, s.f, s.m, s.segment_since)}),
@@ -138,7 +138,7 @@ my @r = at_once($node, 'postgres', 8, sub {
 	foreach my $i (1 .. 40)
 	{
 		my $failed = $n ? try_sql($s, "SELECT economy.purchase($users[($n * 31 + $i * 7) % @users], 'p" . (1 + $i % 5) . "', 'at once $n $i')")
-		  : try_sql($s, 'SELECT * FROM economy.rfm_refresh_step(' . ($i % 10 == 1 ? 'true' : 'false') . ', 25)');
+		  : try_sql($s, 'SELECT * FROM economy_internal.rfm_refresh_step(' . ($i % 10 == 1 ? 'true' : 'false') . ', 25)');
 		$failed{$failed}++ if $failed ne '';
 	}
 	return join ' ', %failed;
@@ -148,8 +148,8 @@ between('after it');
 is(run_job($dbh), 'done', 'a run after it');
 between('at the end');
 is(value($dbh, 'SELECT sum(purchases) FROM economy.rfm_days'), value($dbh, 'SELECT count(*) FROM economy.shop_transactions'), 'each purchase is counted once');
-is(try_sql($dbh, 'SELECT * FROM economy.rfm_refresh_step(NULL)'), 'XE001', 'start must be given');
-is(try_sql($dbh, 'SELECT * FROM economy.rfm_refresh_step(false, 0)'), 'XE002', 'and max_users be 1 or more');
+is(try_sql($dbh, 'SELECT * FROM economy_internal.rfm_refresh_step(NULL)'), 'XE001', 'start must be given');
+is(try_sql($dbh, 'SELECT * FROM economy_internal.rfm_refresh_step(false, 0)'), 'XE002', 'and max_users be 1 or more');
 is_clean($node, 'postgres', 'at the end');
 $dbh->disconnect;
 $node->stop;

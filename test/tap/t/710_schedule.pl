@@ -176,11 +176,11 @@ $dbh->do('DROP FUNCTION gate() CASCADE');
 from_here();
 $dbh->do(q{INSERT INTO economy.job_runs (job, state, started_at, ended_at, batches, position, error) VALUES
 	('prune', 'failed', now(), now(), 3, '{"user_id": 7}', '57014: canceling statement due to statement timeout'), ('rollup_stats', 'failed', now(), now(), 3, '{"user_id": 7}', '23514: broken')});
-my @run = map { value($dbh, 'SELECT economy.begin_job(?, true)', $_) } qw(prune rollup_stats);
+my @run = map { value($dbh, 'SELECT economy_internal.begin_job(?, true)', $_) } qw(prune rollup_stats);
 is(value($dbh, 'SELECT position FROM economy.job_runs WHERE run_id = ?', $run[0]), '{"user_id": 7}', 'a run that timed out is taken up where it ended');
 is(value($dbh, 'SELECT position FROM economy.job_runs WHERE run_id = ?', $run[1]), undef, 'one that met something bad there begins anew');
-is(value($dbh, 'SELECT economy.do_job(?)', $_), 'done', 'it ends') foreach @run;
-is(value($dbh, 'SELECT economy.do_job(?)', $run[0]), 'lost', 'once');
+is(value($dbh, 'SELECT economy_internal.do_job(?)', $_), 'done', 'it ends') foreach @run;
+is(value($dbh, 'SELECT economy_internal.do_job(?)', $run[0]), 'lost', 'once');
 
 # a time limit ends a batch, not what was done
 from_here();

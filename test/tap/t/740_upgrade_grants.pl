@@ -33,8 +33,8 @@ SQL
 	{
 		is(value($dbh, <<'SQL', $level, $role{$level}, $role{$level}), undef, "$name: $level has what it had, and no more");
 SELECT string_agg(p.oid::regprocedure::text, ', ') FROM pg_proc p
-LEFT JOIN economy.access_list() l ON l.level = ANY (economy.levels_of(?)) AND substring(l.object FROM '^[A-Z]+ (.*)')::regprocedure = p.oid
-WHERE p.pronamespace = 'economy'::regnamespace AND has_function_privilege(?, p.oid, 'EXECUTE') <> (l.object IS NOT NULL)
+LEFT JOIN economy.access_list() l ON l.level = ANY (economy_internal.levels_of(?)) AND substring(l.object FROM '^[A-Z]+ (.*)')::regprocedure = p.oid
+WHERE p.pronamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND has_function_privilege(?, p.oid, 'EXECUTE') <> (l.object IS NOT NULL)
    OR NOT has_schema_privilege(?, 'economy', 'USAGE')
 SQL
 	}

@@ -114,7 +114,7 @@ sub committed
 
 	push @{ $ids{ $_->[0] } }, $_->[1] foreach @{ $dbh->selectall_arrayref(<<'SQL') };
 SELECT l.user_id, e.event->>'id'
-FROM economy.ledger l, economy.entry_events(l.user_id, l.seq, l.transaction_id::"char") WITH ORDINALITY e (type, event, n)
+FROM economy.ledger l, economy_internal.entry_events(l.user_id, l.seq, l.transaction_id::"char") WITH ORDINALITY e (type, event, n)
 ORDER BY l.user_id, l.seq, e.n
 SQL
 	return %ids;
@@ -163,7 +163,7 @@ sub reward { return value($dbh, q{SELECT transaction_id FROM economy.grant_rewar
 	is($first, value($dbh, 'SELECT event::text FROM economy.replay(?, 0) LIMIT 1', $ann), '--json is the event as it is');
 
 	# what is no entry is told once, when it happens
-	$dbh->do(q{SELECT economy.publish_profile(?, 'segment', 'New', 'Loyal')}, undef, $ann);
+	$dbh->do(q{SELECT economy_internal.publish_profile(?, 'segment', 'New', 'Loyal')}, undef, $ann);
 	$dbh->do(q{SELECT economy.set_timezone(?, 'Europe/Rome')}, undef, $ann);
 	reward($ann, 'after', 1);
 	eventually(sub { ids($of{$_}) =~ /R$ann-5/ }) foreach qw(all ann verify);
