@@ -43,11 +43,11 @@ static EcoTable gold_adjustments = {
 /* columns of economy.adjust_result after the common ones */
 enum
 {
-	RES_GOLD_DELTA = ECO_RES_OWN,
-	RES_GOLD,
-	RES_RETRY_AFTER_MS,
-	RES_DETAIL,
-	RES_COLUMNS
+	ADJUST_GOLD_DELTA = ECO_RES_OWN,
+	ADJUST_GOLD,
+	ADJUST_RETRY_AFTER_MS,
+	ADJUST_DETAIL,
+	ADJUST_COLUMNS
 };
 
 #define KEY_BY_IDEMPOTENCY 1
@@ -69,8 +69,8 @@ static void
 set_entry(EcoResult *result, const EcoRow *row)
 {
 	eco_result_entry(result, &eco_adjustments, row);
-	eco_result_set(result, RES_GOLD_DELTA, row->values[ECO_COL_GOLD_DELTA]);
-	eco_result_set(result, RES_GOLD, row->values[ECO_COL_GOLD]);
+	eco_result_set(result, ADJUST_GOLD_DELTA, row->values[ECO_COL_GOLD_DELTA]);
+	eco_result_set(result, ADJUST_GOLD, row->values[ECO_COL_GOLD]);
 }
 
 static void
@@ -88,7 +88,7 @@ replay(EcoResult *result, const EcoRow *first, int64 delta)
 	eco_result_entry(result, &eco_adjustments, first);
 	eco_detail_field(&detail, "delta", first, ECO_COL_GOLD_DELTA);
 	eco_detail_int(&detail, "now", delta);
-	eco_result_set(result, RES_DETAIL, eco_detail_end(&detail));
+	eco_result_set(result, ADJUST_DETAIL, eco_detail_end(&detail));
 }
 
 static void
@@ -101,7 +101,7 @@ adjust(EcoResult *result, EcoAccount *account, int64 delta, const EcoText *key,
 	if (refusal != NULL)
 	{
 		eco_result_outcome(result, "refused", refusal);
-		eco_result_set(result, RES_GOLD, Int64GetDatum(account->gold));
+		eco_result_set(result, ADJUST_GOLD, Int64GetDatum(account->gold));
 		return;
 	}
 	eco_entry_init(&entry, &eco_adjustments);
@@ -139,7 +139,7 @@ eco_adjust_gold(PG_FUNCTION_ARGS)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("delta must not be zero"));
 	PreventCommandIfReadOnly("economy.adjust_gold()");
 
-	eco_result_begin(&result, fcinfo, RES_COLUMNS);
+	eco_result_begin(&result, fcinfo, ADJUST_COLUMNS);
 	eco_call_init(&call, &eco_adjustments, PG_GETARG_INT64(0), NULL);
 	call.key = KEY_BY_IDEMPOTENCY;
 	call.texts[call.ntexts++] = key;
@@ -152,7 +152,7 @@ eco_adjust_gold(PG_FUNCTION_ARGS)
 			replay(&result, &call.first, delta);
 			break;
 		case ECO_CALL_BUSY:
-			eco_result_busy(&result, RES_RETRY_AFTER_MS);
+			eco_result_busy(&result, ADJUST_RETRY_AFTER_MS);
 			break;
 		case ECO_CALL_NO_USER:
 			eco_result_outcome(&result, "refused", "USER_NOT_FOUND");

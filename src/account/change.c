@@ -30,12 +30,12 @@
 /* columns of economy.user_change_result after the common ones */
 enum
 {
-	RES_FIELD = ECO_RES_OWN,
-	RES_BEFORE,
-	RES_AFTER,
-	RES_RETRY_AFTER_MS,
-	RES_DETAIL,
-	RES_COLUMNS
+	CHANGE_FIELD = ECO_RES_OWN,
+	CHANGE_BEFORE,
+	CHANGE_AFTER,
+	CHANGE_RETRY_AFTER_MS,
+	CHANGE_DETAIL,
+	CHANGE_COLUMNS
 };
 
 #define MAX_ACTOR 255
@@ -203,7 +203,7 @@ eco_update_profile(PG_FUNCTION_ARGS)
 	eco_require_arg(fcinfo, 2, "idempotency_key");
 	change_args(&change, fcinfo, ECO_USER_PROFILE, 2, 3, -1);
 	PreventCommandIfReadOnly("economy.update_profile()");
-	eco_result_begin(&result, fcinfo, RES_COLUMNS);
+	eco_result_begin(&result, fcinfo, CHANGE_COLUMNS);
 	state = change_begin(&change);
 	after = state == ECO_CALL_REPLAY ? patched_again(&change.call.first, patch) : (Datum) 0;
 	if (!result_without_change(&result, &change, state, after))
@@ -245,7 +245,7 @@ eco_link_external_id(PG_FUNCTION_ARGS)
 	eco_require_arg(fcinfo, 2, "idempotency_key");
 	change_args(&change, fcinfo, ECO_USER_EXTERNAL_ID, 2, 3, -1);
 	PreventCommandIfReadOnly("economy.link_external_id()");
-	eco_result_begin(&result, fcinfo, RES_COLUMNS);
+	eco_result_begin(&result, fcinfo, CHANGE_COLUMNS);
 	if (!result_without_change(&result, &change, change_begin(&change), external_id.datum))
 	{
 		change_lock_user(&change);
@@ -296,7 +296,7 @@ eco_unlink_external_id(PG_FUNCTION_ARGS)
 	eco_require_arg(fcinfo, 1, "idempotency_key");
 	change_args(&change, fcinfo, ECO_USER_EXTERNAL_ID, 1, 2, -1);
 	PreventCommandIfReadOnly("economy.unlink_external_id()");
-	eco_result_begin(&result, fcinfo, RES_COLUMNS);
+	eco_result_begin(&result, fcinfo, CHANGE_COLUMNS);
 	if (!result_without_change(&result, &change, change_begin(&change), (Datum) 0))
 	{
 		change_lock_user(&change);
@@ -443,11 +443,11 @@ result_entry(EcoResult *result, const Change *change)
 	const EcoRow *entry = &change->entry;
 
 	eco_result_entry(result, &eco_user_entries, entry);
-	eco_result_set(result, RES_FIELD, entry->values[UCH_FIELD]);
+	eco_result_set(result, CHANGE_FIELD, entry->values[UCH_FIELD]);
 	if (!entry->isnull[UCH_BEFORE])
-		eco_result_set(result, RES_BEFORE, entry->values[UCH_BEFORE]);
+		eco_result_set(result, CHANGE_BEFORE, entry->values[UCH_BEFORE]);
 	if (!entry->isnull[UCH_AFTER])
-		eco_result_set(result, RES_AFTER, entry->values[UCH_AFTER]);
+		eco_result_set(result, CHANGE_AFTER, entry->values[UCH_AFTER]);
 }
 
 /* The answer where nothing is to be changed; false: go on and change it. */
@@ -460,7 +460,7 @@ result_without_change(EcoResult *result, Change *change, EcoCallState state, Dat
 		eco_result_outcome(result, "refused", "USER_NOT_FOUND");
 	else if (state == ECO_CALL_BUSY)
 	{
-		eco_result_busy(result, RES_RETRY_AFTER_MS);
+		eco_result_busy(result, CHANGE_RETRY_AFTER_MS);
 	}
 	else if (state == ECO_CALL_NEW && change->call.account.suspended)
 		eco_result_outcome(result, "refused", "USER_SUSPENDED");
@@ -480,7 +480,7 @@ result_without_change(EcoResult *result, Change *change, EcoCallState state, Dat
 				eco_detail_str(&detail, "now", TextDatumGetCString(after));
 			else
 				eco_detail_json(&detail, "now", NULL);
-			eco_result_set(result, RES_DETAIL, eco_detail_end(&detail));
+			eco_result_set(result, CHANGE_DETAIL, eco_detail_end(&detail));
 		}
 	}
 	return true;

@@ -4,11 +4,13 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
+#include "utils/tuplestore.h"
 
 #include "errors.h"
 #include "ledger/batch.h"
@@ -45,6 +47,40 @@ eco_batch_read(Jsonb *array, const char *what,
 			ECO_ERROR(ECO_INVALID_ARGUMENT,
 					  errmsg("%s %d is not a JSON object", what, number + 1));
 		read(value.val.binary.data, number++, arg);
+	}
+}
+
+EcoTurn *
+eco_turns_make(int n)
+{
+	return palloc_extended(sizeof(EcoTurn) * Max(n, 1), MCXT_ALLOC_HUGE);
+}
+
+static int
+by_user(const void *a, const void *b, void *arg)
+{
+	const EcoTurn *x = a;
+	const EcoTurn *y = b;
+
+	if (x->user_id != y->user_id)
+		return x->user_id < y->user_id ? -1 : 1;
+	return x->number - y->number;
+}
+
+void
+eco_turns_sort(EcoTurn *turns, int n)
+{
+	qsort_interruptible(turns, n, sizeof(EcoTurn), by_user, NULL);
+}
+
+void
+eco_batch_return(ReturnSetInfo *info, HeapTuple *rows, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		tuplestore_puttuple(info->setResult, rows[i]);
+		heap_freetuple(rows[i]);
 	}
 }
 

@@ -8,6 +8,7 @@
 
 #include "postgres.h"
 
+#include "funcapi.h"
 #include "utils/jsonb.h"
 
 #include "ledger/args.h"
@@ -22,6 +23,23 @@ extern int	eco_batch_size(Jsonb *array, const char *what);
 extern void eco_batch_read(Jsonb *array, const char *what,
 						   void (*read) (JsonbContainer *object, int number, void *arg),
 						   void *arg);
+
+/*
+ * Whose element is which: a million of these are sorted, not the elements.  A batch
+ * is worked off by ascending user, so that no two lock accounts crosswise, and of a
+ * user in its own order.
+ */
+typedef struct EcoTurn
+{
+	int64		user_id;
+	int			number;
+} EcoTurn;
+
+extern EcoTurn *eco_turns_make(int n);
+extern void eco_turns_sort(EcoTurn *turns, int n);
+
+/* Return one row for each element, in the order of the batch, and free them. */
+extern void eco_batch_return(ReturnSetInfo *info, HeapTuple *rows, int n);
 
 /* The members of one object, by place in a list of names. */
 typedef struct EcoMembers

@@ -105,15 +105,7 @@ static EcoTable pruned_stats = {
 	.keys = {{3, {0, 1, 2}}},
 };
 
-enum
-{
-	PRU_USER_ID,
-	PRU_KEY,
-	PRU_SEQ,
-	PRU_COLUMNS
-};
-
-static EcoTable pruned_actions = {
+EcoTable	eco_pruned_actions = {
 	.name = "pruned_actions",
 	.only_read = true,
 	.ncolumns = PRU_COLUMNS,
@@ -123,17 +115,24 @@ static EcoTable pruned_actions = {
 		{"seq", INT8OID, false},
 	},
 	.nkeys = 1,
-	.keys = {{2, {0, 1}}},
+	.keys = {{2, {PRU_USER_ID, PRU_KEY}}},
 };
+
+typedef struct KeySort
+{
+	Tuplesortstate *sort;
+	TupleTableSlot *slot;
+} KeySort;
 
 PG_FUNCTION_INFO_V1(eco_retire_signing_key);
 
 static void checkpoint_load(const EcoRow *row, EcoCheckpoint *checkpoint);
 static void sign_anew(int32 old_version, int32 new_version);
 static void sign(EcoRow *row, const EcoCheckpoint *checkpoint, int32 version);
-static void chain_rows(EcoTable *table, int64 user_id, uint8 *digest);
-static void chain_row(const EcoRow *row, uint8 *digest);
-static void sort_keys(int64 user_id, Tuplesortstate *sort, TupleDesc desc);
+static void each_row(EcoTable *table, int64 user_id,
+					 void (*see) (const EcoRow *row, void *arg), void *arg);
+static void chain_row(const EcoRow *row, void *digest);
+static void sort_key(const EcoRow *row, void *arg);
 static bool read_hash(const EcoRow *row, int column, uint8 *hash);
 static void encode(EcoEncoder *enc, uint8 *buf, int64 user_id, const EcoCheckpoint *checkpoint);
 
@@ -278,7 +277,7 @@ eco_checkpoint_gone(int64 user_id, uint8 digest[ECO_HASH_LEN])
 	EcoOpenTables *open = eco_tables_open(ECO_READ, tables);
 
 	memset(digest, 0, ECO_HASH_LEN);
-	chain_rows(&pruned_stats, user_id, digest);
+	each_row(&pruned_stats, user_id, chain_row, digest);
 	eco_tables_close(open);
 }
 
@@ -289,7 +288,7 @@ eco_checkpoint_gone(int64 user_id, uint8 digest[ECO_HASH_LEN])
 void
 eco_checkpoint_gone_keys(int64 user_id, uint8 digest[ECO_HASH_LEN])
 {
-	static EcoTable *const tables[] = {&pruned_actions, NULL};
+	static EcoTable *const tables[] = {&eco_pruned_actions, NULL};
 	EcoOpenTables *open = eco_tables_open(ECO_READ, tables);
 	TupleDesc	desc = CreateTemplateTupleDesc(2);
 	AttrNumber	by = 1;
@@ -298,13 +297,20 @@ eco_checkpoint_gone_keys(int64 user_id, uint8 digest[ECO_HASH_LEN])
 	bool		nulls_first = false;
 	Tuplesortstate *sort;
 	TupleTableSlot *slot;
+	KeySort		keys;
 
 	TupleDescInitEntry(desc, 1, "seq", INT8OID, -1, 0);
 	TupleDescInitEntry(desc, 2, "key", UUIDOID, -1, 0);
 	slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
 	sort = tuplesort_begin_heap(desc, 1, &by, &before, &collation, &nulls_first,
 								work_mem, NULL, TUPLESORT_NONE);
-	sort_keys(user_id, sort, desc);
+	keys = (KeySort)
+	{
+		.sort = sort, .slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual)
+	};
+	each_row(&eco_pruned_actions, user_id, sort_key, &keys);
+	ExecDropSingleTupleTableSlot(keys.slot);
+	tuplesort_performsort(sort);
 	memset(digest, 0, ECO_HASH_LEN);
 	while (tuplesort_gettupleslot(sort, true, false, slot, NULL))
 	{
@@ -318,43 +324,25 @@ eco_checkpoint_gone_keys(int64 user_id, uint8 digest[ECO_HASH_LEN])
 	eco_tables_close(open);
 }
 
+/* The columns of the sort: seq and key. */
 static void
-sort_keys(int64 user_id, Tuplesortstate *sort, TupleDesc desc)
+sort_key(const EcoRow *row, void *arg)
 {
-	Datum		key = Int64GetDatum(user_id);
-	EcoScan    *scan = eco_scan_begin(&pruned_actions, user_id, 0, 1, &key);
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "economy pruned",
-												  ALLOCSET_DEFAULT_SIZES);
-	EcoRow		row;
+	const KeySort *keys = arg;
+	TupleTableSlot *slot = keys->slot;
 
-	for (;;)
-	{
-		MemoryContext old_context = MemoryContextSwitchTo(context);
-		bool		found = eco_scan_next(scan, &row);
-
-		MemoryContextSwitchTo(old_context);
-		if (!found)
-			break;
-		CHECK_FOR_INTERRUPTS();
-		ExecClearTuple(slot);
-		slot->tts_values[0] = row.values[PRU_SEQ];
-		slot->tts_values[1] = row.values[PRU_KEY];
-		slot->tts_isnull[0] = slot->tts_isnull[1] = false;
-		ExecStoreVirtualTuple(slot);
-		tuplesort_puttupleslot(sort, slot);
-		MemoryContextReset(context);
-	}
-	eco_scan_end(scan);
-	MemoryContextDelete(context);
-	ExecDropSingleTupleTableSlot(slot);
-	tuplesort_performsort(sort);
+	ExecClearTuple(slot);
+	slot->tts_values[0] = row->values[PRU_SEQ];
+	slot->tts_values[1] = row->values[PRU_KEY];
+	slot->tts_isnull[0] = slot->tts_isnull[1] = false;
+	ExecStoreVirtualTuple(slot);
+	tuplesort_puttupleslot(keys->sort, slot);
 }
 
 void
 eco_checkpoint_add_key(int64 user_id, const pg_uuid_t *key, int64 seq, uint8 digest[ECO_HASH_LEN])
 {
-	EcoRow		row = {.table = &pruned_actions};
+	EcoRow		row = {.table = &eco_pruned_actions};
 	Datum		values[PRU_COLUMNS] = {
 		Int64GetDatum(user_id), UUIDPGetDatum(key), Int64GetDatum(seq)
 	};
@@ -363,35 +351,31 @@ eco_checkpoint_add_key(int64 user_id, const pg_uuid_t *key, int64 seq, uint8 dig
 	chain_row(&row, digest);
 }
 
+/* Show the user's rows of a table, in a memory context that one row lives in. */
 static void
-chain_rows(EcoTable *table, int64 user_id, uint8 *digest)
+each_row(EcoTable *table, int64 user_id, void (*see) (const EcoRow *row, void *arg), void *arg)
 {
 	Datum		key = Int64GetDatum(user_id);
 	EcoScan    *scan = eco_scan_begin(table, user_id, 0, 1, &key);
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "economy pruned",
 												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old_context = MemoryContextSwitchTo(context);
 	EcoRow		row;
 
-	for (;;)
+	while (eco_scan_next(scan, &row))
 	{
-		MemoryContext old_context = MemoryContextSwitchTo(context);
-		bool		found = eco_scan_next(scan, &row);
-
-		if (found)
-			chain_row(&row, digest);
-		MemoryContextSwitchTo(old_context);
-		MemoryContextReset(context);
-		if (!found)
-			break;
 		CHECK_FOR_INTERRUPTS();
+		see(&row, arg);
+		MemoryContextReset(context);
 	}
+	MemoryContextSwitchTo(old_context);
 	eco_scan_end(scan);
 	MemoryContextDelete(context);
 }
 
 /* The columns are not null: bigint, date, timestamptz, text and uuid. */
 static void
-chain_row(const EcoRow *row, uint8 *digest)
+chain_row(const EcoRow *row, void *digest)
 {
 	uint8		stack_buf[GONE_BYTES];
 	uint8	   *buf = stack_buf;

@@ -32,6 +32,17 @@ typedef struct EcoCheckpoint
 /* Whoever reads or takes checkpoints opens this. */
 extern EcoTable eco_stream_checkpoints;
 
+/* The keys of pruned actions; whoever asks for them opens this. */
+enum
+{
+	PRU_USER_ID,
+	PRU_KEY,
+	PRU_SEQ,
+	PRU_COLUMNS
+};
+
+extern EcoTable eco_pruned_actions;
+
 /* False when the user's stream has none. */
 extern bool eco_checkpoint_read(int64 user_id, EcoCheckpoint *checkpoint);
 

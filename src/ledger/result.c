@@ -168,12 +168,18 @@ detail_column(EcoDetail *detail, const char *key, const EcoRow *row, int column)
 }
 
 bool
+eco_same_json(Jsonb *a, Jsonb *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return compareJsonbContainers(&a->root, &b->root) == 0;
+}
+
+bool
 eco_same_object(const EcoRow *first, int column, Jsonb *object)
 {
-	if (first->isnull[column] || object == NULL)
-		return first->isnull[column] && object == NULL;
-	return compareJsonbContainers(&DatumGetJsonbP(first->values[column])->root,
-								  &object->root) == 0;
+	return eco_same_json(first->isnull[column] ? NULL : DatumGetJsonbP(first->values[column]),
+						 object);
 }
 
 void

@@ -69,7 +69,8 @@ extern void eco_detail_bool(EcoDetail *detail, const char *key, bool value);
 /* NULL: null */
 extern void eco_detail_json(EcoDetail *detail, const char *key, Jsonb *value);
 
-/* Whether a jsonb column of the first call's row is this object; NULL: null. */
+/* Whether a retry gives the same object, here one that the first call's row has; NULL: null. */
+extern bool eco_same_json(Jsonb *a, Jsonb *b);
 extern bool eco_same_object(const EcoRow *first, int column, Jsonb *object);
 
 /* "field" and "first" of IDEMPOTENCY_MISMATCH; the caller adds "now". */

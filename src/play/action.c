@@ -15,6 +15,7 @@
 #include "crash_point.h"
 #include "errors.h"
 #include "event/event.h"
+#include "ledger/batch.h"
 #include "ledger/call.h"
 #include "play/action.h"
 #include "play/pruned.h"
@@ -145,39 +146,21 @@ derive(const EcoAction *action)
 	return action->win < action->bet ? ECO_OUTCOME_LOSS : ECO_OUTCOME_DRAW;
 }
 
-/* Where a user's action stands: a million of these are sorted, not the actions. */
-typedef struct Place
-{
-	int64		user_id;
-	int			index;
-} Place;
-
-static int
-by_user(const void *a, const void *b, void *arg)
-{
-	const Place *x = a;
-	const Place *y = b;
-
-	if (x->user_id != y->user_id)
-		return x->user_id < y->user_id ? -1 : 1;
-	return x->index - y->index;
-}
-
 static EcoAction **
 ordered_by_user(EcoAction *actions, int n)
 {
 	EcoAction **order = palloc_extended(sizeof(EcoAction *) * Max(n, 1), MCXT_ALLOC_HUGE);
-	Place	   *places = palloc_extended(sizeof(Place) * Max(n, 1), MCXT_ALLOC_HUGE);
+	EcoTurn    *turns = eco_turns_make(n);
 
 	for (int i = 0; i < n; i++)
-		places[i] = (Place)
 	{
-		actions[i].user_id, i
-	};
-	qsort_interruptible(places, n, sizeof(Place), by_user, NULL);
+		turns[i].user_id = actions[i].user_id;
+		turns[i].number = i;
+	}
+	eco_turns_sort(turns, n);
 	for (int i = 0; i < n; i++)
-		order[i] = &actions[places[i].index];
-	pfree(places);
+		order[i] = &actions[turns[i].number];
+	pfree(turns);
 	return order;
 }
 

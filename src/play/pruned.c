@@ -14,27 +14,6 @@
 #define KEY_BYTES \
 	(ECO_ENCODED_HEADER + ECO_ENCODED_BYTES(ECO_MAX_NAME) + ECO_ENCODED_BYTES(ECO_MAX_KEY))
 
-enum
-{
-	PRU_USER_ID,
-	PRU_KEY,
-	PRU_SEQ,
-	PRU_COLUMNS
-};
-
-EcoTable	eco_pruned_actions = {
-	.name = "pruned_actions",
-	.only_read = true,
-	.ncolumns = PRU_COLUMNS,
-	.columns = {
-		{"user_id", INT8OID, false},
-		{"key", UUIDOID, false},
-		{"seq", INT8OID, false},
-	},
-	.nkeys = 1,
-	.keys = {{2, {PRU_USER_ID, PRU_KEY}}},
-};
-
 PG_FUNCTION_INFO_V1(eco_action_key);
 
 void

@@ -9,14 +9,12 @@
 
 #include "utils/uuid.h"
 
+#include "ledger/checkpoint.h"
 #include "play/action.h"
-
-/* Whoever asks for pruned actions opens this. */
-extern EcoTable eco_pruned_actions;
 
 /*
  * Whether the action was recorded once and then pruned; *seq is that of its
- * entry.  The account is locked.
+ * entry.  The account is locked, and eco_pruned_actions is open.
  */
 extern bool eco_action_pruned(const EcoAccount *account, const EcoAction *action, int64 *seq);
 

@@ -111,12 +111,7 @@ eco_record_actions(PG_FUNCTION_ARGS)
 	kept.context = CurrentMemoryContext;
 	kept.rows = palloc(sizeof(HeapTuple) * Max(n, 1));
 	eco_actions_record(actions, n, ECO_DUPLICATE_TELL, info->setDesc, keep_in_order, &kept);
-	for (int i = 0; i < n; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		tuplestore_puttuple(info->setResult, kept.rows[i]);
-		heap_freetuple(kept.rows[i]);
-	}
+	eco_batch_return(info, kept.rows, n);
 	return (Datum) 0;
 }
 

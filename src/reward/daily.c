@@ -25,19 +25,19 @@
 /* columns of economy.claim_result after the common ones */
 enum
 {
-	RES_STREAK_DAY = ECO_RES_OWN,
-	RES_CLAIM_DATE,
-	RES_GRACE_USED,
-	RES_FREEZES_USED,
-	RES_GOLD_DELTA,
-	RES_XP_DELTA,
-	RES_GOLD,
-	RES_XP,
-	RES_LEVEL,
-	RES_LEVELED_UP,
-	RES_NEXT_CLAIM_AT,
-	RES_DETAIL,
-	RES_COLUMNS
+	CLAIM_STREAK_DAY = ECO_RES_OWN,
+	CLAIM_CLAIM_DATE,
+	CLAIM_GRACE_USED,
+	CLAIM_FREEZES_USED,
+	CLAIM_GOLD_DELTA,
+	CLAIM_XP_DELTA,
+	CLAIM_GOLD,
+	CLAIM_XP,
+	CLAIM_LEVEL,
+	CLAIM_LEVELED_UP,
+	CLAIM_NEXT_CLAIM_AT,
+	CLAIM_DETAIL,
+	CLAIM_COLUMNS
 };
 
 PG_FUNCTION_INFO_V1(eco_claim_daily_reward);
@@ -65,7 +65,7 @@ eco_claim_daily_reward(PG_FUNCTION_ARGS)
 
 	eco_require_arg(fcinfo, 0, "user_id");
 	PreventCommandIfReadOnly("economy.claim_daily_reward()");
-	eco_result_begin(&result, fcinfo, RES_COLUMNS);
+	eco_result_begin(&result, fcinfo, CLAIM_COLUMNS);
 
 	/* a second claim of the day is a read */
 	open = eco_tables_open(ECO_WRITE, eco_daily_tables);
@@ -143,7 +143,7 @@ claim(EcoDaily *d, EcoAccount *account, EcoResult *result)
 
 	eco_result_outcome(result, "new", "CLAIMED");
 	set_reward(result, &entry.row);
-	eco_result_set(result, RES_NEXT_CLAIM_AT,
+	eco_result_set(result, CLAIM_NEXT_CLAIM_AT,
 				   TimestampTzGetDatum(eco_daily_next_claim(d, now)));
 }
 
@@ -165,27 +165,18 @@ already_claimed(const EcoDaily *d, const EcoDailyClaim *c, TimestampTz now, EcoR
 				  errmsg("the last claim of user %lld is missing in reward_audit",
 						 (long long) d->user_id));
 	set_reward(result, &row);
-	eco_result_set(result, RES_NEXT_CLAIM_AT,
+	eco_result_set(result, CLAIM_NEXT_CLAIM_AT,
 				   TimestampTzGetDatum(eco_daily_next_claim(d, now)));
 }
 
 static void
 set_reward(EcoResult *result, const EcoRow *row)
 {
-	bool		leveled_up;
-	int32		level = eco_reward_level(row, &leveled_up);
-
-	eco_result_entry(result, &eco_rewards, row);
-	eco_result_set(result, RES_STREAK_DAY, row->values[RWD_STREAK_DAY]);
-	eco_result_set(result, RES_CLAIM_DATE, row->values[RWD_CLAIM_DATE]);
-	eco_result_set(result, RES_GRACE_USED, row->values[RWD_GRACE_USED]);
-	eco_result_set(result, RES_FREEZES_USED, row->values[RWD_FREEZES_USED]);
-	eco_result_set(result, RES_GOLD_DELTA, row->values[ECO_COL_GOLD_DELTA]);
-	eco_result_set(result, RES_XP_DELTA, row->values[ECO_COL_XP_DELTA]);
-	eco_result_set(result, RES_GOLD, row->values[ECO_COL_GOLD]);
-	eco_result_set(result, RES_XP, row->values[ECO_COL_XP]);
-	eco_result_set(result, RES_LEVEL, Int32GetDatum(level));
-	eco_result_set(result, RES_LEVELED_UP, BoolGetDatum(leveled_up));
+	eco_reward_answer(result, CLAIM_GOLD_DELTA, row);
+	eco_result_set(result, CLAIM_STREAK_DAY, row->values[RWD_STREAK_DAY]);
+	eco_result_set(result, CLAIM_CLAIM_DATE, row->values[RWD_CLAIM_DATE]);
+	eco_result_set(result, CLAIM_GRACE_USED, row->values[RWD_GRACE_USED]);
+	eco_result_set(result, CLAIM_FREEZES_USED, row->values[RWD_FREEZES_USED]);
 }
 
 /*

@@ -25,7 +25,6 @@ typedef struct Grant
 	int64		gold;
 	int64		xp;
 	Jsonb	   *details;
-	int			number;			/* place in a batch */
 } Grant;
 
 PG_FUNCTION_INFO_V1(eco_grant_reward);
@@ -63,17 +62,6 @@ eco_grant_reward(PG_FUNCTION_ARGS)
 	return eco_result_row(&result);
 }
 
-static int
-by_user(const void *a, const void *b, void *arg)
-{
-	const Grant *x = *(const Grant *const *) a;
-	const Grant *y = *(const Grant *const *) b;
-
-	if (x->user_id != y->user_id)
-		return x->user_id < y->user_id ? -1 : 1;
-	return x->number - y->number;
-}
-
 /*
  * eco_grant_rewards(rewards jsonb) returns setof grant_result
  *		A batch in one transaction.  Accounts are locked in the order of user_id,
@@ -84,7 +72,7 @@ eco_grant_rewards(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
 	Grant	   *grants;
-	Grant	  **order;
+	EcoTurn    *turns;
 	HeapTuple  *rows;
 	int			count;
 	MemoryContext batch_context = CurrentMemoryContext;
@@ -97,11 +85,14 @@ eco_grant_rewards(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("economy.grant_rewards()");
 	InitMaterializedSRF(fcinfo, 0);
 
-	order = palloc(sizeof(Grant *) * Max(count, 1));
+	turns = eco_turns_make(count);
 	rows = palloc(sizeof(HeapTuple) * Max(count, 1));
 	for (int i = 0; i < count; i++)
-		order[i] = &grants[i];
-	qsort_interruptible(order, count, sizeof(Grant *), by_user, NULL);
+	{
+		turns[i].user_id = grants[i].user_id;
+		turns[i].number = i;
+	}
+	eco_turns_sort(turns, count);
 	row_context = AllocSetContextCreate(batch_context, "economy grant",
 										ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < count; i++)
@@ -111,17 +102,13 @@ eco_grant_rewards(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextSwitchTo(row_context);
 		memset(result.isnull, true, sizeof(result.isnull));
-		do_grant(order[i], &result);
+		do_grant(&grants[turns[i].number], &result);
 		MemoryContextSwitchTo(batch_context);
-		rows[order[i]->number] = heap_form_tuple(result.desc, result.values, result.isnull);
+		rows[turns[i].number] = heap_form_tuple(result.desc, result.values, result.isnull);
 		MemoryContextReset(row_context);
 	}
-	for (int i = 0; i < count; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		tuplestore_puttuple(info->setResult, rows[i]);
-	}
 	MemoryContextDelete(row_context);
+	eco_batch_return(info, rows, count);
 	return (Datum) 0;
 }
 
@@ -224,16 +211,7 @@ replay_grant(const Grant *grant, const EcoRow *first, EcoResult *result)
 void
 eco_grant_set_entry(EcoResult *result, const EcoRow *row)
 {
-	bool		leveled_up;
-	int32		level = eco_reward_level(row, &leveled_up);
-
-	eco_result_entry(result, &eco_rewards, row);
-	eco_result_set(result, GRANT_GOLD_DELTA, row->values[ECO_COL_GOLD_DELTA]);
-	eco_result_set(result, GRANT_XP_DELTA, row->values[ECO_COL_XP_DELTA]);
-	eco_result_set(result, GRANT_GOLD, row->values[ECO_COL_GOLD]);
-	eco_result_set(result, GRANT_XP, row->values[ECO_COL_XP]);
-	eco_result_set(result, GRANT_LEVEL, Int32GetDatum(level));
-	eco_result_set(result, GRANT_LEVELED_UP, BoolGetDatum(leveled_up));
+	eco_reward_answer(result, GRANT_GOLD_DELTA, row);
 }
 
 void
@@ -264,7 +242,6 @@ parse_grant(JsonbContainer *object, int number, void *arg)
 	Grant	   *grant = (Grant *) arg + number;
 
 	eco_members_read(&m, "reward", object, number, names);
-	grant->number = number;
 	grant->user_id = eco_member_int(&m, 0, NULL);
 	grant->source = eco_member_text(&m, 1, ECO_MAX_NAME, NULL);
 	grant->event_id = eco_member_text(&m, 2, ECO_MAX_KEY, NULL);

@@ -68,14 +68,19 @@ level_change(const EcoRow *row, int32 *before)
 	return level;
 }
 
-int32
-eco_reward_level(const EcoRow *row, bool *leveled_up)
+void
+eco_reward_answer(EcoResult *result, int column, const EcoRow *row)
 {
 	int32		before;
 	int32		level = level_change(row, &before);
 
-	*leveled_up = level > before;
-	return level;
+	eco_result_entry(result, &eco_rewards, row);
+	eco_result_set(result, column++, row->values[ECO_COL_GOLD_DELTA]);
+	eco_result_set(result, column++, row->values[ECO_COL_XP_DELTA]);
+	eco_result_set(result, column++, row->values[ECO_COL_GOLD]);
+	eco_result_set(result, column++, row->values[ECO_COL_XP]);
+	eco_result_set(result, column++, Int32GetDatum(level));
+	eco_result_set(result, column, BoolGetDatum(level > before));
 }
 
 static void

@@ -78,7 +78,10 @@ extern void eco_grant_refuse(EcoResult *result, const char *code,
 							 const EcoAccount *account);
 extern void eco_grant_mismatch(EcoResult *result, const EcoRow *first, EcoDetail *detail);
 
-/* The level after an entry; *leveled_up says whether the entry raised it. */
-extern int32 eco_reward_level(const EcoRow *row, bool *leveled_up);
+/*
+ * What an entry of rewards answers: its transaction id, and from that column on
+ * gold_delta, xp_delta, gold, xp, level and leveled_up.
+ */
+extern void eco_reward_answer(EcoResult *result, int column, const EcoRow *row);
 
 #endif

@@ -25,12 +25,12 @@
 /* columns of economy.streak_change after the common ones */
 enum
 {
-	RES_STREAK_DAY = ECO_RES_OWN,
-	RES_BEST,
-	RES_LAST_CLAIM_ON,
-	RES_RETRY_AFTER_MS,
-	RES_DETAIL,
-	RES_COLUMNS
+	SET_STREAK_DAY = ECO_RES_OWN,
+	SET_BEST,
+	SET_LAST_CLAIM_ON,
+	SET_RETRY_AFTER_MS,
+	SET_DETAIL,
+	SET_COLUMNS
 };
 
 typedef struct Correction
@@ -65,7 +65,7 @@ eco_set_streak(PG_FUNCTION_ARGS)
 	eco_require_arg(fcinfo, 0, "user_id");
 	read_arguments(&c, fcinfo);
 	PreventCommandIfReadOnly("economy.set_streak()");
-	eco_result_begin(&result, fcinfo, RES_COLUMNS);
+	eco_result_begin(&result, fcinfo, SET_COLUMNS);
 
 	eco_call_init(&call, &eco_rewards, PG_GETARG_INT64(0),
 				  eco_daily_tables);
@@ -85,7 +85,7 @@ eco_set_streak(PG_FUNCTION_ARGS)
 			replay(&c, &call.first, &result);
 			break;
 		case ECO_CALL_BUSY:
-			eco_result_busy(&result, RES_RETRY_AFTER_MS);
+			eco_result_busy(&result, SET_RETRY_AFTER_MS);
 			break;
 		case ECO_CALL_NO_USER:
 			eco_result_outcome(&result, "refused", "USER_NOT_FOUND");
@@ -180,15 +180,15 @@ replay(const Correction *c, const EcoRow *first, EcoResult *result)
 		eco_detail_str(&detail, "first", eco_iso_date(last_claim));
 		eco_detail_str(&detail, "now", eco_iso_date(c->last_claim));
 	}
-	eco_result_set(result, RES_DETAIL, eco_detail_end(&detail));
+	eco_result_set(result, SET_DETAIL, eco_detail_end(&detail));
 }
 
 static void
 set_entry(EcoResult *result, const EcoRow *row)
 {
 	eco_result_entry(result, &eco_rewards, row);
-	eco_result_set(result, RES_STREAK_DAY, row->values[RWD_STREAK_DAY]);
-	eco_result_set(result, RES_BEST, row->values[RWD_BEST]);
+	eco_result_set(result, SET_STREAK_DAY, row->values[RWD_STREAK_DAY]);
+	eco_result_set(result, SET_BEST, row->values[RWD_BEST]);
 	if (!row->isnull[RWD_CLAIM_DATE])
-		eco_result_set(result, RES_LAST_CLAIM_ON, row->values[RWD_CLAIM_DATE]);
+		eco_result_set(result, SET_LAST_CLAIM_ON, row->values[RWD_CLAIM_DATE]);
 }

@@ -38,14 +38,14 @@
 /* columns of economy.purchase_result after the common ones */
 enum
 {
-	RES_QUANTITY = ECO_RES_OWN,
-	RES_GOLD_DELTA,
-	RES_GOLD,
-	RES_STOCK_REMAINING,
-	RES_USER_LIMIT_REMAINING,
-	RES_RETRY_AFTER_MS,
-	RES_DETAIL,
-	RES_COLUMNS
+	PURCHASE_QUANTITY = ECO_RES_OWN,
+	PURCHASE_GOLD_DELTA,
+	PURCHASE_GOLD,
+	PURCHASE_STOCK_REMAINING,
+	PURCHASE_USER_LIMIT_REMAINING,
+	PURCHASE_RETRY_AFTER_MS,
+	PURCHASE_DETAIL,
+	PURCHASE_COLUMNS
 };
 
 /* A purchase on its way from the arguments to the row that answers it. */
@@ -116,8 +116,8 @@ eco_purchase(PG_FUNCTION_ARGS)
 	read_arguments(&p, fcinfo);
 	if (!p.dry_run)
 		PreventCommandIfReadOnly("economy.purchase()");
-	eco_result_begin(&p.result, fcinfo, RES_COLUMNS);
-	eco_result_set(&p.result, RES_QUANTITY, Int32GetDatum(p.quantity));
+	eco_result_begin(&p.result, fcinfo, PURCHASE_COLUMNS);
+	eco_result_set(&p.result, PURCHASE_QUANTITY, Int32GetDatum(p.quantity));
 
 	eco_call_init(&call, &eco_purchases, p.user_id, NULL);
 	call.tables_of_new = purchase_tables;
@@ -146,7 +146,7 @@ eco_purchase(PG_FUNCTION_ARGS)
 		eco_detail_bool(&p.detail, "dry_run", true);
 	detail = eco_detail_end(&p.detail);
 	if (detail != (Datum) 0)
-		eco_result_set(&p.result, RES_DETAIL, detail);
+		eco_result_set(&p.result, PURCHASE_DETAIL, detail);
 	PG_RETURN_DATUM(eco_result_row(&p.result));
 }
 
@@ -232,9 +232,9 @@ buy(Purchase *p, EcoAccount *account)
 		eco_attempt_fail(&p->attempt);
 	}
 	PG_END_TRY();
-	eco_result_set(&p->result, RES_GOLD, Int64GetDatum(account->gold));
+	eco_result_set(&p->result, PURCHASE_GOLD, Int64GetDatum(account->gold));
 	if (p->user_limit_left >= 0)
-		eco_result_set(&p->result, RES_USER_LIMIT_REMAINING,
+		eco_result_set(&p->result, PURCHASE_USER_LIMIT_REMAINING,
 					   Int64GetDatum(p->user_limit_left - (refusal == NULL ? p->quantity : 0)));
 	if (refusal != NULL && strcmp(refusal, IN_PROGRESS) == 0)
 		come_again(p);
@@ -243,8 +243,8 @@ buy(Purchase *p, EcoAccount *account)
 	else if (p->dry_run)
 	{
 		eco_result_outcome(&p->result, "new", "OK");
-		eco_result_set(&p->result, RES_GOLD_DELTA, Int64GetDatum(p->gold_delta));
-		eco_result_set(&p->result, RES_GOLD, Int64GetDatum(account->gold + p->gold_delta));
+		eco_result_set(&p->result, PURCHASE_GOLD_DELTA, Int64GetDatum(p->gold_delta));
+		eco_result_set(&p->result, PURCHASE_GOLD, Int64GetDatum(account->gold + p->gold_delta));
 		describe_effect(p, p->product.is_conversion,
 						p->product.effect_code == (Datum) 0 ? NULL :
 						TextDatumGetCString(p->product.effect_code));
@@ -447,7 +447,7 @@ take_stock(Purchase *p)
 						   &p->stock_slot);
 	if (stock == ECO_STOCK_AGAIN)
 		return waited;
-	eco_result_set(&p->result, RES_STOCK_REMAINING, Int64GetDatum(remaining));
+	eco_result_set(&p->result, PURCHASE_STOCK_REMAINING, Int64GetDatum(remaining));
 	return stock == ECO_STOCK_TAKEN ? NULL : "SOLD_OUT";
 }
 
@@ -487,8 +487,8 @@ post(Purchase *p, EcoAccount *account)
 
 	eco_result_outcome(&p->result, "new", "OK");
 	eco_result_entry(&p->result, &eco_purchases, &entry.row);
-	eco_result_set(&p->result, RES_GOLD_DELTA, Int64GetDatum(entry.gold_delta));
-	eco_result_set(&p->result, RES_GOLD, Int64GetDatum(entry.gold));
+	eco_result_set(&p->result, PURCHASE_GOLD_DELTA, Int64GetDatum(entry.gold_delta));
+	eco_result_set(&p->result, PURCHASE_GOLD, Int64GetDatum(entry.gold));
 	describe_effect(p, p->product.is_conversion, effect_code);
 }
 
@@ -522,8 +522,8 @@ replay(Purchase *p, const EcoRow *first)
 	}
 	is_conversion = VARDATA_ANY(DatumGetTextPP(first->values[TXN_CATEGORY]))[0] == 'c';
 	eco_result_outcome(&p->result, "reuse", "OK");
-	eco_result_set(&p->result, RES_GOLD_DELTA, first->values[ECO_COL_GOLD_DELTA]);
-	eco_result_set(&p->result, RES_GOLD, first->values[ECO_COL_GOLD]);
+	eco_result_set(&p->result, PURCHASE_GOLD_DELTA, first->values[ECO_COL_GOLD_DELTA]);
+	eco_result_set(&p->result, PURCHASE_GOLD, first->values[ECO_COL_GOLD]);
 	describe_effect(p, is_conversion,
 					first->isnull[TXN_EFFECT_CODE] ? NULL :
 					TextDatumGetCString(first->values[TXN_EFFECT_CODE]));
@@ -557,9 +557,7 @@ same_payload(Purchase *p, const EcoRow *first)
 		eco_detail_int(&p->detail, "now", p->quantity);
 		return false;
 	}
-	if (context == NULL || first_context == NULL ?
-		context == first_context :
-		compareJsonbContainers(&first_context->root, &context->root) == 0)
+	if (eco_same_json(first_context, context))
 		return true;
 	eco_detail_field(&p->detail, "context", first, TXN_CONTEXT);
 	eco_detail_json(&p->detail, "now", p->context);
@@ -570,12 +568,12 @@ static void
 refuse(Purchase *p, const char *code)
 {
 	eco_result_outcome(&p->result, "refused", code);
-	eco_result_set(&p->result, RES_GOLD_DELTA, Int64GetDatum(0));
+	eco_result_set(&p->result, PURCHASE_GOLD_DELTA, Int64GetDatum(0));
 }
 
 /* Another transaction is in this call, or in one with this global key. */
 static void
 come_again(Purchase *p)
 {
-	eco_result_busy(&p->result, RES_RETRY_AFTER_MS);
+	eco_result_busy(&p->result, PURCHASE_RETRY_AFTER_MS);
 }

@@ -43,9 +43,9 @@ enum
 
 enum
 {
-	RES_VALID,
-	RES_REASON,
-	RES_COLUMNS
+	RECEIPT_VALID,
+	RECEIPT_REASON,
+	RECEIPT_COLUMNS
 };
 
 /* The purchase of this user with this name, under the active snapshot. */
@@ -202,11 +202,11 @@ eco_verify_receipt(PG_FUNCTION_ARGS)
 
 	eco_require_arg(fcinfo, 0, "user_id");
 	eco_require_arg(fcinfo, 1, "transaction_id");
-	eco_result_begin(&result, fcinfo, RES_COLUMNS);
+	eco_result_begin(&result, fcinfo, RECEIPT_COLUMNS);
 	open = eco_journals_open(ECO_READ, tables);
 	why_not = verify(PG_GETARG_INT64(0), text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	eco_tables_close(open);
-	eco_result_set(&result, RES_VALID, BoolGetDatum(why_not == NULL));
-	eco_result_text(&result, RES_REASON, why_not == NULL ? "OK" : why_not);
+	eco_result_set(&result, RECEIPT_VALID, BoolGetDatum(why_not == NULL));
+	eco_result_text(&result, RECEIPT_REASON, why_not == NULL ? "OK" : why_not);
 	PG_RETURN_DATUM(eco_result_row(&result));
 }

@@ -1,3 +1,3 @@
-# src/play/action.c
+# src/ledger/batch.c
 # a batch locks users in the wrong order
 s/x->user_id < y->user_id \? -1 : 1/x->user_id < y->user_id ? 1 : -1/
