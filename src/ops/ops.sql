@@ -1,16 +1,4 @@
--- ops: the account as a whole, access
-
-CREATE FUNCTION economy.account(user_id bigint)
-    RETURNS TABLE (
-        user_id bigint, gold bigint, experience_points bigint, level integer, xp_into_level bigint,
-        xp_to_next bigint, seq bigint, streak_day integer, last_claim_on date
-    )
-    LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 1 AS 'MODULE_PATHNAME', 'eco_account';
-COMMENT ON FUNCTION economy.account(bigint) IS
-    'Balances, level on the user''s curve, streak as of now and newest '
-    'seq; no row for an unknown user.';
-
--- access
+-- ops: access
 
 -- What a level may call, and what a call may change: tables and sequences. Tests read
 -- this list, and try everything that it does not say.

@@ -1,6 +1,6 @@
 /*
  * account.c
- *		What a user has, as the apps show it: of the ledger, the levels and the streak.
+ *		account(): what a user has, as the apps show it.
  */
 #include "postgres.h"
 
