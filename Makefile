@@ -147,8 +147,7 @@ sweep:
 
 ## random damage in every table, and what the audit does not see; SEED=, N=
 damage:
-	@stage=$$(bash scripts/stage) && N="$(or $(N),2000)" SEED="$(SEED)" scripts/with-server $$stage -o shared_preload_libraries=economy test/damage/run; \
-		status=$$?; rm -rf $$stage; exit $$status
+	@N=$(N) SEED=$(SEED) bash scripts/damage
 
 ## plants defects and says which tests notice
 mutation:
