@@ -1,7 +1,7 @@
 -- User code in the middle of a call: triggers and constraints of the app that call
 -- functions of economy for the same user.
 BEGIN;
-SELECT plan(35);
+SELECT plan(38);
 
 SELECT economy.register('pgtap code') AS u \gset
 SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'r', 'a') \gset
@@ -65,6 +65,22 @@ FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object('user_id', :u::
 SELECT is(pg_temp.findings(:u), 0::bigint, 'and sound');
 SELECT is((SELECT g.total FROM economy.game_stats g WHERE g.user_id = :u), 1202::bigint, 'all of them count');
 DROP TRIGGER pgtap ON economy.user_actions;
+
+-- calls within calls within calls
+CREATE FUNCTION pg_temp.again() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.gold_delta > 1 THEN
+        PERFORM economy.adjust_gold(NEW.user_id, NEW.gold_delta - 1, 'nested ' || NEW.gold_delta, 'r', 'a');
+    END IF;
+    RETURN NEW;
+END $$;
+SELECT a.seq AS nested_from FROM economy.accounts a WHERE a.user_id = :u \gset
+CREATE TRIGGER pgtap AFTER INSERT ON economy.gold_adjustments FOR EACH ROW EXECUTE FUNCTION pg_temp.again();
+SELECT is(state, 'new', 'a call within which twenty others are made, each in the one before') FROM economy.adjust_gold(:u, 20, 'nested', 'r', 'a');
+SELECT is((SELECT array_agg(l.gold_delta ORDER BY l.seq) FROM economy.ledger l WHERE l.user_id = :u AND l.seq > :nested_from),
+          ARRAY(SELECT n::bigint FROM generate_series(20, 1, -1) n), 'makes an entry for each');
+SELECT is(pg_temp.findings(:u), 0::bigint, 'and is sound');
+DROP TRIGGER pgtap ON economy.gold_adjustments;
 
 -- before the account is written it is too late: the call is refused, and nothing is done
 CREATE FUNCTION pg_temp.meddle() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -156,6 +156,7 @@ $inline->do('SET economy.allow_drop = on');
 $inline->do('DROP EXTENSION economy CASCADE');
 until_alone($third);
 is(count_relays($node, $third), 0, 'DROP EXTENSION ends the relay');
+is(value($dbh, q{SELECT count(*) FROM economy.relay_status() s JOIN pg_database d ON d.oid = s.database WHERE d.datname = ?}, $third), 0, 'which gives its ring up');
 $inline->do('CREATE EXTENSION economy');
 @{ $inline_ear->{heard} } = ();
 my $erin = add_user($inline, 'erin');
