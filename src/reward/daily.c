@@ -210,9 +210,11 @@ eco_streak_preview(PG_FUNCTION_ARGS)
 	EcoOpenTables *open;
 	EcoAccount	account;
 	EcoDaily	d;
+	EcoDailyClaim c;
 	int32		ndays;
 	EcoClaimDay today;
 	int32		claimable;
+	TimestampTz now = eco_now();
 
 	eco_require_arg(fcinfo, 0, "user_id");
 	eco_require_arg(fcinfo, 1, "days");
@@ -225,14 +227,14 @@ eco_streak_preview(PG_FUNCTION_ARGS)
 	if (eco_account_read(PG_GETARG_INT64(0), &account) &&
 		eco_daily_load(&d, account.user_id, account.freezes))
 	{
-		today = eco_daily_at(&d, eco_now());
+		today = eco_daily_at(&d, now);
+		eco_daily_decide(&d, today, &c);
+		if (c.what == ECO_CLAIM_ALREADY)
+			today = eco_daily_at(&d, eco_daily_next_claim(&d, now));
 		/* be it one that the zone moved to does not have */
 		claimable = today.booked;
-		if (d.streak.last_claim != ECO_NO_DAY && today.booked <= d.streak.last_claim)
-			today.booked = d.streak.last_claim + 1;
 		for (int shown = 0; shown < ndays; today.booked++)
 		{
-			EcoDailyClaim c;
 			int32		reward_day;
 			Datum		values[5];
 			bool		isnull[5] = {false};

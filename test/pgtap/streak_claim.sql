@@ -134,7 +134,7 @@ BEGIN
     due := c.next_claim_at;
     SELECT * INTO c FROM economy.claim_daily_reward(id);
     SELECT * INTO s FROM economy.streak_state(id);
-    IF due IS NULL OR c.next_claim_at <> due OR s.next_claim_at <> due THEN RETURN 'answers differ'; END IF;
+    IF due IS NULL OR c.next_claim_at <> due OR s.next_claim_at <> due OR s.last_claim_on IS DISTINCT FROM c.claim_date THEN RETURN 'answers differ'; END IF;
     IF due <= first::timestamptz OR due > first::timestamptz + interval '49 hours' THEN RETURN 'not soon: ' || due; END IF;
     PERFORM pg_temp.clock((due - interval '1 second')::text);
     SELECT * INTO c FROM economy.claim_daily_reward(id);
@@ -295,6 +295,18 @@ SELECT pg_temp.clock('2011-12-27 12:00+00') AS x \gset
 SELECT economy.register('pgtap pending 3', 'UTC') AS p3 \gset
 SELECT pg_temp.claim(:p3) AS x, economy.set_timezone(:p3, 'Pacific/Apia') AS y \gset
 SELECT is_empty(format('SELECT pg_temp.preview_differs(%s, %L, 5)', :p3, '2011-12-27 13:00+00'), 'with a move to Apia pending, over the date that is not there');
+
+-- and where the date that is due next is the one that is not there
+SELECT pg_temp.clock('2011-12-29 12:00+00') AS x \gset
+SELECT economy.register('pgtap pending 4', 'UTC') AS p4 \gset
+SELECT pg_temp.claim(:p4) AS x, economy.set_timezone(:p4, 'Pacific/Apia') AS y \gset
+SELECT is_empty(format('SELECT pg_temp.preview_differs(%s, %L, 5)', :p4, '2011-12-29 13:00+00'), 'with a move to Apia pending, on the day before that date');
+SELECT pg_temp.clock('2011-12-29 12:00+00') AS x \gset
+SELECT economy.register('pgtap pending 5', 'UTC') AS p5 \gset
+SELECT pg_temp.claim(:p5) AS x \gset
+SELECT code AS x FROM economy.set_streak(:p5, 1, '2011-12-28', 'a reason', 'an actor') \gset
+SELECT economy.set_timezone(:p5, 'Pacific/Apia') AS x \gset
+SELECT is_empty(format('SELECT pg_temp.preview_differs(%s, %L, 5)', :p5, '2011-12-29 13:00+00'), 'with that day paid, and the streak put back before it');
 
 -- caps: the reward, not the streak
 CREATE FUNCTION pg_temp.days(cap text, cap_day text, n integer) RETURNS text LANGUAGE plpgsql AS $$

@@ -238,5 +238,9 @@ FROM (VALUES
     ('UPDATE economy.reward_audit SET freezes_used = -1 WHERE user_id = USER AND seq = 6',    'wrong_balance, wrong_streak 6'),
     ('UPDATE economy.reward_audit SET reverses = 3 WHERE user_id = USER AND seq = 6',         'wrong_reward 7, wrong_streak 6')
 ) v (damage, finding);
+-- a correction is no reward, with a key or without
+SELECT economy.register('pgtap no reward') AS no_reward \gset
+SELECT is(left(pg_temp.correct(:no_reward, 2, '2030-12-01'), 8) || left(pg_temp.correct(:no_reward, 3, '2030-12-02', 'k'), 8), 't new OKt new OK', 'two corrections');
+SELECT is(pg_temp.revoke(:no_reward, 1) || ', ' || pg_temp.revoke(:no_reward, 2, 0, 0, 'k'), 'refused REWARD_NOT_FOUND, refused REWARD_NOT_FOUND', 'neither can be taken back');
 SELECT * FROM finish();
 ROLLBACK;
