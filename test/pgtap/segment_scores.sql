@@ -98,13 +98,13 @@ CREATE TEMP TABLE met (segment text, r integer, f integer, m integer);
 -- by the program that a refresh compiles of the same bounds
 CREATE FUNCTION pg_temp.compiled(which text) RETURNS TABLE (id text, recency_days integer, frequency bigint, monetary numeric, r integer, f integer, m integer, segment text) LANGUAGE sql AS $$
     WITH program AS MATERIALIZED (
-        SELECT p.* FROM economy.rfm_program(economy.rfm_with_bounds(jsonb_populate_record(NULL::economy.rfm_snapshots, jsonb_build_object('model', to_jsonb(economy.rfm_model(which)), 'rules', (SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r))),
+        SELECT p.* FROM economy_internal.rfm_program(economy_internal.rfm_with_bounds(jsonb_populate_record(NULL::economy.rfm_snapshots, jsonb_build_object('model', to_jsonb(economy.rfm_model(which)), 'rules', (SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r))),
             economy.rfm_bounds(which, 'pgtap_scored', '2031-03-01 12:00:00+00'))) p
     ), history AS (
-        SELECT s.id, economy.rfm_pack(s.ts, s.amount::bigint, n) AS buckets, min(s.ts) AS first FROM (SELECT *, row_number() OVER (PARTITION BY x.id ORDER BY x.ts DESC) AS n FROM pgtap_scored x WHERE x.amount >= 0) s GROUP BY s.id
+        SELECT s.id, economy_internal.rfm_pack(s.ts, s.amount::bigint, n) AS buckets, min(s.ts) AS first FROM (SELECT *, row_number() OVER (PARTITION BY x.id ORDER BY x.ts DESC) AS n FROM pgtap_scored x WHERE x.amount >= 0) s GROUP BY s.id
     )
     SELECT h.id::text, (a.x).recency_days, (a.x).frequency, (a.x).monetary, (a.x).r::integer, (a.x).f::integer, (a.x).m::integer, (a.x).segment
-    FROM history h CROSS JOIN program p CROSS JOIN LATERAL (SELECT economy.rfm_assess(1, h.buckets, '2031-03-01 12:00:00+00', p.program, p.segments, NULL, NULL, NULL, NULL, NULL, NULL, NULL) AS x OFFSET 0) a WHERE h.first <= '2031-03-01 12:00:00+00' $$;
+    FROM history h CROSS JOIN program p CROSS JOIN LATERAL (SELECT economy_internal.rfm_assess(1, h.buckets, '2031-03-01 12:00:00+00', p.program, p.segments, NULL, NULL, NULL, NULL, NULL, NULL, NULL) AS x OFFSET 0) a WHERE h.first <= '2031-03-01 12:00:00+00' $$;
 CREATE FUNCTION pg_temp.compare(kind integer) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
     x text;
