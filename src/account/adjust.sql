@@ -2,11 +2,11 @@
 
 CREATE TABLE economy.gold_adjustments (
     user_id           bigint      NOT NULL,
-    seq               bigint      NOT NULL CONSTRAINT gold_adjustments_seq_check CHECK (seq > 0),
+    seq               bigint      NOT NULL,
     gold_delta        bigint      NOT NULL,
     xp_delta          bigint      NOT NULL,
-    gold              bigint      NOT NULL CHECK (gold >= 0),
-    experience_points bigint      NOT NULL CHECK (experience_points >= 0),
+    gold              bigint      NOT NULL,
+    experience_points bigint      NOT NULL,
     created_at        timestamptz NOT NULL,
     xact              bigint      NOT NULL,
     position          bigint      NOT NULL,
@@ -18,16 +18,9 @@ CREATE TABLE economy.gold_adjustments (
     CONSTRAINT gold_adjustments_pkey PRIMARY KEY (user_id, seq),
     CONSTRAINT gold_adjustments_key UNIQUE (user_id, idempotency_key)
 );
--- of rows in the order of their positions a summary per range of pages is enough
-CREATE INDEX gold_adjustments_position_idx ON economy.gold_adjustments USING brin (position) WITH (pages_per_range = 32);
--- a range that is not summarised costs a writer nothing; the empty table's first one is
-SELECT pg_catalog.brin_desummarize_range('economy.gold_adjustments_position_idx', 0);
-SELECT pg_catalog.pg_extension_config_dump('economy.gold_adjustments', '');
+SELECT economy_internal.make_journal('economy.gold_adjustments');
 COMMENT ON TABLE economy.gold_adjustments IS
     'Journal of changes of gold by admins, with actor and reason. Append-only.';
-CREATE TRIGGER gold_adjustments_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
-    ON economy.gold_adjustments FOR EACH STATEMENT EXECUTE FUNCTION economy_internal.forbid_change();
-ALTER TABLE economy.gold_adjustments ENABLE ALWAYS TRIGGER gold_adjustments_append_only;
 
 CREATE TYPE economy.adjust_result AS (
     success        boolean,

@@ -34,11 +34,11 @@ COMMENT ON TABLE economy.invite_codes IS 'Invite codes that an app may ask its n
 
 CREATE TABLE economy.user_changes (
     user_id           bigint      NOT NULL,
-    seq               bigint      NOT NULL CHECK (seq > 0),
+    seq               bigint      NOT NULL,
     gold_delta        bigint      NOT NULL CHECK (gold_delta = 0),
     xp_delta          bigint      NOT NULL CHECK (xp_delta = 0),
-    gold              bigint      NOT NULL CHECK (gold >= 0),
-    experience_points bigint      NOT NULL CHECK (experience_points >= 0),
+    gold              bigint      NOT NULL,
+    experience_points bigint      NOT NULL,
     created_at        timestamptz NOT NULL,
     xact              bigint      NOT NULL,
     position          bigint      NOT NULL,
@@ -53,17 +53,10 @@ CREATE TABLE economy.user_changes (
     CONSTRAINT user_changes_pkey PRIMARY KEY (user_id, seq),
     CONSTRAINT user_changes_key UNIQUE (user_id, field, idempotency_key)
 );
--- of rows in the order of their positions a summary per range of pages is enough
-CREATE INDEX user_changes_position_idx ON economy.user_changes USING brin (position) WITH (pages_per_range = 32);
--- a range that is not summarised costs a writer nothing; the empty table's first one is
-SELECT pg_catalog.brin_desummarize_range('economy.user_changes_position_idx', 0);
-SELECT pg_catalog.pg_extension_config_dump('economy.user_changes', '');
+SELECT economy_internal.make_journal('economy.user_changes');
 COMMENT ON TABLE economy.user_changes IS
     'Journal of changes of a user''s status, time zone, profile and external id; '
     'they move no gold. Append-only.';
-CREATE TRIGGER user_changes_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
-    ON economy.user_changes FOR EACH STATEMENT EXECUTE FUNCTION economy_internal.forbid_change();
-ALTER TABLE economy.user_changes ENABLE ALWAYS TRIGGER user_changes_append_only;
 
 CREATE FUNCTION economy_internal.identity_hash(
     user_id bigint, external_id text, timezone text, created_at timestamptz

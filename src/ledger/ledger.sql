@@ -182,6 +182,34 @@ CREATE FUNCTION economy_internal.forbid_change() RETURNS trigger
 COMMENT ON FUNCTION economy_internal.forbid_change() IS
     'Trigger of the journals: refuses UPDATE, DELETE and TRUNCATE with XE101.';
 
+-- The columns stand in the journal's own order, which leaves no gaps in a row.
+CREATE FUNCTION economy_internal.make_journal(journal regclass) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    name text := (SELECT c.relname FROM pg_class c WHERE c.oid = journal);
+BEGIN
+    EXECUTE format($add$ALTER TABLE %s ADD CONSTRAINT %I CHECK (seq > 0),
+                        ADD CONSTRAINT %I CHECK (gold >= 0),
+                        ADD CONSTRAINT %I CHECK (experience_points >= 0)$add$,
+                   journal, name || '_seq_check', name || '_gold_check', name || '_xp_check');
+    -- of rows in the order of their positions a summary per range of pages is enough
+    EXECUTE format('CREATE INDEX %I ON %s USING brin (position) WITH (pages_per_range = 32)',
+                   name || '_position_idx', journal);
+    -- a range without a summary costs a writer nothing; the empty table's first range has one
+    PERFORM brin_desummarize_range(format('economy.%I', name || '_position_idx')::regclass, 0);
+    EXECUTE format($add$CREATE TRIGGER %I BEFORE UPDATE OR DELETE OR TRUNCATE
+                        ON %s FOR EACH STATEMENT
+                        EXECUTE FUNCTION economy_internal.forbid_change()$add$,
+                   name || '_append_only', journal);
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', journal, name || '_append_only');
+    PERFORM pg_extension_config_dump(journal, '');
+END
+$$;
+COMMENT ON FUNCTION economy_internal.make_journal(regclass) IS
+    'Gives a table with the header of a journal what all journals have: checks, the index that '
+    'the feed reads, the guard, and a place in dumps. For the scripts of the extension.';
+
 -- The history of what is configuration: the audit compares it with what is there.
 CREATE TABLE economy.config_changes (
     change_id  bigint      GENERATED ALWAYS AS IDENTITY,
