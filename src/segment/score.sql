@@ -236,8 +236,9 @@ CREATE FUNCTION economy_internal.rfm_score_expression(
                 -- each bound that the value has passed is a point
                 SELECT CASE axis WHEN 'recency' THEN '5 - (' ELSE '1 + (' END
                        || string_agg(
-                              format('(i.%I %s %L::numeric)::integer', axis,
-                                     CASE kind WHEN 'quantile_plus_one' THEN '>=' ELSE '>' END, b),
+                              '(i.' || quote_ident(axis)
+                              || CASE kind WHEN 'quantile_plus_one' THEN ' >= ' ELSE ' > ' END
+                              || quote_nullable(b) || '::numeric)::integer',
                               ' + ') || ')'
                 FROM unnest(bounds) b) END;
     END;
