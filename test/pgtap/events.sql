@@ -1,7 +1,7 @@
 -- Each event as a whole, of every kind of entry, and the pages of replay().
 BEGIN;
 SET client_min_messages = warning;
-SELECT plan(21);
+SELECT plan(24);
 
 SET LOCAL economy.test_clock = '2026-03-02 12:00:00.000001+00';
 SELECT economy.register('pgtap events') AS u \gset
@@ -39,6 +39,15 @@ SELECT is((SELECT count(*) FROM economy.replay(:u, 0) r WHERE r.code = 'EVENT' A
 SELECT is((SELECT count(*) FROM economy.ledger l, economy_internal.entry_events(:u, l.seq, l.transaction_id::"char") e
            WHERE l.user_id = :u AND (l.seq, e.type, e.event::text) IN (SELECT r.seq, r.type, r.event::text FROM economy.replay(:u, 0) r)), 12::bigint, 'the same of each entry alone');
 SELECT is((SELECT count(*) FROM economy_internal.entry_events(:u, 3, 'P')) + (SELECT count(*) FROM economy_internal.entry_events(:u, 11, 'R')), 0::bigint, 'none of what is no entry');
+
+-- the first and the last moment that an envelope can name
+SELECT economy.register('pgtap events old') AS old \gset
+SET LOCAL economy.test_clock = '0001-01-01 00:00:00+00';
+SELECT is((SELECT code FROM economy.adjust_gold(:old, 1, 'first', 'r', 'a')), 'OK', 'the first');
+SET LOCAL economy.test_clock = '9999-12-31 23:59:59.999999+00';
+SELECT is((SELECT code FROM economy.adjust_gold(:old, 1, 'last', 'r', 'a')), 'OK', 'the last');
+SELECT is((SELECT string_agg(r.event->>'time', ' ' ORDER BY r.seq) FROM economy.replay(:old, 0) r WHERE r.code = 'EVENT'),
+          '0001-01-01T00:00:00.000000Z 9999-12-31T23:59:59.999999Z', 'are told');
 
 -- pages count entries, not events
 CREATE FUNCTION pg_temp.page(user_id bigint, after bigint, max integer) RETURNS text LANGUAGE sql AS $$

@@ -318,7 +318,9 @@ sub reward { return value($dbh, q{SELECT transaction_id FROM economy.grant_rewar
 {
 	my $password = 'geheim';
 	my @wrong = ([ 2, '--bogus' ], [ 2, '--type=nothing' ], [ 2, '--user=x' ], [ 2, '--user=' ], [ 2, '--user=9223372036854775808' ],
-		[ 2, '--since=5' ], [ 2, '--since=x' ], [ 2, '--user=1', '--since=1|2' ], [ 2, '--user=1', '--since=-1' ], [ 2, '--poll=-1' ], [ 2, '--poll=x' ],
+		[ 2, '--since=5' ], [ 2, '--since=x' ], [ 2, '--user=1', '--since=1|2' ], [ 2, '--user=1', '--since=-1' ], [ 2, '--poll=-1' ], [ 2, '--poll=x' ], [ 2, '--poll=86401' ], [ 1, '-h', '/nowhere', '--poll=86400' ],
+		[ 2, '--user=1', '--since=9223372036854775808' ], [ 1, '-h', '/nowhere', '--user=-9223372036854775808', '--since=9223372036854775807' ],
+		[ 2, '--user=-9223372036854775809' ],
 		[ 2, 'a', 'b' ], [ 2, "host=/nowhere password=$password x" ], [ 2, "host=/nowhere password=y $password" ], [ 2, "postgresql://u:$password\@[/" ], [ 2, 'nonsense=1' ], [ 2, '--since' ],
 		[ 1, '-h', '/nowhere' ], [ 1, "host=/nowhere password=$password" ], [ 1, @where[ 0 .. 3 ], 'nobase' ], [ 1, @where, '-U', 'norole' ],
 		[ 1, @where, '--user=999' ], [ 1, @where, '--user=999', '--since=start' ], [ 1, @where, '--since=1|2' ], [ 1, @where[ 0 .. 3 ], 'template1' ]);
