@@ -72,7 +72,15 @@ SELECT is(economy.rotate_signing_key(), :old + 4, 'after a restore without keys,
 ALTER TABLE economy.config_changes DISABLE TRIGGER USER;
 DELETE FROM economy.signing_keys;
 DELETE FROM economy.config_changes;
+SAVEPOINT lost;
 DELETE FROM economy.stream_checkpoints;
 SELECT is(economy.rotate_signing_key(), :old + 3, 'and without that, by the journal');
+ROLLBACK TO SAVEPOINT lost;
+UPDATE economy.stream_checkpoints SET key_version = 1000000 WHERE user_id = :u;
+SELECT is(economy.rotate_signing_key(), 1000001, 'by the checkpoints of streams');
+ROLLBACK TO SAVEPOINT lost;
+INSERT INTO economy.anchors (anchor_id, taken_at, users, entries, digest_before, key_version) SELECT 1000000, economy.now(), 0, 0, sha256(''), 2000000;
+SELECT is(economy.rotate_signing_key(), 2000001, 'by the anchors');
+SELECT is(economy.rotate_signing_key(), 2000002, 'and by the keys that are there');
 SELECT * FROM finish();
 ROLLBACK;
