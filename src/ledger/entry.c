@@ -144,8 +144,9 @@ eco_amount_refusal(const EcoAccount *account, int64 gold_delta, int64 xp_delta)
 	int64		gold;
 	int64		xp;
 
+	/* nobody has less than 0, from which nothing that is taken overflows */
 	if (pg_add_s64_overflow(account->gold, gold_delta, &gold))
-		return gold_delta > 0 ? "GOLD_OVERFLOW" : "INSUFFICIENT_GOLD";
+		return "GOLD_OVERFLOW";
 	if (gold < 0)
 		return "INSUFFICIENT_GOLD";
 	if (gold > ECO_MAX_AMOUNT ||

@@ -542,6 +542,8 @@ FROM (VALUES -- what a prune goes on by
     ('UPDATE economy.gold_adjustments SET reason = ''forged'' WHERE user_id = {u} AND seq = 6', 'left alone left alone: wrong_hash 6'),
     ('DELETE FROM economy.user_actions WHERE user_id = {u} AND seq = 5', 'left alone left alone: missing_entry 5'),
     ('UPDATE economy.user_actions SET win = 7 WHERE user_id = {u} AND seq = 10', '1 left alone: wrong_hash 10'),
+    ('DELETE FROM economy.user_actions WHERE user_id = {u} AND seq = 7', 'left alone left alone: missing_entry 7'),
+    ('DELETE FROM economy.user_actions WHERE user_id = {u} AND seq = 12', '1 left alone: missing_entry 12'),
     ('UPDATE economy.pruned_stats SET total = total + 1 WHERE user_id = {u}', 'left alone left alone: missing_entry 4'),
     ('UPDATE economy.stream_checkpoints SET links_before = links WHERE user_id = {u}', 'left alone left alone: wrong_signature 4'),
     ('UPDATE economy.accounts SET pruned_seq = 3 WHERE user_id = {u}', 'left alone left alone: broken_chain 4'),
