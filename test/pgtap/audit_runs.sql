@@ -1,0 +1,90 @@
+-- What the sweeps keep: a finding once while it is there, gone when a full sweep
+-- finds it no more, and a damaged stream that keeps no other waiting.
+BEGIN;
+SELECT no_plan();
+SET LOCAL jit = off;
+DELETE FROM economy.audit_findings;
+DELETE FROM economy.audit_runs;
+DELETE FROM economy.audit_checkpoints;
+INSERT INTO economy.audit_runs (run_id, kind, started_at, finished_at, users, entries, findings) OVERRIDING SYSTEM VALUE
+SELECT n, kind, pg_catalog.now(), pg_catalog.now(), 10, 100, 1 FROM (VALUES (1, 'full'), (2, 'incremental'), (3, 'full'), (4, 'since')) v (n, kind);
+CREATE FUNCTION pg_temp.found(run bigint, kinds text) RETURNS void LANGUAGE sql AS $$
+    SELECT economy_internal.audit_record(run, 2, 30, ARRAY(SELECT (7, k, 'e', 'a', 'x', 1)::economy.finding FROM string_to_table(kinds, ' ') k)) $$;
+CREATE FUNCTION pg_temp.kept() RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(concat_ws(' ', f.kind, f.run_id, f.last_run_id, f.gone_run_id), ', ' ORDER BY f.kind, f.run_id) FROM economy.audit_findings f $$;
+
+-- --- findings -------------------------------------------------------------------
+
+SELECT pg_temp.found(1, 'a b b');
+SELECT is(pg_temp.kept(), 'a 1 1, b 1 1', 'each is kept once');
+SELECT is((SELECT concat_ws(' ', users, entries, findings) FROM economy.audit_runs WHERE run_id = 1), '12 130 4', 'and all are counted');
+SELECT is((SELECT concat_ws(' ', users, entries, findings) FROM economy.audit_runs WHERE run_id = 2), '10 100 1', 'for that run alone');
+SELECT pg_temp.found(2, 'b c');
+SELECT is(pg_temp.kept(), 'a 1 1, b 1 2, c 2 2', 'what was known is found again');
+SELECT pg_temp.found(1, 'b');
+SELECT is(pg_temp.kept(), 'a 1 1, b 1 2, c 2 2', 'by an older sweep, which changes nothing');
+SELECT economy_internal.audit_finish(2);
+SELECT economy_internal.audit_finish(4);
+SELECT is(pg_temp.kept(), 'a 1 1, b 1 2, c 2 2', 'one that looks at a part ends no finding');
+SELECT pg_temp.found(3, 'c');
+SELECT economy_internal.audit_finish(3);
+SELECT is(pg_temp.kept(), 'a 1 1 3, b 1 2 3, c 2 3', 'a full one those that it has not found');
+SELECT pg_temp.found(4, 'a c');
+SELECT is(pg_temp.kept(), 'a 1 1 3, a 4 4, b 1 2 3, c 2 4', 'what comes again is a new finding');
+SELECT is((SELECT concat_ws(' ', user_id, expected, actual, entry, seq) FROM economy.audit_findings WHERE kind = 'c'), '7 e a x 1', 'with all that it says');
+SELECT is((SELECT finished_at > started_at AND next_user IS NULL FROM economy.audit_runs WHERE run_id = 3), true, 'the run has an end');
+
+-- which of them a rebuild of the segments may put right
+CREATE FUNCTION pg_temp.rebuilds(kind text, gone bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM economy.audit_findings;
+    INSERT INTO economy.audit_findings (digest, run_id, last_run_id, gone_run_id, kind) VALUES (sha256('x'), 1, 1, gone, kind);
+    RETURN economy_internal.segments_found_damaged();
+END
+$$;
+SELECT is(pg_temp.rebuilds(kind, gone), answer, concat_ws(' ', kind, gone)) FROM (VALUES ('parity', NULL, true), ('orphan_row', NULL, true), ('wrong_hash', NULL, false), ('parity', 3, false), ('orphan_row', 3, false)) v (kind, gone, answer);
+
+-- --- damaged streams ------------------------------------------------------------------
+
+DELETE FROM economy.audit_findings;
+SELECT economy.register('pgtap runs a') AS a, economy.register('pgtap runs b') AS b \gset
+-- a full sweep that finds no more of a user gives the stream back to the incremental one
+CREATE FUNCTION pg_temp.given_back(run bigint, user_id bigint, gone bigint) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    a CONSTANT bigint := economy.user_id_of('pgtap runs a');
+BEGIN
+    DELETE FROM economy.audit_findings;
+    DELETE FROM economy.audit_checkpoints;
+    INSERT INTO economy.audit_checkpoints VALUES (a, 3, 0, 0, sha256('x'), 5);
+    INSERT INTO economy.audit_findings (digest, run_id, last_run_id, gone_run_id, user_id, kind) SELECT sha256('x'), 3, 3, gone, given_back.user_id, 'wrong_hash' WHERE given_back.user_id IS NOT NULL;
+    PERFORM economy_internal.audit_finish(run);
+    RETURN (SELECT concat_ws(' ', c.seq, c.damaged_seq) FROM economy.audit_checkpoints c WHERE c.user_id = a);
+END
+$$;
+SELECT is(pg_temp.given_back(run, user_id, gone), answer, format('run %s, a finding of %s, gone %s', run, user_id, gone))
+FROM (VALUES (3, NULL::bigint, NULL, '3'), (3, :b, NULL, '3'), (3, :a, NULL, '3 5'), (3, :a, 2, '3'), (2, NULL, NULL, '3 5'), (4, NULL, NULL, '3 5')) v (run, user_id, gone, answer);
+DELETE FROM economy.audit_findings;
+DELETE FROM economy.audit_checkpoints;
+CREATE FUNCTION pg_temp.sweep() RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(concat_ws(' ', f.kind, f.seq), ', ') FROM economy.audit_sweep_incremental() f;
+    SELECT concat_ws(' ', r.users, r.entries, r.findings) FROM economy.audit_runs r ORDER BY r.run_id DESC LIMIT 1 $$;
+SELECT setval('economy.audit_runs_run_id_seq', 10) AS x \gset
+SELECT count(*) AS x FROM unnest(ARRAY[:a, :b]) u, generate_series(1, 2) n, economy.adjust_gold(u, 10, 'k' || n, 'r', 'a') \gset
+SELECT pg_temp.sweep() AS x \gset
+SELECT is(pg_temp.sweep(), '0 0 0', 'all streams are looked at once');
+ALTER TABLE economy.gold_adjustments DISABLE TRIGGER gold_adjustments_append_only;
+SELECT count(*) AS x FROM unnest(ARRAY[:a, :b]) u, economy.adjust_gold(u, 10, 'k3', 'r', 'a') \gset
+UPDATE economy.gold_adjustments SET reason = 'forged' WHERE user_id = :a AND seq = 3;
+SELECT is(pg_temp.sweep(), '2 2 1', 'the new entries, one of them damaged');
+SELECT is(pg_temp.sweep(), '0 0 0', 'which is looked at once, though it was never found clean');
+SELECT is((SELECT concat_ws(' ', seq, damaged_seq) FROM economy.audit_checkpoints WHERE user_id = :a), '2 3', 'as is noted');
+SELECT success AS x FROM economy.adjust_gold(:a, 10, 'k4', 'r', 'a') \gset
+SELECT is(pg_temp.sweep(), '1 2 1', 'and again when there is more of it, from where it was clean');
+UPDATE economy.gold_adjustments SET reason = 'r' WHERE user_id = :a AND seq = 3;
+SELECT is(pg_temp.sweep(), '0 0 0', 'what was put right waits');
+SELECT count(*) AS x FROM economy.audit_sweep() WHERE user_id = :a \gset
+SELECT is(:x, 0, 'for a full sweep');
+SELECT is(pg_temp.sweep(), '1 2 0', 'that gives it back');
+SELECT is((SELECT concat_ws(' ', seq, damaged_seq) FROM economy.audit_checkpoints WHERE user_id = :a), '4', 'found clean');
+SELECT * FROM finish();
+ROLLBACK;
