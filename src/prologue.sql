@@ -16,7 +16,9 @@ DO $$
 BEGIN
     IF getdatabaseencoding() <> 'UTF8' THEN
         RAISE EXCEPTION 'economy works in UTF8 databases only' USING ERRCODE = 'XE803',
-            DETAIL = format('This one is in %s; what is hashed and signed here would not be the same after a restore elsewhere.', getdatabaseencoding()),
+            DETAIL = format('This one is in %s; what is hashed and signed here '
+                            'would not be the same after a restore elsewhere.',
+                            getdatabaseencoding()),
             HINT = 'CREATE DATABASE ... ENCODING ''UTF8'' TEMPLATE template0 LOCALE ''C.UTF-8''.';
     END IF;
 END
@@ -32,8 +34,11 @@ DECLARE
     version text := (SELECT e.extversion FROM pg_extension e WHERE e.extname = 'economy');
 BEGIN
     IF economy.library_version() <> version THEN
-        RAISE EXCEPTION 'the library economy that is loaded is of version %, not %', economy.library_version(), version USING ERRCODE = 'XE804',
-            HINT = 'Restart the server: a library in shared_preload_libraries stays what it was until then. Without preload, connect again.';
+        RAISE EXCEPTION 'the library economy that is loaded is of version %, not %',
+            economy.library_version(), version
+            USING ERRCODE = 'XE804',
+            HINT = 'Restart the server: a library in shared_preload_libraries stays what it was '
+                   'until then. Without preload, connect again.';
     END IF;
 END
 $$;

@@ -12,7 +12,8 @@ COMMENT ON FUNCTION economy.timezone_name(text) IS
     'raises XE201 for anything else, POSIX rules included.';
 
 CREATE TABLE economy.users (
-    user_id     bigint      NOT NULL DEFAULT economy_internal.next_user_id() CONSTRAINT users_pkey PRIMARY KEY,
+    user_id     bigint      NOT NULL DEFAULT economy_internal.next_user_id()
+        CONSTRAINT users_pkey PRIMARY KEY,
     external_id text        COLLATE "C" CONSTRAINT users_external_id_key UNIQUE
         CONSTRAINT users_external_id_check CHECK (octet_length(external_id) BETWEEN 1 AND 255),
     timezone    text        NOT NULL,
@@ -44,7 +45,8 @@ CREATE TABLE economy.user_changes (
     position          bigint      NOT NULL,
     live              boolean     NOT NULL,
     hash              bytea       NOT NULL,
-    field             text        NOT NULL COLLATE "C" CHECK (field IN ('external_id', 'timezone', 'profile', 'status')),
+    field             text        NOT NULL COLLATE "C"
+        CHECK (field IN ('external_id', 'timezone', 'profile', 'status')),
     before            text        COLLATE "C",
     after             text        COLLATE "C",
     idempotency_key   text        COLLATE "C",
@@ -70,12 +72,11 @@ CREATE FUNCTION economy.register(
 ) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
-    zone text;
-    id   bigint;
-    hash bytea;
-    registered_at timestamptz := economy.now();
+    zone             text;
+    id               bigint;
+    hash             bytea;
+    registered_at    timestamptz := economy.now();
     user_as_given    boolean := false;
     account_as_given boolean := false;
 BEGIN
@@ -89,7 +90,8 @@ BEGIN
     END IF;
     IF octet_length(profile::text) > 4096 THEN
         RAISE EXCEPTION 'profile is too long' USING ERRCODE = 'XE003',
-            DETAIL = format('It has %s bytes as text; at most 4096 are allowed.', octet_length(profile::text));
+            DETAIL = format('It has %s bytes as text; at most 4096 are allowed.',
+                            octet_length(profile::text));
     END IF;
     zone := economy.timezone_name(timezone);
     IF external_id IS NOT NULL THEN
@@ -101,7 +103,8 @@ BEGIN
     INSERT INTO economy.users AS u (external_id, timezone, profile, created_at)
         VALUES (external_id, zone, profile, registered_at)
         ON CONFLICT ON CONSTRAINT users_external_id_key DO NOTHING
-        RETURNING u.user_id, (u.external_id, u.timezone, u.profile, u.created_at) IS NOT DISTINCT FROM (external_id, zone, profile, registered_at)
+        RETURNING u.user_id, (u.external_id, u.timezone, u.profile, u.created_at)
+            IS NOT DISTINCT FROM (register.external_id, zone, register.profile, registered_at)
         INTO id, user_as_given;
     IF NOT found THEN
         -- somebody registered the same external_id between our look and our insert
@@ -112,13 +115,16 @@ BEGIN
     ELSIF user_as_given THEN
         hash := economy_internal.identity_hash(id, external_id, zone, registered_at);
         INSERT INTO economy.accounts AS a (user_id, head_hash) VALUES (id, hash)
-            RETURNING (a.user_id, a.seq, a.gold, a.experience_points, a.position, a.suspended, a.streak_freezes, a.pruned_seq, a.head_hash)
+            RETURNING (a.user_id, a.seq, a.gold, a.experience_points, a.position, a.suspended,
+                       a.streak_freezes, a.pruned_seq, a.head_hash)
                 IS NOT DISTINCT FROM (id, 0, 0, 0, 0, false, 0, 0, hash)
             INTO account_as_given;
     END IF;
     IF account_as_given IS NOT TRUE THEN
-        RAISE EXCEPTION 'a registration would store another user than was given' USING ERRCODE = 'XE103',
-            HINT = 'Look for a BEFORE trigger or a rule on economy.users or economy.accounts that changes values or suppresses rows.';
+        RAISE EXCEPTION 'a registration would store another user than was given'
+            USING ERRCODE = 'XE103',
+            HINT = 'Look for a BEFORE trigger or a rule on economy.users or economy.accounts '
+                   'that changes values or suppresses rows.';
     END IF;
     RETURN id;
 END

@@ -9,7 +9,7 @@ CREATE TABLE economy.event_types (
     sample      jsonb,
     CONSTRAINT event_types_sample_check CHECK (version = 0 OR sample IS NOT NULL)
 );
--- every row is of the extension
+-- the condition dumps none: every row is of the extension
 SELECT pg_catalog.pg_extension_config_dump('economy.event_types', 'WHERE false');
 COMMENT ON TABLE economy.event_types IS
     'The event contract: each type with the JSON Schema of its events and a sample.';
@@ -29,20 +29,35 @@ SELECT t.name, t.version, t.description,
            'title', t.name,
            'description', t.description,
            'type', 'object',
-           'required', '["specversion", "id", "source", "type", "subject", "time", "sequence", "datacontenttype", "data"]'::jsonb,
+           'required', '["specversion", "id", "source", "type", "subject", "time", "sequence",
+                         "datacontenttype", "data"]'::jsonb,
            'properties', jsonb_build_object(
                'specversion', '{"const": "1.0"}'::jsonb,
                'id', jsonb_build_object('type', 'string', 'pattern', t.id_pattern,
-                   'description', 'Unique within source: the transaction_id, with / and an aspect when it is not the first event of the entry.'),
-               'source', '{"type": "string", "format": "uri-reference", "pattern": "^/economy/node/[0-9]+$", "description": "The node that the event is of."}'::jsonb,
+                   'description', 'Unique within source: the transaction_id, with / and an aspect '
+                                  'when it is not the first event of the entry.'),
+               'source', '{"type": "string", "format": "uri-reference",
+                           "pattern": "^/economy/node/[0-9]+$",
+                           "description": "The node that the event is of."}'::jsonb,
                'type', jsonb_build_object('const', t.name),
-               'subject', '{"type": "string", "pattern": "^[0-9]+$", "description": "The user_id."}'::jsonb,
-               'time', '{"type": "string", "format": "date-time", "description": "When the entry was made, UTC."}'::jsonb,
-               'sequence', '{"type": "string", "pattern": "^[0-9]{20}$", "description": "seq with 20 digits, which sorts as text."}'::jsonb,
+               'subject', '{"type": "string", "pattern": "^[0-9]+$",
+                            "description": "The user_id."}'::jsonb,
+               'time', '{"type": "string", "format": "date-time",
+                         "description": "When the entry was made, UTC."}'::jsonb,
+               'sequence', '{"type": "string", "pattern": "^[0-9]{20}$",
+                             "description": "seq with 20 digits, which sorts as text."}'::jsonb,
                'datacontenttype', '{"const": "application/json"}'::jsonb,
-               'data', jsonb_build_object('type', 'object', 'properties', t.own || m.always || CASE WHEN t.deltas <> 'never' THEN m.deltas ELSE '{}' END,
-                   'required', (SELECT jsonb_agg(k ORDER BY k) FROM jsonb_object_keys(t.own || m.always || CASE WHEN t.deltas = 'always' THEN m.deltas ELSE '{}' END) k
-                                WHERE NOT coalesce(t.rules -> 'optional' ? k, false))) || (t.rules - 'optional'::text))),
+               'data', jsonb_build_object(
+                   'type', 'object',
+                   'properties', t.own || m.always
+                       || CASE WHEN t.deltas <> 'never' THEN m.deltas ELSE '{}' END,
+                   'required', (
+                       SELECT jsonb_agg(k ORDER BY k)
+                       FROM jsonb_object_keys(
+                           t.own || m.always
+                           || CASE WHEN t.deltas = 'always' THEN m.deltas ELSE '{}' END) k
+                       WHERE NOT coalesce(t.rules -> 'optional' ? k, false)))
+                   || (t.rules - 'optional'::text))),
        t.sample
 FROM (VALUES
     ('purchase_update', 1, 'A purchase was made.',
@@ -51,52 +66,79 @@ FROM (VALUES
        "category": {"enum": ["conversion", "item"]},
        "quantity": {"type": "integer", "minimum": 1, "maximum": 2147483647},
        "status": {"enum": ["SUCCESS", "PENDING"]},
-       "effect_code": {"type": ["string", "null"], "minLength": 1, "maxLength": 64, "description": "What the app applies."},
+       "effect_code": {"type": ["string", "null"], "minLength": 1, "maxLength": 64,
+                       "description": "What the app applies."},
        "idempotency_key": {"type": "string", "minLength": 1, "maxLength": 255}}'::jsonb,
      '{}'::jsonb,
-     '{"specversion": "1.0", "id": "P3-2", "source": "/economy/node/0", "type": "purchase_update", "subject": "3",
-       "time": "2026-03-02T12:00:00.000000Z", "sequence": "00000000000000000002", "datacontenttype": "application/json",
-       "data": {"product_id": "potion", "category": "item", "quantity": 3, "status": "SUCCESS", "effect_code": "heal_50",
-                "idempotency_key": "order-2", "seq": 2, "gold_delta": -45, "xp_delta": 0, "gold": 1955, "experience_points": 0}}'::jsonb),
-    ('reward_granted', 1, 'A reward was granted, a daily reward claimed, a reward reversed, or a streak corrected.',
+     '{"specversion": "1.0", "id": "P3-2", "source": "/economy/node/0", "type": "purchase_update",
+       "subject": "3", "time": "2026-03-02T12:00:00.000000Z", "sequence": "00000000000000000002",
+       "datacontenttype": "application/json",
+       "data": {"product_id": "potion", "category": "item", "quantity": 3, "status": "SUCCESS",
+                "effect_code": "heal_50", "idempotency_key": "order-2", "seq": 2,
+                "gold_delta": -45, "xp_delta": 0, "gold": 1955, "experience_points": 0}}'::jsonb),
+    ('reward_granted', 1,
+     'A reward was granted, a daily reward claimed, a reward reversed, or a streak corrected.',
      '^R[0-9]+-[0-9]+$', 'always',
-     '{"source": {"type": "string", "minLength": 1, "maxLength": 64, "description": "economy:daily_streak for a claim, economy:reversal for a reversal (with : and the name of the reward when it has a key of its own), economy:set_streak for a correction."},
-       "external_event_id": {"type": "string", "minLength": 1, "maxLength": 255, "description": "Of a claim its date, of a reversal the transaction_id of the reward or its own key."},
-       "streak_day": {"type": ["integer", "null"], "minimum": 0, "description": "The length of the streak after an entry that changes it."},
-       "level": {"type": "integer", "minimum": 1, "maximum": 2147483647, "description": "After the entry, on the curve that the user has when the event is told."},
+     '{"source": {"type": "string", "minLength": 1, "maxLength": 64,
+                  "description": "economy:daily_streak for a claim, economy:reversal for a '
+                  'reversal (with : and the name of the reward when it has a key of its own), '
+                  'economy:set_streak for a correction."},
+       "external_event_id": {"type": "string", "minLength": 1, "maxLength": 255,
+                             "description": "Of a claim its date, of a reversal the '
+                             'transaction_id of the reward or its own key."},
+       "streak_day": {"type": ["integer", "null"], "minimum": 0,
+                      "description": "The length of the streak after an entry that changes it."},
+       "level": {"type": "integer", "minimum": 1, "maximum": 2147483647,
+                 "description": "After the entry, on the curve that the user has '
+                 'when the event is told."},
        "leveled_up": {"type": "boolean"}}',
      '{}',
-     '{"specversion": "1.0", "id": "R4-2", "source": "/economy/node/0", "type": "reward_granted", "subject": "4",
-       "time": "2026-03-02T12:00:00.000000Z", "sequence": "00000000000000000002", "datacontenttype": "application/json",
-       "data": {"source": "mission", "external_event_id": "mission-7", "streak_day": null, "level": 2, "leveled_up": true,
-                "seq": 2, "gold_delta": 10, "xp_delta": 500, "gold": 20, "experience_points": 500}}'),
-    ('profile_update', 1, 'Something about a user changed: the level (by a reward), the gold (by an admin), the time zone, the status, the profile, the external id or the segment.',
+     '{"specversion": "1.0", "id": "R4-2", "source": "/economy/node/0", "type": "reward_granted",
+       "subject": "4", "time": "2026-03-02T12:00:00.000000Z", "sequence": "00000000000000000002",
+       "datacontenttype": "application/json",
+       "data": {"source": "mission", "external_event_id": "mission-7", "streak_day": null,
+                "level": 2, "leveled_up": true, "seq": 2, "gold_delta": 10, "xp_delta": 500,
+                "gold": 20, "experience_points": 500}}'),
+    ('profile_update', 1,
+     'Something about a user changed: the level (by a reward), the gold (by an admin), '
+     'the time zone, the status, the profile, the external id or the segment.',
      '^(R[0-9]+-[0-9]+/level|[GU][0-9]+-[0-9]+|S[0-9]+-[0-9]+/segment/[0-9]+)$', 'some',
-     '{"field": {"type": "string", "pattern": "^[a-z_]{1,64}$", "description": "What changed: level, gold, timezone, status, profile, external_id, segment. Ignore others."},
+     '{"field": {"type": "string", "pattern": "^[a-z_]{1,64}$",
+                 "description": "What changed: level, gold, timezone, status, profile, '
+                 'external_id, segment. Ignore others."},
        "before": {"type": ["string", "integer", "null"]},
        "after": {"type": ["string", "integer", "null"]},
-       "keys": {"type": ["array", "null"], "items": {"type": "string"}, "description": "profile: names of the members that changed; null: too many for an event."}}',
+       "keys": {"type": ["array", "null"], "items": {"type": "string"},
+                "description": "profile: names of the members that changed; '
+                'null: too many for an event."}}',
      '{"optional": ["keys"], "allOf": [
          {"if": {"properties": {"field": {"const": "level"}}},
-          "then": {"properties": {"before": {"type": "integer", "minimum": 1}, "after": {"type": "integer", "minimum": 1}}}},
+          "then": {"properties": {"before": {"type": "integer", "minimum": 1},
+                                  "after": {"type": "integer", "minimum": 1}}}},
          {"if": {"properties": {"field": {"const": "gold"}}},
-          "then": {"properties": {"before": {"type": "integer", "minimum": 0}, "after": {"type": "integer", "minimum": 0}}}},
+          "then": {"properties": {"before": {"type": "integer", "minimum": 0},
+                                  "after": {"type": "integer", "minimum": 0}}}},
          {"if": {"properties": {"field": {"const": "timezone"}}},
           "then": {"properties": {"before": {"type": "string"}, "after": {"type": "string"}}}},
          {"if": {"properties": {"field": {"const": "status"}}},
-          "then": {"properties": {"before": {"enum": ["active", "suspended"]}, "after": {"enum": ["active", "suspended"]}}}},
+          "then": {"properties": {"before": {"enum": ["active", "suspended"]},
+                                  "after": {"enum": ["active", "suspended"]}}}},
          {"if": {"properties": {"field": {"const": "profile"}}},
-          "then": {"properties": {"before": {"type": "null"}, "after": {"type": "null"}, "keys": true}, "required": ["keys"]},
+          "then": {"properties": {"before": {"type": "null"}, "after": {"type": "null"},
+                                  "keys": true}, "required": ["keys"]},
           "else": {"properties": {"keys": false}}},
          {"if": {"properties": {"field": {"const": "external_id"}}},
-          "then": {"properties": {"before": {"type": ["string", "null"], "maxLength": 255}, "after": {"type": ["string", "null"], "maxLength": 255}}}},
+          "then": {"properties": {"before": {"type": ["string", "null"], "maxLength": 255},
+                                  "after": {"type": ["string", "null"], "maxLength": 255}}}},
          {"if": {"properties": {"field": {"const": "segment"}}},
-          "then": {"properties": {"before": {"type": ["string", "null"]}, "after": {"type": "string"}}}},
+          "then": {"properties": {"before": {"type": ["string", "null"]},
+                                  "after": {"type": "string"}}}},
          {"if": {"properties": {"field": {"enum": ["level", "segment"]}}},
           "then": {"properties": {"gold_delta": false, "xp_delta": false}},
           "else": {"required": ["gold_delta", "xp_delta"]}}]}',
-     '{"specversion": "1.0", "id": "R4-2/level", "source": "/economy/node/0", "type": "profile_update", "subject": "4",
-       "time": "2026-03-02T12:00:00.000000Z", "sequence": "00000000000000000002", "datacontenttype": "application/json",
+     '{"specversion": "1.0", "id": "R4-2/level", "source": "/economy/node/0",
+       "type": "profile_update", "subject": "4", "time": "2026-03-02T12:00:00.000000Z",
+       "sequence": "00000000000000000002", "datacontenttype": "application/json",
        "data": {"field": "level", "before": 1, "after": 2,
                 "seq": 2, "gold": 20, "experience_points": 500}}'),
     ('user_action', 1, 'A game action was recorded.',
@@ -108,11 +150,15 @@ FROM (VALUES
        "win": {"type": "integer", "minimum": 0, "maximum": 9007199254740991},
        "outcome": {"enum": ["win", "loss", "draw"]}}',
      '{}',
-     '{"specversion": "1.0", "id": "A4-3", "source": "/economy/node/0", "type": "user_action", "subject": "4",
-       "time": "2026-03-02T12:00:00.000000Z", "sequence": "00000000000000000003", "datacontenttype": "application/json",
-       "data": {"game": "rps", "action_type": "RPS_PLAY", "action_id": "round-1", "bet": 5, "win": 10, "outcome": "win",
-                "seq": 3, "gold_delta": 5, "xp_delta": 0, "gold": 25, "experience_points": 500}}'),
-    ('stats_delta', 1, 'What an action added to the user''s statistics of its game, and the totals when the event was told: later actions may already be in them.',
+     '{"specversion": "1.0", "id": "A4-3", "source": "/economy/node/0", "type": "user_action",
+       "subject": "4", "time": "2026-03-02T12:00:00.000000Z", "sequence": "00000000000000000003",
+       "datacontenttype": "application/json",
+       "data": {"game": "rps", "action_type": "RPS_PLAY", "action_id": "round-1", "bet": 5,
+                "win": 10, "outcome": "win", "seq": 3, "gold_delta": 5, "xp_delta": 0,
+                "gold": 25, "experience_points": 500}}'),
+    ('stats_delta', 1,
+     'What an action added to the user''s statistics of its game, and the totals when the event '
+     'was told: later actions may already be in them.',
      '^A[0-9]+-[0-9]+/stats$', 'never',
      '{"game": {"type": "string", "minLength": 1, "maxLength": 64},
        "total_delta": {"const": 1},
@@ -127,20 +173,30 @@ FROM (VALUES
        "draws": {"type": "integer", "minimum": 0},
        "max_win": {"type": "integer", "minimum": 0, "maximum": 9007199254740991}}',
      '{}',
-     '{"specversion": "1.0", "id": "A4-3/stats", "source": "/economy/node/0", "type": "stats_delta", "subject": "4",
-       "time": "2026-03-02T12:00:00.000000Z", "sequence": "00000000000000000003", "datacontenttype": "application/json",
-       "data": {"game": "rps", "total_delta": 1, "wins_delta": 1, "losses_delta": 0, "draws_delta": 0, "bet_delta": 5, "win_delta": 10,
+     '{"specversion": "1.0", "id": "A4-3/stats", "source": "/economy/node/0",
+       "type": "stats_delta", "subject": "4", "time": "2026-03-02T12:00:00.000000Z",
+       "sequence": "00000000000000000003", "datacontenttype": "application/json",
+       "data": {"game": "rps", "total_delta": 1, "wins_delta": 1, "losses_delta": 0,
+                "draws_delta": 0, "bet_delta": 5, "win_delta": 10,
                 "total": 1, "wins": 1, "losses": 0, "draws": 0, "max_win": 10,
                 "seq": 3, "gold": 25, "experience_points": 500}}'),
-    ('mission_update', 0, 'Reserved for the progress of missions. Nothing sends it yet, and its own members are not decided.',
+    ('mission_update', 0,
+     'Reserved for the progress of missions. Nothing sends it yet, '
+     'and its own members are not decided.',
      '^[A-Z][0-9]+-[0-9]+(/.+)?$', 'never', '{}', '{}', NULL)
 ) t (name, version, description, id_pattern, deltas, own, rules, sample)
 CROSS JOIN (SELECT
-    '{"seq": {"type": "integer", "minimum": 0, "maximum": 9007199254740991, "description": "Number of the user''s entry."},
-      "gold": {"type": "integer", "minimum": 0, "maximum": 9007199254740991, "description": "After the entry."},
-      "experience_points": {"type": "integer", "minimum": 0, "maximum": 9007199254740991, "description": "After the entry."}}'::jsonb AS always,
-    '{"gold_delta": {"type": "integer", "minimum": -9007199254740991, "maximum": 9007199254740991},
-      "xp_delta": {"type": "integer", "minimum": -9007199254740991, "maximum": 9007199254740991}}'::jsonb AS deltas) m;
+    '{"seq": {"type": "integer", "minimum": 0, "maximum": 9007199254740991,
+              "description": "Number of the user''s entry."},
+      "gold": {"type": "integer", "minimum": 0, "maximum": 9007199254740991,
+               "description": "After the entry."},
+      "experience_points": {"type": "integer", "minimum": 0, "maximum": 9007199254740991,
+                            "description": "After the entry."}}'::jsonb AS always,
+    '{"gold_delta": {"type": "integer",
+                     "minimum": -9007199254740991, "maximum": 9007199254740991},
+      "xp_delta": {"type": "integer",
+                   "minimum": -9007199254740991, "maximum": 9007199254740991}}'::jsonb
+        AS deltas) m;
 
 CREATE FUNCTION economy.asyncapi() RETURNS jsonb
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -151,23 +207,35 @@ CREATE FUNCTION economy.asyncapi() RETURNS jsonb
             'asyncapi', '3.0.0',
             'info', jsonb_build_object('title', 'economy',
                 'version', (SELECT x.extversion FROM pg_extension x WHERE x.extname = 'economy'),
-                'description', 'Events of the economy of a game or app, by LISTEN and NOTIFY of PostgreSQL; the payload is a CloudEvents 1.0 event. A payload is news, not proof: the journals are the authority.'),
+                'description', 'Events of the economy of a game or app, by LISTEN and NOTIFY of '
+                    'PostgreSQL; the payload is a CloudEvents 1.0 event. A payload is news, not '
+                    'proof: the journals are the authority.'),
             'defaultContentType', 'application/cloudevents+json',
-            'channels', jsonb_object_agg(t.name, jsonb_build_object('address', t.name, 'description', t.description,
-                    'messages', jsonb_build_object(t.name, jsonb_build_object('$ref', '#/components/messages/' || t.name))))
-                || jsonb_build_object('economy_user', jsonb_build_object('address', 'economy_user_{user_id}',
-                    'description', 'Every event of one user, when economy.notify_user_channels is on.',
-                    'parameters', '{"user_id": {"description": "The user_id, as in subject."}}'::jsonb,
-                    'messages', jsonb_object_agg(t.name, jsonb_build_object('$ref', '#/components/messages/' || t.name)))),
-            'operations', jsonb_object_agg('send_' || t.name, jsonb_build_object('action', 'send', 'summary', t.description,
+            'channels', jsonb_object_agg(t.name, jsonb_build_object(
+                    'address', t.name, 'description', t.description,
+                    'messages', jsonb_build_object(t.name, jsonb_build_object(
+                        '$ref', '#/components/messages/' || t.name))))
+                || jsonb_build_object('economy_user', jsonb_build_object(
+                    'address', 'economy_user_{user_id}',
+                    'description',
+                        'Every event of one user, when economy.notify_user_channels is on.',
+                    'parameters',
+                        '{"user_id": {"description": "The user_id, as in subject."}}'::jsonb,
+                    'messages', jsonb_object_agg(t.name, jsonb_build_object(
+                        '$ref', '#/components/messages/' || t.name)))),
+            'operations', jsonb_object_agg('send_' || t.name, jsonb_build_object(
+                    'action', 'send', 'summary', t.description,
                     'channel', jsonb_build_object('$ref', '#/channels/' || t.name),
-                    'messages', jsonb_build_array(jsonb_build_object('$ref', '#/channels/' || t.name || '/messages/' || t.name))))
-                || jsonb_build_object('send_to_user', jsonb_build_object('action', 'send',
+                    'messages', jsonb_build_array(jsonb_build_object(
+                        '$ref', '#/channels/' || t.name || '/messages/' || t.name))))
+                || jsonb_build_object('send_to_user', jsonb_build_object(
+                    'action', 'send',
                     'channel', jsonb_build_object('$ref', '#/channels/economy_user'))),
-            'components', jsonb_build_object('messages', jsonb_object_agg(t.name, jsonb_build_object(
+            'components', jsonb_build_object('messages', jsonb_object_agg(
+                t.name, jsonb_build_object(
                 'name', t.name, 'title', t.name, 'summary', t.description,
                 'contentType', 'application/cloudevents+json',
-                -- what the schema uses means the same in AsyncAPI's own dialect
+                -- the keywords that the schema uses mean the same in AsyncAPI's own dialect
                 'payload', t.schema - '$schema' - '$id',
                 'examples', jsonb_build_array(jsonb_build_object('payload', t.sample))))))
         FROM economy.event_types t WHERE t.version > 0;

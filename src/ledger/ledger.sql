@@ -10,11 +10,14 @@ CREATE TABLE economy.accounts (
     gold              bigint  NOT NULL DEFAULT 0
         CONSTRAINT accounts_gold_check CHECK (gold >= 0 AND gold <= 9007199254740991),
     experience_points bigint  NOT NULL DEFAULT 0
-        CONSTRAINT accounts_xp_check CHECK (experience_points >= 0 AND experience_points <= 9007199254740991),
+        CONSTRAINT accounts_xp_check
+        CHECK (experience_points >= 0 AND experience_points <= 9007199254740991),
     position          bigint  NOT NULL DEFAULT 0,
     suspended         boolean NOT NULL DEFAULT false,
-    streak_freezes    integer NOT NULL DEFAULT 0 CONSTRAINT accounts_streak_freezes_check CHECK (streak_freezes >= 0),
-    pruned_seq        bigint  NOT NULL DEFAULT 0 CONSTRAINT accounts_pruned_seq_check CHECK (pruned_seq BETWEEN 0 AND seq),
+    streak_freezes    integer NOT NULL DEFAULT 0
+        CONSTRAINT accounts_streak_freezes_check CHECK (streak_freezes >= 0),
+    pruned_seq        bigint  NOT NULL DEFAULT 0
+        CONSTRAINT accounts_pruned_seq_check CHECK (pruned_seq BETWEEN 0 AND seq),
     head_hash         bytea   NOT NULL
         CONSTRAINT accounts_head_hash_check CHECK (octet_length(head_hash) = 32)
 ) WITH (fillfactor = 50);
@@ -41,12 +44,17 @@ COMMENT ON COLUMN economy.accounts.head_hash IS
 CREATE TABLE economy.signing_keys (
     version    integer     NOT NULL CONSTRAINT signing_keys_pkey PRIMARY KEY CHECK (version > 0),
     state      text        NOT NULL COLLATE "C"
-        CONSTRAINT signing_keys_state_check CHECK (state IN ('next', 'active', 'verify_only', 'retired')),
+        CONSTRAINT signing_keys_state_check
+        CHECK (state IN ('next', 'active', 'verify_only', 'retired')),
     material   bytea       NOT NULL,
     created_at timestamptz NOT NULL,
-    retired_at timestamptz CONSTRAINT signing_keys_retired_at_check CHECK ((state = 'retired') = (retired_at IS NOT NULL)),
+    retired_at timestamptz
+        CONSTRAINT signing_keys_retired_at_check
+        CHECK ((state = 'retired') = (retired_at IS NOT NULL)),
     first_position bigint  NOT NULL,
-    last_position  bigint  CONSTRAINT signing_keys_last_position_check CHECK ((state = 'retired') = (last_position IS NOT NULL))
+    last_position  bigint
+        CONSTRAINT signing_keys_last_position_check
+        CHECK ((state = 'retired') = (last_position IS NOT NULL))
 );
 CREATE INDEX signing_keys_state_idx ON economy.signing_keys (state);
 SELECT pg_catalog.pg_extension_config_dump('economy.signing_keys', '');
@@ -118,10 +126,19 @@ BEGIN
         RETURN column_name || ' must not be null';
     END IF;
     -- a value that its column cannot hold: which one
-    FOR e IN SELECT m.key, m.value FROM jsonb_array_elements(CASE jsonb_typeof(given) WHEN 'array' THEN given ELSE jsonb_build_array(given) END) WITH ORDINALITY o (object, n),
-                                        LATERAL jsonb_each(CASE jsonb_typeof(o.object) WHEN 'object' THEN o.object ELSE '{}' END) m ORDER BY o.n, m.key LOOP
+    FOR e IN
+        SELECT m.key, m.value
+        FROM jsonb_array_elements(CASE jsonb_typeof(given) WHEN 'array' THEN given
+                                       ELSE jsonb_build_array(given) END)
+                WITH ORDINALITY o (object, n),
+             LATERAL jsonb_each(CASE jsonb_typeof(o.object) WHEN 'object' THEN o.object
+                                     ELSE '{}' END) m
+        ORDER BY o.n, m.key
+    LOOP
         BEGIN
-            EXECUTE format('SELECT jsonb_populate_record(NULL::economy.%I, $1)', relation) USING jsonb_build_object(e.key, e.value);
+            -- EXECUTE, because the type is that of the relation
+            EXECUTE format('SELECT jsonb_populate_record(NULL::economy.%I, $1)', relation)
+                USING jsonb_build_object(e.key, e.value);
         EXCEPTION WHEN data_exception THEN
             RETURN format('%s: %s', e.key, sqlerrm);
         END;
@@ -171,7 +188,8 @@ CREATE FUNCTION economy_internal.open_all_tables() RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT economy_internal.open_tables(VARIADIC array_agg(c.relname::text ORDER BY c.relname)) FROM pg_class c
+        SELECT economy_internal.open_tables(VARIADIC array_agg(c.relname::text ORDER BY c.relname))
+        FROM pg_class c
         WHERE c.relnamespace = 'economy'::regnamespace AND c.relkind IN ('r', 'p');
     END;
 COMMENT ON FUNCTION economy_internal.open_all_tables() IS
@@ -189,19 +207,21 @@ CREATE FUNCTION economy_internal.make_journal(journal regclass) RETURNS void
 DECLARE
     name text := (SELECT c.relname FROM pg_class c WHERE c.oid = journal);
 BEGIN
-    EXECUTE format($add$ALTER TABLE %s ADD CONSTRAINT %I CHECK (seq > 0),
-                        ADD CONSTRAINT %I CHECK (gold >= 0),
-                        ADD CONSTRAINT %I CHECK (experience_points >= 0)$add$,
-                   journal, name || '_seq_check', name || '_gold_check', name || '_xp_check');
-    -- of rows in the order of their positions a summary per range of pages is enough
+    -- EXECUTE, because the table is that of the journal
+    EXECUTE format($query$
+        ALTER TABLE %s ADD CONSTRAINT %I CHECK (seq > 0),
+                       ADD CONSTRAINT %I CHECK (gold >= 0),
+                       ADD CONSTRAINT %I CHECK (experience_points >= 0)
+        $query$, journal, name || '_seq_check', name || '_gold_check', name || '_xp_check');
+    -- a summary per range of pages is enough for rows that lie in the order of their positions
     EXECUTE format('CREATE INDEX %I ON %s USING brin (position) WITH (pages_per_range = 32)',
                    name || '_position_idx', journal);
     -- a range without a summary costs a writer nothing; the empty table's first range has one
     PERFORM brin_desummarize_range(format('economy.%I', name || '_position_idx')::regclass, 0);
-    EXECUTE format($add$CREATE TRIGGER %I BEFORE UPDATE OR DELETE OR TRUNCATE
-                        ON %s FOR EACH STATEMENT
-                        EXECUTE FUNCTION economy_internal.forbid_change()$add$,
-                   name || '_append_only', journal);
+    EXECUTE format($query$
+        CREATE TRIGGER %I BEFORE UPDATE OR DELETE OR TRUNCATE ON %s
+            FOR EACH STATEMENT EXECUTE FUNCTION economy_internal.forbid_change()
+        $query$, name || '_append_only', journal);
     EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', journal, name || '_append_only');
     PERFORM pg_extension_config_dump(journal, '');
 END
@@ -222,7 +242,8 @@ CREATE TABLE economy.config_changes (
     after      jsonb,
     units      bigint,
     changed_at timestamptz NOT NULL,
-    hash       bytea       NOT NULL CONSTRAINT config_changes_hash_check CHECK (octet_length(hash) = 32),
+    hash       bytea       NOT NULL
+        CONSTRAINT config_changes_hash_check CHECK (octet_length(hash) = 32),
     CONSTRAINT config_changes_pkey PRIMARY KEY (relation, key, change_no)
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.config_changes', '');
@@ -261,8 +282,10 @@ CREATE FUNCTION economy_internal.change_text(change economy.config_changes) RETU
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT jsonb_build_array(change.change_id, change.relation, change.key, change.change_no, change.action, change.actor, change.before, change.after,
-                                 change.units, (extract(epoch FROM change.changed_at) * 1000000)::bigint)::text;
+        SELECT jsonb_build_array(
+            change.change_id, change.relation, change.key, change.change_no, change.action,
+            change.actor, change.before, change.after, change.units,
+            (extract(epoch FROM change.changed_at) * 1000000)::bigint)::text;
     END;
 COMMENT ON FUNCTION economy_internal.change_text(economy.config_changes) IS
     'What is hashed of a row of config_changes, in UTF-8: a JSON array of its columns.';
@@ -273,22 +296,30 @@ CREATE FUNCTION economy_internal.note_change(
 ) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
-    SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex' AS $$
-#variable_conflict use_variable
+    SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres'
+    SET extra_float_digits = 1 SET bytea_output = 'hex' AS $$
 DECLARE
     head   economy.config_heads;
     change economy.config_changes;
 BEGIN
-    PERFORM economy_internal.open_tables('config_heads', 'config_changes', 'shop_products', 'level_curves', 'level_experiments', 'games', 'rfm_models', 'segment_rules',
-                                'rfm_snapshots', 'recommendation_placements', 'recommendation_arms', 'signing_keys');
-    INSERT INTO economy.config_heads AS h VALUES (relation, key, 0, E'\\x0000000000000000000000000000000000000000000000000000000000000000')
+    PERFORM economy_internal.open_tables(
+        'config_heads', 'config_changes', 'shop_products', 'level_curves', 'level_experiments',
+        'games', 'rfm_models', 'segment_rules', 'rfm_snapshots', 'recommendation_placements',
+        'recommendation_arms', 'signing_keys');
+    -- the chain of a key begins with 32 zeros
+    INSERT INTO economy.config_heads AS h
+        VALUES (relation, key, 0, decode(repeat('00', 32), 'hex'))
         ON CONFLICT ON CONSTRAINT config_heads_pkey DO NOTHING;
-    SELECT * INTO STRICT head FROM economy.config_heads h WHERE h.relation = note_change.relation AND h.key = note_change.key FOR UPDATE;
-    change := (nextval('economy.config_changes_change_id_seq'), relation, key, head.change_no + 1, action, actor, NULL, NULL, units, economy.now(), NULL)
-        ::economy.config_changes;
+    SELECT * INTO STRICT head FROM economy.config_heads h
+        WHERE h.relation = note_change.relation AND h.key = note_change.key FOR UPDATE;
+    change := (nextval('economy.config_changes_change_id_seq'), relation, key,
+               head.change_no + 1, action, actor, NULL, NULL, units, economy.now(),
+               NULL)::economy.config_changes;
     SELECT c.after INTO change.before FROM economy.config_changes c
-        WHERE c.relation = note_change.relation AND c.key = note_change.key ORDER BY c.change_no DESC LIMIT 1;
-    SELECT s.state INTO change.after FROM economy.config_states s WHERE s.relation = note_change.relation AND s.key = note_change.key;
+        WHERE c.relation = note_change.relation AND c.key = note_change.key
+        ORDER BY c.change_no DESC LIMIT 1;
+    SELECT s.state INTO change.after FROM economy.config_states s
+        WHERE s.relation = note_change.relation AND s.key = note_change.key;
     change.hash := sha256(head.hash || convert_to(economy_internal.change_text(change), 'UTF8'));
     INSERT INTO economy.config_changes OVERRIDING SYSTEM VALUE SELECT (change).*;
     UPDATE economy.config_heads h SET change_no = change.change_no, hash = change.hash
@@ -303,7 +334,9 @@ CREATE FUNCTION economy_internal.note_key(version integer) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT economy_internal.note_change('signing_keys', version::text, k.state, session_user::text) FROM economy.signing_keys k WHERE k.version = note_key.version;
+        SELECT economy_internal.note_change(
+            'signing_keys', version::text, k.state, session_user::text)
+        FROM economy.signing_keys k WHERE k.version = note_key.version;
     END;
 COMMENT ON FUNCTION economy_internal.note_key(integer) IS 'note_change() for a signing key.';
 
@@ -336,14 +369,15 @@ COMMENT ON FUNCTION economy.retire_signing_key(integer) IS
     'Destroys the material of a key that no longer signs; its receipts answer KEY_RETIRED from '
     'then on. False when the version is not verify_only.';
 
--- being called loads the library, whose hook does the check
+-- The trigger is called so that the library is loaded, whose hook does the check.
 CREATE FUNCTION economy_internal.guard_drop() RETURNS event_trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'eco_guard_drop';
 COMMENT ON FUNCTION economy_internal.guard_drop() IS
     'Arms the guard that refuses to drop or detach journals that hold rows, '
     'and to rename tables of the extension (XE102).';
 CREATE EVENT TRIGGER economy_guard_drop ON ddl_command_start
-    WHEN TAG IN ('DROP EXTENSION', 'DROP OWNED', 'DROP SCHEMA', 'DROP TABLE', 'ALTER TABLE', 'ALTER SCHEMA', 'ALTER SEQUENCE', 'ALTER VIEW')
+    WHEN TAG IN ('DROP EXTENSION', 'DROP OWNED', 'DROP SCHEMA', 'DROP TABLE', 'ALTER TABLE',
+                 'ALTER SCHEMA', 'ALTER SEQUENCE', 'ALTER VIEW')
     EXECUTE FUNCTION economy_internal.guard_drop();
 -- also for a session that calls itself a replica
 ALTER EVENT TRIGGER economy_guard_drop ENABLE ALWAYS;

@@ -69,7 +69,8 @@ CREATE FUNCTION economy_internal.anchor_sign(
     OUT key_version integer, OUT signature bytea
 )
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_anchor_sign';
-COMMENT ON FUNCTION economy_internal.anchor_sign(bigint, timestamptz, bigint, bigint, bytea, bytea) IS
+COMMENT ON FUNCTION economy_internal.anchor_sign(
+    bigint, timestamptz, bigint, bigint, bytea, bytea) IS
     'Signs an anchor with the active key.';
 
 CREATE FUNCTION economy_internal.anchor_check(
@@ -85,9 +86,12 @@ CREATE FUNCTION economy_internal.anchor_document(anchor economy.anchors) RETURNS
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp SET TimeZone = 'UTC'
     BEGIN ATOMIC
-        SELECT jsonb_build_object('anchor_id', anchor.anchor_id, 'taken_at', anchor.taken_at, 'users', anchor.users, 'entries', anchor.entries,
-                                  'digest', encode(anchor.digest, 'hex'), 'digest_before', encode(anchor.digest_before, 'hex'),
-                                  'key_version', anchor.key_version, 'signature', encode(anchor.signature, 'hex'));
+        SELECT jsonb_build_object(
+            'anchor_id', anchor.anchor_id, 'taken_at', anchor.taken_at,
+            'users', anchor.users, 'entries', anchor.entries,
+            'digest', encode(anchor.digest, 'hex'),
+            'digest_before', encode(anchor.digest_before, 'hex'),
+            'key_version', anchor.key_version, 'signature', encode(anchor.signature, 'hex'));
     END;
 COMMENT ON FUNCTION economy_internal.anchor_document(economy.anchors) IS
     'An anchor as the document that is kept outside.';
@@ -99,17 +103,21 @@ CREATE FUNCTION economy_internal.anchor_range(anchor_id bigint, from_user bigint
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         WITH head AS MATERIALIZED (
-            SELECT a.user_id, a.seq, a.head_hash AS hash, a.gold, a.experience_points AS xp FROM economy.accounts a
-            WHERE a.user_id BETWEEN from_user AND upto_user
+            SELECT a.user_id, a.seq, a.head_hash AS hash, a.gold, a.experience_points AS xp
+            FROM economy.accounts a WHERE a.user_id BETWEEN from_user AND upto_user
         ), kept AS (
             INSERT INTO economy.anchor_heads
-            SELECT h.user_id, $1, h.seq, h.hash FROM head h
-            LEFT JOIN LATERAL (SELECT k.seq, k.hash FROM economy.anchor_heads k WHERE k.user_id = h.user_id ORDER BY k.anchor_id DESC LIMIT 1) k ON true
+            SELECT h.user_id, anchor_range.anchor_id, h.seq, h.hash FROM head h
+            LEFT JOIN LATERAL (
+                SELECT k.seq, k.hash FROM economy.anchor_heads k WHERE k.user_id = h.user_id
+                ORDER BY k.anchor_id DESC LIMIT 1) k ON true
             WHERE (k.seq, k.hash) IS DISTINCT FROM (h.seq, h.hash)
         ), counted AS (
             INSERT INTO economy.anchor_buckets
-            SELECT $1, h.user_id >> 12, count(*), sum(h.seq), sum(h.gold), sum(h.xp),
-                   sha256(string_agg(int8send(h.user_id) || int8send(h.seq) || h.hash, '' ORDER BY h.user_id))
+            SELECT anchor_range.anchor_id, h.user_id >> 12, count(*), sum(h.seq), sum(h.gold),
+                   sum(h.xp),
+                   sha256(string_agg(int8send(h.user_id) || int8send(h.seq) || h.hash,
+                                     '' ORDER BY h.user_id))
             FROM head h GROUP BY 2
         )
         SELECT count(*) FROM head;
@@ -117,36 +125,49 @@ CREATE FUNCTION economy_internal.anchor_range(anchor_id bigint, from_user bigint
 COMMENT ON FUNCTION economy_internal.anchor_range(bigint, bigint, bigint) IS
     'Takes the heads of the users from one id to another into an anchor; whole buckets.';
 
-CREATE FUNCTION economy_internal.anchor_finish(anchor economy.anchors, keep integer) RETURNS economy.anchors
+CREATE FUNCTION economy_internal.anchor_finish(anchor economy.anchors, keep integer)
+    RETURNS economy.anchors
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     oldest bigint;
 BEGIN
     INSERT INTO economy.anchor_config
-        SELECT h.relation, h.key, anchor.anchor_id, h.change_no, h.hash FROM economy.config_heads h
-        LEFT JOIN LATERAL (SELECT k.change_no, k.hash FROM economy.anchor_config k
-                           WHERE k.relation = h.relation AND k.key = h.key ORDER BY k.anchor_id DESC LIMIT 1) k ON true
+        SELECT h.relation, h.key, anchor.anchor_id, h.change_no, h.hash
+        FROM economy.config_heads h
+        LEFT JOIN LATERAL (
+            SELECT k.change_no, k.hash FROM economy.anchor_config k
+            WHERE k.relation = h.relation AND k.key = h.key
+            ORDER BY k.anchor_id DESC LIMIT 1) k ON true
         WHERE (k.change_no, k.hash) IS DISTINCT FROM (h.change_no, h.hash);
     INSERT INTO economy.anchor_buckets
-        SELECT anchor.anchor_id, '-9223372036854775808'::bigint, 0, 0, 0, 0, economy_internal.anchor_config_digest(anchor.anchor_id);
-    SELECT sum(b.users), sum(b.entries), sha256(string_agg(b.digest, '' ORDER BY b.bucket)) INTO anchor.users, anchor.entries, anchor.digest
+        SELECT anchor.anchor_id, '-9223372036854775808'::bigint, 0, 0, 0, 0,
+               economy_internal.anchor_config_digest(anchor.anchor_id);
+    SELECT sum(b.users), sum(b.entries), sha256(string_agg(b.digest, '' ORDER BY b.bucket))
+        INTO anchor.users, anchor.entries, anchor.digest
         FROM economy.anchor_buckets b WHERE b.anchor_id = anchor.anchor_id;
     SELECT s.key_version, s.signature INTO anchor.key_version, anchor.signature
-        FROM economy_internal.anchor_sign(anchor.anchor_id, anchor.taken_at, anchor.users, anchor.entries, anchor.digest, anchor.digest_before) s;
+        FROM economy_internal.anchor_sign(anchor.anchor_id, anchor.taken_at, anchor.users,
+                                 anchor.entries, anchor.digest, anchor.digest_before) s;
     anchor.next_user := NULL;
-    UPDATE economy.anchors a SET next_user = NULL, users = anchor.users, entries = anchor.entries, digest = anchor.digest,
-                                 key_version = anchor.key_version, signature = anchor.signature
+    UPDATE economy.anchors a SET
+            next_user = NULL, users = anchor.users, entries = anchor.entries,
+            digest = anchor.digest, key_version = anchor.key_version,
+            signature = anchor.signature
         WHERE a.anchor_id = anchor.anchor_id;
     -- the last ones are kept, and of the heads what they need
-    SELECT min(k.anchor_id) INTO oldest FROM (SELECT a.anchor_id FROM economy.anchors a ORDER BY a.anchor_id DESC LIMIT keep) k;
+    SELECT min(k.anchor_id) INTO oldest
+        FROM (SELECT a.anchor_id FROM economy.anchors a
+              ORDER BY a.anchor_id DESC LIMIT keep) k;
     DELETE FROM economy.anchor_buckets b WHERE b.anchor_id < oldest;
     DELETE FROM economy.anchors a WHERE a.anchor_id < oldest;
-    DELETE FROM economy.anchor_heads h WHERE h.anchor_id < oldest
-        AND EXISTS (SELECT FROM economy.anchor_heads n WHERE n.user_id = h.user_id AND n.anchor_id > h.anchor_id AND n.anchor_id <= oldest);
-    DELETE FROM economy.anchor_config h WHERE h.anchor_id < oldest
-        AND EXISTS (SELECT FROM economy.anchor_config n WHERE n.relation = h.relation AND n.key = h.key AND n.anchor_id > h.anchor_id AND n.anchor_id <= oldest);
+    DELETE FROM economy.anchor_heads h WHERE h.anchor_id < oldest AND EXISTS (
+        SELECT FROM economy.anchor_heads n
+        WHERE n.user_id = h.user_id AND n.anchor_id > h.anchor_id AND n.anchor_id <= oldest);
+    DELETE FROM economy.anchor_config h WHERE h.anchor_id < oldest AND EXISTS (
+        SELECT FROM economy.anchor_config n
+        WHERE n.relation = h.relation AND n.key = h.key
+          AND n.anchor_id > h.anchor_id AND n.anchor_id <= oldest);
     RETURN anchor;
 END
 $$;
@@ -158,9 +179,13 @@ CREATE FUNCTION economy_internal.anchor_config_digest(anchor_id bigint) RETURNS 
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT sha256(coalesce(string_agg(convert_to(c.relation || E'\n' || c.key || E'\n', 'UTF8') || int8send(c.change_no) || c.hash, '' ORDER BY c.relation, c.key), ''))
+        SELECT sha256(coalesce(string_agg(
+            convert_to(c.relation || E'\n' || c.key || E'\n', 'UTF8')
+                || int8send(c.change_no) || c.hash,
+            '' ORDER BY c.relation, c.key), ''))
         FROM (SELECT DISTINCT ON (k.relation, k.key) k.* FROM economy.anchor_config k
-              WHERE k.anchor_id <= $1 ORDER BY k.relation, k.key, k.anchor_id DESC) c;
+              WHERE k.anchor_id <= anchor_config_digest.anchor_id
+              ORDER BY k.relation, k.key, k.anchor_id DESC) c;
     END;
 COMMENT ON FUNCTION economy_internal.anchor_config_digest(bigint) IS
     'Digest of the history of the configuration as an anchor holds it.';
@@ -169,7 +194,6 @@ CREATE FUNCTION economy.anchor_step(max_users integer DEFAULT 50000, keep intege
     RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     anchor economy.anchors;
     upto   bigint;
@@ -180,17 +204,22 @@ BEGIN
     IF max_users < 1 OR keep < 1 THEN
         RAISE EXCEPTION 'max_users and keep must be 1 or more' USING ERRCODE = 'XE002';
     END IF;
-    PERFORM economy_internal.open_tables('accounts', 'anchors', 'anchor_heads', 'anchor_buckets', 'anchor_config', 'config_heads');
+    PERFORM economy_internal.open_tables(
+        'accounts', 'anchors', 'anchor_heads', 'anchor_buckets', 'anchor_config', 'config_heads');
     PERFORM economy_internal.lock_name('economy.anchor');
     SELECT * INTO anchor FROM economy.anchors a ORDER BY a.anchor_id DESC LIMIT 1 FOR UPDATE;
     IF anchor.next_user IS NULL THEN
-        INSERT INTO economy.anchors (anchor_id, taken_at, next_user, users, entries, digest_before)
-            SELECT coalesce(anchor.anchor_id, 0) + 1, economy.now(), '-9223372036854775808'::bigint, 0, 0,
-                   coalesce(anchor.digest, E'\\x0000000000000000000000000000000000000000000000000000000000000000')
+        -- the first anchor goes on from 32 zeros
+        INSERT INTO economy.anchors
+                (anchor_id, taken_at, next_user, users, entries, digest_before)
+            SELECT coalesce(anchor.anchor_id, 0) + 1, economy.now(),
+                   '-9223372036854775808'::bigint, 0, 0,
+                   coalesce(anchor.digest, decode(repeat('00', 32), 'hex'))
             RETURNING * INTO anchor;
     END IF;
     SELECT max(n.user_id) | 4095 INTO upto
-        FROM (SELECT a.user_id FROM economy.accounts a WHERE a.user_id >= anchor.next_user ORDER BY a.user_id LIMIT max_users) n;
+        FROM (SELECT a.user_id FROM economy.accounts a WHERE a.user_id >= anchor.next_user
+              ORDER BY a.user_id LIMIT max_users) n;
     IF upto IS NULL THEN
         anchor := economy_internal.anchor_finish(anchor, keep);
         RETURN 0;
@@ -211,7 +240,6 @@ COMMENT ON FUNCTION economy.anchor_step(integer, integer) IS
 CREATE FUNCTION economy.anchor(keep integer DEFAULT 30) RETURNS jsonb
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_variable
 BEGIN
     WHILE economy.anchor_step(50000, keep) > 0 LOOP
         NULL;
@@ -229,28 +257,38 @@ CREATE FUNCTION economy.last_anchor() RETURNS jsonb
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT economy_internal.open_tables('anchors');
-        SELECT economy_internal.anchor_document(a) FROM economy.anchors a WHERE a.signature IS NOT NULL ORDER BY a.anchor_id DESC LIMIT 1;
+        SELECT economy_internal.anchor_document(a) FROM economy.anchors a
+        WHERE a.signature IS NOT NULL ORDER BY a.anchor_id DESC LIMIT 1;
     END;
 COMMENT ON FUNCTION economy.last_anchor() IS
     'The newest anchor, to keep outside; null before the first.';
 
 -- What an anchor holds against the present: each stream still has that entry.
-CREATE FUNCTION economy_internal.anchor_compare(anchor_id bigint, from_user bigint, upto_user bigint)
-    RETURNS SETOF economy.finding
+CREATE FUNCTION economy_internal.anchor_compare(
+    anchor_id bigint, from_user bigint, upto_user bigint
+) RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT h.user_id,
-               CASE WHEN a.user_id IS NULL THEN 'orphan_row' WHEN l.hash IS NULL AND h.seq > 0 THEN 'missing_entry' ELSE 'wrong_hash' END,
-               format('entry %s with hash %s, as anchor %s holds it', h.seq, encode(h.hash, 'hex'), h.anchor_id),
-               CASE WHEN a.user_id IS NULL THEN 'no account' ELSE coalesce(encode(l.hash, 'hex'), 'nothing') END, NULL::text, h.seq
+               CASE WHEN a.user_id IS NULL THEN 'orphan_row'
+                    WHEN l.hash IS NULL AND h.seq > 0 THEN 'missing_entry'
+                    ELSE 'wrong_hash' END,
+               format('entry %s with hash %s, as anchor %s holds it',
+                      h.seq, encode(h.hash, 'hex'), h.anchor_id),
+               CASE WHEN a.user_id IS NULL THEN 'no account'
+                    ELSE coalesce(encode(l.hash, 'hex'), 'nothing') END, NULL::text, h.seq
         FROM (SELECT DISTINCT ON (k.user_id) k.* FROM economy.anchor_heads k
-              WHERE k.user_id BETWEEN from_user AND upto_user AND k.anchor_id <= $1 ORDER BY k.user_id, k.anchor_id DESC) h
+              WHERE k.user_id BETWEEN from_user AND upto_user
+                AND k.anchor_id <= anchor_compare.anchor_id
+              ORDER BY k.user_id, k.anchor_id DESC) h
         LEFT JOIN economy.accounts a USING (user_id)
-        LEFT JOIN LATERAL (SELECT e.hash FROM economy.ledger e WHERE e.user_id = h.user_id AND e.seq = h.seq LIMIT 1) l ON h.seq > 0
+        LEFT JOIN LATERAL (SELECT e.hash FROM economy.ledger e
+                           WHERE e.user_id = h.user_id AND e.seq = h.seq LIMIT 1) l ON h.seq > 0
         WHERE a.user_id IS NULL
-           -- a pruned one is behind the stream checkpoint, which is signed
-           OR (h.seq > 0 AND l.hash IS DISTINCT FROM h.hash AND NOT (l.hash IS NULL AND h.seq < a.pruned_seq))
+           -- an entry that was pruned is behind the stream checkpoint, which is signed
+           OR (h.seq > 0 AND l.hash IS DISTINCT FROM h.hash
+               AND NOT (l.hash IS NULL AND h.seq < a.pruned_seq))
            -- before the first entry the head is who the user was at registration
            OR (h.seq = 0 AND a.seq = 0 AND a.head_hash <> h.hash) OR h.seq < 0;
     END;
@@ -266,46 +304,70 @@ CREATE FUNCTION economy_internal.audit_anchored(
     BEGIN ATOMIC
         SELECT f.* FROM economy_internal.anchor_compare(9223372036854775807, from_user, upto_user) f
         UNION ALL
-        SELECT h.user_id, 'wrong_anchor', 'a head of an anchor that there is', format('anchor %s', h.anchor_id), NULL, h.seq
-        FROM economy.anchor_heads h WHERE h.user_id BETWEEN from_user AND upto_user
-          AND (h.anchor_id > (SELECT coalesce(max(a.anchor_id), 0) FROM economy.anchors a) OR h.anchor_id < 1)
+        SELECT h.user_id, 'wrong_anchor', 'a head of an anchor that there is',
+               format('anchor %s', h.anchor_id), NULL, h.seq
+        FROM economy.anchor_heads h
+        WHERE h.user_id BETWEEN from_user AND upto_user
+          AND (h.anchor_id > (SELECT coalesce(max(a.anchor_id), 0) FROM economy.anchors a)
+               OR h.anchor_id < 1)
         UNION ALL
-        SELECT h.user_id, 'wrong_anchor', 'a head only where it is another than before', format('anchor %s', h.anchor_id), NULL, h.seq
-        FROM (SELECT k.*, lag(k.hash) OVER (PARTITION BY k.user_id ORDER BY k.anchor_id) AS hash_before FROM economy.anchor_heads k
-              WHERE k.user_id BETWEEN from_user AND upto_user) h WHERE h.hash = h.hash_before;
+        SELECT h.user_id, 'wrong_anchor', 'a head only where it is another than before',
+               format('anchor %s', h.anchor_id), NULL, h.seq
+        FROM (SELECT k.*, lag(k.hash) OVER (PARTITION BY k.user_id ORDER BY k.anchor_id)
+                              AS hash_before
+              FROM economy.anchor_heads k WHERE k.user_id BETWEEN from_user AND upto_user) h
+        WHERE h.hash = h.hash_before;
     END;
 COMMENT ON FUNCTION economy_internal.audit_anchored(bigint, bigint) IS
     'Streams against the newest heads of the anchors, of the users from one id to another.';
 
--- every anchor that is kept: its buckets are recomputed from the heads
-CREATE FUNCTION economy_internal.anchor_inside(only_anchor bigint DEFAULT NULL) RETURNS SETOF economy.finding
+-- The digests of each anchor that is kept are computed anew from the heads.
+CREATE FUNCTION economy_internal.anchor_inside(only_anchor bigint DEFAULT NULL)
+    RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         WITH anchor AS MATERIALIZED (
-            SELECT * FROM economy.anchors a WHERE a.signature IS NOT NULL AND (only_anchor IS NULL OR a.anchor_id = only_anchor)
+            SELECT * FROM economy.anchors a
+            WHERE a.signature IS NOT NULL AND (only_anchor IS NULL OR a.anchor_id = only_anchor)
         ), head AS (
-            SELECT h.user_id, h.seq, h.hash, h.anchor_id, lead(h.anchor_id, 1, 9223372036854775807) OVER (PARTITION BY h.user_id ORDER BY h.anchor_id) AS until
+            SELECT h.user_id, h.seq, h.hash, h.anchor_id,
+                   lead(h.anchor_id, 1, 9223372036854775807)
+                       OVER (PARTITION BY h.user_id ORDER BY h.anchor_id) AS until
             FROM economy.anchor_heads h
         ), bucket AS MATERIALIZED (
-            SELECT a.anchor_id, h.user_id >> 12 AS bucket, count(*) AS users, sum(h.seq) AS entries,
-                   sha256(string_agg(int8send(h.user_id) || int8send(h.seq) || h.hash, '' ORDER BY h.user_id)) AS digest
-            FROM anchor a JOIN head h ON a.anchor_id >= h.anchor_id AND a.anchor_id < h.until GROUP BY 1, 2
+            SELECT a.anchor_id, h.user_id >> 12 AS bucket, count(*) AS users,
+                   sum(h.seq) AS entries,
+                   sha256(string_agg(int8send(h.user_id) || int8send(h.seq) || h.hash,
+                                     '' ORDER BY h.user_id)) AS digest
+            FROM anchor a JOIN head h ON a.anchor_id >= h.anchor_id AND a.anchor_id < h.until
+            GROUP BY 1, 2
             UNION ALL
-            SELECT a.anchor_id, '-9223372036854775808'::bigint, 0, 0, economy_internal.anchor_config_digest(a.anchor_id) FROM anchor a
+            SELECT a.anchor_id, '-9223372036854775808'::bigint, 0, 0,
+                   economy_internal.anchor_config_digest(a.anchor_id)
+            FROM anchor a
         )
         SELECT NULL::bigint, 'wrong_anchor',
-               CASE WHEN coalesce(k.bucket, b.bucket) = '-9223372036854775808'::bigint THEN format('anchor %s: the configuration''s history', coalesce(k.anchor_id, b.anchor_id))
-                    ELSE format('anchor %s: users %s to %s with %s entries', coalesce(k.anchor_id, b.anchor_id), coalesce(k.bucket, b.bucket) << 12,
+               CASE WHEN coalesce(k.bucket, b.bucket) = '-9223372036854775808'::bigint
+                    THEN format('anchor %s: the configuration''s history',
+                                coalesce(k.anchor_id, b.anchor_id))
+                    ELSE format('anchor %s: users %s to %s with %s entries',
+                                coalesce(k.anchor_id, b.anchor_id),
+                                coalesce(k.bucket, b.bucket) << 12,
                                 (coalesce(k.bucket, b.bucket) << 12) | 4095, k.entries) END,
-               format('%s heads with %s entries, or others', coalesce(b.users, 0), coalesce(b.entries, 0)), NULL::text, NULL::bigint
-        FROM (SELECT * FROM economy.anchor_buckets c WHERE c.anchor_id IN (SELECT a.anchor_id FROM anchor a)) k
+               format('%s heads with %s entries, or others',
+                      coalesce(b.users, 0), coalesce(b.entries, 0)), NULL::text, NULL::bigint
+        FROM (SELECT * FROM economy.anchor_buckets c
+              WHERE c.anchor_id IN (SELECT a.anchor_id FROM anchor a)) k
         FULL JOIN bucket b USING (anchor_id, bucket)
         WHERE (k.users, k.entries, k.digest) IS DISTINCT FROM (b.users, b.entries, b.digest)
         UNION ALL
-        SELECT NULL, 'wrong_anchor', format('anchor %s: the digest of its buckets', a.anchor_id), 'another', NULL, NULL
-        FROM anchor a LEFT JOIN (SELECT b.anchor_id, sum(b.users) AS users, sum(b.entries) AS entries, sha256(string_agg(b.digest, '' ORDER BY b.bucket)) AS digest
-                                 FROM economy.anchor_buckets b GROUP BY 1) b USING (anchor_id)
+        SELECT NULL, 'wrong_anchor', format('anchor %s: the digest of its buckets', a.anchor_id),
+               'another', NULL, NULL
+        FROM anchor a
+        LEFT JOIN (SELECT b.anchor_id, sum(b.users) AS users, sum(b.entries) AS entries,
+                          sha256(string_agg(b.digest, '' ORDER BY b.bucket)) AS digest
+                   FROM economy.anchor_buckets b GROUP BY 1) b USING (anchor_id)
         WHERE (a.users, a.entries, a.digest) IS DISTINCT FROM (b.users, b.entries, b.digest);
     END;
 COMMENT ON FUNCTION economy_internal.anchor_inside(bigint) IS
@@ -317,23 +379,44 @@ CREATE FUNCTION economy_internal.audit_anchors() RETURNS SETOF economy.finding
     BEGIN ATOMIC
         SELECT f.* FROM economy_internal.anchor_inside() f
         UNION ALL
-        SELECT NULL::bigint, 'wrong_anchor', format('anchor %s, signed, behind the one before it', a.anchor_id), c.answer, NULL::text, NULL::bigint
-        FROM (SELECT a.*, lag(a.anchor_id) OVER (ORDER BY a.anchor_id) AS id_before, lag(a.digest) OVER (ORDER BY a.anchor_id) AS known_before,
-                     lead(a.anchor_id) OVER (ORDER BY a.anchor_id) IS NOT NULL AS is_old FROM economy.anchors a) a
-        CROSS JOIN LATERAL (SELECT CASE WHEN a.signature IS NULL AND a.next_user IS NOT NULL AND NOT a.is_old THEN 'OK'
-            ELSE economy_internal.anchor_check(a.anchor_id, a.taken_at, a.users, a.entries, a.digest, a.digest_before, a.key_version, a.signature) END) c (answer)
-        WHERE c.answer NOT IN ('OK', 'KEY_RETIRED') OR a.id_before <> a.anchor_id - 1 OR a.known_before IS DISTINCT FROM coalesce(CASE WHEN a.id_before IS NOT NULL THEN a.digest_before END, a.known_before)
+        SELECT NULL::bigint, 'wrong_anchor',
+               format('anchor %s, signed, behind the one before it', a.anchor_id), c.answer,
+               NULL::text, NULL::bigint
+        FROM (SELECT a.*, lag(a.anchor_id) OVER w AS id_before,
+                     lag(a.digest) OVER w AS known_before,
+                     lead(a.anchor_id) OVER w IS NOT NULL AS is_old
+              FROM economy.anchors a WINDOW w AS (ORDER BY a.anchor_id)) a
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN a.signature IS NULL AND a.next_user IS NOT NULL AND NOT a.is_old
+                        THEN 'OK'
+                        ELSE economy_internal.anchor_check(
+                            a.anchor_id, a.taken_at, a.users, a.entries, a.digest,
+                            a.digest_before, a.key_version, a.signature) END) c (answer)
+        WHERE c.answer NOT IN ('OK', 'KEY_RETIRED') OR a.id_before <> a.anchor_id - 1
+           OR a.known_before IS DISTINCT FROM
+              coalesce(CASE WHEN a.id_before IS NOT NULL THEN a.digest_before END, a.known_before)
            OR (a.next_user IS NULL) <> (a.signature IS NOT NULL)
         UNION ALL
-        SELECT NULL, 'wrong_anchor', 'an anchor of its buckets', format('buckets of anchor %s', b.anchor_id), NULL, NULL
-        FROM (SELECT DISTINCT b.anchor_id FROM economy.anchor_buckets b) b WHERE NOT EXISTS (SELECT FROM economy.anchors a WHERE a.anchor_id = b.anchor_id)
+        SELECT NULL, 'wrong_anchor', 'an anchor of its buckets',
+               format('buckets of anchor %s', b.anchor_id), NULL, NULL
+        FROM (SELECT DISTINCT b.anchor_id FROM economy.anchor_buckets b) b
+        WHERE NOT EXISTS (SELECT FROM economy.anchors a WHERE a.anchor_id = b.anchor_id)
         UNION ALL
-        SELECT NULL, 'wrong_config', format('change %s of %s %s, as anchor %s holds it', k.change_no, k.relation, k.key, k.anchor_id), coalesce(encode(c.hash, 'hex'), 'nothing'), NULL, NULL
-        FROM economy.anchor_config k LEFT JOIN economy.config_changes c USING (relation, key, change_no)
-        WHERE c.hash IS DISTINCT FROM k.hash OR k.anchor_id > (SELECT coalesce(max(a.anchor_id), 0) FROM economy.anchors a)
+        SELECT NULL, 'wrong_config',
+               format('change %s of %s %s, as anchor %s holds it',
+                      k.change_no, k.relation, k.key, k.anchor_id),
+               coalesce(encode(c.hash, 'hex'), 'nothing'), NULL, NULL
+        FROM economy.anchor_config k
+        LEFT JOIN economy.config_changes c USING (relation, key, change_no)
+        WHERE c.hash IS DISTINCT FROM k.hash
+           OR k.anchor_id > (SELECT coalesce(max(a.anchor_id), 0) FROM economy.anchors a)
         UNION ALL
-        SELECT NULL, 'wrong_anchor', 'a head of the configuration only where it is another than before', format('%s %s in anchor %s', k.relation, k.key, k.anchor_id), NULL, NULL
-        FROM (SELECT c.*, lag(c.hash) OVER (PARTITION BY c.relation, c.key ORDER BY c.anchor_id) AS hash_before FROM economy.anchor_config c) k
+        SELECT NULL, 'wrong_anchor',
+               'a head of the configuration only where it is another than before',
+               format('%s %s in anchor %s', k.relation, k.key, k.anchor_id), NULL, NULL
+        FROM (SELECT c.*, lag(c.hash) OVER (PARTITION BY c.relation, c.key ORDER BY c.anchor_id)
+                              AS hash_before
+              FROM economy.anchor_config c) k
         WHERE k.hash = k.hash_before;
     END;
 COMMENT ON FUNCTION economy_internal.audit_anchors() IS
@@ -350,21 +433,28 @@ DECLARE
 BEGIN
     PERFORM economy_internal.require_given('anchor', anchor IS NOT NULL);
     BEGIN
-        SELECT r.anchor_id, r.taken_at, r.users, r.entries, decode(r.digest, 'hex') AS digest, decode(r.digest_before, 'hex') AS digest_before,
-               r.key_version, decode(r.signature, 'hex') AS signature
-            INTO STRICT given.anchor_id, given.taken_at, given.users, given.entries, given.digest, given.digest_before, given.key_version, given.signature
-            FROM jsonb_to_record(anchor) r (anchor_id bigint, taken_at timestamptz, users bigint, entries bigint, digest text, digest_before text,
-                                            key_version integer, signature text);
+        SELECT r.anchor_id, r.taken_at, r.users, r.entries, decode(r.digest, 'hex'),
+               decode(r.digest_before, 'hex'), r.key_version, decode(r.signature, 'hex')
+            INTO STRICT given.anchor_id, given.taken_at, given.users, given.entries,
+                 given.digest, given.digest_before, given.key_version, given.signature
+            FROM jsonb_to_record(anchor) r (
+                anchor_id bigint, taken_at timestamptz, users bigint, entries bigint,
+                digest text, digest_before text, key_version integer, signature text);
         -- what is written back is what was given, but for the text of the time
         SELECT format('Its member "%s" is missing or wrong.', m.key) INTO wrong
             FROM jsonb_each(economy_internal.anchor_document(given)) m
-            WHERE m.value = 'null' OR CASE m.key WHEN 'taken_at' THEN anchor ->> 'taken_at' !~ '^[0-9]{4}' ELSE m.value IS DISTINCT FROM anchor -> m.key END
-               OR (m.key IN ('digest', 'digest_before', 'signature') AND length(m.value #>> '{}') <> 64) ORDER BY 1 LIMIT 1;
+            WHERE m.value = 'null'
+               OR CASE m.key WHEN 'taken_at' THEN anchor ->> 'taken_at' !~ '^[0-9]{4}'
+                             ELSE m.value IS DISTINCT FROM anchor -> m.key END
+               OR (m.key IN ('digest', 'digest_before', 'signature')
+                   AND length(m.value #>> '{}') <> 64)
+            ORDER BY 1 LIMIT 1;
     EXCEPTION WHEN data_exception OR datatype_mismatch OR feature_not_supported THEN
         wrong := format('%s.', SQLERRM);
     END;
     IF wrong IS NOT NULL THEN
-        RAISE EXCEPTION 'this is no anchor' USING ERRCODE = 'XE002', DETAIL = left(wrong, 200), HINT = 'Anchors are made by economy.anchor().';
+        RAISE EXCEPTION 'this is no anchor' USING ERRCODE = 'XE002', DETAIL = left(wrong, 200),
+            HINT = 'Anchors are made by economy.anchor().';
     END IF;
     RETURN given;
 END
@@ -372,29 +462,39 @@ $$;
 COMMENT ON FUNCTION economy_internal.read_anchor(jsonb) IS
     'The anchor that a document says; XE002 when it says none.';
 
-CREATE FUNCTION economy_internal.verify_anchor_seen(given economy.anchors) RETURNS SETOF economy.finding
+CREATE FUNCTION economy_internal.verify_anchor_seen(given economy.anchors)
+    RETURNS SETOF economy.finding
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     inside economy.anchors;
     answer text;
 BEGIN
-    answer := economy_internal.anchor_check(given.anchor_id, given.taken_at, given.users, given.entries, given.digest, given.digest_before, given.key_version, given.signature);
+    answer := economy_internal.anchor_check(
+        given.anchor_id, given.taken_at, given.users, given.entries, given.digest,
+        given.digest_before, given.key_version, given.signature);
     IF answer NOT IN ('OK', 'KEY_RETIRED') THEN
-        RETURN NEXT (NULL, 'wrong_anchor', 'an anchor that a key of this database has signed', answer, NULL, NULL)::economy.finding;
+        RETURN NEXT (NULL, 'wrong_anchor', 'an anchor that a key of this database has signed',
+                     answer, NULL, NULL)::economy.finding;
         RETURN;
     END IF;
-    SELECT * INTO inside FROM economy.anchors a WHERE a.anchor_id = given.anchor_id AND a.signature IS NOT NULL;
+    SELECT * INTO inside FROM economy.anchors a
+        WHERE a.anchor_id = given.anchor_id AND a.signature IS NOT NULL;
     IF NOT found AND given.anchor_id < (SELECT min(a.anchor_id) FROM economy.anchors a) THEN
-        RAISE EXCEPTION 'anchor % is not kept any more', given.anchor_id USING ERRCODE = 'XE002', HINT = 'A newer one vouches for it.';
+        RAISE EXCEPTION 'anchor % is not kept any more', given.anchor_id
+            USING ERRCODE = 'XE002', HINT = 'A newer one vouches for it.';
     END IF;
-    IF (inside.digest, inside.users, inside.entries) IS DISTINCT FROM (given.digest, given.users, given.entries) THEN
-        RETURN NEXT (NULL, 'wrong_anchor', format('anchor %s with digest %s', given.anchor_id, encode(given.digest, 'hex')),
-                     coalesce(encode(inside.digest, 'hex'), 'nothing'), NULL, NULL)::economy.finding;
+    IF (inside.digest, inside.users, inside.entries)
+       IS DISTINCT FROM (given.digest, given.users, given.entries) THEN
+        RETURN NEXT (NULL, 'wrong_anchor',
+                     format('anchor %s with digest %s', given.anchor_id,
+                            encode(given.digest, 'hex')),
+                     coalesce(encode(inside.digest, 'hex'), 'nothing'), NULL,
+                     NULL)::economy.finding;
     END IF;
     RETURN QUERY SELECT f.* FROM economy_internal.anchor_inside(given.anchor_id) f;
-    RETURN QUERY SELECT f.* FROM economy_internal.anchor_compare(given.anchor_id, '-9223372036854775808'::bigint, 9223372036854775807) f;
+    RETURN QUERY SELECT f.* FROM economy_internal.anchor_compare(
+        given.anchor_id, '-9223372036854775808'::bigint, 9223372036854775807) f;
 END
 $$;
 COMMENT ON FUNCTION economy_internal.verify_anchor_seen(economy.anchors) IS
@@ -404,7 +504,10 @@ CREATE FUNCTION economy.verify_anchor(anchor jsonb) RETURNS SETOF economy.findin
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT economy_internal.open_tables('anchors', 'anchor_heads', 'anchor_buckets', 'anchor_config', 'accounts', 'shop_transactions', 'reward_audit', 'user_actions', 'gold_adjustments', 'user_changes');
+        SELECT economy_internal.open_tables(
+            'anchors', 'anchor_heads', 'anchor_buckets', 'anchor_config', 'accounts',
+            'shop_transactions', 'reward_audit', 'user_actions', 'gold_adjustments',
+            'user_changes');
         SELECT * FROM economy_internal.verify_anchor_seen(economy_internal.read_anchor(anchor));
     END;
 COMMENT ON FUNCTION economy.verify_anchor(jsonb) IS

@@ -8,7 +8,8 @@ CREATE TABLE economy.audit_checkpoints (
     hash              bytea  NOT NULL,
     damaged_seq       bigint
 ) WITH (fillfactor = 70);
-CREATE INDEX audit_checkpoints_damaged_idx ON economy.audit_checkpoints (user_id) WHERE damaged_seq IS NOT NULL;
+CREATE INDEX audit_checkpoints_damaged_idx ON economy.audit_checkpoints (user_id)
+    WHERE damaged_seq IS NOT NULL;
 SELECT pg_catalog.pg_extension_config_dump('economy.audit_checkpoints', '');
 COMMENT ON TABLE economy.audit_checkpoints IS
     'Entry up to which each stream was found clean; the incremental sweep goes on there.';
@@ -19,7 +20,8 @@ COMMENT ON COLUMN economy.audit_checkpoints.damaged_seq IS
 
 CREATE TABLE economy.audit_runs (
     run_id      bigint      GENERATED ALWAYS AS IDENTITY CONSTRAINT audit_runs_pkey PRIMARY KEY,
-    kind        text        NOT NULL CONSTRAINT audit_runs_kind_check CHECK (kind IN ('full', 'since', 'incremental')),
+    kind        text        NOT NULL
+        CONSTRAINT audit_runs_kind_check CHECK (kind IN ('full', 'since', 'incremental')),
     since       timestamptz,
     started_at  timestamptz NOT NULL,
     finished_at timestamptz,
@@ -54,9 +56,11 @@ CREATE TABLE economy.audit_findings (
     seq         bigint,
     CONSTRAINT audit_findings_pkey PRIMARY KEY (digest, run_id)
 );
-CREATE UNIQUE INDEX audit_findings_open_key ON economy.audit_findings (digest) WHERE gone_run_id IS NULL;
+CREATE UNIQUE INDEX audit_findings_open_key ON economy.audit_findings (digest)
+    WHERE gone_run_id IS NULL;
 CREATE INDEX audit_findings_run_id_idx ON economy.audit_findings (run_id);
-CREATE INDEX audit_findings_user_id_idx ON economy.audit_findings (user_id) WHERE gone_run_id IS NULL;
+CREATE INDEX audit_findings_user_id_idx ON economy.audit_findings (user_id)
+    WHERE gone_run_id IS NULL;
 SELECT pg_catalog.pg_extension_config_dump('economy.audit_findings', '');
 COMMENT ON TABLE economy.audit_findings IS
     'What the sweeps of audit_runs found: each finding once, for as long as it is there.';
@@ -70,7 +74,8 @@ CREATE FUNCTION economy_internal.segments_found_damaged() RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT EXISTS (SELECT FROM economy.audit_findings f WHERE f.kind IN ('parity', 'orphan_row') AND f.gone_run_id IS NULL);
+        SELECT EXISTS (SELECT FROM economy.audit_findings f
+                       WHERE f.kind IN ('parity', 'orphan_row') AND f.gone_run_id IS NULL);
     END;
 COMMENT ON FUNCTION economy_internal.segments_found_damaged() IS
     'Whether open findings are of what a refresh that rebuilds may put right.';
@@ -92,7 +97,8 @@ CREATE FUNCTION economy.progress()
     BEGIN ATOMIC
         SELECT a.pid, p.m[1], p.m[2]::bigint, p.m[3]::bigint, clock_timestamp() - a.query_start
         FROM pg_stat_activity a
-        CROSS JOIN LATERAL regexp_match(a.query, '^economy progress: ([^ ]+) ([0-9]+) of ([0-9]+)$') p (m)
+        CROSS JOIN LATERAL regexp_match(
+            a.query, '^economy progress: ([^ ]+) ([0-9]+) of ([0-9]+)$') p (m)
         WHERE a.state = 'active' AND a.datname = current_database() AND p.m IS NOT NULL;
     END;
 COMMENT ON FUNCTION economy.progress() IS
@@ -103,23 +109,30 @@ CREATE FUNCTION economy_internal.audit_record(
 ) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_variable
 BEGIN
     -- no index is named: that of open findings may be missing, which is a finding, too
     WITH found AS MATERIALIZED (
-        SELECT DISTINCT sha256(convert_to(jsonb_build_array(f.user_id, f.kind, f.expected, f.actual, f.entry, f.seq)::text, 'UTF8')) AS digest, f.*
-        FROM unnest(findings) f
+        SELECT DISTINCT sha256(convert_to(
+            jsonb_build_array(f.user_id, f.kind, f.expected, f.actual, f.entry, f.seq)::text,
+            'UTF8')) AS digest, f.*
+        FROM unnest(audit_record.findings) f
     ), known AS (
-        UPDATE economy.audit_findings k SET last_run_id = greatest(k.last_run_id, run_id) FROM found f
-            WHERE k.digest = f.digest AND k.gone_run_id IS NULL RETURNING k.digest
+        UPDATE economy.audit_findings k
+        SET last_run_id = greatest(k.last_run_id, audit_record.run_id)
+        FROM found f
+        WHERE k.digest = f.digest AND k.gone_run_id IS NULL RETURNING k.digest
     )
-    INSERT INTO economy.audit_findings AS k (digest, run_id, last_run_id, user_id, kind, expected, actual, entry, seq)
-        SELECT f.digest, run_id, run_id, f.user_id, f.kind, f.expected, f.actual, f.entry, f.seq
+    INSERT INTO economy.audit_findings AS k
+            (digest, run_id, last_run_id, user_id, kind, expected, actual, entry, seq)
+        SELECT f.digest, audit_record.run_id, audit_record.run_id, f.user_id, f.kind,
+               f.expected, f.actual, f.entry, f.seq
         FROM found f WHERE f.digest NOT IN (SELECT n.digest FROM known n)
         -- another sweep may have just found it
         ON CONFLICT DO NOTHING;
-    UPDATE economy.audit_runs r SET users = r.users + audit_record.users, entries = r.entries + audit_record.entries,
-                                    findings = r.findings + cardinality(audit_record.findings)
+    UPDATE economy.audit_runs r SET
+            users = r.users + audit_record.users,
+            entries = r.entries + audit_record.entries,
+            findings = r.findings + cardinality(audit_record.findings)
         WHERE r.run_id = audit_record.run_id;
 END
 $$;
@@ -131,18 +144,31 @@ CREATE FUNCTION economy_internal.audit_finish(run_id bigint) RETURNS void
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         UPDATE economy.audit_findings k SET gone_run_id = r.run_id
-            FROM economy.audit_runs r WHERE r.run_id = audit_finish.run_id AND r.kind = 'full' AND k.gone_run_id IS NULL AND k.last_run_id < r.run_id;
-        -- what was damaged and is clean is for the incremental sweep again
+            FROM economy.audit_runs r
+            WHERE r.run_id = audit_finish.run_id AND r.kind = 'full' AND k.gone_run_id IS NULL
+              AND k.last_run_id < r.run_id;
+        -- a stream that was damaged and is clean is for the incremental sweep again
         UPDATE economy.audit_checkpoints c SET damaged_seq = NULL
-            WHERE c.damaged_seq IS NOT NULL AND (SELECT r.kind = 'full' FROM economy.audit_runs r WHERE r.run_id = audit_finish.run_id)
-              AND NOT EXISTS (SELECT FROM economy.audit_findings k WHERE k.user_id = c.user_id AND k.gone_run_id IS NULL);
-        UPDATE economy.audit_runs r SET finished_at = clock_timestamp(), next_user = NULL WHERE r.run_id = audit_finish.run_id;
+            WHERE c.damaged_seq IS NOT NULL
+              AND (SELECT r.kind = 'full' FROM economy.audit_runs r
+                   WHERE r.run_id = audit_finish.run_id)
+              AND NOT EXISTS (SELECT FROM economy.audit_findings k
+                              WHERE k.user_id = c.user_id AND k.gone_run_id IS NULL);
+        UPDATE economy.audit_runs r SET finished_at = clock_timestamp(), next_user = NULL
+            WHERE r.run_id = audit_finish.run_id;
     END;
 COMMENT ON FUNCTION economy_internal.audit_finish(bigint) IS
     'Ends a sweep; what a full one has not found any more is gone.';
 
-CREATE TYPE economy_internal.audit_batch AS (from_user bigint, upto_user bigint, users bigint, entries bigint, findings economy.finding[]);
-COMMENT ON TYPE economy_internal.audit_batch IS 'Users that were looked at together, and what was found.';
+CREATE TYPE economy_internal.audit_batch AS (
+    from_user bigint,
+    upto_user bigint,
+    users     bigint,
+    entries   bigint,
+    findings  economy.finding[]
+);
+COMMENT ON TYPE economy_internal.audit_batch IS
+    'Users that were looked at together, and what was found.';
 
 -- What stops a check is a finding, and stops no other.
 CREATE FUNCTION economy_internal.audit_failed(user_id bigint, what text, message text)
@@ -158,22 +184,24 @@ CREATE FUNCTION economy_internal.audit_stream(user_id bigint) RETURNS SETOF econ
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         WITH found AS MATERIALIZED (
-            SELECT f.*, row_number() OVER () AS n FROM economy.verify_chain($1) f
+            SELECT f.*, row_number() OVER () AS n
+            FROM economy.verify_chain(audit_stream.user_id) f
         )
-        SELECT f.user_id, f.kind, f.expected, f.actual, f.entry, f.seq FROM found f WHERE f.n <= 1000
+        SELECT f.user_id, f.kind, f.expected, f.actual, f.entry, f.seq
+        FROM found f WHERE f.n <= 1000
         UNION ALL
-        SELECT $1, 'more_findings', 'economy.verify_chain() tells all', format('%s findings', count(*)),
-               NULL, NULL
+        SELECT audit_stream.user_id, 'more_findings', 'economy.verify_chain() tells all',
+               format('%s findings', count(*)), NULL, NULL
         FROM found f
         HAVING count(*) > 1000;
     END;
 COMMENT ON FUNCTION economy_internal.audit_stream(bigint) IS
-    'verify_chain() of a user for a sweep: of many findings the first 1000, and how many there are.';
+    'verify_chain() of a user for a sweep: '
+    'of many findings the first 1000, and how many there are.';
 
 CREATE FUNCTION economy_internal.audit_each(users bigint[]) RETURNS SETOF economy.finding
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     who bigint;
 BEGIN
@@ -192,7 +220,6 @@ COMMENT ON FUNCTION economy_internal.audit_each(bigint[]) IS
 CREATE FUNCTION economy_internal.audit_streams(users bigint[]) RETURNS economy.finding[]
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_variable
 BEGIN
     BEGIN
         RETURN ARRAY(SELECT f::economy.finding FROM unnest(users) u
@@ -210,22 +237,28 @@ CREATE FUNCTION economy_internal.audit_pieces(part text, from_user bigint, upto_
     RETURNS economy.finding[]
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
+    pieces   CONSTANT text[] := CASE part
+        WHEN 'users' THEN ARRAY['effects', 'twice', 'orphans', 'rewards', 'units', 'segments',
+                                'recommendations', 'anchored', 'parity']
+        ELSE ARRAY['schema', 'stock', 'shop', 'config', 'keys', 'segment_state', 'anchors'] END;
     piece    text;
     answer   economy.finding[];
     findings economy.finding[] := '{}';
 BEGIN
-    FOREACH piece IN ARRAY CASE part
-        WHEN 'users' THEN ARRAY['effects', 'twice', 'orphans', 'rewards', 'units', 'segments', 'recommendations', 'anchored', 'parity']
-        ELSE ARRAY['schema', 'stock', 'shop', 'config', 'keys', 'segment_state', 'anchors'] END LOOP
+    FOREACH piece IN ARRAY pieces LOOP
         BEGIN
-            EXECUTE format('SELECT ARRAY(SELECT f::economy.finding FROM %s.audit_%s(%s) f)', CASE piece WHEN 'schema' THEN 'economy' ELSE 'economy_internal' END, piece,
-                           CASE part WHEN 'users' THEN '$1, $2' END)
+            -- EXECUTE, because the function is not the same each time
+            EXECUTE format($query$
+                SELECT ARRAY(SELECT f::economy.finding FROM %s.audit_%s(%s) f)
+                $query$, CASE piece WHEN 'schema' THEN 'economy' ELSE 'economy_internal' END,
+                piece, CASE part WHEN 'users' THEN '$1, $2' END)
                 INTO answer USING from_user, upto_user;
             findings := findings || answer;
         EXCEPTION WHEN OTHERS THEN
-            findings := findings || economy_internal.audit_failed(NULL, format('audit_%s() to end%s', piece, ' for the users from ' || from_user), SQLERRM);
+            findings := findings || economy_internal.audit_failed(
+                NULL, format('audit_%s() to end%s', piece, ' for the users from ' || from_user),
+                SQLERRM);
         END;
     END LOOP;
     RETURN findings;
@@ -243,19 +276,21 @@ CREATE FUNCTION economy_internal.audit_next(
     LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp SET TimeZone = 'UTC'
     SET DateStyle = 'ISO, YMD' AS $$
-#variable_conflict use_variable
 DECLARE
     -- a batch has about so many entries, or one user, and ends when so much was found
     max_entries  CONSTANT bigint := 200000;
     max_findings CONSTANT integer := 10000;
     slice        CONSTANT integer := 20;
-    batch       economy_internal.audit_batch;
-    chosen      bigint[];
+    batch        economy_internal.audit_batch;
+    chosen       bigint[];
 BEGIN
     batch.from_user := from_user;
-    SELECT max(n.user_id) FILTER (WHERE n.number = max_users OR n.entries > max_entries) INTO batch.upto_user
-        FROM (SELECT m.user_id, m.seq, row_number() OVER w AS number, sum(m.seq) OVER w AS entries
-              FROM (SELECT a.user_id, a.seq FROM economy.accounts a WHERE a.user_id >= from_user ORDER BY a.user_id LIMIT max_users) m
+    SELECT max(n.user_id) FILTER (WHERE n.number = max_users OR n.entries > max_entries)
+        INTO batch.upto_user
+        FROM (SELECT m.user_id, m.seq, row_number() OVER w AS number,
+                     sum(m.seq) OVER w AS entries
+              FROM (SELECT a.user_id, a.seq FROM economy.accounts a
+                    WHERE a.user_id >= from_user ORDER BY a.user_id LIMIT max_users) m
               WINDOW w AS (ORDER BY m.user_id ROWS UNBOUNDED PRECEDING)) n
         WHERE n.entries - n.seq <= max_entries;
     batch.upto_user := coalesce(batch.upto_user, 9223372036854775807);
@@ -269,7 +304,8 @@ BEGIN
     FOR n IN 0 .. (cardinality(chosen) - 1) / slice LOOP
         batch.findings := batch.findings
             || economy_internal.audit_streams(chosen[n * slice + 1 : (n + 1) * slice]);
-        IF cardinality(batch.findings) >= max_findings AND (n + 1) * slice < cardinality(chosen) THEN
+        IF cardinality(batch.findings) >= max_findings
+           AND (n + 1) * slice < cardinality(chosen) THEN
             chosen := chosen[: (n + 1) * slice];
             batch.upto_user := chosen[(n + 1) * slice];
         END IF;
@@ -292,7 +328,6 @@ CREATE FUNCTION economy.audit_sweep(since timestamptz DEFAULT NULL) RETURNS SETO
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp SET TimeZone = 'UTC'
     SET DateStyle = 'ISO, YMD' AS $$
-#variable_conflict use_variable
 DECLARE
     -- on a standby, and in a read-only transaction, the answer is all there is
     recorded CONSTANT boolean := NOT current_setting('transaction_read_only')::boolean;
@@ -306,8 +341,11 @@ BEGIN
     PERFORM economy_internal.report_progress('audit_sweep', 0, total);
     PERFORM economy_internal.open_all_tables();
     IF recorded THEN
-        INSERT INTO economy.audit_runs AS r (kind, since, started_at, finished_at, users, entries, findings)
-            VALUES (CASE WHEN since IS NULL THEN 'full' ELSE 'since' END, since, clock_timestamp(), clock_timestamp(), 0, 0, 0) RETURNING r.run_id INTO run;
+        INSERT INTO economy.audit_runs AS r
+                (kind, since, started_at, finished_at, users, entries, findings)
+            VALUES (CASE WHEN audit_sweep.since IS NULL THEN 'full' ELSE 'since' END,
+                    audit_sweep.since, clock_timestamp(), clock_timestamp(), 0, 0, 0)
+            RETURNING r.run_id INTO run;
     END IF;
     LOOP
         PERFORM economy_internal.report_progress('audit_sweep', done, greatest(total, done));
@@ -339,7 +377,6 @@ CREATE FUNCTION economy.audit_step(max_users integer DEFAULT 2000)
     RETURNS TABLE (users bigint, findings bigint)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1
     SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     batch economy_internal.audit_batch;
     run   economy.audit_runs;
@@ -347,10 +384,13 @@ BEGIN
     PERFORM economy_internal.require_positive('max_users', max_users);
     PERFORM economy_internal.open_all_tables();
     PERFORM economy_internal.lock_name('economy.audit_step');
-    SELECT * INTO run FROM economy.audit_runs r WHERE r.kind = 'full' AND r.finished_at IS NULL FOR UPDATE;
+    SELECT * INTO run FROM economy.audit_runs r
+        WHERE r.kind = 'full' AND r.finished_at IS NULL FOR UPDATE;
     IF NOT found THEN
-        INSERT INTO economy.audit_runs AS r (kind, started_at, next_user, users, entries, findings)
-            VALUES ('full', clock_timestamp(), '-9223372036854775808', 0, 0, 0) RETURNING * INTO run;
+        INSERT INTO economy.audit_runs AS r
+                (kind, started_at, next_user, users, entries, findings)
+            VALUES ('full', clock_timestamp(), '-9223372036854775808', 0, 0, 0)
+            RETURNING * INTO run;
     END IF;
     IF run.next_user IS NULL THEN
         batch.findings := economy_internal.audit_pieces('rest', NULL, NULL);
@@ -361,7 +401,9 @@ BEGIN
     END IF;
     batch := economy_internal.audit_next(run.next_user, max_users);
     PERFORM economy_internal.audit_record(run.run_id, batch.users, batch.entries, batch.findings);
-    UPDATE economy.audit_runs r SET next_user = CASE WHEN batch.upto_user < 9223372036854775807 THEN batch.upto_user + 1 END WHERE r.run_id = run.run_id;
+    UPDATE economy.audit_runs r SET next_user =
+        CASE WHEN batch.upto_user < 9223372036854775807
+             THEN batch.upto_user + 1 END WHERE r.run_id = run.run_id;
     RETURN QUERY SELECT greatest(batch.users, 1), cardinality(batch.findings)::bigint;
 END
 $$;
@@ -375,7 +417,6 @@ CREATE FUNCTION economy.audit_sweep_incremental(max_users integer DEFAULT 100000
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp SET TimeZone = 'UTC'
     SET DateStyle = 'ISO, YMD' AS $$
-#variable_conflict use_variable
 DECLARE
     run       bigint;
     found_all economy.finding[];
@@ -386,34 +427,43 @@ BEGIN
     PERFORM economy_internal.open_all_tables();
     -- two sweeps at once would only do the same work twice
     PERFORM economy_internal.lock_name('economy.audit_sweep_incremental');
-    INSERT INTO economy.audit_runs AS r (kind, started_at, finished_at, users, entries, findings)
-        VALUES ('incremental', clock_timestamp(), clock_timestamp(), 0, 0, 0) RETURNING r.run_id INTO run;
+    INSERT INTO economy.audit_runs AS r
+            (kind, started_at, finished_at, users, entries, findings)
+        VALUES ('incremental', clock_timestamp(), clock_timestamp(), 0, 0, 0)
+        RETURNING r.run_id INTO run;
     WITH fresh AS MATERIALIZED (
         SELECT a.user_id, a.seq, a.gold, a.experience_points, a.head_hash,
-               -- one that is behind what was pruned begins at the first entry left
+               -- who is behind what was pruned begins at the first entry left
                a.seq - CASE WHEN coalesce(c.seq, 0) >= a.pruned_seq THEN coalesce(c.seq, 0)
-                            ELSE coalesce((SELECT sum(p.total) FROM economy.pruned_stats p WHERE p.user_id = a.user_id), 0) END AS new_entries
+                            ELSE coalesce((SELECT sum(p.total) FROM economy.pruned_stats p
+                                           WHERE p.user_id = a.user_id), 0) END AS new_entries
         FROM economy.accounts a LEFT JOIN economy.audit_checkpoints c USING (user_id)
         -- a damaged stream is looked at again when there is more of it: none keeps others waiting
-        WHERE a.seq IS DISTINCT FROM coalesce(c.damaged_seq, c.seq, 0) ORDER BY a.user_id LIMIT max_users
+        WHERE a.seq IS DISTINCT FROM coalesce(c.damaged_seq, c.seq, 0)
+        ORDER BY a.user_id LIMIT max_users
     ), checked AS MATERIALIZED (
         SELECT f.user_id, f.seq, f.gold, f.experience_points, f.head_hash, f.new_entries,
-               ARRAY(SELECT v::economy.finding FROM economy_internal.verify_new(f.user_id) v LIMIT 1000) AS findings
+               ARRAY(SELECT v::economy.finding
+                     FROM economy_internal.verify_new(f.user_id) v LIMIT 1000) AS findings
         FROM fresh f
     ), clean AS (
         INSERT INTO economy.audit_checkpoints AS c
-            SELECT k.user_id, k.seq, k.gold, k.experience_points, k.head_hash, NULL FROM checked k WHERE cardinality(k.findings) = 0
+            SELECT k.user_id, k.seq, k.gold, k.experience_points, k.head_hash, NULL
+            FROM checked k WHERE cardinality(k.findings) = 0
             ON CONFLICT ON CONSTRAINT audit_checkpoints_pkey DO UPDATE SET
                 seq = excluded.seq, gold = excluded.gold,
-                experience_points = excluded.experience_points, hash = excluded.hash, damaged_seq = NULL
+                experience_points = excluded.experience_points, hash = excluded.hash,
+                damaged_seq = NULL
     ), damaged AS (
         INSERT INTO economy.audit_checkpoints AS c
-            SELECT k.user_id, 0, 0, 0, E'\\x0000000000000000000000000000000000000000000000000000000000000000', k.seq
+            SELECT k.user_id, 0, 0, 0, decode(repeat('00', 32), 'hex'), k.seq
             FROM checked k WHERE cardinality(k.findings) > 0
-            ON CONFLICT ON CONSTRAINT audit_checkpoints_pkey DO UPDATE SET damaged_seq = excluded.damaged_seq
+            ON CONFLICT ON CONSTRAINT audit_checkpoints_pkey DO UPDATE
+                SET damaged_seq = excluded.damaged_seq
     )
     SELECT count(*), coalesce(sum(k.new_entries), 0),
-           ARRAY(SELECT u::economy.finding FROM checked c2 CROSS JOIN LATERAL unnest(c2.findings) u)
+           ARRAY(SELECT u::economy.finding
+                 FROM checked c2 CROSS JOIN LATERAL unnest(c2.findings) u)
     INTO users, entries, found_all FROM checked k;
     PERFORM economy_internal.audit_record(run, users, entries, found_all);
     PERFORM economy_internal.audit_finish(run);
@@ -425,7 +475,7 @@ COMMENT ON FUNCTION economy.audit_sweep_incremental(integer) IS
     'for at most max_users users a call; audit_runs.users of the call is 0 when nothing is left. '
     'A damaged stream is looked at again when it has new entries, or by a full sweep.';
 
--- For who watches
+-- Readers
 
 CREATE FUNCTION economy.audit_open(max integer DEFAULT 1000)
     RETURNS TABLE (
@@ -437,8 +487,11 @@ CREATE FUNCTION economy.audit_open(max integer DEFAULT 1000)
     BEGIN ATOMIC
         SELECT economy_internal.open_tables('audit_findings', 'audit_runs');
         SELECT k.user_id, k.kind, k.expected, k.actual, k.entry, k.seq, r.started_at, l.started_at
-        FROM economy.audit_findings k LEFT JOIN economy.audit_runs r ON r.run_id = k.run_id LEFT JOIN economy.audit_runs l ON l.run_id = k.last_run_id
-        WHERE k.gone_run_id IS NULL ORDER BY k.run_id, k.user_id, k.seq, k.kind LIMIT max;
+        FROM economy.audit_findings k
+        LEFT JOIN economy.audit_runs r ON r.run_id = k.run_id
+        LEFT JOIN economy.audit_runs l ON l.run_id = k.last_run_id
+        WHERE k.gone_run_id IS NULL
+        ORDER BY k.run_id, k.user_id, k.seq, k.kind LIMIT max;
     END;
 COMMENT ON FUNCTION economy.audit_open(integer) IS
     'Findings that are open: found, and not gone when a full sweep looked again. The oldest first.';

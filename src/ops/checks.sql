@@ -1,32 +1,48 @@
 -- checks: what the audit asks, of the users from one id to another, and of the rest
 
 -- The state of all that is configuration. note_change() writes it down, and
--- audit_config() compares; seeds are told by economy_internal.seed_digest().  The stars are
--- the columns of the installation: what a DBA adds to a table is none of it.
+-- audit_config() compares; seed_digest() holds the seeds.  Each star is in a subquery,
+-- where it stands for the columns of the installation: a column that a DBA adds is
+-- no configuration.
 CREATE VIEW economy.config_states AS
-    SELECT 'shop_products'::text COLLATE "C" AS relation, p.product_id::text COLLATE "C" AS key, to_jsonb(p) AS state FROM (SELECT * FROM economy.shop_products) p
+    SELECT 'shop_products'::text COLLATE "C" AS relation, p.product_id::text COLLATE "C" AS key,
+           to_jsonb(p) AS state
+    FROM (SELECT * FROM economy.shop_products) p
     UNION ALL
-    SELECT 'level_curves', c.curve, jsonb_agg(to_jsonb(c) - 'curve' ORDER BY c.level) FROM (SELECT * FROM economy.level_curves) c GROUP BY c.curve
+    SELECT 'level_curves', c.curve, jsonb_agg(to_jsonb(c) - 'curve' ORDER BY c.level)
+    FROM (SELECT * FROM economy.level_curves) c GROUP BY c.curve
     UNION ALL
-    SELECT 'level_experiments', e.experiment, jsonb_agg(to_jsonb(e) - 'experiment' ORDER BY e.arm) FROM (SELECT * FROM economy.level_experiments) e GROUP BY e.experiment
+    SELECT 'level_experiments', e.experiment,
+           jsonb_agg(to_jsonb(e) - 'experiment' ORDER BY e.arm)
+    FROM (SELECT * FROM economy.level_experiments) e GROUP BY e.experiment
     UNION ALL
-    SELECT 'games', g.game, to_jsonb(g) FROM (SELECT * FROM economy.games) g WHERE NOT g.builtin
+    SELECT 'games', g.game, to_jsonb(g)
+    FROM (SELECT * FROM economy.games) g WHERE NOT g.builtin
     UNION ALL
-    SELECT 'rfm_models', m.model, to_jsonb(m) FROM (SELECT * FROM economy.rfm_models) m WHERE NOT m.builtin
+    SELECT 'rfm_models', m.model, to_jsonb(m)
+    FROM (SELECT * FROM economy.rfm_models) m WHERE NOT m.builtin
     UNION ALL
-    SELECT 'segment_rules', r.version::text, jsonb_build_object('rules', jsonb_agg(to_jsonb(r) ORDER BY r.position),
-           'change', (SELECT jsonb_agg(to_jsonb(c)) FROM (SELECT * FROM economy.segment_rule_changes) c WHERE c.version = r.version))
+    SELECT 'segment_rules', r.version::text, jsonb_build_object(
+               'rules', jsonb_agg(to_jsonb(r) ORDER BY r.position),
+               'change', (SELECT jsonb_agg(to_jsonb(c))
+                          FROM (SELECT * FROM economy.segment_rule_changes) c
+                          WHERE c.version = r.version))
     FROM (SELECT * FROM economy.segment_rules) r WHERE r.version > 0 GROUP BY r.version
     UNION ALL
-    SELECT 'rfm_snapshots', s.snapshot_id::text, to_jsonb(s) FROM (SELECT * FROM economy.rfm_snapshots) s
+    SELECT 'rfm_snapshots', s.snapshot_id::text, to_jsonb(s)
+    FROM (SELECT * FROM economy.rfm_snapshots) s
     UNION ALL
-    SELECT 'recommendation_placements', p.placement || ':' || p.version, jsonb_build_object('placement', to_jsonb(p), 'arms',
-           (SELECT jsonb_agg(to_jsonb(a) ORDER BY a.segment, a.position, a.arm) FROM (SELECT * FROM economy.recommendation_arms) a
-            WHERE a.placement = p.placement AND a.version = p.version))
+    SELECT 'recommendation_placements', p.placement || ':' || p.version, jsonb_build_object(
+               'placement', to_jsonb(p),
+               'arms', (SELECT jsonb_agg(to_jsonb(a) ORDER BY a.segment, a.position, a.arm)
+                        FROM (SELECT * FROM economy.recommendation_arms) a
+                        WHERE a.placement = p.placement AND a.version = p.version))
     FROM (SELECT * FROM economy.recommendation_placements) p WHERE p.version > 0
     UNION ALL
     -- a digest of the material tells nothing of it
-    SELECT 'signing_keys', k.version::text, to_jsonb(k) - 'material' || jsonb_build_object('material', encode(sha256(k.material), 'hex'))
+    SELECT 'signing_keys', k.version::text,
+           to_jsonb(k) - 'material'
+               || jsonb_build_object('material', encode(sha256(k.material), 'hex'))
     FROM (SELECT * FROM economy.signing_keys) k;
 COMMENT ON VIEW economy.config_states IS
     'What config_changes keeps the history of: each key of a relation as one JSON document. '
@@ -35,25 +51,43 @@ COMMENT ON VIEW economy.config_states IS
 CREATE FUNCTION economy_internal.seeds(OUT relation text, OUT state jsonb) RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
-    SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET extra_float_digits = 1
+    SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres'
+    SET extra_float_digits = 1
     BEGIN ATOMIC
-        SELECT 'games', to_jsonb(g) FROM (SELECT * FROM economy.games) g WHERE g.builtin
-        UNION ALL SELECT 'rfm_models', to_jsonb(m) FROM (SELECT * FROM economy.rfm_models) m WHERE m.builtin
-        UNION ALL SELECT 'segment_rules', to_jsonb(r) FROM (SELECT * FROM economy.segment_rules) r WHERE r.version <= 0
-        UNION ALL SELECT 'recommendation_placements', to_jsonb(p) FROM (SELECT * FROM economy.recommendation_placements) p WHERE p.version <= 0
-        UNION ALL SELECT 'recommendation_arms', to_jsonb(a) FROM (SELECT * FROM economy.recommendation_arms) a WHERE a.version <= 0
-        UNION ALL SELECT 'event_types', to_jsonb(t) FROM (SELECT * FROM economy.event_types) t
+        SELECT 'games', to_jsonb(g)
+        FROM (SELECT * FROM economy.games) g WHERE g.builtin
+        UNION ALL
+        SELECT 'rfm_models', to_jsonb(m)
+        FROM (SELECT * FROM economy.rfm_models) m WHERE m.builtin
+        UNION ALL
+        SELECT 'segment_rules', to_jsonb(r)
+        FROM (SELECT * FROM economy.segment_rules) r WHERE r.version <= 0
+        UNION ALL
+        SELECT 'recommendation_placements', to_jsonb(p)
+        FROM (SELECT * FROM economy.recommendation_placements) p WHERE p.version <= 0
+        UNION ALL
+        SELECT 'recommendation_arms', to_jsonb(a)
+        FROM (SELECT * FROM economy.recommendation_arms) a WHERE a.version <= 0
+        UNION ALL
+        SELECT 'event_types', to_jsonb(t)
+        FROM (SELECT * FROM economy.event_types) t
         ORDER BY 1, 2;
     END;
 COMMENT ON FUNCTION economy_internal.seeds() IS 'Rows that the extension brings along.';
 
--- the digests of the seeds are taken when they are fresh
+-- EXECUTE, because the digests are part of the function: they are taken while the seeds are fresh
 DO $$
 BEGIN
-    EXECUTE format('CREATE FUNCTION economy_internal.seed_digest() RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE
-                        SET search_path = pg_catalog, pg_temp BEGIN ATOMIC SELECT %L::jsonb; END',
+    EXECUTE format($query$
+        CREATE FUNCTION economy_internal.seed_digest() RETURNS jsonb
+            LANGUAGE sql IMMUTABLE PARALLEL SAFE
+            SET search_path = pg_catalog, pg_temp
+            BEGIN ATOMIC SELECT %L::jsonb; END
+        $query$,
         (SELECT jsonb_object_agg(d.relation, d.digest)
-         FROM (SELECT s.relation, md5(string_agg(s.state::text, E'\n' ORDER BY s.state)) AS digest FROM economy_internal.seeds() s GROUP BY 1) d));
+         FROM (SELECT s.relation,
+                      md5(string_agg(s.state::text, E'\n' ORDER BY s.state)) AS digest
+               FROM economy_internal.seeds() s GROUP BY 1) d));
 END
 $$;
 COMMENT ON FUNCTION economy_internal.seed_digest() IS
@@ -62,53 +96,85 @@ COMMENT ON FUNCTION economy_internal.seed_digest() IS
 CREATE FUNCTION economy_internal.audit_config() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
-    SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex'
+    SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres'
+    SET extra_float_digits = 1 SET bytea_output = 'hex'
     BEGIN ATOMIC
         WITH change AS MATERIALIZED (
-            SELECT c.relation, c.key, c.change_no, c.before, c.after, c.hash, lag(c.after) OVER w AS after_before,
+            SELECT c.relation, c.key, c.change_no, c.before, c.after, c.hash,
+                   lag(c.after) OVER w AS after_before,
                    row_number() OVER w AS number, lead(c.change_no) OVER w IS NULL AS is_newest,
-                   sha256(coalesce(lag(c.hash) OVER w, E'\\x0000000000000000000000000000000000000000000000000000000000000000')
+                   -- the first change goes on from 32 zeros
+                   sha256(coalesce(lag(c.hash) OVER w, decode(repeat('00', 32), 'hex'))
                           || convert_to(economy_internal.change_text(c), 'UTF8')) AS hash_expected
-            FROM economy.config_changes c WINDOW w AS (PARTITION BY c.relation, c.key ORDER BY c.change_no)
+            FROM economy.config_changes c
+            WINDOW w AS (PARTITION BY c.relation, c.key ORDER BY c.change_no)
         ), newest AS (
             SELECT * FROM change c WHERE c.is_newest
         )
-        SELECT NULL::bigint, 'wrong_config', format('change %s of %s %s as it was noted', c.change_no, c.relation, c.key),
-               CASE WHEN c.number <> c.change_no THEN 'one before it is missing' ELSE 'another' END, NULL::text, NULL::bigint
+        SELECT NULL::bigint, 'wrong_config',
+               format('change %s of %s %s as it was noted', c.change_no, c.relation, c.key),
+               CASE WHEN c.number <> c.change_no THEN 'one before it is missing'
+                    ELSE 'another' END, NULL::text, NULL::bigint
         FROM change c
-        WHERE c.hash IS DISTINCT FROM c.hash_expected OR c.number <> c.change_no OR c.before IS DISTINCT FROM c.after_before
+        WHERE c.hash IS DISTINCT FROM c.hash_expected OR c.number <> c.change_no
+           OR c.before IS DISTINCT FROM c.after_before
         UNION ALL
-        SELECT NULL, 'wrong_config', format('%s %s: change %s is the newest', h.relation, h.key, h.change_no),
+        SELECT NULL, 'wrong_config',
+               format('%s %s: change %s is the newest', h.relation, h.key, h.change_no),
                format('change %s', n.change_no), NULL, NULL
         FROM economy.config_heads h FULL JOIN newest n USING (relation, key)
         WHERE (h.change_no, h.hash) IS DISTINCT FROM (n.change_no, n.hash)
         UNION ALL
-        SELECT NULL, 'wrong_config', format('%s %s: %s', coalesce(n.relation, s.relation), coalesce(n.key, s.key), left(n.after::text, 2000)),
+        SELECT NULL, 'wrong_config',
+               format('%s %s: %s', coalesce(n.relation, s.relation), coalesce(n.key, s.key),
+                      left(n.after::text, 2000)),
                left(s.state::text, 2000), NULL, NULL
         FROM newest n FULL JOIN economy.config_states s USING (relation, key)
         WHERE n.after IS DISTINCT FROM s.state
         UNION ALL
-        SELECT NULL, 'wrong_config', format('%s as they were installed', coalesce(d.key, s.relation)), 'changed, missing or further ones', NULL, NULL
+        SELECT NULL, 'wrong_config',
+               format('%s as they were installed', coalesce(d.key, s.relation)),
+               'changed, missing or further ones', NULL, NULL
         FROM jsonb_each_text(economy_internal.seed_digest()) d (key, digest)
-        FULL JOIN (SELECT s.relation, md5(string_agg(s.state::text, E'\n' ORDER BY s.state)) AS digest FROM economy_internal.seeds() s GROUP BY 1) s ON s.relation = d.key
+        FULL JOIN (
+            SELECT s.relation, md5(string_agg(s.state::text, E'\n' ORDER BY s.state)) AS digest
+            FROM economy_internal.seeds() s GROUP BY 1) s ON s.relation = d.key
         WHERE d.digest IS DISTINCT FROM s.digest
         UNION ALL
-        SELECT NULL, 'duplicate_row', format('one row of %s %s', d.relation, d.key), count(*) || ' rows', NULL, NULL
+        SELECT NULL, 'duplicate_row', format('one row of %s %s', d.relation, d.key),
+               count(*) || ' rows', NULL, NULL
         FROM (SELECT s.relation, s.key FROM economy.config_states s
-              UNION ALL SELECT 'config_heads', h.relation || ' ' || h.key FROM economy.config_heads h
-              UNION ALL SELECT 'anchor_config', format('%s %s %s', k.relation, k.key, k.anchor_id) FROM economy.anchor_config k
-              UNION ALL SELECT 'anchors', a.anchor_id::text FROM economy.anchors a
-              UNION ALL SELECT 'anchor_buckets', format('%s %s', b.anchor_id, b.bucket) FROM economy.anchor_buckets b
-              UNION ALL SELECT 'shop_stock', format('%s %s', t.product_id, t.slot) FROM economy.shop_stock t
-              UNION ALL SELECT 'shop_keys', format('%s %s', t.product_id, t.idempotency_key) FROM economy.shop_keys t
-              UNION ALL SELECT 'rfm_state', 'the only one' FROM economy.rfm_state) d
+              UNION ALL
+              SELECT 'config_heads', h.relation || ' ' || h.key FROM economy.config_heads h
+              UNION ALL
+              SELECT 'anchor_config', format('%s %s %s', k.relation, k.key, k.anchor_id)
+              FROM economy.anchor_config k
+              UNION ALL
+              SELECT 'anchors', a.anchor_id::text FROM economy.anchors a
+              UNION ALL
+              SELECT 'anchor_buckets', format('%s %s', b.anchor_id, b.bucket)
+              FROM economy.anchor_buckets b
+              UNION ALL
+              SELECT 'shop_stock', format('%s %s', t.product_id, t.slot)
+              FROM economy.shop_stock t
+              UNION ALL
+              SELECT 'shop_keys', format('%s %s', t.product_id, t.idempotency_key)
+              FROM economy.shop_keys t
+              UNION ALL
+              SELECT 'rfm_state', 'the only one' FROM economy.rfm_state) d
         GROUP BY d.relation, d.key HAVING count(*) > 1
         UNION ALL
         SELECT NULL, 'wrong_config', p.what, 'none', NULL, NULL
-        FROM (SELECT format('recommendation_placements %s:%s of its arms', a.placement, a.version) AS what FROM economy.recommendation_arms a
-              WHERE NOT EXISTS (SELECT FROM economy.recommendation_placements p WHERE p.placement = a.placement AND p.version = a.version)
-              UNION SELECT format('segment_rules %s of its change', c.version) FROM economy.segment_rule_changes c
-              WHERE NOT EXISTS (SELECT FROM economy.segment_rules r WHERE r.version = c.version AND r.version > 0)) p;
+        FROM (SELECT format('recommendation_placements %s:%s of its arms',
+                            a.placement, a.version) AS what
+              FROM economy.recommendation_arms a
+              WHERE NOT EXISTS (SELECT FROM economy.recommendation_placements p
+                                WHERE p.placement = a.placement AND p.version = a.version)
+              UNION
+              SELECT format('segment_rules %s of its change', c.version)
+              FROM economy.segment_rule_changes c
+              WHERE NOT EXISTS (SELECT FROM economy.segment_rules r
+                                WHERE r.version = c.version AND r.version > 0)) p;
     END;
 COMMENT ON FUNCTION economy_internal.audit_config() IS
     'Configuration against its history, the history against its chains, '
@@ -118,12 +184,19 @@ CREATE FUNCTION economy_internal.audit_keys() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT NULL::bigint, 'wrong_key', format('signing key version %s with 32 bytes', k.version), format('%s bytes', octet_length(k.material)), NULL::text, NULL::bigint
-        FROM economy.signing_keys k WHERE octet_length(k.material) <> CASE k.state WHEN 'retired' THEN 0 ELSE 32 END
-        UNION ALL
-        SELECT NULL, 'wrong_key', 'one active signing key, the newest', format('%s active ones, the newest is version %s', count(*) FILTER (WHERE k.state = 'active'), max(k.version)), NULL, NULL
+        SELECT NULL::bigint, 'wrong_key',
+               format('signing key version %s with 32 bytes', k.version),
+               format('%s bytes', octet_length(k.material)), NULL::text, NULL::bigint
         FROM economy.signing_keys k
-        HAVING count(*) > 0 AND (count(*) FILTER (WHERE k.state = 'active') <> 1 OR max(k.version) <> max(k.version) FILTER (WHERE k.state = 'active'));
+        WHERE octet_length(k.material) <> CASE k.state WHEN 'retired' THEN 0 ELSE 32 END
+        UNION ALL
+        SELECT NULL, 'wrong_key', 'one active signing key, the newest',
+               format('%s active ones, the newest is version %s',
+                      count(*) FILTER (WHERE k.state = 'active'), max(k.version)), NULL, NULL
+        FROM economy.signing_keys k
+        HAVING count(*) > 0
+           AND (count(*) FILTER (WHERE k.state = 'active') <> 1
+                OR max(k.version) <> max(k.version) FILTER (WHERE k.state = 'active'));
     END;
 COMMENT ON FUNCTION economy_internal.audit_keys() IS
     'Signing keys that cannot be used, and an active one that is not the only or not the newest.';
@@ -135,50 +208,62 @@ CREATE FUNCTION economy_internal.audit_effects(
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT t.user_id, 'duplicate_effect', format('one purchase of %s with key %s', t.product_id, t.idempotency_key),
+        SELECT t.user_id, 'duplicate_effect',
+               format('one purchase of %s with key %s', t.product_id, t.idempotency_key),
                format('%s purchases', count(*)), 'P' || t.user_id || '-' || max(t.seq), max(t.seq)
         FROM economy.shop_transactions t WHERE t.user_id BETWEEN from_user AND upto_user
         GROUP BY t.user_id, t.product_id, t.idempotency_key HAVING count(*) > 1
         UNION ALL
-        SELECT r.user_id, 'duplicate_effect', format('one reward of %s with event %s', r.source, r.external_event_id),
+        SELECT r.user_id, 'duplicate_effect',
+               format('one reward of %s with event %s', r.source, r.external_event_id),
                format('%s rewards', count(*)), 'R' || r.user_id || '-' || max(r.seq), max(r.seq)
         FROM economy.reward_audit r WHERE r.user_id BETWEEN from_user AND upto_user
         GROUP BY r.user_id, r.source, r.external_event_id HAVING count(*) > 1
         UNION ALL
-        SELECT g.user_id, 'duplicate_effect', format('one adjustment with key %s', g.idempotency_key),
+        SELECT g.user_id, 'duplicate_effect',
+               format('one adjustment with key %s', g.idempotency_key),
                format('%s adjustments', count(*)), 'G' || g.user_id || '-' || max(g.seq), max(g.seq)
         FROM economy.gold_adjustments g WHERE g.user_id BETWEEN from_user AND upto_user
         GROUP BY g.user_id, g.idempotency_key HAVING count(*) > 1
         UNION ALL
-        SELECT c.user_id, 'duplicate_effect', format('one change of %s with key %s', c.field, c.idempotency_key),
+        SELECT c.user_id, 'duplicate_effect',
+               format('one change of %s with key %s', c.field, c.idempotency_key),
                format('%s changes', count(*)), 'U' || c.user_id || '-' || max(c.seq), max(c.seq)
-        FROM economy.user_changes c WHERE c.user_id BETWEEN from_user AND upto_user AND c.idempotency_key IS NOT NULL
+        FROM economy.user_changes c
+        WHERE c.user_id BETWEEN from_user AND upto_user AND c.idempotency_key IS NOT NULL
         GROUP BY c.user_id, c.field, c.idempotency_key HAVING count(*) > 1
         UNION ALL
-        SELECT u.user_id, 'duplicate_effect', format('one action %s of %s', u.action_id, u.game),
+        SELECT u.user_id, 'duplicate_effect',
+               format('one action %s of %s', u.action_id, u.game),
                format('%s actions', count(*)), 'A' || u.user_id || '-' || max(u.seq), max(u.seq)
         FROM economy.user_actions u WHERE u.user_id BETWEEN from_user AND upto_user
         GROUP BY u.user_id, u.game, u.action_id HAVING count(*) > 1
         UNION ALL
         -- an id that is not kept could have a second effect
-        SELECT coalesce(s.user_id, k.user_id), 'missing_entry', format('keys of %s pruned actions', coalesce(s.total, 0)),
+        SELECT coalesce(s.user_id, k.user_id), 'missing_entry',
+               format('keys of %s pruned actions', coalesce(s.total, 0)),
                format('%s keys', coalesce(k.total, 0)), NULL, NULL
-        FROM (SELECT p.user_id, sum(p.total) AS total FROM economy.pruned_stats p WHERE p.user_id BETWEEN from_user AND upto_user GROUP BY 1) s
-        FULL JOIN (SELECT a.user_id, count(*) AS total FROM economy.pruned_actions a WHERE a.user_id BETWEEN from_user AND upto_user GROUP BY 1) k USING (user_id)
+        FROM (SELECT p.user_id, sum(p.total) AS total FROM economy.pruned_stats p
+              WHERE p.user_id BETWEEN from_user AND upto_user GROUP BY 1) s
+        FULL JOIN (SELECT a.user_id, count(*) AS total FROM economy.pruned_actions a
+                   WHERE a.user_id BETWEEN from_user AND upto_user GROUP BY 1) k USING (user_id)
         WHERE coalesce(s.total, 0) <> coalesce(k.total, 0)
         UNION ALL
-        SELECT u.user_id, 'duplicate_effect', format('one action %s of %s', u.action_id, u.game), 'a pruned one and this',
-               'A' || u.user_id || '-' || u.seq, u.seq
+        SELECT u.user_id, 'duplicate_effect', format('one action %s of %s', u.action_id, u.game),
+               'a pruned one and this', 'A' || u.user_id || '-' || u.seq, u.seq
         FROM economy.user_actions u JOIN economy.pruned_actions p
-             -- a damaged id may be none
-             ON p.user_id = u.user_id AND p.key = CASE WHEN octet_length(u.game) BETWEEN 1 AND 64 AND octet_length(u.action_id) BETWEEN 1 AND 255
-                                                       THEN economy_internal.action_key(u.game, u.action_id) END
-        WHERE u.user_id IN (SELECT d.user_id FROM economy.pruned_stats d WHERE d.user_id BETWEEN from_user AND upto_user);
+             -- action_key() raises for a length that only damage makes
+             ON p.user_id = u.user_id
+            AND p.key = CASE WHEN octet_length(u.game) BETWEEN 1 AND 64
+                              AND octet_length(u.action_id) BETWEEN 1 AND 255
+                             THEN economy_internal.action_key(u.game, u.action_id) END
+        WHERE u.user_id IN (SELECT d.user_id FROM economy.pruned_stats d
+                            WHERE d.user_id BETWEEN from_user AND upto_user);
     END;
 COMMENT ON FUNCTION economy_internal.audit_effects(bigint, bigint) IS
     'Idempotency keys with more than one effect (I4), of the users from one id to another.';
 
--- whatever knows of a user or of an entry knows that the user is not gone
+-- An account is gone when rows of its user are still there.
 CREATE FUNCTION economy_internal.audit_orphans(
     from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
 ) RETURNS SETOF economy.finding
@@ -187,37 +272,71 @@ CREATE FUNCTION economy_internal.audit_orphans(
     BEGIN ATOMIC
         SELECT l.user_id, 'orphan_row', 'an account', 'none', min(l.transaction_id), min(l.seq)
         FROM economy.ledger l
-        WHERE l.user_id BETWEEN from_user AND upto_user AND NOT EXISTS (SELECT FROM economy.accounts a WHERE a.user_id = l.user_id) GROUP BY l.user_id
+        WHERE l.user_id BETWEEN from_user AND upto_user
+          AND NOT EXISTS (SELECT FROM economy.accounts a WHERE a.user_id = l.user_id)
+        GROUP BY l.user_id
         UNION ALL
         SELECT k.user_id, 'orphan_row', 'an account', 'only ' || k.what, NULL, NULL
-        FROM (SELECT u.user_id, 'a user' FROM economy.users u WHERE u.user_id BETWEEN from_user AND upto_user
-              UNION ALL SELECT s.user_id, 'a streak' FROM economy.streaks s WHERE s.user_id BETWEEN from_user AND upto_user
-              UNION ALL SELECT c.user_id, 'an audit checkpoint' FROM economy.audit_checkpoints c WHERE c.user_id BETWEEN from_user AND upto_user
-              UNION ALL SELECT c.user_id, 'a stream checkpoint' FROM economy.stream_checkpoints c WHERE c.user_id BETWEEN from_user AND upto_user
-              UNION ALL SELECT p.user_id, 'a rollup position' FROM economy.rollup_positions p WHERE p.user_id BETWEEN from_user AND upto_user
-              UNION ALL SELECT DISTINCT g.user_id, 'statistics' FROM economy.game_stats g WHERE g.user_id BETWEEN from_user AND upto_user
-              UNION ALL SELECT DISTINCT g.user_id, 'daily statistics' FROM economy.user_game_stats_summary g WHERE g.user_id BETWEEN from_user AND upto_user
-              UNION ALL SELECT DISTINCT p.user_id, 'statistics of pruned actions' FROM economy.pruned_stats p WHERE p.user_id BETWEEN from_user AND upto_user
-              UNION ALL SELECT DISTINCT p.user_id, 'keys of pruned actions' FROM economy.pruned_actions p WHERE p.user_id BETWEEN from_user AND upto_user
-              UNION ALL SELECT s.user_id, 'a segment' FROM economy.user_segments s WHERE s.user_id BETWEEN from_user AND upto_user
-              UNION ALL SELECT DISTINCT h.user_id, 'a history of segments' FROM economy.segment_history h WHERE h.user_id BETWEEN from_user AND upto_user
-              UNION ALL SELECT DISTINCT d.user_id, 'recommendations' FROM economy.recommendations d WHERE d.user_id BETWEEN from_user AND upto_user
-              UNION ALL SELECT DISTINCT h.user_id, 'an anchored head' FROM economy.anchor_heads h WHERE h.user_id BETWEEN from_user AND upto_user) k (user_id, what)
+        FROM (
+            SELECT u.user_id, 'a user' FROM economy.users u
+            WHERE u.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT s.user_id, 'a streak' FROM economy.streaks s
+            WHERE s.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT c.user_id, 'an audit checkpoint' FROM economy.audit_checkpoints c
+            WHERE c.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT c.user_id, 'a stream checkpoint' FROM economy.stream_checkpoints c
+            WHERE c.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT p.user_id, 'a rollup position' FROM economy.rollup_positions p
+            WHERE p.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT g.user_id, 'statistics' FROM economy.game_stats g
+            WHERE g.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT g.user_id, 'daily statistics' FROM economy.user_game_stats_summary g
+            WHERE g.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT p.user_id, 'statistics of pruned actions' FROM economy.pruned_stats p
+            WHERE p.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT p.user_id, 'keys of pruned actions' FROM economy.pruned_actions p
+            WHERE p.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT s.user_id, 'a segment' FROM economy.user_segments s
+            WHERE s.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT h.user_id, 'a history of segments' FROM economy.segment_history h
+            WHERE h.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT d.user_id, 'recommendations' FROM economy.recommendations d
+            WHERE d.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT h.user_id, 'an anchored head' FROM economy.anchor_heads h
+            WHERE h.user_id BETWEEN from_user AND upto_user) k (user_id, what)
         WHERE NOT EXISTS (SELECT FROM economy.accounts a WHERE a.user_id = k.user_id)
         UNION ALL
-        SELECT p.user_id, 'missing_entry', format('the entry of the %s', p.what), 'nothing', NULL, p.seq
-        FROM (SELECT p.user_id, p.seq, 'rollup position' FROM economy.rollup_positions p JOIN economy.accounts a USING (user_id)
-              WHERE p.user_id BETWEEN from_user AND upto_user AND p.seq NOT BETWEEN 1 AND a.seq
-              UNION ALL
-              SELECT r.user_id, r.seq, 'reversed purchase' FROM economy.rfm_reversals r
-              WHERE r.user_id BETWEEN from_user AND upto_user
-                AND NOT EXISTS (SELECT FROM economy.shop_transactions t WHERE t.user_id = r.user_id AND t.seq = r.seq)) p (user_id, seq, what)
+        SELECT p.user_id, 'missing_entry', format('the entry of the %s', p.what), 'nothing',
+               NULL, p.seq
+        FROM (
+            SELECT p.user_id, p.seq, 'rollup position'
+            FROM economy.rollup_positions p JOIN economy.accounts a USING (user_id)
+            WHERE p.user_id BETWEEN from_user AND upto_user AND p.seq NOT BETWEEN 1 AND a.seq
+            UNION ALL
+            SELECT r.user_id, r.seq, 'reversed purchase' FROM economy.rfm_reversals r
+            WHERE r.user_id BETWEEN from_user AND upto_user
+              AND NOT EXISTS (SELECT FROM economy.shop_transactions t
+                              WHERE t.user_id = r.user_id AND t.seq = r.seq)
+            ) p (user_id, seq, what)
         UNION ALL
-        SELECT r.user_id, 'orphan_row', format('reward R%s-%s', r.user_id, r.reverses), 'only its reversal',
-               'R' || r.user_id || '-' || r.seq, r.seq
+        SELECT r.user_id, 'orphan_row', format('reward R%s-%s', r.user_id, r.reverses),
+               'only its reversal', 'R' || r.user_id || '-' || r.seq, r.seq
         FROM economy.reward_audit r
-        WHERE r.user_id BETWEEN from_user AND upto_user AND r.reverses IS NOT NULL AND NOT EXISTS (
-            SELECT FROM economy.reward_audit o WHERE o.user_id = r.user_id AND o.seq = r.reverses);
+        WHERE r.user_id BETWEEN from_user AND upto_user AND r.reverses IS NOT NULL
+          AND NOT EXISTS (SELECT FROM economy.reward_audit o
+                          WHERE o.user_id = r.user_id AND o.seq = r.reverses);
     END;
 COMMENT ON FUNCTION economy_internal.audit_orphans(bigint, bigint) IS
     'Rows without the row they belong to, of the users from one id to another.';
@@ -226,22 +345,31 @@ CREATE FUNCTION economy_internal.audit_stock() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT NULL::bigint, 'wrong_stock', format('%s units issued of %s', coalesce(issued.units, 0), product_id),
-               format('%s left and %s sold', coalesce(stock.remaining, 0), coalesce(sold.units, 0)), NULL::text, NULL::bigint
+        SELECT NULL::bigint, 'wrong_stock',
+               format('%s units issued of %s', coalesce(issued.units, 0), product_id),
+               format('%s left and %s sold', coalesce(stock.remaining, 0),
+                      coalesce(sold.units, 0)), NULL::text, NULL::bigint
         FROM (SELECT c.product_id, sum(c.units) AS units
               FROM economy.shop_product_changes c WHERE c.action = 'stock' GROUP BY 1) issued
         FULL JOIN (SELECT s.product_id, sum(s.remaining) AS remaining
                    FROM economy.shop_stock s GROUP BY 1) stock USING (product_id)
         FULL JOIN (SELECT t.product_id, sum(t.quantity) AS units
-                   FROM economy.shop_transactions t WHERE t.stock_slot IS NOT NULL GROUP BY 1) sold USING (product_id)
+                   FROM economy.shop_transactions t WHERE t.stock_slot IS NOT NULL
+                   GROUP BY 1) sold USING (product_id)
         WHERE coalesce(issued.units, 0) <> coalesce(stock.remaining, 0) + coalesce(sold.units, 0)
         UNION ALL
         -- a product that is unlimited again keeps its slots
-        SELECT NULL, 'wrong_stock', format('%s stock slots of %s, from 0', coalesce(nullif(p.stock_slots, 0), s.slots, 0), coalesce(p.product_id, s.product_id)),
+        SELECT NULL, 'wrong_stock',
+               format('%s stock slots of %s, from 0',
+                      coalesce(nullif(p.stock_slots, 0), s.slots, 0),
+                      coalesce(p.product_id, s.product_id)),
                format('%s, from %s to %s', coalesce(s.slots, 0), s.first, s.last), NULL, NULL
         FROM economy.shop_products p
-        FULL JOIN (SELECT s.product_id, count(*) AS slots, min(s.slot) AS first, max(s.slot) AS last FROM economy.shop_stock s GROUP BY 1) s USING (product_id)
-        WHERE p.product_id IS NULL OR s.first <> 0 OR s.last <> s.slots - 1 OR (p.stock_slots > 0 AND p.stock_slots IS DISTINCT FROM s.slots);
+        FULL JOIN (SELECT s.product_id, count(*) AS slots, min(s.slot) AS first,
+                          max(s.slot) AS last
+                   FROM economy.shop_stock s GROUP BY 1) s USING (product_id)
+        WHERE p.product_id IS NULL OR s.first <> 0 OR s.last <> s.slots - 1
+           OR (p.stock_slots > 0 AND p.stock_slots IS DISTINCT FROM s.slots);
     END;
 COMMENT ON FUNCTION economy_internal.audit_stock() IS
     'Products whose issued stock is not what is left plus what was sold (I5), '
@@ -258,99 +386,142 @@ CREATE FUNCTION economy_internal.audit_rewards(
     SET DateStyle = 'ISO, YMD'
     BEGIN ATOMIC
         WITH states AS MATERIALIZED (
-            SELECT r.user_id, r.seq, r.source, r.reverses, r.streak_before, r.streak_day, r.reward_day, r.claim_date, r.best, r.last_grace_on,
-                   r.excused_to, r.timezone, r.grace_used, r.freezes_used, r.gold_delta, r.xp_delta,
+            SELECT r.user_id, r.seq, r.source, r.reverses, r.streak_before, r.streak_day,
+                   r.reward_day, r.claim_date, r.best, r.last_grace_on, r.excused_to, r.timezone,
+                   r.grace_used, r.freezes_used, r.gold_delta, r.xp_delta,
                    r.source = 'economy:daily_streak' AS is_claim,
                    CASE WHEN r.reverses IS NULL THEN r.seq ELSE r.streak_before END AS stands_at,
-                   lag(CASE WHEN r.reverses IS NULL THEN r.seq ELSE r.streak_before END) OVER w AS stood_at,
+                   lag(CASE WHEN r.reverses IS NULL THEN r.seq ELSE r.streak_before END) OVER w
+                       AS stood_at,
                    lead(r.seq) OVER w IS NULL AS is_newest,
-                   max(r.claim_date) FILTER (WHERE r.source = 'economy:daily_streak') OVER (PARTITION BY r.user_id) AS paid_to
+                   max(r.claim_date) FILTER (WHERE r.source = 'economy:daily_streak')
+                       OVER (PARTITION BY r.user_id) AS paid_to
             FROM economy.reward_audit r
-            WHERE r.user_id BETWEEN from_user AND upto_user AND (r.streak_day IS NOT NULL OR r.source = 'economy:daily_streak')
+            WHERE r.user_id BETWEEN from_user AND upto_user
+              AND (r.streak_day IS NOT NULL OR r.source = 'economy:daily_streak')
             WINDOW w AS (PARTITION BY r.user_id ORDER BY r.seq)
         ), changes AS MATERIALIZED (
-            SELECT s.*, b.claim_date AS date_before, coalesce(b.streak_day, 0)::bigint AS day_before, coalesce(b.best, 0) AS best_before,
-                   b.last_grace_on AS grace_before, b.excused_to AS excused_before, b.timezone AS timezone_before
+            SELECT s.*, b.claim_date AS date_before,
+                   coalesce(b.streak_day, 0)::bigint AS day_before,
+                   coalesce(b.best, 0) AS best_before, b.last_grace_on AS grace_before,
+                   b.excused_to AS excused_before, b.timezone AS timezone_before
             FROM states s LEFT JOIN states b ON b.user_id = s.user_id AND b.seq = s.streak_before
         ), taken AS MATERIALIZED (
-            SELECT v.user_id, v.reverses, -sum(v.gold_delta) AS gold, -sum(v.xp_delta) AS xp, max(v.seq) AS seq,
-                   bool_or(v.gold_delta > 0 OR v.xp_delta > 0) AS gives, bool_or(v.streak_day IS NOT NULL) AS gave_back
+            SELECT v.user_id, v.reverses, -sum(v.gold_delta) AS gold, -sum(v.xp_delta) AS xp,
+                   max(v.seq) AS seq, bool_or(v.gold_delta > 0 OR v.xp_delta > 0) AS gives,
+                   bool_or(v.streak_day IS NOT NULL) AS gave_back
             FROM economy.reward_audit v
-            WHERE v.user_id BETWEEN from_user AND upto_user AND v.reverses IS NOT NULL GROUP BY v.user_id, v.reverses
+            WHERE v.user_id BETWEEN from_user AND upto_user AND v.reverses IS NOT NULL
+            GROUP BY v.user_id, v.reverses
         )
         SELECT c.user_id, 'wrong_reward',
-               format('%s gold and %s XP for day %s', 1000 + 200 * (c.reward_day::bigint - 1), 50 + 25 * (c.reward_day::bigint - 1), c.reward_day),
-               format('%s gold and %s XP', c.gold_delta, c.xp_delta), 'R' || c.user_id || '-' || c.seq, c.seq
+               format('%s gold and %s XP for day %s', 1000 + 200 * (c.reward_day::bigint - 1),
+                      50 + 25 * (c.reward_day::bigint - 1), c.reward_day),
+               format('%s gold and %s XP', c.gold_delta, c.xp_delta),
+               'R' || c.user_id || '-' || c.seq, c.seq
         FROM changes c
         WHERE c.is_claim
-          AND (c.gold_delta <> 1000 + 200 * (c.reward_day::bigint - 1) OR c.xp_delta <> 50 + 25 * (c.reward_day::bigint - 1))
+          AND (c.gold_delta <> 1000 + 200 * (c.reward_day::bigint - 1)
+               OR c.xp_delta <> 50 + 25 * (c.reward_day::bigint - 1))
         UNION ALL
-        SELECT c.user_id, 'duplicate_effect', format('a claim date after %s', c.date_before), c.claim_date::text,
-               'R' || c.user_id || '-' || c.seq, c.seq
+        SELECT c.user_id, 'duplicate_effect', format('a claim date after %s', c.date_before),
+               c.claim_date::text, 'R' || c.user_id || '-' || c.seq, c.seq
         FROM changes c WHERE c.is_claim AND c.claim_date <= c.date_before
         UNION ALL
-        SELECT c.user_id, 'duplicate_effect', format('one claim of %s', c.claim_date), format('%s claims', count(*)),
-               'R' || c.user_id || '-' || max(c.seq), max(c.seq)
+        SELECT c.user_id, 'duplicate_effect', format('one claim of %s', c.claim_date),
+               format('%s claims', count(*)), 'R' || c.user_id || '-' || max(c.seq), max(c.seq)
         FROM states c LEFT JOIN taken t ON t.user_id = c.user_id AND t.reverses = c.seq
-        WHERE c.is_claim AND (t.gave_back OR (t.gold = c.gold_delta AND t.xp = c.xp_delta)) IS NOT TRUE
+        WHERE c.is_claim
+          AND (t.gave_back OR (t.gold = c.gold_delta AND t.xp = c.xp_delta)) IS NOT TRUE
         GROUP BY c.user_id, c.claim_date HAVING count(*) > 1
         UNION ALL
-        SELECT c.user_id, 'wrong_streak', format('day 1 or %s', c.day_before + 1), format('day %s', c.streak_day),
-               'R' || c.user_id || '-' || c.seq, c.seq
+        SELECT c.user_id, 'wrong_streak', format('day 1 or %s', c.day_before + 1),
+               format('day %s', c.streak_day), 'R' || c.user_id || '-' || c.seq, c.seq
         FROM changes c
         WHERE c.is_claim
           AND (c.streak_day NOT IN (1, least(c.day_before + 1, 2147483647))
                OR c.reward_day NOT BETWEEN 1 AND c.streak_day
-               OR (c.claim_date = c.date_before + 1 AND c.streak_day <> least(c.day_before + 1, 2147483647))
+               OR (c.claim_date = c.date_before + 1
+                   AND c.streak_day <> least(c.day_before + 1, 2147483647))
                OR c.best IS DISTINCT FROM greatest(c.best_before, c.streak_day)
-               OR CASE WHEN c.grace_used THEN c.last_grace_on IS NULL OR c.last_grace_on <= c.date_before OR c.last_grace_on >= c.claim_date
+               OR CASE WHEN c.grace_used
+                       THEN c.last_grace_on IS NULL OR c.last_grace_on <= c.date_before
+                            OR c.last_grace_on >= c.claim_date
                        -- dormancy makes grace available again
-                       ELSE c.last_grace_on IS DISTINCT FROM c.grace_before AND NOT (c.streak_day = 1 AND c.last_grace_on IS NULL) END
+                       ELSE c.last_grace_on IS DISTINCT FROM c.grace_before
+                            AND NOT (c.streak_day = 1 AND c.last_grace_on IS NULL) END
                OR (c.excused_to IS DISTINCT FROM c.excused_before
-                   AND (c.excused_to NOT BETWEEN c.claim_date + 1 AND c.claim_date + 2 OR c.excused_to <= coalesce(c.excused_before, '-infinity')) IS NOT FALSE)
+                   AND (c.excused_to NOT BETWEEN c.claim_date + 1 AND c.claim_date + 2
+                        OR c.excused_to <= coalesce(c.excused_before, '-infinity'))
+                       IS NOT FALSE)
                OR c.timezone IS NULL OR c.streak_day IS NULL)
         UNION ALL
-        SELECT c.user_id, 'wrong_streak', format('to go on from %s', coalesce('entry ' || c.stood_at, 'nothing')),
-               format('from %s', coalesce('entry ' || c.streak_before, 'nothing')), 'R' || c.user_id || '-' || c.seq, c.seq
+        SELECT c.user_id, 'wrong_streak',
+               format('to go on from %s', coalesce('entry ' || c.stood_at, 'nothing')),
+               format('from %s', coalesce('entry ' || c.streak_before, 'nothing')),
+               'R' || c.user_id || '-' || c.seq, c.seq
         FROM changes c WHERE c.reverses IS NULL AND c.streak_before IS DISTINCT FROM c.stood_at
         UNION ALL
-        SELECT c.user_id, 'wrong_streak', 'a correction', format('day %s on %s', c.streak_day, c.claim_date), 'R' || c.user_id || '-' || c.seq, c.seq
+        SELECT c.user_id, 'wrong_streak', 'a correction',
+               format('day %s on %s', c.streak_day, c.claim_date),
+               'R' || c.user_id || '-' || c.seq, c.seq
         FROM changes c
         WHERE NOT c.is_claim AND c.reverses IS NULL
-          AND (c.source NOT IN ('economy:set_streak', 'economy:set_streak:once') OR (c.streak_day = 0) <> (c.claim_date IS NULL)
-               OR c.best IS DISTINCT FROM greatest(c.best_before, c.streak_day) OR c.excused_to IS NOT NULL
-               OR (c.last_grace_on IS DISTINCT FROM c.grace_before AND c.last_grace_on IS NOT NULL) OR c.timezone IS NULL
-               OR c.gold_delta <> 0 OR c.xp_delta <> 0)
+          AND (c.source NOT IN ('economy:set_streak', 'economy:set_streak:once')
+               OR (c.streak_day = 0) <> (c.claim_date IS NULL)
+               OR c.best IS DISTINCT FROM greatest(c.best_before, c.streak_day)
+               OR c.excused_to IS NOT NULL
+               OR (c.last_grace_on IS DISTINCT FROM c.grace_before AND c.last_grace_on IS NOT NULL)
+               OR c.timezone IS NULL OR c.gold_delta <> 0 OR c.xp_delta <> 0)
         UNION ALL
-        SELECT c.user_id, 'wrong_streak', format('day %s on %s again', c.day_before, c.date_before),
-               format('day %s on %s', c.streak_day, c.claim_date), 'R' || c.user_id || '-' || c.seq, c.seq
+        SELECT c.user_id, 'wrong_streak',
+               format('day %s on %s again', c.day_before, c.date_before),
+               format('day %s on %s', c.streak_day, c.claim_date),
+               'R' || c.user_id || '-' || c.seq, c.seq
         FROM changes c LEFT JOIN states r ON r.user_id = c.user_id AND r.seq = c.reverses
         WHERE c.reverses IS NOT NULL
-          AND ((c.reverses, c.streak_before, c.freezes_used) IS DISTINCT FROM (c.stood_at, r.streak_before, -r.freezes_used) OR NOT r.is_claim
-               OR (c.streak_day, c.best, c.claim_date, c.last_grace_on, c.excused_to, coalesce(c.timezone_before, c.timezone))
-                  IS DISTINCT FROM (c.day_before, c.best_before, c.date_before, c.grace_before, c.excused_before, c.timezone))
+          AND ((c.reverses, c.streak_before, c.freezes_used)
+                   IS DISTINCT FROM (c.stood_at, r.streak_before, -r.freezes_used)
+               OR NOT r.is_claim
+               OR (c.streak_day, c.best, c.claim_date, c.last_grace_on, c.excused_to,
+                   coalesce(c.timezone_before, c.timezone))
+                   IS DISTINCT FROM (c.day_before, c.best_before, c.date_before, c.grace_before,
+                                     c.excused_before, c.timezone))
         UNION ALL
-        SELECT r.user_id, 'wrong_reward', format('at most %s gold and %s XP taken back', r.gold_delta, r.xp_delta),
-               format('%s gold and %s XP', t.gold, t.xp), 'R' || r.user_id || '-' || t.seq, t.seq
+        SELECT r.user_id, 'wrong_reward',
+               format('at most %s gold and %s XP taken back', r.gold_delta, r.xp_delta),
+               format('%s gold and %s XP', t.gold, t.xp),
+               'R' || r.user_id || '-' || t.seq, t.seq
         FROM taken t JOIN economy.reward_audit r ON r.user_id = t.user_id AND r.seq = t.reverses
         WHERE t.gold > r.gold_delta OR t.xp > r.xp_delta OR t.gives OR r.reverses IS NOT NULL
         UNION ALL
         SELECT coalesce(c.user_id, s.user_id), 'parity',
-               format('streak day %s on %s', c.streak_day, c.claim_date), format('streak day %s on %s', s.streak_day, s.last_claim_on),
+               format('streak day %s on %s', c.streak_day, c.claim_date),
+               format('streak day %s on %s', s.streak_day, s.last_claim_on),
                'R' || c.user_id || '-' || c.seq, c.seq
-        FROM (SELECT * FROM states WHERE is_newest) c FULL JOIN (SELECT k.* FROM economy.streaks k WHERE k.user_id BETWEEN from_user AND upto_user) s USING (user_id)
-        WHERE (c.streak_day, c.claim_date, coalesce(c.stands_at, CASE WHEN c.seq IS NOT NULL THEN 0 END), c.best, c.last_grace_on, c.excused_to, c.timezone, c.paid_to)
-              IS DISTINCT FROM (s.streak_day, s.last_claim_on, s.last_seq, s.best, s.last_grace_on, s.excused_to, s.timezone, s.paid_to)
+        FROM (SELECT * FROM states WHERE is_newest) c
+        FULL JOIN (SELECT k.* FROM economy.streaks k
+                   WHERE k.user_id BETWEEN from_user AND upto_user) s USING (user_id)
+        WHERE (c.streak_day, c.claim_date,
+               coalesce(c.stands_at, CASE WHEN c.seq IS NOT NULL THEN 0 END),
+               c.best, c.last_grace_on, c.excused_to, c.timezone, c.paid_to)
+              IS DISTINCT FROM (s.streak_day, s.last_claim_on, s.last_seq, s.best,
+                                s.last_grace_on, s.excused_to, s.timezone, s.paid_to)
         UNION ALL
         SELECT a.user_id, 'wrong_balance', format('%s streak freezes', coalesce(f.freezes, 0)),
                format('%s streak freezes', a.streak_freezes), NULL, NULL
         FROM economy.accounts a
-        LEFT JOIN (SELECT m.user_id, sum(m.n) AS freezes FROM (
-                       SELECT t.user_id, t.quantity::bigint AS n FROM economy.shop_transactions t WHERE t.effect_code = 'streak_freeze' AND t.user_id BETWEEN from_user AND upto_user
-                       UNION ALL
-                       SELECT r.user_id, -r.freezes_used FROM economy.reward_audit r WHERE r.freezes_used <> 0 AND r.user_id BETWEEN from_user AND upto_user) m
-                   GROUP BY m.user_id) f USING (user_id)
-        WHERE a.user_id BETWEEN from_user AND upto_user AND a.streak_freezes <> coalesce(f.freezes, 0);
+        LEFT JOIN (
+            SELECT m.user_id, sum(m.n) AS freezes
+            FROM (SELECT t.user_id, t.quantity::bigint AS n FROM economy.shop_transactions t
+                  WHERE t.effect_code = 'streak_freeze'
+                    AND t.user_id BETWEEN from_user AND upto_user
+                  UNION ALL
+                  SELECT r.user_id, -r.freezes_used FROM economy.reward_audit r
+                  WHERE r.freezes_used <> 0 AND r.user_id BETWEEN from_user AND upto_user) m
+            GROUP BY m.user_id) f USING (user_id)
+        WHERE a.user_id BETWEEN from_user AND upto_user
+          AND a.streak_freezes <> coalesce(f.freezes, 0);
     END;
 COMMENT ON FUNCTION economy_internal.audit_rewards(bigint, bigint) IS
     'Daily claims against the formula and each other, reversals against their rewards, '
@@ -362,19 +533,31 @@ CREATE FUNCTION economy_internal.audit_units(
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT u.user_id, 'parity', format('units of %s: %s', u.product_id, e.says), says.says, NULL::text, NULL::bigint
+        SELECT u.user_id, 'parity', format('units of %s: %s', u.product_id, e.says), says.says,
+               NULL::text, NULL::bigint
         FROM economy.shop_user_units u
-        CROSS JOIN LATERAL (SELECT concat_ws(' ', u.units, u.day_units, u.week_units, u.month_units, to_char(u.last_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'))) says (says)
+        CROSS JOIN LATERAL (
+            SELECT concat_ws(' ', u.units, u.day_units, u.week_units, u.month_units,
+                             to_char(u.last_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'))
+            ) says (says)
         LEFT JOIN LATERAL (
             SELECT concat_ws(' ', sum(t.quantity),
-                             sum(t.quantity) FILTER (WHERE date_trunc('day', t.created_at, 'UTC') = date_trunc('day', m.last_at, 'UTC')),
-                             sum(t.quantity) FILTER (WHERE date_trunc('week', t.created_at, 'UTC') = date_trunc('week', m.last_at, 'UTC')),
-                             sum(t.quantity) FILTER (WHERE date_trunc('month', t.created_at, 'UTC') = date_trunc('month', m.last_at, 'UTC')),
-                             to_char(m.last_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')) AS says
+                             sum(t.quantity) FILTER (
+                                 WHERE date_trunc('day', t.created_at, 'UTC')
+                                     = date_trunc('day', m.last_at, 'UTC')),
+                             sum(t.quantity) FILTER (
+                                 WHERE date_trunc('week', t.created_at, 'UTC')
+                                     = date_trunc('week', m.last_at, 'UTC')),
+                             sum(t.quantity) FILTER (
+                                 WHERE date_trunc('month', t.created_at, 'UTC')
+                                     = date_trunc('month', m.last_at, 'UTC')),
+                             to_char(m.last_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'))
+                       AS says
             FROM economy.shop_transactions t,
                  LATERAL (SELECT max(n.created_at) AS last_at FROM economy.shop_transactions n
                           WHERE n.user_id = u.user_id AND n.product_id = u.product_id) m
-            WHERE t.user_id = u.user_id AND t.product_id = u.product_id GROUP BY m.last_at OFFSET 0) e ON true
+            WHERE t.user_id = u.user_id AND t.product_id = u.product_id
+            GROUP BY m.last_at OFFSET 0) e ON true
         WHERE u.user_id BETWEEN from_user AND upto_user AND says.says IS DISTINCT FROM e.says;
     END;
 COMMENT ON FUNCTION economy_internal.audit_units(bigint, bigint) IS
@@ -386,17 +569,22 @@ CREATE FUNCTION economy_internal.audit_shop() RETURNS SETOF economy.finding
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT coalesce(t.user_id, k.user_id), 'duplicate_effect',
-               format('key %s of %s used by %s', coalesce(t.idempotency_key, k.idempotency_key), coalesce(t.product_id, k.product_id),
+               format('key %s of %s used by %s',
+                      coalesce(t.idempotency_key, k.idempotency_key),
+                      coalesce(t.product_id, k.product_id),
                       coalesce('P' || t.user_id || '-' || t.seq, 'nobody')),
-               coalesce('noted for P' || k.user_id || '-' || k.seq, 'not noted'), 'P' || t.user_id || '-' || t.seq, t.seq
-        FROM (SELECT s.* FROM economy.shop_transactions s JOIN economy.shop_products p ON p.product_id = s.product_id AND p.global_key) t
-        FULL JOIN economy.shop_keys k ON k.product_id = t.product_id AND k.idempotency_key = t.idempotency_key
+               coalesce('noted for P' || k.user_id || '-' || k.seq, 'not noted'),
+               'P' || t.user_id || '-' || t.seq, t.seq
+        FROM (SELECT s.* FROM economy.shop_transactions s
+              JOIN economy.shop_products p ON p.product_id = s.product_id AND p.global_key) t
+        FULL JOIN economy.shop_keys k
+            ON k.product_id = t.product_id AND k.idempotency_key = t.idempotency_key
         WHERE (t.user_id, t.seq) IS DISTINCT FROM (k.user_id, k.seq);
     END;
 COMMENT ON FUNCTION economy_internal.audit_shop() IS
     'Keys that are unique over all users against the purchases (I4).';
 
--- A key may be damaged, or gone: no row may count twice.
+-- A primary key may be damaged, or gone: its rows are counted without it.
 CREATE FUNCTION economy_internal.audit_twice(
     from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
 ) RETURNS SETOF economy.finding
@@ -405,12 +593,21 @@ CREATE FUNCTION economy_internal.audit_twice(
 DECLARE
     t record;
 BEGIN
-    FOR t IN VALUES ('accounts', ''), ('users', ''), ('streaks', ''), ('audit_checkpoints', ''), ('stream_checkpoints', ''), ('rollup_positions', ''),
-                    ('user_segments', ''), ('game_stats', ', game'), ('user_game_stats_summary', ', day, game'), ('pruned_stats', ', game, day'),
-                    ('pruned_actions', ', key'), ('segment_history', ', change_no'), ('recommendations', ', number'), ('shop_user_units', ', product_id'),
-                    ('anchor_heads', ', anchor_id') LOOP
-        RETURN QUERY EXECUTE format('SELECT t.user_id, ''duplicate_row'', ''one row of %1$s'', count(*) || '' rows'', NULL::text, NULL::bigint FROM economy.%1$I t
-            WHERE t.user_id BETWEEN $1 AND $2 GROUP BY user_id%2$s HAVING count(*) > 1', t.column1, t.column2) USING from_user, upto_user;
+    FOR t IN
+        VALUES ('accounts', ''), ('users', ''), ('streaks', ''), ('audit_checkpoints', ''),
+               ('stream_checkpoints', ''), ('rollup_positions', ''), ('user_segments', ''),
+               ('game_stats', ', game'), ('user_game_stats_summary', ', day, game'),
+               ('pruned_stats', ', game, day'), ('pruned_actions', ', key'),
+               ('segment_history', ', change_no'), ('recommendations', ', number'),
+               ('shop_user_units', ', product_id'), ('anchor_heads', ', anchor_id')
+    LOOP
+        -- EXECUTE, because the table is not the same each time
+        RETURN QUERY EXECUTE format($query$
+            SELECT t.user_id, 'duplicate_row', 'one row of %1$s', count(*) || ' rows', NULL::text,
+                   NULL::bigint
+            FROM economy.%1$I t
+            WHERE t.user_id BETWEEN $1 AND $2 GROUP BY user_id%2$s HAVING count(*) > 1
+            $query$, t.column1, t.column2) USING from_user, upto_user;
     END LOOP;
 END
 $$;
@@ -425,15 +622,20 @@ CREATE FUNCTION economy_internal.audit_recommendations(
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT d.user_id, 'wrong_recommendation', 'an arm of the placement, as it was set',
-               format('D%s-%s: %s %s %s %s %s %s', d.user_id, d.number, d.placement, d.version, d.segment, d.arm, d.cta, d.product_id), NULL::text, NULL::bigint
+               format('D%s-%s: %s %s %s %s %s %s', d.user_id, d.number, d.placement, d.version,
+                      d.segment, d.arm, d.cta, d.product_id), NULL::text, NULL::bigint
         FROM economy.recommendations d
         LEFT JOIN economy.recommendation_placements p USING (placement, version)
-        LEFT JOIN economy.recommendation_arms a ON a.placement = d.placement AND a.version = d.version AND a.arm = d.arm
-             AND a.segment = CASE WHEN d.fallback THEN '*' ELSE d.segment END
+        LEFT JOIN economy.recommendation_arms a
+            ON a.placement = d.placement AND a.version = d.version AND a.arm = d.arm
+           AND a.segment = CASE WHEN d.fallback THEN '*' ELSE d.segment END
         WHERE d.user_id BETWEEN from_user AND upto_user
-          AND (d.number < 1 OR p.policy IS DISTINCT FROM d.policy OR d.decided_at < p.changed_at OR d.clicked_at < d.decided_at OR d.converted_at < d.decided_at
-               OR CASE WHEN d.fallback AND d.arm = 'none' THEN d.cta <> 'none' OR d.product_id IS NOT NULL
-                       ELSE (a.arm, a.cta, a.product_id) IS DISTINCT FROM (d.arm, d.cta, d.product_id) END);
+          AND (d.number < 1 OR p.policy IS DISTINCT FROM d.policy OR d.decided_at < p.changed_at
+               OR d.clicked_at < d.decided_at OR d.converted_at < d.decided_at
+               OR CASE WHEN d.fallback AND d.arm = 'none'
+                       THEN d.cta <> 'none' OR d.product_id IS NOT NULL
+                       ELSE (a.arm, a.cta, a.product_id)
+                                IS DISTINCT FROM (d.arm, d.cta, d.product_id) END);
     END;
 COMMENT ON FUNCTION economy_internal.audit_recommendations(bigint, bigint) IS
     'Decisions against the arms that there were, of the users from one id to another.';
@@ -444,8 +646,11 @@ CREATE FUNCTION economy_internal.audit_parity(
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT p.user_id, 'parity', format('%s %s %s %s', p.source, p.game, p.day, p.expected), p.actual::text, NULL::text, NULL::bigint
-        FROM economy_internal.parity_of(ARRAY(SELECT a.user_id FROM economy.accounts a WHERE a.user_id BETWEEN from_user AND upto_user)) p;
+        SELECT p.user_id, 'parity', format('%s %s %s %s', p.source, p.game, p.day, p.expected),
+               p.actual::text, NULL::text, NULL::bigint
+        FROM economy_internal.parity_of(ARRAY(
+            SELECT a.user_id FROM economy.accounts a
+            WHERE a.user_id BETWEEN from_user AND upto_user)) p;
     END;
 COMMENT ON FUNCTION economy_internal.audit_parity(bigint, bigint) IS
     'stats_parity() as findings, of the users from one id to another.';
@@ -467,7 +672,8 @@ CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" t
             ('anchors', 'next_user', 'of an anchor that is being taken'),
             ('anchor_buckets', 'gold', 'for who reads it; what it sums up is in the entries'),
             ('anchor_buckets', 'xp', 'for who reads it; what it sums up is in the entries'),
-            ('shop_transactions', 'receipt_signature', 'of a key that is retired: nobody can verify it any more'),
+            ('shop_transactions', 'receipt_signature',
+             'of a key that is retired: nobody can verify it any more'),
             ('shop_user_units', '*', 'of one that is missing the entries are counted again'),
             ('rollup_positions', 'seq', 'means the same between the same two actions'),
             ('rollup_positions', '*', 'of a user without actions it means the same as none'),
@@ -476,7 +682,8 @@ CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" t
             ('rfm_state', 'as_of', 'means the same while no user passes to another score'),
             ('rfm_state', 'summarised', 'at worst what is summarised is summarised again'),
             ('rfm_state', 'cluster', 'at worst all purchases are read again'),
-            ('rfm_state', 'seen_before', 'when less: purchases are read again; when more it is found'),
+            ('rfm_state', 'seen_before',
+             'when less: purchases are read again; when more it is found'),
             ('rfm_state', 'next_user', 'at worst rows wait for the next full refresh'),
             ('rfm_state', 'written', 'of a refresh that is going'),
             ('rfm_state', 'spent', 'of a refresh that is going'),

@@ -10,37 +10,54 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.account(bigint)', ''),
             ('app', 'FUNCTION economy.asyncapi()', ''),
             ('app', 'FUNCTION economy.changes(text, integer)', ''),
-            ('app', 'FUNCTION economy.claim_daily_reward(bigint)', 'accounts config_changes config_changes_change_id_seq config_heads reward_audit signing_keys streaks'),
+            ('app', 'FUNCTION economy.claim_daily_reward(bigint)',
+             'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
+             'signing_keys streaks'),
             ('app', 'FUNCTION economy.game_stats_me(bigint)', ''),
-            ('app', 'FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb)', 'accounts config_changes config_changes_change_id_seq config_heads reward_audit signing_keys'),
-            ('app', 'FUNCTION economy.grant_rewards(jsonb)', 'accounts config_changes config_changes_change_id_seq config_heads reward_audit signing_keys'),
+            ('app', 'FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb)',
+             'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
+             'signing_keys'),
+            ('app', 'FUNCTION economy.grant_rewards(jsonb)',
+             'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
+             'signing_keys'),
             ('app', 'FUNCTION economy.level_for(bigint, text)', ''),
             ('app', 'FUNCTION economy.level_of(bigint, bigint)', ''),
             ('app', 'FUNCTION economy.now()', ''),
-            ('app', 'FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean)', 'accounts config_changes config_changes_change_id_seq config_heads shop_keys shop_stock shop_transactions shop_user_units signing_keys'),
+            ('app', 'FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean)',
+             'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
+             'shop_stock shop_transactions shop_user_units signing_keys'),
             ('app', 'FUNCTION economy.receipt(bigint, text)', ''),
             ('app', 'FUNCTION economy.recommend(bigint, text)', 'recommendations'),
             ('app', 'FUNCTION economy.recommendation_feedback(text, text)', 'recommendations'),
-            ('app', 'FUNCTION economy.record_action(bigint, text, text, text, bigint, bigint, text, jsonb)', 'accounts game_stats user_actions'),
+            ('app', 'FUNCTION economy.record_action(bigint, text, text, text, bigint, bigint, '
+                    'text, jsonb)',
+             'accounts game_stats user_actions'),
             ('app', 'FUNCTION economy.record_actions(jsonb)', 'accounts game_stats user_actions'),
-            ('app', 'FUNCTION economy.register(text, text, jsonb)', 'accounts config_changes config_changes_change_id_seq config_heads signing_keys user_id_seq users'),
+            ('app', 'FUNCTION economy.register(text, text, jsonb)',
+             'accounts config_changes config_changes_change_id_seq config_heads signing_keys '
+             'user_id_seq users'),
             ('app', 'FUNCTION economy.replay(bigint, bigint, integer)', ''),
             ('app', 'FUNCTION economy.segment(bigint)', ''),
-            ('app', 'FUNCTION economy.set_timezone(bigint, text, text)', 'accounts user_changes users'),
+            ('app', 'FUNCTION economy.set_timezone(bigint, text, text)',
+             'accounts user_changes users'),
             ('app', 'FUNCTION economy.statement(bigint, bigint, integer)', ''),
             ('app', 'FUNCTION economy.streak_preview(bigint, integer)', ''),
             ('app', 'FUNCTION economy.streak_reward(integer)', ''),
             ('app', 'FUNCTION economy.streak_state(bigint)', ''),
             ('app', 'FUNCTION economy.timezone_name(text)', ''),
-            ('app', 'FUNCTION economy.link_external_id(bigint, text, text, text)', 'accounts user_changes users'),
-            ('app', 'FUNCTION economy.unlink_external_id(bigint, text, text)', 'accounts user_changes users'),
-            ('app', 'FUNCTION economy.update_profile(bigint, jsonb, text, text)', 'accounts user_changes users'),
+            ('app', 'FUNCTION economy.link_external_id(bigint, text, text, text)',
+             'accounts user_changes users'),
+            ('app', 'FUNCTION economy.unlink_external_id(bigint, text, text)',
+             'accounts user_changes users'),
+            ('app', 'FUNCTION economy.update_profile(bigint, jsonb, text, text)',
+             'accounts user_changes users'),
             ('app', 'FUNCTION economy.user_id_of(text)', ''),
             ('app', 'FUNCTION economy.verify_receipt(bigint, text)', ''),
             ('monitor', 'FUNCTION economy.account(bigint)', ''),
             ('monitor', 'FUNCTION economy.asyncapi()', ''),
             ('monitor', 'FUNCTION economy.audit_schema()', ''),
-            ('monitor', 'FUNCTION economy.beta_quantile(double precision, double precision, double precision)', ''),
+            ('monitor', 'FUNCTION economy.beta_quantile(double precision, double precision, double '
+                        'precision)', ''),
             ('monitor', 'FUNCTION economy.changes(text, integer)', ''),
             ('monitor', 'FUNCTION economy.game_stats_me(bigint)', ''),
             ('monitor', 'FUNCTION economy.health()', ''),
@@ -62,17 +79,21 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('monitor', 'FUNCTION economy.rfm_bounds(text, regclass, timestamptz)', ''),
             ('monitor', 'FUNCTION economy.rfm_bounds_query(text, text, timestamptz)', ''),
             ('monitor', 'FUNCTION economy.rfm_freshness()', ''),
-            ('monitor', 'FUNCTION economy_internal.rfm_measure(economy.rfm_models, text, timestamptz)', ''),
+            ('monitor', 'FUNCTION economy_internal.rfm_measure(economy.rfm_models, text, '
+                        'timestamptz)', ''),
             ('monitor', 'FUNCTION economy_internal.rfm_measure_query(text)', ''),
-            ('monitor', 'FUNCTION economy_internal.rfm_measured(economy.rfm_models, bigint, bigint, numeric[], numeric[], numeric[], boolean[], numeric[])', ''),
+            ('monitor', 'FUNCTION economy_internal.rfm_measured(economy.rfm_models, bigint, '
+                        'bigint, numeric[], numeric[], numeric[], boolean[], numeric[])', ''),
             ('monitor', 'FUNCTION economy.rfm_model(text)', ''),
             ('monitor', 'FUNCTION economy.rfm_report()', ''),
             ('monitor', 'FUNCTION economy.rfm_rule_ranges(jsonb, numeric, numeric, numeric)', ''),
             ('monitor', 'FUNCTION economy.rfm_rules()', ''),
             ('monitor', 'FUNCTION economy.rfm_score(text, regclass, timestamptz)', ''),
             ('monitor', 'FUNCTION economy.rfm_score_query(text, text, timestamptz)', ''),
-            ('monitor', 'FUNCTION economy_internal.rfm_score_expression(text, text, numeric[], boolean, text)', ''),
-            ('monitor', 'FUNCTION economy_internal.rfm_source(economy.rfm_models, text, timestamptz)', ''),
+            ('monitor', 'FUNCTION economy_internal.rfm_score_expression(text, text, numeric[], '
+                        'boolean, text)', ''),
+            ('monitor', 'FUNCTION economy_internal.rfm_source(economy.rfm_models, text, '
+                        'timestamptz)', ''),
             ('monitor', 'FUNCTION economy_internal.rfm_source_check(text)', ''),
             ('monitor', 'FUNCTION economy.segment(bigint)', ''),
             ('monitor', 'FUNCTION economy.segment_summary()', ''),
@@ -82,36 +103,79 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('monitor', 'FUNCTION economy.verify_receipt(bigint, text)', ''),
             ('monitor', 'FUNCTION economy.wilson_interval(bigint, bigint)', ''),
             ('monitor', 'FUNCTION economy.win_rate_anomalies(text, double precision)', ''),
-            ('operator', 'FUNCTION economy.anchor(integer)', 'anchor_buckets anchor_config anchor_heads anchors config_changes config_changes_change_id_seq config_heads signing_keys'),
-            ('operator', 'FUNCTION economy.anchor_step(integer, integer)', 'anchor_buckets anchor_config anchor_heads anchors config_changes config_changes_change_id_seq config_heads signing_keys'),
-            ('operator', 'FUNCTION economy.audit_step(integer)', 'audit_checkpoints audit_findings audit_runs audit_runs_run_id_seq'),
-            ('operator', 'FUNCTION economy.audit_sweep(timestamptz)', 'audit_checkpoints audit_findings audit_runs audit_runs_run_id_seq'),
-            ('operator', 'FUNCTION economy.audit_sweep_incremental(integer)', 'audit_checkpoints audit_findings audit_runs audit_runs_run_id_seq'),
-            ('operator', 'FUNCTION economy.learn_recommendations(integer)', 'recommendation_beliefs recommendation_days recommendation_progress recommendations'),
-            ('operator', 'FUNCTION economy.rfm_refresh_incremental()', 'config_changes config_changes_change_id_seq config_heads rfm_reversals rfm_snapshots rfm_state segment_history user_segments'),
-            ('operator', 'FUNCTION economy.rollup_stats(integer)', 'rollup_positions rollup_queue rollup_state user_game_stats_summary'),
-            ('operator', 'PROCEDURE economy.run_job(text, text)', 'accounts anchor_buckets anchor_config anchor_heads anchors audit_checkpoints audit_findings audit_runs audit_runs_run_id_seq config_changes config_changes_change_id_seq config_heads installations job_runs job_runs_run_id_seq pruned_actions pruned_stats rfm_reversals rfm_snapshots rfm_state rollup_positions rollup_queue rollup_state segment_history signing_keys stream_checkpoints user_actions user_game_stats_summary user_segments'),
+            ('operator', 'FUNCTION economy.anchor(integer)',
+             'anchor_buckets anchor_config anchor_heads anchors config_changes '
+             'config_changes_change_id_seq config_heads signing_keys'),
+            ('operator', 'FUNCTION economy.anchor_step(integer, integer)',
+             'anchor_buckets anchor_config anchor_heads anchors config_changes '
+             'config_changes_change_id_seq config_heads signing_keys'),
+            ('operator', 'FUNCTION economy.audit_step(integer)',
+             'audit_checkpoints audit_findings audit_runs audit_runs_run_id_seq'),
+            ('operator', 'FUNCTION economy.audit_sweep(timestamptz)',
+             'audit_checkpoints audit_findings audit_runs audit_runs_run_id_seq'),
+            ('operator', 'FUNCTION economy.audit_sweep_incremental(integer)',
+             'audit_checkpoints audit_findings audit_runs audit_runs_run_id_seq'),
+            ('operator', 'FUNCTION economy.learn_recommendations(integer)',
+             'recommendation_beliefs recommendation_days recommendation_progress recommendations'),
+            ('operator', 'FUNCTION economy.rfm_refresh_incremental()',
+             'config_changes config_changes_change_id_seq config_heads rfm_reversals '
+             'rfm_snapshots rfm_state segment_history user_segments'),
+            ('operator', 'FUNCTION economy.rollup_stats(integer)',
+             'rollup_positions rollup_queue rollup_state user_game_stats_summary'),
+            ('operator', 'PROCEDURE economy.run_job(text, text)',
+             'accounts anchor_buckets anchor_config anchor_heads anchors audit_checkpoints '
+             'audit_findings audit_runs audit_runs_run_id_seq config_changes '
+             'config_changes_change_id_seq config_heads installations job_runs '
+             'job_runs_run_id_seq pruned_actions pruned_stats rfm_reversals rfm_snapshots '
+             'rfm_state rollup_positions rollup_queue rollup_state segment_history signing_keys '
+             'stream_checkpoints user_actions user_game_stats_summary user_segments'),
             ('operator', 'FUNCTION economy.schedule()', ''),
             ('operator', 'FUNCTION economy.unschedule()', ''),
-            ('admin', 'FUNCTION economy.add_stock(text, bigint, text, integer)', 'config_changes config_changes_change_id_seq config_heads shop_products shop_stock'),
-            ('admin', 'FUNCTION economy.adjust_gold(bigint, bigint, text, text, text)', 'accounts gold_adjustments'),
-            ('admin', 'FUNCTION economy.capture_actions()', 'accounts capture_refusals capture_refusals_refusal_id_seq game_stats user_actions'),
-            ('admin', 'FUNCTION economy.prune(interval, integer)', 'accounts audit_checkpoints config_changes config_changes_change_id_seq config_heads installations pruned_actions pruned_stats rollup_positions signing_keys stream_checkpoints user_actions'),
-            ('admin', 'FUNCTION economy.register_game(text, jsonb)', 'config_changes config_changes_change_id_seq config_heads games'),
-            ('admin', 'FUNCTION economy.remove_stock(text, text)', 'config_changes config_changes_change_id_seq config_heads shop_products'),
-            ('admin', 'FUNCTION economy.retire_product(text, text)', 'config_changes config_changes_change_id_seq config_heads shop_products'),
-            ('admin', 'FUNCTION economy.retire_signing_key(integer)', 'config_changes config_changes_change_id_seq config_heads signing_keys stream_checkpoints'),
-            ('admin', 'FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, text, text)', 'accounts reward_audit streaks'),
-            ('admin', 'FUNCTION economy.rfm_refresh(timestamptz, boolean)', 'config_changes config_changes_change_id_seq config_heads rfm_reversals rfm_snapshots rfm_state segment_history user_segments'),
-            ('admin', 'FUNCTION economy.rotate_signing_key()', 'config_changes config_changes_change_id_seq config_heads signing_keys'),
-            ('admin', 'FUNCTION economy.set_level_curve(text, bigint[], text)', 'config_changes config_changes_change_id_seq config_heads level_curves'),
-            ('admin', 'FUNCTION economy.set_level_experiment(text, jsonb, boolean, text)', 'config_changes config_changes_change_id_seq config_heads level_experiments'),
-            ('admin', 'FUNCTION economy.set_recommendations(text, jsonb, jsonb, text)', 'config_changes config_changes_change_id_seq config_heads recommendation_arms recommendation_placements'),
-            ('admin', 'FUNCTION economy.set_rfm_model(jsonb, text)', 'config_changes config_changes_change_id_seq config_heads rfm_models'),
-            ('admin', 'FUNCTION economy.set_segment_rules(jsonb, text)', 'config_changes config_changes_change_id_seq config_heads segment_rule_changes segment_rules'),
-            ('admin', 'FUNCTION economy.set_streak(bigint, integer, date, text, text, text)', 'accounts reward_audit streaks'),
-            ('admin', 'FUNCTION economy.set_user_status(bigint, text, text, text, text)', 'accounts user_changes'),
-            ('admin', 'FUNCTION economy.upsert_product(jsonb, text)', 'config_changes config_changes_change_id_seq config_heads shop_products');
+            ('admin', 'FUNCTION economy.add_stock(text, bigint, text, integer)',
+             'config_changes config_changes_change_id_seq config_heads shop_products shop_stock'),
+            ('admin', 'FUNCTION economy.adjust_gold(bigint, bigint, text, text, text)',
+             'accounts gold_adjustments'),
+            ('admin', 'FUNCTION economy.capture_actions()',
+             'accounts capture_refusals capture_refusals_refusal_id_seq game_stats user_actions'),
+            ('admin', 'FUNCTION economy.prune(interval, integer)',
+             'accounts audit_checkpoints config_changes config_changes_change_id_seq config_heads '
+             'installations pruned_actions pruned_stats rollup_positions signing_keys '
+             'stream_checkpoints user_actions'),
+            ('admin', 'FUNCTION economy.register_game(text, jsonb)',
+             'config_changes config_changes_change_id_seq config_heads games'),
+            ('admin', 'FUNCTION economy.remove_stock(text, text)',
+             'config_changes config_changes_change_id_seq config_heads shop_products'),
+            ('admin', 'FUNCTION economy.retire_product(text, text)',
+             'config_changes config_changes_change_id_seq config_heads shop_products'),
+            ('admin', 'FUNCTION economy.retire_signing_key(integer)',
+             'config_changes config_changes_change_id_seq config_heads signing_keys '
+             'stream_checkpoints'),
+            ('admin', 'FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, '
+                      'text, text)',
+             'accounts reward_audit streaks'),
+            ('admin', 'FUNCTION economy.rfm_refresh(timestamptz, boolean)',
+             'config_changes config_changes_change_id_seq config_heads rfm_reversals '
+             'rfm_snapshots rfm_state segment_history user_segments'),
+            ('admin', 'FUNCTION economy.rotate_signing_key()',
+             'config_changes config_changes_change_id_seq config_heads signing_keys'),
+            ('admin', 'FUNCTION economy.set_level_curve(text, bigint[], text)',
+             'config_changes config_changes_change_id_seq config_heads level_curves'),
+            ('admin', 'FUNCTION economy.set_level_experiment(text, jsonb, boolean, text)',
+             'config_changes config_changes_change_id_seq config_heads level_experiments'),
+            ('admin', 'FUNCTION economy.set_recommendations(text, jsonb, jsonb, text)',
+             'config_changes config_changes_change_id_seq config_heads recommendation_arms '
+             'recommendation_placements'),
+            ('admin', 'FUNCTION economy.set_rfm_model(jsonb, text)',
+             'config_changes config_changes_change_id_seq config_heads rfm_models'),
+            ('admin', 'FUNCTION economy.set_segment_rules(jsonb, text)',
+             'config_changes config_changes_change_id_seq config_heads segment_rule_changes '
+             'segment_rules'),
+            ('admin', 'FUNCTION economy.set_streak(bigint, integer, date, text, text, text)',
+             'accounts reward_audit streaks'),
+            ('admin', 'FUNCTION economy.set_user_status(bigint, text, text, text, text)',
+             'accounts user_changes'),
+            ('admin', 'FUNCTION economy.upsert_product(jsonb, text)',
+             'config_changes config_changes_change_id_seq config_heads shop_products');
     END;
 COMMENT ON FUNCTION economy.access_list() IS
     'What each access level may call, and the tables and sequences that such a call may change; '
@@ -121,7 +185,8 @@ CREATE FUNCTION economy_internal.levels_of(level text) RETURNS text[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
     BEGIN ATOMIC
-        SELECT CASE level WHEN 'app' THEN '{app}' WHEN 'monitor' THEN '{monitor}' WHEN 'operator' THEN '{monitor,operator}'
+        SELECT CASE level WHEN 'app' THEN '{app}' WHEN 'monitor' THEN '{monitor}'
+                          WHEN 'operator' THEN '{monitor,operator}'
                           WHEN 'admin' THEN '{app,monitor,operator,admin}' END::text[];
     END;
 COMMENT ON FUNCTION economy_internal.levels_of(text) IS
@@ -131,22 +196,28 @@ CREATE FUNCTION economy_internal.change_access(action text, role name, level tex
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
-    item record;
+    item      record;
     direction text := CASE action WHEN 'grant' THEN 'TO' ELSE 'FROM' END;
 BEGIN
     IF economy_internal.levels_of(level) IS NULL THEN
-        RAISE EXCEPTION 'access level must be app, monitor, operator or admin' USING ERRCODE = 'XE801';
+        RAISE EXCEPTION 'access level must be app, monitor, operator or admin'
+            USING ERRCODE = 'XE801';
     END IF;
     IF role IS NULL OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = role) THEN
         RAISE EXCEPTION 'role "%" does not exist', role USING ERRCODE = 'XE801',
             HINT = 'Create it with CREATE ROLE; access is never given to PUBLIC.';
     END IF;
-    -- of the internal one those need the use who call what runs with their own privileges
-    FOR item IN SELECT DISTINCT p.privilege, p.object
-                FROM economy.access_list() a
-                CROSS JOIN LATERAL (VALUES ('EXECUTE', a.object),
-                                           ('USAGE', 'SCHEMA ' || substring(a.object FROM '^[A-Z]+ ([a-z_]+)'))) p (privilege, object)
-                WHERE a.level = ANY (economy_internal.levels_of(change_access.level)) LOOP
+    -- whoever calls what runs with the caller's privileges needs the internal schema as well
+    FOR item IN
+        SELECT DISTINCT p.privilege, p.object
+        FROM economy.access_list() a
+        CROSS JOIN LATERAL (VALUES
+            ('EXECUTE', a.object),
+            ('USAGE', 'SCHEMA ' || substring(a.object FROM '^[A-Z]+ ([a-z_]+)')))
+            p (privilege, object)
+        WHERE a.level = ANY (economy_internal.levels_of(change_access.level))
+    LOOP
+        -- EXECUTE, because a GRANT takes no parameters
         EXECUTE format('%s %s ON %s %s %I', action, item.privilege, item.object, direction, role);
     END LOOP;
 END

@@ -3,7 +3,8 @@
 CREATE TABLE economy.job_runs (
     run_id     bigint      GENERATED ALWAYS AS IDENTITY CONSTRAINT job_runs_pkey PRIMARY KEY,
     job        text        NOT NULL COLLATE "C",
-    state      text        NOT NULL CONSTRAINT job_runs_state_check CHECK (state IN ('running', 'done', 'failed', 'skipped', 'lost')),
+    state      text        NOT NULL CONSTRAINT job_runs_state_check
+        CHECK (state IN ('running', 'done', 'failed', 'skipped', 'lost')),
     started_at timestamptz NOT NULL,
     ended_at   timestamptz,
     rows       bigint,
@@ -34,13 +35,28 @@ CREATE FUNCTION economy.job_list()
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
     BEGIN ATOMIC
-        VALUES ('rfm_refresh',             '5 2 * * *',  'SELECT users_changed, CASE WHEN more THEN jsonb ''{}'' END FROM economy_internal.rfm_refresh_step($1 IS NULL)', interval '26 hours'),
-               ('rfm_refresh_incremental', '7 * * * *',  'SELECT users_changed, NULL::jsonb FROM economy.rfm_refresh_incremental()', interval '3 hours'),
-               ('learn_recommendations',   '25 0 * * *', 'SELECT decisions, CASE WHEN more THEN jsonb ''{}'' END FROM economy.learn_recommendations()', interval '26 hours'),
-               ('rollup_stats',            '* * * * *',  'SELECT rows_written, CASE WHEN users = 2000 THEN jsonb ''{}'' END FROM economy.rollup_stats(2000)', interval '10 minutes'),
-               ('audit_sweep',             '35 2 * * *', 'SELECT findings, CASE WHEN users > 0 THEN jsonb ''{}'' END FROM economy.audit_step()', interval '26 hours'),
-               ('anchor',                  '55 2 * * *', 'SELECT users, CASE WHEN users > 0 THEN jsonb ''{}'' END FROM economy.anchor_step() users', interval '26 hours'),
-               ('prune',                   '15 3 * * *', 'SELECT actions, CASE WHEN more THEN jsonb ''{}'' END FROM economy.prune(max_users => 200)', interval '26 hours');
+        VALUES
+            ('rfm_refresh', '5 2 * * *',
+             'SELECT users_changed, CASE WHEN more THEN jsonb ''{}'' END '
+             'FROM economy_internal.rfm_refresh_step($1 IS NULL)', interval '26 hours'),
+            ('rfm_refresh_incremental', '7 * * * *',
+             'SELECT users_changed, NULL::jsonb FROM economy.rfm_refresh_incremental()',
+             interval '3 hours'),
+            ('learn_recommendations', '25 0 * * *',
+             'SELECT decisions, CASE WHEN more THEN jsonb ''{}'' END '
+             'FROM economy.learn_recommendations()', interval '26 hours'),
+            ('rollup_stats', '* * * * *',
+             'SELECT rows_written, CASE WHEN users = 2000 THEN jsonb ''{}'' END '
+             'FROM economy.rollup_stats(2000)', interval '10 minutes'),
+            ('audit_sweep', '35 2 * * *',
+             'SELECT findings, CASE WHEN users > 0 THEN jsonb ''{}'' END '
+             'FROM economy.audit_step()', interval '26 hours'),
+            ('anchor', '55 2 * * *',
+             'SELECT users, CASE WHEN users > 0 THEN jsonb ''{}'' END '
+             'FROM economy.anchor_step() users', interval '26 hours'),
+            ('prune', '15 3 * * *',
+             'SELECT actions, CASE WHEN more THEN jsonb ''{}'' END '
+             'FROM economy.prune(max_users => 200)', interval '26 hours');
     END;
 COMMENT ON FUNCTION economy.job_list() IS
     'The jobs that schedule() makes: when, in UTC; the statement of one batch, '
@@ -51,31 +67,39 @@ COMMENT ON FUNCTION economy.job_list() IS
 CREATE FUNCTION economy_internal.begin_job(job text, free boolean) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     keep CONSTANT interval := '720 hours';
     last economy.job_runs;
     run  economy.job_runs;
 BEGIN
     IF NOT EXISTS (SELECT FROM economy.job_list() l WHERE l.job = begin_job.job) THEN
-        RAISE EXCEPTION 'job "%" does not exist', left(job, 64) USING ERRCODE = 'XE002', HINT = 'See economy.job_list().';
+        RAISE EXCEPTION 'job "%" does not exist', left(job, 64)
+            USING ERRCODE = 'XE002', HINT = 'See economy.job_list().';
     END IF;
     PERFORM economy_internal.open_tables('job_runs');
     IF NOT free THEN
         INSERT INTO economy.job_runs (job, state, started_at, ended_at, error)
-            VALUES (job, 'skipped', clock_timestamp(), clock_timestamp(), 'the run before is still going');
+            VALUES (job, 'skipped', clock_timestamp(), clock_timestamp(),
+                    'the run before is still going');
         RETURN NULL;
     END IF;
     DELETE FROM economy.job_runs r WHERE r.run_id IN (
-        SELECT o.run_id FROM (SELECT j.run_id, j.started_at FROM economy.job_runs j
-                              WHERE j.job = begin_job.job AND j.state <> 'running' ORDER BY j.run_id LIMIT 1000) o
+        SELECT o.run_id
+        FROM (SELECT j.run_id, j.started_at FROM economy.job_runs j
+              WHERE j.job = begin_job.job AND j.state <> 'running'
+              ORDER BY j.run_id LIMIT 1000) o
         WHERE o.started_at < clock_timestamp() - keep);
-    UPDATE economy.job_runs r SET state = 'lost', ended_at = clock_timestamp(), error = 'it had not ended, and was not going, when the next run began'
+    UPDATE economy.job_runs r SET
+            state = 'lost', ended_at = clock_timestamp(),
+            error = 'it had not ended, and was not going, when the next run began'
         WHERE r.job = begin_job.job AND r.state = 'running';
-    SELECT * INTO last FROM economy.job_runs r WHERE r.job = begin_job.job AND r.state <> 'skipped' ORDER BY r.run_id DESC LIMIT 1;
-    INSERT INTO economy.job_runs (job, state, started_at, position) VALUES (job, 'running', clock_timestamp(),
-            -- cut off, but not by what it met there
-            CASE WHEN last.state = 'lost' OR last.error ~ '^(40|55|57)' THEN last.position END)
+    SELECT * INTO last FROM economy.job_runs r
+        WHERE r.job = begin_job.job AND r.state <> 'skipped' ORDER BY r.run_id DESC LIMIT 1;
+    INSERT INTO economy.job_runs (job, state, started_at, position)
+        VALUES (job, 'running', clock_timestamp(),
+                -- a run that was cut off goes on, unless by what it met where it was
+                CASE WHEN last.state = 'lost' OR last.error ~ '^(40|55|57)'
+                     THEN last.position END)
         RETURNING * INTO run;
     RETURN run.run_id;
 END
@@ -88,7 +112,6 @@ COMMENT ON FUNCTION economy_internal.begin_job(text, boolean) IS
 CREATE FUNCTION economy_internal.do_job(run_id bigint) RETURNS text
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     run     economy.job_runs;
     number  bigint;
@@ -97,12 +120,15 @@ DECLARE
     code    text;
 BEGIN
     PERFORM economy_internal.open_tables('job_runs');
-    SELECT * INTO run FROM economy.job_runs r WHERE r.run_id = do_job.run_id AND r.state = 'running' FOR UPDATE;
+    SELECT * INTO run FROM economy.job_runs r
+        WHERE r.run_id = do_job.run_id AND r.state = 'running' FOR UPDATE;
     IF NOT found THEN
         RETURN 'lost';
     END IF;
     BEGIN
-        EXECUTE (SELECT l.statement FROM economy.job_list() l WHERE l.job = run.job) INTO number, next USING run.position;
+        -- EXECUTE, because the statement is that of the job
+        EXECUTE (SELECT l.statement FROM economy.job_list() l WHERE l.job = run.job)
+            INTO number, next USING run.position;
     EXCEPTION WHEN OTHERS OR query_canceled THEN
         GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, code = RETURNED_SQLSTATE;
         message := format('%s: %s', code, message);
@@ -110,9 +136,12 @@ BEGIN
         RAISE WARNING 'job "%" failed', run.job USING DETAIL = message;
     END;
     UPDATE economy.job_runs r SET
-            state = CASE WHEN message IS NOT NULL THEN 'failed' WHEN next IS NOT NULL THEN 'running' ELSE 'done' END,
+            state = CASE WHEN message IS NOT NULL THEN 'failed'
+                         WHEN next IS NOT NULL THEN 'running' ELSE 'done' END,
             ended_at = CASE WHEN message IS NOT NULL OR next IS NULL THEN clock_timestamp() END,
-            rows = coalesce(r.rows + number, number, r.rows), batches = r.batches + (message IS NULL)::integer, position = next, error = message
+            rows = coalesce(r.rows + number, number, r.rows),
+            batches = r.batches + (message IS NULL)::integer,
+            position = next, error = message
         WHERE r.run_id = do_job.run_id RETURNING * INTO run;
     RETURN run.state;
 END
@@ -138,7 +167,8 @@ CREATE FUNCTION economy.job_history(job text DEFAULT NULL, max integer DEFAULT 1
     BEGIN ATOMIC
         SELECT economy_internal.open_tables('job_runs');
         SELECT r.run_id, r.job, r.state, r.started_at, r.ended_at, r.rows, r.batches, r.error
-        FROM economy.job_runs r WHERE $1 IS NULL OR r.job = $1 ORDER BY r.run_id DESC LIMIT least($2, 10000);
+        FROM economy.job_runs r WHERE job_history.job IS NULL OR r.job = job_history.job
+        ORDER BY r.run_id DESC LIMIT least(job_history.max, 10000);
     END;
 COMMENT ON FUNCTION economy.job_history(text, integer) IS
     'The runs of a job, or of all, newest first, at most max (10,000) of them.';
@@ -155,10 +185,16 @@ BEGIN
     IF home <> current_database() THEN
         RAISE EXCEPTION 'pg_cron is not installed in this database' USING ERRCODE = 'XE802',
             DETAIL = format('It runs the jobs of the database "%s".', home),
-            HINT = format('There, for each row of economy.job_list(): SELECT cron.schedule_in_database(''economy %1$s: '' || job, schedule, format(''CALL economy.run_job(%%L)'', job), %1$L); or set cron.database_name = %1$L, restart, and CREATE EXTENSION pg_cron here.', current_database());
+            HINT = format(
+                'There, for each row of economy.job_list(): '
+                'SELECT cron.schedule_in_database(''economy %1$s: '' || job, schedule, '
+                'format(''CALL economy.run_job(%%L)'', job), %1$L); '
+                'or set cron.database_name = %1$L, restart, and CREATE EXTENSION pg_cron here.',
+                current_database());
     END IF;
     RAISE EXCEPTION 'pg_cron is not installed in this database' USING ERRCODE = 'XE802',
-        HINT = format('Install it (Debian: postgresql-%s-cron), add pg_cron to shared_preload_libraries, '
+        HINT = format('Install it (Debian: postgresql-%s-cron), '
+                      'add pg_cron to shared_preload_libraries, '
                       'set cron.database_name = %L, restart, and CREATE EXTENSION pg_cron; '
                       'or let another scheduler CALL economy.run_job().',
                       current_setting('server_version_num')::integer / 10000, current_database());
@@ -176,8 +212,12 @@ BEGIN
     PERFORM economy_internal.cron_there();
     FOR job, schedule IN SELECT l.job, l.schedule FROM economy.job_list() l LOOP
         command := format('CALL economy.run_job(%L)', job);
-        EXECUTE 'SELECT j.schedule FROM cron.job j WHERE j.jobname = $1 AND j.database = current_database() AND j.username = current_user'
-            INTO own USING 'economy: ' || job;
+        -- EXECUTE, because pg_cron's objects are not there where it is not installed
+        EXECUTE $query$
+            SELECT j.schedule FROM cron.job j
+            WHERE j.jobname = $1 AND j.database = current_database()
+              AND j.username = current_user
+            $query$ INTO own USING 'economy: ' || job;
         schedule := coalesce(own, schedule);
         EXECUTE 'SELECT cron.schedule($1, $2, $3)' USING 'economy: ' || job, schedule, command;
         RETURN NEXT;
@@ -195,7 +235,11 @@ DECLARE
     removed integer;
 BEGIN
     PERFORM economy_internal.cron_there();
-    EXECUTE 'SELECT count(cron.unschedule(j.jobid)) FROM cron.job j WHERE j.jobname LIKE ''economy: %'' AND j.database = current_database()' INTO removed;
+    -- EXECUTE, because pg_cron's objects are not there where it is not installed
+    EXECUTE $query$
+        SELECT count(cron.unschedule(j.jobid)) FROM cron.job j
+        WHERE j.jobname LIKE 'economy: %' AND j.database = current_database()
+        $query$ INTO removed;
     RETURN removed;
 END
 $$;

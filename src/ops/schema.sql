@@ -5,95 +5,152 @@ CREATE FUNCTION economy_internal.schema_description(OUT object text, OUT definit
     LANGUAGE sql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
     SET intervalstyle = postgres
-    SET DateStyle = 'ISO, YMD' SET TimeZone = 'UTC' SET extra_float_digits = 1 SET bytea_output = hex SET standard_conforming_strings = on
+    SET DateStyle = 'ISO, YMD' SET TimeZone = 'UTC' SET extra_float_digits = 1
+    SET bytea_output = hex SET standard_conforming_strings = on
     BEGIN ATOMIC
         WITH member AS (
-            SELECT d.classid, d.objid FROM pg_depend d JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+            SELECT d.classid, d.objid
+            FROM pg_depend d
+            JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
             WHERE d.deptype = 'e' AND e.extname = 'economy'
         ), relation AS (
-            SELECT c.* FROM member m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND m.objid = c.oid
+            SELECT c.* FROM member m
+            JOIN pg_class c ON m.classid = 'pg_class'::regclass AND m.objid = c.oid
+        ), routine AS (
+            SELECT p.*, format('function %s.%s(%s)', p.pronamespace::regnamespace, p.proname,
+                               pg_get_function_identity_arguments(p.oid)) AS object
+            FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid
         )
-        SELECT format('%s %s.%s', CASE c.relkind WHEN 'v' THEN 'view' WHEN 'S' THEN 'sequence' ELSE 'table' END, c.relnamespace::regnamespace, c.relname),
-               CASE c.relpersistence WHEN 'p' THEN 'of the extension' ELSE 'unlogged' END || CASE WHEN c.relreplident = 'n' AND c.relkind IN ('r', 'p') THEN ', without replica identity' ELSE '' END
-               || coalesce((SELECT format(', from %s by %s, %s to %s, cache %s%s', q.seqstart, q.seqincrement, q.seqmin, q.seqmax,
-                                          q.seqcache, CASE WHEN q.seqcycle THEN ', cycle' ELSE '' END)
-                            FROM pg_sequence q WHERE q.seqrelid = c.oid), '')
-               -- those of tables are the DBA's to choose
-               || coalesce((SELECT string_agg(', ' || o, '' ORDER BY o COLLATE "C") FROM unnest(c.reloptions) o WHERE c.relkind = 'v'), '')
+        SELECT format('%s %s.%s',
+                      CASE c.relkind WHEN 'v' THEN 'view' WHEN 'S' THEN 'sequence'
+                                     ELSE 'table' END,
+                      c.relnamespace::regnamespace, c.relname),
+               CASE c.relpersistence WHEN 'p' THEN 'of the extension' ELSE 'unlogged' END
+               || CASE WHEN c.relreplident = 'n' AND c.relkind IN ('r', 'p')
+                       THEN ', without replica identity' ELSE '' END
+               || coalesce((
+                   SELECT format(', from %s by %s, %s to %s, cache %s%s', q.seqstart,
+                                 q.seqincrement, q.seqmin, q.seqmax, q.seqcache,
+                                 CASE WHEN q.seqcycle THEN ', cycle' ELSE '' END)
+                   FROM pg_sequence q WHERE q.seqrelid = c.oid), '')
+               -- options of tables are the DBA's to choose
+               || coalesce((
+                   SELECT string_agg(', ' || o, '' ORDER BY o COLLATE "C")
+                   FROM unnest(c.reloptions) o WHERE c.relkind = 'v'), '')
         FROM relation c
         UNION ALL
-        SELECT format('column %s.%s', c.relname, a.attname), format_type(a.atttypid, a.atttypmod) || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END
-        FROM relation c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped WHERE c.relkind IN ('r', 'p')
+        SELECT format('column %s.%s', c.relname, a.attname),
+               format_type(a.atttypid, a.atttypmod)
+               || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END
+        FROM relation c
+        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        WHERE c.relkind IN ('r', 'p')
         UNION ALL
         -- pg_upgrade may put other parentheses
-        SELECT format('constraint %s of %s', k.conname, c.relname), translate(pg_get_constraintdef(k.oid), '()', '') FROM relation c JOIN pg_constraint k ON k.conrelid = c.oid
+        SELECT format('constraint %s of %s', k.conname, c.relname),
+               translate(pg_get_constraintdef(k.oid), '()', '')
+        FROM relation c JOIN pg_constraint k ON k.conrelid = c.oid
         WHERE k.contype IN ('c', 'p', 'u', 'x')
         UNION ALL
         SELECT format('index %s of %s', i.indexrelid::regclass, c.relname),
-               CASE WHEN i.indisvalid AND i.indisready THEN 'valid' ELSE 'invalid' END || CASE WHEN i.indisunique THEN ', unique' ELSE '' END
+               CASE WHEN i.indisvalid AND i.indisready THEN 'valid' ELSE 'invalid' END
+               || CASE WHEN i.indisunique THEN ', unique' ELSE '' END
         FROM relation c JOIN pg_index i ON i.indrelid = c.oid
         UNION ALL
         SELECT format('trigger %s of %s', t.tgname, c.relname),
-               pg_get_triggerdef(t.oid) || CASE t.tgenabled WHEN 'A' THEN ', always' WHEN 'D' THEN ', disabled' WHEN 'R' THEN ', on a replica only' ELSE ', not always' END
+               pg_get_triggerdef(t.oid)
+               || CASE t.tgenabled WHEN 'A' THEN ', always' WHEN 'D' THEN ', disabled'
+                                   WHEN 'R' THEN ', on a replica only' ELSE ', not always' END
         FROM relation c JOIN pg_trigger t ON t.tgrelid = c.oid WHERE NOT t.tgisinternal
         UNION ALL
-        SELECT format('event trigger %s', t.evtname), CASE t.evtenabled WHEN 'A' THEN 'always' WHEN 'D' THEN 'disabled' ELSE 'not always' END
-        FROM member m JOIN pg_event_trigger t ON m.classid = 'pg_event_trigger'::regclass AND m.objid = t.oid
+        SELECT format('event trigger %s', t.evtname),
+               CASE t.evtenabled WHEN 'A' THEN 'always' WHEN 'D' THEN 'disabled'
+                                 ELSE 'not always' END
+        FROM member m
+        JOIN pg_event_trigger t ON m.classid = 'pg_event_trigger'::regclass AND m.objid = t.oid
         UNION ALL
         -- settings that cost time or memory, and answer the same, are the DBA's to choose
-        SELECT format('function %s.%s(%s)', p.pronamespace::regnamespace, p.proname, pg_get_function_identity_arguments(p.oid)),
-               md5(concat_ws('|', l.lanname, p.prosrc, p.probin, p.provolatile, p.proparallel, p.prosecdef, p.proisstrict,
-                             (SELECT string_agg(s, '|' ORDER BY s COLLATE "C") FROM unnest(p.proconfig) s
-                              WHERE s !~ '^(work_mem|hash_mem_multiplier|maintenance_work_mem|temp_buffers|jit|jit_.*|enable_.*|.*_cost|.*_timeout|max_parallel_.*|plan_cache_mode|track_.*|log_.*)=')))
-        FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid JOIN pg_language l ON l.oid = p.prolang
+        SELECT p.object,
+               md5(concat_ws('|', l.lanname, p.prosrc, p.probin, p.provolatile, p.proparallel,
+                             p.prosecdef, p.proisstrict,
+                             (SELECT string_agg(s, '|' ORDER BY s COLLATE "C")
+                              FROM unnest(p.proconfig) s
+                              WHERE s !~ ('^(work_mem|hash_mem_multiplier|maintenance_work_mem|'
+                                  'temp_buffers|jit|jit_.*|enable_.*|.*_cost|.*_timeout|'
+                                  'max_parallel_.*|plan_cache_mode|track_.*|log_.*)='))))
+        FROM routine p JOIN pg_language l ON l.oid = p.prolang
         UNION ALL
         -- what the server keeps as a tree; after pg_upgrade it writes that down otherwise
-        SELECT format('body of %s, system %s', b.object, (SELECT y.system_identifier FROM pg_control_system() y)), md5(b.body)
-        FROM (SELECT format('function %s.%s(%s)', p.pronamespace::regnamespace, p.proname, pg_get_function_identity_arguments(p.oid)), pg_get_function_sqlbody(p.oid)
-              FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid WHERE p.prosqlbody IS NOT NULL
+        SELECT format('body of %s, system %s', b.object,
+                      (SELECT y.system_identifier FROM pg_control_system() y)),
+               md5(b.body)
+        FROM (SELECT p.object, pg_get_function_sqlbody(p.oid)
+              FROM routine p WHERE p.prosqlbody IS NOT NULL
               UNION ALL
-              SELECT format('view %s.%s', c.relnamespace::regnamespace, c.relname), pg_get_viewdef(c.oid) FROM relation c WHERE c.relkind = 'v'
+              SELECT format('view %s.%s', c.relnamespace::regnamespace, c.relname),
+                     pg_get_viewdef(c.oid)
+              FROM relation c WHERE c.relkind = 'v'
               UNION ALL
-              SELECT format('default of %s.%s', c.relname, a.attname), pg_get_expr(d.adbin, d.adrelid)
-              FROM relation c JOIN pg_attrdef d ON d.adrelid = c.oid JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.adnum) b (object, body);
+              SELECT format('default of %s.%s', c.relname, a.attname),
+                     pg_get_expr(d.adbin, d.adrelid)
+              FROM relation c
+              JOIN pg_attrdef d ON d.adrelid = c.oid
+              JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.adnum) b (object, body);
     END;
 COMMENT ON FUNCTION economy_internal.schema_description() IS
     'The objects of the extension as they are: tables, columns, constraints, indexes, triggers, '
     'views and functions. audit_schema() compares it with what was installed.';
 
-CREATE FUNCTION economy_internal.schema_privileges(OUT object text, OUT grantee name, OUT privilege text)
-    RETURNS SETOF record
+CREATE FUNCTION economy_internal.schema_privileges(
+    OUT object text, OUT grantee name, OUT privilege text
+) RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL RESTRICTED
     SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
     SET intervalstyle = postgres
     BEGIN ATOMIC
-        SELECT g.object, coalesce(r.rolname, 'PUBLIC'), g.privilege FROM (
-            SELECT format('table %s.%s', c.relnamespace::regnamespace, c.relname) AS object, a.grantee, a.privilege_type AS privilege, c.relowner AS owner
-            FROM pg_class c, aclexplode(c.relacl) a WHERE c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND c.relkind IN ('r', 'p', 'v')
+        WITH ours AS (
+            SELECT n.oid, n.nspname, n.nspowner, n.nspacl FROM pg_namespace n
+            WHERE n.nspname IN ('economy', 'economy_internal')
+        ), given AS (
+            SELECT format('table %s.%s', n.nspname, c.relname) AS object, a.grantee,
+                   a.privilege_type AS privilege, c.relowner AS owner
+            FROM ours n JOIN pg_class c ON c.relnamespace = n.oid, aclexplode(c.relacl) a
+            WHERE c.relkind IN ('r', 'p', 'v')
               -- to read tables is what a subscription needs; the keys sign
               AND (a.privilege_type <> 'SELECT' OR a.grantee = 0)
             UNION ALL
-            SELECT format('column %s.%s.%s', c.relnamespace::regnamespace, c.relname, t.attname), a.grantee, a.privilege_type, c.relowner
-            FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) a
-            WHERE c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND (a.privilege_type <> 'SELECT' OR a.grantee = 0)
+            SELECT format('column %s.%s.%s', n.nspname, c.relname, t.attname), a.grantee,
+                   a.privilege_type, c.relowner
+            FROM ours n JOIN pg_class c ON c.relnamespace = n.oid
+            JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) a
+            WHERE a.privilege_type <> 'SELECT' OR a.grantee = 0
             UNION ALL
-            SELECT format('sequence %s.%s', c.relnamespace::regnamespace, c.relname), a.grantee, a.privilege_type, c.relowner
-            FROM pg_class c, aclexplode(c.relacl) a WHERE c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND c.relkind = 'S' AND a.privilege_type <> 'SELECT'
+            SELECT format('sequence %s.%s', n.nspname, c.relname), a.grantee, a.privilege_type,
+                   c.relowner
+            FROM ours n JOIN pg_class c ON c.relnamespace = n.oid, aclexplode(c.relacl) a
+            WHERE c.relkind = 'S' AND a.privilege_type <> 'SELECT'
             UNION ALL
             SELECT 'schema ' || n.nspname, a.grantee, a.privilege_type, n.nspowner
-            FROM pg_namespace n, aclexplode(n.nspacl) a WHERE n.nspname IN ('economy', 'economy_internal') AND (a.privilege_type <> 'USAGE' OR a.grantee = 0)
+            FROM ours n, aclexplode(n.nspacl) a
+            WHERE a.privilege_type <> 'USAGE' OR a.grantee = 0
             UNION ALL
-            SELECT format('function %s.%s(%s)', p.pronamespace::regnamespace, p.proname, pg_get_function_identity_arguments(p.oid)), a.grantee, a.privilege_type, p.proowner
-            FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
-            WHERE p.pronamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace)
-              AND (a.grantee = 0 OR NOT EXISTS (SELECT FROM economy.access_list() l WHERE substring(l.object FROM '^[A-Z]+ (.*)')::regprocedure = p.oid))
-        ) g LEFT JOIN pg_roles r ON r.oid = g.grantee WHERE g.grantee <> g.owner;
+            SELECT format('function %s.%s(%s)', n.nspname, p.proname,
+                          pg_get_function_identity_arguments(p.oid)),
+                   a.grantee, a.privilege_type, p.proowner
+            FROM ours n JOIN pg_proc p ON p.pronamespace = n.oid,
+                 aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+            WHERE a.grantee = 0 OR NOT EXISTS (
+                SELECT FROM economy.access_list() l
+                WHERE substring(l.object FROM '^[A-Z]+ (.*)')::regprocedure = p.oid)
+        )
+        SELECT g.object, coalesce(r.rolname, 'PUBLIC'), g.privilege
+        FROM given g LEFT JOIN pg_roles r ON r.oid = g.grantee WHERE g.grantee <> g.owner;
     END;
 COMMENT ON FUNCTION economy_internal.schema_privileges() IS
     'Privileges on objects of the schemas that no level of '
     'access_list() has, except to read tables.';
 
--- what there is none of when all is as installed
+-- Where all is as installed, this answers nothing.
 CREATE FUNCTION economy_internal.schema_strays(OUT expected text, OUT actual text)
     RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL RESTRICTED
@@ -106,7 +163,9 @@ CREATE FUNCTION economy_internal.schema_strays(OUT expected text, OUT actual tex
             JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
             WHERE d.deptype = 'e' AND e.extname = 'economy'
         ), relation AS (
-            SELECT c.*, format('%s %s.%s', CASE c.relkind WHEN 'v' THEN 'view' WHEN 'S' THEN 'sequence' ELSE 'table' END,
+            SELECT c.*, format('%s %s.%s',
+                               CASE c.relkind WHEN 'v' THEN 'view' WHEN 'S' THEN 'sequence'
+                                              ELSE 'table' END,
                                c.relnamespace::regnamespace, c.relname) AS object
             FROM member m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND m.objid = c.oid
             WHERE c.relkind IN ('r', 'p', 'v', 'S')
@@ -124,25 +183,34 @@ CREATE FUNCTION economy_internal.schema_strays(OUT expected text, OUT actual tex
             UNION ALL
             SELECT format('schema %s', n.nspname), n.nspowner, n.nspacl
             FROM pg_namespace n
-            WHERE n.nspname IN ('economy', 'economy_internal') OR n.oid IN (SELECT m.objid FROM member m WHERE m.classid = 'pg_namespace'::regclass)
+            WHERE n.nspname IN ('economy', 'economy_internal')
+               OR n.oid IN (SELECT m.objid FROM member m
+                            WHERE m.classid = 'pg_namespace'::regclass)
         )
-        -- functions that run as their owner, and tables that are the owner's, have one
+        -- functions that run as their owner, and tables that are the owner's, have one owner
         SELECT format('%s: owned as the schema', o.object), pg_get_userbyid(o.owner)::text
         FROM owned o JOIN pg_namespace n ON n.nspname = 'economy' AND o.owner <> n.nspowner
         UNION ALL
-        SELECT format('%s: not to be passed on by %s', o.object, CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(g.grantee) END), g.privilege_type
+        SELECT format('%s: not to be passed on by %s', o.object,
+                      CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(g.grantee) END),
+               g.privilege_type
         FROM owned o CROSS JOIN LATERAL aclexplode(o.acl) g
         WHERE g.is_grantable AND g.grantee <> o.owner
         UNION ALL
-        SELECT format('new objects in schema %s: for their owner', n.nspname), format('%s for %s', g.privilege_type, CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(g.grantee) END)
-        FROM pg_default_acl d JOIN pg_namespace n ON n.oid = d.defaclnamespace AND n.nspname IN ('economy', 'economy_internal')
+        SELECT format('new objects in schema %s: for their owner', n.nspname),
+               format('%s for %s', g.privilege_type,
+                      CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(g.grantee) END)
+        FROM pg_default_acl d
+        JOIN pg_namespace n ON n.oid = d.defaclnamespace
+            AND n.nspname IN ('economy', 'economy_internal')
         CROSS JOIN LATERAL aclexplode(d.defaclacl) g
         WHERE g.grantee <> d.defaclrole
         UNION ALL
         SELECT format('%s: without rules', c.object), r.rulename
         FROM relation c JOIN pg_rewrite r ON r.ev_class = c.oid AND r.rulename <> '_RETURN'
         UNION ALL
-        SELECT format('%s: without row security', c.object), CASE WHEN c.relforcerowsecurity THEN 'forced' ELSE 'enabled' END
+        SELECT format('%s: without row security', c.object),
+               CASE WHEN c.relforcerowsecurity THEN 'forced' ELSE 'enabled' END
         FROM relation c WHERE c.relrowsecurity OR c.relforcerowsecurity
         UNION ALL
         SELECT format('%s: without policies', c.object), p.polname
@@ -152,14 +220,19 @@ COMMENT ON FUNCTION economy_internal.schema_strays() IS
     'What the objects of the extension are not installed with: other owners, rules, row security, '
     'policies, privileges to be passed on.';
 
--- what is installed up to here
-DO $do$
+-- EXECUTE, because the description of what is installed up to here is part of the function
+DO $$
 BEGIN
-    EXECUTE format('CREATE FUNCTION economy_internal.schema_installed() RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE
-                        SET search_path = pg_catalog, pg_temp BEGIN ATOMIC SELECT %L::jsonb; END',
-                   (SELECT jsonb_object_agg(d.object, d.definition) FROM economy_internal.schema_description() d));
+    EXECUTE format($query$
+        CREATE FUNCTION economy_internal.schema_installed() RETURNS jsonb
+            LANGUAGE sql IMMUTABLE PARALLEL SAFE
+            SET search_path = pg_catalog, pg_temp
+            BEGIN ATOMIC SELECT %L::jsonb; END
+        $query$,
+        (SELECT jsonb_object_agg(d.object, d.definition)
+         FROM economy_internal.schema_description() d));
 END
-$do$;
+$$;
 COMMENT ON FUNCTION economy_internal.schema_installed() IS
     'schema_description() when the extension was installed.';
 
@@ -168,24 +241,41 @@ CREATE FUNCTION economy.audit_schema() RETURNS SETOF economy.finding
     SET search_path = pg_catalog, economy, pg_temp SET quote_all_identifiers = off
     SET intervalstyle = postgres
     BEGIN ATOMIC
-        SELECT NULL::bigint, 'wrong_schema', format('%s: %s', e.key, CASE WHEN k.is_digest THEN 'as installed' ELSE e.value END),
-               CASE WHEN d.object IS NULL THEN 'none' WHEN k.is_digest THEN 'another' ELSE d.definition END, NULL::text, NULL::bigint
+        SELECT NULL::bigint, 'wrong_schema',
+               format('%s: %s', e.key,
+                      CASE WHEN k.is_digest THEN 'as installed' ELSE e.value END),
+               CASE WHEN d.object IS NULL THEN 'none' WHEN k.is_digest THEN 'another'
+                    ELSE d.definition END, NULL::text, NULL::bigint
         FROM jsonb_each_text(economy_internal.schema_installed()) e
-        CROSS JOIN LATERAL (SELECT e.key LIKE 'function %' OR e.key LIKE 'body of %' AS is_digest) k
+        CROSS JOIN LATERAL (
+            SELECT e.key LIKE 'function %' OR e.key LIKE 'body of %' AS is_digest) k
         LEFT JOIN economy_internal.schema_description() d ON d.object = e.key
         WHERE d.definition IS DISTINCT FROM e.value
-          -- after pg_upgrade: a digest of what another cluster wrote down
-          AND NOT (e.key LIKE 'body of %' AND e.key NOT LIKE '%, system ' || (SELECT y.system_identifier FROM pg_control_system() y))
+          -- after pg_upgrade this is a digest of what another cluster wrote down
+          AND NOT (e.key LIKE 'body of %'
+                   AND e.key NOT LIKE '%, system '
+                       || (SELECT y.system_identifier FROM pg_control_system() y))
         UNION ALL
-        SELECT NULL, 'wrong_schema', format('%s: not for %s', p.object, p.grantee), p.privilege, NULL, NULL FROM economy_internal.schema_privileges() p
+        SELECT NULL, 'wrong_schema', format('%s: not for %s', p.object, p.grantee), p.privilege,
+               NULL, NULL
+        FROM economy_internal.schema_privileges() p
         UNION ALL
-        SELECT NULL, 'wrong_schema', s.expected, s.actual, NULL, NULL FROM economy_internal.schema_strays() s
+        SELECT NULL, 'wrong_schema', s.expected, s.actual, NULL, NULL
+        FROM economy_internal.schema_strays() s
         UNION ALL
-        -- entries in a table below a journal are in the journal, but its triggers do not see who changes them
-        SELECT NULL, 'wrong_schema', format('table %s: guarded as economy.%s, whose entries it holds', i.inhrelid::regclass, c.relname), 'not always guarded', NULL, NULL
-        FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhparent AND c.relnamespace = 'economy'::regnamespace
-        WHERE EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgfoid = 'economy_internal.forbid_change()'::regprocedure)
-          AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = i.inhrelid AND t.tgfoid = 'economy_internal.forbid_change()'::regprocedure AND t.tgenabled = 'A');
+        -- entries in a table below a journal are in the journal, but its triggers do not see
+        -- who changes them
+        SELECT NULL, 'wrong_schema',
+               format('table %s: guarded as economy.%s, whose entries it holds',
+                      i.inhrelid::regclass, c.relname),
+               'not always guarded', NULL, NULL
+        FROM pg_inherits i
+        JOIN pg_class c ON c.oid = i.inhparent AND c.relnamespace = 'economy'::regnamespace
+        CROSS JOIN (SELECT 'economy_internal.forbid_change()'::regprocedure) g (guard)
+        WHERE EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgfoid = g.guard)
+          AND NOT EXISTS (SELECT FROM pg_trigger t
+                          WHERE t.tgrelid = i.inhrelid AND t.tgfoid = g.guard
+                            AND t.tgenabled = 'A');
     END;
 COMMENT ON FUNCTION economy.audit_schema() IS
     'Objects of the extension that are not what was installed: changed, renamed, exchanged, '

@@ -11,10 +11,12 @@ COMMENT ON FUNCTION economy.replay(bigint, bigint, integer) IS
 CREATE FUNCTION economy_internal.entry_events(user_id bigint, seq bigint, journal "char")
     RETURNS TABLE (type text, event json)
     LANGUAGE c STABLE PARALLEL SAFE ROWS 2 AS 'MODULE_PATHNAME', 'eco_entry_events';
-COMMENT ON FUNCTION economy_internal.entry_events(bigint, bigint, "char") IS 'The events of one entry.';
+COMMENT ON FUNCTION economy_internal.entry_events(bigint, bigint, "char") IS
+    'The events of one entry.';
 
-CREATE FUNCTION economy_internal.publish_profile(user_id bigint, field text, before text, after text)
-    RETURNS void
+CREATE FUNCTION economy_internal.publish_profile(
+    user_id bigint, field text, before text, after text
+) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_publish_profile';
 COMMENT ON FUNCTION economy_internal.publish_profile(bigint, text, text, text) IS
     'Sends profile_update for a change that is no entry, with the transaction.';

@@ -78,7 +78,8 @@ CREATE TABLE economy.level_curves (
     curve text    NOT NULL COLLATE "C" CONSTRAINT level_curves_curve_check
         CHECK (octet_length(curve) BETWEEN 1 AND 64 AND curve <> 'linear'),
     level integer NOT NULL CONSTRAINT level_curves_level_check CHECK (level > 0),
-    xp    bigint  NOT NULL CONSTRAINT level_curves_xp_check CHECK (xp BETWEEN 0 AND 9007199254740991),
+    xp    bigint  NOT NULL
+        CONSTRAINT level_curves_xp_check CHECK (xp BETWEEN 0 AND 9007199254740991),
     CONSTRAINT level_curves_pkey PRIMARY KEY (curve, level)
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.level_curves', '');
@@ -88,9 +89,11 @@ COMMENT ON TABLE economy.level_curves IS
 CREATE TABLE economy.level_experiments (
     experiment text    NOT NULL COLLATE "C" CONSTRAINT level_experiments_experiment_check
         CHECK (octet_length(experiment) BETWEEN 1 AND 64),
-    arm        text    NOT NULL COLLATE "C" CONSTRAINT level_experiments_arm_check CHECK (octet_length(arm) BETWEEN 1 AND 64),
+    arm        text    NOT NULL COLLATE "C"
+        CONSTRAINT level_experiments_arm_check CHECK (octet_length(arm) BETWEEN 1 AND 64),
     curve      text    NOT NULL COLLATE "C",
-    share      integer NOT NULL CONSTRAINT level_experiments_share_check CHECK (share BETWEEN 0 AND 10000),
+    share      integer NOT NULL
+        CONSTRAINT level_experiments_share_check CHECK (share BETWEEN 0 AND 10000),
     enabled    boolean NOT NULL DEFAULT false,
     CONSTRAINT level_experiments_pkey PRIMARY KEY (experiment, arm)
 );
@@ -109,7 +112,9 @@ COMMENT ON COLUMN economy.level_experiments.share IS
     'Share of users in hundredths of a percent; who falls into no arm has the linear curve.';
 
 CREATE VIEW economy.level_changes AS
-    SELECT c.change_id, CASE c.relation WHEN 'level_curves' THEN 'curve' ELSE 'experiment' END AS kind, c.key AS name, c.actor, c.before, c.after, c.changed_at
+    SELECT c.change_id,
+           CASE c.relation WHEN 'level_curves' THEN 'curve' ELSE 'experiment' END AS kind,
+           c.key AS name, c.actor, c.before, c.after, c.changed_at
     FROM economy.config_changes c WHERE c.relation IN ('level_curves', 'level_experiments');
 COMMENT ON VIEW economy.level_changes IS
     'Every change of a level curve or an experiment with curves, with actor, '
@@ -120,7 +125,12 @@ CREATE FUNCTION economy.level_for(xp bigint, curve text DEFAULT 'linear') RETURN
 COMMENT ON FUNCTION economy.level_for(bigint, text) IS
     'Level of an amount of XP; linear: floor(xp / 500) + 1. XE402 for an unknown curve.';
 
-CREATE TYPE economy.level_position AS (curve text, level integer, xp_into_level bigint, xp_to_next bigint);
+CREATE TYPE economy.level_position AS (
+    curve         text,
+    level         integer,
+    xp_into_level bigint,
+    xp_to_next    bigint
+);
 COMMENT ON TYPE economy.level_position IS
     'Where an amount of XP stands on a user''s curve; xp_to_next is null at the top.';
 CREATE FUNCTION economy.level_of(user_id bigint, xp bigint) RETURNS economy.level_position
@@ -132,7 +142,6 @@ CREATE FUNCTION economy.set_level_curve(curve text, xp bigint[], actor text DEFA
     RETURNS integer
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_variable
 BEGIN
     PERFORM economy_internal.require_actor(actor);
     PERFORM economy_internal.require_given('curve', curve IS NOT NULL);
@@ -141,16 +150,18 @@ BEGIN
         RAISE EXCEPTION 'a curve needs an array of XP' USING ERRCODE = 'XE002';
     END IF;
     IF curve = 'linear' OR octet_length(curve) NOT BETWEEN 1 AND 64 THEN
-        RAISE EXCEPTION 'a curve''s name has 1 to 64 bytes and is not linear' USING ERRCODE = 'XE002';
+        RAISE EXCEPTION 'a curve''s name has 1 to 64 bytes and is not linear'
+            USING ERRCODE = 'XE002';
     END IF;
     IF xp[1] <> 0 OR 9007199254740991 < ANY (xp) OR EXISTS (
         SELECT FROM generate_subscripts(xp, 1) i WHERE i > 1 AND xp[i] <= xp[i - 1]) THEN
-        RAISE EXCEPTION 'the XP of a curve begin at 0, rise and end below 2^53' USING ERRCODE = 'XE002',
-            HINT = 'Element n is the XP at which level n begins.';
+        RAISE EXCEPTION 'the XP of a curve begin at 0, rise and end below 2^53'
+            USING ERRCODE = 'XE002', HINT = 'Element n is the XP at which level n begins.';
     END IF;
     LOCK TABLE economy.level_curves IN SHARE ROW EXCLUSIVE MODE;
     DELETE FROM economy.level_curves c WHERE c.curve = set_level_curve.curve;
-    INSERT INTO economy.level_curves SELECT curve, i, xp[i] FROM generate_subscripts(xp, 1) i;
+    INSERT INTO economy.level_curves
+        SELECT set_level_curve.curve, i, xp[i] FROM generate_subscripts(xp, 1) i;
     PERFORM economy_internal.note_change('level_curves', curve, 'set', actor);
     RETURN cardinality(xp);
 END
@@ -164,12 +175,13 @@ CREATE FUNCTION economy.set_level_experiment(
 ) RETURNS integer
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
-    a record;
-    n integer := 0;
-    message text;
-    failed text;
+    arm_form CONSTANT text := 'An arm is {"arm": "steep", "curve": "steep_v1", "share": 2500}, '
+                              'shares in hundredths of a percent.';
+    a         record;
+    n         integer := 0;
+    message   text;
+    failed    text;
     at_column text;
 BEGIN
     PERFORM economy_internal.require_actor(actor);
@@ -177,28 +189,36 @@ BEGIN
     PERFORM economy_internal.require_given('arms', arms IS NOT NULL);
     PERFORM economy_internal.require_given('enabled', enabled IS NOT NULL);
     IF octet_length(experiment) NOT BETWEEN 1 AND 64 OR jsonb_typeof(arms) <> 'array' THEN
-        RAISE EXCEPTION 'an experiment needs a name of 1 to 64 bytes and an array of arms' USING ERRCODE = 'XE002',
-            HINT = 'An arm is {"arm": "steep", "curve": "steep_v1", "share": 2500}, shares in hundredths of a percent.';
+        RAISE EXCEPTION 'an experiment needs a name of 1 to 64 bytes and an array of arms'
+            USING ERRCODE = 'XE002', HINT = arm_form;
     END IF;
     PERFORM economy_internal.open_tables('level_curves', 'level_experiments');
     LOCK TABLE economy.level_experiments IN SHARE ROW EXCLUSIVE MODE;
     DELETE FROM economy.level_experiments e WHERE e.experiment = set_level_experiment.experiment;
     BEGIN
-        FOR a IN SELECT * FROM jsonb_to_recordset(arms) AS r (arm text, curve text, share integer) LOOP
-            IF a.curve <> 'linear' AND NOT EXISTS (SELECT FROM economy.level_curves c WHERE c.curve = a.curve) THEN
+        FOR a IN
+            SELECT * FROM jsonb_to_recordset(arms) AS r (arm text, curve text, share integer)
+        LOOP
+            IF a.curve <> 'linear'
+               AND NOT EXISTS (SELECT FROM economy.level_curves c WHERE c.curve = a.curve) THEN
                 RAISE EXCEPTION 'level curve "%" does not exist', a.curve USING ERRCODE = 'XE402';
             END IF;
-            INSERT INTO economy.level_experiments VALUES (experiment, a.arm, a.curve, a.share, enabled);
+            INSERT INTO economy.level_experiments
+                VALUES (experiment, a.arm, a.curve, a.share, enabled);
             n := n + 1;
         END LOOP;
     EXCEPTION WHEN data_exception OR check_violation OR not_null_violation OR unique_violation THEN
-        GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
-        RAISE EXCEPTION 'the arms of experiment "%" are not valid', experiment USING ERRCODE = 'XE002',
-            DETAIL = economy_internal.violation('level_experiments', arms, message, failed, at_column) || '.',
-            HINT = 'An arm is {"arm": "steep", "curve": "steep_v1", "share": 2500}, shares in hundredths of a percent.';
+        GET STACKED DIAGNOSTICS
+            message = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
+        RAISE EXCEPTION 'the arms of experiment "%" are not valid', experiment
+            USING ERRCODE = 'XE002', HINT = arm_form,
+            DETAIL = economy_internal.violation(
+                'level_experiments', arms, message, failed, at_column) || '.';
     END;
-    IF (SELECT sum(e.share) FROM economy.level_experiments e WHERE e.experiment = set_level_experiment.experiment) > 10000 THEN
-        RAISE EXCEPTION 'the shares of experiment "%" exceed 10000', experiment USING ERRCODE = 'XE002';
+    IF (SELECT sum(e.share) FROM economy.level_experiments e
+        WHERE e.experiment = set_level_experiment.experiment) > 10000 THEN
+        RAISE EXCEPTION 'the shares of experiment "%" exceed 10000', experiment
+            USING ERRCODE = 'XE002';
     END IF;
     PERFORM economy_internal.note_change('level_experiments', experiment, 'set', actor);
     RETURN n;

@@ -142,7 +142,8 @@ COMMENT ON FUNCTION economy_internal.rfm_first(economy.rfm_snapshots, economy.rf
     'The first refresh, of users that have no row yet: folds the journal, measures, and writes '
     'every row; the snapshot with that, and the moment of the oldest purchase.';
 
-CREATE FUNCTION economy_internal.rfm_take_up(state economy.rfm_state, rebuild boolean) RETURNS timestamptz
+CREATE FUNCTION economy_internal.rfm_take_up(state economy.rfm_state, rebuild boolean)
+    RETURNS timestamptz
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE

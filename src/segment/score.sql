@@ -274,12 +274,15 @@ BEGIN
                 ORDER BY g.position LIMIT 1)
         FROM (SELECT i.*, %s AS r, %s AS f, %s AS m FROM (%s) i) s
         $query$,
-        economy_internal.rfm_score_expression('recency', definition.recency_kind, bounds.recency,
-                                     'recency' = ANY (bounds.degenerate), definition.population),
-        economy_internal.rfm_score_expression('frequency', definition.frequency_kind, bounds.frequency,
-                                     'frequency' = ANY (bounds.degenerate), definition.population),
-        economy_internal.rfm_score_expression('monetary', definition.monetary_kind, bounds.monetary,
-                                     'monetary' = ANY (bounds.degenerate), definition.population),
+        economy_internal.rfm_score_expression(
+            'recency', definition.recency_kind, bounds.recency,
+            'recency' = ANY (bounds.degenerate), definition.population),
+        economy_internal.rfm_score_expression(
+            'frequency', definition.frequency_kind, bounds.frequency,
+            'frequency' = ANY (bounds.degenerate), definition.population),
+        economy_internal.rfm_score_expression(
+            'monetary', definition.monetary_kind, bounds.monetary,
+            'monetary' = ANY (bounds.degenerate), definition.population),
         inputs)
         USING as_of, definition.recency_weight, definition.frequency_weight,
               definition.monetary_weight, rules, bounds.p50, bounds.p60, bounds.p95;

@@ -161,7 +161,6 @@ COMMENT ON TYPE economy.score_bounds IS
 CREATE FUNCTION economy.rfm_model(model text) RETURNS economy.rfm_models
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     result economy.rfm_models;
 BEGIN

@@ -3,7 +3,8 @@
 CREATE TABLE economy.shop_products (
     product_id     text        NOT NULL COLLATE "C" CONSTRAINT shop_products_pkey PRIMARY KEY
         CONSTRAINT shop_products_product_id_check CHECK (octet_length(product_id) BETWEEN 1 AND 64),
-    category       text        NOT NULL CONSTRAINT shop_products_category_check CHECK (category IN ('conversion', 'item')),
+    category       text        NOT NULL
+        CONSTRAINT shop_products_category_check CHECK (category IN ('conversion', 'item')),
     price_gold     bigint      NOT NULL DEFAULT 0 CONSTRAINT shop_products_price_gold_check
         CHECK (price_gold BETWEEN 0 AND 9007199254740991),
     source_points  bigint      NOT NULL DEFAULT 0 CONSTRAINT shop_products_source_points_check
@@ -13,8 +14,10 @@ CREATE TABLE economy.shop_products (
     monetary       bigint      NOT NULL DEFAULT 0 CONSTRAINT shop_products_monetary_check
         CHECK (monetary BETWEEN 0 AND 9007199254740991),
     limit_once     boolean     NOT NULL DEFAULT false,
-    per_user_limit integer     CONSTRAINT shop_products_per_user_limit_check CHECK (per_user_limit > 0),
-    limit_period   text        NOT NULL DEFAULT 'ever' COLLATE "C" CONSTRAINT shop_products_limit_period_check
+    per_user_limit integer
+        CONSTRAINT shop_products_per_user_limit_check CHECK (per_user_limit > 0),
+    limit_period   text        NOT NULL DEFAULT 'ever' COLLATE "C"
+        CONSTRAINT shop_products_limit_period_check
         CHECK (limit_period IN ('ever', 'day', 'week', 'month')),
     counted        boolean     NOT NULL DEFAULT false,
     global_key     boolean     NOT NULL DEFAULT false,
@@ -23,15 +26,20 @@ CREATE TABLE economy.shop_products (
     active         boolean     NOT NULL DEFAULT true,
     stock_slots    smallint    NOT NULL DEFAULT 0 CONSTRAINT shop_products_stock_slots_check
         CHECK (stock_slots BETWEEN 0 AND 64),
-    effect_code    text        CONSTRAINT shop_products_effect_code_check CHECK (octet_length(effect_code) BETWEEN 1 AND 64),
-    extra          jsonb       NOT NULL DEFAULT '{}' CONSTRAINT shop_products_extra_check CHECK (jsonb_typeof(extra) = 'object'),
+    effect_code    text
+        CONSTRAINT shop_products_effect_code_check
+        CHECK (octet_length(effect_code) BETWEEN 1 AND 64),
+    extra          jsonb       NOT NULL DEFAULT '{}'
+        CONSTRAINT shop_products_extra_check CHECK (jsonb_typeof(extra) = 'object'),
     CONSTRAINT shop_products_period_check CHECK (starts_at < ends_at),
     CONSTRAINT shop_products_limits_check CHECK (NOT limit_once OR per_user_limit IS NULL),
-    CONSTRAINT shop_products_renewal_check CHECK (limit_period = 'ever' OR per_user_limit IS NOT NULL),
+    CONSTRAINT shop_products_renewal_check
+        CHECK (limit_period = 'ever' OR per_user_limit IS NOT NULL),
     CONSTRAINT shop_products_counted_check CHECK (counted OR per_user_limit IS NULL),
-    -- another category is not this constraint's business
+    -- what is no category is refused by the constraint on category
     CONSTRAINT shop_products_amounts_check CHECK (
-        CASE category WHEN 'conversion' THEN price_gold = 0 WHEN 'item' THEN granted_gold = 0 ELSE true END)
+        CASE category WHEN 'conversion' THEN price_gold = 0
+                      WHEN 'item' THEN granted_gold = 0 ELSE true END)
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.shop_products', '');
 COMMENT ON TABLE economy.shop_products IS
@@ -122,7 +130,8 @@ SELECT pg_catalog.pg_extension_config_dump('economy.shop_keys', '');
 COMMENT ON TABLE economy.shop_keys IS 'Which purchase used a key of a product with global_key.';
 
 CREATE VIEW economy.shop_product_changes AS
-    SELECT c.change_id, c.key AS product_id, c.action, c.actor, c.before, c.after, c.units, c.changed_at
+    SELECT c.change_id, c.key AS product_id, c.action, c.actor, c.before, c.after, c.units,
+           c.changed_at
     FROM economy.config_changes c WHERE c.relation = 'shop_products';
 COMMENT ON VIEW economy.shop_product_changes IS
     'Every change of the catalogue and every stock delivery, with actor, '
@@ -139,7 +148,8 @@ CREATE TABLE economy.shop_transactions (
     xact              bigint      NOT NULL,
     position          bigint      NOT NULL,
     monetary          bigint      NOT NULL,
-    quantity          integer     NOT NULL CONSTRAINT shop_transactions_quantity_check CHECK (quantity > 0),
+    quantity          integer     NOT NULL
+        CONSTRAINT shop_transactions_quantity_check CHECK (quantity > 0),
     receipt_signature_version integer NOT NULL,
     hash_algo_version smallint    NOT NULL,
     stock_slot        smallint,
@@ -212,7 +222,7 @@ CREATE FUNCTION economy.receipt(user_id bigint, transaction_id text)
 COMMENT ON FUNCTION economy.receipt(bigint, text) IS
     'The signed receipt of a purchase, or no row. hash and receipt_signature are hexadecimal.';
 
--- the catalogue
+-- The catalogue
 
 CREATE FUNCTION economy_internal.require_actor(actor text) RETURNS void
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -233,38 +243,53 @@ CREATE FUNCTION economy_internal.new_product() RETURNS economy.shop_products
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT jsonb_populate_record(NULL::economy.shop_products,
-            '{"price_gold": 0, "source_points": 0, "granted_gold": 0, "monetary": 0, "limit_once": false, "limit_period": "ever",
-              "counted": false, "global_key": false, "active": true, "stock_slots": 0, "extra": {}}');
+            '{"price_gold": 0, "source_points": 0, "granted_gold": 0, "monetary": 0,
+              "limit_once": false, "limit_period": "ever", "counted": false,
+              "global_key": false, "active": true, "stock_slots": 0, "extra": {}}');
     END;
 COMMENT ON FUNCTION economy_internal.new_product() IS 'The defaults of a product.';
 
-CREATE FUNCTION economy_internal.check_product(product jsonb, old_row economy.shop_products) RETURNS text
+CREATE FUNCTION economy_internal.check_product(product jsonb, old_row economy.shop_products)
+    RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         WITH given AS (
-            SELECT coalesce(product ->> 'category', old_row.category) AS category, old_row.product_id IS NULL AS is_new
+            SELECT coalesce(product ->> 'category', old_row.category) AS category,
+                   old_row.product_id IS NULL AS is_new
         ), says AS (
-            SELECT 1 AS place, format('%s is no such column that can be set', to_json(k)) ||
-                   CASE WHEN k = 'stock_slots' THEN '; stock is given by economy.add_stock() and ended by economy.remove_stock()' ELSE '' END AS says
+            SELECT 1 AS place, format('%s is no such column that can be set', to_json(k))
+                   || CASE WHEN k = 'stock_slots'
+                           THEN '; stock is given by economy.add_stock() '
+                                'and ended by economy.remove_stock()' ELSE '' END AS says
             FROM jsonb_object_keys(product) k
-            WHERE k <> ALL (ARRAY['product_id', 'category', 'price_gold', 'source_points', 'granted_gold', 'monetary', 'limit_once',
-                                  'per_user_limit', 'limit_period', 'global_key', 'starts_at', 'ends_at', 'active', 'effect_code', 'extra'])
+            WHERE k NOT IN ('product_id', 'category', 'price_gold', 'source_points',
+                            'granted_gold', 'monetary', 'limit_once', 'per_user_limit',
+                            'limit_period', 'global_key', 'starts_at', 'ends_at', 'active',
+                            'effect_code', 'extra')
             UNION ALL
-            SELECT 2, 'category must be conversion or item' FROM given g WHERE g.category IS NULL OR g.category NOT IN ('conversion', 'item')
+            SELECT 2, 'category must be conversion or item' FROM given g
+            WHERE g.category IS NULL OR g.category NOT IN ('conversion', 'item')
             UNION ALL
-            -- free is what somebody calls free, not what somebody forgot to price
+            -- a product is free when somebody calls it free, not when nobody priced it
             SELECT 3, format('%s must be given, be it 0', m.member) FROM given g, LATERAL (
-                SELECT CASE g.category WHEN 'item' THEN 'price_gold' ELSE 'granted_gold' END AS member) m
+                SELECT CASE g.category WHEN 'item' THEN 'price_gold'
+                                       ELSE 'granted_gold' END AS member) m
             WHERE (g.is_new OR g.category <> old_row.category) AND product -> m.member IS NULL
             UNION ALL
             -- the session's settings must not decide what moment is meant
-            SELECT 4, format('%s must be a text in ISO 8601 with time zone, such as 2026-01-31T12:00:00Z', k) FROM unnest(ARRAY['starts_at', 'ends_at']) k
-            WHERE jsonb_typeof(product -> k) <> 'null' AND NOT coalesce(jsonb_typeof(product -> k) = 'string' AND product ->> k ~
-                '^[0-9]{4,6}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}(:?[0-9]{2}(:[0-9]{2})?)?)$', false)
+            SELECT 4, format('%s must be a text in ISO 8601 with time zone, '
+                             'such as 2026-01-31T12:00:00Z', k)
+            FROM unnest(ARRAY['starts_at', 'ends_at']) k
+            WHERE jsonb_typeof(product -> k) <> 'null' AND NOT coalesce(
+                jsonb_typeof(product -> k) = 'string'
+                AND product ->> k ~ ('^[0-9]{4,6}-[0-9]{2}-[0-9]{2}[T ]'
+                    '[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?'
+                    '(Z|[+-][0-9]{2}(:?[0-9]{2}(:[0-9]{2})?)?)$'), false)
             UNION ALL
             SELECT 5, 'global_key is fixed when a product is made' FROM given g
-            WHERE NOT g.is_new AND product ? 'global_key' AND product ->> 'global_key' IS DISTINCT FROM old_row.global_key::text
+            WHERE NOT g.is_new AND product ? 'global_key'
+              AND product ->> 'global_key' IS DISTINCT FROM old_row.global_key::text
         )
         SELECT s.says FROM says s ORDER BY s.place, s.says LIMIT 1;
     END;
@@ -277,13 +302,12 @@ CREATE FUNCTION economy.upsert_product(product jsonb, actor text) RETURNS econom
     SET search_path = pg_catalog, economy, pg_temp
     SET TimeZone = 'UTC'
     SET DateStyle = 'ISO, MDY' AS $$
-#variable_conflict use_variable
 DECLARE
-    old_row economy.shop_products;
-    new_row economy.shop_products;
-    id      text := product ->> 'product_id';
-    wrong   text;
-    failed  text;
+    old_row   economy.shop_products;
+    new_row   economy.shop_products;
+    id        text := product ->> 'product_id';
+    wrong     text;
+    failed    text;
     at_column text;
 BEGIN
     PERFORM economy_internal.require_actor(actor);
@@ -298,7 +322,10 @@ BEGIN
     wrong := economy_internal.check_product(product, old_row);
     IF wrong IS NULL THEN
         BEGIN
-            new_row := jsonb_populate_record(CASE WHEN old_row.product_id IS NULL THEN economy_internal.new_product() ELSE old_row END, product);
+            new_row := jsonb_populate_record(
+                CASE WHEN old_row.product_id IS NULL THEN economy_internal.new_product()
+                     ELSE old_row END,
+                product);
             new_row.limit_period := coalesce(new_row.limit_period, 'ever');
             new_row.counted := old_row.counted IS TRUE OR new_row.per_user_limit IS NOT NULL;
             IF old_row.product_id IS NULL THEN
@@ -308,21 +335,27 @@ BEGIN
                     category = new_row.category, price_gold = new_row.price_gold,
                     source_points = new_row.source_points, granted_gold = new_row.granted_gold,
                     monetary = new_row.monetary, limit_once = new_row.limit_once,
-                    per_user_limit = new_row.per_user_limit, limit_period = new_row.limit_period, counted = new_row.counted,
+                    per_user_limit = new_row.per_user_limit,
+                    limit_period = new_row.limit_period, counted = new_row.counted,
                     starts_at = new_row.starts_at, ends_at = new_row.ends_at,
-                    active = new_row.active, effect_code = new_row.effect_code, extra = new_row.extra
+                    active = new_row.active, effect_code = new_row.effect_code,
+                    extra = new_row.extra
                 WHERE p.product_id = id;
             END IF;
         EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
-            GET STACKED DIAGNOSTICS wrong = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
+            GET STACKED DIAGNOSTICS
+                wrong = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
             wrong := economy_internal.violation('shop_products', product, wrong, failed, at_column);
         END;
     END IF;
     IF wrong IS NOT NULL THEN
-        RAISE EXCEPTION 'product "%" is not valid', id USING ERRCODE = 'XE301', DETAIL = wrong || '.',
+        RAISE EXCEPTION 'product "%" is not valid', id
+            USING ERRCODE = 'XE301', DETAIL = wrong || '.',
             HINT = 'The keys are the column names of economy.shop_products.';
     END IF;
-    PERFORM economy_internal.note_change('shop_products', id, CASE WHEN old_row.product_id IS NULL THEN 'create' ELSE 'change' END, actor);
+    PERFORM economy_internal.note_change(
+        'shop_products', id,
+        CASE WHEN old_row.product_id IS NULL THEN 'create' ELSE 'change' END, actor);
     RETURN new_row;
 END
 $$;
@@ -330,17 +363,18 @@ COMMENT ON FUNCTION economy.upsert_product(jsonb, text) IS
     'Creates a product, or changes the given columns of one; keys are the column names of '
     'shop_products. Recorded with actor, before and after. XE301 for a product that is not valid.';
 
-CREATE FUNCTION economy_internal.lock_product(product_id text, actor text) RETURNS economy.shop_products
+CREATE FUNCTION economy_internal.lock_product(product_id text, actor text)
+    RETURNS economy.shop_products
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     result economy.shop_products;
 BEGIN
     PERFORM economy_internal.require_actor(actor);
     PERFORM economy_internal.require_given('product_id', product_id IS NOT NULL);
     PERFORM economy_internal.open_tables('shop_products', 'shop_stock');
-    SELECT * INTO result FROM economy.shop_products p WHERE p.product_id = lock_product.product_id FOR NO KEY UPDATE;
+    SELECT * INTO result FROM economy.shop_products p
+        WHERE p.product_id = lock_product.product_id FOR NO KEY UPDATE;
     IF NOT found THEN
         RAISE EXCEPTION 'product "%" does not exist', product_id USING ERRCODE = 'XE302';
     END IF;
@@ -353,13 +387,12 @@ COMMENT ON FUNCTION economy_internal.lock_product(text, text) IS
 CREATE FUNCTION economy.retire_product(product_id text, actor text) RETURNS economy.shop_products
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     new_row economy.shop_products;
 BEGIN
     PERFORM economy_internal.lock_product(product_id, actor);
-    UPDATE economy.shop_products p SET active = false WHERE p.product_id = retire_product.product_id
-        RETURNING * INTO new_row;
+    UPDATE economy.shop_products p SET active = false
+        WHERE p.product_id = retire_product.product_id RETURNING * INTO new_row;
     PERFORM economy_internal.note_change('shop_products', product_id, 'retire', actor);
     RETURN new_row;
 END
@@ -367,26 +400,27 @@ $$;
 COMMENT ON FUNCTION economy.retire_product(text, text) IS
     'Takes a product off sale; its purchases and receipts stay. XE302 for an unknown product.';
 
--- Stock. Buyers wait for a slot that somebody holds, so whoever delivers holds
--- none while he waits for another. What is free takes the whole delivery. Who takes
--- away, and finds too little in what is free, lets go of it, which a rolled back
--- block does, waits with empty hands, and looks again.
+-- Stock. A buyer waits for a slot that somebody holds, so whoever delivers holds none
+-- while he waits for another: the slots that are free take the whole delivery. Whoever
+-- takes away, and finds too little in the free ones, lets go of them, which a rolled
+-- back block does, waits with empty hands, and looks again.
 
 CREATE FUNCTION economy_internal.change_free_stock(product_id text, units bigint) RETURNS smallint[]
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     free smallint[];
     have bigint;
 BEGIN
     SELECT array_agg(t.slot ORDER BY t.slot), sum(t.remaining) INTO free, have
-    FROM (SELECT s.slot, s.remaining FROM economy.shop_stock s WHERE s.product_id = change_free_stock.product_id
-          FOR NO KEY UPDATE SKIP LOCKED) t;
+        FROM (SELECT s.slot, s.remaining FROM economy.shop_stock s
+              WHERE s.product_id = change_free_stock.product_id
+              FOR NO KEY UPDATE SKIP LOCKED) t;
     IF have + units >= 0 THEN
         -- even out: every slot gets its share of what there is now
-        UPDATE economy.shop_stock s
-            SET remaining = (have + units) / cardinality(free) + (f.place <= (have + units) % cardinality(free))::integer
+        UPDATE economy.shop_stock s SET
+                remaining = (have + units) / cardinality(free)
+                    + (f.place <= (have + units) % cardinality(free))::integer
             FROM unnest(free) WITH ORDINALITY f (slot, place)
             WHERE s.product_id = change_free_stock.product_id AND s.slot = f.slot;
         RETURN NULL;
@@ -401,7 +435,6 @@ COMMENT ON FUNCTION economy_internal.change_free_stock(text, bigint) IS
 CREATE FUNCTION economy_internal.take_stock_away(product_id text, units bigint) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     free smallint[];
     have bigint;
@@ -418,13 +451,17 @@ BEGIN
             NULL;
         END;
         SELECT coalesce(sum(s.remaining), 0), min(s.slot) FILTER (WHERE s.slot <> ALL (free))
-            INTO have, busy FROM economy.shop_stock s WHERE s.product_id = take_stock_away.product_id;
+            INTO have, busy
+            FROM economy.shop_stock s WHERE s.product_id = take_stock_away.product_id;
         IF have < units THEN
-            RAISE EXCEPTION 'stock of "%" cannot change by %', product_id, -units USING ERRCODE = 'XE303',
+            RAISE EXCEPTION 'stock of "%" cannot change by %', product_id, -units
+                USING ERRCODE = 'XE303',
                 DETAIL = format('It holds %s units; a stock is from 0 to 2^53-1.', have);
         END IF;
         BEGIN
-            PERFORM FROM economy.shop_stock s WHERE s.product_id = take_stock_away.product_id AND s.slot = busy FOR NO KEY UPDATE;
+            PERFORM FROM economy.shop_stock s
+                WHERE s.product_id = take_stock_away.product_id AND s.slot = busy
+                FOR NO KEY UPDATE;
             RAISE EXCEPTION USING ERRCODE = 'EC000', MESSAGE = 'nothing may stay locked';
         EXCEPTION WHEN SQLSTATE 'EC000' THEN
             NULL;
@@ -442,7 +479,6 @@ CREATE FUNCTION economy.add_stock(
     SET search_path = pg_catalog, economy, pg_temp
     SET TimeZone = 'UTC'
     SET DateStyle = 'ISO, MDY' AS $$
-#variable_conflict use_variable
 DECLARE
     old_row economy.shop_products;
     new_row economy.shop_products;
@@ -459,37 +495,50 @@ BEGIN
     old_row := economy_internal.lock_product(product_id, actor);
     new_row := old_row;
     IF old_row.stock_slots = 0 THEN
-        SELECT sum(t.remaining), count(*) INTO total, new_row.stock_slots FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id;
+        SELECT sum(t.remaining), count(*) INTO total, new_row.stock_slots
+            FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id;
         IF new_row.stock_slots = 0 THEN
             new_row.stock_slots := slots;
-            INSERT INTO economy.shop_stock SELECT product_id, n, 0 FROM generate_series(0, slots - 1) n;
+            INSERT INTO economy.shop_stock
+                SELECT add_stock.product_id, n, 0 FROM generate_series(0, slots - 1) n;
         ELSE
             -- it was limited before: what was left then is not for sale again
-            PERFORM FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id ORDER BY t.slot FOR NO KEY UPDATE;
-            SELECT sum(t.remaining) INTO total FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id;
-            UPDATE economy.shop_stock t SET remaining = 0 WHERE t.product_id = add_stock.product_id;
-            PERFORM economy_internal.note_change('shop_products', product_id, 'stock', actor, -total);
+            PERFORM FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id
+                ORDER BY t.slot FOR NO KEY UPDATE;
+            SELECT sum(t.remaining) INTO total
+                FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id;
+            UPDATE economy.shop_stock t SET remaining = 0
+                WHERE t.product_id = add_stock.product_id;
+            PERFORM economy_internal.note_change(
+                'shop_products', product_id, 'stock', actor, -total);
         END IF;
-        UPDATE economy.shop_products p SET stock_slots = new_row.stock_slots WHERE p.product_id = add_stock.product_id;
+        UPDATE economy.shop_products p SET stock_slots = new_row.stock_slots
+            WHERE p.product_id = add_stock.product_id;
     END IF;
-    -- buyers only make it less
-    SELECT sum(t.remaining) INTO total FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id;
+    -- buyers can only make the total less before it is changed
+    SELECT sum(t.remaining) INTO total
+        FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id;
     IF total + units > 9007199254740991 THEN
-        RAISE EXCEPTION 'stock of "%" cannot change by %', product_id, units USING ERRCODE = 'XE303',
+        RAISE EXCEPTION 'stock of "%" cannot change by %', product_id, units
+            USING ERRCODE = 'XE303',
             DETAIL = format('It holds %s units; a stock is from 0 to 2^53-1.', total);
     END IF;
     IF units < 0 THEN
         PERFORM economy_internal.take_stock_away(product_id, -units);
     ELSIF economy_internal.change_free_stock(product_id, units) IS NOT NULL THEN
-        -- none is free: one is enough to wait for, and to deliver to
-        UPDATE economy.shop_stock t SET remaining = t.remaining + units WHERE t.product_id = add_stock.product_id AND t.slot = 0;
+        -- when none is free, one is enough to wait for, and to deliver to
+        UPDATE economy.shop_stock t SET remaining = t.remaining + units
+            WHERE t.product_id = add_stock.product_id AND t.slot = 0;
         IF NOT found THEN
-            RAISE EXCEPTION 'product "%" is limited and has no slot 0', product_id USING ERRCODE = 'XE103',
-                HINT = 'Rows of economy.shop_stock were removed by hand. economy_internal.audit_stock() says what is missing.';
+            RAISE EXCEPTION 'product "%" is limited and has no slot 0', product_id
+                USING ERRCODE = 'XE103',
+                HINT = 'Rows of economy.shop_stock were removed by hand. '
+                       'economy_internal.audit_stock() says what is missing.';
         END IF;
     END IF;
     PERFORM economy_internal.note_change('shop_products', product_id, 'stock', actor, units);
-    SELECT sum(t.remaining) INTO total FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id;
+    SELECT sum(t.remaining) INTO total
+        FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id;
     RETURN total;
 END
 $$;
@@ -501,17 +550,19 @@ COMMENT ON FUNCTION economy.add_stock(text, bigint, text, integer) IS
 CREATE FUNCTION economy.remove_stock(product_id text, actor text) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     product CONSTANT economy.shop_products := economy_internal.lock_product(product_id, actor);
 BEGIN
     IF product.stock_slots = 0 THEN
-        RAISE EXCEPTION 'product "%" has no stock', product_id USING ERRCODE = 'XE303', HINT = 'It is sold without limit.';
+        RAISE EXCEPTION 'product "%" has no stock', product_id
+            USING ERRCODE = 'XE303', HINT = 'It is sold without limit.';
     END IF;
     -- the slots stay as they are: nobody needs to wait for those who buy just now
-    UPDATE economy.shop_products p SET stock_slots = 0 WHERE p.product_id = remove_stock.product_id;
+    UPDATE economy.shop_products p SET stock_slots = 0
+        WHERE p.product_id = remove_stock.product_id;
     PERFORM economy_internal.note_change('shop_products', product_id, 'change', actor);
-    RETURN (SELECT sum(t.remaining) FROM economy.shop_stock t WHERE t.product_id = remove_stock.product_id);
+    RETURN (SELECT sum(t.remaining) FROM economy.shop_stock t
+            WHERE t.product_id = remove_stock.product_id);
 END
 $$;
 COMMENT ON FUNCTION economy.remove_stock(text, text) IS
