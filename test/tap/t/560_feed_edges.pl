@@ -75,6 +75,9 @@ my $read = q{SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE 
 my $begin = now($dbh);
 my $many = 320000;
 is(play(3000, 1000001, 1000000 + $many), $many, 'one transaction has many entries');
+# what was read before counts as read when its sessions say so
+poll_until('the other sessions to end', sub { value($dbh, q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'}) == 1 });
+$dbh->do('SELECT pg_stat_force_next_flush()');
 my $reader = connect_to($node);
 my ($cursor, $code, $told) = ($begin, 'MORE', 0);
 my $before = value($dbh, $read);
