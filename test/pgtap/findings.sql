@@ -36,7 +36,7 @@ BEGIN
         FROM economy.verify_chain(u::bigint) f;
     RAISE EXCEPTION USING ERRCODE = 'XT000';
 EXCEPTION WHEN SQLSTATE 'XT000' THEN
-    answer := replace(answer, u || '-', 'U-');
+    answer := regexp_replace(answer, '([PGRAU])' || u || '-', E'\\1U-', 'g');
     FOR w IN SELECT * FROM was LOOP
         answer := replace(answer, w.hash, 'h' || w.seq);
     END LOOP;

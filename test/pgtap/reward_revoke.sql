@@ -23,7 +23,7 @@ SELECT is(pg_temp.account(:u), '5 650 1101', 'five rewards');
 SELECT is(pg_temp.back(:u, 'RU-1'),
     't new OK RU-6 -100 -600 550 501 2 f {"xp": 600, "gold": 100, "debt_xp": 0, "debt_gold": 0}', 'all of a reward');
 SELECT is((SELECT row(r.seq, r.gold_delta, r.xp_delta, r.gold, r.experience_points, r.reverses, r.streak_day, r.source,
-                      replace(r.external_event_id, r.user_id::text, 'U'), r.actor, r.reason, r.details)::text
+                      replace(r.external_event_id, r.user_id || '-', 'U-'), r.actor, r.reason, r.details)::text
            FROM economy.reward_audit r WHERE r.user_id = :u AND r.seq = 6),
     '(6,-100,-600,550,501,1,,economy:reversal,RU-1,"an actor","a reason","{""xp"": 600, ""gold"": 100, ""debt_xp"": 0, ""debt_gold"": 0}")',
     'the compensating entry');
@@ -118,7 +118,7 @@ SELECT is(pg_temp.back(:parts, 'RU-1'), 't reuse OK RU-6 -50 -500 0 0 1 f {"xp":
 SELECT is(pg_temp.part(:parts, 'c'), 'f refused EXCEEDS_REWARD - 0 0 {"xp": 0, "gold": 0, "left_xp": 0, "left_gold": 0}', 'nothing is left');
 SELECT is(pg_temp.part(:parts, 'c', 0, 0), 'f refused EXCEEDS_REWARD - 0 0 {"xp": 0, "gold": 0, "left_xp": 0, "left_gold": 0}', 'and nothing is too much of it');
 SELECT is(pg_temp.part(:parts, 'a', 30, 100), 't reuse OK RU-3 -30 -100 120 500 2 f {"xp": 100, "gold": 30, "debt_xp": 0, "debt_gold": 0}', 'a repeat of the first part');
-SELECT is((SELECT string_agg(replace(concat_ws(' ', seq, reverses, source, external_event_id), :'parts', 'U'), ', ' ORDER BY seq) FROM economy.reward_audit WHERE user_id = :parts AND reverses IS NOT NULL),
+SELECT is((SELECT string_agg(replace(concat_ws(' ', seq, reverses, source, external_event_id), :'parts' || '-', 'U-'), ', ' ORDER BY seq) FROM economy.reward_audit WHERE user_id = :parts AND reverses IS NOT NULL),
     '3 1 economy:reversal:RU-1 a, 4 1 economy:reversal:RU-1 b, 5 2 economy:reversal:RU-2 a, 6 1 economy:reversal RU-1', 'the entries');
 -- one after the other
 SELECT economy.register('pgtap one and the other') AS both \gset
