@@ -86,6 +86,21 @@ SELECT results_eq($$SELECT units FROM economy.shop_product_changes c WHERE c.pro
     ARRAY[0, 10, -3, -7, 9007199254740991]::bigint[], 'each delivery is recorded');
 SELECT is((SELECT p.stock_slots FROM economy.upsert_product('{"product_id": "pgtap_p", "price_gold": 1}', 'ann') p), 3::smallint, 'a change keeps the stock');
 
+SELECT throws_ok($$SELECT economy.add_stock('pgtap_p', 1, 'bob')$$, 'XE303', 'stock of "pgtap_p" cannot change by 1', 'and no more');
+SELECT throws_ok(format('SELECT economy.add_stock(''pgtap_p'', %s, ''bob'')', units), 'XE303', 'units must be a number up to 2^53-1', 'units ' || units)
+FROM (VALUES ('9007199254740992'), ('-9007199254740992')) v (units);
+SELECT throws_ok($$SELECT economy.add_stock('pgtap_p', -9007199254740992 + 1, 'bob'), economy.add_stock('pgtap_p', -1, 'bob')$$, 'XE303', 'stock of "pgtap_p" cannot change by -1', 'all of it can be taken away');
+-- a stock of one slot is one, and units of several slots are noted for the first of them
+SELECT economy.register('pgtap slots') AS slots \gset
+SELECT p.product_id AS x, economy.add_stock(p.product_id, 3, 'ann', n) AS y FROM (VALUES (1), (3)) v (n), economy.upsert_product(jsonb_build_object('product_id', 'pgtap_slots ' || n, 'category', 'item', 'price_gold', 0), 'ann') p \g /dev/null
+SELECT is((SELECT concat_ws(' ', p.code, p.stock_remaining) FROM economy.purchase(:slots, 'pgtap_slots ' || n, 'k' || q, q) p), says, format('%s units of 3 in %s slots', q, n))
+FROM (VALUES (1, 4, 'SOLD_OUT 3'), (1, 3, 'OK 0'), (3, 4, 'SOLD_OUT 3'), (3, 2, 'OK 1')) v (n, q, says) ORDER BY n, q DESC;
+SELECT is((SELECT string_agg(t.stock_slot::text, ' ' ORDER BY t.seq) FROM economy.shop_transactions t WHERE t.user_id = :slots), '0 0', 'from the first slot on');
+SELECT is(economy.remove_stock('pgtap_slots ' || n, 'ann') || ' ' || (SELECT p.code FROM economy.purchase(:slots, 'pgtap_slots ' || n, 'k', 9) p), says, format('without its %s slots', n))
+FROM (VALUES (1, '0 OK'), (3, '1 OK')) v (n, says);
+SELECT is((SELECT p.starts_at::text FROM economy.upsert_product('{"product_id": "pgtap_slots 1", "starts_at": "12031-01-02T03:04:05.123456Z"}', 'ann') p), (timestamptz '12031-01-02 03:04:05.123456+00')::text, 'a sale in ten thousand years');
+SELECT throws_ok($$SELECT economy.upsert_product('{"product_id": "pgtap_slots 1", "starts_at": "2031-01-02T03:04:05.1234567Z"}', 'ann')$$, 'XE301', NULL, 'but no moment between two microseconds');
+
 -- retirement
 SELECT is((SELECT p.active FROM economy.retire_product('pgtap_p', 'carl') p), false, 'a retired product is not active');
 SELECT is((SELECT row(c.action, c.actor, c.before ->> 'active', c.after ->> 'active')::text FROM economy.shop_product_changes c

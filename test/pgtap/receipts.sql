@@ -1,6 +1,6 @@
 -- Receipts, their verification, and the life of the signing keys.
 BEGIN;
-SELECT plan(86);
+SELECT plan(87);
 
 SELECT economy.register('pgtap receipts') AS u \gset
 SELECT economy.register('pgtap receipts of another') AS other \gset
@@ -53,6 +53,11 @@ SELECT FROM economy.purchase(:behind, 'pgtap_r0', 'behind U') \g /dev/null
 SELECT is((SELECT string_agg(DISTINCT l.journal, ' ') FROM economy.ledger l WHERE l.user_id = :behind), 'gold_adjustments reward_audit shop_transactions user_actions user_changes', 'all journals');
 SELECT is((SELECT string_agg(concat_ws(' ', t.idempotency_key, v.valid, v.reason), ', ' ORDER BY t.seq) FROM economy.shop_transactions t, economy.verify_receipt(:behind, 'P' || t.user_id || '-' || t.seq) v
            WHERE t.user_id = :behind), 'first t OK, behind P t OK, behind G t OK, behind R t OK, behind A t OK, behind U t OK', 'a purchase behind each verifies');
+
+SAVEPOINT gone;
+DELETE FROM economy.users WHERE user_id = :behind;
+SELECT is(v::text, '(f,CHAIN_BROKEN)', 'the first of somebody who is gone follows nothing') FROM economy.verify_receipt(:behind, 'P' || :behind || '-1') v;
+ROLLBACK TO SAVEPOINT gone;
 
 -- keys: rotated, retired
 SELECT receipt_signature_version AS version FROM economy.receipt(:u, :'first') \gset
