@@ -148,5 +148,59 @@ FROM (SELECT DISTINCT ON (state) state, version FROM economy.signing_keys ORDER 
              ('retired', 'state = ''verify_only'', retired_at = NULL, last_position = NULL, material = sha256(''x'')'), ('active', 'state = ''verify_only'''), ('verify_only', 'state = ''next''')) c (states, change)
 WHERE k.state = ANY (string_to_array(c.states, ' '));
 SELECT is((SELECT count(*) FROM economy.signing_keys WHERE state = 'retired') > 0, true, 'of which one is retired');
+-- what an anchor holds is what the accounts are, bucket by bucket, in parts of any size
+SAVEPOINT s;
+SELECT (last_value / 4096 + 1) * 4096 AS base FROM economy.user_id_seq \gset
+CREATE TEMP TABLE edge AS
+    SELECT setval('economy.user_id_seq', :base + n, false) AS x, economy.register('pgtap bucket ' || n) AS user_id FROM unnest(ARRAY[0, 1, 2047, 2048, 4094, 4095, 4096, 8191, 8192]) n;
+SELECT is((SELECT array_agg((user_id & 281474976710655) - :base ORDER BY user_id)::text FROM edge), '{0,1,2047,2048,4094,4095,4096,8191,8192}', 'users at the ends of buckets');
+SELECT count(*) AS x FROM edge e, generate_series(1, 3) k, economy.grant_reward(e.user_id, 'pgtap', 'k' || k, 10 * k, k) WHERE e.x % 2 = 0 \gset
+CREATE FUNCTION pg_temp.held(step integer) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+    WHILE economy.anchor_step(step) > 0 LOOP
+    END LOOP;
+    RETURN NEXT is_empty($q$WITH b AS (SELECT * FROM economy.anchor_buckets b WHERE b.anchor_id = (SELECT max(a.anchor_id) FROM economy.anchors a) AND b.bucket > -9223372036854775807), w AS (
+            SELECT div(a.user_id, 4096)::bigint AS bucket, count(*) AS users, sum(a.seq)::bigint AS entries, sum(a.gold) AS gold, sum(a.experience_points) AS xp,
+                   sha256(string_agg(int8send(a.user_id) || int8send(a.seq) || a.head_hash, '' ORDER BY a.user_id)) AS digest FROM economy.accounts a GROUP BY 1)
+        SELECT * FROM b FULL JOIN w USING (bucket, users, entries, gold, xp, digest) WHERE b.anchor_id IS NULL OR w.users IS NULL$q$, 'buckets, taken by ' || step);
+    RETURN NEXT is_empty('SELECT a.user_id, a.seq, a.head_hash FROM economy.accounts a EXCEPT SELECT DISTINCT ON (h.user_id) h.user_id, h.seq, h.hash FROM (SELECT * FROM economy.anchor_heads x ORDER BY x.user_id, x.anchor_id DESC) h', 'with the heads that they are of');
+END
+$$;
+SELECT pg_temp.held(step) FROM unnest(ARRAY[1, 3, 50000]) step;
+-- a head that is another at the same entry is another head
+UPDATE economy.accounts SET head_hash = sha256(head_hash) WHERE user_id = (SELECT min(user_id) FROM edge);
+SELECT pg_temp.held(2);
+SELECT is((SELECT count(DISTINCT hash) || ' ' || count(DISTINCT seq) FROM economy.anchor_heads WHERE user_id = (SELECT min(user_id) FROM edge)), '2 1', 'of one entry two heads');
+ROLLBACK TO s;
+-- of the configuration, too, what the kept ones need stays: of each key, however often another changes
+SELECT economy.upsert_product('{"product_id": "pgtap_still", "category": "item", "price_gold": 1}', 'pgtap') IS NULL AS x \gset
+CREATE FUNCTION pg_temp.moved(n integer) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM economy.upsert_product(jsonb_build_object('product_id', 'pgtap_moves', 'category', 'item', 'price_gold', n), 'pgtap');
+    PERFORM economy.anchor(2);
+    RETURN NEXT is_empty('SELECT * FROM economy_internal.audit_anchors()', 'a product changed for the time ' || n);
+END
+$$;
+SELECT pg_temp.moved(n) FROM generate_series(1, 4) n;
+-- a stream that was empty goes on, and one that ended at its checkpoint
+SELECT economy.register('pgtap begins') AS begins, economy.register('pgtap ends') AS ends \gset
+SELECT count(*) AS x FROM generate_series(1, 2) n, economy.record_action(:ends, 'slot', 'T', n::text) \gset
+SELECT economy_internal.prune_stream(:ends, 2) AS x, economy.anchor(9) AS empty \gset
+SELECT success AS x FROM economy.adjust_gold(:begins, 1, 'k', 'r', 'a') \gset
+SELECT is_empty(format('SELECT * FROM economy.verify_anchor(%L)', :'empty'), 'first entries agree with an anchor of before');
+ALTER TABLE economy.user_actions DISABLE TRIGGER USER;
+DELETE FROM economy.user_actions WHERE user_id = :ends AND seq = 2;
+SELECT is((SELECT string_agg(f.kind || ' ' || f.seq, ', ') FROM economy_internal.audit_anchored(:ends, :ends) f), 'missing_entry 2', 'the entry at a checkpoint is one that must be there');
+UPDATE economy.anchor_heads SET anchor_id = 0 WHERE user_id = :begins;
+SELECT is((SELECT string_agg(f.kind || ' ' || f.actual, ', ') FROM economy_internal.audit_anchored(:begins, :begins) f), 'wrong_anchor anchor 0', 'there is no anchor 0');
+-- one that is taken out is missed, though all about it are alike
+ROLLBACK TO s;
+SELECT count(economy.anchor()) AS x FROM generate_series(1, 3) \gset
+SELECT is_empty('SELECT * FROM economy_internal.audit_anchors()', 'three that are alike');
+DELETE FROM economy.anchor_buckets WHERE anchor_id = (SELECT max(anchor_id) - 1 FROM economy.anchors);
+DELETE FROM economy.anchors WHERE anchor_id = (SELECT max(anchor_id) - 1 FROM economy.anchors);
+SELECT is((SELECT count(*) FROM economy_internal.audit_anchors()), 1::bigint, 'one less');
+ROLLBACK TO s;
+SELECT is_empty('SELECT * FROM pg_temp.sweep()', 'clean in the end');
 SELECT * FROM finish();
 ROLLBACK;
