@@ -98,13 +98,13 @@ CREATE FUNCTION economy_internal.rfm_apply_reversals() RETURNS void
 COMMENT ON FUNCTION economy_internal.rfm_apply_reversals() IS
     'Recounts the days of users with purchases that were reversed since the last refresh.';
 
-CREATE VIEW economy.rfm_unfolded AS
+CREATE VIEW economy_internal.rfm_unfolded AS
     SELECT t.user_id, t.seq, t.created_at, t.monetary, t.xact, t.position
     FROM economy.shop_transactions t LEFT JOIN economy.user_segments u USING (user_id)
     WHERE t.status = 'SUCCESS' AND t.seq > coalesce(u.seq, 0)
       AND NOT EXISTS (SELECT FROM economy.rfm_reversals r
                       WHERE r.user_id = t.user_id AND r.seq = t.seq);
-COMMENT ON VIEW economy.rfm_unfolded IS
+COMMENT ON VIEW economy_internal.rfm_unfolded IS
     'Purchases that are not in the buckets yet; those since rfm_state.seen_before '
     'are all, and found by an index.';
 
@@ -118,24 +118,24 @@ COMMENT ON FUNCTION economy_internal.rfm_fold(bigint, boolean) IS
     'Purchases of a transaction and later ones, as packed buckets of each user, '
     'in the order of users; or only those of them that user_segments does not hold.';
 
-CREATE VIEW economy.rfm_fresh AS
+CREATE VIEW economy_internal.rfm_fresh AS
     SELECT f.user_id, f.seq, u.ctid AS place, u.frequency, u.monetary, u.segment_since,
            u.next_change_at, u.changes, u.r, u.f, u.m, u.segment,
            -- a transaction that was open for long has the purchases of others read again
            CASE WHEN f.first_seq > coalesce(u.seq, 0) THEN f.since
-                ELSE (SELECT min(t.created_at) FROM economy.rfm_unfolded t
+                ELSE (SELECT min(t.created_at) FROM economy_internal.rfm_unfolded t
                       WHERE t.user_id = f.user_id) END AS since,
            CASE WHEN u.user_id IS NULL THEN f.buckets
                 WHEN f.first_seq > u.seq THEN economy_internal.rfm_merge(u.buckets, f.buckets)
                 ELSE economy_internal.rfm_merge(u.buckets, (
                     SELECT economy_internal.rfm_pack(t.created_at, t.monetary, t.seq)
-                    FROM economy.rfm_unfolded t WHERE t.user_id = f.user_id)) END AS buckets
+                    FROM economy_internal.rfm_unfolded t WHERE t.user_id = f.user_id)) END AS buckets
     FROM (SELECT coalesce((SELECT economy_internal.rfm_unsee(s) FROM economy.rfm_state s), 0)
               AS transaction) s
     CROSS JOIN LATERAL economy_internal.rfm_fold(s.transaction, s.transaction = 0) f
     LEFT JOIN economy.user_segments u USING (user_id)
     WHERE f.seq > coalesce(u.seq, 0);
-COMMENT ON VIEW economy.rfm_fresh IS
+COMMENT ON VIEW economy_internal.rfm_fresh IS
     'Users with purchases that are not in their buckets yet: the row of user_segments as it '
     'is, and the buckets with them.';
 

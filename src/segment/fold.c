@@ -166,7 +166,8 @@ read_journal(Fold *fold, int64 since, bool unheld)
 	" AND NOT EXISTS"
 	" (SELECT FROM economy.rfm_reversals r WHERE r.user_id = t.user_id AND r.seq = t.seq)";
 	static const char *const unheld_journal =
-	"SELECT t.user_id, t.seq, t.created_at, t.monetary FROM economy.rfm_unfolded t WHERE true";
+	"SELECT t.user_id, t.seq, t.created_at, t.monetary"
+	" FROM economy_internal.rfm_unfolded t WHERE true";
 	int64		position = since == 0 ? 0 : eco_position_of_xid(since);
 	ParamListInfo params = makeParamList(2);
 	SPIExecuteOptions options = {.params = params, .read_only = true, .dest = &fold->receiver};

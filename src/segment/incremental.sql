@@ -29,7 +29,7 @@ BEGIN
     -- keeps is for those of its first refresh
     EXECUTE $query$
         WITH fresh AS MATERIALIZED (
-            SELECT * FROM economy.rfm_fresh
+            SELECT * FROM economy_internal.rfm_fresh
         ), touched AS (
             SELECT f.place, f.user_id, f.seq, f.since, f.buckets, f.frequency, f.monetary,
                    f.segment_since, f.next_change_at, coalesce(f.changes, 0) AS changes,

@@ -120,7 +120,7 @@ BEGIN
     -- and a plan that it keeps may read the journal whole
     EXECUTE $query$
         SELECT count(DISTINCT s.user_id), $2 - min(s.at) FROM (
-            SELECT t.user_id, t.created_at AS at FROM economy.rfm_unfolded t
+            SELECT t.user_id, t.created_at AS at FROM economy_internal.rfm_unfolded t
             WHERE t.position >= $3 AND t.xact >= $1
               AND ($1 = 0 OR t.xact < pg_snapshot_xmax(pg_current_snapshot())::text::bigint
                    OR t.xact = pg_current_xact_id_if_assigned()::text::bigint)

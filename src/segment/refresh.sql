@@ -155,7 +155,7 @@ DECLARE
     oldest  timestamptz;
 BEGIN
     IF rebuild THEN
-        SELECT min(t.created_at) INTO waiting FROM economy.rfm_unfolded t
+        SELECT min(t.created_at) INTO waiting FROM economy_internal.rfm_unfolded t
             WHERE t.xact >= coalesce(economy_internal.rfm_unsee(state), 0);
         PERFORM economy_internal.rfm_rebuild(never);
     END IF;
@@ -163,7 +163,7 @@ BEGIN
     -- keeps is for those of its first refresh
     EXECUTE $query$
         WITH fresh AS MATERIALIZED (
-            SELECT f.place, f.user_id, f.seq, f.since, f.buckets FROM economy.rfm_fresh f
+            SELECT f.place, f.user_id, f.seq, f.since, f.buckets FROM economy_internal.rfm_fresh f
         ), folded AS (
             UPDATE economy.user_segments u SET seq = f.seq, buckets = f.buckets
             FROM fresh f WHERE u.ctid = f.place
