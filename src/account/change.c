@@ -318,7 +318,7 @@ eco_unlink_external_id(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(eco_result_row(&result));
 }
 
-/* Arguments by number; -1: the function has none. */
+/* Read the arguments at these places; -1: the function has no such argument. */
 static void
 change_args(Change *change, FunctionCallInfo fcinfo, EcoUserField field,
 			int key, int actor, int reason)
@@ -570,7 +570,7 @@ tell(const EcoRow *row, EcoListener *listener)
 	eco_event_end(&event, row, listener);
 }
 
-/* The members of one that the other has not or has another value of. */
+/* Add the names of the members of one that the other lacks or has another value of. */
 static void
 add_keys(EcoJson *keys, Jsonb *one, Jsonb *other, bool only_missing)
 {

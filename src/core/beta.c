@@ -97,7 +97,11 @@ largest_at(const Arms *arms, double x, double *values)
 	}
 }
 
-/* sums[i] and what Gauss' rule of every second node differs from it, at most */
+/*
+ * Set sums[i] to arm i's integral from low to high.  Returns the largest
+ * difference from Gauss' rule, which takes every second node: an estimate of
+ * the error.
+ */
 static double
 integrate(const Arms *arms, double low, double high, double *sums)
 {
@@ -179,7 +183,10 @@ eco_beta_shares(int n, const double *a, const double *b, double *shares)
 	int			nknots = 0;
 	double		total = 0;
 
-	/* where an arm lies, however narrow, an interval ends */
+	/*
+	 * intervals end at quantiles of each arm, so that none jumps over a
+	 * narrow one
+	 */
 	knots[nknots++] = 0;
 	for (int i = 0; i < n; i++)
 	{

@@ -39,7 +39,7 @@ stirling_rest(double z)
 	return (1.0 / 12 - (1.0 / 360 - tail) / z2) / z;
 }
 
-/* log(y) where y = 1 + d; either may have lost what the other has */
+/* log(y) where y = 1 + d: y has the digits when it is small, d when y is near 1 */
 static double
 log_of(double y, double d)
 {

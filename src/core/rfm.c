@@ -4,7 +4,7 @@
  */
 #include "core/rfm.h"
 
-/* Of 2000-01-01 and these many days before or after, every moment is an int64. */
+/* So many days before or after 2000-01-01 every moment of a day fits an int64. */
 #define DAY_LIMIT	INT64_C(106751990)
 #define SEQ_LIMIT	(INT64_C(1) << 62)
 

@@ -67,7 +67,7 @@ typedef struct EcoBucketWriter
 
 extern void eco_buckets_write(EcoBucketWriter *writer, uint8_t *packed);
 
-/* Of a day before those that were added. */
+/* Add a day, which must lie before those that were added. */
 extern void eco_buckets_add(EcoBucketWriter *writer, const EcoBucket *bucket);
 
 /*
@@ -76,10 +76,10 @@ extern void eco_buckets_add(EcoBucketWriter *writer, const EcoBucket *bucket);
  */
 extern bool eco_bucket_fits(int64_t at, int64_t seq);
 
-/* Of one purchase. */
+/* The bucket of a day with this one purchase. */
 extern EcoBucket eco_bucket_of(int64_t at, int64_t monetary, int64_t seq);
 
-/* a += b, of the same day */
+/* Add b, of the same day, to a. */
 extern void eco_bucket_join(EcoBucket *a, const EcoBucket *b);
 
 /* Bytes that the days of two packed strings together need at most. */

@@ -77,7 +77,10 @@ eco_rule_monetary(const EcoRuleSource *rule, const EcoRuleCase *user)
 		(below_quantile && tied && user->monetary == below);
 }
 
-/* Add the rules that match, unless a set of the list has no other ones. */
+/*
+ * Add the set of the rules that match, unless one of the list lies within it:
+ * a gap that this set leaves, that one leaves as well.
+ */
 static void
 add(RuleSetList *list, const EcoRuleSource *rules, int nrules, Matches matches,
 	const EcoRuleCase *user)

@@ -21,7 +21,7 @@ typedef struct EcoSnapshot
 	uint64_t	running[];
 } EcoSnapshot;
 
-/* Before everything. */
+/* Whether it is the snapshot of before everything, which sees nothing. */
 extern bool eco_snapshot_is_nowhere(const EcoSnapshot *snapshot);
 
 /* Whether the transaction had ended, be it with a commit. */
@@ -36,7 +36,7 @@ extern uint64_t eco_snapshot_first_news(const EcoSnapshot *old, const EcoSnapsho
 /* Whether some transaction up to xid is seen by `new` and not by `old`. */
 extern bool eco_snapshot_news_up_to(const EcoSnapshot *old, const EcoSnapshot *new, uint64_t xid);
 
-/* Ids that a text of this length can name. */
+/* The number of ids that a text of this length can name at most. */
 extern int	eco_snapshot_room(const char *at, const char *end);
 
 /* The text form of pg_snapshot, into one with that room; false when it is none. */

@@ -196,8 +196,9 @@ eco_retire_signing_key(PG_FUNCTION_ARGS)
 }
 
 /*
- * One that does not verify stays as it is, and is a finding.  Prunes wait: what
- * they sign meanwhile would be left behind.
+ * Sign the checkpoints of the old key with the new one.  A checkpoint that
+ * does not verify stays as it is, and is a finding.  Prunes wait, or those
+ * that sign with the old key meanwhile would be missed.
  */
 static void
 sign_anew(int32 old_version, int32 new_version)
@@ -282,8 +283,8 @@ eco_checkpoint_gone(int64 user_id, uint8 digest[ECO_HASH_LEN])
 }
 
 /*
- * No index gives the keys in the order of seq, for the sake of one that every
- * retry asks; they are sorted, on disk when they are many.
+ * The keys are sorted by seq here, on disk when they are many, because the
+ * table has its one index for the retries, which look a key up.
  */
 void
 eco_checkpoint_gone_keys(int64 user_id, uint8 digest[ECO_HASH_LEN])

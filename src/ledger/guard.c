@@ -85,7 +85,10 @@ guard_drop(Oid relid)
 			  errhint("Back it up, then SET economy.allow_drop = on to drop it all the same."));
 }
 
-/* A child leaves, or comes: the same hook tells of both. */
+/*
+ * Refuse that a child with entries leaves its journal.  The hook tells of one
+ * that comes as well, which is a child when the command has ended.
+ */
 static void
 guard_detach(Oid child, Oid parent)
 {
@@ -174,7 +177,10 @@ journal_above(Oid relid)
 	return relid;
 }
 
-/* The first parent: no table has two of which one is a journal by chance. */
+/*
+ * The first parent stands for all: a DBA has no reason to put a journal beside
+ * another parent.
+ */
 static Oid
 parent_of(Oid relid)
 {
@@ -194,7 +200,10 @@ parent_of(Oid relid)
 	return result;
 }
 
-/* As the command at work leaves it, which nothing but SnapshotSelf shows yet. */
+/*
+ * Whether it is one when the running command has ended; only SnapshotSelf sees
+ * that yet.
+ */
 static bool
 is_child(Oid child, Oid parent)
 {

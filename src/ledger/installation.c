@@ -89,7 +89,10 @@ eco_position_of_xid(int64 xid)
 	return ECO_FIRST_POSITION(here.number) + xid;
 }
 
-/* Sets the number; what it returns is negative when that is not recorded. */
+/*
+ * Look the installation up and set its number.  The number returned is
+ * negative when it is not recorded.
+ */
 static int64
 look_up(EcoInstallation *here)
 {

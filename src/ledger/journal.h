@@ -61,7 +61,7 @@ typedef struct EcoJournal
 	void		(*tell) (const EcoRow *row, struct EcoListener *listener);
 } EcoJournal;
 
-/* Make all journals known, a list up to NULL: readers of whole streams ask. */
+/* Make all journals known, a list up to NULL, to those who read whole streams. */
 extern void eco_journals_install(const EcoJournal *const *all);
 extern int	eco_journal_count(void);
 extern const EcoJournal *eco_journal_get(int number);

@@ -339,8 +339,8 @@ key_insert(void)
 }
 
 /*
- * Above every version that was ever used, also where a dump left the keys out:
- * a receipt must never meet another key of its version.
+ * The version above every one that was ever used, also where a dump left the
+ * keys out: otherwise a receipt could meet another key of its version.
  */
 static int32
 next_version(void)
@@ -377,7 +377,10 @@ position_of(FullTransactionId xact)
 	return eco_position_of_xid((int64) U64FromFullTransactionId(xact));
 }
 
-/* Of the oldest transaction that runs and may sign with a key that is made now. */
+/*
+ * The position of the oldest running transaction, which may sign with a key
+ * that is made now.
+ */
 static int64
 oldest_position(void)
 {

@@ -31,7 +31,10 @@ eco_name_tag(LOCKTAG *tag, const char *name, int len)
 						 ECO_LOCK_CLASS_NAME);
 }
 
-/* One transaction that makes very many calls would fill the lock table. */
+/*
+ * A transaction of very many calls takes no more than its share, or it would
+ * fill the lock table.
+ */
 bool
 eco_lock_affordable(void)
 {

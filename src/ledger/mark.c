@@ -59,7 +59,10 @@ eco_mark_move(int64 user_id, const EcoCheckpoint *checkpoint)
 	EcoRow		row;
 	EcoLock		lock = ECO_LOCK_GONE;
 
-	/* a sweep may move it on meanwhile, behind what is pruned */
+	/*
+	 * a sweep may move the mark beyond the checkpoint while we wait for its
+	 * row
+	 */
 	while (eco_row_find(&eco_audit_checkpoints, user_id, 0, 1, &key, &row) &&
 		   eco_row_int(&row, MRK_SEQ) > 0 && eco_row_int(&row, MRK_SEQ) < checkpoint->seq &&
 		   (lock = eco_row_lock(&row, user_id, ECO_WAIT)) == ECO_LOCKED_AGAIN)

@@ -189,7 +189,7 @@ extern bool eco_row_find(EcoTable *table, int64 user_id, int key, int nvalues,
 extern EcoScan *eco_scan_begin(EcoTable *table, int64 user_id, int key,
 							   int nvalues, const Datum *values);
 
-/* Of these, the rows whose next key column, a bigint, is greater than after. */
+/* The same without the rows whose next key column, a bigint, is at most after. */
 extern EcoScan *eco_scan_begin_after(EcoTable *table, int64 user_id, int key,
 									 int nvalues, const Datum *values, int64 after);
 extern bool eco_scan_next(EcoScan *scan, EcoRow *row);

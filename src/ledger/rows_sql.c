@@ -122,8 +122,9 @@ eco_sql_scan_end(EcoScan *scan)
 }
 
 /*
- * Tried is the version that was read.  SQL has no way to keep no lock of a row that
- * changes in the very moment; whoever waits keeps what he finds.
+ * Lock the version that was read, without waiting.  When that fails, whoever
+ * waits locks the newest version and keeps that lock whatever he finds: SQL
+ * cannot leave a row unlocked that changes at that very moment.
  */
 EcoLock
 eco_sql_lock(EcoRow *row, EcoWait wait)

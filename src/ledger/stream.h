@@ -11,16 +11,16 @@
 
 typedef struct EcoStream EcoStream;
 
-/* After nothing: also what can be no entry, a seq below 1. */
+/* The place before every row, also before damaged ones with a seq below 1. */
 #define ECO_STREAM_ALL PG_INT64_MIN
 
 /* Open the account, every journal, and further tables up to NULL. */
 extern EcoOpenTables *eco_stream_open(EcoAccess access, EcoTable *const *further);
 
-/* The same with what telling the entries reads, instead of further tables. */
+/* The same with the tables that events are told from, instead of further tables. */
 extern EcoOpenTables *eco_told_open(EcoAccess access);
 
-/* The same as the first without the account. */
+/* Open every journal and the further tables, without the account. */
 extern EcoOpenTables *eco_journals_open(EcoAccess access, EcoTable *const *further);
 
 /* The entries with a seq greater than after, under the active snapshot. */

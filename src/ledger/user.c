@@ -23,7 +23,10 @@
 #define IDENTITY_BYTES (ECO_ENCODED_HEADER + 2 * ECO_ENCODED_INT + \
 						2 * ECO_ENCODED_BYTES(ECO_MAX_KEY))
 
-/* For readers on hot paths, whatever columns and triggers the table has got. */
+/*
+ * economy.users as hot paths read it, directly, whatever columns and triggers
+ * it has got.
+ */
 enum
 {
 	RD_USER_ID,

@@ -177,7 +177,7 @@ verify(Verifier *v, bool from_audit)
 	MemoryContextDelete(v->entry_context);
 }
 
-/* Actions up to the stream's signed checkpoint may be gone. */
+/* Read the stream's signed checkpoint: actions up to it may have been pruned. */
 static void
 load_checkpoint(Verifier *v)
 {
@@ -188,7 +188,10 @@ load_checkpoint(Verifier *v)
 			   "one that does not verify");
 }
 
-/* The first entry follows who the user was. */
+/*
+ * Begin at the hash of who the user was at registration, which the first entry
+ * follows.
+ */
 static void
 begin_at_registration(Verifier *v)
 {

@@ -349,7 +349,10 @@ write_entries(Player *player)
 		player->reading++;
 }
 
-/* Who had no statistics of the game has no action of it, but those of the group. */
+/*
+ * A user without statistics of the game has no action of it, but those of the
+ * group: no key of theirs needs to be looked up.
+ */
 static bool
 may_be_known(Player *player, const EcoAction *action)
 {
@@ -602,7 +605,7 @@ tell(const EcoRow *row, EcoListener *listener)
 	tell_stats(row, listener);
 }
 
-/* What the action added, and the totals, which later actions may be in. */
+/* Set what the action added, and the totals of now, which may count later actions. */
 static void
 tell_stats(const EcoRow *row, EcoListener *listener)
 {

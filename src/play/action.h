@@ -54,7 +54,10 @@ enum
 	ACTION_COLUMNS
 };
 
-/* Are bet and win amounts?  If not, raise ECO_INVALID_ARGUMENT with this message. */
+/*
+ * Whether bet and win are amounts; callers raise ECO_INVALID_ARGUMENT with
+ * this message if not.
+ */
 extern bool eco_action_in_range(const EcoAction *action);
 
 #define ECO_ACTION_RANGE "bet and win must be from 0 to 2^53-1"

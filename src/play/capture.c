@@ -433,7 +433,10 @@ id_of(Capture *c, TupleTableSlot *slot)
 	return key;
 }
 
-/* False: nothing is to be recorded now.  was: NULL for a row that is new. */
+/*
+ * Read a captured row into an action.  False: there is nothing to record now.
+ * was: the row before the UPDATE, or NULL.
+ */
 static bool
 read_row(Capture *c, TupleTableSlot *was, TupleTableSlot *is, EcoAction *action)
 {
@@ -462,7 +465,7 @@ read_row(Capture *c, TupleTableSlot *was, TupleTableSlot *is, EcoAction *action)
 	return false;
 }
 
-/* What lacks one of these was never recorded. */
+/* Whether the row has all that an action needs; a row without was never recorded. */
 static bool
 settled(const Capture *c, TupleTableSlot *slot)
 {

@@ -201,7 +201,10 @@ prune_all(Prune *prunes, int n)
 	eco_tables_close(open);
 }
 
-/* False when the stream is damaged; *proved is its newest entry, when it was looked at. */
+/*
+ * Prove the stream, unless that was done up to seq.  False when it is damaged;
+ * *proved is its newest entry, if it was looked at.
+ */
 static bool
 prove(int64 user_id, int64 seq, int64 *proved)
 {
@@ -240,7 +243,10 @@ prove_part(Prune *prune, Gone *gone)
 	prune->deleted = 0;
 }
 
-/* Before the first prune there is who the user was, and nothing is gone. */
+/*
+ * Read the last checkpoint, or what stands for it before the first prune: who
+ * the user was, and nothing gone.
+ */
 static void
 read_last(Prune *prune)
 {

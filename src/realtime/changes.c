@@ -131,7 +131,10 @@ is_missed(const Call *call)
 	return is_spoiled(call);
 }
 
-/* What was told of all up to a transaction: of a pair behind it, what it sees. */
+/*
+ * The snapshot that says whether a transaction was told: within a pair it is
+ * `new` for those before the place that was reached, else `old`.
+ */
 static const EcoSnapshot *
 told_up_to(const Call *call, uint64 xact)
 {
@@ -196,7 +199,10 @@ begin_now(Call *call)
 	give(call);
 }
 
-/* Only what was found to be of this past, or is of now, needs no second look. */
+/*
+ * Remember the cursor that is given: it was found to be of this past, or is of
+ * now, and needs no second look.
+ */
 static void
 give(const Call *call)
 {

@@ -300,7 +300,7 @@ position_index(Relation rel, BlockNumber *range)
 	return found;
 }
 
-/* Behind the last range that has a summary, or the first. */
+/* The first page behind the last range that has a summary; 0 when none has. */
 static BlockNumber
 unsummarised_from(Oid index_oid, BlockNumber end)
 {
@@ -393,7 +393,7 @@ collect(EcoListener *listener, const EcoEvent *event)
 	collector->last = &heard->next;
 }
 
-/* Errors that are not the entry's. */
+/* Whether an error may pass by itself, and so says nothing of the entry. */
 static bool
 is_general(int sqlerrcode)
 {

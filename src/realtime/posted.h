@@ -10,7 +10,10 @@
 /* From here on every entry is noted, and told when its transaction commits. */
 extern void eco_posted_install(void);
 
-/* Else, with a warning, this transaction must not use NOTIFY, or its commit fails. */
+/*
+ * Whether NOTIFY's queue has room.  If not, warn once: with NOTIFY this
+ * transaction could not commit.
+ */
 extern bool eco_notify_has_room(void);
 
 #endif

@@ -383,7 +383,7 @@ without_extension(Relay *relay)
 	return false;
 }
 
-/* Take up what the ring says of the pair. */
+/* Go on with the pair that the ring holds, if any, of which nothing is read yet. */
 static void
 begin_pair(Relay *relay)
 {

@@ -208,7 +208,10 @@ is_idle(EcoRing *ring)
 	return ring->head == ring->tail && ring->late == 0 && ring->stage == ECO_STAGE_NONE;
 }
 
-/* Nobody's, or nobody would miss it; locked.  dropped: a database that is gone. */
+/*
+ * Whether the ring may be given away: it has no database, or no relay and
+ * either nothing to tell or a database that is gone (dropped); locked.
+ */
 static bool
 is_free(EcoRing *ring, Oid dropped)
 {

@@ -21,7 +21,7 @@ find_row(char letter, int64 user_id, int64 seq, EcoRow *row)
 	return journal != NULL && eco_row_find(journal->table, user_id, 0, 2, key, row);
 }
 
-/* Of a damaged row what is there. */
+/* Copy the beginning of the hash, or what a damaged row has of it. */
 static void
 copy_hash(const EcoRow *row, uint8 hash[ECO_WITNESS_HASH])
 {
@@ -53,7 +53,7 @@ read_behind(const EcoPlace *place, const EcoSnapshot *seen, int64 number)
 	return eco_feed_begin(&cursor, number, false);
 }
 
-/* Windows back from the end, until one has an entry. */
+/* Look at windows of positions backwards from the end, until one has an entry. */
 EcoWitness
 eco_witness_newest(const EcoSnapshot *now, int64 number)
 {

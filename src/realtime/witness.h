@@ -19,7 +19,7 @@
 /* The entry with its hash, as the active snapshot sees it. */
 extern EcoWitness eco_witness_of(const EcoFeedEntry *entry);
 
-/* Of the newest entry of this installation that a snapshot sees. */
+/* The witness of the newest entry of this installation that the snapshot sees. */
 extern EcoWitness eco_witness_newest(const EcoSnapshot *now, int64 number);
 
 /*

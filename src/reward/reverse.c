@@ -210,7 +210,10 @@ refuse_excess(const Reversal *r, const EcoReversed *before, EcoAccount *account,
 	int64		xp = eco_row_int(&r->reward, ECO_COL_XP_DELTA) - before->xp;
 	EcoDetail	detail = {0};
 
-	/* with nothing left even nothing is too much; but once for any reward */
+	/*
+	 * when nothing is left, not even nothing can be taken, but for the first
+	 * time
+	 */
 	if (r->gold <= gold && r->xp <= xp && (gold > 0 || xp > 0 || before->reversals == 0))
 		return false;
 	eco_grant_refuse(result, "EXCEEDS_REWARD", account);

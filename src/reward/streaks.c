@@ -232,7 +232,10 @@ eco_daily_day_before(const EcoDaily *d, const EcoDailyClaim *claim)
 	return alive ? d->streak.day : 0;
 }
 
-/* Whole, or with its date although something of it is owed. */
+/*
+ * Whether a claim was taken back: all that it gave, or its date, though some
+ * of it may still be owed.
+ */
 static bool
 was_taken_back(const EcoRow *claim)
 {
