@@ -17,8 +17,7 @@
 PG_FUNCTION_INFO_V1(eco_record_action);
 PG_FUNCTION_INFO_V1(eco_record_actions);
 
-static void keep_one(void *arg, const EcoAction *action, EcoResult *result);
-static void keep_in_order(void *arg, const EcoAction *action, EcoResult *result);
+static void keep(void *arg, const EcoAction *action, EcoResult *result);
 static void parse_action(JsonbContainer *object, int number, void *arg);
 
 /* Where a batch's results wait until they can be given out in its order. */
@@ -62,23 +61,13 @@ eco_record_action(PG_FUNCTION_ARGS)
 	eco_result_begin(&result, fcinfo, ACTION_COLUMNS);
 	kept.context = CurrentMemoryContext;
 	kept.rows = &row;
-	eco_actions_record(&action, 1, ECO_DUPLICATE_TELL, result.desc, keep_one, &kept);
+	eco_actions_record(&action, 1, ECO_DUPLICATE_TELL, result.desc, keep, &kept);
 	ECO_CRASH_POINT("record:done");
 	return HeapTupleGetDatum(row);
 }
 
 static void
-keep_one(void *arg, const EcoAction *action, EcoResult *result)
-{
-	Results    *kept = arg;
-	MemoryContext old_context = MemoryContextSwitchTo(kept->context);
-
-	kept->rows[0] = heap_form_tuple(result->desc, result->values, result->isnull);
-	MemoryContextSwitchTo(old_context);
-}
-
-static void
-keep_in_order(void *arg, const EcoAction *action, EcoResult *result)
+keep(void *arg, const EcoAction *action, EcoResult *result)
 {
 	Results    *kept = arg;
 	MemoryContext old_context = MemoryContextSwitchTo(kept->context);
@@ -110,7 +99,7 @@ eco_record_actions(PG_FUNCTION_ARGS)
 
 	kept.context = CurrentMemoryContext;
 	kept.rows = palloc(sizeof(HeapTuple) * Max(n, 1));
-	eco_actions_record(actions, n, ECO_DUPLICATE_TELL, info->setDesc, keep_in_order, &kept);
+	eco_actions_record(actions, n, ECO_DUPLICATE_TELL, info->setDesc, keep, &kept);
 	eco_batch_return(info, kept.rows, n);
 	return (Datum) 0;
 }
