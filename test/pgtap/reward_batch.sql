@@ -73,6 +73,7 @@ FROM (VALUES
     ('"text"',                                                 'XE002', 'rewards must be a JSON array of objects'),
     ('17',                                                     'XE002', 'rewards must be a JSON array of objects'),
     ('[' || repeat('{},', 1000000) || '{}]',                   'XE002', 'rewards must be at most 1000000 objects'),
+    ('[' || repeat('{},', 999999) || '{}]',                    'XE002', 'reward 1: user_id must be a number'),
     ('[1]',                                                    'XE002', 'reward 1 is not a JSON object'),
     ('[[]]',                                                   'XE002', 'reward 1 is not a JSON object'),
     ('[null]',                                                 'XE002', 'reward 1 is not a JSON object'),

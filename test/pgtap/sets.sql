@@ -1,6 +1,6 @@
 -- Many calls in one statement and one transaction.
 BEGIN;
-SELECT plan(26);
+SELECT plan(27);
 
 SELECT economy.register('pgtap sets') AS u \gset
 SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'pgtap', 'pgtap') \gset
@@ -56,9 +56,9 @@ SELECT is((SELECT row(count(*), min(seq), max(seq))::text FROM economy.statement
 SELECT is((SELECT array_agg(seq ORDER BY n) = array_agg(seq ORDER BY seq) FROM (SELECT seq, row_number() OVER () AS n FROM economy.statement(:u, 0, 2000)) s), true,
     'in order');
 SELECT economy.register('pgtap statement') AS long \gset
-SELECT count(*) AS x FROM generate_series(0, 10) page, LATERAL (
-    SELECT jsonb_agg(jsonb_build_object('user_id', :long, 'source', 's', 'external_event_id', (page * 1000 + n)::text)) AS batch
-    FROM generate_series(1, CASE page WHEN 10 THEN 1 ELSE 1000 END) n) b, economy.grant_rewards(b.batch) \gset
+SELECT is((SELECT count(*) FROM (SELECT jsonb_agg(jsonb_build_object('user_id', :long, 'source', 's', 'external_event_id', n::text)) AS batch FROM generate_series(1, 10000) n) b,
+    economy.grant_rewards(b.batch) r WHERE r.code = 'OK'), 10000::bigint, 'the largest batch');
+SELECT FROM economy.grant_reward(:long, 's', 'one more') \g /dev/null
 SELECT is((SELECT count(*) FROM economy.statement(:long, 0, max)), most, 'a statement of at most ' || coalesce(max::text, 'null'))
 FROM (VALUES (0, 0::bigint), (1, 1), (10000, 10000), (10001, 10000), (2147483647, 10000), (NULL, 10000)) v (max, most);
 SELECT is((SELECT row(count(*), min(seq), max(seq))::text FROM economy.statement(:long, 10000, NULL)), '(1,10001,10001)', 'and the last of 10,001');
