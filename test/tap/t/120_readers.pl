@@ -46,6 +46,8 @@ my %columns = (health => 'item, state', changes => 'event', relay_status => 'dat
 my %called = (
 	rfm_measure => "rfm_measure('$model'::economy.rfm_models, 'SELECT 1 AS recency, 1 AS frequency, 1 AS monetary', '2026-05-30 12:00+00')",
 	rfm_source => "rfm_source('$model'::economy.rfm_models, 'SELECT id, ts, amount FROM public.source', '2026-05-30 12:00+00')",
+	rfm_score_expression => "rfm_score_expression('recency', 'fixed', '{1,2,3,4}', false, 'all')",
+	rfm_source_check => "rfm_source_check('SELECT id, ts, amount FROM public.source')",
 	changes => "changes('start', 10000)", replay => "replay($user, 0, 10000)", level_for => "level_for(1000, 'steep')",
 );
 
