@@ -21,7 +21,7 @@ SELECT economy.set_user_status(:u, 'suspended', 'a') AS x \gset
 SELECT results_eq(format($$SELECT r.seq, r.type, replace(r.event->>'id', '%1$s-', 'U-'), r.event->>'data'
                            FROM economy.replay(%1$s, 0) WITH ORDINALITY r (code, seq, type, event, n) WHERE r.code = 'EVENT' ORDER BY r.n$$, :u), $want$VALUES
     (1::bigint, 'profile_update', 'GU-1', '{"field":"gold","before":0,"after":100,"seq":1,"gold_delta":100,"xp_delta":0,"gold":100,"experience_points":0}'),
-    (2, 'purchase_update', 'PU-2', '{"product_id":"pgtap_e","category":"item","quantity":3,"status":"SUCCESS","effect_code":"heal","idempotency_key":"k\"1","seq":2,"gold_delta":-30,"xp_delta":0,"gold":70,"experience_points":0}'),
+    (2, 'purchase_update', 'PU-2', E'{"product_id":"pgtap_e","category":"item","quantity":3,"status":"SUCCESS","effect_code":"heal","idempotency_key":"k\\"1","seq":2,"gold_delta":-30,"xp_delta":0,"gold":70,"experience_points":0}'),
     (3, 'reward_granted', 'RU-3', '{"source":"quest","external_event_id":"e1","streak_day":null,"level":2,"leveled_up":true,"seq":3,"gold_delta":5,"xp_delta":500,"gold":75,"experience_points":500}'),
     (3, 'profile_update', 'RU-3/level', '{"field":"level","before":1,"after":2,"seq":3,"gold":75,"experience_points":500}'),
     (4, 'user_action', 'AU-4', '{"game":"rps","action_type":"RPS_PLAY","action_id":"a1","bet":5,"win":12,"outcome":"win","seq":4,"gold_delta":7,"xp_delta":0,"gold":82,"experience_points":500}'),
@@ -60,7 +60,9 @@ SELECT is(pg_temp.page(:u, 7, 2), '8 9 MORE 9', 'one is left');
 SELECT is(pg_temp.page(:u, 7, 3), '8 9 10 CAUGHT_UP 10', 'none is');
 SELECT is(pg_temp.page(:u, 9, 10000), '10 CAUGHT_UP 10', 'the largest page');
 SELECT is(pg_temp.page(:u, 10, 1), 'CAUGHT_UP 10', 'nothing new');
-SELECT is(pg_temp.page(:u, 11, 1), 'RESYNC_REQUIRED 10', 'behind all there is');
+-- above READ COMMITTED the snapshot may be older than what the caller has seen
+SELECT is(pg_temp.page(:u, 11, 1), CASE current_setting('transaction_isolation') WHEN 'read committed' THEN 'RESYNC_REQUIRED 10' ELSE 'CAUGHT_UP 11' END,
+    'behind all there is');
 SELECT is(pg_temp.page(-1, 0, 1), 'USER_NOT_FOUND 0', 'nobody');
 
 SELECT * FROM finish();
