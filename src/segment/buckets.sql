@@ -129,7 +129,8 @@ CREATE VIEW economy_internal.rfm_fresh AS
                 WHEN f.first_seq > u.seq THEN economy_internal.rfm_merge(u.buckets, f.buckets)
                 ELSE economy_internal.rfm_merge(u.buckets, (
                     SELECT economy_internal.rfm_pack(t.created_at, t.monetary, t.seq)
-                    FROM economy_internal.rfm_unfolded t WHERE t.user_id = f.user_id)) END AS buckets
+                    FROM economy_internal.rfm_unfolded t WHERE t.user_id = f.user_id))
+           END AS buckets
     FROM (SELECT coalesce((SELECT economy_internal.rfm_unsee(s) FROM economy.rfm_state s), 0)
               AS transaction) s
     CROSS JOIN LATERAL economy_internal.rfm_fold(s.transaction, s.transaction = 0) f
