@@ -200,6 +200,18 @@ UPDATE economy.users SET timezone = 'Nowhere/Land' WHERE user_id = :played;
 SELECT is((SELECT concat_ws(' ', c.code, c.claim_date = (pg_catalog.now() AT TIME ZONE 'UTC')::date) FROM economy.claim_daily_reward(:played) c), 'CLAIMED t', 'a zone that went keeps nobody from claiming');
 SELECT is((SELECT economy.set_timezone(:played, 'Europe/Rome')), 'Europe/Rome', 'nor from moving on');
 ROLLBACK TO SAVEPOINT zone;
+SET LOCAL economy.test_clock = '2031-06-01 12:00+00';
+SELECT is((SELECT c.code FROM economy.claim_daily_reward(:played) c), 'CLAIMED', 'a claim in a zone');
+SET LOCAL session_replication_role = replica;
+UPDATE economy.streaks SET timezone = 'Nowhere/Land' WHERE user_id = :played;
+UPDATE economy.users SET timezone = 'Nowhere/Land' WHERE user_id = :played;
+SET LOCAL session_replication_role = origin;
+SET LOCAL economy.test_clock = '2031-06-02 12:00+00';
+SELECT is((SELECT s.next_outcome FROM economy.streak_state(:played) s), 'CONTINUE', 'that went since then is UTC, to whoever looks');
+SELECT is((SELECT count(*) FROM economy.streak_preview(:played, 3)), 3::bigint, 'and looks ahead');
+SELECT is((SELECT concat_ws(' ', c.code, c.streak_day, c.claim_date) FROM economy.claim_daily_reward(:played) c), 'CLAIMED 2 2031-06-02', 'and to the next claim');
+SELECT is((SELECT count(*) FROM economy.audit_sweep() f WHERE f.user_id = :played AND f.expected = 'a time zone that this server knows'), 1::bigint, 'of which the audit says that nobody knows it');
+ROLLBACK TO SAVEPOINT zone;
 
 -- a journal like the others
 SELECT throws_ok('UPDATE economy.user_changes SET actor = NULL', 'XE101', NULL, 'append-only: no update');
