@@ -45,11 +45,11 @@ override with_llvm = no
 
 # make installcheck, against the server that PG* names; for TAP, with what is installed
 REGRESS = $(sort $(patsubst sql/%.sql,%,$(call sources,sql/*.sql)))
-REGRESS_OPTS = --load-extension=economy --encoding=UTF8
+REGRESS_OPTS = --load-extension=economy --encoding=UTF8 --launcher="timeout -k 10 $(or $(FILE_LIMIT),600)"
 specs = $(sort $(patsubst test/isolation/specs/%.spec,%,$(call sources,test/isolation/specs/*.spec)))
 # helpers first, which makes the functions that the others call
 ISOLATION = helpers $(filter-out helpers,$(specs))
-ISOLATION_OPTS = --inputdir=test/isolation --load-extension=economy --encoding=UTF8
+ISOLATION_OPTS = --inputdir=test/isolation $(REGRESS_OPTS)
 TAP_TESTS = 1
 PROVE_TESTS = test/tap/t/*.pl
 

@@ -27,18 +27,29 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(new_node configure extensions_in connect_to fresh_database row value try_sql
-  at_once is_clean keep_events fingerprint add_user add_product wait_until_blocked);
+  at_once is_clean missing keep_events fingerprint add_user add_product wait_until_blocked);
 
 my $template = 0;
 my @nodes;
 
-# The time limit of a file is over. At once: a session that waits for the server
-# would keep a safe handler waiting too.
-POSIX::sigaction(POSIX::SIGTERM(), POSIX::SigAction->new(sub {
+# The time limit of a file is over, by its own clock or by the runner's. At once: a
+# session that waits for the server would keep a safe handler waiting too.
+my $ended = POSIX::SigAction->new(sub {
 		print STDERR "$0: ended after ", time - $^T, " seconds\n";
 		kill 'INT', grep { defined } map { $_->{_pid} } @nodes;
 		POSIX::_exit(124);
-}));
+});
+POSIX::sigaction($_, $ended) foreach POSIX::SIGTERM(), POSIX::SIGALRM();
+alarm($ENV{TAP_LIMIT} // 1200);
+
+# A tool that scripts/setup installs is there in our runs; a packager may lack it.
+sub missing
+{
+	my ($what) = @_;
+	die "$what is not installed, run make setup\n" if $ENV{ECONOMY_STAGE};
+	plan skip_all => "$what is not installed";
+	return;
+}
 
 # A started server with the extension in database "postgres".
 sub new_node

@@ -14,7 +14,7 @@ use Test::More;
 
 my ($pgbouncer) = grep { -x } qw(/usr/sbin/pgbouncer /usr/bin/pgbouncer);
 
-plan skip_all => 'pgbouncer is not installed' if !$pgbouncer;
+missing('pgbouncer') if !$pgbouncer;
 
 my $node = new_node('pooled', conf => "shared_preload_libraries = 'economy'");
 my $direct = connect_to($node);
