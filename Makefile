@@ -15,7 +15,7 @@ SQL_PARTS = src/prologue.sql src/ledger/ledger.sql src/account/identity.sql \
 	src/ledger/view.sql src/account/account.sql src/account/statement.sql \
 	src/realtime/realtime.sql src/event/contract.sql \
 	src/segment/segment.sql src/segment/score.sql src/segment/state.sql src/segment/buckets.sql \
-	src/segment/snapshot.sql src/segment/refresh.sql src/segment/incremental.sql \
+	src/segment/snapshot.sql src/segment/refresh.sql src/segment/incremental.sql src/segment/batches.sql \
 	src/segment/readers.sql src/segment/audit.sql src/segment/placements.sql \
 	src/segment/decisions.sql src/segment/learn.sql src/segment/recommend.sql \
 	src/segment/report.sql \

@@ -37,10 +37,10 @@ CREATE FUNCTION economy.job_list()
     BEGIN ATOMIC
         VALUES
             ('rfm_refresh', '5 2 * * *',
-             'SELECT users_changed, CASE WHEN more THEN jsonb ''{}'' END '
-             'FROM economy_internal.rfm_refresh_step($1 IS NULL)', interval '26 hours'),
+             'SELECT users_changed, next FROM economy_internal.rfm_job_batch(true, $1)',
+             interval '26 hours'),
             ('rfm_refresh_incremental', '7 * * * *',
-             'SELECT users_changed, NULL::jsonb FROM economy.rfm_refresh_incremental()',
+             'SELECT users_changed, next FROM economy_internal.rfm_job_batch(false, $1)',
              interval '3 hours'),
             ('learn_recommendations', '25 0 * * *',
              'SELECT decisions, CASE WHEN more THEN jsonb ''{}'' END '

@@ -109,8 +109,9 @@ CREATE FUNCTION economy_internal.audit_segment_state() RETURNS SETOF economy.fin
                OR t.seen_before > pg_snapshot_xmax(pg_current_snapshot())::text::bigint)
         UNION ALL
         SELECT NULL, 'parity', 'rfm_state', 'none beside segments', NULL, NULL
+        -- the first refresh takes up purchases before it scores anybody
         WHERE NOT EXISTS (SELECT FROM economy.rfm_state)
-          AND EXISTS (SELECT FROM economy.user_segments)
+          AND EXISTS (SELECT FROM economy.user_segments u WHERE u.segment IS NOT NULL)
         UNION ALL
         SELECT NULL, 'parity', format('the program of snapshot %s', s.snapshot_id), 'another one',
                NULL, NULL

@@ -76,12 +76,15 @@ CREATE FUNCTION economy_internal.rfm_unsee(state economy.rfm_state) RETURNS bigi
 COMMENT ON FUNCTION economy_internal.rfm_unsee(economy.rfm_state) IS
     'The first transaction whose purchases may not be in the buckets yet.';
 
-CREATE FUNCTION economy_internal.rfm_apply_reversals() RETURNS void
+CREATE FUNCTION economy_internal.rfm_apply_reversals(
+    first_user bigint DEFAULT '-9223372036854775808', last_user bigint DEFAULT 9223372036854775807
+) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         WITH taken AS (
-            UPDATE economy.rfm_reversals r SET applied = true WHERE NOT r.applied
+            UPDATE economy.rfm_reversals r SET applied = true
+            WHERE NOT r.applied AND r.user_id BETWEEN first_user AND last_user
             RETURNING r.user_id, r.seq
         )
         -- next_change_at: so that the incremental refresh looks at them
@@ -95,7 +98,7 @@ CREATE FUNCTION economy_internal.rfm_apply_reversals() RETURNS void
             SELECT k.user_id FROM taken k
             JOIN economy.user_segments s ON s.user_id = k.user_id AND k.seq <= s.seq);
     END;
-COMMENT ON FUNCTION economy_internal.rfm_apply_reversals() IS
+COMMENT ON FUNCTION economy_internal.rfm_apply_reversals(bigint, bigint) IS
     'Recounts the days of users with purchases that were reversed since the last refresh.';
 
 CREATE VIEW economy_internal.rfm_unfolded AS
@@ -140,44 +143,64 @@ COMMENT ON VIEW economy_internal.rfm_fresh IS
     'Users with purchases that are not in their buckets yet: the row of user_segments as it '
     'is, and the buckets with them.';
 
-CREATE FUNCTION economy_internal.rfm_rebuild(never text) RETURNS void
+CREATE FUNCTION economy_internal.rfm_rebuild(
+    never text, first_user bigint DEFAULT NULL, last_user bigint DEFAULT NULL
+) RETURNS bigint
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         DELETE FROM economy.user_segments u
-            WHERE NOT EXISTS (SELECT FROM economy.accounts a WHERE a.user_id = u.user_id);
+        WHERE (first_user IS NULL OR u.user_id BETWEEN first_user AND last_user)
+          AND NOT EXISTS (SELECT FROM economy.accounts a WHERE a.user_id = u.user_id);
         WITH folded AS MATERIALIZED (
             SELECT f.user_id, f.seq, f.buckets FROM economy_internal.rfm_fold(0, false) f
+            WHERE first_user IS NULL
+            UNION ALL
+            SELECT t.user_id, max(t.seq), economy_internal.rfm_pack(t.created_at, t.monetary, t.seq)
+            FROM economy.shop_transactions t
+            WHERE t.user_id BETWEEN first_user AND last_user AND t.status = 'SUCCESS'
+              AND NOT EXISTS (SELECT FROM economy.rfm_reversals r
+                              WHERE r.user_id = t.user_id AND r.seq = t.seq)
+            GROUP BY t.user_id
         ), last AS MATERIALIZED (
             SELECT DISTINCT ON (h.user_id) h.user_id, h.change_no, h.to_segment, h.changed_at
-            FROM economy.segment_history h ORDER BY h.user_id, h.change_no DESC
+            FROM economy.segment_history h
+            WHERE first_user IS NULL OR h.user_id BETWEEN first_user AND last_user
+            ORDER BY h.user_id, h.change_no DESC
         ), repaired AS (
-            UPDATE economy.user_segments u SET
-                seq = d.seq, buckets = d.buckets, changes = d.changes, segment = d.segment,
+            UPDATE economy.user_segments u
+            SET seq = d.seq, buckets = d.buckets, changes = d.changes, segment = d.segment,
                 segment_since = d.segment_since
-            FROM (
-                SELECT u.user_id, coalesce(f.seq, 0) AS seq, coalesce(f.buckets, '') AS buckets,
-                       coalesce(l.change_no, 0) AS changes,
-                       coalesce(l.to_segment, u.segment) AS segment,
-                       coalesce(l.changed_at, u.segment_since) AS segment_since
-                FROM economy.user_segments u JOIN economy.accounts a USING (user_id)
-                LEFT JOIN folded f USING (user_id) LEFT JOIN last l USING (user_id)
-                -- where the newest purchase was reversed, seq may be beyond those that count
-                WHERE u.buckets <> coalesce(f.buckets, '')
-                   OR u.seq NOT BETWEEN coalesce(f.seq, 0) AND a.seq
-                   OR (u.changes, u.segment, u.segment_since) IS DISTINCT FROM
-                      (coalesce(l.change_no, 0), coalesce(l.to_segment, u.segment),
-                       coalesce(l.changed_at, u.segment_since))) d
+            FROM (SELECT u.user_id, coalesce(f.seq, 0) AS seq, coalesce(f.buckets, '') AS buckets,
+                         coalesce(l.change_no, 0) AS changes,
+                         coalesce(l.to_segment, u.segment) AS segment,
+                         coalesce(l.changed_at, u.segment_since) AS segment_since
+                  FROM economy.user_segments u
+                  JOIN economy.accounts a USING (user_id)
+                  LEFT JOIN folded f USING (user_id)
+                  LEFT JOIN last l USING (user_id)
+                  WHERE (first_user IS NULL OR u.user_id BETWEEN first_user AND last_user)
+                    -- where the newest purchase was reversed, seq may be beyond those that count
+                    AND (u.buckets <> coalesce(f.buckets, '')
+                         OR u.seq NOT BETWEEN coalesce(f.seq, 0) AND a.seq
+                         OR (u.changes, u.segment, u.segment_since) IS DISTINCT FROM
+                            (coalesce(l.change_no, 0), coalesce(l.to_segment, u.segment),
+                             coalesce(l.changed_at, u.segment_since)))) d
             WHERE u.user_id = d.user_id
-        )
-        INSERT INTO economy.user_segments
+            RETURNING 1
+        ), added AS (
+            INSERT INTO economy.user_segments
                 (user_id, seq, segment, segment_since, changes, buckets)
             SELECT f.user_id, f.seq, coalesce(l.to_segment, never), l.changed_at,
                    coalesce(l.change_no, 0), f.buckets
-            FROM folded f LEFT JOIN last l USING (user_id)
+            FROM folded f
+            LEFT JOIN last l USING (user_id)
             WHERE NOT EXISTS (SELECT FROM economy.user_segments u WHERE u.user_id = f.user_id)
-              AND EXISTS (SELECT FROM economy.accounts a WHERE a.user_id = f.user_id);
+              AND EXISTS (SELECT FROM economy.accounts a WHERE a.user_id = f.user_id)
+            RETURNING 1
+        )
+        SELECT (SELECT count(*) FROM repaired) + (SELECT count(*) FROM added);
     END;
-COMMENT ON FUNCTION economy_internal.rfm_rebuild(text) IS
-    'Compares user_segments with the journal and segment_history, and makes what is damaged anew '
-    'of them.';
+COMMENT ON FUNCTION economy_internal.rfm_rebuild(text, bigint, bigint) IS
+    'Compares user_segments with the journal and segment_history, and puts right what differs, '
+    'of all users or of those from one to another; how many rows.';

@@ -184,7 +184,9 @@ COMMENT ON FUNCTION economy_internal.rfm_take_up(economy.rfm_state, boolean) IS
 -- the scores, which may come in many transactions. Readers score a user by the
 -- snapshot in force, whatever the row says; what else reads rows has the segment of
 -- before until the row is reached.
-CREATE FUNCTION economy_internal.rfm_begin(as_of timestamptz, rebuild boolean) RETURNS void
+CREATE FUNCTION economy_internal.rfm_begin(
+    as_of timestamptz, rebuild boolean, taken bigint DEFAULT NULL
+) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
     SET work_mem = '64MB' SET jit = off SET enable_hashjoin = on SET enable_mergejoin = on AS $$
@@ -206,6 +208,7 @@ BEGIN
     END IF;
     PERFORM set_config('work_mem', economy_internal.rfm_setting('economy.rfm_memory'), true);
     state := economy_internal.rfm_lock();
+    PERFORM economy_internal.rfm_taken(taken);
     model := economy.rfm_model(economy_internal.rfm_setting('economy.rfm_model'));
     snapshot.model := to_jsonb(model);
     snapshot.rules := (SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r);
@@ -250,7 +253,7 @@ BEGIN
         SET next_user = next, written = snapshot.changed, spent = snapshot.duration;
 END
 $$;
-COMMENT ON FUNCTION economy_internal.rfm_begin(timestamptz, boolean) IS
+COMMENT ON FUNCTION economy_internal.rfm_begin(timestamptz, boolean, bigint) IS
     'Begin of a full refresh: takes up new purchases and freezes new bounds in a snapshot, '
     'which is in force from now on; rfm_write() writes the rows.';
 

@@ -101,6 +101,93 @@ is(value($dbh, 'SELECT users_changed >= 0 FROM economy.rfm_refresh()'), '1', 'a 
 is(next_user(), undef, 'takes its place');
 between('after it');
 
+# --- many purchases at once: taken up user by user, and a kill goes on -------------------
+
+sub batch { return $_[0]->selectrow_array('SELECT * FROM economy_internal.rfm_job_batch(?, ?, ?)', undef, @_[ 1 .. 3 ]) }
+sub first_rows
+{
+	is(value($dbh, 'SELECT count(*) FROM economy.user_segments WHERE segment IS NULL'), 90, 'rows before the first snapshot');
+	is(value($dbh, 'SELECT count(*) FROM economy.segment(?)', $users[0]), 0, 'answer nothing');
+	is(value($dbh, 'SELECT count(*) FROM economy_internal.audit_segments()') . value($dbh, 'SELECT count(*) FROM economy_internal.audit_segment_state()'), '00', 'and are no finding');
+	return;
+}
+sub waiting { return value($dbh, 'SELECT count(*) FROM economy.rfm_unfolded') }
+{
+	buy($dbh, $users[$_], 1 + $_ % 5) foreach 0 .. 199;
+	my $known = snapshots();
+	my ($changed, $at) = batch($dbh, 1, undef, 30);
+	like($at, qr/"take"/, 'more purchases than five times as many as users: a refresh takes them up first');
+	is(waiting(), 200, 'which it has not begun');
+	(my $n, my $killed) = (0, 0);
+	while ($at =~ /"take"/)
+	{
+		$n++;
+		($changed, my $next) = batch($dbh, 1, $at, 30);
+		cmp_ok($changed, '<=', 30, "batch $n writes $changed rows, of at most 30 users");
+		# what is said again of a batch that was cut off, and what is bought meanwhile
+		is((batch($dbh, 1, $at, 30))[0], 0, 'again: nothing is left to write') if $n == 2;
+		buy($dbh, $users[0], 2) if $n == 3;
+		is(snapshots(), $known, 'and there is no snapshot of it');
+		between("after batch $n");
+		$at = $next;
+	}
+	is($n, 7, 'each of them of 30 users');
+	is(waiting(), 1, 'all but the one since are taken up');
+	like($at, qr/"begin"/, 'then it begins');
+	(undef, $at) = batch($dbh, 1, $at, 30);
+	is(snapshots() - $known, 1, 'with its snapshot');
+	is(waiting(), 0, 'and what has come since');
+	between('after its begin');
+	$n = 0;
+	while (defined $at)
+	{
+		(undef, $at) = batch($dbh, 1, $at, 30);
+		$n++;
+	}
+	is($n, 7, 'and writes rows of 30 users each');
+	between('after it');
+	my $rows = segments();
+	is(value($dbh, 'SELECT users_changed FROM economy.rfm_refresh((SELECT as_of FROM economy.rfm_state))'), '0', 'one transaction finds nothing to change');
+	is(segments(), $rows, 'all is the same');
+
+	# the incremental job: the same, by the snapshot in force
+	buy($dbh, $users[$_], 1 + $_ % 3) foreach 0 .. 199;
+	$known = snapshots();
+	($n, $at) = (0, undef);
+	do { (undef, $at) = batch($dbh, 0, $at, 30); $n++; between("incremental batch $n") if $n % 3 == 1 } while (defined $at);
+	is($n, 16, 'the incremental job takes as many batches');
+	is(snapshots(), $known, 'and no snapshot');
+	is(waiting(), 0, 'all is taken up');
+	between('after the incremental job');
+	is(value($dbh, 'SELECT users_changed FROM economy.rfm_refresh_incremental()'), '0', 'nothing is left for one transaction');
+	# many users whose rows change by the day
+	$dbh->do(q{UPDATE economy.user_segments SET next_change_at = '-infinity'});
+	($n, $at) = (0, undef);
+	do { (undef, $at) = batch($dbh, 0, $at, 30); $n++ } while (defined $at);
+	is($n, 8, 'many that are due, without a purchase: a batch that begins, and 30 users each');
+	between('after them');
+
+	# a restore: a position of another cluster is none
+	buy($dbh, $users[$_], 1) foreach 0 .. 199;
+	(undef, $at) = batch($dbh, 1, undef, 30);
+	(my $foreign = $at) =~ s/"cluster": \d+/"cluster": 1/;
+	like((batch($dbh, 1, $foreign =~ s/"take": "[^"]*"/"take": "9223372036854775807"/r, 30))[1], qr/"take": "-9223372036854775808"/, 'a position of another cluster begins again');
+
+	# the first refresh of all, and one of a damaged table
+	$dbh->do('TRUNCATE economy.user_segments, economy.segment_history');
+	$dbh->do('DELETE FROM economy.rfm_state');
+	($n, $at) = (0, undef);
+	do
+	{
+		(undef, $at) = batch($dbh, 0, $at, 30);
+		$n++;
+		first_rows() if $n == 4;
+	} while (defined $at);
+	is($n, 16, 'the first refresh in batches, whichever job is the first');
+	between('after it');
+	isnt(value($dbh, 'SELECT count(*) FROM economy.user_segments WHERE segment IS NOT NULL'), 0, 'everybody has a segment');
+}
+
 # --- a job that is killed ---------------------------------------------------------
 
 buy($dbh, $users[$_], 1 + $_ % 5) foreach 0 .. 199;
