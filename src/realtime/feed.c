@@ -133,12 +133,15 @@ eco_feed_end(EcoFeed *feed)
 const EcoFeedEntry *
 eco_feed_next(EcoFeed *feed)
 {
-	while (feed->next == feed->n && feed->from < feed->end)
+	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
+		if (feed->next < feed->n)
+			return &feed->entries[feed->next++];
+		if (feed->from >= feed->end)
+			return NULL;
 		read_window(feed);
 	}
-	return feed->next < feed->n ? &feed->entries[feed->next++] : NULL;
 }
 
 static int
