@@ -195,6 +195,11 @@ DECLARE
 BEGIN
     SELECT p.pruned_until INTO since FROM economy.recommendation_progress p
         WHERE p.placement = place FOR UPDATE;
+    DELETE FROM economy.recommendation_days d
+        WHERE d.placement = place AND d.day < (before AT TIME ZONE 'UTC')::date
+          AND EXISTS (SELECT FROM economy.recommendation_days l
+                      WHERE l.placement = d.placement AND l.segment = d.segment
+                        AND l.day > d.day);
     SELECT count(*), CASE WHEN count(*) < max_decisions THEN before ELSE max(d.matures_at) END
         INTO decisions, upto
         FROM (SELECT r.matures_at FROM economy.recommendations r
@@ -203,23 +208,24 @@ BEGIN
     IF decisions = 0 THEN
         RETURN NULL;
     END IF;
-    -- a user's newest stays, so that its number is not given again
+    UPDATE economy.recommendation_progress p SET pruned_until = upto WHERE p.placement = place;
+    -- a user's newest stays, so that its number is not given again, until a later one is due
     DELETE FROM economy.recommendations d
-        WHERE d.placement = place AND d.matures_at > since AND d.matures_at <= upto
+        USING economy.recommendation_progress p,
+              (SELECT r.user_id, max(r.number) AS number FROM economy.recommendations r
+               WHERE r.placement = place AND r.matures_at > since AND r.matures_at <= upto
+               GROUP BY r.user_id) due
+        WHERE d.user_id = due.user_id AND d.number <= due.number
+          AND p.placement = d.placement AND d.matures_at <= p.pruned_until
           AND EXISTS (SELECT FROM economy.recommendations l
                       WHERE l.user_id = d.user_id AND l.number > d.number);
-    DELETE FROM economy.recommendation_days d
-        WHERE d.placement = place AND d.day < (before AT TIME ZONE 'UTC')::date
-          AND EXISTS (SELECT FROM economy.recommendation_days l
-                      WHERE l.placement = d.placement AND l.segment = d.segment
-                        AND l.day > d.day);
-    UPDATE economy.recommendation_progress p SET pruned_until = upto WHERE p.placement = place;
     RETURN decisions;
 END
 $$;
 COMMENT ON FUNCTION economy_internal.recommendation_forget(text, timestamptz, integer) IS
-    'Removes the next max_decisions decisions of a placement that matured before a '
-    'moment; null when there are none.';
+    'Removes the next max_decisions decisions of a placement that matured before a moment, '
+    'those before them that were their users'' newest when it was their turn, '
+    'and what was known on older days; null when there are no more decisions.';
 
 CREATE FUNCTION economy.learn_recommendations(max_decisions integer DEFAULT 10000)
     RETURNS TABLE (decisions bigint, more boolean)

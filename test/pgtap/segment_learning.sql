@@ -233,8 +233,8 @@ BEGIN
     took := pg_temp.learned(batch);
     -- those of one moment are taken up together, and not told one by one
     RETURN NEXT is(took BETWEEN CASE WHEN batch > 1000 THEN due ELSE due / 3 END AND due, true, format('decisions taken up at %s: %s of %s', at, took, due));
-    -- but for who was the newest of its user when its turn came; a day's knowledge as long as there is no newer one
-    DELETE FROM kept t USING forgotten f WHERE t.matures_at > f.upto AND t.matures_at <= before AND EXISTS (SELECT FROM kept l WHERE l.user_id = t.user_id AND l.number > t.number);
+    -- but for who is the newest of its user when its turn comes, until it is a later one's turn; a day's knowledge as long as there is no newer one
+    DELETE FROM kept t USING forgotten f WHERE t.matures_at <= before AND EXISTS (SELECT FROM kept l WHERE l.user_id = t.user_id AND l.number > t.number AND (t.matures_at > f.upto OR l.matures_at > f.upto AND l.matures_at <= before));
     UPDATE forgotten SET upto = before, learned = today;
     DELETE FROM day d WHERE d.day < before::date AND EXISTS (SELECT FROM day l WHERE (l.placement, l.segment) = (d.placement, d.segment) AND l.day > d.day);
     RETURN NEXT is_empty('SELECT d.*, r.* FROM day d FULL JOIN economy.recommendation_days r USING (placement, segment, day, arm) WHERE (abs(d.wins - r.wins) < 1e-8 AND abs(d.losses - r.losses) < 1e-8) IS NOT TRUE AND coalesce(r.wins + r.losses, 1) > 1e-8',
@@ -252,7 +252,10 @@ SELECT pg_temp.job('2096-05-06 12:00:00+00', 50, 3);
 SELECT pg_temp.job('2096-05-09 00:00:00+00', 33, 3);
 SELECT pg_temp.decide('2096-05-09') \g /dev/null
 SELECT pg_temp.job('2096-05-20 06:00:00+00', 100, 3);
-SELECT is((SELECT count(DISTINCT user_id) FROM kept WHERE matures_at <= '2096-05-17 06:00:00+00'), 60::bigint, 'in the end the newest of each user is left');
+SELECT is((SELECT count(DISTINCT user_id)::text || ' of ' || count(*) FROM economy.recommendations), '60 of 60', 'in the end the newest of each user is left, and it alone');
+-- days go whether or not there are decisions that go
+SELECT pg_temp.job('2096-05-30 06:00:00+00', 100, 3);
+SELECT is((SELECT array_agg(DISTINCT day) FROM economy.recommendation_days WHERE placement = 'pgtap l4'), '{2096-05-30}', 'a day that nobody can draw by any more');
 SELECT cmp_ok((SELECT count(*) FROM kept), '<', (SELECT count(*) / 4 FROM told), 'of many');
 SELECT is((SELECT (decisions, more)::text FROM economy.learn_recommendations(1)), '(0,f)', 'and nothing is to do');
 SELECT * FROM finish();
