@@ -163,6 +163,18 @@ $$;
 COMMENT ON FUNCTION economy_internal.require_positive(text, bigint) IS
     'Raises XE001 or XE002, that the argument must not be null, or be 1 or more, unless it is.';
 
+CREATE FUNCTION economy_internal.require_limit(argument text, value bigint) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    IF value < 0 THEN
+        RAISE EXCEPTION '% must be 0 or more', argument USING ERRCODE = 'XE002';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.require_limit(text, bigint) IS
+    'Raises XE002, that the argument must be 0 or more, unless it is, or is null: no limit.';
+
 CREATE FUNCTION economy_internal.lock_name(name text) RETURNS void
     LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_lock_name';
 COMMENT ON FUNCTION economy_internal.lock_name(text) IS

@@ -485,6 +485,7 @@ CREATE FUNCTION economy.audit_open(max integer DEFAULT 1000)
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
+        SELECT economy_internal.require_limit('max', audit_open.max);
         SELECT economy_internal.open_tables('audit_findings', 'audit_runs');
         SELECT k.user_id, k.kind, k.expected, k.actual, k.entry, k.seq, r.started_at, l.started_at
         FROM economy.audit_findings k
@@ -504,6 +505,7 @@ CREATE FUNCTION economy.audit_history(max integer DEFAULT 100)
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
+        SELECT economy_internal.require_limit('max', audit_history.max);
         SELECT economy_internal.open_tables('audit_findings', 'audit_runs');
         SELECT r.run_id, r.kind, r.started_at, r.finished_at, r.users, r.entries, r.findings,
                (SELECT count(*) FROM economy.audit_findings k WHERE k.run_id = r.run_id)

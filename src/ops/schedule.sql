@@ -165,6 +165,7 @@ CREATE FUNCTION economy.job_history(job text DEFAULT NULL, max integer DEFAULT 1
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
+        SELECT economy_internal.require_limit('max', job_history.max);
         SELECT economy_internal.open_tables('job_runs');
         SELECT r.run_id, r.job, r.state, r.started_at, r.ended_at, r.rows, r.batches, r.error
         FROM economy.job_runs r WHERE job_history.job IS NULL OR r.job = job_history.job

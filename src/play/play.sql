@@ -675,6 +675,7 @@ DECLARE
     last_id bigint := -9223372036854775808;
     known   double precision;
 BEGIN
+    PERFORM economy_internal.require_limit('sample', sample);
     PERFORM economy_internal.open_tables(
         'accounts', 'game_stats', 'pruned_stats', 'rollup_positions', 'user_actions',
         'user_game_stats_summary');

@@ -1,7 +1,7 @@
 -- Bad arguments of the public functions: the SQLSTATE says what is wrong, and
 -- nothing is written.
 BEGIN;
-SELECT plan(141);
+SELECT plan(158);
 
 SELECT economy.register('pgtap arguments') AS u \gset
 SELECT economy.upsert_product('{"product_id": "pgtap_a", "category": "item", "price_gold": 10}', 'pgtap') IS NULL AS x \gset
@@ -127,6 +127,16 @@ SELECT is(economy.user_id_of(NULL), NULL, 'user_id_of(null) is null');
 SELECT is(economy.user_id_of(repeat('x', 1000)), NULL, 'user_id_of() of a huge name is null');
 SELECT is_empty('SELECT * FROM economy.account(NULL)', 'account(null) has no row');
 SELECT is_empty('SELECT * FROM economy.account(-1)', 'account() of an unknown user has no row');
+SELECT throws_ok(format('SELECT * FROM economy.%s(%s -1)', name, args), 'XE002', says, name || ' of less than none')
+FROM (VALUES
+    ('job_history', 'NULL,', 'max must be 0 or more'), ('audit_open', '', 'max must be 0 or more'), ('audit_history', '', 'max must be 0 or more'),
+    ('stats_parity', '', 'sample must be 0 or more'), ('statement', :'u' || ', 0,', 'max must be 0 or more'),
+    ('replay', :'u' || ', 0,', 'max must be from 1 to 10000'), ('changes', 'NULL,', 'max must be from 1 to 10000'),
+    ('rollup_stats', '', 'max_users must be 1 or more'), ('audit_step', '', 'max_users must be 1 or more'),
+    ('audit_sweep_incremental', '', 'max_users must be 1 or more'), ('learn_recommendations', '', 'max_decisions must be 1 or more'),
+    ('anchor_step', '', 'max_users and keep must be 1 or more'), ('anchor', '', 'max_users and keep must be 1 or more')) v (name, args, says);
+SELECT is_empty(format('SELECT * FROM economy.%s', call), call || ' has no row')
+FROM (VALUES ('job_history(NULL, 0)'), ('audit_open(0)'), ('audit_history(0)'), ('stats_parity(0)')) v (call);
 SELECT is_empty('SELECT * FROM economy.statement(NULL)', 'statement(null) has no row');
 SELECT is_empty('SELECT * FROM economy.statement(-1)', 'statement() of an unknown user has no row');
 SELECT is_empty('SELECT * FROM economy.receipt(NULL, NULL)', 'receipt(null) has no row');
