@@ -28,7 +28,7 @@ DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 DATA = $(call sources,update/$(EXTENSION)--*.sql)
 
 # PGXS builds a library or a program, not both; this variable takes any file to bindir.
-SCRIPTS_built = economy_tail
+SCRIPTS_built = economy_tail economy_report
 TAIL_OBJS = $(patsubst %.c,%.o,$(call sources,tools/economy_tail/*.c))
 EXTRA_CLEAN = build $(TAIL_OBJS)
 
@@ -59,11 +59,11 @@ ifneq ($(and $(wildcard $(PGXS)),$(wildcard $(SERVER_HEADER))),)
 include $(PGXS)
 
 # not when a package is made
-install: $(if $(DESTDIR),,where-tail)
-.PHONY: where-tail
-where-tail:
+install: $(if $(DESTDIR),,where-tools)
+.PHONY: where-tools
+where-tools:
 	@case ":$$PATH:" in *":$(bindir):"*) ;; *) \
-		echo "economy_tail is installed into $(bindir), which is not in PATH: call it by that name, or link it";; esac
+		echo "economy_tail and economy_report are installed into $(bindir), which is not in PATH: call them by that name, or link them";; esac
 else
 .PHONY: all install
 all install:
@@ -86,6 +86,10 @@ economy_tail: $(TAIL_OBJS)
 
 $(TAIL_OBJS): $(call sources,tools/economy_tail/*.h) economy.control
 $(TAIL_OBJS): override CPPFLAGS += -isystem $(shell $(PG_CONFIG) --includedir) -DTAIL_VERSION='"$(EXTVERSION)"'
+
+economy_report: tools/economy_report/economy_report.pl economy.control
+	sed 's/@VERSION@/$(EXTVERSION)/' $< >$@
+	chmod +x $@
 
 # From here on nothing needs PostgreSQL to be there yet: the scripts install it.
 

@@ -85,7 +85,6 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('monitor', 'FUNCTION economy_internal.rfm_measured(economy.rfm_models, bigint, '
                         'bigint, numeric[], numeric[], numeric[], boolean[], numeric[])', ''),
             ('monitor', 'FUNCTION economy.rfm_model(text)', ''),
-            ('monitor', 'FUNCTION economy.rfm_report()', ''),
             ('monitor', 'FUNCTION economy.rfm_rule_ranges(jsonb, numeric, numeric, numeric)', ''),
             ('monitor', 'FUNCTION economy.rfm_rules()', ''),
             ('monitor', 'FUNCTION economy.rfm_score(text, regclass, timestamptz)', ''),
@@ -96,6 +95,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
                         'timestamptz)', ''),
             ('monitor', 'FUNCTION economy_internal.rfm_source_check(text)', ''),
             ('monitor', 'FUNCTION economy.segment(bigint)', ''),
+            ('monitor', 'FUNCTION economy.segment_figures()', ''),
             ('monitor', 'FUNCTION economy.segment_summary()', ''),
             ('monitor', 'FUNCTION economy.statement(bigint, bigint, integer)', ''),
             ('monitor', 'FUNCTION economy.stats_parity(integer)', ''),

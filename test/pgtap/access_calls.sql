@@ -86,7 +86,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('rfm_measure_query', 'SELECT * FROM economy_internal.rfm_measure_query(''SELECT 1'')'),
     ('rfm_measured', 'SELECT * FROM economy_internal.rfm_measured(economy.rfm_model(''standard''), 1, 1, ''{1,2,3,4}'', ''{1,2,3,4}'', ''{1,2,3,4}'', ''{f,f,f}'', ''{1,2}'')'),
     ('rfm_model', 'SELECT * FROM economy.rfm_model(''standard'')'),
-    ('rfm_report', 'SELECT economy.rfm_report()'),
+    ('segment_figures', 'SELECT economy.segment_figures()'),
     ('rfm_rule_ranges', 'SELECT * FROM economy.rfm_rule_ranges((SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r), 1, 2, 1)'),
     ('rfm_rules', 'SELECT * FROM economy.rfm_rules()'),
     ('rfm_score', 'SELECT * FROM economy.rfm_score(''standard'', ''pgtap_source'', pg_catalog.now())'),
