@@ -70,17 +70,19 @@ CREATE FUNCTION economy_internal.recommendation_exposures(
     OUT segment text, OUT arm text, OUT matures_at timestamptz, OUT converted boolean
 ) RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, economy, pg_temp SET jit = off
+    SET search_path = pg_catalog, economy, pg_temp SET jit = off SET enable_seqscan = off
     BEGIN ATOMIC
         SELECT o.segment, o.arm, o.matures_at, coalesce(o.converted_at < o.matures_at, false)
         FROM economy.recommendation_outcomes o
         WHERE o.placement = place AND o.matures_at > after AND o.matures_at <= upto
           AND o.segment IS NOT NULL AND NOT o.fallback
-          -- a new version of the placement may have shown it once more
+          -- a new version of the placement may have shown it once more; with OFFSET 0 and without
+          -- sequential scans each asks for its user's, whatever is known of the table, where a
+          -- join may read all of the placement for each
           AND NOT EXISTS (SELECT FROM economy.recommendations f
                           WHERE f.user_id = o.user_id AND f.placement = o.placement
                             AND f.day = o.day AND f.segment = o.segment AND f.arm = o.arm
-                            AND NOT f.fallback AND f.number < o.number);
+                            AND NOT f.fallback AND f.number < o.number OFFSET 0);
     END;
 COMMENT ON FUNCTION economy_internal.recommendation_exposures(text, timestamptz, timestamptz) IS
     'Exposures of a placement that matured after one moment and up to another: '
@@ -187,11 +189,13 @@ CREATE FUNCTION economy_internal.recommendation_forget(
     place text, before timestamptz, max_decisions integer
 ) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, economy, pg_temp SET jit = off AS $$
+    SET search_path = pg_catalog, economy, pg_temp SET jit = off SET enable_seqscan = off AS $$
 DECLARE
-    since     timestamptz;
-    upto      timestamptz;
-    decisions bigint;
+    since      timestamptz;
+    upto       timestamptz;
+    decisions  bigint;
+    who        bigint;
+    newest_due bigint;
 BEGIN
     SELECT p.pruned_until INTO since FROM economy.recommendation_progress p
         WHERE p.placement = place FOR UPDATE;
@@ -209,16 +213,21 @@ BEGIN
         RETURN NULL;
     END IF;
     UPDATE economy.recommendation_progress p SET pruned_until = upto WHERE p.placement = place;
-    -- a user's newest stays, so that its number is not given again, until a later one is due
-    DELETE FROM economy.recommendations d
-        USING economy.recommendation_progress p,
-              (SELECT r.user_id, max(r.number) AS number FROM economy.recommendations r
-               WHERE r.placement = place AND r.matures_at > since AND r.matures_at <= upto
-               GROUP BY r.user_id) due
-        WHERE d.user_id = due.user_id AND d.number <= due.number
-          AND p.placement = d.placement AND d.matures_at <= p.pruned_until
-          AND EXISTS (SELECT FROM economy.recommendations l
-                      WHERE l.user_id = d.user_id AND l.number > d.number);
+    -- user by user: no plan reads others for each of them, whatever is known of the table
+    FOR who, newest_due IN
+        SELECT r.user_id, max(r.number) FROM economy.recommendations r
+        WHERE r.placement = place AND r.matures_at > since AND r.matures_at <= upto
+        GROUP BY r.user_id
+    LOOP
+        -- the newest stays, so that its number is not given again, until a later one is due
+        DELETE FROM economy.recommendations d
+            WHERE d.user_id = who AND d.number <= newest_due
+              AND EXISTS (SELECT FROM economy.recommendation_progress p
+                          WHERE p.placement = d.placement AND p.pruned_until >= d.matures_at
+                          OFFSET 0)
+              AND d.number < (SELECT max(l.number) FROM economy.recommendations l
+                              WHERE l.user_id = who);
+    END LOOP;
     RETURN decisions;
 END
 $$;

@@ -59,11 +59,31 @@ SELECT pg_temp.measure('rollup_stats() of as many actions', $$SELECT count(*) FR
 SELECT pg_temp.measure('audit_segments() of as many users', NULL, 'SELECT count(*) FROM economy_internal.audit_segments((SELECT user_id FROM crowd WHERE n = 1), (SELECT user_id FROM crowd WHERE n = {n}))');
 SELECT pg_temp.measure('audit_sweep_incremental() of as many users', 'SELECT pg_temp.buy({n})', 'SELECT count(*) FROM economy.audit_sweep_incremental()');
 SELECT economy.set_recommendations('pgtap growth', '{"policy": "thompson", "attribution_window": "1 day"}', '[{"segment": "New", "arm": "a", "cta": "a"}]', 'pgtap') AS x \gset
-SELECT pg_temp.measure('learn_recommendations() of as many decisions', $$
-    INSERT INTO economy.recommendations SELECT c.user_id, nextval('key'), 'pgtap growth', 1, 'New', 'a', 'a', NULL, false, 'thompson', 1, '2096-01-01', 0, '2096-01-01 00:00+00', '2096-01-02 00:00+00'
-        FROM crowd c WHERE c.n <= {n};
-    UPDATE economy.recommendation_progress SET learned_until = '-infinity' WHERE placement = 'pgtap growth';
-    DELETE FROM economy.recommendations WHERE placement = 'pgtap growth' AND number < currval('key') - {n} + 1$$, 'SELECT * FROM economy.learn_recommendations(100000)');
+PREPARE decide AS INSERT INTO economy.recommendations SELECT c.user_id, nextval('key'), $2, 1, 'New', 'a', 'a', 'pgtap_growth', false, 'thompson', 1, '2096-01-01', 0, '2096-01-01 00:00+00', '2096-01-02 00:00+00'
+    FROM crowd c WHERE c.n <= $1;
+CREATE FUNCTION pg_temp.measure_learning(what text) RETURNS SETOF text LANGUAGE sql AS $f$
+    SELECT pg_temp.measure('learn_recommendations() of as many decisions' || what, $$
+        EXECUTE decide({n}, 'pgtap growth');
+        UPDATE economy.recommendation_progress SET learned_until = '-infinity' WHERE placement = 'pgtap growth';
+        DELETE FROM economy.recommendations WHERE placement = 'pgtap growth' AND number < currval('key') - {n} + 1$$, 'SELECT * FROM economy.learn_recommendations(100000)')
+    UNION ALL
+    SELECT pg_temp.measure('learn_recommendations() that removes as many decisions' || what, $$
+        DELETE FROM economy.recommendations WHERE placement = 'pgtap growth';
+        EXECUTE decide({n}, 'pgtap growth');
+        EXECUTE decide({n}, 'pgtap growth');
+        UPDATE economy.recommendation_progress SET learned_until = 'infinity', pruned_until = '-infinity' WHERE placement = 'pgtap growth'$$, 'SELECT * FROM economy.learn_recommendations(100000)') $f$;
+-- analysed when nobody sees a row, as while a transaction adds many; by one that is of another placement; in the middle
+EXECUTE decide(1600, 'pgtap other');
+DELETE FROM economy.recommendations;
+ANALYZE economy.recommendations;
+SELECT pg_temp.measure_learning(', analysed when empty');
+DELETE FROM economy.recommendations;
+INSERT INTO economy.recommendations SELECT (SELECT user_id FROM crowd WHERE n = 1), nextval('key'), 'pgtap other', 1, 'New', 'a', 'a', 'pgtap_growth', false, 'thompson', 1, '2095-01-01', 0, '2095-01-01 00:00+00', '2095-01-02 00:00+00'
+    FROM generate_series(1, 3000);
+ANALYZE economy.recommendations;
+SELECT pg_temp.measure_learning(', analysed when there were others');
+ANALYZE economy.recommendations;
+SELECT pg_temp.measure_learning(', analysed');
 -- a queue that was worked off is not read again, though its dead rows are still there
 SELECT count(*) AS x FROM generate_series(1, 3) n, economy.rollup_stats(1000000 + 0 * n) \gset
 SELECT pg_temp.pages('SELECT * FROM economy.rollup_stats()') AS idle \gset
