@@ -681,7 +681,7 @@ CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" t
             ('rfm_state', 'change_lag', 'for who reads it'),
             ('rfm_state', 'as_of', 'means the same while no user passes to another score'),
             ('rfm_state', 'summarised', 'at worst what is summarised is summarised again'),
-            ('rfm_state', 'cluster', 'at worst all purchases are read again'),
+            ('rfm_state', 'installation', 'at worst all purchases are read again'),
             ('rfm_state', 'seen_before',
              'when less: purchases are read again; when more it is found'),
             ('rfm_state', 'next_user', 'at worst rows wait for the next full refresh'),

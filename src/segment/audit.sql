@@ -9,7 +9,7 @@ CREATE FUNCTION economy_internal.audit_segments(
     BEGIN ATOMIC
         WITH state AS MATERIALIZED (
             SELECT t.as_of, t.next_user,
-                   CASE WHEN t.cluster = (SELECT c.system_identifier FROM pg_control_system() c)
+                   CASE WHEN t.installation = economy_internal.rfm_installation()
                         THEN economy_internal.position_of(t.seen_before) END AS seen_before,
                    -- who compares with a damaged program finds everybody damaged
                    CASE WHEN s.program = p.program AND s.segments = p.segments
@@ -104,7 +104,7 @@ CREATE FUNCTION economy_internal.audit_segment_state() RETURNS SETOF economy.fin
         SELECT NULL, 'parity', 'transactions that have begun',
                format('rfm_state that has seen those before %s', t.seen_before), NULL, NULL
         FROM economy.rfm_state t
-        WHERE t.cluster = (SELECT c.system_identifier FROM pg_control_system() c)
+        WHERE t.installation = economy_internal.rfm_installation()
           AND (t.seen_before < 0
                OR t.seen_before > pg_snapshot_xmax(pg_current_snapshot())::text::bigint)
         UNION ALL

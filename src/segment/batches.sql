@@ -27,8 +27,8 @@ CREATE FUNCTION economy_internal.rfm_taken(seen bigint) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        UPDATE economy.rfm_state SET seen_before = seen, cluster = c.system_identifier
-        FROM pg_control_system() c
+        UPDATE economy.rfm_state
+        SET seen_before = seen, installation = economy_internal.rfm_installation()
         WHERE seen IS NOT NULL;
     END;
 COMMENT ON FUNCTION economy_internal.rfm_taken(bigint) IS
@@ -100,21 +100,21 @@ CREATE FUNCTION economy_internal.rfm_job_batch(
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
-    cluster bigint := (SELECT c.system_identifier FROM pg_control_system() c);
-    first   boolean;
-    more    boolean := true;
-    many    record;
+    here  bigint := economy_internal.rfm_installation();
+    first boolean;
+    more  boolean := true;
+    many  record;
 BEGIN
     PERFORM economy_internal.open_tables(
         'rfm_state', 'shop_transactions', 'user_segments', 'accounts');
     first := NOT EXISTS (SELECT FROM economy.rfm_state);
     users_changed := 0;
-    -- one that was cut off in another cluster knows nothing of this one's transactions
-    IF at IS NULL OR (at ->> 'cluster')::bigint <> cluster THEN
+    -- one that was cut off in another installation knows nothing of this one's transactions
+    IF at IS NULL OR (at ->> 'installation')::bigint <> here THEN
         SELECT * INTO many FROM economy_internal.rfm_many(max_users);
         IF many.purchases OR (full_one AND economy_internal.segments_found_damaged()) THEN
             next := jsonb_build_object(
-                'cluster', cluster, 'take', '-9223372036854775808', 'done', 0,
+                'installation', here, 'take', '-9223372036854775808', 'done', 0,
                 'seen', pg_snapshot_xmin(pg_current_snapshot())::text);
             RETURN;
         ELSIF full_one OR first THEN

@@ -66,11 +66,24 @@ COMMENT ON FUNCTION economy_internal.rfm_reverse(bigint, bigint) IS
     'false when it is out already or there is none. For the function that reverses '
     'purchases, in its transaction.';
 
+CREATE FUNCTION economy_internal.rfm_installation() RETURNS bigint
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        -- a copy in the same cluster is another one, too: what it brings was not there before
+        SELECT hashtextextended(format('%s %s %s', c.system_identifier, d.oid, e.oid), 0)
+        FROM pg_control_system() c
+        CROSS JOIN pg_database d CROSS JOIN pg_extension e
+        WHERE d.datname = current_database() AND e.extname = 'economy';
+    END;
+COMMENT ON FUNCTION economy_internal.rfm_installation() IS
+    'Digest of what names this installation: cluster, database and extension.';
+
 CREATE FUNCTION economy_internal.rfm_unsee(state economy.rfm_state) RETURNS bigint
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT CASE WHEN state.cluster = (SELECT c.system_identifier FROM pg_control_system() c)
+        SELECT CASE WHEN state.installation = economy_internal.rfm_installation()
                     THEN state.seen_before ELSE 0 END;
     END;
 COMMENT ON FUNCTION economy_internal.rfm_unsee(economy.rfm_state) IS

@@ -15,7 +15,7 @@ BEGIN
     IF NOT found THEN
         -- the row that rfm_advance() will fill is what a first refresh locks
         INSERT INTO economy.rfm_state
-                (snapshot_id, as_of, refreshed_at, cluster, seen_before, summarised)
+                (snapshot_id, as_of, refreshed_at, installation, seen_before, summarised)
             VALUES (0, '-infinity', economy.now(), 0, 0, 0)
             ON CONFLICT ON CONSTRAINT rfm_state_pkey DO NOTHING;
     END IF;
@@ -60,15 +60,15 @@ CREATE FUNCTION economy_internal.rfm_advance(
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         INSERT INTO economy.rfm_state AS s
-                (snapshot_id, as_of, refreshed_at, cluster, seen_before, summarised, change_lag)
-            SELECT rfm_advance.snapshot_id, rfm_advance.as_of, economy.now(), c.system_identifier,
-                   rfm_advance.seen_before,
+                (snapshot_id, as_of, refreshed_at, installation, seen_before, summarised,
+                 change_lag)
+            SELECT rfm_advance.snapshot_id, rfm_advance.as_of, economy.now(),
+                   economy_internal.rfm_installation(), rfm_advance.seen_before,
                    economy_internal.rfm_summarise(coalesce(rfm_advance.started_summarised, 0)),
                    rfm_advance.change_lag
-            FROM pg_control_system() c
             ON CONFLICT ON CONSTRAINT rfm_state_pkey DO UPDATE SET
                 snapshot_id = excluded.snapshot_id, as_of = excluded.as_of,
-                refreshed_at = excluded.refreshed_at, cluster = excluded.cluster,
+                refreshed_at = excluded.refreshed_at, installation = excluded.installation,
                 seen_before = excluded.seen_before, summarised = excluded.summarised,
                 change_lag = excluded.change_lag;
     END;

@@ -90,7 +90,7 @@ CREATE TABLE economy.rfm_state (
     snapshot_id   bigint      NOT NULL,
     as_of         timestamptz NOT NULL,
     refreshed_at  timestamptz NOT NULL,
-    cluster       bigint      NOT NULL,
+    installation  bigint      NOT NULL,
     seen_before   bigint      NOT NULL,
     summarised    bigint      NOT NULL,
     change_lag    interval,
@@ -101,9 +101,9 @@ CREATE TABLE economy.rfm_state (
 SELECT pg_catalog.pg_extension_config_dump('economy.rfm_state', '');
 COMMENT ON TABLE economy.rfm_state IS 'Where the refreshes stand: one row after the first.';
 COMMENT ON COLUMN economy.rfm_state.as_of IS 'The moment that user_segments describes.';
-COMMENT ON COLUMN economy.rfm_state.cluster IS
-    'System identifier of the server that seen_before belongs to; '
-    'another one reads the whole journal once.';
+COMMENT ON COLUMN economy.rfm_state.installation IS
+    'Digest of the installation that seen_before belongs to; '
+    'another one, a restore or a copy, reads the whole journal once.';
 COMMENT ON COLUMN economy.rfm_state.seen_before IS
     'Every purchase of a transaction before this one is in the buckets.';
 COMMENT ON COLUMN economy.rfm_state.summarised IS

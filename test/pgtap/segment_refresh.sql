@@ -120,12 +120,12 @@ SELECT is_empty('SELECT user_id, buckets, frequency, monetary, r, f, m, segment,
 SELECT is_empty('SELECT k.* FROM kept k LEFT JOIN economy.user_segments u USING (user_id) WHERE u.user_id IS NULL AND k.buckets <> ''''', 'and nothing is missing');
 SELECT is((SELECT users_changed FROM economy.rfm_refresh()), 0::bigint, 'a full refresh of the same moment writes nothing');
 
--- another server's transaction numbers mean nothing here
-UPDATE economy.rfm_state SET cluster = cluster - 1, seen_before = '9000000000000000000';
+-- another installation's transaction numbers mean nothing here
+UPDATE economy.rfm_state SET installation = installation - 1, seen_before = '9000000000000000000';
 SELECT pg_temp.buy(3, '2099-06-01 00:00:00+00') AS x \gset
 SELECT is((SELECT users_changed >= 1 FROM economy.rfm_refresh_incremental()), true, 'after a restore elsewhere, what is new is found');
 SELECT is((SELECT string_agg(w::text, E'\n') FROM pg_temp.wrong() w), NULL, 'and right');
-SELECT is((SELECT s.cluster FROM economy.rfm_state s), (SELECT system_identifier FROM pg_control_system()), 'once');
+SELECT is((SELECT s.installation FROM economy.rfm_state s), economy_internal.rfm_installation(), 'once');
 
 -- --- a moment in the past, and one in the future ------------------------------------
 

@@ -221,10 +221,15 @@ $writer->rollback;
 $other->pg_result;
 
 $node->safe_psql('postgres', 'CREATE DATABASE copy');
+is($node->safe_psql('postgres', "SELECT state FROM economy.purchase($ann, 'gem', 'before the dump')"), 'new', 'a purchase that no refresh has seen');
 my $dump = $node->safe_psql('postgres', 'SELECT 1') && PostgreSQL::Test::Utils::tempdir() . '/dump';
 $node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, $node->connstr('postgres') ], 'a dump');
 $node->command_ok([ 'pg_restore', '-d', $node->connstr('copy'), $dump ], 'restored');
-is($node->safe_psql('copy', 'SELECT users_scored, users_changed FROM economy.rfm_refresh_incremental()'), '0|0', 'knows what was counted');
+is($node->safe_psql('copy', 'SELECT count(*) FROM economy_internal.audit_segments()'), '0', 'the audit of the copy finds nothing');
+is($node->safe_psql('copy', 'SELECT users_scored FROM economy.rfm_refresh_incremental()'), '1', 'what waited there is counted');
+is($node->safe_psql('copy', "SELECT frequency FROM economy.segment($ann)"), $node->safe_psql('postgres', "SELECT count(*) FROM economy.shop_transactions WHERE user_id = $ann"), 'with all before');
+is($node->safe_psql('copy', 'SELECT users_scored, users_changed FROM economy.rfm_refresh_incremental()'), '0|0', 'once');
+is($node->safe_psql('copy', 'SELECT count(*) FROM economy_internal.audit_segments()'), '0', 'and right');
 is($node->safe_psql('copy', "SELECT state FROM economy.purchase($ann, 'gem', 'copy')"), 'new', 'a purchase there');
 is($node->safe_psql('copy', 'SELECT users_scored FROM economy.rfm_refresh_incremental()'), '1', 'is counted');
 

@@ -167,11 +167,11 @@ sub waiting { return value($dbh, 'SELECT count(*) FROM economy.rfm_unfolded') }
 	is($n, 8, 'many that are due, without a purchase: a batch that begins, and 30 users each');
 	between('after them');
 
-	# a restore: a position of another cluster is none
+	# a restore: a position of another installation is none
 	buy($dbh, $users[$_], 1) foreach 0 .. 199;
 	(undef, $at) = batch($dbh, 1, undef, 30);
-	(my $foreign = $at) =~ s/"cluster": \d+/"cluster": 1/;
-	like((batch($dbh, 1, $foreign =~ s/"take": "[^"]*"/"take": "9223372036854775807"/r, 30))[1], qr/"take": "-9223372036854775808"/, 'a position of another cluster begins again');
+	(my $foreign = $at) =~ s/"installation": -?\d+/"installation": 1/;
+	like((batch($dbh, 1, $foreign =~ s/"take": "[^"]*"/"take": "9223372036854775807"/r, 30))[1], qr/"take": "-9223372036854775808"/, 'a position of another installation begins again');
 
 	# the first refresh of all, and one of a damaged table
 	$dbh->do('TRUNCATE economy.user_segments, economy.segment_history');
