@@ -111,7 +111,7 @@ sub first_rows
 	is(value($dbh, 'SELECT count(*) FROM economy_internal.audit_segments()') . value($dbh, 'SELECT count(*) FROM economy_internal.audit_segment_state()'), '00', 'and are no finding');
 	return;
 }
-sub waiting { return value($dbh, 'SELECT count(*) FROM economy.rfm_unfolded') }
+sub waiting { return value($dbh, 'SELECT count(*) FROM economy_internal.rfm_unfolded') }
 {
 	buy($dbh, $users[$_], 1 + $_ % 5) foreach 0 .. 199;
 	my $known = snapshots();
