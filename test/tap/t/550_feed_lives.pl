@@ -160,6 +160,25 @@ is(value($dbh, 'SELECT count(*) FROM economy.pruned_actions WHERE user_id = ?', 
 is(told($dbh, $untold), ' RESYNC_REQUIRED', 'the cursor that does not know it is spoiled');
 $late->disconnect;
 
+# pruned in another order than they were made: a cursor is spoiled by the newest of them
+my ($first, $second) = map { add_user($dbh, $_, 10) } 'first gamer', 'second gamer';
+foreach my $turn ([ $first, '2020-01-02' ], [ $second, '2020-01-01' ])
+{
+	my ($user, $day) = @$turn;
+	$untold = now($dbh);
+	$dbh->do("SET economy.test_clock = '$day 12:00:00+00'");
+	value($dbh, q{SELECT code FROM economy.record_action(?, 'slot', 'T', ?, 0, 1)}, $user, $_) foreach 1 .. 3;
+	$dbh->do('RESET economy.test_clock');
+	reward($dbh, $bob);
+}
+1 while value($dbh, 'SELECT users FROM economy.rollup_stats()') > 0;
+foreach my $user ($second, $first)
+{
+	$dbh->do(q{SELECT * FROM economy.prune('90 days', 1)});
+	is(value($dbh, 'SELECT count(*) FROM economy.user_actions WHERE user_id = ?', $user), 1, "user $user is pruned in turn");
+	is(told($dbh, $untold), ' RESYNC_REQUIRED', 'a cursor between the two is spoiled');
+}
+
 # replay: what is left is left, whatever was pruned before it
 is(value($dbh, 'SELECT code FROM economy.replay(?, 0)', $gamer), 'RESYNC_REQUIRED', 'entries after 0 are gone');
 my ($pruned, $seq) = $dbh->selectrow_array('SELECT max(p.seq), a.seq FROM economy.pruned_actions p JOIN economy.accounts a USING (user_id) WHERE a.user_id = ? GROUP BY 2', undef, $gamer);
