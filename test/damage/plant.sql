@@ -12,7 +12,7 @@ CREATE FUNCTION public.another(col name, type regtype, choice bigint) RETURNS te
         WHEN 'smallint'::regtype THEN format('(coalesce(d.%1$I, 0) + %2$s)::smallint', col, (ARRAY['1', '-1', '2', '3'])[1 + choice % 4])
         WHEN 'boolean'::regtype THEN format('NOT coalesce(d.%1$I, false)', col)
         WHEN 'text'::regtype THEN format('coalesce(d.%1$I, '''') || ''x''', col)
-        WHEN 'timestamptz'::regtype THEN format('coalesce(d.%1$I, ''2026-05-02 00:00+00'') + interval ''%2$s''', col, (ARRAY['1 second', '-1 second', '1 day', '-1 day'])[1 + choice % 4])
+        WHEN 'timestamptz'::regtype THEN format('CASE WHEN isfinite(d.%1$I) THEN d.%1$I ELSE ''2026-05-02 00:00+00'' END + interval ''%2$s''', col, (ARRAY['1 second', '-1 second', '1 day', '-1 day'])[1 + choice % 4])
         WHEN 'date'::regtype THEN format('coalesce(d.%1$I, ''2026-05-02'') + %2$s', col, (ARRAY['1', '-1'])[1 + choice % 2])
         WHEN 'interval'::regtype THEN format('coalesce(d.%1$I, ''0'') + interval ''1 hour''', col)
         WHEN 'jsonb'::regtype THEN format('CASE jsonb_typeof(d.%1$I) WHEN ''array'' THEN d.%1$I || ''[1]'' WHEN ''object'' THEN d.%1$I || ''{"damage": 1}'' ELSE ''{"damage": 1}'' END', col)
@@ -77,7 +77,8 @@ BEGIN
     SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) INTO cols FROM pg_attribute a WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped;
     CASE kind
         WHEN 'change' THEN
-            statement := format('UPDATE %s d SET %I = %s WHERE d.ctid = %L', target, col.attname, public.another(col.attname, col.atttypid, public.pick(seed, i, 'value', 1000)), place);
+            -- what is as it was is no damage
+            statement := format('UPDATE %1$s d SET %2$I = %3$s WHERE d.ctid = %4$L AND d.%2$I::text IS DISTINCT FROM (%3$s)::text', target, col.attname, public.another(col.attname, col.atttypid, public.pick(seed, i, 'value', 1000)), place);
         WHEN 'delete' THEN
             columns := ARRAY['*'];
             statement := format('DELETE FROM %s d WHERE d.ctid = %L', target, place);
