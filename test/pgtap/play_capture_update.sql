@@ -141,6 +141,28 @@ SELECT is(pg_temp.failure(format('UPDATE moved SET place = 3 - place, player = %
     pg_temp.changed('moved', '4', format('"player" was %s and would be %s', pg_temp.id('alice'), pg_temp.id('bob'))), 'a settled row keeps its user on its way');
 SELECT is(pg_temp.run(format('UPDATE moved SET place = 3 - place, player = CASE WHEN win IS NULL THEN %s ELSE player END, win = coalesce(win, id)', pg_temp.id('bob'))), 4::bigint, 'rows are settled while they move');
 SELECT is(pg_temp.told('moved'), '1 alice 1 5, 2 bob 1 2, 3 bob 1 3, 4 alice 1 6', 'each with the one that it was');
+-- a statement that names a partition fires the partition's triggers, and one that names the parent the parent's
+SAVEPOINT s;
+SELECT pg_temp.run(format('INSERT INTO moved_1 VALUES (5, %s, 1, 7, 1)', pg_temp.id('carol'))) AS x \g /dev/null
+SELECT is(pg_temp.told('moved'), '1 alice 1 5, 2 bob 1 2, 3 bob 1 3, 4 alice 1 6', 'a partition without triggers of its own records nothing');
+SELECT pg_temp.run('UPDATE moved SET win = win') AS x \g /dev/null
+SELECT is(pg_temp.told('moved'), '1 alice 1 5, 2 bob 1 2, 3 bob 1 3, 4 alice 1 6', 'nor does the parent later');
+ROLLBACK TO s;
+SELECT pg_temp.capture(leaf, $$'player', 'slot', 'id', 'bet', 'win', 'prefix=moved'$$) FROM unnest(ARRAY['moved_1', 'moved_2']) leaf \g /dev/null
+CREATE FUNCTION pg_temp.carols() RETURNS text LANGUAGE sql AS $$ SELECT string_agg(part, ', ') FROM unnest(string_to_array(pg_temp.told('moved'), ', ')) part WHERE part LIKE '%carol%' $$;
+SELECT economy.adjust_gold(pg_temp.id('carol'), 100, 'leaf', 'pgtap', 'pgtap') AS x \g /dev/null
+SELECT pg_temp.run(format('INSERT INTO moved_1 VALUES (5, %1$s, 1, 7, 1), (6, %1$s, 1, NULL, 1)', pg_temp.id('carol'))) AS x \g /dev/null
+SELECT is(pg_temp.carols(), '5 carol 1 7', 'with them it records what is settled there');
+SELECT pg_temp.run('UPDATE moved_1 SET win = 8 WHERE id = 6') AS x \g /dev/null
+SELECT is(pg_temp.carols(), '5 carol 1 7, 6 carol 1 8', 'by INSERT and by UPDATE');
+SELECT gold AS was FROM economy.account(pg_temp.id('carol')) \gset
+SELECT pg_temp.run(format('INSERT INTO moved VALUES (7, %1$s, 1, 9, 1), (8, %1$s, 1, NULL, 2)', pg_temp.id('carol'))) AS x \g /dev/null
+SELECT pg_temp.run('UPDATE moved SET win = 10, place = 3 - place WHERE id = 8') AS x \g /dev/null
+SELECT is(pg_temp.carols(), '5 carol 1 7, 6 carol 1 8, 7 carol 1 9, 8 carol 1 10', 'through the parent, too');
+SELECT is((SELECT gold FROM economy.account(pg_temp.id('carol'))) - :was, 17::bigint, 'once each');
+SELECT is((SELECT count(*) FROM economy.user_actions WHERE user_id = pg_temp.id('carol') AND action_id LIKE 'moved:%'), 4::bigint, 'which is one entry each');
+SELECT is(pg_temp.failure('UPDATE moved_1 SET win = 1 WHERE id = 5'), replace(pg_temp.changed('moved_1', '5', '"win" was 7 and would be 1'), 'moved_1:5', 'moved:5'), 'and what is settled stays so there');
+ROLLBACK TO s;
 CREATE FUNCTION pg_temp.nobody() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
 CREATE TRIGGER away BEFORE INSERT ON moved_2 FOR EACH ROW WHEN (NEW.id = 1) EXECUTE FUNCTION pg_temp.nobody();
 SELECT is(pg_temp.failure('UPDATE moved SET place = 2'),
