@@ -103,6 +103,7 @@ FROM (VALUES
     -- keys
     ('a key of a wrong length', 'nobody wrong_config, nobody wrong_key', 'UPDATE economy.signing_keys SET material = substr(material, 1, 31)'),
     ('a second active key',    'nobody wrong_config, nobody wrong_key', 'INSERT INTO economy.signing_keys SELECT max(version) + 1, ''active'', sha256(''x''), pg_catalog.now(), NULL, 0 FROM economy.signing_keys'),
+    ('no active key',          'nobody wrong_config, nobody wrong_key', 'UPDATE economy.signing_keys SET state = ''verify_only'' WHERE state = ''active'''),
     ('an added key',           'nobody wrong_config, nobody wrong_key',       'INSERT INTO economy.signing_keys SELECT 1000, ''verify_only'', sha256(''x''), pg_catalog.now(), NULL, 0 FROM economy.signing_keys WHERE state = ''active'''),
     -- configuration
     ('another price',          'nobody wrong_config',       'UPDATE economy.shop_products SET price_gold = 1 WHERE product_id = ''pgtap_au'''),

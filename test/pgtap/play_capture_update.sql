@@ -63,6 +63,13 @@ SELECT is(pg_temp.run(format('UPDATE cup SET player = %s - player WHERE id > 2',
 SELECT is(pg_temp.run('UPDATE cup SET id = id + 10, bet = 2 WHERE id > 2'), 2::bigint, 'and be given other ids and bets');
 SELECT is(pg_temp.run('UPDATE cup SET win = coalesce(win, 7)'), 4::bigint, 'settled later');
 SELECT is(pg_temp.told('cup'), '1 alice 1 5, 13 bob 2 7, 14 alice 2 7, 2 bob 1 6', 'each is recorded for the user whom it names then');
+-- rows of before the triggers: one that lacks anything was never recorded, and is once it is whole
+CREATE TEMP TABLE part (id int, player bigint, bet int, win int);
+INSERT INTO part VALUES (NULL, pg_temp.id('alice'), 1, 5), (2, NULL, 1, 5), (3, pg_temp.id('alice'), NULL, 5), (4, pg_temp.id('alice'), 1, NULL);
+SELECT pg_temp.capture('part', $$'player', 'slot', 'id', 'bet', 'win'$$) AS x \g /dev/null
+SELECT is(pg_temp.run(format('UPDATE part SET id = coalesce(id, 1), player = coalesce(player, %s), bet = coalesce(bet, 2), win = coalesce(win, 6)', pg_temp.id('bob'))), 4::bigint,
+    'a row that lacked its id, user, bet or win is open');
+SELECT is(pg_temp.told('part'), '1 alice 1 5, 2 bob 1 5, 3 alice 2 5, 4 alice 1 6', 'and recorded with what it is given');
 -- and a savepoint takes it back
 INSERT INTO cup VALUES (20, pg_temp.id('alice'), 1, NULL);
 SAVEPOINT s;

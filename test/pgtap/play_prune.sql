@@ -354,6 +354,8 @@ CREATE TEMP TABLE calls AS SELECT n, p.* FROM generate_series(1, 6) n CROSS JOIN
 SELECT is((SELECT string_agg(concat_ws(' ', users, damaged, more), ', ' ORDER BY n) FROM calls), '1 0 t, 1 0 t, 0 1 f, 0 0 f, 0 0 f, 0 0 f',
     'one user a call, until there is no more');
 SELECT is((SELECT concat_ws(' ', p.users, p.damaged, p.more) FROM economy.prune('90 days') p), '0 0 f', 'the damaged one is tried once');
+SELECT pg_temp.at('2033-01-02 00:00:00+00');
+SELECT is((SELECT concat_ws(' ', p.users, p.damaged, p.more) FROM economy.prune('90 days') p), '0 0 f', 'nor in the 24 hours after');
 SELECT pg_temp.at('2033-01-02 00:00:01+00');
 SELECT is((SELECT p.damaged FROM economy.prune('90 days') p), 1::bigint, 'and again the next day');
 ROLLBACK TO s;
