@@ -533,7 +533,7 @@ BEGIN
             RAISE EXCEPTION 'product "%" is limited and has no slot 0', product_id
                 USING ERRCODE = 'XE103',
                 HINT = 'Rows of economy.shop_stock were removed by hand. '
-                       'economy_internal.audit_stock() says what is missing.';
+                       'economy.audit_sweep() says what is missing.';
         END IF;
     END IF;
     PERFORM economy_internal.note_change('shop_products', product_id, 'stock', actor, units);
