@@ -69,6 +69,21 @@ CREATE FUNCTION economy_internal.schema_description(OUT object text, OUT definit
         FROM member m
         JOIN pg_event_trigger t ON m.classid = 'pg_event_trigger'::regclass AND m.objid = t.oid
         UNION ALL
+        -- what is no member any more is dumped besides the extension, and cannot be restored
+        SELECT format('schema %s', n.nspname), 'of the extension'
+        FROM member m JOIN pg_namespace n ON m.classid = 'pg_namespace'::regclass
+                                         AND m.objid = n.oid
+        UNION ALL
+        SELECT format('type %s.%s', t.typnamespace::regnamespace, t.typname),
+               format('of the extension, %s', (
+                   SELECT string_agg(format('%s %s', a.attname,
+                                            format_type(a.atttypid, a.atttypmod)),
+                                     ', ' ORDER BY a.attnum)
+                   FROM pg_attribute a
+                   WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped))
+        FROM member m JOIN pg_type t ON m.classid = 'pg_type'::regclass AND m.objid = t.oid
+        WHERE t.typtype = 'c'
+        UNION ALL
         -- settings that cost time or memory, and answer the same, are the DBA's to choose
         SELECT p.object,
                md5(concat_ws('|', l.lanname, p.prosrc, p.probin, p.provolatile, p.proparallel,
@@ -98,8 +113,8 @@ CREATE FUNCTION economy_internal.schema_description(OUT object text, OUT definit
               JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.adnum) b (object, body);
     END;
 COMMENT ON FUNCTION economy_internal.schema_description() IS
-    'The objects of the extension as they are: tables, columns, constraints, indexes, triggers, '
-    'views and functions. audit_schema() compares it with what was installed.';
+    'The objects of the extension as they are: schemas, types, tables, columns, constraints, '
+    'indexes, triggers, views and functions. audit_schema() compares it with what was installed.';
 
 CREATE FUNCTION economy_internal.schema_privileges(
     OUT object text, OUT grantee name, OUT privilege text

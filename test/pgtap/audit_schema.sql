@@ -1,6 +1,6 @@
 -- audit_schema() finds whatever is not as it was installed. Each damage is undone.
 BEGIN;
-SELECT plan(55);
+SELECT plan(61);
 SET LOCAL client_min_messages = warning;
 CREATE ROLE pgtap_stranger;
 CREATE ROLE pgtap_app;
@@ -36,6 +36,12 @@ SELECT matches(pg_temp.found_after(damage), finding, damage) FROM (VALUES
     ('SET LOCAL economy.allow_drop = on; ALTER TABLE economy.shop_transactions RENAME TO shop_transactions_2025; CREATE TABLE economy.shop_transactions (LIKE economy.shop_transactions_2025 INCLUDING ALL)',
         E'table economy\\.shop_transactions: of the extension \\| none'),
     ('SET LOCAL economy.allow_drop = on; ALTER TABLE economy.accounts SET SCHEMA public', E'table economy\\.accounts: of the extension \\| none'),
+    ('ALTER EXTENSION economy DROP SCHEMA economy', E'^schema economy: of the extension \\| none$'),
+    ('ALTER EXTENSION economy DROP SCHEMA economy_internal', E'^schema economy_internal: of the extension \\| none$'),
+    ('ALTER EXTENSION economy DROP TYPE economy.finding', E'^type economy\\.finding: of the extension, .* \\| none$'),
+    ('ALTER TYPE economy.grant_result ALTER ATTRIBUTE gold TYPE text', E'^type economy\\.grant_result: of the extension, .* gold bigint, .* \\| of the extension, .* gold text, .*$'),
+    ('ALTER TYPE economy.claim_result DROP ATTRIBUTE success', E'^type economy\\.claim_result: of the extension, success .* \\| of the extension, state .*$'),
+    ('ALTER TYPE economy.grant_result RENAME TO other', E'^type economy\\.grant_result: .* \\| none$'),
     ('ALTER EXTENSION economy DROP TABLE economy.streaks', E'table economy\\.streaks: of the extension \\| none'),
     ('CREATE TABLE public.actions_below () INHERITS (economy.user_actions)', E'table public\\.actions_below: guarded as economy\\.user_actions, whose entries it holds \\| not always guarded'),
     ('ALTER FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean) SECURITY DEFINER', E'function economy\\.purchase\\(.*\\): as installed \\| another'),
