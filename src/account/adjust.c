@@ -46,8 +46,7 @@ enum
 	ADJUST_GOLD_DELTA = ECO_RES_OWN,
 	ADJUST_GOLD,
 	ADJUST_RETRY_AFTER_MS,
-	ADJUST_DETAIL,
-	ADJUST_COLUMNS
+	ADJUST_DETAIL
 };
 
 #define KEY_BY_IDEMPOTENCY 1
@@ -139,7 +138,7 @@ eco_adjust_gold(PG_FUNCTION_ARGS)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("delta must not be zero"));
 	PreventCommandIfReadOnly("economy.adjust_gold()");
 
-	eco_result_begin(&result, fcinfo, ADJUST_COLUMNS);
+	eco_result_begin(&result, fcinfo, "btttllij");
 	eco_call_init(&call, &eco_adjustments, PG_GETARG_INT64(0), NULL);
 	call.key = KEY_BY_IDEMPOTENCY;
 	call.texts[call.ntexts++] = key;

@@ -34,9 +34,9 @@ enum
 	CHANGE_BEFORE,
 	CHANGE_AFTER,
 	CHANGE_RETRY_AFTER_MS,
-	CHANGE_DETAIL,
-	CHANGE_COLUMNS
+	CHANGE_DETAIL
 };
+#define CHANGE_TYPES "bttt" "ttt" "ij"
 
 #define MAX_ACTOR 255
 #define MAX_REASON 1000
@@ -203,7 +203,7 @@ eco_update_profile(PG_FUNCTION_ARGS)
 	eco_require_arg(fcinfo, 2, "idempotency_key");
 	change_args(&change, fcinfo, ECO_USER_PROFILE, 2, 3, -1);
 	PreventCommandIfReadOnly("economy.update_profile()");
-	eco_result_begin(&result, fcinfo, CHANGE_COLUMNS);
+	eco_result_begin(&result, fcinfo, CHANGE_TYPES);
 	state = change_begin(&change);
 	after = state == ECO_CALL_REPLAY ? patched_again(&change.call.first, patch) : (Datum) 0;
 	if (!result_without_change(&result, &change, state, after))
@@ -245,7 +245,7 @@ eco_link_external_id(PG_FUNCTION_ARGS)
 	eco_require_arg(fcinfo, 2, "idempotency_key");
 	change_args(&change, fcinfo, ECO_USER_EXTERNAL_ID, 2, 3, -1);
 	PreventCommandIfReadOnly("economy.link_external_id()");
-	eco_result_begin(&result, fcinfo, CHANGE_COLUMNS);
+	eco_result_begin(&result, fcinfo, CHANGE_TYPES);
 	if (!result_without_change(&result, &change, change_begin(&change), external_id.datum))
 	{
 		change_lock_user(&change);
@@ -296,7 +296,7 @@ eco_unlink_external_id(PG_FUNCTION_ARGS)
 	eco_require_arg(fcinfo, 1, "idempotency_key");
 	change_args(&change, fcinfo, ECO_USER_EXTERNAL_ID, 1, 2, -1);
 	PreventCommandIfReadOnly("economy.unlink_external_id()");
-	eco_result_begin(&result, fcinfo, CHANGE_COLUMNS);
+	eco_result_begin(&result, fcinfo, CHANGE_TYPES);
 	if (!result_without_change(&result, &change, change_begin(&change), (Datum) 0))
 	{
 		change_lock_user(&change);

@@ -72,7 +72,7 @@ eco_anchor_sign(PG_FUNCTION_ARGS)
 				  errmsg("an anchor needs its numbers and two digests of 32 bytes"));
 	version = eco_key_active();
 	eco_key_sign(version, enc.buf, enc.len, signature);
-	eco_result_begin(&result, fcinfo, 2);
+	eco_result_begin(&result, fcinfo, "ix");
 	eco_result_set(&result, 0, Int32GetDatum(version));
 	eco_result_set(&result, 1, eco_bytea(signature, ECO_SIGNATURE_LEN));
 	return eco_result_row(&result);

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_type.h"
 #include "common/pg_prng.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
@@ -18,8 +19,49 @@
 #define RETRY_AFTER_MIN_MS	150
 #define RETRY_AFTER_MAX_MS	300
 
+static Oid
+type_of_letter(char letter)
+{
+	switch (letter)
+	{
+		case 'b':
+			return BOOLOID;
+		case 'd':
+			return DATEOID;
+		case 'f':
+			return FLOAT8OID;
+		case 'i':
+			return INT4OID;
+		case 'j':
+			return JSONBOID;
+		case 'l':
+			return INT8OID;
+		case 't':
+			return TEXTOID;
+		case 'x':
+			return BYTEAOID;
+		case 'z':
+			return TIMESTAMPTZOID;
+	}
+	return InvalidOid;
+}
+
+static void
+check_types(TupleDesc desc, const char *types)
+{
+	bool		fits = desc->natts == (int) strlen(types);
+
+	/* a dropped column has no type */
+	for (int i = 0; fits && i < desc->natts; i++)
+		fits = TupleDescAttr(desc, i)->atttypid == type_of_letter(types[i]);
+	if (!fits)
+		ECO_ERROR(ECO_SCHEMA_DAMAGED,
+				  errmsg("the function's result type does not fit the library"),
+				  errhint("%s", eco_version_hint()));
+}
+
 void
-eco_result_begin(EcoResult *result, FunctionCallInfo fcinfo, int ncolumns)
+eco_result_begin(EcoResult *result, FunctionCallInfo fcinfo, const char *types)
 {
 	/* asked once per query and kept with the call, not once per row */
 	if (fcinfo->flinfo->fn_extra == NULL)
@@ -27,17 +69,22 @@ eco_result_begin(EcoResult *result, FunctionCallInfo fcinfo, int ncolumns)
 		MemoryContext old_context = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
 		TupleDesc	desc;
 
-		if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE ||
-			desc->natts != ncolumns)
-			ECO_ERROR(ECO_SCHEMA_DAMAGED,
-					  errmsg("the function's result type does not fit the library"),
-					  errhint("%s", eco_version_hint()));
+		if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+			elog(ERROR, "return type must be a row type");
+		check_types(desc, types);
 		fcinfo->flinfo->fn_extra = BlessTupleDesc(desc);
 		MemoryContextSwitchTo(old_context);
 	}
 	result->desc = fcinfo->flinfo->fn_extra;
-	memset(result->values, 0, sizeof(Datum) * ncolumns);
-	memset(result->isnull, true, ncolumns);
+	memset(result->values, 0, sizeof(Datum) * result->desc->natts);
+	memset(result->isnull, true, result->desc->natts);
+}
+
+void
+eco_result_set_begin(FunctionCallInfo fcinfo, const char *types)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	check_types(((ReturnSetInfo *) fcinfo->resultinfo)->setDesc, types);
 }
 
 Datum

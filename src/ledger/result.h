@@ -23,8 +23,17 @@ typedef struct EcoResult
 	bool		isnull[ECO_MAX_RESULT_COLUMNS];
 } EcoResult;
 
-/* A row of the function's result type, all columns null. */
-extern void eco_result_begin(EcoResult *result, FunctionCallInfo fcinfo, int ncolumns);
+/*
+ * The columns' types, a letter each: b boolean, d date, f double precision, i integer,
+ * j jsonb, l bigint, t text, x bytea, z timestamptz.  An owner can alter a type; a row
+ * that is built for another one would be read as what it is not.
+ */
+
+/* A row of the function's result type, all columns null; of other types it is XE105. */
+extern void eco_result_begin(EcoResult *result, FunctionCallInfo fcinfo, const char *types);
+
+/* The function returns a set of such rows, in info->setResult and setDesc. */
+extern void eco_result_set_begin(FunctionCallInfo fcinfo, const char *types);
 extern Datum eco_result_row(EcoResult *result);
 
 static inline void

@@ -23,6 +23,7 @@
 #include "ledger/entry.h"
 #include "ledger/keys.h"
 #include "ledger/mark.h"
+#include "ledger/result.h"
 #include "ledger/stream.h"
 #include "ledger/user.h"
 #include "ledger/verify.h"
@@ -97,7 +98,7 @@ verify_call(FunctionCallInfo fcinfo, bool from_audit)
 	Verifier	v = {0};
 
 	eco_require_arg(fcinfo, 0, "user_id");
-	InitMaterializedSRF(fcinfo, 0);
+	eco_result_set_begin(fcinfo, "lttttl");
 	v.user_id = PG_GETARG_INT64(0);
 	v.store = info->setResult;
 	v.desc = info->setDesc;

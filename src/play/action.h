@@ -53,6 +53,7 @@ enum
 	ACTION_DETAIL,
 	ACTION_COLUMNS
 };
+#define ACTION_TYPES "bttt" "llllll" "ij"
 
 /*
  * Whether bet and win are amounts; callers raise ECO_INVALID_ARGUMENT with

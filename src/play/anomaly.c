@@ -39,7 +39,7 @@ eco_wilson_interval(PG_FUNCTION_ARGS)
 	double		upper;
 
 	trials_args(fcinfo, &wins, &n);
-	eco_result_begin(&result, fcinfo, 2);
+	eco_result_begin(&result, fcinfo, "ff");
 	eco_wilson(wins, n, ECO_Z_95, &lower, &upper);
 	eco_result_set(&result, 0, Float8GetDatum(lower));
 	eco_result_set(&result, 1, Float8GetDatum(upper));

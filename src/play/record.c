@@ -58,7 +58,7 @@ eco_record_action(PG_FUNCTION_ARGS)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg(ECO_ACTION_RANGE));
 	PreventCommandIfReadOnly("economy.record_action()");
 
-	eco_result_begin(&result, fcinfo, ACTION_COLUMNS);
+	eco_result_begin(&result, fcinfo, ACTION_TYPES);
 	kept.context = CurrentMemoryContext;
 	kept.rows = &row;
 	eco_actions_record(&action, 1, ECO_DUPLICATE_TELL, result.desc, keep, &kept);
@@ -95,7 +95,7 @@ eco_record_actions(PG_FUNCTION_ARGS)
 	actions = palloc0(sizeof(EcoAction) * Max(n, 1));
 	eco_batch_read(batch, "action", parse_action, actions);
 	PreventCommandIfReadOnly("economy.record_actions()");
-	InitMaterializedSRF(fcinfo, 0);
+	eco_result_set_begin(fcinfo, ACTION_TYPES);
 
 	kept.context = CurrentMemoryContext;
 	kept.rows = palloc(sizeof(HeapTuple) * Max(n, 1));

@@ -36,8 +36,7 @@ enum
 	CLAIM_LEVEL,
 	CLAIM_LEVELED_UP,
 	CLAIM_NEXT_CLAIM_AT,
-	CLAIM_DETAIL,
-	CLAIM_COLUMNS
+	CLAIM_DETAIL
 };
 
 PG_FUNCTION_INFO_V1(eco_claim_daily_reward);
@@ -65,7 +64,7 @@ eco_claim_daily_reward(PG_FUNCTION_ARGS)
 
 	eco_require_arg(fcinfo, 0, "user_id");
 	PreventCommandIfReadOnly("economy.claim_daily_reward()");
-	eco_result_begin(&result, fcinfo, CLAIM_COLUMNS);
+	eco_result_begin(&result, fcinfo, "btttidbillllibzj");
 
 	/* a second claim of the day is a read */
 	open = eco_tables_open(ECO_WRITE, eco_daily_tables);
@@ -192,7 +191,7 @@ eco_streak_reward_sql(PG_FUNCTION_ARGS)
 	day = PG_GETARG_INT32(0);
 	if (day < 1)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("day must be 1 or more"));
-	eco_result_begin(&result, fcinfo, 2);
+	eco_result_begin(&result, fcinfo, "ll");
 	eco_result_set(&result, 0, Int64GetDatum(eco_streak_gold(day)));
 	eco_result_set(&result, 1, Int64GetDatum(eco_streak_xp(day)));
 	return eco_result_row(&result);
@@ -276,7 +275,7 @@ eco_streak_state(PG_FUNCTION_ARGS)
 	EcoOpenTables *open;
 
 	eco_require_arg(fcinfo, 0, "user_id");
-	eco_result_begin(&result, fcinfo, 6);
+	eco_result_begin(&result, fcinfo, "iidtiz");
 	open = eco_tables_open(ECO_READ, eco_daily_tables);
 	if (eco_account_read(PG_GETARG_INT64(0), &account) &&
 		eco_daily_load(&d, account.user_id, account.freezes))

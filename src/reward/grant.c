@@ -57,7 +57,7 @@ eco_grant_reward(PG_FUNCTION_ARGS)
 	check_grant(&grant);
 	PreventCommandIfReadOnly("economy.grant_reward()");
 
-	eco_result_begin(&result, fcinfo, GRANT_COLUMNS);
+	eco_result_begin(&result, fcinfo, GRANT_TYPES);
 	do_grant(&grant, &result);
 	return eco_result_row(&result);
 }
@@ -83,7 +83,7 @@ eco_grant_rewards(PG_FUNCTION_ARGS)
 	grants = palloc(sizeof(Grant) * Max(count, 1));
 	eco_batch_read(PG_GETARG_JSONB_P(0), "reward", parse_grant, grants);
 	PreventCommandIfReadOnly("economy.grant_rewards()");
-	InitMaterializedSRF(fcinfo, 0);
+	eco_result_set_begin(fcinfo, GRANT_TYPES);
 
 	turns = eco_turns_make(count);
 	rows = palloc(sizeof(HeapTuple) * Max(count, 1));

@@ -186,7 +186,7 @@ eco_level_of(PG_FUNCTION_ARGS)
 	EcoLevel	at;
 
 	eco_require_arg(fcinfo, 0, "user_id");
-	eco_result_begin(&result, fcinfo, 4);
+	eco_result_begin(&result, fcinfo, "till");
 	open = eco_tables_open(ECO_READ, eco_level_tables);
 	curve = eco_level_curve_of(PG_GETARG_INT64(0));
 	at = eco_level_at(curve, xp);

@@ -73,7 +73,7 @@ eco_revoke_reward(PG_FUNCTION_ARGS)
 	eco_require_arg(fcinfo, 0, "user_id");
 	read_arguments(&r, fcinfo);
 	PreventCommandIfReadOnly("economy.revoke_reward()");
-	eco_result_begin(&result, fcinfo, GRANT_COLUMNS);
+	eco_result_begin(&result, fcinfo, GRANT_TYPES);
 
 	eco_call_init(&call, &eco_rewards, PG_GETARG_INT64(0),
 				  eco_daily_tables);

@@ -68,9 +68,9 @@ enum
 	GRANT_LEVEL,
 	GRANT_LEVELED_UP,
 	GRANT_RETRY_AFTER_MS,
-	GRANT_DETAIL,
-	GRANT_COLUMNS
+	GRANT_DETAIL
 };
+#define GRANT_TYPES "bttt" "llll" "ib" "ij"
 
 /* The ways such a result is filled. */
 extern void eco_grant_set_entry(EcoResult *result, const EcoRow *row);

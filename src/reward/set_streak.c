@@ -29,8 +29,7 @@ enum
 	SET_BEST,
 	SET_LAST_CLAIM_ON,
 	SET_RETRY_AFTER_MS,
-	SET_DETAIL,
-	SET_COLUMNS
+	SET_DETAIL
 };
 
 typedef struct Correction
@@ -65,7 +64,7 @@ eco_set_streak(PG_FUNCTION_ARGS)
 	eco_require_arg(fcinfo, 0, "user_id");
 	read_arguments(&c, fcinfo);
 	PreventCommandIfReadOnly("economy.set_streak()");
-	eco_result_begin(&result, fcinfo, SET_COLUMNS);
+	eco_result_begin(&result, fcinfo, "btttiidij");
 
 	eco_call_init(&call, &eco_rewards, PG_GETARG_INT64(0),
 				  eco_daily_tables);

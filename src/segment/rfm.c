@@ -211,7 +211,7 @@ eco_rfm_window(PG_FUNCTION_ARGS)
 
 	eco_require_arg(fcinfo, 3, "window_us");
 	inputs = read_inputs(fcinfo, PG_GETARG_INT64(3));
-	eco_result_begin(&result, fcinfo, 3);
+	eco_result_begin(&result, fcinfo, "dll");
 	if (inputs.bought)
 		eco_result_set(&result, 0, DateADTGetDatum((DateADT) inputs.last_day));
 	eco_result_set(&result, 1, Int64GetDatum(inputs.frequency));

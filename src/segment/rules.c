@@ -23,8 +23,7 @@ enum
 	GAP_FREQUENCY,
 	GAP_MONETARY,
 	GAP_P60,
-	GAP_P95,
-	GAP_COLUMNS
+	GAP_P95
 };
 
 StaticAssertDecl(sizeof(EcoRuleSource) == ECO_RULE_WORDS * sizeof(int64), "no padding");
@@ -60,7 +59,7 @@ eco_segment_rules_gap(PG_FUNCTION_ARGS)
 	if (!eco_rules_gap((const EcoRuleSource *) ARR_DATA_PTR(words), nwords / ECO_RULE_WORDS,
 					   window, clamp, look_up, palloc(eco_rule_sets_size), &gap))
 		PG_RETURN_NULL();
-	eco_result_begin(&result, fcinfo, GAP_COLUMNS);
+	eco_result_begin(&result, fcinfo, "blllll");
 	eco_result_set(&result, GAP_BOUGHT, BoolGetDatum(gap.bought));
 	eco_result_set(&result, GAP_RECENCY, Int64GetDatum(gap.recency));
 	eco_result_set(&result, GAP_FREQUENCY, Int64GetDatum(gap.frequency));

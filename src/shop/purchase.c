@@ -44,8 +44,7 @@ enum
 	PURCHASE_STOCK_REMAINING,
 	PURCHASE_USER_LIMIT_REMAINING,
 	PURCHASE_RETRY_AFTER_MS,
-	PURCHASE_DETAIL,
-	PURCHASE_COLUMNS
+	PURCHASE_DETAIL
 };
 
 /* A purchase on its way from the arguments to the row that answers it. */
@@ -116,7 +115,7 @@ eco_purchase(PG_FUNCTION_ARGS)
 	read_arguments(&p, fcinfo);
 	if (!p.dry_run)
 		PreventCommandIfReadOnly("economy.purchase()");
-	eco_result_begin(&p.result, fcinfo, PURCHASE_COLUMNS);
+	eco_result_begin(&p.result, fcinfo, "btttillllij");
 	eco_result_set(&p.result, PURCHASE_QUANTITY, Int32GetDatum(p.quantity));
 
 	eco_call_init(&call, &eco_purchases, p.user_id, NULL);

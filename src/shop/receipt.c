@@ -44,8 +44,7 @@ enum
 enum
 {
 	RECEIPT_VALID,
-	RECEIPT_REASON,
-	RECEIPT_COLUMNS
+	RECEIPT_REASON
 };
 
 /* The purchase of this user with this name, under the active snapshot. */
@@ -202,7 +201,7 @@ eco_verify_receipt(PG_FUNCTION_ARGS)
 
 	eco_require_arg(fcinfo, 0, "user_id");
 	eco_require_arg(fcinfo, 1, "transaction_id");
-	eco_result_begin(&result, fcinfo, RECEIPT_COLUMNS);
+	eco_result_begin(&result, fcinfo, "bt");
 	open = eco_journals_open(ECO_READ, tables);
 	why_not = verify(PG_GETARG_INT64(0), text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	eco_tables_close(open);

@@ -2,7 +2,7 @@
 -- made, and calls of helpers with what they were not made for.  Each has its
 -- code, and nothing is done.
 BEGIN;
-SELECT plan(21);
+SELECT plan(39);
 
 SELECT economy.register('pgtap errors') AS u \gset
 SELECT transaction_id AS granted FROM economy.grant_reward(:u, 'pgtap', 'e1', 100) \gset
@@ -74,6 +74,48 @@ FROM (VALUES
     ($$SELECT economy_internal.rfm_assess(1, E'\\x', pg_catalog.now(), '{1,2,3}', '{a}', NULL, NULL, NULL, NULL, NULL, NULL, NULL)$$,
                                                             'XE002', 'program must be one made by economy_internal.rfm_program()')
 ) v (call, code, message);
+
+-- An owner may alter a result type, column by column: no row is built for another one.
+CREATE FUNCTION pg_temp.taken(type regclass, call text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    a     record;
+    taken text := '';
+BEGIN
+    FOR a IN SELECT attname, atttypid FROM pg_attribute WHERE attrelid = type AND attnum > 0 AND NOT attisdropped ORDER BY attnum LOOP
+        BEGIN
+            EXECUTE format('ALTER TYPE %s ALTER ATTRIBUTE %I TYPE %s', type, a.attname, CASE a.atttypid WHEN 'text'::regtype THEN 'jsonb' ELSE 'text' END);
+            EXECUTE 'SELECT t::text FROM ' || call || ' t';
+            taken := concat_ws(' ', taken, a.attname);
+            RAISE EXCEPTION 'taken' USING ERRCODE = 'P0099';
+        EXCEPTION
+            -- or what the extension itself reads cannot be altered
+            WHEN SQLSTATE 'XE105' OR feature_not_supported OR dependent_objects_still_exist OR SQLSTATE 'P0099' THEN NULL;
+        END;
+    END LOOP;
+    RETURN taken;
+END
+$$;
+SELECT is(pg_temp.taken(type::regclass, replace(call, '{u}', :'u')), '', type || ' altered: ' || call)
+FROM (VALUES
+    ('economy.purchase_result', $$economy.purchase({u}, 'pgtap errors', 'altered')$$),
+    ('economy.grant_result', $$economy.grant_reward({u}, 'pgtap', 'altered', 1)$$),
+    ('economy.grant_result', $$economy.grant_rewards('[{"user_id": {u}, "source": "pgtap", "external_event_id": "altered", "gold": 1}]')$$),
+    ('economy.grant_result', $$economy.revoke_reward({u}, 'R{u}-1', 'r', 'a')$$),
+    ('economy.claim_result', $$economy.claim_daily_reward({u})$$),
+    ('economy.action_result', $$economy.record_action({u}, 'pgtap', 'SPIN', 'altered')$$),
+    ('economy.action_result', $$economy.record_actions('[{"user_id": {u}, "game": "pgtap", "action_type": "SPIN", "action_id": "altered"}]')$$),
+    ('economy.adjust_result', $$economy.adjust_gold({u}, 1, 'altered', 'pgtap', 'pgtap')$$),
+    ('economy.user_change_result', $$economy.update_profile({u}, '{"a": 1}', 'altered')$$),
+    ('economy.user_change_result', $$economy.link_external_id({u}, 'altered', 'altered')$$),
+    ('economy.user_change_result', $$economy.unlink_external_id({u}, 'altered')$$),
+    ('economy.streak_change', $$economy.set_streak({u}, 3, '2026-01-01', 'altered', 'pgtap', 'pgtap')$$),
+    ('economy.streak_reward', $$economy.streak_reward(1)$$),
+    ('economy.streak_status', $$economy.streak_state({u})$$),
+    ('economy.level_position', $$economy.level_of({u}, 10)$$),
+    ('economy.receipt_check', $$economy.verify_receipt({u}, 'P{u}-1')$$),
+    ('economy.proportion_interval', $$economy.wilson_interval(1, 2)$$),
+    ('economy.finding', $$economy.verify_chain({u})$$)
+) v (type, call);
 
 SELECT finish();
 ROLLBACK;
