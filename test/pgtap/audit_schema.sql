@@ -68,7 +68,7 @@ SELECT matches(pg_temp.found_after(damage), finding, damage) FROM (VALUES
     ('CREATE POLICY mine ON economy.accounts USING (user_id = 1)', E'^table economy\\.accounts: without policies \\| mine$'),
     ('ALTER FUNCTION economy.upsert_product(jsonb, text) SET TimeZone = ''Asia/Tokyo''', E'^function economy\\.upsert_product\\(.*\\): as installed \\| another$'),
     ('ALTER FUNCTION economy_internal.audit_shop() SET row_security = off', E'^function economy_internal\\.audit_shop\\(\\): as installed \\| another$'),
-    ('ALTER SEQUENCE economy.user_id_seq CYCLE MAXVALUE 1000', E'^sequence economy\\.user_id_seq: of the extension, from 1 by 1, 1 to .*, cache 1 \\| of the extension, from 1 by 1, 1 to 1000, cache 1, cycle$'),
+    ('ALTER SEQUENCE economy.user_id_seq CYCLE MAXVALUE 1000000000', E'^sequence economy\\.user_id_seq: of the extension, from 1 by 1, 1 to .*, cache 1 \\| of the extension, from 1 by 1, 1 to 1000000000, cache 1, cycle$'),
     ('ALTER SEQUENCE economy.user_id_seq INCREMENT 2 CACHE 10', E'^sequence economy\\.user_id_seq: .* \\| of the extension, from 1 by 2, 1 to .*, cache 10$'),
     ('ALTER VIEW economy.ledger SET (security_invoker = true)', E'^view economy\\.ledger: of the extension \\| of the extension, security_invoker=true$'),
     ('ALTER VIEW economy.ledger SET (security_barrier = true)', E'^view economy\\.ledger: of the extension \\| of the extension, security_barrier=true$'),
