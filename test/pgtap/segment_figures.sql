@@ -43,7 +43,7 @@ SELECT set_config('economy.test_clock', '2099-05-01 10:00:00+00', true) AS x \gs
 -- movement of 30 days, orders of magnitude in three
 SAVEPOINT s;
 DELETE FROM economy.segment_history;
-INSERT INTO economy.segment_history SELECT n, 1, 'New', 'Low', timestamptz '2099-05-01 10:00:00+00' - at, 1 FROM unnest(ARRAY[interval '0', '29 days', '30 days' - interval '1 microsecond', '30 days', '31 days']) WITH ORDINALITY t (at, n);
+INSERT INTO economy.segment_history SELECT n, 1, 'New', 'Low', timestamptz '2099-05-01 10:00:00+00' - at, 1 FROM unnest(ARRAY[interval '0', '696 hours', '720 hours' - interval '1 microsecond', '720 hours', '744 hours']) WITH ORDINALITY t (at, n);
 SELECT is((SELECT jsonb_agg(x) FROM pg_temp.figures('moves') x), '[{"from": "New", "to": "Low", "changes": 3}]', 'the movement of the last 30 days');
 DELETE FROM economy.user_segments;
 INSERT INTO economy.user_segments (user_id, seq, frequency, monetary, r, f, m, segment, buckets) SELECT -n, 1, CASE WHEN n > 18 THEN 0 ELSE 1 END, m, 3, 3, 3, 'Low', '' FROM unnest(ARRAY[0, 1, 1, 2, 4, 5, 9, 10, 19, 20, 49, 50, 99, 100, 199, 200, 499, 500, 777]) WITH ORDINALITY t (m, n);
