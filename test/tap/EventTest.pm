@@ -43,7 +43,8 @@ sub hear
 	{
 		my $event = $json->decode($n->[2]);
 
-		keep_events($n->[2]) if $event->{specversion};
+		# a reference is the number of an entry, which no schema of a whole event allows
+		keep_events($n->[2]) if $event->{specversion} && keys %{ $event->{data} } > 1;
 		push @{ $ear->{heard} }, { channel => $n->[0], text => $n->[2], event => $event,
 			id => $event->{id}, user => $event->{subject}, seq => $event->{data}{seq} };
 	}
