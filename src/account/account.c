@@ -5,12 +5,12 @@
 #include "postgres.h"
 
 #include "fmgr.h"
-#include "funcapi.h"
 #include "utils/date.h"
 #include "utils/tuplestore.h"
 
 #include "clock.h"
 #include "ledger/entry.h"
+#include "ledger/result.h"
 #include "reward/level.h"
 #include "reward/streaks.h"
 
@@ -34,8 +34,7 @@ static void put_account(ReturnSetInfo *info, const EcoAccount *account);
 
 /*
  * eco_account(user_id bigint)
- *		returns setof (user_id bigint, gold bigint, experience_points bigint, level int,
- *		xp_into_level bigint, xp_to_next bigint, seq bigint, streak_day int, last_claim_on date)
+ *		returns setof economy.account_status, at most one
  */
 Datum
 eco_account(PG_FUNCTION_ARGS)
@@ -44,7 +43,7 @@ eco_account(PG_FUNCTION_ARGS)
 	EcoOpenTables *open;
 	EcoAccount	account;
 
-	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	eco_result_set_begin(fcinfo, "lllilllid");
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	open = eco_tables_open(ECO_READ, eco_daily_tables);

@@ -5,11 +5,11 @@
 #include "postgres.h"
 
 #include "fmgr.h"
-#include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
 #include "errors.h"
+#include "ledger/result.h"
 #include "ledger/stream.h"
 
 #define STATEMENT_MAX 10000
@@ -34,8 +34,7 @@ static void put_entry(ReturnSetInfo *info, const EcoJournal *journal, const EcoR
 
 /*
  * eco_statement(user_id bigint, after_seq bigint, max int)
- *		returns setof (seq bigint, journal text, transaction_id text, gold_delta bigint,
- *		xp_delta bigint, gold bigint, experience_points bigint, created_at timestamptz)
+ *		returns setof economy.statement_line
  */
 Datum
 eco_statement(PG_FUNCTION_ARGS)
@@ -45,7 +44,7 @@ eco_statement(PG_FUNCTION_ARGS)
 
 	if (max < 0)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("max must be 0 or more"));
-	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	eco_result_set_begin(fcinfo, "lttllllz");
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
 	open = eco_journals_open(ECO_READ, NULL);

@@ -34,8 +34,12 @@ type_of_letter(char letter)
 			return INT4OID;
 		case 'j':
 			return JSONBOID;
+		case 'J':
+			return JSONOID;
 		case 'l':
 			return INT8OID;
+		case 's':
+			return INT2OID;
 		case 't':
 			return TEXTOID;
 		case 'x':
@@ -83,7 +87,8 @@ eco_result_begin(EcoResult *result, FunctionCallInfo fcinfo, const char *types)
 void
 eco_result_set_begin(FunctionCallInfo fcinfo, const char *types)
 {
-	InitMaterializedSRF(fcinfo, 0);
+	/* which the executor has looked up already */
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	check_types(((ReturnSetInfo *) fcinfo->resultinfo)->setDesc, types);
 }
 

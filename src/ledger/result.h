@@ -25,8 +25,8 @@ typedef struct EcoResult
 
 /*
  * The columns' types, a letter each: b boolean, d date, f double precision, i integer,
- * j jsonb, l bigint, t text, x bytea, z timestamptz.  An owner can alter a type; a row
- * that is built for another one would be read as what it is not.
+ * j jsonb, J json, l bigint, s smallint, t text, x bytea, z timestamptz.  An owner can
+ * alter a type; a row that is built for another one would be read as what it is not.
  */
 
 /* A row of the function's result type, all columns null; of other types it is XE105. */

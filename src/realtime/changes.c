@@ -13,7 +13,6 @@
 #include "catalog/pg_type_d.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -22,6 +21,7 @@
 #include "errors.h"
 #include "ledger/args.h"
 #include "ledger/installation.h"
+#include "ledger/result.h"
 #include "ledger/stream.h"
 #include "realtime/feed.h"
 #include "realtime/witness.h"
@@ -84,7 +84,7 @@ eco_changes(PG_FUNCTION_ARGS)
 	call.max = PG_GETARG_INT32(1);
 	if (call.max < 1 || call.max > CHANGES_MAX)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("max must be from 1 to %d", CHANGES_MAX));
-	InitMaterializedSRF(fcinfo, 0);
+	eco_result_set_begin(fcinfo, "tlltJt");
 	open = eco_told_open(ECO_READ_FRESH);
 	call.now = eco_snapshot_take();
 	call.here = eco_cursor_here(&call.number);

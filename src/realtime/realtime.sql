@@ -1,7 +1,11 @@
 -- realtime: events for clients that were away, the feed for servers, the relay
 
+CREATE TYPE economy.replayed_event AS (code text, seq bigint, type text, event json);
+COMMENT ON TYPE economy.replayed_event IS
+    'An event that a client missed, or how replay() goes on: a row of economy.replay().';
+
 CREATE FUNCTION economy.replay(user_id bigint, after_seq bigint, max integer DEFAULT 100)
-    RETURNS TABLE (code text, seq bigint, type text, event json)
+    RETURNS SETOF economy.replayed_event
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_replay';
 COMMENT ON FUNCTION economy.replay(bigint, bigint, integer) IS
     'A user''s events after an entry, of at most max (10,000) entries, '

@@ -7,7 +7,6 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "fmgr.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -17,6 +16,7 @@
 #include "errors.h"
 #include "event/event.h"
 #include "ledger/args.h"
+#include "ledger/result.h"
 #include "ledger/stream.h"
 #include "realtime/posted.h"
 #include "settings.h"
@@ -74,7 +74,7 @@ may_lag(void)
 
 /*
  * eco_replay(user_id bigint, after_seq bigint, max integer)
- *		returns setof (code text, seq bigint, type text, event json)
+ *		returns setof economy.replayed_event
  *
  * The events of at most max entries, and a last row that says how it goes on.
  */
@@ -100,7 +100,7 @@ eco_replay(PG_FUNCTION_ARGS)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("after_seq must be 0 or more"));
 	if (max < 1 || max > REPLAY_MAX)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("max must be from 1 to %d", REPLAY_MAX));
-	InitMaterializedSRF(fcinfo, 0);
+	eco_result_set_begin(fcinfo, "tltJ");
 	open = eco_told_open(ECO_READ);
 	if (!eco_account_read(user_id, &account))
 		put_end(info, "USER_NOT_FOUND", 0);
@@ -158,7 +158,7 @@ eco_entry_events(PG_FUNCTION_ARGS)
 
 	for (int i = 0; i < 3; i++)
 		eco_require_arg(fcinfo, i, "argument");
-	InitMaterializedSRF(fcinfo, 0);
+	eco_result_set_begin(fcinfo, "tJ");
 	open = eco_told_open(ECO_READ);
 	eco_tell_entries(PG_GETARG_CHAR(2), PG_GETARG_INT64(0), PG_GETARG_INT64(1),
 					 PG_GETARG_INT64(1), &listener);

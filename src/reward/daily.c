@@ -221,7 +221,7 @@ eco_streak_preview(PG_FUNCTION_ARGS)
 	if (ndays < 1 || ndays > MAX_PREVIEW_DAYS)
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
 				  errmsg("days must be from 1 to %d", MAX_PREVIEW_DAYS));
-	InitMaterializedSRF(fcinfo, 0);
+	eco_result_set_begin(fcinfo, "dtill");
 	open = eco_tables_open(ECO_READ, eco_daily_tables);
 	if (eco_account_read(PG_GETARG_INT64(0), &account) &&
 		eco_daily_load(&d, account.user_id, account.freezes))

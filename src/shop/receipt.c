@@ -8,7 +8,6 @@
  */
 #include "postgres.h"
 
-#include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
@@ -98,10 +97,7 @@ put_receipt(ReturnSetInfo *info, const EcoRow *row)
 
 /*
  * eco_receipt(user_id bigint, transaction_id text)
- *		returns setof (product_id text, category text, quantity int, gold_delta bigint,
- *		gold bigint, monetary bigint, status text, effect_code text, created_at timestamptz,
- *		hash text, hash_algo_version smallint, receipt_signature text,
- *		receipt_signature_version int)
+ *		returns setof economy.purchase_receipt, at most one
  */
 Datum
 eco_receipt(PG_FUNCTION_ARGS)
@@ -110,7 +106,7 @@ eco_receipt(PG_FUNCTION_ARGS)
 	EcoOpenTables *open;
 	EcoRow		row;
 
-	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	eco_result_set_begin(fcinfo, "ttilllttztsti");
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
 	open = eco_tables_open(ECO_READ, tables);

@@ -212,12 +212,25 @@ COMMENT ON FUNCTION economy.verify_receipt(bigint, text) IS
     'NOT_FOUND, ENTRY_CHANGED, CHAIN_BROKEN, WRONG_SIGNATURE, UNKNOWN_KEY, '
     'KEY_RETIRED, UNKNOWN_HASH_ALGORITHM.';
 
+CREATE TYPE economy.purchase_receipt AS (
+    product_id                text,
+    category                  text,
+    quantity                  integer,
+    gold_delta                bigint,
+    gold                      bigint,
+    monetary                  bigint,
+    status                    text,
+    effect_code               text,
+    created_at                timestamptz,
+    hash                      text,
+    hash_algo_version         smallint,
+    receipt_signature         text,
+    receipt_signature_version integer
+);
+COMMENT ON TYPE economy.purchase_receipt IS 'The signed receipt of a purchase.';
+
 CREATE FUNCTION economy.receipt(user_id bigint, transaction_id text)
-    RETURNS TABLE (
-        product_id text, category text, quantity integer, gold_delta bigint, gold bigint,
-        monetary bigint, status text, effect_code text, created_at timestamptz, hash text,
-        hash_algo_version smallint, receipt_signature text, receipt_signature_version integer
-    )
+    RETURNS SETOF economy.purchase_receipt
     LANGUAGE c STABLE PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'eco_receipt';
 COMMENT ON FUNCTION economy.receipt(bigint, text) IS
     'The signed receipt of a purchase, or no row. hash and receipt_signature are hexadecimal.';

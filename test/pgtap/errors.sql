@@ -2,7 +2,7 @@
 -- made, and calls of helpers with what they were not made for.  Each has its
 -- code, and nothing is done.
 BEGIN;
-SELECT plan(39);
+SELECT plan(43);
 
 SELECT economy.register('pgtap errors') AS u \gset
 SELECT transaction_id AS granted FROM economy.grant_reward(:u, 'pgtap', 'e1', 100) \gset
@@ -114,6 +114,10 @@ FROM (VALUES
     ('economy.level_position', $$economy.level_of({u}, 10)$$),
     ('economy.receipt_check', $$economy.verify_receipt({u}, 'P{u}-1')$$),
     ('economy.proportion_interval', $$economy.wilson_interval(1, 2)$$),
+    ('economy.account_status', $$economy.account({u})$$),
+    ('economy.statement_line', $$economy.statement({u})$$),
+    ('economy.purchase_receipt', $$economy.receipt({u}, 'P{u}-1')$$),
+    ('economy.replayed_event', $$economy.replay({u}, 0)$$),
     ('economy.finding', $$economy.verify_chain({u})$$)
 ) v (type, call);
 
