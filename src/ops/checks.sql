@@ -120,8 +120,12 @@ CREATE FUNCTION economy_internal.audit_config() RETURNS SETOF economy.finding
            OR c.before IS DISTINCT FROM c.after_before
         UNION ALL
         SELECT NULL, 'wrong_config',
-               format('%s %s: change %s is the newest', h.relation, h.key, h.change_no),
-               format('change %s', n.change_no), NULL, NULL
+               format('%s %s: change %s is the newest', relation, key,
+                      coalesce(h.change_no, n.change_no)),
+               CASE WHEN h.change_no IS NULL THEN 'no head says so'
+                    WHEN n.change_no IS NULL THEN 'there is none'
+                    WHEN h.change_no = n.change_no THEN 'another one'
+                    ELSE format('change %s', n.change_no) END, NULL, NULL
         FROM economy.config_heads h FULL JOIN newest n USING (relation, key)
         WHERE (h.change_no, h.hash) IS DISTINCT FROM (n.change_no, n.hash)
         UNION ALL

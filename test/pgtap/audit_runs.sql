@@ -86,5 +86,62 @@ SELECT count(*) AS x FROM economy.audit_sweep() WHERE user_id = :a \gset
 SELECT is(:x, 0, 'for a full sweep');
 SELECT is(pg_temp.sweep(), '1 2 0', 'that gives it back');
 SELECT is((SELECT concat_ws(' ', seq, damaged_seq) FROM economy.audit_checkpoints WHERE user_id = :a), '4', 'found clean');
+-- --- batches -----------------------------------------------------------------------
+
+-- a batch ends with the user whose entries are too many for it, or with as many users as are asked for
+SELECT economy.register('pgtap batch 1') AS one, economy.register('pgtap batch 2') AS two, economy.register('pgtap batch 3') AS three \gset
+CREATE FUNCTION pg_temp.ends(seqs bigint[], most integer) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    answer text;
+BEGIN
+    UPDATE economy.accounts a SET seq = s.seq FROM unnest(seqs) WITH ORDINALITY s (seq, n) WHERE a.user_id = economy.user_id_of('pgtap batch ' || s.n);
+    SELECT concat_ws(' ', CASE b.upto_user WHEN 9223372036854775807 THEN 'all' ELSE (SELECT right(u.external_id, 1) FROM economy.users u WHERE u.user_id = b.upto_user) END, b.users, b.entries) INTO answer
+    FROM economy_internal.audit_next(economy.user_id_of('pgtap batch 1'), most) b;
+    RAISE EXCEPTION USING ERRCODE = 'XT000';
+EXCEPTION WHEN SQLSTATE 'XT000' THEN
+    RETURN answer;
+END
+$$;
+SELECT is(pg_temp.ends(seqs, most), says, format('%s entries, at most %s users', seqs, most))
+FROM (VALUES ('{1,1,1}'::bigint[], 10, 'all 3 3'), ('{1,1,1}', 3, '3 3 3'), ('{1,1,1}', 2, '2 2 2'), ('{1,1,1}', 1, '1 1 1'), ('{200000,1,1}', 10, '2 2 200001'), ('{200001,1,1}', 10, '1 1 200001'), ('{199999,1,1}', 10, '3 3 200001'), ('{199998,1,1}', 10, 'all 3 200000'), ('{1,500000,1}', 10, '2 2 500001')) v (seqs, most, says);
+
+-- --- checks that end with an error ------------------------------------------------------
+
+-- each is a finding, and keeps no other from being asked
+CREATE FUNCTION pg_temp.fails(change text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    answer text;
+BEGIN
+    EXECUTE change;
+    SELECT string_agg(concat_ws('|', CASE f.user_id WHEN economy.user_id_of('pgtap runs a') THEN 'a' WHEN economy.user_id_of('pgtap runs b') THEN 'b' ELSE f.user_id::text END, f.kind, f.expected, f.actual, f.entry, f.seq), '; ' ORDER BY f.kind, f.user_id, f.expected) INTO answer
+    FROM economy.audit_sweep() f WHERE f.kind <> 'wrong_schema';
+    RAISE EXCEPTION USING ERRCODE = 'XT000';
+EXCEPTION WHEN SQLSTATE 'XT000' THEN
+    RETURN replace(answer, 'function economy_internal.', '');
+END
+$$;
+SET LOCAL client_min_messages = error;
+SELECT economy.upsert_product('{"product_id": "pgtap_runs", "category": "item", "price_gold": 1}', 'pgtap') IS NULL AS x \gset
+SELECT is(pg_temp.fails('UPDATE economy.accounts SET streak_freezes = 9 WHERE user_id = economy.user_id_of(''pgtap runs a''); ALTER FUNCTION economy_internal.audit_units(bigint, bigint) RENAME TO gone'),
+          'sweep_failed|audit_units() to end for the users from -9223372036854775808|audit_units(bigint, bigint) does not exist; a|wrong_balance|0 streak freezes|9 streak freezes', 'a check of the users');
+SELECT is(pg_temp.fails('ALTER FUNCTION economy_internal.audit_keys() RENAME TO gone; DELETE FROM economy.config_heads WHERE key = ''pgtap_runs'''),
+          'sweep_failed|audit_keys() to end|audit_keys() does not exist; wrong_config|shop_products pgtap_runs: change 1 is the newest|no head says so', 'a check of the rest');
+CREATE FUNCTION pg_temp.no_chain() RETURNS text LANGUAGE sql AS $$ SELECT $do$
+    DO $x$
+    BEGIN
+        EXECUTE replace(replace(pg_get_functiondef('economy.verify_chain(bigint)'::regprocedure), 'economy.verify_chain(', 'public.pgtap_verify_chain('), 'CREATE OR REPLACE', 'CREATE');
+    END
+    $x$;
+    CREATE OR REPLACE FUNCTION economy.verify_chain(user_id bigint) RETURNS SETOF economy.finding LANGUAGE plpgsql AS $v$
+    BEGIN
+        IF user_id = economy.user_id_of('pgtap runs a') THEN
+            RAISE EXCEPTION 'no chain';
+        END IF;
+        RETURN QUERY SELECT * FROM public.pgtap_verify_chain(user_id);
+    END
+    $v$;
+    UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = economy.user_id_of('pgtap runs b')
+$do$ $$;
+SELECT is(pg_temp.fails(pg_temp.no_chain()), 'a|sweep_failed|verify_chain() to end|no chain; b|wrong_balance|account gold 30|account gold 31|3', 'a stream');
 SELECT * FROM finish();
 ROLLBACK;
