@@ -9,7 +9,8 @@ COMMENT ON SCHEMA economy IS
     'The economy of a game or app; see economy.access_list() for what may be called.';
 CREATE SCHEMA economy_internal;
 COMMENT ON SCHEMA economy_internal IS
-    'What the functions of schema economy are made of; nobody needs to call it.';
+    'What the functions of schema economy are made of, and keep for their next call; '
+    'nobody needs to call or read it.';
 
 -- What a user writes is hashed and signed as bytes: in another encoding they would be others.
 DO $$

@@ -194,18 +194,20 @@ CREATE FUNCTION economy_internal.open_tables(VARIADIC tables text[]) RETURNS voi
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_open_tables';
 COMMENT ON FUNCTION economy_internal.open_tables(text[]) IS
     'Locks tables for reading before a function reads any of them; 40001 when one was changed '
-    'after the transaction''s snapshot.';
+    'after the transaction''s snapshot. Those of economy_internal are named with their schema.';
 
 CREATE FUNCTION economy_internal.open_all_tables() RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT economy_internal.open_tables(VARIADIC array_agg(c.relname::text ORDER BY c.relname))
-        FROM pg_class c
-        WHERE c.relnamespace = 'economy'::regnamespace AND c.relkind IN ('r', 'p');
+        SELECT economy_internal.open_tables(VARIADIC array_agg(
+            CASE n.nspname WHEN 'economy' THEN '' ELSE n.nspname || '.' END || c.relname
+            ORDER BY c.relname, n.nspname))
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname IN ('economy', 'economy_internal') AND c.relkind IN ('r', 'p');
     END;
 COMMENT ON FUNCTION economy_internal.open_all_tables() IS
-    'open_tables() with every table of the schema, for the audit.';
+    'open_tables() with every table of both schemas, for the audit.';
 
 CREATE FUNCTION economy_internal.forbid_change() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'eco_forbid_change';
@@ -278,15 +280,15 @@ CREATE TRIGGER config_changes_append_only BEFORE UPDATE OR DELETE OR TRUNCATE
     ON economy.config_changes FOR EACH STATEMENT EXECUTE FUNCTION economy_internal.forbid_change();
 ALTER TABLE economy.config_changes ENABLE ALWAYS TRIGGER config_changes_append_only;
 
-CREATE TABLE economy.config_heads (
+CREATE TABLE economy_internal.config_heads (
     relation  text   NOT NULL COLLATE "C",
     key       text   NOT NULL COLLATE "C",
     change_no bigint NOT NULL,
     hash      bytea  NOT NULL,
     CONSTRAINT config_heads_pkey PRIMARY KEY (relation, key)
 );
-SELECT pg_catalog.pg_extension_config_dump('economy.config_heads', '');
-COMMENT ON TABLE economy.config_heads IS
+SELECT pg_catalog.pg_extension_config_dump('economy_internal.config_heads', '');
+COMMENT ON TABLE economy_internal.config_heads IS
     'The newest of config_changes per key; its row lock makes changes '
     'of one key wait for each other.';
 
@@ -311,18 +313,18 @@ CREATE FUNCTION economy_internal.note_change(
     SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres'
     SET extra_float_digits = 1 SET bytea_output = 'hex' AS $$
 DECLARE
-    head   economy.config_heads;
+    head   economy_internal.config_heads;
     change economy.config_changes;
 BEGIN
     PERFORM economy_internal.open_tables(
-        'config_heads', 'config_changes', 'shop_products', 'level_curves', 'level_experiments',
-        'games', 'rfm_models', 'segment_rules', 'rfm_snapshots', 'recommendation_placements',
-        'recommendation_arms', 'signing_keys');
+        'economy_internal.config_heads', 'config_changes', 'shop_products', 'level_curves',
+        'level_experiments', 'games', 'rfm_models', 'segment_rules', 'rfm_snapshots',
+        'recommendation_placements', 'recommendation_arms', 'signing_keys');
     -- the chain of a key begins with 32 zeros
-    INSERT INTO economy.config_heads AS h
+    INSERT INTO economy_internal.config_heads AS h
         VALUES (relation, key, 0, decode(repeat('00', 32), 'hex'))
         ON CONFLICT ON CONSTRAINT config_heads_pkey DO NOTHING;
-    SELECT * INTO STRICT head FROM economy.config_heads h
+    SELECT * INTO STRICT head FROM economy_internal.config_heads h
         WHERE h.relation = note_change.relation AND h.key = note_change.key FOR UPDATE;
     change := (nextval('economy.config_changes_change_id_seq'), relation, key,
                head.change_no + 1, action, actor, NULL, NULL, units, economy.now(),
@@ -334,7 +336,7 @@ BEGIN
         WHERE s.relation = note_change.relation AND s.key = note_change.key;
     change.hash := sha256(head.hash || convert_to(economy_internal.change_text(change), 'UTF8'));
     INSERT INTO economy.config_changes OVERRIDING SYSTEM VALUE SELECT (change).*;
-    UPDATE economy.config_heads h SET change_no = change.change_no, hash = change.hash
+    UPDATE economy_internal.config_heads h SET change_no = change.change_no, hash = change.hash
         WHERE h.relation = note_change.relation AND h.key = note_change.key;
 END
 $$;

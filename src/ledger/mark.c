@@ -18,6 +18,7 @@ enum
 
 EcoTable	eco_audit_checkpoints = {
 	.name = "audit_checkpoints",
+	.internal = true,
 	.ncolumns = MRK_COLUMNS,
 	.columns = {
 		{"user_id", INT8OID, false},

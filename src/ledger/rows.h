@@ -77,7 +77,8 @@ typedef enum EcoPlanOp
  */
 typedef struct EcoTable
 {
-	const char *name;			/* in schema economy */
+	const char *name;
+	bool		internal;		/* in schema economy_internal, not economy */
 	bool		only_read;		/* never written from C: it may have any
 								 * defaults, triggers and further columns */
 	int			ncolumns;
@@ -88,6 +89,12 @@ typedef struct EcoTable
 	struct EcoTableCache *cache;	/* facts about the relation, or NULL */
 	SPIPlanPtr	plans[ECO_NPLANS];
 } EcoTable;
+
+static inline const char *
+eco_schema_of(const EcoTable *table)
+{
+	return table->internal ? "economy_internal" : "economy";
+}
 
 typedef struct EcoRow
 {
@@ -227,8 +234,11 @@ extern Datum eco_bytea(const uint8 *bytes, size_t len);
 /* The same in hexadecimal. */
 extern char *eco_hex(const uint8 *bytes, size_t len);
 
-/* OID of a table of the extension; raises when the extension is not there. */
+/* OID of a relation of schema economy; raises when the extension is not there. */
 extern Oid	eco_table_oid(const char *name);
+
+/* The same of a table, in whichever schema. */
+extern Oid	eco_oid_of(const EcoTable *table);
 
 /* Role that owns the extension's tables: the SQL way runs as it. */
 extern Oid	eco_owner(void);

@@ -179,7 +179,7 @@ eco_direct_update(EcoRow *row, EcoOpenTable *open)
 	CheckCmdReplicaIdentity(rel, CMD_UPDATE);
 	if (!table_tuple_fetch_row_version(rel, &row->tid, SnapshotAny, old_slot))
 		ECO_ERROR(ECO_LEDGER_DAMAGED,
-				  errmsg("locked row of economy.%s is gone", table->name));
+				  errmsg("locked row of %s.%s is gone", eco_schema_of(table), table->name));
 	ExecCopySlot(slot, old_slot);
 	for (int i = 0; i < table->ncolumns; i++)
 	{

@@ -41,6 +41,7 @@ static int	n_open = 0;
 PG_FUNCTION_INFO_V1(eco_open_tables);
 
 static void open_one(EcoOpenTables *open, EcoTable *table);
+static EcoTable named_table(const char *name);
 static void push_snapshot(EcoOpenTables *open);
 static const EcoTable *changed_table(EcoOpenTables *open, Snapshot snapshot);
 static bool is_newer(TransactionId xid, Snapshot snapshot);
@@ -188,7 +189,8 @@ eco_relation_for(const EcoTable *table, int64 user_id)
 		if (open->tables[i].table == table)
 			return &open->tables[i];
 	ECO_ERROR(ECO_SCHEMA_DAMAGED,
-			  errmsg("table economy.%s is not among those that the call has opened", table->name));
+			  errmsg("table %s.%s is not among those that the call has opened",
+					 eco_schema_of(table), table->name));
 	return NULL;
 }
 
@@ -204,9 +206,9 @@ eco_serialization_failure(const EcoTable *table)
 	ereport(ERROR,
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 			 errmsg("could not serialize access due to concurrent update"),
-			 errdetail("Table economy.%s, or a row of it, has changed "
+			 errdetail("Table %s.%s, or a row of it, has changed "
 					   "since the transaction's snapshot.",
-					   table->name),
+					   eco_schema_of(table), table->name),
 			 errhint("The transaction might succeed if retried.")));
 }
 
@@ -215,9 +217,9 @@ eco_row_moved(const EcoTable *table)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-			 errmsg("a row of economy.%s was changed in the middle of the call "
+			 errmsg("a row of %s.%s was changed in the middle of the call "
 					"that was to change it",
-					table->name),
+					eco_schema_of(table), table->name),
 			 errhint("A trigger or a constraint called a function of economy for the same user; "
 					 "only AFTER triggers on its journals may.")));
 }
@@ -244,7 +246,8 @@ open_one(EcoOpenTables *open, EcoTable *table)
 	}
 	one->rel = RelationIdGetRelation(one->cache->relid);
 	if (one->rel == NULL)
-		ECO_ERROR(ECO_SCHEMA_DAMAGED, errmsg("table economy.%s was dropped", table->name));
+		ECO_ERROR(ECO_SCHEMA_DAMAGED,
+				  errmsg("table %s.%s was dropped", eco_schema_of(table), table->name));
 	if (one->cache->has_children)
 		list_free(find_all_inheritors(one->cache->relid, mode, NULL));
 	one->table = table;
@@ -341,14 +344,27 @@ eco_open_tables(PG_FUNCTION_ARGS)
 					  &n);
 	for (int i = 0; i < n; i++)
 	{
-		EcoTable	table = {.name = nulls[i] ? "" : TextDatumGetCString(names[i])};
-		Oid			relid = eco_table_oid(table.name);
+		EcoTable	table = named_table(nulls[i] ? "" : TextDatumGetCString(names[i]));
+		Oid			relid = eco_oid_of(&table);
 
 		LockRelationOid(relid, AccessShareLock);
 		if (any_newer(relid, AccessShareLock, GetActiveSnapshot()) && IsolationUsesXactSnapshot())
 			eco_serialization_failure(&table);
 	}
 	PG_RETURN_VOID();
+}
+
+/* One of schema economy by its bare name, one of economy_internal with its schema. */
+static EcoTable
+named_table(const char *name)
+{
+	static const char schema[] = "economy_internal.";
+	bool		internal = strncmp(name, schema, strlen(schema)) == 0;
+
+	return (EcoTable)
+	{
+		.name = name + (internal ? strlen(schema) : 0), .internal = internal
+	};
 }
 
 /* The relations are closed and the snapshots gone by other means. */

@@ -49,12 +49,20 @@ static TransactionId changed_by(Oid relid);
 Oid
 eco_table_oid(const char *name)
 {
-	Oid			nsp = get_namespace_oid("economy", true);
-	Oid			relid = OidIsValid(nsp) ? get_relname_relid(name, nsp) : InvalidOid;
+	const EcoTable table = {.name = name};
+
+	return eco_oid_of(&table);
+}
+
+Oid
+eco_oid_of(const EcoTable *table)
+{
+	Oid			nsp = get_namespace_oid(eco_schema_of(table), true);
+	Oid			relid = OidIsValid(nsp) ? get_relname_relid(table->name, nsp) : InvalidOid;
 
 	if (!OidIsValid(relid))
 		ECO_ERROR(ECO_SCHEMA_DAMAGED,
-				  errmsg("table economy.%s does not exist", name),
+				  errmsg("table %s.%s does not exist", eco_schema_of(table), table->name),
 				  errhint("Run CREATE EXTENSION economy in this database."));
 	return relid;
 }
@@ -119,7 +127,7 @@ cache_build(EcoTable *table)
 	old_context = MemoryContextSwitchTo(context);
 	cache = palloc0(sizeof(EcoTableCache));
 	cache->context = context;
-	cache->relid = eco_table_oid(table->name);
+	cache->relid = eco_oid_of(table);
 
 	rel = relation_open(cache->relid, AccessShareLock);
 	cache->changed_by = changed_by(cache->relid);
@@ -171,8 +179,8 @@ find_columns(EcoTable *table, EcoTableCache *cache, Relation rel)
 
 		if (!OidIsValid(type) || getBaseType(type) != column->type)
 			ECO_ERROR(ECO_SCHEMA_DAMAGED,
-					  errmsg("column \"%s\" of table economy.%s is missing or has another type",
-							 column->name, table->name),
+					  errmsg("column \"%s\" of table %s.%s is missing or has another type",
+							 column->name, eco_schema_of(table), table->name),
 					  errhint("%s", eco_version_hint()));
 		plain &= type == column->type;
 		cache->attno[i] = attno;

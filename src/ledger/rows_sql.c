@@ -273,14 +273,14 @@ run_write(EcoRow *row, SPIPlanPtr (*plan) (EcoTable *table),
 	 */
 	if (!as_given)
 		ECO_ERROR(ECO_LEDGER_DAMAGED,
-				  errmsg("a write to economy.%s would store another row than was given",
-						 table->name),
+				  errmsg("a write to %s.%s would store another row than was given",
+						 eco_schema_of(table), table->name),
 				  errhint("Look for a BEFORE trigger or a rule on the table that changes values, "
 						  "or a column of another precision."));
 	if (changed != 1)
 		ECO_ERROR(ECO_LEDGER_DAMAGED,
-				  errmsg("a write to economy.%s changed %llu rows instead of one",
-						 table->name, (unsigned long long) changed),
+				  errmsg("a write to %s.%s changed %llu rows instead of one",
+						 eco_schema_of(table), table->name, (unsigned long long) changed),
 				  errhint("Look for a trigger or rule on the table that suppresses rows."));
 	row->tid = now_at;
 }
@@ -330,8 +330,8 @@ scan_plan(EcoTable *table, int key, int nvalues, bool after)
 	if (table->plans[op] != NULL)
 		return table->plans[op];
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT ctid, %s FROM economy.%s WHERE %s",
-					 column_list(table), table->name,
+	appendStringInfo(&sql, "SELECT ctid, %s FROM %s.%s WHERE %s",
+					 column_list(table), eco_schema_of(table), table->name,
 					 key_condition(table, key, nvalues, 1));
 	if (after)
 		appendStringInfo(&sql, " AND %s > $%d",
@@ -358,8 +358,9 @@ lock_plan(EcoTable *table, EcoPlanOp op)
 		types[i] = table->columns[key->columns[i]].type;
 	types[key->ncolumns] = TIDOID;
 	return plan_keep(table, op,
-					 psprintf("SELECT ctid FROM economy.%s WHERE %s%s FOR NO KEY UPDATE%s",
-							  table->name, key_condition(table, 0, key->ncolumns, 1),
+					 psprintf("SELECT ctid FROM %s.%s WHERE %s%s FOR NO KEY UPDATE%s",
+							  eco_schema_of(table), table->name,
+							  key_condition(table, 0, key->ncolumns, 1),
 							  try_only ? version : "", try_only ? " SKIP LOCKED" : ""),
 					 key->ncolumns + (try_only ? 1 : 0), types);
 }
@@ -380,7 +381,7 @@ update_plan(EcoTable *table)
 	types[n++] = TIDOID;
 	first = n;
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "UPDATE economy.%s SET ", table->name);
+	appendStringInfo(&sql, "UPDATE %s.%s SET ", eco_schema_of(table), table->name);
 	for (int i = 0; i < table->ncolumns; i++)
 	{
 		if (!table->columns[i].is_mutable)
@@ -404,8 +405,8 @@ insert_plan(EcoTable *table)
 	if (table->plans[ECO_PLAN_INSERT] != NULL)
 		return table->plans[ECO_PLAN_INSERT];
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "INSERT INTO economy.%s (%s) VALUES (",
-					 table->name, column_list(table));
+	appendStringInfo(&sql, "INSERT INTO %s.%s (%s) VALUES (",
+					 eco_schema_of(table), table->name, column_list(table));
 	for (int i = 0; i < table->ncolumns; i++)
 	{
 		types[i] = table->columns[i].type;
@@ -485,6 +486,6 @@ static void
 unexpected(const EcoTable *table, int result)
 {
 	ECO_ERROR(ECO_SCHEMA_DAMAGED,
-			  errmsg("access to economy.%s by SQL failed: %s",
-					 table->name, SPI_result_code_string(result)));
+			  errmsg("access to %s.%s by SQL failed: %s",
+					 eco_schema_of(table), table->name, SPI_result_code_string(result)));
 }

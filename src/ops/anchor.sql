@@ -134,7 +134,7 @@ DECLARE
 BEGIN
     INSERT INTO economy.anchor_config
         SELECT h.relation, h.key, anchor.anchor_id, h.change_no, h.hash
-        FROM economy.config_heads h
+        FROM economy_internal.config_heads h
         LEFT JOIN LATERAL (
             SELECT k.change_no, k.hash FROM economy.anchor_config k
             WHERE k.relation = h.relation AND k.key = h.key
@@ -205,7 +205,8 @@ BEGIN
         RAISE EXCEPTION 'max_users and keep must be 1 or more' USING ERRCODE = 'XE002';
     END IF;
     PERFORM economy_internal.open_tables(
-        'accounts', 'anchors', 'anchor_heads', 'anchor_buckets', 'anchor_config', 'config_heads');
+        'accounts', 'anchors', 'anchor_heads', 'anchor_buckets', 'anchor_config',
+        'economy_internal.config_heads');
     PERFORM economy_internal.lock_name('economy.anchor');
     SELECT * INTO anchor FROM economy.anchors a ORDER BY a.anchor_id DESC LIMIT 1 FOR UPDATE;
     IF anchor.next_user IS NULL THEN

@@ -1,6 +1,6 @@
 -- audit: the invariants, checked online
 
-CREATE TABLE economy.audit_checkpoints (
+CREATE TABLE economy_internal.audit_checkpoints (
     user_id           bigint NOT NULL CONSTRAINT audit_checkpoints_pkey PRIMARY KEY,
     seq               bigint NOT NULL,
     gold              bigint NOT NULL,
@@ -8,13 +8,14 @@ CREATE TABLE economy.audit_checkpoints (
     hash              bytea  NOT NULL,
     damaged_seq       bigint
 ) WITH (fillfactor = 70);
-CREATE INDEX audit_checkpoints_damaged_idx ON economy.audit_checkpoints (user_id)
+CREATE INDEX audit_checkpoints_damaged_idx ON economy_internal.audit_checkpoints (user_id)
     WHERE damaged_seq IS NOT NULL;
-SELECT pg_catalog.pg_extension_config_dump('economy.audit_checkpoints', '');
-COMMENT ON TABLE economy.audit_checkpoints IS
+SELECT pg_catalog.pg_extension_config_dump('economy_internal.audit_checkpoints', '');
+COMMENT ON TABLE economy_internal.audit_checkpoints IS
     'Entry up to which each stream was found clean; the incremental sweep goes on there.';
-COMMENT ON COLUMN economy.audit_checkpoints.seq IS 'That entry; 0 when the stream never was.';
-COMMENT ON COLUMN economy.audit_checkpoints.damaged_seq IS
+COMMENT ON COLUMN economy_internal.audit_checkpoints.seq IS
+    'That entry; 0 when the stream never was.';
+COMMENT ON COLUMN economy_internal.audit_checkpoints.damaged_seq IS
     'The account''s seq when the incremental sweep last found the stream damaged: '
     'it looks again when there are new entries.';
 
@@ -148,7 +149,7 @@ CREATE FUNCTION economy_internal.audit_finish(run_id bigint) RETURNS void
             WHERE r.run_id = audit_finish.run_id AND r.kind = 'full' AND k.gone_run_id IS NULL
               AND k.last_run_id < r.run_id;
         -- a stream that was damaged and is clean is for the incremental sweep again
-        UPDATE economy.audit_checkpoints c SET damaged_seq = NULL
+        UPDATE economy_internal.audit_checkpoints c SET damaged_seq = NULL
             WHERE c.damaged_seq IS NOT NULL
               AND (SELECT r.kind = 'full' FROM economy.audit_runs r
                    WHERE r.run_id = audit_finish.run_id)
@@ -437,7 +438,7 @@ BEGIN
                a.seq - CASE WHEN coalesce(c.seq, 0) >= a.pruned_seq THEN coalesce(c.seq, 0)
                             ELSE coalesce((SELECT sum(p.total) FROM economy.pruned_stats p
                                            WHERE p.user_id = a.user_id), 0) END AS new_entries
-        FROM economy.accounts a LEFT JOIN economy.audit_checkpoints c USING (user_id)
+        FROM economy.accounts a LEFT JOIN economy_internal.audit_checkpoints c USING (user_id)
         -- a damaged stream is looked at again when there is more of it: none keeps others waiting
         WHERE a.seq IS DISTINCT FROM coalesce(c.damaged_seq, c.seq, 0)
         ORDER BY a.user_id LIMIT max_users
@@ -447,7 +448,7 @@ BEGIN
                      FROM economy_internal.verify_new(f.user_id) v LIMIT 1000) AS findings
         FROM fresh f
     ), clean AS (
-        INSERT INTO economy.audit_checkpoints AS c
+        INSERT INTO economy_internal.audit_checkpoints AS c
             SELECT k.user_id, k.seq, k.gold, k.experience_points, k.head_hash, NULL
             FROM checked k WHERE cardinality(k.findings) = 0
             ON CONFLICT ON CONSTRAINT audit_checkpoints_pkey DO UPDATE SET
@@ -455,7 +456,7 @@ BEGIN
                 experience_points = excluded.experience_points, hash = excluded.hash,
                 damaged_seq = NULL
     ), damaged AS (
-        INSERT INTO economy.audit_checkpoints AS c
+        INSERT INTO economy_internal.audit_checkpoints AS c
             SELECT k.user_id, 0, 0, 0, decode(repeat('00', 32), 'hex'), k.seq
             FROM checked k WHERE cardinality(k.findings) > 0
             ON CONFLICT ON CONSTRAINT audit_checkpoints_pkey DO UPDATE

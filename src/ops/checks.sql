@@ -126,7 +126,7 @@ CREATE FUNCTION economy_internal.audit_config() RETURNS SETOF economy.finding
                     WHEN n.change_no IS NULL THEN 'there is none'
                     WHEN h.change_no = n.change_no THEN 'another one'
                     ELSE format('change %s', n.change_no) END, NULL, NULL
-        FROM economy.config_heads h FULL JOIN newest n USING (relation, key)
+        FROM economy_internal.config_heads h FULL JOIN newest n USING (relation, key)
         WHERE (h.change_no, h.hash) IS DISTINCT FROM (n.change_no, n.hash)
         UNION ALL
         SELECT NULL, 'wrong_config',
@@ -149,7 +149,7 @@ CREATE FUNCTION economy_internal.audit_config() RETURNS SETOF economy.finding
                count(*) || ' rows', NULL, NULL
         FROM (SELECT s.relation, s.key FROM economy.config_states s
               UNION ALL
-              SELECT 'config_heads', h.relation || ' ' || h.key FROM economy.config_heads h
+              SELECT 'config_heads', h.relation || ' ' || h.key FROM economy_internal.config_heads h
               UNION ALL
               SELECT 'anchor_config', format('%s %s %s', k.relation, k.key, k.anchor_id)
               FROM economy.anchor_config k
@@ -163,7 +163,7 @@ CREATE FUNCTION economy_internal.audit_config() RETURNS SETOF economy.finding
               FROM economy.shop_stock t
               UNION ALL
               SELECT 'shop_keys', format('%s %s', t.product_id, t.idempotency_key)
-              FROM economy.shop_keys t
+              FROM economy_internal.shop_keys t
               UNION ALL
               SELECT 'rfm_state', 'the only one' FROM economy.rfm_state) d
         GROUP BY d.relation, d.key HAVING count(*) > 1
@@ -288,13 +288,13 @@ CREATE FUNCTION economy_internal.audit_orphans(
             SELECT s.user_id, 'a streak' FROM economy.streaks s
             WHERE s.user_id BETWEEN from_user AND upto_user
             UNION ALL
-            SELECT c.user_id, 'an audit checkpoint' FROM economy.audit_checkpoints c
+            SELECT c.user_id, 'an audit checkpoint' FROM economy_internal.audit_checkpoints c
             WHERE c.user_id BETWEEN from_user AND upto_user
             UNION ALL
             SELECT c.user_id, 'a stream checkpoint' FROM economy.stream_checkpoints c
             WHERE c.user_id BETWEEN from_user AND upto_user
             UNION ALL
-            SELECT p.user_id, 'a rollup position' FROM economy.rollup_positions p
+            SELECT p.user_id, 'a rollup position' FROM economy_internal.rollup_positions p
             WHERE p.user_id BETWEEN from_user AND upto_user
             UNION ALL
             SELECT DISTINCT g.user_id, 'statistics' FROM economy.game_stats g
@@ -326,10 +326,10 @@ CREATE FUNCTION economy_internal.audit_orphans(
                NULL, p.seq
         FROM (
             SELECT p.user_id, p.seq, 'rollup position'
-            FROM economy.rollup_positions p JOIN economy.accounts a USING (user_id)
+            FROM economy_internal.rollup_positions p JOIN economy.accounts a USING (user_id)
             WHERE p.user_id BETWEEN from_user AND upto_user AND p.seq NOT BETWEEN 1 AND a.seq
             UNION ALL
-            SELECT r.user_id, r.seq, 'reversed purchase' FROM economy.rfm_reversals r
+            SELECT r.user_id, r.seq, 'reversed purchase' FROM economy_internal.rfm_reversals r
             WHERE r.user_id BETWEEN from_user AND upto_user
               AND NOT EXISTS (SELECT FROM economy.shop_transactions t
                               WHERE t.user_id = r.user_id AND t.seq = r.seq)
@@ -539,7 +539,7 @@ CREATE FUNCTION economy_internal.audit_units(
     BEGIN ATOMIC
         SELECT u.user_id, 'parity', format('units of %s: %s', u.product_id, e.says), says.says,
                NULL::text, NULL::bigint
-        FROM economy.shop_user_units u
+        FROM economy_internal.shop_user_units u
         CROSS JOIN LATERAL (
             SELECT concat_ws(' ', u.units, u.day_units, u.week_units, u.month_units,
                              to_char(u.last_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'))
@@ -581,7 +581,7 @@ CREATE FUNCTION economy_internal.audit_shop() RETURNS SETOF economy.finding
                'P' || t.user_id || '-' || t.seq, t.seq
         FROM (SELECT s.* FROM economy.shop_transactions s
               JOIN economy.shop_products p ON p.product_id = s.product_id AND p.global_key) t
-        FULL JOIN economy.shop_keys k
+        FULL JOIN economy_internal.shop_keys k
             ON k.product_id = t.product_id AND k.idempotency_key = t.idempotency_key
         WHERE (t.user_id, t.seq) IS DISTINCT FROM (k.user_id, k.seq);
     END;
@@ -598,20 +598,24 @@ DECLARE
     t record;
 BEGIN
     FOR t IN
-        VALUES ('accounts', ''), ('users', ''), ('streaks', ''), ('audit_checkpoints', ''),
-               ('stream_checkpoints', ''), ('rollup_positions', ''), ('user_segments', ''),
-               ('game_stats', ', game'), ('user_game_stats_summary', ', day, game'),
-               ('pruned_stats', ', game, day'), ('pruned_actions', ', key'),
-               ('segment_history', ', change_no'), ('recommendations', ', number'),
-               ('shop_user_units', ', product_id'), ('anchor_heads', ', anchor_id')
+        VALUES ('economy', 'accounts', ''), ('economy', 'users', ''), ('economy', 'streaks', ''),
+               ('economy_internal', 'audit_checkpoints', ''), ('economy', 'stream_checkpoints', ''),
+               ('economy_internal', 'rollup_positions', ''), ('economy', 'user_segments', ''),
+               ('economy', 'game_stats', ', game'),
+               ('economy', 'user_game_stats_summary', ', day, game'),
+               ('economy', 'pruned_stats', ', game, day'), ('economy', 'pruned_actions', ', key'),
+               ('economy', 'segment_history', ', change_no'),
+               ('economy', 'recommendations', ', number'),
+               ('economy_internal', 'shop_user_units', ', product_id'),
+               ('economy', 'anchor_heads', ', anchor_id')
     LOOP
         -- EXECUTE, because the table is not the same each time
         RETURN QUERY EXECUTE format($query$
-            SELECT t.user_id, 'duplicate_row', 'one row of %1$s', count(*) || ' rows', NULL::text,
+            SELECT t.user_id, 'duplicate_row', 'one row of %2$s', count(*) || ' rows', NULL::text,
                    NULL::bigint
-            FROM economy.%1$I t
-            WHERE t.user_id BETWEEN $1 AND $2 GROUP BY user_id%2$s HAVING count(*) > 1
-            $query$, t.column1, t.column2) USING from_user, upto_user;
+            FROM %1$I.%2$I t
+            WHERE t.user_id BETWEEN $1 AND $2 GROUP BY user_id%3$s HAVING count(*) > 1
+            $query$, t.column1, t.column2, t.column3) USING from_user, upto_user;
     END LOOP;
 END
 $$;

@@ -185,8 +185,9 @@ CREATE FUNCTION economy_internal.health_proof() RETURNS SETOF economy.health_ite
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT economy_internal.open_tables(
-            'audit_findings', 'audit_runs', 'rollup_queue', 'rollup_state', 'user_actions',
-            'shop_transactions', 'rfm_reversals', 'rfm_snapshots', 'rfm_state', 'user_segments');
+            'audit_findings', 'audit_runs', 'economy_internal.rollup_queue',
+            'economy_internal.rollup_state', 'user_actions', 'shop_transactions',
+            'economy_internal.rfm_reversals', 'rfm_snapshots', 'rfm_state', 'user_segments');
         SELECT 'last full audit', economy_internal.health_state(false, r.is_due),
                coalesce('ended ' || r.ended_at, 'never'),
                CASE WHEN r.is_due
@@ -212,11 +213,11 @@ CREATE FUNCTION economy_internal.health_proof() RETURNS SETOF economy.health_ite
                CASE WHEN q.users > 100000 OR (s.position IS NULL AND a.played)
                     THEN 'CALL economy.run_job(''rollup_stats''), and schedule it.' END
         FROM (SELECT count(*)
-              FROM (SELECT FROM economy.rollup_queue w
-                    WHERE w.user_id >= (SELECT s.next_user FROM economy.rollup_state s)
+              FROM (SELECT FROM economy_internal.rollup_queue w
+                    WHERE w.user_id >= (SELECT s.next_user FROM economy_internal.rollup_state s)
                     LIMIT 1000000) u) q (users)
         CROSS JOIN (SELECT EXISTS (SELECT FROM economy.user_actions)) a (played)
-        LEFT JOIN economy.rollup_state s ON true
+        LEFT JOIN economy_internal.rollup_state s ON true
         UNION ALL
         SELECT 'segments',
                economy_internal.health_state(false, f.oldest_stale_age > interval '26 hours'),

@@ -152,42 +152,44 @@ SELECT pg_catalog.pg_extension_config_dump('economy.user_game_stats_summary', ''
 COMMENT ON TABLE economy.user_game_stats_summary IS
     'Statistics per user, UTC day and game, filled by rollup_stats().';
 
-CREATE TABLE economy.rollup_positions (
+CREATE TABLE economy_internal.rollup_positions (
     user_id   bigint NOT NULL CONSTRAINT rollup_positions_pkey PRIMARY KEY,
     seq       bigint NOT NULL,
     oldest_at timestamptz
 ) WITH (fillfactor = 70);
 -- prune() takes the users in this order
-CREATE INDEX rollup_positions_oldest_at_idx ON economy.rollup_positions (oldest_at, user_id)
+CREATE INDEX rollup_positions_oldest_at_idx
+    ON economy_internal.rollup_positions (oldest_at, user_id)
     WHERE oldest_at IS NOT NULL;
-SELECT pg_catalog.pg_extension_config_dump('economy.rollup_positions', '');
-COMMENT ON TABLE economy.rollup_positions IS
+SELECT pg_catalog.pg_extension_config_dump('economy_internal.rollup_positions', '');
+COMMENT ON TABLE economy_internal.rollup_positions IS
     'Entry up to which each user''s actions are in user_game_stats_summary.';
-COMMENT ON COLUMN economy.rollup_positions.oldest_at IS
+COMMENT ON COLUMN economy_internal.rollup_positions.oldest_at IS
     'Time of the first rolled-up action that prune() could delete; null for none. '
     'A stream with findings is put off.';
 
-CREATE TABLE economy.rollup_queue (
+CREATE TABLE economy_internal.rollup_queue (
     user_id bigint NOT NULL CONSTRAINT rollup_queue_pkey PRIMARY KEY
 );
-SELECT pg_catalog.pg_extension_config_dump('economy.rollup_queue', '');
-COMMENT ON TABLE economy.rollup_queue IS
+SELECT pg_catalog.pg_extension_config_dump('economy_internal.rollup_queue', '');
+COMMENT ON TABLE economy_internal.rollup_queue IS
     'Users with actions that rollup_stats() has seen and not rolled up yet.';
 
-CREATE TABLE economy.rollup_state (
+CREATE TABLE economy_internal.rollup_state (
     only_row   boolean NOT NULL DEFAULT true CONSTRAINT rollup_state_pkey PRIMARY KEY
         CONSTRAINT rollup_state_only_row_check CHECK (only_row),
     position   bigint  NOT NULL,
     summarized bigint  NOT NULL,
     next_user  bigint
 );
-SELECT pg_catalog.pg_extension_config_dump('economy.rollup_state', '');
-COMMENT ON TABLE economy.rollup_state IS
+SELECT pg_catalog.pg_extension_config_dump('economy_internal.rollup_state', '');
+COMMENT ON TABLE economy_internal.rollup_state IS
     'How far rollup_stats() has looked for users with new actions; no row before the first time.';
-COMMENT ON COLUMN economy.rollup_state.position IS 'Actions with a lesser position were seen.';
-COMMENT ON COLUMN economy.rollup_state.summarized IS
+COMMENT ON COLUMN economy_internal.rollup_state.position IS
+    'Actions with a lesser position were seen.';
+COMMENT ON COLUMN economy_internal.rollup_state.summarized IS
     'Pages of the journal up to it are summarised in its index on position.';
-COMMENT ON COLUMN economy.rollup_state.next_user IS
+COMMENT ON COLUMN economy_internal.rollup_state.next_user IS
     'Users wait in rollup_queue from this one on; null for none. '
     'What was taken out of it is never read again.';
 
@@ -229,21 +231,21 @@ CREATE FUNCTION economy_internal.fill_rollup_queue() RETURNS bigint
     SET search_path = pg_catalog, economy, pg_temp
     SET enable_seqscan = off AS $$
 DECLARE
-    state economy.rollup_state;
+    state economy_internal.rollup_state;
     -- of a snapshot that is older than that of the statement that reads the journal
     here  bigint := economy_internal.position_of(
         pg_snapshot_xmin(pg_current_snapshot())::text::bigint);
     first bigint;
 BEGIN
-    SELECT * INTO state FROM economy.rollup_state;
+    SELECT * INTO state FROM economy_internal.rollup_state;
     -- EXECUTE, and the bound stands in the statement, so that it is planned for what it finds
     EXECUTE format($query$
         WITH queued AS (
-            INSERT INTO economy.rollup_queue
+            INSERT INTO economy_internal.rollup_queue
             SELECT n.user_id
             FROM (SELECT t.user_id, max(t.seq) AS seq FROM economy.user_actions t
                   WHERE t.position >= %s GROUP BY t.user_id OFFSET 0) n
-            LEFT JOIN LATERAL (SELECT p.seq FROM economy.rollup_positions p
+            LEFT JOIN LATERAL (SELECT p.seq FROM economy_internal.rollup_positions p
                                WHERE p.user_id = n.user_id OFFSET 0) p ON true
             WHERE n.seq > coalesce(p.seq, 0)
             -- the queue is empty, but a snapshot may be too old to see who is in it
@@ -253,9 +255,9 @@ BEGIN
         $query$, coalesce(state.position, 0)) INTO first;
     IF state IS NULL THEN
         -- where the row of the state was lost, others may wait in the queue
-        SELECT min(q.user_id) INTO first FROM economy.rollup_queue q;
+        SELECT min(q.user_id) INTO first FROM economy_internal.rollup_queue q;
     END IF;
-    INSERT INTO economy.rollup_state AS s (position, summarized, next_user)
+    INSERT INTO economy_internal.rollup_state AS s (position, summarized, next_user)
         VALUES (here, economy_internal.summarize_actions(coalesce(state.summarized, 0)), first)
         ON CONFLICT ON CONSTRAINT rollup_state_pkey DO UPDATE SET
             position = excluded.position, summarized = excluded.summarized,
@@ -281,25 +283,26 @@ DECLARE
 BEGIN
     PERFORM economy_internal.require_positive('max_users', max_users);
     PERFORM economy_internal.open_tables(
-        'user_actions', 'accounts', 'rollup_positions', 'rollup_queue', 'rollup_state',
+        'user_actions', 'accounts', 'economy_internal.rollup_positions',
+        'economy_internal.rollup_queue', 'economy_internal.rollup_state',
         'user_game_stats_summary');
     -- one rollup at a time; the next one begins where this one ends
     PERFORM economy_internal.lock_name('economy.rollup_stats');
-    SELECT s.next_user INTO first FROM economy.rollup_state s;
+    SELECT s.next_user INTO first FROM economy_internal.rollup_state s;
     first := coalesce(first, economy_internal.fill_rollup_queue());
     IF first IS NULL THEN
         RETURN QUERY SELECT 0::bigint, 0::bigint, 0::bigint;
         RETURN;
     END IF;
     SELECT max(n.user_id) INTO last
-        FROM (SELECT q.user_id FROM economy.rollup_queue q WHERE q.user_id >= first
+        FROM (SELECT q.user_id FROM economy_internal.rollup_queue q WHERE q.user_id >= first
               ORDER BY q.user_id LIMIT max_users) n;
-    UPDATE economy.rollup_state SET next_user = (
-        SELECT q.user_id FROM economy.rollup_queue q WHERE q.user_id > last
+    UPDATE economy_internal.rollup_state SET next_user = (
+        SELECT q.user_id FROM economy_internal.rollup_queue q WHERE q.user_id > last
         ORDER BY q.user_id LIMIT 1);
     RETURN QUERY
     WITH taken AS MATERIALIZED (
-        DELETE FROM economy.rollup_queue q WHERE q.user_id BETWEEN first AND last
+        DELETE FROM economy_internal.rollup_queue q WHERE q.user_id BETWEEN first AND last
         RETURNING q.user_id
     ), fresh AS MATERIALIZED (
         -- user by user, here and below: a join would read every one of them
@@ -307,7 +310,7 @@ BEGIN
         FROM taken k
         CROSS JOIN LATERAL (SELECT b.seq FROM economy.accounts b
                             WHERE b.user_id = k.user_id OFFSET 0) a
-        LEFT JOIN LATERAL (SELECT r.seq, r.oldest_at FROM economy.rollup_positions r
+        LEFT JOIN LATERAL (SELECT r.seq, r.oldest_at FROM economy_internal.rollup_positions r
                            WHERE r.user_id = k.user_id OFFSET 0) p ON true
         WHERE a.seq > coalesce(p.seq, 0)
     ), counted AS MATERIALIZED (
@@ -324,7 +327,7 @@ BEGIN
             ORDER BY t.user_id, t.seq OFFSET 0) u
         GROUP BY 1, 2, 3
     ), moved AS (
-        INSERT INTO economy.rollup_positions AS p
+        INSERT INTO economy_internal.rollup_positions AS p
             SELECT f.user_id, f.upto_seq, coalesce(f.oldest_at, (
                 SELECT t.created_at FROM economy.user_actions t
                 WHERE t.user_id = f.user_id AND t.seq > f.after_seq AND t.seq <= f.upto_seq
@@ -448,7 +451,7 @@ CREATE FUNCTION economy_internal.prune_parts(
         WITH due AS MATERIALIZED (
             -- who is due longest is chosen
             SELECT p.user_id, p.seq
-            FROM economy.rollup_positions p
+            FROM economy_internal.rollup_positions p
             WHERE p.oldest_at < cutoff
             ORDER BY p.oldest_at, p.user_id
             LIMIT max_users
@@ -504,8 +507,9 @@ BEGIN
                    'keep actions longer than clients retry.';
     END IF;
     PERFORM economy_internal.open_tables(
-        'user_actions', 'accounts', 'rollup_positions', 'pruned_actions', 'pruned_stats',
-        'stream_checkpoints', 'shop_transactions', 'reward_audit', 'gold_adjustments');
+        'user_actions', 'accounts', 'economy_internal.rollup_positions', 'pruned_actions',
+        'pruned_stats', 'stream_checkpoints', 'shop_transactions', 'reward_audit',
+        'gold_adjustments');
     PERFORM economy_internal.lock_name('economy.rollup_stats');
     SELECT coalesce(array_agg(p.user_id ORDER BY p.user_id), '{}') AS users,
            array_agg(p.rolled_to ORDER BY p.user_id) AS rolled,
@@ -518,7 +522,7 @@ BEGIN
         SELECT * FROM unnest(parts.users, parts.rolled, parts.upto, parts.due, deleted)
             d (user_id, rolled, upto, due, deleted)
     ), noted AS (
-        UPDATE economy.rollup_positions p
+        UPDATE economy_internal.rollup_positions p
         SET oldest_at = CASE
                 -- nothing can be done for it today, and it must not keep the others waiting
                 WHEN d.deleted IS NULL THEN cutoff + interval '24 hours'
@@ -534,7 +538,7 @@ BEGIN
            count(*) FILTER (WHERE d.deleted IS NULL)
     INTO users, actions, damaged
     FROM done d;
-    more := EXISTS (SELECT FROM economy.rollup_positions p WHERE p.oldest_at < cutoff);
+    more := EXISTS (SELECT FROM economy_internal.rollup_positions p WHERE p.oldest_at < cutoff);
     RETURN NEXT;
 END
 $$;
@@ -565,7 +569,7 @@ CREATE FUNCTION economy_internal.parity_of(users bigint[]) RETURNS SETOF economy
             FROM unnest(users) i (user_id)
             CROSS JOIN LATERAL (SELECT b.* FROM economy.accounts b
                                 WHERE b.user_id = i.user_id OFFSET 0) a
-            LEFT JOIN LATERAL (SELECT r.* FROM economy.rollup_positions r
+            LEFT JOIN LATERAL (SELECT r.* FROM economy_internal.rollup_positions r
                                WHERE r.user_id = i.user_id OFFSET 0) p ON true
         ), parts AS (
             SELECT t.user_id, t.game, (t.created_at AT TIME ZONE 'UTC')::date AS day,
@@ -659,7 +663,7 @@ CREATE FUNCTION economy_internal.parity_strays() RETURNS SETOF economy.parity_di
               FROM economy.pruned_stats p
               UNION ALL
               SELECT r.user_id, 'rollup_positions', NULL, NULL, to_jsonb(r)
-              FROM economy.rollup_positions r) s
+              FROM economy_internal.rollup_positions r) s
         WHERE NOT EXISTS (SELECT FROM economy.accounts a WHERE a.user_id = s.user_id);
     END;
 COMMENT ON FUNCTION economy_internal.parity_strays() IS
@@ -677,8 +681,8 @@ DECLARE
 BEGIN
     PERFORM economy_internal.require_limit('sample', sample);
     PERFORM economy_internal.open_tables(
-        'accounts', 'game_stats', 'pruned_stats', 'rollup_positions', 'user_actions',
-        'user_game_stats_summary');
+        'accounts', 'game_stats', 'pruned_stats', 'economy_internal.rollup_positions',
+        'user_actions', 'user_game_stats_summary');
     IF sample IS NOT NULL THEN
         -- of many accounts a random tenth of what would do is drawn by pages
         SELECT c.reltuples INTO known FROM pg_class c

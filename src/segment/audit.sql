@@ -27,7 +27,7 @@ CREATE FUNCTION economy_internal.audit_segments(
                        FROM economy.shop_transactions t
                        WHERE t.user_id = u.user_id AND t.seq <= u.seq AND t.status = 'SUCCESS'
                          AND NOT EXISTS (
-                             SELECT FROM economy.rfm_reversals r
+                             SELECT FROM economy_internal.rfm_reversals r
                              WHERE r.user_id = t.user_id AND r.seq = t.seq AND r.applied)),
                        '') AS right_buckets
             FROM (SELECT * FROM economy.accounts x
@@ -54,7 +54,7 @@ CREATE FUNCTION economy_internal.audit_segments(
             SELECT min(t.seq) AS seq FROM economy.shop_transactions t
             WHERE t.user_id = h.user_id AND t.seq > coalesce(h.seq, 0) AND t.status = 'SUCCESS'
               AND t.position < s.seen_before
-              AND NOT EXISTS (SELECT FROM economy.rfm_reversals r
+              AND NOT EXISTS (SELECT FROM economy_internal.rfm_reversals r
                               WHERE r.user_id = t.user_id AND r.seq = t.seq)) l
         WHERE h.known AND l.seq IS NOT NULL
         UNION ALL
@@ -122,7 +122,7 @@ CREATE FUNCTION economy_internal.audit_segment_state() RETURNS SETOF economy.fin
         UNION ALL
         SELECT r.user_id, 'orphan_row', format('purchase P%s-%s', r.user_id, r.seq),
                'only its reversal', format('P%s-%s', r.user_id, r.seq), r.seq
-        FROM economy.rfm_reversals r
+        FROM economy_internal.rfm_reversals r
         WHERE NOT EXISTS (SELECT FROM economy.shop_transactions t
                           WHERE t.user_id = r.user_id AND t.seq = r.seq);
     END;

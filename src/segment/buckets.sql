@@ -51,12 +51,12 @@ CREATE FUNCTION economy_internal.rfm_reverse(user_id bigint, seq bigint) RETURNS
 BEGIN
     PERFORM economy_internal.require_given('user_id', user_id IS NOT NULL);
     PERFORM economy_internal.require_given('seq', seq IS NOT NULL);
-    PERFORM economy_internal.open_tables('shop_transactions', 'rfm_reversals');
+    PERFORM economy_internal.open_tables('shop_transactions', 'economy_internal.rfm_reversals');
     IF NOT EXISTS (SELECT FROM economy.shop_transactions t
                    WHERE t.user_id = rfm_reverse.user_id AND t.seq = rfm_reverse.seq) THEN
         RETURN false;
     END IF;
-    INSERT INTO economy.rfm_reversals (user_id, seq) VALUES (user_id, seq)
+    INSERT INTO economy_internal.rfm_reversals (user_id, seq) VALUES (user_id, seq)
         ON CONFLICT ON CONSTRAINT rfm_reversals_pkey DO NOTHING;
     RETURN found;
 END
@@ -96,7 +96,7 @@ CREATE FUNCTION economy_internal.rfm_apply_reversals(
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         WITH taken AS (
-            UPDATE economy.rfm_reversals r SET applied = true
+            UPDATE economy_internal.rfm_reversals r SET applied = true
             WHERE NOT r.applied AND r.user_id BETWEEN first_user AND last_user
             RETURNING r.user_id, r.seq
         )
@@ -105,7 +105,7 @@ CREATE FUNCTION economy_internal.rfm_apply_reversals(
             SELECT economy_internal.rfm_pack(t.created_at, t.monetary, t.seq)
             FROM economy.shop_transactions t
             WHERE t.user_id = u.user_id AND t.seq <= u.seq AND t.status = 'SUCCESS'
-              AND NOT EXISTS (SELECT FROM economy.rfm_reversals r
+              AND NOT EXISTS (SELECT FROM economy_internal.rfm_reversals r
                               WHERE r.user_id = t.user_id AND r.seq = t.seq)), '')
         WHERE u.user_id IN (
             SELECT k.user_id FROM taken k
@@ -118,7 +118,7 @@ CREATE VIEW economy_internal.rfm_unfolded AS
     SELECT t.user_id, t.seq, t.created_at, t.monetary, t.xact, t.position
     FROM economy.shop_transactions t LEFT JOIN economy.user_segments u USING (user_id)
     WHERE t.status = 'SUCCESS' AND t.seq > coalesce(u.seq, 0)
-      AND NOT EXISTS (SELECT FROM economy.rfm_reversals r
+      AND NOT EXISTS (SELECT FROM economy_internal.rfm_reversals r
                       WHERE r.user_id = t.user_id AND r.seq = t.seq);
 COMMENT ON VIEW economy_internal.rfm_unfolded IS
     'Purchases that are not in the buckets yet; those since rfm_state.seen_before '
@@ -172,7 +172,7 @@ CREATE FUNCTION economy_internal.rfm_rebuild(
             SELECT t.user_id, max(t.seq), economy_internal.rfm_pack(t.created_at, t.monetary, t.seq)
             FROM economy.shop_transactions t
             WHERE t.user_id BETWEEN first_user AND last_user AND t.status = 'SUCCESS'
-              AND NOT EXISTS (SELECT FROM economy.rfm_reversals r
+              AND NOT EXISTS (SELECT FROM economy_internal.rfm_reversals r
                               WHERE r.user_id = t.user_id AND r.seq = t.seq)
             GROUP BY t.user_id
         ), last AS MATERIALIZED (

@@ -55,7 +55,7 @@ CREATE VIEW economy.recommendation_outcomes AS
         SELECT min(t.created_at) AS bought_at FROM economy.shop_transactions t
         WHERE t.user_id = d.user_id AND t.product_id = d.product_id AND t.status = 'SUCCESS'
           AND t.seq > d.seq AND t.created_at < d.matures_at
-          AND NOT EXISTS (SELECT FROM economy.rfm_reversals r
+          AND NOT EXISTS (SELECT FROM economy_internal.rfm_reversals r
                           WHERE r.user_id = t.user_id AND r.seq = t.seq)
           -- a purchase is the conversion of the last decision before it
           AND NOT EXISTS (SELECT FROM economy.recommendations l
@@ -114,7 +114,8 @@ CREATE FUNCTION economy.recommendation_stats(since timestamptz DEFAULT NULL)
     SET search_path = pg_catalog, economy, pg_temp SET jit = off
     BEGIN ATOMIC
         SELECT economy_internal.open_tables(
-            'recommendations', 'shop_transactions', 'rfm_reversals', 'recommendation_placements');
+            'recommendations', 'shop_transactions', 'economy_internal.rfm_reversals',
+            'recommendation_placements');
         SELECT o.placement, o.segment, o.arm, count(*),
                count(o.clicked_at), round(count(o.clicked_at)::numeric / count(*), 4),
                count(o.converted_at), round(count(o.converted_at)::numeric / count(*), 4),

@@ -164,7 +164,7 @@ read_journal(Fold *fold, int64 since, bool unheld)
 	/* joining nothing takes a third of the time */
 	static const char *const not_reversed =
 	" AND NOT EXISTS"
-	" (SELECT FROM economy.rfm_reversals r WHERE r.user_id = t.user_id AND r.seq = t.seq)";
+	" (SELECT FROM economy_internal.rfm_reversals r WHERE r.user_id = t.user_id AND r.seq = t.seq)";
 	static const char *const unheld_journal =
 	"SELECT t.user_id, t.seq, t.created_at, t.monetary"
 	" FROM economy_internal.rfm_unfolded t WHERE true";
@@ -181,7 +181,8 @@ read_journal(Fold *fold, int64 since, bool unheld)
 		.value = Int64GetDatum(position), .pflags = PARAM_FLAG_CONST, .ptype = INT8OID
 	};
 	SPI_connect();
-	if (SPI_execute("SELECT FROM economy.rfm_reversals LIMIT 1", true, 1) != SPI_OK_SELECT ||
+	if (SPI_execute("SELECT FROM economy_internal.rfm_reversals LIMIT 1", true, 1) !=
+		SPI_OK_SELECT ||
 		SPI_execute_extended(psprintf("%s%s%s", unheld ? unheld_journal : journal,
 									  unheld || SPI_processed == 0 ? "" : not_reversed, since_then),
 							 &options) != SPI_OK_SELECT)

@@ -2,18 +2,18 @@
 
 -- An exposure is a user, placement, UTC day, segment and arm.
 
-CREATE TABLE economy.recommendation_progress (
+CREATE TABLE economy_internal.recommendation_progress (
     placement     text        NOT NULL COLLATE "C"
         CONSTRAINT recommendation_progress_pkey PRIMARY KEY,
     learned_until timestamptz NOT NULL,
     pruned_until  timestamptz NOT NULL
 );
-SELECT pg_catalog.pg_extension_config_dump('economy.recommendation_progress', '');
-COMMENT ON TABLE economy.recommendation_progress IS
+SELECT pg_catalog.pg_extension_config_dump('economy_internal.recommendation_progress', '');
+COMMENT ON TABLE economy_internal.recommendation_progress IS
     'Up to which matures_at the job has counted the decisions of a '
     'placement, and removed old ones.';
 
-CREATE TABLE economy.recommendation_beliefs (
+CREATE TABLE economy_internal.recommendation_beliefs (
     placement text NOT NULL COLLATE "C",
     segment   text NOT NULL COLLATE "C",
     arm       text NOT NULL COLLATE "C",
@@ -21,12 +21,12 @@ CREATE TABLE economy.recommendation_beliefs (
     losses    double precision NOT NULL,
     CONSTRAINT recommendation_beliefs_pkey PRIMARY KEY (placement, segment, arm)
 );
-SELECT pg_catalog.pg_extension_config_dump('economy.recommendation_beliefs', '');
-COMMENT ON TABLE economy.recommendation_beliefs IS
+SELECT pg_catalog.pg_extension_config_dump('economy_internal.recommendation_beliefs', '');
+COMMENT ON TABLE economy_internal.recommendation_beliefs IS
     'Matured exposures of each arm, halved per half-life, '
     'as of recommendation_progress.learned_until.';
-COMMENT ON COLUMN economy.recommendation_beliefs.wins IS 'Exposures that converted.';
-COMMENT ON COLUMN economy.recommendation_beliefs.losses IS 'Exposures that did not.';
+COMMENT ON COLUMN economy_internal.recommendation_beliefs.wins IS 'Exposures that converted.';
+COMMENT ON COLUMN economy_internal.recommendation_beliefs.losses IS 'Exposures that did not.';
 
 CREATE TABLE economy.recommendation_days (
     placement text NOT NULL COLLATE "C",
@@ -98,7 +98,7 @@ CREATE FUNCTION economy.recommendation_posteriors(placement text, segment text, 
     BEGIN ATOMIC
         SELECT economy_internal.open_tables(
             'recommendation_arms', 'recommendation_placements', 'recommendations',
-            'shop_transactions', 'rfm_reversals');
+            'shop_transactions', 'economy_internal.rfm_reversals');
         -- only what had its whole window: wins do not come sooner than losses
         SELECT a.arm, a.position, a.product_id, a.cta,
                coalesce(sum(e.weight) FILTER (WHERE e.converted), 0),
@@ -138,7 +138,7 @@ DECLARE
     passed    double precision := 0;
     decisions bigint;
 BEGIN
-    SELECT p.learned_until INTO since FROM economy.recommendation_progress p
+    SELECT p.learned_until INTO since FROM economy_internal.recommendation_progress p
         WHERE p.placement = place FOR UPDATE;
     IF since >= today THEN
         RETURN NULL;
@@ -152,11 +152,11 @@ BEGIN
     IF isfinite(since) THEN
         passed := economy_internal.seconds(upto - since);
     END IF;
-    UPDATE economy.recommendation_beliefs b SET
+    UPDATE economy_internal.recommendation_beliefs b SET
             wins = economy_internal.halved(b.wins, passed, half_life),
             losses = economy_internal.halved(b.losses, passed, half_life)
         WHERE b.placement = place;
-    INSERT INTO economy.recommendation_beliefs AS b
+    INSERT INTO economy_internal.recommendation_beliefs AS b
         SELECT place, e.segment, e.arm,
                coalesce(sum(w.weight) FILTER (WHERE e.converted), 0),
                coalesce(sum(w.weight) FILTER (WHERE NOT e.converted), 0)
@@ -167,14 +167,15 @@ BEGIN
         GROUP BY e.segment, e.arm
         ON CONFLICT ON CONSTRAINT recommendation_beliefs_pkey DO UPDATE
             SET wins = b.wins + excluded.wins, losses = b.losses + excluded.losses;
-    UPDATE economy.recommendation_progress p SET learned_until = upto WHERE p.placement = place;
+    UPDATE economy_internal.recommendation_progress p
+        SET learned_until = upto WHERE p.placement = place;
     IF upto = today THEN
-        DELETE FROM economy.recommendation_beliefs b
+        DELETE FROM economy_internal.recommendation_beliefs b
             WHERE b.placement = place AND b.wins + b.losses < 1e-9;
         INSERT INTO economy.recommendation_days AS d
             SELECT b.placement, b.segment, (today AT TIME ZONE 'UTC')::date, b.arm,
                    b.wins, b.losses
-            FROM economy.recommendation_beliefs b WHERE b.placement = place
+            FROM economy_internal.recommendation_beliefs b WHERE b.placement = place
             ON CONFLICT ON CONSTRAINT recommendation_days_pkey DO UPDATE
                 SET wins = excluded.wins, losses = excluded.losses;
     END IF;
@@ -197,7 +198,7 @@ DECLARE
     who        bigint;
     newest_due bigint;
 BEGIN
-    SELECT p.pruned_until INTO since FROM economy.recommendation_progress p
+    SELECT p.pruned_until INTO since FROM economy_internal.recommendation_progress p
         WHERE p.placement = place FOR UPDATE;
     DELETE FROM economy.recommendation_days d
         WHERE d.placement = place AND d.day < (before AT TIME ZONE 'UTC')::date
@@ -212,7 +213,8 @@ BEGIN
     IF decisions = 0 THEN
         RETURN NULL;
     END IF;
-    UPDATE economy.recommendation_progress p SET pruned_until = upto WHERE p.placement = place;
+    UPDATE economy_internal.recommendation_progress p
+        SET pruned_until = upto WHERE p.placement = place;
     -- user by user: no plan reads others for each of them, whatever is known of the table
     FOR who, newest_due IN
         SELECT r.user_id, max(r.number) FROM economy.recommendations r
@@ -222,7 +224,7 @@ BEGIN
         -- the newest stays, so that its number is not given again, until a later one is due
         DELETE FROM economy.recommendations d
             WHERE d.user_id = who AND d.number <= newest_due
-              AND EXISTS (SELECT FROM economy.recommendation_progress p
+              AND EXISTS (SELECT FROM economy_internal.recommendation_progress p
                           WHERE p.placement = d.placement AND p.pruned_until >= d.matures_at
                           OFFSET 0)
               AND d.number < (SELECT max(l.number) FROM economy.recommendations l
@@ -248,15 +250,16 @@ DECLARE
 BEGIN
     PERFORM economy_internal.require_positive('max_decisions', max_decisions);
     PERFORM economy_internal.open_tables(
-        'shop_transactions', 'rfm_reversals', 'recommendation_placements', 'recommendations',
-        'recommendation_progress', 'recommendation_beliefs', 'recommendation_days');
+        'shop_transactions', 'economy_internal.rfm_reversals', 'recommendation_placements',
+        'recommendations', 'economy_internal.recommendation_progress',
+        'economy_internal.recommendation_beliefs', 'recommendation_days');
     PERFORM economy_internal.lock_name('economy.learn_recommendations');
     more := true;
     FOR place IN
         SELECT DISTINCT ON (p.placement) p.* FROM economy.recommendation_placements p
         ORDER BY p.placement, p.version DESC
     LOOP
-        INSERT INTO economy.recommendation_progress
+        INSERT INTO economy_internal.recommendation_progress
             VALUES (place.placement, '-infinity', '-infinity')
             ON CONFLICT ON CONSTRAINT recommendation_progress_pkey DO NOTHING;
         IF place.policy = 'thompson' THEN

@@ -143,7 +143,8 @@ CREATE FUNCTION economy.rfm_freshness()
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT economy_internal.open_tables(
-            'shop_transactions', 'rfm_reversals', 'rfm_snapshots', 'rfm_state', 'user_segments');
+            'shop_transactions', 'economy_internal.rfm_reversals', 'rfm_snapshots', 'rfm_state',
+            'user_segments');
         SELECT * FROM economy_internal.rfm_freshness_seen();
     END;
 COMMENT ON FUNCTION economy.rfm_freshness() IS

@@ -8,8 +8,9 @@ DECLARE
     state economy.rfm_state;
 BEGIN
     PERFORM economy_internal.open_tables(
-        'shop_transactions', 'accounts', 'rfm_models', 'segment_rules', 'rfm_reversals',
-        'rfm_snapshots', 'rfm_state', 'user_segments', 'segment_history');
+        'shop_transactions', 'accounts', 'rfm_models', 'segment_rules',
+        'economy_internal.rfm_reversals', 'rfm_snapshots', 'rfm_state', 'user_segments',
+        'segment_history');
     PERFORM economy_internal.lock_name('economy.rfm_refresh');
     SELECT * INTO state FROM economy.rfm_state FOR UPDATE;
     IF NOT found THEN

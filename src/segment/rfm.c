@@ -54,6 +54,7 @@ static EcoTable purchases = {
 
 static EcoTable reversals = {
 	.name = "rfm_reversals",
+	.internal = true,
 	.only_read = true,
 	.ncolumns = 2,
 	.columns = {

@@ -117,13 +117,16 @@ COMMENT ON COLUMN economy.rfm_state.written IS
     'Rows of user_segments that the full refresh wrote so far.';
 COMMENT ON COLUMN economy.rfm_state.spent IS 'How long its transactions took so far.';
 
-CREATE TABLE economy.rfm_reversals (
+CREATE TABLE economy_internal.rfm_reversals (
     user_id bigint  NOT NULL,
     seq     bigint  NOT NULL,
     applied boolean NOT NULL DEFAULT false,
     CONSTRAINT rfm_reversals_pkey PRIMARY KEY (user_id, seq)
 );
-CREATE INDEX rfm_reversals_applied_idx ON economy.rfm_reversals (user_id) WHERE NOT applied;
-SELECT pg_catalog.pg_extension_config_dump('economy.rfm_reversals', '');
-COMMENT ON TABLE economy.rfm_reversals IS 'Purchases that were taken back and count no longer.';
-COMMENT ON COLUMN economy.rfm_reversals.applied IS 'The day of the purchase no longer holds it.';
+CREATE INDEX rfm_reversals_applied_idx
+    ON economy_internal.rfm_reversals (user_id) WHERE NOT applied;
+SELECT pg_catalog.pg_extension_config_dump('economy_internal.rfm_reversals', '');
+COMMENT ON TABLE economy_internal.rfm_reversals IS
+    'Purchases that were taken back and count no longer.';
+COMMENT ON COLUMN economy_internal.rfm_reversals.applied IS
+    'The day of the purchase no longer holds it.';

@@ -18,6 +18,7 @@
 /* written by SQL alone */
 EcoTable	eco_shop_keys = {
 	.name = "shop_keys",
+	.internal = true,
 	.only_read = true,
 	.ncolumns = 2,
 	.columns = {
@@ -59,7 +60,7 @@ eco_global_key_use(const EcoText *product_id, const EcoText *key, int64 user_id,
 		product_id->datum, key->datum, Int64GetDatum(user_id), Int64GetDatum(seq)
 	};
 
-	if (eco_run_as_owner("WITH used AS (INSERT INTO economy.shop_keys"
+	if (eco_run_as_owner("WITH used AS (INSERT INTO economy_internal.shop_keys"
 						 " (product_id, idempotency_key, user_id, seq)"
 						 " VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING user_id)"
 						 " SELECT user_id FROM used",

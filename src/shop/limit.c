@@ -32,6 +32,7 @@ enum
 
 EcoTable	eco_shop_user_units = {
 	.name = "shop_user_units",
+	.internal = true,
 	.ncolumns = UNI_COLUMNS,
 	.columns = {
 		{"user_id", INT8OID, false},

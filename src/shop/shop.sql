@@ -102,7 +102,7 @@ SELECT pg_catalog.pg_extension_config_dump('economy.shop_stock', '');
 COMMENT ON TABLE economy.shop_stock IS
     'Units left of limited products, spread over slots so that buyers do not queue on one row.';
 
-CREATE TABLE economy.shop_user_units (
+CREATE TABLE economy_internal.shop_user_units (
     user_id     bigint      NOT NULL,
     product_id  text        NOT NULL COLLATE "C",
     units       bigint      NOT NULL,
@@ -114,20 +114,21 @@ CREATE TABLE economy.shop_user_units (
     CONSTRAINT shop_user_units_check CHECK (day_units > 0 AND week_units >= day_units
         AND month_units >= day_units AND units >= week_units AND units >= month_units)
 ) WITH (fillfactor = 70);
-SELECT pg_catalog.pg_extension_config_dump('economy.shop_user_units', '');
-COMMENT ON TABLE economy.shop_user_units IS
+SELECT pg_catalog.pg_extension_config_dump('economy_internal.shop_user_units', '');
+COMMENT ON TABLE economy_internal.shop_user_units IS
     'Units per user and counted product: ever, and in the UTC day, '
     'week and month of the newest purchase.';
 
-CREATE TABLE economy.shop_keys (
+CREATE TABLE economy_internal.shop_keys (
     product_id      text   NOT NULL COLLATE "C",
     idempotency_key text   NOT NULL COLLATE "C",
     user_id         bigint NOT NULL,
     seq             bigint NOT NULL,
     CONSTRAINT shop_keys_pkey PRIMARY KEY (product_id, idempotency_key)
 );
-SELECT pg_catalog.pg_extension_config_dump('economy.shop_keys', '');
-COMMENT ON TABLE economy.shop_keys IS 'Which purchase used a key of a product with global_key.';
+SELECT pg_catalog.pg_extension_config_dump('economy_internal.shop_keys', '');
+COMMENT ON TABLE economy_internal.shop_keys IS
+    'Which purchase used a key of a product with global_key.';
 
 CREATE VIEW economy.shop_product_changes AS
     SELECT c.change_id, c.key AS product_id, c.action, c.actor, c.before, c.after, c.units,

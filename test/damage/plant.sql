@@ -45,10 +45,9 @@ END
 $$;
 
 -- The statement of damage number i, and what of the table it touches.
-CREATE FUNCTION public.damage(seed bigint, i bigint, OUT relation text, OUT columns text[], OUT what text, OUT statement text, OUT unconstrained boolean)
+CREATE FUNCTION public.damage(seed bigint, i bigint, OUT target regclass, OUT relation text, OUT columns text[], OUT what text, OUT statement text, OUT unconstrained boolean)
 LANGUAGE plpgsql AS $$
 DECLARE
-    target regclass;
     place  tid;
     other  tid;
     kind   text := (ARRAY['change', 'change', 'change', 'change', 'change', 'delete', 'duplicate', 'swap', 'insert'])[1 + public.pick(seed, i, 'kind', 9)];
@@ -58,8 +57,8 @@ DECLARE
     key    name[];
     rows   bigint;
 BEGIN
-    SELECT c.oid INTO target FROM pg_class c WHERE c.relnamespace = 'economy'::regnamespace AND c.relkind = 'r'
-        ORDER BY c.relname OFFSET public.pick(seed, i, 'table', (SELECT count(*) FROM pg_class t WHERE t.relnamespace = 'economy'::regnamespace AND t.relkind = 'r')) LIMIT 1;
+    SELECT c.oid INTO target FROM pg_class c WHERE c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND c.relkind = 'r'
+        ORDER BY c.relname OFFSET public.pick(seed, i, 'table', (SELECT count(*) FROM pg_class t WHERE t.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND t.relkind = 'r')) LIMIT 1;
     SELECT c.relname INTO relation FROM pg_class c WHERE c.oid = target;
     EXECUTE format('SELECT count(*) FROM %s', target) INTO rows;
     unconstrained := public.pick(seed, i, 'constraints', 2) = 1;
@@ -113,9 +112,9 @@ BEGIN
         RETURN;
     END IF;
     BEGIN
-        EXECUTE format('ALTER TABLE economy.%I DISABLE TRIGGER USER', d.relation);
+        EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER', d.target);
         IF d.unconstrained THEN
-            PERFORM public.constraints_off(format('economy.%I', d.relation)::regclass);
+            PERFORM public.constraints_off(d.target);
             IF d.relation IN ('shop_products', 'users', 'games') THEN NULL; END IF;
         END IF;
         EXECUTE d.statement;

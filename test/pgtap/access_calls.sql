@@ -1,7 +1,7 @@
 -- What a call changes is what access_list() says, for every function of every level,
 -- called with arguments that do something; a monitor changes nothing.
 BEGIN;
-SELECT plan(9);
+SELECT plan(10);
 
 CREATE ROLE pgtap_app;
 CREATE ROLE pgtap_monitor;
@@ -183,7 +183,9 @@ SELECT is((SELECT string_agg(format('%s as %s: %s', statement, level, changed), 
            WHERE NOT changed <@ (SELECT string_to_array(string_agg(a.changes, ' '), ' ') FROM economy.access_list() a WHERE a.object ~ format(E'economy\\w*\\.%s\\(', o.object))), NULL,
     'no call changes what the list does not say');
 SELECT is((SELECT string_agg(DISTINCT a.object, ', ') FROM economy.access_list() a, unnest(string_to_array(a.changes, ' ')) t
-           WHERE to_regclass('economy.' || t) IS NULL), NULL, 'which names tables and sequences that are there');
+           WHERE to_regclass('economy.' || t) IS NULL AND to_regclass('economy_internal.' || t) IS NULL), NULL, 'which names tables and sequences that are there');
+SELECT is((SELECT string_agg(a.relname, ', ') FROM pg_class a JOIN pg_class b USING (relname)
+           WHERE a.relnamespace = 'economy'::regnamespace AND b.relnamespace = 'economy_internal'::regnamespace), NULL, 'by names of one schema alone');
 SELECT is((SELECT string_agg(DISTINCT a.object, ', ') FROM economy.access_list() a
            WHERE a.changes <> '' AND NOT EXISTS (SELECT FROM outcome o WHERE a.object ~ format(E'economy\\w*\\.%s\\(', o.object) AND o.changed <> '{}')
              AND EXISTS (SELECT FROM outcome o WHERE a.object ~ format(E'economy\\w*\\.%s\\(', o.object))), NULL, 'and what changes something is seen to');

@@ -91,11 +91,11 @@ FROM (VALUES
     ('an entry far before it', 'wrong_seq -9223372036854775808', 'ALTER TABLE economy.gold_adjustments DROP CONSTRAINT gold_adjustments_seq_check;
         INSERT INTO economy.gold_adjustments SELECT (jsonb_populate_record(g, ''{"seq": -9223372036854775808, "idempotency_key": "forged"}'')).* FROM economy.gold_adjustments g WHERE g.user_id = {u}'),
     -- what the audit itself has noted
-    ('a mark of another hash', 'wrong_mark 11',             'UPDATE economy.audit_checkpoints SET hash = sha256(hash) WHERE user_id = {u}'),
-    ('a mark of another balance', 'wrong_mark 11',          'UPDATE economy.audit_checkpoints SET gold = gold + 1 WHERE user_id = {u}'),
-    ('a mark of other XP',     'wrong_mark 11',             'UPDATE economy.audit_checkpoints SET experience_points = experience_points + 1 WHERE user_id = {u}'),
-    ('a mark moved back',      'wrong_mark 10',             'UPDATE economy.audit_checkpoints SET seq = 10 WHERE user_id = {u}'),
-    ('a mark ahead',           'wrong_mark 12',             'UPDATE economy.audit_checkpoints SET seq = 12 WHERE user_id = {u}'),
+    ('a mark of another hash', 'wrong_mark 11',             'UPDATE economy_internal.audit_checkpoints SET hash = sha256(hash) WHERE user_id = {u}'),
+    ('a mark of another balance', 'wrong_mark 11',          'UPDATE economy_internal.audit_checkpoints SET gold = gold + 1 WHERE user_id = {u}'),
+    ('a mark of other XP',     'wrong_mark 11',             'UPDATE economy_internal.audit_checkpoints SET experience_points = experience_points + 1 WHERE user_id = {u}'),
+    ('a mark moved back',      'wrong_mark 10',             'UPDATE economy_internal.audit_checkpoints SET seq = 10 WHERE user_id = {u}'),
+    ('a mark ahead',           'wrong_mark 12',             'UPDATE economy_internal.audit_checkpoints SET seq = 12 WHERE user_id = {u}'),
     ('the account and its newest entry cut off', 'missing_entry 11, parity, wrong_mark 11', 'UPDATE economy.accounts a SET seq = l.seq, gold = l.gold, head_hash = l.hash FROM economy.ledger l WHERE l.user_id = {u} AND l.seq = 10 AND a.user_id = {u};
         DELETE FROM economy.user_actions WHERE user_id = {u} AND seq = 11'),
     ('a suspension that nobody made', 'wrong_state 11',     'UPDATE economy.accounts SET suspended = true WHERE user_id = {u}'),
@@ -209,7 +209,7 @@ SELECT is_empty('SELECT * FROM economy.audit_sweep_incremental()', 'the new entr
 SELECT is((SELECT row(kind, users, entries, findings)::text FROM economy.audit_runs ORDER BY run_id DESC LIMIT 1), '(incremental,1,1,0)', 'and no other is read');
 SELECT is_empty('SELECT * FROM economy.audit_sweep_incremental()', 'nothing new');
 SELECT is((SELECT row(kind, users, entries, findings)::text FROM economy.audit_runs ORDER BY run_id DESC LIMIT 1), '(incremental,0,0,0)', 'is nothing to read');
-SELECT is((SELECT row(c.seq, c.gold = a.gold, c.experience_points = a.experience_points, c.hash = a.head_hash)::text FROM economy.audit_checkpoints c JOIN economy.accounts a USING (user_id) WHERE user_id = :u), '(11,t,t,t)', 'checkpoints are the heads');
+SELECT is((SELECT row(c.seq, c.gold = a.gold, c.experience_points = a.experience_points, c.hash = a.head_hash)::text FROM economy_internal.audit_checkpoints c JOIN economy.accounts a USING (user_id) WHERE user_id = :u), '(11,t,t,t)', 'checkpoints are the heads');
 UPDATE economy.gold_adjustments SET reason = 'changed' WHERE user_id = :u;
 SELECT success AS x FROM economy.record_action(:u, 'rps', 'T', '12') \gset
 SELECT success AS x FROM economy.record_action(:u, 'rps', 'T', '13') \gset
@@ -221,7 +221,7 @@ SELECT success AS x FROM economy.record_action(:u, 'rps', 'T', '14') \gset
 SELECT success AS x FROM economy.record_action(:other, 'rps', 'T', '14') \gset
 UPDATE economy.user_actions SET action_type = 'X' WHERE user_id = :u AND seq = 14;
 SELECT is((SELECT string_agg(kind || ' ' || seq || ' ' || (user_id = :u), ' ') FROM economy.audit_sweep_incremental()), 'wrong_hash 14 true', 'new damage is found');
-SELECT is((SELECT string_agg(seq::text, ' ' ORDER BY user_id) FROM economy.audit_checkpoints WHERE user_id IN (:u, :other)), '13 4', 'the checkpoint stays, the other''s moves');
+SELECT is((SELECT string_agg(seq::text, ' ' ORDER BY user_id) FROM economy_internal.audit_checkpoints WHERE user_id IN (:u, :other)), '13 4', 'the checkpoint stays, the other''s moves');
 SELECT is((SELECT row(r.users, r.entries, r.findings, f.kind, f.seq, f.entry = 'A' || :u || '-14')::text FROM economy.audit_runs r JOIN economy.audit_findings f USING (run_id) ORDER BY r.run_id DESC LIMIT 1), '(2,2,1,wrong_hash,14,t)', 'and recorded');
 SELECT is_empty('SELECT * FROM economy.audit_sweep_incremental()', 'a damaged stream without new entries is not looked at again');
 SELECT is((SELECT users FROM economy.audit_runs ORDER BY run_id DESC LIMIT 1), 0::bigint, 'so that the sweeps end');
@@ -243,7 +243,7 @@ SELECT is_empty('SELECT * FROM pg_temp.swept()', 'mended, as a full sweep sees')
 SELECT is_empty($$SELECT * FROM economy.audit_open() WHERE kind <> 'wrong_schema'$$, 'nothing is open any more');
 SELECT is((SELECT findings FROM economy.audit_history(1)), (SELECT count(*) FROM economy.audit_schema()), 'the history says so');
 SELECT is_empty('SELECT * FROM economy.audit_sweep_incremental()', 'mended');
-SELECT is((SELECT seq FROM economy.audit_checkpoints WHERE user_id = :u), 16::bigint, 'the checkpoint moves');
+SELECT is((SELECT seq FROM economy_internal.audit_checkpoints WHERE user_id = :u), 16::bigint, 'the checkpoint moves');
 SELECT count(*) AS x FROM unnest(ARRAY[:u, :other]) id, economy.record_action(id, 'rps', 'T', '15') \gset
 SELECT is_empty('SELECT * FROM economy.audit_sweep_incremental(1)', 'one user a call') FROM generate_series(1, 3);
 SELECT is((SELECT string_agg(users::text, ' ' ORDER BY run_id) FROM (SELECT * FROM economy.audit_runs ORDER BY run_id DESC LIMIT 3) r), '1 1 0', 'until nobody is left');

@@ -5,7 +5,7 @@ SELECT no_plan();
 SET LOCAL jit = off;
 DELETE FROM economy.audit_findings;
 DELETE FROM economy.audit_runs;
-DELETE FROM economy.audit_checkpoints;
+DELETE FROM economy_internal.audit_checkpoints;
 INSERT INTO economy.audit_runs (run_id, kind, started_at, finished_at, users, entries, findings) OVERRIDING SYSTEM VALUE
 SELECT n, kind, pg_catalog.now(), pg_catalog.now(), 10, 100, 1 FROM (VALUES (1, 'full'), (2, 'incremental'), (3, 'full'), (4, 'since')) v (n, kind);
 CREATE FUNCTION pg_temp.found(run bigint, kinds text) RETURNS void LANGUAGE sql AS $$
@@ -54,17 +54,17 @@ DECLARE
     a CONSTANT bigint := economy.user_id_of('pgtap runs a');
 BEGIN
     DELETE FROM economy.audit_findings;
-    DELETE FROM economy.audit_checkpoints;
-    INSERT INTO economy.audit_checkpoints VALUES (a, 3, 0, 0, sha256('x'), 5);
+    DELETE FROM economy_internal.audit_checkpoints;
+    INSERT INTO economy_internal.audit_checkpoints VALUES (a, 3, 0, 0, sha256('x'), 5);
     INSERT INTO economy.audit_findings (digest, run_id, last_run_id, gone_run_id, user_id, kind) SELECT sha256('x'), 3, 3, gone, given_back.user_id, 'wrong_hash' WHERE given_back.user_id IS NOT NULL;
     PERFORM economy_internal.audit_finish(run);
-    RETURN (SELECT concat_ws(' ', c.seq, c.damaged_seq) FROM economy.audit_checkpoints c WHERE c.user_id = a);
+    RETURN (SELECT concat_ws(' ', c.seq, c.damaged_seq) FROM economy_internal.audit_checkpoints c WHERE c.user_id = a);
 END
 $$;
 SELECT is(pg_temp.given_back(run, user_id, gone), answer, format('run %s, a finding of %s, gone %s', run, user_id, gone))
 FROM (VALUES (3, NULL::bigint, NULL, '3'), (3, :b, NULL, '3'), (3, :a, NULL, '3 5'), (3, :a, 2, '3'), (2, NULL, NULL, '3 5'), (4, NULL, NULL, '3 5')) v (run, user_id, gone, answer);
 DELETE FROM economy.audit_findings;
-DELETE FROM economy.audit_checkpoints;
+DELETE FROM economy_internal.audit_checkpoints;
 CREATE FUNCTION pg_temp.sweep() RETURNS text LANGUAGE sql AS $$
     SELECT string_agg(concat_ws(' ', f.kind, f.seq), ', ') FROM economy.audit_sweep_incremental() f;
     SELECT concat_ws(' ', r.users, r.entries, r.findings) FROM economy.audit_runs r ORDER BY r.run_id DESC LIMIT 1 $$;
@@ -77,7 +77,7 @@ SELECT count(*) AS x FROM unnest(ARRAY[:a, :b]) u, economy.adjust_gold(u, 10, 'k
 UPDATE economy.gold_adjustments SET reason = 'forged' WHERE user_id = :a AND seq = 3;
 SELECT is(pg_temp.sweep(), '2 2 1', 'the new entries, one of them damaged');
 SELECT is(pg_temp.sweep(), '0 0 0', 'which is looked at once, though it was never found clean');
-SELECT is((SELECT concat_ws(' ', seq, damaged_seq) FROM economy.audit_checkpoints WHERE user_id = :a), '2 3', 'as is noted');
+SELECT is((SELECT concat_ws(' ', seq, damaged_seq) FROM economy_internal.audit_checkpoints WHERE user_id = :a), '2 3', 'as is noted');
 SELECT success AS x FROM economy.adjust_gold(:a, 10, 'k4', 'r', 'a') \gset
 SELECT is(pg_temp.sweep(), '1 2 1', 'and again when there is more of it, from where it was clean');
 UPDATE economy.gold_adjustments SET reason = 'r' WHERE user_id = :a AND seq = 3;
@@ -85,7 +85,7 @@ SELECT is(pg_temp.sweep(), '0 0 0', 'what was put right waits');
 SELECT count(*) AS x FROM economy.audit_sweep() WHERE user_id = :a \gset
 SELECT is(:x, 0, 'for a full sweep');
 SELECT is(pg_temp.sweep(), '1 2 0', 'that gives it back');
-SELECT is((SELECT concat_ws(' ', seq, damaged_seq) FROM economy.audit_checkpoints WHERE user_id = :a), '4', 'found clean');
+SELECT is((SELECT concat_ws(' ', seq, damaged_seq) FROM economy_internal.audit_checkpoints WHERE user_id = :a), '4', 'found clean');
 -- --- batches -----------------------------------------------------------------------
 
 -- a batch ends with the user whose entries are too many for it, or with as many users as are asked for
@@ -124,7 +124,7 @@ SET LOCAL client_min_messages = error;
 SELECT economy.upsert_product('{"product_id": "pgtap_runs", "category": "item", "price_gold": 1}', 'pgtap') IS NULL AS x \gset
 SELECT is(pg_temp.fails('UPDATE economy.accounts SET streak_freezes = 9 WHERE user_id = economy.user_id_of(''pgtap runs a''); ALTER FUNCTION economy_internal.audit_units(bigint, bigint) RENAME TO gone'),
           'sweep_failed|audit_units() to end for the users from -9223372036854775808|audit_units(bigint, bigint) does not exist; a|wrong_balance|0 streak freezes|9 streak freezes', 'a check of the users');
-SELECT is(pg_temp.fails('ALTER FUNCTION economy_internal.audit_keys() RENAME TO gone; DELETE FROM economy.config_heads WHERE key = ''pgtap_runs'''),
+SELECT is(pg_temp.fails('ALTER FUNCTION economy_internal.audit_keys() RENAME TO gone; DELETE FROM economy_internal.config_heads WHERE key = ''pgtap_runs'''),
           'sweep_failed|audit_keys() to end|audit_keys() does not exist; wrong_config|shop_products pgtap_runs: change 1 is the newest|no head says so', 'a check of the rest');
 CREATE FUNCTION pg_temp.no_chain() RETURNS text LANGUAGE sql AS $$ SELECT $do$
     DO $x$

@@ -84,7 +84,7 @@ SELECT is(pg_temp.found_after(change), NULL, 'no finding: ' || change) FROM (VAL
     ('CREATE INDEX ON economy.shop_transactions (created_at)'),
     ('ALTER TABLE economy.users ADD COLUMN country text, ADD CONSTRAINT country CHECK (country <> '''')'),
     -- names that the bodies of views and functions use for something else
-    ('DO $do$ DECLARE t regclass; BEGIN FOR t IN SELECT oid FROM pg_class WHERE relnamespace = ''economy''::regnamespace AND relkind = ''r'' LOOP EXECUTE format(''ALTER TABLE %s ADD COLUMN IF NOT EXISTS column1 text, ADD COLUMN IF NOT EXISTS r integer, ADD COLUMN IF NOT EXISTS c text, ADD COLUMN IF NOT EXISTS n text, ADD COLUMN IF NOT EXISTS finding bytea'', t); END LOOP; END $do$'),
+    ('DO $do$ DECLARE t regclass; BEGIN FOR t IN SELECT oid FROM pg_class WHERE relnamespace IN (''economy''::regnamespace, ''economy_internal''::regnamespace) AND relkind = ''r'' LOOP EXECUTE format(''ALTER TABLE %s ADD COLUMN IF NOT EXISTS column1 text, ADD COLUMN IF NOT EXISTS r integer, ADD COLUMN IF NOT EXISTS c text, ADD COLUMN IF NOT EXISTS n text, ADD COLUMN IF NOT EXISTS finding bytea'', t); END LOOP; END $do$'),
     ('SET LOCAL DateStyle = ''German''; SET LOCAL TimeZone = ''Pacific/Chatham''; SET LOCAL bytea_output = escape; SET LOCAL extra_float_digits = -15; SET LOCAL IntervalStyle = iso_8601'),
     ('SET LOCAL standard_conforming_strings = off'),
     ('ALTER FUNCTION economy.upsert_product(jsonb, text) SET work_mem = ''1GB''; GRANT SELECT ON economy.shop_transactions TO pgtap_stranger; ALTER TABLE economy.users REPLICA IDENTITY FULL')) v (change);

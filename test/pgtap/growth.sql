@@ -64,14 +64,14 @@ PREPARE decide AS INSERT INTO economy.recommendations SELECT c.user_id, nextval(
 CREATE FUNCTION pg_temp.measure_learning(what text) RETURNS SETOF text LANGUAGE sql AS $f$
     SELECT pg_temp.measure('learn_recommendations() of as many decisions' || what, $$
         EXECUTE decide({n}, 'pgtap growth');
-        UPDATE economy.recommendation_progress SET learned_until = '-infinity' WHERE placement = 'pgtap growth';
+        UPDATE economy_internal.recommendation_progress SET learned_until = '-infinity' WHERE placement = 'pgtap growth';
         DELETE FROM economy.recommendations WHERE placement = 'pgtap growth' AND number < currval('key') - {n} + 1$$, 'SELECT * FROM economy.learn_recommendations(100000)')
     UNION ALL
     SELECT pg_temp.measure('learn_recommendations() that removes as many decisions' || what, $$
         DELETE FROM economy.recommendations WHERE placement = 'pgtap growth';
         EXECUTE decide({n}, 'pgtap growth');
         EXECUTE decide({n}, 'pgtap growth');
-        UPDATE economy.recommendation_progress SET learned_until = 'infinity', pruned_until = '-infinity' WHERE placement = 'pgtap growth'$$, 'SELECT * FROM economy.learn_recommendations(100000)') $f$;
+        UPDATE economy_internal.recommendation_progress SET learned_until = 'infinity', pruned_until = '-infinity' WHERE placement = 'pgtap growth'$$, 'SELECT * FROM economy.learn_recommendations(100000)') $f$;
 -- analysed when nobody sees a row, as while a transaction adds many; by one that is of another placement; in the middle
 EXECUTE decide(1600, 'pgtap other');
 DELETE FROM economy.recommendations;
@@ -87,12 +87,12 @@ SELECT pg_temp.measure_learning(', analysed');
 -- a queue that was worked off is not read again, though its dead rows are still there
 SELECT count(*) AS x FROM generate_series(1, 3) n, economy.rollup_stats(1000000 + 0 * n) \gset
 SELECT pg_temp.pages('SELECT * FROM economy.rollup_stats()') AS idle \gset
-INSERT INTO economy.rollup_queue SELECT 1000000000000 + n FROM generate_series(1, 100000) n;
-UPDATE economy.rollup_state SET next_user = 1000000000001;
+INSERT INTO economy_internal.rollup_queue SELECT 1000000000000 + n FROM generate_series(1, 100000) n;
+UPDATE economy_internal.rollup_state SET next_user = 1000000000001;
 SELECT pg_temp.pages('SELECT * FROM economy.rollup_stats(50)') AS first \gset
 SELECT count(*) AS x FROM economy.rollup_stats(99900) \gset
 SELECT pg_temp.pages('SELECT * FROM economy.rollup_stats(50)') AS last \gset
-SELECT is((SELECT next_user FROM economy.rollup_state), NULL, 'a queue of 100,000 is worked off');
+SELECT is((SELECT next_user FROM economy_internal.rollup_state), NULL, 'a queue of 100,000 is worked off');
 SELECT cmp_ok(:last::bigint, '<=', :first + 100::bigint, format('its last 50 as the first: %s and %s pages', :first, :last));
 SELECT cmp_ok(pg_temp.pages('SELECT * FROM economy.rollup_stats()'), '<=', :idle + 20::bigint, 'and whoever comes after it finds nothing to do in as many pages as before it: ' || :idle);
 -- what grows with the square is noticed

@@ -53,7 +53,7 @@ SELECT matches(pg_temp.state_after(item, change), '^' || answer, item || ': ' ||
     ('last full audit', 'SELECT', 'warn: never'),
     ('last full audit', 'SELECT * FROM economy.audit_sweep()', 'ok: ended'),
     ('last full audit', 'SELECT * FROM economy.audit_sweep(); UPDATE economy.audit_runs SET finished_at = finished_at - interval ''9 days''', 'warn: ended'),
-    ('rollup', 'DELETE FROM economy.rollup_state; SELECT economy.record_action(' || :'u' || ', ''pgtap health'', ''T'', ''a'', 0, 0)', 'warn: no action was rolled up yet'),
+    ('rollup', 'DELETE FROM economy_internal.rollup_state; SELECT economy.record_action(' || :'u' || ', ''pgtap health'', ''T'', ''a'', 0, 0)', 'warn: no action was rolled up yet'),
     ('rollup', 'SELECT economy.record_action(' || :'u' || ', ''pgtap health'', ''T'', ''a'', 0, 0); SELECT economy.rollup_stats()', 'ok: 0 users'),
     ('findings', 'ALTER TABLE economy.accounts DISABLE TRIGGER ALL; UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = ' || :'u' || '; SELECT economy.audit_sweep()', 'bad: [1-9]'),
     ('findings', 'UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = ' || :'u' || '; SELECT economy.audit_sweep(); UPDATE economy.accounts SET gold = gold - 1 WHERE user_id = ' || :'u' || '; SELECT economy.audit_sweep()', 'ok: 0'),

@@ -155,11 +155,11 @@ CREATE FUNCTION pg_temp.audit(kind text, ended text) RETURNS text LANGUAGE sql A
 SELECT pg_temp.case('proof', 'last full audit', change, answer) FROM (VALUES (pg_temp.audit('full', pg_temp.ago('200 hours')), 'ok | ended 2096-06-02 04:00:00+00'), (pg_temp.audit('full', pg_temp.ago('200 hours 1 microsecond')), 'warn | ended 2096-06-02 03:59:59.999999+00 | CALL'),
     (pg_temp.audit('full', pg_temp.ago('1 hour')) || pg_temp.audit('full', pg_temp.ago('201 hours')) || pg_temp.audit('full', 'NULL'), 'ok | ended'), (pg_temp.audit('full', 'NULL'), 'warn | never |'), (pg_temp.audit('incremental', pg_temp.ago('1 hour')), 'warn | never |')) v (change, answer);
 SELECT pg_temp.case('proof', 'findings', format('INSERT INTO economy.audit_findings SELECT sha256(n::text::bytea), 1, 1, CASE WHEN n > %s THEN 1 END, 1, ''x'' FROM generate_series(1, 3) n', n), answer) FROM (VALUES (0, 'ok | 0 open'), (1, 'bad | 1 open | See'), (3, 'bad | 3 open')) v (n, answer);
-DELETE FROM economy.rollup_state;
-DELETE FROM economy.rollup_queue;
-INSERT INTO economy.rollup_state (position, summarized, next_user) VALUES (1, 0, 1000);
-INSERT INTO economy.rollup_queue SELECT generate_series(900, 100999);
-SELECT pg_temp.case('proof', 'rollup', change, answer) FROM (VALUES ('SELECT', 'ok | 100000 users'), ('INSERT INTO economy.rollup_queue VALUES (200000)', 'warn | 100001 users with actions that are seen and not rolled up | CALL'), ('INSERT INTO economy.rollup_queue VALUES (1)', 'ok | 100000 users'), ('UPDATE economy.rollup_state SET next_user = NULL', 'ok | 0 users')) v (change, answer);
+DELETE FROM economy_internal.rollup_state;
+DELETE FROM economy_internal.rollup_queue;
+INSERT INTO economy_internal.rollup_state (position, summarized, next_user) VALUES (1, 0, 1000);
+INSERT INTO economy_internal.rollup_queue SELECT generate_series(900, 100999);
+SELECT pg_temp.case('proof', 'rollup', change, answer) FROM (VALUES ('SELECT', 'ok | 100000 users'), ('INSERT INTO economy_internal.rollup_queue VALUES (200000)', 'warn | 100001 users with actions that are seen and not rolled up | CALL'), ('INSERT INTO economy_internal.rollup_queue VALUES (1)', 'ok | 100000 users'), ('UPDATE economy_internal.rollup_state SET next_user = NULL', 'ok | 0 users')) v (change, answer);
 SELECT pg_temp.case('proof', 'segments', format('UPDATE pgtap_seen.stale SET users = 3, age = %L', length), answer) FROM (VALUES (NULL, 'ok | 3 users with a stale segment'), ('26 hours', 'ok | 3 users with a stale segment, the oldest for 26:00:00'), ('26 hours 1 microsecond', 'warn | 3 users with a stale segment, the oldest for 26:00:00.000001 | CALL')) v (length, answer);
 SELECT economy.register('pgtap health state'), economy.rotate_signing_key() \g /dev/null
 UPDATE economy.signing_keys SET created_at = timestamptz '2090-01-01' WHERE state <> 'active';

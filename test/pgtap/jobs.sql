@@ -110,14 +110,15 @@ ROLLBACK TO fresh;
 CREATE FUNCTION pg_temp.interrupted(job text, relation text, broken text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
     run CONSTANT bigint := economy_internal.begin_job(job, true);
+    target CONSTANT regclass := coalesce(to_regclass('economy.' || relation), to_regclass('economy_internal.' || relation));
 BEGIN
     RETURN NEXT economy_internal.do_job(run);
-    EXECUTE format('ALTER TABLE economy.%I ADD CONSTRAINT broken CHECK (%s) NOT VALID', relation, broken);
+    EXECUTE format('ALTER TABLE %s ADD CONSTRAINT broken CHECK (%s) NOT VALID', target, broken);
     RETURN NEXT economy_internal.do_job(run);
     RETURN NEXT economy_internal.do_job(run);
     RETURN NEXT regexp_replace(pg_temp.runs(job), ' [0-9]+ 1 ', ' n 1 ');
     RETURN NEXT pg_temp.done(job);
-    EXECUTE format('ALTER TABLE economy.%I DROP CONSTRAINT broken', relation);
+    EXECUTE format('ALTER TABLE %s DROP CONSTRAINT broken', target);
     RETURN NEXT split_part(pg_temp.finish_job(job), ' ', 1);
     RETURN NEXT pg_temp.done(job);
 END

@@ -9,7 +9,7 @@ SELECT success AS x FROM economy.grant_reward(:u, 'pgtap', 'k', 1, 1) \gset
 -- the journals: every table with the header of an entry, and the catalogue's
 CREATE TEMP TABLE journal AS
     SELECT c.oid::regclass AS name, c.relname = 'config_changes' AS of_catalogue FROM pg_class c
-    WHERE c.relnamespace = 'economy'::regnamespace AND c.relkind = 'r'
+    WHERE c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND c.relkind = 'r'
       AND (c.relname = 'config_changes'
            OR (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname IN ('seq', 'gold_delta', 'hash', 'xact')) = 4);
 -- 34 tests of each journal of entries, 31 of the catalogue's, 7 others

@@ -385,7 +385,7 @@ SELECT count(*) AS x FROM economy.audit_sweep_incremental() \gset
 SELECT success AS x FROM economy.grant_reward(:noted, 'pgtap', 'noted', 11, 13) \gset
 SELECT count(*) AS x FROM generate_series(3, 5) n, economy.record_action(:noted, 'slot', 'T', n::text) \gset
 SELECT economy_internal.prune_stream(:noted, 4) AS x \gset
-SELECT is((SELECT row(c.seq, c.gold, c.experience_points)::text FROM economy.audit_checkpoints c WHERE user_id = :noted), '(4,11,13)', 'the state at the checkpoint is noted');
+SELECT is((SELECT row(c.seq, c.gold, c.experience_points)::text FROM economy_internal.audit_checkpoints c WHERE user_id = :noted), '(4,11,13)', 'the state at the checkpoint is noted');
 SELECT is_empty('SELECT * FROM economy.verify_chain(' || :noted || ')', 'and found to be so');
 ROLLBACK TO s;
 
@@ -399,11 +399,11 @@ SELECT count(r.state) AS x FROM generate_series(3, 4) n, economy.record_action(:
 SELECT economy.rollup_stats() AS x \gset
 SELECT pg_temp.at('2033-02-03 12:00:00+00') AS x \gset
 CREATE FUNCTION pg_temp.edge(u bigint) RETURNS text LANGUAGE sql AS $$
-    SELECT concat_ws(' ', (SELECT pruned_seq FROM economy.accounts WHERE user_id = u), (SELECT oldest_at <= economy.now() - interval '48 hours' FROM economy.rollup_positions WHERE user_id = u)) $$;
+    SELECT concat_ws(' ', (SELECT pruned_seq FROM economy.accounts WHERE user_id = u), (SELECT oldest_at <= economy.now() - interval '48 hours' FROM economy_internal.rollup_positions WHERE user_id = u)) $$;
 SELECT count(*) AS x FROM economy.prune('48 hours', 10000) \gset
 SELECT is(pg_temp.edge(:edge), '0 t', 'actions of the cutoff''s moment stay');
 SELECT is((SELECT p.more FROM economy.prune('48 hours', 10000) p), false, 'and are no reason to go on');
-UPDATE economy.rollup_positions SET oldest_at = '-infinity' WHERE user_id = :edge;
+UPDATE economy_internal.rollup_positions SET oldest_at = '-infinity' WHERE user_id = :edge;
 SELECT lives_ok('SELECT * FROM economy.prune(''48 hours'', 10000)', 'who is noted as due, and has nothing that is, stops no prune');
 SELECT is(pg_temp.edge(:edge), '0 t', 'and is noted as it is');
 SELECT pg_temp.at('2033-02-03 12:00:00.000001+00') AS x \gset
@@ -418,7 +418,7 @@ SELECT pg_temp.at('2033-03-01 12:00+00') AS x \gset
 CREATE TEMP TABLE crowd AS SELECT n, economy.register('pgtap prune crowd ' || n) AS u FROM generate_series(1, 12) n;
 SELECT count(r.state) AS x FROM generate_series(1, 3) k, crowd c, economy.record_action(c.u, CASE k WHEN 1 THEN 'rps' ELSE 'slot' END, 'T', k::text, 0, 2) r \gset
 SELECT count(*) AS x FROM economy.rollup_stats() \gset
-UPDATE economy.rollup_positions SET oldest_at = NULL WHERE user_id NOT IN (SELECT u FROM crowd);
+UPDATE economy_internal.rollup_positions SET oldest_at = NULL WHERE user_id NOT IN (SELECT u FROM crowd);
 SELECT pg_temp.at('2034-01-01 12:00+00') AS x \gset
 CREATE FUNCTION pg_temp.parts(most integer) RETURNS text LANGUAGE sql AS $$
     SELECT string_agg(concat_ws(':', c.n, p.upto - a.seq), ' ' ORDER BY p.user_id) FROM economy_internal.prune_parts(economy.now() - interval '90 days', most) p JOIN crowd c ON c.u = p.user_id JOIN economy.accounts a USING (user_id) $$;
@@ -427,10 +427,10 @@ UPDATE economy.accounts SET seq = 99992 WHERE user_id = (SELECT u FROM crowd WHE
 SELECT is(pg_temp.parts(5), '1:0 2:0 3:-99989', 'or as have 100000 entries');
 UPDATE economy.accounts SET seq = 100000 WHERE user_id = (SELECT u FROM crowd WHERE n = 3);
 SELECT is(pg_temp.parts(5), '1:0 2:0', 'and those before a long stream');
-UPDATE economy.rollup_positions SET oldest_at = NULL WHERE user_id IN (SELECT u FROM crowd WHERE n < 3);
+UPDATE economy_internal.rollup_positions SET oldest_at = NULL WHERE user_id IN (SELECT u FROM crowd WHERE n < 3);
 SELECT is(pg_temp.parts(5), '3:-99997', 'which is alone then');
 UPDATE economy.accounts SET seq = 3 WHERE user_id = (SELECT u FROM crowd WHERE n = 3);
-UPDATE economy.rollup_positions SET oldest_at = '2033-03-01 12:00+00' WHERE user_id IN (SELECT u FROM crowd WHERE n < 3);
+UPDATE economy_internal.rollup_positions SET oldest_at = '2033-03-01 12:00+00' WHERE user_id IN (SELECT u FROM crowd WHERE n < 3);
 UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = (SELECT u FROM crowd WHERE n = 5);
 DELETE FROM economy.accounts WHERE user_id = (SELECT u FROM crowd WHERE n = 7);
 SELECT pg_stat_get_xact_tuples_updated('economy.installations'::regclass) AS told \gset

@@ -48,7 +48,7 @@ SELECT is(pg_temp.rollup(), '1 2 2', 'the second: a replay is no action, a rewar
 SELECT results_eq($$SELECT * FROM pg_temp.summary('a')$$, ARRAY[
     '2031-02-28 slot 1 1 0 0 25 10 25 23:59:59.999999', '2031-03-01 rps 1 0 0 1 0 0 0 00:00:00.000000',
     '2031-03-01 slot 3 1 2 0 90 12 90 23:59:59.999999', '2031-03-02 slot 2 1 0 1 300 3 302 09:00:00.000000'], 'added to what was there');
-SELECT results_eq(format('SELECT user_id, seq FROM economy.rollup_positions WHERE user_id IN (%s, %s, %s) ORDER BY 1', :a, :b, :c),
+SELECT results_eq(format('SELECT user_id, seq FROM economy_internal.rollup_positions WHERE user_id IN (%s, %s, %s) ORDER BY 1', :a, :b, :c),
     format('SELECT user_id, seq FROM economy.accounts WHERE user_id IN (%s, %s) ORDER BY 1', :a, :b), 'positions are at the heads of those who play');
 
 -- in steps of max_users, with work in between
@@ -108,14 +108,14 @@ FROM (VALUES
     ('UPDATE economy.user_game_stats_summary SET day = ''2031-03-04'' WHERE user_id = {b} AND game = ''gacha'' AND day = ''2031-03-05''', '1: user_game_stats_summary gacha 2031-03-04, user_game_stats_summary gacha 2031-03-05'),
     ('DELETE FROM economy.user_game_stats_summary WHERE user_id = {b} AND game = ''gacha'' AND day = ''2031-03-06''', '1: user_game_stats_summary gacha 2031-03-06'),
     ('INSERT INTO economy.user_game_stats_summary SELECT user_id, ''2031-01-01'', ''crash'', 1, 1, 0, 0, 0, 0, 0, pg_catalog.now() FROM economy.users WHERE user_id = {b}', '1: user_game_stats_summary crash 2031-01-01'),
-    ('UPDATE economy.rollup_positions SET seq = 1 WHERE user_id = {b}', '1: rollup_positions, user_game_stats_summary gacha 2031-03-05, user_game_stats_summary gacha 2031-03-06, user_game_stats_summary rps 2031-03-07, user_game_stats_summary slot 2031-02-28, user_game_stats_summary slot 2031-03-07')) v (damage, found);
+    ('UPDATE economy_internal.rollup_positions SET seq = 1 WHERE user_id = {b}', '1: rollup_positions, user_game_stats_summary gacha 2031-03-05, user_game_stats_summary gacha 2031-03-06, user_game_stats_summary rps 2031-03-07, user_game_stats_summary slot 2031-02-28, user_game_stats_summary slot 2031-03-07')) v (damage, found);
 SELECT is(pg_temp.parity_after('UPDATE economy.user_game_stats_summary SET last_action_at = pg_catalog.now() WHERE user_id = {b} AND game = ''gacha'' AND day = ''2031-03-05'''), '1: user_game_stats_summary gacha 2031-03-05', 'a wrong last_action_at is found');
 SELECT is(pg_temp.parity_after(damage), found, damage)
 FROM (VALUES
-    ('UPDATE economy.rollup_positions SET seq = seq + 1 WHERE user_id = {b}', '1: rollup_positions'),
-    ('UPDATE economy.rollup_positions SET oldest_at = NULL WHERE user_id = {b}', '1: rollup_positions'),
-    ('INSERT INTO economy.rollup_positions VALUES (-7, 0)', '1: rollup_positions'),
-    ('INSERT INTO economy.rollup_positions SELECT economy.register(''pgtap roll none''), -1', '1: rollup_positions'),
+    ('UPDATE economy_internal.rollup_positions SET seq = seq + 1 WHERE user_id = {b}', '1: rollup_positions'),
+    ('UPDATE economy_internal.rollup_positions SET oldest_at = NULL WHERE user_id = {b}', '1: rollup_positions'),
+    ('INSERT INTO economy_internal.rollup_positions VALUES (-7, 0)', '1: rollup_positions'),
+    ('INSERT INTO economy_internal.rollup_positions SELECT economy.register(''pgtap roll none''), -1', '1: rollup_positions'),
     ('INSERT INTO economy.game_stats SELECT -7, ''crash'', 1, 1, 0, 0, 0, 0, 0, pg_catalog.now()', '1: game_stats crash'),
     ('INSERT INTO economy.pruned_stats SELECT -7, ''crash'', ''2031-01-01'', 1, 1, 0, 0, 0, 0, 0, pg_catalog.now()', '1: pruned_stats crash 2031-01-01'),
     ('UPDATE economy.user_game_stats_summary SET user_id = -7 WHERE user_id = {b} AND day = ''2031-03-05''', '1: user_game_stats_summary gacha 2031-03-05, user_game_stats_summary gacha 2031-03-05')) v (damage, found);
@@ -135,7 +135,7 @@ BEGIN
                    max(t.win) AS max_win, sum(t.bet)::bigint AS bet_sum, sum(t.win)::bigint AS win_sum, max(t.created_at) AS last_action_at FROM economy.user_actions t GROUP BY 1, 2, 3)
         (SELECT * FROM e EXCEPT TABLE economy.user_game_stats_summary) UNION ALL (SELECT s.* FROM economy.user_game_stats_summary s WHERE s.user_id IN (SELECT e.user_id FROM e) AND s.user_id NOT IN (SELECT p.user_id FROM economy.pruned_stats p) EXCEPT TABLE e)$q$,
         format('step %s: every day is what its actions add up to', step));
-    RETURN NEXT is_empty($q$SELECT * FROM economy.rollup_positions p JOIN economy.accounts a USING (user_id) WHERE a.pruned_seq = 0 AND (p.seq, p.oldest_at) IS DISTINCT FROM
+    RETURN NEXT is_empty($q$SELECT * FROM economy_internal.rollup_positions p JOIN economy.accounts a USING (user_id) WHERE a.pruned_seq = 0 AND (p.seq, p.oldest_at) IS DISTINCT FROM
         (a.seq, (SELECT t.created_at FROM economy.user_actions t WHERE t.user_id = p.user_id ORDER BY t.seq LIMIT 1)) AND EXISTS (SELECT FROM economy.user_actions t WHERE t.user_id = a.user_id AND t.seq = a.seq)$q$, 'and the first action is noted');
 END
 $$;
@@ -145,8 +145,8 @@ SELECT pg_temp.more(n) FROM generate_series(1, 6) n;
 SELECT is_empty('SELECT * FROM economy.stats_parity()', 'parity');
 
 -- what follows a rollup that was lost with its queue is found again
-DELETE FROM economy.rollup_state;
-DELETE FROM economy.rollup_queue;
+DELETE FROM economy_internal.rollup_state;
+DELETE FROM economy_internal.rollup_queue;
 SELECT is(pg_temp.rollup(), '0 0 0', 'without a state all is looked through, and nothing counted twice');
 SELECT is_empty('SELECT * FROM economy.stats_parity()', 'parity');
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', id), 'the chain is clean') FROM (VALUES (:a), (:b), (:c)) v (id);

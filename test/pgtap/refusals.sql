@@ -32,7 +32,7 @@ FROM (VALUES
     (4, $$SELECT economy.set_user_status({u}, 'suspended', 'a'), pg_temp.product('{"active": false, "price_gold": 9, "limit_once": true}'), economy.add_stock('pgtap_against', 0, 'a')$$, 'refused KEY_USED'),
     (5, $$SELECT economy.set_user_status({u}, 'active', 'a')$$, 'refused USER_SUSPENDED'),
     (6, $$SELECT pg_temp.product('{"active": true}')$$, 'refused NOT_ON_SALE {"reason": "inactive"}'),
-    (7, $$DELETE FROM economy.shop_keys$$, 'refused KEY_USED'),
+    (7, $$DELETE FROM economy_internal.shop_keys$$, 'refused KEY_USED'),
     (8, $$SELECT pg_temp.product('{"price_gold": 8}')$$, 'refused PRICE_CHANGED {"price_gold": 9}'),
     (9, $$SELECT pg_temp.product('{"limit_once": false, "per_user_limit": 1}')$$, 'refused LIMIT_ONCE'),
     (10, $$SELECT pg_temp.product('{"per_user_limit": 3}')$$, 'refused USER_LIMIT'),

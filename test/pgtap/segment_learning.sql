@@ -152,11 +152,11 @@ SELECT w.user_id, 3 * k + j, 1, 0, 1, 0, at, 1, 1, false, k, 1, 1, 1, sha256('pg
 FROM who w CROSS JOIN generate_series(1, 12) k CROSS JOIN generate_series(0, 2) j
 CROSS JOIN LATERAL (SELECT timestamptz '2096-04-01 00:00:00+00' + k * interval '11 hours' + w.n * interval '1 minute' + CASE j WHEN 0 THEN interval '0' WHEN 1 THEN interval '30 hours' - interval '1 microsecond' * (k % 2) ELSE random() * interval '80 hours' END AS at) a
 WHERE random() < 0.4 AND 3 * k + j > 9;
-INSERT INTO economy.rfm_reversals (user_id, seq) SELECT t.user_id, t.seq FROM economy.shop_transactions t JOIN who USING (user_id) WHERE t.idempotency_key LIKE 'o %' AND random() < 0.1;
+INSERT INTO economy_internal.rfm_reversals (user_id, seq) SELECT t.user_id, t.seq FROM economy.shop_transactions t JOIN who USING (user_id) WHERE t.idempotency_key LIKE 'o %' AND random() < 0.1;
 CREATE TEMP TABLE outcome AS
     WITH bought AS (
         SELECT t.user_id, t.created_at, (SELECT max(d.number) FROM economy.recommendations d WHERE d.user_id = t.user_id AND d.product_id = t.product_id AND d.seq < t.seq) AS number
-        FROM economy.shop_transactions t JOIN who USING (user_id) WHERE t.status = 'SUCCESS' AND (t.user_id, t.seq) NOT IN (SELECT r.user_id, r.seq FROM economy.rfm_reversals r)
+        FROM economy.shop_transactions t JOIN who USING (user_id) WHERE t.status = 'SUCCESS' AND (t.user_id, t.seq) NOT IN (SELECT r.user_id, r.seq FROM economy_internal.rfm_reversals r)
     )
     SELECT d.user_id, d.number, d.placement, d.segment, d.arm, d.fallback, d.decided_at, d.clicked_at,
            (SELECT min(c) FROM (SELECT d.converted_at UNION ALL SELECT b.created_at FROM bought b WHERE b.user_id = d.user_id AND b.number = d.number AND b.created_at < d.matures_at) x (c)) AS converted_at
@@ -171,8 +171,8 @@ FROM unnest(ARRAY[NULL, '2096-04-03 07:01:00+00', '2096-04-03 07:01:00.000001+00
 
 DELETE FROM economy.recommendations;
 DELETE FROM economy.recommendation_days;
-DELETE FROM economy.recommendation_progress;
-DELETE FROM economy.recommendation_beliefs;
+DELETE FROM economy_internal.recommendation_progress;
+DELETE FROM economy_internal.recommendation_beliefs;
 CREATE TEMP TABLE place (placement text, policy text, half_life interval);
 INSERT INTO place VALUES ('pgtap l1', 'thompson', '36 hours'), ('pgtap l2', 'thompson', '1 hour'), ('pgtap l3', 'rules', '36 hours'), ('pgtap l4', 'thompson', '10 days');
 SELECT economy.set_recommendations(placement, jsonb_build_object('policy', 'rules', 'half_life', '90 days'), '[]', 'pgtap'), economy.set_recommendations(placement, jsonb_build_object('policy', policy, 'half_life', half_life), '[]', 'pgtap') FROM place \g /dev/null
@@ -240,7 +240,7 @@ BEGIN
     RETURN NEXT is_empty('SELECT d.*, r.* FROM day d FULL JOIN economy.recommendation_days r USING (placement, segment, day, arm) WHERE (abs(d.wins - r.wins) < 1e-8 AND abs(d.losses - r.losses) < 1e-8) IS NOT TRUE AND coalesce(r.wins + r.losses, 1) > 1e-8',
         format('what is known at %s, in batches of %s', at, batch));
     RETURN NEXT is_empty('(TABLE kept EXCEPT TABLE economy.recommendations) UNION ALL (TABLE economy.recommendations EXCEPT TABLE kept)', 'and what is kept');
-    RETURN NEXT is((SELECT count(*) FROM economy.recommendation_beliefs WHERE NOT wins + losses >= 1e-9), 0::bigint, 'and no belief in nothing');
+    RETURN NEXT is((SELECT count(*) FROM economy_internal.recommendation_beliefs WHERE NOT wins + losses >= 1e-9), 0::bigint, 'and no belief in nothing');
 END
 $$;
 SET LOCAL timezone = 'UTC';

@@ -23,7 +23,7 @@ CREATE FUNCTION pg_temp.definition() RETURNS TABLE (user_id bigint, frequency bi
                count(*) FILTER (WHERE t.created_at > s.as_of - interval '720 hours' AND t.created_at <= s.as_of) AS f,
                coalesce(sum(t.monetary) FILTER (WHERE t.created_at > s.as_of - interval '720 hours' AND t.created_at <= s.as_of), 0)::bigint AS m
         FROM economy.shop_transactions t JOIN who USING (user_id) CROSS JOIN economy.rfm_state s
-        WHERE NOT EXISTS (SELECT FROM economy.rfm_reversals v WHERE v.user_id = t.user_id AND v.seq = t.seq)
+        WHERE NOT EXISTS (SELECT FROM economy_internal.rfm_reversals v WHERE v.user_id = t.user_id AND v.seq = t.seq)
         GROUP BY t.user_id, s.as_of
     )
     SELECT i.user_id, i.f, i.m, CASE WHEN days <= 1 THEN 5 WHEN days <= 3 THEN 4 WHEN days <= 7 THEN 3 WHEN days <= 14 THEN 2 ELSE 1 END,
@@ -39,7 +39,7 @@ CREATE FUNCTION pg_temp.stored() RETURNS TABLE (user_id bigint, frequency bigint
 CREATE FUNCTION pg_temp.days() RETURNS TABLE (user_id bigint, day date, purchases bigint, monetary bigint, first_at timestamptz, last_at timestamptz) LANGUAGE sql AS $$
     SELECT t.user_id, (t.created_at AT TIME ZONE 'UTC')::date, count(*), sum(t.monetary)::bigint, min(t.created_at), max(t.created_at)
     FROM economy.shop_transactions t JOIN who USING (user_id)
-    WHERE NOT EXISTS (SELECT FROM economy.rfm_reversals v WHERE v.user_id = t.user_id AND v.seq = t.seq) GROUP BY 1, 2 $$;
+    WHERE NOT EXISTS (SELECT FROM economy_internal.rfm_reversals v WHERE v.user_id = t.user_id AND v.seq = t.seq) GROUP BY 1, 2 $$;
 -- rows that differ
 CREATE FUNCTION pg_temp.wrong() RETURNS TABLE (what text, found text) LANGUAGE sql AS $$
     SELECT 'missing', d::text FROM (SELECT * FROM pg_temp.definition() EXCEPT SELECT * FROM pg_temp.stored()) d
@@ -208,10 +208,10 @@ CREATE FUNCTION pg_temp.misfolded() RETURNS TABLE (user_id bigint, first_seq big
         SELECT * FROM economy_internal.rfm_fold(0, false)
     ), packed AS (
         SELECT t.user_id, min(t.seq), max(t.seq), min(t.created_at), economy_internal.rfm_pack(t.created_at, t.monetary, t.seq) FROM economy.shop_transactions t
-        WHERE t.status = 'SUCCESS' AND NOT EXISTS (SELECT FROM economy.rfm_reversals r WHERE r.user_id = t.user_id AND r.seq = t.seq) GROUP BY 1
+        WHERE t.status = 'SUCCESS' AND NOT EXISTS (SELECT FROM economy_internal.rfm_reversals r WHERE r.user_id = t.user_id AND r.seq = t.seq) GROUP BY 1
     )
     (TABLE folded EXCEPT ALL TABLE packed) UNION ALL (TABLE packed EXCEPT ALL TABLE folded) $$;
 SELECT is_empty('SELECT * FROM pg_temp.misfolded()', 'the journal is folded on disk as the aggregate packs it');
-SELECT is((SELECT string_agg(tablename || indexname, ' ' ORDER BY tablename) FROM pg_indexes WHERE schemaname = 'economy' AND indexname LIKE E'%position\\_idx'), 'gold_adjustmentsgold_adjustments_position_idx reward_auditreward_audit_position_idx shop_transactionsshop_transactions_position_idx user_actionsuser_actions_position_idx user_changesuser_changes_position_idx', 'the journals have their index');
+SELECT is((SELECT string_agg(tablename || indexname, ' ' ORDER BY tablename) FROM pg_indexes WHERE schemaname IN ('economy', 'economy_internal') AND indexname LIKE E'%position\\_idx'), 'gold_adjustmentsgold_adjustments_position_idx reward_auditreward_audit_position_idx shop_transactionsshop_transactions_position_idx user_actionsuser_actions_position_idx user_changesuser_changes_position_idx', 'the journals have their index');
 SELECT * FROM finish();
 ROLLBACK;

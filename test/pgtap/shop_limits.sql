@@ -50,12 +50,12 @@ SELECT is(pg_temp.audit(), NULL, 'units are what the entries add up to');
 -- the period changes, the limit goes and comes back: what was bought counts
 SELECT pg_temp.product('{"product_id": "pgtap_moves", "category": "item", "price_gold": 1}') \g /dev/null
 SELECT is(pg_temp.buy('2036-05-01T12:00:00Z', 'pgtap_moves', 5), 'OK {}', 'without a limit');
-SELECT is_empty($$SELECT FROM economy.shop_user_units WHERE product_id = 'pgtap_moves'$$, 'nothing is counted');
+SELECT is_empty($$SELECT FROM economy_internal.shop_user_units WHERE product_id = 'pgtap_moves'$$, 'nothing is counted');
 SELECT pg_temp.product('{"product_id": "pgtap_moves", "per_user_limit": 6}') \g /dev/null
 SELECT is(p.code || ' ' || p.user_limit_remaining, 'USER_LIMIT 1', 'a dry run counts') FROM economy.purchase(:u, 'pgtap_moves', 'dry', 2, dry_run => true) p;
-SELECT is_empty($$SELECT FROM economy.shop_user_units WHERE product_id = 'pgtap_moves'$$, 'and keeps nothing');
+SELECT is_empty($$SELECT FROM economy_internal.shop_user_units WHERE product_id = 'pgtap_moves'$$, 'and keeps nothing');
 SELECT is(pg_temp.buy('2036-05-02T12:00:00Z', 'pgtap_moves', 2), 'USER_LIMIT 1', 'what was bought before counts');
-SELECT is((SELECT units FROM economy.shop_user_units WHERE product_id = 'pgtap_moves'), 5::bigint, 'and is kept, though this was refused');
+SELECT is((SELECT units FROM economy_internal.shop_user_units WHERE product_id = 'pgtap_moves'), 5::bigint, 'and is kept, though this was refused');
 SELECT pg_temp.product('{"product_id": "pgtap_moves", "limit_period": "month"}') \g /dev/null
 SELECT is(pg_temp.buy('2036-05-03T12:00:00Z', 'pgtap_moves', 1), 'OK 0 {}', 'in the month');
 SELECT pg_temp.product('{"product_id": "pgtap_moves", "per_user_limit": null, "limit_period": null}') \g /dev/null
@@ -71,11 +71,11 @@ SAVEPOINT s;
 SELECT is(pg_temp.buy('2038-01-01T12:00:00Z', 'pgtap_month', 2), 'OK 1 {}', 'a purchase');
 ROLLBACK TO s;
 SELECT is(pg_temp.buy('2038-01-01T12:00:00Z', 'pgtap_month', 3), 'OK 0 {}', 'that is rolled back does not count');
-DELETE FROM economy.shop_user_units WHERE product_id IN ('pgtap_month', 'pgtap_week');
+DELETE FROM economy_internal.shop_user_units WHERE product_id IN ('pgtap_month', 'pgtap_week');
 SELECT is(pg_temp.buy('2038-01-01T12:00:01Z', 'pgtap_month', 1), 'USER_LIMIT 0 {"limit": 3, "period": "month", "renews_at": "2038-02-01T00:00:00+00:00"}', 'lost units are counted again');
 SELECT is(pg_temp.audit(), NULL, 'units are what the entries add up to');
 SAVEPOINT s;
-UPDATE economy.shop_user_units SET day_units = day_units - 1 WHERE product_id = 'pgtap_day' AND user_id = :u;
+UPDATE economy_internal.shop_user_units SET day_units = day_units - 1 WHERE product_id = 'pgtap_day' AND user_id = :u;
 SELECT is(pg_temp.audit(), 'parity units of pgtap_day: 15 3 3 3 2035-01-01 13:00:00.000000 15 2 3 3 2035-01-01 13:00:00.000000', 'a damaged row is found');
 ROLLBACK TO s;
 SELECT is((SELECT string_agg(kind, ' ') FROM economy.audit_sweep() WHERE kind IN ('parity', 'duplicate_effect')), NULL, 'the sweep is clean');
@@ -118,13 +118,13 @@ ROLLBACK TO s;
 SELECT is(pg_temp.redeem('pgtap limited too', 'GPA.2'), 'new OK 10', 'that was rolled back is free');
 SELECT economy.retire_product('pgtap_store', 'pgtap') IS NULL AS x \gset
 SELECT is(pg_temp.redeem('pgtap limited too', 'GPA.3'), 'refused NOT_ON_SALE 0', 'a refusal');
-SELECT is_empty($$SELECT FROM economy.shop_keys WHERE idempotency_key = 'GPA.3'$$, 'uses no key');
+SELECT is_empty($$SELECT FROM economy_internal.shop_keys WHERE idempotency_key = 'GPA.3'$$, 'uses no key');
 SELECT is(pg_temp.audit(), NULL, 'keys and purchases agree');
 SAVEPOINT s;
-DELETE FROM economy.shop_keys WHERE idempotency_key = 'GPA.1';
+DELETE FROM economy_internal.shop_keys WHERE idempotency_key = 'GPA.1';
 SELECT is(pg_temp.audit(), format('duplicate_effect key GPA.1 of pgtap_store used by P%s not noted', (SELECT t.user_id || '-' || t.seq FROM economy.shop_transactions t WHERE t.idempotency_key = 'GPA.1')), 'a key that is not noted is found');
 ROLLBACK TO s;
-INSERT INTO economy.shop_keys VALUES ('pgtap_store', 'forged', :u, 1);
+INSERT INTO economy_internal.shop_keys VALUES ('pgtap_store', 'forged', :u, 1);
 SELECT is(pg_temp.audit(), format('duplicate_effect key forged of pgtap_store used by nobody noted for P%s-1', :u), 'and one that nobody used');
 ROLLBACK TO s;
 
@@ -135,7 +135,7 @@ SAVEPOINT s;
 SELECT count(*) AS x FROM generate_series(1, current_setting('max_locks_per_transaction')::integer + 1) n, economy.purchase(:u, 'pgtap_store 2', 'many ' || n) \gset
 CREATE FUNCTION pg_temp.use_key() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO economy.shop_keys VALUES ('pgtap_store 2', 'meanwhile', -1, 1);
+    INSERT INTO economy_internal.shop_keys VALUES ('pgtap_store 2', 'meanwhile', -1, 1);
     RETURN NULL;
 END
 $$;

@@ -8,8 +8,8 @@ use strict;
 use warnings;
 use Time::HiRes ();
 
-my @TABLES = qw(accounts users shop_products shop_stock shop_transactions reward_audit user_actions gold_adjustments
-  game_stats streaks signing_keys user_game_stats_summary rollup_positions games);
+my @TABLES = (map({ "economy.$_" } qw(accounts users shop_products shop_stock shop_transactions reward_audit user_actions
+  gold_adjustments game_stats streaks signing_keys user_game_stats_summary games)), 'economy_internal.rollup_positions');
 
 # Where an index may stand beside the extension's own.
 my %KEYS = (
@@ -57,19 +57,19 @@ sub step
 	my $table = pick(@TABLES);
 	my $n = ++$self->{number};
 	my @kinds = (
-		sub { ("VACUUM FULL economy.$table") },
-		sub { ("CLUSTER economy.$table USING ${table}_pkey") },
-		sub { ("REINDEX TABLE CONCURRENTLY economy.$table") },
-		sub { ("REINDEX INDEX CONCURRENTLY economy.${table}_pkey") },
-		sub { ("VACUUM ANALYZE economy.$table") },
+		sub { ("VACUUM FULL $table") },
+		sub { ("CLUSTER $table USING " . ($table =~ s/.*\.//r) . "_pkey") },
+		sub { ("REINDEX TABLE CONCURRENTLY $table") },
+		sub { ("REINDEX INDEX CONCURRENTLY ${table}_pkey") },
+		sub { ("VACUUM ANALYZE $table") },
 		# a volatile default writes the table anew
-		sub { ("ALTER TABLE economy.$table ADD COLUMN ddl$n text DEFAULT random()::text", "ALTER TABLE economy.$table DROP COLUMN ddl$n") },
-		sub { ("ALTER TABLE economy.$table ADD COLUMN ddl$n integer", "ALTER TABLE economy.$table DROP COLUMN ddl$n") },
-		sub { ("ALTER TABLE economy.$table ADD CONSTRAINT ddl$n CHECK (tableoid <> 0) NOT VALID", "ALTER TABLE economy.$table DROP CONSTRAINT ddl$n") },
-		sub { ("CREATE TRIGGER ddl$n AFTER INSERT OR UPDATE ON economy.$table FOR EACH ROW EXECUTE FUNCTION public.ddl_nothing()", "DROP TRIGGER ddl$n ON economy.$table") },
-		sub { ("CREATE TRIGGER ddl$n BEFORE INSERT ON economy.$table FOR EACH STATEMENT EXECUTE FUNCTION public.ddl_nothing()", "DROP TRIGGER ddl$n ON economy.$table") },
+		sub { ("ALTER TABLE $table ADD COLUMN ddl$n text DEFAULT random()::text", "ALTER TABLE $table DROP COLUMN ddl$n") },
+		sub { ("ALTER TABLE $table ADD COLUMN ddl$n integer", "ALTER TABLE $table DROP COLUMN ddl$n") },
+		sub { ("ALTER TABLE $table ADD CONSTRAINT ddl$n CHECK (tableoid <> 0) NOT VALID", "ALTER TABLE $table DROP CONSTRAINT ddl$n") },
+		sub { ("CREATE TRIGGER ddl$n AFTER INSERT OR UPDATE ON $table FOR EACH ROW EXECUTE FUNCTION public.ddl_nothing()", "DROP TRIGGER ddl$n ON $table") },
+		sub { ("CREATE TRIGGER ddl$n BEFORE INSERT ON $table FOR EACH STATEMENT EXECUTE FUNCTION public.ddl_nothing()", "DROP TRIGGER ddl$n ON $table") },
 		sub { ("CREATE TABLE public.ddl$n (user_id bigint REFERENCES economy.accounts)", "DROP TABLE public.ddl$n") },
-		sub { ("ALTER TABLE economy.$table SET (fillfactor = " . pick(50, 70, 100) . ')') },
+		sub { ("ALTER TABLE $table SET (fillfactor = " . pick(50, 70, 100) . ')') },
 		map({ my $kind = $_; sub { $self->foreign_index($n, $kind) } } 0 .. 3),
 		map({ sub { $self->take_back } } 1 .. 5));
 	my ($command, $undo) = pick(@kinds)->() or return;
@@ -124,7 +124,7 @@ sub drop_leftovers
 	my ($self) = @_;
 	my $names = $self->{dbh}->selectcol_arrayref(<<'SQL');
 SELECT i.indexrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-WHERE NOT i.indisvalid AND c.relnamespace = 'economy'::regnamespace AND c.relname ~ '_cc(new|old)\d*$'
+WHERE NOT i.indisvalid AND c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND c.relname ~ '_cc(new|old)\d*$'
 SQL
 	eval { $self->{dbh}->do("DROP INDEX $_") } foreach @$names;
 	return;

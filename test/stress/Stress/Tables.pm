@@ -31,7 +31,6 @@ my %OTHER = (
 	  . ' (extract(epoch FROM created_at) * 1000000)::bigint - 946684800000000 AS created_at',
 	game_stats => 'user_id, game, total, wins, losses, draws, max_win, bet_sum, win_sum',
 	user_game_stats_summary => 'user_id, day::text AS day, game, total, wins, losses, draws, max_win, bet_sum, win_sum',
-	rollup_positions => 'user_id, seq',
 	pruned_actions => "user_id, seq, replace(key::text, '-', '') AS key",
 	pruned_stats => 'user_id, game, total, wins, losses, draws, day::text AS day',
 	stream_checkpoints => "user_id, seq, gold, experience_points, encode(hash, 'hex') AS hash",
@@ -41,6 +40,7 @@ my %OTHER = (
 	shop_product_changes => "change_id, product_id, action, actor, units, after ->> 'price_gold' AS price_gold",
 	signing_keys => "version, state, encode(material, 'hex') AS material",
 	capture_refusals => 'source, user_id, game, action_id, code');
+my %INTERNAL = (rollup_positions => 'user_id, seq');
 
 sub load
 {
@@ -62,6 +62,7 @@ sub load
 		push @{ $t{entries} }, @$rows;
 	}
 	$t{$_} = $dbh->selectall_arrayref("SELECT $OTHER{$_} FROM economy.$_", { Slice => {} }) foreach keys %OTHER;
+	$t{$_} = $dbh->selectall_arrayref("SELECT $INTERNAL{$_} FROM economy_internal.$_", { Slice => {} }) foreach keys %INTERNAL;
 	push @{ $t{rounds} }, @{ $dbh->selectall_arrayref("SELECT 'rounds_$_' AS source, id, player, bet, win FROM public.rounds_$_", { Slice => {} }) } foreach 'raise', 'report';
 	$dbh->do('COMMIT');
 	return \%t;

@@ -170,7 +170,7 @@ sub told
 	{
 		$told{"answer $n of $CALLS[$n]"} = join "\n", @{ $dbh->selectcol_arrayref("SELECT (to_jsonb(t)$without)::text FROM public.answer_$n t ORDER BY 1") };
 	}
-	my $tables = $dbh->selectcol_arrayref(q{SELECT c.oid::regclass::text FROM pg_class c WHERE c.relnamespace = 'economy'::regnamespace AND c.relkind = 'r' ORDER BY 1});
+	my $tables = $dbh->selectcol_arrayref(q{SELECT c.oid::regclass::text FROM pg_class c WHERE c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND c.relkind = 'r' ORDER BY 1});
 	my $of_keys = join '', map { " #- '{before,$_}' #- '{after,$_}'" } qw(material first_position last_position duration);
 	foreach my $table (@$tables)
 	{

@@ -87,7 +87,7 @@ sub rewrite
 
 	foreach my $table (@tables)
 	{
-		$session->do("ALTER TABLE economy.$table SET $_") foreach 'UNLOGGED', 'LOGGED';
+		$session->do("ALTER TABLE $table SET $_") foreach 'UNLOGGED', 'LOGGED';
 	}
 	return;
 }
@@ -109,7 +109,7 @@ sub session
 	return $session;
 }
 
-my @tables = @{ $dbh->selectcol_arrayref(q{SELECT relname FROM pg_class WHERE relnamespace = 'economy'::regnamespace AND relkind = 'r' ORDER BY relname}) };
+my @tables = @{ $dbh->selectcol_arrayref(q{SELECT oid::regclass::text FROM pg_class WHERE relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND relkind = 'r' ORDER BY relname}) };
 my @readers = readers();
 my $plain = session();
 my %expected = map { $_->[0] => answer($plain, $_->[1]) } @readers;
@@ -186,7 +186,7 @@ foreach my $proof ("economy.verify_receipt($user, '$purchase')", "economy.verify
 	$plain->begin_work;
 	$plain->do("SELECT * FROM $proof");
 	is(value($plain, q{SELECT string_agg(c.relname, ' ' ORDER BY c.relname) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
-		WHERE l.pid = pg_backend_pid() AND c.relkind = 'r' AND c.relnamespace = 'economy'::regnamespace
+		WHERE l.pid = pg_backend_pid() AND c.relkind = 'r' AND c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace)
 		AND c.relname IN ('shop_products', 'shop_stock', 'streaks', 'game_stats', 'games', 'level_curves', 'level_experiments', 'user_segments')}),
 		undef, "$proof locks no table for telling");
 	$plain->rollback;
@@ -202,7 +202,7 @@ is(value($plain, 'SELECT count(*) FROM economy.audit_sweep()'), 0, 'nothing was 
 
 # those that look something up before they change it find what is there
 my $decision = value($dbh, q{SELECT format('D%s-%s', user_id, number) FROM economy.recommendations WHERE clicked_at IS NULL ORDER BY user_id, number LIMIT 1});
-my $bought = value($dbh, "SELECT min(t.seq) FROM economy.shop_transactions t LEFT JOIN economy.rfm_reversals r USING (user_id, seq) WHERE t.user_id = $user AND r.seq IS NULL");
+my $bought = value($dbh, "SELECT min(t.seq) FROM economy.shop_transactions t LEFT JOIN economy_internal.rfm_reversals r USING (user_id, seq) WHERE t.user_id = $user AND r.seq IS NULL");
 my @changes = (
 	[ recommend => "SELECT concat_ws(' ', arm, product_id, fallback) FROM economy.recommend($user, 'home')" ],
 	[ recommendation_feedback => "SELECT economy.recommendation_feedback('$decision', 'click')" ],

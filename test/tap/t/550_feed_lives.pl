@@ -223,7 +223,7 @@ cmp_ok(value($dbh, 'SELECT count(*) FROM economy.audit_sweep() f WHERE f.user_id
 $dbh->do('SELECT count(economy.register(n::text)) FROM generate_series(1, 500) n');
 my $pages = sub {
 	my ($sql, @args) = @_;
-	my $count = 'SELECT sum(heap_blks_hit + heap_blks_read) FROM pg_statio_user_tables WHERE relname IN (SELECT relname FROM pg_class WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = \'economy\'))';
+	my $count = 'SELECT sum(heap_blks_hit + heap_blks_read) FROM pg_statio_user_tables WHERE relname IN (SELECT relname FROM pg_class WHERE relnamespace IN (\'economy\'::regnamespace, \'economy_internal\'::regnamespace))';
 	$dbh->do('SELECT pg_stat_force_next_flush()');
 	my $from = value($dbh, $count);
 	$dbh->selectall_arrayref($sql, undef, @args);

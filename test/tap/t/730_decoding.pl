@@ -17,9 +17,9 @@ my $node = new_node('decoded', init => { allows_streaming => 'logical' }, conf =
 my $dbh = connect_to($node);
 my @journals = qw(shop_transactions reward_audit user_actions gold_adjustments user_changes);
 is(value($dbh, 'SELECT count(DISTINCT journal) FROM economy.ledger'), 0, 'nothing stands in the journals');
-is(value($dbh, q{SELECT count(*) FROM pg_attribute a WHERE a.attname = 'hash' AND a.attrelid IN (SELECT c.oid FROM pg_class c WHERE c.relnamespace = 'economy'::regnamespace AND c.relkind = 'r')
+is(value($dbh, q{SELECT count(*) FROM pg_attribute a WHERE a.attname = 'hash' AND a.attrelid IN (SELECT c.oid FROM pg_class c WHERE c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND c.relkind = 'r')
   AND EXISTS (SELECT FROM pg_attribute p WHERE p.attrelid = a.attrelid AND p.attname = 'position')}), scalar @journals, 'these are all journals');
-$dbh->do('CREATE PUBLICATION everything FOR TABLES IN SCHEMA economy');
+$dbh->do('CREATE PUBLICATION everything FOR TABLES IN SCHEMA economy, economy_internal');
 value($dbh, q{SELECT pg_create_logical_replication_slot(?, ?)}, @$_) foreach [ 'text', 'test_decoding' ], [ 'binary', 'pgoutput' ];
 
 # a writer of all journals, old actions and long texts among them
@@ -64,7 +64,7 @@ sub decode
 {
 	foreach my $line (map { $_->[0] } @{ $dbh->selectall_arrayref(q{SELECT data FROM pg_logical_slot_get_changes('text', NULL, NULL)}) })
 	{
-		my ($table, $verb, $data) = $line =~ /^table economy\.(\w+): (INSERT|UPDATE|DELETE): (.*)$/s or next;
+		my ($table, $verb, $data) = $line =~ /^table economy(?:_internal)?\.(\w+): (INSERT|UPDATE|DELETE): (.*)$/s or next;
 		my ($user, $seq) = $data =~ /\buser_id\[bigint\]:(-?\d+).*?\bseq\[bigint\]:(\d+)/s;
 
 		$n{$verb}++;

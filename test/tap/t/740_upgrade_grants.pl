@@ -57,7 +57,7 @@ is_in_order($restored, 'restored');
 # what the documents warn of, and what they say instead
 $old->command_ok([ 'pg_dump', '-n', 'economy', '-f', $old->basedir . '/schema.sql', 'postgres' ], 'pg_dump -n economy');
 unlike(slurp_file($old->basedir . '/schema.sql'), qr/COPY economy|CREATE EXTENSION/, 'leaves everything out');
-$old->command_ok([ 'pg_dump', '-Fc', '-e', 'economy', '-f', "$dump.own", 'postgres' ], 'pg_dump -e economy');
+$old->command_ok([ 'pg_dump', '-Fc', '-e', 'economy', '-t', 'economy.*', '-t', 'economy_internal.*', '-f', "$dump.own", 'postgres' ], 'pg_dump of the extension and its tables');
 $restored->safe_psql('postgres', 'CREATE DATABASE own');
 $restored->command_ok([ 'pg_restore', '-d', 'own', "$dump.own" ], 'is restored');
 is(fingerprint($restored, 'own'), $held, 'and has everything');
