@@ -57,27 +57,33 @@ CREATE FUNCTION economy_internal.segment_summary_seen(
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        WITH counted AS (
-            SELECT u.segment, count(*) AS users, count(*) FILTER (WHERE u.frequency > 0) AS active,
+        WITH snapshot AS (
+            SELECT s.rules, s.p50, s.p60, s.p95, economy_internal.rfm_never_bought(s) AS never
+            FROM economy.rfm_snapshots s JOIN economy.rfm_state t USING (snapshot_id)
+        ), counted AS (
+            -- a row that the first refresh has not reached is of somebody who was in no other
+            SELECT coalesce(u.segment, s.never) AS segment, count(*) AS users,
+                   count(*) FILTER (WHERE u.frequency > 0) AS active,
                    sum(u.frequency) AS frequency, sum(u.monetary) AS monetary
-            FROM economy.user_segments u GROUP BY 1
+            FROM snapshot s CROSS JOIN economy.user_segments u GROUP BY 1
             UNION ALL
-            SELECT economy_internal.rfm_never_bought(s),
+            SELECT s.never,
                    (SELECT count(*) FROM economy.accounts)
                        - (SELECT count(*) FROM economy.user_segments), 0, 0, 0
-            FROM economy.rfm_snapshots s JOIN economy.rfm_state t USING (snapshot_id)
+            FROM snapshot s
         ), listed AS (
             SELECT g.segment, min(g.position) AS position
-            FROM economy.rfm_snapshots s JOIN economy.rfm_state t USING (snapshot_id)
+            FROM snapshot s
             CROSS JOIN LATERAL economy.rfm_rule_ranges(s.rules, s.p50, s.p60, s.p95) g
             GROUP BY 1
         )
-        SELECT l.segment, coalesce(sum(c.users), 0)::bigint,
+        -- what the job has not reached may be in a segment that only the rules of before had
+        SELECT segment, coalesce(sum(c.users), 0)::bigint,
                round(coalesce(sum(c.users), 0) / nullif(sum(sum(c.users)) OVER (), 0), 4),
                coalesce(sum(c.active), 0)::bigint, coalesce(sum(c.frequency), 0),
                coalesce(sum(c.monetary), 0)
-        FROM listed l LEFT JOIN counted c USING (segment)
-        GROUP BY l.segment, l.position ORDER BY l.position;
+        FROM listed l FULL JOIN counted c USING (segment)
+        GROUP BY segment, l.position ORDER BY l.position, segment;
     END;
 COMMENT ON FUNCTION economy_internal.segment_summary_seen() IS
     'segment_summary(), once its tables are open.';

@@ -101,6 +101,26 @@ is(value($dbh, 'SELECT users_changed >= 0 FROM economy.rfm_refresh()'), '1', 'a 
 is(next_user(), undef, 'takes its place');
 between('after it');
 
+# --- other rules: whom no step has reached is still in a segment that has no rule any more
+
+sub summary { return value($_[0], q{SELECT string_agg(segment || ' ' || users, ', ') FROM economy.segment_summary() WHERE users > 0}) }
+{
+	my $old = join ', ', sort split /, /, summary($dbh);
+	my $rules = value($dbh, q{SELECT jsonb_agg(jsonb_strip_nulls(to_jsonb(r) - '{version,position}'::text[]) ORDER BY position) FROM economy.rfm_rules() r});
+	$dbh->do(q{SELECT economy.set_segment_rules('[{"segment": "Everybody"}]', 'tap')});
+	step($dbh, 1, 50);
+	is(summary($dbh), $old, 'before a step: the segments of before, by name');
+	between('under other rules');
+	step($dbh, 0, 50);
+	like(summary($dbh), qr/^Everybody 50, \w+ \d+/, 'after it: the new one first, and then what is left of those of before');
+	between('after a step under them');
+	step($dbh, 0, 50) foreach 1 .. 3;
+	is(summary($dbh), 'Everybody 200', 'at the end: as the rules are');
+	$dbh->do(q{SELECT economy.set_segment_rules(?, 'tap')}, undef, $rules);
+	$dbh->do('SELECT economy.rfm_refresh()');
+	between('after going back');
+}
+
 # --- many purchases at once: taken up user by user, and a kill goes on -------------------
 
 sub batch { return $_[0]->selectrow_array('SELECT * FROM economy_internal.rfm_job_batch(?, ?, ?)', undef, @_[ 1 .. 3 ]) }
@@ -182,6 +202,7 @@ sub waiting { return value($dbh, 'SELECT count(*) FROM economy_internal.rfm_unfo
 		(undef, $at) = batch($dbh, 0, $at, 30);
 		$n++;
 		first_rows() if $n == 4;
+		between('with rows of no segment yet') if $n == 10;
 	} while (defined $at);
 	is($n, 16, 'the first refresh in batches, whichever job is the first');
 	between('after it');
