@@ -41,7 +41,9 @@ push @connection, "--dbname=$_" foreach @ARGV;
 
 my $said = defined $options{from} ? read_all(open_file($options{from}), $options{from}) : ask();
 my $figures = $said =~ /\S/ ? eval { JSON::PP->new->utf8->decode($said) } // failed('these are no figures') : undef;
-my $page = $options{json} ? JSON::PP->new->canonical->pretty->encode($figures // {}) : page($figures);
+# what is JSON may be no figures all the same
+my $page = $options{json} ? JSON::PP->new->canonical->pretty->encode($figures // {})
+  : eval { local $SIG{__WARN__} = sub { die @_ }; page($figures) } // failed('these are no figures');
 # not through a layer that encodes, which forgets what failed
 utf8::encode($page);
 print {*STDOUT} $page and close STDOUT or failed("cannot write: $!");

@@ -111,6 +111,13 @@ foreach my $case ([ 2, '--bogus' ], [ 2, '--js' ], [ 2, 'a', 'b' ], [ 2, '-d', '
 	is("$code $out", "$want ", "exit $want: @args");
 	like($err, qr/^economy_report: \w/m, 'with a word why');
 }
+foreach my $wrong ('[]', '"x"', '1', 'null', '{"segments": []}', JSON::PP->new->canonical->encode({ %figures, segments => [ { segment => 'x', users => 'many' } ] }))
+{
+	open my $out_of, '>', "$dir/wrong" or die;
+	print {$out_of} $wrong;
+	close $out_of or die;
+	is_deeply([ report("--from=$dir/wrong") ], [ '', "economy_report: these are no figures\n", 1 ], "no figures: $wrong");
+}
 is((report('-U', 'board', sprintf 'host=%s port=%d dbname=postgres', $node->host, $node->port))[2], 0, 'a connection string');
 foreach my $case ([ '--help', qr/^Usage: .*--from/ms ], [ '--version', qr/^economy_report \d+\.\d+\.\d+\n\z/ ], [ '-V', qr/^economy_report \d/ ])
 {
