@@ -21,7 +21,7 @@ log_density(double x, double a, double b)
 	return eco_beta_log_front(x, a, b) - log(x) - log1p(-x);
 }
 
-/* For p <= 1/2, where no digits are lost. */
+/* The quantile for p <= 1/2; others are taken from the other end, to lose no digits. */
 static double
 lower_quantile(double p, double a, double b)
 {
@@ -43,8 +43,8 @@ lower_quantile(double p, double a, double b)
 		next = x - error / exp(log_density(x, a, b));
 
 		/*
-		 * outside of the bracket, or no number: halve it, in the small by its
-		 * root
+		 * Newton's step left the bracket or is no number: halve the bracket,
+		 * or take the geometric mean of ends that differ by magnitudes
 		 */
 		if (!(next > low && next < high))
 			next = low > 0 && high / low > 4 ? sqrt(low * high) : low + (high - low) / 2;

@@ -11,7 +11,7 @@
 #define SECOND_US INT64_C(1000000)
 #define MAX_OFFSET_H 15
 
-/* A number of exactly so many digits, which at moves behind. */
+/* Read a number of exactly n digits, from least to most, and move *at behind it. */
 static bool
 digits(const char **at, int n, int least, int most, int *value)
 {

@@ -7,7 +7,7 @@
 #define DAY_US		INT64_C(86400000000)
 #define MONDAY		2			/* 2000-01-03 is one */
 
-/* days from 0000-03-01, where a year of months of 31, 30, ... days begins */
+/* days from 0000-03-01 to 2000-01-01; in a year from March the leap day is the last */
 #define MARCH_OF_0	730425
 #define DAYS_400_YEARS 146097
 

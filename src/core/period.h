@@ -17,7 +17,7 @@ typedef enum EcoPeriod
 	ECO_PERIOD_MONTH
 } EcoPeriod;
 
-/* Number of the period that a moment lies in; they follow each other. */
+/* Number of the period that a moment lies in; the next period has the next number. */
 extern int64_t eco_period_of(EcoPeriod period, int64_t moment);
 
 /* First moment of a period, which is not ECO_PERIOD_EVER. */

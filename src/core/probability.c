@@ -39,7 +39,7 @@ stirling_rest(double z)
 	return (1.0 / 12 - (1.0 / 360 - tail) / z2) / z;
 }
 
-/* log(y) where y = 1 + d: y has the digits when it is small, d when y is near 1 */
+/* log(y) for y = 1 + d, from the more precise of the two: a small y, or d when y is near 1 */
 static double
 log_of(double y, double d)
 {
@@ -48,7 +48,7 @@ log_of(double y, double d)
 
 /*
  * The large terms of the three gamma functions cancel on paper, not in
- * floating point.
+ * floating point: only what is left of them is added up here.
  */
 double
 eco_beta_log_front(double x, double a, double b)

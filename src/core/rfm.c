@@ -4,7 +4,7 @@
  */
 #include "core/rfm.h"
 
-/* So many days before or after 2000-01-01 every moment of a day fits an int64. */
+/* every moment of a day that is no further from 2000-01-01 fits an int64 */
 #define DAY_LIMIT	INT64_C(106751990)
 #define SEQ_LIMIT	(INT64_C(1) << 62)
 
@@ -169,7 +169,7 @@ eco_bucket_of(int64_t at, int64_t monetary, int64_t seq)
 	return bucket;
 }
 
-/* The last entry number that may be the day's. */
+/* The greatest entry number that a purchase of the day may have. */
 static int64_t
 last_seq(const EcoBucket *bucket)
 {
@@ -225,7 +225,7 @@ eco_buckets_merge(const uint8_t *a, size_t alen, const uint8_t *b, size_t blen, 
 	return left_reader.damaged || right_reader.damaged ? SIZE_MAX : (size_t) (writer.at - out);
 }
 
-/* A window over purchases or whole days. */
+/* The window in which purchases are counted, and what was counted. */
 typedef struct Window
 {
 	int64_t		after;			/* exclusive */
@@ -241,7 +241,10 @@ change_at(EcoRfmInputs *inputs, int64_t at)
 		inputs->next_change_at = at;
 }
 
-/* Count purchases that lie on one side of each edge. */
+/*
+ * Count purchases that are all in the window or all outside, and note when the
+ * first of them leaves or enters it.
+ */
 static void
 count(Window *w, int64_t first_at, int64_t last_at, int64_t purchases, int64_t monetary)
 {
@@ -338,7 +341,7 @@ matches(const EcoSegmentRule *rule, const EcoRfmInputs *inputs, int64_t recency)
 		inputs->monetary >= rule->monetary_from && inputs->monetary <= rule->monetary_to;
 }
 
-/* The moment from which recency is that many days. */
+/* Lower *next to the moment at which recency reaches so many days, if it is to come. */
 static void
 recency_at(int64_t *next, const EcoRfmInputs *inputs, int64_t recency, int64_t days)
 {
@@ -360,7 +363,10 @@ eco_rfm_score(const EcoRfmProgram *program, const EcoRfmInputs *inputs, int64_t 
 	bool		ranked = program->everybody ? inputs->bought : inputs->frequency > 0;
 	const int	middle = ECO_RFM_BOUNDS / 2 + 1;
 
-	/* who was not ranked is not in the middle of those who were */
+	/*
+	 * a user outside the ranking is below all who were ranked, not in their
+	 * middle
+	 */
 	const int	collapsed = ranked ? middle : 1;
 
 	if (inputs->bought && eco_utc_day(as_of) - inputs->last_day < program->clamp)

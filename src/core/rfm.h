@@ -105,12 +105,13 @@ typedef struct EcoRfmInputs
 								 * or ECO_NEVER */
 } EcoRfmInputs;
 
-/* A purchase of a day that a window's edge cuts. */
+/* Told of one purchase; state is the counter's own. */
 typedef void (*EcoPurchaseSeen) (void *state, int64_t at, int64_t monetary);
 
 /*
- * Visits the purchases of a bucket one by one, in any order; called for at
- * most two buckets, and only when one has purchases on both sides of an edge.
+ * Visits the purchases of a bucket one by one, in any order.  A bucket does not
+ * know its single purchases, so it is asked of those days that an edge of the
+ * window cuts, two at most.
  */
 typedef void (*EcoPurchaseSource) (void *arg, const EcoBucket *bucket,
 								   EcoPurchaseSeen seen, void *state);
@@ -131,15 +132,21 @@ typedef struct EcoSegmentRule
 	int64_t		monetary_to;
 } EcoSegmentRule;
 
-/* A model with frozen bounds, and rules with frozen quantiles. */
+/*
+ * What gives a user scores and a segment between two full refreshes: the model
+ * with its bounds, and the rules with the quantiles that the last one found.
+ */
 typedef struct EcoRfmProgram
 {
 	int64_t		window;			/* us, 0 for all time */
 	int64_t		clamp;			/* largest recency in days; also of who never
 								 * bought */
-	bool		everybody;		/* also users outside the window were ranked */
-	bool		collapsed[3];	/* R, F, M: all who were ranked have one value */
-	int64_t		bounds[3][ECO_RFM_BOUNDS];	/* least values beyond each */
+	bool		everybody;		/* who bought before the window alone was
+								 * ranked too */
+	bool		collapsed[3];	/* R, F, M: all who were ranked had the same
+								 * value, so there are no bounds */
+	int64_t		bounds[3][ECO_RFM_BOUNDS];	/* R, F, M: the next score begins
+											 * with each of these values */
 	int			nrules;
 	const EcoSegmentRule *rules;
 } EcoRfmProgram;
@@ -147,7 +154,7 @@ typedef struct EcoRfmProgram
 /* Words of a serialised program without its rules. */
 #define ECO_PROGRAM_HEADER	(3 + 3 + 3 * ECO_RFM_BOUNDS)
 
-/* False when the words are no program.  The rules stay where they are. */
+/* Read a program; false when the words are none.  Its rules point into the words. */
 extern bool eco_rfm_program(const int64_t *words, size_t nwords, EcoRfmProgram *program);
 
 typedef struct EcoRfmScores
@@ -157,7 +164,8 @@ typedef struct EcoRfmScores
 	int			f;
 	int			m;
 	int			rule;			/* first that matches, from 0; -1 for none */
-	int64_t		next_change_at; /* also when a day more of recency matters */
+	int64_t		next_change_at; /* that of the inputs, or when recency alone
+								 * changes a score or the rule */
 } EcoRfmScores;
 
 extern EcoRfmScores eco_rfm_score(const EcoRfmProgram *program,

@@ -78,8 +78,8 @@ eco_rule_monetary(const EcoRuleSource *rule, const EcoRuleCase *user)
 }
 
 /*
- * Add the set of the rules that match, unless one of the list lies within it:
- * a gap that this set leaves, that one leaves as well.
+ * Add the set of the rules that match this user, unless the list has a subset of
+ * it: whatever shares no rule with this set shares none with the subset.
  */
 static void
 add(RuleSetList *list, const EcoRuleSource *rules, int nrules, Matches matches,
@@ -117,7 +117,7 @@ list_recencies(EcoRuleSets *work, const EcoRuleSource *rules, int nrules, bool b
 		}
 }
 
-/* All frequencies from low on; or low alone. */
+/* All frequencies from low on that rules can tell apart; with alone, low only. */
 static void
 list_frequencies(EcoRuleSets *work, const EcoRuleSource *rules, int nrules, int64_t low, bool alone)
 {
@@ -136,7 +136,7 @@ list_frequencies(EcoRuleSets *work, const EcoRuleSource *rules, int nrules, int6
 		}
 }
 
-/* One monetary value with the quantiles on every side of it that there can be. */
+/* Add the value once for each way in which the quantiles can lie around it. */
 static void
 add_monetary(EcoRuleSets *work, const EcoRuleSource *rules, int nrules, int64_t m)
 {
@@ -187,7 +187,7 @@ list_monetary(EcoRuleSets *work, const EcoRuleSource *rules, int nrules)
 	}
 }
 
-/* Nothing was spent in the window, by anybody or by this user. */
+/* The value of who spent nothing in the window: nobody did, or others have quantiles. */
 static void
 list_nothing(EcoRuleSets *work, const EcoRuleSource *rules, int nrules)
 {
@@ -198,7 +198,7 @@ list_nothing(EcoRuleSets *work, const EcoRuleSource *rules, int nrules)
 	add_monetary(work, rules, nrules, 0);
 }
 
-/* Three sets without a rule in common. */
+/* Look for a recency, a frequency and a monetary value whose sets share no rule. */
 static bool
 find_gap(const EcoRuleSets *work, void (*pulse) (void), EcoRuleCase *gap)
 {

@@ -3,10 +3,11 @@
  *		Whether segment rules give every user that there can be a segment.
  *
  * A rule bounds recency, frequency and monetary value; a monetary bound may be
- * a quantile (p60, p95) of values that are known only at a refresh.  All that
- * rules can tell apart are the cases between their bounds, so each of those is
- * tried: sets of rules, one bit each, that match a recency, a frequency and a
- * monetary value; a case without a rule is three sets that have none in common.
+ * a quantile (p60, p95) of values that are known only at a refresh.  Between two
+ * neighbouring bounds all values are alike to the rules, so one value of each
+ * such stretch is tried.  For each recency, frequency and monetary value that is
+ * tried a set of bits says which rules match it.  A user without a rule has a
+ * recency, a frequency and a monetary value whose sets share no bit.
  */
 #ifndef ECO_RULES_H
 #define ECO_RULES_H
@@ -56,14 +57,17 @@ typedef struct EcoRuleCase
  */
 extern bool eco_rule_monetary(const EcoRuleSource *rule, const EcoRuleCase *user);
 
-/* What the search works with; the caller's memory, because it may be left. */
+/*
+ * The search's memory, of eco_rule_sets_size bytes.  It is the caller's, because
+ * pulse() may leave by an error.
+ */
 typedef struct EcoRuleSets EcoRuleSets;
 extern const uint64_t eco_rule_sets_size;
 
 /*
  * Whether there can be a user without a rule, and who.  window is in days, 0
  * for all time; clamp the largest recency.  n * n * n steps for n rules, at
- * most; pulse is called after each n * n of them, and may leave.
+ * most; pulse is called after each n * n of them, to look for a cancel.
  */
 extern bool eco_rules_gap(const EcoRuleSource *rules, int nrules, int64_t window,
 						  int64_t clamp, void (*pulse) (void), EcoRuleSets *work,

@@ -12,7 +12,7 @@
 /* the first id that a transaction can have */
 #define ECO_FIRST_XID 3
 
-/* Ids are those of top transactions, with their epoch. */
+/* Ids are those of top transactions, with their epoch; "ended" is by commit or abort. */
 typedef struct EcoSnapshot
 {
 	uint64_t	xmin;			/* all before it had ended */
@@ -24,13 +24,13 @@ typedef struct EcoSnapshot
 /* Whether it is the snapshot of before everything, which sees nothing. */
 extern bool eco_snapshot_is_nowhere(const EcoSnapshot *snapshot);
 
-/* Whether the transaction had ended, be it with a commit. */
+/* Whether the transaction had ended. */
 extern bool eco_snapshot_sees(const EcoSnapshot *snapshot, uint64_t xid);
 
 /* Whether it sees all that the other sees. */
 extern bool eco_snapshot_covers(const EcoSnapshot *snapshot, const EcoSnapshot *other);
 
-/* The oldest transaction that `new` sees and `old` does not may be this one. */
+/* An id before which there is no transaction that `new` sees and `old` does not. */
 extern uint64_t eco_snapshot_first_news(const EcoSnapshot *old, const EcoSnapshot *new);
 
 /* Whether some transaction up to xid is seen by `new` and not by `old`. */
@@ -39,7 +39,10 @@ extern bool eco_snapshot_news_up_to(const EcoSnapshot *old, const EcoSnapshot *n
 /* The number of ids that a text of this length can name at most. */
 extern int	eco_snapshot_room(const char *at, const char *end);
 
-/* The text form of pg_snapshot, into one with that room; false when it is none. */
+/*
+ * Read the text form of pg_snapshot into a snapshot with that room; false when
+ * the text is something else.
+ */
 extern bool eco_snapshot_read(const char *at, const char *end, EcoSnapshot *snapshot);
 
 #endif
