@@ -22,7 +22,7 @@ typedef struct EcoText
 	Datum		datum;
 } EcoText;
 
-/* The same of a constant. */
+/* A constant as if it were such an argument. */
 extern EcoText eco_text_of(const char *constant);
 
 extern void eco_require_arg(FunctionCallInfo fcinfo, int argno, const char *name);

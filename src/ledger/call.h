@@ -22,9 +22,11 @@ typedef struct EcoCall
 	EcoText		texts[ECO_MAX_CALL_TEXTS];
 	EcoTable   *const *tables;	/* further ones that it reads or writes, up to
 								 * NULL; NULL: none */
-	EcoTable   *const *tables_of_new;	/* the same, of which a retry needs
-										 * none */
-	bool		dry_run;		/* take no lock, promise nothing */
+	EcoTable   *const *tables_of_new;	/* more of them, which a retry, that
+										 * only reads the first answer, need
+										 * not open */
+	bool		dry_run;		/* lock nothing: the answer may be outdated
+								 * when it arrives */
 
 	EcoOpenTables *open;
 

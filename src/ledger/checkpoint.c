@@ -5,13 +5,14 @@
  * What is signed is the canonical encoding (core/encode.h) of user_id, seq,
  * gold, experience_points, hash, links_before, links, gone, gone_keys, proved_seq
  * and created_at, under journal letter 'C'.  Links is the hash of a chain over who
- * the user was at registration (user.h) and the entries up to seq that were left
- * there: without it nobody could tell whether one behind a gap was changed.  Gone
- * and gone_keys are digests of what stays of those that were not left: their sums
- * and keys.
+ * the user was at registration (user.h) and the entries up to seq that stay when
+ * those between are pruned: the hash chain of the stream has gaps there, so
+ * without links nobody could tell whether an entry behind a gap was changed.  Gone
+ * and gone_keys are digests of what stays of the pruned ones: their sums and keys.
  *
- * Both chains go on from checkpoint to checkpoint, so what is signed anew is what
- * was signed before and what a prune has proved, never what the tables say of it.
+ * The chains of links and of gone_keys go on from the last checkpoint.  So a new one
+ * signs what the last one signed and what a prune has proved since, and never what
+ * the tables claim of older entries.
  */
 #include "postgres.h"
 
@@ -177,8 +178,8 @@ checkpoint_load(const EcoRow *row, EcoCheckpoint *checkpoint)
 
 /*
  * eco_retire_signing_key(version int) returns bool
- *		Forget a verify_only key's material: its receipts verify no more.  What it
- *		signed can be told no more, so the checkpoints go on with another.
+ *		Forget a verify_only key's material: its receipts verify no more, and
+ *		neither would its checkpoints, so another key signs those first.
  */
 Datum
 eco_retire_signing_key(PG_FUNCTION_ARGS)
@@ -197,8 +198,8 @@ eco_retire_signing_key(PG_FUNCTION_ARGS)
 
 /*
  * Sign the checkpoints of the old key with the new one.  A checkpoint that
- * does not verify stays as it is, and is a finding.  Prunes wait, or those
- * that sign with the old key meanwhile would be missed.
+ * does not verify stays as it is, and is a finding.  Prunes have to wait: one
+ * that signed with the old key meanwhile would be passed over.
  */
 static void
 sign_anew(int32 old_version, int32 new_version)
@@ -352,7 +353,7 @@ eco_checkpoint_add_key(int64 user_id, const pg_uuid_t *key, int64 seq, uint8 dig
 	chain_row(&row, digest);
 }
 
-/* Show the user's rows of a table, in a memory context that one row lives in. */
+/* Call see() with each of the user's rows; what it allocates is freed after each. */
 static void
 each_row(EcoTable *table, int64 user_id, void (*see) (const EcoRow *row, void *arg), void *arg)
 {

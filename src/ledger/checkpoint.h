@@ -19,12 +19,15 @@ typedef struct EcoCheckpoint
 	int64		gold;
 	int64		xp;
 	uint8		hash[ECO_HASH_LEN];
-	uint8		links_before[ECO_HASH_LEN]; /* chain over the entries left
-											 * before seq */
-	uint8		links[ECO_HASH_LEN];	/* and with that at seq */
-	uint8		gone[ECO_HASH_LEN]; /* digest of the sums of what was pruned */
-	uint8		gone_keys[ECO_HASH_LEN];	/* chain over their keys */
-	int64		proved_seq;		/* newest when the whole stream was proved */
+	uint8		links_before[ECO_HASH_LEN]; /* chain of hashes over the
+											 * entries before seq that no
+											 * prune has taken */
+	uint8		links[ECO_HASH_LEN];	/* the same with the entry at seq */
+	uint8		gone[ECO_HASH_LEN]; /* digest of the user's pruned_stats */
+	uint8		gone_keys[ECO_HASH_LEN];	/* chain of hashes over the user's
+											 * pruned_actions, by seq */
+	int64		proved_seq;		/* the newest entry when the whole stream was
+								 * last proved */
 	TimestampTz created_at;
 	bool		valid;			/* its signature verifies */
 } EcoCheckpoint;
@@ -46,13 +49,13 @@ extern EcoTable eco_pruned_actions;
 /* False when the user's stream has none. */
 extern bool eco_checkpoint_read(int64 user_id, EcoCheckpoint *checkpoint);
 
-/* Sign this as the state of a locked account's stream, in place of the one before. */
+/* Sign this checkpoint of a locked account, and store it in place of the last one. */
 extern void eco_checkpoint_write(EcoAccount *account, EcoCheckpoint *checkpoint);
 
-/* The digest of a user's sums of pruned actions, under the active snapshot. */
+/* The digest of a user's pruned_stats, under the active snapshot. */
 extern void eco_checkpoint_gone(int64 user_id, uint8 digest[ECO_HASH_LEN]);
 
-/* The chain over the keys of a user's pruned actions, and one more at its end. */
+/* The chain over a user's pruned_actions; and add the next key to such a chain. */
 extern void eco_checkpoint_gone_keys(int64 user_id, uint8 digest[ECO_HASH_LEN]);
 extern void eco_checkpoint_add_key(int64 user_id, const pg_uuid_t *key, int64 seq,
 								   uint8 digest[ECO_HASH_LEN]);

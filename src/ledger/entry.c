@@ -58,7 +58,7 @@ void		(*eco_entry_posted_hook) (const EcoJournal *journal, int64 user_id, int64 
 									  bool live) = NULL;
 bool		(*eco_entry_live_hook) (void) = NULL;
 
-/* of any account: a difference shows that user code made entries in between */
+/* of all accounts: when it rises during a write, a trigger has made entries */
 static uint64 flushes = 0;
 
 static void account_load(int64 user_id, EcoAccount *account);

@@ -31,7 +31,8 @@ typedef struct EcoAccount
 	int64		position;		/* of the newest entry, in the feed */
 	int64		pruned_seq;		/* actions up to it may have been pruned */
 	uint8		head[ECO_HASH_LEN];
-	uint64		flush;			/* number of the last eco_account_flush() */
+	uint64		flush;			/* number of its last eco_account_flush(), by
+								 * which eco_account_moved_on() knows it */
 } EcoAccount;
 
 typedef struct EcoEntry
@@ -75,7 +76,7 @@ extern bool eco_account_lock_newest(int64 user_id, EcoAccount *account);
 /* Items of this effect_code are held by the account, for the daily streak. */
 #define ECO_EFFECT_STREAK_FREEZE "streak_freeze"
 
-/* Note that actions up to seq were pruned, of a locked account. */
+/* Note on a locked account that its actions up to seq may have been pruned. */
 extern void eco_account_set_pruned(EcoAccount *account, int64 seq);
 
 /*

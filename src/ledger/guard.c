@@ -71,7 +71,7 @@ guard_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, voi
 		guard_detach(object_id, ((ObjectAccessPostAlter *) arg)->auxiliary_id);
 }
 
-/* A journal goes, or a child with some of its entries. */
+/* Refuse the DROP of a journal with entries, or of a child with some of them. */
 static void
 guard_drop(Oid relid)
 {
@@ -86,8 +86,8 @@ guard_drop(Oid relid)
 }
 
 /*
- * Refuse that a child with entries leaves its journal.  The hook tells of one
- * that comes as well, which is a child when the command has ended.
+ * Refuse that a child with entries leaves its journal.  The hook is called for a
+ * child that joins as well: that one is a child when the command has ended.
  */
 static void
 guard_detach(Oid child, Oid parent)
@@ -107,8 +107,8 @@ guard_detach(Oid child, Oid parent)
 }
 
 /*
- * C code goes by the names of the tables, and views and SQL bodies by their
- * OIDs.  A table that takes the name of another would part them.
+ * Refuse a new name or schema.  C code finds a table by its name, views and SQL
+ * bodies by its OID: after an exchange they would work on different tables.
  */
 static void
 guard_relation_name(Oid relid)
@@ -178,8 +178,8 @@ journal_above(Oid relid)
 }
 
 /*
- * The first parent stands for all: a DBA has no reason to put a journal beside
- * another parent.
+ * The first parent, or none.  Others are not looked at: a DBA has no reason to
+ * let a table inherit from a journal and from something else.
  */
 static Oid
 parent_of(Oid relid)
@@ -201,8 +201,8 @@ parent_of(Oid relid)
 }
 
 /*
- * Whether it is one when the running command has ended; only SnapshotSelf sees
- * that yet.
+ * Whether it still is one when the running command has ended, whose changes only
+ * SnapshotSelf sees.
  */
 static bool
 is_child(Oid child, Oid parent)

@@ -22,7 +22,7 @@
 #include "ledger/installation.h"
 #include "ledger/rows.h"
 
-/* the number, negative when it is not recorded */
+/* the installation's number; when it is not recorded, the next one, negated */
 static const char *const number_sql =
 "SELECT CASE WHEN n.mine > n.others THEN n.mine ELSE -(n.others + 1) END FROM (SELECT"
 " coalesce(max(i.number) FILTER (WHERE (i.system, i.database, i.extension) = ($1, $2, $3)), 0),"
@@ -34,7 +34,7 @@ static const char *const record_sql =
 " VALUES ($1, $2, $3, $4, $5)"
 " RETURNING number";
 
-/* of what this backend has posted to; no number: to be looked up */
+/* the installation that this backend last posted to; number 0: look it up */
 static EcoInstallation known = {0};
 static Oid	known_table = InvalidOid;
 static uint64 recorded_by = 0;	/* our transaction that recorded it, until it
@@ -90,8 +90,7 @@ eco_position_of_xid(int64 xid)
 }
 
 /*
- * Look the installation up and set its number.  The number returned is
- * negative when it is not recorded.
+ * Fill in the installation; returns its number, negated when it is not recorded.
  */
 static int64
 look_up(EcoInstallation *here)
@@ -143,7 +142,7 @@ at_end(XactEvent event, void *arg)
 	known.number = 0;
 }
 
-/* What was recorded may have been rolled back with the savepoint. */
+/* The row of a new installation may have been rolled back with the savepoint. */
 static void
 at_end_of_savepoint(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {

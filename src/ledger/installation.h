@@ -27,7 +27,10 @@ typedef struct EcoInstallation
 	int64		number;
 } EcoInstallation;
 
-/* As entries that are posted now would be; what is missing is not recorded. */
+/*
+ * The installation that entries posted now would belong to.  One that the data has
+ * not seen yet gets the number that it would have; nothing is written.
+ */
 extern void eco_installation_read(EcoInstallation *here);
 
 /* The position of a transaction of this installation that posts an entry. */

@@ -12,7 +12,7 @@
 
 #define ENTRY_STACK_BYTES	1024
 
-/* What of a row is encoded as bytes; NULL: nothing. */
+/* The columns of a row that are encoded as bytes; NULL for null ones and numbers. */
 typedef struct Texts
 {
 	const char *at[ECO_MAX_COLUMNS];
@@ -51,7 +51,7 @@ eco_journal_of(char letter)
 	return NULL;
 }
 
-/* The hash and what is made from it cannot be part of it. */
+/* Whether the hash leaves the column out: it is the hash itself, or made from it. */
 static inline bool
 is_left_out(const EcoJournal *journal, int column)
 {

@@ -56,7 +56,10 @@ typedef struct EcoJournal
 	int			signature_column;	/* 0: its entries are not signed */
 	int			key_version_column;
 
-	/* tells the events of a row, see event/event.h, reading these, or NULL */
+	/*
+	 * Tells the events of a row, see event/event.h; NULL: there are none. To
+	 * do so it reads these tables.
+	 */
 	EcoTable   *const *tell_tables;
 	void		(*tell) (const EcoRow *row, struct EcoListener *listener);
 } EcoJournal;

@@ -270,7 +270,7 @@ key_get(int32 version)
 	return &cached_keys[n_cached_keys++];
 }
 
-/* NULL for a key that is damaged: that is a finding, and stops nothing but signing. */
+/* NULL for a damaged key: nothing is signed with it, and an audit finds it. */
 static EcoSigner *
 signer_make(EcoRow *row)
 {
@@ -300,9 +300,10 @@ key_by_state(const char *state, EcoRow *row)
 }
 
 /*
- * Empty all backends' caches at commit.  Called before the write: the command
- * that ends with it then empties ours, and an abort at any later point does so
- * again.  An invalidation of a command that has not ended would be forgotten.
+ * Empty all backends' caches at commit.  Called before the write, so that the
+ * invalidation is already queued when the write ends its command: that empties our
+ * own cache, and an abort after it does so again.  One that is queued by a command
+ * that never ends would be forgotten.
  */
 static void
 key_changed(void)

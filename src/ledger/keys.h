@@ -33,14 +33,15 @@ typedef enum EcoVerdict
 } EcoVerdict;
 
 /*
- * Whether a key is retired, and at which positions it could sign.  What it signed can no
- * longer be verified; that it was made there can.
+ * Whether a key is retired, and at which positions (installation.h) it could sign.
+ * Its signatures cannot be verified any more, but whether an entry has a position
+ * at which the key was in use can.
  */
 extern bool eco_key_retired(int32 version, int64 *first, int64 *last);
 
 /*
- * Whether the key only verifies.  Its keys are locked until the end of the
- * transaction: nobody else makes or changes one.
+ * Whether the key is verify_only, and may be retired.  Locks the table of keys until
+ * the end of the transaction: nobody else makes or changes a key.
  */
 extern bool eco_key_lock_to_retire(int32 version);
 

@@ -3,9 +3,9 @@
  *		Locks on names: what jobs and changes of the catalogue take so that two of
  *		them do not meet.
  *
- * Anybody who can connect may take PostgreSQL's advisory locks, and would need
- * but to guess a key to keep the others out.  These are of a class that no
- * function of PostgreSQL reaches.
+ * Anybody who can connect may take PostgreSQL's advisory locks, and by guessing a
+ * key could keep everybody else out.  These are of a class that no function of
+ * PostgreSQL reaches.
  */
 #include "postgres.h"
 

@@ -16,8 +16,8 @@
 extern void eco_name_tag(LOCKTAG *tag, const char *name, int len);
 
 /*
- * False when this transaction has taken its fair share of the lock table; what
- * only announces is then left out.
+ * False when this transaction has taken its fair share of the lock table.  Asked
+ * before a lock that only saves others a wait, which is then done without.
  */
 extern bool eco_lock_affordable(void);
 

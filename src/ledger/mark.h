@@ -25,8 +25,8 @@ extern EcoTable eco_audit_checkpoints;
 extern bool eco_mark_read(int64 user_id, EcoMark *mark);
 
 /*
- * A prune may take the entry that an audit noted as clean: the note moves on to
- * the checkpoint.
+ * Move the mark on to the checkpoint of a prune, which may have taken the entry
+ * that it stands at.
  */
 extern void eco_mark_move(int64 user_id, const EcoCheckpoint *checkpoint);
 

@@ -78,7 +78,10 @@ extern void eco_detail_bool(EcoDetail *detail, const char *key, bool value);
 /* NULL: null */
 extern void eco_detail_json(EcoDetail *detail, const char *key, Jsonb *value);
 
-/* Whether a retry gives the same object, here one that the first call's row has; NULL: null. */
+/*
+ * Whether a retry gives the same object as the first call; NULL: null.  The second
+ * compares with a column of the first call's row.
+ */
 extern bool eco_same_json(Jsonb *a, Jsonb *b);
 extern bool eco_same_object(const EcoRow *first, int column, Jsonb *object);
 

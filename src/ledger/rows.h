@@ -59,10 +59,13 @@ typedef struct EcoKey
 	int			columns[ECO_MAX_KEY_COLUMNS];	/* places in EcoTable.columns */
 } EcoKey;
 
-/* What a kept plan does; the plans of a table are indexed by it. */
+/*
+ * What a kept plan of the SQL way does: its place in EcoTable.plans.  There is a scan
+ * for each key and each number of its columns that values are given for.
+ */
 typedef enum EcoPlanOp
 {
-	ECO_PLAN_SCAN,				/* + key * (ECO_MAX_KEY_COLUMNS + 1) + values */
+	ECO_PLAN_SCAN,				/* + key * (ECO_MAX_KEY_COLUMNS + 1) + nvalues */
 	ECO_PLAN_SCAN_AFTER = ECO_PLAN_SCAN + ECO_MAX_KEYS * (ECO_MAX_KEY_COLUMNS + 1),
 	ECO_PLAN_LOCK = ECO_PLAN_SCAN_AFTER + ECO_MAX_KEYS * (ECO_MAX_KEY_COLUMNS + 1),
 	ECO_PLAN_TRY_LOCK,
@@ -72,8 +75,8 @@ typedef enum EcoPlanOp
 } EcoPlanOp;
 
 /*
- * A table as its domain describes it.  keys[0] is the primary key.  What is
- * below the line belongs to rows_relation.c and rows_sql.c.
+ * A table as its domain describes it.  keys[0] is the primary key.  The last two
+ * members are filled by rows_relation.c and rows_sql.c.
  */
 typedef struct EcoTable
 {
@@ -110,13 +113,14 @@ typedef struct EcoOpenTables EcoOpenTables;
 
 typedef enum EcoAccess
 {
-	ECO_READ,					/* under the caller's snapshot, or a fresh one
-								 * when a table was changed under that */
-	ECO_READ_FRESH,				/* under the snapshot of a call that writes */
-	ECO_READ_LATEST,			/* under a fresh one at every isolation level */
-	ECO_WRITE,					/* under a fresh one at READ COMMITTED, the
-								 * transaction's own above it */
-	ECO_WRITE_LATEST
+	ECO_READ,					/* read under the caller's snapshot, or a
+								 * fresh one when a table was changed since */
+	ECO_READ_FRESH,				/* read under the snapshot of ECO_WRITE */
+	ECO_READ_LATEST,			/* read under a fresh one at every isolation
+								 * level */
+	ECO_WRITE,					/* write; under a fresh one at READ COMMITTED,
+								 * the transaction's own above it */
+	ECO_WRITE_LATEST			/* write under a fresh one at every level */
 } EcoAccess;
 
 /*
@@ -143,10 +147,10 @@ extern void eco_snapshot_renew(void);
 
 /*
  * A part of a call that can be taken back, with the locks that it took.  It is a
- * savepoint, so it is for what seldom happens.  Begun and taken back it renews the
- * snapshot: what was read is to be read again.  An error does not end it: whoever
- * begins one catches what is raised, and calls eco_attempt_fail() then, which
- * raises it again.
+ * savepoint, so it is for what seldom happens.  Beginning one and taking it back
+ * renew the snapshot: what was read is to be read again.  An error does not end it:
+ * whoever begins one catches errors and calls eco_attempt_fail(), which ends the
+ * attempt and raises the error again.
  */
 typedef struct EcoAttempt
 {
@@ -196,12 +200,12 @@ extern bool eco_row_find(EcoTable *table, int64 user_id, int key, int nvalues,
 extern EcoScan *eco_scan_begin(EcoTable *table, int64 user_id, int key,
 							   int nvalues, const Datum *values);
 
-/* The same without the rows whose next key column, a bigint, is at most after. */
+/* Of them those whose next key column, a bigint, is greater than after. */
 extern EcoScan *eco_scan_begin_after(EcoTable *table, int64 user_id, int key,
 									 int nvalues, const Datum *values, int64 after);
 extern bool eco_scan_next(EcoScan *scan, EcoRow *row);
 
-/* Begin again with other values, under the same snapshot. */
+/* Begin the scan again with other values, under the same snapshot. */
 extern void eco_scan_again(EcoScan *scan, const Datum *values);
 extern void eco_scan_end(EcoScan *scan);
 
@@ -237,7 +241,7 @@ extern char *eco_hex(const uint8 *bytes, size_t len);
 /* OID of a relation of schema economy; raises when the extension is not there. */
 extern Oid	eco_table_oid(const char *name);
 
-/* The same of a table, in whichever schema. */
+/* The same for a table, in whichever of the two schemas. */
 extern Oid	eco_oid_of(const EcoTable *table);
 
 /* Role that owns the extension's tables: the SQL way runs as it. */

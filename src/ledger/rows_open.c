@@ -33,7 +33,7 @@
 #include "ledger/rows_private.h"
 #include "settings.h"
 
-/* What is open, innermost last; kept for the next call when it is closed. */
+/* What is open, innermost last; the memory is kept for the next call. */
 static EcoOpenTables **open_stack = NULL;
 static int	max_open = 0;
 static int	n_open = 0;
@@ -224,7 +224,7 @@ eco_row_moved(const EcoTable *table)
 					 "only AFTER triggers on its journals may.")));
 }
 
-/* The lock may let in an invalidation of what we knew, hence the loop. */
+/* Taking the lock may show that the table is another one by now: hence the loop. */
 static void
 open_one(EcoOpenTables *open, EcoTable *table)
 {
@@ -309,7 +309,10 @@ is_newer(TransactionId xid, Snapshot snapshot)
 		XidInMVCCSnapshot(xid, snapshot);
 }
 
-/* The relation or one below it, which are locked in this mode, NoLock: are already. */
+/*
+ * Whether the relation, or one that inherits from it, was changed after the snapshot.
+ * Those below are locked in this mode; NoLock: they already are.
+ */
 static bool
 any_newer(Oid relid, LOCKMODE mode, Snapshot snapshot)
 {
@@ -354,7 +357,7 @@ eco_open_tables(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* One of schema economy by its bare name, one of economy_internal with its schema. */
+/* The table of a name: of schema economy it is bare, of economy_internal it has its schema. */
 static EcoTable
 named_table(const char *name)
 {
@@ -367,7 +370,7 @@ named_table(const char *name)
 	};
 }
 
-/* The relations are closed and the snapshots gone by other means. */
+/* Forget what is open: the end of the transaction closes and frees it by itself. */
 static void
 forget_transaction(XactEvent event, void *arg)
 {

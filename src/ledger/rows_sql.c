@@ -122,9 +122,9 @@ eco_sql_scan_end(EcoScan *scan)
 }
 
 /*
- * Lock the version that was read, without waiting.  When that fails, whoever
- * waits locks the newest version and keeps that lock whatever he finds: SQL
- * cannot leave a row unlocked that changes at that very moment.
+ * Lock the version that was read, without waiting.  When that fails, and the call
+ * is to wait, lock the newest version and keep that lock whatever it is: SQL cannot
+ * unlock a row that it finds changed.
  */
 EcoLock
 eco_sql_lock(EcoRow *row, EcoWait wait)
@@ -138,7 +138,10 @@ eco_sql_lock(EcoRow *row, EcoWait wait)
 	return lock_by_key(row, ECO_PLAN_LOCK, &tid) ? ECO_LOCKED_AGAIN : ECO_LOCK_GONE;
 }
 
-/* Where the row is now; false when it is gone or, by trying, busy or changed. */
+/*
+ * Lock the row with this key; *tid is where it is now.  False when it is gone, or,
+ * with ECO_PLAN_TRY_LOCK, when somebody else has it or has changed it.
+ */
 static bool
 lock_by_key(const EcoRow *row, EcoPlanOp op, ItemPointer tid)
 {
@@ -417,7 +420,7 @@ insert_plan(EcoTable *table)
 	return plan_keep(table, ECO_PLAN_INSERT, sql.data, table->ncolumns, types);
 }
 
-/* Whether what is stored are the very bytes of the parameters, from the first on. */
+/* Append a column that says whether the very bytes of the parameters were stored. */
 static void
 append_stored(StringInfo sql, const EcoTable *table, bool only_mutable, int first)
 {

@@ -17,7 +17,7 @@ typedef struct EcoStream EcoStream;
 /* Open the account, every journal, and further tables up to NULL. */
 extern EcoOpenTables *eco_stream_open(EcoAccess access, EcoTable *const *further);
 
-/* The same with the tables that events are told from, instead of further tables. */
+/* The same, the further tables being those from which journals tell their events. */
 extern EcoOpenTables *eco_told_open(EcoAccess access);
 
 /* Open every journal and the further tables, without the account. */

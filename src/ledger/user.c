@@ -4,8 +4,8 @@
  *
  * hash(0) of a user's chain is made from the canonical encoding
  * (core/encode.h) of user_id, external_id, timezone and created_at at
- * registration, under the letter 'I'.  Who exchanges two users' identities has
- * to change the first entries of both.
+ * registration, under the letter 'I'.  So whoever exchanges two users' identities
+ * in the table has to forge the first entries of both as well.
  */
 #include "postgres.h"
 

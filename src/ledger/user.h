@@ -28,7 +28,7 @@ enum
 
 extern EcoTable eco_user_records;
 
-/* The same for who only asks for a zone or an external id. */
+/* The table of users for hot paths that only ask for a zone or an external id. */
 extern EcoTable eco_users;
 
 /* columns of the journal after the header */

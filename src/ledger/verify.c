@@ -480,9 +480,9 @@ verify_signature(Verifier *v, const EcoJournal *journal, const EcoRow *row,
 }
 
 /*
- * What a retired key signed is not known any more, but when it could: while it
- * lived, which positions tell whatever the clock did, and not behind an entry of
- * a newer key.
+ * A retired key's signature cannot be verified, but whether the key could have made
+ * it can: at a position from its making to its end, whatever the clock said, and
+ * never behind an entry that a newer key signed.
  */
 static void
 verify_life(Verifier *v, const EcoJournal *journal, const EcoRow *row, int32 version)
@@ -557,7 +557,7 @@ value_of(const char *name, const char *value)
 	return value == NULL ? psprintf("no %s", name) : psprintf("%s %s", name, value);
 }
 
-/* What a user is now must be what the newest change of it made of it. */
+/* Zone, profile, status and external id must be what the newest change of each made. */
 static void
 verify_state(Verifier *v, const EcoAccount *account)
 {

@@ -16,8 +16,8 @@
 extern bool eco_stream_is_sound(int64 user_id, int64 *newest);
 
 /*
- * The same of the entries behind a checkpoint, up to one: nothing else is read,
- * but for the account and the sums of what was pruned.
+ * The same for the entries from a checkpoint up to a seq.  It reads no others, but
+ * the account and the sums of what was pruned.
  */
 extern bool eco_stream_part_is_sound(const EcoAccount *account, const EcoCheckpoint *checkpoint,
 									 int64 upto);
