@@ -174,7 +174,7 @@ recorded_profile(const EcoRow *row, int column)
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json)));
 }
 
-/* What the patch makes of the profile that the first call found. */
+/* The profile that the retry's patch makes of the one that the first call found. */
 static Datum
 patched_again(const EcoRow *first, Jsonb *patch)
 {
@@ -352,8 +352,8 @@ change_begin(Change *change)
 }
 
 /*
- * For functions whose answer has no room for in_progress: the account's lock is
- * what a duplicate waits for, and behind it the first call's entry is there.
+ * For functions whose answer has no room for in_progress: a duplicate waits for the
+ * account's lock, and then finds the first call's entry.
  */
 static EcoCallState
 change_begin_waiting(Change *change)
@@ -377,7 +377,7 @@ change_begin_waiting(Change *change)
 	return state;
 }
 
-/* The account is locked already, by which users' changes wait for each other. */
+/* Read and lock the row of the user; changes of the same user wait at the account. */
 static void
 change_lock_user(Change *change)
 {
@@ -509,8 +509,8 @@ require_user(int64 user_id, EcoCallState state)
 }
 
 /*
- * False: another transaction gave the id away meanwhile.  The unique index is
- * the judge of that, and it speaks by an error.
+ * Write the row of the user; false when another user has got the external id
+ * meanwhile, of which the unique index tells by an error.
  */
 static bool
 try_update(Change *change)

@@ -59,7 +59,7 @@ static EcoTable user_actions = {
 
 static const char *const outcome_words[] = {NULL, "win", "loss", "draw"};
 
-/* One user's actions on their way. */
+/* What is known of a user while a group of the user's actions is recorded. */
 typedef struct Player
 {
 	MemoryContext context;		/* lives as long as the group */
@@ -75,7 +75,8 @@ typedef struct Player
 
 	int			ngames;
 	EcoGameStats **stats;		/* by game_number; NULL until asked for */
-	int			reading;		/* counts how often these had to be read anew */
+	int			reading;		/* rises when a trigger made entries of the
+								 * user: stats read before are outdated */
 	int			nchanged;		/* with counts of entries not written yet */
 	EcoGameStats *changed[WRITE_ENTRIES];
 } Player;
@@ -292,8 +293,8 @@ by_key_and_number(const void *a, const void *b, void *arg)
 }
 
 /*
- * Number the games of a group and say how many there are.  A key that stood in
- * the group before can only be found once that is written, so it is marked.
+ * Number the games of a group and say how many there are.  An action whose key an
+ * earlier one has is marked: it can only be looked up when that one is written.
  */
 static int
 mark_places(EcoAction **group, int n)
@@ -320,8 +321,10 @@ mark_places(EcoAction **group, int n)
 }
 
 /*
- * What is written is seen by the snapshot from then on.  The journal comes last;
- * when a trigger on it has made entries of the user, all that was read is old.
+ * Write the prepared entries, with the account and the statistics, and renew the
+ * snapshot so that it sees them.  The journal comes last: when a trigger on it makes
+ * entries of the same user, these find everything else written, and what was read
+ * before is outdated.
  */
 static void
 write_entries(Player *player)
@@ -350,8 +353,8 @@ write_entries(Player *player)
 }
 
 /*
- * A user without statistics of the game has no action of it, but those of the
- * group: no key of theirs needs to be looked up.
+ * Whether the action's key has to be looked up.  A user without statistics of the
+ * game has no action of it but those of this group.
  */
 static bool
 may_be_known(Player *player, const EcoAction *action)
@@ -410,7 +413,7 @@ record_one(Player *player, const EcoAction *action, EcoResult *result)
 	set_detail(result, &detail);
 }
 
-/* The code of the first rule that says no, or NULL; detail says by how much. */
+/* The code of the first rule that refuses, or NULL; detail says by how much. */
 static const char *
 check_rules(const EcoAccount *account, const EcoGameStats *stats, const EcoAction *action,
 			EcoDetail *detail)
@@ -549,7 +552,7 @@ replay(Player *player, const EcoAction *action, const EcoRow *first, EcoResult *
 	set_stats(result, stats_of(player, action));
 }
 
-/* It was recorded once; the first result is no longer there to be returned. */
+/* Refuse a retry of a pruned action: the first result cannot be returned any more. */
 static void
 refuse_pruned(const EcoAction *action, int64 seq, EcoResult *result)
 {

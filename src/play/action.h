@@ -35,9 +35,9 @@ typedef struct EcoAction
 	Jsonb	   *details;		/* or NULL */
 	int			number;			/* place in a batch, from 0 */
 
-	/* set when recorded: places within the user's group */
-	bool		repeated;		/* its key stood there before */
-	int			game_number;	/* same number, same game */
+	/* set when recorded, within the user's actions of the same call */
+	bool		repeated;		/* an earlier one has the same key */
+	int			game_number;	/* of its games, from 0 */
 } EcoAction;
 
 /* columns of economy.action_result after the common ones */

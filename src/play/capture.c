@@ -57,7 +57,7 @@ enum
 	ARG_MOST = ARG_REQUIRED + 2
 };
 
-/* What the text of an id may depend on; the same row must have the same id in every session. */
+/* Settings that the text of an id depends on: a row must have the same in every session. */
 static const char *const pinned_settings[][2] = {
 	{"DateStyle", "ISO, MDY"}, {"TimeZone", "UTC"}, {"IntervalStyle", "postgres"},
 	{"bytea_output", "hex"}, {"extra_float_digits", "1"}, {"lc_monetary", "C"},
@@ -286,7 +286,7 @@ read_option(Capture *c, const char *option)
 						 "raise or report, and prefix=text"));
 }
 
-/* A number is a user_id, a text or uuid the external id. */
+/* The column that names the user: a number is a user_id, a text or uuid an external id. */
 static void
 user_column(Capture *c, const char *name)
 {
@@ -465,7 +465,7 @@ read_row(Capture *c, TupleTableSlot *was, TupleTableSlot *is, EcoAction *action)
 	return false;
 }
 
-/* Whether the row has all that an action needs; a row without was never recorded. */
+/* Whether the row has all that an action needs, a win above all; else it is open. */
 static bool
 settled(const Capture *c, TupleTableSlot *slot)
 {
@@ -474,8 +474,9 @@ settled(const Capture *c, TupleTableSlot *slot)
 }
 
 /*
- * The first of the captured columns that does not mean the same any more.  A
- * numeric can be written in several ways; an id that is one is taken by its text.
+ * The first of the captured columns that does not mean the same any more.  Amounts
+ * are compared as numbers, 1.0 being 1; ids are compared as the texts that they are
+ * recorded by.
  */
 static AttrNumber
 changed_column(Capture *c, TupleTableSlot *was, TupleTableSlot *is)
@@ -502,9 +503,9 @@ changed_column(Capture *c, TupleTableSlot *was, TupleTableSlot *is)
 }
 
 /*
- * A settled row is one round of one user, for good.  Who wants refusals reported
- * gets this one reported as well, and the row stays settled; open again it could
- * be settled once more.
+ * Refuse a change of a settled row, which is one round of one user for good.  With
+ * the argument report the caller notes the refusal and the statement goes on; but not
+ * when it leaves the row open, which could then be settled once more.
  */
 static void
 refuse_change(Capture *c, TupleTableSlot *was, TupleTableSlot *is, AttrNumber attno)

@@ -35,9 +35,11 @@ typedef struct EcoGameStats
 	EcoText		game;
 	bool		registered;
 	bool		exists;			/* the row was found, not made here */
-	bool		stored;			/* found, or written since */
-	int64		total_before;	/* to tell whether anything was counted */
-	int			reading;		/* which of its group's readings it is of */
+	bool		stored;			/* there is a row: found, or written since */
+	int64		total_before;	/* as stored: more now means that something
+								 * was counted since */
+	int			reading;		/* Player.reading of action.c when it was
+								 * read; less than that now: it is outdated */
 } EcoGameStats;
 
 /* The stored row, under the active snapshot. */

@@ -128,9 +128,9 @@ read_arguments(Reversal *r, FunctionCallInfo fcinfo)
 }
 
 /*
- * NULL when the transaction is a reward of this user, else what it is instead,
- * empty when it is nothing of theirs.
- * A reversal is no reward, so it cannot be reversed.
+ * Find the reward.  NULL when the transaction is one of this user, else what it is
+ * instead, or "" when the user has no such transaction.  A reversal is no reward, so
+ * it cannot be reversed.
  */
 static const char *
 find_reward(Reversal *r, int64 user_id)
@@ -226,8 +226,8 @@ refuse_excess(const Reversal *r, const EcoReversed *before, EcoAccount *account,
 }
 
 /*
- * Whether this takes the rest of the claim that the streak stands at; *d is
- * then the streak before it.
+ * Whether this reversal takes the rest of the daily claim that the streak stands at,
+ * so that its date may be claimed again; *d is then the streak before that claim.
  */
 static bool
 gives_date_back(const Reversal *r, const EcoReversed *before, EcoAccount *account,
@@ -302,7 +302,7 @@ stored_int(const EcoRow *row, const char *key)
 	return DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(found->val.numeric)));
 }
 
-/* True, and the refusal is made, when a number of then is not that of now. */
+/* Refuse the retry, and return true, when the first call's number was another. */
 static bool
 differs(const char *field, int64 now, const EcoRow *first, EcoResult *result)
 {

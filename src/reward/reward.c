@@ -55,7 +55,7 @@ const EcoJournal eco_rewards = {
 	.tell = tell,
 };
 
-/* Without XP moved there is only one level to look up. */
+/* The level after the entry and, in *before, that before it; often one look-up does. */
 static int32
 level_change(const EcoRow *row, int32 *before)
 {

@@ -38,15 +38,16 @@ extern const EcoJournal eco_rewards;
 #define ECO_RWD_BY_SEQ 0
 #define ECO_RWD_BY_EVENT 1
 
-/* What reversals with a smaller seq took of a reward. */
+/* What the reversals of a reward took back. */
 typedef struct EcoReversed
 {
 	int			reversals;
 	int64		gold;
 	int64		xp;
-	bool		gave_back;		/* a claim: its date as well */
+	bool		gave_back;		/* of a daily claim: its date as well */
 } EcoReversed;
 
+/* Adds up the reversals that came before a seq. */
 extern EcoReversed eco_reward_reversed(const EcoRow *reward, int64 before_seq);
 
 /* The source of the reward's reversals that have a key of their own; palloc'd. */

@@ -19,7 +19,7 @@
 #define MAX_REASON 1000
 #define MAX_ACTOR 255
 
-/* of a correction without a key: nothing else has its seq */
+/* the source of a correction without a key, whose event id is its seq */
 #define SOURCE_WITHOUT_KEY ECO_SOURCE_SET_STREAK ":once"
 
 /* columns of economy.streak_change after the common ones */
@@ -117,7 +117,10 @@ read_arguments(Correction *c, FunctionCallInfo fcinfo)
 		c->key = eco_text_arg(fcinfo, 5, "idempotency_key", ECO_MAX_KEY);
 }
 
-/* What a move excused and a grace of later are of the streak that is corrected. */
+/*
+ * Set the streak.  Dates that a change of zone excused, and a grace after the new last
+ * claim, belong to the streak that is replaced: both are forgotten.
+ */
 static void
 correct(const Correction *c, EcoDaily *d, EcoAccount *account, EcoResult *result)
 {

@@ -197,7 +197,7 @@ eco_daily_at(const EcoDaily *d, TimestampTz at)
 	return day;
 }
 
-/* A date was missed when it existed and nobody was paid for it. */
+/* Whether the date counts as missed: it existed, and no claim was paid for it. */
 static bool
 could_be_missed(int32 date, void *arg)
 {
@@ -233,8 +233,8 @@ eco_daily_day_before(const EcoDaily *d, const EcoDailyClaim *claim)
 }
 
 /*
- * Whether a claim was taken back: all that it gave, or its date, though some
- * of it may still be owed.
+ * Whether a claim was taken back: all that it gave, or its date, which is given back
+ * also when the user did not have all of the gold any more.
  */
 static bool
 was_taken_back(const EcoRow *claim)
@@ -247,9 +247,9 @@ was_taken_back(const EcoRow *claim)
 }
 
 /*
- * Whether the date was paid and not given back; the entry that paid it, or the
- * name that the entry of a claim on this date is to have.  The streak alone
- * does not know it: set_streak() may have put it back before such a date.
+ * Whether the date was paid and not given back: *entry is the entry that paid it.  If
+ * not, *event_id is what the entry of a claim on this date is to be called.  The
+ * streak alone does not tell: set_streak() may have put it back before such a date.
  */
 static bool
 is_paid(const EcoDaily *d, int32 date, EcoRow *entry, char **event_id)
@@ -270,7 +270,10 @@ is_paid(const EcoDaily *d, int32 date, EcoRow *entry, char **event_id)
 	return false;
 }
 
-/* The next moment after this one at which a clock that the date is read from changes. */
+/*
+ * The next moment, at_most at the latest, at which the clock of the user's zone or of
+ * the claim's zone is set forward or back.
+ */
 static TimestampTz
 clock_change(const EcoDaily *d, TimestampTz after, TimestampTz at_most)
 {
@@ -294,8 +297,8 @@ clock_change(const EcoDaily *d, TimestampTz after, TimestampTz at_most)
 }
 
 /*
- * The first second after low, and not after high, that is booked on a later date than
- * this, which low is not and high is; no clock changes between the two.
+ * The first second that is booked on a later date than this: low is not, high is, and
+ * no clock is set between the two, so halving finds it.
  */
 static TimestampTz
 first_second(const EcoDaily *d, TimestampTz low, TimestampTz high, int32 date)
@@ -339,8 +342,8 @@ begin_of_next(const EcoDaily *d, TimestampTz after, int32 date)
 }
 
 /*
- * Found by asking the same question that the claim asks, so it holds through
- * zone changes and clock changes.
+ * Asks for one date after the other what a claim would ask, so that the answer holds
+ * through changes of zones and of clocks.
  */
 TimestampTz
 eco_daily_next_claim(const EcoDaily *d, TimestampTz after)
@@ -370,7 +373,10 @@ local_date(TimestampTz at, pg_tz *zone)
 	return date2j(tm->tm_year + 1900, tm->tm_mon + 1, tm->tm_mday) - POSTGRES_EPOCH_JDATE;
 }
 
-/* A zone that jumped over the date line skipped a whole date; its noon lies elsewhere. */
+/*
+ * False for a date that the zone skipped when it jumped over the date line: what would
+ * be its noon lies on another date.
+ */
 bool
 eco_daily_date_exists(int32 date, void *arg)
 {

@@ -25,13 +25,13 @@ typedef struct EcoDaily
 									 * the first */
 	pg_tz	   *claim_zone;
 	int64		last_seq;		/* entry that the streak stands at, or 0 */
-	int32		paid_to;		/* no date after it was ever paid */
+	int32		paid_to;		/* the latest date that was ever paid */
 } EcoDaily;
 
-/* The dates of a moment. */
+/* The dates of a moment, which differ while a change of zone is pending. */
 typedef struct EcoClaimDay
 {
-	int32		booked;			/* what a claim is for */
+	int32		booked;			/* the date that a claim is booked on */
 	int32		in_user_zone;
 } EcoClaimDay;
 
@@ -41,7 +41,7 @@ extern EcoTable *const eco_daily_tables[];
 /* Reads under the active snapshot; false for an unknown user. */
 extern bool eco_daily_load(EcoDaily *d, int64 user_id, int32 freezes);
 
-/* Go back to what the streak was before this entry. */
+/* Set the streak to what it was before this entry. */
 extern void eco_daily_go_back(EcoDaily *d, const EcoRow *entry);
 
 /* Note the streak, and the entry it goes on from, in an entry to be posted. */
@@ -50,21 +50,22 @@ extern void eco_daily_note(const EcoDaily *d, EcoRow *entry);
 /* Store the streak.  The account lock covers the row. */
 extern void eco_daily_store(EcoDaily *d);
 
-/* A change of zone is pending no longer. */
+/* The claim's zone is the user's from now on: no change of zone is pending. */
 extern void eco_daily_commit_zone(EcoDaily *d);
 
 extern EcoClaimDay eco_daily_at(const EcoDaily *d, TimestampTz at);
 extern bool eco_daily_date_exists(int32 date, void *zone);
 
-/* What a claim is. */
+/* What a claim at a moment is, by the rule and by what was paid before. */
 typedef struct EcoDailyClaim
 {
 	EcoClaim	what;
 	EcoStreak	after;			/* by the rule */
-	bool		paid;			/* ECO_CLAIM_ALREADY, although the streak
-								 * stands at an earlier date */
-	EcoRow		entry;			/* paid: by this one */
-	char	   *event_id;		/* not paid: what its entry is to be called */
+	bool		paid;			/* what is ECO_CLAIM_ALREADY because the date
+								 * was paid, though the streak stands at an
+								 * earlier one: set_streak() put it back */
+	EcoRow		entry;			/* when paid: the entry that did */
+	char	   *event_id;		/* when not: that of the entry to be made */
 } EcoDailyClaim;
 
 extern void eco_daily_decide(const EcoDaily *d, EcoClaimDay day, EcoDailyClaim *claim);

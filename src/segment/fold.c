@@ -61,7 +61,7 @@ typedef struct Run
 	size_t		left;			/* behind next */
 } Run;
 
-/* The purchases, and the rows that are made of them. */
+/* The purchases that are being sorted, and the row that is being made of them. */
 typedef struct Fold
 {
 	DestReceiver receiver;
@@ -145,7 +145,10 @@ no_shutdown(DestReceiver *self)
 {
 }
 
-/* Send the purchases since that transaction to the fold. */
+/*
+ * Read the purchases since that transaction into the fold; since 0 reads all.  With
+ * unheld those that user_segments holds are left out.
+ */
 static void
 read_journal(Fold *fold, int64 since, bool unheld)
 {
@@ -190,7 +193,7 @@ read_journal(Fold *fold, int64 since, bool unheld)
 	SPI_finish();
 }
 
-/* The row of the user whose purchases have been read. */
+/* Return the row of the user whose purchases have all been passed. */
 static void
 end_user(Fold *fold)
 {
@@ -209,7 +212,7 @@ end_user(Fold *fold)
 	MemoryContextReset(fold->row_context);
 }
 
-/* The next purchase in the order of users. */
+/* Take the next purchase in the order of user and seq. */
 static void
 pass(Fold *fold, const Purchase *purchase)
 {
@@ -243,7 +246,7 @@ advance(Run *run)
 	return true;
 }
 
-/* The run with the least purchase is on top of the heap. */
+/* Puts the run with the least purchase on top of the heap, which has the greatest there. */
 static int
 compare_runs(Datum a, Datum b, void *arg)
 {

@@ -67,7 +67,7 @@ static EcoTable reversals = {
 
 #define ASSESSMENT_COLUMNS 8
 
-/* Arguments that stay the same from row to row, unpacked once. */
+/* A program and the names of its segments: the same from row to row, unpacked once. */
 typedef struct Compiled
 {
 	ArrayType  *words;			/* what the rest was made of */

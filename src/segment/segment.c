@@ -1,7 +1,9 @@
 /*
  * segment.c
- *		segment(): its query stays SQL, which is what it is best said in; what SQL
- *		cannot is to read under a snapshot that is no older than its locks.
+ *		segment(): the segment of a user.
+ *
+ * Its query is an SQL function, economy_internal.segment_seen().  What SQL cannot do
+ * is done here: lock the tables first, and read under a snapshot that is no older.
  */
 #include "postgres.h"
 
@@ -17,7 +19,7 @@
 
 PG_FUNCTION_INFO_V1(eco_segment);
 
-/* Opened here and read by the query, hence without columns. */
+/* Opened here, and read by the query alone, hence described without columns. */
 static EcoTable user_segments = {.name = "user_segments", .only_read = true};
 static EcoTable state = {.name = "rfm_state", .only_read = true};
 static EcoTable snapshots = {.name = "rfm_snapshots", .only_read = true};

@@ -113,7 +113,7 @@ eco_units_load(EcoUnits *units, int64 user_id, const EcoText *product_id, bool k
 	(void) find(units, user_id, product_id->datum);
 }
 
-/* Of a period that is over, as only a clock that was set back asks for. */
+/* Count the units of a period that is over; only a clock that was set back asks. */
 static int64
 count_past(const EcoUnits *units, EcoPeriod period, int64 number)
 {

@@ -21,8 +21,9 @@ typedef struct EcoUnits
 } EcoUnits;
 
 /*
- * Reads under the active snapshot.  What had to be counted from the entries is
- * kept, if that is allowed, whatever becomes of the purchase.
+ * Reads the user's row under the active snapshot, or makes it by counting the entries
+ * where there is none.  With keep such a row is written at once, also when the
+ * purchase is then refused, so that nobody counts them again.
  */
 extern void eco_units_load(EcoUnits *units, int64 user_id, const EcoText *product_id,
 						   bool keep);

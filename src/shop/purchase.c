@@ -91,7 +91,7 @@ static const char *check_freezes(Purchase *p, const EcoAccount *account);
 static const char *check_amounts(Purchase *p, const EcoAccount *account);
 static const char *take_stock(Purchase *p);
 
-/* check_rules(): a slot was waited for, so the rules are to be read again */
+/* what check_rules() returns when it has waited for a slot: read the rules again */
 static const char *const waited = "waited";
 
 static void post(Purchase *p, EcoAccount *account);
@@ -196,7 +196,7 @@ read_arguments(Purchase *p, FunctionCallInfo fcinfo)
 	p->user_limit_left = -1;
 }
 
-/* The code of the rule that says no, or NULL: then stock and global key are taken. */
+/* The code of the rule that refuses the purchase; NULL: stock and global key are taken. */
 static const char *
 decide(Purchase *p, const EcoAccount *account)
 {
@@ -252,7 +252,7 @@ buy(Purchase *p, EcoAccount *account)
 		post(p, account);
 }
 
-/* The code of the first rule that says no, or NULL. Stock comes last: it is taken. */
+/* The code of the first rule that refuses, or NULL.  Stock comes last: it is taken. */
 static const char *
 check_rules(Purchase *p, const EcoAccount *account)
 {
@@ -528,7 +528,10 @@ replay(Purchase *p, const EcoRow *first)
 					TextDatumGetCString(first->values[TXN_EFFECT_CODE]));
 }
 
-/* expected_price is a condition of the first call, and no part of what was bought. */
+/*
+ * The context as a retry is compared with it: without expected_price, which is a
+ * condition of the call and no part of what was bought.
+ */
 static Jsonb *
 without_conditions(Jsonb *context)
 {
@@ -570,7 +573,7 @@ refuse(Purchase *p, const char *code)
 	eco_result_set(&p->result, PURCHASE_GOLD_DELTA, Int64GetDatum(0));
 }
 
-/* Another transaction is in this call, or in one with this global key. */
+/* Answer in_progress: another transaction is in this call, or uses this global key. */
 static void
 come_again(Purchase *p)
 {

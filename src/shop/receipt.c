@@ -116,7 +116,7 @@ eco_receipt(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* Hash of the entry before seq, or false when there is none to be found. */
+/* The hash that the entry at seq follows; false when the entry before it is gone. */
 static bool
 previous_hash(int64 user_id, int64 seq, uint8 hash[ECO_HASH_LEN])
 {

@@ -105,8 +105,10 @@ take_free(EcoRow *slots, int nslots, int32 units, int16 *slot)
 }
 
 /*
- * Changes a slot only once it is certain that they hold enough together.  Looked
- * at under the snapshot they do, so when not, somebody has one that holds units.
+ * Take the units from several slots: lock those that nobody else has, and change one
+ * only when the locked ones hold enough together.  In the snapshot all slots together
+ * do; so when the locked ones do not, somebody has another that holds units, and
+ * that one is waited for.
  */
 static EcoStock
 gather(EcoRow *slots, int nslots, int32 units, EcoAttempt *attempt, int16 *slot)

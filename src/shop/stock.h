@@ -23,11 +23,11 @@ typedef enum EcoStock
 } EcoStock;
 
 /*
- * Take units from the product's stock; `take` false only looks.  Who has to gather
- * them does it in the attempt, which is begun then, and taken back when he has to
- * wait: he holds nothing meanwhile.  *remaining is
- * what is left in the eyes of this transaction; *slot the slot the (first) units
- * came from.
+ * Take units from the product's stock; `take` false only looks.  When no single slot
+ * has enough, they are gathered from several within the attempt, which this begins,
+ * and takes back before it has to wait, so that nothing is held meanwhile.
+ * *remaining is what is left in the eyes of this transaction; *slot the slot that
+ * the (first) units came from.
  */
 extern EcoStock eco_stock_take(const EcoProduct *product, int32 units, bool take,
 							   EcoAttempt *attempt, int64 *remaining, int16 *slot);
