@@ -29,7 +29,7 @@ static void notify(EcoListener *listener, const EcoEvent *event);
 
 EcoListener eco_notifier = {notify, NULL};
 
-/* RFC 3339 in UTC, microseconds; false when it has no such form. */
+/* Write a time as RFC 3339, in UTC and to the microsecond; false: it has no such form. */
 static bool
 format_time(TimestampTz at, char *buf, size_t size)
 {
@@ -144,7 +144,7 @@ eco_tell_entries(char letter, int64 user_id, int64 first, int64 last, EcoListene
 	eco_stream_end(stream);
 }
 
-/* What telling allocates goes with each entry: a range may be long. */
+/* Tell one entry, and free what that allocated: a range of entries may be long. */
 static void
 tell(const EcoJournal *journal, const EcoRow *row, EcoListener *listener)
 {
@@ -167,7 +167,7 @@ journal_of(char letter)
 	return journal;
 }
 
-/* The envelope, with the number of the entry alone in its data. */
+/* Write the event as a reference: its envelope, with nothing but the seq in its data. */
 static const char *
 refer(const EcoEvent *event, char reference[ECO_REFERENCE_MAX])
 {

@@ -109,7 +109,7 @@ eco_changes(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* A standby may lag behind the cursor, and so may an older snapshot. */
+/* Whether the cursor has seen more than we do: on a standby, or with an old snapshot. */
 static bool
 lags_behind(const Call *call)
 {
@@ -147,8 +147,8 @@ told_up_to(const Call *call, uint64 xact)
 }
 
 /*
- * Whether an action was pruned that the cursor was not told of, or the cursor is
- * of another past.  What this session has given is of this one.
+ * Whether an action was pruned before the cursor was told of it, or the cursor is of
+ * another past than this data; one that this session has returned is not.
  */
 static bool
 is_spoiled(const Call *call)
@@ -200,8 +200,8 @@ begin_now(Call *call)
 }
 
 /*
- * Remember the cursor that is given: it was found to be of this past, or is of
- * now, and needs no second look.
+ * Remember the cursor that this call returns.  Whoever comes back with it need not be
+ * asked again whether it is of this data's past.
  */
 static void
 give(const Call *call)
@@ -264,8 +264,8 @@ take_feed(Call *call)
 }
 
 /*
- * Of the pair, and behind its end of what this call sees besides, when the pair
- * began calls ago.  NULL: all is told.
+ * The next entry of the pair.  At its end, when this call sees more than the pair,
+ * which may have begun some calls ago, go on with a new pair.  NULL: all is told.
  */
 static const EcoFeedEntry *
 next_entry(Call *call)

@@ -2,11 +2,14 @@
  * cursor.h
  *		A position of a reader of all journals.
  *
- * What `old` sees was told.  Within a pair, what `new` sees besides is being
- * told in the order of (position, user_id, seq), and was up to `told`.  As text
- * a cursor also names system, timeline, database and installation: transaction
- * ids mean something only within them.  `newest` says by which entry to know
- * that it is of this data's past, see witness.h.
+ * A cursor is one snapshot, or a pair of them.  What `old` sees has been told.  To go
+ * on, the reader takes a snapshot `new`: the entries that it sees and `old` does not
+ * are told in the order of (position, user_id, seq), and `told` says how far that
+ * has come.  When all are told the pair is over, and `new` becomes `old`.
+ *
+ * As text a cursor also names system, timeline, database and installation, because
+ * transaction ids mean something only within them; and `newest`, the entry by which
+ * to know that the cursor is of this data's past, see witness.h.
  */
 #ifndef ECO_CURSOR_H
 #define ECO_CURSOR_H
@@ -34,8 +37,8 @@ typedef struct EcoWitness
 typedef struct EcoCursor
 {
 	EcoSnapshot *old;
-	EcoSnapshot *new;			/* NULL: not within a pair */
-	EcoPlace	told;
+	EcoSnapshot *new;			/* NULL: there is no pair */
+	EcoPlace	told;			/* of the pair, up to this place */
 	EcoWitness	newest;			/* of all that was told */
 } EcoCursor;
 
@@ -50,7 +53,8 @@ extern char *eco_cursor_here(int64 *number);
 typedef enum EcoCursorRead
 {
 	ECO_CURSOR_READ,
-	ECO_CURSOR_FOREIGN,			/* of somewhere else, so nothing was read */
+	ECO_CURSOR_FOREIGN,			/* of another system, timeline, database or
+								 * installation; nothing else was read */
 	ECO_CURSOR_NONE				/* the text is no cursor */
 } EcoCursorRead;
 

@@ -84,7 +84,7 @@ typedef struct Receiver
 	char		journal;
 } Receiver;
 
-/* as the windows before were filled; also of the feed before */
+/* positions of the next window, by how full those before were, in earlier feeds too */
 static int64 width = FIRST_WIDTH;
 
 static void read_window(EcoFeed *feed);
@@ -258,8 +258,9 @@ receive(TupleTableSlot *slot, DestReceiver *self)
 }
 
 /*
- * One transaction is read at once, or each part of it would read it all again.
- * Else keep the first half; the rest is read again in a window of its own.
+ * Enlarge a full window, up to its limit; beyond that keep its first half, and read
+ * the rest again in another window.  A window of a single transaction has no limit:
+ * each part of it would read all of it again.
  */
 static void
 make_room(EcoFeed *feed)
@@ -396,7 +397,7 @@ collect(EcoListener *listener, const EcoEvent *event)
 	collector->last = &heard->next;
 }
 
-/* Whether an error may pass by itself, and so says nothing of the entry. */
+/* Whether the error is the server's and not the entry's, so that a retry may help. */
 static bool
 is_general(int sqlerrcode)
 {
@@ -408,7 +409,7 @@ is_general(int sqlerrcode)
 		sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
 }
 
-/* False, with a warning, when they cannot be told. */
+/* Tell these entries; false, with a warning, when they cannot be told. */
 static bool
 try_to_tell(char journal, int64 user_id, int64 first, int64 last, int level, EcoListener *listener)
 {

@@ -27,8 +27,8 @@ typedef struct EcoFeedEntry
 } EcoFeedEntry;
 
 /*
- * Read the pair of the cursor from where it is.  number: of the installation.
- * live: only what the relay is to tell.
+ * Read what the cursor's pair has not told yet.  number is that of the installation;
+ * live leaves out what was told by NOTIFY at its commit.
  */
 extern EcoFeed *eco_feed_begin(const EcoCursor *cursor, int64 number, bool live);
 

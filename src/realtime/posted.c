@@ -55,8 +55,8 @@ eco_posted_install(void)
 }
 
 /*
- * What is sent inline must not overtake what waits for the relay, of the same
- * user above all, so it goes the same way.
+ * Whether the relay is to tell the entry.  With economy.notify = inline it is not,
+ * unless others still wait for the relay, which this one must not overtake.
  */
 static bool
 is_live(void)
@@ -175,7 +175,7 @@ put_live_first(void)
 	return live;
 }
 
-/* False when there is no relay to be had. */
+/* Put the first n into the ring; false when there is no relay to be had. */
 static bool
 hand_to_relay(int n)
 {
@@ -201,8 +201,9 @@ hand_to_relay(int n)
 }
 
 /*
- * With NOTIFY's queue full a commit would fail: what was done counts for more
- * than telling it, and can be read.  Asked once in a transaction.
+ * Whether NOTIFY's queue has room.  With a full one the commit would fail, and what
+ * was done counts for more than telling it, which replay() can do later.  Asked once
+ * in a transaction.
  */
 bool
 eco_notify_has_room(void)

@@ -116,7 +116,7 @@ eco_relay_install(void)
 /* the database that the current transaction drops */
 static Oid	dropping = InvalidOid;
 
-/* DROP DATABASE waits some seconds for other sessions to end. */
+/* Dismiss the relay of a dropped database, for which DROP DATABASE waits some seconds. */
 static void
 dismiss_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)
 {
@@ -234,9 +234,9 @@ run(Relay *relay)
 }
 
 /*
- * DROP DATABASE asks for it.  RENAME and CREATE DATABASE ... TEMPLATE wait some
- * seconds for a database that nobody is connected to; then nobody listens, and
- * what waits in the ring waits for the next relay.
+ * Whether something wants the relay to leave.  DROP DATABASE asks for it.  RENAME and
+ * CREATE DATABASE ... TEMPLATE wait some seconds until nobody is connected: without
+ * other sessions nobody listens, and the ring keeps what it has for the next relay.
  */
 static bool
 leaves(Relay *relay)
@@ -271,8 +271,8 @@ rest(Relay *relay, bool more)
 }
 
 /*
- * A step that fails, for instance because NOTIFY's queue is full, is done again
- * later: what the ring says of it has not changed.
+ * Do a step; true when there is more to do at once.  One that fails, for instance
+ * because NOTIFY's queue is full, is done again later: the ring has not noted it.
  */
 static bool
 try_step(Relay *relay)
@@ -365,9 +365,9 @@ extension_exists(void)
 }
 
 /*
- * It was dropped, or a transaction that has not ended creates it.  The snapshot
- * is the older one: what ended in it has created or dropped it by the time we
- * look.
+ * A step without the extension, which was dropped, or which a transaction that has not
+ * ended creates.  What the step's snapshot sees counts as told: it is older than the
+ * look for the extension, so a creation that it sees would have been found.
  */
 static bool
 without_extension(Relay *relay)
@@ -406,7 +406,7 @@ end_pair(Relay *relay)
 	begin_pair(relay);
 }
 
-/* Tell the entries of an item, as far as the step goes; aborted ones go. */
+/* Tell the entries of an item, at most *budget; those of an aborted transaction go. */
 static void
 tell_item(Relay *relay, EcoPosted *item, int *budget)
 {

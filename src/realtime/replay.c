@@ -65,7 +65,7 @@ is_missing(int64 user_id, int64 after, int64 last)
 	return after < last;
 }
 
-/* A standby may not have come as far as the caller, and so may an older snapshot. */
+/* Whether what we do not see may yet come: on a standby, or with an old snapshot. */
 static bool
 may_lag(void)
 {

@@ -24,10 +24,10 @@
 
 #define TRANCHE "economy_ring"
 
-/* after this a worker that did not report is asked for again */
+/* a relay that has not come up after so long is started again */
 #define START_PATIENCE_MS 10000
 
-/* an item waits so long for its transaction; then it is left to the journals */
+/* an item whose transaction is not seen to end for so long is left to the journals */
 #define PATIENCE_MS 5000
 
 struct EcoRing
@@ -186,7 +186,7 @@ eco_ring_attach(void)
 	return !ask || start_relay(my_ring) ? my_ring : NULL;
 }
 
-/* True at most once until the relay is there or patience is over; locked. */
+/* Whether to start a relay: true for one caller, until START_PATIENCE_MS; locked. */
 static bool
 needs_relay(EcoRing *ring)
 {
@@ -293,9 +293,10 @@ forget_late(EcoRing *ring)
 }
 
 /*
- * Begin a free ring anew; false when it is not free.  What the snapshot sees
- * needs not be told; what runs in it may have been prepared before, or finds
- * this ring later than it posts.
+ * Begin a free ring anew; false when it is not free.  What the snapshot sees ended
+ * without this ring, and is not told.  Transactions that run in it count as late: one
+ * may have been prepared before there was a ring, or have posted before it found this
+ * one.
  */
 static bool
 begin(EcoRing *ring, Oid dropped, Oid database, const EcoSnapshot *now)
@@ -572,7 +573,7 @@ is_told(const EcoPosted *item)
 	return item->first > item->last;
 }
 
-/* Take out what is told, at the start; locked. */
+/* Take told items out at the start of the ring; locked. */
 static void
 trim(EcoRing *ring)
 {
@@ -604,7 +605,7 @@ eco_ring_told(EcoRing *ring, uint64 from, const EcoPosted *items, int n, const E
 	LWLockRelease(ring->lock);
 }
 
-/* Close the gaps between those that wait, so that they do not fill the ring; locked. */
+/* Take told items out between those that wait, so that the ring does not fill; locked. */
 static void
 compact(EcoRing *ring)
 {
@@ -616,7 +617,10 @@ compact(EcoRing *ring)
 	ring->tail = start;
 }
 
-/* What the snapshot sees is told; what waits for too long becomes late; locked. */
+/*
+ * Take out the items that the snapshot sees, which are told, and those that have
+ * waited for too long, whose transactions are late from now on; locked.
+ */
 static void
 settle(EcoRing *ring, const EcoSnapshot *told)
 {

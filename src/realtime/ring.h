@@ -27,7 +27,8 @@ typedef struct EcoPosted
 {
 	uint64		xid;			/* of the top transaction, with epoch */
 	int64		user_id;
-	int64		first;			/* behind last: nothing is left to tell */
+	int64		first;			/* rises as they are told; beyond last when
+								 * all are */
 	int64		last;
 	TimestampTz at;
 	char		journal;		/* 0: of several */
@@ -76,7 +77,10 @@ extern EcoRing *eco_ring_attach(void);
 extern bool eco_ring_put(EcoRing *ring, const EcoPosted *items, int n);
 extern void eco_ring_wake(EcoRing *ring);
 
-/* Ask a database's relay to end, because the database goes; or it stays. */
+/*
+ * Ask a database's relay to end, because the database is to be dropped; and take that
+ * back when the drop has failed.
+ */
 extern void eco_ring_dismiss(Oid database);
 extern void eco_ring_recall(Oid database);
 
@@ -123,29 +127,32 @@ extern EcoStage eco_ring_cursor(EcoRing *ring, EcoCursor *cursor);
  */
 extern EcoStage eco_ring_begin(EcoRing *ring, const EcoSnapshot *now);
 
-/* What was sent is noted when it has been committed. */
+/* What a transaction of the relay has sent; noted in the ring after its commit. */
 typedef struct EcoSent
 {
 	uint64		events;
-	TimestampTz oldest;			/* when it was posted; 0: that is not known */
+	TimestampTz oldest;			/* when the oldest was posted; 0: not known */
 } EcoSent;
 
-/* Of the journals: all up to this place. */
+/* ECO_STAGE_JOURNALS: all entries of the pair up to this place were sent. */
 extern void eco_ring_reached(EcoRing *ring, const EcoPlace *place, const EcoSent *sent);
 
 /*
- * Copy up to max items, told ones too, from number *from on, or from the first
- * that is there: *from says which.
+ * Copy up to max items, told ones too.  The first is number *from, or the oldest
+ * that is still there, whose number is *from then.
  */
 extern int	eco_ring_peek(EcoRing *ring, uint64 *from, EcoPosted *items, int max);
 
-/* Of the ring: these items as they are now, read from there. */
+/*
+ * ECO_STAGE_RING: these items, which eco_ring_peek() copied from number `from`, were
+ * sent as far as their `first` says.
+ */
 extern void eco_ring_told(EcoRing *ring, uint64 from, const EcoPosted *items, int n,
 						  const EcoSent *sent);
 
 /*
- * All that `new` sees was told: the pair is over.  Items that it sees go, and
- * those that have waited for too long are left to the journals.
+ * All that `new` sees was told: the pair is over.  Its items leave the ring, and so
+ * do those that have waited for too long, which the journals tell instead.
  */
 extern void eco_ring_finish(EcoRing *ring);
 

@@ -23,7 +23,7 @@ compare_xids(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* With its epoch; no snapshot reaches back a whole epoch. */
+/* The id with its epoch: a snapshot does not reach back as far as a whole epoch. */
 static uint64
 full_xid(TransactionId xid, FullTransactionId next)
 {

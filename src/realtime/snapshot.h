@@ -16,10 +16,10 @@
  */
 extern EcoSnapshot *eco_snapshot_take(void);
 
-/* Before everything; palloc'd. */
+/* The snapshot of before everything, which sees nothing; palloc'd. */
 extern EcoSnapshot *eco_snapshot_nowhere(void);
 
-/* The text form of pg_snapshot; NULL when the text up to `end` is none. */
+/* Read the text form of pg_snapshot; NULL when the text up to `end` is something else. */
 extern EcoSnapshot *eco_snapshot_parse(const char *at, const char *end);
 extern char *eco_snapshot_text(const EcoSnapshot *snapshot);
 

@@ -42,7 +42,7 @@ eco_witness_of(const EcoFeedEntry *entry)
 	return witness;
 }
 
-/* A reader of what a snapshot sees of the data, behind a place. */
+/* Begin to read all that a snapshot sees behind a place. */
 static EcoFeed *
 read_behind(const EcoPlace *place, const EcoSnapshot *seen, int64 number)
 {
@@ -82,9 +82,10 @@ eco_witness_newest(const EcoSnapshot *now, int64 number)
 }
 
 /*
- * Whether the row is the same one; a pruned one leaves only that it was pruned.
- * Then nothing newer was, but to one that reads from the start, which misses
- * nothing that is gone; and of restored ones no transaction is known.
+ * Whether the witness is there and the same.  Of a pruned one only the account says
+ * that it may have been pruned; it counts as the same unless an action behind it was
+ * pruned as well.  A cursor from the start may not mind that, and of actions pruned
+ * before a restore no transaction is known.
  */
 static bool
 is_the_same(const EcoCursor *cursor, int64 number, uint64 pruned_xact)
