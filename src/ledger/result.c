@@ -8,7 +8,6 @@
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
 #include "utils/builtins.h"
-#include "utils/numeric.h"
 #include "utils/typcache.h"
 
 #include "errors.h"
@@ -133,7 +132,7 @@ eco_result_entry(EcoResult *result, const EcoJournal *journal, const EcoRow *ent
 }
 
 static void
-push(EcoDetail *detail, const char *key, JsonbValue *value)
+push_key(EcoDetail *detail, const char *key, int len)
 {
 	JsonbValue	name;
 
@@ -144,9 +143,28 @@ push(EcoDetail *detail, const char *key, JsonbValue *value)
 	}
 	name.type = jbvString;
 	name.val.string.val = unconstify(char *, key);
-	name.val.string.len = (int) strlen(key);
+	name.val.string.len = len;
 	pushJsonbValue(&detail->state, WJB_KEY, &name);
+}
+
+static void
+push(EcoDetail *detail, const char *key, JsonbValue *value)
+{
+	push_key(detail, key, (int) strlen(key));
 	pushJsonbValue(&detail->state, WJB_VALUE, value);
+}
+
+void
+eco_detail_open_object(EcoDetail *detail, const char *key, int len)
+{
+	push_key(detail, key, len);
+	pushJsonbValue(&detail->state, WJB_BEGIN_OBJECT, NULL);
+}
+
+void
+eco_detail_close_object(EcoDetail *detail)
+{
+	pushJsonbValue(&detail->state, WJB_END_OBJECT, NULL);
 }
 
 void
@@ -167,13 +185,19 @@ eco_detail_str(EcoDetail *detail, const char *key, const char *value)
 }
 
 void
-eco_detail_int(EcoDetail *detail, const char *key, int64 value)
+eco_detail_numeric(EcoDetail *detail, const char *key, Numeric value)
 {
 	JsonbValue	json;
 
 	json.type = jbvNumeric;
-	json.val.numeric = int64_to_numeric(value);
+	json.val.numeric = value;
 	push(detail, key, &json);
+}
+
+void
+eco_detail_int(EcoDetail *detail, const char *key, int64 value)
+{
+	eco_detail_numeric(detail, key, int64_to_numeric(value));
 }
 
 void

@@ -11,6 +11,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/jsonb.h"
+#include "utils/numeric.h"
 
 #include "ledger/journal.h"
 
@@ -63,7 +64,7 @@ extern void eco_result_busy(EcoResult *result, int retry_after_column);
 /* The transaction_id of an entry of the journal. */
 extern void eco_result_entry(EcoResult *result, const EcoJournal *journal, const EcoRow *entry);
 
-/* A flat jsonb object under construction. */
+/* A jsonb object under construction, which may hold others. */
 typedef struct EcoDetail
 {
 	JsonbParseState *state;
@@ -73,10 +74,15 @@ typedef struct EcoDetail
 extern void eco_detail_text(EcoDetail *detail, const char *key, const char *value, int len);
 extern void eco_detail_str(EcoDetail *detail, const char *key, const char *value);
 extern void eco_detail_int(EcoDetail *detail, const char *key, int64 value);
+extern void eco_detail_numeric(EcoDetail *detail, const char *key, Numeric value);
 extern void eco_detail_bool(EcoDetail *detail, const char *key, bool value);
 
 /* NULL: null */
 extern void eco_detail_json(EcoDetail *detail, const char *key, Jsonb *value);
+
+/* An object within it, until it is closed. */
+extern void eco_detail_open_object(EcoDetail *detail, const char *key, int len);
+extern void eco_detail_close_object(EcoDetail *detail);
 
 /*
  * Whether a retry gives the same object as the first call; NULL: null.  The second

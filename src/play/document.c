@@ -1,20 +1,16 @@
 /*
  * document.c
  *		game_stats_me(): a user's statistics as one document.
+ *
+ * Members are put in the order in which jsonb keeps them, which spares it the sorting.
  */
 #include "postgres.h"
 
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 
-#include "core/json.h"
-#include "errors.h"
 #include "ledger/args.h"
+#include "ledger/result.h"
 #include "play/stats.h"
-
-#define FIRST_CAPACITY 4096
-#define BYTES_PER_GAME (ECO_MAX_NAME * 6 + 300)
-#define BYTES_OF_SUM 1024
 
 /* Figures of one game, or of all together. */
 typedef struct Figures
@@ -26,19 +22,12 @@ typedef struct Figures
 	int64		max_win;
 } Figures;
 
-/* The part of the document that tells of each game, as it grows. */
-typedef struct Games
-{
-	EcoJson		json;
-	size_t		capacity;
-	Figures		sum;
-} Games;
-
 PG_FUNCTION_INFO_V1(eco_game_stats_me);
 
-static void read_games(Games *games, Datum user_id);
-static void add_game(Games *games, const char *name, const Figures *f);
-static char *complete(Games *games, Datum user_id);
+static void put_games(EcoDetail *document, Datum user_id, Figures *sum);
+static void put_game(EcoDetail *document, const EcoRow *game, const Figures *f);
+static void put_win_rate(EcoDetail *document, const Figures *f);
+static void put_sum(EcoDetail *document, const Figures *sum);
 
 /*
  * eco_game_stats_me(user_id bigint) returns jsonb
@@ -50,21 +39,33 @@ eco_game_stats_me(PG_FUNCTION_ARGS)
 {
 	static EcoTable *const tables[] = {&eco_games, &eco_game_stats, NULL};
 	EcoOpenTables *open;
-	Games		games = {.capacity = FIRST_CAPACITY};
+	EcoDetail	document = {0};
+	Figures		sum = {0};
 
 	eco_require_arg(fcinfo, 0, "user_id");
-	eco_json_begin(&games.json, palloc(games.capacity), games.capacity);
-	eco_json_open(&games.json, NULL, '{');
 	open = eco_tables_open(ECO_READ, tables);
-	read_games(&games, PG_GETARG_DATUM(0));
+	eco_detail_open_object(&document, "games", (int) strlen("games"));
+	put_games(&document, PG_GETARG_DATUM(0), &sum);
+	eco_detail_close_object(&document);
 	eco_tables_close(open);
-	eco_json_close(&games.json, '}');
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(complete(&games, PG_GETARG_DATUM(0))));
+	eco_detail_int(&document, "user_id", PG_GETARG_INT64(0));
+	put_sum(&document, &sum);
+	return eco_detail_end(&document);
+}
+
+static bool
+same_text(Datum a, Datum b)
+{
+	text	   *one = DatumGetTextPP(a);
+	text	   *other = DatumGetTextPP(b);
+
+	return VARSIZE_ANY_EXHDR(one) == VARSIZE_ANY_EXHDR(other) &&
+		memcmp(VARDATA_ANY(one), VARDATA_ANY(other), VARSIZE_ANY_EXHDR(one)) == 0;
 }
 
 /* Both scans go by the name of the game. */
 static void
-read_games(Games *games, Datum user_id)
+put_games(EcoDetail *document, Datum user_id, Figures *sum)
 {
 	EcoScan    *all = eco_scan_begin(&eco_games, 0, 0, 0, NULL);
 	EcoScan    *mine = eco_scan_begin(&eco_game_stats, DatumGetInt64(user_id), 0, 1, &user_id);
@@ -74,10 +75,9 @@ read_games(Games *games, Datum user_id)
 
 	while (eco_scan_next(all, &game))
 	{
-		char	   *name = TextDatumGetCString(game.values[0]);
 		Figures		f = {0};
 
-		if (has_row && strcmp(TextDatumGetCString(row.values[STA_GAME]), name) == 0)
+		if (has_row && same_text(row.values[STA_GAME], game.values[0]))
 		{
 			f.total = eco_row_int(&row, STA_TOTAL);
 			f.wins = eco_row_int(&row, STA_WINS);
@@ -86,70 +86,51 @@ read_games(Games *games, Datum user_id)
 			f.max_win = eco_row_int(&row, STA_MAX_WIN);
 			has_row = eco_scan_next(mine, &row);
 		}
-		add_game(games, name, &f);
+		put_game(document, &game, &f);
+		sum->total += f.total;
+		sum->wins += f.wins;
+		sum->losses += f.losses;
+		sum->draws += f.draws;
+		sum->max_win = Max(sum->max_win, f.max_win);
 	}
 	eco_scan_end(mine);
 	eco_scan_end(all);
 }
 
+static void
+put_game(EcoDetail *document, const EcoRow *game, const Figures *f)
+{
+	text	   *name = DatumGetTextPP(game->values[0]);
+
+	eco_detail_open_object(document, VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+	eco_detail_int(document, "wins", f->wins);
+	eco_detail_int(document, "draws", f->draws);
+	eco_detail_int(document, "total", f->total);
+	eco_detail_int(document, "losses", f->losses);
+	eco_detail_int(document, "max_win", f->max_win);
+	put_win_rate(document, f);
+	eco_detail_close_object(document);
+}
+
 /* wins / (wins + losses) to 4 places, half up; 0 without either */
 static void
-put_win_rate(EcoJson *json, const Figures *f)
+put_win_rate(EcoDetail *document, const Figures *f)
 {
 	int64		games = f->wins + f->losses;
 	int64		rate = 0;
 
 	if (games > 0)
 		rate = (int64) (((int128) f->wins * 20000 + games) / (2 * (int128) games));
-	eco_json_raw(json, "win_rate",
-				 psprintf("%lld.%04lld", (long long) rate / 10000, (long long) rate % 10000));
+	eco_detail_numeric(document, "win_rate", int64_div_fast_to_numeric(rate, 4));
 }
 
 static void
-add_game(Games *games, const char *name, const Figures *f)
+put_sum(EcoDetail *document, const Figures *sum)
 {
-	EcoJson    *json = &games->json;
-
-	if (json->cap - json->len < BYTES_PER_GAME)
-	{
-		games->capacity *= 2;
-		json->buf = repalloc(json->buf, games->capacity);
-		json->cap = games->capacity;
-	}
-	eco_json_open(json, name, '{');
-	eco_json_int(json, "total", f->total);
-	eco_json_int(json, "wins", f->wins);
-	eco_json_int(json, "losses", f->losses);
-	eco_json_int(json, "draws", f->draws);
-	put_win_rate(json, f);
-	eco_json_int(json, "max_win", f->max_win);
-	eco_json_close(json, '}');
-	games->sum.total += f->total;
-	games->sum.wins += f->wins;
-	games->sum.losses += f->losses;
-	games->sum.draws += f->draws;
-	games->sum.max_win = Max(games->sum.max_win, f->max_win);
-}
-
-static char *
-complete(Games *games, Datum user_id)
-{
-	EcoJson		json;
-	size_t		capacity = games->capacity + BYTES_OF_SUM;
-	const Figures *sum = &games->sum;
-
-	eco_json_begin(&json, palloc(capacity), capacity);
-	eco_json_open(&json, NULL, '{');
-	eco_json_int(&json, "user_id", DatumGetInt64(user_id));
-	eco_json_int(&json, "total_games_played", sum->total);
-	eco_json_int(&json, "total_wins", sum->wins);
-	eco_json_int(&json, "total_losses", sum->losses);
-	eco_json_int(&json, "total_draws", sum->draws);
-	put_win_rate(&json, sum);
-	eco_json_int(&json, "overall_max_win", sum->max_win);
-	eco_json_raw(&json, "games", games->json.buf);
-	eco_json_close(&json, '}');
-	if (games->json.overflow || json.overflow)
-		ECO_ERROR(ECO_LEDGER_DAMAGED, errmsg("statistics document does not fit its buffer"));
-	return json.buf;
+	put_win_rate(document, sum);
+	eco_detail_int(document, "total_wins", sum->wins);
+	eco_detail_int(document, "total_draws", sum->draws);
+	eco_detail_int(document, "total_losses", sum->losses);
+	eco_detail_int(document, "overall_max_win", sum->max_win);
+	eco_detail_int(document, "total_games_played", sum->total);
 }

@@ -41,6 +41,7 @@ CREATE TEMP TABLE rates AS SELECT w, l, economy.register(format('pgtap rate %s %
 INSERT INTO economy.game_stats SELECT u, 'slot', w + l, w, l, 0, 0, 0, 0, pg_catalog.now() FROM rates;
 SELECT is((SELECT string_agg(format('%s/%s: %s', w, w + l, economy.game_stats_me(u) -> 'win_rate'), ', ') FROM rates
            WHERE economy.game_stats_me(u) ->> 'win_rate' IS DISTINCT FROM CASE WHEN w + l = 0 THEN '0.0000' ELSE round(w / (w + l)::numeric, 4)::text END), NULL, 'win rates are rounded to 4 places');
+SELECT is((SELECT count(*) FROM rates, economy.game_stats_me(u) d WHERE NOT ROW(d)::record OPERATOR(pg_catalog.*=) ROW(d::text::jsonb)::record), 0::bigint, 'to the byte what jsonb makes of the text');
 DELETE FROM economy.game_stats g USING rates r WHERE g.user_id = r.u;
 SELECT is((SELECT economy.game_stats_me(u) ->> 'win_rate' FROM rates WHERE (w, l) = (0, 1)), '0.0000', 'undone');
 INSERT INTO economy.game_stats SELECT u, 'slot', 2 * n, n, n, 0, 0, 0, 0, pg_catalog.now() FROM rates, LATERAL (SELECT 4000000000000000000::bigint AS n) x WHERE (w, l) = (1, 1);
