@@ -12,11 +12,14 @@
  */
 #include "postgres.h"
 
+#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "executor/executor.h"
+#include "pgstat.h"
+#include "storage/bufmgr.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
@@ -28,12 +31,15 @@
 #include "ledger/rows_private.h"
 
 #define INSERT_ROWS 64			/* to the heap at once */
+#define ROOM_FOR_VERSIONS (BLCKSZ / 8)	/* of rows that change, on a page */
 
 static RegProcedure equality_of(Oid type);
 static bool index_is_complete(Relation index);
 static EcoLock lock_version(EcoRow *row, EcoOpenTable *open, TupleTableSlot *slot,
 							LockWaitPolicy policy, uint8 flags);
-static void copy_out(const EcoOpenTable *open, TupleTableSlot *slot, EcoRow *row);
+static bool fetch_version(EcoScan *scan, HeapTuple tuple);
+static void prune_when_full(Relation rel, Buffer buffer);
+static void copy_out(const EcoOpenTable *open, HeapTuple tuple, EcoRow *row);
 static void check_constraints(EcoTableCache *cache, Relation rel, TupleTableSlot *slot);
 static void check_apart(Relation rel, TupleTableSlot *slot);
 static TupleTableSlot *fill_slot(EcoTableCache *cache, Relation rel, const EcoRow *row);
@@ -53,7 +59,6 @@ eco_direct_scan_begin(EcoScan *scan, const Datum *values, const int64 *after)
 		index_close(scan->index, NoLock);
 		return false;
 	}
-	scan->slot = table_slot_create(rel, NULL);
 	for (int i = 0; i < nkeys; i++)
 	{
 		Oid			type = table->columns[table->keys[scan->key].columns[i]].type;
@@ -97,19 +102,64 @@ bool
 eco_direct_scan_next(EcoScan *scan, EcoRow *row)
 {
 	MemoryContext caller = MemoryContextSwitchTo(scan->context);
-	bool		found = index_getnext_slot(scan->desc, ForwardScanDirection, scan->slot);
+	HeapTupleData tuple;
+	bool		found = false;
 
+	while (!found && index_getnext_tid(scan->desc, ForwardScanDirection) != NULL)
+		found = fetch_version(scan, &tuple);
 	MemoryContextSwitchTo(caller);
 	if (found)
-		copy_out(scan->open, scan->slot, row);
+		copy_out(scan->open, &tuple, row);
 	return found;
+}
+
+/*
+ * The version that the snapshot sees, of what the index points to; its page stays
+ * pinned.  This is index_fetch_heap(), but for the pruning, and without a slot.
+ */
+static bool
+fetch_version(EcoScan *scan, HeapTuple tuple)
+{
+	IndexScanDesc desc = scan->desc;
+	Relation	rel = scan->open->rel;
+	Buffer		before = scan->buffer;
+	bool		all_dead = false;
+	bool		found;
+
+	scan->buffer = ReleaseAndReadBuffer(before, rel, ItemPointerGetBlockNumber(&desc->xs_heaptid));
+	if (scan->buffer != before)
+		prune_when_full(rel, scan->buffer);
+	LockBuffer(scan->buffer, BUFFER_LOCK_SHARE);
+	found = heap_hot_search_buffer(&desc->xs_heaptid, rel, scan->buffer, desc->xs_snapshot, tuple,
+								   &all_dead, true);
+	LockBuffer(scan->buffer, BUFFER_LOCK_UNLOCK);
+	if (found)
+		pgstat_count_heap_fetch(desc->indexRelation);
+	if (!desc->xactStartedInRecovery)
+		desc->kill_prior_tuple = all_dead;
+	return found;
+}
+
+/*
+ * heap_page_prune_opt() by itself goes by the fillfactor: as soon as less than that is
+ * free, which on a page of accounts is at every call, for the one version of the call
+ * before.  Here some versions gather first.
+ */
+static void
+prune_when_full(Relation rel, Buffer buffer)
+{
+	Page		page = BufferGetPage(buffer);
+
+	if (PageIsFull(page) || PageGetHeapFreeSpace(page) < ROOM_FOR_VERSIONS)
+		heap_page_prune_opt(rel, buffer);
 }
 
 void
 eco_direct_scan_end(EcoScan *scan)
 {
 	index_endscan(scan->desc);
-	ExecDropSingleTupleTableSlot(scan->slot);
+	if (BufferIsValid(scan->buffer))
+		ReleaseBuffer(scan->buffer);
 	index_close(scan->index, NoLock);
 }
 
@@ -271,21 +321,24 @@ equality_of(Oid type)
 }
 
 static void
-copy_out(const EcoOpenTable *open, TupleTableSlot *slot, EcoRow *row)
+copy_out(const EcoOpenTable *open, HeapTuple tuple, EcoRow *row)
 {
 	EcoTable   *table = open->table;
 	EcoTableCache *cache = open->cache;
+	Datum		values[MaxTupleAttributeNumber];
+	bool		isnull[MaxTupleAttributeNumber];
 
-	slot_getallattrs(slot);
+	heap_deform_tuple(tuple, RelationGetDescr(open->rel), values, isnull);
 	row->table = table;
-	row->tid = slot->tts_tid;
+	row->tid = tuple->t_self;
 	for (int i = 0; i < table->ncolumns; i++)
 	{
 		int			att = cache->attno[i] - 1;
 
-		row->isnull[i] = slot->tts_isnull[att];
-		row->values[i] = row->isnull[i] ? (Datum) 0 :
-			datumCopy(slot->tts_values[att], cache->typbyval[i], cache->typlen[i]);
+		row->isnull[i] = isnull[att];
+		row->values[i] = isnull[att] ? (Datum) 0 :
+			cache->typbyval[i] ? values[att] :
+			datumCopy(values[att], false, cache->typlen[i]);
 	}
 }
 

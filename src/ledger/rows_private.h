@@ -10,6 +10,7 @@
 #include "access/genam.h"
 #include "access/relscan.h"
 #include "nodes/execnodes.h"
+#include "storage/buf.h"
 #include "utils/portal.h"
 
 #define ECO_MAX_INDEXES 8
@@ -71,7 +72,7 @@ struct EcoScan
 	Relation	index;
 	IndexScanDesc desc;
 	ScanKeyData keys[ECO_MAX_KEY_COLUMNS];
-	TupleTableSlot *slot;
+	Buffer		buffer;			/* pinned, or invalid */
 
 	/* SQL way: a cursor, and the rows fetched from it but not handed out */
 	Portal		portal;
