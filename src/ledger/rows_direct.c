@@ -20,6 +20,7 @@
 #include "executor/executor.h"
 #include "pgstat.h"
 #include "storage/bufmgr.h"
+#include "storage/predicate.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
@@ -52,6 +53,15 @@ eco_direct_scan_begin(EcoScan *scan, const Datum *values, const int64 *after)
 	Relation	rel = scan->open->rel;
 	int			nkeys = scan->nvalues;
 
+	/*
+	 * many databases have no experiment, and ask at every call which there
+	 * are
+	 */
+	if (nkeys == 0 && RelationGetNumberOfBlocks(rel) == 0)
+	{
+		PredicateLockRelation(rel, GetActiveSnapshot());
+		return true;
+	}
 	/* in the mode that an insert needs, which is a lock less */
 	scan->index = index_open(scan->open->cache->key_index[scan->key], scan->open->mode);
 	if (!index_is_complete(scan->index))
@@ -93,6 +103,8 @@ index_is_complete(Relation index)
 void
 eco_direct_scan_again(EcoScan *scan, const Datum *values)
 {
+	if (scan->desc == NULL)
+		return;
 	for (int i = 0; i < scan->nvalues; i++)
 		scan->keys[i].sk_argument = values[i];
 	index_rescan(scan->desc, scan->keys, scan->nvalues, NULL, 0);
@@ -105,7 +117,8 @@ eco_direct_scan_next(EcoScan *scan, EcoRow *row)
 	HeapTupleData tuple;
 	bool		found = false;
 
-	while (!found && index_getnext_tid(scan->desc, ForwardScanDirection) != NULL)
+	while (!found && scan->desc != NULL &&
+		   index_getnext_tid(scan->desc, ForwardScanDirection) != NULL)
 		found = fetch_version(scan, &tuple);
 	MemoryContextSwitchTo(caller);
 	if (found)
@@ -157,6 +170,8 @@ prune_when_full(Relation rel, Buffer buffer)
 void
 eco_direct_scan_end(EcoScan *scan)
 {
+	if (scan->desc == NULL)
+		return;
 	index_endscan(scan->desc);
 	if (BufferIsValid(scan->buffer))
 		ReleaseBuffer(scan->buffer);

@@ -70,7 +70,7 @@ struct EcoScan
 
 	/* direct way */
 	Relation	index;
-	IndexScanDesc desc;
+	IndexScanDesc desc;			/* NULL: the table has not one page */
 	ScanKeyData keys[ECO_MAX_KEY_COLUMNS];
 	Buffer		buffer;			/* pinned, or invalid */
 

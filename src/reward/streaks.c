@@ -59,6 +59,8 @@ static EcoTable streaks = {
 
 EcoTable   *const eco_daily_tables[] = {&eco_accounts, &eco_reward_audit, &streaks, &eco_users,
 ECO_LEVEL_TABLES, NULL};
+EcoTable   *const eco_daily_seen_tables[] = {&eco_accounts, &streaks, &eco_users,
+&eco_level_experiments, NULL};
 
 static void set_date(EcoRow *row, int column, int32 date);
 static int32 get_date(const EcoRow *row, int column);
@@ -206,7 +208,7 @@ could_be_missed(int32 date, void *arg)
 	char	   *event_id;
 
 	return eco_daily_date_exists(date, d->claim_zone) &&
-		!is_paid(d, date, &entry, &event_id);
+		!(date <= d->paid_to && is_paid(d, date, &entry, &event_id));
 }
 
 void
@@ -268,6 +270,13 @@ is_paid(const EcoDaily *d, int32 date, EcoRow *entry, char **event_id)
 		*event_id = psprintf("%s/%d", eco_iso_date(date), n);
 	}
 	return false;
+}
+
+/* Dates after the last claim may be paid only where the streak was put back. */
+bool
+eco_daily_asks_journal(const EcoDaily *d)
+{
+	return d->paid_to > d->streak.last_claim;
 }
 
 /*
@@ -384,7 +393,10 @@ eco_daily_date_exists(int32 date, void *arg)
 	struct pg_tm tm = {0};
 	pg_time_t	noon;
 	struct pg_tm *there;
+	long		offset;
 
+	if (pg_get_timezone_offset(zone, &offset))
+		return true;			/* it never jumps */
 	j2date(date + POSTGRES_EPOCH_JDATE, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
 	tm.tm_hour = 12;
 	tm.tm_isdst = -1;

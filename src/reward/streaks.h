@@ -38,6 +38,13 @@ typedef struct EcoClaimDay
 /* Whoever loads a streak opens these: of the user, and the levels of rewards. */
 extern EcoTable *const eco_daily_tables[];
 
+/*
+ * A reader begins with these, and adds the rest for a user who falls into an experiment,
+ * or whose streak must ask the journal which dates were paid.
+ */
+extern EcoTable *const eco_daily_seen_tables[];
+extern bool eco_daily_asks_journal(const EcoDaily *d);
+
 /* Reads under the active snapshot; false for an unknown user. */
 extern bool eco_daily_load(EcoDaily *d, int64 user_id, int32 freezes);
 
