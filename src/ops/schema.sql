@@ -88,7 +88,8 @@ CREATE FUNCTION economy_internal.schema_description(OUT object text, OUT definit
         SELECT p.object,
                md5(concat_ws('|', l.lanname, p.prosrc, p.probin, p.provolatile, p.proparallel,
                              p.prosecdef, p.proisstrict,
-                             (SELECT string_agg(s, '|' ORDER BY s COLLATE "C")
+                             -- quoted as quote_all_identifiers was when it was made
+                             (SELECT string_agg(translate(s, '"', ''), '|' ORDER BY s COLLATE "C")
                               FROM unnest(p.proconfig) s
                               WHERE s !~ ('^(work_mem|hash_mem_multiplier|maintenance_work_mem|'
                                   'temp_buffers|jit|jit_.*|enable_.*|.*_cost|.*_timeout|'
