@@ -493,12 +493,18 @@ CREATE FUNCTION economy.prune(older_than interval DEFAULT '90 days', max_users i
     SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
     SET jit = off AS $$
 DECLARE
-    cutoff  timestamptz := economy.now() - older_than;
+    cutoff  timestamptz;
     parts   record;
     deleted bigint[];
 BEGIN
     PERFORM economy_internal.require_given('older_than', older_than IS NOT NULL);
     PERFORM economy_internal.require_given('max_users', max_users IS NOT NULL);
+    BEGIN
+        cutoff := economy.now() - older_than;
+    EXCEPTION WHEN datetime_field_overflow THEN
+        RAISE EXCEPTION 'older_than is longer than time is kept' USING ERRCODE = 'XE002',
+            HINT = 'Take a day or more, and less than 6000 years.';
+    END;
     -- as moments: an interval of '1 month -29 days' calls itself a day, and may be none
     IF cutoff > economy.now() - interval '24 hours' OR max_users < 1 THEN
         RAISE EXCEPTION 'older_than must be a day or more and max_users 1 or more'

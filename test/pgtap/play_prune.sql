@@ -67,6 +67,8 @@ FROM unnest(ARRAY['''0''', '''23:59:59''', '''-1 year''', '''90 days'', 0', '''9
 -- the month before the first of March has 28 days, though an interval's has 30
 SAVEPOINT s;
 SELECT pg_temp.at('2031-03-01 12:00+00') AS x \gset
+SELECT throws_ok(format('SELECT * FROM economy.prune(%L)', older_than), 'XE002', 'older_than is longer than time is kept', 'beyond all moments: ' || older_than) FROM unnest(ARRAY['-178000000 years', '-300000 years', '178000000 years', '10000 years']) older_than;
+SELECT lives_ok('SELECT * FROM economy.prune(''6000 years'')', 'within them');
 SELECT throws_ok(format('SELECT * FROM economy.prune(%L)', older_than), 'XE002', NULL, 'in March less than a day: ' || older_than)
 FROM unnest(ARRAY['1 mon -29 days', '1 mon -28 days', '1 mon -27 days -1 second']) older_than;
 SELECT lives_ok(format('SELECT * FROM economy.prune(%L)', older_than), 'in March a day: ' || older_than) FROM unnest(ARRAY['1 mon -27 days', '24 hours']) older_than;
