@@ -2,7 +2,7 @@
 -- made, and calls of helpers with what they were not made for.  Each has its
 -- code, and nothing is done.
 BEGIN;
-SELECT plan(43);
+SELECT plan(46);
 
 SELECT economy.register('pgtap errors') AS u \gset
 SELECT transaction_id AS granted FROM economy.grant_reward(:u, 'pgtap', 'e1', 100) \gset
@@ -120,6 +120,28 @@ FROM (VALUES
     ('economy.replayed_event', $$economy.replay({u}, 0)$$),
     ('economy.finding', $$economy.verify_chain({u})$$)
 ) v (type, call);
+
+-- what to do about a column that is not there depends on whether the library is of the release of the objects
+CREATE FUNCTION pg_temp.hint_with(version text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    hint text;
+BEGIN
+    UPDATE pg_catalog.pg_extension SET extversion = coalesce(version, extversion) WHERE extname = 'economy';
+    ALTER TABLE economy.users RENAME timezone TO gone;
+    BEGIN
+        PERFORM economy.set_timezone(1, 'UTC');
+    EXCEPTION WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+    END;
+    RAISE EXCEPTION USING ERRCODE = 'UNDO0', MESSAGE = hint;
+EXCEPTION WHEN SQLSTATE 'UNDO0' THEN
+    RETURN SQLERRM;
+END
+$$;
+SELECT is(pg_temp.hint_with(NULL), 'An object of the extension was changed or is missing; see economy.audit_schema().', 'of the same');
+SELECT is(pg_temp.hint_with(version), format('The library that this session has loaded is of version %s, the extension of version %s. '
+    'Restart the server if the library is preloaded, or connect again; then, if the extension is the older one, run ALTER EXTENSION economy UPDATE.', economy.library_version(), version), 'of another: ' || version)
+FROM unnest(ARRAY['0.0.1', '99.0.0']) version;
 
 SELECT finish();
 ROLLBACK;

@@ -1,7 +1,7 @@
 -- Each event as a whole, of every kind of entry, and the pages of replay().
 BEGIN;
 SET client_min_messages = warning;
-SELECT plan(24);
+SELECT plan(26);
 
 SET LOCAL economy.test_clock = '2026-03-02 12:00:00.000001+00';
 SELECT economy.register('pgtap events') AS u \gset
@@ -49,6 +49,13 @@ SELECT is((SELECT code FROM economy.adjust_gold(:old, 1, 'last', 'r', 'a')), 'OK
 SELECT is((SELECT string_agg(r.event->>'time', ' ' ORDER BY r.seq) FROM economy.replay(:old, 0) r WHERE r.code = 'EVENT'),
           '0001-01-01T00:00:00.000000Z 9999-12-31T23:59:59.999999Z', 'are told');
 
+-- what is outside of them, by hand, is passed over
+SET LOCAL client_min_messages = error;
+INSERT INTO economy.gold_adjustments SELECT (jsonb_populate_record(g, jsonb_build_object('seq', 100 + v.n, 'idempotency_key', 'forged ' || v.n, 'created_at', v.at))).*
+FROM economy.gold_adjustments g, (VALUES (1, '0001-12-31 23:59:59.999999+00 BC'), (2, '10000-01-01 00:00:00+00'), (3, '-infinity'), (4, 'infinity'), (5, '2031-01-01 00:00:00+00')) v (n, at) WHERE g.user_id = :old AND g.seq = 1;
+SELECT is((SELECT string_agg(n || ' ' || (SELECT count(*) FROM economy_internal.entry_events(:old, 100 + n, 'G')), ', ' ORDER BY n) FROM generate_series(1, 5) n), '1 0, 2 0, 3 0, 4 0, 5 1', 'moments that no envelope can name');
+RESET client_min_messages;
+
 -- pages count entries, not events
 CREATE FUNCTION pg_temp.page(user_id bigint, after bigint, max integer) RETURNS text LANGUAGE sql AS $$
     SELECT string_agg(CASE WHEN r.code = 'EVENT' THEN r.seq::text ELSE r.code || ' ' || r.seq END, ' ' ORDER BY r.n)
@@ -65,5 +72,6 @@ SELECT is(pg_temp.page(:u, 11, 1), CASE current_setting('transaction_isolation')
     'behind all there is');
 SELECT is(pg_temp.page(-1, 0, 1), 'USER_NOT_FOUND 0', 'nobody');
 
+SELECT is((SELECT string_agg(c.code, ' ') FROM economy.changes(NULL, 10000) c), 'CAUGHT_UP', 'the largest page of the feed');
 SELECT * FROM finish();
 ROLLBACK;

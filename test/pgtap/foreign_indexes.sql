@@ -1,7 +1,7 @@
 -- A DBA's index beside the extension's own: it may order and compare in any way,
 -- and come first in the catalogue; keys are found as `=` finds them.
 BEGIN;
-SELECT plan(8);
+SELECT plan(10);
 
 SELECT economy.register('pgtap index') AS u \gset
 SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'r', 'a') \gset
@@ -34,6 +34,16 @@ CREATE UNIQUE INDEX pgtap ON economy.shop_transactions (user_id, seq DESC);
 ALTER TABLE economy.shop_transactions ADD CONSTRAINT shop_transactions_pkey PRIMARY KEY (user_id, seq);
 SELECT is((SELECT count(*) FROM economy.verify_chain(:u)), 0::bigint, 'a chain is read in its order');
 SELECT is((SELECT array_agg(r.seq ORDER BY r.ordinality) FROM economy.replay(:u, 0) WITH ORDINALITY r WHERE r.code = 'EVENT'), ARRAY[1, 2, 3]::bigint[], 'so is a replay');
+DROP INDEX economy.pgtap;
+
+-- nor does one whose operator class turns the order round
+CREATE FUNCTION public.pgtap_reversed(bigint, bigint) RETURNS integer LANGUAGE sql IMMUTABLE AS $$ SELECT btint8cmp($2, $1) $$;
+CREATE OPERATOR CLASS public.pgtap_reversed FOR TYPE bigint USING btree AS OPERATOR 1 >, OPERATOR 2 >=, OPERATOR 3 =, OPERATOR 4 <=, OPERATOR 5 <, FUNCTION 1 public.pgtap_reversed(bigint, bigint);
+ALTER TABLE economy.shop_transactions DROP CONSTRAINT shop_transactions_pkey;
+CREATE UNIQUE INDEX pgtap ON economy.shop_transactions (user_id, seq public.pgtap_reversed);
+ALTER TABLE economy.shop_transactions ADD CONSTRAINT shop_transactions_pkey PRIMARY KEY (user_id, seq);
+SELECT is((SELECT count(*) FROM economy.verify_chain(:u)), 0::bigint, 'a chain beside an index of reversed operators');
+SELECT is((SELECT array_agg(r.seq ORDER BY r.ordinality) FROM economy.replay(:u, 0) WITH ORDINALITY r WHERE r.code = 'EVENT'), ARRAY[1, 2, 3]::bigint[], 'and a replay');
 DROP INDEX economy.pgtap;
 
 -- partial, by expression, with more columns: never in the way

@@ -1,7 +1,7 @@
 -- User code in the middle of a call: triggers and constraints of the app that call
 -- functions of economy for the same user.
 BEGIN;
-SELECT plan(38);
+SELECT plan(56);
 
 SELECT economy.register('pgtap code') AS u \gset
 SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'r', 'a') \gset
@@ -117,6 +117,57 @@ CREATE DOMAIN public.pgtap_source AS text DEFAULT 'shop' NOT NULL;
 ALTER TABLE economy.shop_transactions ADD COLUMN pgtap public.pgtap_source;
 SELECT is(state, 'new', 'a purchase with a column of a domain') FROM economy.purchase(:u, 'pgtap_p', 'k6');
 SELECT is((SELECT t.pgtap::text FROM economy.shop_transactions t WHERE t.user_id = :u ORDER BY seq DESC LIMIT 1), 'shop', 'gets its default');
+
+-- so is whatever else a table may ask for
+CREATE TABLE public.pgtap_log (what text);
+CREATE FUNCTION pg_temp.log() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO public.pgtap_log VALUES (tg_op);
+    RETURN NULL;
+END $$;
+ALTER TABLE economy.gold_adjustments ADD COLUMN pgtap bigint GENERATED ALWAYS AS IDENTITY (START 100);
+SELECT is(state, 'new', 'an adjustment with an identity column') FROM economy.adjust_gold(:u, 1, 'identity', 'r', 'a');
+SELECT is((SELECT g.pgtap FROM economy.gold_adjustments g WHERE g.user_id = :u AND g.idempotency_key = 'identity') >= 100, true, 'which has its number');
+ALTER TABLE economy.gold_adjustments DROP COLUMN pgtap;
+CREATE RULE pgtap AS ON INSERT TO economy.gold_adjustments DO ALSO INSERT INTO public.pgtap_log VALUES ('rule ' || NEW.idempotency_key);
+SELECT is(state, 'new', 'an adjustment with a rule') FROM economy.adjust_gold(:u, 1, 'ruled', 'r', 'a');
+SELECT is((SELECT string_agg(what, ', ') FROM public.pgtap_log), 'rule ruled', 'which is followed');
+DROP RULE pgtap ON economy.gold_adjustments;
+DELETE FROM public.pgtap_log;
+CREATE TRIGGER pgtap BEFORE INSERT ON economy.gold_adjustments EXECUTE FUNCTION pg_temp.log();
+CREATE TRIGGER pgtap BEFORE UPDATE ON economy.accounts EXECUTE FUNCTION pg_temp.log();
+SELECT is(state, 'new', 'an adjustment with triggers before its statements') FROM economy.adjust_gold(:u, 1, 'before', 'r', 'a');
+SELECT is((SELECT string_agg(what, ', ' ORDER BY what) FROM public.pgtap_log), 'INSERT, UPDATE', 'which fire');
+DROP TRIGGER pgtap ON economy.gold_adjustments;
+DROP TRIGGER pgtap ON economy.accounts;
+CREATE DOMAIN public.pgtap_sum AS bigint CONSTRAINT pgtap_most CHECK (VALUE < 100);
+ALTER TABLE economy.gold_adjustments ADD CONSTRAINT pgtap CHECK (gold_delta::public.pgtap_sum IS NOT NULL) NOT VALID;
+SELECT is(state, 'new', 'a constraint that asks a domain') FROM economy.adjust_gold(:u, 50, 'domain asked', 'r', 'a');
+ALTER DOMAIN public.pgtap_sum DROP CONSTRAINT pgtap_most;
+ALTER DOMAIN public.pgtap_sum ADD CONSTRAINT pgtap_least CHECK (VALUE < 10) NOT VALID;
+SELECT throws_ok(format('SELECT economy.adjust_gold(%s, 50, ''domain asked again'', ''r'', ''a'')', :u), '23514', NULL, 'follows it when it changes');
+ALTER TABLE economy.gold_adjustments DROP CONSTRAINT pgtap;
+CREATE UNIQUE INDEX pgtap ON economy.gold_adjustments (reason) WHERE actor = 'once';
+SELECT is(state, 'new', 'a unique index of some rows') FROM economy.adjust_gold(:u, 1, 'once', 'Reason', 'once');
+SELECT is(state, 'new', 'lets others pass') FROM economy.adjust_gold(:u, 1, 'twice', 'Reason', 'a');
+SELECT throws_ok(format('SELECT economy.adjust_gold(%s, 1, ''again'', ''Reason'', ''once'')', :u), '23505', NULL, 'and not these');
+DROP INDEX economy.pgtap;
+CREATE UNIQUE INDEX pgtap ON economy.gold_adjustments (user_id, (CASE WHEN actor = 'once' THEN reason END));
+SELECT throws_ok(format('SELECT economy.adjust_gold(%s, 1, ''again'', ''Reason'', ''once'')', :u), '23505', NULL, 'one of an expression');
+SELECT is(state, 'new', 'lets others pass, too') FROM economy.adjust_gold(:u, 1, 'thrice', 'Reason', 'a');
+DROP INDEX economy.pgtap;
+SELECT transaction_id AS given FROM economy.grant_reward(:u, 'pgtap', 'to be taken', 100) \gset
+ALTER TABLE economy.reward_audit ADD CONSTRAINT pgtap EXCLUDE (user_id WITH =, reason WITH =);
+SELECT is(state, 'new', 'a reversal that excludes others') FROM economy.revoke_reward(:u, :'given', 'the same', 'a', 1, 0, 'take', 'k1');
+SELECT throws_ok(format('SELECT economy.revoke_reward(%s, %L, ''the same'', ''a'', 1, 0, ''take'', ''k2'')', :u, :'given'), '23P01', NULL, 'does so');
+ALTER TABLE economy.reward_audit DROP CONSTRAINT pgtap;
+-- what may be broken until the end of the transaction
+SAVEPOINT s;
+ALTER TABLE economy.reward_audit ADD CONSTRAINT pgtap UNIQUE (user_id, reason) DEFERRABLE INITIALLY DEFERRED;
+SELECT lives_ok(format('SELECT economy.revoke_reward(%s, %L, ''the same'', ''a'', 1, 0, ''take'', ''k2'')', :u, :'given'), 'a constraint that is deferred');
+SELECT throws_ok('SET CONSTRAINTS ALL IMMEDIATE', '23505', NULL, 'is asked in the end');
+ROLLBACK TO s;
+SELECT is(pg_temp.findings(:u), 0::bigint, 'all of it is sound');
 
 -- what is stored is what was hashed: who would store something else is told
 CREATE FUNCTION pg_temp.redact() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -157,6 +157,20 @@ foreach my $change (@changes)
 }
 is_clean($node, 'postgres', 'after the changes');
 
+# A unique index that was away lacks what was changed meanwhile: a snapshot of before still
+# finds who had which external id.
+my $zoe = add_user($dba, 'zoe');
+my $past = connect_to($node);
+$past->do($_) foreach 'BEGIN ISOLATION LEVEL REPEATABLE READ', 'SELECT 1';
+$dba->do('ALTER TABLE economy.users DROP CONSTRAINT users_external_id_key');
+value($dba, 'SELECT code FROM economy.unlink_external_id(?, ?)', $zoe, 'k');
+$dba->do('ALTER TABLE economy.users ADD CONSTRAINT users_external_id_key UNIQUE (external_id)');
+is(value($dba, q{SELECT indcheckxmin FROM pg_index WHERE indexrelid = 'economy.users_external_id_key'::regclass}), 1, 'an index without older versions');
+is(value($past, q{SELECT economy.user_id_of('zoe')}), $zoe, 'which an older snapshot finds all the same');
+$past->do('ROLLBACK');
+is(value($past, q{SELECT economy.user_id_of('zoe')}), undef, 'and a new one no more');
+$past->disconnect;
+
 # An own unique constraint is an error of the DBA's making, and half of nothing.
 $dba->do('CREATE UNIQUE INDEX dba_unique ON economy.shop_transactions (idempotency_key)');
 $before = fingerprint($node);
