@@ -1,6 +1,6 @@
 -- audit_schema() finds whatever is not as it was installed. Each damage is undone.
 BEGIN;
-SELECT plan(62);
+SELECT plan(63);
 SET LOCAL client_min_messages = warning;
 CREATE ROLE pgtap_stranger;
 CREATE ROLE pgtap_app;
@@ -87,6 +87,8 @@ SELECT is(pg_temp.found_after(change), NULL, 'no finding: ' || change) FROM (VAL
     ('DO $do$ DECLARE t regclass; BEGIN FOR t IN SELECT oid FROM pg_class WHERE relnamespace IN (''economy''::regnamespace, ''economy_internal''::regnamespace) AND relkind = ''r'' LOOP EXECUTE format(''ALTER TABLE %s ADD COLUMN IF NOT EXISTS column1 text, ADD COLUMN IF NOT EXISTS r integer, ADD COLUMN IF NOT EXISTS c text, ADD COLUMN IF NOT EXISTS n text, ADD COLUMN IF NOT EXISTS finding bytea'', t); END LOOP; END $do$'),
     ('SET LOCAL DateStyle = ''German''; SET LOCAL TimeZone = ''Pacific/Chatham''; SET LOCAL bytea_output = escape; SET LOCAL extra_float_digits = -15; SET LOCAL IntervalStyle = iso_8601'),
     ('SET LOCAL standard_conforming_strings = off'),
+    -- what a level may call may be given to a role by itself
+    ('GRANT EXECUTE ON FUNCTION economy.adjust_gold(bigint, bigint, text, text, text) TO pgtap_stranger'),
     -- as pg_upgrade makes them, when they were made under other settings
     ('SET LOCAL quote_all_identifiers = on; ALTER FUNCTION economy.upsert_product(jsonb, text) SET search_path = pg_catalog, economy, pg_temp'),
     ('ALTER FUNCTION economy.upsert_product(jsonb, text) SET work_mem = ''1GB''; GRANT SELECT ON economy.shop_transactions TO pgtap_stranger; ALTER TABLE economy.users REPLICA IDENTITY FULL')) v (change);

@@ -122,6 +122,22 @@ SELECT is(pg_temp.parity_after('DELETE FROM economy.game_stats WHERE user_id = {
 SELECT is(pg_temp.parity_after('INSERT INTO economy.game_stats SELECT user_id, ''zzz'', 0, 0, 0, 0, 0, 0, 0, pg_catalog.now() FROM economy.accounts WHERE user_id = {u}'), '1: game_stats zzz', 'and one too many');
 SELECT is(pg_temp.parity_after('ALTER TABLE economy.user_actions DISABLE TRIGGER user_actions_append_only; DELETE FROM economy.user_actions WHERE user_id = {u} AND game = ''gacha'''), '1: game_stats gacha', 'and a missing entry');
 
+-- a sample has as many users as are asked for, of those that there are, however many the server takes them to be
+CREATE FUNCTION pg_temp.sampled(tuples real, sample integer) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    answer bigint;
+BEGIN
+    UPDATE pg_catalog.pg_class SET reltuples = tuples WHERE oid = 'economy.accounts'::regclass;
+    INSERT INTO economy.game_stats SELECT user_id, 'zzz', 0, 0, 0, 0, 0, 0, 0, pg_catalog.now() FROM economy.accounts;
+    SELECT count(DISTINCT user_id) INTO answer FROM economy.stats_parity(sample) WHERE game = 'zzz';
+    RAISE EXCEPTION USING ERRCODE = 'XT000';
+EXCEPTION WHEN SQLSTATE 'XT000' THEN
+    RETURN answer;
+END
+$$;
+SELECT is(pg_temp.sampled(tuples, sample), coalesce(n, (SELECT count(*) FROM economy.accounts)), format('a sample of %s of what is taken for %s', sample, tuples))
+FROM (VALUES (-1, 5, 5), (50, 1, 1), (50, 0, 0), (100000, 5, 5), (200000, 30000, NULL), (1e9, 99999999, NULL), (1e9, 100000001, NULL), (50, NULL, NULL)) v (tuples, sample, n);
+
 -- a clock that goes back
 CREATE FUNCTION pg_temp.back() RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
