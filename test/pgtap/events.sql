@@ -1,7 +1,7 @@
 -- Each event as a whole, of every kind of entry, and the pages of replay().
 BEGIN;
 SET client_min_messages = warning;
-SELECT plan(26);
+SELECT plan(27);
 
 SET LOCAL economy.test_clock = '2026-03-02 12:00:00.000001+00';
 SELECT economy.register('pgtap events') AS u \gset
@@ -39,6 +39,13 @@ SELECT is((SELECT count(*) FROM economy.replay(:u, 0) r WHERE r.code = 'EVENT' A
 SELECT is((SELECT count(*) FROM economy.ledger l, economy_internal.entry_events(:u, l.seq, l.transaction_id::"char") e
            WHERE l.user_id = :u AND (l.seq, e.type, e.event::text) IN (SELECT r.seq, r.type, r.event::text FROM economy.replay(:u, 0) r)), 12::bigint, 'the same of each entry alone');
 SELECT is((SELECT count(*) FROM economy_internal.entry_events(:u, 3, 'P')) + (SELECT count(*) FROM economy_internal.entry_events(:u, 11, 'R')), 0::bigint, 'none of what is no entry');
+
+-- what each action added, and the totals of now
+SELECT economy.register('pgtap events played') AS played \gset
+SELECT count(r.state) AS x FROM unnest(ARRAY['win', 'loss', 'loss', 'draw', 'draw', 'draw']) WITH ORDINALITY o (outcome, n), economy.record_action(:played, 'rps', 'RPS_PLAY', n::text, 0, 10 - n, outcome) r \gset
+SELECT is((SELECT string_agg(concat_ws(' ', d ->> 'wins_delta', d ->> 'losses_delta', d ->> 'draws_delta', d ->> 'win_delta', '|', d ->> 'total', d ->> 'wins', d ->> 'losses', d ->> 'draws', d ->> 'max_win'), ', ' ORDER BY r.seq)
+           FROM economy.replay(:played, 0) r, LATERAL (SELECT r.event -> 'data') e (d) WHERE r.type = 'stats_delta'),
+          '1 0 0 9 | 6 1 2 3 9, 0 1 0 8 | 6 1 2 3 9, 0 1 0 7 | 6 1 2 3 9, 0 0 1 6 | 6 1 2 3 9, 0 0 1 5 | 6 1 2 3 9, 0 0 1 4 | 6 1 2 3 9', 'statistics of each outcome');
 
 -- the first and the last moment that an envelope can name
 SELECT economy.register('pgtap events old') AS old \gset

@@ -55,8 +55,8 @@ SELECT is(pg_temp.figures('a'), '5 998 4 3 1 3', 'and not after its rollback');
 -- types
 CREATE TEMP TABLE kinds (id text, u numeric(30, 2), bet smallint, win bigint);
 SELECT pg_temp.capture('kinds', $$'u', 'rps', 'id', 'bet', 'win', 'raise', 'prefix='$$) AS x \gset
-SELECT is(pg_temp.run(format('INSERT INTO kinds VALUES (''%s'', %s, 3, 9007199254739994)', repeat('i', 255), :c)), 1::bigint, 'other types, a long id, a huge win');
-SELECT is((SELECT row(bet, win, gold_delta, octet_length(action_id))::text FROM economy.user_actions WHERE user_id = :c), '(3,9007199254739994,9007199254739991,255)', 'exactly');
+SELECT is(pg_temp.run(format('INSERT INTO kinds VALUES (''%s'', %s, 300, 9007199254740291)', repeat('i', 255), :c)), 1::bigint, 'other types, a long id, a huge win');
+SELECT is((SELECT row(bet, win, gold_delta, octet_length(action_id))::text FROM economy.user_actions WHERE user_id = :c), '(300,9007199254740291,9007199254739991,255)', 'exactly');
 CREATE TEMP TABLE by_uuid (id uuid, u int, bet int, win int);
 SELECT pg_temp.capture('by_uuid', $$'u', 'rps', 'id', 'bet', 'win', 'prefix='$$) AS x \gset
 SELECT is(pg_temp.run(format('INSERT INTO by_uuid VALUES (''A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'', %s, 0, 0)', :a)), 1::bigint, 'an id of any type');
@@ -145,6 +145,7 @@ FROM (VALUES
     ($$'u', 'slot', 'id', 'label', 'win'$$,             'column "label" of table "wrong" is of type text. It must be smallint, integer, bigint or numeric.'),
     ($$'u', 'slot', 'id', 'ratio', 'win'$$,             'column "ratio" of table "wrong" is of type double precision. It must be smallint, integer, bigint or numeric.'),
     ($$'u', 'slot', 'id', 'bet', 'at'$$,                'column "at" of table "wrong" is of type timestamp with time zone. It must be smallint, integer, bigint or numeric.')) v (args, said);
+SELECT is(split_part(pg_temp.wrong(format($$'u', '%s', 'id', 'bet', 'win'$$, repeat('g', 64))), ' of ', 1), 'XE502 row wrong:1', 'a game of 64 bytes is asked for, which is none');
 SELECT pg_temp.capture('wrong', $$'u', 'slot', 'id', 'bet', 'win'$$) AS x \gset
 ALTER TABLE wrong RENAME COLUMN bet TO stake;
 SELECT throws_ok(format('INSERT INTO wrong VALUES (%s, 1, 0, 0)', :a), 'XE501', 'table "wrong" has no column "bet"', 'a column that was renamed later');

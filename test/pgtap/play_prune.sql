@@ -225,6 +225,16 @@ SELECT pg_temp.at('2032-12-01 00:00+00') AS x \gset
 SELECT is(split_part(pg_temp.prune(), ' ', 3), '0', 'nor does it keep a stream from being pruned');
 SELECT is((SELECT row(seq, key_version)::text FROM economy.stream_checkpoints WHERE user_id = :u), format('(15,%s)', :version), 'the next checkpoint is signed with the new key');
 ROLLBACK TO s;
+-- what does not verify is not signed anew, nor is what another key has signed
+SELECT key_version AS old FROM economy.stream_checkpoints WHERE user_id = :lazy \gset
+SELECT economy_internal.prune_stream(:young, 1) AS x \gset
+SELECT economy.rotate_signing_key() AS third \gset
+UPDATE economy.stream_checkpoints SET gold = gold + 1 WHERE user_id = :lazy;
+SELECT economy.retire_signing_key(:old) AS x \gset
+SELECT is((SELECT string_agg(CASE k.key_version WHEN :old THEN 'old' WHEN :version THEN 'other' WHEN :third THEN 'new' END, ' ' ORDER BY k.user_id)
+           FROM economy.stream_checkpoints k WHERE k.user_id IN (:u, :young, :lazy)), 'new other old', 'a sound checkpoint is signed anew, one of another key and a forged one are not');
+SELECT is((SELECT string_agg((f.user_id = :lazy)::text, ', ') FROM unnest(ARRAY[:u, :young, :lazy]::bigint[]) w, economy.verify_chain(w) f WHERE f.kind = 'wrong_signature'), 'true', 'so the forged one stays a finding');
+ROLLBACK TO s;
 
 -- damage
 CREATE FUNCTION pg_temp.after(damage text) RETURNS text LANGUAGE plpgsql AS $$

@@ -114,6 +114,20 @@ FROM (VALUES (.025, 18, 3, 0.6830172859809176), (.975, 19, 2, 0.9876514728297052
 SELECT is((SELECT array_agg(round(s::numeric, 6)) FROM unnest(economy_internal.beta_shares('{3,1,4}', '{2,3,3}')) s), '{0.523776,0.049650,0.426573}', 'the known shares');
 SELECT is((SELECT array_agg(round(s::numeric, 6)) FROM unnest(economy_internal.beta_shares('{3,1}', '{2,3}')) s), '{0.885714,0.114286}', 'of other arms: 31 and 4 of 35');
 SELECT is((SELECT array_agg(round(s::numeric, 6)) FROM unnest(economy_internal.beta_shares('{3,1,4}', '{2,3,4}')) s) <> '{0.523776,0.049650,0.426573}', true, 'and of one that differs');
+-- the last answer is kept for who asks the same, and for nobody who asks for one number else
+SELECT is((SELECT array_agg(round(s::numeric, 6)) FROM unnest(economy_internal.beta_shares(a, b)) s), shares::numeric[], format('the shares of %s and %s', a, b))
+FROM (VALUES ('{1,2}'::double precision[], '{1,1}'::double precision[], '{0.333333,0.666667}'), ('{1,2}', '{1,2}', '{0.500000,0.500000}'), ('{2,2}', '{1,2}', '{0.700000,0.300000}')) v (a, b, shares);
+SELECT is((SELECT string_agg(DISTINCT round(s::numeric, 6)::text, ' ') FROM unnest(economy_internal.beta_shares(array_fill(1, ARRAY[100])::double precision[], array_fill(1, ARRAY[100])::double precision[])) s), '0.010000', 'a hundred arms');
+SELECT is(round(economy.beta_quantile(p, a, b)::numeric, 6), x, format('the least and the most: %s of Beta(%s, %s)', p, a, b))
+FROM (VALUES (0, 2, 3, 0), (1, 2, 3, 1), (0.5, 0.001, 0.001, 0.5), (0.5, 1000000, 1000000, 0.5)) v (p, a, b, x);
+SELECT is(round((economy_internal.beta_shares('{1000000,1}', '{1000000,1}'))[1]::numeric, 6), 0.5, 'also of the shares');
+SELECT throws_ok('SELECT economy' || call, 'XE002', message, call)
+FROM (VALUES ('.beta_quantile(-0.001, 1, 1)', 'p must be from 0 to 1'), ('.beta_quantile(1.001, 1, 1)', 'p must be from 0 to 1'),
+             ('.beta_quantile(0.5, 0.0009, 1)', 'a and b must be from 0.001 to 1e+06'), ('.beta_quantile(0.5, 1, 1000000.1)', 'a and b must be from 0.001 to 1e+06'),
+             ('_internal.beta_shares(''{1}'', ''{0.999}'')', 'a and b must be from 1 to 1e+06'), ('_internal.beta_shares(''{1000000.1}'', ''{1}'')', 'a and b must be from 1 to 1e+06'),
+             ('_internal.beta_shares(''{1,2}'', ''{1}'')', 'a and b must have the same length'), ('_internal.beta_shares(''{1}'', ''{1,2}'')', 'a and b must have the same length'),
+             ('_internal.beta_shares(''{{1,2}}'', ''{1,2}'')', 'a must be an array of 1 to 100 numbers'), ('_internal.beta_shares(''{1,2}'', ''{1,NULL}'')', 'b must be an array of 1 to 100 numbers'),
+             (format('_internal.beta_shares(%L, %L)', array_fill(1, ARRAY[101]), array_fill(1, ARRAY[101])), 'a must be an array of 1 to 100 numbers')) v (call, message);
 SELECT is(economy_internal.draw_uniform('economy'), 0.5 / 4503599627370496 + ('x' || left(encode(sha256('economy'), 'hex'), 13))::bit(52)::bigint / 4503599627370496::double precision, 'a draw is a hash');
 SELECT pg_temp.clock('2099-07-01 12:00:00+00') AS x \gset
 SELECT is(economy.set_recommendations('pgtap ts', '{"policy": "thompson", "exploration": 0.1, "attribution_window": "1 day", "half_life": "10 days"}',

@@ -66,6 +66,12 @@ SELECT pg_temp.product('{"product_id": "pgtap_moves", "per_user_limit": 3}') \g 
 SELECT is(pg_temp.buy('2036-05-03T12:00:02Z', 'pgtap_moves', 1), 'USER_LIMIT 0 {"limit": 3, "period": "day", "renews_at": "2036-05-04T00:00:00+00:00"}', 'never less than nothing is left');
 SELECT pg_temp.product('{"product_id": "pgtap_moves", "per_user_limit": null, "limit_period": "ever", "limit_once": true}') \g /dev/null
 SELECT is(pg_temp.buy('2037-05-03T12:00:02Z', 'pgtap_moves', 1), 'LIMIT_ONCE 0', 'once is once');
+-- the first purchase under a limit counts those from before it, and itself
+SELECT pg_temp.product('{"product_id": "pgtap_later", "category": "item", "price_gold": 1}') \g /dev/null
+SELECT is(pg_temp.buy('2036-05-01T12:00:00Z', 'pgtap_later', 2), 'OK {}', 'two before there is a limit');
+SELECT pg_temp.product('{"product_id": "pgtap_later", "per_user_limit": 6}') \g /dev/null
+SELECT is(pg_temp.buy('2036-05-02T12:00:00Z', 'pgtap_later', 3), 'OK 1 {}', 'three of six');
+SELECT is((SELECT row(units, day_units)::text FROM economy_internal.shop_user_units WHERE product_id = 'pgtap_later'), '(5,3)', 'are five in all');
 SELECT is(pg_temp.audit(), NULL, 'units are what the entries add up to');
 SAVEPOINT s;
 SELECT is(pg_temp.buy('2038-01-01T12:00:00Z', 'pgtap_month', 2), 'OK 1 {}', 'a purchase');

@@ -177,6 +177,15 @@ SET LOCAL economy.streak_cap = 'hold';
 SELECT is(pg_temp.claim(:c, '2031-02-05 12:00+00'), 'CONTINUE CLAIMED 2031-02-05 day 2147483647 2200 RU-10', 'stays');
 RESET economy.streak_cap;
 
+-- a paid date between those that are to come is none of them, and no miss
+SELECT economy.register('pgtap paid between') AS between \gset
+SELECT is(pg_temp.claim(:between, '2031-01-01 12:00+00'), 'START CLAIMED 2031-01-01 day 1 1000 RU-1', 'day 1');
+SELECT is(pg_temp.claim(:between, '2031-01-03 12:00+00'), 'GRACE CLAIMED 2031-01-03 day 2 1200 RU-2', 'and the third');
+SELECT is(pg_temp.correct(:between, 1, '2031-01-01'), 't new OK RU-3 day 1 best 2 2031-01-01', 'put back');
+SET LOCAL economy.test_clock = '2031-01-02 12:00+00';
+SELECT is((SELECT string_agg(concat_ws(' ', claim_date, outcome, streak_day), ', ') FROM economy.streak_preview(:between, 2)), '2031-01-02 CONTINUE 2, 2031-01-04 CONTINUE 3', 'the preview passes over it');
+SET LOCAL economy.test_clock = '2031-02-05 12:00+00';
+
 SELECT is((SELECT code FROM economy.set_streak(-3, 1, '2031-01-01', 'r', 'a')), 'USER_NOT_FOUND', 'nobody');
 SELECT economy.set_user_status(:c, 'suspended', 'pgtap') AS x \gset
 SELECT is(pg_temp.correct(:c, 3, '2031-02-05', 's'), 't new OK RU-12 day 3 best 2147483647 2031-02-05', 'a suspended user as well');
