@@ -175,6 +175,22 @@ CREATE TRIGGER away BEFORE INSERT ON moved_2 FOR EACH ROW WHEN (NEW.id = 1) EXEC
 SELECT is(pg_temp.failure('UPDATE moved SET place = 2'),
     'XE502 | an UPDATE of table "moved" removed rows | Table "moved": 4 rows were updated and 3 are left. | A trigger BEFORE INSERT of a partition leaves out rows that are moved there.', 'a row that gets lost on its way is refused');
 
+-- an id is taken by its text, as it was recorded, and amounts by what they are
+CREATE TEMP TABLE worded (id numeric, player bigint, bet numeric, win numeric);
+SELECT pg_temp.capture('worded', $$'player', 'slot', 'id', 'bet', 'win'$$) AS x \g /dev/null
+SELECT pg_temp.run(format('INSERT INTO worded VALUES (1, %s, 1, 2)', pg_temp.id('alice'))) AS x \g /dev/null
+SELECT is(pg_temp.failure('UPDATE worded SET id = 1.0'), pg_temp.changed('worded', '1', '"id" was 1 and would be 1.0'), 'the same number written in another way is another id');
+SELECT is(pg_temp.failure('UPDATE worded SET bet = 1.00, win = 2.0'), 'nothing', 'but the same bet and win');
+
+-- each of two triggers of a statement sees its rows from the first one on
+CREATE TEMP TABLE twice (id int, player bigint, bet int, win int);
+SELECT pg_temp.capture('twice', $$'player', 'slot', 'id', 'bet', 'win'$$) AS x \g /dev/null
+CREATE TRIGGER settled_too AFTER UPDATE ON twice REFERENCING OLD TABLE AS o NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION economy.capture_actions('player', 'rps', 'id', 'bet', 'win', 'prefix=twice:');
+SELECT pg_temp.run(format('INSERT INTO twice VALUES (1, %s, 1, NULL), (2, %s, 1, NULL)', pg_temp.id('alice'), pg_temp.id('bob'))) AS x \g /dev/null
+SELECT is(pg_temp.run('UPDATE twice SET win = id + 6'), 2::bigint, 'two rounds are settled');
+SELECT is((SELECT string_agg(concat_ws(' ', a.game, a.action_id, a.win), ', ' ORDER BY a.game, a.action_id) FROM economy.user_actions a WHERE a.action_id LIKE 'twice:%'),
+          'rps twice::1 7, rps twice::2 8, slot twice:1 7, slot twice:2 8', 'for each of two triggers');
+
 -- more than a chunk, the changed row beyond it, and ids that need settings pinned
 SET LOCAL work_mem = '64kB';
 CREATE TEMP TABLE many (at timestamptz, player bigint, bet int, win int);

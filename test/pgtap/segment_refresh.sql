@@ -222,10 +222,10 @@ SELECT is((SELECT count(*) FROM economy_internal.rfm_fold(pg_current_xact_id()::
 SELECT economy.register('pgtap rfm cut') AS cut \gset
 SELECT pg_temp.clock(at), p.code FROM (VALUES (1, timestamptz '2099-12-01 10:00+00'), (2, '2099-12-01 11:00+00'), (4, '2099-12-01 12:00+00')) v (q, at), LATERAL (SELECT p.code FROM pg_temp.clock(at), economy.purchase(:cut, 'pgtap_r', 'cut' || q, q) p) p \g /dev/null
 SELECT is(economy_internal.rfm_reverse(:cut, 2), true, 'the second of three is reversed');
-SELECT is((SELECT w::text FROM (SELECT economy_internal.rfm_pack(t.created_at, t.monetary, t.seq) AS packed FROM economy.shop_transactions t WHERE t.user_id = :cut AND t.seq <> 2) b,
-                 economy_internal.rfm_window(:cut, b.packed, as_of, extract(epoch FROM length)::bigint * 1000000) w), found, format('up to %s, for %s', as_of::time, length))
-FROM (VALUES (timestamptz '2099-12-01 11:30+00', interval '0', '(2099-12-01,1,100)'), ('2099-12-01 11:30+00', '90 minutes', '(2099-12-01,0,0)'), ('2099-12-01 11:30+00', '91 minutes', '(2099-12-01,1,100)'),
-             ('2099-12-01 12:00+00', '90 minutes', '(2099-12-01,1,400)'), ('2099-12-01 12:00+00', '120 minutes', '(2099-12-01,1,400)'), ('2099-12-01 12:00+00', '121 minutes', '(2099-12-01,2,500)')) v (as_of, length, found);
+SELECT is((SELECT concat_ws(' ', to_char(w.last_on, 'MMDD'), w.frequency, w.monetary) FROM (SELECT economy_internal.rfm_pack(t.created_at, t.monetary, t.seq) AS packed FROM economy.shop_transactions t WHERE t.user_id = :cut AND t.seq <> 2) b,
+                 economy_internal.rfm_window(:cut, b.packed, as_of, extract(epoch FROM length)::bigint * 1000000) w), found, format('up to %s, for %s', as_of, length))
+FROM (VALUES (timestamptz '2099-12-01 11:30+00', interval '0', '1201 1 100'), ('2099-12-01 11:30+00', '90 minutes', '1201 0 0'), ('2099-12-01 11:30+00', '91 minutes', '1201 1 100'),
+             ('2099-12-01 12:00+00', '90 minutes', '1201 1 400'), ('2099-12-01 12:00+00', '120 minutes', '1201 1 400'), ('2099-12-01 12:00+00', '121 minutes', '1201 2 500')) v (as_of, length, found);
 -- the entry numbers of a day have an open end where they lie too far apart
 SELECT is((SELECT b.first_seq || ' ' || b.last_seq FROM economy_internal.rfm_buckets((SELECT economy_internal.rfm_pack('2099-12-01 10:00+00', 1, s) FROM unnest(ARRAY[1, last]) s)) b), found, 'entries 1 and ' || last)
 FROM (VALUES (4294967295, '1 4294967295'), (4294967296, '1 9223372036854775807'), (9000000000, '1 9223372036854775807')) v (last, found);
