@@ -82,7 +82,9 @@ CREATE FUNCTION economy_internal.schema_description(OUT object text, OUT definit
                    FROM pg_attribute a
                    WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped))
         FROM member m JOIN pg_type t ON m.classid = 'pg_type'::regclass AND m.objid = t.oid
-        WHERE t.typtype = 'c'
+        -- since PostgreSQL 17 the row type of a table, which has more columns with the
+        -- DBA's, is a member too
+        JOIN pg_class c ON c.oid = t.typrelid AND c.relkind = 'c'
         UNION ALL
         -- settings that cost time or memory, and answer the same, are the DBA's to choose
         SELECT p.object,
