@@ -88,7 +88,6 @@ eco_chain_hash(const uint8_t prev[ECO_HASH_LEN], const EcoEncoder *entry,
 
 	if (entry->overflow)
 		return false;
-	ERR_clear_error();
 	if (md == NULL)
 		md = EVP_MD_fetch(NULL, "SHA256", NULL);
 	if (ctx == NULL)
@@ -98,6 +97,7 @@ eco_chain_hash(const uint8_t prev[ECO_HASH_LEN], const EcoEncoder *entry,
 		EVP_DigestUpdate(ctx, prev, ECO_HASH_LEN) == 1 &&
 		EVP_DigestUpdate(ctx, entry->buf, entry->len) == 1 &&
 		EVP_DigestFinal_ex(ctx, hash, NULL) == 1;
-	ERR_clear_error();
+	if (!ok)
+		ERR_clear_error();		/* whose they are, nobody else can know */
 	return ok;
 }

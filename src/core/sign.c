@@ -62,12 +62,12 @@ eco_sign(EcoSigner *signer, const void *message, size_t len,
 	size_t		out_len = 0;
 	bool		ok;
 
-	ERR_clear_error();
 	ok = EVP_MAC_init(signer->ctx, NULL, 0, NULL) == 1 &&
 		EVP_MAC_update(signer->ctx, message, len) == 1 &&
 		EVP_MAC_final(signer->ctx, signature, &out_len, ECO_SIGNATURE_LEN) == 1 &&
 		out_len == ECO_SIGNATURE_LEN;
-	ERR_clear_error();
+	if (!ok)
+		ERR_clear_error();
 	return ok;
 }
 

@@ -78,10 +78,11 @@ eco_journals_open(EcoAccess access, EcoTable *const *further)
 EcoStream *
 eco_stream_begin(int64 user_id, int64 after)
 {
-	EcoStream  *stream = palloc0(sizeof(EcoStream));
+	EcoStream  *stream = palloc(sizeof(EcoStream));
 	Datum		key = Int64GetDatum(user_id);
 
 	stream->nsources = eco_journal_count();
+	stream->handed_out = NULL;
 	for (int i = 0; i < stream->nsources; i++)
 	{
 		Source	   *source = &stream->sources[i];
