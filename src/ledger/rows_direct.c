@@ -62,7 +62,12 @@ eco_direct_scan_begin(EcoScan *scan, const Datum *values, const int64 *after)
 		PredicateLockRelation(rel, GetActiveSnapshot());
 		return true;
 	}
-	/* in the mode that an insert needs, which is a lock less */
+
+	/*
+	 * Locked, for the table's lock does not guard it: REINDEX lets the table
+	 * be read, and ALTER INDEX SET TABLESPACE does not lock it. In the mode
+	 * that an insert needs, which is a lock less.
+	 */
 	scan->index = index_open(scan->open->cache->key_index[scan->key], scan->open->mode);
 	if (!index_is_complete(scan->index))
 	{
