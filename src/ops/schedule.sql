@@ -30,7 +30,7 @@ COMMENT ON COLUMN economy.job_runs.batches IS 'Batches that were committed.';
 COMMENT ON COLUMN economy.job_runs.position IS
     'Where the next batch begins; null before the first and after the last.';
 
-CREATE FUNCTION economy.job_list()
+CREATE FUNCTION economy_internal.jobs()
     RETURNS TABLE (job text, schedule text, statement text, overdue interval)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
@@ -58,11 +58,22 @@ CREATE FUNCTION economy.job_list()
              'SELECT actions, CASE WHEN more THEN jsonb ''{}'' END '
              'FROM economy.prune(max_users => 200)', interval '26 hours');
     END;
+COMMENT ON FUNCTION economy_internal.jobs() IS
+    'The jobs of job_list(), with the statement of one batch, which is given the position where '
+    'it begins (null at first) and answers the number of rows and the position of the next batch '
+    '(null when all is done).';
+
+CREATE FUNCTION economy.job_list()
+    RETURNS TABLE (job text, schedule text, command text, overdue interval)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        SELECT j.job, j.schedule, format('CALL economy.run_job(%L)', j.job), j.overdue
+        FROM economy_internal.jobs() j;
+    END;
 COMMENT ON FUNCTION economy.job_list() IS
-    'The jobs that schedule() makes: when, in UTC; the statement of one batch, '
-    'which is given the position where it begins (null at first) and answers the number of rows '
-    'and the position of the next batch (null when all is done); and how long after its last good '
-    'run health() calls it overdue.';
+    'The jobs that schedule() makes: when, in UTC; the command that a scheduler runs; and how '
+    'long after its last good run health() calls it overdue.';
 
 CREATE FUNCTION economy_internal.begin_job(job text, free boolean) RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -127,7 +138,7 @@ BEGIN
     END IF;
     BEGIN
         -- EXECUTE, because the statement is that of the job
-        EXECUTE (SELECT l.statement FROM economy.job_list() l WHERE l.job = run.job)
+        EXECUTE (SELECT j.statement FROM economy_internal.jobs() j WHERE j.job = run.job)
             INTO number, next USING run.position;
     EXCEPTION WHEN OTHERS OR query_canceled THEN
         GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, code = RETURNED_SQLSTATE;
@@ -189,7 +200,7 @@ BEGIN
             HINT = format(
                 'There, for each row of economy.job_list(): '
                 'SELECT cron.schedule_in_database(''economy %1$s: '' || job, schedule, '
-                'format(''CALL economy.run_job(%%L)'', job), %1$L); '
+                'command, %1$L); '
                 'or set cron.database_name = %1$L, restart, and CREATE EXTENSION pg_cron here.',
                 current_database());
     END IF;
@@ -211,8 +222,9 @@ DECLARE
     own text;
 BEGIN
     PERFORM economy_internal.cron_there();
-    FOR job, schedule IN SELECT l.job, l.schedule FROM economy.job_list() l LOOP
-        command := format('CALL economy.run_job(%L)', job);
+    FOR job, schedule, command IN
+        SELECT l.job, l.schedule, l.command FROM economy.job_list() l
+    LOOP
         -- EXECUTE, because pg_cron's objects are not there where it is not installed
         EXECUTE $query$
             SELECT j.schedule FROM cron.job j

@@ -221,7 +221,7 @@ $node->safe_psql('other', 'CREATE EXTENSION economy');
 my $there = connect_to($node, 'other');
 is(try_sql($there, 'SELECT * FROM economy.schedule()'), 'XE802', 'in another database, schedule() says so');
 like($there->errstr, qr/database "postgres".*cron\.schedule_in_database/s, 'and what to do');
-value($dbh, q{SELECT cron.schedule_in_database('economy other: ' || job, schedule, format('CALL economy.run_job(%L)', job), 'other') FROM economy.job_list() WHERE job = 'rollup_stats'});
+value($dbh, q{SELECT cron.schedule_in_database('economy other: ' || job, schedule, command, 'other') FROM economy.job_list() WHERE job = 'rollup_stats'});
 
 # the clock of pg_cron: the rollup comes every minute
 from_here();
