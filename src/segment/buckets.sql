@@ -89,6 +89,15 @@ CREATE FUNCTION economy_internal.rfm_unsee(state economy.rfm_state) RETURNS bigi
 COMMENT ON FUNCTION economy_internal.rfm_unsee(economy.rfm_state) IS
     'The first transaction whose purchases may not be in the buckets yet.';
 
+CREATE VIEW economy_internal.rfm_purchases AS
+    SELECT t.user_id, t.seq, t.created_at, t.monetary, t.xact, t.position
+    FROM economy.shop_transactions t
+    WHERE t.status = 'SUCCESS'
+      AND NOT EXISTS (SELECT FROM economy_internal.rfm_reversals r
+                      WHERE r.user_id = t.user_id AND r.seq = t.seq);
+COMMENT ON VIEW economy_internal.rfm_purchases IS
+    'Purchases that count: those that were not reversed.';
+
 CREATE FUNCTION economy_internal.rfm_apply_reversals(
     first_user bigint DEFAULT '-9223372036854775808', last_user bigint DEFAULT 9223372036854775807
 ) RETURNS void
@@ -103,10 +112,8 @@ CREATE FUNCTION economy_internal.rfm_apply_reversals(
         -- next_change_at: so that the incremental refresh looks at them
         UPDATE economy.user_segments u SET next_change_at = '-infinity', buckets = coalesce((
             SELECT economy_internal.rfm_pack(t.created_at, t.monetary, t.seq)
-            FROM economy.shop_transactions t
-            WHERE t.user_id = u.user_id AND t.seq <= u.seq AND t.status = 'SUCCESS'
-              AND NOT EXISTS (SELECT FROM economy_internal.rfm_reversals r
-                              WHERE r.user_id = t.user_id AND r.seq = t.seq)), '')
+            FROM economy_internal.rfm_purchases t
+            WHERE t.user_id = u.user_id AND t.seq <= u.seq), '')
         WHERE u.user_id IN (
             SELECT k.user_id FROM taken k
             JOIN economy.user_segments s ON s.user_id = k.user_id AND k.seq <= s.seq);
@@ -170,10 +177,8 @@ CREATE FUNCTION economy_internal.rfm_rebuild(
             WHERE first_user IS NULL
             UNION ALL
             SELECT t.user_id, max(t.seq), economy_internal.rfm_pack(t.created_at, t.monetary, t.seq)
-            FROM economy.shop_transactions t
-            WHERE t.user_id BETWEEN first_user AND last_user AND t.status = 'SUCCESS'
-              AND NOT EXISTS (SELECT FROM economy_internal.rfm_reversals r
-                              WHERE r.user_id = t.user_id AND r.seq = t.seq)
+            FROM economy_internal.rfm_purchases t
+            WHERE t.user_id BETWEEN first_user AND last_user
             GROUP BY t.user_id
         ), last AS MATERIALIZED (
             SELECT DISTINCT ON (h.user_id) h.user_id, h.change_no, h.to_segment, h.changed_at
