@@ -28,9 +28,19 @@ bool
 eco_row_find(EcoTable *table, int64 user_id, int key, int nvalues,
 			 const Datum *values, EcoRow *row)
 {
-	EcoScan    *scan = eco_scan_begin(table, user_id, key, nvalues, values);
-	bool		found = eco_scan_next(scan, row);
+	bool		may_be_known = table->only_read && key == 0 &&
+	nvalues == table->keys[0].ncolumns;
+	EcoScan    *scan;
+	bool		found;
 
+	if (eco_must_be_newest(table))
+		eco_rows_must_be_newest(table, user_id, key, nvalues, values);
+	if (may_be_known && eco_direct_find_again(eco_relation_for(table, user_id), values, row))
+		return true;
+	scan = scan_begin(table, user_id, key, nvalues, values, NULL);
+	found = eco_scan_next(scan, row);
+	if (found && may_be_known)
+		eco_direct_found(scan, values);
 	eco_scan_end(scan);
 	return found;
 }

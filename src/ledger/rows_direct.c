@@ -147,6 +147,7 @@ fetch_version(EcoScan *scan, HeapTuple tuple)
 	scan->buffer = ReleaseAndReadBuffer(before, rel, ItemPointerGetBlockNumber(&desc->xs_heaptid));
 	if (scan->buffer != before)
 		prune_when_full(rel, scan->buffer);
+	scan->root = desc->xs_heaptid;
 	LockBuffer(scan->buffer, BUFFER_LOCK_SHARE);
 	found = heap_hot_search_buffer(&desc->xs_heaptid, rel, scan->buffer, desc->xs_snapshot, tuple,
 								   &all_dead, true);
@@ -170,6 +171,27 @@ prune_when_full(Relation rel, Buffer buffer)
 
 	if (PageIsFull(page) || PageGetHeapFreeSpace(page) < ROOM_FOR_VERSIONS)
 		heap_page_prune_opt(rel, buffer);
+}
+
+bool
+eco_direct_find_again(EcoOpenTable *open, const Datum *values, EcoRow *row)
+{
+	HeapTupleData tuple;
+	Buffer		buffer;
+
+	if (!open->direct || !eco_place_look(open, values, &tuple, &buffer))
+		return false;
+	copy_out(open, &tuple, row);
+	ReleaseBuffer(buffer);
+	return true;
+}
+
+void
+eco_direct_found(EcoScan *scan, const Datum *values)
+{
+	if (scan->direct && scan->index->rd_index->indisunique &&
+		scan->index->rd_index->indnkeyatts == scan->nvalues)
+		eco_place_keep(scan->open, values, &scan->root);
 }
 
 void

@@ -14,6 +14,14 @@
 #include "utils/portal.h"
 
 #define ECO_MAX_INDEXES 8
+#define ECO_PLACES 16			/* rows of a table whose place is known */
+
+/* Where a row was found by its primary key: the beginning of its chain of versions. */
+typedef struct EcoPlace
+{
+	uint64		hash;			/* of the key */
+	ItemPointerData root;		/* invalid: nowhere */
+} EcoPlace;
 
 /*
  * Facts about the relation behind an EcoTable, looked up by name once and
@@ -38,6 +46,7 @@ typedef struct EcoTableCache
 	TupleDesc	desc;			/* a private copy, not reference-counted */
 	EState	   *estate;			/* for CHECK constraints; NULL while in use */
 	ResultRelInfo *result_rel;	/* holds these compiled */
+	EcoPlace	places[ECO_PLACES]; /* of a table that is only read */
 } EcoTableCache;
 
 typedef struct EcoOpenTable
@@ -73,6 +82,8 @@ struct EcoScan
 	IndexScanDesc desc;			/* NULL: the table has not one page */
 	ScanKeyData keys[ECO_MAX_KEY_COLUMNS];
 	Buffer		buffer;			/* pinned, or invalid */
+	ItemPointerData root;		/* of the row last handed out, as the index
+								 * has it */
 
 	/* SQL way: a cursor, and the rows fetched from it but not handed out */
 	Portal		portal;
@@ -100,12 +111,27 @@ extern bool eco_must_be_newest(const EcoTable *table);
  * index lacks rows that the snapshot sees, which SQL finds elsewhere.
  */
 extern bool eco_direct_scan_begin(EcoScan *scan, const Datum *values, const int64 *after);
+
+/*
+ * The row with these values in its primary key, where it was found last; false when
+ * another look is needed.  Only for a table that is only read, and all columns of
+ * its primary key.
+ */
+extern bool eco_direct_find_again(EcoOpenTable *open, const Datum *values, EcoRow *row);
+
+/* Keep where the scan has found that row. */
+extern void eco_direct_found(EcoScan *scan, const Datum *values);
 extern void eco_direct_scan_again(EcoScan *scan, const Datum *values);
 extern bool eco_direct_scan_next(EcoScan *scan, EcoRow *row);
 extern void eco_direct_scan_end(EcoScan *scan);
 extern EcoLock eco_direct_lock(EcoRow *row, EcoOpenTable *open, EcoWait wait);
 extern void eco_direct_update(EcoRow *row, EcoOpenTable *open);
 extern void eco_direct_insert(EcoRow **rows, int n, EcoOpenTable *open);
+
+/* The version of such a row that the active snapshot sees; its page is pinned. */
+extern bool eco_place_look(const EcoOpenTable *open, const Datum *values,
+						   HeapTuple tuple, Buffer *buffer);
+extern void eco_place_keep(const EcoOpenTable *open, const Datum *values, ItemPointer root);
 
 extern void eco_sql_scan_begin(EcoScan *scan, const Datum *values, const int64 *after);
 extern bool eco_sql_scan_next(EcoScan *scan, EcoRow *row);

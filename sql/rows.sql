@@ -1,0 +1,56 @@
+-- Where a row of configuration was found last is only where to look first: what is
+-- there now, and what the snapshot sees of it, decides.
+\set SHOW_CONTEXT never
+SET client_min_messages = warning;
+SELECT economy.register('regress places') AS u \gset
+SELECT state, gold FROM economy.adjust_gold(:u, 1000000, 'k', 'to spend', 'regress');
+
+-- products that fill three pages and more, of which the last stands on the last
+INSERT INTO economy.shop_products (product_id, category, price_gold, effect_code)
+SELECT 'regress_place_' || n, 'item', n, repeat('x', 64) FROM generate_series(1, 150) n;
+SELECT state, gold_delta FROM economy.purchase(:u, 'regress_place_150', 'once');
+SELECT state, gold_delta FROM economy.purchase(:u, 'regress_place_1', 'once');
+
+-- changed in its place, moved to another, and changed back
+UPDATE economy.shop_products SET price_gold = 7 WHERE product_id = 'regress_place_1';
+SELECT state, gold_delta FROM economy.purchase(:u, 'regress_place_1', 'changed');
+UPDATE economy.shop_products SET price_gold = 8, effect_code = repeat('y', 63) WHERE product_id ~ '^regress_place_\d$';
+SELECT state, gold_delta FROM economy.purchase(:u, 'regress_place_1', 'moved');
+BEGIN;
+UPDATE economy.shop_products SET price_gold = 9 WHERE product_id = 'regress_place_1';
+SELECT state, gold_delta FROM economy.purchase(:u, 'regress_place_1', 'in between');
+ROLLBACK;
+SELECT state, gold_delta FROM economy.purchase(:u, 'regress_place_1', 'rolled back');
+
+-- gone, and another in its place, of which a vacuum that finds the table as large as
+-- before tells nobody
+VACUUM (INDEX_CLEANUP on) economy.shop_products;
+SELECT state, gold_delta FROM economy.purchase(:u, 'regress_place_150', 'kept');
+SELECT ctid AS place FROM economy.shop_products WHERE product_id = 'regress_place_150' \gset
+DELETE FROM economy.shop_products WHERE product_id = 'regress_place_150';
+SELECT state, code FROM economy.purchase(:u, 'regress_place_150', 'gone');
+INSERT INTO economy.shop_products (product_id, category, price_gold, effect_code)
+VALUES ('regress_place_x0', 'item', 1000, repeat('x', 62));
+VACUUM (INDEX_CLEANUP on) economy.shop_products;
+INSERT INTO economy.shop_products (product_id, category, price_gold, effect_code)
+SELECT 'regress_place_x' || n, 'item', 1000 + n, repeat('x', 62) FROM generate_series(1, 150) n;
+SELECT product_id ~ '^regress_place_x' AS another FROM economy.shop_products WHERE ctid = :'place';
+SELECT state, code FROM economy.purchase(:u, 'regress_place_150', 'another');
+
+-- the page itself is gone
+SELECT product_id AS last FROM economy.shop_products ORDER BY ctid DESC LIMIT 1 \gset
+SELECT state, code FROM economy.purchase(:u, :'last', 'last');
+DELETE FROM economy.shop_products WHERE product_id ~ '^regress_place_x';
+VACUUM (INDEX_CLEANUP on) economy.shop_products;
+SELECT state, code FROM economy.purchase(:u, :'last', 'beyond the end');
+
+-- rewritten
+VACUUM FULL economy.shop_products;
+SELECT state, gold_delta FROM economy.purchase(:u, 'regress_place_1', 'rewritten');
+SELECT state, gold_delta FROM economy.purchase(:u, 'regress_place_149', 'rewritten');
+
+-- an older snapshot sees what was
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT state, gold_delta FROM economy.purchase(:u, 'regress_place_1', 'before', dry_run => true);
+COMMIT;
+DELETE FROM economy.shop_products WHERE product_id ~ '^regress_place_';

@@ -1,0 +1,3 @@
+# src/ledger/rows_place.c
+# whatever row stands where a product was found last is that product
+s/isnull \|\| !datum_image_eq/false \&\& !datum_image_eq/
