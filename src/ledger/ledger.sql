@@ -305,7 +305,7 @@ COMMENT ON FUNCTION economy_internal.change_text(economy.config_changes) IS
     'What is hashed of a row of config_changes, in UTF-8: a JSON array of its columns.';
 
 -- TimeZone and the others: the texts in a JSON document do not depend on who makes it
-CREATE FUNCTION economy_internal.note_change(
+CREATE FUNCTION economy.note_change(
     relation text, key text, action text, actor text, units bigint DEFAULT NULL
 ) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -316,6 +316,10 @@ DECLARE
     head   economy_internal.config_heads;
     change economy.config_changes;
 BEGIN
+    PERFORM economy_internal.require_given('relation', relation IS NOT NULL);
+    PERFORM economy_internal.require_given('key', key IS NOT NULL);
+    PERFORM economy_internal.require_given('action', action IS NOT NULL);
+    PERFORM economy_internal.require_given('actor', actor IS NOT NULL);
     PERFORM economy_internal.open_tables(
         'economy_internal.config_heads', 'config_changes', 'shop_products', 'level_curves',
         'level_experiments', 'games', 'rfm_models', 'segment_rules', 'rfm_snapshots',
@@ -334,13 +338,18 @@ BEGIN
         ORDER BY c.change_no DESC LIMIT 1;
     SELECT s.state INTO change.after FROM economy.config_states s
         WHERE s.relation = note_change.relation AND s.key = note_change.key;
+    IF change.before IS NULL AND change.after IS NULL THEN
+        RAISE EXCEPTION 'there is no "%" in the configuration "%", and was none',
+                left(key, 64), left(relation, 64) USING ERRCODE = 'XE002',
+            HINT = 'economy.config_states has the relations and their keys.';
+    END IF;
     change.hash := sha256(head.hash || convert_to(economy_internal.change_text(change), 'UTF8'));
     INSERT INTO economy.config_changes OVERRIDING SYSTEM VALUE SELECT (change).*;
     UPDATE economy_internal.config_heads h SET change_no = change.change_no, hash = change.hash
         WHERE h.relation = note_change.relation AND h.key = note_change.key;
 END
 $$;
-COMMENT ON FUNCTION economy_internal.note_change(text, text, text, text, bigint) IS
+COMMENT ON FUNCTION economy.note_change(text, text, text, text, bigint) IS
     'Notes in config_changes how a key of a relation is from now on. For the functions that change '
     'it, in their transaction; and for who repairs one by hand.';
 
@@ -348,7 +357,7 @@ CREATE FUNCTION economy_internal.note_key(version integer) RETURNS void
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT economy_internal.note_change(
+        SELECT economy.note_change(
             'signing_keys', version::text, k.state, session_user::text)
         FROM economy.signing_keys k WHERE k.version = note_key.version;
     END;

@@ -120,7 +120,7 @@ BEGIN
     END IF;
     INSERT INTO economy.games AS g (game, rules, created_at) VALUES (name, rules, economy.now())
         ON CONFLICT ON CONSTRAINT games_pkey DO UPDATE SET rules = excluded.rules;
-    PERFORM economy_internal.note_change('games', name, 'register', session_user::text);
+    PERFORM economy.note_change('games', name, 'register', session_user::text);
     RETURN name;
 END
 $$;

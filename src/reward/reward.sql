@@ -162,7 +162,7 @@ BEGIN
     DELETE FROM economy.level_curves c WHERE c.curve = set_level_curve.curve;
     INSERT INTO economy.level_curves
         SELECT set_level_curve.curve, i, xp[i] FROM generate_subscripts(xp, 1) i;
-    PERFORM economy_internal.note_change('level_curves', curve, 'set', actor);
+    PERFORM economy.note_change('level_curves', curve, 'set', actor);
     RETURN cardinality(xp);
 END
 $$;
@@ -220,7 +220,7 @@ BEGIN
         RAISE EXCEPTION 'the shares of experiment "%" exceed 10000', experiment
             USING ERRCODE = 'XE002';
     END IF;
-    PERFORM economy_internal.note_change('level_experiments', experiment, 'set', actor);
+    PERFORM economy.note_change('level_experiments', experiment, 'set', actor);
     RETURN n;
 END
 $$;

@@ -161,7 +161,7 @@ BEGIN
             HINT = 'Settings are columns of economy.recommendation_placements; '
                    'an arm has segment, arm, cta and product_id.';
     END;
-    PERFORM economy_internal.note_change('recommendation_placements',
+    PERFORM economy.note_change('recommendation_placements',
                                 format('%s:%s', placement, next_version), 'set', actor);
     RETURN next_version;
 END

@@ -246,7 +246,7 @@ BEGIN
     END IF;
     snapshot.duration := clock_timestamp() - started;
     INSERT INTO economy.rfm_snapshots SELECT (snapshot).*;
-    PERFORM economy_internal.note_change(
+    PERFORM economy.note_change(
         'rfm_snapshots', snapshot.snapshot_id::text, 'measure', session_user::text);
     PERFORM economy_internal.rfm_advance(
         snapshot.snapshot_id, as_of, seen, as_of - oldest, state.summarised);
@@ -322,7 +322,7 @@ BEGIN
     IF NOT more AND state.written > 0 THEN
         UPDATE economy.rfm_snapshots s SET changed = state.written, duration = state.spent
             WHERE s.snapshot_id = state.snapshot_id;
-        PERFORM economy_internal.note_change(
+        PERFORM economy.note_change(
             'rfm_snapshots', state.snapshot_id::text, 'score', session_user::text);
     END IF;
 END

@@ -334,7 +334,7 @@ BEGIN
         economy.rfm_model(economy_internal.rfm_setting('economy.rfm_model')));
     INSERT INTO economy.segment_rule_changes (version, actor, changed_at)
         VALUES (next_version, actor, economy.now());
-    PERFORM economy_internal.note_change('segment_rules', next_version::text, 'set', actor);
+    PERFORM economy.note_change('segment_rules', next_version::text, 'set', actor);
     RETURN next_version;
 END
 $$;
@@ -436,7 +436,7 @@ BEGIN
         PERFORM economy_internal.check_segment_rules(
             (SELECT jsonb_agg(to_jsonb(r)) FROM economy.rfm_rules() r), new_row);
     END IF;
-    PERFORM economy_internal.note_change('rfm_models', new_row.model, 'set', actor);
+    PERFORM economy.note_change('rfm_models', new_row.model, 'set', actor);
     RETURN new_row;
 END
 $$;

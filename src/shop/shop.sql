@@ -367,7 +367,7 @@ BEGIN
             USING ERRCODE = 'XE301', DETAIL = wrong || '.',
             HINT = 'The keys are the column names of economy.shop_products.';
     END IF;
-    PERFORM economy_internal.note_change(
+    PERFORM economy.note_change(
         'shop_products', id,
         CASE WHEN old_row.product_id IS NULL THEN 'create' ELSE 'change' END, actor);
     RETURN new_row;
@@ -407,7 +407,7 @@ BEGIN
     PERFORM economy_internal.lock_product(product_id, actor);
     UPDATE economy.shop_products p SET active = false
         WHERE p.product_id = retire_product.product_id RETURNING * INTO new_row;
-    PERFORM economy_internal.note_change('shop_products', product_id, 'retire', actor);
+    PERFORM economy.note_change('shop_products', product_id, 'retire', actor);
     RETURN new_row;
 END
 $$;
@@ -523,7 +523,7 @@ BEGIN
                 FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id;
             UPDATE economy.shop_stock t SET remaining = 0
                 WHERE t.product_id = add_stock.product_id;
-            PERFORM economy_internal.note_change(
+            PERFORM economy.note_change(
                 'shop_products', product_id, 'stock', actor, -total);
         END IF;
         UPDATE economy.shop_products p SET stock_slots = new_row.stock_slots
@@ -550,7 +550,7 @@ BEGIN
                        'economy.audit_sweep() says what is missing.';
         END IF;
     END IF;
-    PERFORM economy_internal.note_change('shop_products', product_id, 'stock', actor, units);
+    PERFORM economy.note_change('shop_products', product_id, 'stock', actor, units);
     SELECT sum(t.remaining) INTO total
         FROM economy.shop_stock t WHERE t.product_id = add_stock.product_id;
     RETURN total;
@@ -574,7 +574,7 @@ BEGIN
     -- the slots stay as they are: nobody needs to wait for those who buy just now
     UPDATE economy.shop_products p SET stock_slots = 0
         WHERE p.product_id = remove_stock.product_id;
-    PERFORM economy_internal.note_change('shop_products', product_id, 'change', actor);
+    PERFORM economy.note_change('shop_products', product_id, 'change', actor);
     RETURN (SELECT sum(t.remaining) FROM economy.shop_stock t
             WHERE t.product_id = remove_stock.product_id);
 END

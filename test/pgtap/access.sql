@@ -51,7 +51,7 @@ SELECT set_eq(format('SELECT name FROM function WHERE has_function_privilege(%L,
 FROM (SELECT DISTINCT role FROM level WHERE level IS NOT NULL) r ORDER BY r.role;
 SELECT set_eq($$SELECT p.proname FROM function f JOIN pg_proc p USING (oid)
                WHERE p.pronamespace = 'economy'::regnamespace AND f.oid <> ALL (SELECT substring(a.object FROM '^[A-Z]+ (.*)')::regprocedure FROM economy.access_list() a)$$,
-              ARRAY['access_list', 'grant_access', 'revoke_access', 'seed_demo', 'simulate'], 'schema economy has what a level may call, and five functions of the owner');
+              ARRAY['access_list', 'grant_access', 'note_change', 'revoke_access', 'seed_demo', 'simulate'], 'schema economy has what a level may call, and six functions of the owner');
 -- of economy_internal, what code calls that runs with the caller's privileges
 SELECT set_eq($$SELECT p.proname FROM function f JOIN pg_proc p USING (oid)
                WHERE p.pronamespace = 'economy_internal'::regnamespace AND f.oid = ANY (SELECT substring(a.object FROM '^[A-Z]+ (.*)')::regprocedure FROM economy.access_list() a)$$,

@@ -94,5 +94,21 @@ SELECT is((SELECT string_agg(c.conname, ', ') FROM pg_constraint c
 ALTER TABLE economy.shop_products ADD CONSTRAINT pgtap_dear CHECK (price_gold < 1000 OR product_id NOT LIKE 'pgtap%');
 SELECT is(pg_temp.failure($$SELECT economy.upsert_product('{"product_id": "pgtap_p", "category": "item", "price_gold": 1000}', 'a')$$),
     'XE301 | new row for relation "shop_products" violates check constraint "pgtap_dear".', 'a constraint of the DBA is named');
+-- what is changed by hand is noted by hand, and what is not there is not
+SELECT is(pg_temp.failure(format($$SELECT economy.note_change(%s)$$, given)), detail, 'note_change(' || given || ')')
+FROM (VALUES
+    ($$NULL, 'pgtap', 'by hand', 'a'$$,       'XE001 | no hint | '),
+    ($$'games', NULL, 'by hand', 'a'$$,       'XE001 | no hint | '),
+    ($$'games', 'pgtap', NULL, 'a'$$,         'XE001 | no hint | '),
+    ($$'games', 'pgtap', 'by hand', NULL$$,   'XE001 | no hint | '),
+    ($$'games', 'pgtap', 'by hand', 'a'$$,    'XE002 | '),
+    ($$'game', 'crash', 'by hand', 'a'$$,     'XE002 | ')) v (given, detail);
+SELECT is_empty($$SELECT FROM economy_internal.config_heads h WHERE h.key IN ('pgtap', 'crash')$$, 'and leaves nothing');
+SELECT economy.register_game('pgtap');
+DELETE FROM economy.games WHERE game = 'pgtap';
+SELECT economy.note_change('games', 'pgtap', 'by hand', 'a', 3);
+SELECT is((SELECT string_agg(concat_ws(' ', c.action, c.before IS NULL, c.after IS NULL, c.units), ', ' ORDER BY c.change_no) FROM economy.config_changes c WHERE c.key = 'pgtap'),
+    'register t f, by hand f t 3', 'one that is gone is noted as gone');
+SELECT is_empty($$SELECT * FROM economy_internal.audit_config() f WHERE f.expected ~ 'pgtap'$$, 'and no finding');
 SELECT * FROM finish();
 ROLLBACK;
