@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "common/hashfn.h"
 #include "common/int.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -65,6 +66,9 @@ typedef struct Purchase
 	int64		monetary;
 	int32		freezes;		/* streak freezes bought */
 	int16		stock_slot;		/* -1: no stock was taken */
+	EcoOpenTables *open;
+	EcoTable   *tables[5];		/* of a new purchase, up to NULL */
+	uint8		opened;			/* NEEDS_... of them */
 	EcoAttempt	attempt;		/* taken back when the purchase is refused */
 
 	EcoResult	result;
@@ -74,10 +78,24 @@ typedef struct Purchase
 PG_FUNCTION_INFO_V1(eco_purchase);
 PG_FUNCTION_INFO_V1(eco_purchase_probe);
 
-static EcoTable *const purchase_tables[] = {&eco_shop_products, &eco_shop_stock,
-&eco_shop_user_units, &eco_shop_keys, NULL};
+/* Tables that only some products need. */
+#define NEEDS_STOCK	1
+#define NEEDS_UNITS 2
+#define NEEDS_KEYS	4
+#define NEEDS_ALL	(NEEDS_STOCK | NEEDS_UNITS | NEEDS_KEYS)
+#define NEEDS_KNOWN 8
+
+/*
+ * What products have needed here, by a hash of their names.  Nothing hangs on it but how
+ * many tables a call opens before it has locked the account and read the product: a
+ * further one that the product needs is opened then, see open_what_it_needs().
+ */
+static uint8 needed[256];
 
 static void read_arguments(Purchase *p, FunctionCallInfo fcinfo);
+static EcoTable *const *tables_for(Purchase *p, uint8 needs);
+static uint8 *needed_by(const Purchase *p);
+static bool open_what_it_needs(Purchase *p);
 static void buy(Purchase *p, EcoAccount *account);
 static const char *check_rules(Purchase *p, const EcoAccount *account);
 static const char *check_sale(Purchase *p);
@@ -110,6 +128,7 @@ eco_purchase(PG_FUNCTION_ARGS)
 	Purchase	p;
 	EcoCall		call;
 	Datum		detail;
+	uint8		known;
 
 	memset(&p, 0, sizeof(p));
 	read_arguments(&p, fcinfo);
@@ -119,7 +138,8 @@ eco_purchase(PG_FUNCTION_ARGS)
 	eco_result_set(&p.result, PURCHASE_QUANTITY, Int32GetDatum(p.quantity));
 
 	eco_call_init(&call, &eco_purchases, p.user_id, NULL);
-	call.tables_of_new = purchase_tables;
+	known = *needed_by(&p);
+	call.tables_of_new = tables_for(&p, known & NEEDS_KNOWN ? known & NEEDS_ALL : NEEDS_ALL);
 	call.key = ECO_TXN_BY_KEY;
 	call.texts[call.ntexts++] = p.product_id;
 	call.texts[call.ntexts++] = p.key;
@@ -127,6 +147,7 @@ eco_purchase(PG_FUNCTION_ARGS)
 	switch (eco_call_begin(&call))
 	{
 		case ECO_CALL_NEW:
+			p.open = call.open;
 			buy(&p, &call.account);
 			break;
 		case ECO_CALL_REPLAY:
@@ -167,7 +188,7 @@ eco_purchase_probe(PG_FUNCTION_ARGS)
 	p.quantity = 1;
 	p.dry_run = true;
 	eco_call_init(&call, &eco_purchases, p.user_id, NULL);
-	call.tables_of_new = purchase_tables;
+	call.tables_of_new = tables_for(&p, NEEDS_ALL);
 	call.dry_run = true;
 	if (eco_call_begin(&call) == ECO_CALL_NEW)
 		code = check_rules(&p, &call.account);
@@ -194,6 +215,53 @@ read_arguments(Purchase *p, FunctionCallInfo fcinfo)
 	p->dry_run = PG_GETARG_BOOL(5);
 	p->stock_slot = -1;
 	p->user_limit_left = -1;
+}
+
+static EcoTable *const *
+tables_for(Purchase *p, uint8 needs)
+{
+	int			n = 0;
+
+	p->tables[n++] = &eco_shop_products;
+	if (needs & NEEDS_STOCK)
+		p->tables[n++] = &eco_shop_stock;
+	if (needs & NEEDS_UNITS)
+		p->tables[n++] = &eco_shop_user_units;
+	if (needs & NEEDS_KEYS)
+		p->tables[n++] = &eco_shop_keys;
+	p->tables[n] = NULL;
+	p->opened = needs;
+	return p->tables;
+}
+
+static uint8 *
+needed_by(const Purchase *p)
+{
+	return &needed[hash_bytes((const unsigned char *) p->product_id.data, p->product_id.len) %
+				   lengthof(needed)];
+}
+
+/*
+ * Opens what the product needs and the call has not opened, because it was changed since
+ * it was bought here.  True when a table was rewritten meanwhile: the rules are to be
+ * read again.
+ */
+static bool
+open_what_it_needs(Purchase *p)
+{
+	uint8		needs = (p->product.has_stock ? NEEDS_STOCK : 0) |
+	(p->product.counted ? NEEDS_UNITS : 0) |
+	(p->product.global_key ? NEEDS_KEYS : 0);
+	bool		again = p->attempt.open;
+
+	*needed_by(p) |= needs | NEEDS_KNOWN;
+	needs |= p->opened;
+	if (needs == p->opened)
+		return false;
+	/* its end would close what is opened within it */
+	if (again)
+		eco_attempt_undo(&p->attempt);
+	return eco_tables_add(p->open, tables_for(p, needs)) || again;
 }
 
 /* The code of the rule that refuses the purchase; NULL: stock and global key are taken. */
@@ -262,6 +330,8 @@ check_rules(Purchase *p, const EcoAccount *account)
 		return "USER_SUSPENDED";
 	if (!eco_product_read(&p->product_id, &p->product))
 		return "PRODUCT_NOT_FOUND";
+	if (open_what_it_needs(p))
+		return waited;
 	if ((refusal = check_sale(p)) != NULL ||
 		(refusal = check_global_key(p)) != NULL ||
 		(refusal = check_expected_price(p)) != NULL ||
