@@ -8,6 +8,11 @@
  * Scans use the active snapshot, like the direct way.  A statement that locks or
  * writes takes its own fresh one at READ COMMITTED; that the row moved on shows
  * in its ctid, which holds while the call keeps the table open.
+ *
+ * Which plan is taken does not hang on statistics, which may be of a time when the
+ * table looked empty and one index as cheap as another: a scan asks for the order of
+ * its key, which nothing but the key's index gives without a sort, and what sorts, or
+ * reads more than an index does, is switched off.  A write goes to the version.
  */
 #include "postgres.h"
 
@@ -37,6 +42,7 @@ typedef struct SqlFrame
 
 static void enter_sql(SqlFrame *frame);
 static void leave_sql(const SqlFrame *frame);
+static void pin_plans(void);
 static SPIPlanPtr plan_keep(EcoTable *table, int op, const char *sql,
 							int nargs, const Oid *types);
 static SPIPlanPtr scan_plan(EcoTable *table, int key, int nvalues, bool after);
@@ -46,6 +52,8 @@ static SPIPlanPtr insert_plan(EcoTable *table);
 static char *column_list(const EcoTable *table);
 static void append_stored(StringInfo sql, const EcoTable *table, bool only_mutable, int first);
 static char *key_condition(const EcoTable *table, int key, int nvalues, int first);
+static char *ordered_condition(const EcoTable *table, int key, int nvalues);
+static char *order_of(const EcoTable *table, int key);
 static void copy_row(EcoTable *table, HeapTuple tuple, TupleDesc desc, EcoRow *row);
 static bool lock_by_key(const EcoRow *row, EcoPlanOp op, ItemPointer tid);
 static void read_ctid(ItemPointer tid);
@@ -67,6 +75,7 @@ eco_sql_scan_begin(EcoScan *scan, const Datum *values, const int64 *after)
 	scan->batch_context = AllocSetContextCreate(CurrentMemoryContext, "economy scan",
 												ALLOCSET_DEFAULT_SIZES);
 	enter_sql(&frame);
+	pin_plans();
 	scan->portal = SPI_cursor_open(NULL,
 								   scan_plan(scan->table, scan->key, scan->nvalues, after != NULL),
 								   args, NULL, true);
@@ -156,6 +165,7 @@ lock_by_key(const EcoRow *row, EcoPlanOp op, ItemPointer tid)
 		values[i] = row->values[key->columns[i]];
 	values[key->ncolumns] = PointerGetDatum(&row->tid);
 	enter_sql(&frame);
+	pin_plans();
 	result = SPI_execute_plan(lock_plan(table, op), values, NULL, false, 1);
 	if (result != SPI_OK_SELECT)
 		unexpected(table, result);
@@ -289,6 +299,13 @@ run_write(EcoRow *row, SPIPlanPtr (*plan) (EcoTable *table),
 }
 
 static void
+pin(const char *setting, const char *value)
+{
+	(void) set_config_option(setting, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+}
+
+static void
 enter_sql(SqlFrame *frame)
 {
 	frame->caller = CurrentMemoryContext;
@@ -296,9 +313,23 @@ enter_sql(SqlFrame *frame)
 	SetUserIdAndSecContext(eco_owner(), frame->security_context |
 						   SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
 	frame->guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	pin("search_path", "pg_catalog, pg_temp");
 	SPI_connect();
+}
+
+/*
+ * As long as the frame lasts, for a kept plan may be made anew each time.  Not for what
+ * writes: triggers of the DBA run in it.
+ */
+static void
+pin_plans(void)
+{
+	pin("enable_indexscan", "on");
+	pin("enable_seqscan", "off");
+	pin("enable_bitmapscan", "off");
+	pin("enable_sort", "off");
+	pin("enable_incremental_sort", "off");
+	pin("jit", "off");			/* which what is switched off would seem worth */
 }
 
 static void
@@ -335,13 +366,11 @@ scan_plan(EcoTable *table, int key, int nvalues, bool after)
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT ctid, %s FROM %s.%s WHERE %s",
 					 column_list(table), eco_schema_of(table), table->name,
-					 key_condition(table, key, nvalues, 1));
+					 ordered_condition(table, key, nvalues));
 	if (after)
 		appendStringInfo(&sql, " AND %s > $%d",
 						 table->columns[columns->columns[nvalues]].name, nargs);
-	for (int i = 0; i < columns->ncolumns; i++)
-		appendStringInfo(&sql, "%s%s", i == 0 ? " ORDER BY " : ", ",
-						 table->columns[columns->columns[i]].name);
+	appendStringInfoString(&sql, order_of(table, key));
 	for (int i = 0; i < nargs; i++)
 		types[i] = table->columns[columns->columns[i]].type;
 	return plan_keep(table, op, sql.data, nargs, types);
@@ -353,18 +382,20 @@ lock_plan(EcoTable *table, EcoPlanOp op)
 	EcoKey	   *key = &table->keys[0];
 	Oid			types[ECO_MAX_KEY_COLUMNS + 1];
 	bool		try_only = op == ECO_PLAN_TRY_LOCK;
-	const char *version = psprintf(" AND ctid = $%d", key->ncolumns + 1);
+	char	   *which;
 
 	if (table->plans[op] != NULL)
 		return table->plans[op];
 	for (int i = 0; i < key->ncolumns; i++)
 		types[i] = table->columns[key->columns[i]].type;
 	types[key->ncolumns] = TIDOID;
+	which = try_only ? psprintf("%s AND ctid = $%d", key_condition(table, 0, key->ncolumns, 1),
+								key->ncolumns + 1) :
+		psprintf("%s%s", ordered_condition(table, 0, key->ncolumns), order_of(table, 0));
 	return plan_keep(table, op,
-					 psprintf("SELECT ctid FROM %s.%s WHERE %s%s FOR NO KEY UPDATE%s",
-							  eco_schema_of(table), table->name,
-							  key_condition(table, 0, key->ncolumns, 1),
-							  try_only ? version : "", try_only ? " SKIP LOCKED" : ""),
+					 psprintf("SELECT ctid FROM %s.%s WHERE %s FOR NO KEY UPDATE%s",
+							  eco_schema_of(table), table->name, which,
+							  try_only ? " SKIP LOCKED" : ""),
 					 key->ncolumns + (try_only ? 1 : 0), types);
 }
 
@@ -464,6 +495,35 @@ key_condition(const EcoTable *table, int key, int nvalues, int first)
 	for (int i = 0; i < nvalues; i++)
 		appendStringInfo(&list, "%s%s = $%d", i == 0 ? "" : " AND ",
 						 table->columns[table->keys[key].columns[i]].name, first + i);
+	return list.data;
+}
+
+/*
+ * The same for a scan: where all columns are given, the last by a range of one value,
+ * for of equals there is no order to ask for.
+ */
+static char *
+ordered_condition(const EcoTable *table, int key, int nvalues)
+{
+	const EcoKey *columns = &table->keys[key];
+	const char *last;
+
+	if (nvalues == 0 || nvalues < columns->ncolumns)
+		return key_condition(table, key, nvalues, 1);
+	last = table->columns[columns->columns[nvalues - 1]].name;
+	return psprintf("%s AND %s >= $%d AND %s <= $%d", key_condition(table, key, nvalues - 1, 1),
+					last, nvalues, last, nvalues);
+}
+
+static char *
+order_of(const EcoTable *table, int key)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; i < table->keys[key].ncolumns; i++)
+		appendStringInfo(&list, "%s%s", i == 0 ? " ORDER BY " : ", ",
+						 table->columns[table->keys[key].columns[i]].name);
 	return list.data;
 }
 
