@@ -85,25 +85,24 @@ EcoTable	eco_stream_checkpoints = {
 };
 
 /* what stays of pruned actions */
-static EcoTable pruned_stats = {
+EcoTable	eco_pruned_stats = {
 	.name = "pruned_stats",
-	.only_read = true,
-	.ncolumns = 11,
+	.ncolumns = PST_COLUMNS,
 	.columns = {
 		{"user_id", INT8OID, false},
 		{"game", TEXTOID, false},
 		{"day", DATEOID, false},
-		{"total", INT8OID, false},
-		{"wins", INT8OID, false},
-		{"losses", INT8OID, false},
-		{"draws", INT8OID, false},
-		{"max_win", INT8OID, false},
-		{"bet_sum", INT8OID, false},
-		{"win_sum", INT8OID, false},
-		{"last_action_at", TIMESTAMPTZOID, false},
+		{"total", INT8OID, true},
+		{"wins", INT8OID, true},
+		{"losses", INT8OID, true},
+		{"draws", INT8OID, true},
+		{"max_win", INT8OID, true},
+		{"bet_sum", INT8OID, true},
+		{"win_sum", INT8OID, true},
+		{"last_action_at", TIMESTAMPTZOID, true},
 	},
 	.nkeys = 1,
-	.keys = {{3, {0, 1, 2}}},
+	.keys = {{3, {PST_USER_ID, PST_GAME, PST_DAY}}},
 };
 
 EcoTable	eco_pruned_actions = {
@@ -275,11 +274,11 @@ encode(EcoEncoder *enc, uint8 *buf, int64 user_id, const EcoCheckpoint *checkpoi
 void
 eco_checkpoint_gone(int64 user_id, uint8 digest[ECO_HASH_LEN])
 {
-	static EcoTable *const tables[] = {&pruned_stats, NULL};
+	static EcoTable *const tables[] = {&eco_pruned_stats, NULL};
 	EcoOpenTables *open = eco_tables_open(ECO_READ, tables);
 
 	memset(digest, 0, ECO_HASH_LEN);
-	each_row(&pruned_stats, user_id, chain_row, digest);
+	each_row(&eco_pruned_stats, user_id, chain_row, digest);
 	eco_tables_close(open);
 }
 

@@ -35,7 +35,26 @@ typedef struct EcoCheckpoint
 /* Whoever reads or takes checkpoints opens this. */
 extern EcoTable eco_stream_checkpoints;
 
-/* The keys of pruned actions; whoever asks for them opens this. */
+/* The sums of pruned actions, per game and day by UTC. */
+enum
+{
+	PST_USER_ID,
+	PST_GAME,
+	PST_DAY,
+	PST_TOTAL,
+	PST_WINS,
+	PST_LOSSES,
+	PST_DRAWS,
+	PST_MAX_WIN,
+	PST_BET_SUM,
+	PST_WIN_SUM,
+	PST_LAST_ACTION_AT,
+	PST_COLUMNS
+};
+
+extern EcoTable eco_pruned_stats;
+
+/* Their keys; whoever asks for them opens this. */
 enum
 {
 	PRU_USER_ID,

@@ -262,6 +262,15 @@ eco_guard_let_prune(bool on)
 	pruning = on;
 }
 
+bool
+eco_guard_is(Oid function)
+{
+	char	   *name = get_func_name(function);
+
+	return name != NULL && strcmp(name, "forbid_change") == 0 &&
+		get_func_namespace(function) == get_namespace_oid("economy_internal", true);
+}
+
 void
 eco_guard_install(void)
 {

@@ -177,6 +177,17 @@ eco_rows_insert(EcoRow **rows, int n, int64 user_id)
 			eco_sql_insert(rows[i]);
 }
 
+void
+eco_rows_delete(EcoRow **rows, int n, int64 user_id)
+{
+	EcoOpenTable *open = eco_relation_for(rows[0]->table, user_id);
+
+	if (open->direct && open->cache->deletes_direct)
+		eco_direct_delete(rows, n, open);
+	else
+		eco_sql_delete(rows, n);
+}
+
 Datum
 eco_bytea(const uint8 *bytes, size_t len)
 {

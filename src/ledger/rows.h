@@ -1,6 +1,6 @@
 /*
  * rows.h
- *		Access to one row at a time, by key: find, scan, lock, update, insert.
+ *		Access to one row at a time, by key: find, scan, lock, update, insert, delete.
  *
  * The one door through which C code reaches tables.  A domain describes its
  * table once (EcoTable) and works on EcoRows.  Two ways lie behind the door
@@ -71,6 +71,7 @@ typedef enum EcoPlanOp
 	ECO_PLAN_TRY_LOCK,
 	ECO_PLAN_UPDATE,
 	ECO_PLAN_INSERT,
+	ECO_PLAN_DELETE,
 	ECO_NPLANS
 } EcoPlanOp;
 
@@ -231,6 +232,13 @@ extern void eco_row_insert(EcoRow *row, int64 user_id);
 
 /* The same for n rows of one table, cheaper than one by one. */
 extern void eco_rows_insert(EcoRow **rows, int n, int64 user_id);
+
+/*
+ * Delete n rows of one table, in the versions that were read under the active snapshot,
+ * which nobody else may change: the caller holds a lock that says so.  Of each the key
+ * and the version are asked, and no index is read.
+ */
+extern void eco_rows_delete(EcoRow **rows, int n, int64 user_id);
 
 /* A bytea Datum of these bytes, palloc'd. */
 extern Datum eco_bytea(const uint8 *bytes, size_t len);

@@ -1,10 +1,10 @@
 /*
  * rows_direct.c
- *		Row access without SQL: index scan, tuple lock, HOT update, insert.
+ *		Row access without SQL: index scan, tuple lock, HOT update, insert, delete.
  *
  * Does for one row what the executor does for a plan node: constraints, index
  * entries, snapshots, serializable conflict checks (inside the table and
- * index access methods), logical replication (inside heap_insert/update).
+ * index access methods), logical replication (inside heap_insert, update, delete).
  * Anything else a table may ask for keeps it away from here, see
  * direct_possible() in rows_relation.c.
  *
@@ -320,6 +320,30 @@ eco_direct_insert(EcoRow **rows, int n, EcoOpenTable *open)
 			ExecDropSingleTupleTableSlot(slots[i]);
 		}
 	}
+	CommandCounterIncrement();
+}
+
+void
+eco_direct_delete(EcoRow **rows, int n, EcoOpenTable *open)
+{
+	EcoTable   *table = rows[0]->table;
+	Relation	rel = open->rel;
+	TM_FailureData tmfd;
+
+	CheckCmdReplicaIdentity(rel, CMD_DELETE);
+	for (int i = 0; i < n; i++)
+		switch (table_tuple_delete(rel, &rows[i]->tid, GetCurrentCommandId(true),
+								   GetActiveSnapshot(), InvalidSnapshot, true, &tmfd, false))
+		{
+			case TM_Ok:
+				break;
+			case TM_SelfModified:
+				eco_row_moved(table);
+			default:
+				if (IsolationUsesXactSnapshot())
+					eco_serialization_failure(table);
+				eco_row_not_one(table, 0);
+		}
 	CommandCounterIncrement();
 }
 

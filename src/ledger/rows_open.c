@@ -224,6 +224,19 @@ eco_row_moved(const EcoTable *table)
 					 "only AFTER triggers on its journals may.")));
 }
 
+/*
+ * A DBA's trigger or rule may swallow a row.  Half an entry must not stand, nor a
+ * checkpoint behind which nothing is gone, so that is an error and no quiet success.
+ */
+void
+eco_row_not_one(const EcoTable *table, uint64 changed)
+{
+	ECO_ERROR(ECO_LEDGER_DAMAGED,
+			  errmsg("a write to %s.%s changed %llu rows instead of one",
+					 eco_schema_of(table), table->name, (unsigned long long) changed),
+			  errhint("Look for a trigger or rule on the table that suppresses rows."));
+}
+
 /* Taking the lock may show that the table is another one by now: hence the loop. */
 static void
 open_one(EcoOpenTables *open, EcoTable *table)

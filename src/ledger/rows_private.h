@@ -33,6 +33,7 @@ typedef struct EcoTableCache
 	Oid			relid;
 	bool		stale;
 	bool		direct;			/* the direct way is allowed */
+	bool		deletes_direct; /* to deletes too */
 	bool		has_children;	/* partitions, or tables that inherit */
 	TransactionId changed_by;	/* wrote the row in pg_class; invalid: long
 								 * ago */
@@ -127,6 +128,7 @@ extern void eco_direct_scan_end(EcoScan *scan);
 extern EcoLock eco_direct_lock(EcoRow *row, EcoOpenTable *open, EcoWait wait);
 extern void eco_direct_update(EcoRow *row, EcoOpenTable *open);
 extern void eco_direct_insert(EcoRow **rows, int n, EcoOpenTable *open);
+extern void eco_direct_delete(EcoRow **rows, int n, EcoOpenTable *open);
 
 /* The version of such a row that the active snapshot sees; its page is pinned. */
 extern bool eco_place_look(const EcoOpenTable *open, const Datum *values,
@@ -139,5 +141,9 @@ extern void eco_sql_scan_end(EcoScan *scan);
 extern EcoLock eco_sql_lock(EcoRow *row, EcoWait wait);
 extern void eco_sql_update(EcoRow *row);
 extern void eco_sql_insert(EcoRow *row);
+extern void eco_sql_delete(EcoRow **rows, int n);
+
+/* Raise that a write did not change the one row that it was to change. */
+ECO_NORETURN extern void eco_row_not_one(const EcoTable *table, uint64 changed);
 
 #endif

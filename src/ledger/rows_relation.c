@@ -15,6 +15,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_am_d.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type_d.h"
 #include "commands/defrem.h"
 #include "executor/executor.h"
@@ -25,6 +26,7 @@
 #include "utils/syscache.h"
 
 #include "errors.h"
+#include "ledger/guard.h"
 #include "ledger/rows_private.h"
 #include "ledger/version.h"
 
@@ -40,6 +42,7 @@ static void cache_forget_all(Datum arg, int cacheid, uint32 hashvalue);
 static bool find_columns(EcoTable *table, EcoTableCache *cache, Relation rel);
 static bool direct_possible(EcoTable *table, EcoTableCache *cache, Relation rel);
 static bool needs_executor(EcoTable *table, EcoTableCache *cache, Relation rel);
+static bool deletes_plainly(Relation rel);
 static bool find_indexes(EcoTable *table, EcoTableCache *cache, Relation rel);
 static bool serves_key(const EcoKey *key, const EcoTableCache *cache, Relation rel,
 					   Relation index, const IndexInfo *info);
@@ -133,6 +136,7 @@ cache_build(EcoTable *table)
 	cache->changed_by = changed_by(cache->relid);
 	cache->has_children = rel->rd_rel->relhassubclass;
 	cache->direct = find_columns(table, cache, rel) && direct_possible(table, cache, rel);
+	cache->deletes_direct = deletes_plainly(rel);
 	if (cache->direct)
 		prepare_constraints(cache, rel);
 	relation_close(rel, AccessShareLock);
@@ -242,6 +246,22 @@ needs_executor(EcoTable *table, EcoTableCache *cache, Relation rel)
 			return true;
 	}
 	return false;
+}
+
+/*
+ * Whether a DELETE fires nothing, foreign keys to the table included, but the guard of a
+ * journal: who deletes from C is who the guard would let pass.
+ */
+static bool
+deletes_plainly(Relation rel)
+{
+	TriggerDesc *trig = rel->trigdesc;
+
+	for (int i = 0; trig != NULL && i < trig->numtriggers; i++)
+		if (TRIGGER_FOR_DELETE(trig->triggers[i].tgtype) &&
+			!eco_guard_is(trig->triggers[i].tgfoid))
+			return false;
+	return true;
 }
 
 static bool

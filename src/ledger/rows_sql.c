@@ -49,6 +49,7 @@ static SPIPlanPtr scan_plan(EcoTable *table, int key, int nvalues, bool after);
 static SPIPlanPtr lock_plan(EcoTable *table, EcoPlanOp op);
 static SPIPlanPtr update_plan(EcoTable *table);
 static SPIPlanPtr insert_plan(EcoTable *table);
+static SPIPlanPtr delete_plan(EcoTable *table);
 static char *column_list(const EcoTable *table);
 static void append_stored(StringInfo sql, const EcoTable *table, bool only_mutable, int first);
 static char *key_condition(const EcoTable *table, int key, int nvalues, int first);
@@ -279,11 +280,7 @@ run_write(EcoRow *row, SPIPlanPtr (*plan) (EcoTable *table),
 		(!lock_by_key(row, ECO_PLAN_LOCK, &now_at) || !ItemPointerEquals(&now_at, &row->tid)))
 		eco_row_moved(table);
 
-	/*
-	 * A DBA's BEFORE trigger may swallow a row, or change it.  Half an entry
-	 * must not stand, nor one that is not what was hashed, so that is an
-	 * error and not a quiet success.
-	 */
+	/* nor must an entry stand that is not what was hashed */
 	if (!as_given)
 		ECO_ERROR(ECO_LEDGER_DAMAGED,
 				  errmsg("a write to %s.%s would store another row than was given",
@@ -291,11 +288,40 @@ run_write(EcoRow *row, SPIPlanPtr (*plan) (EcoTable *table),
 				  errhint("Look for a BEFORE trigger or a rule on the table that changes values, "
 						  "or a column of another precision."));
 	if (changed != 1)
-		ECO_ERROR(ECO_LEDGER_DAMAGED,
-				  errmsg("a write to %s.%s changed %llu rows instead of one",
-						 eco_schema_of(table), table->name, (unsigned long long) changed),
-				  errhint("Look for a trigger or rule on the table that suppresses rows."));
+		eco_row_not_one(table, changed);
 	row->tid = now_at;
+}
+
+/*
+ * A statement for each row: by key and version no other plan is cheaper than to go to
+ * that version, whatever the statistics say, and of several rows one would be.
+ */
+void
+eco_sql_delete(EcoRow **rows, int n)
+{
+	EcoTable   *table = rows[0]->table;
+	EcoKey	   *key = &table->keys[0];
+	Datum		values[ECO_MAX_KEY_COLUMNS + 1];
+	SqlFrame	frame;
+	uint64		changed = 1;
+
+	enter_sql(&frame);
+	for (int i = 0; changed == 1 && i < n; i++)
+	{
+		int			result;
+
+		for (int c = 0; c < key->ncolumns; c++)
+			values[c] = rows[i]->values[key->columns[c]];
+		values[key->ncolumns] = PointerGetDatum(&rows[i]->tid);
+		result = SPI_execute_plan(delete_plan(table), values, NULL, false, 0);
+		if (result != SPI_OK_DELETE_RETURNING)
+			unexpected(table, result);
+		changed = SPI_processed;
+	}
+	leave_sql(&frame);
+	if (changed != 1)
+		eco_row_not_one(table, changed);
+	CommandCounterIncrement();
 }
 
 static void
@@ -449,6 +475,29 @@ insert_plan(EcoTable *table)
 	appendStringInfoString(&sql, ") RETURNING ctid");
 	append_stored(&sql, table, false, 1);
 	return plan_keep(table, ECO_PLAN_INSERT, sql.data, table->ncolumns, types);
+}
+
+static SPIPlanPtr
+delete_plan(EcoTable *table)
+{
+	EcoKey	   *key = &table->keys[0];
+	Oid			types[ECO_MAX_KEY_COLUMNS + 1];
+
+	if (table->plans[ECO_PLAN_DELETE] != NULL)
+		return table->plans[ECO_PLAN_DELETE];
+	for (int i = 0; i < key->ncolumns; i++)
+		types[i] = table->columns[key->columns[i]].type;
+	types[key->ncolumns] = TIDOID;
+
+	/*
+	 * a rule is an error with RETURNING, without it a plan that does nothing
+	 * for ever
+	 */
+	return plan_keep(table, ECO_PLAN_DELETE,
+					 psprintf("DELETE FROM %s.%s WHERE %s AND ctid = $%d RETURNING ctid",
+							  eco_schema_of(table), table->name,
+							  key_condition(table, 0, key->ncolumns, 1), key->ncolumns + 1),
+					 key->ncolumns + 1, types);
 }
 
 /* Append a column that says whether the very bytes of the parameters were stored. */

@@ -21,19 +21,6 @@
 #include "play/pruned.h"
 #include "play/stats.h"
 
-/* columns of economy.user_actions after the header */
-enum
-{
-	ACT_BET = ECO_HEADER_COLUMNS,
-	ACT_WIN,
-	ACT_OUTCOME,
-	ACT_GAME,
-	ACT_TYPE,
-	ACT_ID,
-	ACT_DETAILS,
-	ACT_COLUMNS
-};
-
 static EcoTable user_actions = {
 	.name = "user_actions",
 	.ncolumns = ACT_COLUMNS,

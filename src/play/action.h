@@ -13,6 +13,19 @@
 #include "ledger/entry.h"
 #include "ledger/result.h"
 
+/* columns of economy.user_actions after the header */
+enum
+{
+	ACT_BET = ECO_HEADER_COLUMNS,
+	ACT_WIN,
+	ACT_OUTCOME,
+	ACT_GAME,
+	ACT_TYPE,
+	ACT_ID,
+	ACT_DETAILS,
+	ACT_COLUMNS
+};
+
 extern const EcoJournal eco_actions;
 
 typedef enum EcoOutcome

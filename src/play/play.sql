@@ -422,10 +422,7 @@ COMMENT ON FUNCTION economy_internal.action_key(text, text) IS
     'Key of an action''s id in pruned_actions: half of a SHA-256.';
 
 CREATE FUNCTION economy_internal.prune_streams(user_ids bigint[], seqs bigint[]) RETURNS bigint[]
-    LANGUAGE c VOLATILE PARALLEL UNSAFE
-    -- what goes is looked up, however much of the journal it is
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
-    AS 'MODULE_PATHNAME', 'eco_prune_streams';
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_prune_streams';
 COMMENT ON FUNCTION economy_internal.prune_streams(bigint[], bigint[]) IS
     'Deletes actions of users, by ascending id, before an entry of each, '
     'behind a signed checkpoint there; the only way past the journal''s guard. '

@@ -1,3 +1,3 @@
-# src/play/prune.c
+# src/play/gone.c
 # a second prune of a day forgets the greatest win of the first
-s/max_win = greatest\(s.max_win, excluded.max_win\)/max_win = excluded.max_win/
+s/Max\(before, sum->numbers\[i\]\)/sum->numbers[i]/

@@ -1,3 +1,3 @@
-# src/play/prune.c
+# src/play/gone.c
 # a second prune of a day forgets the draws of the first
-s/draws = s.draws \+ excluded.draws/draws = excluded.draws/
+s/= exists \? eco_row_int\(&row, i\) : 0;/= exists \&\& i != PST_DRAWS ? eco_row_int(\&row, i) : 0;/
