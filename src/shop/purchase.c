@@ -243,8 +243,8 @@ needed_by(const Purchase *p)
 
 /*
  * Opens what the product needs and the call has not opened, because it was changed since
- * it was bought here.  True when a table was rewritten meanwhile: the rules are to be
- * read again.
+ * it was bought here.  True then: the snapshot is older than these locks (I10), so the
+ * rules are to be read again under a new one.
  */
 static bool
 open_what_it_needs(Purchase *p)
@@ -252,16 +252,16 @@ open_what_it_needs(Purchase *p)
 	uint8		needs = (p->product.has_stock ? NEEDS_STOCK : 0) |
 	(p->product.counted ? NEEDS_UNITS : 0) |
 	(p->product.global_key ? NEEDS_KEYS : 0);
-	bool		again = p->attempt.open;
 
 	*needed_by(p) |= needs | NEEDS_KNOWN;
 	needs |= p->opened;
 	if (needs == p->opened)
 		return false;
 	/* its end would close what is opened within it */
-	if (again)
+	if (p->attempt.open)
 		eco_attempt_undo(&p->attempt);
-	return eco_tables_add(p->open, tables_for(p, needs)) || again;
+	(void) eco_tables_add(p->open, tables_for(p, needs));
+	return true;
 }
 
 /* The code of the rule that refuses the purchase; NULL: stock and global key are taken. */
