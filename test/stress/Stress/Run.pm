@@ -18,7 +18,7 @@ use Time::HiRes ();
 
 # server, plan, and optionally ddl: a DBA works meanwhile; during: code that is run while the clients play;
 # once: SQL for the first session of every client; resync: the feed may have to
-# begin again; full: the database is on the small disk, which gets full
+# begin again for other reasons than a prune; full: the database is on the small disk, which gets full
 sub new
 {
 	my ($class, %p) = @_;
@@ -147,7 +147,6 @@ sub pull_feed
 
 	if ($rows->[-1][0] eq 'RESYNC_REQUIRED')
 	{
-		die "the feed wants a resync\n" unless $self->{resync};
 		print $out "resync\n";
 		return wantarray ? ('start', '') : 'start';
 	}
@@ -160,6 +159,7 @@ sub finish_feed
 	my ($self, $dbh) = @_;
 	my ($cursor) = reverse grep { s/^cursor // } $self->lines('feed');
 	my (%events, %before);
+	my %pruned = map { ($_->[0] => 1) } @{ $dbh->selectall_arrayref(q{SELECT 'A' || user_id || '-' || seq FROM economy.pruned_actions}) };
 
 	open my $out, '>>', "$self->{dir}/feed" or die "feed: $!";
 	for (my $code = ''; $code ne 'CAUGHT_UP';) { ($cursor, $code) = $self->pull_feed($dbh, $cursor, $out) }
@@ -167,11 +167,12 @@ sub finish_feed
 	foreach my $line (grep { !/^cursor / } $self->lines('feed'))
 	{
 		if ($line ne 'resync') { $events{$line}++; next }
+		# a prune may have overtaken the reader, which is told so rather too often than never
+		die "the feed wants a resync, and nothing was pruned\n" unless $self->{resync} || %pruned;
 		$before{$_} = 1 foreach keys %events;
 		%events = ();
 		$self->{resyncs}++;
 	}
-	my %pruned = map { ($_->[0] => 1) } @{ $dbh->selectall_arrayref(q{SELECT 'A' || user_id || '-' || seq FROM economy.pruned_actions}) };
 	my @lost = grep { !$events{$_} && !$pruned{s{/.*}{}r} } sort keys %before;
 	die "@lost[0 .. ($#lost < 9 ? $#lost : 9)] were told and are lost\n" if @lost;
 	return \%events;
