@@ -13,10 +13,13 @@ use Test::More;
 
 my $node = new_node('settings', empty => 1, conf => 'shared_preload_libraries = economy', init => { extra => [ '--encoding=UTF8', '--no-locale' ] });
 
+# since PostgreSQL 16 it has another name
+my $PARALLEL = $node->safe_psql('postgres', q{SELECT name FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query')});
+
 # beside those of hostile.sql
 my @HOSTILE = (
 	q{array_nulls = off}, q{quote_all_identifiers = on}, q{lock_timeout = '10s'}, q{idle_in_transaction_session_timeout = 0}, q{enable_seqscan = off},
-	q{force_parallel_mode = on}, q{constraint_exclusion = on}, q{plan_cache_mode = force_custom_plan});
+	qq{$PARALLEL = on}, q{constraint_exclusion = on}, q{plan_cache_mode = force_custom_plan});
 my @PLANTED = (
 	'CREATE FUNCTION planted.count_planted(bigint, bigint) RETURNS bigint LANGUAGE sql AS $$ SELECT 666::bigint $$',
 	'CREATE OPERATOR planted.+ (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = planted.count_planted)',
@@ -160,7 +163,7 @@ sub told
 	my %told;
 
 	$dbh->do("SET $_") foreach q{DateStyle = 'ISO'}, q{TimeZone = 'UTC'}, q{IntervalStyle = 'postgres'}, q{bytea_output = 'hex'}, 'extra_float_digits = 1',
-	  'standard_conforming_strings = on', q{default_transaction_isolation = 'read committed'}, 'search_path = pg_catalog', 'force_parallel_mode = off', 'quote_all_identifiers = off', 'array_nulls = on';
+	  'standard_conforming_strings = on', q{default_transaction_isolation = 'read committed'}, 'search_path = pg_catalog', "$PARALLEL = off", 'quote_all_identifiers = off', 'array_nulls = on';
 	$dbh->do(q{SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED});
 	# what is drawn, or says when and in which transaction
 	my $without = q{ - ARRAY['hash', 'head_hash', 'xact', 'position', 'receipt_signature', 'signature', 'material', 'secret', 'installation', 'started_at', 'ended_at', 'finished_at',
