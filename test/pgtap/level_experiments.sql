@@ -40,6 +40,7 @@ CREATE TEMP TABLE half AS SELECT * FROM pg_temp.arms();
 SELECT is(economy.set_level_experiment('pgtap_2', '[{"arm": "a", "curve": "pgtap_slow", "share": 5000}]', true), 1, 'another half');
 SELECT is_empty($$SELECT id FROM half WHERE curve = 'pgtap_fast' EXCEPT SELECT id FROM pg_temp.arms() WHERE curve = 'pgtap_fast'$$, 'the first keeps its users');
 SELECT cmp_ok(pg_temp.deviation('pgtap_slow', 0.25), '<', 4::numeric, 'the second has half of the others: the hashes are independent');
+SELECT is(economy.set_level_experiment('pgtap_3', '[{"arm": "a", "curve": "pgtap_slow", "share": 10000}]'), 1, 'a third has all shares: those of the others are not added');
 SELECT is(economy.set_level_experiment('pgtap_1', '[]'), 0, 'an experiment without arms is gone');
 SELECT is((SELECT count(*) FROM economy.level_experiments WHERE experiment = 'pgtap_1'), 0::bigint, 'from the table');
 SELECT cmp_ok(pg_temp.deviation('pgtap_slow', 0.5), '<', 4::numeric, 'and the second has its half');
