@@ -320,12 +320,17 @@ buy(Purchase *p, EcoAccount *account)
 		post(p, account);
 }
 
-/* The code of the first rule that refuses, or NULL.  Stock comes last: it is taken. */
+/*
+ * The code of the first rule that refuses, or NULL.  Stock comes last: it is taken.
+ * Read again after a wait, nothing stays of what the product was before.
+ */
 static const char *
 check_rules(Purchase *p, const EcoAccount *account)
 {
 	const char *refusal;
 
+	p->user_limit_left = -1;
+	p->freezes = 0;
 	if (account->suspended)
 		return "USER_SUSPENDED";
 	if (!eco_product_read(&p->product_id, &p->product))
