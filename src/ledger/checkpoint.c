@@ -16,6 +16,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "catalog/pg_operator_d.h"
 #include "catalog/pg_type_d.h"
 #include "executor/tuptable.h"
@@ -374,7 +375,10 @@ each_row(EcoTable *table, int64 user_id, void (*see) (const EcoRow *row, void *a
 	MemoryContextDelete(context);
 }
 
-/* The columns are not null: bigint, date, timestamptz, text and uuid. */
+/*
+ * The columns are not null: bigint, date, timestamptz, text and uuid.  Text as it is
+ * read, however it is stored: beside long columns of the DBA it is compressed.
+ */
 static void
 chain_row(const EcoRow *row, void *digest)
 {
@@ -385,7 +389,7 @@ chain_row(const EcoRow *row, void *digest)
 
 	for (int i = 0; i < row->table->ncolumns; i++)
 		if (!row->isnull[i] && row->table->columns[i].type == TEXTOID)
-			size += VARSIZE_ANY_EXHDR(DatumGetPointer(row->values[i]));
+			size += toast_raw_datum_size(row->values[i]) - VARHDRSZ;
 	if (size > GONE_BYTES)
 		buf = palloc(size);
 	eco_encode_begin(&enc, buf, size, ECO_HASH_ALGO_VERSION, GONE_LETTER);
@@ -396,8 +400,11 @@ chain_row(const EcoRow *row, void *digest)
 		if (row->isnull[i])
 			eco_encode_null(&enc);
 		else if (type == TEXTOID)
-			eco_encode_bytes(&enc, VARDATA_ANY(DatumGetPointer(row->values[i])),
-							 VARSIZE_ANY_EXHDR(DatumGetPointer(row->values[i])));
+		{
+			const text *value = DatumGetTextPP(row->values[i]);
+
+			eco_encode_bytes(&enc, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+		}
 		else if (type == UUIDOID)
 			eco_encode_bytes(&enc, DatumGetUUIDP(row->values[i])->data, UUID_LEN);
 		else if (type == DATEOID)

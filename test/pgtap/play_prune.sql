@@ -607,6 +607,18 @@ SELECT is((SELECT count(*) FROM economy.user_actions WHERE user_id <> :parted), 
 SELECT is_empty('SELECT * FROM economy.verify_chain(' || :parted || ')', 'which proves');
 ROLLBACK TO s;
 
+-- what is signed of a game is its name, however a row stores it
+SAVEPOINT s;
+SELECT economy.register('pgtap prune stored') AS stored \gset
+SELECT economy.register_game(repeat('stored', 10)) AS x \gset
+SELECT count(r.state) AS x FROM generate_series(1, 3) n, LATERAL economy.record_action(:stored, repeat('stored', 10), 'T', n::text) r \gset
+SELECT is(economy_internal.prune_stream(:stored, 3), 2::bigint, 'a game with a long name');
+ALTER TABLE economy.pruned_stats ADD COLUMN of_dba text, ALTER COLUMN of_dba SET STORAGE PLAIN;
+UPDATE economy.pruned_stats SET of_dba = repeat('x', 2500) WHERE user_id = :stored;
+SELECT is((SELECT pg_column_size(s.game) < length(s.game) FROM economy.pruned_stats s WHERE s.user_id = :stored), true, 'is compressed beside a long column of the DBA');
+SELECT is_empty('SELECT * FROM economy.verify_chain(' || :stored || ')', 'and proves');
+ROLLBACK TO s;
+
 -- one user with many actions that are due: twice as many are twice as much work
 CREATE FUNCTION pg_temp.pages(statement text) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
