@@ -32,19 +32,19 @@ eco_place_look(const EcoOpenTable *open, const Datum *values, HeapTuple tuple, B
 	uint64		hash;
 	const EcoPlace *place = place_of(open, values, &hash);
 	ItemPointerData tid = place->root;
+	bool		found;
 
 	if (place->hash != hash || !ItemPointerIsValid(&tid) ||
 		ItemPointerGetBlockNumber(&tid) >= RelationGetNumberOfBlocks(open->rel))
 		return false;
 	*buffer = ReadBuffer(open->rel, ItemPointerGetBlockNumber(&tid));
 	LockBuffer(*buffer, BUFFER_LOCK_SHARE);
-	if (heap_hot_search_buffer(&tid, open->rel, *buffer, GetActiveSnapshot(), tuple, NULL, true) &&
-		has_key(open, values, tuple))
-	{
-		LockBuffer(*buffer, BUFFER_LOCK_UNLOCK);
+	found = heap_hot_search_buffer(&tid, open->rel, *buffer, GetActiveSnapshot(), tuple, NULL,
+								   true);
+	LockBuffer(*buffer, BUFFER_LOCK_UNLOCK);
+	if (found && has_key(open, values, tuple))
 		return true;
-	}
-	UnlockReleaseBuffer(*buffer);
+	ReleaseBuffer(*buffer);
 	return false;
 }
 
