@@ -86,6 +86,16 @@ SELECT count(*) AS x FROM economy.audit_sweep() WHERE user_id = :a \gset
 SELECT is(:x, 0, 'for a full sweep');
 SELECT is(pg_temp.sweep(), '1 2 0', 'that gives it back');
 SELECT is((SELECT concat_ws(' ', seq, damaged_seq) FROM economy_internal.audit_checkpoints WHERE user_id = :a), '4', 'found clean');
+-- what was put right before the next entry is found clean with it, and looked at no more
+SELECT economy.register('pgtap runs c') AS c \gset
+SELECT count(*) AS x FROM generate_series(1, 3) n, economy.adjust_gold(:c, 10, 'k' || n, 'r', 'a') \gset
+UPDATE economy.gold_adjustments SET reason = 'forged' WHERE user_id = :c AND seq = 3;
+SELECT is(pg_temp.sweep(), '1 3 1', 'a stream is damaged');
+UPDATE economy.gold_adjustments SET reason = 'r' WHERE user_id = :c AND seq = 3;
+SELECT success AS x FROM economy.adjust_gold(:c, 10, 'k4', 'r', 'a') \gset
+SELECT is(pg_temp.sweep(), '1 4 0', 'put right, it is clean with its next entry');
+SELECT is(pg_temp.sweep(), '0 0 0', 'and looked at no more');
+SELECT is((SELECT concat_ws(' ', seq, damaged_seq) FROM economy_internal.audit_checkpoints WHERE user_id = :c), '4', 'nothing is noted of the damage');
 -- --- batches -----------------------------------------------------------------------
 
 -- a batch ends with the user whose entries are too many for it, or with as many users as are asked for

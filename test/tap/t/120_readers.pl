@@ -199,6 +199,9 @@ push @writers, [ 'register_game', q{SELECT economy.register_game('chess', '{"fee
 is(behind_a_rewrite(@writers), 4, 'audits and a change of the configuration waited');
 is(value($plain, q{SELECT count(*) FROM economy.audit_findings WHERE kind <> 'planted' AND gone_run_id IS DISTINCT FROM run_id}), 0, 'no sweep found anything');
 is(value($plain, 'SELECT count(*) FROM economy.audit_sweep()'), 0, 'nothing was noted wrongly');
+($again, $wrong) = after_each_rewrite(@writers[ 0 .. 2 ]);
+is($again, 3, 'each audit has said 40001');
+is($wrong, 0, 'and has looked into nothing that it has not opened');
 
 # those that look something up before they change it find what is there
 my $decision = value($dbh, q{SELECT format('D%s-%s', user_id, number) FROM economy.recommendations WHERE clicked_at IS NULL ORDER BY user_id, number LIMIT 1});

@@ -143,6 +143,20 @@ batch($dbh, 1, $_) foreach reverse @users;
 let_go();
 hears_exactly($ear, $dbh, \@users, '6,000 entries of 30 users');
 
+# steps that fail are done again, once its pause is over: nothing of what they had read is lost
+@users = users('cancelled', 30);
+foreach my $round (1 .. 4)
+{
+	hold();
+	batch($dbh, 100, @users);
+	let_go();
+	for (1 .. 1000) { last if value($other, q{SELECT state = 'active' FROM pg_stat_activity WHERE pid = ?}, $pid) }
+	select undef, undef, undef, 0.004 * $round;
+	value($other, 'SELECT pg_cancel_backend(?)', $pid);
+	# one that is cancelled at rest ends, and another takes over
+	hears_exactly($ear, $dbh, \@users, "3,000 entries by steps of which one is cancelled, $round", repeats => 1);
+}
+
 # many sessions that post, roll back and hold up, while the relay is held again and again
 @users = users('storm', 6);
 my $storm = fork() // die "fork: $!";

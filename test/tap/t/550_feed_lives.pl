@@ -158,6 +158,22 @@ $late->commit;
 $dbh->do('SELECT * FROM economy.prune()');
 is(value($dbh, 'SELECT count(*) FROM economy.pruned_actions WHERE user_id = ?', $late_gamer), 1, 'its first action was pruned');
 is(told($dbh, $untold), ' RESYNC_REQUIRED', 'the cursor that does not know it is spoiled');
+
+# pruned, of a transaction of which a page has told a part
+my $half_gamer = add_user($dbh, 'half gamer', 10);
+$untold = now($dbh);
+$late->begin_work;
+$late->do(q{SET LOCAL economy.test_clock = '2020-01-01 12:00:00+00'});
+value($late, q{SELECT code FROM economy.record_action(?, 'slot', 'T', ?, 0, 1)}, $half_gamer, "half $_") foreach 1 .. 4;
+$late->commit;
+my $page = $late->selectall_arrayref('SELECT code, event, next_cursor FROM economy.changes(?, 1)', undef, $untold);
+is($page->[-1][0], 'MORE', 'a page ends within a transaction');
+my $within = $page->[-1][2];
+1 while value($dbh, 'SELECT users FROM economy.rollup_stats()') > 0;
+$dbh->do('SELECT * FROM economy.prune()');
+is(value($dbh, 'SELECT count(*) FROM economy.pruned_actions WHERE user_id = ?', $half_gamer), 3, 'of which more is pruned than was told');
+is(told($dbh, $within), ' RESYNC_REQUIRED', 'the cursor that knows a part of it is spoiled');
+is(told($late, $within), ' RESYNC_REQUIRED', 'also in the session that was given it');
 $late->disconnect;
 
 # pruned in another order than they were made: a cursor is spoiled by the newest of them
@@ -266,9 +282,9 @@ $node->wait_for_catchup($standby, 'replay', $node->lsn('flush'));
 my $early = now($dbh);
 $reader->do('SELECT pg_wal_replay_pause()');
 poll_until('the pause', sub { value($reader, 'SELECT pg_get_wal_replay_pause_state()') eq 'paused' });
-my $first = reward($dbh, $ann);
+$first = reward($dbh, $ann);
 $cursor = now($dbh);
-my $second = reward($dbh, $ann);
+$second = reward($dbh, $ann);
 my ($events, $next, $code) = feed($reader, $cursor);
 is(@$events . " $code", '0 CAUGHT_UP', 'a lagging standby has nothing to tell yet');
 is($next, $cursor, 'and leaves the cursor where it was');

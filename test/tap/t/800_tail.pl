@@ -314,6 +314,27 @@ sub reward { return value($dbh, q{SELECT transaction_id FROM economy.grant_rewar
 	stop_it($_) foreach $json, $text, $ahead;
 }
 
+# a database that is begun anew: numbers that were shown are those of other entries
+{
+	my $name = fresh_database($node);
+	my $session = connect_to($node, $name);
+	my $give = sub { return value($session, q{SELECT transaction_id FROM economy.grant_reward(?, 'anew', ?, 1)}, @_) };
+	my $user = add_user($session, 'dora');
+	my $old = join ' ', map { $give->($user, "old $_") } 1 .. 5;
+	my $t = launch(@where[ 0 .. 3 ], '--json', '--poll=1', '--since=start', $name);
+	shows($t, $old, 'the old entries');
+	my $n = () = lines($t->{out});
+	$session->do('BEGIN; SET LOCAL economy.allow_drop = on; DROP EXTENSION economy; CREATE EXTENSION economy; COMMIT');
+	ok(eventually(sub { slurp_file($t->{err}) =~ /RESYNC_REQUIRED/ }), 'the extension is made anew: told');
+	$session->disconnect;
+	$session = connect_to($node, $name);
+	is(add_user($session, 'emil'), $user, 'with a user of the same id');
+	my $new = join ' ', map { $give->($user, "new $_") } 1 .. 3;
+	ok(eventually(sub { scalar(lines($t->{out})) == $n + 3 }), 'the entries of the new one are shown') or diag(ids($t));
+	is(stop_it($t), 0, 'SIGTERM');
+	$session->disconnect;
+}
+
 # arguments and connections
 {
 	my $password = 'geheim';
