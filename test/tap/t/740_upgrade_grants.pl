@@ -4,6 +4,8 @@
 use strict;
 use warnings;
 
+use File::Basename qw(basename dirname);
+use File::Path 'make_path';
 use FindBin;
 use lib "$FindBin::Bin/..";
 use EconomyTest;
@@ -68,13 +70,26 @@ isnt(try_sql(connect_to($restored), 'DROP ROLE shop'), '', 'one that has one can
 is(try_sql(connect_to($restored), q{SELECT economy.revoke_access('shop', 'app')}), '', 'before it is taken away');
 is(try_sql(connect_to($restored), 'DROP ROLE shop'), '', 'then it can');
 
-# pg_upgrade
+# pg_upgrade. It looks for the libraries with LOAD, which since 18 takes $libdir for the
+# server's own directory whatever the path, so a staged one is put into a copy of the server.
+sub programs
+{
+	my ($stage, $root) = @_;
+	my ($bin, $lib, $share) = map { my $dir = `pg_config --$_`; chomp $dir; $dir } qw(bindir pkglibdir sharedir);
+
+	return $bin if $stage eq '';
+	make_path("$root$bin", "$root$lib", dirname("$root$share"));
+	system_or_bail('cp', '-rL', "$bin/.", "$root$bin");
+	symlink $share, "$root$share" or die "$root$share: $!";
+	-e "$root$lib/" . basename($_) or symlink $_, "$root$lib/" . basename($_) or die "$_: $!" foreach glob("$stage$lib/*.so"), glob("$lib/*");
+	return "$root$bin";
+}
+
 my $new = PostgreSQL::Test::Cluster->new('new');
 $new->init(extra => [ '--encoding=UTF8', '--no-locale' ]);
 configure($new, '');
 $old->stop;
-my $bin = `pg_config --bindir`;
-chomp $bin;
+my $bin = programs($ENV{ECONOMY_STAGE} // '', $new->basedir . '/server');
 my @upgrade = ('pg_upgrade', '--no-sync', '-b', $bin, '-B', $bin, '-d', $old->data_dir, '-D', $new->data_dir, '-s', $new->host, '-p', $old->port, '-P', $new->port);
 chdir $new->basedir or die;
 command_ok([ @upgrade, '--check' ], 'pg_upgrade finds nothing against it');
