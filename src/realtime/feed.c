@@ -11,6 +11,7 @@
 
 #include "access/brin.h"
 #include "access/brin_revmap.h"
+#include "access/brin_tuple.h"
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -304,7 +305,10 @@ position_index(Relation rel, BlockNumber *range)
 	return found;
 }
 
-/* The first page behind the last range that has a summary; 0 when none has. */
+/*
+ * The first page behind the last range that has a summary; 0 when none has.  A
+ * placeholder is what a summariser that was cut off has left: it is none.
+ */
 static BlockNumber
 unsummarised_from(Oid index_oid, BlockNumber end)
 {
@@ -317,11 +321,17 @@ unsummarised_from(Oid index_oid, BlockNumber end)
 
 	while (block > 0)
 	{
+		BrinTuple  *tuple;
+		bool		whole;
+
 		CHECK_FOR_INTERRUPTS();
-		if (eco_brin_tuple(revmap, block - range, &buffer, &offset) != NULL)
+		tuple = eco_brin_tuple(revmap, block - range, &buffer, &offset);
+		if (tuple != NULL)
 		{
+			whole = !BrinTupleIsPlaceholder(tuple);
 			LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
-			break;
+			if (whole)
+				break;
 		}
 		block -= range;
 	}
@@ -330,6 +340,22 @@ unsummarised_from(Oid index_oid, BlockNumber end)
 	brinRevmapTerminate(revmap);
 	index_close(index, AccessShareLock);
 	return block;
+}
+
+/*
+ * One range, which cannot be cancelled: half done it would stay a placeholder, for
+ * VACUUM too, and a scan that meets one reads all pages that follow.  Who holds the
+ * table's lock finds only those that nobody works on.
+ */
+static void
+summarise_range(Oid index, BlockNumber block)
+{
+	Datum		range = Int64GetDatum((int64) block);
+
+	HOLD_INTERRUPTS();
+	(void) DirectFunctionCall2(brin_desummarize_range, ObjectIdGetDatum(index), range);
+	(void) DirectFunctionCall2(brin_summarize_range, ObjectIdGetDatum(index), range);
+	RESUME_INTERRUPTS();
 }
 
 /*
@@ -359,11 +385,14 @@ summarise(const char *table)
 		block = unsummarised_from(index, end);
 	}
 	table_close(rel, NoLock);
-	for (; block < end; block += range)
+	if (block < end && ConditionalLockRelationOid(index, ShareUpdateExclusiveLock))
 	{
-		CHECK_FOR_INTERRUPTS();
-		(void) DirectFunctionCall2(brin_summarize_range, ObjectIdGetDatum(index),
-								   Int64GetDatum((int64) block));
+		for (; block < end; block += range)
+		{
+			CHECK_FOR_INTERRUPTS();
+			summarise_range(index, block);
+		}
+		UnlockRelationOid(index, ShareUpdateExclusiveLock);
 	}
 	UnlockRelationOid(relid, ShareUpdateExclusiveLock);
 }
