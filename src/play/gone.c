@@ -26,7 +26,11 @@
 
 #define WRITE_ROWS 64			/* at once */
 
-/* written here, and only here */
+/*
+ * Written here, and only here.  Calls that look an id up have eco_pruned_actions, which is
+ * only read: they lock the table as readers do, and go by the direct way whatever triggers
+ * a DBA has on its writes.
+ */
 EcoTable	eco_keys_to_keep = {
 	.name = "pruned_actions",
 	.ncolumns = PRU_COLUMNS,
