@@ -8,6 +8,7 @@
 
 #include "account/account.h"
 #include "crash_point.h"
+#include "ledger/async.h"
 #include "ledger/guard.h"
 #include "play/action.h"
 #include "realtime/posted.h"
@@ -32,6 +33,8 @@ _PG_init(void)
 	eco_settings_install();
 	eco_ring_install();
 	eco_relay_install();
+	/* looks at a commit after those below, which may forbid it */
+	eco_async_install();
 	eco_posted_install();
 	eco_journals_install(journals);
 	eco_guard_install();

@@ -33,6 +33,7 @@
 #define RETENTION_MAX_DAYS			36500
 
 int			eco_row_access = ECO_ROW_ACCESS_AUTO;
+int			eco_async_commit = ECO_ASYNC_NONE;
 int			eco_notify = ECO_NOTIFY_INLINE;
 int			eco_notify_payload = ECO_PAYLOAD_FULL;
 bool		eco_notify_user_channels = false;
@@ -58,6 +59,13 @@ static char *test_clock = NULL;
 static const struct config_enum_entry row_access_options[] = {
 	{"auto", ECO_ROW_ACCESS_AUTO, false},
 	{"sql", ECO_ROW_ACCESS_SQL, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry async_commit_options[] = {
+	{"none", ECO_ASYNC_NONE, false},
+	{"actions", ECO_ASYNC_ACTIONS, false},
+	{"all", ECO_ASYNC_ALL, false},
 	{NULL, 0, false}
 };
 
@@ -105,6 +113,14 @@ define_ledger_settings(void)
 							 "sql: always by SQL.",
 							 &eco_row_access, ECO_ROW_ACCESS_AUTO,
 							 row_access_options, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomEnumVariable("economy.async_commit",
+							 "Which entries may commit without waiting for the disk.",
+							 "none; actions: those of record_action(); all. A crash may take "
+							 "those of the last three times wal_writer_delay. A transaction "
+							 "that has written anything else waits.",
+							 &eco_async_commit, ECO_ASYNC_NONE,
+							 async_commit_options, PGC_SUSET, 0,
 							 NULL, NULL, NULL);
 	DefineCustomIntVariable("economy.duplicate_wait",
 							"How long a concurrent duplicate waits for the first call's end.",

@@ -13,6 +13,13 @@ typedef enum EcoRowAccess
 	ECO_ROW_ACCESS_SQL
 } EcoRowAccess;
 
+typedef enum EcoAsyncCommit
+{
+	ECO_ASYNC_NONE,
+	ECO_ASYNC_ACTIONS,
+	ECO_ASYNC_ALL
+} EcoAsyncCommit;
+
 typedef enum EcoNotify
 {
 	ECO_NOTIFY_OFF,
@@ -27,6 +34,7 @@ typedef enum EcoNotifyPayload
 } EcoNotifyPayload;
 
 extern int	eco_row_access;		/* EcoRowAccess */
+extern int	eco_async_commit;	/* EcoAsyncCommit */
 extern int	eco_notify;			/* EcoNotify */
 extern int	eco_notify_payload; /* EcoNotifyPayload */
 extern bool eco_notify_user_channels;

@@ -19,6 +19,7 @@
 #include "clock.h"
 #include "crash_point.h"
 #include "errors.h"
+#include "ledger/async.h"
 #include "ledger/entry.h"
 #include "ledger/installation.h"
 #include "ledger/keys.h"
@@ -194,9 +195,13 @@ eco_entries_write(EcoAccount *account, EcoEntry **entries, int n)
 	for (int i = 0; i < n; i++)
 		rows[i] = &entries[i]->row;
 	ECO_CRASH_POINT("entry:before_journal");
-	for (int i = 0; i < n && eco_entry_posted_hook != NULL; i++)
-		eco_entry_posted_hook(entries[i]->journal, account->user_id, entries[i]->seq,
-							  DatumGetBool(entries[i]->row.values[ECO_COL_LIVE]));
+	for (int i = 0; i < n; i++)
+	{
+		eco_async_note(entries[i]->journal);
+		if (eco_entry_posted_hook != NULL)
+			eco_entry_posted_hook(entries[i]->journal, account->user_id, entries[i]->seq,
+								  DatumGetBool(entries[i]->row.values[ECO_COL_LIVE]));
+	}
 	if (n > 0)
 		eco_rows_insert(rows, n, account->user_id);
 	ECO_CRASH_POINT("entry:after_journal");

@@ -30,6 +30,7 @@
 
 #include "errors.h"
 #include "ledger/args.h"
+#include "ledger/async.h"
 #include "ledger/rows_private.h"
 #include "settings.h"
 
@@ -87,6 +88,8 @@ eco_tables_open(EcoAccess access, EcoTable *const *tables)
 {
 	EcoOpenTables *open = next_free();
 
+	if (n_open == 0)
+		eco_async_enter();
 	open->access = access;
 	open->level = GetCurrentTransactionNestLevel();
 	open->ntables = 0;
@@ -119,7 +122,8 @@ eco_tables_close(EcoOpenTables *open)
 	/* the locks stay to the end of the transaction, as the executor's do */
 	for (int i = 0; i < open->ntables; i++)
 		relation_close(open->tables[i].rel, NoLock);
-	n_open--;
+	if (--n_open == 0)
+		eco_async_leave(writes(open));
 }
 
 void

@@ -98,6 +98,7 @@ static EcoTable *const action_tables[] = {&eco_game_stats, &eco_games, &eco_prun
 const EcoJournal eco_actions = {
 	.letter = 'A',
 	.noun = "action",
+	.light = true,
 	.table = &user_actions,
 	.tell_tables = stats_tables,
 	.tell = tell,

@@ -5,7 +5,6 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
-#include "access/xlog_internal.h"
 #include "access/xlogrecovery.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
@@ -13,6 +12,7 @@
 #include "ledger/entry.h"
 #include "ledger/installation.h"
 #include "realtime/cursor.h"
+#include "realtime/flush.h"
 
 #define VERSION_MARK "3|"
 
@@ -61,24 +61,13 @@ static TimeLineID
 flushed_timeline(void)
 {
 	TimeLineID	timeline;
-	XLogRecPtr	end;
 
 	if (RecoveryInProgress())
 	{
 		(void) GetXLogReplayRecPtr(&timeline);
 		return timeline;
 	}
-
-	/*
-	 * right behind a page's header the last record ended with the page
-	 * before; further on its end can be all that is on this page
-	 */
-	end = GetXLogInsertRecPtr();
-	if (XLogSegmentOffset(end, wal_segment_size) == SizeOfXLogLongPHD)
-		end -= SizeOfXLogLongPHD;
-	else if (end % XLOG_BLCKSZ == SizeOfXLogShortPHD)
-		end -= SizeOfXLogShortPHD;
-	XLogFlush(end);
+	eco_flush_all();
 	return GetWALInsertionTimeLine();
 }
 

@@ -20,6 +20,7 @@
 #include "compat.h"
 #include "crash_point.h"
 #include "event/event.h"
+#include "ledger/async.h"
 #include "ledger/stream.h"
 #include "realtime/posted.h"
 #include "realtime/ring.h"
@@ -236,6 +237,7 @@ hand_over(bool can_notify)
 		first = 0;
 	if (first == n_posted || !can_notify || eco_notify == ECO_NOTIFY_OFF || !eco_notify_has_room())
 		return;
+	eco_async_forbid();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	open = eco_told_open(ECO_READ);
 	for (int i = first; i < n_posted; i++)

@@ -9,6 +9,8 @@
  * may be missing there.  One step is one transaction; in between it looks for
  * whatever wants it to leave.
  *
+ * What it sends is on disk: an event never tells of what a crash takes.
+ *
  * What one step sends is noted in the ring after its commit: a relay that dies
  * in between sends it again, and a client knows it by its sequence.
  */
@@ -43,6 +45,7 @@
 #include "ledger/installation.h"
 #include "ledger/stream.h"
 #include "realtime/feed.h"
+#include "realtime/flush.h"
 #include "realtime/relay.h"
 #include "realtime/ring.h"
 #include "settings.h"
@@ -69,6 +72,7 @@ typedef struct Relay
 	/* the step on its way */
 	EcoOpenTables *open;		/* NULL: there is no extension */
 	EcoSent		sent;
+	XLogRecPtr	upto;			/* on disk before it is sent */
 
 	bool		in_trouble;		/* the last step failed, and that was said */
 	TimestampTz alone_since;	/* 0: somebody is connected */
@@ -317,6 +321,7 @@ step(Relay *relay)
 	{
 		0
 	};
+	relay->upto = InvalidXLogRecPtr;
 	StartTransactionCommand();
 
 	/*
@@ -418,6 +423,7 @@ tell_item(Relay *relay, EcoPosted *item, int *budget)
 		item->first = item->last + 1;
 		return;
 	}
+	relay->upto = Max(relay->upto, eco_commit_place(item->xid));
 	if (relay->sent.oldest == 0 || item->at < relay->sent.oldest)
 		relay->sent.oldest = item->at;
 	*budget -= (int) (last - item->first + 1);
@@ -443,6 +449,8 @@ tell_from_ring(Relay *relay)
 		if (item->first > item->last || !eco_snapshot_sees(relay->cursor.new, item->xid))
 			done++;
 	}
+	if (relay->sent.events > 0)
+		XLogFlush(relay->upto);
 	end_transaction(relay);
 	eco_ring_told(relay->ring, from, relay->items, Min(done + 1, n), &relay->sent);
 	relay->next = from + (uint64) done;
@@ -471,6 +479,8 @@ tell_from_journals(Relay *relay)
 					  &listener);
 		place = entry->place;
 	}
+	if (relay->sent.events > 0)
+		eco_flush_all();
 	end_transaction(relay);
 	eco_ring_reached(relay->ring, &place, &relay->sent);
 	relay->cursor.told = place;

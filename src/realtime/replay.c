@@ -18,6 +18,7 @@
 #include "ledger/args.h"
 #include "ledger/result.h"
 #include "ledger/stream.h"
+#include "realtime/flush.h"
 #include "realtime/posted.h"
 #include "settings.h"
 
@@ -108,12 +109,18 @@ eco_replay(PG_FUNCTION_ARGS)
 	else if ((after > account.seq && !may_lag()) ||
 			 is_missing(user_id, after,
 						Min(account.pruned_seq, last_of_page(&account, after, max))))
+	{
+		eco_flush_all();
 		put_end(info, "RESYNC_REQUIRED", account.seq);
+	}
 	else
 	{
 		last = Max(after, last_of_page(&account, after, max));
 		if (last > after)
+		{
+			eco_flush_all();
 			eco_tell_entries(0, user_id, after + 1, last, &listener);
+		}
 		put_end(info, last < account.seq ? "MORE" : "CAUGHT_UP", last);
 	}
 	eco_tables_close(open);

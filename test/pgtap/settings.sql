@@ -14,6 +14,7 @@ FROM pg_settings s WHERE s.name LIKE 'economy.%';
 SELECT results_eq($$SELECT line FROM setting
                     WHERE name NOT IN ('economy.notify', 'economy.ring_size', 'economy.relay_databases') ORDER BY name COLLATE "C"$$,
     $$VALUES ('allow_drop bool superuser default "off"'),
+             ('async_commit enum superuser default "none" none/actions/all'),
              ('duplicate_wait integer ms user default "0" 0 to 60000'),
              ('node_id integer sighup default "0" 0 to 4095'),
              ('notify_payload enum superuser default "full" full/reference'),
