@@ -436,14 +436,11 @@ verify_hash(Verifier *v, const EcoJournal *journal, const EcoRow *row)
 		report(v, eco_transaction_id(journal, v->user_id, seq), seq, "wrong_hash",
 			   eco_hex(computed, ECO_HASH_LEN), eco_hex(stored_hash, stored_len));
 	if (eco_journal_is_signed(journal))
-		verify_signature(v, journal, row, matches || !v->linked ? stored_hash : computed);
+		verify_signature(v, journal, row, computed);
 
 	memcpy(v->computed, computed, ECO_HASH_LEN);
 	memset(v->stored, 0, ECO_HASH_LEN);
 	memcpy(v->stored, stored_hash, Min(stored_len, ECO_HASH_LEN));
-	/* after a gap the computed hash proves nothing */
-	if (!v->linked)
-		memcpy(v->computed, v->stored, ECO_HASH_LEN);
 }
 
 /*

@@ -162,5 +162,17 @@ FROM (VALUES
      '7 wrong_hash UU-7 H | h7; 25 wrong_state profile {} | profile {"a": 1, "b": 2}')
 ) v (damage, says);
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', :u), 'clean again');
+-- a signature behind a gap whose hash is none
+SELECT is(pg_temp.says('DELETE FROM economy.reward_audit WHERE user_id = {u} AND seq = 4; UPDATE economy.shop_transactions SET hash = '''' WHERE user_id = {u} AND seq = 5') ~ '^4 missing_entry an entry . nothing', true, 'an entry without a hash behind a gap');
+-- a user without entries that is an account alone, and one of a zone that this server does not know
+SELECT economy.register('pgtap findings silent') AS silent \gset
+SELECT economy.register('pgtap findings abroad') AS abroad \gset
+DELETE FROM economy.users WHERE user_id = :silent;
+SELECT is((SELECT string_agg(concat_ws(' ', f.seq, f.kind, f.expected, '|', f.actual), '; ') FROM economy.verify_chain(:silent) f), '0 orphan_row a user | only an account', 'without entries: one finding');
+UPDATE economy.users SET timezone = 'Mars/Olympus' WHERE user_id = :abroad;
+UPDATE economy.accounts a SET head_hash = economy_internal.identity_hash(u.user_id, u.external_id, u.timezone, u.created_at) FROM economy.users u WHERE u.user_id = :abroad AND a.user_id = :abroad;
+SELECT count(*) AS x FROM generate_series(1, 3) n, economy.record_action(:abroad, 'slot', 'T', n::text) \gset
+SELECT is((SELECT string_agg(concat_ws(' ', f.seq, f.kind, f.expected, '|', f.actual), '; ') FROM economy.verify_chain(:abroad) f), '3 wrong_state a time zone that this server knows | timezone Mars/Olympus', 'of another world');
+SELECT is(economy_internal.prune_stream(:abroad, 2), 1::bigint, 'whose stream is sound all the same');
 SELECT * FROM finish();
 ROLLBACK;
