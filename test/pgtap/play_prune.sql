@@ -519,6 +519,7 @@ SELECT state AS x FROM economy.record_action(:swept, 'slot', 'T', '9') \gset
 SELECT is(pg_temp.incremental('UPDATE economy.user_actions SET action_type = ''X'' WHERE seq = 9 AND user_id = ' || :swept), '1 1 wrong_hash 9', 'a new entry, behind both');
 SELECT is(pg_temp.incremental('UPDATE economy.stream_checkpoints SET links = hash WHERE user_id = ' || :swept), '1 1 wrong_signature 7', 'with a damaged checkpoint');
 SELECT is(pg_temp.incremental('UPDATE economy.accounts SET pruned_seq = 0 WHERE user_id = ' || :swept), '1 1 broken_chain 7', 'or one that the account does not know');
+SELECT is(pg_temp.incremental('UPDATE economy_internal.audit_checkpoints SET seq = 2 WHERE user_id = ' || :swept), '1 5 wrong_mark 2', 'and a note that is not behind it is looked at from the begin');
 SELECT is(pg_temp.incremental('UPDATE economy.gold_adjustments SET reason = ''forged'' WHERE user_id = ' || :swept), '1 1 clean', 'old entries are for the full sweep');
 SELECT is((SELECT count(*) FROM economy.verify_chain(:swept)), 0::bigint, 'which is clean');
 SELECT is(pg_temp.incremental(), '1 1 clean', 'it goes on where it was');
@@ -561,6 +562,16 @@ FROM (VALUES -- what a prune goes on by
     ('UPDATE economy.pruned_stats SET total = total + 1 WHERE user_id = {u}', 'left alone left alone: missing_entry 4'),
     ('UPDATE economy.stream_checkpoints SET links_before = links WHERE user_id = {u}', 'left alone left alone: wrong_signature 4'),
     ('UPDATE economy.accounts SET pruned_seq = 3 WHERE user_id = {u}', 'left alone left alone: broken_chain 4'),
+    -- what an audit noted: behind the part, at its end, within it, at the last checkpoint and before it
+    ('INSERT INTO economy_internal.audit_checkpoints SELECT user_id, seq, gold, experience_points, hash FROM economy.ledger WHERE user_id = {u} AND seq = 16', '1 5'),
+    ('INSERT INTO economy_internal.audit_checkpoints SELECT user_id, seq, gold, experience_points, hash FROM economy.ledger WHERE user_id = {u} AND seq = 12', '1 5'),
+    ('INSERT INTO economy_internal.audit_checkpoints SELECT user_id, seq, gold, experience_points, hash FROM economy.ledger WHERE user_id = {u} AND seq = 7', '1 5'),
+    ('INSERT INTO economy_internal.audit_checkpoints SELECT user_id, seq, gold, experience_points, hash FROM economy.ledger WHERE user_id = {u} AND seq = 4', '1 5'),
+    ('INSERT INTO economy_internal.audit_checkpoints SELECT user_id, seq, gold, experience_points, hash FROM economy.ledger WHERE user_id = {u} AND seq = 1', '1 5'),
+    ('INSERT INTO economy_internal.audit_checkpoints SELECT user_id, seq, gold + 1, experience_points, hash FROM economy.ledger WHERE user_id = {u} AND seq = 12', '1 left alone: wrong_mark 12'),
+    ('INSERT INTO economy_internal.audit_checkpoints SELECT user_id, seq, gold + 1, experience_points, hash FROM economy.ledger WHERE user_id = {u} AND seq = 7', 'left alone left alone: wrong_mark 7'),
+    ('INSERT INTO economy_internal.audit_checkpoints SELECT user_id, seq, gold + 1, experience_points, hash FROM economy.ledger WHERE user_id = {u} AND seq = 16', '1 5: wrong_mark 16'),
+    ('INSERT INTO economy_internal.audit_checkpoints SELECT user_id, seq, gold + 1, experience_points, hash FROM economy.ledger WHERE user_id = {u} AND seq = 4', '1 5'),
     -- what it does not read it does not sign either
     ('UPDATE economy.gold_adjustments SET reason = ''forged'' WHERE user_id = {u} AND seq = 1', '1 5: wrong_hash 1'),
     ('UPDATE economy.pruned_actions SET key = economy_internal.action_key(''slot'', ''forged'') WHERE user_id = {u} AND seq = 3', '1 5: missing_entry 12'),
