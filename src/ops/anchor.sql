@@ -355,7 +355,8 @@ CREATE FUNCTION economy_internal.anchor_inside(only_anchor bigint DEFAULT NULL)
                     ELSE format('anchor %s: users %s to %s with %s entries',
                                 coalesce(k.anchor_id, b.anchor_id),
                                 coalesce(k.bucket, b.bucket) << 12,
-                                (coalesce(k.bucket, b.bucket) << 12) | 4095, k.entries) END,
+                                (coalesce(k.bucket, b.bucket) << 12) | 4095,
+                                coalesce(k.entries, 0)) END,
                format('%s heads with %s entries, or others',
                       coalesce(b.users, 0), coalesce(b.entries, 0)), NULL::text, NULL::bigint
         FROM (SELECT * FROM economy.anchor_buckets c

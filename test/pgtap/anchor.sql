@@ -123,6 +123,7 @@ SELECT is_empty(format('SELECT * FROM economy.verify_anchor(%L)', :'second'), 't
 SELECT is((SELECT string_agg(h.seq::text, ' ' ORDER BY h.anchor_id) FROM economy.anchor_heads h WHERE h.user_id = :u), '3 4', 'with the heads that they need');
 SELECT is((SELECT string_agg(h.seq::text, ' ' ORDER BY h.anchor_id) FROM economy.anchor_heads h WHERE h.user_id = :paused), '1 2', 'also of before them, where the stream had paused');
 SELECT is((SELECT count(*) FROM economy.anchor_heads h WHERE h.user_id = :gone), 1::bigint, 'and those that still stand');
+SELECT throws_ok('SELECT economy.' || call, 'XE001', what || ' must not be null', call) FROM (VALUES ('anchor(NULL)', 'keep'), ('anchor_step(1, NULL)', 'keep'), ('anchor_step(NULL)', 'max_users')) v (call, what);
 SELECT throws_ok('SELECT economy.anchor(0)', 'XE002', 'max_users and keep must be 1 or more', 'none is not enough');
 
 -- one is taken in parts
@@ -130,6 +131,7 @@ SELECT economy.anchor_step(1) > 0 AS more \gset
 SELECT is(:'more'::boolean, true, 'a part');
 SELECT is((SELECT count(*) FROM economy.anchors a WHERE a.signature IS NULL), 1::bigint, 'one is being taken');
 SELECT is_empty('SELECT * FROM pg_temp.sweep()', 'which is no finding');
+SELECT is((economy.last_anchor() ->> 'anchor_id')::bigint, (SELECT max(a.anchor_id) FROM economy.anchors a WHERE a.next_user IS NULL), 'and not the last one, which is the one before it');
 SELECT is((SELECT count(*) FROM generate_series(1, 10000) n WHERE n = 1 AND economy.anchor() IS NOT NULL), 1::bigint, 'anchor() goes on with it');
 SELECT is_empty('SELECT * FROM economy.verify_anchor(economy.last_anchor())', 'and it agrees');
 -- a retired key cannot be asked any more: the rest can
@@ -182,6 +184,9 @@ BEGIN
 END
 $$;
 SELECT pg_temp.moved(n) FROM generate_series(1, 4) n;
+UPDATE economy_internal.config_heads SET hash = sha256(hash) WHERE relation = 'shop_products' AND key = 'pgtap_still';
+SELECT economy.anchor(9) AS x \gset
+SELECT is((SELECT count(DISTINCT hash) || ' ' || count(DISTINCT change_no) FROM economy.anchor_config WHERE key = 'pgtap_still'), '2 1', 'another hash of the same change is another head');
 -- a stream that was empty goes on, and one that ended at its checkpoint
 SELECT economy.register('pgtap begins') AS begins, economy.register('pgtap ends') AS ends \gset
 SELECT count(*) AS x FROM generate_series(1, 2) n, economy.record_action(:ends, 'slot', 'T', n::text) \gset
@@ -200,6 +205,15 @@ SELECT is_empty('SELECT * FROM economy_internal.audit_anchors()', 'three that ar
 DELETE FROM economy.anchor_buckets WHERE anchor_id = (SELECT max(anchor_id) - 1 FROM economy.anchors);
 DELETE FROM economy.anchors WHERE anchor_id = (SELECT max(anchor_id) - 1 FROM economy.anchors);
 SELECT is((SELECT count(*) FROM economy_internal.audit_anchors()), 1::bigint, 'one less');
+ROLLBACK TO s;
+-- the first one, and one of users up to the last id that there can be
+DELETE FROM economy.anchors; DELETE FROM economy.anchor_heads; DELETE FROM economy.anchor_config; DELETE FROM economy.anchor_buckets;
+SELECT is(economy.last_anchor(), NULL, 'no anchor was taken');
+INSERT INTO economy.accounts (user_id, head_hash) VALUES (9223372036854775807, sha256('x'));
+SELECT economy.anchor() AS one \gset
+SELECT is((SELECT concat_ws(' ', a ->> 'anchor_id', a ->> 'digest_before', a ->> 'users') FROM (SELECT :'one'::jsonb) v (a)), format('1 %s %s', repeat('00', 32), (SELECT count(*) FROM economy.accounts)), 'the first goes on from zeros');
+SELECT is((SELECT max(bucket) FROM economy.anchor_buckets), 9223372036854775807 >> 12, 'up to the last bucket');
+SELECT is_empty(format('SELECT * FROM economy.verify_anchor(%L)', :'one'), 'and agrees');
 ROLLBACK TO s;
 SELECT is_empty('SELECT * FROM pg_temp.sweep()', 'clean in the end');
 SELECT * FROM finish();

@@ -67,6 +67,12 @@ SELECT economy.set_recommendations('pgtap', '{}', '[{"segment": "*", "arm": "a",
 SELECT economy.set_recommendations('pgtap none', '{}', '[]', 'pgtap') AS x \gset
 SELECT count(*) AS x FROM unnest(ARRAY['pgtap', 'pgtap none']) p, economy.recommend(:u, p) \gset
 SELECT count(*) AS x FROM economy.rfm_refresh() \gset
+-- two anchors before the last: W has an entry at the first and another one at the second, X has none
+SELECT economy.register('pgtap checks w') AS w, economy.register('pgtap checks none') AS none \gset
+SELECT success AS y FROM economy.adjust_gold(:w, 1, 'k1', 'r', 'a') \gset
+SELECT economy.anchor() IS NULL AS y \gset
+SELECT success AS y, economy.register_game('pgtap anchored') AS z FROM economy.adjust_gold(:w, 1, 'k2', 'r', 'a') \gset
+SELECT economy.anchor() IS NULL AS y \gset
 SELECT economy.upsert_product(p::jsonb, 'pgtap') IS NULL AS x FROM unnest(ARRAY['{"product_id": "pgtap_a", "category": "item", "price_gold": 20}', '{"product_id": "pgtap_a", "category": "item", "price_gold": 30}']) p \g /dev/null
 SELECT economy.rotate_signing_key() AS key \gset
 SELECT economy.rotate_signing_key() AS newest \gset
@@ -210,8 +216,8 @@ FROM (VALUES
     ('UPDATE config_heads SET change_no = 7 WHERE key = ''pgtap_a''', 'wrong_config|shop_products pgtap_a: change 7 is the newest|change 3'), ('UPDATE config_heads SET hash = sha256(hash) WHERE key = ''pgtap_a''', 'wrong_config|shop_products pgtap_a: change 3 is the newest|another one'), ('DELETE FROM config_heads WHERE key = ''pgtap_a''', 'wrong_config|shop_products pgtap_a: change 3 is the newest|no head says so'), ('INSERT INTO config_heads SELECT relation, ''x'', 1, hash FROM config_heads WHERE key = ''pgtap_a''', 'wrong_config|shop_products x: change 1 is the newest|there is none'),
     ('UPDATE shop_products SET price_gold = 29 WHERE product_id = ''pgtap_a''', 'wrong_config|shop_products pgtap_a: {...}|{...}'), ('DELETE FROM shop_products WHERE product_id = ''pgtap_a''', 'wrong_config|shop_products pgtap_a: {...}'), ('UPDATE games SET rules = ''{"x": 1}'' WHERE game = ''slot''', 'wrong_config|games as they were installed|changed, missing or further ones'), ('DELETE FROM rfm_models WHERE builtin', 'wrong_config|rfm_models as they were installed|changed, missing or further ones'), ('UPDATE segment_rules SET version = version - 7 WHERE version <= 0', 'wrong_config|segment_rules as they were installed|changed, missing or further ones'),
     ('UPDATE recommendation_placements SET actor = ''x'' WHERE version <= 0', 'wrong_config|recommendation_placements as they were installed|changed, missing or further ones'), ('UPDATE recommendation_arms SET cta = ''x'' WHERE version <= 0', 'wrong_config|recommendation_arms as they were installed|changed, missing or further ones'), ('DELETE FROM event_types WHERE ctid = (SELECT min(ctid) FROM event_types)', 'wrong_config|event_types as they were installed|changed, missing or further ones'), ('INSERT INTO shop_products SELECT * FROM shop_products WHERE product_id = ''pgtap_a''', 'duplicate_row|one row of shop_products pgtap_a|2 rows'),
-    ('INSERT INTO config_heads SELECT * FROM config_heads WHERE key = ''pgtap_a''', 'duplicate_row|one row of config_heads shop_products pgtap_a|2 rows'), ('INSERT INTO anchor_config SELECT * FROM anchor_config WHERE key = ''pgtap_a''', 'duplicate_row|one row of anchor_config shop_products pgtap_a {anchor}|2 rows'), ('INSERT INTO anchors SELECT * FROM anchors WHERE anchor_id = (SELECT max(anchor_id) FROM anchors)', 'duplicate_row|one row of anchors {anchor}|2 rows'),
-    ('UPDATE anchor_buckets SET anchor_id = -5 WHERE bucket < 0; INSERT INTO anchor_buckets SELECT * FROM anchor_buckets WHERE anchor_id = -5', 'duplicate_row|one row of anchor_buckets -5 -9223372036854775808|2 rows'), ('INSERT INTO shop_stock SELECT * FROM shop_stock WHERE product_id = ''pgtap_b'' AND slot = 0', 'duplicate_row|one row of shop_stock pgtap_b 0|2 rows'), ('INSERT INTO shop_keys SELECT * FROM shop_keys WHERE product_id = ''pgtap_k''', 'duplicate_row|one row of shop_keys pgtap_k k|2 rows'),
+    ('INSERT INTO config_heads SELECT * FROM config_heads WHERE key = ''pgtap_a''', 'duplicate_row|one row of config_heads shop_products pgtap_a|2 rows'), ('INSERT INTO anchor_config SELECT * FROM anchor_config WHERE key = ''pgtap_a'' AND change_no = 3', 'duplicate_row|one row of anchor_config shop_products pgtap_a {anchor}|2 rows'), ('INSERT INTO anchors SELECT * FROM anchors WHERE anchor_id = (SELECT max(anchor_id) FROM anchors)', 'duplicate_row|one row of anchors {anchor}|2 rows'),
+    ('UPDATE anchor_buckets SET anchor_id = -5 WHERE bucket < 0 AND anchor_id = (SELECT max(anchor_id) FROM anchors); INSERT INTO anchor_buckets SELECT * FROM anchor_buckets WHERE anchor_id = -5', 'duplicate_row|one row of anchor_buckets -5 -9223372036854775808|2 rows'), ('INSERT INTO shop_stock SELECT * FROM shop_stock WHERE product_id = ''pgtap_b'' AND slot = 0', 'duplicate_row|one row of shop_stock pgtap_b 0|2 rows'), ('INSERT INTO shop_keys SELECT * FROM shop_keys WHERE product_id = ''pgtap_k''', 'duplicate_row|one row of shop_keys pgtap_k k|2 rows'),
     ('DELETE FROM recommendation_placements WHERE placement = ''pgtap''; DELETE FROM config_changes WHERE key ~ ''^pgtap:''; DELETE FROM config_heads WHERE key ~ ''^pgtap:''', 'wrong_config|recommendation_placements pgtap:1 of its arms|none'), ('INSERT INTO segment_rule_changes (version) VALUES (777)', 'wrong_config|segment_rules 777 of its change|none')) v (change, says);
 CREATE FUNCTION pg_temp.of_keys(change text, key integer, newest integer) RETURNS text LANGUAGE sql AS $$ SELECT replace(replace(pg_temp.says('keys', replace(replace(change, '{key}', key::text), '{newest}', newest::text), 'all'), 'version ' || key, 'version K'), 'version ' || newest, 'version N') $$;
 SELECT is(pg_temp.of_keys(change, :key, :newest), says, change)
@@ -225,5 +231,110 @@ SELECT is(pg_temp.says('recommendations', format('UPDATE recommendations SET %s 
 FROM (VALUES (1, 'number = 0', 'U|wrong_recommendation|an arm of the placement, as it was set|DU-0: pgtap 1  a c pgtap_b'), (1, 'policy = ''thompson''', 'U|wrong_recommendation|an arm of the placement, as it was set|DU-1: pgtap 1  a c pgtap_b'), (1, 'version = 7', 'U|wrong_recommendation|an arm of the placement, as it was set|DU-1: pgtap 7  a c pgtap_b'), (1, 'placement = ''x''', 'U|wrong_recommendation|an arm of the placement, as it was set|DU-1: x 1  a c pgtap_b'), (1, 'decided_at = ''2031-01-01''', 'U|wrong_recommendation|an arm of the placement, as it was set|DU-1: pgtap 1  a c pgtap_b'), (1, 'clicked_at = decided_at', 'nothing'), (1, 'clicked_at = decided_at - interval ''1 microsecond''', 'U|wrong_recommendation|an arm of the placement, as it was set|DU-1: pgtap 1  a c pgtap_b'), (1, 'converted_at = decided_at', 'nothing'), (1, 'converted_at = decided_at - interval ''1 microsecond''', 'U|wrong_recommendation|an arm of the placement, as it was set|DU-1: pgtap 1  a c pgtap_b'),
     (1, 'arm = ''s''', 'U|wrong_recommendation|an arm of the placement, as it was set|DU-1: pgtap 1  s c pgtap_b'), (1, 'cta = ''t''', 'U|wrong_recommendation|an arm of the placement, as it was set|DU-1: pgtap 1  a t pgtap_b'), (1, 'product_id = NULL', 'U|wrong_recommendation|an arm of the placement, as it was set|DU-1: pgtap 1  a c '), (1, 'product_id = ''pgtap_a''', 'U|wrong_recommendation|an arm of the placement, as it was set|DU-1: pgtap 1  a c pgtap_a'), (1, 'fallback = false', 'U|wrong_recommendation|an arm of the placement, as it was set|DU-1: pgtap 1  a c pgtap_b'), (1, 'fallback = false, segment = ''S''', 'U|wrong_recommendation|an arm of the placement, as it was set|DU-1: pgtap 1 S a c pgtap_b'), (1, 'fallback = false, segment = ''S'', arm = ''s'', cta = ''t'', product_id = NULL', 'nothing'), (1, 'segment = ''S'', arm = ''s'', cta = ''t'', product_id = NULL', 'U|wrong_recommendation|an arm of the placement, as it was set|DU-1: pgtap 1 S s t '),
     (2, 'cta = ''x''', 'U|wrong_recommendation|an arm of the placement, as it was set|DU-2: pgtap none 1  none x '), (2, 'product_id = ''pgtap_a''', 'U|wrong_recommendation|an arm of the placement, as it was set|DU-2: pgtap none 1  none none pgtap_a'), (2, 'fallback = false', 'U|wrong_recommendation|an arm of the placement, as it was set|DU-2: pgtap none 1  none none '), (2, 'arm = ''a''', 'U|wrong_recommendation|an arm of the placement, as it was set|DU-2: pgtap none 1  a none ')) v (number, change, says);
+
+-- --- anchors ------------------------------------------------------------------------------------------
+
+-- A is the last one; numbers of users and entries are those of the whole database
+SELECT max(anchor_id) AS a FROM anchors \gset
+CREATE TEMP TABLE taken AS SELECT :a::bigint AS a, :w::bigint AS w, :none::bigint AS x;
+CREATE FUNCTION pg_temp.of_anchors(piece text, damage text, of text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    t      taken := (SELECT k FROM taken k);
+    answer text;
+BEGIN
+    damage := replace(replace(replace(damage, '{a}', t.a::text), '{w}', t.w::text), '{x}', t.x::text);
+    answer := pg_temp.says(piece, damage, CASE of WHEN 'w' THEN t.w::text WHEN 'x' THEN t.x::text ELSE of END);
+    answer := regexp_replace(regexp_replace(answer, E'(^|; )' || t.w || E'\\|', E'\\1W|', 'g'), E'(^|; )' || t.x || E'\\|', E'\\1X|', 'g');
+    answer := replace(replace(replace(answer, 'anchor ' || t.a, 'anchor A'), 'anchor ' || t.a - 1, 'anchor A-1'), 'anchor ' || t.a - 2, 'anchor A-2');
+    answer := replace(answer, 'anchor ' || t.a + 1, 'anchor A+1');
+    RETURN regexp_replace(regexp_replace(answer, E'(users|to|with) [0-9]+', E'\\1 n', 'g'), '[0-9]+ heads', 'n heads', 'g');
+END
+$$;
+SELECT is(pg_temp.of_anchors('anchored', damage, of), says, format('heads of %s: %s', of, damage))
+FROM (VALUES
+    ('w', 'SELECT 1', 'nothing'),
+    ('w', 'UPDATE anchor_heads SET hash = sha256(hash) WHERE user_id = {w} AND seq = 2',
+     'W|wrong_hash|entry 2 with hash H, as anchor A-1 holds it|H|2'),
+    ('w', 'UPDATE anchor_heads SET hash = sha256(hash) WHERE user_id = {w} AND seq = 1',
+     'nothing'),
+    ('w', 'UPDATE anchor_heads SET seq = 7 WHERE user_id = {w} AND seq = 2',
+     'W|missing_entry|entry 7 with hash H, as anchor A-1 holds it|nothing|7'),
+    ('w', 'UPDATE anchor_heads SET seq = -1 WHERE user_id = {w} AND seq = 2',
+     'W|wrong_hash|entry -1 with hash H, as anchor A-1 holds it|nothing|-1'),
+    ('w', 'UPDATE anchor_heads SET seq = 0 WHERE user_id = {w} AND seq = 2',
+     'nothing'),
+    ('w', 'UPDATE gold_adjustments SET hash = sha256(hash) WHERE user_id = {w} AND seq = 2',
+     'W|wrong_hash|entry 2 with hash H, as anchor A-1 holds it|H|2'),
+    ('w', 'DELETE FROM gold_adjustments WHERE user_id = {w} AND seq = 2',
+     'W|missing_entry|entry 2 with hash H, as anchor A-1 holds it|nothing|2'),
+    ('w', 'DELETE FROM accounts WHERE user_id = {w}',
+     'W|orphan_row|entry 2 with hash H, as anchor A-1 holds it|no account|2'),
+    ('w', 'INSERT INTO anchor_heads SELECT user_id, {a}, seq, hash FROM anchor_heads WHERE user_id = {w} AND seq = 2',
+     'W|wrong_anchor|a head only where it is another than before|anchor A|2'),
+    ('w', 'INSERT INTO anchor_heads SELECT user_id, {a}, seq, hash FROM anchor_heads WHERE user_id = {w} AND seq = 1',
+     'nothing'),
+    ('w', 'UPDATE anchor_heads SET anchor_id = {a} + 1 WHERE user_id = {w} AND seq = 2',
+     'W|wrong_anchor|a head of an anchor that there is|anchor A+1|2'),
+    ('w', 'UPDATE anchor_heads SET anchor_id = {a} WHERE user_id = {w} AND seq = 2',
+     'nothing'),
+    ('w', 'UPDATE anchor_heads SET anchor_id = {a} + 1 WHERE user_id <> {w}',
+     'nothing'),
+    ('x', 'SELECT 1', 'nothing'),
+    ('x', 'UPDATE accounts SET head_hash = sha256(head_hash) WHERE user_id = {x}',
+     'X|wrong_hash|entry 0 with hash H, as anchor A-2 holds it|nothing|0'),
+    ('x', 'UPDATE accounts SET head_hash = sha256(head_hash), seq = 1 WHERE user_id = {x}',
+     'nothing'),
+    ('x', 'DELETE FROM accounts WHERE user_id = {x}',
+     'X|orphan_row|entry 0 with hash H, as anchor A-2 holds it|no account|0'),
+    -- two users one after the other are no two heads of one
+    ('all', 'UPDATE anchor_heads SET hash = sha256(''x'') WHERE (user_id = {x} OR user_id = {w} AND seq = 2)',
+     'X|wrong_hash|entry 0 with hash H, as anchor A-2 holds it|nothing|0; W|wrong_hash|entry 2 with hash H, as anchor A-1 holds it|H|2')) v (of, damage, says);
+SELECT is(pg_temp.of_anchors('anchors', damage, 'all'), says, damage)
+FROM (VALUES
+    ('SELECT 1', 'nothing'),
+    ('UPDATE anchor_buckets SET entries = entries + 1 WHERE anchor_id = {a} - 1 AND bucket = {w} >> 12',
+     'wrong_anchor|anchor A-1: the digest of its buckets|another; wrong_anchor|anchor A-1: users n to n with n entries|n heads with n entries, or others'),
+    ('UPDATE anchor_buckets SET users = users + 1 WHERE anchor_id = {a} - 1 AND bucket = {w} >> 12',
+     'wrong_anchor|anchor A-1: the digest of its buckets|another; wrong_anchor|anchor A-1: users n to n with n entries|n heads with n entries, or others'),
+    ('UPDATE anchor_buckets SET digest = sha256(digest) WHERE anchor_id = {a} - 1 AND bucket = {w} >> 12',
+     'wrong_anchor|anchor A-1: the digest of its buckets|another; wrong_anchor|anchor A-1: users n to n with n entries|n heads with n entries, or others'),
+    ('DELETE FROM anchor_buckets WHERE anchor_id = {a} - 1 AND bucket = {w} >> 12',
+     'wrong_anchor|anchor A-1: the digest of its buckets|another; wrong_anchor|anchor A-1: users n to n with n entries|n heads with n entries, or others'),
+    ('UPDATE anchor_heads SET hash = sha256(hash) WHERE user_id = {w} AND seq = 1',
+     'wrong_anchor|anchor A-2: users n to n with n entries|n heads with n entries, or others'),
+    ('UPDATE anchors SET users = users + 1 WHERE anchor_id = {a} - 1',
+     'wrong_anchor|anchor A-1, signed, behind the one before it|WRONG_SIGNATURE; wrong_anchor|anchor A-1: the digest of its buckets|another'),
+    ('UPDATE anchors SET entries = entries + 1 WHERE anchor_id = {a} - 1',
+     'wrong_anchor|anchor A-1, signed, behind the one before it|WRONG_SIGNATURE; wrong_anchor|anchor A-1: the digest of its buckets|another'),
+    ('UPDATE anchors SET digest_before = sha256(digest) WHERE anchor_id = {a} - 1',
+     'wrong_anchor|anchor A-1, signed, behind the one before it|WRONG_SIGNATURE'),
+    ('UPDATE anchors SET digest = sha256(digest) WHERE anchor_id = {a} - 1',
+     'wrong_anchor|anchor A-1, signed, behind the one before it|WRONG_SIGNATURE; wrong_anchor|anchor A-1: the digest of its buckets|another; wrong_anchor|anchor A, signed, behind the one before it|OK'),
+    ('UPDATE anchors SET key_version = 1000000 WHERE anchor_id = {a} - 1',
+     'wrong_anchor|anchor A-1, signed, behind the one before it|UNKNOWN_KEY'),
+    ('DELETE FROM anchors WHERE anchor_id = {a} - 1; DELETE FROM anchor_buckets WHERE anchor_id = {a} - 1',
+     'wrong_anchor|anchor A, signed, behind the one before it|OK'),
+    ('DELETE FROM anchors WHERE anchor_id = {a} - 2; DELETE FROM anchor_buckets WHERE anchor_id = {a} - 2',
+     'nothing'),
+    ('UPDATE anchors SET next_user = 5 WHERE anchor_id = {a} - 1',
+     'wrong_anchor|anchor A-1, signed, behind the one before it|OK'),
+    ('UPDATE anchors SET next_user = 5, signature = NULL WHERE anchor_id = {a} - 1',
+     'wrong_anchor|anchor A-1, signed, behind the one before it|WRONG_SIGNATURE'),
+    ('UPDATE anchors SET next_user = 5, signature = NULL WHERE anchor_id = {a}',
+     'nothing'),
+    ('UPDATE anchors SET signature = NULL WHERE anchor_id = {a}',
+     'wrong_anchor|anchor A, signed, behind the one before it|WRONG_SIGNATURE'),
+    ('UPDATE anchor_buckets SET anchor_id = -5 WHERE anchor_id = {a} AND bucket < 0',
+     'wrong_anchor|an anchor of its buckets|buckets of anchor -5; wrong_anchor|anchor A: the configuration''s history|n heads with n entries, or others; wrong_anchor|anchor A: the digest of its buckets|another'),
+    ('UPDATE anchor_config SET hash = sha256(hash) WHERE key = ''pgtap anchored''',
+     'wrong_anchor|anchor A-1: the configuration''s history|n heads with n entries, or others; wrong_anchor|anchor A: the configuration''s history|n heads with n entries, or others; wrong_config|change 1 of games pgtap anchored, as anchor A-1 holds it|H'),
+    ('UPDATE anchor_config SET change_no = 7 WHERE key = ''pgtap anchored''',
+     'wrong_anchor|anchor A-1: the configuration''s history|n heads with n entries, or others; wrong_anchor|anchor A: the configuration''s history|n heads with n entries, or others; wrong_config|change 7 of games pgtap anchored, as anchor A-1 holds it|nothing'),
+    ('UPDATE anchor_config SET anchor_id = {a} + 1 WHERE key = ''pgtap anchored''',
+     'wrong_anchor|anchor A-1: the configuration''s history|n heads with n entries, or others; wrong_anchor|anchor A: the configuration''s history|n heads with n entries, or others; wrong_config|change 1 of games pgtap anchored, as anchor A+1 holds it|H'),
+    ('UPDATE anchor_config SET anchor_id = {a} WHERE key = ''pgtap anchored''',
+     'wrong_anchor|anchor A-1: the configuration''s history|n heads with n entries, or others'),
+    ('INSERT INTO anchor_config SELECT relation, key, {a}, change_no, hash FROM anchor_config WHERE key = ''pgtap anchored''',
+     'wrong_anchor|a head of the configuration only where it is another than before|games pgtap anchored in anchor A')) v (damage, says);
 SELECT * FROM finish();
 ROLLBACK;
