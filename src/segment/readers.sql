@@ -21,8 +21,9 @@ BEGIN
                (snapshot.model ->> 'recency_weight')::numeric * (a.x).r
                    + (snapshot.model ->> 'frequency_weight')::numeric * (a.x).f
                    + (snapshot.model ->> 'monetary_weight')::numeric * (a.x).m,
-               CASE WHEN u.user_id IS NOT NULL OR snapshot.model ->> 'recency_clamp' IS NOT NULL
-                    THEN (a.x).recency_days END,
+               -- where nothing clamps it, who had bought nothing by then has no recency
+               nullif((a.x).recency_days,
+                      CASE WHEN snapshot.model ->> 'recency_clamp' IS NULL THEN 1000000 END),
                (a.x).frequency, (a.x).monetary, snapshot.degenerate <> '{}',
                -- a row that the refresh has not reached yet will say the same
                CASE WHEN u.user_id >= state.next_user AND u.segment IS DISTINCT FROM (a.x).segment

@@ -114,7 +114,11 @@ INSERT INTO kept SELECT user_id, buckets, frequency, monetary, r, f, m, segment,
 DELETE FROM economy.user_segments;
 DELETE FROM economy.rfm_state;
 DELETE FROM economy.segment_history;
-SELECT count(*) AS x FROM economy.rfm_refresh() \gset
+SELECT users_scored AS scored, users_changed AS changed FROM economy.rfm_refresh() \gset
+SELECT is(ARRAY[:scored, :changed]::bigint[], ARRAY[(SELECT count(*) FROM economy.accounts), (SELECT count(*) FROM economy.user_segments)], 'a first refresh scores everybody, and writes who bought');
+SELECT is((SELECT (t.refreshed_at, f.last_change_lag, f.as_of, f.snapshot_as_of) FROM economy.rfm_state t, economy.rfm_freshness() f),
+    (SELECT (economy.now(), economy.now() - min(p.created_at), economy.now(), economy.now()) FROM economy_internal.rfm_purchases p), 'the oldest purchase had waited longest');
+SELECT is((SELECT array_agg(DISTINCT segment_since) FROM economy.user_segments), ARRAY[economy.now()], 'everybody is in a segment since then');
 SELECT is_empty('SELECT user_id, buckets, frequency, monetary, r, f, m, segment, next_change_at FROM economy.user_segments EXCEPT TABLE kept', 'rebuilt from the journal, nothing differs');
 -- a user whose every purchase was reversed has no row then
 SELECT is_empty('SELECT k.* FROM kept k LEFT JOIN economy.user_segments u USING (user_id) WHERE u.user_id IS NULL AND k.buckets <> ''''', 'and nothing is missing');
@@ -229,5 +233,112 @@ FROM (VALUES (timestamptz '2099-12-01 11:30+00', interval '0', '1201 1 100'), ('
 -- the entry numbers of a day have an open end where they lie too far apart
 SELECT is((SELECT b.first_seq || ' ' || b.last_seq FROM economy_internal.rfm_buckets((SELECT economy_internal.rfm_pack('2099-12-01 10:00+00', 1, s) FROM unnest(ARRAY[1, last]) s)) b), found, 'entries 1 and ' || last)
 FROM (VALUES (4294967295, '1 4294967295'), (4294967296, '1 9223372036854775807'), (9000000000, '1 9223372036854775807')) v (last, found);
+-- what is pending, and what another day has among the same entry numbers, is not of the day
+INSERT INTO economy.shop_transactions (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, monetary, quantity,
+        receipt_signature_version, hash_algo_version, hash, receipt_signature, category, status, product_id, idempotency_key)
+SELECT :cut, v.seq, 1, 0, 1, 0, v.at, t.xact, t.position, false, v.monetary, 1, 1, 1, sha256('pgtap'), sha256('pgtap'), 'conversion', v.status, 'pgtap_r', 'day' || v.seq
+FROM (VALUES (4, timestamptz '2099-12-02 00:10+00', 3, 'SUCCESS'), (5, '2099-12-01 11:45+00', 1000, 'PENDING'), (6, '2099-12-01 12:10+00', 20, 'SUCCESS'), (7, '2099-11-30 11:50+00', 5000, 'SUCCESS'),
+             (8, '2099-12-01 12:20+00', 7, 'SUCCESS')) v (seq, at, monetary, status) CROSS JOIN (SELECT xact, position FROM economy.shop_transactions WHERE user_id = :cut AND seq = 1) t;
+UPDATE economy.accounts SET seq = 8 WHERE user_id = :cut;
+SELECT is((SELECT concat_ws(' ', to_char(w.last_on, 'MMDD'), w.frequency, w.monetary) FROM (SELECT economy_internal.rfm_pack(t.created_at, t.monetary, t.seq) AS packed FROM economy_internal.rfm_purchases t WHERE t.user_id = :cut) b,
+                 economy_internal.rfm_window(:cut, b.packed, as_of, extract(epoch FROM length)::bigint * 1000000) w), found, format('of days that interleave, up to %s, for %s', as_of, length))
+FROM (VALUES (timestamptz '2099-12-01 12:15+00', interval '45 minutes', '1201 2 420'), ('2099-12-01 12:15+00', '2 days', '1201 4 5520'), ('2099-12-02 12:00+00', '24 hours', '1202 3 30'), ('2099-11-01', '0', '0 0')) v (as_of, length, found);
+-- the same where nothing was ever reversed, and the fold reads no view
+SAVEPOINT s;
+DELETE FROM economy_internal.rfm_reversals;
+SELECT is_empty('SELECT * FROM pg_temp.misfolded()', 'a journal without a reversal is folded as the aggregate packs it');
+ROLLBACK TO s;
+-- a state of the aggregate is asked for its end again
+SELECT is_empty($$SELECT n FROM (SELECT n, economy_internal.rfm_pack(at, n, n) OVER (ORDER BY n) AS packed FROM (SELECT n, timestamptz '2099-12-01' + n * interval '7 hours' AS at FROM generate_series(1, 20) n) x) w
+    WHERE packed <> (SELECT economy_internal.rfm_pack(timestamptz '2099-12-01' + k * interval '7 hours', k, k) FROM generate_series(1, w.n) k)$$, 'also over a window of rows');
+
+-- --- how stale, and how long it had waited -------------------------------------------
+
+SET LOCAL intervalstyle = 'postgres';
+SELECT pg_temp.clock('2099-12-03 00:00:00+00') AS x \gset
+SELECT count(*) AS x FROM economy.rfm_refresh() \gset
+CREATE TEMP TABLE late AS SELECT n, economy.register('pgtap rfm late ' || n) AS user_id FROM generate_series(1, 3) n;
+CREATE FUNCTION pg_temp.late(n integer, at timestamptz) RETURNS text LANGUAGE sql AS $$
+    SELECT pg_temp.clock(at);
+    SELECT p.code FROM late l, economy.purchase(l.user_id, 'pgtap_r', 'k' || nextval('pgtap_key')) p WHERE l.n = late.n $$;
+SELECT count(pg_temp.late(n, at)) AS x FROM (VALUES (1, timestamptz '2099-12-03 01:00:00+00'), (1, '2099-12-03 02:00:00+00'), (2, '2099-12-03 03:00:00+00')) v (n, at) \gset
+CREATE FUNCTION pg_temp.fresh() RETURNS text LANGUAGE sql AS $$
+    SELECT concat_ws(', ', to_char(f.snapshot_as_of AT TIME ZONE 'UTC', 'DD HH24'), to_char(f.as_of AT TIME ZONE 'UTC', 'DD HH24'), to_char(t.refreshed_at AT TIME ZONE 'UTC', 'DD HH24'), f.stale_users, coalesce(f.oldest_stale_age::text, 'none'), coalesce(f.last_change_lag::text, 'nothing'))
+    FROM economy.rfm_freshness() f, economy.rfm_state t $$;
+SELECT pg_temp.clock('2099-12-03 04:00:00+00') AS x \gset
+SELECT alike(pg_temp.fresh(), '03 00, 03 00, 03 00, 2, 03:00:00, %', 'two users wait, one of them with two purchases');
+SELECT count(*) AS x FROM economy.rfm_refresh_incremental() \gset
+SELECT is(pg_temp.fresh(), '03 00, 03 04, 03 04, 0, none, 03:00:00', 'they had waited from the first of them on');
+SELECT pg_temp.clock('2099-12-04 06:00:00+00') AS x \gset
+SELECT is(pg_temp.fresh(), '03 00, 03 04, 03 04, 1, 06:00:00, 03:00:00', 'a day later somebody is due since midnight');
+SELECT count(*) AS x FROM economy.rfm_refresh_incremental() \gset
+SELECT is(pg_temp.fresh(), '03 00, 04 06, 04 06, 0, none, 06:00:00', 'and had waited from there on');
+SELECT count(*) AS x FROM economy.rfm_refresh_incremental() \gset
+SELECT is(pg_temp.fresh(), '03 00, 04 06, 04 06, 0, none, nothing', 'nothing waits, a purchase that is pending neither');
+SELECT is((SELECT sum(purchases)::bigint FROM economy.rfm_days JOIN who USING (user_id)), (SELECT count(*) FROM economy_internal.rfm_purchases JOIN who USING (user_id)), 'each purchase is in its day');
+
+-- --- the score by the weights; recency where nothing clamps it -----------------------
+
+SELECT (economy.set_rfm_model('{"model": "pgtap weights", "recency_clamp": null, "recency_weight": 0.5, "frequency_weight": 0.2, "monetary_weight": 0.1}', 'pgtap')).window_days AS x \gset
+SET LOCAL economy.rfm_model = 'pgtap weights';
+SELECT economy.register('pgtap rfm back') AS back \gset
+SELECT code AS x FROM economy.purchase(:back, 'pgtap_r', 'back') \gset
+SELECT economy_internal.rfm_reverse(:back, 1) AS x \gset
+CREATE FUNCTION pg_temp.seen(at timestamptz) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM economy.rfm_refresh(at);
+    RETURN NEXT is_empty('SELECT s.* FROM who w, economy.segment(w.user_id) s WHERE s.score IS DISTINCT FROM 0.5 * s.r + 0.2 * s.f + 0.1 * s.m', 'scores by the weights of the model as of ' || at);
+    RETURN NEXT is_empty(format($q$SELECT s.* FROM economy.accounts a, economy.segment(a.user_id) s WHERE s.recency_days IS DISTINCT FROM (SELECT %1$L::date - (max(t.created_at) AT TIME ZONE 'UTC')::date FROM economy_internal.rfm_purchases t
+        WHERE t.user_id = a.user_id AND t.created_at <= %1$L)$q$, at), 'recency, and none of who bought nothing');
+    RETURN NEXT is_empty('SELECT s.* FROM economy.accounts a, economy.segment(a.user_id) s CROSS JOIN economy.rfm_snapshots b WHERE b.snapshot_id = s.snapshot_id AND s.degenerate <> (cardinality(b.degenerate) > 0)', 'whether the bounds had collapsed');
+END
+$$;
+SELECT pg_temp.seen(at) FROM unnest(ARRAY['2099-02-03 04:05:06+00', '2098-01-01 00:00:00+00', '2099-12-04 06:00:00+00']::timestamptz[]) at;
+SELECT is((SELECT array_agg(degenerate <> '{}' ORDER BY snapshot_id) FROM (SELECT * FROM economy.rfm_snapshots ORDER BY snapshot_id DESC LIMIT 3) s), '{f,t,f}', 'which once they had');
+SELECT is((SELECT recency_days FROM economy.segment(:back)), NULL, 'nor of whose purchase was reversed');
+
+-- --- batches of the jobs: where they end, and what they go on from --------------------
+
+SAVEPOINT s;
+-- more purchases than five times as many as users
+SELECT count(pg_temp.late(1, '2099-12-04 07:00:00+00')) AS x FROM generate_series(1, (5 - (SELECT count(*) FROM economy.shop_transactions t WHERE t.position >= (SELECT economy_internal.position_of(s.seen_before) FROM economy.rfm_state s)) % 5)::integer % 5) \gset
+SELECT count(*) / 5 AS fifth FROM economy.shop_transactions t WHERE t.position >= (SELECT economy_internal.position_of(s.seen_before) FROM economy.rfm_state s) \gset
+UPDATE economy.user_segments SET next_change_at = 'infinity';
+UPDATE economy.user_segments u SET next_change_at = economy.now() FROM who w WHERE w.user_id = u.user_id AND w.n <= 10;
+SELECT is((SELECT purchases FROM economy_internal.rfm_many((:fifth + more)::integer)), more < 0, format('%s users more than a fifth of the purchases', more)) FROM generate_series(-1, 1) more;
+SELECT is((SELECT due FROM economy_internal.rfm_many(n)), n < 10, format('ten due, and %s users', n)) FROM generate_series(9, 11) n;
+-- by the moment that is further, from what was written before
+UPDATE economy.rfm_snapshots SET changed = 7, duration = '1 day' WHERE snapshot_id = (SELECT snapshot_id FROM economy.rfm_state);
+SELECT pg_temp.late(3, '2099-12-03 12:00:00+00') AS x \gset
+SELECT economy_internal.rfm_rescore() AS x \gset
+SELECT is((SELECT concat_ws(', ', to_char(as_of AT TIME ZONE 'UTC', 'DD HH24'), change_lag, next_user, written, spent) FROM economy.rfm_state), '04 06, 18:00:00, -9223372036854775808, 7, 1 day', 'an incremental refresh of many goes on from its snapshot');
+SELECT written AS wrote FROM economy_internal.rfm_write(1000000) \gset
+SELECT is((SELECT concat_ws(', ', changed, duration > '1 day', next_user) FROM economy.rfm_snapshots JOIN economy.rfm_state USING (snapshot_id)), format('%s, t', 7 + :wrote), 'and adds to it');
+-- a full one in steps counts what all of them wrote, and took
+SELECT more AS x FROM economy_internal.rfm_refresh_step(true) \gset
+UPDATE economy.user_segments u SET r = 6 - u.r FROM who w WHERE w.user_id = u.user_id AND w.n <= 30;
+UPDATE economy.rfm_state SET spent = '1 day';
+SELECT count(*) AS x FROM generate_series(1, 100) n, economy_internal.rfm_refresh_step(n < 0, 10) \gset
+SELECT is((SELECT concat_ws(', ', changed >= 30, duration > '1 day', next_user) FROM economy.rfm_snapshots JOIN economy.rfm_state USING (snapshot_id)), 't, t', 'a refresh in steps is as long as all of them');
+UPDATE economy.rfm_state SET spent = '1 day', written = 1000;
+UPDATE economy.user_segments SET segment = NULL, segment_since = NULL WHERE user_id = (SELECT user_id FROM who WHERE n = 1);
+SELECT users_changed AS x FROM economy.rfm_refresh(rebuild => false) \gset
+SELECT is((SELECT concat_ws(', ', changed, duration < '1 day') FROM economy.rfm_snapshots JOIN economy.rfm_state USING (snapshot_id)), '1, t', 'and the next one begins anew');
+SELECT is((SELECT u.segment_since FROM economy.user_segments u JOIN who w USING (user_id) WHERE w.n = 1), (SELECT as_of FROM economy.rfm_state), 'who was in no segment is in this one since then');
+-- so many users, or as have 200,000 entries, or one
+CREATE FUNCTION pg_temp.taken(entries bigint, users integer) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    t record;
+BEGIN
+    UPDATE economy.accounts a SET seq = entries FROM who w WHERE w.user_id = a.user_id;
+    SELECT x.users, (SELECT w.n FROM who w WHERE w.user_id = x.upto) AS n INTO t FROM economy_internal.rfm_take((SELECT user_id FROM who WHERE n = 1), users) x;
+    RETURN concat_ws(' ', t.users, t.n);
+END
+$$;
+SELECT is(pg_temp.taken(entries, users), found, format('a batch of %s users of %s entries', users, entries)) FROM (VALUES (300000, 100, '1 1'), (200000, 100, '2 2'), (100000, 100, '3 3'), (90000, 100, '3 3'), (90000, 2, '2 2'), (10, 7, '7 7')) v (entries, users, found);
+SELECT is((SELECT next_user FROM economy.rfm_state), '-9223372036854775808'::bigint, 'what is taken up is not scored');
+ROLLBACK TO s;
+SELECT is(economy_internal.rfm_installation(), (SELECT hashtextextended(format('%s %s %s', (SELECT system_identifier FROM pg_control_system()), d.oid, (SELECT oid FROM pg_extension WHERE extname = 'economy')), 0) FROM pg_database d WHERE d.datname = current_database()),
+    'an installation is a cluster, a database and an extension');
 SELECT * FROM finish();
 ROLLBACK;
