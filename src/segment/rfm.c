@@ -245,6 +245,7 @@ compiled_args(FunctionCallInfo fcinfo, int words_argno, int names_argno)
 	ArrayType  *names_array;
 	MemoryContext old;
 	Datum	   *names;
+	bool	   *isnull;
 	int			nnames;
 
 	eco_require_arg(fcinfo, words_argno, "program");
@@ -260,7 +261,7 @@ compiled_args(FunctionCallInfo fcinfo, int words_argno, int names_argno)
 	compiled->words = kept_array(words, context);
 	compiled->names_array = kept_array(names_array, context);
 	old = MemoryContextSwitchTo(context);
-	deconstruct_array(compiled->names_array, TEXTOID, -1, false, TYPALIGN_INT, &names, NULL,
+	deconstruct_array(compiled->names_array, TEXTOID, -1, false, TYPALIGN_INT, &names, &isnull,
 					  &nnames);
 	if (ARR_HASNULL(words) || ARR_NDIM(words) != 1 || ARR_HASNULL(names_array) ||
 		!eco_rfm_program((const int64 *) ARR_DATA_PTR(compiled->words),

@@ -125,5 +125,36 @@ SELECT pg_temp.fill(1);
 SET LOCAL timezone = 'Pacific/Auckland';
 SELECT bag_eq($$SELECT s::text FROM economy.rfm_score_query('pgtap score 4', 'SELECT id, ts AT TIME ZONE ''UTC'' AS ts, amount FROM public.pgtap_scored', '2031-03-01 12:00:00+00') s$$,
     $$SELECT s::text FROM economy.rfm_score('pgtap score 4', 'pgtap_scored', '2031-03-01 12:00:00+00') s$$, 'a timestamp without time zone');
+SET LOCAL timezone = 'UTC';
+
+-- --- who never bought, whom no row is kept of, is in the segment that a row would be in --------
+
+CREATE FUNCTION pg_temp.one_of(choices jsonb) RETURNS jsonb LANGUAGE sql VOLATILE AS $$ SELECT choices -> (random() * 1000)::integer % jsonb_array_length(choices) $$;
+CREATE TEMP TABLE never AS
+    SELECT n, jsonb_populate_record(NULL::economy.rfm_snapshots, jsonb_build_object('model', jsonb_build_object('window_days', 30, 'recency_clamp', pg_temp.one_of('[90, 20, null]'), 'population', 'active', 'recency_kind', 'fixed', 'frequency_kind', 'fixed', 'monetary_kind', 'fixed'),
+               'degenerate', '{}', 'recency_bounds', '{1,3,7,14}', 'frequency_bounds', '{1,2,3,4}', 'monetary_bounds', '{1,2,3,4}', 'p50', q -> 0, 'p60', q -> 1, 'p95', q -> 2, 'rules', r.rules || jsonb_build_object('version', 1, 'position', 99, 'segment', 'rest', 'p95_positive', false))) AS snapshot
+    FROM generate_series(1, 3000) n CROSS JOIN LATERAL (SELECT pg_temp.one_of('[[null, null, null], [0, 0, 0], [0, 0, 7], [0, 7, 7], [5, 5, 5], [1, 2, 3]]') AS q, n AS m) p
+    CROSS JOIN LATERAL (SELECT jsonb_agg(jsonb_build_object('version', 1, 'position', i, 'segment', 'rule ' || i, 'bought', pg_temp.one_of('[null, null, false, true]'), 'recency_from', pg_temp.one_of('[null, null, 20, 21, 90, 91]'), 'recency_to', pg_temp.one_of('[null, null, null, 19, 20, 89, 90, 99999]'),
+            'frequency_from', pg_temp.one_of('[null, null, 0, 1]'), 'frequency_to', pg_temp.one_of('[null, 0, 5]'), 'monetary_from', pg_temp.one_of('[null, null, "0", "1", "p60", "p95"]'), 'monetary_below', pg_temp.one_of('[null, null, "0", "1", "p60", "p95"]'), 'p95_positive', pg_temp.one_of('[false, false, true]'))) AS rules
+        FROM generate_series(1, 4) i WHERE p.m = n) r;
+SELECT is_empty($$SELECT n.*, a.segment FROM never n CROSS JOIN LATERAL economy_internal.rfm_program(n.snapshot) p CROSS JOIN LATERAL economy_internal.rfm_assess(1, '', '2031-03-01', p.program, p.segments, NULL, NULL, NULL, NULL, NULL, NULL, NULL) a
+    WHERE economy_internal.rfm_never_bought(n.snapshot) IS DISTINCT FROM a.segment$$, 'the first rule that matches with nothing bought');
+SELECT cmp_ok((SELECT min(n) FROM (SELECT count(*) AS n FROM never GROUP BY economy_internal.rfm_never_bought(snapshot)) x), '>', 50::bigint, 'which may be each of them');
+SELECT is((SELECT count(DISTINCT economy_internal.rfm_never_bought(snapshot)) FROM never), 5::bigint, 'of five');
+
+-- --- a program and its segments, in one statement with others ------------------------------------
+
+CREATE TEMP TABLE program AS
+    SELECT p.program, v.segments
+    FROM economy_internal.rfm_program(jsonb_populate_record(NULL::economy.rfm_snapshots, '{"model": {"window_days": 30, "recency_clamp": 90, "population": "active"}, "degenerate": "{}", "rules": [{"position": 1, "segment": "x", "p95_positive": false}]}')) p,
+         (VALUES ('{a}'::text[]), ('{b}')) v (segments);
+SELECT is((SELECT string_agg((a.x).segment, ' ' ORDER BY n) FROM (SELECT n, economy_internal.rfm_assess(1, '', '2031-03-01', p.program, p.segments, NULL, NULL, NULL, NULL, NULL, NULL, NULL) AS x
+    FROM generate_series(1, 2) n, program p ORDER BY n, p.segments OFFSET 0) a), 'a b a b', 'the same program with other names');
+SELECT is((SELECT string_agg(concat_ws('', (a.x).r, (a.x).recency_days), ' ' ORDER BY n, clamp) FROM (SELECT n, clamp, economy_internal.rfm_assess(1, '', '2031-03-01', p.program[:1] || clamp || p.program[3:], p.segments, NULL, NULL, NULL, NULL, NULL, NULL, NULL) AS x
+    FROM generate_series(1, 2) n, program p, unnest(ARRAY[80::bigint, 85]) clamp WHERE p.segments = '{a}' ORDER BY n, clamp OFFSET 0) a), '180 185 180 185', 'the same names with another program');
+SELECT throws_ok(format('SELECT economy_internal.rfm_assess(1, %L, %L, %L, %L, NULL, NULL, NULL, NULL, NULL, NULL, NULL)', '', '2031-03-01', program, v.names), 'XE002', 'program must be one made by economy_internal.rfm_program()', 'with ' || v.what)
+FROM program, (VALUES ('one name too many', '{a,b}'), ('none', '{}'), ('a null', '{NULL}')) v (what, names) WHERE segments = '{a}';
+SELECT throws_ok(format('SELECT economy_internal.rfm_assess(1, %L, %L, %L, %L, NULL, NULL, NULL, NULL, NULL, NULL, NULL)', '', '2031-03-01', program[:2] || NULL::bigint || program[4:], '{a}'), 'XE002', 'program must be one made by economy_internal.rfm_program()', 'with no number')
+FROM program WHERE segments = '{a}';
 SELECT * FROM finish();
 ROLLBACK;
