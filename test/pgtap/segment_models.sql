@@ -231,5 +231,74 @@ SELECT lives_ok($$SELECT * FROM economy.rfm_score('standard', 'pgtap_source', '2
 SELECT throws_ok($$SELECT * FROM economy.rfm_score('standard', 'pgtap_secret', '2031-03-31 12:00:00+00')$$, '42501', NULL, 'not one that only the owner may read');
 SELECT throws_ok($$SELECT * FROM economy.rfm_score_query('standard', 'SELECT user_id AS id, created_at AS ts, monetary AS amount FROM economy.shop_transactions', pg_catalog.now())$$, '42501', NULL, 'nor the journal');
 RESET ROLE;
+
+-- --- every refusal in words: code, message, detail and hint ---------------------
+
+SET LOCAL economy.rfm_model = 'standard';
+CREATE FUNCTION pg_temp.said(call text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    detail text;
+    hint   text;
+BEGIN
+    EXECUTE 'SELECT economy' || call;
+    RETURN 'nothing';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+    RETURN concat_ws(' | ', SQLSTATE, SQLERRM, nullif(detail, ''), nullif(hint, ''));
+END
+$$;
+CREATE TABLE public.pgtap_moments AS SELECT * FROM (VALUES ('infinity'::timestamptz, 1::numeric), ('-infinity', 1), ('2031-01-01', 'NaN'), (NULL, 1), ('2031-01-01', NULL), ('2031-01-01', 1)) v (t, a);
+CREATE TEMP TABLE compiled AS SELECT p.* FROM economy_internal.rfm_program(jsonb_populate_record(NULL::economy.rfm_snapshots, '{"model": {"window_days": 30, "recency_clamp": 90, "population": "active"}, "degenerate": "{}", "rules": [{"position": 1, "segment": "x", "bought": true, "p95_positive": false}]}')) p;
+SELECT is(pg_temp.said(call), error, left(call, 100)) FROM (VALUES
+    ($$.set_segment_rules('[{"segment": "A", "bought": false}, {"segment": "B", "frequency_from": 1}]', 'p')$$,
+        'XE601 | the segment rules leave users without a segment | No rule matches recency 30, frequency 0, monetary 0, with p60 = null and p95 = null and the model "standard". | Add a last rule without conditions.'),
+    ($$.set_segment_rules('[{"segment": "A", "bought": false}, {"segment": "B", "frequency_to": 0}, {"segment": "C", "monetary_below": "p60"}, {"segment": "D", "monetary_from": "p95"}]', 'p')$$,
+        'XE601 | the segment rules leave users without a segment | No rule matches recency 0, frequency 1, monetary 0, with p60 = 0 and p95 = 1 and the model "standard". | Add a last rule without conditions.'),
+    ($$.set_segment_rules('[{"segment": "A", "bought": true}]', 'p')$$, 'XE601 | the segment rules leave users without a segment | No rule matches a user that never bought anything. | Add a last rule without conditions.'),
+    ($$.set_segment_rules('[{"segment": "A"}, 1]', 'p')$$, 'XE601 | rules must be an array of 1 to 100 JSON objects'),
+    ($$.set_segment_rules('[{"segment": "A"}, {"segment": "A", "colour": 1}]', 'p')$$, 'XE601 | a rule has an unknown key "colour" | The keys are the conditions of economy.segment_rules; the order is that of the array.'),
+    ($$.set_segment_rules('[{"segment": ""}]', 'p')$$, 'XE601 | a segment rule is not valid | segment must have 1 to 64 bytes. | The keys are the conditions of economy.segment_rules; the order is that of the array.'),
+    ($$.set_rfm_model('[]', 'p')$$, 'XE603 | model must be a JSON object with a name, "model"'),
+    ($$.set_rfm_model('{"window_days": 5}', 'p')$$, 'XE603 | model must be a JSON object with a name, "model"'),
+    ($$.set_rfm_model('{"model": "x", "ctid": "(0,1)"}', 'p')$$, 'XE603 | model has an unknown key "ctid" | The keys are the column names of economy.rfm_models.'),
+    ($$.set_rfm_model('{"model": "x", "builtin": true}', 'p')$$, 'XE603 | model has an unknown key "builtin" | The keys are the column names of economy.rfm_models.'),
+    ($$.set_rfm_model('{"model": "standard"}', 'p')$$, 'XE603 | model "standard" is built in | Make a model of another name and set economy.rfm_model to it.'),
+    ($$.set_rfm_model('{"model": "x", "window_days": 0}', 'p')$$, 'XE603 | model is not valid | window_days must be from 1 to 36500. | The keys are the column names of economy.rfm_models.'),
+    ($$.rfm_model('none')$$, 'XE603 | model "none" does not exist | Models are made by economy.set_rfm_model().'),
+    ($$.set_recommendations('p', '[]', '[]', 'p')$$, 'XE607 | settings must be a JSON object, and arms an array of at most 1000'),
+    ($$.set_recommendations('p', '{}', '{}', 'p')$$, 'XE607 | settings must be a JSON object, and arms an array of at most 1000'),
+    ($$.set_recommendations('p', '{}', '[{}, 1]', 'p')$$, 'XE607 | settings must be a JSON object, and arms an array of at most 1000'),
+    ($$.set_recommendations('p', '{"policy": "rules", "a": 1}', '[]', 'p')$$, 'XE607 | unknown key "a" | Settings are columns of economy.recommendation_placements; an arm has segment, arm, cta and product_id.'),
+    ($$.set_recommendations('p', '{}', '[{}, {"b": 1}]', 'p')$$, 'XE607 | unknown key "b" | Settings are columns of economy.recommendation_placements; an arm has segment, arm, cta and product_id.'),
+    ($$.set_recommendations(repeat('p', 70), '{}', '[]', 'p')$$, format('XE607 | recommendations of "%s" are not valid | placement must have 1 to 64 bytes. | Settings are columns of economy.recommendation_placements; an arm has segment, arm, cta and product_id.', repeat('p', 64))),
+    ($$.recommend(1, 'nowhere')$$, 'XE606 | placement "nowhere" does not exist | Placements are made by economy.set_recommendations().'),
+    ($$.recommend(-1, 'home')$$, 'XE202 | user -1 does not exist | Users are made by economy.register().'),
+    ($$.recommendation_feedback('D1-1', 'look')$$, 'XE002 | kind must be click or conversion'),
+    ($$.recommendation_feedback('D0-1', 'click')$$, 'XE605 | decision "D0-1" does not exist | Decisions are made by economy.recommend().'),
+    ($$.recommendation_feedback(repeat('x', 70), 'click')$$, format('XE605 | decision "%s" does not exist | Decisions are made by economy.recommend().', repeat('x', 64))),
+    ($$.rfm_score_query('standard', 'SELECT 1 AS id, 2 AS ts, 3 AS amount', pg_catalog.now())$$, 'XE604 | ts must be a date or a timestamp | It is of type integer.'),
+    ($$.rfm_score_query('standard', 'SELECT 1 AS id, pg_catalog.now() AS ts', pg_catalog.now())$$, 'XE604 | source must have the columns id, ts and amount | column s.amount does not exist. | For a table of another shape, give economy.rfm_score_query() a query; qualify its names.'),
+    ($$.rfm_score_query('standard', 'SELECT 1 AS id, pg_catalog.now() AS ts, ARRAY[1] AS amount', pg_catalog.now())$$, 'XE604 | source must have the columns id, ts and amount | cannot cast type integer[] to numeric. | For a table of another shape, give economy.rfm_score_query() a query; qualify its names.'),
+    ($$.rfm_score_query('standard', 'SELECT 1 AS id, pg_catalog.now() AS ts, ''x''::text AS amount', pg_catalog.now())$$, 'XE604 | source must have the columns id, ts and amount | invalid input syntax for type numeric: "x". | For a table of another shape, give economy.rfm_score_query() a query; qualify its names.'),
+    ($$.rfm_score_query('standard', 'SELECT * FROM nowhere', pg_catalog.now())$$, 'XE604 | source must have the columns id, ts and amount | relation "nowhere" does not exist. | For a table of another shape, give economy.rfm_score_query() a query; qualify its names.'),
+    ($$.rfm_score_query('standard', 'SELECT 1 AS id, t AS ts, a AS amount FROM public.pgtap_moments', pg_catalog.now())$$, 'XE604 | source has 5 rows with a null id, ts or amount, or one that is not finite'),
+    ($$.rfm_score_query('standard', 'SELECT 1 AS id, t AS ts, ''Infinity''::float8 * n AS amount FROM unnest(ARRAY[1, -1]) n, pg_catalog.now() t', pg_catalog.now())$$, 'XE604 | source has 2 rows with a null id, ts or amount, or one that is not finite'),
+    ($$_internal.rfm_assess(7, '', '2031-03-01', (SELECT program FROM compiled), '{x}', NULL, NULL, NULL, NULL, NULL, NULL, NULL)$$,
+        'XE602 | no segment rule matches user 7 | Recency is 90 days, frequency 0, monetary 0. | Give the rules a last one without conditions, with economy.set_segment_rules().'),
+    ($$_internal.segment_rules_gap('{1}', 1, 1)$$, 'XE002 | rules must be an array of 8 numbers for each of 1 to 100 rules'),
+    ($$_internal.segment_rules_gap('{}', 1, 1)$$, 'XE002 | rules must be an array of 8 numbers for each of 1 to 100 rules'),
+    ($$_internal.segment_rules_gap(array_fill(1::bigint, ARRAY[808]), 1, 1)$$, 'XE002 | rules must be an array of 8 numbers for each of 1 to 100 rules'),
+    ($$_internal.rfm_pack(pg_catalog.now(), NULL, 1)$$, 'XE001 | monetary must not be null'), ($$_internal.rfm_pack(pg_catalog.now(), 1, NULL)$$, 'XE001 | seq must not be null'),
+    ($$_internal.rfm_pack(NULL, 1, 1)$$, 'XE001 | at must not be null'), ($$_internal.rfm_fold(NULL, true)$$, 'XE001 | transaction must not be null'), ($$_internal.rfm_fold(1, NULL)$$, 'XE001 | unheld must not be null'),
+    ($$_internal.rfm_window(1, '', pg_catalog.now(), NULL)$$, 'XE001 | window_us must not be null'), ($$_internal.rfm_window(1, '', NULL, 1)$$, 'XE001 | as_of must not be null'), ($$_internal.rfm_window(1, NULL, pg_catalog.now(), 1)$$, 'XE001 | buckets must not be null'),
+    ($$_internal.rfm_window(NULL, '', pg_catalog.now(), 1)$$, 'XE001 | user_id must not be null'), ($$_internal.rfm_window(1, decode('00', 'hex'), pg_catalog.now(), 1)$$, 'XE002 | buckets must be what economy_internal.rfm_pack() makes')) v (call, error);
+-- who makes a model of a name that exists changes that one alone, and who changed it is noted
+SELECT (economy.set_segment_rules('[{"segment": "Everybody"}]', 'pgtap rules')) AS version, (economy.set_rfm_model('{"model": "pgtap noted", "window_days": 6}', 'pgtap models')).window_days AS x, economy.set_recommendations('pgtap noted', '{}', '[]', 'pgtap places') AS place \gset
+SELECT is((SELECT string_agg(concat_ws(' ', c.relation, c.key, c.action, c.actor), ', ' ORDER BY c.relation) FROM economy.config_changes c WHERE (c.relation, c.key) IN (('segment_rules', :'version'), ('rfm_models', 'pgtap noted'), ('recommendation_placements', 'pgtap noted:' || :place))),
+    format('recommendation_placements pgtap noted:1 set pgtap places, rfm_models pgtap noted set pgtap models, segment_rules %s set pgtap rules', :version), 'who changed what is noted');
+SELECT set_config('economy.test_clock', '2099-01-01 12:00:00+00', true) AS x \gset
+SELECT economy.set_segment_rules('[{"segment": "Everybody"}]', 'pgtap') AS version, economy.set_recommendations('pgtap noted', '{}', '[]', 'pgtap late') AS place \gset
+SELECT is((SELECT (changed_at, actor)::text FROM economy.segment_rule_changes WHERE version = :version), (SELECT (economy.now(), 'pgtap')::text), 'and when');
+SELECT is((SELECT (changed_at, actor)::text FROM economy.recommendation_placements WHERE placement = 'pgtap noted' AND version = :place), (SELECT (economy.now(), 'pgtap late')::text), 'of a placement too');
 SELECT * FROM finish();
 ROLLBACK;
