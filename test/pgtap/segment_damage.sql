@@ -64,6 +64,43 @@ FROM (VALUES ('DELETE FROM economy.segment_history WHERE user_id = {u} AND chang
     ('INSERT INTO economy_internal.rfm_reversals VALUES ({u}, 99)'), ('INSERT INTO economy_internal.rfm_reversals VALUES ({u}, 1, true)'), ('DELETE FROM economy_internal.rfm_reversals WHERE user_id = {w}'), ('UPDATE economy_internal.rfm_reversals SET applied = false WHERE user_id = {w}')) v (pattern)
 CROSS JOIN LATERAL (SELECT replace(replace(pattern, '{u}', :'u'), '{w}', :'w') AS damage) s CROSS JOIN LATERAL pg_temp.damaged(damage) d;
 
+-- what is told of each
+CREATE FUNCTION pg_temp.told(damage text, u bigint) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    answer text;
+BEGIN
+    BEGIN
+        EXECUTE damage;
+        SELECT string_agg(x.told, '; ' ORDER BY x.told COLLATE "C") INTO answer
+            FROM (SELECT * FROM economy_internal.audit_segments() UNION ALL SELECT * FROM economy_internal.audit_segment_state()) f
+            CROSS JOIN LATERAL (SELECT regexp_replace(replace(concat_ws('|', CASE f.user_id WHEN u THEN 'U' END, f.kind, f.expected, f.actual, f.entry, f.seq), format('P%s-', u), 'PU-'), 'snapshot [0-9]+', 'snapshot S', 'g') AS told) x
+            WHERE f.user_id = u OR f.user_id IS NULL;
+        RAISE EXCEPTION USING ERRCODE = 'XT000';
+    EXCEPTION WHEN SQLSTATE 'XT000' THEN
+        RETURN answer;
+    END;
+END
+$$;
+SELECT is(pg_temp.told(replace(pattern, '{u}', :'u'), :u), found, left(pattern, 100)) FROM (VALUES
+    ('', NULL),
+    ('DELETE FROM economy.accounts WHERE user_id = {u}', 'U|orphan_row|an account|only a segment'),
+    ('UPDATE economy.user_segments SET buckets = '''' WHERE user_id = {u}', 'U|parity|buckets of the purchases up to 2|others'),
+    ('UPDATE economy.user_segments SET seq = 77 WHERE user_id = {u}', 'U|parity|buckets of the purchases up to 77|others'),
+    ('DELETE FROM economy.user_segments WHERE user_id = {u}', 'U|parity|1 changes, the last to New at 2099-01-01 12:00:00+00| changes,  since '),
+    ('UPDATE economy.user_segments SET frequency = 11, monetary = 12, r = 1, f = 2, m = 3, segment = ''X'' WHERE user_id = {u}', 'U|parity|1 changes, the last to New at 2099-01-01 12:00:00+00|1 changes, X since 2099-01-01 12:00:00+00; U|parity|segment New, scores 512, 2 purchases of 400|segment X, scores 123, 11 purchases of 12'),
+    ('UPDATE economy.segment_history SET change_no = change_no + 1 WHERE user_id = {u}', 'U|parity|1 changes, the last to New at 2099-01-01 12:00:00+00|1 changes, New since 2099-01-01 12:00:00+00'),
+    ('UPDATE economy.segment_history SET to_segment = ''X'' WHERE user_id = {u} AND change_no = 1', 'U|parity|1 changes, the last to X at 2099-01-01 12:00:00+00|1 changes, New since 2099-01-01 12:00:00+00'),
+    ('UPDATE economy.user_segments SET changes = 9 WHERE user_id = {u}', 'U|parity|1 changes, the last to New at 2099-01-01 12:00:00+00|9 changes, New since 2099-01-01 12:00:00+00'),
+    ('UPDATE economy.rfm_state SET as_of = ''2099-01-19 00:00+00''', 'U|parity|segment Low, scores 111, 1 purchases of 300|segment New, scores 512, 2 purchases of 400; parity|a snapshot of before 2099-01-19 00:00:00+00|rfm_state with snapshot S'),
+    ('UPDATE economy.rfm_state SET as_of = ''infinity''', 'U|parity|segment AtRisk, scores 111, 0 purchases of 0|segment New, scores 512, 2 purchases of 400; parity|a snapshot of before infinity|rfm_state with snapshot S'),
+    ('UPDATE economy.rfm_state SET seen_before = -1', 'parity|transactions that have begun|rfm_state that has seen those before -1'),
+    ('UPDATE economy.rfm_state SET seen_before = 9000000000000000000', 'parity|transactions that have begun|rfm_state that has seen those before 9000000000000000000'),
+    ('UPDATE economy.rfm_state SET seen_before = 9000000000000000000, installation = 5', NULL),
+    ('DELETE FROM economy.rfm_state', 'parity|rfm_state|none beside segments'),
+    ('DELETE FROM economy.rfm_state; UPDATE economy.user_segments SET segment = NULL', 'U|parity|1 changes, the last to New at 2099-01-01 12:00:00+00|1 changes,  since 2099-01-01 12:00:00+00'),
+    ('UPDATE economy.rfm_snapshots SET segments[2] = ''X'' WHERE snapshot_id = (SELECT max(snapshot_id) FROM economy.rfm_snapshots)', 'parity|the program of snapshot S|another one'),
+    ('INSERT INTO economy_internal.rfm_reversals VALUES ({u}, 99)', 'U|orphan_row|purchase PU-99|only its reversal|PU-99|99')) v (pattern, found);
+
 -- a purchase that is not due yet is no damage; one of a range of users is looked at alone
 SELECT count(*) AS x FROM economy.purchase(:u, 'pgtap_d', 'new') \gset
 SELECT is_empty('SELECT * FROM economy_internal.audit_segments()', 'a purchase that no refresh has seen');
