@@ -181,6 +181,10 @@ large_numbers(void)
 	a.purchases = UINT32_MAX;
 	eco_bucket_join(&a, &c);
 	check_int(a.purchases, UINT32_MAX, "their number stops at the largest");
+	a.monetary = INT64_MIN + 1;
+	b.monetary = -5;
+	eco_bucket_join(&a, &b);
+	check_int(a.monetary, INT64_MIN, "and a sum below zero at the least");
 }
 
 /* Records come back as they went in, whatever their numbers. */
@@ -235,6 +239,9 @@ damage(void)
 		{"\0\1\0\377\377\377\377\377\377\377\377\377\2\0", 14, "a number of 65 bits"},
 		{"\0\1\377\377\377\377\377\3\0\0", 10, "a moment after its day"},
 		{"\377\377\377\377\377\1\1\0\0\0", 10, "a day beyond all days"},
+		/* from noon on, 12 hours: the midnight after it is of another day */
+		{"\0\2\200\340\256\367\240\1\200\340\256\367\240\1\0\0\0", 17, "two purchases that end with the next day's begin"},
+		{"\0\1\0\0\202\200\200\200\200\200\200\200\200\1", 14, "an entry number beyond all"},
 	};
 	uint8_t		out[ECO_MERGED_MAX(64, 64)];
 	bool		safe = true;
@@ -351,6 +358,13 @@ scores(void)
 	words[6] = 2;
 	words[0] = -1;
 	check(!eco_rfm_program(words, nwords, &program), "a window that ends before it begins");
+	words[0] = 0;
+	words[1] = -1;
+	check(!eco_rfm_program(words, nwords, &program), "a clamp below 0");
+	words[1] = 0;
+	check(eco_rfm_program(words, nwords, &program), "but no window, and a clamp of 0");
+	words[17] = words[16] - 1;
+	check(!eco_rfm_program(words, nwords, &program), "the last bound falls");
 }
 
 void

@@ -166,6 +166,34 @@ many_rules(EcoRuleSets *work)
 	check(pulses <= 2 * (2 * ECO_RULES_MAX + 4), "with a look around at least twice a rule");
 }
 
+/* Behind rules that match nobody, in which there is the same gap or none. */
+static void
+behind_others(EcoRuleSets *work)
+{
+	const EcoRuleSource nobody = {-1, CLAMP + 1, INT64_MAX, 0, INT64_MAX, ECO_BOUND_NONE, ECO_BOUND_NONE, 0};
+	bool		same = true;
+	int			covered = 0;
+
+	for (int round = 0; round < 1000; round++)
+	{
+		EcoRuleSource rules[ECO_RULES_MAX];
+		int			n = 1 + (int) (unit_random() % MAX_RULES);
+		int			before = ECO_RULES_MAX - MAX_RULES - (int) (unit_random() % 34);
+		EcoRuleCase gap;
+		bool		alone;
+
+		for (int i = 0; i < before; i++)
+			rules[i] = nobody;
+		for (int i = 0; i < n; i++)
+			rules[before + i] = random_rule();
+		alone = eco_rules_gap(rules + before, n, 5, CLAMP, pulse, work, &gap);
+		same &= eco_rules_gap(rules, before + n, 5, CLAMP, pulse, work, &gap) == alone;
+		covered += !alone;
+	}
+	check(same, "rules behind sixty others leave out whom they leave out alone");
+	check(covered > 50 && covered < 950, "some somebody, some nobody");
+}
+
 void
 test_rules(void)
 {
@@ -174,5 +202,6 @@ test_rules(void)
 	random_rules(work);
 	all_time(work);
 	many_rules(work);
+	behind_others(work);
 	free(work);
 }
