@@ -52,5 +52,13 @@ ROLLBACK TO s;
 DELETE FROM economy.user_segments;
 DELETE FROM economy.segment_history;
 SELECT is(economy.segment_figures() - '{as_of,snapshot,segments}'::text[], '{"scores": [], "monetary": [], "moves": []}', 'of nobody');
+INSERT INTO economy.user_segments (user_id, seq, frequency, monetary, r, f, m, segment, buckets) SELECT -n, 1, 1, 1, 1 + n * 7 % 5, 1 + n * 3 % 4, 3, 'Low', '' FROM generate_series(1, 20) n;
+SELECT is((SELECT jsonb_agg(x ORDER BY n) FROM jsonb_array_elements(economy.segment_figures() -> 'scores') WITH ORDINALITY t (x, n)), (SELECT jsonb_agg(x ORDER BY (x ->> 'r')::integer DESC, (x ->> 'f')::integer) FROM pg_temp.figures('scores') x), 'the best first');
+INSERT INTO economy.segment_history SELECT n, 1, chr(97 + n * 7 % 5), chr(97 + n * 3 % 4), '2099-05-01 10:00:00+00', 1 FROM generate_series(1, 20) n;
+SELECT is((SELECT jsonb_agg(x ORDER BY n) FROM jsonb_array_elements(economy.segment_figures() -> 'moves') WITH ORDINALITY t (x, n)), (SELECT jsonb_agg(x ORDER BY x ->> 'from', x ->> 'to') FROM pg_temp.figures('moves') x), 'movement by name');
+-- rules in the order of their positions, in whatever order their rows lie
+UPDATE economy.segment_rules SET p95_positive = p95_positive WHERE position < 4;
+SELECT is((SELECT array_agg(r.position) FROM economy.rfm_rules() r), (SELECT array_agg(n) FROM generate_series(1, 8) n), 'rules in their order');
+SELECT is((SELECT array_agg(g.position) FROM economy.rfm_rule_ranges((SELECT jsonb_agg(to_jsonb(r) ORDER BY r.position DESC) FROM economy.rfm_rules() r), 1, 2, 3) g), (SELECT array_agg(n) FROM generate_series(1, 8) n), 'and their ranges');
 SELECT * FROM finish();
 ROLLBACK;

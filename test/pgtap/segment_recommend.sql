@@ -167,5 +167,13 @@ SELECT pg_temp.clock('2099-07-01 03:00:00+00') AS x \gset
 SELECT is_empty('SELECT m.* FROM made m CROSS JOIN LATERAL economy.recommend(m.user_id, ''pgtap ts'') r WHERE r.arm <> m.arm OR r.propensity <> m.propensity', 'the same draw from the same inputs');
 SELECT is(economy.set_recommendations('pgtap ts', '{"policy": "thompson"}', '[{"segment": "Never", "arm": "x", "cta": "x", "product_id": "pgtap_none"}]', 'pgtap') > 0, true, 'an arm that cannot be shown');
 SELECT is((SELECT array_agg(DISTINCT arm || fallback) FROM crowd c, economy.recommend(c.user_id, 'pgtap ts') r), '{nonetrue}', 'is not shown');
+-- a draw is of a user, placement, version, day, attempt and set of arms: each changed, nine of ten are others
+CREATE TEMP TABLE drawn AS SELECT w.what, u, d.pick FROM generate_series(1, 300) u CROSS JOIN (VALUES ('as it is', 0, 'p', 1, date '2031-01-01', 0, 'a'), ('another user', 1000, 'p', 1, '2031-01-01', 0, 'a'), ('another placement', 0, 'q', 1, '2031-01-01', 0, 'a'),
+    ('another version', 0, 'p', 2, '2031-01-01', 0, 'a'), ('another day', 0, 'p', 1, '2031-01-02', 0, 'a'), ('another attempt', 0, 'p', 1, '2031-01-01', 1, 'a'), ('other arms', 0, 'p', 1, '2031-01-01', 0, 'b')) w (what, more, place, version, day, attempt, name)
+    CROSS JOIN LATERAL (SELECT array_agg(w.name || i) AS arms, array_agg(0::float8) AS none FROM generate_series(1, 10) i) l CROSS JOIN LATERAL economy_internal.recommendation_draw(u + w.more, w.place, w.version, w.day, w.attempt, l.arms, l.none, l.none, 1) d;
+SELECT cmp_ok((SELECT count(*) FROM drawn o JOIN drawn d USING (u, pick) WHERE o.what = 'as it is' AND d.what = w.what), '<', 75::bigint, w.what || ', another draw') FROM (SELECT DISTINCT what FROM drawn WHERE what <> 'as it is') w;
+-- whether it explores is a draw of its own: it may take what is hopeless
+SELECT cmp_ok(abs(count(*) - 250), '<', 65::bigint, 'of 1,000 a half explores, and half of it takes the arm that is hopeless')
+FROM generate_series(1, 1000) u CROSS JOIN LATERAL economy_internal.recommendation_draw(u, 'p', 1, '2031-01-01', 0, '{a,b}', '{1e6,0}', '{0,1e6}', 0.5) d WHERE d.pick = 2;
 SELECT * FROM finish();
 ROLLBACK;
