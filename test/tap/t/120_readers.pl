@@ -233,4 +233,26 @@ s/^(error \w{5}).*/$1/s foreach values %expected;
 is(behind_a_rewrite(@changes), scalar @changes, 'all changes waited');
 is(value($plain, q{SELECT count(*) FROM economy.audit_sweep()}), 0, 'and are sound');
 
+# nor do the jobs of the segments and recommendations, each with something to do
+$dbh->do(q{SET economy.test_clock = '2026-09-15 11:00+00'});
+$dbh->do("SELECT economy.purchase($user, 'gold_100', 'readers')");
+$dbh->do(q{SELECT economy.set_recommendations('home', '{"policy": "thompson"}', '[{"segment": "*", "arm": "rest", "cta": "c4"}]', 'readers'), economy.set_segment_rules('[{"segment": "Some"}]', 'readers')});
+$dbh->do(q{SELECT economy.recommend(u.user_id, 'home') FROM economy.users u});
+$plain->do(q{SET economy.test_clock = '2026-11-15 12:00+00'});
+my @jobs = map { [ $_->[0], "SELECT r::text FROM $_->[1] r" ] } (
+	[ rfm_refresh => 'economy.rfm_refresh()' ],
+	[ rfm_refresh_incremental => 'economy.rfm_refresh_incremental()' ],
+	[ rfm_job_batch => 'economy_internal.rfm_job_batch(true, NULL)' ],
+	[ rfm_take => 'economy_internal.rfm_take(0, 1000)' ],
+	[ learn_recommendations => 'economy.learn_recommendations()' ]);
+foreach my $job (@jobs)
+{
+	$plain->begin_work;
+	$expected{ $job->[0] } = answer($plain, $job->[1]);
+	$plain->rollback;
+}
+is(join(' ', map { $expected{ $_->[0] } } @jobs[ 0, 1, 4 ]), '(7,16,1) (6,1,1) (17,t)', 'each job has something to do');
+($again, $wrong) = after_each_rewrite(@jobs);
+is($again, scalar @jobs, 'each job has said 40001');
+is($wrong, 0, 'and takes up nothing of what it has not opened');
 done_testing();

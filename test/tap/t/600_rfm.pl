@@ -179,9 +179,14 @@ cmp_ok(value($dbh, 'SELECT summarised FROM economy.rfm_state'), '>', 0, 'full ra
 is(buy($dbh, $ann, 'after'), 'new', 'a purchase after that');
 is(incremental($dbh), '1 1', 'is found');
 $writer->do('BEGIN; LOCK TABLE economy.shop_transactions IN SHARE UPDATE EXCLUSIVE MODE');
+$dbh->do(q{SELECT count(*) FROM generate_series(1, 4000) n, LATERAL economy.purchase(?::bigint, 'gem', 'vacuum' || n) p}, undef, $bob);
+my $summarised = value($dbh, 'SELECT summarised FROM economy.rfm_state');
 is(buy($dbh, $ann, 'vacuum'), 'new', 'while a VACUUM holds the journal');
-is(incremental($dbh), '1 1', 'a refresh does not wait for it');
+is(incremental($dbh), '2 2', 'a refresh does not wait for it');
+is(value($dbh, 'SELECT summarised FROM economy.rfm_state'), $summarised, 'and has summarised nothing');
 $writer->do('ROLLBACK');
+is(incremental($dbh), '0 0', 'the next one');
+is(value($dbh, q{SELECT summarised > ? AND summarised % 32 = 0 AND summarised <= pg_relation_size('economy.shop_transactions') / 8192 FROM economy.rfm_state}, $summarised), '1', 'goes on from there, to the last full range');
 is(wrong(), '', 'each purchase once');
 is_clean($node, 'postgres', 'at the end');
 $dbh->begin_work;
@@ -219,7 +224,7 @@ wait_until_blocked($node, 'postgres', $pid);
 like(value($dbh, 'SELECT task FROM economy.progress() LIMIT 1') // '', qr/rfm_refresh/, 'a refresh shows its progress');
 $writer->rollback;
 $other->pg_result;
-
+is(value($dbh, 'SELECT query FROM pg_stat_activity WHERE pid = ?', $pid), 'SELECT * FROM economy.rfm_refresh()', 'and puts the statement back');
 $node->safe_psql('postgres', 'CREATE DATABASE copy');
 is($node->safe_psql('postgres', "SELECT state FROM economy.purchase($ann, 'gem', 'before the dump')"), 'new', 'a purchase that no refresh has seen');
 my $dump = $node->safe_psql('postgres', 'SELECT 1') && PostgreSQL::Test::Utils::tempdir() . '/dump';

@@ -148,6 +148,7 @@ sub waiting { return value($dbh, 'SELECT count(*) FROM economy_internal.rfm_unfo
 		is((batch($dbh, 1, $at, 30))[0], 0, 'again: nothing is left to write') if $n == 2;
 		buy($dbh, $users[0], 2) if $n == 3;
 		is(snapshots(), $known, 'and there is no snapshot of it');
+		like($next, $n < 7 ? qr/"done": @{[ 30 * $n ]}\b/ : qr/"begin": true/, 'how many users are done');
 		between("after batch $n");
 		$at = $next;
 	}

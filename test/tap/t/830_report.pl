@@ -99,6 +99,26 @@ print {$to} $json;
 close $to or die;
 is((report("--from=$dir/saved"))[0], $out, 'which can be drawn later');
 
+# --- how psql is called, by one that says so ------------------------------------------------
+
+{
+	mkdir "$dir/bin";
+	open my $psql, '>', "$dir/bin/psql" or die;
+	print {$psql} qq(#!/bin/sh\nprintf '{"encoding": "%s", "name": "%s", "arguments": "%s"}' "\$PGCLIENTENCODING" "\$PGAPPNAME" "\$*"\n);
+	close $psql or die;
+	chmod 0755, "$dir/bin/psql";
+	local $ENV{PATH} = "$dir/bin:$ENV{PATH}";
+	local $ENV{PGCLIENTENCODING} = 'LATIN1';
+	local $ENV{PGAPPNAME};
+	delete $ENV{PGAPPNAME};
+	is_deeply(JSON::PP->new->utf8->decode((report('--json', '-h', 'h', '--port=5', '-U', 'u', 'd'))[0]), { encoding => 'UTF8', name => 'economy_report',
+		arguments => '-XqAtw -v ON_ERROR_STOP=1 -c SELECT economy.segment_figures() --host=h --port=5 --username=u --dbname=d' }, 'psql is asked, in UTF-8, and never for a password');
+	local $ENV{PGAPPNAME} = 'mine';
+	is(JSON::PP->new->utf8->decode((report('--json', '--dbname=d'))[0])->{name}, 'mine', 'under the name that the caller gives');
+	is_deeply([ report('--json', '--dbname=d', 'e') ], [ '', "economy_report: there is one argument too many\neconomy_report: try --help\n", 2 ], 'one database');
+	is_deeply([ report("--from=$dir/saved", '-h', 'h') ], [ '', "economy_report: --from needs no database\neconomy_report: try --help\n", 2 ], 'or none');
+}
+
 # --- arguments and errors -----------------------------------------------------------------
 
 foreach my $case ([ 2, '--bogus' ], [ 2, '--js' ], [ 2, 'a', 'b' ], [ 2, '-d', 'a', 'b' ], [ 2, '--from' ], [ 2, "--from=$dir/saved", 'postgres' ],
