@@ -1,13 +1,15 @@
 /*
  * batch.c
- *		Batches of calls as a jsonb array of objects.
+ *		Batches of calls as a jsonb array of objects, or as arrays.
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/tuplestore.h"
@@ -16,14 +18,14 @@
 #include "ledger/batch.h"
 
 int
-eco_batch_size(Jsonb *array, const char *what)
+eco_batch_size(Jsonb *array, const char *what, int most)
 {
 	if (!JB_ROOT_IS_ARRAY(array) || JB_ROOT_IS_SCALAR(array))
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
 				  errmsg("%s must be a JSON array of objects", what));
-	if (JB_ROOT_COUNT(array) > ECO_MAX_BATCH)
+	if (JB_ROOT_COUNT(array) > (uint32) most)
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
-				  errmsg("%s must be at most %d objects", what, ECO_MAX_BATCH),
+				  errmsg("%s must be at most %d objects", what, most),
 				  errhint("Send them in several calls."));
 	return JB_ROOT_COUNT(array);
 }
@@ -113,6 +115,13 @@ require(EcoMembers *m, int member, bool ok, const char *should)
 						 m->names[member], should));
 }
 
+static void
+wrong_length(const char *what, int number, const char *name, int max)
+{
+	ECO_ERROR(ECO_ARGUMENT_TOO_LONG,
+			  errmsg("%s %d: %s must have 1 to %d bytes", what, number + 1, name, max));
+}
+
 EcoText
 eco_member_text(EcoMembers *m, int member, int max, const char *fallback)
 {
@@ -124,9 +133,7 @@ eco_member_text(EcoMembers *m, int member, int max, const char *fallback)
 		return eco_text_of(fallback);
 	require(m, member, value != NULL && value->type == jbvString, "a text");
 	if (value->val.string.len < 1 || value->val.string.len > max)
-		ECO_ERROR(ECO_ARGUMENT_TOO_LONG,
-				  errmsg("%s %d: %s must have 1 to %d bytes", m->what, m->number + 1,
-						 m->names[member], max));
+		wrong_length(m->what, m->number, m->names[member], max);
 	copy = cstring_to_text_with_len(value->val.string.val, value->val.string.len);
 	result.datum = PointerGetDatum(copy);
 	result.data = VARDATA(copy);
@@ -197,19 +204,94 @@ eco_member_int(EcoMembers *m, int member, const char *fallback)
 	return whole;
 }
 
+static Jsonb *
+checked_object(Jsonb *object, const char *what, int number, const char *name)
+{
+	if (object == NULL || !JB_ROOT_IS_OBJECT(object))
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("%s %d: %s must be a JSON object", what, number + 1, name));
+	if (strlen(JsonbToCString(NULL, &object->root, VARSIZE(object))) > ECO_MAX_JSON)
+		ECO_ERROR(ECO_ARGUMENT_TOO_LONG,
+				  errmsg("%s %d: %s has more than %d bytes as text", what, number + 1, name,
+						 ECO_MAX_JSON));
+	return object;
+}
+
 Jsonb *
 eco_member_object(EcoMembers *m, int member)
 {
 	JsonbValue *value = m->found[member];
-	Jsonb	   *object;
 
 	if (value == NULL || value->type == jbvNull)
 		return NULL;
-	object = value->type == jbvBinary ? JsonbValueToJsonb(value) : NULL;
-	require(m, member, object != NULL && JB_ROOT_IS_OBJECT(object), "a JSON object");
-	if (strlen(JsonbToCString(NULL, &object->root, VARSIZE(object))) > ECO_MAX_JSON)
-		ECO_ERROR(ECO_ARGUMENT_TOO_LONG,
-				  errmsg("%s %d: %s has more than %d bytes as text", m->what,
-						 m->number + 1, m->names[member], ECO_MAX_JSON));
-	return object;
+	return checked_object(value->type == jbvBinary ? JsonbValueToJsonb(value) : NULL,
+						  m->what, m->number, m->names[member]);
+}
+
+void
+eco_arrays_read(EcoArrays *arrays, FunctionCallInfo fcinfo, const char *what,
+				const char *const *names, const char *const *members,
+				int required, int most)
+{
+	arrays->what = what;
+	arrays->members = members;
+	arrays->n = 0;
+	for (int i = 0; names[i] != NULL; i++)
+	{
+		ArrayType  *array;
+		int16		len;
+		bool		byval;
+		char		align;
+		int			n;
+
+		if (i < required)
+			eco_require_arg(fcinfo, i, names[i]);
+		arrays->given[i] = !PG_ARGISNULL(i);
+		if (!arrays->given[i])
+			continue;
+		array = PG_GETARG_ARRAYTYPE_P(i);
+		n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+		if (ARR_NDIM(array) > 1 || n > most)
+			ECO_ERROR(ECO_INVALID_ARGUMENT,
+					  errmsg("%s must be at most %d elements in one dimension", names[i], most),
+					  errhint("Send them in several calls."));
+		if (i > 0 && n != arrays->n)
+			ECO_ERROR(ECO_INVALID_ARGUMENT,
+					  errmsg("%s has %d elements where %s has %d", names[i], n, names[0],
+							 arrays->n));
+		arrays->n = n;
+		get_typlenbyvalalign(ARR_ELEMTYPE(array), &len, &byval, &align);
+		deconstruct_array(array, ARR_ELEMTYPE(array), len, byval, align,
+						  &arrays->values[i], &arrays->nulls[i], &n);
+	}
+}
+
+Datum
+eco_array_value(const EcoArrays *arrays, int member, int number)
+{
+	if (arrays->nulls[member][number])
+		ECO_ERROR(ECO_NULL_ARGUMENT,
+				  errmsg("%s %d: %s must not be null", arrays->what, number + 1,
+						 arrays->members[member]));
+	return arrays->values[member][number];
+}
+
+EcoText
+eco_array_text(const EcoArrays *arrays, int member, int number, int max)
+{
+	text	   *value = DatumGetTextPP(eco_array_value(arrays, member, number));
+	EcoText		result = {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), PointerGetDatum(value)};
+
+	if (result.len < 1 || result.len > max)
+		wrong_length(arrays->what, number, arrays->members[member], max);
+	return result;
+}
+
+Jsonb *
+eco_array_object(const EcoArrays *arrays, int member, int number)
+{
+	if (arrays->nulls[member][number])
+		return NULL;
+	return checked_object(DatumGetJsonbP(arrays->values[member][number]), arrays->what, number,
+						  arrays->members[member]);
 }

@@ -1,7 +1,7 @@
 /*
  * batch.h
- *		Batches of calls as a jsonb array of objects, read and checked as strictly
- *		as the arguments of a single call.  Errors name the element and the member.
+ *		Batches of calls as a jsonb array of objects, or as arrays, read and checked as
+ *		strictly as the arguments of a single call.  Errors name the element and the member.
  */
 #ifndef ECO_BATCH_H
 #define ECO_BATCH_H
@@ -16,8 +16,8 @@
 #define ECO_MAX_MEMBERS 12
 #define ECO_MAX_BATCH 1000000	/* what is read of them stays below 1 GB */
 
-/* The number of elements; raises when it is no array, or has too many. */
-extern int	eco_batch_size(Jsonb *array, const char *what);
+/* The number of elements; raises when it is no array, or has more than most. */
+extern int	eco_batch_size(Jsonb *array, const char *what, int most);
 
 /* Call read() for every element, numbered from 0; raises for a non-object. */
 extern void eco_batch_read(Jsonb *array, const char *what,
@@ -63,5 +63,31 @@ extern int64 eco_member_int(EcoMembers *m, int member, const char *fallback);
 
 /* NULL when absent or null */
 extern Jsonb *eco_member_object(EcoMembers *m, int member);
+
+/*
+ * Batches as arguments that are arrays, one for each member.  The first ones must be
+ * given; all have as many elements, at most `most`.
+ */
+typedef struct EcoArrays
+{
+	const char *what;			/* for messages: "purchase" */
+	const char *const *members;
+	int			n;
+	bool		given[ECO_MAX_MEMBERS];
+	Datum	   *values[ECO_MAX_MEMBERS];
+	bool	   *nulls[ECO_MAX_MEMBERS];
+} EcoArrays;
+
+/* names and members end with NULL */
+extern void eco_arrays_read(EcoArrays *arrays, FunctionCallInfo fcinfo, const char *what,
+							const char *const *names, const char *const *members,
+							int required, int most);
+
+/* An element, which must not be null. */
+extern Datum eco_array_value(const EcoArrays *arrays, int member, int number);
+extern EcoText eco_array_text(const EcoArrays *arrays, int member, int number, int max);
+
+/* NULL when null */
+extern Jsonb *eco_array_object(const EcoArrays *arrays, int member, int number);
 
 #endif

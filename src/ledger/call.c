@@ -106,16 +106,23 @@ open_the_rest(EcoCall *call)
 	return eco_tables_add(call->open, tables);
 }
 
-static bool
-find_first(EcoCall *call)
+bool
+eco_key_find(const EcoJournal *journal, int key, int64 user_id,
+			 const EcoText *texts, int ntexts, EcoRow *row)
 {
 	Datum		values[1 + ECO_MAX_CALL_TEXTS];
 
-	values[0] = Int64GetDatum(call->user_id);
-	for (int i = 0; i < call->ntexts; i++)
-		values[i + 1] = call->texts[i].datum;
-	return eco_row_find(call->journal->table, call->user_id, call->key, call->ntexts + 1,
-						values, &call->first);
+	values[0] = Int64GetDatum(user_id);
+	for (int i = 0; i < ntexts; i++)
+		values[i + 1] = texts[i].datum;
+	return eco_row_find(journal->table, user_id, key, ntexts + 1, values, row);
+}
+
+static bool
+find_first(EcoCall *call)
+{
+	return eco_key_find(call->journal, call->key, call->user_id, call->texts, call->ntexts,
+						&call->first);
 }
 
 /*

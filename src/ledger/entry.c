@@ -171,7 +171,7 @@ void
 eco_entry_post(EcoAccount *account, EcoEntry *entry)
 {
 	eco_entry_book(account, entry);
-	eco_entry_write(account, entry);
+	eco_entry_write(entry);
 }
 
 void
@@ -182,13 +182,13 @@ eco_entry_book(EcoAccount *account, EcoEntry *entry)
 }
 
 void
-eco_entry_write(EcoAccount *account, EcoEntry *entry)
+eco_entry_write(EcoEntry *entry)
 {
-	eco_entries_write(account, &entry, 1);
+	eco_entries_write(&entry, 1);
 }
 
 void
-eco_entries_write(EcoAccount *account, EcoEntry **entries, int n)
+eco_entries_write(EcoEntry **entries, int n)
 {
 	EcoRow	  **rows = palloc(sizeof(EcoRow *) * Max(n, 1));
 
@@ -199,11 +199,11 @@ eco_entries_write(EcoAccount *account, EcoEntry **entries, int n)
 	{
 		eco_async_note(entries[i]->journal);
 		if (eco_entry_posted_hook != NULL)
-			eco_entry_posted_hook(entries[i]->journal, account->user_id, entries[i]->seq,
-								  DatumGetBool(entries[i]->row.values[ECO_COL_LIVE]));
+			eco_entry_posted_hook(entries[i]->journal, eco_row_int(rows[i], ECO_COL_USER_ID),
+								  entries[i]->seq, DatumGetBool(rows[i]->values[ECO_COL_LIVE]));
 	}
 	if (n > 0)
-		eco_rows_insert(rows, n, account->user_id);
+		eco_rows_insert(rows, n, eco_row_int(rows[0], ECO_COL_USER_ID));
 	ECO_CRASH_POINT("entry:after_journal");
 	pfree(rows);
 }
@@ -274,6 +274,12 @@ eco_account_flush(EcoAccount *account)
 	eco_row_update(row, account->user_id);
 	account->flush = ++flushes;
 	ECO_CRASH_POINT("entry:after_account");
+}
+
+uint64
+eco_account_flushes(void)
+{
+	return flushes;
 }
 
 bool

@@ -97,7 +97,7 @@ extern void eco_entry_post(EcoAccount *account, EcoEntry *entry);
  * entries of the same user, and must find all that was read already moved on.
  */
 extern void eco_entry_book(EcoAccount *account, EcoEntry *entry);
-extern void eco_entry_write(EcoAccount *account, EcoEntry *entry);
+extern void eco_entry_write(EcoEntry *entry);
 
 /*
  * The same for a batch: prepare entries, which moves the account on in memory, flush
@@ -105,13 +105,16 @@ extern void eco_entry_write(EcoAccount *account, EcoEntry *entry);
  */
 extern void eco_entry_prepare(EcoAccount *account, EcoEntry *entry);
 extern void eco_account_flush(EcoAccount *account);
-extern void eco_entries_write(EcoAccount *account, EcoEntry **entries, int n);
+extern void eco_entries_write(EcoEntry **entries, int n);
 
 /*
  * Whether a trigger on a journal has moved the account on since its flush; it is
  * read again then, under a new snapshot.
  */
 extern bool eco_account_moved_on(EcoAccount *account);
+
+/* The same for a batch of many users: when it has risen, all accounts are read again. */
+extern uint64 eco_account_flushes(void);
 
 /* Asked of every new entry, if set: whether the relay is to tell it. */
 extern bool (*eco_entry_live_hook) (void);

@@ -35,8 +35,8 @@ eco_name_tag(LOCKTAG *tag, const char *name, int len)
  * A transaction of very many calls takes no more than its share, or it would
  * fill the lock table.
  */
-bool
-eco_lock_affordable(void)
+static int *
+locks_taken(void)
 {
 	static LocalTransactionId counted_in = InvalidLocalTransactionId;
 	static int	held = 0;
@@ -46,7 +46,19 @@ eco_lock_affordable(void)
 		counted_in = eco_my_lxid;
 		held = 0;
 	}
-	return ++held <= max_locks_per_xact;
+	return &held;
+}
+
+bool
+eco_lock_affordable(void)
+{
+	return ++* locks_taken() <= max_locks_per_xact;
+}
+
+bool
+eco_locks_affordable(int n)
+{
+	return *locks_taken() <= max_locks_per_xact - n;
 }
 
 bool

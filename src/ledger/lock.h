@@ -21,6 +21,9 @@ extern void eco_name_tag(LOCKTAG *tag, const char *name, int len);
  */
 extern bool eco_lock_affordable(void);
 
+/* Whether n more will be, of which none is taken yet. */
+extern bool eco_locks_affordable(int n);
+
 /* Waits for it unless try_only; false: another transaction has it. */
 extern bool eco_name_lock(const char *name, int len, bool try_only);
 

@@ -137,6 +137,9 @@ extern EcoOpenTables *eco_tables_open(EcoAccess access, EcoTable *const *tables)
  */
 extern bool eco_tables_add(EcoOpenTables *open, EcoTable *const *tables);
 
+/* Whether no trigger, rule or the like runs when their rows are written. */
+extern bool eco_tables_plain(const EcoOpenTables *open);
+
 /* What an error leaves open, the end of its transaction closes. */
 extern void eco_tables_close(EcoOpenTables *open);
 

@@ -113,6 +113,15 @@ eco_tables_add(EcoOpenTables *open, EcoTable *const *tables)
 	return true;
 }
 
+bool
+eco_tables_plain(const EcoOpenTables *open)
+{
+	for (int i = 0; i < open->ntables; i++)
+		if (!open->tables[i].table->only_read && !open->tables[i].cache->direct)
+			return false;
+	return true;
+}
+
 void
 eco_tables_close(EcoOpenTables *open)
 {

@@ -26,6 +26,12 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean)',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
              'shop_stock shop_transactions shop_user_units signing_keys'),
+            ('app', 'FUNCTION economy.purchases(bigint[], text[], text[], integer[], jsonb[])',
+             'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
+             'shop_stock shop_transactions shop_user_units signing_keys'),
+            ('app', 'FUNCTION economy.purchases(jsonb)',
+             'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
+             'shop_stock shop_transactions shop_user_units signing_keys'),
             ('app', 'FUNCTION economy.receipt(bigint, text)', ''),
             ('app', 'FUNCTION economy.recommend(bigint, text)', 'recommendations'),
             ('app', 'FUNCTION economy.recommendation_feedback(text, text)', 'recommendations'),

@@ -330,7 +330,7 @@ write_entries(Player *player)
 		ECO_CRASH_POINT("action:after_stats");
 	}
 	player->nchanged = 0;
-	eco_entries_write(player->account, player->entries, player->nentries);
+	eco_entries_write(player->entries, player->nentries);
 	MemoryContextSwitchTo(old_context);
 	MemoryContextReset(player->entry_context);
 	player->nentries = 0;

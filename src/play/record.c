@@ -91,7 +91,7 @@ eco_record_actions(PG_FUNCTION_ARGS)
 
 	eco_require_arg(fcinfo, 0, "actions");
 	batch = PG_GETARG_JSONB_P(0);
-	n = eco_batch_size(batch, "actions");
+	n = eco_batch_size(batch, "actions", ECO_MAX_BATCH);
 	actions = palloc0(sizeof(EcoAction) * Max(n, 1));
 	eco_batch_read(batch, "action", parse_action, actions);
 	PreventCommandIfReadOnly("economy.record_actions()");

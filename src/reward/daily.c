@@ -137,7 +137,7 @@ claim(EcoDaily *d, EcoAccount *account, EcoResult *result)
 	d->paid_to = Max(d->paid_to, d->streak.last_claim);
 	eco_daily_store(d);
 	ECO_CRASH_POINT("daily:after_streak");
-	eco_entry_write(account, &entry);
+	eco_entry_write(&entry);
 	ECO_CRASH_POINT("daily:after_entry");
 
 	eco_result_outcome(result, "new", "CLAIMED");

@@ -79,7 +79,7 @@ eco_grant_rewards(PG_FUNCTION_ARGS)
 	MemoryContext row_context;
 
 	eco_require_arg(fcinfo, 0, "rewards");
-	count = eco_batch_size(PG_GETARG_JSONB_P(0), "rewards");
+	count = eco_batch_size(PG_GETARG_JSONB_P(0), "rewards", ECO_MAX_BATCH);
 	grants = palloc(sizeof(Grant) * Max(count, 1));
 	eco_batch_read(PG_GETARG_JSONB_P(0), "reward", parse_grant, grants);
 	PreventCommandIfReadOnly("economy.grant_rewards()");

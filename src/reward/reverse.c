@@ -281,7 +281,7 @@ post_reversal(const Reversal *r, EcoAccount *account, EcoDaily *d, EcoResult *re
 	if (d != NULL)
 		eco_daily_store(d);
 	ECO_CRASH_POINT("reverse:after_streak");
-	eco_entry_write(account, &entry);
+	eco_entry_write(&entry);
 	ECO_CRASH_POINT("reverse:after_entry");
 	eco_result_outcome(result, "new", "OK");
 	eco_grant_set_entry(result, &entry.row);

@@ -150,7 +150,7 @@ correct(const Correction *c, EcoDaily *d, EcoAccount *account, EcoResult *result
 	eco_entry_book(account, &entry);
 	d->last_seq = entry.seq;
 	eco_daily_store(d);
-	eco_entry_write(account, &entry);
+	eco_entry_write(&entry);
 	ECO_CRASH_POINT("set_streak:after_entry");
 	eco_result_outcome(result, "new", "OK");
 	set_entry(result, &entry.row);

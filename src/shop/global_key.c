@@ -71,3 +71,12 @@ eco_global_key_use(const EcoText *product_id, const EcoText *key, int64 user_id,
 		eco_serialization_failure(&eco_shop_keys);
 	return false;
 }
+
+void
+eco_global_keys_alone(const EcoText *product_id)
+{
+	char	   *name = psprintf("economy.keys:%.*s", product_id->len, product_id->data);
+
+	(void) eco_name_lock(name, (int) strlen(name), false);
+	pfree(name);
+}

@@ -32,4 +32,10 @@ extern EcoGlobalKey eco_global_key_look(const EcoText *product_id, const EcoText
 extern bool eco_global_key_use(const EcoText *product_id, const EcoText *key,
 							   int64 user_id, int64 seq);
 
+/*
+ * For who uses more keys of the product than he can lock: wait until no other such
+ * transaction does.  Two of them would wait for each other's rows.
+ */
+extern void eco_global_keys_alone(const EcoText *product_id);
+
 #endif

@@ -79,6 +79,9 @@ find(EcoUnits *units, int64 user_id, Datum product_id)
 	Datum		key[2] = {Int64GetDatum(user_id), product_id};
 
 	units->exists = eco_row_find(&eco_shop_user_units, user_id, 0, 2, key, &units->row);
+	/* lives as long as what was asked for, not as what was read */
+	if (units->exists)
+		units->row.values[UNI_PRODUCT_ID] = product_id;
 	return units->exists;
 }
 
@@ -103,6 +106,7 @@ count_all(EcoRow *row, int64 user_id, Datum product_id)
 void
 eco_units_load(EcoUnits *units, int64 user_id, const EcoText *product_id, bool keep)
 {
+	units->changed = false;
 	if (find(units, user_id, product_id->datum))
 		return;
 	count_all(&units->row, user_id, product_id->datum);
@@ -150,14 +154,21 @@ eco_units_in(const EcoUnits *units, EcoPeriod period, TimestampTz at)
 void
 eco_units_add(EcoUnits *units, int32 quantity, TimestampTz at)
 {
+	count(&units->row, quantity, at);
+	units->changed = true;
+}
+
+void
+eco_units_write(EcoUnits *units)
+{
 	int64		user_id = eco_row_int(&units->row, UNI_USER_ID);
 
-	count(&units->row, quantity, at);
 	ECO_CRASH_POINT("limit:before_units");
 	if (units->exists)
 		eco_row_update(&units->row, user_id);
 	else
 		eco_row_insert(&units->row, user_id);
+	units->changed = false;
 	ECO_CRASH_POINT("limit:after_units");
 }
 

@@ -18,6 +18,7 @@ typedef struct EcoUnits
 {
 	EcoRow		row;
 	bool		exists;			/* the row was found, not made here */
+	bool		changed;		/* since it was written */
 } EcoUnits;
 
 /*
@@ -31,8 +32,9 @@ extern void eco_units_load(EcoUnits *units, int64 user_id, const EcoText *produc
 /* Units bought in the period that the moment lies in. */
 extern int64 eco_units_in(const EcoUnits *units, EcoPeriod period, TimestampTz at);
 
-/* Count a purchase and write the row. */
+/* Count a purchase; write the row. */
 extern void eco_units_add(EcoUnits *units, int32 quantity, TimestampTz at);
+extern void eco_units_write(EcoUnits *units);
 
 /* Whether the user has any purchase of the product. */
 extern bool eco_units_any(int64 user_id, const EcoText *product_id);

@@ -1,6 +1,7 @@
 /*
  * purchase.c
- *		economy.purchase(): points into gold, gold into items, limited stock.
+ *		economy.purchase(): points into gold, gold into items, limited stock; and the rules
+ *		that one of many purchases has with it.
  *
  * One call is one transaction's worth of work: the key is looked up, the
  * account locked, the rules checked, stock taken, the entry posted and the
@@ -13,6 +14,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
+#include "utils/datum.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/numeric.h"
@@ -23,15 +25,12 @@
 #include "errors.h"
 #include "ledger/args.h"
 #include "ledger/call.h"
-#include "ledger/result.h"
 #include "settings.h"
 #include "shop/global_key.h"
 #include "shop/journal.h"
-#include "shop/limit.h"
-#include "shop/product.h"
+#include "shop/purchase.h"
 #include "shop/stock.h"
 
-#define MAX_QUANTITY 1000000
 #define MAX_DIGITS 16			/* of a price that is given as text */
 #define EXPECTED_PRICE "expected_price"
 #define IN_PROGRESS "IN_PROGRESS"
@@ -47,33 +46,6 @@ enum
 	PURCHASE_RETRY_AFTER_MS,
 	PURCHASE_DETAIL
 };
-
-/* A purchase on its way from the arguments to the row that answers it. */
-typedef struct Purchase
-{
-	int64		user_id;
-	EcoText		product_id;
-	EcoText		key;
-	int32		quantity;
-	Jsonb	   *context;
-	Datum		expected_price; /* of a unit, numeric, or 0 */
-	bool		dry_run;
-
-	EcoProduct	product;
-	EcoUnits	units;			/* of a product that is counted */
-	int64		user_limit_left;	/* before this purchase; -1: no limit */
-	int64		gold_delta;
-	int64		monetary;
-	int32		freezes;		/* streak freezes bought */
-	int16		stock_slot;		/* -1: no stock was taken */
-	EcoOpenTables *open;
-	EcoTable   *tables[5];		/* of a new purchase, up to NULL */
-	uint8		opened;			/* NEEDS_... of them */
-	EcoAttempt	attempt;		/* taken back when the purchase is refused */
-
-	EcoResult	result;
-	EcoDetail	detail;
-} Purchase;
 
 PG_FUNCTION_INFO_V1(eco_purchase);
 PG_FUNCTION_INFO_V1(eco_purchase_probe);
@@ -92,32 +64,29 @@ PG_FUNCTION_INFO_V1(eco_purchase_probe);
  */
 static uint8 needed[256];
 
-static void read_arguments(Purchase *p, FunctionCallInfo fcinfo);
-static EcoTable *const *tables_for(Purchase *p, uint8 needs);
-static uint8 *needed_by(const Purchase *p);
-static bool open_what_it_needs(Purchase *p);
-static void buy(Purchase *p, EcoAccount *account);
-static const char *check_rules(Purchase *p, const EcoAccount *account);
-static const char *check_sale(Purchase *p);
-static const char *check_expected_price(Purchase *p);
-static Datum expected_price(Jsonb *context);
-static Datum expected_number(const JsonbValue *value);
-static const char *check_global_key(Purchase *p);
-static const char *check_user_limit(Purchase *p);
-static void describe_renewal(Purchase *p, TimestampTz now);
-static const char *check_freezes(Purchase *p, const EcoAccount *account);
-static const char *check_amounts(Purchase *p, const EcoAccount *account);
-static const char *take_stock(Purchase *p);
+static void read_arguments(EcoPurchase *p, FunctionCallInfo fcinfo);
+static EcoTable *const *tables_for(EcoPurchase *p, uint8 needs);
+static uint8 *needed_by(const EcoPurchase *p);
+static bool open_what_it_needs(EcoPurchase *p);
+static const char *check_rules(EcoPurchase *p, const EcoAccount *account);
+static bool has_booked(const EcoPurchase *p);
+static const char *check_sale(EcoPurchase *p);
+static const char *check_expected_price(EcoPurchase *p);
+static bool expected_number(const JsonbValue *value, Datum *number);
+static const char *check_global_key(EcoPurchase *p);
+static const char *check_user_limit(EcoPurchase *p);
+static void describe_renewal(EcoPurchase *p, TimestampTz now);
+static const char *check_freezes(EcoPurchase *p, const EcoAccount *account);
+static const char *check_amounts(EcoPurchase *p, const EcoAccount *account);
+static const char *take_stock(EcoPurchase *p);
 
 /* what check_rules() returns when it has waited for a slot: read the rules again */
 static const char *const waited = "waited";
 
-static void post(Purchase *p, EcoAccount *account);
-static void describe_effect(Purchase *p, bool is_conversion, const char *effect_code);
-static void replay(Purchase *p, const EcoRow *first);
-static bool same_payload(Purchase *p, const EcoRow *first);
-static void refuse(Purchase *p, const char *code);
-static void come_again(Purchase *p);
+static void post(EcoPurchase *p, EcoAccount *account);
+static void describe_effect(EcoPurchase *p, bool is_conversion, Datum effect_code);
+static bool same_payload(EcoPurchase *p, const EcoRow *first);
+static void come_again(EcoPurchase *p);
 
 /*
  * eco_purchase(user_id, product_id, idempotency_key, quantity, context, dry_run)
@@ -125,17 +94,16 @@ static void come_again(Purchase *p);
 Datum
 eco_purchase(PG_FUNCTION_ARGS)
 {
-	Purchase	p;
+	EcoPurchase p;
 	EcoCall		call;
-	Datum		detail;
 	uint8		known;
 
 	memset(&p, 0, sizeof(p));
 	read_arguments(&p, fcinfo);
 	if (!p.dry_run)
 		PreventCommandIfReadOnly("economy.purchase()");
-	eco_result_begin(&p.result, fcinfo, "btttillllij");
-	eco_result_set(&p.result, PURCHASE_QUANTITY, Int32GetDatum(p.quantity));
+	eco_result_begin(&p.result, fcinfo, ECO_PURCHASE_TYPES);
+	eco_purchase_begin(&p);
 
 	eco_call_init(&call, &eco_purchases, p.user_id, NULL);
 	known = *needed_by(&p);
@@ -148,25 +116,21 @@ eco_purchase(PG_FUNCTION_ARGS)
 	{
 		case ECO_CALL_NEW:
 			p.open = call.open;
-			buy(&p, &call.account);
+			if (eco_purchase_try(&p, &call.account))
+				post(&p, &call.account);
 			break;
 		case ECO_CALL_REPLAY:
-			replay(&p, &call.first);
+			eco_purchase_replay(&p, &call.first);
 			break;
 		case ECO_CALL_BUSY:
 			come_again(&p);
 			break;
 		case ECO_CALL_NO_USER:
-			refuse(&p, "USER_NOT_FOUND");
+			eco_purchase_refuse(&p, "USER_NOT_FOUND");
 			break;
 	}
 	eco_call_end(&call);
-
-	if (p.dry_run)
-		eco_detail_bool(&p.detail, "dry_run", true);
-	detail = eco_detail_end(&p.detail);
-	if (detail != (Datum) 0)
-		eco_result_set(&p.result, PURCHASE_DETAIL, detail);
+	eco_purchase_end(&p);
 	PG_RETURN_DATUM(eco_result_row(&p.result));
 }
 
@@ -177,7 +141,7 @@ eco_purchase(PG_FUNCTION_ARGS)
 Datum
 eco_purchase_probe(PG_FUNCTION_ARGS)
 {
-	Purchase	p;
+	EcoPurchase p;
 	EcoCall		call;
 	const char *code = "USER_NOT_FOUND";
 
@@ -197,7 +161,7 @@ eco_purchase_probe(PG_FUNCTION_ARGS)
 }
 
 static void
-read_arguments(Purchase *p, FunctionCallInfo fcinfo)
+read_arguments(EcoPurchase *p, FunctionCallInfo fcinfo)
 {
 	eco_require_arg(fcinfo, 0, "user_id");
 	p->user_id = PG_GETARG_INT64(0);
@@ -205,20 +169,33 @@ read_arguments(Purchase *p, FunctionCallInfo fcinfo)
 	p->key = eco_text_arg(fcinfo, 2, "idempotency_key", ECO_MAX_KEY);
 	eco_require_arg(fcinfo, 3, "quantity");
 	p->quantity = PG_GETARG_INT32(3);
-	if (p->quantity < 1 || p->quantity > MAX_QUANTITY)
+	if (p->quantity < 1 || p->quantity > ECO_MAX_QUANTITY)
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
 				  errmsg("quantity %d is out of range", p->quantity),
-				  errdetail("A purchase is of 1 to %d units.", MAX_QUANTITY));
+				  errdetail("A purchase is of 1 to %d units.", ECO_MAX_QUANTITY));
 	p->context = eco_object_arg(fcinfo, 4, "context");
-	p->expected_price = expected_price(p->context);
+	if (!eco_purchase_expected(p->context, &p->expected_price))
+		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("context.expected_price must be a number"));
 	eco_require_arg(fcinfo, 5, "dry_run");
 	p->dry_run = PG_GETARG_BOOL(5);
+}
+
+void
+eco_purchase_begin(EcoPurchase *p)
+{
 	p->stock_slot = -1;
 	p->user_limit_left = -1;
+	eco_result_set(&p->result, PURCHASE_QUANTITY, Int32GetDatum(p->quantity));
+}
+
+EcoTable   *const *
+eco_purchase_tables(EcoPurchase *p)
+{
+	return tables_for(p, NEEDS_ALL);
 }
 
 static EcoTable *const *
-tables_for(Purchase *p, uint8 needs)
+tables_for(EcoPurchase *p, uint8 needs)
 {
 	int			n = 0;
 
@@ -235,7 +212,7 @@ tables_for(Purchase *p, uint8 needs)
 }
 
 static uint8 *
-needed_by(const Purchase *p)
+needed_by(const EcoPurchase *p)
 {
 	return &needed[hash_bytes((const unsigned char *) p->product_id.data, p->product_id.len) %
 				   lengthof(needed)];
@@ -247,7 +224,7 @@ needed_by(const Purchase *p)
  * rules are to be read again under a new one.
  */
 static bool
-open_what_it_needs(Purchase *p)
+open_what_it_needs(EcoPurchase *p)
 {
 	uint8		needs = (p->product.has_stock ? NEEDS_STOCK : 0) |
 	(p->product.counted ? NEEDS_UNITS : 0) |
@@ -266,7 +243,7 @@ open_what_it_needs(Purchase *p)
 
 /* The code of the rule that refuses the purchase; NULL: stock and global key are taken. */
 static const char *
-decide(Purchase *p, const EcoAccount *account)
+decide(EcoPurchase *p, const EcoAccount *account)
 {
 	const char *refusal;
 
@@ -285,8 +262,8 @@ decide(Purchase *p, const EcoAccount *account)
 	return refusal;
 }
 
-static void
-buy(Purchase *p, EcoAccount *account)
+bool
+eco_purchase_try(EcoPurchase *p, const EcoAccount *account)
 {
 	const char *volatile refusal = NULL;
 
@@ -306,18 +283,15 @@ buy(Purchase *p, EcoAccount *account)
 	if (refusal != NULL && strcmp(refusal, IN_PROGRESS) == 0)
 		come_again(p);
 	else if (refusal != NULL)
-		refuse(p, refusal);
+		eco_purchase_refuse(p, refusal);
 	else if (p->dry_run)
 	{
 		eco_result_outcome(&p->result, "new", "OK");
 		eco_result_set(&p->result, PURCHASE_GOLD_DELTA, Int64GetDatum(p->gold_delta));
 		eco_result_set(&p->result, PURCHASE_GOLD, Int64GetDatum(account->gold + p->gold_delta));
-		describe_effect(p, p->product.is_conversion,
-						p->product.effect_code == (Datum) 0 ? NULL :
-						TextDatumGetCString(p->product.effect_code));
+		describe_effect(p, p->product.is_conversion, p->product.effect_code);
 	}
-	else
-		post(p, account);
+	return refusal == NULL && !p->dry_run;
 }
 
 /*
@@ -325,7 +299,7 @@ buy(Purchase *p, EcoAccount *account)
  * Read again after a wait, nothing stays of what the product was before.
  */
 static const char *
-check_rules(Purchase *p, const EcoAccount *account)
+check_rules(EcoPurchase *p, const EcoAccount *account)
 {
 	const char *refusal;
 
@@ -337,6 +311,9 @@ check_rules(Purchase *p, const EcoAccount *account)
 		return "PRODUCT_NOT_FOUND";
 	if (open_what_it_needs(p))
 		return waited;
+	/* it was limited in the middle of the call: the others are counted */
+	if (has_booked(p) && p->product.counted && !p->units_known)
+		eco_calls_settle(p->calls, p->call);
 	if ((refusal = check_sale(p)) != NULL ||
 		(refusal = check_global_key(p)) != NULL ||
 		(refusal = check_expected_price(p)) != NULL ||
@@ -348,8 +325,15 @@ check_rules(Purchase *p, const EcoAccount *account)
 	return NULL;
 }
 
+/* Whether one before it of many bought the product, and is not in the journal yet. */
+static bool
+has_booked(const EcoPurchase *p)
+{
+	return p->calls != NULL && p->call->like->unwritten > 0;
+}
+
 static const char *
-check_sale(Purchase *p)
+check_sale(EcoPurchase *p)
 {
 	TimestampTz now = eco_now();
 
@@ -365,7 +349,7 @@ check_sale(Purchase *p)
 }
 
 static const char *
-check_global_key(Purchase *p)
+check_global_key(EcoPurchase *p)
 {
 	if (!p->product.global_key)
 		return NULL;
@@ -377,7 +361,7 @@ check_global_key(Purchase *p)
 			return IN_PROGRESS;
 		case ECO_GLOBAL_KEY_UNLOCKED:
 			/* stock is taken before it is known whether the key is ours */
-			if (!p->attempt.open)
+			if (p->product.has_stock && !p->attempt.open)
 				eco_attempt_begin(&p->attempt);
 			break;
 		case ECO_GLOBAL_KEY_FREE:
@@ -391,7 +375,7 @@ check_global_key(Purchase *p)
  * unit, in gold, or for a conversion in outside points.
  */
 static const char *
-check_expected_price(Purchase *p)
+check_expected_price(EcoPurchase *p)
 {
 	int64		price = p->product.is_conversion ? p->product.source_points : p->product.price_gold;
 
@@ -404,47 +388,50 @@ check_expected_price(Purchase *p)
 	return "PRICE_CHANGED";
 }
 
-/* Numeric, or 0 when there is none. */
-static Datum
-expected_price(Jsonb *context)
+bool
+eco_purchase_expected(Jsonb *context, Datum *price)
 {
 	JsonbValue	value;
 
+	*price = (Datum) 0;
 	if (context == NULL ||
 		getKeyJsonValueFromContainer(&context->root, EXPECTED_PRICE,
 									 strlen(EXPECTED_PRICE), &value) == NULL ||
 		value.type == jbvNull)
-		return (Datum) 0;
-	return expected_number(&value);
+		return true;
+	return expected_number(&value, price);
 }
 
 /* A number, or the text of one, as some drivers send it. */
-static Datum
-expected_number(const JsonbValue *value)
+static bool
+expected_number(const JsonbValue *value, Datum *number)
 {
 	const char *digits = value->type == jbvString ? value->val.string.val : NULL;
 	int			len = digits == NULL ? 0 : value->val.string.len;
 
 	if (value->type == jbvNumeric)
-		return NumericGetDatum(value->val.numeric);
+	{
+		*number = NumericGetDatum(value->val.numeric);
+		return true;
+	}
 	if (len == 0 || len > MAX_DIGITS || (int) strspn(pnstrdup(digits, len), "0123456789") != len)
-		ECO_ERROR(ECO_INVALID_ARGUMENT,
-				  errmsg("context.expected_price must be a number"));
-	return NumericGetDatum(int64_to_numeric(strtoll(pnstrdup(digits, len), NULL, 10)));
+		return false;
+	*number = NumericGetDatum(int64_to_numeric(strtoll(pnstrdup(digits, len), NULL, 10)));
+	return true;
 }
 
 /* Limits per user; the account lock keeps what the user bought from changing. */
 static const char *
-check_user_limit(Purchase *p)
+check_user_limit(EcoPurchase *p)
 {
 	const EcoProduct *product = &p->product;
 	TimestampTz now = eco_now();
 
-	if (product->counted)
+	if (product->counted && !p->units_known)
 		eco_units_load(&p->units, p->user_id, &p->product_id, !p->dry_run);
 	if (product->limit_once)
 	{
-		p->user_limit_left = eco_units_any(p->user_id, &p->product_id) ? 0 : 1;
+		p->user_limit_left = has_booked(p) || eco_units_any(p->user_id, &p->product_id) ? 0 : 1;
 		return p->quantity <= p->user_limit_left ? NULL : "LIMIT_ONCE";
 	}
 	if (product->per_user_limit == 0)
@@ -459,7 +446,7 @@ check_user_limit(Purchase *p)
 }
 
 static void
-describe_renewal(Purchase *p, TimestampTz now)
+describe_renewal(EcoPurchase *p, TimestampTz now)
 {
 	static const char *const words[] = {"ever", "day", "week", "month"};
 	EcoPeriod	period = p->product.limit_period;
@@ -475,7 +462,7 @@ describe_renewal(Purchase *p, TimestampTz now)
 
 /* Streak freezes are held by the account, up to a limit. */
 static const char *
-check_freezes(Purchase *p, const EcoAccount *account)
+check_freezes(EcoPurchase *p, const EcoAccount *account)
 {
 	if (p->product.effect_code == (Datum) 0 ||
 		strcmp(TextDatumGetCString(p->product.effect_code), ECO_EFFECT_STREAK_FREEZE) != 0)
@@ -489,7 +476,7 @@ check_freezes(Purchase *p, const EcoAccount *account)
 }
 
 static const char *
-check_amounts(Purchase *p, const EcoAccount *account)
+check_amounts(EcoPurchase *p, const EcoAccount *account)
 {
 	int64		unit = p->product.is_conversion ? p->product.granted_gold : -p->product.price_gold;
 	const char *refusal;
@@ -510,31 +497,51 @@ check_amounts(Purchase *p, const EcoAccount *account)
 }
 
 static const char *
-take_stock(Purchase *p)
+take_stock(EcoPurchase *p)
 {
 	int64		remaining;
 	EcoStock	stock;
 
 	if (!p->product.has_stock)
 		return NULL;
-	stock = eco_stock_take(&p->product, p->quantity, !p->dry_run, &p->attempt, &remaining,
-						   &p->stock_slot);
+	stock = eco_stock_take(&p->product, p->quantity,
+						   p->dry_run ? ECO_STOCK_LOOK :
+						   p->calls != NULL ? ECO_STOCK_TRY : ECO_STOCK_TAKE,
+						   &p->attempt, &remaining, &p->stock_slot);
 	if (stock == ECO_STOCK_AGAIN)
 		return waited;
+	if (stock == ECO_STOCK_BUSY)
+		return IN_PROGRESS;
 	eco_result_set(&p->result, PURCHASE_STOCK_REMAINING, Int64GetDatum(remaining));
 	return stock == ECO_STOCK_TAKEN ? NULL : "SOLD_OUT";
 }
 
 static void
-post(Purchase *p, EcoAccount *account)
+post(EcoPurchase *p, EcoAccount *account)
 {
 	EcoEntry	entry;
-	EcoRow	   *row = &entry.row;
-	char	   *effect_code = NULL;
 
-	eco_entry_init(&entry, &eco_purchases);
-	entry.gold_delta = p->gold_delta;
-	entry.freezes_delta = p->freezes;
+	eco_purchase_entry(p, &entry);
+	ECO_CRASH_POINT("purchase:before_entry");
+	eco_entry_book(account, &entry);
+	if (p->product.counted)
+	{
+		eco_units_add(&p->units, p->quantity, entry.created_at);
+		eco_units_write(&p->units);
+	}
+	eco_entry_write(&entry);
+	ECO_CRASH_POINT("purchase:after_entry");
+	eco_purchase_made(p, &entry);
+}
+
+void
+eco_purchase_entry(const EcoPurchase *p, EcoEntry *entry)
+{
+	EcoRow	   *row = &entry->row;
+
+	eco_entry_init(entry, &eco_purchases);
+	entry->gold_delta = p->gold_delta;
+	entry->freezes_delta = p->freezes;
 	eco_row_set(row, TXN_QUANTITY, Int32GetDatum(p->quantity));
 	if (p->stock_slot >= 0)
 		eco_row_set(row, TXN_STOCK_SLOT, Int16GetDatum(p->stock_slot));
@@ -545,25 +552,21 @@ post(Purchase *p, EcoAccount *account)
 	eco_row_set(row, TXN_STATUS, CStringGetTextDatum("SUCCESS"));
 	eco_row_set(row, TXN_PRODUCT_ID, p->product_id.datum);
 	eco_row_set(row, TXN_KEY, p->key.datum);
+	/* a copy: an entry of many outlives the reading of its product */
 	if (p->product.effect_code != (Datum) 0)
-	{
-		eco_row_set(row, TXN_EFFECT_CODE, p->product.effect_code);
-		effect_code = TextDatumGetCString(p->product.effect_code);
-	}
+		eco_row_set(row, TXN_EFFECT_CODE, datumCopy(p->product.effect_code, false, -1));
 	if (p->context != NULL)
 		eco_row_set(row, TXN_CONTEXT, JsonbPGetDatum(p->context));
-	ECO_CRASH_POINT("purchase:before_entry");
-	eco_entry_book(account, &entry);
-	if (p->product.counted)
-		eco_units_add(&p->units, p->quantity, entry.created_at);
-	eco_entry_write(account, &entry);
-	ECO_CRASH_POINT("purchase:after_entry");
+}
 
+void
+eco_purchase_made(EcoPurchase *p, const EcoEntry *entry)
+{
 	eco_result_outcome(&p->result, "new", "OK");
-	eco_result_entry(&p->result, &eco_purchases, &entry.row);
-	eco_result_set(&p->result, PURCHASE_GOLD_DELTA, Int64GetDatum(entry.gold_delta));
-	eco_result_set(&p->result, PURCHASE_GOLD, Int64GetDatum(entry.gold));
-	describe_effect(p, p->product.is_conversion, effect_code);
+	eco_result_entry(&p->result, &eco_purchases, &entry->row);
+	eco_result_set(&p->result, PURCHASE_GOLD_DELTA, Int64GetDatum(entry->gold_delta));
+	eco_result_set(&p->result, PURCHASE_GOLD, Int64GetDatum(entry->gold));
+	describe_effect(p, p->product.is_conversion, p->product.effect_code);
 }
 
 /*
@@ -571,7 +574,7 @@ post(Purchase *p, EcoAccount *account)
  * effect is applied by the app.
  */
 static void
-describe_effect(Purchase *p, bool is_conversion, const char *effect_code)
+describe_effect(EcoPurchase *p, bool is_conversion, Datum effect_code)
 {
 	if (is_conversion)
 	{
@@ -579,19 +582,19 @@ describe_effect(Purchase *p, bool is_conversion, const char *effect_code)
 		return;
 	}
 	eco_detail_bool(&p->detail, "apply", true);
-	if (effect_code != NULL)
-		eco_detail_str(&p->detail, "effect_code", effect_code);
+	if (effect_code != (Datum) 0)
+		eco_detail_str(&p->detail, "effect_code", TextDatumGetCString(effect_code));
 }
 
-static void
-replay(Purchase *p, const EcoRow *first)
+void
+eco_purchase_replay(EcoPurchase *p, const EcoRow *first)
 {
 	bool		is_conversion;
 
 	eco_result_entry(&p->result, &eco_purchases, first);
 	if (!same_payload(p, first))
 	{
-		refuse(p, "IDEMPOTENCY_MISMATCH");
+		eco_purchase_refuse(p, "IDEMPOTENCY_MISMATCH");
 		return;
 	}
 	is_conversion = VARDATA_ANY(DatumGetTextPP(first->values[TXN_CATEGORY]))[0] == 'c';
@@ -599,8 +602,7 @@ replay(Purchase *p, const EcoRow *first)
 	eco_result_set(&p->result, PURCHASE_GOLD_DELTA, first->values[ECO_COL_GOLD_DELTA]);
 	eco_result_set(&p->result, PURCHASE_GOLD, first->values[ECO_COL_GOLD]);
 	describe_effect(p, is_conversion,
-					first->isnull[TXN_EFFECT_CODE] ? NULL :
-					TextDatumGetCString(first->values[TXN_EFFECT_CODE]));
+					first->isnull[TXN_EFFECT_CODE] ? (Datum) 0 : first->values[TXN_EFFECT_CODE]);
 }
 
 /*
@@ -622,7 +624,7 @@ without_conditions(Jsonb *context)
 }
 
 static bool
-same_payload(Purchase *p, const EcoRow *first)
+same_payload(EcoPurchase *p, const EcoRow *first)
 {
 	Jsonb	   *context = without_conditions(p->context);
 	Jsonb	   *first_context = first->isnull[TXN_CONTEXT] ? NULL :
@@ -641,8 +643,8 @@ same_payload(Purchase *p, const EcoRow *first)
 	return false;
 }
 
-static void
-refuse(Purchase *p, const char *code)
+void
+eco_purchase_refuse(EcoPurchase *p, const char *code)
 {
 	eco_result_outcome(&p->result, "refused", code);
 	eco_result_set(&p->result, PURCHASE_GOLD_DELTA, Int64GetDatum(0));
@@ -650,7 +652,19 @@ refuse(Purchase *p, const char *code)
 
 /* Answer in_progress: another transaction is in this call, or uses this global key. */
 static void
-come_again(Purchase *p)
+come_again(EcoPurchase *p)
 {
 	eco_result_busy(&p->result, PURCHASE_RETRY_AFTER_MS);
+}
+
+void
+eco_purchase_end(EcoPurchase *p)
+{
+	Datum		detail;
+
+	if (p->dry_run)
+		eco_detail_bool(&p->detail, "dry_run", true);
+	detail = eco_detail_end(&p->detail);
+	if (detail != (Datum) 0)
+		eco_result_set(&p->result, PURCHASE_DETAIL, detail);
 }

@@ -189,7 +189,7 @@ CREATE TYPE economy.purchase_result AS (
     retry_after_ms       integer,
     detail               jsonb
 );
-COMMENT ON TYPE economy.purchase_result IS 'Result of economy.purchase().';
+COMMENT ON TYPE economy.purchase_result IS 'Result of purchase() and purchases().';
 
 CREATE FUNCTION economy.purchase(
     user_id bigint, product_id text, idempotency_key text, quantity integer DEFAULT 1,
@@ -200,6 +200,21 @@ COMMENT ON FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean
     'Buys quantity units, once per (user, product, idempotency key); '
     'a retry returns the first result with state reuse. '
     'Refusals are returned as a row with a code.';
+
+CREATE FUNCTION economy.purchases(purchases jsonb) RETURNS SETOF economy.purchase_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_purchases_json';
+COMMENT ON FUNCTION economy.purchases(jsonb) IS
+    'purchase() for an array of up to 8,190 objects with the keys user_id, product_id, '
+    'idempotency_key, quantity, context, in one transaction; a row per element in their order. '
+    'A refused purchase does not stop the others.';
+
+CREATE FUNCTION economy.purchases(
+    user_ids bigint[], product_ids text[], idempotency_keys text[],
+    quantities integer[] DEFAULT NULL, contexts jsonb[] DEFAULT NULL
+) RETURNS SETOF economy.purchase_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_purchases_arrays';
+COMMENT ON FUNCTION economy.purchases(bigint[], text[], text[], integer[], jsonb[]) IS
+    'The same with arrays of as many elements each.';
 
 CREATE TYPE economy.receipt_check AS (valid boolean, reason text);
 COMMENT ON TYPE economy.receipt_check IS

@@ -46,23 +46,25 @@ EcoTable	eco_shop_stock = {
 	.keys = {{2, {STK_PRODUCT_ID, STK_SLOT}}},
 };
 
-static int	read_slots(const EcoProduct *product, EcoRow *slots, int64 *total);
+static int	read_slots(const EcoText *product_id, EcoRow *slots, int64 *total);
 static bool take_free(EcoRow *slots, int nslots, int32 units, int16 *slot);
-static EcoStock gather(EcoRow *slots, int nslots, int32 units,
+static EcoStock gather(EcoRow *slots, int nslots, int32 units, EcoStockHow how,
 					   EcoAttempt *attempt, int16 *slot);
+static bool reserve(const EcoText *product_id, int64 units, EcoWait wait);
 static void take_parts(EcoRow *slots, int nslots, const bool *locked, int64 wanted, int16 *slot);
 static void write_slot(EcoRow *row, int64 units);
 
 EcoStock
-eco_stock_take(const EcoProduct *product, int32 units, bool take,
+eco_stock_take(const EcoProduct *product, int32 units, EcoStockHow how,
 			   EcoAttempt *attempt, int64 *remaining, int16 *slot)
 {
 	EcoRow	   *slots = palloc(sizeof(EcoRow) * MAX_SLOTS);
-	int			nslots = read_slots(product, slots, remaining);
+	int			nslots = read_slots(&product->product_id, slots, remaining);
+	bool		take = how != ECO_STOCK_LOOK;
 	EcoStock	answer = *remaining >= units ? ECO_STOCK_TAKEN : ECO_STOCK_SOLD_OUT;
 
 	if (answer == ECO_STOCK_TAKEN && take && !take_free(slots, nslots, units, slot))
-		answer = gather(slots, nslots, units, attempt, slot);
+		answer = gather(slots, nslots, units, how, attempt, slot);
 	if (answer == ECO_STOCK_TAKEN)
 		*remaining -= units;
 	if (take && answer == ECO_STOCK_SOLD_OUT)
@@ -72,13 +74,13 @@ eco_stock_take(const EcoProduct *product, int32 units, bool take,
 }
 
 static int
-read_slots(const EcoProduct *product, EcoRow *slots, int64 *total)
+read_slots(const EcoText *product_id, EcoRow *slots, int64 *total)
 {
 	EcoScan    *scan;
 	int			n = 0;
 
 	*total = 0;
-	scan = eco_scan_begin(&eco_shop_stock, 0, 0, 1, &product->product_id.datum);
+	scan = eco_scan_begin(&eco_shop_stock, 0, 0, 1, &product_id->datum);
 	while (n < MAX_SLOTS && eco_scan_next(scan, &slots[n]))
 		*total += eco_row_int(&slots[n++], STK_REMAINING);
 	eco_scan_end(scan);
@@ -111,7 +113,8 @@ take_free(EcoRow *slots, int nslots, int32 units, int16 *slot)
  * that one is waited for.
  */
 static EcoStock
-gather(EcoRow *slots, int nslots, int32 units, EcoAttempt *attempt, int16 *slot)
+gather(EcoRow *slots, int nslots, int32 units, EcoStockHow how,
+	   EcoAttempt *attempt, int16 *slot)
 {
 	bool		locked[MAX_SLOTS] = {false};
 	int64		gathered = 0;
@@ -136,6 +139,8 @@ gather(EcoRow *slots, int nslots, int32 units, EcoAttempt *attempt, int16 *slot)
 		return ECO_STOCK_TAKEN;
 	}
 	eco_attempt_undo(attempt);
+	if (how == ECO_STOCK_TRY)
+		return ECO_STOCK_BUSY;
 	eco_attempt_begin(attempt);
 	(void) eco_row_lock(&slots[held], 0, ECO_WAIT);
 	return ECO_STOCK_AGAIN;
@@ -164,4 +169,47 @@ write_slot(EcoRow *row, int64 units)
 	row->values[STK_REMAINING] = Int64GetDatum(eco_row_int(row, STK_REMAINING) - units);
 	eco_row_update(row, 0);
 	ECO_CRASH_POINT("stock:after_slot");
+}
+
+void
+eco_stock_reserve(const EcoText *product_id, int64 units)
+{
+	EcoAttempt	attempt = {0};
+
+	PG_TRY();
+	{
+		eco_attempt_begin(&attempt);
+		if (reserve(product_id, units, ECO_SKIP))
+			eco_attempt_keep(&attempt);
+		else
+		{
+			eco_attempt_undo(&attempt);
+			(void) reserve(product_id, units, ECO_WAIT);
+		}
+	}
+	PG_CATCH();
+	{
+		eco_attempt_fail(&attempt);
+	}
+	PG_END_TRY();
+}
+
+/*
+ * Lock slots that hold so many units together: those that nobody has, or, with
+ * ECO_WAIT, all that hold any.  False: there are fewer.
+ */
+static bool
+reserve(const EcoText *product_id, int64 units, EcoWait wait)
+{
+	EcoRow	   *slots = palloc(sizeof(EcoRow) * MAX_SLOTS);
+	int64		total;
+	int			nslots = read_slots(product_id, slots, &total);
+	int64		locked = 0;
+
+	for (int i = 0; i < nslots && (wait == ECO_WAIT || locked < units); i++)
+		if (eco_row_int(&slots[i], STK_REMAINING) > 0 &&
+			eco_row_lock(&slots[i], 0, wait) == ECO_LOCKED)
+			locked += eco_row_int(&slots[i], STK_REMAINING);
+	pfree(slots);
+	return locked >= units;
 }

@@ -51,6 +51,8 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('purchase', 'SELECT * FROM economy.purchase(:u, ''pgtap_x'', ''k1'')'),
     ('purchase', 'SELECT * FROM economy.purchase(:u, ''pgtap_x'', ''k1'')'),
     ('purchase', 'SELECT * FROM economy.purchase(:u, ''pgtap_x'', ''k2'', dry_run => true)'),
+    ('purchases', format('SELECT * FROM economy.purchases(%L)', '[{"user_id": :u, "product_id": "pgtap_x", "idempotency_key": "k3"}]')),
+    ('purchases', 'SELECT * FROM economy.purchases(''{:u}'', ''{pgtap_x}'', ''{k4}'')'),
     ('receipt', 'SELECT * FROM economy.receipt(:u, ''P:u-2'')'),
     ('recommend', 'SELECT * FROM economy.recommend(:u, ''pgtap'')'),
     ('recommendation_feedback', format('SELECT economy.recommendation_feedback(%L, ''click'')', :'d')),

@@ -2,7 +2,7 @@
 -- made, and calls of helpers with what they were not made for.  Each has its
 -- code, and nothing is done.
 BEGIN;
-SELECT plan(46);
+SELECT plan(48);
 
 SELECT economy.register('pgtap errors') AS u \gset
 SELECT transaction_id AS granted FROM economy.grant_reward(:u, 'pgtap', 'e1', 100) \gset
@@ -98,6 +98,8 @@ $$;
 SELECT is(pg_temp.taken(type::regclass, replace(call, '{u}', :'u')), '', type || ' altered: ' || call)
 FROM (VALUES
     ('economy.purchase_result', $$economy.purchase({u}, 'pgtap errors', 'altered')$$),
+    ('economy.purchase_result', $$economy.purchases('[{"user_id": {u}, "product_id": "pgtap errors", "idempotency_key": "altered"}]')$$),
+    ('economy.purchase_result', $$economy.purchases('{{u}}', '{pgtap errors}', '{altered}')$$),
     ('economy.grant_result', $$economy.grant_reward({u}, 'pgtap', 'altered', 1)$$),
     ('economy.grant_result', $$economy.grant_rewards('[{"user_id": {u}, "source": "pgtap", "external_event_id": "altered", "gold": 1}]')$$),
     ('economy.grant_result', $$economy.revoke_reward({u}, 'R{u}-1', 'r', 'a')$$),

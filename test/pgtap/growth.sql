@@ -7,6 +7,7 @@ CREATE FUNCTION pg_temp.clock(at timestamptz) RETURNS text LANGUAGE sql AS $$ SE
 SELECT pg_temp.clock('2097-01-01 12:00:00+00') AS x \gset
 SELECT economy.register_game('pgtap_growth') AS x \gset
 SELECT count(*) AS x FROM economy.upsert_product('{"product_id": "pgtap_growth", "category": "conversion", "granted_gold": 1, "monetary": 100}', 'pgtap') \gset
+SELECT count(*) AS x FROM economy.upsert_product('{"product_id": "pgtap_counted", "category": "item", "price_gold": 0, "per_user_limit": 1000000}', 'pgtap') \gset
 CREATE TEMP TABLE crowd AS SELECT n, economy.register('pgtap growth ' || n) AS user_id FROM generate_series(1, 1600) n;
 CREATE TEMP SEQUENCE key;
 CREATE TEMP TABLE work (what text, n integer, pages bigint);
@@ -52,6 +53,12 @@ SELECT pg_temp.measure('record_actions() of games that are not there', NULL, $$S
     'user_id', c.user_id, 'game', 'none' || c.n, 'action_type', 'X', 'action_id', 'c' || nextval('key'), 'bet', 0, 'win', 1)) FROM crowd c WHERE c.n <= {n}))$$);
 SELECT pg_temp.measure('grant_rewards()', NULL, $$SELECT count(*) FROM economy.grant_rewards((SELECT jsonb_agg(jsonb_build_object(
     'user_id', c.user_id, 'source', 'pgtap', 'external_event_id', 'd' || nextval('key'), 'gold', 1, 'xp', 1)) FROM crowd c WHERE c.n <= {n}))$$);
+SELECT pg_temp.measure('purchases() by as many users', NULL, $$SELECT count(*) FROM economy.purchases((SELECT jsonb_agg(jsonb_build_object(
+    'user_id', c.user_id, 'product_id', 'pgtap_growth', 'idempotency_key', 'f' || nextval('key'))) FROM crowd c WHERE c.n <= {n}))$$);
+SELECT pg_temp.measure('purchases() by one user', NULL, $$SELECT count(*) FROM economy.purchases((SELECT jsonb_agg(jsonb_build_object(
+    'user_id', (SELECT user_id FROM crowd WHERE n = 1), 'product_id', 'pgtap_growth', 'idempotency_key', 'g' || nextval('key'))) FROM crowd c WHERE c.n <= {n}))$$);
+SELECT pg_temp.measure('purchases() of a counted product by one user', NULL, $$SELECT count(*) FROM economy.purchases((SELECT jsonb_agg(jsonb_build_object(
+    'user_id', (SELECT user_id FROM crowd WHERE n = 1), 'product_id', 'pgtap_counted', 'idempotency_key', 'h' || nextval('key'))) FROM crowd c WHERE c.n <= {n}))$$);
 SELECT pg_temp.measure('rfm_refresh_incremental() after as many purchases', 'SELECT pg_temp.buy({n})', 'SELECT * FROM economy.rfm_refresh_incremental()');
 SELECT pg_temp.measure('rfm_refresh() after as many purchases', 'SELECT pg_temp.buy({n})', 'SELECT * FROM economy.rfm_refresh()');
 SELECT pg_temp.measure('rollup_stats() of as many actions', $$SELECT count(*) FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object(
@@ -100,7 +107,7 @@ SELECT cmp_ok(pg_temp.pages('SELECT * FROM economy.rollup_stats()'), '<=', :idle
 CREATE FUNCTION pg_temp.looked(way text, tuples bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM set_config('economy.row_access', way, true);
-    UPDATE pg_class SET relpages = pg_relation_size(oid) / 8192, reltuples = tuples WHERE oid IN ('economy.user_actions'::regclass, 'economy.reward_audit'::regclass);
+    UPDATE pg_class SET relpages = pg_relation_size(oid) / 8192, reltuples = tuples WHERE oid IN ('economy.user_actions'::regclass, 'economy.reward_audit'::regclass, 'economy.shop_transactions'::regclass);
 END
 $$;
 CREATE FUNCTION pg_temp.keys(of text, statement text) RETURNS SETOF text LANGUAGE plpgsql AS $$
@@ -120,9 +127,11 @@ BEGIN
     END LOOP;
 END
 $$;
-DELETE FROM pg_statistic WHERE starelid IN ('economy.user_actions'::regclass, 'economy.reward_audit'::regclass);
+DELETE FROM pg_statistic WHERE starelid IN ('economy.user_actions'::regclass, 'economy.reward_audit'::regclass, 'economy.shop_transactions'::regclass);
 SELECT pg_temp.keys('record_actions() of one user', $$SELECT count(*) FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object(
     'user_id', {user}, 'game', 'pgtap_growth', 'action_type', 'X', 'action_id', {key}, 'bet', 0, 'win', 1)) FROM crowd c WHERE c.n <= {n}))$$);
+SELECT pg_temp.keys('purchases() by one user', $$SELECT count(*) FROM economy.purchases((SELECT jsonb_agg(jsonb_build_object(
+    'user_id', {user}, 'product_id', 'pgtap_growth', 'idempotency_key', {key})) FROM crowd c WHERE c.n <= {n}))$$);
 SELECT pg_temp.keys('grant_rewards() to one user', $$SELECT count(*) FROM economy.grant_rewards((SELECT jsonb_agg(jsonb_build_object(
     'user_id', {user}, 'source', 'pgtap', 'external_event_id', {key}, 'gold', 1, 'xp', 1)) FROM crowd c WHERE c.n <= {n}))$$);
 -- what grows with the square is noticed

@@ -1,0 +1,84 @@
+/*
+ * purchase.h
+ *		A purchase by an account that is locked: its rules, its entry and its answer.
+ *		purchase.c makes one of each call, purchases.c many of one call.
+ */
+#ifndef ECO_PURCHASE_H
+#define ECO_PURCHASE_H
+
+#include "postgres.h"
+
+#include "ledger/args.h"
+#include "ledger/calls.h"
+#include "ledger/entry.h"
+#include "ledger/result.h"
+#include "shop/limit.h"
+#include "shop/product.h"
+
+/* of economy.purchase_result */
+#define ECO_PURCHASE_TYPES "btttillllij"
+
+#define ECO_MAX_QUANTITY 1000000
+
+/* A purchase on its way from the arguments to the row that answers it. */
+typedef struct EcoPurchase
+{
+	int64		user_id;
+	EcoText		product_id;
+	EcoText		key;
+	int32		quantity;
+	Jsonb	   *context;
+	Datum		expected_price; /* of a unit, numeric, or 0 */
+	bool		dry_run;
+
+	/*
+	 * One of many, or NULL.  It does not wait: it would hold what those
+	 * before it took.
+	 */
+	EcoCalls   *calls;
+	EcoCallOf  *call;
+
+	EcoProduct	product;
+	EcoUnits	units;			/* of a product that is counted */
+	bool		units_known;	/* from one before it of many */
+	int64		user_limit_left;	/* before this purchase; -1: no limit */
+	int64		gold_delta;
+	int64		monetary;
+	int32		freezes;		/* streak freezes bought */
+	int16		stock_slot;		/* -1: no stock was taken */
+	EcoOpenTables *open;
+	EcoTable   *tables[5];		/* of a new purchase, up to NULL */
+	uint8		opened;			/* those that only some products need */
+	EcoAttempt	attempt;		/* taken back when the purchase is refused */
+
+	EcoResult	result;
+	EcoDetail	detail;
+} EcoPurchase;
+
+/*
+ * The price that the context expects, numeric, or 0 for none.  False: it is no number.
+ */
+extern bool eco_purchase_expected(Jsonb *context, Datum *price);
+
+/* All tables that purchases need, up to NULL, but for the journal and accounts. */
+extern EcoTable *const *eco_purchase_tables(EcoPurchase *p);
+
+/* To be called when the arguments and the result's type are filled in. */
+extern void eco_purchase_begin(EcoPurchase *p);
+
+/*
+ * Apply the rules and take stock and global key.  True: the entry is to be made and
+ * written, and eco_purchase_made() called.  False: it is refused, and answered.
+ */
+extern bool eco_purchase_try(EcoPurchase *p, const EcoAccount *account);
+extern void eco_purchase_entry(const EcoPurchase *p, EcoEntry *entry);
+extern void eco_purchase_made(EcoPurchase *p, const EcoEntry *entry);
+
+/* The other answers. */
+extern void eco_purchase_replay(EcoPurchase *p, const EcoRow *first);
+extern void eco_purchase_refuse(EcoPurchase *p, const char *code);
+
+/* The last step: the answer's detail. */
+extern void eco_purchase_end(EcoPurchase *p);
+
+#endif
