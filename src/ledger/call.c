@@ -7,7 +7,9 @@
  * moved: every entry of a user updates the account row.  If the version that the
  * snapshot of the look sees is the one we lock, and nobody was waited for, no entry
  * was committed since, so the key it did not see does not exist.  Otherwise we look
- * again with a snapshot taken while we hold the lock, and then nothing can move.
+ * again with a snapshot taken while we hold the lock, and then nothing can move.  The
+ * key's index need not be unique for that, and could not be: it has digests.  Were an
+ * entry ever made past the lock, it would have the seq of another, which is unique.
  *
  * The rules are read under a snapshot taken after the lock in any case: what an
  * admin had changed by then holds for this call.  At REPEATABLE READ and above there
@@ -127,10 +129,9 @@ find_first(EcoCall *call)
 
 /*
  * Take the transaction's lock on the key, waiting up to
- * economy.duplicate_wait.  False: another transaction has it.  The account lock and
- * the unique index keep a key to one effect without it; it is what lets a
- * duplicate be answered at once; past the transaction's fair share of locks a
- * duplicate waits for the account instead.
+ * economy.duplicate_wait.  False: another transaction has it.  The account lock keeps
+ * a key to one effect without it; it is what lets a duplicate be answered at once;
+ * past the transaction's fair share of locks a duplicate waits for the account instead.
  */
 static bool
 key_lock(const EcoCall *call)

@@ -240,6 +240,7 @@ eco_entry_prepare(EcoAccount *account, EcoEntry *entry)
 	if (eco_journal_is_signed(journal))
 		eco_row_set(row, journal->key_version_column, Int32GetDatum(eco_key_active()));
 
+	eco_row_digest(row);
 	eco_entry_hash(journal, row, account->head, hash);
 	eco_row_set(row, ECO_COL_HASH, eco_bytea(hash, ECO_HASH_LEN));
 	if (eco_journal_is_signed(journal))

@@ -51,11 +51,11 @@ eco_journal_of(char letter)
 	return NULL;
 }
 
-/* Whether the hash leaves the column out: it is the hash itself, or made from it. */
+/* Whether the hash leaves the column out: it is the hash, or made from it or from others. */
 static inline bool
 is_left_out(const EcoJournal *journal, int column)
 {
-	return column == ECO_COL_HASH ||
+	return column == ECO_COL_HASH || (column != 0 && column == journal->table->digest) ||
 		(eco_journal_is_signed(journal) && column == journal->signature_column);
 }
 

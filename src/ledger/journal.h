@@ -81,7 +81,7 @@ eco_journal_is_signed(const EcoJournal *journal)
 
 /*
  * Hash of a stored or new row of the journal after `prev`.  The signature is left
- * out: it is made from the hash.
+ * out: it is made from the hash; and so is the digest of a key, made from its texts.
  */
 extern void eco_entry_hash(const EcoJournal *journal, const EcoRow *row,
 						   const uint8 prev[ECO_HASH_LEN], uint8 hash[ECO_HASH_LEN]);

@@ -214,6 +214,12 @@ CREATE FUNCTION economy_internal.forbid_change() RETURNS trigger
 COMMENT ON FUNCTION economy_internal.forbid_change() IS
     'Trigger of the journals: refuses UPDATE, DELETE and TRUNCATE with XE101.';
 
+CREATE FUNCTION economy_internal.key_digest(first text, second text) RETURNS bigint
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_key_digest';
+COMMENT ON FUNCTION economy_internal.key_digest(text, text) IS
+    'What a journal''s index knows a key of two texts by: the upper half of the first, the lower '
+    'half of both. Other texts may have the same.';
+
 -- The columns stand in the journal's own order, which leaves no gaps in a row.
 CREATE FUNCTION economy_internal.make_journal(journal regclass) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

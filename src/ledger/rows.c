@@ -45,6 +45,15 @@ eco_row_find(EcoTable *table, int64 user_id, int key, int nvalues,
 	return found;
 }
 
+static void
+note_digest(EcoScan *scan, const Datum *values)
+{
+	if (!eco_scan_by_digest(scan))
+		return;
+	memcpy(scan->values, values, sizeof(Datum) * scan->nvalues);
+	eco_digest_range(scan->nvalues, values, &scan->least, &scan->most);
+}
+
 static EcoScan *
 scan_begin(EcoTable *table, int64 user_id, int key, int nvalues,
 		   const Datum *values, const int64 *after)
@@ -57,6 +66,7 @@ scan_begin(EcoTable *table, int64 user_id, int key, int nvalues,
 	scan->key = key;
 	scan->nvalues = nvalues;
 	scan->context = CurrentMemoryContext;
+	note_digest(scan, values);
 	scan->direct = scan->open->direct && eco_direct_scan_begin(scan, values, after);
 	if (!scan->direct)
 		eco_sql_scan_begin(scan, values, after);
@@ -108,9 +118,12 @@ eco_scan_begin_after(EcoTable *table, int64 user_id, int key, int nvalues,
 bool
 eco_scan_next(EcoScan *scan, EcoRow *row)
 {
-	if (scan->direct)
-		return eco_direct_scan_next(scan, row);
-	return eco_sql_scan_next(scan, row);
+	bool		found;
+
+	do
+		found = scan->direct ? eco_direct_scan_next(scan, row) : eco_sql_scan_next(scan, row);
+	while (found && eco_scan_by_digest(scan) && !eco_digest_meant(scan, row));
+	return found;
 }
 
 void
@@ -118,6 +131,7 @@ eco_scan_again(EcoScan *scan, const Datum *values)
 {
 	MemoryContext caller = MemoryContextSwitchTo(scan->context);
 
+	note_digest(scan, values);
 	if (scan->direct)
 		eco_direct_scan_again(scan, values);
 	else

@@ -44,6 +44,7 @@
 #define ECO_MAX_KEYS		3
 #define ECO_MAX_KEY_COLUMNS 3
 #define ECO_MAX_OPEN		24	/* tables of one call */
+#define ECO_DIGESTED_KEY	1
 
 typedef struct EcoColumn
 {
@@ -89,6 +90,15 @@ typedef struct EcoTable
 	EcoColumn	columns[ECO_MAX_COLUMNS];
 	int			nkeys;
 	EcoKey		keys[ECO_MAX_KEYS];
+
+	/*
+	 * A column that stands in the index of ECO_DIGESTED_KEY, a user and two
+	 * texts, for these (see core/digest.h); 0: none.  A scan gives the user
+	 * and one text or both, which must outlive it; what it hands out has
+	 * them, in no order.  Made from columns that are hashed, it is no part of
+	 * a hash.
+	 */
+	int			digest;
 
 	struct EcoTableCache *cache;	/* facts about the relation, or NULL */
 	SPIPlanPtr	plans[ECO_NPLANS];
@@ -195,6 +205,12 @@ typedef enum EcoWait
 
 /* An empty row of the table: all columns null. */
 extern void eco_row_init(EcoRow *row, EcoTable *table);
+
+/* Set its digest, before the row is inserted. */
+extern void eco_row_digest(EcoRow *row);
+
+/* Whether its digest is not of its texts; *digest is what it should be. */
+extern bool eco_row_digest_wrong(const EcoRow *row, int64 *digest);
 
 /* The row with these values in the leading columns of the key, if any. */
 extern bool eco_row_find(EcoTable *table, int64 user_id, int key, int nvalues,

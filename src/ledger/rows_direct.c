@@ -35,6 +35,7 @@
 #define ROOM_FOR_VERSIONS (BLCKSZ / 8)	/* of rows that change, on a page */
 
 static RegProcedure equality_of(Oid type);
+static int	set_keys(EcoScan *scan, const Datum *values, const int64 *after);
 static bool index_is_complete(Relation index);
 static EcoLock lock_version(EcoRow *row, EcoOpenTable *open, TupleTableSlot *slot,
 							LockWaitPolicy policy, uint8 flags);
@@ -49,15 +50,14 @@ static void insert_index_entries(EcoTableCache *cache, Relation rel, TupleTableS
 bool
 eco_direct_scan_begin(EcoScan *scan, const Datum *values, const int64 *after)
 {
-	EcoTable   *table = scan->table;
 	Relation	rel = scan->open->rel;
-	int			nkeys = scan->nvalues;
+	int			nkeys;
 
 	/*
 	 * many databases have no experiment, and ask at every call which there
 	 * are
 	 */
-	if (nkeys == 0 && RelationGetNumberOfBlocks(rel) == 0)
+	if (scan->nvalues == 0 && RelationGetNumberOfBlocks(rel) == 0)
 	{
 		PredicateLockRelation(rel, GetActiveSnapshot());
 		return true;
@@ -74,7 +74,29 @@ eco_direct_scan_begin(EcoScan *scan, const Datum *values, const int64 *after)
 		index_close(scan->index, NoLock);
 		return false;
 	}
-	for (int i = 0; i < nkeys; i++)
+	nkeys = set_keys(scan, values, after);
+	scan->desc = eco_index_beginscan(rel, scan->index, GetActiveSnapshot(), nkeys);
+	index_rescan(scan->desc, scan->keys, nkeys, NULL, 0);
+	return true;
+}
+
+static void
+set_bound(EcoScan *scan, int nkey, int column, StrategyNumber strategy, RegProcedure compare,
+		  int64 value)
+{
+	ScanKeyEntryInitialize(&scan->keys[nkey], 0, column, strategy, InvalidOid, InvalidOid,
+						   compare, Int64GetDatum(value));
+}
+
+/* What the index is asked for; the number of conditions. */
+static int
+set_keys(EcoScan *scan, const Datum *values, const int64 *after)
+{
+	const EcoTable *table = scan->table;
+	bool		by_digest = eco_scan_by_digest(scan);
+	int			n = by_digest ? 1 : scan->nvalues;
+
+	for (int i = 0; i < n; i++)
 	{
 		Oid			type = table->columns[table->keys[scan->key].columns[i]].type;
 
@@ -82,15 +104,19 @@ eco_direct_scan_begin(EcoScan *scan, const Datum *values, const int64 *after)
 							   InvalidOid, scan->index->rd_indcollation[i],
 							   equality_of(type), values[i]);
 	}
+	if (by_digest && scan->least == scan->most)
+		set_bound(scan, n++, 2, BTEqualStrategyNumber, F_INT8EQ, scan->least);
+	else if (by_digest)
+	{
+		set_bound(scan, n++, 2, BTGreaterEqualStrategyNumber, F_INT8GE, scan->least);
+		set_bound(scan, n++, 2, BTLessEqualStrategyNumber, F_INT8LE, scan->most);
+	}
 	if (after != NULL)
 	{
-		ScanKeyEntryInitialize(&scan->keys[nkeys], 0, nkeys + 1, BTGreaterStrategyNumber,
-							   InvalidOid, InvalidOid, F_INT8GT, Int64GetDatum(*after));
-		nkeys++;
+		set_bound(scan, n, n + 1, BTGreaterStrategyNumber, F_INT8GT, *after);
+		n++;
 	}
-	scan->desc = eco_index_beginscan(rel, scan->index, GetActiveSnapshot(), nkeys);
-	index_rescan(scan->desc, scan->keys, nkeys, NULL, 0);
-	return true;
+	return n;
 }
 
 /*
@@ -108,11 +134,8 @@ index_is_complete(Relation index)
 void
 eco_direct_scan_again(EcoScan *scan, const Datum *values)
 {
-	if (scan->desc == NULL)
-		return;
-	for (int i = 0; i < scan->nvalues; i++)
-		scan->keys[i].sk_argument = values[i];
-	index_rescan(scan->desc, scan->keys, scan->nvalues, NULL, 0);
+	if (scan->desc != NULL)
+		index_rescan(scan->desc, scan->keys, set_keys(scan, values, NULL), NULL, 0);
 }
 
 bool

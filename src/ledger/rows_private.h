@@ -75,6 +75,9 @@ struct EcoScan
 	bool		direct;
 	int			key;
 	int			nvalues;
+	Datum		values[ECO_MAX_KEY_COLUMNS];	/* of a key with a digest */
+	int64		least;			/* the digests to look at */
+	int64		most;
 
 	MemoryContext context;		/* it began in: the index keeps memory there */
 
@@ -100,6 +103,22 @@ struct EcoScan
  * is one for all users; a table whose rows are spread by user chooses here.
  */
 extern EcoOpenTable *eco_relation_for(const EcoTable *table, int64 user_id);
+
+/* Whether the scan's key is one with a digest, which stands for its texts. */
+static inline bool
+eco_scan_by_digest(const EcoScan *scan)
+{
+	return scan->key == ECO_DIGESTED_KEY && scan->nvalues > 1 && scan->table->digest != 0;
+}
+
+/* The digests that a key with these values, the user and one text or two, can have. */
+extern void eco_digest_range(int nvalues, const Datum *values, int64 *least, int64 *most);
+
+/* Whether the row has the texts that the scan is for, and not only their digest. */
+extern bool eco_digest_meant(const EcoScan *scan, const EcoRow *row);
+
+/* The columns that lead the key's index, as it stands for the key; how many. */
+extern int	eco_key_in_index(const EcoTable *table, int key, int columns[ECO_MAX_KEY_COLUMNS]);
 
 /* Facts about the table, looked up again when they may have changed. */
 extern EcoTableCache *eco_table_cache(EcoTable *table);

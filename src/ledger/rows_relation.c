@@ -44,7 +44,7 @@ static bool direct_possible(EcoTable *table, EcoTableCache *cache, Relation rel)
 static bool needs_executor(EcoTable *table, EcoTableCache *cache, Relation rel);
 static bool deletes_plainly(Relation rel);
 static bool find_indexes(EcoTable *table, EcoTableCache *cache, Relation rel);
-static bool serves_key(const EcoKey *key, const EcoTableCache *cache, Relation rel,
+static bool serves_key(const EcoTable *table, int key, const EcoTableCache *cache, Relation rel,
 					   Relation index, const IndexInfo *info);
 static void prepare_constraints(EcoTableCache *cache, Relation rel);
 static TransactionId changed_by(Oid relid);
@@ -279,7 +279,7 @@ find_indexes(EcoTable *table, EcoTableCache *cache, Relation rel)
 
 		for (int k = 0; plain && k < table->nkeys; k++)
 			if (!OidIsValid(cache->key_index[k]) &&
-				serves_key(&table->keys[k], cache, rel, index, info))
+				serves_key(table, k, cache, rel, index, info))
 				cache->key_index[k] = RelationGetRelid(index);
 		index_close(index, AccessShareLock);
 		if (table->only_read)
@@ -301,17 +301,20 @@ find_indexes(EcoTable *table, EcoTableCache *cache, Relation rel)
  * collation or operator class, or count down.
  */
 static bool
-serves_key(const EcoKey *key, const EcoTableCache *cache, Relation rel,
+serves_key(const EcoTable *table, int key, const EcoTableCache *cache, Relation rel,
 		   Relation index, const IndexInfo *info)
 {
+	int			columns[ECO_MAX_KEY_COLUMNS];
+	int			ncolumns = eco_key_in_index(table, key, columns);
+
 	if (index->rd_rel->relam != BTREE_AM_OID || !index->rd_index->indisvalid ||
 		!index->rd_index->indisready || !index->rd_index->indislive ||
-		key->ncolumns > info->ii_NumIndexKeyAttrs)
+		ncolumns > info->ii_NumIndexKeyAttrs)
 		return false;
-	for (int c = 0; c < key->ncolumns; c++)
+	for (int c = 0; c < ncolumns; c++)
 	{
 		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel),
-											  cache->attno[key->columns[c]] - 1);
+											  cache->attno[columns[c]] - 1);
 
 		if (info->ii_IndexAttrNumbers[c] != att->attnum ||
 			index->rd_indcollation[c] != att->attcollation ||

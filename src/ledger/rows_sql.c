@@ -46,6 +46,7 @@ static void pin_plans(void);
 static SPIPlanPtr plan_keep(EcoTable *table, int op, const char *sql,
 							int nargs, const Oid *types);
 static SPIPlanPtr scan_plan(EcoTable *table, int key, int nvalues, bool after);
+static SPIPlanPtr digest_plan(const EcoScan *scan);
 static SPIPlanPtr lock_plan(EcoTable *table, EcoPlanOp op);
 static SPIPlanPtr update_plan(EcoTable *table);
 static SPIPlanPtr insert_plan(EcoTable *table);
@@ -72,12 +73,18 @@ eco_sql_scan_begin(EcoScan *scan, const Datum *values, const int64 *after)
 		args[i] = values[i];
 	if (after != NULL)
 		args[scan->nvalues] = Int64GetDatum(*after);
+	if (eco_scan_by_digest(scan))
+	{
+		args[1] = Int64GetDatum(scan->least);
+		args[2] = Int64GetDatum(scan->most);
+	}
 	scan->next = scan->batch_rows = 0;
 	scan->batch_context = AllocSetContextCreate(CurrentMemoryContext, "economy scan",
 												ALLOCSET_DEFAULT_SIZES);
 	enter_sql(&frame);
 	pin_plans();
 	scan->portal = SPI_cursor_open(NULL,
+								   eco_scan_by_digest(scan) ? digest_plan(scan) :
 								   scan_plan(scan->table, scan->key, scan->nvalues, after != NULL),
 								   args, NULL, true);
 	leave_sql(&frame);
@@ -402,6 +409,25 @@ scan_plan(EcoTable *table, int key, int nvalues, bool after)
 	return plan_keep(table, op, sql.data, nargs, types);
 }
 
+/* For one text of the key and for both: the index is asked for a range of digests. */
+static SPIPlanPtr
+digest_plan(const EcoScan *scan)
+{
+	EcoTable   *table = scan->table;
+	int			op = ECO_PLAN_SCAN + scan->key * (ECO_MAX_KEY_COLUMNS + 1) + scan->nvalues;
+	static const Oid types[3] = {INT8OID, INT8OID, INT8OID};
+	const char *digest = table->columns[table->digest].name;
+	char	   *sql;
+
+	if (table->plans[op] != NULL)
+		return table->plans[op];
+	sql = psprintf("SELECT ctid, %s FROM %s.%s WHERE %s AND %s >= $2 AND %s <= $3%s",
+				   column_list(table), eco_schema_of(table), table->name,
+				   key_condition(table, scan->key, 1, 1), digest, digest,
+				   order_of(table, scan->key));
+	return plan_keep(table, op, sql, lengthof(types), types);
+}
+
 static SPIPlanPtr
 lock_plan(EcoTable *table, EcoPlanOp op)
 {
@@ -568,11 +594,13 @@ static char *
 order_of(const EcoTable *table, int key)
 {
 	StringInfoData list;
+	int			columns[ECO_MAX_KEY_COLUMNS];
+	int			ncolumns = eco_key_in_index(table, key, columns);
 
 	initStringInfo(&list);
-	for (int i = 0; i < table->keys[key].ncolumns; i++)
+	for (int i = 0; i < ncolumns; i++)
 		appendStringInfo(&list, "%s%s", i == 0 ? " ORDER BY " : ", ",
-						 table->columns[table->keys[key].columns[i]].name);
+						 table->columns[columns[i]].name);
 	return list.data;
 }
 

@@ -408,6 +408,19 @@ verify_links(Verifier *v, const EcoJournal *journal, const EcoRow *row)
 				   eco_row_int(row, ECO_COL_XP), &v->xp, &v->xp_expected);
 }
 
+/* The texts are what was hashed; what an index is to find them by is not hashed. */
+static void
+verify_digest(Verifier *v, const EcoJournal *journal, const EcoRow *row)
+{
+	int64		seq = eco_row_int(row, ECO_COL_SEQ);
+	int64		digest;
+
+	if (!eco_row_digest_wrong(row, &digest))
+		return;
+	report(v, eco_transaction_id(journal, v->user_id, seq), seq, "wrong_digest",
+		   psprintf("key_digest %lld", (long long) digest), "another one");
+}
+
 static void
 verify_hash(Verifier *v, const EcoJournal *journal, const EcoRow *row)
 {
@@ -435,6 +448,8 @@ verify_hash(Verifier *v, const EcoJournal *journal, const EcoRow *row)
 	if (!matches && v->linked)
 		report(v, eco_transaction_id(journal, v->user_id, seq), seq, "wrong_hash",
 			   eco_hex(computed, ECO_HASH_LEN), eco_hex(stored_hash, stored_len));
+	else
+		verify_digest(v, journal, row);
 	if (eco_journal_is_signed(journal))
 		verify_signature(v, journal, row, computed);
 

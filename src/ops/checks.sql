@@ -205,7 +205,7 @@ CREATE FUNCTION economy_internal.audit_keys() RETURNS SETOF economy.finding
 COMMENT ON FUNCTION economy_internal.audit_keys() IS
     'Signing keys that cannot be used, and an active one that is not the only or not the newest.';
 
--- I4: one effect per key, also where the unique index that should see to it is damaged
+-- I4: one effect per key
 CREATE FUNCTION economy_internal.audit_effects(
     from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
 ) RETURNS SETOF economy.finding

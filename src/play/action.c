@@ -26,6 +26,7 @@ static EcoTable user_actions = {
 	.ncolumns = ACT_COLUMNS,
 	.columns = {
 		ECO_JOURNAL_HEADER,
+		{"key_digest", INT8OID, false},
 		{"bet", INT8OID, false},
 		{"win", INT8OID, false},
 		{"outcome", TEXTOID, false},
@@ -39,6 +40,7 @@ static EcoTable user_actions = {
 		{2, {ECO_COL_USER_ID, ECO_COL_SEQ}},
 		{3, {ECO_COL_USER_ID, ACT_GAME, ACT_ID}},
 	},
+	.digest = ACT_DIGEST,
 };
 
 #define KEY_BY_ACTION 1

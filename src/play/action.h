@@ -16,7 +16,8 @@
 /* columns of economy.user_actions after the header */
 enum
 {
-	ACT_BET = ECO_HEADER_COLUMNS,
+	ACT_DIGEST = ECO_HEADER_COLUMNS,	/* of game and action_id */
+	ACT_BET,
 	ACT_WIN,
 	ACT_OUTCOME,
 	ACT_GAME,

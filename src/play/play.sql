@@ -25,6 +25,7 @@ CREATE TABLE economy.user_actions (
     created_at        timestamptz NOT NULL,
     xact              bigint      NOT NULL,
     position          bigint      NOT NULL,
+    key_digest        bigint      NOT NULL,
     bet               bigint      NOT NULL,
     win               bigint      NOT NULL,
     live              boolean     NOT NULL,
@@ -35,12 +36,16 @@ CREATE TABLE economy.user_actions (
     action_type       text        NOT NULL COLLATE "C",
     action_id         text        NOT NULL COLLATE "C",
     details           jsonb,
-    CONSTRAINT user_actions_pkey PRIMARY KEY (user_id, seq),
-    CONSTRAINT user_actions_key UNIQUE (user_id, game, action_id)
+    CONSTRAINT user_actions_pkey PRIMARY KEY (user_id, seq)
 );
+-- no two are equal but by accident, and nothing is gained by looking for such
+CREATE INDEX user_actions_key ON economy.user_actions (user_id, key_digest)
+    WITH (deduplicate_items = off);
 SELECT economy_internal.make_journal('economy.user_actions');
 COMMENT ON TABLE economy.user_actions IS
     'Journal of game actions. Append-only; prune() replaces old entries by a signed checkpoint.';
+COMMENT ON COLUMN economy.user_actions.key_digest IS
+    'Digest of game and action_id, by which the index finds them.';
 
 CREATE TABLE economy.game_stats (
     user_id        bigint      NOT NULL,

@@ -20,6 +20,7 @@ EcoTable	eco_reward_audit = {
 	.ncolumns = RWD_COLUMNS,
 	.columns = {
 		ECO_JOURNAL_HEADER,
+		{"key_digest", INT8OID, false},
 		{"reverses", INT8OID, false},
 		{"streak_day", INT4OID, false},
 		{"reward_day", INT4OID, false},
@@ -42,6 +43,7 @@ EcoTable	eco_reward_audit = {
 		{2, {ECO_COL_USER_ID, ECO_COL_SEQ}},
 		{3, {ECO_COL_USER_ID, RWD_SOURCE, RWD_EVENT_ID}},
 	},
+	.digest = RWD_DIGEST,
 };
 
 static void tell(const EcoRow *row, EcoListener *listener);

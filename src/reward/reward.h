@@ -13,7 +13,8 @@
 /* columns of economy.reward_audit after the header */
 enum
 {
-	RWD_REVERSES = ECO_HEADER_COLUMNS,	/* seq of the reversed entry */
+	RWD_DIGEST = ECO_HEADER_COLUMNS,	/* of source and external_event_id */
+	RWD_REVERSES,				/* seq of the reversed entry */
 	RWD_STREAK_DAY,
 	RWD_REWARD_DAY,
 	RWD_CLAIM_DATE,

@@ -10,6 +10,7 @@ CREATE TABLE economy.reward_audit (
     created_at        timestamptz NOT NULL,
     xact              bigint      NOT NULL,
     position          bigint      NOT NULL,
+    key_digest        bigint      NOT NULL,
     reverses          bigint,
     streak_before     bigint,
     streak_day        integer     CONSTRAINT reward_audit_streak_day_check CHECK (streak_day >= 0),
@@ -28,12 +29,16 @@ CREATE TABLE economy.reward_audit (
     reason            text,
     timezone          text,
     details           jsonb,
-    CONSTRAINT reward_audit_pkey PRIMARY KEY (user_id, seq),
-    CONSTRAINT reward_audit_key UNIQUE (user_id, source, external_event_id)
+    CONSTRAINT reward_audit_pkey PRIMARY KEY (user_id, seq)
 );
+-- no two are equal but by accident, and nothing is gained by looking for such
+CREATE INDEX reward_audit_key ON economy.reward_audit (user_id, key_digest)
+    WITH (deduplicate_items = off);
 SELECT economy_internal.make_journal('economy.reward_audit');
 COMMENT ON TABLE economy.reward_audit IS
     'Journal of rewards: grants, daily claims and reversals. The row is the grant. Append-only.';
+COMMENT ON COLUMN economy.reward_audit.key_digest IS
+    'Digest of source and external_event_id, by which the index finds them.';
 COMMENT ON COLUMN economy.reward_audit.reverses IS 'Reversals: seq of the reward taken back.';
 COMMENT ON COLUMN economy.reward_audit.streak_day IS
     'Entries that change a streak (claims, set_streak(), reversals that give a date '

@@ -12,6 +12,7 @@ EcoTable	eco_shop_transactions = {
 	.ncolumns = TXN_COLUMNS,
 	.columns = {
 		ECO_JOURNAL_HEADER,
+		{"key_digest", INT8OID, false},
 		{"quantity", INT4OID, false},
 		{"stock_slot", INT2OID, false},
 		{"hash_algo_version", INT2OID, false},
@@ -30,6 +31,7 @@ EcoTable	eco_shop_transactions = {
 		{2, {ECO_COL_USER_ID, ECO_COL_SEQ}},
 		{3, {ECO_COL_USER_ID, TXN_PRODUCT_ID, TXN_KEY}},
 	},
+	.digest = TXN_DIGEST,
 };
 
 static void tell(const EcoRow *row, EcoListener *listener);

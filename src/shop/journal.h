@@ -12,7 +12,8 @@
 /* columns of economy.shop_transactions after the header */
 enum
 {
-	TXN_QUANTITY = ECO_HEADER_COLUMNS,
+	TXN_DIGEST = ECO_HEADER_COLUMNS,	/* of product_id and idempotency_key */
+	TXN_QUANTITY,
 	TXN_STOCK_SLOT,
 	TXN_HASH_ALGO_VERSION,
 	TXN_KEY_VERSION,

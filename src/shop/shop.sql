@@ -148,6 +148,7 @@ CREATE TABLE economy.shop_transactions (
     created_at        timestamptz NOT NULL,
     xact              bigint      NOT NULL,
     position          bigint      NOT NULL,
+    key_digest        bigint      NOT NULL,
     monetary          bigint      NOT NULL,
     quantity          integer     NOT NULL
         CONSTRAINT shop_transactions_quantity_check CHECK (quantity > 0),
@@ -164,11 +165,15 @@ CREATE TABLE economy.shop_transactions (
     idempotency_key   text        NOT NULL COLLATE "C",
     effect_code       text,
     context           jsonb,
-    CONSTRAINT shop_transactions_pkey PRIMARY KEY (user_id, seq),
-    CONSTRAINT shop_transactions_key UNIQUE (user_id, product_id, idempotency_key)
+    CONSTRAINT shop_transactions_pkey PRIMARY KEY (user_id, seq)
 );
+-- no two are equal but by accident, and nothing is gained by looking for such
+CREATE INDEX shop_transactions_key ON economy.shop_transactions (user_id, key_digest)
+    WITH (deduplicate_items = off);
 SELECT economy_internal.make_journal('economy.shop_transactions');
 COMMENT ON TABLE economy.shop_transactions IS 'Journal of purchases. Append-only.';
+COMMENT ON COLUMN economy.shop_transactions.key_digest IS
+    'Digest of product_id and idempotency_key, by which the index finds them.';
 COMMENT ON COLUMN economy.shop_transactions.stock_slot IS
     'Slot the units were taken from; null for products without stock.';
 COMMENT ON COLUMN economy.shop_transactions.monetary IS

@@ -15,10 +15,11 @@ CREATE TABLE bench.segments (user_id bigint PRIMARY KEY, r integer, f integer, m
 
 -- purchases n of a period, by users of skewed activity
 CREATE FUNCTION bench.buy(first bigint, last bigint, users bigint, upto timestamptz, days integer) RETURNS void LANGUAGE sql AS $$
-    INSERT INTO economy.shop_transactions (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, monetary, quantity,
+    INSERT INTO economy.shop_transactions (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, key_digest, live, monetary, quantity,
             receipt_signature_version, hash_algo_version, hash, receipt_signature, category, status, product_id, idempotency_key)
     SELECT x.user_id, coalesce(a.seq, 0) + row_number() OVER (PARTITION BY x.user_id ORDER BY x.at), 1, 0, 1, 0, x.at, pg_current_xact_id()::text::bigint,
-           (SELECT economy_internal.position_of(pg_current_xact_id()::text::bigint)), false, x.monetary, 1,
+           (SELECT economy_internal.position_of(pg_current_xact_id()::text::bigint)),
+       economy_internal.key_digest('bench', 'bench-' || x.n), false, x.monetary, 1,
            1, 1, h.hash, h.hash, 'conversion', 'SUCCESS', 'bench', 'bench-' || x.n
     FROM (SELECT n, 1 + floor(users * power((hashint8extended(n, 1) & 1048575) / 1048576.0::double precision, 2))::bigint AS user_id,
                  upto - (hashint8extended(n, 2) & 268435455) / 268435456.0::double precision * days * interval '1 day' AS at,

@@ -113,14 +113,11 @@ FROM (VALUES
     ('no past',                'nobody wrong_config',       'DELETE FROM economy.config_changes WHERE relation = ''shop_products'' AND key = ''pgtap_fr'''),
     ('a game of the house',    'nobody wrong_config',       'UPDATE economy.games SET rules = ''{"x": 1}'' WHERE game = ''slot'''),
     -- effects
-    ('two purchases of one key', 'duplicate_effect 5, wrong_hash 5', 'ALTER TABLE economy.shop_transactions DROP CONSTRAINT shop_transactions_key;
-        UPDATE economy.shop_transactions SET product_id = ''pgtap_au'', idempotency_key = ''p3'' WHERE user_id = {u} AND seq = 5'),
-    ('two rewards of one event', 'duplicate_effect 8, wrong_hash 8', 'ALTER TABLE economy.reward_audit DROP CONSTRAINT reward_audit_key;
-        UPDATE economy.reward_audit SET source = ''pgtap'', external_event_id = ''r7'' WHERE user_id = {u} AND seq = 8'),
+    ('two purchases of one key', 'duplicate_effect 5, wrong_hash 5', 'UPDATE economy.shop_transactions SET product_id = ''pgtap_au'', idempotency_key = ''p3'' WHERE user_id = {u} AND seq = 5'),
+    ('two rewards of one event', 'duplicate_effect 8, wrong_hash 8', 'UPDATE economy.reward_audit SET source = ''pgtap'', external_event_id = ''r7'' WHERE user_id = {u} AND seq = 8'),
     ('two adjustments of one key', 'duplicate_effect 13, missing_entry 12, wrong_balance 11', 'ALTER TABLE economy.gold_adjustments DROP CONSTRAINT gold_adjustments_key;
         INSERT INTO economy.gold_adjustments SELECT user_id, 13, 0, 0, gold, experience_points, created_at, xact, position, live, hash, idempotency_key, actor, reason FROM economy.gold_adjustments WHERE user_id = {u}'),
-    ('two actions of one id',  'duplicate_effect 11, wrong_hash 11', 'ALTER TABLE economy.user_actions DROP CONSTRAINT user_actions_key;
-        UPDATE economy.user_actions SET action_id = ''2'' WHERE user_id = {u} AND seq = 11'),
+    ('two actions of one id',  'duplicate_effect 11, wrong_hash 11', 'UPDATE economy.user_actions SET action_id = ''2'' WHERE user_id = {u} AND seq = 11'),
     ('two claims of one date', 'duplicate_effect 6, wrong_hash 6', 'UPDATE economy.reward_audit SET claim_date = ''2031-01-01'' WHERE user_id = {u} AND seq = 6'),
     -- orphans
     ('entries without an account', 'other orphan_row, other orphan_row 1', 'DELETE FROM economy.accounts WHERE user_id = {other}'),

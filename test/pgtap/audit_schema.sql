@@ -1,6 +1,6 @@
 -- audit_schema() finds whatever is not as it was installed. Each damage is undone.
 BEGIN;
-SELECT plan(63);
+SELECT plan(64);
 SET LOCAL client_min_messages = warning;
 CREATE ROLE pgtap_stranger;
 CREATE ROLE pgtap_app;
@@ -29,7 +29,8 @@ SELECT matches(pg_temp.found_after(damage), finding, damage) FROM (VALUES
     ('ALTER EVENT TRIGGER economy_guard_drop ENABLE', E'event trigger economy_guard_drop: always \\| not always'),
     ('ALTER TABLE economy.accounts DROP CONSTRAINT accounts_gold_check', E'constraint accounts_gold_check of accounts: CHECK .* \\| none'),
     ('ALTER TABLE economy.accounts DROP CONSTRAINT accounts_gold_check, ADD CONSTRAINT accounts_gold_check CHECK (gold > -5)', E'constraint accounts_gold_check of accounts: CHECK .* \\| CHECK gold > .*5'),
-    ('ALTER TABLE economy.shop_transactions DROP CONSTRAINT shop_transactions_key', E'constraint shop_transactions_key of shop_transactions: UNIQUE .* \\| none'),
+    ('ALTER TABLE economy.gold_adjustments DROP CONSTRAINT gold_adjustments_key', E'constraint gold_adjustments_key of gold_adjustments: UNIQUE .* \\| none'),
+    ('DROP INDEX economy.shop_transactions_key', E'index economy\\.shop_transactions_key of shop_transactions: valid \\| none'),
     ('ALTER TABLE economy.accounts ALTER COLUMN gold DROP NOT NULL', E'column accounts\\.gold: bigint NOT NULL \\| bigint'),
     ('ALTER TABLE economy.games SET UNLOGGED', E'table economy\\.games: of the extension \\| unlogged'),
     ('ALTER TABLE economy.users REPLICA IDENTITY NOTHING', E'table economy\\.users: of the extension \\| of the extension, without replica identity'),

@@ -146,9 +146,9 @@ INSERT INTO economy.recommendations
 SELECT w.user_id, k, 'pgtap o' || (k % 2), 1, (ARRAY['A', 'B', NULL])[1 + k % 3], (ARRAY['x', 'y'])[1 + (random() * 10)::integer % 2], 'x', (ARRAY['pgtap_o1', 'pgtap_o2', NULL])[1 + (random() * 10)::integer % 3], random() < 0.2, 'rules', 1, at::date, 3 * k, at, at + interval '30 hours',
        CASE WHEN random() < 0.3 THEN at + interval '1 minute' END, CASE WHEN random() < 0.2 THEN at + random() * interval '40 hours' END
 FROM who w CROSS JOIN generate_series(1, 12) k CROSS JOIN LATERAL (SELECT timestamptz '2096-04-01 00:00:00+00' + k * interval '11 hours' + w.n * interval '1 minute' AS at) a;
-INSERT INTO economy.shop_transactions (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, monetary, quantity,
+INSERT INTO economy.shop_transactions (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, key_digest, live, monetary, quantity,
         receipt_signature_version, hash_algo_version, hash, receipt_signature, category, status, product_id, idempotency_key)
-SELECT w.user_id, 3 * k + j, 1, 0, 1, 0, at, 1, 1, false, k, 1, 1, 1, sha256('pgtap'), sha256('pgtap'), 'conversion', CASE WHEN random() < 0.2 THEN 'PENDING' ELSE 'SUCCESS' END, 'pgtap_o' || (1 + (random() * 10)::integer % 2), format('o %s %s', k, j)
+SELECT w.user_id, 3 * k + j, 1, 0, 1, 0, at, 1, 1, 0, false, k, 1, 1, 1, sha256('pgtap'), sha256('pgtap'), 'conversion', CASE WHEN random() < 0.2 THEN 'PENDING' ELSE 'SUCCESS' END, 'pgtap_o' || (1 + (random() * 10)::integer % 2), format('o %s %s', k, j)
 FROM who w CROSS JOIN generate_series(1, 12) k CROSS JOIN generate_series(0, 2) j
 CROSS JOIN LATERAL (SELECT timestamptz '2096-04-01 00:00:00+00' + k * interval '11 hours' + w.n * interval '1 minute' + CASE j WHEN 0 THEN interval '0' WHEN 1 THEN interval '30 hours' - interval '1 microsecond' * (k % 2) ELSE random() * interval '80 hours' END AS at) a
 WHERE random() < 0.4 AND 3 * k + j > 9;

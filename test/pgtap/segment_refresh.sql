@@ -201,10 +201,11 @@ SELECT count(*) AS x FROM economy.rfm_refresh() \gset
 SELECT is(current_setting('work_mem'), :'mine', 'work_mem is what it was');
 
 -- more purchases than the memory holds are sorted on disk, in which order they lie
-INSERT INTO economy.shop_transactions (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, monetary, quantity,
+INSERT INTO economy.shop_transactions (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, key_digest, live, monetary, quantity,
         receipt_signature_version, hash_algo_version, hash, receipt_signature, category, status, product_id, idempotency_key)
 SELECT w.user_id, 1000000 + k, 1, 0, 1, 0, timestamptz '2099-01-01' + random() * interval '9 months', pg_current_xact_id()::text::bigint,
-       (SELECT economy_internal.position_of(pg_current_xact_id()::text::bigint)), false, k, 1,
+       (SELECT economy_internal.position_of(pg_current_xact_id()::text::bigint)),
+       economy_internal.key_digest('pgtap_r', 'disk' || k), false, k, 1,
        1, 1, sha256('pgtap'), sha256('pgtap'), 'conversion', CASE WHEN k % 50 = 0 THEN 'PENDING' ELSE 'SUCCESS' END, 'pgtap_r', 'disk' || k
 FROM who w CROSS JOIN generate_series(1, 150) k ORDER BY random();
 CREATE FUNCTION pg_temp.misfolded() RETURNS TABLE (user_id bigint, first_seq bigint, seq bigint, since timestamptz, buckets bytea) LANGUAGE sql SET work_mem = '64kB' AS $$

@@ -14,6 +14,7 @@
 
 #define UNIT_MODULES(X) \
 	X(encode) \
+	X(digest) \
 	X(sign) \
 	X(json) \
 	X(streak) \

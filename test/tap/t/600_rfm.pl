@@ -199,10 +199,11 @@ $dbh->rollback;
 
 $node->safe_psql('postgres', <<'SQL');
 SELECT economy.register('many' || i) FROM generate_series(1, 300) i;
-INSERT INTO economy.shop_transactions (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, monetary, quantity,
+INSERT INTO economy.shop_transactions (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, key_digest, live, monetary, quantity,
         receipt_signature_version, hash_algo_version, hash, receipt_signature, category, status, product_id, idempotency_key)
 SELECT u.user_id, n, 1, 0, n, 0, timestamptz '2026-01-01' + n * interval '7 hours', pg_current_xact_id()::text::bigint,
-       (SELECT economy_internal.position_of(pg_current_xact_id()::text::bigint)), false, n, 1,
+       (SELECT economy_internal.position_of(pg_current_xact_id()::text::bigint)),
+       economy_internal.key_digest('gem', 'n' || n), false, n, 1,
        1, 1, h, h, 'conversion', 'SUCCESS', 'gem', 'n' || n
 FROM economy.users u, generate_series(1, 300) n, sha256('h') h WHERE u.external_id LIKE 'many%' ORDER BY n, hashint8(u.user_id);
 UPDATE economy.accounts SET seq = 300, gold = 300 WHERE user_id IN (SELECT user_id FROM economy.users WHERE external_id LIKE 'many%');
