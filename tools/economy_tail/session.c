@@ -165,7 +165,8 @@ refused(const Session *session, const PGresult *result)
 	if (PQstatus(session->conn) == CONNECTION_BAD || state == NULL ||
 		strncmp(state, "57P", 3) == 0)
 		return LOST;
-	if (!session->was_live || strncmp(state, "42", 2) == 0 || strncmp(state, "XE", 2) == 0)
+	if (!session->was_live || strncmp(state, "42", 2) == 0 || strncmp(state, "3F", 2) == 0 ||
+		strncmp(state, "XE", 2) == 0)
 		return FAILED;
 	return LOST;
 }

@@ -164,6 +164,10 @@ sub reward { return value($dbh, q{SELECT transaction_id FROM economy.grant_rewar
 
 	# what is no entry is told once, when it happens
 	$dbh->do(q{SELECT economy_internal.publish_profile(?, 'segment', 'New', 'Loyal')}, undef, $ann);
+	# and once if somebody sends it again
+	eventually(sub { ids($of{all}) =~ /S$ann-3/ });
+	my ($loose) = grep { /"id":"S$ann-3/ } lines($of{all}{out});
+	$dbh->do('SELECT pg_notify(?, ?)', undef, 'profile_update', $loose) foreach 1 .. 2;
 	$dbh->do(q{SELECT economy.set_timezone(?, 'Europe/Rome')}, undef, $ann);
 	reward($ann, 'after', 1);
 	eventually(sub { ids($of{$_}) =~ /R$ann-5/ }) foreach qw(all ann verify);
@@ -185,6 +189,9 @@ sub reward { return value($dbh, q{SELECT transaction_id FROM economy.grant_rewar
 	$t = listener('--json', '--since', $cursor =~ s/\|\d+/|1/r);
 	like(slurp_file($t->{err}), qr/^\{"code":"RESYNC_REQUIRED","cursor":"\d[^"]+"\}$/m, 'a cursor of another cluster');
 	shows($t, reward($bob, 'cursor 3', 1), 'and on from there');
+	stop_it($t);
+	$t = listener('--since', $cursor =~ s/\|\d+/|1/r);
+	like((lines($t->{err}))[0], qr/^economy_tail: RESYNC_REQUIRED: the cursor .*; going on from 3\|\d{5}\S+$/, 'or a message');
 	stop_it($t);
 }
 
@@ -331,7 +338,16 @@ sub reward { return value($dbh, q{SELECT transaction_id FROM economy.grant_rewar
 	is(add_user($session, 'emil'), $user, 'with a user of the same id');
 	my $new = join ' ', map { $give->($user, "new $_") } 1 .. 3;
 	ok(eventually(sub { scalar(lines($t->{out})) == $n + 3 }), 'the entries of the new one are shown') or diag(ids($t));
-	is(stop_it($t), 0, 'SIGTERM');
+	$session->do('BEGIN; SET LOCAL economy.allow_drop = on; DROP EXTENSION economy; COMMIT');
+	is(ended($t), 1, 'with no extension any more, not even its schema, it ends');
+	like(slurp_file($t->{err}), qr/the server says: ERROR:\s+schema "economy" does not exist/, 'and says why');
+	# nor does it go on without the right to
+	$dbh->do('CREATE ROLE watcher LOGIN');
+	$dbh->do(q{SELECT economy.grant_access('watcher', 'monitor')});
+	$t = listener('-U', 'watcher', '--poll=1');
+	$dbh->do(q{SELECT economy.revoke_access('watcher', 'monitor')});
+	is(ended($t), 1, 'with no right any more it ends');
+	like(slurp_file($t->{err}), qr/the server says: ERROR:\s+permission denied/, 'and says why');
 	$session->disconnect;
 }
 
@@ -342,7 +358,7 @@ sub reward { return value($dbh, q{SELECT transaction_id FROM economy.grant_rewar
 		[ 2, '--since=5' ], [ 2, '--since=x' ], [ 2, '--user=1', '--since=1|2' ], [ 2, '--user=1', '--since=-1' ], [ 2, '--poll=-1' ], [ 2, '--poll=x' ], [ 2, '--poll=86401' ], [ 1, '-h', '/nowhere', '--poll=86400' ],
 		[ 2, '--user=1', '--since=9223372036854775808' ], [ 1, '-h', '/nowhere', '--user=-9223372036854775808', '--since=9223372036854775807' ],
 		[ 2, '--user=-9223372036854775809' ],
-		[ 2, 'a', 'b' ], [ 2, "host=/nowhere password=$password x" ], [ 2, "host=/nowhere password=y $password" ], [ 2, "postgresql://u:$password\@[/" ], [ 2, 'nonsense=1' ], [ 2, '--since' ],
+		[ 2, 'a', 'b' ], [ 2, '-d', 'a', 'b' ], [ 2, "postgres://u:$password\@[/" ], [ 2, "host=/nowhere password=$password x" ], [ 2, "host=/nowhere password=y $password" ], [ 2, "postgresql://u:$password\@[/" ], [ 2, 'nonsense=1' ], [ 2, '--since' ],
 		[ 1, '-h', '/nowhere' ], [ 1, "host=/nowhere password=$password" ], [ 1, @where[ 0 .. 3 ], 'nobase' ], [ 1, @where, '-U', 'norole' ],
 		[ 1, @where, '--user=999' ], [ 1, @where, '--user=999', '--since=start' ], [ 1, @where, '--since=1|2' ], [ 1, @where[ 0 .. 3 ], 'template1' ]);
 
@@ -365,6 +381,11 @@ sub reward { return value($dbh, q{SELECT transaction_id FROM economy.grant_rewar
 	eventually(sub { slurp_file($t->{err}) =~ /listening/ });
 	unlike(slurp_file("/proc/$t->{pid}/cmdline"), qr/$password/, 'ps does not show a password');
 	is(stop_it($t), 0, 'a connection string');
+	# the later ones win, and nobody else's name or encoding counts
+	$t = launch('-d', 'host=/nowhere port=1 user=nobody dbname=postgres', '--host', $node->host, '--port', $node->port, '--username', scalar getpwuid($<));
+	ok(eventually(sub { slurp_file($t->{err}) =~ /listening/ }), 'options win over the connection string') or diag(slurp_file($t->{err}));
+	is(stop_it($t), 0, 'which may be an option itself');
+	local $ENV{PGCLIENTENCODING} = 'LATIN1';
 	# what could command a terminal is shown as JSON escapes, from the first to the last
 	$dbh->do(q{SELECT * FROM economy.grant_reward(?, 'odd' || chr(127) || chr(128) || chr(159) || chr(160), 'k', 1)}, undef, $ann);
 	my $odd = listener('--user', $ann, '--since=start');
