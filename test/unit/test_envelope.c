@@ -63,6 +63,12 @@ refusals(void)
 	static const char *const wrong[] = {
 		"", " ", "{", "{}", "[]", "null", "\"id\"", "hello",
 		"{" REST "}",
+		"{" HEAD "}",
+		"{\"subject\":\"4\",\"sequence\":\"3\"," REST "}",
+		"{\"id\":\"A\",\"subject\":\"4\",\"sequence\":\"3\",\"time\":\"\",\"data\":1}",
+		"{\"id\":\"A\",\"subject\":\"4\",\"sequence\":\"3\",\"type\":\"\",\"time\":\"\",\"data\":1}",
+		"{\"id\":\"A\",\"subject\":\"4\",\"sequence\":\"3\",\"type\":\"t\",\"data\":1}",
+		"{\"id\":\"A\",\"subject\":\"4\",\"sequence\":\"\"," REST "}",
 		EVENT "x",
 		EVENT EVENT,
 		"{\"id\":\"\",\"subject\":\"4\",\"sequence\":\"3\"," REST "}",

@@ -71,8 +71,8 @@ told(void)
 	check(!is_unread(user, 1, "{\"total\":17,\"wins\":9,\"gold\":5}"), "whatever the totals are by now");
 	check(is_unread(user, 1, "{\"total\":1,\"wins\":0,\"gold\":55}"), "but not with another content");
 	check(is_unread(user, 2, "{\"gold\":5}") && is_unread(user, 2, "{\"gold\":66}"), "nor of another entry");
-	seen_tell(user, 3, "{\"max_win\":2,\"level\":1,\"leveled_up\":false,\"gold\":8}");
-	check(!is_unread(user, 3, "{\"max_win\":3,\"level\":4,\"leveled_up\":true,\"gold\":8}"), "nor whatever the level is by now");
+	seen_tell(user, 3, "{\"losses\":1,\"draws\":0,\"max_win\":2,\"level\":1,\"leveled_up\":false,\"gold\":8}");
+	check(!is_unread(user, 3, "{\"losses\":2,\"draws\":3,\"max_win\":3,\"level\":4,\"leveled_up\":true,\"gold\":8}"), "nor whatever the level is by now");
 	check_int(seen_after(user), 0, "notifications do not count as read");
 	seen_set(user, 2);
 	check(!is_unread(user, 2, "{\"gold\":66}"), "what was read is not shown again");
