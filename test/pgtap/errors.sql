@@ -2,7 +2,7 @@
 -- made, and calls of helpers with what they were not made for.  Each has its
 -- code, and nothing is done.
 BEGIN;
-SELECT plan(48);
+SELECT plan(57);
 
 SELECT economy.register('pgtap errors') AS u \gset
 SELECT transaction_id AS granted FROM economy.grant_reward(:u, 'pgtap', 'e1', 100) \gset
@@ -63,6 +63,15 @@ FROM (VALUES
     ('SELECT * FROM economy.replay({u}, -1)',               'XE002', 'after_seq must be 0 or more'),
     ('SELECT * FROM economy.replay({u}, 0, 0)',             'XE002', 'max must be from 1 to 10000'),
     ('SELECT * FROM economy.replay({u}, 0, 10001)',         'XE002', 'max must be from 1 to 10000'),
+    ('SELECT * FROM economy.replay(NULL, 0)',               'XE001', 'user_id must not be null'),
+    ('SELECT * FROM economy.replay({u}, NULL)',             'XE001', 'after_seq must not be null'),
+    ('SELECT * FROM economy.replay({u}, 0, NULL)',          'XE001', 'max must not be null'),
+    ('SELECT * FROM economy.changes(NULL, NULL)',           'XE001', 'max must not be null'),
+    ('SELECT * FROM economy.changes(''begin'')',              'XE002', 'this is no cursor of economy.changes()'),
+    ($$SELECT * FROM economy_internal.entry_events(NULL, 1, 'R')$$,  'XE001', 'argument must not be null'),
+    ($$SELECT * FROM economy_internal.entry_events({u}, NULL, 'R')$$, 'XE001', 'argument must not be null'),
+    ('SELECT * FROM economy_internal.entry_events({u}, 1, NULL)',   'XE001', 'argument must not be null'),
+    ($$SELECT economy_internal.publish_profile(NULL, 'segment', 'a', 'b')$$, 'XE001', 'user_id must not be null'),
     ('SELECT * FROM economy.changes(NULL, 0)',              'XE002', 'max must be from 1 to 10000'),
     ('SELECT * FROM economy.changes(NULL, 10001)',          'XE002', 'max must be from 1 to 10000'),
     ('SELECT * FROM economy.statement({u}, 0, -1)',         'XE002', 'max must be 0 or more'),

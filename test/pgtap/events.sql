@@ -1,7 +1,7 @@
 -- Each event as a whole, of every kind of entry, and the pages of replay().
 BEGIN;
 SET client_min_messages = warning;
-SELECT plan(27);
+SELECT plan(32);
 
 SET LOCAL economy.test_clock = '2026-03-02 12:00:00.000001+00';
 SELECT economy.register('pgtap events') AS u \gset
@@ -80,5 +80,22 @@ SELECT is(pg_temp.page(:u, 11, 1), CASE current_setting('transaction_isolation')
 SELECT is(pg_temp.page(-1, 0, 1), 'USER_NOT_FOUND 0', 'nobody');
 
 SELECT is((SELECT string_agg(c.code, ' ') FROM economy.changes(NULL, 10000) c), 'CAUGHT_UP', 'the largest page of the feed');
+-- the reader of the journals leaves nothing behind in a transaction that goes on
+CREATE FUNCTION pg_temp.surroundings() RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(name || ' ' || setting, ', ' ORDER BY name COLLATE "C") FROM pg_settings
+    WHERE name IN ('enable_seqscan', 'enable_bitmapscan', 'max_parallel_workers_per_gather', 'jit')
+$$;
+SELECT count(set_config(name, setting, true)) AS x FROM (VALUES ('enable_seqscan', 'on'), ('enable_bitmapscan', 'off'), ('max_parallel_workers_per_gather', '1'), ('jit', 'on')) v (name, setting) \gset
+SELECT count(*) AS x FROM economy.changes('start') \gset
+SELECT is(pg_temp.surroundings(), 'enable_bitmapscan off, enable_seqscan on, jit on, max_parallel_workers_per_gather 1', 'settings are as they were');
+SELECT is((SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND mode = 'ShareUpdateExclusiveLock'), 0::bigint, 'and VACUUM is not kept out');
+
+-- what each message of the AsyncAPI document is made of
+CREATE TEMP TABLE messages AS SELECT m.key AS name, m.value AS message, t.description, t.schema, t.sample
+    FROM jsonb_each(economy.asyncapi() #> '{components,messages}') m JOIN economy.event_types t ON t.name = m.key;
+SELECT is((SELECT string_agg(name, ' ' ORDER BY name COLLATE "C") FROM messages), 'profile_update purchase_update reward_granted stats_delta user_action', 'a message of each type that is sent');
+SELECT is((SELECT string_agg(name, ' ') FROM messages WHERE message -> 'payload' <> schema - ARRAY['$schema', '$id'] OR message -> 'examples' <> jsonb_build_array(jsonb_build_object('payload', sample))
+           OR message - ARRAY['payload', 'examples'] <> jsonb_build_object('name', name, 'title', name, 'summary', description, 'contentType', 'application/cloudevents+json')), NULL, 'with its schema and its sample');
+SELECT is(economy.asyncapi() #>> '{info,version}', (SELECT extversion FROM pg_extension WHERE extname = 'economy'), 'in the document of this version');
 SELECT * FROM finish();
 ROLLBACK;
