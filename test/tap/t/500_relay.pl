@@ -22,6 +22,7 @@ my $ear = listen_to($node, 'postgres');
 my $ann = add_user($dbh, 'ann');
 my $bob = add_user($dbh, 'bob');
 my $key = 0;
+my $queued;
 
 sub gold { my ($session, $user) = @_; return value($session, q{SELECT transaction_id FROM economy.adjust_gold(?, 1, ?, 'r', 'a')}, $user, 'k' . ++$key) }
 sub heard_of { my ($user) = @_; return ids(grep { $_->{user} == $user } until_settled($ear, $dbh)) }
@@ -160,6 +161,46 @@ value($dbh, q{SELECT count(*) FROM economy.grant_rewards((SELECT jsonb_agg(jsonb
 is(scalar until_settled($ear, $dbh), 5000, 'a batch that is more than one of the relay\'s');
 forget();
 
+# one item of the ring that is told in two steps; its last entry is of another journal
+my $heap = add_user($dbh, 'heap');
+$queued = value($dbh, 'SELECT queued FROM economy.relay_status()');
+$dbh->begin_work;
+value($dbh, q{SELECT count(*) FROM economy.grant_rewards((SELECT jsonb_agg(jsonb_build_object('user_id', ?::bigint, 'source', 'heap', 'external_event_id', i::text, 'gold', 1)) FROM generate_series(1, 2000) i))}, $heap);
+gold($dbh, $heap);
+gold($dbh, $bob);
+$dbh->commit;
+is(value($dbh, 'SELECT queued FROM economy.relay_status()') - $queued, 2, 'entries of a user in a row are queued as one');
+until_heard($ear, "G$heap-2001");
+is(ids(grep { $_->{user} == $heap } until_settled($ear, $dbh)), join(' ', map({ "R$heap-$_" } 1 .. 2000), "G$heap-2001"), 'more of a user than the relay tells at once, each once, in order');
+forget();
+
+# more that waits than the relay looks at at once, before what it can tell
+my $crowd = $dbh->selectcol_arrayref(q{SELECT economy.register('crowd ' || n) FROM generate_series(1, 5000) n});
+$dbh->begin_work;
+value($dbh, q{SELECT count(*) FROM economy.grant_rewards((SELECT jsonb_agg(jsonb_build_object('user_id', u, 'source', 'crowd', 'external_event_id', 'c', 'gold', 1)) FROM unnest(?::bigint[]) u))}, $crowd);
+$dbh->do(q{PREPARE TRANSACTION 'crowd'});
+$dbh->{AutoCommit} = 1 if !$dbh->{AutoCommit};
+until_heard($ear, my $behind = gold($dbh, $ann));
+is(heard_of($ann), $behind, 'what is posted behind many that wait is told');
+$other->do(q{COMMIT PREPARED 'crowd'});
+until_heard($ear, map { "R$_-1" } @$crowd);
+my %crowd = map { ("R$_-1" => 1) } @$crowd;
+is(scalar(grep { $crowd{ $_->{id} } } until_settled($ear, $dbh)), 5000, 'and they, when they may be, each once');
+forget();
+
+# the lag is that of the oldest, in milliseconds
+my ($held) = relays($node, 'postgres');
+kill STOP => $held or die "relay $held: $!";
+gold($dbh, $ann);
+select undef, undef, undef, 2;
+gold($dbh, $bob);
+kill CONT => $held;
+until_settled($ear, $dbh);
+my $lag = value($dbh, 'SELECT max_lag_ms FROM economy.relay_status()');
+cmp_ok($lag, '>', 1999, 'the lag is that of the oldest one of those told together');
+cmp_ok($lag, '<', 1000 * (1 + time - $^T), 'in milliseconds');
+forget();
+
 # counters
 $status = row($dbh, 'SELECT * FROM economy.relay_status()');
 cmp_ok($status->{sent}, '>=', 5000, 'the relay counts what it sent');
@@ -198,7 +239,7 @@ sub alter { my ($way) = @_; $node->safe_psql('postgres', "ALTER SYSTEM SET econo
 alter('off');
 gold($dbh, $ann);
 my $cid = add_user($dbh, 'cid');
-my $queued = value($dbh, 'SELECT queued FROM economy.relay_status()');
+$queued = value($dbh, 'SELECT queued FROM economy.relay_status()');
 alter('inline');
 my $inline = gold($dbh, $bob);
 until_heard($ear, $inline);
@@ -216,9 +257,11 @@ $other->do('SELECT');
 is(join(' ', @{ $other->pg_notifies // [] }[ 0, 2 ]), "economy_user_$bob $referred->{text}", 'also on the channel of the user');
 $dbh->do("RESET economy.$_") foreach qw(notify_payload notify_user_channels);
 $other->do('UNLISTEN *');
+is(try_sql($dbh, q{SELECT economy_internal.publish_profile(-1, 'segment', NULL, 'Whale')}), '', 'a change of nobody');
 $dbh->do(q{SELECT economy_internal.publish_profile(?, 'segment', NULL, 'Whale')}, undef, $bob);
 poll_until('a change that is no entry', sub { grep { $_->{id} =~ /^S/ } hear($ear) });
-my ($loose) = grep { $_->{id} =~ /^S/ } hear($ear);
+my ($loose, @more) = grep { $_->{id} =~ /^S/ } hear($ear);
+is(scalar @more, 0, 'one change that is told');
 like("$loose->{channel} $loose->{id}", qr{^profile_update S$bob-$referred->{seq}/segment/\d+$}, 'a change that is no entry is told with the account as it is');
 is($loose->{text} =~ s/^.*"data"://r =~ s/"gold":\d+/"gold":0/r, qq({"field":"segment","before":null,"after":"Whale","seq":$referred->{seq},"gold":0,"experience_points":0}}), 'and without deltas');
 $dbh->begin_work;

@@ -141,6 +141,35 @@ $dbh->do(q{COMMIT PREPARED 'forgotten'});
 until_heard($ear, @prepared);
 is(join(' ', grep { my $id = $_; grep { $_ eq $id } @prepared } split / /, heard($ear, $bob)), "@prepared", 'then it is told');
 
+# steps that fail are said once, and told when they can be; another time it is said again
+$node->safe_psql('template1', q{ALTER DATABASE postgres SET lock_timeout = '50ms'});
+value($dbh, 'SELECT pg_terminate_backend(?)', $_) foreach relays($node, 'postgres');
+until_heard($ear, reward($dbh, $carol));
+my $locker = connect_to($node);
+foreach my $time (1, 2)
+{
+	poll_until('a relay', sub { ($pid) = relays($node, 'postgres') });
+	$log = -s $node->logfile;
+	$locker->begin_work;
+	$locker->do('LOCK TABLE economy.user_actions');
+	my $troubled = reward($dbh, $carol);
+	my %failed;
+	poll_until('three steps that fail', sub {
+		my $at = value($dbh, q{SELECT state_change FROM pg_stat_activity WHERE pid = ? AND state = 'idle in transaction (aborted)'}, $pid);
+		$failed{$at}++ if defined $at;
+		return keys %failed >= 3;
+	});
+	my $errors = () = slurp_file($node->logfile, $log) =~ /canceling statement due to lock timeout/g;
+	is($errors, 1, "a relay in trouble says so once, $time");
+	$locker->rollback;
+	until_heard($ear, $troubled);
+	until_settled($ear, $dbh);
+	is(join(' ', grep { $_ eq $troubled } split / /, heard($ear, $carol)), $troubled, 'and tells it when it can');
+	is(join(' ', relays($node, 'postgres')), $pid, 'without another one');
+}
+$locker->disconnect;
+$node->safe_psql('template1', 'ALTER DATABASE postgres RESET lock_timeout');
+
 # commands on the database while something waits: nobody is connected to it
 $node->safe_psql('template1', "CREATE DATABASE tenant");
 $node->safe_psql('tenant', 'CREATE EXTENSION economy');
