@@ -41,6 +41,7 @@ my ($epoch, $old) = now() =~ /^(3\|.*\|.*)\|(.*)$/;
 like($epoch, qr/^3\|\d+\.1\|\d+\.\d+\.1\|\d+\|R$bob-1\|[0-9a-f]{16}$/, 'a cursor names its version, cluster, timeline, database, installation and newest entry');
 my ($here) = $epoch =~ /^(.*?\|.*?\|.*?)\|/;
 foreach my $garbage ('', 'x', '|', '||', "$epoch", "$epoch|", "$epoch|x", "$epoch|9:8:", "$epoch|10:20:15|", "$epoch|10:20:|10:30:", "$epoch|10:20:|10:30:|1", "$epoch|10:20:|10:30:|1|1", "1|10:20:", "2" . substr("$epoch|$old", 1), "$here|$old", "$here||R$bob-1||$old", "$here|1|X|0011223344556677|$old", "$here|1|R1-1|001122334455667|$old", "$here|1|R1-1|001122334455667G|$old", "$epoch|10:20:|10:30:|1|x|1",
+	"$epoch|10:20:|10:30:||1|1", "$epoch|10:20:|10:30:|1||1", "$epoch|10:20:|10:30:|1|1x|1", "$here|1x|R1-1|0011223344556677|$old", "$here|1|R1-1|00112233445566777|$old", "$here|||0011223344556677|$old",
 	"$epoch|10:20:|10:30:|1|1|99999999999999999999", "$epoch|10:20:|10:30:|1|1|1|1", "$epoch|10:20:12,11", "$epoch|18446744073709551616:18446744073709551616:", "$epoch|10:20:9", "$epoch|$old'; SELECT 1 --", "x" x 10_000)
 {
 	is((eval { $dbh->selectall_arrayref('SELECT * FROM economy.changes(?)', undef, $garbage); 1 }) ? '' : $dbh->state, 'XE002', 'no cursor: ' . substr $garbage, 0, 40);
@@ -51,7 +52,7 @@ foreach my $max (0, -1, 10_001)
 }
 is(try_sql($dbh, 'SELECT * FROM economy.changes(NULL, NULL)'), 'XE001', 'max null');
 my @here = split /[|.]/, $epoch;
-foreach my $foreign ((map { my @there = @here; $there[$_]++; "3|$there[1].$there[2]|$there[3].$there[4].$there[5]||||$old" } 1 .. 5), "$epoch|99999999:99999999:", "$epoch|3:3:|99999999:99999999:|1|1|1", "$epoch|$old|3:3:|1|1|1",
+foreach my $foreign ((map { my @there = @here; $there[$_]++; "3|$there[1].$there[2]|$there[3].$there[4].$there[5]||||$old" } 1 .. 5), "${here}0" . substr("$epoch|$old", length $here), "$epoch|99999999:99999999:", "$epoch|3:3:|99999999:99999999:|1|1|1", "$epoch|$old|3:3:|1|1|1",
 	"$epoch|3:9000000000000000000:", "$epoch|3:3:|9000000000000000000:9000000000000000000:|1|1|1")
 {
 	my $answer = $dbh->selectall_arrayref('SELECT code, next_cursor FROM economy.changes(?)', undef, $foreign);

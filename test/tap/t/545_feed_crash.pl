@@ -63,6 +63,12 @@ END
 $$;
 SQL
 pass('the end of the last record is flushed, wherever it is');
+foreach my $round (1 .. 3)
+{
+	$dbh->do('SELECT pg_switch_wal()');
+	is(try_sql($dbh, 'SELECT count(*) FROM economy.changes()'), '', "also where a file begins, $round");
+	value($dbh, q{SELECT state FROM economy.adjust_gold(?, 1, ?, 'a test', 'tester')}, $ann, "switched $round");
+}
 
 $dbh->disconnect;
 $node->stop;

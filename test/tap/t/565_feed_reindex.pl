@@ -1,11 +1,13 @@
-# An index that a REINDEX CONCURRENTLY left half made, of a table that somebody has a
-# lock on, has no page yet.  Nobody reads it.
+# The feed beside who works on its tables.  An index that a REINDEX CONCURRENTLY left half
+# made, of a table that somebody has a lock on, has no page yet: nobody reads it.  A lock that
+# is VACUUM's is not waited for, and one that has to be says nothing of the entries behind it.
 use strict;
 use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/..";
 use EconomyTest;
+use DBD::Pg qw(:async);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -32,6 +34,50 @@ is(value($dbh, $act, 'a2'), 'new', 'and more of them');
 is(value($dbh, $read), 'user_action 1, user_action 1', 'and read');
 is(value($dbh, q{SELECT actions FROM economy.rollup_stats()}), 2, 'and rolled up');
 is(value($dbh, q{SELECT count(*) FROM economy.audit_sweep()}), 0, 'and proved');
+
+# who has the lock that is needed to summarise ranges does so himself
+$other->do('BEGIN');
+$other->do("LOCK TABLE economy.$_ IN SHARE UPDATE EXCLUSIVE MODE") foreach qw(user_actions shop_transactions reward_audit gold_adjustments user_changes);
+$dbh->do(q{SET lock_timeout = '50ms'});
+is(try_sql($dbh, q{SELECT * FROM economy.changes('start')}), '', 'beside VACUUM nobody waits');
+$dbh->do('RESET lock_timeout');
+$other->do('ROLLBACK');
+
+# a reader that waits in the middle of its page, and does not wait for ever: the page is read again
+my $ids = q{SELECT string_agg(event ->> 'id', ' ') FROM economy.changes(?, ?) WHERE code = 'EVENT'};
+my $next = q{SELECT max(next_cursor) FROM economy.changes(?, ?)};
+my %give_up = (
+	'55P03' => sub { $dbh->do(q{SET lock_timeout = '50ms'}) },
+	'57014' => sub { $dbh->do(q{SET statement_timeout = '200ms'}) },
+	'40P01' => sub {
+		$other->do('SET deadlock_timeout = 600000');
+		$other->do('LOCK TABLE economy.user_actions IN ACCESS EXCLUSIVE MODE', { pg_async => PG_ASYNC });
+		wait_until_blocked($node, 'postgres', $other->{pg_pid});
+		$dbh->do('SET deadlock_timeout = 10');
+	});
+foreach my $state (sort keys %give_up)
+{
+	my $start = value($dbh, 'SELECT next_cursor FROM economy.changes()');
+	is(value($dbh, $act, "$state $_"), 'new', "$state: an action") foreach 1 .. 2;
+	# the newest entry is looked at again: of another journal, so that nothing is in its way
+	value($dbh, q{SELECT code FROM economy.adjust_gold(1, 1, ?, 'a test', 'tester')}, $state);
+	# or the one below would find other statistics, and say at once that the table has changed
+	$other->do('REINDEX INDEX economy.user_actions_pkey');
+	my $all = value($dbh, $ids, $start, 10);
+	my $within = value($dbh, $next, $start, 1);
+	$dbh->do('BEGIN');
+	$dbh->do('LOCK TABLE economy.user_actions IN ACCESS SHARE MODE');
+	$other->do('BEGIN');
+	# of a window that was read only the events are still to be told
+	$other->do('REINDEX INDEX economy.user_actions_pkey');
+	$give_up{$state}->();
+	is(eval { $dbh->selectall_arrayref('SELECT * FROM economy.changes(?, 10)', undef, $within); 'read' } // $dbh->state, $state, "$state: a page that is not ready in time is an error");
+	$dbh->do('ROLLBACK');
+	$other->pg_result if $state eq '40P01';
+	$other->do('ROLLBACK');
+	$dbh->do("RESET $_") foreach qw(lock_timeout statement_timeout deadlock_timeout);
+	is(join(' ', value($dbh, $ids, $start, 1), value($dbh, $ids, $within, 10)), $all, "$state: and its entries are told");
+}
 $_->disconnect foreach $dbh, $other;
 $node->stop('fast');
 done_testing();
