@@ -46,6 +46,7 @@ foreach my $garbage ('', 'x', '|', '||', "$epoch", "$epoch|", "$epoch|x", "$epoc
 {
 	is((eval { $dbh->selectall_arrayref('SELECT * FROM economy.changes(?)', undef, $garbage); 1 }) ? '' : $dbh->state, 'XE002', 'no cursor: ' . substr $garbage, 0, 40);
 }
+like($dbh->errstr, qr/HINT:  Pass next_cursor of the last row .*, null to begin now, or start to begin with the first entry[.]/, 'and a word of what would be one');
 foreach my $max (0, -1, 10_001)
 {
 	is(try_sql($dbh, "SELECT * FROM economy.changes(NULL, $max)"), 'XE002', "max $max");

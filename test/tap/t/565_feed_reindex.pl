@@ -78,6 +78,25 @@ foreach my $state (sort keys %give_up)
 	$dbh->do("RESET $_") foreach qw(lock_timeout statement_timeout deadlock_timeout);
 	is(join(' ', value($dbh, $ids, $start, 1), value($dbh, $ids, $within, 10)), $all, "$state: and its entries are told");
 }
-$_->disconnect foreach $dbh, $other;
+
+# nor is a file that cannot be opened a fault of the entry
+$dbh->disconnect;
+$other->disconnect;
+$node->restart;
+$dbh = connect_to($node);
+my $begin = value($dbh, 'SELECT next_cursor FROM economy.changes()');
+value($dbh, q{SELECT code FROM economy.adjust_gold(1, 1, 'file', 'a test', 'tester')});
+is(value($dbh, $act, 'file'), 'new', 'an action');
+value($dbh, q{SELECT code FROM economy.adjust_gold(1, 1, 'behind', 'a test', 'tester')});
+my $file = $node->data_dir . '/' . value($dbh, q{SELECT pg_relation_filepath('economy.game_stats_pkey')});
+$dbh->disconnect;
+$node->restart;
+$dbh = connect_to($node);
+my $page = value($dbh, $next, $begin, 1);
+rename $file, "$file.away" or die "rename: $!";
+is(eval { value($dbh, $ids, $page, 10) } // $dbh->state, '58P01', 'a file that is away is an error');
+rename "$file.away", $file or die "rename: $!";
+like(value($dbh, $ids, $page, 10), qr{^A1-(\d+) A1-\1/stats G1-\d+$}, 'with it the page is told');
+$dbh->disconnect;
 $node->stop('fast');
 done_testing();
