@@ -9,6 +9,7 @@
 #include "utils/timestamp.h"
 
 #include "clock.h"
+#include "compat.h"
 #include "core/moment.h"
 
 static bool is_replaced = false;
@@ -48,12 +49,7 @@ eco_test_clock_check(char **newval, void **extra, GucSource source)
 							"such as \"2026-01-31 12:00:00+00\".");
 		return false;
 	}
-	/* GUC storage: freed by guc.c, which changed allocators in 16 */
-#if PG_VERSION_NUM >= 160000
-	result = guc_malloc(LOG, sizeof(TimestampTz));
-#else
-	result = malloc(sizeof(TimestampTz));
-#endif
+	result = eco_guc_alloc(sizeof(TimestampTz));
 	if (result == NULL)
 		return false;
 	*result = at;

@@ -57,6 +57,13 @@ typedef bool EcoUpdateIndexes;
 	brinGetTupleForHeapBlock(revmap, block, buffer, offset, NULL, BUFFER_LOCK_SHARE, NULL)
 #endif
 
+/* What the hook that checks a setting leaves, freed by guc.c, which changed allocators in 16. */
+#if PG_VERSION_NUM >= 160000
+#define eco_guc_alloc(size) guc_malloc(LOG, size)
+#else
+#define eco_guc_alloc(size) malloc(size)
+#endif
+
 #if PG_VERSION_NUM >= 170000
 #define eco_my_lxid (MyProc->vxid.lxid)
 #else

@@ -9,6 +9,7 @@
 
 #include "clock.h"
 #include "core/streak.h"
+#include "event_types.h"
 #include "settings.h"
 
 #define DUPLICATE_WAIT_DEFAULT_MS	0
@@ -55,6 +56,7 @@ static int	recommendation_retention = RETENTION_DEFAULT_DAYS;
 static char *rfm_model = NULL;
 
 static char *test_clock = NULL;
+static char *notify_types = NULL;
 
 static const struct config_enum_entry row_access_options[] = {
 	{"auto", ECO_ROW_ACCESS_AUTO, false},
@@ -164,6 +166,12 @@ define_realtime_settings(void)
 							 &eco_notify_payload, ECO_PAYLOAD_FULL,
 							 notify_payload_options, PGC_SUSET, 0,
 							 NULL, NULL, NULL);
+	DefineCustomStringVariable("economy.notify_types",
+							   "Types of events that are sent.",
+							   "all, or a list; the others are told by economy.replay() and "
+							   "economy.changes() only.",
+							   &notify_types, "all", PGC_SUSET, GUC_LIST_INPUT,
+							   eco_notify_types_check, eco_notify_types_assign, NULL);
 	DefineCustomBoolVariable("economy.notify_user_channels",
 							 "Sends every event on the channel economy_user_<id> as well.",
 							 NULL, &eco_notify_user_channels, false, PGC_SUSET, 0,

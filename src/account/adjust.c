@@ -62,6 +62,7 @@ const EcoJournal eco_adjustments = {
 	.noun = "adjustment",
 	.table = &gold_adjustments,
 	.tell = tell,
+	.types = ECO_TYPE_BIT(ECO_PROFILE_UPDATE),
 };
 
 static void
@@ -167,7 +168,7 @@ tell(const EcoRow *row, EcoListener *listener)
 {
 	EcoEvent	event;
 
-	eco_event_begin(&event, "profile_update", NULL, &eco_adjustments, row);
+	eco_event_begin(&event, ECO_PROFILE_UPDATE, NULL, &eco_adjustments, row);
 	eco_json_str(&event.json, "field", "gold");
 	eco_json_int(&event.json, "before",
 				 eco_row_int(row, ECO_COL_GOLD) - eco_row_int(row, ECO_COL_GOLD_DELTA));

@@ -81,6 +81,7 @@ const EcoJournal eco_user_entries = {
 	.letter = 'U',
 	.table = &eco_user_changes,
 	.tell = tell,
+	.types = ECO_TYPE_BIT(ECO_PROFILE_UPDATE),
 };
 
 /*
@@ -554,7 +555,7 @@ tell(const EcoRow *row, EcoListener *listener)
 									   CStringGetTextDatum(eco_user_field_names[ECO_USER_PROFILE]));
 	EcoEvent	event;
 
-	eco_event_begin(&event, "profile_update", NULL, &eco_user_entries, row);
+	eco_event_begin(&event, ECO_PROFILE_UPDATE, NULL, &eco_user_entries, row);
 	eco_event_text(&event, "field", row, UCH_FIELD);
 	if (is_profile)
 	{

@@ -27,8 +27,6 @@ static void notify(EcoListener *listener, const EcoEvent *event);
 
 #define ECO_REFERENCE_MAX 1024	/* an envelope has no text of users */
 
-EcoListener eco_notifier = {notify, NULL};
-
 /* Write a time as RFC 3339, in UTC and to the microsecond; false: it has no such form. */
 static bool
 format_time(TimestampTz at, char *buf, size_t size)
@@ -46,13 +44,14 @@ format_time(TimestampTz at, char *buf, size_t size)
 }
 
 void
-eco_event_begin(EcoEvent *event, const char *type, const char *aspect,
+eco_event_begin(EcoEvent *event, EcoEventType type, const char *aspect,
 				const EcoJournal *journal, const EcoRow *row)
 {
 	EcoJson    *json = &event->json;
 	char		buf[ECO_EVENT_ID_MAX];
 
-	event->type = type;
+	event->kind = type;
+	event->type = eco_type_names[type];
 	event->moves = aspect == NULL;
 	event->user_id = eco_row_int(row, ECO_COL_USER_ID);
 	event->seq = eco_row_int(row, ECO_COL_SEQ);
@@ -64,7 +63,7 @@ eco_event_begin(EcoEvent *event, const char *type, const char *aspect,
 	eco_json_str(json, "id", buf);
 	snprintf(buf, sizeof(buf), "/economy/node/%d", eco_node_id);
 	eco_json_str(json, "source", buf);
-	eco_json_str(json, "type", type);
+	eco_json_str(json, "type", event->type);
 	snprintf(buf, sizeof(buf), "%lld", (long long) event->user_id);
 	eco_json_str(json, "subject", buf);
 	event->has_time = format_time(DatumGetTimestampTz(row->values[ECO_COL_CREATED_AT]), buf,
@@ -81,6 +80,8 @@ eco_event_end(EcoEvent *event, const EcoRow *row, EcoListener *listener)
 {
 	EcoJson    *json = &event->json;
 
+	if (eco_is_deaf(listener, event->kind))
+		return;
 	eco_json_int(json, "seq", event->seq);
 	if (event->moves)
 	{
@@ -127,6 +128,8 @@ eco_tell_entries(char letter, int64 user_id, int64 first, int64 last, EcoListene
 	const EcoRow *row;
 	EcoStream  *stream;
 
+	if (eco_is_deaf_to(listener, letter))
+		return;
 	if (letter != 0 && first == last)
 	{
 		Datum		key[2] = {Int64GetDatum(user_id), Int64GetDatum(first)};
@@ -148,13 +151,24 @@ eco_tell_entries(char letter, int64 user_id, int64 first, int64 last, EcoListene
 static void
 tell(const EcoJournal *journal, const EcoRow *row, EcoListener *listener)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "economy event",
-												  ALLOCSET_SMALL_SIZES);
-	MemoryContext old_context = MemoryContextSwitchTo(context);
+	MemoryContext context;
+	MemoryContext old_context;
 
+	if (eco_is_deaf_to(listener, journal->letter))
+		return;
+	context = AllocSetContextCreate(CurrentMemoryContext, "economy event", ALLOCSET_SMALL_SIZES);
+	old_context = MemoryContextSwitchTo(context);
 	journal->tell(row, listener);
 	MemoryContextSwitchTo(old_context);
 	MemoryContextDelete(context);
+}
+
+bool
+eco_is_deaf_to(const EcoListener *listener, char letter)
+{
+	const EcoJournal *journal = listener->deaf == 0 || letter == 0 ? NULL : eco_journal_of(letter);
+
+	return journal != NULL && (journal->types & ~listener->deaf) == 0;
 }
 
 static const EcoJournal *
@@ -178,6 +192,15 @@ refer(const EcoEvent *event, char reference[ECO_REFERENCE_MAX])
 	snprintf(reference, ECO_REFERENCE_MAX, "%.*s\"seq\":%lld}}",
 			 (int) (start - event->payload + strlen(data)), event->payload, (long long) event->seq);
 	return reference;
+}
+
+EcoListener
+eco_notifier(void)
+{
+	return (EcoListener)
+	{
+		notify, NULL, eco_types_not_sent
+	};
 }
 
 static void

@@ -9,7 +9,7 @@
  *
  *		EcoEvent event;
  *
- *		eco_event_begin(&event, "purchase_update", NULL, &eco_purchases, row);
+ *		eco_event_begin(&event, ECO_PURCHASE_UPDATE, NULL, &eco_purchases, row);
  *		eco_json_int(&event.json, "quantity", ...);		-- members of "data"
  *		eco_event_end(&event, row, listener);
  */
@@ -19,6 +19,7 @@
 #include "postgres.h"
 
 #include "core/json.h"
+#include "event_types.h"
 #include "ledger/entry.h"
 
 #define ECO_EVENT_ID_MAX 192	/* a transaction_id and an aspect */
@@ -26,7 +27,8 @@
 
 typedef struct EcoEvent
 {
-	const char *type;			/* also the channel */
+	EcoEventType kind;
+	const char *type;			/* its name, and the channel */
 	bool		moves;			/* tells the deltas; one event of an entry
 								 * does */
 	int64		user_id;
@@ -41,13 +43,23 @@ typedef struct EcoListener
 {
 	void		(*hear) (struct EcoListener *listener, const EcoEvent *event);
 	void	   *arg;
+	uint32		deaf;			/* bits of the types that it is not told */
 } EcoListener;
+
+static inline bool
+eco_is_deaf(const EcoListener *listener, EcoEventType type)
+{
+	return (listener->deaf & ECO_TYPE_BIT(type)) != 0;
+}
+
+/* Whether no event of this journal's entries is for the listener; letter 0: of several. */
+extern bool eco_is_deaf_to(const EcoListener *listener, char letter);
 
 /*
  * The event's id is the transaction_id; a second event about the same entry
  * needs an aspect, which is appended to it.
  */
-extern void eco_event_begin(EcoEvent *event, const char *type, const char *aspect,
+extern void eco_event_begin(EcoEvent *event, EcoEventType type, const char *aspect,
 							const EcoJournal *journal, const EcoRow *row);
 
 /*
@@ -69,7 +81,10 @@ extern void eco_event_text(EcoEvent *event, const char *key, const EcoRow *row, 
 extern void eco_tell_entries(char letter, int64 user_id, int64 first, int64 last,
 							 EcoListener *listener);
 
-/* Hears by NOTIFY on the event's channels, in the current transaction. */
-extern EcoListener eco_notifier;
+/*
+ * Hears by NOTIFY on the event's channels, in the current transaction; deaf to the
+ * types that economy.notify_types leaves out.
+ */
+extern EcoListener eco_notifier(void);
 
 #endif

@@ -63,6 +63,7 @@ typedef struct EcoJournal
 	 */
 	EcoTable   *const *tell_tables;
 	void		(*tell) (const EcoRow *row, struct EcoListener *listener);
+	uint32		types;			/* ECO_TYPE_BIT() of what it tells */
 } EcoJournal;
 
 /* Make all journals known, a list up to NULL, to those who read whole streams. */

@@ -104,6 +104,7 @@ const EcoJournal eco_actions = {
 	.table = &user_actions,
 	.tell_tables = stats_tables,
 	.tell = tell,
+	.types = ECO_TYPE_BIT(ECO_USER_ACTION) | ECO_TYPE_BIT(ECO_STATS_DELTA),
 };
 
 bool
@@ -587,7 +588,7 @@ tell(const EcoRow *row, EcoListener *listener)
 {
 	EcoEvent	event;
 
-	eco_event_begin(&event, "user_action", NULL, &eco_actions, row);
+	eco_event_begin(&event, ECO_USER_ACTION, NULL, &eco_actions, row);
 	eco_event_text(&event, "game", row, ACT_GAME);
 	eco_event_text(&event, "action_type", row, ACT_TYPE);
 	eco_event_text(&event, "action_id", row, ACT_ID);
@@ -595,7 +596,8 @@ tell(const EcoRow *row, EcoListener *listener)
 	eco_json_int(&event.json, "win", eco_row_int(row, ACT_WIN));
 	eco_event_text(&event, "outcome", row, ACT_OUTCOME);
 	eco_event_end(&event, row, listener);
-	tell_stats(row, listener);
+	if (!eco_is_deaf(listener, ECO_STATS_DELTA))
+		tell_stats(row, listener);
 }
 
 /* Set what the action added, and the totals of now, which may count later actions. */
@@ -609,7 +611,7 @@ tell_stats(const EcoRow *row, EcoListener *listener)
 
 	if (!eco_stats_find(eco_row_int(row, ECO_COL_USER_ID), row->values[ACT_GAME], &stats))
 		return;
-	eco_event_begin(&event, "stats_delta", "stats", &eco_actions, row);
+	eco_event_begin(&event, ECO_STATS_DELTA, "stats", &eco_actions, row);
 	eco_event_text(&event, "game", row, ACT_GAME);
 	eco_json_int(&event.json, "total_delta", 1);
 	eco_json_int(&event.json, "wins_delta", first == 'w');

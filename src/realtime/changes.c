@@ -216,7 +216,7 @@ static void
 tell_page(Call *call)
 {
 	EcoCursor  *cursor = &call->cursor;
-	EcoListener listener = {put_event, call->info};
+	EcoListener listener = {put_event, call->info, 0};
 	const EcoFeedEntry *entry = NULL;
 	EcoFeedEntry newest = {.place = eco_place_before_all};
 	int			told;

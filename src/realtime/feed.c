@@ -478,14 +478,18 @@ try_to_tell(char journal, int64 user_id, int64 first, int64 last, int level, Eco
 void
 eco_feed_tell(char journal, int64 user_id, int64 first, int64 last, EcoListener *listener)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "economy events heard",
-												  ALLOCSET_DEFAULT_SIZES);
-	Collector	collector = {.context = context, .last = &collector.first};
+	MemoryContext context;
+	Collector	collector = {.last = &collector.first};
 	bool		told;
 
+	if (eco_is_deaf_to(listener, journal))
+		return;
+	context = AllocSetContextCreate(CurrentMemoryContext, "economy events heard",
+									ALLOCSET_DEFAULT_SIZES);
+	collector.context = context;
 	collector.listener = (EcoListener)
 	{
-		collect, &collector
+		collect, &collector, listener->deaf
 	};
 	told = try_to_tell(journal, user_id, first, last, first == last ? WARNING : DEBUG1,
 					   &collector.listener);

@@ -224,9 +224,22 @@ eco_notify_has_room(void)
 	return room;
 }
 
+/* Whether NOTIFY has something to tell of those from this one on. */
+static bool
+has_news(int first)
+{
+	EcoListener notifier = eco_notifier();
+
+	for (int i = first; i < n_posted; i++)
+		if (!eco_is_deaf_to(&notifier, posted[i].journal))
+			return true;
+	return false;
+}
+
 static void
 hand_over(bool can_notify)
 {
+	EcoListener notifier = eco_notifier();
 	EcoOpenTables *open;
 	int			first;
 
@@ -235,14 +248,14 @@ hand_over(bool can_notify)
 	first = put_live_first();
 	if (first > 0 && !hand_to_relay(first))
 		first = 0;
-	if (first == n_posted || !can_notify || eco_notify == ECO_NOTIFY_OFF || !eco_notify_has_room())
+	if (!can_notify || eco_notify == ECO_NOTIFY_OFF || !has_news(first) || !eco_notify_has_room())
 		return;
 	eco_async_forbid();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	open = eco_told_open(ECO_READ);
 	for (int i = first; i < n_posted; i++)
 		eco_tell_entries(posted[i].journal, posted[i].user_id, posted[i].first,
-						 posted[i].last, &eco_notifier);
+						 posted[i].last, &notifier);
 	eco_tables_close(open);
 	PopActiveSnapshot();
 }

@@ -415,7 +415,7 @@ end_pair(Relay *relay)
 static void
 tell_item(Relay *relay, EcoPosted *item, int *budget)
 {
-	EcoListener listener = {count_and_notify, relay};
+	EcoListener listener = {count_and_notify, relay, eco_types_not_sent};
 	int64		last = Min(item->last, item->first + *budget - 1);
 
 	if (!TransactionIdDidCommit(XidFromFullTransactionId(FullTransactionIdFromU64(item->xid))))
@@ -462,7 +462,7 @@ tell_from_ring(Relay *relay)
 static bool
 tell_from_journals(Relay *relay)
 {
-	EcoListener listener = {count_and_notify, relay};
+	EcoListener listener = {count_and_notify, relay, eco_types_not_sent};
 	const EcoFeedEntry *entry = NULL;
 	EcoPlace	place = relay->cursor.told;
 
@@ -493,8 +493,9 @@ static void
 count_and_notify(EcoListener *listener, const EcoEvent *event)
 {
 	Relay	   *relay = listener->arg;
+	EcoListener notifier = eco_notifier();
 
-	eco_notifier.hear(&eco_notifier, event);
+	notifier.hear(&notifier, event);
 	relay->sent.events++;
 }
 

@@ -83,7 +83,7 @@ Datum
 eco_replay(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
-	EcoListener listener = {put_replayed, info};
+	EcoListener listener = {put_replayed, info, 0};
 	EcoOpenTables *open;
 	EcoAccount	account;
 	int64		user_id;
@@ -160,7 +160,7 @@ Datum
 eco_entry_events(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
-	EcoListener listener = {put_event, info};
+	EcoListener listener = {put_event, info, 0};
 	EcoOpenTables *open;
 
 	for (int i = 0; i < 3; i++)
@@ -199,9 +199,11 @@ eco_publish_profile(PG_FUNCTION_ARGS)
 	EcoEvent	event;
 	EcoRow	   *row = &account.row;
 	EcoText		field = eco_text_arg(fcinfo, 1, "field", ECO_MAX_NAME);
+	EcoListener notifier = eco_notifier();
 
 	eco_require_arg(fcinfo, 0, "user_id");
-	if (eco_notify == ECO_NOTIFY_OFF || !eco_notify_has_room())
+	if (eco_notify == ECO_NOTIFY_OFF || eco_is_deaf(&notifier, ECO_PROFILE_UPDATE) ||
+		!eco_notify_has_room())
 		PG_RETURN_VOID();
 	open = eco_tables_open(ECO_READ, tables);
 	known = eco_account_read(PG_GETARG_INT64(0), &account);
@@ -214,7 +216,7 @@ eco_publish_profile(PG_FUNCTION_ARGS)
 	row->values[ECO_COL_GOLD] = Int64GetDatum(account.gold);
 	row->values[ECO_COL_XP] = Int64GetDatum(account.xp);
 	row->values[ECO_COL_CREATED_AT] = TimestampTzGetDatum(eco_now());
-	eco_event_begin(&event, "profile_update",
+	eco_event_begin(&event, ECO_PROFILE_UPDATE,
 					psprintf("%.*s/%lld", field.len, field.data, (long long) GetCurrentTimestamp()),
 					&no_entry, row);
 	eco_json_text(&event.json, "field", field.data, field.len);
@@ -227,6 +229,6 @@ eco_publish_profile(PG_FUNCTION_ARGS)
 		else
 			eco_json_str(&event.json, key, text_to_cstring(PG_GETARG_TEXT_PP(i)));
 	}
-	eco_event_end(&event, row, &eco_notifier);
+	eco_event_end(&event, row, &notifier);
 	PG_RETURN_VOID();
 }

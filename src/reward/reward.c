@@ -55,6 +55,7 @@ const EcoJournal eco_rewards = {
 	.table = &eco_reward_audit,
 	.tell_tables = eco_level_tables,
 	.tell = tell,
+	.types = ECO_TYPE_BIT(ECO_REWARD_GRANTED) | ECO_TYPE_BIT(ECO_PROFILE_UPDATE),
 };
 
 /* The level after the entry and, in *before, that before it; often one look-up does. */
@@ -92,7 +93,7 @@ tell(const EcoRow *row, EcoListener *listener)
 	int32		before;
 	int32		level = level_change(row, &before);
 
-	eco_event_begin(&event, "reward_granted", NULL, &eco_rewards, row);
+	eco_event_begin(&event, ECO_REWARD_GRANTED, NULL, &eco_rewards, row);
 	eco_event_text(&event, "source", row, RWD_SOURCE);
 	eco_event_text(&event, "external_event_id", row, RWD_EVENT_ID);
 	if (row->isnull[RWD_STREAK_DAY])
@@ -111,7 +112,7 @@ tell_level(const EcoRow *row, int32 level, int32 before, EcoListener *listener)
 {
 	EcoEvent	event;
 
-	eco_event_begin(&event, "profile_update", "level", &eco_rewards, row);
+	eco_event_begin(&event, ECO_PROFILE_UPDATE, "level", &eco_rewards, row);
 	eco_json_str(&event.json, "field", "level");
 	eco_json_int(&event.json, "before", before);
 	eco_json_int(&event.json, "after", level);

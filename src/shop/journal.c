@@ -43,6 +43,7 @@ const EcoJournal eco_purchases = {
 	.signature_column = TXN_SIGNATURE,
 	.key_version_column = TXN_KEY_VERSION,
 	.tell = tell,
+	.types = ECO_TYPE_BIT(ECO_PURCHASE_UPDATE),
 };
 
 static void
@@ -50,7 +51,7 @@ tell(const EcoRow *row, EcoListener *listener)
 {
 	EcoEvent	event;
 
-	eco_event_begin(&event, "purchase_update", NULL, &eco_purchases, row);
+	eco_event_begin(&event, ECO_PURCHASE_UPDATE, NULL, &eco_purchases, row);
 	eco_event_text(&event, "product_id", row, TXN_PRODUCT_ID);
 	eco_event_text(&event, "category", row, TXN_CATEGORY);
 	eco_json_int(&event.json, "quantity", DatumGetInt32(row->values[TXN_QUANTITY]));

@@ -1,7 +1,7 @@
 -- Every setting: what it is when nobody sets it, what it may be, and who may set it when.
 BEGIN;
 SET client_min_messages = warning;
-SELECT plan(8);
+SELECT plan(17);
 
 -- the library is loaded
 SELECT FROM economy.now();
@@ -18,6 +18,7 @@ SELECT results_eq($$SELECT line FROM setting
              ('duplicate_wait integer ms user default "0" 0 to 60000'),
              ('node_id integer sighup default "0" 0 to 4095'),
              ('notify_payload enum superuser default "full" full/reference'),
+             ('notify_types string superuser default "all"'),
              ('notify_user_channels bool superuser default "off"'),
              ('recommendation_retention integer superuser default "180" 1 to 36500'),
              ('rfm_memory integer kB superuser default "65536" 1024 to 67108864'),
@@ -55,6 +56,30 @@ SELECT is(economy.now() BETWEEN transaction_timestamp() AND clock_timestamp(), t
 SET economy.test_clock = '2027-01-31 12:00:00+00';
 RESET economy.test_clock;
 SELECT cmp_ok(economy.now(), '>', transaction_timestamp(), 'which goes on within a transaction');
+
+-- types of events: those that are sent, one by one, in a list, and no others
+CREATE FUNCTION pg_temp.refusal(types text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    d text;
+    h text;
+BEGIN
+    PERFORM set_config('economy.notify_types', types, true);
+    RETURN 'taken';
+EXCEPTION WHEN invalid_parameter_value THEN
+    GET STACKED DIAGNOSTICS d = PG_EXCEPTION_DETAIL, h = PG_EXCEPTION_HINT;
+    RETURN concat_ws(' ', d, nullif(h, ''));
+END $$;
+SELECT is((SELECT string_agg(t.name, ' ' ORDER BY t.name) FROM economy.event_types t WHERE pg_temp.refusal(t.name) = 'taken'),
+          (SELECT string_agg(t.name, ' ' ORDER BY t.name) FROM economy.event_types t WHERE t.version > 0), 'each type that is sent, and none that is reserved');
+SET LOCAL economy.notify_types = user_action, "stats_delta";
+SELECT is(current_setting('economy.notify_types'), 'user_action, stats_delta', 'a list');
+SELECT is(pg_temp.refusal(' ALL '), 'taken', 'all of them, in any case');
+SELECT is(pg_temp.refusal('user_action,User_Action'), 'taken', 'one twice');
+SELECT is(pg_temp.refusal('user_action, purchase_updates'), 'No event has the type "purchase_updates". Types are purchase_update, reward_granted, profile_update, user_action, stats_delta; all is all of them.', 'a type that is misspelt');
+SELECT is(pg_temp.refusal('all, user_action'), 'No event has the type "all". Types are purchase_update, reward_granted, profile_update, user_action, stats_delta; all is all of them.', 'all and some');
+SELECT is(pg_temp.refusal(''), 'The list is empty. To send nothing set economy.notify to off.', 'an empty list');
+SELECT is(pg_temp.refusal('user_action,'), 'The list is not written as one.', 'a list that is cut off');
+SELECT is(pg_temp.refusal('"USER_ACTION"'), 'No event has the type "USER_ACTION". Types are purchase_update, reward_granted, profile_update, user_action, stats_delta; all is all of them.', 'a name in quotes is as it is written');
 
 SELECT * FROM finish();
 ROLLBACK;

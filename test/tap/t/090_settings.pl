@@ -19,7 +19,7 @@ my $PARALLEL = $node->safe_psql('postgres', q{SELECT name FROM pg_settings WHERE
 # beside those of hostile.sql
 my @HOSTILE = (
 	q{array_nulls = off}, q{quote_all_identifiers = on}, q{lock_timeout = '10s'}, q{idle_in_transaction_session_timeout = 0}, q{enable_seqscan = off},
-	qq{$PARALLEL = on}, q{constraint_exclusion = on}, q{economy.async_commit = 'all'}, q{plan_cache_mode = force_custom_plan});
+	qq{$PARALLEL = on}, q{constraint_exclusion = on}, q{economy.async_commit = 'all'}, q{economy.notify_types = stats_delta}, q{plan_cache_mode = force_custom_plan});
 my @PLANTED = (
 	'CREATE FUNCTION planted.count_planted(bigint, bigint) RETURNS bigint LANGUAGE sql AS $$ SELECT 666::bigint $$',
 	'CREATE OPERATOR planted.+ (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = planted.count_planted)',

@@ -112,6 +112,10 @@ foreach my $sync (qw(on off))
 	$dbh->do('RESET synchronous_commit; SET economy.notify = off');
 }
 
+$dbh->do('SET economy.notify = inline; SET economy.notify_types = purchase_update');
+is(waits(\&action), 'does not', 'NOTIFY at the commit, which has nothing to tell');
+$dbh->do('RESET economy.notify_types; SET economy.notify = off');
+
 # who may set it
 $dbh->do('SET ROLE app');
 is(try_sql($dbh, 'SET economy.async_commit = "all"'), '42501', 'an app may not set it');
