@@ -177,7 +177,7 @@ eco_zone_name(const EcoText *arg)
 	const LegacyZone *legacy = bsearch(given, legacy_zones, lengthof(legacy_zones),
 									   sizeof(LegacyZone), legacy_compare);
 	const char *name = legacy != NULL ? legacy->canonical : given;
-	pg_tz	   *zone = strpbrk(name, "<>,\\") == NULL ? pg_tzset(name) : NULL;
+	pg_tz	   *zone = pg_tzset(name);
 
 	if (zone == NULL || !pg_tz_acceptable(zone) || is_local_alias(name) ||
 		(strpbrk(name, "0123456789") != NULL && !is_enumerated(pg_get_timezone_name(zone))))
