@@ -355,18 +355,14 @@ eco_direct_delete(EcoRow **rows, int n, EcoOpenTable *open)
 
 	CheckCmdReplicaIdentity(rel, CMD_DELETE);
 	for (int i = 0; i < n; i++)
-		switch (table_tuple_delete(rel, &rows[i]->tid, GetCurrentCommandId(true),
-								   GetActiveSnapshot(), InvalidSnapshot, true, &tmfd, false))
-		{
-			case TM_Ok:
-				break;
-			case TM_SelfModified:
-				eco_row_moved(table);
-			default:
-				if (IsolationUsesXactSnapshot())
-					eco_serialization_failure(table);
-				eco_row_not_one(table, 0);
-		}
+	{
+		if (table_tuple_delete(rel, &rows[i]->tid, GetCurrentCommandId(true),
+							   GetActiveSnapshot(), InvalidSnapshot, true, &tmfd, false) == TM_Ok)
+			continue;
+		if (IsolationUsesXactSnapshot())
+			eco_serialization_failure(table);
+		eco_row_not_one(table, 0);
+	}
 	CommandCounterIncrement();
 }
 
