@@ -8,7 +8,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type_d.h"
 
 #include "ledger/lock.h"
@@ -60,16 +59,12 @@ eco_global_key_use(const EcoText *product_id, const EcoText *key, int64 user_id,
 		product_id->datum, key->datum, Int64GetDatum(user_id), Int64GetDatum(seq)
 	};
 
-	if (eco_run_as_owner("WITH used AS (INSERT INTO economy_internal.shop_keys"
-						 " (product_id, idempotency_key, user_id, seq)"
-						 " VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING user_id)"
-						 " SELECT user_id FROM used",
-						 4, types, values) != (Datum) 0)
-		return true;
-	/* above READ COMMITTED the snapshot may not see who used it */
-	if (IsolationUsesXactSnapshot())
-		eco_serialization_failure(&eco_shop_keys);
-	return false;
+	/* for one that the snapshot does not see the INSERT raises 40001 */
+	return eco_run_as_owner("WITH used AS (INSERT INTO economy_internal.shop_keys"
+							" (product_id, idempotency_key, user_id, seq)"
+							" VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING user_id)"
+							" SELECT user_id FROM used",
+							4, types, values) != (Datum) 0;
 }
 
 void
