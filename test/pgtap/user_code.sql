@@ -1,7 +1,7 @@
 -- User code in the middle of a call: triggers and constraints of the app that call
 -- functions of economy for the same user.
 BEGIN;
-SELECT plan(56);
+SELECT plan(68);
 
 SELECT economy.register('pgtap code') AS u \gset
 SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'r', 'a') \gset
@@ -203,6 +203,21 @@ SELECT throws_ok($$SELECT economy.register('PGTAP Name')$$, 'XE103', NULL, 'a tr
 SELECT isnt(economy.register('pgtap name'), NULL, 'one that leaves it is registered');
 SELECT throws_ok($$SELECT economy.register('PGTAP Name')$$, 'XE103', NULL, 'also when it would be the id of a user that is there');
 DROP TRIGGER pgtap ON economy.users;
+-- whatever it is that a new user or account does not have as it was given
+CREATE FUNCTION pg_temp.registered_with(relation text, change text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE FUNCTION pg_temp.change() RETURNS trigger LANGUAGE plpgsql AS %L', 'BEGIN NEW.' || change || '; RETURN NEW; END');
+    EXECUTE format('CREATE TRIGGER pgtap BEFORE INSERT ON economy.%I FOR EACH ROW EXECUTE FUNCTION pg_temp.change()', relation);
+    PERFORM economy.register('pgtap changed', 'Asia/Tokyo', '{"nick": "ann"}');
+    RAISE EXCEPTION 'registered' USING ERRCODE = 'XT000';
+EXCEPTION WHEN OTHERS THEN
+    RETURN sqlstate;
+END $$;
+SELECT is(pg_temp.registered_with(relation, change), code, format('registered with %s: %s', relation, change))
+FROM (VALUES ('users', 'timezone := NEW.timezone', 'XT000'), ('users', 'timezone := ''UTC''', 'XE103'), ('users', 'profile := ''{"nick": "bob"}''', 'XE103'),
+             ('users', 'created_at := NEW.created_at + interval ''1 us''', 'XE103'), ('accounts', 'user_id := NEW.user_id + 1', 'XE103'), ('accounts', 'seq := 1', 'XE103'),
+             ('accounts', 'experience_points := 1', 'XE103'), ('accounts', 'position := 1', 'XE103'), ('accounts', 'suspended := true', 'XE103'),
+             ('accounts', 'streak_freezes := 1', 'XE103'), ('accounts', 'pruned_seq := 1', '23514'), ('accounts', 'head_hash := sha256('''')', 'XE103')) v (relation, change, code);
 CREATE DOMAIN public.pgtap_word AS text;
 ALTER TABLE economy.gold_adjustments ALTER COLUMN reason TYPE public.pgtap_word;
 SELECT is(state, 'new', 'a column of a domain stores the same') FROM economy.adjust_gold(:u, 1, 'domain', 'r', 'a');
