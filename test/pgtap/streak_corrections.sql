@@ -11,6 +11,9 @@ DECLARE
 BEGIN
     PERFORM set_config('economy.test_clock', at, true);
     foreseen := economy.streak_state(id);
+    IF (SELECT row(a.streak_day, a.last_claim_on) FROM economy.account(id) a) IS DISTINCT FROM row(foreseen.streak_day, foreseen.last_claim_on) THEN
+        RETURN 'account() shows another streak';
+    END IF;
     RETURN (SELECT concat_ws(' ', foreseen.next_outcome, c.code, c.claim_date, 'day', c.streak_day, c.gold_delta, replace(c.transaction_id, id::text || '-', 'U-'))
             FROM economy.claim_daily_reward(id) c);
 END $$;
@@ -156,6 +159,12 @@ SELECT is(pg_temp.correct(:e, 2, '2031-01-03'), 't new OK RU-8 day 2 best 3 2031
 SELECT is(pg_temp.streak(:e), 'day 2 best 3 2031-01-03 2031-01-02 - 2031-01-06 8 Europe/Berlin', 'no excuse, the grace, and the zone of now');
 SELECT is(pg_temp.correct(:e, 2, '2031-01-02'), 't new OK RU-9 day 2 best 3 2031-01-02', 'put on the day of the grace');
 SELECT is(pg_temp.streak(:e), 'day 2 best 3 2031-01-02 - - 2031-01-06 9 Europe/Berlin', 'the grace is gone');
+-- the date of now is that of the zone which the user has, also while the move there is pending
+SELECT economy.register('pgtap moved east', 'America/New_York') AS east \gset
+SELECT is(pg_temp.claim(:east, '2031-01-05 23:00+00'), 'START CLAIMED 2031-01-05 day 1 1000 RU-1', 'a claim in the west');
+SELECT economy.set_timezone(:east, 'Asia/Tokyo') AS x \gset
+SELECT throws_ok(format('SELECT economy.set_streak(%s, 5, ''2031-01-07'', ''r'', ''a'')', :east), 'XE002', 'last_claim_on must not be after the date of now', 'tomorrow in the east');
+SELECT is(pg_temp.correct(:east, 5, '2031-01-06'), 't new OK RU-3 day 5 best 5 2031-01-06', 'today in the east, which is tomorrow in the west');
 
 -- backwards: paid dates stay paid, and are no miss
 SET LOCAL economy.test_clock = '2031-02-01 12:00+00';
