@@ -134,6 +134,14 @@ SELECT pg_temp.keys('purchases() by one user', $$SELECT count(*) FROM economy.pu
     'user_id', {user}, 'product_id', 'pgtap_growth', 'idempotency_key', {key})) FROM crowd c WHERE c.n <= {n}))$$);
 SELECT pg_temp.keys('grant_rewards() to one user', $$SELECT count(*) FROM economy.grant_rewards((SELECT jsonb_agg(jsonb_build_object(
     'user_id', {user}, 'source', 'pgtap', 'external_event_id', {key}, 'gold', 1, 'xp', 1)) FROM crowd c WHERE c.n <= {n}))$$);
+-- the first purchase of a day has nothing to count of the days before
+SELECT FROM economy.upsert_product('{"product_id": "pgtap_growth_daily", "category": "item", "price_gold": 0, "per_user_limit": 10000, "limit_period": "day"}', 'pgtap') \g /dev/null
+CREATE FUNCTION pg_temp.daily() RETURNS bigint LANGUAGE sql AS
+    $$ SELECT pg_temp.pages('SELECT * FROM economy.purchase((SELECT user_id FROM crowd WHERE n = 3), ''pgtap_growth_daily'', ''k'' || nextval(''key''))') $$;
+SELECT count(*) AS x FROM generate_series(1, 1000) n, LATERAL (SELECT user_id FROM crowd WHERE crowd.n = 3 + 0 * n.n) c, economy.purchase(c.user_id, 'pgtap_growth_daily', 'k' || n.n) p WHERE p.state = 'new' \gset
+SELECT pg_temp.daily() AS same_day, pg_temp.clock('2097-01-02 12:00:00+00') AS x, pg_temp.daily() AS next_day \gset
+SELECT cmp_ok(:next_day::bigint, '<=', :same_day + 100::bigint, format('a purchase after 1,000 of the day: %s pages, and on the next day %s', :same_day, :next_day));
+
 -- what grows with the square is noticed
 SELECT cmp_ok(pg_temp.pages(replace(q, '{n}', '80'))::numeric, '>', round(4 * pg_temp.pages(replace(q, '{n}', '20')) * ln(1600.0) / ln(400.0)) + 50, 'a square is more than n log n')
 FROM (VALUES ('SELECT count(*) FROM crowd a CROSS JOIN crowd b CROSS JOIN LATERAL (SELECT FROM economy.accounts k WHERE k.user_id = b.user_id + 0 * a.user_id OFFSET 0) x WHERE a.n <= {n} AND b.n <= {n}')) v (q);

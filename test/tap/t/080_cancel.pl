@@ -87,21 +87,27 @@ foreach my $way ('auto', 'sql')
 	}
 }
 
-# In a transaction that catches it, the cut-off call is as if it never was.
+# In a transaction that catches it, the cut-off call is as if it never was; also where it
+# is cut off in a savepoint of its own, in which it waits for stock.
 my ($holder, $waiter) = (connect_to($node), connect_to($node));
-foreach my $way ('auto', 'sql')
+my $carol = add_user($setup, 'carol', 1_000);
+foreach my $case (map { my $way = $_; map { [ $way, @$_ ] } [ 'account', $ann, 'potion' ], [ 'stock', $carol, 'limited' ] } 'auto', 'sql')
 {
+	my ($way, $what, $who, $product) = @$case;
+	my $name = "exception block, $what, $way";
+
 	$waiter->do("SET economy.row_access = $way");
 	$holder->begin_work;
-	$holder->do("SELECT economy.purchase($ann, 'potion', 'held-$way')");
+	$holder->do("SELECT economy.purchase($who, '$product', 'held-$what-$way')");
 	$waiter->begin_work;
-	$waiter->do("SELECT economy.purchase($bob, 'potion', 'bob-$way')");
+	$waiter->do("SELECT economy.purchase($bob, 'potion', 'bob-$what-$way')");
 	$waiter->do(q{SET LOCAL lock_timeout = '20ms'});
-	$waiter->do(qq{DO \$\$ BEGIN PERFORM economy.purchase($ann, 'potion', 'ann-$way'); EXCEPTION WHEN lock_not_available THEN NULL; END \$\$});
-	$waiter->commit;
+	$waiter->do(qq{DO \$\$ BEGIN PERFORM economy.purchase($ann, '$product', 'ann-$what-$way'); EXCEPTION WHEN lock_not_available THEN NULL; END \$\$});
+	$waiter->do("SELECT economy.purchase($bob, 'potion', 'bob-after-$what-$way')");
+	is($waiter->commit, 1, "$name: the transaction goes on");
 	$holder->commit;
-	is(value($waiter, "SELECT state FROM economy.purchase($ann, 'potion', 'ann-$way')"), 'new', "exception block, $way: the key is free");
-	is(value($waiter, "SELECT state FROM economy.purchase($bob, 'potion', 'bob-$way')"), 'reuse', "exception block, $way: the rest is there");
+	is(value($waiter, "SELECT state FROM economy.purchase($ann, '$product', 'ann-$what-$way')"), 'new', "$name: the key is free");
+	is(value($waiter, "SELECT state FROM economy.purchase($bob, 'potion', 'bob-$_$what-$way')"), 'reuse', "$name: the rest is there") foreach '', 'after-';
 }
 
 # Two transactions in each other's way: one is told 40P01, and both add up.
