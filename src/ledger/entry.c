@@ -288,7 +288,6 @@ eco_account_moved_on(EcoAccount *account)
 {
 	if (account->flush == flushes)
 		return false;
-	eco_snapshot_renew();
 	if (!eco_account_read(account->user_id, account))
 		eco_row_moved(&eco_accounts);
 	account->flush = flushes;

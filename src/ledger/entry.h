@@ -109,7 +109,7 @@ extern void eco_entries_write(EcoEntry **entries, int n);
 
 /*
  * Whether a trigger on a journal has moved the account on since its flush; it is
- * read again then, under a new snapshot.
+ * read again then; the caller has renewed the snapshot since.
  */
 extern bool eco_account_moved_on(EcoAccount *account);
 

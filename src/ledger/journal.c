@@ -166,14 +166,13 @@ eco_transaction_id_parse(const char *id, const EcoJournal **journal,
 	*journal = id[0] == '\0' ? NULL : eco_journal_of(id[0]);
 	if (*journal == NULL)
 		return false;
-	errno = 0;
 	*user_id = strtoll(id + 1, &end, 10);
-	if (errno != 0 || *end != '-')
+	if (*end != '-')
 		return false;
 	*seq = strtoll(end + 1, &end, 10);
-	if (errno != 0 || *end != '\0')
+	if (*end != '\0')
 		return false;
-	/* one name per entry: no leading zeros, signs or spaces */
+	/* one name per entry: no leading zeros, signs, spaces, nor too large */
 	canonical = eco_transaction_id(*journal, *user_id, *seq);
 	same = strcmp(canonical, id) == 0;
 	pfree(canonical);
