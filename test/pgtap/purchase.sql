@@ -179,6 +179,7 @@ SELECT is(p.code || ' ' || p.stock_remaining, 'OK 0', 'exactly all of them') FRO
 SELECT is((SELECT coalesce(sum(c.units), 0) FROM economy.shop_product_changes c WHERE c.product_id = 'pgtap_stock'),
           (SELECT sum(t.quantity)::numeric FROM economy.shop_transactions t WHERE t.product_id = 'pgtap_stock'), 'all that was issued was sold');
 SELECT is((SELECT bool_and(stock_slot IS NOT NULL) FROM economy.shop_transactions t WHERE t.product_id = 'pgtap_stock'), true, 'each entry names a slot');
+SELECT is((SELECT array_agg(t.stock_slot ORDER BY t.seq) FROM economy.shop_transactions t WHERE t.product_id = 'pgtap_stock' AND t.idempotency_key IN ('s1', 's4')), '{0,0}', 'of several the first');
 SELECT product_id AS x FROM economy.upsert_product('{"product_id": "pgtap_slots", "category": "item", "price_gold": 0, "active": true}', 'pgtap') \gset
 SELECT is(economy.add_stock('pgtap_slots', 64, 'pgtap', 64), 64::bigint, 'as many slots as there can be');
 SELECT is(p.code || ' ' || p.stock_remaining, 'OK 0', 'are sold to the last') FROM economy.purchase(:u, 'pgtap_slots', 'slots', 64) p;

@@ -181,6 +181,7 @@ FROM (VALUES
     ('UPDATE economy.users SET timezone = ''Asia/Seoul'' WHERE user_id = PLAYED', 'wrong_hash 1'),
     ('UPDATE economy.users SET created_at = created_at + interval ''1 us'' WHERE user_id = PLAYED', 'wrong_hash 1'),
     ('UPDATE economy.users SET timezone = ''Nowhere/Land'' WHERE user_id = PLAYED', 'a time zone that this server knows is timezone Nowhere/Land, wrong_hash 1'),
+    ('UPDATE economy.users SET timezone = repeat(''x'', 600) WHERE user_id = PLAYED', 'a time zone that this server knows is timezone ' || repeat('x', 600) || ', wrong_hash 1'),
     ('UPDATE economy.users SET external_id = external_id || ''x'' WHERE user_id IN (PLAINS); UPDATE economy.users SET external_id = CASE WHEN external_id = ''pgtap plainx'' THEN ''pgtap plain 2'' ELSE ''pgtap plain'' END WHERE user_id IN (PLAINS)', 'broken_chain 0'),
     ('UPDATE economy.users SET created_at = pg_catalog.now() + interval ''1 h'' WHERE user_id IN (PLAINS)', 'broken_chain 0'),
     ('UPDATE economy.users SET timezone = ''Asia/Seoul'' WHERE user_id = USER', 'timezone Europe/Rome is timezone Asia/Seoul'),
