@@ -1,7 +1,7 @@
 -- User code in the middle of a call: triggers and constraints of the app that call
 -- functions of economy for the same user.
 BEGIN;
-SELECT plan(68);
+SELECT plan(74);
 
 SELECT economy.register('pgtap code') AS u \gset
 SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'r', 'a') \gset
@@ -167,6 +167,23 @@ ALTER TABLE economy.reward_audit ADD CONSTRAINT pgtap UNIQUE (user_id, reason) D
 SELECT lives_ok(format('SELECT economy.revoke_reward(%s, %L, ''the same'', ''a'', 1, 0, ''take'', ''k2'')', :u, :'given'), 'a constraint that is deferred');
 SELECT throws_ok('SET CONSTRAINTS ALL IMMEDIATE', '23505', NULL, 'is asked in the end');
 ROLLBACK TO s;
+-- what the executor is not needed for is done without it
+CREATE UNIQUE INDEX pgtap ON economy.reward_audit (reason);
+SELECT throws_ok(format('SELECT economy.revoke_reward(%s, %L, ''the same'', ''a'', 1, 0, ''take'', ''k3'')', :u, :'given'), '23505', NULL, 'a plain unique index refuses');
+SELECT is(state, 'new', 'and lets others pass') FROM economy.revoke_reward(:u, :'given', 'another', 'a', 1, 0, 'take', 'k3');
+DROP INDEX economy.pgtap;
+ALTER TABLE economy.accounts ADD COLUMN pgtap text;
+UPDATE economy.accounts SET pgtap = 'kept' WHERE user_id = :u;
+SELECT is(state, 'new', 'an account with a column of the app') FROM economy.adjust_gold(:u, 1, 'noted', 'r', 'a');
+SELECT is((SELECT a.pgtap FROM economy.accounts a WHERE a.user_id = :u), 'kept', 'which stays as it is');
+ALTER TABLE economy.accounts DROP COLUMN pgtap;
+SAVEPOINT s;
+SET LOCAL client_min_messages = error;
+CREATE PUBLICATION pgtap FOR TABLE economy.accounts;
+ALTER TABLE economy.accounts REPLICA IDENTITY NOTHING;
+SELECT throws_ok(format('SELECT economy.adjust_gold(%s, 1, ''published'', ''r'', ''a'')', :u), '55000', NULL, 'an account that is published without identity is not changed');
+ROLLBACK TO s;
+SELECT is(state, 'new', 'one that is not published is') FROM economy.adjust_gold(:u, 1, 'published', 'r', 'a');
 SELECT is(pg_temp.findings(:u), 0::bigint, 'all of it is sound');
 
 -- what is stored is what was hashed: who would store something else is told
