@@ -46,6 +46,7 @@ static void guard_drop(Oid relid);
 static void guard_detach(Oid child, Oid parent);
 static void guard_relation_name(Oid relid);
 static void guard_schema_name(Oid nspid);
+static bool is_installed(void);
 static bool is_own_schema(Oid nspid);
 static bool is_journal(Oid relid);
 static Oid	journal_above(Oid relid);
@@ -139,7 +140,7 @@ guard_schema_name(Oid nspid)
 {
 	HeapTuple	tuple;
 
-	if (!is_own_schema(nspid) || !OidIsValid(get_extension_oid("economy", true)))
+	if (!is_own_schema(nspid))
 		return;
 	tuple = newest(NamespaceRelationId, NamespaceOidIndexId, Anum_pg_namespace_oid, nspid);
 	if (HeapTupleIsValid(tuple) &&
@@ -150,17 +151,25 @@ guard_schema_name(Oid nspid)
 				  errdetail("The functions of the extension find its objects there."));
 }
 
+/* Where the extension is not, as beside a preloaded library, its names are anybody's. */
+static bool
+is_installed(void)
+{
+	return OidIsValid(get_extension_oid("economy", true));
+}
+
 static bool
 is_own_schema(Oid nspid)
 {
 	return OidIsValid(nspid) && (nspid == get_namespace_oid("economy", true) ||
-								 nspid == get_namespace_oid("economy_internal", true));
+								 nspid == get_namespace_oid("economy_internal", true)) &&
+		is_installed();
 }
 
 static bool
 is_journal(Oid relid)
 {
-	if (get_rel_namespace(relid) != get_namespace_oid("economy", true))
+	if (get_rel_namespace(relid) != get_namespace_oid("economy", true) || !is_installed())
 		return false;
 	for (int i = 0; i < eco_journal_count(); i++)
 		if (strcmp(get_rel_name(relid), eco_journal_get(i)->table->name) == 0)

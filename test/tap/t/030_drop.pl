@@ -128,5 +128,13 @@ $node->command_ok([ 'pg_dump', '-Fc', '--data-only', '-f', $dump, 'postgres' ], 
 $node->command_ok([ 'pg_restore', '--data-only', '--disable-triggers', '-d', 'restored', '-t', 'user_actions', $dump ], 'a restore with --disable-triggers');
 like($node->safe_psql('restored', 'SELECT expected, actual FROM economy.audit_schema()'), qr/^trigger \w+ of user_actions.*, always\|.*, not always$/m, 'is found');
 
+# Where the extension is not, its names are anybody's, also beside a preloaded library
+$node->safe_psql('postgres', 'CREATE DATABASE plain');
+my $plain = connect_to($node, 'plain');
+is(try_sql($plain, $_), '', "without the extension: $_") foreach q{LOAD 'economy'}, 'CREATE SCHEMA economy', 'CREATE TABLE economy.user_actions AS SELECT 1 AS n',
+	'ALTER TABLE economy.user_actions RENAME TO mine', 'ALTER TABLE economy.mine RENAME TO user_actions', 'CREATE TABLE economy.below () INHERITS (economy.user_actions)', 'INSERT INTO economy.below VALUES (2)',
+	'ALTER TABLE economy.below NO INHERIT economy.user_actions', 'DROP TABLE economy.below', 'DROP TABLE economy.user_actions', 'ALTER SCHEMA economy RENAME TO bench';
+$plain->disconnect;
+
 $node->stop;
 done_testing();
