@@ -257,6 +257,24 @@ foreach my $way ('ROLLBACK TO SAVEPOINT a', 'RELEASE SAVEPOINT b; ROLLBACK TO SA
 	$session->disconnect;
 }
 
+# The same of a whole transaction, also of one that was prepared and that another session
+# ends: here another end of a transaction would stand for that one.
+foreach my $way ('ROLLBACK', 'ROLLBACK PREPARED', 'COMMIT PREPARED')
+{
+	my $fresh = fresh_database($node);
+	my $session = connect_to($node, $fresh);
+	my $user = add_user($session, 'ann', 0);
+
+	$session->do($_) foreach 'BEGIN', "SELECT economy.adjust_gold($user, 1, 'first', 'a test', 'tester')", $way =~ /PREPARED/ ? q{PREPARE TRANSACTION 'first'} : $way;
+	$node->safe_psql($fresh, "$way 'first'") if $way =~ /PREPARED/;
+	is($node->safe_psql($fresh, 'SELECT count(*) FROM economy.installations'), $way =~ /COMMIT/ ? 1 : 0, "$way: the installation comes and goes with the entry");
+	$session->do(q{SELECT economy.adjust_gold(?, 1, 'stays', 'a test', 'tester')}, undef, $user);
+	is(value($session, q{SELECT string_agg(i.number::text, ',') FROM economy.installations i JOIN economy.gold_adjustments g USING (xact)}), 1, "$way: recorded, once");
+	is(value($session, 'SELECT count(*) FROM economy.installations'), 1, "$way: and by no other");
+	is($node->safe_psql($fresh, 'SELECT * FROM economy.audit_sweep()'), '', "$way: no finding");
+	$session->disconnect;
+}
+
 # A duplicate that waited for its key and is rolled back leaves the key free to others,
 # as long as its session lives on.
 foreach my $name ('purchase', 'adjust_gold')
