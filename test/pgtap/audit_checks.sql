@@ -62,6 +62,7 @@ SELECT count(*) AS x FROM generate_series(1, 100), economy.rollup_stats() \gset
 SELECT a.seq AS upto FROM economy.accounts a WHERE a.user_id = :v \gset
 SELECT economy_internal.prune_stream(:v, :upto) AS pruned \gset
 SELECT is(:pruned, 3, 'three actions of V are pruned');
+SELECT is((SELECT concat_ws(' ', b.users, b.entries) FROM economy_internal.audit_next(:v, 1) b), '1 ' || :upto - 3, 'which are no entries of a batch');
 SELECT count(*) AS x FROM economy.audit_sweep_incremental() \gset
 SELECT economy.set_recommendations('pgtap', '{}', '[{"segment": "*", "arm": "a", "cta": "c", "product_id": "pgtap_b"}, {"segment": "S", "arm": "s", "cta": "t"}]', 'pgtap') AS x \gset
 SELECT economy.set_recommendations('pgtap none', '{}', '[]', 'pgtap') AS x \gset

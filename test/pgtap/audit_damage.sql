@@ -284,21 +284,23 @@ SELECT throws_ok(call, code, NULL, call) FROM (VALUES ('SELECT economy_internal.
 -- ends when it has found enough, and the next one goes on behind it
 CREATE TEMP TABLE crowd AS SELECT n, economy.register('pgtap audit crowd ' || n) AS u FROM generate_series(1, 25) n;
 SELECT count(*) AS x FROM crowd c CROSS JOIN LATERAL economy.record_actions((SELECT jsonb_agg(jsonb_build_object('user_id', c.u, 'game', 'slot', 'action_type', 'T', 'action_id', k::text, 'win', 1))
-    FROM generate_series(1, CASE c.n WHEN 1 THEN 1001 WHEN 2 THEN 1000 ELSE 500 END) k)) r \gset
+    FROM generate_series(1, CASE c.n WHEN 1 THEN 1001 WHEN 2 THEN 1000 WHEN 3 THEN 999 ELSE 500 END) k)) r \gset
 SELECT min(u) AS first, max(u) AS last FROM crowd \gset
 ALTER TABLE economy.user_actions DISABLE TRIGGER ALL;
 UPDATE economy.user_actions SET hash = sha256(hash) WHERE user_id BETWEEN :first AND :last;
 SELECT is((SELECT count(*) FROM economy.verify_chain(:first)), 1002::bigint, 'each entry and the head');
 SELECT is((SELECT string_agg(concat_ws(' ', f.n, f.kind, f.actual), ', ' ORDER BY f.n) FROM unnest(economy_internal.audit_streams(ARRAY[:first])) WITH ORDINALITY f (user_id, kind, expected, actual, entry, seq, n) WHERE f.n > 1000),
     '1001 more_findings 1002 findings', 'of which a sweep tells the first 1000');
+SELECT is((SELECT concat_ws(' ', count(*), count(*) FILTER (WHERE f.kind = 'more_findings')) FROM unnest(economy_internal.audit_streams(ARRAY[:first + 2])) f), '1000 0', 'all of them, when they are a thousand');
 CREATE TEMP TABLE batch AS SELECT b.* FROM economy_internal.audit_next(:first, 10000) b;
 SELECT is((SELECT upto_user - :first FROM batch), 19::bigint, 'a batch ends after 20 users when these have 10000 findings');
-SELECT is((SELECT concat_ws(' ', users, entries) FROM batch), '20 11001', 'and counts them and their entries');
+SELECT is((SELECT concat_ws(' ', users, entries) FROM batch), '20 11500', 'and counts them and their entries');
 SELECT is((SELECT concat_ws(' ', count(DISTINCT f.user_id), max(f.user_id) - :first) FROM batch b, unnest(b.findings) f WHERE f.kind = 'wrong_hash'), '20 19', 'with what is wrong with each');
 UPDATE economy.audit_runs SET finished_at = now() WHERE finished_at IS NULL;
 INSERT INTO economy.audit_runs (kind, started_at, next_user, users, entries, findings) VALUES ('full', now(), :first, 0, 0, 0);
 SELECT is((SELECT string_agg(s.users::text, ' ') FROM generate_series(1, 3) n CROSS JOIN LATERAL economy.audit_step(10000 + 0 * n) s), '20 5 0', 'step after step');
 SELECT is((SELECT count(DISTINCT user_id) FROM economy.audit_findings WHERE kind = 'wrong_hash' AND gone_run_id IS NULL AND user_id BETWEEN :first AND :last), 25::bigint, 'nobody is left out');
+SELECT is((SELECT count(*) FROM economy.audit_sweep_incremental() f WHERE f.user_id = :first), 1000::bigint, 'the incremental sweep tells a thousand of a stream, too');
 ALTER TABLE economy.user_actions ENABLE TRIGGER ALL;
 SELECT * FROM finish();
 ROLLBACK;

@@ -34,6 +34,19 @@ SELECT is(pg_temp.kept(), 'a 1 1 3, a 4 4, b 1 2 3, c 2 4', 'what comes again is
 SELECT is((SELECT concat_ws(' ', user_id, expected, actual, entry, seq) FROM economy.audit_findings WHERE kind = 'c'), '7 e a x 1', 'with all that it says');
 SELECT is((SELECT finished_at > started_at AND next_user IS NULL FROM economy.audit_runs WHERE run_id = 3), true, 'the run has an end');
 
+-- what readers are told: the oldest first, with the begins of their sweeps
+UPDATE economy.audit_runs SET started_at = timestamptz '2031-01-01 00:00+00' + run_id * interval '1 day';
+CREATE FUNCTION pg_temp.open_ones(max integer) RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(concat_ws(' ', o.kind, to_char(o.first_seen AT TIME ZONE 'UTC', 'DD'), to_char(o.last_seen AT TIME ZONE 'UTC', 'DD'), o.user_id, o.expected, o.actual, o.entry, o.seq), ', ' ORDER BY o.ordinality)
+    FROM economy.audit_open(max) WITH ORDINALITY o $$;
+SELECT is(pg_temp.open_ones(max), says, 'open, at most ' || coalesce(max::text, 'all')) FROM (VALUES (NULL, 'c 03 05 7 e a x 1, a 05 05 7 e a x 1'), (2, 'c 03 05 7 e a x 1, a 05 05 7 e a x 1'), (1, 'c 03 05 7 e a x 1')) v (max, says);
+SELECT is((SELECT string_agg(concat_ws(' ', h.run_id, h.kind, to_char(h.started_at AT TIME ZONE 'UTC', 'DD'), h.finished_at = r.finished_at, h.users, h.entries, h.findings, h.new_findings), ', ' ORDER BY h.ordinality) FROM economy.audit_history(max) WITH ORDINALITY h JOIN economy.audit_runs r USING (run_id)), says, 'history, at most ' || coalesce(max::text, 'all'))
+FROM (VALUES (NULL, '4 since 05 t 12 130 3 1, 3 full 04 t 12 130 2 0, 2 incremental 03 t 12 130 3 1, 1 full 02 t 14 160 5 2'), (2, '4 since 05 t 12 130 3 1, 3 full 04 t 12 130 2 0')) v (max, says);
+SAVEPOINT s;
+DELETE FROM economy.audit_runs WHERE run_id = 2;
+SELECT is(pg_temp.open_ones(1), 'c 05 7 e a x 1', 'a finding stays open when its sweep is forgotten');
+ROLLBACK TO s;
+
 -- which of them a rebuild of the segments may put right
 CREATE FUNCTION pg_temp.rebuilds(kind text, gone bigint) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
@@ -136,6 +149,21 @@ SELECT is(pg_temp.fails('UPDATE economy.accounts SET streak_freezes = 9 WHERE us
           'sweep_failed|audit_units() to end for the users from -9223372036854775808|audit_units(bigint, bigint) does not exist; a|wrong_balance|0 streak freezes|9 streak freezes', 'a check of the users');
 SELECT is(pg_temp.fails('ALTER FUNCTION economy_internal.audit_keys() RENAME TO gone; DELETE FROM economy_internal.config_heads WHERE key = ''pgtap_runs'''),
           'sweep_failed|audit_keys() to end|audit_keys() does not exist; wrong_config|shop_products pgtap_runs: change 1 is the newest|no head says so', 'a check of the rest');
+-- every check that there is is asked
+CREATE FUNCTION pg_temp.is_asked(part text, name text, args text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    answer boolean;
+BEGIN
+    EXECUTE format('ALTER FUNCTION %s(%s) RENAME TO gone', name, args);
+    answer := EXISTS (SELECT FROM unnest(economy_internal.audit_pieces(part, 2, 1)) f WHERE f.kind = 'sweep_failed' AND f.actual ~ split_part(name, '.', 2));
+    RAISE EXCEPTION USING ERRCODE = 'XT000';
+EXCEPTION WHEN SQLSTATE 'XT000' THEN
+    RETURN answer;
+END
+$$;
+SELECT is(pg_temp.is_asked(CASE WHEN p.pronargs = 2 THEN 'users' ELSE 'rest' END, p.pronamespace::regnamespace || '.' || p.proname, pg_get_function_identity_arguments(p.oid)), true, p.proname || '() is asked')
+FROM pg_proc p WHERE p.pronamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND p.proname ~ '^audit_' AND p.prorettype = 'economy.finding'::regtype AND p.proretset
+                 AND (p.pronargs = 0 OR p.proargtypes = '20 20'::oidvector) ORDER BY p.proname;
 CREATE FUNCTION pg_temp.no_chain() RETURNS text LANGUAGE sql AS $$ SELECT $do$
     DO $x$
     BEGIN

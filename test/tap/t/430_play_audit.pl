@@ -63,6 +63,40 @@ $gate->rollback;
 ok($node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM economy.progress()'), 'a cancelled sweep is not seen');
 is(value($worker, 'SELECT count(*) FROM economy.audit_sweep()'), 0, 'the session goes on');
 
+# a statement that goes on behind the work is no work any more
+foreach my $work ('economy.audit_sweep()', 'economy.simulate(5, 3, 9)')
+{
+	$gate->begin_work;
+	$gate->do('SELECT pg_advisory_xact_lock(9)');
+	$worker->do("WITH work AS MATERIALIZED (SELECT count(*) AS n FROM $work) SELECT pg_advisory_xact_lock(9 + 0 * n) FROM work", { pg_async => DBD::Pg::PG_ASYNC() });
+	wait_until_blocked($node, 'postgres', $worker->{pg_pid});
+	is_deeply(progress(), [], "$work is over before its statement is");
+	$gate->rollback;
+	$worker->pg_result;
+}
+
+# two at once: who comes second goes on where the first one was
+my $last = 'SELECT users FROM economy.audit_runs ORDER BY run_id DESC LIMIT 1';
+$dbh->do('UPDATE economy.audit_runs SET finished_at = clock_timestamp(), next_user = NULL WHERE finished_at IS NULL');
+foreach my $case ([ 'SELECT users FROM economy.audit_step(1)', q{SELECT count(*) FROM economy.audit_runs WHERE kind = 'full' AND finished_at IS NULL}, 1, 'one sweep in steps' ],
+	[ 'SELECT count(*) FROM economy.audit_sweep_incremental()', $last, 0, 'a stream is looked at once' ],
+	[ 'SELECT economy.anchor_step(1)', 'SELECT count(*) FROM economy.anchors', 1, 'one anchor is taken' ])
+{
+	my ($call, $what, $answer, $name) = @$case;
+
+	$gate->begin_work;
+	value($gate, $call);
+	my $second = connect_to($node);
+	$second->do($call, { pg_async => DBD::Pg::PG_ASYNC() });
+	wait_until_blocked($node, 'postgres', $second->{pg_pid});
+	$gate->commit;
+	is(eval { $second->pg_result; 1 } ? '' : $second->errstr, '', "$name: the second one does not fail");
+	is(value($dbh, $what), $answer, $name);
+	$second->disconnect;
+}
+value($dbh, 'SELECT economy.anchor() IS NULL');
+is(value($dbh, 'SELECT count(*) FROM economy.audit_sweep()'), 0, 'and all is sound');
+
 # who may look
 $dbh->do($_) foreach 'CREATE ROLE looker LOGIN', q{SELECT economy.grant_access('looker', 'monitor')}, 'CREATE ROLE nobody_special';
 $gate->begin_work;
