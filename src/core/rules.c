@@ -57,8 +57,12 @@ bound_value(int64_t bound, const EcoRuleCase *user)
 	return bound == ECO_BOUND_P60 ? user->p60 : bound == ECO_BOUND_P95 ? user->p95 : bound;
 }
 
-bool
-eco_rule_monetary(const EcoRuleSource *rule, const EcoRuleCase *user)
+/*
+ * While p95 is the median the quantiles tell nobody apart: who has just that value is
+ * below both.
+ */
+static bool
+matches_monetary(const EcoRuleSource *rule, const EcoRuleCase *user)
 {
 	const bool	from_quantile = is_quantile(rule->monetary_from);
 	const bool	below_quantile = is_quantile(rule->monetary_below);
@@ -168,7 +172,7 @@ add_monetary(EcoRuleSets *work, const EcoRuleSource *rules, int nrules, int64_t 
 		};
 
 		if (m >= ways[i].least)
-			add(&work->monetary, rules, nrules, eco_rule_monetary, &user);
+			add(&work->monetary, rules, nrules, matches_monetary, &user);
 	}
 }
 
@@ -187,15 +191,17 @@ list_monetary(EcoRuleSets *work, const EcoRuleSource *rules, int nrules)
 	}
 }
 
-/* The value of who spent nothing in the window: nobody did, or others have quantiles. */
+/*
+ * The value of who spent nothing in the window.  Where nobody spent anything
+ * there are no quantiles, and no rules match but those that match with any.
+ */
 static void
 list_nothing(EcoRuleSets *work, const EcoRuleSource *rules, int nrules)
 {
 	EcoRuleCase user = {.measured = false};
 
 	work->monetary.n = 0;
-	add(&work->monetary, rules, nrules, eco_rule_monetary, &user);
-	add_monetary(work, rules, nrules, 0);
+	add(&work->monetary, rules, nrules, matches_monetary, &user);
 }
 
 /* Look for a recency, a frequency and a monetary value whose sets share no rule. */

@@ -52,12 +52,6 @@ typedef struct EcoRuleCase
 } EcoRuleCase;
 
 /*
- * Whether the rule's monetary bounds match.  While p95 is the median the
- * quantiles tell nobody apart: who has just that value is below both.
- */
-extern bool eco_rule_monetary(const EcoRuleSource *rule, const EcoRuleCase *user);
-
-/*
  * The search's memory, of eco_rule_sets_size bytes.  It is the caller's, because
  * pulse() may leave by an error.
  */

@@ -58,5 +58,7 @@ test_period(void)
 	check_int(wrong, 0, "300,000 moments lie in one day, week and month each");
 	check_int(eco_period_start(ECO_PERIOD_MONTH, 2000 * 12), 0, "a month is counted from January of year 0");
 	check_int(eco_period_start(ECO_PERIOD_MONTH, 2028 * 12 + 2) - eco_period_start(ECO_PERIOD_MONTH, 2028 * 12 + 1), 29 * DAY_S * 1000000, "a leap February");
-	check_int(eco_period_of(ECO_PERIOD_EVER, -1), eco_period_of(ECO_PERIOD_EVER, INT64_MAX), "ever is one");
+	check_int(eco_period_of(ECO_PERIOD_EVER, -1), 0, "ever is one");
+	check_int(eco_period_of(ECO_PERIOD_EVER, INT64_MAX), 0, "for all moments");
+	check_int(eco_period_start(ECO_PERIOD_EVER, 7), 0, "and begins nowhere else");
 }

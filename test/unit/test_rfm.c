@@ -328,6 +328,11 @@ scores(void)
 	for (int day = 29; day <= 31; day++)
 		check_int(eco_rfm_score(&program, &inputs, (inputs.last_day + day) * DAY).next_change_at,
 				  day <= 30 ? (inputs.last_day + 31) * DAY : ECO_NEVER, "a rule ends behind its last day");
+	words[ECO_PROGRAM_HEADER + 2 * ECO_RULE_FIELDS + 2] = 90;
+	check_int(eco_rfm_score(&program, &inputs, (inputs.last_day + 29) * DAY).next_change_at, ECO_NEVER, "no day is behind the clamp");
+	program.bounds[0][3] = 200;
+	check_int(eco_rfm_score(&program, &inputs, (inputs.last_day + 90) * DAY).next_change_at, ECO_NEVER, "nor matters once it is reached");
+	program.bounds[0][3] = 15;
 	words[ECO_PROGRAM_HEADER + 2 * ECO_RULE_FIELDS + 2] = INT64_MAX;
 	inputs.last_day = 106751980;
 	program.bounds[0][3] = 50000000;
