@@ -89,7 +89,7 @@ CREATE FUNCTION economy_internal.rfm_never_bought(snapshot economy.rfm_snapshots
         FROM economy.rfm_rule_ranges(snapshot.rules, snapshot.p50, snapshot.p60, snapshot.p95) g
         WHERE NOT coalesce(g.bought, false) AND g.frequency_from = 0
           AND 0 >= g.monetary_from AND 0 > g.monetary_above
-          AND 0 < g.monetary_below AND 0 <= g.monetary_to
+          AND 0 < g.monetary_below
           AND coalesce((snapshot.model ->> 'recency_clamp')::bigint, 1000000)
               BETWEEN g.recency_from AND g.recency_to
         ORDER BY g.position LIMIT 1;

@@ -292,6 +292,10 @@ SELECT is(pg_temp.said(call), error, left(call, 100)) FROM (VALUES
     ($$_internal.rfm_pack(NULL, 1, 1)$$, 'XE001 | at must not be null'), ($$_internal.rfm_fold(NULL, true)$$, 'XE001 | transaction must not be null'), ($$_internal.rfm_fold(1, NULL)$$, 'XE001 | unheld must not be null'),
     ($$_internal.rfm_window(1, '', pg_catalog.now(), NULL)$$, 'XE001 | window_us must not be null'), ($$_internal.rfm_window(1, '', NULL, 1)$$, 'XE001 | as_of must not be null'), ($$_internal.rfm_window(1, NULL, pg_catalog.now(), 1)$$, 'XE001 | buckets must not be null'),
     ($$_internal.rfm_window(NULL, '', pg_catalog.now(), 1)$$, 'XE001 | user_id must not be null'), ($$_internal.rfm_window(1, decode('00', 'hex'), pg_catalog.now(), 1)$$, 'XE002 | buckets must be what economy_internal.rfm_pack() makes')) v (call, error);
+SET LOCAL economy.rfm_model = 'all_time';
+SELECT is(pg_temp.said($$.set_segment_rules('[{"segment": "A", "bought": false}, {"segment": "B", "recency_to": 1000}]', 'p')$$),
+    'XE601 | the segment rules leave users without a segment | No rule matches recency 1001, frequency 1, monetary 0, with p60 = 1 and p95 = 1 and the model "all_time". | Add a last rule without conditions.', 'where nothing clamps it, recency goes on');
+SET LOCAL economy.rfm_model = 'standard';
 -- who makes a model of a name that exists changes that one alone, and who changed it is noted
 SELECT (economy.set_segment_rules('[{"segment": "Everybody"}]', 'pgtap rules')) AS version, (economy.set_rfm_model('{"model": "pgtap noted", "window_days": 6}', 'pgtap models')).window_days AS x, economy.set_recommendations('pgtap noted', '{}', '[]', 'pgtap places') AS place \gset
 SELECT is((SELECT string_agg(concat_ws(' ', c.relation, c.key, c.action, c.actor), ', ' ORDER BY c.relation) FROM economy.config_changes c WHERE (c.relation, c.key) IN (('segment_rules', :'version'), ('rfm_models', 'pgtap noted'), ('recommendation_placements', 'pgtap noted:' || :place))),

@@ -276,6 +276,13 @@ SELECT count(*) AS x FROM economy.rfm_refresh_incremental() \gset
 SELECT is(pg_temp.fresh(), '03 00, 04 06, 04 06, 0, none, 06:00:00', 'and had waited from there on');
 SELECT count(*) AS x FROM economy.rfm_refresh_incremental() \gset
 SELECT is(pg_temp.fresh(), '03 00, 04 06, 04 06, 0, none, nothing', 'nothing waits, a purchase that is pending neither');
+SELECT pg_temp.late(1, '2099-12-04 06:10:00+00') AS x, pg_temp.clock('2099-12-04 06:30:00+00') AS y \gset
+SELECT count(*) AS x FROM economy.rfm_refresh_incremental() \gset
+SELECT is(pg_temp.fresh(), '03 00, 04 06, 04 06, 0, none, 00:20:00', 'what is read again had not waited');
+SELECT pg_temp.clock('2099-12-05 00:00:00+00') AS x \gset
+SELECT alike(pg_temp.fresh(), '03 00, 04 06, 04 06, 1, 00:00:00, %', 'at midnight somebody is due');
+SELECT count(*) AS x FROM economy.rfm_refresh_incremental() \gset
+SELECT alike(pg_temp.fresh(), '03 00, 05 00, 05 00, 0, none, %', 'and is taken up in the same moment');
 SELECT is((SELECT sum(purchases)::bigint FROM economy.rfm_days JOIN who USING (user_id)), (SELECT count(*) FROM economy_internal.rfm_purchases JOIN who USING (user_id)), 'each purchase is in its day');
 
 -- --- the score by the weights; recency where nothing clamps it -----------------------
@@ -294,7 +301,7 @@ BEGIN
     RETURN NEXT is_empty('SELECT s.* FROM economy.accounts a, economy.segment(a.user_id) s CROSS JOIN economy.rfm_snapshots b WHERE b.snapshot_id = s.snapshot_id AND s.degenerate <> (cardinality(b.degenerate) > 0)', 'whether the bounds had collapsed');
 END
 $$;
-SELECT pg_temp.seen(at) FROM unnest(ARRAY['2099-02-03 04:05:06+00', '2098-01-01 00:00:00+00', '2099-12-04 06:00:00+00']::timestamptz[]) at;
+SELECT pg_temp.seen(at) FROM unnest(ARRAY['2099-02-03 04:05:06+00', '2098-01-01 00:00:00+00', '2099-12-04 06:30:00+00']::timestamptz[]) at;
 SELECT is((SELECT array_agg(degenerate <> '{}' ORDER BY snapshot_id) FROM (SELECT * FROM economy.rfm_snapshots ORDER BY snapshot_id DESC LIMIT 3) s), '{f,t,f}', 'which once they had');
 SELECT is((SELECT recency_days FROM economy.segment(:back)), NULL, 'nor of whose purchase was reversed');
 
@@ -312,7 +319,7 @@ SELECT is((SELECT due FROM economy_internal.rfm_many(n)), n < 10, format('ten du
 UPDATE economy.rfm_snapshots SET changed = 7, duration = '1 day' WHERE snapshot_id = (SELECT snapshot_id FROM economy.rfm_state);
 SELECT pg_temp.late(3, '2099-12-03 12:00:00+00') AS x \gset
 SELECT economy_internal.rfm_rescore() AS x \gset
-SELECT is((SELECT concat_ws(', ', to_char(as_of AT TIME ZONE 'UTC', 'DD HH24'), change_lag, next_user, written, spent) FROM economy.rfm_state), '04 06, 18:00:00, -9223372036854775808, 7, 1 day', 'an incremental refresh of many goes on from its snapshot');
+SELECT is((SELECT concat_ws(', ', to_char(as_of AT TIME ZONE 'UTC', 'DD HH24'), change_lag, next_user, written, spent) FROM economy.rfm_state), '04 06, 18:30:00, -9223372036854775808, 7, 1 day', 'an incremental refresh of many goes on from its snapshot');
 SELECT written AS wrote FROM economy_internal.rfm_write(1000000) \gset
 SELECT is((SELECT concat_ws(', ', changed, duration > '1 day', next_user) FROM economy.rfm_snapshots JOIN economy.rfm_state USING (snapshot_id)), format('%s, t', 7 + :wrote), 'and adds to it');
 -- a full one in steps counts what all of them wrote, and took
@@ -339,6 +346,48 @@ $$;
 SELECT is(pg_temp.taken(entries, users), found, format('a batch of %s users of %s entries', users, entries)) FROM (VALUES (300000, 100, '1 1'), (200000, 100, '2 2'), (100000, 100, '3 3'), (90000, 100, '3 3'), (90000, 2, '2 2'), (10, 7, '7 7')) v (entries, users, found);
 SELECT is((SELECT next_user FROM economy.rfm_state), '-9223372036854775808'::bigint, 'what is taken up is not scored');
 ROLLBACK TO s;
+-- --- each change of a segment is told once, and nothing else is -----------------------
+
+CREATE TEMP TABLE told (user_id bigint, field text, before text, after text);
+CREATE TEMP TABLE past AS SELECT * FROM economy.segment_history;
+CREATE OR REPLACE FUNCTION economy_internal.publish_profile(user_id bigint, field text, before text, after text) RETURNS void LANGUAGE sql AS 'INSERT INTO pg_temp.told VALUES ($1, $2, $3, $4)';
+SET LOCAL economy.rfm_model = 'standard';
+SELECT economy.set_segment_rules('[{"segment": "Never", "bought": false}, {"segment": "Recent", "recency_to": 3}, {"segment": "Often", "frequency_from": 2}, {"segment": "Rest"}]', 'pgtap') AS x \gset
+CREATE FUNCTION pg_temp.told(what text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN NEXT bag_eq('SELECT user_id, before, after FROM told WHERE field = ''segment''', 'SELECT user_id, from_segment, to_segment FROM (TABLE economy.segment_history EXCEPT TABLE past) h', 'told: ' || what);
+    RETURN NEXT cmp_ok((SELECT count(*) FROM told), '>', 0::bigint, 'as there was something');
+    DELETE FROM told;
+    INSERT INTO past SELECT * FROM economy.segment_history EXCEPT SELECT * FROM past;
+END
+$$;
+SELECT count(*) AS x FROM economy.rfm_refresh() \gset
+SELECT pg_temp.told('a full refresh');
+SELECT count(pg_temp.late(n, '2099-12-20 00:00:00+00')) AS x FROM generate_series(1, 3) n \gset
+SELECT count(*) AS x FROM economy.rfm_refresh_incremental() \gset
+SELECT pg_temp.told('an incremental one, of purchases');
+SELECT pg_temp.clock('2099-12-25 00:00:00+00') AS x \gset
+SELECT count(*) AS x FROM economy.rfm_refresh_incremental() \gset
+SELECT pg_temp.told('and of time');
+SELECT count(pg_temp.late(n, '2099-12-25 00:00:00+00')) AS x FROM generate_series(1, 2) n \gset
+SELECT more AS x FROM economy_internal.rfm_refresh_step(true) \gset
+SELECT count(*) AS x FROM generate_series(1, 20) n, economy_internal.rfm_refresh_step(n < 0, 10) \gset
+SELECT pg_temp.told('a job');
+-- whose scores change, and whose segment does not
+UPDATE economy.user_segments SET r = 6 - r;
+SELECT users_changed > 0 AS x FROM economy.rfm_refresh() \gset
+SELECT is((SELECT count(*) FROM told), 0::bigint, 'a score that changes is not told');
+-- who is new to a full refresh comes from the segment of who never bought
+CREATE FUNCTION pg_temp.newcomer(way boolean) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    u CONSTANT bigint := economy.register(concat('pgtap rfm newcomer ', way));
+BEGIN
+    PERFORM economy.purchase(u, 'pgtap_r', 'k');
+    IF way IS NULL THEN PERFORM economy.rfm_refresh_incremental(); ELSE PERFORM economy.rfm_refresh(rebuild => way); END IF;
+    RETURN (SELECT string_agg(concat_ws(' ', h.change_no, h.from_segment, h.to_segment, t.before, t.after), ', ') FROM economy.segment_history h LEFT JOIN told t USING (user_id) WHERE h.user_id = u);
+END
+$$;
+SELECT is(pg_temp.newcomer(way), '1 Never Recent Never Recent', concat('a newcomer, with rebuild: ', way)) FROM unnest(ARRAY[false, true, NULL]) way;
 SELECT is(economy_internal.rfm_installation(), (SELECT hashtextextended(format('%s %s %s', (SELECT system_identifier FROM pg_control_system()), d.oid, (SELECT oid FROM pg_extension WHERE extname = 'economy')), 0) FROM pg_database d WHERE d.datname = current_database()),
     'an installation is a cluster, a database and an extension');
 SELECT * FROM finish();
