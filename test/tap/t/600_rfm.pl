@@ -215,6 +215,11 @@ is((split ' ', incremental($dbh))[1], '300', '90,000 purchases of 32 bytes in 1 
 $dbh->do('RESET economy.rfm_memory');
 ok($node->poll_query_until('postgres', "SELECT ($files) > $before"), 'which went to disk');
 is(wrong(), '', 'each is counted once, over runs on disk');
+$before = value($dbh, $files);
+$dbh->do(q{SET economy.rfm_memory = '1MB'});
+full($dbh);
+$dbh->do('RESET economy.rfm_memory');
+ok($node->poll_query_until('postgres', "SELECT ($files) > $before"), 'so does a full refresh');
 
 # --- progress, and a dump elsewhere ---------------------------------------------------
 
