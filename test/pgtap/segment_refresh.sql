@@ -235,9 +235,9 @@ FROM (VALUES (timestamptz '2099-12-01 11:30+00', interval '0', '1201 1 100'), ('
 SELECT is((SELECT b.first_seq || ' ' || b.last_seq FROM economy_internal.rfm_buckets((SELECT economy_internal.rfm_pack('2099-12-01 10:00+00', 1, s) FROM unnest(ARRAY[1, last]) s)) b), found, 'entries 1 and ' || last)
 FROM (VALUES (4294967295, '1 4294967295'), (4294967296, '1 9223372036854775807'), (9000000000, '1 9223372036854775807')) v (last, found);
 -- what is pending, and what another day has among the same entry numbers, is not of the day
-INSERT INTO economy.shop_transactions (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, monetary, quantity,
+INSERT INTO economy.shop_transactions (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, key_digest, live, monetary, quantity,
         receipt_signature_version, hash_algo_version, hash, receipt_signature, category, status, product_id, idempotency_key)
-SELECT :cut, v.seq, 1, 0, 1, 0, v.at, t.xact, t.position, false, v.monetary, 1, 1, 1, sha256('pgtap'), sha256('pgtap'), 'conversion', v.status, 'pgtap_r', 'day' || v.seq
+SELECT :cut, v.seq, 1, 0, 1, 0, v.at, t.xact, t.position, economy_internal.key_digest('pgtap_r', 'day' || v.seq), false, v.monetary, 1, 1, 1, sha256('pgtap'), sha256('pgtap'), 'conversion', v.status, 'pgtap_r', 'day' || v.seq
 FROM (VALUES (4, timestamptz '2099-12-02 00:10+00', 3, 'SUCCESS'), (5, '2099-12-01 11:45+00', 1000, 'PENDING'), (6, '2099-12-01 12:10+00', 20, 'SUCCESS'), (7, '2099-11-30 11:50+00', 5000, 'SUCCESS'),
              (8, '2099-12-01 12:20+00', 7, 'SUCCESS')) v (seq, at, monetary, status) CROSS JOIN (SELECT xact, position FROM economy.shop_transactions WHERE user_id = :cut AND seq = 1) t;
 UPDATE economy.accounts SET seq = 8 WHERE user_id = :cut;
