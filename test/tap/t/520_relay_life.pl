@@ -162,6 +162,7 @@ $inline->do('CREATE EXTENSION economy');
 my $erin = add_user($inline, 'erin');
 reward($inline, $erin) foreach 1 .. 3;
 hears_exactly($inline_ear, $inline, [$erin], 'CREATE EXTENSION again: events again', repeats => 1);
+poll_until('the relay of the new extension', sub { reward($inline, $erin); count_relays($node, $third) == 1 });
 $inline->do('BEGIN; SET LOCAL economy.allow_drop = on; DROP EXTENSION economy CASCADE; CREATE EXTENSION economy; COMMIT');
 poll_until('events of the new extension', sub {
 	my $user = value($inline, 'SELECT economy.register()');
