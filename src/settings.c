@@ -37,6 +37,7 @@ int			eco_row_access = ECO_ROW_ACCESS_AUTO;
 int			eco_async_commit = ECO_ASYNC_NONE;
 int			eco_notify = ECO_NOTIFY_INLINE;
 int			eco_notify_payload = ECO_PAYLOAD_FULL;
+int			eco_notify_stats = ECO_STATS_SEPARATE;
 bool		eco_notify_user_channels = false;
 int			eco_ring_size = RING_SIZE_DEFAULT;
 int			eco_relay_databases = RELAY_DATABASES_DEFAULT;
@@ -81,6 +82,12 @@ static const struct config_enum_entry notify_options[] = {
 static const struct config_enum_entry notify_payload_options[] = {
 	{"full", ECO_PAYLOAD_FULL, false},
 	{"reference", ECO_PAYLOAD_REFERENCE, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry notify_stats_options[] = {
+	{"separate", ECO_STATS_SEPARATE, false},
+	{"with_action", ECO_STATS_WITH_ACTION, false},
 	{NULL, 0, false}
 };
 
@@ -165,6 +172,14 @@ define_realtime_settings(void)
 							 "reference: whose and which, to be read with economy.replay().",
 							 &eco_notify_payload, ECO_PAYLOAD_FULL,
 							 notify_payload_options, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
+	DefineCustomEnumVariable("economy.notify_stats",
+							 "How the statistics of an action are told.",
+							 "separate: as the event stats_delta; "
+							 "with_action: in the action's event, by economy.replay() and "
+							 "economy.changes() too.",
+							 &eco_notify_stats, ECO_STATS_SEPARATE,
+							 notify_stats_options, PGC_SUSET, 0,
 							 NULL, NULL, NULL);
 	DefineCustomStringVariable("economy.notify_types",
 							   "Types of events that are sent.",

@@ -33,10 +33,17 @@ typedef enum EcoNotifyPayload
 	ECO_PAYLOAD_REFERENCE
 } EcoNotifyPayload;
 
+typedef enum EcoNotifyStats
+{
+	ECO_STATS_SEPARATE,
+	ECO_STATS_WITH_ACTION
+} EcoNotifyStats;
+
 extern int	eco_row_access;		/* EcoRowAccess */
 extern int	eco_async_commit;	/* EcoAsyncCommit */
 extern int	eco_notify;			/* EcoNotify */
 extern int	eco_notify_payload; /* EcoNotifyPayload */
+extern int	eco_notify_stats;	/* EcoNotifyStats */
 extern bool eco_notify_user_channels;
 extern int	eco_ring_size;		/* items */
 extern int	eco_relay_databases;

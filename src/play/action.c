@@ -20,6 +20,7 @@
 #include "play/action.h"
 #include "play/pruned.h"
 #include "play/stats.h"
+#include "settings.h"
 
 static EcoTable user_actions = {
 	.name = "user_actions",
@@ -93,6 +94,8 @@ static EcoGameStats *stats_of(Player *player, const EcoAction *action);
 static void set_stats(EcoResult *result, const EcoGameStats *stats);
 static void tell(const EcoRow *row, EcoListener *listener);
 static void tell_stats(const EcoRow *row, EcoListener *listener);
+static bool find_stats(const EcoRow *row, EcoRow *stats);
+static void put_stats(EcoJson *json, const EcoRow *row, const EcoRow *stats);
 
 static EcoTable *const stats_tables[] = {&eco_game_stats, NULL};
 static EcoTable *const action_tables[] = {&eco_game_stats, &eco_games, &eco_pruned_actions, NULL};
@@ -583,10 +586,12 @@ set_stats(EcoResult *result, const EcoGameStats *stats)
 	eco_result_set(result, ACTION_MAX_WIN, stats->row.values[STA_MAX_WIN]);
 }
 
+/* One event, or two; by setting the same for all who are told. */
 static void
 tell(const EcoRow *row, EcoListener *listener)
 {
 	EcoEvent	event;
+	EcoRow		stats;
 
 	eco_event_begin(&event, ECO_USER_ACTION, NULL, &eco_actions, row);
 	eco_event_text(&event, "game", row, ACT_GAME);
@@ -595,34 +600,53 @@ tell(const EcoRow *row, EcoListener *listener)
 	eco_json_int(&event.json, "bet", eco_row_int(row, ACT_BET));
 	eco_json_int(&event.json, "win", eco_row_int(row, ACT_WIN));
 	eco_event_text(&event, "outcome", row, ACT_OUTCOME);
+	if (eco_notify_stats == ECO_STATS_WITH_ACTION && find_stats(row, &stats))
+	{
+		eco_json_open(&event.json, "stats", '{');
+		put_stats(&event.json, row, &stats);
+		eco_json_close(&event.json, '}');
+	}
 	eco_event_end(&event, row, listener);
-	if (!eco_is_deaf(listener, ECO_STATS_DELTA))
+	if (eco_notify_stats != ECO_STATS_WITH_ACTION && !eco_is_deaf(listener, ECO_STATS_DELTA))
 		tell_stats(row, listener);
 }
 
-/* Set what the action added, and the totals of now, which may count later actions. */
 static void
 tell_stats(const EcoRow *row, EcoListener *listener)
 {
 	EcoEvent	event;
 	EcoRow		stats;
-	text	   *outcome = DatumGetTextPP(row->values[ACT_OUTCOME]);
-	char		first = *VARDATA_ANY(outcome);
 
-	if (!eco_stats_find(eco_row_int(row, ECO_COL_USER_ID), row->values[ACT_GAME], &stats))
+	if (!find_stats(row, &stats))
 		return;
 	eco_event_begin(&event, ECO_STATS_DELTA, "stats", &eco_actions, row);
 	eco_event_text(&event, "game", row, ACT_GAME);
-	eco_json_int(&event.json, "total_delta", 1);
-	eco_json_int(&event.json, "wins_delta", first == 'w');
-	eco_json_int(&event.json, "losses_delta", first == 'l');
-	eco_json_int(&event.json, "draws_delta", first == 'd');
-	eco_json_int(&event.json, "bet_delta", eco_row_int(row, ACT_BET));
-	eco_json_int(&event.json, "win_delta", eco_row_int(row, ACT_WIN));
-	eco_json_int(&event.json, "total", eco_row_int(&stats, STA_TOTAL));
-	eco_json_int(&event.json, "wins", eco_row_int(&stats, STA_WINS));
-	eco_json_int(&event.json, "losses", eco_row_int(&stats, STA_LOSSES));
-	eco_json_int(&event.json, "draws", eco_row_int(&stats, STA_DRAWS));
-	eco_json_int(&event.json, "max_win", eco_row_int(&stats, STA_MAX_WIN));
+	put_stats(&event.json, row, &stats);
 	eco_event_end(&event, row, listener);
+}
+
+static bool
+find_stats(const EcoRow *row, EcoRow *stats)
+{
+	return eco_stats_find(eco_row_int(row, ECO_COL_USER_ID), row->values[ACT_GAME], stats);
+}
+
+/* What the action added, and the totals of now, which may count later actions. */
+static void
+put_stats(EcoJson *json, const EcoRow *row, const EcoRow *stats)
+{
+	text	   *outcome = DatumGetTextPP(row->values[ACT_OUTCOME]);
+	char		first = *VARDATA_ANY(outcome);
+
+	eco_json_int(json, "total_delta", 1);
+	eco_json_int(json, "wins_delta", first == 'w');
+	eco_json_int(json, "losses_delta", first == 'l');
+	eco_json_int(json, "draws_delta", first == 'd');
+	eco_json_int(json, "bet_delta", eco_row_int(row, ACT_BET));
+	eco_json_int(json, "win_delta", eco_row_int(row, ACT_WIN));
+	eco_json_int(json, "total", eco_row_int(stats, STA_TOTAL));
+	eco_json_int(json, "wins", eco_row_int(stats, STA_WINS));
+	eco_json_int(json, "losses", eco_row_int(stats, STA_LOSSES));
+	eco_json_int(json, "draws", eco_row_int(stats, STA_DRAWS));
+	eco_json_int(json, "max_win", eco_row_int(stats, STA_MAX_WIN));
 }

@@ -30,6 +30,8 @@ function closed(schema) {
   copy.$id += ":closed";
   copy.additionalProperties = false;
   copy.properties.data.additionalProperties = false;
+  for (const member of Object.values(copy.properties.data.properties))
+    if (member.type === "object") member.additionalProperties = false;
   return copy;
 }
 

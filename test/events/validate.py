@@ -20,7 +20,11 @@ validators = {}
 def closed(schema):
     result = copy.deepcopy(schema)
     result["additionalProperties"] = False
-    result["properties"]["data"]["additionalProperties"] = False
+    data = result["properties"]["data"]
+    data["additionalProperties"] = False
+    for member in data["properties"].values():
+        if member.get("type") == "object":
+            member["additionalProperties"] = False
     return result
 
 

@@ -1,7 +1,7 @@
 -- Each event as a whole, of every kind of entry, and the pages of replay().
 BEGIN;
 SET client_min_messages = warning;
-SELECT plan(32);
+SELECT plan(34);
 
 SET LOCAL economy.test_clock = '2026-03-02 12:00:00.000001+00';
 SELECT economy.register('pgtap events') AS u \gset
@@ -46,6 +46,16 @@ SELECT count(r.state) AS x FROM unnest(ARRAY['win', 'loss', 'loss', 'draw', 'dra
 SELECT is((SELECT string_agg(concat_ws(' ', d ->> 'wins_delta', d ->> 'losses_delta', d ->> 'draws_delta', d ->> 'win_delta', '|', d ->> 'total', d ->> 'wins', d ->> 'losses', d ->> 'draws', d ->> 'max_win'), ', ' ORDER BY r.seq)
            FROM economy.replay(:played, 0) r, LATERAL (SELECT r.event -> 'data') e (d) WHERE r.type = 'stats_delta'),
           '1 0 0 9 | 6 1 2 3 9, 0 1 0 8 | 6 1 2 3 9, 0 1 0 7 | 6 1 2 3 9, 0 0 1 6 | 6 1 2 3 9, 0 0 1 5 | 6 1 2 3 9, 0 0 1 4 | 6 1 2 3 9', 'statistics of each outcome');
+
+-- told as one event, which has the rest as it was
+CREATE TEMP VIEW played AS SELECT r.seq, r.type, r.event::jsonb AS e FROM economy.replay(:played, 0) r WHERE r.code = 'EVENT';
+SELECT jsonb_agg(jsonb_set(a.e, '{data,stats}', (s.e -> 'data') - ARRAY['game', 'seq', 'gold', 'experience_points']) ORDER BY a.seq) AS as_one
+FROM played a JOIN played s USING (seq) WHERE a.type = 'user_action' AND s.type = 'stats_delta' \gset
+SET LOCAL economy.notify_stats = with_action;
+SELECT is((SELECT jsonb_agg(p.e ORDER BY p.seq) FROM played p), :'as_one', 'an action with its statistics');
+SELECT is((SELECT e.event::text FROM economy_internal.entry_events(:u, 4, 'A') e),
+          format('{"specversion":"1.0","id":"A%1$s-4","source":"/economy/node/%2$s","type":"user_action","subject":"%1$s","time":"2026-03-02T12:00:00.000001Z","sequence":"00000000000000000004","datacontenttype":"application/json","data":{"game":"rps","action_type":"RPS_PLAY","action_id":"a1","bet":5,"win":12,"outcome":"win","stats":{"total_delta":1,"wins_delta":1,"losses_delta":0,"draws_delta":0,"bet_delta":5,"win_delta":12,"total":1,"wins":1,"losses":0,"draws":0,"max_win":12},"seq":4,"gold_delta":7,"xp_delta":0,"gold":82,"experience_points":500}}', :u, current_setting('economy.node_id')), 'member by member');
+RESET economy.notify_stats;
 
 -- the first and the last moment that an envelope can name
 SELECT economy.register('pgtap events old') AS old \gset

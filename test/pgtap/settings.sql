@@ -18,6 +18,7 @@ SELECT results_eq($$SELECT line FROM setting
              ('duplicate_wait integer ms user default "0" 0 to 60000'),
              ('node_id integer sighup default "0" 0 to 4095'),
              ('notify_payload enum superuser default "full" full/reference'),
+             ('notify_stats enum superuser default "separate" separate/with_action'),
              ('notify_types string superuser default "all"'),
              ('notify_user_channels bool superuser default "off"'),
              ('recommendation_retention integer superuser default "180" 1 to 36500'),

@@ -73,6 +73,12 @@ told(void)
 	check(is_unread(user, 2, "{\"gold\":5}") && is_unread(user, 2, "{\"gold\":66}"), "nor of another entry");
 	seen_tell(user, 3, "{\"losses\":1,\"draws\":0,\"max_win\":2,\"level\":1,\"leveled_up\":false,\"gold\":8}");
 	check(!is_unread(user, 3, "{\"losses\":2,\"draws\":3,\"max_win\":3,\"level\":4,\"leveled_up\":true,\"gold\":8}"), "nor whatever the level is by now");
+	seen_tell(user, 3, "{\"outcome\":\"win\",\"stats\":{\"total_delta\":1,\"total\":1},\"seq\":3}");
+	check(!is_unread(user, 3, "{\"outcome\":\"win\",\"stats\":{\"total_delta\":1,\"total\":2},\"seq\":3}"), "nor with statistics inside");
+	check(!is_unread(user, 3, "{\"outcome\":\"win\",\"seq\":3}"), "which may be an event of their own when it is read");
+	check(is_unread(user, 3, "{\"outcome\":\"win\",\"stats\":{\"total_delta\":1},\"seq\":4}"), "but what follows them counts");
+	seen_tell(user, 3, "{\"action_id\":\"\\\"stats\\\":{x\",\"seq\":3}");
+	check(is_unread(user, 3, "{\"action_id\":\"\\\"stats\\\":{y\",\"seq\":3}"), "and what looks so in a text is none");
 	check_int(seen_after(user), 0, "notifications do not count as read");
 	seen_set(user, 2);
 	check(!is_unread(user, 2, "{\"gold\":66}"), "what was read is not shown again");

@@ -204,17 +204,33 @@ skip_moment(const char *json)
 	return json;
 }
 
+/* Behind the statistics of an action, which by setting are an event of their own. */
+static const char *
+skip_stats(const char *json)
+{
+	static const char member[] = "\"stats\":{";
+
+	if (strncmp(json, member, strlen(member)) != 0)
+		return json;
+	json += strcspn(json, "}");
+	return json + strspn(json, "},");
+}
+
 static bool
 is_same(const char *a, const char *b)
 {
-	while (*a == *b && *a != '\0')
+	for (;;)
 	{
-		const char *next = skip_moment(a);
+		const char *next;
 
+		a = skip_stats(a);
+		b = skip_stats(b);
+		if (*a != *b || *a == '\0')
+			return *a == *b;
+		next = skip_moment(a);
 		b = next != a ? skip_moment(b) : b + 1;
 		a = next != a ? next : a + 1;
 	}
-	return *a == *b;
 }
 
 bool

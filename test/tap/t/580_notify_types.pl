@@ -58,6 +58,25 @@ foreach my $wanted (@choices)
 	is_heard('at the commit', @$wanted);
 }
 
+# an action and its statistics as one
+sub is_as_one
+{
+	my ($how) = @_;
+	my $user = add_user($dbh, 'o' . ++$key, 1000);
+	my @ids = map { (work($user))[3] } 1 .. 2;
+
+	until_heard($ear, $ids[1]);
+	is(join(' ', map { "$_->{channel} " . join('/', @{ $_->{event}{data}{stats} // {} }{qw(wins_delta total)}) } grep { $_->{user} == $user && $_->{id} =~ /^A/ } hear($ear)), 'user_action 1/1 user_action 1/2', $how);
+	return;
+}
+
+$dbh->do('RESET economy.notify_types; SET economy.notify_stats = with_action');
+is_as_one('at the commit, as one');
+is_heard('at the commit, as one', grep { $_ ne 'stats_delta' } @types);
+$dbh->do('SET economy.notify_types = user_action');
+is_as_one('at the commit, as one, without stats_delta');
+$dbh->do('RESET economy.notify_stats');
+
 # a change that is no entry
 my $user = add_user($dbh, 'segment');
 my $moved = sub { $dbh->do(q{SELECT economy_internal.publish_profile(?, 'segment', NULL, ?)}, undef, $user, $_[0]); return grep { $_->{id} =~ /^S$user-/ } hear($ear) };
@@ -81,7 +100,19 @@ foreach my $wanted (@choices)
 	is_heard('by the relay', @$wanted);
 }
 
-# several entries of one transaction, and what comes by the journals
+# what the relay tells as one
+$dbh->do('ALTER DATABASE postgres RESET economy.notify_types');
+$dbh->do('ALTER DATABASE postgres SET economy.notify_stats = with_action');
+my ($before) = relays($node, 'postgres');
+$node->safe_psql('template1', "SELECT pg_terminate_backend($before)");
+poll_until('the next relay', sub { my ($next) = relays($node, 'postgres'); $next && $next != $before });
+my $one = add_user($dbh, 'one', 1000);
+my ($first, $second) = map { (work($one))[3] } 1 .. 2;
+until_heard($ear, $second);
+is(join(' ', map { "$_->{id} $_->{channel} " . ($_->{event}{data}{stats}{win_delta} // '') } grep { $_->{user} == $one && $_->{id} =~ /^A/ } hear($ear)), "$first user_action 2 $second user_action 2", 'by the relay, as one');
+$dbh->do('ALTER DATABASE postgres RESET economy.notify_stats');
+
+# several entries of one transaction
 $dbh->do('ALTER DATABASE postgres SET economy.notify_types = stats_delta');
 my ($pid) = relays($node, 'postgres');
 $node->safe_psql('template1', "SELECT pg_terminate_backend($pid)");
