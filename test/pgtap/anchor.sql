@@ -88,6 +88,29 @@ SELECT is_empty(format('SELECT * FROM economy.verify_anchor(%L)', jsonb_set(:'se
 RESET TimeZone; RESET DateStyle;
 SELECT throws_ok('SELECT * FROM economy.verify_anchor(NULL)', 'XE001', 'anchor must not be null', 'no anchor');
 
+-- what is inside against what was kept
+CREATE FUNCTION pg_temp.differs(change text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    answer text;
+    w      who;
+BEGIN
+    SELECT * INTO w FROM who;
+    EXECUTE 'UPDATE economy.anchors SET ' || change || ' WHERE anchor_id = ' || (w.second::jsonb ->> 'anchor_id');
+    SELECT string_agg(regexp_replace(f.expected, E'\\d+|[0-9a-f]{64}', 'n', 'g'), ', ' ORDER BY f.expected) INTO answer FROM economy.verify_anchor(w.second::jsonb) f;
+    RAISE EXCEPTION USING ERRCODE = 'XT000';
+EXCEPTION WHEN SQLSTATE 'XT000' THEN
+    RETURN coalesce(answer, 'nothing');
+END
+$$;
+SELECT is(pg_temp.differs(change), says, 'inside: ' || change)
+FROM (VALUES ('users = users + 1', 'anchor n with digest n, anchor n: the digest of its buckets'), ('entries = entries + 1', 'anchor n with digest n, anchor n: the digest of its buckets'), ('digest = sha256(digest)', 'anchor n with digest n, anchor n: the digest of its buckets'),
+    ('signature = NULL', 'anchor n with digest n'), ('taken_at = taken_at - interval ''1 day''', 'nothing')) v (change, says);
+-- digests have 32 bytes
+SELECT throws_ok(format('SELECT economy_internal.anchor_sign(1, ''2031-01-01'', 1, 1, %s)', digests), 'XE002', 'an anchor needs its numbers and two digests of 32 bytes', digests)
+FROM unnest(ARRAY['sha256(''x''), substr(sha256(''x''), 1, 31)', 'sha256(''x'') || ''x'', sha256(''x'')', 'NULL, sha256(''x'')', 'sha256(''x''), NULL']) digests;
+SELECT is(economy_internal.anchor_check(1, '2031-01-01', 1, 1, sha256('x'), b, 1, sha256('x')), 'WRONG_SIGNATURE', 'nothing is signed of ' || coalesce(length(b) || ' bytes', 'null')) FROM unnest(ARRAY[''::bytea, substr(sha256('x'), 1, 31), NULL]) b;
+SELECT is(economy_internal.anchor_check(1, '2031-01-01', 1, 1, sha256('x'), sha256('x'), v, s), 'WRONG_SIGNATURE', 'by nobody') FROM (VALUES (NULL::integer, sha256('x')), (1, NULL), (NULL, NULL)) k (v, s);
+
 -- the sweep asks the anchors as well
 CREATE FUNCTION pg_temp.swept(damage text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -202,9 +225,11 @@ SELECT is((SELECT string_agg(f.kind || ' ' || f.actual, ', ') FROM economy_inter
 ROLLBACK TO s;
 SELECT count(economy.anchor()) AS x FROM generate_series(1, 3) \gset
 SELECT is_empty('SELECT * FROM economy_internal.audit_anchors()', 'three that are alike');
+SELECT economy_internal.anchor_document(a) AS middle FROM economy.anchors a WHERE a.anchor_id = (SELECT max(anchor_id) - 1 FROM economy.anchors) \gset
 DELETE FROM economy.anchor_buckets WHERE anchor_id = (SELECT max(anchor_id) - 1 FROM economy.anchors);
 DELETE FROM economy.anchors WHERE anchor_id = (SELECT max(anchor_id) - 1 FROM economy.anchors);
 SELECT is((SELECT count(*) FROM economy_internal.audit_anchors()), 1::bigint, 'one less');
+SELECT is((SELECT string_agg(f.kind || ' ' || f.actual, ', ') FROM economy.verify_anchor(:'middle') f), 'wrong_anchor nothing', 'as says who kept it');
 ROLLBACK TO s;
 -- the first one, and one of users up to the last id that there can be
 DELETE FROM economy.anchors; DELETE FROM economy.anchor_heads; DELETE FROM economy.anchor_config; DELETE FROM economy.anchor_buckets;

@@ -42,6 +42,7 @@ FROM (VALUES
 SELECT economy.rotate_signing_key() - 1 AS old \gset
 SET LOCAL economy.test_clock = '2031-02-01 12:00+00';
 SELECT economy.retire_signing_key(:old) AS retired \gset
+SELECT is((SELECT k.retired_at FROM economy.signing_keys k WHERE k.version = :old), economy.now(), 'retired now');
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', :u), 'what a retired key signed in its time is no finding');
 SET LOCAL economy.test_clock = '2031-03-01 12:00+00';
 SELECT FROM economy.purchase(:u, 'pgtap_proof', 'k6') \g /dev/null
@@ -58,6 +59,23 @@ SET LOCAL economy.test_clock = '2031-03-02 12:00+00';
 SELECT FROM economy.purchase(:u, 'pgtap_proof', 'k8') \g /dev/null
 SELECT economy.rotate_signing_key() > :ahead AS later, economy.retire_signing_key(:ahead) AS retired \gset
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', :u), 'a clock that was set back makes no finding');
+
+-- the checkpoints that a retired key has signed are signed anew: those of no other key, and
+-- none that does not verify
+SAVEPOINT s;
+SELECT economy.register('pgtap proof one') AS one, economy.register('pgtap proof two') AS two, economy.register('pgtap proof three') AS three \gset
+SELECT count(*) AS x FROM unnest(ARRAY[:one, :two, :three]) who, generate_series(1, 3) i, economy.record_action(who, 'slot', 'T', i::text) \gset
+SELECT economy_internal.prune_stream(:one, 2) AS x, economy_internal.prune_stream(:two, 2) AS y \gset
+SELECT economy.rotate_signing_key() AS other \gset
+SELECT economy_internal.prune_stream(:three, 2) AS x \gset
+SELECT economy.rotate_signing_key() AS active \gset
+UPDATE economy.stream_checkpoints SET gold = gold + 1 WHERE user_id = :two;
+CREATE TEMP TABLE signed AS SELECT c.* FROM economy.stream_checkpoints c WHERE c.user_id IN (:one, :two, :three);
+SELECT economy.retire_signing_key(k.key_version) AS x FROM signed k WHERE k.user_id = :one \gset
+SELECT is((SELECT string_agg(CASE WHEN c.key_version = :active AND c.signature <> k.signature THEN 'anew' WHEN (c.key_version, c.signature) = (k.key_version, k.signature) THEN 'as it was' END, ', ' ORDER BY c.user_id)
+           FROM economy.stream_checkpoints c JOIN signed k USING (user_id)), 'anew, as it was, as it was', 'signed anew is what the key has signed, and nothing that it has not');
+SELECT is((SELECT string_agg(DISTINCT f.user_id || ' ' || f.kind, ', ') FROM unnest(ARRAY[:one, :two, :three]) who, economy.verify_chain(who) f WHERE f.kind = 'wrong_signature'), :two || ' wrong_signature', 'what did not verify still does not');
+ROLLBACK TO s;
 
 -- a DBA's columns are no configuration
 ALTER TABLE economy.shop_products ADD COLUMN pgtap_note text;
@@ -197,6 +215,10 @@ SELECT is(economy.rotate_signing_key(), 1000001, 'by the checkpoints of streams'
 ROLLBACK TO SAVEPOINT lost;
 INSERT INTO economy.anchors (anchor_id, taken_at, users, entries, digest_before, key_version) SELECT 1000000, economy.now(), 0, 0, sha256(''), 2000000;
 SELECT is(economy.rotate_signing_key(), 2000001, 'by the anchors');
-SELECT is(economy.rotate_signing_key(), 2000002, 'and by the keys that are there');
+SELECT is(economy.rotate_signing_key(), 2000002, 'by their history');
+DELETE FROM economy.config_changes;
+DELETE FROM economy.anchors;
+UPDATE economy.signing_keys SET state = 'verify_only' WHERE state = 'active';
+SELECT is(economy.rotate_signing_key(), 2000003, 'and by the keys that are there');
 SELECT * FROM finish();
 ROLLBACK;
