@@ -1,6 +1,6 @@
 -- audit_schema() finds whatever is not as it was installed. Each damage is undone.
 BEGIN;
-SELECT plan(64);
+SELECT plan(82);
 SET LOCAL client_min_messages = warning;
 CREATE ROLE pgtap_stranger;
 CREATE ROLE pgtap_app;
@@ -78,6 +78,24 @@ SELECT matches(pg_temp.found_after(damage), finding, damage) FROM (VALUES
     ('GRANT SELECT ON economy.accounts TO pgtap_app WITH GRANT OPTION', E'^table economy\\.accounts: not to be passed on by pgtap_app \\| SELECT$'),
     ('GRANT USAGE ON SCHEMA economy TO pgtap_app WITH GRANT OPTION', E'^schema economy: not to be passed on by pgtap_app \\| USAGE$'),
     ('ALTER DEFAULT PRIVILEGES IN SCHEMA economy GRANT SELECT ON TABLES TO pgtap_app', E'^new objects in schema economy: for their owner \\| SELECT for pgtap_app$'),
+    ('UPDATE pg_index SET indisvalid = false WHERE indexrelid = ''economy.job_runs_job_idx''::regclass', E'^index economy\\.job_runs_job_idx of job_runs: valid \\| invalid$'),
+    ('UPDATE pg_index SET indisready = false WHERE indexrelid = ''economy.job_runs_job_idx''::regclass', E'^index economy\\.job_runs_job_idx of job_runs: valid \\| invalid$'),
+    ('DROP INDEX economy.job_runs_job_idx', E'^index economy\\.job_runs_job_idx of job_runs: valid \\| none$'),
+    ('DROP INDEX economy.job_runs_running_key; CREATE INDEX job_runs_running_key ON economy.job_runs (job) WHERE state = ''running''', E'^index economy\\.job_runs_running_key of job_runs: valid, unique \\| valid$'),
+    ('ALTER TABLE economy.job_runs DROP CONSTRAINT job_runs_pkey', E'constraint job_runs_pkey of job_runs: PRIMARY KEY run_id \\| none'),
+    ('ALTER FUNCTION economy.upsert_product(jsonb, text) STABLE', E'^function economy\\.upsert_product\\(.*\\): as installed \\| another$'),
+    ('ALTER FUNCTION economy.upsert_product(jsonb, text) PARALLEL SAFE', E'^function economy\\.upsert_product\\(.*\\): as installed \\| another$'),
+    ('ALTER FUNCTION economy.upsert_product(jsonb, text) STRICT', E'^function economy\\.upsert_product\\(.*\\): as installed \\| another$'),
+    ('UPDATE pg_proc SET prosrc = prosrc || '' '' WHERE oid = ''economy.upsert_product(jsonb, text)''::regprocedure', E'^function economy\\.upsert_product\\(.*\\): as installed \\| another$'),
+    ('UPDATE pg_proc SET probin = ''x'' WHERE oid = ''economy.account(bigint)''::regprocedure', E'^function economy\\.account\\(.*\\): as installed \\| another$'),
+    ('ALTER TABLE economy.config_changes DISABLE TRIGGER ALL', E'^trigger config_changes_append_only of config_changes: .*, always \\| .*, disabled$'),
+    ('CREATE TABLE public.actions_below () INHERITS (economy.user_actions); CREATE TRIGGER guard BEFORE DELETE ON public.actions_below FOR EACH STATEMENT EXECUTE FUNCTION economy_internal.forbid_change()', E'table public\\.actions_below: guarded as economy\\.user_actions, whose entries it holds \\| not always guarded'),
+    ('GRANT SELECT (gold) ON economy.accounts TO PUBLIC', E'^column economy\\.accounts\\.gold: not for PUBLIC \\| SELECT$'),
+    ('GRANT SELECT (gold) ON economy.accounts TO pgtap_app WITH GRANT OPTION', E'^column accounts\\.gold: not to be passed on by pgtap_app \\| SELECT$'),
+    ('GRANT INSERT ON economy.ledger TO pgtap_stranger', E'^table economy\\.ledger: not for pgtap_stranger \\| INSERT$'),
+    ('GRANT UPDATE ON SEQUENCE economy.user_id_seq TO pgtap_app', E'^sequence economy\\.user_id_seq: not for pgtap_app \\| UPDATE$'),
+    ('GRANT USAGE ON SCHEMA economy TO PUBLIC', E'^schema economy: not for PUBLIC \\| USAGE$'),
+    ('ALTER DEFAULT PRIVILEGES IN SCHEMA economy_internal GRANT SELECT ON TABLES TO PUBLIC', E'^new objects in schema economy_internal: for their owner \\| SELECT for PUBLIC$'),
     ('GRANT EXECUTE ON FUNCTION economy.account(bigint) TO PUBLIC', E'function economy\\.account\\(.*\\): not for PUBLIC \\| EXECUTE')) v (damage, finding)
 WHERE finding IS NOT NULL;
 
