@@ -2,7 +2,7 @@
 -- made, and calls of helpers with what they were not made for.  Each has its
 -- code, and nothing is done.
 BEGIN;
-SELECT plan(57);
+SELECT plan(73);
 
 SELECT economy.register('pgtap errors') AS u \gset
 SELECT transaction_id AS granted FROM economy.grant_reward(:u, 'pgtap', 'e1', 100) \gset
@@ -153,6 +153,55 @@ SELECT is(pg_temp.hint_with(NULL), 'An object of the extension was changed or is
 SELECT is(pg_temp.hint_with(version), format('The library that this session has loaded is of version %s, the extension of version %s. '
     'Restart the server if the library is preloaded, or connect again; then, if the extension is the older one, run ALTER EXTENSION economy UPDATE.', economy.library_version(), version), 'of another: ' || version)
 FROM unnest(ARRAY['0.0.1', '99.0.0']) version;
+
+-- what goes with the message: what exactly, and what to do
+CREATE FUNCTION pg_temp.told(call text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    message text;
+    detail  text;
+    hint    text;
+BEGIN
+    EXECUTE call;
+    RAISE EXCEPTION 'no error';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+    RETURN regexp_replace(regexp_replace(concat_ws(' | ', SQLSTATE, message, nullif(detail, ''), nullif(hint, '')), 'version [0-9]+', 'version V', 'g'), E'journal economy\\.[a-z_]+ holds', 'journal J holds');
+END
+$$;
+SELECT is(pg_temp.told(replace(call, '{u}', :'u')), says, call)
+FROM (VALUES
+    ('SELECT economy.grant_access(''pgtap_no_such_role'', ''app'')',
+     'XE801 | role "pgtap_no_such_role" does not exist | Create it with CREATE ROLE; access is never given to PUBLIC.'),
+    ('SELECT economy.revoke_access(NULL, ''app'')',
+     'XE801 | role "<NULL>" does not exist | Create it with CREATE ROLE; access is never given to PUBLIC.'),
+    ('SELECT economy.adjust_gold(1, 1, repeat(''k'', 256), ''r'', ''a'')',
+     'XE003 | idempotency_key is too long | It has 256 bytes; at most 255 are allowed.'),
+    ('SELECT economy.register(''pgtap errors json'', ''UTC'', jsonb_build_object(''a'', repeat(''x'', 70000)))',
+     'XE003 | profile is too long | It has 70009 bytes as text; at most 4096 are allowed.'),
+    ('SELECT economy.grant_rewards(''[7]'')',
+     'XE002 | reward 1 is not a JSON object'),
+    ('SELECT economy.grant_rewards(''{}'')',
+     'XE002 | rewards must be a JSON array of objects'),
+    ('SELECT economy.grant_rewards(''[{"user_id": 1, "gold": 1, "silver": 1}]'')',
+     'XE002 | reward 1 has an unknown key'),
+    ('DELETE FROM economy.gold_adjustments',
+     'XE101 | journal gold_adjustments is append-only | Entries are never changed or removed; a correction is a new entry. | Use economy.adjust_gold() to correct a balance.'),
+    ('DROP EXTENSION economy CASCADE',
+     'XE102 | journal J holds entries and would be lost | Back it up, then SET economy.allow_drop = on to drop it all the same.'),
+    ('ALTER TABLE economy.accounts RENAME TO old_accounts',
+     'XE102 | economy.accounts cannot be renamed or moved | The functions of the extension find it by its name, its views by itself. | Its own table cannot be exchanged for another; SET economy.allow_drop = on if the extension is not to be used again.'),
+    ('ALTER SCHEMA economy_internal RENAME TO bank',
+     'XE102 | schema economy_internal cannot be renamed | The functions of the extension find its objects there.'),
+    ('SELECT economy_internal.begin_job(''mischief'', true)',
+     'XE002 | job "mischief" does not exist | See economy.job_list().'),
+    ('SELECT economy.note_change(''games'', ''pgtap none'', ''a'', ''a'')',
+     'XE002 | there is no "pgtap none" in the configuration "games", and was none | economy.config_states has the relations and their keys.'),
+    ('SELECT economy.verify_anchor(''{}'')',
+     'XE002 | this is no anchor | Its member "anchor_id" is missing or wrong. | Anchors are made by economy.anchor().'),
+    ('SET LOCAL economy.test_clock = ''yesterday''',
+     '22023 | invalid value for parameter "economy.test_clock": "yesterday" | The clock must be a date and time with an offset from UTC, such as "2026-01-31 12:00:00+00".'),
+    ('SELECT economy.rotate_signing_key(); UPDATE economy.signing_keys SET material = '''' WHERE state = ''active''; SELECT economy.purchase({u}, ''pgtap errors'', ''unsigned'')',
+     'XE104 | signing key version V is damaged | economy.rotate_signing_key() makes another.')) v (call, says);
 
 SELECT finish();
 ROLLBACK;

@@ -1,7 +1,7 @@
 -- health(): each check says ok, and warns of what it is for; one that cannot be asked
 -- keeps nobody from the others.
 BEGIN;
-SELECT plan(30);
+SELECT plan(31);
 SELECT economy.register('pgtap health') AS u \gset
 SELECT economy.register_game('pgtap health') \g /dev/null
 DELETE FROM economy.job_runs;
@@ -59,6 +59,7 @@ SELECT matches(pg_temp.state_after(item, change), '^' || answer, item || ': ' ||
     ('findings', 'UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = ' || :'u' || '; SELECT economy.audit_sweep(); UPDATE economy.accounts SET gold = gold - 1 WHERE user_id = ' || :'u' || '; SELECT economy.audit_sweep()', 'ok: 0'),
     ('proof', 'SET LOCAL economy.allow_drop = on; ALTER TABLE economy.rfm_state RENAME TO gone', E'bad: could not be checked: table economy\\.rfm_state'),
     ('library', 'SET LOCAL economy.allow_drop = on; ALTER TABLE economy.rfm_state RENAME TO gone', 'ok: ')) v (item, change, answer);
+SELECT is(length(regexp_replace(pg_temp.state_after('schema', 'ALTER TYPE economy.grant_result RENAME TO other'), '^bad: [0-9]+ findings, such as type ', '')), 195, 'of a long finding the begin');
 SELECT is(pg_temp.state_after('oldest transaction', 'SELECT') ~ '^ok: since', true, 'oldest transaction');
 SELECT * FROM finish();
 ROLLBACK;
