@@ -53,6 +53,7 @@ is(value($dbh, 'SELECT state FROM economy.record_action(?, ?, ?, ?, 1, 2)', $ann
 is(run_job($dbh, $_), 'done', "$_ runs") foreach qw(rfm_refresh rfm_refresh_incremental learn_recommendations audit_sweep anchor prune);
 is(value($dbh, q{SELECT count(*) FROM economy.job_runs WHERE job <> 'rollup_stats' AND state = 'done' AND rows >= 0 AND error IS NULL AND ended_at >= started_at}), 6, 'each is recorded');
 is(try_sql($dbh, q{CALL economy.run_job('mischief')}), 'XE002', 'no other statement');
+is(value($dbh, 'SELECT count(*) FROM pg_locks WHERE locktype = ? AND pid = pg_backend_pid()', 'advisory'), 0, 'which holds nothing');
 is(try_sql($dbh, 'CALL economy.run_job(NULL)'), 'XE001', 'nor none');
 $dbh->do('CREATE ROLE watcher');
 value($dbh, q{SELECT economy.grant_access('watcher', 'monitor')});
@@ -213,6 +214,8 @@ $dbh->do('ALTER TABLE economy.rfm_snapshots ADD CONSTRAINT broken CHECK (snapsho
 my $snapshots = value($dbh, 'SELECT count(*) FROM economy.rfm_snapshots');
 is(run_job($dbh, 'rfm_refresh'), 'failed', 'a job that fails');
 like(runs('rfm_refresh', $before), qr/^failed 23514: .*broken/, 'leaves its error');
+$node->psql('postgres', q{CALL economy.run_job('rfm_refresh')}, stderr => \my $warning);
+like($warning, qr/WARNING:  job "rfm_refresh" failed\nDETAIL:  23514: .*broken/, 'and tells who looks on');
 is(value($dbh, 'SELECT count(*) FROM economy.rfm_snapshots'), $snapshots, 'and nothing else');
 
 # another database: pg_cron makes its jobs from where it is
