@@ -254,7 +254,11 @@ decide(EcoPurchase *p, const EcoAccount *account)
 	}
 	if (refusal == NULL && p->product.global_key && !p->dry_run &&
 		!eco_global_key_use(&p->product_id, &p->key, p->user_id, account->seq + 1))
+	{
 		refusal = "KEY_USED";
+		if (p->reserved != NULL && p->product.has_stock)
+			eco_stock_give_back(p->reserved, p->quantity);
+	}
 	if (p->attempt.open && refusal == NULL)
 		eco_attempt_keep(&p->attempt);
 	else if (p->attempt.open)
@@ -361,7 +365,7 @@ check_global_key(EcoPurchase *p)
 			return IN_PROGRESS;
 		case ECO_GLOBAL_KEY_UNLOCKED:
 			/* stock is taken before it is known whether the key is ours */
-			if (p->product.has_stock && !p->attempt.open)
+			if (p->product.has_stock && p->reserved == NULL && !p->attempt.open)
 				eco_attempt_begin(&p->attempt);
 			break;
 		case ECO_GLOBAL_KEY_FREE:
@@ -504,7 +508,10 @@ take_stock(EcoPurchase *p)
 
 	if (!p->product.has_stock)
 		return NULL;
-	stock = eco_stock_take(&p->product, p->quantity,
+	if (p->reserved != NULL)
+		stock = eco_stock_take_reserved(p->reserved, p->quantity, &remaining, &p->stock_slot);
+	else
+		stock = eco_stock_take(&p->product, p->quantity,
 						   p->dry_run ? ECO_STOCK_LOOK :
 						   p->calls != NULL ? ECO_STOCK_TRY : ECO_STOCK_TAKE,
 						   &p->attempt, &remaining, &p->stock_slot);

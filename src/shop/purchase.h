@@ -14,6 +14,7 @@
 #include "ledger/result.h"
 #include "shop/limit.h"
 #include "shop/product.h"
+#include "shop/stock.h"
 
 /* of economy.purchase_result */
 #define ECO_PURCHASE_TYPES "btttillllij"
@@ -37,6 +38,8 @@ typedef struct EcoPurchase
 	 */
 	EcoCalls   *calls;
 	EcoCallOf  *call;
+
+	EcoReserved *reserved;		/* units for all of them, or NULL */
 
 	EcoProduct	product;
 	EcoUnits	units;			/* of a product that is counted */

@@ -42,6 +42,8 @@ typedef struct Batch
 	Order	   *orders;			/* of calls.calls[] */
 	EcoUnits  **units;			/* that a user has of a product, by the number
 								 * of the first such call; or NULL */
+	EcoReserved **reserved;		/* of calls.calls[], or NULL */
+	List	   *stock;			/* all of them */
 } Batch;
 
 static const char *const members[] = {
@@ -59,6 +61,8 @@ static void reserve(Batch *batch);
 static void reserve_product(Batch *batch, EcoCallOf **wanted, int n, bool lock_keys);
 static HeapTuple make_one(Batch *batch, EcoCallOf *call, TupleDesc desc);
 static void post(Batch *batch, EcoCallOf *call, EcoPurchase *p);
+static void keep_stock(Batch *batch, EcoCallOf **wanted, int n, EcoReserved *reserved);
+static void write_stock(Batch *batch);
 static void keep_units(Batch *batch, const EcoCallOf *call, EcoPurchase *p);
 static void write_units(Batch *batch);
 
@@ -168,6 +172,7 @@ make_all(Batch *batch, FunctionCallInfo fcinfo)
 	eco_result_set_begin(fcinfo, ECO_PURCHASE_TYPES);
 	rows = palloc(sizeof(HeapTuple) * Max(calls->n, 1));
 	batch->units = palloc0(sizeof(EcoUnits *) * Max(calls->n, 1));
+	batch->reserved = palloc0(sizeof(EcoReserved *) * Max(calls->n, 1));
 	calls->journal = &eco_purchases;
 	calls->key = ECO_TXN_BY_KEY;
 	calls->ntexts = 2;
@@ -184,6 +189,7 @@ make_all(Batch *batch, FunctionCallInfo fcinfo)
 		MemoryContextReset(one_context);
 	}
 	MemoryContextDelete(one_context);
+	write_stock(batch);
 	write_units(batch);
 	eco_calls_end(calls);
 	eco_batch_return(info, rows, calls->n);
@@ -242,9 +248,29 @@ reserve_product(Batch *batch, EcoCallOf **wanted, int n, bool lock_keys)
 	if (product.global_key && !lock_keys)
 		eco_global_keys_alone(&product.product_id);
 	if (product.has_stock)
-		eco_stock_reserve(&product.product_id, units);
-	if (product.global_key || product.has_stock)
+		keep_stock(batch, wanted, n, eco_stock_reserve(&product.product_id, units));
+	else if (product.global_key)
 		eco_snapshot_renew();
+}
+
+/* Where user code runs at writes, the slots are only locked: it may buy of them too. */
+static void
+keep_stock(Batch *batch, EcoCallOf **wanted, int n, EcoReserved *reserved)
+{
+	if (batch->calls.one_by_one)
+		return;
+	for (int i = 0; i < n; i++)
+		batch->reserved[wanted[i]->number] = reserved;
+	batch->stock = lappend(batch->stock, reserved);
+}
+
+static void
+write_stock(Batch *batch)
+{
+	ListCell   *lc;
+
+	foreach(lc, batch->stock)
+		eco_stock_write(lfirst(lc));
 }
 
 static HeapTuple
@@ -255,7 +281,7 @@ make_one(Batch *batch, EcoCallOf *call, TupleDesc desc)
 		.user_id = call->user_id, .product_id = call->texts[0], .key = call->texts[1],
 		.quantity = order->quantity, .context = order->context,
 		.expected_price = order->expected_price,
-		.calls = &batch->calls, .call = call
+		.calls = &batch->calls, .call = call, .reserved = batch->reserved[call->number]
 	};
 	EcoUnits   *units = batch->units[call->like->number];
 	MemoryContext old_context;
@@ -281,7 +307,7 @@ make_one(Batch *batch, EcoCallOf *call, TupleDesc desc)
 				post(batch, call, &p);
 			keep_units(batch, call, &p);
 			/* what was written is seen by the next one */
-			if (p.product.has_stock || p.product.global_key)
+			if ((p.product.has_stock && p.reserved == NULL) || p.product.global_key)
 				eco_snapshot_renew();
 			break;
 		default:

@@ -24,7 +24,7 @@
 #include "ledger/rows.h"
 #include "shop/stock.h"
 
-#define MAX_SLOTS 64
+#define MAX_SLOTS ECO_MAX_SLOTS
 
 enum
 {
@@ -33,6 +33,12 @@ enum
 	STK_REMAINING,
 	STK_COLUMNS
 };
+
+typedef struct Locked
+{
+	int			n;
+	int16		slot[MAX_SLOTS];	/* ascending */
+} Locked;
 
 EcoTable	eco_shop_stock = {
 	.name = "shop_stock",
@@ -50,7 +56,6 @@ static int	read_slots(const EcoText *product_id, EcoRow *slots, int64 *total);
 static bool take_free(EcoRow *slots, int nslots, int32 units, int16 *slot);
 static EcoStock gather(EcoRow *slots, int nslots, int32 units, EcoStockHow how,
 					   EcoAttempt *attempt, int16 *slot);
-static bool reserve(const EcoText *product_id, int64 units, EcoWait wait);
 static void take_parts(EcoRow *slots, int nslots, const bool *locked, int64 wanted, int16 *slot);
 static void write_slot(EcoRow *row, int64 units);
 
@@ -171,20 +176,71 @@ write_slot(EcoRow *row, int64 units)
 	ECO_CRASH_POINT("stock:after_slot");
 }
 
-void
+/*
+ * Lock slots that hold so many units together: those that nobody has, or, with
+ * ECO_WAIT, all that hold any.  False: there are fewer.
+ */
+static bool
+lock_slots(const EcoText *product_id, int64 units, EcoWait wait, Locked *locked)
+{
+	EcoRow	   *slots = palloc(sizeof(EcoRow) * MAX_SLOTS);
+	int64		total;
+	int			nslots = read_slots(product_id, slots, &total);
+	int64		held = 0;
+
+	locked->n = 0;
+	for (int i = 0; i < nslots && (wait == ECO_WAIT || held < units); i++)
+	{
+		if (eco_row_int(&slots[i], STK_REMAINING) == 0 ||
+			eco_row_lock(&slots[i], 0, wait) == ECO_LOCK_BUSY)
+			continue;
+		locked->slot[locked->n++] = DatumGetInt16(slots[i].values[STK_SLOT]);
+		held += eco_row_int(&slots[i], STK_REMAINING);
+	}
+	pfree(slots);
+	return held >= units;
+}
+
+/* The locked slots as they are now. */
+static EcoReserved *
+read_reserved(const EcoText *product_id, const Locked *locked)
+{
+	EcoReserved *reserved = palloc0(sizeof(EcoReserved));
+	EcoRow	   *slots = palloc(sizeof(EcoRow) * MAX_SLOTS);
+	int			nslots = read_slots(product_id, slots, &reserved->others);
+
+	reserved->product_id = *product_id;
+	reserved->slots = slots;
+	for (int i = 0, k = 0; i < nslots && k < locked->n; i++)
+	{
+		/* both are in the order of the slots */
+		while (k < locked->n && locked->slot[k] < DatumGetInt16(slots[i].values[STK_SLOT]))
+			k++;
+		if (k == locked->n || locked->slot[k] != DatumGetInt16(slots[i].values[STK_SLOT]))
+			continue;
+		slots[reserved->nslots] = slots[i];
+		reserved->left[reserved->nslots] = eco_row_int(&slots[i], STK_REMAINING);
+		reserved->units += reserved->left[reserved->nslots++];
+	}
+	reserved->others -= reserved->units;
+	return reserved;
+}
+
+EcoReserved *
 eco_stock_reserve(const EcoText *product_id, int64 units)
 {
 	EcoAttempt	attempt = {0};
+	Locked		locked;
 
 	PG_TRY();
 	{
 		eco_attempt_begin(&attempt);
-		if (reserve(product_id, units, ECO_SKIP))
+		if (lock_slots(product_id, units, ECO_SKIP, &locked))
 			eco_attempt_keep(&attempt);
 		else
 		{
 			eco_attempt_undo(&attempt);
-			(void) reserve(product_id, units, ECO_WAIT);
+			(void) lock_slots(product_id, units, ECO_WAIT, &locked);
 		}
 	}
 	PG_CATCH();
@@ -192,24 +248,64 @@ eco_stock_reserve(const EcoText *product_id, int64 units)
 		eco_attempt_fail(&attempt);
 	}
 	PG_END_TRY();
+	eco_snapshot_renew();
+	return read_reserved(product_id, &locked);
 }
 
-/*
- * Lock slots that hold so many units together: those that nobody has, or, with
- * ECO_WAIT, all that hold any.  False: there are fewer.
- */
-static bool
-reserve(const EcoText *product_id, int64 units, EcoWait wait)
+EcoStock
+eco_stock_take_reserved(EcoReserved *reserved, int32 units, int64 *remaining, int16 *slot)
 {
-	EcoRow	   *slots = palloc(sizeof(EcoRow) * MAX_SLOTS);
-	int64		total;
-	int			nslots = read_slots(product_id, slots, &total);
-	int64		locked = 0;
+	int64		wanted = units;
+	int			n = reserved->nslots;
+	int			start;
 
-	for (int i = 0; i < nslots && (wait == ECO_WAIT || locked < units); i++)
-		if (eco_row_int(&slots[i], STK_REMAINING) > 0 &&
-			eco_row_lock(&slots[i], 0, wait) == ECO_LOCKED)
-			locked += eco_row_int(&slots[i], STK_REMAINING);
-	pfree(slots);
-	return locked >= units;
+	*remaining = reserved->others + reserved->units;
+	if (*remaining < units)
+	{
+		eco_rows_must_be_newest(&eco_shop_stock, 0, 0, 1, &reserved->product_id.datum);
+		return ECO_STOCK_SOLD_OUT;
+	}
+	if (reserved->units < units)
+		return ECO_STOCK_BUSY;
+	memcpy(reserved->before, reserved->left, sizeof(reserved->left));
+	start = (int) pg_prng_uint64_range(&pg_global_prng_state, 0, n - 1);
+	for (int i = 0; i < n; i++)
+		if (reserved->left[(start + i) % n] >= units)
+		{
+			start = (start + i) % n;
+			break;
+		}
+	*slot = -1;
+	for (int i = 0; wanted > 0; i++)
+	{
+		int64	   *left = &reserved->left[(start + i) % n];
+		int64		part = Min(wanted, *left);
+
+		if (*slot < 0 && part > 0)
+			*slot = DatumGetInt16(reserved->slots[(start + i) % n].values[STK_SLOT]);
+		*left -= part;
+		wanted -= part;
+	}
+	reserved->units -= units;
+	*remaining -= units;
+	return ECO_STOCK_TAKEN;
+}
+
+void
+eco_stock_give_back(EcoReserved *reserved, int32 units)
+{
+	memcpy(reserved->left, reserved->before, sizeof(reserved->left));
+	reserved->units += units;
+}
+
+void
+eco_stock_write(EcoReserved *reserved)
+{
+	for (int i = 0; i < reserved->nslots; i++)
+	{
+		int64		sold = eco_row_int(&reserved->slots[i], STK_REMAINING) - reserved->left[i];
+
+		if (sold > 0)
+			write_slot(&reserved->slots[i], sold);
+	}
 }

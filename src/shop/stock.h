@@ -10,6 +10,8 @@
 #include "ledger/rows.h"
 #include "shop/product.h"
 
+#define ECO_MAX_SLOTS 64			/* of a product */
+
 /* Whoever takes stock opens this. */
 extern EcoTable eco_shop_stock;
 
@@ -41,11 +43,32 @@ extern EcoStock eco_stock_take(const EcoProduct *product, int32 units, EcoStockH
 							   EcoAttempt *attempt, int64 *remaining, int16 *slot);
 
 /*
- * Lock so many units, or all there are, for who takes them in parts and of several
- * products: products in the order of their ids, before the first unit is taken.  Waits
- * for slots in their order, and holds none out of it, so two who reserve cannot
- * deadlock; the snapshot is to be renewed then.
+ * Units that are locked for one who takes them in parts, and writes them at the end.
  */
-extern void eco_stock_reserve(const EcoText *product_id, int64 units);
+typedef struct EcoReserved
+{
+	EcoText		product_id;
+	int			nslots;
+	EcoRow	   *slots;			/* as they were found */
+	int64		left[ECO_MAX_SLOTS];	/* in them */
+	int64		before[ECO_MAX_SLOTS];	/* the last purchase */
+	int64		units;			/* of all of them */
+	int64		others;			/* in slots that are not locked */
+} EcoReserved;
+
+/*
+ * Lock so many units, or all there are: of several products in the order of their
+ * ids, before the first is taken.  Waits for slots in their order, and holds none
+ * out of it, so two who reserve cannot deadlock; the snapshot is a new one then.
+ */
+extern EcoReserved *eco_stock_reserve(const EcoText *product_id, int64 units);
+
+/* As eco_stock_take(); BUSY when there are more, but with somebody else. */
+extern EcoStock eco_stock_take_reserved(EcoReserved *reserved, int32 units, int64 *remaining,
+										int16 *slot);
+
+/* The units that were taken last. */
+extern void eco_stock_give_back(EcoReserved *reserved, int32 units);
+extern void eco_stock_write(EcoReserved *reserved);
 
 #endif

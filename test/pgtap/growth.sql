@@ -8,6 +8,7 @@ SELECT pg_temp.clock('2097-01-01 12:00:00+00') AS x \gset
 SELECT economy.register_game('pgtap_growth') AS x \gset
 SELECT count(*) AS x FROM economy.upsert_product('{"product_id": "pgtap_growth", "category": "conversion", "granted_gold": 1, "monetary": 100}', 'pgtap') \gset
 SELECT count(*) AS x FROM economy.upsert_product('{"product_id": "pgtap_counted", "category": "item", "price_gold": 0, "per_user_limit": 1000000}', 'pgtap') \gset
+SELECT count(*) AS x FROM economy.upsert_product('{"product_id": "pgtap_limited", "category": "item", "price_gold": 0}', 'pgtap'), economy.add_stock('pgtap_limited', 1000000, 'pgtap') \gset
 CREATE TEMP TABLE crowd AS SELECT n, economy.register('pgtap growth ' || n) AS user_id FROM generate_series(1, 1600) n;
 CREATE TEMP SEQUENCE key;
 CREATE TEMP TABLE work (what text, n integer, pages bigint);
@@ -59,6 +60,8 @@ SELECT pg_temp.measure('purchases() by one user', NULL, $$SELECT count(*) FROM e
     'user_id', (SELECT user_id FROM crowd WHERE n = 1), 'product_id', 'pgtap_growth', 'idempotency_key', 'g' || nextval('key'))) FROM crowd c WHERE c.n <= {n}))$$);
 SELECT pg_temp.measure('purchases() of a counted product by one user', NULL, $$SELECT count(*) FROM economy.purchases((SELECT jsonb_agg(jsonb_build_object(
     'user_id', (SELECT user_id FROM crowd WHERE n = 1), 'product_id', 'pgtap_counted', 'idempotency_key', 'h' || nextval('key'))) FROM crowd c WHERE c.n <= {n}))$$);
+SELECT pg_temp.measure('purchases() of stock', NULL, $$SELECT count(*) FROM economy.purchases((SELECT jsonb_agg(jsonb_build_object(
+    'user_id', c.user_id, 'product_id', 'pgtap_limited', 'idempotency_key', 'i' || nextval('key'))) FROM crowd c WHERE c.n <= {n}))$$);
 SELECT pg_temp.measure('rfm_refresh_incremental() after as many purchases', 'SELECT pg_temp.buy({n})', 'SELECT * FROM economy.rfm_refresh_incremental()');
 SELECT pg_temp.measure('rfm_refresh() after as many purchases', 'SELECT pg_temp.buy({n})', 'SELECT * FROM economy.rfm_refresh()');
 SELECT pg_temp.measure('rollup_stats() of as many actions', $$SELECT count(*) FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object(
