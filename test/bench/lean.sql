@@ -89,6 +89,16 @@ BEGIN
 END
 $$;
 
+-- a batch of them: the same in a loop
+CREATE FUNCTION lean.purchases(p_users bigint[], p_products text[], p_keys text[]) RETURNS SETOF bigint
+    LANGUAGE plpgsql AS $$
+BEGIN
+    FOR i IN 1 .. cardinality(p_users) LOOP
+        RETURN NEXT lean.purchase(p_users[i], p_products[i], p_keys[i]);
+    END LOOP;
+END
+$$;
+
 CREATE FUNCTION lean.grant_reward(p_user bigint, p_source text, p_event text, p_gold bigint, p_xp bigint) RETURNS bigint
     LANGUAGE plpgsql AS $$
 DECLARE

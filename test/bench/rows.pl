@@ -48,6 +48,7 @@ our %measures = (
 	'lean INSERT' => { script => 'lean_insert', vars => {}, tables => 'lean.log',
 		what => 'a row of four columns under an identity key' },
 	'lean purchase' => lean('lean_purchase', 'PL/pgSQL: a price, a balance, a row under a unique key; nothing else', vars => { product => 'item' }),
+	'lean purchases' => lean('lean_purchases', 'PL/pgSQL: the lean purchase in a loop, 1,000 a call', vars => { items => 1000 }, made => 1000),
 	'lean grant' => lean('grant', 'PL/pgSQL: a balance, a row under a unique key'),
 	'lean claim' => lean('daily', 'PL/pgSQL: a streak, a balance, a row under a unique key', daily => 1),
 	'lean action' => lean('action', 'PL/pgSQL: a balance, a row under a unique key, an upsert of four figures'),
@@ -60,6 +61,10 @@ our %measures = (
 		what => 'the same beside 100 sessions that LISTEN' },
 	'purchase, off' => { %$economy, settings => { 'economy.notify' => 'off' },
 		what => 'economy.purchase(), economy.notify = off' },
+	'purchases' => { %$economy, script => 'purchases', vars => { items => 1000 }, made => 1000, settings => { 'economy.notify' => 'off' },
+		what => 'purchases a second by economy.purchases(), 1,000 of as many users a call, economy.notify = off' },
+	'purchases, 8,000' => { %$economy, script => 'purchases', vars => { items => 8000 }, made => 8000, settings => { 'economy.notify' => 'off' },
+		what => 'the same, 8,000 a call' },
 	'purchase, inline' => { %$economy, settings => { 'economy.notify' => 'inline' },
 		what => 'economy.purchase(), economy.notify = inline' },
 	'app with NOTIFY' => { script => 'app', vars => { product => 'item' },
@@ -165,6 +170,9 @@ my @lean = map {
 
 our @groups = (
 	@lean,
+	{ name => 'purchases, 1 client', clients => 1, rows => [
+		['purchases', 'lean purchases', 1.3, 1.5], ['purchases', 'purchase, off', 3, 10], ['purchases, 8,000', 'lean purchases'] ] },
+	{ name => 'purchases, 2 clients', clients => 2, rows => [ ['purchases', undef, 80000, 100000], ['purchases, 8,000', undef, 100000, 100000] ] },
 	{ name => 'account, 8 clients', clients => 8, rows => [['account', 'SELECT of an account', 0.6]] },
 	{ name => 'purchase, 32 clients', clients => 32, rows => \@purchase },
 	{ name => 'purchase beside listeners, 32 clients', clients => 32, rows => [['purchase, 100 listeners', 'purchase']] },

@@ -12,7 +12,7 @@ use Stress::World;
 # how often each operation comes, and whether it may stand in a transaction
 # with others; the rest are jobs and admin work, which hold more than accounts
 my @MIX = (
-	[ 30, 'purchase', 1 ], [ 3, 'dry_run', 1 ], [ 12, 'grant_reward', 1 ], [ 3, 'grant_rewards', 0 ],
+	[ 30, 'purchase', 1 ], [ 5, 'purchases', 0 ], [ 3, 'dry_run', 1 ], [ 12, 'grant_reward', 1 ], [ 3, 'grant_rewards', 0 ],
 	[ 4, 'revoke_reward', 1 ], [ 8, 'claim_daily_reward', 1 ], [ 6, 'adjust_gold', 1 ], [ 16, 'record_action', 1 ],
 	[ 5, 'record_actions', 1 ], [ 4, 'capture', 1 ], [ 4, 'settle_rounds', 0 ], [ 3, 'redeem', 0 ], [ 1.5, 'set_streak', 1 ], [ 3, 'read', 1 ], [ 1, 'misuse', 0 ],
 	[ 1, 'set_timezone', 1 ], [ 1, 'set_user_status', 0 ], [ 2, 'update_profile', 1 ],
@@ -200,6 +200,16 @@ sub call
 		sql => "SELECT pg_current_xact_id_if_assigned() AS xact, r.* FROM economy.$fn($list) r" };
 }
 
+# A purchase that remembers what it asks for.
+sub asked
+{
+	my ($name, $asked, $intent) = @_;
+	my $op = call($name, 'purchase', [ @$asked, 'false' ], $intent);
+
+	$op->{asked} = $asked;
+	return $op;
+}
+
 sub purchase
 {
 	my ($self, $user) = @_;
@@ -210,8 +220,45 @@ sub purchase
 	my $context = $n % 10 == 0 ? '{"expected_price": ' . ($Stress::World::PRODUCTS{$product}{price_gold} // 0) . '}'
 	  : $n % 10 == 1 ? '{"from": "stress"}' : undef;
 
-	return call('purchase', 'purchase', [ $user, $product, $key, $quantity, $context, 'false' ],
+	return asked('purchase', [ $user, $product, $key, $quantity, $context ],
 		{ kind => 'P', user => $user, key => "$product|$key", quantity => $quantity, context => $context });
+}
+
+# Of any users and products, in any order: codes, repeated keys, now and then with another
+# quantity; as objects or as arrays.  Where nobody crosses, a batch does not either.
+sub purchases
+{
+	my ($self) = @_;
+	my @ops = map { my $user = $self->user; $self->chance(0.1) ? $self->redeem($user) : $self->purchase($user) } 0 .. 1 + int rand 11;
+
+	push @ops, $ops[ rand @ops ] if $self->chance(0.2);
+	push @ops, $self->purchase_again($ops[ rand @ops ]) if $self->chance(0.1);
+	my @asked = map { $_->{asked} } @ops;
+	my @intents = map { { %{ $_->{intents}[0] } } } @ops;
+	return call('purchases', 'purchases', [ '[' . join(', ', map { object_of($_) } @asked) . ']' ], @intents) if $self->chance(0.5);
+	my @columns = map { my $i = $_; [ map { $_->[$i] } @asked ] } 0 .. 4;
+	my $op = call('purchases', 'purchases', [], @intents);
+	my $args = sprintf "ARRAY[%s]::bigint[], '{%s}', '{%s}', '{%s}', ARRAY[%s]::jsonb[]",
+	  (map { join ',', @$_ } @columns[ 0 .. 3 ]), join ',', map { defined $_ ? "'$_'" : 'NULL' } @{ $columns[4] };
+	$op->{args} = $args;
+	$op->{sql} =~ s/purchases\(\)/purchases($args)/;
+	return $op;
+}
+
+sub object_of
+{
+	my ($user, $product, $key, $quantity, $context) = @{ $_[0] };
+	return qq({"user_id": $user, "product_id": "$product", "idempotency_key": "$key", "quantity": $quantity)
+	  . (defined $context ? qq(, "context": $context}) : '}');
+}
+
+sub purchase_again
+{
+	my ($self, $op) = @_;
+	my @asked = @{ $op->{asked} };
+
+	$asked[3]++;
+	return { asked => \@asked, intents => [ { %{ $op->{intents}[0] }, quantity => $asked[3] } ] };
 }
 
 # A code that any of several users may have redeemed.
@@ -220,7 +267,7 @@ sub redeem
 	my ($self, $user) = @_;
 	my $key = 'code' . int rand 10 + 60 * $self->{progress};
 
-	return call('redeem', 'purchase', [ $user, 'code', $key, 1, undef, 'false' ],
+	return asked('redeem', [ $user, 'code', $key, 1, undef ],
 		{ kind => 'P', user => $user, key => "code|$key", quantity => 1 });
 }
 

@@ -1,0 +1,3 @@
+# src/shop/purchase.c
+# a batch sells what is limited to once as often as it is asked
+s/has_booked\(p\) \|\| eco_units_any/eco_units_any/

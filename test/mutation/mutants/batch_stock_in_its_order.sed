@@ -1,0 +1,3 @@
+# src/shop/purchases.c
+# a batch reserves stock in its own order of products, and two wait in a circle
+s/qsort_interruptible\(wanted, n, sizeof\(EcoCallOf \*\), by_product, NULL\);//
