@@ -109,7 +109,7 @@ open_the_rest(EcoCall *call)
 }
 
 bool
-eco_key_find(const EcoJournal *journal, int key, int64 user_id,
+eco_key_find(EcoScan **kept, const EcoJournal *journal, int key, int64 user_id,
 			 const EcoText *texts, int ntexts, EcoRow *row)
 {
 	Datum		values[1 + ECO_MAX_CALL_TEXTS];
@@ -117,14 +117,18 @@ eco_key_find(const EcoJournal *journal, int key, int64 user_id,
 	values[0] = Int64GetDatum(user_id);
 	for (int i = 0; i < ntexts; i++)
 		values[i + 1] = texts[i].datum;
-	return eco_row_find(journal->table, user_id, key, ntexts + 1, values, row);
+	return eco_row_find_next(kept, journal->table, user_id, key, ntexts + 1, values, row);
 }
 
 static bool
 find_first(EcoCall *call)
 {
-	return eco_key_find(call->journal, call->key, call->user_id, call->texts, call->ntexts,
-						&call->first);
+	EcoScan    *scan = NULL;
+	bool		found = eco_key_find(&scan, call->journal, call->key, call->user_id,
+									 call->texts, call->ntexts, &call->first);
+
+	eco_scan_end(scan);
+	return found;
 }
 
 /*

@@ -42,8 +42,8 @@ typedef enum EcoCallState
 	ECO_CALL_NO_USER
 } EcoCallState;
 
-/* The entry with this key of the user, under the active snapshot. */
-extern bool eco_key_find(const EcoJournal *journal, int key, int64 user_id,
+/* The entry with this key of the user, by eco_row_find_next(). */
+extern bool eco_key_find(EcoScan **kept, const EcoJournal *journal, int key, int64 user_id,
 						 const EcoText *texts, int ntexts, EcoRow *row);
 
 extern void eco_call_init(EcoCall *call, const EcoJournal *journal, int64 user_id,

@@ -29,8 +29,10 @@ struct EcoCallUser
 
 static void find_users(EcoCalls *calls);
 static void find_repeats(EcoCalls *calls, EcoCallUser *user);
-static void look_keys_up(EcoCalls *calls, EcoCallUser *user);
+static void look_keys_up(EcoCalls *calls);
+static void end_scan(EcoScan **scan);
 static bool lock_accounts(EcoCalls *calls);
+static bool wait_for_account(int64 user_id, EcoAccount *account, bool *moved);
 static void write_entries(EcoCalls *calls, EcoCallUser *from, EcoCallUser *to);
 
 void
@@ -46,13 +48,11 @@ eco_calls_begin(EcoCalls *calls)
 	find_users(calls);
 	calls->open = eco_tables_open(ECO_WRITE, tables);
 	calls->one_by_one = !eco_tables_plain(calls->open);
-	for (int i = 0; i < calls->nusers; i++)
-		look_keys_up(calls, &calls->users[i]);
+	look_keys_up(calls);
 	if (lock_accounts(calls))
 	{
 		eco_snapshot_renew();
-		for (int i = 0; i < calls->nusers; i++)
-			look_keys_up(calls, &calls->users[i]);
+		look_keys_up(calls);
 	}
 	else
 		eco_snapshot_renew();
@@ -152,12 +152,12 @@ find_repeats(EcoCalls *calls, EcoCallUser *user)
 
 /* Find the entry of a key, if it has one by now. */
 static void
-look_up(EcoCalls *calls, EcoCallOf *call)
+look_up(EcoCalls *calls, EcoCallOf *call, EcoScan **kept)
 {
 	MemoryContext old_context = MemoryContextSwitchTo(calls->context);
 	EcoRow		row;
 
-	if (eco_key_find(calls->journal, calls->key, call->user_id, call->texts, calls->ntexts, &row))
+	if (eco_key_find(kept, calls->journal, calls->key, call->user_id, call->texts, calls->ntexts, &row))
 	{
 		EcoRow	   *first = palloc(sizeof(EcoRow));
 
@@ -168,16 +168,27 @@ look_up(EcoCalls *calls, EcoCallOf *call)
 }
 
 static void
-look_keys_up(EcoCalls *calls, EcoCallUser *user)
+look_keys_up(EcoCalls *calls)
 {
-	for (int i = user->from; i < user->to; i++)
+	EcoScan    *scan = NULL;
+
+	for (int i = 0; i < calls->n; i++)
 	{
 		EcoCallOf  *call = calls->order[i];
 
 		CHECK_FOR_INTERRUPTS();
 		if (call->same == call && call->first == NULL)
-			look_up(calls, call);
+			look_up(calls, call, &scan);
 	}
+	end_scan(&scan);
+}
+
+static void
+end_scan(EcoScan **scan)
+{
+	if (*scan != NULL)
+		eco_scan_end(*scan);
+	*scan = NULL;
 }
 
 /* A user all of whose calls are known needs no lock: his answers are read. */
@@ -195,26 +206,40 @@ static bool
 lock_accounts(EcoCalls *calls)
 {
 	bool		moved = false;
+	EcoScan    *scan = NULL;
 
 	for (int i = 0; i < calls->nusers; i++)
 	{
 		EcoCallUser *user = &calls->users[i];
-		EcoAccountLock lock;
+		int64		user_id = calls->order[user->from]->user_id;
 
+		CHECK_FOR_INTERRUPTS();
 		if (!has_new(calls, user))
 			continue;
-		CHECK_FOR_INTERRUPTS();
-		while ((lock = eco_account_lock(calls->order[user->from]->user_id, &user->account)) ==
-			   ECO_ACCOUNT_MOVED)
+		user->exists = eco_account_try_lock(&scan, user_id, &user->account);
+		if (!user->exists)
 		{
-			CHECK_FOR_INTERRUPTS();
-			moved = true;
-			eco_snapshot_renew();
+			end_scan(&scan);
+			user->exists = wait_for_account(user_id, &user->account, &moved);
 		}
-		user->exists = lock == ECO_ACCOUNT_LOCKED;
 		ECO_CRASH_POINT("calls:after_lock");
 	}
+	end_scan(&scan);
 	return moved;
+}
+
+static bool
+wait_for_account(int64 user_id, EcoAccount *account, bool *moved)
+{
+	EcoAccountLock lock;
+
+	while ((lock = eco_account_lock(user_id, account)) == ECO_ACCOUNT_MOVED)
+	{
+		CHECK_FOR_INTERRUPTS();
+		*moved = true;
+		eco_snapshot_renew();
+	}
+	return lock == ECO_ACCOUNT_LOCKED;
 }
 
 EcoCallState
@@ -227,7 +252,12 @@ eco_calls_look(EcoCalls *calls, EcoCallOf *call)
 		if (calls->booked != NULL)
 			write_entries(calls, calls->booked, calls->booked + 1);
 		if (call->same->first == NULL)
-			look_up(calls, call->same);
+		{
+			EcoScan    *scan = NULL;
+
+			look_up(calls, call->same, &scan);
+			end_scan(&scan);
+		}
 	}
 	if (call->same->first != NULL)
 		return ECO_CALL_REPLAY;
@@ -299,6 +329,9 @@ write_entries(EcoCalls *calls, EcoCallUser *from, EcoCallUser *to)
 	ECO_CRASH_POINT("calls:after_accounts");
 	flushes = eco_account_flushes();
 	eco_entries_write(entries, n);
+	/* unless the next one asks again, the entries that it made are not reckoned with */
+	if (eco_account_flushes() != flushes && !calls->one_by_one)
+		eco_row_moved(calls->journal->table);
 	if (eco_account_flushes() != flushes)
 		calls->reading++;
 	eco_snapshot_renew();

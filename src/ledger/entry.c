@@ -97,6 +97,17 @@ eco_account_lock(int64 user_id, EcoAccount *account)
 }
 
 bool
+eco_account_try_lock(EcoScan **kept, int64 user_id, EcoAccount *account)
+{
+	Datum		key = Int64GetDatum(user_id);
+
+	if (!eco_row_find_next(kept, &eco_accounts, user_id, 0, 1, &key, &account->row))
+		return false;
+	account_load(user_id, account);
+	return eco_row_lock(&account->row, user_id, ECO_SKIP) == ECO_LOCKED;
+}
+
+bool
 eco_account_lock_newest(int64 user_id, EcoAccount *account)
 {
 	EcoAccountLock lock;

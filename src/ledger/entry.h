@@ -68,6 +68,12 @@ typedef enum EcoAccountLock
 extern EcoAccountLock eco_account_lock(int64 user_id, EcoAccount *account);
 
 /*
+ * For many, with a scan that is kept (eco_row_find_next()).  True: as ECO_ACCOUNT_LOCKED.
+ * False: end the scan, which holds a page, and call eco_account_lock(), which may wait.
+ */
+extern bool eco_account_try_lock(EcoScan **kept, int64 user_id, EcoAccount *account);
+
+/*
  * Lock the newest version and renew the snapshot, for what needs no key.  False:
  * no such user.
  */

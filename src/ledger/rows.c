@@ -54,6 +54,17 @@ note_digest(EcoScan *scan, const Datum *values)
 	eco_digest_range(scan->nvalues, values, &scan->least, &scan->most);
 }
 
+bool
+eco_row_find_next(EcoScan **kept, EcoTable *table, int64 user_id, int key,
+				  int nvalues, const Datum *values, EcoRow *row)
+{
+	if (*kept == NULL)
+		*kept = eco_scan_begin(table, user_id, key, nvalues, values);
+	else
+		eco_scan_again(*kept, values);
+	return eco_scan_next(*kept, row);
+}
+
 static EcoScan *
 scan_begin(EcoTable *table, int64 user_id, int key, int nvalues,
 		   const Datum *values, const int64 *after)

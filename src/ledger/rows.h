@@ -216,6 +216,13 @@ extern bool eco_row_digest_wrong(const EcoRow *row, int64 *digest);
 extern bool eco_row_find(EcoTable *table, int64 user_id, int key, int nvalues,
 						 const Datum *values, EcoRow *row);
 
+/*
+ * The same for many, with a scan that is kept from one to the next: NULL at first, and
+ * ended by the caller before the snapshot is renewed.
+ */
+extern bool eco_row_find_next(EcoScan **kept, EcoTable *table, int64 user_id, int key,
+							  int nvalues, const Datum *values, EcoRow *row);
+
 /* All such rows, in the key's order; with no values, all rows. */
 extern EcoScan *eco_scan_begin(EcoTable *table, int64 user_id, int key,
 							   int nvalues, const Datum *values);

@@ -512,9 +512,9 @@ take_stock(EcoPurchase *p)
 		stock = eco_stock_take_reserved(p->reserved, p->quantity, &remaining, &p->stock_slot);
 	else
 		stock = eco_stock_take(&p->product, p->quantity,
-						   p->dry_run ? ECO_STOCK_LOOK :
-						   p->calls != NULL ? ECO_STOCK_TRY : ECO_STOCK_TAKE,
-						   &p->attempt, &remaining, &p->stock_slot);
+							   p->dry_run ? ECO_STOCK_LOOK :
+							   p->calls != NULL ? ECO_STOCK_TRY : ECO_STOCK_TAKE,
+							   &p->attempt, &remaining, &p->stock_slot);
 	if (stock == ECO_STOCK_AGAIN)
 		return waited;
 	if (stock == ECO_STOCK_BUSY)

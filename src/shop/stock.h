@@ -10,7 +10,7 @@
 #include "ledger/rows.h"
 #include "shop/product.h"
 
-#define ECO_MAX_SLOTS 64			/* of a product */
+#define ECO_MAX_SLOTS 64		/* of a product */
 
 /* Whoever takes stock opens this. */
 extern EcoTable eco_shop_stock;
