@@ -157,7 +157,8 @@ look_up(EcoCalls *calls, EcoCallOf *call, EcoScan **kept)
 	MemoryContext old_context = MemoryContextSwitchTo(calls->context);
 	EcoRow		row;
 
-	if (eco_key_find(kept, calls->journal, calls->key, call->user_id, call->texts, calls->ntexts, &row))
+	if (eco_key_find(kept, calls->journal, calls->key, call->user_id, call->texts,
+					 calls->ntexts, &row))
 	{
 		EcoRow	   *first = palloc(sizeof(EcoRow));
 
@@ -329,7 +330,7 @@ write_entries(EcoCalls *calls, EcoCallUser *from, EcoCallUser *to)
 	ECO_CRASH_POINT("calls:after_accounts");
 	flushes = eco_account_flushes();
 	eco_entries_write(entries, n);
-	/* unless the next one asks again, the entries that it made are not reckoned with */
+	/* a CHECK has made entries, and nobody looks at them */
 	if (eco_account_flushes() != flushes && !calls->one_by_one)
 		eco_row_moved(calls->journal->table);
 	if (eco_account_flushes() != flushes)

@@ -74,7 +74,7 @@ END $$;
 -- what is left of a world: streams, accounts, stock, units, keys
 CREATE FUNCTION pg_temp.world(of text) RETURNS SETOF text LANGUAGE sql AS $$
     SELECT format('%s %s %s', w.n, l.seq, (to_jsonb(l) - ARRAY['user_id', 'transaction_id', 'created_at', 'hash'])::text) FROM who w JOIN economy.ledger l USING (user_id) WHERE w.side = of
-    UNION ALL SELECT format('%s %s %s', w.n, t.seq, replace((to_jsonb(t) - ARRAY['user_id', 'created_at', 'hash', 'receipt_signature', 'stock_slot', 'xact', 'position'])::text, 'model ' || of, 'model'))
+    UNION ALL SELECT format('%s %s %s', w.n, t.seq, replace((to_jsonb(t) - ARRAY['user_id', 'created_at', 'hash', 'receipt_signature', 'stock_slot', 'xact', 'position', 'key_digest'])::text, 'model ' || of, 'model'))
         FROM who w JOIN economy.shop_transactions t USING (user_id) WHERE w.side = of
     UNION ALL SELECT format('%s has %s %s %s %s', w.n, a.seq, a.gold, a.experience_points, a.streak_freezes) FROM who w JOIN economy.accounts a USING (user_id) WHERE w.side = of
     UNION ALL SELECT format('%s left of %s', sum(s.remaining), p) FROM goods JOIN economy.shop_stock s ON s.product_id = pg_temp.name(of, p) GROUP BY p

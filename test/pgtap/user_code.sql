@@ -1,7 +1,7 @@
 -- User code in the middle of a call: triggers and constraints of the app that call
 -- functions of economy for the same user.
 BEGIN;
-SELECT plan(74);
+SELECT plan(76);
 
 SELECT economy.register('pgtap code') AS u \gset
 SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'r', 'a') \gset
@@ -110,6 +110,10 @@ ALTER TABLE economy.shop_transactions ADD CONSTRAINT pgtap CHECK (public.pgtap_c
 SET LOCAL pgtap.meddle = 'on';
 SELECT is(state, 'new', 'a constraint on the journal comes after the account') FROM economy.purchase(:u, 'pgtap_p', 'k5');
 SELECT is(pg_temp.findings(:u), 0::bigint, 'and is sound');
+SET LOCAL pgtap.meddle = 'on';
+SELECT throws_ok(format($$SELECT economy.purchases('{%1$s,%1$s}', '{pgtap_p,pgtap_p}', '{kb1,kb2}')$$, :u), '27000', NULL, 'but in the middle of a batch, which does not reckon with it');
+SET LOCAL pgtap.meddle = 'off';
+SELECT is(pg_temp.findings(:u), 0::bigint, 'and nothing is done');
 ALTER TABLE economy.shop_transactions DROP CONSTRAINT pgtap;
 
 -- what the executor would do for a column is done
