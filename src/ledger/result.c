@@ -18,6 +18,9 @@
 #define RETRY_AFTER_MIN_MS	150
 #define RETRY_AFTER_MAX_MS	300
 
+/* stands for the type of a row */
+static char code_alone;
+
 static Oid
 type_of_letter(char letter)
 {
@@ -63,24 +66,45 @@ check_types(TupleDesc desc, const char *types)
 				  errhint("%s", eco_version_hint()));
 }
 
+/* What the function returns, kept with the call: a row, or its code alone. */
+static void *
+look_up(FunctionCallInfo fcinfo, const char *types)
+{
+	Oid			type;
+	TupleDesc	desc;
+
+	switch (get_call_result_type(fcinfo, &type, &desc))
+	{
+		case TYPEFUNC_COMPOSITE:
+			check_types(desc, types);
+			return BlessTupleDesc(desc);
+		case TYPEFUNC_SCALAR:
+			if (type == TEXTOID && strncmp(types, "bttt", ECO_RES_OWN) == 0)
+				return &code_alone;
+			/* FALLTHROUGH */
+		default:
+			elog(ERROR, "return type must be a row type");
+	}
+	return NULL;
+}
+
 void
 eco_result_begin(EcoResult *result, FunctionCallInfo fcinfo, const char *types)
 {
+	int			n;
+
 	/* asked once per query and kept with the call, not once per row */
 	if (fcinfo->flinfo->fn_extra == NULL)
 	{
 		MemoryContext old_context = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
-		TupleDesc	desc;
 
-		if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-			elog(ERROR, "return type must be a row type");
-		check_types(desc, types);
-		fcinfo->flinfo->fn_extra = BlessTupleDesc(desc);
+		fcinfo->flinfo->fn_extra = look_up(fcinfo, types);
 		MemoryContextSwitchTo(old_context);
 	}
-	result->desc = fcinfo->flinfo->fn_extra;
-	memset(result->values, 0, sizeof(Datum) * result->desc->natts);
-	memset(result->isnull, true, result->desc->natts);
+	result->desc = fcinfo->flinfo->fn_extra == &code_alone ? NULL : fcinfo->flinfo->fn_extra;
+	n = result->desc != NULL ? result->desc->natts : (int) strlen(types);
+	memset(result->values, 0, sizeof(Datum) * n);
+	memset(result->isnull, true, n);
 }
 
 void
@@ -94,6 +118,8 @@ eco_result_set_begin(FunctionCallInfo fcinfo, const char *types)
 Datum
 eco_result_row(EcoResult *result)
 {
+	if (result->desc == NULL)
+		return PointerGetDatum(DatumGetTextPCopy(result->values[ECO_RES_CODE]));
 	return HeapTupleGetDatum(heap_form_tuple(result->desc, result->values, result->isnull));
 }
 

@@ -19,7 +19,7 @@
 
 typedef struct EcoResult
 {
-	TupleDesc	desc;
+	TupleDesc	desc;			/* NULL: the function returns the code alone */
 	Datum		values[ECO_MAX_RESULT_COLUMNS];
 	bool		isnull[ECO_MAX_RESULT_COLUMNS];
 } EcoResult;
@@ -30,7 +30,11 @@ typedef struct EcoResult
  * alter a type; a row that is built for another one would be read as what it is not.
  */
 
-/* A row of the function's result type, all columns null; of other types it is XE105. */
+/*
+ * A row of the function's result type, all columns null; of other types it is XE105.
+ * One that begins with the columns below may be of a function that returns text: its
+ * eco_result_row() is the code.
+ */
 extern void eco_result_begin(EcoResult *result, FunctionCallInfo fcinfo, const char *types);
 
 /* The function returns a set of such rows, in info->setResult and setDesc. */

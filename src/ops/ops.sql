@@ -17,6 +17,9 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb)',
              'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys'),
+            ('app', 'FUNCTION economy.grant_reward_code(bigint, text, text, bigint, bigint, jsonb)',
+             'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
+             'signing_keys'),
             ('app', 'FUNCTION economy.grant_rewards(jsonb)',
              'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys'),
@@ -24,6 +27,9 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.level_of(bigint, bigint)', ''),
             ('app', 'FUNCTION economy.now()', ''),
             ('app', 'FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean)',
+             'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
+             'shop_stock shop_transactions shop_user_units signing_keys'),
+            ('app', 'FUNCTION economy.purchase_code(bigint, text, text, integer, jsonb, boolean)',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
              'shop_stock shop_transactions shop_user_units signing_keys'),
             ('app', 'FUNCTION economy.purchases(bigint[], text[], text[], integer[], jsonb[])',
@@ -36,6 +42,9 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.recommend(bigint, text)', 'recommendations'),
             ('app', 'FUNCTION economy.recommendation_feedback(text, text)', 'recommendations'),
             ('app', 'FUNCTION economy.record_action(bigint, text, text, text, bigint, bigint, '
+                    'text, jsonb)',
+             'accounts game_stats user_actions'),
+            ('app', 'FUNCTION economy.record_action_code(bigint, text, text, text, bigint, bigint, '
                     'text, jsonb)',
              'accounts game_stats user_actions'),
             ('app', 'FUNCTION economy.record_actions(jsonb)', 'accounts game_stats user_actions'),

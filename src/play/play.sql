@@ -91,6 +91,15 @@ COMMENT ON FUNCTION economy.record_action(bigint, text, text, text, bigint, bigi
     'the statistics count it. A null outcome is derived: win > bet wins, '
     'win < bet loses, equal is a draw.';
 
+CREATE FUNCTION economy.record_action_code(
+    user_id bigint, game text, action_type text, action_id text, bet bigint DEFAULT 0,
+    win bigint DEFAULT 0, outcome text DEFAULT NULL, details jsonb DEFAULT NULL
+) RETURNS text
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_record_action';
+COMMENT ON FUNCTION economy.record_action_code(
+    bigint, text, text, text, bigint, bigint, text, jsonb) IS
+    'record_action(), of whose result it returns the code alone.';
+
 CREATE FUNCTION economy.record_actions(actions jsonb) RETURNS SETOF economy.action_result
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_record_actions';
 COMMENT ON FUNCTION economy.record_actions(jsonb) IS

@@ -17,8 +17,16 @@
 PG_FUNCTION_INFO_V1(eco_record_action);
 PG_FUNCTION_INFO_V1(eco_record_actions);
 
+static void keep_one(void *arg, const EcoAction *action, EcoResult *result);
 static void keep(void *arg, const EcoAction *action, EcoResult *result);
 static void parse_action(JsonbContainer *object, int number, void *arg);
+
+/* Where a single result waits for the end of the call. */
+typedef struct Answer
+{
+	MemoryContext context;
+	Datum		row;
+} Answer;
 
 /* Where a batch's results wait until they can be given out in its order. */
 typedef struct Results
@@ -35,8 +43,7 @@ eco_record_action(PG_FUNCTION_ARGS)
 {
 	EcoAction	action = {0};
 	EcoResult	result;
-	Results		kept;
-	HeapTuple	row;
+	Answer		answer = {.context = CurrentMemoryContext};
 
 	eco_require_arg(fcinfo, 0, "user_id");
 	action.user_id = PG_GETARG_INT64(0);
@@ -59,11 +66,20 @@ eco_record_action(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("economy.record_action()");
 
 	eco_result_begin(&result, fcinfo, ACTION_TYPES);
-	kept.context = CurrentMemoryContext;
-	kept.rows = &row;
-	eco_actions_record(&action, 1, ECO_DUPLICATE_TELL, result.desc, keep, &kept);
+	eco_actions_record(&action, 1, ECO_DUPLICATE_TELL, result.desc, keep_one, &answer);
 	ECO_CRASH_POINT("record:done");
-	return HeapTupleGetDatum(row);
+	return answer.row;
+}
+
+static void
+keep_one(void *arg, const EcoAction *action, EcoResult *result)
+{
+	Answer	   *answer = arg;
+	MemoryContext old_context = MemoryContextSwitchTo(answer->context);
+
+	(void) action;
+	answer->row = eco_result_row(result);
+	MemoryContextSwitchTo(old_context);
 }
 
 static void

@@ -261,6 +261,14 @@ COMMENT ON FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jso
     'a retry returns the first result with state reuse, '
     'another amount is refused with IDEMPOTENCY_MISMATCH.';
 
+CREATE FUNCTION economy.grant_reward_code(
+    user_id bigint, source text, external_event_id text, gold bigint DEFAULT 0, xp bigint DEFAULT 0,
+    details jsonb DEFAULT NULL
+) RETURNS text
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_grant_reward';
+COMMENT ON FUNCTION economy.grant_reward_code(bigint, text, text, bigint, bigint, jsonb) IS
+    'grant_reward(), of whose result it returns the code alone.';
+
 CREATE FUNCTION economy.grant_rewards(rewards jsonb) RETURNS SETOF economy.grant_result
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_grant_rewards';
 COMMENT ON FUNCTION economy.grant_rewards(jsonb) IS

@@ -206,6 +206,14 @@ COMMENT ON FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean
     'a retry returns the first result with state reuse. '
     'Refusals are returned as a row with a code.';
 
+CREATE FUNCTION economy.purchase_code(
+    user_id bigint, product_id text, idempotency_key text, quantity integer DEFAULT 1,
+    context jsonb DEFAULT NULL, dry_run boolean DEFAULT false
+) RETURNS text
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_purchase';
+COMMENT ON FUNCTION economy.purchase_code(bigint, text, text, integer, jsonb, boolean) IS
+    'purchase(), of whose result it returns the code alone.';
+
 CREATE FUNCTION economy.purchases(purchases jsonb) RETURNS SETOF economy.purchase_result
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_purchases_json';
 COMMENT ON FUNCTION economy.purchases(jsonb) IS

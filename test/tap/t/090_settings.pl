@@ -8,6 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/..";
 use EconomyTest;
+use POSIX 'strftime';
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -15,6 +16,9 @@ my $node = new_node('settings', empty => 1, conf => 'shared_preload_libraries = 
 
 # since PostgreSQL 16 it has another name
 my $PARALLEL = $node->safe_psql('postgres', q{SELECT name FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query')});
+
+# 2026-03-20 00:30 UTC
+my $BEGIN = 1773966600;
 
 # beside those of hostile.sql
 my @HOSTILE = (
@@ -72,6 +76,10 @@ economy.unlink_external_id(3, 'u3')
 economy.set_user_status(3, 'suspended', 'admin')
 economy.purchase(3, 'potion', 'k8')
 economy.register_game('slot')
+economy.purchase_code(1, 'potion', 'k1code')
+economy.purchases('[{"user_id": 1, "product_id": "potion", "idempotency_key": "k1many"}, {"user_id": 2, "product_id": "rare", "idempotency_key": "k1many"}]')
+economy.grant_reward_code(1, 'quest', 'e1code', 10, 600, '{"n": 1.50}')
+economy.record_action_code(1, 'slot', 'SPIN', 'a1code', 5, 9)
 economy.record_action(1, 'slot', 'SPIN', 'a1', 5, 9)
 economy.record_action(1, 'slot', 'SPIN', 'a1', 5, 9)
 economy.record_actions('[{"user_id": 2, "game": "slot", "action_type": "SPIN", "action_id": "a2", "bet": 2, "win": 0}, {"user_id": 1, "game": "slot", "action_type": "SPIN", "action_id": "a3", "bet": 1, "win": 2}]')
@@ -144,8 +152,8 @@ sub play
 	$dbh->do(q{SET client_min_messages = error});
 	foreach my $n (0 .. $#CALLS)
 	{
-		# six hours a call, so that dates, days and zones matter
-		$dbh->do(sprintf q{SET economy.test_clock = '2026-03-%02d %02d:30:00+00'}, 20 + int($n / 8), 3 * ($n % 8));
+		# three hours a call, so that dates, days and zones matter
+		$dbh->do(strftime(q{SET economy.test_clock = '%Y-%m-%d %H:%M:%S+00'}, gmtime($BEGIN + $n * 3 * 3600)));
 		eval { $dbh->do("CREATE TABLE public.answer_$n AS SELECT * FROM $CALLS[$n]"); 1 }
 		  or $dbh->do("CREATE TABLE public.answer_$n AS SELECT " . $dbh->quote($dbh->state) . '::pg_catalog.text AS sqlstate');
 	}
