@@ -67,6 +67,7 @@ my %one = (
 	'actions' => sub { $key++; value($dbh, q{SELECT count(*) FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object('user_id', u, 'game', 'slot', 'action_type', 'SPIN', 'action_id', ?::text, 'bet', 1, 'win', 0)) FROM unnest(?::bigint[]) u))}, "b$key", [ $ann, $bob ]) },
 	'a reward' => \&reward,
 	'a purchase' => \&purchase,
+	'purchases' => sub { value($dbh, q{SELECT count(*) FROM economy.purchases(?, '{potion,potion}', ?)}, [ $bob, $ann ], [ ('m' . ++$key) x 2 ]) },
 	'an adjustment' => sub { value($dbh, q{SELECT code FROM economy.adjust_gold(?, 1, ?, 'a test', 'tester')}, $ann, 'g' . ++$key) },
 	'a user' => sub { $dbh->do('SELECT economy.register(NULL)') },
 	'a product' => sub { add_product($dbh, 'p' . ++$key, price_gold => 1) },
@@ -79,7 +80,7 @@ foreach (1 .. 2) { $one{$_}->() foreach sort keys %one }
 $dbh->do(qq{SELECT FROM economy.account($ann), economy.statement($ann), economy.replay($ann, 0, 10), economy.changes()});
 freeze_writer();
 
-my %fast = (none => {}, actions => { map { $_ => 1 } 'an action', 'actions' }, all => { map { $_ => 1 } 'an action', 'actions', 'a reward', 'a purchase', 'an adjustment' });
+my %fast = (none => {}, actions => { map { $_ => 1 } 'an action', 'actions' }, all => { map { $_ => 1 } 'an action', 'actions', 'a reward', 'a purchase', 'purchases', 'an adjustment' });
 foreach my $class (qw(none actions all))
 {
 	$dbh->do("SET economy.async_commit = '$class'");
