@@ -44,6 +44,7 @@ is(value($reader, 'SELECT (economy.verify_receipt(?, ?)).reason', $ann, $first),
 my %writers = (
 	purchase => "SELECT economy.purchase($ann, 'potion', 'new')",
 	'purchase, a known key' => "SELECT economy.purchase($ann, 'potion', 'k')",
+	purchases => "SELECT economy.purchases('{$ann}', '{potion}', '{new}')",
 	adjust_gold => "SELECT economy.adjust_gold($ann, 1, 'new', 'a test', 'tester')",
 	register => "SELECT economy.register('new')",
 	set_timezone => "SELECT economy.set_timezone($ann, 'Asia/Tokyo')",

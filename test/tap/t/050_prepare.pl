@@ -23,6 +23,8 @@ my $reward = value($dbh, q{SELECT transaction_id FROM economy.grant_reward(?, 't
 my @calls = (
 	[ 'purchase', "SELECT state FROM economy.purchase($ann, 'potion', 'k')", 'in_progress', 'reuse' ],
 	[ 'purchase of stock', "SELECT state FROM economy.purchase($ann, 'limited', 'k', 6)", 'in_progress', 'reuse' ],
+	# a duplicate would wait for the account
+	[ 'purchases', "SELECT string_agg(state, ' ') FROM economy.purchases('{$ann,$ann}', '{potion,limited}', '{batch,batch}')", undef, 'reuse reuse' ],
 	[ 'adjust_gold', "SELECT state FROM economy.adjust_gold($ann, 5, 'k', 'a test', 'tester')", 'in_progress', 'reuse' ],
 	[ 'grant_reward', "SELECT state FROM economy.grant_reward($ann, 'test', 'k', 5, 5)", 'in_progress', 'reuse' ],
 	[ 'grant_rewards', qq{SELECT state FROM economy.grant_rewards('[{"user_id": $ann, "source": "test", "external_event_id": "batch", "gold": 1}]')},

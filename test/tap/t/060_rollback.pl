@@ -26,6 +26,7 @@ my @calls = (
 	[ 'purchase', "SELECT state FROM economy.purchase($ann, 'potion', 'k')", 'new' ],
 	[ 'purchase under a cap', "SELECT state FROM economy.purchase($ann, 'capped', 'k')", 'new' ],
 	[ 'purchase of the last units', "SELECT state FROM economy.purchase($ann, 'limited', 'k', 6)", 'new' ],
+	[ 'purchases', "SELECT string_agg(state, ' ') FROM economy.purchases('{$ann,$ann}', '{potion,potion}', '{batch,batch2}', '{1,2}')", 'new new' ],
 	[ 'adjust_gold', "SELECT state FROM economy.adjust_gold($ann, 5, 'k', 'a test', 'tester')", 'new' ],
 	[ 'grant_reward', "SELECT state FROM economy.grant_reward($ann, 'test', 'k', 5, 5)", 'new' ],
 	[ 'grant_rewards', qq{SELECT state FROM economy.grant_rewards('[{"user_id": $ann, "source": "test", "external_event_id": "batch", "gold": 1}]')}, 'new' ],

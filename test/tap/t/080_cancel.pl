@@ -20,6 +20,8 @@ add_product($setup, 'limited', price_gold => 10, stock => 1000, slots => 1);
 my %waits = (
 	'purchase for the account' => [ "SELECT economy.purchase($ann, 'potion', 'holder')", "SELECT state FROM economy.purchase($ann, 'potion', 'KEY')" ],
 	'purchase for the stock' => [ "SELECT economy.purchase($bob, 'limited', 'holder')", "SELECT state FROM economy.purchase($ann, 'limited', 'KEY')" ],
+	'purchases for an account' => [ "SELECT economy.purchase($bob, 'potion', 'holder')", "SELECT min(state) FROM economy.purchases('{$bob,$ann}', '{potion,potion}', '{KEY,KEY}')" ],
+	'purchases for the stock' => [ "SELECT economy.purchase($bob, 'limited', 'holder')", "SELECT min(state) FROM economy.purchases('{$ann,$ann}', '{potion,limited}', '{KEY,KEY}')" ],
 	'adjust_gold for the account' => [ "SELECT economy.adjust_gold($ann, 1, 'holder', 'a test', 'tester')", "SELECT state FROM economy.adjust_gold($ann, 1, 'KEY', 'a test', 'tester')" ],
 	'grant_reward for the account' => [ "SELECT economy.adjust_gold($ann, 1, 'holder', 'a test', 'tester')", "SELECT state FROM economy.grant_reward($ann, 'test', 'KEY', 1)" ],
 	'set_user_status for the account' => [ "SELECT economy.purchase($ann, 'potion', 'holder')", "SELECT economy.set_user_status($ann, 'active', 'KEY')" ],
