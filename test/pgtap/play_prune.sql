@@ -172,14 +172,14 @@ SELECT economy.rollup_stats() AS x \gset
 SELECT pg_temp.at('2031-12-01 00:00+00') AS x \gset
 CREATE FUNCTION pg_temp.fails_at(target text) RETURNS SETOF text LANGUAGE plpgsql AS $$
 BEGIN
-    EXECUTE format('CREATE TRIGGER pgtap_failing BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION pg_temp.failing()', target);
+    EXECUTE format('CREATE TRIGGER pgtap_failing BEFORE INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION pg_temp.failing()', target);
     RETURN QUERY SELECT throws_ok('SELECT * FROM economy.prune()', 'P0001', 'no', 'a prune that fails half way, at ' || target);
     RETURN QUERY SELECT throws_ok('DELETE FROM economy.user_actions', 'XE101', NULL, 'leaves the guard up');
     RETURN QUERY SELECT is(pg_temp.entries(), 'G1 A3 P4 A6 R7 A8 P9 A10 A11 P12 A13 A14', 'and the actions in place');
     EXECUTE format('DROP TRIGGER pgtap_failing ON %s', target);
 END
 $$;
-SELECT pg_temp.fails_at(target) FROM unnest(ARRAY['economy.pruned_stats', 'economy.pruned_actions', 'economy.stream_checkpoints', 'economy.accounts']) target;
+SELECT pg_temp.fails_at(target) FROM unnest(ARRAY['economy.user_actions', 'economy.pruned_stats', 'economy.pruned_actions', 'economy.stream_checkpoints', 'economy.accounts']) target;
 
 -- the second prune goes on behind the first
 SELECT is(pg_temp.prune('90 days', 1), '1 2 0', 'the second prune');
