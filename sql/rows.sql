@@ -37,7 +37,11 @@ SELECT 'regress_place_x' || n, 'item', 1000 + n, repeat('x', 62) FROM generate_s
 SELECT product_id ~ '^regress_place_x' AS another FROM economy.shop_products WHERE ctid = :'place';
 SELECT state, code FROM economy.purchase(:u, 'regress_place_150', 'another');
 
--- the page itself is gone
+-- the page itself is gone, of which a vacuum that leaves as many as the last one tells nobody
+DELETE FROM economy.shop_products WHERE product_id ~ '^regress_place_x';
+VACUUM (INDEX_CLEANUP on) economy.shop_products;
+INSERT INTO economy.shop_products (product_id, category, price_gold, effect_code)
+SELECT 'regress_place_x' || n, 'item', 1000 + n, repeat('x', 62) FROM generate_series(1, 150) n;
 SELECT product_id AS last FROM economy.shop_products ORDER BY ctid DESC LIMIT 1 \gset
 SELECT state, code FROM economy.purchase(:u, :'last', 'last');
 DELETE FROM economy.shop_products WHERE product_id ~ '^regress_place_x';
