@@ -179,6 +179,23 @@ is(fingerprint($node), $before, 'an own unique index: nothing is written against
 $dba->do('DROP INDEX economy.dba_unique');
 is(value($dbh, "SELECT state FROM economy.purchase($ann, 'limited', 'k1')"), 'new', 'and its end is noticed');
 
+# Who made the extension may be no superuser any more, and row security be forced on him:
+# neither way asks for it.
+$node->safe_psql('postgres', 'CREATE ROLE maker SUPERUSER');
+$node->safe_psql('postgres', 'CREATE DATABASE made');
+$node->safe_psql('made', 'SET SESSION AUTHORIZATION maker; CREATE EXTENSION economy; RESET SESSION AUTHORIZATION; ALTER ROLE maker NOSUPERUSER');
+my $made = connect_to($node, 'made');
+my $eve = add_user($made, 'eve', 100);
+$node->safe_psql('made', "ALTER TABLE economy.$_ ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY") foreach qw(accounts gold_adjustments);
+foreach my $way ('auto', 'sql')
+{
+	$made->do("SET economy.row_access = $way");
+	is(value($made, 'SELECT gold FROM economy.account(?)', $eve), $way eq 'sql' ? 101 : 100, "$way, forced row security: an account");
+	is_deeply(row($made, q{SELECT state, code FROM economy.adjust_gold(?, 1, ?, 'a test', 'tester')}, $eve, $way), { state => $_, code => 'OK' },
+		"$way, forced row security: $_") foreach 'new', 'reuse';
+}
+$made->disconnect;
+
 # All that among running sessions.
 my @buyers = map { add_user($dbh, "buyer$_", 1_000_000) } 1 .. 5;
 my @results = at_once($node, 'postgres', 5, sub {
