@@ -39,7 +39,7 @@ ALTER TABLE economy.reward_audit DISABLE TRIGGER USER;
 UPDATE economy.shop_transactions SET key_digest = economy_internal.key_digest('pgtap_k', '2') WHERE user_id = :u AND idempotency_key = '1';
 UPDATE economy.user_actions SET key_digest = economy_internal.key_digest('slot', '2') WHERE user_id = :u;
 UPDATE economy.reward_audit SET key_digest = economy_internal.key_digest('pgtap', '2') WHERE user_id = :u;
-SELECT is((SELECT string_agg(kind || regexp_replace(entry, '\d+', 'U'), ' ' ORDER BY seq) || max(expected || actual) FROM economy.verify_chain(:u)),
+SELECT is((SELECT string_agg(kind || regexp_replace(entry, '[0-9]+', 'U'), ' ' ORDER BY seq) || max(expected || actual) FROM economy.verify_chain(:u)),
           'wrong_digestPU-5 wrong_digestAU-6 wrong_digestRU-7key_digest ' || economy_internal.key_digest('slot', '1') || 'another one', 'the audit tells of it');
 SELECT is(economy.verify_receipt(:u, format('P%s-5', :u))::text, '(t,OK)', 'a receipt is as good as ever');
 SELECT is(pg_temp.buy('pgtap_k', '2'), 'new OK', 'another purchase');
