@@ -4,7 +4,8 @@
  *
  * The name of a key is locked before it is looked up, and never waited for:
  * who has it may hold it for as long as his transaction takes.  Only a transaction
- * that takes very many leaves the locks out, and may have to wait for the row.
+ * that takes very many leaves the locks out, and may have to wait for the row; so may
+ * another one that has the lock for such a transaction.
  */
 #include "postgres.h"
 
@@ -33,9 +34,8 @@ eco_global_key_look(const EcoText *product_id, const EcoText *key, bool take)
 {
 	Datum		values[2] = {product_id->datum, key->datum};
 	EcoRow		row;
-	bool		kept = take && eco_lock_affordable();
 
-	if (kept)
+	if (take && eco_lock_affordable())
 	{
 		char	   *name = psprintf("economy.key:%.*s:%.*s", product_id->len, product_id->data,
 									key->len, key->data);
@@ -48,7 +48,7 @@ eco_global_key_look(const EcoText *product_id, const EcoText *key, bool take)
 	eco_snapshot_renew();
 	if (eco_row_find(&eco_shop_keys, 0, 0, 2, values, &row))
 		return ECO_GLOBAL_KEY_USED;
-	return kept || !take ? ECO_GLOBAL_KEY_FREE : ECO_GLOBAL_KEY_UNLOCKED;
+	return ECO_GLOBAL_KEY_FREE;
 }
 
 bool

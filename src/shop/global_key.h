@@ -16,18 +16,19 @@ extern EcoTable eco_shop_keys;
 typedef enum EcoGlobalKey
 {
 	ECO_GLOBAL_KEY_FREE,
-	ECO_GLOBAL_KEY_UNLOCKED,	/* free, but not locked: see
-								 * eco_lock_affordable() */
 	ECO_GLOBAL_KEY_USED,
 	ECO_GLOBAL_KEY_BUSY			/* another transaction is using it */
 } EcoGlobalKey;
 
-/* A free key is locked for this transaction, unless `take` is false. */
+/*
+ * A free key is locked for this transaction, unless `take` is false or it has its share
+ * of locks.
+ */
 extern EcoGlobalKey eco_global_key_look(const EcoText *product_id, const EcoText *key, bool take);
 
 /*
- * Note which purchase uses a key that was found free.  False when another
- * transaction has used one that was not locked; that one may be waited for here.
+ * Note which purchase uses a key that was found free.  False when another transaction
+ * has used it that did not lock it, or ours did not; that one may be waited for here.
  */
 extern bool eco_global_key_use(const EcoText *product_id, const EcoText *key,
 							   int64 user_id, int64 seq);

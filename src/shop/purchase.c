@@ -363,11 +363,6 @@ check_global_key(EcoPurchase *p)
 			return "KEY_USED";
 		case ECO_GLOBAL_KEY_BUSY:
 			return IN_PROGRESS;
-		case ECO_GLOBAL_KEY_UNLOCKED:
-			/* stock is taken before it is known whether the key is ours */
-			if (p->product.has_stock && p->reserved == NULL && !p->attempt.open)
-				eco_attempt_begin(&p->attempt);
-			break;
 		case ECO_GLOBAL_KEY_FREE:
 			break;
 	}
@@ -508,6 +503,9 @@ take_stock(EcoPurchase *p)
 
 	if (!p->product.has_stock)
 		return NULL;
+	/* whose the key is, eco_global_key_use() says when it is taken */
+	if (p->product.global_key && p->reserved == NULL && !p->dry_run && !p->attempt.open)
+		eco_attempt_begin(&p->attempt);
 	if (p->reserved != NULL)
 		stock = eco_stock_take_reserved(p->reserved, p->quantity, &remaining, &p->stock_slot);
 	else
