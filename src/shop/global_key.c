@@ -68,10 +68,12 @@ eco_global_key_use(const EcoText *product_id, const EcoText *key, int64 user_id,
 }
 
 void
-eco_global_keys_alone(const EcoText *product_id)
+eco_global_keys_apart(const EcoText *product_id, bool locked)
 {
 	char	   *name = psprintf("economy.keys:%.*s", product_id->len, product_id->data);
+	LOCKTAG		tag;
 
-	(void) eco_name_lock(name, (int) strlen(name), false);
+	eco_name_tag(&tag, name, (int) strlen(name));
+	(void) LockAcquire(&tag, locked ? ShareLock : ExclusiveLock, false, false);
 	pfree(name);
 }

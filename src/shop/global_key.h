@@ -34,9 +34,10 @@ extern bool eco_global_key_use(const EcoText *product_id, const EcoText *key,
 							   int64 user_id, int64 seq);
 
 /*
- * For who uses more keys of the product than he can lock: wait until no other such
- * transaction does.  Two of them would wait for each other's rows.
+ * For who uses several keys of the product in one call: wait until nobody else does who
+ * would wait for him as well, at the row of a key.  Those who lock all their keys
+ * (`locked`) never wait for each other; who has too many for that is alone.
  */
-extern void eco_global_keys_alone(const EcoText *product_id);
+extern void eco_global_keys_apart(const EcoText *product_id, bool locked);
 
 #endif

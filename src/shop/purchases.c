@@ -5,8 +5,8 @@
  * They are made in the order of the batch, by the rules of a single purchase, on
  * accounts that are all locked (calls.h).  Nothing is waited for after the first unit or
  * key is taken: before that the stock that they want is reserved, product by product.
- * Lock order: accounts by user_id; then by product_id its keys, if there are
- * too many to be locked one by one, and its slots.
+ * Lock order: accounts by user_id; then by product_id the use of its keys by batches, and
+ * its slots.
  */
 #include "postgres.h"
 
@@ -245,8 +245,8 @@ reserve_product(Batch *batch, EcoCallOf **wanted, int n, bool lock_keys)
 		return;
 	for (int i = 0; i < n; i++)
 		units += batch->orders[wanted[i]->number].quantity;
-	if (product.global_key && !lock_keys)
-		eco_global_keys_alone(&product.product_id);
+	if (product.global_key)
+		eco_global_keys_apart(&product.product_id, lock_keys);
 	if (product.has_stock)
 		keep_stock(batch, wanted, n, eco_stock_reserve(&product.product_id, units));
 	else if (product.global_key)
