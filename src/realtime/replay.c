@@ -77,7 +77,9 @@ may_lag(void)
  * eco_replay(user_id bigint, after_seq bigint, max integer)
  *		returns setof economy.replayed_event
  *
- * The events of at most max entries, and a last row that says how it goes on.
+ * The events of at most max entries, and a last row that says how it goes on.  Both are
+ * on disk, the number of the last row also where no event is told: a client goes on
+ * from it, and would never be told of another entry that got it after a crash.
  */
 Datum
 eco_replay(PG_FUNCTION_ARGS)
@@ -86,6 +88,7 @@ eco_replay(PG_FUNCTION_ARGS)
 	EcoListener listener = {put_replayed, info, 0};
 	EcoOpenTables *open;
 	EcoAccount	account;
+	bool		known;
 	int64		user_id;
 	int64		after;
 	int64		last;
@@ -103,24 +106,20 @@ eco_replay(PG_FUNCTION_ARGS)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("max must be from 1 to %d", REPLAY_MAX));
 	eco_result_set_begin(fcinfo, "tltJ");
 	open = eco_told_open(ECO_READ);
-	if (!eco_account_read(user_id, &account))
+	known = eco_account_read(user_id, &account);
+	eco_flush_all();
+	if (!known)
 		put_end(info, "USER_NOT_FOUND", 0);
 	/* pruned, or from a database that went further than this one */
 	else if ((after > account.seq && !may_lag()) ||
 			 is_missing(user_id, after,
 						Min(account.pruned_seq, last_of_page(&account, after, max))))
-	{
-		eco_flush_all();
 		put_end(info, "RESYNC_REQUIRED", account.seq);
-	}
 	else
 	{
 		last = Max(after, last_of_page(&account, after, max));
 		if (last > after)
-		{
-			eco_flush_all();
 			eco_tell_entries(0, user_id, after + 1, last, &listener);
-		}
 		put_end(info, last < account.seq ? "MORE" : "CAUGHT_UP", last);
 	}
 	eco_tables_close(open);

@@ -145,6 +145,17 @@ my ($missing, $last, $n) = crash(sub { action(); action(); return });
 is($last, 'is gone', 'a crash takes an action that was answered');
 is_clean($node, 'postgres', 'and leaves a sound ledger');
 
+# A number that replay() names is that of the entry for good: another one that got it after a
+# crash would never be told to who goes on from there.
+sub names_a_number
+{
+	my ($id, $ahead, $code) = @_;
+	my ($seq) = $id =~ /-(\d+)$/;
+
+	is(join(' ', $dbh->selectrow_array('SELECT code, seq FROM economy.replay(?, ?)', undef, $ann, $seq + $ahead)), "$code $seq", "$code, at the newest entry");
+	return $id;
+}
+
 my %tell = (
 	'the relay' => sub {
 		my $ear = listen_to($node);
@@ -169,6 +180,8 @@ my %tell = (
 		return @ids;
 	},
 	'replay()' => sub { my $id = action(); return grep { !m{/} } replayed($dbh, $ann) },
+	'replay() of who is ahead' => sub { my $id = action(); return names_a_number($id, 1000, 'RESYNC_REQUIRED') },
+	'replay() of who is there' => sub { my $id = action(); return names_a_number($id, 0, 'CAUGHT_UP') },
 	'changes()' => sub { my $id = action(); my ($events) = feed($dbh, 'start'); return grep { !m{/} } map { $_->{id} } @$events },
 	'a purchase after it' => sub { return (action(), action(), purchase()) });
 
