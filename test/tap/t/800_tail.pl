@@ -388,10 +388,18 @@ sub reward { return value($dbh, q{SELECT transaction_id FROM economy.grant_rewar
 		is(ended($t), 0, $case->[0]);
 		like(slurp_file($t->{out}), $case->[1], 'says it');
 	}
-	my $t = launch(sprintf('host=%s port=%d dbname=postgres password=%s', $node->host, $node->port, $password));
-	eventually(sub { slurp_file($t->{err}) =~ /listening/ });
-	unlike(slurp_file("/proc/$t->{pid}/cmdline"), qr/$password/, 'ps does not show a password');
-	is(stop_it($t), 0, 'a connection string');
+	my $place = sprintf 'host=%s port=%d dbname=postgres', $node->host, $node->port;
+	my $uri = sprintf 'postgres?host=%s&port=%d', $node->host, $node->port;
+	my $name = getpwuid $<;
+	my ($t);
+	foreach my $secret ([ "$place password=$password" ], [ "$place sslpassword=$password" ], [ '-d', "$place sslpassword=$password" ], [ "--dbname=$place password=$password" ],
+		[ "postgresql://$name:$password@/$uri" ], [ "postgres:///$uri&password=$password" ], [ '-d', "postgresql:///$uri&sslpassword=$password" ])
+	{
+		$t = launch(@$secret);
+		ok(eventually(sub { slurp_file($t->{err}) =~ /listening/ }), "a connection string: @$secret") or diag(slurp_file($t->{err}));
+		unlike(slurp_file("/proc/$t->{pid}/cmdline"), qr/$password/, 'ps does not show the password');
+		is(stop_it($t), 0, 'ended');
+	}
 	# the later ones win, and nobody else's name or encoding counts
 	$t = launch('-d', 'host=/nowhere port=1 user=nobody dbname=postgres', '--host', $node->host, '--port', $node->port, '--username', scalar getpwuid($<));
 	ok(eventually(sub { slurp_file($t->{err}) =~ /listening/ }), 'options win over the connection string') or diag(slurp_file($t->{err}));
