@@ -9,7 +9,8 @@
  * was committed since, so the key it did not see does not exist.  Otherwise we look
  * again with a snapshot taken while we hold the lock, and then nothing can move.  The
  * key's index need not be unique for that, and could not be: it has digests.  Were an
- * entry ever made past the lock, it would have the seq of another, which is unique.
+ * entry ever made past the lock, it would have the seq of another, which is unique.  User
+ * code that runs at a write has the lock too: see eco_entries_write().
  *
  * The rules are read under a snapshot taken after the lock in any case: what an
  * admin had changed by then holds for this call.  At REPEATABLE READ and above there

@@ -14,6 +14,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
@@ -198,10 +199,39 @@ eco_entry_write(EcoEntry *entry)
 	eco_entries_write(&entry, 1);
 }
 
+/*
+ * Raise when the key of an entry that was written has another one: user code ran at the
+ * write, before the entry could be seen, and sent the same key.
+ */
+static void
+must_be_alone(const EcoEntry *entry)
+{
+	EcoTable   *table = entry->row.table;
+	const EcoKey *key = &table->keys[ECO_DIGESTED_KEY];
+	Datum		values[ECO_MAX_KEY_COLUMNS];
+	EcoScan    *scan;
+	EcoRow		found;
+	int			n = 0;
+
+	if (table->digest == 0)
+		return;
+	for (int i = 0; i < key->ncolumns; i++)
+		values[i] = entry->row.values[key->columns[i]];
+	PushActiveSnapshot(GetLatestSnapshot());
+	scan = eco_scan_begin(table, DatumGetInt64(values[0]), ECO_DIGESTED_KEY, key->ncolumns, values);
+	while (n < 2 && eco_scan_next(scan, &found))
+		n++;
+	eco_scan_end(scan);
+	PopActiveSnapshot();
+	if (n > 1)
+		eco_row_moved(table);
+}
+
 void
 eco_entries_write(EcoEntry **entries, int n)
 {
 	EcoRow	  **rows = palloc(sizeof(EcoRow *) * Max(n, 1));
+	uint64		before = flushes;
 
 	for (int i = 0; i < n; i++)
 		rows[i] = &entries[i]->row;
@@ -215,6 +245,8 @@ eco_entries_write(EcoEntry **entries, int n)
 	}
 	if (n > 0)
 		eco_rows_insert(rows, n, eco_row_int(rows[0], ECO_COL_USER_ID));
+	for (int i = 0; flushes != before && i < n; i++)
+		must_be_alone(entries[i]);
 	ECO_CRASH_POINT("entry:after_journal");
 	pfree(rows);
 }

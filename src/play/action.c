@@ -57,6 +57,8 @@ typedef struct Player
 
 	/* prepared and not written yet, in a context of their own */
 	MemoryContext entry_context;
+	int			at_once;		/* so many; 1 where user code runs at writes,
+								 * which may send a key of the group */
 	int			nentries;
 	EcoEntry   *entries[WRITE_ENTRIES];
 
@@ -208,6 +210,7 @@ record_group(EcoAction **group, int n, EcoDuplicate duplicate, TupleDesc desc,
 	player.stats = palloc0(sizeof(EcoGameStats *) * player.ngames);
 	state = eco_call_begin(&call);
 	player.account = &call.account;
+	player.at_once = eco_tables_plain(call.open) ? WRITE_ENTRIES : 1;
 	player.entry_context = AllocSetContextCreate(player.context, "economy entries",
 												 ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < n; i++)
@@ -215,7 +218,7 @@ record_group(EcoAction **group, int n, EcoDuplicate duplicate, TupleDesc desc,
 		EcoResult	result = {.desc = desc};
 
 		CHECK_FOR_INTERRUPTS();
-		if (player.nentries == WRITE_ENTRIES || group[i]->repeated)
+		if (player.nentries == player.at_once || group[i]->repeated)
 			write_entries(&player);
 		MemoryContextSwitchTo(action_context);
 		memset(result.isnull, true, ACTION_COLUMNS);

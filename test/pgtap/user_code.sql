@@ -1,7 +1,7 @@
 -- User code in the middle of a call: triggers and constraints of the app that call
 -- functions of economy for the same user.
 BEGIN;
-SELECT plan(76);
+SELECT plan(83);
 
 SELECT economy.register('pgtap code') AS u \gset
 SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'r', 'a') \gset
@@ -64,6 +64,33 @@ SELECT is(count(*) FILTER (WHERE state = 'new'), 600::bigint, 'so are 600 in a b
 FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object('user_id', :u::bigint, 'game', 'pgtap', 'action_type', 'SPIN', 'action_id', i::text, 'bet', 1, 'win', 2)) FROM generate_series(1, 600) i));
 SELECT is(pg_temp.findings(:u), 0::bigint, 'and sound');
 SELECT is((SELECT g.total FROM economy.game_stats g WHERE g.user_id = :u), 1202::bigint, 'all of them count');
+SELECT is(string_agg(state || ' ' || gold_delta, ', '), 'new -1, reuse 1, new -1', 'a key that comes later in the batch and was sent by the trigger has had its effect')
+FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object('user_id', :u::bigint, 'game', 'pgtap', 'action_type', t, 'action_id', i, 'bet', b, 'win', w))
+    FROM (VALUES ('SPIN', 'x', 1, 0), ('BONUS', 'x bonus', 0, 1), ('SPIN', 'y', 1, 0)) v (t, i, b, w)));
+SELECT is(pg_temp.findings(:u), 0::bigint, 'and sound');
+DROP TRIGGER pgtap ON economy.user_actions;
+
+-- who sends the same key before the entry can be seen is told, and the key has no effect
+CREATE FUNCTION pg_temp.same_key() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_trigger_depth() = 1 THEN
+        CASE tg_table_name
+            WHEN 'shop_transactions' THEN PERFORM economy.purchase(NEW.user_id, NEW.product_id, NEW.idempotency_key);
+            WHEN 'reward_audit' THEN PERFORM economy.grant_reward(NEW.user_id, NEW.source, NEW.external_event_id, 1);
+            ELSE PERFORM economy.record_action(NEW.user_id, NEW.game, NEW.action_type, NEW.action_id);
+        END CASE;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER pgtap BEFORE INSERT ON economy.shop_transactions FOR EACH ROW EXECUTE FUNCTION pg_temp.same_key();
+CREATE TRIGGER pgtap BEFORE INSERT ON economy.reward_audit FOR EACH ROW EXECUTE FUNCTION pg_temp.same_key();
+CREATE TRIGGER pgtap BEFORE INSERT ON economy.user_actions FOR EACH ROW EXECUTE FUNCTION pg_temp.same_key();
+SELECT throws_ok(format(call, :u), '27000', NULL, call)
+FROM (VALUES ('SELECT economy.purchase(%s, ''pgtap_p'', ''same'')'), ('SELECT economy.purchases(''{%s}'', ''{pgtap_p}'', ''{same}'')'),
+             ('SELECT economy.grant_reward(%s, ''pgtap'', ''same'', 1)'), ('SELECT economy.record_action(%s, ''pgtap'', ''SPIN'', ''same'')')) v (call);
+SELECT is(pg_temp.findings(:u), 0::bigint, 'and nothing is done');
+DROP TRIGGER pgtap ON economy.shop_transactions;
+DROP TRIGGER pgtap ON economy.reward_audit;
 DROP TRIGGER pgtap ON economy.user_actions;
 
 -- calls within calls within calls
