@@ -35,7 +35,7 @@ static EcoPosted *posted = NULL;
 static int *levels = NULL;		/* nesting level of the savepoint of each */
 static int	n_posted = 0;
 static int	capacity = 0;
-static bool has_live = false;	/* some of them were for the relay */
+static bool has_live = false;	/* some of them are for the relay */
 static EcoRing *woken = NULL;	/* to be woken after the commit */
 
 static bool is_live(void);
@@ -57,13 +57,17 @@ eco_posted_install(void)
 
 /*
  * Whether the relay is to tell the entry.  With economy.notify = inline it is not,
- * unless others still wait for the relay, which this one must not overtake.
+ * unless others still wait for the relay, which this one must not overtake.  Those of
+ * a batch are all asked about before the first is noted.
  */
 static bool
 is_live(void)
 {
 	if (eco_notify == ECO_NOTIFY_INLINE)
-		return has_live || eco_ring_busy();
+	{
+		has_live = has_live || eco_ring_busy();
+		return has_live;
+	}
 	return eco_notify == ECO_NOTIFY_RELAY && eco_ring_available();
 }
 

@@ -48,6 +48,28 @@ $dbh->commit;
 unlike(heard($ear, $bob), qr/\b$silent$/, 'off at the commit sends nothing inline');
 $dbh->do('SET economy.notify = relay');
 
+# the entries of one call go one way, also when the relay gets done in the middle of it
+my $gil = add_user($dbh, 'gil');
+$dbh->do(q{SELECT economy.upsert_product(jsonb_build_object('product_id', 'rules_' || k, 'category', 'conversion', 'granted_gold', 1, 'global_key', k = 'once'), 'rules') FROM unnest('{any,once}'::text[]) k});
+push @expected, reward($dbh, $ann);
+my ($holder, $buyer) = map { connect_to($node) } 1 .. 2;
+$holder->begin_work;
+$holder->do(q{INSERT INTO economy_internal.shop_keys VALUES ('rules_once', 'k', ?, 1)}, undef, $ann);
+$buyer->do('SET economy.notify = inline');
+$buyer->do(sprintf(q{SELECT * FROM economy.purchases('{%1$s,%1$s,%1$s}', '{rules_any,rules_once,rules_any}', '{k1,k,k2}')}, $gil), { pg_async => DBD::Pg::PG_ASYNC() });
+poll_until('a buyer that waits', sub { value($dbh, 'SELECT count(*) FROM pg_locks WHERE NOT granted') });
+kill CONT => $pid;
+$dbh->do('SET economy.notify = inline');
+poll_until('an idle ring', sub { my $id = reward($dbh, $bob); heard($ear, $bob) =~ /\b\Q$id\E$/ });
+$holder->rollback;
+$buyer->pg_result;
+is(value($dbh, q{SELECT string_agg(live::text, ' ' ORDER BY seq) FROM economy.shop_transactions WHERE user_id = ?}, $gil), 'true true true', 'none of them comes before the first');
+until_settled($ear, $dbh);
+is(heard($ear, $gil), "P$gil-1 P$gil-2 P$gil-3", 'all are told');
+$_->disconnect foreach $holder, $buyer;
+kill STOP => $pid;
+$dbh->do('SET economy.notify = relay');
+
 # what the ring had no room for is waited for too
 $dbh->begin_work;
 foreach (1 .. 10) { push @expected, reward($dbh, $ann); reward($dbh, $bob) }
