@@ -1,7 +1,7 @@
 -- User code in the middle of a call: triggers and constraints of the app that call
 -- functions of economy for the same user.
 BEGIN;
-SELECT plan(83);
+SELECT plan(84);
 
 SELECT economy.register('pgtap code') AS u \gset
 SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'r', 'a') \gset
@@ -266,6 +266,15 @@ FROM (VALUES ('users', 'timezone := NEW.timezone', 'XT000'), ('users', 'timezone
              ('users', 'created_at := NEW.created_at + interval ''1 us''', 'XE103'), ('accounts', 'user_id := NEW.user_id + 1', 'XE103'), ('accounts', 'seq := 1', 'XE103'),
              ('accounts', 'experience_points := 1', 'XE103'), ('accounts', 'position := 1', 'XE103'), ('accounts', 'suspended := true', 'XE103'),
              ('accounts', 'streak_freezes := 1', 'XE103'), ('accounts', 'pruned_seq := 1', '23514'), ('accounts', 'head_hash := sha256('''')', 'XE103')) v (relation, change, code);
+-- it runs as the owner of the tables, as in a SECURITY DEFINER function, and becomes nobody else
+CREATE FUNCTION pg_temp.disguised() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    SET LOCAL ROLE pg_monitor;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER pgtap AFTER INSERT ON economy.gold_adjustments FOR EACH ROW EXECUTE FUNCTION pg_temp.disguised();
+SELECT throws_ok(format('SELECT economy.adjust_gold(%s, 1, ''disguised'', ''r'', ''a'')', :u), '42501', NULL, 'a trigger that takes another role');
+DROP TRIGGER pgtap ON economy.gold_adjustments;
 CREATE DOMAIN public.pgtap_word AS text;
 ALTER TABLE economy.gold_adjustments ALTER COLUMN reason TYPE public.pgtap_word;
 SELECT is(state, 'new', 'a column of a domain stores the same') FROM economy.adjust_gold(:u, 1, 'domain', 'r', 'a');
