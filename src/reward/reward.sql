@@ -163,6 +163,7 @@ BEGIN
         RAISE EXCEPTION 'the XP of a curve begin at 0, rise and end below 2^53'
             USING ERRCODE = 'XE002', HINT = 'Element n is the XP at which level n begins.';
     END IF;
+    PERFORM economy_internal.open_tables('level_curves');
     LOCK TABLE economy.level_curves IN SHARE ROW EXCLUSIVE MODE;
     DELETE FROM economy.level_curves c WHERE c.curve = set_level_curve.curve;
     INSERT INTO economy.level_curves
