@@ -200,8 +200,8 @@ eco_entry_write(EcoEntry *entry)
 }
 
 /*
- * Raise when the key of an entry that was written has another one: user code ran at the
- * write, before the entry could be seen, and sent the same key.
+ * Raise when the key of an entry that was written has another one: user code ran in the
+ * call, at this write or one before, when the entry could not be seen, and sent the key.
  */
 static void
 must_be_alone(const EcoEntry *entry)
@@ -231,7 +231,6 @@ void
 eco_entries_write(EcoEntry **entries, int n)
 {
 	EcoRow	  **rows = palloc(sizeof(EcoRow *) * Max(n, 1));
-	uint64		before = flushes;
 
 	for (int i = 0; i < n; i++)
 		rows[i] = &entries[i]->row;
@@ -245,7 +244,7 @@ eco_entries_write(EcoEntry **entries, int n)
 	}
 	if (n > 0)
 		eco_rows_insert(rows, n, eco_row_int(rows[0], ECO_COL_USER_ID));
-	for (int i = 0; flushes != before && i < n; i++)
+	for (int i = 0; eco_tables_had_inner() && i < n; i++)
 		must_be_alone(entries[i]);
 	ECO_CRASH_POINT("entry:after_journal");
 	pfree(rows);

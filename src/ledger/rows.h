@@ -150,6 +150,12 @@ extern bool eco_tables_add(EcoOpenTables *open, EcoTable *const *tables);
 /* Whether no trigger, rule or the like runs when their rows are written. */
 extern bool eco_tables_plain(const EcoOpenTables *open);
 
+/*
+ * Whether another call that writes ran within the innermost one that is open: user code,
+ * a trigger or a constraint, has made it.
+ */
+extern bool eco_tables_had_inner(void);
+
 /* What an error leaves open, the end of its transaction closes. */
 extern void eco_tables_close(EcoOpenTables *open);
 

@@ -92,7 +92,10 @@ eco_tables_open(EcoAccess access, EcoTable *const *tables)
 		eco_async_enter();
 	open->access = access;
 	open->level = GetCurrentTransactionNestLevel();
+	open->has_inner = false;
 	open->ntables = 0;
+	if (n_open > 0 && writes(open))
+		open_stack[n_open - 1]->has_inner = true;
 	for (int i = 0; tables[i] != NULL; i++)
 		open_one(open, tables[i]);
 	push_snapshot(open);
@@ -120,6 +123,12 @@ eco_tables_plain(const EcoOpenTables *open)
 		if (!open->tables[i].table->only_read && !open->tables[i].cache->direct)
 			return false;
 	return true;
+}
+
+bool
+eco_tables_had_inner(void)
+{
+	return open_stack[n_open - 1]->has_inner;
 }
 
 void

@@ -64,6 +64,7 @@ struct EcoOpenTables
 {
 	EcoAccess	access;
 	int			level;			/* of the subtransaction that it belongs to */
+	bool		has_inner;		/* another one to write was opened within it */
 	int			ntables;
 	EcoOpenTable tables[ECO_MAX_OPEN];
 };

@@ -1,7 +1,7 @@
 -- User code in the middle of a call: triggers and constraints of the app that call
 -- functions of economy for the same user.
 BEGIN;
-SELECT plan(84);
+SELECT plan(89);
 
 SELECT economy.register('pgtap code') AS u \gset
 SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'r', 'a') \gset
@@ -92,6 +92,37 @@ SELECT is(pg_temp.findings(:u), 0::bigint, 'and nothing is done');
 DROP TRIGGER pgtap ON economy.shop_transactions;
 DROP TRIGGER pgtap ON economy.reward_audit;
 DROP TRIGGER pgtap ON economy.user_actions;
+-- wherever the write is
+CREATE FUNCTION pg_temp.same_key_early() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_trigger_depth() = 1 THEN
+        CASE tg_argv[0]
+            WHEN 'purchase' THEN PERFORM economy.purchase(NEW.user_id, 'pgtap_p', 'early');
+            WHEN 'grant' THEN PERFORM economy.grant_reward(NEW.user_id, 'pgtap', 'early', 1);
+            ELSE PERFORM economy.record_action(NEW.user_id, 'pgtap', 'SPIN', 'early');
+        END CASE;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE FUNCTION pg_temp.early(tab regclass, kind text, call text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    answer text := 'two effects';
+BEGIN
+    EXECUTE format('CREATE TRIGGER pgtap AFTER INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION pg_temp.same_key_early(%L)', tab, kind);
+    BEGIN
+        EXECUTE call;
+    EXCEPTION WHEN triggered_data_change_violation THEN
+        answer := 'refused';
+    END;
+    EXECUTE format('DROP TRIGGER pgtap ON %s', tab);
+    RETURN answer;
+END $$;
+SELECT is(pg_temp.early(tab, kind, format(call, :u)), 'refused', format('a trigger on %s, %s', tab, kind))
+FROM (VALUES ('economy.accounts'::regclass), ('economy.game_stats')) t (tab),
+     (VALUES ('purchase', 'SELECT economy.purchase(%s, ''pgtap_p'', ''early'')'), ('grant', 'SELECT economy.grant_reward(%s, ''pgtap'', ''early'', 1)'),
+             ('action', 'SELECT economy.record_action(%s, ''pgtap'', ''SPIN'', ''early'')')) c (kind, call)
+WHERE tab = 'economy.accounts'::regclass OR kind = 'action';
+SELECT is(pg_temp.findings(:u), 0::bigint, 'and nothing is done');
 
 -- calls within calls within calls
 CREATE FUNCTION pg_temp.again() RETURNS trigger LANGUAGE plpgsql AS $$
