@@ -70,8 +70,19 @@ function checkSdk(text, event, what) {
 const sorted = (value) =>
   JSON.stringify(value, (key, v) => (v && typeof v === "object" && !Array.isArray(v) ? Object.fromEntries(Object.entries(v).sort()) : v));
 
+// all of them are more than a string can hold; readline would also end a line at U+2028
+async function* lines(input) {
+  let rest = "";
+  for await (const chunk of input.setEncoding("utf8")) {
+    const whole = (rest + chunk).split("\n");
+    rest = whole.pop();
+    yield* whole;
+  }
+  yield rest;
+}
+
 let count = 0;
-for (const line of readFileSync(0, "utf8").split("\n")) {
+for await (const line of lines(process.stdin)) {
   if (line === "") continue;
   const what = line.slice(0, 120);
   count++;
