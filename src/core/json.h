@@ -21,9 +21,21 @@ typedef struct EcoJson
 	bool		comma;			/* the next member needs a comma */
 } EcoJson;
 
+#define ECO_JSON_DIGITS 24
+
+/*
+ * The decimal digits of a number, with zeros in front and, of a negative one, a minus, at
+ * least `width` characters, which may be up to 20; returns how many.  buf has room for
+ * ECO_JSON_DIGITS, the terminator included.
+ */
+extern size_t eco_json_digits(char *buf, int64_t value, size_t width);
+
 extern void eco_json_begin(EcoJson *json, char *buf, size_t cap);
 
-/* key == NULL inside an array, or for the outermost value */
+/*
+ * key == NULL inside an array, or for the outermost value; else it is a word of the code,
+ * which needs no escape
+ */
 extern void eco_json_open(EcoJson *json, const char *key, char bracket);
 extern void eco_json_close(EcoJson *json, char bracket);
 extern void eco_json_text(EcoJson *json, const char *key, const char *value, size_t len);

@@ -25,11 +25,21 @@ static void tell(const EcoJournal *journal, const EcoRow *row, EcoListener *list
 static const EcoJournal *journal_of(char letter);
 static void notify(EcoListener *listener, const EcoEvent *event);
 
+#define ECO_TIME_MAX 64
 #define ECO_REFERENCE_MAX 1024	/* an envelope has no text of users */
+
+/* Digits and the character behind them; returns the place behind that. */
+static char *
+put_digits(char *at, int value, size_t width, char after)
+{
+	at += eco_json_digits(at, value, width);
+	*at++ = after;
+	return at;
+}
 
 /* Write a time as RFC 3339, in UTC and to the microsecond; false: it has no such form. */
 static bool
-format_time(TimestampTz at, char *buf, size_t size)
+format_time(TimestampTz at, char buf[ECO_TIME_MAX])
 {
 	struct pg_tm tm;
 	fsec_t		fsec;
@@ -37,16 +47,36 @@ format_time(TimestampTz at, char *buf, size_t size)
 	if (TIMESTAMP_NOT_FINITE(at) || timestamp2tm(at, NULL, &tm, &fsec, NULL, NULL) != 0 ||
 		tm.tm_year < 1 || tm.tm_year > 9999)
 		return false;
-	snprintf(buf, size, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ",
-			 tm.tm_year, tm.tm_mon, tm.tm_mday,
-			 tm.tm_hour, tm.tm_min, tm.tm_sec, (int) fsec);
+	buf = put_digits(buf, tm.tm_year, 4, '-');
+	buf = put_digits(buf, tm.tm_mon, 2, '-');
+	buf = put_digits(buf, tm.tm_mday, 2, 'T');
+	buf = put_digits(buf, tm.tm_hour, 2, ':');
+	buf = put_digits(buf, tm.tm_min, 2, ':');
+	buf = put_digits(buf, tm.tm_sec, 2, '.');
+	*put_digits(buf, fsec, 6, 'Z') = '\0';
 	return true;
+}
+
+static void
+format_id(const EcoEvent *event, char letter, const char *aspect, char buf[ECO_EVENT_ID_MAX])
+{
+	char	   *at = buf;
+
+	*at++ = letter;
+	at += eco_json_digits(at, event->user_id, 1);
+	*at++ = '-';
+	at += eco_json_digits(at, event->seq, 1);
+	if (aspect == NULL)
+		return;
+	*at++ = '/';
+	strlcpy(at, aspect, ECO_EVENT_ID_MAX - (at - buf));
 }
 
 void
 eco_event_begin(EcoEvent *event, EcoEventType type, const char *aspect,
 				const EcoJournal *journal, const EcoRow *row)
 {
+	static const char node[] = "/economy/node/";
 	EcoJson    *json = &event->json;
 	char		buf[ECO_EVENT_ID_MAX];
 
@@ -58,18 +88,17 @@ eco_event_begin(EcoEvent *event, EcoEventType type, const char *aspect,
 	eco_json_begin(json, event->payload, sizeof(event->payload));
 	eco_json_open(json, NULL, '{');
 	eco_json_str(json, "specversion", "1.0");
-	snprintf(buf, sizeof(buf), "%c%lld-%lld%s%s", journal->letter, (long long) event->user_id,
-			 (long long) event->seq, aspect != NULL ? "/" : "", aspect != NULL ? aspect : "");
+	format_id(event, journal->letter, aspect, buf);
 	eco_json_str(json, "id", buf);
-	snprintf(buf, sizeof(buf), "/economy/node/%d", eco_node_id);
+	memcpy(buf, node, sizeof(node));
+	eco_json_digits(buf + strlen(node), eco_node_id, 1);
 	eco_json_str(json, "source", buf);
 	eco_json_str(json, "type", event->type);
-	snprintf(buf, sizeof(buf), "%lld", (long long) event->user_id);
+	eco_json_digits(buf, event->user_id, 1);
 	eco_json_str(json, "subject", buf);
-	event->has_time = format_time(DatumGetTimestampTz(row->values[ECO_COL_CREATED_AT]), buf,
-								  sizeof(buf));
+	event->has_time = format_time(DatumGetTimestampTz(row->values[ECO_COL_CREATED_AT]), buf);
 	eco_json_str(json, "time", event->has_time ? buf : "");
-	snprintf(buf, sizeof(buf), "%020lld", (long long) event->seq);
+	eco_json_digits(buf, event->seq, 20);
 	eco_json_str(json, "sequence", buf);
 	eco_json_str(json, "datacontenttype", "application/json");
 	eco_json_open(json, "data", '{');

@@ -27,7 +27,7 @@ write_sample(EcoJson *json, char *buf, size_t cap)
 	eco_json_open(json, "list", '[');
 	eco_json_int(json, NULL, 1);
 	eco_json_open(json, NULL, '{');
-	eco_json_int(json, "k\"", 2);
+	eco_json_int(json, "k", 2);
 	eco_json_close(json, '}');
 	eco_json_open(json, NULL, '[');
 	eco_json_close(json, ']');
@@ -39,7 +39,7 @@ write_sample(EcoJson *json, char *buf, size_t cap)
 
 static const char sample[] =
 "{\"text\":\"a\\\"b\\\\c\\u000a\\u001f/\xc3\xa9\",\"least\":-9223372036854775808,\"yes\":true,\"no\":false,"
-"\"nothing\":null,\"raw\":0.25,\"empty\":{},\"list\":[1,{\"k\\\"\":2},[],\"xy\"],\"last\":0}";
+"\"nothing\":null,\"raw\":0.25,\"empty\":{},\"list\":[1,{\"k\":2},[],\"xy\"],\"last\":0}";
 
 static void
 known_text(void)
@@ -119,6 +119,31 @@ every_buffer_size(void)
 	check(guarded, "nothing is written past the buffer");
 }
 
+/* As printf writes them, at every width; nothing beyond the room that is asked for. */
+static void
+digits(void)
+{
+	static const int64_t edges[] = {0, 9, 10, 99, 100, INT64_MAX, INT64_MIN, INT64_MIN + 1, -1, -9, -10};
+	bool		right = true;
+
+	for (int round = 0; round < 20000; round++)
+	{
+		int64_t		value = (size_t) round < sizeof(edges) / sizeof(*edges) ? edges[round] :
+			(int64_t) (unit_random() << 32 ^ unit_random()) >> unit_random() % 63;
+		char	   *buf = malloc(ECO_JSON_DIGITS);
+
+		for (int width = 1; width <= 20; width++)
+		{
+			char		want[64];
+			int			len = snprintf(want, sizeof(want), "%0*lld", width, (long long) value);
+
+			right &= eco_json_digits(buf, value, (size_t) width) == (size_t) len && strcmp(buf, want) == 0;
+		}
+		free(buf);
+	}
+	check(right, "digits of edges and 20,000 random numbers, at every width");
+}
+
 /* Exactly sized buffers without room after them: the address sanitizer looks on. */
 static void
 random_texts(void)
@@ -127,8 +152,8 @@ random_texts(void)
 
 	for (int round = 0; round < 20000; round++)
 	{
-		size_t		cap = unit_random() % 40;
-		size_t		len = unit_random() % 20;
+		size_t		cap = unit_random() % 90;
+		size_t		len = unit_random() % 60;
 		char	   *buf = malloc(cap > 0 ? cap : 1);
 		char	   *bytes = malloc(len > 0 ? len : 1);
 		EcoJson		json;
@@ -137,7 +162,8 @@ random_texts(void)
 		for (size_t i = 0; i < len; i++)
 		{
 			/* often what needs an escape */
-			bytes[i] = unit_random() % 3 == 0 ? "\"\\\n\x01\x7f"[unit_random() % 5] : (char) (unit_random() % 256);
+			bytes[i] = unit_random() % 12 == 0 ? "\"\\\n\x01\x7f"[unit_random() % 5] :
+				(char) (round % 2 == 0 ? unit_random() % 256 : 0x23 + unit_random() % 0x39);
 			need += (unsigned char) bytes[i] < 0x20 ? 6 : bytes[i] == '"' || bytes[i] == '\\' ? 2 : 1;
 		}
 		eco_json_begin(&json, buf, cap);
@@ -172,5 +198,6 @@ test_json(void)
 	escapes();
 	every_buffer_size();
 	random_texts();
+	digits();
 	overflow_is_final();
 }
