@@ -308,7 +308,6 @@ serves_key(const EcoTable *table, int key, const EcoTableCache *cache, Relation 
 	int			ncolumns = eco_key_in_index(table, key, columns);
 
 	if (index->rd_rel->relam != BTREE_AM_OID || !index->rd_index->indisvalid ||
-		!index->rd_index->indisready || !index->rd_index->indislive ||
 		ncolumns > info->ii_NumIndexKeyAttrs)
 		return false;
 	for (int c = 0; c < ncolumns; c++)

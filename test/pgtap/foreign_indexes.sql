@@ -1,7 +1,7 @@
 -- A DBA's index beside the extension's own: it may order and compare in any way,
 -- and come first in the catalogue; keys are found as `=` finds them.
 BEGIN;
-SELECT plan(13);
+SELECT plan(22);
 
 SELECT economy.register('pgtap index') AS u \gset
 SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'r', 'a') \gset
@@ -53,13 +53,42 @@ SELECT is((SELECT count(*) FROM economy.verify_chain(:u)), 0::bigint, 'a chain b
 SELECT is((SELECT array_agg(r.seq ORDER BY r.ordinality) FROM economy.replay(:u, 0) WITH ORDINALITY r WHERE r.code = 'EVENT'), ARRAY[1, 2, 3, 4, 5]::bigint[], 'and a replay');
 DROP INDEX economy.pgtap;
 
+-- one whose building failed lacks entries, and serves no key; as soon as it is ready it takes what comes
+DROP INDEX economy.shop_transactions_key;
+CREATE INDEX pgtap ON economy.shop_transactions (user_id, key_digest);
+UPDATE pg_index SET indisvalid = false, indisready = false WHERE indexrelid = 'economy.pgtap'::regclass;
+CREATE INDEX shop_transactions_key ON economy.shop_transactions (user_id, key_digest);
+SELECT is(state, 'new', 'a purchase that an index does not take yet') FROM economy.purchase(:u, 'pgtap_p', 'passed over');
+DROP INDEX economy.shop_transactions_key;
+UPDATE pg_index SET indisready = true WHERE indexrelid = 'economy.pgtap'::regclass;
+CREATE INDEX shop_transactions_key ON economy.shop_transactions (user_id, key_digest);
+SELECT is(state, 'reuse', 'is known beside it') FROM economy.purchase(:u, 'pgtap_p', 'passed over');
+SELECT is(state, 'new', 'the next one') FROM economy.purchase(:u, 'pgtap_p', 'taken');
+DROP INDEX economy.shop_transactions_key;
+SELECT is(state, 'reuse', 'the first one is known, too, where that index is the only one') FROM economy.purchase(:u, 'pgtap_p', 'passed over');
+-- which is a test, for it lacks the one and has the other
+UPDATE pg_index SET indisvalid = true WHERE indexrelid = 'economy.pgtap'::regclass;
+CREATE INDEX pgtap_other ON economy.shop_transactions (created_at);
+SAVEPOINT s;
+SELECT is(state, CASE k WHEN 'taken' THEN 'reuse' ELSE 'new' END, 'called valid, it says of the one ' || k) FROM (VALUES ('taken'), ('passed over')) v (k), economy.purchase(:u, 'pgtap_p', k);
+ROLLBACK TO s;
+DROP INDEX economy.pgtap_other;
+DROP INDEX economy.pgtap;
+CREATE INDEX shop_transactions_key ON economy.shop_transactions (user_id, key_digest);
+
 -- partial, by expression, with more columns: never in the way
 CREATE INDEX pgtap1 ON economy.shop_transactions (user_id, seq) WHERE seq < 2;
 CREATE INDEX pgtap2 ON economy.shop_transactions (user_id, (seq + 1));
 CREATE UNIQUE INDEX pgtap3 ON economy.shop_transactions (user_id, seq) INCLUDE (product_id);
 SELECT is(state, 'new', 'a purchase beside more indexes') FROM economy.purchase(:u, 'pgtap_p', 'more');
-SELECT is((SELECT valid FROM economy.verify_receipt(:u, 'P' || :u || '-6')), true, 'its receipt is found');
+SELECT is((SELECT valid FROM economy.verify_receipt(:u, 'P' || :u || '-8')), true, 'its receipt is found');
 SELECT is((SELECT count(*) FROM economy.verify_chain(:u)), 0::bigint, 'and the chain is sound');
+
+-- more of them than are kept in mind
+SELECT format('CREATE INDEX pgtap_more%s ON economy.gold_adjustments (user_id, seq, gold) WITH (fillfactor = %s)', n, 50 + n) FROM generate_series(1, 12) n \gexec
+SELECT is(state, 'new', 'an adjustment beside twelve indexes') FROM economy.adjust_gold(:u, 1, 'twelve', 'r', 'a');
+SELECT is(state, 'reuse', 'is known') FROM economy.adjust_gold(:u, 1, 'twelve', 'r', 'a');
+SELECT is((SELECT count(*) FROM economy.verify_chain(:u)), 0::bigint, 'and sound');
 
 SELECT * FROM finish();
 ROLLBACK;
