@@ -1,7 +1,7 @@
 -- User code in the middle of a call: triggers and constraints of the app that call
 -- functions of economy for the same user.
 BEGIN;
-SELECT plan(89);
+SELECT plan(92);
 
 SELECT economy.register('pgtap code') AS u \gset
 SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'r', 'a') \gset
@@ -228,6 +228,15 @@ SAVEPOINT s;
 ALTER TABLE economy.reward_audit ADD CONSTRAINT pgtap UNIQUE (user_id, reason) DEFERRABLE INITIALLY DEFERRED;
 SELECT lives_ok(format('SELECT economy.revoke_reward(%s, %L, ''the same'', ''a'', 1, 0, ''take'', ''k2'')', :u, :'given'), 'a constraint that is deferred');
 SELECT throws_ok('SET CONSTRAINTS ALL IMMEDIATE', '23505', NULL, 'is asked in the end');
+ROLLBACK TO s;
+-- a journal that is a partition has its bounds
+SAVEPOINT s;
+SELECT economy.register('pgtap beyond') AS beyond \gset
+CREATE TABLE public.pgtap_parted (LIKE economy.gold_adjustments) PARTITION BY RANGE (user_id);
+SELECT format('ALTER TABLE public.pgtap_parted ATTACH PARTITION economy.gold_adjustments FOR VALUES FROM (MINVALUE) TO (%s)', :beyond) \gexec
+SELECT is(state, 'new', 'an adjustment within the bounds of a partition') FROM economy.adjust_gold(:u, 1, 'within', 'r', 'a');
+SELECT is((SELECT count(*) FROM public.pgtap_parted p WHERE p.user_id = :u AND p.idempotency_key = 'within'), 1::bigint, 'is in the whole, too');
+SELECT throws_ok(format('SELECT economy.adjust_gold(%s, 1, ''beyond'', ''r'', ''a'')', :beyond), '23514', NULL, 'one beyond them is refused');
 ROLLBACK TO s;
 -- what the executor is not needed for is done without it
 CREATE UNIQUE INDEX pgtap ON economy.reward_audit (reason);
