@@ -112,6 +112,15 @@ CREATE FUNCTION economy_internal.health_delivery() RETURNS SETOF economy.health_
                          'oldest xact_start, in any database): it keeps what was sent since.' END
         FROM pg_notification_queue_usage() q (used)
         UNION ALL
+        -- to anybody else pg_stat_activity shows of others' sessions that they are there
+        SELECT 'sessions', economy_internal.health_state(false, NOT o.sees_all),
+               CASE WHEN o.sees_all THEN 'all are seen'
+                    ELSE format('%s, who owns the extension, sees only its own', current_user) END,
+               CASE WHEN NOT o.sees_all
+                    THEN format('GRANT pg_read_all_stats TO %I: connections, oldest transaction, '
+                                'pg_cron and progress() go by what it sees.', current_user) END
+        FROM (SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')) o (sees_all)
+        UNION ALL
         SELECT 'connections',
                economy_internal.health_state(c.used >= c.possible, c.used > 0.8 * c.possible),
                format('%s of %s', c.used, c.possible),

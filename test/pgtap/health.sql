@@ -27,7 +27,7 @@ CREATE FUNCTION pg_temp.run(state text, ended interval, error text DEFAULT NULL)
     SELECT format('INSERT INTO economy.job_runs (job, state, started_at, ended_at, error) VALUES (''prune'', %L, clock_timestamp() - %L::interval, clock_timestamp() - %L::interval, %L);',
                   state, ended, CASE WHEN state <> 'running' THEN ended END, error) $$;
 
-SELECT set_has('SELECT item FROM economy.health()', $$VALUES ('library'), ('schema'), ('signing key'), ('test clock'), ('relay'), ('notification queue'), ('connections'),
+SELECT set_has('SELECT item FROM economy.health()', $$VALUES ('library'), ('schema'), ('signing key'), ('test clock'), ('relay'), ('notification queue'), ('sessions'), ('connections'),
     ('prepared transactions'), ('oldest transaction'), ('transaction ids'), ('replication slots'), ('pg_cron'), ('last full audit'), ('findings'), ('rollup'), ('segments')$$, 'every check is there');
 SELECT set_has('SELECT item FROM economy.health()', $$SELECT 'job ' || job FROM economy.job_list()$$, 'and every job');
 SELECT is((SELECT string_agg(item, ', ') FROM economy.health() WHERE item NOT IN ('last full audit', 'relay', 'rollup', 'pg_cron', 'oldest transaction') AND item NOT LIKE 'job %' AND state <> 'ok'), NULL, 'a new installation is well');

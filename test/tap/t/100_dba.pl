@@ -194,6 +194,18 @@ foreach my $way ('auto', 'sql')
 	is_deeply(row($made, q{SELECT state, code FROM economy.adjust_gold(?, 1, ?, 'a test', 'tester')}, $eve, $way), { state => $_, code => 'OK' },
 		"$way, forced row security: $_") foreach 'new', 'reuse';
 }
+
+# Nor does he see the sessions of others, which is said where they are counted.
+my $seen = q{SELECT string_agg(item || ' ' || state || coalesce(': ' || hint, ''), ', ' ORDER BY item) FROM economy.health() WHERE item = 'sessions'};
+is(value($made, $seen), 'sessions warn: GRANT pg_read_all_stats TO maker: connections, oldest transaction, pg_cron and progress() go by what it sees.',
+	'health() tells of an owner who does not see the sessions of others');
+$node->safe_psql('postgres', 'GRANT pg_read_all_stats TO maker');
+is(value($made, $seen), 'sessions ok', 'until he does');
+my $idle = connect_to($node);
+$idle->do('BEGIN ISOLATION LEVEL REPEATABLE READ');
+value($idle, 'SELECT 1');
+isnt(value($made, q{SELECT detail FROM economy.health() WHERE item = 'oldest transaction'}), 'none', 'and finds their transactions');
+$idle->disconnect;
 $made->disconnect;
 
 # All that among running sessions.
