@@ -20,6 +20,10 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.grant_reward_code(bigint, text, text, bigint, bigint, jsonb)',
              'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys'),
+            ('app', 'FUNCTION economy.grant_rewards(bigint[], text[], text[], bigint[], bigint[], '
+                 'jsonb[])',
+             'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
+             'signing_keys'),
             ('app', 'FUNCTION economy.grant_rewards(jsonb)',
              'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys'),

@@ -1,40 +1,25 @@
 /*
  * grant.c
- *		grant_reward() and grant_rewards().
+ *		economy.grant_reward(), and the rules that one of many rewards has with it.
  */
 #include "postgres.h"
 
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/tuplestore.h"
 
 #include "crash_point.h"
 #include "errors.h"
 #include "ledger/args.h"
-#include "ledger/batch.h"
 #include "ledger/call.h"
 #include "ledger/result.h"
+#include "reward/grant.h"
 #include "reward/level.h"
 #include "reward/reward.h"
 
-typedef struct Grant
-{
-	int64		user_id;
-	EcoText		source;
-	EcoText		event_id;
-	int64		gold;
-	int64		xp;
-	Jsonb	   *details;
-} Grant;
-
 PG_FUNCTION_INFO_V1(eco_grant_reward);
-PG_FUNCTION_INFO_V1(eco_grant_rewards);
 
-static void check_grant(const Grant *grant);
-static void do_grant(const Grant *grant, EcoResult *result);
-static void post_grant(const Grant *grant, EcoAccount *account, EcoResult *result);
-static void replay_grant(const Grant *grant, const EcoRow *first, EcoResult *result);
-static void parse_grant(JsonbContainer *object, int number, void *arg);
+static void do_grant(const EcoGrant *grant, EcoResult *result);
+static void post(const EcoGrant *grant, EcoAccount *account, EcoResult *result);
 
 /*
  * eco_grant_reward(user_id, source, external_event_id, gold, xp, details)
@@ -42,7 +27,7 @@ static void parse_grant(JsonbContainer *object, int number, void *arg);
 Datum
 eco_grant_reward(PG_FUNCTION_ARGS)
 {
-	Grant		grant;
+	EcoGrant	grant;
 	EcoResult	result;
 
 	eco_require_arg(fcinfo, 0, "user_id");
@@ -54,7 +39,7 @@ eco_grant_reward(PG_FUNCTION_ARGS)
 	grant.gold = PG_GETARG_INT64(3);
 	grant.xp = PG_GETARG_INT64(4);
 	grant.details = eco_object_arg(fcinfo, 5, "details");
-	check_grant(&grant);
+	eco_grant_check(&grant, -1);
 	PreventCommandIfReadOnly("economy.grant_reward()");
 
 	eco_result_begin(&result, fcinfo, GRANT_TYPES);
@@ -62,87 +47,39 @@ eco_grant_reward(PG_FUNCTION_ARGS)
 	return eco_result_row(&result);
 }
 
-/*
- * eco_grant_rewards(rewards jsonb) returns setof grant_result
- *		A batch in one transaction.  Accounts are locked in the order of user_id,
- *		results come in the order of the batch.
- */
-Datum
-eco_grant_rewards(PG_FUNCTION_ARGS)
+void
+eco_grant_check(const EcoGrant *grant, int number)
 {
-	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
-	Grant	   *grants;
-	EcoTurn    *turns;
-	HeapTuple  *rows;
-	int			count;
-	MemoryContext batch_context = CurrentMemoryContext;
-	MemoryContext row_context;
+	const char *which = number < 0 ? "" : psprintf("reward %d: ", number + 1);
+	int			len = (int) strlen(ECO_RESERVED_SOURCE);
 
-	eco_require_arg(fcinfo, 0, "rewards");
-	count = eco_batch_size(PG_GETARG_JSONB_P(0), "rewards", ECO_MAX_BATCH);
-	grants = palloc(sizeof(Grant) * Max(count, 1));
-	eco_batch_read(PG_GETARG_JSONB_P(0), "reward", parse_grant, grants);
-	PreventCommandIfReadOnly("economy.grant_rewards()");
-	eco_result_set_begin(fcinfo, GRANT_TYPES);
-
-	turns = eco_turns_make(count);
-	rows = palloc(sizeof(HeapTuple) * Max(count, 1));
-	for (int i = 0; i < count; i++)
-	{
-		turns[i].user_id = grants[i].user_id;
-		turns[i].number = i;
-	}
-	eco_turns_sort(turns, count);
-	row_context = AllocSetContextCreate(batch_context, "economy grant",
-										ALLOCSET_DEFAULT_SIZES);
-	for (int i = 0; i < count; i++)
-	{
-		EcoResult	result = {.desc = info->setDesc};
-
-		CHECK_FOR_INTERRUPTS();
-		MemoryContextSwitchTo(row_context);
-		memset(result.isnull, true, sizeof(result.isnull));
-		do_grant(&grants[turns[i].number], &result);
-		MemoryContextSwitchTo(batch_context);
-		rows[turns[i].number] = heap_form_tuple(result.desc, result.values, result.isnull);
-		MemoryContextReset(row_context);
-	}
-	MemoryContextDelete(row_context);
-	eco_batch_return(info, rows, count);
-	return (Datum) 0;
-}
-
-static void
-check_grant(const Grant *grant)
-{
 	if (grant->gold < 0 || grant->xp < 0 ||
 		grant->gold > ECO_MAX_AMOUNT || grant->xp > ECO_MAX_AMOUNT)
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
-				  errmsg("gold and xp must be from 0 to 2^53-1"),
+				  errmsg("%sgold and xp must be from 0 to 2^53-1", which),
 				  errhint("economy.revoke_reward() takes a reward back."));
-	if (grant->source.len >= (int) strlen(ECO_RESERVED_SOURCE) &&
-		memcmp(grant->source.data, ECO_RESERVED_SOURCE, strlen(ECO_RESERVED_SOURCE)) == 0)
+	if (grant->source.len >= len && memcmp(grant->source.data, ECO_RESERVED_SOURCE, len) == 0)
 		ECO_ERROR(ECO_RESERVED_NAME,
-				  errmsg("sources that begin with \"%s\" are reserved", ECO_RESERVED_SOURCE));
+				  errmsg("%ssources that begin with \"%s\" are reserved", which,
+						 ECO_RESERVED_SOURCE));
 }
 
 static void
-do_grant(const Grant *grant, EcoResult *result)
+do_grant(const EcoGrant *grant, EcoResult *result)
 {
 	EcoCall		call;
 
-	eco_call_init(&call, &eco_rewards, grant->user_id,
-				  eco_level_tables);
+	eco_call_init(&call, &eco_rewards, grant->user_id, eco_level_tables);
 	call.key = ECO_RWD_BY_EVENT;
 	call.texts[call.ntexts++] = grant->source;
 	call.texts[call.ntexts++] = grant->event_id;
 	switch (eco_call_begin(&call))
 	{
 		case ECO_CALL_NEW:
-			post_grant(grant, &call.account, result);
+			post(grant, &call.account, result);
 			break;
 		case ECO_CALL_REPLAY:
-			replay_grant(grant, &call.first, result);
+			eco_grant_replay(grant, &call.first, result);
 			break;
 		case ECO_CALL_BUSY:
 			eco_result_busy(result, GRANT_RETRY_AFTER_MS);
@@ -155,32 +92,50 @@ do_grant(const Grant *grant, EcoResult *result)
 }
 
 static void
-post_grant(const Grant *grant, EcoAccount *account, EcoResult *result)
+post(const EcoGrant *grant, EcoAccount *account, EcoResult *result)
 {
 	EcoEntry	entry;
+
+	if (!eco_grant_try(grant, account, result))
+		return;
+	eco_grant_entry(grant, &entry);
+	eco_entry_post(account, &entry);
+	ECO_CRASH_POINT("grant:after_entry");
+	eco_grant_made(&entry, result);
+}
+
+bool
+eco_grant_try(const EcoGrant *grant, const EcoAccount *account, EcoResult *result)
+{
 	const char *refusal = account->suspended ? "USER_SUSPENDED" :
 	eco_amount_refusal(account, grant->gold, grant->xp);
 
 	if (refusal != NULL)
-	{
 		eco_grant_refuse(result, refusal, account);
-		return;
-	}
-	eco_entry_init(&entry, &eco_rewards);
-	entry.gold_delta = grant->gold;
-	entry.xp_delta = grant->xp;
-	eco_row_set(&entry.row, RWD_SOURCE, grant->source.datum);
-	eco_row_set(&entry.row, RWD_EVENT_ID, grant->event_id.datum);
-	if (grant->details != NULL)
-		eco_row_set(&entry.row, RWD_DETAILS, JsonbPGetDatum(grant->details));
-	eco_entry_post(account, &entry);
-	ECO_CRASH_POINT("grant:after_entry");
-	eco_result_outcome(result, "new", "OK");
-	eco_grant_set_entry(result, &entry.row);
+	return refusal == NULL;
 }
 
-static void
-replay_grant(const Grant *grant, const EcoRow *first, EcoResult *result)
+void
+eco_grant_entry(const EcoGrant *grant, EcoEntry *entry)
+{
+	eco_entry_init(entry, &eco_rewards);
+	entry->gold_delta = grant->gold;
+	entry->xp_delta = grant->xp;
+	eco_row_set(&entry->row, RWD_SOURCE, grant->source.datum);
+	eco_row_set(&entry->row, RWD_EVENT_ID, grant->event_id.datum);
+	if (grant->details != NULL)
+		eco_row_set(&entry->row, RWD_DETAILS, JsonbPGetDatum(grant->details));
+}
+
+void
+eco_grant_made(const EcoEntry *entry, EcoResult *result)
+{
+	eco_result_outcome(result, "new", "OK");
+	eco_grant_set_entry(result, &entry->row);
+}
+
+void
+eco_grant_replay(const EcoGrant *grant, const EcoRow *first, EcoResult *result)
 {
 	EcoDetail	detail = {0};
 
@@ -230,23 +185,4 @@ eco_grant_mismatch(EcoResult *result, const EcoRow *first, EcoDetail *detail)
 	eco_result_outcome(result, "refused", "IDEMPOTENCY_MISMATCH");
 	eco_result_entry(result, &eco_rewards, first);
 	eco_result_set(result, GRANT_DETAIL, eco_detail_end(detail));
-}
-
-static void
-parse_grant(JsonbContainer *object, int number, void *arg)
-{
-	static const char *const names[] = {
-		"user_id", "source", "external_event_id", "gold", "xp", "details", NULL
-	};
-	EcoMembers	m;
-	Grant	   *grant = (Grant *) arg + number;
-
-	eco_members_read(&m, "reward", object, number, names);
-	grant->user_id = eco_member_int(&m, 0, NULL);
-	grant->source = eco_member_text(&m, 1, ECO_MAX_NAME, NULL);
-	grant->event_id = eco_member_text(&m, 2, ECO_MAX_KEY, NULL);
-	grant->gold = eco_member_int(&m, 3, "0");
-	grant->xp = eco_member_int(&m, 4, "0");
-	grant->details = eco_member_object(&m, 5);
-	check_grant(grant);
 }

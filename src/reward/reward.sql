@@ -271,10 +271,19 @@ COMMENT ON FUNCTION economy.grant_reward_code(bigint, text, text, bigint, bigint
     'grant_reward(), of whose result it returns the code alone.';
 
 CREATE FUNCTION economy.grant_rewards(rewards jsonb) RETURNS SETOF economy.grant_result
-    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_grant_rewards';
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_grant_rewards_json';
 COMMENT ON FUNCTION economy.grant_rewards(jsonb) IS
     'grant_reward() for an array of {user_id, source, external_event_id, gold, xp, '
-    'details} in one transaction; a row per element, in their order.';
+    'details} in one transaction; a row per element in their order. '
+    'A refused reward does not stop the others.';
+
+CREATE FUNCTION economy.grant_rewards(
+    user_ids bigint[], sources text[], external_event_ids text[], gold bigint[] DEFAULT NULL,
+    xp bigint[] DEFAULT NULL, details jsonb[] DEFAULT NULL
+) RETURNS SETOF economy.grant_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_grant_rewards_arrays';
+COMMENT ON FUNCTION economy.grant_rewards(bigint[], text[], text[], bigint[], bigint[], jsonb[]) IS
+    'The same with arrays of as many elements each.';
 
 CREATE FUNCTION economy.revoke_reward(
     user_id bigint, transaction_id text, reason text, actor text, gold bigint DEFAULT NULL,

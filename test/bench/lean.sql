@@ -111,6 +111,16 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION lean.grant_rewards(p_users bigint[], p_sources text[], p_events text[], p_gold bigint[], p_xp bigint[])
+    RETURNS SETOF bigint
+    LANGUAGE plpgsql AS $$
+BEGIN
+    FOR i IN 1 .. cardinality(p_users) LOOP
+        RETURN NEXT lean.grant_reward(p_users[i], p_sources[i], p_events[i], p_gold[i], p_xp[i]);
+    END LOOP;
+END
+$$;
+
 -- one zone for all, no grace; a second claim of the day is the unique key's error
 CREATE FUNCTION lean.claim_daily_reward(p_user bigint) RETURNS bigint
     LANGUAGE plpgsql AS $$

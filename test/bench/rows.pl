@@ -50,6 +50,7 @@ our %measures = (
 	'lean purchase' => lean('lean_purchase', 'PL/pgSQL: a price, a balance, a row under a unique key; nothing else', vars => { product => 'item' }),
 	'lean purchases' => lean('lean_purchases', 'PL/pgSQL: the lean purchase in a loop, 1,000 a call', vars => { items => 1000 }, made => 1000),
 	'lean grant' => lean('grant', 'PL/pgSQL: a balance, a row under a unique key'),
+	'lean grants' => lean('lean_grants', 'PL/pgSQL: the lean grant in a loop, 1,000 a call', vars => { items => 1000 }, made => 1000),
 	'lean claim' => lean('daily', 'PL/pgSQL: a streak, a balance, a row under a unique key', daily => 1),
 	'lean action' => lean('action', 'PL/pgSQL: a balance, a row under a unique key, an upsert of four figures'),
 	'SELECT of an account' => { script => 'select_account', vars => {}, tables => 'economy.accounts',
@@ -103,13 +104,9 @@ our %measures = (
 	'claim_daily_reward, PL/pgSQL' => { script => 'daily', daily => 1, vars => {}, settings => { search_path => 'bench' },
 		entries => $twin->{entries}, tables => 'bench.twin_accounts, bench.twin_rewards, bench.twin_streaks',
 		what => 'one call of a PL/pgSQL function with the same rules but freezes' },
-	'grant_rewards' => {
-		sql => q{SET economy.notify = off;
-			CREATE TEMP TABLE batches AS SELECT n / 1000 AS batch, jsonb_agg(jsonb_build_object('user_id', 1 + n, 'source', 'batch',
-				'external_event_id', gen_random_uuid(), 'gold', 5, 'xp', 5)) AS rewards FROM generate_series(0, 19999) n GROUP BY 1;
-			SELECT clock_timestamp() AS t \gset
-			SELECT 1 / (count(*) = 20000)::integer FROM batches b, economy.grant_rewards(b.rewards) r WHERE r.state = 'new'},
-		work => 'SELECT 20000', what => 'rewards a second by economy.grant_rewards(), 1,000 a call' },
+	'grant_rewards' => { script => 'grants', vars => { items => 1000 }, made => 1000, entries => $economy->{entries},
+		settings => { 'economy.notify' => 'off' }, tables => 'economy.accounts, economy.reward_audit',
+		what => 'rewards a second by economy.grant_rewards(), 1,000 of as many users a call, economy.notify = off' },
 	'record_action' => { script => 'action', vars => {}, entries => $economy->{entries},
 		settings => { 'economy.notify' => 'off', search_path => 'economy' },
 		tables => 'economy.accounts, economy.user_actions, economy.game_stats',
@@ -184,7 +181,8 @@ our @groups = (
 	{ name => 'grant_reward, 32 clients', clients => 32, rows => [['grant_reward', 'grant_reward, PL/pgSQL', 2.5]] },
 	{ name => 'claim_daily_reward, 32 clients', clients => 32,
 		rows => [['claim_daily_reward', 'claim_daily_reward, PL/pgSQL', 2.5]] },
-	{ name => 'grant_rewards, 1 client', clients => 1, rows => [['grant_rewards', 'grant_reward', 3, 3]] },
+	{ name => 'grant_rewards, 1 client', clients => 1, rows => [ ['grant_rewards', 'lean grants', 1.3, 1.5], ['grant_rewards', 'grant_reward', 3, 3] ] },
+	{ name => 'grant_rewards, 2 clients', clients => 2, rows => [['grant_rewards', undef, 100000, 120000]] },
 	{ name => 'record_action, 32 clients', clients => 32, rows => [['record_action', 'record_action, PL/pgSQL', 2.5]] },
 	{ name => 'game_stats_me, 8 clients', clients => 8, rows => [['game_stats_me', 'SELECT', 0.5, 0.5]] },
 	# what autovacuum would have done to what the races left

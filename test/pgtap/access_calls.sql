@@ -47,6 +47,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('grant_reward', 'SELECT * FROM economy.grant_reward(:u, ''pgtap'', ''e1'', 1, 1)'),
     ('grant_reward_code', 'SELECT economy.grant_reward_code(:u, ''pgtap'', ''e3'', 1, 1)'),
     ('grant_rewards', format('SELECT * FROM economy.grant_rewards(%L)', '[{"user_id": :u, "source": "pgtap", "external_event_id": "e2", "gold": 1}]')),
+    ('grant_rewards', 'SELECT * FROM economy.grant_rewards(''{:u}'', ''{pgtap}'', ''{e3}'', ''{1}'')'),
     ('level_for', 'SELECT * FROM economy.level_for(1000, ''linear'')'),
     ('level_of', 'SELECT * FROM economy.level_of(:u, 1000)'),
     ('now', 'SELECT economy.now()'),

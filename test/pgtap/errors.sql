@@ -2,7 +2,7 @@
 -- made, and calls of helpers with what they were not made for.  Each has its
 -- code, and nothing is done.
 BEGIN;
-SELECT plan(73);
+SELECT plan(74);
 
 SELECT economy.register('pgtap errors') AS u \gset
 SELECT transaction_id AS granted FROM economy.grant_reward(:u, 'pgtap', 'e1', 100) \gset
@@ -111,6 +111,7 @@ FROM (VALUES
     ('economy.purchase_result', $$economy.purchases('{{u}}', '{pgtap errors}', '{altered}')$$),
     ('economy.grant_result', $$economy.grant_reward({u}, 'pgtap', 'altered', 1)$$),
     ('economy.grant_result', $$economy.grant_rewards('[{"user_id": {u}, "source": "pgtap", "external_event_id": "altered", "gold": 1}]')$$),
+    ('economy.grant_result', $$economy.grant_rewards('{{u}}', '{pgtap}', '{altered}')$$),
     ('economy.grant_result', $$economy.revoke_reward({u}, 'R{u}-1', 'r', 'a')$$),
     ('economy.claim_result', $$economy.claim_daily_reward({u})$$),
     ('economy.action_result', $$economy.record_action({u}, 'pgtap', 'SPIN', 'altered')$$),

@@ -52,8 +52,10 @@ SELECT pg_temp.measure('record_actions() by one user', NULL, $$SELECT count(*) F
     'user_id', (SELECT user_id FROM crowd WHERE n = 1), 'game', 'pgtap_growth', 'action_type', 'X', 'action_id', 'b' || nextval('key'), 'bet', 0, 'win', 1)) FROM crowd c WHERE c.n <= {n}))$$);
 SELECT pg_temp.measure('record_actions() of games that are not there', NULL, $$SELECT count(*) FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object(
     'user_id', c.user_id, 'game', 'none' || c.n, 'action_type', 'X', 'action_id', 'c' || nextval('key'), 'bet', 0, 'win', 1)) FROM crowd c WHERE c.n <= {n}))$$);
-SELECT pg_temp.measure('grant_rewards()', NULL, $$SELECT count(*) FROM economy.grant_rewards((SELECT jsonb_agg(jsonb_build_object(
+SELECT pg_temp.measure('grant_rewards() to as many users', NULL, $$SELECT count(*) FROM economy.grant_rewards((SELECT jsonb_agg(jsonb_build_object(
     'user_id', c.user_id, 'source', 'pgtap', 'external_event_id', 'd' || nextval('key'), 'gold', 1, 'xp', 1)) FROM crowd c WHERE c.n <= {n}))$$);
+SELECT pg_temp.measure('grant_rewards() to one user', NULL, $$SELECT count(*) FROM economy.grant_rewards((SELECT jsonb_agg(jsonb_build_object(
+    'user_id', (SELECT user_id FROM crowd WHERE n = 1), 'source', 'pgtap', 'external_event_id', 'j' || nextval('key'), 'gold', 1, 'xp', 1)) FROM crowd c WHERE c.n <= {n}))$$);
 SELECT pg_temp.measure('purchases() by as many users', NULL, $$SELECT count(*) FROM economy.purchases((SELECT jsonb_agg(jsonb_build_object(
     'user_id', c.user_id, 'product_id', 'pgtap_growth', 'idempotency_key', 'f' || nextval('key'))) FROM crowd c WHERE c.n <= {n}))$$);
 SELECT pg_temp.measure('purchases() by one user', NULL, $$SELECT count(*) FROM economy.purchases((SELECT jsonb_agg(jsonb_build_object(

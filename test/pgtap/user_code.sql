@@ -1,7 +1,7 @@
 -- User code in the middle of a call: triggers and constraints of the app that call
 -- functions of economy for the same user.
 BEGIN;
-SELECT plan(92);
+SELECT plan(96);
 
 SELECT economy.register('pgtap code') AS u \gset
 SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'r', 'a') \gset
@@ -87,7 +87,8 @@ CREATE TRIGGER pgtap BEFORE INSERT ON economy.reward_audit FOR EACH ROW EXECUTE 
 CREATE TRIGGER pgtap BEFORE INSERT ON economy.user_actions FOR EACH ROW EXECUTE FUNCTION pg_temp.same_key();
 SELECT throws_ok(format(call, :u), '27000', NULL, call)
 FROM (VALUES ('SELECT economy.purchase(%s, ''pgtap_p'', ''same'')'), ('SELECT economy.purchases(''{%s}'', ''{pgtap_p}'', ''{same}'')'),
-             ('SELECT economy.grant_reward(%s, ''pgtap'', ''same'', 1)'), ('SELECT economy.record_action(%s, ''pgtap'', ''SPIN'', ''same'')')) v (call);
+             ('SELECT economy.grant_reward(%s, ''pgtap'', ''same'', 1)'), ('SELECT economy.grant_rewards(''{%s}'', ''{pgtap}'', ''{same}'', ''{1}'')'),
+             ('SELECT economy.record_action(%s, ''pgtap'', ''SPIN'', ''same'')')) v (call);
 SELECT is(pg_temp.findings(:u), 0::bigint, 'and nothing is done');
 DROP TRIGGER pgtap ON economy.shop_transactions;
 DROP TRIGGER pgtap ON economy.reward_audit;
@@ -119,7 +120,7 @@ BEGIN
 END $$;
 SELECT is(pg_temp.early(tab, kind, format(call, :u)), 'refused', format('a trigger on %s, %s', tab, kind))
 FROM (VALUES ('economy.accounts'::regclass), ('economy.game_stats')) t (tab),
-     (VALUES ('purchase', 'SELECT economy.purchase(%s, ''pgtap_p'', ''early'')'), ('grant', 'SELECT economy.grant_reward(%s, ''pgtap'', ''early'', 1)'),
+     (VALUES ('purchase', 'SELECT economy.purchase(%s, ''pgtap_p'', ''early'')'), ('grant', 'SELECT economy.grant_reward(%s, ''pgtap'', ''early'', 1)'), ('grant', 'SELECT economy.grant_rewards(''{%s}'', ''{pgtap}'', ''{early}'', ''{1}'')'),
              ('action', 'SELECT economy.record_action(%s, ''pgtap'', ''SPIN'', ''early'')')) c (kind, call)
 WHERE tab = 'economy.accounts'::regclass OR kind = 'action';
 SELECT is(pg_temp.findings(:u), 0::bigint, 'and nothing is done');
@@ -173,6 +174,12 @@ SELECT throws_ok(format($$SELECT economy.purchases('{%1$s,%1$s}', '{pgtap_p,pgta
 SET LOCAL pgtap.meddle = 'off';
 SELECT is(pg_temp.findings(:u), 0::bigint, 'and nothing is done');
 ALTER TABLE economy.shop_transactions DROP CONSTRAINT pgtap;
+ALTER TABLE economy.reward_audit ADD CONSTRAINT pgtap CHECK (source LIKE 'pgtap check%' OR public.pgtap_check(user_id));
+SET LOCAL pgtap.meddle = 'on';
+SELECT throws_ok(format($$SELECT economy.grant_rewards('{%1$s,%1$s}', '{pgtap,pgtap}', '{kb1,kb2}', '{1,1}')$$, :u), '27000', NULL, 'so it is with rewards');
+SET LOCAL pgtap.meddle = 'off';
+SELECT is(pg_temp.findings(:u), 0::bigint, 'and nothing is done');
+ALTER TABLE economy.reward_audit DROP CONSTRAINT pgtap;
 
 -- what the executor would do for a column is done
 CREATE DOMAIN public.pgtap_source AS text DEFAULT 'shop' NOT NULL;

@@ -236,12 +236,21 @@ sub purchases
 	my @asked = map { $_->{asked} } @ops;
 	my @intents = map { { %{ $_->{intents}[0] } } } @ops;
 	return call('purchases', 'purchases', [ '[' . join(', ', map { object_of($_) } @asked) . ']' ], @intents) if $self->chance(0.5);
-	my @columns = map { my $i = $_; [ map { $_->[$i] } @asked ] } 0 .. 4;
-	my $op = call('purchases', 'purchases', [], @intents);
-	my $args = sprintf "ARRAY[%s]::bigint[], '{%s}', '{%s}', '{%s}', ARRAY[%s]::jsonb[]",
-	  (map { join ',', @$_ } @columns[ 0 .. 3 ]), join ',', map { defined $_ ? "'$_'" : 'NULL' } @{ $columns[4] };
-	$op->{args} = $args;
-	$op->{sql} =~ s/purchases\(\)/purchases($args)/;
+	return as_arrays('purchases', \@asked, [qw(bigint text text integer jsonb)], @intents);
+}
+
+# A batch as arrays, one of a type for each of what is asked.
+sub as_arrays
+{
+	my ($fn, $asked, $types, @intents) = @_;
+	my @arrays = map {
+		my $i = $_;
+		sprintf 'ARRAY[%s]::%s[]', join(',', map { defined $_->[$i] ? "'$_->[$i]'" : 'NULL' } @$asked), $types->[$i]
+	} 0 .. $#$types;
+	my $op = call($fn, $fn, [], @intents);
+
+	$op->{args} = join ', ', @arrays;
+	$op->{sql} =~ s/\Q$fn\E\(\)/$fn($op->{args})/;
 	return $op;
 }
 
@@ -302,12 +311,27 @@ sub grant_reward
 sub grant_rewards
 {
 	my ($self) = @_;
-	my @rewards = map { [ $self->reward($self->user) ] } 0 .. 1 + int rand 5;
+	my @rewards = map { [ $self->reward($self->user) ] } 0 .. 1 + int rand 11;
+
+	push @rewards, $rewards[ rand @rewards ] if $self->chance(0.2);
+	push @rewards, more_gold($rewards[ rand @rewards ]) if $self->chance(0.1);
+	my @asked = map { $_->[0] } @rewards;
+	my @intents = map { { %{ $_->[1] } } } @rewards;
+	return as_arrays('grant_rewards', \@asked, [qw(bigint text text bigint bigint)], @intents) if $self->chance(0.5);
 	my $batch = join ', ', map {
-		my ($user, $source, $key, $gold, $xp) = @{ $_->[0] };
+		my ($user, $source, $key, $gold, $xp) = @$_;
 		qq({"user_id": $user, "source": "$source", "external_event_id": "$key", "gold": $gold, "xp": $xp})
-	} @rewards;
-	return call('grant_rewards', 'grant_rewards', ["[$batch]"], map { $_->[1] } @rewards);
+	} @asked;
+	return call('grant_rewards', 'grant_rewards', ["[$batch]"], @intents);
+}
+
+sub more_gold
+{
+	my ($args, $intent) = @{ $_[0] };
+	my @asked = @$args;
+
+	$asked[3]++;
+	return [ \@asked, { %$intent, gold => $asked[3] } ];
 }
 
 # The target is a guess, so many are no reward, and some are guessed twice.

@@ -58,6 +58,7 @@ my %writers = (
 	rotate_signing_key => 'SELECT economy.rotate_signing_key()',
 	retire_signing_key => 'SELECT economy.retire_signing_key(1)',
 	grant_reward => "SELECT economy.grant_reward($ann, 'test', 'new', 1)",
+	grant_rewards => "SELECT economy.grant_rewards('{$ann}', '{test}', '{new}')",
 	revoke_reward => "SELECT economy.revoke_reward($ann, '$reward', 'a test', 'tester')",
 	claim_daily_reward => "SELECT economy.claim_daily_reward($ann)",
 	seed_demo => 'SELECT economy.seed_demo()');

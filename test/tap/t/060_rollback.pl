@@ -30,6 +30,7 @@ my @calls = (
 	[ 'adjust_gold', "SELECT state FROM economy.adjust_gold($ann, 5, 'k', 'a test', 'tester')", 'new' ],
 	[ 'grant_reward', "SELECT state FROM economy.grant_reward($ann, 'test', 'k', 5, 5)", 'new' ],
 	[ 'grant_rewards', qq{SELECT state FROM economy.grant_rewards('[{"user_id": $ann, "source": "test", "external_event_id": "batch", "gold": 1}]')}, 'new' ],
+	[ 'grant_rewards, arrays', "SELECT string_agg(state, ' ') FROM economy.grant_rewards('{$ann,$ann}', '{test,test}', '{batch2,batch3}', '{1,2}')", 'new new' ],
 	[ 'revoke_reward', "SELECT state FROM economy.revoke_reward($ann, '$reward', 'a test', 'tester')", 'new' ],
 	[ 'claim_daily_reward', "SELECT code FROM economy.claim_daily_reward($ann)", 'CLAIMED' ],
 	[ 'set_streak', qq{SELECT state FROM economy.set_streak($ann, 7, '2020-01-01', 'a test', 'tester', 'k')}, 'new' ],

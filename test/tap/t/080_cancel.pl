@@ -24,6 +24,7 @@ my %waits = (
 	'purchases for the stock' => [ "SELECT economy.purchase($bob, 'limited', 'holder')", "SELECT min(state) FROM economy.purchases('{$ann,$ann}', '{potion,limited}', '{KEY,KEY}')" ],
 	'adjust_gold for the account' => [ "SELECT economy.adjust_gold($ann, 1, 'holder', 'a test', 'tester')", "SELECT state FROM economy.adjust_gold($ann, 1, 'KEY', 'a test', 'tester')" ],
 	'grant_reward for the account' => [ "SELECT economy.adjust_gold($ann, 1, 'holder', 'a test', 'tester')", "SELECT state FROM economy.grant_reward($ann, 'test', 'KEY', 1)" ],
+	'grant_rewards for an account' => [ "SELECT economy.adjust_gold($bob, 1, 'holder', 'a test', 'tester')", "SELECT min(state) FROM economy.grant_rewards('{$bob,$ann}', '{test,test}', '{KEY,KEY}', '{1,2}')" ],
 	'set_user_status for the account' => [ "SELECT economy.purchase($ann, 'potion', 'holder')", "SELECT economy.set_user_status($ann, 'active', 'KEY')" ],
 	'update_profile for the account' => [ "SELECT economy.purchase($ann, 'potion', 'holder')", qq{SELECT state FROM economy.update_profile($ann, '{"KEY": 1}', 'KEY')} ],
 	'add_stock for the stock' => [ "SELECT economy.purchase($bob, 'limited', 'holder')", "SELECT economy.add_stock('limited', 5, 'KEY')" ],

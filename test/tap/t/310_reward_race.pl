@@ -125,7 +125,14 @@ foreach my $way ('auto', 'sql')
 		return (value($s, q{SELECT count(*) FROM economy.grant_rewards(?::jsonb) WHERE state = 'new'}, $batch));
 	}, @settings);
 	is_deeply(counts(0, @r), { 20 => 10 }, "$way: ten batches over the same users");
-	is(value($dbh, 'SELECT count(*) FROM economy.accounts WHERE user_id = ANY (?) AND (seq, gold) = (10, 10)', \@many), 20, "$way: all of all");
+	@r = at_once($node, 'postgres', 10, sub {
+		my ($n, $s) = @_;
+		my @order = $n % 2 ? @many : reverse @many;
+		return (value($s, q{SELECT count(*) || ' ' || count(DISTINCT (r.transaction_id)) || ' ' || count(*) FILTER (WHERE r.code = 'OK')
+			FROM economy.grant_rewards(?, array_fill('same'::text, ARRAY[20]), array_fill('key'::text, ARRAY[20]), array_fill(1::bigint, ARRAY[20])) r}, \@order));
+	}, @settings);
+	is_deeply(counts(0, @r), { '20 20 20' => 10 }, "$way: ten batches with the same keys all have an answer");
+	is(value($dbh, 'SELECT count(*) FROM economy.accounts WHERE user_id = ANY (?) AND (seq, gold) = (11, 11)', \@many), 20, "$way: all of all, and these once");
 
 	# the last freezes that may be held
 	add_product($dbh, "freeze$run", price_gold => 0, effect_code => 'streak_freeze');

@@ -66,6 +66,7 @@ my %one = (
 	'an action' => \&action,
 	'actions' => sub { $key++; value($dbh, q{SELECT count(*) FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object('user_id', u, 'game', 'slot', 'action_type', 'SPIN', 'action_id', ?::text, 'bet', 1, 'win', 0)) FROM unnest(?::bigint[]) u))}, "b$key", [ $ann, $bob ]) },
 	'a reward' => \&reward,
+	'rewards' => sub { value($dbh, q{SELECT count(*) FROM economy.grant_rewards(?, '{test,test}', ?, '{1,2}')}, [ $bob, $ann ], [ ('n' . ++$key) x 2 ]) },
 	'a purchase' => \&purchase,
 	'purchases' => sub { value($dbh, q{SELECT count(*) FROM economy.purchases(?, '{potion,potion}', ?)}, [ $bob, $ann ], [ ('m' . ++$key) x 2 ]) },
 	'an adjustment' => sub { value($dbh, q{SELECT code FROM economy.adjust_gold(?, 1, ?, 'a test', 'tester')}, $ann, 'g' . ++$key) },
@@ -80,7 +81,7 @@ foreach (1 .. 2) { $one{$_}->() foreach sort keys %one }
 $dbh->do(qq{SELECT FROM economy.account($ann), economy.statement($ann), economy.replay($ann, 0, 10), economy.changes()});
 freeze_writer();
 
-my %fast = (none => {}, actions => { map { $_ => 1 } 'an action', 'actions' }, all => { map { $_ => 1 } 'an action', 'actions', 'a reward', 'a purchase', 'purchases', 'an adjustment' });
+my %fast = (none => {}, actions => { map { $_ => 1 } 'an action', 'actions' }, all => { map { $_ => 1 } 'an action', 'actions', 'a reward', 'rewards', 'a purchase', 'purchases', 'an adjustment' });
 foreach my $class (qw(none actions all))
 {
 	$dbh->do("SET economy.async_commit = '$class'");
