@@ -685,6 +685,7 @@ CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" t
             ('shop_user_units', '*', 'of one that is missing the entries are counted again'),
             ('rollup_positions', 'seq', 'means the same between the same two actions'),
             ('rollup_positions', '*', 'of a user without actions it means the same as none'),
+            ('rfm_due', 'chunk', 'only tells rows apart'),
             ('rfm_state', 'refreshed_at', 'for who reads it'),
             ('rfm_state', 'change_lag', 'for who reads it'),
             ('rfm_state', 'as_of', 'means the same while no user passes to another score'),

@@ -137,7 +137,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('operator', 'FUNCTION economy.learn_recommendations(integer)',
              'recommendation_beliefs recommendation_days recommendation_progress recommendations'),
             ('operator', 'FUNCTION economy.rfm_refresh_incremental()',
-             'config_changes config_changes_change_id_seq config_heads rfm_reversals '
+             'config_changes config_changes_change_id_seq config_heads rfm_due rfm_reversals '
              'rfm_snapshots rfm_state segment_history user_segments'),
             ('operator', 'FUNCTION economy.rollup_stats(integer)',
              'rollup_positions rollup_queue rollup_state user_game_stats_summary'),
@@ -145,7 +145,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'accounts anchor_buckets anchor_config anchor_heads anchors audit_checkpoints '
              'audit_findings audit_runs audit_runs_run_id_seq config_changes '
              'config_changes_change_id_seq config_heads installations job_runs '
-             'job_runs_run_id_seq pruned_actions pruned_stats rfm_reversals rfm_snapshots '
+             'job_runs_run_id_seq pruned_actions pruned_stats rfm_due rfm_reversals rfm_snapshots '
              'rfm_state rollup_positions rollup_queue rollup_state segment_history signing_keys '
              'stream_checkpoints user_actions user_game_stats_summary user_segments'),
             ('operator', 'FUNCTION economy.schedule()', ''),
@@ -173,7 +173,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
                       'text, text)',
              'accounts reward_audit streaks'),
             ('admin', 'FUNCTION economy.rfm_refresh(timestamptz, boolean)',
-             'config_changes config_changes_change_id_seq config_heads rfm_reversals '
+             'config_changes config_changes_change_id_seq config_heads rfm_due rfm_reversals '
              'rfm_snapshots rfm_state segment_history user_segments'),
             ('admin', 'FUNCTION economy.rotate_signing_key()',
              'config_changes config_changes_change_id_seq config_heads signing_keys'),

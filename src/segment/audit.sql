@@ -37,9 +37,21 @@ CREATE FUNCTION economy_internal.audit_segments(
                        WHERE x.user_id BETWEEN coalesce(first_user, -9223372036854775808)
                                            AND coalesce(last_user, 9223372036854775807)) u
                 USING (user_id)
+        ), awaited AS MATERIALIZED (
+            SELECT DISTINCT d.due_hour, n.user_id
+            FROM economy_internal.rfm_due d CROSS JOIN LATERAL unnest(d.users) n (user_id)
+            WHERE n.user_id BETWEEN coalesce(first_user, -9223372036854775808)
+                                AND coalesce(last_user, 9223372036854775807)
         )
         SELECT h.user_id, 'orphan_row', 'an account', 'only a segment', NULL::text, NULL::bigint
         FROM held h WHERE NOT h.known
+        UNION ALL
+        SELECT h.user_id, 'parity', 'a place in rfm_due at the hour of ' || h.next_change_at,
+               'none', NULL, NULL
+        FROM held h
+        WHERE h.known AND h.next_change_at < 'infinity'
+          AND (economy_internal.rfm_due_hour(h.next_change_at), h.user_id)
+              NOT IN (SELECT a.due_hour, a.user_id FROM awaited a)
         UNION ALL
         SELECT h.user_id, 'parity', 'buckets of the purchases up to ' || h.seq, 'others',
                NULL, NULL

@@ -15,8 +15,7 @@ BEGIN
             SELECT FROM economy.shop_transactions t WHERE t.position >= %s LIMIT %1$s + 1) n',
         5 * max_users::bigint, coalesce(since, 0)) INTO purchases;
     SELECT count(*) > max_users INTO due
-    FROM (SELECT FROM economy.user_segments u WHERE u.next_change_at <= economy.now()
-          LIMIT max_users + 1) n;
+    FROM (SELECT FROM economy_internal.rfm_awaited(economy.now()) LIMIT max_users + 1) n;
 END
 $$;
 COMMENT ON FUNCTION economy_internal.rfm_many(integer) IS
@@ -106,7 +105,8 @@ DECLARE
     many  record;
 BEGIN
     PERFORM economy_internal.open_tables(
-        'rfm_state', 'shop_transactions', 'user_segments', 'accounts');
+        'rfm_state', 'shop_transactions', 'user_segments', 'accounts',
+        'economy_internal.rfm_due');
     first := NOT EXISTS (SELECT FROM economy.rfm_state);
     users_changed := 0;
     -- one that was cut off in another installation knows nothing of this one's transactions

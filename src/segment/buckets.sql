@@ -98,6 +98,77 @@ CREATE VIEW economy_internal.rfm_purchases AS
 COMMENT ON VIEW economy_internal.rfm_purchases IS
     'Purchases that count: those that were not reversed.';
 
+CREATE FUNCTION economy_internal.rfm_due_hour(at timestamptz) RETURNS timestamptz
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_rfm_due_hour';
+COMMENT ON FUNCTION economy_internal.rfm_due_hour(timestamptz) IS
+    'The UTC hour of a moment, by which rfm_due is kept.';
+
+-- Whoever changes next_change_at to another hour says so here, in the same transaction.
+CREATE FUNCTION economy_internal.rfm_await(users bigint[], hours timestamptz[]) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    -- the plan that a session keeps is for an empty table, too
+    SET search_path = pg_catalog, economy, pg_temp SET enable_seqscan = off AS $$
+BEGIN
+    INSERT INTO economy_internal.rfm_due (due_hour, chunk, users)
+        SELECT w.due_hour,
+               coalesce((SELECT max(d.chunk) FROM economy_internal.rfm_due d
+                         WHERE d.due_hour = w.due_hour), 0) + 1,
+               w.users
+        FROM (SELECT n.due_hour, array_agg(n.user_id ORDER BY n.user_id) AS users
+              FROM unnest(rfm_await.users, rfm_await.hours) n (user_id, due_hour)
+              WHERE n.due_hour < 'infinity' GROUP BY n.due_hour) w;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.rfm_await(bigint[], timestamptz[]) IS
+    'Puts users into rfm_due, each by an hour of its own; null and infinity are no hour.';
+
+CREATE FUNCTION economy_internal.rfm_take_due(as_of timestamptz) RETURNS bigint[]
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp SET enable_seqscan = off AS $$
+DECLARE
+    due bigint[];
+BEGIN
+    WITH taken AS (
+        DELETE FROM economy_internal.rfm_due d WHERE d.due_hour <= as_of RETURNING d.users
+    )
+    SELECT coalesce(array_agg(DISTINCT n.user_id), '{}') INTO due
+    FROM taken t CROSS JOIN LATERAL unnest(t.users) n (user_id) WHERE n.user_id IS NOT NULL;
+    RETURN due;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.rfm_take_due(timestamptz) IS
+    'Takes the hours up to that of a moment out of rfm_due, and returns their users, rising: '
+    'who of them is not due yet is to be put back.';
+
+CREATE FUNCTION economy_internal.rfm_awaited(
+    at timestamptz, OUT user_id bigint, OUT next_change_at timestamptz
+) RETURNS SETOF record
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp SET enable_seqscan = off AS $$
+BEGIN
+    RETURN QUERY
+        SELECT DISTINCT u.user_id, u.next_change_at
+        FROM economy_internal.rfm_due d
+        CROSS JOIN LATERAL unnest(d.users) n (user_id)
+        JOIN economy.user_segments u USING (user_id)
+        WHERE d.due_hour <= rfm_awaited.at AND u.next_change_at <= rfm_awaited.at;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.rfm_awaited(timestamptz) IS
+    'The users that rfm_due holds and whose row is no longer right at a moment.';
+
+CREATE FUNCTION economy_internal.rfm_await_all() RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        DELETE FROM economy_internal.rfm_due;
+        SELECT economy_internal.rfm_await(
+            array_agg(u.user_id), array_agg(economy_internal.rfm_due_hour(u.next_change_at)))
+        FROM economy.user_segments u WHERE u.next_change_at < 'infinity';
+    END;
+COMMENT ON FUNCTION economy_internal.rfm_await_all() IS
+    'Makes rfm_due anew, out of the rows of user_segments.';
+
 CREATE FUNCTION economy_internal.rfm_apply_reversals(
     first_user bigint DEFAULT '-9223372036854775808', last_user bigint DEFAULT 9223372036854775807
 ) RETURNS void
@@ -108,15 +179,19 @@ CREATE FUNCTION economy_internal.rfm_apply_reversals(
             UPDATE economy_internal.rfm_reversals r SET applied = true
             WHERE NOT r.applied AND r.user_id BETWEEN first_user AND last_user
             RETURNING r.user_id, r.seq
+        ), recounted AS (
+            -- next_change_at: so that the incremental refresh looks at them
+            UPDATE economy.user_segments u SET next_change_at = '-infinity', buckets = coalesce((
+                SELECT economy_internal.rfm_pack(t.created_at, t.monetary, t.seq)
+                FROM economy_internal.rfm_purchases t
+                WHERE t.user_id = u.user_id AND t.seq <= u.seq), '')
+            WHERE u.user_id IN (
+                SELECT k.user_id FROM taken k
+                JOIN economy.user_segments s ON s.user_id = k.user_id AND k.seq <= s.seq)
+            RETURNING u.user_id, u.next_change_at
         )
-        -- next_change_at: so that the incremental refresh looks at them
-        UPDATE economy.user_segments u SET next_change_at = '-infinity', buckets = coalesce((
-            SELECT economy_internal.rfm_pack(t.created_at, t.monetary, t.seq)
-            FROM economy_internal.rfm_purchases t
-            WHERE t.user_id = u.user_id AND t.seq <= u.seq), '')
-        WHERE u.user_id IN (
-            SELECT k.user_id FROM taken k
-            JOIN economy.user_segments s ON s.user_id = k.user_id AND k.seq <= s.seq);
+        SELECT economy_internal.rfm_await(array_agg(c.user_id), array_agg(c.next_change_at))
+        FROM recounted c HAVING count(*) > 0;
     END;
 COMMENT ON FUNCTION economy_internal.rfm_apply_reversals(bigint, bigint) IS
     'Recounts the days of users with purchases that were reversed since the last refresh.';
@@ -142,8 +217,7 @@ COMMENT ON FUNCTION economy_internal.rfm_fold(bigint, boolean) IS
     'in the order of users; or only those of them that user_segments does not hold.';
 
 CREATE VIEW economy_internal.rfm_fresh AS
-    SELECT f.user_id, f.seq, u.ctid AS place, u.frequency, u.monetary, u.segment_since,
-           u.next_change_at, u.changes, u.r, u.f, u.m, u.segment,
+    SELECT f.user_id, f.seq, u.ctid AS place,
            -- a transaction that was open for long has the purchases of others read again
            CASE WHEN f.first_seq > coalesce(u.seq, 0) THEN f.since
                 ELSE (SELECT min(t.created_at) FROM economy_internal.rfm_unfolded t
@@ -160,7 +234,7 @@ CREATE VIEW economy_internal.rfm_fresh AS
     LEFT JOIN economy.user_segments u USING (user_id)
     WHERE f.seq > coalesce(u.seq, 0);
 COMMENT ON VIEW economy_internal.rfm_fresh IS
-    'Users with purchases that are not in their buckets yet: the row of user_segments as it '
+    'Users with purchases that are not in their buckets yet: where their row of user_segments '
     'is, and the buckets with them.';
 
 CREATE FUNCTION economy_internal.rfm_rebuild(

@@ -24,7 +24,7 @@
 #include "errors.h"
 #include "ledger/args.h"
 #include "ledger/installation.h"
-#include "segment/pack.h"
+#include "segment/fold.h"
 
 PG_FUNCTION_INFO_V1(eco_rfm_fold);
 
@@ -61,10 +61,10 @@ typedef struct Run
 	size_t		left;			/* behind next */
 } Run;
 
-/* The purchases that are being sorted, and the row that is being made of them. */
-typedef struct Fold
+/* The purchases that are being sorted, and then handed out. */
+struct EcoFold
 {
-	DestReceiver receiver;
+	DestReceiver receiver;		/* first, for the executor knows no more */
 	MemoryContext context;		/* of all that is here */
 	size_t		n;				/* purchases in memory */
 	size_t		room;
@@ -74,18 +74,16 @@ typedef struct Fold
 	Run		   *runs;
 	int64		seen;
 
-	EcoPacking *packing;		/* of the user who is being read */
-	int64		user_id;
-	int64		first_seq;
-	int64		seq;
-	int64		since;
-	MemoryContext row_context;
-	Tuplestorestate *store;
-	TupleDesc	desc;
-} Fold;
+	size_t		passed;			/* of those in memory */
+	binaryheap *heap;			/* of runs, that with the least purchase on
+								 * top */
+	Purchase	next;
+	bool		has_next;
+	EcoPacking *packing;
+};
 
 static void
-sort_in_memory(Fold *fold)
+sort_in_memory(EcoFold *fold)
 {
 	if (fold->n > 1)
 		sort_purchases(fold->purchases, fold->n);
@@ -93,7 +91,7 @@ sort_in_memory(Fold *fold)
 
 /* Sort what is in memory and put it on disk. */
 static void
-end_run(Fold *fold)
+end_run(EcoFold *fold)
 {
 	MemoryContext old = MemoryContextSwitchTo(fold->context);
 	Run		   *run;
@@ -112,7 +110,7 @@ end_run(Fold *fold)
 static bool
 receive_purchase(TupleTableSlot *slot, DestReceiver *self)
 {
-	Fold	   *fold = (Fold *) self;
+	EcoFold    *fold = (EcoFold *) self;
 	Purchase   *purchase;
 
 	slot_getallattrs(slot);
@@ -157,7 +155,7 @@ any_reversal(void)
  * unheld those that user_segments holds are left out.
  */
 static void
-read_journal(Fold *fold, int64 since, bool unheld)
+read_journal(EcoFold *fold, int64 since, bool unheld)
 {
 	/*
 	 * The transaction numbers of another cluster, which a restore brings,
@@ -192,45 +190,6 @@ read_journal(Fold *fold, int64 since, bool unheld)
 	SPI_finish();
 }
 
-/* Return the row of the user whose purchases have all been passed. */
-static void
-end_user(Fold *fold)
-{
-	MemoryContext old = MemoryContextSwitchTo(fold->row_context);
-	bool		isnull[5] = {false};
-	Datum		values[5] = {
-		Int64GetDatum(fold->user_id),
-		Int64GetDatum(fold->first_seq),
-		Int64GetDatum(fold->seq),
-		TimestampTzGetDatum(fold->since),
-		PointerGetDatum(eco_packing_end(fold->packing))
-	};
-
-	tuplestore_putvalues(fold->store, fold->desc, values, isnull);
-	MemoryContextSwitchTo(old);
-	MemoryContextReset(fold->row_context);
-}
-
-/* Take the next purchase in the order of user and seq. */
-static void
-pass(Fold *fold, const Purchase *purchase)
-{
-	if (fold->packing->n > 0 && purchase->user_id != fold->user_id)
-	{
-		CHECK_FOR_INTERRUPTS();
-		end_user(fold);
-	}
-	if (fold->packing->n == 0)
-	{
-		fold->user_id = purchase->user_id;
-		fold->first_seq = purchase->seq;
-		fold->since = purchase->at;
-	}
-	fold->seq = purchase->seq;
-	fold->since = Min(fold->since, purchase->at);
-	eco_packing_add(fold->packing, purchase->at, purchase->monetary, purchase->seq);
-}
-
 static bool
 advance(Run *run)
 {
@@ -254,10 +213,9 @@ compare_runs(Datum a, Datum b, void *arg)
 }
 
 static void
-merge_runs(Fold *fold)
+begin_merge(EcoFold *fold)
 {
-	binaryheap *heap = binaryheap_allocate(fold->nruns, compare_runs, NULL);
-
+	fold->heap = binaryheap_allocate(fold->nruns, compare_runs, NULL);
 	for (int i = 0; i < fold->nruns; i++)
 	{
 		Run		   *run = &fold->runs[i];
@@ -266,20 +224,83 @@ merge_runs(Fold *fold)
 			ereport(ERROR,
 					(errcode_for_file_access(), errmsg("could not rewind a temporary file")));
 		if (advance(run))
-			binaryheap_add_unordered(heap, PointerGetDatum(run));
+			binaryheap_add_unordered(fold->heap, PointerGetDatum(run));
 	}
-	binaryheap_build(heap);
-	while (!binaryheap_empty(heap))
-	{
-		Run		   *run = (Run *) DatumGetPointer(binaryheap_first(heap));
+	binaryheap_build(fold->heap);
+}
 
-		pass(fold, &run->next);
-		if (advance(run))
-			binaryheap_replace_first(heap, PointerGetDatum(run));
-		else
-			binaryheap_remove_first(heap);
+/* Go to the next purchase in the order of user and seq. */
+static void
+step(EcoFold *fold)
+{
+	Run		   *run;
+
+	if (fold->heap == NULL)
+	{
+		fold->has_next = fold->passed < fold->n;
+		if (fold->has_next)
+			fold->next = fold->purchases[fold->passed++];
+		return;
 	}
-	binaryheap_free(heap);
+	fold->has_next = !binaryheap_empty(fold->heap);
+	if (!fold->has_next)
+		return;
+	run = (Run *) DatumGetPointer(binaryheap_first(fold->heap));
+	fold->next = run->next;
+	if (advance(run))
+		binaryheap_replace_first(fold->heap, PointerGetDatum(run));
+	else
+		binaryheap_remove_first(fold->heap);
+}
+
+EcoFold *
+eco_fold_begin(int64 transaction, bool unheld)
+{
+	EcoFold    *fold = palloc0(sizeof(EcoFold));
+
+	fold->receiver = (DestReceiver)
+	{
+		.receiveSlot = receive_purchase, .rStartup = no_startup,
+			.rShutdown = no_shutdown, .rDestroy = no_shutdown, .mydest = DestTuplestore
+	};
+	fold->context = CurrentMemoryContext;
+	fold->packing = eco_packing_make();
+	fold->most = Max((size_t) work_mem * 1024 / sizeof(Purchase), FIRST_ROOM);
+	fold->room = FIRST_ROOM;
+	fold->purchases = palloc(FIRST_ROOM * sizeof(Purchase));
+	read_journal(fold, transaction, unheld);
+	if (fold->nruns == 0)
+		sort_in_memory(fold);
+	else
+	{
+		end_run(fold);
+		pfree(fold->purchases);
+		begin_merge(fold);
+	}
+	step(fold);
+	return fold;
+}
+
+bool
+eco_fold_next(EcoFold *fold, EcoFolded *user)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (!fold->has_next)
+		return false;
+	fold->packing->n = 0;
+	*user = (EcoFolded)
+	{
+		.user_id = fold->next.user_id, .first_seq = fold->next.seq, .since = fold->next.at,
+			.packing = fold->packing
+	};
+	do
+	{
+		user->seq = fold->next.seq;
+		user->since = Min(user->since, fold->next.at);
+		eco_packing_add(fold->packing, fold->next.at, fold->next.monetary, fold->next.seq);
+		step(fold);
+	} while (fold->has_next && fold->next.user_id == user->user_id);
+	return true;
 }
 
 /*
@@ -292,39 +313,32 @@ Datum
 eco_rfm_fold(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
-	Fold		fold = {
-		.receiver = {.receiveSlot = receive_purchase, .rStartup = no_startup,
-		.rShutdown = no_shutdown, .rDestroy = no_shutdown, .mydest = DestTuplestore}
-	};
+	MemoryContext row_context;
+	MemoryContext old;
+	EcoFold    *fold;
+	EcoFolded	user;
 
 	eco_require_arg(fcinfo, 0, "transaction");
 	eco_require_arg(fcinfo, 1, "unheld");
 	InitMaterializedSRF(fcinfo, 0);
-	fold.context = CurrentMemoryContext;
-	fold.store = info->setResult;
-	fold.desc = info->setDesc;
-	fold.row_context = AllocSetContextCreate(CurrentMemoryContext, "economy fold",
-											 ALLOCSET_DEFAULT_SIZES);
-	fold.packing = eco_packing_make();
-	fold.most = Max((size_t) work_mem * 1024 / sizeof(Purchase), FIRST_ROOM);
-	fold.room = FIRST_ROOM;
-	fold.purchases = palloc(FIRST_ROOM * sizeof(Purchase));
-	read_journal(&fold, PG_GETARG_INT64(0), PG_GETARG_BOOL(1));
-	if (fold.nruns == 0)
+	row_context = AllocSetContextCreate(CurrentMemoryContext, "economy fold",
+										ALLOCSET_DEFAULT_SIZES);
+	fold = eco_fold_begin(PG_GETARG_INT64(0), PG_GETARG_BOOL(1));
+	while (eco_fold_next(fold, &user))
 	{
-		sort_in_memory(&fold);
-		for (size_t i = 0; i < fold.n; i++)
-			pass(&fold, &fold.purchases[i]);
-		pfree(fold.purchases);
+		bool		isnull[5] = {false};
+		Datum		values[5];
+
+		old = MemoryContextSwitchTo(row_context);
+		values[0] = Int64GetDatum(user.user_id);
+		values[1] = Int64GetDatum(user.first_seq);
+		values[2] = Int64GetDatum(user.seq);
+		values[3] = TimestampTzGetDatum(user.since);
+		values[4] = PointerGetDatum(eco_packing_end(user.packing));
+		tuplestore_putvalues(info->setResult, info->setDesc, values, isnull);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(row_context);
 	}
-	else
-	{
-		end_run(&fold);
-		pfree(fold.purchases);
-		merge_runs(&fold);
-	}
-	if (fold.packing->n > 0)
-		end_user(&fold);
-	MemoryContextDelete(fold.row_context);
+	MemoryContextDelete(row_context);
 	return (Datum) 0;
 }

@@ -132,8 +132,7 @@ BEGIN
               AND ($1 = 0 OR t.xact < pg_snapshot_xmax(pg_current_snapshot())::text::bigint
                    OR t.xact = pg_current_xact_id_if_assigned()::text::bigint)
             UNION ALL
-            SELECT u.user_id, u.next_change_at FROM economy.user_segments u
-            WHERE u.next_change_at <= $2) s
+            SELECT u.user_id, u.next_change_at FROM economy_internal.rfm_awaited($2) u) s
         $query$ INTO stale_users, oldest_stale_age
         USING unseen, now, economy_internal.position_of(unseen);
 END
@@ -150,8 +149,8 @@ CREATE FUNCTION economy.rfm_freshness()
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT economy_internal.open_tables(
-            'shop_transactions', 'economy_internal.rfm_reversals', 'rfm_snapshots', 'rfm_state',
-            'user_segments');
+            'shop_transactions', 'economy_internal.rfm_reversals', 'economy_internal.rfm_due',
+            'rfm_snapshots', 'rfm_state', 'user_segments');
         SELECT * FROM economy_internal.rfm_freshness_seen();
     END;
 COMMENT ON FUNCTION economy.rfm_freshness() IS

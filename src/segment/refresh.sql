@@ -9,8 +9,8 @@ DECLARE
 BEGIN
     PERFORM economy_internal.open_tables(
         'shop_transactions', 'accounts', 'rfm_models', 'segment_rules',
-        'economy_internal.rfm_reversals', 'rfm_snapshots', 'rfm_state', 'user_segments',
-        'segment_history');
+        'economy_internal.rfm_reversals', 'economy_internal.rfm_due', 'rfm_snapshots',
+        'rfm_state', 'user_segments', 'segment_history');
     PERFORM economy_internal.lock_name('economy.rfm_refresh');
     SELECT * INTO state FROM economy.rfm_state FOR UPDATE;
     IF NOT found THEN
@@ -125,9 +125,15 @@ BEGIN
                              f.user_id, f.buckets, $1, p.program, p.segments,
                              NULL, NULL, NULL, NULL, NULL, NULL, NULL) AS a
                   FROM fresh f CROSS JOIN compiled p OFFSET 0) x
-            RETURNING 1
+            RETURNING user_id, next_change_at
+        ), awaited AS (
+            SELECT count(*) AS users,
+                   economy_internal.rfm_await(
+                       array_agg(w.user_id),
+                       array_agg(economy_internal.rfm_due_hour(w.next_change_at)))
+            FROM written w
         )
-        SELECT b.bounds, p.program, p.segments, (SELECT count(*) FROM written) AS written,
+        SELECT b.bounds, p.program, p.segments, (SELECT a.users FROM awaited a) AS written,
                (SELECT min(f.since) FROM fresh f) AS oldest
         FROM measured b CROSS JOIN compiled p
         $query$, economy_internal.rfm_measure_buckets_query('fresh'))
@@ -164,7 +170,7 @@ BEGIN
     -- keeps is for those of its first refresh
     EXECUTE $query$
         WITH fresh AS MATERIALIZED (
-            SELECT f.place, f.user_id, f.seq, f.since, f.buckets FROM economy_internal.rfm_fresh f
+            SELECT * FROM economy_internal.rfm_fresh
         ), folded AS (
             UPDATE economy.user_segments u SET seq = f.seq, buckets = f.buckets
             FROM fresh f WHERE u.ctid = f.place
@@ -236,6 +242,10 @@ BEGIN
         oldest := first.oldest;
     ELSE
         oldest := economy_internal.rfm_take_up(state, rebuild);
+        -- as after the batches that have done the same
+        IF rebuild OR taken IS NOT NULL THEN
+            PERFORM economy_internal.rfm_await_all();
+        END IF;
         -- EXECUTE, because the measuring is a text
         EXECUTE economy_internal.rfm_measure_buckets_query('economy.user_segments')
             INTO measured USING as_of, model;
@@ -268,6 +278,7 @@ DECLARE
     snapshot economy.rfm_snapshots;
     last     bigint;
     told     bigint;
+    awaited  text;
 BEGIN
     state := economy_internal.rfm_lock();
     written := 0;
@@ -287,6 +298,7 @@ BEGIN
         WITH assessed AS MATERIALIZED (
             SELECT * FROM (
                 SELECT u.user_id, u.segment AS was, u.changes,
+                       economy_internal.rfm_due_hour(u.next_change_at) AS due_hour,
                        economy_internal.rfm_assess(u.user_id, u.buckets, $1, $2, $3, u.frequency,
                                           u.monetary, u.r, u.f, u.m, u.segment,
                                           u.next_change_at) AS a
@@ -310,15 +322,26 @@ BEGIN
         SELECT (SELECT count(*) FROM written),
                (SELECT count(economy_internal.publish_profile(
                            c.user_id, 'segment', c.was, (c.a).segment))
-                FROM assessed c WHERE c.was <> (c.a).segment)
+                FROM assessed c WHERE c.was <> (c.a).segment),
+               (SELECT economy_internal.rfm_await(array_agg(n.user_id), array_agg(n.due_hour))
+                FROM (SELECT c.user_id,
+                             economy_internal.rfm_due_hour((c.a).next_change_at) AS due_hour
+                      FROM assessed c
+                      WHERE economy_internal.rfm_due_hour((c.a).next_change_at)
+                            IS DISTINCT FROM c.due_hour) n)
         $query$, state.next_user, coalesce(last, state.next_user))
-        INTO written, told
+        INTO written, told, awaited
         USING state.as_of, snapshot.program, snapshot.segments, snapshot.snapshot_id;
     UPDATE economy.rfm_state s SET
             next_user = CASE WHEN more THEN last + 1 END,
             written = s.written + rfm_write.written,
             spent = s.spent + (clock_timestamp() - started)
         RETURNING * INTO state;
+    IF NOT more THEN
+        -- every row is as of then: nobody waits for an hour that is over
+        DELETE FROM economy_internal.rfm_due d
+            WHERE d.due_hour < economy_internal.rfm_due_hour(state.as_of);
+    END IF;
     IF NOT more AND state.written > 0 THEN
         UPDATE economy.rfm_snapshots s SET changed = state.written, duration = state.spent
             WHERE s.snapshot_id = state.snapshot_id;

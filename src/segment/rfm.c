@@ -9,38 +9,24 @@
 #include "postgres.h"
 
 #include "catalog/pg_type_d.h"
-#include "fmgr.h"
 #include "funcapi.h"
-#include "utils/array.h"
 #include "utils/date.h"
-#include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
-#include "core/rfm.h"
 #include "errors.h"
 #include "ledger/args.h"
 #include "ledger/result.h"
-#include "ledger/rows.h"
+#include "segment/rfm.h"
 
 PG_FUNCTION_INFO_V1(eco_rfm_merge);
 PG_FUNCTION_INFO_V1(eco_rfm_buckets);
 PG_FUNCTION_INFO_V1(eco_rfm_window);
 PG_FUNCTION_INFO_V1(eco_rfm_assess);
 
-enum
-{
-	BUY_USER_ID,
-	BUY_SEQ,
-	BUY_CREATED_AT,
-	BUY_MONETARY,
-	BUY_STATUS,
-	BUY_COLUMNS
-};
-
-static EcoTable purchases = {
+EcoTable	eco_rfm_purchases = {
 	.name = "shop_transactions",
 	.only_read = true,
-	.ncolumns = BUY_COLUMNS,
+	.ncolumns = ECO_BUY_COLUMNS,
 	.columns = {
 		{"user_id", INT8OID, false},
 		{"seq", INT8OID, false},
@@ -49,7 +35,7 @@ static EcoTable purchases = {
 		{"status", TEXTOID, false},
 	},
 	.nkeys = 1,
-	.keys = {{2, {BUY_USER_ID, BUY_SEQ}}},
+	.keys = {{2, {ECO_BUY_USER_ID, ECO_BUY_SEQ}}},
 };
 
 static EcoTable reversals = {
@@ -67,18 +53,8 @@ static EcoTable reversals = {
 
 #define ASSESSMENT_COLUMNS 8
 
-/* A program and the names of its segments: the same from row to row, unpacked once. */
-typedef struct Compiled
-{
-	ArrayType  *words;			/* what the rest was made of */
-	ArrayType  *names_array;
-	EcoRfmProgram program;
-	EcoText    *names;
-	TupleDesc	result;
-} Compiled;
-
-static void
-not_buckets(void)
+void
+eco_not_buckets(void)
 {
 	ECO_ERROR(ECO_INVALID_ARGUMENT,
 			  errmsg("buckets must be what economy_internal.rfm_pack() makes"));
@@ -110,7 +86,7 @@ eco_rfm_merge(PG_FUNCTION_ARGS)
 	size_t		len = eco_buckets_merge(a, alen, b, blen, (uint8 *) VARDATA(merged));
 
 	if (len == SIZE_MAX)
-		not_buckets();
+		eco_not_buckets();
 	SET_VARSIZE(merged, VARHDRSZ + len);
 	PG_RETURN_BYTEA_P(merged);
 }
@@ -146,8 +122,28 @@ eco_rfm_buckets(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(info->setResult, info->setDesc, values, isnull);
 	}
 	if (reader.damaged)
-		not_buckets();
+		eco_not_buckets();
 	return (Datum) 0;
+}
+
+EcoOpenTables *
+eco_rfm_journal_open(void)
+{
+	static EcoTable *const tables[] = {&eco_rfm_purchases, &reversals, NULL};
+
+	return eco_tables_open(ECO_READ, tables);
+}
+
+bool
+eco_rfm_counts(const EcoRow *purchase)
+{
+	text	   *status = DatumGetTextPP(purchase->values[ECO_BUY_STATUS]);
+	Datum		key[2] = {purchase->values[ECO_BUY_USER_ID], purchase->values[ECO_BUY_SEQ]};
+	EcoRow		reversal;
+
+	return VARSIZE_ANY_EXHDR(status) == strlen("SUCCESS") &&
+		memcmp(VARDATA_ANY(status), "SUCCESS", strlen("SUCCESS")) == 0 &&
+		!eco_row_find(&reversals, eco_row_int(purchase, ECO_BUY_USER_ID), 0, 2, key, &reversal);
 }
 
 /* Visit a day's purchases in the journal; arg is the user. */
@@ -155,27 +151,36 @@ static void
 journal_source(void *arg, const EcoBucket *bucket, EcoPurchaseSeen seen, void *state)
 {
 	int64		user_id = *(const int64 *) arg;
-	Datum		key[2] = {Int64GetDatum(user_id)};
-	EcoScan    *scan = eco_scan_begin_after(&purchases, user_id, 0, 1, key, bucket->first_seq - 1);
+	Datum		key[1] = {Int64GetDatum(user_id)};
+
+	/* few users have a day that is cut, and for the others nothing is opened */
+	EcoOpenTables *open = eco_rfm_journal_open();
+	EcoScan    *scan = eco_scan_begin_after(&eco_rfm_purchases, user_id, 0, 1, key,
+											bucket->first_seq - 1);
 	EcoRow		row;
-	EcoRow		reversal;
 
 	while (eco_scan_next(scan, &row))
 	{
-		int64		seq = eco_row_int(&row, BUY_SEQ);
-		TimestampTz at = DatumGetTimestampTz(row.values[BUY_CREATED_AT]);
-		text	   *status = DatumGetTextPP(row.values[BUY_STATUS]);
+		int64		seq = eco_row_int(&row, ECO_BUY_SEQ);
+		TimestampTz at = DatumGetTimestampTz(row.values[ECO_BUY_CREATED_AT]);
 
 		if (bucket->span != UINT32_MAX && seq > bucket->first_seq + bucket->span)
 			break;
-		key[1] = row.values[BUY_SEQ];
-		if (at >= bucket->first_at && at <= bucket->last_at &&
-			VARSIZE_ANY_EXHDR(status) == strlen("SUCCESS") &&
-			memcmp(VARDATA_ANY(status), "SUCCESS", strlen("SUCCESS")) == 0 &&
-			!eco_row_find(&reversals, user_id, 0, 2, key, &reversal))
-			seen(state, at, eco_row_int(&row, BUY_MONETARY));
+		if (at >= bucket->first_at && at <= bucket->last_at && eco_rfm_counts(&row))
+			seen(state, at, eco_row_int(&row, ECO_BUY_MONETARY));
 	}
 	eco_scan_end(scan);
+	eco_tables_close(open);
+}
+
+EcoRfmInputs
+eco_rfm_read(int64 user_id, const uint8 *packed, size_t len, TimestampTz as_of, int64 window)
+{
+	EcoRfmInputs inputs = eco_rfm_inputs(packed, len, as_of, window, journal_source, &user_id);
+
+	if (inputs.damaged)
+		eco_not_buckets();
+	return inputs;
 }
 
 static EcoRfmInputs
@@ -183,21 +188,10 @@ read_inputs(FunctionCallInfo fcinfo, int64 window)
 {
 	size_t		len;
 	const uint8 *packed = buckets_arg(fcinfo, 1, &len);
-	static EcoTable *const tables[] = {&purchases, &reversals, NULL};
-	EcoOpenTables *open;
-	EcoRfmInputs inputs;
-	int64		user_id;
 
 	eco_require_arg(fcinfo, 0, "user_id");
 	eco_require_arg(fcinfo, 2, "as_of");
-	user_id = PG_GETARG_INT64(0);
-	open = eco_tables_open(ECO_READ, tables);
-	inputs = eco_rfm_inputs(packed, len, PG_GETARG_TIMESTAMPTZ(2), window, journal_source,
-							&user_id);
-	eco_tables_close(open);
-	if (inputs.damaged)
-		not_buckets();
-	return inputs;
+	return eco_rfm_read(PG_GETARG_INT64(0), packed, len, PG_GETARG_TIMESTAMPTZ(2), window);
 }
 
 /*
@@ -235,11 +229,10 @@ kept_array(const ArrayType *array, MemoryContext context)
 	return copy;
 }
 
-/* The program and its segments, from the last call when they are the same. */
-static const Compiled *
-compiled_args(FunctionCallInfo fcinfo, int words_argno, int names_argno)
+EcoCompiled *
+eco_rfm_compiled(FunctionCallInfo fcinfo, int words_argno, int names_argno)
 {
-	Compiled   *compiled = fcinfo->flinfo->fn_extra;
+	EcoCompiled *compiled = fcinfo->flinfo->fn_extra;
 	MemoryContext context = fcinfo->flinfo->fn_mcxt;
 	ArrayType  *words;
 	ArrayType  *names_array;
@@ -257,7 +250,7 @@ compiled_args(FunctionCallInfo fcinfo, int words_argno, int names_argno)
 		return compiled;
 
 	fcinfo->flinfo->fn_extra = NULL;
-	compiled = MemoryContextAllocZero(context, sizeof(Compiled));
+	compiled = MemoryContextAllocZero(context, sizeof(EcoCompiled));
 	compiled->words = kept_array(words, context);
 	compiled->names_array = kept_array(names_array, context);
 	old = MemoryContextSwitchTo(context);
@@ -276,6 +269,37 @@ compiled_args(FunctionCallInfo fcinfo, int words_argno, int names_argno)
 		compiled->names[i].data = VARDATA_ANY(DatumGetPointer(names[i]));
 		compiled->names[i].len = VARSIZE_ANY_EXHDR(DatumGetPointer(names[i]));
 	}
+	MemoryContextSwitchTo(old);
+	fcinfo->flinfo->fn_extra = compiled;
+	return compiled;
+}
+
+EcoRfmScores
+eco_rfm_judge(const EcoCompiled *compiled, int64 user_id, const EcoRfmInputs *inputs,
+			  TimestampTz as_of)
+{
+	EcoRfmScores s = eco_rfm_score(&compiled->program, inputs, as_of);
+
+	if (s.rule < 0)
+		ECO_ERROR(ECO_NO_SEGMENT,
+				  errmsg("no segment rule matches user %lld", (long long) user_id),
+				  errdetail("Recency is %lld days, frequency %lld, monetary %lld.",
+							(long long) s.recency, (long long) inputs->frequency,
+							(long long) inputs->monetary),
+				  errhint("Give the rules a last one without conditions, "
+						  "with economy.set_segment_rules()."));
+	return s;
+}
+
+/* The result of eco_rfm_assess(), looked up once. */
+static TupleDesc
+assessment(FunctionCallInfo fcinfo, EcoCompiled *compiled)
+{
+	MemoryContext old;
+
+	if (compiled->result != NULL)
+		return compiled->result;
+	old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
 	if (get_call_result_type(fcinfo, NULL, &compiled->result) != TYPEFUNC_COMPOSITE ||
 		compiled->result->natts != ASSESSMENT_COLUMNS)
 		ECO_ERROR(ECO_SCHEMA_DAMAGED,
@@ -283,8 +307,7 @@ compiled_args(FunctionCallInfo fcinfo, int words_argno, int names_argno)
 				  errhint("Run ALTER EXTENSION economy UPDATE."));
 	compiled->result = BlessTupleDesc(compiled->result);
 	MemoryContextSwitchTo(old);
-	fcinfo->flinfo->fn_extra = compiled;
-	return compiled;
+	return compiled->result;
 }
 
 static bool
@@ -303,20 +326,14 @@ same_int(FunctionCallInfo fcinfo, int argno, int64 value)
 Datum
 eco_rfm_assess(PG_FUNCTION_ARGS)
 {
-	const Compiled *compiled = compiled_args(fcinfo, 3, 4);
+	EcoCompiled *compiled = eco_rfm_compiled(fcinfo, 3, 4);
+	TupleDesc	result = assessment(fcinfo, compiled);
 	EcoRfmInputs inputs = read_inputs(fcinfo, compiled->program.window);
-	EcoRfmScores s = eco_rfm_score(&compiled->program, &inputs, PG_GETARG_TIMESTAMPTZ(2));
-	TimestampTz next = s.next_change_at == ECO_NEVER ? DT_NOEND : s.next_change_at;
+	EcoRfmScores s = eco_rfm_judge(compiled, PG_GETARG_INT64(0), &inputs,
+								   PG_GETARG_TIMESTAMPTZ(2));
+	TimestampTz next = eco_rfm_next_change(&s);
 	const EcoText *segment;
 
-	if (s.rule < 0)
-		ECO_ERROR(ECO_NO_SEGMENT,
-				  errmsg("no segment rule matches user %lld", (long long) PG_GETARG_INT64(0)),
-				  errdetail("Recency is %lld days, frequency %lld, monetary %lld.",
-							(long long) s.recency, (long long) inputs.frequency,
-							(long long) inputs.monetary),
-				  errhint("Give the rules a last one without conditions, "
-						  "with economy.set_segment_rules()."));
 	segment = &compiled->names[s.rule];
 	if (same_int(fcinfo, 5, inputs.frequency) && same_int(fcinfo, 6, inputs.monetary) &&
 		!PG_ARGISNULL(7) && PG_GETARG_INT16(7) == s.r &&
@@ -343,6 +360,6 @@ eco_rfm_assess(PG_FUNCTION_ARGS)
 		};
 		bool		isnull[ASSESSMENT_COLUMNS] = {false};
 
-		PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(compiled->result, values, isnull)));
+		PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(result, values, isnull)));
 	}
 }

@@ -15,7 +15,6 @@ CREATE TABLE economy.user_segments (
     buckets        bytea    NOT NULL
 ) WITH (fillfactor = 80);
 ALTER TABLE economy.user_segments ALTER COLUMN buckets SET STORAGE EXTERNAL;
-CREATE INDEX user_segments_next_change_at_idx ON economy.user_segments (next_change_at);
 SELECT pg_catalog.pg_extension_config_dump('economy.user_segments', '');
 COMMENT ON TABLE economy.user_segments IS
     'Scores and segment of each user that ever bought, as of the last refresh, '
@@ -29,7 +28,8 @@ COMMENT ON COLUMN economy.user_segments.segment_since IS
     'As-of time of the refresh that put the user in this segment.';
 COMMENT ON COLUMN economy.user_segments.next_change_at IS
     'When this row changes without a new purchase: one leaves the window, '
-    'or a day more of recency matters.';
+    'or a day more of recency matters. No index holds it, so that rows stay on their page: '
+    'who is due is in economy_internal.rfm_due.';
 COMMENT ON COLUMN economy.user_segments.changes IS 'Rows of the user in segment_history.';
 COMMENT ON COLUMN economy.user_segments.buckets IS
     'Purchases by UTC day, packed; economy.rfm_days shows them.';
@@ -130,3 +130,19 @@ COMMENT ON TABLE economy_internal.rfm_reversals IS
     'Purchases that were taken back and count no longer.';
 COMMENT ON COLUMN economy_internal.rfm_reversals.applied IS
     'The day of the purchase no longer holds it.';
+
+CREATE TABLE economy_internal.rfm_due (
+    due_hour timestamptz NOT NULL,
+    chunk    bigint      NOT NULL,
+    users    bigint[]    NOT NULL,
+    CONSTRAINT rfm_due_pkey PRIMARY KEY (due_hour, chunk)
+);
+ALTER TABLE economy_internal.rfm_due ALTER COLUMN users SET STORAGE EXTERNAL;
+SELECT pg_catalog.pg_extension_config_dump('economy_internal.rfm_due', '');
+COMMENT ON TABLE economy_internal.rfm_due IS
+    'Whose row of user_segments changes by time alone, by the hour of next_change_at. Each is in '
+    'the chunk of that hour; one who is in another as well was to change then, and no more.';
+COMMENT ON COLUMN economy_internal.rfm_due.due_hour IS
+    'The UTC hour; -infinity: at the next refresh.';
+COMMENT ON COLUMN economy_internal.rfm_due.chunk IS 'Each refresh adds one to an hour.';
+COMMENT ON COLUMN economy_internal.rfm_due.users IS 'Their ids, rising.';

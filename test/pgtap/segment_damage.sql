@@ -49,6 +49,7 @@ FROM (VALUES ('DELETE FROM economy.user_segments WHERE user_id = {u}'), ('DELETE
     ('UPDATE economy.user_segments x SET buckets = y.buckets, seq = y.seq, frequency = y.frequency, monetary = y.monetary, r = y.r, f = y.f, m = y.m, segment = y.segment FROM economy.user_segments y
       WHERE (x.user_id, y.user_id) IN (({u}, {v}), ({v}, {u}))'),
     ('INSERT INTO economy.user_segments SELECT -7, seq, frequency, monetary, segment_since, next_change_at, changes, r, f, m, segment, buckets FROM economy.user_segments WHERE user_id = {u}'),
+    ('DELETE FROM economy_internal.rfm_due'), ('UPDATE economy_internal.rfm_due SET due_hour = due_hour + interval ''1 hour'''), ('UPDATE economy_internal.rfm_due SET users = users[2:]'),
     ('UPDATE economy.rfm_state SET seen_before = seen_before + 1000000000'), ('UPDATE economy.rfm_state SET snapshot_id = 9999'), ('UPDATE economy.rfm_state SET as_of = ''infinity'''),
     ('UPDATE economy.rfm_state SET as_of = as_of + interval ''20 days'''), ('UPDATE economy.rfm_state SET as_of = ''2000-01-01'''), ('DELETE FROM economy.rfm_state'),
     ('UPDATE economy.rfm_snapshots SET program[1] = 7'), ('UPDATE economy.rfm_snapshots SET segments[2] = ''X'''), ('UPDATE economy.rfm_snapshots SET rules = ''[]'''), ('UPDATE economy.rfm_snapshots SET p95 = 3'),
@@ -90,6 +91,7 @@ SELECT is(pg_temp.told(replace(pattern, '{u}', :'u'), :u), found, left(pattern, 
     ('UPDATE economy.user_segments SET frequency = 11, monetary = 12, r = 1, f = 2, m = 3, segment = ''X'' WHERE user_id = {u}', 'U|parity|1 changes, the last to New at 2099-01-01 12:00:00+00|1 changes, X since 2099-01-01 12:00:00+00; U|parity|segment New, scores 512, 2 purchases of 400|segment X, scores 123, 11 purchases of 12'),
     ('UPDATE economy.segment_history SET change_no = change_no + 1 WHERE user_id = {u}', 'U|parity|1 changes, the last to New at 2099-01-01 12:00:00+00|1 changes, New since 2099-01-01 12:00:00+00'),
     ('UPDATE economy.segment_history SET to_segment = ''X'' WHERE user_id = {u} AND change_no = 1', 'U|parity|1 changes, the last to X at 2099-01-01 12:00:00+00|1 changes, New since 2099-01-01 12:00:00+00'),
+    ('UPDATE economy_internal.rfm_due SET users = array_remove(users, {u})', 'U|parity|a place in rfm_due at the hour of 2099-01-22 00:00:00+00|none'),
     ('UPDATE economy.user_segments SET changes = 9 WHERE user_id = {u}', 'U|parity|1 changes, the last to New at 2099-01-01 12:00:00+00|9 changes, New since 2099-01-01 12:00:00+00'),
     ('UPDATE economy.rfm_state SET as_of = ''2099-01-19 00:00+00''', 'U|parity|segment Low, scores 111, 1 purchases of 300|segment New, scores 512, 2 purchases of 400; parity|a snapshot of before 2099-01-19 00:00:00+00|rfm_state with snapshot S'),
     ('UPDATE economy.rfm_state SET as_of = ''infinity''', 'U|parity|segment AtRisk, scores 111, 0 purchases of 0|segment New, scores 512, 2 purchases of 400; parity|a snapshot of before infinity|rfm_state with snapshot S'),
@@ -110,6 +112,8 @@ SELECT is((SELECT count(*) FROM economy.audit_sweep() f WHERE f.user_id IN (:u, 
 SELECT is(economy_internal.segments_found_damaged(), true, 'so the next job rebuilds');
 SELECT count(*) AS x FROM economy.rfm_refresh(rebuild => false) \gset
 SELECT is_empty('SELECT * FROM economy_internal.audit_segments()', 'scores come right also without');
+DELETE FROM economy_internal.rfm_due;
+SELECT is((SELECT count(*) FROM economy_internal.audit_segments(:u, :u)), 1::bigint, 'a place of a range of users');
 SELECT throws_ok('SELECT economy.rfm_refresh(rebuild => NULL)', 'XE001', 'rebuild must not be null', 'null rebuild');
 SELECT * FROM finish();
 ROLLBACK;

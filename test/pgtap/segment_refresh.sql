@@ -48,6 +48,9 @@ CREATE FUNCTION pg_temp.wrong() RETURNS TABLE (what text, found text) LANGUAGE s
     UNION ALL SELECT 'wrong day', d::text FROM (SELECT b.user_id, b.day, b.purchases, b.monetary, b.first_at, b.last_at FROM economy.rfm_days b JOIN who USING (user_id) EXCEPT SELECT * FROM pg_temp.days()) d
     -- what is due is due because something changes, and what changes was due
     UNION ALL SELECT 'due', u::text FROM economy.user_segments u JOIN who USING (user_id) WHERE u.next_change_at <= (SELECT s.as_of FROM economy.rfm_state s)
+    -- and who will be is found then
+    UNION ALL SELECT 'no place', u::text FROM economy.user_segments u JOIN who USING (user_id) WHERE u.next_change_at < 'infinity'
+        AND NOT EXISTS (SELECT FROM economy_internal.rfm_due d WHERE d.due_hour = date_trunc('hour', u.next_change_at, 'UTC') AND u.user_id = ANY (d.users))
 $$;
 
 -- --- random histories ------------------------------------------------------------
@@ -94,6 +97,83 @@ END
 $$;
 SELECT pg_temp.wait(timestamptz '2099-04-11 17:00:00+00' + d * interval '8 hours 17 minutes') FROM generate_series(1, 120, 3) d;
 SELECT is((SELECT array_agg(DISTINCT segment) FROM pg_temp.stored()), '{AtRisk}', 'in the end all are at risk');
+
+-- --- random histories by every way in which a refresh can go -------------------------
+
+-- a job of the full refresh, with others in between
+CREATE FUNCTION pg_temp.by_steps(rebuild boolean) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    number integer := 0;
+    left_over boolean := true;
+BEGIN
+    PERFORM economy_internal.rfm_begin(economy.now(), rebuild);
+    WHILE left_over LOOP
+        left_over := (SELECT more FROM economy_internal.rfm_write(17));
+        number := number + 1;
+        IF number = 2 THEN
+            PERFORM pg_temp.buy((1 + floor(60 * random()))::integer, economy.now() + interval '3 hours');
+            PERFORM economy.rfm_refresh_incremental();
+        END IF;
+    END LOOP;
+END
+$$;
+-- the job of the incremental one where many are due
+CREATE FUNCTION pg_temp.by_rescoring() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM economy_internal.rfm_rescore();
+    WHILE (SELECT more FROM economy_internal.rfm_write(23)) LOOP END LOOP;
+END
+$$;
+CREATE FUNCTION pg_temp.by_taking(full_one boolean) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    at jsonb;
+BEGIN
+    LOOP
+        at := (SELECT next FROM economy_internal.rfm_job_batch(full_one, at, 3));
+        EXIT WHEN at IS NULL;
+    END LOOP;
+END
+$$;
+CREATE FUNCTION pg_temp.go(way integer) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    at CONSTANT timestamptz := economy.now();
+BEGIN
+    CASE way
+        WHEN 0 THEN PERFORM pg_temp.by_steps(false); RETURN 'a full refresh in steps, and an incremental one within';
+        WHEN 1 THEN PERFORM pg_temp.by_rescoring(); RETURN 'many that are due';
+        WHEN 2 THEN PERFORM pg_temp.by_taking(false); RETURN 'many purchases';
+        WHEN 3 THEN PERFORM economy.rfm_refresh(at - interval '20 days', false); PERFORM economy.rfm_refresh_incremental(); RETURN 'a refresh as of three weeks ago before it';
+        WHEN 4 THEN PERFORM economy.rfm_refresh(at + interval '50 hours', false); RETURN 'as of days ahead';
+        WHEN 5 THEN PERFORM pg_temp.clock(at - interval '5 days'); PERFORM economy.rfm_refresh_incremental(); PERFORM pg_temp.clock(at); PERFORM economy.rfm_refresh_incremental(); RETURN 'a clock that was set back';
+        WHEN 6 THEN UPDATE economy.rfm_state SET installation = installation - 1, seen_before = 0; PERFORM economy.rfm_refresh_incremental(); RETURN 'a restore';
+        WHEN 7 THEN DELETE FROM economy_internal.rfm_due WHERE random() < 0.5; PERFORM economy.rfm_refresh(); RETURN 'a queue that was damaged';
+        WHEN 8 THEN PERFORM pg_temp.by_taking(true); RETURN 'a full job';
+        -- what is there too often, or is nobody's, hurts nobody
+        WHEN 9 THEN PERFORM economy_internal.rfm_await(array_agg(u.user_id), array_agg(h)) FROM economy.user_segments u, unnest(ARRAY[at - interval '2 hours', at, at + interval '1 day']) h;
+            INSERT INTO economy_internal.rfm_due VALUES ('-infinity', 99, '{-5,NULL,-4}'); PERFORM economy.rfm_refresh_incremental(); RETURN 'a queue with too many';
+        ELSE FOR n IN 1 .. 5 LOOP PERFORM pg_temp.clock(at + n * random() * interval '7 hours'); PERFORM economy.rfm_refresh_incremental(); END LOOP; RETURN 'many incremental ones';
+    END CASE;
+END
+$$;
+CREATE FUNCTION pg_temp.go_on(step integer) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    way text;
+BEGIN
+    PERFORM pg_temp.history(step);
+    way := pg_temp.go((step * 5) % 11);
+    RETURN NEXT is((SELECT string_agg(w::text, E'\n') FROM pg_temp.wrong() w), NULL, format('step %s, %s', step, way));
+    -- until somebody is due, and for what is due then
+    PERFORM pg_temp.clock(greatest(s.as_of, (SELECT min(u.next_change_at) FROM economy.user_segments u JOIN who USING (user_id))) - interval '1 us') FROM economy.rfm_state s;
+    RETURN NEXT is((SELECT users_changed FROM economy.rfm_refresh_incremental()), 0::bigint, 'and nobody is due before time');
+    PERFORM pg_temp.clock(economy.now() + interval '1 us');
+    RETURN NEXT is((SELECT users_changed > 0 FROM economy.rfm_refresh_incremental()), true, 'or late');
+    RETURN NEXT is((SELECT string_agg(w::text, E'\n') FROM pg_temp.wrong() w), NULL, 'and is right');
+END
+$$;
+SAVEPOINT ways;
+SELECT pg_temp.go_on(n) FROM generate_series(40, 72) n;
+ROLLBACK TO ways;
+SELECT is((SELECT array_agg(DISTINCT a.attname::text) FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) WHERE i.indrelid = 'economy.user_segments'::regclass), '{user_id}', 'no index holds what a refresh writes');
 
 -- --- the history is the way from segment to segment -------------------------------
 
@@ -313,6 +393,7 @@ SELECT count(pg_temp.late(1, '2099-12-04 07:00:00+00')) AS x FROM generate_serie
 SELECT count(*) / 5 AS fifth FROM economy.shop_transactions t WHERE t.position >= (SELECT economy_internal.position_of(s.seen_before) FROM economy.rfm_state s) \gset
 UPDATE economy.user_segments SET next_change_at = 'infinity';
 UPDATE economy.user_segments u SET next_change_at = economy.now() FROM who w WHERE w.user_id = u.user_id AND w.n <= 10;
+SELECT economy_internal.rfm_await_all() AS x \gset
 SELECT is((SELECT purchases FROM economy_internal.rfm_many((:fifth + more)::integer)), more < 0, format('%s users more than a fifth of the purchases', more)) FROM generate_series(-1, 1) more;
 SELECT is((SELECT due FROM economy_internal.rfm_many(n)), n < 10, format('ten due, and %s users', n)) FROM generate_series(9, 11) n;
 -- by the moment that is further, from what was written before

@@ -184,6 +184,7 @@ sub waiting { return value($dbh, 'SELECT count(*) FROM economy_internal.rfm_unfo
 	is(value($dbh, 'SELECT users_changed FROM economy.rfm_refresh_incremental()'), '0', 'nothing is left for one transaction');
 	# many users whose rows change by the day
 	$dbh->do(q{UPDATE economy.user_segments SET next_change_at = '-infinity'});
+	$dbh->do('SELECT economy_internal.rfm_await_all()');
 	($n, $at) = (0, undef);
 	do { (undef, $at) = batch($dbh, 0, $at, 30); $n++ } while (defined $at);
 	is($n, 8, 'many that are due, without a purchase: a batch that begins, and 30 users each');
