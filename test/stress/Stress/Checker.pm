@@ -891,6 +891,7 @@ sub check_results
 		foreach my $op (grep { $_ && @{ $_->{results} } } @{ $tx->{ops} })
 		{
 			$self->check_job($tx, $op);
+			$self->check_batch($tx, $op);
 			foreach my $n (0 .. $#{ $op->{intents} })
 			{
 				my $r = $op->{results}[$n];
@@ -900,6 +901,24 @@ sub check_results
 				  if defined $r->{level} && $r->{state} eq 'new' && $r->{level} != int($r->{experience_points} / 500) + 1;
 			}
 		}
+	}
+	return;
+}
+
+# The entries that a batch makes for a user follow one another, in its order.
+sub check_batch
+{
+	my ($self, $tx, $op) = @_;
+	my %last;
+
+	return unless $op->{fn} =~ /^(?:purchases|grant_rewards)$/;
+	foreach my $r (grep { $_->{state} eq 'new' } @{ $op->{results} })
+	{
+		my ($user, $seq) = $r->{transaction_id} =~ /^[PR](\d+)-(\d+)$/;
+		my $before = $last{$user};
+		$self->bad('R', "$op->{fn} in $tx->{tx}: $r->{transaction_id} with $r->{gold} gold comes after $before->[0] with $before->[1]")
+		  if $before && ($seq != $before->[0] + 1 || $r->{gold} != $before->[1] + $r->{gold_delta});
+		$last{$user} = [ $seq, $r->{gold} ];
 	}
 	return;
 }
