@@ -51,6 +51,8 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.record_action_code(bigint, text, text, text, bigint, bigint, '
                     'text, jsonb)',
              'accounts game_stats user_actions'),
+            ('app', 'FUNCTION economy.record_actions(bigint[], text[], text[], text[], bigint[], '
+                 'bigint[], text[], jsonb[])', 'accounts game_stats user_actions'),
             ('app', 'FUNCTION economy.record_actions(jsonb)', 'accounts game_stats user_actions'),
             ('app', 'FUNCTION economy.register(text, text, jsonb)',
              'accounts config_changes config_changes_change_id_seq config_heads signing_keys '

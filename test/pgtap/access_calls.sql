@@ -44,6 +44,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('record_action', 'SELECT * FROM economy.record_action(:u, ''pgtap_game'', ''SPIN'', ''a1'', 1, 2)'),
     ('record_action_code', 'SELECT economy.record_action_code(:u, ''pgtap_game'', ''SPIN'', ''a3'', 1, 2)'),
     ('record_actions', format('SELECT * FROM economy.record_actions(%L)', '[{"user_id": :u, "game": "pgtap_game", "action_type": "SPIN", "action_id": "a2", "bet": 1, "win": 2}]')),
+    ('record_actions', 'SELECT * FROM economy.record_actions(''{:u}'', ''{pgtap_game}'', ''{SPIN}'', ''{a3}'', ''{1}'', ''{2}'')'),
     ('grant_reward', 'SELECT * FROM economy.grant_reward(:u, ''pgtap'', ''e1'', 1, 1)'),
     ('grant_reward_code', 'SELECT economy.grant_reward_code(:u, ''pgtap'', ''e3'', 1, 1)'),
     ('grant_rewards', format('SELECT * FROM economy.grant_rewards(%L)', '[{"user_id": :u, "source": "pgtap", "external_event_id": "e2", "gold": 1}]')),

@@ -2,7 +2,7 @@
 -- made, and calls of helpers with what they were not made for.  Each has its
 -- code, and nothing is done.
 BEGIN;
-SELECT plan(74);
+SELECT plan(75);
 
 SELECT economy.register('pgtap errors') AS u \gset
 SELECT transaction_id AS granted FROM economy.grant_reward(:u, 'pgtap', 'e1', 100) \gset
@@ -116,6 +116,7 @@ FROM (VALUES
     ('economy.claim_result', $$economy.claim_daily_reward({u})$$),
     ('economy.action_result', $$economy.record_action({u}, 'pgtap', 'SPIN', 'altered')$$),
     ('economy.action_result', $$economy.record_actions('[{"user_id": {u}, "game": "pgtap", "action_type": "SPIN", "action_id": "altered"}]')$$),
+    ('economy.action_result', $$economy.record_actions('{{u}}', '{pgtap}', '{SPIN}', '{altered}')$$),
     ('economy.adjust_result', $$economy.adjust_gold({u}, 1, 'altered', 'pgtap', 'pgtap')$$),
     ('economy.user_change_result', $$economy.update_profile({u}, '{"a": 1}', 'altered')$$),
     ('economy.user_change_result', $$economy.link_external_id({u}, 'altered', 'altered')$$),

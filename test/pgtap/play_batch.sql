@@ -1,4 +1,4 @@
--- economy.record_actions(): order of the answers, bad elements, repeats inside a batch.
+-- economy.record_actions(): order of the answers, bad elements, repeats inside a batch, both inputs.
 BEGIN;
 SELECT no_plan();
 
@@ -67,6 +67,19 @@ SELECT results_eq($$SELECT * FROM pg_temp.batch('[
     {"user_id": "c", "game": "slot", "action_type": "SLOT_SPIN", "action_id": "1", "bet": 10, "win": 30}]')$$,
     ARRAY['refused USER_SUSPENDED - 119 of', 'new OK B7 0 93 of 3 1 1 1', 'reuse OK C2 20 120 of 2 1 1 30'], 'a suspended user in a batch, and his replay');
 SELECT is_empty($$SELECT * FROM pg_temp.batch('[]')$$, 'an empty batch');
+
+-- arrays
+CREATE FUNCTION pg_temp.brief(r economy.action_result) RETURNS text LANGUAGE sql AS $$
+    SELECT concat_ws(' ', r.state, r.code, split_part(r.transaction_id, '-', 2), r.gold_delta, r.gold, 'of', r.total, r.wins, r.losses, r.max_win, r.detail) $$;
+SELECT results_eq(format($$SELECT pg_temp.brief(r) FROM economy.record_actions(ARRAY[%1$s, %2$s, %1$s], '{gacha,gacha,gacha}', '{P,P,P}', '{r1,r1,r2}', '{1,0,2}', '{0,4,9}', ARRAY[NULL, 'draw', 'loss'],
+                              ARRAY[NULL, NULL, '{"k": 1}']::jsonb[]) r$$, :b, :a),
+    ARRAY['new OK 8 -1 92 of 1 0 1 0', 'new OK 9 4 5 of 1 0 0 4', 'new OK 9 7 99 of 2 0 2 9'], 'arrays, a row for each in their order');
+SELECT is((SELECT array_agg(concat_ws(' ', action_type, bet, win, outcome, details) ORDER BY user_id, seq) FROM economy.user_actions WHERE user_id IN (:a, :b) AND game = 'gacha'),
+    ARRAY['P 0 4 draw', 'P 1 0 loss', 'P 2 9 loss {"k": 1}'], 'are stored as what they are');
+SELECT results_eq(format($$SELECT pg_temp.brief(r) FROM economy.record_actions(action_ids => ARRAY['r3', 'r1', 'r1'], user_ids => '{%1$s,%1$s,%1$s}', games => '[7:9]={gacha,gacha,gacha}', action_types => '{P,P,P}',
+                              bets => '{0,1,3}') r$$, :b),
+    ARRAY['new OK 10 0 99 of 3 0 2 9', 'reuse OK 8 -1 92 of 3 0 2 9', 'refused IDEMPOTENCY_MISMATCH 8 of {"now": 3, "field": "bet", "first": 1}'], 'whatever the bounds and the order of the arguments');
+SELECT is_empty($$SELECT * FROM economy.record_actions('{}', '{}', '{}', '{}')$$, 'arrays of nothing');
 
 -- as many games as actions, known and unknown, in any order: each with its own figures
 SELECT count(*) AS x FROM generate_series(1, 40) n, economy.register_game('pgtap g' || n) \gset
@@ -139,6 +152,31 @@ FROM (VALUES
     ('[GOOD, {BASE, "gold": null}]',                   'XE002', 'action 2 has an unknown key')
 ) v (batch, code, message);
 SELECT throws_ok('SELECT economy.record_actions(NULL)', 'XE001', 'actions must not be null', 'no batch at all');
+SELECT throws_ok(format('SELECT economy.record_actions(%s)', arguments), code, message, left(arguments, 80))
+FROM (VALUES
+    ($$NULL, '{g}', '{t}', '{i}'$$,                      'XE001', 'user_ids must not be null'),
+    ($$'{1}', NULL, '{t}', '{i}'$$,                      'XE001', 'games must not be null'),
+    ($$'{1}', '{g}', NULL, '{i}'$$,                      'XE001', 'action_types must not be null'),
+    ($$'{1}', '{g}', '{t}', NULL$$,                      'XE001', 'action_ids must not be null'),
+    ($$'{1,NULL}', '{g,g}', '{t,t}', '{i,i}'$$,          'XE001', 'action 2: user_id must not be null'),
+    ($$'{1,1}', '{g,NULL}', '{t,t}', '{i,i}'$$,          'XE001', 'action 2: game must not be null'),
+    ($$'{1,1}', '{g,g}', '{t,NULL}', '{i,i}'$$,          'XE001', 'action 2: action_type must not be null'),
+    ($$'{1,1}', '{g,g}', '{t,t}', '{i,NULL}'$$,          'XE001', 'action 2: action_id must not be null'),
+    ($$'{1,1}', '{g,g}', '{t,t}', '{i,i}', '{1,NULL}'$$, 'XE001', 'action 2: bet must not be null'),
+    ($$'{1,1}', '{g,g}', '{t,t}', '{i,i}', NULL, '{1,NULL}'$$, 'XE001', 'action 2: win must not be null'),
+    ($$'{1,1}', '{g}', '{t,t}', '{i,i}'$$,               'XE002', 'games has 1 elements where user_ids has 2'),
+    ($$'{1}', '{g}', '{t}', '{i}', '{}'$$,               'XE002', 'bets has 0 elements where user_ids has 1'),
+    ($$'{1}', '{g}', '{t}', '{i}', '{1}', '{1}', '{win,win}'$$, 'XE002', 'outcomes has 2 elements where user_ids has 1'),
+    ($$'{1}', '{g}', '{t}', '{i}', '{1}', '{1}', '{win}', '{null,null}'$$, 'XE002', 'details has 2 elements where user_ids has 1'),
+    ($$'{{1,1}}', '{g,g}', '{t,t}', '{i,i}'$$,           'XE002', 'user_ids must be at most 1000000 elements in one dimension'),
+    ($$'{1,1}', ARRAY['g', repeat('g', 65)], '{t,t}', '{i,i}'$$, 'XE003', 'action 2: game must have 1 to 64 bytes'),
+    ($$'{1,1}', '{g,g}', '{t,""}', '{i,i}'$$,            'XE003', 'action 2: action_type must have 1 to 64 bytes'),
+    ($$'{1,1}', '{g,g}', '{t,t}', ARRAY['i', repeat('i', 256)]$$, 'XE003', 'action 2: action_id must have 1 to 255 bytes'),
+    ($$'{1,1}', '{g,g}', '{t,t}', '{i,i}', '{0,-1}'$$,   'XE002', 'action 2: bet and win must be from 0 to 2^53-1'),
+    ($$'{1,1}', '{g,g}', '{t,t}', '{i,i}', wins => '{0,9007199254740992}'$$, 'XE002', 'action 2: bet and win must be from 0 to 2^53-1'),
+    ($$'{1,1}', '{g,g}', '{t,t}', '{i,i}', outcomes => '{win,won}'$$, 'XE002', 'outcome must be win, loss or draw'),
+    ($$'{1,1}', '{g,g}', '{t,t}', '{i,i}', details => ARRAY['{}', '[]']::jsonb[]$$, 'XE002', 'action 2: details must be a JSON object')
+) v (arguments, code, message);
 SELECT is(pg_temp.state(), b.state, 'none of them moved an account') FROM before b;
 SELECT is((SELECT count(*) FROM economy.user_actions), b.actions, 'or wrote an action') FROM before b;
 SELECT is((SELECT sum(total) FROM economy.game_stats), b.games, 'or counted one') FROM before b;

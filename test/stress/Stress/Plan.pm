@@ -402,14 +402,16 @@ sub record_actions
 {
 	my ($self, $user) = @_;
 	my @actions = map { [ $self->action($self->{no_stock} ? $user : $self->user) ] } 0 .. 1 + int rand 11;
-	my $batch;
 
 	push @actions, $actions[0] if $self->chance(0.1);    # one id twice
-	$batch = join ', ', map {
-		my ($id, $game, $type, $key, $bet, $win) = @{ $_->[1] };
+	my @asked = map { $_->[1] } @actions;
+	my @intents = map { { %{ $_->[0] } } } @actions;
+	return as_arrays('record_actions', \@asked, [qw(bigint text text text bigint bigint)], @intents) if $self->chance(0.5);
+	my $batch = join ', ', map {
+		my ($id, $game, $type, $key, $bet, $win) = @$_;
 		qq({"user_id": $id, "game": "$game", "action_type": "$type", "action_id": "$key", "bet": $bet, "win": $win})
-	} @actions;
-	return call('record_actions', 'record_actions', ["[$batch]"], map { { %{ $_->[0] } } } @actions);
+	} @asked;
+	return call('record_actions', 'record_actions', ["[$batch]"], @intents);
 }
 
 # Rows for a table with a capture trigger; each is an action of chess.
