@@ -1,0 +1,127 @@
+-- Every CHECK of every table, by itself: what it refuses, by its name, and at its border
+-- what it lets pass.  The tables are empty copies, whose other columns are null.
+BEGIN;
+SELECT no_plan();
+SET LOCAL client_min_messages = warning;
+CREATE SCHEMA pgtap_checks;
+DO $$
+DECLARE
+    t regclass;
+    a name;
+BEGIN
+    FOR t IN SELECT DISTINCT c.conrelid::regclass FROM pg_constraint c JOIN pg_class k ON k.oid = c.conrelid
+             WHERE c.contype = 'c' AND k.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) LOOP
+        EXECUTE format('CREATE TABLE pgtap_checks.%I (LIKE %s INCLUDING CONSTRAINTS)', (SELECT relname FROM pg_class WHERE oid = t), t);
+        FOR a IN SELECT attname FROM pg_attribute WHERE attrelid = t AND attnum > 0 AND attnotnull AND NOT attisdropped LOOP
+            EXECUTE format('ALTER TABLE pgtap_checks.%I ALTER COLUMN %I DROP NOT NULL', (SELECT relname FROM pg_class WHERE oid = t), a);
+        END LOOP;
+    END LOOP;
+END
+$$;
+
+-- a table, its CHECK without the table's name, columns, what it refuses of them, and what it does not
+CREATE TEMP TABLE asked (tab text, name text, columns text, refused text, passed text);
+INSERT INTO asked VALUES
+    ('accounts', 'gold', 'gold', $$-1 ; 9007199254740992$$, $$0 ; 9007199254740991$$),
+    ('accounts', 'xp', 'experience_points', $$-1 ; 9007199254740992$$, $$0 ; 9007199254740991$$),
+    ('accounts', 'seq', 'seq', $$-1$$, $$0 ; 9223372036854775807$$),
+    ('accounts', 'pruned_seq', 'seq, pruned_seq', $$5, -1 ; 5, 6$$, $$5, 0 ; 5, 5$$),
+    ('accounts', 'streak_freezes', 'streak_freezes', $$-1$$, $$0$$),
+    ('accounts', 'head_hash', 'head_hash', $$'' ; substr(sha256(''), 2) ; sha256('') || 'x'$$, $$sha256('')$$),
+    ('audit_runs', 'kind', 'kind', $$'Full' ; ''$$, $$'full' ; 'since' ; 'incremental'$$),
+    ('audit_runs', 'next_user', 'next_user, finished_at', $$1, '2031-01-01'$$, $$1, NULL ; NULL, '2031-01-01' ; NULL, NULL$$),
+    ('config_changes', 'change_no', 'change_no', $$0 ; -1$$, $$1$$),
+    ('config_changes', 'hash', 'hash', $$'' ; substr(sha256(''), 2) ; sha256('') || 'x'$$, $$sha256('')$$),
+    ('event_types', 'name', 'name', $$'' ; 'Purchase' ; '1st' ; '_a' ; 'a-b' ; repeat('a', 64) ; E'a\nb'$$, $$'a' ; 'a_1' ; repeat('a', 63)$$),
+    ('event_types', 'sample', 'version, sample', $$1, NULL$$, $$0, NULL ; 1, '{}'$$),
+    ('event_types', 'version', 'version, sample', $$-1, '{}'$$, $$0, '{}'$$),
+    ('game_stats', 'total', 'total, wins, losses, draws', $$6, 1, 2, 2 ; 4, 1, 2, 2 ; 5, 1, 2, 3$$, $$5, 1, 2, 2 ; 0, 0, 0, 0$$),
+    ('games', 'game', 'game', $$'' ; repeat('g', 65) ; repeat(E'\u20ac', 22)$$, $$'g' ; repeat('g', 64) ; repeat(E'\u20ac', 21)$$),
+    ('games', 'rules', 'rules', $$'[]' ; '1' ; 'null'$$, $$'{}'$$),
+    ('invite_codes', 'code', 'code', $$'' ; repeat('c', 65)$$, $$'c' ; repeat('c', 64)$$),
+    ('job_runs', 'state', 'state, ended_at', $$'Done', '2031-01-01' ; '', '2031-01-01'$$, $$'running', NULL ; 'done', '2031-01-01' ; 'failed', '2031-01-01' ; 'skipped', '2031-01-01' ; 'lost', '2031-01-01'$$),
+    ('job_runs', 'ended', 'state, ended_at', $$'running', '2031-01-01' ; 'done', NULL ; 'lost', NULL$$, $$'running', NULL ; 'done', '2031-01-01'$$),
+    ('level_curves', 'curve', 'curve', $$'' ; 'linear' ; repeat('c', 65)$$, $$'c' ; 'Linear' ; repeat('c', 64)$$),
+    ('level_curves', 'level', 'level', $$0 ; -1$$, $$1$$),
+    ('level_curves', 'xp', 'xp', $$-1 ; 9007199254740992$$, $$0 ; 9007199254740991$$),
+    ('level_experiments', 'arm', 'arm', $$'' ; repeat('a', 65)$$, $$'a' ; repeat('a', 64)$$),
+    ('level_experiments', 'experiment', 'experiment', $$'' ; repeat('e', 65)$$, $$'e' ; repeat('e', 64)$$),
+    ('level_experiments', 'share', 'share', $$-1 ; 10001$$, $$0 ; 10000$$),
+    ('recommendation_arms', 'arm', 'arm', $$'' ; repeat('a', 65)$$, $$'a' ; repeat('a', 64)$$),
+    ('recommendation_arms', 'cta', 'cta', $$'' ; repeat('c', 256)$$, $$'c' ; repeat('c', 255)$$),
+    ('recommendation_arms', 'product_id', 'product_id', $$'' ; repeat('p', 65)$$, $$'p' ; repeat('p', 64) ; NULL$$),
+    ('recommendation_arms', 'segment', 'segment', $$'' ; repeat('s', 65)$$, $$'s' ; repeat('s', 64)$$),
+    ('recommendation_placements', 'exploration', 'exploration', $$-0.001 ; 1.001 ; 'NaN'$$, $$0 ; 1$$),
+    ('recommendation_placements', 'half_life', 'half_life', $$'59 minutes 59.999999 seconds' ; '3650 days 1 microsecond'$$, $$'1 hour' ; '3650 days'$$),
+    ('recommendation_placements', 'placement', 'placement', $$'' ; repeat('p', 65)$$, $$'p' ; repeat('p', 64)$$),
+    ('recommendation_placements', 'policy', 'policy', $$'Rules' ; ''$$, $$'rules' ; 'thompson'$$),
+    ('recommendation_placements', 'window', 'attribution_window', $$'59.999999 seconds' ; '90 days 1 microsecond'$$, $$'1 minute' ; '90 days'$$),
+    ('recommendations', 'propensity', 'propensity', $$0 ; -0.1 ; 1.001 ; 'NaN'$$, $$1e-300 ; 1$$),
+    ('reward_audit', 'streak_day', 'streak_day', $$-1$$, $$0 ; NULL$$),
+    ('rfm_models', 'clamp', 'recency_clamp', $$0 ; 36501$$, $$1 ; 36500$$),
+    ('rfm_models', 'window', 'window_days', $$0 ; 36501$$, $$1 ; 36500 ; NULL$$),
+    ('rfm_models', 'model', 'model', $$'' ; repeat('m', 65)$$, $$'m' ; repeat('m', 64)$$),
+    ('rfm_models', 'population', 'population', $$'All' ; ''$$, $$'active' ; 'all'$$),
+    ('rfm_state', 'only_row', 'only_row', $$false$$, $$true$$),
+    ('rollup_state', 'only_row', 'only_row', $$false$$, $$true$$),
+    ('segment_rules', 'frequency_from', 'frequency_from', $$-1$$, $$0$$),
+    ('segment_rules', 'frequency_to', 'frequency_from, frequency_to', $$3, 2$$, $$3, 3 ; 3, NULL ; NULL, 1$$),
+    ('segment_rules', 'recency_from', 'recency_from', $$-1$$, $$0$$),
+    ('segment_rules', 'recency_to', 'recency_from, recency_to', $$3, 2$$, $$3, 3 ; 3, NULL ; NULL, 1$$),
+    ('segment_rules', 'segment', 'segment', $$'' ; repeat('s', 65)$$, $$'s' ; repeat('s', 64)$$),
+    ('shop_products', 'amounts', 'category, price_gold, granted_gold', $$'conversion', 1, 0 ; 'item', 0, 1$$, $$'conversion', 0, 1 ; 'item', 1, 0$$),
+    ('shop_products', 'category', 'category', $$'Item' ; ''$$, $$'item' ; 'conversion'$$),
+    ('shop_products', 'counted', 'counted, per_user_limit', $$false, 1$$, $$true, 1 ; true, NULL ; false, NULL$$),
+    ('shop_products', 'effect_code', 'effect_code', $$'' ; repeat('e', 65)$$, $$'e' ; repeat('e', 64) ; NULL$$),
+    ('shop_products', 'extra', 'extra', $$'[]' ; '1' ; 'null'$$, $$'{}'$$),
+    ('shop_products', 'limit_period', 'limit_period, per_user_limit', $$'Day', 1 ; 'year', 1$$, $$'ever', 1 ; 'day', 1 ; 'week', 1 ; 'month', 1$$),
+    ('shop_products', 'limits', 'limit_once, per_user_limit', $$true, 1$$, $$true, NULL ; false, 1 ; false, NULL$$),
+    ('shop_products', 'per_user_limit', 'per_user_limit', $$0 ; -1$$, $$1 ; NULL$$),
+    ('shop_products', 'period', 'starts_at, ends_at', $$'2031-01-01', '2031-01-01' ; '2031-01-02', '2031-01-01'$$, $$'2031-01-01', '2031-01-01 00:00:00.000001' ; NULL, '2031-01-01' ; '2031-01-01', NULL$$),
+    ('shop_products', 'product_id', 'product_id', $$'' ; repeat('p', 65)$$, $$'p' ; repeat('p', 64)$$),
+    ('shop_products', 'renewal', 'limit_period, per_user_limit', $$'day', NULL ; 'month', NULL$$, $$'ever', NULL ; 'day', 1$$),
+    ('shop_products', 'stock_slots', 'stock_slots', $$-1 ; 65$$, $$0 ; 64$$),
+    ('shop_stock', 'remaining', 'remaining', $$-1$$, $$0$$),
+    ('shop_transactions', 'quantity', 'quantity', $$0 ; -1$$, $$1$$),
+    ('shop_transactions', 'status', 'status', $$'success' ; ''$$, $$'SUCCESS' ; 'PENDING'$$),
+    ('shop_user_units', '', 'day_units, week_units, month_units, units', $$0, 1, 1, 1 ; 2, 1, 2, 2 ; 2, 2, 1, 2 ; 1, 2, 1, 1 ; 1, 1, 2, 1$$, $$1, 1, 1, 1 ; 1, 2, 3, 3 ; 1, 3, 2, 3$$),
+    ('signing_keys', 'state', 'state', $$'Active' ; ''$$, $$'next' ; 'active' ; 'verify_only'$$),
+    ('signing_keys', 'last_position', 'state, retired_at, last_position', $$'retired', '2031-01-01', NULL ; 'active', NULL, 1$$, $$'retired', '2031-01-01', 1 ; 'active', NULL, NULL$$),
+    ('signing_keys', 'retired_at', 'state, retired_at, last_position', $$'retired', NULL, 1 ; 'verify_only', '2031-01-01', NULL$$, $$'retired', '2031-01-01', 1 ; 'verify_only', NULL, NULL$$),
+    ('signing_keys', 'version', 'version', $$0 ; -1$$, $$1$$),
+    ('streaks', 'last_claim_on', 'streak_day, last_claim_on', $$0, '2031-01-01' ; 1, NULL$$, $$0, NULL ; 1, '2031-01-01'$$),
+    ('streaks', 'streak_day', 'streak_day, last_claim_on', $$-1, '2031-01-01'$$, $$0, NULL$$),
+    ('user_actions', 'outcome', 'outcome', $$'Win' ; ''$$, $$'win' ; 'loss' ; 'draw'$$),
+    ('user_changes', 'field', 'field', $$'Status' ; 'gold'$$, $$'external_id' ; 'timezone' ; 'profile' ; 'status'$$),
+    ('user_changes', 'gold_delta', 'gold_delta', $$1 ; -1$$, $$0$$),
+    ('user_changes', 'xp_delta', 'xp_delta', $$1 ; -1$$, $$0$$),
+    ('users', 'external_id', 'external_id', $$'' ; repeat('e', 256) ; repeat(E'\u20ac', 86)$$, $$'e' ; repeat('e', 255) ; repeat(E'\u20ac', 85) ; NULL$$),
+    ('users', 'profile', 'profile', $$'[]' ; '1' ; 'null' ; jsonb_build_object('a', repeat('x', 4088))$$, $$'{}' ; jsonb_build_object('a', repeat('x', 4087))$$);
+INSERT INTO asked SELECT 'rfm_models', n || '_kind', n || '_kind', $$'Fixed' ; ''$$, $$'fixed' ; 'quantile' ; 'quantile_plus_one'$$ FROM unnest(ARRAY['recency', 'frequency', 'monetary']) n;
+INSERT INTO asked SELECT 'rfm_models', n || '_weight', n || '_weight', $$-0.0001 ; 1.0001 ; 'NaN'$$, $$0 ; 1$$ FROM unnest(ARRAY['recency', 'frequency', 'monetary']) n;
+INSERT INTO asked SELECT 'segment_rules', 'monetary_' || n, 'monetary_' || n, $$'p61' ; 'P60' ; '' ; '-1' ; '1.5' ; '12345678901234567' ; 'p60 '$$, $$'p60' ; 'p95' ; '0' ; '1234567890123456' ; NULL$$ FROM unnest(ARRAY['from', 'below']) n;
+INSERT INTO asked SELECT 'shop_products', n, n, $$-1 ; 9007199254740992$$, $$0 ; 9007199254740991$$ FROM unnest(ARRAY['price_gold', 'granted_gold', 'monetary', 'source_points']) n;
+-- the header that every journal has
+INSERT INTO asked SELECT j, v.name, v.col, v.refused, v.passed
+FROM unnest(ARRAY['shop_transactions', 'reward_audit', 'user_actions', 'gold_adjustments', 'user_changes']) j,
+     (VALUES ('gold', 'gold', '-1', '0'), ('xp', 'experience_points', '-1', '0'), ('seq', 'seq', '0', '1')) v (name, col, refused, passed);
+UPDATE asked SET name = concat_ws('_', tab, nullif(name, ''), 'check');
+
+SELECT set_eq('SELECT tab || '' '' || name FROM asked', $$SELECT k.relname || ' ' || c.conname FROM pg_constraint c JOIN pg_class k ON k.oid = c.conrelid
+    WHERE c.contype = 'c' AND k.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace)$$, 'every CHECK is asked');
+-- the constraint that refuses a row, or none
+CREATE FUNCTION pg_temp.refuses(tab text, columns text, given text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    name text;
+BEGIN
+    EXECUTE format('INSERT INTO pgtap_checks.%I (%s) VALUES (%s)', tab, columns, given);
+    RETURN 'none';
+EXCEPTION WHEN check_violation THEN
+    GET STACKED DIAGNOSTICS name = CONSTRAINT_NAME;
+    RETURN name;
+END
+$$;
+SELECT is(pg_temp.refuses(tab, columns, given), name, format('%s of %s: %s', columns, tab, given)) FROM asked, unnest(string_to_array(refused, ' ; ')) given;
+SELECT is(pg_temp.refuses(tab, columns, given), 'none', format('%s of %s may be %s', columns, tab, given)) FROM asked, unnest(string_to_array(passed, ' ; ')) given;
+SELECT * FROM finish();
+ROLLBACK;
