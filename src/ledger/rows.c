@@ -4,7 +4,6 @@
  */
 #include "postgres.h"
 
-#include "access/parallel.h"
 #include "access/xact.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
@@ -93,7 +92,7 @@ eco_rows_must_be_newest(EcoTable *table, int64 user_id, int key, int nvalues, co
 	EcoRow		latest;
 	bool		more = true;
 
-	if (!IsolationUsesXactSnapshot() || IsInParallelMode())
+	if (!IsolationUsesXactSnapshot())
 		return;
 	seen = scan_begin(table, user_id, key, nvalues, values, NULL);
 	PushActiveSnapshot(GetLatestSnapshot());

@@ -241,13 +241,8 @@ eco_run_as_owner(const char *sql, int nargs, const Oid *types, const Datum *valu
 	int			result;
 
 	enter_sql(&frame);
-
-	/*
-	 * under a parallel plan it can only be a look-up, and no command may
-	 * begin
-	 */
 	result = SPI_execute_with_args(sql, nargs, unconstify(Oid *, types),
-								   unconstify(Datum *, values), NULL, IsInParallelMode(), 0);
+								   unconstify(Datum *, values), NULL, false, 0);
 	if (result < 0)
 		ECO_ERROR(ECO_SCHEMA_DAMAGED,
 				  errmsg("a statement of the extension failed: %s",
