@@ -150,5 +150,34 @@ DELETE FROM economy_internal.rollup_queue;
 SELECT is(pg_temp.rollup(), '0 0 0', 'without a state all is looked through, and nothing counted twice');
 SELECT is_empty('SELECT * FROM economy.stats_parity()', 'parity');
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', id), 'the chain is clean') FROM (VALUES (:a), (:b), (:c)) v (id);
+
+-- ranges of 32 pages are summarised in the index on position, but for the last whole one and what follows it
+SELECT count(*) AS x FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object('user_id', :c::bigint, 'game', 'slot', 'action_type', 'T', 'action_id', 'wide' || n,
+    'details', jsonb_build_object('a', (SELECT string_agg(md5(n || ' ' || k), '') FROM generate_series(1, 55) k)))) FROM generate_series(1, 900) n)) \gset
+SELECT pg_relation_size('economy.user_actions') / current_setting('block_size')::bigint / 32 - 1 AS whole, ceil(pg_relation_size('economy.user_actions') / current_setting('block_size')::numeric / 32) AS ranges \gset
+SELECT cmp_ok(:whole, '>=', 5, 'some ranges');
+CREATE FUNCTION pg_temp.unsummarised(ranges bigint) RETURNS text LANGUAGE sql AS
+    $$ SELECT count(brin_desummarize_range('economy.user_actions_position_idx', 32 * r))::text FROM generate_series(0, ranges - 1) r $$;
+CREATE FUNCTION pg_temp.summarise(done bigint) RETURNS text LANGUAGE sql AS $$ SELECT (economy_internal.summarize_actions(done) / 32.0)::numeric(20, 2)::text $$;
+-- so many are left, which are summarised now
+CREATE FUNCTION pg_temp.left_over() RETURNS integer LANGUAGE sql AS $$ SELECT brin_summarize_new_values('economy.user_actions_position_idx') $$;
+SELECT is(pg_temp.unsummarised(:ranges), :'ranges', 'none has a summary');
+SELECT is(pg_temp.summarise(0), :whole || '.00', 'the first call says up to where it came');
+SELECT is(pg_temp.left_over(), (:ranges - :whole)::integer, 'and came there');
+SELECT is(pg_temp.unsummarised(:ranges), :'ranges', 'none has one any more');
+SELECT is(pg_temp.summarise(32 * 2), :whole || '.00', 'a later call');
+SELECT is(pg_temp.left_over(), (:ranges - :whole + 2)::integer, 'goes on from there');
+SELECT is(pg_temp.unsummarised(:ranges), :'ranges', 'none');
+SELECT is(pg_temp.summarise(32 * (:whole + n)), :whole + n || '.00', format('where %s ranges more than these are done there is nothing to do', n)) FROM generate_series(0, 1) n;
+SELECT is(pg_temp.left_over(), :'ranges'::integer, 'and nothing is done');
+SELECT is(pg_temp.unsummarised(:ranges), :'ranges', 'none');
+SELECT is(pg_temp.summarise(32 * (:whole + 2)), :whole || '.00', 'a table that has shrunk');
+SELECT is(pg_temp.left_over(), (:ranges - :whole)::integer, 'begins again');
+-- a rollup makes them, and notes it
+SELECT is(pg_temp.unsummarised(:ranges), :'ranges', 'none');
+UPDATE economy_internal.rollup_state SET summarized = 0;
+SELECT is(pg_temp.rollup(), '1 900 1', 'a rollup');
+SELECT is((SELECT summarized FROM economy_internal.rollup_state), 32 * :whole::bigint, 'notes up to where there are summaries');
+SELECT is(pg_temp.left_over(), (:ranges - :whole)::integer, 'which it has made');
 SELECT * FROM finish();
 ROLLBACK;
