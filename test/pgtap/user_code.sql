@@ -1,7 +1,7 @@
 -- User code in the middle of a call: triggers and constraints of the app that call
 -- functions of economy for the same user.
 BEGIN;
-SELECT plan(96);
+SELECT plan(102);
 
 SELECT economy.register('pgtap code') AS u \gset
 SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'r', 'a') \gset
@@ -235,6 +235,31 @@ SAVEPOINT s;
 ALTER TABLE economy.reward_audit ADD CONSTRAINT pgtap UNIQUE (user_id, reason) DEFERRABLE INITIALLY DEFERRED;
 SELECT lives_ok(format('SELECT economy.revoke_reward(%s, %L, ''the same'', ''a'', 1, 0, ''take'', ''k2'')', :u, :'given'), 'a constraint that is deferred');
 SELECT throws_ok('SET CONSTRAINTS ALL IMMEDIATE', '23505', NULL, 'is asked in the end');
+ROLLBACK TO s;
+-- a constraint that calls back: what it calls is asked as well
+CREATE FUNCTION public.pgtap_nested(u bigint, reason text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF reason = 'outer' THEN
+        PERFORM economy.adjust_gold(u, 1, 'nested in a constraint', 'inner', 'a');
+    END IF;
+    RETURN reason <> 'inner';
+END $$;
+SAVEPOINT s;
+ALTER TABLE economy.gold_adjustments ADD CONSTRAINT pgtap CHECK (public.pgtap_nested(user_id, reason));
+SELECT throws_ok(format('SELECT economy.adjust_gold(%s, 1, ''calls back'', ''outer'', ''a'')', :u), '23514', NULL, 'an entry that a constraint makes, and refuses');
+SELECT is(state, 'new', 'others pass') FROM economy.adjust_gold(:u, 1, 'calls back', 'r', 'a');
+ROLLBACK TO s;
+-- one that asks in which table the row is
+ALTER TABLE economy.gold_adjustments ADD CONSTRAINT pgtap CHECK (tableoid = 'economy.gold_adjustments'::regclass);
+ALTER TABLE economy.accounts ADD CONSTRAINT pgtap CHECK (tableoid = 'economy.accounts'::regclass);
+SELECT is(state, 'new', 'rows know their tables') FROM economy.adjust_gold(:u, 1, 'where', 'r', 'a');
+ROLLBACK TO s;
+-- what one takes of memory is given back
+ALTER TABLE economy.gold_adjustments ADD CONSTRAINT pgtap CHECK (length(repeat(reason, 20000)) > 0);
+SELECT is(state, 'new', 'a constraint that takes memory') FROM economy.adjust_gold(:u, 1, 'memory', 'r', 'a');
+SELECT sum(used_bytes) AS used FROM pg_backend_memory_contexts \gset
+SELECT is(count(*) FILTER (WHERE a.state = 'new'), 1000::bigint, 'asked a thousand times') FROM generate_series(1, 1000) n, economy.adjust_gold(:u, 1, 'memory ' || n, 'r', 'a') a;
+SELECT cmp_ok((SELECT sum(used_bytes) FROM pg_backend_memory_contexts) - :used, '<', 5000000::numeric, 'keeps none of it');
 ROLLBACK TO s;
 -- a journal that is a partition has its bounds
 SAVEPOINT s;
