@@ -98,6 +98,31 @@ SELECT throws_ok(format('INSERT INTO spins VALUES (21, %s, 1, %s)', :a, value), 
 FROM unnest(ARRAY['1e30', '-1e30', '9223372036854775808', '-9223372036854775808', '''NaN''', '''Infinity''', '''-Infinity''']) value;
 SELECT throws_ok(format('INSERT INTO kinds VALUES (''i'', %s, 1, 2)', value), 'XE002', 'column "u" of a captured row is not within the range of bigint', 'a user of ' || value) FROM unnest(ARRAY['1e20', '''NaN''']) value;
 SELECT throws_ok(format('INSERT INTO spins VALUES (21, %s, 1, %s)', :a, value), 'XE002', 'bet and win must be from 0 to 2^53-1', 'a payout of ' || value) FROM unnest(ARRAY['9223372036854775807', '-9223372036854775807']) value;
+-- which row it was, and whose
+CREATE FUNCTION pg_temp.detail(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    detail text;
+BEGIN
+    EXECUTE statement;
+    RETURN 'nothing wrong';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+    RETURN detail;
+END
+$$;
+SELECT is(pg_temp.detail(replace(statement, '{a}', :'a')), replace(detail, '{a}', :'a'), detail)
+FROM (VALUES
+    ('INSERT INTO spins VALUES (20, {a}, 1, 2), (NULL, {a}, 1, 2)',   'Table "spins", a row without an id.'),
+    ('INSERT INTO spins VALUES (20, {a}, 1, 2), (21, NULL, 1, 2)',    'Table "spins", row 21.'),
+    ('INSERT INTO spins VALUES (20, {a}, 1, 2), (21, {a}, NULL, 2)',  'Table "spins", row 21.'),
+    ('INSERT INTO spins VALUES (20, {a}, 1, 2), (21, {a}, 1, 2.5)',   'Table "spins", row 21.'),
+    ('INSERT INTO spins VALUES (20, {a}, 1, 2), (21, {a}, 1, 1e30)',  'Table "spins", row 21.'),
+    ('INSERT INTO spins VALUES (20, {a}, 1, 2), (21, {a}, -1, 2)',    'Table "spins", row 21.'),
+    ('INSERT INTO kinds VALUES (''i'', {a}, 1, 2), ('''', {a}, 1, 2)',  'Table "kinds", a row without an id.'),
+    ('INSERT INTO kinds VALUES (repeat(''i'', 256), {a}, 1, 2)',      'Table "kinds", row ' || repeat('i', 64) || '....'),
+    (E'INSERT INTO kinds VALUES (repeat(E''\\u20ac'', 86), {a}, 1, 2)', 'Table "kinds", row ' || repeat(E'\u20ac', 21) || '....'),
+    ('INSERT INTO spins VALUES (20, {a}, 1, 2), (21, {a}, 5000, 0)',  'Table "spins", row 21: user {a}, bet 5000, win 0. {"bet": 5000, "gold": 1014}'),
+    ('INSERT INTO spins VALUES (20, {a}, 1, 2), (21, -1, 1, 2)',      'Table "spins", row 21: user -1, bet 1, win 2. ')) v (statement, detail);
 SELECT is((SELECT count(*) FROM spins), 0::bigint, 'no row stays');
 SELECT is(pg_temp.figures('a'), :'before', 'and nothing was counted');
 SELECT economy.set_user_status(:b, 'suspended', 'pgtap') AS x \gset

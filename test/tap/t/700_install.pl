@@ -24,6 +24,15 @@ foreach my $encoding (qw(LATIN1 SQL_ASCII EUC_JP))
 $node->safe_psql('postgres', q{CREATE DATABASE utf8 ENCODING 'UTF8' LOCALE 'C.UTF-8' TEMPLATE template0});
 is(try_sql(connect_to($node, 'utf8'), 'CREATE EXTENSION economy'), '', 'in UTF8 with another locale');
 
+# only a superuser makes it, also in a database of one's own
+$node->safe_psql('postgres', 'CREATE ROLE builder LOGIN');
+$node->safe_psql('postgres', q{CREATE DATABASE built OWNER builder ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0});
+my $builder = connect_to($node, 'built');
+$builder->do('SET SESSION AUTHORIZATION builder');
+is(try_sql($builder, 'CREATE EXTENSION economy'), '42501', 'not by the owner of a database');
+like($builder->errstr, qr/permission denied to create extension/, 'who is no superuser');
+$builder->disconnect;
+
 # a dump does not get into another encoding either
 my $dump = $node->basedir . '/plain.sql';
 $node->command_ok([ 'pg_dump', '-f', $dump, 'postgres' ], 'a dump');
