@@ -148,6 +148,10 @@ SELECT is_empty('SELECT * FROM economy.stats_parity()', 'parity');
 DELETE FROM economy_internal.rollup_state;
 DELETE FROM economy_internal.rollup_queue;
 SELECT is(pg_temp.rollup(), '0 0 0', 'without a state all is looked through, and nothing counted twice');
+SELECT count(pg_temp.at('2031-05-01 12:00+00', w, 'slot', 'lost', 1, 2)) AS x FROM unnest(ARRAY['a', 'b']) w \gset
+SELECT is(pg_temp.rollup(1), '1 1 1', 'one of two users');
+DELETE FROM economy_internal.rollup_state;
+SELECT is(pg_temp.rollup(), '1 1 1', 'where the state alone was lost the other one waits in the queue all the same');
 SELECT is_empty('SELECT * FROM economy.stats_parity()', 'parity');
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', id), 'the chain is clean') FROM (VALUES (:a), (:b), (:c)) v (id);
 
