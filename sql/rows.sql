@@ -1,3 +1,5 @@
+-- Access to rows: what it keeps of them, and what it leaves out.
+
 -- Where a row of configuration was found last is only where to look first: what is
 -- there now, and what the snapshot sees of it, decides.
 \set SHOW_CONTEXT never
@@ -58,3 +60,15 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT state, gold_delta FROM economy.purchase(:u, 'regress_place_1', 'before', dry_run => true);
 COMMIT;
 DELETE FROM economy.shop_products WHERE product_id ~ '^regress_place_';
+
+-- an index that sums up blocks is told of each value that a block gets, and of equal ones once
+BEGIN;
+CREATE TEMP TABLE sums AS SELECT n, economy.register('regress sums ' || n) AS u FROM generate_series(1, 6) n;
+SELECT state FROM economy.grant_reward((SELECT u FROM sums WHERE n = 1), 's', 'first');
+UPDATE economy.accounts a SET position = r.position + 1000000 * (n / 2) FROM sums, economy.reward_audit r WHERE u = a.user_id AND (r.source, r.external_event_id) = ('s', 'first');
+SELECT brin_summarize_new_values > 0 AS summed_up FROM brin_summarize_new_values('economy.reward_audit_position_idx');
+SELECT count(*) FROM economy.grant_rewards((SELECT array_agg(u ORDER BY n) FROM sums), array_fill('s'::text, ARRAY[6]), array_fill('e'::text, ARRAY[6]));
+SET LOCAL enable_seqscan = off;
+SET LOCAL enable_indexscan = off;
+SELECT n, (SELECT count(*) FROM economy.reward_audit r WHERE r.position = a.position AND r.user_id + 0 = u) FROM sums JOIN economy.accounts a ON u = a.user_id ORDER BY n;
+ROLLBACK;

@@ -17,6 +17,7 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
+#include "catalog/pg_am_d.h"
 #include "executor/executor.h"
 #include "pgstat.h"
 #include "storage/bufmgr.h"
@@ -469,11 +470,36 @@ check_apart(Relation rel, TupleTableSlot *slot)
 	FreeExecutorState(estate);
 }
 
+/*
+ * Whether two rows are the same to an index that sums up blocks (BRIN): it has a value of a
+ * block once it was told of it.
+ */
+static bool
+summed_up(Relation index, TupleTableSlot *const *slots, Datum values[2][INDEX_MAX_KEYS],
+		  bool isnull[2][INDEX_MAX_KEYS])
+{
+	if (index->rd_rel->relam != BRIN_AM_OID ||
+		ItemPointerGetBlockNumber(&slots[0]->tts_tid) !=
+		ItemPointerGetBlockNumber(&slots[1]->tts_tid))
+		return false;
+	for (int i = 0; i < index->rd_att->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(index->rd_att, i);
+
+		if (isnull[0][i] != isnull[1][i] ||
+			(!isnull[0][i] &&
+			 !datumIsEqual(values[0][i], values[1][i], att->attbyval, att->attlen)))
+			return false;
+	}
+	return true;
+}
+
+/* The entries of a row, values[k % 2] being its own in an index and the others the last one's. */
 static void
 insert_index_entries(EcoTableCache *cache, Relation rel, TupleTableSlot **slots, int n)
 {
-	Datum		values[INDEX_MAX_KEYS];
-	bool		isnull[INDEX_MAX_KEYS];
+	Datum		values[2][INDEX_MAX_KEYS];
+	bool		isnull[2][INDEX_MAX_KEYS];
 
 	for (int i = 0; i < cache->nindexes; i++)
 	{
@@ -486,8 +512,10 @@ insert_index_entries(EcoTableCache *cache, Relation rel, TupleTableSlot **slots,
 		/* an index whose build has not got that far takes no entries yet */
 		for (int k = 0; index->rd_index->indisready && k < n; k++)
 		{
-			FormIndexDatum(info, slots[k], NULL, values, isnull);
-			index_insert(index, values, isnull, &slots[k]->tts_tid, rel,
+			FormIndexDatum(info, slots[k], NULL, values[k % 2], isnull[k % 2]);
+			if (k > 0 && summed_up(index, &slots[k - 1], values, isnull))
+				continue;
+			index_insert(index, values[k % 2], isnull[k % 2], &slots[k]->tts_tid, rel,
 						 index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO,
 						 false, info);
 		}
