@@ -35,12 +35,14 @@ enum
 	ACC_SUSPENDED,
 	ACC_FREEZES,
 	ACC_PRUNED_SEQ,
-	ACC_HEAD_HASH
+	ACC_HEAD_HASH,
+	ACC_SECTIONS,
+	ACC_COLUMNS
 };
 
 EcoTable	eco_accounts = {
 	.name = "accounts",
-	.ncolumns = 9,
+	.ncolumns = ACC_COLUMNS,
 	.columns = {
 		{"user_id", INT8OID, false},
 		{"seq", INT8OID, true},
@@ -51,6 +53,7 @@ EcoTable	eco_accounts = {
 		{"streak_freezes", INT4OID, true},
 		{"pruned_seq", INT8OID, true},
 		{"head_hash", BYTEAOID, true},
+		{"sections", BYTEAOID, true},
 	},
 	.nkeys = 1,
 	.keys = {{1, {ACC_USER_ID}}},
@@ -149,6 +152,45 @@ account_load(int64 user_id, EcoAccount *account)
 	account->position = eco_row_int(row, ACC_POSITION);
 	account->pruned_seq = eco_row_int(row, ACC_PRUNED_SEQ);
 	memcpy(account->head, VARDATA_ANY(head), ECO_HASH_LEN);
+	account->context = CurrentMemoryContext;
+}
+
+/* The sections' bytes; NULL: there are none. */
+static bytea *
+sections_of(const EcoAccount *account)
+{
+	const EcoRow *row = &account->row;
+
+	return row->isnull[ACC_SECTIONS] ? NULL : DatumGetByteaPP(row->values[ACC_SECTIONS]);
+}
+
+bool
+eco_account_section(const EcoAccount *account, EcoSectionId id, EcoSection *section)
+{
+	bytea	   *all = sections_of(account);
+
+	if (all == NULL)
+		return eco_section_find(NULL, 0, id, section);
+	if (!eco_sections_sound((uint8 *) VARDATA_ANY(all), VARSIZE_ANY_EXHDR(all)))
+		ECO_ERROR(ECO_LEDGER_DAMAGED,
+				  errmsg("account of user %lld has damaged sections",
+						 (long long) account->user_id));
+	return eco_section_find((uint8 *) VARDATA_ANY(all), VARSIZE_ANY_EXHDR(all), id, section);
+}
+
+void
+eco_account_set_section(EcoAccount *account, EcoSectionId id, const EcoSection *section)
+{
+	bytea	   *all = sections_of(account);
+	size_t		len = all == NULL ? 0 : VARSIZE_ANY_EXHDR(all);
+	bytea	   *now = MemoryContextAlloc(account->context, VARHDRSZ + len + ECO_SECTION_HEADER +
+										 section->len);
+	size_t		now_len = eco_section_put(all == NULL ? NULL : (uint8 *) VARDATA_ANY(all), len, id,
+										  section, (uint8 *) VARDATA(now));
+
+	SET_VARSIZE(now, VARHDRSZ + now_len);
+	account->row.values[ACC_SECTIONS] = PointerGetDatum(now);
+	account->row.isnull[ACC_SECTIONS] = now_len == 0;
 }
 
 const char *

@@ -14,10 +14,14 @@
 #include "postgres.h"
 
 #include "core/encode.h"
+#include "core/section.h"
 #include "ledger/journal.h"
 
 /* 2^53 - 1: the largest integer that every JSON reader keeps exactly */
 #define ECO_MAX_AMOUNT INT64CONST(9007199254740991)
+
+/* bytes of a user's sections, at most: a version of the account stays well below a page */
+#define ECO_SECTIONS_ROOM 2048
 
 typedef struct EcoAccount
 {
@@ -31,6 +35,7 @@ typedef struct EcoAccount
 	int64		position;		/* of the newest entry, in the feed */
 	int64		pruned_seq;		/* actions up to it may have been pruned */
 	uint8		head[ECO_HASH_LEN];
+	MemoryContext context;		/* the row's values are in it */
 	uint64		flush;			/* number of its last eco_account_flush(), by
 								 * which eco_account_moved_on() knows it */
 } EcoAccount;
@@ -84,6 +89,14 @@ extern bool eco_account_lock_newest(int64 user_id, EcoAccount *account);
 
 /* Note on a locked account that its actions up to seq may have been pruned. */
 extern void eco_account_set_pruned(EcoAccount *account, int64 seq);
+
+/*
+ * What a domain keeps of the user in the account's row (core/section.h).  Set, it is
+ * written with the next flush; of no byte, it is taken out.
+ */
+extern bool eco_account_section(const EcoAccount *account, EcoSectionId id, EcoSection *section);
+extern void eco_account_set_section(EcoAccount *account, EcoSectionId id,
+									const EcoSection *section);
 
 /*
  * Why this change is impossible: INSUFFICIENT_GOLD, GOLD_OVERFLOW, or NULL

@@ -6,22 +6,27 @@ SELECT pg_catalog.pg_extension_config_dump('economy.user_id_seq', '');
 
 CREATE TABLE economy.accounts (
     user_id           bigint  NOT NULL CONSTRAINT accounts_pkey PRIMARY KEY,
-    seq               bigint  NOT NULL DEFAULT 0 CONSTRAINT accounts_seq_check CHECK (seq >= 0),
-    gold              bigint  NOT NULL DEFAULT 0
-        CONSTRAINT accounts_gold_check CHECK (gold >= 0 AND gold <= 9007199254740991),
+    pruned_seq        bigint  NOT NULL DEFAULT 0,
     experience_points bigint  NOT NULL DEFAULT 0
         CONSTRAINT accounts_xp_check
         CHECK (experience_points >= 0 AND experience_points <= 9007199254740991),
-    position          bigint  NOT NULL DEFAULT 0,
-    suspended         boolean NOT NULL DEFAULT false,
     streak_freezes    integer NOT NULL DEFAULT 0
         CONSTRAINT accounts_streak_freezes_check CHECK (streak_freezes >= 0),
-    pruned_seq        bigint  NOT NULL DEFAULT 0
-        CONSTRAINT accounts_pruned_seq_check CHECK (pruned_seq BETWEEN 0 AND seq),
+    suspended         boolean NOT NULL DEFAULT false,
+    -- what every entry changes stands together: the log of an update is from the first
+    -- changed byte to the last
+    position          bigint  NOT NULL DEFAULT 0,
+    seq               bigint  NOT NULL DEFAULT 0 CONSTRAINT accounts_seq_check CHECK (seq >= 0),
+    gold              bigint  NOT NULL DEFAULT 0
+        CONSTRAINT accounts_gold_check CHECK (gold >= 0 AND gold <= 9007199254740991),
     head_hash         bytea   NOT NULL
-        CONSTRAINT accounts_head_hash_check CHECK (octet_length(head_hash) = 32)
+        CONSTRAINT accounts_head_hash_check CHECK (octet_length(head_hash) = 32),
+    sections          bytea
+        CONSTRAINT accounts_sections_check CHECK (octet_length(sections) BETWEEN 1 AND 2048),
+    CONSTRAINT accounts_pruned_seq_check CHECK (pruned_seq BETWEEN 0 AND seq)
 ) WITH (fillfactor = 50);
 ALTER TABLE economy.accounts ALTER COLUMN head_hash SET STORAGE PLAIN;
+ALTER TABLE economy.accounts ALTER COLUMN sections SET STORAGE PLAIN;
 SELECT pg_catalog.pg_extension_config_dump('economy.accounts', '');
 COMMENT ON TABLE economy.accounts IS
     'The one hot row per user: newest seq, balances and head of the hash '
@@ -40,6 +45,9 @@ COMMENT ON COLUMN economy.accounts.pruned_seq IS
 COMMENT ON COLUMN economy.accounts.head_hash IS
     'Hash of the newest entry; before the first economy_internal.identity_hash() '
     'of the user at registration.';
+COMMENT ON COLUMN economy.accounts.sections IS
+    'Small state of the user that changes with the account, packed: statistics of games, '
+    'which economy.game_stats shows. Null before there is any.';
 
 CREATE TABLE economy.signing_keys (
     version    integer     NOT NULL CONSTRAINT signing_keys_pkey PRIMARY KEY CHECK (version > 0),

@@ -47,13 +47,14 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.recommendation_feedback(text, text)', 'recommendations'),
             ('app', 'FUNCTION economy.record_action(bigint, text, text, text, bigint, bigint, '
                     'text, jsonb)',
-             'accounts game_stats user_actions'),
+             'accounts game_stats_more user_actions'),
             ('app', 'FUNCTION economy.record_action_code(bigint, text, text, text, bigint, bigint, '
                     'text, jsonb)',
-             'accounts game_stats user_actions'),
+             'accounts game_stats_more user_actions'),
             ('app', 'FUNCTION economy.record_actions(bigint[], text[], text[], text[], bigint[], '
-                 'bigint[], text[], jsonb[])', 'accounts game_stats user_actions'),
-            ('app', 'FUNCTION economy.record_actions(jsonb)', 'accounts game_stats user_actions'),
+                 'bigint[], text[], jsonb[])', 'accounts game_stats_more user_actions'),
+            ('app', 'FUNCTION economy.record_actions(jsonb)',
+             'accounts game_stats_more user_actions'),
             ('app', 'FUNCTION economy.register(text, text, jsonb)',
              'accounts config_changes config_changes_change_id_seq config_heads signing_keys '
              'user_id_seq users'),
@@ -157,7 +158,8 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('admin', 'FUNCTION economy.adjust_gold(bigint, bigint, text, text, text)',
              'accounts gold_adjustments'),
             ('admin', 'FUNCTION economy.capture_actions()',
-             'accounts capture_refusals capture_refusals_refusal_id_seq game_stats user_actions'),
+             'accounts capture_refusals capture_refusals_refusal_id_seq game_stats_more '
+             'user_actions'),
             ('admin', 'FUNCTION economy.prune(interval, integer)',
              'accounts audit_checkpoints config_changes config_changes_change_id_seq config_heads '
              'installations pruned_actions pruned_stats rollup_positions signing_keys '

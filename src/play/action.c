@@ -3,8 +3,8 @@
  *		Game actions into the ledger.
  *
  * One mechanism for one action and for a million: actions are grouped by user;
- * the user's account is locked once, the entries are appended, then the account
- * and each game's statistics row are written once.
+ * the user's account is locked once, the account with the statistics is written once,
+ * and the entries are appended.
  */
 #include "postgres.h"
 
@@ -53,7 +53,7 @@ static const char *const outcome_words[] = {NULL, "win", "loss", "draw"};
 typedef struct Player
 {
 	MemoryContext context;		/* lives as long as the group */
-	EcoAccount *account;
+	EcoAccount *account;		/* locked; NULL: there is only to replay */
 
 	/* prepared and not written yet, in a context of their own */
 	MemoryContext entry_context;
@@ -96,11 +96,11 @@ static EcoGameStats *stats_of(Player *player, const EcoAction *action);
 static void set_stats(EcoResult *result, const EcoGameStats *stats);
 static void tell(const EcoRow *row, EcoListener *listener);
 static void tell_stats(const EcoRow *row, EcoListener *listener);
-static bool find_stats(const EcoRow *row, EcoRow *stats);
-static void put_stats(EcoJson *json, const EcoRow *row, const EcoRow *stats);
+static bool find_stats(const EcoRow *row, EcoFigures *figures);
+static void put_stats(EcoJson *json, const EcoRow *row, const EcoFigures *figures);
 
-static EcoTable *const stats_tables[] = {&eco_game_stats, NULL};
-static EcoTable *const action_tables[] = {&eco_game_stats, &eco_games, &eco_pruned_actions, NULL};
+static EcoTable *const stats_tables[] = {&eco_accounts, &eco_game_stats_more, NULL};
+static EcoTable *const new_action_tables[] = {&eco_games, &eco_pruned_actions, NULL};
 
 const EcoJournal eco_actions = {
 	.letter = 'A',
@@ -199,7 +199,8 @@ record_group(EcoAction **group, int n, EcoDuplicate duplicate, TupleDesc desc,
 	MemoryContext action_context = AllocSetContextCreate(player.context, "economy action",
 														 ALLOCSET_DEFAULT_SIZES);
 
-	eco_call_init(&call, &eco_actions, group[0]->user_id, action_tables);
+	eco_call_init(&call, &eco_actions, group[0]->user_id, stats_tables);
+	call.tables_of_new = new_action_tables;
 	call.key = KEY_BY_ACTION;
 	if (n == 1 && duplicate == ECO_DUPLICATE_TELL)
 	{
@@ -209,7 +210,7 @@ record_group(EcoAction **group, int n, EcoDuplicate duplicate, TupleDesc desc,
 	player.ngames = mark_places(group, n);
 	player.stats = palloc0(sizeof(EcoGameStats *) * player.ngames);
 	state = eco_call_begin(&call);
-	player.account = &call.account;
+	player.account = state == ECO_CALL_NEW ? &call.account : NULL;
 	player.at_once = eco_tables_plain(call.open) ? WRITE_ENTRIES : 1;
 	player.entry_context = AllocSetContextCreate(player.context, "economy entries",
 												 ALLOCSET_DEFAULT_SIZES);
@@ -331,11 +332,13 @@ write_entries(Player *player)
 	if (player->nentries == 0)
 		return;
 	old_context = MemoryContextSwitchTo(player->entry_context);
+	for (int i = 0; i < player->nchanged; i++)
+		eco_stats_put(player->changed[i], player->account);
 	eco_account_flush(player->account);
 	for (int i = 0; i < player->nchanged; i++)
 	{
 		ECO_CRASH_POINT("action:before_stats");
-		eco_stats_flush(player->changed[i], player->account);
+		eco_stats_write(player->changed[i], player->account);
 		ECO_CRASH_POINT("action:after_stats");
 	}
 	player->nchanged = 0;
@@ -573,7 +576,7 @@ stats_of(Player *player, const EcoAction *action)
 
 		if (*stats == NULL)
 			*stats = palloc(sizeof(EcoGameStats));
-		eco_stats_load(*stats, action->user_id, &action->game);
+		eco_stats_load(*stats, player->account, action->user_id, &action->game);
 		(*stats)->reading = player->reading;
 		MemoryContextSwitchTo(old_context);
 	}
@@ -583,10 +586,12 @@ stats_of(Player *player, const EcoAction *action)
 static void
 set_stats(EcoResult *result, const EcoGameStats *stats)
 {
-	eco_result_set(result, ACTION_TOTAL, stats->row.values[STA_TOTAL]);
-	eco_result_set(result, ACTION_WINS, stats->row.values[STA_WINS]);
-	eco_result_set(result, ACTION_LOSSES, stats->row.values[STA_LOSSES]);
-	eco_result_set(result, ACTION_MAX_WIN, stats->row.values[STA_MAX_WIN]);
+	const EcoFigures *f = &stats->figures;
+
+	eco_result_set(result, ACTION_TOTAL, Int64GetDatum(eco_figures_total(f)));
+	eco_result_set(result, ACTION_WINS, Int64GetDatum(f->wins));
+	eco_result_set(result, ACTION_LOSSES, Int64GetDatum(f->losses));
+	eco_result_set(result, ACTION_MAX_WIN, Int64GetDatum(f->max_win));
 }
 
 /* One event, or two; by setting the same for all who are told. */
@@ -594,7 +599,7 @@ static void
 tell(const EcoRow *row, EcoListener *listener)
 {
 	EcoEvent	event;
-	EcoRow		stats;
+	EcoFigures	stats;
 
 	eco_event_begin(&event, ECO_USER_ACTION, NULL, &eco_actions, row);
 	eco_event_text(&event, "game", row, ACT_GAME);
@@ -618,7 +623,7 @@ static void
 tell_stats(const EcoRow *row, EcoListener *listener)
 {
 	EcoEvent	event;
-	EcoRow		stats;
+	EcoFigures	stats;
 
 	if (!find_stats(row, &stats))
 		return;
@@ -629,14 +634,14 @@ tell_stats(const EcoRow *row, EcoListener *listener)
 }
 
 static bool
-find_stats(const EcoRow *row, EcoRow *stats)
+find_stats(const EcoRow *row, EcoFigures *figures)
 {
-	return eco_stats_find(eco_row_int(row, ECO_COL_USER_ID), row->values[ACT_GAME], stats);
+	return eco_stats_find(eco_row_int(row, ECO_COL_USER_ID), row->values[ACT_GAME], figures);
 }
 
 /* What the action added, and the totals of now, which may count later actions. */
 static void
-put_stats(EcoJson *json, const EcoRow *row, const EcoRow *stats)
+put_stats(EcoJson *json, const EcoRow *row, const EcoFigures *figures)
 {
 	text	   *outcome = DatumGetTextPP(row->values[ACT_OUTCOME]);
 	char		first = *VARDATA_ANY(outcome);
@@ -647,9 +652,9 @@ put_stats(EcoJson *json, const EcoRow *row, const EcoRow *stats)
 	eco_json_int(json, "draws_delta", first == 'd');
 	eco_json_int(json, "bet_delta", eco_row_int(row, ACT_BET));
 	eco_json_int(json, "win_delta", eco_row_int(row, ACT_WIN));
-	eco_json_int(json, "total", eco_row_int(stats, STA_TOTAL));
-	eco_json_int(json, "wins", eco_row_int(stats, STA_WINS));
-	eco_json_int(json, "losses", eco_row_int(stats, STA_LOSSES));
-	eco_json_int(json, "draws", eco_row_int(stats, STA_DRAWS));
-	eco_json_int(json, "max_win", eco_row_int(stats, STA_MAX_WIN));
+	eco_json_int(json, "total", eco_figures_total(figures));
+	eco_json_int(json, "wins", figures->wins);
+	eco_json_int(json, "losses", figures->losses);
+	eco_json_int(json, "draws", figures->draws);
+	eco_json_int(json, "max_win", figures->max_win);
 }

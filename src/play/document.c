@@ -24,7 +24,7 @@ typedef struct Figures
 
 PG_FUNCTION_INFO_V1(eco_game_stats_me);
 
-static void put_games(EcoDetail *document, Datum user_id, Figures *sum);
+static void put_games(EcoDetail *document, int64 user_id, Figures *sum);
 static void put_game(EcoDetail *document, const EcoRow *game, const Figures *f);
 static void put_win_rate(EcoDetail *document, const Figures *f);
 static void put_sum(EcoDetail *document, const Figures *sum);
@@ -37,7 +37,7 @@ static void put_sum(EcoDetail *document, const Figures *sum);
 Datum
 eco_game_stats_me(PG_FUNCTION_ARGS)
 {
-	static EcoTable *const tables[] = {&eco_games, &eco_game_stats, NULL};
+	static EcoTable *const tables[] = {&eco_games, &eco_accounts, &eco_game_stats_more, NULL};
 	EcoOpenTables *open;
 	EcoDetail	document = {0};
 	Figures		sum = {0};
@@ -45,7 +45,7 @@ eco_game_stats_me(PG_FUNCTION_ARGS)
 	eco_require_arg(fcinfo, 0, "user_id");
 	open = eco_tables_open(ECO_READ, tables);
 	eco_detail_open_object(&document, "games", (int) strlen("games"));
-	put_games(&document, PG_GETARG_DATUM(0), &sum);
+	put_games(&document, PG_GETARG_INT64(0), &sum);
 	eco_detail_close_object(&document);
 	eco_tables_close(open);
 	eco_detail_int(&document, "user_id", PG_GETARG_INT64(0));
@@ -54,37 +54,36 @@ eco_game_stats_me(PG_FUNCTION_ARGS)
 }
 
 static bool
-same_text(Datum a, Datum b)
+is_named(const EcoGame *game, Datum name)
 {
-	text	   *one = DatumGetTextPP(a);
-	text	   *other = DatumGetTextPP(b);
+	text	   *other = DatumGetTextPP(name);
 
-	return VARSIZE_ANY_EXHDR(one) == VARSIZE_ANY_EXHDR(other) &&
-		memcmp(VARDATA_ANY(one), VARDATA_ANY(other), VARSIZE_ANY_EXHDR(one)) == 0;
+	return game->len == (int) VARSIZE_ANY_EXHDR(other) &&
+		memcmp(game->name, VARDATA_ANY(other), game->len) == 0;
 }
 
-/* Both scans go by the name of the game. */
+/* Both go by the name of the game. */
 static void
-put_games(EcoDetail *document, Datum user_id, Figures *sum)
+put_games(EcoDetail *document, int64 user_id, Figures *sum)
 {
 	EcoScan    *all = eco_scan_begin(&eco_games, 0, 0, 0, NULL);
-	EcoScan    *mine = eco_scan_begin(&eco_game_stats, DatumGetInt64(user_id), 0, 1, &user_id);
+	int			n;
+	EcoGame    *mine = eco_stats_all(user_id, &n);
+	EcoGame    *end = mine + n;
 	EcoRow		game;
-	EcoRow		row;
-	bool		has_row = eco_scan_next(mine, &row);
 
 	while (eco_scan_next(all, &game))
 	{
 		Figures		f = {0};
 
-		if (has_row && same_text(row.values[STA_GAME], game.values[0]))
+		if (mine < end && is_named(mine, game.values[0]))
 		{
-			f.total = eco_row_int(&row, STA_TOTAL);
-			f.wins = eco_row_int(&row, STA_WINS);
-			f.losses = eco_row_int(&row, STA_LOSSES);
-			f.draws = eco_row_int(&row, STA_DRAWS);
-			f.max_win = eco_row_int(&row, STA_MAX_WIN);
-			has_row = eco_scan_next(mine, &row);
+			f.total = eco_figures_total(&mine->figures);
+			f.wins = mine->figures.wins;
+			f.losses = mine->figures.losses;
+			f.draws = mine->figures.draws;
+			f.max_win = mine->figures.max_win;
+			mine++;
 		}
 		put_game(document, &game, &f);
 		sum->total += f.total;
@@ -93,7 +92,6 @@ put_games(EcoDetail *document, Datum user_id, Figures *sum)
 		sum->draws += f.draws;
 		sum->max_win = Max(sum->max_win, f.max_win);
 	}
-	eco_scan_end(mine);
 	eco_scan_end(all);
 }
 

@@ -47,10 +47,9 @@ COMMENT ON TABLE economy.user_actions IS
 COMMENT ON COLUMN economy.user_actions.key_digest IS
     'Digest of game and action_id, by which the index finds them.';
 
-CREATE TABLE economy.game_stats (
+CREATE TABLE economy_internal.game_stats_more (
     user_id        bigint      NOT NULL,
     game           text        NOT NULL COLLATE "C",
-    total          bigint      NOT NULL,
     wins           bigint      NOT NULL,
     losses         bigint      NOT NULL,
     draws          bigint      NOT NULL,
@@ -58,11 +57,45 @@ CREATE TABLE economy.game_stats (
     bet_sum        bigint      NOT NULL,
     win_sum        bigint      NOT NULL,
     last_action_at timestamptz NOT NULL,
-    CONSTRAINT game_stats_pkey PRIMARY KEY (user_id, game),
-    CONSTRAINT game_stats_total_check CHECK (total = wins + losses + draws)
+    CONSTRAINT game_stats_more_pkey PRIMARY KEY (user_id, game)
 ) WITH (fillfactor = 70);
-SELECT pg_catalog.pg_extension_config_dump('economy.game_stats', '');
-COMMENT ON TABLE economy.game_stats IS
+SELECT pg_catalog.pg_extension_config_dump('economy_internal.game_stats_more', '');
+COMMENT ON TABLE economy_internal.game_stats_more IS
+    'Statistics of games for which there was no room in the account of their user.';
+
+CREATE FUNCTION economy_internal.games_of(sections bytea) RETURNS TABLE (
+    game text, wins bigint, losses bigint, draws bigint, max_win bigint, bet_sum bigint,
+    win_sum bigint, last_action_at timestamptz
+)
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 4 AS 'MODULE_PATHNAME', 'eco_games_of';
+COMMENT ON FUNCTION economy_internal.games_of(bytea) IS
+    'Statistics of the games that stand in an account; of what is damaged those in front of it.';
+
+CREATE FUNCTION economy_internal.games_sound(sections bytea, further boolean) RETURNS boolean
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_games_sound';
+COMMENT ON FUNCTION economy_internal.games_sound(bytea, boolean) IS
+    'Whether the statistics of games in an account can be read, and say that there are further '
+    'ones in game_stats_more if, and only if, there are.';
+
+CREATE FUNCTION economy_internal.with_game(
+    sections bytea, game text, wins bigint, losses bigint, draws bigint, max_win bigint,
+    bet_sum bigint, win_sum bigint, last_action_at timestamptz
+) RETURNS bytea
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_with_game';
+COMMENT ON FUNCTION economy_internal.with_game(
+    bytea, text, bigint, bigint, bigint, bigint, bigint, bigint, timestamptz) IS
+    'An account''s sections with other statistics of a game, or without it when wins is null: for '
+    'who corrects statistics that stats_parity() found to be wrong.';
+
+CREATE VIEW economy.game_stats AS
+    SELECT a.user_id, g.game COLLATE "C" AS game, g.wins + g.losses + g.draws AS total, g.wins,
+           g.losses, g.draws, g.max_win, g.bet_sum, g.win_sum, g.last_action_at
+    FROM economy.accounts a CROSS JOIN LATERAL economy_internal.games_of(a.sections) g
+    UNION ALL
+    SELECT m.user_id, m.game, m.wins + m.losses + m.draws, m.wins, m.losses, m.draws, m.max_win,
+           m.bet_sum, m.win_sum, m.last_action_at
+    FROM economy_internal.game_stats_more m;
+COMMENT ON VIEW economy.game_stats IS
     'Statistics per user and game, written with every action in its transaction.';
 
 CREATE TYPE economy.action_result AS (
@@ -592,7 +625,7 @@ CREATE FUNCTION economy_internal.parity_of(users bigint[]) RETURNS SETOF economy
     BEGIN ATOMIC
         -- user by user throughout: a join would read whole tables for a few of them
         WITH chosen AS MATERIALIZED (
-            SELECT a.user_id, a.seq, a.pruned_seq, p.seq AS rolled_to, p.oldest_at
+            SELECT a.user_id, a.seq, a.pruned_seq, a.sections, p.seq AS rolled_to, p.oldest_at
             FROM unnest(users) i (user_id)
             CROSS JOIN LATERAL (SELECT b.* FROM economy.accounts b
                                 WHERE b.user_id = i.user_id OFFSET 0) a
@@ -641,6 +674,13 @@ CREATE FUNCTION economy_internal.parity_of(users bigint[]) RETURNS SETOF economy
                e.last_action_at)
               IS DISTINCT FROM (s.total, s.wins, s.losses, s.draws, s.max_win, s.bet_sum,
                                 s.win_sum, s.last_action_at)
+        UNION ALL
+        -- and what the next action could not read, or would not look for
+        SELECT c.user_id, 'game_stats', NULL, NULL::date, NULL::jsonb,
+               jsonb_build_object('sections', c.sections)
+        FROM chosen c
+        WHERE NOT economy_internal.games_sound(c.sections, EXISTS (
+            SELECT FROM economy_internal.game_stats_more m WHERE m.user_id = c.user_id))
         UNION ALL
         SELECT coalesce(d.user_id, s.user_id), 'user_game_stats_summary',
                coalesce(d.game, s.game), coalesce(d.day, s.day), to_jsonb(d), to_jsonb(s)
@@ -708,8 +748,8 @@ DECLARE
 BEGIN
     PERFORM economy_internal.require_limit('sample', sample);
     PERFORM economy_internal.open_tables(
-        'accounts', 'game_stats', 'pruned_stats', 'economy_internal.rollup_positions',
-        'user_actions', 'user_game_stats_summary');
+        'accounts', 'economy_internal.game_stats_more', 'pruned_stats',
+        'economy_internal.rollup_positions', 'user_actions', 'user_game_stats_summary');
     IF sample IS NOT NULL THEN
         -- of many accounts a random tenth of what would do is drawn by pages
         SELECT c.reltuples INTO known FROM pg_class c
@@ -798,7 +838,8 @@ CREATE FUNCTION economy.win_rate_anomalies(game text, q double precision DEFAULT
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT economy_internal.open_tables('game_stats');
+        SELECT economy_internal.open_tables(
+            'accounts', 'economy_internal.game_stats_more');
         WITH played AS (
             SELECT g.user_id, g.wins + g.losses AS games, g.wins
             FROM economy.game_stats g

@@ -1,6 +1,9 @@
 /*
  * stats.h
  *		A user's statistics of one game, while a group of actions runs.
+ *
+ * They stand in the user's account (play/games.h), which every action writes anyway.
+ * Games for which there is no room there have rows in game_stats_more.
  */
 #ifndef ECO_STATS_H
 #define ECO_STATS_H
@@ -9,54 +12,53 @@
 
 #include "ledger/rows.h"
 #include "play/action.h"
+#include "play/games.h"
 
-/* columns of economy.game_stats */
-enum
-{
-	STA_USER_ID,
-	STA_GAME,
-	STA_TOTAL,
-	STA_WINS,
-	STA_LOSSES,
-	STA_DRAWS,
-	STA_MAX_WIN,
-	STA_BET_SUM,
-	STA_WIN_SUM,
-	STA_LAST_ACTION_AT,
-	STA_COLUMNS
-};
-
-extern EcoTable eco_game_stats;
+/* Whoever reads statistics opens these and eco_accounts. */
+extern EcoTable eco_game_stats_more;
 extern EcoTable eco_games;
 
 typedef struct EcoGameStats
 {
-	EcoRow		row;
 	EcoText		game;
+	EcoFigures	figures;
 	bool		registered;
-	bool		exists;			/* the row was found, not made here */
-	bool		stored;			/* there is a row: found, or written since */
+	bool		exists;			/* they were found, not made here */
+	bool		has_row;		/* in game_stats_more, or will have */
+	bool		row_stored;
+	EcoRow		row;
 	int64		total_before;	/* as stored: more now means that something
 								 * was counted since */
 	int			reading;		/* Player.reading of action.c when it was
 								 * read; less than that now: it is outdated */
 } EcoGameStats;
 
-/* The stored row, under the active snapshot. */
-extern bool eco_stats_find(int64 user_id, Datum game, EcoRow *row);
+/* What is stored of one game, under the active snapshot. */
+extern bool eco_stats_find(int64 user_id, Datum game, EcoFigures *figures);
 
-/* Reads under the active snapshot; the account lock covers the row. */
-extern void eco_stats_load(EcoGameStats *stats, int64 user_id, const EcoText *game);
+/* Of all games, by name; palloc'd, *n of them. */
+extern EcoGame *eco_stats_all(int64 user_id, int *n);
+
+/*
+ * Reads under the active snapshot; account: the user's, locked, or NULL for an action
+ * that is there already.
+ */
+extern void eco_stats_load(EcoGameStats *stats, const EcoAccount *account, int64 user_id,
+						   const EcoText *game);
 
 /* False when a sum would pass the largest bigint. */
 extern bool eco_stats_fit(const EcoGameStats *stats, const EcoAction *action);
 extern void eco_stats_count(EcoGameStats *stats, const EcoAction *action,
 							EcoOutcome outcome, TimestampTz at);
 
-/* Whether anything was counted since the row was read or written. */
+/* Whether anything was counted since they were read or written. */
 extern bool eco_stats_changed(const EcoGameStats *stats);
 
-/* Write the row, when anything was counted. */
-extern void eco_stats_flush(EcoGameStats *stats, const EcoAccount *account);
+/*
+ * Put what was counted into the account, before its flush; and after it write the row
+ * of a game that had no room there.
+ */
+extern void eco_stats_put(EcoGameStats *stats, EcoAccount *account);
+extern void eco_stats_write(EcoGameStats *stats, const EcoAccount *account);
 
 #endif

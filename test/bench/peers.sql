@@ -18,7 +18,10 @@ FROM unnest(ARRAY['app', 'twin']) peer
 CREATE TABLE bench.twin_rewards (LIKE economy.reward_audit INCLUDING ALL) WITH (autovacuum_enabled = off);
 CREATE TABLE bench.twin_streaks (LIKE economy.streaks INCLUDING ALL) WITH (fillfactor = 70, autovacuum_enabled = off);
 CREATE TABLE bench.twin_actions (LIKE economy.user_actions INCLUDING ALL) WITH (autovacuum_enabled = off);
-CREATE TABLE bench.twin_stats (LIKE economy.game_stats INCLUDING ALL) WITH (fillfactor = 70, autovacuum_enabled = off);
+CREATE TABLE bench.twin_stats (
+    user_id bigint, game text COLLATE "C", total bigint NOT NULL, wins bigint NOT NULL, losses bigint NOT NULL, draws bigint NOT NULL,
+    max_win bigint NOT NULL, bet_sum bigint NOT NULL, win_sum bigint NOT NULL, last_action_at timestamptz NOT NULL, PRIMARY KEY (user_id, game)
+) WITH (fillfactor = 70, autovacuum_enabled = off);
 CREATE TABLE bench.twin_days (LIKE economy.user_game_stats_summary INCLUDING ALL) WITH (fillfactor = 80, autovacuum_enabled = off);
 CREATE TABLE bench.bulk_actions (LIKE economy.user_actions INCLUDING ALL) WITH (autovacuum_enabled = off);
 SELECT format('CREATE TABLE bench.%s_journal (LIKE economy.shop_transactions INCLUDING ALL)

@@ -109,13 +109,13 @@ our %measures = (
 		what => 'rewards a second by economy.grant_rewards(), 1,000 of as many users a call, economy.notify = off' },
 	'record_action' => { script => 'action', vars => {}, entries => $economy->{entries},
 		settings => { 'economy.notify' => 'off', search_path => 'economy' },
-		tables => 'economy.accounts, economy.user_actions, economy.game_stats',
+		tables => 'economy.accounts, economy.user_actions',
 		what => 'economy.record_action(), economy.notify = off' },
 	'record_action, PL/pgSQL' => { script => 'action', vars => {}, settings => { search_path => 'bench' },
 		entries => $twin->{entries}, tables => 'bench.twin_accounts, bench.twin_actions, bench.twin_stats, bench.twin_days',
 		what => 'a PL/pgSQL function: an insert and two upserts' },
 	'game_stats_me' => { script => 'stats_me', made => 0, entries => $economy->{entries},
-		tables => 'economy.game_stats', what => 'the statistics document of a user' },
+		tables => 'economy.accounts', what => 'the statistics document of a user' },
 
 	'verify_chain' => {
 		before => q{

@@ -99,7 +99,7 @@ SELECT is((SELECT count(*) FROM economy.record_actions((SELECT jsonb_agg(jsonb_b
            WHERE r.gold_delta = s.win AND r.transaction_id LIKE 'A' || s.u || '-%' AND r.state = CASE WHEN s.n < 1900 THEN 'new' ELSE 'reuse' END),
     2000::bigint, 'a batch of 2000 with 100 repeats');
 SELECT is((SELECT sum(total) FROM economy.game_stats g JOIN crowd c ON c.u = g.user_id), 1900::numeric, 'counts 1900 of them');
-SELECT is((SELECT count(*) FROM economy.game_stats g JOIN crowd c ON c.u = g.user_id WHERE g.xmin::text::bigint <> pg_current_xact_id()::text::bigint % 4294967296), 0::bigint, 'in rows of this transaction');
+SELECT is((SELECT count(*) FROM economy.accounts g JOIN crowd c ON c.u = g.user_id WHERE g.xmin::text::bigint <> pg_current_xact_id()::text::bigint % 4294967296), 0::bigint, 'in rows of this transaction');
 SELECT is_empty('SELECT v.* FROM crowd c, economy.verify_chain(c.u) v', 'all their chains are clean');
 
 -- one bad element takes all back

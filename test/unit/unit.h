@@ -15,6 +15,7 @@
 #define UNIT_MODULES(X) \
 	X(encode) \
 	X(digest) \
+	X(section) \
 	X(sign) \
 	X(json) \
 	X(streak) \

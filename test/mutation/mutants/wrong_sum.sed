@@ -1,3 +1,3 @@
 # src/play/stats.c
 # stakes are summed as wins
-s/add\(row, STA_BET_SUM, action->bet\);/add(row, STA_BET_SUM, action->win);/
+s/f->bet_sum \+= action->bet;/f->bet_sum += action->win;/

@@ -125,7 +125,8 @@ my $runs = value($dbh, 'SELECT count(*) FROM economy.audit_runs');
 is_deeply($reader->selectall_arrayref('SELECT * FROM economy.audit_sweep()'), [], 'the standby is clean');
 is_deeply($reader->selectall_arrayref('SELECT * FROM economy.stats_parity()'), [], 'its statistics are right');
 $dbh->do('UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = ?', undef, $ann);
-$dbh->do('UPDATE economy.game_stats SET max_win = 99 WHERE user_id = ?', undef, $ann);
+$dbh->do(q{UPDATE economy.accounts a SET sections = economy_internal.with_game(a.sections, g.game, g.wins, g.losses, g.draws, 99, g.bet_sum, g.win_sum, g.last_action_at)
+	FROM economy.game_stats g WHERE g.user_id = a.user_id AND a.user_id = ?}, undef, $ann);
 catch_up();
 is_deeply($reader->selectall_arrayref('SELECT kind, user_id FROM economy.audit_sweep() ORDER BY 1'), [ [ 'parity', $ann ], [ 'wrong_balance', $ann ] ], 'the standby finds damage');
 is(value($reader, 'SELECT count(*) FROM economy.stats_parity()'), 1, 'and a difference');

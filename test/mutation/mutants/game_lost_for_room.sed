@@ -1,0 +1,3 @@
+# src/play/stats.c
+# a game that finds no room in the account is not written elsewhere
+s/^	stats->has_row = true;/	stats->has_row = false;/

@@ -1,0 +1,24 @@
+-- Makes the view economy.game_stats writable until the end of the transaction, for who
+-- plants statistics: into the account, or, without one, into the table beside it.
+CREATE FUNCTION pg_temp.write_stats() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        DELETE FROM economy_internal.game_stats_more m WHERE m.user_id = OLD.user_id AND m.game = OLD.game;
+        UPDATE economy.accounts a SET sections = economy_internal.with_game(a.sections, OLD.game, NULL, NULL, NULL, NULL, NULL, NULL, NULL)
+        WHERE a.user_id = OLD.user_id;
+    END IF;
+    IF TG_OP = 'DELETE' THEN
+        RETURN OLD;
+    END IF;
+    UPDATE economy.accounts a
+    SET sections = economy_internal.with_game(a.sections, NEW.game, NEW.wins, NEW.losses, NEW.draws, NEW.max_win, NEW.bet_sum, NEW.win_sum, NEW.last_action_at)
+    WHERE a.user_id = NEW.user_id;
+    IF NOT FOUND THEN
+        INSERT INTO economy_internal.game_stats_more
+            VALUES (NEW.user_id, NEW.game, NEW.wins, NEW.losses, NEW.draws, NEW.max_win, NEW.bet_sum, NEW.win_sum, NEW.last_action_at);
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER write_stats INSTEAD OF INSERT OR UPDATE OR DELETE ON economy.game_stats
+    FOR EACH ROW EXECUTE FUNCTION pg_temp.write_stats();
