@@ -73,7 +73,7 @@ read_status(int64 user_id, Status *status)
 	if (!eco_account_read(user_id, &status->account))
 		return false;
 	status->curve = eco_level_curve_of(user_id);
-	status->has_streak = eco_daily_load(&status->daily, user_id, status->account.freezes);
+	status->has_streak = eco_daily_load(&status->daily, &status->account);
 	return true;
 }
 

@@ -21,7 +21,9 @@
 /* Owners; an id is never used again. */
 typedef enum EcoSectionId
 {
-	ECO_SECTION_GAMES = 1		/* play: statistics of the games played */
+	ECO_SECTION_GAMES = 1,		/* play: statistics of the games played */
+	ECO_SECTION_STREAK,			/* reward: the daily streak */
+	ECO_SECTION_END				/* behind the last one */
 } EcoSectionId;
 
 typedef struct EcoSection

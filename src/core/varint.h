@@ -57,6 +57,19 @@ eco_varint_read(EcoReader *reader, uint64_t max)
 	return 0;
 }
 
+/* Numbers of either sign, near 0 the shortest. */
+static inline uint64_t
+eco_zigzag(int64_t value)
+{
+	return ((uint64_t) value << 1) ^ (value < 0 ? UINT64_MAX : 0);
+}
+
+static inline int64_t
+eco_unzigzag(uint64_t value)
+{
+	return (int64_t) ((value >> 1) ^ ((value & 1) != 0 ? UINT64_MAX : 0));
+}
+
 /* Eight bytes, the high one first: what is too large for a number of seven bits a byte. */
 static inline void
 eco_int64_write(uint8_t **at, int64_t value)

@@ -24,6 +24,7 @@
 #include "ledger/entry.h"
 #include "ledger/installation.h"
 #include "ledger/keys.h"
+#include "ledger/sections.h"
 
 enum
 {
@@ -155,7 +156,6 @@ account_load(int64 user_id, EcoAccount *account)
 	account->context = CurrentMemoryContext;
 }
 
-/* The sections' bytes; NULL: there are none. */
 static bytea *
 sections_of(const EcoAccount *account)
 {
@@ -167,30 +167,22 @@ sections_of(const EcoAccount *account)
 bool
 eco_account_section(const EcoAccount *account, EcoSectionId id, EcoSection *section)
 {
-	bytea	   *all = sections_of(account);
-
-	if (all == NULL)
-		return eco_section_find(NULL, 0, id, section);
-	if (!eco_sections_sound((uint8 *) VARDATA_ANY(all), VARSIZE_ANY_EXHDR(all)))
+	if (!eco_sections_get(sections_of(account), id, section))
 		ECO_ERROR(ECO_LEDGER_DAMAGED,
 				  errmsg("account of user %lld has damaged sections",
 						 (long long) account->user_id));
-	return eco_section_find((uint8 *) VARDATA_ANY(all), VARSIZE_ANY_EXHDR(all), id, section);
+	return section->len > 0;
 }
 
 void
 eco_account_set_section(EcoAccount *account, EcoSectionId id, const EcoSection *section)
 {
-	bytea	   *all = sections_of(account);
-	size_t		len = all == NULL ? 0 : VARSIZE_ANY_EXHDR(all);
-	bytea	   *now = MemoryContextAlloc(account->context, VARHDRSZ + len + ECO_SECTION_HEADER +
-										 section->len);
-	size_t		now_len = eco_section_put(all == NULL ? NULL : (uint8 *) VARDATA_ANY(all), len, id,
-										  section, (uint8 *) VARDATA(now));
+	MemoryContext old_context = MemoryContextSwitchTo(account->context);
+	bytea	   *all = eco_sections_set(sections_of(account), id, section);
 
-	SET_VARSIZE(now, VARHDRSZ + now_len);
-	account->row.values[ACC_SECTIONS] = PointerGetDatum(now);
-	account->row.isnull[ACC_SECTIONS] = now_len == 0;
+	MemoryContextSwitchTo(old_context);
+	account->row.values[ACC_SECTIONS] = PointerGetDatum(all);
+	account->row.isnull[ACC_SECTIONS] = all == NULL;
 }
 
 const char *

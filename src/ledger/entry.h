@@ -20,9 +20,6 @@
 /* 2^53 - 1: the largest integer that every JSON reader keeps exactly */
 #define ECO_MAX_AMOUNT INT64CONST(9007199254740991)
 
-/* bytes of a user's sections, at most: a version of the account stays well below a page */
-#define ECO_SECTIONS_ROOM 2048
-
 typedef struct EcoAccount
 {
 	EcoRow		row;

@@ -4,6 +4,11 @@ CREATE SEQUENCE economy.user_id_seq AS bigint;
 COMMENT ON SEQUENCE economy.user_id_seq IS 'Counter part of user ids; the node id stands above it.';
 SELECT pg_catalog.pg_extension_config_dump('economy.user_id_seq', '');
 
+CREATE FUNCTION economy_internal.sections_sound(sections bytea) RETURNS boolean
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_account_sections_sound';
+COMMENT ON FUNCTION economy_internal.sections_sound(bytea) IS
+    'Whether the bytes are sections of an account, each of which is known.';
+
 CREATE TABLE economy.accounts (
     user_id           bigint  NOT NULL CONSTRAINT accounts_pkey PRIMARY KEY,
     pruned_seq        bigint  NOT NULL DEFAULT 0,
@@ -46,8 +51,8 @@ COMMENT ON COLUMN economy.accounts.head_hash IS
     'Hash of the newest entry; before the first economy_internal.identity_hash() '
     'of the user at registration.';
 COMMENT ON COLUMN economy.accounts.sections IS
-    'Small state of the user that changes with the account, packed: statistics of games, '
-    'which economy.game_stats shows. Null before there is any.';
+    'Small state of the user that changes with the account, packed: what economy.game_stats and '
+    'economy.streaks show. Null before there is any.';
 
 CREATE TABLE economy.signing_keys (
     version    integer     NOT NULL CONSTRAINT signing_keys_pkey PRIMARY KEY CHECK (version > 0),

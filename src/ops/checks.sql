@@ -285,9 +285,6 @@ CREATE FUNCTION economy_internal.audit_orphans(
             SELECT u.user_id, 'a user' FROM economy.users u
             WHERE u.user_id BETWEEN from_user AND upto_user
             UNION ALL
-            SELECT s.user_id, 'a streak' FROM economy.streaks s
-            WHERE s.user_id BETWEEN from_user AND upto_user
-            UNION ALL
             SELECT c.user_id, 'an audit checkpoint' FROM economy_internal.audit_checkpoints c
             WHERE c.user_id BETWEEN from_user AND upto_user
             UNION ALL
@@ -512,6 +509,12 @@ CREATE FUNCTION economy_internal.audit_rewards(
               IS DISTINCT FROM (s.streak_day, s.last_claim_on, s.last_seq, s.best,
                                 s.last_grace_on, s.excused_to, s.timezone, s.paid_to)
         UNION ALL
+        SELECT a.user_id, 'parity', 'a streak that can be read',
+               'damaged sections of the account', NULL, NULL
+        FROM economy.accounts a
+        WHERE a.user_id BETWEEN from_user AND upto_user
+          AND NOT economy_internal.streak_sound(a.sections)
+        UNION ALL
         SELECT a.user_id, 'wrong_balance', format('%s streak freezes', coalesce(f.freezes, 0)),
                format('%s streak freezes', a.streak_freezes), NULL, NULL
         FROM economy.accounts a
@@ -598,7 +601,7 @@ DECLARE
     t record;
 BEGIN
     FOR t IN
-        VALUES ('economy', 'accounts', ''), ('economy', 'users', ''), ('economy', 'streaks', ''),
+        VALUES ('economy', 'accounts', ''), ('economy', 'users', ''),
                ('economy_internal', 'audit_checkpoints', ''), ('economy', 'stream_checkpoints', ''),
                ('economy_internal', 'rollup_positions', ''), ('economy', 'user_segments', ''),
                ('economy', 'game_stats', ', game'),
@@ -658,10 +661,16 @@ CREATE FUNCTION economy_internal.audit_parity(
                p.actual::text, NULL::text, NULL::bigint
         FROM economy_internal.parity_of(ARRAY(
             SELECT a.user_id FROM economy.accounts a
-            WHERE a.user_id BETWEEN from_user AND upto_user)) p;
+            WHERE a.user_id BETWEEN from_user AND upto_user)) p
+        UNION ALL
+        SELECT a.user_id, 'parity', 'sections that are known', a.sections::text, NULL, NULL
+        FROM economy.accounts a
+        WHERE a.user_id BETWEEN from_user AND upto_user
+          AND NOT economy_internal.sections_sound(a.sections);
     END;
 COMMENT ON FUNCTION economy_internal.audit_parity(bigint, bigint) IS
-    'stats_parity() as findings, of the users from one id to another.';
+    'stats_parity() as findings, and sections of accounts that nobody knows, '
+    'of the users from one id to another.';
 
 -- The one list of what a damage test need not find, and the documents name.
 CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" text, why text)

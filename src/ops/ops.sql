@@ -12,7 +12,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.changes(text, integer)', ''),
             ('app', 'FUNCTION economy.claim_daily_reward(bigint)',
              'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
-             'signing_keys streaks'),
+             'signing_keys'),
             ('app', 'FUNCTION economy.game_stats_me(bigint)', ''),
             ('app', 'FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb)',
              'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
@@ -175,7 +175,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'stream_checkpoints'),
             ('admin', 'FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, '
                       'text, text)',
-             'accounts reward_audit streaks'),
+             'accounts reward_audit'),
             ('admin', 'FUNCTION economy.rfm_refresh(timestamptz, boolean)',
              'config_changes config_changes_change_id_seq config_heads rfm_due rfm_reversals '
              'rfm_snapshots rfm_state segment_history user_segments'),
@@ -194,7 +194,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'config_changes config_changes_change_id_seq config_heads segment_rule_changes '
              'segment_rules'),
             ('admin', 'FUNCTION economy.set_streak(bigint, integer, date, text, text, text)',
-             'accounts reward_audit streaks'),
+             'accounts reward_audit'),
             ('admin', 'FUNCTION economy.set_user_status(bigint, text, text, text, text)',
              'accounts user_changes'),
             ('admin', 'FUNCTION economy.upsert_product(jsonb, text)',

@@ -12,23 +12,12 @@
 
 #include "errors.h"
 #include "ledger/args.h"
+#include "ledger/sections.h"
 #include "play/games.h"
 
 PG_FUNCTION_INFO_V1(eco_games_of);
 PG_FUNCTION_INFO_V1(eco_games_sound);
 PG_FUNCTION_INFO_V1(eco_with_game);
-
-/* The section of the games in an account's sections; false: damage. */
-static bool
-find_section(bytea *all, EcoSection *section)
-{
-	const uint8 *bytes = (const uint8 *) VARDATA_ANY(all);
-	size_t		len = VARSIZE_ANY_EXHDR(all);
-	bool		sound = eco_sections_sound(bytes, len);
-
-	(void) eco_section_find(bytes, sound ? len : 0, ECO_SECTION_GAMES, section);
-	return sound;
-}
 
 static void
 put_row(ReturnSetInfo *info, const EcoGame *game)
@@ -55,7 +44,7 @@ eco_games_of(PG_FUNCTION_ARGS)
 	bool		more;
 
 	InitMaterializedSRF(fcinfo, 0);
-	(void) find_section(PG_GETARG_BYTEA_PP(0), &section);
+	(void) eco_sections_get(PG_GETARG_BYTEA_PP(0), ECO_SECTION_GAMES, &section);
 	eco_games_read(&reader, &section, &more);
 	while (eco_games_next(&reader, &game))
 		put_row((ReturnSetInfo *) fcinfo->resultinfo, &game);
@@ -74,7 +63,7 @@ eco_games_sound(PG_FUNCTION_ARGS)
 	eco_require_arg(fcinfo, 1, "further");
 	if (PG_ARGISNULL(0))
 		PG_RETURN_BOOL(!PG_GETARG_BOOL(1));
-	if (!find_section(PG_GETARG_BYTEA_PP(0), &section))
+	if (!eco_sections_get(PG_GETARG_BYTEA_PP(0), ECO_SECTION_GAMES, &section))
 		PG_RETURN_BOOL(false);
 	eco_games_read(&reader, &section, &more);
 	while (eco_games_next(&reader, &game))
@@ -113,7 +102,6 @@ eco_with_game(PG_FUNCTION_ARGS)
 	bool		more;
 	uint8	   *payload;
 	bytea	   *result;
-	size_t		len = 0;
 
 	if (keep)
 	{
@@ -125,11 +113,7 @@ eco_with_game(PG_FUNCTION_ARGS)
 		eco_require_arg(fcinfo, 8, "last_action_at");
 		game.figures.last_action_at = PG_GETARG_TIMESTAMPTZ(8);
 	}
-	if (all == NULL)
-		(void) eco_section_find(NULL, 0, ECO_SECTION_GAMES, &section);
-	else if (find_section(all, &section))
-		len = VARSIZE_ANY_EXHDR(all);
-	else
+	if (!eco_sections_get(all, ECO_SECTION_GAMES, &section))
 		ECO_ERROR(ECO_LEDGER_DAMAGED, errmsg("these are no sections of an account"));
 	eco_games_read(&reader, &section, &more);
 	payload = palloc(section.len + 1 + ECO_GAME_MAX);
@@ -144,11 +128,8 @@ eco_with_game(PG_FUNCTION_ARGS)
 		section.len = 0;
 	section.version = ECO_GAMES_VERSION;
 	section.data = payload;
-	result = palloc(VARHDRSZ + len + ECO_SECTION_HEADER + section.len);
-	len = eco_section_put(all == NULL ? NULL : (const uint8 *) VARDATA_ANY(all), len,
-						  ECO_SECTION_GAMES, &section, (uint8 *) VARDATA(result));
-	if (len == 0)
+	result = eco_sections_set(all, ECO_SECTION_GAMES, &section);
+	if (result == NULL)
 		PG_RETURN_NULL();
-	SET_VARSIZE(result, VARHDRSZ + len);
 	PG_RETURN_BYTEA_P(result);
 }

@@ -60,6 +60,7 @@ eco_claim_daily_reward(PG_FUNCTION_ARGS)
 	EcoResult	result;
 	EcoDailyClaim c;
 	EcoOpenTables *open;
+	EcoAccount	seen;
 	TimestampTz now;
 
 	eco_require_arg(fcinfo, 0, "user_id");
@@ -69,7 +70,7 @@ eco_claim_daily_reward(PG_FUNCTION_ARGS)
 	/* a second claim of the day is a read */
 	open = eco_tables_open(ECO_WRITE, eco_daily_tables);
 	now = eco_now();
-	if (eco_daily_load(&d, PG_GETARG_INT64(0), 0))
+	if (eco_account_read(PG_GETARG_INT64(0), &seen) && eco_daily_load(&d, &seen))
 	{
 		eco_daily_decide(&d, eco_daily_at(&d, now), &c);
 		if (c.what == ECO_CLAIM_ALREADY)
@@ -83,7 +84,7 @@ eco_claim_daily_reward(PG_FUNCTION_ARGS)
 
 	eco_call_init(&call, &eco_rewards, PG_GETARG_INT64(0), eco_daily_tables);
 	if (eco_call_begin(&call) == ECO_CALL_NO_USER ||
-		!eco_daily_load(&d, call.user_id, call.account.freezes))
+		!eco_daily_load(&d, &call.account))
 		eco_result_outcome(&result, "refused", "USER_NOT_FOUND");
 	else if (call.account.suspended)
 		eco_result_outcome(&result, "refused", "USER_SUSPENDED");
@@ -132,10 +133,11 @@ claim(EcoDaily *d, EcoAccount *account, EcoResult *result)
 	eco_row_set(&entry.row, RWD_REWARD_DAY, Int32GetDatum(reward_day));
 	eco_row_set(&entry.row, RWD_GRACE_USED, BoolGetDatum(c.what == ECO_CLAIM_GRACE));
 	eco_row_set(&entry.row, RWD_FREEZES_USED, Int32GetDatum(-entry.freezes_delta));
-	eco_entry_book(account, &entry);
+	eco_entry_prepare(account, &entry);
 	d->last_seq = entry.seq;
 	d->paid_to = Max(d->paid_to, d->streak.last_claim);
-	eco_daily_store(d);
+	eco_daily_put(d, account);
+	eco_account_flush(account);
 	ECO_CRASH_POINT("daily:after_streak");
 	eco_entry_write(&entry);
 	ECO_CRASH_POINT("daily:after_entry");
@@ -224,7 +226,7 @@ eco_streak_preview(PG_FUNCTION_ARGS)
 	eco_result_set_begin(fcinfo, "dtill");
 	open = eco_tables_open(ECO_READ, eco_daily_tables);
 	if (eco_account_read(PG_GETARG_INT64(0), &account) &&
-		eco_daily_load(&d, account.user_id, account.freezes))
+		eco_daily_load(&d, &account))
 	{
 		today = eco_daily_at(&d, now);
 		eco_daily_decide(&d, today, &c);
@@ -278,7 +280,7 @@ eco_streak_state(PG_FUNCTION_ARGS)
 	eco_result_begin(&result, fcinfo, "iidtiz");
 	open = eco_tables_open(ECO_READ, eco_daily_tables);
 	if (eco_account_read(PG_GETARG_INT64(0), &account) &&
-		eco_daily_load(&d, account.user_id, account.freezes))
+		eco_daily_load(&d, &account))
 	{
 		eco_daily_decide(&d, eco_daily_at(&d, now), &c);
 		eco_result_set(&result, 0, Int32GetDatum(eco_daily_day_before(&d, &c)));

@@ -236,7 +236,7 @@ gives_date_back(const Reversal *r, const EcoReversed *before, EcoAccount *accoun
 	if (r->reward.isnull[RWD_CLAIM_DATE] ||
 		r->gold < eco_row_int(&r->reward, ECO_COL_GOLD_DELTA) - before->gold ||
 		r->xp < eco_row_int(&r->reward, ECO_COL_XP_DELTA) - before->xp ||
-		!eco_daily_load(d, account->user_id, account->freezes) ||
+		!eco_daily_load(d, account) ||
 		d->last_seq != eco_row_int(&r->reward, ECO_COL_SEQ))
 		return false;
 	eco_daily_go_back(d, &r->reward);
@@ -277,9 +277,10 @@ post_reversal(const Reversal *r, EcoAccount *account, EcoDaily *d, EcoResult *re
 		eco_row_set(&entry.row, RWD_FREEZES_USED, Int32GetDatum(-entry.freezes_delta));
 		eco_daily_note(d, &entry.row);
 	}
-	eco_entry_book(account, &entry);
+	eco_entry_prepare(account, &entry);
 	if (d != NULL)
-		eco_daily_store(d);
+		eco_daily_put(d, account);
+	eco_account_flush(account);
 	ECO_CRASH_POINT("reverse:after_streak");
 	eco_entry_write(&entry);
 	ECO_CRASH_POINT("reverse:after_entry");

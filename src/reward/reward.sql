@@ -53,20 +53,33 @@ COMMENT ON COLUMN economy.reward_audit.streak_before IS
     'of a reversal that it goes back to. With streak_day, best, claim_date, last_grace_on, '
     'excused_to and timezone the row of streaks can be recomputed.';
 
-CREATE TABLE economy.streaks (
-    user_id       bigint  NOT NULL CONSTRAINT streaks_pkey PRIMARY KEY,
-    streak_day    integer NOT NULL CONSTRAINT streaks_streak_day_check CHECK (streak_day >= 0),
-    best          integer NOT NULL,
-    last_claim_on date,
-    last_grace_on date,
-    excused_to    date,
-    paid_to       date,
-    last_seq      bigint  NOT NULL,
-    timezone      text    NOT NULL,
-    CONSTRAINT streaks_last_claim_on_check CHECK ((streak_day = 0) = (last_claim_on IS NULL))
-) WITH (fillfactor = 70);
-SELECT pg_catalog.pg_extension_config_dump('economy.streaks', '');
-COMMENT ON TABLE economy.streaks IS
+CREATE FUNCTION economy_internal.streak_of(sections bytea) RETURNS TABLE (
+    streak_day integer, best integer, last_claim_on date, last_grace_on date, excused_to date,
+    paid_to date, last_seq bigint, timezone text
+)
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'eco_streak_of';
+COMMENT ON FUNCTION economy_internal.streak_of(bytea) IS
+    'The daily streak that stands in an account; no row for none, or a damaged one.';
+
+CREATE FUNCTION economy_internal.streak_sound(sections bytea) RETURNS boolean
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_streak_sound';
+COMMENT ON FUNCTION economy_internal.streak_sound(bytea) IS
+    'Whether the daily streak in an account can be read, or there is none.';
+
+CREATE FUNCTION economy_internal.with_streak(
+    sections bytea, streak_day integer, best integer, last_claim_on date, last_grace_on date,
+    excused_to date, paid_to date, last_seq bigint, timezone text
+) RETURNS bytea
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_with_streak';
+COMMENT ON FUNCTION economy_internal.with_streak(
+    bytea, integer, integer, date, date, date, date, bigint, text) IS
+    'An account''s sections with another daily streak, or without one when streak_day is null: '
+    'for who corrects one that the audit found to be wrong.';
+
+CREATE VIEW economy.streaks AS
+    SELECT a.user_id, s.*
+    FROM economy.accounts a CROSS JOIN LATERAL economy_internal.streak_of(a.sections) s;
+COMMENT ON VIEW economy.streaks IS
     'Daily streak per user as of the last claim; economy.streak_state() evaluates it for now.';
 COMMENT ON COLUMN economy.streaks.last_grace_on IS 'The missed date that grace covered last.';
 COMMENT ON COLUMN economy.streaks.excused_to IS

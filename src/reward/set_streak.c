@@ -77,7 +77,7 @@ eco_set_streak(PG_FUNCTION_ARGS)
 	switch (eco_call_begin(&call))
 	{
 		case ECO_CALL_NEW:
-			eco_daily_load(&d, call.user_id, call.account.freezes);
+			eco_daily_load(&d, &call.account);
 			correct(&c, &d, &call.account, &result);
 			break;
 		case ECO_CALL_REPLAY:
@@ -147,9 +147,10 @@ correct(const Correction *c, EcoDaily *d, EcoAccount *account, EcoResult *result
 	eco_row_set(&entry.row, RWD_EVENT_ID, c->has_key ? c->key.datum : CStringGetTextDatum(seq));
 	eco_row_set(&entry.row, RWD_ACTOR, c->actor.datum);
 	eco_row_set(&entry.row, RWD_REASON, c->reason.datum);
-	eco_entry_book(account, &entry);
+	eco_entry_prepare(account, &entry);
 	d->last_seq = entry.seq;
-	eco_daily_store(d);
+	eco_daily_put(d, account);
+	eco_account_flush(account);
 	eco_entry_write(&entry);
 	ECO_CRASH_POINT("set_streak:after_entry");
 	eco_result_outcome(result, "new", "OK");

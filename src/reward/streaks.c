@@ -5,7 +5,7 @@
  * The rule is core/streak.c; here are its inputs: the local date of a moment in
  * a zone, which dates existed between two claims, and which were paid.  Every
  * entry that changes a streak holds the streak after it and names the entry it
- * went on from, so a row of streaks can be recomputed, and gone back from.
+ * went on from, so the streak in the account can be recomputed, and gone back from.
  */
 #include "postgres.h"
 
@@ -20,46 +20,15 @@
 #include "ledger/args.h"
 #include "ledger/user.h"
 #include "reward/level.h"
+#include "reward/streak_section.h"
 #include "reward/streaks.h"
 #include "settings.h"
 
 #define NEXT_CLAIM_SEARCH_H 72	/* the next date begins within this */
 
-enum
-{
-	STR_USER_ID,
-	STR_DAY,
-	STR_BEST,
-	STR_LAST_CLAIM,
-	STR_LAST_GRACE,
-	STR_EXCUSED_TO,
-	STR_PAID_TO,
-	STR_LAST_SEQ,
-	STR_TIMEZONE,
-	STR_COLUMNS
-};
-
-static EcoTable streaks = {
-	.name = "streaks",
-	.ncolumns = STR_COLUMNS,
-	.columns = {
-		{"user_id", INT8OID, false},
-		{"streak_day", INT4OID, true},
-		{"best", INT4OID, true},
-		{"last_claim_on", DATEOID, true},
-		{"last_grace_on", DATEOID, true},
-		{"excused_to", DATEOID, true},
-		{"paid_to", DATEOID, true},
-		{"last_seq", INT8OID, true},
-		{"timezone", TEXTOID, true},
-	},
-	.nkeys = 1,
-	.keys = {{1, {STR_USER_ID}}},
-};
-
-EcoTable   *const eco_daily_tables[] = {&eco_accounts, &eco_reward_audit, &streaks, &eco_users,
+EcoTable   *const eco_daily_tables[] = {&eco_accounts, &eco_reward_audit, &eco_users,
 ECO_LEVEL_TABLES, NULL};
-EcoTable   *const eco_daily_seen_tables[] = {&eco_accounts, &streaks, &eco_users,
+EcoTable   *const eco_daily_seen_tables[] = {&eco_accounts, &eco_users,
 &eco_level_experiments, NULL};
 
 static void set_date(EcoRow *row, int column, int32 date);
@@ -68,12 +37,13 @@ static bool is_paid(const EcoDaily *d, int32 date, EcoRow *entry, char **event_i
 static int32 local_date(TimestampTz at, pg_tz *zone);
 
 bool
-eco_daily_load(EcoDaily *d, int64 user_id, int32 freezes)
+eco_daily_load(EcoDaily *d, const EcoAccount *account)
 {
-	Datum		key = Int64GetDatum(user_id);
+	EcoSection	section;
+	EcoStoredStreak stored;
 
 	memset(d, 0, sizeof(*d));
-	d->user_id = user_id;
+	d->user_id = account->user_id;
 	d->policy = (EcoStreakPolicy)
 	{
 		eco_streak_grace_days, eco_streak_dormancy_days,
@@ -82,26 +52,28 @@ eco_daily_load(EcoDaily *d, int64 user_id, int32 freezes)
 	d->streak.last_claim = ECO_NO_DAY;
 	d->streak.last_grace = ECO_NO_DAY;
 	d->streak.excused_to = ECO_NO_DAY;
-	d->streak.freezes = freezes;
+	d->streak.freezes = account->freezes;
 	d->paid_to = ECO_NO_DAY;
-	d->user_zone_name = eco_user_timezone(user_id);
+	d->user_zone_name = eco_user_timezone(account->user_id);
 	if (d->user_zone_name == NULL)
 		return false;
 	d->user_zone = eco_zone_or_utc(d->user_zone_name);
 	eco_daily_commit_zone(d);
-	d->exists = eco_row_find(&streaks, user_id, 0, 1, &key, &d->row);
-	if (!d->exists)
+	if (!eco_account_section(account, ECO_SECTION_STREAK, &section))
 		return true;
-	d->streak.day = DatumGetInt32(d->row.values[STR_DAY]);
-	d->streak.best = DatumGetInt32(d->row.values[STR_BEST]);
-	d->streak.last_claim = get_date(&d->row, STR_LAST_CLAIM);
-	d->streak.last_grace = get_date(&d->row, STR_LAST_GRACE);
-	d->streak.excused_to = get_date(&d->row, STR_EXCUSED_TO);
-	d->paid_to = get_date(&d->row, STR_PAID_TO);
-	d->last_seq = eco_row_int(&d->row, STR_LAST_SEQ);
+	if (!eco_streak_read(&section, &stored))
+		ECO_ERROR(ECO_LEDGER_DAMAGED,
+				  errmsg("account of user %lld has a damaged streak", (long long) d->user_id));
+	d->streak.day = stored.day;
+	d->streak.best = stored.best;
+	d->streak.last_claim = stored.last_claim;
+	d->streak.last_grace = stored.last_grace;
+	d->streak.excused_to = stored.excused_to;
+	d->paid_to = stored.paid_to;
+	d->last_seq = stored.last_seq;
 	if (d->streak.last_claim != ECO_NO_DAY)
 	{
-		d->claim_zone_name = TextDatumGetCString(d->row.values[STR_TIMEZONE]);
+		d->claim_zone_name = pnstrdup(stored.zone, stored.zone_len);
 		d->claim_zone = eco_zone_or_utc(d->claim_zone_name);
 	}
 	return true;
@@ -151,24 +123,20 @@ eco_daily_note(const EcoDaily *d, EcoRow *entry)
 }
 
 void
-eco_daily_store(EcoDaily *d)
+eco_daily_put(const EcoDaily *d, EcoAccount *account)
 {
-	if (!d->exists)
-		eco_row_init(&d->row, &streaks);
-	eco_row_set(&d->row, STR_USER_ID, Int64GetDatum(d->user_id));
-	eco_row_set(&d->row, STR_DAY, Int32GetDatum(d->streak.day));
-	eco_row_set(&d->row, STR_BEST, Int32GetDatum(d->streak.best));
-	set_date(&d->row, STR_LAST_CLAIM, d->streak.last_claim);
-	set_date(&d->row, STR_LAST_GRACE, d->streak.last_grace);
-	set_date(&d->row, STR_EXCUSED_TO, d->streak.excused_to);
-	set_date(&d->row, STR_PAID_TO, d->paid_to);
-	eco_row_set(&d->row, STR_LAST_SEQ, Int64GetDatum(d->last_seq));
-	eco_row_set(&d->row, STR_TIMEZONE, CStringGetTextDatum(d->claim_zone_name));
-	if (d->exists)
-		eco_row_update(&d->row, d->user_id);
-	else
-		eco_row_insert(&d->row, d->user_id);
-	d->exists = true;
+	EcoStoredStreak stored = {
+		.day = d->streak.day, .best = d->streak.best,
+		.last_claim = d->streak.last_claim, .last_grace = d->streak.last_grace,
+		.excused_to = d->streak.excused_to, .paid_to = d->paid_to,
+		.last_seq = d->last_seq,
+		.zone = d->claim_zone_name, .zone_len = (int) strlen(d->claim_zone_name)
+	};
+	uint8		payload[ECO_STREAK_MAX];
+	EcoSection	section = {.version = ECO_STREAK_VERSION, .data = payload};
+
+	section.len = eco_streak_write(&stored, payload);
+	eco_account_set_section(account, ECO_SECTION_STREAK, &section);
 }
 
 void

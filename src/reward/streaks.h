@@ -15,8 +15,6 @@
 typedef struct EcoDaily
 {
 	int64		user_id;
-	EcoRow		row;
-	bool		exists;			/* there is a row in streaks */
 	EcoStreakPolicy policy;
 	EcoStreak	streak;
 	char	   *user_zone_name;
@@ -46,7 +44,7 @@ extern EcoTable *const eco_daily_seen_tables[];
 extern bool eco_daily_asks_journal(const EcoDaily *d);
 
 /* Reads under the active snapshot; false for an unknown user. */
-extern bool eco_daily_load(EcoDaily *d, int64 user_id, int32 freezes);
+extern bool eco_daily_load(EcoDaily *d, const EcoAccount *account);
 
 /* Set the streak to what it was before this entry. */
 extern void eco_daily_go_back(EcoDaily *d, const EcoRow *entry);
@@ -54,8 +52,8 @@ extern void eco_daily_go_back(EcoDaily *d, const EcoRow *entry);
 /* Note the streak, and the entry it goes on from, in an entry to be posted. */
 extern void eco_daily_note(const EcoDaily *d, EcoRow *entry);
 
-/* Store the streak.  The account lock covers the row. */
-extern void eco_daily_store(EcoDaily *d);
+/* Put the streak into the account, before its flush. */
+extern void eco_daily_put(const EcoDaily *d, EcoAccount *account);
 
 /* The claim's zone is the user's from now on: no change of zone is pending. */
 extern void eco_daily_commit_zone(EcoDaily *d);

@@ -16,7 +16,10 @@ SELECT format('CREATE TABLE bench.%s_accounts (LIKE economy.accounts INCLUDING A
 FROM unnest(ARRAY['app', 'twin']) peer
 \gexec
 CREATE TABLE bench.twin_rewards (LIKE economy.reward_audit INCLUDING ALL) WITH (autovacuum_enabled = off);
-CREATE TABLE bench.twin_streaks (LIKE economy.streaks INCLUDING ALL) WITH (fillfactor = 70, autovacuum_enabled = off);
+CREATE TABLE bench.twin_streaks (
+    user_id bigint PRIMARY KEY, streak_day integer NOT NULL, best integer NOT NULL, last_claim_on date, last_grace_on date, excused_to date, paid_to date,
+    last_seq bigint NOT NULL, timezone text NOT NULL
+) WITH (fillfactor = 70, autovacuum_enabled = off);
 CREATE TABLE bench.twin_actions (LIKE economy.user_actions INCLUDING ALL) WITH (autovacuum_enabled = off);
 CREATE TABLE bench.twin_stats (
     user_id bigint, game text COLLATE "C", total bigint NOT NULL, wins bigint NOT NULL, losses bigint NOT NULL, draws bigint NOT NULL,

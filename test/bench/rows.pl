@@ -99,7 +99,7 @@ our %measures = (
 		what => 'one call of a PL/pgSQL function with the same checks and a hash chain' },
 	'claim_daily_reward' => { script => 'daily', daily => 1, vars => {}, entries => $economy->{entries},
 		settings => { 'economy.notify' => 'off', search_path => 'economy' },
-		tables => 'economy.accounts, economy.reward_audit, economy.streaks',
+		tables => 'economy.accounts, economy.reward_audit',
 		what => 'economy.claim_daily_reward(), economy.notify = off' },
 	'claim_daily_reward, PL/pgSQL' => { script => 'daily', daily => 1, vars => {}, settings => { search_path => 'bench' },
 		entries => $twin->{entries}, tables => 'bench.twin_accounts, bench.twin_rewards, bench.twin_streaks',

@@ -36,5 +36,4 @@ $$;
 ALTER TABLE economy.accounts SET (autovacuum_enabled = off);
 ALTER TABLE economy.shop_transactions SET (autovacuum_enabled = off);
 ALTER TABLE economy.reward_audit SET (autovacuum_enabled = off);
-ALTER TABLE economy.streaks SET (autovacuum_enabled = off);
 ALTER TABLE economy.user_actions SET (autovacuum_enabled = off);

@@ -4,6 +4,7 @@
 -- Run as superuser.  Guards, constraints and indexes are taken away until the final ROLLBACK.
 BEGIN;
 SELECT no_plan();
+\ir ../writable_views.sql
 SET LOCAL jit = off;
 SET LOCAL search_path = economy, economy_internal, public;
 SET LOCAL client_min_messages = warning;
@@ -181,14 +182,14 @@ FROM (VALUES ('UPDATE shop_stock SET remaining = remaining - 1 WHERE product_id 
 CREATE FUNCTION pg_temp.added(relation text, VARIADIC rows jsonb[]) RETURNS text LANGUAGE sql AS $$
     SELECT string_agg(format('INSERT INTO %1$s (%2$s) SELECT %2$s FROM jsonb_populate_record(NULL::%1$s, %3$L)', relation, (SELECT string_agg(k, ', ') FROM jsonb_object_keys(r) k), r), '; ') FROM unnest(rows) r $$;
 SELECT is(pg_temp.says('orphans', pg_temp.added(relation, '{"user_id": -7}'), '-7'), '-7|orphan_row|an account|only ' || what, relation)
-FROM (VALUES ('users', 'a user'), ('streaks', 'a streak'), ('audit_checkpoints', 'an audit checkpoint'), ('stream_checkpoints', 'a stream checkpoint'), ('rollup_positions', 'a rollup position'), ('game_stats_more', 'statistics'), ('user_game_stats_summary', 'daily statistics'),
+FROM (VALUES ('users', 'a user'), ('audit_checkpoints', 'an audit checkpoint'), ('stream_checkpoints', 'a stream checkpoint'), ('rollup_positions', 'a rollup position'), ('game_stats_more', 'statistics'), ('user_game_stats_summary', 'daily statistics'),
     ('pruned_stats', 'statistics of pruned actions'), ('pruned_actions', 'keys of pruned actions'), ('user_segments', 'a segment'), ('segment_history', 'a history of segments'), ('recommendations', 'recommendations'), ('anchor_heads', 'an anchored head')) v (relation, what);
 SELECT is(pg_temp.says('orphans', change), says, change)
 FROM (VALUES ('UPDATE rollup_positions SET seq = 0 WHERE user_id = {u}', 'U|missing_entry|the entry of the rollup position|nothing|0'), ('UPDATE rollup_positions SET seq = 1 WHERE user_id = {u}', 'nothing'), ('UPDATE rollup_positions SET seq = (SELECT a.seq FROM accounts a WHERE a.user_id = {u}) WHERE user_id = {u}', 'nothing'), ('UPDATE rollup_positions SET seq = 1 + (SELECT a.seq FROM accounts a WHERE a.user_id = {u}) WHERE user_id = {u}', 'U|missing_entry|the entry of the rollup position|nothing|29'),
     ('INSERT INTO rfm_reversals VALUES ({u}, 5)', 'nothing'), ('INSERT INTO rfm_reversals VALUES ({u}, 6)', 'U|missing_entry|the entry of the reversed purchase|nothing|6'), ('DELETE FROM reward_audit WHERE user_id = {u} AND seq = 11', 'U|orphan_row|reward RU-11|only its reversal|RU-12|12; U|orphan_row|reward RU-11|only its reversal|RU-13|13')) v (change, says);
 SELECT is(pg_temp.says('orphans', 'UPDATE gold_adjustments SET user_id = -7 WHERE user_id = {u}', '-7'), '-7|orphan_row|an account|none|G-7-1|1', 'entries of nobody: the first is named');
 SELECT is(pg_temp.says('twice', pg_temp.added(relation, '{"user_id": -8}', '{"user_id": -8}'), '-8'), '-8|duplicate_row|one row of ' || replace(relation, '_more', '') || '|2 rows', relation || ': two rows')
-FROM unnest(ARRAY['accounts', 'users', 'streaks', 'audit_checkpoints', 'stream_checkpoints', 'rollup_positions', 'user_segments', 'game_stats_more', 'user_game_stats_summary', 'pruned_stats', 'pruned_actions', 'segment_history', 'recommendations', 'shop_user_units', 'anchor_heads']) relation;
+FROM unnest(ARRAY['accounts', 'users', 'audit_checkpoints', 'stream_checkpoints', 'rollup_positions', 'user_segments', 'game_stats_more', 'user_game_stats_summary', 'pruned_stats', 'pruned_actions', 'segment_history', 'recommendations', 'shop_user_units', 'anchor_heads']) relation;
 SELECT is(pg_temp.says('twice', pg_temp.added(relation, '{"user_id": -8}', '{"user_id": -8}' || other::jsonb), '-8'), 'nothing', format('%s: one more of %s', relation, other))
 FROM (VALUES ('game_stats_more', '{"game": "a"}'), ('user_game_stats_summary', '{"day": "2031-01-01"}'), ('user_game_stats_summary', '{"game": "a"}'), ('pruned_stats', '{"game": "a"}'), ('pruned_stats', '{"day": "2031-01-01"}'), ('pruned_actions', '{"key": "00000000-0000-0000-0000-000000000001"}'),
     ('segment_history', '{"change_no": 7}'), ('recommendations', '{"number": 7}'), ('shop_user_units', '{"product_id": "a"}'), ('anchor_heads', '{"anchor_id": 7}')) v (relation, other);

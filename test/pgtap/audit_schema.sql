@@ -1,6 +1,6 @@
 -- audit_schema() finds whatever is not as it was installed. Each damage is undone.
 BEGIN;
-SELECT plan(82);
+SELECT plan(83);
 SET LOCAL client_min_messages = warning;
 CREATE ROLE pgtap_stranger;
 CREATE ROLE pgtap_app;
@@ -43,7 +43,8 @@ SELECT matches(pg_temp.found_after(damage), finding, damage) FROM (VALUES
     ('ALTER TYPE economy.grant_result ALTER ATTRIBUTE gold TYPE text', E'^type economy\\.grant_result: of the extension, .* gold bigint, .* \\| of the extension, .* gold text, .*$'),
     ('ALTER TYPE economy.claim_result DROP ATTRIBUTE success', E'^type economy\\.claim_result: of the extension, success .* \\| of the extension, state .*$'),
     ('ALTER TYPE economy.grant_result RENAME TO other', E'^type economy\\.grant_result: .* \\| none$'),
-    ('ALTER EXTENSION economy DROP TABLE economy.streaks', E'table economy\\.streaks: of the extension \\| none'),
+    ('ALTER EXTENSION economy DROP TABLE economy.user_segments', E'table economy\\.user_segments: of the extension \\| none'),
+    ('ALTER EXTENSION economy DROP VIEW economy.streaks', E'view economy\\.streaks: of the extension \\| none'),
     ('CREATE TABLE public.actions_below () INHERITS (economy.user_actions)', E'table public\\.actions_below: guarded as economy\\.user_actions, whose entries it holds \\| not always guarded'),
     ('ALTER FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean) SECURITY DEFINER', E'function economy\\.purchase\\(.*\\): as installed \\| another'),
     ('ALTER FUNCTION economy.upsert_product(jsonb, text) RESET search_path', E'function economy\\.upsert_product\\(.*\\): as installed \\| another'),

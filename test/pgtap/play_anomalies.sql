@@ -3,7 +3,7 @@
 -- Run as superuser: statistics are planted directly, until the final ROLLBACK.
 BEGIN;
 SELECT no_plan();
-\ir ../writable_stats.sql
+\ir ../writable_views.sql
 
 SELECT ok(abs(w.lower - l) < 1e-12 AND abs(w.upper - u) < 1e-12, format('Wilson %s of %s: %s %s', wins, n, w.lower, w.upper))
 FROM (VALUES (18, 20, 0.6989663547715128, 0.9721335187862319), (4, 200, 0.00780442641634947, 0.05028708690582643),

@@ -25,7 +25,7 @@ sub progress { return $dbh->selectall_arrayref('SELECT pid, task, done, total, r
 
 # The sweep stands still where a table that it reads is locked, before it reads any.
 foreach my $case ([ 'economy.shop_transactions', 'audit_sweep', 0, 1 ], [ 'economy.pruned_actions', 'audit_sweep', 0, 1 ],
-	[ 'economy.streaks', 'audit_sweep', 0, 1 ], [ 'economy.shop_stock', 'audit_sweep', 0, 1 ], [ 'economy.user_game_stats_summary', 'audit_sweep', 0, 1 ])
+	[ 'economy.stream_checkpoints', 'audit_sweep', 0, 1 ], [ 'economy.shop_stock', 'audit_sweep', 0, 1 ], [ 'economy.user_game_stats_summary', 'audit_sweep', 0, 1 ])
 {
 	my ($table, $task, $done, $total) = @$case;
 

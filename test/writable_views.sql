@@ -1,5 +1,5 @@
--- Makes the view economy.game_stats writable until the end of the transaction, for who
--- plants statistics: into the account, or, without one, into the table beside it.
+-- Makes the views of what is packed in accounts writable until the end of the transaction,
+-- for who plants statistics, without an account into the table beside it, or a streak.
 CREATE FUNCTION pg_temp.write_stats() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP <> 'INSERT' THEN
@@ -22,3 +22,19 @@ END
 $$;
 CREATE TRIGGER write_stats INSTEAD OF INSERT OR UPDATE OR DELETE ON economy.game_stats
     FOR EACH ROW EXECUTE FUNCTION pg_temp.write_stats();
+
+CREATE FUNCTION pg_temp.write_streak() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        UPDATE economy.accounts a SET sections = economy_internal.with_streak(a.sections, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)
+        WHERE a.user_id = OLD.user_id;
+        RETURN OLD;
+    END IF;
+    UPDATE economy.accounts a
+    SET sections = economy_internal.with_streak(a.sections, NEW.streak_day, NEW.best, NEW.last_claim_on, NEW.last_grace_on, NEW.excused_to, NEW.paid_to, NEW.last_seq, NEW.timezone)
+    WHERE a.user_id = NEW.user_id;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER write_streak INSTEAD OF INSERT OR UPDATE OR DELETE ON economy.streaks
+    FOR EACH ROW EXECUTE FUNCTION pg_temp.write_streak();
