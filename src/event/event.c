@@ -18,11 +18,14 @@
 
 #include "errors.h"
 #include "event/event.h"
+#include "ledger/flat.h"
 #include "ledger/stream.h"
 #include "settings.h"
 
+static void tell_kept(const EcoEntries *entries, EcoListener *listener);
+static void tell_found(const EcoEntries *entries, EcoListener *listener);
+static void tell_stream(const EcoEntries *entries, EcoListener *listener);
 static void tell(const EcoJournal *journal, const EcoRow *row, EcoListener *listener);
-static const EcoJournal *journal_of(char letter);
 static void notify(EcoListener *listener, const EcoEvent *event);
 
 #define ECO_TIME_MAX 64
@@ -151,45 +154,76 @@ eco_event_text(EcoEvent *event, const char *key, const EcoRow *row, int column)
 }
 
 void
-eco_tell_entries(char letter, int64 user_id, int64 first, int64 last, EcoListener *listener)
+eco_tell_entries(const EcoEntries *entries, EcoListener *listener)
 {
+	if (eco_is_deaf_to(listener, entries->letter))
+		return;
+	if (entries->rows != NULL)
+		tell_kept(entries, listener);
+	else if (entries->letter != 0 && entries->first == entries->last)
+		tell_found(entries, listener);
+	else
+		tell_stream(entries, listener);
+}
+
+static void
+tell_kept(const EcoEntries *entries, EcoListener *listener)
+{
+	const char *at = entries->rows;
+	const EcoJournal *journal;
+	EcoRow		row;
+
+	for (int64 seq = entries->first; seq <= entries->last; seq++)
+	{
+		at = eco_flat_read(at, &journal, &row);
+		tell(journal, &row, listener);
+	}
+}
+
+static void
+tell_found(const EcoEntries *entries, EcoListener *listener)
+{
+	const EcoJournal *journal = eco_journal_of(entries->letter);
+	Datum		key[2] = {Int64GetDatum(entries->user_id), Int64GetDatum(entries->first)};
+	EcoRow		row;
+
+	if (journal == NULL)
+		ECO_ERROR(ECO_LEDGER_DAMAGED, errmsg("no journal has the letter \"%c\"", entries->letter));
+	if (eco_row_find(journal->table, entries->user_id, 0, 2, key, &row))
+		tell(journal, &row, listener);
+}
+
+static void
+tell_stream(const EcoEntries *entries, EcoListener *listener)
+{
+	EcoStream  *stream = eco_stream_begin(entries->user_id, entries->first - 1);
 	const EcoJournal *journal;
 	const EcoRow *row;
-	EcoStream  *stream;
 
-	if (eco_is_deaf_to(listener, letter))
-		return;
-	if (letter != 0 && first == last)
-	{
-		Datum		key[2] = {Int64GetDatum(user_id), Int64GetDatum(first)};
-		EcoRow		found;
-
-		journal = journal_of(letter);
-		if (eco_row_find(journal->table, user_id, 0, 2, key, &found))
-			tell(journal, &found, listener);
-		return;
-	}
-	stream = eco_stream_begin(user_id, first - 1);
 	while ((row = eco_stream_next(stream, &journal)) != NULL &&
-		   eco_row_int(row, ECO_COL_SEQ) <= last)
+		   eco_row_int(row, ECO_COL_SEQ) <= entries->last)
 		tell(journal, row, listener);
 	eco_stream_end(stream);
 }
 
-/* Tell one entry, and free what that allocated: a range of entries may be long. */
+/*
+ * Tell one entry.  What that allocates goes with the next one, for there may be many, or
+ * one that failed before.
+ */
 static void
 tell(const EcoJournal *journal, const EcoRow *row, EcoListener *listener)
 {
-	MemoryContext context;
+	static MemoryContext context = NULL;
 	MemoryContext old_context;
 
 	if (eco_is_deaf_to(listener, journal->letter))
 		return;
-	context = AllocSetContextCreate(CurrentMemoryContext, "economy event", ALLOCSET_SMALL_SIZES);
+	if (context == NULL)
+		context = AllocSetContextCreate(TopMemoryContext, "economy event", ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(context);
 	old_context = MemoryContextSwitchTo(context);
 	journal->tell(row, listener);
 	MemoryContextSwitchTo(old_context);
-	MemoryContextDelete(context);
 }
 
 bool
@@ -198,16 +232,6 @@ eco_is_deaf_to(const EcoListener *listener, char letter)
 	const EcoJournal *journal = listener->deaf == 0 || letter == 0 ? NULL : eco_journal_of(letter);
 
 	return journal != NULL && (journal->types & ~listener->deaf) == 0;
-}
-
-static const EcoJournal *
-journal_of(char letter)
-{
-	const EcoJournal *journal = eco_journal_of(letter);
-
-	if (journal == NULL)
-		ECO_ERROR(ECO_LEDGER_DAMAGED, errmsg("no journal has the letter \"%c\"", letter));
-	return journal;
 }
 
 /* Write the event as a reference: its envelope, with nothing but the seq in its data. */

@@ -3,7 +3,8 @@
  *		Events: CloudEvents 1.0 structured JSON, told from the rows of journals.
  *
  * An event is a function of an entry that is stored, so what a listener hears
- * at once, what replay() returns later and what changes() feeds are the same.
+ * at once, what replay() returns later and what changes() feeds are the same.  It is
+ * told from the entry's row, which is read, or was kept when it was written.
  * Each journal's domain gives the ledger a function that tells the events of
  * one of its rows (EcoJournal.tell):
  *
@@ -73,13 +74,23 @@ extern void eco_event_end(EcoEvent *event, const EcoRow *row, EcoListener *liste
 /* A member with the value of a text column, or null. */
 extern void eco_event_text(EcoEvent *event, const char *key, const EcoRow *row, int column);
 
+/* Entries of a user, from first to last. */
+typedef struct EcoEntries
+{
+	int64		user_id;
+	int64		first;
+	int64		last;
+	char		letter;			/* of the journal of all of them, when it is
+								 * known; else 0 */
+	const char *rows;			/* as eco_flat_write() has kept them, one
+								 * behind the other; NULL: they are read */
+} EcoEntries;
+
 /*
- * Tell the events of a user's entries from first to last under the active
- * snapshot, in the order of seq.  All of them are of the journal with this letter
- * when it is known, else letter is 0.
+ * Tell their events in the order of seq; what is read for that is read under the active
+ * snapshot.
  */
-extern void eco_tell_entries(char letter, int64 user_id, int64 first, int64 last,
-							 EcoListener *listener);
+extern void eco_tell_entries(const EcoEntries *entries, EcoListener *listener);
 
 /*
  * Hears by NOTIFY on the event's channels, in the current transaction; deaf to the

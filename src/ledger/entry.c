@@ -60,8 +60,7 @@ EcoTable	eco_accounts = {
 	.keys = {{1, {ACC_USER_ID}}},
 };
 
-void		(*eco_entry_posted_hook) (const EcoJournal *journal, int64 user_id, int64 seq,
-									  bool live) = NULL;
+void		(*eco_entry_posted_hook) (const EcoJournal *journal, const EcoRow *row) = NULL;
 bool		(*eco_entry_live_hook) (void) = NULL;
 
 /* of all accounts: when it rises during a write, a trigger has made entries */
@@ -273,8 +272,7 @@ eco_entries_write(EcoEntry **entries, int n)
 	{
 		eco_async_note(entries[i]->journal);
 		if (eco_entry_posted_hook != NULL)
-			eco_entry_posted_hook(entries[i]->journal, eco_row_int(rows[i], ECO_COL_USER_ID),
-								  entries[i]->seq, DatumGetBool(rows[i]->values[ECO_COL_LIVE]));
+			eco_entry_posted_hook(entries[i]->journal, rows[i]);
 	}
 	if (n > 0)
 		eco_rows_insert(rows, n, eco_row_int(rows[0], ECO_COL_USER_ID));

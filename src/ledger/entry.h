@@ -135,8 +135,7 @@ extern uint64 eco_account_flushes(void);
 /* Asked of every new entry, if set: whether the relay is to tell it. */
 extern bool (*eco_entry_live_hook) (void);
 
-/* Called for every new entry, if set. */
-extern void (*eco_entry_posted_hook) (const EcoJournal *journal, int64 user_id, int64 seq,
-									  bool live);
+/* Called for every new entry, if set, before its row is inserted. */
+extern void (*eco_entry_posted_hook) (const EcoJournal *journal, const EcoRow *row);
 
 #endif

@@ -51,14 +51,6 @@ eco_journal_of(char letter)
 	return NULL;
 }
 
-/* Whether the hash leaves the column out: it is the hash, or made from it or from others. */
-static inline bool
-is_left_out(const EcoJournal *journal, int column)
-{
-	return column == ECO_COL_HASH || (column != 0 && column == journal->table->digest) ||
-		(eco_journal_is_signed(journal) && column == journal->signature_column);
-}
-
 /* Collects the texts, and returns a size that is enough for the encoded row. */
 static size_t
 collect_texts(const EcoJournal *journal, const EcoRow *row, Texts *texts)
@@ -69,7 +61,7 @@ collect_texts(const EcoJournal *journal, const EcoRow *row, Texts *texts)
 	for (int i = 0; i < table->ncolumns; i++)
 	{
 		texts->at[i] = NULL;
-		if (row->isnull[i] || is_left_out(journal, i))
+		if (row->isnull[i] || eco_is_of_proof(journal, i))
 			size += ECO_ENCODED_NULL;
 		else if (table->columns[i].type == TEXTOID)
 		{
@@ -134,7 +126,7 @@ eco_entry_hash(const EcoJournal *journal, const EcoRow *row,
 	eco_encode_begin(&enc, buf, size, ECO_HASH_ALGO_VERSION, (uint8) journal->letter);
 	for (int i = 0; i < row->table->ncolumns; i++)
 	{
-		if (is_left_out(journal, i))
+		if (eco_is_of_proof(journal, i))
 			continue;
 		if (row->isnull[i])
 			eco_encode_null(&enc);

@@ -80,6 +80,14 @@ eco_journal_is_signed(const EcoJournal *journal)
 	return journal->signature_column != 0;
 }
 
+/* Whether the column is the hash, or made from it or from others: no hash covers it. */
+static inline bool
+eco_is_of_proof(const EcoJournal *journal, int column)
+{
+	return column == ECO_COL_HASH || (column != 0 && column == journal->table->digest) ||
+		(eco_journal_is_signed(journal) && column == journal->signature_column);
+}
+
 /*
  * Hash of a stored or new row of the journal after `prev`.  The signature is left
  * out: it is made from the hash; and so is the digest of a key, made from its texts.

@@ -217,9 +217,11 @@ tell_page(Call *call)
 {
 	EcoCursor  *cursor = &call->cursor;
 	EcoListener listener = {put_event, call->info, 0};
+	EcoEntries	entries[ECO_TOLD_AT_ONCE];
 	const EcoFeedEntry *entry = NULL;
 	EcoFeedEntry newest = {.place = eco_place_before_all};
 	int			told;
+	int			n = 0;
 
 	if (lags_behind(call))
 	{
@@ -231,12 +233,18 @@ tell_page(Call *call)
 	take_feed(call);
 	for (told = 0; told < call->max && (entry = next_entry(call)) != NULL; told++)
 	{
-		eco_feed_tell(entry->journal, entry->place.user_id, entry->place.seq, entry->place.seq,
-					  &listener);
+		if (n == ECO_TOLD_AT_ONCE)
+		{
+			eco_feed_tell(entries, n, &listener);
+			n = 0;
+		}
+		entries[n++] = eco_feed_entries(entry);
 		cursor->told = entry->place;
 		if (eco_place_compare(&entry->place, &newest.place) > 0)
 			newest = *entry;
 	}
+	if (n > 0)
+		eco_feed_tell(entries, n, &listener);
 	if (eco_place_compare(&newest.place, &cursor->newest.place) > 0)
 		cursor->newest = eco_witness_of(&newest);
 	if (told < call->max)

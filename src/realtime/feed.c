@@ -438,9 +438,16 @@ is_general(int sqlerrcode)
 		sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
 }
 
+/* Whether it is a single entry that is read: what cannot be told then cannot be told. */
+static inline bool
+is_last_try(const EcoEntries *entries, int n)
+{
+	return n == 1 && entries->first == entries->last && entries->rows == NULL;
+}
+
 /* Tell these entries; false, with a warning, when they cannot be told. */
 static bool
-try_to_tell(char journal, int64 user_id, int64 first, int64 last, int level, EcoListener *listener)
+try_to_tell(const EcoEntries *entries, int n, EcoListener *listener)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -450,7 +457,8 @@ try_to_tell(char journal, int64 user_id, int64 first, int64 last, int level, Eco
 	MemoryContextSwitchTo(caller);
 	PG_TRY();
 	{
-		eco_tell_entries(journal, user_id, first, last, listener);
+		for (int i = 0; i < n; i++)
+			eco_tell_entries(&entries[i], listener);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -464,10 +472,11 @@ try_to_tell(char journal, int64 user_id, int64 first, int64 last, int level, Eco
 		if (is_general(error->sqlerrcode))
 			ReThrowError(error);
 		told = false;
-		ereport(level,
+		ereport(is_last_try(entries, n) ? WARNING : DEBUG1,
 				(errcode(ECO_LEDGER_DAMAGED),
 				 errmsg("entry %lld of user %lld cannot be told and is passed over: %s",
-						(long long) first, (long long) user_id, error->message)));
+						(long long) entries->first, (long long) entries->user_id,
+						error->message)));
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
@@ -475,28 +484,38 @@ try_to_tell(char journal, int64 user_id, int64 first, int64 last, int level, Eco
 	return told;
 }
 
-void
-eco_feed_tell(char journal, int64 user_id, int64 first, int64 last, EcoListener *listener)
+/* One by one, as they are read, to pass over those alone that cannot be told. */
+static void
+tell_apart(const EcoEntries *entries, EcoListener *listener)
 {
-	MemoryContext context;
-	Collector	collector = {.last = &collector.first};
+	EcoEntries	one = *entries;
+
+	one.rows = NULL;
+	for (one.first = entries->first; one.first <= entries->last; one.first++)
+	{
+		one.last = one.first;
+		eco_feed_tell(&one, 1, listener);
+	}
+}
+
+void
+eco_feed_tell(const EcoEntries *entries, int n, EcoListener *listener)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "economy events heard",
+												  ALLOCSET_DEFAULT_SIZES);
+	Collector	collector = {.context = context, .last = &collector.first};
 	bool		told;
 
-	if (eco_is_deaf_to(listener, journal))
-		return;
-	context = AllocSetContextCreate(CurrentMemoryContext, "economy events heard",
-									ALLOCSET_DEFAULT_SIZES);
-	collector.context = context;
 	collector.listener = (EcoListener)
 	{
 		collect, &collector, listener->deaf
 	};
-	told = try_to_tell(journal, user_id, first, last, first == last ? WARNING : DEBUG1,
-					   &collector.listener);
+	told = try_to_tell(entries, n, &collector.listener);
 	for (Heard *heard = collector.first; told && heard != NULL; heard = heard->next)
 		listener->hear(listener, heard->event);
 	MemoryContextDelete(context);
-	/* one by one, to pass over those alone that cannot be told */
-	for (int64 seq = first; !told && first < last && seq <= last; seq++)
-		eco_feed_tell(0, user_id, seq, seq, listener);
+	for (int i = 0; !told && n > 1 && i < n; i++)
+		eco_feed_tell(&entries[i], 1, listener);
+	if (!told && n == 1 && !is_last_try(entries, n))
+		tell_apart(entries, listener);
 }

@@ -7,7 +7,7 @@
  *		cursor.new = eco_snapshot_take();
  *		feed = eco_feed_begin(&cursor, number, false);
  *		while ((entry = eco_feed_next(feed)) != NULL)
- *			eco_feed_tell(entry->journal, ...);
+ *			eco_feed_tell(...);
  *		eco_feed_end(feed);
  */
 #ifndef ECO_FEED_H
@@ -39,12 +39,24 @@ extern EcoFeed *eco_feed_begin(const EcoCursor *cursor, int64 number, bool live)
 extern const EcoFeedEntry *eco_feed_next(EcoFeed *feed);
 extern void eco_feed_end(EcoFeed *feed);
 
+/* It alone, to be told. */
+static inline EcoEntries
+eco_feed_entries(const EcoFeedEntry *entry)
+{
+	return (EcoEntries)
+	{
+		.user_id = entry->place.user_id, .first = entry->place.seq, .last = entry->place.seq,
+			.letter = entry->journal
+	};
+}
+
+#define ECO_TOLD_AT_ONCE 64
+
 /*
- * Tell the events of a user's entries from first to last; of one journal when
- * it is known, else journal is 0.  What cannot be told is passed over with a
- * warning: one bad entry must not stop the others.
+ * Tell the events of these entries, which cost least when they are many, up to
+ * ECO_TOLD_AT_ONCE, for instance.  What cannot be told is passed over with a warning: one
+ * bad entry must not stop the others.
  */
-extern void eco_feed_tell(char journal, int64 user_id, int64 first, int64 last,
-						  EcoListener *listener);
+extern void eco_feed_tell(const EcoEntries *entries, int n, EcoListener *listener);
 
 #endif

@@ -5,6 +5,8 @@
  * Nothing is told of rolled-back work: a savepoint's entries leave the list
  * with it.  Just before the commit what is left goes into the relay's ring, or
  * is told by NOTIFY here, as economy.notify was when it was posted.
+ *
+ * With an entry its row is kept, so that nobody has to read it to tell of it.
  */
 #include "postgres.h"
 
@@ -21,12 +23,15 @@
 #include "crash_point.h"
 #include "event/event.h"
 #include "ledger/async.h"
+#include "ledger/flat.h"
 #include "ledger/stream.h"
 #include "realtime/posted.h"
 #include "realtime/ring.h"
 #include "settings.h"
 
 #define FIRST_CAPACITY 16
+#define FIRST_ROOM (ECO_FLAT_MAX * 2)
+#define ROWS_OF_ITEM 65536		/* in one piece */
 #define QUEUE_FULL 0.99
 #define RING_TRIES 3
 
@@ -35,11 +40,13 @@ static EcoPosted *posted = NULL;
 static int *levels = NULL;		/* nesting level of the savepoint of each */
 static int	n_posted = 0;
 static int	capacity = 0;
+static char *rows = NULL;		/* kept, where the items say */
+static Size rows_room = 0;
 static bool has_live = false;	/* some of them are for the relay */
 static EcoRing *woken = NULL;	/* to be woken after the commit */
 
 static bool is_live(void);
-static void note(const EcoJournal *journal, int64 user_id, int64 seq, bool live);
+static void note(const EcoJournal *journal, const EcoRow *row);
 static void at_end_of_transaction(XactEvent event, void *arg);
 static void at_end_of_savepoint(SubXactEvent event, SubTransactionId mine,
 								SubTransactionId parent, void *arg);
@@ -71,22 +78,73 @@ is_live(void)
 	return eco_notify == ECO_NOTIFY_RELAY && eco_ring_available();
 }
 
+/* Bytes of rows that are kept: those of the last item stand last. */
+static Size
+kept_bytes(void)
+{
+	return n_posted > 0 ? posted[n_posted - 1].rows + posted[n_posted - 1].rows_bytes : 0;
+}
+
+/* Room for another row, as long as the ring could take all of them. */
+static bool
+make_room(void)
+{
+	Size		need = kept_bytes() + ECO_FLAT_MAX;
+
+	if (need <= rows_room)
+		return true;
+	if (need > (Size) ECO_RING_ROW_BYTES * eco_ring_size)
+		return false;
+	if (rows == NULL)
+		rows = MemoryContextAlloc(TopTransactionContext, FIRST_ROOM);
+	else
+		rows = repalloc_huge(rows, rows_room * 2);
+	rows_room = Max(rows_room * 2, FIRST_ROOM);
+	return true;
+}
+
+/* Keep the row behind the others; its bytes, or 0 when it is to be read. */
+static uint32
+keep(const EcoJournal *journal, const EcoRow *row)
+{
+	if (!make_room())
+		return 0;
+	return (uint32) eco_flat_write(journal, row, rows + kept_bytes());
+}
+
+/* Let the last item have another entry; false when it is none that follows. */
+static bool
+append(const EcoPosted *next, int level)
+{
+	EcoPosted  *last = &posted[n_posted - 1];
+
+	if (n_posted == 0 || last->user_id != next->user_id || last->last + 1 != next->first ||
+		last->live != next->live || levels[n_posted - 1] != level ||
+		(last->rows_bytes == 0) != (next->rows_bytes == 0) ||
+		last->rows_bytes + next->rows_bytes > ROWS_OF_ITEM)
+		return false;
+	last->last = next->last;
+	last->rows_bytes += next->rows_bytes;
+	if (last->journal != next->journal)
+		last->journal = 0;
+	return true;
+}
+
 static void
-note(const EcoJournal *journal, int64 user_id, int64 seq, bool live)
+note(const EcoJournal *journal, const EcoRow *row)
 {
 	int			level = GetCurrentTransactionNestLevel();
-	EcoPosted  *last = n_posted > 0 ? &posted[n_posted - 1] : NULL;
+	EcoPosted	next = {.user_id = eco_row_int(row, ECO_COL_USER_ID), .journal = journal->letter};
 
 	if (eco_notify == ECO_NOTIFY_OFF)
 		return;
-	if (last != NULL && last->user_id == user_id && last->last + 1 == seq && last->live == live &&
-		levels[n_posted - 1] == level)
-	{
-		last->last = seq;
-		if (last->journal != journal->letter)
-			last->journal = 0;
+	next.first = next.last = eco_row_int(row, ECO_COL_SEQ);
+	next.live = DatumGetBool(row->values[ECO_COL_LIVE]);
+	next.rows = kept_bytes();
+	next.rows_bytes = keep(journal, row);
+	has_live |= next.live;
+	if (append(&next, level))
 		return;
-	}
 	if (posted == NULL)
 	{
 		capacity = FIRST_CAPACITY;
@@ -100,12 +158,8 @@ note(const EcoJournal *journal, int64 user_id, int64 seq, bool live)
 		levels = repalloc_huge(levels, sizeof(int) * capacity * 2);
 		capacity *= 2;
 	}
-	has_live |= live;
 	levels[n_posted] = level;
-	posted[n_posted++] = (EcoPosted)
-	{
-		.user_id = user_id, .first = seq, .last = seq, .journal = journal->letter, .live = live
-	};
+	posted[n_posted++] = next;
 }
 
 static void
@@ -199,7 +253,7 @@ hand_to_relay(int n)
 
 		if (ring == NULL)
 			return false;
-		if (eco_ring_put(ring, posted, n))
+		if (eco_ring_put(ring, posted, n, rows))
 			woken = ring;
 	}
 	return woken != NULL;
@@ -241,6 +295,17 @@ has_news(int first)
 }
 
 static void
+tell_here(const EcoPosted *item, EcoListener *listener)
+{
+	EcoEntries	entries = {
+		.user_id = item->user_id, .first = item->first, .last = item->last,
+		.letter = item->journal, .rows = item->rows_bytes > 0 ? rows + item->rows : NULL
+	};
+
+	eco_tell_entries(&entries, listener);
+}
+
+static void
 hand_over(bool can_notify)
 {
 	EcoListener notifier = eco_notifier();
@@ -258,8 +323,7 @@ hand_over(bool can_notify)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	open = eco_told_open(ECO_READ);
 	for (int i = first; i < n_posted; i++)
-		eco_tell_entries(posted[i].journal, posted[i].user_id, posted[i].first,
-						 posted[i].last, &notifier);
+		tell_here(&posted[i], &notifier);
 	eco_tables_close(open);
 	PopActiveSnapshot();
 }
@@ -272,5 +336,7 @@ forget(void)
 	n_posted = 0;
 	has_live = false;
 	capacity = 0;
+	rows = NULL;
+	rows_room = 0;
 	woken = NULL;
 }

@@ -39,11 +39,12 @@ CREATE FUNCTION economy.relay_status()
     RETURNS TABLE (
         database oid, pid integer, waiting integer, queued bigint, sent bigint, overflowed bigint,
         batches bigint, fallbacks bigint, lag_ms double precision, max_lag_ms double precision,
-        unserved bigint
+        unserved bigint, read_back bigint
     )
     LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_relay_status';
 COMMENT ON FUNCTION economy.relay_status() IS
     'Per database the relay and its counters: entries queued, events sent, '
     'transactions that found the ring full, batches, times the journals were read, '
-    'lag from commit to NOTIFY, times since its last relay that no worker was to be had. '
+    'lag from commit to NOTIFY, times since its last relay that no worker was to be had, '
+    'entries whose rows the relay has read. '
     'No row without preload or before the first event.';

@@ -42,6 +42,7 @@
 #include "utils/timestamp.h"
 
 #include "event/event.h"
+#include "ledger/flat.h"
 #include "ledger/installation.h"
 #include "ledger/stream.h"
 #include "realtime/feed.h"
@@ -71,6 +72,8 @@ typedef struct Relay
 
 	/* the step on its way */
 	EcoOpenTables *open;		/* NULL: there is no extension */
+	EcoEntries	entries[ECO_TOLD_AT_ONCE];	/* to be told next */
+	int			nentries;
 	EcoSent		sent;
 	XLogRecPtr	upto;			/* on disk before it is sent */
 
@@ -322,6 +325,7 @@ step(Relay *relay)
 		0
 	};
 	relay->upto = InvalidXLogRecPtr;
+	relay->nentries = 0;
 	StartTransactionCommand();
 
 	/*
@@ -411,12 +415,37 @@ end_pair(Relay *relay)
 	begin_pair(relay);
 }
 
+static void
+tell_gathered(Relay *relay)
+{
+	EcoListener listener = {count_and_notify, relay, eco_types_not_sent};
+
+	if (relay->nentries > 0)
+		eco_feed_tell(relay->entries, relay->nentries, &listener);
+	relay->nentries = 0;
+}
+
+/* Tell entries, some at once; tell_gathered() tells the last ones. */
+static void
+gather(Relay *relay, const EcoEntries *entries)
+{
+	const EcoListener listener = {.deaf = eco_types_not_sent};
+
+	if (eco_is_deaf_to(&listener, entries->letter))
+		return;
+	if (relay->nentries == ECO_TOLD_AT_ONCE)
+		tell_gathered(relay);
+	relay->entries[relay->nentries++] = *entries;
+	if (entries->rows == NULL)
+		relay->sent.read_back += entries->last - entries->first + 1;
+}
+
 /* Tell the entries of an item, at most *budget; those of an aborted transaction go. */
 static void
 tell_item(Relay *relay, EcoPosted *item, int *budget)
 {
-	EcoListener listener = {count_and_notify, relay, eco_types_not_sent};
-	int64		last = Min(item->last, item->first + *budget - 1);
+	EcoEntries	entries = {.user_id = item->user_id, .first = item->first, .letter = item->journal};
+	int			n;
 
 	if (!TransactionIdDidCommit(XidFromFullTransactionId(FullTransactionIdFromU64(item->xid))))
 	{
@@ -426,9 +455,20 @@ tell_item(Relay *relay, EcoPosted *item, int *budget)
 	relay->upto = Max(relay->upto, eco_commit_place(item->xid));
 	if (relay->sent.oldest == 0 || item->at < relay->sent.oldest)
 		relay->sent.oldest = item->at;
-	*budget -= (int) (last - item->first + 1);
-	eco_feed_tell(item->journal, item->user_id, item->first, last, &listener);
-	item->first = last + 1;
+	n = (int) Min(item->last - item->first + 1, *budget);
+	*budget -= n;
+	entries.last = item->first + n - 1;
+	if (item->rows_bytes > 0)
+		entries.rows = eco_ring_rows(relay->ring, item);
+	gather(relay, &entries);
+	if (item->rows_bytes > 0)
+	{
+		uint32		told = (uint32) (eco_flat_skip(entries.rows, n) - entries.rows);
+
+		item->rows += told;
+		item->rows_bytes -= told;
+	}
+	item->first += n;
 }
 
 static bool
@@ -449,6 +489,7 @@ tell_from_ring(Relay *relay)
 		if (item->first > item->last || !eco_snapshot_sees(relay->cursor.new, item->xid))
 			done++;
 	}
+	tell_gathered(relay);
 	if (relay->sent.events > 0)
 		XLogFlush(relay->upto);
 	end_transaction(relay);
@@ -462,7 +503,6 @@ tell_from_ring(Relay *relay)
 static bool
 tell_from_journals(Relay *relay)
 {
-	EcoListener listener = {count_and_notify, relay, eco_types_not_sent};
 	const EcoFeedEntry *entry = NULL;
 	EcoPlace	place = relay->cursor.told;
 
@@ -475,10 +515,12 @@ tell_from_journals(Relay *relay)
 	}
 	for (int n = 0; n < BATCH_ENTRIES && (entry = eco_feed_next(relay->feed)) != NULL; n++)
 	{
-		eco_feed_tell(entry->journal, entry->place.user_id, entry->place.seq, entry->place.seq,
-					  &listener);
+		EcoEntries	entries = eco_feed_entries(entry);
+
+		gather(relay, &entries);
 		place = entry->place;
 	}
+	tell_gathered(relay);
 	if (relay->sent.events > 0)
 		eco_flush_all();
 	end_transaction(relay);
@@ -512,8 +554,8 @@ eco_relay_status(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < eco_ring_count(); i++)
 	{
-		Datum		values[11];
-		bool		isnull[11] = {false};
+		Datum		values[12];
+		bool		isnull[12] = {false};
 		EcoRingCounters *c = &state.counters;
 
 		if (!eco_ring_state(i, &state))
@@ -530,6 +572,7 @@ eco_relay_status(PG_FUNCTION_ARGS)
 		values[8] = Float8GetDatum((double) c->lag_us / 1000.0);
 		values[9] = Float8GetDatum((double) c->max_lag_us / 1000.0);
 		values[10] = Int64GetDatum((int64) c->unserved);
+		values[11] = Int64GetDatum((int64) c->read_back);
 		tuplestore_putvalues(info->setResult, info->setDesc, values, isnull);
 	}
 	return (Datum) 0;

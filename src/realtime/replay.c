@@ -119,7 +119,11 @@ eco_replay(PG_FUNCTION_ARGS)
 	{
 		last = Max(after, last_of_page(&account, after, max));
 		if (last > after)
-			eco_tell_entries(0, user_id, after + 1, last, &listener);
+		{
+			EcoEntries	entries = {.user_id = user_id, .first = after + 1, .last = last};
+
+			eco_tell_entries(&entries, &listener);
+		}
 		put_end(info, last < account.seq ? "MORE" : "CAUGHT_UP", last);
 	}
 	eco_tables_close(open);
@@ -160,14 +164,17 @@ eco_entry_events(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
 	EcoListener listener = {put_event, info, 0};
+	EcoEntries	entry = {0};
 	EcoOpenTables *open;
 
 	for (int i = 0; i < 3; i++)
 		eco_require_arg(fcinfo, i, "argument");
+	entry.user_id = PG_GETARG_INT64(0);
+	entry.first = entry.last = PG_GETARG_INT64(1);
+	entry.letter = PG_GETARG_CHAR(2);
 	eco_result_set_begin(fcinfo, "tJ");
 	open = eco_told_open(ECO_READ);
-	eco_tell_entries(PG_GETARG_CHAR(2), PG_GETARG_INT64(0), PG_GETARG_INT64(1),
-					 PG_GETARG_INT64(1), &listener);
+	eco_tell_entries(&entry, &listener);
 	eco_tables_close(open);
 	return (Datum) 0;
 }

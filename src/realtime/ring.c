@@ -40,6 +40,7 @@ struct EcoRing
 	bool		dismissed;
 	uint64		head;			/* items ever put in */
 	uint64		tail;			/* items ever taken out */
+	uint64		rows_end;		/* bytes of rows ever put in, and skipped */
 	uint64		late;			/* see above; 0: none */
 	TimestampTz late_since;
 	EcoRingCounters counters;
@@ -50,7 +51,8 @@ struct EcoRing
 	EcoSnapshot *old;
 	EcoSnapshot *new;
 
-	EcoPosted	items[FLEXIBLE_ARRAY_MEMBER];	/* then the two snapshots */
+	EcoPosted	items[FLEXIBLE_ARRAY_MEMBER];	/* then rows, and the two
+												 * snapshots */
 };
 
 static void request_memory(void);
@@ -73,6 +75,12 @@ items_bytes(void)
 	return MAXALIGN(offsetof(EcoRing, items) + mul_size(sizeof(EcoPosted), eco_ring_size));
 }
 
+static Size
+rows_bytes(void)
+{
+	return mul_size(ECO_RING_ROW_BYTES, eco_ring_size);
+}
+
 /* As many transactions as can run at once. */
 static Size
 snapshot_bytes(void)
@@ -83,7 +91,7 @@ snapshot_bytes(void)
 static Size
 ring_bytes(void)
 {
-	return add_size(items_bytes(), mul_size(snapshot_bytes(), 2));
+	return add_size(add_size(items_bytes(), rows_bytes()), mul_size(snapshot_bytes(), 2));
 }
 
 void
@@ -122,8 +130,8 @@ start_up(void)
 		EcoRing    *ring = ring_number(i);
 
 		memset(ring, 0, offsetof(EcoRing, items));
-		ring->old = (EcoSnapshot *) ((char *) ring + items_bytes());
-		ring->new = (EcoSnapshot *) ((char *) ring + items_bytes() + snapshot_bytes());
+		ring->old = (EcoSnapshot *) ((char *) ring + items_bytes() + rows_bytes());
+		ring->new = (EcoSnapshot *) ((char *) ring->old + snapshot_bytes());
 		/* the first lock guards who has which ring */
 		ring->lock = &locks[i + 1].lock;
 	}
@@ -313,6 +321,7 @@ begin(EcoRing *ring, Oid dropped, Oid database, const EcoSnapshot *now)
 		ring->relay_latch = NULL;
 		ring->started_at = 0;
 		ring->head = ring->tail = 0;
+		ring->rows_end = 0;
 		memset(&ring->counters, 0, sizeof(ring->counters));
 		ring->stage = ECO_STAGE_NONE;
 		set_snapshot(ring->old, now);
@@ -348,8 +357,56 @@ start_relay(EcoRing *ring)
 	return false;
 }
 
+static EcoPosted *
+item_at(EcoRing *ring, uint64 number)
+{
+	return &ring->items[number % eco_ring_size];
+}
+
+static char *
+rows_at(EcoRing *ring, uint64 place)
+{
+	return (char *) ring + items_bytes() + place % rows_bytes();
+}
+
+/*
+ * Find room for rows in one piece, between those that were put in last and those of the
+ * oldest item; locked.
+ */
+static bool
+find_room(EcoRing *ring, uint32 bytes)
+{
+	Size		size = rows_bytes();
+	uint64		start = ring->rows_end;
+	uint64		oldest;
+
+	if (start % size + bytes > size)
+		start += size - start % size;
+	oldest = ring->head == ring->tail ? start : item_at(ring, ring->tail)->rows;
+	if (start + bytes > oldest + size)
+		return false;
+	ring->rows_end = start;
+	return true;
+}
+
+/* Put an item in, there being room for it; locked. */
+static void
+put_item(EcoRing *ring, const EcoPosted *item, const char *rows)
+{
+	bool		has_rows = item->rows_bytes > 0 && find_room(ring, item->rows_bytes);
+	EcoPosted  *place = item_at(ring, ring->head);
+
+	*place = *item;
+	place->rows = ring->rows_end;
+	place->rows_bytes = has_rows ? item->rows_bytes : 0;
+	if (has_rows)
+		memcpy(rows_at(ring, place->rows), rows + item->rows, item->rows_bytes);
+	ring->rows_end += place->rows_bytes;
+	ring->head++;
+}
+
 bool
-eco_ring_put(EcoRing *ring, const EcoPosted *items, int n)
+eco_ring_put(EcoRing *ring, const EcoPosted *items, int n, const char *rows)
 {
 	bool		ask;
 
@@ -367,7 +424,7 @@ eco_ring_put(EcoRing *ring, const EcoPosted *items, int n)
 	else
 	{
 		for (int i = 0; i < n; i++)
-			ring->items[ring->head++ % eco_ring_size] = items[i];
+			put_item(ring, &items[i], rows);
 		ring->counters.queued += n;
 	}
 	/* the relay may have gone to rest since we attached */
@@ -545,6 +602,7 @@ count(EcoRing *ring, const EcoSent *sent, TimestampTz oldest)
 	EcoRingCounters *counters = &ring->counters;
 
 	counters->sent += sent->events;
+	counters->read_back += sent->read_back;
 	counters->batches += sent->events > 0;
 	if (sent->events == 0)
 		return;
@@ -559,12 +617,6 @@ eco_ring_reached(EcoRing *ring, const EcoPlace *place, const EcoSent *sent)
 	ring->told = *place;
 	count(ring, sent, ring->late_since);
 	LWLockRelease(ring->lock);
-}
-
-static EcoPosted *
-item_at(EcoRing *ring, uint64 number)
-{
-	return &ring->items[number % eco_ring_size];
 }
 
 static bool
@@ -594,12 +646,18 @@ eco_ring_peek(EcoRing *ring, uint64 *from, EcoPosted *items, int max)
 	return n;
 }
 
+const char *
+eco_ring_rows(EcoRing *ring, const EcoPosted *item)
+{
+	return rows_at(ring, item->rows);
+}
+
 void
 eco_ring_told(EcoRing *ring, uint64 from, const EcoPosted *items, int n, const EcoSent *sent)
 {
 	LWLockAcquire(ring->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < n; i++)
-		item_at(ring, from + i)->first = items[i].first;
+		*item_at(ring, from + i) = items[i];
 	trim(ring);
 	count(ring, sent, sent->oldest);
 	LWLockRelease(ring->lock);

@@ -7,6 +7,13 @@
  * holds the account, so a user's entries stand in the ring in the order of seq;
  * and whatever a snapshot sees was put in before that snapshot was taken.
  *
+ * Beside the items stand the rows of their entries, as they were inserted, so that the
+ * relay need not read them: by either way of row access what is inserted is what is
+ * stored, or the call fails.  They are told by the same functions as rows that are read,
+ * and nothing depends on their being here: an entry whose row is too large (flat.h), or
+ * for which there is no room, is an item without rows, which are read.  Only the relay
+ * frees what it reads, so it reads them where they are.
+ *
  * The ring is only a fast way to what the journals say.  What it has no room
  * for, or no time to wait for, leaves a mark: transactions up to `late` may
  * have posted what it does not hold.  When one of them becomes visible the
@@ -31,9 +38,15 @@ typedef struct EcoPosted
 								 * all are */
 	int64		last;
 	TimestampTz at;
+	uint64		rows;			/* where they are, in the order of seq: in the
+								 * ring, or yet in the transaction's memory */
+	uint32		rows_bytes;		/* 0: they are to be read */
 	char		journal;		/* 0: of several */
 	bool		live;			/* for the relay; else for NOTIFY at commit */
 } EcoPosted;
+
+/* A database's ring has room for so many bytes of rows, for each of its items. */
+#define ECO_RING_ROW_BYTES 256
 
 typedef struct EcoRing EcoRing;
 
@@ -44,6 +57,7 @@ typedef struct EcoRingCounters
 	uint64		sent;			/* events */
 	uint64		batches;		/* transactions of the relay that sent */
 	uint64		fallbacks;		/* times it read the journals */
+	uint64		read_back;		/* entries whose rows it has read */
 	uint64		unserved;		/* times since the last relay that no worker
 								 * was to be had */
 	int64		lag_us;			/* commit to NOTIFY, of the newest batch */
@@ -73,8 +87,11 @@ extern bool eco_ring_busy(void);
  */
 extern EcoRing *eco_ring_attach(void);
 
-/* False when the ring was given to another database meanwhile. */
-extern bool eco_ring_put(EcoRing *ring, const EcoPosted *items, int n);
+/*
+ * Put items in, and their rows, from the memory that they are in, as far as there is room.
+ * False when the ring was given to another database meanwhile.
+ */
+extern bool eco_ring_put(EcoRing *ring, const EcoPosted *items, int n, const char *rows);
 extern void eco_ring_wake(EcoRing *ring);
 
 /*
@@ -131,6 +148,7 @@ extern EcoStage eco_ring_begin(EcoRing *ring, const EcoSnapshot *now);
 typedef struct EcoSent
 {
 	uint64		events;
+	uint64		read_back;
 	TimestampTz oldest;			/* when the oldest was posted; 0: not known */
 } EcoSent;
 
@@ -143,9 +161,12 @@ extern void eco_ring_reached(EcoRing *ring, const EcoPlace *place, const EcoSent
  */
 extern int	eco_ring_peek(EcoRing *ring, uint64 *from, EcoPosted *items, int max);
 
+/* Rows of an item, which stay there until eco_ring_told() or eco_ring_finish(). */
+extern const char *eco_ring_rows(EcoRing *ring, const EcoPosted *item);
+
 /*
  * ECO_STAGE_RING: these items, which eco_ring_peek() copied from number `from`, were
- * sent as far as their `first` says.
+ * sent as far as their `first` and `rows` say.
  */
 extern void eco_ring_told(EcoRing *ring, uint64 from, const EcoPosted *items, int n,
 						  const EcoSent *sent);

@@ -13,8 +13,8 @@ CREATE SCHEMA pgtap_seen;
 CREATE FUNCTION pgtap_seen.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT timestamptz '2096-06-10 12:00:00+00' $$;
 CREATE TABLE pgtap_seen.setting (name text, value text);
 CREATE FUNCTION pgtap_seen.current_setting(name text, missing boolean DEFAULT true) RETURNS text LANGUAGE sql AS $$ SELECT (SELECT s.value FROM pgtap_seen.setting s WHERE s.name = $1) $$;
-CREATE TABLE pgtap_seen.ring (database oid, pid integer, waiting integer, queued bigint, sent bigint, overflowed bigint, batches bigint, fallbacks bigint, lag_ms double precision, max_lag_ms double precision, unserved bigint);
-CREATE FUNCTION pgtap_seen.relay_status() RETURNS TABLE (database oid, pid integer, waiting integer, queued bigint, sent bigint, overflowed bigint, batches bigint, fallbacks bigint, lag_ms double precision, max_lag_ms double precision, unserved bigint)
+CREATE TABLE pgtap_seen.ring (database oid, pid integer, waiting integer, queued bigint, sent bigint, overflowed bigint, batches bigint, fallbacks bigint, lag_ms double precision, max_lag_ms double precision, unserved bigint, read_back bigint);
+CREATE FUNCTION pgtap_seen.relay_status() RETURNS TABLE (database oid, pid integer, waiting integer, queued bigint, sent bigint, overflowed bigint, batches bigint, fallbacks bigint, lag_ms double precision, max_lag_ms double precision, unserved bigint, read_back bigint)
     LANGUAGE sql AS $$ SELECT * FROM pgtap_seen.ring $$;
 CREATE TABLE pgtap_seen.pg_database (oid oid, datname name, datfrozenxid bigint);
 INSERT INTO pgtap_seen.pg_database VALUES (1, current_database(), 7), (2, 'another', 6);
@@ -69,7 +69,7 @@ CREATE FUNCTION pg_temp.case(part text, item text, change text, answer text) RET
 
 INSERT INTO pgtap_seen.setting VALUES ('economy.notify', 'relay'), ('economy.relay_databases', '2');
 CREATE FUNCTION pg_temp.ring(pid text, waiting integer, lag double precision, unserved integer DEFAULT 0, database integer DEFAULT 1) RETURNS text LANGUAGE sql AS $$
-    SELECT format('INSERT INTO pgtap_seen.ring VALUES (%s, %s, %s, 0, 0, 3, 0, 0, %s, 0, %s);', database, pid, waiting, lag, unserved) $$;
+    SELECT format('INSERT INTO pgtap_seen.ring VALUES (%s, %s, %s, 0, 0, 3, 0, 0, %s, 0, %s, 0);', database, pid, waiting, lag, unserved) $$;
 CREATE FUNCTION pg_temp.notify(way text) RETURNS text LANGUAGE sql AS $$ SELECT format('UPDATE pgtap_seen.setting SET value = %L WHERE name = ''economy.notify'';', way) $$;
 CREATE FUNCTION pg_temp.prepared(length interval, database text DEFAULT current_database()) RETURNS text LANGUAGE sql AS $$ SELECT format('INSERT INTO pgtap_seen.pg_prepared_xacts VALUES (%L, %s);', database, pg_temp.ago(length)) $$;
 SELECT pg_temp.case('delivery', 'relay', change, answer) FROM (VALUES
