@@ -238,6 +238,15 @@ extern EcoScan *eco_scan_begin_after(EcoTable *table, int64 user_id, int key,
 									 int nvalues, const Datum *values, int64 after);
 extern bool eco_scan_next(EcoScan *scan, EcoRow *row);
 
+/* Told of a row: the values of the table's columns, which do not outlive the call. */
+typedef void (*EcoRowSeen) (void *state, const Datum *values, const bool *isnull);
+
+/*
+ * Tell of all rows that the active snapshot sees, in the order in which they lie.  False
+ * when there is no direct way: nothing is told then.
+ */
+extern bool eco_rows_visit(EcoTable *table, EcoRowSeen seen, void *state);
+
 /* Begin the scan again with other values, under the same snapshot. */
 extern void eco_scan_again(EcoScan *scan, const Datum *values);
 extern void eco_scan_end(EcoScan *scan);

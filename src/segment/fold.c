@@ -25,22 +25,20 @@
 #include "ledger/args.h"
 #include "ledger/installation.h"
 #include "segment/fold.h"
+#include "segment/rfm.h"
 
 PG_FUNCTION_INFO_V1(eco_rfm_fold);
 
 #define FIRST_ROOM		1024	/* purchases */
 #define PROGRESS_STEP	262144
+#define FEW				256		/* purchases that are sorted at once */
 
-typedef struct Purchase
-{
-	int64		user_id;
-	int64		seq;
-	int64		at;
-	int64		monetary;
-} Purchase;
+/* Of the user's distance from the least one. */
+#define BYTE_AT(user_id, least, shift) \
+	((((uint64) (user_id) - (uint64) (least)) >> (shift)) & 0xff)
 
 static inline int
-compare_purchases(const Purchase *a, const Purchase *b)
+compare_purchases(const EcoPurchase *a, const EcoPurchase *b)
 {
 	if (a->user_id != b->user_id)
 		return a->user_id < b->user_id ? -1 : 1;
@@ -48,7 +46,7 @@ compare_purchases(const Purchase *a, const Purchase *b)
 }
 
 #define ST_SORT sort_purchases
-#define ST_ELEMENT_TYPE Purchase
+#define ST_ELEMENT_TYPE EcoPurchase
 #define ST_COMPARE(a, b) compare_purchases(a, b)
 #define ST_SCOPE static
 #define ST_DEFINE
@@ -57,7 +55,7 @@ compare_purchases(const Purchase *a, const Purchase *b)
 typedef struct Run
 {
 	BufFile    *file;
-	Purchase	next;
+	EcoPurchase next;
 	size_t		left;			/* behind next */
 } Run;
 
@@ -69,7 +67,7 @@ struct EcoFold
 	size_t		n;				/* purchases in memory */
 	size_t		room;
 	size_t		most;
-	Purchase   *purchases;
+	EcoPurchase *purchases;
 	int			nruns;
 	Run		   *runs;
 	int64		seen;
@@ -77,16 +75,66 @@ struct EcoFold
 	size_t		passed;			/* of those in memory */
 	binaryheap *heap;			/* of runs, that with the least purchase on
 								 * top */
-	Purchase	next;
-	bool		has_next;
 	EcoPacking *packing;
 };
+
+/*
+ * By user, a byte of the id after the other, the low one first: purchases of one user
+ * stay in the order in which they lie, which most often is that of seq.
+ */
+static void
+sort_by_user(EcoFold *fold)
+{
+	EcoPurchase *other = MemoryContextAllocHuge(fold->context,
+												fold->room * sizeof(EcoPurchase));
+	int64		least = fold->purchases[0].user_id;
+	int64		most = least;
+
+	for (size_t i = 1; i < fold->n; i++)
+	{
+		least = Min(least, fold->purchases[i].user_id);
+		most = Max(most, fold->purchases[i].user_id);
+	}
+	for (int shift = 0; shift < 64 && ((uint64) most - (uint64) least) >> shift != 0; shift += 8)
+	{
+		EcoPurchase *from = fold->purchases;
+		size_t		start[257] = {0};
+
+		for (size_t i = 0; i < fold->n; i++)
+			start[1 + BYTE_AT(from[i].user_id, least, shift)]++;
+		for (int b = 1; b < 256; b++)
+			start[b] += start[b - 1];
+		for (size_t i = 0; i < fold->n; i++)
+			other[start[BYTE_AT(from[i].user_id, least, shift)]++] = from[i];
+		fold->purchases = other;
+		other = from;
+	}
+	pfree(other);
+}
 
 static void
 sort_in_memory(EcoFold *fold)
 {
-	if (fold->n > 1)
-		sort_purchases(fold->purchases, fold->n);
+	size_t		end;
+
+	if (fold->n < FEW)
+	{
+		if (fold->n > 1)
+			sort_purchases(fold->purchases, fold->n);
+		return;
+	}
+	sort_by_user(fold);
+	for (size_t start = 0; start < fold->n; start = end)
+	{
+		EcoPurchase *first = &fold->purchases[start];
+		bool		rises = true;
+
+		for (end = start + 1; end < fold->n &&
+			 fold->purchases[end].user_id == first->user_id; end++)
+			rises &= fold->purchases[end - 1].seq < fold->purchases[end].seq;
+		if (!rises)
+			sort_purchases(first, end - start);
+	}
 }
 
 /* Sort what is in memory and put it on disk. */
@@ -102,35 +150,61 @@ end_run(EcoFold *fold)
 	run = &fold->runs[fold->nruns++];
 	run->file = BufFileCreateTemp(false);
 	run->left = fold->n;
-	BufFileWrite(run->file, fold->purchases, fold->n * sizeof(Purchase));
+	BufFileWrite(run->file, fold->purchases, fold->n * sizeof(EcoPurchase));
 	fold->n = 0;
 	MemoryContextSwitchTo(old);
 }
 
-static bool
-receive_purchase(TupleTableSlot *slot, DestReceiver *self)
+static void
+add_purchase(EcoFold *fold, int64 user_id, int64 seq, TimestampTz at, int64 monetary)
 {
-	EcoFold    *fold = (EcoFold *) self;
-	Purchase   *purchase;
-
-	slot_getallattrs(slot);
 	if (fold->n == fold->most)
 		end_run(fold);
 	else if (fold->n == fold->room)
 	{
 		fold->room = Min(fold->room * 2, fold->most);
-		fold->purchases = repalloc_huge(fold->purchases, fold->room * sizeof(Purchase));
+		fold->purchases = repalloc_huge(fold->purchases, fold->room * sizeof(EcoPurchase));
 	}
-	purchase = &fold->purchases[fold->n++];
-	purchase->user_id = DatumGetInt64(slot->tts_values[0]);
-	purchase->seq = DatumGetInt64(slot->tts_values[1]);
-	purchase->at = DatumGetTimestampTz(slot->tts_values[2]);
-	purchase->monetary = DatumGetInt64(slot->tts_values[3]);
+	fold->purchases[fold->n++] = (EcoPurchase)
+	{
+		.user_id = user_id, .seq = seq, .at = at, .monetary = monetary
+	};
 	if (++fold->seen % PROGRESS_STEP == 0)
 		pgstat_report_activity(STATE_RUNNING,
 							   psprintf("economy progress: rfm_fold %lld of %lld",
 										(long long) fold->seen, (long long) fold->seen));
+}
+
+static bool
+receive_purchase(TupleTableSlot *slot, DestReceiver *self)
+{
+	slot_getallattrs(slot);
+	add_purchase((EcoFold *) self, DatumGetInt64(slot->tts_values[0]),
+				 DatumGetInt64(slot->tts_values[1]), DatumGetTimestampTz(slot->tts_values[2]),
+				 DatumGetInt64(slot->tts_values[3]));
 	return true;
+}
+
+/* The same of a row of the journal. */
+static void
+see_purchase(void *fold, const Datum *values, const bool *isnull)
+{
+	if (!isnull[ECO_BUY_STATUS] && eco_rfm_is_made(values[ECO_BUY_STATUS]))
+		add_purchase(fold, DatumGetInt64(values[ECO_BUY_USER_ID]),
+					 DatumGetInt64(values[ECO_BUY_SEQ]),
+					 DatumGetTimestampTz(values[ECO_BUY_CREATED_AT]),
+					 DatumGetInt64(values[ECO_BUY_MONETARY]));
+}
+
+/* Read all that lies in the journal, which is most often a table like ours; false when not. */
+static bool
+visit_journal(EcoFold *fold)
+{
+	EcoOpenTables *open = eco_rfm_journal_open();
+	bool		visited = eco_rows_visit(&eco_rfm_purchases, see_purchase, fold);
+
+	eco_tables_close(open);
+	return visited;
 }
 
 static void
@@ -184,7 +258,14 @@ read_journal(EcoFold *fold, int64 since, bool unheld)
 		source = "economy_internal.rfm_unfolded";
 	/* the view's join takes a third of the time, most often for nothing */
 	else if (!any_reversal())
+	{
 		source = "(SELECT * FROM economy.shop_transactions WHERE status = 'SUCCESS')";
+		if (since == 0 && visit_journal(fold))
+		{
+			SPI_finish();
+			return;
+		}
+	}
 	if (SPI_execute_extended(psprintf(query, source), &options) != SPI_OK_SELECT)
 		ECO_ERROR(ECO_SCHEMA_DAMAGED, errmsg("the journal of purchases cannot be read"));
 	SPI_finish();
@@ -199,7 +280,7 @@ advance(Run *run)
 		return false;
 	}
 	run->left--;
-	if (BufFileRead(run->file, &run->next, sizeof(Purchase)) != sizeof(Purchase))
+	if (BufFileRead(run->file, &run->next, sizeof(EcoPurchase)) != sizeof(EcoPurchase))
 		ereport(ERROR, (errcode_for_file_access(), errmsg("could not read a temporary file")));
 	return true;
 }
@@ -229,28 +310,31 @@ begin_merge(EcoFold *fold)
 	binaryheap_build(fold->heap);
 }
 
-/* Go to the next purchase in the order of user and seq. */
+/* Put the purchases of the next user side by side. */
 static void
-step(EcoFold *fold)
+gather(EcoFold *fold, EcoFolded *user)
 {
-	Run		   *run;
+	Run		   *run = (Run *) DatumGetPointer(binaryheap_first(fold->heap));
+	int64		user_id = run->next.user_id;
 
-	if (fold->heap == NULL)
+	for (fold->n = 0; !binaryheap_empty(fold->heap); fold->n++)
 	{
-		fold->has_next = fold->passed < fold->n;
-		if (fold->has_next)
-			fold->next = fold->purchases[fold->passed++];
-		return;
+		run = (Run *) DatumGetPointer(binaryheap_first(fold->heap));
+		if (run->next.user_id != user_id)
+			break;
+		if (fold->n == fold->room)
+		{
+			fold->room *= 2;
+			fold->purchases = repalloc_huge(fold->purchases, fold->room * sizeof(EcoPurchase));
+		}
+		fold->purchases[fold->n] = run->next;
+		if (advance(run))
+			binaryheap_replace_first(fold->heap, PointerGetDatum(run));
+		else
+			binaryheap_remove_first(fold->heap);
 	}
-	fold->has_next = !binaryheap_empty(fold->heap);
-	if (!fold->has_next)
-		return;
-	run = (Run *) DatumGetPointer(binaryheap_first(fold->heap));
-	fold->next = run->next;
-	if (advance(run))
-		binaryheap_replace_first(fold->heap, PointerGetDatum(run));
-	else
-		binaryheap_remove_first(fold->heap);
+	user->purchases = fold->purchases;
+	user->n = fold->n;
 }
 
 EcoFold *
@@ -265,19 +349,21 @@ eco_fold_begin(int64 transaction, bool unheld)
 	};
 	fold->context = CurrentMemoryContext;
 	fold->packing = eco_packing_make();
-	fold->most = Max((size_t) work_mem * 1024 / sizeof(Purchase), FIRST_ROOM);
+	/* sorting takes as much again */
+	fold->most = Max((size_t) work_mem * 1024 / 2 / sizeof(EcoPurchase), FIRST_ROOM);
 	fold->room = FIRST_ROOM;
-	fold->purchases = palloc(FIRST_ROOM * sizeof(Purchase));
+	fold->purchases = palloc(FIRST_ROOM * sizeof(EcoPurchase));
 	read_journal(fold, transaction, unheld);
 	if (fold->nruns == 0)
-		sort_in_memory(fold);
-	else
 	{
-		end_run(fold);
-		pfree(fold->purchases);
-		begin_merge(fold);
+		sort_in_memory(fold);
+		return fold;
 	}
-	step(fold);
+	end_run(fold);
+	pfree(fold->purchases);
+	fold->room = FIRST_ROOM;
+	fold->purchases = palloc(FIRST_ROOM * sizeof(EcoPurchase));
+	begin_merge(fold);
 	return fold;
 }
 
@@ -285,22 +371,43 @@ bool
 eco_fold_next(EcoFold *fold, EcoFolded *user)
 {
 	CHECK_FOR_INTERRUPTS();
-	if (!fold->has_next)
-		return false;
+	if (fold->heap != NULL)
+	{
+		if (binaryheap_empty(fold->heap))
+			return false;
+		gather(fold, user);
+	}
+	else
+	{
+		if (fold->passed == fold->n)
+			return false;
+		user->purchases = &fold->purchases[fold->passed];
+		user->n = 1;
+		while (++fold->passed < fold->n &&
+			   fold->purchases[fold->passed].user_id == user->purchases->user_id)
+			user->n++;
+	}
+	user->user_id = user->purchases[0].user_id;
+	user->first_seq = user->purchases[0].seq;
+	user->seq = user->purchases[user->n - 1].seq;
+	user->since = user->purchases[0].at;
+	user->packing = fold->packing;
 	fold->packing->n = 0;
-	*user = (EcoFolded)
+	for (size_t i = 0; i < user->n; i++)
 	{
-		.user_id = fold->next.user_id, .first_seq = fold->next.seq, .since = fold->next.at,
-			.packing = fold->packing
-	};
-	do
-	{
-		user->seq = fold->next.seq;
-		user->since = Min(user->since, fold->next.at);
-		eco_packing_add(fold->packing, fold->next.at, fold->next.monetary, fold->next.seq);
-		step(fold);
-	} while (fold->has_next && fold->next.user_id == user->user_id);
+		const EcoPurchase *purchase = &user->purchases[i];
+
+		user->since = Min(user->since, purchase->at);
+		eco_packing_add(fold->packing, purchase->at, purchase->monetary, purchase->seq);
+	}
 	return true;
+}
+
+void
+eco_fold_end(EcoFold *fold)
+{
+	pfree(fold->purchases);
+	pfree(fold);
 }
 
 /*
@@ -339,6 +446,7 @@ eco_rfm_fold(PG_FUNCTION_ARGS)
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(row_context);
 	}
+	eco_fold_end(fold);
 	MemoryContextDelete(row_context);
 	return (Datum) 0;
 }

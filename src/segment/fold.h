@@ -11,7 +11,15 @@
 
 typedef struct EcoFold EcoFold;
 
-/* A user with purchases; what they are stands in packing until the next one. */
+typedef struct EcoPurchase
+{
+	int64		user_id;
+	int64		seq;
+	int64		at;
+	int64		monetary;
+} EcoPurchase;
+
+/* A user with purchases, in the order of seq; what is pointed to stands until the next one. */
 typedef struct EcoFolded
 {
 	int64		user_id;
@@ -19,6 +27,8 @@ typedef struct EcoFolded
 	int64		seq;
 	int64		since;			/* moment of the oldest */
 	EcoPacking *packing;
+	const EcoPurchase *purchases;
+	size_t		n;
 } EcoFolded;
 
 /*
@@ -29,5 +39,6 @@ extern EcoFold *eco_fold_begin(int64 transaction, bool unheld);
 
 /* The next user, in the order of users. */
 extern bool eco_fold_next(EcoFold *fold, EcoFolded *user);
+extern void eco_fold_end(EcoFold *fold);
 
 #endif

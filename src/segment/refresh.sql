@@ -94,6 +94,19 @@ $$;
 COMMENT ON FUNCTION economy_internal.rfm_measure_buckets_query(text) IS
     'rfm_measure_query() for the buckets of a relation with user_id and buckets.';
 
+CREATE FUNCTION economy_internal.rfm_fill(
+    query text, window_us bigint, as_of timestamptz, model economy.rfm_models,
+    snapshot economy.rfm_snapshots,
+    OUT bounds economy.score_bounds, OUT program bigint[], OUT segments text[],
+    OUT written bigint, OUT oldest timestamptz
+)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_rfm_fill';
+COMMENT ON FUNCTION economy_internal.rfm_fill(
+    text, bigint, timestamptz, economy.rfm_models, economy.rfm_snapshots) IS
+    'Folds the journal into the relation fresh (last_on, frequency, monetary) of a query for '
+    '(bounds, program, segments), which has the last three arguments as its own, and writes the '
+    'row of each user by them, and rfm_due: how many, and the moment of the oldest purchase.';
+
 CREATE FUNCTION economy_internal.rfm_first(
     snapshot economy.rfm_snapshots, model economy.rfm_models,
     OUT scored economy.rfm_snapshots, OUT oldest timestamptz
@@ -103,41 +116,19 @@ CREATE FUNCTION economy_internal.rfm_first(
 DECLARE
     result record;
 BEGIN
-    -- EXECUTE, because the measuring is a text, and has to stand in the statement that folds
-    -- the journal: so each row is made once and written once, scored
-    EXECUTE format($query$
-        WITH fresh AS MATERIALIZED (
-            SELECT * FROM economy_internal.rfm_fold(0, false)
-        ), measured AS MATERIALIZED (
-            %s
-        ), compiled AS MATERIALIZED (
-            SELECT p.program, p.segments
-            FROM measured b
+    DELETE FROM economy_internal.rfm_due;
+    result := economy_internal.rfm_fill(
+        format($query$
+            SELECT b.bounds, p.program, p.segments
+            FROM (%s) b
             CROSS JOIN LATERAL economy_internal.rfm_program(
                 economy_internal.rfm_with_bounds($3, b.bounds)) p
-        ), written AS (
-            INSERT INTO economy.user_segments (user_id, seq, frequency, monetary, segment_since,
-                                               next_change_at, r, f, m, segment, buckets)
-            SELECT x.user_id, x.seq, (x.a).frequency, (x.a).monetary, $1, (x.a).next_change_at,
-                   (x.a).r, (x.a).f, (x.a).m, (x.a).segment, x.buckets
-            FROM (SELECT f.user_id, f.seq, f.buckets,
-                         economy_internal.rfm_assess(
-                             f.user_id, f.buckets, $1, p.program, p.segments,
-                             NULL, NULL, NULL, NULL, NULL, NULL, NULL) AS a
-                  FROM fresh f CROSS JOIN compiled p OFFSET 0) x
-            RETURNING user_id, next_change_at
-        ), awaited AS (
-            SELECT count(*) AS users,
-                   economy_internal.rfm_await(
-                       array_agg(w.user_id),
-                       array_agg(economy_internal.rfm_due_hour(w.next_change_at)))
-            FROM written w
-        )
-        SELECT b.bounds, p.program, p.segments, (SELECT a.users FROM awaited a) AS written,
-               (SELECT min(f.since) FROM fresh f) AS oldest
-        FROM measured b CROSS JOIN compiled p
-        $query$, economy_internal.rfm_measure_buckets_query('fresh'))
-        INTO result USING snapshot.as_of, model, snapshot;
+            $query$, economy_internal.rfm_measure_query($query$
+                SELECT least(($1 AT TIME ZONE 'UTC')::date - f.last_on, ($2).recency_clamp)
+                           AS recency, f.frequency, f.monetary
+                FROM fresh f WHERE f.last_on IS NOT NULL
+                $query$)),
+        coalesce(model.window_days * 86400000000, 0), snapshot.as_of, model, snapshot);
     scored := economy_internal.rfm_with_bounds(snapshot, result.bounds);
     scored.program := result.program;
     scored.segments := result.segments;

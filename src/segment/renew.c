@@ -19,48 +19,9 @@
 #include "ledger/args.h"
 #include "ledger/result.h"
 #include "segment/fold.h"
-#include "segment/rfm.h"
+#include "segment/rows.h"
 
-PG_FUNCTION_INFO_V1(eco_rfm_due_hour);
 PG_FUNCTION_INFO_V1(eco_rfm_renew);
-
-enum
-{
-	SEG_USER_ID,
-	SEG_SEQ,
-	SEG_FREQUENCY,
-	SEG_MONETARY,
-	SEG_SINCE,
-	SEG_NEXT_CHANGE_AT,
-	SEG_CHANGES,
-	SEG_R,
-	SEG_F,
-	SEG_M,
-	SEG_SEGMENT,
-	SEG_BUCKETS,
-	SEG_COLUMNS
-};
-
-static EcoTable user_segments = {
-	.name = "user_segments",
-	.ncolumns = SEG_COLUMNS,
-	.columns = {
-		{"user_id", INT8OID, false},
-		{"seq", INT8OID, true},
-		{"frequency", INT8OID, true},
-		{"monetary", INT8OID, true},
-		{"segment_since", TIMESTAMPTZOID, true},
-		{"next_change_at", TIMESTAMPTZOID, true},
-		{"changes", INT4OID, true},
-		{"r", INT2OID, true},
-		{"f", INT2OID, true},
-		{"m", INT2OID, true},
-		{"segment", TEXTOID, true},
-		{"buckets", BYTEAOID, true},
-	},
-	.nkeys = 1,
-	.keys = {{1, {SEG_USER_ID}}},
-};
 
 enum
 {
@@ -93,26 +54,6 @@ typedef struct Renewal
 	EcoScan    *scan;			/* of rows by user */
 } Renewal;
 
-/* The hour that a moment lies in, by which rfm_due is kept. */
-static TimestampTz
-due_hour(TimestampTz at)
-{
-	int64		into = at % USECS_PER_HOUR;
-
-	if (TIMESTAMP_NOT_FINITE(at))
-		return at;
-	return at - (into < 0 ? into + USECS_PER_HOUR : into);
-}
-
-/*
- * eco_rfm_due_hour(at timestamptz) returns timestamptz
- */
-Datum
-eco_rfm_due_hour(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_TIMESTAMPTZ(due_hour(PG_GETARG_TIMESTAMPTZ(0)));
-}
-
 static bool
 find_row(Renewal *r, int64 user_id, EcoRow *row)
 {
@@ -122,7 +63,7 @@ find_row(Renewal *r, int64 user_id, EcoRow *row)
 	{
 		MemoryContext old = MemoryContextSwitchTo(r->context);
 
-		r->scan = eco_scan_begin(&user_segments, user_id, 0, 1, &key);
+		r->scan = eco_scan_begin(&eco_user_segments, user_id, 0, 1, &key);
 		MemoryContextSwitchTo(old);
 	}
 	else
@@ -183,24 +124,24 @@ take_up(Renewal *r, EcoRow *row, bool has_row, TimestampTz *since)
 	EcoFolded  *fresh = &r->fresh;
 	bytea	   *added;
 
-	if (has_row && fresh->seq <= eco_row_int(row, SEG_SEQ))
+	if (has_row && fresh->seq <= eco_row_int(row, ECO_SEG_SEQ))
 		return false;
 	*since = fresh->since;
-	if (has_row && fresh->first_seq <= eco_row_int(row, SEG_SEQ))
-		added = pack_unheld(fresh->user_id, eco_row_int(row, SEG_SEQ), since);
+	if (has_row && fresh->first_seq <= eco_row_int(row, ECO_SEG_SEQ))
+		added = pack_unheld(fresh->user_id, eco_row_int(row, ECO_SEG_SEQ), since);
 	else
 		added = eco_packing_end(fresh->packing);
 	if (!has_row)
 	{
-		eco_row_init(row, &user_segments);
-		eco_row_set(row, SEG_USER_ID, Int64GetDatum(fresh->user_id));
-		eco_row_set(row, SEG_CHANGES, Int32GetDatum(0));
+		eco_row_init(row, &eco_user_segments);
+		eco_row_set(row, ECO_SEG_USER_ID, Int64GetDatum(fresh->user_id));
+		eco_row_set(row, ECO_SEG_CHANGES, Int32GetDatum(0));
 		if (r->never != (Datum) 0)
-			eco_row_set(row, SEG_SEGMENT, r->never);
+			eco_row_set(row, ECO_SEG_SEGMENT, r->never);
 	}
-	eco_row_set(row, SEG_BUCKETS,
-				has_row ? merged(row->values[SEG_BUCKETS], added) : PointerGetDatum(added));
-	eco_row_set(row, SEG_SEQ, Int64GetDatum(fresh->seq));
+	eco_row_set(row, ECO_SEG_BUCKETS,
+				has_row ? merged(row->values[ECO_SEG_BUCKETS], added) : PointerGetDatum(added));
+	eco_row_set(row, ECO_SEG_SEQ, Int64GetDatum(fresh->seq));
 	return true;
 }
 
@@ -218,29 +159,32 @@ static void
 score(Renewal *r, EcoRow *row, int64 user_id)
 {
 	const EcoCompiled *compiled = r->compiled;
-	bytea	   *buckets = DatumGetByteaPP(row->values[SEG_BUCKETS]);
+	bytea	   *buckets = DatumGetByteaPP(row->values[ECO_SEG_BUCKETS]);
 	EcoRfmInputs inputs = eco_rfm_read(user_id, (const uint8 *) VARDATA_ANY(buckets),
 									   VARSIZE_ANY_EXHDR(buckets), r->as_of,
 									   compiled->program.window);
 	EcoRfmScores s = eco_rfm_judge(compiled, user_id, &inputs, r->as_of);
 	const EcoText *segment = &compiled->names[s.rule];
-	bool		had_one = !row->isnull[SEG_SEGMENT];
-	bool		moved = !had_one || !same_text(row->values[SEG_SEGMENT], segment);
+	bool		had_one = !row->isnull[ECO_SEG_SEGMENT];
+	bool		moved = !had_one || !same_text(row->values[ECO_SEG_SEGMENT], segment);
 
-	eco_row_set(row, SEG_FREQUENCY, Int64GetDatum(inputs.frequency));
-	eco_row_set(row, SEG_MONETARY, Int64GetDatum(inputs.monetary));
-	eco_row_set(row, SEG_NEXT_CHANGE_AT, TimestampTzGetDatum(eco_rfm_next_change(&s)));
-	eco_row_set(row, SEG_R, Int16GetDatum((int16) s.r));
-	eco_row_set(row, SEG_F, Int16GetDatum((int16) s.f));
-	eco_row_set(row, SEG_M, Int16GetDatum((int16) s.m));
 	if (moved)
 	{
-		eco_row_set(row, SEG_SEGMENT, segment->datum);
-		eco_row_set(row, SEG_SINCE, TimestampTzGetDatum(r->as_of));
+		eco_row_set(row, ECO_SEG_SINCE, TimestampTzGetDatum(r->as_of));
 		if (had_one)
-			eco_row_set(row, SEG_CHANGES,
-						Int32GetDatum(DatumGetInt32(row->values[SEG_CHANGES]) + 1));
+			eco_row_set(row, ECO_SEG_CHANGES,
+						Int32GetDatum(DatumGetInt32(row->values[ECO_SEG_CHANGES]) + 1));
 	}
+	eco_segment_row_score(row, compiled, &inputs, &s);
+}
+
+/* When the row is to change; who has none, or no score yet, waits for a full refresh. */
+static TimestampTz
+awaited_at(const EcoRow *row, bool has_row)
+{
+	if (!has_row || row->isnull[ECO_SEG_NEXT_CHANGE_AT])
+		return DT_NOEND;
+	return DatumGetTimestampTz(row->values[ECO_SEG_NEXT_CHANGE_AT]);
 }
 
 /* Renew one user, and tell what came of it. */
@@ -251,8 +195,7 @@ renew(Renewal *r, int64 user_id, bool is_fresh)
 	bool		isnull[RENEWED_COLUMNS];
 	EcoRow		row;
 	bool		has_row = find_row(r, user_id, &row);
-	bool		was_due = has_row && !row.isnull[SEG_NEXT_CHANGE_AT];
-	TimestampTz before = was_due ? DatumGetTimestampTz(row.values[SEG_NEXT_CHANGE_AT]) : DT_NOEND;
+	TimestampTz before = awaited_at(&row, has_row);
 	TimestampTz next = before;
 	TimestampTz since = before;
 	bool		scored;
@@ -269,15 +212,15 @@ renew(Renewal *r, int64 user_id, bool is_fresh)
 	values[RENEWED_SCORED] = BoolGetDatum(scored);
 	if (scored)
 	{
-		if (!row.isnull[SEG_SEGMENT])
+		if (!row.isnull[ECO_SEG_SEGMENT])
 		{
-			values[RENEWED_BEFORE] = row.values[SEG_SEGMENT];
+			values[RENEWED_BEFORE] = row.values[ECO_SEG_SEGMENT];
 			isnull[RENEWED_BEFORE] = false;
 		}
 		score(r, &row, user_id);
-		next = DatumGetTimestampTz(row.values[SEG_NEXT_CHANGE_AT]);
-		values[RENEWED_SEGMENT] = row.values[SEG_SEGMENT];
-		values[RENEWED_CHANGES] = row.values[SEG_CHANGES];
+		next = DatumGetTimestampTz(row.values[ECO_SEG_NEXT_CHANGE_AT]);
+		values[RENEWED_SEGMENT] = row.values[ECO_SEG_SEGMENT];
+		values[RENEWED_CHANGES] = row.values[ECO_SEG_CHANGES];
 		values[RENEWED_SINCE] = TimestampTzGetDatum(since);
 		isnull[RENEWED_SEGMENT] = isnull[RENEWED_CHANGES] = isnull[RENEWED_SINCE] = false;
 		if (has_row)
@@ -287,9 +230,9 @@ renew(Renewal *r, int64 user_id, bool is_fresh)
 	}
 	/* the hours up to as_of have been taken out of rfm_due */
 	if (!TIMESTAMP_IS_NOEND(next) &&
-		(due_hour(before) != due_hour(next) || due_hour(before) <= r->as_of))
+		(eco_rfm_hour(before) != eco_rfm_hour(next) || eco_rfm_hour(before) <= r->as_of))
 	{
-		values[RENEWED_DUE_HOUR] = TimestampTzGetDatum(due_hour(next));
+		values[RENEWED_DUE_HOUR] = TimestampTzGetDatum(eco_rfm_hour(next));
 		isnull[RENEWED_DUE_HOUR] = false;
 	}
 	if (scored || !isnull[RENEWED_DUE_HOUR])
@@ -358,7 +301,7 @@ due_arg(FunctionCallInfo fcinfo, int argno, Renewal *r)
 Datum
 eco_rfm_renew(PG_FUNCTION_ARGS)
 {
-	static EcoTable *const tables[] = {&user_segments, NULL};
+	static EcoTable *const tables[] = {&eco_user_segments, NULL};
 	Renewal		r = {.info = (ReturnSetInfo *) fcinfo->resultinfo};
 	EcoOpenTables *open;
 	int64		transaction;
@@ -378,6 +321,7 @@ eco_rfm_renew(PG_FUNCTION_ARGS)
 	r.fold = eco_fold_begin(transaction, transaction == 0);
 	r.has_fresh = eco_fold_next(r.fold, &r.fresh);
 	renew_all(&r);
+	eco_fold_end(r.fold);
 	eco_tables_close(open);
 	MemoryContextDelete(r.row_context);
 	return (Datum) 0;

@@ -135,14 +135,21 @@ eco_rfm_journal_open(void)
 }
 
 bool
+eco_rfm_is_made(Datum status)
+{
+	text	   *packed = DatumGetTextPP(status);
+
+	return VARSIZE_ANY_EXHDR(packed) == strlen("SUCCESS") &&
+		memcmp(VARDATA_ANY(packed), "SUCCESS", strlen("SUCCESS")) == 0;
+}
+
+bool
 eco_rfm_counts(const EcoRow *purchase)
 {
-	text	   *status = DatumGetTextPP(purchase->values[ECO_BUY_STATUS]);
 	Datum		key[2] = {purchase->values[ECO_BUY_USER_ID], purchase->values[ECO_BUY_SEQ]};
 	EcoRow		reversal;
 
-	return VARSIZE_ANY_EXHDR(status) == strlen("SUCCESS") &&
-		memcmp(VARDATA_ANY(status), "SUCCESS", strlen("SUCCESS")) == 0 &&
+	return eco_rfm_is_made(purchase->values[ECO_BUY_STATUS]) &&
 		!eco_row_find(&reversals, eco_row_int(purchase, ECO_BUY_USER_ID), 0, 2, key, &reversal);
 }
 
@@ -230,30 +237,16 @@ kept_array(const ArrayType *array, MemoryContext context)
 }
 
 EcoCompiled *
-eco_rfm_compiled(FunctionCallInfo fcinfo, int words_argno, int names_argno)
+eco_rfm_compile(const ArrayType *words, const ArrayType *names_array, MemoryContext context)
 {
-	EcoCompiled *compiled = fcinfo->flinfo->fn_extra;
-	MemoryContext context = fcinfo->flinfo->fn_mcxt;
-	ArrayType  *words;
-	ArrayType  *names_array;
-	MemoryContext old;
+	EcoCompiled *compiled = MemoryContextAllocZero(context, sizeof(EcoCompiled));
+	MemoryContext old = MemoryContextSwitchTo(context);
 	Datum	   *names;
 	bool	   *isnull;
 	int			nnames;
 
-	eco_require_arg(fcinfo, words_argno, "program");
-	eco_require_arg(fcinfo, names_argno, "segments");
-	words = PG_GETARG_ARRAYTYPE_P(words_argno);
-	names_array = PG_GETARG_ARRAYTYPE_P(names_argno);
-	if (compiled != NULL && same_bytes(words, compiled->words) &&
-		same_bytes(names_array, compiled->names_array))
-		return compiled;
-
-	fcinfo->flinfo->fn_extra = NULL;
-	compiled = MemoryContextAllocZero(context, sizeof(EcoCompiled));
 	compiled->words = kept_array(words, context);
 	compiled->names_array = kept_array(names_array, context);
-	old = MemoryContextSwitchTo(context);
 	deconstruct_array(compiled->names_array, TEXTOID, -1, false, TYPALIGN_INT, &names, &isnull,
 					  &nnames);
 	if (ARR_HASNULL(words) || ARR_NDIM(words) != 1 || ARR_HASNULL(names_array) ||
@@ -270,6 +263,25 @@ eco_rfm_compiled(FunctionCallInfo fcinfo, int words_argno, int names_argno)
 		compiled->names[i].len = VARSIZE_ANY_EXHDR(DatumGetPointer(names[i]));
 	}
 	MemoryContextSwitchTo(old);
+	return compiled;
+}
+
+EcoCompiled *
+eco_rfm_compiled(FunctionCallInfo fcinfo, int words_argno, int names_argno)
+{
+	EcoCompiled *compiled = fcinfo->flinfo->fn_extra;
+	ArrayType  *words;
+	ArrayType  *names_array;
+
+	eco_require_arg(fcinfo, words_argno, "program");
+	eco_require_arg(fcinfo, names_argno, "segments");
+	words = PG_GETARG_ARRAYTYPE_P(words_argno);
+	names_array = PG_GETARG_ARRAYTYPE_P(names_argno);
+	if (compiled != NULL && same_bytes(words, compiled->words) &&
+		same_bytes(names_array, compiled->names_array))
+		return compiled;
+	fcinfo->flinfo->fn_extra = NULL;
+	compiled = eco_rfm_compile(words, names_array, fcinfo->flinfo->fn_mcxt);
 	fcinfo->flinfo->fn_extra = compiled;
 	return compiled;
 }

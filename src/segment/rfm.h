@@ -24,7 +24,11 @@ typedef struct EcoCompiled
 	TupleDesc	result;			/* of eco_rfm_assess() */
 } EcoCompiled;
 
-/* The program and its segments, from the function's last call when they are the same. */
+/* Unpack a program and the names of its segments; raises when they are none. */
+extern EcoCompiled *eco_rfm_compile(const ArrayType *words, const ArrayType *names,
+									MemoryContext context);
+
+/* Those of two arguments, from the function's last call when they are the same. */
 extern EcoCompiled *eco_rfm_compiled(FunctionCallInfo fcinfo, int words_argno, int names_argno);
 
 /* What the buckets of a user, and the journal of the days that the window cuts, say. */
@@ -58,7 +62,10 @@ enum
 	ECO_BUY_COLUMNS
 };
 
-/* Whether a purchase of the user counts: it was made, and not taken back. */
+/* Whether that is the status of a purchase that was made, and is not pending. */
+extern bool eco_rfm_is_made(Datum status);
+
+/* Whether a purchase counts: it was made, and not taken back. */
 extern bool eco_rfm_counts(const EcoRow *purchase);
 
 /* Open it, and what says that one was taken back, as a part of a call that reads. */

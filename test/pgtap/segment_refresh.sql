@@ -282,11 +282,11 @@ SELECT is(current_setting('work_mem'), :'mine', 'work_mem is what it was');
 
 -- more purchases than the memory holds are sorted on disk, in which order they lie
 INSERT INTO economy.shop_transactions (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, key_digest, live, monetary, quantity,
-        receipt_signature_version, hash_algo_version, hash, receipt_signature, category, status, product_id, idempotency_key)
+        receipt_signature_version, hash_algo_version, stock_slot, hash, receipt_signature, category, status, product_id, idempotency_key)
 SELECT w.user_id, 1000000 + k, 1, 0, 1, 0, timestamptz '2099-01-01' + random() * interval '9 months', pg_current_xact_id()::text::bigint,
        (SELECT economy_internal.position_of(pg_current_xact_id()::text::bigint)),
        economy_internal.key_digest('pgtap_r', 'disk' || k), false, k, 1,
-       1, 1, sha256('pgtap'), sha256('pgtap'), 'conversion', CASE WHEN k % 50 = 0 THEN 'PENDING' ELSE 'SUCCESS' END, 'pgtap_r', 'disk' || k
+       1, 1, CASE WHEN k % 3 = 0 THEN k % 7 END, sha256('pgtap'), sha256('pgtap'), 'conversion', CASE WHEN k % 50 = 0 THEN 'PENDING' ELSE 'SUCCESS' END, 'pgtap_r', 'disk' || k
 FROM who w CROSS JOIN generate_series(1, 150) k ORDER BY random();
 CREATE FUNCTION pg_temp.misfolded() RETURNS TABLE (user_id bigint, first_seq bigint, seq bigint, since timestamptz, buckets bytea) LANGUAGE sql SET work_mem = '64kB' AS $$
     WITH folded AS (
@@ -328,6 +328,55 @@ FROM (VALUES (timestamptz '2099-12-01 12:15+00', interval '45 minutes', '1201 2 
 SAVEPOINT s;
 DELETE FROM economy_internal.rfm_reversals;
 SELECT is_empty('SELECT * FROM pg_temp.misfolded()', 'a journal without a reversal is folded as the aggregate packs it');
+SET LOCAL work_mem = '64MB';
+CREATE FUNCTION pg_temp.misfolded_in_memory() RETURNS SETOF text LANGUAGE sql AS $$ SELECT m::text FROM pg_temp.misfolded() m $$;
+ALTER FUNCTION pg_temp.misfolded() RESET work_mem;
+SELECT is_empty('SELECT * FROM pg_temp.misfolded_in_memory()', 'in memory, too');
+-- ids that lie as far apart as they can, in any order
+INSERT INTO economy.shop_transactions (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, key_digest, live, monetary, quantity,
+        receipt_signature_version, hash_algo_version, hash, receipt_signature, category, status, product_id, idempotency_key)
+SELECT u, k, 1, 0, 1, 0, timestamptz '2099-01-01' + k * interval '1 hour', t.xact, t.position, economy_internal.key_digest('pgtap_r', 'far' || k), false, k, 1, 1, 1, sha256('pgtap'), sha256('pgtap'), 'conversion', 'SUCCESS', 'pgtap_r', 'far' || k
+FROM unnest(ARRAY[-9223372036854775808, -256, -1, 0, 255, 256, 65536, 9223372036854775807]) u CROSS JOIN generate_series(1, 40) k CROSS JOIN (SELECT xact, position FROM economy.shop_transactions WHERE user_id = :cut AND seq = 1) t ORDER BY random();
+SELECT is_empty('SELECT * FROM pg_temp.misfolded_in_memory()', 'of whatever users');
+-- what a DBA adds, or lets be null, in front of what is read, and where the catalogue says that it cannot be
+ALTER TABLE economy.shop_transactions ADD COLUMN pgtap text DEFAULT 'x';
+ALTER TABLE economy.shop_transactions ALTER COLUMN xp_delta DROP NOT NULL;
+INSERT INTO economy.shop_transactions (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, key_digest, live, monetary, quantity,
+        receipt_signature_version, hash_algo_version, hash, receipt_signature, category, status, product_id, idempotency_key)
+SELECT 12345, k, 1, nullif(k % 2, 0), 1, 0, timestamptz '2099-01-01' + k * interval '1 hour', t.xact, t.position, economy_internal.key_digest('pgtap_r', 'null' || k), false, k, 1, 1, 1, sha256('pgtap'), sha256('pgtap'), 'conversion', CASE WHEN k > 15 THEN 'PENDING' ELSE 'SUCCESS' END, 'pgtap_r', 'null' || k
+FROM generate_series(1, 20) k CROSS JOIN (SELECT xact, position FROM economy.shop_transactions WHERE user_id = :cut AND seq = 1) t;
+SELECT is_empty('SELECT * FROM pg_temp.misfolded_in_memory()', 'with nulls in front');
+UPDATE pg_attribute SET attnotnull = true WHERE attrelid = 'economy.shop_transactions'::regclass AND attname = 'xp_delta';
+SELECT is_empty('SELECT * FROM pg_temp.misfolded_in_memory()', 'where there should be none');
+ROLLBACK TO s;
+-- a first refresh writes what one that finds all rows leaves, and days that the window cuts are among it
+CREATE FUNCTION pg_temp.first_is_right(at timestamptz, model text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    users bigint;
+BEGIN
+    PERFORM set_config('economy.rfm_model', model, true);
+    PERFORM economy.rfm_refresh(at);
+    CREATE TEMP TABLE rows_before AS SELECT user_id, seq, frequency, monetary, r, f, m, segment, next_change_at, buckets FROM economy.user_segments WHERE buckets <> '';
+    CREATE TEMP TABLE snapshot_before AS SELECT to_jsonb(s) - '{snapshot_id,changed,started_at,duration}'::text[] AS s FROM economy.rfm_snapshots s JOIN economy.rfm_state USING (snapshot_id);
+    DELETE FROM economy.user_segments; DELETE FROM economy.rfm_state; DELETE FROM economy.segment_history;
+    INSERT INTO economy_internal.rfm_due VALUES (at + interval '1 hour', 1, '{1}');
+    users := (SELECT users_changed FROM economy.rfm_refresh(at));
+    CREATE TEMP TABLE rows_after AS SELECT user_id, seq, frequency, monetary, r, f, m, segment, next_change_at, buckets FROM economy.user_segments;
+    RETURN NEXT is_empty('(TABLE rows_before EXCEPT TABLE rows_after) UNION ALL (TABLE rows_after EXCEPT TABLE rows_before)', format('each row of a first refresh as of %s by %s', at, model));
+    RETURN NEXT is((SELECT to_jsonb(s) - '{snapshot_id,changed,started_at,duration}'::text[] FROM economy.rfm_snapshots s JOIN economy.rfm_state USING (snapshot_id)), (SELECT b.s FROM snapshot_before b), 'its snapshot');
+    RETURN NEXT is((SELECT array_agg(w ORDER BY w) FROM (SELECT DISTINCT d.due_hour || ' ' || n AS w FROM economy_internal.rfm_due d, unnest(d.users) n) x),
+        (SELECT array_agg(w ORDER BY w) FROM (SELECT date_trunc('hour', u.next_change_at, 'UTC') || ' ' || u.user_id AS w FROM economy.user_segments u WHERE u.next_change_at < 'infinity') x), 'who is due, and when');
+    RETURN NEXT is(users, (SELECT count(*) FROM rows_after), 'how many');
+    RETURN NEXT is((SELECT count(*) FROM economy.user_segments WHERE (changes, segment_since) IS DISTINCT FROM (0, at)), 0::bigint, 'since then');
+    DROP TABLE rows_before, rows_after, snapshot_before;
+END
+$$;
+-- as users whose every purchase was taken back have rows only until then
+SELECT economy.set_rfm_model('{"model": "pgtap all", "window_days": null, "recency_clamp": null, "population": "all", "frequency_kind": "quantile_plus_one", "monetary_kind": "fixed", "monetary_breaks": [1, 200, 500, 900]}', 'pgtap') IS NULL AS x \gset
+SELECT pg_temp.first_is_right(at, model) FROM unnest(ARRAY['2099-12-01 12:15+00', '2099-04-01 07:30+00', '2099-02-20 23:59:59.999999+00']::timestamptz[]) at, unnest(ARRAY['standard', 'pgtap all']) model;
+DELETE FROM economy_internal.rfm_reversals;
+SELECT pg_temp.first_is_right(at, model) FROM unnest(ARRAY['2099-12-01 12:15+00', '2099-04-01 07:30+00', '2099-02-20 23:59:59.999999+00']::timestamptz[]) at, unnest(ARRAY['standard', 'all_time']) model;
+SET LOCAL economy.rfm_model = 'standard';
 ROLLBACK TO s;
 -- a state of the aggregate is asked for its end again
 SELECT is_empty($$SELECT n FROM (SELECT n, economy_internal.rfm_pack(at, n, n) OVER (ORDER BY n) AS packed FROM (SELECT n, timestamptz '2099-12-01' + n * interval '7 hours' AS at FROM generate_series(1, 20) n) x) w

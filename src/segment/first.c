@@ -1,0 +1,310 @@
+/*
+ * first.c
+ *		The first refresh: folds the journal, measures what it finds, and writes
+ *		each user's row once, scored.
+ *
+ * All users stand in a tuplestore in between, as what the measuring query, which is
+ * SQL, knows as the relation fresh.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type_d.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/memutils.h"
+#include "utils/queryenvironment.h"
+#include "utils/tuplestore.h"
+
+#include "errors.h"
+#include "ledger/args.h"
+#include "segment/fold.h"
+#include "segment/rfm.h"
+#include "segment/rows.h"
+
+PG_FUNCTION_INFO_V1(eco_rfm_fill);
+
+#define BATCH 64				/* rows that are written at once */
+
+enum
+{
+	FRESH_USER_ID,
+	FRESH_SEQ,
+	FRESH_LAST_ON,
+	FRESH_FREQUENCY,
+	FRESH_MONETARY,
+	FRESH_NEXT_CHANGE_AT,
+	FRESH_BUCKETS,
+	FRESH_COLUMNS
+};
+
+enum
+{
+	FILLED_BOUNDS,
+	FILLED_PROGRAM,
+	FILLED_SEGMENTS,
+	FILLED_WRITTEN,
+	FILLED_OLDEST,
+	FILLED_COLUMNS
+};
+
+typedef struct Due
+{
+	int64		hour;
+	int64		user_id;
+} Due;
+
+#define ST_SORT sort_due
+#define ST_ELEMENT_TYPE Due
+#define ST_COMPARE(a, b) \
+	((a)->hour != (b)->hour ? ((a)->hour < (b)->hour ? -1 : 1) : \
+	 (a)->user_id < (b)->user_id ? -1 : (a)->user_id > (b)->user_id)
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
+
+typedef struct Filling
+{
+	TimestampTz as_of;
+	Tuplestorestate *fresh;
+	TupleDesc	desc;
+	MemoryContext batch_context;
+	int64		written;
+	TimestampTz oldest;
+	Due		   *due;
+	size_t		ndue;
+} Filling;
+
+static void
+describe(Filling *f)
+{
+	static const struct
+	{
+		const char *name;
+		Oid			type;
+	}			columns[FRESH_COLUMNS] = {
+		{"user_id", INT8OID}, {"seq", INT8OID}, {"last_on", DATEOID}, {"frequency", INT8OID},
+		{"monetary", INT8OID}, {"next_change_at", TIMESTAMPTZOID}, {"buckets", BYTEAOID}
+	};
+
+	f->desc = CreateTemplateTupleDesc(FRESH_COLUMNS);
+	for (int i = 0; i < FRESH_COLUMNS; i++)
+		TupleDescInitEntry(f->desc, (AttrNumber) (i + 1), columns[i].name, columns[i].type, -1, 0);
+}
+
+/* Visit a day's purchases of the user who is being folded. */
+static void
+folded_source(void *arg, const EcoBucket *bucket, EcoPurchaseSeen seen, void *state)
+{
+	const EcoFolded *user = arg;
+
+	for (size_t i = 0; i < user->n; i++)
+		if (user->purchases[i].at >= bucket->first_at && user->purchases[i].at <= bucket->last_at)
+			seen(state, user->purchases[i].at, user->purchases[i].monetary);
+}
+
+/* Keep what the user's purchases say. */
+static void
+keep(Filling *f, EcoFolded *user, int64 window)
+{
+	bytea	   *buckets = eco_packing_end(user->packing);
+	EcoRfmInputs inputs = eco_rfm_inputs((const uint8 *) VARDATA(buckets),
+										 VARSIZE(buckets) - VARHDRSZ, f->as_of, window,
+										 folded_source, user);
+	bool		isnull[FRESH_COLUMNS] = {[FRESH_LAST_ON] = !inputs.bought};
+	Datum		values[FRESH_COLUMNS] = {
+		Int64GetDatum(user->user_id),
+		Int64GetDatum(user->seq),
+		DateADTGetDatum((DateADT) inputs.last_day),
+		Int64GetDatum(inputs.frequency),
+		Int64GetDatum(inputs.monetary),
+		TimestampTzGetDatum(inputs.next_change_at),
+		PointerGetDatum(buckets)
+	};
+
+	tuplestore_putvalues(f->fresh, f->desc, values, isnull);
+	f->oldest = Min(f->oldest, user->since);
+}
+
+static void
+fold_all(Filling *f, int64 window)
+{
+	EcoFold    *fold = eco_fold_begin(0, false);
+	EcoFolded	user;
+
+	f->oldest = DT_NOEND;
+	while (eco_fold_next(fold, &user))
+	{
+		MemoryContext old = MemoryContextSwitchTo(f->batch_context);
+
+		keep(f, &user, window);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(f->batch_context);
+	}
+	eco_fold_end(fold);
+}
+
+/* Run the query: bounds, program and segments, in the current memory context. */
+static void
+measure(FunctionCallInfo fcinfo, Filling *f, Datum *values)
+{
+	EphemeralNamedRelationData enr = {
+		.md = {.name = "fresh", .tupdesc = f->desc, .enrtype = ENR_NAMED_TUPLESTORE,
+		.enrtuples = (double) tuplestore_tuple_count(f->fresh)},
+		.reldata = f->fresh
+	};
+	Oid			types[3];
+	Datum		args[3];
+
+	for (int i = 0; i < 3; i++)
+	{
+		eco_require_arg(fcinfo, i + 2, "argument");
+		types[i] = get_fn_expr_argtype(fcinfo->flinfo, i + 2);
+		args[i] = PG_GETARG_DATUM(i + 2);
+	}
+	SPI_connect();
+	SPI_register_relation(&enr);
+	if (SPI_execute_with_args(text_to_cstring(PG_GETARG_TEXT_PP(0)), 3, types, args, NULL, true,
+							  1) != SPI_OK_SELECT || SPI_processed != 1)
+		ECO_ERROR(ECO_SCHEMA_DAMAGED, errmsg("the purchases cannot be measured"));
+	for (int i = 0; i < 3; i++)
+	{
+		bool		isnull;
+		Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1,
+										  &isnull);
+
+		if (isnull)
+			ECO_ERROR(ECO_SCHEMA_DAMAGED, errmsg("the purchases cannot be measured"));
+		values[i] = SPI_datumTransfer(value, false, -1);
+	}
+	SPI_finish();
+}
+
+/* The row of a user in the store. */
+static void
+fill_row(Filling *f, const EcoCompiled *compiled, TupleTableSlot *slot, EcoRow *row)
+{
+	const Datum *v = slot->tts_values;
+	int64		user_id = DatumGetInt64(v[FRESH_USER_ID]);
+	EcoRfmInputs inputs = {
+		.bought = !slot->tts_isnull[FRESH_LAST_ON],
+		.last_day = slot->tts_isnull[FRESH_LAST_ON] ? 0 : DatumGetDateADT(v[FRESH_LAST_ON]),
+		.frequency = DatumGetInt64(v[FRESH_FREQUENCY]),
+		.monetary = DatumGetInt64(v[FRESH_MONETARY]),
+		.next_change_at = DatumGetTimestampTz(v[FRESH_NEXT_CHANGE_AT])
+	};
+	EcoRfmScores s = eco_rfm_judge(compiled, user_id, &inputs, f->as_of);
+	TimestampTz next = eco_rfm_next_change(&s);
+
+	eco_row_init(row, &eco_user_segments);
+	eco_row_set(row, ECO_SEG_USER_ID, v[FRESH_USER_ID]);
+	eco_row_set(row, ECO_SEG_SEQ, v[FRESH_SEQ]);
+	eco_row_set(row, ECO_SEG_SINCE, TimestampTzGetDatum(f->as_of));
+	eco_row_set(row, ECO_SEG_CHANGES, Int32GetDatum(0));
+	eco_row_set(row, ECO_SEG_BUCKETS,
+				PointerGetDatum(PG_DETOAST_DATUM_COPY(v[FRESH_BUCKETS])));
+	eco_segment_row_score(row, compiled, &inputs, &s);
+	if (!TIMESTAMP_IS_NOEND(next))
+		f->due[f->ndue++] = (Due)
+	{
+		.hour = eco_rfm_hour(next), .user_id = user_id
+	};
+}
+
+static void
+write_rows(Filling *f, const EcoCompiled *compiled)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(f->desc, &TTSOpsMinimalTuple);
+	EcoRow	   *rows = palloc(sizeof(EcoRow) * BATCH);
+	EcoRow	   *batch[BATCH];
+	bool		more = true;
+
+	f->due = MemoryContextAllocHuge(CurrentMemoryContext,
+									sizeof(Due) * (Size) (tuplestore_tuple_count(f->fresh) + 1));
+	tuplestore_select_read_pointer(f->fresh, 0);
+	tuplestore_rescan(f->fresh);
+	while (more)
+	{
+		MemoryContext old = MemoryContextSwitchTo(f->batch_context);
+		int			n;
+
+		CHECK_FOR_INTERRUPTS();
+		for (n = 0; n < BATCH && more; n += more)
+		{
+			more = tuplestore_gettupleslot(f->fresh, true, false, slot);
+			if (!more)
+				break;
+			slot_getallattrs(slot);
+			batch[n] = &rows[n];
+			fill_row(f, compiled, slot, batch[n]);
+		}
+		if (n > 0)
+			eco_rows_insert(batch, n, 0);
+		f->written += n;
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(f->batch_context);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+/* One chunk for each hour: the queue has been empty. */
+static void
+write_due(Filling *f)
+{
+	size_t		end;
+
+	sort_due(f->due, f->ndue);
+	for (size_t start = 0; start < f->ndue; start = end)
+	{
+		for (end = start + 1; end < f->ndue && f->due[end].hour == f->due[start].hour; end++)
+			;
+		eco_due_insert(f->due[start].hour, 1, &f->due[start].user_id, sizeof(Due), end - start);
+	}
+}
+
+/*
+ * eco_rfm_fill(query text, window_us bigint, as_of timestamptz, model rfm_models,
+ *				snapshot rfm_snapshots)
+ *		returns (bounds, program, segments, written, oldest)
+ *		The query is given the last three, and has (bounds, program, segments).
+ */
+Datum
+eco_rfm_fill(PG_FUNCTION_ARGS)
+{
+	static EcoTable *const tables[] = {&eco_user_segments, &eco_rfm_due, NULL};
+	Filling		f = {0};
+	Datum		values[FILLED_COLUMNS];
+	bool		isnull[FILLED_COLUMNS] = {false};
+	EcoOpenTables *open;
+	TupleDesc	result;
+
+	eco_require_arg(fcinfo, 0, "query");
+	eco_require_arg(fcinfo, 1, "window_us");
+	eco_require_arg(fcinfo, 2, "as_of");
+	if (get_call_result_type(fcinfo, NULL, &result) != TYPEFUNC_COMPOSITE ||
+		result->natts != FILLED_COLUMNS)
+		ECO_ERROR(ECO_SCHEMA_DAMAGED,
+				  errmsg("the function's result type does not fit the library"),
+				  errhint("Run ALTER EXTENSION economy UPDATE."));
+	f.as_of = PG_GETARG_TIMESTAMPTZ(2);
+	f.batch_context = AllocSetContextCreate(CurrentMemoryContext, "economy filling",
+											ALLOCSET_DEFAULT_SIZES);
+	describe(&f);
+	f.fresh = tuplestore_begin_heap(true, false, work_mem);
+	open = eco_tables_open(ECO_WRITE, tables);
+	fold_all(&f, PG_GETARG_INT64(1));
+	measure(fcinfo, &f, values);
+	write_rows(&f, eco_rfm_compile(DatumGetArrayTypeP(values[FILLED_PROGRAM]),
+								   DatumGetArrayTypeP(values[FILLED_SEGMENTS]),
+								   CurrentMemoryContext));
+	write_due(&f);
+	eco_tables_close(open);
+	tuplestore_end(f.fresh);
+	values[FILLED_WRITTEN] = Int64GetDatum(f.written);
+	values[FILLED_OLDEST] = TimestampTzGetDatum(f.oldest);
+	isnull[FILLED_OLDEST] = f.written == 0;
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(result), values, isnull));
+}
