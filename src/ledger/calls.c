@@ -243,6 +243,17 @@ wait_for_account(int64 user_id, EcoAccount *account, bool *moved)
 	return lock == ECO_ACCOUNT_LOCKED;
 }
 
+/* The account of a call's user, which is kept longer than what the call makes. */
+static void
+read_again(EcoCalls *calls, const EcoCallOf *call)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(calls->context);
+
+	if (!eco_account_read(call->user_id, &call->user->account))
+		eco_row_moved(&eco_accounts);
+	MemoryContextSwitchTo(old_context);
+}
+
 EcoCallState
 eco_calls_look(EcoCalls *calls, EcoCallOf *call)
 {
@@ -264,9 +275,8 @@ eco_calls_look(EcoCalls *calls, EcoCallOf *call)
 		return ECO_CALL_REPLAY;
 	if (!user->exists)
 		return ECO_CALL_NO_USER;
-	if (user->reading != calls->reading && user->first == NULL &&
-		!eco_account_read(call->user_id, &user->account))
-		eco_row_moved(&eco_accounts);
+	if (user->reading != calls->reading && user->first == NULL)
+		read_again(calls, call);
 	user->reading = calls->reading;
 	return ECO_CALL_NEW;
 }

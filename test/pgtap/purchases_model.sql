@@ -13,6 +13,9 @@ INSERT INTO who SELECT side, n, economy.register('pgtap model ' || side || n) FR
 INSERT INTO who SELECT side, 0, -17 FROM unnest(ARRAY['a', 'b']) side;    -- nobody
 SELECT count(*) AS x FROM who, economy.adjust_gold(who.user_id, 10 + n * 25, 'open', 'pgtap', 'pgtap') WHERE n > 0 \gset
 SELECT count(*) AS x FROM who, economy.adjust_gold(who.user_id, 9007199254740991 - 400, 'rich', 'pgtap', 'pgtap') WHERE n = 6 \gset
+-- what else the account keeps goes with it
+SELECT count(*) AS x FROM generate_series(1, 3) i, economy.register_game('pgtap model ' || i) \gset
+SELECT count(*) AS x FROM who, generate_series(1, 3) i, economy.record_action(user_id, 'pgtap model ' || i, 'P', 'a', i, i) WHERE n > 0 \gset
 SELECT count(*) AS x FROM who, economy.set_user_status(who.user_id, 'suspended', 'pgtap') WHERE n = 7 \gset
 
 CREATE TEMP TABLE goods (p integer, stock integer, slots integer, product jsonb);
@@ -71,12 +74,13 @@ BEGIN
     END LOOP;
 END $$;
 
--- what is left of a world: streams, accounts, stock, units, keys
+-- what is left of a world: streams, accounts with all they keep, stock, units, keys
 CREATE FUNCTION pg_temp.world(of text) RETURNS SETOF text LANGUAGE sql AS $$
     SELECT format('%s %s %s', w.n, l.seq, (to_jsonb(l) - ARRAY['user_id', 'transaction_id', 'created_at', 'hash'])::text) FROM who w JOIN economy.ledger l USING (user_id) WHERE w.side = of
     UNION ALL SELECT format('%s %s %s', w.n, t.seq, replace((to_jsonb(t) - ARRAY['user_id', 'created_at', 'hash', 'receipt_signature', 'stock_slot', 'xact', 'position', 'key_digest'])::text, 'model ' || of, 'model'))
         FROM who w JOIN economy.shop_transactions t USING (user_id) WHERE w.side = of
     UNION ALL SELECT format('%s has %s %s %s %s', w.n, a.seq, a.gold, a.experience_points, a.streak_freezes) FROM who w JOIN economy.accounts a USING (user_id) WHERE w.side = of
+    UNION ALL SELECT format('%s keeps %s', w.n, to_jsonb(g) - ARRAY['user_id', 'last_action_at']) FROM who w JOIN economy.game_stats g USING (user_id) WHERE w.side = of
     UNION ALL SELECT format('%s left of %s', sum(s.remaining), p) FROM goods JOIN economy.shop_stock s ON s.product_id = pg_temp.name(of, p) GROUP BY p
     UNION ALL SELECT format('%s units %s %s %s %s', w.n, right(u.product_id, 1), u.units, u.day_units, u.month_units) FROM who w JOIN economy_internal.shop_user_units u USING (user_id) WHERE w.side = of
     UNION ALL SELECT format('%s used %s of %s as %s', w.n, k.idempotency_key, replace(k.product_id, 'model ' || of, ''), k.seq) FROM who w JOIN economy_internal.shop_keys k USING (user_id) WHERE w.side = of $$;
@@ -104,6 +108,7 @@ SELECT is_empty($$SELECT q.*, b.answer AS one_by_one, a.answer AS in_a_batch FRO
 SELECT bag_eq($$SELECT pg_temp.world('a')$$, $$SELECT pg_temp.world('b')$$, 'what these leave, seed ' || :seed);
 
 SELECT is_empty('SELECT v.* FROM who w, economy.verify_chain(w.user_id) v', 'all chains are clean');
+SELECT is_empty('SELECT * FROM economy.stats_parity()', 'statistics are what the actions say');
 SELECT is_empty('SELECT * FROM economy_internal.audit_stock() UNION ALL SELECT * FROM economy_internal.audit_shop()', 'stock, units and keys are what the entries say');
 SELECT * FROM finish();
 ROLLBACK;

@@ -26,6 +26,11 @@ SELECT count(*) AS x FROM who, economy.grant_reward(who.user_id, 'pgtap rich', '
 SELECT count(*) AS x FROM who, economy.grant_reward(who.user_id, 'pgtap rich', 'xp', 0, 9007199254740991 - 60) WHERE n = 6 \gset
 SELECT count(*) AS x FROM who, economy.set_user_status(who.user_id, 'suspended', 'pgtap') WHERE n = 7 \gset
 
+-- what else the account keeps goes with it
+SELECT count(*) AS x FROM generate_series(1, 3) i, economy.register_game('pgtap model ' || i) \gset
+SELECT count(*) AS x FROM who, generate_series(1, 3) i, economy.record_action(user_id, 'pgtap model ' || i, 'P', 'a', 0, n + i) WHERE n > 0 \gset
+SELECT count(*) AS x FROM who, economy.claim_daily_reward(user_id) WHERE n > 0 \gset
+
 CREATE TEMP TABLE asked (round integer, n integer, who integer, source text, key text, gold bigint, xp bigint, details jsonb);
 CREATE TEMP TABLE told (side text, round integer, n bigint, answer text);
 -- an answer without what names the world
@@ -62,11 +67,13 @@ BEGIN
     END LOOP;
 END $$;
 
--- what is left of a world: streams, rewards, accounts, and the events that replay() tells
+-- what is left of a world: streams, rewards, accounts with all they keep, and the events that replay() tells
 CREATE FUNCTION pg_temp.world(of text) RETURNS SETOF text LANGUAGE sql AS $$
     SELECT format('%s %s %s', w.n, l.seq, (to_jsonb(l) - ARRAY['user_id', 'transaction_id', 'created_at', 'hash'])::text) FROM who w JOIN economy.ledger l USING (user_id) WHERE w.side = of
     UNION ALL SELECT format('%s %s %s', w.n, r.seq, (to_jsonb(r) - ARRAY['user_id', 'created_at', 'hash', 'xact', 'position'])::text) FROM who w JOIN economy.reward_audit r USING (user_id) WHERE w.side = of
     UNION ALL SELECT format('%s has %s %s %s', w.n, a.seq, a.gold, a.experience_points) FROM who w JOIN economy.accounts a USING (user_id) WHERE w.side = of
+    UNION ALL SELECT format('%s keeps %s', w.n, to_jsonb(g) - ARRAY['user_id', 'last_action_at']) FROM who w JOIN economy.game_stats g USING (user_id) WHERE w.side = of
+    UNION ALL SELECT format('%s keeps %s', w.n, to_jsonb(s) - 'user_id') FROM who w JOIN economy.streaks s USING (user_id) WHERE w.side = of
     UNION ALL SELECT format('%s told %s %s', w.n, e.event ->> 'type', ((e.event -> 'data')::jsonb - ARRAY['user_id', 'transaction_id'])::text)
         FROM who w, economy.replay(w.user_id, 0, 1000) e WHERE w.side = of $$;
 
@@ -103,5 +110,6 @@ DROP TRIGGER pgtap ON economy.reward_audit;
 SELECT pg_temp.compare(' where a trigger makes entries', :seed);
 
 SELECT is_empty('SELECT v.* FROM who w, economy.verify_chain(w.user_id) v', 'all chains are clean');
+SELECT is_empty('SELECT * FROM economy.stats_parity()', 'statistics are what the actions say');
 SELECT * FROM finish();
 ROLLBACK;
