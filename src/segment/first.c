@@ -244,6 +244,8 @@ write_rows(Filling *f, const EcoCompiled *compiled)
 		if (n > 0)
 			eco_rows_insert(batch, n, 0);
 		f->written += n;
+		/* one that was read from disk lies in the memory that goes now */
+		ExecClearTuple(slot);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(f->batch_context);
 	}

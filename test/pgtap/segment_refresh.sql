@@ -376,6 +376,14 @@ SELECT economy.set_rfm_model('{"model": "pgtap all", "window_days": null, "recen
 SELECT pg_temp.first_is_right(at, model) FROM unnest(ARRAY['2099-12-01 12:15+00', '2099-04-01 07:30+00', '2099-02-20 23:59:59.999999+00']::timestamptz[]) at, unnest(ARRAY['standard', 'pgtap all']) model;
 DELETE FROM economy_internal.rfm_reversals;
 SELECT pg_temp.first_is_right(at, model) FROM unnest(ARRAY['2099-12-01 12:15+00', '2099-04-01 07:30+00', '2099-02-20 23:59:59.999999+00']::timestamptz[]) at, unnest(ARRAY['standard', 'all_time']) model;
+-- of more users than the memory holds
+INSERT INTO economy.accounts (user_id, head_hash, seq) SELECT 1000000000 + k, sha256(''), 2 FROM generate_series(1, 9000) k;
+INSERT INTO economy.shop_transactions (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, key_digest, live, monetary, quantity,
+        receipt_signature_version, hash_algo_version, hash, receipt_signature, category, status, product_id, idempotency_key)
+SELECT 1000000000 + k / 2, 1 + k % 2, 1, 0, 1, 0, timestamptz '2099-12-01' - k * interval '7 minutes', t.xact, t.position, economy_internal.key_digest('pgtap_r', 'many' || k), false, k, 1, 1, 1, sha256('pgtap'), sha256('pgtap'), 'conversion', 'SUCCESS', 'pgtap_r', 'many' || k
+FROM generate_series(2, 18001) k CROSS JOIN (SELECT xact, position FROM economy.shop_transactions WHERE user_id = :cut AND seq = 1) t;
+SET LOCAL economy.rfm_memory = '1MB';
+SELECT pg_temp.first_is_right('2099-12-01 12:15+00', 'standard');
 SET LOCAL economy.rfm_model = 'standard';
 ROLLBACK TO s;
 -- a state of the aggregate is asked for its end again
