@@ -33,7 +33,7 @@
 #include "ledger/rows_private.h"
 
 #define INSERT_ROWS 64			/* to the heap at once */
-#define ROOM_FOR_VERSIONS (BLCKSZ / 8)	/* of rows that change, on a page */
+#define ROOM_FOR_VERSIONS (BLCKSZ / 6)	/* of rows that change, on a page */
 
 static RegProcedure equality_of(Oid type);
 static int	set_keys(EcoScan *scan, const Datum *values, const int64 *after);
