@@ -243,17 +243,6 @@ wait_for_account(int64 user_id, EcoAccount *account, bool *moved)
 	return lock == ECO_ACCOUNT_LOCKED;
 }
 
-/* The account of a call's user, which is kept longer than what the call makes. */
-static void
-read_again(EcoCalls *calls, const EcoCallOf *call)
-{
-	MemoryContext old_context = MemoryContextSwitchTo(calls->context);
-
-	if (!eco_account_read(call->user_id, &call->user->account))
-		eco_row_moved(&eco_accounts);
-	MemoryContextSwitchTo(old_context);
-}
-
 EcoCallState
 eco_calls_look(EcoCalls *calls, EcoCallOf *call)
 {
@@ -276,7 +265,7 @@ eco_calls_look(EcoCalls *calls, EcoCallOf *call)
 	if (!user->exists)
 		return ECO_CALL_NO_USER;
 	if (user->reading != calls->reading && user->first == NULL)
-		read_again(calls, call);
+		eco_account_read_again(&user->account);
 	user->reading = calls->reading;
 	return ECO_CALL_NEW;
 }

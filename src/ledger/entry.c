@@ -13,6 +13,7 @@
 #include "common/int.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/jsonb.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -173,6 +174,15 @@ eco_account_section(const EcoAccount *account, EcoSectionId id, EcoSection *sect
 	return section->len > 0;
 }
 
+/* They are the account's own, in its context: a batch of a million sets them as often. */
+static void
+free_sections(EcoAccount *account)
+{
+	if (!account->row.isnull[ACC_SECTIONS])
+		pfree(DatumGetPointer(account->row.values[ACC_SECTIONS]));
+	account->row.isnull[ACC_SECTIONS] = true;
+}
+
 void
 eco_account_set_section(EcoAccount *account, EcoSectionId id, const EcoSection *section)
 {
@@ -180,8 +190,29 @@ eco_account_set_section(EcoAccount *account, EcoSectionId id, const EcoSection *
 	bytea	   *all = eco_sections_set(sections_of(account), id, section);
 
 	MemoryContextSwitchTo(old_context);
+	free_sections(account);
 	account->row.values[ACC_SECTIONS] = PointerGetDatum(all);
 	account->row.isnull[ACC_SECTIONS] = all == NULL;
+}
+
+void
+eco_account_read_again(EcoAccount *account)
+{
+	MemoryContext context = account->context;
+	EcoRow	   *row = &account->row;
+
+	free_sections(account);
+	if (!eco_account_read(account->user_id, account))
+		eco_row_moved(&eco_accounts);
+	/* the caller's context may be that of one call of a batch */
+	account->context = context;
+	if (!row->isnull[ACC_SECTIONS])
+	{
+		MemoryContext old_context = MemoryContextSwitchTo(context);
+
+		row->values[ACC_SECTIONS] = datumCopy(row->values[ACC_SECTIONS], false, -1);
+		MemoryContextSwitchTo(old_context);
+	}
 }
 
 const char *
@@ -362,8 +393,7 @@ eco_account_moved_on(EcoAccount *account)
 {
 	if (account->flush == flushes)
 		return false;
-	if (!eco_account_read(account->user_id, account))
-		eco_row_moved(&eco_accounts);
+	eco_account_read_again(account);
 	account->flush = flushes;
 	return true;
 }

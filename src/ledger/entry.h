@@ -32,7 +32,7 @@ typedef struct EcoAccount
 	int64		position;		/* of the newest entry, in the feed */
 	int64		pruned_seq;		/* actions up to it may have been pruned */
 	uint8		head[ECO_HASH_LEN];
-	MemoryContext context;		/* the row's values are in it */
+	MemoryContext context;		/* the row's sections are in it */
 	uint64		flush;			/* number of its last eco_account_flush(), by
 								 * which eco_account_moved_on() knows it */
 } EcoAccount;
@@ -89,7 +89,8 @@ extern void eco_account_set_pruned(EcoAccount *account, int64 seq);
 
 /*
  * What a domain keeps of the user in the account's row (core/section.h).  Set, it is
- * written with the next flush; of no byte, it is taken out.
+ * written with the next flush; of no byte, it is taken out.  What was found of any
+ * section before stands nowhere then.
  */
 extern bool eco_account_section(const EcoAccount *account, EcoSectionId id, EcoSection *section);
 extern void eco_account_set_section(EcoAccount *account, EcoSectionId id,
@@ -122,6 +123,9 @@ extern void eco_entry_write(EcoEntry *entry);
 extern void eco_entry_prepare(EcoAccount *account, EcoEntry *entry);
 extern void eco_account_flush(EcoAccount *account);
 extern void eco_entries_write(EcoEntry **entries, int n);
+
+/* Read a locked account again that user code may have moved on, under a renewed snapshot. */
+extern void eco_account_read_again(EcoAccount *account);
 
 /*
  * Whether a trigger on a journal has moved the account on since its flush; it is
