@@ -16,7 +16,8 @@ eco_games_read(EcoReader *reader, const EcoSection *section, bool *more)
 	};
 	if (section->len == 0)
 		return;
-	reader->damaged = section->version != ECO_GAMES_VERSION || *reader->at > 1;
+	reader->damaged = section->version != ECO_GAMES_VERSION ||
+		section->len > ECO_GAMES_ROOM || *reader->at > 1;
 	*more = *reader->at++ == 1;
 }
 
@@ -39,7 +40,7 @@ read_figures(EcoReader *reader, EcoFigures *f)
 	for (size_t i = 0; i < lengthof(numbers); i++)
 		*numbers[i] = (int64) eco_varint_read(reader, PG_INT64_MAX);
 	f->last_action_at = eco_int64_read(reader);
-	if (!eco_figures_fit(f))
+	if (!eco_figures_fit(f) || !IS_VALID_TIMESTAMP(f->last_action_at))
 		reader->damaged = true;
 }
 

@@ -57,7 +57,9 @@ CREATE TABLE economy_internal.game_stats_more (
     bet_sum        bigint      NOT NULL,
     win_sum        bigint      NOT NULL,
     last_action_at timestamptz NOT NULL,
-    CONSTRAINT game_stats_more_pkey PRIMARY KEY (user_id, game)
+    CONSTRAINT game_stats_more_pkey PRIMARY KEY (user_id, game),
+    CONSTRAINT game_stats_more_total_check
+        CHECK (least(wins, losses, draws) >= 0 AND wins <= 9223372036854775807 - losses - draws)
 ) WITH (fillfactor = 70);
 SELECT pg_catalog.pg_extension_config_dump('economy_internal.game_stats_more', '');
 COMMENT ON TABLE economy_internal.game_stats_more IS

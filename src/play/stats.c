@@ -262,10 +262,7 @@ pack(const EcoGameStats *stats, EcoAccount *account, bool keep)
 
 	(void) eco_account_section(account, ECO_SECTION_GAMES, &section);
 	eco_games_read(&reader, &section, &more);
-	if (section.len <= ECO_GAMES_ROOM)
-		section.len = eco_games_put(&section, more || !keep, &game, keep, payload);
-	else
-		section.len = 0;
+	section.len = eco_games_put(&section, more || !keep, &game, keep, payload);
 	if (section.len == 0)
 		damaged(account->user_id);
 	if (section.len > ECO_GAMES_ROOM)

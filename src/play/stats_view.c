@@ -7,6 +7,7 @@
 
 #include "fmgr.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -34,6 +35,16 @@ put_row(ReturnSetInfo *info, const EcoGame *game)
 	tuplestore_putvalues(info->setResult, info->setDesc, values, isnull);
 }
 
+/* What others only compare is shown here: a name that is no text is damage, too. */
+static bool
+next_game(EcoReader *reader, EcoGame *game)
+{
+	if (!eco_games_next(reader, game))
+		return false;
+	reader->damaged = !pg_verify_mbstr(PG_UTF8, game->name, game->len, true);
+	return !reader->damaged;
+}
+
 /* eco_games_of(sections bytea) returns table, STRICT */
 Datum
 eco_games_of(PG_FUNCTION_ARGS)
@@ -46,7 +57,7 @@ eco_games_of(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	(void) eco_sections_get(PG_GETARG_BYTEA_PP(0), ECO_SECTION_GAMES, &section);
 	eco_games_read(&reader, &section, &more);
-	while (eco_games_next(&reader, &game))
+	while (next_game(&reader, &game))
 		put_row((ReturnSetInfo *) fcinfo->resultinfo, &game);
 	return (Datum) 0;
 }
@@ -66,7 +77,7 @@ eco_games_sound(PG_FUNCTION_ARGS)
 	if (!eco_sections_get(PG_GETARG_BYTEA_PP(0), ECO_SECTION_GAMES, &section))
 		PG_RETURN_BOOL(false);
 	eco_games_read(&reader, &section, &more);
-	while (eco_games_next(&reader, &game))
+	while (next_game(&reader, &game))
 		;
 	PG_RETURN_BOOL(!reader.damaged && more == PG_GETARG_BOOL(1));
 }
@@ -112,6 +123,8 @@ eco_with_game(PG_FUNCTION_ARGS)
 			ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("the games add up to more than a bigint"));
 		eco_require_arg(fcinfo, 8, "last_action_at");
 		game.figures.last_action_at = PG_GETARG_TIMESTAMPTZ(8);
+		if (TIMESTAMP_NOT_FINITE(game.figures.last_action_at))
+			ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("last_action_at must be finite"));
 	}
 	if (!eco_sections_get(all, ECO_SECTION_GAMES, &section))
 		ECO_ERROR(ECO_LEDGER_DAMAGED, errmsg("these are no sections of an account"));

@@ -4,6 +4,9 @@
  */
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
+#include "mb/pg_wchar.h"
+
 #include "reward/streak_section.h"
 
 static bool
@@ -20,7 +23,7 @@ read_dates(EcoReader *reader, uint8 has, EcoStoredStreak *stored)
 		if (has & 1 << i)
 		{
 			date = eco_unzigzag(eco_varint_read(reader, UINT32_MAX));
-			if (date == ECO_NO_DAY)
+			if (!IS_VALID_DATE(date))
 				return false;
 		}
 		*dates[i] = (int32) date;
@@ -43,6 +46,7 @@ eco_streak_read(const EcoSection *section, EcoStoredStreak *stored)
 	stored->zone = (const char *) reader.at;
 	stored->zone_len = (int) (reader.end - reader.at);
 	return !reader.damaged && stored->zone_len > 0 && stored->zone_len <= ECO_STREAK_ZONE &&
+		pg_encoding_verifymbstr(PG_UTF8, stored->zone, stored->zone_len) == stored->zone_len &&
 		(stored->day == 0) == (stored->last_claim == ECO_NO_DAY);
 }
 

@@ -135,6 +135,14 @@ eco_daily_put(const EcoDaily *d, EcoAccount *account)
 	uint8		payload[ECO_STREAK_MAX];
 	EcoSection	section = {.version = ECO_STREAK_VERSION, .data = payload};
 
+	/*
+	 * it comes from the user or an entry, where anything may have been put by
+	 * hand
+	 */
+	if (stored.zone_len < 1 || stored.zone_len > ECO_STREAK_ZONE)
+		ECO_ERROR(ECO_LEDGER_DAMAGED,
+				  errmsg("daily streak of user %lld has a time zone that is none",
+						 (long long) d->user_id));
 	section.len = eco_streak_write(&stored, payload);
 	eco_account_set_section(account, ECO_SECTION_STREAK, &section);
 }

@@ -83,7 +83,11 @@ day_arg(FunctionCallInfo fcinfo, int argno, const char *name)
 static int32
 date_arg(FunctionCallInfo fcinfo, int argno)
 {
-	return PG_ARGISNULL(argno) ? ECO_NO_DAY : PG_GETARG_DATEADT(argno);
+	if (PG_ARGISNULL(argno))
+		return ECO_NO_DAY;
+	if (DATE_NOT_FINITE(PG_GETARG_DATEADT(argno)))
+		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("dates of a streak must be finite"));
+	return PG_GETARG_DATEADT(argno);
 }
 
 /*

@@ -36,6 +36,7 @@ INSERT INTO asked VALUES
     ('event_types', 'name', 'name', $$'' ; 'Purchase' ; '1st' ; '_a' ; 'a-b' ; repeat('a', 64) ; E'a\nb'$$, $$'a' ; 'a_1' ; repeat('a', 63)$$),
     ('event_types', 'sample', 'version, sample', $$1, NULL$$, $$0, NULL ; 1, '{}'$$),
     ('event_types', 'version', 'version, sample', $$-1, '{}'$$, $$0, '{}'$$),
+    ('game_stats_more', 'total', 'wins, losses, draws', $$-1, 0, 0 ; 0, -1, 0 ; 0, 0, -1 ; 9223372036854775807, 0, 1 ; 9223372036854775807, 1, 0 ; 1, 9223372036854775807, 9223372036854775807$$, $$0, 0, 0 ; 9223372036854775805, 1, 1$$),
     ('games', 'game', 'game', $$'' ; repeat('g', 65) ; repeat(E'\u20ac', 22)$$, $$'g' ; repeat('g', 64) ; repeat(E'\u20ac', 21)$$),
     ('games', 'rules', 'rules', $$'[]' ; '1' ; 'null'$$, $$'{}'$$),
     ('invite_codes', 'code', 'code', $$'' ; repeat('c', 65)$$, $$'c' ; repeat('c', 64)$$),
