@@ -1,7 +1,7 @@
 -- User code in the middle of a call: triggers and constraints of the app that call
 -- functions of economy for the same user.
 BEGIN;
-SELECT plan(103);
+SELECT plan(107);
 
 SELECT economy.register('pgtap code') AS u \gset
 SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'r', 'a') \gset
@@ -68,6 +68,18 @@ SELECT is(string_agg(state || ' ' || gold_delta, ', '), 'new -1, reuse 1, new -1
 FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object('user_id', :u::bigint, 'game', 'pgtap', 'action_type', t, 'action_id', i, 'bet', b, 'win', w))
     FROM (VALUES ('SPIN', 'x', 1, 0), ('BONUS', 'x bonus', 0, 1), ('SPIN', 'y', 1, 0)) v (t, i, b, w)));
 SELECT is(pg_temp.findings(:u), 0::bigint, 'and sound');
+-- what the account keeps of other games stays, whatever else is answered in between
+SELECT count(*) AS x FROM generate_series(1, 5) n, economy.register_game('pgtap more ' || n) \gset
+SELECT is(string_agg(code || ' ' || total, ', '), 'OK 1, OK 1, OK 1, OK 1, OK 1', 'a batch of several games') FROM economy.record_actions(
+    array_fill(:u::bigint, ARRAY[5]), (SELECT array_agg('pgtap more ' || n) FROM generate_series(1, 5) n), array_fill('BONUS'::text, ARRAY[5]), '{m1,m2,m3,m4,m5}', wins => '{1,2,3,4,5}');
+SELECT is((SELECT array_agg(code ORDER BY n) FROM economy.record_actions((SELECT jsonb_agg(CASE WHEN n % 4 < 2
+        THEN jsonb_build_object('user_id', :u::bigint, 'game', 'pgtap more ' || 1 + n % 5, 'action_type', 'SPIN', 'action_id', 'more ' || n)
+        ELSE jsonb_build_object('user_id', :u::bigint, 'game', 'pgtap more 1', 'action_type', 'BONUS', 'action_id', 'm1', 'win', 1, 'details', jsonb_build_object('t', repeat('x', 20 * n))) END ORDER BY n)
+        FROM generate_series(1, 200) n)) WITH ORDINALITY r (s, st, code, t, gd, g, total, w, l, m, ra, detail, n)),
+    (SELECT array_agg(CASE WHEN n % 4 < 2 THEN 'OK' ELSE 'IDEMPOTENCY_MISMATCH' END ORDER BY n) FROM generate_series(1, 200) n), 'and one with long answers');
+SELECT is(pg_temp.findings(:u), 0::bigint, 'are sound');
+SELECT is((SELECT array_agg(concat_ws(' ', g.game, g.total, g.win_sum) ORDER BY g.game) FROM economy.game_stats g WHERE g.user_id = :u),
+    (SELECT array_agg(concat_ws(' ', c.game, c.n, c.wins) ORDER BY c.game) FROM (SELECT t.game, count(*) AS n, sum(t.win) AS wins FROM economy.user_actions t WHERE t.user_id = :u GROUP BY 1) c), 'and all count');
 DROP TRIGGER pgtap ON economy.user_actions;
 
 -- who sends the same key before the entry can be seen is told, and the key has no effect
