@@ -80,16 +80,6 @@ eco_account_read(int64 user_id, EcoAccount *account)
 	return true;
 }
 
-void
-eco_account_read_again(EcoAccount *account)
-{
-	MemoryContext old_context = MemoryContextSwitchTo(account->context);
-
-	if (!eco_account_read(account->user_id, account))
-		eco_row_moved(&eco_accounts);
-	MemoryContextSwitchTo(old_context);
-}
-
 EcoAccountLock
 eco_account_lock(int64 user_id, EcoAccount *account)
 {

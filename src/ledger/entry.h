@@ -58,12 +58,6 @@ extern EcoTable eco_accounts;
 /* Read without a lock, under the active snapshot.  False: no such user. */
 extern bool eco_account_read(int64 user_id, EcoAccount *account);
 
-/*
- * Read a locked one again, after user code may have moved it on.  It lives as long as
- * it did, whatever the caller's memory is for: its sections are written back.
- */
-extern void eco_account_read_again(EcoAccount *account);
-
 typedef enum EcoAccountLock
 {
 	ECO_ACCOUNT_LOCKED,			/* unchanged since the active snapshot, and
