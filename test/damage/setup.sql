@@ -37,6 +37,9 @@ BEGIN
     END LOOP;
 END
 $$;
+-- more games than an account has room for
+SELECT economy.register_game(format('game %s %s', lpad(g::text, 2, '0'), repeat('x', 50))) FROM generate_series(1, 20) g;
+SELECT economy.record_action(id, format('game %s %s', lpad(g::text, 2, '0'), repeat('x', 50)), 'PLAY', 'a', 0, g) FROM who, generate_series(1, 20) g WHERE n IN (3, 10);
 SELECT economy.set_user_status(id, 'suspended', 'damage') FROM who WHERE n IN (2, 9);
 SELECT economy.set_user_status(id, 'active', 'damage') FROM who WHERE n = 2;
 SELECT economy.revoke_reward(l.user_id, l.transaction_id, 'damage', 'damage') FROM economy.ledger l JOIN economy.reward_audit r USING (user_id, seq) WHERE r.external_event_id = 'g3' LIMIT 2;

@@ -55,6 +55,26 @@ SELECT is_empty('SELECT * FROM economy.stats_parity()', 'and nothing is lost');
 SELECT is((SELECT string_agg(DISTINCT total::text, ',') FROM economy.game_stats WHERE user_id = :v AND bet_sum > 0), '2', 'counted on');
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', u), 'clean') FROM (VALUES (:u), (:v)) x (u);
 
+-- user code makes actions of the user between those of a batch: what the account keeps is read again, for as long as the batch
+CREATE FUNCTION pg_temp.play_more() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.game <> 'rps' THEN
+        PERFORM economy.record_action(NEW.user_id, 'rps', 'T', 'within ' || NEW.seq, 0, 1);
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER pgtap AFTER INSERT ON economy.user_actions FOR EACH ROW EXECUTE FUNCTION pg_temp.play_more();
+SELECT economy.register('pgtap games 3') AS w \gset
+SELECT is((SELECT string_agg(DISTINCT r.state, ',') FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object('user_id', :w, 'game', (ARRAY['slot', 'gacha', 'crash'])[1 + n % 3], 'action_type', 'T',
+    'action_id', 'n' || n, 'win', n, 'details', jsonb_build_object('filler', repeat(chr(97 + n % 26), n * 20)))) FROM generate_series(1, 60) n)) r), 'new', 'sixty actions, and one within each');
+SELECT is((SELECT string_agg(game || ' ' || total, ', ' ORDER BY game) FROM economy.game_stats WHERE user_id = :w), 'crash 20, gacha 20, rps 60, slot 20', 'all are counted');
+SELECT is((SELECT string_agg(r.state || ' ' || r.total, ', ') FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object('user_id', :w, 'game', game, 'action_type', 'T', 'action_id', id, 'win', 7,
+    'details', jsonb_build_object('filler', repeat('x', 2000))) ORDER BY n) FROM (VALUES (1, 'slot', 'a'), (2, 'slot', 'a'), (3, 'slot', 'a'), (4, 'crash', 'b'), (5, 'gacha', 'c')) v (n, game, id))) r),
+    'new 21, reuse 21, reuse 21, new 21, new 21', 'behind retries, which write nothing');
+SELECT is_empty('SELECT * FROM economy.stats_parity()', 'as the entries say');
+DROP TRIGGER pgtap ON economy.user_actions;
+
 -- damage is found, and no call goes on over it
 CREATE FUNCTION pg_temp.after(change text, question text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
