@@ -443,6 +443,13 @@ UPDATE economy_internal.rollup_positions SET oldest_at = NULL WHERE user_id IN (
 SELECT is(pg_temp.parts(5), '3:-99997', 'which is alone then');
 UPDATE economy.accounts SET seq = 3 WHERE user_id = (SELECT u FROM crowd WHERE n = 3);
 UPDATE economy_internal.rollup_positions SET oldest_at = '2033-03-01 12:00+00' WHERE user_id IN (SELECT u FROM crowd WHERE n < 3);
+SAVEPOINT long;
+ALTER TABLE economy.user_actions DISABLE TRIGGER USER;
+UPDATE economy.user_actions SET seq = seq + 150000 WHERE user_id = (SELECT u FROM crowd WHERE n = 1);
+UPDATE economy_internal.rollup_positions SET seq = 150003 WHERE user_id = (SELECT u FROM crowd WHERE n = 1);
+UPDATE economy.accounts SET seq = 150003, pruned_seq = 7 WHERE user_id = (SELECT u FROM crowd WHERE n = 1);
+SELECT is(pg_temp.parts(5), '1:-49996', 'and of which 100000 entries behind its checkpoint are a batch');
+ROLLBACK TO long;
 UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = (SELECT u FROM crowd WHERE n = 5);
 DELETE FROM economy.accounts WHERE user_id = (SELECT u FROM crowd WHERE n = 7);
 SELECT pg_stat_get_xact_tuples_updated('economy.installations'::regclass) AS told \gset

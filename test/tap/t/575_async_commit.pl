@@ -87,6 +87,14 @@ foreach my $class (qw(none actions all))
 	$dbh->do("SET economy.async_commit = '$class'");
 	is(waits($one{$_}), $fast{$class}{$_} ? 'does not' : 'waits', "$class: $_") foreach sort keys %one;
 }
+# a call that failed with its tables open leaves nothing that the next ones are taken for
+my $given = reward();
+foreach my $failed ("SELECT economy.revoke_reward($ann, '$given', 'r', 'a', 1000)",
+	"DO \$\$ BEGIN PERFORM economy.revoke_reward($ann, '$given', 'r', 'a', 1000); EXCEPTION WHEN SQLSTATE 'XE002' THEN PERFORM pg_backend_pid(); END \$\$")
+{
+	is(try_sql($dbh, $failed), $failed =~ /^DO/ ? '' : 'XE002', 'a call that fails');
+	is(waits(\&action), 'does not', "all: an action after $failed");
+}
 is(value($dbh, 'SHOW synchronous_commit'), 'on', 'what the session has set is as it was');
 
 $dbh->do('SET economy.async_commit = actions');
