@@ -220,6 +220,19 @@ foreach my $way ('auto', 'sql')
 	$_->disconnect foreach $s1, $s2;
 }
 
+# Who made the first key hears of the next one, also where he has signed nothing yet.
+{
+	my $db = fresh_database($node);
+	my ($s1, $s2) = map { connect_to($node, $db) } 1 .. 2;
+	my $ann = add_user($s1, 'ann', 100);
+
+	add_product($s2, 'potion', price_gold => 1);
+	is(value($s2, 'SELECT economy.rotate_signing_key()'), 2, 'a key after the first');
+	is((buy($s1, $ann, 'potion', 'k'))[0], 'new', 'a purchase');
+	is(value($s2, 'SELECT receipt_signature_version FROM economy.shop_transactions'), 2, 'by who made the first one is signed with it');
+	$_->disconnect foreach $s1, $s2;
+}
+
 # Ten first users of a database make one signing key, as do ten first purchases
 # where a dump left it out.
 foreach my $way ('auto', 'sql')
