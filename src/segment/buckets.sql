@@ -172,12 +172,20 @@ COMMENT ON FUNCTION economy_internal.rfm_await_all() IS
 CREATE FUNCTION economy_internal.rfm_apply_reversals(
     first_user bigint DEFAULT '-9223372036854775808', last_user bigint DEFAULT 9223372036854775807
 ) RETURNS void
-    LANGUAGE sql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, economy, pg_temp
-    BEGIN ATOMIC
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    awaited text;
+BEGIN
+    -- most often there is none, and the statement below is not even planned
+    IF NOT EXISTS (SELECT FROM economy_internal.rfm_reversals r WHERE NOT r.applied) THEN
+        RETURN;
+    END IF;
+    -- EXECUTE, so that it is planned for the tables as they are now
+    EXECUTE $query$
         WITH taken AS (
             UPDATE economy_internal.rfm_reversals r SET applied = true
-            WHERE NOT r.applied AND r.user_id BETWEEN first_user AND last_user
+            WHERE NOT r.applied AND r.user_id BETWEEN $1 AND $2
             RETURNING r.user_id, r.seq
         ), recounted AS (
             -- next_change_at: so that the incremental refresh looks at them
@@ -191,8 +199,10 @@ CREATE FUNCTION economy_internal.rfm_apply_reversals(
             RETURNING u.user_id, u.next_change_at
         )
         SELECT economy_internal.rfm_await(array_agg(c.user_id), array_agg(c.next_change_at))
-        FROM recounted c HAVING count(*) > 0;
-    END;
+        FROM recounted c
+        $query$ INTO awaited USING first_user, last_user;
+END
+$$;
 COMMENT ON FUNCTION economy_internal.rfm_apply_reversals(bigint, bigint) IS
     'Recounts the days of users with purchases that were reversed since the last refresh.';
 

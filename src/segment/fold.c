@@ -32,10 +32,13 @@ PG_FUNCTION_INFO_V1(eco_rfm_fold);
 #define FIRST_ROOM		1024	/* purchases */
 #define PROGRESS_STEP	262144
 #define FEW				256		/* purchases that are sorted at once */
+#define CHUNK			256		/* and that are read at once */
 
-/* Of the user's distance from the least one. */
-#define BYTE_AT(user_id, least, shift) \
-	((((uint64) (user_id) - (uint64) (least)) >> (shift)) & 0xff)
+/* Of the user's distance from the least one, so many bits. */
+#define DIGIT_BITS		10
+#define DIGITS			(1 << DIGIT_BITS)
+#define DIGIT_AT(user_id, least, shift) \
+	((((uint64) (user_id) - (uint64) (least)) >> (shift)) & (DIGITS - 1))
 
 static inline int
 compare_purchases(const EcoPurchase *a, const EcoPurchase *b)
@@ -56,7 +59,11 @@ typedef struct Run
 {
 	BufFile    *file;
 	EcoPurchase next;
-	size_t		left;			/* behind next */
+	EcoPurchase *chunk;			/* that was read, of which some are behind
+								 * next */
+	size_t		at;
+	size_t		read;
+	size_t		left;			/* in the file */
 } Run;
 
 /* The purchases that are being sorted, and then handed out. */
@@ -68,6 +75,8 @@ struct EcoFold
 	size_t		room;
 	size_t		most;
 	EcoPurchase *purchases;
+	EcoPurchase *spare;			/* as much memory, for sorting; or NULL */
+	size_t		spare_room;
 	int			nruns;
 	Run		   *runs;
 	int64		seen;
@@ -78,15 +87,25 @@ struct EcoFold
 	EcoPacking *packing;
 };
 
+/* Memory as large as that of the purchases. */
+static void
+have_spare(EcoFold *fold)
+{
+	if (fold->spare_room == fold->room)
+		return;
+	if (fold->spare != NULL)
+		pfree(fold->spare);
+	fold->spare = MemoryContextAllocHuge(fold->context, fold->room * sizeof(EcoPurchase));
+	fold->spare_room = fold->room;
+}
+
 /*
- * By user, a byte of the id after the other, the low one first: purchases of one user
- * stay in the order in which they lie, which most often is that of seq.
+ * By user, some bits of the id after the other, the low ones first: purchases of one
+ * user stay in the order in which they lie, which most often is that of seq.
  */
 static void
 sort_by_user(EcoFold *fold)
 {
-	EcoPurchase *other = MemoryContextAllocHuge(fold->context,
-												fold->room * sizeof(EcoPurchase));
 	int64		least = fold->purchases[0].user_id;
 	int64		most = least;
 
@@ -95,21 +114,35 @@ sort_by_user(EcoFold *fold)
 		least = Min(least, fold->purchases[i].user_id);
 		most = Max(most, fold->purchases[i].user_id);
 	}
-	for (int shift = 0; shift < 64 && ((uint64) most - (uint64) least) >> shift != 0; shift += 8)
+	have_spare(fold);
+	for (int shift = 0; shift < 64 && ((uint64) most - (uint64) least) >> shift != 0;
+		 shift += DIGIT_BITS)
 	{
 		EcoPurchase *from = fold->purchases;
-		size_t		start[257] = {0};
+		EcoPurchase *to = fold->spare;
+		size_t		start[DIGITS + 1] = {0};
 
 		for (size_t i = 0; i < fold->n; i++)
-			start[1 + BYTE_AT(from[i].user_id, least, shift)]++;
-		for (int b = 1; b < 256; b++)
-			start[b] += start[b - 1];
+			start[1 + DIGIT_AT(from[i].user_id, least, shift)]++;
+		for (int d = 1; d < DIGITS; d++)
+			start[d] += start[d - 1];
 		for (size_t i = 0; i < fold->n; i++)
-			other[start[BYTE_AT(from[i].user_id, least, shift)]++] = from[i];
-		fold->purchases = other;
-		other = from;
+			to[start[DIGIT_AT(from[i].user_id, least, shift)]++] = from[i];
+		fold->purchases = to;
+		fold->spare = from;
 	}
-	pfree(other);
+}
+
+/* Those of one user. */
+static void
+sort_by_seq(EcoPurchase *purchases, size_t n)
+{
+	for (size_t i = 1; i < n; i++)
+		if (purchases[i - 1].seq > purchases[i].seq)
+		{
+			sort_purchases(purchases, n);
+			return;
+		}
 }
 
 static void
@@ -126,14 +159,10 @@ sort_in_memory(EcoFold *fold)
 	sort_by_user(fold);
 	for (size_t start = 0; start < fold->n; start = end)
 	{
-		EcoPurchase *first = &fold->purchases[start];
-		bool		rises = true;
-
 		for (end = start + 1; end < fold->n &&
-			 fold->purchases[end].user_id == first->user_id; end++)
-			rises &= fold->purchases[end - 1].seq < fold->purchases[end].seq;
-		if (!rises)
-			sort_purchases(first, end - start);
+			 fold->purchases[end].user_id == fold->purchases[start].user_id; end++)
+			;
+		sort_by_seq(&fold->purchases[start], end - start);
 	}
 }
 
@@ -148,8 +177,10 @@ end_run(EcoFold *fold)
 	fold->runs = fold->runs == NULL ? palloc(sizeof(Run)) :
 		repalloc_huge(fold->runs, sizeof(Run) * (size_t) (fold->nruns + 1));
 	run = &fold->runs[fold->nruns++];
-	run->file = BufFileCreateTemp(false);
-	run->left = fold->n;
+	*run = (Run)
+	{
+		.file = BufFileCreateTemp(false), .left = fold->n
+	};
 	BufFileWrite(run->file, fold->purchases, fold->n * sizeof(EcoPurchase));
 	fold->n = 0;
 	MemoryContextSwitchTo(old);
@@ -274,14 +305,21 @@ read_journal(EcoFold *fold, int64 since, bool unheld)
 static bool
 advance(Run *run)
 {
-	if (run->left == 0)
+	if (run->at == run->read)
 	{
-		BufFileClose(run->file);
-		return false;
+		run->read = Min(run->left, CHUNK);
+		run->at = 0;
+		if (run->read == 0)
+		{
+			BufFileClose(run->file);
+			return false;
+		}
+		if (BufFileRead(run->file, run->chunk, run->read * sizeof(EcoPurchase)) !=
+			run->read * sizeof(EcoPurchase))
+			ereport(ERROR, (errcode_for_file_access(), errmsg("could not read a temporary file")));
+		run->left -= run->read;
 	}
-	run->left--;
-	if (BufFileRead(run->file, &run->next, sizeof(EcoPurchase)) != sizeof(EcoPurchase))
-		ereport(ERROR, (errcode_for_file_access(), errmsg("could not read a temporary file")));
+	run->next = run->chunk[run->at++];
 	return true;
 }
 
@@ -304,6 +342,7 @@ begin_merge(EcoFold *fold)
 		if (BufFileSeek(run->file, 0, 0, SEEK_SET) != 0)
 			ereport(ERROR,
 					(errcode_for_file_access(), errmsg("could not rewind a temporary file")));
+		run->chunk = palloc(CHUNK * sizeof(EcoPurchase));
 		if (advance(run))
 			binaryheap_add_unordered(fold->heap, PointerGetDatum(run));
 	}
@@ -317,22 +356,35 @@ gather(EcoFold *fold, EcoFolded *user)
 	Run		   *run = (Run *) DatumGetPointer(binaryheap_first(fold->heap));
 	int64		user_id = run->next.user_id;
 
-	for (fold->n = 0; !binaryheap_empty(fold->heap); fold->n++)
+	fold->n = 0;
+	while (!binaryheap_empty(fold->heap))
 	{
+		bool		more = true;
+
 		run = (Run *) DatumGetPointer(binaryheap_first(fold->heap));
 		if (run->next.user_id != user_id)
 			break;
-		if (fold->n == fold->room)
+		for (; more && run->next.user_id == user_id; more = advance(run))
 		{
-			fold->room *= 2;
-			fold->purchases = repalloc_huge(fold->purchases, fold->room * sizeof(EcoPurchase));
+			if (fold->n == fold->room)
+			{
+				fold->room *= 2;
+				fold->purchases = repalloc_huge(fold->purchases,
+												fold->room * sizeof(EcoPurchase));
+			}
+			fold->purchases[fold->n++] = run->next;
 		}
-		fold->purchases[fold->n] = run->next;
-		if (advance(run))
+		if (more)
 			binaryheap_replace_first(fold->heap, PointerGetDatum(run));
 		else
 			binaryheap_remove_first(fold->heap);
 	}
+
+	/*
+	 * a later run has later ones, but where somebody has put the table in
+	 * another order
+	 */
+	sort_by_seq(fold->purchases, fold->n);
 	user->purchases = fold->purchases;
 	user->n = fold->n;
 }
@@ -361,6 +413,9 @@ eco_fold_begin(int64 transaction, bool unheld)
 	}
 	end_run(fold);
 	pfree(fold->purchases);
+	if (fold->spare != NULL)
+		pfree(fold->spare);
+	fold->spare = NULL;
 	fold->room = FIRST_ROOM;
 	fold->purchases = palloc(FIRST_ROOM * sizeof(EcoPurchase));
 	begin_merge(fold);
@@ -407,6 +462,8 @@ void
 eco_fold_end(EcoFold *fold)
 {
 	pfree(fold->purchases);
+	if (fold->spare != NULL)
+		pfree(fold->spare);
 	pfree(fold);
 }
 
