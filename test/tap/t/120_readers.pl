@@ -203,7 +203,7 @@ is(value($plain, 'SELECT count(*) FROM economy.audit_sweep()'), 0, 'nothing was 
 is($again, 3, 'each audit has said 40001');
 is($wrong, 0, 'and has looked into nothing that it has not opened');
 
-# those that look something up before they change it find what is there
+# those that look something up before they change it find what is there; all at once, none changes what another one reads
 my $decision = value($dbh, q{SELECT format('D%s-%s', user_id, number) FROM economy.recommendations WHERE clicked_at IS NULL ORDER BY user_id, number LIMIT 1});
 my $bought = value($dbh, "SELECT min(t.seq) FROM economy.shop_transactions t LEFT JOIN economy_internal.rfm_reversals r USING (user_id, seq) WHERE t.user_id = $user AND r.seq IS NULL");
 my @changes = (
@@ -216,7 +216,7 @@ my @changes = (
 	[ set_level_experiment => q{SELECT economy.set_level_experiment('readers', '[{"arm": "a", "curve": "steep", "share": 1}]', false, 'readers')} ],
 	[ set_segment_rules => q{SELECT economy.set_segment_rules('[{"segment": "All"}]', 'readers')} ],
 	[ set_rfm_model => q{SELECT concat_ws(' ', window_days, population) FROM economy.set_rfm_model('{"model": "own", "window_days": 61}', 'readers')} ],
-	[ set_recommendations => q{SELECT economy.set_recommendations('home', '{}', '[]', 'readers')} ],
+	[ set_recommendations => q{SELECT economy.set_recommendations('door', '{}', '[]', 'readers')} ],
 	[ rfm_reverse => "SELECT economy_internal.rfm_reverse($user, $bought)" ],
 );
 foreach my $change (@changes)

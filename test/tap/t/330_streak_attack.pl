@@ -69,7 +69,7 @@ my ($rc, $out, $err) = $node->psql('postgres', qq{SELECT code FROM economy.claim
 	SELECT economy.set_level_experiment('e', '[]');
 	SELECT count(*) FROM economy.reward_audit;
 	SELECT count(*) FROM economy.streaks;
-	UPDATE economy.streaks SET streak_day = 100;}, extra_params => [ '-U', 'player', '-qAt' ], on_error_stop => 0);
+	UPDATE economy.accounts SET sections = NULL;}, extra_params => [ '-U', 'player', '-qAt' ], on_error_stop => 0);
 is($out, "CLAIMED\nOK\n3\n1", 'a player claims, is granted, looks');
 is(scalar(() = $err =~ /permission denied/g), 6, 'and does nothing else');
 
