@@ -294,7 +294,7 @@ CREATE FUNCTION economy_internal.audit_orphans(
             SELECT p.user_id, 'a rollup position' FROM economy_internal.rollup_positions p
             WHERE p.user_id BETWEEN from_user AND upto_user
             UNION ALL
-            SELECT DISTINCT g.user_id, 'statistics' FROM economy.game_stats g
+            SELECT DISTINCT g.user_id, 'statistics' FROM economy_internal.game_stats_more g
             WHERE g.user_id BETWEEN from_user AND upto_user
             UNION ALL
             SELECT DISTINCT g.user_id, 'daily statistics' FROM economy.user_game_stats_summary g
@@ -605,6 +605,7 @@ BEGIN
                ('economy_internal', 'audit_checkpoints', ''), ('economy', 'stream_checkpoints', ''),
                ('economy_internal', 'rollup_positions', ''), ('economy', 'user_segments', ''),
                ('economy', 'game_stats', ', game'),
+               ('economy_internal', 'game_stats_more', ', game'),
                ('economy', 'user_game_stats_summary', ', day, game'),
                ('economy', 'pruned_stats', ', game, day'), ('economy', 'pruned_actions', ', key'),
                ('economy', 'segment_history', ', change_no'),

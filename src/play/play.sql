@@ -89,14 +89,18 @@ COMMENT ON FUNCTION economy_internal.with_game(
     'An account''s sections with other statistics of a game, or without it when wins is null: for '
     'who corrects statistics that stats_parity() found to be wrong.';
 
+-- from the account on: a join with some users looks these up
 CREATE VIEW economy.game_stats AS
-    SELECT a.user_id, g.game COLLATE "C" AS game, g.wins + g.losses + g.draws AS total, g.wins,
-           g.losses, g.draws, g.max_win, g.bet_sum, g.win_sum, g.last_action_at
-    FROM economy.accounts a CROSS JOIN LATERAL economy_internal.games_of(a.sections) g
-    UNION ALL
-    SELECT m.user_id, m.game, m.wins + m.losses + m.draws, m.wins, m.losses, m.draws, m.max_win,
-           m.bet_sum, m.win_sum, m.last_action_at
-    FROM economy_internal.game_stats_more m;
+    SELECT a.user_id, g.game, g.wins + g.losses + g.draws AS total, g.wins, g.losses, g.draws,
+           g.max_win, g.bet_sum, g.win_sum, g.last_action_at
+    FROM economy.accounts a CROSS JOIN LATERAL (
+        SELECT p.game COLLATE "C" AS game, p.wins, p.losses, p.draws, p.max_win, p.bet_sum,
+               p.win_sum, p.last_action_at
+        FROM economy_internal.games_of(a.sections) p
+        UNION ALL
+        SELECT m.game, m.wins, m.losses, m.draws, m.max_win, m.bet_sum, m.win_sum,
+               m.last_action_at
+        FROM economy_internal.game_stats_more m WHERE m.user_id = a.user_id) g;
 COMMENT ON VIEW economy.game_stats IS
     'Statistics per user and game, written with every action in its transaction.';
 
@@ -723,7 +727,7 @@ CREATE FUNCTION economy_internal.parity_strays() RETURNS SETOF economy.parity_di
         SELECT s.user_id, s.source, s.game, s.day, NULL::jsonb, s.actual
         FROM (SELECT g.user_id, 'game_stats' AS source, g.game, NULL::date AS day,
                      to_jsonb(g) AS actual
-              FROM economy.game_stats g
+              FROM economy_internal.game_stats_more g
               UNION ALL
               SELECT u.user_id, 'user_game_stats_summary', u.game, u.day, to_jsonb(u)
               FROM economy.user_game_stats_summary u

@@ -1,6 +1,7 @@
--- The sections of an account in memory: through a batch with user code in it, and damaged.
+-- The sections of an account: in memory, through a batch with user code in it; damaged; and
+-- as views find them.
 BEGIN;
-SELECT plan(40);
+SELECT plan(43);
 
 SELECT economy.register('pgtap sections') AS u \gset
 SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'r', 'a') \gset
@@ -115,5 +116,22 @@ SELECT is(pg_temp.claims(:v, repeat('z', 256)), 'XE103', 'nor with one longer th
 SELECT is(pg_temp.claims(:v, repeat('z', 100000)), 'XE103', 'or much longer');
 SELECT is(pg_temp.claims(:v, repeat('z', 255)), 'new', 'an unknown one is UTC');
 SELECT is((SELECT timezone FROM economy.streaks WHERE user_id = :v), repeat('z', 255), 'and kept');
+-- the views go by the account, also of users that a join finds
+SET LOCAL enable_seqscan = off;
+CREATE FUNCTION pg_temp.plan_of(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    line text;
+    plan text := '';
+BEGIN
+    FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+        plan := plan || line || E'\n';
+    END LOOP;
+    RETURN plan;
+END
+$$;
+SELECT matches(pg_temp.plan_of(format('SELECT s.* FROM economy.users u JOIN economy.%s s USING (user_id) WHERE u.external_id = ''pgtap sections''', v)),
+    'Index Scan using accounts_pkey on accounts a\n *Index Cond: \(user_id = u\.user_id\)', format('%s of a user', v)) FROM unnest('{game_stats,streaks}'::text[]) v;
+SELECT matches(pg_temp.plan_of('SELECT s.* FROM economy.users u JOIN economy.game_stats s USING (user_id) WHERE u.external_id = ''pgtap sections'''),
+    'Index Cond: \(user_id = a\.user_id\)', 'and what the account has no room for');
 SELECT finish();
 ROLLBACK;

@@ -3,7 +3,21 @@
 -- Run as superuser: statistics are planted directly, until the final ROLLBACK.
 BEGIN;
 SELECT no_plan();
-\ir ../writable_views.sql
+-- as if no account had room for a game
+CREATE FUNCTION pg_temp.write_rows() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        DELETE FROM economy_internal.game_stats_more m WHERE m.user_id = OLD.user_id AND m.game = OLD.game;
+        RETURN OLD;
+    END IF;
+    INSERT INTO economy.accounts (user_id, head_hash) VALUES (NEW.user_id, sha256('')) ON CONFLICT DO NOTHING;
+    INSERT INTO economy_internal.game_stats_more
+        VALUES (NEW.user_id, NEW.game, NEW.wins, NEW.losses, NEW.draws, NEW.max_win, NEW.bet_sum, NEW.win_sum, NEW.last_action_at);
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER write_rows INSTEAD OF INSERT OR DELETE ON economy.game_stats
+    FOR EACH ROW EXECUTE FUNCTION pg_temp.write_rows();
 
 SELECT ok(abs(w.lower - l) < 1e-12 AND abs(w.upper - u) < 1e-12, format('Wilson %s of %s: %s %s', wins, n, w.lower, w.upper))
 FROM (VALUES (18, 20, 0.6989663547715128, 0.9721335187862319), (4, 200, 0.00780442641634947, 0.05028708690582643),
