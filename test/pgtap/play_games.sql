@@ -86,7 +86,7 @@ BEGIN
         EXECUTE replace(question, '{u}', economy.user_id_of('pgtap games')::text) INTO answer;
     EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE;
-        answer := code || ' ' || regexp_replace(sqlerrm, '\d+', 'N');
+        answer := code || ' ' || regexp_replace(sqlerrm, '[0-9]+', 'N');
     END;
     RAISE EXCEPTION USING ERRCODE = 'XT000';
 EXCEPTION WHEN SQLSTATE 'XT000' THEN
@@ -95,7 +95,7 @@ END
 $$;
 CREATE TEMP TABLE damaged (what text, change text);
 INSERT INTO damaged VALUES
-    ('no sections',         $$UPDATE economy.accounts SET sections = '\x00' WHERE user_id = {u}$$),
+    ('no sections',         $$UPDATE economy.accounts SET sections = decode('00', 'hex') WHERE user_id = {u}$$),
     ('cut short',           $$UPDATE economy.accounts SET sections = substr(sections, 1, octet_length(sections) - 1) WHERE user_id = {u}$$),
     ('another version',     $$UPDATE economy.accounts SET sections = set_byte(sections, 1, 2) WHERE user_id = {u}$$),
     ('a flag of its own',   $$UPDATE economy.accounts SET sections = set_byte(sections, 4, 2) WHERE user_id = {u}$$),
@@ -113,7 +113,7 @@ SELECT is(pg_temp.after($$DELETE FROM economy_internal.game_stats_more WHERE use
 SELECT is(pg_temp.after($$INSERT INTO economy_internal.game_stats_more SELECT user_id, 'rps', 0, 1, 0, 0, 1, 0, last_action_at FROM economy.game_stats WHERE user_id = {u} AND game = 'rps'$$,
     $$SELECT string_agg(kind || ' ' || actual, ', ') FROM economy.audit_sweep() WHERE user_id = {u} AND kind = 'duplicate_row'$$), 'duplicate_row 2 rows', 'and a game that stands in both');
 SELECT throws_ok(format('UPDATE economy.accounts SET sections = %L WHERE user_id = %s', value, :u), '23514', NULL, 'no account has ' || what)
-FROM (VALUES ('\x'::bytea, 'empty sections'), (decode(repeat('00', 2049), 'hex'), 'more than 2048 bytes')) v (value, what);
+FROM (VALUES (decode('', 'hex'), 'empty sections'), (decode(repeat('00', 2049), 'hex'), 'more than 2048 bytes')) v (value, what);
 
 -- corrected by hand
 SELECT is(pg_temp.after($$UPDATE economy.accounts SET sections = economy_internal.with_game(sections, 'slot', 1, 0, 2, 300, 200, 300, '2031-01-01') WHERE user_id = {u}$$,
@@ -124,16 +124,16 @@ SELECT is(pg_temp.after($$UPDATE economy.accounts SET sections = economy_interna
     $$SELECT count(*) FROM economy.game_stats WHERE user_id = {u} AND game = 'rps'$$), '0', 'or none');
 SELECT is(economy_internal.with_game(NULL, 'a', NULL, NULL, NULL, NULL, NULL, NULL, NULL), NULL, 'none of none is none');
 SELECT is(economy_internal.with_game(economy_internal.with_game(NULL, 'a', 1, 2, 3, 4, 5, 6, '2000-01-01 00:00+00'), 'a', NULL, NULL, NULL, NULL, NULL, NULL, NULL), NULL, 'nothing is left');
-SELECT is(encode(economy_internal.with_game('\x0500000178', 'a', 0, 0, 0, 0, 0, 0, '2000-01-01 00:00+00'), 'hex'), '01010012' || '00' || '010e61' || repeat('00', 14) || '0500000178', 'other sections stay');
+SELECT is(encode(economy_internal.with_game(decode('0500000178', 'hex'), 'a', 0, 0, 0, 0, 0, 0, '2000-01-01 00:00+00'), 'hex'), '01010012' || '00' || '010e61' || repeat('00', 14) || '0500000178', 'other sections stay');
 SELECT throws_ok(call, code, message, call)
 FROM (VALUES ('SELECT economy_internal.with_game(NULL, NULL, 1, 1, 1, 1, 1, 1, now())', 'XE001', 'game must not be null'), ('SELECT economy_internal.with_game(NULL, '''', 1, 1, 1, 1, 1, 1, now())', 'XE002', 'game must not be empty'),
     ('SELECT economy_internal.with_game(NULL, repeat(''x'', 65), 1, 1, 1, 1, 1, 1, now())', 'XE003', 'game is too long'), ('SELECT economy_internal.with_game(NULL, ''a'', -1, 1, 1, 1, 1, 1, now())', 'XE002', 'wins must be 0 or more'),
     ('SELECT economy_internal.with_game(NULL, ''a'', 1, NULL, 1, 1, 1, 1, now())', 'XE001', 'losses must not be null'), ('SELECT economy_internal.with_game(NULL, ''a'', 1, 1, 1, 1, 1, -1, now())', 'XE002', 'win_sum must be 0 or more'),
-    ('SELECT economy_internal.with_game(NULL, ''a'', 1, 1, 1, 1, 1, 1, NULL)', 'XE001', 'last_action_at must not be null'), ('SELECT economy_internal.with_game(''\x00'', ''a'', 1, 1, 1, 1, 1, 1, now())', 'XE103', 'these are no sections of an account'),
-    ('SELECT economy_internal.with_game(''\x0101000102'', ''a'', 1, 1, 1, 1, 1, 1, now())', 'XE103', 'these statistics of games are damaged'), ('SELECT economy_internal.games_sound(NULL, NULL)', 'XE001', 'further must not be null'),
+    ('SELECT economy_internal.with_game(NULL, ''a'', 1, 1, 1, 1, 1, 1, NULL)', 'XE001', 'last_action_at must not be null'), ('SELECT economy_internal.with_game(decode(''00'', ''hex''), ''a'', 1, 1, 1, 1, 1, 1, now())', 'XE103', 'these are no sections of an account'),
+    ('SELECT economy_internal.with_game(decode(''0101000102'', ''hex''), ''a'', 1, 1, 1, 1, 1, 1, now())', 'XE103', 'these statistics of games are damaged'), ('SELECT economy_internal.games_sound(NULL, NULL)', 'XE001', 'further must not be null'),
     ('SELECT economy_internal.with_game(NULL, ''a'', 9223372036854775807, 1, 0, 1, 1, 1, now())', 'XE002', 'the games add up to more than a bigint')) v (call, code, message);
 SELECT throws_ok(format('SELECT economy_internal.with_game((SELECT sections FROM economy.accounts WHERE user_id = %s), repeat(''y'', 64), 1, 1, 1, 1, 1, 1, now())', :u), 'XE002', 'there is no room for this game in the account', 'no room');
-SELECT is((SELECT count(*) FROM economy_internal.games_of('\x0101000102')), 0::bigint, 'games of what is damaged: none');
+SELECT is((SELECT count(*) FROM economy_internal.games_of(decode('0101000102', 'hex'))), 0::bigint, 'games of what is damaged: none');
 SELECT is((SELECT string_agg(game, ',') FROM economy_internal.games_of(substr(s, 1, 3) || set_byte(substr(s, 4, 1), 0, octet_length(s) - 5) || substr(s, 5, octet_length(s) - 5))), 'a', 'or those before the damage')
 FROM economy_internal.with_game(economy_internal.with_game(NULL, 'a', 1, 2, 3, 4, 5, 6, '2000-01-01 00:00+00'), 'b', 1, 2, 3, 4, 5, 6, '2000-01-01 00:00+00') s;
 SELECT finish();

@@ -132,7 +132,7 @@ BEGIN
 END $$;
 -- as if there had been no room in the account for any of the games
 INSERT INTO economy_internal.game_stats_more SELECT user_id, game, wins, losses, draws, max_win, bet_sum, win_sum, last_action_at FROM economy.game_stats WHERE user_id = :u;
-UPDATE economy.accounts SET sections = '\x0101000101' WHERE user_id = :u;
+UPDATE economy.accounts SET sections = E'\\x0101000101' WHERE user_id = :u;
 SELECT is_empty('SELECT * FROM economy.stats_parity()', 'statistics in rows of their own');
 SELECT is(pg_temp.early(tab, kind, format(call, :u)), 'refused', format('a trigger on %s, %s', tab, kind))
 FROM (VALUES ('economy.accounts'::regclass), ('economy_internal.game_stats_more')) t (tab),
