@@ -28,61 +28,15 @@ eco_utc_day(int64_t at)
 	return at >= 0 ? at / ECO_US_PER_DAY : -((-(at + 1)) / ECO_US_PER_DAY) - 1;
 }
 
-static uint64_t
-zigzag(int64_t value)
-{
-	return ((uint64_t) value << 1) ^ (value < 0 ? UINT64_MAX : 0);
-}
-
-static int64_t
-unzigzag(uint64_t value)
-{
-	return (int64_t) ((value >> 1) ^ ((value & 1) != 0 ? UINT64_MAX : 0));
-}
-
-static void
-write_number(uint8_t **at, uint64_t value)
-{
-	while (value >= 0x80)
-	{
-		*(*at)++ = (uint8_t) (value | 0x80);
-		value >>= 7;
-	}
-	*(*at)++ = (uint8_t) value;
-}
-
-/* The next number; the reader is damaged when there is none, or one above max. */
-static uint64_t
-read_number(EcoBucketReader *reader, uint64_t max)
-{
-	uint64_t	value = 0;
-
-	for (int shift = 0; reader->at < reader->end && shift < 64; shift += 7)
-	{
-		uint8_t		byte = *reader->at++;
-
-		/* the tenth byte has one bit left */
-		if (shift == 63 && byte > 1)
-			break;
-		value |= (uint64_t) (byte & 0x7f) << shift;
-		if (byte < 0x80)
-		{
-			/* one way to write a number, so that equal buckets are equal */
-			if (value > max || (byte == 0 && shift > 0))
-				break;
-			return value;
-		}
-	}
-	reader->damaged = true;
-	return 0;
-}
-
 void
 eco_buckets_read(EcoBucketReader *reader, const uint8_t *packed, size_t len)
 {
 	*reader = (EcoBucketReader)
 	{
-		.at = packed, .end = packed + len
+		.in =
+		{
+			.at = packed, .end = packed + len
+		}
 	};
 }
 
@@ -93,28 +47,28 @@ eco_buckets_next(EcoBucketReader *reader, EcoBucket *bucket)
 	uint64_t	days;
 	int64_t		start;
 
-	if (reader->damaged || reader->at >= reader->end)
+	if (reader->in.damaged || reader->in.at >= reader->in.end)
 		return false;
-	days = read_number(reader, 2 * DAY_LIMIT);
+	days = eco_varint_read(&reader->in, 2 * DAY_LIMIT);
 	if (reader->began && days == 0)
-		reader->damaged = true;
-	reader->day = reader->began ? reader->day - (int64_t) days : unzigzag(days);
-	bucket->purchases = (uint32_t) read_number(reader, UINT32_MAX);
-	start = (int64_t) read_number(reader, ECO_US_PER_DAY - 1);
+		reader->in.damaged = true;
+	reader->day = reader->began ? reader->day - (int64_t) days : eco_unzigzag(days);
+	bucket->purchases = (uint32_t) eco_varint_read(&reader->in, UINT32_MAX);
+	start = (int64_t) eco_varint_read(&reader->in, ECO_US_PER_DAY - 1);
 	bucket->span = 0;
 	if (bucket->purchases > 1)
 	{
-		length = (int64_t) read_number(reader, ECO_US_PER_DAY - 1);
-		bucket->span = (uint32_t) read_number(reader, UINT32_MAX);
+		length = (int64_t) eco_varint_read(&reader->in, ECO_US_PER_DAY - 1);
+		bucket->span = (uint32_t) eco_varint_read(&reader->in, UINT32_MAX);
 	}
-	bucket->monetary = unzigzag(read_number(reader, UINT64_MAX));
+	bucket->monetary = eco_unzigzag(eco_varint_read(&reader->in, UINT64_MAX));
 	bucket->first_seq = (int64_t)
-		((uint64_t) reader->seq + (uint64_t) unzigzag(read_number(reader, UINT64_MAX)));
+		((uint64_t) reader->seq + (uint64_t) eco_unzigzag(eco_varint_read(&reader->in, UINT64_MAX)));
 	if (bucket->purchases == 0 || start + length >= ECO_US_PER_DAY ||
 		bucket->first_seq < 0 || bucket->first_seq > SEQ_LIMIT ||
 		reader->day < -DAY_LIMIT || reader->day > DAY_LIMIT)
-		reader->damaged = true;
-	if (reader->damaged)
+		reader->in.damaged = true;
+	if (reader->in.damaged)
 		return false;
 	bucket->first_at = reader->day * ECO_US_PER_DAY + start;
 	bucket->last_at = bucket->first_at + length;
@@ -137,17 +91,17 @@ eco_buckets_add(EcoBucketWriter *writer, const EcoBucket *bucket)
 {
 	int64_t		day = eco_utc_day(bucket->first_at);
 
-	write_number(&writer->at, writer->began ? (uint64_t) (writer->day - day) : zigzag(day));
-	write_number(&writer->at, bucket->purchases);
-	write_number(&writer->at, (uint64_t) (bucket->first_at - day * ECO_US_PER_DAY));
+	eco_varint_write(&writer->at, writer->began ? (uint64_t) (writer->day - day) : eco_zigzag(day));
+	eco_varint_write(&writer->at, bucket->purchases);
+	eco_varint_write(&writer->at, (uint64_t) (bucket->first_at - day * ECO_US_PER_DAY));
 	if (bucket->purchases > 1)
 	{
-		write_number(&writer->at, (uint64_t) (bucket->last_at - bucket->first_at));
-		write_number(&writer->at, bucket->span);
+		eco_varint_write(&writer->at, (uint64_t) (bucket->last_at - bucket->first_at));
+		eco_varint_write(&writer->at, bucket->span);
 	}
-	write_number(&writer->at, zigzag(bucket->monetary));
-	write_number(&writer->at, zigzag((int64_t)
-									 ((uint64_t) bucket->first_seq - (uint64_t) writer->seq)));
+	eco_varint_write(&writer->at, eco_zigzag(bucket->monetary));
+	eco_varint_write(&writer->at, eco_zigzag((int64_t)
+											 ((uint64_t) bucket->first_seq - (uint64_t) writer->seq)));
 	writer->day = day;
 	writer->seq = bucket->first_seq;
 	writer->began = true;
@@ -222,7 +176,7 @@ eco_buckets_merge(const uint8_t *a, size_t alen, const uint8_t *b, size_t blen, 
 		if (order <= 0)
 			have_right = eco_buckets_next(&right_reader, &right);
 	}
-	return left_reader.damaged || right_reader.damaged ? SIZE_MAX : (size_t) (writer.at - out);
+	return left_reader.in.damaged || right_reader.in.damaged ? SIZE_MAX : (size_t) (writer.at - out);
 }
 
 /* The window in which purchases are counted, and what was counted. */
@@ -291,7 +245,7 @@ eco_rfm_inputs(const uint8_t *packed, size_t len, int64_t as_of, int64_t window,
 		else
 			count(&w, b.first_at, b.last_at, b.purchases, b.monetary);
 	}
-	inputs.damaged = reader.damaged;
+	inputs.damaged = reader.in.damaged;
 	return inputs;
 }
 

@@ -5,7 +5,7 @@
  *
  * A user's buckets are one packed string: a record per UTC day with a purchase,
  * the newest day first, so that what a window needs stands at the front.  A
- * record is numbers of seven bits a byte, the low ones first:
+ * record is numbers as core/varint.h has them:
  *
  *	day, days before the record in front of it (of the first: zigzag of the day);
  *	purchases; us of the day at the first one;
@@ -21,6 +21,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "core/varint.h"
 
 #define ECO_BUCKET_MAX		48	/* bytes of a record, at most */
 #define ECO_BUCKET_MIN		5
@@ -45,10 +47,9 @@ extern int64_t eco_utc_day(int64_t at);
 /* Reads a packed string record by record. */
 typedef struct EcoBucketReader
 {
-	const uint8_t *at;
-	const uint8_t *end;
+	EcoReader	in;				/* damaged: it is no packed string; reading
+								 * has ended */
 	bool		began;
-	bool		damaged;		/* it is no packed string; reading has ended */
 	int64_t		day;			/* of the record before */
 	int64_t		seq;
 } EcoBucketReader;

@@ -121,7 +121,7 @@ eco_rfm_buckets(PG_FUNCTION_ARGS)
 
 		tuplestore_putvalues(info->setResult, info->setDesc, values, isnull);
 	}
-	if (reader.damaged)
+	if (reader.in.damaged)
 		eco_not_buckets();
 	return (Datum) 0;
 }

@@ -48,7 +48,7 @@ is_packed(const uint8_t *packed, size_t len)
 		CHECK(eco_utc_day(bucket.first_at) < before);
 		before = eco_utc_day(bucket.first_at);
 	}
-	return !reader.damaged;
+	return !reader.in.damaged;
 }
 
 /* There is one way to write what a string says, and no matter which comes first. */

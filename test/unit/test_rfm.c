@@ -108,7 +108,7 @@ random_histories(void)
 		for (int64_t newer = INT64_MAX; eco_buckets_next(&reader, &b); newer = eco_utc_day(b.first_at))
 			in_order &= eco_utc_day(b.first_at) == eco_utc_day(b.last_at) && b.first_at <= b.last_at &&
 				eco_utc_day(b.first_at) < newer;
-		in_order &= !reader.damaged && reader.at == packed + n;
+		in_order &= !reader.in.damaged && reader.in.at == packed + n;
 		half = h.n > 0 ? (int) (unit_random() % (uint64_t) (h.n + 1)) : 0;
 		any_order &= eco_buckets_merge(left, pack(&h, half, h.n, left), right_part,
 									   pack(&h, 0, half, right_part), merged) == n &&
@@ -214,7 +214,7 @@ round_trip(void)
 		same &= b.first_at == written[n].first_at && b.last_at == written[n].last_at &&
 			b.monetary == written[n].monetary && b.first_seq == written[n].first_seq &&
 			b.purchases == written[n].purchases && b.span == written[n].span;
-	check(same && n == sizeof(written) / sizeof(written[0]) && !reader.damaged, "what was packed is read");
+	check(same && n == sizeof(written) / sizeof(written[0]) && !reader.in.damaged, "what was packed is read");
 	check(eco_bucket_fits(written[0].first_at, 0) && eco_bucket_fits(written[4].first_at, INT64_C(1) << 62), "these fit");
 	check(!eco_bucket_fits(INT64_MAX, 0) && !eco_bucket_fits(INT64_MIN, 0) && !eco_bucket_fits(0, -1) &&
 		  !eco_bucket_fits(0, INT64_MAX), "these do not");
