@@ -70,6 +70,18 @@ eco_told_open(EcoAccess access)
 }
 
 EcoOpenTables *
+eco_tell_open(EcoAccess access)
+{
+	EcoTable   *tables[ECO_MAX_OPEN + 1];
+	int			n = 0;
+
+	for (int i = 0; i < eco_journal_count(); i++)
+		n = append(tables, n, eco_journal_get(i)->tell_tables);
+	tables[n] = NULL;
+	return eco_tables_open(access, tables);
+}
+
+EcoOpenTables *
 eco_journals_open(EcoAccess access, EcoTable *const *further)
 {
 	return open_journals(access, NULL, false, further);

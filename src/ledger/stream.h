@@ -20,6 +20,9 @@ extern EcoOpenTables *eco_stream_open(EcoAccess access, EcoTable *const *further
 /* The same, the further tables being those from which journals tell their events. */
 extern EcoOpenTables *eco_told_open(EcoAccess access);
 
+/* Those further tables alone, for entries whose rows are at hand. */
+extern EcoOpenTables *eco_tell_open(EcoAccess access);
+
 /* Open every journal and the further tables, without the account. */
 extern EcoOpenTables *eco_journals_open(EcoAccess access, EcoTable *const *further);
 

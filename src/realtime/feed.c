@@ -35,6 +35,7 @@
 #include "ledger/entry.h"
 #include "ledger/installation.h"
 #include "ledger/rows.h"
+#include "ledger/stream.h"
 #include "realtime/feed.h"
 
 #define MAX_ENTRIES 131072		/* of a window, in memory: 4 MB */
@@ -488,6 +489,8 @@ try_to_tell(const EcoEntries *entries, int n, EcoListener *listener)
 static void
 tell_apart(const EcoEntries *entries, EcoListener *listener)
 {
+	/* who has the rows need not have opened what they are read from */
+	EcoOpenTables *open = entries->rows != NULL ? eco_told_open(ECO_READ_FRESH) : NULL;
 	EcoEntries	one = *entries;
 
 	one.rows = NULL;
@@ -496,6 +499,8 @@ tell_apart(const EcoEntries *entries, EcoListener *listener)
 		one.last = one.first;
 		eco_feed_tell(&one, 1, listener);
 	}
+	if (open != NULL)
+		eco_tables_close(open);
 }
 
 void

@@ -134,10 +134,14 @@ static void
 note(const EcoJournal *journal, const EcoRow *row)
 {
 	int			level = GetCurrentTransactionNestLevel();
-	EcoPosted	next = {.user_id = eco_row_int(row, ECO_COL_USER_ID), .journal = journal->letter};
+	EcoPosted	next;
 
 	if (eco_notify == ECO_NOTIFY_OFF)
 		return;
+	next = (EcoPosted)
+	{
+		.user_id = eco_row_int(row, ECO_COL_USER_ID), .journal = journal->letter
+	};
 	next.first = next.last = eco_row_int(row, ECO_COL_SEQ);
 	next.live = DatumGetBool(row->values[ECO_COL_LIVE]);
 	next.rows = kept_bytes();

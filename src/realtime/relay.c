@@ -37,6 +37,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -57,6 +58,14 @@
 #define WAITING_MS		100		/* look at unfinished transactions */
 #define IDLE_MS			1000	/* look whether anybody is left */
 
+/* What entries are told from, beside the rows that were handed over. */
+typedef enum Needs
+{
+	NEEDS_NOTHING,
+	NEEDS_TABLES,				/* such as level curves */
+	NEEDS_JOURNALS				/* the rows are to be read */
+} Needs;
+
 typedef struct Relay
 {
 	EcoRing    *ring;
@@ -71,7 +80,8 @@ typedef struct Relay
 	uint64		next;			/* number of its next item of the ring */
 
 	/* the step on its way */
-	EcoOpenTables *open;		/* NULL: there is no extension */
+	Needs		needs;			/* what is open for what has been gathered */
+	EcoOpenTables *open;		/* NULL: nothing */
 	EcoEntries	entries[ECO_TOLD_AT_ONCE];	/* to be told next */
 	int			nentries;
 	EcoSent		sent;
@@ -88,9 +98,11 @@ static bool leaves(Relay *relay);
 static void rest(Relay *relay, bool more);
 static bool try_step(Relay *relay);
 static bool step(Relay *relay);
+static void open_for(Relay *relay, Needs needs);
 static void end_transaction(Relay *relay);
 static bool extension_exists(void);
-static bool without_extension(Relay *relay);
+static void forget_extension(Datum arg, Oid relation);
+static bool without_extension(Relay *relay, const EcoSnapshot *now);
 static void begin_pair(Relay *relay);
 static void end_pair(Relay *relay);
 static bool tell_from_ring(Relay *relay);
@@ -105,6 +117,7 @@ static void utility_hook(PlannedStmt *statement, const char *query, bool read_on
 						 QueryEnvironment *environment, DestReceiver *dest,
 						 QueryCompletion *completion);
 
+static bool extension_found = false;
 static object_access_hook_type previous_hook = NULL;
 static ProcessUtility_hook_type previous_utility_hook = NULL;
 
@@ -201,6 +214,7 @@ eco_relay_main(Datum arg)
 	/* the database may have a role for those who connect */
 	SetConfigOption("role", "none", PGC_SUSET, PGC_S_OVERRIDE);
 
+	CacheRegisterRelcacheCallback(forget_extension, (Datum) 0);
 	relay.step_context = AllocSetContextCreate(TopMemoryContext, "economy relay step",
 											   ALLOCSET_DEFAULT_SIZES);
 	relay.pair_context = AllocSetContextCreate(TopMemoryContext, "economy relay pair",
@@ -302,6 +316,7 @@ try_step(Relay *relay)
 		MemoryContextSwitchTo(TopMemoryContext);
 		FlushErrorState();
 		relay->open = NULL;
+		relay->needs = NEEDS_NOTHING;
 		begin_pair(relay);
 		relay->in_trouble = true;
 		RESUME_INTERRUPTS();
@@ -318,6 +333,7 @@ try_step(Relay *relay)
 static bool
 step(Relay *relay)
 {
+	EcoSnapshot *now;
 	bool		more;
 
 	relay->sent = (EcoSent)
@@ -334,14 +350,13 @@ step(Relay *relay)
 	 */
 	if (relay->in_trouble)
 		(void) DirectFunctionCall1(pg_notification_queue_usage, (Datum) 0);
-	PushActiveSnapshot(GetTransactionSnapshot());
-	if (!extension_exists())
-		return without_extension(relay);
-	PopActiveSnapshot();
-	relay->open = eco_told_open(ECO_READ_FRESH);
 	MemoryContextSwitchTo(relay->step_context);
-	if (relay->stage == ECO_STAGE_NONE &&
-		eco_ring_begin(relay->ring, eco_snapshot_take()) != ECO_STAGE_NONE)
+	PushActiveSnapshot(GetTransactionSnapshot());
+	now = eco_snapshot_take();
+	PopActiveSnapshot();
+	if (!extension_exists())
+		return without_extension(relay, now);
+	if (relay->stage == ECO_STAGE_NONE && eco_ring_begin(relay->ring, now) != ECO_STAGE_NONE)
 		begin_pair(relay);
 	if (relay->stage == ECO_STAGE_RING)
 		more = tell_from_ring(relay);
@@ -355,22 +370,51 @@ step(Relay *relay)
 	return more;
 }
 
+/*
+ * Open what is needed, under a snapshot that is taken behind its locks: it sees what the
+ * pair's does, and tables that were rewritten since.
+ */
 static void
-end_transaction(Relay *relay)
+open_for(Relay *relay, Needs needs)
 {
 	if (relay->open != NULL)
 		eco_tables_close(relay->open);
-	else
-		PopActiveSnapshot();
 	relay->open = NULL;
+	relay->needs = NEEDS_NOTHING;
+	if (needs == NEEDS_TABLES)
+		relay->open = eco_tell_open(ECO_READ_FRESH);
+	else if (needs == NEEDS_JOURNALS)
+		relay->open = eco_told_open(ECO_READ_FRESH);
+	relay->needs = needs;
+}
+
+static void
+end_transaction(Relay *relay)
+{
+	open_for(relay, NEEDS_NOTHING);
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(TopMemoryContext);
 }
 
+/*
+ * Looked up again when a relation has changed: an extension that goes takes its tables
+ * with it, and of that everybody is told.
+ */
 static bool
 extension_exists(void)
 {
-	return OidIsValid(get_extension_oid("economy", true));
+	AcceptInvalidationMessages();
+	if (!extension_found)
+		extension_found = OidIsValid(get_extension_oid("economy", true));
+	return extension_found;
+}
+
+static void
+forget_extension(Datum arg, Oid relation)
+{
+	(void) arg;
+	(void) relation;
+	extension_found = false;
 }
 
 /*
@@ -379,12 +423,9 @@ extension_exists(void)
  * look for the extension, so a creation that it sees would have been found.
  */
 static bool
-without_extension(Relay *relay)
+without_extension(Relay *relay, const EcoSnapshot *now)
 {
-	MemoryContext old_context = MemoryContextSwitchTo(relay->step_context);
-
-	eco_ring_pass_over(relay->ring, eco_snapshot_take());
-	MemoryContextSwitchTo(old_context);
+	eco_ring_pass_over(relay->ring, now);
 	end_transaction(relay);
 	begin_pair(relay);
 	if (eco_ring_leave(relay->ring, ECO_LEAVE_FOR_GOOD))
@@ -425,6 +466,16 @@ tell_gathered(Relay *relay)
 	relay->nentries = 0;
 }
 
+static Needs
+needs_of(const EcoEntries *entries)
+{
+	const EcoJournal *journal = entries->letter == 0 ? NULL : eco_journal_of(entries->letter);
+
+	if (entries->rows == NULL)
+		return NEEDS_JOURNALS;
+	return journal == NULL || journal->tell_tables != NULL ? NEEDS_TABLES : NEEDS_NOTHING;
+}
+
 /* Tell entries, some at once; tell_gathered() tells the last ones. */
 static void
 gather(Relay *relay, const EcoEntries *entries)
@@ -435,6 +486,8 @@ gather(Relay *relay, const EcoEntries *entries)
 		return;
 	if (relay->nentries == ECO_TOLD_AT_ONCE)
 		tell_gathered(relay);
+	if (needs_of(entries) > relay->needs)
+		open_for(relay, needs_of(entries));
 	relay->entries[relay->nentries++] = *entries;
 	if (entries->rows == NULL)
 		relay->sent.read_back += entries->last - entries->first + 1;
@@ -506,6 +559,7 @@ tell_from_journals(Relay *relay)
 	const EcoFeedEntry *entry = NULL;
 	EcoPlace	place = relay->cursor.told;
 
+	open_for(relay, NEEDS_JOURNALS);
 	if (relay->feed == NULL)
 	{
 		EcoInstallation here;

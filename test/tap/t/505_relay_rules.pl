@@ -174,7 +174,10 @@ foreach my $time (1, 2)
 	$log = -s $node->logfile;
 	$locker->begin_work;
 	$locker->do('LOCK TABLE economy.user_actions');
-	my $troubled = reward($dbh, $carol);
+	until_heard($ear, reward($dbh, $carol));
+	pass('what was handed over is told while a table of others is locked');
+	# what is too large for that is read
+	my $troubled = value($dbh, q{SELECT transaction_id FROM economy.grant_reward(?, 'rules', ?, 1, 0, jsonb_build_object('long', repeat('x', 2000)))}, $carol, "long $time");
 	my %failed;
 	poll_until('three steps that fail', sub {
 		my $at = value($dbh, q{SELECT state_change FROM pg_stat_activity WHERE pid = ? AND state = 'idle in transaction (aborted)'}, $pid);

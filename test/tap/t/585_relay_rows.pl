@@ -201,6 +201,26 @@ id(q{purchase(?, 'potion', ?)}, $crowd[0], 'instead');
 told_as_read('what was rolled back', 0);
 
 
+# what cannot be told from its row is read, and passed over when that does not help; what
+# stands beside it is told
+$pid = relay();
+kill STOP => $pid or die "relay $pid: $!";
+my @beside = (id(q{purchase(?, 'potion', ?)}, $crowd[0], 'x' . ++$key), id(q{grant_reward(?, 'odd', 'o', 1)}, $crowd[1]), id(q{purchase(?, 'potion', ?)}, $crowd[1], 'x' . ++$key));
+my $log = -s $node->logfile;
+$other->do(q{ALTER TABLE economy.level_experiments DISABLE TRIGGER USER;
+	INSERT INTO economy.level_experiments (experiment, arm, curve, share, enabled) VALUES ('e', 'a', 'no such curve', 10000, true)});
+kill CONT => $pid or die "relay $pid: $!";
+until_heard($ear, @beside[ 0, 2 ]);
+settled();
+is(ids(hear($ear)), "@beside[0, 2]", 'one that cannot be told');
+my @said = slurp_file($node->logfile, $log) =~ /(WARNING: .*)/g;
+like("@said", qr/^WARNING:  entry \d+ of user $crowd[1] cannot be told and is passed over: level curve "no such curve" does not exist$/, 'is said once, and why');
+$other->do('DELETE FROM economy.level_experiments');
+@{ $ear->{heard} } = ();
+$cursor = (feed($dbh, undef))[1];
+one_of_each('{"a": 1}');
+told_as_read('with that mended', 0);
+
 $_->disconnect foreach $dbh, $other, $ear->{dbh};
 $node->stop;
 done_testing();
