@@ -437,6 +437,29 @@ SELECT is((SELECT row(p.seq, p.oldest_at)::text FROM economy_internal.rollup_pos
 SELECT is_empty(format('SELECT * FROM economy.stats_parity() WHERE user_id = %s', :unrolled), 'parity');
 ROLLBACK TO s;
 
+-- the time of a day's newest action is kept, wherever in the stream it is, and whichever prune takes it
+SAVEPOINT s;
+SELECT economy.register('pgtap prune newest') AS newest \gset
+CREATE FUNCTION pg_temp.act(u bigint, clock text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_temp.at('2033-02-01 ' || clock || '+00');
+    RETURN (SELECT r.success FROM economy.record_action(u, 'slot', 'T', clock) r);
+END
+$$;
+SELECT count(*) AS x FROM unnest(ARRAY['12:00', '11:00', '10:30', '13:00', '12:30', '09:00']) WITH ORDINALITY c (clock, n) WHERE pg_temp.act(:newest, c.clock) \gset
+SELECT economy.rollup_stats() AS x \gset
+SELECT pg_temp.at('2034-02-01 12:00:00+00') AS x \gset
+CREATE FUNCTION pg_temp.newest(u bigint, upto bigint) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    n bigint := economy_internal.prune_stream(u, upto);
+BEGIN
+    RETURN (SELECT concat_ws(' ', n, s.total, to_char(s.last_action_at AT TIME ZONE 'UTC', 'HH24:MI')) FROM economy.pruned_stats s WHERE s.user_id = u);
+END
+$$;
+SELECT is(pg_temp.newest(:newest, upto), kept, format('up to entry %s', upto)) FROM (VALUES (3, '2 2 12:00'), (5, '2 4 13:00'), (6, '1 5 13:00')) v (upto, kept);
+SELECT is_empty(format('SELECT * FROM economy_internal.parity_of(ARRAY[%s::bigint]) WHERE source <> ''rollup_positions''', :newest), 'parity');
+ROLLBACK TO s;
+
 -- a batch: what is deleted of all users is one statement, one damaged user costs
 -- nobody else, and a long stream is proved in a batch of its own
 SAVEPOINT s;
