@@ -28,7 +28,7 @@ INSERT INTO asked VALUES
     ('accounts', 'pruned_seq', 'seq, pruned_seq', $$5, -1 ; 5, 6$$, $$5, 0 ; 5, 5$$),
     ('accounts', 'streak_freezes', 'streak_freezes', $$-1$$, $$0$$),
     ('accounts', 'head_hash', 'head_hash', $$'' ; substr(sha256(''), 2) ; sha256('') || 'x'$$, $$sha256('')$$),
-    ('accounts', 'sections', 'sections', $$'' ; decode(repeat('00', 2049), 'hex')$$, $$'\x00' ; decode(repeat('00', 2048), 'hex') ; NULL$$),
+    ('accounts', 'sections', 'sections', $$'' ; decode(repeat('00', 2049), 'hex')$$, $$decode('00', 'hex') ; decode(repeat('00', 2048), 'hex') ; NULL$$),
     ('audit_runs', 'kind', 'kind', $$'Full' ; ''$$, $$'full' ; 'since' ; 'incremental'$$),
     ('audit_runs', 'next_user', 'next_user, finished_at', $$1, '2031-01-01'$$, $$1, NULL ; NULL, '2031-01-01' ; NULL, NULL$$),
     ('config_changes', 'change_no', 'change_no', $$0 ; -1$$, $$1$$),
