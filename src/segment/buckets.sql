@@ -99,7 +99,7 @@ COMMENT ON VIEW economy_internal.rfm_purchases IS
     'Purchases that count: those that were not reversed.';
 
 CREATE FUNCTION economy_internal.rfm_due_hour(at timestamptz) RETURNS timestamptz
-    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_rfm_due_hour';
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_rfm_due_hour';
 COMMENT ON FUNCTION economy_internal.rfm_due_hour(timestamptz) IS
     'The UTC hour of a moment, by which rfm_due is kept.';
 

@@ -83,6 +83,9 @@ eco_rfm_hour(TimestampTz at)
 Datum
 eco_rfm_due_hour(PG_FUNCTION_ARGS)
 {
+	/* not STRICT: of a null the executor would ask no privilege */
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
 	PG_RETURN_TIMESTAMPTZ(eco_rfm_hour(PG_GETARG_TIMESTAMPTZ(0)));
 }
 
