@@ -46,6 +46,7 @@ eco_buckets_next(EcoBucketReader *reader, EcoBucket *bucket)
 	int64_t		length = 0;
 	uint64_t	days;
 	int64_t		start;
+	int64_t		further;
 
 	if (reader->in.damaged || reader->in.at >= reader->in.end)
 		return false;
@@ -62,8 +63,8 @@ eco_buckets_next(EcoBucketReader *reader, EcoBucket *bucket)
 		bucket->span = (uint32_t) eco_varint_read(&reader->in, UINT32_MAX);
 	}
 	bucket->monetary = eco_unzigzag(eco_varint_read(&reader->in, UINT64_MAX));
-	bucket->first_seq = (int64_t)
-		((uint64_t) reader->seq + (uint64_t) eco_unzigzag(eco_varint_read(&reader->in, UINT64_MAX)));
+	further = eco_unzigzag(eco_varint_read(&reader->in, UINT64_MAX));
+	bucket->first_seq = (int64_t) ((uint64_t) reader->seq + (uint64_t) further);
 	if (bucket->purchases == 0 || start + length >= ECO_US_PER_DAY ||
 		bucket->first_seq < 0 || bucket->first_seq > SEQ_LIMIT ||
 		reader->day < -DAY_LIMIT || reader->day > DAY_LIMIT)
@@ -90,6 +91,7 @@ void
 eco_buckets_add(EcoBucketWriter *writer, const EcoBucket *bucket)
 {
 	int64_t		day = eco_utc_day(bucket->first_at);
+	int64_t		further = (int64_t) ((uint64_t) bucket->first_seq - (uint64_t) writer->seq);
 
 	eco_varint_write(&writer->at, writer->began ? (uint64_t) (writer->day - day) : eco_zigzag(day));
 	eco_varint_write(&writer->at, bucket->purchases);
@@ -100,8 +102,7 @@ eco_buckets_add(EcoBucketWriter *writer, const EcoBucket *bucket)
 		eco_varint_write(&writer->at, bucket->span);
 	}
 	eco_varint_write(&writer->at, eco_zigzag(bucket->monetary));
-	eco_varint_write(&writer->at, eco_zigzag((int64_t)
-											 ((uint64_t) bucket->first_seq - (uint64_t) writer->seq)));
+	eco_varint_write(&writer->at, eco_zigzag(further));
 	writer->day = day;
 	writer->seq = bucket->first_seq;
 	writer->began = true;
@@ -176,7 +177,9 @@ eco_buckets_merge(const uint8_t *a, size_t alen, const uint8_t *b, size_t blen, 
 		if (order <= 0)
 			have_right = eco_buckets_next(&right_reader, &right);
 	}
-	return left_reader.in.damaged || right_reader.in.damaged ? SIZE_MAX : (size_t) (writer.at - out);
+	if (left_reader.in.damaged || right_reader.in.damaged)
+		return SIZE_MAX;
+	return (size_t) (writer.at - out);
 }
 
 /* The window in which purchases are counted, and what was counted. */
