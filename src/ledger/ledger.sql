@@ -5,7 +5,7 @@ COMMENT ON SEQUENCE economy.user_id_seq IS 'Counter part of user ids; the node i
 SELECT pg_catalog.pg_extension_config_dump('economy.user_id_seq', '');
 
 CREATE FUNCTION economy_internal.sections_sound(sections bytea) RETURNS boolean
-    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_account_sections_sound';
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_account_sections_sound';
 COMMENT ON FUNCTION economy_internal.sections_sound(bytea) IS
     'Whether the bytes are sections of an account, each of which is known.';
 

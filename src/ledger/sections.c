@@ -41,14 +41,14 @@ eco_sections_set(const bytea *all, EcoSectionId id, const EcoSection *section)
 }
 
 /*
- * eco_account_sections_sound(sections bytea) returns boolean, STRICT
- *		Whether they are sections, each of which somebody owns.
+ * eco_account_sections_sound(sections bytea) returns boolean
+ *		Whether they are sections, each of which somebody owns; null: there are none.
  */
 Datum
 eco_account_sections_sound(PG_FUNCTION_ARGS)
 {
 	const uint8 *bytes;
-	size_t		len = bytes_of(PG_GETARG_BYTEA_PP(0), &bytes);
+	size_t		len = bytes_of(PG_ARGISNULL(0) ? NULL : PG_GETARG_BYTEA_PP(0), &bytes);
 	EcoSection	section;
 	size_t		known = 0;
 

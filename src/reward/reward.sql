@@ -62,7 +62,7 @@ COMMENT ON FUNCTION economy_internal.streak_of(bytea) IS
     'The daily streak that stands in an account; no row for none, or a damaged one.';
 
 CREATE FUNCTION economy_internal.streak_sound(sections bytea) RETURNS boolean
-    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_streak_sound';
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_streak_sound';
 COMMENT ON FUNCTION economy_internal.streak_sound(bytea) IS
     'Whether the daily streak in an account can be read, or there is none.';
 

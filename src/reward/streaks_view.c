@@ -60,13 +60,15 @@ eco_streak_of(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* eco_streak_sound(sections bytea) returns boolean, STRICT: also of no streak */
+/* eco_streak_sound(sections bytea) returns boolean: true also of no streak */
 Datum
 eco_streak_sound(PG_FUNCTION_ARGS)
 {
 	EcoSection	section;
 	EcoStoredStreak s;
 
+	if (PG_ARGISNULL(0))
+		PG_RETURN_BOOL(true);
 	PG_RETURN_BOOL(eco_sections_get(PG_GETARG_BYTEA_PP(0), ECO_SECTION_STREAK, &section) &&
 				   (section.len == 0 || eco_streak_read(&section, &s)));
 }

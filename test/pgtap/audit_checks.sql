@@ -4,7 +4,7 @@
 -- Run as superuser.  Guards, constraints and indexes are taken away until the final ROLLBACK.
 BEGIN;
 SELECT no_plan();
-\ir ../writable_views.sql
+\i test/writable_views.sql
 SET LOCAL jit = off;
 SET LOCAL search_path = economy, economy_internal, public;
 SET LOCAL client_min_messages = warning;

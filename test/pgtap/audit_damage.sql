@@ -4,7 +4,7 @@
 -- disabled and the tables changed until the final ROLLBACK.
 BEGIN;
 SELECT no_plan();
-\ir ../writable_views.sql
+\i test/writable_views.sql
 -- triggers are off here, which is a finding of its own
 CREATE FUNCTION pg_temp.swept(since timestamptz DEFAULT NULL) RETURNS SETOF economy.finding LANGUAGE sql AS $$ SELECT * FROM economy.audit_sweep(since) f WHERE f.kind <> 'wrong_schema' $$;
 SELECT is_empty('SELECT * FROM economy.audit_sweep()', 'this database has no findings');

@@ -1,7 +1,7 @@
 -- rollup_stats(): days by UTC, each action exactly once, however often it runs.
 BEGIN;
 SELECT no_plan();
-\ir ../writable_views.sql
+\i test/writable_views.sql
 -- what the database has already is not this test's business
 SELECT count(*) AS x FROM generate_series(1, 100) n, economy.rollup_stats() \gset
 SELECT economy.register('pgtap roll a') AS a \gset

@@ -1,7 +1,7 @@
 -- game_stats_me(), and statistics after what was rolled back.
 BEGIN;
 SELECT no_plan();
-\ir ../writable_views.sql
+\i test/writable_views.sql
 SELECT economy.register('pgtap stats') AS u \gset
 SELECT success AS x FROM economy.adjust_gold(:u, 100000, 'open', 'pgtap', 'pgtap') \gset
 -- games that others have registered stay out of the snapshot

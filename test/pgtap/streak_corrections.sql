@@ -2,7 +2,7 @@
 -- its date back. What was paid once is not paid again.
 BEGIN;
 SELECT no_plan();
-\ir ../writable_views.sql
+\i test/writable_views.sql
 SET LOCAL timezone = 'UTC';
 SET LOCAL datestyle = 'ISO, MDY';
 

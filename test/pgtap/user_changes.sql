@@ -2,7 +2,7 @@
 -- set_timezone() and set_user_status() make of a user and of the stream, and what the audit knows.
 BEGIN;
 SELECT no_plan();
-\ir ../writable_views.sql
+\i test/writable_views.sql
 -- triggers are off here, which is a finding of its own
 CREATE FUNCTION pg_temp.sweep() RETURNS SETOF economy.finding LANGUAGE sql AS $$ SELECT * FROM economy.audit_sweep() f WHERE f.kind <> 'wrong_schema' $$;
 SET LOCAL "TimeZone" = 'UTC';
