@@ -93,6 +93,9 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('monitor', 'FUNCTION economy.library_version()', ''),
             -- a default of others' arguments, which the caller evaluates
             ('monitor', 'FUNCTION economy.now()', ''),
+            -- views that a role may be shown call them with its privileges
+            ('monitor', 'FUNCTION economy_internal.games_of(bytea)', ''),
+            ('monitor', 'FUNCTION economy_internal.streak_of(bytea)', ''),
             ('monitor', 'FUNCTION economy.progress()', ''),
             ('monitor', 'FUNCTION economy.recommendation_posteriors(text, text, timestamptz)', ''),
             ('monitor', 'FUNCTION economy.recommendation_stats(timestamptz)', ''),

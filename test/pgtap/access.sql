@@ -1,6 +1,6 @@
 -- Access levels, tested as roles that have them.
 BEGIN;
-SELECT plan(49);
+SELECT plan(54);
 
 CREATE ROLE pgtap_nobody;
 CREATE ROLE pgtap_app;
@@ -56,8 +56,9 @@ SELECT set_eq($$SELECT p.proname FROM function f JOIN pg_proc p USING (oid)
 SELECT set_eq($$SELECT p.proname FROM function f JOIN pg_proc p USING (oid)
                WHERE p.pronamespace = 'economy_internal'::regnamespace AND f.oid = ANY (SELECT substring(a.object FROM '^[A-Z]+ (.*)')::regprocedure FROM economy.access_list() a)$$,
               $$SELECT DISTINCT m[1]::name FROM economy.access_list() a JOIN pg_proc p ON p.oid = substring(a.object FROM '^[A-Z]+ (.*)')::regprocedure AND NOT p.prosecdef,
-                    regexp_matches(regexp_replace(regexp_replace(concat(p.prosrc, pg_get_function_sqlbody(p.oid)), E'--[^\\n]*', '', 'g'), '''[^'']*''', '', 'g'), E'\\meconomy_internal\\.(\\w+)\\(', 'g') m$$,
-              'and nothing of economy_internal is for a level unless such a function calls it');
+                    regexp_matches(regexp_replace(regexp_replace(concat(p.prosrc, pg_get_function_sqlbody(p.oid)), E'--[^\\n]*', '', 'g'), '''[^'']*''', '', 'g'), E'\\meconomy_internal\\.(\\w+)\\(', 'g') m
+                 UNION SELECT m[1]::name FROM unnest('{economy.game_stats,economy.streaks}'::regclass[]) v, regexp_matches(pg_get_viewdef(v), E'\\meconomy_internal\\.(\\w+)\\(', 'g') m$$,
+              'and nothing of economy_internal is for a level unless such a function, or a view of what accounts keep, calls it');
 SELECT is((SELECT string_agg(DISTINCT f.name, ', ') FROM function f WHERE has_function_privilege('pgtap_app', f.oid, 'EXECUTE')
            AND f.name ~ '(adjust_gold|upsert_product|retire|add_stock|set_user_status|rotate|grant_access|revoke_access|change_access|seed_demo|next_user_id|audit)'),
     NULL, 'an app may call nothing of an admin');
@@ -89,7 +90,8 @@ CREATE TEMP VIEW denied AS
            ('SELECT economy.grant_access(''pgtap_app'', ''admin'')'), ('SET session_replication_role = replica');
 GRANT ALL ON denied TO PUBLIC;
 -- every function that the role may not call, with nulls, and every statement
--- above: what did not answer 42501
+-- above: what did not answer 42501; nulls that the planner does not know, or it would not
+-- even call what is strict
 CREATE FUNCTION pg_temp.not_denied() RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     answer text;
@@ -99,7 +101,7 @@ BEGIN
         UNION ALL
         SELECT statement, pg_temp.try(statement) FROM (
             SELECT format('%s %s.%I(%s)', CASE p.prokind WHEN 'p' THEN 'CALL' ELSE 'SELECT' END, p.pronamespace::regnamespace, p.proname,
-                          (SELECT string_agg(CASE WHEN p.provariadic <> 0 AND n = p.pronargs THEN 'VARIADIC ' ELSE '' END || 'NULL::' || format_type(t, NULL), ', ' ORDER BY n) FROM unnest(f.types) WITH ORDINALITY u (t, n))) AS statement
+                          (SELECT string_agg(CASE WHEN p.provariadic <> 0 AND n = p.pronargs THEN 'VARIADIC ' ELSE '' END || format(CASE p.prokind WHEN 'p' THEN 'NULL::%s' ELSE '(SELECT NULL::%s)' END, format_type(t, NULL)), ', ' ORDER BY n) FROM unnest(f.types) WITH ORDINALITY u (t, n))) AS statement
             FROM function f JOIN pg_proc p ON p.oid = f.oid WHERE NOT f.is_trigger AND NOT has_function_privilege(f.oid, 'EXECUTE')) calls
     ) tried WHERE state <> '42501';
     RETURN answer;
@@ -160,6 +162,18 @@ SELECT throws_ok(format('SELECT economy.purchase(%s, ''pgtap_x'', ''k1'')', :u),
 RESET ROLE;
 SELECT is(has_function_privilege('pgtap_monitor', 'economy.verify_chain(bigint)', 'EXECUTE'), true, 'others keep theirs');
 SELECT lives_ok($$SELECT economy.grant_access('pgtap_monitor', 'monitor')$$, 'granting twice is no error');
+
+-- whoever is shown a view of what is packed in accounts unpacks it with his own privileges
+GRANT USAGE ON SCHEMA economy TO pgtap_nobody;
+GRANT SELECT ON economy.game_stats, economy.streaks TO pgtap_nobody, pgtap_monitor;
+SET LOCAL ROLE pgtap_monitor;
+SELECT lives_ok('SELECT * FROM economy.' || v, 'a monitor reads ' || v || ' when it may select from it') FROM unnest(ARRAY['game_stats', 'streaks']) v;
+RESET ROLE;
+GRANT EXECUTE ON FUNCTION economy_internal.games_of(bytea), economy_internal.streak_of(bytea) TO pgtap_nobody;
+SET LOCAL ROLE pgtap_nobody;
+SELECT lives_ok('SELECT * FROM economy.' || v, 'so does who may unpack ' || v) FROM unnest(ARRAY['game_stats', 'streaks']) v;
+RESET ROLE;
+SELECT is((SELECT string_agg(object, ', ') FROM economy_internal.schema_privileges() WHERE grantee = 'pgtap_nobody'), NULL, 'which no audit takes for more than was meant');
 
 SELECT * FROM finish();
 ROLLBACK;
