@@ -88,7 +88,7 @@ my $begin = value($dbh, 'SELECT next_cursor FROM economy.changes()');
 value($dbh, q{SELECT code FROM economy.adjust_gold(1, 1, 'file', 'a test', 'tester')});
 is(value($dbh, $act, 'file'), 'new', 'an action');
 value($dbh, q{SELECT code FROM economy.adjust_gold(1, 1, 'behind', 'a test', 'tester')});
-my $file = $node->data_dir . '/' . value($dbh, q{SELECT pg_relation_filepath('economy.game_stats_pkey')});
+my $file = $node->data_dir . '/' . value($dbh, q{SELECT pg_relation_filepath('economy.accounts_pkey')});
 $dbh->disconnect;
 $node->restart;
 $dbh = connect_to($node);

@@ -75,7 +75,7 @@ sub decode
 			$rows{"$table $user $seq"} = $data =~ /\bhash\[bytea\]:'\\x([0-9a-f]{64})'/ ? $1 : 'none' if $verb eq 'INSERT';
 			delete $rows{"$table $user $seq"} // push @odd, "$table $user $seq was not there" if $verb eq 'DELETE';
 		}
-		$accounts{$user} = "$seq " . join ' ', $data =~ /\bgold\[bigint\]:(\d+) experience_points\[bigint\]:(\d+)/ if $table eq 'accounts' && $verb ne 'DELETE';
+		$accounts{$user} = join ' ', $seq, map { $data =~ /\b$_\[bigint\]:(\d+)/ } qw(gold experience_points) if $table eq 'accounts' && $verb ne 'DELETE';
 	}
 	return;
 }
