@@ -2,6 +2,7 @@
 -- as views find them.
 BEGIN;
 SELECT plan(43);
+SET LOCAL standard_conforming_strings = on;
 
 SELECT economy.register('pgtap sections') AS u \gset
 SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'r', 'a') \gset
