@@ -133,6 +133,8 @@ economy.job_list()
 economy.job_history()
 economy.progress()
 economy.changes()
+economy_internal.games_of((SELECT a.sections FROM economy.accounts a WHERE a.user_id = 1))
+economy_internal.streak_of((SELECT a.sections FROM economy.accounts a WHERE a.user_id = 1))
 SQL
 
 sub play

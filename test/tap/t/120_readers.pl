@@ -38,7 +38,9 @@ my %by_name = (
 );
 my %by_type = (
 	'bigint' => 1, 'integer' => 1, 'numeric' => 1, 'double precision' => 0.5, 'text' => "'x'", 'timestamp with time zone' => "'2026-05-30 12:00+00'",
-	'numeric[]' => "'{1,2,3,4}'", 'boolean[]' => "'{f,f,f}'", 'economy.rfm_models' => "'$model'::economy.rfm_models",
+	'numeric[]' => "'{1,2,3,4}'", 'boolean[]' => "'{f,f,f}'",
+	'bytea' => q{economy_internal.with_streak(economy_internal.with_game(NULL, 'go', 1, 0, 0, 5, 2, 5, '2026-05-01 12:00+00'), 3, 3, '2026-05-01', NULL, NULL, '2026-05-01', 7, 'UTC')},
+	'economy.rfm_models' => "'$model'::economy.rfm_models",
 );
 
 # What is compared, where not all columns stand still; and how some are called.
