@@ -355,7 +355,8 @@ check_sale(EcoPurchase *p)
 static const char *
 check_global_key(EcoPurchase *p)
 {
-	if (!p->product.global_key)
+	/* a probe has no key: that of the purchase will be a new one */
+	if (!p->product.global_key || p->key.datum == (Datum) 0)
 		return NULL;
 	switch (eco_global_key_look(&p->product_id, &p->key, !p->dry_run))
 	{

@@ -1,6 +1,6 @@
 -- dry_run => true says exactly what the call would do, and changes nothing.
 BEGIN;
-SELECT plan(108);
+SELECT plan(117);
 
 SELECT economy.register('pgtap dry') AS u \gset
 SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'pgtap', 'pgtap') \gset
@@ -70,6 +70,12 @@ SELECT economy.register('pgtap asked') AS asked \gset
 SELECT is(p.code || ' ' || economy_internal.purchase_probe(:asked, 'pgtap_item'), 'INSUFFICIENT_GOLD INSUFFICIENT_GOLD', 'a dry run and a probe')
 FROM economy.purchase(:asked, 'pgtap_item', 'new', dry_run => true) p;
 SELECT is((SELECT a.xmax::text FROM economy.accounts a WHERE a.user_id = :asked), '0', 'lock no account');
+-- a probe has no key of its own
+SELECT (economy.upsert_product('{"product_id": "pgtap_global", "category": "conversion", "granted_gold": 5, "global_key": true}', 'pgtap')).product_id AS x \gset
+SELECT code AS x FROM economy.purchase(:u, 'pgtap_global', 'used') \gset
+SELECT is(economy_internal.purchase_probe(:u, t.product), p.code, format('a probe of %s answers as a dry run does under a new key', t.product))
+FROM (SELECT DISTINCT product FROM call WHERE product <> 'pgtap_none' UNION ALL SELECT 'pgtap_global') t,
+     LATERAL economy.purchase(:u, t.product, 'a new key', dry_run => true) p ORDER BY 1;
 SET TRANSACTION READ ONLY;
 SELECT is(p.state, 'new', 'a dry run in a read-only transaction') FROM economy.purchase(:u, 'pgtap_item', 'new', dry_run => true) p;
 SELECT throws_ok(format('SELECT economy.purchase(%s, ''pgtap_item'', ''new'')', :u), '25006', NULL, 'where a purchase is refused');
