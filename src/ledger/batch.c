@@ -4,7 +4,7 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
+#include "catalog/pg_type_d.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -12,34 +12,70 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
-#include "utils/tuplestore.h"
 
 #include "errors.h"
 #include "ledger/batch.h"
 
-int
-eco_batch_size(Jsonb *array, const char *what, int most)
+/* An argument that is an array. */
+typedef struct Array
 {
-	if (!JB_ROOT_IS_ARRAY(array) || JB_ROOT_IS_SCALAR(array))
-		ECO_ERROR(ECO_INVALID_ARGUMENT,
-				  errmsg("%s must be a JSON array of objects", what));
-	if (JB_ROOT_COUNT(array) > (uint32) most)
-		ECO_ERROR(ECO_INVALID_ARGUMENT,
-				  errmsg("%s must be at most %d objects", what, most),
-				  errhint("Send them in several calls."));
-	return JB_ROOT_COUNT(array);
+	bool		given;
+	Oid			type;			/* of its elements */
+	Datum	   *values;
+	bool	   *nulls;
+} Array;
+
+struct EcoElement
+{
+	const EcoBatch *batch;
+	int			number;
+	const Array *arrays;		/* by member; NULL: it is an object */
+
+	/* the object's members; NULL where absent */
+	JsonbValue	values[ECO_MAX_MEMBERS];
+	JsonbValue *found[ECO_MAX_MEMBERS];
+};
+
+static void *make_room(const EcoBatch *batch, int n);
+static void *read_objects(const EcoBatch *batch, Jsonb *array, int *n);
+static void read_members(EcoElement *element, JsonbContainer *object);
+static void *read_arrays(const EcoBatch *batch, FunctionCallInfo fcinfo, int *n);
+static int	read_array(const EcoBatch *batch, FunctionCallInfo fcinfo, int argno, Array *array);
+
+void *
+eco_batch_read(const EcoBatch *batch, FunctionCallInfo fcinfo, int *n)
+{
+	if (PG_NARGS() > 1)
+		return read_arrays(batch, fcinfo, n);
+	eco_require_arg(fcinfo, 0, batch->objects);
+	return read_objects(batch, PG_GETARG_JSONB_P(0), n);
 }
 
-void
-eco_batch_read(Jsonb *array, const char *what,
-			   void (*read) (JsonbContainer *object, int number, void *arg),
-			   void *arg)
+static void *
+make_room(const EcoBatch *batch, int n)
 {
-	JsonbIterator *iterator = JsonbIteratorInit(&array->root);
+	return palloc0(batch->size * Max(n, 1));
+}
+
+static void *
+read_objects(const EcoBatch *batch, Jsonb *array, int *n)
+{
+	EcoElement	element = {.batch = batch};
+	JsonbIterator *iterator;
 	JsonbIteratorToken token;
 	JsonbValue	value;
-	int			number = 0;
+	char	   *all;
 
+	if (!JB_ROOT_IS_ARRAY(array) || JB_ROOT_IS_SCALAR(array))
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("%s must be a JSON array of objects", batch->objects));
+	if (JB_ROOT_COUNT(array) > (uint32) batch->most)
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("%s must be at most %d objects", batch->objects, batch->most),
+				  errhint("Send them in several calls."));
+	*n = JB_ROOT_COUNT(array);
+	all = make_room(batch, *n);
+	iterator = JsonbIteratorInit(&array->root);
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -47,97 +83,148 @@ eco_batch_read(Jsonb *array, const char *what,
 			continue;
 		if (value.type != jbvBinary || !JsonContainerIsObject(value.val.binary.data))
 			ECO_ERROR(ECO_INVALID_ARGUMENT,
-					  errmsg("%s %d is not a JSON object", what, number + 1));
-		read(value.val.binary.data, number++, arg);
+					  errmsg("%s %d is not a JSON object", batch->what, element.number + 1));
+		read_members(&element, value.val.binary.data);
+		batch->read(&element, all + batch->size * element.number);
+		element.number++;
 	}
+	return all;
 }
 
-EcoTurn *
-eco_turns_make(int n)
+static void
+read_members(EcoElement *element, JsonbContainer *object)
 {
-	return palloc_extended(sizeof(EcoTurn) * Max(n, 1), MCXT_ALLOC_HUGE);
-}
-
-static int
-by_user(const void *a, const void *b, void *arg)
-{
-	const EcoTurn *x = a;
-	const EcoTurn *y = b;
-
-	if (x->user_id != y->user_id)
-		return x->user_id < y->user_id ? -1 : 1;
-	return x->number - y->number;
-}
-
-void
-eco_turns_sort(EcoTurn *turns, int n)
-{
-	qsort_interruptible(turns, n, sizeof(EcoTurn), by_user, NULL);
-}
-
-void
-eco_batch_return(ReturnSetInfo *info, HeapTuple *rows, int n)
-{
-	for (int i = 0; i < n; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		tuplestore_puttuple(info->setResult, rows[i]);
-		heap_freetuple(rows[i]);
-	}
-}
-
-void
-eco_members_read(EcoMembers *m, const char *what, JsonbContainer *object,
-				 int number, const char *const *names)
-{
+	const char *const *names = element->batch->members;
 	uint32		known = 0;
 
-	m->what = what;
-	m->number = number;
-	m->names = names;
 	for (int i = 0; names[i] != NULL; i++)
 	{
-		m->found[i] = getKeyJsonValueFromContainer(object, names[i], (int) strlen(names[i]),
-												   &m->values[i]);
-		known += m->found[i] != NULL;
+		element->found[i] = getKeyJsonValueFromContainer(object, names[i], (int) strlen(names[i]),
+														 &element->values[i]);
+		known += element->found[i] != NULL;
 	}
 	if (known != JsonContainerSize(object))
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
-				  errmsg("%s %d has an unknown key", what, number + 1));
+				  errmsg("%s %d has an unknown key", element->batch->what, element->number + 1));
+}
+
+static void *
+read_arrays(const EcoBatch *batch, FunctionCallInfo fcinfo, int *n)
+{
+	Array		arrays[ECO_MAX_MEMBERS] = {0};
+	EcoElement	element = {.batch = batch, .arrays = arrays};
+	char	   *all;
+
+	for (int i = 0; batch->arrays[i] != NULL; i++)
+	{
+		int			count;
+
+		if (i < batch->required)
+			eco_require_arg(fcinfo, i, batch->arrays[i]);
+		if (PG_ARGISNULL(i))
+			continue;
+		count = read_array(batch, fcinfo, i, &arrays[i]);
+		if (i > 0 && count != *n)
+			ECO_ERROR(ECO_INVALID_ARGUMENT,
+					  errmsg("%s has %d elements where %s has %d", batch->arrays[i], count,
+							 batch->arrays[0], *n));
+		*n = count;
+	}
+	all = make_room(batch, *n);
+	for (; element.number < *n; element.number++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		batch->read(&element, all + batch->size * element.number);
+	}
+	return all;
+}
+
+/* The number of elements. */
+static int
+read_array(const EcoBatch *batch, FunctionCallInfo fcinfo, int argno, Array *array)
+{
+	ArrayType  *value = PG_GETARG_ARRAYTYPE_P(argno);
+	int			n = ArrayGetNItems(ARR_NDIM(value), ARR_DIMS(value));
+	int16		len;
+	bool		byval;
+	char		align;
+
+	if (ARR_NDIM(value) > 1 || n > batch->most)
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("%s must be at most %d elements in one dimension", batch->arrays[argno],
+						 batch->most),
+				  errhint("Send them in several calls."));
+	array->given = true;
+	array->type = ARR_ELEMTYPE(value);
+	get_typlenbyvalalign(array->type, &len, &byval, &align);
+	deconstruct_array(value, array->type, len, byval, align, &array->values, &array->nulls, &n);
+	return n;
+}
+
+int
+eco_element_number(const EcoElement *element)
+{
+	return element->number;
+}
+
+static bool
+is_absent(const EcoElement *element, int member)
+{
+	return element->arrays != NULL ? !element->arrays[member].given :
+		element->found[member] == NULL;
+}
+
+bool
+eco_element_has(const EcoElement *element, int member)
+{
+	return !is_absent(element, member) &&
+		(element->arrays != NULL ? !element->arrays[member].nulls[element->number] :
+		 element->found[member]->type != jbvNull);
 }
 
 static void
-require(EcoMembers *m, int member, bool ok, const char *should)
+require(const EcoElement *element, int member, bool ok, const char *should)
 {
 	if (!ok)
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
-				  errmsg("%s %d: %s must be %s", m->what, m->number + 1,
-						 m->names[member], should));
+				  errmsg("%s %d: %s must be %s", element->batch->what, element->number + 1,
+						 element->batch->members[member], should));
 }
 
-static void
-wrong_length(const char *what, int number, const char *name, int max)
+/* An element of an array, which must not be null. */
+static Datum
+value_in_array(const EcoElement *element, int member)
 {
-	ECO_ERROR(ECO_ARGUMENT_TOO_LONG,
-			  errmsg("%s %d: %s must have 1 to %d bytes", what, number + 1, name, max));
+	const Array *array = &element->arrays[member];
+
+	if (array->nulls[element->number])
+		ECO_ERROR(ECO_NULL_ARGUMENT,
+				  errmsg("%s %d: %s must not be null", element->batch->what, element->number + 1,
+						 element->batch->members[member]));
+	return array->values[element->number];
+}
+
+static text *
+text_in_object(const EcoElement *element, int member, int max)
+{
+	JsonbValue *value = element->found[member];
+
+	require(element, member, value != NULL && value->type == jbvString, "a text");
+	/* not copied before it is known to be short */
+	return cstring_to_text_with_len(value->val.string.val, Min(value->val.string.len, max + 1));
 }
 
 EcoText
-eco_member_text(EcoMembers *m, int member, int max, const char *fallback)
+eco_element_text(const EcoElement *element, int member, int max)
 {
-	JsonbValue *value = m->found[member];
-	text	   *copy;
-	EcoText		result;
+	text	   *value = element->arrays == NULL ? text_in_object(element, member, max) :
+	DatumGetTextPP(value_in_array(element, member));
+	EcoText		result = {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), PointerGetDatum(value)};
 
-	if (value == NULL && fallback != NULL)
-		return eco_text_of(fallback);
-	require(m, member, value != NULL && value->type == jbvString, "a text");
-	if (value->val.string.len < 1 || value->val.string.len > max)
-		wrong_length(m->what, m->number, m->names[member], max);
-	copy = cstring_to_text_with_len(value->val.string.val, value->val.string.len);
-	result.datum = PointerGetDatum(copy);
-	result.data = VARDATA(copy);
-	result.len = value->val.string.len;
+	if (result.len < 1 || result.len > max)
+		ECO_ERROR(ECO_ARGUMENT_TOO_LONG,
+				  errmsg("%s %d: %s must have 1 to %d bytes", element->batch->what,
+						 element->number + 1, element->batch->members[member], max));
 	return result;
 }
 
@@ -180,118 +267,85 @@ text_int(const JsonbValue *value, int64 *whole)
 	return errno == 0;
 }
 
-int64
-eco_member_int(EcoMembers *m, int member, const char *fallback)
+static int64
+int_in_object(const EcoElement *element, int member)
 {
-	JsonbValue *value = m->found[member];
+	JsonbValue *value = element->found[member];
 	Datum		number;
 	int64		whole;
 
-	if (value == NULL && fallback != NULL)
-		return strtoll(fallback, NULL, 10);
 	if (value != NULL && value->type == jbvString)
 	{
-		require(m, member, text_int(value, &whole), "a whole number");
+		require(element, member, text_int(value, &whole), "a whole number");
 		return whole;
 	}
-	require(m, member, value != NULL && value->type == jbvNumeric, "a number");
+	require(element, member, value != NULL && value->type == jbvNumeric, "a number");
 	number = NumericGetDatum(value->val.numeric);
-	require(m, member, within_bigint(number), "a number that fits bigint");
+	require(element, member, within_bigint(number), "a number that fits bigint");
 	whole = DatumGetInt64(DirectFunctionCall1(numeric_int8, number));
-	require(m, member, DatumGetBool(DirectFunctionCall2(numeric_eq, number,
-														NumericGetDatum(int64_to_numeric(whole)))),
+	require(element, member,
+			DatumGetBool(DirectFunctionCall2(numeric_eq, number,
+											 NumericGetDatum(int64_to_numeric(whole)))),
 			"a whole number");
 	return whole;
 }
 
-static Jsonb *
-checked_object(Jsonb *object, const char *what, int number, const char *name)
+int64
+eco_element_int(const EcoElement *element, int member)
 {
-	if (object == NULL || !JB_ROOT_IS_OBJECT(object))
-		ECO_ERROR(ECO_INVALID_ARGUMENT,
-				  errmsg("%s %d: %s must be a JSON object", what, number + 1, name));
+	Datum		value;
+
+	if (element->arrays == NULL)
+		return int_in_object(element, member);
+	value = value_in_array(element, member);
+	return element->arrays[member].type == INT4OID ? DatumGetInt32(value) : DatumGetInt64(value);
+}
+
+int64
+eco_element_int_or(const EcoElement *element, int member, int64 fallback)
+{
+	return is_absent(element, member) ? fallback : eco_element_int(element, member);
+}
+
+Jsonb *
+eco_element_object(const EcoElement *element, int member)
+{
+	JsonbValue *value = element->found[member];
+	Jsonb	   *object = NULL;
+
+	if (!eco_element_has(element, member))
+		return NULL;
+	if (element->arrays != NULL)
+		object = DatumGetJsonbP(value_in_array(element, member));
+	else if (value->type == jbvBinary)
+		object = JsonbValueToJsonb(value);
+	require(element, member, object != NULL && JB_ROOT_IS_OBJECT(object), "a JSON object");
 	if (strlen(JsonbToCString(NULL, &object->root, VARSIZE(object))) > ECO_MAX_JSON)
 		ECO_ERROR(ECO_ARGUMENT_TOO_LONG,
-				  errmsg("%s %d: %s has more than %d bytes as text", what, number + 1, name,
-						 ECO_MAX_JSON));
+				  errmsg("%s %d: %s has more than %d bytes as text", element->batch->what,
+						 element->number + 1, element->batch->members[member], ECO_MAX_JSON));
 	return object;
 }
 
-Jsonb *
-eco_member_object(EcoMembers *m, int member)
+EcoTurn *
+eco_turns_make(int n)
 {
-	JsonbValue *value = m->found[member];
+	return palloc_extended(sizeof(EcoTurn) * Max(n, 1), MCXT_ALLOC_HUGE);
+}
 
-	if (value == NULL || value->type == jbvNull)
-		return NULL;
-	return checked_object(value->type == jbvBinary ? JsonbValueToJsonb(value) : NULL,
-						  m->what, m->number, m->names[member]);
+static int
+by_user(const void *a, const void *b, void *arg)
+{
+	const EcoTurn *x = a;
+	const EcoTurn *y = b;
+
+	if (x->user_id != y->user_id)
+		return x->user_id < y->user_id ? -1 : 1;
+	return x->number - y->number;
 }
 
 void
-eco_arrays_read(EcoArrays *arrays, FunctionCallInfo fcinfo, const char *what,
-				const char *const *names, const char *const *members,
-				int required, int most)
+eco_turns_sort(EcoTurn *turns, int n)
 {
-	arrays->what = what;
-	arrays->members = members;
-	arrays->n = 0;
-	for (int i = 0; names[i] != NULL; i++)
-	{
-		ArrayType  *array;
-		int16		len;
-		bool		byval;
-		char		align;
-		int			n;
-
-		if (i < required)
-			eco_require_arg(fcinfo, i, names[i]);
-		arrays->given[i] = !PG_ARGISNULL(i);
-		if (!arrays->given[i])
-			continue;
-		array = PG_GETARG_ARRAYTYPE_P(i);
-		n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
-		if (ARR_NDIM(array) > 1 || n > most)
-			ECO_ERROR(ECO_INVALID_ARGUMENT,
-					  errmsg("%s must be at most %d elements in one dimension", names[i], most),
-					  errhint("Send them in several calls."));
-		if (i > 0 && n != arrays->n)
-			ECO_ERROR(ECO_INVALID_ARGUMENT,
-					  errmsg("%s has %d elements where %s has %d", names[i], n, names[0],
-							 arrays->n));
-		arrays->n = n;
-		get_typlenbyvalalign(ARR_ELEMTYPE(array), &len, &byval, &align);
-		deconstruct_array(array, ARR_ELEMTYPE(array), len, byval, align,
-						  &arrays->values[i], &arrays->nulls[i], &n);
-	}
-}
-
-Datum
-eco_array_value(const EcoArrays *arrays, int member, int number)
-{
-	if (arrays->nulls[member][number])
-		ECO_ERROR(ECO_NULL_ARGUMENT,
-				  errmsg("%s %d: %s must not be null", arrays->what, number + 1,
-						 arrays->members[member]));
-	return arrays->values[member][number];
-}
-
-EcoText
-eco_array_text(const EcoArrays *arrays, int member, int number, int max)
-{
-	text	   *value = DatumGetTextPP(eco_array_value(arrays, member, number));
-	EcoText		result = {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), PointerGetDatum(value)};
-
-	if (result.len < 1 || result.len > max)
-		wrong_length(arrays->what, number, arrays->members[member], max);
-	return result;
-}
-
-Jsonb *
-eco_array_object(const EcoArrays *arrays, int member, int number)
-{
-	if (arrays->nulls[member][number])
-		return NULL;
-	return checked_object(DatumGetJsonbP(arrays->values[member][number]), arrays->what, number,
-						  arrays->members[member]);
+	qsort_interruptible(turns, n, sizeof(EcoTurn), by_user, NULL);
 }

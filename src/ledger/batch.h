@@ -8,7 +8,6 @@
 
 #include "postgres.h"
 
-#include "funcapi.h"
 #include "utils/jsonb.h"
 
 #include "ledger/args.h"
@@ -16,13 +15,40 @@
 #define ECO_MAX_MEMBERS 12
 #define ECO_MAX_BATCH 1000000	/* what is read of them stays below 1 GB */
 
-/* The number of elements; raises when it is no array, or has more than most. */
-extern int	eco_batch_size(Jsonb *array, const char *what, int most);
+typedef struct EcoElement EcoElement;
 
-/* Call read() for every element, numbered from 0; raises for a non-object. */
-extern void eco_batch_read(Jsonb *array, const char *what,
-						   void (*read) (JsonbContainer *object, int number, void *arg),
-						   void *arg);
+/* What one element is made of, by place in lists of names that end with NULL. */
+typedef struct EcoBatch
+{
+	const char *what;			/* for messages: "reward" */
+	const char *objects;		/* the argument that is an array of objects */
+	const char *const *members; /* of each of these */
+	const char *const *arrays;	/* the arguments with an array for each member */
+	int			required;		/* so many of them, the first ones, must be
+								 * given */
+	int			most;			/* elements */
+	size_t		size;			/* of what one is read into, zeros at first */
+	void		(*read) (EcoElement *element, void *into);
+} EcoBatch;
+
+/* The function's arguments, read: *n of them, palloc'd. */
+extern void *eco_batch_read(const EcoBatch *batch, FunctionCallInfo fcinfo, int *n);
+
+/* One of them, from 0. */
+extern int	eco_element_number(const EcoElement *element);
+
+/* Whether it has the member, and not null. */
+extern bool eco_element_has(const EcoElement *element, int member);
+extern EcoText eco_element_text(const EcoElement *element, int member, int max);
+
+/* A number, or the text of one: a driver that reads a bigint as text sends it so. */
+extern int64 eco_element_int(const EcoElement *element, int member);
+
+/* The same; fallback: when the member is absent. */
+extern int64 eco_element_int_or(const EcoElement *element, int member, int64 fallback);
+
+/* NULL when absent or null */
+extern Jsonb *eco_element_object(const EcoElement *element, int member);
 
 /*
  * Whose element is which: a million of these are sorted, not the elements.  A batch
@@ -37,57 +63,5 @@ typedef struct EcoTurn
 
 extern EcoTurn *eco_turns_make(int n);
 extern void eco_turns_sort(EcoTurn *turns, int n);
-
-/* Return one row for each element, in the order of the batch, and free them. */
-extern void eco_batch_return(ReturnSetInfo *info, HeapTuple *rows, int n);
-
-/* The members of one object, by place in a list of names. */
-typedef struct EcoMembers
-{
-	const char *what;			/* for messages: "reward" */
-	int			number;
-	const char *const *names;
-	JsonbValue	values[ECO_MAX_MEMBERS];
-	JsonbValue *found[ECO_MAX_MEMBERS]; /* NULL where absent */
-} EcoMembers;
-
-/* names ends with NULL; raises for a key that is not among them. */
-extern void eco_members_read(EcoMembers *m, const char *what, JsonbContainer *object,
-							 int number, const char *const *names);
-
-/* fallback: the value as text when the member is absent, NULL when it is required */
-extern EcoText eco_member_text(EcoMembers *m, int member, int max, const char *fallback);
-
-/* A number, or the text of one: a driver that reads a bigint as text sends it so. */
-extern int64 eco_member_int(EcoMembers *m, int member, const char *fallback);
-
-/* NULL when absent or null */
-extern Jsonb *eco_member_object(EcoMembers *m, int member);
-
-/*
- * Batches as arguments that are arrays, one for each member.  The first ones must be
- * given; all have as many elements, at most `most`.
- */
-typedef struct EcoArrays
-{
-	const char *what;			/* for messages: "purchase" */
-	const char *const *members;
-	int			n;
-	bool		given[ECO_MAX_MEMBERS];
-	Datum	   *values[ECO_MAX_MEMBERS];
-	bool	   *nulls[ECO_MAX_MEMBERS];
-} EcoArrays;
-
-/* names and members end with NULL */
-extern void eco_arrays_read(EcoArrays *arrays, FunctionCallInfo fcinfo, const char *what,
-							const char *const *names, const char *const *members,
-							int required, int most);
-
-/* An element, which must not be null. */
-extern Datum eco_array_value(const EcoArrays *arrays, int member, int number);
-extern EcoText eco_array_text(const EcoArrays *arrays, int member, int number, int max);
-
-/* NULL when null */
-extern Jsonb *eco_array_object(const EcoArrays *arrays, int member, int number);
 
 #endif

@@ -8,12 +8,19 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
+#include "utils/tuplestore.h"
 
+#include "core/digest.h"
 #include "crash_point.h"
 #include "ledger/batch.h"
 #include "ledger/calls.h"
+
+#define SIFT_KEYS 2				/* of a user; else it is a descent all the
+								 * same */
+#define SIFT_ENTRIES 32			/* read in the time of a descent */
 
 /* A user of the batch, with the calls order[from .. to - 1]. */
 struct EcoCallUser
@@ -27,35 +34,172 @@ struct EcoCallUser
 	EcoAccount	account;
 };
 
+/* The rows of a function's result. */
+typedef struct Answers
+{
+	ReturnSetInfo *info;
+	MemoryContext context;
+	HeapTuple  *rows;			/* NULL: they come in the order of the batch */
+} Answers;
+
+static EcoTurn *by_turns(const EcoCallKind *kind, void *items, int n);
+static void make_part(EcoCalls *calls, TupleDesc desc, const char *items, EcoCallSink sink,
+					  void *arg);
+static void begin(EcoCalls *calls);
 static void find_users(EcoCalls *calls);
 static void find_repeats(EcoCalls *calls, EcoCallUser *user);
 static void look_keys_up(EcoCalls *calls);
+static void look_up(EcoCalls *calls, EcoCallOf *call, EcoScan **kept);
+static int	sift(EcoCalls *calls, const EcoCallUser *user, EcoCallOf **wanted, int n);
 static void end_scan(EcoScan **scan);
 static bool lock_accounts(EcoCalls *calls);
 static bool wait_for_account(int64 user_id, EcoAccount *account, bool *moved);
+static EcoCallState look(EcoCalls *calls, EcoCallOf *call);
 static void write_entries(EcoCalls *calls, EcoCallUser *from, EcoCallUser *to);
+static void answer(void *arg, int number, void *item, EcoResult *result);
+
+Datum
+eco_calls_function(const EcoCallKind *kind, FunctionCallInfo fcinfo)
+{
+	int			n;
+	void	   *items = eco_batch_read(kind->batch, fcinfo, &n);
+	Answers		answers = {.context = CurrentMemoryContext};
+
+	PreventCommandIfReadOnly(kind->function);
+	eco_result_set_begin(fcinfo, kind->result_types);
+	answers.info = (ReturnSetInfo *) fcinfo->resultinfo;
+	if (n > ECO_CALLS_PART)
+		answers.rows = palloc(sizeof(HeapTuple) * n);
+	eco_calls_make(kind, items, n, answers.info->setDesc, answer, &answers);
+	for (int i = 0; answers.rows != NULL && i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		tuplestore_puttuple(answers.info->setResult, answers.rows[i]);
+		heap_freetuple(answers.rows[i]);
+	}
+	return (Datum) 0;
+}
+
+static void
+answer(void *arg, int number, void *item, EcoResult *result)
+{
+	Answers    *answers = arg;
+	MemoryContext old_context;
+
+	(void) item;
+	if (answers->rows == NULL)
+	{
+		tuplestore_putvalues(answers->info->setResult, result->desc, result->values,
+							 result->isnull);
+		return;
+	}
+	old_context = MemoryContextSwitchTo(answers->context);
+	answers->rows[number] = heap_form_tuple(result->desc, result->values, result->isnull);
+	MemoryContextSwitchTo(old_context);
+}
 
 void
-eco_calls_begin(EcoCalls *calls)
+eco_calls_make(const EcoCallKind *kind, void *items, int n, TupleDesc result_desc,
+			   EcoCallSink sink, void *arg)
 {
-	EcoTable   *tables[ECO_MAX_OPEN + 1] = {calls->journal->table, &eco_accounts};
-	int			ntables = 2;
+	size_t		size = kind->batch->size;
+	EcoTurn    *turns = n > ECO_CALLS_PART ? by_turns(kind, items, n) : NULL;
+	MemoryContext caller = CurrentMemoryContext;
+	EcoCalls	calls = {
+		.kind = kind,
+		.context = AllocSetContextCreate(caller, "economy calls", ALLOCSET_DEFAULT_SIZES)
+	};
 
-	for (int i = 0; calls->tables[i] != NULL && ntables < ECO_MAX_OPEN; i++)
-		tables[ntables++] = calls->tables[i];
+	for (int start = 0; start < n; start += ECO_CALLS_PART)
+	{
+		calls.n = Min(n - start, ECO_CALLS_PART);
+		MemoryContextSwitchTo(calls.context);
+		calls.calls = palloc0(sizeof(EcoCallOf) * calls.n);
+		for (int i = 0; i < calls.n; i++)
+		{
+			int			number = turns != NULL ? turns[start + i].number : start + i;
+
+			calls.calls[i].item = (char *) items + size * number;
+			kind->tell(&calls.calls[i]);
+		}
+		make_part(&calls, result_desc, items, sink, arg);
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(calls.context);
+	}
+	MemoryContextDelete(calls.context);
+	if (turns != NULL)
+		pfree(turns);
+}
+
+/* By user, and of a user as in the batch. */
+static EcoTurn *
+by_turns(const EcoCallKind *kind, void *items, int n)
+{
+	EcoTurn    *turns = eco_turns_make(n);
+
+	for (int i = 0; i < n; i++)
+	{
+		EcoCallOf	call = {.item = (char *) items + kind->batch->size * i};
+
+		kind->tell(&call);
+		turns[i].user_id = call.user_id;
+		turns[i].number = i;
+	}
+	eco_turns_sort(turns, n);
+	return turns;
+}
+
+static void
+make_part(EcoCalls *calls, TupleDesc desc, const char *items, EcoCallSink sink, void *arg)
+{
+	const EcoCallKind *kind = calls->kind;
+	MemoryContext one_context = AllocSetContextCreate(calls->context, "economy call",
+													  ALLOCSET_DEFAULT_SIZES);
+	EcoResult	result = {.desc = desc};
+
+	begin(calls);
+	MemoryContextSwitchTo(one_context);
+	for (int i = 0; i < calls->n; i++)
+	{
+		EcoCallOf  *call = &calls->calls[i];
+		EcoCallState state;
+
+		CHECK_FOR_INTERRUPTS();
+		state = look(calls, call);
+		memset(result.isnull, true, desc->natts);
+		kind->make(calls, call, state, &result);
+		sink(arg, ((char *) call->item - items) / kind->batch->size, call->item, &result);
+		MemoryContextReset(one_context);
+	}
+	MemoryContextSwitchTo(calls->context);
+	if (kind->end != NULL)
+		kind->end(calls);
+	write_entries(calls, calls->users, calls->users + calls->nusers);
+	eco_tables_close(calls->open);
+}
+
+static void
+begin(EcoCalls *calls)
+{
+	const EcoCallKind *kind = calls->kind;
+	EcoTable   *tables[ECO_MAX_OPEN + 1] = {kind->journal->table, &eco_accounts};
+	int			ntables = 2;
+	bool		moved;
+
+	for (int i = 0; kind->tables[i] != NULL && ntables < ECO_MAX_OPEN; i++)
+		tables[ntables++] = kind->tables[i];
 	tables[ntables] = NULL;
-	calls->context = CurrentMemoryContext;
 	find_users(calls);
 	calls->open = eco_tables_open(ECO_WRITE, tables);
 	calls->one_by_one = !eco_tables_plain(calls->open);
-	look_keys_up(calls);
-	if (lock_accounts(calls))
-	{
-		eco_snapshot_renew();
+	if (kind->may_have == NULL)
 		look_keys_up(calls);
-	}
-	else
-		eco_snapshot_renew();
+	moved = lock_accounts(calls);
+	eco_snapshot_renew();
+	if (moved || kind->may_have != NULL)
+		look_keys_up(calls);
+	if (kind->begin != NULL)
+		kind->begin(calls);
 }
 
 static void
@@ -68,6 +212,7 @@ find_users(EcoCalls *calls)
 	calls->nusers = 0;
 	calls->booked = NULL;
 	calls->reading = 0;
+	calls->state = NULL;
 	for (int i = 0; i < calls->n; i++)
 	{
 		turns[i].user_id = calls->calls[i].user_id;
@@ -93,9 +238,6 @@ find_users(EcoCalls *calls)
 		call->user->to = i + 1;
 		call->same = call;
 		call->like = call;
-		call->first = NULL;
-		call->entry = NULL;
-		call->unwritten = 0;
 	}
 	for (int i = 0; i < calls->nusers; i++)
 		find_repeats(calls, &calls->users[i]);
@@ -114,7 +256,8 @@ by_texts(const void *a, const void *b, void *arg)
 	const EcoCallOf *x = *(const EcoCallOf *const *) a;
 	const EcoCallOf *y = *(const EcoCallOf *const *) b;
 
-	for (int i = 0; i < *(const int *) arg; i++)
+	(void) arg;
+	for (int i = 0; i < ECO_MAX_CALL_TEXTS; i++)
 	{
 		int			order = compare_text(&x->texts[i], &y->texts[i]);
 
@@ -134,17 +277,17 @@ find_repeats(EcoCalls *calls, EcoCallUser *user)
 		return;
 	order = palloc(sizeof(EcoCallOf *) * n);
 	memcpy(order, calls->order + user->from, sizeof(EcoCallOf *) * n);
-	qsort_interruptible(order, n, sizeof(EcoCallOf *), by_texts, &calls->ntexts);
+	qsort_interruptible(order, n, sizeof(EcoCallOf *), by_texts, NULL);
 	for (int i = 1; i < n; i++)
 	{
 		int			equal = 0;
 
-		while (equal < calls->ntexts &&
+		while (equal < ECO_MAX_CALL_TEXTS &&
 			   compare_text(&order[i]->texts[equal], &order[i - 1]->texts[equal]) == 0)
 			equal++;
 		if (equal > 0)
 			order[i]->like = order[i - 1]->like;
-		if (equal == calls->ntexts)
+		if (equal == ECO_MAX_CALL_TEXTS)
 			order[i]->same = order[i - 1]->same;
 	}
 	pfree(order);
@@ -157,8 +300,8 @@ look_up(EcoCalls *calls, EcoCallOf *call, EcoScan **kept)
 	MemoryContext old_context = MemoryContextSwitchTo(calls->context);
 	EcoRow		row;
 
-	if (eco_key_find(kept, calls->journal, calls->key, call->user_id, call->texts,
-					 calls->ntexts, &row))
+	if (eco_key_find(kept, calls->kind->journal, calls->kind->key, call->user_id, call->texts,
+					 ECO_MAX_CALL_TEXTS, &row))
 	{
 		EcoRow	   *first = palloc(sizeof(EcoRow));
 
@@ -168,20 +311,90 @@ look_up(EcoCalls *calls, EcoCallOf *call, EcoScan **kept)
 	MemoryContextSwitchTo(old_context);
 }
 
+/* Whether the call's key is to be looked up. */
+static bool
+is_wanted(EcoCalls *calls, EcoCallOf *call)
+{
+	bool		(*may_have) (EcoCalls *, EcoCallOf *) = calls->kind->may_have;
+
+	return call->same == call && call->first == NULL &&
+		(may_have == NULL || (call->user->exists && may_have(calls, call)));
+}
+
 static void
 look_keys_up(EcoCalls *calls)
 {
+	EcoCallOf **wanted = palloc(sizeof(EcoCallOf *) * Max(calls->n, 1));
 	EcoScan    *scan = NULL;
 
-	for (int i = 0; i < calls->n; i++)
+	for (EcoCallUser *user = calls->users; user < calls->users + calls->nusers; user++)
 	{
-		EcoCallOf  *call = calls->order[i];
+		int			n = 0;
 
 		CHECK_FOR_INTERRUPTS();
-		if (call->same == call && call->first == NULL)
-			look_up(calls, call, &scan);
+		for (int i = user->from; i < user->to; i++)
+			if (is_wanted(calls, calls->order[i]))
+				wanted[n++] = calls->order[i];
+		if (user->exists && n >= SIFT_KEYS && user->account.seq <= n * SIFT_ENTRIES)
+			n = sift(calls, user, wanted, n);
+		for (int i = 0; i < n; i++)
+			look_up(calls, wanted[i], &scan);
 	}
 	end_scan(&scan);
+	pfree(wanted);
+}
+
+typedef struct Digest
+{
+	int64		digest;
+	EcoCallOf  *call;
+} Digest;
+
+static int
+by_digest(const void *a, const void *b, void *arg)
+{
+	const Digest *x = a;
+	const Digest *y = b;
+
+	(void) arg;
+	return x->digest < y->digest ? -1 : x->digest > y->digest;
+}
+
+/*
+ * Leave those of a user's calls whose digest the index has, so many: one pass over his
+ * few entries there costs less than a descent for each key.
+ */
+static int
+sift(EcoCalls *calls, const EcoCallUser *user, EcoCallOf **wanted, int n)
+{
+	EcoTable   *table = calls->kind->journal->table;
+	Digest	   *sorted = palloc(sizeof(Digest) * n);
+	int64	   *digests = palloc(sizeof(int64) * n);
+	bool	   *found = palloc0(n);
+	int			left = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		const EcoText *texts = wanted[i]->texts;
+
+		sorted[i].digest = eco_digest(texts[0].data, texts[0].len, texts[1].data, texts[1].len);
+		sorted[i].call = wanted[i];
+	}
+	qsort_interruptible(sorted, n, sizeof(Digest), by_digest, NULL);
+	for (int i = 0; i < n; i++)
+		digests[i] = sorted[i].digest;
+	if (eco_digests_find(table, wanted[0]->user_id, digests, n, found))
+	{
+		for (int i = 0; i < n; i++)
+			if (found[i])
+				wanted[left++] = sorted[i].call;
+	}
+	else
+		left = n;
+	pfree(sorted);
+	pfree(digests);
+	pfree(found);
+	return left;
 }
 
 static void
@@ -243,8 +456,9 @@ wait_for_account(int64 user_id, EcoAccount *account, bool *moved)
 	return lock == ECO_ACCOUNT_LOCKED;
 }
 
-EcoCallState
-eco_calls_look(EcoCalls *calls, EcoCallOf *call)
+/* What one of them is by now: it may be that of an earlier one (call->same->first). */
+static EcoCallState
+look(EcoCalls *calls, EcoCallOf *call)
 {
 	EcoCallUser *user = call->user;
 
@@ -260,14 +474,12 @@ eco_calls_look(EcoCalls *calls, EcoCallOf *call)
 			end_scan(&scan);
 		}
 	}
-	if (call->same->first != NULL)
-		return ECO_CALL_REPLAY;
-	if (!user->exists)
-		return ECO_CALL_NO_USER;
-	if (user->reading != calls->reading && user->first == NULL)
+	if (user->exists && user->reading != calls->reading && user->first == NULL)
 		eco_account_read_again(&user->account);
 	user->reading = calls->reading;
-	return ECO_CALL_NEW;
+	if (call->same->first != NULL)
+		return ECO_CALL_REPLAY;
+	return user->exists ? ECO_CALL_NEW : ECO_CALL_NO_USER;
 }
 
 EcoAccount *
@@ -301,6 +513,18 @@ eco_calls_settle(EcoCalls *calls, const EcoCallOf *call)
 		write_entries(calls, call->user, call->user + 1);
 }
 
+static void
+write_account(EcoCalls *calls, EcoCallUser *user)
+{
+	const EcoCallKind *kind = calls->kind;
+
+	if (kind->flush != NULL)
+		kind->flush(calls, user->first);
+	eco_account_flush(&user->account);
+	if (kind->flushed != NULL)
+		kind->flushed(calls, user->first);
+}
+
 /*
  * Write what is booked of these users and renew the snapshot, so that it is seen.  All
  * accounts come first: what a trigger on the journal reads has moved on.
@@ -310,13 +534,17 @@ write_entries(EcoCalls *calls, EcoCallUser *from, EcoCallUser *to)
 {
 	EcoEntry  **entries = palloc(sizeof(EcoEntry *) * Max(calls->n, 1));
 	int			n = 0;
-	uint64		flushes;
+	uint64		flushes = eco_account_flushes();
+	uint64		own = 0;
 
 	for (EcoCallUser *user = from; user < to; user++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (user->first != NULL)
-			eco_account_flush(&user->account);
+		{
+			write_account(calls, user);
+			own++;
+		}
 		for (EcoCallOf *call = user->first; call != NULL; call = call->next)
 		{
 			entries[n++] = call->entry;
@@ -327,20 +555,14 @@ write_entries(EcoCalls *calls, EcoCallUser *from, EcoCallUser *to)
 	}
 	calls->booked = NULL;
 	ECO_CRASH_POINT("calls:after_accounts");
-	flushes = eco_account_flushes();
 	eco_entries_write(entries, n);
-	/* a CHECK has made entries, and nobody looks at them */
-	if (eco_account_flushes() != flushes && !calls->one_by_one)
-		eco_row_moved(calls->journal->table);
-	if (eco_account_flushes() != flushes)
+	if (eco_account_flushes() != flushes + own)
+	{
+		/* a CHECK has made entries, and nobody looks at them */
+		if (!calls->one_by_one)
+			eco_row_moved(calls->kind->journal->table);
 		calls->reading++;
+	}
 	eco_snapshot_renew();
 	pfree(entries);
-}
-
-void
-eco_calls_end(EcoCalls *calls)
-{
-	write_entries(calls, calls->users, calls->users + calls->nusers);
-	eco_tables_close(calls->open);
 }

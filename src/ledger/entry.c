@@ -378,7 +378,7 @@ eco_account_flush(EcoAccount *account)
 	row->values[ACC_FREEZES] = Int32GetDatum(account->freezes);
 	row->values[ACC_HEAD_HASH] = eco_bytea(account->head, ECO_HASH_LEN);
 	eco_row_update(row, account->user_id);
-	account->flush = ++flushes;
+	flushes++;
 	ECO_CRASH_POINT("entry:after_account");
 }
 
@@ -386,14 +386,4 @@ uint64
 eco_account_flushes(void)
 {
 	return flushes;
-}
-
-bool
-eco_account_moved_on(EcoAccount *account)
-{
-	if (account->flush == flushes)
-		return false;
-	eco_account_read_again(account);
-	account->flush = flushes;
-	return true;
 }

@@ -33,8 +33,6 @@ typedef struct EcoAccount
 	int64		pruned_seq;		/* actions up to it may have been pruned */
 	uint8		head[ECO_HASH_LEN];
 	MemoryContext context;		/* the row's sections are in it */
-	uint64		flush;			/* number of its last eco_account_flush(), by
-								 * which eco_account_moved_on() knows it */
 } EcoAccount;
 
 typedef struct EcoEntry
@@ -128,12 +126,9 @@ extern void eco_entries_write(EcoEntry **entries, int n);
 extern void eco_account_read_again(EcoAccount *account);
 
 /*
- * Whether a trigger on a journal has moved the account on since its flush; it is
- * read again then; the caller has renewed the snapshot since.
+ * How many were written: when it rises during the write of entries, user code has made
+ * others, and accounts that are held are to be read again.
  */
-extern bool eco_account_moved_on(EcoAccount *account);
-
-/* The same for a batch of many users: when it has risen, all accounts are read again. */
 extern uint64 eco_account_flushes(void);
 
 /* Asked of every new entry, if set: whether the relay is to tell it. */

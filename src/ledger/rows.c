@@ -64,6 +64,15 @@ eco_row_find_next(EcoScan **kept, EcoTable *table, int64 user_id, int key,
 	return eco_scan_next(*kept, row);
 }
 
+bool
+eco_digests_find(EcoTable *table, int64 user_id, const int64 *digests, int n, bool *found)
+{
+	EcoOpenTable *open = eco_relation_for(table, user_id);
+
+	return table->digest != 0 && open->direct &&
+		eco_direct_digests_find(open, user_id, digests, n, found);
+}
+
 static EcoScan *
 scan_begin(EcoTable *table, int64 user_id, int key, int nvalues,
 		   const Datum *values, const int64 *after)

@@ -229,6 +229,13 @@ extern bool eco_row_find(EcoTable *table, int64 user_id, int key, int nvalues,
 extern bool eco_row_find_next(EcoScan **kept, EcoTable *table, int64 user_id, int key,
 							  int nvalues, const Datum *values, EcoRow *row);
 
+/*
+ * Which of n digests, ascending, the index of ECO_DIGESTED_KEY has of the user: no row has
+ * another one.  One pass over all that it has between them.  False: that is not known.
+ */
+extern bool eco_digests_find(EcoTable *table, int64 user_id, const int64 *digests, int n,
+							 bool *found);
+
 /* All such rows, in the key's order; with no values, all rows. */
 extern EcoScan *eco_scan_begin(EcoTable *table, int64 user_id, int key,
 							   int nvalues, const Datum *values);

@@ -121,6 +121,47 @@ set_keys(EcoScan *scan, const Datum *values, const int64 *after)
 }
 
 /*
+ * Nothing is read of the heap: whatever version of a row a snapshot sees has its entry in
+ * the index.  Who finds the digest there looks for the row.
+ */
+bool
+eco_direct_digests_find(EcoOpenTable *open, int64 user_id, const int64 *digests, int n,
+						bool *found)
+{
+	EcoScan		scan = {.table = open->table, .open = open, .key = ECO_DIGESTED_KEY, .nvalues = 2};
+	Datum		user = Int64GetDatum(user_id);
+	int			i = 0;
+
+	scan.index = index_open(open->cache->key_index[ECO_DIGESTED_KEY], open->mode);
+	if (!index_is_complete(scan.index))
+	{
+		index_close(scan.index, NoLock);
+		return false;
+	}
+	scan.least = digests[0];
+	scan.most = digests[n - 1];
+	scan.desc = eco_index_beginscan(open->rel, scan.index, GetActiveSnapshot(),
+									set_keys(&scan, &user, NULL));
+	scan.desc->xs_want_itup = true;
+	index_rescan(scan.desc, scan.keys, scan.desc->numberOfKeys, NULL, 0);
+	while (i < n && index_getnext_tid(scan.desc, ForwardScanDirection) != NULL)
+	{
+		bool		isnull;
+		int64		digest = DatumGetInt64(index_getattr(scan.desc->xs_itup, 2,
+														 scan.desc->xs_itupdesc, &isnull));
+
+		CHECK_FOR_INTERRUPTS();
+		while (i < n && digests[i] < digest)
+			i++;
+		for (; i < n && digests[i] == digest; i++)
+			found[i] = true;
+	}
+	index_endscan(scan.desc);
+	index_close(scan.index, NoLock);
+	return true;
+}
+
+/*
  * An index that was built over broken HOT chains lacks versions that older
  * snapshots see; the planner asks the same question.
  */

@@ -133,6 +133,10 @@ extern bool eco_must_be_newest(const EcoTable *table);
  */
 extern bool eco_direct_scan_begin(EcoScan *scan, const Datum *values, const int64 *after);
 
+/* See eco_digests_find(). */
+extern bool eco_direct_digests_find(EcoOpenTable *open, int64 user_id, const int64 *digests,
+									int n, bool *found);
+
 /*
  * The row with these values in its primary key, where it was found last; false when
  * another look is needed.  Only for a table that is only read, and all columns of

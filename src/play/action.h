@@ -1,6 +1,7 @@
 /*
  * action.h
- *		Game actions: grouped by user, statistics written once per game.
+ *		A game action for an account that is locked: its rules, its entry and its answer.
+ *		record.c makes one of each call, actions.c many of one call.
  */
 #ifndef ECO_ACTION_H
 #define ECO_ACTION_H
@@ -9,9 +10,7 @@
 
 #include "utils/jsonb.h"
 
-#include "ledger/args.h"
-#include "ledger/entry.h"
-#include "ledger/result.h"
+#include "ledger/calls.h"
 
 /* columns of economy.user_actions after the header */
 enum
@@ -28,6 +27,12 @@ enum
 };
 
 extern const EcoJournal eco_actions;
+
+#define ECO_ACT_BY_KEY 1
+
+/* What reading and writing statistics opens, up to NULL, and what new actions do beyond that. */
+extern EcoTable *const eco_action_tables[];
+extern EcoTable *const eco_action_tables_of_new[];
 
 typedef enum EcoOutcome
 {
@@ -47,11 +52,7 @@ typedef struct EcoAction
 	int64		win;			/* gold paid out, >= 0 */
 	EcoOutcome	outcome;
 	Jsonb	   *details;		/* or NULL */
-	int			number;			/* place in a batch, from 0 */
-
-	/* set when recorded, within the user's actions of the same call */
-	bool		repeated;		/* an earlier one has the same key */
-	int			game_number;	/* of its games, from 0 */
+	int			number;			/* of many, which the caller gives it */
 } EcoAction;
 
 /* columns of economy.action_result after the common ones */
@@ -80,24 +81,26 @@ extern bool eco_action_in_range(const EcoAction *action);
 /* win, loss or draw; a NULL word is derived; raises for another word. */
 extern EcoOutcome eco_outcome_of(const char *word, int len);
 
-/*
- * Called with each action's result in the order of processing: by user, and a
- * user's actions in the order of the batch.  Runs in a short-lived context.
- */
-typedef void (*EcoActionSink) (void *arg, const EcoAction *action, EcoResult *result);
-
-/* What a single action does while another call is in the same action. */
-typedef enum EcoDuplicate
-{
-	ECO_DUPLICATE_TELL,			/* it is answered in_progress */
-	ECO_DUPLICATE_WAIT			/* it waits for the account, as a group does */
-} EcoDuplicate;
+struct EcoGameStats;
 
 /*
- * Record n actions.  Users are locked in the order of user_id; the account and
- * every statistics row are written once.
+ * Apply the rules.  True: the entry is to be made, and booked, and eco_action_made()
+ * called.  False: it is refused, and answered.  stats: of its user and game.
  */
-extern void eco_actions_record(EcoAction *actions, int n, EcoDuplicate duplicate,
-							   TupleDesc result_desc, EcoActionSink sink, void *arg);
+extern bool eco_action_try(const EcoAction *action, const EcoAccount *account,
+						   const struct EcoGameStats *stats, EcoResult *result);
+extern void eco_action_entry(const EcoAction *action, EcoEntry *entry);
+
+/* Counts it, too. */
+extern void eco_action_made(const EcoAction *action, const EcoEntry *entry,
+							struct EcoGameStats *stats, EcoResult *result);
+
+/* The answer when the entry has been made by a call before; the statistics are those of now. */
+extern void eco_action_replay(const EcoAction *action, const EcoRow *first,
+							  const struct EcoGameStats *stats, EcoResult *result);
+
+/* Record n actions (calls.h). */
+extern void eco_actions_record(EcoAction *actions, int n, TupleDesc result_desc,
+							   EcoCallSink sink, void *arg);
 
 #endif

@@ -110,7 +110,7 @@ static void refuse_change(Capture *c, TupleTableSlot *was, TupleTableSlot *is, A
 static const char *id_of(Capture *c, TupleTableSlot *slot);
 static int64 int_of(const Capture *c, TupleTableSlot *slot, AttrNumber attno);
 static int	row_detail(const Capture *c);
-static void judge(void *arg, const EcoAction *action, EcoResult *result);
+static void judge(void *arg, int number, void *item, EcoResult *result);
 static void report_refusal(const Capture *c, const EcoAction *action, Datum code);
 
 /*
@@ -144,8 +144,7 @@ eco_capture_actions(PG_FUNCTION_ARGS)
 		MemoryContextSwitchTo(chunk_context);
 		actions = palloc0(sizeof(EcoAction) * CHUNK_ROWS);
 		n = read_chunk(&c, trigger, was, is, actions, &more);
-		/* a row that was told to come again would be lost */
-		eco_actions_record(actions, n, ECO_DUPLICATE_WAIT, c.result_desc, judge, &c);
+		eco_actions_record(actions, n, c.result_desc, judge, &c);
 		foreach(row, c.changed)
 			report_refusal(&c, lfirst(row), CStringGetTextDatum(ROW_CHANGED));
 		MemoryContextSwitchTo(caller);
@@ -566,12 +565,14 @@ raise_refusal(const Capture *c, const EcoAction *action, const EcoResult *result
 }
 
 static void
-judge(void *arg, const EcoAction *action, EcoResult *result)
+judge(void *arg, int number, void *item, EcoResult *result)
 {
 	Capture    *c = arg;
+	const EcoAction *action = item;
 	Datum		code = result->values[ECO_RES_CODE];
 
-	if (DatumGetBool(result->values[ECO_RES_SUCCESS]) && !result->isnull[ECO_RES_SUCCESS])
+	(void) number;
+	if (DatumGetBool(result->values[ECO_RES_SUCCESS]))
 		return;
 
 	/*

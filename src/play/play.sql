@@ -140,7 +140,7 @@ COMMENT ON FUNCTION economy.record_action_code(
     'record_action(), of whose result it returns the code alone.';
 
 CREATE FUNCTION economy.record_actions(actions jsonb) RETURNS SETOF economy.action_result
-    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_record_actions_json';
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_record_actions';
 COMMENT ON FUNCTION economy.record_actions(jsonb) IS
     'record_action() for an array of {user_id, game, action_type, action_id, bet, win, outcome, '
     'details} in one transaction; a row per element, in their order.';
@@ -150,7 +150,7 @@ CREATE FUNCTION economy.record_actions(
     bets bigint[] DEFAULT NULL, wins bigint[] DEFAULT NULL, outcomes text[] DEFAULT NULL,
     details jsonb[] DEFAULT NULL
 ) RETURNS SETOF economy.action_result
-    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_record_actions_arrays';
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_record_actions';
 COMMENT ON FUNCTION economy.record_actions(
     bigint[], text[], text[], text[], bigint[], bigint[], text[], jsonb[]) IS
     'The same with arrays of as many elements each.';

@@ -242,8 +242,9 @@ eco_stats_count(EcoGameStats *stats, const EcoAction *action, EcoOutcome outcome
 	f->last_action_at = Max(f->last_action_at, at);
 }
 
-bool
-eco_stats_changed(const EcoGameStats *stats)
+/* Whether anything was counted since they were read or written. */
+static bool
+is_changed(const EcoGameStats *stats)
 {
 	return eco_figures_total(&stats->figures) != stats->total_before;
 }
@@ -276,7 +277,7 @@ pack(const EcoGameStats *stats, EcoAccount *account, bool keep)
 void
 eco_stats_put(EcoGameStats *stats, EcoAccount *account)
 {
-	if (!eco_stats_changed(stats) || stats->has_row || pack(stats, account, true))
+	if (!is_changed(stats) || stats->has_row || pack(stats, account, true))
 		return;
 
 	/*
@@ -303,7 +304,7 @@ set_row(EcoRow *row, const EcoFigures *f)
 void
 eco_stats_write(EcoGameStats *stats, const EcoAccount *account)
 {
-	if (!eco_stats_changed(stats))
+	if (!is_changed(stats))
 		return;
 	stats->total_before = eco_figures_total(&stats->figures);
 	if (!stats->has_row)

@@ -29,8 +29,6 @@ typedef struct EcoGameStats
 	EcoRow		row;
 	int64		total_before;	/* as stored: more now means that something
 								 * was counted since */
-	int			reading;		/* Player.reading of action.c when it was
-								 * read; less than that now: it is outdated */
 } EcoGameStats;
 
 /* What is stored of one game, under the active snapshot. */
@@ -50,9 +48,6 @@ extern void eco_stats_load(EcoGameStats *stats, const EcoAccount *account, int64
 extern bool eco_stats_fit(const EcoGameStats *stats, const EcoAction *action);
 extern void eco_stats_count(EcoGameStats *stats, const EcoAction *action,
 							EcoOutcome outcome, TimestampTz at);
-
-/* Whether anything was counted since they were read or written. */
-extern bool eco_stats_changed(const EcoGameStats *stats);
 
 /*
  * Put what was counted into the account, before its flush; and after it write the row

@@ -284,7 +284,7 @@ COMMENT ON FUNCTION economy.grant_reward_code(bigint, text, text, bigint, bigint
     'grant_reward(), of whose result it returns the code alone.';
 
 CREATE FUNCTION economy.grant_rewards(rewards jsonb) RETURNS SETOF economy.grant_result
-    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_grant_rewards_json';
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_grant_rewards';
 COMMENT ON FUNCTION economy.grant_rewards(jsonb) IS
     'grant_reward() for an array of {user_id, source, external_event_id, gold, xp, '
     'details} in one transaction; a row per element in their order. '
@@ -294,7 +294,7 @@ CREATE FUNCTION economy.grant_rewards(
     user_ids bigint[], sources text[], external_event_ids text[], gold bigint[] DEFAULT NULL,
     xp bigint[] DEFAULT NULL, details jsonb[] DEFAULT NULL
 ) RETURNS SETOF economy.grant_result
-    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_grant_rewards_arrays';
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_grant_rewards';
 COMMENT ON FUNCTION economy.grant_rewards(bigint[], text[], text[], bigint[], bigint[], jsonb[]) IS
     'The same with arrays of as many elements each.';
 

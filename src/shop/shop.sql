@@ -215,7 +215,7 @@ COMMENT ON FUNCTION economy.purchase_code(bigint, text, text, integer, jsonb, bo
     'purchase(), of whose result it returns the code alone.';
 
 CREATE FUNCTION economy.purchases(purchases jsonb) RETURNS SETOF economy.purchase_result
-    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_purchases_json';
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_purchases_many';
 COMMENT ON FUNCTION economy.purchases(jsonb) IS
     'purchase() for an array of up to 8,190 objects with the keys user_id, product_id, '
     'idempotency_key, quantity, context, in one transaction; a row per element in their order. '
@@ -225,7 +225,7 @@ CREATE FUNCTION economy.purchases(
     user_ids bigint[], product_ids text[], idempotency_keys text[],
     quantities integer[] DEFAULT NULL, contexts jsonb[] DEFAULT NULL
 ) RETURNS SETOF economy.purchase_result
-    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_purchases_arrays';
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_purchases_many';
 COMMENT ON FUNCTION economy.purchases(bigint[], text[], text[], integer[], jsonb[]) IS
     'The same with arrays of as many elements each.';
 

@@ -1,3 +1,3 @@
 # src/reward/grants.c
-# rewards that are given as arrays may take gold, and come from a reserved source
-s/eco_grant_check\(grant, i\);//
+# many rewards in one call may take gold, and come from a reserved source
+s/eco_grant_check\(grant, eco_element_number\(element\)\);//

@@ -1,3 +1,3 @@
 # src/ledger/calls.c
 # a batch does not look its keys up again when it has waited for an account
-s/if \(lock_accounts\(calls\)\)/if (lock_accounts(calls) \&\& calls->n == 0)/
+s/if \(moved \|\| kind->may_have != NULL\)/if (kind->may_have != NULL)/

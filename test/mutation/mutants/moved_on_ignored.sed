@@ -1,3 +1,3 @@
-# src/ledger/entry.c
+# src/ledger/calls.c
 # an account is written over what a trigger made of it in the middle
-s/account->flush == flushes/account->flush <= flushes/
+s/calls->reading\+\+;//

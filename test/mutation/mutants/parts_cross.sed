@@ -1,3 +1,3 @@
-# src/reward/grants.c
+# src/ledger/calls.c
 # the parts of a large batch follow its own order, and two wait in a circle
-s/if \(batch->n > PART\)/if (batch->n < 0)/
+s/n > ECO_CALLS_PART \? by_turns/n < 0 ? by_turns/
