@@ -3,8 +3,8 @@
  *		The first refresh: folds the journal, measures what it finds, and writes
  *		each user's row once, scored.
  *
- * All users stand in a tuplestore in between, as what the measuring query, which is
- * SQL, knows as the relation fresh.
+ * In between all users stand on disk, side by side, and what is measured of them in a
+ * tuplestore, which the measuring query, that is SQL, knows as the relation fresh.
  */
 #include "postgres.h"
 
@@ -13,6 +13,7 @@
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/buffile.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/memutils.h"
@@ -31,13 +32,9 @@ PG_FUNCTION_INFO_V1(eco_rfm_fill);
 
 enum
 {
-	FRESH_USER_ID,
-	FRESH_SEQ,
 	FRESH_LAST_ON,
 	FRESH_FREQUENCY,
 	FRESH_MONETARY,
-	FRESH_NEXT_CHANGE_AT,
-	FRESH_BUCKETS,
 	FRESH_COLUMNS
 };
 
@@ -66,11 +63,22 @@ typedef struct Due
 #define ST_DEFINE
 #include "lib/sort_template.h"
 
+/* A user, as he is kept on disk: in front of so many bytes of buckets. */
+typedef struct Kept
+{
+	int64		user_id;
+	int64		seq;
+	EcoRfmInputs inputs;
+	size_t		len;
+} Kept;
+
 typedef struct Filling
 {
 	TimestampTz as_of;
 	Tuplestorestate *fresh;
 	TupleDesc	desc;
+	BufFile    *users;
+	int64		nusers;
 	MemoryContext batch_context;
 	int64		written;
 	TimestampTz oldest;
@@ -86,8 +94,7 @@ describe(Filling *f)
 		const char *name;
 		Oid			type;
 	}			columns[FRESH_COLUMNS] = {
-		{"user_id", INT8OID}, {"seq", INT8OID}, {"last_on", DATEOID}, {"frequency", INT8OID},
-		{"monetary", INT8OID}, {"next_change_at", TIMESTAMPTZOID}, {"buckets", BYTEAOID}
+		{"last_on", DATEOID}, {"frequency", INT8OID}, {"monetary", INT8OID}
 	};
 
 	f->desc = CreateTemplateTupleDesc(FRESH_COLUMNS);
@@ -111,22 +118,27 @@ static void
 keep(Filling *f, EcoFolded *user, int64 window)
 {
 	bytea	   *buckets = eco_packing_end(user->packing);
-	EcoRfmInputs inputs = eco_rfm_inputs((const uint8 *) VARDATA(buckets),
-										 VARSIZE(buckets) - VARHDRSZ, f->as_of, window,
-										 folded_source, user);
-	bool		isnull[FRESH_COLUMNS] = {[FRESH_LAST_ON] = !inputs.bought};
-	Datum		values[FRESH_COLUMNS] = {
-		Int64GetDatum(user->user_id),
-		Int64GetDatum(user->seq),
-		DateADTGetDatum((DateADT) inputs.last_day),
-		Int64GetDatum(inputs.frequency),
-		Int64GetDatum(inputs.monetary),
-		TimestampTzGetDatum(inputs.next_change_at),
-		PointerGetDatum(buckets)
+	Kept		kept = {
+		.user_id = user->user_id, .seq = user->seq, .len = VARSIZE(buckets) - VARHDRSZ
 	};
 
-	tuplestore_putvalues(f->fresh, f->desc, values, isnull);
+	kept.inputs = eco_rfm_inputs((const uint8 *) VARDATA(buckets), kept.len, f->as_of, window,
+								 folded_source, user);
+	BufFileWrite(f->users, &kept, sizeof(Kept));
+	BufFileWrite(f->users, VARDATA(buckets), kept.len);
+	f->nusers++;
 	f->oldest = Min(f->oldest, user->since);
+	if (kept.inputs.bought)
+	{
+		bool		isnull[FRESH_COLUMNS] = {false};
+		Datum		values[FRESH_COLUMNS] = {
+			DateADTGetDatum((DateADT) kept.inputs.last_day),
+			Int64GetDatum(kept.inputs.frequency),
+			Int64GetDatum(kept.inputs.monetary)
+		};
+
+		tuplestore_putvalues(f->fresh, f->desc, values, isnull);
+	}
 }
 
 static void
@@ -183,73 +195,69 @@ measure(FunctionCallInfo fcinfo, Filling *f, Datum *values)
 	SPI_finish();
 }
 
-/* The row of a user in the store. */
 static void
-fill_row(Filling *f, const EcoCompiled *compiled, TupleTableSlot *slot, EcoRow *row)
+read_back(Filling *f, void *to, size_t len)
 {
-	const Datum *v = slot->tts_values;
-	int64		user_id = DatumGetInt64(v[FRESH_USER_ID]);
-	EcoRfmInputs inputs = {
-		.bought = !slot->tts_isnull[FRESH_LAST_ON],
-		.last_day = slot->tts_isnull[FRESH_LAST_ON] ? 0 : DatumGetDateADT(v[FRESH_LAST_ON]),
-		.frequency = DatumGetInt64(v[FRESH_FREQUENCY]),
-		.monetary = DatumGetInt64(v[FRESH_MONETARY]),
-		.next_change_at = DatumGetTimestampTz(v[FRESH_NEXT_CHANGE_AT])
-	};
-	EcoRfmScores s = eco_rfm_judge(compiled, user_id, &inputs, f->as_of);
-	TimestampTz next = eco_rfm_next_change(&s);
+	if (BufFileRead(f->users, to, len) != len)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not read a temporary file")));
+}
 
+/* The row of the next user. */
+static void
+fill_row(Filling *f, const EcoCompiled *compiled, EcoRow *row)
+{
+	Kept		kept;
+	bytea	   *buckets;
+	EcoRfmScores s;
+	TimestampTz next;
+
+	read_back(f, &kept, sizeof(Kept));
+	buckets = palloc(VARHDRSZ + kept.len);
+	SET_VARSIZE(buckets, VARHDRSZ + kept.len);
+	read_back(f, VARDATA(buckets), kept.len);
+	s = eco_rfm_judge(compiled, kept.user_id, &kept.inputs, f->as_of);
+	next = eco_rfm_next_change(&s);
 	eco_row_init(row, &eco_user_segments);
-	eco_row_set(row, ECO_SEG_USER_ID, v[FRESH_USER_ID]);
-	eco_row_set(row, ECO_SEG_SEQ, v[FRESH_SEQ]);
+	eco_row_set(row, ECO_SEG_USER_ID, Int64GetDatum(kept.user_id));
+	eco_row_set(row, ECO_SEG_SEQ, Int64GetDatum(kept.seq));
 	eco_row_set(row, ECO_SEG_SINCE, TimestampTzGetDatum(f->as_of));
 	eco_row_set(row, ECO_SEG_CHANGES, Int32GetDatum(0));
-	eco_row_set(row, ECO_SEG_BUCKETS,
-				PointerGetDatum(PG_DETOAST_DATUM_COPY(v[FRESH_BUCKETS])));
-	eco_segment_row_score(row, compiled, &inputs, &s);
+	eco_row_set(row, ECO_SEG_BUCKETS, PointerGetDatum(buckets));
+	eco_segment_row_score(row, compiled, &kept.inputs, &s);
 	if (!TIMESTAMP_IS_NOEND(next))
 		f->due[f->ndue++] = (Due)
 	{
-		.hour = eco_rfm_hour(next), .user_id = user_id
+		.hour = eco_rfm_hour(next), .user_id = kept.user_id
 	};
 }
 
 static void
 write_rows(Filling *f, const EcoCompiled *compiled)
 {
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(f->desc, &TTSOpsMinimalTuple);
 	EcoRow	   *rows = palloc(sizeof(EcoRow) * BATCH);
 	EcoRow	   *batch[BATCH];
-	bool		more = true;
 
 	f->due = MemoryContextAllocHuge(CurrentMemoryContext,
-									sizeof(Due) * (Size) (tuplestore_tuple_count(f->fresh) + 1));
-	tuplestore_select_read_pointer(f->fresh, 0);
-	tuplestore_rescan(f->fresh);
-	while (more)
+									sizeof(Due) * ((Size) f->nusers + 1));
+	if (BufFileSeek(f->users, 0, 0, SEEK_SET) != 0)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not rewind a temporary file")));
+	while (f->written < f->nusers)
 	{
 		MemoryContext old = MemoryContextSwitchTo(f->batch_context);
-		int			n;
+		int			n = (int) Min(BATCH, f->nusers - f->written);
 
 		CHECK_FOR_INTERRUPTS();
-		for (n = 0; n < BATCH && more; n += more)
+		for (int i = 0; i < n; i++)
 		{
-			more = tuplestore_gettupleslot(f->fresh, true, false, slot);
-			if (!more)
-				break;
-			slot_getallattrs(slot);
-			batch[n] = &rows[n];
-			fill_row(f, compiled, slot, batch[n]);
+			batch[i] = &rows[i];
+			fill_row(f, compiled, batch[i]);
 		}
-		if (n > 0)
-			eco_rows_insert(batch, n, 0);
+		eco_rows_insert(batch, n, 0);
 		f->written += n;
-		/* one that was read from disk lies in the memory that goes now */
-		ExecClearTuple(slot);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(f->batch_context);
 	}
-	ExecDropSingleTupleTableSlot(slot);
+	BufFileClose(f->users);
 }
 
 /* One chunk for each hour: the queue has been empty. */
@@ -296,6 +304,7 @@ eco_rfm_fill(PG_FUNCTION_ARGS)
 											ALLOCSET_DEFAULT_SIZES);
 	describe(&f);
 	f.fresh = tuplestore_begin_heap(true, false, work_mem);
+	f.users = BufFileCreateTemp(false);
 	open = eco_tables_open(ECO_WRITE, tables);
 	fold_all(&f, PG_GETARG_INT64(1));
 	measure(fcinfo, &f, values);

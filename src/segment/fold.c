@@ -3,7 +3,8 @@
  *		The journal's purchases as packed daily buckets, user by user.
  *
  * A query reads the purchases in the order in which they lie; they are sorted
- * by user here, 32 bytes each, in work_mem and beyond that in runs on disk.
+ * by user here, 32 bytes each, in work_mem.  Beyond that they are spread over parts
+ * on disk, each of a range of users, which are sorted in memory one after the other.
  * PostgreSQL's own sorting and hashing give the same, in three times the time.
  */
 #include "postgres.h"
@@ -13,7 +14,6 @@
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "lib/binaryheap.h"
 #include "miscadmin.h"
 #include "storage/buffile.h"
 #include "utils/backend_status.h"
@@ -21,6 +21,7 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "core/varint.h"
 #include "errors.h"
 #include "ledger/args.h"
 #include "ledger/installation.h"
@@ -32,10 +33,13 @@ PG_FUNCTION_INFO_V1(eco_rfm_fold);
 #define FIRST_ROOM		1024	/* purchases */
 #define PROGRESS_STEP	262144
 #define FEW				256		/* purchases that are sorted at once */
-#define CHUNK			256		/* and that are read at once */
+#define SPREAD_MAX		(4 * ECO_VARINT_MAX)	/* bytes of a purchase on disk */
+#define SPREAD_LINES	256
+#define MIN_PARTS		16
+#define MAX_PARTS		512
 
 /* Of the user's distance from the least one, so many bits. */
-#define DIGIT_BITS		10
+#define DIGIT_BITS		11
 #define DIGITS			(1 << DIGIT_BITS)
 #define DIGIT_AT(user_id, least, shift) \
 	((((uint64) (user_id) - (uint64) (least)) >> (shift)) & (DIGITS - 1))
@@ -55,16 +59,34 @@ compare_purchases(const EcoPurchase *a, const EcoPurchase *b)
 #define ST_DEFINE
 #include "lib/sort_template.h"
 
-typedef struct Run
+/*
+ * What lies on disk, in the order in which it was read, of a range of users.  Of each
+ * purchase the user's distance from where the part begins, the number of the entry, the time
+ * since the purchase before, and the sum, as numbers of core/varint.h: a third of the bytes.
+ */
+typedef struct Part
 {
 	BufFile    *file;
-	EcoPurchase next;
-	EcoPurchase *chunk;			/* that was read, of which some are behind
-								 * next */
-	size_t		at;
-	size_t		read;
-	size_t		left;			/* in the file */
-} Run;
+	size_t		n;
+	size_t		bytes;
+	TimestampTz at;				/* of the last purchase */
+	int64		least;			/* user */
+	int64		most;
+	size_t		waiting;		/* bytes that are not in the file yet: a few
+								 * lines of each part fit in the cache */
+	uint8		lines[SPREAD_LINES];
+} Part;
+
+/* A part that is read. */
+typedef struct PartReader
+{
+	BufFile    *file;
+	size_t		left;			/* bytes that are not in memory yet */
+	uint64		base;			/* where the part begins */
+	TimestampTz at;
+	EcoReader	in;
+	uint8		bytes[BLCKSZ];
+} PartReader;
 
 /* The purchases that are being sorted, and then handed out. */
 struct EcoFold
@@ -77,13 +99,18 @@ struct EcoFold
 	EcoPurchase *purchases;
 	EcoPurchase *spare;			/* as much memory, for sorting; or NULL */
 	size_t		spare_room;
-	int			nruns;
-	Run		   *runs;
 	int64		seen;
 
+	Part	   *parts;			/* NULL: all is in memory */
+	int			nparts;
+	int64		least;			/* user of the first part, of those that are
+								 * foreseen */
+	int			shift;			/* of a user's distance from that one, to the
+								 * number of the part */
+
 	size_t		passed;			/* of those in memory */
-	binaryheap *heap;			/* of runs, that with the least purchase on
-								 * top */
+	int			next_part;
+	EcoFold    *inner;			/* of a part that does not fit in memory */
 	EcoPacking *packing;
 };
 
@@ -166,44 +193,187 @@ sort_in_memory(EcoFold *fold)
 	}
 }
 
-/* Sort what is in memory and put it on disk. */
+/* The user that a part begins with. */
+static uint64
+base_of(const EcoFold *fold, uint64 number)
+{
+	return (uint64) fold->least + (number << fold->shift);
+}
+
 static void
-end_run(EcoFold *fold)
+write_waiting(Part *part)
+{
+	BufFileWrite(part->file, part->lines, part->waiting);
+	part->bytes += part->waiting;
+	part->waiting = 0;
+}
+
+static void
+begin_part(EcoFold *fold, Part *part, int64 user_id)
 {
 	MemoryContext old = MemoryContextSwitchTo(fold->context);
-	Run		   *run;
 
-	sort_in_memory(fold);
-	fold->runs = fold->runs == NULL ? palloc(sizeof(Run)) :
-		repalloc_huge(fold->runs, sizeof(Run) * (size_t) (fold->nruns + 1));
-	run = &fold->runs[fold->nruns++];
-	*run = (Run)
-	{
-		.file = BufFileCreateTemp(false), .left = fold->n
-	};
-	BufFileWrite(run->file, fold->purchases, fold->n * sizeof(EcoPurchase));
-	fold->n = 0;
+	part->file = BufFileCreateTemp(false);
+	part->least = part->most = user_id;
 	MemoryContextSwitchTo(old);
+}
+
+/* Put a purchase on disk, among those of the users beside it. */
+static void
+spread(EcoFold *fold, const EcoPurchase *purchase)
+{
+	uint64		distance = (uint64) purchase->user_id - (uint64) fold->least;
+	uint64		number = purchase->user_id <= fold->least ? 0 :
+	Min(distance >> fold->shift, (uint64) fold->nparts - 1);
+	Part	   *part = &fold->parts[number];
+	uint8	   *end;
+
+	if (part->file == NULL)
+		begin_part(fold, part, purchase->user_id);
+	if (part->waiting + SPREAD_MAX > sizeof(part->lines))
+		write_waiting(part);
+	end = part->lines + part->waiting;
+	/* modulo 2^64, for who is not in the range that was foreseen */
+	eco_varint_write(&end, (uint64) purchase->user_id - base_of(fold, number));
+	eco_varint_write(&end, (uint64) purchase->seq);
+	eco_varint_write(&end, eco_zigzag((int64) ((uint64) purchase->at - (uint64) part->at)));
+	eco_varint_write(&end, eco_zigzag(purchase->monetary));
+	part->waiting = (size_t) (end - part->lines);
+	part->at = purchase->at;
+	part->least = Min(part->least, purchase->user_id);
+	part->most = Max(part->most, purchase->user_id);
+	part->n++;
+}
+
+static void
+begin_reading(PartReader *reader, const EcoFold *fold, Part *part)
+{
+	write_waiting(part);
+	reader->file = part->file;
+	reader->left = part->bytes;
+	reader->base = base_of(fold, (uint64) (part - fold->parts));
+	reader->at = 0;
+	reader->in.at = reader->in.end = reader->bytes;
+	reader->in.damaged = false;
+	if (BufFileSeek(part->file, 0, 0, SEEK_SET) != 0)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not rewind a temporary file")));
+}
+
+/* Have the next purchase in memory, when there is one. */
+static void
+refill(PartReader *reader)
+{
+	size_t		kept = (size_t) (reader->in.end - reader->in.at);
+	size_t		more = Min(reader->left, sizeof(reader->bytes) - kept);
+
+	memmove(reader->bytes, reader->in.at, kept);
+	if (BufFileRead(reader->file, reader->bytes + kept, more) != more)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not read a temporary file")));
+	reader->left -= more;
+	reader->in.at = reader->bytes;
+	reader->in.end = reader->bytes + kept + more;
+}
+
+static EcoPurchase
+read_purchase(PartReader *reader)
+{
+	EcoPurchase purchase;
+	int64		since;
+
+	if (reader->in.end - reader->in.at < SPREAD_MAX && reader->left > 0)
+		refill(reader);
+	purchase.user_id = (int64) (reader->base + eco_varint_read(&reader->in, UINT64_MAX));
+	purchase.seq = (int64) eco_varint_read(&reader->in, UINT64_MAX);
+	since = eco_unzigzag(eco_varint_read(&reader->in, UINT64_MAX));
+	purchase.at = (int64) ((uint64) reader->at + (uint64) since);
+	purchase.monetary = eco_unzigzag(eco_varint_read(&reader->in, UINT64_MAX));
+	reader->at = purchase.at;
+	return purchase;
+}
+
+/* Foresee users of that range; others go to the first part, or the last. */
+static void
+make_parts(EcoFold *fold, int64 least, int64 most)
+{
+	Size		files = (Size) work_mem * 1024 / 8 / BLCKSZ;
+
+	fold->nparts = (int) Min(Max(files, MIN_PARTS), MAX_PARTS);
+	fold->parts = MemoryContextAllocZero(fold->context, sizeof(Part) * (Size) fold->nparts);
+	fold->least = least;
+	for (fold->shift = 0; ((uint64) most - (uint64) least) >> fold->shift >= (uint64) fold->nparts;
+		 fold->shift++)
+		;
+}
+
+/* The range of users that may have purchases. */
+static void
+known_users(int64 *least, int64 *most)
+{
+	bool		isnull[2] = {true, true};
+
+	SPI_connect();
+	if (SPI_execute("SELECT min(user_id), max(user_id) FROM economy.accounts", true, 1) !=
+		SPI_OK_SELECT || SPI_processed != 1)
+		ECO_ERROR(ECO_SCHEMA_DAMAGED, errmsg("the users cannot be read"));
+	*least = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+										 &isnull[0]));
+	*most = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2,
+										&isnull[1]));
+	SPI_finish();
+	if (isnull[0] || isnull[1])
+		*least = *most = 0;
+}
+
+/* Give back the memory of purchases that are elsewhere. */
+static void
+forget(EcoFold *fold)
+{
+	pfree(fold->purchases);
+	if (fold->spare != NULL)
+		pfree(fold->spare);
+	fold->spare = NULL;
+	fold->spare_room = 0;
+	fold->n = 0;
+	fold->room = FIRST_ROOM;
+	fold->purchases = MemoryContextAlloc(fold->context, FIRST_ROOM * sizeof(EcoPurchase));
+}
+
+/* What is in memory, and all that comes, goes to disk. */
+static void
+spread_all(EcoFold *fold)
+{
+	int64		least;
+	int64		most;
+
+	known_users(&least, &most);
+	make_parts(fold, least, most);
+	for (size_t i = 0; i < fold->n; i++)
+		spread(fold, &fold->purchases[i]);
+	forget(fold);
 }
 
 static void
 add_purchase(EcoFold *fold, int64 user_id, int64 seq, TimestampTz at, int64 monetary)
 {
-	if (fold->n == fold->most)
-		end_run(fold);
-	else if (fold->n == fold->room)
-	{
-		fold->room = Min(fold->room * 2, fold->most);
-		fold->purchases = repalloc_huge(fold->purchases, fold->room * sizeof(EcoPurchase));
-	}
-	fold->purchases[fold->n++] = (EcoPurchase)
-	{
-		.user_id = user_id, .seq = seq, .at = at, .monetary = monetary
-	};
+	EcoPurchase purchase = {.user_id = user_id, .seq = seq, .at = at, .monetary = monetary};
+
+	if (fold->parts == NULL && fold->n == fold->most)
+		spread_all(fold);
 	if (++fold->seen % PROGRESS_STEP == 0)
 		pgstat_report_activity(STATE_RUNNING,
 							   psprintf("economy progress: rfm_fold %lld of %lld",
 										(long long) fold->seen, (long long) fold->seen));
+	if (fold->parts != NULL)
+	{
+		spread(fold, &purchase);
+		return;
+	}
+	if (fold->n == fold->room)
+	{
+		fold->room = Min(fold->room * 2, fold->most);
+		fold->purchases = repalloc_huge(fold->purchases, fold->room * sizeof(EcoPurchase));
+	}
+	fold->purchases[fold->n++] = purchase;
 }
 
 static bool
@@ -302,95 +472,8 @@ read_journal(EcoFold *fold, int64 since, bool unheld)
 	SPI_finish();
 }
 
-static bool
-advance(Run *run)
-{
-	if (run->at == run->read)
-	{
-		run->read = Min(run->left, CHUNK);
-		run->at = 0;
-		if (run->read == 0)
-		{
-			BufFileClose(run->file);
-			return false;
-		}
-		if (BufFileRead(run->file, run->chunk, run->read * sizeof(EcoPurchase)) !=
-			run->read * sizeof(EcoPurchase))
-			ereport(ERROR, (errcode_for_file_access(), errmsg("could not read a temporary file")));
-		run->left -= run->read;
-	}
-	run->next = run->chunk[run->at++];
-	return true;
-}
-
-/* Puts the run with the least purchase on top of the heap, which has the greatest there. */
-static int
-compare_runs(Datum a, Datum b, void *arg)
-{
-	return compare_purchases(&((Run *) DatumGetPointer(b))->next,
-							 &((Run *) DatumGetPointer(a))->next);
-}
-
-static void
-begin_merge(EcoFold *fold)
-{
-	fold->heap = binaryheap_allocate(fold->nruns, compare_runs, NULL);
-	for (int i = 0; i < fold->nruns; i++)
-	{
-		Run		   *run = &fold->runs[i];
-
-		if (BufFileSeek(run->file, 0, 0, SEEK_SET) != 0)
-			ereport(ERROR,
-					(errcode_for_file_access(), errmsg("could not rewind a temporary file")));
-		run->chunk = palloc(CHUNK * sizeof(EcoPurchase));
-		if (advance(run))
-			binaryheap_add_unordered(fold->heap, PointerGetDatum(run));
-	}
-	binaryheap_build(fold->heap);
-}
-
-/* Put the purchases of the next user side by side. */
-static void
-gather(EcoFold *fold, EcoFolded *user)
-{
-	Run		   *run = (Run *) DatumGetPointer(binaryheap_first(fold->heap));
-	int64		user_id = run->next.user_id;
-
-	fold->n = 0;
-	while (!binaryheap_empty(fold->heap))
-	{
-		bool		more = true;
-
-		run = (Run *) DatumGetPointer(binaryheap_first(fold->heap));
-		if (run->next.user_id != user_id)
-			break;
-		for (; more && run->next.user_id == user_id; more = advance(run))
-		{
-			if (fold->n == fold->room)
-			{
-				fold->room *= 2;
-				fold->purchases = repalloc_huge(fold->purchases,
-												fold->room * sizeof(EcoPurchase));
-			}
-			fold->purchases[fold->n++] = run->next;
-		}
-		if (more)
-			binaryheap_replace_first(fold->heap, PointerGetDatum(run));
-		else
-			binaryheap_remove_first(fold->heap);
-	}
-
-	/*
-	 * a later run has later ones, but where somebody has put the table in
-	 * another order
-	 */
-	sort_by_seq(fold->purchases, fold->n);
-	user->purchases = fold->purchases;
-	user->n = fold->n;
-}
-
-EcoFold *
-eco_fold_begin(int64 transaction, bool unheld)
+static EcoFold *
+make_fold(EcoPacking *packing)
 {
 	EcoFold    *fold = palloc0(sizeof(EcoFold));
 
@@ -400,62 +483,129 @@ eco_fold_begin(int64 transaction, bool unheld)
 			.rShutdown = no_shutdown, .rDestroy = no_shutdown, .mydest = DestTuplestore
 	};
 	fold->context = CurrentMemoryContext;
-	fold->packing = eco_packing_make();
+	fold->packing = packing;
 	/* sorting takes as much again */
 	fold->most = Max((size_t) work_mem * 1024 / 2 / sizeof(EcoPurchase), FIRST_ROOM);
 	fold->room = FIRST_ROOM;
 	fold->purchases = palloc(FIRST_ROOM * sizeof(EcoPurchase));
-	read_journal(fold, transaction, unheld);
-	if (fold->nruns == 0)
-	{
-		sort_in_memory(fold);
-		return fold;
-	}
-	end_run(fold);
-	pfree(fold->purchases);
-	if (fold->spare != NULL)
-		pfree(fold->spare);
-	fold->spare = NULL;
-	fold->room = FIRST_ROOM;
-	fold->purchases = palloc(FIRST_ROOM * sizeof(EcoPurchase));
-	begin_merge(fold);
 	return fold;
+}
+
+/* Spread a part that does not fit in memory once more, over as many. */
+static EcoFold *
+divide(EcoFold *fold, Part *part)
+{
+	MemoryContext old = MemoryContextSwitchTo(fold->context);
+	EcoFold    *inner = make_fold(fold->packing);
+	PartReader	reader;
+
+	MemoryContextSwitchTo(old);
+	make_parts(inner, part->least, part->most);
+	begin_reading(&reader, fold, part);
+	for (size_t i = 0; i < part->n; i++)
+	{
+		EcoPurchase purchase = read_purchase(&reader);
+
+		if (i % PROGRESS_STEP == 0)
+			CHECK_FOR_INTERRUPTS();
+		spread(inner, &purchase);
+	}
+	return inner;
+}
+
+/* Sort a part in memory. */
+static void
+take_in(EcoFold *fold, Part *part)
+{
+	PartReader	reader;
+
+	if (part->n > fold->room)
+	{
+		fold->room = part->n;
+		fold->purchases = repalloc_huge(fold->purchases, fold->room * sizeof(EcoPurchase));
+	}
+	begin_reading(&reader, fold, part);
+	for (size_t i = 0; i < part->n; i++)
+		fold->purchases[i] = read_purchase(&reader);
+	fold->n = part->n;
+	sort_in_memory(fold);
+}
+
+/* Take up the next part; false after the last. */
+static bool
+load_part(EcoFold *fold)
+{
+	Part	   *part;
+
+	while (fold->next_part < fold->nparts && fold->parts[fold->next_part].n == 0)
+		fold->next_part++;
+	if (fold->next_part == fold->nparts)
+		return false;
+	part = &fold->parts[fold->next_part++];
+	fold->n = fold->passed = 0;
+	/* the purchases of one user are gathered in memory, however many */
+	if (part->n > fold->most && part->least < part->most)
+		fold->inner = divide(fold, part);
+	else
+		take_in(fold, part);
+	BufFileClose(part->file);
+	return true;
+}
+
+EcoFold *
+eco_fold_begin(int64 transaction, bool unheld)
+{
+	EcoFold    *fold = make_fold(eco_packing_make());
+
+	read_journal(fold, transaction, unheld);
+	if (fold->parts == NULL)
+		sort_in_memory(fold);
+	return fold;
+}
+
+/* Pack the purchases of the user whose first one is the next in memory. */
+static void
+hand_out(EcoFold *fold, EcoFolded *user)
+{
+	const EcoPurchase *first = &fold->purchases[fold->passed];
+
+	user->user_id = first->user_id;
+	user->first_seq = first->seq;
+	user->since = first->at;
+	user->packing = fold->packing;
+	fold->packing->n = 0;
+	for (; fold->passed < fold->n && fold->purchases[fold->passed].user_id == first->user_id;
+		 fold->passed++)
+	{
+		const EcoPurchase *purchase = &fold->purchases[fold->passed];
+
+		user->since = Min(user->since, purchase->at);
+		user->seq = purchase->seq;
+		eco_packing_add(fold->packing, purchase->at, purchase->monetary, purchase->seq);
+	}
+	user->purchases = first;
+	user->n = (size_t) (&fold->purchases[fold->passed] - first);
 }
 
 bool
 eco_fold_next(EcoFold *fold, EcoFolded *user)
 {
 	CHECK_FOR_INTERRUPTS();
-	if (fold->heap != NULL)
+	for (;;)
 	{
-		if (binaryheap_empty(fold->heap))
+		if (fold->inner != NULL && eco_fold_next(fold->inner, user))
+			return true;
+		if (fold->inner != NULL)
+			eco_fold_end(fold->inner);
+		fold->inner = NULL;
+		if (fold->passed < fold->n)
+		{
+			hand_out(fold, user);
+			return true;
+		}
+		if (fold->parts == NULL || !load_part(fold))
 			return false;
-		gather(fold, user);
 	}
-	else
-	{
-		if (fold->passed == fold->n)
-			return false;
-		user->purchases = &fold->purchases[fold->passed];
-		user->n = 1;
-		while (++fold->passed < fold->n &&
-			   fold->purchases[fold->passed].user_id == user->purchases->user_id)
-			user->n++;
-	}
-	user->user_id = user->purchases[0].user_id;
-	user->first_seq = user->purchases[0].seq;
-	user->seq = user->purchases[user->n - 1].seq;
-	user->since = user->purchases[0].at;
-	user->packing = fold->packing;
-	fold->packing->n = 0;
-	for (size_t i = 0; i < user->n; i++)
-	{
-		const EcoPurchase *purchase = &user->purchases[i];
-
-		user->since = Min(user->since, purchase->at);
-		eco_packing_add(fold->packing, purchase->at, purchase->monetary, purchase->seq);
-	}
-	return true;
 }
 
 void
@@ -464,6 +614,8 @@ eco_fold_end(EcoFold *fold)
 	pfree(fold->purchases);
 	if (fold->spare != NULL)
 		pfree(fold->spare);
+	if (fold->parts != NULL)
+		pfree(fold->parts);
 	pfree(fold);
 }
 

@@ -103,9 +103,10 @@ CREATE FUNCTION economy_internal.rfm_fill(
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_rfm_fill';
 COMMENT ON FUNCTION economy_internal.rfm_fill(
     text, bigint, timestamptz, economy.rfm_models, economy.rfm_snapshots) IS
-    'Folds the journal into the relation fresh (last_on, frequency, monetary) of a query for '
-    '(bounds, program, segments), which has the last three arguments as its own, and writes the '
-    'row of each user by them, and rfm_due: how many, and the moment of the oldest purchase.';
+    'Folds the journal into the relation fresh (last_on, frequency, monetary), of those who bought '
+    'by then, of a query for (bounds, program, segments), which has the last three arguments as '
+    'its own, and writes the row of each user by them, and rfm_due: how many, and the moment of '
+    'the oldest purchase.';
 
 CREATE FUNCTION economy_internal.rfm_first(
     snapshot economy.rfm_snapshots, model economy.rfm_models,
@@ -126,7 +127,7 @@ BEGIN
             $query$, economy_internal.rfm_measure_query($query$
                 SELECT least(($1 AT TIME ZONE 'UTC')::date - f.last_on, ($2).recency_clamp)
                            AS recency, f.frequency, f.monetary
-                FROM fresh f WHERE f.last_on IS NOT NULL
+                FROM fresh f
                 $query$)),
         coalesce(model.window_days * 86400000000, 0), snapshot.as_of, model, snapshot);
     scored := economy_internal.rfm_with_bounds(snapshot, result.bounds);

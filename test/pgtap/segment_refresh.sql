@@ -384,6 +384,16 @@ SELECT 1000000000 + k / 2, 1 + k % 2, 1, 0, 1, 0, timestamptz '2099-12-01' - k *
 FROM generate_series(2, 18001) k CROSS JOIN (SELECT xact, position FROM economy.shop_transactions WHERE user_id = :cut AND seq = 1) t;
 SET LOCAL economy.rfm_memory = '1MB';
 SELECT pg_temp.first_is_right('2099-12-01 12:15+00', 'standard');
+-- of users that lie far apart, or close together far away from others, and of one with more of them than the memory holds
+INSERT INTO economy.shop_transactions (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, key_digest, live, monetary, quantity,
+        receipt_signature_version, hash_algo_version, hash, receipt_signature, category, status, product_id, idempotency_key)
+SELECT v.user_id, k, 1, 0, 1, 0, timestamptz '2099-12-01' + (k * 7919 % 9000) * interval '29 minutes' * v.sign, t.xact, t.position, economy_internal.key_digest('pgtap_r', 'far' || k), false,
+       k * k, 1, 1, 1, sha256('pgtap'), sha256('pgtap'), 'conversion', 'SUCCESS', 'pgtap_r', 'far' || k
+FROM (VALUES (9223372036854775807, 2500, 1), (9223372036854775806, 900, -1), (9223372036854775000, 1200, 1), (4611686018427387904, 300, -1), (2000000000, 1100, 1), (2000000001, 1100, 1)) v (user_id, n, sign)
+CROSS JOIN LATERAL generate_series(1, v.n) k CROSS JOIN (SELECT xact, position FROM economy.shop_transactions WHERE user_id = :cut AND seq = 1) t;
+SELECT is((SELECT count(*) FROM economy_internal.rfm_fold(0, false) f WHERE f.user_id >= 2000000000), 6::bigint, 'there are users far apart');
+SELECT is_empty('SELECT * FROM pg_temp.misfolded()', 'the purchases of users far apart are folded on disk as the aggregate packs them');
+SELECT is((SELECT array_agg(f.user_id) FROM economy_internal.rfm_fold(0, false) f), (SELECT array_agg(f.user_id ORDER BY f.user_id) FROM economy_internal.rfm_fold(0, false) f), 'in the order of users');
 SET LOCAL economy.rfm_model = 'standard';
 ROLLBACK TO s;
 -- a state of the aggregate is asked for its end again
