@@ -157,17 +157,32 @@ $$;
 COMMENT ON FUNCTION economy_internal.rfm_awaited(timestamptz) IS
     'The users that rfm_due holds and whose row is no longer right at a moment.';
 
-CREATE FUNCTION economy_internal.rfm_await_all() RETURNS void
-    LANGUAGE sql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, economy, pg_temp
-    BEGIN ATOMIC
-        DELETE FROM economy_internal.rfm_due;
-        SELECT economy_internal.rfm_await(
-            array_agg(u.user_id), array_agg(economy_internal.rfm_due_hour(u.next_change_at)))
-        FROM economy.user_segments u WHERE u.next_change_at < 'infinity';
-    END;
-COMMENT ON FUNCTION economy_internal.rfm_await_all() IS
-    'Makes rfm_due anew, out of the rows of user_segments.';
+CREATE FUNCTION economy_internal.rfm_await_all(max_users integer DEFAULT 100000) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp SET enable_seqscan = off AS $$
+DECLARE
+    from_user bigint := -9223372036854775808;
+    waiting   record;
+BEGIN
+    DELETE FROM economy_internal.rfm_due;
+    -- in parts, so that neither what is gathered nor a chunk grows with the table
+    LOOP
+        SELECT array_agg(n.user_id) AS users, array_agg(n.due_hour) AS hours,
+               max(n.user_id) AS last
+        INTO waiting
+        FROM (SELECT u.user_id, economy_internal.rfm_due_hour(u.next_change_at) AS due_hour
+              FROM economy.user_segments u
+              WHERE u.user_id >= from_user AND u.next_change_at < 'infinity'
+              ORDER BY u.user_id LIMIT max_users) n;
+        EXIT WHEN waiting.last IS NULL;
+        PERFORM economy_internal.rfm_await(waiting.users, waiting.hours);
+        EXIT WHEN waiting.last = 9223372036854775807;
+        from_user := waiting.last + 1;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.rfm_await_all(integer) IS
+    'Makes rfm_due anew, out of the rows of user_segments, of so many users at a time.';
 
 CREATE FUNCTION economy_internal.rfm_apply_reversals(
     first_user bigint DEFAULT '-9223372036854775808', last_user bigint DEFAULT 9223372036854775807

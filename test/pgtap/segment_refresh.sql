@@ -460,6 +460,11 @@ SELECT count(pg_temp.late(1, '2099-12-04 07:00:00+00')) AS x FROM generate_serie
 SELECT count(*) / 5 AS fifth FROM economy.shop_transactions t WHERE t.position >= (SELECT economy_internal.position_of(s.seen_before) FROM economy.rfm_state s) \gset
 UPDATE economy.user_segments SET next_change_at = 'infinity';
 UPDATE economy.user_segments u SET next_change_at = economy.now() FROM who w WHERE w.user_id = u.user_id AND w.n <= 10;
+SELECT economy_internal.rfm_await_all(3) AS x \gset
+SELECT is((SELECT array_agg(cardinality(d.users) ORDER BY d.chunk) FROM economy_internal.rfm_due d), '{3,3,3,1}', 'the queue is made anew in parts, each of the next users');
+SELECT economy_internal.rfm_await_all(5) AS x \gset
+SELECT is((SELECT array_agg(cardinality(d.users) ORDER BY d.chunk) FROM economy_internal.rfm_due d), '{5,5}', 'whatever their size');
+SELECT is_empty('SELECT * FROM economy_internal.audit_segments() f WHERE f.expected LIKE ''a place in rfm_due%''', 'and nobody is left out');
 SELECT economy_internal.rfm_await_all() AS x \gset
 SELECT is((SELECT purchases FROM economy_internal.rfm_many((:fifth + more)::integer)), more < 0, format('%s users more than a fifth of the purchases', more)) FROM generate_series(-1, 1) more;
 SELECT is((SELECT due FROM economy_internal.rfm_many(n)), n < 10, format('ten due, and %s users', n)) FROM generate_series(9, 11) n;
