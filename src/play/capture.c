@@ -14,8 +14,9 @@
  * before is passed over without a look at its user, who may have lost his external id
  * to somebody else, and is refused when the statement changes what was recorded.
  *
- * Rows are taken in chunks to bound the memory; accounts are locked in the order of
- * user_id within a chunk.
+ * The rows of a statement are recorded together, as one record_actions() would: each
+ * account is written once for all of them.  To bound the memory, a statement of very many
+ * is taken in chunks; accounts are locked in the order of user_id within a chunk.
  */
 #include "postgres.h"
 
@@ -40,7 +41,8 @@
 #include "ledger/user.h"
 #include "play/action.h"
 
-#define CHUNK_ROWS 10000
+#define CHUNK_ROWS ECO_MAX_BATCH
+#define FIRST_ROOM 64
 #define NO_USER 0				/* no account has this id */
 #define ACTION_TYPE "CAPTURE"
 #define ROW_CHANGED "ROW_CHANGED"
@@ -69,6 +71,7 @@ typedef struct Capture
 {
 	Relation	rel;
 	EcoText		game;
+	EcoText		action_type;
 	AttrNumber	user_col;
 	AttrNumber	id_col;
 	AttrNumber	bet_col;
@@ -81,8 +84,13 @@ typedef struct Capture
 	bool		report;			/* refused rows are reported, not raised */
 	TupleDesc	result_desc;
 
-	/* of the chunk: by number, the external id of a user that is none */
-	char	  **strangers;
+	/* the chunk */
+	MemoryContext context;
+	int			n;
+	EcoAction  *actions;
+	int			room;			/* for so many */
+	char	  **strangers;		/* by number, the external id of a user that
+								 * is none */
 	List	   *changed;		/* settled rows that are not what they were */
 
 	const char *row;			/* id of the one that is being read, or NULL */
@@ -98,8 +106,11 @@ static void check_event(const TriggerData *trigger);
 static void read_trigger(Capture *c, TriggerData *trigger);
 static void read_option(Capture *c, const char *option);
 static void user_column(Capture *c, const char *name);
-static int	read_chunk(Capture *c, TriggerData *trigger, TupleTableSlot *was,
-					   TupleTableSlot *is, EcoAction *actions, bool *more);
+static bool read_chunk(Capture *c, TriggerData *trigger, TupleTableSlot *was,
+					   TupleTableSlot *is);
+static bool read_rows(Capture *c, TriggerData *trigger, TupleTableSlot *was,
+					  TupleTableSlot *is);
+static void make_room(Capture *c, int room);
 static int64 user_of(Capture *c, TupleTableSlot *slot, int number);
 static AttrNumber number_column(Relation rel, const char *name);
 static AttrNumber any_column(Relation rel, const char *name);
@@ -124,36 +135,32 @@ eco_capture_actions(PG_FUNCTION_ARGS)
 	TupleTableSlot *was;
 	TupleTableSlot *is;
 	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext chunk_context;
-	EcoAction  *actions;
 	bool		more = true;
 
 	check_event(CALLED_AS_TRIGGER(fcinfo) ? trigger : NULL);
 	read_trigger(&c, trigger);
 	was = MakeSingleTupleTableSlot(RelationGetDescr(c.rel), &TTSOpsMinimalTuple);
 	is = MakeSingleTupleTableSlot(RelationGetDescr(c.rel), &TTSOpsMinimalTuple);
-	chunk_context = AllocSetContextCreate(caller, "economy capture", ALLOCSET_DEFAULT_SIZES);
+	c.context = AllocSetContextCreate(caller, "economy capture", ALLOCSET_DEFAULT_SIZES);
 	tuplestore_rescan(trigger->tg_newtable);
 	if (trigger->tg_oldtable != NULL)
 		tuplestore_rescan(trigger->tg_oldtable);
 	while (more)
 	{
-		int			n;
 		ListCell   *row;
 
-		MemoryContextSwitchTo(chunk_context);
-		actions = palloc0(sizeof(EcoAction) * CHUNK_ROWS);
-		n = read_chunk(&c, trigger, was, is, actions, &more);
-		eco_actions_record(actions, n, c.result_desc, judge, &c);
+		MemoryContextSwitchTo(c.context);
+		more = read_chunk(&c, trigger, was, is);
+		eco_actions_record(c.actions, c.n, c.result_desc, judge, &c);
 		foreach(row, c.changed)
 			report_refusal(&c, lfirst(row), CStringGetTextDatum(ROW_CHANGED));
 		MemoryContextSwitchTo(caller);
 		/* a row that came from a file is the slot's, and in this memory */
 		ExecClearTuple(was);
 		ExecClearTuple(is);
-		MemoryContextReset(chunk_context);
+		MemoryContextReset(c.context);
 	}
-	MemoryContextDelete(chunk_context);
+	MemoryContextDelete(c.context);
 	ExecDropSingleTupleTableSlot(was);
 	ExecDropSingleTupleTableSlot(is);
 	return PointerGetDatum(NULL);
@@ -201,18 +208,19 @@ next_row(TriggerData *trigger, TupleTableSlot *was, TupleTableSlot *is)
 	return tuplestore_gettupleslot(trigger->tg_newtable, true, false, is);
 }
 
-/* Rows to be recorded into actions; says how many, and whether there may be more rows. */
-static int
-read_chunk(Capture *c, TriggerData *trigger, TupleTableSlot *was, TupleTableSlot *is,
-		   EcoAction *actions, bool *more)
+/* Whether there may be more rows. */
+static bool
+read_chunk(Capture *c, TriggerData *trigger, TupleTableSlot *was, TupleTableSlot *is)
 {
 	static EcoTable *const tables[] = {&eco_users, NULL};
 	EcoOpenTables *open = c->user_is_external ? eco_tables_open(ECO_READ_LATEST, tables) : NULL;
 	int			nest = 0;
-	int			n = 0;
+	bool		more;
 
-	c->strangers = palloc0(sizeof(char *) * CHUNK_ROWS);
 	c->changed = NIL;
+	c->n = 0;
+	c->room = 0;
+	make_room(c, FIRST_ROOM);
 	if (!c->id_is_plain)
 	{
 		nest = NewGUCNestLevel();
@@ -220,18 +228,58 @@ read_chunk(Capture *c, TriggerData *trigger, TupleTableSlot *was, TupleTableSlot
 			(void) set_config_option(pinned_settings[i][0], pinned_settings[i][1], PGC_USERSET,
 									 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	}
-	for (int i = 0; i < CHUNK_ROWS && (*more = next_row(trigger, was, is)); i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		actions[n].number = i;
-		if (read_row(c, trigger->tg_oldtable != NULL ? was : NULL, is, &actions[n]))
-			n++;
-	}
+	more = read_rows(c, trigger, was, is);
 	if (!c->id_is_plain)
 		AtEOXact_GUC(true, nest);
 	if (open != NULL)
 		eco_tables_close(open);
-	return n;
+	return more;
+}
+
+static bool
+read_rows(Capture *c, TriggerData *trigger, TupleTableSlot *was, TupleTableSlot *is)
+{
+	MemoryContext row_context = AllocSetContextCreate(c->context, "economy captured row",
+													  ALLOCSET_DEFAULT_SIZES);
+	bool		more = true;
+	int			number;
+
+	while ((number = c->n + list_length(c->changed)) < CHUNK_ROWS &&
+		   (more = next_row(trigger, was, is)))
+	{
+		EcoAction  *action;
+
+		CHECK_FOR_INTERRUPTS();
+		if (number == c->room)
+			make_room(c, 2 * c->room);
+		action = &c->actions[c->n];
+		memset(action, 0, sizeof(EcoAction));
+		action->number = number;
+		c->strangers[number] = NULL;
+		MemoryContextSwitchTo(row_context);
+		if (read_row(c, trigger->tg_oldtable != NULL ? was : NULL, is, action))
+			c->n++;
+		MemoryContextSwitchTo(c->context);
+		MemoryContextReset(row_context);
+	}
+	MemoryContextDelete(row_context);
+	return more;
+}
+
+static void
+make_room(Capture *c, int room)
+{
+	if (c->room == 0)
+	{
+		c->actions = palloc(sizeof(EcoAction) * room);
+		c->strangers = palloc(sizeof(char *) * room);
+	}
+	else
+	{
+		c->actions = repalloc_huge(c->actions, sizeof(EcoAction) * room);
+		c->strangers = repalloc_huge(c->strangers, sizeof(char *) * room);
+	}
+	c->room = room;
 }
 
 static void
@@ -251,6 +299,7 @@ read_trigger(Capture *c, TriggerData *trigger)
 						  "then raise or report, and prefix=text."));
 	c->rel = trigger->tg_relation;
 	c->game = eco_text_of(args[ARG_GAME]);
+	c->action_type = eco_text_of(ACTION_TYPE);
 	if (c->game.len < 1 || c->game.len > ECO_MAX_NAME)
 		ECO_ERROR(ECO_CAPTURE_MISUSED,
 				  errmsg("the game of a capture trigger must have 1 to %d bytes", ECO_MAX_NAME));
@@ -396,7 +445,7 @@ user_of(Capture *c, TupleTableSlot *slot, int number)
 	external_id = OutputFunctionCall(&c->user_output, value_of(c, slot, c->user_col));
 	if (eco_user_find(CStringGetTextDatum(external_id), &user_id))
 		return user_id;
-	c->strangers[number] = external_id;
+	c->strangers[number] = MemoryContextStrdup(c->context, external_id);
 	return NO_USER;
 }
 
@@ -440,6 +489,9 @@ static bool
 read_row(Capture *c, TupleTableSlot *was, TupleTableSlot *is, EcoAction *action)
 {
 	AttrNumber	changed = InvalidAttrNumber;
+	const char *id;
+	text	   *copy;
+	MemoryContext old_context;
 
 	if (was != NULL && settled(c, was))
 	{
@@ -450,18 +502,25 @@ read_row(Capture *c, TupleTableSlot *was, TupleTableSlot *is, EcoAction *action)
 	}
 	if (slot_attisnull(is, c->win_col))
 		return false;
-	action->action_id = eco_text_of(id_of(c, is));
+	id = id_of(c, is);
 	action->user_id = user_of(c, is, action->number);
 	action->game = c->game;
-	action->action_type = eco_text_of(ACTION_TYPE);
+	action->action_type = c->action_type;
 	action->bet = int_of(c, is, c->bet_col);
 	action->win = int_of(c, is, c->win_col);
 	if (!eco_action_in_range(action))
 		ROW_ERROR(c, ECO_INVALID_ARGUMENT, errmsg(ECO_ACTION_RANGE));
-	if (changed == InvalidAttrNumber)
-		return true;
-	c->changed = lappend(c->changed, memcpy(palloc(sizeof(EcoAction)), action, sizeof(EcoAction)));
-	return false;
+	old_context = MemoryContextSwitchTo(c->context);
+	copy = cstring_to_text(id);
+	action->action_id = (EcoText)
+	{
+		VARDATA(copy), VARSIZE(copy) - VARHDRSZ, PointerGetDatum(copy)
+	};
+	if (changed != InvalidAttrNumber)
+		c->changed = lappend(c->changed,
+							 memcpy(palloc(sizeof(EcoAction)), action, sizeof(EcoAction)));
+	MemoryContextSwitchTo(old_context);
+	return changed == InvalidAttrNumber;
 }
 
 /* Whether the row has all that an action needs, a win above all; else it is open. */

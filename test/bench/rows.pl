@@ -111,6 +111,9 @@ our %measures = (
 		settings => { 'economy.notify' => 'off', search_path => 'economy' },
 		tables => 'economy.accounts, economy.user_actions',
 		what => 'economy.record_action(), economy.notify = off' },
+	'record_actions' => { script => 'actions', vars => { items => 1000 }, made => 1000, entries => $economy->{entries},
+		settings => { 'economy.notify' => 'off' }, tables => 'economy.accounts, economy.user_actions',
+		what => 'actions a second by economy.record_actions(), 1,000 of as many users a call, economy.notify = off' },
 	'record_action, PL/pgSQL' => { script => 'action', vars => {}, settings => { search_path => 'bench' },
 		entries => $twin->{entries}, tables => 'bench.twin_accounts, bench.twin_actions, bench.twin_stats, bench.twin_days',
 		what => 'a PL/pgSQL function: an insert and two upserts' },
@@ -184,6 +187,7 @@ our @groups = (
 	{ name => 'grant_rewards, 1 client', clients => 1, rows => [ ['grant_rewards', 'lean grants', 1.3, 1.5], ['grant_rewards', 'grant_reward', 3, 3] ] },
 	{ name => 'grant_rewards, 2 clients', clients => 2, rows => [['grant_rewards', undef, 100000, 120000]] },
 	{ name => 'record_action, 32 clients', clients => 32, rows => [['record_action', 'record_action, PL/pgSQL', 2.5]] },
+	{ name => 'record_actions, 2 clients', clients => 2, rows => [['record_actions', undef, 80000, 100000]] },
 	{ name => 'game_stats_me, 8 clients', clients => 8, rows => [['game_stats_me', 'SELECT', 0.5, 0.5]] },
 	# what autovacuum would have done to what the races left
 	{ name => 'ms for a rollup of 10,000 actions, journal small', at_most => 1000, aim => 500,

@@ -102,6 +102,21 @@ SELECT is((SELECT sum(total) FROM economy.game_stats g JOIN crowd c ON c.u = g.u
 SELECT is((SELECT count(*) FROM economy.accounts g JOIN crowd c ON c.u = g.user_id WHERE g.xmin::text::bigint <> pg_current_xact_id()::text::bigint % 4294967296), 0::bigint, 'in rows of this transaction');
 SELECT is_empty('SELECT v.* FROM crowd c, economy.verify_chain(c.u) v', 'all their chains are clean');
 
+-- known ones among new ones, of users with few entries and of one with many
+SELECT is((SELECT string_agg(concat_ws(' ', state, code, n), ', ' ORDER BY state) FROM (
+               SELECT r.state, r.code, count(*) AS n FROM economy.record_actions((
+                   SELECT jsonb_agg(jsonb_build_object('user_id', u, 'game', game, 'action_type', 'S', 'action_id', CASE WHEN n % 3 = 0 THEN 'more ' || n ELSE id END, 'win', win) ORDER BY n)
+                   FROM sent WHERE n < 1900)) r GROUP BY 1, 2) q),
+    'new OK 634, reuse OK 1266', 'two of three are known');
+SELECT is((SELECT sum(total) FROM economy.game_stats g JOIN crowd c ON c.u = g.user_id), 2534::numeric, 'and counted once');
+SELECT count(*) AS x FROM generate_series(1, 200) n, economy.record_action(:b, 'slot', 'S', 'long ' || n) \gset
+SELECT is((SELECT string_agg(r.state, ' ' ORDER BY r.n) FROM economy.record_actions(array_fill(:b::bigint, ARRAY[6]), array_fill('slot'::text, ARRAY[6]), array_fill('S'::text, ARRAY[6]),
+               ARRAY(SELECT 'long ' || 196 + i FROM generate_series(1, 6) i)) WITH ORDINALITY r (s, state, code, t, gd, g, total, w, l, m, ra, detail, n)),
+    'reuse reuse reuse reuse new new', 'fewer at once than the user has');
+SELECT is((SELECT string_agg(state || ' ' || c, ', ' ORDER BY state) FROM (SELECT r.state, count(*) AS c FROM economy.record_actions(array_fill(:b::bigint, ARRAY[300]), array_fill('slot'::text, ARRAY[300]),
+               array_fill('S'::text, ARRAY[300]), ARRAY(SELECT 'long ' || 101 + i FROM generate_series(1, 300) i)) r GROUP BY 1) q),
+    'new 199, reuse 101', 'and more than he has');
+
 -- one bad element takes all back
 CREATE TEMP TABLE before AS SELECT pg_temp.state() AS state, (SELECT count(*) FROM economy.user_actions) AS actions, (SELECT sum(total) FROM economy.game_stats) AS games;
 CREATE FUNCTION pg_temp.with_good(template text) RETURNS text LANGUAGE sql AS $$

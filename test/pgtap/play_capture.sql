@@ -195,7 +195,7 @@ FROM (VALUES ('AFTER INSERT ON wrong FOR EACH ROW', 'INSERT INTO wrong VALUES (1
              ('AFTER DELETE ON wrong', 'DELETE FROM wrong'), ('AFTER TRUNCATE ON wrong', 'TRUNCATE wrong')) v (definition, statement);
 SELECT throws_ok('SELECT economy.capture_actions()', 'XE501', NULL, 'no direct call');
 
--- more rows than one chunk, with repeats across its border, and than memory: the others are in a file
+-- more rows than are made together, with repeats among them, and than memory: the others are in a file
 SET LOCAL work_mem = '64kB';
 CREATE TEMP TABLE crowd AS SELECT n AS place, economy.register('pgtap caps ' || n) AS u FROM generate_series(0, 99) n;
 SELECT count(*) AS x FROM crowd, economy.adjust_gold(u, 100000, 'open', 'pgtap', 'pgtap') \gset
@@ -207,6 +207,33 @@ SELECT is((SELECT count(*) FROM economy.capture_refusals WHERE source = 'many'),
 SELECT is_empty('SELECT spin_id::text, player, stake::bigint, payout::bigint FROM many EXCEPT SELECT action_id, user_id, bet, win FROM economy.user_actions', 'each as the row says');
 RESET work_mem;
 SELECT is_empty('SELECT v.* FROM crowd c, economy.verify_chain(c.u) v', 'the chains of the crowd are clean');
+
+-- more than one chunk: the last two rows are of a second one, which knows the first one's actions
+SELECT seq + 2 AS seq, gold + 4 AS gold FROM economy.accounts WHERE user_id = :a \gset
+SELECT is(pg_temp.run(format('INSERT INTO many (spin_id, player, stake, payout) SELECT CASE WHEN n < 1000002 THEN 9000001 ELSE 9000002 END, %s, 1, 3 FROM generate_series(1, 1000002) n', :a)),
+    1000002::bigint, 'a million rows, all but one of one action');
+SELECT is((SELECT concat_ws(' ', seq, gold) FROM economy.accounts WHERE user_id = :a), concat_ws(' ', :seq, :gold), 'are two actions');
+SELECT is((SELECT count(*) FROM economy.capture_refusals WHERE source = 'many'), 0::bigint, 'and no refusal');
+
+-- COPY is a statement, too
+CREATE TEMP TABLE copied (spin_id text, player text, stake int, payout int);
+SELECT pg_temp.capture('copied', $$'player', 'slot', 'spin_id', 'stake', 'payout', 'raise', 'prefix=c'$$) AS x \gset
+COPY copied FROM STDIN (FORMAT csv);
+1,pgtap cap a,1,2
+2,pgtap caps 0,2,1
+1,pgtap cap a,1,2
+3,pgtap cap a,0,5
+4,pgtap cap a,1,
+\.
+SELECT is((SELECT string_agg(concat_ws(' ', t.action_id, u.external_id, t.bet, t.win), ', ' ORDER BY t.action_id) FROM economy.user_actions t JOIN economy.users u USING (user_id) WHERE t.action_id LIKE 'c:%'),
+    'c:1 pgtap cap a 1 2, c:2 pgtap caps 0 2 1, c:3 pgtap cap a 0 5', 'COPY records each row that is settled, once');
+CREATE TEMP TABLE until AS SELECT count(*) AS n FROM economy.user_actions;
+COPY copied FROM STDIN (FORMAT csv);
+3,pgtap cap a,0,5
+\.
+SELECT is((SELECT count(*) FROM economy.user_actions), n, 'and none again') FROM until;
+SELECT throws_ok($$COPY copied FROM PROGRAM 'echo 5,pgtap cap a,0,5; echo 6,pgtap nobody,0,5' (FORMAT csv)$$, 'XE502', 'row c:6 of table "copied" was refused: USER_NOT_FOUND', 'a row that is refused fails the whole COPY');
+SELECT is((SELECT count(*) FROM economy.user_actions), n, 'which records nothing then') FROM until;
 
 -- rows of pruned actions, as when an app's dump is restored: known, and nothing to do
 SELECT set_config('economy.test_clock', '2031-01-01 12:00+00', true) AS x \gset

@@ -1,7 +1,7 @@
 -- User code in the middle of a call: triggers and constraints of the app that call
 -- functions of economy for the same user.
 BEGIN;
-SELECT plan(107);
+SELECT plan(111);
 
 SELECT economy.register('pgtap code') AS u \gset
 SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'r', 'a') \gset
@@ -68,6 +68,35 @@ SELECT is(string_agg(state || ' ' || gold_delta, ', '), 'new -1, reuse 1, new -1
 FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object('user_id', :u::bigint, 'game', 'pgtap', 'action_type', t, 'action_id', i, 'bet', b, 'win', w))
     FROM (VALUES ('SPIN', 'x', 1, 0), ('BONUS', 'x bonus', 0, 1), ('SPIN', 'y', 1, 0)) v (t, i, b, w)));
 SELECT is(pg_temp.findings(:u), 0::bigint, 'and sound');
+-- the trigger moves another user of the batch on, whose known action is answered in between
+SELECT economy.register('pgtap code 2') AS v \gset
+CREATE FUNCTION pg_temp.shared() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.action_type = 'SHARE' THEN
+        PERFORM economy.record_action(economy.user_id_of('pgtap code 2'), 'pgtap', 'SHARED', NEW.action_id, 0, 1);
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER pgtap_2 AFTER INSERT ON economy.user_actions FOR EACH ROW EXECUTE FUNCTION pg_temp.shared();
+SELECT is((SELECT string_agg(concat_ws(' ', r.state, r.total), ', ' ORDER BY r.n) FROM economy.record_actions(ARRAY[:v, :u, :v, :v, :u, :v], array_fill('pgtap'::text, ARRAY[6]),
+               '{SPIN,SHARE,SPIN,SPIN,SHARE,SHARED}', '{s1,s2,s1,s3,s4,s4}', wins => '{0,0,0,0,0,1}') WITH ORDINALITY r (s, state, code, t, gd, g, total, w, l, m, ra, detail, n)),
+    'new 1, new 1207, reuse 4, new 5, new 1209, reuse 8', 'others of the batch go on from where a trigger left them');
+SELECT is(pg_temp.findings(:u) + pg_temp.findings(:v), 0::bigint, 'and are sound');
+-- the same by a trigger on accounts, which are written first
+DROP TRIGGER pgtap_2 ON economy.user_actions;
+CREATE FUNCTION pg_temp.shared_early() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.user_id <> economy.user_id_of('pgtap code 2') THEN
+        PERFORM economy.record_action(economy.user_id_of('pgtap code 2'), 'pgtap', 'EARLY', NEW.seq::text, 0, 1);
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER pgtap_2 AFTER UPDATE ON economy.accounts FOR EACH ROW EXECUTE FUNCTION pg_temp.shared_early();
+SELECT is((SELECT string_agg(concat_ws(' ', r.state, r.total), ', ' ORDER BY r.n) FROM economy.record_actions(ARRAY[:v, :u, :v, :v], array_fill('pgtap'::text, ARRAY[4]),
+               '{BONUS,BONUS,BONUS,BONUS}', '{e1,e2,e1,e3}') WITH ORDINALITY r (s, state, code, t, gd, g, total, w, l, m, ra, detail, n)),
+    'new 9, new 1211, reuse 11, new 12', 'or from where one on accounts did');
+SELECT is(pg_temp.findings(:u) + pg_temp.findings(:v), 0::bigint, 'and are sound');
+DROP TRIGGER pgtap_2 ON economy.accounts;
 -- what the account keeps of other games stays, whatever else is answered in between
 SELECT count(*) AS x FROM generate_series(1, 5) n, economy.register_game('pgtap more ' || n) \gset
 SELECT is(string_agg(code || ' ' || total, ', '), 'OK 1, OK 1, OK 1, OK 1, OK 1', 'a batch of several games') FROM economy.record_actions(

@@ -1,3 +1,4 @@
 # src/play/capture.c
-# the row behind each chunk is read and not recorded
-s/i < CHUNK_ROWS && \(\*more = next_row\(trigger, was, is\)\)/(*more = next_row(trigger, was, is)) \&\& i < CHUNK_ROWS/
+# the row that follows a full chunk is lost
+s/\(number = c->n \+ list_length\(c->changed\)\) < CHUNK_ROWS &&/(number = c->n + list_length(c->changed)) <= CHUNK_ROWS \&\&/
+s/if \(read_row\(c, trigger->tg_oldtable != NULL \? was : NULL, is, action\)\)/if (number < CHUNK_ROWS \&\& read_row(c, trigger->tg_oldtable != NULL ? was : NULL, is, action))/
