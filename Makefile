@@ -151,7 +151,7 @@ crash:
 sweep:
 	@ONLY="$(ONLY)" MALLOC=$(MALLOC) bash scripts/sweep
 
-## random damage in every table, and what the audit does not see; SEED=, N=
+## random damage in every table: the audit sees it, and no call goes wrong by it; SEED=, N=
 damage:
 	@N=$(N) SEED=$(SEED) bash scripts/damage
 

@@ -167,12 +167,22 @@ profile_text(Jsonb *profile)
 	return CStringGetTextDatum(JsonbToCString(NULL, &profile->root, VARSIZE(profile)));
 }
 
+/* What the journal has for a field that is never null. */
+static char *
+recorded(const EcoRow *row, int column)
+{
+	if (row->isnull[column])
+		ECO_ERROR(ECO_LEDGER_DAMAGED,
+				  errmsg("entry %lld of user %lld does not say what it changed",
+						 (long long) eco_row_int(row, ECO_COL_SEQ),
+						 (long long) eco_row_int(row, ECO_COL_USER_ID)));
+	return TextDatumGetCString(row->values[column]);
+}
+
 static Jsonb *
 recorded_profile(const EcoRow *row, int column)
 {
-	char	   *json = TextDatumGetCString(row->values[column]);
-
-	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json)));
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(recorded(row, column))));
 }
 
 /* The profile that the retry's patch makes of the one that the first call found. */
@@ -497,7 +507,7 @@ require_same(const Change *change, Datum after)
 				  errdetail("It is that of %s, to \"%s\".",
 							eco_transaction_id(&eco_user_entries, change->call.user_id,
 											   eco_row_int(&change->entry, ECO_COL_SEQ)),
-							TextDatumGetCString(change->entry.values[UCH_AFTER])));
+							recorded(&change->entry, UCH_AFTER)));
 }
 
 static void

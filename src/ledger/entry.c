@@ -55,7 +55,7 @@ EcoTable	eco_accounts = {
 		{"streak_freezes", INT4OID, true},
 		{"pruned_seq", INT8OID, true},
 		{"head_hash", BYTEAOID, true},
-		{"sections", BYTEAOID, true},
+		{"sections", BYTEAOID, ECO_MUTABLE | ECO_NULLABLE},
 	},
 	.nkeys = 1,
 	.keys = {{1, {ACC_USER_ID}}},

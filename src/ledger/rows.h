@@ -46,11 +46,14 @@
 #define ECO_MAX_OPEN		24	/* tables of one call */
 #define ECO_DIGESTED_KEY	1
 
+#define ECO_MUTABLE		0x01	/* written by eco_row_update() */
+#define ECO_NULLABLE	0x02	/* any other is NOT NULL, and is read as such */
+
 typedef struct EcoColumn
 {
 	const char *name;
 	Oid			type;
-	bool		is_mutable;		/* written by eco_row_update() */
+	uint8		is;				/* of the above */
 } EcoColumn;
 
 /* Columns that lead a btree index; a scan may give values for a prefix. */

@@ -340,7 +340,7 @@ eco_direct_update(EcoRow *row, EcoOpenTable *open)
 	ExecCopySlot(slot, old_slot);
 	for (int i = 0; i < table->ncolumns; i++)
 	{
-		if (!table->columns[i].is_mutable)
+		if (!(table->columns[i].is & ECO_MUTABLE))
 			continue;
 		slot->tts_values[cache->attno[i] - 1] = row->values[i];
 		slot->tts_isnull[cache->attno[i] - 1] = row->isnull[i];

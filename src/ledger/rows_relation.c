@@ -186,6 +186,13 @@ find_columns(EcoTable *table, EcoTableCache *cache, Relation rel)
 					  errmsg("column \"%s\" of table %s.%s is missing or has another type",
 							 column->name, eco_schema_of(table), table->name),
 					  errhint("%s", eco_version_hint()));
+		if (!(column->is & ECO_NULLABLE) && rel->rd_rel->relkind != RELKIND_VIEW &&
+			!TupleDescAttr(RelationGetDescr(rel), attno - 1)->attnotnull)
+			ECO_ERROR(ECO_SCHEMA_DAMAGED,
+					  errmsg("column \"%s\" of table %s.%s is no longer NOT NULL",
+							 column->name, eco_schema_of(table), table->name),
+					  errhint("Put it back: ALTER TABLE %s.%s ALTER %s SET NOT NULL.",
+							  eco_schema_of(table), table->name, column->name));
 		plain &= type == column->type;
 		cache->attno[i] = attno;
 		get_typlenbyval(column->type, &cache->typlen[i], &cache->typbyval[i]);
@@ -220,7 +227,7 @@ needs_executor(EcoTable *table, EcoTableCache *cache, Relation rel)
 	bool		updated = false;
 
 	for (int i = 0; i < table->ncolumns; i++)
-		updated |= table->columns[i].is_mutable;
+		updated |= (table->columns[i].is & ECO_MUTABLE) != 0;
 	if (trig != NULL &&
 		(trig->trig_insert_before_row || trig->trig_insert_after_row ||
 		 trig->trig_insert_before_statement || trig->trig_insert_after_statement))

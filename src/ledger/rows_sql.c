@@ -211,7 +211,7 @@ eco_sql_update(EcoRow *row)
 	nulls[n++] = ' ';
 	for (int i = 0; i < table->ncolumns; i++)
 	{
-		if (!table->columns[i].is_mutable)
+		if (!(table->columns[i].is & ECO_MUTABLE))
 			continue;
 		values[n] = row->values[i];
 		nulls[n++] = row->isnull[i] ? 'n' : ' ';
@@ -465,7 +465,7 @@ update_plan(EcoTable *table)
 	appendStringInfo(&sql, "UPDATE %s.%s SET ", eco_schema_of(table), table->name);
 	for (int i = 0; i < table->ncolumns; i++)
 	{
-		if (!table->columns[i].is_mutable)
+		if (!(table->columns[i].is & ECO_MUTABLE))
 			continue;
 		appendStringInfo(&sql, "%s%s = $%d", n == first ? "" : ", ",
 						 table->columns[i].name, n + 1);
@@ -532,7 +532,7 @@ append_stored(StringInfo sql, const EcoTable *table, bool only_mutable, int firs
 	appendStringInfoString(sql, ", ROW(");
 	for (int i = 0; i < table->ncolumns; i++)
 	{
-		if (only_mutable && !table->columns[i].is_mutable)
+		if (only_mutable && !(table->columns[i].is & ECO_MUTABLE))
 			continue;
 		/* a domain over the type is no record of the same type */
 		appendStringInfo(sql, "%s%s::%s", comma, table->columns[i].name,

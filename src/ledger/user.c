@@ -41,7 +41,7 @@ EcoTable	eco_users = {
 	.ncolumns = RD_COLUMNS,
 	.columns = {
 		{"user_id", INT8OID, false},
-		{"external_id", TEXTOID, false},
+		{"external_id", TEXTOID, ECO_NULLABLE},
 		{"timezone", TEXTOID, false},
 	},
 	.nkeys = 2,
@@ -55,7 +55,7 @@ EcoTable	eco_user_records = {
 	.ncolumns = USR_COLUMNS,
 	.columns = {
 		{"user_id", INT8OID, false},
-		{"external_id", TEXTOID, true},
+		{"external_id", TEXTOID, ECO_MUTABLE | ECO_NULLABLE},
 		{"timezone", TEXTOID, true},
 		{"profile", JSONBOID, true},
 		{"created_at", TIMESTAMPTZOID, false},
@@ -70,11 +70,11 @@ EcoTable	eco_user_changes = {
 	.columns = {
 		ECO_JOURNAL_HEADER,
 		{"field", TEXTOID, false},
-		{"before", TEXTOID, false},
-		{"after", TEXTOID, false},
-		{"idempotency_key", TEXTOID, false},
-		{"actor", TEXTOID, false},
-		{"reason", TEXTOID, false},
+		{"before", TEXTOID, ECO_NULLABLE},
+		{"after", TEXTOID, ECO_NULLABLE},
+		{"idempotency_key", TEXTOID, ECO_NULLABLE},
+		{"actor", TEXTOID, ECO_NULLABLE},
+		{"reason", TEXTOID, ECO_NULLABLE},
 	},
 	.nkeys = 2,
 	.keys = {

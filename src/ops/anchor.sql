@@ -209,7 +209,7 @@ BEGIN
         'economy_internal.config_heads');
     PERFORM economy_internal.lock_name('economy.anchor');
     SELECT * INTO anchor FROM economy.anchors a ORDER BY a.anchor_id DESC LIMIT 1 FOR UPDATE;
-    IF anchor.next_user IS NULL THEN
+    IF anchor.next_user IS NULL OR anchor.signature IS NOT NULL THEN
         -- the first anchor goes on from 32 zeros
         INSERT INTO economy.anchors
                 (anchor_id, taken_at, next_user, users, entries, digest_before)
@@ -412,6 +412,7 @@ CREATE FUNCTION economy_internal.audit_anchors() RETURNS SETOF economy.finding
         LEFT JOIN economy.config_changes c USING (relation, key, change_no)
         WHERE c.hash IS DISTINCT FROM k.hash
            OR k.anchor_id > (SELECT coalesce(max(a.anchor_id), 0) FROM economy.anchors a)
+           OR k.anchor_id < 1
         UNION ALL
         SELECT NULL, 'wrong_anchor',
                'a head of the configuration only where it is another than before',

@@ -25,7 +25,7 @@ static EcoTable user_actions = {
 		{"game", TEXTOID, false},
 		{"action_type", TEXTOID, false},
 		{"action_id", TEXTOID, false},
-		{"details", JSONBOID, false},
+		{"details", JSONBOID, ECO_NULLABLE},
 	},
 	.nkeys = 2,
 	.keys = {

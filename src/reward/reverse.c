@@ -292,10 +292,12 @@ post_reversal(const Reversal *r, EcoAccount *account, EcoDaily *d, EcoResult *re
 static int64
 stored_int(const EcoRow *row, const char *key)
 {
-	Jsonb	   *details = DatumGetJsonbP(row->values[RWD_DETAILS]);
 	JsonbValue	value;
-	JsonbValue *found = getKeyJsonValueFromContainer(&details->root, key,
-													 (int) strlen(key), &value);
+	JsonbValue *found = NULL;
+
+	if (!row->isnull[RWD_DETAILS])
+		found = getKeyJsonValueFromContainer(&DatumGetJsonbP(row->values[RWD_DETAILS])->root,
+											 key, (int) strlen(key), &value);
 
 	if (found == NULL || found->type != jbvNumeric)
 		ECO_ERROR(ECO_LEDGER_DAMAGED,

@@ -77,8 +77,10 @@ eco_set_streak(PG_FUNCTION_ARGS)
 	switch (eco_call_begin(&call))
 	{
 		case ECO_CALL_NEW:
-			eco_daily_load(&d, &call.account);
-			correct(&c, &d, &call.account, &result);
+			if (eco_daily_load(&d, &call.account))
+				correct(&c, &d, &call.account, &result);
+			else
+				eco_result_outcome(&result, "refused", "USER_NOT_FOUND");
 			break;
 		case ECO_CALL_REPLAY:
 			replay(&c, &call.first, &result);

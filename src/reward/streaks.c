@@ -94,10 +94,11 @@ eco_daily_go_back(EcoDaily *d, const EcoRow *entry)
 	eco_daily_commit_zone(d);
 	if (entry->isnull[RWD_STREAK_BEFORE])
 		return;
-	if (!eco_row_find(&eco_reward_audit, d->user_id, ECO_RWD_BY_SEQ, 2, values, &before))
+	if (!eco_row_find(&eco_reward_audit, d->user_id, ECO_RWD_BY_SEQ, 2, values, &before) ||
+		before.isnull[RWD_STREAK_DAY] || before.isnull[RWD_BEST] || before.isnull[RWD_TIMEZONE])
 		ECO_ERROR(ECO_LEDGER_DAMAGED,
-				  errmsg("a claim of user %lld goes on from an entry "
-						 "that is missing in reward_audit",
+				  errmsg("a claim of user %lld goes on from an entry that is missing in "
+						 "reward_audit or has no streak",
 						 (long long) d->user_id));
 	d->streak.day = DatumGetInt32(before.values[RWD_STREAK_DAY]);
 	d->streak.best = DatumGetInt32(before.values[RWD_BEST]);

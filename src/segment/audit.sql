@@ -113,6 +113,12 @@ CREATE FUNCTION economy_internal.audit_segment_state() RETURNS SETOF economy.fin
         FROM economy.rfm_state t LEFT JOIN economy.rfm_snapshots s USING (snapshot_id)
         WHERE (s.as_of <= t.as_of AND isfinite(t.as_of)) IS NOT TRUE
         UNION ALL
+        SELECT NULL, 'parity', format('the newest snapshot, %s', n.snapshot_id),
+               format('rfm_state with snapshot %s', t.snapshot_id), NULL, NULL
+        FROM economy.rfm_state t,
+             (SELECT max(s.snapshot_id) AS snapshot_id FROM economy.rfm_snapshots s) n
+        WHERE t.snapshot_id < n.snapshot_id
+        UNION ALL
         SELECT NULL, 'parity', 'transactions that have begun',
                format('rfm_state that has seen those before %s', t.seen_before), NULL, NULL
         FROM economy.rfm_state t

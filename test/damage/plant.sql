@@ -38,6 +38,9 @@ BEGIN
     FOR c IN SELECT conname FROM pg_constraint WHERE conrelid = target AND contype = 'p' LOOP
         EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I CASCADE', target, c.conname);
     END LOOP;
+    FOR c IN SELECT attname AS name FROM pg_attribute WHERE attrelid = target AND attnum > 0 AND attnotnull AND NOT attisdropped LOOP
+        EXECUTE format('ALTER TABLE %s ALTER COLUMN %I DROP NOT NULL', target, c.name);
+    END LOOP;
     FOR c IN SELECT indexrelid::regclass AS name FROM pg_index WHERE indrelid = target AND indisunique LOOP
         EXECUTE format('DROP INDEX %s', c.name);
     END LOOP;
@@ -45,12 +48,12 @@ END
 $$;
 
 -- The statement of damage number i, and what of the table it touches.
-CREATE FUNCTION public.damage(seed bigint, i bigint, OUT target regclass, OUT relation text, OUT columns text[], OUT what text, OUT statement text, OUT unconstrained boolean)
+CREATE FUNCTION public.damage(seed bigint, i bigint, OUT target regclass, OUT relation text, OUT columns text[], OUT what text, OUT statement text, OUT unconstrained boolean, OUT user_id bigint)
 LANGUAGE plpgsql AS $$
 DECLARE
     place  tid;
     other  tid;
-    kind   text := (ARRAY['change', 'change', 'change', 'change', 'change', 'delete', 'duplicate', 'swap', 'insert'])[1 + public.pick(seed, i, 'kind', 9)];
+    kind   text := (ARRAY['change', 'change', 'change', 'change', 'change', 'delete', 'duplicate', 'swap', 'insert', 'null'])[1 + public.pick(seed, i, 'kind', 10)];
     col    pg_attribute;
     cols   text;
     vals   text;
@@ -78,6 +81,8 @@ BEGIN
         WHEN 'change' THEN
             -- what is as it was is no damage
             statement := format('UPDATE %1$s d SET %2$I = %3$s WHERE d.ctid = %4$L AND d.%2$I::text IS DISTINCT FROM (%3$s)::text', target, col.attname, public.another(col.attname, col.atttypid, public.pick(seed, i, 'value', 1000)), place);
+        WHEN 'null' THEN
+            statement := format('UPDATE %1$s d SET %2$I = NULL WHERE d.ctid = %3$L AND d.%2$I IS NOT NULL', target, col.attname, place);
         WHEN 'delete' THEN
             columns := ARRAY['*'];
             statement := format('DELETE FROM %s d WHERE d.ctid = %L', target, place);
@@ -95,11 +100,57 @@ BEGIN
                 INTO vals FROM pg_attribute a WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped;
             statement := format('INSERT INTO %1$s (%2$s) OVERRIDING SYSTEM VALUE SELECT %3$s FROM %1$s d WHERE d.ctid = %4$L', target, cols, vals, place);
     END CASE;
+    EXECUTE format('SELECT to_jsonb(d) ->> ''user_id'' FROM %s d WHERE d.ctid = %L', target, place) INTO user_id;
     what := format('%s %s.%s%s: %s', kind, relation, columns[1], CASE WHEN unconstrained THEN ' without constraints' ELSE '' END, statement);
 END
 $$;
 
-CREATE FUNCTION public.plant(seed bigint, i bigint, OUT relation text, OUT outcome text, OUT what text) LANGUAGE plpgsql AS $$
+-- What a user's app, and an operator, call.  Damage may make it a refusal or an error of ours, and nothing else.
+CREATE TABLE public.calls (number integer GENERATED ALWAYS AS IDENTITY, statement text);
+INSERT INTO public.calls (statement) VALUES
+    ('economy.account(%1$s)'), ('economy.streak_state(%1$s)'), ('economy.streak_preview(%1$s, 3)'), ('economy.game_stats_me(%1$s)'), ('economy.statement(%1$s)'),
+    ('economy.level_of(%1$s, 50)'), ('economy.replay(%1$s, 0)'), ('economy.segment(%1$s)'), ('economy.verify_chain(%1$s)'),
+    ('(SELECT t.seq FROM economy.shop_transactions t WHERE t.user_id = %1$s) t, economy.receipt(%1$s, format(''P%1$s-%%s'', t.seq)), economy.verify_receipt(%1$s, format(''P%1$s-%%s'', t.seq))'),
+    ('(SELECT DISTINCT t.product_id, t.idempotency_key FROM economy.shop_transactions t WHERE t.user_id = %1$s) t, economy.purchase(%1$s, t.product_id, t.idempotency_key)'),
+    ('economy.shop_products p, economy.purchase(%1$s, p.product_id, ''dry'', dry_run => true), economy_internal.purchase_probe(%1$s, p.product_id)'),
+    ('economy.shop_products p, economy.purchase(%1$s, p.product_id, ''new'')'),
+    ('economy.purchases((SELECT jsonb_agg(jsonb_build_object(''user_id'', %1$s, ''product_id'', p.product_id, ''idempotency_key'', ''many'')) FROM economy.shop_products p))'),
+    ('(SELECT DISTINCT r.source, r.external_event_id FROM economy.reward_audit r WHERE r.user_id = %1$s AND r.source !~ ''^economy:'') r, economy.grant_reward(%1$s, r.source, r.external_event_id, 5, 20)'),
+    ('economy.grant_reward(%1$s, ''damage'', ''new'', 5, 2000)'),
+    ('economy.grant_rewards(''[{"user_id": %1$s, "source": "damage", "external_event_id": "g0", "gold": 5}, {"user_id": %1$s, "source": "damage", "external_event_id": "many", "gold": 5}]'')'),
+    ('economy.claim_daily_reward(%1$s)'), ('economy.set_streak(%1$s, 0, NULL, ''r'', ''a'')'), ('economy.set_streak(%1$s, 3, ''2026-05-02'', ''r'', ''a'', ''key'')'), ('economy.claim_daily_reward(%1$s)'),
+    ('(SELECT r.seq FROM economy.reward_audit r WHERE r.user_id = %1$s ORDER BY r.seq DESC) r, economy.revoke_reward(%1$s, format(''R%1$s-%%s'', r.seq), ''r'', ''a'', policy => ''take'')'),
+    ('(SELECT r.seq FROM economy.reward_audit r WHERE r.user_id = %1$s ORDER BY r.seq) r, economy.revoke_reward(%1$s, format(''R%1$s-%%s'', r.seq), ''r'', ''a'', gold => 0, idempotency_key => ''k'')'),
+    ('economy.adjust_gold(%1$s, 7, ''new'', ''r'', ''a'')'), ('economy.adjust_gold(%1$s, 100000, ''open'', ''damage'', ''damage'')'),
+    ('economy.games g, economy.record_action(%1$s, g.game, ''PLAY'', ''new'', 1, 2)'), ('(SELECT DISTINCT a.game, a.action_id FROM economy.user_actions a WHERE a.user_id = %1$s) a, economy.record_action(%1$s, a.game, ''PLAY'', a.action_id, 10, 10)'),
+    ('economy.record_actions((SELECT jsonb_agg(jsonb_build_object(''user_id'', %1$s, ''game'', g.game, ''action_type'', ''PLAY'', ''action_id'', ''many'', ''bet'', 1, ''win'', 2)) FROM economy.games g))'),
+    ('economy.set_timezone(%1$s, ''Asia/Tokyo'', ''k'')'), ('economy.update_profile(%1$s, ''{"a": 1}'', ''k'')'), ('economy.unlink_external_id(%1$s, ''k'')'), ('economy.link_external_id(%1$s, ''other'', ''l'')'),
+    ('economy.set_user_status(%1$s, ''suspended'', ''a'')'), ('economy.set_user_status(%1$s, ''active'', ''a'')'), ('economy.recommend(%1$s, ''home'')'),
+    ('(SELECT r.number FROM economy.recommendations r WHERE r.user_id = %1$s) r, economy.recommendation_feedback(format(''D%1$s-%%s'', r.number), ''click'')'),
+    ('economy.user_id_of(''u3'')'), ('economy.register(''u3'')'), ('economy.register(''brand new'')'), ('economy.changes(''start'', 10000)'), ('economy.health()'), ('economy.rfm_refresh_incremental()'), ('economy.rfm_refresh()'),
+    ('economy.rollup_stats()'), ('economy.prune(''6 days'')'), ('economy.learn_recommendations()'), ('economy.recommendation_stats()'), ('economy.segment_figures()'), ('economy.stats_parity()'), ('economy.win_rate_anomalies(''slot'')'),
+    ('economy.verify_anchor(economy.last_anchor())'), ('economy.add_stock(''summer_pack'', 2, ''a'')'), ('economy.add_stock(''summer_pack'', -1, ''a'')'), ('economy.remove_stock(''summer_pack'', ''a'')'),
+    ('economy.rotate_signing_key()'), ('economy.retire_signing_key(2)'), ('economy.anchor()'), ('economy.audit_sweep_incremental()');
+
+-- The errors of these calls that are none of ours; a call is undone, and so is its error.
+CREATE FUNCTION public.call_all(u bigint, OUT complaints text) LANGUAGE plpgsql AS $$
+DECLARE
+    c record;
+BEGIN
+    FOR c IN SELECT * FROM public.calls ORDER BY number LOOP
+        RAISE DEBUG 'call % of user %', c.number, u;
+        BEGIN
+            EXECUTE 'SELECT count(*) FROM ' || format(c.statement, u);
+        EXCEPTION WHEN OTHERS THEN
+            IF sqlstate !~ '^(XE|54|27|23|21|42704|42P10)' THEN
+                complaints := concat_ws(E'\n', complaints, format('%s %s: %s', c.statement, sqlstate, sqlerrm));
+            END IF;
+        END;
+    END LOOP;
+END
+$$;
+
+CREATE FUNCTION public.plant(seed bigint, i bigint, with_calls boolean, OUT relation text, OUT outcome text, OUT what text, OUT complaints text) LANGUAGE plpgsql AS $$
 DECLARE
     d        record;
     n        bigint;
@@ -140,21 +191,25 @@ BEGIN
         outcome := 'unseen';
         what := what || ': the sweep ended with ' || sqlerrm;
     END;
+    PERFORM set_config('economy.row_access', (ARRAY['auto', 'sql'])[1 + public.pick(seed, i, 'way', 2)], true);
+    complaints := CASE WHEN with_calls THEN public.call_all(coalesce(d.user_id, (SELECT min(u.user_id) FROM economy.users u))) END;
 END
 $$;
 
-CREATE FUNCTION public.plant_all(n bigint, seed bigint) RETURNS TABLE (number bigint, relation text, outcome text, what text) LANGUAGE plpgsql AS $$
+CREATE FUNCTION public.plant_all(n bigint, seed bigint, every integer) RETURNS TABLE (number bigint, relation text, outcome text, what text, complaints text) LANGUAGE plpgsql AS $$
 DECLARE
     p record;
 BEGIN
     FOR number IN 1 .. n LOOP
         BEGIN
-            SELECT * INTO p FROM public.plant(seed, number);
+            RAISE DEBUG 'damage % of seed %', number, seed;
+            SELECT * INTO p FROM public.plant(seed, number, number % every = 0);
             RAISE EXCEPTION USING ERRCODE = 'XT000', MESSAGE = 'undone';
         EXCEPTION WHEN SQLSTATE 'XT000' THEN
             relation := p.relation;
             outcome := p.outcome;
             what := p.what;
+            complaints := p.complaints;
         END;
         RETURN NEXT;
     END LOOP;

@@ -2,7 +2,7 @@
 -- made, and calls of helpers with what they were not made for.  Each has its
 -- code, and nothing is done.
 BEGIN;
-SELECT plan(75);
+SELECT plan(80);
 
 SELECT economy.register('pgtap errors') AS u \gset
 SELECT transaction_id AS granted FROM economy.grant_reward(:u, 'pgtap', 'e1', 100) \gset
@@ -48,7 +48,18 @@ FROM (VALUES
         'XE103 user {u} has an account and no row in economy.users'),
     ('no entry of the claim before the one that is revoked', $$SELECT set_config('economy.test_clock', to_char((pg_catalog.now() + interval '1 day') AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS+00'), true), economy.claim_daily_reward({u}); DELETE FROM economy.reward_audit WHERE user_id = {u} AND streak_day = 1$$,
         $$SELECT economy.revoke_reward({u}, (SELECT 'R{u}-' || seq FROM economy.reward_audit WHERE user_id = {u} AND streak_day = 2), 'r', 'a')$$,
-        'XE103 a claim of user {u} goes on from an entry that is missing in reward_audit'),
+        'XE103 a claim of user {u} goes on from an entry that is missing in reward_audit or has no streak'),
+    ('a claim that goes on from what is no claim', $$SELECT set_config('economy.test_clock', to_char((pg_catalog.now() + interval '1 day') AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS+00'), true), economy.claim_daily_reward({u}); UPDATE economy.reward_audit SET streak_before = 1 WHERE user_id = {u} AND streak_day = 2$$,
+        $$SELECT economy.revoke_reward({u}, (SELECT 'R{u}-' || seq FROM economy.reward_audit WHERE user_id = {u} AND streak_day = 2), 'r', 'a')$$,
+        'XE103 a claim of user {u} goes on from an entry that is missing in reward_audit or has no streak'),
+    ('a reversal without details', 'UPDATE economy.reward_audit SET details = NULL WHERE user_id = {u} AND seq = 2', format($$SELECT economy.revoke_reward({u}, %L, 'r', 'a', 10)$$, :'granted'),
+        'XE103 details of a reversal lack "gold"'),
+    ('no row of the user whose streak is set', 'ALTER TABLE economy.users DISABLE TRIGGER ALL; DELETE FROM economy.users WHERE user_id = {u}',
+        $$SELECT economy_internal.require_given(s.code, s.code = 'USER_NOT_FOUND') FROM economy.set_streak({u}, 0, NULL, 'r', 'a') s$$, 'no error'),
+    ('a change that does not say what was before', $$SELECT economy.update_profile({u}, '{"a": 1}', 'k'); ALTER TABLE economy.user_changes DISABLE TRIGGER ALL; UPDATE economy.user_changes SET before = NULL WHERE user_id = {u}$$,
+        $$SELECT economy.update_profile({u}, '{"a": 1}', 'k')$$, 'XE103 entry 4 of user {u} does not say what it changed'),
+    ('a column that may be null', 'ALTER TABLE economy.reward_audit ALTER source DROP NOT NULL', 'SELECT economy.claim_daily_reward({u})',
+        'XE105 column "source" of table economy.reward_audit is no longer NOT NULL'),
     ('a key that is none', $$UPDATE economy.signing_keys SET material = E'\\x00' WHERE state = 'active'$$, $$SELECT economy.purchase({u}, 'pgtap errors', 'k')$$,
         'XE104 signing key version ' || :key || ' is damaged'),
     ('a result type of another version', 'ALTER TYPE economy.grant_result ADD ATTRIBUTE more text', $$SELECT economy.grant_reward({u}, 'pgtap', 'e2', 1)$$,
