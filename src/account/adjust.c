@@ -55,7 +55,7 @@ enum
 
 PG_FUNCTION_INFO_V1(eco_adjust_gold);
 
-static void tell(const EcoRow *row, EcoListener *listener);
+static void tell(const EcoRow *row, const void *beside, EcoListener *listener);
 
 const EcoJournal eco_adjustments = {
 	.letter = 'G',
@@ -164,10 +164,11 @@ eco_adjust_gold(PG_FUNCTION_ARGS)
 
 /* Who did it and why is not for listeners. */
 static void
-tell(const EcoRow *row, EcoListener *listener)
+tell(const EcoRow *row, const void *beside, EcoListener *listener)
 {
 	EcoEvent	event;
 
+	(void) beside;
 	eco_event_begin(&event, ECO_PROFILE_UPDATE, NULL, &eco_adjustments, row);
 	eco_json_str(&event.json, "field", "gold");
 	eco_json_int(&event.json, "before",

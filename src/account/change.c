@@ -74,7 +74,7 @@ static void require_same(const Change *change, Datum after);
 static void require_user(int64 user_id, EcoCallState state);
 static bool try_update(Change *change);
 static void link_id(EcoResult *result, Change *change, const EcoText *external_id);
-static void tell(const EcoRow *row, EcoListener *listener);
+static void tell(const EcoRow *row, const void *beside, EcoListener *listener);
 static void tell_keys(EcoEvent *event, const EcoRow *row);
 
 const EcoJournal eco_user_entries = {
@@ -559,12 +559,13 @@ try_update(Change *change)
 
 /* Who did it and why is not for listeners, nor what stands in a profile. */
 static void
-tell(const EcoRow *row, EcoListener *listener)
+tell(const EcoRow *row, const void *beside, EcoListener *listener)
 {
 	bool		is_profile = change_is(row, UCH_FIELD,
 									   CStringGetTextDatum(eco_user_field_names[ECO_USER_PROFILE]));
 	EcoEvent	event;
 
+	(void) beside;
 	eco_event_begin(&event, ECO_PROFILE_UPDATE, NULL, &eco_user_entries, row);
 	eco_event_text(&event, "field", row, UCH_FIELD);
 	if (is_profile)

@@ -175,8 +175,8 @@ FROM (VALUES
                 "win": 10, "outcome": "win", "seq": 3, "gold_delta": 5, "xp_delta": 0,
                 "gold": 25, "experience_points": 500}}'),
     ('stats_delta', 1,
-     'What an action added to the user''s statistics of its game, and the totals when the event '
-     'was told: later actions may already be in them.',
+     'What an action added to the user''s statistics of its game, and the totals: those right '
+     'after it, or, where the entry was read to be told, those of then, with later actions.',
      '^A[0-9]+-[0-9]+/stats$', 'never',
      '{"game": {"type": "string", "minLength": 1, "maxLength": 64},
        "total_delta": {"const": 1},

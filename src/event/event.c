@@ -25,7 +25,8 @@
 static void tell_kept(const EcoEntries *entries, EcoListener *listener);
 static void tell_found(const EcoEntries *entries, EcoListener *listener);
 static void tell_stream(const EcoEntries *entries, EcoListener *listener);
-static void tell(const EcoJournal *journal, const EcoRow *row, EcoListener *listener);
+static void tell(const EcoJournal *journal, const EcoRow *row, const void *beside,
+				 EcoListener *listener);
 static void notify(EcoListener *listener, const EcoEvent *event);
 
 #define ECO_TIME_MAX 64
@@ -171,12 +172,13 @@ tell_kept(const EcoEntries *entries, EcoListener *listener)
 {
 	const char *at = entries->rows;
 	const EcoJournal *journal;
+	const void *beside;
 	EcoRow		row;
 
 	for (int64 seq = entries->first; seq <= entries->last; seq++)
 	{
-		at = eco_flat_read(at, &journal, &row);
-		tell(journal, &row, listener);
+		at = eco_flat_read(at, &journal, &row, &beside);
+		tell(journal, &row, beside, listener);
 	}
 }
 
@@ -190,7 +192,7 @@ tell_found(const EcoEntries *entries, EcoListener *listener)
 	if (journal == NULL)
 		ECO_ERROR(ECO_LEDGER_DAMAGED, errmsg("no journal has the letter \"%c\"", entries->letter));
 	if (eco_row_find(journal->table, entries->user_id, 0, 2, key, &row))
-		tell(journal, &row, listener);
+		tell(journal, &row, NULL, listener);
 }
 
 static void
@@ -202,7 +204,7 @@ tell_stream(const EcoEntries *entries, EcoListener *listener)
 
 	while ((row = eco_stream_next(stream, &journal)) != NULL &&
 		   eco_row_int(row, ECO_COL_SEQ) <= entries->last)
-		tell(journal, row, listener);
+		tell(journal, row, NULL, listener);
 	eco_stream_end(stream);
 }
 
@@ -211,7 +213,7 @@ tell_stream(const EcoEntries *entries, EcoListener *listener)
  * one that failed before.
  */
 static void
-tell(const EcoJournal *journal, const EcoRow *row, EcoListener *listener)
+tell(const EcoJournal *journal, const EcoRow *row, const void *beside, EcoListener *listener)
 {
 	static MemoryContext context = NULL;
 	MemoryContext old_context;
@@ -222,7 +224,7 @@ tell(const EcoJournal *journal, const EcoRow *row, EcoListener *listener)
 		context = AllocSetContextCreate(TopMemoryContext, "economy event", ALLOCSET_SMALL_SIZES);
 	MemoryContextReset(context);
 	old_context = MemoryContextSwitchTo(context);
-	journal->tell(row, listener);
+	journal->tell(row, beside, listener);
 	MemoryContextSwitchTo(old_context);
 }
 

@@ -61,7 +61,7 @@ EcoTable	eco_accounts = {
 	.keys = {{1, {ACC_USER_ID}}},
 };
 
-void		(*eco_entry_posted_hook) (const EcoJournal *journal, const EcoRow *row) = NULL;
+void		(*eco_entry_posted_hook) (const EcoEntry *entry) = NULL;
 bool		(*eco_entry_live_hook) (void) = NULL;
 
 /* of all accounts: when it rises during a write, a trigger has made entries */
@@ -241,6 +241,7 @@ eco_entry_init(EcoEntry *entry, const EcoJournal *journal)
 	entry->gold_delta = 0;
 	entry->xp_delta = 0;
 	entry->freezes_delta = 0;
+	entry->beside = NULL;
 }
 
 void
@@ -303,7 +304,7 @@ eco_entries_write(EcoEntry **entries, int n)
 	{
 		eco_async_note(entries[i]->journal);
 		if (eco_entry_posted_hook != NULL)
-			eco_entry_posted_hook(entries[i]->journal, rows[i]);
+			eco_entry_posted_hook(entries[i]);
 	}
 	if (n > 0)
 		eco_rows_insert(rows, n, eco_row_int(rows[0], ECO_COL_USER_ID));

@@ -42,6 +42,8 @@ typedef struct EcoEntry
 	int64		gold_delta;
 	int64		xp_delta;
 	int32		freezes_delta;	/* streak freezes bought or used up */
+	void	   *beside;			/* told with the row, journal->beside_bytes of
+								 * it; NULL: what it says is read */
 
 	/* set by eco_entry_post() */
 	int64		seq;
@@ -135,6 +137,6 @@ extern uint64 eco_account_flushes(void);
 extern bool (*eco_entry_live_hook) (void);
 
 /* Called for every new entry, if set, before its row is inserted. */
-extern void (*eco_entry_posted_hook) (const EcoJournal *journal, const EcoRow *row);
+extern void (*eco_entry_posted_hook) (const EcoEntry *entry);
 
 #endif

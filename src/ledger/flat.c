@@ -7,12 +7,15 @@
 #include "errors.h"
 #include "ledger/flat.h"
 
+/* Eight bytes, behind which all is aligned. */
 typedef struct Header
 {
-	uint32		bytes;			/* with this header */
+	uint32		nulls;			/* a bit for each column */
+	uint16		bytes;			/* with this header */
 	char		letter;			/* of the journal */
-	bool		isnull[ECO_MAX_COLUMNS];
 } Header;
+
+StaticAssertDecl(ECO_MAX_COLUMNS <= 32, "a column has no bit");
 
 static inline bool
 is_text(Oid type)
@@ -26,44 +29,67 @@ is_long(Oid type)
 	return type == INT8OID || type == TIMESTAMPTZOID;
 }
 
-Size
-eco_flat_write(const EcoJournal *journal, const EcoRow *row, char *flat)
+static inline uint32
+null_bit(int column)
 {
+	return (uint32) 1 << column;
+}
+
+/* Write a value, which starts at *at; false: it does not fit. */
+static bool
+write_value(Oid type, Datum value, char *flat, Size *at)
+{
+	const char *text = DatumGetPointer(value);
+	int64		number;
+	Size		bytes;
+
+	if (is_text(type) && (VARATT_IS_EXTERNAL(text) || VARATT_IS_COMPRESSED(text)))
+		return false;
+	bytes = is_text(type) ? VARSIZE_ANY(text) : sizeof(int64);
+	if (*at + bytes > ECO_FLAT_MAX)
+		return false;
+	if (is_text(type))
+		memcpy(flat + *at, text, bytes);
+	else
+	{
+		number = is_long(type) ? DatumGetInt64(value) : (int64) value;
+		memcpy(flat + *at, &number, sizeof(number));
+	}
+	*at = MAXALIGN(*at + bytes);
+	return true;
+}
+
+Size
+eco_flat_write(const EcoEntry *entry, char *flat)
+{
+	const EcoJournal *journal = entry->journal;
 	const EcoTable *table = journal->table;
-	Header	   *header = (Header *) flat;
+	const EcoRow *row = &entry->row;
+	Size		beside = journal->beside_bytes;
+	Header		header = {.letter = journal->letter};
 	Size		at = MAXALIGN(sizeof(Header));
 
-	header->letter = journal->letter;
+	if (beside > 0 && entry->beside == NULL)
+		return 0;
 	for (int i = 0; i < table->ncolumns; i++)
 	{
-		Oid			type = table->columns[i].type;
-		const char *value = DatumGetPointer(row->values[i]);
-		int64		number;
-		Size		bytes;
-
-		header->isnull[i] = row->isnull[i] || eco_is_of_proof(journal, i);
-		if (header->isnull[i])
-			continue;
-		if (is_text(type) && (VARATT_IS_EXTERNAL(value) || VARATT_IS_COMPRESSED(value)))
+		if (row->isnull[i] || eco_is_of_proof(journal, i))
+			header.nulls |= null_bit(i);
+		else if (!write_value(table->columns[i].type, row->values[i], flat, &at))
 			return 0;
-		bytes = is_text(type) ? VARSIZE_ANY(value) : sizeof(int64);
-		if (at + bytes > ECO_FLAT_MAX)
-			return 0;
-		if (is_text(type))
-			memcpy(flat + at, value, bytes);
-		else
-		{
-			number = is_long(type) ? DatumGetInt64(row->values[i]) : (int64) row->values[i];
-			memcpy(flat + at, &number, bytes);
-		}
-		at = MAXALIGN(at + bytes);
 	}
-	header->bytes = (uint32) at;
+	if (at + MAXALIGN(beside) > ECO_FLAT_MAX)
+		return 0;
+	if (beside > 0)
+		memcpy(flat + at, entry->beside, beside);
+	at += MAXALIGN(beside);
+	header.bytes = (uint16) at;
+	memcpy(flat, &header, sizeof(header));
 	return at;
 }
 
 const char *
-eco_flat_read(const char *flat, const EcoJournal **journal, EcoRow *row)
+eco_flat_read(const char *flat, const EcoJournal **journal, EcoRow *row, const void **beside)
 {
 	const Header *header = (const Header *) flat;
 	const EcoTable *table;
@@ -79,9 +105,9 @@ eco_flat_read(const char *flat, const EcoJournal **journal, EcoRow *row)
 		Oid			type = table->columns[i].type;
 		int64		number;
 
-		row->isnull[i] = header->isnull[i];
-		if (row->isnull[i])
+		if ((header->nulls & null_bit(i)) != 0)
 			continue;
+		row->isnull[i] = false;
 		if (is_text(type))
 		{
 			row->values[i] = PointerGetDatum(at);
@@ -92,6 +118,7 @@ eco_flat_read(const char *flat, const EcoJournal **journal, EcoRow *row)
 		row->values[i] = is_long(type) ? Int64GetDatum(number) : (Datum) number;
 		at += MAXALIGN(sizeof(number));
 	}
+	*beside = (*journal)->beside_bytes > 0 ? at : NULL;
 	return flat + header->bytes;
 }
 

@@ -59,10 +59,12 @@ typedef struct EcoJournal
 
 	/*
 	 * Tells the events of a row, see event/event.h; NULL: there are none. To
-	 * do so it reads these tables.
+	 * do so it reads these tables, unless it has so many bytes beside the
+	 * row, EcoEntry.beside of the entry when it was made; else that is NULL.
 	 */
 	EcoTable   *const *tell_tables;
-	void		(*tell) (const EcoRow *row, struct EcoListener *listener);
+	Size		beside_bytes;
+	void		(*tell) (const EcoRow *row, const void *beside, struct EcoListener *listener);
 	uint32		types;			/* ECO_TYPE_BIT() of what it tells */
 } EcoJournal;
 
@@ -78,6 +80,13 @@ static inline bool
 eco_journal_is_signed(const EcoJournal *journal)
 {
 	return journal->signature_column != 0;
+}
+
+/* Whether tables are read to tell an entry that was handed over. */
+static inline bool
+eco_journal_reads_to_tell(const EcoJournal *journal)
+{
+	return journal->tell_tables != NULL && journal->beside_bytes == 0;
 }
 
 /* Whether the column is the hash, or made from it or from others: no hash covers it. */

@@ -76,7 +76,8 @@ eco_tell_open(EcoAccess access)
 	int			n = 0;
 
 	for (int i = 0; i < eco_journal_count(); i++)
-		n = append(tables, n, eco_journal_get(i)->tell_tables);
+		if (eco_journal_reads_to_tell(eco_journal_get(i)))
+			n = append(tables, n, eco_journal_get(i)->tell_tables);
 	tables[n] = NULL;
 	return eco_tables_open(access, tables);
 }

@@ -20,7 +20,7 @@ extern EcoOpenTables *eco_stream_open(EcoAccess access, EcoTable *const *further
 /* The same, the further tables being those from which journals tell their events. */
 extern EcoOpenTables *eco_told_open(EcoAccess access);
 
-/* Those further tables alone, for entries whose rows are at hand. */
+/* Those further tables alone, where entries were handed over with what is beside their rows. */
 extern EcoOpenTables *eco_tell_open(EcoAccess access);
 
 /* Open every journal and the further tables, without the account. */

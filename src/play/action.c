@@ -35,6 +35,15 @@ static EcoTable user_actions = {
 	.digest = ACT_DIGEST,
 };
 
+/* What events tell of the statistics; beside an action's row those right after it. */
+typedef struct Totals
+{
+	int64		wins;
+	int64		losses;
+	int64		draws;
+	int64		max_win;
+} Totals;
+
 static const char *const outcome_words[] = {NULL, "win", "loss", "draw"};
 
 static const char *check_rules(const EcoAccount *account, const EcoGameStats *stats,
@@ -42,10 +51,10 @@ static const char *check_rules(const EcoAccount *account, const EcoGameStats *st
 static void set_detail(EcoResult *result, EcoDetail *detail);
 static void refuse_pruned(const EcoAction *action, int64 seq, EcoResult *result);
 static void set_stats(EcoResult *result, const EcoGameStats *stats);
-static void tell(const EcoRow *row, EcoListener *listener);
-static void tell_stats(const EcoRow *row, EcoListener *listener);
-static bool find_stats(const EcoRow *row, EcoFigures *figures);
-static void put_stats(EcoJson *json, const EcoRow *row, const EcoFigures *figures);
+static void tell(const EcoRow *row, const void *beside, EcoListener *listener);
+static void tell_stats(const EcoRow *row, const Totals *totals, EcoListener *listener);
+static const Totals *find_totals(const EcoRow *row, Totals *totals);
+static void put_stats(EcoJson *json, const EcoRow *row, const Totals *totals);
 
 EcoTable   *const eco_action_tables[] = {&eco_accounts, &eco_game_stats_more, NULL};
 EcoTable   *const eco_action_tables_of_new[] = {&eco_games, &eco_pruned_actions, NULL};
@@ -56,6 +65,7 @@ const EcoJournal eco_actions = {
 	.light = true,
 	.table = &user_actions,
 	.tell_tables = eco_action_tables,
+	.beside_bytes = sizeof(Totals),
 	.tell = tell,
 	.types = ECO_TYPE_BIT(ECO_USER_ACTION) | ECO_TYPE_BIT(ECO_STATS_DELTA),
 };
@@ -160,6 +170,7 @@ eco_action_entry(const EcoAction *action, EcoEntry *entry)
 	EcoRow	   *row = &entry->row;
 
 	eco_entry_init(entry, &eco_actions);
+	entry->beside = palloc(sizeof(Totals));
 	entry->gold_delta = action->win - action->bet;
 	eco_row_set(row, ACT_BET, Int64GetDatum(action->bet));
 	eco_row_set(row, ACT_WIN, Int64GetDatum(action->win));
@@ -171,11 +182,21 @@ eco_action_entry(const EcoAction *action, EcoEntry *entry)
 		eco_row_set(row, ACT_DETAILS, JsonbPGetDatum(action->details));
 }
 
+static void
+set_totals(Totals *totals, const EcoFigures *figures)
+{
+	*totals = (Totals)
+	{
+		.wins = figures->wins, .losses = figures->losses,
+			.draws = figures->draws, .max_win = figures->max_win
+	};
+}
+
 void
-eco_action_made(const EcoAction *action, const EcoEntry *entry, EcoGameStats *stats,
-				EcoResult *result)
+eco_action_made(const EcoAction *action, EcoEntry *entry, EcoGameStats *stats, EcoResult *result)
 {
 	eco_stats_count(stats, action, derive(action), entry->created_at);
+	set_totals(entry->beside, &stats->figures);
 	eco_result_outcome(result, "new", "OK");
 	eco_result_entry(result, &eco_actions, &entry->row);
 	eco_result_set(result, ACTION_GOLD_DELTA, Int64GetDatum(entry->gold_delta));
@@ -273,13 +294,20 @@ set_stats(EcoResult *result, const EcoGameStats *stats)
 	eco_result_set(result, ACTION_MAX_WIN, Int64GetDatum(f->max_win));
 }
 
-/* One event, or two; by setting the same for all who are told. */
+/*
+ * One event, or two; by setting the same for all who are told.  Where the totals were
+ * not handed over, they are those of now.
+ */
 static void
-tell(const EcoRow *row, EcoListener *listener)
+tell(const EcoRow *row, const void *beside, EcoListener *listener)
 {
+	bool		with_action = eco_notify_stats == ECO_STATS_WITH_ACTION;
+	const Totals *totals = beside;
+	Totals		found;
 	EcoEvent	event;
-	EcoFigures	stats;
 
+	if (totals == NULL && (with_action || !eco_is_deaf(listener, ECO_STATS_DELTA)))
+		totals = find_totals(row, &found);
 	eco_event_begin(&event, ECO_USER_ACTION, NULL, &eco_actions, row);
 	eco_event_text(&event, "game", row, ACT_GAME);
 	eco_event_text(&event, "action_type", row, ACT_TYPE);
@@ -287,40 +315,45 @@ tell(const EcoRow *row, EcoListener *listener)
 	eco_json_int(&event.json, "bet", eco_row_int(row, ACT_BET));
 	eco_json_int(&event.json, "win", eco_row_int(row, ACT_WIN));
 	eco_event_text(&event, "outcome", row, ACT_OUTCOME);
-	if (eco_notify_stats == ECO_STATS_WITH_ACTION && find_stats(row, &stats))
+	if (with_action && totals != NULL)
 	{
 		eco_json_open(&event.json, "stats", '{');
-		put_stats(&event.json, row, &stats);
+		put_stats(&event.json, row, totals);
 		eco_json_close(&event.json, '}');
 	}
 	eco_event_end(&event, row, listener);
-	if (eco_notify_stats != ECO_STATS_WITH_ACTION && !eco_is_deaf(listener, ECO_STATS_DELTA))
-		tell_stats(row, listener);
+	if (!with_action && totals != NULL)
+		tell_stats(row, totals, listener);
 }
 
 static void
-tell_stats(const EcoRow *row, EcoListener *listener)
+tell_stats(const EcoRow *row, const Totals *totals, EcoListener *listener)
 {
 	EcoEvent	event;
-	EcoFigures	stats;
 
-	if (!find_stats(row, &stats))
+	if (eco_is_deaf(listener, ECO_STATS_DELTA))
 		return;
 	eco_event_begin(&event, ECO_STATS_DELTA, "stats", &eco_actions, row);
 	eco_event_text(&event, "game", row, ACT_GAME);
-	put_stats(&event.json, row, &stats);
+	put_stats(&event.json, row, totals);
 	eco_event_end(&event, row, listener);
 }
 
-static bool
-find_stats(const EcoRow *row, EcoFigures *figures)
+/* NULL: there are none. */
+static const Totals *
+find_totals(const EcoRow *row, Totals *totals)
 {
-	return eco_stats_find(eco_row_int(row, ECO_COL_USER_ID), row->values[ACT_GAME], figures);
+	EcoFigures	figures;
+
+	if (!eco_stats_find(eco_row_int(row, ECO_COL_USER_ID), row->values[ACT_GAME], &figures))
+		return NULL;
+	set_totals(totals, &figures);
+	return totals;
 }
 
-/* What the action added, and the totals of now, which may count later actions. */
+/* What the action added, and the totals. */
 static void
-put_stats(EcoJson *json, const EcoRow *row, const EcoFigures *figures)
+put_stats(EcoJson *json, const EcoRow *row, const Totals *totals)
 {
 	text	   *outcome = DatumGetTextPP(row->values[ACT_OUTCOME]);
 	char		first = *VARDATA_ANY(outcome);
@@ -331,9 +364,9 @@ put_stats(EcoJson *json, const EcoRow *row, const EcoFigures *figures)
 	eco_json_int(json, "draws_delta", first == 'd');
 	eco_json_int(json, "bet_delta", eco_row_int(row, ACT_BET));
 	eco_json_int(json, "win_delta", eco_row_int(row, ACT_WIN));
-	eco_json_int(json, "total", eco_figures_total(figures));
-	eco_json_int(json, "wins", figures->wins);
-	eco_json_int(json, "losses", figures->losses);
-	eco_json_int(json, "draws", figures->draws);
-	eco_json_int(json, "max_win", figures->max_win);
+	eco_json_int(json, "total", totals->wins + totals->losses + totals->draws);
+	eco_json_int(json, "wins", totals->wins);
+	eco_json_int(json, "losses", totals->losses);
+	eco_json_int(json, "draws", totals->draws);
+	eco_json_int(json, "max_win", totals->max_win);
 }

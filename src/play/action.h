@@ -92,7 +92,7 @@ extern bool eco_action_try(const EcoAction *action, const EcoAccount *account,
 extern void eco_action_entry(const EcoAction *action, EcoEntry *entry);
 
 /* Counts it, too. */
-extern void eco_action_made(const EcoAction *action, const EcoEntry *entry,
+extern void eco_action_made(const EcoAction *action, EcoEntry *entry,
 							struct EcoGameStats *stats, EcoResult *result);
 
 /* The answer when the entry has been made by a call before; the statistics are those of now. */

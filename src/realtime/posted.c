@@ -46,7 +46,7 @@ static bool has_live = false;	/* some of them are for the relay */
 static EcoRing *woken = NULL;	/* to be woken after the commit */
 
 static bool is_live(void);
-static void note(const EcoJournal *journal, const EcoRow *row);
+static void note(const EcoEntry *entry);
 static void at_end_of_transaction(XactEvent event, void *arg);
 static void at_end_of_savepoint(SubXactEvent event, SubTransactionId mine,
 								SubTransactionId parent, void *arg);
@@ -105,11 +105,11 @@ make_room(void)
 
 /* Keep the row behind the others; its bytes, or 0 when it is to be read. */
 static uint32
-keep(const EcoJournal *journal, const EcoRow *row)
+keep(const EcoEntry *entry)
 {
 	if (!make_room())
 		return 0;
-	return (uint32) eco_flat_write(journal, row, rows + kept_bytes());
+	return (uint32) eco_flat_write(entry, rows + kept_bytes());
 }
 
 /* Let the last item have another entry; false when it is none that follows. */
@@ -131,8 +131,9 @@ append(const EcoPosted *next, int level)
 }
 
 static void
-note(const EcoJournal *journal, const EcoRow *row)
+note(const EcoEntry *entry)
 {
+	const EcoRow *row = &entry->row;
 	int			level = GetCurrentTransactionNestLevel();
 	EcoPosted	next;
 
@@ -140,12 +141,12 @@ note(const EcoJournal *journal, const EcoRow *row)
 		return;
 	next = (EcoPosted)
 	{
-		.user_id = eco_row_int(row, ECO_COL_USER_ID), .journal = journal->letter
+		.user_id = eco_row_int(row, ECO_COL_USER_ID), .journal = entry->journal->letter
 	};
 	next.first = next.last = eco_row_int(row, ECO_COL_SEQ);
 	next.live = DatumGetBool(row->values[ECO_COL_LIVE]);
 	next.rows = kept_bytes();
-	next.rows_bytes = keep(journal, row);
+	next.rows_bytes = keep(entry);
 	has_live |= next.live;
 	if (append(&next, level))
 		return;

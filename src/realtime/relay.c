@@ -473,7 +473,7 @@ needs_of(const EcoEntries *entries)
 
 	if (entries->rows == NULL)
 		return NEEDS_JOURNALS;
-	return journal == NULL || journal->tell_tables != NULL ? NEEDS_TABLES : NEEDS_NOTHING;
+	return journal == NULL || eco_journal_reads_to_tell(journal) ? NEEDS_TABLES : NEEDS_NOTHING;
 }
 
 /* Tell entries, some at once; tell_gathered() tells the last ones. */

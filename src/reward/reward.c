@@ -46,7 +46,7 @@ EcoTable	eco_reward_audit = {
 	.digest = RWD_DIGEST,
 };
 
-static void tell(const EcoRow *row, EcoListener *listener);
+static void tell(const EcoRow *row, const void *beside, EcoListener *listener);
 static void tell_level(const EcoRow *row, int32 level, int32 before, EcoListener *listener);
 
 const EcoJournal eco_rewards = {
@@ -87,12 +87,13 @@ eco_reward_answer(EcoResult *result, int column, const EcoRow *row)
 }
 
 static void
-tell(const EcoRow *row, EcoListener *listener)
+tell(const EcoRow *row, const void *beside, EcoListener *listener)
 {
 	EcoEvent	event;
 	int32		before;
 	int32		level = level_change(row, &before);
 
+	(void) beside;
 	eco_event_begin(&event, ECO_REWARD_GRANTED, NULL, &eco_rewards, row);
 	eco_event_text(&event, "source", row, RWD_SOURCE);
 	eco_event_text(&event, "external_event_id", row, RWD_EVENT_ID);

@@ -34,7 +34,7 @@ EcoTable	eco_shop_transactions = {
 	.digest = TXN_DIGEST,
 };
 
-static void tell(const EcoRow *row, EcoListener *listener);
+static void tell(const EcoRow *row, const void *beside, EcoListener *listener);
 
 const EcoJournal eco_purchases = {
 	.letter = 'P',
@@ -47,10 +47,11 @@ const EcoJournal eco_purchases = {
 };
 
 static void
-tell(const EcoRow *row, EcoListener *listener)
+tell(const EcoRow *row, const void *beside, EcoListener *listener)
 {
 	EcoEvent	event;
 
+	(void) beside;
 	eco_event_begin(&event, ECO_PURCHASE_UPDATE, NULL, &eco_purchases, row);
 	eco_event_text(&event, "product_id", row, TXN_PRODUCT_ID);
 	eco_event_text(&event, "category", row, TXN_CATEGORY);

@@ -8,6 +8,7 @@ use FindBin;
 use lib "$FindBin::Bin/..";
 use EconomyTest;
 use EventTest;
+use JSON::PP qw(encode_json);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -129,6 +130,107 @@ $dbh->do('RELEASE c');
 spend($crowd[2], 1);
 $dbh->commit;
 is(told_as_read('savepoints', $before), 0, 'and no row is read');
+
+# the statistics that an action is handed over with are those right after it, whatever came
+# later; nothing is read for them
+sub totals
+{
+	my ($user) = @_;
+	return join ' ', map { join '/', @{ $_->{event}{data} }{qw(game total wins losses draws max_win)} } grep { $_->{user} == $user && $_->{channel} eq 'stats_delta' } hear($ear);
+}
+
+sub play
+{
+	my ($user, @rounds) = @_;
+	return map { id(q{record_action(?, ?, 'T', ?, ?, ?, NULL, ?)}, $user, $_->[0], 't' . ++$key, @$_[ 1 .. 3 ]) } @rounds;
+}
+
+sub play_many
+{
+	my ($user, @rounds) = @_;
+	my @objects = map { { user_id => $user, game => $_->[0], action_type => 'T', action_id => 't' . ++$key, bet => $_->[1], win => $_->[2] } } @rounds;
+	return @{ $dbh->selectcol_arrayref('SELECT transaction_id FROM economy.record_actions(?)', undef, encode_json(\@objects)) };
+}
+
+sub is_told_of
+{
+	my ($name, $user, $last, $expected, $read) = @_;
+	until_heard($ear, "$last/stats");
+	settled();
+	is(totals($user), $expected, $name);
+	is(read_back() - $before, $read // 0, 'and so many rows are read');
+	$before = read_back();
+	return;
+}
+
+my @rounds = ([ 'slot', 1, 3 ], [ 'go', 1, 0 ], [ 'slot', 2, 2 ], [ 'slot', 5, 9 ], [ 'go', 0, 4 ]);
+my $after = 'slot/1/1/0/0/3 go/1/0/1/0/0 slot/2/1/0/1/3 slot/3/2/0/1/9 go/2/1/1/0/4';
+my $spilled = add_user($dbh, 'spilled', 1000);
+$dbh->do(q{SELECT economy.register_game(repeat(chr(97 + g), 64)) FROM generate_series(0, 15) g});
+play($spilled, map { [ chr(97 + $_) x 64, 1, 1 ] } 0 .. 15);
+ok(value($dbh, 'SELECT count(*) FROM economy_internal.game_stats_more WHERE user_id = ?', $spilled), 'statistics in rows of their own');
+told_as_read('many games', 0);
+$before = read_back();
+foreach my $how ([ 'singly', \&play ], [ 'in a batch', \&play_many ])
+{
+	foreach my $way (qw(auto sql))
+	{
+		my $user = add_user($dbh, "totals $how->[0] $way", 1000);
+
+		$dbh->do("SET economy.row_access = $way");
+		kill STOP => relay() or die 'no relay';
+		my @ids = $how->[1]->($user, @rounds);
+		kill CONT => relay();
+		is_told_of("totals, $how->[0], $way", $user, $ids[-1], $after);
+	}
+	my @at = $how->[1]->($spilled, [ 'p' x 64, 1, 7 ], [ 'p' x 64, 2, 1 ]);
+	my @then = $how->[0] eq 'singly' ? ("2/1/0/1/7", "3/1/1/1/7") : ("4/2/1/1/7", "5/2/2/1/7");
+	is_told_of("totals of a game in a row of its own, $how->[0]", $spilled, $at[-1], join ' ', map { "p" x 64 . "/$_" } @then);
+	@{ $ear->{heard} } = ();
+}
+$dbh->do('RESET economy.row_access');
+
+my $player = add_user($dbh, 'player', 1000);
+$dbh->begin_work;
+$dbh->do('SAVEPOINT a');
+play($player, [ 'slot', 1, 100 ]);
+$dbh->do('ROLLBACK TO a');
+my ($kept) = play($player, [ 'slot', 1, 2 ], [ 'slot', 1, 0 ]);
+$dbh->do('SAVEPOINT b');
+my ($newest) = play($player, [ 'slot', 1, 5 ]);
+$dbh->commit;
+is_told_of('not of what a savepoint took back', $player, $newest, 'slot/1/1/0/0/2 slot/2/1/1/0/2 slot/3/2/1/0/5');
+@{ $ear->{heard} } = ();
+
+# one that is too large is read, with the statistics of when it is told
+kill STOP => relay();
+($newest) = reverse play($player, [ 'slot', 1, 1, long(1500) ], [ 'slot', 1, 0 ]);
+kill CONT => relay();
+is_told_of('totals of now, of an action that is read', $player, $newest, 'slot/5/2/2/1/5 slot/5/2/2/1/5', 1);
+@{ $ear->{heard} } = ();
+
+$dbh->do('SET economy.notify = inline');
+($newest) = (play($player, [ 'slot', 1, 1 ]))[0];
+is_told_of('inline', $player, $newest, 'slot/6/2/2/2/5');
+$dbh->begin_work;
+($newest) = reverse play($player, [ 'slot', 1, 1 ], [ 'slot', 1, 1 ]);
+$dbh->commit;
+is_told_of('several, inline', $player, $newest, 'slot/6/2/2/2/5 slot/7/2/2/3/5 slot/8/2/2/4/5');
+$dbh->do('RESET economy.notify');
+@{ $ear->{heard} } = ();
+
+# whoever holds the tables that statistics stand in does not keep the relay waiting
+kill STOP => relay();
+($newest) = reverse play($player, [ 'go', 1, 1 ], [ 'go', 2, 3 ]);
+my $holder = connect_to($node);
+$holder->begin_work;
+$holder->do('LOCK economy.accounts, economy.user_actions, economy_internal.game_stats_more');
+kill CONT => relay();
+is_told_of('while the tables are held', $player, $newest, 'go/1/0/0/1/1 go/2/1/0/1/3');
+$holder->rollback;
+$holder->disconnect;
+@{ $ear->{heard} } = ();
+$cursor = (feed($dbh, undef))[1];
 
 # more than the relay tells in a step, as one item without rows
 my $heap = add_user($dbh, 'heap', 10000);
