@@ -5,7 +5,6 @@
 #include "core/json.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #define ONES (UINT64_MAX / 255) /* each byte is 1 */
 
@@ -40,11 +39,41 @@ put_char(EcoJson *json, char c)
 	put(json, &c, 1);
 }
 
-/* Whether one of eight bytes is below `limit`, which is at most 128. */
-static inline bool
-has_less(uint64_t bytes, uint8_t limit)
+/* The high bit of each of eight bytes that are below `limit`, which is at most 128, or more. */
+static inline uint64_t
+below(uint64_t bytes, uint8_t limit)
 {
-	return ((bytes - ONES * limit) & ~bytes & ONES * 0x80) != 0;
+	return (bytes - ONES * limit) & ~bytes;
+}
+
+static inline bool
+one_needs_escape(uint64_t bytes)
+{
+	uint64_t	found = below(bytes, 0x20) | below(bytes ^ ONES * '"', 1) | below(bytes ^ ONES * '\\', 1);
+
+	return (found & ONES * 0x80) != 0;
+}
+
+/* Eight characters. */
+static inline uint64_t
+eight(const char *chars)
+{
+	uint64_t	bytes;
+
+	memcpy(&bytes, chars, sizeof(bytes));
+	return bytes;
+}
+
+/* All of a text of four to eight characters, some of them twice. */
+static inline uint64_t
+up_to_eight(const char *chars, size_t len)
+{
+	uint32_t	first;
+	uint32_t	last;
+
+	memcpy(&first, chars, sizeof(first));
+	memcpy(&last, chars + len - sizeof(last), sizeof(last));
+	return (uint64_t) first << 32 | last;
 }
 
 static inline bool
@@ -53,29 +82,23 @@ needs_escape(unsigned char c)
 	return c < 0x20 || c == '"' || c == '\\';
 }
 
+/* Whether the text has no byte that needs an escape: most have none. */
 static inline bool
-one_needs_escape(const char *chars)
+is_plain(const char *chars, size_t len)
 {
-	uint64_t	bytes;
+	size_t		i = 0;
 
-	memcpy(&bytes, chars, sizeof(bytes));
-	return has_less(bytes, 0x20) || has_less(bytes ^ ONES * '"', 1) ||
-		has_less(bytes ^ ONES * '\\', 1);
-}
-
-/* The first of the bytes from `start` on that needs an escape, or len: most texts have none. */
-static inline size_t
-plain_upto(const char *chars, size_t start, size_t len)
-{
-	size_t		i = start;
-
-	while (i + 8 <= len && !one_needs_escape(chars + i))
+	if (len < 4)
+	{
+		while (i < len && !needs_escape((unsigned char) chars[i]))
+			i++;
+		return i == len;
+	}
+	if (len < 8)
+		return !one_needs_escape(up_to_eight(chars, len));
+	while (i + 8 < len && !one_needs_escape(eight(chars + i)))
 		i += 8;
-	if (len >= 8 && i + 8 > len && !one_needs_escape(chars + len - 8))
-		return len;
-	while (i < len && !needs_escape((unsigned char) chars[i]))
-		i++;
-	return i;
+	return i + 8 >= len && !one_needs_escape(eight(chars + len - 8));
 }
 
 static void
@@ -94,74 +117,72 @@ static void
 put_escaped(EcoJson *json, const char *chars, size_t len)
 {
 	size_t		start = 0;
-	size_t		end;
 
 	put_char(json, '"');
-	while ((end = plain_upto(chars, start, len)) < len)
-	{
-		put(json, chars + start, end - start);
-		put_escape(json, (unsigned char) chars[end]);
-		start = end + 1;
-	}
+	for (size_t i = 0; i < len; i++)
+		if (needs_escape((unsigned char) chars[i]))
+		{
+			put(json, chars + start, i - start);
+			put_escape(json, (unsigned char) chars[i]);
+			start = i + 1;
+		}
 	put(json, chars + start, len - start);
 	put_char(json, '"');
 }
 
-static void
-put_quoted(EcoJson *json, const char *chars, size_t len)
+/* Room for a member, whose comma and key are written; NULL: there is none. */
+static inline char *
+room_for_member(EcoJson *json, const char *key, size_t key_len, size_t len)
 {
-	char	   *room;
-
-	if (plain_upto(chars, 0, len) < len)
-	{
-		put_escaped(json, chars, len);
-		return;
-	}
-	room = room_for(json, len + 2);
-	if (room == NULL)
-		return;
-	*room = '"';
-	memcpy(room + 1, chars, len);
-	room[len + 1] = '"';
-}
-
-/* Everything before a value: the comma and the key. */
-static void
-put_key(EcoJson *json, const char *key)
-{
-	size_t		len = key != NULL ? strlen(key) : 0;
-	char	   *room = room_for(json, json->comma + (key != NULL ? len + 3 : 0));
+	char	   *room = room_for(json, json->comma + (key != NULL ? key_len + 3 : 0) + len);
 
 	if (room == NULL)
-		return;
+		return NULL;
 	if (json->comma)
 		*room++ = ',';
 	json->comma = true;
 	if (key == NULL)
-		return;
+		return room;
 	*room++ = '"';
-	memcpy(room, key, len);
-	memcpy(room + len, "\":", 2);
+	memcpy(room, key, key_len);
+	memcpy(room + key_len, "\":", 2);
+	return room + key_len + 2;
+}
+
+/* Write a number backwards; returns where it begins. */
+static inline char *
+put_digits_before(char *end, uint64_t number)
+{
+	static const char pairs[] =
+	"00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+	"40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+	"8081828384858687888990919293949596979899";
+
+	for (; number >= 10; number /= 100)
+		end = memcpy(end - 2, pairs + 2 * (number % 100), 2);
+	if (number > 0)
+		*--end = (char) ('0' + number);
+	return end;
 }
 
 size_t
 eco_json_digits(char *buf, int64_t value, size_t width)
 {
-	char		reversed[ECO_JSON_DIGITS];
-	uint64_t	rest = value < 0 ? -(uint64_t) value : (uint64_t) value;
-	size_t		n = 0;
-	size_t		len = 0;
+	char		room[2 * ECO_JSON_DIGITS];
+	char	   *end = room + ECO_JSON_DIGITS - 1;
+	char	   *begin;
 
-	for (; rest > 0; rest /= 10)
-		reversed[n++] = (char) ('0' + rest % 10);
+	memset(room, '0', sizeof(room));
+	*end = '\0';
+	begin = put_digits_before(end, value < 0 ? -(uint64_t) value : (uint64_t) value);
+	begin -= value < 0;
+	if ((size_t) (end - begin) < width)
+		begin = end - width;
 	if (value < 0)
-		buf[len++] = '-';
-	while (n + len < width)
-		reversed[n++] = '0';
-	while (n > 0)
-		buf[len++] = reversed[--n];
-	buf[len] = '\0';
-	return len;
+		*begin = '-';
+	/* of one size, and so no call */
+	memcpy(buf, begin, ECO_JSON_DIGITS);
+	return (size_t) (end - begin);
 }
 
 void
@@ -177,10 +198,12 @@ eco_json_begin(EcoJson *json, char *buf, size_t cap)
 }
 
 void
-eco_json_open(EcoJson *json, const char *key, char bracket)
+eco_json_put_open(EcoJson *json, const char *key, size_t key_len, char bracket)
 {
-	put_key(json, key);
-	put_char(json, bracket);
+	char	   *room = room_for_member(json, key, key_len, 1);
+
+	if (room != NULL)
+		*room = bracket;
 	json->comma = false;
 }
 
@@ -192,45 +215,37 @@ eco_json_close(EcoJson *json, char bracket)
 }
 
 void
-eco_json_text(EcoJson *json, const char *key, const char *value, size_t len)
+eco_json_put_text(EcoJson *json, const char *key, size_t key_len, const char *value, size_t len)
 {
-	put_key(json, key);
-	put_quoted(json, value, len);
+	bool		plain = is_plain(value, len);
+	char	   *room = room_for_member(json, key, key_len, plain ? len + 2 : 0);
+
+	if (room == NULL)
+		return;
+	if (!plain)
+	{
+		put_escaped(json, value, len);
+		return;
+	}
+	*room = '"';
+	memcpy(room + 1, value, len);
+	room[len + 1] = '"';
 }
 
 void
-eco_json_str(EcoJson *json, const char *key, const char *value)
+eco_json_put_raw(EcoJson *json, const char *key, size_t key_len, const char *value, size_t len)
 {
-	eco_json_text(json, key, value, strlen(value));
+	char	   *room = room_for_member(json, key, key_len, len);
+
+	if (room != NULL)
+		memcpy(room, value, len);
 }
 
 void
-eco_json_int(EcoJson *json, const char *key, int64_t value)
+eco_json_put_int(EcoJson *json, const char *key, size_t key_len, int64_t value)
 {
 	char		digits[ECO_JSON_DIGITS];
 	size_t		len = eco_json_digits(digits, value, 1);
 
-	put_key(json, key);
-	put(json, digits, len);
-}
-
-void
-eco_json_bool(EcoJson *json, const char *key, bool value)
-{
-	put_key(json, key);
-	put(json, value ? "true" : "false", value ? 4 : 5);
-}
-
-void
-eco_json_raw(EcoJson *json, const char *key, const char *value)
-{
-	put_key(json, key);
-	put(json, value, strlen(value));
-}
-
-void
-eco_json_null(EcoJson *json, const char *key)
-{
-	put_key(json, key);
-	put(json, "null", 4);
+	eco_json_put_raw(json, key, key_len, digits, len);
 }

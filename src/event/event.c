@@ -29,8 +29,10 @@ static void tell(const EcoJournal *journal, const EcoRow *row, const void *besid
 				 EcoListener *listener);
 static void notify(EcoListener *listener, const EcoEvent *event);
 
+#define ECO_SECOND_LEN 20		/* 2026-03-02T12:00:00. */
 #define ECO_TIME_MAX 64
 #define ECO_REFERENCE_MAX 1024	/* an envelope has no text of users */
+#define ECO_ENVELOPE_MAX 512	/* of that, without the id */
 
 /* Digits and the character behind them; returns the place behind that. */
 static char *
@@ -41,27 +43,49 @@ put_digits(char *at, int value, size_t width, char after)
 	return at;
 }
 
-/* Write a time as RFC 3339, in UTC and to the microsecond; false: it has no such form. */
 static bool
-format_time(TimestampTz at, char buf[ECO_TIME_MAX])
+format_second(TimestampTz second, char *at)
 {
 	struct pg_tm tm;
 	fsec_t		fsec;
 
-	if (TIMESTAMP_NOT_FINITE(at) || timestamp2tm(at, NULL, &tm, &fsec, NULL, NULL) != 0 ||
-		tm.tm_year < 1 || tm.tm_year > 9999)
+	if (timestamp2tm(second, NULL, &tm, &fsec, NULL, NULL) != 0 || tm.tm_year < 1 ||
+		tm.tm_year > 9999)
 		return false;
-	buf = put_digits(buf, tm.tm_year, 4, '-');
-	buf = put_digits(buf, tm.tm_mon, 2, '-');
-	buf = put_digits(buf, tm.tm_mday, 2, 'T');
-	buf = put_digits(buf, tm.tm_hour, 2, ':');
-	buf = put_digits(buf, tm.tm_min, 2, ':');
-	buf = put_digits(buf, tm.tm_sec, 2, '.');
-	*put_digits(buf, fsec, 6, 'Z') = '\0';
+	at = put_digits(at, tm.tm_year, 4, '-');
+	at = put_digits(at, tm.tm_mon, 2, '-');
+	at = put_digits(at, tm.tm_mday, 2, 'T');
+	at = put_digits(at, tm.tm_hour, 2, ':');
+	at = put_digits(at, tm.tm_min, 2, ':');
+	(void) put_digits(at, tm.tm_sec, 2, '.');
 	return true;
 }
 
-static void
+/*
+ * Write a time as RFC 3339, in UTC and to the microsecond, and move on behind it; false:
+ * it has no such form.  Those of a batch are mostly of one second, which is kept.
+ */
+static bool
+format_time(TimestampTz time, char **at)
+{
+	static TimestampTz kept = DT_NOBEGIN;
+	static char text[ECO_TIME_MAX];
+	int			fraction = (int) ((time % USECS_PER_SEC + USECS_PER_SEC) % USECS_PER_SEC);
+
+	if (TIMESTAMP_NOT_FINITE(time))
+		return false;
+	if (time - fraction != kept)
+	{
+		if (!format_second(time - fraction, text))
+			return false;
+		kept = time - fraction;
+	}
+	*at = (char *) memcpy(*at, text, ECO_SECOND_LEN) + ECO_SECOND_LEN;
+	*at = put_digits(*at, fraction, 6, 'Z');
+	return true;
+}
+
+static size_t
 format_id(const EcoEvent *event, char letter, const char *aspect, char buf[ECO_EVENT_ID_MAX])
 {
 	char	   *at = buf;
@@ -70,19 +94,48 @@ format_id(const EcoEvent *event, char letter, const char *aspect, char buf[ECO_E
 	at += eco_json_digits(at, event->user_id, 1);
 	*at++ = '-';
 	at += eco_json_digits(at, event->seq, 1);
-	if (aspect == NULL)
-		return;
-	*at++ = '/';
-	strlcpy(at, aspect, ECO_EVENT_ID_MAX - (at - buf));
+	if (aspect != NULL)
+	{
+		size_t		room = ECO_EVENT_ID_MAX - 1 - (at - buf);
+		size_t		len = Min(strlen(aspect), room - 1);
+
+		*at++ = '/';
+		memcpy(at, aspect, len);
+		at += len;
+	}
+	return at - buf;
+}
+
+#define PUT(at, literal) ((char *) memcpy(at, literal, sizeof(literal) - 1) + sizeof(literal) - 1)
+
+/*
+ * Write the members between the id and the data, which need no escape; there is always
+ * room for them, and a check of each would cost more than they do.
+ */
+static char *
+put_envelope(EcoEvent *event, const EcoRow *row, char *at)
+{
+	size_t		len = strlen(event->type);
+
+	at = PUT(at, ",\"source\":\"/economy/node/");
+	at += eco_json_digits(at, eco_node_id, 1);
+	at = PUT(at, "\",\"type\":\"");
+	at = (char *) memcpy(at, event->type, len) + len;
+	at = PUT(at, "\",\"subject\":\"");
+	at += eco_json_digits(at, event->user_id, 1);
+	at = PUT(at, "\",\"time\":\"");
+	event->has_time = format_time(DatumGetTimestampTz(row->values[ECO_COL_CREATED_AT]), &at);
+	at = PUT(at, "\",\"sequence\":\"");
+	at += eco_json_digits(at, event->seq, 20);
+	return PUT(at, "\",\"datacontenttype\":\"application/json\",\"data\":{");
 }
 
 void
 eco_event_begin(EcoEvent *event, EcoEventType type, const char *aspect,
 				const EcoJournal *journal, const EcoRow *row)
 {
-	static const char node[] = "/economy/node/";
 	EcoJson    *json = &event->json;
-	char		buf[ECO_EVENT_ID_MAX];
+	char		id[ECO_EVENT_ID_MAX];
 
 	event->kind = type;
 	event->type = eco_type_names[type];
@@ -90,22 +143,13 @@ eco_event_begin(EcoEvent *event, EcoEventType type, const char *aspect,
 	event->user_id = eco_row_int(row, ECO_COL_USER_ID);
 	event->seq = eco_row_int(row, ECO_COL_SEQ);
 	eco_json_begin(json, event->payload, sizeof(event->payload));
-	eco_json_open(json, NULL, '{');
-	eco_json_str(json, "specversion", "1.0");
-	format_id(event, journal->letter, aspect, buf);
-	eco_json_str(json, "id", buf);
-	memcpy(buf, node, sizeof(node));
-	eco_json_digits(buf + strlen(node), eco_node_id, 1);
-	eco_json_str(json, "source", buf);
-	eco_json_str(json, "type", event->type);
-	eco_json_digits(buf, event->user_id, 1);
-	eco_json_str(json, "subject", buf);
-	event->has_time = format_time(DatumGetTimestampTz(row->values[ECO_COL_CREATED_AT]), buf);
-	eco_json_str(json, "time", event->has_time ? buf : "");
-	eco_json_digits(buf, event->seq, 20);
-	eco_json_str(json, "sequence", buf);
-	eco_json_str(json, "datacontenttype", "application/json");
-	eco_json_open(json, "data", '{');
+	json->len = PUT(json->buf, "{\"specversion\":\"1.0\"") - json->buf;
+	json->comma = true;
+	eco_json_text(json, "id", id, format_id(event, journal->letter, aspect, id));
+	StaticAssertStmt(ECO_EVENT_ID_MAX * 6 + ECO_ENVELOPE_MAX < ECO_EVENT_MAX, "no room");
+	json->len = put_envelope(event, row, json->buf + json->len) - json->buf;
+	json->buf[json->len] = '\0';
+	json->comma = false;
 }
 
 void

@@ -401,8 +401,8 @@ summarise(const char *table)
 /* An event as it was told, until its subtransaction has ended well. */
 typedef struct Heard
 {
-	EcoEvent   *event;
 	struct Heard *next;
+	EcoEvent	event;			/* no more of it than there is */
 } Heard;
 
 typedef struct Collector
@@ -417,11 +417,10 @@ static void
 collect(EcoListener *listener, const EcoEvent *event)
 {
 	Collector  *collector = listener->arg;
-	Size		bytes = offsetof(EcoEvent, payload) + strlen(event->payload) + 1;
-	Heard	   *heard = MemoryContextAlloc(collector->context, sizeof(Heard));
+	Size		bytes = offsetof(EcoEvent, payload) + event->json.len + 1;
+	Heard	   *heard = MemoryContextAlloc(collector->context, offsetof(Heard, event) + bytes);
 
-	heard->event = MemoryContextAlloc(collector->context, bytes);
-	memcpy(heard->event, event, bytes);
+	memcpy(&heard->event, event, bytes);
 	heard->next = NULL;
 	*collector->last = heard;
 	collector->last = &heard->next;
@@ -517,7 +516,7 @@ eco_feed_tell(const EcoEntries *entries, int n, EcoListener *listener)
 	};
 	told = try_to_tell(entries, n, &collector.listener);
 	for (Heard *heard = collector.first; told && heard != NULL; heard = heard->next)
-		listener->hear(listener, heard->event);
+		listener->hear(listener, &heard->event);
 	MemoryContextDelete(context);
 	for (int i = 0; !told && n > 1 && i < n; i++)
 		eco_feed_tell(&entries[i], 1, listener);
