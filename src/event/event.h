@@ -3,8 +3,9 @@
  *		Events: CloudEvents 1.0 structured JSON, told from the rows of journals.
  *
  * An event is a function of an entry that is stored, so what a listener hears
- * at once, what replay() returns later and what changes() feeds are the same.  It is
- * told from the entry's row, which is read, or was kept when it was written.
+ * at once, what replay() returns later and what changes() feeds are the same, but for the
+ * totals of statistics, which move on.  It is told from the entry's row, which is read, or
+ * was kept when it was written.
  * Each journal's domain gives the ledger a function that tells the events of
  * one of its rows (EcoJournal.tell):
  *

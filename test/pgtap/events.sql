@@ -1,7 +1,7 @@
 -- Each event as a whole, of every kind of entry, and the pages of replay().
 BEGIN;
 SET client_min_messages = warning;
-SELECT plan(34);
+SELECT plan(35);
 
 SET LOCAL economy.test_clock = '2026-03-02 12:00:00.000001+00';
 SELECT economy.register('pgtap events') AS u \gset
@@ -65,6 +65,16 @@ SET LOCAL economy.test_clock = '9999-12-31 23:59:59.999999+00';
 SELECT is((SELECT code FROM economy.adjust_gold(:old, 1, 'last', 'r', 'a')), 'OK', 'the last');
 SELECT is((SELECT string_agg(r.event->>'time', ' ' ORDER BY r.seq) FROM economy.replay(:old, 0) r WHERE r.code = 'EVENT'),
           '0001-01-01T00:00:00.000000Z 9999-12-31T23:59:59.999999Z', 'are told');
+
+-- as the server writes it, of one second, of the next and of others, on either side of 2000
+SELECT economy.register('pgtap events timed') AS timed \gset
+SELECT count(r.code) AS x
+FROM unnest(ARRAY['2000-01-01 00:00:00', '1999-12-31 23:59:59.999999', '1999-12-31 23:59:59', '1999-12-31 23:59:58.999999', '2000-01-01 00:00:00.000001', '2026-03-02 12:00:00.5', '2026-03-02 12:00:00.000001',
+                  '2026-03-02 12:00:00.999999', '2026-03-02 12:00:01', '1969-12-31 23:59:59.25', '2026-03-02 12:00:01.75', '2024-02-29 23:59:59.9']) WITH ORDINALITY c (at, n),
+     LATERAL (SELECT set_config('economy.test_clock', c.at || '+00', true) || n AS key) k, economy.adjust_gold(:timed, 1, k.key, 'r', 'a') r \gset
+SELECT is((SELECT string_agg(r.event->>'time', ' ' ORDER BY r.seq) FROM economy.replay(:timed, 0) r WHERE r.code = 'EVENT'),
+          (SELECT string_agg(to_char(l.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), ' ' ORDER BY l.seq) FROM economy.ledger l WHERE l.user_id = :timed), 'times');
+SELECT set_config('economy.test_clock', '9999-12-31 23:59:59.999999+00', true) AS x \gset
 
 -- what is outside of them, by hand, is passed over
 SET LOCAL client_min_messages = error;
