@@ -49,7 +49,10 @@ below(uint64_t bytes, uint8_t limit)
 static inline bool
 one_needs_escape(uint64_t bytes)
 {
-	uint64_t	found = below(bytes, 0x20) | below(bytes ^ ONES * '"', 1) | below(bytes ^ ONES * '\\', 1);
+	uint64_t	found = below(bytes, 0x20);
+
+	found |= below(bytes ^ ONES * '"', 1);
+	found |= below(bytes ^ ONES * '\\', 1);
 
 	return (found & ONES * 0x80) != 0;
 }
