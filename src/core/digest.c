@@ -36,9 +36,18 @@ mix(State *s)
 	s->v2 = rotate(s->v2, 32);
 }
 
-/* Eight bytes of the message, the first one lowest. */
+/* Eight bytes of the message, the first one lowest: one load where a processor is so made. */
 static inline uint64_t
-word_at(const unsigned char *bytes, size_t len)
+word_at(const unsigned char *b)
+{
+	return (uint64_t) b[0] | (uint64_t) b[1] << 8 | (uint64_t) b[2] << 16 |
+		(uint64_t) b[3] << 24 | (uint64_t) b[4] << 32 | (uint64_t) b[5] << 40 |
+		(uint64_t) b[6] << 48 | (uint64_t) b[7] << 56;
+}
+
+/* Those that are left over, fewer than eight. */
+static inline uint64_t
+rest_at(const unsigned char *bytes, size_t len)
 {
 	uint64_t	word = 0;
 
@@ -67,8 +76,8 @@ eco_siphash(const void *bytes, size_t len, uint64_t key_0, uint64_t key_1)
 	size_t		whole = len & ~(size_t) 7;
 
 	for (size_t i = 0; i < whole; i += 8)
-		take(&s, word_at(at + i, 8));
-	take(&s, word_at(at + whole, len - whole) | (uint64_t) len << 56);
+		take(&s, word_at(at + i));
+	take(&s, rest_at(at + whole, len - whole) | (uint64_t) len << 56);
 	s.v2 ^= 0xFF;
 	for (int i = 0; i < 4; i++)
 		mix(&s);

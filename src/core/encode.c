@@ -16,7 +16,7 @@
 #define TAG_INT		0x01
 #define TAG_BYTES	0x02
 
-static bool
+static inline bool
 reserve(EcoEncoder *enc, size_t need)
 {
 	if (enc->overflow || need > enc->cap - enc->len)
@@ -24,11 +24,33 @@ reserve(EcoEncoder *enc, size_t need)
 	return !enc->overflow;
 }
 
-static void
-put_be(EcoEncoder *enc, uint64_t value, int bytes)
+/* Spelled out, they are one store each. */
+static inline void
+put_be32(EcoEncoder *enc, uint32_t value)
 {
-	for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8)
-		enc->buf[enc->len++] = (uint8_t) (value >> shift);
+	uint8_t    *at = enc->buf + enc->len;
+
+	at[0] = (uint8_t) (value >> 24);
+	at[1] = (uint8_t) (value >> 16);
+	at[2] = (uint8_t) (value >> 8);
+	at[3] = (uint8_t) value;
+	enc->len += 4;
+}
+
+static inline void
+put_be64(EcoEncoder *enc, uint64_t value)
+{
+	uint8_t    *at = enc->buf + enc->len;
+
+	at[0] = (uint8_t) (value >> 56);
+	at[1] = (uint8_t) (value >> 48);
+	at[2] = (uint8_t) (value >> 40);
+	at[3] = (uint8_t) (value >> 32);
+	at[4] = (uint8_t) (value >> 24);
+	at[5] = (uint8_t) (value >> 16);
+	at[6] = (uint8_t) (value >> 8);
+	at[7] = (uint8_t) value;
+	enc->len += 8;
 }
 
 void
@@ -59,7 +81,7 @@ eco_encode_int(EcoEncoder *enc, int64_t value)
 	if (reserve(enc, ECO_ENCODED_INT))
 	{
 		enc->buf[enc->len++] = TAG_INT;
-		put_be(enc, (uint64_t) value, 8);
+		put_be64(enc, (uint64_t) value);
 	}
 }
 
@@ -71,7 +93,7 @@ eco_encode_bytes(EcoEncoder *enc, const void *bytes, size_t len)
 	if (reserve(enc, ECO_ENCODED_BYTES(len)))
 	{
 		enc->buf[enc->len++] = TAG_BYTES;
-		put_be(enc, len, 4);
+		put_be32(enc, (uint32_t) len);
 		if (len > 0)
 			memcpy(enc->buf + enc->len, bytes, len);
 		enc->len += len;

@@ -11,6 +11,8 @@
 #include "ledger/journal.h"
 
 #define ENTRY_STACK_BYTES	1024
+#define ID_BYTES			44	/* a letter, two numbers of up to 20, and what
+								 * is between and behind them */
 
 /* The columns of a row that are encoded as bytes; NULL for null ones and numbers. */
 typedef struct Texts
@@ -144,7 +146,15 @@ eco_entry_hash(const EcoJournal *journal, const EcoRow *row,
 char *
 eco_transaction_id(const EcoJournal *journal, int64 user_id, int64 seq)
 {
-	return psprintf("%c%lld-%lld", journal->letter, (long long) user_id, (long long) seq);
+	char	   *id = palloc(ID_BYTES);
+	char	   *at = id;
+
+	*at++ = journal->letter;
+	at += pg_lltoa(user_id, at);
+	*at++ = '-';
+	at += pg_lltoa(seq, at);
+	*at = '\0';
+	return id;
 }
 
 bool
