@@ -52,15 +52,21 @@ type_of_letter(char letter)
 	return InvalidOid;
 }
 
-static void
-check_types(TupleDesc desc, const char *types)
+static bool
+has_types(TupleDesc desc, const char *types)
 {
 	bool		fits = desc->natts == (int) strlen(types);
 
 	/* a dropped column has no type */
 	for (int i = 0; fits && i < desc->natts; i++)
 		fits = TupleDescAttr(desc, i)->atttypid == type_of_letter(types[i]);
-	if (!fits)
+	return fits;
+}
+
+static void
+check_types(TupleDesc desc, const char *types)
+{
+	if (!has_types(desc, types))
 		ECO_ERROR(ECO_SCHEMA_DAMAGED,
 				  errmsg("the function's result type does not fit the library"),
 				  errhint("%s", eco_version_hint()));
@@ -88,20 +94,34 @@ look_up(FunctionCallInfo fcinfo, const char *types)
 	return NULL;
 }
 
+/* The row's type where the executor has looked it up already, as it has for FROM; or NULL. */
+static TupleDesc
+known_type(FunctionCallInfo fcinfo, const char *types)
+{
+	const ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	if (info == NULL || !IsA(info, ReturnSetInfo) || info->expectedDesc == NULL ||
+		info->expectedDesc->tdtypeid == RECORDOID || !has_types(info->expectedDesc, types))
+		return NULL;
+	return info->expectedDesc;
+}
+
 void
 eco_result_begin(EcoResult *result, FunctionCallInfo fcinfo, const char *types)
 {
 	int			n;
 
+	result->desc = known_type(fcinfo, types);
 	/* asked once per query and kept with the call, not once per row */
-	if (fcinfo->flinfo->fn_extra == NULL)
+	if (result->desc == NULL && fcinfo->flinfo->fn_extra == NULL)
 	{
 		MemoryContext old_context = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
 
 		fcinfo->flinfo->fn_extra = look_up(fcinfo, types);
 		MemoryContextSwitchTo(old_context);
 	}
-	result->desc = fcinfo->flinfo->fn_extra == &code_alone ? NULL : fcinfo->flinfo->fn_extra;
+	if (result->desc == NULL && fcinfo->flinfo->fn_extra != &code_alone)
+		result->desc = fcinfo->flinfo->fn_extra;
 	n = result->desc != NULL ? result->desc->natts : (int) strlen(types);
 	memset(result->values, 0, sizeof(Datum) * n);
 	memset(result->isnull, true, n);
