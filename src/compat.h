@@ -64,6 +64,17 @@ typedef bool EcoUpdateIndexes;
 #define eco_guc_alloc(size) malloc(size)
 #endif
 
+/*
+ * Whether an update of a heap may be asked not to wait.  No caller in the server does, and
+ * one built to check assertions holds that none ever will; without them the answer is
+ * TM_BeingModified.
+ */
+#ifdef USE_ASSERT_CHECKING
+#define ECO_UPDATES_WITHOUT_WAIT false
+#else
+#define ECO_UPDATES_WITHOUT_WAIT true
+#endif
+
 #if PG_VERSION_NUM >= 170000
 #define eco_my_lxid (MyProc->vxid.lxid)
 #else

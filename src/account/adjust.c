@@ -109,7 +109,7 @@ adjust(EcoResult *result, EcoAccount *account, int64 delta, const EcoText *key,
 	eco_row_set(&entry.row, ADJ_KEY, key->datum);
 	eco_row_set(&entry.row, ADJ_ACTOR, actor->datum);
 	eco_row_set(&entry.row, ADJ_REASON, reason->datum);
-	eco_entry_post(account, &entry);
+	(void) eco_entry_post(account, &entry);
 	ECO_CRASH_POINT("adjust:after_entry");
 	eco_result_outcome(result, "new", "OK");
 	set_entry(result, &entry.row);

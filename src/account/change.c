@@ -429,7 +429,7 @@ change_post(Change *change, Datum before, Datum after)
 		eco_row_set(&entry.row, UCH_ACTOR, change->actor.datum);
 	if (change->reason.data != NULL)
 		eco_row_set(&entry.row, UCH_REASON, change->reason.datum);
-	eco_entry_post(&change->call.account, &entry);
+	(void) eco_entry_post(&change->call.account, &entry);
 	ECO_CRASH_POINT("change:after_entry");
 	change->entry = entry.row;
 }

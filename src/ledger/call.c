@@ -12,6 +12,13 @@
  * entry ever made past the lock, it would have the seq of another, which is unique.  User
  * code that runs at a write has the lock too: see eco_entries_write().
  *
+ * A call in passing does without the lock: the update of the account is it, which takes
+ * the version that was read or nothing, and waits for nobody.  So it proves the same, that
+ * no entry was committed since the look and that nobody was waited for, only later.  Such
+ * may be a call that writes nothing before the account, and that reads of what the lock
+ * guards the account's row alone.  A refusal writes no account, so it takes the lock, in
+ * the same way, when it is known.
+ *
  * The rules are read under a snapshot taken after the lock in any case: what an
  * admin had changed by then holds for this call.  At REPEATABLE READ and above there
  * is none: a moved account, or a changed rule, is a serialization failure.
@@ -46,7 +53,9 @@ eco_call_init(EcoCall *call, const EcoJournal *journal, int64 user_id,
 	call->ntexts = 0;
 	call->tables = tables;
 	call->tables_of_new = NULL;
+	call->in_passing = false;
 	call->dry_run = false;
+	call->account.is_unlocked = false;
 }
 
 EcoCallState
@@ -69,7 +78,8 @@ eco_call_begin(EcoCall *call)
 		if (call->dry_run)
 			return eco_account_read(call->user_id, &call->account) ?
 				ECO_CALL_NEW : ECO_CALL_NO_USER;
-		lock = eco_account_lock(call->user_id, &call->account);
+		lock = call->in_passing ? eco_account_take(call->user_id, &call->account) :
+			eco_account_lock(call->user_id, &call->account);
 		eco_snapshot_renew();
 		if (lock != ECO_ACCOUNT_MOVED)
 			return lock == ECO_ACCOUNT_LOCKED ? ECO_CALL_NEW : ECO_CALL_NO_USER;

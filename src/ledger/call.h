@@ -25,13 +25,16 @@ typedef struct EcoCall
 	EcoTable   *const *tables_of_new;	/* more of them, which a retry, that
 										 * only reads the first answer, need
 										 * not open */
+	bool		in_passing;		/* the account is locked by its write, see
+								 * eco_call_passed() */
 	bool		dry_run;		/* lock nothing: the answer may be outdated
 								 * when it arrives */
 
 	EcoOpenTables *open;
 
 	EcoRow		first;			/* ECO_CALL_REPLAY: the first call's entry */
-	EcoAccount	account;		/* ECO_CALL_NEW: locked, unless dry_run */
+	EcoAccount	account;		/* ECO_CALL_NEW: locked, unless dry_run or
+								 * account.is_unlocked */
 } EcoCall;
 
 typedef enum EcoCallState
@@ -57,5 +60,16 @@ extern void eco_call_init(EcoCall *call, const EcoJournal *journal, int64 user_i
  */
 extern EcoCallState eco_call_begin(EcoCall *call);
 extern void eco_call_end(EcoCall *call);
+
+/*
+ * Whether a call in passing has an answer: it was made, or refused and eco_account_hold()
+ * got the lock.  If not all of it is to be done again with the lock; nothing was written.
+ * See call.c for what may pass.
+ */
+static inline bool
+eco_call_passed(const EcoCall *call)
+{
+	return !call->account.is_unlocked;
+}
 
 #endif

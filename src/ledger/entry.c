@@ -68,6 +68,8 @@ bool		(*eco_entry_live_hook) (void) = NULL;
 static uint64 flushes = 0;
 
 static void account_load(int64 user_id, EcoAccount *account);
+static EcoAccountLock get_account(int64 user_id, EcoAccount *account, bool must_lock);
+static bool write_account(EcoAccount *account);
 
 bool
 eco_account_read(int64 user_id, EcoAccount *account)
@@ -83,6 +85,18 @@ eco_account_read(int64 user_id, EcoAccount *account)
 EcoAccountLock
 eco_account_lock(int64 user_id, EcoAccount *account)
 {
+	return get_account(user_id, account, true);
+}
+
+EcoAccountLock
+eco_account_take(int64 user_id, EcoAccount *account)
+{
+	return get_account(user_id, account, false);
+}
+
+static EcoAccountLock
+get_account(int64 user_id, EcoAccount *account, bool must_lock)
+{
 	Datum		key = Int64GetDatum(user_id);
 
 	if (!eco_account_read(user_id, account))
@@ -90,6 +104,9 @@ eco_account_lock(int64 user_id, EcoAccount *account)
 		eco_rows_must_be_newest(&eco_accounts, user_id, 0, 1, &key);
 		return ECO_ACCOUNT_MISSING;
 	}
+	account->is_unlocked = !must_lock && account->row.is_free;
+	if (account->is_unlocked)
+		return ECO_ACCOUNT_LOCKED;
 	switch (eco_row_lock(&account->row, user_id, ECO_WAIT))
 	{
 		case ECO_LOCKED:
@@ -99,6 +116,14 @@ eco_account_lock(int64 user_id, EcoAccount *account)
 		default:
 			return ECO_ACCOUNT_MOVED;
 	}
+}
+
+void
+eco_account_hold(EcoAccount *account)
+{
+	if (account->is_unlocked)
+		account->is_unlocked =
+			eco_row_lock(&account->row, account->user_id, ECO_SKIP) != ECO_LOCKED;
 }
 
 bool
@@ -148,6 +173,7 @@ account_load(int64 user_id, EcoAccount *account)
 	account->seq = eco_row_int(row, ACC_SEQ);
 	account->gold = eco_row_int(row, ACC_GOLD);
 	account->xp = eco_row_int(row, ACC_XP);
+	account->is_unlocked = false;
 	account->suspended = DatumGetBool(row->values[ACC_SUSPENDED]);
 	account->freezes = DatumGetInt32(row->values[ACC_FREEZES]);
 	account->position = eco_row_int(row, ACC_POSITION);
@@ -244,18 +270,20 @@ eco_entry_init(EcoEntry *entry, const EcoJournal *journal)
 	entry->beside = NULL;
 }
 
-void
+bool
 eco_entry_post(EcoAccount *account, EcoEntry *entry)
 {
-	eco_entry_book(account, entry);
+	if (!eco_entry_book(account, entry))
+		return false;
 	eco_entry_write(entry);
+	return true;
 }
 
-void
+bool
 eco_entry_book(EcoAccount *account, EcoEntry *entry)
 {
 	eco_entry_prepare(account, entry);
-	eco_account_flush(account);
+	return write_account(account);
 }
 
 void
@@ -369,6 +397,13 @@ eco_entry_prepare(EcoAccount *account, EcoEntry *entry)
 void
 eco_account_flush(EcoAccount *account)
 {
+	if (!write_account(account))
+		eco_row_moved(&eco_accounts);
+}
+
+static bool
+write_account(EcoAccount *account)
+{
 	EcoRow	   *row = &account->row;
 
 	row->values[ACC_SEQ] = Int64GetDatum(account->seq);
@@ -378,9 +413,14 @@ eco_account_flush(EcoAccount *account)
 	row->values[ACC_SUSPENDED] = BoolGetDatum(account->suspended);
 	row->values[ACC_FREEZES] = Int32GetDatum(account->freezes);
 	row->values[ACC_HEAD_HASH] = eco_bytea(account->head, ECO_HASH_LEN);
-	eco_row_update(row, account->user_id);
+	if (!account->is_unlocked)
+		eco_row_update(row, account->user_id);
+	else if (!eco_row_try_update(row, account->user_id))
+		return false;
+	account->is_unlocked = false;
 	flushes++;
 	ECO_CRASH_POINT("entry:after_account");
+	return true;
 }
 
 uint64

@@ -28,6 +28,8 @@ typedef struct EcoAccount
 	int64		gold;
 	int64		xp;
 	bool		suspended;
+	bool		is_unlocked;	/* read by eco_account_take(): its write is
+								 * its lock */
 	int32		freezes;		/* streak freezes held */
 	int64		position;		/* of the newest entry, in the feed */
 	int64		pruned_seq;		/* actions up to it may have been pruned */
@@ -70,6 +72,16 @@ typedef enum EcoAccountLock
 extern EcoAccountLock eco_account_lock(int64 user_id, EcoAccount *account);
 
 /*
+ * The same, but that one that nobody else has is only read: the answer is
+ * ECO_ACCOUNT_LOCKED, and account->is_unlocked.  An entry can then be booked by
+ * eco_entry_post() or eco_entry_book() only, and they may fail.
+ */
+extern EcoAccountLock eco_account_take(int64 user_id, EcoAccount *account);
+
+/* Lock one that was only read, without a wait, if it is still as it was read. */
+extern void eco_account_hold(EcoAccount *account);
+
+/*
  * For many, with a scan that is kept (eco_row_find_next()).  True: as ECO_ACCOUNT_LOCKED.
  * False: end the scan, which holds a page, and call eco_account_lock(), which may wait.
  */
@@ -105,15 +117,18 @@ extern const char *eco_amount_refusal(const EcoAccount *account,
 
 extern void eco_entry_init(EcoEntry *entry, const EcoJournal *journal);
 
-/* Write the account and the entry; the amounts have been checked. */
-extern void eco_entry_post(EcoAccount *account, EcoEntry *entry);
+/*
+ * Write the account and the entry; the amounts have been checked.  False: an account that
+ * was not locked is another one by now, or somebody has it.  Nothing is written then.
+ */
+extern bool eco_entry_post(EcoAccount *account, EcoEntry *entry);
 
 /*
  * Its parts, for a call that changes more: book the entry on the account, write what
  * else was read before, and the journal's row last.  A trigger on a journal may make
  * entries of the same user, and must find all that was read already moved on.
  */
-extern void eco_entry_book(EcoAccount *account, EcoEntry *entry);
+extern bool eco_entry_book(EcoAccount *account, EcoEntry *entry);
 extern void eco_entry_write(EcoEntry *entry);
 
 /*

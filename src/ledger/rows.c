@@ -19,6 +19,8 @@ eco_row_init(EcoRow *row, EcoTable *table)
 {
 	row->table = table;
 	ItemPointerSetInvalid(&row->tid);
+	row->read_at = InvalidCommandId;
+	row->is_free = false;
 	memset(row->values, 0, sizeof(row->values));
 	memset(row->isnull, true, sizeof(row->isnull));
 }
@@ -186,10 +188,16 @@ eco_row_update(EcoRow *row, int64 user_id)
 {
 	EcoOpenTable *open = eco_relation_for(row->table, user_id);
 
-	if (open->direct)
-		eco_direct_update(row, open);
-	else
+	if (!open->direct)
 		eco_sql_update(row);
+	else if (!eco_direct_update(row, open, true))
+		eco_row_moved(row->table);
+}
+
+bool
+eco_row_try_update(EcoRow *row, int64 user_id)
+{
+	return eco_direct_update(row, eco_relation_for(row->table, user_id), false);
 }
 
 void

@@ -117,6 +117,9 @@ typedef struct EcoRow
 {
 	EcoTable   *table;
 	ItemPointerData tid;		/* the version the values came from */
+	CommandId	read_at;		/* direct way: the command in which it was the
+								 * newest of this transaction */
+	bool		is_free;		/* direct way: nobody had locked or changed it */
 	Datum		values[ECO_MAX_COLUMNS];
 	bool		isnull[ECO_MAX_COLUMNS];
 } EcoRow;
@@ -275,6 +278,12 @@ ECO_NORETURN extern void eco_serialization_failure(const EcoTable *table);
  * version that was read: user code (a trigger, a CHECK) ran in between and changed it.
  */
 extern void eco_row_update(EcoRow *row, int64 user_id);
+
+/*
+ * The same for a row that is_free and is not locked.  False, and nothing is written, when
+ * it is not the newest version by now, or somebody else has it: nobody is waited for.
+ */
+extern bool eco_row_try_update(EcoRow *row, int64 user_id);
 
 /* Raise that 27000. */
 ECO_NORETURN extern void eco_row_moved(const EcoTable *table);

@@ -22,6 +22,7 @@
 #include "pgstat.h"
 #include "storage/bufmgr.h"
 #include "storage/predicate.h"
+#include "storage/procarray.h"
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
@@ -317,27 +318,29 @@ lock_version(EcoRow *row, EcoOpenTable *open, TupleTableSlot *slot, LockWaitPoli
 }
 
 /*
- * The row is locked, so its newest version is row->tid, unless user code of this
- * transaction made another, which a CHECK still may.  Columns unknown to us keep
- * their values.
+ * Whether row->tid is still the newest version that this transaction knows of: user code
+ * that it runs, a trigger or a CHECK, may have made another, in a command of its own.
  */
-void
-eco_direct_update(EcoRow *row, EcoOpenTable *open)
+static bool
+is_newest(Relation rel, const EcoRow *row, TupleTableSlot *slot)
 {
-	EcoTable   *table = row->table;
-	EcoTableCache *cache = open->cache;
-	Relation	rel = open->rel;
-	TupleTableSlot *old_slot = table_slot_create(rel, NULL);
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(cache->desc, &TTSOpsVirtual);
-	TM_FailureData tmfd;
-	LockTupleMode lockmode;
-	EcoUpdateIndexes update_indexes;
+	ItemPointerData tid = row->tid;
 
-	CheckCmdReplicaIdentity(rel, CMD_UPDATE);
-	if (!table_tuple_fetch_row_version(rel, &row->tid, SnapshotAny, old_slot))
-		ECO_ERROR(ECO_LEDGER_DAMAGED,
-				  errmsg("locked row of %s.%s is gone", eco_schema_of(table), table->name));
-	ExecCopySlot(slot, old_slot);
+	return row->read_at == GetCurrentCommandId(false) ||
+		table_tuple_fetch_row_version(rel, &tid, SnapshotSelf, slot);
+}
+
+/* The next version of a row that has columns unknown to us, which keep their values. */
+static TupleTableSlot *
+fill_from_last(EcoTableCache *cache, Relation rel, const EcoRow *row, TupleTableSlot *last)
+{
+	const EcoTable *table = row->table;
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(cache->desc, &TTSOpsVirtual);
+	ItemPointerData tid = row->tid;
+
+	if (!table_tuple_fetch_row_version(rel, &tid, SnapshotSelf, last))
+		eco_row_moved(table);
+	ExecCopySlot(slot, last);
 	for (int i = 0; i < table->ncolumns; i++)
 	{
 		if (!(table->columns[i].is & ECO_MUTABLE))
@@ -347,17 +350,43 @@ eco_direct_update(EcoRow *row, EcoOpenTable *open)
 	}
 	slot->tts_tableOid = RelationGetRelid(rel);
 	check_constraints(cache, rel, slot);
-	if (!table_tuple_satisfies_snapshot(rel, old_slot, SnapshotSelf) ||
+	return slot;
+}
+
+/*
+ * Of a locked row only user code can have made a newer version, which a CHECK here still
+ * may: false.  Of one that is not, others can, who are not waited for.  What happened to
+ * it is told apart by heap_update() under the lock of the page, as it is for a lock.
+ */
+bool
+eco_direct_update(EcoRow *row, EcoOpenTable *open, bool is_locked)
+{
+	EcoTableCache *cache = open->cache;
+	Relation	rel = open->rel;
+	TupleTableSlot *last = table_slot_create(rel, NULL);
+	TupleTableSlot *slot;
+	TM_FailureData tmfd;
+	LockTupleMode lockmode;
+	EcoUpdateIndexes update_indexes;
+	bool		done;
+
+	CheckCmdReplicaIdentity(rel, CMD_UPDATE);
+	slot = cache->is_whole ? fill_slot(cache, rel, row) : fill_from_last(cache, rel, row, last);
+	done = is_newest(rel, row, last) &&
 		table_tuple_update(rel, &row->tid, slot, GetCurrentCommandId(true),
-						   GetActiveSnapshot(), InvalidSnapshot, true,
-						   &tmfd, &lockmode, &update_indexes) != TM_Ok)
-		eco_row_moved(table);
-	if (ECO_NEEDS_INDEX_ENTRIES(update_indexes) || ECO_NEEDS_SUMMARIES(update_indexes))
+						   GetActiveSnapshot(), InvalidSnapshot, is_locked,
+						   &tmfd, &lockmode, &update_indexes) == TM_Ok;
+	if (done && (ECO_NEEDS_INDEX_ENTRIES(update_indexes) || ECO_NEEDS_SUMMARIES(update_indexes)))
 		insert_index_entries(cache, rel, &slot, 1);
-	row->tid = slot->tts_tid;
-	ExecDropSingleTupleTableSlot(slot);
-	ExecDropSingleTupleTableSlot(old_slot);
 	CommandCounterIncrement();
+	if (done)
+	{
+		row->tid = slot->tts_tid;
+		row->read_at = GetCurrentCommandId(false);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	ExecDropSingleTupleTableSlot(last);
+	return done;
 }
 
 /* Rows of one table; several go to the heap a page at a time. */
@@ -447,6 +476,20 @@ equality_of(Oid type)
 	return InvalidOid;
 }
 
+/*
+ * Whether it seems that nobody has the row: a guess, for its page is not locked, which an
+ * update puts to the proof.  A version that was made under a lock keeps that lock's name.
+ */
+static bool
+is_free(HeapTupleHeader header)
+{
+	uint16		infomask = header->t_infomask;
+
+	return (infomask & HEAP_XMAX_INVALID) != 0 ||
+		(HEAP_XMAX_IS_LOCKED_ONLY(infomask) && (infomask & HEAP_XMAX_IS_MULTI) == 0 &&
+		 !TransactionIdIsInProgress(HeapTupleHeaderGetRawXmax(header)));
+}
+
 static void
 copy_out(const EcoOpenTable *open, HeapTuple tuple, EcoRow *row)
 {
@@ -458,6 +501,8 @@ copy_out(const EcoOpenTable *open, HeapTuple tuple, EcoRow *row)
 	heap_deform_tuple(tuple, RelationGetDescr(open->rel), values, isnull);
 	row->table = table;
 	row->tid = tuple->t_self;
+	row->read_at = GetCurrentCommandId(false);
+	row->is_free = ECO_UPDATES_WITHOUT_WAIT && is_free(tuple->t_data);
 	for (int i = 0; i < table->ncolumns; i++)
 	{
 		int			att = cache->attno[i] - 1;

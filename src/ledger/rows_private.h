@@ -34,6 +34,7 @@ typedef struct EcoTableCache
 	bool		stale;
 	bool		direct;			/* the direct way is allowed */
 	bool		deletes_direct; /* to deletes too */
+	bool		is_whole;		/* the next version needs nothing of the last */
 	bool		has_children;	/* partitions, or tables that inherit */
 	TransactionId changed_by;	/* wrote the row in pg_class; invalid: long
 								 * ago */
@@ -150,7 +151,9 @@ extern void eco_direct_scan_again(EcoScan *scan, const Datum *values);
 extern bool eco_direct_scan_next(EcoScan *scan, EcoRow *row);
 extern void eco_direct_scan_end(EcoScan *scan);
 extern EcoLock eco_direct_lock(EcoRow *row, EcoOpenTable *open, EcoWait wait);
-extern void eco_direct_update(EcoRow *row, EcoOpenTable *open);
+
+/* False: it is not the newest version, or, when it is not locked, somebody else has it. */
+extern bool eco_direct_update(EcoRow *row, EcoOpenTable *open, bool is_locked);
 extern void eco_direct_insert(EcoRow **rows, int n, EcoOpenTable *open);
 extern void eco_direct_delete(EcoRow **rows, int n, EcoOpenTable *open);
 

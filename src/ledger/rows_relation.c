@@ -40,6 +40,8 @@ static void cache_build(EcoTable *table);
 static void cache_forget(Datum arg, Oid relid);
 static void cache_forget_all(Datum arg, int cacheid, uint32 hashvalue);
 static bool find_columns(EcoTable *table, EcoTableCache *cache, Relation rel);
+static bool is_whole(const EcoTable *table, const EcoTableCache *cache, Relation rel);
+static bool knows_column(const EcoTable *table, const EcoTableCache *cache, AttrNumber attno);
 static bool direct_possible(EcoTable *table, EcoTableCache *cache, Relation rel);
 static bool needs_executor(EcoTable *table, EcoTableCache *cache, Relation rel);
 static bool deletes_plainly(Relation rel);
@@ -136,6 +138,7 @@ cache_build(EcoTable *table)
 	cache->changed_by = changed_by(cache->relid);
 	cache->has_children = rel->rd_rel->relhassubclass;
 	cache->direct = find_columns(table, cache, rel) && direct_possible(table, cache, rel);
+	cache->is_whole = is_whole(table, cache, rel);
 	cache->deletes_direct = deletes_plainly(rel);
 	if (cache->direct)
 		prepare_constraints(cache, rel);
@@ -200,6 +203,33 @@ find_columns(EcoTable *table, EcoTableCache *cache, Relation rel)
 	return plain;
 }
 
+/*
+ * Whether an EcoRow has all that its next version needs: there is no column that we do
+ * not know, and those that are not written are no pointers, which need not outlive the
+ * reading.
+ */
+static bool
+is_whole(const EcoTable *table, const EcoTableCache *cache, Relation rel)
+{
+	for (int a = 0; a < RelationGetDescr(rel)->natts; a++)
+		if (!TupleDescAttr(RelationGetDescr(rel), a)->attisdropped &&
+			!knows_column(table, cache, a + 1))
+			return false;
+	for (int i = 0; i < table->ncolumns; i++)
+		if (!table->columns[i].is_mutable && !cache->typbyval[i])
+			return false;
+	return true;
+}
+
+static bool
+knows_column(const EcoTable *table, const EcoTableCache *cache, AttrNumber attno)
+{
+	for (int i = 0; i < table->ncolumns; i++)
+		if (cache->attno[i] == attno)
+			return true;
+	return false;
+}
+
 /* The direct way is for plain heap tables for which the executor would do no more. */
 static bool
 direct_possible(EcoTable *table, EcoTableCache *cache, Relation rel)
@@ -244,11 +274,8 @@ needs_executor(EcoTable *table, EcoTableCache *cache, Relation rel)
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
-		bool		known = false;
 
-		for (int c = 0; c < table->ncolumns; c++)
-			known |= cache->attno[c] == att->attnum;
-		if (!known && !att->attisdropped &&
+		if (!knows_column(table, cache, att->attnum) && !att->attisdropped &&
 			(att->atthasdef || att->attidentity || get_typtype(att->atttypid) == TYPTYPE_DOMAIN))
 			return true;
 	}

@@ -607,6 +607,8 @@ copy_row(EcoTable *table, HeapTuple tuple, TupleDesc desc, EcoRow *row)
 
 	row->table = table;
 	row->tid = *(ItemPointer) DatumGetPointer(SPI_getbinval(tuple, desc, 1, &isnull));
+	row->read_at = InvalidCommandId;
+	row->is_free = false;
 	for (int i = 0; i < table->ncolumns; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i + 1);

@@ -18,7 +18,8 @@
 
 PG_FUNCTION_INFO_V1(eco_grant_reward);
 
-static void do_grant(const EcoGrant *grant, EcoResult *result);
+static bool do_grant(const EcoGrant *grant, FunctionCallInfo fcinfo, EcoResult *result,
+					 bool in_passing);
 static void post(const EcoGrant *grant, EcoAccount *account, EcoResult *result);
 
 /*
@@ -42,8 +43,8 @@ eco_grant_reward(PG_FUNCTION_ARGS)
 	eco_grant_check(&grant, -1);
 	PreventCommandIfReadOnly("economy.grant_reward()");
 
-	eco_result_begin(&result, fcinfo, GRANT_TYPES);
-	do_grant(&grant, &result);
+	if (!do_grant(&grant, fcinfo, &result, true))
+		(void) do_grant(&grant, fcinfo, &result, false);
 	return eco_result_row(&result);
 }
 
@@ -64,12 +65,15 @@ eco_grant_check(const EcoGrant *grant, int number)
 						 ECO_RESERVED_SOURCE));
 }
 
-static void
-do_grant(const EcoGrant *grant, EcoResult *result)
+/* In passing, for the account is all that decides; the curve of levels is configuration. */
+static bool
+do_grant(const EcoGrant *grant, FunctionCallInfo fcinfo, EcoResult *result, bool in_passing)
 {
 	EcoCall		call;
 
+	eco_result_begin(result, fcinfo, GRANT_TYPES);
 	eco_call_init(&call, &eco_rewards, grant->user_id, eco_level_tables);
+	call.in_passing = in_passing;
 	call.key = ECO_RWD_BY_EVENT;
 	call.texts[call.ntexts++] = grant->source;
 	call.texts[call.ntexts++] = grant->event_id;
@@ -89,6 +93,7 @@ do_grant(const EcoGrant *grant, EcoResult *result)
 			break;
 	}
 	eco_call_end(&call);
+	return eco_call_passed(&call);
 }
 
 static void
@@ -97,9 +102,13 @@ post(const EcoGrant *grant, EcoAccount *account, EcoResult *result)
 	EcoEntry	entry;
 
 	if (!eco_grant_try(grant, account, result))
+	{
+		eco_account_hold(account);
 		return;
+	}
 	eco_grant_entry(grant, &entry);
-	eco_entry_post(account, &entry);
+	if (!eco_entry_post(account, &entry))
+		return;
 	ECO_CRASH_POINT("grant:after_entry");
 	eco_grant_made(&entry, result);
 }

@@ -17,6 +17,7 @@
 #include "utils/datum.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
+#include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
@@ -34,6 +35,7 @@
 #define MAX_DIGITS 16			/* of a price that is given as text */
 #define EXPECTED_PRICE "expected_price"
 #define IN_PROGRESS "IN_PROGRESS"
+#define APPLY "apply"
 
 /* columns of economy.purchase_result after the common ones */
 enum
@@ -64,11 +66,13 @@ PG_FUNCTION_INFO_V1(eco_purchase_probe);
  */
 static uint8 needed[256];
 
+static bool purchase(EcoPurchase *p, FunctionCallInfo fcinfo, bool in_passing);
 static void read_arguments(EcoPurchase *p, FunctionCallInfo fcinfo);
 static EcoTable *const *tables_for(EcoPurchase *p, uint8 needs);
 static uint8 *needed_by(const EcoPurchase *p);
 static bool open_what_it_needs(EcoPurchase *p);
 static const char *check_rules(EcoPurchase *p, const EcoAccount *account);
+static bool needs_account_alone(const EcoProduct *product);
 static bool has_booked(const EcoPurchase *p);
 static const char *check_sale(EcoPurchase *p);
 static const char *check_expected_price(EcoPurchase *p);
@@ -95,43 +99,56 @@ Datum
 eco_purchase(PG_FUNCTION_ARGS)
 {
 	EcoPurchase p;
+
+	if (!purchase(&p, fcinfo, true))
+		(void) purchase(&p, fcinfo, false);
+	PG_RETURN_DATUM(eco_result_row(&p.result));
+}
+
+/* In passing as far as the product is known to need nothing but the account. */
+static bool
+purchase(EcoPurchase *p, FunctionCallInfo fcinfo, bool in_passing)
+{
 	EcoCall		call;
 	uint8		known;
 
-	memset(&p, 0, sizeof(p));
-	read_arguments(&p, fcinfo);
-	if (!p.dry_run)
+	memset(p, 0, sizeof(*p));
+	read_arguments(p, fcinfo);
+	if (!p->dry_run)
 		PreventCommandIfReadOnly("economy.purchase()");
-	eco_result_begin(&p.result, fcinfo, ECO_PURCHASE_TYPES);
-	eco_purchase_begin(&p);
+	eco_result_begin(&p->result, fcinfo, ECO_PURCHASE_TYPES);
+	eco_purchase_begin(p);
 
-	eco_call_init(&call, &eco_purchases, p.user_id, NULL);
-	known = *needed_by(&p);
-	call.tables_of_new = tables_for(&p, known & NEEDS_KNOWN ? known & NEEDS_ALL : NEEDS_ALL);
+	eco_call_init(&call, &eco_purchases, p->user_id, NULL);
+	known = *needed_by(p);
+	call.tables_of_new = tables_for(p, known & NEEDS_KNOWN ? known & NEEDS_ALL : NEEDS_ALL);
+	call.in_passing = in_passing && p->opened == 0;
 	call.key = ECO_TXN_BY_KEY;
-	call.texts[call.ntexts++] = p.product_id;
-	call.texts[call.ntexts++] = p.key;
-	call.dry_run = p.dry_run;
+	call.texts[call.ntexts++] = p->product_id;
+	call.texts[call.ntexts++] = p->key;
+	call.dry_run = p->dry_run;
 	switch (eco_call_begin(&call))
 	{
 		case ECO_CALL_NEW:
-			p.open = call.open;
-			if (eco_purchase_try(&p, &call.account))
-				post(&p, &call.account);
+			p->open = call.open;
+			if (eco_purchase_try(p, &call.account))
+				post(p, &call.account);
+			else if (needs_account_alone(&p->product))
+				eco_account_hold(&call.account);
 			break;
 		case ECO_CALL_REPLAY:
-			eco_purchase_replay(&p, &call.first);
+			eco_purchase_replay(p, &call.first);
 			break;
 		case ECO_CALL_BUSY:
-			come_again(&p);
+			come_again(p);
 			break;
 		case ECO_CALL_NO_USER:
-			eco_purchase_refuse(&p, "USER_NOT_FOUND");
+			eco_purchase_refuse(p, "USER_NOT_FOUND");
 			break;
 	}
 	eco_call_end(&call);
-	eco_purchase_end(&p);
-	PG_RETURN_DATUM(eco_result_row(&p.result));
+	eco_purchase_end(p);
+	return eco_call_passed(&call);
 }
 
 /*
@@ -218,6 +235,13 @@ needed_by(const EcoPurchase *p)
 				   lengthof(needed)];
 }
 
+static uint8
+needs_of(const EcoProduct *product)
+{
+	return (product->has_stock ? NEEDS_STOCK : 0) | (product->counted ? NEEDS_UNITS : 0) |
+		(product->global_key ? NEEDS_KEYS : 0);
+}
+
 /*
  * Opens what the product needs and the call has not opened, because it was changed since
  * it was bought here.  True then: the snapshot is older than these locks (I10), so the
@@ -226,9 +250,7 @@ needed_by(const EcoPurchase *p)
 static bool
 open_what_it_needs(EcoPurchase *p)
 {
-	uint8		needs = (p->product.has_stock ? NEEDS_STOCK : 0) |
-	(p->product.counted ? NEEDS_UNITS : 0) |
-	(p->product.global_key ? NEEDS_KEYS : 0);
+	uint8		needs = needs_of(&p->product);
 
 	*needed_by(p) |= needs | NEEDS_KNOWN;
 	needs |= p->opened;
@@ -313,6 +335,8 @@ check_rules(EcoPurchase *p, const EcoAccount *account)
 		return "USER_SUSPENDED";
 	if (!eco_product_read(&p->product_id, &p->product))
 		return "PRODUCT_NOT_FOUND";
+	if (account->is_unlocked && !needs_account_alone(&p->product))
+		return IN_PROGRESS;		/* told nobody: the call begins anew */
 	if (open_what_it_needs(p))
 		return waited;
 	/* it was limited in the middle of the call: the others are counted */
@@ -327,6 +351,12 @@ check_rules(EcoPurchase *p, const EcoAccount *account)
 		(refusal = take_stock(p)) != NULL)
 		return refusal;
 	return NULL;
+}
+
+static bool
+needs_account_alone(const EcoProduct *product)
+{
+	return needs_of(product) == 0 && !product->limit_once && product->per_user_limit == 0;
 }
 
 /* Whether one before it of many bought the product, and is not in the journal yet. */
@@ -529,7 +559,8 @@ post(EcoPurchase *p, EcoAccount *account)
 
 	eco_purchase_entry(p, &entry);
 	ECO_CRASH_POINT("purchase:before_entry");
-	eco_entry_book(account, &entry);
+	if (!eco_entry_book(account, &entry))
+		return;
 	if (p->product.counted)
 	{
 		eco_units_add(&p->units, p->quantity, entry.created_at);
@@ -575,6 +606,23 @@ eco_purchase_made(EcoPurchase *p, const EcoEntry *entry)
 	describe_effect(p, p->product.is_conversion, p->product.effect_code);
 }
 
+/* The detail of an item without an effect, which nearly all have: made once. */
+static Datum
+plain_detail(void)
+{
+	static Datum kept = (Datum) 0;
+	MemoryContext old_context = MemoryContextSwitchTo(CacheMemoryContext);
+	EcoDetail	detail = {0};
+
+	if (kept == (Datum) 0)
+	{
+		eco_detail_bool(&detail, APPLY, true);
+		kept = eco_detail_end(&detail);
+	}
+	MemoryContextSwitchTo(old_context);
+	return kept;
+}
+
 /*
  * What is left to the app: a conversion charges no outside points, and an item's
  * effect is applied by the app.
@@ -587,7 +635,12 @@ describe_effect(EcoPurchase *p, bool is_conversion, Datum effect_code)
 		eco_detail_bool(&p->detail, "charge_outside", true);
 		return;
 	}
-	eco_detail_bool(&p->detail, "apply", true);
+	if (effect_code == (Datum) 0 && !p->dry_run && !p->detail.open)
+	{
+		eco_result_set(&p->result, PURCHASE_DETAIL, plain_detail());
+		return;
+	}
+	eco_detail_bool(&p->detail, APPLY, true);
 	if (effect_code != (Datum) 0)
 		eco_detail_str(&p->detail, "effect_code", TextDatumGetCString(effect_code));
 }

@@ -1,5 +1,5 @@
 # src/ledger/call.c
 # no new snapshot is taken after the account was waited for
-/lock = eco_account_lock/,/if \(lock/{
+/eco_account_lock\(call/,/if \(lock/{
 	/eco_snapshot_renew/d
 }

@@ -1,0 +1,3 @@
+# src/ledger/entry.c
+# what an account that was not locked became meanwhile is not told: the entry is lost or wrong
+/else if \(!eco_row_try_update/,/return false/s/return false;/account->is_unlocked = false;/
