@@ -216,7 +216,7 @@ is_whole(const EcoTable *table, const EcoTableCache *cache, Relation rel)
 			!knows_column(table, cache, a + 1))
 			return false;
 	for (int i = 0; i < table->ncolumns; i++)
-		if (!table->columns[i].is_mutable && !cache->typbyval[i])
+		if (!(table->columns[i].is & ECO_MUTABLE) && !cache->typbyval[i])
 			return false;
 	return true;
 }
