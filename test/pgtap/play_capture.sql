@@ -208,9 +208,9 @@ SELECT is_empty('SELECT spin_id::text, player, stake::bigint, payout::bigint FRO
 RESET work_mem;
 SELECT is_empty('SELECT v.* FROM crowd c, economy.verify_chain(c.u) v', 'the chains of the crowd are clean');
 
--- more than one chunk: the last two rows are of a second one, which knows the first one's actions
+-- more than one chunk: the last two rows are of a second one, which knows what the first one recorded
 SELECT seq + 2 AS seq, gold + 4 AS gold FROM economy.accounts WHERE user_id = :a \gset
-SELECT is(pg_temp.run(format('INSERT INTO many (spin_id, player, stake, payout) SELECT CASE WHEN n < 1000002 THEN 9000001 ELSE 9000002 END, %s, 1, 3 FROM generate_series(1, 1000002) n', :a)),
+SELECT is(pg_temp.run(format('INSERT INTO many (spin_id, player, stake, payout) SELECT CASE n WHEN 1000001 THEN 9000002 ELSE 9000001 END, %s, 1, 3 FROM generate_series(1, 1000002) n', :a)),
     1000002::bigint, 'a million rows, all but one of one action');
 SELECT is((SELECT concat_ws(' ', seq, gold) FROM economy.accounts WHERE user_id = :a), concat_ws(' ', :seq, :gold), 'are two actions');
 SELECT is((SELECT count(*) FROM economy.capture_refusals WHERE source = 'many'), 0::bigint, 'and no refusal');
