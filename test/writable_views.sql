@@ -1,5 +1,5 @@
 -- Makes the views of what is packed in accounts writable until the end of the transaction,
--- for who plants statistics, without an account into the table beside it, or a streak.
+-- for who plants statistics or units, without an account into the table beside it, or a streak.
 CREATE FUNCTION pg_temp.write_stats() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP <> 'INSERT' THEN
@@ -38,3 +38,26 @@ END
 $$;
 CREATE TRIGGER write_streak INSTEAD OF INSERT OR UPDATE OR DELETE ON economy.streaks
     FOR EACH ROW EXECUTE FUNCTION pg_temp.write_streak();
+
+CREATE FUNCTION pg_temp.write_units() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        DELETE FROM economy_internal.shop_user_units_more m WHERE m.user_id = OLD.user_id AND m.product_id = OLD.product_id;
+        UPDATE economy.accounts a SET sections = economy_internal.with_units(a.sections, OLD.product_id, NULL, NULL, NULL, NULL, NULL)
+        WHERE a.user_id = OLD.user_id;
+    END IF;
+    IF TG_OP = 'DELETE' THEN
+        RETURN OLD;
+    END IF;
+    UPDATE economy.accounts a
+    SET sections = economy_internal.with_units(a.sections, NEW.product_id, NEW.units, NEW.day_units, NEW.week_units, NEW.month_units, NEW.last_on)
+    WHERE a.user_id = NEW.user_id;
+    IF NOT FOUND THEN
+        INSERT INTO economy_internal.shop_user_units_more
+            VALUES (NEW.user_id, NEW.product_id, NEW.units, NEW.day_units, NEW.week_units, NEW.month_units, NEW.last_on);
+    END IF;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER write_units INSTEAD OF INSERT OR UPDATE OR DELETE ON economy_internal.shop_user_units
+    FOR EACH ROW EXECUTE FUNCTION pg_temp.write_units();

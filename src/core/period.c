@@ -45,8 +45,12 @@ month_of_day(int64_t day)
 int64_t
 eco_period_of(EcoPeriod period, int64_t moment)
 {
-	int64_t		day = floor_div(moment, DAY_US);
+	return eco_period_of_day(period, floor_div(moment, DAY_US));
+}
 
+int64_t
+eco_period_of_day(EcoPeriod period, int64_t day)
+{
 	switch (period)
 	{
 		case ECO_PERIOD_DAY:

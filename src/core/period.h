@@ -20,6 +20,9 @@ typedef enum EcoPeriod
 /* Number of the period that a moment lies in; the next period has the next number. */
 extern int64_t eco_period_of(EcoPeriod period, int64_t moment);
 
+/* The same of a day, counted from 2000-01-01. */
+extern int64_t eco_period_of_day(EcoPeriod period, int64_t day);
+
 /* First moment of a period, which is not ECO_PERIOD_EVER. */
 extern int64_t eco_period_start(EcoPeriod period, int64_t number);
 

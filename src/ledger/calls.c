@@ -28,6 +28,7 @@ struct EcoCallUser
 	int			from;
 	int			to;
 	bool		exists;			/* and is locked */
+	bool		changed;		/* and not written yet */
 	EcoCallOf  *first;			/* with an entry that is not written yet */
 	EcoCallOf  *last;
 	uint64		reading;		/* when the account was read */
@@ -228,7 +229,7 @@ find_users(EcoCalls *calls)
 			EcoCallUser *user = &calls->users[calls->nusers++];
 
 			user->from = i;
-			user->exists = false;
+			user->exists = user->changed = false;
 			user->first = user->last = NULL;
 			user->reading = 0;
 		}
@@ -474,7 +475,7 @@ look(EcoCalls *calls, EcoCallOf *call)
 			end_scan(&scan);
 		}
 	}
-	if (user->exists && user->reading != calls->reading && user->first == NULL)
+	if (user->exists && user->reading != calls->reading && !user->changed)
 		eco_account_read_again(&user->account);
 	user->reading = calls->reading;
 	if (call->same->first != NULL)
@@ -494,6 +495,7 @@ eco_calls_book(EcoCalls *calls, EcoCallOf *call, EcoEntry *entry)
 	EcoCallUser *user = call->user;
 
 	eco_entry_prepare(&user->account, entry);
+	eco_calls_keep(calls, call);
 	call->entry = entry;
 	call->same->first = &entry->row;
 	call->like->unwritten++;
@@ -503,7 +505,13 @@ eco_calls_book(EcoCalls *calls, EcoCallOf *call, EcoEntry *entry)
 	else
 		user->last->next = call;
 	user->last = call;
-	calls->booked = user;
+}
+
+void
+eco_calls_keep(EcoCalls *calls, const EcoCallOf *call)
+{
+	call->user->changed = true;
+	calls->booked = call->user;
 }
 
 void
@@ -540,7 +548,7 @@ write_entries(EcoCalls *calls, EcoCallUser *from, EcoCallUser *to)
 	for (EcoCallUser *user = from; user < to; user++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (user->first != NULL)
+		if (user->changed)
 		{
 			write_account(calls, user);
 			own++;
@@ -552,6 +560,7 @@ write_entries(EcoCalls *calls, EcoCallUser *from, EcoCallUser *to)
 			call->like->unwritten--;
 		}
 		user->first = user->last = NULL;
+		user->changed = false;
 	}
 	calls->booked = NULL;
 	ECO_CRASH_POINT("calls:after_accounts");

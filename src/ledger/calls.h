@@ -105,7 +105,7 @@ struct EcoCalls
 	int			nusers;
 	EcoCallUser *users;			/* ascending */
 	bool		one_by_one;		/* user code runs at writes */
-	EcoCallUser *booked;		/* then: who has an entry to be written */
+	EcoCallUser *booked;		/* then: whose account is to be written */
 	uint64		reading;		/* rises when it may have moved accounts on:
 								 * what was read of them is outdated */
 };
@@ -125,6 +125,9 @@ extern EcoAccount *eco_calls_account(const EcoCallOf *call);
 
 /* Book the entry of a new one, which lives as long as the part. */
 extern void eco_calls_book(EcoCalls *calls, EcoCallOf *call, EcoEntry *entry);
+
+/* Write the account of a new one also when nothing is booked on it: a section was set. */
+extern void eco_calls_keep(EcoCalls *calls, const EcoCallOf *call);
 
 /*
  * If entries of calls with the same user and first text are not written yet, write all of

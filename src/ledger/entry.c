@@ -69,7 +69,6 @@ static uint64 flushes = 0;
 
 static void account_load(int64 user_id, EcoAccount *account);
 static EcoAccountLock get_account(int64 user_id, EcoAccount *account, bool must_lock);
-static bool write_account(EcoAccount *account);
 
 bool
 eco_account_read(int64 user_id, EcoAccount *account)
@@ -273,17 +272,11 @@ eco_entry_init(EcoEntry *entry, const EcoJournal *journal)
 bool
 eco_entry_post(EcoAccount *account, EcoEntry *entry)
 {
-	if (!eco_entry_book(account, entry))
+	eco_entry_prepare(account, entry);
+	if (!eco_account_write(account))
 		return false;
 	eco_entry_write(entry);
 	return true;
-}
-
-bool
-eco_entry_book(EcoAccount *account, EcoEntry *entry)
-{
-	eco_entry_prepare(account, entry);
-	return write_account(account);
 }
 
 void
@@ -397,12 +390,12 @@ eco_entry_prepare(EcoAccount *account, EcoEntry *entry)
 void
 eco_account_flush(EcoAccount *account)
 {
-	if (!write_account(account))
+	if (!eco_account_write(account))
 		eco_row_moved(&eco_accounts);
 }
 
-static bool
-write_account(EcoAccount *account)
+bool
+eco_account_write(EcoAccount *account)
 {
 	EcoRow	   *row = &account->row;
 

@@ -74,7 +74,7 @@ extern EcoAccountLock eco_account_lock(int64 user_id, EcoAccount *account);
 /*
  * The same, but that one that nobody else has is only read: the answer is
  * ECO_ACCOUNT_LOCKED, and account->is_unlocked.  An entry can then be booked by
- * eco_entry_post() or eco_entry_book() only, and they may fail.
+ * eco_entry_post() or eco_account_write() only, and they may fail.
  */
 extern EcoAccountLock eco_account_take(int64 user_id, EcoAccount *account);
 
@@ -124,19 +124,17 @@ extern void eco_entry_init(EcoEntry *entry, const EcoJournal *journal);
 extern bool eco_entry_post(EcoAccount *account, EcoEntry *entry);
 
 /*
- * Its parts, for a call that changes more: book the entry on the account, write what
- * else was read before, and the journal's row last.  A trigger on a journal may make
- * entries of the same user, and must find all that was read already moved on.
- */
-extern bool eco_entry_book(EcoAccount *account, EcoEntry *entry);
-extern void eco_entry_write(EcoEntry *entry);
-
-/*
- * The same for a batch: prepare entries, which moves the account on in memory, flush
- * it, and write them.  An error in between takes the transaction with it.
+ * Its parts, for a call that changes more, and for a batch: prepare entries, which moves
+ * the account on in memory, write what else was read before, flush the account, and write
+ * the journal's rows last.  A trigger on a journal may make entries of the same user, and
+ * must find all that was read already moved on.  An error in between takes the transaction
+ * with it.  eco_account_write() is the flush of an account that may be unlocked, and false
+ * as eco_entry_post() is.
  */
 extern void eco_entry_prepare(EcoAccount *account, EcoEntry *entry);
 extern void eco_account_flush(EcoAccount *account);
+extern bool eco_account_write(EcoAccount *account);
+extern void eco_entry_write(EcoEntry *entry);
 extern void eco_entries_write(EcoEntry **entries, int n);
 
 /* Read a locked account again that user code may have moved on, under a renewed snapshot. */

@@ -51,8 +51,8 @@ COMMENT ON COLUMN economy.accounts.head_hash IS
     'Hash of the newest entry; before the first economy_internal.identity_hash() '
     'of the user at registration.';
 COMMENT ON COLUMN economy.accounts.sections IS
-    'Small state of the user that changes with the account, packed: what economy.game_stats and '
-    'economy.streaks show. Null before there is any.';
+    'Small state of the user that changes with the account, packed: what economy.game_stats, '
+    'economy.streaks and economy_internal.shop_user_units show. Null before there is any.';
 
 CREATE TABLE economy.signing_keys (
     version    integer     NOT NULL CONSTRAINT signing_keys_pkey PRIMARY KEY CHECK (version > 0),

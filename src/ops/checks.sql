@@ -540,32 +540,52 @@ CREATE FUNCTION economy_internal.audit_units(
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
+        -- rows also of who has no account
+        WITH kept AS (
+            SELECT a.user_id, p.product_id COLLATE "C" AS product_id, p.units, p.day_units,
+                   p.week_units, p.month_units, p.last_on
+            FROM economy.accounts a, economy_internal.units_of(a.sections) p
+            WHERE a.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT m.user_id, m.product_id, m.units, m.day_units, m.week_units, m.month_units,
+                   m.last_on
+            FROM economy_internal.shop_user_units_more m
+            WHERE m.user_id BETWEEN from_user AND upto_user
+        )
         SELECT u.user_id, 'parity', format('units of %s: %s', u.product_id, e.says), says.says,
                NULL::text, NULL::bigint
-        FROM economy_internal.shop_user_units u
+        FROM kept u
         CROSS JOIN LATERAL (
             SELECT concat_ws(' ', u.units, u.day_units, u.week_units, u.month_units,
-                             to_char(u.last_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'))
-            ) says (says)
+                             to_char(u.last_on, 'YYYY-MM-DD'))) says (says)
         LEFT JOIN LATERAL (
+            -- 0 is left out: of a period that is over, it is not known
             SELECT concat_ws(' ', sum(t.quantity),
-                             sum(t.quantity) FILTER (
+                             CASE u.day_units WHEN 0 THEN 0 ELSE sum(t.quantity) FILTER (
                                  WHERE date_trunc('day', t.created_at, 'UTC')
-                                     = date_trunc('day', m.last_at, 'UTC')),
-                             sum(t.quantity) FILTER (
+                                     = date_trunc('day', m.last_at, 'UTC')) END,
+                             CASE u.week_units WHEN 0 THEN 0 ELSE sum(t.quantity) FILTER (
                                  WHERE date_trunc('week', t.created_at, 'UTC')
-                                     = date_trunc('week', m.last_at, 'UTC')),
-                             sum(t.quantity) FILTER (
+                                     = date_trunc('week', m.last_at, 'UTC')) END,
+                             CASE u.month_units WHEN 0 THEN 0 ELSE sum(t.quantity) FILTER (
                                  WHERE date_trunc('month', t.created_at, 'UTC')
-                                     = date_trunc('month', m.last_at, 'UTC')),
-                             to_char(m.last_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'))
-                       AS says
+                                     = date_trunc('month', m.last_at, 'UTC')) END,
+                             to_char(m.last_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')) AS says,
+                   (m.last_at AT TIME ZONE 'UTC')::date AS last_on
             FROM economy.shop_transactions t,
                  LATERAL (SELECT max(n.created_at) AS last_at FROM economy.shop_transactions n
                           WHERE n.user_id = u.user_id AND n.product_id = u.product_id) m
             WHERE t.user_id = u.user_id AND t.product_id = u.product_id
             GROUP BY m.last_at OFFSET 0) e ON true
-        WHERE u.user_id BETWEEN from_user AND upto_user AND says.says IS DISTINCT FROM e.says;
+        WHERE says.says IS DISTINCT FROM e.says OR u.last_on <> e.last_on
+        UNION ALL
+        -- and what the next purchase could not read, or would not look for
+        SELECT a.user_id, 'parity', 'units of products that can be read',
+               'damaged sections of the account', NULL, NULL
+        FROM economy.accounts a
+        WHERE a.user_id BETWEEN from_user AND upto_user
+          AND NOT economy_internal.units_sound(a.sections, EXISTS (
+              SELECT FROM economy_internal.shop_user_units_more m WHERE m.user_id = a.user_id));
     END;
 COMMENT ON FUNCTION economy_internal.audit_units(bigint, bigint) IS
     'Units per user of counted products against the purchases, '
@@ -611,6 +631,7 @@ BEGIN
                ('economy', 'segment_history', ', change_no'),
                ('economy', 'recommendations', ', number'),
                ('economy_internal', 'shop_user_units', ', product_id'),
+               ('economy_internal', 'shop_user_units_more', ', product_id'),
                ('economy', 'anchor_heads', ', anchor_id')
     LOOP
         -- EXECUTE, because the table is not the same each time
@@ -692,7 +713,7 @@ CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" t
             ('anchor_buckets', 'xp', 'for who reads it; what it sums up is in the entries'),
             ('shop_transactions', 'receipt_signature',
              'of a key that is retired: nobody can verify it any more'),
-            ('shop_user_units', '*', 'of one that is missing the entries are counted again'),
+            ('shop_user_units_more', '*', 'of one that is missing the entries are counted again'),
             ('rollup_positions', 'seq', 'means the same between the same two actions'),
             ('rollup_positions', '*', 'of a user without actions it means the same as none'),
             ('rfm_due', 'chunk', 'only tells rows apart'),

@@ -32,16 +32,16 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.now()', ''),
             ('app', 'FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean)',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
-             'shop_stock shop_transactions shop_user_units signing_keys'),
+             'shop_stock shop_transactions shop_user_units_more signing_keys'),
             ('app', 'FUNCTION economy.purchase_code(bigint, text, text, integer, jsonb, boolean)',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
-             'shop_stock shop_transactions shop_user_units signing_keys'),
+             'shop_stock shop_transactions shop_user_units_more signing_keys'),
             ('app', 'FUNCTION economy.purchases(bigint[], text[], text[], integer[], jsonb[])',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
-             'shop_stock shop_transactions shop_user_units signing_keys'),
+             'shop_stock shop_transactions shop_user_units_more signing_keys'),
             ('app', 'FUNCTION economy.purchases(jsonb)',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
-             'shop_stock shop_transactions shop_user_units signing_keys'),
+             'shop_stock shop_transactions shop_user_units_more signing_keys'),
             ('app', 'FUNCTION economy.receipt(bigint, text)', ''),
             ('app', 'FUNCTION economy.recommend(bigint, text)', 'recommendations'),
             ('app', 'FUNCTION economy.recommendation_feedback(text, text)', 'recommendations'),
@@ -96,6 +96,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             -- views that a role may be shown call them with its privileges
             ('monitor', 'FUNCTION economy_internal.games_of(bytea)', ''),
             ('monitor', 'FUNCTION economy_internal.streak_of(bytea)', ''),
+            ('monitor', 'FUNCTION economy_internal.units_of(bytea)', ''),
             ('monitor', 'FUNCTION economy.progress()', ''),
             ('monitor', 'FUNCTION economy.recommendation_posteriors(text, text, timestamptz)', ''),
             ('monitor', 'FUNCTION economy.recommendation_stats(timestamptz)', ''),

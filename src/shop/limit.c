@@ -2,19 +2,26 @@
  * limit.c
  *		How much of a product a user bought, for limits per user (I5).
  *
- * The units stand in a row per user and product, ever and for the day, week and
- * month of the newest purchase, so that a limit costs the same after one
- * purchase and after a million.  The row is written with every purchase of a
- * product that ever had a limit (shop_products.counted), and what it says is
- * what the entries add up to.  Where there is none yet, and for a period before
- * the newest purchase's (a clock that was set back), the entries are counted.
+ * The units stand in the user's account, or in a row of their own, ever and for the
+ * day, week and month of the newest purchase, so that a limit costs the same after
+ * one purchase and after a million.  They are written with every purchase of a product
+ * that ever had a per_user_limit (shop_products.counted), and what they say is what the
+ * entries add up to.  Where there are none yet, and for a period before the newest
+ * purchase's (a clock that was set back), the entries are counted.
+ *
+ * limit_once keeps nothing: one look at the journal's index tells, next to where the
+ * key was looked for.  A shop of a thousand things to have once would fill the account
+ * with what no purchase ever counts again.
  */
 #include "postgres.h"
 
+#include "catalog/pg_type_d.h"
 #include "miscadmin.h"
+#include "utils/date.h"
 #include "utils/timestamp.h"
 
 #include "crash_point.h"
+#include "errors.h"
 #include "shop/journal.h"
 #include "shop/limit.h"
 
@@ -26,12 +33,12 @@ enum
 	UNI_DAY,					/* in the order of EcoPeriod */
 	UNI_WEEK,
 	UNI_MONTH,
-	UNI_LAST_AT,
+	UNI_LAST_ON,
 	UNI_COLUMNS
 };
 
-EcoTable	eco_shop_user_units = {
-	.name = "shop_user_units",
+EcoTable	eco_shop_user_units_more = {
+	.name = "shop_user_units_more",
 	.internal = true,
 	.ncolumns = UNI_COLUMNS,
 	.columns = {
@@ -41,89 +48,129 @@ EcoTable	eco_shop_user_units = {
 		{"day_units", INT8OID, true},
 		{"week_units", INT8OID, true},
 		{"month_units", INT8OID, true},
-		{"last_at", TIMESTAMPTZOID, true},
+		{"last_on", DATEOID, true},
 	},
 	.nkeys = 1,
 	.keys = {{2, {UNI_USER_ID, UNI_PRODUCT_ID}}},
 };
 
-static void
-count(EcoRow *row, int32 quantity, TimestampTz at)
+ECO_NORETURN static void
+damaged(int64 user_id)
 {
-	bool		first = row->isnull[UNI_LAST_AT];
-	TimestampTz last = first ? at : DatumGetTimestampTz(row->values[UNI_LAST_AT]);
+	ECO_ERROR(ECO_LEDGER_DAMAGED,
+			  errmsg("account of user %lld has damaged units of products", (long long) user_id));
+}
 
+static int32
+date_of(TimestampTz at)
+{
+	return (int32) eco_period_of(ECO_PERIOD_DAY, at);
+}
+
+bool
+eco_units_need_row(const EcoAccount *account, const EcoText *product_id)
+{
+	EcoSection	section;
+	EcoReader	reader;
+	bool		more;
+
+	(void) eco_account_section(account, ECO_SECTION_UNITS, &section);
+	eco_units_read(&reader, &section, &more);
+	return more ||
+		section.len + ECO_UNITS_MAX - ECO_UNITS_ID + product_id->len >= ECO_UNITS_ROOM;
+}
+
+/* In the account; false: not there, and *more says whether a row may have it. */
+static bool
+find_packed(EcoUnits *units, const EcoAccount *account, bool *more)
+{
+	const EcoText *id = &units->product_id;
+	EcoUnitsOf	of = {.id = ""};
+	EcoSection	section;
+	EcoReader	reader;
+
+	(void) eco_account_section(account, ECO_SECTION_UNITS, &section);
+	eco_units_read(&reader, &section, more);
+	while (eco_units_next(&reader, &of))
+		if (of.len == id->len && memcmp(of.id, id->data, id->len) == 0)
+		{
+			units->of = of;
+			return true;
+		}
+	if (reader.damaged)
+		damaged(units->user_id);
+	return false;
+}
+
+static bool
+find_row(EcoUnits *units)
+{
+	Datum		key[2] = {Int64GetDatum(units->user_id), units->product_id.datum};
+	EcoRow	   *row = &units->row;
+
+	if (!eco_row_find(&eco_shop_user_units_more, units->user_id, 0, 2, key, row))
+		return false;
+	/* lives as long as what was asked for, not as what was read */
+	row->values[UNI_PRODUCT_ID] = units->product_id.datum;
 	for (int period = ECO_PERIOD_EVER; period <= ECO_PERIOD_MONTH; period++)
-	{
-		int			column = UNI_UNITS + period;
-		int64		now = eco_period_of(period, at);
-		int64		before = eco_period_of(period, last);
-		int64		units = first || now > before ? 0 : eco_row_int(row, column);
+		units->of.units[period] = eco_row_int(row, UNI_UNITS + period);
+	units->of.last_on = DatumGetDateADT(row->values[UNI_LAST_ON]);
+	if (!eco_units_sound(&units->of))
+		damaged(units->user_id);
+	units->has_row = units->row_stored = true;
+	return true;
+}
 
-		eco_row_set(row, column, Int64GetDatum(units + (now >= before ? quantity : 0)));
-	}
-	eco_row_set(row, UNI_LAST_AT, TimestampTzGetDatum(Max(last, at)));
+bool
+eco_units_load(EcoUnits *units, const EcoAccount *account, const EcoText *product_id)
+{
+	bool		more;
+	bool		found;
+
+	units->of = (EcoUnitsOf)
+	{
+		.last_on = 0
+	};
+	units->product_id = *product_id;
+	units->user_id = account->user_id;
+	units->has_row = units->row_stored = false;
+	units->changed = units->unwritten = false;
+	found = find_packed(units, account, &more) || (more && find_row(units));
+	/* what was found in the section goes with it */
+	units->of.id = product_id->data;
+	units->of.len = product_id->len;
+	return found;
 }
 
 static EcoScan *
-purchases(int64 user_id, Datum product_id)
+purchases(int64 user_id, const EcoText *product_id)
 {
-	Datum		values[2] = {Int64GetDatum(user_id), product_id};
+	Datum		values[2] = {Int64GetDatum(user_id), product_id->datum};
 
 	return eco_scan_begin(&eco_shop_transactions, user_id, ECO_TXN_BY_KEY, 2, values);
 }
 
-static bool
-find(EcoUnits *units, int64 user_id, Datum product_id)
+void
+eco_units_count_all(EcoUnits *units)
 {
-	Datum		key[2] = {Int64GetDatum(user_id), product_id};
-
-	units->exists = eco_row_find(&eco_shop_user_units, user_id, 0, 2, key, &units->row);
-	/* lives as long as what was asked for, not as what was read */
-	if (units->exists)
-		units->row.values[UNI_PRODUCT_ID] = product_id;
-	return units->exists;
-}
-
-static void
-count_all(EcoRow *row, int64 user_id, Datum product_id)
-{
-	EcoScan    *scan = purchases(user_id, product_id);
+	EcoScan    *scan = purchases(units->user_id, &units->product_id);
 	EcoRow		entry;
 
-	eco_row_init(row, &eco_shop_user_units);
-	eco_row_set(row, UNI_USER_ID, Int64GetDatum(user_id));
-	eco_row_set(row, UNI_PRODUCT_ID, product_id);
 	while (eco_scan_next(scan, &entry))
 	{
 		CHECK_FOR_INTERRUPTS();
-		count(row, DatumGetInt32(entry.values[TXN_QUANTITY]),
-			  DatumGetTimestampTz(entry.values[ECO_COL_CREATED_AT]));
+		eco_units_add(units, DatumGetInt32(entry.values[TXN_QUANTITY]),
+					  DatumGetTimestampTz(entry.values[ECO_COL_CREATED_AT]));
 	}
 	eco_scan_end(scan);
 }
 
-void
-eco_units_load(EcoUnits *units, int64 user_id, const EcoText *product_id, bool keep)
-{
-	units->changed = false;
-	if (find(units, user_id, product_id->datum))
-		return;
-	count_all(&units->row, user_id, product_id->datum);
-	if (units->row.isnull[UNI_LAST_AT] || !keep)
-		return;
-	eco_row_insert(&units->row, user_id);
-	eco_snapshot_renew();
-	(void) find(units, user_id, product_id->datum);
-}
-
-/* Count the units of a period that is over; only a clock that was set back asks. */
+/* Count the units of a period in the entries; only a clock that was set back asks. */
 static int64
 count_past(const EcoUnits *units, EcoPeriod period, int64 number)
 {
 	int64		total = 0;
-	EcoScan    *scan = purchases(eco_row_int(&units->row, UNI_USER_ID),
-								 units->row.values[UNI_PRODUCT_ID]);
+	EcoScan    *scan = purchases(units->user_id, &units->product_id);
 	EcoRow		entry;
 
 	while (eco_scan_next(scan, &entry))
@@ -139,43 +186,90 @@ count_past(const EcoUnits *units, EcoPeriod period, int64 number)
 int64
 eco_units_in(const EcoUnits *units, EcoPeriod period, TimestampTz at)
 {
+	const EcoUnitsOf *of = &units->of;
 	int64		number = eco_period_of(period, at);
-	int64		last;
+	int64		last = eco_period_of_day(period, of->last_on);
 
-	if (units->row.isnull[UNI_LAST_AT])
+	if (of->units[ECO_PERIOD_EVER] == 0 || number > last)
 		return 0;
-	last = eco_period_of(period, DatumGetTimestampTz(units->row.values[UNI_LAST_AT]));
-	if (number > last)
-		return 0;
-	return number == last ? eco_row_int(&units->row, UNI_UNITS + period) :
+	return number == last && of->units[period] > 0 ? of->units[period] :
 		count_past(units, period, number);
 }
 
 void
 eco_units_add(EcoUnits *units, int32 quantity, TimestampTz at)
 {
-	count(&units->row, quantity, at);
+	eco_units_count(&units->of, quantity, date_of(at));
 	units->changed = true;
+}
+
+/* The account with the product, or without it and with the note that there are rows. */
+static bool
+pack(const EcoUnits *units, EcoAccount *account, TimestampTz at, bool keep)
+{
+	EcoSection	section;
+	EcoReader	reader;
+	bool		more;
+	uint8		payload[ECO_UNITS_ROOM + 1 + ECO_UNITS_MAX];
+
+	(void) eco_account_section(account, ECO_SECTION_UNITS, &section);
+	eco_units_read(&reader, &section, &more);
+	section.len = reader.damaged ? 0 :
+		eco_units_put(&section, more || !keep, &units->of, keep, date_of(at), payload);
+	if (section.len == 0)
+		damaged(account->user_id);
+	if (section.len > ECO_UNITS_ROOM)
+		return false;
+	section.version = ECO_UNITS_VERSION;
+	section.data = payload;
+	eco_account_set_section(account, ECO_SECTION_UNITS, &section);
+	return true;
+}
+
+void
+eco_units_save(EcoUnits *units, EcoAccount *account, TimestampTz at)
+{
+	if (!units->changed)
+		return;
+	units->changed = false;
+	if (!units->has_row && pack(units, account, at, true))
+		return;
+	if (!units->has_row)
+		(void) pack(units, account, at, false);
+	units->has_row = true;
+	units->unwritten = true;
 }
 
 void
 eco_units_write(EcoUnits *units)
 {
-	int64		user_id = eco_row_int(&units->row, UNI_USER_ID);
+	EcoRow	   *row = &units->row;
 
+	if (!units->unwritten)
+		return;
+	units->unwritten = false;
+	if (!units->row_stored)
+	{
+		eco_row_init(row, &eco_shop_user_units_more);
+		eco_row_set(row, UNI_USER_ID, Int64GetDatum(units->user_id));
+		eco_row_set(row, UNI_PRODUCT_ID, units->product_id.datum);
+	}
+	for (int period = ECO_PERIOD_EVER; period <= ECO_PERIOD_MONTH; period++)
+		eco_row_set(row, UNI_UNITS + period, Int64GetDatum(units->of.units[period]));
+	eco_row_set(row, UNI_LAST_ON, DateADTGetDatum(units->of.last_on));
 	ECO_CRASH_POINT("limit:before_units");
-	if (units->exists)
-		eco_row_update(&units->row, user_id);
+	if (units->row_stored)
+		eco_row_update(row, units->user_id);
 	else
-		eco_row_insert(&units->row, user_id);
-	units->changed = false;
+		eco_row_insert(row, units->user_id);
+	units->row_stored = true;
 	ECO_CRASH_POINT("limit:after_units");
 }
 
 bool
 eco_units_any(int64 user_id, const EcoText *product_id)
 {
-	EcoScan    *scan = purchases(user_id, product_id->datum);
+	EcoScan    *scan = purchases(user_id, product_id);
 	EcoRow		entry;
 	bool		any = eco_scan_next(scan, &entry);
 

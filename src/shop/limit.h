@@ -1,39 +1,63 @@
 /*
  * limit.h
  *		How much of a product a user bought, for limits per user.
+ *
+ * It stands in the user's account (shop/units_section.h), which every purchase writes
+ * anyway.  Products for which there is no room there have rows in shop_user_units_more.
  */
 #ifndef ECO_LIMIT_H
 #define ECO_LIMIT_H
 
 #include "postgres.h"
 
+#include "ledger/entry.h"
 #include "ledger/rows.h"
 #include "shop/product.h"
+#include "shop/units_section.h"
 
-/* Whoever loads units opens this. */
-extern EcoTable eco_shop_user_units;
+/* Opened where eco_units_need_row() says so, beside eco_accounts. */
+extern EcoTable eco_shop_user_units_more;
 
 /* A user's units of a product, while a purchase runs; the account lock covers them. */
 typedef struct EcoUnits
 {
+	EcoUnitsOf	of;
+	EcoText		product_id;
+	int64		user_id;
+	bool		has_row;		/* in shop_user_units_more, or will have */
+	bool		row_stored;
 	EcoRow		row;
-	bool		exists;			/* the row was found, not made here */
-	bool		changed;		/* since it was written */
+	bool		changed;		/* since they were read */
+	bool		unwritten;		/* what is in the row */
 } EcoUnits;
 
-/*
- * Reads the user's row under the active snapshot, or makes it by counting the entries
- * where there is none.  With keep such a row is written at once, also when the
- * purchase is then refused, so that nobody counts them again.
- */
-extern void eco_units_load(EcoUnits *units, int64 user_id, const EcoText *product_id,
-						   bool keep);
+/* Whether those of a product of this account may have a row, or get one. */
+extern bool eco_units_need_row(const EcoAccount *account, const EcoText *product_id);
+
+/* What is stored of a product, under the active snapshot.  False: nothing is. */
+extern bool eco_units_load(EcoUnits *units, const EcoAccount *account, const EcoText *product_id);
+
+/* Then they are made of the entries; units that there are are changed. */
+extern void eco_units_count_all(EcoUnits *units);
+
+static inline bool
+eco_units_ever(const EcoUnits *units)
+{
+	return units->of.units[ECO_PERIOD_EVER] > 0;
+}
 
 /* Units bought in the period that the moment lies in. */
 extern int64 eco_units_in(const EcoUnits *units, EcoPeriod period, TimestampTz at);
 
-/* Count a purchase; write the row. */
+/* Count a purchase. */
 extern void eco_units_add(EcoUnits *units, int32 quantity, TimestampTz at);
+
+/*
+ * Put what was changed into the account, before its flush, or into the row; at: now.
+ * Then write the row, before that flush as well: whoever is called by a trigger on
+ * accounts must find it moved on.
+ */
+extern void eco_units_save(EcoUnits *units, EcoAccount *account, TimestampTz at);
 extern void eco_units_write(EcoUnits *units);
 
 /* Whether the user has any purchase of the product. */

@@ -52,12 +52,13 @@ enum
 PG_FUNCTION_INFO_V1(eco_purchase);
 PG_FUNCTION_INFO_V1(eco_purchase_probe);
 
-/* Tables that only some products need. */
+/* Tables that only some products need; that of units only some users of them. */
 #define NEEDS_STOCK	1
 #define NEEDS_UNITS 2
 #define NEEDS_KEYS	4
 #define NEEDS_ALL	(NEEDS_STOCK | NEEDS_UNITS | NEEDS_KEYS)
 #define NEEDS_KNOWN 8
+#define NEEDS_LOCK	16			/* of the account, beforehand */
 
 /*
  * What products have needed here, by a hash of their names.  Nothing hangs on it but how
@@ -70,7 +71,7 @@ static bool purchase(EcoPurchase *p, FunctionCallInfo fcinfo, bool in_passing);
 static void read_arguments(EcoPurchase *p, FunctionCallInfo fcinfo);
 static EcoTable *const *tables_for(EcoPurchase *p, uint8 needs);
 static uint8 *needed_by(const EcoPurchase *p);
-static bool open_what_it_needs(EcoPurchase *p);
+static bool open_what_it_needs(EcoPurchase *p, const EcoAccount *account);
 static const char *check_rules(EcoPurchase *p, const EcoAccount *account);
 static bool needs_account_alone(const EcoProduct *product);
 static bool has_booked(const EcoPurchase *p);
@@ -78,7 +79,8 @@ static const char *check_sale(EcoPurchase *p);
 static const char *check_expected_price(EcoPurchase *p);
 static bool expected_number(const JsonbValue *value, Datum *number);
 static const char *check_global_key(EcoPurchase *p);
-static const char *check_user_limit(EcoPurchase *p);
+static const char *check_user_limit(EcoPurchase *p, const EcoAccount *account);
+static void load_units(EcoPurchase *p, const EcoAccount *account);
 static void describe_renewal(EcoPurchase *p, TimestampTz now);
 static const char *check_freezes(EcoPurchase *p, const EcoAccount *account);
 static const char *check_amounts(EcoPurchase *p, const EcoAccount *account);
@@ -88,6 +90,7 @@ static const char *take_stock(EcoPurchase *p);
 static const char *const waited = "waited";
 
 static void post(EcoPurchase *p, EcoAccount *account);
+static void keep_units(EcoPurchase *p, EcoAccount *account);
 static void describe_effect(EcoPurchase *p, bool is_conversion, Datum effect_code);
 static bool same_payload(EcoPurchase *p, const EcoRow *first);
 static void come_again(EcoPurchase *p);
@@ -122,7 +125,7 @@ purchase(EcoPurchase *p, FunctionCallInfo fcinfo, bool in_passing)
 	eco_call_init(&call, &eco_purchases, p->user_id, NULL);
 	known = *needed_by(p);
 	call.tables_of_new = tables_for(p, known & NEEDS_KNOWN ? known & NEEDS_ALL : NEEDS_ALL);
-	call.in_passing = in_passing && p->opened == 0;
+	call.in_passing = in_passing && p->opened == 0 && !(known & NEEDS_LOCK);
 	call.key = ECO_TXN_BY_KEY;
 	call.texts[call.ntexts++] = p->product_id;
 	call.texts[call.ntexts++] = p->key;
@@ -135,6 +138,8 @@ purchase(EcoPurchase *p, FunctionCallInfo fcinfo, bool in_passing)
 				post(p, &call.account);
 			else if (needs_account_alone(&p->product))
 				eco_account_hold(&call.account);
+			else
+				keep_units(p, &call.account);
 			break;
 		case ECO_CALL_REPLAY:
 			eco_purchase_replay(p, &call.first);
@@ -220,7 +225,7 @@ tables_for(EcoPurchase *p, uint8 needs)
 	if (needs & NEEDS_STOCK)
 		p->tables[n++] = &eco_shop_stock;
 	if (needs & NEEDS_UNITS)
-		p->tables[n++] = &eco_shop_user_units;
+		p->tables[n++] = &eco_shop_user_units_more;
 	if (needs & NEEDS_KEYS)
 		p->tables[n++] = &eco_shop_keys;
 	p->tables[n] = NULL;
@@ -235,24 +240,19 @@ needed_by(const EcoPurchase *p)
 				   lengthof(needed)];
 }
 
-static uint8
-needs_of(const EcoProduct *product)
-{
-	return (product->has_stock ? NEEDS_STOCK : 0) | (product->counted ? NEEDS_UNITS : 0) |
-		(product->global_key ? NEEDS_KEYS : 0);
-}
-
 /*
  * Opens what the product needs and the call has not opened, because it was changed since
  * it was bought here.  True then: the snapshot is older than these locks (I10), so the
  * rules are to be read again under a new one.
  */
 static bool
-open_what_it_needs(EcoPurchase *p)
+open_what_it_needs(EcoPurchase *p, const EcoAccount *account)
 {
-	uint8		needs = needs_of(&p->product);
+	uint8		needs = (p->product.has_stock ? NEEDS_STOCK : 0) |
+	(p->product.counted && eco_units_need_row(account, &p->product_id) ? NEEDS_UNITS : 0) |
+	(p->product.global_key ? NEEDS_KEYS : 0);
 
-	*needed_by(p) |= needs | NEEDS_KNOWN;
+	*needed_by(p) |= needs | NEEDS_KNOWN | (needs_account_alone(&p->product) ? 0 : NEEDS_LOCK);
 	needs |= p->opened;
 	if (needs == p->opened)
 		return false;
@@ -337,15 +337,12 @@ check_rules(EcoPurchase *p, const EcoAccount *account)
 		return "PRODUCT_NOT_FOUND";
 	if (account->is_unlocked && !needs_account_alone(&p->product))
 		return IN_PROGRESS;		/* told nobody: the call begins anew */
-	if (open_what_it_needs(p))
+	if (open_what_it_needs(p, account))
 		return waited;
-	/* it was limited in the middle of the call: the others are counted */
-	if (has_booked(p) && p->product.counted && !p->units_known)
-		eco_calls_settle(p->calls, p->call);
 	if ((refusal = check_sale(p)) != NULL ||
 		(refusal = check_global_key(p)) != NULL ||
 		(refusal = check_expected_price(p)) != NULL ||
-		(refusal = check_user_limit(p)) != NULL ||
+		(refusal = check_user_limit(p, account)) != NULL ||
 		(refusal = check_freezes(p, account)) != NULL ||
 		(refusal = check_amounts(p, account)) != NULL ||
 		(refusal = take_stock(p)) != NULL)
@@ -356,7 +353,8 @@ check_rules(EcoPurchase *p, const EcoAccount *account)
 static bool
 needs_account_alone(const EcoProduct *product)
 {
-	return needs_of(product) == 0 && !product->limit_once && product->per_user_limit == 0;
+	return !product->has_stock && !product->counted && !product->global_key &&
+		!product->limit_once;
 }
 
 /* Whether one before it of many bought the product, and is not in the journal yet. */
@@ -452,16 +450,19 @@ expected_number(const JsonbValue *value, Datum *number)
 
 /* Limits per user; the account lock keeps what the user bought from changing. */
 static const char *
-check_user_limit(EcoPurchase *p)
+check_user_limit(EcoPurchase *p, const EcoAccount *account)
 {
 	const EcoProduct *product = &p->product;
 	TimestampTz now = eco_now();
 
 	if (product->counted && !p->units_known)
-		eco_units_load(&p->units, p->user_id, &p->product_id, !p->dry_run);
+		load_units(p, account);
 	if (product->limit_once)
 	{
-		p->user_limit_left = has_booked(p) || eco_units_any(p->user_id, &p->product_id) ? 0 : 1;
+		bool		bought = product->counted ? eco_units_ever(&p->units) :
+		has_booked(p) || eco_units_any(p->user_id, &p->product_id);
+
+		p->user_limit_left = bought ? 0 : 1;
 		return p->quantity <= p->user_limit_left ? NULL : "LIMIT_ONCE";
 	}
 	if (product->per_user_limit == 0)
@@ -473,6 +474,17 @@ check_user_limit(EcoPurchase *p)
 	if (product->limit_period != ECO_PERIOD_EVER)
 		describe_renewal(p, now);
 	return "USER_LIMIT";
+}
+
+static void
+load_units(EcoPurchase *p, const EcoAccount *account)
+{
+	if (eco_units_load(&p->units, account, &p->product_id))
+		return;
+	/* it was limited in the middle of the call: the others are counted, too */
+	if (has_booked(p))
+		eco_calls_settle(p->calls, p->call);
+	eco_units_count_all(&p->units);
 }
 
 static void
@@ -559,16 +571,37 @@ post(EcoPurchase *p, EcoAccount *account)
 
 	eco_purchase_entry(p, &entry);
 	ECO_CRASH_POINT("purchase:before_entry");
-	if (!eco_entry_book(account, &entry))
-		return;
-	if (p->product.counted)
-	{
-		eco_units_add(&p->units, p->quantity, entry.created_at);
+	eco_entry_prepare(account, &entry);
+	if (eco_purchase_save_units(p, account, &entry))
 		eco_units_write(&p->units);
-	}
+	if (!eco_account_write(account))
+		return;
 	eco_entry_write(&entry);
 	ECO_CRASH_POINT("purchase:after_entry");
 	eco_purchase_made(p, &entry);
+}
+
+/* Of a purchase that is refused, or only tried. */
+static void
+keep_units(EcoPurchase *p, EcoAccount *account)
+{
+	if (!eco_purchase_save_units(p, account, NULL))
+		return;
+	eco_units_write(&p->units);
+	eco_account_flush(account);
+}
+
+bool
+eco_purchase_save_units(EcoPurchase *p, EcoAccount *account, const EcoEntry *entry)
+{
+	TimestampTz at = entry == NULL ? eco_now() : entry->created_at;
+
+	if (entry != NULL && p->product.counted)
+		eco_units_add(&p->units, p->quantity, at);
+	if (!p->units.changed || p->dry_run)
+		return false;
+	eco_units_save(&p->units, account, at);
+	return true;
 }
 
 void

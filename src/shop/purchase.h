@@ -74,6 +74,13 @@ extern void eco_purchase_begin(EcoPurchase *p);
  * written, and eco_purchase_made() called.  False: it is refused, and answered.
  */
 extern bool eco_purchase_try(EcoPurchase *p, const EcoAccount *account);
+
+/*
+ * Put into the account, before its flush, what units were bought with this purchase, or,
+ * when it was refused, what was counted in the journal, so that nobody counts it again.
+ * False: there is nothing to be written.
+ */
+extern bool eco_purchase_save_units(EcoPurchase *p, EcoAccount *account, const EcoEntry *entry);
 extern void eco_purchase_entry(const EcoPurchase *p, EcoEntry *entry);
 extern void eco_purchase_made(EcoPurchase *p, const EcoEntry *entry);
 

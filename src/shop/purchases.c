@@ -34,8 +34,8 @@ typedef struct Order
 /* What is kept from one to the next, by the number of a call. */
 typedef struct State
 {
-	EcoUnits  **units;			/* that a user has of a product, of the first
-								 * such call; or NULL */
+	EcoUnits  **units;			/* that have a row, which is written once: of
+								 * the first such call; or NULL */
 	EcoReserved **reserved;		/* or NULL */
 	List	   *stock;			/* all of them */
 } State;
@@ -49,11 +49,11 @@ static void reserve_product(EcoCalls *calls, EcoCallOf **wanted, int n, bool loc
 static void make(EcoCalls *calls, EcoCallOf *call, EcoCallState state, EcoResult *result);
 static void post(EcoCalls *calls, EcoCallOf *call, EcoPurchase *p);
 static void keep_stock(EcoCalls *calls, EcoCallOf **wanted, int n, EcoReserved *reserved);
-static void keep_units(EcoCalls *calls, const EcoCallOf *call, EcoPurchase *p);
+static void keep_row(EcoCalls *calls, const EcoCallOf *call, EcoPurchase *p);
 static void write_state(EcoCalls *calls);
 
 static EcoTable *const tables[] = {
-	&eco_shop_products, &eco_shop_stock, &eco_shop_user_units, &eco_shop_keys, NULL
+	&eco_shop_products, &eco_shop_stock, &eco_shop_user_units_more, &eco_shop_keys, NULL
 };
 
 static const EcoBatch batch = {
@@ -233,7 +233,9 @@ make(EcoCalls *calls, EcoCallOf *call, EcoCallState state, EcoResult *result)
 	{
 		if (eco_purchase_try(&p, eco_calls_account(call)))
 			post(calls, call, &p);
-		keep_units(calls, call, &p);
+		else if (eco_purchase_save_units(&p, eco_calls_account(call), NULL))
+			eco_calls_keep(calls, call);
+		keep_row(calls, call, &p);
 		/* what was written is seen by the next one */
 		if ((p.product.has_stock && p.reserved == NULL) || p.product.global_key)
 			eco_snapshot_renew();
@@ -251,23 +253,24 @@ post(EcoCalls *calls, EcoCallOf *call, EcoPurchase *p)
 	eco_purchase_entry(p, entry);
 	eco_calls_book(calls, call, entry);
 	MemoryContextSwitchTo(old_context);
-	if (p->product.counted)
-		eco_units_add(&p->units, p->quantity, entry->created_at);
+	(void) eco_purchase_save_units(p, eco_calls_account(call), entry);
 	eco_purchase_made(p, entry);
 }
 
-/* For the next one; but where user code runs at writes, it must find them written. */
+/*
+ * Keep units that have a row for the next one, and the end; but where user code runs at
+ * writes, it must find it written.
+ */
 static void
-keep_units(EcoCalls *calls, const EcoCallOf *call, EcoPurchase *p)
+keep_row(EcoCalls *calls, const EcoCallOf *call, EcoPurchase *p)
 {
 	EcoUnits  **units = &((State *) calls->state)->units[call->like->number];
 
-	if (p->units.row.table == NULL)
-		return;					/* they were not read */
+	if (!p->units.unwritten)
+		return;
 	if (calls->one_by_one)
 	{
-		if (p->units.changed)
-			eco_units_write(&p->units);
+		eco_units_write(&p->units);
 		return;
 	}
 	if (*units == NULL)
@@ -275,7 +278,7 @@ keep_units(EcoCalls *calls, const EcoCallOf *call, EcoPurchase *p)
 	**units = p->units;
 }
 
-/* Stock by product, then units by user. */
+/* Stock by product, then rows of units by user. */
 static void
 write_state(EcoCalls *calls)
 {
@@ -289,7 +292,7 @@ write_state(EcoCalls *calls)
 		EcoUnits   *units = state->units[calls->order[i]->number];
 
 		CHECK_FOR_INTERRUPTS();
-		if (units != NULL && units->changed)
+		if (units != NULL)
 			eco_units_write(units);
 	}
 }

@@ -84,7 +84,8 @@ COMMENT ON COLUMN economy.shop_products.per_user_limit IS
 COMMENT ON COLUMN economy.shop_products.limit_period IS
     'ever, day, week (from Monday) or month, by UTC.';
 COMMENT ON COLUMN economy.shop_products.counted IS
-    'It has or had a per_user_limit: shop_user_units is kept. Set by upsert_product(), for ever.';
+    'It has or had a per_user_limit: what a user buys of it is kept in shop_user_units. '
+    'Set by upsert_product(), for ever.';
 COMMENT ON COLUMN economy.shop_products.global_key IS
     'An idempotency key buys once for all users together. Fixed when the product is made.';
 COMMENT ON COLUMN economy.shop_products.stock_slots IS
@@ -102,22 +103,63 @@ SELECT pg_catalog.pg_extension_config_dump('economy.shop_stock', '');
 COMMENT ON TABLE economy.shop_stock IS
     'Units left of limited products, spread over slots so that buyers do not queue on one row.';
 
-CREATE TABLE economy_internal.shop_user_units (
-    user_id     bigint      NOT NULL,
-    product_id  text        NOT NULL COLLATE "C",
-    units       bigint      NOT NULL,
-    day_units   bigint      NOT NULL,
-    week_units  bigint      NOT NULL,
-    month_units bigint      NOT NULL,
-    last_at     timestamptz NOT NULL,
-    CONSTRAINT shop_user_units_pkey PRIMARY KEY (user_id, product_id),
-    CONSTRAINT shop_user_units_check CHECK (day_units > 0 AND week_units >= day_units
-        AND month_units >= day_units AND units >= week_units AND units >= month_units)
+CREATE TABLE economy_internal.shop_user_units_more (
+    user_id     bigint NOT NULL,
+    product_id  text   NOT NULL COLLATE "C",
+    units       bigint NOT NULL,
+    day_units   bigint NOT NULL,
+    week_units  bigint NOT NULL,
+    month_units bigint NOT NULL,
+    last_on     date   NOT NULL
+        CONSTRAINT shop_user_units_more_last_on_check CHECK (isfinite(last_on)),
+    CONSTRAINT shop_user_units_more_pkey PRIMARY KEY (user_id, product_id),
+    -- what stands in a shorter period stands in a longer one, unless that is over and left out
+    CONSTRAINT shop_user_units_more_check CHECK (units > 0 AND least(day_units, week_units,
+        month_units) >= 0 AND greatest(day_units, week_units, month_units) <= units
+        AND (week_units = 0 OR week_units >= day_units)
+        AND (month_units = 0 OR month_units >= day_units))
 ) WITH (fillfactor = 70);
-SELECT pg_catalog.pg_extension_config_dump('economy_internal.shop_user_units', '');
-COMMENT ON TABLE economy_internal.shop_user_units IS
-    'Units per user and counted product: ever, and in the UTC day, '
-    'week and month of the newest purchase.';
+SELECT pg_catalog.pg_extension_config_dump('economy_internal.shop_user_units_more', '');
+COMMENT ON TABLE economy_internal.shop_user_units_more IS
+    'Units of products for which there was no room in the account of their user.';
+
+CREATE FUNCTION economy_internal.units_of(sections bytea) RETURNS TABLE (
+    product_id text, units bigint, day_units bigint, week_units bigint, month_units bigint,
+    last_on date
+)
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 4 AS 'MODULE_PATHNAME', 'eco_units_of';
+COMMENT ON FUNCTION economy_internal.units_of(bytea) IS
+    'Units of products that stand in an account; of what is damaged those in front of it.';
+
+CREATE FUNCTION economy_internal.units_sound(sections bytea, further boolean) RETURNS boolean
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_user_units_sound';
+COMMENT ON FUNCTION economy_internal.units_sound(bytea, boolean) IS
+    'Whether the units of products in an account can be read, and say that there are further '
+    'ones in shop_user_units_more if, and only if, there are.';
+
+CREATE FUNCTION economy_internal.with_units(
+    sections bytea, product_id text, units bigint, day_units bigint, week_units bigint,
+    month_units bigint, last_on date
+) RETURNS bytea
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_with_units';
+COMMENT ON FUNCTION economy_internal.with_units(
+    bytea, text, bigint, bigint, bigint, bigint, date) IS
+    'An account''s sections with other units of a product, or without it when units is null: for '
+    'who corrects units that the audit found to be wrong. What is taken out is counted again.';
+
+-- from the account on, as economy.game_stats
+CREATE VIEW economy_internal.shop_user_units AS
+    SELECT a.user_id, u.product_id, u.units, u.day_units, u.week_units, u.month_units, u.last_on
+    FROM economy.accounts a CROSS JOIN LATERAL (
+        SELECT p.product_id COLLATE "C" AS product_id, p.units, p.day_units, p.week_units,
+               p.month_units, p.last_on
+        FROM economy_internal.units_of(a.sections) p
+        UNION ALL
+        SELECT m.product_id, m.units, m.day_units, m.week_units, m.month_units, m.last_on
+        FROM economy_internal.shop_user_units_more m WHERE m.user_id = a.user_id) u;
+COMMENT ON VIEW economy_internal.shop_user_units IS
+    'Units per user and counted product: ever, and in the UTC day, week and month of last_on, '
+    'the date of the newest purchase; 0 when that was over as the account was written.';
 
 CREATE TABLE economy_internal.shop_keys (
     product_id      text   NOT NULL COLLATE "C",

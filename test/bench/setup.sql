@@ -10,7 +10,8 @@ CREATE EXTENSION economy;
 SELECT economy.upsert_product(jsonb_build_object(
            'product_id', id, 'category', 'item', 'price_gold', 15, 'monetary', 99, 'effect_code', 'heal_50',
            'starts_at', now() - interval '1 day', 'ends_at', now() + interval '1 day'), 'bench')
-FROM unnest(ARRAY['item', 'flash']) id;
+FROM unnest(ARRAY['item', 'flash', 'capped']) id;
+SELECT economy.upsert_product('{"product_id": "capped", "per_user_limit": 1000000, "limit_period": "week"}', 'bench');
 -- more than a run can sell, in the default number of slots
 SELECT economy.add_stock('flash', 1000000000, 'bench');
 

@@ -55,6 +55,9 @@ SELECT * FROM economy.rfm_refresh_incremental();
 SELECT * FROM economy.rollup_stats();
 SELECT economy.upsert_product('{"product_id": "voucher", "category": "item", "price_gold": 1, "global_key": true, "per_user_limit": 5}', 'damage');
 SELECT economy.purchase(id, 'voucher', 'code ' || n) FROM who WHERE n <= 4;
+-- more products with a limit than an account has room for
+SELECT economy.upsert_product(jsonb_build_object('product_id', rpad('pack ' || p, 64, 'x'), 'category', 'item', 'price_gold', 0, 'per_user_limit', 9, 'limit_period', (ARRAY['ever', 'day', 'week'])[1 + p % 3]), 'damage') FROM generate_series(1, 9) p;
+SELECT economy.purchase(id, rpad('pack ' || p, 64, 'x'), 'p') FROM who, generate_series(1, 9) p WHERE n IN (4, 5, 8);
 SET economy.test_clock = '2026-05-30 12:00+00';
 SELECT * FROM economy.rfm_refresh();
 SELECT economy.purchase(id, 'gold_550', 'late') FROM who WHERE n <= 3;

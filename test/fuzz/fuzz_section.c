@@ -1,13 +1,15 @@
 /*
  * fuzz_section.c
- *		Sections of an account, statistics of games and the daily streak in them: any bytes
- *		are read without harm and in one way only, and what is put comes back.
+ *		Sections of an account, statistics of games, the daily streak and units of products
+ *		in them: any bytes are read without harm and in one way only, and what is put comes
+ *		back.
  */
 #include "postgres.h"
 
 #include "fuzz.h"
 #include "play/games.h"
 #include "reward/streak_section.h"
+#include "shop/units_section.h"
 
 #define MAX_GAMES 16
 
@@ -54,6 +56,43 @@ check_streak(const EcoSection *section)
 	CHECK(stored.day >= 0 && stored.best >= 0 && stored.last_seq >= 0);
 	CHECK(eco_streak_write(&stored, out) == section->len);
 	CHECK(memcmp(out, section->data, section->len) == 0);
+}
+
+/*
+ * What is taken out and put again, before any date, is as it was; after all dates, when
+ * everything is over, nothing is more than that.
+ */
+static void
+check_units(const EcoSection *section)
+{
+	EcoReader	reader;
+	EcoReader	again;
+	EcoUnitsOf	of = {.id = ""};
+	EcoUnitsOf	same = {.id = ""};
+	bool		more;
+	uint8_t    *without = malloc(section->len + 1 + ECO_UNITS_MAX);
+	uint8_t    *with = malloc(section->len + 1 + 2 * ECO_UNITS_MAX);
+
+	eco_units_read(&reader, section, &more);
+	while (eco_units_next(&reader, &of))
+		CHECK(eco_units_sound(&of));
+	eco_units_read(&again, section, &more);
+	while (!reader.damaged && eco_units_next(&again, &same))
+	{
+		EcoSection	rest = {.version = section->version, .data = without};
+		EcoUnitsOf	counted = same;
+
+		rest.len = eco_units_put(section, more, &same, false, INT32_MIN, without);
+		CHECK(rest.len > 0 && rest.len < section->len);
+		CHECK(eco_units_put(&rest, more, &same, true, INT32_MIN, with) == section->len);
+		CHECK(memcmp(with, section->data, section->len) == 0);
+		CHECK(eco_units_put(section, more, &same, true, INT32_MAX, with) <= section->len);
+		eco_units_count(&counted, 3, same.last_on / 2);
+		CHECK(counted.units[0] > ECO_UNITS_MOST || eco_units_sound(&counted));
+		CHECK(counted.units[0] == same.units[0] + 3);
+	}
+	free(without);
+	free(with);
 }
 
 /* A section is put into these, found again, and the others stay. */
@@ -154,7 +193,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	EcoSection	section = {.version = what / 8 % 4, .data = bytes, .len = len};
 
 	if (what % 4 == 0)
+	{
 		check_games(&section);
+		check_units(&section);
+	}
 	else if (what % 4 == 1)
 		check_streak(&section);
 	else if (what % 4 == 2)
@@ -166,6 +208,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			check_games(&section);
 		if (eco_section_find(bytes, len, ECO_SECTION_STREAK, &section))
 			check_streak(&section);
+		if (eco_section_find(bytes, len, ECO_SECTION_UNITS, &section))
+			check_units(&section);
 	}
 	free(bytes);
 	return 0;

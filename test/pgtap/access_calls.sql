@@ -88,6 +88,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('require_given', 'SELECT economy_internal.require_given(''x'', true)'),
     ('games_of', 'SELECT * FROM economy_internal.games_of(decode(''01'', ''hex''))'),
     ('streak_of', 'SELECT * FROM economy_internal.streak_of(decode(''01'', ''hex''))'),
+    ('units_of', 'SELECT * FROM economy_internal.units_of(decode(''01'', ''hex''))'),
     ('rfm_bounds', 'SELECT * FROM economy.rfm_bounds(''standard'', ''pgtap_source'', pg_catalog.now())'),
     ('rfm_bounds_query', 'SELECT * FROM economy.rfm_bounds_query(''standard'', ''SELECT id, ts, amount FROM public.pgtap_source'', pg_catalog.now())'),
     ('rfm_freshness', 'SELECT * FROM economy.rfm_freshness()'),

@@ -37,6 +37,9 @@ CREATE FUNCTION pg_temp.name(side text, p integer) RETURNS text LANGUAGE sql AS 
 SELECT count(*) AS x FROM unnest(ARRAY['a', 'b']) side, goods,
     economy.upsert_product(product || jsonb_build_object('product_id', pg_temp.name(side, p)), 'pgtap') WHERE product IS NOT NULL \gset
 SELECT count(*) AS x FROM unnest(ARRAY['a', 'b']) side, goods, economy.add_stock(pg_temp.name(side, p), stock, 'pgtap', slots) WHERE stock > 0 \gset
+-- some have no room in their account for what else they buy, and some for one thing more
+SELECT count(*) AS x FROM generate_series(1, 7) n, economy.upsert_product(jsonb_build_object('product_id', rpad('pgtap model long ' || n, 64, 'x'), 'category', 'item', 'price_gold', 0, 'per_user_limit', 9), 'pgtap') \gset
+SELECT count(*) AS x FROM who, generate_series(1, 7) i, economy.purchase(user_id, rpad('pgtap model long ' || i, 64, 'x'), 'k') WHERE n IN (1, 3) OR n = 4 AND i < 7 \gset
 
 CREATE TEMP TABLE asked (round integer, n integer, who integer, p integer, key text, quantity integer, context jsonb);
 CREATE TEMP TABLE told (side text, round integer, n bigint, answer text);
@@ -82,7 +85,8 @@ CREATE FUNCTION pg_temp.world(of text) RETURNS SETOF text LANGUAGE sql AS $$
     UNION ALL SELECT format('%s has %s %s %s %s', w.n, a.seq, a.gold, a.experience_points, a.streak_freezes) FROM who w JOIN economy.accounts a USING (user_id) WHERE w.side = of
     UNION ALL SELECT format('%s keeps %s', w.n, to_jsonb(g) - ARRAY['user_id', 'last_action_at']) FROM who w JOIN economy.game_stats g USING (user_id) WHERE w.side = of
     UNION ALL SELECT format('%s left of %s', sum(s.remaining), p) FROM goods JOIN economy.shop_stock s ON s.product_id = pg_temp.name(of, p) GROUP BY p
-    UNION ALL SELECT format('%s units %s %s %s %s', w.n, right(u.product_id, 1), u.units, u.day_units, u.month_units) FROM who w JOIN economy_internal.shop_user_units u USING (user_id) WHERE w.side = of
+    UNION ALL SELECT format('%s units %s %s %s %s %s', w.n, right(u.product_id, 1), u.units, u.day_units, u.month_units, m.user_id IS NULL) FROM who w JOIN economy_internal.shop_user_units u USING (user_id)
+        LEFT JOIN economy_internal.shop_user_units_more m USING (user_id, product_id) WHERE w.side = of
     UNION ALL SELECT format('%s used %s of %s as %s', w.n, k.idempotency_key, replace(k.product_id, 'model ' || of, ''), k.seq) FROM who w JOIN economy_internal.shop_keys k USING (user_id) WHERE w.side = of $$;
 
 SELECT count(pg_temp.play(round, (2 + 120 * random() ^ 2)::int, 4)) AS x FROM generate_series(1, 8) round \gset
@@ -96,6 +100,8 @@ SELECT ok((SELECT count(DISTINCT split_part(answer, ' ', 3)) FROM told WHERE sid
 CREATE FUNCTION pg_temp.tip() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM economy.grant_reward(NEW.user_id, 'pgtap tip', NEW.seq::text, 2);
+    -- of what has a limit one more, which others of the batch count
+    PERFORM economy.purchase(NEW.user_id, NEW.product_id, 'tip ' || NEW.seq) WHERE NEW.seq % 3 = 0 AND right(NEW.product_id, 1) IN ('2', '3') AND NEW.idempotency_key NOT LIKE 'tip%';
     PERFORM economy.grant_reward(o.user_id, 'pgtap share', w.n || '-' || NEW.seq, 1) FROM who w JOIN who o ON o.side = w.side AND o.n = 1 + w.n % 5
         WHERE w.user_id = NEW.user_id AND NEW.seq % 2 = 0;
     RETURN NULL;
@@ -107,8 +113,9 @@ SELECT is_empty($$SELECT q.*, b.answer AS one_by_one, a.answer AS in_a_batch FRO
     JOIN told b ON b.side = 'b' AND (b.round, b.n) = (q.round, q.n) WHERE a.answer <> b.answer ORDER BY q.round, q.n LIMIT 5$$, 'answers where a trigger makes entries, seed ' || :seed);
 SELECT bag_eq($$SELECT pg_temp.world('a')$$, $$SELECT pg_temp.world('b')$$, 'what these leave, seed ' || :seed);
 
+SELECT cmp_ok((SELECT count(*) FROM economy_internal.shop_user_units_more JOIN who USING (user_id)), '>', 0::bigint, 'some units have rows, seed ' || :seed);
 SELECT is_empty('SELECT v.* FROM who w, economy.verify_chain(w.user_id) v', 'all chains are clean');
 SELECT is_empty('SELECT * FROM economy.stats_parity()', 'statistics are what the actions say');
-SELECT is_empty('SELECT * FROM economy_internal.audit_stock() UNION ALL SELECT * FROM economy_internal.audit_shop()', 'stock, units and keys are what the entries say');
+SELECT is_empty('SELECT * FROM economy_internal.audit_stock() UNION ALL SELECT * FROM economy_internal.audit_shop() UNION ALL SELECT * FROM economy_internal.audit_units()', 'stock, units and keys are what the entries say');
 SELECT * FROM finish();
 ROLLBACK;

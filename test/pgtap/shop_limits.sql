@@ -1,6 +1,7 @@
 -- Limits per user and period, keys of all users together, and stock that comes and goes.
 BEGIN;
 SELECT no_plan();
+\i test/writable_views.sql
 SELECT economy.register('pgtap limited') AS u \gset
 SELECT economy.register('pgtap limited too') AS v \gset
 SELECT count(*) AS x FROM unnest(ARRAY[:u, :v]) i, economy.adjust_gold(i, 1000000, 'open', 'pgtap', 'pgtap') \gset
@@ -81,8 +82,8 @@ DELETE FROM economy_internal.shop_user_units WHERE product_id IN ('pgtap_month',
 SELECT is(pg_temp.buy('2038-01-01T12:00:01Z', 'pgtap_month', 1), 'USER_LIMIT 0 {"limit": 3, "period": "month", "renews_at": "2038-02-01T00:00:00+00:00"}', 'lost units are counted again');
 SELECT is(pg_temp.audit(), NULL, 'units are what the entries add up to');
 SAVEPOINT s;
-UPDATE economy_internal.shop_user_units SET day_units = day_units - 1 WHERE product_id = 'pgtap_day' AND user_id = :u;
-SELECT is(pg_temp.audit(), 'parity units of pgtap_day: 15 3 3 3 2035-01-01 13:00:00.000000 15 2 3 3 2035-01-01 13:00:00.000000', 'a damaged row is found');
+UPDATE economy_internal.shop_user_units SET units = units - 1 WHERE product_id = 'pgtap_day' AND user_id = :u;
+SELECT is(pg_temp.audit(), 'parity units of pgtap_day: 15 0 0 0 2035-01-01 14 0 0 0 2035-01-01', 'damaged units are found');
 ROLLBACK TO s;
 SELECT is((SELECT string_agg(kind, ' ') FROM economy.audit_sweep() WHERE kind IN ('parity', 'duplicate_effect')), NULL, 'the sweep is clean');
 

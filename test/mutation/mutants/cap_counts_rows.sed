@@ -1,3 +1,3 @@
 # src/shop/limit.c
 # per-user limits count purchases, not units
-s/count\(row, DatumGetInt32\(entry\.values\[TXN_QUANTITY\]\)/count(row, 1/
+s/eco_units_count\(&units->of, quantity,/eco_units_count(\&units->of, 1,/

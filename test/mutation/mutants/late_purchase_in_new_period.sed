@@ -1,3 +1,3 @@
-# src/shop/limit.c
+# src/shop/units_section.c
 # a purchase by a clock that was set back counts for the newest period
-s/now >= before \? quantity : 0/quantity/
+s/now == before && of/of/

@@ -43,6 +43,7 @@ sub check
 	$self->check_signatures;
 	$self->check_stock;
 	$self->check_caps;
+	$self->check_units;
 	$self->check_global_keys;
 	$self->check_rounds;
 	$self->check_statistics;
@@ -564,6 +565,47 @@ sub check_caps
 	}
 	$self->{units} = \%units;
 	return;
+}
+
+# I6: units of what has a limit, in the account or in rows, are those of the entries.  A
+# period's are 0 when it is over and left out; none are kept of who bought before a limit.
+sub check_units
+{
+	my ($self) = @_;
+	my %bought;
+
+	push @{ $bought{"$_->{user_id} $_->{product_id}"} }, $_ foreach grep { $_->{journal} eq 'P' } @{ $self->{tables}{entries} };
+	foreach my $row (@{ $self->{tables}{shop_user_units} })
+	{
+		my $of = "$row->{user_id} $row->{product_id}";
+		my @entries = @{ delete $bought{$of} // [] };
+		my ($last) = sort { $b <=> $a } map { utc_day($_) } @entries;
+		my %sum = map { ($_ => 0) } qw(ever day week month);
+		foreach my $e (@entries)
+		{
+			$sum{$_} += $e->{quantity} foreach grep { Stress::World::number_of($_, utc_day($e)) eq Stress::World::number_of($_, $last) } keys %sum;
+		}
+		foreach my $period (grep { $row->{"${_}_units"} == 0 } qw(day week month))
+		{
+			$sum{$period} = 0;
+		}
+		my $is = join ' ', @$row{qw(units day_units week_units month_units last_on)};
+		my $should = @entries ? join ' ', @sum{qw(ever day week month)}, $last - $PG_EPOCH / 86400 : '';
+		$self->bad('I6', "units of $of are '$is', its entries make '$should'") if $is ne $should;
+	}
+	foreach my $of (sort keys %bought)
+	{
+		my ($user, $product) = split / /, $of, 2;
+		$self->bad('I6', "units of $of are kept nowhere") if ($Stress::World::PRODUCTS{$product} // {})->{per_user_limit};
+	}
+	return;
+}
+
+# The day of an entry, by UTC, since 1970.
+sub utc_day
+{
+	my ($e) = @_;
+	return POSIX::floor($e->{created_at} / 86400e6) + $PG_EPOCH / 86400;
 }
 
 sub place_of

@@ -40,7 +40,9 @@ my %OTHER = (
 	shop_product_changes => "change_id, product_id, action, actor, units, after ->> 'price_gold' AS price_gold",
 	signing_keys => "version, state, encode(material, 'hex') AS material",
 	capture_refusals => 'source, user_id, game, action_id, code');
-my %INTERNAL = (rollup_positions => 'user_id, seq');
+my %INTERNAL = (
+	rollup_positions => 'user_id, seq',
+	shop_user_units => "user_id, product_id, units, day_units, week_units, month_units, last_on - DATE '2000-01-01' AS last_on");
 
 sub load
 {

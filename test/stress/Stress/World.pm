@@ -29,6 +29,8 @@ our %PRODUCTS = (
 	daily   => { category => 'item', price_gold => 2, per_user_limit => 2, limit_period => 'day' },
 	weekly  => { category => 'item', price_gold => 2, per_user_limit => 4, limit_period => 'week' },
 	monthly => { category => 'item', price_gold => 1, per_user_limit => 6, limit_period => 'month' },
+	# with the others more than an account has room for
+	(map { ($_ . '_' x 63) => { category => 'item', price_gold => 1, per_user_limit => 4, limit_period => ('ever', 'day', 'week', 'month')[ $_ % 4 ] } } 1 .. 6),
 	code    => { category => 'item', price_gold => 1, global_key => 'true' },
 	season  => { category => 'item', price_gold => 4, starts_day => 10, ends_day => 30 },
 	freeze  => { category => 'item', price_gold => 20, effect_code => 'streak_freeze' },
@@ -47,11 +49,15 @@ sub clock_text
 sub period_of
 {
 	my ($product, $epoch) = @_;
-	my $period = ($PRODUCTS{$product} // {})->{limit_period} // 'ever';
-	my $day = POSIX::floor($epoch / 86400);
+	return number_of(($PRODUCTS{$product} // {})->{limit_period} // 'ever', POSIX::floor($epoch / 86400));
+}
 
+# The same of a period and a day since 1970.
+sub number_of
+{
+	my ($period, $day) = @_;
 	return $period eq 'day' ? $day : $period eq 'week' ? POSIX::floor(($day + 3) / 7)
-	  : $period eq 'month' ? POSIX::strftime('%Y-%m', gmtime $epoch) : '';
+	  : $period eq 'month' ? POSIX::strftime('%Y-%m', gmtime $day * 86400) : '';
 }
 
 # Gives open rounds a player and a win: rows of id, player, win, of this table.  They

@@ -135,6 +135,7 @@ economy.progress()
 economy.changes()
 economy_internal.games_of((SELECT a.sections FROM economy.accounts a WHERE a.user_id = 1))
 economy_internal.streak_of((SELECT a.sections FROM economy.accounts a WHERE a.user_id = 1))
+economy_internal.units_of((SELECT a.sections FROM economy.accounts a WHERE a.user_id = 1))
 SQL
 
 sub play

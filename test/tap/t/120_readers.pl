@@ -39,7 +39,7 @@ my %by_name = (
 my %by_type = (
 	'bigint' => 1, 'integer' => 1, 'numeric' => 1, 'double precision' => 0.5, 'text' => "'x'", 'timestamp with time zone' => "'2026-05-30 12:00+00'",
 	'numeric[]' => "'{1,2,3,4}'", 'boolean[]' => "'{f,f,f}'",
-	'bytea' => q{economy_internal.with_streak(economy_internal.with_game(NULL, 'go', 1, 0, 0, 5, 2, 5, '2026-05-01 12:00+00'), 3, 3, '2026-05-01', NULL, NULL, '2026-05-01', 7, 'UTC')},
+	'bytea' => q{economy_internal.with_units(economy_internal.with_streak(economy_internal.with_game(NULL, 'go', 1, 0, 0, 5, 2, 5, '2026-05-01 12:00+00'), 3, 3, '2026-05-01', NULL, NULL, '2026-05-01', 7, 'UTC'), 'potion', 2, 1, 1, 2, '2026-05-01')},
 	'economy.rfm_models' => "'$model'::economy.rfm_models",
 );
 
@@ -189,7 +189,7 @@ foreach my $proof ("economy.verify_receipt($user, '$purchase')", "economy.verify
 	$plain->do("SELECT * FROM $proof");
 	is(value($plain, q{SELECT string_agg(c.relname, ' ' ORDER BY c.relname) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
 		WHERE l.pid = pg_backend_pid() AND c.relkind = 'r' AND c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace)
-		AND c.relname IN ('shop_products', 'shop_stock', 'game_stats_more', 'games', 'level_curves', 'level_experiments', 'user_segments')}),
+		AND c.relname IN ('shop_products', 'shop_stock', 'shop_user_units_more', 'game_stats_more', 'games', 'level_curves', 'level_experiments', 'user_segments')}),
 		undef, "$proof locks no table for telling");
 	$plain->rollback;
 }

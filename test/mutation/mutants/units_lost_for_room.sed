@@ -1,0 +1,3 @@
+# src/shop/limit.c
+# units that find no room in the account are not written elsewhere
+s/^	units->unwritten = true;/	units->unwritten = false;/
