@@ -97,6 +97,19 @@ SELECT results_eq($$SELECT * FROM pg_temp.batch('[
           'reuse OK C2 2x -20 80 {"apply": true, "effect_code": "glow"}'], 'a suspended user in a batch and his replay, and a price');
 SELECT is_empty($$SELECT * FROM pg_temp.batch('[]')$$, 'an empty batch');
 
+-- what is reserved is of the product alone, be its id the begin of another one's; each with one slot and with several
+SELECT economy.adjust_gold(economy.register('pgtap buys d'), 100, 'open', 'pgtap', 'pgtap') AS x \gset
+SELECT count(*) AS x FROM (VALUES ('', 3, 1), ('_2', 4, 3), ('_20', 2, 1)) v (rest, units, slots),
+    economy.upsert_product(jsonb_build_object('product_id', 'pgtap_pair' || rest, 'category', 'item', 'price_gold', 1), 'pgtap') p, economy.add_stock(p.product_id, units, 'pgtap', slots) \gset
+SELECT is((SELECT string_agg(concat_ws(' ', coalesce(r.rest, 'all'), r.code, r.stock_remaining), ', ' ORDER BY r.n)
+           FROM ROWS FROM (unnest('{_2,"",_20,_2,"",_20,_2,""}'::text[]),
+                           economy.purchases(array_fill(economy.user_id_of('pgtap buys d'), '{8}'),
+                               '{pgtap_pair_2,pgtap_pair,pgtap_pair_20,pgtap_pair_2,pgtap_pair,pgtap_pair_20,pgtap_pair_2,pgtap_pair}',
+                               '{1,1,1,2,2,2,3,3}', '{3,2,2,1,2,1,1,1}')) WITH ORDINALITY
+               r (rest, success, state, code, transaction_id, quantity, gold_delta, gold, stock_remaining, user_limit_remaining, retry_after_ms, detail, n)),
+    '_2 OK 1,  OK 1, _20 OK 0, _2 OK 0,  SOLD_OUT 1, _20 SOLD_OUT 0, _2 SOLD_OUT 0,  OK 0', 'products of which one''s id begins the other''s have each their own stock');
+SELECT is_empty('SELECT * FROM economy_internal.audit_stock()', 'and it is sold once');
+
 -- arrays
 SELECT results_eq(format($$SELECT pg_temp.brief(r) FROM economy.purchases(ARRAY[%1$s, %2$s, %1$s], ARRAY['pgtap_item', 'pgtap_item', 'pgtap_conv'], ARRAY['r1', 'r1', 'r2']) r$$, :b, :a),
     ARRAY['new OK B7 1x -10 160 {"apply": true, "effect_code": "glow"}', 'new OK A6 1x -10 78 {"apply": true, "effect_code": "glow"}', 'new OK B8 1x 100 260 {"charge_outside": true}'],
