@@ -193,5 +193,14 @@ SELECT is((SELECT rows_written >= 3 FROM economy.rollup_stats()), true, 'the rol
 SELECT is_empty('SELECT * FROM economy.stats_parity()', 'parity, rolled up');
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', :rich), 'the chain is clean');
 
+-- names of which each begins the next, some of them in the account and some in rows
+SELECT economy.register('pgtap alike') AS alike \gset
+SELECT count(*) AS x FROM generate_series(1, 64) n, economy.register_game(repeat('y', n)) \gset
+SELECT count(*) AS x FROM generate_series(0, 63) i, economy.record_action(:alike, repeat('y', 1 + i * 37 % 64), 'T', '1', 0, 1 + i * 37 % 64) \gset
+SELECT is((SELECT count(*) FROM economy_internal.game_stats_more WHERE user_id = :alike) BETWEEN 1 AND 63, true, 'not all have room in the account');
+SELECT is((SELECT string_agg(n::text, ' ') FROM generate_series(1, 64) n WHERE economy.game_stats_me(:alike) -> 'games' -> repeat('y', n) ->> 'max_win' IS DISTINCT FROM n::text),
+    NULL, 'the document has each game''s own figures');
+SELECT is((SELECT count(*) FROM economy.game_stats WHERE user_id = :alike AND max_win = length(game)), 64::bigint, 'as the view has');
+
 SELECT * FROM finish();
 ROLLBACK;
