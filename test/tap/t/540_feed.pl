@@ -157,6 +157,22 @@ foreach my $max (2, 10)
 is("@told", "@made[0, 1] MORE @made[2, 3] CAUGHT_UP", 'pages: CAUGHT_UP says that nothing committed is left');
 is(news(), '', 'and nothing comes twice');
 
+# so is what an older transaction has posted, which stands before all that was told
+$cursor = now();
+$s[0]->begin_work;
+my $older = reward($s[0], $users[2]);
+@made = map { reward($dbh, $users[0]) } 1 .. 3;
+@told = ();
+foreach my $max (2, 10)
+{
+	my $rows = $dbh->selectall_arrayref('SELECT code, event, next_cursor FROM economy.changes(?, ?)', undef, $cursor, $max);
+	(my $code, undef, $cursor) = @{ pop @$rows };
+	push @told, map({ $_->[1] =~ /"id":"(.*?)"/ } @$rows), $code;
+	$s[0]->commit if $max == 2;
+}
+is("@told", "@made[0, 1] MORE $made[2] $older CAUGHT_UP", 'pages: nor is one of before the page left');
+is(news(), '', 'which comes once');
+
 # prepared transactions, and savepoints
 $s[0]->begin_work;
 my $prepared = reward($s[0], $ann);
