@@ -18,6 +18,7 @@
 #include "ledger/batch.h"
 #include "ledger/calls.h"
 
+#define PART_OF_MANY 1024		/* which stay in the processor's cache */
 #define SIFT_KEYS 2				/* of a user; else it is a descent all the
 								 * same */
 #define SIFT_ENTRIES 32			/* read in the time of a descent */
@@ -105,15 +106,16 @@ eco_calls_make(const EcoCallKind *kind, void *items, int n, TupleDesc result_des
 {
 	size_t		size = kind->batch->size;
 	EcoTurn    *turns = n > ECO_CALLS_PART ? by_turns(kind, items, n) : NULL;
+	int			part = turns != NULL ? PART_OF_MANY : ECO_CALLS_PART;
 	MemoryContext caller = CurrentMemoryContext;
 	EcoCalls	calls = {
 		.kind = kind,
 		.context = AllocSetContextCreate(caller, "economy calls", ALLOCSET_DEFAULT_SIZES)
 	};
 
-	for (int start = 0; start < n; start += ECO_CALLS_PART)
+	for (int start = 0; start < n; start += part)
 	{
-		calls.n = Min(n - start, ECO_CALLS_PART);
+		calls.n = Min(n - start, part);
 		MemoryContextSwitchTo(calls.context);
 		calls.calls = palloc0(sizeof(EcoCallOf) * calls.n);
 		for (int i = 0; i < calls.n; i++)

@@ -21,7 +21,7 @@
 #include "ledger/call.h"
 #include "ledger/result.h"
 
-#define ECO_CALLS_PART 8190
+#define ECO_CALLS_PART 8190		/* at most that many are one part */
 
 typedef struct EcoCallUser EcoCallUser;
 typedef struct EcoCalls EcoCalls;
