@@ -330,16 +330,20 @@ is_newest(Relation rel, const EcoRow *row, TupleTableSlot *slot)
 		table_tuple_fetch_row_version(rel, &tid, SnapshotSelf, slot);
 }
 
-/* The next version of a row that has columns unknown to us, which keep their values. */
+/*
+ * The next version of a row that has columns unknown to us, which keep their values; NULL:
+ * it is not the newest any more.
+ */
 static TupleTableSlot *
 fill_from_last(EcoTableCache *cache, Relation rel, const EcoRow *row, TupleTableSlot *last)
 {
 	const EcoTable *table = row->table;
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(cache->desc, &TTSOpsVirtual);
+	TupleTableSlot *slot;
 	ItemPointerData tid = row->tid;
 
 	if (!table_tuple_fetch_row_version(rel, &tid, SnapshotSelf, last))
-		eco_row_moved(table);
+		return NULL;
+	slot = MakeSingleTupleTableSlot(cache->desc, &TTSOpsVirtual);
 	ExecCopySlot(slot, last);
 	for (int i = 0; i < table->ncolumns; i++)
 	{
@@ -372,7 +376,7 @@ eco_direct_update(EcoRow *row, EcoOpenTable *open, bool is_locked)
 
 	CheckCmdReplicaIdentity(rel, CMD_UPDATE);
 	slot = cache->is_whole ? fill_slot(cache, rel, row) : fill_from_last(cache, rel, row, last);
-	done = is_newest(rel, row, last) &&
+	done = slot != NULL && is_newest(rel, row, last) &&
 		table_tuple_update(rel, &row->tid, slot, GetCurrentCommandId(true),
 						   GetActiveSnapshot(), InvalidSnapshot, is_locked,
 						   &tmfd, &lockmode, &update_indexes) == TM_Ok;
@@ -384,7 +388,8 @@ eco_direct_update(EcoRow *row, EcoOpenTable *open, bool is_locked)
 		row->tid = slot->tts_tid;
 		row->read_at = GetCurrentCommandId(false);
 	}
-	ExecDropSingleTupleTableSlot(slot);
+	if (slot != NULL)
+		ExecDropSingleTupleTableSlot(slot);
 	ExecDropSingleTupleTableSlot(last);
 	return done;
 }
