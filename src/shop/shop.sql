@@ -411,7 +411,12 @@ BEGIN
                      ELSE old_row END,
                 product);
             new_row.limit_period := coalesce(new_row.limit_period, 'ever');
-            new_row.counted := old_row.counted IS TRUE OR new_row.per_user_limit IS NOT NULL;
+            -- also where a product of this id was deleted: what was bought of it is kept
+            new_row.counted := old_row.counted IS TRUE OR new_row.per_user_limit IS NOT NULL
+                OR old_row.product_id IS NULL AND EXISTS (
+                    SELECT FROM economy.config_changes c
+                    WHERE c.relation = 'shop_products' AND c.key = id
+                      AND (c.after ->> 'counted')::boolean);
             IF old_row.product_id IS NULL THEN
                 INSERT INTO economy.shop_products SELECT (new_row).*;
             ELSE
