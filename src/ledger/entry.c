@@ -267,6 +267,7 @@ eco_entry_init(EcoEntry *entry, const EcoJournal *journal)
 	entry->xp_delta = 0;
 	entry->freezes_delta = 0;
 	entry->beside = NULL;
+	entry->alone_by = 0;
 }
 
 bool
@@ -286,8 +287,9 @@ eco_entry_write(EcoEntry *entry)
 }
 
 /*
- * Raise when the key of an entry that was written has another one: user code ran in the
- * call, at this write or one before, when the entry could not be seen, and sent the key.
+ * Raise when the key of an entry that was written, or what it is to be alone by, has
+ * another one: user code ran in the call, at this write or one before, when the entry
+ * could not be seen, and sent the key.
  */
 static void
 must_be_alone(const EcoEntry *entry)
@@ -297,14 +299,15 @@ must_be_alone(const EcoEntry *entry)
 	Datum		values[ECO_MAX_KEY_COLUMNS];
 	EcoScan    *scan;
 	EcoRow		found;
+	int			ncolumns = entry->alone_by > 0 ? entry->alone_by : key->ncolumns;
 	int			n = 0;
 
 	if (table->digest == 0)
 		return;
-	for (int i = 0; i < key->ncolumns; i++)
+	for (int i = 0; i < ncolumns; i++)
 		values[i] = entry->row.values[key->columns[i]];
 	PushActiveSnapshot(GetLatestSnapshot());
-	scan = eco_scan_begin(table, DatumGetInt64(values[0]), ECO_DIGESTED_KEY, key->ncolumns, values);
+	scan = eco_scan_begin(table, DatumGetInt64(values[0]), ECO_DIGESTED_KEY, ncolumns, values);
 	while (n < 2 && eco_scan_next(scan, &found))
 		n++;
 	eco_scan_end(scan);

@@ -46,6 +46,8 @@ typedef struct EcoEntry
 	int32		freezes_delta;	/* streak freezes bought or used up */
 	void	   *beside;			/* told with the row, journal->beside_bytes of
 								 * it; NULL: what it says is read */
+	int			alone_by;		/* no other has these columns of its key in
+								 * common, so many; 0: all */
 
 	/* set by eco_entry_post() */
 	int64		seq;

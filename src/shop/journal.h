@@ -33,5 +33,6 @@ extern const EcoJournal eco_purchases;
 
 #define ECO_TXN_BY_SEQ 0
 #define ECO_TXN_BY_KEY 1
+#define ECO_TXN_OF_PRODUCT 2	/* of its columns: all of a user's product */
 
 #endif

@@ -147,7 +147,8 @@ purchases(int64 user_id, const EcoText *product_id)
 {
 	Datum		values[2] = {Int64GetDatum(user_id), product_id->datum};
 
-	return eco_scan_begin(&eco_shop_transactions, user_id, ECO_TXN_BY_KEY, 2, values);
+	return eco_scan_begin(&eco_shop_transactions, user_id, ECO_TXN_BY_KEY, ECO_TXN_OF_PRODUCT,
+						  values);
 }
 
 void
@@ -183,17 +184,25 @@ count_past(const EcoUnits *units, EcoPeriod period, int64 number)
 	return total;
 }
 
-int64
-eco_units_in(const EcoUnits *units, EcoPeriod period, TimestampTz at)
+bool
+eco_units_are_past(const EcoUnits *units, EcoPeriod period, TimestampTz at)
 {
 	const EcoUnitsOf *of = &units->of;
 	int64		number = eco_period_of(period, at);
 	int64		last = eco_period_of_day(period, of->last_on);
 
-	if (of->units[ECO_PERIOD_EVER] == 0 || number > last)
-		return 0;
-	return number == last && of->units[period] > 0 ? of->units[period] :
-		count_past(units, period, number);
+	return eco_units_ever(units) && (number < last || (number == last && of->units[period] == 0));
+}
+
+int64
+eco_units_in(const EcoUnits *units, EcoPeriod period, TimestampTz at)
+{
+	const EcoUnitsOf *of = &units->of;
+	int64		number = eco_period_of(period, at);
+
+	if (eco_units_are_past(units, period, at))
+		return count_past(units, period, number);
+	return number > eco_period_of_day(period, of->last_on) ? 0 : of->units[period];
 }
 
 void

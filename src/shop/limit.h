@@ -46,7 +46,10 @@ eco_units_ever(const EcoUnits *units)
 	return units->of.units[ECO_PERIOD_EVER] > 0;
 }
 
-/* Units bought in the period that the moment lies in. */
+/* Whether those of the period that the moment lies in are to be counted in the journal. */
+extern bool eco_units_are_past(const EcoUnits *units, EcoPeriod period, TimestampTz at);
+
+/* Units bought in that period. */
 extern int64 eco_units_in(const EcoUnits *units, EcoPeriod period, TimestampTz at);
 
 /* Count a purchase. */

@@ -75,6 +75,7 @@ static bool open_what_it_needs(EcoPurchase *p, const EcoAccount *account);
 static const char *check_rules(EcoPurchase *p, const EcoAccount *account);
 static bool needs_account_alone(const EcoProduct *product);
 static bool has_booked(const EcoPurchase *p);
+static void settle_booked(EcoPurchase *p);
 static const char *check_sale(EcoPurchase *p);
 static const char *check_expected_price(EcoPurchase *p);
 static bool expected_number(const JsonbValue *value, Datum *number);
@@ -364,6 +365,14 @@ has_booked(const EcoPurchase *p)
 	return p->calls != NULL && p->call->like->unwritten > 0;
 }
 
+/* Before purchases are counted in the journal. */
+static void
+settle_booked(EcoPurchase *p)
+{
+	if (has_booked(p))
+		eco_calls_settle(p->calls, p->call);
+}
+
 static const char *
 check_sale(EcoPurchase *p)
 {
@@ -467,6 +476,8 @@ check_user_limit(EcoPurchase *p, const EcoAccount *account)
 	}
 	if (product->per_user_limit == 0)
 		return NULL;
+	if (eco_units_are_past(&p->units, product->limit_period, now))
+		settle_booked(p);
 	p->user_limit_left = Max(product->per_user_limit -
 							 eco_units_in(&p->units, product->limit_period, now), 0);
 	if (p->quantity <= p->user_limit_left)
@@ -482,8 +493,7 @@ load_units(EcoPurchase *p, const EcoAccount *account)
 	if (eco_units_load(&p->units, account, &p->product_id))
 		return;
 	/* it was limited in the middle of the call: the others are counted, too */
-	if (has_booked(p))
-		eco_calls_settle(p->calls, p->call);
+	settle_booked(p);
 	eco_units_count_all(&p->units);
 }
 
@@ -612,6 +622,8 @@ eco_purchase_entry(const EcoPurchase *p, EcoEntry *entry)
 	eco_entry_init(entry, &eco_purchases);
 	entry->gold_delta = p->gold_delta;
 	entry->freezes_delta = p->freezes;
+	if (p->product.limit_once)
+		entry->alone_by = ECO_TXN_OF_PRODUCT;
 	eco_row_set(row, TXN_QUANTITY, Int32GetDatum(p->quantity));
 	if (p->stock_slot >= 0)
 		eco_row_set(row, TXN_STOCK_SLOT, Int16GetDatum(p->stock_slot));

@@ -171,6 +171,41 @@ RESET session_replication_role;
 SELECT pg_temp.units(:w, 'pu_short') AS short \gset
 INSERT INTO economy.shop_products (product_id, category, price_gold, per_user_limit, counted) VALUES ('pu_short', 'item', 1, 1026, true);
 SELECT is(pg_temp.buy(:w, '', 'pu_short', 2), 'USER_LIMIT 1', 'made anew, bought as before');
+SELECT pg_temp.product('pu_anew', 9) \g /dev/null
+SELECT is(pg_temp.buy(:w, '', 'pu_anew', 2), 'OK 7', 'two of one more');
+DELETE FROM economy.shop_products WHERE product_id = 'pu_anew';
+SELECT pg_temp.product('pu_anew', NULL) \g /dev/null
+SELECT is(pg_temp.buy(:w, '', 'pu_anew', 3), 'OK', 'three, while it is made anew without a limit');
+SELECT pg_temp.product('pu_anew', 9) \g /dev/null
+SELECT is(pg_temp.buy(:w, '', 'pu_anew', 5), 'USER_LIMIT 4', 'are counted, too');
+SELECT is(pg_temp.wrong(), NULL, 'as the entries say');
+
+-- what a period had that is over is counted with what the batch has bought of it
+SELECT pg_temp.product('pu_back', 3, 'day'), pg_temp.buy(:v, '2031-01-20 12:00+00', 'pu_back') \g /dev/null
+SELECT set_config('economy.test_clock', '2031-01-10 12:00+00', true) AS x \gset
+SELECT is((SELECT string_agg(concat_ws(' ', r.code, r.user_limit_remaining), ', ') FROM economy.purchases(array_fill(:v::bigint, ARRAY[5]), array_fill('pu_back'::text, ARRAY[5]), '{back1,back2,back3,back2,back4}', '{1,2,1,2,1}') r),
+    'OK 2, OK 0, USER_LIMIT 0, OK, USER_LIMIT 0', 'a batch by a clock that was set back');
+SELECT is(pg_temp.wrong(), NULL, 'as the entries say');
+SELECT set_config('economy.test_clock', '', true) AS x \gset
+
+-- user code between the account and the journal's row finds nothing that was bought to have once
+CREATE FUNCTION pg_temp.once_more() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('pgtap.within', true) <> '' THEN
+        PERFORM set_config('pgtap.within', '', true);
+        PERFORM FROM economy.purchase(NEW.user_id, 'pu_once', 'within');
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER pgtap AFTER UPDATE ON economy.accounts FOR EACH ROW EXECUTE FUNCTION pg_temp.once_more();
+SELECT limit_once AS x FROM economy.upsert_product('{"product_id": "pu_once", "category": "item", "price_gold": 1, "limit_once": true}', 'pgtap') \gset
+SELECT set_config('pgtap.within', 'on', true) AS x \gset
+SELECT throws_ok(format('SELECT economy.purchase(%s, ''pu_once'', ''o1'')', :w), '27000', NULL, 'twice at once');
+SELECT throws_ok(format('SELECT economy.purchases(''{%1$s,%1$s}'', ''{pu_once,pu_once}'', ''{o1,o2}'')', :w), '27000', NULL, 'also in a batch');
+SELECT set_config('pgtap.within', '', true) AS x \gset
+SELECT is(pg_temp.buy(:w, '', 'pu_once'), 'OK 0', 'and once it is bought');
+DROP TRIGGER pgtap ON economy.accounts;
 
 -- damage is found, and no call goes on over it
 CREATE FUNCTION pg_temp.after(u bigint, change text, question text) RETURNS text LANGUAGE plpgsql AS $$
