@@ -91,11 +91,26 @@ BEGIN
         FOR c IN SELECT conname FROM pg_constraint WHERE conrelid = t.name AND contype IN ('c', 'u', 'p') AND conname <> 'rfm_state_pkey' LOOP
             EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', t.name, c.conname);
         END LOOP;
-        -- keys are read in C, where a column that may be null is an error
-        CONTINUE WHEN t.name = 'economy.signing_keys'::regclass;
-        FOR c IN SELECT attname FROM pg_attribute WHERE attrelid = t.name AND attnum > 0 AND attnotnull AND attidentity = '' AND attname <> 'only_row' LOOP
-            EXECUTE format('ALTER TABLE %s ALTER %I DROP NOT NULL', t.name, c.attname);
-        END LOOP;
+    END LOOP;
+END
+$$;
+-- Columns stay NOT NULL but for the one that a damage makes null: those read in C must be.
+CREATE FUNCTION pg_temp.damaged(damage text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    n           bigint;
+    schema_name text;
+    table_name  text;
+    column_name text;
+BEGIN
+    LOOP
+        BEGIN
+            EXECUTE damage;
+            GET DIAGNOSTICS n = ROW_COUNT;
+            RETURN n;
+        EXCEPTION WHEN not_null_violation THEN
+            GET STACKED DIAGNOSTICS schema_name = SCHEMA_NAME, table_name = TABLE_NAME, column_name = COLUMN_NAME;
+        END;
+        EXECUTE format('ALTER TABLE %I.%I ALTER %I DROP NOT NULL', schema_name, table_name, column_name);
     END LOOP;
 END
 $$;
@@ -109,8 +124,7 @@ DECLARE
 BEGIN
     SELECT * INTO w FROM who;
     FOREACH d IN ARRAY regexp_split_to_array(replace(replace(damage, '{u}', w.u::text), '{v}', w.v::text), E';\\s*') LOOP
-        EXECUTE d;
-        GET DIAGNOSTICS n = ROW_COUNT;
+        n := pg_temp.damaged(d);
         IF n = 0 THEN
             RETURN 'no damage was done: ' || d;
         END IF;
