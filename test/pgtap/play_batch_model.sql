@@ -26,8 +26,8 @@ BEGIN
     FOR i IN 1 .. rounds LOOP
         SELECT array_agg(users[1 + floor(random() * 7)::integer]),
                array_agg(CASE floor(random() * 8) WHEN 0 THEN 'pgtap none' WHEN 1 THEN 'rps'
-                   WHEN 2 THEN 'pgtap a long name of a game that fills an account ' || 1 + floor(random() * names) ELSE 'slot' END),
-               array_agg(CASE WHEN random() < 0.05 THEN 'T2' ELSE 'T' END), array_agg('i' || floor(random() * (20 + i))),
+                   WHEN 2 THEN 'pgtap a long name of a game that fills an account ' || 1 + floor(random() * names)::integer ELSE 'slot' END),
+               array_agg(CASE WHEN random() < 0.05 THEN 'T2' ELSE 'T' END), array_agg('i' || floor(random() * (20 + i))::integer),
                array_agg((random() * 10)::bigint), array_agg((random() * 9)::bigint), array_agg(CASE WHEN random() < 0.05 THEN 'draw' END)
             INTO us, gs, ts, ids, bs, ws, os FROM generate_series(1, 1 + floor(random() * random() * 80)::integer);
         BEGIN

@@ -263,7 +263,9 @@ SELECT is(encode(economy_internal.with_units(decode('0500000178', 'hex'), 'a', 1
 SELECT is(economy_internal.with_units(NULL, 'a', NULL, NULL, NULL, NULL, NULL), NULL, 'none of none is none');
 SELECT is(economy_internal.with_units(economy_internal.with_units(NULL, 'a', 3, 1, 2, 3, '5874897-12-31'), 'a', NULL, NULL, NULL, NULL, NULL), NULL, 'nothing is left');
 SELECT is(encode(economy_internal.with_units(NULL, 'a', 4611686018427387903, 1, 0, 0, '4713-01-01 BC'), 'hex') IS NULL, false, 'the largest');
+SET LOCAL datestyle = 'ISO';
 SELECT is(u::text, '(a,4611686018427387903,1,0,4611686018427387903,0001-01-01)', 'as it was put') FROM economy_internal.units_of(economy_internal.with_units(NULL, 'a', 4611686018427387903, 1, 0, 4611686018427387903, '0001-01-01')) u;
+RESET datestyle;
 SELECT throws_ok(call, code, message, call)
 FROM (VALUES ('SELECT economy_internal.with_units(NULL, NULL, 1, 1, 1, 1, now()::date)', 'XE001', 'product_id must not be null'), ('SELECT economy_internal.with_units(NULL, '''', 1, 1, 1, 1, now()::date)', 'XE002', 'product_id must not be empty'),
     ('SELECT economy_internal.with_units(NULL, repeat(''x'', 65), 1, 1, 1, 1, now()::date)', 'XE003', 'product_id is too long'), ('SELECT economy_internal.with_units(NULL, ''a'', 0, 0, 0, 0, now()::date)', 'XE002', 'there are no such units'),
