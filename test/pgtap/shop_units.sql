@@ -278,5 +278,19 @@ SELECT throws_ok(format('SELECT economy_internal.with_units((SELECT sections FRO
 SELECT is(economy_internal.units_sound(NULL, false), true, 'none are sound');
 SELECT is(economy_internal.units_sound(NULL, true), false, 'without rows');
 SELECT is((SELECT string_agg(product_id, ',') FROM economy_internal.units_of(decode('0301000d' || '00' || '016100' || '0100' || '0261' || 'ff' || '000100' || '00', 'hex'))), 'a', 'units before the damage: an id that is no text');
+
+-- limited in the middle of a batch: what it has sold, and not written yet, counts
+SELECT economy.register('pgtap units in the middle') AS m \gset
+SELECT count(economy.upsert_product(p::jsonb, 'pgtap')) AS x FROM unnest(ARRAY['{"product_id": "pgtap_mid", "category": "item", "price_gold": 0}',
+    '{"product_id": "pgtap_key", "category": "conversion", "granted_gold": 1, "global_key": true}']) p \gset
+CREATE FUNCTION pg_temp.limit_it() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM economy.upsert_product('{"product_id": "pgtap_mid", "per_user_limit": 1}', 'pgtap');
+    RETURN NULL;
+END $$;
+CREATE TRIGGER pgtap AFTER INSERT ON economy_internal.shop_keys FOR EACH ROW EXECUTE FUNCTION pg_temp.limit_it();
+SELECT is(string_agg(p.code, ' '), 'OK OK USER_LIMIT', 'a product that is limited between two purchases of a batch')
+FROM economy.purchases(ARRAY[:m, :m, :m]::bigint[], '{pgtap_mid,pgtap_key,pgtap_mid}', '{m1,m2,m3}') p;
+SELECT is((SELECT sum(quantity) FROM economy.shop_transactions WHERE user_id = :m AND product_id = 'pgtap_mid'), 1::bigint, 'is sold once');
 SELECT finish();
 ROLLBACK;
