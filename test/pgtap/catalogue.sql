@@ -72,6 +72,20 @@ SELECT is((SELECT p::text FROM economy.shop_products p WHERE p.product_id = 'pgt
           (SELECT row('pgtap_p','item',8,0,0,9,false,NULL::int,'ever',true,false,'2031-01-01 00:00+00'::timestamptz,NULL::timestamptz,true,0,NULL::text,'{"a": 1}')::text),
           'nor done');
 
+-- every column that a change names is stored as it is answered
+SELECT economy.upsert_product(product, 'ann') FROM (VALUES
+    ('{"product_id": "pgtap_new c", "category": "conversion", "granted_gold": 0}'::jsonb), ('{"product_id": "pgtap_new i", "category": "item", "price_gold": 0}')) v (product) \g /dev/null
+CREATE TEMP TABLE answered AS
+SELECT p.* FROM (VALUES
+    ('{"product_id": "pgtap_new c", "source_points": 3, "granted_gold": 4, "monetary": 5, "limit_once": true, "active": false, "effect_code": "glow", "extra": {"a": 1}}'),
+    ('{"product_id": "pgtap_new i", "price_gold": 2, "per_user_limit": 6, "limit_period": "day", "starts_at": "2031-01-01T00:00:00Z", "ends_at": "2031-01-03T00:00:00Z"}')) v (product),
+    economy.upsert_product(product::jsonb, 'ann') p;
+SELECT results_eq($$SELECT p.* FROM economy.shop_products p WHERE p.product_id IN ('pgtap_new c', 'pgtap_new i') ORDER BY product_id$$, 'SELECT * FROM answered ORDER BY product_id', 'what is answered is stored');
+SELECT results_eq('SELECT a::text FROM answered a ORDER BY product_id',
+    $$VALUES (row('pgtap_new c','conversion',0,3,4,5,true,NULL::int,'ever',false,false,NULL::timestamptz,NULL::timestamptz,false,0,'glow','{"a": 1}')::text),
+             (row('pgtap_new i','item',2,0,0,0,false,6,'day',true,false,'2031-01-01 00:00+00'::timestamptz,'2031-01-03 00:00+00'::timestamptz,true,0,NULL::text,'{}')::text)$$,
+    'in each column');
+
 -- stock
 SELECT is(economy.add_stock('pgtap_p', 0, 'ann', 3), 0::bigint, 'a stock of nothing makes a product limited');
 SELECT is(p.code, 'SOLD_OUT', 'and sold out') FROM economy.purchase(economy.register('pgtap stocked'), 'pgtap_p', 'k', dry_run => true) p
