@@ -185,9 +185,11 @@ collect(Session *session, PGresult **result)
 		{
 			int64_t		until = session_now_ms() + ANSWER_MS;
 
-			outcome = wait_for(PQsocket(session->conn), POLLIN, until);
-			if (outcome != DONE)
-				return outcome;
+			/* behind an error, too, which stays what it is */
+			Outcome		waited = wait_for(PQsocket(session->conn), POLLIN, until);
+
+			if (waited != DONE)
+				return waited;
 			if (session_now_ms() >= until)
 				return complain("connection lost", "no answer");
 			if (!PQconsumeInput(session->conn))

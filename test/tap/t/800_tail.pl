@@ -4,6 +4,8 @@ use strict;
 use warnings;
 
 use FindBin;
+use IO::Select;
+use IO::Socket::UNIX;
 use JSON::PP;
 use lib "$FindBin::Bin/..";
 use EconomyTest;
@@ -104,6 +106,40 @@ sub shows
 
 	eventually(sub { scalar(lines($t->{out})) >= $enough });
 	return is(ids($t), $expected, $name);
+}
+
+# A way to the server on which what follows an error comes later: the server sends the two apart,
+# and how they arrive is chance elsewhere. Returns the directory of its socket.
+sub in_parts
+{
+	my $place = "$dir/parts";
+	my $number = $node->port;
+
+	mkdir $place or die "mkdir $place: $!";
+	my $door = IO::Socket::UNIX->new(Local => "$place/.s.PGSQL.$number", Listen => 5) or die "listen: $!";
+	my $pid = fork() // die "fork: $!";
+	$running{$pid} = 1;
+	return $place if $pid;
+	while (my $client = $door->accept)
+	{
+		my $server = IO::Socket::UNIX->new(Peer => $node->host . "/.s.PGSQL.$number") or next;
+		my $said = '';
+
+		while (my @ready = IO::Select->new($client, $server)->can_read)
+		{
+			sysread $ready[0], my $bytes, 8192 or last;
+			syswrite $server, $bytes and next if $ready[0] == $client;
+			$said .= $bytes;
+			# a message has a letter and then its length, which counts itself
+			while (length $said > 4 && length $said > (my $length = unpack 'x N', $said))
+			{
+				my $message = substr $said, 0, $length + 1, '';
+				syswrite $client, $message;
+				select undef, undef, undef, 0.3 if $message =~ /^E/;
+			}
+		}
+	}
+	POSIX::_exit(0);
 }
 
 # The ids of all events of the journals, by user.
@@ -330,6 +366,23 @@ sub reward { return value($dbh, q{SELECT transaction_id FROM economy.grant_rewar
 	my $id = reward($cat, 'after', 1);
 	shows($_, $id, 'and on from there') foreach $json, $ahead;
 	stop_it($_) foreach $json, $text, $ahead;
+}
+
+# an error and what ends it, one after the other: it is an error all the same
+{
+	my $t = launch('-h', in_parts(), @where[ 2 .. 4 ], '--json', '--poll=1');
+	my $session = connect_to($node);
+
+	ok(eventually(sub { slurp_file($t->{err}) =~ /listening/ }), 'a server whose messages come one by one') or diag(slurp_file($t->{err}));
+	$session->do('BEGIN; LOCK TABLE economy.accounts IN ACCESS EXCLUSIVE MODE');
+	my $ended = eventually(sub { value($dbh, q{SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE application_name = 'economy_tail' AND wait_event_type = 'Lock'}) });
+	ok($ended, 'it waits, and its statement is ended');
+	$session->do('ROLLBACK');
+	$session->disconnect;
+	ok(eventually(sub { 2 == (() = slurp_file($t->{err}) =~ /listening/g) }), 'it connects again');
+	shows($t, reward($ann, 'in parts', 1), 'and goes on');
+	is(slurp_file($t->{err}) =~ s/^LINE.*\n *\^\n//mr, "economy_tail: listening\neconomy_tail: the server says: ERROR:  canceling statement due to user request\neconomy_tail: listening\n", 'having said what the server says');
+	is(stop_it($t), 0, 'SIGTERM');
 }
 
 # a database that is begun anew: numbers that were shown are those of other entries
