@@ -279,6 +279,8 @@ decide(EcoPurchase *p, const EcoAccount *account)
 		!eco_global_key_use(&p->product_id, &p->key, p->user_id, account->seq + 1))
 	{
 		refusal = "KEY_USED";
+		/* what is left was told as if these were sold */
+		p->result.isnull[PURCHASE_STOCK_REMAINING] = true;
 		if (p->reserved != NULL && p->product.has_stock)
 			eco_stock_give_back(p->reserved, p->quantity);
 	}

@@ -149,10 +149,22 @@ $$;
 CREATE TRIGGER pgtap_use_key AFTER UPDATE ON economy.shop_stock FOR EACH ROW EXECUTE FUNCTION pg_temp.use_key();
 SELECT sum(remaining) AS stock FROM economy.shop_stock WHERE product_id = 'pgtap_store 2' \gset
 CREATE FUNCTION pg_temp.meanwhile(who bigint) RETURNS text LANGUAGE sql AS
-    $$ SELECT concat_ws(' ', p.state, p.code, p.gold_delta) FROM economy.purchase(who, 'pgtap_store 2', 'meanwhile', 3) p $$;
+    $$ SELECT concat_ws(' ', p.state, p.code, p.gold_delta, p.stock_remaining) FROM economy.purchase(who, 'pgtap_store 2', 'meanwhile', 3) p $$;
 SELECT is(pg_temp.meanwhile(:v), 'refused KEY_USED 0', 'a key that somebody used meanwhile');
 SELECT is((SELECT sum(remaining) FROM economy.shop_stock WHERE product_id = 'pgtap_store 2'), :stock::numeric, 'takes no stock');
 SELECT is_empty($$SELECT * FROM economy_internal.audit_stock()$$, 'which adds up');
+ROLLBACK TO SAVEPOINT s;
+-- and what a batch has reserved goes back to those behind it
+CREATE FUNCTION pg_temp.use_first() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO economy_internal.shop_keys VALUES (NEW.product_id, NEW.idempotency_key, -1, 1);
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER pgtap_use_first BEFORE INSERT ON economy_internal.shop_keys FOR EACH ROW WHEN (NEW.idempotency_key = 'meanwhile' AND NEW.user_id > 0) EXECUTE FUNCTION pg_temp.use_first();
+SELECT is((SELECT string_agg(concat_ws(' ', p.code, p.gold_delta, p.stock_remaining), ', ') FROM economy.purchases(ARRAY[:v, :v, :v]::bigint[], array_fill('pgtap_store 2'::text, ARRAY[3]), '{meanwhile,all,one}', '{3,2000,1}') p),
+    'KEY_USED 0, OK 20000 0, SOLD_OUT 0 0', 'in a batch all of it is there for the next');
+SELECT is_empty($$SELECT * FROM economy_internal.audit_stock()$$, 'and adds up');
 ROLLBACK TO SAVEPOINT s;
 
 -- messages say what is wrong
