@@ -262,6 +262,7 @@ FROM unnest(ARRAY['units = 0', 'units = 9223372036854775807', 'day_units = -1', 
 SELECT is(encode(economy_internal.with_units(decode('0500000178', 'hex'), 'a', 1, 0, 0, 0, '2000-01-01'), 'hex'), '03010006' || '00' || '0161' || '00' || '01' || '00' || '0500000178', 'other sections stay');
 SELECT is(economy_internal.with_units(NULL, 'a', NULL, NULL, NULL, NULL, NULL), NULL, 'none of none is none');
 SELECT is(economy_internal.with_units(economy_internal.with_units(NULL, 'a', 3, 1, 2, 3, '5874897-12-31'), 'a', NULL, NULL, NULL, NULL, NULL), NULL, 'nothing is left');
+SELECT is(encode(economy_internal.with_units(decode('03010006' || '01' || '0161' || '00' || '01' || '00', 'hex'), 'a', NULL, NULL, NULL, NULL, NULL), 'hex'), '03010001' || '01', 'but that there are further ones in rows');
 SELECT is(encode(economy_internal.with_units(NULL, 'a', 4611686018427387903, 1, 0, 0, '4713-01-01 BC'), 'hex') IS NULL, false, 'the largest');
 SET LOCAL datestyle = 'ISO';
 SELECT is(u::text, '(a,4611686018427387903,1,0,4611686018427387903,0001-01-01)', 'as it was put') FROM economy_internal.units_of(economy_internal.with_units(NULL, 'a', 4611686018427387903, 1, 0, 4611686018427387903, '0001-01-01')) u;

@@ -1,7 +1,7 @@
 -- User code in the middle of a call: triggers and constraints of the app that call
 -- functions of economy for the same user.
 BEGIN;
-SELECT plan(111);
+SELECT plan(115);
 
 SELECT economy.register('pgtap code') AS u \gset
 SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'r', 'a') \gset
@@ -33,6 +33,24 @@ SELECT is(state || ' ' || code || ' ' || gold, 'new OK 805', 'the same with a fo
 SELECT is((SELECT (seq, gold)::text FROM economy.accounts a WHERE a.user_id = :u), '(5,810)', 'both count');
 SELECT is(pg_temp.findings(:u), 0::bigint, 'and are sound');
 DROP TABLE pgtap_profile;
+DROP TRIGGER pgtap ON economy.shop_transactions;
+
+-- a gift of the very stock of which the batch buys
+SELECT economy.register('pgtap bag') AS bag \gset
+SELECT success AS x FROM economy.adjust_gold(:bag, 1000, 'open', 'r', 'a') \gset
+SELECT economy.upsert_product('{"product_id": "pgtap_bag", "category": "item", "price_gold": 1}', 'pgtap') IS NULL AS x \gset
+SELECT economy.add_stock('pgtap_bag', 8, 'pgtap', 2) AS x \gset
+CREATE FUNCTION pg_temp.bag() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM economy.purchase(NEW.user_id, 'pgtap_bag', 'with ' || NEW.seq) p WHERE NEW.product_id = 'pgtap_p';
+    RETURN NULL;
+END $$;
+CREATE TRIGGER pgtap AFTER INSERT ON economy.shop_transactions FOR EACH ROW EXECUTE FUNCTION pg_temp.bag();
+SELECT is((SELECT string_agg(concat_ws(' ', b.code, b.stock_remaining), ', ') FROM economy.purchases(array_fill(:bag::bigint, ARRAY[6]),
+    '{pgtap_p,pgtap_bag,pgtap_p,pgtap_bag,pgtap_bag,pgtap_p}', '{a,b,c,d,e,f}', '{1,3,1,4,3,1}') b), 'OK, OK 4, OK, SOLD_OUT 3, OK 0, OK', 'a batch finds the stock that its triggers have left');
+SELECT is((SELECT string_agg(t.idempotency_key, ', ' ORDER BY t.seq) FROM economy.shop_transactions t WHERE t.user_id = :bag), 'a, with 2, b, c, with 5, e, f', 'each is sold once');
+SELECT is_empty('SELECT * FROM economy_internal.audit_stock()', 'and counted');
+SELECT is(pg_temp.findings(:bag), 0::bigint, 'and sound');
 DROP TRIGGER pgtap ON economy.shop_transactions;
 
 -- of rewards, claims and actions
