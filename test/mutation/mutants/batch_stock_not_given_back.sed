@@ -1,0 +1,3 @@
+# src/shop/stock.c
+# what a used key gives back of reserved stock is not there for the next
+/reserved->units \+= units;/d
