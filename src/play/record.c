@@ -14,7 +14,9 @@
 
 PG_FUNCTION_INFO_V1(eco_record_action);
 
-static void do_record(const EcoAction *action, EcoResult *result);
+static bool do_record(const EcoAction *action, FunctionCallInfo fcinfo, EcoResult *result,
+					  bool in_passing);
+static bool take_what_is_needed(EcoAccount *account);
 static void post(const EcoAction *action, EcoAccount *account, EcoResult *result);
 static void replay(const EcoAction *action, const EcoRow *first, EcoResult *result);
 
@@ -47,26 +49,29 @@ eco_record_action(PG_FUNCTION_ARGS)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg(ECO_ACTION_RANGE));
 	PreventCommandIfReadOnly("economy.record_action()");
 
-	eco_result_begin(&result, fcinfo, ACTION_TYPES);
-	do_record(&action, &result);
+	if (!do_record(&action, fcinfo, &result, true))
+		(void) do_record(&action, fcinfo, &result, false);
 	ECO_CRASH_POINT("record:done");
 	return eco_result_row(&result);
 }
 
-static void
-do_record(const EcoAction *action, EcoResult *result)
+static bool
+do_record(const EcoAction *action, FunctionCallInfo fcinfo, EcoResult *result, bool in_passing)
 {
 	EcoCall		call;
 
+	eco_result_begin(result, fcinfo, ACTION_TYPES);
 	eco_call_init(&call, &eco_actions, action->user_id, eco_action_tables);
 	call.tables_of_new = eco_action_tables_of_new;
+	call.in_passing = in_passing;
 	call.key = ECO_ACT_BY_KEY;
 	call.texts[call.ntexts++] = action->game;
 	call.texts[call.ntexts++] = action->action_id;
 	switch (eco_call_begin(&call))
 	{
 		case ECO_CALL_NEW:
-			post(action, &call.account, result);
+			if (take_what_is_needed(&call.account))
+				post(action, &call.account, result);
 			break;
 		case ECO_CALL_REPLAY:
 			replay(action, &call.first, result);
@@ -79,6 +84,21 @@ do_record(const EcoAction *action, EcoResult *result)
 			break;
 	}
 	eco_call_end(&call);
+	return eco_call_passed(&call);
+}
+
+/*
+ * In passing an action goes by the account alone.  What was pruned, and statistics that
+ * have rows, are read under its lock, which is got without a wait, or all begins anew.
+ */
+static bool
+take_what_is_needed(EcoAccount *account)
+{
+	if (!account->is_unlocked || (account->pruned_seq == 0 && !eco_stats_have_rows(account)))
+		return true;
+	eco_account_hold(account);
+	eco_snapshot_renew();
+	return !account->is_unlocked;
 }
 
 static void
@@ -89,12 +109,16 @@ post(const EcoAction *action, EcoAccount *account, EcoResult *result)
 
 	eco_stats_load(&stats, account, action->user_id, &action->game);
 	if (!eco_action_try(action, account, &stats, result))
+	{
+		eco_account_hold(account);
 		return;
+	}
 	eco_action_entry(action, &entry);
 	eco_entry_prepare(account, &entry);
 	eco_action_made(action, &entry, &stats, result);
 	eco_stats_put(&stats, account);
-	eco_account_flush(account);
+	if (!eco_account_write(account))
+		return;
 	ECO_CRASH_POINT("action:before_stats");
 	eco_stats_write(&stats, account);
 	ECO_CRASH_POINT("action:after_stats");

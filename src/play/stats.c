@@ -101,6 +101,18 @@ find_packed(const EcoAccount *account, const char *name, int len, EcoFigures *fi
 	return false;
 }
 
+bool
+eco_stats_have_rows(const EcoAccount *account)
+{
+	EcoSection	section;
+	EcoReader	reader;
+	bool		more;
+
+	(void) eco_account_section(account, ECO_SECTION_GAMES, &section);
+	eco_games_read(&reader, &section, &more);
+	return more;
+}
+
 /* *row is what was found, unless it was found in the account. */
 static bool
 find(const EcoAccount *account, Datum game, EcoFigures *figures, EcoRow *row, bool *has_row)

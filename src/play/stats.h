@@ -37,6 +37,9 @@ extern bool eco_stats_find(int64 user_id, Datum game, EcoFigures *figures);
 /* Of all games, by name; palloc'd, *n of them. */
 extern EcoGame *eco_stats_all(int64 user_id, int *n);
 
+/* Whether some of the user's games have rows, for which the account has no room. */
+extern bool eco_stats_have_rows(const EcoAccount *account);
+
 /*
  * Reads under the active snapshot; account: the user's, locked, or NULL for an action
  * that is there already.
