@@ -15,6 +15,7 @@
 #define DUPLICATE_WAIT_DEFAULT_MS	0
 #define DUPLICATE_WAIT_MAX_MS		60000
 #define NODE_ID_MAX					4095
+#define JOURNAL_PARTITIONS_MAX		1024
 #define RING_SIZE_DEFAULT			16384
 #define RING_SIZE_MIN				16
 #define RING_SIZE_MAX				1048576
@@ -52,6 +53,7 @@ int			eco_streak_cap_day = STREAK_CAP_DAY_DEFAULT;
 int			eco_streak_max_freezes = STREAK_MAX_FREEZES_DEFAULT;
 
 /* read by SQL alone */
+static int	journal_partitions = 0;
 static int	rfm_memory = RFM_MEMORY_DEFAULT_KB;
 static int	recommendation_retention = RETENTION_DEFAULT_DAYS;
 static char *rfm_model = NULL;
@@ -98,6 +100,7 @@ static const struct config_enum_entry streak_cap_options[] = {
 	{NULL, 0, false}
 };
 
+static bool check_journal_partitions(int *value, void **extra, GucSource source);
 static void define_ledger_settings(void);
 static void define_realtime_settings(void);
 static void define_streak_settings(void);
@@ -111,6 +114,18 @@ eco_settings_install(void)
 	define_streak_settings();
 	define_segment_settings();
 	MarkGUCPrefixReserved("economy");
+}
+
+/* One partition would be the price of many without a gain. */
+static bool
+check_journal_partitions(int *value, void **extra, GucSource source)
+{
+	(void) extra;
+	(void) source;
+	if (*value != 1)
+		return true;
+	GUC_check_errdetail("It must be 0, for none, or from 2 to %d.", JOURNAL_PARTITIONS_MAX);
+	return false;
 }
 
 static void
@@ -142,6 +157,11 @@ define_ledger_settings(void)
 							"It is the upper part of every user_id made here.",
 							&eco_node_id, 0, 0, NODE_ID_MAX, PGC_SIGHUP, 0,
 							NULL, NULL, NULL);
+	DefineCustomIntVariable("economy.journal_partitions",
+							"Partitions by user of every journal, when the extension is created.",
+							"0: journals are plain tables. Read by CREATE EXTENSION alone.",
+							&journal_partitions, 0, 0, JOURNAL_PARTITIONS_MAX, PGC_USERSET, 0,
+							check_journal_partitions, NULL, NULL);
 	DefineCustomBoolVariable("economy.allow_drop",
 							 "Allows DROP EXTENSION while a journal holds rows.",
 							 NULL, &eco_allow_drop, false, PGC_SUSET, 0,

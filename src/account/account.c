@@ -57,7 +57,7 @@ eco_account(PG_FUNCTION_ARGS)
 	eco_result_set_begin(fcinfo, "lllilllid");
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
-	open = eco_tables_open(ECO_READ, eco_daily_seen_tables);
+	open = eco_user_tables_open(ECO_READ, PG_GETARG_INT64(0), eco_daily_seen_tables);
 	do
 		found = read_status(PG_GETARG_INT64(0), &status);
 	while (found && needs_more(&status) && eco_tables_add(open, eco_daily_tables));

@@ -47,7 +47,7 @@ eco_statement(PG_FUNCTION_ARGS)
 	eco_result_set_begin(fcinfo, "lttllllz");
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
-	open = eco_journals_open(ECO_READ, NULL);
+	open = eco_journals_open(ECO_READ, PG_GETARG_INT64(0), NULL);
 	put_entries((ReturnSetInfo *) fcinfo->resultinfo, PG_GETARG_INT64(0), PG_GETARG_INT64(1), max);
 	eco_tables_close(open);
 	return (Datum) 0;

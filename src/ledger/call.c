@@ -106,7 +106,8 @@ open_journal(EcoCall *call)
 	EcoTable   *tables[ECO_MAX_OPEN + 1] = {call->journal->table};
 
 	tables[append(tables, 1, call->tables)] = NULL;
-	call->open = eco_tables_open(call->dry_run ? ECO_READ_FRESH : ECO_WRITE, tables);
+	call->open = eco_user_tables_open(call->dry_run ? ECO_READ_FRESH : ECO_WRITE, call->user_id,
+									  tables);
 }
 
 /* True when what was read before is to be read again. */

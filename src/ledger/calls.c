@@ -193,7 +193,9 @@ begin(EcoCalls *calls)
 		tables[ntables++] = kind->tables[i];
 	tables[ntables] = NULL;
 	find_users(calls);
-	calls->open = eco_tables_open(ECO_WRITE, tables);
+	calls->open = eco_user_tables_open(ECO_WRITE,
+									   calls->nusers == 1 ? calls->calls[0].user_id : ECO_ALL_USERS,
+									   tables);
 	calls->one_by_one = !eco_tables_plain(calls->open);
 	if (kind->may_have == NULL)
 		look_keys_up(calls);

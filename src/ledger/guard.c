@@ -25,6 +25,7 @@
 #include "commands/event_trigger.h"
 #include "commands/extension.h"
 #include "commands/trigger.h"
+#include "nodes/parsenodes.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -44,6 +45,7 @@ static bool pruning = false;
 static void guard_hook(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg);
 static void guard_drop(Oid relid);
 static void guard_detach(Oid child, Oid parent);
+static void refuse_detach(Oid child, Oid journal);
 static void guard_relation_name(Oid relid);
 static void guard_schema_name(Oid nspid);
 static bool is_installed(void);
@@ -86,6 +88,16 @@ guard_drop(Oid relid)
 			  errhint("Back it up, then SET economy.allow_drop = on to drop it all the same."));
 }
 
+/* Without rows too: users whose home it is would have none. */
+static void
+refuse_detach(Oid child, Oid journal)
+{
+	ECO_ERROR(ECO_DROP_REFUSED,
+			  errmsg("partition %s of journal economy.%s cannot be detached", get_rel_name(child),
+					 get_rel_name(journal)),
+			  errhint("SET economy.allow_drop = on if the extension is not to be used again."));
+}
+
 /*
  * Refuse that a child with entries leaves its journal.  The hook is called for a
  * child that joins as well: that one is a child when the command has ended.
@@ -98,6 +110,8 @@ guard_detach(Oid child, Oid parent)
 
 	if (!OidIsValid(journal) || is_child(child, parent))
 		return;
+	if (getExtensionOfObject(RelationRelationId, child) == get_extension_oid("economy", true))
+		refuse_detach(child, journal);
 	foreach(cell, find_all_inheritors(child, AccessShareLock, NULL))
 		if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_RELATION && holds_rows(lfirst_oid(cell)))
 		ECO_ERROR(ECO_DROP_REFUSED,
@@ -287,10 +301,42 @@ eco_guard_install(void)
 	object_access_hook = guard_hook;
 }
 
-/* eco_guard_drop() returns event_trigger: being called loads the library. */
+/*
+ * DETACH PARTITION CONCURRENTLY tells no hook before its first transaction has committed,
+ * and the partition is gone for all who look.
+ */
+static void
+guard_concurrent_detach(const AlterTableStmt *statement)
+{
+	Oid			relid = RangeVarGetRelid(statement->relation, NoLock, true);
+	ListCell   *lc;
+
+	if (!OidIsValid(relid) || !is_journal(relid))
+		return;
+	foreach(lc, statement->cmds)
+	{
+		const AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype == AT_DetachPartition && castNode(PartitionCmd, cmd->def)->concurrent)
+			refuse_detach(RangeVarGetRelid(castNode(PartitionCmd, cmd->def)->name, NoLock, false),
+						  relid);
+	}
+}
+
+/*
+ * eco_guard_drop() returns event_trigger: being called loads the library, whose hook sees
+ * all but that.
+ */
 Datum
 eco_guard_drop(PG_FUNCTION_ARGS)
 {
+	if (CALLED_AS_EVENT_TRIGGER(fcinfo) && !eco_allow_drop)
+	{
+		const EventTriggerData *event = (const EventTriggerData *) fcinfo->context;
+
+		if (IsA(event->parsetree, AlterTableStmt))
+			guard_concurrent_detach((const AlterTableStmt *) event->parsetree);
+	}
 	PG_RETURN_VOID();
 }
 

@@ -217,7 +217,9 @@ CREATE FUNCTION economy_internal.open_all_tables() RETURNS void
             CASE n.nspname WHEN 'economy' THEN '' ELSE n.nspname || '.' END || c.relname
             ORDER BY c.relname, n.nspname))
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE n.nspname IN ('economy', 'economy_internal') AND c.relkind IN ('r', 'p');
+        WHERE n.nspname IN ('economy', 'economy_internal') AND c.relkind IN ('r', 'p')
+          -- those come with what they are partitions of
+          AND NOT c.relispartition;
     END;
 COMMENT ON FUNCTION economy_internal.open_all_tables() IS
     'open_tables() with every table of both schemas, for the audit.';
@@ -233,13 +235,74 @@ COMMENT ON FUNCTION economy_internal.key_digest(text, text) IS
     'What a journal''s index knows a key of two texts by: the upper half of the first, the lower '
     'half of both. Other texts may have the same.';
 
--- The columns stand in the journal's own order, which leaves no gaps in a row.
-CREATE FUNCTION economy_internal.make_journal(journal regclass) RETURNS void
+-- What stands so far is the form that the partitioned table takes, under the same names.
+CREATE FUNCTION economy_internal.spread_journal(name name) RETURNS regclass
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    SET economy.allow_drop = on AS $$
+DECLARE
+    form CONSTANT regclass := format('economy.%I', name);
+    ix   record;
+BEGIN
+    EXECUTE format('ALTER TABLE %s RENAME TO %I', form, name || '_form');
+    EXECUTE format('CREATE TABLE economy.%I (LIKE %s INCLUDING ALL) PARTITION BY HASH (user_id)',
+                   name, form);
+    FOR ix IN
+        SELECT c.relname AS old_name, n.indexrelid::regclass AS index
+        FROM pg_index o
+        JOIN pg_class c ON c.oid = o.indexrelid
+        JOIN pg_index n ON n.indkey = o.indkey AND n.indisunique = o.indisunique
+        WHERE o.indrelid = form AND n.indrelid = format('economy.%I', name)::regclass
+    LOOP
+        EXECUTE format('ALTER INDEX %s RENAME TO %I', ix.index, ix.old_name || '_of');
+    END LOOP;
+    EXECUTE format('DROP TABLE %s', form);
+    FOR ix IN
+        SELECT regexp_replace(c.relname, '_of$', '') AS old_name, i.indexrelid::regclass AS index
+        FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+        WHERE i.indrelid = format('economy.%I', name)::regclass
+    LOOP
+        EXECUTE format('ALTER INDEX %s RENAME TO %I', ix.index, ix.old_name);
+    END LOOP;
+    RETURN format('economy.%I', name);
+END
+$$;
+COMMENT ON FUNCTION economy_internal.spread_journal(name) IS
+    'Part of make_journal(): puts a table in the place of this empty one that is partitioned by '
+    'hash of user_id.';
+
+CREATE FUNCTION economy_internal.guard_journal(journal regclass) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     name text := (SELECT c.relname FROM pg_class c WHERE c.oid = journal);
 BEGIN
+    -- EXECUTE, because the table is that of the journal
+    EXECUTE format($query$
+        CREATE TRIGGER %I BEFORE UPDATE OR DELETE OR TRUNCATE ON %s
+            FOR EACH STATEMENT EXECUTE FUNCTION economy_internal.forbid_change()
+        $query$, name || '_append_only', journal);
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', journal, name || '_append_only');
+    PERFORM pg_extension_config_dump(journal, '');
+END
+$$;
+COMMENT ON FUNCTION economy_internal.guard_journal(regclass) IS
+    'Part of make_journal(), for the journal and each of its partitions: the guard, and a place '
+    'in dumps.';
+
+-- The columns stand in the journal's own order, which leaves no gaps in a row.
+CREATE FUNCTION economy_internal.make_journal(journal regclass) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    name   CONSTANT name := (SELECT c.relname FROM pg_class c WHERE c.oid = journal);
+    nparts CONSTANT integer := current_setting('economy.journal_partitions');
+    index  regclass;
+    part   regclass;
+BEGIN
+    IF nparts > 0 THEN
+        journal := economy_internal.spread_journal(name);
+    END IF;
     -- EXECUTE, because the table is that of the journal
     EXECUTE format($query$
         ALTER TABLE %s ADD CONSTRAINT %I CHECK (seq > 0),
@@ -249,19 +312,63 @@ BEGIN
     -- a summary per range of pages is enough for rows that lie in the order of their positions
     EXECUTE format('CREATE INDEX %I ON %s USING brin (position) WITH (pages_per_range = 32)',
                    name || '_position_idx', journal);
+    PERFORM economy_internal.guard_journal(journal);
+    FOR i IN 0 .. nparts - 1 LOOP
+        EXECUTE format($query$
+            CREATE TABLE economy_internal.%I PARTITION OF %s
+                FOR VALUES WITH (MODULUS %s, REMAINDER %s)
+            $query$, name || '_p' || i, journal, nparts, i);
+        part := format('economy_internal.%I', name || '_p' || i);
+        PERFORM economy_internal.guard_journal(part);
+        EXECUTE format('COMMENT ON TABLE %s IS %L', part, 'Partition of ' || journal || '.');
+    END LOOP;
     -- a range without a summary costs a writer nothing; the empty table's first range has one
-    PERFORM brin_desummarize_range(format('economy.%I', name || '_position_idx')::regclass, 0);
-    EXECUTE format($query$
-        CREATE TRIGGER %I BEFORE UPDATE OR DELETE OR TRUNCATE ON %s
-            FOR EACH STATEMENT EXECUTE FUNCTION economy_internal.forbid_change()
-        $query$, name || '_append_only', journal);
-    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', journal, name || '_append_only');
-    PERFORM pg_extension_config_dump(journal, '');
+    FOR index IN
+        SELECT c.oid FROM pg_class c JOIN pg_am m ON m.oid = c.relam
+        JOIN pg_index i ON i.indexrelid = c.oid LEFT JOIN pg_inherits p ON p.inhrelid = i.indrelid
+        WHERE journal IN (i.indrelid, p.inhparent) AND c.relkind = 'i' AND m.amname = 'brin'
+    LOOP
+        PERFORM brin_desummarize_range(index, 0);
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION economy_internal.make_journal(regclass) IS
     'Gives a table with the header of a journal what all journals have: checks, the index that '
-    'the feed reads, the guard, and a place in dumps. For the scripts of the extension.';
+    'the feed reads, the guard, a place in dumps, and the partitions that '
+    'economy.journal_partitions asks for. For the scripts of the extension.';
+
+CREATE FUNCTION economy_internal.is_spread(journal regclass) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC SELECT c.relkind = 'p' FROM pg_class c WHERE c.oid = is_spread.journal; END;
+COMMENT ON FUNCTION economy_internal.is_spread(regclass) IS 'Whether the journal is partitioned.';
+
+CREATE FUNCTION economy_internal.summarise_parts(journal regclass) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    part record;
+BEGIN
+    FOR part IN
+        SELECT i.indrelid::regclass AS relation, i.indexrelid AS index
+        FROM pg_partition_tree(journal) t
+        JOIN pg_index i ON i.indrelid = t.relid
+        JOIN pg_class c ON c.oid = i.indexrelid AND c.relkind = 'i'
+        JOIN pg_am m ON m.oid = c.relam AND m.amname = 'brin'
+        WHERE i.indisvalid ORDER BY i.indexrelid
+    LOOP
+        BEGIN
+            -- whoever has this lock summarises as well, VACUUM above all
+            EXECUTE format('LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE NOWAIT', part.relation);
+            PERFORM brin_summarize_new_values(part.index);
+        EXCEPTION WHEN lock_not_available THEN
+            CONTINUE;
+        END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.summarise_parts(regclass) IS
+    'Makes the summaries that the partitions of a journal lack in their indexes on position.';
 
 -- The history of what is configuration: the audit compares it with what is there.
 CREATE TABLE economy.config_changes (

@@ -59,6 +59,15 @@ bool
 eco_row_find_next(EcoScan **kept, EcoTable *table, int64 user_id, int key,
 				  int nvalues, const Datum *values, EcoRow *row)
 {
+	/*
+	 * the user's rows may be in another partition than those of the user
+	 * before
+	 */
+	if (*kept != NULL && (*kept)->open != eco_relation_for(table, user_id))
+	{
+		eco_scan_end(*kept);
+		*kept = NULL;
+	}
 	if (*kept == NULL)
 		*kept = eco_scan_begin(table, user_id, key, nvalues, values);
 	else
@@ -206,16 +215,70 @@ eco_row_insert(EcoRow *row, int64 user_id)
 	eco_rows_insert(&row, 1, user_id);
 }
 
-void
-eco_rows_insert(EcoRow **rows, int n, int64 user_id)
+static void
+insert_into(EcoOpenTable *open, EcoRow **rows, int n)
 {
-	EcoOpenTable *open = eco_relation_for(rows[0]->table, user_id);
-
 	if (open->direct)
 		eco_direct_insert(rows, n, open);
 	else
 		for (int i = 0; i < n; i++)
 			eco_sql_insert(rows[i]);
+}
+
+/* A row, and the relation that it is for. */
+typedef struct Homed
+{
+	EcoRow	   *row;
+	EcoOpenTable *open;
+	int			number;
+} Homed;
+
+static int
+by_home(const void *a, const void *b)
+{
+	const Homed *x = a;
+	const Homed *y = b;
+
+	if (x->open->cache->relid != y->open->cache->relid)
+		return x->open->cache->relid < y->open->cache->relid ? -1 : 1;
+	return x->number - y->number;
+}
+
+/* A partition at a time, and the rows of each in their order. */
+static void
+insert_spread(EcoRow **rows, int n)
+{
+	const EcoTable *table = rows[0]->table;
+	EcoRow	  **sorted = palloc(sizeof(EcoRow *) * n);
+	Homed	   *homed = palloc(sizeof(Homed) * n);
+	int			end;
+
+	for (int i = 0; i < n; i++)
+		homed[i] = (Homed)
+	{
+		.row = rows[i], .number = i,
+			.open = eco_relation_for(table, eco_row_int(rows[i], table->keys[0].columns[0]))
+	};
+	qsort(homed, n, sizeof(Homed), by_home);
+	for (int i = 0; i < n; i++)
+		sorted[i] = homed[i].row;
+	for (int start = 0; start < n; start = end)
+	{
+		for (end = start + 1; end < n && homed[end].open == homed[start].open; end++)
+			;
+		insert_into(homed[start].open, sorted + start, end - start);
+	}
+	pfree(homed);
+	pfree(sorted);
+}
+
+void
+eco_rows_insert(EcoRow **rows, int n, int64 user_id)
+{
+	if (n > 1 && eco_whole_of(rows[0]->table)->is_spread)
+		insert_spread(rows, n);
+	else
+		insert_into(eco_relation_for(rows[0]->table, user_id), rows, n);
 }
 
 void

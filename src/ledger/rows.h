@@ -44,6 +44,7 @@
 #define ECO_MAX_KEYS		3
 #define ECO_MAX_KEY_COLUMNS 3
 #define ECO_MAX_OPEN		24	/* tables of one call */
+#define ECO_ALL_USERS		PG_INT64_MIN
 #define ECO_DIGESTED_KEY	1
 
 #define ECO_MUTABLE		0x01	/* written by eco_row_update() */
@@ -146,6 +147,13 @@ typedef enum EcoAccess
  * was changed since the transaction's snapshot.  Calls may nest.
  */
 extern EcoOpenTables *eco_tables_open(EcoAccess access, EcoTable *const *tables);
+
+/*
+ * The same for who reads and writes rows of that user alone: of a table that is spread
+ * over partitions only the user's is locked, and all of them with ECO_ALL_USERS.
+ */
+extern EcoOpenTables *eco_user_tables_open(EcoAccess access, int64 user_id,
+										   EcoTable *const *tables);
 
 /*
  * Open further ones, for a call that could have done without.  True when one of
@@ -290,7 +298,10 @@ ECO_NORETURN extern void eco_row_moved(const EcoTable *table);
 
 extern void eco_row_insert(EcoRow *row, int64 user_id);
 
-/* The same for n rows of one table, cheaper than one by one. */
+/*
+ * The same for n rows of one table, cheaper than one by one; user_id is that of the first.
+ * Rows of several users come from a table whose key begins with the user.
+ */
 extern void eco_rows_insert(EcoRow **rows, int n, int64 user_id);
 
 /*

@@ -133,19 +133,14 @@ take_apart(Walk *walk, HeapTuple tuple)
 		take(walk, a, values[a], isnull[a]);
 }
 
-bool
-eco_rows_visit(EcoTable *table, EcoRowSeen seen, void *state)
+static void
+visit_relation(const EcoOpenTable *open, EcoRowSeen seen, void *state)
 {
-	EcoOpenTable *open = eco_relation_for(table, 0);
-	TableScanDesc scan;
+	TableScanDesc scan = table_beginscan(open->rel, GetActiveSnapshot(), 0, NULL);
+	Walk	   *walk = walk_of(open);
 	HeapTuple	tuple;
 	uint64		n = 0;
-	Walk	   *walk;
 
-	if (!open->direct)
-		return false;
-	walk = walk_of(open);
-	scan = table_beginscan(open->rel, GetActiveSnapshot(), 0, NULL);
 	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
 		if (is_as_usual(walk, tuple))
@@ -158,5 +153,22 @@ eco_rows_visit(EcoTable *table, EcoRowSeen seen, void *state)
 	}
 	table_endscan(scan);
 	pfree(walk);
+}
+
+bool
+eco_rows_visit(EcoTable *table, EcoRowSeen seen, void *state)
+{
+	EcoOpenTable *whole = eco_whole_of(table);
+	int			nparts = whole->is_spread ? whole->cache->spread->nparts : 0;
+
+	if (!whole->is_spread && !whole->direct)
+		return false;
+	for (int i = 0; i < nparts; i++)
+		if (!eco_spread_part(whole, i)->direct)
+			return false;
+	if (!whole->is_spread)
+		visit_relation(whole, seen, state);
+	for (int i = 0; i < nparts; i++)
+		visit_relation(eco_spread_part(whole, i), seen, state);
 	return true;
 }

@@ -45,7 +45,6 @@ static void open_one(EcoOpenTables *open, EcoTable *table);
 static EcoTable named_table(const char *name);
 static void push_snapshot(EcoOpenTables *open);
 static const EcoTable *changed_table(EcoOpenTables *open, Snapshot snapshot);
-static bool is_newer(TransactionId xid, Snapshot snapshot);
 static bool any_newer(Oid relid, LOCKMODE mode, Snapshot snapshot);
 static void forget_transaction(XactEvent event, void *arg);
 static void forget_savepoint(SubXactEvent event, SubTransactionId mine,
@@ -86,6 +85,12 @@ next_free(void)
 EcoOpenTables *
 eco_tables_open(EcoAccess access, EcoTable *const *tables)
 {
+	return eco_user_tables_open(access, ECO_ALL_USERS, tables);
+}
+
+EcoOpenTables *
+eco_user_tables_open(EcoAccess access, int64 user_id, EcoTable *const *tables)
+{
 	EcoOpenTables *open = next_free();
 
 	if (n_open == 0)
@@ -93,6 +98,7 @@ eco_tables_open(EcoAccess access, EcoTable *const *tables)
 	open->access = access;
 	open->level = GetCurrentTransactionNestLevel();
 	open->has_inner = false;
+	open->user_id = user_id;
 	open->ntables = 0;
 	if (n_open > 0 && writes(open))
 		open_stack[n_open - 1]->has_inner = true;
@@ -120,8 +126,13 @@ bool
 eco_tables_plain(const EcoOpenTables *open)
 {
 	for (int i = 0; i < open->ntables; i++)
-		if (!open->tables[i].table->only_read && !open->tables[i].cache->direct)
+	{
+		const EcoOpenTable *one = &open->tables[i];
+
+		if (!one->table->only_read &&
+			!(one->is_spread ? eco_spread_is_plain(one) : one->cache->direct))
 			return false;
+	}
 	return true;
 }
 
@@ -139,7 +150,11 @@ eco_tables_close(EcoOpenTables *open)
 	PopActiveSnapshot();
 	/* the locks stay to the end of the transaction, as the executor's do */
 	for (int i = 0; i < open->ntables; i++)
+	{
+		if (open->tables[i].is_spread)
+			eco_spread_close(&open->tables[i]);
 		relation_close(open->tables[i].rel, NoLock);
+	}
 	if (--n_open == 0)
 		eco_async_leave(writes(open));
 }
@@ -201,12 +216,11 @@ eco_attempt_fail(EcoAttempt *attempt)
 	ReThrowError(error);
 }
 
-EcoOpenTable *
-eco_relation_for(const EcoTable *table, int64 user_id)
+static inline EcoOpenTable *
+find_open(const EcoTable *table)
 {
 	EcoOpenTables *open = n_open > 0 ? open_stack[n_open - 1] : NULL;
 
-	(void) user_id;				/* all users' rows are in one relation */
 	for (int i = 0; open != NULL && i < open->ntables; i++)
 		if (open->tables[i].table == table)
 			return &open->tables[i];
@@ -216,22 +230,24 @@ eco_relation_for(const EcoTable *table, int64 user_id)
 	return NULL;
 }
 
+EcoOpenTable *
+eco_relation_for(const EcoTable *table, int64 user_id)
+{
+	EcoOpenTable *one = find_open(table);
+
+	return one->is_spread ? eco_spread_part_of(one, user_id) : one;
+}
+
+EcoOpenTable *
+eco_whole_of(const EcoTable *table)
+{
+	return find_open(table);
+}
+
 bool
 eco_must_be_newest(const EcoTable *table)
 {
 	return table->only_read && IsolationUsesXactSnapshot() && writes(open_stack[n_open - 1]);
-}
-
-void
-eco_serialization_failure(const EcoTable *table)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-			 errmsg("could not serialize access due to concurrent update"),
-			 errdetail("Table %s.%s, or a row of it, has changed "
-					   "since the transaction's snapshot.",
-					   eco_schema_of(table), table->name),
-			 errhint("The transaction might succeed if retried.")));
 }
 
 void
@@ -274,7 +290,11 @@ open_one(EcoOpenTables *open, EcoTable *table)
 	for (;;)
 	{
 		one->cache = eco_table_cache(table);
+		one->mode = mode;
+		one->is_spread = one->cache->spread != NULL;
 		LockRelationOid(one->cache->relid, mode);
+		if (one->is_spread)
+			eco_spread_lock(one, open->user_id);
 		if (!one->cache->stale)
 			break;
 		UnlockRelationOid(one->cache->relid, mode);
@@ -286,7 +306,6 @@ open_one(EcoOpenTables *open, EcoTable *table)
 	if (one->cache->has_children)
 		list_free(find_all_inheritors(one->cache->relid, mode, NULL));
 	one->table = table;
-	one->mode = mode;
 	one->direct = one->cache->direct && eco_row_access != ECO_ROW_ACCESS_SQL;
 	open->ntables++;
 }
@@ -330,18 +349,12 @@ changed_table(EcoOpenTables *open, Snapshot snapshot)
 		if (TransactionIdIsValid(cache->changed_by) &&
 			TransactionIdPrecedes(cache->changed_by, TransactionXmin))
 			cache->changed_by = InvalidTransactionId;	/* old for ever */
-		if (is_newer(cache->changed_by, snapshot) ||
+		if (eco_is_newer(cache->changed_by, snapshot) ||
+			(cache->spread != NULL && eco_spread_is_newer(&open->tables[i], snapshot)) ||
 			(cache->has_children && any_newer(cache->relid, NoLock, snapshot)))
 			return open->tables[i].table;
 	}
 	return NULL;
-}
-
-static bool
-is_newer(TransactionId xid, Snapshot snapshot)
-{
-	return TransactionIdIsNormal(xid) && !TransactionIdIsCurrentTransactionId(xid) &&
-		XidInMVCCSnapshot(xid, snapshot);
 }
 
 /*
@@ -355,14 +368,7 @@ any_newer(Oid relid, LOCKMODE mode, Snapshot snapshot)
 	ListCell   *lc;
 
 	foreach(lc, find_all_inheritors(relid, mode, NULL))
-	{
-		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(lfirst_oid(lc)));
-
-		if (!HeapTupleIsValid(tuple))
-			continue;
-		newer |= is_newer(HeapTupleHeaderGetXmin(tuple->t_data), snapshot);
-		ReleaseSysCache(tuple);
-	}
+		newer |= eco_relation_is_newer(lfirst_oid(lc), snapshot);
 	return newer;
 }
 

@@ -9,9 +9,13 @@
 
 #include "access/genam.h"
 #include "access/relscan.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "fmgr.h"
 #include "nodes/execnodes.h"
 #include "storage/buf.h"
 #include "utils/portal.h"
+#include "utils/snapmgr.h"
 
 #define ECO_MAX_INDEXES 8
 #define ECO_PLACES 16			/* rows of a table whose place is known */
@@ -22,6 +26,20 @@ typedef struct EcoPlace
 	uint64		hash;			/* of the key */
 	ItemPointerData root;		/* invalid: nowhere */
 } EcoPlace;
+
+/* The partitions by hash of user_id that a table is spread over. */
+typedef struct EcoSpread
+{
+	int			nparts;
+	Oid		   *oids;
+	struct EcoTableCache **caches;	/* of each, or NULL */
+	int			nhomes;			/* remainders of a hash */
+	int		   *homes;			/* the partition of each, or -1 */
+	FmgrInfo	hash;
+	Oid			collation;
+	bool		plain;			/* nothing comes with a write but what the
+								 * partition asks for */
+} EcoSpread;
 
 /*
  * Facts about the relation behind an EcoTable, looked up by name once and
@@ -35,7 +53,9 @@ typedef struct EcoTableCache
 	bool		direct;			/* the direct way is allowed */
 	bool		deletes_direct; /* to deletes too */
 	bool		is_whole;		/* the next version needs nothing of the last */
-	bool		has_children;	/* partitions, or tables that inherit */
+	bool		has_children;	/* tables that inherit, or partitions of
+								 * another kind than these: */
+	EcoSpread  *spread;			/* or NULL */
 	TransactionId changed_by;	/* wrote the row in pg_class; invalid: long
 								 * ago */
 	AttrNumber	attno[ECO_MAX_COLUMNS];
@@ -58,6 +78,12 @@ typedef struct EcoOpenTable
 	Relation	rel;
 	LOCKMODE	mode;
 	bool		direct;
+	bool		is_spread;		/* the rest is of a table that is: */
+	ResourceOwner owner;		/* of what is open */
+	int			locked;			/* the one partition that is, or -1: all */
+	struct EcoOpenTable **parts;	/* opened so far, or NULL */
+	struct EcoOpenTable *part;	/* the last that was asked for, or NULL, */
+	int64		user_id;		/* for this user */
 } EcoOpenTable;
 
 /* What one eco_tables_open() has opened. */
@@ -66,6 +92,7 @@ struct EcoOpenTables
 	EcoAccess	access;
 	int			level;			/* of the subtransaction that it belongs to */
 	bool		has_inner;		/* another one to write was opened within it */
+	int64		user_id;		/* whose rows, or ECO_ALL_USERS */
 	int			ntables;
 	EcoOpenTable tables[ECO_MAX_OPEN];
 };
@@ -101,10 +128,38 @@ struct EcoScan
 
 /*
  * The resolver: which of the relations that the innermost eco_tables_open() has
- * opened holds this user's rows of the table; raises when none does.  Today there
- * is one for all users; a table whose rows are spread by user chooses here.
+ * opened holds this user's rows of the table; raises when none does.  Of a table that
+ * is spread it is the user's partition.
  */
 extern EcoOpenTable *eco_relation_for(const EcoTable *table, int64 user_id);
+
+/* The table itself, as the innermost eco_tables_open() has opened it. */
+extern EcoOpenTable *eco_whole_of(const EcoTable *table);
+
+/* Whether the transaction, another one than ours, is newer than the snapshot. */
+static inline bool
+eco_is_newer(TransactionId xid, Snapshot snapshot)
+{
+	return TransactionIdIsNormal(xid) && !TransactionIdIsCurrentTransactionId(xid) &&
+		XidInMVCCSnapshot(xid, snapshot);
+}
+
+/* Whether the relation's row in pg_class is newer than the snapshot. */
+extern bool eco_relation_is_newer(Oid relid, Snapshot snapshot);
+
+/* Lock the partition of the user, or all. */
+extern void eco_spread_lock(EcoOpenTable *whole, int64 user_id);
+
+/* Whether one of those that are locked was changed after the snapshot. */
+extern bool eco_spread_is_newer(const EcoOpenTable *whole, Snapshot snapshot);
+
+/* Whether the direct way is allowed to all of those. */
+extern bool eco_spread_is_plain(const EcoOpenTable *whole);
+
+/* A partition by its number, and that of a user. */
+extern EcoOpenTable *eco_spread_part(EcoOpenTable *whole, int part);
+extern EcoOpenTable *eco_spread_part_of(EcoOpenTable *whole, int64 user_id);
+extern void eco_spread_close(EcoOpenTable *whole);
 
 /* Whether the scan's key is one with a digest, which stands for its texts. */
 static inline bool
@@ -124,6 +179,9 @@ extern int	eco_key_in_index(const EcoTable *table, int key, int columns[ECO_MAX_
 
 /* Facts about the table, looked up again when they may have changed. */
 extern EcoTableCache *eco_table_cache(EcoTable *table);
+
+/* The same about a partition of it. */
+extern EcoTableCache *eco_part_cache(EcoTable *table, EcoTableCache *whole, int part);
 
 /* Whether a call that writes must see this table's newest rows, above READ COMMITTED. */
 extern bool eco_must_be_newest(const EcoTable *table);

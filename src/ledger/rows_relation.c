@@ -19,9 +19,12 @@
 #include "catalog/pg_type_d.h"
 #include "commands/defrem.h"
 #include "executor/executor.h"
+#include "partitioning/partbounds.h"
+#include "partitioning/partdesc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
@@ -37,17 +40,19 @@ static int	n_known_tables = 0;
 static MemoryContext rows_context = NULL;
 
 static void cache_build(EcoTable *table);
+static EcoTableCache *cache_make(EcoTable *table, Oid relid, bool is_part);
 static void cache_forget(Datum arg, Oid relid);
 static void cache_forget_all(Datum arg, int cacheid, uint32 hashvalue);
 static bool find_columns(EcoTable *table, EcoTableCache *cache, Relation rel);
 static bool is_whole(const EcoTable *table, const EcoTableCache *cache, Relation rel);
 static bool knows_column(const EcoTable *table, const EcoTableCache *cache, AttrNumber attno);
-static bool direct_possible(EcoTable *table, EcoTableCache *cache, Relation rel);
+static bool direct_possible(EcoTable *table, EcoTableCache *cache, Relation rel, bool is_part);
 static bool needs_executor(EcoTable *table, EcoTableCache *cache, Relation rel);
 static bool deletes_plainly(Relation rel);
 static bool find_indexes(EcoTable *table, EcoTableCache *cache, Relation rel);
 static bool serves_key(const EcoTable *table, int key, const EcoTableCache *cache, Relation rel,
 					   Relation index, const IndexInfo *info);
+static EcoSpread *spread_of(Relation rel, AttrNumber user_column);
 static void prepare_constraints(EcoTableCache *cache, Relation rel);
 static TransactionId changed_by(Oid relid);
 
@@ -85,6 +90,18 @@ eco_owner(void)
 	return owner;
 }
 
+void
+eco_serialization_failure(const EcoTable *table)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not serialize access due to concurrent update"),
+			 errdetail("Table %s.%s, or a row of it, has changed "
+					   "since the transaction's snapshot.",
+					   eco_schema_of(table), table->name),
+			 errhint("The transaction might succeed if retried.")));
+}
+
 EcoTableCache *
 eco_table_cache(EcoTable *table)
 {
@@ -93,13 +110,29 @@ eco_table_cache(EcoTable *table)
 	return table->cache;
 }
 
+EcoTableCache *
+eco_part_cache(EcoTable *table, EcoTableCache *whole, int part)
+{
+	EcoTableCache **kept = &whole->spread->caches[part];
+	EcoTableCache *cache;
+
+	if (*kept != NULL && !(*kept)->stale)
+		return *kept;
+	if (*kept != NULL)
+		MemoryContextSetParent((*kept)->context, TopTransactionContext);
+	*kept = NULL;
+	cache = cache_make(table, whole->spread->oids[part], true);
+	cache->direct &= whole->spread->plain;
+	cache->deletes_direct &= whole->deletes_direct;
+	MemoryContextSetParent(cache->context, whole->context);
+	*kept = cache;
+	return cache;
+}
+
 static void
 cache_build(EcoTable *table)
 {
-	MemoryContext context;
-	MemoryContext old_context;
 	EcoTableCache *cache;
-	Relation	rel;
 	int			i;
 
 	if (rows_context == NULL)
@@ -127,27 +160,44 @@ cache_build(EcoTable *table)
 		MemoryContextSetParent(table->cache->context, TopTransactionContext);
 	table->cache = NULL;
 
+	cache = cache_make(table, eco_oid_of(table), false);
+	/* complete: from here on an error elsewhere does not lose it */
+	MemoryContextSetParent(cache->context, rows_context);
+	table->cache = cache;
+}
+
+/* The facts about a relation, in a context of their own in the current one. */
+static EcoTableCache *
+cache_make(EcoTable *table, Oid relid, bool is_part)
+{
+	MemoryContext context;
+	MemoryContext old_context;
+	EcoTableCache *cache;
+	Relation	rel;
+
 	context = AllocSetContextCreate(CurrentMemoryContext, "economy table",
 									ALLOCSET_SMALL_SIZES);
 	old_context = MemoryContextSwitchTo(context);
 	cache = palloc0(sizeof(EcoTableCache));
 	cache->context = context;
-	cache->relid = eco_oid_of(table);
+	cache->relid = relid;
 
 	rel = relation_open(cache->relid, AccessShareLock);
 	cache->changed_by = changed_by(cache->relid);
-	cache->has_children = rel->rd_rel->relhassubclass;
-	cache->direct = find_columns(table, cache, rel) && direct_possible(table, cache, rel);
+	cache->direct = find_columns(table, cache, rel) &&
+		direct_possible(table, cache, rel, is_part);
 	cache->is_whole = is_whole(table, cache, rel);
 	cache->deletes_direct = deletes_plainly(rel);
+	cache->spread = spread_of(rel, cache->attno[table->keys[0].columns[0]]);
+	if (cache->spread != NULL)
+		cache->spread->plain = rel->rd_rules == NULL &&
+			(table->only_read || !needs_executor(table, cache, rel));
+	cache->has_children = rel->rd_rel->relhassubclass && cache->spread == NULL;
 	if (cache->direct)
 		prepare_constraints(cache, rel);
 	relation_close(rel, AccessShareLock);
 	MemoryContextSwitchTo(old_context);
-
-	/* complete: from here on an error elsewhere does not lose it */
-	MemoryContextSetParent(context, rows_context);
-	table->cache = cache;
+	return cache;
 }
 
 static void
@@ -158,8 +208,14 @@ cache_forget(Datum arg, Oid relid)
 	{
 		EcoTableCache *cache = known_tables[i]->cache;
 
-		if (cache != NULL && (relid == InvalidOid || relid == cache->relid))
+		if (cache == NULL)
+			continue;
+		if (relid == InvalidOid || relid == cache->relid)
 			cache->stale = true;
+		for (int p = 0; cache->spread != NULL && p < cache->spread->nparts; p++)
+			if (cache->spread->caches[p] != NULL &&
+				(relid == InvalidOid || relid == cache->spread->oids[p]))
+				cache->spread->caches[p]->stale = true;
 	}
 }
 
@@ -232,10 +288,10 @@ knows_column(const EcoTable *table, const EcoTableCache *cache, AttrNumber attno
 
 /* The direct way is for plain heap tables for which the executor would do no more. */
 static bool
-direct_possible(EcoTable *table, EcoTableCache *cache, Relation rel)
+direct_possible(EcoTable *table, EcoTableCache *cache, Relation rel, bool is_part)
 {
 	if (rel->rd_rel->relkind != RELKIND_RELATION ||
-		rel->rd_rel->relhassubclass || rel->rd_rel->relispartition ||
+		rel->rd_rel->relhassubclass || rel->rd_rel->relispartition != is_part ||
 		rel->rd_rules != NULL ||
 		rel->rd_tableam != GetHeapamTableAmRoutine())
 		return false;
@@ -359,6 +415,48 @@ serves_key(const EcoTable *table, int key, const EcoTableCache *cache, Relation 
 	return true;
 }
 
+static bool
+is_by_user(PartitionKey key, AttrNumber user_column)
+{
+	return key->strategy == PARTITION_STRATEGY_HASH && key->partnatts == 1 &&
+		key->partattrs[0] == user_column;
+}
+
+/* How the relation is spread by user; NULL when it is not, or in another way. */
+static EcoSpread *
+spread_of(Relation rel, AttrNumber user_column)
+{
+	PartitionDesc desc;
+	EcoSpread  *spread;
+
+	/*
+	 * of a partition of something else the bounds of that are to be checked
+	 * as well
+	 */
+	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE || rel->rd_rel->relispartition ||
+		!is_by_user(RelationGetPartitionKey(rel), user_column))
+		return NULL;
+	desc = RelationGetPartitionDesc(rel, false);
+	/* one that is on its way out is there for some and not for others */
+	if (desc->nparts == 0 || desc->detached_exist)
+		return NULL;
+	for (int i = 0; i < desc->nparts; i++)
+		if (get_rel_relkind(desc->oids[i]) != RELKIND_RELATION)
+			return NULL;
+	spread = palloc0(sizeof(EcoSpread));
+	spread->nparts = desc->nparts;
+	spread->oids = palloc(sizeof(Oid) * desc->nparts);
+	memcpy(spread->oids, desc->oids, sizeof(Oid) * desc->nparts);
+	spread->caches = palloc0(sizeof(EcoTableCache *) * desc->nparts);
+	spread->nhomes = desc->boundinfo->nindexes;
+	spread->homes = palloc(sizeof(int) * spread->nhomes);
+	memcpy(spread->homes, desc->boundinfo->indexes, sizeof(int) * spread->nhomes);
+	fmgr_info_copy(&spread->hash, &RelationGetPartitionKey(rel)->partsupfunc[0],
+				   CurrentMemoryContext);
+	spread->collation = RelationGetPartitionKey(rel)->partcollation[0];
+	return spread;
+}
+
 /* The transaction that wrote the table's row in pg_class. */
 static TransactionId
 changed_by(Oid relid)
@@ -380,4 +478,17 @@ prepare_constraints(EcoTableCache *cache, Relation rel)
 	cache->estate = CreateExecutorState();
 	cache->result_rel = makeNode(ResultRelInfo);
 	InitResultRelInfo(cache->result_rel, rel, 0, NULL, 0);
+}
+
+bool
+eco_relation_is_newer(Oid relid, Snapshot snapshot)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	bool		newer;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	newer = eco_is_newer(HeapTupleHeaderGetXmin(tuple->t_data), snapshot);
+	ReleaseSysCache(tuple);
+	return newer;
 }

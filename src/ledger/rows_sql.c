@@ -371,7 +371,12 @@ leave_sql(const SqlFrame *frame)
 static SPIPlanPtr
 plan_keep(EcoTable *table, int op, const char *sql, int nargs, const Oid *types)
 {
-	SPIPlanPtr	plan = SPI_prepare(sql, nargs, unconstify(Oid *, types));
+	/*
+	 * of partitions only a plan that is made for the user leaves the others
+	 * alone
+	 */
+	int			options = eco_table_cache(table)->spread != NULL ? CURSOR_OPT_CUSTOM_PLAN : 0;
+	SPIPlanPtr	plan = SPI_prepare_cursor(sql, nargs, unconstify(Oid *, types), options);
 
 	if (plan == NULL || SPI_keepplan(plan) != 0)
 		unexpected(table, SPI_result);

@@ -39,7 +39,8 @@ append(EcoTable **tables, int n, EcoTable *const *list)
 }
 
 static EcoOpenTables *
-open_journals(EcoAccess access, EcoTable *first, bool telling, EcoTable *const *further)
+open_journals(EcoAccess access, int64 user_id, EcoTable *first, bool telling,
+			  EcoTable *const *further)
 {
 	EcoTable   *tables[ECO_MAX_OPEN + 1] = {first};
 	int			n = first != NULL ? 1 : 0;
@@ -54,19 +55,19 @@ open_journals(EcoAccess access, EcoTable *first, bool telling, EcoTable *const *
 	}
 	n = append(tables, n, further);
 	tables[n] = NULL;
-	return eco_tables_open(access, tables);
+	return eco_user_tables_open(access, user_id, tables);
 }
 
 EcoOpenTables *
-eco_stream_open(EcoAccess access, EcoTable *const *further)
+eco_stream_open(EcoAccess access, int64 user_id, EcoTable *const *further)
 {
-	return open_journals(access, &eco_accounts, false, further);
+	return open_journals(access, user_id, &eco_accounts, false, further);
 }
 
 EcoOpenTables *
-eco_told_open(EcoAccess access)
+eco_told_open(EcoAccess access, int64 user_id)
 {
-	return open_journals(access, &eco_accounts, true, NULL);
+	return open_journals(access, user_id, &eco_accounts, true, NULL);
 }
 
 EcoOpenTables *
@@ -83,9 +84,9 @@ eco_tell_open(EcoAccess access)
 }
 
 EcoOpenTables *
-eco_journals_open(EcoAccess access, EcoTable *const *further)
+eco_journals_open(EcoAccess access, int64 user_id, EcoTable *const *further)
 {
-	return open_journals(access, NULL, false, further);
+	return open_journals(access, user_id, NULL, false, further);
 }
 
 EcoStream *

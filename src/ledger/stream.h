@@ -14,17 +14,22 @@ typedef struct EcoStream EcoStream;
 /* The place before every row, also before damaged ones with a seq below 1. */
 #define ECO_STREAM_ALL PG_INT64_MIN
 
-/* Open the account, every journal, and further tables up to NULL. */
-extern EcoOpenTables *eco_stream_open(EcoAccess access, EcoTable *const *further);
+/*
+ * Open the account, every journal, and further tables up to NULL, for one user or for
+ * ECO_ALL_USERS.
+ */
+extern EcoOpenTables *eco_stream_open(EcoAccess access, int64 user_id,
+									  EcoTable *const *further);
 
 /* The same, the further tables being those from which journals tell their events. */
-extern EcoOpenTables *eco_told_open(EcoAccess access);
+extern EcoOpenTables *eco_told_open(EcoAccess access, int64 user_id);
 
 /* Those further tables alone, where entries were handed over with what is beside their rows. */
 extern EcoOpenTables *eco_tell_open(EcoAccess access);
 
 /* Open every journal and the further tables, without the account. */
-extern EcoOpenTables *eco_journals_open(EcoAccess access, EcoTable *const *further);
+extern EcoOpenTables *eco_journals_open(EcoAccess access, int64 user_id,
+										EcoTable *const *further);
 
 /* The entries with a seq greater than after, under the active snapshot. */
 extern EcoStream *eco_stream_begin(int64 user_id, int64 after);

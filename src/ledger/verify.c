@@ -102,7 +102,7 @@ verify_call(FunctionCallInfo fcinfo, bool from_audit)
 	v.user_id = PG_GETARG_INT64(0);
 	v.store = info->setResult;
 	v.desc = info->setDesc;
-	open = eco_stream_open(ECO_READ, tables);
+	open = eco_stream_open(ECO_READ, v.user_id, tables);
 	verify(&v, from_audit);
 	eco_tables_close(open);
 }

@@ -16,6 +16,12 @@ CREATE FUNCTION economy_internal.schema_description(OUT object text, OUT definit
         ), relation AS (
             SELECT c.* FROM member m
             JOIN pg_class c ON m.classid = 'pg_class'::regclass AND m.objid = c.oid
+            WHERE NOT c.relispartition
+        ), part AS (
+            -- the rest of them is what their journal has, or the server would refuse it
+            SELECT c.* FROM member m
+            JOIN pg_class c ON m.classid = 'pg_class'::regclass AND m.objid = c.oid
+            WHERE c.relispartition
         ), routine AS (
             SELECT p.*, format('function %s.%s(%s)', p.pronamespace::regnamespace, p.proname,
                                pg_get_function_identity_arguments(p.oid)) AS object
@@ -39,6 +45,17 @@ CREATE FUNCTION economy_internal.schema_description(OUT object text, OUT definit
                    FROM unnest(c.reloptions) o WHERE c.relkind = 'v'), '')
         FROM relation c
         UNION ALL
+        SELECT format('partition %s of %s', c.oid::regclass, i.inhparent::regclass),
+               pg_get_expr(c.relpartbound, c.oid)
+               || CASE WHEN i.inhdetachpending THEN ', detached' ELSE '' END
+               || CASE c.relpersistence WHEN 'p' THEN '' ELSE ', unlogged' END
+               || CASE c.relreplident WHEN 'n' THEN ', without replica identity' ELSE '' END
+               || CASE WHEN EXISTS (
+                      SELECT FROM pg_inherits x JOIN pg_index n ON n.indexrelid = x.inhrelid
+                      WHERE n.indrelid = c.oid AND NOT (n.indisvalid AND n.indisready))
+                  THEN ', with an invalid index' ELSE '' END
+        FROM part c JOIN pg_inherits i ON i.inhrelid = c.oid
+        UNION ALL
         SELECT format('column %s.%s', c.relname, a.attname),
                format_type(a.atttypid, a.atttypmod)
                || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END
@@ -61,7 +78,8 @@ CREATE FUNCTION economy_internal.schema_description(OUT object text, OUT definit
                pg_get_triggerdef(t.oid)
                || CASE t.tgenabled WHEN 'A' THEN ', always' WHEN 'D' THEN ', disabled'
                                    WHEN 'R' THEN ', on a replica only' ELSE ', not always' END
-        FROM relation c JOIN pg_trigger t ON t.tgrelid = c.oid WHERE NOT t.tgisinternal
+        FROM (SELECT * FROM relation UNION ALL SELECT * FROM part) c
+        JOIN pg_trigger t ON t.tgrelid = c.oid WHERE NOT t.tgisinternal
         UNION ALL
         SELECT format('event trigger %s', t.evtname),
                CASE t.evtenabled WHEN 'A' THEN 'always' WHEN 'D' THEN 'disabled'

@@ -266,6 +266,10 @@ DECLARE
                      / current_setting('block_size')::bigint / pages - 1;
     i      bigint;
 BEGIN
+    IF economy_internal.is_spread('economy.user_actions') THEN
+        PERFORM economy_internal.summarise_parts('economy.user_actions');
+        RETURN done;
+    END IF;
     IF done / pages >= ranges AND done / pages <= ranges + 1 THEN
         RETURN done;
     END IF;

@@ -124,7 +124,7 @@ prune_all(Prune *prunes, int n)
 		&eco_keys_to_keep, &eco_stream_checkpoints, &eco_audit_checkpoints,
 		&eco_pruned_stats, &eco_feeds_to_tell, &eco_user_records, NULL
 	};
-	EcoOpenTables *open = eco_stream_open(ECO_WRITE, tables);
+	EcoOpenTables *open = eco_stream_open(ECO_WRITE, ECO_ALL_USERS, tables);
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "economy prune",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);

@@ -85,7 +85,7 @@ eco_changes(PG_FUNCTION_ARGS)
 	if (call.max < 1 || call.max > CHANGES_MAX)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("max must be from 1 to %d", CHANGES_MAX));
 	eco_result_set_begin(fcinfo, "tlltJt");
-	open = eco_told_open(ECO_READ_FRESH);
+	open = eco_told_open(ECO_READ_FRESH, ECO_ALL_USERS);
 	call.now = eco_snapshot_take();
 	call.here = eco_cursor_here(&call.number);
 	if (!PG_ARGISNULL(0))

@@ -18,6 +18,8 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_am_d.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
@@ -95,7 +97,8 @@ static bool receive(TupleTableSlot *slot, DestReceiver *self);
 static void begin_nothing(DestReceiver *self, int operation, TupleDesc desc);
 static void end_nothing(DestReceiver *self);
 static void make_room(EcoFeed *feed);
-static void summarise(const char *table);
+static void summarise(Oid relid);
+static void summarise_journal(const char *name);
 
 EcoFeed *
 eco_feed_begin(const EcoCursor *cursor, int64 number, bool live)
@@ -122,7 +125,7 @@ eco_feed_begin(const EcoCursor *cursor, int64 number, bool live)
 	MemoryContextSwitchTo(old_context);
 	if (feed->from < feed->end && !RecoveryInProgress())
 		for (int i = 0; i < eco_journal_count(); i++)
-			summarise(eco_journal_get(i)->table->name);
+			summarise_journal(eco_journal_get(i)->table->name);
 	return feed;
 }
 
@@ -366,9 +369,8 @@ summarise_range(Oid index, BlockNumber block)
  * Never waits: whoever has the lock, VACUUM above all, summarises as well.
  */
 static void
-summarise(const char *table)
+summarise(Oid relid)
 {
-	Oid			relid = eco_table_oid(table);
 	BlockNumber range = 0;
 	BlockNumber block = 0;
 	BlockNumber end = 0;
@@ -377,7 +379,13 @@ summarise(const char *table)
 
 	if (!ConditionalLockRelationOid(relid, ShareUpdateExclusiveLock))
 		return;
-	rel = table_open(relid, NoLock);
+	rel = try_table_open(relid, NoLock);
+	if (rel == NULL)
+	{
+		/* a partition that was dropped before it could be locked */
+		UnlockRelationOid(relid, ShareUpdateExclusiveLock);
+		return;
+	}
 	index = rel->rd_rel->relkind == RELKIND_RELATION ? position_index(rel, &range) : InvalidOid;
 	if (OidIsValid(index))
 	{
@@ -396,6 +404,22 @@ summarise(const char *table)
 		UnlockRelationOid(index, ShareUpdateExclusiveLock);
 	}
 	UnlockRelationOid(relid, ShareUpdateExclusiveLock);
+}
+
+/* The journal, or its partitions; those that inherit are the DBA's. */
+static void
+summarise_journal(const char *name)
+{
+	Oid			relid = eco_table_oid(name);
+	ListCell   *lc;
+
+	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
+	{
+		summarise(relid);
+		return;
+	}
+	foreach(lc, find_inheritance_children(relid, NoLock))
+		summarise(lfirst_oid(lc));
 }
 
 /* An event as it was told, until its subtransaction has ended well. */
@@ -489,7 +513,8 @@ static void
 tell_apart(const EcoEntries *entries, EcoListener *listener)
 {
 	/* who has the rows need not have opened what they are read from */
-	EcoOpenTables *open = entries->rows != NULL ? eco_told_open(ECO_READ_FRESH) : NULL;
+	EcoOpenTables *open = entries->rows != NULL ?
+	eco_told_open(ECO_READ_FRESH, entries->user_id) : NULL;
 	EcoEntries	one = *entries;
 
 	one.rows = NULL;

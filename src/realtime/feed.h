@@ -3,7 +3,7 @@
  *		The reader of all journals: what one snapshot sees and another does not,
  *		in the order of (position, user_id, seq), in linear work.
  *
- *		open = eco_told_open(ECO_READ_FRESH);
+ *		open = eco_told_open(ECO_READ_FRESH, ECO_ALL_USERS);
  *		cursor.new = eco_snapshot_take();
  *		feed = eco_feed_begin(&cursor, number, false);
  *		while ((entry = eco_feed_next(feed)) != NULL)

@@ -299,6 +299,16 @@ has_news(int first)
 	return false;
 }
 
+/* Whose they are, from this one on, or ECO_ALL_USERS. */
+static int64
+one_user(int first)
+{
+	for (int i = first + 1; i < n_posted; i++)
+		if (posted[i].user_id != posted[first].user_id)
+			return ECO_ALL_USERS;
+	return posted[first].user_id;
+}
+
 static void
 tell_here(const EcoPosted *item, EcoListener *listener)
 {
@@ -326,7 +336,7 @@ hand_over(bool can_notify)
 		return;
 	eco_async_forbid();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	open = eco_told_open(ECO_READ);
+	open = eco_told_open(ECO_READ, one_user(first));
 	for (int i = first; i < n_posted; i++)
 		tell_here(&posted[i], &notifier);
 	eco_tables_close(open);

@@ -384,7 +384,7 @@ open_for(Relay *relay, Needs needs)
 	if (needs == NEEDS_TABLES)
 		relay->open = eco_tell_open(ECO_READ_FRESH);
 	else if (needs == NEEDS_JOURNALS)
-		relay->open = eco_told_open(ECO_READ_FRESH);
+		relay->open = eco_told_open(ECO_READ_FRESH, ECO_ALL_USERS);
 	relay->needs = needs;
 }
 

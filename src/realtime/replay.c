@@ -105,7 +105,7 @@ eco_replay(PG_FUNCTION_ARGS)
 	if (max < 1 || max > REPLAY_MAX)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("max must be from 1 to %d", REPLAY_MAX));
 	eco_result_set_begin(fcinfo, "tltJ");
-	open = eco_told_open(ECO_READ);
+	open = eco_told_open(ECO_READ, user_id);
 	known = eco_account_read(user_id, &account);
 	eco_flush_all();
 	if (!known)
@@ -173,7 +173,7 @@ eco_entry_events(PG_FUNCTION_ARGS)
 	entry.first = entry.last = PG_GETARG_INT64(1);
 	entry.letter = PG_GETARG_CHAR(2);
 	eco_result_set_begin(fcinfo, "tJ");
-	open = eco_told_open(ECO_READ);
+	open = eco_told_open(ECO_READ, entry.user_id);
 	eco_tell_entries(&entry, &listener);
 	eco_tables_close(open);
 	return (Datum) 0;

@@ -68,7 +68,7 @@ eco_claim_daily_reward(PG_FUNCTION_ARGS)
 	eco_result_begin(&result, fcinfo, "btttidbillllibzj");
 
 	/* a second claim of the day is a read */
-	open = eco_tables_open(ECO_WRITE, eco_daily_tables);
+	open = eco_user_tables_open(ECO_WRITE, PG_GETARG_INT64(0), eco_daily_tables);
 	now = eco_now();
 	if (eco_account_read(PG_GETARG_INT64(0), &seen) && eco_daily_load(&d, &seen))
 	{
@@ -224,7 +224,7 @@ eco_streak_preview(PG_FUNCTION_ARGS)
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
 				  errmsg("days must be from 1 to %d", MAX_PREVIEW_DAYS));
 	eco_result_set_begin(fcinfo, "dtill");
-	open = eco_tables_open(ECO_READ, eco_daily_tables);
+	open = eco_user_tables_open(ECO_READ, PG_GETARG_INT64(0), eco_daily_tables);
 	if (eco_account_read(PG_GETARG_INT64(0), &account) &&
 		eco_daily_load(&d, &account))
 	{
@@ -278,7 +278,7 @@ eco_streak_state(PG_FUNCTION_ARGS)
 
 	eco_require_arg(fcinfo, 0, "user_id");
 	eco_result_begin(&result, fcinfo, "iidtiz");
-	open = eco_tables_open(ECO_READ, eco_daily_tables);
+	open = eco_user_tables_open(ECO_READ, PG_GETARG_INT64(0), eco_daily_tables);
 	if (eco_account_read(PG_GETARG_INT64(0), &account) &&
 		eco_daily_load(&d, &account))
 	{

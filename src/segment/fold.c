@@ -401,7 +401,7 @@ see_purchase(void *fold, const Datum *values, const bool *isnull)
 static bool
 visit_journal(EcoFold *fold)
 {
-	EcoOpenTables *open = eco_rfm_journal_open();
+	EcoOpenTables *open = eco_rfm_journal_open(ECO_ALL_USERS);
 	bool		visited = eco_rows_visit(&eco_rfm_purchases, see_purchase, fold);
 
 	eco_tables_close(open);

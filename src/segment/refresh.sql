@@ -37,6 +37,10 @@ DECLARE
     upto   CONSTANT bigint := blocks / range * range;
     block  bigint := from_block;
 BEGIN
+    IF economy_internal.is_spread('economy.shop_transactions') THEN
+        PERFORM economy_internal.summarise_parts('economy.shop_transactions');
+        RETURN from_block;
+    END IF;
     BEGIN
         -- VACUUM has this lock for long; it summarises as well
         LOCK TABLE economy.shop_transactions IN SHARE UPDATE EXCLUSIVE MODE NOWAIT;

@@ -78,7 +78,7 @@ find_row(Renewal *r, int64 user_id, EcoRow *row)
 static bytea *
 pack_unheld(int64 user_id, int64 after, TimestampTz *since)
 {
-	EcoOpenTables *open = eco_rfm_journal_open();
+	EcoOpenTables *open = eco_rfm_journal_open(user_id);
 	EcoPacking *packing = eco_packing_make();
 	Datum		key = Int64GetDatum(user_id);
 	EcoScan    *scan = eco_scan_begin_after(&eco_rfm_purchases, user_id, 0, 1, &key, after);

@@ -127,11 +127,11 @@ eco_rfm_buckets(PG_FUNCTION_ARGS)
 }
 
 EcoOpenTables *
-eco_rfm_journal_open(void)
+eco_rfm_journal_open(int64 user_id)
 {
 	static EcoTable *const tables[] = {&eco_rfm_purchases, &reversals, NULL};
 
-	return eco_tables_open(ECO_READ, tables);
+	return eco_user_tables_open(ECO_READ, user_id, tables);
 }
 
 bool
@@ -161,7 +161,7 @@ journal_source(void *arg, const EcoBucket *bucket, EcoPurchaseSeen seen, void *s
 	Datum		key[1] = {Int64GetDatum(user_id)};
 
 	/* few users have a day that is cut, and for the others nothing is opened */
-	EcoOpenTables *open = eco_rfm_journal_open();
+	EcoOpenTables *open = eco_rfm_journal_open(user_id);
 	EcoScan    *scan = eco_scan_begin_after(&eco_rfm_purchases, user_id, 0, 1, key,
 											bucket->first_seq - 1);
 	EcoRow		row;

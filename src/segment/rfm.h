@@ -69,6 +69,6 @@ extern bool eco_rfm_is_made(Datum status);
 extern bool eco_rfm_counts(const EcoRow *purchase);
 
 /* Open it, and what says that one was taken back, as a part of a call that reads. */
-extern EcoOpenTables *eco_rfm_journal_open(void);
+extern EcoOpenTables *eco_rfm_journal_open(int64 user_id);
 
 #endif

@@ -109,7 +109,7 @@ eco_receipt(PG_FUNCTION_ARGS)
 	eco_result_set_begin(fcinfo, "ttilllttztsti");
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
-	open = eco_tables_open(ECO_READ, tables);
+	open = eco_user_tables_open(ECO_READ, PG_GETARG_INT64(0), tables);
 	if (find_purchase(PG_GETARG_INT64(0), text_to_cstring(PG_GETARG_TEXT_PP(1)), &row))
 		put_receipt((ReturnSetInfo *) fcinfo->resultinfo, &row);
 	eco_tables_close(open);
@@ -198,7 +198,7 @@ eco_verify_receipt(PG_FUNCTION_ARGS)
 	eco_require_arg(fcinfo, 0, "user_id");
 	eco_require_arg(fcinfo, 1, "transaction_id");
 	eco_result_begin(&result, fcinfo, "bt");
-	open = eco_journals_open(ECO_READ, tables);
+	open = eco_journals_open(ECO_READ, PG_GETARG_INT64(0), tables);
 	why_not = verify(PG_GETARG_INT64(0), text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	eco_tables_close(open);
 	eco_result_set(&result, RECEIPT_VALID, BoolGetDatum(why_not == NULL));

@@ -34,7 +34,6 @@ END
 $$;
 
 -- Autovacuum would start within somebody's slice: the runner vacuums between slices instead.
-ALTER TABLE economy.accounts SET (autovacuum_enabled = off);
-ALTER TABLE economy.shop_transactions SET (autovacuum_enabled = off);
-ALTER TABLE economy.reward_audit SET (autovacuum_enabled = off);
-ALTER TABLE economy.user_actions SET (autovacuum_enabled = off);
+SELECT format('ALTER TABLE %s SET (autovacuum_enabled = off)', c.oid::regclass) FROM pg_class c
+WHERE c.relkind = 'r' AND c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace)
+  AND c.relname ~ '^(accounts|shop_transactions|reward_audit|user_actions)(_p[0-9]+)?$' \gexec

@@ -152,7 +152,7 @@ DECLARE
     one    text;
     result jsonb := '{}';
 BEGIN
-    FOR r IN SELECT c.relname, c.relkind, c.relnamespace::regnamespace AS schema FROM pg_class c WHERE c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND c.relkind IN ('r', 'p', 'm', 'S') LOOP
+    FOR r IN SELECT c.relname, c.relkind, c.relnamespace::regnamespace AS schema FROM pg_class c WHERE c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND c.relkind IN ('r', 'p', 'm', 'S') AND NOT c.relispartition LOOP
         EXECUTE format(CASE r.relkind WHEN 'S' THEN 'SELECT (last_value, is_called)::text FROM %s.%I'
                                       ELSE 'SELECT md5(string_agg(t::text, chr(10) ORDER BY t::text COLLATE "C")) FROM %s.%I t' END, r.schema, r.relname) INTO one;
         result := result || jsonb_build_object(r.relname, one);

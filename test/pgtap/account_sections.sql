@@ -20,7 +20,7 @@ CREATE FUNCTION pg_temp.bonus() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     key text := coalesce(to_jsonb(NEW) ->> 'idempotency_key', to_jsonb(NEW) ->> 'external_event_id', to_jsonb(NEW) ->> 'action_id');
 BEGIN
-    IF key LIKE 'first%' AND tg_table_name = 'user_actions' THEN
+    IF key LIKE 'first%' AND tg_table_name LIKE 'user_actions%' THEN
         PERFORM economy.record_action(NEW.user_id, NEW.game, 'BONUS', 'bonus of ' || key, 0, 1);
     ELSIF key LIKE 'first%' THEN
         PERFORM economy.grant_reward(NEW.user_id, 'pgtap bonus', 'of ' || key, 1);

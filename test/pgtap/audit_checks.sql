@@ -86,7 +86,7 @@ DECLARE
     t record;
     c record;
 BEGIN
-    FOR t IN SELECT k.oid::regclass AS name FROM pg_class k WHERE k.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND k.relkind = 'r' LOOP
+    FOR t IN SELECT k.oid::regclass AS name FROM pg_class k WHERE k.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND k.relkind IN ('r', 'p') AND NOT k.relispartition LOOP
         EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER', t.name);
         FOR c IN SELECT conname FROM pg_constraint WHERE conrelid = t.name AND contype IN ('c', 'u', 'p') AND conname <> 'rfm_state_pkey' LOOP
             EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', t.name, c.conname);

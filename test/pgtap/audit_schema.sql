@@ -1,6 +1,6 @@
 -- audit_schema() finds whatever is not as it was installed. Each damage is undone.
 BEGIN;
-SELECT plan(83);
+SELECT plan(CASE WHEN economy_internal.is_spread('economy.user_actions') THEN 81 ELSE 83 END);
 SET LOCAL client_min_messages = warning;
 CREATE ROLE pgtap_stranger;
 CREATE ROLE pgtap_app;
@@ -98,13 +98,13 @@ SELECT matches(pg_temp.found_after(damage), finding, damage) FROM (VALUES
     ('GRANT USAGE ON SCHEMA economy TO PUBLIC', E'^schema economy: not for PUBLIC \\| USAGE$'),
     ('ALTER DEFAULT PRIVILEGES IN SCHEMA economy_internal GRANT SELECT ON TABLES TO PUBLIC', E'^new objects in schema economy_internal: for their owner \\| SELECT for PUBLIC$'),
     ('GRANT EXECUTE ON FUNCTION economy.account(bigint) TO PUBLIC', E'function economy\\.account\\(.*\\): not for PUBLIC \\| EXECUTE')) v (damage, finding)
-WHERE finding IS NOT NULL;
+WHERE finding IS NOT NULL AND NOT (damage LIKE '%INHERITS%' AND economy_internal.is_spread('economy.user_actions'));
 
 SELECT is(pg_temp.found_after(change), NULL, 'no finding: ' || change) FROM (VALUES
     ('CREATE INDEX ON economy.shop_transactions (created_at)'),
     ('ALTER TABLE economy.users ADD COLUMN country text, ADD CONSTRAINT country CHECK (country <> '''')'),
     -- names that the bodies of views and functions use for something else
-    ('DO $do$ DECLARE t regclass; BEGIN FOR t IN SELECT oid FROM pg_class WHERE relnamespace IN (''economy''::regnamespace, ''economy_internal''::regnamespace) AND relkind = ''r'' LOOP EXECUTE format(''ALTER TABLE %s ADD COLUMN IF NOT EXISTS column1 text, ADD COLUMN IF NOT EXISTS r integer, ADD COLUMN IF NOT EXISTS c text, ADD COLUMN IF NOT EXISTS n text, ADD COLUMN IF NOT EXISTS finding bytea'', t); END LOOP; END $do$'),
+    ('DO $do$ DECLARE t regclass; BEGIN FOR t IN SELECT oid FROM pg_class WHERE relnamespace IN (''economy''::regnamespace, ''economy_internal''::regnamespace) AND relkind IN (''r'', ''p'') AND NOT relispartition LOOP EXECUTE format(''ALTER TABLE %s ADD COLUMN IF NOT EXISTS column1 text, ADD COLUMN IF NOT EXISTS r integer, ADD COLUMN IF NOT EXISTS c text, ADD COLUMN IF NOT EXISTS n text, ADD COLUMN IF NOT EXISTS finding bytea'', t); END LOOP; END $do$'),
     ('SET LOCAL DateStyle = ''German''; SET LOCAL TimeZone = ''Pacific/Chatham''; SET LOCAL bytea_output = escape; SET LOCAL extra_float_digits = -15; SET LOCAL IntervalStyle = iso_8601'),
     ('SET LOCAL standard_conforming_strings = off'),
     -- what a level may call may be given to a role by itself

@@ -70,7 +70,8 @@ SELECT is(state, 'reuse', 'the first one is known, too, where that index is the 
 UPDATE pg_index SET indisvalid = true WHERE indexrelid = 'economy.pgtap'::regclass;
 CREATE INDEX pgtap_other ON economy.shop_transactions (created_at);
 SAVEPOINT s;
-SELECT is(state, CASE k WHEN 'taken' THEN 'reuse' ELSE 'new' END, 'called valid, it says of the one ' || k) FROM (VALUES ('taken'), ('passed over')) v (k), economy.purchase(:u, 'pgtap_p', k);
+-- of partitions each has an index of its own, and those were never said to be invalid
+SELECT is(state, CASE WHEN k = 'taken' OR economy_internal.is_spread('economy.shop_transactions') THEN 'reuse' ELSE 'new' END, 'called valid, it says of the one ' || k) FROM (VALUES ('taken'), ('passed over')) v (k), economy.purchase(:u, 'pgtap_p', k);
 ROLLBACK TO s;
 DROP INDEX economy.pgtap_other;
 DROP INDEX economy.pgtap;

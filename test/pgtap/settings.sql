@@ -16,6 +16,7 @@ SELECT results_eq($$SELECT line FROM setting
     $$VALUES ('allow_drop bool superuser default "off"'),
              ('async_commit enum superuser default "none" none/actions/all'),
              ('duplicate_wait integer ms user default "0" 0 to 60000'),
+             ('journal_partitions integer user default "0" 0 to 1024'),
              ('node_id integer sighup default "0" 0 to 4095'),
              ('notify_payload enum superuser default "full" full/reference'),
              ('notify_stats enum superuser default "separate" separate/with_action'),

@@ -133,7 +133,7 @@ DROP TRIGGER pgtap ON economy.user_actions;
 CREATE FUNCTION pg_temp.same_key() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF pg_trigger_depth() = 1 THEN
-        CASE tg_table_name
+        CASE regexp_replace(tg_table_name, '_p[0-9]+$', '')
             WHEN 'shop_transactions' THEN PERFORM economy.purchase(NEW.user_id, NEW.product_id, NEW.idempotency_key);
             WHEN 'reward_audit' THEN PERFORM economy.grant_reward(NEW.user_id, NEW.source, NEW.external_event_id, 1);
             ELSE PERFORM economy.record_action(NEW.user_id, NEW.game, NEW.action_type, NEW.action_id);
@@ -257,10 +257,16 @@ BEGIN
     INSERT INTO public.pgtap_log VALUES (tg_op);
     RETURN NULL;
 END $$;
+-- which a table that has partitions cannot be given before PostgreSQL 17
+SELECT economy_internal.is_spread('economy.gold_adjustments') AS spread \gset
+\if :spread
+SELECT skip('no identity column for a partitioned table', 2);
+\else
 ALTER TABLE economy.gold_adjustments ADD COLUMN pgtap bigint GENERATED ALWAYS AS IDENTITY (START 100);
 SELECT is(state, 'new', 'an adjustment with an identity column') FROM economy.adjust_gold(:u, 1, 'identity', 'r', 'a');
 SELECT is((SELECT g.pgtap FROM economy.gold_adjustments g WHERE g.user_id = :u AND g.idempotency_key = 'identity') >= 100, true, 'which has its number');
 ALTER TABLE economy.gold_adjustments DROP COLUMN pgtap;
+\endif
 CREATE RULE pgtap AS ON INSERT TO economy.gold_adjustments DO ALSO INSERT INTO public.pgtap_log VALUES ('rule ' || NEW.idempotency_key);
 SELECT is(state, 'new', 'an adjustment with a rule') FROM economy.adjust_gold(:u, 1, 'ruled', 'r', 'a');
 SELECT is((SELECT string_agg(what, ', ') FROM public.pgtap_log), 'rule ruled', 'which is followed');
@@ -279,6 +285,9 @@ ALTER DOMAIN public.pgtap_sum DROP CONSTRAINT pgtap_most;
 ALTER DOMAIN public.pgtap_sum ADD CONSTRAINT pgtap_least CHECK (VALUE < 10) NOT VALID;
 SELECT throws_ok(format('SELECT economy.adjust_gold(%s, 50, ''domain asked again'', ''r'', ''a'')', :u), '23514', NULL, 'follows it when it changes');
 ALTER TABLE economy.gold_adjustments DROP CONSTRAINT pgtap;
+\if :spread
+SELECT skip('no unique index without the user, or of expressions, for a partitioned table', 5);
+\else
 CREATE UNIQUE INDEX pgtap ON economy.gold_adjustments (reason) WHERE actor = 'once';
 SELECT is(state, 'new', 'a unique index of some rows') FROM economy.adjust_gold(:u, 1, 'once', 'Reason', 'once');
 SELECT is(state, 'new', 'lets others pass') FROM economy.adjust_gold(:u, 1, 'twice', 'Reason', 'a');
@@ -288,11 +297,19 @@ CREATE UNIQUE INDEX pgtap ON economy.gold_adjustments (user_id, (CASE WHEN actor
 SELECT throws_ok(format('SELECT economy.adjust_gold(%s, 1, ''again'', ''Reason'', ''once'')', :u), '23505', NULL, 'one of an expression');
 SELECT is(state, 'new', 'lets others pass, too') FROM economy.adjust_gold(:u, 1, 'thrice', 'Reason', 'a');
 DROP INDEX economy.pgtap;
+\endif
 SELECT transaction_id AS given FROM economy.grant_reward(:u, 'pgtap', 'to be taken', 100) \gset
+\if :spread
+SELECT skip('nor one that excludes before PostgreSQL 17', 1);
+\else
 ALTER TABLE economy.reward_audit ADD CONSTRAINT pgtap EXCLUDE (user_id WITH =, reason WITH =);
+\endif
 SELECT is(state, 'new', 'a reversal that excludes others') FROM economy.revoke_reward(:u, :'given', 'the same', 'a', 1, 0, 'take', 'k1');
+\if :spread
+\else
 SELECT throws_ok(format('SELECT economy.revoke_reward(%s, %L, ''the same'', ''a'', 1, 0, ''take'', ''k2'')', :u, :'given'), '23P01', NULL, 'does so');
 ALTER TABLE economy.reward_audit DROP CONSTRAINT pgtap;
+\endif
 -- what may be broken until the end of the transaction
 SAVEPOINT s;
 ALTER TABLE economy.reward_audit ADD CONSTRAINT pgtap UNIQUE (user_id, reason) DEFERRABLE INITIALLY DEFERRED;
@@ -313,7 +330,7 @@ SELECT throws_ok(format('SELECT economy.adjust_gold(%s, 1, ''calls back'', ''out
 SELECT is(state, 'new', 'others pass') FROM economy.adjust_gold(:u, 1, 'calls back', 'r', 'a');
 ROLLBACK TO s;
 -- one that asks in which table the row is
-ALTER TABLE economy.gold_adjustments ADD CONSTRAINT pgtap CHECK (tableoid = 'economy.gold_adjustments'::regclass);
+ALTER TABLE economy.gold_adjustments ADD CONSTRAINT pgtap CHECK (tableoid::regclass::text ~ 'gold_adjustments');
 ALTER TABLE economy.accounts ADD CONSTRAINT pgtap CHECK (tableoid = 'economy.accounts'::regclass);
 SELECT is(state, 'new', 'rows know their tables') FROM economy.adjust_gold(:u, 1, 'where', 'r', 'a');
 ROLLBACK TO s;
@@ -334,7 +351,7 @@ SELECT is((SELECT count(*) FROM public.pgtap_parted p WHERE p.user_id = :u AND p
 SELECT throws_ok(format('SELECT economy.adjust_gold(%s, 1, ''beyond'', ''r'', ''a'')', :beyond), '23514', NULL, 'one beyond them is refused');
 ROLLBACK TO s;
 -- what the executor is not needed for is done without it
-CREATE UNIQUE INDEX pgtap ON economy.reward_audit (reason);
+CREATE UNIQUE INDEX pgtap ON economy.reward_audit (user_id, reason);
 SELECT throws_ok(format('SELECT economy.revoke_reward(%s, %L, ''the same'', ''a'', 1, 0, ''take'', ''k3'')', :u, :'given'), '23505', NULL, 'a plain unique index refuses');
 SELECT is(state, 'new', 'and lets others pass') FROM economy.revoke_reward(:u, :'given', 'another', 'a', 1, 0, 'take', 'k3');
 DROP INDEX economy.pgtap;

@@ -1,3 +1,3 @@
 # src/ledger/rows_open.c
 # only the last child of a table is looked at for a rewrite
-s/newer \|= is_newer\(/newer = is_newer(/
+s/newer \|= eco_relation_is_newer\(/newer = eco_relation_is_newer(/

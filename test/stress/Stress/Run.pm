@@ -32,13 +32,14 @@ sub new
 	return $self;
 }
 
-# The database that every history begins with a copy of.
+# The database that every history begins with a copy of, its journals in so many partitions.
 sub prepare
 {
-	my ($server) = @_;
+	my ($server, $partitions) = @_;
 	my $dbh = $server->connect_to('postgres');
 
 	$dbh->do('CREATE DATABASE world');
+	$dbh->do("ALTER DATABASE world SET economy.journal_partitions = $partitions") if $partitions;
 	my $world = $server->connect_to('world');
 	$world->do('CREATE EXTENSION economy');
 	$world->do('CREATE FUNCTION public.ddl_nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$');
