@@ -60,6 +60,7 @@ static void tell(const EcoRow *row, const void *beside, EcoListener *listener);
 const EcoJournal eco_adjustments = {
 	.letter = 'G',
 	.noun = "adjustment",
+	.leaves = true,
 	.table = &gold_adjustments,
 	.tell = tell,
 	.types = ECO_TYPE_BIT(ECO_PROFILE_UPDATE),
@@ -150,6 +151,10 @@ eco_adjust_gold(PG_FUNCTION_ARGS)
 			break;
 		case ECO_CALL_REPLAY:
 			replay(&result, &call.first, delta);
+			break;
+		case ECO_CALL_ARCHIVED:
+			eco_result_archived(&result, ADJUST_DETAIL, &eco_adjustments, call.user_id,
+								call.archived_seq);
 			break;
 		case ECO_CALL_BUSY:
 			eco_result_busy(&result, ADJUST_RETRY_AFTER_MS);

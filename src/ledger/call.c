@@ -32,6 +32,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "ledger/archive.h"
 #include "ledger/call.h"
 #include "ledger/lock.h"
 #include "settings.h"
@@ -42,6 +43,7 @@ static void open_journal(EcoCall *call);
 static bool open_the_rest(EcoCall *call);
 static bool find_first(EcoCall *call);
 static bool key_lock(const EcoCall *call);
+static EcoCallState new_or_archived(EcoCall *call);
 
 void
 eco_call_init(EcoCall *call, const EcoJournal *journal, int64 user_id,
@@ -77,13 +79,29 @@ eco_call_begin(EcoCall *call)
 			continue;
 		if (call->dry_run)
 			return eco_account_read(call->user_id, &call->account) ?
-				ECO_CALL_NEW : ECO_CALL_NO_USER;
+				new_or_archived(call) : ECO_CALL_NO_USER;
 		lock = call->in_passing ? eco_account_take(call->user_id, &call->account) :
 			eco_account_lock(call->user_id, &call->account);
 		eco_snapshot_renew();
 		if (lock != ECO_ACCOUNT_MOVED)
-			return lock == ECO_ACCOUNT_LOCKED ? ECO_CALL_NEW : ECO_CALL_NO_USER;
+			return lock == ECO_ACCOUNT_LOCKED ? new_or_archived(call) : ECO_CALL_NO_USER;
 	}
+}
+
+/*
+ * Whether the entry of the key is in an archive.  Whoever moves one there moves the
+ * account on, so that here, behind the account's lock, it is seen in the journal or there.
+ */
+static EcoCallState
+new_or_archived(EcoCall *call)
+{
+	static EcoTable *const tables[] = {&eco_archived_keys, NULL};
+
+	if (call->account.pruned_seq == 0 || call->ntexts == 0 || !call->journal->leaves)
+		return ECO_CALL_NEW;
+	(void) eco_tables_add(call->open, tables);
+	return eco_archive_has_key(&call->account, call->journal, call->texts,
+							   &call->archived_seq) ? ECO_CALL_ARCHIVED : ECO_CALL_NEW;
 }
 
 void

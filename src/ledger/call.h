@@ -33,6 +33,7 @@ typedef struct EcoCall
 	EcoOpenTables *open;
 
 	EcoRow		first;			/* ECO_CALL_REPLAY: the first call's entry */
+	int64		archived_seq;	/* ECO_CALL_ARCHIVED: of that entry */
 	EcoAccount	account;		/* ECO_CALL_NEW: locked, unless dry_run or
 								 * account.is_unlocked */
 } EcoCall;
@@ -41,6 +42,8 @@ typedef enum EcoCallState
 {
 	ECO_CALL_NEW,
 	ECO_CALL_REPLAY,
+	ECO_CALL_ARCHIVED,			/* its entry is in an archive: nothing can be
+								 * answered but that */
 	ECO_CALL_BUSY,				/* another transaction is in that very call */
 	ECO_CALL_NO_USER
 } EcoCallState;

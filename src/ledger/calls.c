@@ -15,6 +15,7 @@
 
 #include "core/digest.h"
 #include "crash_point.h"
+#include "ledger/archive.h"
 #include "ledger/batch.h"
 #include "ledger/calls.h"
 
@@ -191,6 +192,8 @@ begin(EcoCalls *calls)
 
 	for (int i = 0; kind->tables[i] != NULL && ntables < ECO_MAX_OPEN; i++)
 		tables[ntables++] = kind->tables[i];
+	if (kind->journal->leaves)
+		tables[ntables++] = &eco_archived_keys;
 	tables[ntables] = NULL;
 	find_users(calls);
 	calls->open = eco_user_tables_open(ECO_WRITE,
@@ -484,7 +487,10 @@ look(EcoCalls *calls, EcoCallOf *call)
 	user->reading = calls->reading;
 	if (call->same->first != NULL)
 		return ECO_CALL_REPLAY;
-	return user->exists ? ECO_CALL_NEW : ECO_CALL_NO_USER;
+	if (!user->exists)
+		return ECO_CALL_NO_USER;
+	return eco_archive_has_key(&user->account, calls->kind->journal, call->texts,
+							   &call->archived_seq) ? ECO_CALL_ARCHIVED : ECO_CALL_NEW;
 }
 
 EcoAccount *

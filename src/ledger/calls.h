@@ -41,6 +41,7 @@ typedef struct EcoCallOf
 	struct EcoCallOf *like;		/* the first one of the user with this first
 								 * text */
 
+	int64		archived_seq;	/* ECO_CALL_ARCHIVED: of its entry */
 	const EcoRow *first;		/* of the first one: the entry that has the
 								 * key, or NULL */
 	EcoEntry   *entry;			/* booked and not written yet, or NULL */

@@ -1,10 +1,10 @@
 /*
  * checkpoint.c
- *		Signed states of streams, behind which old actions may be deleted.
+ *		Signed states of streams, behind which old entries may be deleted.
  *
  * What is signed is the canonical encoding (core/encode.h) of user_id, seq,
- * gold, experience_points, hash, links_before, links, gone, gone_keys, proved_seq
- * and created_at, under journal letter 'C'.  Links is the hash of a chain over who
+ * gold, experience_points, hash, links_before, links, gone, gone_keys, archived,
+ * proved_seq and created_at, under journal letter 'C'.  Links is the hash of a chain over who
  * the user was at registration (user.h) and the entries up to seq that stay when
  * those between are pruned: the hash chain of the stream has gaps there, so
  * without links nobody could tell whether an entry behind a gap was changed.  Gone
@@ -12,7 +12,8 @@
  *
  * The chains of links and of gone_keys go on from the last checkpoint.  So a new one
  * signs what the last one signed and what a prune has proved since, and never what
- * the tables claim of older entries.
+ * the tables claim of older entries.  An archive (archive.c) makes links anew, from what
+ * it has compared with those that were signed.
  */
 #include "postgres.h"
 
@@ -43,7 +44,7 @@
 #define GONE_LETTER 'D'
 #define GONE_BYTES 512
 #define CHECKPOINT_BYTES \
-	(ECO_ENCODED_HEADER + 6 * ECO_ENCODED_INT + 5 * ECO_ENCODED_BYTES(ECO_HASH_LEN))
+	(ECO_ENCODED_HEADER + 6 * ECO_ENCODED_INT + 6 * ECO_ENCODED_BYTES(ECO_HASH_LEN))
 
 enum
 {
@@ -56,6 +57,7 @@ enum
 	CHK_LINKS,
 	CHK_GONE,
 	CHK_GONE_KEYS,
+	CHK_ARCHIVED,
 	CHK_PROVED_SEQ,
 	CHK_KEY_VERSION,
 	CHK_SIGNATURE,
@@ -76,6 +78,7 @@ EcoTable	eco_stream_checkpoints = {
 		{"links", BYTEAOID, true},
 		{"gone", BYTEAOID, true},
 		{"gone_keys", BYTEAOID, true},
+		{"archived", BYTEAOID, true},
 		{"proved_seq", INT8OID, true},
 		{"key_version", INT4OID, true},
 		{"signature", BYTEAOID, true},
@@ -165,7 +168,8 @@ checkpoint_load(const EcoRow *row, EcoCheckpoint *checkpoint)
 		read_hash(row, CHK_LINKS_BEFORE, checkpoint->links_before) &&
 		read_hash(row, CHK_LINKS, checkpoint->links) &&
 		read_hash(row, CHK_GONE, checkpoint->gone) &&
-		read_hash(row, CHK_GONE_KEYS, checkpoint->gone_keys);
+		read_hash(row, CHK_GONE_KEYS, checkpoint->gone_keys) &&
+		read_hash(row, CHK_ARCHIVED, checkpoint->archived);
 	if (!checkpoint->valid)
 		return;
 	encode(&enc, buf, eco_row_int(row, CHK_USER_ID), checkpoint);
@@ -268,6 +272,7 @@ encode(EcoEncoder *enc, uint8 *buf, int64 user_id, const EcoCheckpoint *checkpoi
 	eco_encode_bytes(enc, checkpoint->links, ECO_HASH_LEN);
 	eco_encode_bytes(enc, checkpoint->gone, ECO_HASH_LEN);
 	eco_encode_bytes(enc, checkpoint->gone_keys, ECO_HASH_LEN);
+	eco_encode_bytes(enc, checkpoint->archived, ECO_HASH_LEN);
 	eco_encode_int(enc, checkpoint->proved_seq);
 	eco_encode_int(enc, checkpoint->created_at);
 }
@@ -279,8 +284,14 @@ eco_checkpoint_gone(int64 user_id, uint8 digest[ECO_HASH_LEN])
 	EcoOpenTables *open = eco_tables_open(ECO_READ, tables);
 
 	memset(digest, 0, ECO_HASH_LEN);
-	each_row(&eco_pruned_stats, user_id, chain_row, digest);
+	eco_checkpoint_chain(&eco_pruned_stats, user_id, digest);
 	eco_tables_close(open);
+}
+
+void
+eco_checkpoint_chain(EcoTable *table, int64 user_id, uint8 digest[ECO_HASH_LEN])
+{
+	each_row(table, user_id, chain_row, digest);
 }
 
 /*
@@ -376,9 +387,15 @@ each_row(EcoTable *table, int64 user_id, void (*see) (const EcoRow *row, void *a
 }
 
 /*
- * The columns are not null: bigint, date, timestamptz, text and uuid.  Text as it is
+ * The columns are not null: bigint, date, timestamptz, text, bytea and uuid.  Text as it is
  * read, however it is stored: beside long columns of the DBA it is compressed.
  */
+static bool
+is_bytes(Oid type)
+{
+	return type == TEXTOID || type == BYTEAOID;
+}
+
 static void
 chain_row(const EcoRow *row, void *digest)
 {
@@ -388,7 +405,7 @@ chain_row(const EcoRow *row, void *digest)
 	EcoEncoder	enc;
 
 	for (int i = 0; i < row->table->ncolumns; i++)
-		if (!row->isnull[i] && row->table->columns[i].type == TEXTOID)
+		if (!row->isnull[i] && is_bytes(row->table->columns[i].type))
 			size += toast_raw_datum_size(row->values[i]) - VARHDRSZ;
 	if (size > GONE_BYTES)
 		buf = palloc(size);
@@ -399,7 +416,7 @@ chain_row(const EcoRow *row, void *digest)
 
 		if (row->isnull[i])
 			eco_encode_null(&enc);
-		else if (type == TEXTOID)
+		else if (is_bytes(type))
 		{
 			const text *value = DatumGetTextPP(row->values[i]);
 
@@ -436,6 +453,7 @@ eco_checkpoint_write(EcoAccount *account, EcoCheckpoint *checkpoint)
 	eco_row_set(&row, CHK_LINKS, eco_bytea(checkpoint->links, ECO_HASH_LEN));
 	eco_row_set(&row, CHK_GONE, eco_bytea(checkpoint->gone, ECO_HASH_LEN));
 	eco_row_set(&row, CHK_GONE_KEYS, eco_bytea(checkpoint->gone_keys, ECO_HASH_LEN));
+	eco_row_set(&row, CHK_ARCHIVED, eco_bytea(checkpoint->archived, ECO_HASH_LEN));
 	eco_row_set(&row, CHK_PROVED_SEQ, Int64GetDatum(checkpoint->proved_seq));
 	eco_row_set(&row, CHK_CREATED_AT, TimestampTzGetDatum(checkpoint->created_at));
 	sign(&row, checkpoint, eco_key_active());

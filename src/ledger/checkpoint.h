@@ -1,6 +1,6 @@
 /*
  * checkpoint.h
- *		Signed states of streams, behind which old actions may be deleted.
+ *		Signed states of streams, behind which old entries may be deleted.
  */
 #ifndef ECO_CHECKPOINT_H
 #define ECO_CHECKPOINT_H
@@ -26,6 +26,8 @@ typedef struct EcoCheckpoint
 	uint8		gone[ECO_HASH_LEN]; /* digest of the user's pruned_stats */
 	uint8		gone_keys[ECO_HASH_LEN];	/* chain of hashes over the user's
 											 * pruned_actions, by seq */
+	uint8		archived[ECO_HASH_LEN]; /* digest of what stays of archived
+										 * entries, see archive.h */
 	int64		proved_seq;		/* the newest entry when the whole stream was
 								 * last proved */
 	TimestampTz created_at;
@@ -70,6 +72,9 @@ extern bool eco_checkpoint_read(int64 user_id, EcoCheckpoint *checkpoint);
 
 /* Sign this checkpoint of a locked account, and store it in place of the last one. */
 extern void eco_checkpoint_write(EcoAccount *account, EcoCheckpoint *checkpoint);
+
+/* A chain of hashes goes on over the user's rows of a table, in the order of its key. */
+extern void eco_checkpoint_chain(EcoTable *table, int64 user_id, uint8 digest[ECO_HASH_LEN]);
 
 /* The digest of a user's pruned_stats, under the active snapshot. */
 extern void eco_checkpoint_gone(int64 user_id, uint8 digest[ECO_HASH_LEN]);

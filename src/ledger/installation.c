@@ -20,6 +20,7 @@
 #include "errors.h"
 #include "ledger/args.h"
 #include "ledger/installation.h"
+#include "ledger/journal.h"
 #include "ledger/rows.h"
 
 /* the installation's number; when it is not recorded, the next one, negated */
@@ -33,6 +34,14 @@ static const char *const record_sql =
 "INSERT INTO economy.installations (system, database, extension, number, xact)"
 " VALUES ($1, $2, $3, $4, $5)"
 " RETURNING number";
+
+static const char *const feed_sql =
+"UPDATE economy.installations i SET pruned_xact = greatest(i.pruned_xact, $2),"
+" pruned_by = pg_catalog.pg_current_xact_id()::text::bigint"
+" WHERE i.number = $1";
+
+/* written by feed_sql alone */
+EcoTable	eco_feeds_to_tell = {.name = "installations"};
 
 /* the installation that this backend last posted to; number 0: look it up */
 static EcoInstallation known = {0};
@@ -168,4 +177,32 @@ eco_position_of(PG_FUNCTION_ARGS)
 	eco_require_arg(fcinfo, 0, "xact");
 	xid = PG_GETARG_INT64(0);
 	PG_RETURN_INT64(xid == 0 ? 0 : eco_position_of_xid(xid));
+}
+
+void
+eco_gone_feed_begin(EcoGoneFeed *feed)
+{
+	EcoInstallation here;
+
+	eco_installation_read(&here);
+	feed->installation = here.number;
+	feed->newest = 0;
+}
+
+int64
+eco_gone_feed_xact(const EcoGoneFeed *feed, const EcoRow *row)
+{
+	int64		first = ECO_FIRST_POSITION(feed->installation) + 1;
+
+	return eco_row_int(row, ECO_COL_POSITION) >= first ? eco_row_int(row, ECO_COL_XACT) : 0;
+}
+
+void
+eco_gone_feed_tell(const EcoGoneFeed *feed)
+{
+	Oid			types[2] = {INT8OID, INT8OID};
+	Datum		values[2] = {Int64GetDatum(feed->installation), Int64GetDatum(feed->newest)};
+
+	if (feed->newest > 0)
+		(void) eco_run_as_owner(feed_sql, 2, types, values);
 }

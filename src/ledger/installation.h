@@ -17,6 +17,8 @@
 
 #include "postgres.h"
 
+#include "ledger/rows.h"
+
 #define ECO_XID_BITS 48			/* ten thousand a second for 890 years */
 
 typedef struct EcoInstallation
@@ -41,5 +43,24 @@ extern int64 eco_position_of_xid(int64 xid);
 
 /* The first position of this installation. */
 #define ECO_FIRST_POSITION(number) ((int64) (number) << ECO_XID_BITS)
+
+/*
+ * What a transaction that deletes entries tells the feed, so that no cursor of changes()
+ * passes over them in silence.  It opens eco_feeds_to_tell first.
+ */
+typedef struct EcoGoneFeed
+{
+	int64		installation;	/* number of this one */
+	int64		newest;			/* transaction of it of which an entry goes;
+								 * 0: none */
+} EcoGoneFeed;
+
+extern EcoTable eco_feeds_to_tell;
+
+extern void eco_gone_feed_begin(EcoGoneFeed *feed);
+
+/* The transaction of an entry for it; 0: of another installation. */
+extern int64 eco_gone_feed_xact(const EcoGoneFeed *feed, const EcoRow *row);
+extern void eco_gone_feed_tell(const EcoGoneFeed *feed);
 
 #endif

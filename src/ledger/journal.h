@@ -53,6 +53,7 @@ typedef struct EcoJournal
 								 * never changes */
 	const char *noun;			/* what an entry is; NULL: a change of state */
 	bool		light;			/* economy.async_commit = actions is for it */
+	bool		leaves;			/* its entries may be archived */
 	EcoTable   *table;			/* the header, then columns of its own */
 	int			signature_column;	/* 0: its entries are not signed */
 	int			key_version_column;

@@ -45,7 +45,7 @@ COMMENT ON COLUMN economy.accounts.suspended IS
     'Status of the user, here because every call that must see it holds this row''s lock.';
 COMMENT ON COLUMN economy.accounts.streak_freezes IS 'Streak freezes held: bought minus used up.';
 COMMENT ON COLUMN economy.accounts.pruned_seq IS
-    'Actions up to this entry may have been pruned, '
+    'Actions up to this entry may have been pruned, and others archived, '
     'behind the user''s stream checkpoint; 0 before the first prune.';
 COMMENT ON COLUMN economy.accounts.head_hash IS
     'Hash of the newest entry; before the first economy_internal.identity_hash() '
@@ -101,7 +101,8 @@ COMMENT ON COLUMN economy.installations.number IS
 COMMENT ON COLUMN economy.installations.system IS 'System identifier of the cluster.';
 COMMENT ON COLUMN economy.installations.xact IS 'Transaction that recorded it.';
 COMMENT ON COLUMN economy.installations.pruned_xact IS
-    'Newest transaction of this installation of which an action was pruned; null for none.';
+    'Newest transaction of this installation of which an action was pruned or an entry archived; '
+    'null for none.';
 COMMENT ON COLUMN economy.installations.pruned_by IS 'Newest transaction that pruned.';
 
 CREATE FUNCTION economy_internal.position_of(xact bigint) RETURNS bigint

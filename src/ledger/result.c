@@ -320,3 +320,15 @@ eco_detail_end(EcoDetail *detail)
 	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&detail->state,
 														   WJB_END_OBJECT, NULL)));
 }
+
+void
+eco_result_archived(EcoResult *result, int detail_column, const EcoJournal *journal,
+					int64 user_id, int64 seq)
+{
+	EcoDetail	detail = {0};
+
+	eco_result_outcome(result, "refused", "RESYNC_REQUIRED");
+	eco_result_text(result, ECO_RES_TRANSACTION_ID, eco_transaction_id(journal, user_id, seq));
+	eco_detail_str(&detail, "reason", "archived");
+	eco_result_set(result, detail_column, eco_detail_end(&detail));
+}

@@ -101,4 +101,11 @@ extern void eco_detail_field(EcoDetail *detail, const char *field, const EcoRow 
 /* The object, or 0 when nothing was added. */
 extern Datum eco_detail_end(EcoDetail *detail);
 
+/*
+ * Refuse what an archived entry would have to answer: RESYNC_REQUIRED, with its name, and
+ * why in the column for details.
+ */
+extern void eco_result_archived(EcoResult *result, int detail_column, const EcoJournal *journal,
+								int64 user_id, int64 seq);
+
 #endif

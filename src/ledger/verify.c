@@ -18,6 +18,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "ledger/archive.h"
 #include "ledger/args.h"
 #include "ledger/checkpoint.h"
 #include "ledger/entry.h"
@@ -256,6 +257,7 @@ pass_checkpoint(Verifier *v)
 	const EcoCheckpoint *c = &v->checkpoint;
 	uint8		gone[ECO_HASH_LEN];
 	uint8		gone_keys[ECO_HASH_LEN];
+	uint8		archived[ECO_HASH_LEN];
 
 	v->behind_checkpoint = true;
 	if (v->seq != c->seq)
@@ -279,6 +281,11 @@ pass_checkpoint(Verifier *v)
 		memcmp(gone_keys, c->gone_keys, ECO_HASH_LEN) != 0)
 		report(v, NULL, c->seq, "missing_entry",
 			   "the sums and keys of pruned actions that the stream checkpoint signed",
+			   "changed, missing or further ones");
+	eco_archive_digest(v->user_id, archived);
+	if (memcmp(archived, c->archived, ECO_HASH_LEN) != 0)
+		report(v, NULL, c->seq, "missing_entry",
+			   "the archives and keys of archived entries that the stream checkpoint signed",
 			   "changed, missing or further ones");
 	begin_at_checkpoint(v);
 }

@@ -313,7 +313,9 @@ BEGIN
         EXIT WHEN (n + 1) * slice >= cardinality(chosen);
     END LOOP;
     SELECT count(*), coalesce(sum(a.seq - coalesce((
-               SELECT sum(p.total) FROM economy.pruned_stats p WHERE p.user_id = a.user_id), 0)), 0)
+               SELECT sum(p.total) FROM economy.pruned_stats p WHERE p.user_id = a.user_id), 0)
+               - coalesce((
+               SELECT sum(m.entries) FROM economy.archives m WHERE m.user_id = a.user_id), 0)), 0)
     INTO batch.users, batch.entries
     FROM unnest(chosen) u (user_id) JOIN economy.accounts a USING (user_id);
     batch.findings := batch.findings
@@ -437,7 +439,9 @@ BEGIN
                -- who is behind what was pruned begins at the first entry left
                a.seq - CASE WHEN coalesce(c.seq, 0) >= a.pruned_seq THEN coalesce(c.seq, 0)
                             ELSE coalesce((SELECT sum(p.total) FROM economy.pruned_stats p
-                                           WHERE p.user_id = a.user_id), 0) END AS new_entries
+                                           WHERE p.user_id = a.user_id), 0)
+                                 + coalesce((SELECT sum(m.entries) FROM economy.archives m
+                                             WHERE m.user_id = a.user_id), 0) END AS new_entries
         FROM economy.accounts a LEFT JOIN economy_internal.audit_checkpoints c USING (user_id)
         -- a damaged stream is looked at again when there is more of it: none keeps others waiting
         WHERE a.seq IS DISTINCT FROM coalesce(c.damaged_seq, c.seq, 0)

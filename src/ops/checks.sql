@@ -262,7 +262,45 @@ CREATE FUNCTION economy_internal.audit_effects(
                               AND octet_length(u.action_id) BETWEEN 1 AND 255
                              THEN economy_internal.action_key(u.game, u.action_id) END
         WHERE u.user_id IN (SELECT d.user_id FROM economy.pruned_stats d
-                            WHERE d.user_id BETWEEN from_user AND upto_user);
+                            WHERE d.user_id BETWEEN from_user AND upto_user)
+        UNION ALL
+        SELECT coalesce(m.user_id, k.user_id), 'missing_entry',
+               format('keys of %s archived entries', coalesce(m.total, 0)),
+               format('%s keys', coalesce(k.total, 0)), NULL, NULL
+        FROM (SELECT a.user_id, sum(a.entries) AS total FROM economy.archives a
+              WHERE a.user_id BETWEEN from_user AND upto_user GROUP BY 1) m
+        FULL JOIN (SELECT a.user_id, count(*) AS total FROM economy.archived_keys a
+                   WHERE a.user_id BETWEEN from_user AND upto_user GROUP BY 1) k USING (user_id)
+        WHERE coalesce(m.total, 0) <> coalesce(k.total, 0)
+        UNION ALL
+        SELECT t.user_id, 'broken_chain', 'the hash of the archived entry before', v.reason,
+               'P' || t.user_id || '-' || t.seq, t.seq
+        FROM economy.archived_keys k
+        JOIN economy.shop_transactions t ON t.user_id = k.user_id AND t.seq = k.seq + 1
+        CROSS JOIN LATERAL economy.verify_receipt(t.user_id, 'P' || t.user_id || '-' || t.seq) v
+        WHERE k.user_id BETWEEN from_user AND upto_user
+          AND v.reason IN ('CHAIN_BROKEN', 'ENTRY_CHANGED')
+        UNION ALL
+        SELECT h.user_id, 'orphan_row', 'a purchase that goes on from an archived entry', 'none',
+               NULL, h.seq
+        FROM economy.archived_hashes h
+        WHERE h.user_id BETWEEN from_user AND upto_user
+          AND NOT EXISTS (SELECT FROM economy.shop_transactions t
+                          WHERE t.user_id = h.user_id AND t.seq = h.seq + 1)
+        UNION ALL
+        SELECT e.user_id, 'duplicate_effect', format('one entry with key %s', e.key),
+               'an archived one and this', e.letter || e.user_id || '-' || e.seq, e.seq
+        FROM (SELECT r.user_id, r.seq, 'R' AS letter,
+                     concat_ws(' ', r.source, r.external_event_id) AS key,
+                     economy_internal.archive_key('R', r.source, r.external_event_id) AS digest
+              FROM economy.reward_audit r
+              UNION ALL
+              SELECT g.user_id, g.seq, 'G', g.idempotency_key,
+                     economy_internal.archive_key('G', g.idempotency_key)
+              FROM economy.gold_adjustments g) e
+        JOIN economy.archived_keys p ON p.user_id = e.user_id AND p.key = e.digest
+        WHERE e.user_id IN (SELECT a.user_id FROM economy.archives a
+                            WHERE a.user_id BETWEEN from_user AND upto_user);
     END;
 COMMENT ON FUNCTION economy_internal.audit_effects(bigint, bigint) IS
     'Idempotency keys with more than one effect (I4), of the users from one id to another.';
@@ -306,6 +344,15 @@ CREATE FUNCTION economy_internal.audit_orphans(
             SELECT DISTINCT p.user_id, 'keys of pruned actions' FROM economy.pruned_actions p
             WHERE p.user_id BETWEEN from_user AND upto_user
             UNION ALL
+            SELECT DISTINCT m.user_id, 'archives' FROM economy.archives m
+            WHERE m.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT p.user_id, 'keys of archived entries' FROM economy.archived_keys p
+            WHERE p.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT h.user_id, 'hashes of archived entries' FROM economy.archived_hashes h
+            WHERE h.user_id BETWEEN from_user AND upto_user
+            UNION ALL
             SELECT s.user_id, 'a segment' FROM economy.user_segments s
             WHERE s.user_id BETWEEN from_user AND upto_user
             UNION ALL
@@ -337,7 +384,9 @@ CREATE FUNCTION economy_internal.audit_orphans(
         FROM economy.reward_audit r
         WHERE r.user_id BETWEEN from_user AND upto_user AND r.reverses IS NOT NULL
           AND NOT EXISTS (SELECT FROM economy.reward_audit o
-                          WHERE o.user_id = r.user_id AND o.seq = r.reverses);
+                          WHERE o.user_id = r.user_id AND o.seq = r.reverses)
+          AND NOT EXISTS (SELECT FROM economy.archived_keys k
+                          WHERE k.user_id = r.user_id AND k.seq = r.reverses);
     END;
 COMMENT ON FUNCTION economy_internal.audit_orphans(bigint, bigint) IS
     'Rows without the row they belong to, of the users from one id to another.';
@@ -407,6 +456,9 @@ CREATE FUNCTION economy_internal.audit_rewards(
                    coalesce(b.best, 0) AS best_before, b.last_grace_on AS grace_before,
                    b.excused_to AS excused_before, b.timezone AS timezone_before
             FROM states s LEFT JOIN states b ON b.user_id = s.user_id AND b.seq = s.streak_before
+            -- where the streak stood when the others went into an archive: others follow from it
+            WHERE s.seq >= coalesce((SELECT max(m.upto_seq) FROM economy.archives m
+                                     WHERE m.user_id = s.user_id AND m.journal = 'reward_audit'), 0)
         ), taken AS MATERIALIZED (
             SELECT v.user_id, v.reverses, -sum(v.gold_delta) AS gold, -sum(v.xp_delta) AS xp,
                    max(v.seq) AS seq, bool_or(v.gold_delta > 0 OR v.xp_delta > 0) AS gives,
@@ -525,7 +577,10 @@ CREATE FUNCTION economy_internal.audit_rewards(
                     AND t.user_id BETWEEN from_user AND upto_user
                   UNION ALL
                   SELECT r.user_id, -r.freezes_used FROM economy.reward_audit r
-                  WHERE r.freezes_used <> 0 AND r.user_id BETWEEN from_user AND upto_user) m
+                  WHERE r.freezes_used <> 0 AND r.user_id BETWEEN from_user AND upto_user
+                  UNION ALL
+                  SELECT c.user_id, c.freezes FROM economy.archives c
+                  WHERE c.freezes <> 0 AND c.user_id BETWEEN from_user AND upto_user) m
             GROUP BY m.user_id) f USING (user_id)
         WHERE a.user_id BETWEEN from_user AND upto_user
           AND a.streak_freezes <> coalesce(f.freezes, 0);
@@ -628,6 +683,8 @@ BEGIN
                ('economy_internal', 'game_stats_more', ', game'),
                ('economy', 'user_game_stats_summary', ', day, game'),
                ('economy', 'pruned_stats', ', game, day'), ('economy', 'pruned_actions', ', key'),
+               ('economy', 'archives', ', journal, upto_seq'),
+               ('economy', 'archived_keys', ', key'), ('economy', 'archived_hashes', ', seq'),
                ('economy', 'segment_history', ', change_no'),
                ('economy', 'recommendations', ', number'),
                ('economy_internal', 'shop_user_units', ', product_id'),

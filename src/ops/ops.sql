@@ -139,6 +139,23 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'audit_checkpoints audit_findings audit_runs audit_runs_run_id_seq'),
             ('operator', 'FUNCTION economy.audit_sweep(timestamptz)',
              'audit_checkpoints audit_findings audit_runs audit_runs_run_id_seq'),
+            ('operator', 'FUNCTION economy.archive(regclass, regclass, interval, integer)',
+             'accounts archive_state archived_hashes archived_keys archives audit_checkpoints '
+             'config_changes config_changes_change_id_seq config_heads gold_adjustments '
+             'installations reward_audit rollup_positions signing_keys stream_checkpoints'),
+            ('operator', 'FUNCTION economy.archive_entries(anyelement, interval, integer)',
+             'accounts archive_state archived_hashes archived_keys archives audit_checkpoints '
+             'config_changes config_changes_change_id_seq config_heads gold_adjustments '
+             'installations reward_audit rollup_positions signing_keys stream_checkpoints'),
+            ('operator', 'FUNCTION economy.verify_archive(regclass, regclass, bigint[])', ''),
+            ('operator', 'FUNCTION economy_internal.archive_columns(text)', ''),
+            ('operator', 'FUNCTION economy_internal.archive_digest(anyelement)', ''),
+            ('operator', 'FUNCTION economy_internal.archive_findings(regclass, regclass, bigint[], '
+                         'boolean)', ''),
+            ('operator', 'FUNCTION economy_internal.archive_journal(regclass)', ''),
+            ('operator', 'FUNCTION economy_internal.archive_last(text)', ''),
+            ('operator', 'FUNCTION economy_internal.archives_of(text, bigint[], boolean)', ''),
+            ('operator', 'FUNCTION economy_internal.journal_letter(text)', ''),
             ('operator', 'FUNCTION economy.audit_sweep_incremental(integer)',
              'audit_checkpoints audit_findings audit_runs audit_runs_run_id_seq'),
             ('operator', 'FUNCTION economy.learn_recommendations(integer)',

@@ -43,14 +43,6 @@ EcoTable	eco_keys_to_keep = {
 	.keys = {{2, {PRU_USER_ID, PRU_KEY}}},
 };
 
-/* written by feed_sql alone */
-EcoTable	eco_feeds_to_tell = {.name = "installations"};
-
-static const char *const feed_sql =
-"UPDATE economy.installations i SET pruned_xact = greatest(i.pruned_xact, $2),"
-" pruned_by = pg_catalog.pg_current_xact_id()::text::bigint"
-" WHERE i.number = $1";
-
 /* Of which sum an action is part. */
 typedef struct SumKey
 {
@@ -108,16 +100,6 @@ static void add_sum(int64 user_id, const Sum *sum);
 static uint32 hash_sum(const void *key, Size size);
 static int	compare_sums(const void *a, const void *b, Size size);
 
-void
-eco_gone_feed_begin(EcoGoneFeed *feed)
-{
-	EcoInstallation here;
-
-	eco_installation_read(&here);
-	feed->installation = here.number;
-	feed->newest = 0;
-}
-
 EcoGone *
 eco_gone_begin(int64 user_id, EcoGoneFeed *feed)
 {
@@ -154,7 +136,6 @@ eco_gone_see(EcoGone *gone, const EcoRow *row)
 	EcoText		game = text_in(row, ACT_GAME);
 	EcoText		action_id = text_in(row, ACT_ID);
 	EcoText		outcome = text_in(row, ACT_OUTCOME);
-	int64		first = ECO_FIRST_POSITION(gone->feed->installation) + 1;
 	Seen	   *seen = &gone->seen;
 
 	seen->action.seq = eco_row_int(row, ECO_COL_SEQ);
@@ -164,7 +145,7 @@ eco_gone_see(EcoGone *gone, const EcoRow *row)
 	seen->win = eco_row_int(row, ACT_WIN);
 	seen->outcome = eco_outcome_of(outcome.data, outcome.len);
 	seen->created_at = DatumGetTimestampTz(row->values[ECO_COL_CREATED_AT]);
-	seen->xact = eco_row_int(row, ECO_COL_POSITION) >= first ? eco_row_int(row, ECO_COL_XACT) : 0;
+	seen->xact = eco_gone_feed_xact(gone->feed, row);
 	seen->sum = sum_of(gone, &game, (int32) eco_period_of(ECO_PERIOD_DAY, seen->created_at));
 }
 
@@ -325,16 +306,6 @@ add_sum(int64 user_id, const Sum *sum)
 		eco_row_update(&row, user_id);
 	else
 		eco_row_insert(&row, user_id);
-}
-
-void
-eco_gone_feed_tell(const EcoGoneFeed *feed)
-{
-	Oid			types[2] = {INT8OID, INT8OID};
-	Datum		values[2] = {Int64GetDatum(feed->installation), Int64GetDatum(feed->newest)};
-
-	if (feed->newest > 0)
-		(void) eco_run_as_owner(feed_sql, 2, types, values);
 }
 
 static uint32

@@ -8,23 +8,13 @@
 #include "postgres.h"
 
 #include "ledger/checkpoint.h"
+#include "ledger/installation.h"
 #include "play/action.h"
 
-/* Whoever writes what is gone opens these, and the journal of actions. */
+/* Whoever writes what is gone opens this, and the journal of actions. */
 extern EcoTable eco_keys_to_keep;
-extern EcoTable eco_feeds_to_tell;
-
-/* What the prunes of one call tell the feed. */
-typedef struct EcoGoneFeed
-{
-	int64		installation;	/* number of this one */
-	int64		newest;			/* transaction of it of which an action goes;
-								 * 0: none */
-} EcoGoneFeed;
 
 typedef struct EcoGone EcoGone;
-
-extern void eco_gone_feed_begin(EcoGoneFeed *feed);
 
 /* In the current memory context, where each action takes 32 bytes. */
 extern EcoGone *eco_gone_begin(int64 user_id, EcoGoneFeed *feed);
@@ -40,7 +30,5 @@ extern void eco_gone_take(EcoGone *gone, uint8 keys[ECO_HASH_LEN]);
  * of it; returns how many actions.  The account is locked.
  */
 extern int64 eco_gone_write(EcoGone *gone);
-
-extern void eco_gone_feed_tell(const EcoGoneFeed *feed);
 
 #endif

@@ -373,9 +373,10 @@ BEGIN
         RETURNING q.user_id
     ), fresh AS MATERIALIZED (
         -- user by user, here and below: a join would read every one of them
-        SELECT k.user_id, coalesce(p.seq, 0) AS after_seq, a.seq AS upto_seq, p.oldest_at
+        SELECT k.user_id, coalesce(p.seq, 0) AS after_seq, a.seq AS upto_seq, a.pruned_seq,
+               p.oldest_at
         FROM taken k
-        CROSS JOIN LATERAL (SELECT b.seq FROM economy.accounts b
+        CROSS JOIN LATERAL (SELECT b.seq, b.pruned_seq FROM economy.accounts b
                             WHERE b.user_id = k.user_id OFFSET 0) a
         LEFT JOIN LATERAL (SELECT r.seq, r.oldest_at FROM economy_internal.rollup_positions r
                            WHERE r.user_id = k.user_id OFFSET 0) p ON true
@@ -397,7 +398,9 @@ BEGIN
         INSERT INTO economy_internal.rollup_positions AS p
             SELECT f.user_id, f.upto_seq, coalesce(f.oldest_at, (
                 SELECT t.created_at FROM economy.user_actions t
-                WHERE t.user_id = f.user_id AND t.seq > f.after_seq AND t.seq <= f.upto_seq
+                -- what an archive has put its checkpoint behind is not pruned
+                WHERE t.user_id = f.user_id AND t.seq > greatest(f.after_seq, f.pruned_seq)
+                  AND t.seq <= f.upto_seq
                 ORDER BY t.seq LIMIT 1))
             FROM fresh f
             ON CONFLICT ON CONSTRAINT rollup_positions_pkey DO UPDATE
@@ -434,6 +437,7 @@ CREATE TABLE economy.stream_checkpoints (
     links             bytea       NOT NULL,
     gone              bytea       NOT NULL,
     gone_keys         bytea       NOT NULL,
+    archived          bytea       NOT NULL,
     proved_seq        bigint      NOT NULL,
     key_version       integer     NOT NULL,
     signature         bytea       NOT NULL,
@@ -441,7 +445,8 @@ CREATE TABLE economy.stream_checkpoints (
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.stream_checkpoints', '');
 COMMENT ON TABLE economy.stream_checkpoints IS
-    'Signed state of a stream at an entry; actions before it may have been pruned.';
+    'Signed state of a stream at an entry; actions before it may have been pruned, and others '
+    'archived.';
 COMMENT ON COLUMN economy.stream_checkpoints.links IS
     'Hash of a chain over the entries up to seq that were left, so that they stay verifiable.';
 COMMENT ON COLUMN economy.stream_checkpoints.links_before IS
@@ -451,6 +456,9 @@ COMMENT ON COLUMN economy.stream_checkpoints.gone IS
     'Hash of a chain over the user''s rows of pruned_stats.';
 COMMENT ON COLUMN economy.stream_checkpoints.gone_keys IS
     'Hash of a chain over the user''s rows of pruned_actions, in the order of seq.';
+COMMENT ON COLUMN economy.stream_checkpoints.archived IS
+    'Hash of a chain over the user''s rows of archives and of archived_keys; 32 zeros before the '
+    'first archive.';
 COMMENT ON COLUMN economy.stream_checkpoints.proved_seq IS
     'The stream was last proved as a whole when this was its newest entry; '
     'prunes up to it prove only what they sign.';

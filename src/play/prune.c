@@ -232,6 +232,7 @@ sum_up(Prune *prune, EcoGone *gone)
 	memcpy(next->links_before, last->links_before, ECO_HASH_LEN);
 	memcpy(next->links, last->links_before, ECO_HASH_LEN);
 	memcpy(next->gone_keys, last->gone_keys, ECO_HASH_LEN);
+	memcpy(next->archived, last->archived, ECO_HASH_LEN);
 	while (sound && (row = eco_stream_next(stream, &journal)) != NULL &&
 		   eco_row_int(row, ECO_COL_SEQ) <= next->seq)
 	{

@@ -79,6 +79,7 @@ do_record(const EcoAction *action, FunctionCallInfo fcinfo, EcoResult *result, b
 		case ECO_CALL_BUSY:
 			eco_result_busy(result, ACTION_RETRY_AFTER_MS);
 			break;
+		case ECO_CALL_ARCHIVED: /* none leaves: they are pruned */
 		case ECO_CALL_NO_USER:
 			eco_result_outcome(result, "refused", "USER_NOT_FOUND");
 			break;

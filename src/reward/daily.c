@@ -15,6 +15,7 @@
 #include "clock.h"
 #include "crash_point.h"
 #include "errors.h"
+#include "ledger/archive.h"
 #include "ledger/args.h"
 #include "ledger/call.h"
 #include "ledger/result.h"
@@ -94,6 +95,26 @@ eco_claim_daily_reward(PG_FUNCTION_ARGS)
 	return eco_result_row(&result);
 }
 
+/* Refuse a date that was paid by an entry in an archive: the clock was set back. */
+static bool
+refuse_archived(const EcoAccount *account, const char *event_id, EcoResult *result)
+{
+	static EcoTable *const tables[] = {&eco_archived_keys, NULL};
+	EcoText		texts[2] = {eco_text_of(ECO_SOURCE_STREAK), eco_text_of(event_id)};
+	EcoOpenTables *open;
+	bool		archived;
+	int64		seq;
+
+	if (account->pruned_seq == 0)
+		return false;
+	open = eco_tables_open(ECO_READ_LATEST, tables);
+	archived = eco_archive_has_key(account, &eco_rewards, texts, &seq);
+	eco_tables_close(open);
+	if (archived)
+		eco_result_archived(result, CLAIM_DETAIL, &eco_rewards, account->user_id, seq);
+	return archived;
+}
+
 static void
 claim(EcoDaily *d, EcoAccount *account, EcoResult *result)
 {
@@ -114,6 +135,8 @@ claim(EcoDaily *d, EcoAccount *account, EcoResult *result)
 		already_claimed(d, &c, now, result);
 		return;
 	}
+	if (refuse_archived(account, c.event_id, result))
+		return;
 	reward_day = eco_streak_reward_day(&d->policy, c.after.day);
 	refusal = eco_amount_refusal(account, eco_streak_gold(reward_day), eco_streak_xp(reward_day));
 	if (refusal != NULL)

@@ -85,6 +85,10 @@ do_grant(const EcoGrant *grant, FunctionCallInfo fcinfo, EcoResult *result, bool
 		case ECO_CALL_REPLAY:
 			eco_grant_replay(grant, &call.first, result);
 			break;
+		case ECO_CALL_ARCHIVED:
+			eco_result_archived(result, GRANT_DETAIL, &eco_rewards, call.user_id,
+								call.archived_seq);
+			break;
 		case ECO_CALL_BUSY:
 			eco_result_busy(result, GRANT_RETRY_AFTER_MS);
 			break;

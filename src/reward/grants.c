@@ -91,6 +91,9 @@ make(EcoCalls *calls, EcoCallOf *call, EcoCallState state, EcoResult *result)
 
 	if (state == ECO_CALL_REPLAY)
 		eco_grant_replay(grant, call->same->first, result);
+	else if (state == ECO_CALL_ARCHIVED)
+		eco_result_archived(result, GRANT_DETAIL, &eco_rewards, call->user_id,
+							call->archived_seq);
 	else if (state == ECO_CALL_NO_USER)
 		eco_grant_refuse(result, "USER_NOT_FOUND", NULL);
 	else if (eco_grant_try(grant, eco_calls_account(call), result))

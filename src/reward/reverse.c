@@ -21,6 +21,7 @@
 
 #include "crash_point.h"
 #include "errors.h"
+#include "ledger/archive.h"
 #include "ledger/args.h"
 #include "ledger/call.h"
 #include "ledger/result.h"
@@ -44,8 +45,11 @@ typedef struct Reversal
 
 PG_FUNCTION_INFO_V1(eco_revoke_reward);
 
+static EcoTable *const archive_tables[] = {&eco_archives, &eco_archived_keys, NULL};
+
 static void read_arguments(Reversal *r, FunctionCallInfo fcinfo);
 static const char *find_reward(Reversal *r, int64 user_id);
+static bool refuse_archived(const Reversal *r, EcoCall *call, EcoResult *result);
 static void refuse_other(const char *what, EcoResult *result);
 static void check_amounts(const Reversal *r);
 static void settle_amounts(Reversal *r, const EcoReversed *before);
@@ -75,8 +79,7 @@ eco_revoke_reward(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("economy.revoke_reward()");
 	eco_result_begin(&result, fcinfo, GRANT_TYPES);
 
-	eco_call_init(&call, &eco_rewards, PG_GETARG_INT64(0),
-				  eco_daily_tables);
+	eco_call_init(&call, &eco_rewards, PG_GETARG_INT64(0), eco_daily_tables);
 	call.key = ECO_RWD_BY_EVENT;
 	call.texts[call.ntexts++] = r.source;
 	call.texts[call.ntexts++] = r.key;
@@ -85,6 +88,11 @@ eco_revoke_reward(PG_FUNCTION_ARGS)
 		eco_result_busy(&result, GRANT_RETRY_AFTER_MS);
 	else if (state == ECO_CALL_NO_USER)
 		eco_grant_refuse(&result, "USER_NOT_FOUND", NULL);
+	else if (state == ECO_CALL_ARCHIVED)
+		eco_result_archived(&result, GRANT_DETAIL, &eco_rewards, call.user_id,
+							call.archived_seq);
+	else if (refuse_archived(&r, &call, &result))
+		 /* with the reason */ ;
 	else if ((other = find_reward(&r, call.user_id)) != NULL)
 		refuse_other(other, &result);
 	else
@@ -155,6 +163,26 @@ find_reward(Reversal *r, int64 user_id)
 				strlen(ECO_SOURCE_SET_STREAK)) == 0)
 		return "set_streak";
 	return NULL;
+}
+
+/*
+ * Refuse the reversal of a reward that went into an archive, or stayed in front of its
+ * end: what was taken back of it may be in there.
+ */
+static bool
+refuse_archived(const Reversal *r, EcoCall *call, EcoResult *result)
+{
+	const EcoJournal *journal;
+	int64		owner;
+	int64		seq;
+
+	(void) eco_tables_add(call->open, archive_tables);
+	if (!eco_transaction_id_parse(pnstrdup(r->transaction_id.data, r->transaction_id.len),
+								  &journal, &owner, &seq) || owner != call->user_id ||
+		journal != &eco_rewards || !eco_archive_passed(journal, owner, seq))
+		return false;
+	eco_result_archived(result, GRANT_DETAIL, journal, owner, seq);
+	return true;
 }
 
 static void

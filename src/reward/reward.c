@@ -52,6 +52,7 @@ static void tell_level(const EcoRow *row, int32 level, int32 before, EcoListener
 const EcoJournal eco_rewards = {
 	.letter = 'R',
 	.noun = "reward",
+	.leaves = true,
 	.table = &eco_reward_audit,
 	.tell_tables = eco_level_tables,
 	.tell = tell,

@@ -85,6 +85,10 @@ eco_set_streak(PG_FUNCTION_ARGS)
 		case ECO_CALL_REPLAY:
 			replay(&c, &call.first, &result);
 			break;
+		case ECO_CALL_ARCHIVED:
+			eco_result_archived(&result, SET_DETAIL, &eco_rewards, call.user_id,
+								call.archived_seq);
+			break;
 		case ECO_CALL_BUSY:
 			eco_result_busy(&result, SET_RETRY_AFTER_MS);
 			break;

@@ -148,6 +148,9 @@ purchase(EcoPurchase *p, FunctionCallInfo fcinfo, bool in_passing)
 		case ECO_CALL_BUSY:
 			come_again(p);
 			break;
+		case ECO_CALL_ARCHIVED:
+			eco_purchase_archived(p, call.archived_seq);
+			break;
 		case ECO_CALL_NO_USER:
 			eco_purchase_refuse(p, "USER_NOT_FOUND");
 			break;
@@ -754,6 +757,15 @@ eco_purchase_refuse(EcoPurchase *p, const char *code)
 {
 	eco_result_outcome(&p->result, "refused", code);
 	eco_result_set(&p->result, PURCHASE_GOLD_DELTA, Int64GetDatum(0));
+}
+
+void
+eco_purchase_archived(EcoPurchase *p, int64 seq)
+{
+	eco_purchase_refuse(p, "RESYNC_REQUIRED");
+	eco_detail_str(&p->detail, "reason", "archived");
+	eco_result_text(&p->result, ECO_RES_TRANSACTION_ID,
+					eco_transaction_id(&eco_purchases, p->user_id, seq));
 }
 
 /* Answer in_progress: another transaction is in this call, or uses this global key. */

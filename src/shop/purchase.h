@@ -88,6 +88,9 @@ extern void eco_purchase_made(EcoPurchase *p, const EcoEntry *entry);
 extern void eco_purchase_replay(EcoPurchase *p, const EcoRow *first);
 extern void eco_purchase_refuse(EcoPurchase *p, const char *code);
 
+/* The same of a call whose entry is in an archive. */
+extern void eco_purchase_archived(EcoPurchase *p, int64 seq);
+
 /* The last step: the answer's detail. */
 extern void eco_purchase_end(EcoPurchase *p);
 

@@ -227,6 +227,8 @@ make(EcoCalls *calls, EcoCallOf *call, EcoCallState state, EcoResult *result)
 	}
 	if (state == ECO_CALL_REPLAY)
 		eco_purchase_replay(&p, call->same->first);
+	else if (state == ECO_CALL_ARCHIVED)
+		eco_purchase_archived(&p, call->archived_seq);
 	else if (state == ECO_CALL_NO_USER)
 		eco_purchase_refuse(&p, "USER_NOT_FOUND");
 	else

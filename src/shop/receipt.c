@@ -11,6 +11,7 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
+#include "ledger/archive.h"
 #include "ledger/args.h"
 #include "ledger/entry.h"
 #include "ledger/keys.h"
@@ -142,7 +143,7 @@ previous_hash(int64 user_id, int64 seq, uint8 hash[ECO_HASH_LEN])
 		memcpy(hash, VARDATA_ANY(stored), ECO_HASH_LEN);
 		return true;
 	}
-	return false;
+	return eco_archive_hash(user_id, seq - 1, hash);
 }
 
 /* NULL when the receipt is valid, else why not. */
@@ -190,7 +191,7 @@ verify(int64 user_id, const char *transaction_id)
 Datum
 eco_verify_receipt(PG_FUNCTION_ARGS)
 {
-	static EcoTable *const tables[] = {&eco_user_records, NULL};
+	static EcoTable *const tables[] = {&eco_user_records, &eco_archived_hashes, NULL};
 	EcoResult	result;
 	EcoOpenTables *open;
 	const char *why_not;

@@ -18,6 +18,13 @@ SELECT economy.add_stock('pgtap_x', 900, 'pgtap') \g /dev/null
 SELECT economy.register_game('pgtap_game') \g /dev/null
 SELECT FROM economy.purchase(:u, 'pgtap_x', 'k0') \g /dev/null
 SELECT FROM economy.grant_reward(:u, 'pgtap', 'e0', 5, 5) \g /dev/null
+SELECT economy.register('pgtap calls of old') AS old \gset
+SELECT FROM economy.grant_reward(:old, 'pgtap', 'e0', 5, 5) \g /dev/null
+SELECT FROM economy.grant_reward(:old, 'pgtap', 'e00', 5, 5) \g /dev/null
+SELECT FROM economy.adjust_gold(:u, 1, 'open 2', 'r', 'a') \g /dev/null
+CREATE TABLE public.pgtap_rewards (LIKE economy.reward_audit);
+CREATE TABLE public.pgtap_adjustments (LIKE economy.gold_adjustments);
+GRANT SELECT, INSERT ON pgtap_rewards, pgtap_adjustments TO PUBLIC;
 SELECT FROM economy.record_action(:u, 'pgtap_game', 'SPIN', 'a0', 1, 2) \g /dev/null
 SELECT FROM economy.record_action(:u, 'pgtap_game', 'SPIN', 'a00', 1, 2) \g /dev/null
 SET LOCAL economy.test_clock = '';
@@ -123,6 +130,18 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('rfm_refresh_incremental', 'SELECT * FROM economy.rfm_refresh_incremental()'),
     ('rollup_stats', 'SELECT * FROM economy.rollup_stats()'),
     ('prune', 'SELECT * FROM economy.prune(''1 day'')'),
+    ('archive', 'SELECT * FROM economy.archive(''economy.reward_audit'', ''pgtap_rewards'', ''90 days'')'),
+    ('archive', 'SELECT * FROM economy.archive(''economy.gold_adjustments'', ''pgtap_adjustments'', ''90 days'')'),
+    ('archive_entries', 'SELECT * FROM economy.archive_entries(NULL::economy.reward_audit, ''90 days'')'),
+    ('archive_entries', 'SELECT * FROM economy.archive_entries(NULL::economy.gold_adjustments, ''90 days'')'),
+    ('verify_archive', 'SELECT * FROM economy.verify_archive(''economy.reward_audit'', ''pgtap_rewards'')'),
+    ('archive_columns', 'SELECT economy_internal.archive_columns(''reward_audit'')'),
+    ('archive_digest', 'SELECT economy_internal.archive_digest(NULL::economy.reward_audit) FROM generate_series(1, 0)'),
+    ('archive_journal', 'SELECT economy_internal.archive_journal(''economy.reward_audit'')'),
+    ('archive_last', 'SELECT economy_internal.archive_last(''reward_audit'')'),
+    ('archives_of', 'SELECT * FROM economy_internal.archives_of(''reward_audit'', NULL, true)'),
+    ('archive_findings', 'SELECT * FROM economy_internal.archive_findings(''economy.reward_audit'', ''pgtap_rewards'', NULL, false)'),
+    ('journal_letter', 'SELECT economy_internal.journal_letter(''reward_audit'')'),
     ('rfm_refresh', 'SELECT * FROM economy.rfm_refresh()'),
     -- these two cannot be called in a transaction, or without pg_cron
     ('run_job', NULL), ('schedule', NULL), ('unschedule', NULL),
@@ -220,12 +239,12 @@ $$;
 CREATE TEMP TABLE refusal AS
     SELECT l.level, p.oid::regprocedure AS function, p.proname, p.pronamespace::regnamespace::text AS schema, has_function_privilege('pgtap_' || l.level, p.oid, 'EXECUTE') AS may,
            pg_temp.refusal(l.level, format('%s %s.%I(%s)', CASE p.prokind WHEN 'p' THEN 'CALL' ELSE 'SELECT' END, p.pronamespace::regnamespace, p.proname,
-               (SELECT string_agg('NULL::' || format_type(t, NULL), ', ' ORDER BY n) FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY u (t, n) WHERE n <= p.pronargs - p.pronargdefaults))) AS said
+               (SELECT string_agg('NULL::' || replace(format_type(t, NULL), 'anyelement', 'economy.reward_audit'), ', ' ORDER BY n) FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY u (t, n) WHERE n <= p.pronargs - p.pronargdefaults))) AS said
     FROM unnest(ARRAY['monitor', 'app', 'operator', 'admin']) l (level), pg_proc p
     WHERE p.oid IN (SELECT substring(a.object FROM '^[A-Z]+ (.*)')::regprocedure FROM economy.access_list() a) AND p.prorettype <> 'trigger'::regtype;
 SELECT is((SELECT string_agg(format('%s as %s: %s', function, level, said), E'\n') FROM refusal WHERE may AND said IS NOT NULL), NULL, 'who may call a function may call what it calls');
 SELECT is((SELECT string_agg(format('%s as %s: %s', function, level, said), E'\n') FROM refusal
-           WHERE NOT may AND said IS DISTINCT FROM CASE WHEN schema <> 'economy' AND level = 'app' THEN 'permission denied for schema ' || schema ELSE format('permission denied for %s %s', CASE proname WHEN 'run_job' THEN 'procedure' ELSE 'function' END, proname) END), NULL,
+           WHERE NOT may AND said IS DISTINCT FROM CASE WHEN schema <> 'economy' AND level = 'app' THEN 'permission denied for schema ' || schema ELSE format('permission denied for %s %s', CASE proname WHEN 'run_job' THEN 'procedure' WHEN 'archive_digest' THEN 'aggregate' ELSE 'function' END, proname) END), NULL,
     'who may not is told so, and not of another one');
 SELECT * FROM finish();
 ROLLBACK;

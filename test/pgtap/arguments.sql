@@ -166,7 +166,7 @@ BEGIN
                    WHEN 'N' THEN CASE t.oid WHEN 'bigint'::regtype THEN economy.user_id_of('pgtap arguments')::text ELSE '1' END
                    WHEN 'S' THEN '''x''' WHEN 'B' THEN 'false' WHEN 'D' THEN '''2031-01-01''' WHEN 'T' THEN '''1 day'''
                    WHEN 'A' THEN '''{0,1}''' WHEN 'U' THEN '''{}''' END
-               END, 'NULL') || '::' || format_type(t.oid, NULL), ', ' ORDER BY n)
+               END, 'NULL') || '::' || replace(format_type(t.oid, NULL), 'anyelement', 'economy.reward_audit'), ', ' ORDER BY n)
         INTO args FROM generate_subscripts(types, 1) n JOIN pg_type t ON t.oid = types[n];
         state := '';
         BEGIN
@@ -186,8 +186,8 @@ END
 $$;
 SELECT is(string_agg(object || ': ' || pg_temp.null_arguments(object), '; ') FILTER (WHERE pg_temp.null_arguments(object) <> ''),
           NULL, 'a null argument of a public function is answered, or is XE001')
--- a procedure commits, so not in this transaction
-FROM (SELECT DISTINCT object FROM economy.access_list() WHERE object LIKE 'FUNCTION %') a;
+-- a procedure commits, so not in this transaction, and an aggregate does not stand in FROM
+FROM (SELECT DISTINCT object FROM economy.access_list() WHERE object LIKE 'FUNCTION %' AND object NOT LIKE '%.archive_digest(%') a;
 
 -- the longest that are taken, and what is one byte longer
 SAVEPOINT longest;
