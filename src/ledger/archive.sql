@@ -348,13 +348,24 @@ COMMENT ON FUNCTION economy_internal.archive_note(
 
 CREATE FUNCTION economy_internal.archive_last(journal text)
     RETURNS economy_internal.archive_state
-    LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
+        SELECT economy_internal.open_tables('economy_internal.archive_state');
         SELECT s.* FROM economy_internal.archive_state s WHERE s.journal = archive_last.journal;
     END;
 COMMENT ON FUNCTION economy_internal.archive_last(text) IS
     'What archive_entries() has done last with a journal.';
+
+CREATE FUNCTION economy_internal.open_archives() RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT economy_internal.open_tables('archives', 'archived_keys', 'stream_checkpoints');
+    END;
+COMMENT ON FUNCTION economy_internal.open_archives() IS
+    'Opens what archives_of() reads, for a caller who then reads it and his archive in one '
+    'snapshot.';
 
 CREATE FUNCTION economy_internal.archives_of(journal text, users bigint[], newest boolean)
     RETURNS TABLE (user_id bigint, from_seq bigint, upto_seq bigint, entries bigint, digest bytea,
@@ -373,7 +384,7 @@ CREATE FUNCTION economy_internal.archives_of(journal text, users bigint[], newes
     END;
 COMMENT ON FUNCTION economy_internal.archives_of(text, bigint[], boolean) IS
     'What went into archives of a journal, of some users or all, or what of each went last; and '
-    'whether that is signed.';
+    'whether that is signed. Behind open_archives().';
 
 CREATE FUNCTION economy_internal.archive_journal(journal regclass) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -404,13 +415,14 @@ COMMENT ON FUNCTION economy_internal.archive_columns(text) IS 'The columns of a 
 CREATE FUNCTION economy_internal.archive_findings(
     journal regclass, archive regclass, users bigint[], newest boolean
 ) RETURNS SETOF economy.finding
-    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
     name   text := economy_internal.archive_journal(journal);
     letter text := economy_internal.journal_letter(name);
 BEGIN
     PERFORM economy_internal.require_given('archive', archive IS NOT NULL);
+    PERFORM economy_internal.open_archives();
     -- EXECUTE, because the tables are those that are named
     RETURN QUERY EXECUTE format($query$
         WITH known AS MATERIALIZED (
@@ -456,7 +468,7 @@ COMMENT ON FUNCTION economy_internal.archive_findings(regclass, regclass, bigint
 CREATE FUNCTION economy.verify_archive(
     journal regclass, archive regclass, users bigint[] DEFAULT NULL
 ) RETURNS SETOF economy.finding
-    LANGUAGE sql STABLE PARALLEL UNSAFE
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT f.* FROM economy_internal.archive_findings(journal, archive, users, false) f;

@@ -140,6 +140,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('archive_journal', 'SELECT economy_internal.archive_journal(''economy.reward_audit'')'),
     ('archive_last', 'SELECT economy_internal.archive_last(''reward_audit'')'),
     ('archives_of', 'SELECT * FROM economy_internal.archives_of(''reward_audit'', NULL, true)'),
+    ('open_archives', 'SELECT economy_internal.open_archives()'),
     ('archive_findings', 'SELECT * FROM economy_internal.archive_findings(''economy.reward_audit'', ''pgtap_rewards'', NULL, false)'),
     ('journal_letter', 'SELECT economy_internal.journal_letter(''reward_audit'')'),
     ('rfm_refresh', 'SELECT * FROM economy.rfm_refresh()'),

@@ -136,6 +136,9 @@ economy.changes()
 economy_internal.games_of((SELECT a.sections FROM economy.accounts a WHERE a.user_id = 1))
 economy_internal.streak_of((SELECT a.sections FROM economy.accounts a WHERE a.user_id = 1))
 economy_internal.units_of((SELECT a.sections FROM economy.accounts a WHERE a.user_id = 1))
+economy.archive('economy.reward_audit', 'public.old_rewards', '91 days')
+economy.verify_archive('economy.reward_audit', 'public.old_rewards')
+economy_internal.archive_last('reward_audit')
 SQL
 
 sub play
@@ -157,10 +160,13 @@ sub play
 	}
 	$dbh = connect_to($node, $database);
 	$dbh->do(q{SET client_min_messages = error});
+	$dbh->do('CREATE TABLE public.old_rewards (LIKE economy.reward_audit)');
 	foreach my $n (0 .. $#CALLS)
 	{
 		# three hours a call, so that dates, days and zones matter
-		$dbh->do(strftime(q{SET economy.test_clock = '%Y-%m-%d %H:%M:%S+00'}, gmtime($BEGIN + $n * 3 * 3600)));
+		# three months later there is something to archive
+		my $later = $CALLS[$n] =~ /archive/ ? 100 * 86400 : 0;
+		$dbh->do(strftime(q{SET economy.test_clock = '%Y-%m-%d %H:%M:%S+00'}, gmtime($BEGIN + $n * 3 * 3600 + $later)));
 		eval { $dbh->do("CREATE TABLE public.answer_$n AS SELECT * FROM $CALLS[$n]"); 1 }
 		  or $dbh->do("CREATE TABLE public.answer_$n AS SELECT " . $dbh->quote($dbh->state) . '::pg_catalog.text AS sqlstate');
 	}
@@ -182,7 +188,7 @@ sub told
 	$dbh->do(q{SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED});
 	# what is drawn, or says when and in which transaction
 	my $without = q{ - ARRAY['hash', 'head_hash', 'xact', 'position', 'receipt_signature', 'signature', 'material', 'secret', 'installation', 'started_at', 'ended_at', 'finished_at',
-		'since', 'prev_hash', 'chain', 'digest', 'anchor', 'registered', 'event', 'next_cursor', 'pruned_xact',
+		'since', 'prev_hash', 'chain', 'digest', 'anchor', 'links', 'links_before', 'archived', 'registered', 'event', 'next_cursor', 'pruned_xact',
 		'pruned_by', 'first_position', 'last_position', 'system', 'database', 'extension', 'cluster', 'seen_before', 'pid', 'transaction', 'duration', 'spent']};
 	foreach my $n (0 .. $#CALLS)
 	{
@@ -215,9 +221,11 @@ is($plain->{captured}, 1, 'a captured row counts once');
 is($hostile->{$_}, $plain->{$_}, $_) foreach sort keys %$plain;
 unlike($plain->{$_}, qr/sqlstate/, "$_ is answered") foreach grep { /^answer/ } sort keys %$plain;
 
-# what works on pg_cron and on keys, what signs all the rest, what is no call of its own, and clocks
+# what works on pg_cron and on keys, what signs all the rest, what is no call of its own (but a
+# part of archive(), say), and clocks
 my %ELSEWHERE = map { $_ => 1 } qw(now anchor anchor_step audit_step last_anchor verify_anchor health relay_status require_given rfm_bounds_query rfm_measure rfm_measure_query rfm_measured rfm_rule_ranges
-  rfm_score_expression rfm_score_query rfm_source rfm_source_check schedule unschedule retire_signing_key capture_actions run_job);
+  rfm_score_expression rfm_score_query rfm_source rfm_source_check schedule unschedule retire_signing_key capture_actions run_job
+  archive_entries archive_findings archive_journal archive_columns archive_digest archives_of open_archives journal_letter);
 my @missing = grep { my $f = $_; !$ELSEWHERE{$f} && !grep { /economy\w*\.$f\(/ } @CALLS } @$called;
 is("@missing", '', 'every function that a level may call is called');
 
