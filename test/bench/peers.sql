@@ -39,6 +39,12 @@ SELECT format('ALTER TABLE %s ALTER position SET DEFAULT 0', attrelid::regclass)
 FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid AND c.relkind = 'r'
 LEFT JOIN LATERAL (SELECT b.attname FROM pg_attribute b WHERE b.attrelid = a.attrelid AND b.attname = 'live') j ON true
 WHERE c.relnamespace = 'bench'::regnamespace AND a.attname = 'position' \gexec
+-- and find a call by its texts, by a unique index as one would write it, not by a digest
+ALTER TABLE bench.app_journal DROP key_digest, ADD UNIQUE (user_id, product_id, idempotency_key);
+ALTER TABLE bench.twin_journal DROP key_digest, ADD UNIQUE (user_id, product_id, idempotency_key);
+ALTER TABLE bench.insert_journal DROP key_digest, ADD UNIQUE (user_id, product_id, idempotency_key);
+ALTER TABLE bench.twin_rewards DROP key_digest, ADD UNIQUE (user_id, source, external_event_id);
+ALTER TABLE bench.twin_actions DROP key_digest, ADD UNIQUE (user_id, game, action_id);
 CREATE TABLE bench.products (LIKE economy.shop_products INCLUDING ALL);
 INSERT INTO bench.products SELECT * FROM economy.shop_products;
 -- the usual limited package: one row that counts down
@@ -230,7 +236,8 @@ BEGIN
             source, external_event_id, streak_day, reward_day, claim_date, grace_used, freezes_used)
         VALUES (p_user, account.seq, r.gold_delta, r.xp_delta, r.gold, r.experience_points, ts, pg_current_xact_id()::text::bigint,
             head, 'economy:daily_streak', r.claim_date::text, r.streak_day, r.streak_day, r.claim_date, r.grace_used, 0);
-    INSERT INTO bench.twin_streaks AS s VALUES (p_user, r.streak_day, r.streak_day, r.claim_date,
+    INSERT INTO bench.twin_streaks AS s (user_id, streak_day, best, last_claim_on, last_grace_on, last_seq, timezone)
+        VALUES (p_user, r.streak_day, r.streak_day, r.claim_date,
             CASE WHEN r.grace_used THEN r.claim_date - 1 END, account.seq, zone)
         ON CONFLICT (user_id) DO UPDATE SET streak_day = excluded.streak_day, best = greatest(s.best, excluded.best),
             last_claim_on = excluded.last_claim_on, last_grace_on = coalesce(excluded.last_grace_on, s.last_grace_on),
