@@ -38,11 +38,16 @@
 	.ncolumns = AKY_COLUMNS, \
 	.columns = { \
 		{"user_id", INT8OID, false}, \
+		{"product_id", TEXTOID, false}, \
 		{"key", UUIDOID, false}, \
 		{"seq", INT8OID, false}, \
+		{"created_at", TIMESTAMPTZOID, ECO_NULLABLE}, \
+		{"monetary", INT8OID, ECO_NULLABLE}, \
+		{"quantity", INT8OID, ECO_NULLABLE}, \
+		{"stock_units", INT8OID, ECO_NULLABLE}, \
 	}, \
 	.nkeys = 1, \
-	.keys = {{2, {AKY_USER_ID, AKY_KEY}}}
+	.keys = {{3, {AKY_USER_ID, AKY_PRODUCT_ID, AKY_KEY}}}
 
 /* Calls that look a key up lock the table as readers do; written is the other one. */
 EcoTable	eco_archived_keys = {.only_read = true, ARCHIVED_KEYS};
@@ -154,13 +159,14 @@ eco_archive_has_key(const EcoAccount *account, const EcoJournal *journal, const 
 					int64 *seq)
 {
 	pg_uuid_t	key;
-	Datum		values[2] = {Int64GetDatum(account->user_id), UUIDPGetDatum(&key)};
+	Datum		values[3] = {Int64GetDatum(account->user_id), (Datum) 0, UUIDPGetDatum(&key)};
 	EcoRow		row;
 
 	if (account->pruned_seq == 0 || !journal->leaves)
 		return false;
 	key_of(journal, texts, journal->table->keys[KEY_OF_CALLS].ncolumns - 1, &key);
-	if (!eco_row_find(&eco_archived_keys, account->user_id, 0, 2, values, &row))
+	values[1] = journal->keep != NULL ? texts[0].datum : CStringGetTextDatum("");
+	if (!eco_row_find(&eco_archived_keys, account->user_id, 0, 3, values, &row))
 		return false;
 	*seq = eco_row_int(&row, AKY_SEQ);
 	return true;
@@ -191,6 +197,16 @@ eco_archive_passed(const EcoJournal *journal, int64 user_id, int64 seq)
 	}
 	eco_scan_end(scan);
 	return found;
+}
+
+EcoScan *
+eco_archived_begin(int64 user_id, const EcoText *product_id)
+{
+	Datum		values[2] = {
+		Int64GetDatum(user_id), product_id == NULL ? (Datum) 0 : product_id->datum
+	};
+
+	return eco_scan_begin(&eco_archived_keys, user_id, 0, product_id == NULL ? 1 : 2, values);
 }
 
 bool

@@ -16,8 +16,13 @@
 enum
 {
 	AKY_USER_ID,
+	AKY_PRODUCT_ID,				/* empty where nothing is kept but the key */
 	AKY_KEY,
 	AKY_SEQ,
+	AKY_CREATED_AT,				/* from here on as EcoKept */
+	AKY_MONETARY,
+	AKY_QUANTITY,
+	AKY_STOCK_UNITS,
 	AKY_COLUMNS
 };
 
@@ -74,6 +79,12 @@ extern bool eco_archive_has_key(const EcoAccount *account, const EcoJournal *jou
  * what it depends on may be gone.  eco_archives and eco_archived_keys are open.
  */
 extern bool eco_archive_passed(const EcoJournal *journal, int64 user_id, int64 seq);
+
+/*
+ * What stays of the user's archived purchases of a product, or of all, and of others then,
+ * whose created_at is null.  eco_archived_keys is open.
+ */
+extern EcoScan *eco_archived_begin(int64 user_id, const EcoText *product_id);
 
 /* The hash of an archived entry that a receipt goes on from; false when it is not kept. */
 extern bool eco_archive_hash(int64 user_id, int64 seq, uint8 hash[ECO_HASH_LEN]);

@@ -26,14 +26,42 @@ COMMENT ON COLUMN economy.archives.digest IS
     'Hash of a chain over those who went, what they say and their hashes, by seq.';
 
 CREATE TABLE economy.archived_keys (
-    user_id bigint NOT NULL,
-    key     uuid   NOT NULL,
-    seq     bigint NOT NULL,
-    CONSTRAINT archived_keys_pkey PRIMARY KEY (user_id, key)
+    user_id     bigint NOT NULL,
+    seq         bigint NOT NULL,
+    created_at  timestamptz,
+    monetary    bigint,
+    quantity    bigint,
+    stock_units bigint,
+    key         uuid   NOT NULL,
+    product_id  text   NOT NULL COLLATE "C",
+    CONSTRAINT archived_keys_pkey PRIMARY KEY (user_id, product_id, key)
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.archived_keys', '');
 COMMENT ON TABLE economy.archived_keys IS
-    'Keys of the calls that made archived entries: none has an effect again.';
+    'Keys of the calls that made archived entries: none has an effect again. And of purchases '
+    'what limits, stock and scores are recomputed from.';
+COMMENT ON COLUMN economy.archived_keys.product_id IS
+    'Of a purchase; of another entry it is empty, and what may be null is null.';
+COMMENT ON COLUMN economy.archived_keys.stock_units IS 'Units of a stock; null: of none.';
+
+CREATE VIEW economy_internal.archived_purchases AS
+    SELECT k.user_id, k.seq, k.created_at, k.monetary, k.quantity, k.stock_units, k.product_id,
+           'SUCCESS'::text COLLATE "C" AS status, 0::bigint AS xact, 0::bigint AS position
+    FROM economy.archived_keys k WHERE k.product_id <> '';
+COMMENT ON VIEW economy_internal.archived_purchases IS
+    'What stays of purchases that were archived; of transactions that are long over.';
+
+CREATE VIEW economy_internal.shop_purchases AS
+    SELECT t.user_id, t.seq, t.created_at, t.monetary, t.quantity::bigint AS quantity,
+           CASE WHEN t.stock_slot IS NOT NULL THEN t.quantity::bigint END AS stock_units,
+           t.product_id, t.status, t.xact, t.position
+    FROM economy.shop_transactions t
+    UNION ALL
+    SELECT a.user_id, a.seq, a.created_at, a.monetary, a.quantity, a.stock_units, a.product_id,
+           a.status, a.xact, a.position
+    FROM economy_internal.archived_purchases a;
+COMMENT ON VIEW economy_internal.shop_purchases IS
+    'All purchases, for what is computed from them: those in the journal and the archived ones.';
 
 CREATE TABLE economy.archived_hashes (
     user_id bigint NOT NULL,
@@ -97,12 +125,14 @@ CREATE FUNCTION economy_internal.journal_letter(journal text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
-    letter text := CASE journal WHEN 'reward_audit' THEN 'R' WHEN 'gold_adjustments' THEN 'G' END;
+    letter text := CASE journal WHEN 'shop_transactions' THEN 'P' WHEN 'reward_audit' THEN 'R'
+                                WHEN 'gold_adjustments' THEN 'G' END;
 BEGIN
     IF letter IS NULL THEN
         RAISE EXCEPTION 'journal "%" cannot be archived', left(journal, 64)
             USING ERRCODE = 'XE002',
-            HINT = 'economy.reward_audit and economy.gold_adjustments can.';
+            HINT = 'economy.shop_transactions, economy.reward_audit and '
+                   'economy.gold_adjustments can.';
     END IF;
     RETURN letter;
 END
@@ -119,6 +149,10 @@ CREATE FUNCTION economy_internal.archive_due(
     SET search_path = pg_catalog, economy, pg_temp
     SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
     SET jit = off AS $$
+DECLARE
+    -- an incremental refresh looks for new purchases in the journal alone
+    scored CONSTANT boolean := EXISTS (SELECT FROM economy.rfm_state s WHERE s.snapshot_id > 0)
+        OR EXISTS (SELECT FROM economy.user_segments);
 BEGIN
     -- EXECUTE, because the table is that of the journal
     RETURN QUERY EXECUTE format($query$
@@ -126,18 +160,25 @@ BEGIN
         FROM (SELECT a.user_id FROM economy.accounts a WHERE a.user_id > $1
               ORDER BY a.user_id LIMIT $3) c
         CROSS JOIN LATERAL (
-            SELECT coalesce(max(m.upto_seq), 0) AS from_seq FROM economy.archives m
+            SELECT coalesce(max(m.upto_seq), 0) AS from_seq, coalesce((
+                       SELECT g.seq FROM economy.user_segments g
+                       WHERE g.user_id = c.user_id), 0) AS scored_seq
+            FROM economy.archives m
             WHERE m.user_id = c.user_id AND m.journal = $4) f
         CROSS JOIN LATERAL (
-            -- up to the last entry before the first one that is not old enough
+            -- up to the last entry before the first one that is not old enough, or waits
             SELECT max(s.seq) AS upto_seq, count(*) - 1 AS entries
-            FROM (SELECT i.seq, bool_or(i.created_at >= $2) OVER (ORDER BY i.seq) AS stays
-                  FROM (SELECT t.seq, t.created_at FROM economy.%I t
+            FROM (SELECT i.seq, bool_or(i.created_at >= $2 OR i.waits)
+                             OVER (ORDER BY i.seq) AS stays
+                  FROM (SELECT t.seq, t.created_at, %s AS waits FROM economy.%I t
                         WHERE t.user_id = c.user_id AND t.seq >= f.from_seq
                         ORDER BY t.user_id, t.seq LIMIT $5 + 1) i) s
             WHERE NOT s.stays) d
         ORDER BY c.user_id
-        $query$, journal) USING after_user, cutoff, max_users, journal, part;
+        $query$, CASE journal WHEN 'shop_transactions'
+                 THEN '(t.status <> ''SUCCESS'' OR $6 AND t.seq > f.scored_seq)'
+                 ELSE 'false' END, journal)
+        USING after_user, cutoff, max_users, journal, part, scored;
 END
 $$;
 COMMENT ON FUNCTION economy_internal.archive_due(text, bigint, timestamptz, integer, bigint) IS
@@ -171,12 +212,17 @@ CREATE FUNCTION economy_internal.archive_freezes(
         SELECT coalesce(array_agg(f.freezes ORDER BY n.user_id), '{}')
         FROM unnest(user_ids, from_seqs, upto_seqs) n (user_id, from_seq, upto_seq)
         CROSS JOIN LATERAL (
-            SELECT coalesce(sum(-r.freezes_used), 0)::bigint AS freezes
-            FROM economy.reward_audit r
-            WHERE journal = 'reward_audit' AND r.user_id = n.user_id
-              AND r.seq >= n.from_seq AND r.seq < n.upto_seq AND r.freezes_used <> 0
-              AND NOT EXISTS (SELECT FROM unnest(stay_user_ids, stay_seqs) s (user_id, seq)
-                              WHERE s.user_id = r.user_id AND s.seq = r.seq)) f;
+            SELECT coalesce(sum(m.n), 0)::bigint AS freezes
+            FROM (SELECT r.seq, -r.freezes_used AS n FROM economy.reward_audit r
+                  WHERE journal = 'reward_audit' AND r.user_id = n.user_id
+                    AND r.seq >= n.from_seq AND r.seq < n.upto_seq AND r.freezes_used <> 0
+                  UNION ALL
+                  SELECT t.seq, t.quantity FROM economy.shop_transactions t
+                  WHERE journal = 'shop_transactions' AND t.user_id = n.user_id
+                    AND t.seq >= n.from_seq AND t.seq < n.upto_seq
+                    AND t.effect_code = 'streak_freeze') m
+            WHERE NOT EXISTS (SELECT FROM unnest(stay_user_ids, stay_seqs) s (user_id, seq)
+                              WHERE s.user_id = n.user_id AND s.seq = m.seq)) f;
     END;
 COMMENT ON FUNCTION economy_internal.archive_freezes(
     text, bigint[], bigint[], bigint[], bigint[], bigint[]) IS
@@ -274,11 +320,14 @@ BEGIN
     PERFORM economy_internal.open_tables(
         'accounts', 'archives', 'archived_keys', 'archived_hashes', 'stream_checkpoints',
         'shop_transactions', 'reward_audit', 'gold_adjustments', 'user_actions',
-        'economy_internal.archive_state', 'economy_internal.rollup_positions');
+        'rfm_state', 'user_segments', 'economy_internal.archive_state',
+        'economy_internal.rollup_positions');
     -- one at a time: the next one begins where this one ends
     PERFORM economy_internal.lock_name('economy.archive');
     -- nor beside what notes who has actions to be pruned
     PERFORM economy_internal.lock_name('economy.rollup_stats');
+    -- nor beside a refresh, which may not have seen all that it will say it has
+    PERFORM economy_internal.lock_name('economy.rfm_refresh');
     SELECT b.* INTO batch FROM economy_internal.archive_batch(name, cutoff, max_users, (
         SELECT s.last_user FROM economy_internal.archive_state s WHERE s.journal = name)) b;
     SELECT coalesce(array_agg(s.user_id ORDER BY s.user_id, s.seq), '{}') AS users,

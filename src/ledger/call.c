@@ -97,9 +97,12 @@ new_or_archived(EcoCall *call)
 {
 	static EcoTable *const tables[] = {&eco_archived_keys, NULL};
 
-	if (call->account.pruned_seq == 0 || call->ntexts == 0 || !call->journal->leaves)
+	if (call->account.pruned_seq == 0 || !call->journal->leaves)
 		return ECO_CALL_NEW;
 	(void) eco_tables_add(call->open, tables);
+	/* who has no key may ask what else stays of what was archived */
+	if (call->ntexts == 0)
+		return ECO_CALL_NEW;
 	return eco_archive_has_key(&call->account, call->journal, call->texts,
 							   &call->archived_seq) ? ECO_CALL_ARCHIVED : ECO_CALL_NEW;
 }

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type_d.h"
+#include "datatype/timestamp.h"
 
 #include "core/encode.h"
 #include "ledger/rows.h"
@@ -47,6 +48,19 @@ enum
 
 struct EcoListener;
 
+/*
+ * What stays of an archived entry beside its key, for a domain that goes on computing
+ * from it: a purchase, of the product that is the first text of its key.
+ */
+typedef struct EcoKept
+{
+	Datum		product_id;
+	TimestampTz created_at;
+	int64		monetary;
+	int64		quantity;
+	int64		stock_units;	/* that a stock had less; 0: of none */
+} EcoKept;
+
 typedef struct EcoJournal
 {
 	char		letter;			/* in the encoding and in transaction ids: it
@@ -54,6 +68,8 @@ typedef struct EcoJournal
 	const char *noun;			/* what an entry is; NULL: a change of state */
 	bool		light;			/* economy.async_commit = actions is for it */
 	bool		leaves;			/* its entries may be archived */
+	void		(*keep) (const EcoRow *row, EcoKept *kept); /* NULL: of them stays
+															 * the key alone */
 	EcoTable   *table;			/* the header, then columns of its own */
 	int			signature_column;	/* 0: its entries are not signed */
 	int			key_version_column;

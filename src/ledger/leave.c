@@ -38,6 +38,7 @@ typedef struct Going
 {
 	int64		seq;
 	pg_uuid_t	key;
+	EcoKept		kept;
 	ItemPointerData tid;
 	bool		keep_hash;
 	uint8		hash[ECO_HASH_LEN];
@@ -54,6 +55,7 @@ typedef struct Archive
 	const int64 *stays;			/* seqs of entries in between that stay,
 								 * rising */
 	int			nstays;
+	Datum		nothing;		/* an empty text */
 	EcoAccount	account;
 	EcoCheckpoint last;			/* seq 0: none */
 	EcoCheckpoint next;
@@ -124,7 +126,7 @@ eco_archive_streams(PG_FUNCTION_ARGS)
 		Archive		archive = {
 			.journal = journal, .user_id = DatumGetInt64(arrays.users[i]),
 			.upto = DatumGetInt64(arrays.uptos[i]), .feed = &feed,
-			.freezes = DatumGetInt64(arrays.freezes[i])
+			.freezes = DatumGetInt64(arrays.freezes[i]), .nothing = CStringGetTextDatum("")
 		};
 
 		archive.stays = &arrays.stay_seqs[stay];
@@ -277,6 +279,12 @@ take(Archive *archive, const EcoRow *row)
 	going->seq = eco_row_int(row, ECO_COL_SEQ);
 	going->tid = row->tid;
 	going->keep_hash = false;
+	going->kept = (EcoKept)
+	{
+		.product_id = archive->nothing
+	};
+	if (archive->journal->keep != NULL)
+		archive->journal->keep(row, &going->kept);
 	eco_archive_key_of(archive->journal, row, &going->key);
 	eco_archive_digest_add(archive->journal, row, archive->digest);
 	archive->newest = Max(archive->newest, eco_gone_feed_xact(archive->feed, row));
@@ -378,8 +386,18 @@ fill_entry(EcoRow *row, const Going *going)
 static bool
 fill_key(EcoRow *row, const Going *going)
 {
+	const EcoKept *kept = &going->kept;
+
+	eco_row_set(row, AKY_PRODUCT_ID, kept->product_id);
 	eco_row_set(row, AKY_KEY, UUIDPGetDatum(&going->key));
 	eco_row_set(row, AKY_SEQ, Int64GetDatum(going->seq));
+	if (kept->quantity == 0)
+		return true;
+	eco_row_set(row, AKY_CREATED_AT, TimestampTzGetDatum(kept->created_at));
+	eco_row_set(row, AKY_MONETARY, Int64GetDatum(kept->monetary));
+	eco_row_set(row, AKY_QUANTITY, Int64GetDatum(kept->quantity));
+	if (kept->stock_units != 0)
+		eco_row_set(row, AKY_STOCK_UNITS, Int64GetDatum(kept->stock_units));
 	return true;
 }
 

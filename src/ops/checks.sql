@@ -297,7 +297,11 @@ CREATE FUNCTION economy_internal.audit_effects(
               UNION ALL
               SELECT g.user_id, g.seq, 'G', g.idempotency_key,
                      economy_internal.archive_key('G', g.idempotency_key)
-              FROM economy.gold_adjustments g) e
+              FROM economy.gold_adjustments g
+              UNION ALL
+              SELECT t.user_id, t.seq, 'P', concat_ws(' ', t.product_id, t.idempotency_key),
+                     economy_internal.archive_key('P', t.product_id, t.idempotency_key)
+              FROM economy.shop_transactions t) e
         JOIN economy.archived_keys p ON p.user_id = e.user_id AND p.key = e.digest
         WHERE e.user_id IN (SELECT a.user_id FROM economy.archives a
                             WHERE a.user_id BETWEEN from_user AND upto_user);
@@ -375,7 +379,7 @@ CREATE FUNCTION economy_internal.audit_orphans(
             UNION ALL
             SELECT r.user_id, r.seq, 'reversed purchase' FROM economy_internal.rfm_reversals r
             WHERE r.user_id BETWEEN from_user AND upto_user
-              AND NOT EXISTS (SELECT FROM economy.shop_transactions t
+              AND NOT EXISTS (SELECT FROM economy_internal.shop_purchases t
                               WHERE t.user_id = r.user_id AND t.seq = r.seq)
             ) p (user_id, seq, what)
         UNION ALL
@@ -403,8 +407,8 @@ CREATE FUNCTION economy_internal.audit_stock() RETURNS SETOF economy.finding
               FROM economy.shop_product_changes c WHERE c.action = 'stock' GROUP BY 1) issued
         FULL JOIN (SELECT s.product_id, sum(s.remaining) AS remaining
                    FROM economy.shop_stock s GROUP BY 1) stock USING (product_id)
-        FULL JOIN (SELECT t.product_id, sum(t.quantity) AS units
-                   FROM economy.shop_transactions t WHERE t.stock_slot IS NOT NULL
+        FULL JOIN (SELECT t.product_id, sum(t.stock_units) AS units
+                   FROM economy_internal.shop_purchases t WHERE t.stock_units IS NOT NULL
                    GROUP BY 1) sold USING (product_id)
         WHERE coalesce(issued.units, 0) <> coalesce(stock.remaining, 0) + coalesce(sold.units, 0)
         UNION ALL
@@ -627,8 +631,9 @@ CREATE FUNCTION economy_internal.audit_units(
                                      = date_trunc('month', m.last_at, 'UTC')) END,
                              to_char(m.last_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')) AS says,
                    (m.last_at AT TIME ZONE 'UTC')::date AS last_on
-            FROM economy.shop_transactions t,
-                 LATERAL (SELECT max(n.created_at) AS last_at FROM economy.shop_transactions n
+            FROM economy_internal.shop_purchases t,
+                 LATERAL (SELECT max(n.created_at) AS last_at
+                          FROM economy_internal.shop_purchases n
                           WHERE n.user_id = u.user_id AND n.product_id = u.product_id) m
             WHERE t.user_id = u.user_id AND t.product_id = u.product_id
             GROUP BY m.last_at OFFSET 0) e ON true
@@ -661,7 +666,20 @@ CREATE FUNCTION economy_internal.audit_shop() RETURNS SETOF economy.finding
               JOIN economy.shop_products p ON p.product_id = s.product_id AND p.global_key) t
         FULL JOIN economy_internal.shop_keys k
             ON k.product_id = t.product_id AND k.idempotency_key = t.idempotency_key
-        WHERE (t.user_id, t.seq) IS DISTINCT FROM (k.user_id, k.seq);
+        WHERE (t.user_id, t.seq) IS DISTINCT FROM (k.user_id, k.seq)
+          AND NOT (t.user_id IS NULL AND EXISTS (
+              SELECT FROM economy.archived_keys a
+              WHERE a.user_id = k.user_id AND a.product_id = k.product_id AND a.seq = k.seq
+                AND a.key = economy_internal.archive_key('P', k.product_id, k.idempotency_key)))
+        UNION ALL
+        SELECT a.user_id, 'duplicate_effect',
+               format('a key of %s used by P%s-%s', a.product_id, a.user_id, a.seq), 'not noted',
+               NULL, a.seq
+        FROM economy.archived_keys a
+        JOIN economy.shop_products p ON p.product_id = a.product_id AND p.global_key
+        WHERE NOT EXISTS (SELECT FROM economy_internal.shop_keys k
+                          WHERE k.product_id = a.product_id AND k.user_id = a.user_id
+                            AND k.seq = a.seq);
     END;
 COMMENT ON FUNCTION economy_internal.audit_shop() IS
     'Keys that are unique over all users against the purchases (I4).';
@@ -684,7 +702,8 @@ BEGIN
                ('economy', 'user_game_stats_summary', ', day, game'),
                ('economy', 'pruned_stats', ', game, day'), ('economy', 'pruned_actions', ', key'),
                ('economy', 'archives', ', journal, upto_seq'),
-               ('economy', 'archived_keys', ', key'), ('economy', 'archived_hashes', ', seq'),
+               ('economy', 'archived_keys', ', product_id, key'),
+               ('economy', 'archived_hashes', ', seq'),
                ('economy', 'segment_history', ', change_no'),
                ('economy', 'recommendations', ', number'),
                ('economy_internal', 'shop_user_units', ', product_id'),

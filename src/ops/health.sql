@@ -195,7 +195,7 @@ CREATE FUNCTION economy_internal.health_proof() RETURNS SETOF economy.health_ite
     BEGIN ATOMIC
         SELECT economy_internal.open_tables(
             'audit_findings', 'audit_runs', 'economy_internal.rollup_queue',
-            'economy_internal.rollup_state', 'user_actions', 'shop_transactions',
+            'economy_internal.rollup_state', 'user_actions', 'shop_transactions', 'archived_keys',
             'economy_internal.rfm_reversals', 'economy_internal.rfm_due', 'rfm_snapshots',
             'rfm_state', 'user_segments');
         SELECT 'last full audit', economy_internal.health_state(false, r.is_due),

@@ -24,7 +24,7 @@ CREATE FUNCTION economy_internal.audit_segments(
                    u.next_change_at, u.changes, u.buckets,
                    coalesce((
                        SELECT economy_internal.rfm_pack(t.created_at, t.monetary, t.seq)
-                       FROM economy.shop_transactions t
+                       FROM economy_internal.shop_purchases t
                        WHERE t.user_id = u.user_id AND t.seq <= u.seq AND t.status = 'SUCCESS'
                          AND NOT EXISTS (
                              SELECT FROM economy_internal.rfm_reversals r
@@ -63,7 +63,7 @@ CREATE FUNCTION economy_internal.audit_segments(
                l.seq
         FROM held h CROSS JOIN state s
         CROSS JOIN LATERAL (
-            SELECT min(t.seq) AS seq FROM economy.shop_transactions t
+            SELECT min(t.seq) AS seq FROM economy_internal.shop_purchases t
             WHERE t.user_id = h.user_id AND t.seq > coalesce(h.seq, 0) AND t.status = 'SUCCESS'
               AND t.position < s.seen_before
               AND NOT EXISTS (SELECT FROM economy_internal.rfm_reversals r
@@ -141,7 +141,7 @@ CREATE FUNCTION economy_internal.audit_segment_state() RETURNS SETOF economy.fin
         SELECT r.user_id, 'orphan_row', format('purchase P%s-%s', r.user_id, r.seq),
                'only its reversal', format('P%s-%s', r.user_id, r.seq), r.seq
         FROM economy_internal.rfm_reversals r
-        WHERE NOT EXISTS (SELECT FROM economy.shop_transactions t
+        WHERE NOT EXISTS (SELECT FROM economy_internal.shop_purchases t
                           WHERE t.user_id = r.user_id AND t.seq = r.seq);
     END;
 COMMENT ON FUNCTION economy_internal.audit_segment_state() IS

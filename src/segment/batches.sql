@@ -105,7 +105,7 @@ DECLARE
     many  record;
 BEGIN
     PERFORM economy_internal.open_tables(
-        'rfm_state', 'shop_transactions', 'user_segments', 'accounts',
+        'rfm_state', 'shop_transactions', 'archived_keys', 'user_segments', 'accounts',
         'economy_internal.rfm_due');
     first := NOT EXISTS (SELECT FROM economy.rfm_state);
     users_changed := 0;

@@ -51,8 +51,9 @@ CREATE FUNCTION economy_internal.rfm_reverse(user_id bigint, seq bigint) RETURNS
 BEGIN
     PERFORM economy_internal.require_given('user_id', user_id IS NOT NULL);
     PERFORM economy_internal.require_given('seq', seq IS NOT NULL);
-    PERFORM economy_internal.open_tables('shop_transactions', 'economy_internal.rfm_reversals');
-    IF NOT EXISTS (SELECT FROM economy.shop_transactions t
+    PERFORM economy_internal.open_tables(
+        'shop_transactions', 'archived_keys', 'economy_internal.rfm_reversals');
+    IF NOT EXISTS (SELECT FROM economy_internal.shop_purchases t
                    WHERE t.user_id = rfm_reverse.user_id AND t.seq = rfm_reverse.seq) THEN
         RETURN false;
     END IF;
@@ -91,7 +92,7 @@ COMMENT ON FUNCTION economy_internal.rfm_unsee(economy.rfm_state) IS
 
 CREATE VIEW economy_internal.rfm_purchases AS
     SELECT t.user_id, t.seq, t.created_at, t.monetary, t.xact, t.position
-    FROM economy.shop_transactions t
+    FROM economy_internal.shop_purchases t
     WHERE t.status = 'SUCCESS'
       AND NOT EXISTS (SELECT FROM economy_internal.rfm_reversals r
                       WHERE r.user_id = t.user_id AND r.seq = t.seq);
@@ -223,7 +224,8 @@ COMMENT ON FUNCTION economy_internal.rfm_apply_reversals(bigint, bigint) IS
 
 CREATE VIEW economy_internal.rfm_unfolded AS
     SELECT t.user_id, t.seq, t.created_at, t.monetary, t.xact, t.position
-    FROM economy.shop_transactions t LEFT JOIN economy.user_segments u USING (user_id)
+    FROM economy_internal.shop_purchases t
+    LEFT JOIN economy.user_segments u USING (user_id)
     WHERE t.status = 'SUCCESS' AND t.seq > coalesce(u.seq, 0)
       AND NOT EXISTS (SELECT FROM economy_internal.rfm_reversals r
                       WHERE r.user_id = t.user_id AND r.seq = t.seq);

@@ -52,7 +52,7 @@ CREATE VIEW economy.recommendation_outcomes AS
            least(d.converted_at, b.bought_at) AS converted_at, d.matures_at
     FROM economy.recommendations d
     LEFT JOIN LATERAL (
-        SELECT min(t.created_at) AS bought_at FROM economy.shop_transactions t
+        SELECT min(t.created_at) AS bought_at FROM economy_internal.shop_purchases t
         WHERE t.user_id = d.user_id AND t.product_id = d.product_id AND t.status = 'SUCCESS'
           AND t.seq > d.seq AND t.created_at < d.matures_at
           AND NOT EXISTS (SELECT FROM economy_internal.rfm_reversals r
@@ -114,7 +114,8 @@ CREATE FUNCTION economy.recommendation_stats(since timestamptz DEFAULT NULL)
     SET search_path = pg_catalog, economy, pg_temp SET jit = off
     BEGIN ATOMIC
         SELECT economy_internal.open_tables(
-            'recommendations', 'shop_transactions', 'economy_internal.rfm_reversals',
+            'recommendations', 'shop_transactions', 'archived_keys',
+            'economy_internal.rfm_reversals',
             'recommendation_placements');
         SELECT o.placement, o.segment, o.arm, count(*),
                count(o.clicked_at), round(count(o.clicked_at)::numeric / count(*), 4),

@@ -460,12 +460,9 @@ read_journal(EcoFold *fold, int64 since, bool unheld)
 	/* the view's join takes a third of the time, most often for nothing */
 	else if (!any_reversal())
 	{
-		source = "(SELECT * FROM economy.shop_transactions WHERE status = 'SUCCESS')";
+		source = "(SELECT * FROM economy_internal.shop_purchases WHERE status = 'SUCCESS')";
 		if (since == 0 && visit_journal(fold))
-		{
-			SPI_finish();
-			return;
-		}
+			source = "economy_internal.archived_purchases";
 	}
 	if (SPI_execute_extended(psprintf(query, source), &options) != SPI_OK_SELECT)
 		ECO_ERROR(ECO_SCHEMA_DAMAGED, errmsg("the journal of purchases cannot be read"));

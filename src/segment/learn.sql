@@ -98,7 +98,7 @@ CREATE FUNCTION economy.recommendation_posteriors(placement text, segment text, 
     BEGIN ATOMIC
         SELECT economy_internal.open_tables(
             'recommendation_arms', 'recommendation_placements', 'recommendations',
-            'shop_transactions', 'economy_internal.rfm_reversals');
+            'shop_transactions', 'archived_keys', 'economy_internal.rfm_reversals');
         -- only what had its whole window: wins do not come sooner than losses
         SELECT a.arm, a.position, a.product_id, a.cta,
                coalesce(sum(e.weight) FILTER (WHERE e.converted), 0),
@@ -250,8 +250,8 @@ DECLARE
 BEGIN
     PERFORM economy_internal.require_positive('max_decisions', max_decisions);
     PERFORM economy_internal.open_tables(
-        'shop_transactions', 'economy_internal.rfm_reversals', 'recommendation_placements',
-        'recommendations', 'economy_internal.recommendation_progress',
+        'shop_transactions', 'archived_keys', 'economy_internal.rfm_reversals',
+        'recommendation_placements', 'recommendations', 'economy_internal.recommendation_progress',
         'economy_internal.recommendation_beliefs', 'recommendation_days');
     PERFORM economy_internal.lock_name('economy.learn_recommendations');
     more := true;

@@ -149,7 +149,8 @@ CREATE FUNCTION economy.rfm_freshness()
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT economy_internal.open_tables(
-            'shop_transactions', 'economy_internal.rfm_reversals', 'economy_internal.rfm_due',
+            'shop_transactions', 'archived_keys', 'economy_internal.rfm_reversals',
+            'economy_internal.rfm_due',
             'rfm_snapshots', 'rfm_state', 'user_segments');
         SELECT * FROM economy_internal.rfm_freshness_seen();
     END;

@@ -8,7 +8,7 @@ DECLARE
     state economy.rfm_state;
 BEGIN
     PERFORM economy_internal.open_tables(
-        'shop_transactions', 'accounts', 'rfm_models', 'segment_rules',
+        'shop_transactions', 'archived_keys', 'accounts', 'rfm_models', 'segment_rules',
         'economy_internal.rfm_reversals', 'economy_internal.rfm_due', 'rfm_snapshots',
         'rfm_state', 'user_segments', 'segment_history');
     PERFORM economy_internal.lock_name('economy.rfm_refresh');

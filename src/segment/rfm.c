@@ -10,10 +10,12 @@
 
 #include "catalog/pg_type_d.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "utils/date.h"
 #include "utils/tuplestore.h"
 
 #include "errors.h"
+#include "ledger/archive.h"
 #include "ledger/args.h"
 #include "ledger/result.h"
 #include "segment/rfm.h"
@@ -129,7 +131,9 @@ eco_rfm_buckets(PG_FUNCTION_ARGS)
 EcoOpenTables *
 eco_rfm_journal_open(int64 user_id)
 {
-	static EcoTable *const tables[] = {&eco_rfm_purchases, &reversals, NULL};
+	static EcoTable *const tables[] = {
+		&eco_rfm_purchases, &eco_archived_keys, &reversals, NULL
+	};
 
 	return eco_user_tables_open(ECO_READ, user_id, tables);
 }
@@ -143,40 +147,89 @@ eco_rfm_is_made(Datum status)
 		memcmp(VARDATA_ANY(packed), "SUCCESS", strlen("SUCCESS")) == 0;
 }
 
+static bool
+is_reversed(int64 user_id, int64 seq)
+{
+	Datum		key[2] = {Int64GetDatum(user_id), Int64GetDatum(seq)};
+	EcoRow		reversal;
+
+	return eco_row_find(&reversals, user_id, 0, 2, key, &reversal);
+}
+
 bool
 eco_rfm_counts(const EcoRow *purchase)
 {
-	Datum		key[2] = {purchase->values[ECO_BUY_USER_ID], purchase->values[ECO_BUY_SEQ]};
-	EcoRow		reversal;
-
 	return eco_rfm_is_made(purchase->values[ECO_BUY_STATUS]) &&
-		!eco_row_find(&reversals, eco_row_int(purchase, ECO_BUY_USER_ID), 0, 2, key, &reversal);
+		!is_reversed(eco_row_int(purchase, ECO_BUY_USER_ID), eco_row_int(purchase, ECO_BUY_SEQ));
 }
 
-/* Visit a day's purchases in the journal; arg is the user. */
-static void
-journal_source(void *arg, const EcoBucket *bucket, EcoPurchaseSeen seen, void *state)
+static bool
+is_behind(const EcoBucket *bucket, int64 seq)
 {
-	int64		user_id = *(const int64 *) arg;
-	Datum		key[1] = {Int64GetDatum(user_id)};
+	return bucket->span != UINT32_MAX && seq > bucket->first_seq + bucket->span;
+}
 
-	/* few users have a day that is cut, and for the others nothing is opened */
-	EcoOpenTables *open = eco_rfm_journal_open(user_id);
+static bool
+is_of_day(const EcoBucket *bucket, TimestampTz at)
+{
+	return at >= bucket->first_at && at <= bucket->last_at;
+}
+
+/* Visit a day's purchases in the journal; how many there are. */
+static uint32
+visit_journal(int64 user_id, const EcoBucket *bucket, EcoPurchaseSeen seen, void *state)
+{
+	Datum		key[1] = {Int64GetDatum(user_id)};
 	EcoScan    *scan = eco_scan_begin_after(&eco_rfm_purchases, user_id, 0, 1, key,
 											bucket->first_seq - 1);
+	EcoRow		row;
+	uint32		n = 0;
+
+	while (eco_scan_next(scan, &row) && !is_behind(bucket, eco_row_int(&row, ECO_BUY_SEQ)))
+	{
+		TimestampTz at = DatumGetTimestampTz(row.values[ECO_BUY_CREATED_AT]);
+
+		if (!is_of_day(bucket, at) || !eco_rfm_counts(&row))
+			continue;
+		seen(state, at, eco_row_int(&row, ECO_BUY_MONETARY));
+		n++;
+	}
+	eco_scan_end(scan);
+	return n;
+}
+
+/* Visit those of them that were archived, which no index has by seq. */
+static void
+visit_archived(int64 user_id, const EcoBucket *bucket, EcoPurchaseSeen seen, void *state)
+{
+	EcoScan    *scan = eco_archived_begin(user_id, NULL);
 	EcoRow		row;
 
 	while (eco_scan_next(scan, &row))
 	{
-		int64		seq = eco_row_int(&row, ECO_BUY_SEQ);
-		TimestampTz at = DatumGetTimestampTz(row.values[ECO_BUY_CREATED_AT]);
+		int64		seq = eco_row_int(&row, AKY_SEQ);
 
-		if (bucket->span != UINT32_MAX && seq > bucket->first_seq + bucket->span)
-			break;
-		if (at >= bucket->first_at && at <= bucket->last_at && eco_rfm_counts(&row))
-			seen(state, at, eco_row_int(&row, ECO_BUY_MONETARY));
+		CHECK_FOR_INTERRUPTS();
+		if (!row.isnull[AKY_CREATED_AT] && seq >= bucket->first_seq && !is_behind(bucket, seq) &&
+			is_of_day(bucket, DatumGetTimestampTz(row.values[AKY_CREATED_AT])) &&
+			!is_reversed(user_id, seq))
+			seen(state, DatumGetTimestampTz(row.values[AKY_CREATED_AT]),
+				 eco_row_int(&row, AKY_MONETARY));
 	}
 	eco_scan_end(scan);
+}
+
+/* Visit a day's purchases; arg is the user. */
+static void
+journal_source(void *arg, const EcoBucket *bucket, EcoPurchaseSeen seen, void *state)
+{
+	int64		user_id = *(const int64 *) arg;
+
+	/* few users have a day that is cut, and for the others nothing is opened */
+	EcoOpenTables *open = eco_rfm_journal_open(user_id);
+
+	if (visit_journal(user_id, bucket, seen, state) < bucket->purchases)
+		visit_archived(user_id, bucket, seen, state);
 	eco_tables_close(open);
 }
 

@@ -4,6 +4,9 @@
  */
 #include "postgres.h"
 
+#include "utils/datum.h"
+#include "utils/timestamp.h"
+
 #include "event/event.h"
 #include "shop/journal.h"
 
@@ -34,17 +37,31 @@ EcoTable	eco_shop_transactions = {
 	.digest = TXN_DIGEST,
 };
 
+static void keep(const EcoRow *row, EcoKept *kept);
 static void tell(const EcoRow *row, const void *beside, EcoListener *listener);
 
 const EcoJournal eco_purchases = {
 	.letter = 'P',
 	.noun = "purchase",
+	.leaves = true,
+	.keep = keep,
 	.table = &eco_shop_transactions,
 	.signature_column = TXN_SIGNATURE,
 	.key_version_column = TXN_KEY_VERSION,
 	.tell = tell,
 	.types = ECO_TYPE_BIT(ECO_PURCHASE_UPDATE),
 };
+
+/* Limits, stock and scores are recomputed from it. */
+static void
+keep(const EcoRow *row, EcoKept *kept)
+{
+	kept->product_id = datumCopy(row->values[TXN_PRODUCT_ID], false, -1);
+	kept->created_at = DatumGetTimestampTz(row->values[ECO_COL_CREATED_AT]);
+	kept->monetary = eco_row_int(row, TXN_MONETARY);
+	kept->quantity = DatumGetInt32(row->values[TXN_QUANTITY]);
+	kept->stock_units = row->isnull[TXN_STOCK_SLOT] ? 0 : kept->quantity;
+}
 
 static void
 tell(const EcoRow *row, const void *beside, EcoListener *listener)

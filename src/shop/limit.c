@@ -7,7 +7,8 @@
  * one purchase and after a million.  They are written with every purchase of a product
  * that ever had a per_user_limit (shop_products.counted), and what they say is what the
  * entries add up to.  Where there are none yet, and for a period before the newest
- * purchase's (a clock that was set back), the entries are counted.
+ * purchase's (a clock that was set back), the entries are counted, and what stays of
+ * those that were archived.
  *
  * limit_once keeps nothing: one look at the journal's index tells, next to where the
  * key was looked for.  A shop of a thousand things to have once would fill the account
@@ -22,6 +23,7 @@
 
 #include "crash_point.h"
 #include "errors.h"
+#include "ledger/archive.h"
 #include "shop/journal.h"
 #include "shop/limit.h"
 
@@ -133,6 +135,7 @@ eco_units_load(EcoUnits *units, const EcoAccount *account, const EcoText *produc
 	};
 	units->product_id = *product_id;
 	units->user_id = account->user_id;
+	units->has_archive = account->pruned_seq > 0;
 	units->has_row = units->row_stored = false;
 	units->changed = units->unwritten = false;
 	found = find_packed(units, account, &more) || (more && find_row(units));
@@ -151,8 +154,10 @@ purchases(int64 user_id, const EcoText *product_id)
 						  values);
 }
 
-void
-eco_units_count_all(EcoUnits *units)
+/* Those in the journal, and what stays of archived ones. */
+static void
+each_purchase(const EcoUnits *units, void (*see) (void *state, int32 quantity, TimestampTz at),
+			  void *state)
 {
 	EcoScan    *scan = purchases(units->user_id, &units->product_id);
 	EcoRow		entry;
@@ -160,28 +165,58 @@ eco_units_count_all(EcoUnits *units)
 	while (eco_scan_next(scan, &entry))
 	{
 		CHECK_FOR_INTERRUPTS();
-		eco_units_add(units, DatumGetInt32(entry.values[TXN_QUANTITY]),
-					  DatumGetTimestampTz(entry.values[ECO_COL_CREATED_AT]));
+		see(state, DatumGetInt32(entry.values[TXN_QUANTITY]),
+			DatumGetTimestampTz(entry.values[ECO_COL_CREATED_AT]));
 	}
 	eco_scan_end(scan);
+	if (!units->has_archive)
+		return;
+	scan = eco_archived_begin(units->user_id, &units->product_id);
+	while (eco_scan_next(scan, &entry))
+	{
+		CHECK_FOR_INTERRUPTS();
+		see(state, (int32) eco_row_int(&entry, AKY_QUANTITY),
+			DatumGetTimestampTz(entry.values[AKY_CREATED_AT]));
+	}
+	eco_scan_end(scan);
+}
+
+static void
+add_one(void *units, int32 quantity, TimestampTz at)
+{
+	eco_units_add(units, quantity, at);
+}
+
+void
+eco_units_count_all(EcoUnits *units)
+{
+	each_purchase(units, add_one, units);
+}
+
+typedef struct Past
+{
+	EcoPeriod	period;
+	int64		number;
+	int64		total;
+} Past;
+
+static void
+add_past(void *state, int32 quantity, TimestampTz at)
+{
+	Past	   *past = state;
+
+	if (eco_period_of(past->period, at) == past->number)
+		past->total += quantity;
 }
 
 /* Count the units of a period in the entries; only a clock that was set back asks. */
 static int64
 count_past(const EcoUnits *units, EcoPeriod period, int64 number)
 {
-	int64		total = 0;
-	EcoScan    *scan = purchases(units->user_id, &units->product_id);
-	EcoRow		entry;
+	Past		past = {.period = period, .number = number};
 
-	while (eco_scan_next(scan, &entry))
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (eco_period_of(period, DatumGetTimestampTz(entry.values[ECO_COL_CREATED_AT])) == number)
-			total += DatumGetInt32(entry.values[TXN_QUANTITY]);
-	}
-	eco_scan_end(scan);
-	return total;
+	each_purchase(units, add_past, &past);
+	return past.total;
 }
 
 bool
@@ -276,12 +311,17 @@ eco_units_write(EcoUnits *units)
 }
 
 bool
-eco_units_any(int64 user_id, const EcoText *product_id)
+eco_units_any(const EcoAccount *account, const EcoText *product_id)
 {
-	EcoScan    *scan = purchases(user_id, product_id);
+	EcoScan    *scan = purchases(account->user_id, product_id);
 	EcoRow		entry;
 	bool		any = eco_scan_next(scan, &entry);
 
+	eco_scan_end(scan);
+	if (any || account->pruned_seq == 0)
+		return any;
+	scan = eco_archived_begin(account->user_id, product_id);
+	any = eco_scan_next(scan, &entry);
 	eco_scan_end(scan);
 	return any;
 }

@@ -24,6 +24,7 @@ typedef struct EcoUnits
 	EcoUnitsOf	of;
 	EcoText		product_id;
 	int64		user_id;
+	bool		has_archive;	/* some of the user's entries left the journal */
 	bool		has_row;		/* in shop_user_units_more, or will have */
 	bool		row_stored;
 	EcoRow		row;
@@ -63,7 +64,7 @@ extern void eco_units_add(EcoUnits *units, int32 quantity, TimestampTz at);
 extern void eco_units_save(EcoUnits *units, EcoAccount *account, TimestampTz at);
 extern void eco_units_write(EcoUnits *units);
 
-/* Whether the user has any purchase of the product. */
-extern bool eco_units_any(int64 user_id, const EcoText *product_id);
+/* Whether the user of the account has any purchase of the product. */
+extern bool eco_units_any(const EcoAccount *account, const EcoText *product_id);
 
 #endif

@@ -474,7 +474,7 @@ check_user_limit(EcoPurchase *p, const EcoAccount *account)
 	if (product->limit_once)
 	{
 		bool		bought = product->counted ? eco_units_ever(&p->units) :
-		has_booked(p) || eco_units_any(p->user_id, &p->product_id);
+		has_booked(p) || eco_units_any(account, &p->product_id);
 
 		p->user_limit_left = bought ? 0 : 1;
 		return p->quantity <= p->user_limit_left ? NULL : "LIMIT_ONCE";
