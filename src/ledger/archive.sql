@@ -87,7 +87,7 @@ COMMENT ON TABLE economy_internal.archive_state IS
 COMMENT ON COLUMN economy_internal.archive_state.last_user IS
     'The last user that was looked at; null when all were.';
 COMMENT ON COLUMN economy_internal.archive_state.batch IS
-    'The users of the last batch whose streams were sound.';
+    'The users of whom entries went with the last batch.';
 
 CREATE FUNCTION economy_internal.archive_streams(
     journal text, user_ids bigint[], upto_seqs bigint[], freezes bigint[], stay_user_ids bigint[],
@@ -348,15 +348,16 @@ BEGIN
         letter, batch.users, batch.uptos,
         economy_internal.archive_freezes(name, batch.users, batch.froms, batch.uptos, stays.users,
                                          stays.seqs), stays.users, stays.seqs);
-    SELECT count(*) FILTER (WHERE p.n > 0) AS users, coalesce(sum(p.n), 0)::bigint AS entries,
+    SELECT coalesce(array_agg(p.user_id) FILTER (WHERE p.n > 0), '{}') AS users,
+           coalesce(sum(p.n), 0)::bigint AS entries,
            count(*) FILTER (WHERE p.n IS NULL) AS damaged
-    INTO gone FROM unnest(parts) p (n);
+    INTO gone FROM unnest(batch.users, parts) p (user_id, n);
     IF gone.damaged > 0 OR gone.entries <> given THEN
         RAISE EXCEPTION 'streams have changed while they were archived' USING ERRCODE = 'XE103',
             HINT = 'Call it again: what is damaged then is left alone.';
     END IF;
     PERFORM economy_internal.archive_note(
-        name, batch.last_user, batch.users, gone.users, gone.entries, batch.damaged);
+        name, batch.last_user, gone.users, gone.entries, batch.damaged);
 END
 $$;
 COMMENT ON FUNCTION economy.archive_entries(anyelement, interval, integer) IS
@@ -365,15 +366,14 @@ COMMENT ON FUNCTION economy.archive_entries(anyelement, interval, integer) IS
     'COPY. A call is one batch; what stays of an entry keeps its call from having an effect again.';
 
 CREATE FUNCTION economy_internal.archive_note(
-    journal text, last_user bigint, users bigint[], users_gone bigint, entries bigint,
-    damaged bigint
+    journal text, last_user bigint, users bigint[], entries bigint, damaged bigint
 ) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 BEGIN
     INSERT INTO economy_internal.archive_state AS s
-        VALUES (journal, last_user, users, users_gone, entries, damaged)
+        VALUES (journal, last_user, users, cardinality(users), entries, damaged)
         ON CONFLICT ON CONSTRAINT archive_state_pkey DO UPDATE SET
             last_user = excluded.last_user, batch = excluded.batch, users = excluded.users,
             entries = excluded.entries, damaged = excluded.damaged;
@@ -391,8 +391,7 @@ BEGIN
           AND p.oldest_at IS NOT NULL;
 END
 $$;
-COMMENT ON FUNCTION economy_internal.archive_note(
-    text, bigint, bigint[], bigint, bigint, bigint) IS
+COMMENT ON FUNCTION economy_internal.archive_note(text, bigint, bigint[], bigint, bigint) IS
     'Part of archive_entries(): notes the batch, and tells others where the checkpoints are now.';
 
 CREATE FUNCTION economy_internal.archive_last(journal text)
@@ -527,6 +526,40 @@ COMMENT ON FUNCTION economy.verify_archive(regclass, regclass, bigint[]) IS
     'or all, as their checkpoints have signed it: a row per finding, none means that the table '
     'has all of it, unchanged, and nothing else.';
 
+CREATE FUNCTION economy_internal.require_archive(archive regclass, journal regclass) RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    fault text;
+BEGIN
+    PERFORM economy_internal.require_given('archive', archive IS NOT NULL);
+    SELECT CASE
+        WHEN c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace)
+            THEN 'is a table of the extension'
+        WHEN c.relkind NOT IN ('r', 'p', 'f') THEN 'is no table'
+        WHEN c.relpersistence <> 'p' THEN 'does not outlast a session or a crash'
+        WHEN EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = archive AND i.inhparent = journal)
+            THEN format('inherits from %s', journal)
+        -- of which one keeps the batch from being taken, and another one takes the next one too
+        WHEN EXISTS (SELECT FROM pg_rewrite w WHERE w.ev_class = archive AND w.ev_type = '3')
+            THEN 'has a rule for INSERT'
+        ELSE (SELECT format('has column %I of type %s instead of %s', h.attname,
+                            h.atttypid::regtype, j.atttypid::regtype)
+              FROM pg_attribute h JOIN pg_attribute j ON j.attrelid = journal
+                  AND j.attname = h.attname AND j.attnum > 0 AND NOT j.attisdropped
+              WHERE h.attrelid = archive AND h.atttypid <> j.atttypid
+              ORDER BY h.attnum LIMIT 1)
+        END
+    INTO fault FROM pg_class c WHERE c.oid = archive;
+    IF fault IS NOT NULL THEN
+        RAISE EXCEPTION '% %', archive, fault USING ERRCODE = 'XE002',
+            HINT = format('CREATE TABLE ... (LIKE %s) makes one for an archive.', journal);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.require_archive(regclass, regclass) IS
+    'XE002 unless entries of the journal can be kept in that table as they are.';
+
 CREATE FUNCTION economy.archive(
     journal regclass, archive regclass, older_than interval, max_users integer DEFAULT 1000
 ) RETURNS TABLE (users bigint, entries bigint, damaged bigint, more boolean)
@@ -539,12 +572,7 @@ DECLARE
     finding economy.finding;
     written bigint;
 BEGIN
-    PERFORM economy_internal.require_given('archive', archive IS NOT NULL);
-    IF (SELECT c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace)
-        FROM pg_class c WHERE c.oid = archive) THEN
-        RAISE EXCEPTION '% is a table of the extension', archive USING ERRCODE = 'XE002',
-            HINT = format('CREATE TABLE ... (LIKE economy.%I) makes one for an archive.', name);
-    END IF;
+    PERFORM economy_internal.require_archive(archive, journal);
     -- as the caller: what hangs on his table does not run as the owner of this one
     EXECUTE format('INSERT INTO %s (%s) SELECT %2$s FROM economy.archive_entries('
                    'NULL::economy.%I, $1, $2)', archive, columns, name) USING older_than, max_users;

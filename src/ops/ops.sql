@@ -157,6 +157,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('operator', 'FUNCTION economy_internal.archives_of(text, bigint[], boolean)', ''),
             ('operator', 'FUNCTION economy_internal.open_archives()', ''),
             ('operator', 'FUNCTION economy_internal.journal_letter(text)', ''),
+            ('operator', 'FUNCTION economy_internal.require_archive(regclass, regclass)', ''),
             ('operator', 'FUNCTION economy.audit_sweep_incremental(integer)',
              'audit_checkpoints audit_findings audit_runs audit_runs_run_id_seq'),
             ('operator', 'FUNCTION economy.learn_recommendations(integer)',

@@ -143,6 +143,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('open_archives', 'SELECT economy_internal.open_archives()'),
     ('archive_findings', 'SELECT * FROM economy_internal.archive_findings(''economy.reward_audit'', ''pgtap_rewards'', NULL, false)'),
     ('journal_letter', 'SELECT economy_internal.journal_letter(''reward_audit'')'),
+    ('require_archive', 'SELECT economy_internal.require_archive(''pgtap_rewards'', ''economy.reward_audit'')'),
     ('rfm_refresh', 'SELECT * FROM economy.rfm_refresh()'),
     -- these two cannot be called in a transaction, or without pg_cron
     ('run_job', NULL), ('schedule', NULL), ('unschedule', NULL),

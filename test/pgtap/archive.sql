@@ -65,6 +65,16 @@ SELECT throws_ok($$ SELECT * FROM economy.archive('economy.reward_audit', 'pgtap
 SELECT throws_ok($$ SELECT * FROM economy.archive('economy.reward_audit', 'pgtap_archive.rewards', NULL) $$, 'XE001', NULL, 'an age is given');
 SELECT throws_ok($$ SELECT * FROM economy.archive('economy.reward_audit', 'pgtap_archive.rewards', '7000 years') $$, 'XE002', NULL, 'of a time that is kept');
 SELECT throws_ok($$ SELECT * FROM economy.archive('economy.reward_audit', 'pgtap_archive.adjustments', '90 days') $$, '42703', NULL, 'into the columns of the journal');
+CREATE VIEW pgtap_archive.view AS SELECT * FROM pgtap_archive.rewards;
+CREATE UNLOGGED TABLE pgtap_archive.unlogged (LIKE economy.reward_audit);
+CREATE TEMP TABLE pgtap_passing (LIKE economy.reward_audit);
+CREATE TABLE pgtap_archive.child () INHERITS (economy.reward_audit);
+CREATE TABLE pgtap_archive.ruled (LIKE economy.reward_audit);
+CREATE RULE nothing AS ON INSERT TO pgtap_archive.ruled DO INSTEAD NOTHING;
+CREATE TABLE pgtap_archive.other (LIKE economy.reward_audit);
+ALTER TABLE pgtap_archive.other ALTER created_at TYPE timestamp;
+SELECT throws_ok(format($$ SELECT * FROM economy.archive('economy.reward_audit', %L, '90 days') $$, t), 'XE002', NULL, t || ' is no archive') FROM unnest(ARRAY['pgtap_archive.view', 'pgtap_archive.unlogged', 'pgtap_passing', 'pgtap_archive.child', 'pgtap_archive.ruled', 'pgtap_archive.other']) t;
+DROP TABLE pgtap_archive.child;
 SELECT is(pg_temp.entries(), 'G1 R2 P3 R4 R5 P6 R7 R8 A9 G10 P11 R12', 'what fails takes nothing');
 
 -- the table of the operator does not take them
@@ -237,5 +247,19 @@ SELECT is(pg_temp.claim(:s, '2040-09-01 12:00+00') || ', ' || pg_temp.claim(:s, 
 SELECT is((SELECT concat_ws(' ', r.state, r.code) FROM economy.reward_audit l CROSS JOIN LATERAL economy.revoke_reward(:s, 'R' || :s || '-' || l.seq, 'because', 'pgtap') r WHERE l.user_id = :s ORDER BY l.seq DESC LIMIT 1), 'new OK', 'whose newest claim is taken back');
 SELECT is((SELECT count(*) FROM economy.audit_sweep()), 0::bigint, 'the audit finds nothing');
 SELECT is((SELECT count(*) FROM economy.verify_archive('economy.reward_audit', 'pgtap_archive.rewards', ARRAY[:s])), 0::bigint, 'and the archive is whole');
+
+-- all that is old of a user stays, and others go, into another table
+SELECT pg_temp.at('2041-01-01 12:00+00') AS x \gset
+SELECT economy.register('pgtap archive stays') AS t \gset
+SELECT code AS x FROM economy.grant_reward(:t, 'pgtap', 't1', 1, 1) \gset
+SELECT code AS x FROM economy.claim_daily_reward(:t) \gset
+SELECT pg_temp.at('2042-01-01 12:00+00') AS x \gset
+SELECT pg_temp.archive('economy.reward_audit', 'pgtap_archive.rewards') AS x \gset
+SELECT is(pg_temp.entries(:t), 'R2', 'a user of whom entries went');
+SELECT code AS x FROM economy.grant_reward(:t, 'pgtap', 't3', 1, 1) \gset
+SELECT count(r.code) AS x FROM unnest('{y3,y4}'::text[]) k, economy.grant_reward(:young, 'pgtap', k, 1, 1) r \gset
+SELECT pg_temp.at('2043-01-01 12:00+00') AS x \gset
+CREATE TABLE pgtap_archive.next (LIKE economy.reward_audit);
+SELECT is(pg_temp.archive('economy.reward_audit', 'pgtap_archive.next') || ' ' || pg_temp.entries(:t), '1 2 0 R2 R3', 'is not asked for when only others go into the next table');
 SELECT * FROM finish();
 ROLLBACK;
