@@ -420,6 +420,15 @@ forget_transaction(XactEvent event, void *arg)
 		n_open = 0;
 }
 
+/* The transaction goes on, and may have as many savepoints as it likes. */
+static void
+forget_tables(EcoOpenTables *open)
+{
+	for (int i = 0; i < open->ntables; i++)
+		if (open->tables[i].is_spread)
+			eco_spread_forget(&open->tables[i]);
+}
+
 static void
 forget_savepoint(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
@@ -428,5 +437,5 @@ forget_savepoint(SubXactEvent event, SubTransactionId mine, SubTransactionId par
 	(void) arg;
 	if (event == SUBXACT_EVENT_ABORT_SUB)
 		while (n_open > 0 && open_stack[n_open - 1]->level >= GetCurrentTransactionNestLevel())
-			n_open--;
+			forget_tables(open_stack[--n_open]);
 }

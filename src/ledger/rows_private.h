@@ -160,6 +160,7 @@ extern bool eco_spread_is_plain(const EcoOpenTable *whole);
 extern EcoOpenTable *eco_spread_part(EcoOpenTable *whole, int part);
 extern EcoOpenTable *eco_spread_part_of(EcoOpenTable *whole, int64 user_id);
 extern void eco_spread_close(EcoOpenTable *whole);
+extern void eco_spread_forget(EcoOpenTable *whole);
 
 /* Whether the scan's key is one with a digest, which stands for its texts. */
 static inline bool

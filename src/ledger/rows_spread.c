@@ -166,17 +166,23 @@ eco_spread_close(EcoOpenTable *whole)
 {
 	ResourceOwner owner = CurrentResourceOwner;
 
+	CurrentResourceOwner = whole->owner;
+	for (int i = 0; whole->parts != NULL && i < whole->cache->spread->nparts; i++)
+		if (whole->parts[i] != NULL)
+			RelationClose(whole->parts[i]->rel);
+	CurrentResourceOwner = owner;
+	eco_spread_forget(whole);
+}
+
+/* What is left where a savepoint was rolled back, which has closed the relations. */
+void
+eco_spread_forget(EcoOpenTable *whole)
+{
 	if (whole->parts == NULL)
 		return;
-	CurrentResourceOwner = whole->owner;
 	for (int i = 0; i < whole->cache->spread->nparts; i++)
-	{
-		if (whole->parts[i] == NULL)
-			continue;
-		RelationClose(whole->parts[i]->rel);
-		pfree(whole->parts[i]);
-	}
-	CurrentResourceOwner = owner;
+		if (whole->parts[i] != NULL)
+			pfree(whole->parts[i]);
 	pfree(whole->parts);
 	whole->parts = NULL;
 	whole->part = NULL;

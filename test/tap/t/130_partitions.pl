@@ -92,6 +92,16 @@ foreach my $on ([ 'economy.shop_transactions', 'ROW' ], [ 'economy.shop_transact
 }
 is_clean($node, 'four', 'after triggers');
 
+# what a call that fails in a savepoint had open goes with the savepoint
+$dbh->do(q{ALTER TABLE economy.reward_audit ADD CONSTRAINT unwanted CHECK (source <> 'unwanted')});
+$dbh->do(q{CREATE FUNCTION fail(u bigint, n integer) RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN
+FOR i IN 1 .. n LOOP BEGIN PERFORM economy.grant_reward(u, 'unwanted', 'e', 1); EXCEPTION WHEN check_violation THEN CONTINUE; END; RAISE 'granted'; END LOOP;
+RETURN (SELECT sum(used_bytes) FROM pg_backend_memory_contexts WHERE name = 'TopTransactionContext'); END $$});
+$dbh->begin_work;
+is(value($dbh, 'SELECT fail(?, 2000)', $ann), value($dbh, 'SELECT fail(?, 10)', $ann), 'failing calls in savepoints keep no memory');
+$dbh->rollback;
+$dbh->do('ALTER TABLE economy.reward_audit DROP CONSTRAINT unwanted; DROP FUNCTION fail');
+
 # guards
 my $rows = "economy_internal.$home";
 my ($empty) = @{ $dbh->selectcol_arrayref(q{SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'economy.user_changes'::regclass}) };
