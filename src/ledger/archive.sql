@@ -194,7 +194,7 @@ CREATE FUNCTION economy_internal.archive_stays(
     BEGIN ATOMIC
         SELECT DISTINCT n.user_id, s.seq
         FROM unnest(user_ids, from_seqs, upto_seqs) n (user_id, from_seq, upto_seq)
-        CROSS JOIN LATERAL economy_internal.reward_stays(n.user_id, n.upto_seq) s
+        CROSS JOIN LATERAL economy_internal.reward_stays(n.user_id, n.from_seq, n.upto_seq) s
         WHERE journal = 'reward_audit' AND s.seq >= n.from_seq AND s.seq < n.upto_seq
         ORDER BY n.user_id, s.seq;
     END;

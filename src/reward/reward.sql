@@ -386,26 +386,44 @@ COMMENT ON FUNCTION economy.streak_state(bigint) IS
     'The streak evaluated now: 0 when the next claim would not continue it. next_outcome is START, '
     'CONTINUE, FREEZE, GRACE, RESET, DORMANT or ALREADY_CLAIMED.';
 
-CREATE FUNCTION economy_internal.reward_stays(user_id bigint, upto_seq bigint)
-    RETURNS TABLE (seq bigint)
+CREATE FUNCTION economy_internal.reward_stays(
+    user_id bigint, from_seq bigint, upto_seq bigint
+) RETURNS TABLE (seq bigint)
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        -- where the streak stood: what comes goes on from there
-        SELECT n.seq
-        FROM (SELECT r.seq, r.reverses, r.streak_before FROM economy.reward_audit r
-              WHERE r.user_id = reward_stays.user_id AND r.seq < upto_seq
-                AND r.streak_day IS NOT NULL
-              ORDER BY r.seq DESC LIMIT 1) l
-        CROSS JOIN LATERAL (
-            VALUES (l.seq), (CASE WHEN l.reverses IS NOT NULL THEN l.streak_before END)) n (seq)
-        WHERE n.seq IS NOT NULL
+        WITH stays AS MATERIALIZED (
+            -- where the streak stood: what comes goes on from there
+            SELECT n.seq
+            FROM (SELECT r.seq, r.reverses, r.streak_before FROM economy.reward_audit r
+                  WHERE r.user_id = reward_stays.user_id AND r.seq < upto_seq
+                    AND r.streak_day IS NOT NULL
+                  ORDER BY r.seq DESC LIMIT 1) l
+            CROSS JOIN LATERAL (
+                VALUES (l.seq), (CASE WHEN l.reverses IS NOT NULL THEN l.streak_before END)) n (seq)
+            UNION
+            -- what those that do not go came from or took back
+            SELECT n.seq FROM economy.reward_audit r
+            CROSS JOIN LATERAL (VALUES (r.streak_before), (r.reverses)) n (seq)
+            WHERE r.user_id = reward_stays.user_id AND r.seq >= upto_seq
+              AND r.streak_day IS NOT NULL AND n.seq < upto_seq
+            UNION
+            -- and the newest date that was paid
+            (SELECT r.seq FROM economy.reward_audit r
+             WHERE r.user_id = reward_stays.user_id AND r.seq < upto_seq
+               AND r.source = 'economy:daily_streak'
+             ORDER BY r.claim_date DESC, r.seq DESC LIMIT 1)
+        )
+        SELECT s.seq FROM stays s WHERE s.seq IS NOT NULL
         UNION
-        -- and the newest date that was paid
-        (SELECT r.seq FROM economy.reward_audit r
-         WHERE r.user_id = reward_stays.user_id AND r.seq < upto_seq
-           AND r.source = 'economy:daily_streak'
-         ORDER BY r.claim_date DESC, r.seq DESC LIMIT 1);
+        -- and that it was taken back from a claim that is left: its date was paid again
+        SELECT r.seq FROM economy.reward_audit r
+        WHERE r.user_id = reward_stays.user_id AND r.seq < upto_seq
+          AND (r.reverses IN (SELECT s.seq FROM stays s)
+               OR EXISTS (SELECT FROM economy.reward_audit k
+                          WHERE k.user_id = r.user_id AND k.seq = r.reverses
+                            AND k.seq < from_seq));
     END;
-COMMENT ON FUNCTION economy_internal.reward_stays(bigint, bigint) IS
-    'The entries in front of another one that a user''s streak is recomputed from.';
+COMMENT ON FUNCTION economy_internal.reward_stays(bigint, bigint, bigint) IS
+    'The entries in front of another one that a user''s streak is recomputed from; all that is '
+    'in front of from_seq stays.';

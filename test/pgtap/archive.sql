@@ -237,9 +237,9 @@ SELECT pg_temp.at('2040-06-01 12:00+00') AS x \gset
 SELECT code AS x FROM economy.grant_reward(:s, 'pgtap', 's1', 1, 1) \gset
 SELECT pg_temp.at('2040-09-01 12:00+00') AS x \gset
 SELECT is(pg_temp.entries(:s), 'G1 P2 R3 R4 R5 R6 P7 R8 R9 R10 R11 R12', 'its entries');
-SELECT is(pg_temp.archive('economy.reward_audit', 'pgtap_archive.rewards'), '1 6 0', 'go');
-SELECT is(pg_temp.entries(:s), 'G1 P2 P7 R9 R11 R12', 'but for the last one, and the one with the newest date that was paid');
-SELECT is((SELECT freezes FROM economy.archives WHERE user_id = :s), -1::bigint, 'freezes that were used are noted');
+SELECT is(pg_temp.archive('economy.reward_audit', 'pgtap_archive.rewards'), '1 5 0', 'go');
+SELECT is(pg_temp.entries(:s), 'G1 P2 P7 R9 R10 R11 R12', 'but for the last one, and the one with the newest date that was paid, which was taken back');
+SELECT is((SELECT freezes FROM economy.archives WHERE user_id = :s), -2::bigint, 'freezes that were used are noted');
 SELECT is((SELECT count(*) FROM economy.audit_sweep()), 0::bigint, 'the audit recomputes the streak and the freezes');
 SELECT is((SELECT concat_ws(' ', state, code) FROM economy.revoke_reward(:s, 'R' || :s || '-9', 'because', 'pgtap')), 'refused RESYNC_REQUIRED', 'what stayed in front of the end is not taken back twice');
 SELECT is(pg_temp.claim(:s, '2040-01-06 13:00+00'), 'refused RESYNC_REQUIRED', 'a date that was paid is not paid again when the clock is set back');
@@ -248,17 +248,38 @@ SELECT is((SELECT concat_ws(' ', r.state, r.code) FROM economy.reward_audit l CR
 SELECT is((SELECT count(*) FROM economy.audit_sweep()), 0::bigint, 'the audit finds nothing');
 SELECT is((SELECT count(*) FROM economy.verify_archive('economy.reward_audit', 'pgtap_archive.rewards', ARRAY[:s])), 0::bigint, 'and the archive is whole');
 
+-- nor does what a reversal fell back to go, when the reversal stays: claims go on from it
+SELECT pg_temp.at('2040-10-01 12:00+00') AS x \gset
+SELECT economy.register('pgtap archive back') AS b \gset
+SELECT is(pg_temp.claim(:b, '2041-01-01 12:00+00') || ', ' || pg_temp.claim(:b, '2041-01-02 12:00+00') || ', ' || pg_temp.claim(:b, '2041-01-03 12:00+00'), 'new CLAIMED 1 0, new CLAIMED 2 0, new CLAIMED 3 0', 'a streak');
+SELECT is((SELECT string_agg(concat_ws(' ', r.state, r.code), ', ') FROM unnest('{3,2}'::int[]) n, economy.revoke_reward(:b, 'R' || :b || '-' || n, 'because', 'pgtap') r), 'new OK, new OK', 'whose newest claims are taken back');
+SELECT pg_temp.at('2041-06-01 12:00+00') AS x \gset
+SELECT pg_temp.archive('economy.reward_audit', 'pgtap_archive.rewards') AS x \gset
+SELECT is((SELECT count(*) FROM economy.audit_sweep()), 0::bigint, 'the audit recomputes it');
+SELECT is(pg_temp.claim(:b, '2041-06-01 12:00+00'), 'new CLAIMED 1 0', 'a claim behind the archive');
+SELECT is((SELECT concat_ws(' ', r.state, r.code) FROM economy.revoke_reward(:b, 'R' || :b || '-6', 'because', 'pgtap') r), 'new OK', 'is taken back');
+SELECT is((SELECT concat_ws(' ', streak_day, last_claim_on) FROM economy.streaks WHERE user_id = :b), '1 2041-01-01', 'and the streak is what it was before');
+-- the date of a claim that is left was paid again
+SELECT is(pg_temp.claim(:b, '2041-06-02 12:00+00'), 'new CLAIMED 1 0', 'a claim');
+SELECT is((SELECT concat_ws(' ', r.state, r.code) FROM economy.revoke_reward(:b, 'R' || :b || '-8', 'because', 'pgtap') r), 'new OK', 'that is taken back');
+SELECT is(pg_temp.claim(:b, '2041-06-02 13:00+00'), 'new CLAIMED 1 0', 'and its date is claimed again');
+SELECT pg_temp.at('2041-10-01 12:00+00') AS x \gset
+SELECT code AS x FROM economy.grant_reward(:b, 'pgtap', 'b1', 1, 1) \gset
+SELECT pg_temp.at('2042-02-01 12:00+00') AS x \gset
+SELECT pg_temp.archive('economy.reward_audit', 'pgtap_archive.rewards') AS x \gset
+SELECT is((SELECT count(*) FROM economy.audit_sweep()), 0::bigint, 'the audit finds nothing');
+
 -- all that is old of a user stays, and others go, into another table
-SELECT pg_temp.at('2041-01-01 12:00+00') AS x \gset
+SELECT pg_temp.at('2044-01-01 12:00+00') AS x \gset
 SELECT economy.register('pgtap archive stays') AS t \gset
 SELECT code AS x FROM economy.grant_reward(:t, 'pgtap', 't1', 1, 1) \gset
 SELECT code AS x FROM economy.claim_daily_reward(:t) \gset
-SELECT pg_temp.at('2042-01-01 12:00+00') AS x \gset
+SELECT pg_temp.at('2045-01-01 12:00+00') AS x \gset
 SELECT pg_temp.archive('economy.reward_audit', 'pgtap_archive.rewards') AS x \gset
 SELECT is(pg_temp.entries(:t), 'R2', 'a user of whom entries went');
 SELECT code AS x FROM economy.grant_reward(:t, 'pgtap', 't3', 1, 1) \gset
 SELECT count(r.code) AS x FROM unnest('{y3,y4}'::text[]) k, economy.grant_reward(:young, 'pgtap', k, 1, 1) r \gset
-SELECT pg_temp.at('2043-01-01 12:00+00') AS x \gset
+SELECT pg_temp.at('2046-01-01 12:00+00') AS x \gset
 CREATE TABLE pgtap_archive.next (LIKE economy.reward_audit);
 SELECT is(pg_temp.archive('economy.reward_audit', 'pgtap_archive.next') || ' ' || pg_temp.entries(:t), '1 2 0 R2 R3', 'is not asked for when only others go into the next table');
 SELECT * FROM finish();
