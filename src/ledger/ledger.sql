@@ -345,31 +345,10 @@ CREATE FUNCTION economy_internal.is_spread(journal regclass) RETURNS boolean
 COMMENT ON FUNCTION economy_internal.is_spread(regclass) IS 'Whether the journal is partitioned.';
 
 CREATE FUNCTION economy_internal.summarise_parts(journal regclass) RETURNS void
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    part record;
-BEGIN
-    FOR part IN
-        SELECT i.indrelid::regclass AS relation, i.indexrelid AS index
-        FROM pg_partition_tree(journal) t
-        JOIN pg_index i ON i.indrelid = t.relid
-        JOIN pg_class c ON c.oid = i.indexrelid AND c.relkind = 'i'
-        JOIN pg_am m ON m.oid = c.relam AND m.amname = 'brin'
-        WHERE i.indisvalid ORDER BY i.indexrelid
-    LOOP
-        BEGIN
-            -- whoever has this lock summarises as well, VACUUM above all
-            EXECUTE format('LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE NOWAIT', part.relation);
-            PERFORM brin_summarize_new_values(part.index);
-        EXCEPTION WHEN lock_not_available THEN
-            CONTINUE;
-        END;
-    END LOOP;
-END
-$$;
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_summarise_parts';
 COMMENT ON FUNCTION economy_internal.summarise_parts(regclass) IS
-    'Makes the summaries that the partitions of a journal lack in their indexes on position.';
+    'Makes the summaries that the partitions of a journal lack in their indexes on position, but '
+    'for the last range of each, which is being filled.';
 
 -- The history of what is configuration: the audit compares it with what is there.
 CREATE TABLE economy.config_changes (

@@ -34,6 +34,7 @@
 #include "utils/syscache.h"
 
 #include "errors.h"
+#include "ledger/args.h"
 #include "ledger/entry.h"
 #include "ledger/installation.h"
 #include "ledger/rows.h"
@@ -91,6 +92,8 @@ typedef struct Receiver
 /* positions of the next window, by how full those before were, in earlier feeds too */
 static int64 width = FIRST_WIDTH;
 
+PG_FUNCTION_INFO_V1(eco_summarise_parts);
+
 static void read_window(EcoFeed *feed);
 static void query_journal(EcoFeed *feed, const EcoJournal *journal, int64 from, int64 to);
 static bool receive(TupleTableSlot *slot, DestReceiver *self);
@@ -98,6 +101,7 @@ static void begin_nothing(DestReceiver *self, int operation, TupleDesc desc);
 static void end_nothing(DestReceiver *self);
 static void make_room(EcoFeed *feed);
 static void summarise(Oid relid);
+static void summarise_parts(Oid relid);
 static void summarise_journal(const char *name);
 
 EcoFeed *
@@ -406,20 +410,34 @@ summarise(Oid relid)
 	UnlockRelationOid(relid, ShareUpdateExclusiveLock);
 }
 
+static void
+summarise_parts(Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, find_inheritance_children(relid, NoLock))
+		summarise(lfirst_oid(lc));
+}
+
 /* The journal, or its partitions; those that inherit are the DBA's. */
 static void
 summarise_journal(const char *name)
 {
 	Oid			relid = eco_table_oid(name);
-	ListCell   *lc;
 
-	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
-	{
+	if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
+		summarise_parts(relid);
+	else
 		summarise(relid);
-		return;
-	}
-	foreach(lc, find_inheritance_children(relid, NoLock))
-		summarise(lfirst_oid(lc));
+}
+
+/* eco_summarise_parts(journal): the same for the jobs, which need no feed. */
+Datum
+eco_summarise_parts(PG_FUNCTION_ARGS)
+{
+	eco_require_arg(fcinfo, 0, "journal");
+	summarise_parts(PG_GETARG_OID(0));
+	PG_RETURN_VOID();
 }
 
 /* An event as it was told, until its subtransaction has ended well. */

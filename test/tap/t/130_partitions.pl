@@ -164,6 +164,13 @@ sub waiting
 # the feed
 is(value($dbh, q{SELECT count(*) FROM economy.changes('start', 10000) WHERE type = 'purchase_update'}), value($dbh, q{SELECT count(*) FROM economy.shop_transactions}), 'the feed has all of them');
 
+# a job leaves the range that is being filled without a summary, which a writer would keep
+is(value($dbh, q{SELECT count(*) FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object('user_id', ?::bigint, 'game', 'slot', 'action_type', 'SPIN', 'action_id', 's' || i, 'bet', 0, 'win', 0)) FROM generate_series(1, 3000) i)) r WHERE r.state = 'new'}, $ann), 3000, 'many actions');
+my $actions = part('user_actions', $ann);
+cmp_ok(value($dbh, q{SELECT pg_relation_size(?::regclass) / current_setting('block_size')::integer}, $actions), '>', 32, 'more than one range');
+$dbh->do('SELECT FROM economy.rollup_stats()');
+is(value($dbh, q{SELECT brin_summarize_new_values((? || '_position_idx')::regclass)}, $actions), 1, 'the last one has no summary');
+
 # dumps
 my $ledger = 'SELECT * FROM economy.ledger ORDER BY user_id, seq';
 command_ok([ 'pg_dump', '-Fc', '-d', $node->connstr('four'), '-f', "$dir/parts" ], 'a dump');
