@@ -285,8 +285,11 @@ CREATE FUNCTION economy_internal.audit_effects(
                NULL, h.seq
         FROM economy.archived_hashes h
         WHERE h.user_id BETWEEN from_user AND upto_user
-          AND NOT EXISTS (SELECT FROM economy.shop_transactions t
-                          WHERE t.user_id = h.user_id AND t.seq = h.seq + 1)
+          AND NOT EXISTS (SELECT FROM economy.archived_keys k
+                          JOIN economy.shop_transactions t
+                              ON t.user_id = k.user_id AND t.seq = k.seq + 1
+                          WHERE k.user_id = h.user_id AND k.seq = h.seq
+                            AND k.user_id BETWEEN from_user AND upto_user)
         UNION ALL
         SELECT e.user_id, 'duplicate_effect', format('one entry with key %s', e.key),
                'an archived one and this', e.letter || e.user_id || '-' || e.seq, e.seq

@@ -214,6 +214,7 @@ SELECT is(pg_temp.swept(d), w, d) FROM (VALUES
     ('UPDATE economy.archived_hashes SET hash = sha256(hash) WHERE user_id = {u} AND seq = 5', 'broken_chain 6'),
     ('UPDATE economy.archived_hashes SET seq = 3 WHERE user_id = {u} AND seq = 5', 'broken_chain 6, orphan_row 3'),
     ('INSERT INTO economy.archived_keys (user_id, seq, key, product_id) VALUES ({u}, 1, gen_random_uuid(), '''')', 'missing_entry ' || (SELECT seq FROM economy.stream_checkpoints WHERE user_id = pg_temp.u()) || ', missing_entry'),
+    ('INSERT INTO economy.archived_hashes VALUES ({u}, 10, sha256(''x''))', 'orphan_row 10'),
     ('INSERT INTO economy.archived_hashes VALUES (-1, 1, sha256(''x''))', 'orphan_row 1, orphan_row'),
     ('INSERT INTO economy.archives VALUES (-1, ''reward_audit'', 2, 0, 0, 0, ''x'', now())', 'orphan_row'),
     ('ALTER TABLE economy.archives DROP CONSTRAINT archives_pkey; INSERT INTO economy.archives SELECT * FROM economy.archives WHERE user_id = {u} AND upto_seq = 8', 'duplicate_row, missing_entry ' || (SELECT seq FROM economy.stream_checkpoints WHERE user_id = pg_temp.u()) || ', missing_entry, wrong_schema, wrong_schema')) t (d, w);
