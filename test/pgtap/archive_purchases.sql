@@ -199,16 +199,16 @@ SELECT is((SELECT count(*) FROM economy.shop_transactions WHERE user_id = :a AND
 -- damage
 CREATE FUNCTION pg_temp.damage(change text) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
-    found bigint;
+    findings bigint;
 BEGIN
     BEGIN
         EXECUTE change;
-        SELECT count(*) INTO found FROM economy.audit_sweep();
+        SELECT count(*) INTO findings FROM economy.audit_sweep();
         RAISE EXCEPTION USING ERRCODE = 'PT001';
     EXCEPTION WHEN SQLSTATE 'PT001' THEN
         NULL;
     END;
-    RETURN found;
+    RETURN findings;
 END $$;
 SET LOCAL session_replication_role = replica;
 SELECT cmp_ok(pg_temp.damage(format('UPDATE economy.archived_keys SET %s WHERE (user_id, seq) = (SELECT user_id, max(seq) FROM economy.archived_keys WHERE stock_units > 0 GROUP BY 1)', c)), '>', 0::bigint, c || ' is found')
