@@ -18,7 +18,7 @@ my @MIX = (
 	[ 1, 'set_timezone', 1 ], [ 1, 'set_user_status', 0 ], [ 2, 'update_profile', 1 ],
 	# these wait for each other's transactions while they hold their own user
 	[ 2, 'link_external_id', 0 ], [ 1.5, 'unlink_external_id', 0 ], [ 1, 'upsert_product', 0 ], [ 0.3, 'retire_product', 0 ],
-	[ 1.5, 'add_stock', 0 ], [ 1, 'rollup_stats', 0 ], [ 0.4, 'prune', 0 ], [ 0.05, 'audit_sweep', 0 ],
+	[ 1.5, 'add_stock', 0 ], [ 1, 'rollup_stats', 0 ], [ 0.4, 'prune', 0 ], [ 0.6, 'archive', 0 ], [ 0.05, 'audit_sweep', 0 ],
 	[ 0.2, 'audit_sweep_incremental', 0 ], [ 0.1, 'stats_parity', 0 ], [ 0.15, 'rotate_signing_key', 0 ],
 	[ 0.05, 'retire_signing_key', 0 ], [ 1, 'register', 0 ]);
 my @NOISE = ([ 0.8, 'cancel', 0 ], [ 0.4, 'terminate', 0 ]);
@@ -67,7 +67,8 @@ sub client
 		my $tx = rand() < 0.72 ? $self->single : $self->several;
 		# the clock moves in steps, not with every transaction
 		$tx->{retry_lost} = $self->chance(0.5);
-		$tx->{clock} = $Stress::World::BEGIN + int(int($self->{progress} * 200) / 200 * 86400 * $Stress::World::DAYS);
+		$tx->{clock} = $Stress::World::BEGIN + int(int($self->{progress} * 200) / 200 * 86400 * $Stress::World::DAYS)
+		  + 86400 * ($tx->{steps}[0][1]{ahead} // 0);
 		$done += grep { $_->[0] eq 'op' } @{ $tx->{steps} };
 		push @list, $tx;
 	}
@@ -552,6 +553,17 @@ sub add_stock
 
 sub rollup_stats { my ($self) = @_; return $self->admin('rollup_stats', $self->pick(5, 1000)) }
 sub prune { my ($self) = @_; return $self->admin('prune', $self->pick('1 day', '3 days', '10 days'), $self->pick(3, 1000)) }
+
+# For who archives it is 90 days later: so old an entry must be, and no history lasts so long.
+sub archive
+{
+	my ($self) = @_;
+	my $journal = $self->pick(@Stress::World::ARCHIVED);
+	my $op = $self->admin('archive', "economy.$journal", "public.archived_$journal", $self->pick('91 days', '93 days', '100 days'), $self->pick(3, 1000));
+	$op->{ahead} = 90;
+	return $op;
+}
+
 sub audit_sweep { my ($self) = @_; return $self->admin('audit_sweep') }
 sub audit_sweep_incremental { my ($self) = @_; return $self->admin('audit_sweep_incremental', $self->pick(10, 1000)) }
 sub stats_parity { my ($self) = @_; return $self->admin('stats_parity') }

@@ -16,6 +16,10 @@ use Stress::Tables;
 use Stress::World;
 use Time::HiRes ();
 
+# what has left its journal
+my $GONE = join ' UNION ALL ', q{SELECT 'A' || user_id || '-' || seq FROM economy.pruned_actions},
+  map { sprintf q{SELECT '%s' || user_id || '-' || seq FROM public.archived_%s}, { shop_transactions => 'P', reward_audit => 'R', gold_adjustments => 'G' }->{$_}, $_ } @Stress::World::ARCHIVED;
+
 # server, plan, and optionally ddl: a DBA works meanwhile; during: code that is run while the clients play;
 # once: SQL for the first session of every client; resync: the feed may have to
 # begin again for other reasons than a prune; full: the database is on the small disk, which gets full;
@@ -162,7 +166,7 @@ sub finish_feed
 	my ($self, $dbh) = @_;
 	my ($cursor) = reverse grep { s/^cursor // } $self->lines('feed');
 	my (%events, %before);
-	my %pruned = map { ($_->[0] => 1) } @{ $dbh->selectall_arrayref(q{SELECT 'A' || user_id || '-' || seq FROM economy.pruned_actions}) };
+	my %gone = map { ($_ => 1) } @{ $dbh->selectcol_arrayref($GONE) };
 
 	open my $out, '>>', "$self->{dir}/feed" or die "feed: $!";
 	for (my $code = ''; $code ne 'CAUGHT_UP';) { ($cursor, $code) = $self->pull_feed($dbh, $cursor, $out) }
@@ -170,13 +174,13 @@ sub finish_feed
 	foreach my $line (grep { !/^cursor / } $self->lines('feed'))
 	{
 		if ($line ne 'resync') { $events{$line}++; next }
-		# a prune may have overtaken the reader, which is told so rather too often than never
-		die "the feed wants a resync, and nothing was pruned\n" unless $self->{resync} || %pruned;
+		# a prune or an archive may have overtaken the reader, which is told so rather too often than never
+		die "the feed wants a resync, and nothing has gone\n" unless $self->{resync} || %gone;
 		$before{$_} = 1 foreach keys %events;
 		%events = ();
 		$self->{resyncs}++;
 	}
-	my @lost = grep { !$events{$_} && !$pruned{s{/.*}{}r} } sort keys %before;
+	my @lost = grep { !$events{$_} && !$gone{s{/.*}{}r} } sort keys %before;
 	die "@lost[0 .. ($#lost < 9 ? $#lost : 9)] were told and are lost\n" if @lost;
 	return \%events;
 }
@@ -233,6 +237,7 @@ sub judge
 	wait_until($dbh, "NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
 		. " AND backend_type = 'client backend' AND pid <> pg_backend_pid())");
 	my @violations = $self->settle($dbh);
+	push @violations, $self->retry_archived($dbh);
 	my %facts = $self->collect($dbh);
 	$dbh->disconnect;
 	push @violations, Stress::Checker->new(%facts)->check;
@@ -305,6 +310,29 @@ sub strip
 	return \%i;
 }
 
+# What was archived is not had again: a retry of its call says so.
+sub retry_archived
+{
+	my ($self, $dbh) = @_;
+	my $tables = Stress::Tables::load($dbh);
+	my $by_key = Stress::Tables::by_key({ entries => [ grep { $_->{archived} } @{ $tables->{entries} } ] });
+	my (@violations, %asked);
+
+	foreach my $op (grep { $_ && $_->{fn} =~ /^(?:purchase|redeem|grant_reward|adjust_gold|set_streak|revoke_reward)$/ } map { @{ $_->{ops} } } @{ $self->logs })
+	{
+		my $intent = $op->{intents}[0];
+		my $key = ($intent->{kind} =~ /[SV]/ ? 'R' : $intent->{kind}) . " $intent->{user} $intent->{key}";
+		my $entry = ($by_key->{$key} // [])->[0] or next;
+		next if $asked{"$op->{fn} $op->{args}"}++;
+		my $fn = $op->{fn} =~ s/^redeem$/purchase/r;
+		my $r = $dbh->selectrow_hashref("SELECT state, code, transaction_id, detail ->> 'reason' AS reason FROM economy.$fn($op->{args})");
+		my $is = join ' ', map { $_ // '' } @$r{qw(state code transaction_id reason)};
+		push @violations, "I4 $entry->{id} is archived, and a retry says '$is'" if $is ne "refused RESYNC_REQUIRED $entry->{id} archived";
+	}
+	$self->{retried} = keys %asked;
+	return @violations;
+}
+
 # What the checker judges.
 sub collect
 {
@@ -314,6 +342,7 @@ sub collect
 	1 while ($dbh->selectrow_array('SELECT users FROM economy.rollup_stats()'))[0];
 	$facts{findings} = $dbh->selectcol_arrayref('SELECT f::text FROM economy.audit_sweep() f');
 	push @{ $facts{findings} }, @{ $dbh->selectcol_arrayref('SELECT p::text FROM economy.stats_parity() p') };
+	push @{ $facts{findings} }, @{ $dbh->selectcol_arrayref("SELECT v::text FROM economy.verify_archive('economy.$_', 'public.archived_$_') v") } foreach @Stress::World::ARCHIVED;
 	$facts{events} = eval { $self->finish_feed($dbh) } or push @{ $facts{findings} }, "feed: $@";
 	$replayed = $dbh->selectall_arrayref(<<'SQL');
 SELECT a.user_id, coalesce(string_agg(DISTINCT lpad(r.seq::text, 10), ' ' ORDER BY lpad(r.seq::text, 10)) FILTER (WHERE r.code = 'EVENT'), '')
@@ -324,6 +353,7 @@ SQL
 	$facts{log} = $self->logs;
 	$facts{deadlocks} = $self->{plan}{crosses};
 	$facts{full} = $self->{full};
+	$facts{ddl} = $self->{ddl};
 	return %facts;
 }
 

@@ -1,8 +1,10 @@
-# What stands in the tables, read in one snapshot: as plain as SQL gives it.
+# What stands in the tables, read in one snapshot: as plain as SQL gives it.  An
+# archived entry is one like the others, and says that it is archived.
 package Stress::Tables;
 
 use strict;
 use warnings;
+use Stress::World;
 
 my $HEADER = "user_id, seq, gold_delta, xp_delta, gold, experience_points, xact, position, live::integer AS live, encode(hash, 'hex') AS hash,"
   . ' (extract(epoch FROM created_at) * 1000000)::bigint - 946684800000000 AS created_at';
@@ -52,16 +54,17 @@ sub load
 	$dbh->do('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
 	foreach my $journal (sort keys %TABLE)
 	{
+		my @from = ("economy.$TABLE{$journal}", map { "public.archived_$_" } grep { $_ eq $TABLE{$journal} } @Stress::World::ARCHIVED);
 		my $own = join ', ', map { $EXPRESSION{$_} // $_ } @{ $FIELDS{$journal} };
 		my $signature = $journal eq 'P' ? ", encode(receipt_signature, 'hex') AS receipt_signature" : '';
-		my $rows = $dbh->selectall_arrayref("SELECT $HEADER, $own$signature FROM economy.$TABLE{$journal}", { Slice => {} });
-		foreach my $e (@$rows)
+		my @rows = map { @{ $dbh->selectall_arrayref("SELECT $HEADER, $own$signature, $_ AS archived FROM $from[$_]", { Slice => {} }) } } 0 .. $#from;
+		foreach my $e (@rows)
 		{
 			$e->{journal} = $journal;
 			$e->{id} = "$journal$e->{user_id}-$e->{seq}";
 			$e->{key} = join '|', map { $_ // '' } @$e{ @{ $KEY{$journal} } };
 		}
-		push @{ $t{entries} }, @$rows;
+		push @{ $t{entries} }, @rows;
 	}
 	$t{$_} = $dbh->selectall_arrayref("SELECT $OTHER{$_} FROM economy.$_", { Slice => {} }) foreach keys %OTHER;
 	$t{$_} = $dbh->selectall_arrayref("SELECT $INTERNAL{$_} FROM economy_internal.$_", { Slice => {} }) foreach keys %INTERNAL;

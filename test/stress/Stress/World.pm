@@ -14,6 +14,7 @@ our $DAYS = 42;
 our $ROUNDS = 400;          # in each of two tables
 our @ZONES = ('UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Tokyo', 'Pacific/Kiritimati', 'Pacific/Pago_Pago');
 our @GAMES = ('crash', 'gacha', 'rps', 'slot', 'chess');
+our @ARCHIVED = ('shop_transactions', 'reward_audit', 'gold_adjustments');
 our $MAX_AMOUNT = 9007199254740991;
 
 # stock => [units, slots]; varies: upsert_product changes price and sale state
@@ -105,6 +106,11 @@ EXECUTE FUNCTION economy.capture_actions('player', 'chess', 'id', 'bet', 'win', 
 SQL
 	}
 	create_rounds($dbh, $_) foreach 'raise', 'report';
+	foreach my $journal (@ARCHIVED)
+	{
+		$dbh->do("CREATE TABLE public.archived_$journal (LIKE economy.$journal)");
+		$dbh->do("CREATE UNIQUE INDEX ON public.archived_$journal (user_id, seq)");
+	}
 	$dbh->do('RESET economy.test_clock');
 	return;
 }
