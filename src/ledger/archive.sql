@@ -330,6 +330,9 @@ BEGIN
     PERFORM economy_internal.lock_name('economy.rfm_refresh');
     SELECT b.* INTO batch FROM economy_internal.archive_batch(name, cutoff, max_users, (
         SELECT s.last_user FROM economy_internal.archive_state s WHERE s.journal = name)) b;
+    -- a reward that is taken back from here on waits, and is told what went
+    PERFORM FROM economy.accounts a WHERE a.user_id = ANY (batch.users)
+        ORDER BY a.user_id FOR NO KEY UPDATE;
     SELECT coalesce(array_agg(s.user_id ORDER BY s.user_id, s.seq), '{}') AS users,
            coalesce(array_agg(s.seq ORDER BY s.user_id, s.seq), '{}') AS seqs
     INTO stays
