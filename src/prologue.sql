@@ -30,11 +30,16 @@ CREATE FUNCTION economy.library_version() RETURNS text
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_library_version';
 COMMENT ON FUNCTION economy.library_version() IS
     'Release of the library that this session has loaded; pg_extension has that of the objects.';
-DO $$
+-- Update scripts call it too, first of all: by then the extension is of the version that it is
+-- to be.  A newer library knows the objects of all releases before, until they are updated.
+CREATE FUNCTION economy_internal.require_library() RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     version text := (SELECT e.extversion FROM pg_extension e WHERE e.extname = 'economy');
 BEGIN
-    IF economy.library_version() <> version THEN
+    IF string_to_array(economy.library_version(), '.')::integer[]
+            < string_to_array(version, '.')::integer[] THEN
         RAISE EXCEPTION 'the library economy that is loaded is of version %, not %',
             economy.library_version(), version
             USING ERRCODE = 'XE804',
@@ -43,3 +48,6 @@ BEGIN
     END IF;
 END
 $$;
+COMMENT ON FUNCTION economy_internal.require_library() IS
+    'Raises XE804 unless the library that this session has loaded is as new as the objects.';
+SELECT economy_internal.require_library();

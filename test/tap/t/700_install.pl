@@ -49,13 +49,22 @@ my $newer = $node->basedir . '/newer';
 my $files = "$newer$sharedir/extension";
 system('mkdir', '-p', $files) == 0 && symlink("$stage/usr/lib", "$newer/usr/lib") or die;
 append_to_file("$files/economy.control", $control =~ s/\Q$version\E/9.9.9/r);
-append_to_file("$files/economy--9.9.9.sql", slurp_file("$stage$sharedir/extension/economy--$version.sql"));
+my $script = slurp_file("$stage$sharedir/extension/economy--$version.sql");
+append_to_file("$files/economy--9.9.9.sql", $script);
+# one from before, which a newer library knows, and how to come from there to the newer one
+append_to_file("$files/economy--0.0.10.sql", $script);
+append_to_file("$files/economy--0.0.10--$version.sql", 'SELECT economy_internal.require_library();');
+append_to_file("$files/economy--$version--9.9.9.sql", 'SELECT economy_internal.require_library();');
 $node->append_conf('postgresql.conf', extensions_in($newer));
 $node->restart;
 $node->safe_psql('postgres', 'CREATE DATABASE later');
 my $dbh = connect_to($node, 'later');
 is(try_sql($dbh, 'CREATE EXTENSION economy'), 'XE804', 'objects of a newer release under the library that is loaded');
 like($dbh->errstr, qr/is of version \Q$version\E, not 9\.9\.9.*HINT:.*Restart the server/s, 'restart, it says');
+is(try_sql($dbh, q{CREATE EXTENSION economy VERSION '0.0.10'}), '', 'those of an older one it knows');
+is(try_sql($dbh, q{ALTER EXTENSION economy UPDATE TO '9.9.9'}), 'XE804', 'they become none of a newer release');
+is(value($dbh, q{SELECT extversion FROM pg_extension WHERE extname = 'economy'}), '0.0.10', 'and stay as they were');
+is(try_sql($dbh, qq{ALTER EXTENSION economy UPDATE TO '$version'}), '', 'but of its own');
 
 # the same found by a call
 $dbh = connect_to($node);
