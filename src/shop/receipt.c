@@ -47,21 +47,42 @@ enum
 	RECEIPT_REASON
 };
 
-/* The purchase of this user with this name, under the active snapshot. */
-static bool
-find_purchase(int64 user_id, const char *transaction_id, EcoRow *row)
+/* The number of the purchase with this name, which is one of this user; 0: it is none. */
+static int64
+seq_of(int64 user_id, const char *transaction_id)
 {
 	const EcoJournal *journal;
 	int64		owner;
 	int64		seq;
-	Datum		values[2];
 
-	if (!eco_transaction_id_parse(transaction_id, &journal, &owner, &seq) ||
-		journal != &eco_purchases || owner != user_id)
-		return false;
-	values[0] = Int64GetDatum(user_id);
-	values[1] = Int64GetDatum(seq);
+	return eco_transaction_id_parse(transaction_id, &journal, &owner, &seq) &&
+		journal == &eco_purchases && owner == user_id ? seq : 0;
+}
+
+/* The purchase of this user with this number, under the active snapshot. */
+static bool
+find_purchase(int64 user_id, int64 seq, EcoRow *row)
+{
+	Datum		values[2] = {Int64GetDatum(user_id), Int64GetDatum(seq)};
+
 	return eco_row_find(&eco_shop_transactions, user_id, ECO_TXN_BY_SEQ, 2, values, row);
+}
+
+/* Only who asks for one that is not there waits for this: it reads all that stays of them. */
+static bool
+was_archived(int64 user_id, int64 seq)
+{
+	EcoScan    *scan;
+	EcoRow		row;
+	bool		found = false;
+
+	if (seq == 0)
+		return false;
+	scan = eco_archived_begin(user_id, NULL);
+	while (!found && eco_scan_next(scan, &row))
+		found = eco_row_int(&row, AKY_SEQ) == seq && !row.isnull[AKY_CREATED_AT];
+	eco_scan_end(scan);
+	return found;
 }
 
 static Datum
@@ -111,7 +132,8 @@ eco_receipt(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
 	open = eco_user_tables_open(ECO_READ, PG_GETARG_INT64(0), tables);
-	if (find_purchase(PG_GETARG_INT64(0), text_to_cstring(PG_GETARG_TEXT_PP(1)), &row))
+	if (find_purchase(PG_GETARG_INT64(0),
+					  seq_of(PG_GETARG_INT64(0), text_to_cstring(PG_GETARG_TEXT_PP(1))), &row))
 		put_receipt((ReturnSetInfo *) fcinfo->resultinfo, &row);
 	eco_tables_close(open);
 	return (Datum) 0;
@@ -148,7 +170,7 @@ previous_hash(int64 user_id, int64 seq, uint8 hash[ECO_HASH_LEN])
 
 /* NULL when the receipt is valid, else why not. */
 static const char *
-verify(int64 user_id, const char *transaction_id)
+verify(int64 user_id, int64 seq)
 {
 	EcoRow		row;
 	uint8		before[ECO_HASH_LEN];
@@ -156,8 +178,8 @@ verify(int64 user_id, const char *transaction_id)
 	bytea	   *stored;
 	bytea	   *signature;
 
-	if (!find_purchase(user_id, transaction_id, &row))
-		return "NOT_FOUND";
+	if (!find_purchase(user_id, seq, &row))
+		return was_archived(user_id, seq) ? "ARCHIVED" : "NOT_FOUND";
 	if (DatumGetInt16(row.values[TXN_HASH_ALGO_VERSION]) != ECO_HASH_ALGO_VERSION)
 		return "UNKNOWN_HASH_ALGORITHM";
 	if (!previous_hash(user_id, eco_row_int(&row, ECO_COL_SEQ), before))
@@ -191,7 +213,9 @@ verify(int64 user_id, const char *transaction_id)
 Datum
 eco_verify_receipt(PG_FUNCTION_ARGS)
 {
-	static EcoTable *const tables[] = {&eco_user_records, &eco_archived_hashes, NULL};
+	static EcoTable *const tables[] = {
+		&eco_user_records, &eco_archived_hashes, &eco_archived_keys, NULL
+	};
 	EcoResult	result;
 	EcoOpenTables *open;
 	const char *why_not;
@@ -200,7 +224,8 @@ eco_verify_receipt(PG_FUNCTION_ARGS)
 	eco_require_arg(fcinfo, 1, "transaction_id");
 	eco_result_begin(&result, fcinfo, "bt");
 	open = eco_journals_open(ECO_READ, PG_GETARG_INT64(0), tables);
-	why_not = verify(PG_GETARG_INT64(0), text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	why_not = verify(PG_GETARG_INT64(0),
+					 seq_of(PG_GETARG_INT64(0), text_to_cstring(PG_GETARG_TEXT_PP(1))));
 	eco_tables_close(open);
 	eco_result_set(&result, RECEIPT_VALID, BoolGetDatum(why_not == NULL));
 	eco_result_text(&result, RECEIPT_REASON, why_not == NULL ? "OK" : why_not);

@@ -280,7 +280,7 @@ CREATE FUNCTION economy.verify_receipt(user_id bigint, transaction_id text)
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_verify_receipt';
 COMMENT ON FUNCTION economy.verify_receipt(bigint, text) IS
     'Checks a purchase against its place in the chain and its signature. Reasons: OK, '
-    'NOT_FOUND, ENTRY_CHANGED, CHAIN_BROKEN, WRONG_SIGNATURE, UNKNOWN_KEY, '
+    'NOT_FOUND, ARCHIVED, ENTRY_CHANGED, CHAIN_BROKEN, WRONG_SIGNATURE, UNKNOWN_KEY, '
     'KEY_RETIRED, UNKNOWN_HASH_ALGORITHM.';
 
 CREATE TYPE economy.purchase_receipt AS (

@@ -122,6 +122,9 @@ SELECT ok(count(*) FILTER (WHERE a LIKE 'new OK%') > 100 AND count(*) FILTER (WH
 SELECT is_empty($$ SELECT * FROM economy.verify_archive('economy.shop_transactions', 'pgtap_archive.purchases') $$, 'the archive is proved');
 SELECT is((SELECT count(*) FROM economy.verify_chain(:a)), 0::bigint, 'and the stream');
 SELECT is((SELECT string_agg(DISTINCT v.reason, ' ') FROM economy.shop_transactions t, economy.verify_receipt(t.user_id, 'P' || t.user_id || '-' || t.seq) v WHERE t.user_id = :a), 'OK', 'and receipts of what is left');
+SELECT is((SELECT string_agg(DISTINCT v.reason, ' ') FROM pgtap_archive.purchases t, economy.verify_receipt(t.user_id, 'P' || t.user_id || '-' || t.seq) v), 'ARCHIVED', 'those that went are not unknown');
+SELECT is((SELECT string_agg(DISTINCT v.reason, ' ') FROM pgtap_archive.purchases t, economy.verify_receipt(:b, 'P' || t.user_id || '-' || t.seq) v), 'NOT_FOUND', 'but by another user');
+SELECT is((SELECT v.reason FROM economy.accounts a, economy.verify_receipt(:a, 'P' || :a || '-' || a.seq + 1) v WHERE a.user_id = :a), 'NOT_FOUND', 'nor is one that there never was archived');
 SELECT results_eq(
     format('SELECT product_id, sum(quantity) FROM (SELECT * FROM economy.shop_transactions UNION ALL SELECT * FROM pgtap_archive.purchases) p WHERE user_id = %s GROUP BY 1 ORDER BY 1', :a),
     format('SELECT product_id, sum(quantity) FROM economy.shop_transactions WHERE user_id = %s GROUP BY 1 ORDER BY 1', :b), 'nothing is lost or twice');

@@ -1,3 +1,3 @@
 # src/shop/receipt.c
 # a receipt of another user is taken as one's own
-s/ \|\| owner != user_id\)/)/
+s| && owner == user_id \?| ?|
