@@ -30,8 +30,8 @@ CREATE FUNCTION economy.library_version() RETURNS text
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_library_version';
 COMMENT ON FUNCTION economy.library_version() IS
     'Release of the library that this session has loaded; pg_extension has that of the objects.';
--- Update scripts call it too, first of all: by then the extension is of the version that it is
--- to be.  A newer library knows the objects of all releases before, until they are updated.
+-- Updates ask it too, by begin_update(): by then the extension is of the version that it is to
+-- be.  A newer library knows the objects of all releases before, until they are updated.
 CREATE FUNCTION economy_internal.require_library() RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp AS $$

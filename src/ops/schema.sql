@@ -256,21 +256,33 @@ COMMENT ON FUNCTION economy_internal.schema_strays() IS
     'What the objects of the extension are not installed with: other owners, rules, row security, '
     'policies, privileges to be passed on.';
 
--- EXECUTE, because the description of what is installed up to here is part of the function
-DO $$
+-- note_schema() puts it there, last of all.
+CREATE FUNCTION economy_internal.schema_installed() RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC SELECT '{}'::jsonb; END;
+COMMENT ON FUNCTION economy_internal.schema_installed() IS
+    'schema_description() when the extension was installed, or updated last.';
+
+CREATE FUNCTION economy_internal.note_schema() RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     EXECUTE format($query$
-        CREATE FUNCTION economy_internal.schema_installed() RETURNS jsonb
+        CREATE OR REPLACE FUNCTION economy_internal.schema_installed() RETURNS jsonb
             LANGUAGE sql IMMUTABLE PARALLEL SAFE
             SET search_path = pg_catalog, pg_temp
             BEGIN ATOMIC SELECT %L::jsonb; END
         $query$,
+        -- all but what this writes
         (SELECT jsonb_object_agg(d.object, d.definition)
-         FROM economy_internal.schema_description() d));
+         FROM economy_internal.schema_description() d
+         WHERE d.object NOT LIKE 'body of function economy_internal.schema_installed()%'));
 END
 $$;
-COMMENT ON FUNCTION economy_internal.schema_installed() IS
-    'schema_description() when the extension was installed.';
+COMMENT ON FUNCTION economy_internal.note_schema() IS
+    'Takes the objects as they are for those that are installed: the last line of the script that '
+    'installs or updates the extension.';
 
 CREATE FUNCTION economy.audit_schema() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY DEFINER
@@ -317,3 +329,25 @@ COMMENT ON FUNCTION economy.audit_schema() IS
     'Objects of the extension that are not what was installed: changed, renamed, exchanged, '
     'missing or not always in force, and privileges that no level has. Added columns, '
     'indexes and constraints are no findings.';
+
+-- What was changed would be taken for what is installed, and nobody be told of it any more.
+CREATE FUNCTION economy_internal.begin_update() RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found_one text;
+    n         bigint;
+BEGIN
+    PERFORM economy_internal.require_library();
+    SELECT min(f.expected || ' is ' || f.actual), count(*) INTO found_one, n
+        FROM economy.audit_schema() f;
+    IF n > 0 THEN
+        RAISE WARNING '% objects of economy are not as they were installed: %', n, found_one
+            USING HINT = 'Look at audit_schema() before an update: afterwards those that it does '
+                         'not make anew count as installed so.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.begin_update() IS
+    'The first line of a script that updates the extension: require_library(), and a warning when '
+    'audit_schema() has findings.';

@@ -53,8 +53,8 @@ my $script = slurp_file("$stage$sharedir/extension/economy--$version.sql");
 append_to_file("$files/economy--9.9.9.sql", $script);
 # one from before, which a newer library knows, and how to come from there to the newer one
 append_to_file("$files/economy--0.0.10.sql", $script);
-append_to_file("$files/economy--0.0.10--$version.sql", 'SELECT economy_internal.require_library();');
-append_to_file("$files/economy--$version--9.9.9.sql", 'SELECT economy_internal.require_library();');
+append_to_file("$files/economy--0.0.10--$version.sql", 'SELECT economy_internal.begin_update(); SELECT economy_internal.note_schema();');
+append_to_file("$files/economy--$version--9.9.9.sql", 'SELECT economy_internal.begin_update(); SELECT economy_internal.note_schema();');
 $node->append_conf('postgresql.conf', extensions_in($newer));
 $node->restart;
 $node->safe_psql('postgres', 'CREATE DATABASE later');
@@ -64,7 +64,16 @@ like($dbh->errstr, qr/is of version \Q$version\E, not 9\.9\.9.*HINT:.*Restart th
 is(try_sql($dbh, q{CREATE EXTENSION economy VERSION '0.0.10'}), '', 'those of an older one it knows');
 is(try_sql($dbh, q{ALTER EXTENSION economy UPDATE TO '9.9.9'}), 'XE804', 'they become none of a newer release');
 is(value($dbh, q{SELECT extversion FROM pg_extension WHERE extname = 'economy'}), '0.0.10', 'and stay as they were');
-is(try_sql($dbh, qq{ALTER EXTENSION economy UPDATE TO '$version'}), '', 'but of its own');
+# what was changed before is told once more, and counts as installed from then on
+$dbh->do('ALTER TABLE economy.games DROP CONSTRAINT games_rules_check');
+my $warned = '';
+{
+	local $SIG{__WARN__} = sub { $warned .= shift };
+	local $dbh->{PrintWarn} = 1;
+	is(try_sql($dbh, qq{ALTER EXTENSION economy UPDATE TO '$version'}), '', 'but of its own');
+}
+like($warned, qr/1 objects of economy are not as they were installed: constraint games_rules_check of games/, 'with a warning of what was changed');
+is(value($dbh, 'SELECT count(*) FROM economy.audit_schema()'), 0, 'which is what is there now');
 
 # the same found by a call
 $dbh = connect_to($node);
