@@ -276,6 +276,45 @@ SELECT pg_temp.at('2042-02-01 12:00+00') AS x \gset
 SELECT pg_temp.archive('economy.reward_audit', 'pgtap_archive.rewards') AS x \gset
 SELECT is((SELECT count(*) FROM economy.audit_sweep()), 0::bigint, 'the audit finds nothing');
 
+-- the same where nothing that stays comes from the reversal
+SELECT economy.register('pgtap archive fell back') AS f \gset
+SELECT code AS x FROM economy.grant_reward(:f, 'pgtap', 'f1', 1, 1) \gset
+SELECT is(pg_temp.claim(:f, '2042-03-01 12:00+00') || ', ' || pg_temp.claim(:f, '2042-03-02 12:00+00'), 'new CLAIMED 1 0, new CLAIMED 2 0', 'a streak');
+SELECT is((SELECT code FROM economy.revoke_reward(:f, 'R' || :f || '-3', 'because', 'pgtap')), 'OK', 'whose newest claim is taken back');
+SELECT code AS x FROM economy.grant_reward(:f, 'pgtap', 'f5', 1, 1) \gset
+SELECT pg_temp.at('2042-07-01 12:00+00') AS x \gset
+SELECT pg_temp.archive('economy.reward_audit', 'pgtap_archive.rewards') AS x \gset
+SELECT is(pg_temp.entries(:f), 'R2 R3 R4 R5', 'the claim that the streak stands at is left');
+SELECT is(pg_temp.claim(:f, '2042-07-01 12:00+00'), 'new CLAIMED 1 0', 'a claim goes on from it');
+SELECT is((SELECT count(*) FROM economy.audit_sweep()), 0::bigint, 'the audit finds nothing');
+SELECT is((SELECT code FROM economy.revoke_reward(:f, 'R' || :f || '-6', 'because', 'pgtap')), 'OK', 'and falls back to it');
+
+-- the newest date that was paid is not that of the newest claim, where the clock was set back
+SELECT pg_temp.at('2043-01-01 12:00+00') AS x \gset
+SELECT economy.register('pgtap archive newest') AS n \gset
+SELECT code AS x FROM economy.grant_reward(:n, 'pgtap', 'n1', 1, 1) \gset
+SELECT is(pg_temp.claim(:n, '2043-01-10 12:00+00'), 'new CLAIMED 1 0', 'a claim');
+SELECT code AS x FROM economy.set_streak(:n, 1, '2043-01-05', 'because', 'pgtap') \gset
+SELECT is(pg_temp.claim(:n, '2043-01-06 12:00+00'), 'new CLAIMED 2 0', 'and one of an earlier date');
+SELECT code AS x FROM economy.grant_reward(:n, 'pgtap', 'n5', 1, 1) \gset
+SELECT pg_temp.at('2043-07-01 12:00+00') AS x \gset
+SELECT pg_temp.archive('economy.reward_audit', 'pgtap_archive.rewards') AS x \gset
+SELECT is(pg_temp.entries(:n), 'R2 R4 R5', 'the one of the newest date is left');
+SELECT is((SELECT count(*) FROM economy.audit_sweep()), 0::bigint, 'the audit finds nothing');
+
+-- of two claims of that date the one that was not taken back
+SELECT pg_temp.at('2043-08-01 10:00+00') AS x \gset
+SELECT economy.register('pgtap archive again') AS g \gset
+SELECT code AS x FROM economy.grant_reward(:g, 'pgtap', 'g1', 1, 1) \gset
+SELECT is(pg_temp.claim(:g, '2043-08-01 12:00+00'), 'new CLAIMED 1 0', 'a claim');
+SELECT is((SELECT code FROM economy.revoke_reward(:g, 'R' || :g || '-2', 'because', 'pgtap')), 'OK', 'that is taken back');
+SELECT is(pg_temp.claim(:g, '2043-08-01 13:00+00'), 'new CLAIMED 1 0', 'and its date is claimed again');
+SELECT code AS x FROM economy.set_streak(:g, 3, '2043-08-01', 'because', 'pgtap') \gset
+SELECT code AS x FROM economy.grant_reward(:g, 'pgtap', 'g6', 1, 1) \gset
+SELECT pg_temp.at('2043-12-01 12:00+00') AS x \gset
+SELECT pg_temp.archive('economy.reward_audit', 'pgtap_archive.rewards') AS x \gset
+SELECT is(pg_temp.entries(:g), 'R4 R5 R6', 'is left');
+
 -- all that is old of a user stays, and others go, into another table
 SELECT pg_temp.at('2044-01-01 12:00+00') AS x \gset
 SELECT economy.register('pgtap archive stays') AS t \gset
@@ -289,5 +328,23 @@ SELECT count(r.code) AS x FROM unnest('{y3,y4}'::text[]) k, economy.grant_reward
 SELECT pg_temp.at('2046-01-01 12:00+00') AS x \gset
 CREATE TABLE pgtap_archive.next (LIKE economy.reward_audit);
 SELECT is(pg_temp.archive('economy.reward_audit', 'pgtap_archive.next') || ' ' || pg_temp.entries(:t), '1 2 0 R2 R3', 'is not asked for when only others go into the next table');
+
+-- that a claim was taken back is known as long as the claim is there, also when they go at different times
+SELECT pg_temp.at('2050-01-01 10:00+00') AS x \gset
+SELECT economy.register('pgtap archive between') AS d \gset
+SELECT code AS x FROM economy.grant_reward(:d, 'pgtap', 'd1', 1, 1) \gset
+SELECT is(pg_temp.claim(:d, '2050-01-01 12:00+00'), 'new CLAIMED 1 0', 'a claim');
+SELECT code AS x FROM pg_temp.at('2050-01-01 13:00+00'), economy.grant_reward(:d, 'pgtap', 'd3', 1, 1) \gset
+SELECT code AS x FROM pg_temp.at('2050-01-01 15:00+00'), economy.revoke_reward(:d, 'R' || :d || '-2', 'because', 'pgtap') \gset
+SELECT is(pg_temp.claim(:d, '2050-01-01 16:00+00'), 'new CLAIMED 1 0', 'whose date is claimed again');
+SELECT code AS x FROM economy.grant_reward(:d, 'pgtap', 'd6', 1, 1) \gset
+SELECT code AS x FROM economy.grant_reward(:d, 'pgtap', 'd7', 1, 1) \gset
+SELECT pg_temp.at('2050-04-01 14:00+00') AS x \gset
+SELECT pg_temp.archive('economy.reward_audit', 'pgtap_archive.rewards') AS x \gset
+SELECT is(pg_temp.entries(:d), 'R2 R3 R4 R5 R6 R7', 'an archive that ends between the claim and its reversal');
+SELECT pg_temp.at('2050-04-01 19:00+00') AS x \gset
+SELECT pg_temp.archive('economy.reward_audit', 'pgtap_archive.rewards') AS x \gset
+SELECT is(pg_temp.entries(:d), 'R2 R4 R5 R7', 'and one behind both');
+SELECT is((SELECT count(*) FROM economy.audit_sweep()), 0::bigint, 'the audit finds nothing');
 SELECT * FROM finish();
 ROLLBACK;

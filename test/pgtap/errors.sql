@@ -2,7 +2,7 @@
 -- made, and calls of helpers with what they were not made for.  Each has its
 -- code, and nothing is done.
 BEGIN;
-SELECT plan(80);
+SELECT plan(105);
 
 SELECT economy.register('pgtap errors') AS u \gset
 SELECT transaction_id AS granted FROM economy.grant_reward(:u, 'pgtap', 'e1', 100) \gset
@@ -54,6 +54,10 @@ FROM (VALUES
         'XE103 a claim of user {u} goes on from an entry that is missing in reward_audit or has no streak'),
     ('a reversal without details', 'UPDATE economy.reward_audit SET details = NULL WHERE user_id = {u} AND seq = 2', format($$SELECT economy.revoke_reward({u}, %L, 'r', 'a', 10)$$, :'granted'),
         'XE103 details of a reversal lack "gold"'),
+    ('a zone that has no name', $$UPDATE economy.users SET timezone = '' WHERE user_id = {u}; SELECT set_config('economy.test_clock', to_char((pg_catalog.now() + interval '1 day') AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS+00'), true)$$, 'SELECT economy.claim_daily_reward({u})',
+        'XE103 daily streak of user {u} has a time zone that is none'),
+    ('a zone whose name is too long', $$UPDATE economy.users SET timezone = repeat('z', 256) WHERE user_id = {u}; SELECT set_config('economy.test_clock', to_char((pg_catalog.now() + interval '1 day') AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS+00'), true)$$, 'SELECT economy.claim_daily_reward({u})',
+        'XE103 daily streak of user {u} has a time zone that is none'),
     ('no row of the user whose streak is set', 'ALTER TABLE economy.users DISABLE TRIGGER ALL; DELETE FROM economy.users WHERE user_id = {u}',
         $$SELECT economy_internal.require_given(s.code, s.code = 'USER_NOT_FOUND') FROM economy.set_streak({u}, 0, NULL, 'r', 'a') s$$, 'no error'),
     ('a change that does not say what was before', $$SELECT economy.update_profile({u}, '{"a": 1}', 'k'); ALTER TABLE economy.user_changes DISABLE TRIGGER ALL; UPDATE economy.user_changes SET before = NULL WHERE user_id = {u}$$,
@@ -178,7 +182,7 @@ BEGIN
     RAISE EXCEPTION 'no error';
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN regexp_replace(regexp_replace(concat_ws(' | ', SQLSTATE, message, nullif(detail, ''), nullif(hint, '')), 'version [0-9]+', 'version V', 'g'), E'journal economy\\.[a-z_]+ holds', 'journal J holds');
+    RETURN regexp_replace(regexp_replace(concat_ws(' | ', SQLSTATE, message, nullif(detail, ''), nullif(hint, '')), '(version|anchor) [0-9]+', E'\\1 V', 'g'), E'journal economy\\.[a-z_]+ holds', 'journal J holds');
 END
 $$;
 SELECT is(pg_temp.told(replace(call, '{u}', :'u')), says, call)
@@ -191,6 +195,52 @@ FROM (VALUES
      'XE003 | idempotency_key is too long | It has 256 bytes; at most 255 are allowed.'),
     ('SELECT economy.register(''pgtap errors json'', ''UTC'', jsonb_build_object(''a'', repeat(''x'', 70000)))',
      'XE003 | profile is too long | It has 70009 bytes as text; at most 4096 are allowed.'),
+    ('SELECT economy.grant_reward({u}, ''pgtap'', ''less'', -1)',
+     'XE002 | gold and xp must be from 0 to 2^53-1 | economy.revoke_reward() takes a reward back.'),
+    ('SELECT economy.revoke_reward({u}, ''R{u}-1'', ''r'', ''a'', policy => ''ask'')',
+     'XE002 | policy "ask" is not known | It is refuse, or take: take what is there and report the debt.'),
+    ('SELECT economy.revoke_reward({u}, ''R{u}-1'', ''r'', ''a'', 101, 0)',
+     'XE002 | a reversal cannot take more than the reward gave | The reward was 100 gold and 0 XP.'),
+    ('SELECT economy.revoke_reward({u}, ''R{u}-1'', ''r'', ''a'', 0, 1)',
+     'XE002 | a reversal cannot take more than the reward gave | The reward was 100 gold and 0 XP.'),
+    ('SELECT economy.set_streak({u}, 0, date ''2026-01-02'', ''r'', ''a'')',
+     'XE002 | last_claim_on must be null with day 0 | A streak of 0 days has no claim.'),
+    ('SELECT economy.set_streak({u}, 1, date ''9999-01-02'', ''r'', ''a'')',
+     'XE002 | last_claim_on must not be after the date of now | The user could not claim until then.'),
+    ('SELECT economy_internal.with_streak(NULL, 0, 1, date ''2026-01-02'', NULL, NULL, NULL, 1, ''UTC'')',
+     'XE002 | there is no such streak | last_seq is 0 or more; a streak of 0 days has no claim.'),
+    ('SELECT economy.set_level_curve(''pgtap'', ''{}'')',
+     'XE002 | a curve needs an array of XP'),
+    ('SELECT economy.set_level_curve(''pgtap'', ''{{0,1},{2,3}}'')',
+     'XE002 | a curve needs an array of XP'),
+    ('SELECT economy.set_level_curve(''linear'', ''{0}'')',
+     'XE002 | a curve''s name has 1 to 64 bytes and is not linear'),
+    ('SELECT economy.set_level_curve(''pgtap'', ''{0,5,5}'')',
+     'XE002 | the XP of a curve begin at 0, rise and end below 2^53 | Element n is the XP at which level n begins.'),
+    ('SELECT economy.set_level_experiment('''', ''[]'')',
+     'XE002 | an experiment needs a name of 1 to 64 bytes and an array of arms | An arm is {"arm": "steep", "curve": "steep_v1", "share": 2500}, shares in hundredths of a percent.'),
+    ('SELECT economy.set_level_experiment(''pgtap'', ''[{"arm": "a", "curve": "linear", "share": -1}]'')',
+     'XE002 | the arms of experiment "pgtap" are not valid | share must be from 0 to 10000. | An arm is {"arm": "steep", "curve": "steep_v1", "share": 2500}, shares in hundredths of a percent.'),
+    ('SELECT economy.set_level_experiment(''pgtap'', ''[{"arm": "a", "curve": "linear", "share": 6000}, {"arm": "b", "curve": "linear", "share": 4001}]'')',
+     'XE002 | the shares of experiment "pgtap" exceed 10000'),
+    ('SELECT economy.record_action({u}, ''rps'', ''t'', ''outcome'', 0, 0, ''won'')',
+     'XE002 | outcome must be win, loss or draw | Null derives it from bet and win.'),
+    ('SELECT economy.register_game(''crash'', ''{"a": 1}'')',
+     'XE002 | game "crash" is built in and has no rules of its own | Register a game of another name.'),
+    ('SELECT economy_internal.with_game(decode(''01020001'' || ''00'', ''hex''), ''rps'', 1, 0, 0, 0, 0, 0, economy.now())',
+     'XE103 | these statistics of games are damaged | Begin with sections that are null, and add all games of the user.'),
+    ('DO $do$DECLARE s bytea; BEGIN FOR i IN 1 .. 30 LOOP s := economy_internal.with_game(s, repeat(''g'', 60) || i, 1, 0, 0, 0, 0, 0, economy.now()); END LOOP; END$do$',
+     'XE002 | there is no room for this game in the account | Its statistics stand in economy_internal.game_stats_more.'),
+    ('SELECT economy.prune(interval ''9000 years'')',
+     'XE002 | older_than is longer than time is kept | Take a day or more, and less than 6000 years.'),
+    ('SELECT economy.prune(interval ''1 hour'')',
+     'XE002 | older_than must be a day or more and max_users 1 or more | A retry of a pruned action is refused with RESYNC_REQUIRED: keep actions longer than clients retry.'),
+    ('SELECT economy.changes(''x'')',
+     'XE002 | this is no cursor of economy.changes() | Pass next_cursor of the last row of the call before, null to begin now, or start to begin with the first entry.'),
+    ('SELECT economy.simulate(0, 0, 1)',
+     'XE002 | simulate() takes 1 to 10 million users and 0 to 100 million actions'),
+    ('DO $do$DECLARE a jsonb; BEGIN PERFORM economy.rotate_signing_key(); a := economy.anchor(1); PERFORM economy.anchor(1); PERFORM economy.verify_anchor(a); END$do$',
+     'XE002 | anchor V is not kept any more | A newer one vouches for it.'),
     ('SELECT economy.grant_rewards(''[7]'')',
      'XE002 | reward 1 is not a JSON object'),
     ('SELECT economy.grant_rewards(''{}'')',

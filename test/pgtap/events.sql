@@ -1,7 +1,7 @@
 -- Each event as a whole, of every kind of entry, and the pages of replay().
 BEGIN;
 SET client_min_messages = warning;
-SELECT plan(35);
+SELECT plan(37);
 
 SET LOCAL economy.test_clock = '2026-03-02 12:00:00.000001+00';
 SELECT economy.register('pgtap events') AS u \gset
@@ -56,6 +56,13 @@ SELECT is((SELECT jsonb_agg(p.e ORDER BY p.seq) FROM played p), :'as_one', 'an a
 SELECT is((SELECT e.event::text FROM economy_internal.entry_events(:u, 4, 'A') e),
           format('{"specversion":"1.0","id":"A%1$s-4","source":"/economy/node/%2$s","type":"user_action","subject":"%1$s","time":"2026-03-02T12:00:00.000001Z","sequence":"00000000000000000004","datacontenttype":"application/json","data":{"game":"rps","action_type":"RPS_PLAY","action_id":"a1","bet":5,"win":12,"outcome":"win","stats":{"total_delta":1,"wins_delta":1,"losses_delta":0,"draws_delta":0,"bet_delta":5,"win_delta":12,"total":1,"wins":1,"losses":0,"draws":0,"max_win":12},"seq":4,"gold_delta":7,"xp_delta":0,"gold":82,"experience_points":500}}', :u, current_setting('economy.node_id')), 'member by member');
 RESET economy.notify_stats;
+-- statistics that are not there are not told, and stop no action from being told
+SAVEPOINT gone;
+UPDATE economy.accounts SET sections = economy_internal.with_game(sections, 'rps', NULL, NULL, NULL, NULL, NULL, NULL, NULL) WHERE user_id = :played;
+SELECT is((SELECT string_agg(type, ' ' ORDER BY seq) FROM played), 'user_action user_action user_action user_action user_action user_action', 'no statistics: actions alone');
+SET LOCAL economy.notify_stats = with_action;
+SELECT is((SELECT count(*) FROM played WHERE NOT e -> 'data' ? 'stats'), 6::bigint, 'nor with them');
+ROLLBACK TO gone;
 
 -- the first and the last moment that an envelope can name
 SELECT economy.register('pgtap events old') AS old \gset

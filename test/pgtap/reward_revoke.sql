@@ -179,6 +179,14 @@ FROM (VALUES
 ) v (call, code, message);
 SELECT is(pg_temp.account(:u), before.account, 'none of them took anything') FROM before;
 
+-- an account that lacks XP, which only damage can take, is not taken from by half
+SAVEPOINT damaged;
+SELECT economy.register('pgtap revoked damaged') AS hurt \gset
+SELECT code AS x FROM economy.grant_reward(:hurt, 'quest', 'q', 10, 10) \gset
+UPDATE economy.accounts SET experience_points = 9 WHERE user_id = :hurt;
+SELECT is(pg_temp.back(:hurt, 'RU-1'), 'f refused INSUFFICIENT_GOLD - 10 9 {"xp": 10, "gold": 10, "debt_xp": 1, "debt_gold": 0}', 'XP that are not there are a refusal');
+ROLLBACK TO damaged;
+
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', id), 'the chain of ' || name)
 FROM (VALUES (:u, 'revoked'), (:other, 'stranger'), (:poor, 'spender'), (:parts, 'parts')) v (id, name);
 SELECT is_empty(format('SELECT * FROM economy_internal.audit_rewards() WHERE user_id IN (%s, %s, %s)', :u, :other, :poor), 'and the audit finds nothing');

@@ -76,5 +76,13 @@ SELECT economy.set_timezone(:u, 'Pacific/Apia');
 SELECT results_eq(format('SELECT claim_date, outcome, streak_day FROM economy.streak_preview(%s, 2)', :u),
                   $$VALUES (date '2011-12-30', 'CONTINUE', 2), ('2011-12-31', 'CONTINUE', 3)$$, 'the preview begins with what a claim now is');
 SELECT is(pg_temp.claim(:u, '2011-12-30 21:00+00'), 'CLAIMED 2 2011-12-30', 'which it is');
+
+-- the only claim is taken back while a change of the zone waits for the next one: then none waits
+SET LOCAL economy.test_clock = '2031-03-01 12:00+00';
+SELECT economy.register(NULL, 'UTC') AS u \gset
+SELECT is((SELECT code FROM economy.claim_daily_reward(:u)), 'CLAIMED', 'a claim');
+SELECT economy.set_timezone(:u, 'Asia/Tokyo');
+SELECT is((SELECT code FROM economy.revoke_reward(:u, (SELECT 'R' || :u || '-' || max(seq) FROM economy.reward_audit WHERE user_id = :u), 'r', 'a')), 'OK', 'that is taken back');
+SELECT is((SELECT concat_ws(' ', s.streak_day, s.timezone, r.timezone) FROM economy.streaks s JOIN economy.reward_audit r USING (user_id) WHERE user_id = :u AND r.reverses IS NOT NULL), '0 Asia/Tokyo Asia/Tokyo', 'the zone is the new one');
 SELECT * FROM finish();
 ROLLBACK;
