@@ -200,6 +200,18 @@ SELECT is((SELECT r.gold_delta FROM economy.record_actions(format('[{"user_id": 
     120::bigint, 'a whole number in another spelling');
 SELECT is((SELECT r.code FROM economy.record_actions(jsonb_build_array(jsonb_build_object('user_id', :a, 'game', economy.register_game(repeat('g', 64)),
         'action_type', repeat('t', 64), 'action_id', repeat('i', 255)))) r), 'OK', 'texts of just the length allowed');
+
+-- where a DBA's trigger looks on, each is written before the next one is made: what it counts goes into
+-- the account each time, or into its row
+CREATE FUNCTION pg_temp.look_on() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+CREATE TRIGGER pgtap AFTER INSERT ON economy.user_actions FOR EACH ROW EXECUTE FUNCTION pg_temp.look_on();
+SELECT economy.register('pgtap plays watched') AS d \gset
+SELECT count(economy.register_game('pgtap watched ' || repeat('w', 48) || n)) AS x FROM generate_series(10, 29) n \gset
+SELECT is((SELECT string_agg(DISTINCT r.code, ' ') FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object('user_id', :d::bigint, 'game', 'pgtap watched ' || repeat('w', 48) || n, 'action_type', 't', 'action_id', i::text, 'win', i) ORDER BY i, n)
+    FROM generate_series(10, 29) n, generate_series(1, 3) i)) r), 'OK', 'actions that somebody looks on');
+SELECT is((SELECT count(*) || ' ' || count(*) FILTER (WHERE g.total = 3 AND g.wins = 3 AND g.win_sum = 6) || ' ' || (SELECT count(*) > 0 FROM economy_internal.game_stats_more m WHERE m.user_id = :d) FROM economy.game_stats g WHERE g.user_id = :d),
+    '20 20 true', 'all of which are counted');
+DROP TRIGGER pgtap ON economy.user_actions;
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', id), 'the chain of ' || name) FROM (VALUES (:a, 'a'), (:b, 'b'), (:c, 'c')) v (id, name);
 SELECT is_empty('SELECT * FROM economy.stats_parity()', 'statistics equal the entries');
 SELECT * FROM finish();

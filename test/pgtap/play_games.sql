@@ -136,5 +136,7 @@ SELECT throws_ok(format('SELECT economy_internal.with_game((SELECT sections FROM
 SELECT is((SELECT count(*) FROM economy_internal.games_of(decode('0101000102', 'hex'))), 0::bigint, 'games of what is damaged: none');
 SELECT is((SELECT string_agg(game, ',') FROM economy_internal.games_of(substr(s, 1, 3) || set_byte(substr(s, 4, 1), 0, octet_length(s) - 5) || substr(s, 5, octet_length(s) - 5))), 'a', 'or those before the damage')
 FROM economy_internal.with_game(economy_internal.with_game(NULL, 'a', 1, 2, 3, 4, 5, 6, '2000-01-01 00:00+00'), 'b', 1, 2, 3, 4, 5, 6, '2000-01-01 00:00+00') s;
+SELECT is(economy_internal.games_sound(decode('01010012' || '00' || '010e61' || repeat('00', 14), 'hex'), false), true, 'figures to the last byte');
+SELECT is(economy_internal.games_sound(decode('01010013' || '00' || '010f61' || repeat('00', 15), 'hex'), false), false, 'and one that is left over is damage');
 SELECT finish();
 ROLLBACK;

@@ -62,6 +62,7 @@ FROM pg_temp.damaged(format('INSERT INTO economy.user_segments SELECT %s, seq, f
 SELECT cmp_ok(d.seen, '>', 0::bigint, damage)
 FROM (VALUES ('DELETE FROM economy.segment_history WHERE user_id = {u} AND change_no = 1'), ('UPDATE economy.segment_history SET to_segment = ''X'' WHERE user_id = {u} AND change_no = (SELECT max(change_no) FROM economy.segment_history WHERE user_id = {u})'),
     ('UPDATE economy.segment_history SET change_no = 77 WHERE user_id = {u} AND change_no = 1'), ('UPDATE economy.segment_history SET changed_at = ''2098-01-01'' WHERE user_id = {u}'),
+    ('INSERT INTO economy.segment_history SELECT user_id, 2, ''X'', to_segment, changed_at, snapshot_id FROM economy.segment_history WHERE user_id = {u}; UPDATE economy.user_segments SET changes = 2 WHERE user_id = {u}'),
     ('INSERT INTO economy_internal.rfm_reversals VALUES ({u}, 99)'), ('INSERT INTO economy_internal.rfm_reversals VALUES ({u}, 1, true)'), ('DELETE FROM economy_internal.rfm_reversals WHERE user_id = {w}'), ('UPDATE economy_internal.rfm_reversals SET applied = false WHERE user_id = {w}')) v (pattern)
 CROSS JOIN LATERAL (SELECT replace(replace(pattern, '{u}', :'u'), '{w}', :'w') AS damage) s CROSS JOIN LATERAL pg_temp.damaged(damage) d;
 

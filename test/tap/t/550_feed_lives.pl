@@ -145,6 +145,21 @@ is(told($dbh, $untold), ' RESYNC_REQUIRED', 'one that was not told of the pruned
 $stalled->rollback;
 is(told($dbh, $cursor) =~ /CAUGHT_UP$/, 1, 'also when it has ended');
 
+# nor does one that is older than what was pruned, and ends behind a cursor of after the prune
+my $oldest = connect_to($node, 'template1');
+$oldest->begin_work;
+value($oldest, 'SELECT pg_current_xact_id()');
+$dbh->do(q{SET economy.test_clock = '2020-01-01 12:00:00+00'});
+my $younger = add_user($dbh, 'younger gamer', 10);
+value($dbh, q{SELECT code FROM economy.record_action(?, 'slot', 'T', ?, 0, 1)}, $younger, $_) foreach 1 .. 3;
+$dbh->do('RESET economy.test_clock');
+reward($dbh, $younger);
+1 while value($dbh, 'SELECT users FROM economy.rollup_stats()') > 0;
+is(value($dbh, 'SELECT actions FROM economy.prune()'), 2, 'more are pruned');
+$after = now($dbh);
+$oldest->rollback;
+is(told($dbh, $after), ' CAUGHT_UP', 'the cursor of after it has missed nothing');
+
 # pruned, of a transaction that was open when the cursor was given
 my $late_gamer = add_user($dbh, 'late gamer', 10);
 my $late = connect_to($node);
