@@ -174,5 +174,7 @@ UPDATE economy.accounts a SET head_hash = economy_internal.identity_hash(u.user_
 SELECT count(*) AS x FROM generate_series(1, 3) n, economy.record_action(:abroad, 'slot', 'T', n::text) \gset
 SELECT is((SELECT string_agg(concat_ws(' ', f.seq, f.kind, f.expected, '|', f.actual), '; ') FROM economy.verify_chain(:abroad) f), '3 wrong_state a time zone that this server knows | timezone Mars/Olympus', 'of another world');
 SELECT is(economy_internal.prune_stream(:abroad, 2), 1::bigint, 'whose stream is sound all the same');
+-- of a user who never was there is nothing to find
+SELECT is_empty('SELECT * FROM economy.verify_chain(-1)', 'nobody');
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,6 +1,6 @@
 -- Users: registration, time zones, status, the test clock.
 BEGIN;
-SELECT plan(98);
+SELECT plan(100);
 
 SELECT economy.register('pgtap id', 'europe/berlin', '{"name": "x"}') AS u \gset
 SELECT is((SELECT row(u.external_id, u.timezone, u.profile)::text FROM economy.users u WHERE u.user_id = :u),
@@ -110,5 +110,16 @@ SELECT throws_ok($$SET LOCAL economy.unknown = 1$$, '42602', NULL, 'the prefix i
 SELECT lives_ok($$SET LOCAL economy.duplicate_wait = '1s'$$, 'how long a duplicate waits is the caller''s choice');
 RESET ROLE;
 
+-- a trigger that keeps the account away leaves no user behind
+CREATE FUNCTION pg_temp.no_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+CREATE FUNCTION pg_temp.without(tab regclass) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE TRIGGER pgtap BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION pg_temp.no_row()', tab);
+    PERFORM economy.register('pgtap nobody');
+    RETURN 'registered';
+EXCEPTION WHEN SQLSTATE 'XE103' THEN
+    RETURN 'refused';
+END $$;
+SELECT is(pg_temp.without(tab), 'refused', 'no row in ' || tab) FROM unnest('{economy.users,economy.accounts}'::regclass[]) tab;
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,6 +1,6 @@
 -- Entries are found by a digest of their key, and told apart where two have the same.
 BEGIN;
-SELECT plan(25);
+SELECT plan(28);
 SELECT is(economy_internal.key_digest('p1', 'k'), -3954453552101286436, 'a digest is the same on every platform');
 SELECT is(economy_internal.key_digest('p1', 'k') >> 32, economy_internal.key_digest('p1', 'other') >> 32, 'the upper half is of the first text');
 SELECT throws_ok(call, 'XE001', argument || ' must not be null', call)
@@ -31,6 +31,14 @@ SELECT is((SELECT count(*) FROM economy.shop_transactions WHERE user_id = :u AND
 SELECT is((SELECT count(*) FROM economy.user_actions WHERE user_id = :u AND key_digest = economy_internal.key_digest(game, action_id)), 1::bigint, 'of actions');
 SELECT is((SELECT count(*) FROM economy.reward_audit WHERE user_id = :u AND key_digest = economy_internal.key_digest(source, external_event_id)), 1::bigint, 'of rewards');
 SELECT is((SELECT string_agg(kind, ' ') FROM economy.verify_chain(:u)), NULL, 'the chain is clean');
+
+-- two actions of one digest, together in a batch: each is found
+SELECT is(economy_internal.key_digest('slot', '36208'), economy_internal.key_digest('slot', '84705'), 'two actions with one digest');
+SELECT economy.register('pgtap digest pair') AS pair \gset
+CREATE FUNCTION pg_temp.act_pair() RETURNS text LANGUAGE sql AS
+    $$ SELECT string_agg(concat_ws(' ', a.state, a.total), ', ') FROM economy.record_actions(array_fill(economy.user_id_of('pgtap digest pair'), '{3}'), '{slot,slot,slot}', '{spin,spin,spin}', '{36208,84705,1}') a $$;
+SELECT is(pg_temp.act_pair(), 'new 1, new 2, new 3', 'are two');
+SELECT is(pg_temp.act_pair(), 'reuse 3, reuse 3, reuse 3', 'and have had their effect');
 
 -- an entry with the digest of another key is not taken for that one
 ALTER TABLE economy.shop_transactions DISABLE TRIGGER USER;

@@ -1,7 +1,7 @@
 -- User code in the middle of a call: triggers and constraints of the app that call
 -- functions of economy for the same user.
 BEGIN;
-SELECT plan(115);
+SELECT plan(117);
 
 SELECT economy.register('pgtap code') AS u \gset
 SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'r', 'a') \gset
@@ -149,6 +149,19 @@ FROM (VALUES ('SELECT economy.purchase(%s, ''pgtap_p'', ''same'')'), ('SELECT ec
              ('SELECT economy.grant_reward(%s, ''pgtap'', ''same'', 1)'), ('SELECT economy.grant_rewards(''{%s}'', ''{pgtap}'', ''{same}'', ''{1}'')'),
              ('SELECT economy.record_action(%s, ''pgtap'', ''SPIN'', ''same'')')) v (call);
 SELECT is(pg_temp.findings(:u), 0::bigint, 'and nothing is done');
+DROP TRIGGER pgtap ON economy.shop_transactions;
+-- nor is what can be bought once bought by any other key
+SELECT economy.upsert_product('{"product_id": "pgtap_once", "category": "item", "price_gold": 1, "limit_once": true}', 'pgtap') IS NULL AS x \gset
+CREATE FUNCTION pg_temp.once_more() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_trigger_depth() = 1 THEN
+        PERFORM economy.purchase(NEW.user_id, NEW.product_id, NEW.idempotency_key || ' more');
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER pgtap BEFORE INSERT ON economy.shop_transactions FOR EACH ROW EXECUTE FUNCTION pg_temp.once_more();
+SELECT throws_ok(format(call, :u), '27000', NULL, call)
+FROM (VALUES ('SELECT economy.purchase(%s, ''pgtap_once'', ''once'')'), ('SELECT economy.purchases(''{%s}'', ''{pgtap_once}'', ''{once}'')')) v (call);
 DROP TRIGGER pgtap ON economy.shop_transactions;
 DROP TRIGGER pgtap ON economy.reward_audit;
 DROP TRIGGER pgtap ON economy.user_actions;
