@@ -74,6 +74,32 @@ SELECT pg_temp.product('{"product_id": "pgtap_later", "per_user_limit": 6}') \g 
 SELECT is(pg_temp.buy('2036-05-02T12:00:00Z', 'pgtap_later', 3), 'OK 1 {}', 'three of six');
 SELECT is((SELECT row(units, day_units)::text FROM economy_internal.shop_user_units WHERE product_id = 'pgtap_later'), '(5,3)', 'are five in all');
 SELECT is(pg_temp.audit(), NULL, 'units are what the entries add up to');
+-- also what a batch has counted to refuse it
+SELECT pg_temp.product('{"product_id": "pgtap_batch", "category": "item", "price_gold": 1}') \g /dev/null
+SELECT is(pg_temp.buy('2036-05-01T12:00:00Z', 'pgtap_batch', 2), 'OK {}', 'two before there is a limit');
+SELECT pg_temp.product('{"product_id": "pgtap_batch", "per_user_limit": 2}') \g /dev/null
+SELECT is((SELECT string_agg(p.code, ' ') FROM economy.purchases(ARRAY[:u]::bigint[], '{pgtap_batch}', '{b}') p), 'USER_LIMIT', 'of a batch');
+SELECT is((SELECT units FROM economy_internal.shop_user_units WHERE product_id = 'pgtap_batch'), 2::bigint, 'are kept');
+-- a product that was counted, deleted by hand and made again is counted from the first purchase on
+DELETE FROM economy.shop_products WHERE product_id = 'pgtap_batch';
+SELECT pg_temp.product('{"product_id": "pgtap_batch", "category": "item", "price_gold": 1}') \g /dev/null
+SELECT is((SELECT counted FROM economy.shop_products WHERE product_id = 'pgtap_batch'), true, 'a product that is made again');
+SELECT is(pg_temp.buy('2036-05-01T12:00:00Z', 'pgtap_batch', 1), 'OK {}', 'and bought without a limit');
+SELECT is((SELECT units FROM economy_internal.shop_user_units WHERE product_id = 'pgtap_batch'), 3::bigint, 'is counted all the same');
+SELECT is(pg_temp.audit(), NULL, 'units are what the entries add up to');
+-- one that gets a stock in the middle of a batch, which has reserved none of it
+SELECT pg_temp.product('{"product_id": "pgtap_mid", "category": "item", "price_gold": 1}') \g /dev/null
+SELECT pg_temp.product('{"product_id": "pgtap_mid_key", "category": "item", "price_gold": 1, "global_key": true}') \g /dev/null
+CREATE FUNCTION pg_temp.deliver() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM economy.add_stock('pgtap_mid', 5, 'pgtap', 1);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER pgtap_deliver AFTER INSERT ON economy_internal.shop_keys FOR EACH ROW EXECUTE FUNCTION pg_temp.deliver();
+SELECT is((SELECT string_agg(concat_ws(' ', p.code, p.stock_remaining), ', ') FROM economy.purchases(array_fill(:u::bigint, '{5}'), '{pgtap_mid,pgtap_mid_key,pgtap_mid,pgtap_mid,pgtap_mid}', '{m1,m2,m3,m4,m5}', '{1,1,2,2,2}') p),
+    'OK, OK, OK 3, OK 1, SOLD_OUT 1', 'a product that gets a stock in the middle of a batch');
+DROP TRIGGER pgtap_deliver ON economy_internal.shop_keys;
 SAVEPOINT s;
 SELECT is(pg_temp.buy('2038-01-01T12:00:00Z', 'pgtap_month', 2), 'OK 1 {}', 'a purchase');
 ROLLBACK TO s;
