@@ -112,5 +112,31 @@ ALTER TABLE economy.shop_transactions DISABLE TRIGGER USER;
 UPDATE economy.shop_transactions SET receipt_signature_version = :older WHERE user_id = :u AND idempotency_key IN ('newer, too', 'newer, again');
 SELECT is((SELECT string_agg(f.expected || ', not ' || f.actual, '; ') FROM economy.verify_chain(:u) f WHERE f.kind = 'wrong_signature'),
           format('key version %1$s or newer, not version %2$s, retired; key version %1$s or newer, not version %2$s, retired', :newer, :older), 'an older one behind a newer is, and again behind that');
+-- of several active keys, which only a hand makes, none stays so
+UPDATE economy.signing_keys SET state = 'active' WHERE version IN (SELECT version FROM economy.signing_keys WHERE state = 'verify_only' ORDER BY version DESC LIMIT 2);
+SELECT economy.rotate_signing_key() AS last \gset
+SELECT is((SELECT array_agg(version) FROM economy.signing_keys WHERE state = 'active'), ARRAY[:last], 'one key is active');
+
+-- a new version is above all that anything says was used, also where a dump left the keys out
+ALTER TABLE economy.config_changes DISABLE TRIGGER USER;
+SELECT anchor IS NULL AS x FROM economy.anchor() anchor \gset
+CREATE FUNCTION pg_temp.next_version(change text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    answer text;
+BEGIN
+    EXECUTE change;
+    answer := economy.rotate_signing_key();
+    RAISE EXCEPTION USING ERRCODE = 'XT000';
+EXCEPTION WHEN SQLSTATE 'XT000' THEN
+    RETURN answer;
+END
+$$;
+SELECT is(pg_temp.next_version(change), want::text, left(change, 60))
+FROM (VALUES ('SELECT', :last + 1),
+             ('UPDATE economy.config_changes SET key = ''1000'' WHERE relation = ''signing_keys'' AND key = ''1''', 1001),
+             ('INSERT INTO economy.stream_checkpoints (user_id, seq, gold, experience_points, hash, links_before, links, gone, gone_keys, archived, proved_seq, key_version, signature, created_at)
+               SELECT u, 1, 0, 0, h, h, h, h, h, h, 1, 1000, h, now() FROM who, sha256(''x'') h', 1001),
+             ('UPDATE economy.anchors SET key_version = 1000', 1001),
+             ('UPDATE economy.shop_transactions SET receipt_signature_version = 1000 WHERE user_id = (SELECT u FROM who); DELETE FROM economy.signing_keys', 1001)) v (change, want);
 SELECT * FROM finish();
 ROLLBACK;
