@@ -403,7 +403,8 @@ BEGIN
                OR (to_jsonb(new_row) ->> (axis || '_kind') <> 'fixed'
                    AND (breaks[1] <= 0 OR breaks[4] >= 1))
                OR array_position(breaks, NULL) IS NOT NULL
-               OR breaks[1] < 0 OR breaks[4] > 9007199254740991 OR 'NaN' = ANY (breaks) THEN
+               -- NaN is greater than any number
+               OR breaks[1] < 0 OR breaks[4] > 9007199254740991 THEN
                 RAISE EXCEPTION '%_breaks must be four rising numbers, '
                                 'fractions between 0 and 1 for quantiles', axis
                     USING ERRCODE = 'check_violation';

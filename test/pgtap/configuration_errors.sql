@@ -49,6 +49,10 @@ FROM (VALUES
     ('{"monetary_weight": 1.1}',   'monetary_weight must be from 0 to 1.'),
     ('{"monetary_weight": null}',  'monetary_weight must not be null.'),
     ('{"recency_breaks": [1, 2]}', 'recency_breaks must be four rising numbers, fractions between 0 and 1 for quantiles.'),
+    ('{"monetary_kind": "fixed", "monetary_breaks": [1, 2, 3, 9007199254740992]}', 'monetary_breaks must be four rising numbers, fractions between 0 and 1 for quantiles.'),
+    ('{"monetary_kind": "fixed", "monetary_breaks": [1, 2, 3, "NaN"]}', 'monetary_breaks must be four rising numbers, fractions between 0 and 1 for quantiles.'),
+    ('{"monetary_breaks": [0.1, 0.2, 0.3, "NaN"]}', 'monetary_breaks must be four rising numbers, fractions between 0 and 1 for quantiles.'),
+    ('{"monetary_kind": "fixed", "monetary_breaks": [-1, 2, 3, 4]}', 'monetary_breaks must be four rising numbers, fractions between 0 and 1 for quantiles.'),
     ('{"window_days": "soon"}',    'window_days: invalid input syntax for type integer: "soon".')) v (given, detail);
 SELECT is(pg_temp.failure(format('SELECT economy.set_segment_rules(%L, ''a'')', jsonb_build_array(jsonb '{"segment": "all"}', jsonb '{"segment": "s"}' || given::jsonb))), 'XE601 | ' || detail, 'rule ' || given)
 FROM (VALUES

@@ -179,5 +179,18 @@ SELECT pg_temp.decisions(1, 10000), pg_temp.measure(1, :poller), pg_temp.decisio
 SELECT cmp_ok(l.pages, '<=', s.pages * 3 / 2 + 30, format('%s with ten times the decisions: %s pages, %s before', s.what, l.pages, s.pages))
 FROM work s JOIN work l USING (what) WHERE s.n = 1 AND l.n = 10 AND what <> 'warm';
 SELECT cmp_ok(max(pages), '<', 400::bigint, 'recommend() reads a few pages') FROM work WHERE what LIKE 'recommend%';
+
+-- arms that are withdrawn and come back: what is drawn again is another decision, also of an arm that was
+-- shown before, and a fallback is not the arm of the day
+SELECT economy.register('pgtap bandit back') AS back \gset
+SELECT count(economy.upsert_product(jsonb_build_object('product_id', p, 'category', 'item', 'price_gold', 0), 'pgtap')) AS x FROM unnest(ARRAY['pgtap_back_a', 'pgtap_back_b']) p \gset
+SELECT economy.set_recommendations('pgtap back', '{"policy": "thompson", "exploration": 0}', '[{"segment": "Never", "arm": "a", "cta": "a", "product_id": "pgtap_back_a"}, {"segment": "Never", "arm": "b", "cta": "b", "product_id": "pgtap_back_b"}, {"segment": "*", "arm": "rest", "cta": "rest"}]', 'pgtap') AS x \gset
+CREATE FUNCTION pg_temp.shown(a boolean, b boolean, who bigint) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM economy.upsert_product('{"product_id": "pgtap_back_a"}' || jsonb_build_object('active', a), 'pgtap'), economy.upsert_product('{"product_id": "pgtap_back_b"}' || jsonb_build_object('active', b), 'pgtap');
+    RETURN (SELECT replace(r.decision_id, 'D' || who || '-', '') || r.arm FROM economy.recommend(who, 'pgtap back') r);
+END $$;
+SELECT is(pg_temp.shown(true, false, :back) || ' ' || pg_temp.shown(true, true, :back) || ' ' || pg_temp.shown(false, true, :back) || ' ' || pg_temp.shown(true, false, :back), '1a 1a 2b 3a', 'drawn again: another decision');
+SELECT is(pg_temp.shown(false, false, :back) || ' ' || pg_temp.shown(true, false, :back), '4rest 3a', 'after a fallback the arm of the day');
 SELECT * FROM finish();
 ROLLBACK;

@@ -84,6 +84,16 @@ $dbh->do('SET economy.notify_types = purchase_update, reward_granted, user_actio
 is(scalar $moved->('Whale'), 0, 'a change of segment, without profile_update');
 $dbh->do('SET economy.notify_types = profile_update');
 is(scalar $moved->('Minnow'), 1, 'and with it');
+
+# of several users in one transaction: who does first what is not sent keeps nothing of the others back
+$dbh->do('SET economy.notify_types = user_action');
+my @together = map { add_user($dbh, $_) } 'gets', 'plays';
+$dbh->begin_work;
+value($dbh, q{SELECT code FROM economy.grant_reward(?, 'quest', 'together', 1, 0)}, $together[0]);
+my $played = value($dbh, q{SELECT transaction_id FROM economy.record_action(?, 'slot', 'SPIN', 'together', 0, 1)}, $together[1]);
+$dbh->commit;
+until_heard($ear, $played);
+is(join(' ', map { $_->{id} } grep { $_->{user} == $together[0] || $_->{user} == $together[1] } hear($ear)), $played, 'of several users, what is sent');
 $dbh->do('RESET economy.notify_types; RESET economy.notify');
 
 # a session's setting is not the relay's
