@@ -147,6 +147,9 @@ CREATE FUNCTION economy_internal.schema_privileges(
         WITH ours AS (
             SELECT n.oid, n.nspname, n.nspowner, n.nspacl FROM pg_namespace n
             WHERE n.nspname IN ('economy', 'economy_internal')
+        ), listed AS MATERIALIZED (
+            SELECT substring(l.object FROM '^[A-Z]+ (.*)')::regprocedure::oid AS oid
+            FROM economy.access_list() l
         ), given AS (
             SELECT format('table %s.%s', n.nspname, c.relname) AS object, a.grantee,
                    a.privilege_type AS privilege, c.relowner AS owner
@@ -175,9 +178,7 @@ CREATE FUNCTION economy_internal.schema_privileges(
                    a.grantee, a.privilege_type, p.proowner
             FROM ours n JOIN pg_proc p ON p.pronamespace = n.oid,
                  aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
-            WHERE a.grantee = 0 OR NOT EXISTS (
-                SELECT FROM economy.access_list() l
-                WHERE substring(l.object FROM '^[A-Z]+ (.*)')::regprocedure = p.oid)
+            WHERE a.grantee = 0 OR p.oid NOT IN (SELECT l.oid FROM listed l)
         )
         SELECT g.object, coalesce(r.rolname, 'PUBLIC'), g.privilege
         FROM given g LEFT JOIN pg_roles r ON r.oid = g.grantee WHERE g.grantee <> g.owner;
