@@ -110,26 +110,28 @@ CREATE FUNCTION economy_internal.audit_record(
 ) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    digests bytea[] := ARRAY(
+        SELECT sha256(convert_to(
+            jsonb_build_array(f.user_id, f.kind, f.expected, f.actual, f.entry, f.seq)::text,
+            'UTF8'))
+        FROM unnest(audit_record.findings) f);
 BEGIN
     -- no index is named: that of open findings may be missing, which is a finding, too
-    WITH found AS MATERIALIZED (
-        SELECT DISTINCT sha256(convert_to(
-            jsonb_build_array(f.user_id, f.kind, f.expected, f.actual, f.entry, f.seq)::text,
-            'UTF8')) AS digest, f.*
-        FROM unnest(audit_record.findings) f
-    ), known AS (
-        UPDATE economy.audit_findings k
-        SET last_run_id = greatest(k.last_run_id, audit_record.run_id)
-        FROM found f
-        WHERE k.digest = f.digest AND k.gone_run_id IS NULL RETURNING k.digest
-    )
     INSERT INTO economy.audit_findings AS k
             (digest, run_id, last_run_id, user_id, kind, expected, actual, entry, seq)
-        SELECT f.digest, audit_record.run_id, audit_record.run_id, f.user_id, f.kind,
+        SELECT DISTINCT f.digest, audit_record.run_id, audit_record.run_id, f.user_id, f.kind,
                f.expected, f.actual, f.entry, f.seq
-        FROM found f WHERE f.digest NOT IN (SELECT n.digest FROM known n)
+        FROM unnest(audit_record.findings, digests)
+            f (user_id, kind, expected, actual, entry, seq, digest)
+        WHERE NOT EXISTS (SELECT FROM economy.audit_findings o
+                          WHERE o.digest = f.digest AND o.gone_run_id IS NULL)
         -- another sweep may have just found it
         ON CONFLICT DO NOTHING;
+    -- which this statement sees, as it does those that were known: none of them is gone
+    UPDATE economy.audit_findings k SET last_run_id = audit_record.run_id
+        WHERE k.digest = ANY (digests) AND k.gone_run_id IS NULL
+          AND k.last_run_id < audit_record.run_id;
     UPDATE economy.audit_runs r SET
             users = r.users + audit_record.users,
             entries = r.entries + audit_record.entries,
