@@ -221,6 +221,8 @@ DELETE FROM economy.user_actions WHERE user_id = :ends AND seq = 2;
 SELECT is((SELECT string_agg(f.kind || ' ' || f.seq, ', ') FROM economy_internal.audit_anchored(:ends, :ends) f), 'missing_entry 2', 'the entry at a checkpoint is one that must be there');
 UPDATE economy.anchor_heads SET anchor_id = 0 WHERE user_id = :begins;
 SELECT is((SELECT string_agg(f.kind || ' ' || f.actual, ', ') FROM economy_internal.audit_anchored(:begins, :begins) f), 'wrong_anchor anchor 0', 'there is no anchor 0');
+UPDATE economy.anchor_heads SET seq = -1 WHERE user_id = :begins;
+SELECT is((SELECT count(*) FROM economy_internal.anchor_compare(9223372036854775807, :begins, :begins)), 1::bigint, 'nor an entry before the first');
 -- one that is taken out is missed, though all about it are alike
 ROLLBACK TO s;
 SELECT count(economy.anchor()) AS x FROM generate_series(1, 3) \gset
@@ -230,6 +232,19 @@ DELETE FROM economy.anchor_buckets WHERE anchor_id = (SELECT max(anchor_id) - 1 
 DELETE FROM economy.anchors WHERE anchor_id = (SELECT max(anchor_id) - 1 FROM economy.anchors);
 SELECT is((SELECT count(*) FROM economy_internal.audit_anchors()), 1::bigint, 'one less');
 SELECT is((SELECT string_agg(f.kind || ' ' || f.actual, ', ') FROM economy.verify_anchor(:'middle') f), 'wrong_anchor nothing', 'as says who kept it');
+ROLLBACK TO s;
+-- whose key is retired, for that the one behind it vouches
+SELECT count(economy.anchor()) AS x FROM generate_series(1, 2) \gset
+SELECT economy.rotate_signing_key() AS x \gset
+SELECT economy.retire_signing_key((SELECT max(a.key_version) FROM economy.anchors a)) AS x \gset
+SELECT is_empty('SELECT * FROM economy_internal.audit_anchors()', 'anchors of a key that is retired');
+UPDATE economy.anchors SET digest_before = sha256('x') WHERE anchor_id = (SELECT max(anchor_id) FROM economy.anchors);
+SELECT is((SELECT string_agg(f.kind || ' ' || f.actual, ', ') FROM economy_internal.audit_anchors() f), 'wrong_anchor KEY_RETIRED', 'the one before is another one');
+ROLLBACK TO s;
+-- one that is signed is not gone on with, whatever says so
+SELECT economy.anchor() ->> 'anchor_id' AS whole \gset
+UPDATE economy.anchors SET next_user = '-9223372036854775808' WHERE anchor_id = :whole;
+SELECT is((economy.anchor() ->> 'anchor_id')::bigint, :whole::bigint + 1, 'another one is begun');
 ROLLBACK TO s;
 -- the first one, and one of users up to the last id that there can be
 DELETE FROM economy.anchors; DELETE FROM economy.anchor_heads; DELETE FROM economy.anchor_config; DELETE FROM economy.anchor_buckets;
