@@ -90,6 +90,17 @@ FROM unnest(ARRAY[
     'UPDATE economy.gold_adjustments SET reason = ''x'' WHERE USER AND seq = 9',
     'DELETE FROM economy.gold_adjustments WHERE USER AND seq = 9'
     ]) changes;
+-- a hash that receipts go on from, and the checkpoint that signs what was archived
+SELECT is((SELECT v::text FROM economy.verify_receipt(:u, 'P' || :u || '-8') v), '(t,OK)', 'a receipt behind an archived entry');
+SAVEPOINT s;
+UPDATE economy.archived_hashes SET hash = substr(hash, 1, 31) WHERE user_id = :u AND seq = 7;
+SELECT is((SELECT v::text FROM economy.verify_receipt(:u, 'P' || :u || '-8') v), '(f,CHAIN_BROKEN)', 'whose hash is none');
+UPDATE economy.archived_hashes SET hash = sha256(hash) WHERE user_id = :u AND seq = 7;
+SELECT is((SELECT v::text FROM economy.verify_receipt(:u, 'P' || :u || '-8') v), '(f,ENTRY_CHANGED)', 'or another one');
+SELECT is(economy_internal.archives_sound(:u), true, 'archives that are signed');
+UPDATE economy.stream_checkpoints SET signature = sha256(signature) WHERE user_id = :u;
+SELECT is(economy_internal.archives_sound(:u), false, 'and such that are not');
+ROLLBACK TO s;
 SELECT is(pg_temp.archived('P', 8), '1, 3 archives, 6 keys, hashes {4,7}', 'undamaged they go');
 SELECT is_empty('SELECT * FROM economy.verify_chain(pg_temp.u())', 'and all is sound');
 SELECT * FROM finish();
