@@ -175,5 +175,10 @@ SELECT cmp_ok((SELECT count(*) FROM drawn o JOIN drawn d USING (u, pick) WHERE o
 -- whether it explores is a draw of its own: it may take what is hopeless
 SELECT cmp_ok(abs(count(*) - 250), '<', 65::bigint, 'of 1,000 a half explores, and half of it takes the arm that is hopeless')
 FROM generate_series(1, 1000) u CROSS JOIN LATERAL economy_internal.recommendation_draw(u, 'p', 1, '2031-01-01', 0, '{a,b}', '{1e6,0}', '{0,1e6}', 0.5) d WHERE d.pick = 2;
+
+-- before the first refresh a user has no segment, and what was shown is shown again all the same
+DELETE FROM economy.rfm_state;
+SELECT economy.register('pgtap recommend early') AS early \gset
+SELECT is((SELECT string_agg(concat_ws(' ', replace(r.decision_id, 'D' || :early, 'D'), coalesce(r.segment, 'none'), r.fallback), ', ') FROM generate_series(1, 2) n, LATERAL (SELECT x.* FROM economy.recommend(:early + 0 * n, 'home') x) r), 'D-1 none t, D-1 none t', 'one decision, without a segment');
 SELECT * FROM finish();
 ROLLBACK;
