@@ -75,6 +75,15 @@ my $warned = '';
 like($warned, qr/1 objects of economy are not as they were installed: constraint games_rules_check of games/, 'with a warning of what was changed');
 is(value($dbh, 'SELECT count(*) FROM economy.audit_schema()'), 0, 'which is what is there now');
 
+# numbers are compared as numbers: 0.10 is newer than 0.2, whose text is greater
+{
+	my ($major, $minor, $patch) = split /\./, $version;
+	my $power = '1' . '0' x length $minor;
+	$dbh->do(q{BEGIN; UPDATE pg_extension SET extversion = ? WHERE extname = 'economy'}, undef, "$major.$power.0");
+	is(try_sql($dbh, 'SELECT economy_internal.require_library()'), 'XE804', "objects of $power under a library of $minor");
+	$dbh->do('ROLLBACK');
+}
+
 # the same found by a call
 $dbh = connect_to($node);
 is(value($dbh, 'SELECT economy.library_version()'), $version, 'a session asks for the release');
