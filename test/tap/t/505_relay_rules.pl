@@ -192,6 +192,22 @@ foreach my $time (1, 2)
 	is(join(' ', grep { $_ eq $troubled } split / /, heard($ear, $carol)), $troubled, 'and tells it when it can');
 	is(join(' ', relays($node, 'postgres')), $pid, 'without another one');
 }
+
+# also one that fails in the middle of reading: the next one opens anew what it reads
+kill STOP => $pid;
+my $reading = value($dbh, q{SELECT transaction_id FROM economy.grant_reward(?, 'rules', 'reading', 1, 0, jsonb_build_object('long', repeat('x', 2000)))}, $carol);
+$locker->begin_work;
+# which lets the table be opened
+$locker->do(q{DO $$ DECLARE i regclass; BEGIN
+	FOR i IN SELECT indexrelid FROM pg_index WHERE indrelid = 'economy.reward_audit'::regclass LOOP EXECUTE format('ALTER INDEX %s SET TABLESPACE pg_default', i); END LOOP; END $$});
+$log = -s $node->logfile;
+kill CONT => $pid;
+poll_until('a step that fails', sub { slurp_file($node->logfile, $log) =~ /canceling statement due to lock timeout/ });
+$locker->rollback;
+until_heard($ear, $reading);
+until_settled($ear, $dbh);
+is(join(' ', grep { $_ eq $reading } split / /, heard($ear, $carol)), $reading, 'a step that failed while it read is told by the next one');
+is(join(' ', relays($node, 'postgres')), $pid, 'of the same relay');
 $locker->disconnect;
 $node->safe_psql('template1', 'ALTER DATABASE postgres RESET lock_timeout');
 
