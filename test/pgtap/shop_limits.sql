@@ -166,6 +166,7 @@ SELECT pg_temp.product('{"product_id": "pgtap_store 2", "category": "conversion"
 SELECT economy.add_stock('pgtap_store 2', 2000, 'pgtap', 2) AS x \gset
 SAVEPOINT s;
 SELECT count(*) AS x FROM generate_series(1, current_setting('max_locks_per_transaction')::integer + 1) n, economy.purchase(:u, 'pgtap_store 2', 'many ' || n) \gset
+SELECT cmp_ok((SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory' AND objsubid = 100), '<=', current_setting('max_locks_per_transaction')::bigint, 'so many calls lock no more keys than that');
 CREATE FUNCTION pg_temp.use_key() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO economy_internal.shop_keys VALUES ('pgtap_store 2', 'meanwhile', -1, 1);
