@@ -116,9 +116,9 @@ keep(const EcoEntry *entry)
 static bool
 append(const EcoPosted *next, int level)
 {
-	EcoPosted  *last = &posted[n_posted - 1];
+	EcoPosted  *last = n_posted > 0 ? &posted[n_posted - 1] : NULL;
 
-	if (n_posted == 0 || last->user_id != next->user_id || last->last + 1 != next->first ||
+	if (last == NULL || last->user_id != next->user_id || last->last + 1 != next->first ||
 		last->live != next->live || levels[n_posted - 1] != level ||
 		(last->rows_bytes == 0) != (next->rows_bytes == 0) ||
 		last->rows_bytes + next->rows_bytes > ROWS_OF_ITEM)
