@@ -68,7 +68,7 @@ eco_mark_move(int64 user_id, const EcoCheckpoint *checkpoint)
 		   eco_row_int(&row, MRK_SEQ) > 0 && eco_row_int(&row, MRK_SEQ) < checkpoint->seq &&
 		   (lock = eco_row_lock(&row, user_id, ECO_WAIT)) == ECO_LOCKED_AGAIN)
 		eco_snapshot_renew();
-	if (lock == ECO_LOCKED && eco_row_int(&row, MRK_SEQ) < checkpoint->seq)
+	if (lock == ECO_LOCKED)
 	{
 		eco_row_set(&row, MRK_SEQ, Int64GetDatum(checkpoint->seq));
 		eco_row_set(&row, MRK_GOLD, Int64GetDatum(checkpoint->gold));
