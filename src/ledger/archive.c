@@ -158,13 +158,14 @@ bool
 eco_archive_has_key(const EcoAccount *account, const EcoJournal *journal, const EcoText *texts,
 					int64 *seq)
 {
+	Datum		values[3] = {Int64GetDatum(account->user_id)};
 	pg_uuid_t	key;
-	Datum		values[3] = {Int64GetDatum(account->user_id), (Datum) 0, UUIDPGetDatum(&key)};
 	EcoRow		row;
 
 	if (account->pruned_seq == 0 || !journal->leaves)
 		return false;
 	key_of(journal, texts, journal->table->keys[KEY_OF_CALLS].ncolumns - 1, &key);
+	values[2] = UUIDPGetDatum(&key);
 	values[1] = journal->keep != NULL ? texts[0].datum : CStringGetTextDatum("");
 	if (!eco_row_find(&eco_archived_keys, account->user_id, 0, 3, values, &row))
 		return false;

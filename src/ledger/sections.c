@@ -6,6 +6,7 @@
 
 #include "fmgr.h"
 
+#include "compat.h"
 #include "ledger/sections.h"
 
 PG_FUNCTION_INFO_V1(eco_account_sections_sound);
