@@ -7,6 +7,7 @@
 #include "fmgr.h"
 
 #include "account/account.h"
+#include "core/encode.h"
 #include "crash_point.h"
 #include "ledger/async.h"
 #include "ledger/guard.h"
@@ -29,6 +30,8 @@ extern void _PG_init(void);
 void
 _PG_init(void)
 {
+	/* what fails here fails again, and is told, when it is needed */
+	(void) eco_hash_ready();
 	ECO_CRASH_POINT_INSTALL();
 	eco_settings_install();
 	eco_ring_install();

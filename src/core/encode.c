@@ -100,26 +100,37 @@ eco_encode_bytes(EcoEncoder *enc, const void *bytes, size_t len)
 	}
 }
 
+static EVP_MD *md = NULL;
+
+bool
+eco_hash_ready(void)
+{
+	if (md == NULL)
+		md = EVP_MD_fetch(NULL, "SHA256", NULL);
+	if (md == NULL)
+		ERR_clear_error();		/* whose they are, nobody else can know */
+	return md != NULL;
+}
+
 bool
 eco_chain_hash(const uint8_t prev[ECO_HASH_LEN], const EcoEncoder *entry,
 			   uint8_t hash[ECO_HASH_LEN])
 {
-	static EVP_MD *md = NULL;
 	static EVP_MD_CTX *ctx = NULL;
 	bool		ok;
 
 	if (entry->overflow)
 		return false;
-	if (md == NULL)
-		md = EVP_MD_fetch(NULL, "SHA256", NULL);
+	if (!eco_hash_ready())
+		return false;
 	if (ctx == NULL)
 		ctx = EVP_MD_CTX_new();
-	ok = md != NULL && ctx != NULL &&
+	ok = ctx != NULL &&
 		EVP_DigestInit_ex(ctx, md, NULL) == 1 &&
 		EVP_DigestUpdate(ctx, prev, ECO_HASH_LEN) == 1 &&
 		EVP_DigestUpdate(ctx, entry->buf, entry->len) == 1 &&
 		EVP_DigestFinal_ex(ctx, hash, NULL) == 1;
 	if (!ok)
-		ERR_clear_error();		/* whose they are, nobody else can know */
+		ERR_clear_error();
 	return ok;
 }

@@ -50,6 +50,13 @@ extern void eco_encode_int(EcoEncoder *enc, int64_t value);
 extern void eco_encode_bytes(EcoEncoder *enc, const void *bytes, size_t len);
 
 /*
+ * Whether the crypto library has SHA-256.  It sets itself up when it is asked first, once
+ * in a process: what failed then, for want of memory, fails until the process ends.  So
+ * whoever loads this asks before there is work.
+ */
+extern bool eco_hash_ready(void);
+
+/*
  * hash = SHA-256(prev || entry).  False when the crypto library failed (out
  * of memory, or SHA-256 disabled by its policy); *hash is then undefined.
  */

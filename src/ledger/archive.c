@@ -24,6 +24,7 @@
 #include "errors.h"
 #include "ledger/archive.h"
 #include "ledger/call.h"
+#include "ledger/hash.h"
 
 #define KEY_LETTER 'K'
 #define KEY_BYTES \
@@ -116,7 +117,7 @@ eco_archive_digest_add(const EcoJournal *journal, const EcoRow *row, uint8 diges
 	eco_encode_begin(&enc, buf, sizeof(buf), ECO_HASH_ALGO_VERSION, HASH_LETTER);
 	eco_encode_bytes(&enc, VARDATA_ANY(hash), Min(VARSIZE_ANY_EXHDR(hash), 64));
 	if (!eco_chain_hash(digest, &enc, digest))
-		ECO_ERROR(ECO_CRYPTO_FAILED, errmsg("could not compute a SHA-256 hash"));
+		eco_hash_failed();
 }
 
 static void
@@ -132,7 +133,7 @@ key_of(const EcoJournal *journal, const EcoText *texts, int ntexts, pg_uuid_t *k
 	for (int i = 0; i < ntexts; i++)
 		eco_encode_bytes(&enc, texts[i].data, texts[i].len);
 	if (enc.overflow || !eco_chain_hash(zeros, &enc, hash))
-		ECO_ERROR(ECO_CRYPTO_FAILED, errmsg("could not compute a SHA-256 hash"));
+		eco_hash_failed();
 	memcpy(key->data, hash, UUID_LEN);
 }
 

@@ -35,6 +35,7 @@
 #include "errors.h"
 #include "ledger/args.h"
 #include "ledger/checkpoint.h"
+#include "ledger/hash.h"
 #include "ledger/keys.h"
 #include "ledger/mark.h"
 #include "ledger/stream.h"
@@ -430,7 +431,7 @@ chain_row(const EcoRow *row, void *digest)
 			eco_encode_int(&enc, DatumGetInt64(row->values[i]));
 	}
 	if (!eco_chain_hash(digest, &enc, digest))
-		ECO_ERROR(ECO_CRYPTO_FAILED, errmsg("could not compute a SHA-256 hash"));
+		eco_hash_failed();
 }
 
 void

@@ -8,6 +8,7 @@
 #include "utils/jsonb.h"
 
 #include "errors.h"
+#include "ledger/hash.h"
 #include "ledger/journal.h"
 
 #define ENTRY_STACK_BYTES	1024
@@ -138,7 +139,7 @@ eco_entry_hash(const EcoJournal *journal, const EcoRow *row,
 			eco_encode_int(&enc, number_of(row, i));
 	}
 	if (!eco_chain_hash(prev, &enc, hash))
-		ECO_ERROR(ECO_CRYPTO_FAILED, errmsg("could not compute a SHA-256 hash"));
+		eco_hash_failed();
 	if (buf != stack_buf)
 		pfree(buf);
 }

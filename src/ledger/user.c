@@ -12,11 +12,13 @@
 #include "catalog/pg_type_d.h"
 #include "pgtime.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
 #include "errors.h"
 #include "ledger/entry.h"
+#include "ledger/hash.h"
 #include "ledger/user.h"
 
 #define IDENTITY_LETTER 'I'
@@ -109,6 +111,17 @@ eco_zone_or_utc(const char *name)
 	return zone != NULL ? zone : pg_tzset("UTC");
 }
 
+int32
+eco_local_date(TimestampTz at, pg_tz *zone)
+{
+	pg_time_t	seconds = timestamptz_to_time_t(at);
+	struct pg_tm *tm = pg_localtime(&seconds, zone);
+
+	if (tm == NULL)
+		ECO_ERROR(ECO_INVALID_TIMEZONE, errmsg("moment is out of the calendar's range"));
+	return date2j(tm->tm_year + 1900, tm->tm_mon + 1, tm->tm_mday) - POSTGRES_EPOCH_JDATE;
+}
+
 bool
 eco_user_find(Datum external_id, int64 *user_id)
 {
@@ -140,7 +153,7 @@ eco_user_hash(int64 user_id, const EcoText *external_id, const EcoText *zone,
 	if (enc.overflow)
 		memset(hash, 0, ECO_HASH_LEN);
 	else if (!eco_chain_hash(nothing, &enc, hash))
-		ECO_ERROR(ECO_CRYPTO_FAILED, errmsg("could not compute a SHA-256 hash"));
+		eco_hash_failed();
 }
 
 void

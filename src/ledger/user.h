@@ -69,6 +69,9 @@ extern char *eco_user_timezone(int64 user_id);
  */
 extern struct pg_tz *eco_zone_or_utc(const char *name);
 
+/* The date of a moment there, in days since 2000-01-01. */
+extern int32 eco_local_date(TimestampTz at, struct pg_tz *zone);
+
 /* The user with this external_id under the active snapshot; false: none. */
 extern bool eco_user_find(Datum external_id, int64 *user_id);
 

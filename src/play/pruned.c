@@ -7,7 +7,7 @@
 #include "utils/uuid.h"
 
 #include "core/encode.h"
-#include "errors.h"
+#include "ledger/hash.h"
 #include "play/pruned.h"
 
 #define KEY_LETTER 'K'
@@ -28,7 +28,7 @@ eco_pruned_key(const EcoText *game, const EcoText *action_id, pg_uuid_t *key)
 	eco_encode_bytes(&enc, game->data, game->len);
 	eco_encode_bytes(&enc, action_id->data, action_id->len);
 	if (!eco_chain_hash(zeros, &enc, hash))
-		ECO_ERROR(ECO_CRYPTO_FAILED, errmsg("could not compute a SHA-256 hash"));
+		eco_hash_failed();
 	memcpy(key->data, hash, UUID_LEN);
 }
 
