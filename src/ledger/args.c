@@ -19,6 +19,15 @@ eco_text_of(const char *constant)
 	return result;
 }
 
+EcoText
+eco_text_in(Datum value)
+{
+	text	   *stored = DatumGetTextPP(value);
+	EcoText		result = {VARDATA_ANY(stored), VARSIZE_ANY_EXHDR(stored), PointerGetDatum(stored)};
+
+	return result;
+}
+
 void
 eco_require_arg(FunctionCallInfo fcinfo, int argno, const char *name)
 {
@@ -31,13 +40,9 @@ EcoText
 eco_text_arg(FunctionCallInfo fcinfo, int argno, const char *name, int max)
 {
 	EcoText		result;
-	text	   *value;
 
 	eco_require_arg(fcinfo, argno, name);
-	value = PG_GETARG_TEXT_PP(argno);
-	result.data = VARDATA_ANY(value);
-	result.len = VARSIZE_ANY_EXHDR(value);
-	result.datum = PointerGetDatum(value);
+	result = eco_text_in(PG_GETARG_DATUM(argno));
 	if (result.len == 0)
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
 				  errmsg("%s must not be empty", name));

@@ -25,6 +25,9 @@ typedef struct EcoText
 /* A constant as if it were such an argument. */
 extern EcoText eco_text_of(const char *constant);
 
+/* A text of a row, which it lives as long as. */
+extern EcoText eco_text_in(Datum value);
+
 extern void eco_require_arg(FunctionCallInfo fcinfo, int argno, const char *name);
 
 /* A text of 1 to max bytes. */

@@ -46,6 +46,8 @@ type_of_letter(char letter)
 			return TEXTOID;
 		case 'x':
 			return BYTEAOID;
+		case 'T':
+			return TEXTARRAYOID;
 		case 'z':
 			return TIMESTAMPTZOID;
 	}

@@ -26,7 +26,7 @@ typedef struct EcoResult
 
 /*
  * The columns' types, a letter each: b boolean, d date, f double precision, i integer,
- * j jsonb, J json, l bigint, s smallint, t text, x bytea, z timestamptz.  An owner can
+ * j jsonb, J json, l bigint, s smallint, t text, T text[], x bytea, z timestamptz.  An owner can
  * alter a type; a row that is built for another one would be read as what it is not.
  */
 

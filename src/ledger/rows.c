@@ -12,7 +12,7 @@
 #include "ledger/rows_private.h"
 
 static EcoScan *scan_begin(EcoTable *table, int64 user_id, int key, int nvalues,
-						   const Datum *values, const int64 *after);
+						   const Datum *values, EcoBound bound, int64 limit);
 
 void
 eco_row_init(EcoRow *row, EcoTable *table)
@@ -38,7 +38,7 @@ eco_row_find(EcoTable *table, int64 user_id, int key, int nvalues,
 		eco_rows_must_be_newest(table, user_id, key, nvalues, values);
 	if (may_be_known && eco_direct_find_again(eco_relation_for(table, user_id), values, row))
 		return true;
-	scan = scan_begin(table, user_id, key, nvalues, values, NULL);
+	scan = scan_begin(table, user_id, key, nvalues, values, ECO_UNBOUNDED, 0);
 	found = eco_scan_next(scan, row);
 	if (found && may_be_known)
 		eco_direct_found(scan, values);
@@ -86,20 +86,22 @@ eco_digests_find(EcoTable *table, int64 user_id, const int64 *digests, int n, bo
 
 static EcoScan *
 scan_begin(EcoTable *table, int64 user_id, int key, int nvalues,
-		   const Datum *values, const int64 *after)
+		   const Datum *values, EcoBound bound, int64 limit)
 {
 	EcoScan    *scan = palloc0(sizeof(EcoScan));
 
-	Assert(nvalues + (after != NULL) <= table->keys[key].ncolumns);
+	Assert(nvalues + (bound != ECO_UNBOUNDED) <= table->keys[key].ncolumns);
 	scan->table = table;
 	scan->open = eco_relation_for(table, user_id);
 	scan->key = key;
 	scan->nvalues = nvalues;
+	scan->bound = bound;
+	scan->limit = limit;
 	scan->context = CurrentMemoryContext;
 	note_digest(scan, values);
-	scan->direct = scan->open->direct && eco_direct_scan_begin(scan, values, after);
+	scan->direct = scan->open->direct && eco_direct_scan_begin(scan, values);
 	if (!scan->direct)
-		eco_sql_scan_begin(scan, values, after);
+		eco_sql_scan_begin(scan, values);
 	return scan;
 }
 
@@ -114,9 +116,9 @@ eco_rows_must_be_newest(EcoTable *table, int64 user_id, int key, int nvalues, co
 
 	if (!IsolationUsesXactSnapshot())
 		return;
-	seen = scan_begin(table, user_id, key, nvalues, values, NULL);
+	seen = scan_begin(table, user_id, key, nvalues, values, ECO_UNBOUNDED, 0);
 	PushActiveSnapshot(GetLatestSnapshot());
-	newest = scan_begin(table, user_id, key, nvalues, values, NULL);
+	newest = scan_begin(table, user_id, key, nvalues, values, ECO_UNBOUNDED, 0);
 	while (more)
 	{
 		more = eco_scan_next(seen, &row);
@@ -135,14 +137,21 @@ eco_scan_begin(EcoTable *table, int64 user_id, int key, int nvalues,
 {
 	if (eco_must_be_newest(table))
 		eco_rows_must_be_newest(table, user_id, key, nvalues, values);
-	return scan_begin(table, user_id, key, nvalues, values, NULL);
+	return scan_begin(table, user_id, key, nvalues, values, ECO_UNBOUNDED, 0);
 }
 
 EcoScan *
 eco_scan_begin_after(EcoTable *table, int64 user_id, int key, int nvalues,
 					 const Datum *values, int64 after)
 {
-	return scan_begin(table, user_id, key, nvalues, values, &after);
+	return scan_begin(table, user_id, key, nvalues, values, ECO_AFTER, after);
+}
+
+EcoScan *
+eco_scan_begin_before(EcoTable *table, int64 user_id, int key, int nvalues,
+					  const Datum *values, int64 before)
+{
+	return scan_begin(table, user_id, key, nvalues, values, ECO_BEFORE, before);
 }
 
 bool
@@ -167,7 +176,7 @@ eco_scan_again(EcoScan *scan, const Datum *values)
 	else
 	{
 		eco_sql_scan_end(scan);
-		eco_sql_scan_begin(scan, values, NULL);
+		eco_sql_scan_begin(scan, values);
 	}
 	MemoryContextSwitchTo(caller);
 }

@@ -72,7 +72,8 @@ typedef enum EcoPlanOp
 {
 	ECO_PLAN_SCAN,				/* + key * (ECO_MAX_KEY_COLUMNS + 1) + nvalues */
 	ECO_PLAN_SCAN_AFTER = ECO_PLAN_SCAN + ECO_MAX_KEYS * (ECO_MAX_KEY_COLUMNS + 1),
-	ECO_PLAN_LOCK = ECO_PLAN_SCAN_AFTER + ECO_MAX_KEYS * (ECO_MAX_KEY_COLUMNS + 1),
+	ECO_PLAN_SCAN_BEFORE = ECO_PLAN_SCAN_AFTER + ECO_MAX_KEYS * (ECO_MAX_KEY_COLUMNS + 1),
+	ECO_PLAN_LOCK = ECO_PLAN_SCAN_BEFORE + ECO_MAX_KEYS * (ECO_MAX_KEY_COLUMNS + 1),
 	ECO_PLAN_TRY_LOCK,
 	ECO_PLAN_UPDATE,
 	ECO_PLAN_INSERT,
@@ -257,6 +258,10 @@ extern EcoScan *eco_scan_begin(EcoTable *table, int64 user_id, int key,
 /* Of them those whose next key column, a bigint, is greater than after. */
 extern EcoScan *eco_scan_begin_after(EcoTable *table, int64 user_id, int key,
 									 int nvalues, const Datum *values, int64 after);
+
+/* Those that are less than before, the last one first. */
+extern EcoScan *eco_scan_begin_before(EcoTable *table, int64 user_id, int key,
+									  int nvalues, const Datum *values, int64 before);
 extern bool eco_scan_next(EcoScan *scan, EcoRow *row);
 
 /* Told of a row: the values of the table's columns, which do not outlive the call. */

@@ -37,7 +37,7 @@
 #define ROOM_FOR_VERSIONS (BLCKSZ / 6)	/* of rows that change, on a page */
 
 static RegProcedure equality_of(Oid type);
-static int	set_keys(EcoScan *scan, const Datum *values, const int64 *after);
+static int	set_keys(EcoScan *scan, const Datum *values);
 static bool index_is_complete(Relation index);
 static EcoLock lock_version(EcoRow *row, EcoOpenTable *open, TupleTableSlot *slot,
 							LockWaitPolicy policy, uint8 flags);
@@ -50,7 +50,7 @@ static TupleTableSlot *fill_slot(EcoTableCache *cache, Relation rel, const EcoRo
 static void insert_index_entries(EcoTableCache *cache, Relation rel, TupleTableSlot **slots, int n);
 
 bool
-eco_direct_scan_begin(EcoScan *scan, const Datum *values, const int64 *after)
+eco_direct_scan_begin(EcoScan *scan, const Datum *values)
 {
 	Relation	rel = scan->open->rel;
 	int			nkeys;
@@ -76,7 +76,7 @@ eco_direct_scan_begin(EcoScan *scan, const Datum *values, const int64 *after)
 		index_close(scan->index, NoLock);
 		return false;
 	}
-	nkeys = set_keys(scan, values, after);
+	nkeys = set_keys(scan, values);
 	scan->desc = eco_index_beginscan(rel, scan->index, GetActiveSnapshot(), nkeys);
 	index_rescan(scan->desc, scan->keys, nkeys, NULL, 0);
 	return true;
@@ -92,7 +92,7 @@ set_bound(EcoScan *scan, int nkey, int column, StrategyNumber strategy, RegProce
 
 /* What the index is asked for; the number of conditions. */
 static int
-set_keys(EcoScan *scan, const Datum *values, const int64 *after)
+set_keys(EcoScan *scan, const Datum *values)
 {
 	const EcoTable *table = scan->table;
 	bool		by_digest = eco_scan_by_digest(scan);
@@ -113,12 +113,11 @@ set_keys(EcoScan *scan, const Datum *values, const int64 *after)
 		set_bound(scan, n++, 2, BTGreaterEqualStrategyNumber, F_INT8GE, scan->least);
 		set_bound(scan, n++, 2, BTLessEqualStrategyNumber, F_INT8LE, scan->most);
 	}
-	if (after != NULL)
-	{
-		set_bound(scan, n, n + 1, BTGreaterStrategyNumber, F_INT8GT, *after);
-		n++;
-	}
-	return n;
+	if (scan->bound == ECO_AFTER)
+		set_bound(scan, n, n + 1, BTGreaterStrategyNumber, F_INT8GT, scan->limit);
+	else if (scan->bound == ECO_BEFORE)
+		set_bound(scan, n, n + 1, BTLessStrategyNumber, F_INT8LT, scan->limit);
+	return n + (scan->bound != ECO_UNBOUNDED);
 }
 
 /*
@@ -142,7 +141,7 @@ eco_direct_digests_find(EcoOpenTable *open, int64 user_id, const int64 *digests,
 	scan.least = digests[0];
 	scan.most = digests[n - 1];
 	scan.desc = eco_index_beginscan(open->rel, scan.index, GetActiveSnapshot(),
-									set_keys(&scan, &user, NULL));
+									set_keys(&scan, &user));
 	scan.desc->xs_want_itup = true;
 	index_rescan(scan.desc, scan.keys, scan.desc->numberOfKeys, NULL, 0);
 	while (i < n && index_getnext_tid(scan.desc, ForwardScanDirection) != NULL)
@@ -178,7 +177,7 @@ void
 eco_direct_scan_again(EcoScan *scan, const Datum *values)
 {
 	if (scan->desc != NULL)
-		index_rescan(scan->desc, scan->keys, set_keys(scan, values, NULL), NULL, 0);
+		index_rescan(scan->desc, scan->keys, set_keys(scan, values), NULL, 0);
 }
 
 bool
@@ -189,7 +188,8 @@ eco_direct_scan_next(EcoScan *scan, EcoRow *row)
 	bool		found = false;
 
 	while (!found && scan->desc != NULL &&
-		   index_getnext_tid(scan->desc, ForwardScanDirection) != NULL)
+		   index_getnext_tid(scan->desc, scan->bound == ECO_BEFORE ?
+							 BackwardScanDirection : ForwardScanDirection) != NULL)
 		found = fetch_version(scan, &tuple);
 	MemoryContextSwitchTo(caller);
 	if (found)

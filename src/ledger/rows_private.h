@@ -97,6 +97,14 @@ struct EcoOpenTables
 	EcoOpenTable tables[ECO_MAX_OPEN];
 };
 
+/* What the column behind those with values is asked for. */
+typedef enum EcoBound
+{
+	ECO_UNBOUNDED,
+	ECO_AFTER,					/* eco_scan_begin_after() */
+	ECO_BEFORE					/* eco_scan_begin_before(): backwards */
+} EcoBound;
+
 struct EcoScan
 {
 	EcoTable   *table;
@@ -105,6 +113,8 @@ struct EcoScan
 	int			key;
 	int			nvalues;
 	Datum		values[ECO_MAX_KEY_COLUMNS];	/* of a key with a digest */
+	EcoBound	bound;
+	int64		limit;			/* that lies outside */
 	int64		least;			/* the digests to look at */
 	int64		most;
 
@@ -188,10 +198,10 @@ extern EcoTableCache *eco_part_cache(EcoTable *table, EcoTableCache *whole, int 
 extern bool eco_must_be_newest(const EcoTable *table);
 
 /*
- * after: NULL, or the lower bound of eco_scan_begin_after().  False when the key's
- * index lacks rows that the snapshot sees, which SQL finds elsewhere.
+ * False when the key's index lacks rows that the snapshot sees, which SQL finds
+ * elsewhere.
  */
-extern bool eco_direct_scan_begin(EcoScan *scan, const Datum *values, const int64 *after);
+extern bool eco_direct_scan_begin(EcoScan *scan, const Datum *values);
 
 /* See eco_digests_find(). */
 extern bool eco_direct_digests_find(EcoOpenTable *open, int64 user_id, const int64 *digests,
@@ -221,7 +231,7 @@ extern bool eco_place_look(const EcoOpenTable *open, const Datum *values,
 						   HeapTuple tuple, Buffer *buffer);
 extern void eco_place_keep(const EcoOpenTable *open, const Datum *values, ItemPointer root);
 
-extern void eco_sql_scan_begin(EcoScan *scan, const Datum *values, const int64 *after);
+extern void eco_sql_scan_begin(EcoScan *scan, const Datum *values);
 extern bool eco_sql_scan_next(EcoScan *scan, EcoRow *row);
 extern void eco_sql_scan_end(EcoScan *scan);
 extern EcoLock eco_sql_lock(EcoRow *row, EcoWait wait);

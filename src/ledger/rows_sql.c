@@ -45,7 +45,7 @@ static void leave_sql(const SqlFrame *frame);
 static void pin_plans(void);
 static SPIPlanPtr plan_keep(EcoTable *table, int op, const char *sql,
 							int nargs, const Oid *types);
-static SPIPlanPtr scan_plan(EcoTable *table, int key, int nvalues, bool after);
+static SPIPlanPtr scan_plan(EcoTable *table, int key, int nvalues, EcoBound bound);
 static SPIPlanPtr digest_plan(const EcoScan *scan);
 static SPIPlanPtr lock_plan(EcoTable *table, EcoPlanOp op);
 static SPIPlanPtr update_plan(EcoTable *table);
@@ -55,7 +55,7 @@ static char *column_list(const EcoTable *table);
 static void append_stored(StringInfo sql, const EcoTable *table, bool only_mutable, int first);
 static char *key_condition(const EcoTable *table, int key, int nvalues, int first);
 static char *ordered_condition(const EcoTable *table, int key, int nvalues);
-static char *order_of(const EcoTable *table, int key);
+static char *order_of(const EcoTable *table, int key, bool backwards);
 static void copy_row(EcoTable *table, HeapTuple tuple, TupleDesc desc, EcoRow *row);
 static bool lock_by_key(const EcoRow *row, EcoPlanOp op, ItemPointer tid);
 static void read_ctid(ItemPointer tid);
@@ -64,15 +64,15 @@ static void run_write(EcoRow *row, SPIPlanPtr (*plan) (EcoTable *table),
 static void unexpected(const EcoTable *table, int result);
 
 void
-eco_sql_scan_begin(EcoScan *scan, const Datum *values, const int64 *after)
+eco_sql_scan_begin(EcoScan *scan, const Datum *values)
 {
 	Datum		args[ECO_MAX_KEY_COLUMNS];
 	SqlFrame	frame;
 
 	for (int i = 0; i < scan->nvalues; i++)
 		args[i] = values[i];
-	if (after != NULL)
-		args[scan->nvalues] = Int64GetDatum(*after);
+	if (scan->bound != ECO_UNBOUNDED)
+		args[scan->nvalues] = Int64GetDatum(scan->limit);
 	if (eco_scan_by_digest(scan))
 	{
 		args[1] = Int64GetDatum(scan->least);
@@ -85,7 +85,7 @@ eco_sql_scan_begin(EcoScan *scan, const Datum *values, const int64 *after)
 	pin_plans();
 	scan->portal = SPI_cursor_open(NULL,
 								   eco_scan_by_digest(scan) ? digest_plan(scan) :
-								   scan_plan(scan->table, scan->key, scan->nvalues, after != NULL),
+								   scan_plan(scan->table, scan->key, scan->nvalues, scan->bound),
 								   args, NULL, true);
 	leave_sql(&frame);
 }
@@ -385,12 +385,12 @@ plan_keep(EcoTable *table, int op, const char *sql, int nargs, const Oid *types)
 }
 
 static SPIPlanPtr
-scan_plan(EcoTable *table, int key, int nvalues, bool after)
+scan_plan(EcoTable *table, int key, int nvalues, EcoBound bound)
 {
 	const EcoKey *columns = &table->keys[key];
-	int			op = (after ? ECO_PLAN_SCAN_AFTER : ECO_PLAN_SCAN) +
-	key * (ECO_MAX_KEY_COLUMNS + 1) + nvalues;
-	int			nargs = nvalues + (after ? 1 : 0);
+	static const EcoPlanOp family[] = {ECO_PLAN_SCAN, ECO_PLAN_SCAN_AFTER, ECO_PLAN_SCAN_BEFORE};
+	int			op = family[bound] + key * (ECO_MAX_KEY_COLUMNS + 1) + nvalues;
+	int			nargs = nvalues + (bound != ECO_UNBOUNDED);
 	Oid			types[ECO_MAX_KEY_COLUMNS];
 	StringInfoData sql;
 
@@ -400,10 +400,11 @@ scan_plan(EcoTable *table, int key, int nvalues, bool after)
 	appendStringInfo(&sql, "SELECT ctid, %s FROM %s.%s WHERE %s",
 					 column_list(table), eco_schema_of(table), table->name,
 					 ordered_condition(table, key, nvalues));
-	if (after)
-		appendStringInfo(&sql, " AND %s > $%d",
-						 table->columns[columns->columns[nvalues]].name, nargs);
-	appendStringInfoString(&sql, order_of(table, key));
+	if (bound != ECO_UNBOUNDED)
+		appendStringInfo(&sql, " AND %s %c $%d",
+						 table->columns[columns->columns[nvalues]].name,
+						 bound == ECO_AFTER ? '>' : '<', nargs);
+	appendStringInfoString(&sql, order_of(table, key, bound == ECO_BEFORE));
 	for (int i = 0; i < nargs; i++)
 		types[i] = table->columns[columns->columns[i]].type;
 	return plan_keep(table, op, sql.data, nargs, types);
@@ -424,7 +425,7 @@ digest_plan(const EcoScan *scan)
 	sql = psprintf("SELECT ctid, %s FROM %s.%s WHERE %s AND %s >= $2 AND %s <= $3%s",
 				   column_list(table), eco_schema_of(table), table->name,
 				   key_condition(table, scan->key, 1, 1), digest, digest,
-				   order_of(table, scan->key));
+				   order_of(table, scan->key, false));
 	return plan_keep(table, op, sql, lengthof(types), types);
 }
 
@@ -443,7 +444,7 @@ lock_plan(EcoTable *table, EcoPlanOp op)
 	types[key->ncolumns] = TIDOID;
 	which = try_only ? psprintf("%s AND ctid = $%d", key_condition(table, 0, key->ncolumns, 1),
 								key->ncolumns + 1) :
-		psprintf("%s%s", ordered_condition(table, 0, key->ncolumns), order_of(table, 0));
+		psprintf("%s%s", ordered_condition(table, 0, key->ncolumns), order_of(table, 0, false));
 	return plan_keep(table, op,
 					 psprintf("SELECT ctid FROM %s.%s WHERE %s FOR NO KEY UPDATE%s",
 							  eco_schema_of(table), table->name, which,
@@ -591,7 +592,7 @@ ordered_condition(const EcoTable *table, int key, int nvalues)
 }
 
 static char *
-order_of(const EcoTable *table, int key)
+order_of(const EcoTable *table, int key, bool backwards)
 {
 	StringInfoData list;
 	int			columns[ECO_MAX_KEY_COLUMNS];
@@ -599,8 +600,8 @@ order_of(const EcoTable *table, int key)
 
 	initStringInfo(&list);
 	for (int i = 0; i < ncolumns; i++)
-		appendStringInfo(&list, "%s%s", i == 0 ? " ORDER BY " : ", ",
-						 table->columns[columns[i]].name);
+		appendStringInfo(&list, "%s%s%s", i == 0 ? " ORDER BY " : ", ",
+						 table->columns[columns[i]].name, backwards ? " DESC" : "");
 	return list.data;
 }
 

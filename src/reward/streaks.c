@@ -350,13 +350,7 @@ eco_daily_next_claim(const EcoDaily *d, TimestampTz after)
 static int32
 local_date(TimestampTz at, pg_tz *zone)
 {
-	TimestampTz begun = whole_second(at) - eco_streak_day_offset * USECS_PER_HOUR;
-	pg_time_t	seconds = timestamptz_to_time_t(begun);
-	struct pg_tm *tm = pg_localtime(&seconds, zone);
-
-	if (tm == NULL)
-		ECO_ERROR(ECO_INVALID_TIMEZONE, errmsg("moment is out of the calendar's range"));
-	return date2j(tm->tm_year + 1900, tm->tm_mon + 1, tm->tm_mday) - POSTGRES_EPOCH_JDATE;
+	return eco_local_date(whole_second(at) - eco_streak_day_offset * USECS_PER_HOUR, zone);
 }
 
 /*

@@ -10,48 +10,43 @@
 #include "ledger/rows.h"
 #include "shop/product.h"
 
-enum
-{
-	PRD_ID,
-	PRD_CATEGORY,
-	PRD_PRICE_GOLD,
-	PRD_SOURCE_POINTS,
-	PRD_GRANTED_GOLD,
-	PRD_MONETARY,
-	PRD_LIMIT_ONCE,
-	PRD_PER_USER_LIMIT,
-	PRD_LIMIT_PERIOD,
-	PRD_COUNTED,
-	PRD_GLOBAL_KEY,
-	PRD_STARTS_AT,
-	PRD_ENDS_AT,
-	PRD_ACTIVE,
-	PRD_STOCK_SLOTS,
-	PRD_EFFECT_CODE,
-	PRD_COLUMNS
-};
+#define COLUMNS_OF_A_PURCHASE \
+	{"product_id", TEXTOID, false}, \
+	{"category", TEXTOID, false}, \
+	{"price_gold", INT8OID, false}, \
+	{"source_points", INT8OID, false}, \
+	{"granted_gold", INT8OID, false}, \
+	{"monetary", INT8OID, false}, \
+	{"limit_once", BOOLOID, false}, \
+	{"per_user_limit", INT4OID, ECO_NULLABLE}, \
+	{"limit_period", TEXTOID, false}, \
+	{"counted", BOOLOID, false}, \
+	{"global_key", BOOLOID, false}, \
+	{"starts_at", TIMESTAMPTZOID, ECO_NULLABLE}, \
+	{"ends_at", TIMESTAMPTZOID, ECO_NULLABLE}, \
+	{"active", BOOLOID, false}, \
+	{"stock_slots", INT2OID, false}, \
+	{"effect_code", TEXTOID, ECO_NULLABLE}
 
 EcoTable	eco_shop_products = {
 	.name = "shop_products",
 	.only_read = true,
 	.ncolumns = PRD_COLUMNS,
+	.columns = {COLUMNS_OF_A_PURCHASE},
+	.nkeys = 1,
+	.keys = {{1, {PRD_ID}}},
+};
+
+EcoTable	eco_shop_shelf = {
+	.name = "shop_products",
+	.only_read = true,
+	.ncolumns = PRD_SHELF_COLUMNS,
 	.columns = {
-		{"product_id", TEXTOID, false},
-		{"category", TEXTOID, false},
-		{"price_gold", INT8OID, false},
-		{"source_points", INT8OID, false},
-		{"granted_gold", INT8OID, false},
-		{"monetary", INT8OID, false},
-		{"limit_once", BOOLOID, false},
-		{"per_user_limit", INT4OID, ECO_NULLABLE},
-		{"limit_period", TEXTOID, false},
-		{"counted", BOOLOID, false},
-		{"global_key", BOOLOID, false},
-		{"starts_at", TIMESTAMPTZOID, ECO_NULLABLE},
-		{"ends_at", TIMESTAMPTZOID, ECO_NULLABLE},
-		{"active", BOOLOID, false},
-		{"stock_slots", INT2OID, false},
-		{"effect_code", TEXTOID, ECO_NULLABLE},
+		COLUMNS_OF_A_PURCHASE,
+		{"extra", JSONBOID, false},
+		{"tags", TEXTARRAYOID, false},
+		{"position", INT4OID, false},
+		{"texts", JSONBOID, false},
 	},
 	.nkeys = 1,
 	.keys = {{1, {PRD_ID}}},
@@ -74,34 +69,68 @@ period_of_word(const text *word)
 	}
 }
 
+const char *
+eco_period_word(EcoPeriod period)
+{
+	static const char *const words[] = {"ever", "day", "week", "month"};
+
+	return words[period];
+}
+
 bool
 eco_product_read(const EcoText *product_id, EcoProduct *product)
 {
 	EcoRow		row;
-	text	   *category;
 
 	if (!eco_row_find(&eco_shop_products, 0, 0, 1, &product_id->datum, &row))
 		return false;
-	category = DatumGetTextPP(row.values[PRD_CATEGORY]);
+	eco_product_of(&row, product);
+	/* lives as long as what was asked for, not as what was read */
 	product->product_id = *product_id;
-	product->is_conversion = VARDATA_ANY(category)[0] == 'c';
-	product->price_gold = eco_row_int(&row, PRD_PRICE_GOLD);
-	product->source_points = eco_row_int(&row, PRD_SOURCE_POINTS);
-	product->granted_gold = eco_row_int(&row, PRD_GRANTED_GOLD);
-	product->monetary = eco_row_int(&row, PRD_MONETARY);
-	product->limit_once = DatumGetBool(row.values[PRD_LIMIT_ONCE]);
-	product->per_user_limit = row.isnull[PRD_PER_USER_LIMIT] ? 0 :
-		DatumGetInt32(row.values[PRD_PER_USER_LIMIT]);
-	product->limit_period = period_of_word(DatumGetTextPP(row.values[PRD_LIMIT_PERIOD]));
-	product->counted = DatumGetBool(row.values[PRD_COUNTED]);
-	product->global_key = DatumGetBool(row.values[PRD_GLOBAL_KEY]);
-	product->active = DatumGetBool(row.values[PRD_ACTIVE]);
-	product->starts_at = row.isnull[PRD_STARTS_AT] ? DT_NOBEGIN :
-		DatumGetTimestampTz(row.values[PRD_STARTS_AT]);
-	product->ends_at = row.isnull[PRD_ENDS_AT] ? DT_NOEND :
-		DatumGetTimestampTz(row.values[PRD_ENDS_AT]);
-	product->has_stock = DatumGetInt16(row.values[PRD_STOCK_SLOTS]) > 0;
-	product->effect_code = row.isnull[PRD_EFFECT_CODE] ? (Datum) 0 :
-		row.values[PRD_EFFECT_CODE];
 	return true;
+}
+
+void
+eco_product_of(const EcoRow *row, EcoProduct *product)
+{
+	text	   *category = DatumGetTextPP(row->values[PRD_CATEGORY]);
+
+	product->product_id = eco_text_in(row->values[PRD_ID]);
+	product->is_conversion = VARDATA_ANY(category)[0] == 'c';
+	product->price_gold = eco_row_int(row, PRD_PRICE_GOLD);
+	product->source_points = eco_row_int(row, PRD_SOURCE_POINTS);
+	product->granted_gold = eco_row_int(row, PRD_GRANTED_GOLD);
+	product->monetary = eco_row_int(row, PRD_MONETARY);
+	product->limit_once = DatumGetBool(row->values[PRD_LIMIT_ONCE]);
+	product->per_user_limit = row->isnull[PRD_PER_USER_LIMIT] ? 0 :
+		DatumGetInt32(row->values[PRD_PER_USER_LIMIT]);
+	product->limit_period = period_of_word(DatumGetTextPP(row->values[PRD_LIMIT_PERIOD]));
+	product->counted = DatumGetBool(row->values[PRD_COUNTED]);
+	product->global_key = DatumGetBool(row->values[PRD_GLOBAL_KEY]);
+	product->active = DatumGetBool(row->values[PRD_ACTIVE]);
+	product->starts_at = row->isnull[PRD_STARTS_AT] ? DT_NOBEGIN :
+		DatumGetTimestampTz(row->values[PRD_STARTS_AT]);
+	product->ends_at = row->isnull[PRD_ENDS_AT] ? DT_NOEND :
+		DatumGetTimestampTz(row->values[PRD_ENDS_AT]);
+	product->has_stock = DatumGetInt16(row->values[PRD_STOCK_SLOTS]) > 0;
+	product->effect_code = row->isnull[PRD_EFFECT_CODE] ? (Datum) 0 :
+		row->values[PRD_EFFECT_CODE];
+}
+
+const char *
+eco_product_not_on_sale(const EcoProduct *product, TimestampTz at)
+{
+	if (!product->active)
+		return "inactive";
+	if (at < product->starts_at)
+		return "not_started";
+	if (at >= product->ends_at)
+		return "ended";
+	return NULL;
+}
+
+TimestampTz
+eco_product_renews_at(const EcoProduct *product, TimestampTz at)
+{
+	return eco_period_start(product->limit_period, eco_period_of(product->limit_period, at) + 1);
 }

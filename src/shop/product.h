@@ -36,7 +36,48 @@ typedef struct EcoProduct
 /* Whoever reads products opens this. */
 extern EcoTable eco_shop_products;
 
+/* The same table with what a shop shows of a product, behind what a purchase asks. */
+extern EcoTable eco_shop_shelf;
+
+enum
+{
+	PRD_ID,
+	PRD_CATEGORY,
+	PRD_PRICE_GOLD,
+	PRD_SOURCE_POINTS,
+	PRD_GRANTED_GOLD,
+	PRD_MONETARY,
+	PRD_LIMIT_ONCE,
+	PRD_PER_USER_LIMIT,
+	PRD_LIMIT_PERIOD,
+	PRD_COUNTED,
+	PRD_GLOBAL_KEY,
+	PRD_STARTS_AT,
+	PRD_ENDS_AT,
+	PRD_ACTIVE,
+	PRD_STOCK_SLOTS,
+	PRD_EFFECT_CODE,
+	PRD_COLUMNS,
+	PRD_EXTRA = PRD_COLUMNS,	/* of the shelf alone */
+	PRD_TAGS,
+	PRD_POSITION,
+	PRD_TEXTS,
+	PRD_SHELF_COLUMNS
+};
+
 /* False: no such product.  Reads under the active snapshot. */
 extern bool eco_product_read(const EcoText *product_id, EcoProduct *product);
+
+/* The product in a row of either; it is as long there as the row. */
+extern void eco_product_of(const EcoRow *row, EcoProduct *product);
+
+/* Why it is not for sale at that moment; NULL: it is. */
+extern const char *eco_product_not_on_sale(const EcoProduct *product, TimestampTz at);
+
+/* When a limit_period, which is not ever, begins again. */
+extern TimestampTz eco_product_renews_at(const EcoProduct *product, TimestampTz at);
+
+/* ever, day, week or month */
+extern const char *eco_period_word(EcoPeriod period);
 
 #endif

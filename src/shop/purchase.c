@@ -73,6 +73,7 @@ static EcoTable *const *tables_for(EcoPurchase *p, uint8 needs);
 static uint8 *needed_by(const EcoPurchase *p);
 static bool open_what_it_needs(EcoPurchase *p, const EcoAccount *account);
 static const char *check_rules(EcoPurchase *p, const EcoAccount *account);
+static const char *check_product(EcoPurchase *p, const EcoAccount *account);
 static bool needs_account_alone(const EcoProduct *product);
 static bool has_booked(const EcoPurchase *p);
 static void settle_booked(EcoPurchase *p);
@@ -81,6 +82,7 @@ static const char *check_expected_price(EcoPurchase *p);
 static bool expected_number(const JsonbValue *value, Datum *number);
 static const char *check_global_key(EcoPurchase *p);
 static const char *check_user_limit(EcoPurchase *p, const EcoAccount *account);
+static void count_user_limit(EcoPurchase *p, const EcoAccount *account);
 static void load_units(EcoPurchase *p, const EcoAccount *account);
 static void describe_renewal(EcoPurchase *p, TimestampTz now);
 static const char *check_freezes(EcoPurchase *p, const EcoAccount *account);
@@ -211,6 +213,7 @@ eco_purchase_begin(EcoPurchase *p)
 {
 	p->stock_slot = -1;
 	p->user_limit_left = -1;
+	p->stock_left = -1;
 	eco_result_set(&p->result, PURCHASE_QUANTITY, Int32GetDatum(p->quantity));
 }
 
@@ -282,8 +285,8 @@ decide(EcoPurchase *p, const EcoAccount *account)
 		!eco_global_key_use(&p->product_id, &p->key, p->user_id, account->seq + 1))
 	{
 		refusal = "KEY_USED";
-		/* what is left was told as if these were sold */
-		p->result.isnull[PURCHASE_STOCK_REMAINING] = true;
+		/* what is left is as if these were sold */
+		p->stock_left = -1;
 		if (p->reserved != NULL && p->product.has_stock)
 			eco_stock_give_back(p->reserved, p->quantity);
 	}
@@ -312,6 +315,8 @@ eco_purchase_try(EcoPurchase *p, const EcoAccount *account)
 	if (p->user_limit_left >= 0)
 		eco_result_set(&p->result, PURCHASE_USER_LIMIT_REMAINING,
 					   Int64GetDatum(p->user_limit_left - (refusal == NULL ? p->quantity : 0)));
+	if (p->stock_left >= 0)
+		eco_result_set(&p->result, PURCHASE_STOCK_REMAINING, Int64GetDatum(p->stock_left));
 	if (refusal != NULL && strcmp(refusal, IN_PROGRESS) == 0)
 		come_again(p);
 	else if (refusal != NULL)
@@ -333,9 +338,8 @@ eco_purchase_try(EcoPurchase *p, const EcoAccount *account)
 static const char *
 check_rules(EcoPurchase *p, const EcoAccount *account)
 {
-	const char *refusal;
-
 	p->user_limit_left = -1;
+	p->stock_left = -1;
 	p->freezes = 0;
 	if (account->suspended)
 		return "USER_SUSPENDED";
@@ -345,6 +349,14 @@ check_rules(EcoPurchase *p, const EcoAccount *account)
 		return IN_PROGRESS;		/* told nobody: the call begins anew */
 	if (open_what_it_needs(p, account))
 		return waited;
+	return check_product(p, account);
+}
+
+static const char *
+check_product(EcoPurchase *p, const EcoAccount *account)
+{
+	const char *refusal;
+
 	if ((refusal = check_sale(p)) != NULL ||
 		(refusal = check_global_key(p)) != NULL ||
 		(refusal = check_expected_price(p)) != NULL ||
@@ -354,6 +366,34 @@ check_rules(EcoPurchase *p, const EcoAccount *account)
 		(refusal = take_stock(p)) != NULL)
 		return refusal;
 	return NULL;
+}
+
+const char *
+eco_purchase_look(EcoPurchase *p, const EcoAccount *account)
+{
+	const char *refusal;
+
+	p->quantity = 1;
+	p->dry_run = true;
+	eco_purchase_begin(p);
+	if (account == NULL)
+		refusal = check_sale(p);
+	else
+		refusal = account->suspended ? "USER_SUSPENDED" : check_product(p, account);
+	/* what the rules have not come to */
+	if (account != NULL && p->user_limit_left < 0)
+		count_user_limit(p, account);
+	if (p->product.has_stock)
+	{
+		const char *sold_out = p->stock_left < 0 ? take_stock(p) : refusal;
+
+		/* it says what this purchase would leave */
+		if (sold_out == NULL)
+			p->stock_left += p->quantity;
+		if (refusal == NULL)
+			refusal = sold_out;
+	}
+	return refusal;
 }
 
 static bool
@@ -381,16 +421,11 @@ settle_booked(EcoPurchase *p)
 static const char *
 check_sale(EcoPurchase *p)
 {
-	TimestampTz now = eco_now();
+	const char *reason = eco_product_not_on_sale(&p->product, eco_now());
 
-	if (!p->product.active)
-		eco_detail_str(&p->detail, "reason", "inactive");
-	else if (now < p->product.starts_at)
-		eco_detail_str(&p->detail, "reason", "not_started");
-	else if (now >= p->product.ends_at)
-		eco_detail_str(&p->detail, "reason", "ended");
-	else
+	if (reason == NULL)
 		return NULL;
+	eco_detail_str(&p->detail, "reason", reason);
 	return "NOT_ON_SALE";
 }
 
@@ -466,6 +501,19 @@ expected_number(const JsonbValue *value, Datum *number)
 static const char *
 check_user_limit(EcoPurchase *p, const EcoAccount *account)
 {
+	count_user_limit(p, account);
+	if (p->user_limit_left < 0 || p->quantity <= p->user_limit_left)
+		return NULL;
+	if (p->product.limit_once)
+		return "LIMIT_ONCE";
+	if (p->product.limit_period != ECO_PERIOD_EVER)
+		describe_renewal(p, eco_now());
+	return "USER_LIMIT";
+}
+
+static void
+count_user_limit(EcoPurchase *p, const EcoAccount *account)
+{
 	const EcoProduct *product = &p->product;
 	TimestampTz now = eco_now();
 
@@ -477,19 +525,14 @@ check_user_limit(EcoPurchase *p, const EcoAccount *account)
 		has_booked(p) || eco_units_any(account, &p->product_id);
 
 		p->user_limit_left = bought ? 0 : 1;
-		return p->quantity <= p->user_limit_left ? NULL : "LIMIT_ONCE";
 	}
-	if (product->per_user_limit == 0)
-		return NULL;
-	if (eco_units_are_past(&p->units, product->limit_period, now))
-		settle_booked(p);
-	p->user_limit_left = Max(product->per_user_limit -
-							 eco_units_in(&p->units, product->limit_period, now), 0);
-	if (p->quantity <= p->user_limit_left)
-		return NULL;
-	if (product->limit_period != ECO_PERIOD_EVER)
-		describe_renewal(p, now);
-	return "USER_LIMIT";
+	else if (product->per_user_limit > 0)
+	{
+		if (eco_units_are_past(&p->units, product->limit_period, now))
+			settle_booked(p);
+		p->user_limit_left = Max(product->per_user_limit -
+								 eco_units_in(&p->units, product->limit_period, now), 0);
+	}
 }
 
 static void
@@ -505,15 +548,13 @@ load_units(EcoPurchase *p, const EcoAccount *account)
 static void
 describe_renewal(EcoPurchase *p, TimestampTz now)
 {
-	static const char *const words[] = {"ever", "day", "week", "month"};
-	EcoPeriod	period = p->product.limit_period;
-	TimestampTz renews = eco_period_start(period, eco_period_of(period, now) + 1);
+	TimestampTz renews = eco_product_renews_at(&p->product, now);
 	char		moment[MAXDATELEN + 1];
 	int			utc = 0;
 
 	JsonEncodeDateTime(moment, TimestampTzGetDatum(renews), TIMESTAMPTZOID, &utc);
 	eco_detail_int(&p->detail, "limit", p->product.per_user_limit);
-	eco_detail_str(&p->detail, "period", words[period]);
+	eco_detail_str(&p->detail, "period", eco_period_word(p->product.limit_period));
 	eco_detail_str(&p->detail, "renews_at", pstrdup(moment));
 }
 
@@ -556,7 +597,6 @@ check_amounts(EcoPurchase *p, const EcoAccount *account)
 static const char *
 take_stock(EcoPurchase *p)
 {
-	int64		remaining;
 	EcoStock	stock;
 
 	if (!p->product.has_stock)
@@ -565,17 +605,19 @@ take_stock(EcoPurchase *p)
 	if (p->product.global_key && p->reserved == NULL && !p->dry_run && !p->attempt.open)
 		eco_attempt_begin(&p->attempt);
 	if (p->reserved != NULL)
-		stock = eco_stock_take_reserved(p->reserved, p->quantity, &remaining, &p->stock_slot);
+		stock = eco_stock_take_reserved(p->reserved, p->quantity, &p->stock_left, &p->stock_slot);
 	else
 		stock = eco_stock_take(&p->product, p->quantity,
 							   p->dry_run ? ECO_STOCK_LOOK :
 							   p->calls != NULL ? ECO_STOCK_TRY : ECO_STOCK_TAKE,
-							   &p->attempt, &remaining, &p->stock_slot);
+							   &p->attempt, &p->stock_left, &p->stock_slot);
 	if (stock == ECO_STOCK_AGAIN)
 		return waited;
 	if (stock == ECO_STOCK_BUSY)
+	{
+		p->stock_left = -1;
 		return IN_PROGRESS;
-	eco_result_set(&p->result, PURCHASE_STOCK_REMAINING, Int64GetDatum(remaining));
+	}
 	return stock == ECO_STOCK_TAKEN ? NULL : "SOLD_OUT";
 }
 

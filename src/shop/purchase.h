@@ -45,6 +45,8 @@ typedef struct EcoPurchase
 	EcoUnits	units;			/* of a product that is counted */
 	bool		units_known;	/* from one before it of many */
 	int64		user_limit_left;	/* before this purchase; -1: no limit */
+	int64		stock_left;		/* after it, or when too little was left; -1:
+								 * not looked at */
 	int64		gold_delta;
 	int64		monetary;
 	int32		freezes;		/* streak freezes bought */
@@ -83,6 +85,14 @@ extern bool eco_purchase_try(EcoPurchase *p, const EcoAccount *account);
 extern bool eco_purchase_save_units(EcoPurchase *p, EcoAccount *account, const EcoEntry *entry);
 extern void eco_purchase_entry(const EcoPurchase *p, EcoEntry *entry);
 extern void eco_purchase_made(EcoPurchase *p, const EcoEntry *entry);
+
+/*
+ * The code of the first rule that refuses a purchase of p->product, which was read, by the
+ * account, or, with NULL, by one that has all it takes; NULL: none.  Nothing is taken, and
+ * stock_left and user_limit_left say what there is, whatever the answer.  p is all zeros
+ * but for that, and whatever of its tables the product needs must be open.
+ */
+extern const char *eco_purchase_look(EcoPurchase *p, const EcoAccount *account);
 
 /* The other answers. */
 extern void eco_purchase_replay(EcoPurchase *p, const EcoRow *first);

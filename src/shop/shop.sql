@@ -31,6 +31,15 @@ CREATE TABLE economy.shop_products (
         CHECK (octet_length(effect_code) BETWEEN 1 AND 64),
     extra          jsonb       NOT NULL DEFAULT '{}'
         CONSTRAINT shop_products_extra_check CHECK (jsonb_typeof(extra) = 'object'),
+    tags           text[]      NOT NULL DEFAULT '{}' COLLATE "C"
+        CONSTRAINT shop_products_tags_check CHECK (
+            cardinality(tags) <= 16 AND coalesce(array_ndims(tags), 1) = 1
+            AND array_position(tags, NULL) IS NULL AND array_position(tags, '') IS NULL
+            AND octet_length(array_to_string(tags, '')) <= 512),
+    position       integer     NOT NULL DEFAULT 0,
+    texts          jsonb       NOT NULL DEFAULT '{}'
+        CONSTRAINT shop_products_texts_check CHECK (jsonb_typeof(texts) = 'object'
+            AND NOT jsonb_path_exists(texts, 'strict $.* ? (@.type() != "object")')),
     CONSTRAINT shop_products_period_check CHECK (starts_at < ends_at),
     CONSTRAINT shop_products_limits_check CHECK (NOT limit_once OR per_user_limit IS NULL),
     CONSTRAINT shop_products_renewal_check
@@ -66,6 +75,10 @@ COMMENT ON CONSTRAINT shop_products_effect_code_check ON economy.shop_products I
     'effect_code must have 1 to 64 bytes';
 COMMENT ON CONSTRAINT shop_products_extra_check ON economy.shop_products IS
     'extra must be a JSON object';
+COMMENT ON CONSTRAINT shop_products_tags_check ON economy.shop_products IS
+    'tags must be up to 16 texts, none empty, of 512 bytes together';
+COMMENT ON CONSTRAINT shop_products_texts_check ON economy.shop_products IS
+    'texts must be a JSON object of languages, each with an object';
 COMMENT ON CONSTRAINT shop_products_period_check ON economy.shop_products IS
     'starts_at must be before ends_at';
 COMMENT ON CONSTRAINT shop_products_limits_check ON economy.shop_products IS
@@ -92,6 +105,11 @@ COMMENT ON COLUMN economy.shop_products.stock_slots IS
     'Number of stock slots; 0 is unlimited stock. Set by add_stock().';
 COMMENT ON COLUMN economy.shop_products.effect_code IS
     'item: what the app applies after the purchase.';
+COMMENT ON COLUMN economy.shop_products.tags IS 'What products() can be asked for.';
+COMMENT ON COLUMN economy.shop_products.position IS
+    'Place in the shop, the lowest first; those of one place by product_id.';
+COMMENT ON COLUMN economy.shop_products.texts IS
+    'What is shown, by language: {"en": {"name": "Sword"}, "de": {"name": "Schwert"}}.';
 
 CREATE TABLE economy.shop_stock (
     product_id text     NOT NULL COLLATE "C",
@@ -306,6 +324,73 @@ CREATE FUNCTION economy.receipt(user_id bigint, transaction_id text)
 COMMENT ON FUNCTION economy.receipt(bigint, text) IS
     'The signed receipt of a purchase, or no row. hash and receipt_signature are hexadecimal.';
 
+CREATE TYPE economy.product_offer AS (
+    product_id           text,
+    category             text,
+    tags                 text[],
+    position             integer,
+    texts                jsonb,
+    extra                jsonb,
+    effect_code          text,
+    price_gold           bigint,
+    source_points        bigint,
+    granted_gold         bigint,
+    expected_price       bigint,
+    global_key           boolean,
+    starts_at            timestamptz,
+    ends_at              timestamptz,
+    stock_remaining      bigint,
+    user_limit           integer,
+    user_limit_remaining bigint,
+    limit_period         text,
+    renews_at            timestamptz,
+    may_buy              boolean,
+    code                 text,
+    detail               jsonb
+);
+COMMENT ON TYPE economy.product_offer IS
+    'A product as a shop shows it to a user: a row of economy.products() and economy.product().';
+
+CREATE FUNCTION economy.products(
+    user_id bigint DEFAULT NULL, category text DEFAULT NULL, tag text DEFAULT NULL,
+    only_available boolean DEFAULT true
+) RETURNS SETOF economy.product_offer
+    LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 20 AS 'MODULE_PATHNAME', 'eco_products';
+COMMENT ON FUNCTION economy.products(bigint, text, text, boolean) IS
+    'What a shop page shows, by position: products with price, stock and sale period, and, for a '
+    'user, what is left of the limit and what purchase() of one unit would answer now. '
+    'only_available: those that are on sale, be they sold out or used up.';
+
+CREATE FUNCTION economy.product(product_id text, user_id bigint DEFAULT NULL)
+    RETURNS SETOF economy.product_offer
+    LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 1 AS 'MODULE_PATHNAME', 'eco_product';
+COMMENT ON FUNCTION economy.product(text, bigint) IS
+    'The same of one product, whether it is on sale or not; no row for an unknown one.';
+
+CREATE TYPE economy.purchase_line AS (
+    seq            bigint,
+    transaction_id text,
+    product_id     text,
+    category       text,
+    quantity       integer,
+    gold_delta     bigint,
+    gold           bigint,
+    status         text,
+    effect_code    text,
+    context        jsonb,
+    created_at     timestamptz
+);
+COMMENT ON TYPE economy.purchase_line IS
+    'A purchase of a user: a row of economy.purchases_of().';
+
+CREATE FUNCTION economy.purchases_of(
+    user_id bigint, before_seq bigint DEFAULT NULL, max integer DEFAULT 50
+) RETURNS SETOF economy.purchase_line
+    LANGUAGE c STABLE PARALLEL SAFE ROWS 50 AS 'MODULE_PATHNAME', 'eco_purchases_of';
+COMMENT ON FUNCTION economy.purchases_of(bigint, bigint, integer) IS
+    'A user''s purchases before a seq, the newest first, at most max (10,000) of them; '
+    'none that were archived.';
+
 -- The catalogue
 
 CREATE FUNCTION economy_internal.require_actor(actor text) RETURNS void
@@ -329,7 +414,8 @@ CREATE FUNCTION economy_internal.new_product() RETURNS economy.shop_products
         SELECT jsonb_populate_record(NULL::economy.shop_products,
             '{"price_gold": 0, "source_points": 0, "granted_gold": 0, "monetary": 0,
               "limit_once": false, "limit_period": "ever", "counted": false,
-              "global_key": false, "active": true, "stock_slots": 0, "extra": {}}');
+              "global_key": false, "active": true, "stock_slots": 0, "extra": {},
+              "tags": [], "position": 0, "texts": {}}');
     END;
 COMMENT ON FUNCTION economy_internal.new_product() IS 'The defaults of a product.';
 
@@ -350,7 +436,7 @@ CREATE FUNCTION economy_internal.check_product(product jsonb, old_row economy.sh
             WHERE k NOT IN ('product_id', 'category', 'price_gold', 'source_points',
                             'granted_gold', 'monetary', 'limit_once', 'per_user_limit',
                             'limit_period', 'global_key', 'starts_at', 'ends_at', 'active',
-                            'effect_code', 'extra')
+                            'effect_code', 'extra', 'tags', 'position', 'texts')
             UNION ALL
             SELECT 2, 'category must be conversion or item' FROM given g
             WHERE g.category IS NULL OR g.category NOT IN ('conversion', 'item')
@@ -428,7 +514,8 @@ BEGIN
                     limit_period = new_row.limit_period, counted = new_row.counted,
                     starts_at = new_row.starts_at, ends_at = new_row.ends_at,
                     active = new_row.active, effect_code = new_row.effect_code,
-                    extra = new_row.extra
+                    extra = new_row.extra, tags = new_row.tags,
+                    position = new_row.position, texts = new_row.texts
                 WHERE p.product_id = id;
             END IF;
         EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN

@@ -19,6 +19,15 @@ INSERT INTO lean.accounts SELECT n, 1000000000 FROM generate_series(1, :users) n
 CREATE TABLE lean.products (product_id text PRIMARY KEY, price bigint NOT NULL);
 INSERT INTO lean.products VALUES ('item', 15);
 
+-- a page of a shop: what purchase() would say needs a count of what was bought of each
+CREATE TABLE lean.page (
+    product_id text PRIMARY KEY, price bigint NOT NULL, per_user_limit integer, "position" integer NOT NULL, tags text[] NOT NULL, texts jsonb NOT NULL
+);
+INSERT INTO lean.page
+SELECT 'page' || n, 10 * n, CASE WHEN n % 2 = 0 THEN 5 END, n, '{page}', jsonb_build_object('en', jsonb_build_object('name', 'Thing ' || n)) FROM generate_series(1, 20) n;
+CREATE TABLE lean.stock (product_id text PRIMARY KEY, remaining bigint NOT NULL);
+INSERT INTO lean.stock SELECT 'page' || n, 1000 FROM generate_series(1, 16, 5) n;
+
 -- the leanest journal there is: what an INSERT costs
 CREATE TABLE lean.log (
     id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -14,6 +14,12 @@ FROM unnest(ARRAY['item', 'flash', 'capped']) id;
 SELECT economy.upsert_product('{"product_id": "capped", "per_user_limit": 1000000, "limit_period": "week"}', 'bench');
 -- more than a run can sell, in the default number of slots
 SELECT economy.add_stock('flash', 1000000000, 'bench');
+-- a page of a shop: twenty products, as many plain as limited per user, and four with a stock
+SELECT count(economy.upsert_product(jsonb_build_object(
+           'product_id', 'page' || n, 'category', 'item', 'price_gold', 10 * n, 'tags', ARRAY['page'], 'position', n,
+           'texts', jsonb_build_object('en', jsonb_build_object('name', 'Thing ' || n)), 'per_user_limit', CASE WHEN n % 2 = 0 THEN 5 END), 'bench'))
+FROM generate_series(1, 20) n;
+SELECT count(economy.add_stock('page' || n, 1000, 'bench')) FROM generate_series(1, 16, 5) n;
 
 SELECT count(economy.register('bench-' || n)) FROM generate_series(1, :users) n;
 SELECT count(*) FILTER (WHERE success)

@@ -1,7 +1,7 @@
 -- Bad arguments of the public functions: the SQLSTATE says what is wrong, and
 -- nothing is written.
 BEGIN;
-SELECT plan(158);
+SELECT plan(164);
 
 SELECT economy.register('pgtap arguments') AS u \gset
 SELECT economy.upsert_product('{"product_id": "pgtap_a", "category": "item", "price_gold": 10}', 'pgtap') IS NULL AS x \gset
@@ -138,6 +138,12 @@ FROM (VALUES
 SELECT is_empty(format('SELECT * FROM economy.%s', call), call || ' has no row')
 FROM (VALUES ('job_history(NULL, 0)'), ('audit_open(0)'), ('audit_history(0)'), ('stats_parity(0)')) v (call);
 SELECT is_empty('SELECT * FROM economy.statement(NULL)', 'statement(null) has no row');
+SELECT is_empty('SELECT * FROM economy.purchases_of(NULL)', 'purchases_of(null) has no row');
+SELECT is_empty('SELECT * FROM economy.purchases_of(-1)', 'purchases_of() of an unknown user has no row');
+SELECT is_empty('SELECT * FROM economy.profile(NULL)', 'profile(null) has no row');
+SELECT is_empty('SELECT * FROM economy.profile(-1)', 'profile() of an unknown user has no row');
+SELECT is_empty('SELECT * FROM economy.product(NULL)', 'product(null) has no row');
+SELECT is_empty($$SELECT * FROM economy.product('pgtap never')$$, 'product() of an unknown product has no row');
 SELECT is_empty('SELECT * FROM economy.statement(-1)', 'statement() of an unknown user has no row');
 SELECT is_empty('SELECT * FROM economy.receipt(NULL, NULL)', 'receipt(null) has no row');
 SELECT is_empty('SELECT * FROM economy.verify_chain(-1)', 'verify_chain() of an unknown user finds nothing');

@@ -2,7 +2,7 @@
 -- made, and calls of helpers with what they were not made for.  Each has its
 -- code, and nothing is done.
 BEGIN;
-SELECT plan(105);
+SELECT plan(113);
 
 SELECT economy.register('pgtap errors') AS u \gset
 SELECT transaction_id AS granted FROM economy.grant_reward(:u, 'pgtap', 'e1', 100) \gset
@@ -90,6 +90,10 @@ FROM (VALUES
     ('SELECT * FROM economy.changes(NULL, 0)',              'XE002', 'max must be from 1 to 10000'),
     ('SELECT * FROM economy.changes(NULL, 10001)',          'XE002', 'max must be from 1 to 10000'),
     ('SELECT * FROM economy.statement({u}, 0, -1)',         'XE002', 'max must be 0 or more'),
+    ('SELECT * FROM economy.purchases_of({u}, 1, -1)',      'XE002', 'max must be 0 or more'),
+    ($$SELECT * FROM economy.products({u}, 'sword')$$,      'XE002', 'category must be conversion or item'),
+    ($$SELECT * FROM economy.products({u}, NULL, '')$$,     'XE002', 'tag must not be empty'),
+    ('SELECT * FROM economy.products({u}, NULL, NULL, NULL)', 'XE001', 'only_available must not be null'),
     ('SELECT * FROM economy.audit_step(0)',                 'XE002', 'max_users must be 1 or more'),
     ($$SELECT * FROM economy_internal.entry_events({u}, 1, 'Z')$$,   'XE103', 'no journal has the letter "Z"'),
     ($$SELECT * FROM economy_internal.rfm_buckets(E'\\x00')$$,         'XE002', 'buckets must be what economy_internal.rfm_pack() makes'),
@@ -144,6 +148,10 @@ FROM (VALUES
     ('economy.proportion_interval', $$economy.wilson_interval(1, 2)$$),
     ('economy.account_status', $$economy.account({u})$$),
     ('economy.statement_line', $$economy.statement({u})$$),
+    ('economy.product_offer', $$economy.products({u})$$),
+    ('economy.product_offer', $$economy.product('pgtap_item', {u})$$),
+    ('economy.purchase_line', $$economy.purchases_of({u})$$),
+    ('economy.user_profile', $$economy.profile({u})$$),
     ('economy.purchase_receipt', $$economy.receipt({u}, 'P{u}-1')$$),
     ('economy.replayed_event', $$economy.replay({u}, 0)$$),
     ('economy.finding', $$economy.verify_chain({u})$$)

@@ -7,6 +7,9 @@ SELECT economy.rollup_stats() \g /dev/null
 SELECT economy.rfm_refresh_incremental() \g /dev/null
 SELECT 'finding', f FROM economy.audit_sweep() f;
 SELECT 'parity', p FROM economy.stats_parity() p;
+-- a dump would leave out what a script has granted
+SELECT 'initial', i.objoid, a.grantee::regrole FROM pg_init_privs i, aclexplode(i.initprivs) a JOIN pg_roles r ON r.oid = a.grantee
+WHERE NOT r.rolsuper AND i.objoid IN (SELECT d.objid FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid WHERE e.extname = 'economy');
 SELECT 'denied', object FROM economy.access_list()
 WHERE level = 'monitor' AND NOT has_function_privilege('held_monitor', substring(object FROM '^[A-Z]+ (.*)'), 'EXECUTE');
 CALL economy.run_job('rollup_stats') \g /dev/null

@@ -460,7 +460,7 @@ sub read
 {
 	my ($self, $user) = @_;
 	my @reads = (
-		"account($user)", "statement($user, 0, 20)", "game_stats_me($user)", "replay($user, 0, 20)",
+		"account($user)", "statement($user, 0, 20)", "products($user)", "product(''potion'', $user)", "purchases_of($user)", "profile($user)", "game_stats_me($user)", "replay($user, 0, 20)",
 		"streak_state($user)", "verify_receipt($user, ''P$user-2'')", "verify_chain($user)");
 	my $read = $self->pick(@reads);
 
