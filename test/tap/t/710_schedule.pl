@@ -186,9 +186,12 @@ is(value($dbh, 'SELECT economy_internal.do_job(?)', $run[0]), 'lost', 'once');
 
 # a time limit ends a batch, not what was done
 from_here();
-$dbh->do(q{SET statement_timeout = '1ms'});
+$holder = connect_to($node);
+$holder->do('BEGIN; LOCK TABLE economy.user_segments');
+$dbh->do(q{SET statement_timeout = '2s'});
 is(run_job($dbh, 'rfm_refresh'), 'failed', 'a statement timeout');
 $dbh->do('RESET statement_timeout');
+$holder->disconnect;
 like(runs('rfm_refresh', $before), qr/^failed 57014: canceling statement due to statement timeout$/, 'is the error of the run');
 is(run_job($dbh, 'rfm_refresh'), 'done', 'and of no other');
 
