@@ -55,6 +55,7 @@ enum
 	OFR_COLUMNS
 };
 
+#define MAX_TAG 512				/* bytes: shop_products_tags_check */
 #define OFFER_TYPES "ttTijjtllllbzzliltzbtj"
 
 PG_FUNCTION_INFO_V1(eco_products);
@@ -214,7 +215,7 @@ read_filters(Asked *asked, FunctionCallInfo fcinfo)
 		asked->category = word[0];
 	}
 	if (!PG_ARGISNULL(2))
-		asked->tag = eco_text_arg(fcinfo, 2, "tag", ECO_MAX_NAME).datum;
+		asked->tag = eco_text_arg(fcinfo, 2, "tag", MAX_TAG).datum;
 	eco_require_arg(fcinfo, 3, "only_available");
 	asked->only_available = PG_GETARG_BOOL(3);
 }

@@ -1,6 +1,6 @@
 -- products(), product(), purchases_of(), profile(): the screens of a shop and of its user.
 BEGIN;
-SELECT plan(59);
+SELECT plan(61);
 
 SELECT economy.register('pgtap page', 'Asia/Tokyo', '{"name": "Ann"}') AS u \gset
 SELECT economy.register('pgtap poor') AS poor \gset
@@ -59,6 +59,9 @@ SELECT is((SELECT count(*) FROM economy.products(:u, tag => 'pgtap', only_availa
 SELECT is((SELECT array_agg(product_id) FROM economy.products(:u, category => 'conversion', tag => 'pgtap')), '{pgtap_a,pgtap_code}', 'one category');
 SELECT is((SELECT array_agg(product_id) FROM economy.products(:u, tag => 'new')), '{pgtap_c}', 'one tag');
 SELECT is_empty($$SELECT * FROM economy.products(tag => 'ne')$$, 'a part of a tag is none');
+SELECT (economy.upsert_product(jsonb_build_object('product_id', 'pgtap_long', 'category', 'item', 'price_gold', 1, 'tags', ARRAY[repeat('t', 512)]), 'pgtap')).product_id AS x \gset
+SELECT is((SELECT array_agg(product_id) FROM economy.products(tag => repeat('t', 512))), '{pgtap_long}', 'the longest tag');
+SELECT throws_ok($$SELECT * FROM economy.products(tag => repeat('t', 513))$$, 'XE003', 'tag is too long', 'no longer one');
 SELECT is((SELECT array_agg(product_id) FROM economy.products(:u, category => 'item', tag => 'new')), '{pgtap_c}', 'both');
 SELECT ok((SELECT count(*) FROM economy.products()) >= 13, 'without any, all that is on sale');
 SELECT is(row(category, price_gold, source_points, granted_gold, expected_price, effect_code, global_key, extra)::text, '(item,10,0,0,10,glow,f,"{""icon"": ""c.png""}")', 'an item')
