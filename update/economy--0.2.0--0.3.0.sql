@@ -3,31 +3,32 @@
 
 SET LOCAL search_path TO pg_catalog, pg_temp;
 SET LOCAL client_min_messages TO warning;
--- as the states of configuration are written
-SET LOCAL TimeZone TO 'UTC';
-SET LOCAL DateStyle TO 'ISO, YMD';
-SET LOCAL IntervalStyle TO 'postgres';
-SET LOCAL extra_float_digits TO 1;
-SET LOCAL bytea_output TO 'hex';
 
 SELECT economy_internal.begin_update();
 
--- Products get tags, a place and texts. Their history does not have these columns: it is told
--- of them for the products that are as it says, and for no others, so that what somebody
--- changed behind it stays a finding.
-CREATE TABLE economy_internal.unchanged_products AS
-    SELECT s.key FROM economy.config_states s
-    WHERE s.relation = 'shop_products'
-      AND s.state = (SELECT c.after FROM economy.config_changes c
-                     WHERE c.relation = s.relation AND c.key = s.key
-                     ORDER BY c.change_no DESC LIMIT 1);
--- A column with a default could not be added where a function has the row's type. Triggers on
--- the catalogue are not for this.
+-- Products get tags, a place and texts. A column with a default could not be added where a
+-- function has the row's type, so the rows get them by an update. That is no change of a
+-- product: no trigger sees it, in whatever mode it is.
 ALTER TABLE economy.shop_products
     ADD COLUMN tags text[] COLLATE "C", ADD COLUMN position integer, ADD COLUMN texts jsonb;
-SET LOCAL session_replication_role TO replica;
-UPDATE economy.shop_products SET tags = '{}', position = 0, texts = '{}';
-SET LOCAL session_replication_role TO origin;
+DO $$
+DECLARE
+    triggers CONSTANT jsonb := coalesce((
+        SELECT jsonb_object_agg(t.tgname, CASE t.tgenabled WHEN 'A' THEN 'ENABLE ALWAYS'
+            WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE' END)
+        FROM pg_trigger t WHERE t.tgrelid = 'economy.shop_products'::regclass
+            AND NOT t.tgisinternal AND t.tgenabled <> 'D'), '{}');
+    trigger  record;
+BEGIN
+    FOR trigger IN SELECT * FROM jsonb_each_text(triggers) LOOP
+        EXECUTE format('ALTER TABLE economy.shop_products DISABLE TRIGGER %I', trigger.key);
+    END LOOP;
+    UPDATE economy.shop_products SET tags = '{}', position = 0, texts = '{}';
+    FOR trigger IN SELECT * FROM jsonb_each_text(triggers) LOOP
+        EXECUTE format('ALTER TABLE economy.shop_products %s TRIGGER %I', trigger.value, trigger.key);
+    END LOOP;
+END
+$$;
 ALTER TABLE economy.shop_products
     ALTER COLUMN tags SET DEFAULT '{}', ALTER COLUMN tags SET NOT NULL,
     ALTER COLUMN position SET DEFAULT 0, ALTER COLUMN position SET NOT NULL,
@@ -51,47 +52,157 @@ COMMENT ON COLUMN economy.shop_products.texts IS
 CREATE OR REPLACE VIEW economy.config_states AS
     SELECT 'shop_products'::text COLLATE "C" AS relation, p.product_id::text COLLATE "C" AS key,
            to_jsonb(p) AS state
-    FROM (SELECT * FROM economy.shop_products) p
+    FROM (SELECT product_id, category, price_gold, source_points, granted_gold, monetary,
+                 limit_once, per_user_limit, limit_period, counted, global_key, starts_at,
+                 ends_at, active, stock_slots, effect_code, extra, tags, position, texts
+          FROM economy.shop_products) p
     UNION ALL
     SELECT 'level_curves', c.curve, jsonb_agg(to_jsonb(c) - 'curve' ORDER BY c.level)
-    FROM (SELECT * FROM economy.level_curves) c GROUP BY c.curve
+    FROM (SELECT curve, level, xp
+          FROM economy.level_curves) c GROUP BY c.curve
     UNION ALL
     SELECT 'level_experiments', e.experiment,
            jsonb_agg(to_jsonb(e) - 'experiment' ORDER BY e.arm)
-    FROM (SELECT * FROM economy.level_experiments) e GROUP BY e.experiment
+    FROM (SELECT experiment, arm, curve, share, enabled
+          FROM economy.level_experiments) e GROUP BY e.experiment
     UNION ALL
     SELECT 'games', g.game, to_jsonb(g)
-    FROM (SELECT * FROM economy.games) g WHERE NOT g.builtin
+    FROM (SELECT game, rules, builtin, created_at
+          FROM economy.games) g WHERE NOT g.builtin
     UNION ALL
     SELECT 'rfm_models', m.model, to_jsonb(m)
-    FROM (SELECT * FROM economy.rfm_models) m WHERE NOT m.builtin
+    FROM (SELECT model, window_days, recency_clamp, recency_kind, recency_breaks,
+                 frequency_kind, frequency_breaks, monetary_kind, monetary_breaks, population,
+                 recency_weight, frequency_weight, monetary_weight, builtin
+          FROM economy.rfm_models) m WHERE NOT m.builtin
     UNION ALL
     SELECT 'segment_rules', r.version::text, jsonb_build_object(
                'rules', jsonb_agg(to_jsonb(r) ORDER BY r.position),
                'change', (SELECT jsonb_agg(to_jsonb(c))
-                          FROM (SELECT * FROM economy.segment_rule_changes) c
+                          FROM (SELECT version, actor, changed_at
+                                FROM economy.segment_rule_changes) c
                           WHERE c.version = r.version))
-    FROM (SELECT * FROM economy.segment_rules) r WHERE r.version > 0 GROUP BY r.version
+    FROM (SELECT version, position, segment, bought, recency_from, recency_to, frequency_from,
+                 frequency_to, monetary_from, monetary_below, p95_positive
+          FROM economy.segment_rules) r WHERE r.version > 0 GROUP BY r.version
     UNION ALL
     SELECT 'rfm_snapshots', s.snapshot_id::text, to_jsonb(s)
-    FROM (SELECT * FROM economy.rfm_snapshots) s
+    FROM (SELECT snapshot_id, as_of, model, rules, recency_bounds, frequency_bounds,
+                 monetary_bounds, p50, p60, p95, degenerate, users, active, changed, started_at,
+                 duration, program, segments
+          FROM economy.rfm_snapshots) s
     UNION ALL
     SELECT 'recommendation_placements', p.placement || ':' || p.version, jsonb_build_object(
                'placement', to_jsonb(p),
                'arms', (SELECT jsonb_agg(to_jsonb(a) ORDER BY a.segment, a.position, a.arm)
-                        FROM (SELECT * FROM economy.recommendation_arms) a
+                        FROM (SELECT placement, version, segment, position, arm, cta, product_id
+                              FROM economy.recommendation_arms) a
                         WHERE a.placement = p.placement AND a.version = p.version))
-    FROM (SELECT * FROM economy.recommendation_placements) p WHERE p.version > 0
+    FROM (SELECT placement, version, policy, attribution_window, half_life, exploration, actor,
+                 changed_at
+          FROM economy.recommendation_placements) p WHERE p.version > 0
     UNION ALL
     -- a digest of the material tells nothing of it
     SELECT 'signing_keys', k.version::text,
            to_jsonb(k) - 'material'
                || jsonb_build_object('material', encode(sha256(k.material), 'hex'))
-    FROM (SELECT * FROM economy.signing_keys) k;
+    FROM (SELECT version, state, material, created_at, retired_at, first_position, last_position
+          FROM economy.signing_keys) k;
 
-SELECT economy.note_change('shop_products', u.key, 'update', 'economy 0.3.0')
-FROM economy_internal.unchanged_products u ORDER BY u.key;
-DROP TABLE economy_internal.unchanged_products;
+
+CREATE OR REPLACE FUNCTION economy_internal.audit_config() RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres'
+    SET extra_float_digits = 1 SET bytea_output = 'hex'
+    BEGIN ATOMIC
+        WITH change AS MATERIALIZED (
+            SELECT c.relation, c.key, c.change_no, c.before, c.after, c.hash,
+                   lag(c.after) OVER w AS after_before,
+                   row_number() OVER w AS number, lead(c.change_no) OVER w IS NULL AS is_newest,
+                   -- the first change goes on from 32 zeros
+                   sha256(coalesce(lag(c.hash) OVER w, decode(repeat('00', 32), 'hex'))
+                          || convert_to(economy_internal.change_text(c), 'UTF8')) AS hash_expected
+            FROM economy.config_changes c
+            WINDOW w AS (PARTITION BY c.relation, c.key ORDER BY c.change_no)
+        ), newest AS (
+            -- what was noted before a release, in a dump too, lacks the columns it has added
+            SELECT c.relation, c.key, c.change_no, c.hash,
+                   CASE c.relation
+                       WHEN 'shop_products'
+                       THEN '{"tags": [], "position": 0, "texts": {}}'::jsonb || c.after
+                       ELSE c.after END AS after
+            FROM change c WHERE c.is_newest
+        )
+        SELECT NULL::bigint, 'wrong_config',
+               format('change %s of %s %s as it was noted', c.change_no, c.relation, c.key),
+               CASE WHEN c.number <> c.change_no THEN 'one before it is missing'
+                    ELSE 'another' END, NULL::text, NULL::bigint
+        FROM change c
+        WHERE c.hash IS DISTINCT FROM c.hash_expected OR c.number <> c.change_no
+           OR c.before IS DISTINCT FROM c.after_before
+        UNION ALL
+        SELECT NULL, 'wrong_config',
+               format('%s %s: change %s is the newest', relation, key,
+                      coalesce(h.change_no, n.change_no)),
+               CASE WHEN h.change_no IS NULL THEN 'no head says so'
+                    WHEN n.change_no IS NULL THEN 'there is none'
+                    WHEN h.change_no = n.change_no THEN 'another one'
+                    ELSE format('change %s', n.change_no) END, NULL, NULL
+        FROM economy_internal.config_heads h FULL JOIN newest n USING (relation, key)
+        WHERE (h.change_no, h.hash) IS DISTINCT FROM (n.change_no, n.hash)
+        UNION ALL
+        SELECT NULL, 'wrong_config',
+               format('%s %s: %s', coalesce(n.relation, s.relation), coalesce(n.key, s.key),
+                      left(n.after::text, 2000)),
+               left(s.state::text, 2000), NULL, NULL
+        FROM newest n FULL JOIN economy.config_states s USING (relation, key)
+        WHERE n.after IS DISTINCT FROM s.state
+        UNION ALL
+        SELECT NULL, 'wrong_config',
+               format('%s as they were installed', coalesce(d.key, s.relation)),
+               'changed, missing or further ones', NULL, NULL
+        FROM jsonb_each_text(economy_internal.seed_digest()) d (key, digest)
+        FULL JOIN (
+            SELECT s.relation, md5(string_agg(s.state::text, E'\n' ORDER BY s.state)) AS digest
+            FROM economy_internal.seeds() s GROUP BY 1) s ON s.relation = d.key
+        WHERE d.digest IS DISTINCT FROM s.digest
+        UNION ALL
+        SELECT NULL, 'duplicate_row', format('one row of %s %s', d.relation, d.key),
+               count(*) || ' rows', NULL, NULL
+        FROM (SELECT s.relation, s.key FROM economy.config_states s
+              UNION ALL
+              SELECT 'config_heads', h.relation || ' ' || h.key FROM economy_internal.config_heads h
+              UNION ALL
+              SELECT 'anchor_config', format('%s %s %s', k.relation, k.key, k.anchor_id)
+              FROM economy.anchor_config k
+              UNION ALL
+              SELECT 'anchors', a.anchor_id::text FROM economy.anchors a
+              UNION ALL
+              SELECT 'anchor_buckets', format('%s %s', b.anchor_id, b.bucket)
+              FROM economy.anchor_buckets b
+              UNION ALL
+              SELECT 'shop_stock', format('%s %s', t.product_id, t.slot)
+              FROM economy.shop_stock t
+              UNION ALL
+              SELECT 'shop_keys', format('%s %s', t.product_id, t.idempotency_key)
+              FROM economy_internal.shop_keys t
+              UNION ALL
+              SELECT 'rfm_state', 'the only one' FROM economy.rfm_state) d
+        GROUP BY d.relation, d.key HAVING count(*) > 1
+        UNION ALL
+        SELECT NULL, 'wrong_config', p.what, 'none', NULL, NULL
+        FROM (SELECT format('recommendation_placements %s:%s of its arms',
+                            a.placement, a.version) AS what
+              FROM economy.recommendation_arms a
+              WHERE NOT EXISTS (SELECT FROM economy.recommendation_placements p
+                                WHERE p.placement = a.placement AND p.version = a.version)
+              UNION
+              SELECT format('segment_rules %s of its change', c.version)
+              FROM economy.segment_rule_changes c
+              WHERE NOT EXISTS (SELECT FROM economy.segment_rules r
+                                WHERE r.version = c.version AND r.version > 0)) p;
+    END;
 
 CREATE OR REPLACE FUNCTION economy_internal.new_product() RETURNS economy.shop_products
     LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -1,49 +1,67 @@
 -- checks: what the audit asks, of the users from one id to another, and of the rest
 
 -- The state of all that is configuration. note_change() writes it down, and
--- audit_config() compares; seed_digest() holds the seeds.  Each star is in a subquery,
--- where it stands for the columns of the installation: a column that a DBA adds is
--- no configuration.
+-- audit_config() compares; seed_digest() holds the seeds.  The columns are named: one that
+-- a DBA adds is no configuration, and no update makes it one.
 CREATE VIEW economy.config_states AS
     SELECT 'shop_products'::text COLLATE "C" AS relation, p.product_id::text COLLATE "C" AS key,
            to_jsonb(p) AS state
-    FROM (SELECT * FROM economy.shop_products) p
+    FROM (SELECT product_id, category, price_gold, source_points, granted_gold, monetary,
+                 limit_once, per_user_limit, limit_period, counted, global_key, starts_at,
+                 ends_at, active, stock_slots, effect_code, extra, tags, position, texts
+          FROM economy.shop_products) p
     UNION ALL
     SELECT 'level_curves', c.curve, jsonb_agg(to_jsonb(c) - 'curve' ORDER BY c.level)
-    FROM (SELECT * FROM economy.level_curves) c GROUP BY c.curve
+    FROM (SELECT curve, level, xp
+          FROM economy.level_curves) c GROUP BY c.curve
     UNION ALL
     SELECT 'level_experiments', e.experiment,
            jsonb_agg(to_jsonb(e) - 'experiment' ORDER BY e.arm)
-    FROM (SELECT * FROM economy.level_experiments) e GROUP BY e.experiment
+    FROM (SELECT experiment, arm, curve, share, enabled
+          FROM economy.level_experiments) e GROUP BY e.experiment
     UNION ALL
     SELECT 'games', g.game, to_jsonb(g)
-    FROM (SELECT * FROM economy.games) g WHERE NOT g.builtin
+    FROM (SELECT game, rules, builtin, created_at
+          FROM economy.games) g WHERE NOT g.builtin
     UNION ALL
     SELECT 'rfm_models', m.model, to_jsonb(m)
-    FROM (SELECT * FROM economy.rfm_models) m WHERE NOT m.builtin
+    FROM (SELECT model, window_days, recency_clamp, recency_kind, recency_breaks,
+                 frequency_kind, frequency_breaks, monetary_kind, monetary_breaks, population,
+                 recency_weight, frequency_weight, monetary_weight, builtin
+          FROM economy.rfm_models) m WHERE NOT m.builtin
     UNION ALL
     SELECT 'segment_rules', r.version::text, jsonb_build_object(
                'rules', jsonb_agg(to_jsonb(r) ORDER BY r.position),
                'change', (SELECT jsonb_agg(to_jsonb(c))
-                          FROM (SELECT * FROM economy.segment_rule_changes) c
+                          FROM (SELECT version, actor, changed_at
+                                FROM economy.segment_rule_changes) c
                           WHERE c.version = r.version))
-    FROM (SELECT * FROM economy.segment_rules) r WHERE r.version > 0 GROUP BY r.version
+    FROM (SELECT version, position, segment, bought, recency_from, recency_to, frequency_from,
+                 frequency_to, monetary_from, monetary_below, p95_positive
+          FROM economy.segment_rules) r WHERE r.version > 0 GROUP BY r.version
     UNION ALL
     SELECT 'rfm_snapshots', s.snapshot_id::text, to_jsonb(s)
-    FROM (SELECT * FROM economy.rfm_snapshots) s
+    FROM (SELECT snapshot_id, as_of, model, rules, recency_bounds, frequency_bounds,
+                 monetary_bounds, p50, p60, p95, degenerate, users, active, changed, started_at,
+                 duration, program, segments
+          FROM economy.rfm_snapshots) s
     UNION ALL
     SELECT 'recommendation_placements', p.placement || ':' || p.version, jsonb_build_object(
                'placement', to_jsonb(p),
                'arms', (SELECT jsonb_agg(to_jsonb(a) ORDER BY a.segment, a.position, a.arm)
-                        FROM (SELECT * FROM economy.recommendation_arms) a
+                        FROM (SELECT placement, version, segment, position, arm, cta, product_id
+                              FROM economy.recommendation_arms) a
                         WHERE a.placement = p.placement AND a.version = p.version))
-    FROM (SELECT * FROM economy.recommendation_placements) p WHERE p.version > 0
+    FROM (SELECT placement, version, policy, attribution_window, half_life, exploration, actor,
+                 changed_at
+          FROM economy.recommendation_placements) p WHERE p.version > 0
     UNION ALL
     -- a digest of the material tells nothing of it
     SELECT 'signing_keys', k.version::text,
            to_jsonb(k) - 'material'
                || jsonb_build_object('material', encode(sha256(k.material), 'hex'))
-    FROM (SELECT * FROM economy.signing_keys) k;
+    FROM (SELECT version, state, material, created_at, retired_at, first_position, last_position
+          FROM economy.signing_keys) k;
 COMMENT ON VIEW economy.config_states IS
     'What config_changes keeps the history of: each key of a relation as one JSON document. '
     'Of signing keys a digest of the material.';
@@ -109,7 +127,13 @@ CREATE FUNCTION economy_internal.audit_config() RETURNS SETOF economy.finding
             FROM economy.config_changes c
             WINDOW w AS (PARTITION BY c.relation, c.key ORDER BY c.change_no)
         ), newest AS (
-            SELECT * FROM change c WHERE c.is_newest
+            -- what was noted before a release, in a dump too, lacks the columns it has added
+            SELECT c.relation, c.key, c.change_no, c.hash,
+                   CASE c.relation
+                       WHEN 'shop_products'
+                       THEN '{"tags": [], "position": 0, "texts": {}}'::jsonb || c.after
+                       ELSE c.after END AS after
+            FROM change c WHERE c.is_newest
         )
         SELECT NULL::bigint, 'wrong_config',
                format('change %s of %s %s as it was noted', c.change_no, c.relation, c.key),

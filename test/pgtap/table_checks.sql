@@ -79,6 +79,8 @@ INSERT INTO asked VALUES
     ('shop_products', 'limits', 'limit_once, per_user_limit', $$true, 1$$, $$true, NULL ; false, 1 ; false, NULL$$),
     ('shop_products', 'per_user_limit', 'per_user_limit', $$0 ; -1$$, $$1 ; NULL$$),
     ('shop_products', 'period', 'starts_at, ends_at', $$'2031-01-01', '2031-01-01' ; '2031-01-02', '2031-01-01'$$, $$'2031-01-01', '2031-01-01 00:00:00.000001' ; NULL, '2031-01-01' ; '2031-01-01', NULL$$),
+    ('shop_products', 'tags', 'tags', $$ARRAY[''] ; ARRAY['a', NULL] ; ARRAY[ARRAY['a'], ARRAY['b']] ; array_fill('t'::text, ARRAY[17]) ; ARRAY[repeat('t', 513)]$$, $$'{}' ; array_fill('t'::text, ARRAY[16]) ; ARRAY[repeat('t', 512)]$$),
+    ('shop_products', 'texts', 'texts', $$'[]' ; '1' ; '{"en": "a"}' ; '{"en": []}' ; '{"en": [{}]}' ; '{"en": {}, "de": null}'$$, $$'{}' ; '{"en": {}}' ; '{"en": {"name": "a", "more": [1]}, "de": {}}'$$),
     ('shop_products', 'product_id', 'product_id', $$'' ; repeat('p', 65)$$, $$'p' ; repeat('p', 64)$$),
     ('shop_products', 'renewal', 'limit_period, per_user_limit', $$'day', NULL ; 'month', NULL$$, $$'ever', NULL ; 'day', 1$$),
     ('shop_products', 'stock_slots', 'stock_slots', $$-1 ; 65$$, $$0 ; 64$$),
