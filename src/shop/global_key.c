@@ -33,6 +33,7 @@ EcoGlobalKey
 eco_global_key_look(const EcoText *product_id, const EcoText *key, bool take)
 {
 	Datum		values[2] = {product_id->datum, key->datum};
+	bool		busy = false;
 	EcoRow		row;
 
 	if (take && eco_lock_affordable())
@@ -40,15 +41,18 @@ eco_global_key_look(const EcoText *product_id, const EcoText *key, bool take)
 		char	   *name = psprintf("economy.key:%.*s:%.*s", product_id->len, product_id->data,
 									key->len, key->data);
 
-		if (!eco_name_lock(name, (int) strlen(name), true))
-			return ECO_GLOBAL_KEY_BUSY;
+		busy = !eco_name_lock(name, (int) strlen(name), true);
 		pfree(name);
 	}
-	/* what was committed before we had the lock */
+
+	/*
+	 * What was committed before we had the lock, or by one who is still letting go of
+	 * its locks, one after the other.
+	 */
 	eco_snapshot_renew();
 	if (eco_row_find(&eco_shop_keys, 0, 0, 2, values, &row))
 		return ECO_GLOBAL_KEY_USED;
-	return ECO_GLOBAL_KEY_FREE;
+	return busy ? ECO_GLOBAL_KEY_BUSY : ECO_GLOBAL_KEY_FREE;
 }
 
 bool
