@@ -46,8 +46,8 @@ eco_global_key_look(const EcoText *product_id, const EcoText *key, bool take)
 	}
 
 	/*
-	 * What was committed before we had the lock, or by one who is still letting go of
-	 * its locks, one after the other.
+	 * What was committed before we had the lock, or by one who is still
+	 * letting go of its locks, one after the other.
 	 */
 	eco_snapshot_renew();
 	if (eco_row_find(&eco_shop_keys, 0, 0, 2, values, &row))
