@@ -144,14 +144,7 @@ eco_archive_key_of(const EcoJournal *journal, const EcoRow *row, pg_uuid_t *key)
 	EcoText		texts[ECO_MAX_CALL_TEXTS];
 
 	for (int i = 1; i < columns->ncolumns; i++)
-	{
-		struct varlena *value = DatumGetByteaPP(row->values[columns->columns[i]]);
-
-		texts[i - 1] = (EcoText)
-		{
-			VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), PointerGetDatum(value)
-		};
-	}
+		texts[i - 1] = eco_text_in(row->values[columns->columns[i]]);
 	key_of(journal, texts, columns->ncolumns - 1, key);
 }
 

@@ -119,23 +119,12 @@ eco_gone_begin(int64 user_id, EcoGoneFeed *feed)
 	return gone;
 }
 
-static EcoText
-text_in(const EcoRow *row, int column)
-{
-	struct varlena *value = DatumGetByteaPP(row->values[column]);
-
-	return (EcoText)
-	{
-		VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), PointerGetDatum(value)
-	};
-}
-
 void
 eco_gone_see(EcoGone *gone, const EcoRow *row)
 {
-	EcoText		game = text_in(row, ACT_GAME);
-	EcoText		action_id = text_in(row, ACT_ID);
-	EcoText		outcome = text_in(row, ACT_OUTCOME);
+	EcoText		game = eco_text_in(row->values[ACT_GAME]);
+	EcoText		action_id = eco_text_in(row->values[ACT_ID]);
+	EcoText		outcome = eco_text_in(row->values[ACT_OUTCOME]);
 	Seen	   *seen = &gone->seen;
 
 	seen->action.seq = eco_row_int(row, ECO_COL_SEQ);

@@ -90,7 +90,8 @@ extern void eco_purchase_made(EcoPurchase *p, const EcoEntry *entry);
  * The code of the first rule that refuses a purchase of p->product, which was read, by the
  * account, or, with NULL, by one that has all it takes; NULL: none.  Nothing is taken, and
  * stock_left and user_limit_left say what there is, whatever the answer.  p is all zeros
- * but for that, and whatever of its tables the product needs must be open.
+ * but for the product, its id and the user's, and whatever of its tables the product needs
+ * must be open.
  */
 extern const char *eco_purchase_look(EcoPurchase *p, const EcoAccount *account);
 
