@@ -1,6 +1,6 @@
 -- products(), product(), purchases_of(), profile(): the screens of a shop and of its user.
 BEGIN;
-SELECT plan(61);
+SELECT plan(62);
 
 SELECT economy.register('pgtap page', 'Asia/Tokyo', '{"name": "Ann"}') AS u \gset
 SELECT economy.register('pgtap poor') AS poor \gset
@@ -9,6 +9,7 @@ SET LOCAL economy.test_clock = '2026-03-11 15:30:00+00';
 SELECT count(*) AS x FROM (VALUES
     ('{"product_id": "pgtap_c",     "category": "item", "price_gold": 10, "effect_code": "glow", "position": 2, "tags": ["pgtap", "new"], "extra": {"icon": "c.png"}}'),
     ('{"product_id": "pgtap_b",     "category": "item", "price_gold": 5000, "position": 2, "tags": ["pgtap"]}'),
+    ('{"product_id": "pgtap_bb",    "category": "item", "price_gold": 1, "position": 2, "tags": ["pgtap"]}'),
     ('{"product_id": "pgtap_a",     "category": "conversion", "source_points": 7, "granted_gold": 100, "position": 3, "tags": ["pgtap"]}'),
     ('{"product_id": "pgtap_first", "category": "item", "price_gold": 0, "position": -7, "tags": ["pgtap"], "texts": {"en": {"name": "First"}, "de": {"name": "Erstes"}}}'),
     ('{"product_id": "pgtap_once",  "category": "item", "price_gold": 1, "limit_once": true, "tags": ["pgtap"], "position": 4}'),
@@ -40,6 +41,7 @@ SELECT is(concat_ws('; ', r.says, nullif(r.alone, r.says)), e.says, coalesce(e.s
 FROM page r FULL JOIN unnest(ARRAY[
     'pgtap_first OK t',
     'pgtap_b INSUFFICIENT_GOLD f {"gold": 93, "price_gold": 5000}',
+    'pgtap_bb OK t',
     'pgtap_c OK t',
     'pgtap_a OK t',
     'pgtap_once LIMIT_ONCE f limit 1 ever left 0',
@@ -55,7 +57,7 @@ SELECT is(array_agg(product_id ORDER BY product_id), '{pgtap_late,pgtap_off,pgta
 FROM economy.products(:u, tag => 'pgtap', only_available => false) WHERE code = 'NOT_ON_SALE' AND NOT may_buy;
 SELECT is(array_agg(detail ->> 'reason' ORDER BY product_id), '{ended,inactive,not_started}', 'and why it is not')
 FROM economy.products(:u, tag => 'pgtap', only_available => false) WHERE code = 'NOT_ON_SALE';
-SELECT is((SELECT count(*) FROM economy.products(:u, tag => 'pgtap', only_available => false)), 16::bigint, 'all of them');
+SELECT is((SELECT count(*) FROM economy.products(:u, tag => 'pgtap', only_available => false)), 17::bigint, 'all of them');
 SELECT is((SELECT array_agg(product_id) FROM economy.products(:u, category => 'conversion', tag => 'pgtap')), '{pgtap_a,pgtap_code}', 'one category');
 SELECT is((SELECT array_agg(product_id) FROM economy.products(:u, tag => 'new')), '{pgtap_c}', 'one tag');
 SELECT is_empty($$SELECT * FROM economy.products(tag => 'ne')$$, 'a part of a tag is none');

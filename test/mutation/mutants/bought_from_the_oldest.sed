@@ -1,0 +1,3 @@
+# src/ledger/rows_direct.c
+# a scan backwards goes forwards
+s/BackwardScanDirection : ForwardScanDirection/ForwardScanDirection : ForwardScanDirection/

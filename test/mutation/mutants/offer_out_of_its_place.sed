@@ -1,0 +1,3 @@
+# src/shop/products.c
+# products of one position come in any order
+s/return order != 0 \? order : /return order == 0 ? order : /
