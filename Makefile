@@ -108,7 +108,7 @@ setup:
 demo:
 	@bash scripts/demo
 
-## every test; SUITES="unit sql" some of them
+## every test; SUITES="unit sql" some of them, SUITES=pgtap/purchase.sql one file
 test:
 	@bash scripts/test $(SUITES)
 
@@ -156,7 +156,7 @@ sweep:
 damage:
 	@N=$(N) SEED=$(SEED) bash scripts/damage
 
-## plants defects and says which tests notice
+## plants defects and asks of each the test that notices it
 mutation:
 	@bash test/mutation/run
 
