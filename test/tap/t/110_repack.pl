@@ -27,9 +27,11 @@ my $dbh = connect_to($node);
 	is(value($first, "SELECT state FROM economy.purchase($ann, 'potion', 'k')"), 'new', 'the first call');
 	my ($out, $err) = ('', '');
 	my $second = IPC::Run::start(
-		[ 'psql', '-XAtq', '-d', $node->connstr('postgres') ],
-		'<', \"SET economy.duplicate_wait = '30s'; SELECT state FROM economy.purchase($ann, 'potion', 'k'); SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();",
-		'>', \$out, '2>', \$err, IPC::Run::timeout(60));
+		# not by its input, which it would get when it is waited for
+		[ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', q{SET economy.duplicate_wait = '30s'},
+			'-c', "SELECT state FROM economy.purchase($ann, 'potion', 'k')",
+			'-c', q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()} ],
+		'<', '/dev/null', '>', \$out, '2>', \$err, IPC::Run::timeout(60));
 	sleep 1;
 	$first->rollback;
 	IPC::Run::finish($second);
