@@ -1,3 +1,4 @@
 # src/core/streak.c
 # freezes are not used up
+# unit
 s/after->freezes -= missed;/after->freezes -= 0;/

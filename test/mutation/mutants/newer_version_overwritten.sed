@@ -1,3 +1,4 @@
 # src/ledger/rows_direct.c
 # above READ COMMITTED a newer account is locked as if it were the one read
+# isolation/same_user_adjust
 s/IsolationUsesXactSnapshot\(\) \? 0 : TUPLE_LOCK_FLAG_FIND_LAST_VERSION/TUPLE_LOCK_FLAG_FIND_LAST_VERSION/
