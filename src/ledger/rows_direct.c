@@ -322,12 +322,18 @@ lock_version(EcoRow *row, EcoOpenTable *open, TupleTableSlot *slot, LockWaitPoli
  * that it runs, a trigger or a CHECK, may have made another, in a command of its own.
  */
 static bool
-is_newest(Relation rel, const EcoRow *row, TupleTableSlot *slot)
+is_newest(Relation rel, const EcoRow *row)
 {
 	ItemPointerData tid = row->tid;
+	TupleTableSlot *slot;
+	bool		found;
 
-	return row->read_at == GetCurrentCommandId(false) ||
-		table_tuple_fetch_row_version(rel, &tid, SnapshotSelf, slot);
+	if (row->read_at == GetCurrentCommandId(false))
+		return true;
+	slot = table_slot_create(rel, NULL);
+	found = table_tuple_fetch_row_version(rel, &tid, SnapshotSelf, slot);
+	ExecDropSingleTupleTableSlot(slot);
+	return found;
 }
 
 /*
@@ -335,16 +341,21 @@ is_newest(Relation rel, const EcoRow *row, TupleTableSlot *slot)
  * it is not the newest any more.
  */
 static TupleTableSlot *
-fill_from_last(EcoTableCache *cache, Relation rel, const EcoRow *row, TupleTableSlot *last)
+fill_from_last(EcoTableCache *cache, Relation rel, const EcoRow *row)
 {
 	const EcoTable *table = row->table;
-	TupleTableSlot *slot;
+	TupleTableSlot *last = table_slot_create(rel, NULL);
+	TupleTableSlot *slot = NULL;
 	ItemPointerData tid = row->tid;
 
-	if (!table_tuple_fetch_row_version(rel, &tid, SnapshotSelf, last))
+	if (table_tuple_fetch_row_version(rel, &tid, SnapshotSelf, last))
+	{
+		slot = MakeSingleTupleTableSlot(cache->desc, &TTSOpsVirtual);
+		ExecCopySlot(slot, last);
+	}
+	ExecDropSingleTupleTableSlot(last);
+	if (slot == NULL)
 		return NULL;
-	slot = MakeSingleTupleTableSlot(cache->desc, &TTSOpsVirtual);
-	ExecCopySlot(slot, last);
 	for (int i = 0; i < table->ncolumns; i++)
 	{
 		if (!(table->columns[i].is & ECO_MUTABLE))
@@ -367,7 +378,6 @@ eco_direct_update(EcoRow *row, EcoOpenTable *open, bool is_locked)
 {
 	EcoTableCache *cache = open->cache;
 	Relation	rel = open->rel;
-	TupleTableSlot *last = table_slot_create(rel, NULL);
 	TupleTableSlot *slot;
 	TM_FailureData tmfd;
 	LockTupleMode lockmode;
@@ -375,8 +385,8 @@ eco_direct_update(EcoRow *row, EcoOpenTable *open, bool is_locked)
 	bool		done;
 
 	CheckCmdReplicaIdentity(rel, CMD_UPDATE);
-	slot = cache->is_whole ? fill_slot(cache, rel, row) : fill_from_last(cache, rel, row, last);
-	done = slot != NULL && is_newest(rel, row, last) &&
+	slot = cache->is_whole ? fill_slot(cache, rel, row) : fill_from_last(cache, rel, row);
+	done = slot != NULL && is_newest(rel, row) &&
 		table_tuple_update(rel, &row->tid, slot, GetCurrentCommandId(true),
 						   GetActiveSnapshot(), InvalidSnapshot, is_locked,
 						   &tmfd, &lockmode, &update_indexes) == TM_Ok;
@@ -390,7 +400,6 @@ eco_direct_update(EcoRow *row, EcoOpenTable *open, bool is_locked)
 	}
 	if (slot != NULL)
 		ExecDropSingleTupleTableSlot(slot);
-	ExecDropSingleTupleTableSlot(last);
 	return done;
 }
 
@@ -472,6 +481,8 @@ equality_of(Oid type)
 			return F_INT2EQ;
 		case DATEOID:
 			return F_DATE_EQ;
+		case TIMESTAMPTZOID:
+			return F_TIMESTAMPTZ_EQ;
 		case TEXTOID:
 			return F_TEXTEQ;
 		case UUIDOID:
