@@ -4,6 +4,8 @@
  */
 #include "core/rfm.h"
 
+#include <string.h>
+
 /* every moment of a day that is no further from 2000-01-01 fits an int64 */
 #define DAY_LIMIT	INT64_C(106751990)
 #define SEQ_LIMIT	(INT64_C(1) << 62)
@@ -148,6 +150,31 @@ eco_bucket_join(EcoBucket *a, const EcoBucket *b)
 	a->span = last - first >= UINT32_MAX ? UINT32_MAX : (uint32_t) (last - first);
 }
 
+/*
+ * Whether the records behind the one that was read last stand behind the one that was
+ * written last as they are: they count from its day and entry number.
+ */
+static bool
+goes_on(const EcoBucketReader *reader, const EcoBucketWriter *writer)
+{
+	return reader->day == writer->day && reader->seq == writer->seq;
+}
+
+/* Copy them; they are read all the same, for damage. */
+static void
+copy_rest(EcoBucketReader *reader, EcoBucketWriter *writer)
+{
+	const uint8_t *start = reader->in.at;
+	EcoBucket	bucket;
+
+	while (eco_buckets_next(reader, &bucket))
+		;
+	if (reader->in.damaged)
+		return;
+	memcpy(writer->at, start, (size_t) (reader->in.end - start));
+	writer->at += reader->in.end - start;
+}
+
 size_t
 eco_buckets_merge(const uint8_t *a, size_t alen, const uint8_t *b, size_t blen, uint8_t *out)
 {
@@ -172,10 +199,15 @@ eco_buckets_merge(const uint8_t *a, size_t alen, const uint8_t *b, size_t blen, 
 		if (order == 0)
 			eco_bucket_join(&left, &right);
 		eco_buckets_add(&writer, order >= 0 ? &left : &right);
-		if (order >= 0)
-			have_left = eco_buckets_next(&left_reader, &left);
 		if (order <= 0)
 			have_right = eco_buckets_next(&right_reader, &right);
+		if (order >= 0 && !have_right && goes_on(&left_reader, &writer))
+		{
+			copy_rest(&left_reader, &writer);
+			break;
+		}
+		if (order >= 0)
+			have_left = eco_buckets_next(&left_reader, &left);
 	}
 	if (left_reader.in.damaged || right_reader.in.damaged)
 		return SIZE_MAX;
