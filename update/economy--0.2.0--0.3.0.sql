@@ -643,10 +643,106 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'config_changes config_changes_change_id_seq config_heads shop_products');
     END;
 
+-- The incremental refresh writes its history and whom rfm_due is to hold from C, and what
+-- stands in SQL beside it keeps its plans
+
+CREATE OR REPLACE FUNCTION economy_internal.rfm_installation() RETURNS bigint
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- a copy in the same cluster is another one, too: what it brings was not there before
+    RETURN (SELECT hashtextextended(format('%s %s %s', c.system_identifier, d.oid, e.oid), 0)
+            FROM pg_control_system() c
+            CROSS JOIN pg_database d CROSS JOIN pg_extension e
+            WHERE d.datname = current_database() AND e.extname = 'economy');
+END
+$$;
+
+CREATE OR REPLACE FUNCTION economy_internal.rfm_advance(
+    snapshot_id bigint, as_of timestamptz, seen_before bigint, change_lag interval,
+    started_summarised bigint
+) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    INSERT INTO economy.rfm_state AS s
+            (snapshot_id, as_of, refreshed_at, installation, seen_before, summarised,
+             change_lag)
+        SELECT rfm_advance.snapshot_id, rfm_advance.as_of, economy.now(),
+               economy_internal.rfm_installation(), rfm_advance.seen_before,
+               economy_internal.rfm_summarise(coalesce(rfm_advance.started_summarised, 0)),
+               rfm_advance.change_lag
+        ON CONFLICT ON CONSTRAINT rfm_state_pkey DO UPDATE SET
+            snapshot_id = excluded.snapshot_id, as_of = excluded.as_of,
+            refreshed_at = excluded.refreshed_at, installation = excluded.installation,
+            seen_before = excluded.seen_before, summarised = excluded.summarised,
+            change_lag = excluded.change_lag;
+END
+$$;
+
+DROP FUNCTION economy_internal.rfm_renew(
+    bigint, bigint[], timestamptz, bigint[], text[], text);
+CREATE FUNCTION economy_internal.rfm_renew(
+    transaction bigint, due bigint[], as_of timestamptz, program bigint[], segments text[],
+    snapshot_id bigint,
+    OUT user_id bigint, OUT since timestamptz, OUT before text, OUT segment text
+) RETURNS SETOF record
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_rfm_renew';
+COMMENT ON FUNCTION economy_internal.rfm_renew(
+    bigint, bigint[], timestamptz, bigint[], text[], bigint) IS
+    'Takes up the purchases of a transaction and later ones, and scores their users and those of '
+    'due who are, with segment_history and rfm_due: since when it had waited, and the segment '
+    'before and now when it is another.';
+
+CREATE OR REPLACE FUNCTION economy.rfm_refresh_incremental()
+    RETURNS TABLE (snapshot_id bigint, users_scored bigint, users_changed bigint)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
+    SET work_mem = '64MB' SET jit = off AS $$
+DECLARE
+    state    economy.rfm_state;
+    snapshot economy.rfm_snapshots;
+    as_of    timestamptz;
+    seen     bigint;
+    due      bigint[];
+    oldest   timestamptz;
+    told     bigint;
+BEGIN
+    PERFORM set_config('work_mem', economy_internal.rfm_setting('economy.rfm_memory'), true);
+    state := economy_internal.rfm_lock();
+    IF state.snapshot_id IS NULL THEN
+        RETURN QUERY SELECT * FROM economy.rfm_refresh();
+        RETURN;
+    END IF;
+    -- never back in time: the rows describe one moment
+    as_of := greatest(economy.now(), state.as_of);
+    SELECT * INTO snapshot FROM economy.rfm_snapshots s WHERE s.snapshot_id = state.snapshot_id;
+    seen := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
+    PERFORM economy_internal.rfm_apply_reversals();
+    due := economy_internal.rfm_take_due(as_of);
+    SELECT count(*),
+           -- a reversal is taken up without a moment of its own
+           min(n.since) FILTER (WHERE isfinite(n.since)),
+           count(economy_internal.publish_profile(n.user_id, 'segment', n.before, n.segment))
+               FILTER (WHERE n.segment IS NOT NULL)
+    INTO users_scored, oldest, told
+    FROM economy_internal.rfm_renew(
+        economy_internal.rfm_unsee(state), due, as_of, snapshot.program, snapshot.segments,
+        snapshot.snapshot_id) n;
+    users_changed := users_scored;
+    PERFORM economy_internal.rfm_advance(
+        snapshot.snapshot_id, as_of, seen, as_of - oldest, state.summarised);
+    snapshot_id := snapshot.snapshot_id;
+    RETURN NEXT;
+END
+$$;
+
 -- of these alone: a function whose privileges a script changes would have those of roles
 -- among its initial ones, which a dump leaves out
 REVOKE ALL ON FUNCTION
     economy.product(text, bigint), economy.products(bigint, text, text, boolean),
-    economy.profile(bigint), economy.purchases_of(bigint, bigint, integer) FROM PUBLIC;
+    economy.profile(bigint), economy.purchases_of(bigint, bigint, integer),
+    economy_internal.rfm_renew(bigint, bigint[], timestamptz, bigint[], text[], bigint)
+    FROM PUBLIC;
 
 SELECT economy_internal.note_schema();

@@ -68,15 +68,16 @@ COMMENT ON FUNCTION economy_internal.rfm_reverse(bigint, bigint) IS
     'purchases, in its transaction.';
 
 CREATE FUNCTION economy_internal.rfm_installation() RETURNS bigint
-    LANGUAGE sql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
-    BEGIN ATOMIC
-        -- a copy in the same cluster is another one, too: what it brings was not there before
-        SELECT hashtextextended(format('%s %s %s', c.system_identifier, d.oid, e.oid), 0)
-        FROM pg_control_system() c
-        CROSS JOIN pg_database d CROSS JOIN pg_extension e
-        WHERE d.datname = current_database() AND e.extname = 'economy';
-    END;
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- a copy in the same cluster is another one, too: what it brings was not there before
+    RETURN (SELECT hashtextextended(format('%s %s %s', c.system_identifier, d.oid, e.oid), 0)
+            FROM pg_control_system() c
+            CROSS JOIN pg_database d CROSS JOIN pg_extension e
+            WHERE d.datname = current_database() AND e.extname = 'economy');
+END
+$$;
 COMMENT ON FUNCTION economy_internal.rfm_installation() IS
     'Digest of what names this installation: cluster, database and extension.';
 

@@ -48,21 +48,6 @@ enum
 	FILLED_COLUMNS
 };
 
-typedef struct Due
-{
-	int64		hour;
-	int64		user_id;
-} Due;
-
-#define ST_SORT sort_due
-#define ST_ELEMENT_TYPE Due
-#define ST_COMPARE(a, b) \
-	((a)->hour != (b)->hour ? ((a)->hour < (b)->hour ? -1 : 1) : \
-	 (a)->user_id < (b)->user_id ? -1 : (a)->user_id > (b)->user_id)
-#define ST_SCOPE static
-#define ST_DEFINE
-#include "lib/sort_template.h"
-
 /* A user, as he is kept on disk: in front of so many bytes of buckets. */
 typedef struct Kept
 {
@@ -82,7 +67,7 @@ typedef struct Filling
 	MemoryContext batch_context;
 	int64		written;
 	TimestampTz oldest;
-	Due		   *due;
+	EcoDue	   *due;
 	size_t		ndue;
 } Filling;
 
@@ -225,7 +210,7 @@ fill_row(Filling *f, const EcoCompiled *compiled, EcoRow *row)
 	eco_row_set(row, ECO_SEG_BUCKETS, PointerGetDatum(buckets));
 	eco_segment_row_score(row, compiled, &kept.inputs, &s);
 	if (!TIMESTAMP_IS_NOEND(next))
-		f->due[f->ndue++] = (Due)
+		f->due[f->ndue++] = (EcoDue)
 	{
 		.hour = eco_rfm_hour(next), .user_id = kept.user_id
 	};
@@ -238,7 +223,7 @@ write_rows(Filling *f, const EcoCompiled *compiled)
 	EcoRow	   *batch[BATCH];
 
 	f->due = MemoryContextAllocHuge(CurrentMemoryContext,
-									sizeof(Due) * ((Size) f->nusers + 1));
+									sizeof(EcoDue) * ((Size) f->nusers + 1));
 	if (BufFileSeek(f->users, 0, 0, SEEK_SET) != 0)
 		ereport(ERROR, (errcode_for_file_access(), errmsg("could not rewind a temporary file")));
 	while (f->written < f->nusers)
@@ -258,21 +243,6 @@ write_rows(Filling *f, const EcoCompiled *compiled)
 		MemoryContextReset(f->batch_context);
 	}
 	BufFileClose(f->users);
-}
-
-/* One chunk for each hour: the queue has been empty. */
-static void
-write_due(Filling *f)
-{
-	size_t		end;
-
-	sort_due(f->due, f->ndue);
-	for (size_t start = 0; start < f->ndue; start = end)
-	{
-		for (end = start + 1; end < f->ndue && f->due[end].hour == f->due[start].hour; end++)
-			;
-		eco_due_insert(f->due[start].hour, 1, &f->due[start].user_id, sizeof(Due), end - start);
-	}
 }
 
 /*
@@ -311,7 +281,7 @@ eco_rfm_fill(PG_FUNCTION_ARGS)
 	write_rows(&f, eco_rfm_compile(DatumGetArrayTypeP(values[FILLED_PROGRAM]),
 								   DatumGetArrayTypeP(values[FILLED_SEGMENTS]),
 								   CurrentMemoryContext));
-	write_due(&f);
+	eco_due_write(f.due, f.ndue);
 	eco_tables_close(open);
 	tuplestore_end(f.fresh);
 	values[FILLED_WRITTEN] = Int64GetDatum(f.written);

@@ -2,16 +2,15 @@
 
 CREATE FUNCTION economy_internal.rfm_renew(
     transaction bigint, due bigint[], as_of timestamptz, program bigint[], segments text[],
-    never text,
-    OUT user_id bigint, OUT since timestamptz, OUT scored boolean, OUT before text,
-    OUT segment text, OUT changes integer, OUT due_hour timestamptz
+    snapshot_id bigint,
+    OUT user_id bigint, OUT since timestamptz, OUT before text, OUT segment text
 ) RETURNS SETOF record
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_rfm_renew';
 COMMENT ON FUNCTION economy_internal.rfm_renew(
-    bigint, bigint[], timestamptz, bigint[], text[], text) IS
+    bigint, bigint[], timestamptz, bigint[], text[], bigint) IS
     'Takes up the purchases of a transaction and later ones, and scores their users and those of '
-    'due who are: since when it had waited, the segment before and now, the number of changes, '
-    'and the hour by which rfm_due is to hold the user, if it does not.';
+    'due who are, with segment_history and rfm_due: since when it had waited, and the segment '
+    'before and now when it is another.';
 
 CREATE FUNCTION economy.rfm_refresh_incremental()
     RETURNS TABLE (snapshot_id bigint, users_scored bigint, users_changed bigint)
@@ -26,7 +25,6 @@ DECLARE
     due      bigint[];
     oldest   timestamptz;
     told     bigint;
-    awaited  text;
 BEGIN
     PERFORM set_config('work_mem', economy_internal.rfm_setting('economy.rfm_memory'), true);
     state := economy_internal.rfm_lock();
@@ -40,24 +38,15 @@ BEGIN
     seen := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
     PERFORM economy_internal.rfm_apply_reversals();
     due := economy_internal.rfm_take_due(as_of);
-    WITH renewed AS MATERIALIZED (
-        SELECT * FROM economy_internal.rfm_renew(
-            economy_internal.rfm_unsee(state), due, as_of, snapshot.program, snapshot.segments,
-            economy_internal.rfm_never_bought(snapshot))
-    ), remembered AS (
-        INSERT INTO economy.segment_history
-        SELECT n.user_id, n.changes, n.before, n.segment, as_of, snapshot.snapshot_id
-        FROM renewed n WHERE n.before <> n.segment
-    )
-    SELECT count(*) FILTER (WHERE n.scored),
+    SELECT count(*),
            -- a reversal is taken up without a moment of its own
            min(n.since) FILTER (WHERE isfinite(n.since)),
-           (SELECT count(economy_internal.publish_profile(
-                       c.user_id, 'segment', c.before, c.segment))
-            FROM renewed c WHERE c.before <> c.segment),
-           (SELECT economy_internal.rfm_await(array_agg(w.user_id), array_agg(w.due_hour))
-            FROM renewed w WHERE w.due_hour IS NOT NULL HAVING count(*) > 0)
-    INTO users_scored, oldest, told, awaited FROM renewed n;
+           count(economy_internal.publish_profile(n.user_id, 'segment', n.before, n.segment))
+               FILTER (WHERE n.segment IS NOT NULL)
+    INTO users_scored, oldest, told
+    FROM economy_internal.rfm_renew(
+        economy_internal.rfm_unsee(state), due, as_of, snapshot.program, snapshot.segments,
+        snapshot.snapshot_id) n;
     users_changed := users_scored;
     PERFORM economy_internal.rfm_advance(
         snapshot.snapshot_id, as_of, seen, as_of - oldest, state.summarised);

@@ -61,22 +61,23 @@ CREATE FUNCTION economy_internal.rfm_advance(
     snapshot_id bigint, as_of timestamptz, seen_before bigint, change_lag interval,
     started_summarised bigint
 ) RETURNS void
-    LANGUAGE sql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, economy, pg_temp
-    BEGIN ATOMIC
-        INSERT INTO economy.rfm_state AS s
-                (snapshot_id, as_of, refreshed_at, installation, seen_before, summarised,
-                 change_lag)
-            SELECT rfm_advance.snapshot_id, rfm_advance.as_of, economy.now(),
-                   economy_internal.rfm_installation(), rfm_advance.seen_before,
-                   economy_internal.rfm_summarise(coalesce(rfm_advance.started_summarised, 0)),
-                   rfm_advance.change_lag
-            ON CONFLICT ON CONSTRAINT rfm_state_pkey DO UPDATE SET
-                snapshot_id = excluded.snapshot_id, as_of = excluded.as_of,
-                refreshed_at = excluded.refreshed_at, installation = excluded.installation,
-                seen_before = excluded.seen_before, summarised = excluded.summarised,
-                change_lag = excluded.change_lag;
-    END;
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    INSERT INTO economy.rfm_state AS s
+            (snapshot_id, as_of, refreshed_at, installation, seen_before, summarised,
+             change_lag)
+        SELECT rfm_advance.snapshot_id, rfm_advance.as_of, economy.now(),
+               economy_internal.rfm_installation(), rfm_advance.seen_before,
+               economy_internal.rfm_summarise(coalesce(rfm_advance.started_summarised, 0)),
+               rfm_advance.change_lag
+        ON CONFLICT ON CONSTRAINT rfm_state_pkey DO UPDATE SET
+            snapshot_id = excluded.snapshot_id, as_of = excluded.as_of,
+            refreshed_at = excluded.refreshed_at, installation = excluded.installation,
+            seen_before = excluded.seen_before, summarised = excluded.summarised,
+            change_lag = excluded.change_lag;
+END
+$$;
 COMMENT ON FUNCTION economy_internal.rfm_advance(bigint, timestamptz, bigint, interval, bigint) IS
     'Notes what a refresh has taken up.';
 

@@ -12,6 +12,7 @@
 #include "catalog/pg_type_d.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
@@ -23,15 +24,15 @@
 
 PG_FUNCTION_INFO_V1(eco_rfm_renew);
 
+#define BATCH 64				/* rows of history that are written at once */
+#define FIRST_ROOM 1024			/* users who wait */
+
 enum
 {
 	RENEWED_USER_ID,
 	RENEWED_SINCE,
-	RENEWED_SCORED,
 	RENEWED_BEFORE,
 	RENEWED_SEGMENT,
-	RENEWED_CHANGES,
-	RENEWED_DUE_HOUR,
 	RENEWED_COLUMNS
 };
 
@@ -39,7 +40,8 @@ typedef struct Renewal
 {
 	const EcoCompiled *compiled;
 	TimestampTz as_of;
-	Datum		never;			/* segment of who never bought; 0: none */
+	int64		snapshot_id;
+	const EcoText *never;		/* segment of who never bought; NULL: none */
 	ReturnSetInfo *info;
 
 	EcoFold    *fold;
@@ -49,8 +51,15 @@ typedef struct Renewal
 	int			ndue;
 	int			passed;			/* of them */
 
+	EcoDue	   *awaited;		/* who is to be put into rfm_due */
+	size_t		nawaited;
+	size_t		room;
+	int			nmoved;			/* rows of history that are not written yet */
+	EcoRow		moved[BATCH];
+
 	MemoryContext context;
 	MemoryContext row_context;	/* reset from user to user */
+	MemoryContext moved_context;	/* of what moved points to */
 	EcoScan    *scan;			/* of rows by user */
 } Renewal;
 
@@ -136,8 +145,8 @@ take_up(Renewal *r, EcoRow *row, bool has_row, TimestampTz *since)
 		eco_row_init(row, &eco_user_segments);
 		eco_row_set(row, ECO_SEG_USER_ID, Int64GetDatum(fresh->user_id));
 		eco_row_set(row, ECO_SEG_CHANGES, Int32GetDatum(0));
-		if (r->never != (Datum) 0)
-			eco_row_set(row, ECO_SEG_SEGMENT, r->never);
+		if (r->never != NULL)
+			eco_row_set(row, ECO_SEG_SEGMENT, r->never->datum);
 	}
 	eco_row_set(row, ECO_SEG_BUCKETS,
 				has_row ? merged(row->values[ECO_SEG_BUCKETS], added) : PointerGetDatum(added));
@@ -154,8 +163,8 @@ same_text(Datum value, const EcoText *text)
 				memcmp(VARDATA_ANY(packed), text->data, (size_t) text->len) == 0;
 }
 
-/* Score the row. */
-static void
+/* Score the row; whether it moves from one segment to another. */
+static bool
 score(Renewal *r, EcoRow *row, int64 user_id)
 {
 	const EcoCompiled *compiled = r->compiled;
@@ -176,6 +185,56 @@ score(Renewal *r, EcoRow *row, int64 user_id)
 						Int32GetDatum(DatumGetInt32(row->values[ECO_SEG_CHANGES]) + 1));
 	}
 	eco_segment_row_score(row, compiled, &inputs, &s);
+	return moved && had_one;
+}
+
+static void
+write_moved(Renewal *r)
+{
+	EcoRow	   *rows[BATCH];
+
+	if (r->nmoved == 0)
+		return;
+	for (int i = 0; i < r->nmoved; i++)
+		rows[i] = &r->moved[i];
+	eco_rows_insert(rows, r->nmoved, eco_row_int(rows[0], ECO_SEH_USER_ID));
+	r->nmoved = 0;
+	MemoryContextReset(r->moved_context);
+}
+
+/* Remember in the history that the row, as it is now, moved from there. */
+static void
+remember(Renewal *r, const EcoRow *row, Datum before)
+{
+	MemoryContext old = MemoryContextSwitchTo(r->moved_context);
+	EcoRow	   *moved = &r->moved[r->nmoved++];
+
+	eco_row_init(moved, &eco_segment_history);
+	eco_row_set(moved, ECO_SEH_USER_ID, row->values[ECO_SEG_USER_ID]);
+	eco_row_set(moved, ECO_SEH_CHANGE_NO, row->values[ECO_SEG_CHANGES]);
+	eco_row_set(moved, ECO_SEH_FROM, datumCopy(before, false, -1));
+	/* of the snapshot's names, which stay */
+	eco_row_set(moved, ECO_SEH_TO, row->values[ECO_SEG_SEGMENT]);
+	eco_row_set(moved, ECO_SEH_CHANGED_AT, TimestampTzGetDatum(r->as_of));
+	eco_row_set(moved, ECO_SEH_SNAPSHOT_ID, Int64GetDatum(r->snapshot_id));
+	MemoryContextSwitchTo(old);
+}
+
+/* Have rfm_due hold the user. */
+static void
+await(Renewal *r, int64 user_id, TimestampTz hour)
+{
+	if (r->nawaited == r->room)
+	{
+		r->room = r->room == 0 ? FIRST_ROOM : r->room * 2;
+		r->awaited = r->awaited == NULL ?
+			MemoryContextAllocHuge(r->context, r->room * sizeof(EcoDue)) :
+			repalloc_huge(r->awaited, r->room * sizeof(EcoDue));
+	}
+	r->awaited[r->nawaited++] = (EcoDue)
+	{
+		.hour = hour, .user_id = user_id
+	};
 }
 
 /* When the row is to change; who has none, or no score yet, waits for a full refresh. */
@@ -187,56 +246,47 @@ awaited_at(const EcoRow *row, bool has_row)
 	return DatumGetTimestampTz(row->values[ECO_SEG_NEXT_CHANGE_AT]);
 }
 
-/* Renew one user, and tell what came of it. */
+/* Score and write the row of a user, since when it waited, and tell of it. */
+static void
+renew_row(Renewal *r, EcoRow *row, bool has_row, int64 user_id, TimestampTz since)
+{
+	Datum		values[RENEWED_COLUMNS] = {Int64GetDatum(user_id), TimestampTzGetDatum(since)};
+	bool		isnull[RENEWED_COLUMNS] = {false, false, true, true};
+	Datum		before = row->values[ECO_SEG_SEGMENT];
+
+	if (score(r, row, user_id))
+	{
+		remember(r, row, before);
+		values[RENEWED_BEFORE] = before;
+		values[RENEWED_SEGMENT] = row->values[ECO_SEG_SEGMENT];
+		isnull[RENEWED_BEFORE] = isnull[RENEWED_SEGMENT] = false;
+	}
+	if (has_row)
+		eco_row_update(row, user_id);
+	else
+		eco_row_insert(row, user_id);
+	tuplestore_putvalues(r->info->setResult, r->info->setDesc, values, isnull);
+}
+
 static void
 renew(Renewal *r, int64 user_id, bool is_fresh)
 {
-	Datum		values[RENEWED_COLUMNS] = {Int64GetDatum(user_id)};
-	bool		isnull[RENEWED_COLUMNS];
 	EcoRow		row;
 	bool		has_row = find_row(r, user_id, &row);
 	TimestampTz before = awaited_at(&row, has_row);
 	TimestampTz next = before;
 	TimestampTz since = before;
-	bool		scored;
+	bool		takes_up = is_fresh && take_up(r, &row, has_row, &since);
 
-	memset(isnull, true, sizeof(isnull));
-	isnull[RENEWED_USER_ID] = isnull[RENEWED_SCORED] = false;
-
-	/*
-	 * not in one expression: what is fresh is taken up whether it was due or
-	 * not
-	 */
-	scored = is_fresh && take_up(r, &row, has_row, &since);
-	scored = scored || before <= r->as_of;
-	values[RENEWED_SCORED] = BoolGetDatum(scored);
-	if (scored)
+	if (takes_up || before <= r->as_of)
 	{
-		if (!row.isnull[ECO_SEG_SEGMENT])
-		{
-			values[RENEWED_BEFORE] = row.values[ECO_SEG_SEGMENT];
-			isnull[RENEWED_BEFORE] = false;
-		}
-		score(r, &row, user_id);
+		renew_row(r, &row, has_row, user_id, since);
 		next = DatumGetTimestampTz(row.values[ECO_SEG_NEXT_CHANGE_AT]);
-		values[RENEWED_SEGMENT] = row.values[ECO_SEG_SEGMENT];
-		values[RENEWED_CHANGES] = row.values[ECO_SEG_CHANGES];
-		values[RENEWED_SINCE] = TimestampTzGetDatum(since);
-		isnull[RENEWED_SEGMENT] = isnull[RENEWED_CHANGES] = isnull[RENEWED_SINCE] = false;
-		if (has_row)
-			eco_row_update(&row, user_id);
-		else
-			eco_row_insert(&row, user_id);
 	}
 	/* the hours up to as_of have been taken out of rfm_due */
 	if (!TIMESTAMP_IS_NOEND(next) &&
 		(eco_rfm_hour(before) != eco_rfm_hour(next) || eco_rfm_hour(before) <= r->as_of))
-	{
-		values[RENEWED_DUE_HOUR] = TimestampTzGetDatum(eco_rfm_hour(next));
-		isnull[RENEWED_DUE_HOUR] = false;
-	}
-	if (scored || !isnull[RENEWED_DUE_HOUR])
-		tuplestore_putvalues(r->info->setResult, r->info->setDesc, values, isnull);
+		await(r, user_id, eco_rfm_hour(next));
 }
 
 /* The next user in either list. */
@@ -266,6 +316,8 @@ renew_all(Renewal *r)
 
 		CHECK_FOR_INTERRUPTS();
 		renew(r, user_id, is_fresh);
+		if (r->nmoved == BATCH)
+			write_moved(r);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(r->row_context);
 		if (is_fresh)
@@ -273,6 +325,8 @@ renew_all(Renewal *r)
 	}
 	if (r->scan != NULL)
 		eco_scan_end(r->scan);
+	write_moved(r);
+	eco_due_write(r->awaited, r->nawaited);
 }
 
 /* The users that are due, which rise. */
@@ -292,31 +346,37 @@ due_arg(FunctionCallInfo fcinfo, int argno, Renewal *r)
 
 /*
  * eco_rfm_renew(transaction bigint, due bigint[], as_of timestamptz, program bigint[],
- *				 segments text[], never text)
- *		returns setof (user_id, since, scored, before, segment, changes, due_hour)
+ *				 segments text[], snapshot_id bigint)
+ *		returns setof (user_id, since, before, segment)
  *		Scores the users with purchases of that transaction and later ones, and those of
- *		due who are: since when it waited, the segment before and now, how many changes,
- *		and where rfm_due is to hold the user, or null.
+ *		due who are: since when it waited, and the segment before and now when it is
+ *		another.  Writes segment_history, and into rfm_due whom it is to hold.
  */
 Datum
 eco_rfm_renew(PG_FUNCTION_ARGS)
 {
-	static EcoTable *const tables[] = {&eco_user_segments, NULL};
+	static EcoTable *const tables[] = {
+		&eco_user_segments, &eco_segment_history, &eco_rfm_due, NULL
+	};
 	Renewal		r = {.info = (ReturnSetInfo *) fcinfo->resultinfo};
 	EcoOpenTables *open;
 	int64		transaction;
 
+	eco_result_set_begin(fcinfo, "lztt");
 	eco_require_arg(fcinfo, 0, "transaction");
 	eco_require_arg(fcinfo, 2, "as_of");
+	eco_require_arg(fcinfo, 5, "snapshot_id");
 	transaction = PG_GETARG_INT64(0);
 	due_arg(fcinfo, 1, &r);
 	r.as_of = PG_GETARG_TIMESTAMPTZ(2);
 	r.compiled = eco_rfm_compiled(fcinfo, 3, 4);
-	r.never = PG_ARGISNULL(5) ? (Datum) 0 : PointerGetDatum(PG_GETARG_TEXT_PP(5));
-	eco_result_set_begin(fcinfo, "lzbttiz");
+	r.never = eco_rfm_never_bought(r.compiled);
+	r.snapshot_id = PG_GETARG_INT64(5);
 	r.context = CurrentMemoryContext;
 	r.row_context = AllocSetContextCreate(CurrentMemoryContext, "economy renewal",
 										  ALLOCSET_DEFAULT_SIZES);
+	r.moved_context = AllocSetContextCreate(CurrentMemoryContext, "economy moved",
+											ALLOCSET_DEFAULT_SIZES);
 	open = eco_tables_open(ECO_WRITE, tables);
 	r.fold = eco_fold_begin(transaction, transaction == 0);
 	r.has_fresh = eco_fold_next(r.fold, &r.fresh);
@@ -324,5 +384,6 @@ eco_rfm_renew(PG_FUNCTION_ARGS)
 	eco_fold_end(r.fold);
 	eco_tables_close(open);
 	MemoryContextDelete(r.row_context);
+	MemoryContextDelete(r.moved_context);
 	return (Datum) 0;
 }

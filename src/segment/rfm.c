@@ -356,6 +356,15 @@ eco_rfm_judge(const EcoCompiled *compiled, int64 user_id, const EcoRfmInputs *in
 	return s;
 }
 
+const EcoText *
+eco_rfm_never_bought(const EcoCompiled *compiled)
+{
+	static const EcoRfmInputs nothing = {.next_change_at = ECO_NEVER};
+	EcoRfmScores s = eco_rfm_score(&compiled->program, &nothing, 0);
+
+	return s.rule < 0 ? NULL : &compiled->names[s.rule];
+}
+
 /* The result of eco_rfm_assess(), looked up once. */
 static TupleDesc
 assessment(FunctionCallInfo fcinfo, EcoCompiled *compiled)

@@ -39,6 +39,9 @@ extern EcoRfmInputs eco_rfm_read(int64 user_id, const uint8 *packed, size_t len,
 extern EcoRfmScores eco_rfm_judge(const EcoCompiled *compiled, int64 user_id,
 								  const EcoRfmInputs *inputs, TimestampTz as_of);
 
+/* The segment of who never bought; NULL when no rule matches. */
+extern const EcoText *eco_rfm_never_bought(const EcoCompiled *compiled);
+
 /* When they change by time alone; infinity for never. */
 static inline TimestampTz
 eco_rfm_next_change(const EcoRfmScores *scores)

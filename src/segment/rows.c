@@ -1,6 +1,6 @@
 /*
  * rows.c
- *		The rows that refreshes write from C: user_segments, and who is due.
+ *		The rows that refreshes write from C: user_segments, its history, and who is due.
  */
 #include "postgres.h"
 
@@ -31,6 +31,21 @@ EcoTable	eco_user_segments = {
 	},
 	.nkeys = 1,
 	.keys = {{1, {ECO_SEG_USER_ID}}},
+};
+
+EcoTable	eco_segment_history = {
+	.name = "segment_history",
+	.ncolumns = ECO_SEH_COLUMNS,
+	.columns = {
+		{"user_id", INT8OID, false},
+		{"change_no", INT4OID, false},
+		{"from_segment", TEXTOID, false},
+		{"to_segment", TEXTOID, false},
+		{"changed_at", TIMESTAMPTZOID, false},
+		{"snapshot_id", INT8OID, false},
+	},
+	.nkeys = 1,
+	.keys = {{2, {ECO_SEH_USER_ID, ECO_SEH_CHANGE_NO}}},
 };
 
 enum
@@ -89,8 +104,31 @@ eco_rfm_due_hour(PG_FUNCTION_ARGS)
 	PG_RETURN_TIMESTAMPTZ(eco_rfm_hour(PG_GETARG_TIMESTAMPTZ(0)));
 }
 
-void
-eco_due_insert(TimestampTz hour, int64 chunk, const int64 *users, size_t stride, size_t n)
+#define ST_SORT sort_due
+#define ST_ELEMENT_TYPE EcoDue
+#define ST_COMPARE(a, b) \
+	((a)->hour != (b)->hour ? ((a)->hour < (b)->hour ? -1 : 1) : \
+	 (a)->user_id < (b)->user_id ? -1 : (a)->user_id > (b)->user_id)
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
+
+/* Of an hour; 0: it has none. */
+static int64
+last_chunk(TimestampTz hour)
+{
+	Datum		key = TimestampTzGetDatum(hour);
+	EcoScan    *scan = eco_scan_begin_before(&eco_rfm_due, 0, 0, 1, &key, PG_INT64_MAX);
+	EcoRow		row;
+	int64		last = eco_scan_next(scan, &row) ? eco_row_int(&row, DUE_CHUNK) : 0;
+
+	eco_scan_end(scan);
+	return last;
+}
+
+/* Insert a chunk of users, who are of one hour. */
+static void
+insert_chunk(const EcoDue *due, size_t n)
 {
 	size_t		size = ARR_OVERHEAD_NONULLS(1) + n * sizeof(int64);
 	ArrayType  *array = MemoryContextAllocHuge(CurrentMemoryContext, size);
@@ -105,11 +143,26 @@ eco_due_insert(TimestampTz hour, int64 chunk, const int64 *users, size_t stride,
 	ARR_LBOUND(array)[0] = 1;
 	ids = (int64 *) ARR_DATA_PTR(array);
 	for (size_t i = 0; i < n; i++)
-		ids[i] = *(const int64 *) ((const char *) users + i * stride);
+		ids[i] = due[i].user_id;
 	eco_row_init(&row, &eco_rfm_due);
-	eco_row_set(&row, DUE_HOUR, TimestampTzGetDatum(hour));
-	eco_row_set(&row, DUE_CHUNK, Int64GetDatum(chunk));
+	eco_row_set(&row, DUE_HOUR, TimestampTzGetDatum(due->hour));
+	eco_row_set(&row, DUE_CHUNK, Int64GetDatum(last_chunk(due->hour) + 1));
 	eco_row_set(&row, DUE_USERS, PointerGetDatum(array));
 	eco_row_insert(&row, 0);
 	pfree(array);
+}
+
+void
+eco_due_write(EcoDue *due, size_t n)
+{
+	size_t		end;
+
+	if (n > 1)
+		sort_due(due, n);
+	for (size_t start = 0; start < n; start = end)
+	{
+		for (end = start + 1; end < n && due[end].hour == due[start].hour; end++)
+			;
+		insert_chunk(&due[start], end - start);
+	}
 }

@@ -1,11 +1,22 @@
 /*
  * rows.h
- *		The rows that refreshes write from C: user_segments, and who is due.
+ *		The rows that refreshes write from C: user_segments, its history, and who is due.
  */
 #ifndef ECO_SEGMENT_ROWS_H
 #define ECO_SEGMENT_ROWS_H
 
 #include "segment/rfm.h"
+
+enum
+{
+	ECO_SEH_USER_ID,
+	ECO_SEH_CHANGE_NO,
+	ECO_SEH_FROM,
+	ECO_SEH_TO,
+	ECO_SEH_CHANGED_AT,
+	ECO_SEH_SNAPSHOT_ID,
+	ECO_SEH_COLUMNS
+};
 
 enum
 {
@@ -25,6 +36,7 @@ enum
 };
 
 extern EcoTable eco_user_segments;
+extern EcoTable eco_segment_history;
 extern EcoTable eco_rfm_due;
 
 /* Write scores and segment into a row. */
@@ -34,8 +46,14 @@ extern void eco_segment_row_score(EcoRow *row, const EcoCompiled *compiled,
 /* The hour that a moment lies in, by which rfm_due is kept. */
 extern TimestampTz eco_rfm_hour(TimestampTz at);
 
-/* Insert a chunk of rfm_due; each user is so many bytes behind the one before. */
-extern void eco_due_insert(TimestampTz hour, int64 chunk, const int64 *users, size_t stride,
-						   size_t n);
+/* A user, and the hour by which rfm_due is to hold him. */
+typedef struct EcoDue
+{
+	TimestampTz hour;
+	int64		user_id;
+} EcoDue;
+
+/* Put them into rfm_due, in any order, each once: a further chunk of each hour. */
+extern void eco_due_write(EcoDue *due, size_t n);
 
 #endif

@@ -543,5 +543,33 @@ $$;
 SELECT is(pg_temp.newcomer(way), '1 Never Recent Never Recent', concat('a newcomer, with rebuild: ', way)) FROM unnest(ARRAY[false, true, NULL]) way;
 SELECT is(economy_internal.rfm_installation(), (SELECT hashtextextended(format('%s %s %s', (SELECT system_identifier FROM pg_control_system()), d.oid, (SELECT oid FROM pg_extension WHERE extname = 'economy')), 0) FROM pg_database d WHERE d.datname = current_database()),
     'an installation is a cluster, a database and an extension');
+
+-- more move at once than are written at once, the second time beside user code that calls back
+CREATE FUNCTION pg_temp.crowd(which text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    ids    CONSTANT bigint[] := (SELECT array_agg(economy.register(format('pgtap rfm %s %s', which, n))) FROM generate_series(1, 150) n);
+    scored bigint;
+BEGIN
+    PERFORM economy.purchase(u, 'pgtap_r', 'k') FROM unnest(ids) u;
+    SELECT i.users_scored INTO scored FROM economy.rfm_refresh_incremental() i;
+    RETURN NEXT is(scored, 150::bigint, which || ': all are scored');
+    RETURN NEXT is((SELECT string_agg(DISTINCT concat_ws(' ', h.change_no, h.from_segment, h.to_segment, h.changed_at = s.as_of, h.snapshot_id = s.snapshot_id), ', ')
+                    FROM unnest(ids) u LEFT JOIN economy.segment_history h ON h.user_id = u CROSS JOIN economy.rfm_state s), '1 Never Recent t t', which || ': with a row of history');
+    RETURN NEXT is((SELECT count(*) FROM economy.segment_history h WHERE h.user_id = ANY (ids)), 150::bigint, which || ': each');
+    RETURN NEXT is((SELECT count(*) FROM economy.user_segments u JOIN economy_internal.rfm_due d ON d.due_hour = economy_internal.rfm_due_hour(u.next_change_at) AND u.user_id = ANY (d.users)
+                    WHERE u.user_id = ANY (ids)), 150::bigint, which || ': and one place among who is due');
+END
+$$;
+SELECT pg_temp.crowd('many');
+CREATE FUNCTION pg_temp.moved() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM economy.grant_reward(NEW.user_id, 'pgtap_moved', NEW.change_no::text, 7, 0);
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER pgtap_moved AFTER INSERT ON economy.segment_history FOR EACH ROW EXECUTE FUNCTION pg_temp.moved();
+SELECT pg_temp.crowd('rewarded');
+DROP TRIGGER pgtap_moved ON economy.segment_history;
+SELECT is((SELECT sum(r.gold_delta) FROM economy.reward_audit r WHERE r.source = 'pgtap_moved'), 150 * 7::numeric, 'a trigger of the history rewards each');
 SELECT * FROM finish();
 ROLLBACK;
