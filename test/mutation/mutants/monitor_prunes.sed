@@ -1,3 +1,4 @@
 # src/ops/ops.sql
 # a monitor may run jobs
+# pgtap/access.sql
 s/'operator', 'PROCEDURE economy.run_job/'monitor', 'PROCEDURE economy.run_job/
