@@ -115,6 +115,15 @@ $dbh->do(q{ROLLBACK PREPARED 'big'});
 reward($dbh, $_) foreach @users;
 hears_exactly($ear, $dbh, \@users, 'a prepared transaction that is too large: or rolled back');
 
+# one that waits while no other is late
+my ($lone) = users('lone', 1);
+$open[0]->begin_work;
+reward($open[0], $lone);
+prepare($open[0], 'lone');
+poll_until('the only one that waits for too long to be left to the journals', sub { status()->{waiting} == 0 });
+$dbh->do(q{COMMIT PREPARED 'lone'});
+hears_exactly($ear, $dbh, [$lone], 'the only one that waited for too long is told when it commits');
+
 # two that wait: one for which there was room, and a newer one for which there was not
 my ($slow, $quick, @wide) = users('waits', 22);
 $open[0]->begin_work;
