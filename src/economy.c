@@ -9,6 +9,7 @@
 #include "account/account.h"
 #include "core/encode.h"
 #include "crash_point.h"
+#include "hold/journal.h"
 #include "ledger/async.h"
 #include "ledger/guard.h"
 #include "play/action.h"
@@ -22,7 +23,8 @@
 PG_MODULE_MAGIC;
 
 static const EcoJournal *const journals[] = {
-	&eco_adjustments, &eco_purchases, &eco_rewards, &eco_actions, &eco_user_entries, NULL
+	&eco_adjustments, &eco_purchases, &eco_rewards, &eco_actions, &eco_user_entries,
+	&eco_holding_changes, NULL
 };
 
 extern void _PG_init(void);

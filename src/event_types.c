@@ -17,6 +17,7 @@ const char *const eco_type_names[ECO_EVENT_TYPES] = {
 	[ECO_PROFILE_UPDATE] = "profile_update",
 	[ECO_USER_ACTION] = "user_action",
 	[ECO_STATS_DELTA] = "stats_delta",
+	[ECO_HOLDING_UPDATE] = "holding_update",
 };
 
 uint32		eco_types_not_sent = 0;

@@ -49,160 +49,194 @@ COMMENT ON COLUMN economy.shop_products.position IS
 COMMENT ON COLUMN economy.shop_products.texts IS
     'What is shown, by language: {"en": {"name": "Sword"}, "de": {"name": "Schwert"}}.';
 
-CREATE OR REPLACE VIEW economy.config_states AS
-    SELECT 'shop_products'::text COLLATE "C" AS relation, p.product_id::text COLLATE "C" AS key,
-           to_jsonb(p) AS state
-    FROM (SELECT product_id, category, price_gold, source_points, granted_gold, monetary,
-                 limit_once, per_user_limit, limit_period, counted, global_key, starts_at,
-                 ends_at, active, stock_slots, effect_code, extra, tags, position, texts
-          FROM economy.shop_products) p
-    UNION ALL
-    SELECT 'level_curves', c.curve, jsonb_agg(to_jsonb(c) - 'curve' ORDER BY c.level)
-    FROM (SELECT curve, level, xp
-          FROM economy.level_curves) c GROUP BY c.curve
-    UNION ALL
-    SELECT 'level_experiments', e.experiment,
-           jsonb_agg(to_jsonb(e) - 'experiment' ORDER BY e.arm)
-    FROM (SELECT experiment, arm, curve, share, enabled
-          FROM economy.level_experiments) e GROUP BY e.experiment
-    UNION ALL
-    SELECT 'games', g.game, to_jsonb(g)
-    FROM (SELECT game, rules, builtin, created_at
-          FROM economy.games) g WHERE NOT g.builtin
-    UNION ALL
-    SELECT 'rfm_models', m.model, to_jsonb(m)
-    FROM (SELECT model, window_days, recency_clamp, recency_kind, recency_breaks,
-                 frequency_kind, frequency_breaks, monetary_kind, monetary_breaks, population,
-                 recency_weight, frequency_weight, monetary_weight, builtin
-          FROM economy.rfm_models) m WHERE NOT m.builtin
-    UNION ALL
-    SELECT 'segment_rules', r.version::text, jsonb_build_object(
-               'rules', jsonb_agg(to_jsonb(r) ORDER BY r.position),
-               'change', (SELECT jsonb_agg(to_jsonb(c))
-                          FROM (SELECT version, actor, changed_at
-                                FROM economy.segment_rule_changes) c
-                          WHERE c.version = r.version))
-    FROM (SELECT version, position, segment, bought, recency_from, recency_to, frequency_from,
-                 frequency_to, monetary_from, monetary_below, p95_positive
-          FROM economy.segment_rules) r WHERE r.version > 0 GROUP BY r.version
-    UNION ALL
-    SELECT 'rfm_snapshots', s.snapshot_id::text, to_jsonb(s)
-    FROM (SELECT snapshot_id, as_of, model, rules, recency_bounds, frequency_bounds,
-                 monetary_bounds, p50, p60, p95, degenerate, users, active, changed, started_at,
-                 duration, program, segments
-          FROM economy.rfm_snapshots) s
-    UNION ALL
-    SELECT 'recommendation_placements', p.placement || ':' || p.version, jsonb_build_object(
-               'placement', to_jsonb(p),
-               'arms', (SELECT jsonb_agg(to_jsonb(a) ORDER BY a.segment, a.position, a.arm)
-                        FROM (SELECT placement, version, segment, position, arm, cta, product_id
-                              FROM economy.recommendation_arms) a
-                        WHERE a.placement = p.placement AND a.version = p.version))
-    FROM (SELECT placement, version, policy, attribution_window, half_life, exploration, actor,
-                 changed_at
-          FROM economy.recommendation_placements) p WHERE p.version > 0
-    UNION ALL
-    -- a digest of the material tells nothing of it
-    SELECT 'signing_keys', k.version::text,
-           to_jsonb(k) - 'material'
-               || jsonb_build_object('material', encode(sha256(k.material), 'hex'))
-    FROM (SELECT version, state, material, created_at, retired_at, first_position, last_position
-          FROM economy.signing_keys) k;
-
-
-CREATE OR REPLACE FUNCTION economy_internal.audit_config() RETURNS SETOF economy.finding
-    LANGUAGE sql STABLE PARALLEL SAFE
+CREATE OR REPLACE FUNCTION economy.note_change(
+    relation text, key text, action text, actor text, units bigint DEFAULT NULL
+) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres'
-    SET extra_float_digits = 1 SET bytea_output = 'hex'
-    BEGIN ATOMIC
-        WITH change AS MATERIALIZED (
-            SELECT c.relation, c.key, c.change_no, c.before, c.after, c.hash,
-                   lag(c.after) OVER w AS after_before,
-                   row_number() OVER w AS number, lead(c.change_no) OVER w IS NULL AS is_newest,
-                   -- the first change goes on from 32 zeros
-                   sha256(coalesce(lag(c.hash) OVER w, decode(repeat('00', 32), 'hex'))
-                          || convert_to(economy_internal.change_text(c), 'UTF8')) AS hash_expected
-            FROM economy.config_changes c
-            WINDOW w AS (PARTITION BY c.relation, c.key ORDER BY c.change_no)
-        ), newest AS (
-            -- what was noted before a release, in a dump too, lacks the columns it has added
-            SELECT c.relation, c.key, c.change_no, c.hash,
-                   CASE c.relation
-                       WHEN 'shop_products'
-                       THEN '{"tags": [], "position": 0, "texts": {}}'::jsonb || c.after
-                       ELSE c.after END AS after
-            FROM change c WHERE c.is_newest
-        )
-        SELECT NULL::bigint, 'wrong_config',
-               format('change %s of %s %s as it was noted', c.change_no, c.relation, c.key),
-               CASE WHEN c.number <> c.change_no THEN 'one before it is missing'
-                    ELSE 'another' END, NULL::text, NULL::bigint
-        FROM change c
-        WHERE c.hash IS DISTINCT FROM c.hash_expected OR c.number <> c.change_no
-           OR c.before IS DISTINCT FROM c.after_before
+    SET extra_float_digits = 1 SET bytea_output = 'hex' AS $$
+DECLARE
+    head   economy_internal.config_heads;
+    change economy.config_changes;
+BEGIN
+    PERFORM economy_internal.require_given('relation', relation IS NOT NULL);
+    PERFORM economy_internal.require_given('key', key IS NOT NULL);
+    PERFORM economy_internal.require_given('action', action IS NOT NULL);
+    PERFORM economy_internal.require_given('actor', actor IS NOT NULL);
+    PERFORM economy_internal.open_tables(
+        'economy_internal.config_heads', 'config_changes', 'shop_products', 'level_curves',
+        'level_experiments', 'games', 'rfm_models', 'segment_rules', 'rfm_snapshots',
+        'recommendation_placements', 'recommendation_arms', 'signing_keys', 'items');
+    -- the chain of a key begins with 32 zeros
+    INSERT INTO economy_internal.config_heads AS h
+        VALUES (relation, key, 0, decode(repeat('00', 32), 'hex'))
+        ON CONFLICT ON CONSTRAINT config_heads_pkey DO NOTHING;
+    SELECT * INTO STRICT head FROM economy_internal.config_heads h
+        WHERE h.relation = note_change.relation AND h.key = note_change.key FOR UPDATE;
+    change := (nextval('economy.config_changes_change_id_seq'), relation, key,
+               head.change_no + 1, action, actor, NULL, NULL, units, economy.now(),
+               NULL)::economy.config_changes;
+    SELECT c.after INTO change.before FROM economy.config_changes c
+        WHERE c.relation = note_change.relation AND c.key = note_change.key
+        ORDER BY c.change_no DESC LIMIT 1;
+    SELECT s.state INTO change.after FROM economy.config_states s
+        WHERE s.relation = note_change.relation AND s.key = note_change.key;
+    IF change.before IS NULL AND change.after IS NULL THEN
+        RAISE EXCEPTION 'there is no "%" in the configuration "%", and was none',
+                left(key, 64), left(relation, 64) USING ERRCODE = 'XE002',
+            HINT = 'economy.config_states has the relations and their keys.';
+    END IF;
+    change.hash := sha256(head.hash || convert_to(economy_internal.change_text(change), 'UTF8'));
+    INSERT INTO economy.config_changes OVERRIDING SYSTEM VALUE SELECT (change).*;
+    UPDATE economy_internal.config_heads h SET change_no = change.change_no, hash = change.hash
+        WHERE h.relation = note_change.relation AND h.key = note_change.key;
+END
+$$;
+
+CREATE TABLE economy.items (
+    item_id    text    NOT NULL COLLATE "C" CONSTRAINT items_pkey PRIMARY KEY
+        CONSTRAINT items_item_id_check CHECK (octet_length(item_id) BETWEEN 1 AND 64),
+    kind       text    NOT NULL COLLATE "C"
+        CONSTRAINT items_kind_check CHECK (kind IN ('stack', 'currency', 'pass')),
+    maximum    bigint
+        CONSTRAINT items_maximum_check CHECK (maximum BETWEEN 1 AND 9007199254740991),
+    consumable boolean NOT NULL DEFAULT true,
+    tradable   boolean NOT NULL DEFAULT false,
+    active     boolean NOT NULL DEFAULT true,
+    texts      jsonb   NOT NULL DEFAULT '{}'
+        CONSTRAINT items_texts_check CHECK (jsonb_typeof(texts) = 'object'
+            AND NOT jsonb_path_exists(texts, 'strict $.* ? (@.type() != "object")')),
+    extra      jsonb   NOT NULL DEFAULT '{}'
+        CONSTRAINT items_extra_check CHECK (jsonb_typeof(extra) = 'object'),
+    CONSTRAINT items_pass_check CHECK (kind <> 'pass' OR NOT consumable)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.items', '');
+COMMENT ON TABLE economy.items IS
+    'What users can hold beside gold. Changed by upsert_item() only.';
+COMMENT ON CONSTRAINT items_item_id_check ON economy.items IS 'item_id must have 1 to 64 bytes';
+COMMENT ON CONSTRAINT items_kind_check ON economy.items IS
+    'kind must be stack, currency or pass';
+COMMENT ON CONSTRAINT items_maximum_check ON economy.items IS
+    'maximum must be from 1 to 2^53-1';
+COMMENT ON CONSTRAINT items_texts_check ON economy.items IS
+    'texts must be a JSON object of languages, each with an object';
+COMMENT ON CONSTRAINT items_extra_check ON economy.items IS 'extra must be a JSON object';
+COMMENT ON CONSTRAINT items_pass_check ON economy.items IS
+    'a pass is held until it ends and cannot be consumable';
+COMMENT ON COLUMN economy.items.kind IS
+    'stack: units; currency: units that are spent; pass: held until it ends, and extended when '
+    'it is given again. Fixed when the item is made.';
+COMMENT ON COLUMN economy.items.maximum IS
+    'Units a user may be given to hold, of a pass seconds from now; null is 2^53-1.';
+COMMENT ON COLUMN economy.items.consumable IS 'Whether spend() and consume() take it.';
+COMMENT ON COLUMN economy.items.tradable IS 'For the app: nothing here gives it to others.';
+COMMENT ON COLUMN economy.items.active IS 'Whether it is given; what is held stays.';
+COMMENT ON COLUMN economy.items.texts IS 'What is shown, by language: {"en": {"name": "Gem"}}.';
+
+CREATE TABLE economy_internal.user_holdings_more (
+    user_id bigint  NOT NULL,
+    item_id text    NOT NULL COLLATE "C",
+    balance bigint  NOT NULL CONSTRAINT user_holdings_more_balance_check
+        CHECK (balance BETWEEN 0 AND 9007199254740991),
+    is_pass boolean NOT NULL,
+    CONSTRAINT user_holdings_more_pkey PRIMARY KEY (user_id, item_id)
+) WITH (fillfactor = 70);
+SELECT pg_catalog.pg_extension_config_dump('economy_internal.user_holdings_more', '');
+COMMENT ON TABLE economy_internal.user_holdings_more IS
+    'Items that found no room in the account of their user; an item that has a row keeps it.';
+
+CREATE FUNCTION economy_internal.holdings_of(sections bytea) RETURNS TABLE (
+    item_id text, balance bigint, is_pass boolean
+)
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 4 AS 'MODULE_PATHNAME', 'eco_holdings_of';
+COMMENT ON FUNCTION economy_internal.holdings_of(bytea) IS
+    'Items that stand in an account; of what is damaged those in front of it.';
+
+CREATE FUNCTION economy_internal.holdings_sound(sections bytea, further boolean) RETURNS boolean
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_holdings_sound';
+COMMENT ON FUNCTION economy_internal.holdings_sound(bytea, boolean) IS
+    'Whether the items in an account can be read, and say that there are further ones in '
+    'user_holdings_more if, and only if, there are.';
+
+CREATE VIEW economy.user_holdings AS
+    SELECT a.user_id, h.item_id, h.balance, h.is_pass
+    FROM economy.accounts a CROSS JOIN LATERAL (
+        SELECT p.item_id COLLATE "C" AS item_id, p.balance, p.is_pass
+        FROM economy_internal.holdings_of(a.sections) p
         UNION ALL
-        SELECT NULL, 'wrong_config',
-               format('%s %s: change %s is the newest', relation, key,
-                      coalesce(h.change_no, n.change_no)),
-               CASE WHEN h.change_no IS NULL THEN 'no head says so'
-                    WHEN n.change_no IS NULL THEN 'there is none'
-                    WHEN h.change_no = n.change_no THEN 'another one'
-                    ELSE format('change %s', n.change_no) END, NULL, NULL
-        FROM economy_internal.config_heads h FULL JOIN newest n USING (relation, key)
-        WHERE (h.change_no, h.hash) IS DISTINCT FROM (n.change_no, n.hash)
-        UNION ALL
-        SELECT NULL, 'wrong_config',
-               format('%s %s: %s', coalesce(n.relation, s.relation), coalesce(n.key, s.key),
-                      left(n.after::text, 2000)),
-               left(s.state::text, 2000), NULL, NULL
-        FROM newest n FULL JOIN economy.config_states s USING (relation, key)
-        WHERE n.after IS DISTINCT FROM s.state
-        UNION ALL
-        SELECT NULL, 'wrong_config',
-               format('%s as they were installed', coalesce(d.key, s.relation)),
-               'changed, missing or further ones', NULL, NULL
-        FROM jsonb_each_text(economy_internal.seed_digest()) d (key, digest)
-        FULL JOIN (
-            SELECT s.relation, md5(string_agg(s.state::text, E'\n' ORDER BY s.state)) AS digest
-            FROM economy_internal.seeds() s GROUP BY 1) s ON s.relation = d.key
-        WHERE d.digest IS DISTINCT FROM s.digest
-        UNION ALL
-        SELECT NULL, 'duplicate_row', format('one row of %s %s', d.relation, d.key),
-               count(*) || ' rows', NULL, NULL
-        FROM (SELECT s.relation, s.key FROM economy.config_states s
-              UNION ALL
-              SELECT 'config_heads', h.relation || ' ' || h.key FROM economy_internal.config_heads h
-              UNION ALL
-              SELECT 'anchor_config', format('%s %s %s', k.relation, k.key, k.anchor_id)
-              FROM economy.anchor_config k
-              UNION ALL
-              SELECT 'anchors', a.anchor_id::text FROM economy.anchors a
-              UNION ALL
-              SELECT 'anchor_buckets', format('%s %s', b.anchor_id, b.bucket)
-              FROM economy.anchor_buckets b
-              UNION ALL
-              SELECT 'shop_stock', format('%s %s', t.product_id, t.slot)
-              FROM economy.shop_stock t
-              UNION ALL
-              SELECT 'shop_keys', format('%s %s', t.product_id, t.idempotency_key)
-              FROM economy_internal.shop_keys t
-              UNION ALL
-              SELECT 'rfm_state', 'the only one' FROM economy.rfm_state) d
-        GROUP BY d.relation, d.key HAVING count(*) > 1
-        UNION ALL
-        SELECT NULL, 'wrong_config', p.what, 'none', NULL, NULL
-        FROM (SELECT format('recommendation_placements %s:%s of its arms',
-                            a.placement, a.version) AS what
-              FROM economy.recommendation_arms a
-              WHERE NOT EXISTS (SELECT FROM economy.recommendation_placements p
-                                WHERE p.placement = a.placement AND p.version = a.version)
-              UNION
-              SELECT format('segment_rules %s of its change', c.version)
-              FROM economy.segment_rule_changes c
-              WHERE NOT EXISTS (SELECT FROM economy.segment_rules r
-                                WHERE r.version = c.version AND r.version > 0)) p;
-    END;
+        SELECT m.item_id, m.balance, m.is_pass
+        FROM economy_internal.user_holdings_more m WHERE m.user_id = a.user_id) h;
+COMMENT ON VIEW economy.user_holdings IS
+    'What users hold: of a stack or a currency the units, of a pass the second since 1970 UTC at '
+    'which it ends or has ended. 0: nothing any more.';
+
+CREATE TYPE economy.product_offer AS (
+    product_id           text,
+    category             text,
+    tags                 text[],
+    position             integer,
+    texts                jsonb,
+    extra                jsonb,
+    effect_code          text,
+    price_gold           bigint,
+    source_points        bigint,
+    granted_gold         bigint,
+    expected_price       bigint,
+    global_key           boolean,
+    starts_at            timestamptz,
+    ends_at              timestamptz,
+    stock_remaining      bigint,
+    user_limit           integer,
+    user_limit_remaining bigint,
+    limit_period         text,
+    renews_at            timestamptz,
+    may_buy              boolean,
+    code                 text,
+    detail               jsonb
+);
+COMMENT ON TYPE economy.product_offer IS
+    'A product as a shop shows it to a user: a row of economy.products() and economy.product().';
+
+CREATE FUNCTION economy.products(
+    user_id bigint DEFAULT NULL, category text DEFAULT NULL, tag text DEFAULT NULL,
+    only_available boolean DEFAULT true
+) RETURNS SETOF economy.product_offer
+    LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 20 AS 'MODULE_PATHNAME', 'eco_products';
+COMMENT ON FUNCTION economy.products(bigint, text, text, boolean) IS
+    'What a shop page shows, by position: products with price, stock and sale period, and, for a '
+    'user, what is left of the limit and what purchase() of one unit would answer now. '
+    'only_available: those that are on sale, be they sold out or used up.';
+
+CREATE FUNCTION economy.product(product_id text, user_id bigint DEFAULT NULL)
+    RETURNS SETOF economy.product_offer
+    LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 1 AS 'MODULE_PATHNAME', 'eco_product';
+COMMENT ON FUNCTION economy.product(text, bigint) IS
+    'The same of one product, whether it is on sale or not; no row for an unknown one.';
+
+CREATE TYPE economy.purchase_line AS (
+    seq            bigint,
+    transaction_id text,
+    product_id     text,
+    category       text,
+    quantity       integer,
+    gold_delta     bigint,
+    gold           bigint,
+    status         text,
+    effect_code    text,
+    context        jsonb,
+    created_at     timestamptz
+);
+COMMENT ON TYPE economy.purchase_line IS
+    'A purchase of a user: a row of economy.purchases_of().';
+
+CREATE FUNCTION economy.purchases_of(
+    user_id bigint, before_seq bigint DEFAULT NULL, max integer DEFAULT 50
+) RETURNS SETOF economy.purchase_line
+    LANGUAGE c STABLE PARALLEL SAFE ROWS 50 AS 'MODULE_PATHNAME', 'eco_purchases_of';
+COMMENT ON FUNCTION economy.purchases_of(bigint, bigint, integer) IS
+    'A user''s purchases before a seq, the newest first, at most max (10,000) of them; '
+    'none that were archived.';
 
 CREATE OR REPLACE FUNCTION economy_internal.new_product() RETURNS economy.shop_products
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -329,74 +363,234 @@ BEGIN
 END
 $$;
 
--- What a shop shows, what a user bought, and who he is
-
-CREATE TYPE economy.product_offer AS (
-    product_id           text,
-    category             text,
-    tags                 text[],
-    position             integer,
-    texts                jsonb,
-    extra                jsonb,
-    effect_code          text,
-    price_gold           bigint,
-    source_points        bigint,
-    granted_gold         bigint,
-    expected_price       bigint,
-    global_key           boolean,
-    starts_at            timestamptz,
-    ends_at              timestamptz,
-    stock_remaining      bigint,
-    user_limit           integer,
-    user_limit_remaining bigint,
-    limit_period         text,
-    renews_at            timestamptz,
-    may_buy              boolean,
-    code                 text,
-    detail               jsonb
+CREATE TABLE economy.holding_changes (
+    user_id           bigint      NOT NULL,
+    seq               bigint      NOT NULL,
+    gold_delta        bigint      NOT NULL,
+    xp_delta          bigint      NOT NULL,
+    gold              bigint      NOT NULL,
+    experience_points bigint      NOT NULL,
+    created_at        timestamptz NOT NULL,
+    xact              bigint      NOT NULL,
+    position          bigint      NOT NULL,
+    key_digest        bigint      NOT NULL,
+    live              boolean     NOT NULL,
+    hash              bytea       NOT NULL,
+    operation         text        NOT NULL COLLATE "C"
+        CONSTRAINT holding_changes_operation_check
+        CHECK (operation IN ('spend', 'consume', 'grant')),
+    idempotency_key   text        NOT NULL COLLATE "C",
+    reason            text        NOT NULL COLLATE "C",
+    items             jsonb,
+    context           jsonb,
+    CONSTRAINT holding_changes_pkey PRIMARY KEY (user_id, seq)
 );
-COMMENT ON TYPE economy.product_offer IS
-    'A product as a shop shows it to a user: a row of economy.products() and economy.product().';
 
-CREATE FUNCTION economy.products(
-    user_id bigint DEFAULT NULL, category text DEFAULT NULL, tag text DEFAULT NULL,
-    only_available boolean DEFAULT true
-) RETURNS SETOF economy.product_offer
-    LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 20 AS 'MODULE_PATHNAME', 'eco_products';
-COMMENT ON FUNCTION economy.products(bigint, text, text, boolean) IS
-    'What a shop page shows, by position: products with price, stock and sale period, and, for a '
-    'user, what is left of the limit and what purchase() of one unit would answer now. '
-    'only_available: those that are on sale, be they sold out or used up.';
+CREATE INDEX holding_changes_key ON economy.holding_changes (user_id, key_digest)
+    WITH (deduplicate_items = off);
 
-CREATE FUNCTION economy.product(product_id text, user_id bigint DEFAULT NULL)
-    RETURNS SETOF economy.product_offer
-    LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 1 AS 'MODULE_PATHNAME', 'eco_product';
-COMMENT ON FUNCTION economy.product(text, bigint) IS
-    'The same of one product, whether it is on sale or not; no row for an unknown one.';
+-- spread as the others are, whatever the setting is now
+DO $$
+DECLARE
+    asked CONSTANT text := current_setting('economy.journal_partitions');
+BEGIN
+    PERFORM set_config('economy.journal_partitions', (
+        SELECT count(*) FROM pg_inherits i
+        WHERE i.inhparent = 'economy.shop_transactions'::regclass
+          AND economy_internal.is_spread('economy.shop_transactions'))::text, true);
+    PERFORM economy_internal.make_journal('economy.holding_changes');
+    PERFORM set_config('economy.journal_partitions', asked, true);
+END
+$$;
+COMMENT ON TABLE economy.holding_changes IS
+    'Journal of items given and used up, and of gold spent, outside the shop and the rewards. '
+    'Append-only.';
+COMMENT ON COLUMN economy.holding_changes.key_digest IS
+    'Digest of operation and idempotency_key, by which the index finds them.';
+COMMENT ON COLUMN economy.holding_changes.items IS
+    'Each item with what was added and the balance after the entry: '
+    '[{"item": "gem", "delta": 5, "balance": 7}]. Of a pass seconds, and the second since 1970 UTC '
+    'at which it ends.';
 
-CREATE TYPE economy.purchase_line AS (
-    seq            bigint,
+CREATE VIEW economy_internal.item_entries AS
+    SELECT h.user_id, h.seq, 'H' || h.user_id || '-' || h.seq AS entry, h.created_at,
+           e.item COLLATE "C" AS item_id, e.delta, e.balance
+    FROM economy.holding_changes h
+    CROSS JOIN LATERAL jsonb_to_recordset(
+        CASE jsonb_typeof(h.items) WHEN 'array' THEN h.items END)
+        e (item text, delta bigint, balance bigint);
+COMMENT ON VIEW economy_internal.item_entries IS
+    'Each item of each entry that carries some, with what was added and the balance after it.';
+
+CREATE TYPE economy.holding_result AS (
+    success        boolean,
+    state          text,
+    code           text,
     transaction_id text,
-    product_id     text,
-    category       text,
-    quantity       integer,
+    items          jsonb,
     gold_delta     bigint,
     gold           bigint,
-    status         text,
-    effect_code    text,
-    context        jsonb,
-    created_at     timestamptz
+    retry_after_ms integer,
+    detail         jsonb
 );
-COMMENT ON TYPE economy.purchase_line IS
-    'A purchase of a user: a row of economy.purchases_of().';
+COMMENT ON TYPE economy.holding_result IS 'Result of spend(), consume() and grant_items().';
 
-CREATE FUNCTION economy.purchases_of(
-    user_id bigint, before_seq bigint DEFAULT NULL, max integer DEFAULT 50
-) RETURNS SETOF economy.purchase_line
-    LANGUAGE c STABLE PARALLEL SAFE ROWS 50 AS 'MODULE_PATHNAME', 'eco_purchases_of';
-COMMENT ON FUNCTION economy.purchases_of(bigint, bigint, integer) IS
-    'A user''s purchases before a seq, the newest first, at most max (10,000) of them; '
-    'none that were archived.';
+CREATE FUNCTION economy.spend(
+    user_id bigint, gold bigint, reason text, idempotency_key text, items jsonb DEFAULT NULL,
+    context jsonb DEFAULT NULL, dry_run boolean DEFAULT false
+) RETURNS economy.holding_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_spend';
+COMMENT ON FUNCTION economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean) IS
+    'Takes gold, items ({"gem": 5}) or both for what is no product, once per idempotency key. '
+    'Refuses INSUFFICIENT_GOLD, INSUFFICIENT_ITEMS, ITEM_NOT_FOUND, ITEM_NOT_CONSUMABLE, '
+    'USER_NOT_FOUND, USER_SUSPENDED, IDEMPOTENCY_MISMATCH.';
+
+CREATE FUNCTION economy.consume(
+    user_id bigint, item_id text, idempotency_key text, quantity bigint DEFAULT 1,
+    reason text DEFAULT 'use', context jsonb DEFAULT NULL, dry_run boolean DEFAULT false
+) RETURNS economy.holding_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_consume';
+COMMENT ON FUNCTION economy.consume(bigint, text, text, bigint, text, jsonb, boolean) IS
+    'Uses up units of an item, once per idempotency key. Refuses as spend() does.';
+
+CREATE FUNCTION economy.grant_items(
+    user_id bigint, items jsonb, reason text, idempotency_key text,
+    context jsonb DEFAULT NULL, dry_run boolean DEFAULT false
+) RETURNS economy.holding_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_grant_items';
+COMMENT ON FUNCTION economy.grant_items(bigint, jsonb, text, text, jsonb, boolean) IS
+    'Gives items, {"gem": 5, "vip": 2592000}: units, of a pass seconds; once per idempotency key. '
+    'Refuses ITEM_NOT_FOUND, ITEM_INACTIVE, ITEM_LIMIT, USER_NOT_FOUND, USER_SUSPENDED, '
+    'IDEMPOTENCY_MISMATCH.';
+
+CREATE TYPE economy.holding AS (
+    item_id    text,
+    kind       text,
+    quantity   bigint,
+    ends_at    timestamptz,
+    consumable boolean,
+    tradable   boolean,
+    texts      jsonb,
+    extra      jsonb
+);
+COMMENT ON TYPE economy.holding IS 'An item that a user holds: a row of economy.holdings().';
+
+CREATE FUNCTION economy.holdings(user_id bigint) RETURNS SETOF economy.holding
+    LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 10 AS 'MODULE_PATHNAME', 'eco_holdings';
+COMMENT ON FUNCTION economy.holdings(bigint) IS
+    'The items that a user holds now: units, of a pass when it ends.';
+
+CREATE FUNCTION economy.holds(user_id bigint, item_id text, quantity bigint DEFAULT 1)
+    RETURNS boolean
+    LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_holds';
+COMMENT ON FUNCTION economy.holds(bigint, text, bigint) IS
+    'Whether a user holds so many units of an item now; of a pass, whether it has not ended.';
+
+CREATE FUNCTION economy_internal.check_item(item jsonb, old_row economy.items) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH says AS (
+            SELECT 1 AS place, format('%s is no such column that can be set', to_json(k)) AS says
+            FROM jsonb_object_keys(item) k
+            WHERE k NOT IN ('item_id', 'kind', 'maximum', 'consumable', 'tradable', 'active',
+                            'texts', 'extra')
+            UNION ALL
+            -- balances of one kind mean nothing in another
+            SELECT 2, 'kind is fixed when an item is made'
+            WHERE old_row.item_id IS NOT NULL AND item ? 'kind'
+              AND item ->> 'kind' IS DISTINCT FROM old_row.kind
+        )
+        SELECT s.says FROM says s ORDER BY s.place, s.says LIMIT 1;
+    END;
+COMMENT ON FUNCTION economy_internal.check_item(jsonb, economy.items) IS
+    'What is wrong with an item given to upsert_item(), beyond what the constraints of items say; '
+    'null when nothing is.';
+
+CREATE FUNCTION economy.upsert_item(item jsonb, actor text) RETURNS economy.items
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    old_row   economy.items;
+    new_row   economy.items;
+    id        text := item ->> 'item_id';
+    wrong     text;
+    failed    text;
+    at_column text;
+BEGIN
+    PERFORM economy_internal.require_actor(actor);
+    PERFORM economy_internal.require_given('item', item IS NOT NULL);
+    IF jsonb_typeof(item) <> 'object' OR id IS NULL THEN
+        RAISE EXCEPTION 'item must be a JSON object with an item_id' USING ERRCODE = 'XE901';
+    END IF;
+    PERFORM economy_internal.open_tables('items');
+    -- one change of an item at a time, also of one that does not exist yet
+    PERFORM economy_internal.lock_name('economy.item:' || id);
+    SELECT * INTO old_row FROM economy.items i WHERE i.item_id = id FOR NO KEY UPDATE;
+    wrong := economy_internal.check_item(item, old_row);
+    IF wrong IS NULL THEN
+        BEGIN
+            new_row := old_row;
+            IF old_row.item_id IS NULL THEN
+                new_row := jsonb_populate_record(NULL::economy.items, jsonb_build_object(
+                    'consumable', item -> 'kind' IS DISTINCT FROM '"pass"', 'tradable', false,
+                    'active', true, 'texts', '{}'::jsonb, 'extra', '{}'::jsonb));
+            END IF;
+            new_row := jsonb_populate_record(new_row, item);
+            IF old_row.item_id IS NULL THEN
+                INSERT INTO economy.items SELECT (new_row).*;
+            ELSE
+                UPDATE economy.items i SET
+                    maximum = new_row.maximum, consumable = new_row.consumable,
+                    tradable = new_row.tradable, active = new_row.active, texts = new_row.texts,
+                    extra = new_row.extra
+                WHERE i.item_id = id;
+            END IF;
+        EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
+            GET STACKED DIAGNOSTICS
+                wrong = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
+            wrong := economy_internal.violation('items', item, wrong, failed, at_column);
+        END;
+    END IF;
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'item "%" is not valid', id
+            USING ERRCODE = 'XE901', DETAIL = wrong || '.',
+            HINT = 'The keys are the column names of economy.items.';
+    END IF;
+    PERFORM economy.note_change(
+        'items', id, CASE WHEN old_row.item_id IS NULL THEN 'create' ELSE 'change' END, actor);
+    RETURN new_row;
+END
+$$;
+COMMENT ON FUNCTION economy.upsert_item(jsonb, text) IS
+    'Creates an item, or changes the given columns of one; keys are the column names of items. '
+    'Recorded with actor, before and after. XE901 for an item that is not valid.';
+
+CREATE OR REPLACE VIEW economy.ledger AS
+    SELECT user_id, seq, 'shop_transactions' AS journal,
+           'P' || user_id || '-' || seq AS transaction_id,
+           gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, hash
+    FROM economy.shop_transactions
+    UNION ALL
+    SELECT user_id, seq, 'gold_adjustments', 'G' || user_id || '-' || seq,
+           gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, hash
+    FROM economy.gold_adjustments
+    UNION ALL
+    SELECT user_id, seq, 'reward_audit', 'R' || user_id || '-' || seq,
+           gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, hash
+    FROM economy.reward_audit
+    UNION ALL
+    SELECT user_id, seq, 'user_actions', 'A' || user_id || '-' || seq,
+           gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, hash
+    FROM economy.user_actions
+    UNION ALL
+    SELECT user_id, seq, 'user_changes', 'U' || user_id || '-' || seq,
+           gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, hash
+    FROM economy.user_changes
+    UNION ALL
+    SELECT user_id, seq, 'holding_changes', 'H' || user_id || '-' || seq,
+           gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, hash
+    FROM economy.holding_changes;
 
 CREATE TYPE economy.user_profile AS (
     user_id     bigint,
@@ -414,6 +608,84 @@ CREATE FUNCTION economy.profile(user_id bigint) RETURNS SETOF economy.user_profi
 COMMENT ON FUNCTION economy.profile(bigint) IS
     'Who a user is: external id, status (active or suspended), time zone and the date there now, '
     'profile, and when he was registered; no row for an unknown user.';
+
+-- the new type alone
+INSERT INTO economy.event_types (name, version, description, schema, sample)
+SELECT t.name, t.version, t.description,
+       jsonb_build_object(
+           '$schema', 'https://json-schema.org/draft/2020-12/schema',
+           '$id', 'urn:economy:event:' || t.name || ':' || t.version,
+           'title', t.name,
+           'description', t.description,
+           'type', 'object',
+           'required', '["specversion", "id", "source", "type", "subject", "time", "sequence",
+                         "datacontenttype", "data"]'::jsonb,
+           'properties', jsonb_build_object(
+               'specversion', '{"const": "1.0"}'::jsonb,
+               'id', jsonb_build_object('type', 'string', 'pattern', t.id_pattern,
+                   'description', 'Unique within source: the transaction_id, with / and an aspect '
+                                  'when it is not the first event of the entry.'),
+               'source', '{"type": "string", "format": "uri-reference",
+                           "pattern": "^/economy/node/[0-9]+$",
+                           "description": "The node that the event is of."}'::jsonb,
+               'type', jsonb_build_object('const', t.name),
+               'subject', '{"type": "string", "pattern": "^[0-9]+$",
+                            "description": "The user_id."}'::jsonb,
+               'time', '{"type": "string", "format": "date-time",
+                         "description": "When the entry was made, UTC."}'::jsonb,
+               'sequence', '{"type": "string", "pattern": "^[0-9]{20}$",
+                             "description": "seq with 20 digits, which sorts as text."}'::jsonb,
+               'datacontenttype', '{"const": "application/json"}'::jsonb,
+               'data', jsonb_build_object(
+                   'type', 'object',
+                   'properties', t.own || m.always
+                       || CASE WHEN t.deltas <> 'never' THEN m.deltas ELSE '{}' END,
+                   'required', (
+                       SELECT jsonb_agg(k ORDER BY k)
+                       FROM jsonb_object_keys(
+                           t.own || m.always
+                           || CASE WHEN t.deltas = 'always' THEN m.deltas ELSE '{}' END) k
+                       WHERE NOT coalesce(t.rules -> 'optional' ? k, false)))
+                   || (t.rules - 'optional'::text))),
+       t.sample
+FROM (VALUES
+    ('holding_update', 1,
+     'Items were given or used up, or gold was spent, outside the shop and the rewards.',
+     '^H[0-9]+-[0-9]+$', 'always',
+     '{"operation": {"enum": ["spend", "consume", "grant"],
+                     "description": "What was called. Ignore others."},
+       "idempotency_key": {"type": "string", "minLength": 1, "maxLength": 255},
+       "reason": {"type": "string", "minLength": 1, "maxLength": 64},
+       "items": {"type": "array", "maxItems": 16, "items": {
+           "type": "object", "required": ["item", "delta", "balance"],
+           "properties": {
+               "item": {"type": "string", "minLength": 1, "maxLength": 64},
+               "delta": {"type": "integer",
+                         "minimum": -9007199254740991, "maximum": 9007199254740991,
+                         "description": "Units, of a pass seconds."},
+               "balance": {"type": "integer", "minimum": 0, "maximum": 9007199254740991,
+                           "description": "After the entry: units, of a pass the second since '
+                           '1970 UTC at which it ends."}}}}}'::jsonb,
+     '{}'::jsonb,
+     '{"specversion": "1.0", "id": "H3-3", "source": "/economy/node/0", "type": "holding_update",
+       "subject": "3", "time": "2026-03-02T12:00:00.000000Z", "sequence": "00000000000000000003",
+       "datacontenttype": "application/json",
+       "data": {"operation": "consume", "idempotency_key": "door-7", "reason": "open_door",
+                "items": [{"item": "key", "delta": -1, "balance": 2}], "seq": 3,
+                "gold_delta": 0, "xp_delta": 0, "gold": 1955, "experience_points": 0}}'::jsonb)
+) t (name, version, description, id_pattern, deltas, own, rules, sample)
+CROSS JOIN (SELECT
+    '{"seq": {"type": "integer", "minimum": 0, "maximum": 9007199254740991,
+              "description": "Number of the user''s entry."},
+      "gold": {"type": "integer", "minimum": 0, "maximum": 9007199254740991,
+               "description": "After the entry."},
+      "experience_points": {"type": "integer", "minimum": 0, "maximum": 9007199254740991,
+                            "description": "After the entry."}}'::jsonb AS always,
+    '{"gold_delta": {"type": "integer",
+                     "minimum": -9007199254740991, "maximum": 9007199254740991},
+      "xp_delta": {"type": "integer",
+                   "minimum": -9007199254740991, "maximum": 9007199254740991}}'::jsonb
+        AS deltas) m;
 
 CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, changes text)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -440,6 +712,14 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('app', 'FUNCTION economy.grant_rewards(jsonb)',
              'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys'),
+            ('app', 'FUNCTION economy.grant_items(bigint, jsonb, text, text, jsonb, boolean)',
+             'accounts holding_changes user_holdings_more'),
+            ('app', 'FUNCTION economy.consume(bigint, text, text, bigint, text, jsonb, boolean)',
+             'accounts holding_changes user_holdings_more'),
+            ('app', 'FUNCTION economy.holdings(bigint)', ''),
+            ('app', 'FUNCTION economy.holds(bigint, text, bigint)', ''),
+            ('app', 'FUNCTION economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean)',
+             'accounts holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.level_for(bigint, text)', ''),
             ('app', 'FUNCTION economy.level_of(bigint, bigint)', ''),
             ('app', 'FUNCTION economy.now()', ''),
@@ -512,8 +792,11 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('monitor', 'FUNCTION economy.now()', ''),
             -- views that a role may be shown call them with its privileges
             ('monitor', 'FUNCTION economy_internal.games_of(bytea)', ''),
+            ('monitor', 'FUNCTION economy_internal.holdings_of(bytea)', ''),
             ('monitor', 'FUNCTION economy_internal.streak_of(bytea)', ''),
             ('monitor', 'FUNCTION economy_internal.units_of(bytea)', ''),
+            ('monitor', 'FUNCTION economy.holdings(bigint)', ''),
+            ('monitor', 'FUNCTION economy.holds(bigint, text, bigint)', ''),
             ('monitor', 'FUNCTION economy.product(text, bigint)', ''),
             ('monitor', 'FUNCTION economy.products(bigint, text, text, boolean)', ''),
             ('monitor', 'FUNCTION economy.progress()', ''),
@@ -639,110 +922,447 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'accounts reward_audit'),
             ('admin', 'FUNCTION economy.set_user_status(bigint, text, text, text, text)',
              'accounts user_changes'),
+            ('admin', 'FUNCTION economy.upsert_item(jsonb, text)',
+             'config_changes config_changes_change_id_seq config_heads items'),
             ('admin', 'FUNCTION economy.upsert_product(jsonb, text)',
              'config_changes config_changes_change_id_seq config_heads shop_products');
     END;
 
--- The incremental refresh writes its history and whom rfm_due is to hold from C, and what
--- stands in SQL beside it keeps its plans
-
-CREATE OR REPLACE FUNCTION economy_internal.rfm_installation() RETURNS bigint
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    -- a copy in the same cluster is another one, too: what it brings was not there before
-    RETURN (SELECT hashtextextended(format('%s %s %s', c.system_identifier, d.oid, e.oid), 0)
-            FROM pg_control_system() c
-            CROSS JOIN pg_database d CROSS JOIN pg_extension e
-            WHERE d.datname = current_database() AND e.extname = 'economy');
-END
-$$;
-
-CREATE OR REPLACE FUNCTION economy_internal.rfm_advance(
-    snapshot_id bigint, as_of timestamptz, seen_before bigint, change_lag interval,
-    started_summarised bigint
-) RETURNS void
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+CREATE OR REPLACE FUNCTION economy_internal.audit_pieces(part text, from_user bigint, upto_user bigint)
+    RETURNS economy.finding[]
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    pieces   CONSTANT text[] := CASE part
+        WHEN 'users' THEN ARRAY['effects', 'twice', 'orphans', 'rewards', 'units', 'holdings',
+                                'segments', 'recommendations', 'anchored', 'parity']
+        ELSE ARRAY['schema', 'stock', 'shop', 'config', 'keys', 'segment_state', 'anchors'] END;
+    piece    text;
+    answer   economy.finding[];
+    findings economy.finding[] := '{}';
 BEGIN
-    INSERT INTO economy.rfm_state AS s
-            (snapshot_id, as_of, refreshed_at, installation, seen_before, summarised,
-             change_lag)
-        SELECT rfm_advance.snapshot_id, rfm_advance.as_of, economy.now(),
-               economy_internal.rfm_installation(), rfm_advance.seen_before,
-               economy_internal.rfm_summarise(coalesce(rfm_advance.started_summarised, 0)),
-               rfm_advance.change_lag
-        ON CONFLICT ON CONSTRAINT rfm_state_pkey DO UPDATE SET
-            snapshot_id = excluded.snapshot_id, as_of = excluded.as_of,
-            refreshed_at = excluded.refreshed_at, installation = excluded.installation,
-            seen_before = excluded.seen_before, summarised = excluded.summarised,
-            change_lag = excluded.change_lag;
+    FOREACH piece IN ARRAY pieces LOOP
+        BEGIN
+            -- EXECUTE, because the function is not the same each time
+            EXECUTE format($query$
+                SELECT ARRAY(SELECT f::economy.finding FROM %s.audit_%s(%s) f)
+                $query$, CASE piece WHEN 'schema' THEN 'economy' ELSE 'economy_internal' END,
+                piece, CASE part WHEN 'users' THEN '$1, $2' END)
+                INTO answer USING from_user, upto_user;
+            findings := findings || answer;
+        EXCEPTION WHEN OTHERS THEN
+            findings := findings || economy_internal.audit_failed(
+                NULL, format('audit_%s() to end%s', piece, ' for the users from ' || from_user),
+                SQLERRM);
+        END;
+    END LOOP;
+    RETURN findings;
 END
 $$;
 
-DROP FUNCTION economy_internal.rfm_renew(
-    bigint, bigint[], timestamptz, bigint[], text[], text);
-CREATE FUNCTION economy_internal.rfm_renew(
-    transaction bigint, due bigint[], as_of timestamptz, program bigint[], segments text[],
-    snapshot_id bigint,
-    OUT user_id bigint, OUT since timestamptz, OUT before text, OUT segment text
-) RETURNS SETOF record
-    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_rfm_renew';
-COMMENT ON FUNCTION economy_internal.rfm_renew(
-    bigint, bigint[], timestamptz, bigint[], text[], bigint) IS
-    'Takes up the purchases of a transaction and later ones, and scores their users and those of '
-    'due who are, with segment_history and rfm_due: since when it had waited, and the segment '
-    'before and now when it is another.';
+CREATE OR REPLACE FUNCTION economy.verify_anchor(anchor jsonb) RETURNS SETOF economy.finding
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT economy_internal.open_tables(
+            'anchors', 'anchor_heads', 'anchor_buckets', 'anchor_config', 'accounts',
+            'shop_transactions', 'reward_audit', 'user_actions', 'gold_adjustments',
+            'user_changes', 'holding_changes');
+        SELECT * FROM economy_internal.verify_anchor_seen(economy_internal.read_anchor(anchor));
+    END;
 
-CREATE OR REPLACE FUNCTION economy.rfm_refresh_incremental()
-    RETURNS TABLE (snapshot_id bigint, users_scored bigint, users_changed bigint)
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
-    SET work_mem = '64MB' SET jit = off AS $$
-DECLARE
-    state    economy.rfm_state;
-    snapshot economy.rfm_snapshots;
-    as_of    timestamptz;
-    seen     bigint;
-    due      bigint[];
-    oldest   timestamptz;
-    told     bigint;
+CREATE OR REPLACE VIEW economy.config_states AS
+    SELECT 'shop_products'::text COLLATE "C" AS relation, p.product_id::text COLLATE "C" AS key,
+           to_jsonb(p) AS state
+    FROM (SELECT product_id, category, price_gold, source_points, granted_gold, monetary,
+                 limit_once, per_user_limit, limit_period, counted, global_key, starts_at,
+                 ends_at, active, stock_slots, effect_code, extra, tags, position, texts
+          FROM economy.shop_products) p
+    UNION ALL
+    SELECT 'level_curves', c.curve, jsonb_agg(to_jsonb(c) - 'curve' ORDER BY c.level)
+    FROM (SELECT curve, level, xp
+          FROM economy.level_curves) c GROUP BY c.curve
+    UNION ALL
+    SELECT 'level_experiments', e.experiment,
+           jsonb_agg(to_jsonb(e) - 'experiment' ORDER BY e.arm)
+    FROM (SELECT experiment, arm, curve, share, enabled
+          FROM economy.level_experiments) e GROUP BY e.experiment
+    UNION ALL
+    SELECT 'games', g.game, to_jsonb(g)
+    FROM (SELECT game, rules, builtin, created_at
+          FROM economy.games) g WHERE NOT g.builtin
+    UNION ALL
+    SELECT 'rfm_models', m.model, to_jsonb(m)
+    FROM (SELECT model, window_days, recency_clamp, recency_kind, recency_breaks,
+                 frequency_kind, frequency_breaks, monetary_kind, monetary_breaks, population,
+                 recency_weight, frequency_weight, monetary_weight, builtin
+          FROM economy.rfm_models) m WHERE NOT m.builtin
+    UNION ALL
+    SELECT 'segment_rules', r.version::text, jsonb_build_object(
+               'rules', jsonb_agg(to_jsonb(r) ORDER BY r.position),
+               'change', (SELECT jsonb_agg(to_jsonb(c))
+                          FROM (SELECT version, actor, changed_at
+                                FROM economy.segment_rule_changes) c
+                          WHERE c.version = r.version))
+    FROM (SELECT version, position, segment, bought, recency_from, recency_to, frequency_from,
+                 frequency_to, monetary_from, monetary_below, p95_positive
+          FROM economy.segment_rules) r WHERE r.version > 0 GROUP BY r.version
+    UNION ALL
+    SELECT 'rfm_snapshots', s.snapshot_id::text, to_jsonb(s)
+    FROM (SELECT snapshot_id, as_of, model, rules, recency_bounds, frequency_bounds,
+                 monetary_bounds, p50, p60, p95, degenerate, users, active, changed, started_at,
+                 duration, program, segments
+          FROM economy.rfm_snapshots) s
+    UNION ALL
+    SELECT 'recommendation_placements', p.placement || ':' || p.version, jsonb_build_object(
+               'placement', to_jsonb(p),
+               'arms', (SELECT jsonb_agg(to_jsonb(a) ORDER BY a.segment, a.position, a.arm)
+                        FROM (SELECT placement, version, segment, position, arm, cta, product_id
+                              FROM economy.recommendation_arms) a
+                        WHERE a.placement = p.placement AND a.version = p.version))
+    FROM (SELECT placement, version, policy, attribution_window, half_life, exploration, actor,
+                 changed_at
+          FROM economy.recommendation_placements) p WHERE p.version > 0
+    UNION ALL
+    SELECT 'items', i.item_id, to_jsonb(i)
+    FROM (SELECT item_id, kind, maximum, consumable, tradable, active, texts, extra
+          FROM economy.items) i
+    UNION ALL
+    -- a digest of the material tells nothing of it
+    SELECT 'signing_keys', k.version::text,
+           to_jsonb(k) - 'material'
+               || jsonb_build_object('material', encode(sha256(k.material), 'hex'))
+    FROM (SELECT version, state, material, created_at, retired_at, first_position, last_position
+          FROM economy.signing_keys) k;
+
+-- EXECUTE, because the digests are part of the function: they are taken while the seeds are fresh
+DO $$
 BEGIN
-    PERFORM set_config('work_mem', economy_internal.rfm_setting('economy.rfm_memory'), true);
-    state := economy_internal.rfm_lock();
-    IF state.snapshot_id IS NULL THEN
-        RETURN QUERY SELECT * FROM economy.rfm_refresh();
-        RETURN;
-    END IF;
-    -- never back in time: the rows describe one moment
-    as_of := greatest(economy.now(), state.as_of);
-    SELECT * INTO snapshot FROM economy.rfm_snapshots s WHERE s.snapshot_id = state.snapshot_id;
-    seen := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
-    PERFORM economy_internal.rfm_apply_reversals();
-    due := economy_internal.rfm_take_due(as_of);
-    SELECT count(*),
-           -- a reversal is taken up without a moment of its own
-           min(n.since) FILTER (WHERE isfinite(n.since)),
-           count(economy_internal.publish_profile(n.user_id, 'segment', n.before, n.segment))
-               FILTER (WHERE n.segment IS NOT NULL)
-    INTO users_scored, oldest, told
-    FROM economy_internal.rfm_renew(
-        economy_internal.rfm_unsee(state), due, as_of, snapshot.program, snapshot.segments,
-        snapshot.snapshot_id) n;
-    users_changed := users_scored;
-    PERFORM economy_internal.rfm_advance(
-        snapshot.snapshot_id, as_of, seen, as_of - oldest, state.summarised);
-    snapshot_id := snapshot.snapshot_id;
-    RETURN NEXT;
+    EXECUTE format($query$
+        CREATE OR REPLACE FUNCTION economy_internal.seed_digest() RETURNS jsonb
+            LANGUAGE sql IMMUTABLE PARALLEL SAFE
+            SET search_path = pg_catalog, pg_temp
+            BEGIN ATOMIC SELECT %L::jsonb; END
+        $query$,
+        (SELECT jsonb_object_agg(d.relation, d.digest)
+         FROM (SELECT s.relation,
+                      md5(string_agg(s.state::text, E'\n' ORDER BY s.state)) AS digest
+               FROM economy_internal.seeds() s GROUP BY 1) d));
+END
+$$;
+
+CREATE OR REPLACE FUNCTION economy_internal.audit_config() RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'postgres'
+    SET extra_float_digits = 1 SET bytea_output = 'hex'
+    BEGIN ATOMIC
+        WITH change AS MATERIALIZED (
+            SELECT c.relation, c.key, c.change_no, c.before, c.after, c.hash,
+                   lag(c.after) OVER w AS after_before,
+                   row_number() OVER w AS number, lead(c.change_no) OVER w IS NULL AS is_newest,
+                   -- the first change goes on from 32 zeros
+                   sha256(coalesce(lag(c.hash) OVER w, decode(repeat('00', 32), 'hex'))
+                          || convert_to(economy_internal.change_text(c), 'UTF8')) AS hash_expected
+            FROM economy.config_changes c
+            WINDOW w AS (PARTITION BY c.relation, c.key ORDER BY c.change_no)
+        ), newest AS (
+            -- what was noted before a release, in a dump too, lacks the columns it has added
+            SELECT c.relation, c.key, c.change_no, c.hash,
+                   CASE c.relation
+                       WHEN 'shop_products'
+                       THEN '{"tags": [], "position": 0, "texts": {}}'::jsonb || c.after
+                       ELSE c.after END AS after
+            FROM change c WHERE c.is_newest
+        )
+        SELECT NULL::bigint, 'wrong_config',
+               format('change %s of %s %s as it was noted', c.change_no, c.relation, c.key),
+               CASE WHEN c.number <> c.change_no THEN 'one before it is missing'
+                    ELSE 'another' END, NULL::text, NULL::bigint
+        FROM change c
+        WHERE c.hash IS DISTINCT FROM c.hash_expected OR c.number <> c.change_no
+           OR c.before IS DISTINCT FROM c.after_before
+        UNION ALL
+        SELECT NULL, 'wrong_config',
+               format('%s %s: change %s is the newest', relation, key,
+                      coalesce(h.change_no, n.change_no)),
+               CASE WHEN h.change_no IS NULL THEN 'no head says so'
+                    WHEN n.change_no IS NULL THEN 'there is none'
+                    WHEN h.change_no = n.change_no THEN 'another one'
+                    ELSE format('change %s', n.change_no) END, NULL, NULL
+        FROM economy_internal.config_heads h FULL JOIN newest n USING (relation, key)
+        WHERE (h.change_no, h.hash) IS DISTINCT FROM (n.change_no, n.hash)
+        UNION ALL
+        SELECT NULL, 'wrong_config',
+               format('%s %s: %s', coalesce(n.relation, s.relation), coalesce(n.key, s.key),
+                      left(n.after::text, 2000)),
+               left(s.state::text, 2000), NULL, NULL
+        FROM newest n FULL JOIN economy.config_states s USING (relation, key)
+        WHERE n.after IS DISTINCT FROM s.state
+        UNION ALL
+        SELECT NULL, 'wrong_config',
+               format('%s as they were installed', coalesce(d.key, s.relation)),
+               'changed, missing or further ones', NULL, NULL
+        FROM jsonb_each_text(economy_internal.seed_digest()) d (key, digest)
+        FULL JOIN (
+            SELECT s.relation, md5(string_agg(s.state::text, E'\n' ORDER BY s.state)) AS digest
+            FROM economy_internal.seeds() s GROUP BY 1) s ON s.relation = d.key
+        WHERE d.digest IS DISTINCT FROM s.digest
+        UNION ALL
+        SELECT NULL, 'duplicate_row', format('one row of %s %s', d.relation, d.key),
+               count(*) || ' rows', NULL, NULL
+        FROM (SELECT s.relation, s.key FROM economy.config_states s
+              UNION ALL
+              SELECT 'config_heads', h.relation || ' ' || h.key FROM economy_internal.config_heads h
+              UNION ALL
+              SELECT 'anchor_config', format('%s %s %s', k.relation, k.key, k.anchor_id)
+              FROM economy.anchor_config k
+              UNION ALL
+              SELECT 'anchors', a.anchor_id::text FROM economy.anchors a
+              UNION ALL
+              SELECT 'anchor_buckets', format('%s %s', b.anchor_id, b.bucket)
+              FROM economy.anchor_buckets b
+              UNION ALL
+              SELECT 'shop_stock', format('%s %s', t.product_id, t.slot)
+              FROM economy.shop_stock t
+              UNION ALL
+              SELECT 'shop_keys', format('%s %s', t.product_id, t.idempotency_key)
+              FROM economy_internal.shop_keys t
+              UNION ALL
+              SELECT 'rfm_state', 'the only one' FROM economy.rfm_state) d
+        GROUP BY d.relation, d.key HAVING count(*) > 1
+        UNION ALL
+        SELECT NULL, 'wrong_config', p.what, 'none', NULL, NULL
+        FROM (SELECT format('recommendation_placements %s:%s of its arms',
+                            a.placement, a.version) AS what
+              FROM economy.recommendation_arms a
+              WHERE NOT EXISTS (SELECT FROM economy.recommendation_placements p
+                                WHERE p.placement = a.placement AND p.version = a.version)
+              UNION
+              SELECT format('segment_rules %s of its change', c.version)
+              FROM economy.segment_rule_changes c
+              WHERE NOT EXISTS (SELECT FROM economy.segment_rules r
+                                WHERE r.version = c.version AND r.version > 0)) p;
+    END;
+
+CREATE OR REPLACE FUNCTION economy_internal.audit_effects(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT t.user_id, 'duplicate_effect',
+               format('one purchase of %s with key %s', t.product_id, t.idempotency_key),
+               format('%s purchases', count(*)), 'P' || t.user_id || '-' || max(t.seq), max(t.seq)
+        FROM economy.shop_transactions t WHERE t.user_id BETWEEN from_user AND upto_user
+        GROUP BY t.user_id, t.product_id, t.idempotency_key HAVING count(*) > 1
+        UNION ALL
+        SELECT r.user_id, 'duplicate_effect',
+               format('one reward of %s with event %s', r.source, r.external_event_id),
+               format('%s rewards', count(*)), 'R' || r.user_id || '-' || max(r.seq), max(r.seq)
+        FROM economy.reward_audit r WHERE r.user_id BETWEEN from_user AND upto_user
+        GROUP BY r.user_id, r.source, r.external_event_id HAVING count(*) > 1
+        UNION ALL
+        SELECT g.user_id, 'duplicate_effect',
+               format('one adjustment with key %s', g.idempotency_key),
+               format('%s adjustments', count(*)), 'G' || g.user_id || '-' || max(g.seq), max(g.seq)
+        FROM economy.gold_adjustments g WHERE g.user_id BETWEEN from_user AND upto_user
+        GROUP BY g.user_id, g.idempotency_key HAVING count(*) > 1
+        UNION ALL
+        SELECT c.user_id, 'duplicate_effect',
+               format('one change of %s with key %s', c.field, c.idempotency_key),
+               format('%s changes', count(*)), 'U' || c.user_id || '-' || max(c.seq), max(c.seq)
+        FROM economy.user_changes c
+        WHERE c.user_id BETWEEN from_user AND upto_user AND c.idempotency_key IS NOT NULL
+        GROUP BY c.user_id, c.field, c.idempotency_key HAVING count(*) > 1
+        UNION ALL
+        SELECT h.user_id, 'duplicate_effect',
+               format('one %s with key %s', h.operation, h.idempotency_key),
+               format('%s entries', count(*)), 'H' || h.user_id || '-' || max(h.seq), max(h.seq)
+        FROM economy.holding_changes h WHERE h.user_id BETWEEN from_user AND upto_user
+        GROUP BY h.user_id, h.operation, h.idempotency_key HAVING count(*) > 1
+        UNION ALL
+        SELECT u.user_id, 'duplicate_effect',
+               format('one action %s of %s', u.action_id, u.game),
+               format('%s actions', count(*)), 'A' || u.user_id || '-' || max(u.seq), max(u.seq)
+        FROM economy.user_actions u WHERE u.user_id BETWEEN from_user AND upto_user
+        GROUP BY u.user_id, u.game, u.action_id HAVING count(*) > 1
+        UNION ALL
+        -- an id that is not kept could have a second effect
+        SELECT coalesce(s.user_id, k.user_id), 'missing_entry',
+               format('keys of %s pruned actions', coalesce(s.total, 0)),
+               format('%s keys', coalesce(k.total, 0)), NULL, NULL
+        FROM (SELECT p.user_id, sum(p.total) AS total FROM economy.pruned_stats p
+              WHERE p.user_id BETWEEN from_user AND upto_user GROUP BY 1) s
+        FULL JOIN (SELECT a.user_id, count(*) AS total FROM economy.pruned_actions a
+                   WHERE a.user_id BETWEEN from_user AND upto_user GROUP BY 1) k USING (user_id)
+        WHERE coalesce(s.total, 0) <> coalesce(k.total, 0)
+        UNION ALL
+        SELECT u.user_id, 'duplicate_effect', format('one action %s of %s', u.action_id, u.game),
+               'a pruned one and this', 'A' || u.user_id || '-' || u.seq, u.seq
+        FROM economy.user_actions u JOIN economy.pruned_actions p
+             -- action_key() raises for a length that only damage makes
+             ON p.user_id = u.user_id
+            AND p.key = CASE WHEN octet_length(u.game) BETWEEN 1 AND 64
+                              AND octet_length(u.action_id) BETWEEN 1 AND 255
+                             THEN economy_internal.action_key(u.game, u.action_id) END
+        WHERE u.user_id IN (SELECT d.user_id FROM economy.pruned_stats d
+                            WHERE d.user_id BETWEEN from_user AND upto_user)
+        UNION ALL
+        SELECT coalesce(m.user_id, k.user_id), 'missing_entry',
+               format('keys of %s archived entries', coalesce(m.total, 0)),
+               format('%s keys', coalesce(k.total, 0)), NULL, NULL
+        FROM (SELECT a.user_id, sum(a.entries) AS total FROM economy.archives a
+              WHERE a.user_id BETWEEN from_user AND upto_user GROUP BY 1) m
+        FULL JOIN (SELECT a.user_id, count(*) AS total FROM economy.archived_keys a
+                   WHERE a.user_id BETWEEN from_user AND upto_user GROUP BY 1) k USING (user_id)
+        WHERE coalesce(m.total, 0) <> coalesce(k.total, 0)
+        UNION ALL
+        SELECT t.user_id, 'broken_chain', 'the hash of the archived entry before', v.reason,
+               'P' || t.user_id || '-' || t.seq, t.seq
+        FROM economy.archived_keys k
+        JOIN economy.shop_transactions t ON t.user_id = k.user_id AND t.seq = k.seq + 1
+        CROSS JOIN LATERAL economy.verify_receipt(t.user_id, 'P' || t.user_id || '-' || t.seq) v
+        WHERE k.user_id BETWEEN from_user AND upto_user
+          AND v.reason IN ('CHAIN_BROKEN', 'ENTRY_CHANGED')
+        UNION ALL
+        SELECT h.user_id, 'orphan_row', 'a purchase that goes on from an archived entry', 'none',
+               NULL, h.seq
+        FROM economy.archived_hashes h
+        WHERE h.user_id BETWEEN from_user AND upto_user
+          AND NOT EXISTS (SELECT FROM economy.archived_keys k
+                          JOIN economy.shop_transactions t
+                              ON t.user_id = k.user_id AND t.seq = k.seq + 1
+                          WHERE k.user_id = h.user_id AND k.seq = h.seq
+                            AND k.user_id BETWEEN from_user AND upto_user)
+        UNION ALL
+        SELECT e.user_id, 'duplicate_effect', format('one entry with key %s', e.key),
+               'an archived one and this', e.letter || e.user_id || '-' || e.seq, e.seq
+        FROM (SELECT r.user_id, r.seq, 'R' AS letter,
+                     concat_ws(' ', r.source, r.external_event_id) AS key,
+                     economy_internal.archive_key('R', r.source, r.external_event_id) AS digest
+              FROM economy.reward_audit r
+              UNION ALL
+              SELECT g.user_id, g.seq, 'G', g.idempotency_key,
+                     economy_internal.archive_key('G', g.idempotency_key)
+              FROM economy.gold_adjustments g
+              UNION ALL
+              SELECT t.user_id, t.seq, 'P', concat_ws(' ', t.product_id, t.idempotency_key),
+                     economy_internal.archive_key('P', t.product_id, t.idempotency_key)
+              FROM economy.shop_transactions t) e
+        JOIN economy.archived_keys p ON p.user_id = e.user_id AND p.key = e.digest
+        WHERE e.user_id IN (SELECT a.user_id FROM economy.archives a
+                            WHERE a.user_id BETWEEN from_user AND upto_user);
+    END;
+
+CREATE FUNCTION economy_internal.audit_holdings(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH change AS MATERIALIZED (
+            SELECT e.user_id, e.seq, e.entry, e.item_id, e.delta, e.balance,
+                   coalesce(i.kind = 'pass', false) AS is_pass,
+                   ceil(extract(epoch FROM e.created_at)) AS began,
+                   lag(e.balance) OVER w AS balance_before, lead(e.seq) OVER w IS NULL AS is_newest
+            FROM economy_internal.item_entries e LEFT JOIN economy.items i USING (item_id)
+            WHERE e.user_id BETWEEN from_user AND upto_user
+            WINDOW w AS (PARTITION BY e.user_id, e.item_id ORDER BY e.seq)
+        ), kept AS (
+            -- rows also of who has no account
+            SELECT a.user_id, p.item_id COLLATE "C" AS item_id, p.balance, p.is_pass
+            FROM economy.accounts a, economy_internal.holdings_of(a.sections) p
+            WHERE a.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT m.user_id, m.item_id, m.balance, m.is_pass
+            FROM economy_internal.user_holdings_more m
+            WHERE m.user_id BETWEEN from_user AND upto_user
+        )
+        SELECT c.user_id, 'wrong_balance',
+               format('%s of %s', CASE WHEN c.is_pass
+                                       THEN greatest(coalesce(c.balance_before, 0), c.began)
+                                       ELSE coalesce(c.balance_before, 0) END + c.delta, c.item_id),
+               format('%s of %s', c.balance, c.item_id), c.entry, c.seq
+        FROM change c
+        WHERE c.delta IS NULL OR c.balance IS NULL OR c.balance < 0 OR c.delta = 0
+           OR c.balance <> CASE WHEN c.is_pass THEN greatest(coalesce(c.balance_before, 0), c.began)
+                                ELSE coalesce(c.balance_before, 0) END + c.delta
+        UNION ALL
+        -- a pass that has ended may have been left out
+        SELECT coalesce(c.user_id, k.user_id), 'parity',
+               format('%s of %s', coalesce(c.balance, 0), coalesce(c.item_id, k.item_id)),
+               format('%s of %s', coalesce(k.balance, 0), coalesce(c.item_id, k.item_id)),
+               c.entry, c.seq
+        FROM (SELECT * FROM change n WHERE n.is_newest) c
+        FULL JOIN kept k ON k.user_id = c.user_id AND k.item_id = c.item_id
+        WHERE (coalesce(c.balance, 0) <> coalesce(k.balance, 0)
+               AND NOT (c.is_pass AND k.user_id IS NULL
+                        AND c.balance <= extract(epoch FROM economy.now())))
+           OR c.user_id IS NULL OR k.is_pass <> c.is_pass
+        UNION ALL
+        SELECT a.user_id, 'parity', 'holdings that can be read',
+               'damaged sections of the account', NULL, NULL
+        FROM economy.accounts a
+        WHERE a.user_id BETWEEN from_user AND upto_user
+          AND NOT economy_internal.holdings_sound(a.sections, EXISTS (
+              SELECT FROM economy_internal.user_holdings_more m WHERE m.user_id = a.user_id));
+    END;
+COMMENT ON FUNCTION economy_internal.audit_holdings(bigint, bigint) IS
+    'Items of entries against each other, and what users hold against the entries (I2), '
+    'of the users from one id to another.';
+
+CREATE OR REPLACE FUNCTION economy_internal.audit_twice(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    t record;
+BEGIN
+    FOR t IN
+        VALUES ('economy', 'accounts', ''), ('economy', 'users', ''),
+               ('economy_internal', 'audit_checkpoints', ''), ('economy', 'stream_checkpoints', ''),
+               ('economy_internal', 'rollup_positions', ''), ('economy', 'user_segments', ''),
+               ('economy', 'game_stats', ', game'),
+               ('economy_internal', 'game_stats_more', ', game'),
+               ('economy', 'user_game_stats_summary', ', day, game'),
+               ('economy', 'pruned_stats', ', game, day'), ('economy', 'pruned_actions', ', key'),
+               ('economy', 'archives', ', journal, upto_seq'),
+               ('economy', 'archived_keys', ', product_id, key'),
+               ('economy', 'archived_hashes', ', seq'),
+               ('economy', 'segment_history', ', change_no'),
+               ('economy', 'recommendations', ', number'),
+               ('economy_internal', 'shop_user_units', ', product_id'),
+               ('economy_internal', 'shop_user_units_more', ', product_id'),
+               ('economy', 'user_holdings', ', item_id'),
+               ('economy_internal', 'user_holdings_more', ', item_id'),
+               ('economy', 'anchor_heads', ', anchor_id')
+    LOOP
+        -- EXECUTE, because the table is not the same each time
+        RETURN QUERY EXECUTE format($query$
+            SELECT t.user_id, 'duplicate_row', 'one row of %2$s', count(*) || ' rows', NULL::text,
+                   NULL::bigint
+            FROM %1$I.%2$I t
+            WHERE t.user_id BETWEEN $1 AND $2 GROUP BY user_id%3$s HAVING count(*) > 1
+            $query$, t.column1, t.column2, t.column3) USING from_user, upto_user;
+    END LOOP;
 END
 $$;
 
 -- of these alone: a function whose privileges a script changes would have those of roles
 -- among its initial ones, which a dump leaves out
 REVOKE ALL ON FUNCTION
-    economy.product(text, bigint), economy.products(bigint, text, text, boolean),
-    economy.profile(bigint), economy.purchases_of(bigint, bigint, integer),
-    economy_internal.rfm_renew(bigint, bigint[], timestamptz, bigint[], text[], bigint)
-    FROM PUBLIC;
+    economy.consume(bigint, text, text, bigint, text, jsonb, boolean),
+    economy.grant_items(bigint, jsonb, text, text, jsonb, boolean), economy.holdings(bigint),
+    economy.holds(bigint, text, bigint), economy.product(text, bigint),
+    economy.products(bigint, text, text, boolean), economy.profile(bigint),
+    economy.purchases_of(bigint, bigint, integer),
+    economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean),
+    economy.upsert_item(jsonb, text), economy_internal.audit_holdings(bigint, bigint),
+    economy_internal.check_item(jsonb, economy.items), economy_internal.holdings_of(bytea),
+    economy_internal.holdings_sound(bytea, boolean) FROM PUBLIC;
+
+REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.holding_changes, economy_internal.item_entries FROM PUBLIC;
 
 SELECT economy_internal.note_schema();

@@ -24,6 +24,7 @@ typedef enum EcoSectionId
 	ECO_SECTION_GAMES = 1,		/* play: statistics of the games played */
 	ECO_SECTION_STREAK,			/* reward: the daily streak */
 	ECO_SECTION_UNITS,			/* shop: units bought of counted products */
+	ECO_SECTION_HOLDINGS,		/* ledger: items that the user holds */
 	ECO_SECTION_END				/* behind the last one */
 } EcoSectionId;
 

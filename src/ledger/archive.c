@@ -30,7 +30,8 @@
 #define KEY_BYTES \
 	(ECO_ENCODED_HEADER + ECO_ENCODED_BYTES(1) + \
 	 ECO_MAX_CALL_TEXTS * ECO_ENCODED_BYTES(ECO_MAX_KEY))
-#define HASH_LETTER 'H'
+#define HASH_LETTER 'H'			/* text follows, and in an entry of a journal
+								 * a number */
 #define HASH_BYTES (ECO_ENCODED_HEADER + ECO_ENCODED_BYTES(64))
 #define KEY_OF_CALLS 1			/* place in EcoTable.keys */
 
@@ -280,7 +281,8 @@ row_of(HeapTupleHeader header, EcoRow *row, const EcoJournal **journal)
 
 	*journal = NULL;
 	for (int i = 0; i < eco_journal_count(); i++)
-		if (eco_oid_of(eco_journal_get(i)->table) == relid)
+		if (eco_journal_exists(eco_journal_get(i)) &&
+			eco_oid_of(eco_journal_get(i)->table) == relid)
 			*journal = eco_journal_get(i);
 	if (*journal == NULL)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("this is no entry of a journal"));

@@ -268,6 +268,7 @@ eco_entry_init(EcoEntry *entry, const EcoJournal *journal)
 	entry->freezes_delta = 0;
 	entry->beside = NULL;
 	entry->alone_by = 0;
+	entry->at = DT_NOBEGIN;
 }
 
 bool
@@ -353,7 +354,7 @@ eco_entry_prepare(EcoAccount *account, EcoEntry *entry)
 	entry->seq = account->seq + 1;
 	entry->gold = account->gold + entry->gold_delta;
 	entry->xp = account->xp + entry->xp_delta;
-	entry->created_at = eco_now();
+	entry->created_at = TIMESTAMP_IS_NOBEGIN(entry->at) ? eco_now() : entry->at;
 	account->position = Max(account->position, eco_position_to_post(xid));
 
 	eco_row_set(row, ECO_COL_USER_ID, Int64GetDatum(account->user_id));

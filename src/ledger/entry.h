@@ -48,6 +48,8 @@ typedef struct EcoEntry
 								 * it; NULL: what it says is read */
 	int			alone_by;		/* no other has these columns of its key in
 								 * common, so many; 0: all */
+	TimestampTz at;				/* that its rules have taken for now;
+								 * DT_NOBEGIN: none has asked */
 
 	/* set by eco_entry_post() */
 	int64		seq;

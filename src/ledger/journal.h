@@ -71,6 +71,9 @@ typedef struct EcoJournal
 	void		(*keep) (const EcoRow *row, EcoKept *kept); /* NULL: of them stays
 															 * the key alone */
 	EcoTable   *table;			/* the header, then columns of its own */
+	bool		later;			/* it came after the first release: objects of
+								 * an older one lack the table, and it has no
+								 * entry there */
 	int			signature_column;	/* 0: its entries are not signed */
 	int			key_version_column;
 
@@ -89,6 +92,13 @@ typedef struct EcoJournal
 extern void eco_journals_install(const EcoJournal *const *all);
 extern int	eco_journal_count(void);
 extern const EcoJournal *eco_journal_get(int number);
+
+/* Whether its table is there; a call that has opened it asks eco_table_is_open(). */
+static inline bool
+eco_journal_exists(const EcoJournal *journal)
+{
+	return !journal->later || eco_table_exists(journal->table);
+}
 
 /* NULL: none has the letter */
 extern const EcoJournal *eco_journal_of(char letter);

@@ -328,6 +328,12 @@ extern Oid	eco_table_oid(const char *name);
 /* The same for a table, in whichever of the two schemas. */
 extern Oid	eco_oid_of(const EcoTable *table);
 
+/* Whether the table is there. */
+extern bool eco_table_exists(const EcoTable *table);
+
+/* Whether the innermost call that is open has opened it. */
+extern bool eco_table_is_open(const EcoTable *table);
+
 /* Role that owns the extension's tables: the SQL way runs as it. */
 extern Oid	eco_owner(void);
 

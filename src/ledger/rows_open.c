@@ -217,17 +217,32 @@ eco_attempt_fail(EcoAttempt *attempt)
 }
 
 static inline EcoOpenTable *
-find_open(const EcoTable *table)
+look_for(const EcoTable *table)
 {
 	EcoOpenTables *open = n_open > 0 ? open_stack[n_open - 1] : NULL;
 
 	for (int i = 0; open != NULL && i < open->ntables; i++)
 		if (open->tables[i].table == table)
 			return &open->tables[i];
-	ECO_ERROR(ECO_SCHEMA_DAMAGED,
-			  errmsg("table %s.%s is not among those that the call has opened",
-					 eco_schema_of(table), table->name));
 	return NULL;
+}
+
+bool
+eco_table_is_open(const EcoTable *table)
+{
+	return look_for(table) != NULL;
+}
+
+static inline EcoOpenTable *
+find_open(const EcoTable *table)
+{
+	EcoOpenTable *one = look_for(table);
+
+	if (one == NULL)
+		ECO_ERROR(ECO_SCHEMA_DAMAGED,
+				  errmsg("table %s.%s is not among those that the call has opened",
+						 eco_schema_of(table), table->name));
+	return one;
 }
 
 EcoOpenTable *

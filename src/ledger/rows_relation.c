@@ -64,11 +64,24 @@ eco_table_oid(const char *name)
 	return eco_oid_of(&table);
 }
 
+static Oid
+look_up(const EcoTable *table)
+{
+	Oid			nsp = get_namespace_oid(eco_schema_of(table), true);
+
+	return OidIsValid(nsp) ? get_relname_relid(table->name, nsp) : InvalidOid;
+}
+
+bool
+eco_table_exists(const EcoTable *table)
+{
+	return (table->cache != NULL && !table->cache->stale) || OidIsValid(look_up(table));
+}
+
 Oid
 eco_oid_of(const EcoTable *table)
 {
-	Oid			nsp = get_namespace_oid(eco_schema_of(table), true);
-	Oid			relid = OidIsValid(nsp) ? get_relname_relid(table->name, nsp) : InvalidOid;
+	Oid			relid = look_up(table);
 
 	if (!OidIsValid(relid))
 		ECO_ERROR(ECO_SCHEMA_DAMAGED,

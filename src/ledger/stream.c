@@ -50,6 +50,8 @@ open_journals(EcoAccess access, int64 user_id, EcoTable *first, bool telling,
 		const EcoJournal *journal = eco_journal_get(i);
 		EcoTable   *const table[] = {journal->table, NULL};
 
+		if (!eco_journal_exists(journal))
+			continue;
 		n = append(tables, n, table);
 		n = append(tables, n, telling ? journal->tell_tables : NULL);
 	}
@@ -95,13 +97,16 @@ eco_stream_begin(int64 user_id, int64 after)
 	EcoStream  *stream = palloc(sizeof(EcoStream));
 	Datum		key = Int64GetDatum(user_id);
 
-	stream->nsources = eco_journal_count();
+	stream->nsources = 0;
 	stream->handed_out = NULL;
-	for (int i = 0; i < stream->nsources; i++)
+	for (int i = 0; i < eco_journal_count(); i++)
 	{
-		Source	   *source = &stream->sources[i];
+		Source	   *source = &stream->sources[stream->nsources];
 
 		source->journal = eco_journal_get(i);
+		if (!eco_table_is_open(source->journal->table))
+			continue;
+		stream->nsources++;
 		source->context = AllocSetContextCreate(CurrentMemoryContext, "economy stream",
 												ALLOCSET_DEFAULT_SIZES);
 		source->scan = after == ECO_STREAM_ALL ?

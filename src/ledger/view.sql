@@ -20,5 +20,9 @@ CREATE VIEW economy.ledger AS
     UNION ALL
     SELECT user_id, seq, 'user_changes', 'U' || user_id || '-' || seq,
            gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, hash
-    FROM economy.user_changes;
+    FROM economy.user_changes
+    UNION ALL
+    SELECT user_id, seq, 'holding_changes', 'H' || user_id || '-' || seq,
+           gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, hash
+    FROM economy.holding_changes;
 COMMENT ON VIEW economy.ledger IS 'Every entry of every user: the common header of all journals.';

@@ -242,8 +242,8 @@ CREATE FUNCTION economy_internal.audit_pieces(part text, from_user bigint, upto_
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
     pieces   CONSTANT text[] := CASE part
-        WHEN 'users' THEN ARRAY['effects', 'twice', 'orphans', 'rewards', 'units', 'segments',
-                                'recommendations', 'anchored', 'parity']
+        WHEN 'users' THEN ARRAY['effects', 'twice', 'orphans', 'rewards', 'units', 'holdings',
+                                'segments', 'recommendations', 'anchored', 'parity']
         ELSE ARRAY['schema', 'stock', 'shop', 'config', 'keys', 'segment_state', 'anchors'] END;
     piece    text;
     answer   economy.finding[];

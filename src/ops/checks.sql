@@ -56,6 +56,10 @@ CREATE VIEW economy.config_states AS
                  changed_at
           FROM economy.recommendation_placements) p WHERE p.version > 0
     UNION ALL
+    SELECT 'items', i.item_id, to_jsonb(i)
+    FROM (SELECT item_id, kind, maximum, consumable, tradable, active, texts, extra
+          FROM economy.items) i
+    UNION ALL
     -- a digest of the material tells nothing of it
     SELECT 'signing_keys', k.version::text,
            to_jsonb(k) - 'material'
@@ -260,6 +264,12 @@ CREATE FUNCTION economy_internal.audit_effects(
         FROM economy.user_changes c
         WHERE c.user_id BETWEEN from_user AND upto_user AND c.idempotency_key IS NOT NULL
         GROUP BY c.user_id, c.field, c.idempotency_key HAVING count(*) > 1
+        UNION ALL
+        SELECT h.user_id, 'duplicate_effect',
+               format('one %s with key %s', h.operation, h.idempotency_key),
+               format('%s entries', count(*)), 'H' || h.user_id || '-' || max(h.seq), max(h.seq)
+        FROM economy.holding_changes h WHERE h.user_id BETWEEN from_user AND upto_user
+        GROUP BY h.user_id, h.operation, h.idempotency_key HAVING count(*) > 1
         UNION ALL
         SELECT u.user_id, 'duplicate_effect',
                format('one action %s of %s', u.action_id, u.game),
@@ -678,6 +688,64 @@ COMMENT ON FUNCTION economy_internal.audit_units(bigint, bigint) IS
     'Units per user of counted products against the purchases, '
     'of the users from one id to another.';
 
+-- What a balance of an item follows from: I2, as it is for gold.
+CREATE FUNCTION economy_internal.audit_holdings(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH change AS MATERIALIZED (
+            SELECT e.user_id, e.seq, e.entry, e.item_id, e.delta, e.balance,
+                   coalesce(i.kind = 'pass', false) AS is_pass,
+                   ceil(extract(epoch FROM e.created_at)) AS began,
+                   lag(e.balance) OVER w AS balance_before, lead(e.seq) OVER w IS NULL AS is_newest
+            FROM economy_internal.item_entries e LEFT JOIN economy.items i USING (item_id)
+            WHERE e.user_id BETWEEN from_user AND upto_user
+            WINDOW w AS (PARTITION BY e.user_id, e.item_id ORDER BY e.seq)
+        ), kept AS (
+            -- rows also of who has no account
+            SELECT a.user_id, p.item_id COLLATE "C" AS item_id, p.balance, p.is_pass
+            FROM economy.accounts a, economy_internal.holdings_of(a.sections) p
+            WHERE a.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT m.user_id, m.item_id, m.balance, m.is_pass
+            FROM economy_internal.user_holdings_more m
+            WHERE m.user_id BETWEEN from_user AND upto_user
+        )
+        SELECT c.user_id, 'wrong_balance',
+               format('%s of %s', CASE WHEN c.is_pass
+                                       THEN greatest(coalesce(c.balance_before, 0), c.began)
+                                       ELSE coalesce(c.balance_before, 0) END + c.delta, c.item_id),
+               format('%s of %s', c.balance, c.item_id), c.entry, c.seq
+        FROM change c
+        WHERE c.delta IS NULL OR c.balance IS NULL OR c.balance < 0 OR c.delta = 0
+           OR c.balance <> CASE WHEN c.is_pass THEN greatest(coalesce(c.balance_before, 0), c.began)
+                                ELSE coalesce(c.balance_before, 0) END + c.delta
+        UNION ALL
+        -- a pass that has ended may have been left out
+        SELECT coalesce(c.user_id, k.user_id), 'parity',
+               format('%s of %s', coalesce(c.balance, 0), coalesce(c.item_id, k.item_id)),
+               format('%s of %s', coalesce(k.balance, 0), coalesce(c.item_id, k.item_id)),
+               c.entry, c.seq
+        FROM (SELECT * FROM change n WHERE n.is_newest) c
+        FULL JOIN kept k ON k.user_id = c.user_id AND k.item_id = c.item_id
+        WHERE (coalesce(c.balance, 0) <> coalesce(k.balance, 0)
+               AND NOT (c.is_pass AND k.user_id IS NULL
+                        AND c.balance <= extract(epoch FROM economy.now())))
+           OR c.user_id IS NULL OR k.is_pass <> c.is_pass
+        UNION ALL
+        SELECT a.user_id, 'parity', 'holdings that can be read',
+               'damaged sections of the account', NULL, NULL
+        FROM economy.accounts a
+        WHERE a.user_id BETWEEN from_user AND upto_user
+          AND NOT economy_internal.holdings_sound(a.sections, EXISTS (
+              SELECT FROM economy_internal.user_holdings_more m WHERE m.user_id = a.user_id));
+    END;
+COMMENT ON FUNCTION economy_internal.audit_holdings(bigint, bigint) IS
+    'Items of entries against each other, and what users hold against the entries (I2), '
+    'of the users from one id to another.';
+
 CREATE FUNCTION economy_internal.audit_shop() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
@@ -735,6 +803,8 @@ BEGIN
                ('economy', 'recommendations', ', number'),
                ('economy_internal', 'shop_user_units', ', product_id'),
                ('economy_internal', 'shop_user_units_more', ', product_id'),
+               ('economy', 'user_holdings', ', item_id'),
+               ('economy_internal', 'user_holdings_more', ', item_id'),
                ('economy', 'anchor_heads', ', anchor_id')
     LOOP
         -- EXECUTE, because the table is not the same each time

@@ -27,6 +27,14 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.grant_rewards(jsonb)',
              'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys'),
+            ('app', 'FUNCTION economy.grant_items(bigint, jsonb, text, text, jsonb, boolean)',
+             'accounts holding_changes user_holdings_more'),
+            ('app', 'FUNCTION economy.consume(bigint, text, text, bigint, text, jsonb, boolean)',
+             'accounts holding_changes user_holdings_more'),
+            ('app', 'FUNCTION economy.holdings(bigint)', ''),
+            ('app', 'FUNCTION economy.holds(bigint, text, bigint)', ''),
+            ('app', 'FUNCTION economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean)',
+             'accounts holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.level_for(bigint, text)', ''),
             ('app', 'FUNCTION economy.level_of(bigint, bigint)', ''),
             ('app', 'FUNCTION economy.now()', ''),
@@ -99,8 +107,11 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('monitor', 'FUNCTION economy.now()', ''),
             -- views that a role may be shown call them with its privileges
             ('monitor', 'FUNCTION economy_internal.games_of(bytea)', ''),
+            ('monitor', 'FUNCTION economy_internal.holdings_of(bytea)', ''),
             ('monitor', 'FUNCTION economy_internal.streak_of(bytea)', ''),
             ('monitor', 'FUNCTION economy_internal.units_of(bytea)', ''),
+            ('monitor', 'FUNCTION economy.holdings(bigint)', ''),
+            ('monitor', 'FUNCTION economy.holds(bigint, text, bigint)', ''),
             ('monitor', 'FUNCTION economy.product(text, bigint)', ''),
             ('monitor', 'FUNCTION economy.products(bigint, text, text, boolean)', ''),
             ('monitor', 'FUNCTION economy.progress()', ''),
@@ -226,6 +237,8 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'accounts reward_audit'),
             ('admin', 'FUNCTION economy.set_user_status(bigint, text, text, text, text)',
              'accounts user_changes'),
+            ('admin', 'FUNCTION economy.upsert_item(jsonb, text)',
+             'config_changes config_changes_change_id_seq config_heads items'),
             ('admin', 'FUNCTION economy.upsert_product(jsonb, text)',
              'config_changes config_changes_change_id_seq config_heads shop_products');
     END;

@@ -129,7 +129,8 @@ eco_feed_begin(const EcoCursor *cursor, int64 number, bool live)
 	MemoryContextSwitchTo(old_context);
 	if (feed->from < feed->end && !RecoveryInProgress())
 		for (int i = 0; i < eco_journal_count(); i++)
-			summarise_journal(eco_journal_get(i)->table->name);
+			if (eco_journal_exists(eco_journal_get(i)))
+				summarise_journal(eco_journal_get(i)->table->name);
 	return feed;
 }
 
@@ -176,7 +177,8 @@ read_window(EcoFeed *feed)
 	feed->cut = false;
 	feed->most = to - from > 1 ? MAX_ENTRIES : MAX_OF_POSITION;
 	for (int i = 0; i < eco_journal_count(); i++)
-		query_journal(feed, eco_journal_get(i), from, to);
+		if (eco_journal_exists(eco_journal_get(i)))
+			query_journal(feed, eco_journal_get(i), from, to);
 	sort_entries(feed);
 	if (feed->cut)
 	{

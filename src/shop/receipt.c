@@ -157,7 +157,8 @@ previous_hash(int64 user_id, int64 seq, uint8 hash[ECO_HASH_LEN])
 	{
 		bytea	   *stored;
 
-		if (!eco_row_find(eco_journal_get(i)->table, user_id, 0, 2, values, &row))
+		if (!eco_table_is_open(eco_journal_get(i)->table) ||
+			!eco_row_find(eco_journal_get(i)->table, user_id, 0, 2, values, &row))
 			continue;
 		stored = DatumGetByteaPP(row.values[ECO_COL_HASH]);
 		if (VARSIZE_ANY_EXHDR(stored) != ECO_HASH_LEN)

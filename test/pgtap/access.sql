@@ -1,6 +1,6 @@
 -- Access levels, tested as roles that have them.
 BEGIN;
-SELECT plan(56);
+SELECT plan(58);
 
 CREATE ROLE pgtap_nobody;
 CREATE ROLE pgtap_app;
@@ -61,7 +61,7 @@ SELECT set_eq($$SELECT p.proname FROM function f JOIN pg_proc p USING (oid)
                WHERE p.pronamespace = 'economy_internal'::regnamespace AND f.oid IN (SELECT a.oid FROM listed a)$$,
               $$SELECT DISTINCT m[1]::name FROM listed a JOIN pg_proc p ON p.oid = a.oid AND NOT p.prosecdef,
                     regexp_matches(regexp_replace(regexp_replace(concat(p.prosrc, pg_get_function_sqlbody(p.oid)), E'--[^\\n]*', '', 'g'), '''[^'']*''', '', 'g'), E'\\meconomy_internal\\.(\\w+)\\(', 'g') m
-                 UNION SELECT m[1]::name FROM unnest('{economy.game_stats,economy.streaks,economy_internal.shop_user_units}'::regclass[]) v, regexp_matches(pg_get_viewdef(v), E'\\meconomy_internal\\.(\\w+)\\(', 'g') m$$,
+                 UNION SELECT m[1]::name FROM unnest('{economy.game_stats,economy.streaks,economy.user_holdings,economy_internal.shop_user_units}'::regclass[]) v, regexp_matches(pg_get_viewdef(v), E'\\meconomy_internal\\.(\\w+)\\(', 'g') m$$,
               'and nothing of economy_internal is for a level unless such a function, or a view of what accounts keep, calls it');
 SELECT is((SELECT string_agg(DISTINCT f.name, ', ') FROM function f WHERE has_function_privilege('pgtap_app', f.oid, 'EXECUTE')
            AND f.name ~ '(adjust_gold|upsert_product|retire|add_stock|set_user_status|rotate|grant_access|revoke_access|change_access|seed_demo|next_user_id|audit)'),
@@ -169,13 +169,13 @@ SELECT lives_ok($$SELECT economy.grant_access('pgtap_monitor', 'monitor')$$, 'gr
 
 -- whoever is shown a view of what is packed in accounts unpacks it with his own privileges
 GRANT USAGE ON SCHEMA economy, economy_internal TO pgtap_nobody;
-GRANT SELECT ON economy.game_stats, economy.streaks, economy_internal.shop_user_units TO pgtap_nobody, pgtap_monitor;
-CREATE TEMP TABLE unpacking AS SELECT unnest(ARRAY['economy.game_stats', 'economy.streaks', 'economy_internal.shop_user_units']) AS v;
+GRANT SELECT ON economy.game_stats, economy.streaks, economy.user_holdings, economy_internal.shop_user_units TO pgtap_nobody, pgtap_monitor;
+CREATE TEMP TABLE unpacking AS SELECT unnest(ARRAY['economy.game_stats', 'economy.streaks', 'economy.user_holdings', 'economy_internal.shop_user_units']) AS v;
 GRANT SELECT ON unpacking TO pgtap_nobody, pgtap_monitor;
 SET LOCAL ROLE pgtap_monitor;
 SELECT lives_ok('SELECT * FROM ' || v, 'a monitor reads ' || v || ' when it may select from it') FROM unpacking;
 RESET ROLE;
-GRANT EXECUTE ON FUNCTION economy_internal.games_of(bytea), economy_internal.streak_of(bytea), economy_internal.units_of(bytea) TO pgtap_nobody;
+GRANT EXECUTE ON FUNCTION economy_internal.games_of(bytea), economy_internal.streak_of(bytea), economy_internal.units_of(bytea), economy_internal.holdings_of(bytea) TO pgtap_nobody;
 SET LOCAL ROLE pgtap_nobody;
 SELECT lives_ok('SELECT * FROM ' || v, 'so does who may unpack ' || v) FROM unpacking;
 RESET ROLE;

@@ -22,6 +22,8 @@ SELECT economy.register('pgtap calls of old') AS old \gset
 SELECT FROM economy.grant_reward(:old, 'pgtap', 'e0', 5, 5) \g /dev/null
 SELECT FROM economy.grant_reward(:old, 'pgtap', 'e00', 5, 5) \g /dev/null
 SELECT FROM economy.adjust_gold(:u, 1, 'open 2', 'r', 'a') \g /dev/null
+SELECT FROM economy.upsert_item('{"item_id": "pgtap_gem", "kind": "currency"}', 'a') \g /dev/null
+SELECT FROM economy.grant_items(:u, '{"pgtap_gem": 9}', 'r', 'i0') \g /dev/null
 CREATE TABLE public.pgtap_rewards (LIKE economy.reward_audit);
 CREATE TABLE public.pgtap_adjustments (LIKE economy.gold_adjustments);
 GRANT SELECT, INSERT ON pgtap_rewards, pgtap_adjustments TO PUBLIC;
@@ -69,6 +71,11 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('products', 'SELECT * FROM economy.products(:u)'),
     ('profile', 'SELECT * FROM economy.profile(:u)'),
     ('purchases_of', 'SELECT * FROM economy.purchases_of(:u)'),
+    ('grant_items', 'SELECT * FROM economy.grant_items(:u, ''{"pgtap_gem": 3}'', ''r'', ''i1'')'),
+    ('consume', 'SELECT * FROM economy.consume(:u, ''pgtap_gem'', ''i1'')'),
+    ('spend', 'SELECT * FROM economy.spend(:u, 1, ''r'', ''i1'', ''{"pgtap_gem": 1}'')'),
+    ('holdings', 'SELECT * FROM economy.holdings(:u)'),
+    ('holds', 'SELECT economy.holds(:u, ''pgtap_gem'')'),
     ('receipt', 'SELECT * FROM economy.receipt(:u, ''P:u-2'')'),
     ('recommend', 'SELECT * FROM economy.recommend(:u, ''pgtap'')'),
     ('recommendation_feedback', format('SELECT economy.recommendation_feedback(%L, ''click'')', :'d')),
@@ -99,6 +106,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('require_given', 'SELECT economy_internal.require_given(''x'', true)'),
     ('games_of', 'SELECT * FROM economy_internal.games_of(decode(''01'', ''hex''))'),
     ('streak_of', 'SELECT * FROM economy_internal.streak_of(decode(''01'', ''hex''))'),
+    ('holdings_of', 'SELECT * FROM economy_internal.holdings_of(decode(''01'', ''hex''))'),
     ('units_of', 'SELECT * FROM economy_internal.units_of(decode(''01'', ''hex''))'),
     ('rfm_bounds', 'SELECT * FROM economy.rfm_bounds(''standard'', ''pgtap_source'', pg_catalog.now())'),
     ('rfm_bounds_query', 'SELECT * FROM economy.rfm_bounds_query(''standard'', ''SELECT id, ts, amount FROM public.pgtap_source'', pg_catalog.now())'),
@@ -168,6 +176,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('set_segment_rules', 'SELECT economy.set_segment_rules((SELECT jsonb_agg(to_jsonb(r) - ''version'' - ''position'') FROM economy.rfm_rules() r), ''a'')'),
     ('set_streak', 'SELECT * FROM economy.set_streak(:u, 3, ''2001-01-01'', ''r'', ''a'', ''k'')'),
     ('set_user_status', 'SELECT economy.set_user_status(:u, ''suspended'', ''a'')'),
+    ('upsert_item', 'SELECT economy.upsert_item(''{"item_id": "pgtap_z", "kind": "stack"}'', ''a'')'),
     ('upsert_product', 'SELECT economy.upsert_product(''{"product_id": "pgtap_z", "category": "item", "price_gold": 1}'', ''a'')')) v (object, statement);
 
 -- every row of every table, and every sequence

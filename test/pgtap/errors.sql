@@ -2,7 +2,7 @@
 -- made, and calls of helpers with what they were not made for.  Each has its
 -- code, and nothing is done.
 BEGIN;
-SELECT plan(113);
+SELECT plan(117);
 
 SELECT economy.register('pgtap errors') AS u \gset
 SELECT transaction_id AS granted FROM economy.grant_reward(:u, 'pgtap', 'e1', 100) \gset
@@ -151,6 +151,10 @@ FROM (VALUES
     ('economy.product_offer', $$economy.products({u})$$),
     ('economy.product_offer', $$economy.product('pgtap_item', {u})$$),
     ('economy.purchase_line', $$economy.purchases_of({u})$$),
+    ('economy.holding_result', $$economy.grant_items({u}, '{"pgtap": 1}', 'r', 'altered')$$),
+    ('economy.holding_result', $$economy.consume({u}, 'pgtap', 'altered')$$),
+    ('economy.holding_result', $$economy.spend({u}, 1, 'r', 'altered')$$),
+    ('economy.holding', $$economy.holdings({u})$$),
     ('economy.user_profile', $$economy.profile({u})$$),
     ('economy.purchase_receipt', $$economy.receipt({u}, 'P{u}-1')$$),
     ('economy.replayed_event', $$economy.replay({u}, 0)$$),

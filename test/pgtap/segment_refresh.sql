@@ -297,7 +297,7 @@ CREATE FUNCTION pg_temp.misfolded() RETURNS TABLE (user_id bigint, first_seq big
     )
     (TABLE folded EXCEPT ALL TABLE packed) UNION ALL (TABLE packed EXCEPT ALL TABLE folded) $$;
 SELECT is_empty('SELECT * FROM pg_temp.misfolded()', 'the journal is folded on disk as the aggregate packs it');
-SELECT is((SELECT string_agg(tablename || indexname, ' ' ORDER BY tablename) FROM pg_indexes WHERE schemaname IN ('economy', 'economy_internal') AND indexname LIKE E'%position\\_idx' AND tablename !~ '_p[0-9]+$'), 'gold_adjustmentsgold_adjustments_position_idx reward_auditreward_audit_position_idx shop_transactionsshop_transactions_position_idx user_actionsuser_actions_position_idx user_changesuser_changes_position_idx', 'the journals have their index');
+SELECT is((SELECT string_agg(tablename || indexname, ' ' ORDER BY tablename) FROM pg_indexes WHERE schemaname IN ('economy', 'economy_internal') AND indexname LIKE E'%position\\_idx' AND tablename !~ '_p[0-9]+$'), 'gold_adjustmentsgold_adjustments_position_idx holding_changesholding_changes_position_idx reward_auditreward_audit_position_idx shop_transactionsshop_transactions_position_idx user_actionsuser_actions_position_idx user_changesuser_changes_position_idx', 'the journals have their index');
 -- from a transaction on, that one included
 SELECT is((SELECT count(*) FROM economy_internal.rfm_fold(pg_current_xact_id()::text::bigint + n, false)), CASE n WHEN 0 THEN (SELECT count(DISTINCT t.user_id) FROM economy.shop_transactions t
                WHERE t.xact = pg_current_xact_id()::text::bigint AND t.status = 'SUCCESS' AND NOT EXISTS (SELECT FROM economy_internal.rfm_reversals r WHERE r.user_id = t.user_id AND r.seq = t.seq)) ELSE 0 END,

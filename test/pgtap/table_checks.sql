@@ -40,6 +40,13 @@ INSERT INTO asked VALUES
     ('games', 'game', 'game', $$'' ; repeat('g', 65) ; repeat(E'\u20ac', 22)$$, $$'g' ; repeat('g', 64) ; repeat(E'\u20ac', 21)$$),
     ('games', 'rules', 'rules', $$'[]' ; '1' ; 'null'$$, $$'{}'$$),
     ('invite_codes', 'code', 'code', $$'' ; repeat('c', 65)$$, $$'c' ; repeat('c', 64)$$),
+    ('holding_changes', 'operation', 'operation', $$'Grant' ; ''$$, $$'grant' ; 'consume' ; 'spend'$$),
+    ('items', 'item_id', 'item_id', $$'' ; repeat('i', 65) ; repeat(E'\u20ac', 22)$$, $$'i' ; repeat('i', 64) ; repeat(E'\u20ac', 21)$$),
+    ('items', 'kind', 'kind', $$'Stack' ; ''$$, $$'stack' ; 'currency'$$),
+    ('items', 'maximum', 'maximum', $$0 ; -1 ; 9007199254740992$$, $$1 ; 9007199254740991 ; NULL$$),
+    ('items', 'texts', 'texts', $$'[]' ; '1' ; '{"en": "a"}' ; '{"en": []}' ; '{"en": [{}]}' ; '{"en": {}, "de": null}'$$, $$'{}' ; '{"en": {}}' ; '{"en": {"name": "a", "more": [1]}, "de": {}}'$$),
+    ('items', 'extra', 'extra', $$'[]' ; '1' ; 'null'$$, $$'{}'$$),
+    ('items', 'pass', 'kind, consumable', $$'pass', true$$, $$'pass', false ; 'stack', true ; 'currency', false$$),
     ('job_runs', 'state', 'state, ended_at', $$'Done', '2031-01-01' ; '', '2031-01-01'$$, $$'running', NULL ; 'done', '2031-01-01' ; 'failed', '2031-01-01' ; 'skipped', '2031-01-01' ; 'lost', '2031-01-01'$$),
     ('job_runs', 'ended', 'state, ended_at', $$'running', '2031-01-01' ; 'done', NULL ; 'lost', NULL$$, $$'running', NULL ; 'done', '2031-01-01'$$),
     ('level_curves', 'curve', 'curve', $$'' ; 'linear' ; repeat('c', 65)$$, $$'c' ; 'Linear' ; repeat('c', 64)$$),
@@ -97,6 +104,7 @@ INSERT INTO asked VALUES
     ('user_changes', 'field', 'field', $$'Status' ; 'gold'$$, $$'external_id' ; 'timezone' ; 'profile' ; 'status'$$),
     ('user_changes', 'gold_delta', 'gold_delta', $$1 ; -1$$, $$0$$),
     ('user_changes', 'xp_delta', 'xp_delta', $$1 ; -1$$, $$0$$),
+    ('user_holdings_more', 'balance', 'balance', $$-1 ; 9007199254740992$$, $$0 ; 9007199254740991$$),
     ('users', 'external_id', 'external_id', $$'' ; repeat('e', 256) ; repeat(E'\u20ac', 86)$$, $$'e' ; repeat('e', 255) ; repeat(E'\u20ac', 85) ; NULL$$),
     ('users', 'profile', 'profile', $$'[]' ; '1' ; 'null' ; jsonb_build_object('a', repeat('x', 4088))$$, $$'{}' ; jsonb_build_object('a', repeat('x', 4087))$$);
 INSERT INTO asked SELECT 'rfm_models', n || '_kind', n || '_kind', $$'Fixed' ; ''$$, $$'fixed' ; 'quantile' ; 'quantile_plus_one'$$ FROM unnest(ARRAY['recency', 'frequency', 'monetary']) n;
@@ -105,7 +113,7 @@ INSERT INTO asked SELECT 'segment_rules', 'monetary_' || n, 'monetary_' || n, $$
 INSERT INTO asked SELECT 'shop_products', n, n, $$-1 ; 9007199254740992$$, $$0 ; 9007199254740991$$ FROM unnest(ARRAY['price_gold', 'granted_gold', 'monetary', 'source_points']) n;
 -- the header that every journal has
 INSERT INTO asked SELECT j, v.name, v.col, v.refused, v.passed
-FROM unnest(ARRAY['shop_transactions', 'reward_audit', 'user_actions', 'gold_adjustments', 'user_changes']) j,
+FROM unnest(ARRAY['shop_transactions', 'reward_audit', 'user_actions', 'gold_adjustments', 'user_changes', 'holding_changes']) j,
      (VALUES ('gold', 'gold', '-1', '0'), ('xp', 'experience_points', '-1', '0'), ('seq', 'seq', '0', '1')) v (name, col, refused, passed);
 UPDATE asked SET name = concat_ws('_', tab, nullif(name, ''), 'check');
 

@@ -2,6 +2,9 @@
 SELECT user_id FROM economy.users ORDER BY 1 LIMIT 1 \gset
 SELECT 'purchase', p FROM economy.purchase(:user_id, 'potion', 'after', 1) p WHERE p.state <> 'new';
 SELECT 'grant', g FROM economy.grant_reward(:user_id, 'quest', 'after', 1, 1) g WHERE g.state <> 'new';
+SELECT 'item', i FROM economy.upsert_item('{"item_id": "after", "kind": "stack"}', 'test') i WHERE i.item_id <> 'after';
+SELECT 'items', g FROM economy.grant_items(:user_id, '{"after": 2}', 'after', 'after') g WHERE g.state <> 'new';
+SELECT 'used', c FROM economy.consume(:user_id, 'after', 'after') c WHERE c.code <> 'OK';
 SELECT count(*) FROM economy.simulate(10, 1000, 8) \g /dev/null
 SELECT economy.rollup_stats() \g /dev/null
 SELECT economy.rfm_refresh_incremental() \g /dev/null

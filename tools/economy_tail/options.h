@@ -22,6 +22,7 @@
 	X("profile_update") \
 	X("user_action") \
 	X("stats_delta") \
+	X("holding_update") \
 	X("mission_update")
 
 typedef enum Since

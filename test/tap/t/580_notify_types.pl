@@ -27,7 +27,7 @@ sub work
 	$key++;
 	return map { value($dbh, "SELECT transaction_id FROM economy.$_->[0]", $user, @$_[ 1 .. $#$_ ]) }
 	  [ q{purchase(?, 'potion', ?)}, "p$key" ], [ q{grant_reward(?, 'quest', ?, 1, 500)}, "r$key" ], [ q{adjust_gold(?, 1, ?, 'a test', 'tester')}, "g$key" ],
-	  [ q{record_action(?, 'slot', 'SPIN', ?, 1, 2)}, "a$key" ];
+	  [ q{spend(?, 1, 'revive', ?)}, "s$key" ], [ q{record_action(?, 'slot', 'SPIN', ?, 1, 2)}, "a$key" ];
 }
 
 # What is heard of a user who does each thing twice, as types in order of their coming;
@@ -63,7 +63,7 @@ sub is_as_one
 {
 	my ($how) = @_;
 	my $user = add_user($dbh, 'o' . ++$key, 1000);
-	my @ids = map { (work($user))[3] } 1 .. 2;
+	my @ids = map { (work($user))[4] } 1 .. 2;
 
 	until_heard($ear, $ids[1]);
 	is(join(' ', map { "$_->{channel} " . join('/', @{ $_->{event}{data}{stats} // {} }{qw(wins_delta total)}) } grep { $_->{user} == $user && $_->{id} =~ /^A/ } hear($ear)), 'user_action 1/1 user_action 1/2', $how);

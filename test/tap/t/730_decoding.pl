@@ -15,7 +15,7 @@ use Test::More;
 
 my $node = new_node('decoded', init => { allows_streaming => 'logical' }, conf => "economy.notify = off\nshared_preload_libraries = 'economy'");
 my $dbh = connect_to($node);
-my @journals = qw(shop_transactions reward_audit user_actions gold_adjustments user_changes);
+my @journals = qw(shop_transactions reward_audit user_actions gold_adjustments user_changes holding_changes);
 is(value($dbh, 'SELECT count(DISTINCT journal) FROM economy.ledger'), 0, 'nothing stands in the journals');
 is(value($dbh, q{SELECT count(*) FROM pg_attribute a WHERE a.attname = 'hash' AND a.attrelid IN (SELECT c.oid FROM pg_class c WHERE c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND c.relkind = 'r')
   AND EXISTS (SELECT FROM pg_attribute p WHERE p.attrelid = a.attrelid AND p.attname = 'position')}), scalar @journals, 'these are all journals');
@@ -35,6 +35,8 @@ sub write_all
 	value($session, q{SELECT code FROM economy.grant_reward(?, 'decoded', ?, 1)}, $user, $_) foreach 1 .. 5;
 	value($session, q{SELECT r.code FROM economy.ledger l, economy.revoke_reward(l.user_id, l.transaction_id, 'r', 'tester') r WHERE l.user_id = ? AND l.journal = 'reward_audit' AND l.seq % 2 = 1}, $user);
 	value($session, q{SELECT code FROM economy.update_profile(?, jsonb_build_object('about', repeat(?, 300)), ?, 'tester')}, $user, "text $_ ", "p$_") foreach 1 .. 2;
+	value($session, q{SELECT code FROM economy.grant_items(?, '{"gem": 5}', 'r', ?)}, $user, "k$_") foreach 1 .. 2;
+	value($session, q{SELECT code FROM economy.consume(?, 'gem', 'k')}, $user);
 	$session->begin_work;
 	value($session, q{SELECT code FROM economy.grant_reward(?, 'decoded', 'undone', 1)}, $user);
 	$session->rollback;
@@ -46,6 +48,7 @@ sub write_all
 }
 
 add_product($dbh, 'potion', price_gold => 1, stock => 1000);
+$dbh->do(q{SELECT economy.upsert_item('{"item_id": "gem", "kind": "stack"}', 'tester')});
 my @pids;
 foreach my $writer (1 .. 3)
 {

@@ -1,0 +1,193 @@
+-- hold: what users hold beside gold, and what they use up outside the shop
+
+CREATE TABLE economy.holding_changes (
+    user_id           bigint      NOT NULL,
+    seq               bigint      NOT NULL,
+    gold_delta        bigint      NOT NULL,
+    xp_delta          bigint      NOT NULL,
+    gold              bigint      NOT NULL,
+    experience_points bigint      NOT NULL,
+    created_at        timestamptz NOT NULL,
+    xact              bigint      NOT NULL,
+    position          bigint      NOT NULL,
+    key_digest        bigint      NOT NULL,
+    live              boolean     NOT NULL,
+    hash              bytea       NOT NULL,
+    operation         text        NOT NULL COLLATE "C"
+        CONSTRAINT holding_changes_operation_check
+        CHECK (operation IN ('spend', 'consume', 'grant')),
+    idempotency_key   text        NOT NULL COLLATE "C",
+    reason            text        NOT NULL COLLATE "C",
+    items             jsonb,
+    context           jsonb,
+    CONSTRAINT holding_changes_pkey PRIMARY KEY (user_id, seq)
+);
+CREATE INDEX holding_changes_key ON economy.holding_changes (user_id, key_digest)
+    WITH (deduplicate_items = off);
+SELECT economy_internal.make_journal('economy.holding_changes');
+COMMENT ON TABLE economy.holding_changes IS
+    'Journal of items given and used up, and of gold spent, outside the shop and the rewards. '
+    'Append-only.';
+COMMENT ON COLUMN economy.holding_changes.key_digest IS
+    'Digest of operation and idempotency_key, by which the index finds them.';
+COMMENT ON COLUMN economy.holding_changes.items IS
+    'Each item with what was added and the balance after the entry: '
+    '[{"item": "gem", "delta": 5, "balance": 7}]. Of a pass seconds, and the second since 1970 UTC '
+    'at which it ends.';
+
+-- of all journals that carry items
+CREATE VIEW economy_internal.item_entries AS
+    SELECT h.user_id, h.seq, 'H' || h.user_id || '-' || h.seq AS entry, h.created_at,
+           e.item COLLATE "C" AS item_id, e.delta, e.balance
+    FROM economy.holding_changes h
+    CROSS JOIN LATERAL jsonb_to_recordset(
+        CASE jsonb_typeof(h.items) WHEN 'array' THEN h.items END)
+        e (item text, delta bigint, balance bigint);
+COMMENT ON VIEW economy_internal.item_entries IS
+    'Each item of each entry that carries some, with what was added and the balance after it.';
+
+CREATE TYPE economy.holding_result AS (
+    success        boolean,
+    state          text,
+    code           text,
+    transaction_id text,
+    items          jsonb,
+    gold_delta     bigint,
+    gold           bigint,
+    retry_after_ms integer,
+    detail         jsonb
+);
+COMMENT ON TYPE economy.holding_result IS 'Result of spend(), consume() and grant_items().';
+
+CREATE FUNCTION economy.spend(
+    user_id bigint, gold bigint, reason text, idempotency_key text, items jsonb DEFAULT NULL,
+    context jsonb DEFAULT NULL, dry_run boolean DEFAULT false
+) RETURNS economy.holding_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_spend';
+COMMENT ON FUNCTION economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean) IS
+    'Takes gold, items ({"gem": 5}) or both for what is no product, once per idempotency key. '
+    'Refuses INSUFFICIENT_GOLD, INSUFFICIENT_ITEMS, ITEM_NOT_FOUND, ITEM_NOT_CONSUMABLE, '
+    'USER_NOT_FOUND, USER_SUSPENDED, IDEMPOTENCY_MISMATCH.';
+
+CREATE FUNCTION economy.consume(
+    user_id bigint, item_id text, idempotency_key text, quantity bigint DEFAULT 1,
+    reason text DEFAULT 'use', context jsonb DEFAULT NULL, dry_run boolean DEFAULT false
+) RETURNS economy.holding_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_consume';
+COMMENT ON FUNCTION economy.consume(bigint, text, text, bigint, text, jsonb, boolean) IS
+    'Uses up units of an item, once per idempotency key. Refuses as spend() does.';
+
+CREATE FUNCTION economy.grant_items(
+    user_id bigint, items jsonb, reason text, idempotency_key text,
+    context jsonb DEFAULT NULL, dry_run boolean DEFAULT false
+) RETURNS economy.holding_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_grant_items';
+COMMENT ON FUNCTION economy.grant_items(bigint, jsonb, text, text, jsonb, boolean) IS
+    'Gives items, {"gem": 5, "vip": 2592000}: units, of a pass seconds; once per idempotency key. '
+    'Refuses ITEM_NOT_FOUND, ITEM_INACTIVE, ITEM_LIMIT, USER_NOT_FOUND, USER_SUSPENDED, '
+    'IDEMPOTENCY_MISMATCH.';
+
+CREATE TYPE economy.holding AS (
+    item_id    text,
+    kind       text,
+    quantity   bigint,
+    ends_at    timestamptz,
+    consumable boolean,
+    tradable   boolean,
+    texts      jsonb,
+    extra      jsonb
+);
+COMMENT ON TYPE economy.holding IS 'An item that a user holds: a row of economy.holdings().';
+
+CREATE FUNCTION economy.holdings(user_id bigint) RETURNS SETOF economy.holding
+    LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 10 AS 'MODULE_PATHNAME', 'eco_holdings';
+COMMENT ON FUNCTION economy.holdings(bigint) IS
+    'The items that a user holds now: units, of a pass when it ends.';
+
+CREATE FUNCTION economy.holds(user_id bigint, item_id text, quantity bigint DEFAULT 1)
+    RETURNS boolean
+    LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_holds';
+COMMENT ON FUNCTION economy.holds(bigint, text, bigint) IS
+    'Whether a user holds so many units of an item now; of a pass, whether it has not ended.';
+
+-- The catalogue of items
+
+CREATE FUNCTION economy_internal.check_item(item jsonb, old_row economy.items) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH says AS (
+            SELECT 1 AS place, format('%s is no such column that can be set', to_json(k)) AS says
+            FROM jsonb_object_keys(item) k
+            WHERE k NOT IN ('item_id', 'kind', 'maximum', 'consumable', 'tradable', 'active',
+                            'texts', 'extra')
+            UNION ALL
+            -- balances of one kind mean nothing in another
+            SELECT 2, 'kind is fixed when an item is made'
+            WHERE old_row.item_id IS NOT NULL AND item ? 'kind'
+              AND item ->> 'kind' IS DISTINCT FROM old_row.kind
+        )
+        SELECT s.says FROM says s ORDER BY s.place, s.says LIMIT 1;
+    END;
+COMMENT ON FUNCTION economy_internal.check_item(jsonb, economy.items) IS
+    'What is wrong with an item given to upsert_item(), beyond what the constraints of items say; '
+    'null when nothing is.';
+
+CREATE FUNCTION economy.upsert_item(item jsonb, actor text) RETURNS economy.items
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    old_row   economy.items;
+    new_row   economy.items;
+    id        text := item ->> 'item_id';
+    wrong     text;
+    failed    text;
+    at_column text;
+BEGIN
+    PERFORM economy_internal.require_actor(actor);
+    PERFORM economy_internal.require_given('item', item IS NOT NULL);
+    IF jsonb_typeof(item) <> 'object' OR id IS NULL THEN
+        RAISE EXCEPTION 'item must be a JSON object with an item_id' USING ERRCODE = 'XE901';
+    END IF;
+    PERFORM economy_internal.open_tables('items');
+    -- one change of an item at a time, also of one that does not exist yet
+    PERFORM economy_internal.lock_name('economy.item:' || id);
+    SELECT * INTO old_row FROM economy.items i WHERE i.item_id = id FOR NO KEY UPDATE;
+    wrong := economy_internal.check_item(item, old_row);
+    IF wrong IS NULL THEN
+        BEGIN
+            new_row := old_row;
+            IF old_row.item_id IS NULL THEN
+                new_row := jsonb_populate_record(NULL::economy.items, jsonb_build_object(
+                    'consumable', item -> 'kind' IS DISTINCT FROM '"pass"', 'tradable', false,
+                    'active', true, 'texts', '{}'::jsonb, 'extra', '{}'::jsonb));
+            END IF;
+            new_row := jsonb_populate_record(new_row, item);
+            IF old_row.item_id IS NULL THEN
+                INSERT INTO economy.items SELECT (new_row).*;
+            ELSE
+                UPDATE economy.items i SET
+                    maximum = new_row.maximum, consumable = new_row.consumable,
+                    tradable = new_row.tradable, active = new_row.active, texts = new_row.texts,
+                    extra = new_row.extra
+                WHERE i.item_id = id;
+            END IF;
+        EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
+            GET STACKED DIAGNOSTICS
+                wrong = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
+            wrong := economy_internal.violation('items', item, wrong, failed, at_column);
+        END;
+    END IF;
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'item "%" is not valid', id
+            USING ERRCODE = 'XE901', DETAIL = wrong || '.',
+            HINT = 'The keys are the column names of economy.items.';
+    END IF;
+    PERFORM economy.note_change(
+        'items', id, CASE WHEN old_row.item_id IS NULL THEN 'create' ELSE 'change' END, actor);
+    RETURN new_row;
+END
+$$;
+COMMENT ON FUNCTION economy.upsert_item(jsonb, text) IS
+    'Creates an item, or changes the given columns of one; keys are the column names of items. '
+    'Recorded with actor, before and after. XE901 for an item that is not valid.';

@@ -1,0 +1,57 @@
+/*
+ * journal.c
+ *		The journal of holdings, and what is told of its entries.
+ */
+#include "postgres.h"
+
+#include "utils/jsonb.h"
+
+#include "event/event.h"
+#include "hold/journal.h"
+
+static EcoTable holding_changes = {
+	.name = "holding_changes",
+	.ncolumns = HCH_COLUMNS,
+	.columns = {
+		ECO_JOURNAL_HEADER,
+		{"key_digest", INT8OID, false},
+		{"operation", TEXTOID, false},
+		{"idempotency_key", TEXTOID, false},
+		{"reason", TEXTOID, false},
+		{"items", JSONBOID, ECO_NULLABLE},
+		{"context", JSONBOID, ECO_NULLABLE},
+	},
+	.nkeys = 2,
+	.keys = {
+		{2, {ECO_COL_USER_ID, ECO_COL_SEQ}},
+		{3, {ECO_COL_USER_ID, HCH_OPERATION, HCH_KEY}},
+	},
+	.digest = HCH_DIGEST,
+};
+
+static void tell(const EcoRow *row, const void *beside, EcoListener *listener);
+
+const EcoJournal eco_holding_changes = {
+	.letter = 'H',
+	.noun = "change of holdings",
+	.table = &holding_changes,
+	.later = true,
+	.tell = tell,
+	.types = ECO_TYPE_BIT(ECO_HOLDING_UPDATE),
+};
+
+static void
+tell(const EcoRow *row, const void *beside, EcoListener *listener)
+{
+	EcoEvent	event;
+	Jsonb	   *items = row->isnull[HCH_ITEMS] ? NULL : DatumGetJsonbP(row->values[HCH_ITEMS]);
+
+	(void) beside;
+	eco_event_begin(&event, ECO_HOLDING_UPDATE, NULL, &eco_holding_changes, row);
+	eco_event_text(&event, "operation", row, HCH_OPERATION);
+	eco_event_text(&event, "idempotency_key", row, HCH_KEY);
+	eco_event_text(&event, "reason", row, HCH_REASON);
+	eco_json_raw(&event.json, "items",
+				 items == NULL ? "[]" : JsonbToCString(NULL, &items->root, VARSIZE(items)));
+	eco_event_end(&event, row, listener);
+}

@@ -1,0 +1,536 @@
+/*
+ * holdings.c
+ *		Items that users hold, and what an entry changes of them.
+ *
+ * They stand in the section of the user's account, so that an entry that changes some
+ * writes them in the one update of the account.  An item that finds no room there gets a
+ * row of economy_internal.user_holdings_more, and keeps it.  The account's lock guards both.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type_d.h"
+#include "common/int.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+#include "clock.h"
+#include "crash_point.h"
+#include "errors.h"
+#include "ledger/holdings.h"
+#include "ledger/holdings_section.h"
+
+#define MAX_DIGITS 16
+#define ITEM "item"
+#define DELTA "delta"
+#define BALANCE "balance"
+
+/* of the year 9999, the last that every reader of times knows */
+#define LAST_SECOND INT64CONST(253402300799)
+
+enum
+{
+	HLD_USER_ID,
+	HLD_ITEM_ID,
+	HLD_BALANCE,
+	HLD_IS_PASS,
+	HLD_COLUMNS
+};
+
+EcoTable	eco_items = {
+	.name = "items",
+	.only_read = true,
+	.ncolumns = ITM_COLUMNS,
+	.columns = {
+		{"item_id", TEXTOID, false},
+		{"kind", TEXTOID, false},
+		{"maximum", INT8OID, ECO_NULLABLE},
+		{"consumable", BOOLOID, false},
+		{"tradable", BOOLOID, false},
+		{"active", BOOLOID, false},
+		{"texts", JSONBOID, false},
+		{"extra", JSONBOID, false},
+	},
+	.nkeys = 1,
+	.keys = {{1, {ITM_ID}}},
+};
+
+EcoTable	eco_user_holdings_more = {
+	.name = "user_holdings_more",
+	.internal = true,
+	.ncolumns = HLD_COLUMNS,
+	.columns = {
+		{"user_id", INT8OID, false},
+		{"item_id", TEXTOID, false},
+		{"balance", INT8OID, ECO_MUTABLE},
+		{"is_pass", BOOLOID, ECO_MUTABLE},
+	},
+	.nkeys = 1,
+	.keys = {{2, {HLD_USER_ID, HLD_ITEM_ID}}},
+};
+
+ECO_NORETURN static void
+damaged(const EcoAccount *account)
+{
+	ECO_ERROR(ECO_LEDGER_DAMAGED,
+			  errmsg("account of user %lld has damaged holdings", (long long) account->user_id));
+}
+
+static int64
+unix_us(TimestampTz at)
+{
+	return at + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+}
+
+/* The next full second, from which what is given for some lasts no less. */
+static int64
+next_second(TimestampTz at)
+{
+	int64		us = unix_us(at);
+
+	return us / USECS_PER_SEC + (us % USECS_PER_SEC > 0 ? 1 : 0);
+}
+
+/* The last full second: a pass that ends at it, or before, has ended. */
+static int64
+last_second(TimestampTz at)
+{
+	int64		us = unix_us(at);
+
+	return us / USECS_PER_SEC - (us % USECS_PER_SEC < 0 ? 1 : 0);
+}
+
+/* Arguments */
+
+/* A whole number from 1 to 2^53 - 1; 0: it is none. */
+static int64
+whole_number(const JsonbValue *value)
+{
+	const char *digits;
+	size_t		len;
+	int64		number;
+
+	if (value->type != jbvNumeric)
+		return 0;
+	digits = DatumGetCString(DirectFunctionCall1(numeric_out,
+												 NumericGetDatum(value->val.numeric)));
+	len = strlen(digits);
+	if (len > MAX_DIGITS || strspn(digits, "0123456789") != len)
+		return 0;
+	number = strtoll(digits, NULL, 10);
+	return number > ECO_HELD_MOST ? 0 : number;
+}
+
+static EcoText
+text_of_json(const JsonbValue *value)
+{
+	return eco_text_in(PointerGetDatum(cstring_to_text_with_len(value->val.string.val,
+																value->val.string.len)));
+}
+
+static void
+add_asked(EcoHoldings *all, const char *name, const JsonbValue *key, const JsonbValue *amount)
+{
+	EcoHolding *one = &all->of[all->n];
+
+	if (key->val.string.len == 0 || key->val.string.len > ECO_HELD_ID)
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("an item of %s must have 1 to %d bytes", name, ECO_HELD_ID));
+	if (all->n == ECO_MAX_HOLDINGS)
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("%s has more than %d items", name, ECO_MAX_HOLDINGS));
+	one->item_id = text_of_json(key);
+	one->amount = whole_number(amount);
+	if (one->amount == 0)
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("the amount of \"%.*s\" in %s must be a whole number from 1 to 2^53-1",
+						 one->item_id.len, one->item_id.data, name),
+				  errhint("Units of a stack or a currency, seconds of a pass."));
+	all->n++;
+}
+
+void
+eco_holdings_arg(FunctionCallInfo fcinfo, int argno, const char *name, EcoHoldings *all)
+{
+	Jsonb	   *object = eco_object_arg(fcinfo, argno, name);
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	key;
+	JsonbValue	value;
+
+	all->n = 0;
+	if (object == NULL)
+		return;
+	it = JsonbIteratorInit(&object->root);
+	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
+	{
+		if (token != WJB_KEY)
+			continue;
+		(void) JsonbIteratorNext(&it, &value, true);
+		add_asked(all, name, &key, &value);
+	}
+	if (all->n == 0)
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("%s must not be empty", name),
+				  errhint("An object of items and amounts, such as {\"gem\": 5}."));
+}
+
+/* Balances */
+
+static bool
+find_packed(const EcoAccount *account, const EcoText *item_id, EcoHeld *held, bool *more)
+{
+	EcoSection	section;
+	EcoReader	reader;
+
+	*held = (EcoHeld)
+	{
+		.id = ""
+	};
+	(void) eco_account_section(account, ECO_SECTION_HOLDINGS, &section);
+	eco_held_read(&reader, &section, more);
+	while (eco_held_next(&reader, held))
+		if (held->len == item_id->len && memcmp(held->id, item_id->data, held->len) == 0)
+			return true;
+	if (reader.damaged)
+		damaged(account);
+	held->balance = 0;
+	return false;
+}
+
+static bool
+find_row(int64 user_id, const EcoText *item_id, EcoRow *row)
+{
+	Datum		key[2] = {Int64GetDatum(user_id), item_id->datum};
+
+	return eco_row_find(&eco_user_holdings_more, user_id, 0, 2, key, row);
+}
+
+int64
+eco_holding_of(const EcoAccount *account, const EcoText *item_id)
+{
+	EcoHeld		held;
+	EcoRow		row;
+	bool		more;
+
+	if (!find_packed(account, item_id, &held, &more) && more &&
+		find_row(account->user_id, item_id, &row))
+	{
+		held.balance = eco_row_int(&row, HLD_BALANCE);
+		held.is_pass = DatumGetBool(row.values[HLD_IS_PASS]);
+	}
+	return held.is_pass && held.balance <= last_second(eco_now()) ? 0 : held.balance;
+}
+
+/* The balance that the account or a row has, be the pass over. */
+static int64
+load(EcoHolding *one, const EcoAccount *account)
+{
+	EcoHeld		held;
+	bool		more;
+
+	one->has_row = one->row_stored = !find_packed(account, &one->item_id, &held, &more) && more &&
+		find_row(account->user_id, &one->item_id, &one->row);
+	if (!one->has_row)
+		return held.balance;
+	/* lives as long as what was asked for, not as what was read */
+	one->row.values[HLD_ITEM_ID] = one->item_id.datum;
+	return eco_row_int(&one->row, HLD_BALANCE);
+}
+
+static void
+detail_item(EcoDetail *detail, const EcoHolding *one)
+{
+	eco_detail_text(detail, ITEM, one->item_id.data, one->item_id.len);
+}
+
+/* Whether it would be above the maximum; of a pass that is the time from now on. */
+static const char *
+check_most(const EcoHolding *one, const EcoRow *item, int64 held, int64 now, EcoDetail *detail)
+{
+	int64		most = item->isnull[ITM_MAXIMUM] ? ECO_HELD_MOST : eco_row_int(item, ITM_MAXIMUM);
+	int64		since = one->is_pass ? now : 0;
+
+	if (one->is_pass)
+		most = Min(most, LAST_SECOND - now);
+	if (one->balance - since <= most)
+		return NULL;
+	detail_item(detail, one);
+	eco_detail_int(detail, "held", held - since);
+	eco_detail_int(detail, "at_most", most);
+	return "ITEM_LIMIT";
+}
+
+static const char *
+give(EcoHolding *one, const EcoAccount *account, const EcoRow *item, TimestampTz at,
+	 EcoDetail *detail)
+{
+	int64		now = next_second(at);
+	int64		held = load(one, account);
+
+	if (!DatumGetBool(item->values[ITM_ACTIVE]))
+	{
+		detail_item(detail, one);
+		return "ITEM_INACTIVE";
+	}
+	if (one->is_pass)
+		held = Max(held, now);
+	/* both are below 2^54 */
+	one->delta = one->amount;
+	one->balance = held + one->amount;
+	return check_most(one, item, held, now, detail);
+}
+
+static const char *
+use_up(EcoHolding *one, const EcoAccount *account, const EcoRow *item, EcoDetail *detail)
+{
+	int64		held = load(one, account);
+
+	one->delta = -one->amount;
+	one->balance = held - one->amount;
+	if (DatumGetBool(item->values[ITM_CONSUMABLE]) && one->balance >= 0)
+		return NULL;
+	detail_item(detail, one);
+	if (!DatumGetBool(item->values[ITM_CONSUMABLE]))
+		return "ITEM_NOT_CONSUMABLE";
+	eco_detail_int(detail, "held", held);
+	eco_detail_int(detail, "needed", one->amount);
+	return "INSUFFICIENT_ITEMS";
+}
+
+const char *
+eco_holdings_refusal(EcoHoldings *all, const EcoAccount *account, EcoHoldingUse use,
+					 EcoDetail *detail)
+{
+	all->at = eco_now();
+	for (int i = 0; i < all->n; i++)
+	{
+		EcoHolding *one = &all->of[i];
+		const char *refusal;
+		EcoRow		item;
+
+		if (!eco_row_find(&eco_items, 0, 0, 1, &one->item_id.datum, &item))
+		{
+			detail_item(detail, one);
+			return "ITEM_NOT_FOUND";
+		}
+		one->is_pass = VARDATA_ANY(DatumGetTextPP(item.values[ITM_KIND]))[0] == 'p';
+		refusal = use == ECO_HOLDING_GIVE ? give(one, account, &item, all->at, detail) :
+			use_up(one, account, &item, detail);
+		if (refusal != NULL)
+			return refusal;
+	}
+	return NULL;
+}
+
+/* What an entry carries */
+
+static void
+push_key(JsonbParseState **state, const char *key)
+{
+	JsonbValue	value = {.type = jbvString};
+
+	value.val.string.val = unconstify(char *, key);
+	value.val.string.len = (int) strlen(key);
+	(void) pushJsonbValue(state, WJB_KEY, &value);
+}
+
+static void
+push_int(JsonbParseState **state, const char *key, int64 number)
+{
+	JsonbValue	value = {.type = jbvNumeric};
+
+	push_key(state, key);
+	value.val.numeric = int64_to_numeric(number);
+	(void) pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+Datum
+eco_holdings_json(const EcoHoldings *all)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue *result;
+
+	if (all->n == 0)
+		return (Datum) 0;
+	(void) pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
+	for (int i = 0; i < all->n; i++)
+	{
+		const EcoHolding *one = &all->of[i];
+		JsonbValue	id = {.type = jbvString};
+
+		id.val.string.val = unconstify(char *, one->item_id.data);
+		id.val.string.len = one->item_id.len;
+		(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+		push_key(&state, ITEM);
+		(void) pushJsonbValue(&state, WJB_VALUE, &id);
+		push_int(&state, DELTA, one->delta);
+		push_int(&state, BALANCE, one->balance);
+		(void) pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	}
+	result = pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+	return JsonbPGetDatum(JsonbValueToJsonb(result));
+}
+
+/* Of the item of that number, with that sign. */
+static bool
+same_one(const EcoHolding *one, int sign, JsonbContainer *carried, uint32 number)
+{
+	JsonbValue *element = getIthJsonbValueFromContainer(carried, number);
+	JsonbValue	id;
+	JsonbValue	delta;
+
+	if (element->type != jbvBinary || !JsonContainerIsObject(element->val.binary.data) ||
+		getKeyJsonValueFromContainer(element->val.binary.data, ITEM, strlen(ITEM), &id) == NULL ||
+		getKeyJsonValueFromContainer(element->val.binary.data, DELTA, strlen(DELTA),
+									 &delta) == NULL ||
+		id.type != jbvString || delta.type != jbvNumeric)
+		return false;
+	return id.val.string.len == one->item_id.len &&
+		memcmp(id.val.string.val, one->item_id.data, one->item_id.len) == 0 &&
+		DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(delta.val.numeric),
+										 NumericGetDatum(int64_to_numeric(sign * one->amount))));
+}
+
+bool
+eco_holdings_same(const EcoHoldings *all, EcoHoldingUse use, Datum carried)
+{
+	Jsonb	   *array = carried == (Datum) 0 ? NULL : DatumGetJsonbP(carried);
+	int			sign = use == ECO_HOLDING_GIVE ? 1 : -1;
+
+	if (array == NULL)
+		return all->n == 0;
+	if (!JB_ROOT_IS_ARRAY(array) || JB_ROOT_COUNT(array) != (uint32) all->n)
+		return false;
+	/* both are in the order of an object's members */
+	for (int i = 0; i < all->n; i++)
+		if (!same_one(&all->of[i], sign, &array->root, i))
+			return false;
+	return true;
+}
+
+/* Where they stand */
+
+/* The account with the holding, or without it and with the note that there are rows. */
+static bool
+pack(const EcoHolding *one, EcoAccount *account, TimestampTz at, bool in_row)
+{
+	uint8		payload[ECO_HELD_ROOM + 1 + ECO_HELD_MAX];
+	EcoHeld		held = {
+		.id = one->item_id.data, .len = one->item_id.len,
+		.is_pass = one->is_pass, .balance = in_row ? 0 : one->balance
+	};
+	EcoSection	section;
+	EcoReader	reader;
+	bool		more;
+
+	(void) eco_account_section(account, ECO_SECTION_HOLDINGS, &section);
+	eco_held_read(&reader, &section, &more);
+	section.len = reader.damaged ? 0 :
+		eco_held_put(&section, more || in_row, &held, last_second(at), payload);
+	if (section.len == 0)
+		damaged(account);
+	if (section.len > ECO_HELD_ROOM)
+		return false;
+	/* who holds nothing has no section */
+	if (section.len == 1 && payload[0] == 0)
+		section.len = 0;
+	section.version = ECO_HELD_VERSION;
+	section.data = payload;
+	eco_account_set_section(account, ECO_SECTION_HOLDINGS, &section);
+	return true;
+}
+
+void
+eco_holdings_save(EcoHoldings *all, EcoAccount *account)
+{
+	for (int i = 0; i < all->n; i++)
+	{
+		EcoHolding *one = &all->of[i];
+
+		if (one->has_row || pack(one, account, all->at, false))
+			continue;
+		(void) pack(one, account, all->at, true);
+		one->has_row = true;
+	}
+}
+
+void
+eco_holdings_write(EcoHoldings *all, int64 user_id)
+{
+	for (int i = 0; i < all->n; i++)
+	{
+		EcoHolding *one = &all->of[i];
+		EcoRow	   *row = &one->row;
+
+		if (!one->has_row)
+			continue;
+		if (!one->row_stored)
+		{
+			eco_row_init(row, &eco_user_holdings_more);
+			eco_row_set(row, HLD_USER_ID, Int64GetDatum(user_id));
+			eco_row_set(row, HLD_ITEM_ID, one->item_id.datum);
+		}
+		eco_row_set(row, HLD_BALANCE, Int64GetDatum(one->balance));
+		eco_row_set(row, HLD_IS_PASS, BoolGetDatum(one->is_pass));
+		ECO_CRASH_POINT("holdings:before_row");
+		if (one->row_stored)
+			eco_row_update(row, user_id);
+		else
+			eco_row_insert(row, user_id);
+		ECO_CRASH_POINT("holdings:after_row");
+	}
+}
+
+/* All of them */
+
+static void
+see(const EcoText *item_id, int64 balance, bool is_pass, EcoHoldingSeen seen, void *state)
+{
+	if (balance > 0 && !(is_pass && balance <= last_second(eco_now())))
+		seen(state, item_id, balance, is_pass);
+}
+
+static void
+each_row(const EcoAccount *account, EcoHoldingSeen seen, void *state)
+{
+	Datum		key = Int64GetDatum(account->user_id);
+	EcoScan    *scan = eco_scan_begin(&eco_user_holdings_more, account->user_id, 0, 1, &key);
+	EcoRow		row;
+
+	while (eco_scan_next(scan, &row))
+	{
+		EcoText		item_id = eco_text_in(row.values[HLD_ITEM_ID]);
+
+		CHECK_FOR_INTERRUPTS();
+		see(&item_id, eco_row_int(&row, HLD_BALANCE), DatumGetBool(row.values[HLD_IS_PASS]),
+			seen, state);
+	}
+	eco_scan_end(scan);
+}
+
+void
+eco_holdings_each(const EcoAccount *account, EcoHoldingSeen seen, void *state)
+{
+	EcoHeld		held = {.id = ""};
+	EcoSection	section;
+	EcoReader	reader;
+	bool		more;
+
+	(void) eco_account_section(account, ECO_SECTION_HOLDINGS, &section);
+	eco_held_read(&reader, &section, &more);
+	while (eco_held_next(&reader, &held))
+	{
+		text	   *id = cstring_to_text_with_len(held.id, held.len);
+		EcoText		item_id = eco_text_in(PointerGetDatum(id));
+
+		see(&item_id, held.balance, held.is_pass, seen, state);
+	}
+	if (reader.damaged)
+		damaged(account);
+	if (more)
+		each_row(account, seen, state);
+}

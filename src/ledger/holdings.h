@@ -1,0 +1,100 @@
+/*
+ * holdings.h
+ *		Items that users hold, and what an entry changes of them.
+ *
+ * A change is a part of an entry, as its gold is: the entry carries each item, what was
+ * added and the balance after it.  A domain that moves items locks the account
+ * (ECO_CALL_NEW, not in passing), asks eco_holdings_refusal(), sets EcoEntry.at and the
+ * column of its journal, to eco_holdings_json(), and calls eco_holdings_save() and
+ * eco_holdings_write() between eco_entry_prepare() and the write of the account.
+ *
+ * Of a stack or a currency amounts and balances are units; of a pass the amount is seconds,
+ * and the balance the second since 1970 UTC at which it ends.  One that has ended is not
+ * held, and begins anew: balance(n) = greatest(balance(n-1), time(n)) + delta(n).
+ */
+#ifndef ECO_HOLDINGS_H
+#define ECO_HOLDINGS_H
+
+#include "postgres.h"
+
+#include "ledger/args.h"
+#include "ledger/entry.h"
+#include "ledger/result.h"
+
+#define ECO_MAX_HOLDINGS	16	/* items of an entry */
+
+/* columns of economy.items */
+enum
+{
+	ITM_ID,
+	ITM_KIND,
+	ITM_MAXIMUM,
+	ITM_CONSUMABLE,
+	ITM_TRADABLE,
+	ITM_ACTIVE,
+	ITM_TEXTS,
+	ITM_EXTRA,
+	ITM_COLUMNS
+};
+
+/* Whoever reads or changes holdings opens these two. */
+extern EcoTable eco_items;
+extern EcoTable eco_user_holdings_more;
+
+typedef struct EcoHolding
+{
+	EcoText		item_id;
+	int64		amount;			/* asked for, above 0 */
+	bool		is_pass;
+	int64		delta;			/* of either sign */
+	int64		balance;		/* after the entry */
+	bool		has_row;
+	bool		row_stored;
+	EcoRow		row;
+} EcoHolding;
+
+typedef struct EcoHoldings
+{
+	int			n;
+	TimestampTz at;				/* that eco_holdings_refusal() took:
+								 * EcoEntry.at of the entry */
+	EcoHolding	of[ECO_MAX_HOLDINGS];
+} EcoHoldings;
+
+/* An argument: an object of items and amounts, {"gem": 5}; null: none.  Raises XE002. */
+extern void eco_holdings_arg(FunctionCallInfo fcinfo, int argno, const char *name,
+							 EcoHoldings *all);
+
+/* What an entry may do with items. */
+typedef enum EcoHoldingUse
+{
+	ECO_HOLDING_GIVE,
+	ECO_HOLDING_USE_UP
+} EcoHoldingUse;
+
+/*
+ * Why this change is impossible: ITEM_NOT_FOUND, ITEM_INACTIVE, ITEM_LIMIT,
+ * ITEM_NOT_CONSUMABLE, INSUFFICIENT_ITEMS, with the item in the detail; or NULL, and deltas
+ * and balances are set.
+ */
+extern const char *eco_holdings_refusal(EcoHoldings *all, const EcoAccount *account,
+										EcoHoldingUse use, EcoDetail *detail);
+
+/* What the entry carries: [{"item": "gem", "delta": 5, "balance": 7}]; 0 for none. */
+extern Datum eco_holdings_json(const EcoHoldings *all);
+
+/* Whether an entry that carries this (0: nothing) was asked for the same. */
+extern bool eco_holdings_same(const EcoHoldings *all, EcoHoldingUse use, Datum carried);
+
+/* Set the account's section, and then write what has no room there. */
+extern void eco_holdings_save(EcoHoldings *all, EcoAccount *account);
+extern void eco_holdings_write(EcoHoldings *all, int64 user_id);
+
+/* What a user holds of an item now: units, or the second at which a pass ends; 0: nothing. */
+extern int64 eco_holding_of(const EcoAccount *account, const EcoText *item_id);
+
+/* Told of each item that a user holds now, the packed ones first. */
+typedef void (*EcoHoldingSeen) (void *state, const EcoText *item_id, int64 balance, bool is_pass);
+extern void eco_holdings_each(const EcoAccount *account, EcoHoldingSeen seen, void *state);
+
+#endif
