@@ -17,10 +17,12 @@ use Stress::World;
 
 my $ZERO_HASH = '0' x 64;
 my $PG_EPOCH = 946684800;
+my $LAST_SECOND = 253402300799;    # of the year 9999
 
 # log: transactions from Stress::Log; tables: from Stress::Tables; and, where
 # they were collected: events (id => times seen), replayed (user => seqs),
-# findings (texts of the extension's own audit), deadlocks (they may happen),
+# held (rows of what each user was told to hold at a moment), findings (texts of the
+# extension's own audit), deadlocks (they may happen),
 # full (the disk was), ddl (a DBA adds columns)
 sub new
 {
@@ -39,6 +41,8 @@ sub check
 	$self->check_keys;
 	$self->check_transactions;
 	$self->check_streams;
+	$self->check_holdings;
+	$self->check_held;
 	$self->check_users;
 	$self->check_signatures;
 	$self->check_stock;
@@ -82,7 +86,7 @@ sub index_tables
 	return;
 }
 
-my %JOURNAL = (P => 'P', R => 'R', C => 'R', S => 'R', V => 'R', A => 'A', G => 'G', U => 'U');
+my %JOURNAL = (P => 'P', R => 'R', C => 'R', S => 'R', V => 'R', A => 'A', G => 'G', U => 'U', H => 'H');
 
 # Every intent with what became of it: sure (acknowledged), maybe, or none.
 sub index_log
@@ -249,6 +253,8 @@ sub compare
 		$self->bad('I4', "key '$key': $field was acknowledged as $r->{$field}, the entry has " . ($e->{$field} // 'null'))
 		  if defined $r->{$field} && defined $e->{$field} && $r->{$field} != $e->{$field};
 	}
+	$self->bad('I4', "key '$key': items were acknowledged as " . ($r->{items} // 'none') . ", the entry has " . ($e->{items} // 'none'))
+	  if $e->{journal} eq 'H' && ($r->{items} // '') ne ($e->{items} // '');
 	$self->bad('I4', "key '$key' was acknowledged as $r->{transaction_id}, the entry is $e->{id}") if $r->{transaction_id} ne $e->{id};
 	$self->bad('I4', "key '$key': the entry is not what $a->{tx}{tx} asked for") unless payload_fits($intent, $e);
 	$self->bad('I1', "key '$key': created_at is not the clock of $a->{tx}{tx}")
@@ -267,9 +273,23 @@ sub payload_fits
 	return $e->{bet} == $intent->{bet} && $e->{win} == $intent->{win}
 	  && $e->{gold_delta} == $e->{win} - $e->{bet} && $e->{action_type} eq $intent->{type} if $kind eq 'A';
 	return $e->{streak_day} == $intent->{day} && ($e->{claim_date} // '') eq $intent->{last} if $kind eq 'S';
+	return $e->{gold_delta} == $intent->{gold} && $e->{xp_delta} == 0 && $e->{reason} eq $intent->{reason}
+	  && ($e->{context} // '') eq ($intent->{context} // '')
+	  && $intent->{items} eq join ' ', map { "$_->[0]:$_->[1]" } sort { $a->[0] cmp $b->[0] } carried($e) if $kind eq 'H';
 	return ($e->{after} // '') eq $intent->{after} if $kind eq 'U' && defined $intent->{after};
 	return patched($e->{before}, $intent) eq $e->{after} if $kind eq 'U';
 	return 1;
+}
+
+# The items of an entry, each with what was added and the balance after it.
+sub carried
+{
+	my ($e) = @_;
+	my @carried;
+
+	return unless defined $e->{items};
+	push @carried, [ $1, $2, $3 ] while $e->{items} =~ /\{"item": "([^"]+)", "delta": (-?\d+), "balance": (-?\d+)\}/g;
+	return @carried;
 }
 
 # Profiles of flat members with numbers, as jsonb writes them: short names first.
@@ -324,7 +344,8 @@ sub check_answers
 		{
 			$self->bad('I4', "key '$key' was answered reuse $r->{transaction_id}, the entry is " . ($e ? $e->{id} : 'not there'))
 			  unless $e && $e->{id} eq $r->{transaction_id}
-			  && ($e->{journal} eq 'U' || $intent->{kind} eq 'S' || $e->{gold_delta} == $r->{gold_delta} && (!defined $e->{gold} || $e->{gold} == $r->{gold}));
+			  && ($e->{journal} eq 'U' || $intent->{kind} eq 'S' || $e->{gold_delta} == $r->{gold_delta} && (!defined $e->{gold} || $e->{gold} == $r->{gold}))
+			  && ($e->{items} // '') eq ($r->{items} // '');
 			$self->bad('I4', "key '$key' was answered reuse in $a->{tx}{tx}, which asked for something else")
 			  if $e && !payload_fits($intent, $e);
 		}
@@ -409,6 +430,141 @@ sub check_stream
 		my ($name, $value) = @$field;
 		$self->bad($name eq 'head_hash' ? 'I3' : 'I2', "account $user: $name is $account->{$name}, its newest entry has $value")
 		  if defined $value && $value ne $account->{$name};
+	}
+	return;
+}
+
+# I2 of items: each user's balances follow from one another, and what is held is what
+# the newest entries say.
+sub check_holdings
+{
+	my ($self) = @_;
+	my %rows;
+
+	$self->{maxima}{event}{ $_->{maximum} } = 1 foreach grep { $_->{relation} eq 'items' && $_->{key} eq 'event' } @{ $self->{tables}{config_changes} };
+	foreach my $row (@{ $self->{tables}{user_holdings} })
+	{
+		my $others = $rows{ $row->{user_id} } //= {};
+		$self->bad('I2', "user $row->{user_id} holds $row->{item_id} twice") if $others->{ $row->{item_id} };
+		$others->{ $row->{item_id} } = $row;
+	}
+	foreach my $user (sort { $a <=> $b } keys %{ { %rows, %{ $self->{stream} } } })
+	{
+		my $stream = $self->{stream}{$user} // {};
+		my $held = $self->{held_by}{$user} = { balance => {}, latest => 0 };
+
+		$self->follow_holdings($held, $stream->{$_}) foreach sort { $a <=> $b } grep { $stream->{$_}{journal} eq 'H' } keys %$stream;
+		$self->compare_holdings($user, $held, $rows{$user} // {});
+	}
+	return;
+}
+
+sub follow_holdings
+{
+	my ($self, $held, $e) = @_;
+	my $second = POSIX::ceil($e->{created_at} / 1e6) + $PG_EPOCH;
+	my @carried = carried($e);
+	my %sign = map { ($_->[1] <=> 0) => 1 } @carried;
+	my $shape = join ' ', $e->{operation}, $e->{gold_delta} <=> 0, @carried > 1 ? 'many' : scalar @carried, sort keys %sign;
+
+	$self->bad('R', "$e->{id}: no entry of a change of holdings is '$shape'")
+	  unless $shape =~ /^(?:grant 0 (?:1|many) 1|consume 0 1 -1|spend -1 0|spend -?[01] (?:1|many) -1)$/ && $e->{gold_delta} <= 0 && $e->{xp_delta} == 0;
+	foreach my $one (@carried)
+	{
+		my ($id, $delta, $balance) = @$one;
+		my $before = $held->{balance}{$id} // 0;
+		my $begins = Stress::World::is_pass($id) && $before < $second ? $second : $before;
+		# where times go back, one that had ended may have been forgotten
+		$begins = $second if Stress::World::is_pass($id) && $before <= $held->{latest} && $balance == $second + $delta;
+
+		$self->bad('I2', "$e->{id}: $id is $balance after $before and a change of $delta") if $balance != $begins + $delta;
+		$self->bad('I2', "$e->{id}: $id $balance is out of range") if $balance < 0 || $balance > $Stress::World::MAX_AMOUNT;
+		$self->check_carried($e, $second, @$one);
+		$held->{balance}{$id} = $balance;
+		$held->{was}{$id}{$balance} = 1;
+	}
+	$held->{latest} = $second if @carried && $second > $held->{latest};
+	return;
+}
+
+# What the catalogue allows.
+sub check_carried
+{
+	my ($self, $e, $second, $id, $delta, $balance) = @_;
+	my $item = $Stress::World::ITEMS{$id};
+
+	return $self->bad('R', "$e->{id}: there is no item $id") unless $item;
+	return $self->check_taken($e, $id) if $delta < 0;
+	my ($most) = sort { $b <=> $a } $self->most_of($id, $second);
+	my $has = $balance - ($item->{kind} eq 'pass' ? $second : 0);
+	$self->bad('R', "$e->{id}: $has of $id were given, at most $most are allowed") if $has > $most;
+	return;
+}
+
+sub check_taken
+{
+	my ($self, $e, $id) = @_;
+	$self->bad('R', "$e->{id}: $id was taken, which is kept") unless is_consumable($id);
+	return;
+}
+
+sub is_consumable
+{
+	my ($id) = @_;
+	my $item = $Stress::World::ITEMS{$id} // {};
+	return ($item->{kind} // '') ne 'pass' && ($item->{consumable} // 'true') eq 'true';
+}
+
+# What the maximum of an item was, at one time or another; no pass goes beyond the year 9999.
+sub most_of
+{
+	my ($self, $id, $second) = @_;
+	my $item = $Stress::World::ITEMS{$id};
+	my $most = $item->{maximum} // $Stress::World::MAX_AMOUNT;
+
+	return sort keys %{ $self->{maxima}{$id} } if $item->{varies};
+	return $item->{kind} eq 'pass' && $most > $LAST_SECOND - $second ? $LAST_SECOND - $second : $most;
+}
+
+# A pass that has ended may have been left out.
+sub compare_holdings
+{
+	my ($self, $user, $held, $rows) = @_;
+	my %items = map { $_ => 1 } keys %$rows, keys %{ $held->{balance} };
+
+	foreach my $id (sort keys %items)
+	{
+		my ($row, $balance) = ($rows->{$id}, $held->{balance}{$id});
+		my $is = $row ? $row->{balance} : 0;
+
+		$self->bad('I2', "user $user holds $is of $id, the entries say " . ($balance // 'nothing'))
+		  unless defined $balance && ($is == $balance || (!$row && Stress::World::is_pass($id) && $balance <= $held->{latest}));
+		$self->bad('I2', "user $user holds $id as what it is not") if $row && $row->{is_pass} != (Stress::World::is_pass($id) ? 1 : 0);
+	}
+	return;
+}
+
+# What users are told to hold is what they hold at that moment.
+sub check_held
+{
+	my ($self) = @_;
+	my $held = $self->{held} or return;
+	my (%told, %expected);
+
+	foreach my $row (@$held)
+	{
+		$told{"$row->{user_id} $row->{item_id}"} = $row->{balance};
+		$self->bad('R', "user $row->{user_id} was told to hold $row->{balance} of $row->{item_id}, and another thing by holds()") unless $row->{agrees};
+	}
+	foreach my $user (keys %{ $self->{held_by} })
+	{
+		my $balance = $self->{held_by}{$user}{balance};
+		$expected{"$user $_"} = $balance->{$_} foreach grep { $balance->{$_} > (Stress::World::is_pass($_) ? $Stress::World::END : 0) } keys %$balance;
+	}
+	foreach my $of (sort keys %{ { %told, %expected } })
+	{
+		my ($is, $should) = map { $_->{$of} // 0 } \%told, \%expected;
+		$self->bad('R', "user and item $of: told to hold $is, the entries say $should") if $is != $should;
 	}
 	return;
 }
@@ -880,11 +1036,11 @@ sub check_admin
 	my (%times);
 	my $t = $self->{tables};
 
-	$times{ $_->{actor} }++ foreach @{ $t->{shop_product_changes} }, grep { $_->{journal} eq 'U' && defined $_->{actor} } @{ $t->{entries} };
+	$times{ $_->{actor} }++ foreach @{ $t->{shop_product_changes} }, grep({ $_->{relation} eq 'items' } @{ $t->{config_changes} }), grep { $_->{journal} eq 'U' && defined $_->{actor} } @{ $t->{entries} };
 	delete $times{setup};
 	foreach my $op (map { grep { $_ && $_->{actor} } @{ $_->{ops} } } @{ $self->{log} })
 	{
-		next unless $op->{fn} =~ /^(?:add_stock|upsert_product|retire_product|set_user_status)$/;
+		next unless $op->{fn} =~ /^(?:add_stock|upsert_product|retire_product|upsert_item|set_user_status)$/;
 		$self->{traced}{ $op->{actor} }{ $op->{fate} }++;
 	}
 	foreach my $actor (sort keys %{ $self->{traced} })
@@ -1014,6 +1170,11 @@ my %REFUSAL = (
 	SOLD_OUT => sub { $_[3]{stock} && ($_[2]{stock_remaining} // 0) < $_[1]{quantity} },
 	GOLD_OVERFLOW => sub { (($_[2]{gold} // $Stress::World::MAX_AMOUNT) + 3 * 2**52) > $Stress::World::MAX_AMOUNT },
 	INSUFFICIENT_GOLD => \&is_short,
+	ITEM_NOT_FOUND => sub { my ($id) = item_of(@_[ 1, 2 ]); ($id // '') eq 'nothing' },
+	ITEM_INACTIVE => sub { my ($id, $n) = item_of(@_[ 1, 2 ]); $id && $n > 0 && ($Stress::World::ITEMS{$id} // {})->{varies} },
+	ITEM_NOT_CONSUMABLE => sub { my ($id, $n) = item_of(@_[ 1, 2 ]); $id && $n < 0 && !is_consumable($id) },
+	ITEM_LIMIT => \&is_full,
+	INSUFFICIENT_ITEMS => \&lacks_items,
 	KEY_USED => sub { grep { $_ != $_[1]{user} } keys %{ $_[4]->{redeemed}{ $_[1]{key} } // {} } },
 	LIMIT_ONCE => \&is_at_limit,
 	USER_LIMIT => \&is_at_limit);
@@ -1050,8 +1211,51 @@ sub is_short
 
 	return $r->{gold} < $price * $intent->{quantity} if $intent->{kind} eq 'P';
 	return $r->{gold} < $intent->{bet} if $intent->{kind} eq 'A';
-	return $r->{gold} + $intent->{gold} < 0 if $intent->{kind} eq 'G';
+	return $r->{gold} + $intent->{gold} < 0 if $intent->{kind} =~ /[GH]/;
 	return $intent->{kind} eq 'V';
+}
+
+# The item that a refusal names, and what was to be added to it.
+sub item_of
+{
+	my ($intent, $r) = @_;
+	my ($id) = ($r->{detail} // '') =~ /"item": "([^"]+)"/ or return;
+	my %asked = map { split /:/ } split / /, $intent->{items} // '';
+
+	return exists $asked{$id} ? ($id, $asked{$id}) : ();
+}
+
+sub figure { my ($r, $name) = @_; return $r->{detail} =~ /"$name": (-?\d+)/ ? $1 : undef }
+
+sub lacks_items
+{
+	my ($tx, $intent, $r, $product, $self) = @_;
+	my ($id, $n) = item_of($intent, $r) or return 0;
+	my ($held, $needed) = map { figure($r, $_) // return 0 } 'held', 'needed';
+
+	return $needed == -$n && $held < $needed && is_consumable($id) && $self->may_have_held($tx, $intent, $id, $held);
+}
+
+# Of a pass it is the seconds from now on.
+sub is_full
+{
+	my ($tx, $intent, $r, $product, $self) = @_;
+	my ($id, $n) = item_of($intent, $r) or return 0;
+	my ($held, $most) = map { figure($r, $_) // return 0 } 'held', 'at_most';
+	my $since = Stress::World::is_pass($id) && $held ? $tx->{clock} : 0;
+
+	return $n > 0 && $held + $n > $most && grep({ $_ == $most } $self->most_of($id, $tx->{clock}))
+	  && $self->may_have_held($tx, $intent, $id, $since + $held);
+}
+
+# At one time or another, or by a change that the transaction itself made and took back.
+sub may_have_held
+{
+	my ($self, $tx, $intent, $id, $balance) = @_;
+	my $user = $intent->{user};
+
+	return 1 if $balance == 0 || $self->{held_by}{$user}{was}{$id}{$balance};
+	return grep { $_ != $intent && $_->{kind} eq 'H' && $_->{user} == $user && $_->{items} =~ /(?:^| )\Q$id\E:/ } map { @{ $_->{intents} } } grep { $_ } @{ $tx->{ops} };
 }
 
 # Units only grow, so who was refused is still at the limit.

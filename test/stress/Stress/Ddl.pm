@@ -9,15 +9,19 @@ use warnings;
 use Time::HiRes ();
 
 my @TABLES = (map({ "economy.$_" } qw(accounts users shop_products shop_stock shop_transactions reward_audit user_actions
-  gold_adjustments signing_keys user_game_stats_summary games)), 'economy_internal.game_stats_more', 'economy_internal.shop_user_units_more', 'economy_internal.rollup_positions');
+  gold_adjustments holding_changes items signing_keys user_game_stats_summary games)), 'economy_internal.game_stats_more', 'economy_internal.shop_user_units_more',
+  'economy_internal.user_holdings_more', 'economy_internal.rollup_positions');
 
 # Where an index may stand beside the extension's own.
 my %KEYS = (
-	shop_transactions => [ 'user_id, product_id, idempotency_key', 'idempotency_key' ],
-	reward_audit      => [ 'user_id, source, external_event_id', 'external_event_id' ],
-	user_actions      => [ 'user_id, game, action_id', 'action_id' ],
-	gold_adjustments  => [ 'user_id, idempotency_key', 'idempotency_key' ],
-	shop_products     => [ 'product_id', 'product_id' ]);
+	'economy.shop_transactions'           => [ 'user_id, product_id, idempotency_key', 'idempotency_key' ],
+	'economy.reward_audit'                => [ 'user_id, source, external_event_id', 'external_event_id' ],
+	'economy.user_actions'                => [ 'user_id, game, action_id', 'action_id' ],
+	'economy.gold_adjustments'            => [ 'user_id, idempotency_key', 'idempotency_key' ],
+	'economy.holding_changes'             => [ 'user_id, operation, idempotency_key', 'idempotency_key' ],
+	'economy.shop_products'               => [ 'product_id', 'product_id' ],
+	'economy.items'                       => [ 'item_id', 'item_id' ],
+	'economy_internal.user_holdings_more' => [ 'user_id, item_id', 'item_id' ]);
 
 # server, database, seed, stop: true when the clients have ended
 sub run
@@ -93,8 +97,8 @@ sub foreign_index
 	my $columns = ($blind, $pattern, $key, $key)[$kind];
 	my $tail = ('', '', " INCLUDE ($text)", " WHERE length($text) % 2 = 0")[$kind];
 
-	my @parts = sort keys %{ $self->{parts}{$table} // {} };
-	my $on = @parts ? pick(@parts) : "economy.$table";
+	my @parts = sort keys %{ $self->{parts}{ $table =~ s/.*\.//r } // {} };
+	my $on = @parts ? pick(@parts) : $table;
 	my $schema = $on =~ s/\..*//r;
 
 	return ("CREATE INDEX CONCURRENTLY ddl$n ON $on ($columns)$tail", "DROP INDEX IF EXISTS $schema.ddl$n");

@@ -14,14 +14,16 @@ use Stress::World;
 my @MIX = (
 	[ 30, 'purchase', 1 ], [ 5, 'purchases', 0 ], [ 3, 'dry_run', 1 ], [ 12, 'grant_reward', 1 ], [ 3, 'grant_rewards', 0 ],
 	[ 4, 'revoke_reward', 1 ], [ 8, 'claim_daily_reward', 1 ], [ 6, 'adjust_gold', 1 ], [ 16, 'record_action', 1 ],
+	[ 10, 'grant_items', 1 ], [ 7, 'consume', 1 ], [ 7, 'spend', 1 ],
 	[ 5, 'record_actions', 1 ], [ 4, 'capture', 1 ], [ 4, 'settle_rounds', 0 ], [ 3, 'redeem', 0 ], [ 1.5, 'set_streak', 1 ], [ 3, 'read', 1 ], [ 1, 'misuse', 0 ],
 	[ 1, 'set_timezone', 1 ], [ 1, 'set_user_status', 0 ], [ 2, 'update_profile', 1 ],
 	# these wait for each other's transactions while they hold their own user
-	[ 2, 'link_external_id', 0 ], [ 1.5, 'unlink_external_id', 0 ], [ 1, 'upsert_product', 0 ], [ 0.3, 'retire_product', 0 ],
+	[ 2, 'link_external_id', 0 ], [ 1.5, 'unlink_external_id', 0 ], [ 1, 'upsert_product', 0 ], [ 0.3, 'retire_product', 0 ], [ 1, 'upsert_item', 0 ],
 	[ 1.5, 'add_stock', 0 ], [ 1, 'rollup_stats', 0 ], [ 0.4, 'prune', 0 ], [ 0.6, 'archive', 0 ], [ 0.05, 'audit_sweep', 0 ],
 	[ 0.2, 'audit_sweep_incremental', 0 ], [ 0.1, 'stats_parity', 0 ], [ 0.15, 'rotate_signing_key', 0 ],
 	[ 0.05, 'retire_signing_key', 0 ], [ 1, 'register', 0 ]);
 my @NOISE = ([ 0.8, 'cancel', 0 ], [ 0.4, 'terminate', 0 ]);
+my @TAKEN = ('gem', 'potion', 'dust', 'event', Stress::World::relic(9));
 my $CAPTURED = qr/^(?:capture|settle)_/;
 my $WINDOWS = 12;    # clients in the same part of the run share keys
 
@@ -284,7 +286,8 @@ sub redeem
 sub dry_run
 {
 	my ($self, $user) = @_;
-	my $op = $self->purchase($user);
+	my $make = $self->pick('purchase', 'purchase', 'grant_items', 'consume', 'spend');
+	my $op = $self->$make($user);
 
 	$op->{$_} =~ s/\bfalse\b/true/ foreach qw(args sql);
 	@$op{qw(fn intents)} = ('dry_run', []);
@@ -367,6 +370,88 @@ sub set_streak
 
 	return call('set_streak', 'set_streak', [ $user, $day, $last, 'stress', "c$self->{client}", $key ],
 		{ kind => 'S', user => $user, key => "economy:set_streak|$key", day => $day, last => $day ? int(($epoch - 946684800) / 86400) : '' });
+}
+
+# What of an item is given or taken: units, of a pass seconds, now and then more than anybody
+# can hold.
+sub amount
+{
+	my ($id, $n) = @_;
+
+	return $n % 23 ? 1800 * (1 + $n % 70) : $Stress::World::MAX_AMOUNT - 1 if Stress::World::is_pass($id);
+	return $n % 5 ? 1 + $n % 50 : 4503599627370496 if $id eq 'dust';
+	return 1 + $n % 4;
+}
+
+# Items and amounts that a number decides, some of an item that there is not.  What is
+# taken is mostly what many have.
+sub items_of
+{
+	my ($n, $other, $most, @common) = @_;
+	my @ids = ((@common) x 4, sort keys %Stress::World::ITEMS);
+	my %items = map { my $id = ($n + $_) % 61 ? $ids[ ($n + $_ * (1 + $n % 5)) % @ids ] : 'nothing'; ($id => amount($id, int($n / 16) + $_)) } 0 .. $n % $most;
+
+	$items{ (sort keys %items)[0] } += $other;
+	return \%items;
+}
+
+sub json_of
+{
+	my ($items) = @_;
+	return '{' . join(', ', map { qq("$_": $items->{$_}) } sort keys %$items) . '}';
+}
+
+# A call that changes what a user holds, and what its entry is to carry: gold, and items
+# with this sign.
+sub holding
+{
+	my ($fn, $user, $key, $args, $gold, $sign, $items, $reason, $context) = @_;
+	my $operation = $fn eq 'grant_items' ? 'grant' : $fn;
+	my $carried = join ' ', map { "$_:" . $sign * $items->{$_} } sort keys %$items;
+
+	return call($fn, $fn, [ @$args, 'false' ],
+		{ kind => 'H', user => $user, key => "$operation|$key", gold => $gold, items => $carried, reason => $reason, context => $context });
+}
+
+sub why
+{
+	my ($n) = @_;
+	return (('quest', 'door', 'revive')[ $n % 3 ], $n % 10 == 1 ? '{"from": "stress"}' : undef);
+}
+
+# What asks for something else under a shared key does it in one of its arguments.
+sub grant_items
+{
+	my ($self, $user) = @_;
+	my ($key, $n, $other) = $self->key($user);
+	my $items = items_of($n, $n % 3 ? $other : 0, 4, 'gem', 'event');
+	my ($reason, $context) = why($n % 3 ? $n : $n + $other);
+
+	return holding('grant_items', $user, $key, [ $user, json_of($items), $reason, $key, $context ], 0, 1, $items, $reason, $context);
+}
+
+sub consume
+{
+	my ($self, $user) = @_;
+	my ($key, $n, $other) = $self->key($user);
+	my $items = items_of($n, $n % 3 ? $other : 0, 1, @TAKEN);
+	my ($id) = keys %$items;
+	my ($reason, $context) = why($n % 3 ? $n : $n + $other);
+
+	return holding('consume', $user, $key, [ $user, $id, $key, $items->{$id}, $reason, $context ], 0, -1, $items, $reason, $context);
+}
+
+# Gold alone, items alone, or both.
+sub spend
+{
+	my ($self, $user) = @_;
+	my ($key, $n, $other) = $self->key($user);
+	my $what = int($n / 4) % 3;
+	my $items = $what ? items_of($n, $n % 2 ? $other : 0, 2, @TAKEN) : {};
+	my $gold = $what == 1 ? 0 : 1 + $n % 60 + ($what == 2 && $n % 2 ? 0 : $other);
+	my ($reason, $context) = why($n);
+
+	return holding('spend', $user, $key, [ $user, $gold, $reason, $key, $what ? json_of($items) : undef, $context ], -$gold, -1, $items, $reason, $context);
 }
 
 sub adjust_gold
@@ -461,6 +546,7 @@ sub read
 	my ($self, $user) = @_;
 	my @reads = (
 		"account($user)", "statement($user, 0, 20)", "products($user)", "product(''potion'', $user)", "purchases_of($user)", "profile($user)", "game_stats_me($user)", "replay($user, 0, 20)",
+		"holdings($user)", "holdings($user)", "holds($user, ''gem'', 3)", "holds($user, ''vip'')",
 		"streak_state($user)", "verify_receipt($user, ''P$user-2'')", "verify_chain($user)");
 	my $read = $self->pick(@reads);
 
@@ -478,6 +564,10 @@ sub misuse
 		"SELECT * FROM economy.grant_reward($user, 'economy:x', 'k', 1)",
 		"SELECT * FROM economy.grant_rewards('[{\"user_id\": $user, \"source\": \"m\", \"external_event_id\": \"bad\", \"gold\": 5}, {\"user_id\": $user}]')",
 		"SELECT * FROM economy.record_action($user, 'slot', 'PLAY', 'bad', -1)",
+		"SELECT * FROM economy.grant_items($user, '{\"gem\": 1, \"event\": 0}', 'r', 'bad')",
+		"SELECT * FROM economy.consume($user, 'gem', 'bad', -1)",
+		"SELECT * FROM economy.spend($user, 0, 'r', 'bad')",
+		"SELECT economy.upsert_item('{\"item_id\": \"gem\", \"kind\": \"stack\"}', 'stress')",
 		"SELECT economy.add_stock('limited', -1000000000, 'stress')");
 	return { fn => 'misuse', args => $sql, intents => [], sql => $sql };
 }
@@ -541,6 +631,14 @@ sub upsert_product
 }
 
 sub retire_product { my ($self) = @_; return $self->admin('retire_product', 'sword', 'ACTOR') }
+
+sub upsert_item
+{
+	my ($self) = @_;
+	my $maximum = $self->pick(@Stress::World::MAXIMA);
+	my $active = $self->pick('true', 'true', 'false');
+	return $self->admin('upsert_item', qq({"item_id": "event", "maximum": $maximum, "active": $active}), 'ACTOR');
+}
 
 sub add_stock
 {

@@ -349,12 +349,29 @@ SELECT a.user_id, coalesce(string_agg(DISTINCT lpad(r.seq::text, 10), ' ' ORDER 
 FROM economy.accounts a, economy.replay(a.user_id, a.pruned_seq, 10000) r GROUP BY 1
 SQL
 	$facts{replayed} = { map { ($_->[0] => join ' ', split ' ', $_->[1]) } @$replayed };
+	$facts{held} = told_to_hold($dbh);
 	$facts{tables} = Stress::Tables::load($dbh);
 	$facts{log} = $self->logs;
 	$facts{deadlocks} = $self->{plan}{crosses};
 	$facts{full} = $self->{full};
 	$facts{ddl} = $self->{ddl};
 	return %facts;
+}
+
+# What users hold when all is over, but some passes; agrees: holds() knows no less and no more.
+sub told_to_hold
+{
+	my ($dbh) = @_;
+
+	$dbh->do(sprintf "SET economy.test_clock = '%s'", Stress::World::clock_text($Stress::World::END));
+	my $rows = $dbh->selectall_arrayref(<<'SQL', { Slice => {} });
+SELECT a.user_id, h.item_id, coalesce(h.quantity, extract(epoch FROM h.ends_at)::bigint) AS balance,
+    CASE WHEN h.kind = 'pass' THEN economy.holds(a.user_id, h.item_id)
+         ELSE economy.holds(a.user_id, h.item_id, h.quantity) AND NOT economy.holds(a.user_id, h.item_id, h.quantity + 1) END AS agrees
+FROM economy.accounts a, economy.holdings(a.user_id) h
+SQL
+	$dbh->do('RESET economy.test_clock');
+	return $rows;
 }
 
 # Prints violations, not too many, and where the logs went.

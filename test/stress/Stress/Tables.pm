@@ -15,16 +15,18 @@ our %FIELDS = (
 	R => [qw(reverses streak_day reward_day claim_date grace_used freezes_used best last_grace_on excused_to timezone streak_before source external_event_id actor reason details)],
 	A => [qw(bet win outcome game action_type action_id details)],
 	G => [qw(idempotency_key actor reason)],
-	U => [qw(field before after idempotency_key actor reason)]);
+	U => [qw(field before after idempotency_key actor reason)],
+	H => [qw(operation idempotency_key reason items context)]);
 our %NUMBERS = map { $_ => 1 } qw(quantity stock_slot hash_algo_version receipt_signature_version monetary reverses
   streak_day reward_day claim_date grace_used freezes_used best last_grace_on excused_to streak_before bet win);
-my %TABLE = (P => 'shop_transactions', R => 'reward_audit', A => 'user_actions', G => 'gold_adjustments', U => 'user_changes');
-my %KEY = (P => [qw(product_id idempotency_key)], R => [qw(source external_event_id)], A => [qw(game action_id)], G => ['idempotency_key'], U => [qw(field idempotency_key)]);
+my %TABLE = (P => 'shop_transactions', R => 'reward_audit', A => 'user_actions', G => 'gold_adjustments', U => 'user_changes', H => 'holding_changes');
+my %KEY = (P => [qw(product_id idempotency_key)], R => [qw(source external_event_id)], A => [qw(game action_id)], G => ['idempotency_key'], U => [qw(field idempotency_key)], H => [qw(operation idempotency_key)]);
 my %EXPRESSION = (
 	claim_date => "claim_date - DATE '2000-01-01' AS claim_date",
 	last_grace_on => "last_grace_on - DATE '2000-01-01' AS last_grace_on",
 	excused_to => "excused_to - DATE '2000-01-01' AS excused_to",
 	grace_used => 'grace_used::integer AS grace_used',
+	items => 'items::text AS items',
 	context => 'context::text AS context', details => 'details::text AS details');
 
 my %OTHER = (
@@ -40,6 +42,8 @@ my %OTHER = (
 	shop_products => 'product_id, active::integer AS active, price_gold',
 	shop_stock => 'product_id, slot, remaining',
 	shop_product_changes => "change_id, product_id, action, actor, units, after ->> 'price_gold' AS price_gold",
+	user_holdings => 'user_id, item_id, balance, is_pass::integer AS is_pass',
+	config_changes => "relation, key, actor, after ->> 'maximum' AS maximum",
 	signing_keys => "version, state, encode(material, 'hex') AS material",
 	capture_refusals => 'source, user_id, game, action_id, code');
 my %INTERNAL = (

@@ -11,6 +11,7 @@ our $RICH = 40;             # this one is at the edge of 2^53
 our @SUSPENDABLE = (1, 2);
 our $BEGIN = 1772409600;    # 2026-03-02 00:00:00 UTC
 our $DAYS = 42;
+our $END = $BEGIN + 86400 * $DAYS;
 our $ROUNDS = 400;          # in each of two tables
 our @ZONES = ('UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Tokyo', 'Pacific/Kiritimati', 'Pacific/Pago_Pago');
 our @GAMES = ('crash', 'gacha', 'rps', 'slot', 'chess');
@@ -37,6 +38,21 @@ our %PRODUCTS = (
 	freeze  => { category => 'item', price_gold => 20, effect_code => 'streak_freeze' },
 	pack    => { category => 'conversion', granted_gold => 100, monetary => 499 },
 	jackpot => { category => 'conversion', granted_gold => 4503599627370496 });
+
+# What users hold beside gold, of a pass for seconds; varies: upsert_item changes the maximum
+# and whether it is given.
+our %ITEMS = (
+	gem    => { kind => 'currency', maximum => 40 },
+	dust   => { kind => 'currency' },
+	potion => { kind => 'stack' },
+	trophy => { kind => 'stack', consumable => 'false' },
+	event  => { kind => 'stack', maximum => 30, varies => 1 },
+	vip    => { kind => 'pass', maximum => 3 * 86400 },
+	battle => { kind => 'pass' },
+	# more than an account has room for
+	(map { (relic($_) => { kind => $_ == 4 ? 'pass' : 'stack' }) } 1 .. 10));
+our @MAXIMA = (5, 12, 30);
+our @COLLECTORS = (1, 2, 3);    # they have all relics from the beginning
 
 # A moment of the test clock as PostgreSQL reads it.
 sub clock_text
@@ -96,6 +112,7 @@ sub create
 		$dbh->do('SELECT economy.upsert_product(jsonb_object(?::text[]), ?)', undef, [ product_id => $id, %p ], 'setup');
 		$dbh->do('SELECT economy.add_stock(?, ?, ?, ?)', undef, $id, $stock->[0], 'setup', $stock->[1]) if $stock;
 	}
+	create_items($dbh);
 	$dbh->do(q{SELECT economy.register_game('chess')});
 	foreach my $policy ('raise', 'report')
 	{
@@ -112,6 +129,24 @@ SQL
 		$dbh->do("CREATE UNIQUE INDEX ON public.archived_$journal (user_id, seq)");
 	}
 	$dbh->do('RESET economy.test_clock');
+	return;
+}
+
+sub relic { my ($n) = @_; return "relic$n" . '_' x 54 }
+sub is_pass { my ($id) = @_; return (($ITEMS{$id} // {})->{kind} // '') eq 'pass' }
+
+sub create_items
+{
+	my ($dbh) = @_;
+
+	foreach my $id (sort keys %ITEMS)
+	{
+		my %item = %{ $ITEMS{$id} };
+		delete $item{varies};
+		$dbh->do('SELECT economy.upsert_item(jsonb_object(?::text[]), ?)', undef, [ item_id => $id, %item ], 'setup');
+	}
+	my $all = '{' . join(', ', map { qq("$_": 5) } grep { /^relic/ } keys %ITEMS) . '}';
+	$dbh->do('SELECT economy.grant_items(?, ?, ?, ?)', undef, $_, $all, 'opening', 'opening') foreach @COLLECTORS;
 	return;
 }
 
