@@ -139,6 +139,20 @@ SELECT success AS x FROM economy.grant_items(:v, '{"pgtap_key": 1}', 'r', 'p6') 
 SELECT is((SELECT string_agg(item_id, ' ') FROM economy.user_holdings WHERE user_id = :v), 'pgtap_key', 'what has ended goes with the next change');
 SELECT is(pg_temp.wrong(), NULL, 'and the audit knows');
 
+-- a clock that goes back: what had ended was left out, and is not missed
+SELECT economy.register('pgtap back in time') AS w \gset
+SET LOCAL economy.test_clock = '2031-01-03 10:00:00+00';
+SELECT success AS x FROM economy.grant_items(:w, '{"pgtap_day": 10}', 'r', 'b1') \gset
+SET LOCAL economy.test_clock = '2031-01-03 11:00:00.5+00';
+SELECT success AS x FROM economy.grant_items(:w, '{"pgtap_key": 1}', 'r', 'b2') \gset
+SET LOCAL economy.test_clock = '2031-01-03 10:00:05+00';
+SELECT is(pg_temp.wrong(), NULL, 'the audit does not miss it before it ends');
+SELECT is(pg_temp.call(format('grant_items(%s, ''{"pgtap_day": 10}'', ''r'', ''b3'')', :w)), 't new OK H' || :w || '-3 [{"item": "pgtap_day", "delta": 10, "balance": 1925200815}] 0 0', 'it begins anew');
+SELECT is(pg_temp.wrong(), NULL, 'and the audit knows');
+SELECT is(pg_temp.call(format('grant_items(%s, ''{"pgtap_day": 10}'', ''r'', ''b4'')', :w)), 't new OK H' || :w || '-4 [{"item": "pgtap_day", "delta": 10, "balance": 1925200825}] 0 0', 'what has not ended is extended');
+SELECT is(pg_temp.wrong(), NULL, 'as ever');
+SET LOCAL economy.test_clock = '2031-01-03 00:00:00+00';
+
 -- more kinds than the account has room for
 SELECT count(*) AS x FROM generate_series(1, 60) n, economy.upsert_item(jsonb_build_object('item_id', 'pgtap item ' || to_char(n, 'FM000'), 'kind', CASE n % 5 WHEN 0 THEN 'pass' ELSE 'stack' END), 'ann') \gset
 SELECT is((SELECT count(*) FROM generate_series(1, 60) n, economy.grant_items(:v, jsonb_build_object('pgtap item ' || to_char(n, 'FM000'), n), 'r', 'm' || n) p WHERE p.state = 'new'), 60::bigint, 'sixty kinds');
