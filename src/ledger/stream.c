@@ -95,6 +95,7 @@ EcoStream *
 eco_stream_begin(int64 user_id, int64 after)
 {
 	EcoStream  *stream = palloc(sizeof(EcoStream));
+	MemoryContext spare = NULL;
 	Datum		key = Int64GetDatum(user_id);
 
 	stream->nsources = 0;
@@ -106,14 +107,21 @@ eco_stream_begin(int64 user_id, int64 after)
 		source->journal = eco_journal_get(i);
 		if (!eco_table_is_open(source->journal->table))
 			continue;
-		stream->nsources++;
-		source->context = AllocSetContextCreate(CurrentMemoryContext, "economy stream",
-												ALLOCSET_DEFAULT_SIZES);
+		source->context = spare != NULL ? spare :
+			AllocSetContextCreate(CurrentMemoryContext, "economy stream", ALLOCSET_DEFAULT_SIZES);
 		source->scan = after == ECO_STREAM_ALL ?
 			eco_scan_begin(source->journal->table, user_id, 0, 1, &key) :
 			eco_scan_begin_after(source->journal->table, user_id, 0, 1, &key, after);
 		advance(source);
+		/* most users have nothing in most journals */
+		spare = source->has_row ? NULL : source->context;
+		if (source->has_row)
+			stream->nsources++;
+		else
+			eco_scan_end(source->scan);
 	}
+	if (spare != NULL)
+		MemoryContextDelete(spare);
 	return stream;
 }
 
