@@ -57,6 +57,23 @@ CREATE TABLE lean.rewards (
     UNIQUE (user_id, source, event)
 ) WITH (autovacuum_enabled = off);
 
+CREATE TABLE lean.holdings (
+    user_id  bigint NOT NULL,
+    item     text   NOT NULL,
+    quantity bigint NOT NULL CHECK (quantity >= 0),
+    PRIMARY KEY (user_id, item)
+) WITH (fillfactor = 50, autovacuum_enabled = off);
+INSERT INTO lean.holdings SELECT n, i, 1000000000 FROM generate_series(:users + 1, :users + :users / 4) n, unnest(ARRAY['gem', 'key', 'vip']) i;
+CREATE TABLE lean.uses (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    user_id    bigint NOT NULL,
+    key        text   NOT NULL,
+    item       text   NOT NULL,
+    quantity   bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (user_id, key)
+) WITH (autovacuum_enabled = off);
+
 CREATE TABLE lean.actions (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     user_id    bigint NOT NULL,
@@ -120,6 +137,18 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION lean.consume(p_user bigint, p_item text, p_key text) RETURNS bigint
+    LANGUAGE plpgsql AS $$
+DECLARE
+    left_over bigint;
+BEGIN
+    UPDATE lean.holdings h SET quantity = h.quantity - 1
+        WHERE h.user_id = p_user AND h.item = p_item AND h.quantity >= 1 RETURNING h.quantity INTO STRICT left_over;
+    INSERT INTO lean.uses (user_id, key, item, quantity) VALUES (p_user, p_key, p_item, 1);
+    RETURN left_over;
+END
+$$;
+
 CREATE FUNCTION lean.grant_rewards(p_users bigint[], p_sources text[], p_events text[], p_gold bigint[], p_xp bigint[])
     RETURNS SETOF bigint
     LANGUAGE plpgsql AS $$
@@ -170,4 +199,5 @@ $$;
 CREATE FUNCTION lean.entries() RETURNS bigint
     LANGUAGE sql AS $$
     SELECT (SELECT count(*) FROM lean.purchases) + (SELECT count(*) FROM lean.rewards) + (SELECT count(*) FROM lean.actions)
+        + (SELECT count(*) FROM lean.uses)
 $$;

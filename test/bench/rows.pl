@@ -41,7 +41,7 @@ sub lean
 	my ($script, $what, %more) = @_;
 	return {
 		script => $script, vars => {}, settings => { search_path => 'lean' }, entries => 'SELECT lean.entries()',
-		tables => 'lean.accounts, lean.purchases, lean.rewards, lean.actions, lean.stats, lean.streaks', what => $what, %more };
+		tables => 'lean.accounts, lean.purchases, lean.rewards, lean.actions, lean.stats, lean.streaks, lean.holdings, lean.uses', what => $what, %more };
 }
 
 our %measures = (
@@ -51,6 +51,7 @@ our %measures = (
 	'lean purchases' => lean('lean_purchases', 'PL/pgSQL: the lean purchase in a loop, 1,000 a call', vars => { items => 1000 }, made => 1000),
 	'lean grant' => lean('grant', 'PL/pgSQL: a balance, a row under a unique key'),
 	'lean grants' => lean('lean_grants', 'PL/pgSQL: the lean grant in a loop, 1,000 a call', vars => { items => 1000 }, made => 1000),
+	'lean consume' => lean('consume', 'PL/pgSQL: the units of an item, a row under a unique key'),
 	'lean claim' => lean('daily', 'PL/pgSQL: a streak, a balance, a row under a unique key', daily => 1),
 	'lean action' => lean('action', 'PL/pgSQL: a balance, a row under a unique key, an upsert of four figures'),
 	'SELECT of an account' => { script => 'select_account', vars => {}, tables => 'economy.accounts',
@@ -107,6 +108,9 @@ our %measures = (
 	'grant_rewards' => { script => 'grants', vars => { items => 1000 }, made => 1000, entries => $economy->{entries},
 		settings => { 'economy.notify' => 'off' }, tables => 'economy.accounts, economy.reward_audit',
 		what => 'rewards a second by economy.grant_rewards(), 1,000 of as many users a call, economy.notify = off' },
+	'consume' => { script => 'consume', vars => {}, entries => $economy->{entries},
+		settings => { 'economy.notify' => 'off', search_path => 'economy' },
+		tables => 'economy.accounts, economy.holding_changes', what => 'economy.consume(), economy.notify = off' },
 	'record_action' => { script => 'action', vars => {}, entries => $economy->{entries},
 		settings => { 'economy.notify' => 'off', search_path => 'economy' },
 		tables => 'economy.accounts, economy.user_actions',
@@ -164,9 +168,10 @@ my @lean = map {
 			['grant_reward', 'lean grant', $must{grant}],
 			['claim_daily_reward', 'lean claim', $must{claim}],
 			['record_action', 'lean action', $must{action}],
+			['consume', 'lean consume', $must{consume}],
 		],
 	}
-} ['on', insert => 0.65, purchase => 1.3, grant => 1.5, claim => 1.5, action => 1.6], ['off', purchase => 1.45, action => 2];
+} ['on', insert => 0.65, purchase => 1.3, grant => 1.5, claim => 1.5, action => 1.6, consume => 1.3], ['off', purchase => 1.45, action => 2];
 
 our @groups = (
 	@lean,

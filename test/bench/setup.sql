@@ -25,6 +25,13 @@ SELECT count(economy.register('bench-' || n)) FROM generate_series(1, :users) n;
 SELECT count(*) FILTER (WHERE success)
 FROM generate_series(1, :users) n, economy.adjust_gold(n, 1000000000, 'bench-gold', 'play money', 'bench');
 
+-- users who have items, behind the others
+SELECT count(*) FILTER (WHERE success)
+FROM generate_series(1, :users / 4) n, economy.register('bench-holder-' || n) u, economy.adjust_gold(u, 1000000000, 'bench-gold', 'play money', 'bench');
+SELECT count(economy.upsert_item(jsonb_build_object('item_id', i, 'kind', CASE i WHEN 'vip' THEN 'pass' ELSE 'stack' END), 'bench')) FROM unnest(ARRAY['gem', 'key', 'vip']) i;
+SELECT count(*) FILTER (WHERE success)
+FROM generate_series(:users + 1, :users + :users / 4) n, economy.grant_items(n, '{"gem": 1000000000, "key": 5, "vip": 86400}', 'bench', 'bench-items');
+
 -- replay.pgbench asks for these again, select.pgbench reads them as seq 2
 SELECT count(*) FILTER (WHERE success)
 FROM generate_series(1, :users) n,
@@ -42,4 +49,4 @@ $$;
 -- Autovacuum would start within somebody's slice: the runner vacuums between slices instead.
 SELECT format('ALTER TABLE %s SET (autovacuum_enabled = off)', c.oid::regclass) FROM pg_class c
 WHERE c.relkind = 'r' AND c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace)
-  AND c.relname ~ '^(accounts|shop_transactions|reward_audit|user_actions)(_p[0-9]+)?$' \gexec
+  AND c.relname ~ '^(accounts|shop_transactions|reward_audit|user_actions|holding_changes)(_p[0-9]+)?$' \gexec
