@@ -159,6 +159,14 @@ COMMENT ON FUNCTION economy_internal.holdings_sound(bytea, boolean) IS
     'Whether the items in an account can be read, and say that there are further ones in '
     'user_holdings_more if, and only if, there are.';
 
+CREATE FUNCTION economy_internal.with_holding(
+    sections bytea, item_id text, balance bigint, is_pass boolean
+) RETURNS bytea
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_with_holding';
+COMMENT ON FUNCTION economy_internal.with_holding(bytea, text, bigint, boolean) IS
+    'An account''s sections with another balance of an item, or without it when balance is null: '
+    'for who corrects what the audit found to be wrong.';
+
 CREATE VIEW economy.user_holdings AS
     SELECT a.user_id, h.item_id, h.balance, h.is_pass
     FROM economy.accounts a CROSS JOIN LATERAL (
@@ -1367,7 +1375,8 @@ REVOKE ALL ON FUNCTION
     economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean),
     economy.upsert_item(jsonb, text), economy_internal.audit_holdings(bigint, bigint),
     economy_internal.check_item(jsonb, economy.items), economy_internal.holdings_of(bytea),
-    economy_internal.holdings_sound(bytea, boolean) FROM PUBLIC;
+    economy_internal.holdings_sound(bytea, boolean),
+    economy_internal.with_holding(bytea, text, bigint, boolean) FROM PUBLIC;
 
 REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.holding_changes, economy_internal.item_entries FROM PUBLIC;
 

@@ -65,6 +65,14 @@ COMMENT ON FUNCTION economy_internal.holdings_sound(bytea, boolean) IS
     'Whether the items in an account can be read, and say that there are further ones in '
     'user_holdings_more if, and only if, there are.';
 
+CREATE FUNCTION economy_internal.with_holding(
+    sections bytea, item_id text, balance bigint, is_pass boolean
+) RETURNS bytea
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_with_holding';
+COMMENT ON FUNCTION economy_internal.with_holding(bytea, text, bigint, boolean) IS
+    'An account''s sections with another balance of an item, or without it when balance is null: '
+    'for who corrects what the audit found to be wrong.';
+
 -- from the account on, as economy.game_stats
 CREATE VIEW economy.user_holdings AS
     SELECT a.user_id, h.item_id, h.balance, h.is_pass

@@ -1,6 +1,7 @@
 /*
  * holdings_view.c
- *		What the view economy.user_holdings and the audit ask of a user's packed holdings.
+ *		What the view economy.user_holdings, the audit and corrections ask of a user's packed
+ *		holdings.
  */
 #include "postgres.h"
 
@@ -9,12 +10,14 @@
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
+#include "errors.h"
 #include "ledger/args.h"
 #include "ledger/holdings_section.h"
 #include "ledger/sections.h"
 
 PG_FUNCTION_INFO_V1(eco_holdings_of);
 PG_FUNCTION_INFO_V1(eco_holdings_sound);
+PG_FUNCTION_INFO_V1(eco_with_holding);
 
 /* What others only compare is shown here: an id that is no text is damage, too. */
 static bool
@@ -70,4 +73,55 @@ eco_holdings_sound(PG_FUNCTION_ARGS)
 	while (next_holding(&reader, &held))
 		;
 	PG_RETURN_BOOL(!reader.damaged && more == PG_GETARG_BOOL(1));
+}
+
+static void
+read_holding(EcoHeld *held, FunctionCallInfo fcinfo)
+{
+	held->balance = PG_GETARG_INT64(2);
+	eco_require_arg(fcinfo, 3, "is_pass");
+	held->is_pass = PG_GETARG_BOOL(3);
+	if (held->balance < 1 || held->balance > ECO_HELD_MOST)
+		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("balance must be from 1 to 2^53-1"),
+				  errhint("Null takes the item out."));
+}
+
+/*
+ * eco_with_holding(sections bytea, item_id text, balance bigint, is_pass boolean) returns bytea
+ *		Null sections are none; balance null takes the item out.
+ */
+Datum
+eco_with_holding(PG_FUNCTION_ARGS)
+{
+	bytea	   *all = PG_ARGISNULL(0) ? NULL : PG_GETARG_BYTEA_PP(0);
+	EcoText		id = eco_text_arg(fcinfo, 1, "item_id", ECO_MAX_NAME);
+	EcoHeld		held = {.id = id.data,.len = id.len};
+	EcoSection	section;
+	EcoReader	reader;
+	bool		more;
+	uint8	   *payload;
+	bytea	   *result;
+
+	if (!PG_ARGISNULL(2))
+		read_holding(&held, fcinfo);
+	if (!eco_sections_get(all, ECO_SECTION_HOLDINGS, &section))
+		ECO_ERROR(ECO_LEDGER_DAMAGED, errmsg("these are no sections of an account"));
+	eco_held_read(&reader, &section, &more);
+	payload = palloc(section.len + 1 + ECO_HELD_MAX);
+	/* a correction is no change: passes that have ended stay */
+	section.len = reader.damaged ? 0 : eco_held_put(&section, more, &held, 0, payload);
+	if (section.len == 0)
+		ECO_ERROR(ECO_LEDGER_DAMAGED, errmsg("these holdings are damaged"),
+				  errhint("Begin with sections that are null, and add what else the user has."));
+	if (section.len > ECO_HELD_ROOM)
+		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("there is no room for this item in the account"),
+				  errhint("It stands in economy_internal.user_holdings_more."));
+	if (section.len == 1 && !more)
+		section.len = 0;
+	section.version = ECO_HELD_VERSION;
+	section.data = payload;
+	result = eco_sections_set(all, ECO_SECTION_HOLDINGS, &section);
+	if (result == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_BYTEA_P(result);
 }

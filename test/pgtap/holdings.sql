@@ -253,6 +253,17 @@ FROM (VALUES
 SELECT throws_ok(replace(damage, '{v}', :v::text), '23514', NULL, 'no such row: ' || damage)
 FROM (VALUES ('UPDATE economy_internal.user_holdings_more SET balance = -1 WHERE user_id = {v}'), ('UPDATE economy_internal.user_holdings_more SET balance = 9007199254740992 WHERE user_id = {v}'),
     ('UPDATE economy.holding_changes SET operation = ''lose'' WHERE user_id = {v}')) d (damage);
+-- what was found to be wrong is put right
+SELECT is(pg_temp.found(format('UPDATE economy.accounts SET sections = economy_internal.with_holding(economy_internal.with_holding(sections, %1$L, 77, false), %1$L, h.balance, false) FROM (SELECT balance FROM economy.user_holdings WHERE user_id = %2$s AND item_id = %1$L) h WHERE user_id = %2$s', :'packed', :v)), 'nothing', 'another balance, and the right one');
+SELECT is(pg_temp.found(format('UPDATE economy.accounts SET sections = economy_internal.with_holding(sections, %L, 77, false) WHERE user_id = %s', :'packed', :v)), 'parity', 'another balance alone is found');
+SELECT is(pg_temp.found(format('UPDATE economy.accounts SET sections = economy_internal.with_holding(sections, %L, NULL, NULL) WHERE user_id = %s', :'packed', :v)), 'parity', 'and that it was taken out');
+SELECT is(h::text, e, 'as it was put: ' || e) FROM (VALUES (economy_internal.with_holding(NULL, 'a', 9007199254740991, true), '(a,9007199254740991,t)'), (economy_internal.with_holding(NULL, repeat('x', 64), 1, false), format('(%s,1,f)', repeat('x', 64)))) v (s, e), economy_internal.holdings_of(s) h;
+SELECT is(economy_internal.with_holding(economy_internal.with_holding(NULL, 'a', 1, false), 'a', NULL, NULL), NULL, 'nothing is no section');
+SELECT is(economy_internal.with_holding(economy_internal.with_holding(NULL, 'b', 2, false), 'a', 1, true), economy_internal.with_holding(economy_internal.with_holding(NULL, 'a', 1, true), 'b', 2, false), 'in the order of their ids');
+SELECT throws_ok('SELECT economy_internal.with_holding(' || args || ')', code, says, args)
+FROM (VALUES ('NULL, NULL, 1, true', 'XE001', 'item_id must not be null'), ('NULL, ''a'', 0, true', 'XE002', 'balance must be from 1 to 2^53-1'), ('NULL, ''a'', 9007199254740992, true', 'XE002', 'balance must be from 1 to 2^53-1'),
+    ('NULL, ''a'', 1, NULL', 'XE001', 'is_pass must not be null'), ('decode(''00'', ''hex''), ''a'', 1, true', 'XE103', 'these are no sections of an account'), ('decode(''0402000100'', ''hex''), ''a'', 1, true', 'XE103', 'these holdings are damaged'),
+    ('economy_internal.with_holding(economy_internal.with_holding(economy_internal.with_holding(economy_internal.with_holding(economy_internal.with_holding(economy_internal.with_holding(NULL, repeat(''a'', 64), 1, true), repeat(''b'', 64), 1, true), repeat(''c'', 64), 1, true), repeat(''d'', 64), 1, true), repeat(''e'', 64), 1, true), ''f'', 1, true), repeat(''g'', 64), 64, true', 'XE002', 'there is no room for this item in the account')) v (args, code, says);
 -- damaged bytes
 SELECT position('pgtap item'::bytea IN a.sections) - 2 AS at FROM economy.accounts a WHERE a.user_id = :v \gset
 SELECT is(pg_temp.found(format('UPDATE economy.accounts SET sections = set_byte(sections, %s, %s) WHERE user_id = %s', :at + o, b, :v)) ~ 'parity', true, format('byte %s as %s', o, b))

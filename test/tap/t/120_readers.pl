@@ -46,7 +46,7 @@ my %by_name = (
 my %by_type = (
 	'bigint' => 1, 'integer' => 1, 'numeric' => 1, 'double precision' => 0.5, 'text' => "'x'", 'timestamp with time zone' => "'2026-05-30 12:00+00'",
 	'numeric[]' => "'{1,2,3,4}'", 'boolean[]' => "'{f,f,f}'",
-	'bytea' => q{economy_internal.with_units(economy_internal.with_streak(economy_internal.with_game(NULL, 'go', 1, 0, 0, 5, 2, 5, '2026-05-01 12:00+00'), 3, 3, '2026-05-01', NULL, NULL, '2026-05-01', 7, 'UTC'), 'potion', 2, 1, 1, 2, '2026-05-01')},
+	'bytea' => q{economy_internal.with_holding(economy_internal.with_units(economy_internal.with_streak(economy_internal.with_game(NULL, 'go', 1, 0, 0, 5, 2, 5, '2026-05-01 12:00+00'), 3, 3, '2026-05-01', NULL, NULL, '2026-05-01', 7, 'UTC'), 'potion', 2, 1, 1, 2, '2026-05-01'), 'gem', 5, false)},
 	'economy.rfm_models' => "'$model'::economy.rfm_models",
 );
 
