@@ -1364,6 +1364,54 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" text, why text)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        VALUES
+            ('audit_findings', '*', 'a record of what was done; nothing is computed from it'),
+            ('audit_runs', '*', 'a record of what was done; nothing is computed from it'),
+            ('capture_refusals', '*', 'a record of what was done; nothing is computed from it'),
+            ('job_runs', '*', 'a record of what was done; nothing is computed from it'),
+            ('installations', '*', 'written down nowhere else'),
+            ('invite_codes', '*', 'codes are made and read by the app'),
+            ('audit_checkpoints', '*', 'without one the whole stream is verified again'),
+            ('audit_checkpoints', 'damaged_seq', 'only says when to look again'),
+            ('anchors', 'next_user', 'of an anchor that is being taken'),
+            ('anchor_buckets', 'gold', 'for who reads it; what it sums up is in the entries'),
+            ('anchor_buckets', 'xp', 'for who reads it; what it sums up is in the entries'),
+            ('shop_transactions', 'receipt_signature',
+             'of a key that is retired: nobody can verify it any more'),
+            ('shop_user_units_more', '*', 'of one that is missing the entries are counted again'),
+            ('user_holdings_more', '*', 'of a pass that has ended it means the same as none'),
+            ('rollup_positions', 'seq', 'means the same between the same two actions'),
+            ('rollup_positions', '*', 'of a user without actions it means the same as none'),
+            ('rfm_due', 'chunk', 'only tells rows apart'),
+            ('rfm_state', 'refreshed_at', 'for who reads it'),
+            ('rfm_state', 'change_lag', 'for who reads it'),
+            ('rfm_state', 'as_of', 'means the same while no user passes to another score'),
+            ('rfm_state', 'summarised', 'at worst what is summarised is summarised again'),
+            ('rfm_state', 'installation', 'at worst all purchases are read again'),
+            ('rfm_state', 'seen_before',
+             'when less: purchases are read again; when more it is found'),
+            ('rfm_state', 'next_user', 'at worst rows wait for the next full refresh'),
+            ('rfm_state', 'written', 'of a refresh that is going'),
+            ('rfm_state', 'spent', 'of a refresh that is going'),
+            ('rfm_reversals', '*', 'the function that reverses a purchase is to record it'),
+            ('user_segments', 'seq', 'means the same between the same two purchases'),
+            ('user_segments', 'segment_since', 'of the first segment, that has no history yet'),
+            ('segment_history', 'from_segment', 'of the first change'),
+            ('segment_history', 'changed_at', 'of any but the last change'),
+            ('segment_history', 'snapshot_id', 'when it names another snapshot before the change'),
+            ('recommendations', '*', 'a decision is recorded nowhere else'),
+            ('recommendation_beliefs', '*', 'what was learned so far'),
+            ('recommendation_days', '*', 'what was known on a day'),
+            ('recommendation_progress', '*', 'where learning stands'),
+            ('rollup_queue', '*', 'a user that is missing is rolled up with the next action'),
+            ('rollup_state', '*', 'at worst what was done is done again'),
+            ('users', 'profile', 'free text of the app, as it was at registration');
+    END;
+
 -- of these alone: a function whose privileges a script changes would have those of roles
 -- among its initial ones, which a dump leaves out
 REVOKE ALL ON FUNCTION

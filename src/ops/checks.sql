@@ -893,6 +893,7 @@ CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" t
             ('shop_transactions', 'receipt_signature',
              'of a key that is retired: nobody can verify it any more'),
             ('shop_user_units_more', '*', 'of one that is missing the entries are counted again'),
+            ('user_holdings_more', '*', 'of a pass that has ended it means the same as none'),
             ('rollup_positions', 'seq', 'means the same between the same two actions'),
             ('rollup_positions', '*', 'of a user without actions it means the same as none'),
             ('rfm_due', 'chunk', 'only tells rows apart'),

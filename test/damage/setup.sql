@@ -58,6 +58,13 @@ SELECT economy.purchase(id, 'voucher', 'code ' || n) FROM who WHERE n <= 4;
 -- more products with a limit than an account has room for
 SELECT economy.upsert_product(jsonb_build_object('product_id', rpad('pack ' || p, 64, 'x'), 'category', 'item', 'price_gold', 0, 'per_user_limit', 9, 'limit_period', (ARRAY['ever', 'day', 'week'])[1 + p % 3]), 'damage') FROM generate_series(1, 9) p;
 SELECT economy.purchase(id, rpad('pack ' || p, 64, 'x'), 'p') FROM who, generate_series(1, 9) p WHERE n IN (4, 5, 8);
+-- more items than an account has room for, a pass that ends and one that does not
+SELECT economy.upsert_item(jsonb_build_object('item_id', i, 'kind', CASE i WHEN 'gem' THEN 'currency' WHEN 'trial' THEN 'pass' WHEN 'vip' THEN 'pass' ELSE 'stack' END), 'damage')
+FROM (SELECT unnest(ARRAY['gem', 'vip', 'trial']) UNION ALL SELECT rpad('item ' || n, 64, 'x') FROM generate_series(1, 9) n) i (i);
+SELECT economy.grant_items(id, '{"gem": 50, "vip": 100000000, "trial": 86400}', 'damage', 'i', '{"c": 1}') FROM who WHERE n <= 7;
+SELECT economy.grant_items(id, jsonb_build_object(rpad('item ' || i, 64, 'x'), i), 'damage', 'i' || i) FROM who, generate_series(1, 9) i WHERE n IN (4, 5, 8);
+SELECT economy.consume(id, rpad('item 9', 64, 'x'), 'i', 2) FROM who WHERE n IN (4, 5);
+SELECT economy.spend(id, 5, 'damage', 'i', '{"gem": 7}') FROM who WHERE n <= 5;
 SET economy.test_clock = '2026-05-30 12:00+00';
 SELECT * FROM economy.rfm_refresh();
 SELECT economy.purchase(id, 'gold_550', 'late') FROM who WHERE n <= 3;

@@ -117,7 +117,7 @@ my ($before) = relays($node, 'postgres');
 $node->safe_psql('template1', "SELECT pg_terminate_backend($before)");
 poll_until('the next relay', sub { my ($next) = relays($node, 'postgres'); $next && $next != $before });
 my $one = add_user($dbh, 'one', 1000);
-my ($first, $second) = map { (work($one))[3] } 1 .. 2;
+my ($first, $second) = map { (work($one))[4] } 1 .. 2;
 until_heard($ear, $second);
 is(join(' ', map { "$_->{id} $_->{channel} " . ($_->{event}{data}{stats}{win_delta} // '') } grep { $_->{user} == $one && $_->{id} =~ /^A/ } hear($ear)), "$first user_action 2 $second user_action 2", 'by the relay, as one');
 $dbh->do('ALTER DATABASE postgres RESET economy.notify_stats');
