@@ -695,6 +695,97 @@ CROSS JOIN (SELECT
                    "minimum": -9007199254740991, "maximum": 9007199254740991}}'::jsonb
         AS deltas) m;
 
+CREATE OR REPLACE FUNCTION economy_internal.rfm_installation() RETURNS bigint
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- a copy in the same cluster is another one, too: what it brings was not there before
+    RETURN (SELECT hashtextextended(format('%s %s %s', c.system_identifier, d.oid, e.oid), 0)
+            FROM pg_control_system() c
+            CROSS JOIN pg_database d CROSS JOIN pg_extension e
+            WHERE d.datname = current_database() AND e.extname = 'economy');
+END
+$$;
+
+CREATE OR REPLACE FUNCTION economy_internal.rfm_advance(
+    snapshot_id bigint, as_of timestamptz, seen_before bigint, change_lag interval,
+    started_summarised bigint
+) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    INSERT INTO economy.rfm_state AS s
+            (snapshot_id, as_of, refreshed_at, installation, seen_before, summarised,
+             change_lag)
+        SELECT rfm_advance.snapshot_id, rfm_advance.as_of, economy.now(),
+               economy_internal.rfm_installation(), rfm_advance.seen_before,
+               economy_internal.rfm_summarise(coalesce(rfm_advance.started_summarised, 0)),
+               rfm_advance.change_lag
+        ON CONFLICT ON CONSTRAINT rfm_state_pkey DO UPDATE SET
+            snapshot_id = excluded.snapshot_id, as_of = excluded.as_of,
+            refreshed_at = excluded.refreshed_at, installation = excluded.installation,
+            seen_before = excluded.seen_before, summarised = excluded.summarised,
+            change_lag = excluded.change_lag;
+END
+$$;
+
+DROP FUNCTION economy_internal.rfm_renew(bigint, bigint[], timestamptz, bigint[], text[], text);
+
+CREATE FUNCTION economy_internal.rfm_renew(
+    transaction bigint, due bigint[], as_of timestamptz, program bigint[], segments text[],
+    snapshot_id bigint,
+    OUT user_id bigint, OUT since timestamptz, OUT before text, OUT segment text
+) RETURNS SETOF record
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_rfm_renew';
+COMMENT ON FUNCTION economy_internal.rfm_renew(
+    bigint, bigint[], timestamptz, bigint[], text[], bigint) IS
+    'Takes up the purchases of a transaction and later ones, and scores their users and those of '
+    'due who are, with segment_history and rfm_due: since when it had waited, and the segment '
+    'before and now when it is another.';
+
+CREATE OR REPLACE FUNCTION economy.rfm_refresh_incremental()
+    RETURNS TABLE (snapshot_id bigint, users_scored bigint, users_changed bigint)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
+    SET work_mem = '64MB' SET jit = off AS $$
+DECLARE
+    state    economy.rfm_state;
+    snapshot economy.rfm_snapshots;
+    as_of    timestamptz;
+    seen     bigint;
+    due      bigint[];
+    oldest   timestamptz;
+    told     bigint;
+BEGIN
+    PERFORM set_config('work_mem', economy_internal.rfm_setting('economy.rfm_memory'), true);
+    state := economy_internal.rfm_lock();
+    IF state.snapshot_id IS NULL THEN
+        RETURN QUERY SELECT * FROM economy.rfm_refresh();
+        RETURN;
+    END IF;
+    -- never back in time: the rows describe one moment
+    as_of := greatest(economy.now(), state.as_of);
+    SELECT * INTO snapshot FROM economy.rfm_snapshots s WHERE s.snapshot_id = state.snapshot_id;
+    seen := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
+    PERFORM economy_internal.rfm_apply_reversals();
+    due := economy_internal.rfm_take_due(as_of);
+    SELECT count(*),
+           -- a reversal is taken up without a moment of its own
+           min(n.since) FILTER (WHERE isfinite(n.since)),
+           count(economy_internal.publish_profile(n.user_id, 'segment', n.before, n.segment))
+               FILTER (WHERE n.segment IS NOT NULL)
+    INTO users_scored, oldest, told
+    FROM economy_internal.rfm_renew(
+        economy_internal.rfm_unsee(state), due, as_of, snapshot.program, snapshot.segments,
+        snapshot.snapshot_id) n;
+    users_changed := users_scored;
+    PERFORM economy_internal.rfm_advance(
+        snapshot.snapshot_id, as_of, seen, as_of - oldest, state.summarised);
+    snapshot_id := snapshot.snapshot_id;
+    RETURN NEXT;
+END
+$$;
+
 CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, changes text)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
@@ -1263,6 +1354,37 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_effects(
                             WHERE a.user_id BETWEEN from_user AND upto_user);
     END;
 
+CREATE OR REPLACE FUNCTION economy_internal.audit_stock() RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT NULL::bigint, 'wrong_stock',
+               format('%s units issued of %s', coalesce(issued.units, 0), product_id),
+               format('%s left and %s sold', coalesce(stock.remaining, 0),
+                      coalesce(sold.units, 0)), NULL::text, NULL::bigint
+        FROM (SELECT c.product_id, sum(c.units) AS units
+              FROM economy.shop_product_changes c WHERE c.action = 'stock' GROUP BY 1) issued
+        FULL JOIN (SELECT s.product_id, sum(s.remaining) AS remaining
+                   FROM economy.shop_stock s GROUP BY 1) stock USING (product_id)
+        FULL JOIN (SELECT t.product_id, sum(t.stock_units) AS units
+                   FROM economy_internal.shop_purchases t WHERE t.stock_units IS NOT NULL
+                   GROUP BY 1) sold USING (product_id)
+        WHERE coalesce(issued.units, 0) <> coalesce(stock.remaining, 0) + coalesce(sold.units, 0)
+        UNION ALL
+        -- a product that is unlimited again keeps its slots
+        SELECT NULL, 'wrong_stock',
+               format('%s stock slots of %s, from 0',
+                      coalesce(nullif(p.stock_slots, 0), s.slots, 0),
+                      coalesce(p.product_id, s.product_id)),
+               format('%s, from %s to %s', coalesce(s.slots, 0), s.first, s.last), NULL, NULL
+        FROM economy.shop_products p
+        FULL JOIN (SELECT s.product_id, count(s.remaining) AS slots, min(s.slot) AS first,
+                          max(s.slot) AS last
+                   FROM economy.shop_stock s GROUP BY 1) s USING (product_id)
+        WHERE p.product_id IS NULL OR s.first <> 0 OR s.last <> s.slots - 1
+           OR (p.stock_slots > 0 AND p.stock_slots IS DISTINCT FROM s.slots);
+    END;
+
 CREATE FUNCTION economy_internal.audit_holdings(
     from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
 ) RETURNS SETOF economy.finding
@@ -1424,6 +1546,7 @@ REVOKE ALL ON FUNCTION
     economy.upsert_item(jsonb, text), economy_internal.audit_holdings(bigint, bigint),
     economy_internal.check_item(jsonb, economy.items), economy_internal.holdings_of(bytea),
     economy_internal.holdings_sound(bytea, boolean),
+    economy_internal.rfm_renew(bigint, bigint[], timestamptz, bigint[], text[], bigint),
     economy_internal.with_holding(bytea, text, bigint, boolean) FROM PUBLIC;
 
 REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.holding_changes, economy_internal.item_entries FROM PUBLIC;

@@ -456,7 +456,7 @@ CREATE FUNCTION economy_internal.audit_stock() RETURNS SETOF economy.finding
                       coalesce(p.product_id, s.product_id)),
                format('%s, from %s to %s', coalesce(s.slots, 0), s.first, s.last), NULL, NULL
         FROM economy.shop_products p
-        FULL JOIN (SELECT s.product_id, count(*) AS slots, min(s.slot) AS first,
+        FULL JOIN (SELECT s.product_id, count(s.remaining) AS slots, min(s.slot) AS first,
                           max(s.slot) AS last
                    FROM economy.shop_stock s GROUP BY 1) s USING (product_id)
         WHERE p.product_id IS NULL OR s.first <> 0 OR s.last <> s.slots - 1
