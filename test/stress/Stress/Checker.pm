@@ -253,6 +253,7 @@ sub compare
 		$self->bad('I4', "key '$key': $field was acknowledged as $r->{$field}, the entry has " . ($e->{$field} // 'null'))
 		  if defined $r->{$field} && defined $e->{$field} && $r->{$field} != $e->{$field};
 	}
+	$self->check_given($key, $e, $a) if $key =~ /^H \d+ grant/;
 	$self->bad('I4', "key '$key': items were acknowledged as " . ($r->{items} // 'none') . ", the entry has " . ($e->{items} // 'none'))
 	  if $e->{journal} eq 'H' && ($r->{items} // '') ne ($e->{items} // '');
 	$self->bad('I4', "key '$key' was acknowledged as $r->{transaction_id}, the entry is $e->{id}") if $r->{transaction_id} ne $e->{id};
@@ -441,7 +442,6 @@ sub check_holdings
 	my ($self) = @_;
 	my %rows;
 
-	$self->{maxima}{event}{ $_->{maximum} } = 1 foreach grep { $_->{relation} eq 'items' && $_->{key} eq 'event' } @{ $self->{tables}{config_changes} };
 	foreach my $row (@{ $self->{tables}{user_holdings} })
 	{
 		my $others = $rows{ $row->{user_id} } //= {};
@@ -522,8 +522,53 @@ sub most_of
 	my $item = $Stress::World::ITEMS{$id};
 	my $most = $item->{maximum} // $Stress::World::MAX_AMOUNT;
 
-	return sort keys %{ $self->{maxima}{$id} } if $item->{varies};
+	return map { $_->{maximum} } $self->states_of($id) if $item->{varies};
 	return $item->{kind} eq 'pass' && $most > $LAST_SECOND - $second ? $LAST_SECOND - $second : $most;
+}
+
+# What an item was said to be, from when on it may have been so, and by when it was surely.
+sub states_of
+{
+	my ($self, $id) = @_;
+
+	return @{ $self->{states}{$id} } if $self->{states}{$id};
+	my @states = { maximum => $Stress::World::ITEMS{$id}{maximum}, active => 1, from => 0, by => 0 };
+	foreach my $tx (@{ $self->{log} })
+	{
+		foreach my $op (grep { $_ && $_->{fn} eq 'upsert_item' && $_->{fate} ne 'none' && $_->{args} =~ /"\Q$id\E"/ } @{ $tx->{ops} })
+		{
+			my ($maximum) = $op->{args} =~ /"maximum": (\d+)/;
+			push @states, { maximum => $maximum, active => $op->{args} =~ /"active": true/ ? 1 : 0, from => $op->{at}, by => $op->{fate} eq 'sure' ? $tx->{ended} : undef };
+		}
+	}
+	$self->{states}{$id} = \@states;
+	return @states;
+}
+
+# What it may have been at a moment of a call: not what comes later, nor what was
+# surely something else before.
+sub states_during
+{
+	my ($self, $id, $op) = @_;
+	return () unless ($Stress::World::ITEMS{$id} // {})->{varies};
+	my @states = $self->states_of($id);
+	my @over = grep { defined $_->{by} && $_->{by} < $op->{at} } @states;
+
+	return grep { my $s = $_; $s->{from} <= $op->{at} + $op->{ms} / 1000 && !grep { defined $s->{by} && $_->{from} > $s->{by} } @over } @states;
+}
+
+# An item that changes was given as it was at a moment of the call.
+sub check_given
+{
+	my ($self, $key, $e, $a) = @_;
+
+	foreach my $one (grep { ($Stress::World::ITEMS{ $_->[0] } // {})->{varies} } carried($e))
+	{
+		my ($id, $delta, $balance) = @$one;
+		$self->bad('R', "key '$key': $balance of $id were given in $a->{tx}{tx}, when it was not so")
+		  unless grep { $_->{active} && $balance <= $_->{maximum} } $self->states_during($id, $a->{op});
+	}
+	return;
 }
 
 # A pass that has ended may have been left out.
@@ -1091,7 +1136,7 @@ sub check_results
 			{
 				my $r = $op->{results}[$n];
 				my $place = "$op->{fn} in $tx->{tx}";
-				$self->check_refusal($place, $tx, $op->{intents}[$n], $r) if $r->{state} eq 'refused';
+				$self->check_refusal($place, $tx, $op->{intents}[$n], $r, $op) if $r->{state} eq 'refused';
 				$self->bad('R', "$place: level $r->{level} of $r->{experience_points} XP")
 				  if defined $r->{level} && $r->{state} eq 'new' && $r->{level} != int($r->{experience_points} / 500) + 1;
 			}
@@ -1171,7 +1216,7 @@ my %REFUSAL = (
 	GOLD_OVERFLOW => sub { (($_[2]{gold} // $Stress::World::MAX_AMOUNT) + 3 * 2**52) > $Stress::World::MAX_AMOUNT },
 	INSUFFICIENT_GOLD => \&is_short,
 	ITEM_NOT_FOUND => sub { my ($id) = item_of(@_[ 1, 2 ]); ($id // '') eq 'nothing' },
-	ITEM_INACTIVE => sub { my ($id, $n) = item_of(@_[ 1, 2 ]); $id && $n > 0 && ($Stress::World::ITEMS{$id} // {})->{varies} },
+	ITEM_INACTIVE => sub { my ($id, $n) = item_of(@_[ 1, 2 ]); $id && $n > 0 && grep { !$_->{active} } $_[4]->states_during($id, $_[5]) },
 	ITEM_NOT_CONSUMABLE => sub { my ($id, $n) = item_of(@_[ 1, 2 ]); $id && $n < 0 && !is_consumable($id) },
 	ITEM_LIMIT => \&is_full,
 	INSUFFICIENT_ITEMS => \&lacks_items,
@@ -1239,12 +1284,13 @@ sub lacks_items
 # Of a pass it is the seconds from now on.
 sub is_full
 {
-	my ($tx, $intent, $r, $product, $self) = @_;
+	my ($tx, $intent, $r, $product, $self, $op) = @_;
 	my ($id, $n) = item_of($intent, $r) or return 0;
 	my ($held, $most) = map { figure($r, $_) // return 0 } 'held', 'at_most';
 	my $since = Stress::World::is_pass($id) && $held ? $tx->{clock} : 0;
+	my @maxima = $Stress::World::ITEMS{$id}{varies} ? map({ $_->{active} ? $_->{maximum} : () } $self->states_during($id, $op)) : $self->most_of($id, $tx->{clock});
 
-	return $n > 0 && $held + $n > $most && grep({ $_ == $most } $self->most_of($id, $tx->{clock}))
+	return $n > 0 && $held + $n > $most && grep({ $_ == $most } @maxima)
 	  && $self->may_have_held($tx, $intent, $id, $since + $held);
 }
 
@@ -1279,12 +1325,12 @@ sub rolled_back_units
 
 sub check_refusal
 {
-	my ($self, $place, $tx, $intent, $r) = @_;
+	my ($self, $place, $tx, $intent, $r, $op) = @_;
 	my ($product) = $intent->{kind} eq 'P' ? $intent->{key} =~ /^(\w+)\|/ : ();
 	my $rule = $REFUSAL{ $r->{code} };
 
 	$self->bad('R', "$place: refused with $r->{code} for key '$intent->{key}' of user $intent->{user}")
-	  unless $rule && $rule->($tx, $intent, $r, $product ? $Stress::World::PRODUCTS{$product} : {}, $self);
+	  unless $rule && $rule->($tx, $intent, $r, $product ? $Stress::World::PRODUCTS{$product} : {}, $self, $op);
 	return;
 }
 

@@ -110,7 +110,7 @@ sub attempt
 		$outcome = 'unknown' if $self->{lost} && $self->{sent};
 		eval { $self->{dbh}->do('ROLLBACK') } unless $tx->{auto} || $self->{lost};
 	}
-	$log->put('E', tx => $name, outcome => $outcome, sqlstate => $self->{lost} ? '' : $state);
+	$log->put('E', tx => $name, outcome => $outcome, sqlstate => $self->{lost} ? '' : $state, at => Time::HiRes::time());
 	$self->give_up_connection if $self->{lost};
 	$self->{state} = '';
 	return ($outcome, $state);
@@ -180,7 +180,7 @@ sub operation
 	my ($rows, $began);
 
 	$self->{state} = '';
-	$log->put('O', tx => $name, op => $number, fn => $op->{fn}, args => $op->{args},
+	$log->put('O', tx => $name, op => $number, at => Time::HiRes::time(), fn => $op->{fn}, args => $op->{args},
 		actor => $op->{actor}, units => $op->{units}, external_id => $op->{external_id});
 	$self->log_intents($op, $number);
 	$began = Time::HiRes::time();

@@ -3,14 +3,14 @@
 # the server in between.
 #
 #	T tx iso auto clock        a transaction begins; tx is client.number.attempt
-#	O tx op fn args            an operation is about to be sent
+#	O tx op at fn args         an operation is about to be sent, at that second
 #	I tx op el kind user key   an effect that it is to have, with its payload
 #	R tx op el state code ...  a row of its result
 #	D tx op ms                 the operation was answered
 #	F tx op sqlstate message   it raised
 #	L tx op                    the connection was lost before the answer
 #	B tx from to               these operations were rolled back to a savepoint
-#	E tx outcome               committed, aborted or unknown
+#	E tx outcome at            committed, aborted or unknown
 package Stress::Log;
 
 use strict;
@@ -41,7 +41,7 @@ sub put
 }
 
 # All transactions of these files: a reference to a list of
-# { tx, iso, auto, clock, outcome, ops => [ { fn, args, intents, results, sqlstate, lost, undone, ms } ] }
+# { tx, iso, auto, clock, outcome, ended, ops => [ { at, fn, args, intents, results, sqlstate, lost, undone, ms } ] }
 sub read_files
 {
 	my (@files) = @_;
@@ -80,7 +80,7 @@ sub take_line
 	elsif ($kind eq 'F') { @$op{qw(sqlstate message)} = @$f{qw(sqlstate message)} }
 	elsif ($kind eq 'L') { $op->{lost} = 1 }
 	elsif ($kind eq 'B') { $_->{undone} = 1 foreach grep { $_ } @{ $tx->{ops} }[ $f->{from} .. $f->{to} ] }
-	elsif ($kind eq 'E') { $tx->{outcome} = $f->{outcome}; $tx->{sqlstate} = $f->{sqlstate} }
+	elsif ($kind eq 'E') { @$tx{qw(outcome sqlstate ended)} = @$f{qw(outcome sqlstate at)} }
 	else { die "log line of kind '$kind'" }
 	return;
 }

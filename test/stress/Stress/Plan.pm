@@ -18,7 +18,7 @@ my @MIX = (
 	[ 5, 'record_actions', 1 ], [ 4, 'capture', 1 ], [ 4, 'settle_rounds', 0 ], [ 3, 'redeem', 0 ], [ 1.5, 'set_streak', 1 ], [ 3, 'read', 1 ], [ 1, 'misuse', 0 ],
 	[ 1, 'set_timezone', 1 ], [ 1, 'set_user_status', 0 ], [ 2, 'update_profile', 1 ],
 	# these wait for each other's transactions while they hold their own user
-	[ 2, 'link_external_id', 0 ], [ 1.5, 'unlink_external_id', 0 ], [ 1, 'upsert_product', 0 ], [ 0.3, 'retire_product', 0 ], [ 1, 'upsert_item', 0 ],
+	[ 2, 'link_external_id', 0 ], [ 1.5, 'unlink_external_id', 0 ], [ 1, 'upsert_product', 0 ], [ 0.3, 'retire_product', 0 ], [ 1.5, 'upsert_item', 0 ],
 	[ 1.5, 'add_stock', 0 ], [ 1, 'rollup_stats', 0 ], [ 0.4, 'prune', 0 ], [ 0.6, 'archive', 0 ], [ 0.05, 'audit_sweep', 0 ],
 	[ 0.2, 'audit_sweep_incremental', 0 ], [ 0.1, 'stats_parity', 0 ], [ 0.15, 'rotate_signing_key', 0 ],
 	[ 0.05, 'retire_signing_key', 0 ], [ 1, 'register', 0 ]);
@@ -424,7 +424,7 @@ sub grant_items
 {
 	my ($self, $user) = @_;
 	my ($key, $n, $other) = $self->key($user);
-	my $items = items_of($n, $n % 3 ? $other : 0, 4, 'gem', 'event');
+	my $items = items_of($n, $n % 3 ? $other : 0, 4, 'gem', 'event', Stress::World::relic(9));
 	my ($reason, $context) = why($n % 3 ? $n : $n + $other);
 
 	return holding('grant_items', $user, $key, [ $user, json_of($items), $reason, $key, $context ], 0, 1, $items, $reason, $context);
