@@ -982,6 +982,23 @@ sub follow_return
 	return;
 }
 
+# What a claim makes of the streak when these dates were missed.
+sub decide
+{
+	my ($s, $gap, @missed) = @_;
+	my %d = (day => $s->{day} + 1, grace => 0, freezes_used => 0, graced => $s->{graced});
+
+	if (@missed)
+	{
+		if ($gap >= 30) { @d{qw(day graced)} = (1, undef) }
+		elsif (@missed == 1 && (!defined $s->{graced} || $missed[0] - $s->{graced} >= 7)) { @d{qw(grace graced)} = (1, $missed[0]) }
+		elsif (@missed <= $s->{freezes}) { $d{freezes_used} = @missed }
+		else { $d{day} = 1 }
+	}
+	$d{says} = join ' ', @d{qw(day grace freezes_used)}, 1000 + 200 * ($d{day} - 1), 50 + 25 * ($d{day} - 1);
+	return \%d;
+}
+
 sub follow_claim
 {
 	my ($self, $s, $e) = @_;
@@ -989,23 +1006,20 @@ sub follow_claim
 	my ($date, $last) = ($e->{claim_date}, $s->{last});
 	my $covered = $s->{excused} // $last;
 	my $gap = defined $last ? $date - $last : 1;
-	my @missed = defined $last ? grep { !$s->{paid}{$_} } ($covered > $last ? $covered : $last) + 1 .. $date - 1 : ();
-	my $missed = @missed;
-	my ($day, $freezes_used, $grace) = ($s->{day} + 1, 0, 0);
+	my @between = defined $last ? ($covered > $last ? $covered : $last) + 1 .. $date - 1 : ();
+	my $is = join ' ', @$e{qw(streak_day grace_used freezes_used gold_delta xp_delta)};
+	# dates that entries in an archive paid may count as missed: archived are entries here that
+	# are younger than the 30 days after which nothing is counted
+	my @decisions = map { my $gone = $_; decide($s, $gap, grep { !$s->{paid}{$_} || $gone && $s->{paid}{$_}{archived} } @between) } 0, 1;
+	my ($decision) = grep { $_->{says} eq $is } @decisions;
+	$decision //= $decisions[0];
+	my ($day, $freezes_used) = @$decision{qw(day freezes_used)};
 
 	$self->bad('I4', "$e->{id}: claim date $date does not come after $last") if $gap < 1;
 	$self->bad('I4', "$e->{id}: claim date $date was paid before") if $s->{paid}{$date};
 	$self->bad('R', "$e->{id}: its date is that of no time zone") unless possible_date($e);
-	if ($missed > 0)
-	{
-		if ($gap >= 30) { ($day, $s->{graced}) = (1, undef) }
-		elsif ($missed == 1 && (!defined $s->{graced} || $missed[0] - $s->{graced} >= 7)) { ($grace, $s->{graced}) = (1, $missed[0]) }
-		elsif ($missed <= $s->{freezes}) { $freezes_used = $missed }
-		else { $day = 1 }
-	}
-	my $should = join ' ', $day, $grace, $freezes_used, 1000 + 200 * ($day - 1), 50 + 25 * ($day - 1);
-	my $is = join ' ', @$e{qw(streak_day grace_used freezes_used gold_delta xp_delta)};
-	$self->bad('R', "$e->{id}: the claim is '$is', the rule says '$should'") if $is ne $should;
+	$self->bad('R', "$e->{id}: the claim is '$is', the rule says '$decision->{says}'") if $is ne $decision->{says};
+	$s->{graced} = $decision->{graced};
 	$s->{freezes} -= $freezes_used;
 	$s->{best} = $day if $day > $s->{best};
 	$self->bad('R', "$e->{id}: excused to $e->{excused_to}") if defined $e->{excused_to} && $e->{excused_to} != ($s->{excused} // -1)
@@ -1016,7 +1030,7 @@ sub follow_claim
 	$before->{returned} = $freezes_used;
 	$s->{before} = $before;
 	@$s{qw(day last excused seq)} = ($day, $date, $e->{excused_to}, $e->{seq});
-	$s->{paid}{$date} = 1;
+	$s->{paid}{$date} = $e;
 	$s->{claims}{ $e->{seq} } = { date => $date, gold_delta => $e->{gold_delta}, xp_delta => $e->{xp_delta} };
 	return;
 }
