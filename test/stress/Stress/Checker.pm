@@ -1327,14 +1327,14 @@ sub is_at_limit
 
 	return 1 if ($product->{effect_code} // '') eq 'streak_freeze';
 	return defined $limit && ($self->{units}{ place_of($intent->{user}, $name, $tx->{clock}) } // 0) + $intent->{quantity} > $limit
-	  || $self->rolled_back_units($tx, $name);
+	  || rolled_back_units($tx, $intent, $name);
 }
 
-# It may have been at the limit by purchases that it took back itself.
+# It may have been at the limit by purchases, also of the same batch, that it took back itself.
 sub rolled_back_units
 {
-	my ($self, $tx, $product) = @_;
-	return grep { $_ && grep { $_->{kind} eq 'P' && $_->{key} =~ /^\Q$product\E\|/ } @{ $_->{intents} } } grep { $_ } @{ $tx->{ops} }[ 0 .. $#{ $tx->{ops} } - 1 ];
+	my ($tx, $intent, $product) = @_;
+	return grep { $_ != $intent && $_->{kind} eq 'P' && $_->{user} == $intent->{user} && $_->{key} =~ /^\Q$product\E\|/ } map { @{ $_->{intents} } } grep { $_ } @{ $tx->{ops} };
 }
 
 sub check_refusal
