@@ -36,9 +36,18 @@ sub new
 	# every fourth seed is clean: nobody is cut off.  Some others have
 	# transactions that lock users out of order and may meet in a deadlock.
 	$self->{clean} = $p{seed} % 4 == 0;
-	$self->{crosses} = !$self->{clean} && $p{seed} % 3 == 0;
+	$self->{crossing} = !$self->{clean} && $p{seed} % 3 == 0;
+	# every fifth is of two users, so that calls of one user meet
+	$self->{crowded} = $p{seed} % 5 == 2;
 	$self->{mix} = [ @MIX, $self->{clean} ? () : @NOISE ];
 	return $self;
+}
+
+# What the seed is, in words.
+sub kind
+{
+	my ($self) = @_;
+	return ($self->{clean} ? 'clean' : 'noisy') . join '', map { $self->{$_} ? ", $_" : () } qw(crossing crowded);
 }
 
 # Settings of a client's sessions, as SQL.
@@ -70,7 +79,7 @@ sub client
 		# the clock moves in steps, not with every transaction
 		$tx->{retry_lost} = $self->chance(0.5);
 		$tx->{clock} = $Stress::World::BEGIN + int(int($self->{progress} * 200) / 200 * 86400 * $Stress::World::DAYS)
-		  + 86400 * ($tx->{steps}[0][1]{ahead} // 0);
+		  + 86400 * (($tx->{steps}[0][1] // {})->{ahead} // 0);
 		$done += grep { $_->[0] eq 'op' } @{ $tx->{steps} };
 		push @list, $tx;
 	}
@@ -108,7 +117,7 @@ sub several
 	my ($self) = @_;
 	my @mix = grep { $_->[2] } @{ $self->{mix} };
 	my @users = ($self->user) x (2 + int rand 4);
-	my $crossing = $self->{crosses} && $self->chance(0.15);
+	my $crossing = $self->{crossing} && $self->chance(0.15);
 	my @steps;
 
 	if ($self->chance(0.4))
@@ -151,7 +160,7 @@ sub user
 {
 	my ($self) = @_;
 	return $Stress::World::USERS + 1 + int rand 6 if $self->chance(0.015);
-	return 1 + int($Stress::World::USERS * rand()**2);
+	return $self->{crowded} ? 3 + int rand 2 : 1 + int($Stress::World::USERS * rand()**2);
 }
 
 sub operation
@@ -695,7 +704,7 @@ sub print_out
 {
 	my ($self, $out) = @_;
 
-	printf $out "seed %d: %s\n", $self->{seed}, $self->{clean} ? 'clean' : $self->{crosses} ? 'noisy, crossing' : 'noisy';
+	printf $out "seed %d: %s\n", $self->{seed}, $self->kind;
 	for my $client (1 .. $self->{clients})
 	{
 		my $number = 0;

@@ -352,7 +352,7 @@ SQL
 	$facts{held} = eval { told_to_hold($dbh) } or push @{ $facts{findings} }, "holdings(): $@";
 	$facts{tables} = Stress::Tables::load($dbh);
 	$facts{log} = $self->logs;
-	$facts{deadlocks} = $self->{plan}{crosses};
+	$facts{deadlocks} = $self->{plan}{crossing};
 	$facts{full} = $self->{full};
 	$facts{ddl} = $self->{ddl};
 	return %facts;
