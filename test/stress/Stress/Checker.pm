@@ -554,7 +554,7 @@ sub states_during
 	my @states = $self->states_of($id);
 	my @over = grep { defined $_->{by} && $_->{by} < $op->{at} } @states;
 
-	return grep { my $s = $_; $s->{from} <= $op->{at} + $op->{ms} / 1000 && !grep { defined $s->{by} && $_->{from} > $s->{by} } @over } @states;
+	return grep { my $s = $_; $s->{from} <= $op->{done} && !grep { defined $s->{by} && $_->{from} > $s->{by} } @over } @states;
 }
 
 # An item that changes was given as it was at a moment of the call.

@@ -199,7 +199,7 @@ sub operation
 	{
 		my $el = 0;
 		$log->put('R', tx => $name, op => $number, el => $el++, map { ($_, $rows->[ $el - 1 ]{$_}) } sort keys %$_) foreach @$rows;
-		$log->put('D', tx => $name, op => $number, ms => sprintf '%.2f', $ms);
+		$log->put('D', tx => $name, op => $number, at => Time::HiRes::time(), ms => sprintf '%.2f', $ms);
 		return 1;
 	}
 	$self->{lost}

@@ -6,7 +6,7 @@
 #	O tx op at fn args         an operation is about to be sent, at that second
 #	I tx op el kind user key   an effect that it is to have, with its payload
 #	R tx op el state code ...  a row of its result
-#	D tx op ms                 the operation was answered
+#	D tx op at ms              the operation was answered, by that second
 #	F tx op sqlstate message   it raised
 #	L tx op                    the connection was lost before the answer
 #	B tx from to               these operations were rolled back to a savepoint
@@ -41,7 +41,7 @@ sub put
 }
 
 # All transactions of these files: a reference to a list of
-# { tx, iso, auto, clock, outcome, ended, ops => [ { at, fn, args, intents, results, sqlstate, lost, undone, ms } ] }
+# { tx, iso, auto, clock, outcome, ended, ops => [ { at, fn, args, intents, results, sqlstate, lost, undone, done, ms } ] }
 sub read_files
 {
 	my (@files) = @_;
@@ -76,7 +76,7 @@ sub take_line
 	if ($kind eq 'O') { $tx->{ops}[ $f->{op} ] = { %$f, intents => [], results => [] } }
 	elsif ($kind eq 'I') { $op->{intents}[ $f->{el} ] = $f }
 	elsif ($kind eq 'R') { $op->{results}[ $f->{el} ] = $f }
-	elsif ($kind eq 'D') { @$op{qw(answered ms)} = (1, $f->{ms}) }
+	elsif ($kind eq 'D') { @$op{qw(answered done ms)} = (1, @$f{qw(at ms)}) }
 	elsif ($kind eq 'F') { @$op{qw(sqlstate message)} = @$f{qw(sqlstate message)} }
 	elsif ($kind eq 'L') { $op->{lost} = 1 }
 	elsif ($kind eq 'B') { $_->{undone} = 1 foreach grep { $_ } @{ $tx->{ops} }[ $f->{from} .. $f->{to} ] }
