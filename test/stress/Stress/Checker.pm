@@ -1223,7 +1223,7 @@ my %REFUSAL = (
 	REWARD_NOT_FOUND => sub { $_[1]{kind} eq 'V' },
 	EXCEEDS_REWARD => sub { $_[1]{kind} eq 'V' },
 	IDEMPOTENCY_MISMATCH => sub { 1 },    # check_answers()
-	RESYNC_REQUIRED => sub { $_[1]{kind} eq 'A' ? $_[4]->{account}{ $_[1]{user} }{pruned_seq} > 0 : $_[4]->is_archived(@_[ 1, 2 ]) },
+	RESYNC_REQUIRED => sub { $_[1]{kind} eq 'A' ? $_[4]->{account}{ $_[1]{user} }{pruned_seq} > 0 : $_[4]->is_archived(@_[ 0 .. 2 ]) },
 	PRICE_CHANGED => sub { ($_[1]{context} // '') =~ /expected_price/ && $_[3]{varies} },
 	NOT_ON_SALE => sub { $_[3]{varies} || !on_sale($_[3], $_[0]{clock}) },
 	SOLD_OUT => sub { $_[3]{stock} && ($_[2]{stock_remaining} // 0) < $_[1]{quantity} },
@@ -1241,12 +1241,24 @@ my %REFUSAL = (
 # What was archived, its entry's name told; and what is in front of that is not taken back.
 sub is_archived
 {
-	my ($self, $intent, $r) = @_;
+	my ($self, $tx, $intent, $r) = @_;
+	return $self->is_archived_claim($tx, $intent, $r) if $intent->{kind} eq 'C';
 	my ($target) = $intent->{key} =~ /^economy:reversal(?::|\|)R\d+-(\d+)/;
 	my ($e) = @{ $self->{by_key}{"$JOURNAL{$intent->{kind}} $intent->{user} $intent->{key}"} // [] };
 
 	return 1 if $e && $e->{archived} && $r->{transaction_id} eq $e->{id};
 	return $intent->{kind} eq 'V' && $target < $self->{account}{ $intent->{user} }{pruned_seq};
+}
+
+# A claim of a date that had come at that moment, told by its name.
+sub is_archived_claim
+{
+	my ($self, $tx, $intent, $r) = @_;
+	my ($seq) = ($r->{transaction_id} // '') =~ /^R\d+-(\d+)$/ or return 0;
+	my $e = $self->{stream}{ $intent->{user} }{$seq};
+
+	return $e && $e->{archived} && $r->{transaction_id} eq $e->{id} && ($e->{source} // '') eq 'economy:daily_streak'
+	  && possible_date({ claim_date => $e->{claim_date}, created_at => 1e6 * ($tx->{clock} - $PG_EPOCH) });
 }
 
 # Who wanted which external id.
