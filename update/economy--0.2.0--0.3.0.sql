@@ -370,6 +370,9 @@ BEGIN
     RETURN new_row;
 END
 $$;
+COMMENT ON TABLE economy_internal.rollup_state IS
+    'How far rollup_stats() has looked for users with new actions; no row before the first time, '
+    'or archive.';
 
 CREATE TABLE economy.holding_changes (
     user_id           bigint      NOT NULL,
@@ -573,6 +576,102 @@ $$;
 COMMENT ON FUNCTION economy.upsert_item(jsonb, text) IS
     'Creates an item, or changes the given columns of one; keys are the column names of items. '
     'Recorded with actor, before and after. XE901 for an item that is not valid.';
+
+CREATE OR REPLACE FUNCTION economy.archive_entries(
+    journal anyelement, older_than interval, max_users integer DEFAULT 1000
+) RETURNS SETOF anyelement
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    name   text := (SELECT c.relname FROM pg_class c JOIN pg_type t ON t.typrelid = c.oid
+                    WHERE t.oid = pg_typeof(journal) AND c.relnamespace = 'economy'::regnamespace);
+    letter text := economy_internal.journal_letter(coalesce(name, pg_typeof(journal)::text));
+    cutoff timestamptz := economy_internal.archive_cutoff(older_than);
+    batch  record;
+    stays  record;
+    gone   record;
+    given  bigint;
+    parts  bigint[];
+BEGIN
+    PERFORM economy_internal.require_positive('max_users', max_users);
+    PERFORM economy_internal.open_tables(
+        'accounts', 'archives', 'archived_keys', 'archived_hashes', 'stream_checkpoints',
+        'shop_transactions', 'reward_audit', 'gold_adjustments', 'user_actions',
+        'rfm_state', 'user_segments', 'economy_internal.archive_state',
+        'economy_internal.rollup_positions', 'economy_internal.rollup_state',
+        'economy_internal.rollup_queue');
+    -- one at a time: the next one begins where this one ends
+    PERFORM economy_internal.lock_name('economy.archive');
+    -- nor beside what notes who has actions to be pruned
+    PERFORM economy_internal.lock_name('economy.rollup_stats');
+    -- nor beside a refresh, which may not have seen all that it will say it has
+    PERFORM economy_internal.lock_name('economy.rfm_refresh');
+    SELECT b.* INTO batch FROM economy_internal.archive_batch(name, cutoff, max_users, (
+        SELECT s.last_user FROM economy_internal.archive_state s WHERE s.journal = name)) b;
+    -- a reward that is taken back from here on waits, and is told what went
+    PERFORM FROM economy.accounts a WHERE a.user_id = ANY (batch.users)
+        ORDER BY a.user_id FOR NO KEY UPDATE;
+    SELECT coalesce(array_agg(s.user_id ORDER BY s.user_id, s.seq), '{}') AS users,
+           coalesce(array_agg(s.seq ORDER BY s.user_id, s.seq), '{}') AS seqs
+    INTO stays
+    FROM economy_internal.archive_stays(name, batch.users, batch.froms, batch.uptos) s;
+    RETURN QUERY EXECUTE format($query$
+        SELECT t.* FROM unnest($1, $2, $3) n (user_id, from_seq, upto_seq)
+        CROSS JOIN LATERAL (
+            SELECT * FROM economy.%I u
+            WHERE u.user_id = n.user_id AND u.seq >= n.from_seq AND u.seq < n.upto_seq
+            ORDER BY u.user_id, u.seq OFFSET 0) t
+        WHERE NOT EXISTS (SELECT FROM unnest($4, $5) s (user_id, seq)
+                          WHERE s.user_id = t.user_id AND s.seq = t.seq)
+        $query$, name) USING batch.users, batch.froms, batch.uptos, stays.users, stays.seqs;
+    GET DIAGNOSTICS given = ROW_COUNT;
+    parts := economy_internal.archive_streams(
+        letter, batch.users, batch.uptos,
+        economy_internal.archive_freezes(name, batch.users, batch.froms, batch.uptos, stays.users,
+                                         stays.seqs), stays.users, stays.seqs);
+    SELECT coalesce(array_agg(p.user_id) FILTER (WHERE p.n > 0), '{}') AS users,
+           coalesce(sum(p.n), 0)::bigint AS entries,
+           count(*) FILTER (WHERE p.n IS NULL) AS damaged
+    INTO gone FROM unnest(batch.users, parts) p (user_id, n);
+    IF gone.damaged > 0 OR gone.entries <> given THEN
+        RAISE EXCEPTION 'streams have changed while they were archived' USING ERRCODE = 'XE103',
+            HINT = 'Call it again: what is damaged then is left alone.';
+    END IF;
+    PERFORM economy_internal.archive_note(
+        name, batch.last_user, gone.users, gone.entries, batch.damaged);
+END
+$$;
+
+CREATE OR REPLACE FUNCTION economy_internal.archive_note(
+    journal text, last_user bigint, users bigint[], entries bigint, damaged bigint
+) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+BEGIN
+    INSERT INTO economy_internal.archive_state AS s
+        VALUES (journal, last_user, users, cardinality(users), entries, damaged)
+        ON CONFLICT ON CONSTRAINT archive_state_pkey DO UPDATE SET
+            last_user = excluded.last_user, batch = excluded.batch, users = excluded.users,
+            entries = excluded.entries, damaged = excluded.damaged;
+    -- the next receipt went as well
+    DELETE FROM economy.archived_hashes h WHERE h.user_id = ANY (archive_note.users)
+        AND NOT EXISTS (SELECT FROM economy.shop_transactions t
+                        WHERE t.user_id = h.user_id AND t.seq = h.seq + 1);
+    -- prune() goes on behind the checkpoint
+    UPDATE economy_internal.rollup_positions p SET oldest_at = (
+            SELECT t.created_at FROM economy.user_actions t
+            WHERE t.user_id = p.user_id AND t.seq > a.pruned_seq AND t.seq <= p.seq
+            ORDER BY t.user_id, t.seq LIMIT 1)
+        FROM economy.accounts a
+        WHERE p.user_id = ANY (archive_note.users) AND a.user_id = p.user_id
+          AND p.oldest_at IS NOT NULL;
+    -- a rollup whose snapshot is older would note again what is behind: it is to fail
+    INSERT INTO economy_internal.rollup_state AS s (position, summarized, next_user)
+        VALUES (0, 0, (SELECT min(q.user_id) FROM economy_internal.rollup_queue q))
+        ON CONFLICT ON CONSTRAINT rollup_state_pkey DO UPDATE SET next_user = s.next_user;
+END
+$$;
 
 CREATE OR REPLACE VIEW economy.ledger AS
     SELECT user_id, seq, 'shop_transactions' AS journal,
@@ -943,11 +1042,13 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('operator', 'FUNCTION economy.archive(regclass, regclass, interval, integer)',
              'accounts archive_state archived_hashes archived_keys archives audit_checkpoints '
              'config_changes config_changes_change_id_seq config_heads gold_adjustments '
-             'installations reward_audit rollup_positions signing_keys stream_checkpoints'),
+             'installations reward_audit rollup_positions rollup_state signing_keys '
+             'stream_checkpoints'),
             ('operator', 'FUNCTION economy.archive_entries(anyelement, interval, integer)',
              'accounts archive_state archived_hashes archived_keys archives audit_checkpoints '
              'config_changes config_changes_change_id_seq config_heads gold_adjustments '
-             'installations reward_audit rollup_positions signing_keys stream_checkpoints'),
+             'installations reward_audit rollup_positions rollup_state signing_keys '
+             'stream_checkpoints'),
             ('operator', 'FUNCTION economy.verify_archive(regclass, regclass, bigint[])', ''),
             ('operator', 'FUNCTION economy_internal.archive_columns(text)', ''),
             ('operator', 'FUNCTION economy_internal.archive_digest(anyelement)', ''),

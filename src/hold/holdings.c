@@ -103,7 +103,7 @@ eco_holds(PG_FUNCTION_ARGS)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("quantity must be 1 or more"));
 	open = eco_user_tables_open(ECO_READ, PG_GETARG_INT64(0), tables);
 	if (eco_account_read(PG_GETARG_INT64(0), &account))
-		holds = eco_holding_of(&account, &item_id) >= PG_GETARG_INT64(2);
+		holds = eco_holding_is(&account, &item_id, PG_GETARG_INT64(2));
 	eco_tables_close(open);
 	PG_RETURN_BOOL(holds);
 }

@@ -321,7 +321,8 @@ BEGIN
         'accounts', 'archives', 'archived_keys', 'archived_hashes', 'stream_checkpoints',
         'shop_transactions', 'reward_audit', 'gold_adjustments', 'user_actions',
         'rfm_state', 'user_segments', 'economy_internal.archive_state',
-        'economy_internal.rollup_positions');
+        'economy_internal.rollup_positions', 'economy_internal.rollup_state',
+        'economy_internal.rollup_queue');
     -- one at a time: the next one begins where this one ends
     PERFORM economy_internal.lock_name('economy.archive');
     -- nor beside what notes who has actions to be pruned
@@ -392,6 +393,10 @@ BEGIN
         FROM economy.accounts a
         WHERE p.user_id = ANY (archive_note.users) AND a.user_id = p.user_id
           AND p.oldest_at IS NOT NULL;
+    -- a rollup whose snapshot is older would note again what is behind: it is to fail
+    INSERT INTO economy_internal.rollup_state AS s (position, summarized, next_user)
+        VALUES (0, 0, (SELECT min(q.user_id) FROM economy_internal.rollup_queue q))
+        ON CONFLICT ON CONSTRAINT rollup_state_pkey DO UPDATE SET next_user = s.next_user;
 END
 $$;
 COMMENT ON FUNCTION economy_internal.archive_note(text, bigint, bigint[], bigint, bigint) IS

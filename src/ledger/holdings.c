@@ -209,8 +209,8 @@ find_row(int64 user_id, const EcoText *item_id, EcoRow *row)
 	return eco_row_find(&eco_user_holdings_more, user_id, 0, 2, key, row);
 }
 
-int64
-eco_holding_of(const EcoAccount *account, const EcoText *item_id)
+bool
+eco_holding_is(const EcoAccount *account, const EcoText *item_id, int64 units)
 {
 	EcoHeld		held;
 	EcoRow		row;
@@ -222,7 +222,7 @@ eco_holding_of(const EcoAccount *account, const EcoText *item_id)
 		held.balance = eco_row_int(&row, HLD_BALANCE);
 		held.is_pass = DatumGetBool(row.values[HLD_IS_PASS]);
 	}
-	return held.is_pass && held.balance <= last_second(eco_now()) ? 0 : held.balance;
+	return held.is_pass ? held.balance > last_second(eco_now()) : held.balance >= units;
 }
 
 /* The balance that the account or a row has, be the pass over. */

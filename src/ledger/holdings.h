@@ -91,8 +91,8 @@ extern bool eco_holdings_same(const EcoHoldings *all, EcoHoldingUse use, Datum c
 extern void eco_holdings_save(EcoHoldings *all, EcoAccount *account);
 extern void eco_holdings_write(EcoHoldings *all, int64 user_id);
 
-/* What a user holds of an item now: units, or the second at which a pass ends; 0: nothing. */
-extern int64 eco_holding_of(const EcoAccount *account, const EcoText *item_id);
+/* Whether a user holds so many units of an item now; of a pass, whether it has not ended. */
+extern bool eco_holding_is(const EcoAccount *account, const EcoText *item_id, int64 units);
 
 /* Told of each item that a user holds now, the packed ones first. */
 typedef void (*EcoHoldingSeen) (void *state, const EcoText *item_id, int64 balance, bool is_pass);

@@ -95,13 +95,14 @@ eco_with_holding(PG_FUNCTION_ARGS)
 {
 	bytea	   *all = PG_ARGISNULL(0) ? NULL : PG_GETARG_BYTEA_PP(0);
 	EcoText		id = eco_text_arg(fcinfo, 1, "item_id", ECO_MAX_NAME);
-	EcoHeld		held = {.id = id.data,.len = id.len};
+	EcoHeld		held = {.id = id.data};
 	EcoSection	section;
 	EcoReader	reader;
 	bool		more;
 	uint8	   *payload;
 	bytea	   *result;
 
+	held.len = id.len;
 	if (!PG_ARGISNULL(2))
 		read_holding(&held, fcinfo);
 	if (!eco_sections_get(all, ECO_SECTION_HOLDINGS, &section))

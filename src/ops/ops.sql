@@ -159,11 +159,13 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('operator', 'FUNCTION economy.archive(regclass, regclass, interval, integer)',
              'accounts archive_state archived_hashes archived_keys archives audit_checkpoints '
              'config_changes config_changes_change_id_seq config_heads gold_adjustments '
-             'installations reward_audit rollup_positions signing_keys stream_checkpoints'),
+             'installations reward_audit rollup_positions rollup_state signing_keys '
+             'stream_checkpoints'),
             ('operator', 'FUNCTION economy.archive_entries(anyelement, interval, integer)',
              'accounts archive_state archived_hashes archived_keys archives audit_checkpoints '
              'config_changes config_changes_change_id_seq config_heads gold_adjustments '
-             'installations reward_audit rollup_positions signing_keys stream_checkpoints'),
+             'installations reward_audit rollup_positions rollup_state signing_keys '
+             'stream_checkpoints'),
             ('operator', 'FUNCTION economy.verify_archive(regclass, regclass, bigint[])', ''),
             ('operator', 'FUNCTION economy_internal.archive_columns(text)', ''),
             ('operator', 'FUNCTION economy_internal.archive_digest(anyelement)', ''),

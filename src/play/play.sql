@@ -247,7 +247,8 @@ CREATE TABLE economy_internal.rollup_state (
 );
 SELECT pg_catalog.pg_extension_config_dump('economy_internal.rollup_state', '');
 COMMENT ON TABLE economy_internal.rollup_state IS
-    'How far rollup_stats() has looked for users with new actions; no row before the first time.';
+    'How far rollup_stats() has looked for users with new actions; no row before the first time, '
+    'or archive.';
 COMMENT ON COLUMN economy_internal.rollup_state.position IS
     'Actions with a lesser position were seen.';
 COMMENT ON COLUMN economy_internal.rollup_state.summarized IS

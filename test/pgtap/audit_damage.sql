@@ -128,6 +128,8 @@ FROM (VALUES
     ('entries of nobody',      'nobody orphan_row 1',       'INSERT INTO economy.gold_adjustments SELECT -7, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, hash, idempotency_key, actor, reason FROM economy.gold_adjustments WHERE user_id = {u}'),
     -- stock
     ('stock too many',         'nobody wrong_stock',        'UPDATE economy.shop_stock SET remaining = remaining + 1 WHERE product_id = ''pgtap_au'' AND slot = 3'),
+    ('stock that is null',     'nobody wrong_stock',        'ALTER TABLE economy.shop_stock ALTER remaining DROP NOT NULL; UPDATE economy.shop_stock SET remaining = remaining + (SELECT t.remaining FROM economy.shop_stock t WHERE t.product_id = ''pgtap_au'' AND t.slot = 3)
+        WHERE product_id = ''pgtap_au'' AND slot = 2; UPDATE economy.shop_stock SET remaining = NULL WHERE product_id = ''pgtap_au'' AND slot = 3'),
     ('stock too few',          'nobody wrong_stock',        'DELETE FROM economy.shop_stock WHERE product_id = ''pgtap_au'' AND slot = 3'),
     ('stock never issued',     'nobody wrong_config, nobody wrong_stock', 'DELETE FROM economy.config_changes WHERE relation = ''shop_products'' AND key = ''pgtap_au'' AND action = ''stock'''),
     ('stock of no product',    'nobody wrong_stock',        'INSERT INTO economy.shop_stock VALUES (''pgtap_none'', 0, 1)'),

@@ -129,6 +129,7 @@ $$;
 SELECT is(pg_temp.at('2031-01-02 03:04:' || at || '+00', :v), says, 'until the second it ends at: ' || at)
 FROM (VALUES (1, '06', 't pgtap_day 01-02 03:04:16'), (2, '15.999999', 't pgtap_day 01-02 03:04:16'), (3, '16', 'f'), (4, '17', 'f')) t (n, at, says) ORDER BY n;
 SET LOCAL economy.test_clock = '2031-01-02 03:04:10+00';
+SELECT is(economy.holds(:v, 'pgtap_day', 9223372036854775807), true, 'whatever the quantity');
 SELECT is(pg_temp.call(format('grant_items(%s, ''{"pgtap_day": 5}'', ''r'', ''p2'')', :v)), 't new OK H' || :v || '-2 [{"item": "pgtap_day", "delta": 5, "balance": 1925089461}] 0 0', 'given again, it is extended');
 SELECT is(pg_temp.call(format('grant_items(%s, ''{"pgtap_day": 90}'', ''r'', ''p3'')', :v)), 'f refused ITEM_LIMIT 0 {"held": 11, "item": "pgtap_day", "at_most": 100}', 'up to its maximum from now on');
 SELECT is(pg_temp.call(format('grant_items(%s, ''{"pgtap_day": 89}'', ''r'', ''p3'')', :v)), 't new OK H' || :v || '-3 [{"item": "pgtap_day", "delta": 89, "balance": 1925089550}] 0 0', 'and no more');
