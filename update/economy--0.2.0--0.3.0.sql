@@ -497,7 +497,7 @@ CREATE FUNCTION economy.holds(user_id bigint, item_id text, quantity bigint DEFA
 COMMENT ON FUNCTION economy.holds(bigint, text, bigint) IS
     'Whether a user holds so many units of an item now; of a pass, whether it has not ended.';
 
-CREATE FUNCTION economy_internal.check_item(item jsonb, old_row economy.items) RETURNS text
+CREATE FUNCTION economy_internal.check_item(item jsonb, kind_before text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -507,14 +507,14 @@ CREATE FUNCTION economy_internal.check_item(item jsonb, old_row economy.items) R
             WHERE k NOT IN ('item_id', 'kind', 'maximum', 'consumable', 'tradable', 'active',
                             'texts', 'extra')
             UNION ALL
-            -- balances of one kind mean nothing in another
+            -- balances of one kind mean nothing in another, and outlive an item that was deleted
             SELECT 2, 'kind is fixed when an item is made'
-            WHERE old_row.item_id IS NOT NULL AND item ? 'kind'
-              AND item ->> 'kind' IS DISTINCT FROM old_row.kind
+            WHERE kind_before IS NOT NULL AND item ? 'kind'
+              AND item ->> 'kind' IS DISTINCT FROM kind_before
         )
         SELECT s.says FROM says s ORDER BY s.place, s.says LIMIT 1;
     END;
-COMMENT ON FUNCTION economy_internal.check_item(jsonb, economy.items) IS
+COMMENT ON FUNCTION economy_internal.check_item(jsonb, text) IS
     'What is wrong with an item given to upsert_item(), beyond what the constraints of items say; '
     'null when nothing is.';
 
@@ -534,11 +534,14 @@ BEGIN
     IF jsonb_typeof(item) <> 'object' OR id IS NULL THEN
         RAISE EXCEPTION 'item must be a JSON object with an item_id' USING ERRCODE = 'XE901';
     END IF;
-    PERFORM economy_internal.open_tables('items');
+    PERFORM economy_internal.open_tables('items', 'config_changes');
     -- one change of an item at a time, also of one that does not exist yet
     PERFORM economy_internal.lock_name('economy.item:' || id);
     SELECT * INTO old_row FROM economy.items i WHERE i.item_id = id FOR NO KEY UPDATE;
-    wrong := economy_internal.check_item(item, old_row);
+    wrong := economy_internal.check_item(item, coalesce(old_row.kind, (
+        SELECT c.after ->> 'kind' FROM economy.config_changes c
+        WHERE c.relation = 'items' AND c.key = id AND c.after IS NOT NULL
+        ORDER BY c.change_no DESC LIMIT 1)));
     IF wrong IS NULL THEN
         BEGIN
             new_row := old_row;
@@ -1496,10 +1499,7 @@ CREATE FUNCTION economy_internal.audit_holdings(
             SELECT e.user_id, e.seq, e.entry, e.item_id, e.delta, e.balance,
                    coalesce(i.kind = 'pass', false) AS is_pass,
                    ceil(extract(epoch FROM e.created_at)) AS began,
-                   lag(e.balance) OVER w AS balance_before, lead(e.seq) OVER w IS NULL AS is_newest,
-                   extract(epoch FROM max(e.created_at) OVER (
-                       PARTITION BY e.user_id ORDER BY e.seq)) AS latest_so_far,
-                   extract(epoch FROM max(e.created_at) OVER (PARTITION BY e.user_id)) AS latest
+                   lag(e.balance) OVER w AS balance_before, lead(e.seq) OVER w IS NULL AS is_newest
             FROM economy_internal.item_entries e LEFT JOIN economy.items i USING (item_id)
             WHERE e.user_id BETWEEN from_user AND upto_user
             WINDOW w AS (PARTITION BY e.user_id, e.item_id ORDER BY e.seq)
@@ -1522,21 +1522,14 @@ CREATE FUNCTION economy_internal.audit_holdings(
         WHERE c.delta IS NULL OR c.balance IS NULL OR c.balance < 0 OR c.delta = 0
            OR c.balance <> CASE WHEN c.is_pass THEN greatest(coalesce(c.balance_before, 0), c.began)
                                 ELSE coalesce(c.balance_before, 0) END + c.delta
-              -- where times go back, a pass that had ended may have been left out before
-              AND NOT (c.is_pass AND c.balance_before <= c.latest_so_far
-                       AND c.balance = c.began + c.delta)
         UNION ALL
-        -- a pass that has ended may have been left out
         SELECT coalesce(c.user_id, k.user_id), 'parity',
                format('%s of %s', coalesce(c.balance, 0), coalesce(c.item_id, k.item_id)),
                format('%s of %s', coalesce(k.balance, 0), coalesce(c.item_id, k.item_id)),
                c.entry, c.seq
         FROM (SELECT * FROM change n WHERE n.is_newest) c
         FULL JOIN kept k ON k.user_id = c.user_id AND k.item_id = c.item_id
-        WHERE (coalesce(c.balance, 0) <> coalesce(k.balance, 0)
-               AND NOT (c.is_pass AND k.user_id IS NULL
-                        AND c.balance <= greatest(extract(epoch FROM economy.now()), c.latest)))
-           OR c.user_id IS NULL OR k.is_pass <> c.is_pass
+        WHERE coalesce(c.balance, 0) <> coalesce(k.balance, 0) OR c.user_id IS NULL OR k.is_pass <> c.is_pass
         UNION ALL
         SELECT a.user_id, 'parity', 'holdings that can be read',
                'damaged sections of the account', NULL, NULL
@@ -1587,54 +1580,6 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" text, why text)
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
-    BEGIN ATOMIC
-        VALUES
-            ('audit_findings', '*', 'a record of what was done; nothing is computed from it'),
-            ('audit_runs', '*', 'a record of what was done; nothing is computed from it'),
-            ('capture_refusals', '*', 'a record of what was done; nothing is computed from it'),
-            ('job_runs', '*', 'a record of what was done; nothing is computed from it'),
-            ('installations', '*', 'written down nowhere else'),
-            ('invite_codes', '*', 'codes are made and read by the app'),
-            ('audit_checkpoints', '*', 'without one the whole stream is verified again'),
-            ('audit_checkpoints', 'damaged_seq', 'only says when to look again'),
-            ('anchors', 'next_user', 'of an anchor that is being taken'),
-            ('anchor_buckets', 'gold', 'for who reads it; what it sums up is in the entries'),
-            ('anchor_buckets', 'xp', 'for who reads it; what it sums up is in the entries'),
-            ('shop_transactions', 'receipt_signature',
-             'of a key that is retired: nobody can verify it any more'),
-            ('shop_user_units_more', '*', 'of one that is missing the entries are counted again'),
-            ('user_holdings_more', '*', 'of a pass that has ended it means the same as none'),
-            ('rollup_positions', 'seq', 'means the same between the same two actions'),
-            ('rollup_positions', '*', 'of a user without actions it means the same as none'),
-            ('rfm_due', 'chunk', 'only tells rows apart'),
-            ('rfm_state', 'refreshed_at', 'for who reads it'),
-            ('rfm_state', 'change_lag', 'for who reads it'),
-            ('rfm_state', 'as_of', 'means the same while no user passes to another score'),
-            ('rfm_state', 'summarised', 'at worst what is summarised is summarised again'),
-            ('rfm_state', 'installation', 'at worst all purchases are read again'),
-            ('rfm_state', 'seen_before',
-             'when less: purchases are read again; when more it is found'),
-            ('rfm_state', 'next_user', 'at worst rows wait for the next full refresh'),
-            ('rfm_state', 'written', 'of a refresh that is going'),
-            ('rfm_state', 'spent', 'of a refresh that is going'),
-            ('rfm_reversals', '*', 'the function that reverses a purchase is to record it'),
-            ('user_segments', 'seq', 'means the same between the same two purchases'),
-            ('user_segments', 'segment_since', 'of the first segment, that has no history yet'),
-            ('segment_history', 'from_segment', 'of the first change'),
-            ('segment_history', 'changed_at', 'of any but the last change'),
-            ('segment_history', 'snapshot_id', 'when it names another snapshot before the change'),
-            ('recommendations', '*', 'a decision is recorded nowhere else'),
-            ('recommendation_beliefs', '*', 'what was learned so far'),
-            ('recommendation_days', '*', 'what was known on a day'),
-            ('recommendation_progress', '*', 'where learning stands'),
-            ('rollup_queue', '*', 'a user that is missing is rolled up with the next action'),
-            ('rollup_state', '*', 'at worst what was done is done again'),
-            ('users', 'profile', 'free text of the app, as it was at registration');
-    END;
-
 -- of these alone: a function whose privileges a script changes would have those of roles
 -- among its initial ones, which a dump leaves out
 REVOKE ALL ON FUNCTION
@@ -1645,7 +1590,7 @@ REVOKE ALL ON FUNCTION
     economy.purchases_of(bigint, bigint, integer),
     economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean),
     economy.upsert_item(jsonb, text), economy_internal.audit_holdings(bigint, bigint),
-    economy_internal.check_item(jsonb, economy.items), economy_internal.holdings_of(bytea),
+    economy_internal.check_item(jsonb, text), economy_internal.holdings_of(bytea),
     economy_internal.holdings_sound(bytea, boolean),
     economy_internal.rfm_renew(bigint, bigint[], timestamptz, bigint[], text[], bigint),
     economy_internal.with_holding(bytea, text, bigint, boolean) FROM PUBLIC;

@@ -112,7 +112,7 @@ COMMENT ON FUNCTION economy.holds(bigint, text, bigint) IS
 
 -- The catalogue of items
 
-CREATE FUNCTION economy_internal.check_item(item jsonb, old_row economy.items) RETURNS text
+CREATE FUNCTION economy_internal.check_item(item jsonb, kind_before text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
@@ -122,14 +122,14 @@ CREATE FUNCTION economy_internal.check_item(item jsonb, old_row economy.items) R
             WHERE k NOT IN ('item_id', 'kind', 'maximum', 'consumable', 'tradable', 'active',
                             'texts', 'extra')
             UNION ALL
-            -- balances of one kind mean nothing in another
+            -- balances of one kind mean nothing in another, and outlive an item that was deleted
             SELECT 2, 'kind is fixed when an item is made'
-            WHERE old_row.item_id IS NOT NULL AND item ? 'kind'
-              AND item ->> 'kind' IS DISTINCT FROM old_row.kind
+            WHERE kind_before IS NOT NULL AND item ? 'kind'
+              AND item ->> 'kind' IS DISTINCT FROM kind_before
         )
         SELECT s.says FROM says s ORDER BY s.place, s.says LIMIT 1;
     END;
-COMMENT ON FUNCTION economy_internal.check_item(jsonb, economy.items) IS
+COMMENT ON FUNCTION economy_internal.check_item(jsonb, text) IS
     'What is wrong with an item given to upsert_item(), beyond what the constraints of items say; '
     'null when nothing is.';
 
@@ -149,11 +149,14 @@ BEGIN
     IF jsonb_typeof(item) <> 'object' OR id IS NULL THEN
         RAISE EXCEPTION 'item must be a JSON object with an item_id' USING ERRCODE = 'XE901';
     END IF;
-    PERFORM economy_internal.open_tables('items');
+    PERFORM economy_internal.open_tables('items', 'config_changes');
     -- one change of an item at a time, also of one that does not exist yet
     PERFORM economy_internal.lock_name('economy.item:' || id);
     SELECT * INTO old_row FROM economy.items i WHERE i.item_id = id FOR NO KEY UPDATE;
-    wrong := economy_internal.check_item(item, old_row);
+    wrong := economy_internal.check_item(item, coalesce(old_row.kind, (
+        SELECT c.after ->> 'kind' FROM economy.config_changes c
+        WHERE c.relation = 'items' AND c.key = id AND c.after IS NOT NULL
+        ORDER BY c.change_no DESC LIMIT 1)));
     IF wrong IS NULL THEN
         BEGIN
             new_row := old_row;

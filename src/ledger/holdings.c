@@ -234,11 +234,21 @@ load(EcoHolding *one, const EcoAccount *account)
 
 	one->has_row = one->row_stored = !find_packed(account, &one->item_id, &held, &more) && more &&
 		find_row(account->user_id, &one->item_id, &one->row);
-	if (!one->has_row)
-		return held.balance;
-	/* lives as long as what was asked for, not as what was read */
-	one->row.values[HLD_ITEM_ID] = one->item_id.datum;
-	return eco_row_int(&one->row, HLD_BALANCE);
+	if (one->has_row)
+	{
+		/* lives as long as what was asked for, not as what was read */
+		one->row.values[HLD_ITEM_ID] = one->item_id.datum;
+		held.balance = eco_row_int(&one->row, HLD_BALANCE);
+		held.is_pass = DatumGetBool(one->row.values[HLD_IS_PASS]);
+	}
+
+	/*
+	 * an item that was deleted and made anew as another kind: seconds are no
+	 * units
+	 */
+	if (held.balance > 0 && held.is_pass != one->is_pass)
+		damaged(account);
+	return held.balance;
 }
 
 static void
@@ -416,7 +426,7 @@ eco_holdings_same(const EcoHoldings *all, EcoHoldingUse use, Datum carried)
 
 /* The account with the holding, or without it and with the note that there are rows. */
 static bool
-pack(const EcoHolding *one, EcoAccount *account, TimestampTz at, bool in_row)
+pack(const EcoHolding *one, EcoAccount *account, bool in_row)
 {
 	uint8		payload[ECO_HELD_ROOM + 1 + ECO_HELD_MAX];
 	EcoHeld		held = {
@@ -430,7 +440,7 @@ pack(const EcoHolding *one, EcoAccount *account, TimestampTz at, bool in_row)
 	(void) eco_account_section(account, ECO_SECTION_HOLDINGS, &section);
 	eco_held_read(&reader, &section, &more);
 	section.len = reader.damaged ? 0 :
-		eco_held_put(&section, more || in_row, &held, last_second(at), payload);
+		eco_held_put(&section, more || in_row, &held, payload);
 	if (section.len == 0)
 		damaged(account);
 	if (section.len > ECO_HELD_ROOM)
@@ -451,9 +461,9 @@ eco_holdings_save(EcoHoldings *all, EcoAccount *account)
 	{
 		EcoHolding *one = &all->of[i];
 
-		if (one->has_row || pack(one, account, all->at, false))
+		if (one->has_row || pack(one, account, false))
 			continue;
-		(void) pack(one, account, all->at, true);
+		(void) pack(one, account, true);
 		one->has_row = true;
 	}
 }

@@ -10,8 +10,7 @@
  *
  * Of a stack or a currency amounts and balances are units; of a pass the amount is seconds,
  * and the balance the second since 1970 UTC at which it ends.  One that has ended is not
- * held, and begins anew: balance(n) = greatest(balance(n-1), time(n)) + delta(n).  Where times
- * go back it may also be time(n) + delta(n), when the pass had ended by an entry before.
+ * held, and begins anew: balance(n) = greatest(balance(n-1), time(n)) + delta(n).
  */
 #ifndef ECO_HOLDINGS_H
 #define ECO_HOLDINGS_H

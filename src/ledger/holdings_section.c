@@ -64,7 +64,7 @@ write_holding(uint8 *out, const EcoHeld *held)
 }
 
 size_t
-eco_held_put(const EcoSection *section, bool more, const EcoHeld *held, int64 now, uint8 *out)
+eco_held_put(const EcoSection *section, bool more, const EcoHeld *held, uint8 *out)
 {
 	EcoReader	reader;
 	EcoHeld		other = {.id = ""};
@@ -83,7 +83,7 @@ eco_held_put(const EcoSection *section, bool more, const EcoHeld *held, int64 no
 			at = write_holding(at, held);
 			keep = false;
 		}
-		if (order != 0 && !(other.is_pass && other.balance <= now))
+		if (order != 0)
 			at = write_holding(at, &other);
 	}
 	if (keep)

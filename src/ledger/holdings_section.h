@@ -7,7 +7,7 @@
  *
  * The number is one of core/varint.h.  A balance is never 0: of a stack or a currency it
  * is the units held, of a pass the second, since 1970 UTC, at which it ends.  A pass that
- * has ended may stand here until the section is written the next time.
+ * has ended stays: a clock that was ahead for a moment must not take one away.
  *
  * more is 1 when further items of the user, for which there was no room here, stand in
  * economy_internal.user_holdings_more; else 0.  An item that has a row there stays there.
@@ -39,11 +39,10 @@ extern void eco_held_read(EcoReader *reader, const EcoSection *section, bool *mo
 extern bool eco_held_next(EcoReader *reader, EcoHeld *held);
 
 /*
- * Write the payload with the holding in its place, or without it when its balance is 0,
- * and without passes that ended by the second; out has room for section->len + 1 +
- * ECO_HELD_MAX.  The length; 0: damage.
+ * Write the payload with the holding in its place, or without it when its balance is 0;
+ * out has room for section->len + 1 + ECO_HELD_MAX.  The length; 0: damage.
  */
 extern size_t eco_held_put(const EcoSection *section, bool more, const EcoHeld *held,
-						   int64 now, uint8 *out);
+						   uint8 *out);
 
 #endif

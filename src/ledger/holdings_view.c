@@ -109,8 +109,7 @@ eco_with_holding(PG_FUNCTION_ARGS)
 		ECO_ERROR(ECO_LEDGER_DAMAGED, errmsg("these are no sections of an account"));
 	eco_held_read(&reader, &section, &more);
 	payload = palloc(section.len + 1 + ECO_HELD_MAX);
-	/* a correction is no change: passes that have ended stay */
-	section.len = reader.damaged ? 0 : eco_held_put(&section, more, &held, 0, payload);
+	section.len = reader.damaged ? 0 : eco_held_put(&section, more, &held, payload);
 	if (section.len == 0)
 		ECO_ERROR(ECO_LEDGER_DAMAGED, errmsg("these holdings are damaged"),
 				  errhint("Begin with sections that are null, and add what else the user has."));

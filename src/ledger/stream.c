@@ -39,8 +39,8 @@ append(EcoTable **tables, int n, EcoTable *const *list)
 }
 
 static EcoOpenTables *
-open_journals(EcoAccess access, int64 user_id, EcoTable *first, bool telling,
-			  EcoTable *const *further)
+open_those_there(EcoAccess access, int64 user_id, EcoTable *first, bool telling,
+				 EcoTable *const *further)
 {
 	EcoTable   *tables[ECO_MAX_OPEN + 1] = {first};
 	int			n = first != NULL ? 1 : 0;
@@ -58,6 +58,26 @@ open_journals(EcoAccess access, int64 user_id, EcoTable *first, bool telling,
 	n = append(tables, n, further);
 	tables[n] = NULL;
 	return eco_user_tables_open(access, user_id, tables);
+}
+
+/* An update may bring a journal while the others are waited for. */
+static EcoOpenTables *
+open_journals(EcoAccess access, int64 user_id, EcoTable *first, bool telling,
+			  EcoTable *const *further)
+{
+	for (;;)
+	{
+		EcoOpenTables *open = open_those_there(access, user_id, first, telling, further);
+		bool		all = true;
+
+		for (int i = 0; i < eco_journal_count(); i++)
+			all &= eco_table_is_open(eco_journal_get(i)->table) ||
+				!eco_journal_exists(eco_journal_get(i));
+		if (all)
+			return open;
+		eco_tables_close(open);
+		CHECK_FOR_INTERRUPTS();
+	}
 }
 
 EcoOpenTables *
