@@ -474,8 +474,6 @@ sub follow_holdings
 		my ($id, $delta, $balance) = @$one;
 		my $before = $held->{balance}{$id} // 0;
 		my $begins = Stress::World::is_pass($id) && $before < $second ? $second : $before;
-		# where times go back, one that had ended may have been forgotten
-		$begins = $second if Stress::World::is_pass($id) && $before <= $held->{latest} && $balance == $second + $delta;
 
 		$self->bad('I2', "$e->{id}: $id is $balance after $before and a change of $delta") if $balance != $begins + $delta;
 		$self->bad('I2', "$e->{id}: $id $balance is out of range") if $balance < 0 || $balance > $Stress::World::MAX_AMOUNT;
@@ -483,7 +481,6 @@ sub follow_holdings
 		$held->{balance}{$id} = $balance;
 		$held->{was}{$id}{$balance} = 1;
 	}
-	$held->{latest} = $second if @carried && $second > $held->{latest};
 	return;
 }
 
@@ -571,7 +568,6 @@ sub check_given
 	return;
 }
 
-# A pass that has ended may have been left out.
 sub compare_holdings
 {
 	my ($self, $user, $held, $rows) = @_;
@@ -583,7 +579,7 @@ sub compare_holdings
 		my $is = $row ? $row->{balance} : 0;
 
 		$self->bad('I2', "user $user holds $is of $id, the entries say " . ($balance // 'nothing'))
-		  unless defined $balance && ($is == $balance || (!$row && Stress::World::is_pass($id) && $balance <= $held->{latest}));
+		  unless defined $balance && $is == $balance;
 		$self->bad('I2', "user $user holds $id as what it is not") if $row && $row->{is_pass} != (Stress::World::is_pass($id) ? 1 : 0);
 	}
 	return;
