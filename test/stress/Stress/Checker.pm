@@ -451,7 +451,7 @@ sub check_holdings
 	foreach my $user (sort { $a <=> $b } keys %{ { %rows, %{ $self->{stream} } } })
 	{
 		my $stream = $self->{stream}{$user} // {};
-		my $held = $self->{held_by}{$user} = { balance => {}, latest => 0 };
+		my $held = $self->{held_by}{$user} = { balance => {} };
 
 		$self->follow_holdings($held, $stream->{$_}) foreach sort { $a <=> $b } grep { $stream->{$_}{journal} eq 'H' } keys %$stream;
 		$self->compare_holdings($user, $held, $rows{$user} // {});
