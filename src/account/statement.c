@@ -56,7 +56,8 @@ eco_statement(PG_FUNCTION_ARGS)
 static void
 put_entries(ReturnSetInfo *info, int64 user_id, int64 after, int max)
 {
-	EcoStream  *stream = eco_stream_begin(user_id, after);
+	EcoStream  *stream = after < 0 ? eco_stream_begin(user_id, after) :
+	eco_stream_begin_in_turn(user_id, after);
 	const EcoJournal *journal;
 	const EcoRow *row;
 

@@ -23,6 +23,10 @@ typedef struct Source
 
 struct EcoStream
 {
+	int64		user_id;
+	int64		after;			/* the entries wanted are behind it */
+	int			begun;			/* journals that were looked at */
+	bool		in_turn;		/* the others are, when none of these goes on */
 	int			nsources;
 	Source	   *handed_out;		/* its row is the caller's until the next call */
 	Source		sources[ECO_MAX_JOURNALS];
@@ -111,48 +115,71 @@ eco_journals_open(EcoAccess access, int64 user_id, EcoTable *const *further)
 	return open_journals(access, user_id, NULL, false, further);
 }
 
+/* Look at the next journal; it is a source when the user has entries there. */
+static void
+begin_source(EcoStream *stream, MemoryContext *spare)
+{
+	Source	   *source = &stream->sources[stream->nsources];
+	Datum		key = Int64GetDatum(stream->user_id);
+
+	source->journal = eco_journal_get(stream->begun++);
+	if (!eco_table_is_open(source->journal->table))
+		return;
+	source->context = *spare != NULL ? *spare :
+		AllocSetContextCreate(CurrentMemoryContext, "economy stream", ALLOCSET_DEFAULT_SIZES);
+	source->scan = stream->after == ECO_STREAM_ALL ?
+		eco_scan_begin(source->journal->table, stream->user_id, 0, 1, &key) :
+		eco_scan_begin_after(source->journal->table, stream->user_id, 0, 1, &key, stream->after);
+	advance(source);
+	/* most users have nothing in most journals */
+	*spare = source->has_row ? NULL : source->context;
+	if (source->has_row)
+		stream->nsources++;
+	else
+		eco_scan_end(source->scan);
+}
+
+static EcoStream *
+make_stream(int64 user_id, int64 after)
+{
+	EcoStream  *stream = palloc(sizeof(EcoStream));
+
+	stream->user_id = user_id;
+	stream->after = after;
+	stream->begun = stream->nsources = 0;
+	stream->in_turn = false;
+	stream->handed_out = NULL;
+	return stream;
+}
+
 EcoStream *
 eco_stream_begin(int64 user_id, int64 after)
 {
-	EcoStream  *stream = palloc(sizeof(EcoStream));
+	EcoStream  *stream = make_stream(user_id, after);
 	MemoryContext spare = NULL;
-	Datum		key = Int64GetDatum(user_id);
 
-	stream->nsources = 0;
-	stream->handed_out = NULL;
-	for (int i = 0; i < eco_journal_count(); i++)
-	{
-		Source	   *source = &stream->sources[stream->nsources];
-
-		source->journal = eco_journal_get(i);
-		if (!eco_table_is_open(source->journal->table))
-			continue;
-		source->context = spare != NULL ? spare :
-			AllocSetContextCreate(CurrentMemoryContext, "economy stream", ALLOCSET_DEFAULT_SIZES);
-		source->scan = after == ECO_STREAM_ALL ?
-			eco_scan_begin(source->journal->table, user_id, 0, 1, &key) :
-			eco_scan_begin_after(source->journal->table, user_id, 0, 1, &key, after);
-		advance(source);
-		/* most users have nothing in most journals */
-		spare = source->has_row ? NULL : source->context;
-		if (source->has_row)
-			stream->nsources++;
-		else
-			eco_scan_end(source->scan);
-	}
+	while (stream->begun < eco_journal_count())
+		begin_source(stream, &spare);
 	if (spare != NULL)
 		MemoryContextDelete(spare);
 	return stream;
 }
 
-const EcoRow *
-eco_stream_next(EcoStream *stream, const EcoJournal **journal)
+EcoStream *
+eco_stream_begin_in_turn(int64 user_id, int64 after)
+{
+	EcoStream  *stream = make_stream(user_id, after);
+
+	stream->in_turn = true;
+	return stream;
+}
+
+/* The source whose entry comes next; NULL: none has one. */
+static Source *
+first_of(EcoStream *stream)
 {
 	Source	   *best = NULL;
 
-	CHECK_FOR_INTERRUPTS();
-	if (stream->handed_out != NULL)
-		advance(stream->handed_out);
 	for (int i = 0; i < stream->nsources; i++)
 	{
 		Source	   *source = &stream->sources[i];
@@ -162,9 +189,41 @@ eco_stream_next(EcoStream *stream, const EcoJournal **journal)
 			 eco_row_int(&best->row, ECO_COL_SEQ)))
 			best = source;
 	}
+	return best;
+}
+
+/* The same of a stream in turn: numbers have no gaps, so that one that follows is the next. */
+static Source *
+first_in_turn(EcoStream *stream)
+{
+	MemoryContext spare = NULL;
+	Source	   *best = first_of(stream);
+
+	while (stream->begun < eco_journal_count() &&
+		   (best == NULL || eco_row_int(&best->row, ECO_COL_SEQ) > stream->after + 1))
+	{
+		begin_source(stream, &spare);
+		best = first_of(stream);
+	}
+	if (spare != NULL)
+		MemoryContextDelete(spare);
+	return best;
+}
+
+const EcoRow *
+eco_stream_next(EcoStream *stream, const EcoJournal **journal)
+{
+	Source	   *best;
+
+	CHECK_FOR_INTERRUPTS();
+	if (stream->handed_out != NULL)
+		advance(stream->handed_out);
+	best = stream->in_turn ? first_in_turn(stream) : first_of(stream);
 	stream->handed_out = best;
 	if (best == NULL)
 		return NULL;
+	if (stream->in_turn)
+		stream->after = eco_row_int(&best->row, ECO_COL_SEQ);
 	*journal = best->journal;
 	return &best->row;
 }

@@ -35,6 +35,12 @@ extern EcoOpenTables *eco_journals_open(EcoAccess access, int64 user_id,
 extern EcoStream *eco_stream_begin(int64 user_id, int64 after);
 
 /*
+ * The same for who shows a few of them and looks for no damage: a journal is looked at when
+ * those before it do not have the entry that follows.  after: 0 or more.
+ */
+extern EcoStream *eco_stream_begin_in_turn(int64 user_id, int64 after);
+
+/*
  * The next entry and its journal, or NULL at the end.  The row lives until the
  * next call.
  */
