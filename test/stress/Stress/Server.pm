@@ -210,7 +210,8 @@ sub complaints
 {
 	my ($self) = @_;
 	my @lines = split /\n/, $self->log_text;
-	@lines = grep { !/No space left on device/ } @lines if $self->{disk};
+	# which the checkpointer and others try again, and warn of
+	@lines = grep { !/No space left on device|WARNING:  could not write block/ } @lines if $self->{disk};
 	my @bad = grep { /PANIC|TRAP|terminated by signal (?!9\b)|could not (?:read|write)|corrupt|leak/ } @lines;
 	return @bad;
 }
