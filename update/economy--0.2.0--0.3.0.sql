@@ -394,6 +394,7 @@ CREATE TABLE economy.holding_changes (
     reason            text        NOT NULL COLLATE "C",
     items             jsonb,
     context           jsonb,
+    detail            jsonb,
     CONSTRAINT holding_changes_pkey PRIMARY KEY (user_id, seq)
 );
 
@@ -422,6 +423,8 @@ COMMENT ON COLUMN economy.holding_changes.items IS
     'Each item with what was added and the balance after the entry: '
     '[{"item": "gem", "delta": 5, "balance": 7}]. Of a pass seconds, and the second since 1970 UTC '
     'at which it ends.';
+COMMENT ON COLUMN economy.holding_changes.detail IS
+    'What else there is to say of the operation; null for spend, consume and grant.';
 
 CREATE VIEW economy_internal.item_entries AS
     SELECT h.user_id, h.seq, 'H' || h.user_id || '-' || h.seq AS entry, h.created_at,
@@ -775,13 +778,15 @@ FROM (VALUES
                          "description": "Units, of a pass seconds."},
                "balance": {"type": "integer", "minimum": 0, "maximum": 9007199254740991,
                            "description": "After the entry: units, of a pass the second since '
-                           '1970 UTC at which it ends."}}}}}'::jsonb,
+                           '1970 UTC at which it ends."}}}},
+       "detail": {"type": ["object", "null"],
+                  "description": "What else there is to say of the operation."}}'::jsonb,
      '{}'::jsonb,
      '{"specversion": "1.0", "id": "H3-3", "source": "/economy/node/0", "type": "holding_update",
        "subject": "3", "time": "2026-03-02T12:00:00.000000Z", "sequence": "00000000000000000003",
        "datacontenttype": "application/json",
        "data": {"operation": "consume", "idempotency_key": "door-7", "reason": "open_door",
-                "items": [{"item": "key", "delta": -1, "balance": 2}], "seq": 3,
+                "items": [{"item": "key", "delta": -1, "balance": 2}], "detail": null, "seq": 3,
                 "gold_delta": 0, "xp_delta": 0, "gold": 1955, "experience_points": 0}}'::jsonb)
 ) t (name, version, description, id_pattern, deltas, own, rules, sample)
 CROSS JOIN (SELECT

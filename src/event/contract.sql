@@ -214,13 +214,15 @@ FROM (VALUES
                          "description": "Units, of a pass seconds."},
                "balance": {"type": "integer", "minimum": 0, "maximum": 9007199254740991,
                            "description": "After the entry: units, of a pass the second since '
-                           '1970 UTC at which it ends."}}}}}',
+                           '1970 UTC at which it ends."}}}},
+       "detail": {"type": ["object", "null"],
+                  "description": "What else there is to say of the operation."}}',
      '{}',
      '{"specversion": "1.0", "id": "H3-3", "source": "/economy/node/0", "type": "holding_update",
        "subject": "3", "time": "2026-03-02T12:00:00.000000Z", "sequence": "00000000000000000003",
        "datacontenttype": "application/json",
        "data": {"operation": "consume", "idempotency_key": "door-7", "reason": "open_door",
-                "items": [{"item": "key", "delta": -1, "balance": 2}], "seq": 3,
+                "items": [{"item": "key", "delta": -1, "balance": 2}], "detail": null, "seq": 3,
                 "gold_delta": 0, "xp_delta": 0, "gold": 1955, "experience_points": 0}}'),
     ('mission_update', 0,
      'Reserved for the progress of missions. Nothing sends it yet, '

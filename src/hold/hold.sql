@@ -20,6 +20,7 @@ CREATE TABLE economy.holding_changes (
     reason            text        NOT NULL COLLATE "C",
     items             jsonb,
     context           jsonb,
+    detail            jsonb,
     CONSTRAINT holding_changes_pkey PRIMARY KEY (user_id, seq)
 );
 CREATE INDEX holding_changes_key ON economy.holding_changes (user_id, key_digest)
@@ -34,6 +35,8 @@ COMMENT ON COLUMN economy.holding_changes.items IS
     'Each item with what was added and the balance after the entry: '
     '[{"item": "gem", "delta": 5, "balance": 7}]. Of a pass seconds, and the second since 1970 UTC '
     'at which it ends.';
+COMMENT ON COLUMN economy.holding_changes.detail IS
+    'What else there is to say of the operation; null for spend, consume and grant.';
 
 -- of all journals that carry items
 CREATE VIEW economy_internal.item_entries AS

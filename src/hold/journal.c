@@ -20,6 +20,7 @@ static EcoTable holding_changes = {
 		{"reason", TEXTOID, false},
 		{"items", JSONBOID, ECO_NULLABLE},
 		{"context", JSONBOID, ECO_NULLABLE},
+		{"detail", JSONBOID, ECO_NULLABLE},
 	},
 	.nkeys = 2,
 	.keys = {
@@ -41,17 +42,25 @@ const EcoJournal eco_holding_changes = {
 };
 
 static void
+tell_json(EcoEvent *event, const char *key, const EcoRow *row, int column, const char *none)
+{
+	Jsonb	   *value = row->isnull[column] ? NULL : DatumGetJsonbP(row->values[column]);
+
+	eco_json_raw(&event->json, key,
+				 value == NULL ? none : JsonbToCString(NULL, &value->root, VARSIZE(value)));
+}
+
+static void
 tell(const EcoRow *row, const void *beside, EcoListener *listener)
 {
 	EcoEvent	event;
-	Jsonb	   *items = row->isnull[HCH_ITEMS] ? NULL : DatumGetJsonbP(row->values[HCH_ITEMS]);
 
 	(void) beside;
 	eco_event_begin(&event, ECO_HOLDING_UPDATE, NULL, &eco_holding_changes, row);
 	eco_event_text(&event, "operation", row, HCH_OPERATION);
 	eco_event_text(&event, "idempotency_key", row, HCH_KEY);
 	eco_event_text(&event, "reason", row, HCH_REASON);
-	eco_json_raw(&event.json, "items",
-				 items == NULL ? "[]" : JsonbToCString(NULL, &items->root, VARSIZE(items)));
+	tell_json(&event, "items", row, HCH_ITEMS, "[]");
+	tell_json(&event, "detail", row, HCH_DETAIL, "null");
 	eco_event_end(&event, row, listener);
 }

@@ -16,7 +16,7 @@ our %FIELDS = (
 	A => [qw(bet win outcome game action_type action_id details)],
 	G => [qw(idempotency_key actor reason)],
 	U => [qw(field before after idempotency_key actor reason)],
-	H => [qw(operation idempotency_key reason items context)]);
+	H => [qw(operation idempotency_key reason items context detail)]);
 our %NUMBERS = map { $_ => 1 } qw(quantity stock_slot hash_algo_version receipt_signature_version monetary reverses
   streak_day reward_day claim_date grace_used freezes_used best last_grace_on excused_to streak_before bet win);
 my %TABLE = (P => 'shop_transactions', R => 'reward_audit', A => 'user_actions', G => 'gold_adjustments', U => 'user_changes', H => 'holding_changes');
@@ -27,7 +27,7 @@ my %EXPRESSION = (
 	excused_to => "excused_to - DATE '2000-01-01' AS excused_to",
 	grace_used => 'grace_used::integer AS grace_used',
 	items => 'items::text AS items',
-	context => 'context::text AS context', details => 'details::text AS details');
+	context => 'context::text AS context', detail => 'detail::text AS detail', details => 'details::text AS details');
 
 my %OTHER = (
 	accounts => "user_id, seq, gold, experience_points, suspended::integer AS suspended, streak_freezes, pruned_seq, encode(head_hash, 'hex') AS head_hash",
