@@ -17,6 +17,7 @@
 	X(digest) \
 	X(section) \
 	X(sign) \
+	X(draw) \
 	X(json) \
 	X(streak) \
 	X(travel) \
