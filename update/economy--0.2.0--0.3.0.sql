@@ -179,6 +179,91 @@ COMMENT ON VIEW economy.user_holdings IS
     'What users hold: of a stack or a currency the units, of a pass the second since 1970 UTC at '
     'which it ends or has ended. 0: nothing any more.';
 
+CREATE TYPE economy.registration AS (
+    user_id bigint,
+    is_new  boolean
+);
+COMMENT ON TYPE economy.registration IS
+    'Whom economy.register_user() has registered, and whether just now.';
+
+CREATE FUNCTION economy.register_user(
+    external_id text DEFAULT NULL, timezone text DEFAULT 'UTC', profile jsonb DEFAULT '{}'
+) RETURNS economy.registration
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    zone             text;
+    id               bigint;
+    hash             bytea;
+    registered_at    timestamptz := economy.now();
+    user_as_given    boolean := false;
+    account_as_given boolean := false;
+BEGIN
+    PERFORM economy_internal.require_given('timezone', timezone IS NOT NULL);
+    PERFORM economy_internal.require_given('profile', profile IS NOT NULL);
+    IF octet_length(external_id) NOT BETWEEN 1 AND 255 THEN
+        RAISE EXCEPTION 'external_id must have 1 to 255 bytes' USING ERRCODE = 'XE003';
+    END IF;
+    IF jsonb_typeof(profile) <> 'object' THEN
+        RAISE EXCEPTION 'profile must be a JSON object' USING ERRCODE = 'XE002';
+    END IF;
+    IF octet_length(profile::text) > 4096 THEN
+        RAISE EXCEPTION 'profile is too long' USING ERRCODE = 'XE003',
+            DETAIL = format('It has %s bytes as text; at most 4096 are allowed.',
+                            octet_length(profile::text));
+    END IF;
+    zone := economy.timezone_name(timezone);
+    IF external_id IS NOT NULL THEN
+        SELECT u.user_id INTO id FROM economy.users u
+        WHERE u.external_id = register_user.external_id;
+        IF found THEN
+            RETURN (id, false);
+        END IF;
+    END IF;
+    INSERT INTO economy.users AS u (external_id, timezone, profile, created_at)
+        VALUES (external_id, zone, profile, registered_at)
+        ON CONFLICT ON CONSTRAINT users_external_id_key DO NOTHING
+        RETURNING u.user_id, (u.external_id, u.timezone, u.profile, u.created_at)
+            IS NOT DISTINCT FROM
+                (register_user.external_id, zone, register_user.profile, registered_at)
+        INTO id, user_as_given;
+    IF NOT found THEN
+        -- somebody registered the same external_id between our look and our insert
+        SELECT u.user_id INTO id FROM economy.users u
+        WHERE u.external_id = register_user.external_id;
+        IF found THEN
+            RETURN (id, false);
+        END IF;
+    ELSIF user_as_given THEN
+        hash := economy_internal.identity_hash(id, external_id, zone, registered_at);
+        INSERT INTO economy.accounts AS a (user_id, head_hash) VALUES (id, hash)
+            RETURNING (a.user_id, a.seq, a.gold, a.experience_points, a.position, a.suspended,
+                       a.streak_freezes, a.pruned_seq, a.head_hash)
+                IS NOT DISTINCT FROM (id, 0, 0, 0, 0, false, 0, 0, hash)
+            INTO account_as_given;
+    END IF;
+    IF account_as_given IS NOT TRUE THEN
+        RAISE EXCEPTION 'a registration would store another user than was given'
+            USING ERRCODE = 'XE103',
+            HINT = 'Look for a BEFORE trigger or a rule on economy.users or economy.accounts '
+                   'that changes values or suppresses rows.';
+    END IF;
+    RETURN (id, true);
+END
+$$;
+COMMENT ON FUNCTION economy.register_user(text, text, jsonb) IS
+    'Registers a user and says whether he is new; the same external_id returns the '
+    'same user and changes nothing.';
+
+CREATE OR REPLACE FUNCTION economy.register(
+    external_id text DEFAULT NULL, timezone text DEFAULT 'UTC', profile jsonb DEFAULT '{}'
+) RETURNS bigint
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT r.user_id FROM economy.register_user(external_id, timezone, profile) r;
+    END;
+
 CREATE TYPE economy.product_offer AS (
     product_id           text,
     category             text,
@@ -499,6 +584,26 @@ CREATE FUNCTION economy.holds(user_id bigint, item_id text, quantity bigint DEFA
     LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_holds';
 COMMENT ON FUNCTION economy.holds(bigint, text, bigint) IS
     'Whether a user holds so many units of an item now; of a pass, whether it has not ended.';
+
+CREATE TYPE economy.catalogue_item AS (
+    item_id    text,
+    kind       text,
+    maximum    bigint,
+    consumable boolean,
+    tradable   boolean,
+    active     boolean,
+    texts      jsonb,
+    extra      jsonb
+);
+COMMENT ON TYPE economy.catalogue_item IS
+    'An item that users can hold: a row of economy.item_catalogue().';
+
+CREATE FUNCTION economy.item_catalogue(kind text DEFAULT NULL, only_active boolean DEFAULT true)
+    RETURNS SETOF economy.catalogue_item
+    LANGUAGE c STABLE PARALLEL SAFE ROWS 50 AS 'MODULE_PATHNAME', 'eco_item_catalogue';
+COMMENT ON FUNCTION economy.item_catalogue(text, boolean) IS
+    'The items there are, by item_id: of one kind (stack, currency, pass) or of all; those that '
+    'are not given any more only when asked for.';
 
 CREATE FUNCTION economy_internal.check_item(item jsonb, kind_before text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -922,6 +1027,7 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'accounts holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.consume(bigint, text, text, bigint, text, jsonb, boolean)',
              'accounts holding_changes user_holdings_more'),
+            ('app', 'FUNCTION economy.item_catalogue(text, boolean)', ''),
             ('app', 'FUNCTION economy.holdings(bigint)', ''),
             ('app', 'FUNCTION economy.holds(bigint, text, bigint)', ''),
             ('app', 'FUNCTION economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean)',
@@ -955,6 +1061,9 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('app', 'FUNCTION economy.record_actions(jsonb)',
              'accounts game_stats_more user_actions'),
             ('app', 'FUNCTION economy.register(text, text, jsonb)',
+             'accounts config_changes config_changes_change_id_seq config_heads signing_keys '
+             'user_id_seq users'),
+            ('app', 'FUNCTION economy.register_user(text, text, jsonb)',
              'accounts config_changes config_changes_change_id_seq config_heads signing_keys '
              'user_id_seq users'),
             ('app', 'FUNCTION economy.product(text, bigint)', ''),
@@ -1001,6 +1110,7 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('monitor', 'FUNCTION economy_internal.holdings_of(bytea)', ''),
             ('monitor', 'FUNCTION economy_internal.streak_of(bytea)', ''),
             ('monitor', 'FUNCTION economy_internal.units_of(bytea)', ''),
+            ('monitor', 'FUNCTION economy.item_catalogue(text, boolean)', ''),
             ('monitor', 'FUNCTION economy.holdings(bigint)', ''),
             ('monitor', 'FUNCTION economy.holds(bigint, text, bigint)', ''),
             ('monitor', 'FUNCTION economy.product(text, bigint)', ''),
@@ -1591,9 +1701,10 @@ $$;
 REVOKE ALL ON FUNCTION
     economy.consume(bigint, text, text, bigint, text, jsonb, boolean),
     economy.grant_items(bigint, jsonb, text, text, jsonb, boolean), economy.holdings(bigint),
-    economy.holds(bigint, text, bigint), economy.product(text, bigint),
-    economy.products(bigint, text, text, boolean), economy.profile(bigint),
-    economy.purchases_of(bigint, bigint, integer),
+    economy.holds(bigint, text, bigint), economy.item_catalogue(text, boolean),
+    economy.product(text, bigint), economy.products(bigint, text, text, boolean),
+    economy.profile(bigint), economy.purchases_of(bigint, bigint, integer),
+    economy.register_user(text, text, jsonb),
     economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean),
     economy.upsert_item(jsonb, text), economy_internal.audit_holdings(bigint, bigint),
     economy_internal.check_item(jsonb, text), economy_internal.holdings_of(bytea),

@@ -67,9 +67,16 @@ CREATE FUNCTION economy_internal.identity_hash(
 COMMENT ON FUNCTION economy_internal.identity_hash(bigint, text, text, timestamptz) IS
     'What the hash of a user''s first entry follows, made from who the user was at registration.';
 
-CREATE FUNCTION economy.register(
+CREATE TYPE economy.registration AS (
+    user_id bigint,
+    is_new  boolean
+);
+COMMENT ON TYPE economy.registration IS
+    'Whom economy.register_user() has registered, and whether just now.';
+
+CREATE FUNCTION economy.register_user(
     external_id text DEFAULT NULL, timezone text DEFAULT 'UTC', profile jsonb DEFAULT '{}'
-) RETURNS bigint
+) RETURNS economy.registration
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
@@ -95,22 +102,25 @@ BEGIN
     END IF;
     zone := economy.timezone_name(timezone);
     IF external_id IS NOT NULL THEN
-        SELECT u.user_id INTO id FROM economy.users u WHERE u.external_id = register.external_id;
+        SELECT u.user_id INTO id FROM economy.users u
+        WHERE u.external_id = register_user.external_id;
         IF found THEN
-            RETURN id;
+            RETURN (id, false);
         END IF;
     END IF;
     INSERT INTO economy.users AS u (external_id, timezone, profile, created_at)
         VALUES (external_id, zone, profile, registered_at)
         ON CONFLICT ON CONSTRAINT users_external_id_key DO NOTHING
         RETURNING u.user_id, (u.external_id, u.timezone, u.profile, u.created_at)
-            IS NOT DISTINCT FROM (register.external_id, zone, register.profile, registered_at)
+            IS NOT DISTINCT FROM
+                (register_user.external_id, zone, register_user.profile, registered_at)
         INTO id, user_as_given;
     IF NOT found THEN
         -- somebody registered the same external_id between our look and our insert
-        SELECT u.user_id INTO id FROM economy.users u WHERE u.external_id = register.external_id;
+        SELECT u.user_id INTO id FROM economy.users u
+        WHERE u.external_id = register_user.external_id;
         IF found THEN
-            RETURN id;
+            RETURN (id, false);
         END IF;
     ELSIF user_as_given THEN
         hash := economy_internal.identity_hash(id, external_id, zone, registered_at);
@@ -126,9 +136,21 @@ BEGIN
             HINT = 'Look for a BEFORE trigger or a rule on economy.users or economy.accounts '
                    'that changes values or suppresses rows.';
     END IF;
-    RETURN id;
+    RETURN (id, true);
 END
 $$;
+COMMENT ON FUNCTION economy.register_user(text, text, jsonb) IS
+    'Registers a user and says whether he is new; the same external_id returns the '
+    'same user and changes nothing.';
+
+CREATE FUNCTION economy.register(
+    external_id text DEFAULT NULL, timezone text DEFAULT 'UTC', profile jsonb DEFAULT '{}'
+) RETURNS bigint
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT r.user_id FROM economy.register_user(external_id, timezone, profile) r;
+    END;
 COMMENT ON FUNCTION economy.register(text, text, jsonb) IS
     'Registers a user and returns the user_id; the same external_id returns the '
     'same user and changes nothing.';

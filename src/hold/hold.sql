@@ -115,6 +115,26 @@ COMMENT ON FUNCTION economy.holds(bigint, text, bigint) IS
 
 -- The catalogue of items
 
+CREATE TYPE economy.catalogue_item AS (
+    item_id    text,
+    kind       text,
+    maximum    bigint,
+    consumable boolean,
+    tradable   boolean,
+    active     boolean,
+    texts      jsonb,
+    extra      jsonb
+);
+COMMENT ON TYPE economy.catalogue_item IS
+    'An item that users can hold: a row of economy.item_catalogue().';
+
+CREATE FUNCTION economy.item_catalogue(kind text DEFAULT NULL, only_active boolean DEFAULT true)
+    RETURNS SETOF economy.catalogue_item
+    LANGUAGE c STABLE PARALLEL SAFE ROWS 50 AS 'MODULE_PATHNAME', 'eco_item_catalogue';
+COMMENT ON FUNCTION economy.item_catalogue(text, boolean) IS
+    'The items there are, by item_id: of one kind (stack, currency, pass) or of all; those that '
+    'are not given any more only when asked for.';
+
 CREATE FUNCTION economy_internal.check_item(item jsonb, kind_before text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp

@@ -31,6 +31,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'accounts holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.consume(bigint, text, text, bigint, text, jsonb, boolean)',
              'accounts holding_changes user_holdings_more'),
+            ('app', 'FUNCTION economy.item_catalogue(text, boolean)', ''),
             ('app', 'FUNCTION economy.holdings(bigint)', ''),
             ('app', 'FUNCTION economy.holds(bigint, text, bigint)', ''),
             ('app', 'FUNCTION economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean)',
@@ -64,6 +65,9 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.record_actions(jsonb)',
              'accounts game_stats_more user_actions'),
             ('app', 'FUNCTION economy.register(text, text, jsonb)',
+             'accounts config_changes config_changes_change_id_seq config_heads signing_keys '
+             'user_id_seq users'),
+            ('app', 'FUNCTION economy.register_user(text, text, jsonb)',
              'accounts config_changes config_changes_change_id_seq config_heads signing_keys '
              'user_id_seq users'),
             ('app', 'FUNCTION economy.product(text, bigint)', ''),
@@ -110,6 +114,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('monitor', 'FUNCTION economy_internal.holdings_of(bytea)', ''),
             ('monitor', 'FUNCTION economy_internal.streak_of(bytea)', ''),
             ('monitor', 'FUNCTION economy_internal.units_of(bytea)', ''),
+            ('monitor', 'FUNCTION economy.item_catalogue(text, boolean)', ''),
             ('monitor', 'FUNCTION economy.holdings(bigint)', ''),
             ('monitor', 'FUNCTION economy.holds(bigint, text, bigint)', ''),
             ('monitor', 'FUNCTION economy.product(text, bigint)', ''),

@@ -105,7 +105,7 @@ $$;
 -- What a user's app, and an operator, call.  Damage may make it a refusal or an error of ours, and nothing else.
 CREATE TABLE public.calls (number integer GENERATED ALWAYS AS IDENTITY, statement text);
 INSERT INTO public.calls (statement) VALUES
-    ('economy.account(%1$s)'), ('economy.streak_state(%1$s)'), ('economy.streak_preview(%1$s, 3)'), ('economy.game_stats_me(%1$s)'), ('economy.statement(%1$s)'), ('economy.products(%1$s)'), ('economy.purchases_of(%1$s)'), ('economy.profile(%1$s)'), ('economy.holdings(%1$s)'), ('economy.holds(%1$s, ''gem'')'),
+    ('economy.account(%1$s)'), ('economy.streak_state(%1$s)'), ('economy.streak_preview(%1$s, 3)'), ('economy.game_stats_me(%1$s)'), ('economy.statement(%1$s)'), ('economy.products(%1$s)'), ('economy.purchases_of(%1$s)'), ('economy.profile(%1$s)'), ('economy.holdings(%1$s)'), ('economy.item_catalogue()'), ('economy.holds(%1$s, ''gem'')'),
     ('economy.items i, economy.grant_items(%1$s, jsonb_build_object(i.item_id, 3), ''r'', i.item_id)'), ('economy.items i, economy.consume(%1$s, i.item_id, i.item_id)'),
     ('economy.spend(%1$s, 1, ''r'', ''new'', ''{"gem": 1}'')'), ('economy.spend(%1$s, 1, ''r'', ''new gold'')'),
     ('economy.level_of(%1$s, 50)'), ('economy.replay(%1$s, 0)'), ('economy.segment(%1$s)'), ('economy.verify_chain(%1$s)'),

@@ -2,7 +2,7 @@
 -- made, and calls of helpers with what they were not made for.  Each has its
 -- code, and nothing is done.
 BEGIN;
-SELECT plan(117);
+SELECT plan(120);
 
 SELECT economy.register('pgtap errors') AS u \gset
 SELECT transaction_id AS granted FROM economy.grant_reward(:u, 'pgtap', 'e1', 100) \gset
@@ -94,6 +94,8 @@ FROM (VALUES
     ($$SELECT * FROM economy.products({u}, 'sword')$$,      'XE002', 'category must be conversion or item'),
     ($$SELECT * FROM economy.products({u}, NULL, '')$$,     'XE002', 'tag must not be empty'),
     ('SELECT * FROM economy.products({u}, NULL, NULL, NULL)', 'XE001', 'only_available must not be null'),
+    ($$SELECT * FROM economy.item_catalogue('sword')$$,     'XE002', 'kind must be stack, currency or pass'),
+    ('SELECT * FROM economy.item_catalogue(NULL, NULL)',    'XE001', 'only_active must not be null'),
     ('SELECT * FROM economy.audit_step(0)',                 'XE002', 'max_users must be 1 or more'),
     ($$SELECT * FROM economy_internal.entry_events({u}, 1, 'Z')$$,   'XE103', 'no journal has the letter "Z"'),
     ($$SELECT * FROM economy_internal.rfm_buckets(E'\\x00')$$,         'XE002', 'buckets must be what economy_internal.rfm_pack() makes'),
@@ -155,6 +157,7 @@ FROM (VALUES
     ('economy.holding_result', $$economy.consume({u}, 'pgtap', 'altered')$$),
     ('economy.holding_result', $$economy.spend({u}, 1, 'r', 'altered')$$),
     ('economy.holding', $$economy.holdings({u})$$),
+    ('economy.catalogue_item', $$economy.item_catalogue()$$),
     ('economy.user_profile', $$economy.profile({u})$$),
     ('economy.purchase_receipt', $$economy.receipt({u}, 'P{u}-1')$$),
     ('economy.replayed_event', $$economy.replay({u}, 0)$$),

@@ -39,6 +39,17 @@ FROM (VALUES ('[]'), ('{}'), ('null'), ('{"item_id": null}'), ('{"item_id": "", 
     ('{"item_id": "pgtap_gem", "active": null}'), (jsonb_build_object('item_id', repeat('x', 65), 'kind', 'stack')::text)) v (item);
 SELECT is((SELECT count(*) FROM economy.items WHERE item_id LIKE 'pgtap%'), 5::bigint, 'and none was made');
 
+-- what an app shows of them
+CREATE FUNCTION pg_temp.listed(kind text DEFAULT NULL, only_active boolean DEFAULT true) RETURNS text LANGUAGE sql AS
+    $$ SELECT string_agg(c.item_id, ' ') FROM (SELECT c.item_id FROM economy.item_catalogue(kind, only_active) c) c WHERE c.item_id LIKE 'pgtap%' $$;
+SELECT count(*) AS x FROM economy.upsert_item('{"item_id": "pgtap_old", "active": false}', 'ann') \gset
+SELECT is(pg_temp.listed(), 'pgtap_gem pgtap_key pgtap_pass pgtap_sword', 'the catalogue, in the order of ids');
+SELECT is(pg_temp.listed(only_active => false), 'pgtap_gem pgtap_key pgtap_old pgtap_pass pgtap_sword', 'with what is not given any more');
+SELECT is(array_agg(pg_temp.listed(k) ORDER BY k), '{pgtap_gem,pgtap_pass,"pgtap_key pgtap_sword"}', 'by kind') FROM unnest('{stack,currency,pass}'::text[]) k;
+SELECT is(c::text, '(pgtap_gem,currency,100,t,t,t,"{""en"": {""name"": ""Gem""}}","{""icon"": ""g""}")', 'with all that an app shows') FROM economy.item_catalogue('currency') c WHERE c.item_id = 'pgtap_gem';
+SELECT is(c::text, '(pgtap_old,stack,,t,f,f,{},{})', 'and whether it is given') FROM economy.item_catalogue(only_active => false) c WHERE c.item_id = 'pgtap_old';
+SELECT count(*) AS x FROM economy.upsert_item('{"item_id": "pgtap_old", "active": true}', 'ann') \gset
+
 -- given, used up, spent
 SELECT is(pg_temp.brief(p), 't new OK H' || :u || '-2 [{"item": "pgtap_gem", "delta": 50, "balance": 50}, {"item": "pgtap_pass", "delta": 86400, "balance": 1925175846}, {"item": "pgtap_sword", "delta": 1, "balance": 1}] 0 1000', 'items are given')
 FROM economy.grant_items(:u, '{"pgtap_sword": 1, "pgtap_pass": 86400, "pgtap_gem": 50}', 'welcome', 'k1', '{"by": "pgtap"}') p;

@@ -1,6 +1,6 @@
 -- Users: registration, time zones, status, the test clock.
 BEGIN;
-SELECT plan(100);
+SELECT plan(105);
 
 SELECT economy.register('pgtap id', 'europe/berlin', '{"name": "x"}') AS u \gset
 SELECT is((SELECT row(u.external_id, u.timezone, u.profile)::text FROM economy.users u WHERE u.user_id = :u),
@@ -14,6 +14,12 @@ SELECT is((SELECT row(u.timezone, u.profile)::text FROM economy.users u WHERE u.
 SELECT is(economy.user_id_of('pgtap id'), :u::bigint, 'user_id_of() finds him');
 SELECT is(economy.user_id_of('PGTAP id'), NULL, 'by the exact text');
 SELECT isnt(economy.register(), economy.register(), 'users without external_id are different users');
+SELECT is(r::text, row(:u::bigint, false)::text, 'register_user() says that he is not new') FROM economy.register_user('pgtap id', 'Asia/Tokyo', '{"name": "y"}') r;
+SELECT r.user_id AS new, r.is_new FROM economy.register_user('pgtap new', 'Asia/Tokyo', '{"name": "z"}') r \gset
+SELECT is(row(:new::bigint, :'is_new')::text, row(economy.user_id_of('pgtap new'), 't')::text, 'who is new, is');
+SELECT is((SELECT row(u.timezone, u.profile)::text FROM economy.users u WHERE u.external_id = 'pgtap new'), '(Asia/Tokyo,"{""name"": ""z""}")', 'with what was given');
+SELECT is(r.is_new, false, 'once') FROM economy.register_user('pgtap new') r;
+SELECT is((SELECT array_agg(r.is_new) FROM generate_series(1, 2), economy.register_user() r), '{t,t}', 'without external_id every user is');
 SELECT isnt(economy.register(repeat('x', 255)), NULL, 'an external_id of 255 bytes');
 SELECT isnt(economy.register('pgtap p4096', profile => jsonb_build_object('t', repeat('x', 4087))), NULL, 'a profile of 4096 bytes');
 SELECT is(economy.register('pgtap a') >> 41, current_setting('economy.node_id')::bigint, 'an id carries the node');

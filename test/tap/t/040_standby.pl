@@ -28,7 +28,7 @@ catch_up();
 my $reader = connect_to($standby);
 my @readers = (
 	"SELECT * FROM economy.account($ann)", "SELECT * FROM economy.statement($ann)",
-	"SELECT * FROM economy.products($ann, NULL, NULL, false)", "SELECT * FROM economy.purchases_of($ann)", "SELECT * FROM economy.holdings($ann)", "SELECT economy.holds($ann, 'gem')", "SELECT * FROM economy.profile($ann)",
+	"SELECT * FROM economy.products($ann, NULL, NULL, false)", "SELECT * FROM economy.purchases_of($ann)", "SELECT * FROM economy.holdings($ann)", "SELECT * FROM economy.item_catalogue()", "SELECT economy.holds($ann, 'gem')", "SELECT * FROM economy.profile($ann)",
 	"SELECT * FROM economy.receipt($ann, '$first')", "SELECT * FROM economy.verify_receipt($ann, '$first')",
 	"SELECT * FROM economy.verify_chain($ann)", 'SELECT * FROM economy.audit_sweep()',
 	"SELECT economy.user_id_of('ann')", "SELECT * FROM economy.streak_preview($ann)",
@@ -48,6 +48,7 @@ my %writers = (
 	purchases => "SELECT economy.purchases('{$ann}', '{potion}', '{new}')",
 	adjust_gold => "SELECT economy.adjust_gold($ann, 1, 'new', 'a test', 'tester')",
 	register => "SELECT economy.register('new')",
+	register_user => "SELECT economy.register_user('new')",
 	set_timezone => "SELECT economy.set_timezone($ann, 'Asia/Tokyo')",
 	set_user_status => "SELECT economy.set_user_status($ann, 'suspended', 'tester')",
 	update_profile => qq{SELECT economy.update_profile($ann, '{"a": 1}', 'new')},

@@ -38,6 +38,7 @@ my @calls = (
 	[ 'spend', qq{SELECT state FROM economy.spend($ann, 1, 'r', 'k', '{"gem": 1}')}, 'in_progress', 'reuse' ],
 	[ 'spend gold', "SELECT state FROM economy.spend($ann, 1, 'r', 'k2')", 'in_progress', 'reuse' ],
 	[ 'register', "SELECT economy.register('new') > 0", undef, '1' ],
+	[ 'register_user', "SELECT is_new FROM economy.register_user('new 2')", undef, '0' ],
 	[ 'set_timezone', "SELECT economy.set_timezone($ann, 'Asia/Tokyo')", undef, undef ],
 	[ 'set_user_status', "SELECT economy.set_user_status($ann, 'suspended', 'tester')", undef, undef ],
 	[ 'set_user_status back', "SELECT economy.set_user_status($ann, 'active', 'tester')", undef, undef ],

@@ -40,6 +40,7 @@ my @calls = (
 	[ 'spend', qq{SELECT state FROM economy.spend($ann, 1, 'r', 'k', '{"gem": 1}')}, 'new' ],
 	[ 'spend gold', "SELECT state FROM economy.spend($ann, 1, 'r', 'k2')", 'new' ],
 	[ 'register', "SELECT economy.register('new') > 0", 1 ],
+	[ 'register_user', "SELECT is_new FROM economy.register_user('new 2')", 1 ],
 	[ 'set_timezone', "SELECT economy.set_timezone($ann, 'Asia/Tokyo')", 'Asia/Tokyo' ],
 	[ 'set_user_status', "SELECT economy.set_user_status($ann, 'suspended', 'tester')", 'suspended' ],
 	[ 'set_user_status back', "SELECT economy.set_user_status($ann, 'active', 'tester')", 'active' ],

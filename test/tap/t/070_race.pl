@@ -132,6 +132,8 @@ foreach my $n (10, 50)
 		# one registration
 		@r = race($n, $settings{$way}, sub { (value($_[1], 'SELECT economy.register(?)', "same$id"), '') });
 		is(scalar(keys %{ { map { $_->[0] => 1 } @r } }), 1, "$name: one registration");
+		@r = race($n, $settings{$way}, sub { @{ row($_[1], 'SELECT is_new, user_id FROM economy.register_user(?)', "new$id") }{qw(is_new user_id)} });
+		is_deeply([ scalar(grep { $_->[0] } @r), scalar(keys %{ { map { $_->[1] => 1 } @r } }) ], [ 1, 1 ], "$name: one of them is told that the user is new");
 		@r = race($n, $settings{$way}, sub { (value($_[1], 'SELECT code FROM economy.claim_daily_reward(?)', $eve), '') });
 		is_deeply(tally(@r), { CLAIMED => 1, ALREADY_CLAIMED => $n - 1 }, "$name: one claim");
 		is_clean($node, 'postgres', $name);
