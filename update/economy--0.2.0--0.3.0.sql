@@ -827,7 +827,16 @@ COMMENT ON FUNCTION economy.profile(bigint) IS
     'Who a user is: external id, status (active or suspended), time zone and the date there now, '
     'profile, and when he was registered; no row for an unknown user.';
 
--- the new type alone
+ALTER TYPE economy.statement_line
+    ADD ATTRIBUTE product_id text,
+    ADD ATTRIBUTE source text,
+    ADD ATTRIBUTE reason text,
+    ADD ATTRIBUTE items jsonb;
+COMMENT ON FUNCTION economy.statement(bigint, bigint, integer) IS
+    'A user''s entries after a seq, oldest first, at most max (10,000) of them, with the product, '
+    'the source, the reason and the items where an entry has such.';
+
+-- those that changed, and new ones
 INSERT INTO economy.event_types (name, version, description, schema, sample)
 SELECT t.name, t.version, t.description,
        jsonb_build_object(
@@ -867,6 +876,144 @@ SELECT t.name, t.version, t.description,
                    || (t.rules - 'optional'::text))),
        t.sample
 FROM (VALUES
+    ('purchase_update', 1, 'A purchase was made.',
+     '^P[0-9]+-[0-9]+$', 'always',
+     '{"product_id": {"type": "string", "minLength": 1, "maxLength": 64},
+       "category": {"enum": ["conversion", "item"]},
+       "quantity": {"type": "integer", "minimum": 1, "maximum": 2147483647},
+       "status": {"enum": ["SUCCESS", "PENDING"]},
+       "effect_code": {"type": ["string", "null"], "minLength": 1, "maxLength": 64,
+                       "description": "What the app applies."},
+       "idempotency_key": {"type": "string", "minLength": 1, "maxLength": 255}}'::jsonb,
+     '{}'::jsonb,
+     '{"specversion": "1.0", "id": "P3-2", "source": "/economy/node/0", "type": "purchase_update",
+       "subject": "3", "time": "2026-03-02T12:00:00.000000Z", "sequence": "00000000000000000002",
+       "datacontenttype": "application/json",
+       "data": {"product_id": "potion", "category": "item", "quantity": 3, "status": "SUCCESS",
+                "effect_code": "heal_50", "idempotency_key": "order-2", "seq": 2,
+                "gold_delta": -45, "xp_delta": 0, "gold": 1955, "experience_points": 0}}'::jsonb),
+    ('reward_granted', 1,
+     'A reward was granted, a daily reward claimed, a reward reversed, or a streak corrected.',
+     '^R[0-9]+-[0-9]+$', 'always',
+     '{"source": {"type": "string", "minLength": 1, "maxLength": 64,
+                  "description": "economy:daily_streak for a claim, economy:reversal for a '
+                  'reversal (with : and the name of the reward when it has a key of its own), '
+                  'economy:set_streak for a correction."},
+       "external_event_id": {"type": "string", "minLength": 1, "maxLength": 255,
+                             "description": "Of a claim its date, of a reversal the '
+                             'transaction_id of the reward or its own key."},
+       "streak_day": {"type": ["integer", "null"], "minimum": 0,
+                      "description": "The length of the streak after an entry that changes it."},
+       "level": {"type": "integer", "minimum": 1, "maximum": 2147483647,
+                 "description": "After the entry, on the curve that the user has '
+                 'when the event is told."},
+       "leveled_up": {"type": "boolean"}}',
+     '{}',
+     '{"specversion": "1.0", "id": "R4-2", "source": "/economy/node/0", "type": "reward_granted",
+       "subject": "4", "time": "2026-03-02T12:00:00.000000Z", "sequence": "00000000000000000002",
+       "datacontenttype": "application/json",
+       "data": {"source": "mission", "external_event_id": "mission-7", "streak_day": null,
+                "level": 2, "leveled_up": true, "seq": 2, "gold_delta": 10, "xp_delta": 500,
+                "gold": 20, "experience_points": 500}}'),
+    ('profile_update', 1,
+     'Something about a user changed: the level (by a reward), the gold (by an admin), '
+     'the time zone, the status, the profile, the external id or the segment.',
+     '^(R[0-9]+-[0-9]+/level|[GU][0-9]+-[0-9]+|S[0-9]+-[0-9]+/segment/[0-9]+)$', 'some',
+     '{"field": {"type": "string", "pattern": "^[a-z_]{1,64}$",
+                 "description": "What changed: level, gold, timezone, status, profile, '
+                 'external_id, segment. Ignore others."},
+       "before": {"type": ["string", "integer", "null"]},
+       "after": {"type": ["string", "integer", "null"]},
+       "keys": {"type": ["array", "null"], "items": {"type": "string"},
+                "description": "profile: names of the members that changed; '
+                'null: too many for an event."}}',
+     '{"optional": ["keys"], "allOf": [
+         {"if": {"properties": {"field": {"const": "level"}}},
+          "then": {"properties": {"before": {"type": "integer", "minimum": 1},
+                                  "after": {"type": "integer", "minimum": 1}}}},
+         {"if": {"properties": {"field": {"const": "gold"}}},
+          "then": {"properties": {"before": {"type": "integer", "minimum": 0},
+                                  "after": {"type": "integer", "minimum": 0}}}},
+         {"if": {"properties": {"field": {"const": "timezone"}}},
+          "then": {"properties": {"before": {"type": "string"}, "after": {"type": "string"}}}},
+         {"if": {"properties": {"field": {"const": "status"}}},
+          "then": {"properties": {"before": {"enum": ["active", "suspended"]},
+                                  "after": {"enum": ["active", "suspended"]}}}},
+         {"if": {"properties": {"field": {"const": "profile"}}},
+          "then": {"properties": {"before": {"type": "null"}, "after": {"type": "null"},
+                                  "keys": true}, "required": ["keys"]},
+          "else": {"properties": {"keys": false}}},
+         {"if": {"properties": {"field": {"const": "external_id"}}},
+          "then": {"properties": {"before": {"type": ["string", "null"], "maxLength": 255},
+                                  "after": {"type": ["string", "null"], "maxLength": 255}}}},
+         {"if": {"properties": {"field": {"const": "segment"}}},
+          "then": {"properties": {"before": {"type": ["string", "null"]},
+                                  "after": {"type": "string"}}}},
+         {"if": {"properties": {"field": {"enum": ["level", "segment"]}}},
+          "then": {"properties": {"gold_delta": false, "xp_delta": false}},
+          "else": {"required": ["gold_delta", "xp_delta"]}}]}',
+     '{"specversion": "1.0", "id": "R4-2/level", "source": "/economy/node/0",
+       "type": "profile_update", "subject": "4", "time": "2026-03-02T12:00:00.000000Z",
+       "sequence": "00000000000000000002", "datacontenttype": "application/json",
+       "data": {"field": "level", "before": 1, "after": 2,
+                "seq": 2, "gold": 20, "experience_points": 500}}'),
+    ('user_action', 2, 'A game action was recorded.',
+     '^A[0-9]+-[0-9]+$', 'always',
+     '{"game": {"type": "string", "minLength": 1, "maxLength": 64},
+       "action_type": {"type": "string", "minLength": 1, "maxLength": 64},
+       "action_id": {"type": "string", "minLength": 1, "maxLength": 255},
+       "bet": {"type": "integer", "minimum": 0, "maximum": 9007199254740991},
+       "win": {"type": "integer", "minimum": 0, "maximum": 9007199254740991},
+       "outcome": {"enum": ["win", "loss", "draw"]},
+       "stats": {"type": "object",
+                 "description": "The members of stats_delta, when economy.notify_stats is '
+                 'with_action; then there is no such event.",
+                 "properties": {
+                     "total_delta": {"const": 1},
+                     "wins_delta": {"enum": [0, 1]},
+                     "losses_delta": {"enum": [0, 1]},
+                     "draws_delta": {"enum": [0, 1]},
+                     "bet_delta": {"type": "integer", "minimum": 0, "maximum": 9007199254740991},
+                     "win_delta": {"type": "integer", "minimum": 0, "maximum": 9007199254740991},
+                     "total": {"type": "integer", "minimum": 1},
+                     "wins": {"type": "integer", "minimum": 0},
+                     "losses": {"type": "integer", "minimum": 0},
+                     "draws": {"type": "integer", "minimum": 0},
+                     "max_win": {"type": "integer", "minimum": 0, "maximum": 9007199254740991}},
+                 "required": ["total_delta", "wins_delta", "losses_delta", "draws_delta",
+                              "bet_delta", "win_delta", "total", "wins", "losses", "draws",
+                              "max_win"]}}',
+     '{"optional": ["stats"]}',
+     '{"specversion": "1.0", "id": "A4-3", "source": "/economy/node/0", "type": "user_action",
+       "subject": "4", "time": "2026-03-02T12:00:00.000000Z", "sequence": "00000000000000000003",
+       "datacontenttype": "application/json",
+       "data": {"game": "rps", "action_type": "RPS_PLAY", "action_id": "round-1", "bet": 5,
+                "win": 10, "outcome": "win", "seq": 3, "gold_delta": 5, "xp_delta": 0,
+                "gold": 25, "experience_points": 500}}'),
+    ('stats_delta', 1,
+     'What an action added to the user''s statistics of its game, and the totals: those right '
+     'after it, or, where the entry was read to be told, those of then, with later actions.',
+     '^A[0-9]+-[0-9]+/stats$', 'never',
+     '{"game": {"type": "string", "minLength": 1, "maxLength": 64},
+       "total_delta": {"const": 1},
+       "wins_delta": {"enum": [0, 1]},
+       "losses_delta": {"enum": [0, 1]},
+       "draws_delta": {"enum": [0, 1]},
+       "bet_delta": {"type": "integer", "minimum": 0, "maximum": 9007199254740991},
+       "win_delta": {"type": "integer", "minimum": 0, "maximum": 9007199254740991},
+       "total": {"type": "integer", "minimum": 1},
+       "wins": {"type": "integer", "minimum": 0},
+       "losses": {"type": "integer", "minimum": 0},
+       "draws": {"type": "integer", "minimum": 0},
+       "max_win": {"type": "integer", "minimum": 0, "maximum": 9007199254740991}}',
+     '{}',
+     '{"specversion": "1.0", "id": "A4-3/stats", "source": "/economy/node/0",
+       "type": "stats_delta", "subject": "4", "time": "2026-03-02T12:00:00.000000Z",
+       "sequence": "00000000000000000003", "datacontenttype": "application/json",
+       "data": {"game": "rps", "total_delta": 1, "wins_delta": 1, "losses_delta": 0,
+                "draws_delta": 0, "bet_delta": 5, "win_delta": 10,
+                "total": 1, "wins": 1, "losses": 0, "draws": 0, "max_win": 10,
+                "seq": 3, "gold": 25, "experience_points": 500}}'),
     ('holding_update', 1,
      'Items were given or used up, or gold was spent, outside the shop and the rewards.',
      '^H[0-9]+-[0-9]+$', 'always',
@@ -885,14 +1032,18 @@ FROM (VALUES
                            "description": "After the entry: units, of a pass the second since '
                            '1970 UTC at which it ends."}}}},
        "detail": {"type": ["object", "null"],
-                  "description": "What else there is to say of the operation."}}'::jsonb,
-     '{}'::jsonb,
+                  "description": "What else there is to say of the operation."}}',
+     '{}',
      '{"specversion": "1.0", "id": "H3-3", "source": "/economy/node/0", "type": "holding_update",
        "subject": "3", "time": "2026-03-02T12:00:00.000000Z", "sequence": "00000000000000000003",
        "datacontenttype": "application/json",
        "data": {"operation": "consume", "idempotency_key": "door-7", "reason": "open_door",
                 "items": [{"item": "key", "delta": -1, "balance": 2}], "detail": null, "seq": 3,
-                "gold_delta": 0, "xp_delta": 0, "gold": 1955, "experience_points": 0}}'::jsonb)
+                "gold_delta": 0, "xp_delta": 0, "gold": 1955, "experience_points": 0}}'),
+    ('mission_update', 0,
+     'Reserved for the progress of missions. Nothing sends it yet, '
+     'and its own members are not decided.',
+     '^[A-Z][0-9]+-[0-9]+(/.+)?$', 'never', '{}', '{}', NULL)
 ) t (name, version, description, id_pattern, deltas, own, rules, sample)
 CROSS JOIN (SELECT
     '{"seq": {"type": "integer", "minimum": 0, "maximum": 9007199254740991,
@@ -905,7 +1056,10 @@ CROSS JOIN (SELECT
                      "minimum": -9007199254740991, "maximum": 9007199254740991},
       "xp_delta": {"type": "integer",
                    "minimum": -9007199254740991, "maximum": 9007199254740991}}'::jsonb
-        AS deltas) m;
+        AS deltas) m
+ON CONFLICT ON CONSTRAINT event_types_pkey DO UPDATE SET
+    version = excluded.version, description = excluded.description, schema = excluded.schema,
+    sample = excluded.sample;
 
 CREATE OR REPLACE FUNCTION economy_internal.rfm_installation() RETURNS bigint
     LANGUAGE plpgsql STABLE PARALLEL SAFE

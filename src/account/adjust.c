@@ -62,6 +62,7 @@ const EcoJournal eco_adjustments = {
 	.noun = "adjustment",
 	.leaves = true,
 	.table = &gold_adjustments,
+	.shown = {[ECO_SHOWN_REASON] = ADJ_REASON},
 	.tell = tell,
 	.types = ECO_TYPE_BIT(ECO_PROFILE_UPDATE),
 };

@@ -80,6 +80,7 @@ static void tell_keys(EcoEvent *event, const EcoRow *row);
 const EcoJournal eco_user_entries = {
 	.letter = 'U',
 	.table = &eco_user_changes,
+	.shown = {[ECO_SHOWN_SOURCE] = UCH_FIELD,[ECO_SHOWN_REASON] = UCH_REASON},
 	.tell = tell,
 	.types = ECO_TYPE_BIT(ECO_PROFILE_UPDATE),
 };

@@ -6,6 +6,7 @@
 
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
 #include "errors.h"
@@ -24,7 +25,9 @@ enum
 	STM_GOLD,
 	STM_XP,
 	STM_CREATED_AT,
-	STM_COLUMNS
+	STM_SHOWN,					/* from here as EcoShown: 0.2.0 has none of
+								 * them */
+	STM_COLUMNS = STM_SHOWN + ECO_SHOWN
 };
 
 PG_FUNCTION_INFO_V1(eco_statement);
@@ -44,7 +47,7 @@ eco_statement(PG_FUNCTION_ARGS)
 
 	if (max < 0)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("max must be 0 or more"));
-	eco_result_set_begin(fcinfo, "lttllllz");
+	eco_result_set_begin_grown(fcinfo, "lttllllz" "tttj", STM_SHOWN);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
 	open = eco_journals_open(ECO_READ, PG_GETARG_INT64(0), NULL);
@@ -56,14 +59,37 @@ eco_statement(PG_FUNCTION_ARGS)
 static void
 put_entries(ReturnSetInfo *info, int64 user_id, int64 after, int max)
 {
+	MemoryContext each = AllocSetContextCreate(CurrentMemoryContext, "economy statement",
+											   ALLOCSET_SMALL_SIZES);
 	EcoStream  *stream = after < 0 ? eco_stream_begin(user_id, after) :
 	eco_stream_begin_in_turn(user_id, after);
 	const EcoJournal *journal;
 	const EcoRow *row;
 
 	for (int n = 0; n < max && (row = eco_stream_next(stream, &journal)) != NULL; n++)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(each);
+
 		put_entry(info, journal, row);
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(each);
+	}
 	eco_stream_end(stream);
+	MemoryContextDelete(each);
+}
+
+/* What the journal has of the columns that are not of every entry, whole. */
+static void
+set_shown(const EcoJournal *journal, const EcoRow *row, Datum *values, bool *isnull)
+{
+	for (int i = 0; i < ECO_SHOWN; i++)
+	{
+		int			column = journal->shown[i];
+
+		isnull[i] = column == 0 || row->isnull[column];
+		if (!isnull[i])
+			values[i] = PointerGetDatum(PG_DETOAST_DATUM_PACKED(row->values[column]));
+	}
 }
 
 static void
@@ -83,8 +109,6 @@ put_entry(ReturnSetInfo *info, const EcoJournal *journal, const EcoRow *row)
 		[STM_CREATED_AT] = row->values[ECO_COL_CREATED_AT],
 	};
 
+	set_shown(journal, row, values + STM_SHOWN, isnull + STM_SHOWN);
 	tuplestore_putvalues(info->setResult, info->setDesc, values, isnull);
-	pfree(DatumGetPointer(values[STM_JOURNAL]));
-	pfree(DatumGetPointer(values[STM_TRANSACTION_ID]));
-	pfree(id);
 }

@@ -8,7 +8,11 @@ CREATE TYPE economy.statement_line AS (
     xp_delta          bigint,
     gold              bigint,
     experience_points bigint,
-    created_at        timestamptz
+    created_at        timestamptz,
+    product_id        text,
+    source            text,
+    reason            text,
+    items             jsonb
 );
 COMMENT ON TYPE economy.statement_line IS 'An entry of a user: a row of economy.statement().';
 
@@ -17,4 +21,5 @@ CREATE FUNCTION economy.statement(
 ) RETURNS SETOF economy.statement_line
     LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_statement';
 COMMENT ON FUNCTION economy.statement(bigint, bigint, integer) IS
-    'A user''s entries after a seq, oldest first, at most max (10,000) of them.';
+    'A user''s entries after a seq, oldest first, at most max (10,000) of them, with the product, '
+    'the source, the reason and the items where an entry has such.';

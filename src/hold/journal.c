@@ -37,6 +37,10 @@ const EcoJournal eco_holding_changes = {
 	.noun = "change of holdings",
 	.table = &holding_changes,
 	.later = true,
+	.shown = {
+		[ECO_SHOWN_SOURCE] = HCH_OPERATION,[ECO_SHOWN_REASON] = HCH_REASON,
+		[ECO_SHOWN_ITEMS] = HCH_ITEMS
+	},
 	.tell = tell,
 	.types = ECO_TYPE_BIT(ECO_HOLDING_UPDATE),
 };

@@ -46,6 +46,16 @@ enum
 	{"live", BOOLOID, false}, \
 	{"hash", BYTEAOID, false}
 
+/* What a statement shows of an entry beside the header. */
+typedef enum EcoShown
+{
+	ECO_SHOWN_PRODUCT,			/* text */
+	ECO_SHOWN_SOURCE,			/* text: where it comes from */
+	ECO_SHOWN_REASON,			/* text: why it was made */
+	ECO_SHOWN_ITEMS,			/* jsonb */
+	ECO_SHOWN
+} EcoShown;
+
 struct EcoListener;
 
 /*
@@ -76,6 +86,7 @@ typedef struct EcoJournal
 								 * entry there */
 	int			signature_column;	/* 0: its entries are not signed */
 	int			key_version_column;
+	int			shown[ECO_SHOWN];	/* columns; 0: it has no such one */
 
 	/*
 	 * Tells the events of a row, see event/event.h; NULL: there are none. To

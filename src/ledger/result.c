@@ -137,6 +137,16 @@ eco_result_set_begin(FunctionCallInfo fcinfo, const char *types)
 	check_types(((ReturnSetInfo *) fcinfo->resultinfo)->setDesc, types);
 }
 
+void
+eco_result_set_begin_grown(FunctionCallInfo fcinfo, const char *types, int first)
+{
+	TupleDesc	desc;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	desc = ((ReturnSetInfo *) fcinfo->resultinfo)->setDesc;
+	check_types(desc, desc->natts == first ? pnstrdup(types, first) : types);
+}
+
 Datum
 eco_result_row(EcoResult *result)
 {

@@ -39,6 +39,9 @@ extern void eco_result_begin(EcoResult *result, FunctionCallInfo fcinfo, const c
 
 /* The function returns a set of such rows, in info->setResult and setDesc. */
 extern void eco_result_set_begin(FunctionCallInfo fcinfo, const char *types);
+
+/* The same of a type that an older release has with no more than its first columns. */
+extern void eco_result_set_begin_grown(FunctionCallInfo fcinfo, const char *types, int first);
 extern Datum eco_result_row(EcoResult *result);
 
 static inline void

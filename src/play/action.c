@@ -64,6 +64,7 @@ const EcoJournal eco_actions = {
 	.noun = "action",
 	.light = true,
 	.table = &user_actions,
+	.shown = {[ECO_SHOWN_SOURCE] = ACT_GAME,[ECO_SHOWN_REASON] = ACT_TYPE},
 	.tell_tables = eco_action_tables,
 	.beside_bytes = sizeof(Totals),
 	.tell = tell,

@@ -54,6 +54,7 @@ const EcoJournal eco_rewards = {
 	.noun = "reward",
 	.leaves = true,
 	.table = &eco_reward_audit,
+	.shown = {[ECO_SHOWN_SOURCE] = RWD_SOURCE,[ECO_SHOWN_REASON] = RWD_REASON},
 	.tell_tables = eco_level_tables,
 	.tell = tell,
 	.types = ECO_TYPE_BIT(ECO_REWARD_GRANTED) | ECO_TYPE_BIT(ECO_PROFILE_UPDATE),

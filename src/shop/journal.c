@@ -48,6 +48,7 @@ const EcoJournal eco_purchases = {
 	.table = &eco_shop_transactions,
 	.signature_column = TXN_SIGNATURE,
 	.key_version_column = TXN_KEY_VERSION,
+	.shown = {[ECO_SHOWN_PRODUCT] = TXN_PRODUCT_ID},
 	.tell = tell,
 	.types = ECO_TYPE_BIT(ECO_PURCHASE_UPDATE),
 };

@@ -4,6 +4,7 @@ SELECT 'user', u FROM economy.users u ORDER BY u.user_id;
 SELECT 'account', a FROM economy.accounts a ORDER BY a.user_id;
 SELECT 'ledger', l FROM economy.ledger l ORDER BY l.user_id, l.seq;
 SELECT 'chain', u.user_id, v FROM economy.users u, economy.verify_chain(u.user_id) v ORDER BY 2;
+SELECT 'statement', u.user_id, s.seq, s.journal, s.transaction_id, s.gold_delta, s.xp_delta, s.gold, s.experience_points, s.created_at FROM economy.users u, economy.statement(u.user_id) s ORDER BY 2, 3;
 SELECT 'stats', economy.game_stats_me(user_id) FROM economy.users ORDER BY user_id;
 SELECT 'day', s FROM economy.user_game_stats_summary s ORDER BY s::text;
 SELECT 'stock', s FROM economy.shop_stock s ORDER BY s::text;
