@@ -10,6 +10,7 @@
 #include "core/encode.h"
 #include "crash_point.h"
 #include "hold/journal.h"
+#include "hold/seed.h"
 #include "ledger/async.h"
 #include "ledger/guard.h"
 #include "play/action.h"
@@ -43,4 +44,5 @@ _PG_init(void)
 	eco_posted_install();
 	eco_journals_install(journals);
 	eco_guard_install();
+	eco_seeds_install();
 }

@@ -67,7 +67,8 @@ BEGIN
     PERFORM economy_internal.open_tables(
         'economy_internal.config_heads', 'config_changes', 'shop_products', 'level_curves',
         'level_experiments', 'games', 'rfm_models', 'segment_rules', 'rfm_snapshots',
-        'recommendation_placements', 'recommendation_arms', 'signing_keys', 'items');
+        'recommendation_placements', 'recommendation_arms', 'signing_keys', 'items',
+        'draw_tables');
     -- the chain of a key begins with 32 zeros
     INSERT INTO economy_internal.config_heads AS h
         VALUES (relation, key, 0, decode(repeat('00', 32), 'hex'))
@@ -474,7 +475,7 @@ CREATE TABLE economy.holding_changes (
     hash              bytea       NOT NULL,
     operation         text        NOT NULL COLLATE "C"
         CONSTRAINT holding_changes_operation_check
-        CHECK (operation IN ('spend', 'consume', 'grant')),
+        CHECK (operation IN ('spend', 'consume', 'grant', 'draw')),
     idempotency_key   text        NOT NULL COLLATE "C",
     reason            text        NOT NULL COLLATE "C",
     items             jsonb,
@@ -687,6 +688,388 @@ $$;
 COMMENT ON FUNCTION economy.upsert_item(jsonb, text) IS
     'Creates an item, or changes the given columns of one; keys are the column names of items. '
     'Recorded with actor, before and after. XE901 for an item that is not valid.';
+
+CREATE TABLE economy.draw_tables (
+    table_id   text    NOT NULL COLLATE "C" CONSTRAINT draw_tables_pkey PRIMARY KEY
+        CONSTRAINT draw_tables_table_id_check CHECK (octet_length(table_id) BETWEEN 1 AND 64),
+    version    integer NOT NULL DEFAULT 0,
+    definition jsonb,
+    draft      jsonb,
+    active     boolean NOT NULL DEFAULT true,
+    texts      jsonb   NOT NULL DEFAULT '{}'
+        CONSTRAINT draw_tables_texts_check CHECK (jsonb_typeof(texts) = 'object'
+            AND NOT jsonb_path_exists(texts, 'strict $.* ? (@.type() != "object")')),
+    extra      jsonb   NOT NULL DEFAULT '{}'
+        CONSTRAINT draw_tables_extra_check CHECK (jsonb_typeof(extra) = 'object'),
+    CONSTRAINT draw_tables_version_check CHECK ((version > 0) = (definition IS NOT NULL))
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.draw_tables', '');
+COMMENT ON TABLE economy.draw_tables IS
+    'What can be drawn. Changed by upsert_draw_table() and publish_draw_table() only.';
+COMMENT ON CONSTRAINT draw_tables_table_id_check ON economy.draw_tables IS
+    'table_id must have 1 to 64 bytes';
+COMMENT ON CONSTRAINT draw_tables_texts_check ON economy.draw_tables IS
+    'texts must be a JSON object of languages, each with an object';
+COMMENT ON CONSTRAINT draw_tables_extra_check ON economy.draw_tables IS
+    'extra must be a JSON object';
+COMMENT ON CONSTRAINT draw_tables_version_check ON economy.draw_tables IS
+    'version is 0 until a definition is published';
+COMMENT ON COLUMN economy.draw_tables.definition IS
+    'What draw() draws from: that of the version. Set by publish_draw_table() alone.';
+COMMENT ON COLUMN economy.draw_tables.draft IS
+    'The next definition: published, it is never changed again.';
+COMMENT ON COLUMN economy.draw_tables.active IS 'Whether it is drawn from.';
+COMMENT ON COLUMN economy.draw_tables.texts IS
+    'What is shown, by language: {"en": {"name": "Chest"}}.';
+
+CREATE TABLE economy.draw_table_versions (
+    table_id     text        NOT NULL COLLATE "C",
+    version      integer     NOT NULL
+        CONSTRAINT draw_table_versions_version_check CHECK (version > 0),
+    definition   jsonb       NOT NULL,
+    published_at timestamptz NOT NULL,
+    CONSTRAINT draw_table_versions_pkey PRIMARY KEY (table_id, version)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.draw_table_versions', '');
+COMMENT ON TABLE economy.draw_table_versions IS
+    'Every definition that was published: what draws of the past are checked against.';
+
+CREATE TABLE economy.draw_seeds (
+    user_id     bigint  NOT NULL,
+    seed_number bigint  NOT NULL CONSTRAINT draw_seeds_seed_number_check CHECK (seed_number > 0),
+    key_version integer NOT NULL,
+    sealed      bytea   NOT NULL,
+    hash        bytea   NOT NULL,
+    next_nonce  bigint  NOT NULL CONSTRAINT draw_seeds_next_nonce_check CHECK (next_nonce >= 0),
+    server_seed bytea,
+    CONSTRAINT draw_seeds_pkey PRIMARY KEY (user_id, seed_number),
+    CONSTRAINT draw_seeds_server_seed_check
+        CHECK (CASE WHEN server_seed IS NULL THEN octet_length(sealed) = 48
+                    ELSE octet_length(sealed) = 0 AND key_version = 0 END)
+) WITH (fillfactor = 70);
+SELECT pg_catalog.pg_extension_config_dump('economy.draw_seeds', '');
+COMMENT ON TABLE economy.draw_seeds IS
+    'Server seeds of users: one that is drawn with, the newest, and those that are revealed.';
+COMMENT ON COLUMN economy.draw_seeds.sealed IS
+    '16 random bytes, and the seed XOR an HMAC of them by the signing key of key_version: without '
+    'the key it tells nothing. Empty once the seed has ended.';
+COMMENT ON COLUMN economy.draw_seeds.hash IS 'SHA-256 of the seed, which the player saw before.';
+COMMENT ON COLUMN economy.draw_seeds.next_nonce IS 'Draws with it until now.';
+COMMENT ON COLUMN economy.draw_seeds.server_seed IS
+    'The seed, once it is revealed; empty of one that was lost with its key.';
+
+CREATE TABLE economy_internal.draw_pity (
+    user_id  bigint NOT NULL,
+    table_id text   NOT NULL COLLATE "C",
+    draws    bigint NOT NULL CONSTRAINT draw_pity_draws_check CHECK (draws >= 0),
+    CONSTRAINT draw_pity_pkey PRIMARY KEY (user_id, table_id)
+) WITH (fillfactor = 70);
+SELECT pg_catalog.pg_extension_config_dump('economy_internal.draw_pity', '');
+COMMENT ON TABLE economy_internal.draw_pity IS
+    'Draws of a user from a table since the last one of the class that its pity gives.';
+
+CREATE TYPE economy.draw_seed_result AS (
+    success          boolean,
+    state            text,
+    code             text,
+    seed_number      bigint,
+    seed_hash        text,
+    draws            bigint,
+    server_seed      text,
+    next_seed_number bigint,
+    next_seed_hash   text
+);
+COMMENT ON TYPE economy.draw_seed_result IS 'Result of draw_commit() and draw_reveal().';
+
+CREATE FUNCTION economy.draw_commit(user_id bigint) RETURNS economy.draw_seed_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_draw_commit';
+COMMENT ON FUNCTION economy.draw_commit(bigint) IS
+    'The hash of the server seed that the user''s next draws are made with, and a new seed where '
+    'there is none. Refuses USER_NOT_FOUND.';
+
+CREATE FUNCTION economy.draw_reveal(user_id bigint, seed_number bigint)
+    RETURNS economy.draw_seed_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_draw_reveal';
+COMMENT ON FUNCTION economy.draw_reveal(bigint, bigint) IS
+    'Ends a server seed, shows it, and commits to the next; of one that has ended shows it again. '
+    'Refuses USER_NOT_FOUND, SEED_NOT_FOUND, SEED_LOST.';
+
+CREATE TYPE economy.draw_result AS (
+    success        boolean,
+    state          text,
+    code           text,
+    transaction_id text,
+    outcome        jsonb,
+    items          jsonb,
+    gold_delta     bigint,
+    gold           bigint,
+    seed_number    bigint,
+    seed_hash      text,
+    nonce          bigint,
+    retry_after_ms integer,
+    detail         jsonb
+);
+COMMENT ON TYPE economy.draw_result IS 'Result of draw().';
+
+CREATE FUNCTION economy.draw(
+    user_id bigint, draw_table text, idempotency_key text, client_seed text,
+    context jsonb DEFAULT NULL, dry_run boolean DEFAULT false
+) RETURNS economy.draw_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_draw';
+COMMENT ON FUNCTION economy.draw(bigint, text, text, text, jsonb, boolean) IS
+    'Draws once from a table, once per idempotency key: pays its price and gives its prize in one '
+    'entry. Refuses DRAW_TABLE_NOT_FOUND, DRAW_TABLE_INACTIVE, SEED_NOT_COMMITTED, SEED_LOST, '
+    'INSUFFICIENT_GOLD, GOLD_OVERFLOW, INSUFFICIENT_ITEMS, ITEM_NOT_FOUND, ITEM_NOT_CONSUMABLE, '
+    'ITEM_INACTIVE, ITEM_LIMIT, USER_NOT_FOUND, USER_SUSPENDED, IDEMPOTENCY_MISMATCH.';
+
+CREATE FUNCTION economy.verify_draw(
+    server_seed text, client_seed text, nonce bigint, definition jsonb, pity bigint DEFAULT 0
+) RETURNS jsonb
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_verify_draw';
+COMMENT ON FUNCTION economy.verify_draw(text, text, bigint, jsonb, bigint) IS
+    'The outcome of a draw, from nothing but a revealed seed, what was given, and the table''s '
+    'definition.';
+
+CREATE FUNCTION economy.simulate_draws(
+    definition jsonb, draws integer DEFAULT 1000000, seed text DEFAULT 'simulation'
+) RETURNS jsonb
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_simulate_draws';
+COMMENT ON FUNCTION economy.simulate_draws(jsonb, integer, text) IS
+    'What so many draws of one player from a definition would give: how often each entry comes, '
+    'gold and items of a draw on average, and by which draw the class of pity has come.';
+
+CREATE FUNCTION economy_internal.draw_seed_sound(
+    user_id bigint, seed_number bigint, key_version integer, sealed bytea, hash bytea
+) RETURNS boolean
+    LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_draw_seed_sound';
+COMMENT ON FUNCTION economy_internal.draw_seed_sound(bigint, bigint, integer, bytea, bytea) IS
+    'Whether a server seed can be opened with its key, and has its hash.';
+
+CREATE FUNCTION economy_internal.check_draw_table(definition jsonb) RETURNS void
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_check_draw_table';
+COMMENT ON FUNCTION economy_internal.check_draw_table(jsonb) IS
+    'Raises XE002 with what is wrong with the definition of a draw table.';
+
+CREATE FUNCTION economy.draw_table(
+    table_id text, version integer DEFAULT NULL, OUT version_number integer, OUT active boolean,
+    OUT definition jsonb, OUT published_at timestamptz, OUT texts jsonb
+) RETURNS SETOF record
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT economy_internal.open_tables('draw_tables', 'draw_table_versions');
+        SELECT v.version, t.active AND v.version = t.version, v.definition, v.published_at, t.texts
+        FROM economy.draw_tables t
+        JOIN economy.draw_table_versions v ON v.table_id = t.table_id
+        WHERE t.table_id = draw_table.table_id
+          AND v.version = coalesce(draw_table.version, t.version);
+    END;
+COMMENT ON FUNCTION economy.draw_table(text, integer) IS
+    'The definition of a draw table that is published, or was: what a player is shown before a '
+    'draw, and checks one with.';
+
+CREATE FUNCTION economy_internal.draw_table_items(definition jsonb)
+    RETURNS TABLE (item_id text, is_price boolean, amount numeric)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT i.key COLLATE "C", i.is_price, max(i.value::numeric)
+        FROM (SELECT p.key, true AS is_price, p.value
+              FROM jsonb_each_text(definition #> '{price,items}') p
+              UNION ALL
+              SELECT g.key, false, g.value
+              FROM jsonb_array_elements(definition -> 'entries') e
+              CROSS JOIN LATERAL jsonb_each_text(e -> 'items') g) i
+        GROUP BY 1, 2;
+    END;
+COMMENT ON FUNCTION economy_internal.draw_table_items(jsonb) IS
+    'Items of a valid definition: of its price, and of its prizes, with the largest amount.';
+
+CREATE FUNCTION economy_internal.check_draw_items(definition jsonb) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT CASE WHEN i.item_id IS NULL
+                    THEN format('there is no item %s', to_json(n.item_id))
+                    WHEN n.is_price AND NOT i.consumable
+                    THEN format('item %s of the price is not consumable', to_json(n.item_id))
+                    WHEN NOT n.is_price AND NOT i.active
+                    THEN format('item %s is not given any more', to_json(n.item_id))
+                    WHEN NOT n.is_price AND n.amount > i.maximum
+                    THEN format('%s of item %s are above its maximum', n.amount,
+                                to_json(n.item_id)) END
+        FROM economy_internal.draw_table_items(definition) n
+        LEFT JOIN economy.items i ON i.item_id = n.item_id
+        WHERE i.item_id IS NULL OR (n.is_price AND NOT i.consumable)
+           OR (NOT n.is_price AND (NOT i.active OR n.amount > i.maximum))
+        ORDER BY n.item_id, n.is_price LIMIT 1;
+    END;
+COMMENT ON FUNCTION economy_internal.check_draw_items(jsonb) IS
+    'What is wrong with the items of a definition; null when nothing is.';
+
+CREATE FUNCTION economy_internal.refuse_draw_table(id text, wrong text) RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION 'draw table "%" is not valid', id
+        USING ERRCODE = 'XE901', DETAIL = rtrim(wrong, '.') || '.',
+        HINT = 'The keys are the column names of economy.draw_tables; doc/draws.md says what a '
+               'definition is.';
+END
+$$;
+COMMENT ON FUNCTION economy_internal.refuse_draw_table(text, text) IS
+    'Raises XE901 for a draw table.';
+
+CREATE FUNCTION economy.upsert_draw_table(draw_table jsonb, actor text) RETURNS economy.draw_tables
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    old_row   economy.draw_tables;
+    new_row   economy.draw_tables;
+    id        text := draw_table ->> 'table_id';
+    wrong     text;
+    detail    text;
+    failed    text;
+    at_column text;
+BEGIN
+    PERFORM economy_internal.require_actor(actor);
+    PERFORM economy_internal.require_given('draw_table', draw_table IS NOT NULL);
+    IF jsonb_typeof(draw_table) <> 'object' OR id IS NULL THEN
+        RAISE EXCEPTION 'draw_table must be a JSON object with a table_id'
+            USING ERRCODE = 'XE901';
+    END IF;
+    PERFORM economy_internal.open_tables('draw_tables', 'config_changes');
+    PERFORM economy_internal.lock_name('economy.draw_table:' || id);
+    SELECT * INTO old_row FROM economy.draw_tables t WHERE t.table_id = id FOR NO KEY UPDATE;
+    wrong := (SELECT format('%s is no such column that can be set', to_json(min(k COLLATE "C")))
+              FROM jsonb_object_keys(draw_table) k
+              WHERE k NOT IN ('table_id', 'draft', 'active', 'texts', 'extra')
+              HAVING count(*) > 0);
+    IF wrong IS NULL THEN
+        BEGIN
+            new_row := old_row;
+            IF old_row.table_id IS NULL THEN
+                new_row := jsonb_populate_record(NULL::economy.draw_tables,
+                    '{"version": 0, "active": true, "texts": {}, "extra": {}}');
+            END IF;
+            new_row := jsonb_populate_record(new_row, draw_table);
+            IF new_row.draft = 'null' THEN
+                new_row.draft := NULL;
+            END IF;
+            IF new_row.draft IS NOT NULL THEN
+                PERFORM economy_internal.check_draw_table(new_row.draft);
+            END IF;
+            IF old_row.table_id IS NULL THEN
+                INSERT INTO economy.draw_tables SELECT (new_row).*;
+            ELSE
+                UPDATE economy.draw_tables t SET
+                    draft = new_row.draft, active = new_row.active, texts = new_row.texts,
+                    extra = new_row.extra
+                WHERE t.table_id = id;
+            END IF;
+        EXCEPTION
+            WHEN SQLSTATE 'XE002' OR SQLSTATE 'XE003' THEN
+                GET STACKED DIAGNOSTICS wrong = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
+                wrong := coalesce(nullif(detail, ''), wrong);
+            WHEN data_exception OR check_violation OR not_null_violation THEN
+                GET STACKED DIAGNOSTICS
+                    wrong = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
+                wrong := economy_internal.violation('draw_tables', draw_table, wrong, failed,
+                                                    at_column);
+        END;
+    END IF;
+    IF wrong IS NOT NULL THEN
+        PERFORM economy_internal.refuse_draw_table(id, wrong);
+    END IF;
+    PERFORM economy.note_change('draw_tables', id,
+        CASE WHEN old_row.table_id IS NULL THEN 'create' ELSE 'change' END, actor);
+    RETURN new_row;
+END
+$$;
+COMMENT ON FUNCTION economy.upsert_draw_table(jsonb, text) IS
+    'Creates a draw table, or changes the given columns of one: its draft, whether it is active, '
+    'texts. Recorded with actor, before and after. XE901 for one that is not valid.';
+
+CREATE FUNCTION economy.publish_draw_table(table_id text, actor text) RETURNS economy.draw_tables
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    row_now economy.draw_tables;
+    wrong   text;
+BEGIN
+    PERFORM economy_internal.require_actor(actor);
+    PERFORM economy_internal.require_given('table_id', table_id IS NOT NULL);
+    PERFORM economy_internal.open_tables('draw_tables', 'draw_table_versions', 'items',
+                                         'config_changes');
+    PERFORM economy_internal.lock_name('economy.draw_table:' || table_id);
+    SELECT * INTO row_now FROM economy.draw_tables t
+        WHERE t.table_id = publish_draw_table.table_id FOR NO KEY UPDATE;
+    IF row_now.draft IS NULL THEN
+        PERFORM economy_internal.refuse_draw_table(table_id, 'it has no draft');
+    END IF;
+    PERFORM economy_internal.check_draw_table(row_now.draft);
+    wrong := economy_internal.check_draw_items(row_now.draft);
+    IF wrong IS NOT NULL THEN
+        PERFORM economy_internal.refuse_draw_table(table_id, wrong);
+    END IF;
+    UPDATE economy.draw_tables t
+        SET version = t.version + 1, definition = t.draft, draft = NULL
+        WHERE t.table_id = row_now.table_id RETURNING * INTO STRICT row_now;
+    INSERT INTO economy.draw_table_versions
+        VALUES (row_now.table_id, row_now.version, row_now.definition, economy.now());
+    PERFORM economy.note_change('draw_tables', row_now.table_id, 'publish', actor);
+    RETURN row_now;
+END
+$$;
+COMMENT ON FUNCTION economy.publish_draw_table(text, text) IS
+    'Makes the draft of a draw table its next version, which is drawn from and never changes. '
+    'XE901 when its items do not exist, or cannot be paid or given.';
+
+CREATE VIEW economy_internal.draw_entries AS
+    SELECT h.user_id, h.seq, 'H' || h.user_id || '-' || h.seq AS entry, h.reason AS table_id,
+           h.gold_delta, h.xp_delta,
+           jsonb_path_query_first(
+               h.detail, '$.version ? (@ >= 0 && @ < 10000000000)')::numeric AS version,
+           jsonb_path_query_first(
+               h.detail, '$.seed_number ? (@ >= 0 && @ < 10000000000000000)')::numeric
+               AS seed_number,
+           jsonb_path_query_first(
+               h.detail, '$.nonce ? (@ >= 0 && @ < 10000000000000000)')::numeric AS nonce,
+           jsonb_path_query_first(
+               h.detail, '$.pity ? (@ >= 0 && @ < 10000000000000000)')::numeric AS pity,
+           jsonb_path_query_first(
+               h.detail, '$.outcome.pity ? (@ >= 0 && @ < 10000000000000000)')::numeric
+               AS pity_after,
+           h.detail ->> 'seed_hash' AS seed_hash, h.detail ->> 'client_seed' AS client_seed,
+           h.detail -> 'outcome' AS outcome
+    FROM economy.holding_changes h WHERE h.operation = 'draw';
+COMMENT ON VIEW economy_internal.draw_entries IS 'Each draw, and what its entry says of it.';
+
+CREATE FUNCTION economy_internal.draw_gives(
+    definition jsonb, entry text, OUT gold numeric, OUT items jsonb
+) RETURNS record
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH prize AS (
+            SELECT e.value AS given
+            FROM jsonb_array_elements(definition -> 'entries') e
+            WHERE e.value ->> 'entry' = draw_gives.entry
+        ), item AS (
+            SELECT i.key, sum(i.amount) AS amount
+            FROM (SELECT g.key, g.value::numeric AS amount
+                  FROM prize p CROSS JOIN LATERAL jsonb_each_text(p.given -> 'items') g
+                  UNION ALL
+                  SELECT l.key, -l.value::numeric
+                  FROM jsonb_each_text(definition #> '{price,items}') l) i
+            GROUP BY i.key HAVING sum(i.amount) <> 0
+        )
+        SELECT coalesce((SELECT (p.given ->> 'gold')::numeric FROM prize p), 0)
+                   - coalesce((definition #>> '{price,gold}')::numeric, 0),
+               (SELECT jsonb_object_agg(i.key, i.amount) FROM item i);
+    END;
+COMMENT ON FUNCTION economy_internal.draw_gives(jsonb, text) IS
+    'Gold and items of an entry of a definition, less its price; no item is null.';
 
 CREATE OR REPLACE FUNCTION economy.archive_entries(
     journal anyelement, older_than interval, max_users integer DEFAULT 1000
@@ -1017,7 +1400,7 @@ FROM (VALUES
     ('holding_update', 1,
      'Items were given or used up, or gold was spent, outside the shop and the rewards.',
      '^H[0-9]+-[0-9]+$', 'always',
-     '{"operation": {"enum": ["spend", "consume", "grant"],
+     '{"operation": {"enum": ["spend", "consume", "grant", "draw"],
                      "description": "What was called. Ignore others."},
        "idempotency_key": {"type": "string", "minLength": 1, "maxLength": 255},
        "reason": {"type": "string", "minLength": 1, "maxLength": 64},
@@ -1182,6 +1565,14 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('app', 'FUNCTION economy.consume(bigint, text, text, bigint, text, jsonb, boolean)',
              'accounts holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.item_catalogue(text, boolean)', ''),
+            ('app', 'FUNCTION economy.draw(bigint, text, text, text, jsonb, boolean)',
+             'accounts draw_pity draw_seeds holding_changes user_holdings_more'),
+            ('app', 'FUNCTION economy.draw_commit(bigint)',
+             'config_changes config_changes_change_id_seq config_heads draw_seeds signing_keys'),
+            ('app', 'FUNCTION economy.draw_reveal(bigint, bigint)',
+             'config_changes config_changes_change_id_seq config_heads draw_seeds signing_keys'),
+            ('app', 'FUNCTION economy.draw_table(text, integer)', ''),
+            ('app', 'FUNCTION economy.verify_draw(text, text, bigint, jsonb, bigint)', ''),
             ('app', 'FUNCTION economy.holdings(bigint)', ''),
             ('app', 'FUNCTION economy.holds(bigint, text, bigint)', ''),
             ('app', 'FUNCTION economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean)',
@@ -1265,6 +1656,9 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('monitor', 'FUNCTION economy_internal.streak_of(bytea)', ''),
             ('monitor', 'FUNCTION economy_internal.units_of(bytea)', ''),
             ('monitor', 'FUNCTION economy.item_catalogue(text, boolean)', ''),
+            ('monitor', 'FUNCTION economy.draw_table(text, integer)', ''),
+            ('monitor', 'FUNCTION economy.verify_draw(text, text, bigint, jsonb, bigint)', ''),
+            ('monitor', 'FUNCTION economy.simulate_draws(jsonb, integer, text)', ''),
             ('monitor', 'FUNCTION economy.holdings(bigint)', ''),
             ('monitor', 'FUNCTION economy.holds(bigint, text, bigint)', ''),
             ('monitor', 'FUNCTION economy.product(text, bigint)', ''),
@@ -1368,7 +1762,7 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('admin', 'FUNCTION economy.retire_product(text, text)',
              'config_changes config_changes_change_id_seq config_heads shop_products'),
             ('admin', 'FUNCTION economy.retire_signing_key(integer)',
-             'config_changes config_changes_change_id_seq config_heads signing_keys '
+             'config_changes config_changes_change_id_seq config_heads draw_seeds signing_keys '
              'stream_checkpoints'),
             ('admin', 'FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, '
                       'text, text)',
@@ -1394,6 +1788,11 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'accounts reward_audit'),
             ('admin', 'FUNCTION economy.set_user_status(bigint, text, text, text, text)',
              'accounts user_changes'),
+            ('admin', 'FUNCTION economy.publish_draw_table(text, text)',
+             'config_changes config_changes_change_id_seq config_heads draw_table_versions '
+             'draw_tables'),
+            ('admin', 'FUNCTION economy.upsert_draw_table(jsonb, text)',
+             'config_changes config_changes_change_id_seq config_heads draw_tables'),
             ('admin', 'FUNCTION economy.upsert_item(jsonb, text)',
              'config_changes config_changes_change_id_seq config_heads items'),
             ('admin', 'FUNCTION economy.upsert_product(jsonb, text)',
@@ -1407,7 +1806,7 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_pieces(part text, from_user bi
 DECLARE
     pieces   CONSTANT text[] := CASE part
         WHEN 'users' THEN ARRAY['effects', 'twice', 'orphans', 'rewards', 'units', 'holdings',
-                                'segments', 'recommendations', 'anchored', 'parity']
+                                'draws', 'segments', 'recommendations', 'anchored', 'parity']
         ELSE ARRAY['schema', 'stock', 'shop', 'config', 'keys', 'segment_state', 'anchors'] END;
     piece    text;
     answer   economy.finding[];
@@ -1499,6 +1898,12 @@ CREATE OR REPLACE VIEW economy.config_states AS
     SELECT 'items', i.item_id, to_jsonb(i)
     FROM (SELECT item_id, kind, maximum, consumable, tradable, active, texts, extra
           FROM economy.items) i
+    UNION ALL
+    SELECT 'draw_tables', t.table_id,
+           to_jsonb(t) || jsonb_build_object('published_at', v.published_at)
+    FROM (SELECT table_id, version, definition, draft, active, texts, extra
+          FROM economy.draw_tables) t
+    LEFT JOIN economy.draw_table_versions v ON v.table_id = t.table_id AND v.version = t.version
     UNION ALL
     -- a digest of the material tells nothing of it
     SELECT 'signing_keys', k.version::text,
@@ -1601,8 +2006,25 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_config() RETURNS SETOF economy
               SELECT 'shop_keys', format('%s %s', t.product_id, t.idempotency_key)
               FROM economy_internal.shop_keys t
               UNION ALL
+              SELECT 'draw_table_versions', format('%s %s', v.table_id, v.version)
+              FROM economy.draw_table_versions v
+              UNION ALL
               SELECT 'rfm_state', 'the only one' FROM economy.rfm_state) d
         GROUP BY d.relation, d.key HAVING count(*) > 1
+        UNION ALL
+        SELECT NULL, 'wrong_config',
+               format('draw_table_versions %s %s: %s %s', coalesce(c.key, v.table_id),
+                      coalesce(c.version, v.version::text), left(c.definition::text, 1000),
+                      c.published_at),
+               concat_ws(' ', left(v.definition::text, 1000), to_jsonb(v.published_at)), NULL, NULL
+        FROM (SELECT c.key, c.after ->> 'version' AS version, c.after -> 'definition' AS definition,
+                     c.after -> 'published_at' AS published_at
+              FROM economy.config_changes c
+              WHERE c.relation = 'draw_tables' AND c.action = 'publish') c
+        FULL JOIN economy.draw_table_versions v
+            ON v.table_id = c.key AND v.version::text = c.version
+        WHERE (c.definition, c.published_at)
+                  IS DISTINCT FROM (v.definition, to_jsonb(v.published_at))
         UNION ALL
         SELECT NULL, 'wrong_config', p.what, 'none', NULL, NULL
         FROM (SELECT format('recommendation_placements %s:%s of its arms',
@@ -1727,6 +2149,92 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_effects(
                             WHERE a.user_id BETWEEN from_user AND upto_user);
     END;
 
+CREATE OR REPLACE FUNCTION economy_internal.audit_orphans(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT l.user_id, 'orphan_row', 'an account', 'none', min(l.transaction_id), min(l.seq)
+        FROM economy.ledger l
+        WHERE l.user_id BETWEEN from_user AND upto_user
+          AND NOT EXISTS (SELECT FROM economy.accounts a WHERE a.user_id = l.user_id)
+        GROUP BY l.user_id
+        UNION ALL
+        SELECT k.user_id, 'orphan_row', 'an account', 'only ' || k.what, NULL, NULL
+        FROM (
+            SELECT u.user_id, 'a user' FROM economy.users u
+            WHERE u.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT c.user_id, 'an audit checkpoint' FROM economy_internal.audit_checkpoints c
+            WHERE c.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT c.user_id, 'a stream checkpoint' FROM economy.stream_checkpoints c
+            WHERE c.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT p.user_id, 'a rollup position' FROM economy_internal.rollup_positions p
+            WHERE p.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT g.user_id, 'statistics' FROM economy_internal.game_stats_more g
+            WHERE g.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT g.user_id, 'daily statistics' FROM economy.user_game_stats_summary g
+            WHERE g.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT p.user_id, 'statistics of pruned actions' FROM economy.pruned_stats p
+            WHERE p.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT p.user_id, 'keys of pruned actions' FROM economy.pruned_actions p
+            WHERE p.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT m.user_id, 'archives' FROM economy.archives m
+            WHERE m.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT p.user_id, 'keys of archived entries' FROM economy.archived_keys p
+            WHERE p.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT h.user_id, 'hashes of archived entries' FROM economy.archived_hashes h
+            WHERE h.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT s.user_id, 'a segment' FROM economy.user_segments s
+            WHERE s.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT h.user_id, 'a history of segments' FROM economy.segment_history h
+            WHERE h.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT d.user_id, 'recommendations' FROM economy.recommendations d
+            WHERE d.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT s.user_id, 'a server seed' FROM economy.draw_seeds s
+            WHERE s.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT h.user_id, 'an anchored head' FROM economy.anchor_heads h
+            WHERE h.user_id BETWEEN from_user AND upto_user) k (user_id, what)
+        WHERE NOT EXISTS (SELECT FROM economy.accounts a WHERE a.user_id = k.user_id)
+        UNION ALL
+        SELECT p.user_id, 'missing_entry', format('the entry of the %s', p.what), 'nothing',
+               NULL, p.seq
+        FROM (
+            SELECT p.user_id, p.seq, 'rollup position'
+            FROM economy_internal.rollup_positions p JOIN economy.accounts a USING (user_id)
+            WHERE p.user_id BETWEEN from_user AND upto_user AND p.seq NOT BETWEEN 1 AND a.seq
+            UNION ALL
+            SELECT r.user_id, r.seq, 'reversed purchase' FROM economy_internal.rfm_reversals r
+            WHERE r.user_id BETWEEN from_user AND upto_user
+              AND NOT EXISTS (SELECT FROM economy_internal.shop_purchases t
+                              WHERE t.user_id = r.user_id AND t.seq = r.seq)
+            ) p (user_id, seq, what)
+        UNION ALL
+        SELECT r.user_id, 'orphan_row', format('reward R%s-%s', r.user_id, r.reverses),
+               'only its reversal', 'R' || r.user_id || '-' || r.seq, r.seq
+        FROM economy.reward_audit r
+        WHERE r.user_id BETWEEN from_user AND upto_user AND r.reverses IS NOT NULL
+          AND NOT EXISTS (SELECT FROM economy.reward_audit o
+                          WHERE o.user_id = r.user_id AND o.seq = r.reverses)
+          AND NOT EXISTS (SELECT FROM economy.archived_keys k
+                          WHERE k.user_id = r.user_id AND k.seq = r.reverses);
+    END;
+
 CREATE OR REPLACE FUNCTION economy_internal.audit_stock() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
@@ -1812,6 +2320,115 @@ COMMENT ON FUNCTION economy_internal.audit_holdings(bigint, bigint) IS
     'Items of entries against each other, and what users hold against the entries (I2), '
     'of the users from one id to another.';
 
+CREATE FUNCTION economy_internal.audit_draws(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH draw AS MATERIALIZED (
+            SELECT d.*, row_number() OVER s - 1 AS nonce_expected,
+                   CASE WHEN d.pity_after IS NULL THEN 0
+                        ELSE coalesce(lag(d.pity_after) OVER p, 0) END AS pity_expected,
+                   d.pity_after IS NOT NULL AND lead(d.seq) OVER p IS NULL AS is_newest
+            FROM economy_internal.draw_entries d
+            WHERE d.user_id BETWEEN from_user AND upto_user
+            WINDOW s AS (PARTITION BY d.user_id, d.seed_number ORDER BY d.seq),
+                   p AS (PARTITION BY d.user_id, d.table_id, d.pity_after IS NULL ORDER BY d.seq)
+        ), seed AS MATERIALIZED (
+            SELECT s.user_id, s.seed_number, s.key_version, s.sealed, s.hash, s.next_nonce,
+                   s.server_seed, row_number() OVER w AS number,
+                   lead(s.seed_number) OVER w IS NULL AS is_newest
+            FROM economy.draw_seeds s WHERE s.user_id BETWEEN from_user AND upto_user
+            WINDOW w AS (PARTITION BY s.user_id ORDER BY s.seed_number)
+        ), version AS MATERIALIZED (
+            -- as they were published; audit_config() holds the others against it
+            SELECT c.key AS table_id, (c.after ->> 'version')::numeric AS version,
+                   c.after -> 'definition' AS definition
+            FROM economy.config_changes c
+            WHERE c.relation = 'draw_tables' AND c.action = 'publish'
+        )
+        SELECT d.user_id, 'wrong_draw',
+               format('nonce %s after %s draws without the class', d.nonce_expected,
+                      d.pity_expected),
+               format('nonce %s after %s', d.nonce, d.pity), d.entry, d.seq
+        FROM draw d
+        WHERE (d.nonce, d.pity) IS DISTINCT FROM (d.nonce_expected::numeric, d.pity_expected)
+        UNION ALL
+        SELECT d.user_id, 'wrong_draw',
+               format('a seed %s with hash %s', d.seed_number, d.seed_hash),
+               coalesce(encode(s.hash, 'hex'), 'none'), d.entry, d.seq
+        FROM draw d
+        LEFT JOIN seed s ON s.user_id = d.user_id AND s.seed_number = d.seed_number
+        WHERE d.seed_hash IS DISTINCT FROM encode(s.hash, 'hex')
+        UNION ALL
+        SELECT d.user_id, 'wrong_draw', coalesce(e.outcome::text, 'a draw'),
+               coalesce(d.outcome::text, 'none'), d.entry, d.seq
+        FROM draw d
+        JOIN seed s ON s.user_id = d.user_id AND s.seed_number = d.seed_number
+        LEFT JOIN version v
+            ON v.table_id = d.table_id AND v.version = d.version
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN octet_length(d.client_seed) BETWEEN 1 AND 64
+                             AND position(':' IN d.client_seed) = 0
+                             AND (d.nonce, d.pity, v.definition) IS NOT NULL
+                        THEN economy.verify_draw(encode(s.server_seed, 'hex'), d.client_seed,
+                                                 d.nonce::bigint, v.definition, d.pity::bigint)
+                   END AS outcome OFFSET 0) e
+        WHERE octet_length(s.server_seed) = 32 AND e.outcome IS DISTINCT FROM d.outcome
+        UNION ALL
+        SELECT d.user_id, 'wrong_draw', format('%s gold and %s', g.gold, coalesce(g.items, '{}')),
+               format('%s gold and %s', d.gold_delta, coalesce(h.items, '{}')), d.entry, d.seq
+        FROM draw d
+        LEFT JOIN version v
+            ON v.table_id = d.table_id AND v.version = d.version
+        CROSS JOIN LATERAL economy_internal.draw_gives(v.definition, d.outcome ->> 'entry') g
+        CROSS JOIN LATERAL (
+            SELECT jsonb_object_agg(i.item_id, i.delta) AS items
+            FROM economy_internal.item_entries i
+            WHERE i.user_id = d.user_id AND i.seq = d.seq OFFSET 0) h
+        WHERE (d.gold_delta::numeric, d.xp_delta, h.items) IS DISTINCT FROM (g.gold, 0, g.items)
+        UNION ALL
+        SELECT s.user_id, 'wrong_draw', format('seed %s, the newest to draw with', s.number),
+               format('seed %s%s', s.seed_number,
+                      CASE WHEN s.server_seed IS NOT NULL THEN ', which has ended' END),
+               NULL, NULL
+        FROM seed s
+        WHERE s.number <> s.seed_number OR s.is_newest <> (s.server_seed IS NULL)
+        UNION ALL
+        SELECT s.user_id, 'wrong_draw', format('a seed %s of its hash', s.seed_number),
+               CASE WHEN s.server_seed IS NULL THEN 'one that cannot be opened'
+                    ELSE 'another one' END, NULL, NULL
+        FROM seed s
+        WHERE NOT CASE WHEN s.server_seed IS NULL
+                       THEN economy_internal.draw_seed_sound(
+                                s.user_id, s.seed_number, s.key_version, s.sealed, s.hash)
+                       ELSE octet_length(s.sealed) = 0 AND s.key_version = 0
+                            AND (octet_length(s.server_seed) = 0
+                                 OR sha256(s.server_seed) = s.hash) END
+        UNION ALL
+        SELECT s.user_id, 'parity', format('%s draws with seed %s', coalesce(d.draws, 0),
+                                           s.seed_number),
+               format('%s draws', s.next_nonce), NULL, NULL
+        FROM seed s
+        LEFT JOIN (SELECT n.user_id, n.seed_number, count(*) AS draws FROM draw n GROUP BY 1, 2) d
+            ON d.user_id = s.user_id AND d.seed_number = s.seed_number
+        WHERE coalesce(d.draws, 0) <> s.next_nonce
+        UNION ALL
+        SELECT coalesce(d.user_id, p.user_id), 'parity',
+               format('%s draws of %s without the class', d.pity_after,
+                      coalesce(d.table_id, p.table_id)),
+               format('%s draws', p.draws), d.entry, d.seq
+        FROM (SELECT * FROM draw n WHERE n.is_newest) d
+        FULL JOIN (SELECT k.* FROM economy_internal.draw_pity k
+                   WHERE k.user_id BETWEEN from_user AND upto_user) p
+            ON p.user_id = d.user_id AND p.table_id = d.table_id
+        WHERE d.pity_after IS DISTINCT FROM p.draws::numeric;
+    END;
+COMMENT ON FUNCTION economy_internal.audit_draws(bigint, bigint) IS
+    'Draws against their seeds, recomputed where these are revealed, against their tables, and '
+    'against each other, of the users from one id to another.';
+
 CREATE OR REPLACE FUNCTION economy_internal.audit_twice(
     from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
 ) RETURNS SETOF economy.finding
@@ -1837,6 +2454,8 @@ BEGIN
                ('economy_internal', 'shop_user_units_more', ', product_id'),
                ('economy', 'user_holdings', ', item_id'),
                ('economy_internal', 'user_holdings_more', ', item_id'),
+               ('economy', 'draw_seeds', ', seed_number'),
+               ('economy_internal', 'draw_pity', ', table_id'),
                ('economy', 'anchor_heads', ', anchor_id')
     LOOP
         -- EXECUTE, because the table is not the same each time
@@ -1850,22 +2469,79 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" text, why text)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        VALUES
+            ('audit_findings', '*', 'a record of what was done; nothing is computed from it'),
+            ('audit_runs', '*', 'a record of what was done; nothing is computed from it'),
+            ('capture_refusals', '*', 'a record of what was done; nothing is computed from it'),
+            ('job_runs', '*', 'a record of what was done; nothing is computed from it'),
+            ('installations', '*', 'written down nowhere else'),
+            ('invite_codes', '*', 'codes are made and read by the app'),
+            ('audit_checkpoints', '*', 'without one the whole stream is verified again'),
+            ('audit_checkpoints', 'damaged_seq', 'only says when to look again'),
+            ('anchors', 'next_user', 'of an anchor that is being taken'),
+            ('anchor_buckets', 'gold', 'for who reads it; what it sums up is in the entries'),
+            ('anchor_buckets', 'xp', 'for who reads it; what it sums up is in the entries'),
+            ('shop_transactions', 'receipt_signature',
+             'of a key that is retired: nobody can verify it any more'),
+            ('shop_user_units_more', '*', 'of one that is missing the entries are counted again'),
+            ('draw_seeds', '*', 'of a user who has not drawn: another is made'),
+            ('rollup_positions', 'seq', 'means the same between the same two actions'),
+            ('rollup_positions', '*', 'of a user without actions it means the same as none'),
+            ('rfm_due', 'chunk', 'only tells rows apart'),
+            ('rfm_state', 'refreshed_at', 'for who reads it'),
+            ('rfm_state', 'change_lag', 'for who reads it'),
+            ('rfm_state', 'as_of', 'means the same while no user passes to another score'),
+            ('rfm_state', 'summarised', 'at worst what is summarised is summarised again'),
+            ('rfm_state', 'installation', 'at worst all purchases are read again'),
+            ('rfm_state', 'seen_before',
+             'when less: purchases are read again; when more it is found'),
+            ('rfm_state', 'next_user', 'at worst rows wait for the next full refresh'),
+            ('rfm_state', 'written', 'of a refresh that is going'),
+            ('rfm_state', 'spent', 'of a refresh that is going'),
+            ('rfm_reversals', '*', 'the function that reverses a purchase is to record it'),
+            ('user_segments', 'seq', 'means the same between the same two purchases'),
+            ('user_segments', 'segment_since', 'of the first segment, that has no history yet'),
+            ('segment_history', 'from_segment', 'of the first change'),
+            ('segment_history', 'changed_at', 'of any but the last change'),
+            ('segment_history', 'snapshot_id', 'when it names another snapshot before the change'),
+            ('recommendations', '*', 'a decision is recorded nowhere else'),
+            ('recommendation_beliefs', '*', 'what was learned so far'),
+            ('recommendation_days', '*', 'what was known on a day'),
+            ('recommendation_progress', '*', 'where learning stands'),
+            ('rollup_queue', '*', 'a user that is missing is rolled up with the next action'),
+            ('rollup_state', '*', 'at worst what was done is done again'),
+            ('users', 'profile', 'free text of the app, as it was at registration');
+    END;
+
 -- of these alone: a function whose privileges a script changes would have those of roles
 -- among its initial ones, which a dump leaves out
 REVOKE ALL ON FUNCTION
     economy.consume(bigint, text, text, bigint, text, jsonb, boolean),
+    economy.draw(bigint, text, text, text, jsonb, boolean), economy.draw_commit(bigint),
+    economy.draw_reveal(bigint, bigint), economy.draw_table(text, integer),
     economy.grant_items(bigint, jsonb, text, text, jsonb, boolean), economy.holdings(bigint),
     economy.holds(bigint, text, bigint), economy.item_catalogue(text, boolean),
     economy.product(text, bigint), economy.products(bigint, text, text, boolean),
-    economy.profile(bigint), economy.purchases_of(bigint, bigint, integer),
-    economy.register_user(text, text, jsonb),
+    economy.profile(bigint), economy.publish_draw_table(text, text),
+    economy.purchases_of(bigint, bigint, integer), economy.register_user(text, text, jsonb),
+    economy.simulate_draws(jsonb, integer, text),
     economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean),
-    economy.upsert_item(jsonb, text), economy_internal.audit_holdings(bigint, bigint),
-    economy_internal.check_item(jsonb, text), economy_internal.holdings_of(bytea),
+    economy.upsert_draw_table(jsonb, text), economy.upsert_item(jsonb, text),
+    economy.verify_draw(text, text, bigint, jsonb, bigint),
+    economy_internal.audit_draws(bigint, bigint), economy_internal.audit_holdings(bigint, bigint),
+    economy_internal.check_draw_items(jsonb), economy_internal.check_draw_table(jsonb),
+    economy_internal.check_item(jsonb, text), economy_internal.draw_gives(jsonb, text),
+    economy_internal.draw_seed_sound(bigint, bigint, integer, bytea, bytea),
+    economy_internal.draw_table_items(jsonb), economy_internal.holdings_of(bytea),
     economy_internal.holdings_sound(bytea, boolean),
+    economy_internal.refuse_draw_table(text, text),
     economy_internal.rfm_renew(bigint, bigint[], timestamptz, bigint[], text[], bigint),
     economy_internal.with_holding(bytea, text, bigint, boolean) FROM PUBLIC;
 
-REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.holding_changes, economy_internal.item_entries FROM PUBLIC;
+REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.holding_changes, economy_internal.item_entries, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy_internal.draw_entries FROM PUBLIC;
 
 SELECT economy_internal.note_schema();

@@ -201,7 +201,7 @@ FROM (VALUES
     ('holding_update', 1,
      'Items were given or used up, or gold was spent, outside the shop and the rewards.',
      '^H[0-9]+-[0-9]+$', 'always',
-     '{"operation": {"enum": ["spend", "consume", "grant"],
+     '{"operation": {"enum": ["spend", "consume", "grant", "draw"],
                      "description": "What was called. Ignore others."},
        "idempotency_key": {"type": "string", "minLength": 1, "maxLength": 255},
        "reason": {"type": "string", "minLength": 1, "maxLength": 64},

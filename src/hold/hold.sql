@@ -15,7 +15,7 @@ CREATE TABLE economy.holding_changes (
     hash              bytea       NOT NULL,
     operation         text        NOT NULL COLLATE "C"
         CONSTRAINT holding_changes_operation_check
-        CHECK (operation IN ('spend', 'consume', 'grant')),
+        CHECK (operation IN ('spend', 'consume', 'grant', 'draw')),
     idempotency_key   text        NOT NULL COLLATE "C",
     reason            text        NOT NULL COLLATE "C",
     items             jsonb,

@@ -197,6 +197,8 @@ eco_retire_signing_key(PG_FUNCTION_ARGS)
 	if (!eco_key_lock_to_retire(version))
 		PG_RETURN_BOOL(false);
 	sign_anew(version, eco_key_active());
+	if (eco_key_retire_hook != NULL)
+		eco_key_retire_hook(version, eco_key_active());
 	eco_key_retire(version);
 	PG_RETURN_BOOL(true);
 }

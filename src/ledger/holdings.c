@@ -153,18 +153,14 @@ add_asked(EcoHoldings *all, const char *name, const JsonbValue *key, const Jsonb
 }
 
 void
-eco_holdings_arg(FunctionCallInfo fcinfo, int argno, const char *name, EcoHoldings *all)
+eco_holdings_in(JsonbContainer *object, const char *name, EcoHoldings *all)
 {
-	Jsonb	   *object = eco_object_arg(fcinfo, argno, name);
-	JsonbIterator *it;
+	JsonbIterator *it = JsonbIteratorInit(object);
 	JsonbIteratorToken token;
 	JsonbValue	key;
 	JsonbValue	value;
 
 	all->n = 0;
-	if (object == NULL)
-		return;
-	it = JsonbIteratorInit(&object->root);
 	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
 	{
 		if (token != WJB_KEY)
@@ -172,6 +168,17 @@ eco_holdings_arg(FunctionCallInfo fcinfo, int argno, const char *name, EcoHoldin
 		(void) JsonbIteratorNext(&it, &value, true);
 		add_asked(all, name, &key, &value);
 	}
+}
+
+void
+eco_holdings_arg(FunctionCallInfo fcinfo, int argno, const char *name, EcoHoldings *all)
+{
+	Jsonb	   *object = eco_object_arg(fcinfo, argno, name);
+
+	all->n = 0;
+	if (object == NULL)
+		return;
+	eco_holdings_in(&object->root, name, all);
 	if (all->n == 0)
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
 				  errmsg("%s must not be empty", name),

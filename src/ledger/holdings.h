@@ -65,6 +65,9 @@ typedef struct EcoHoldings
 extern void eco_holdings_arg(FunctionCallInfo fcinfo, int argno, const char *name,
 							 EcoHoldings *all);
 
+/* The same of an object within another: none when it is empty. */
+extern void eco_holdings_in(JsonbContainer *object, const char *name, EcoHoldings *all);
+
 /* What an entry may do with items. */
 typedef enum EcoHoldingUse
 {

@@ -77,6 +77,8 @@ static int	n_cached_keys = 0;
 static int32 active_version = 0;	/* 0: not known */
 static Oid	keys_relid = InvalidOid;
 
+void		(*eco_key_retire_hook) (int32 version, int32 new_version) = NULL;
+
 static EcoTable *const key_tables[] = {&signing_keys, NULL};
 
 PG_FUNCTION_INFO_V1(eco_rotate_signing_key);
@@ -139,6 +141,19 @@ eco_key_sign(int32 version, const void *message, size_t len,
 				  errmsg("signing key version %d cannot be used", version));
 	if (!eco_sign(key->signer, message, len, signature))
 		ECO_ERROR(ECO_CRYPTO_FAILED, errmsg("could not sign an entry"));
+}
+
+bool
+eco_key_try_sign(int32 version, const void *message, size_t len,
+				 uint8 signature[ECO_SIGNATURE_LEN])
+{
+	const CachedKey *key = key_get(version);
+
+	if (key == NULL || key->signer == NULL)
+		return false;
+	if (!eco_sign(key->signer, message, len, signature))
+		ECO_ERROR(ECO_CRYPTO_FAILED, errmsg("could not use a signing key"));
+	return true;
 }
 
 EcoVerdict

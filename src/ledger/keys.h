@@ -24,6 +24,10 @@ extern int32 eco_key_active(void);
 extern void eco_key_sign(int32 version, const void *message, size_t len,
 						 uint8 signature[ECO_SIGNATURE_LEN]);
 
+/* The same; false when the key is retired, damaged or not there. */
+extern bool eco_key_try_sign(int32 version, const void *message, size_t len,
+							 uint8 signature[ECO_SIGNATURE_LEN]);
+
 typedef enum EcoVerdict
 {
 	ECO_SIGNATURE_VALID,
@@ -44,6 +48,9 @@ extern bool eco_key_retired(int32 version, int64 *first, int64 *last);
  * the end of the transaction: nobody else makes or changes a key.
  */
 extern bool eco_key_lock_to_retire(int32 version);
+
+/* Called before that, if set: what the key keeps is to be kept by the new one. */
+extern void (*eco_key_retire_hook) (int32 version, int32 new_version);
 
 /* Forget its material: what it has signed verifies no more. */
 extern void eco_key_retire(int32 version);

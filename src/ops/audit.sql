@@ -243,7 +243,7 @@ CREATE FUNCTION economy_internal.audit_pieces(part text, from_user bigint, upto_
 DECLARE
     pieces   CONSTANT text[] := CASE part
         WHEN 'users' THEN ARRAY['effects', 'twice', 'orphans', 'rewards', 'units', 'holdings',
-                                'segments', 'recommendations', 'anchored', 'parity']
+                                'draws', 'segments', 'recommendations', 'anchored', 'parity']
         ELSE ARRAY['schema', 'stock', 'shop', 'config', 'keys', 'segment_state', 'anchors'] END;
     piece    text;
     answer   economy.finding[];

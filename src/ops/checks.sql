@@ -60,6 +60,12 @@ CREATE VIEW economy.config_states AS
     FROM (SELECT item_id, kind, maximum, consumable, tradable, active, texts, extra
           FROM economy.items) i
     UNION ALL
+    SELECT 'draw_tables', t.table_id,
+           to_jsonb(t) || jsonb_build_object('published_at', v.published_at)
+    FROM (SELECT table_id, version, definition, draft, active, texts, extra
+          FROM economy.draw_tables) t
+    LEFT JOIN economy.draw_table_versions v ON v.table_id = t.table_id AND v.version = t.version
+    UNION ALL
     -- a digest of the material tells nothing of it
     SELECT 'signing_keys', k.version::text,
            to_jsonb(k) - 'material'
@@ -193,8 +199,25 @@ CREATE FUNCTION economy_internal.audit_config() RETURNS SETOF economy.finding
               SELECT 'shop_keys', format('%s %s', t.product_id, t.idempotency_key)
               FROM economy_internal.shop_keys t
               UNION ALL
+              SELECT 'draw_table_versions', format('%s %s', v.table_id, v.version)
+              FROM economy.draw_table_versions v
+              UNION ALL
               SELECT 'rfm_state', 'the only one' FROM economy.rfm_state) d
         GROUP BY d.relation, d.key HAVING count(*) > 1
+        UNION ALL
+        SELECT NULL, 'wrong_config',
+               format('draw_table_versions %s %s: %s %s', coalesce(c.key, v.table_id),
+                      coalesce(c.version, v.version::text), left(c.definition::text, 1000),
+                      c.published_at),
+               concat_ws(' ', left(v.definition::text, 1000), to_jsonb(v.published_at)), NULL, NULL
+        FROM (SELECT c.key, c.after ->> 'version' AS version, c.after -> 'definition' AS definition,
+                     c.after -> 'published_at' AS published_at
+              FROM economy.config_changes c
+              WHERE c.relation = 'draw_tables' AND c.action = 'publish') c
+        FULL JOIN economy.draw_table_versions v
+            ON v.table_id = c.key AND v.version::text = c.version
+        WHERE (c.definition, c.published_at)
+                  IS DISTINCT FROM (v.definition, to_jsonb(v.published_at))
         UNION ALL
         SELECT NULL, 'wrong_config', p.what, 'none', NULL, NULL
         FROM (SELECT format('recommendation_placements %s:%s of its arms',
@@ -402,6 +425,9 @@ CREATE FUNCTION economy_internal.audit_orphans(
             UNION ALL
             SELECT DISTINCT d.user_id, 'recommendations' FROM economy.recommendations d
             WHERE d.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT s.user_id, 'a server seed' FROM economy.draw_seeds s
+            WHERE s.user_id BETWEEN from_user AND upto_user
             UNION ALL
             SELECT DISTINCT h.user_id, 'an anchored head' FROM economy.anchor_heads h
             WHERE h.user_id BETWEEN from_user AND upto_user) k (user_id, what)
@@ -743,6 +769,116 @@ COMMENT ON FUNCTION economy_internal.audit_holdings(bigint, bigint) IS
     'Items of entries against each other, and what users hold against the entries (I2), '
     'of the users from one id to another.';
 
+-- Every draw follows from its seed, its table, and the draw before it.
+CREATE FUNCTION economy_internal.audit_draws(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH draw AS MATERIALIZED (
+            SELECT d.*, row_number() OVER s - 1 AS nonce_expected,
+                   CASE WHEN d.pity_after IS NULL THEN 0
+                        ELSE coalesce(lag(d.pity_after) OVER p, 0) END AS pity_expected,
+                   d.pity_after IS NOT NULL AND lead(d.seq) OVER p IS NULL AS is_newest
+            FROM economy_internal.draw_entries d
+            WHERE d.user_id BETWEEN from_user AND upto_user
+            WINDOW s AS (PARTITION BY d.user_id, d.seed_number ORDER BY d.seq),
+                   p AS (PARTITION BY d.user_id, d.table_id, d.pity_after IS NULL ORDER BY d.seq)
+        ), seed AS MATERIALIZED (
+            SELECT s.user_id, s.seed_number, s.key_version, s.sealed, s.hash, s.next_nonce,
+                   s.server_seed, row_number() OVER w AS number,
+                   lead(s.seed_number) OVER w IS NULL AS is_newest
+            FROM economy.draw_seeds s WHERE s.user_id BETWEEN from_user AND upto_user
+            WINDOW w AS (PARTITION BY s.user_id ORDER BY s.seed_number)
+        ), version AS MATERIALIZED (
+            -- as they were published; audit_config() holds the others against it
+            SELECT c.key AS table_id, (c.after ->> 'version')::numeric AS version,
+                   c.after -> 'definition' AS definition
+            FROM economy.config_changes c
+            WHERE c.relation = 'draw_tables' AND c.action = 'publish'
+        )
+        SELECT d.user_id, 'wrong_draw',
+               format('nonce %s after %s draws without the class', d.nonce_expected,
+                      d.pity_expected),
+               format('nonce %s after %s', d.nonce, d.pity), d.entry, d.seq
+        FROM draw d
+        WHERE (d.nonce, d.pity) IS DISTINCT FROM (d.nonce_expected::numeric, d.pity_expected)
+        UNION ALL
+        SELECT d.user_id, 'wrong_draw',
+               format('a seed %s with hash %s', d.seed_number, d.seed_hash),
+               coalesce(encode(s.hash, 'hex'), 'none'), d.entry, d.seq
+        FROM draw d
+        LEFT JOIN seed s ON s.user_id = d.user_id AND s.seed_number = d.seed_number
+        WHERE d.seed_hash IS DISTINCT FROM encode(s.hash, 'hex')
+        UNION ALL
+        SELECT d.user_id, 'wrong_draw', coalesce(e.outcome::text, 'a draw'),
+               coalesce(d.outcome::text, 'none'), d.entry, d.seq
+        FROM draw d
+        JOIN seed s ON s.user_id = d.user_id AND s.seed_number = d.seed_number
+        LEFT JOIN version v
+            ON v.table_id = d.table_id AND v.version = d.version
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN octet_length(d.client_seed) BETWEEN 1 AND 64
+                             AND position(':' IN d.client_seed) = 0
+                             AND (d.nonce, d.pity, v.definition) IS NOT NULL
+                        THEN economy.verify_draw(encode(s.server_seed, 'hex'), d.client_seed,
+                                                 d.nonce::bigint, v.definition, d.pity::bigint)
+                   END AS outcome OFFSET 0) e
+        WHERE octet_length(s.server_seed) = 32 AND e.outcome IS DISTINCT FROM d.outcome
+        UNION ALL
+        SELECT d.user_id, 'wrong_draw', format('%s gold and %s', g.gold, coalesce(g.items, '{}')),
+               format('%s gold and %s', d.gold_delta, coalesce(h.items, '{}')), d.entry, d.seq
+        FROM draw d
+        LEFT JOIN version v
+            ON v.table_id = d.table_id AND v.version = d.version
+        CROSS JOIN LATERAL economy_internal.draw_gives(v.definition, d.outcome ->> 'entry') g
+        CROSS JOIN LATERAL (
+            SELECT jsonb_object_agg(i.item_id, i.delta) AS items
+            FROM economy_internal.item_entries i
+            WHERE i.user_id = d.user_id AND i.seq = d.seq OFFSET 0) h
+        WHERE (d.gold_delta::numeric, d.xp_delta, h.items) IS DISTINCT FROM (g.gold, 0, g.items)
+        UNION ALL
+        SELECT s.user_id, 'wrong_draw', format('seed %s, the newest to draw with', s.number),
+               format('seed %s%s', s.seed_number,
+                      CASE WHEN s.server_seed IS NOT NULL THEN ', which has ended' END),
+               NULL, NULL
+        FROM seed s
+        WHERE s.number <> s.seed_number OR s.is_newest <> (s.server_seed IS NULL)
+        UNION ALL
+        SELECT s.user_id, 'wrong_draw', format('a seed %s of its hash', s.seed_number),
+               CASE WHEN s.server_seed IS NULL THEN 'one that cannot be opened'
+                    ELSE 'another one' END, NULL, NULL
+        FROM seed s
+        WHERE NOT CASE WHEN s.server_seed IS NULL
+                       THEN economy_internal.draw_seed_sound(
+                                s.user_id, s.seed_number, s.key_version, s.sealed, s.hash)
+                       ELSE octet_length(s.sealed) = 0 AND s.key_version = 0
+                            AND (octet_length(s.server_seed) = 0
+                                 OR sha256(s.server_seed) = s.hash) END
+        UNION ALL
+        SELECT s.user_id, 'parity', format('%s draws with seed %s', coalesce(d.draws, 0),
+                                           s.seed_number),
+               format('%s draws', s.next_nonce), NULL, NULL
+        FROM seed s
+        LEFT JOIN (SELECT n.user_id, n.seed_number, count(*) AS draws FROM draw n GROUP BY 1, 2) d
+            ON d.user_id = s.user_id AND d.seed_number = s.seed_number
+        WHERE coalesce(d.draws, 0) <> s.next_nonce
+        UNION ALL
+        SELECT coalesce(d.user_id, p.user_id), 'parity',
+               format('%s draws of %s without the class', d.pity_after,
+                      coalesce(d.table_id, p.table_id)),
+               format('%s draws', p.draws), d.entry, d.seq
+        FROM (SELECT * FROM draw n WHERE n.is_newest) d
+        FULL JOIN (SELECT k.* FROM economy_internal.draw_pity k
+                   WHERE k.user_id BETWEEN from_user AND upto_user) p
+            ON p.user_id = d.user_id AND p.table_id = d.table_id
+        WHERE d.pity_after IS DISTINCT FROM p.draws::numeric;
+    END;
+COMMENT ON FUNCTION economy_internal.audit_draws(bigint, bigint) IS
+    'Draws against their seeds, recomputed where these are revealed, against their tables, and '
+    'against each other, of the users from one id to another.';
+
 CREATE FUNCTION economy_internal.audit_shop() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
@@ -802,6 +938,8 @@ BEGIN
                ('economy_internal', 'shop_user_units_more', ', product_id'),
                ('economy', 'user_holdings', ', item_id'),
                ('economy_internal', 'user_holdings_more', ', item_id'),
+               ('economy', 'draw_seeds', ', seed_number'),
+               ('economy_internal', 'draw_pity', ', table_id'),
                ('economy', 'anchor_heads', ', anchor_id')
     LOOP
         -- EXECUTE, because the table is not the same each time
@@ -884,6 +1022,7 @@ CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" t
             ('shop_transactions', 'receipt_signature',
              'of a key that is retired: nobody can verify it any more'),
             ('shop_user_units_more', '*', 'of one that is missing the entries are counted again'),
+            ('draw_seeds', '*', 'of a user who has not drawn: another is made'),
             ('rollup_positions', 'seq', 'means the same between the same two actions'),
             ('rollup_positions', '*', 'of a user without actions it means the same as none'),
             ('rfm_due', 'chunk', 'only tells rows apart'),

@@ -107,6 +107,8 @@ CREATE TABLE public.calls (number integer GENERATED ALWAYS AS IDENTITY, statemen
 INSERT INTO public.calls (statement) VALUES
     ('economy.account(%1$s)'), ('economy.streak_state(%1$s)'), ('economy.streak_preview(%1$s, 3)'), ('economy.game_stats_me(%1$s)'), ('economy.statement(%1$s)'), ('economy.products(%1$s)'), ('economy.purchases_of(%1$s)'), ('economy.profile(%1$s)'), ('economy.holdings(%1$s)'), ('economy.item_catalogue()'), ('economy.holds(%1$s, ''gem'')'),
     ('economy.items i, economy.grant_items(%1$s, jsonb_build_object(i.item_id, 3), ''r'', i.item_id)'), ('economy.items i, economy.consume(%1$s, i.item_id, i.item_id)'),
+    ('economy.draw_commit(%1$s)'), ('economy.draw_tables t, economy.draw(%1$s, t.table_id, ''new '' || t.table_id, ''x'')'), ('(SELECT h.reason, h.idempotency_key, h.detail ->> ''client_seed'' AS seed FROM economy.holding_changes h WHERE h.user_id = %1$s AND h.operation = ''draw'') h, economy.draw(%1$s, h.reason, h.idempotency_key, h.seed)'),
+    ('economy.draw_table(''chest'')'), ('economy.draw_reveal(%1$s, 1)'), ('economy.draw_reveal(%1$s, 2)'), ('economy.publish_draw_table(''next'', ''a'')'), ('economy.upsert_draw_table(''{"table_id": "dice", "active": false}'', ''a'')'),
     ('economy.spend(%1$s, 1, ''r'', ''new'', ''{"gem": 1}'')'), ('economy.spend(%1$s, 1, ''r'', ''new gold'')'),
     ('economy.level_of(%1$s, 50)'), ('economy.replay(%1$s, 0)'), ('economy.segment(%1$s)'), ('economy.verify_chain(%1$s)'),
     ('(SELECT t.seq FROM economy.shop_transactions t WHERE t.user_id = %1$s) t, economy.receipt(%1$s, format(''P%1$s-%%s'', t.seq)), economy.verify_receipt(%1$s, format(''P%1$s-%%s'', t.seq))'),

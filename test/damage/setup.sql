@@ -65,6 +65,15 @@ SELECT economy.grant_items(id, '{"gem": 50, "vip": 100000000, "trial": 86400}', 
 SELECT economy.grant_items(id, jsonb_build_object(rpad('item ' || i, 64, 'x'), i), 'damage', 'i' || i) FROM who, generate_series(1, 9) i WHERE n IN (4, 5, 8);
 SELECT economy.consume(id, rpad('item 9', 64, 'x'), 'i', 2) FROM who WHERE n IN (4, 5);
 SELECT economy.spend(id, 5, 'damage', 'i', '{"gem": 7}') FROM who WHERE n <= 5;
+-- draws of a table that has a second version and of one that has not, with seeds that are revealed and such that are not
+SELECT economy.upsert_draw_table('{"table_id": "chest", "draft": {"price": {"gold": 1, "items": {"gem": 1}}, "pity": {"class": "rare", "after": 2}, "entries": [{"entry": "a", "weight": 5, "gold": 2, "items": {"gem": 3}}, {"entry": "b", "class": "rare", "weight": 1, "items": {"vip": 60}}]}}', 'damage'),
+    economy.upsert_draw_table('{"table_id": "dice", "draft": {"dice": {"count": 2, "sides": 6}}}', 'damage'), economy.upsert_draw_table('{"table_id": "next", "draft": {"hand": {}}, "texts": {"en": {"name": "Next"}}}', 'damage');
+SELECT economy.publish_draw_table(t, 'damage') FROM unnest(ARRAY['chest', 'dice']) t;
+SELECT economy.draw_commit(id) FROM who WHERE n <= 6;
+SELECT economy.draw(id, CASE d % 3 WHEN 0 THEN 'dice' ELSE 'chest' END, 'd' || d, 'client ' || n) FROM who, generate_series(1, 7) d WHERE n <= 5;
+SELECT economy.upsert_draw_table('{"table_id": "chest", "draft": {"pity": {"class": "rare", "after": 3}, "entries": [{"entry": "a", "weight": 5, "gold": 2}, {"entry": "b", "class": "rare", "weight": 1}]}}', 'damage'), economy.publish_draw_table('chest', 'damage');
+SELECT economy.draw_reveal(id, 1) FROM who WHERE n IN (2, 3, 6);
+SELECT economy.draw(id, 'chest', 'e' || d, 'again') FROM who, generate_series(1, 3) d WHERE n IN (1, 2);
 SET economy.test_clock = '2026-05-30 12:00+00';
 SELECT * FROM economy.rfm_refresh();
 SELECT economy.purchase(id, 'gold_550', 'late') FROM who WHERE n <= 3;

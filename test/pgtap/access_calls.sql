@@ -24,6 +24,8 @@ SELECT FROM economy.grant_reward(:old, 'pgtap', 'e00', 5, 5) \g /dev/null
 SELECT FROM economy.adjust_gold(:u, 1, 'open 2', 'r', 'a') \g /dev/null
 SELECT FROM economy.upsert_item('{"item_id": "pgtap_gem", "kind": "currency"}', 'a') \g /dev/null
 SELECT FROM economy.grant_items(:u, '{"pgtap_gem": 9}', 'r', 'i0') \g /dev/null
+SELECT FROM economy.upsert_draw_table('{"table_id": "pgtap_chest", "draft": {"price": {"items": {"pgtap_gem": 1}}, "pity": {"class": "rare", "after": 2}, "entries": [{"entry": "a", "class": "rare", "weight": 1, "items": {"pgtap_gem": 2}}]}}', 'a'),
+            economy.publish_draw_table('pgtap_chest', 'a'), economy.draw_commit(:u) \g /dev/null
 CREATE TABLE public.pgtap_rewards (LIKE economy.reward_audit);
 CREATE TABLE public.pgtap_adjustments (LIKE economy.gold_adjustments);
 GRANT SELECT, INSERT ON pgtap_rewards, pgtap_adjustments TO PUBLIC;
@@ -75,6 +77,12 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('consume', 'SELECT * FROM economy.consume(:u, ''pgtap_gem'', ''i1'')'),
     ('spend', 'SELECT * FROM economy.spend(:u, 1, ''r'', ''i1'', ''{"pgtap_gem": 1}'')'),
     ('holdings', 'SELECT * FROM economy.holdings(:u)'),
+    ('draw', 'SELECT * FROM economy.draw(:u, ''pgtap_chest'', ''d1'', ''x'')'),
+    ('draw_commit', format('SELECT * FROM economy.draw_commit(%s)', :'old')),
+    ('draw_reveal', 'SELECT * FROM economy.draw_reveal(:u, 1)'),
+    ('draw_table', 'SELECT * FROM economy.draw_table(''pgtap_chest'')'),
+    ('verify_draw', format('SELECT economy.verify_draw(%L, ''x'', 0, %L)', repeat('ab', 32), '{"hand": {}}')),
+    ('simulate_draws', format('SELECT economy.simulate_draws(%L, 10)', '{"entries": [{"entry": "a", "weight": 1}]}')),
     ('item_catalogue', 'SELECT * FROM economy.item_catalogue()'),
     ('holds', 'SELECT economy.holds(:u, ''pgtap_gem'')'),
     ('receipt', 'SELECT * FROM economy.receipt(:u, ''P:u-2'')'),
@@ -178,6 +186,8 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('set_segment_rules', 'SELECT economy.set_segment_rules((SELECT jsonb_agg(to_jsonb(r) - ''version'' - ''position'') FROM economy.rfm_rules() r), ''a'')'),
     ('set_streak', 'SELECT * FROM economy.set_streak(:u, 3, ''2001-01-01'', ''r'', ''a'', ''k'')'),
     ('set_user_status', 'SELECT economy.set_user_status(:u, ''suspended'', ''a'')'),
+    ('upsert_draw_table', format('SELECT economy.upsert_draw_table(%L, ''a'')', '{"table_id": "pgtap_chest", "draft": {"hand": {}}}')),
+    ('publish_draw_table', 'SELECT economy.publish_draw_table(''pgtap_chest'', ''a'')'),
     ('upsert_item', 'SELECT economy.upsert_item(''{"item_id": "pgtap_z", "kind": "stack"}'', ''a'')'),
     ('upsert_product', 'SELECT economy.upsert_product(''{"product_id": "pgtap_z", "category": "item", "price_gold": 1}'', ''a'')')) v (object, statement);
 

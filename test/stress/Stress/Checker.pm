@@ -5,6 +5,7 @@
 # I1 one entry per change, gapless   I2 balances         I3 hash chain
 # I4 one effect per key              I5 stock and caps   I6 statistics
 # I7 events can be read again        E  errors that may not happen
+# D  draws, in Stress::Draws
 # R  results that contradict the rules
 package Stress::Checker;
 
@@ -12,6 +13,7 @@ use strict;
 use warnings;
 use Digest::SHA ();
 use POSIX ();
+use Stress::Draws;
 use Stress::Tables;
 use Stress::World;
 
@@ -43,6 +45,7 @@ sub check
 	$self->check_streams;
 	$self->check_holdings;
 	$self->check_held;
+	Stress::Draws::check($self);
 	$self->check_users;
 	$self->check_signatures;
 	$self->check_stock;
@@ -86,7 +89,7 @@ sub index_tables
 	return;
 }
 
-my %JOURNAL = (P => 'P', R => 'R', C => 'R', S => 'R', V => 'R', A => 'A', G => 'G', U => 'U', H => 'H');
+my %JOURNAL = (P => 'P', R => 'R', C => 'R', S => 'R', V => 'R', A => 'A', G => 'G', U => 'U', H => 'H', D => 'H');
 
 # Every intent with what became of it: sure (acknowledged), maybe, or none.
 sub index_log
@@ -277,6 +280,7 @@ sub payload_fits
 	return $e->{gold_delta} == $intent->{gold} && $e->{xp_delta} == 0 && $e->{reason} eq $intent->{reason}
 	  && ($e->{context} // '') eq ($intent->{context} // '')
 	  && $intent->{items} eq join ' ', map { "$_->[0]:$_->[1]" } sort { $a->[0] cmp $b->[0] } carried($e) if $kind eq 'H';
+	return $e->{reason} eq $intent->{reason} && ($e->{context} // '') eq ($intent->{context} // '') && $e->{detail} =~ /"client_seed": "\Q$intent->{seed}\E"/ if $kind eq 'D';
 	return ($e->{after} // '') eq $intent->{after} if $kind eq 'U' && defined $intent->{after};
 	return patched($e->{before}, $intent) eq $e->{after} if $kind eq 'U';
 	return 1;
@@ -465,10 +469,11 @@ sub follow_holdings
 	my $second = POSIX::ceil($e->{created_at} / 1e6) + $PG_EPOCH;
 	my @carried = carried($e);
 	my %sign = map { ($_->[1] <=> 0) => 1 } @carried;
-	my $shape = join ' ', $e->{operation}, $e->{gold_delta} <=> 0, @carried > 1 ? 'many' : scalar @carried, sort keys %sign;
+	# what a draw gives, Stress::Draws says
+	my $shape = $e->{operation} eq 'draw' ? 'grant 0 1 1' : join ' ', $e->{operation}, $e->{gold_delta} <=> 0, @carried > 1 ? 'many' : scalar @carried, sort keys %sign;
 
 	$self->bad('R', "$e->{id}: no entry of a change of holdings is '$shape'")
-	  unless $shape =~ /^(?:grant 0 (?:1|many) 1|consume 0 1 -1|spend -1 0|spend -?[01] (?:1|many) -1)$/ && $e->{gold_delta} <= 0 && $e->{xp_delta} == 0;
+	  unless $shape =~ /^(?:grant 0 (?:1|many) 1|consume 0 1 -1|spend -1 0|spend -?[01] (?:1|many) -1)$/ && ($e->{gold_delta} <= 0 || $e->{operation} eq 'draw') && $e->{xp_delta} == 0;
 	foreach my $one (@carried)
 	{
 		my ($id, $delta, $balance) = @$one;
@@ -1091,11 +1096,11 @@ sub check_admin
 	my (%times);
 	my $t = $self->{tables};
 
-	$times{ $_->{actor} }++ foreach @{ $t->{shop_product_changes} }, grep({ $_->{relation} eq 'items' } @{ $t->{config_changes} }), grep { $_->{journal} eq 'U' && defined $_->{actor} } @{ $t->{entries} };
+	$times{ $_->{actor} }++ foreach @{ $t->{shop_product_changes} }, grep({ $_->{relation} eq 'items' || $_->{relation} eq 'draw_tables' && $_->{action} eq 'publish' } @{ $t->{config_changes} }), grep { $_->{journal} eq 'U' && defined $_->{actor} } @{ $t->{entries} };
 	delete $times{setup};
 	foreach my $op (map { grep { $_ && $_->{actor} } @{ $_->{ops} } } @{ $self->{log} })
 	{
-		next unless $op->{fn} =~ /^(?:add_stock|upsert_product|retire_product|upsert_item|set_user_status)$/;
+		next unless $op->{fn} =~ /^(?:add_stock|upsert_product|retire_product|upsert_item|publish_draw_table|set_user_status)$/;
 		$self->{traced}{ $op->{actor} }{ $op->{fate} }++;
 	}
 	foreach my $actor (sort keys %{ $self->{traced} })
@@ -1228,6 +1233,7 @@ my %REFUSAL = (
 	ITEM_NOT_FOUND => sub { my ($id) = item_of(@_[ 1, 2 ]); ($id // '') eq 'nothing' },
 	ITEM_INACTIVE => sub { my ($id, $n) = item_of(@_[ 1, 2 ]); $id && $n > 0 && grep { !$_->{active} } $_[4]->states_during($id, $_[5]) },
 	ITEM_NOT_CONSUMABLE => sub { my ($id, $n) = item_of(@_[ 1, 2 ]); $id && $n < 0 && !is_consumable($id) },
+	SEED_NOT_COMMITTED => sub { $_[1]{kind} eq 'D' && $_[1]{user} > $Stress::World::USERS },
 	ITEM_LIMIT => \&is_full,
 	INSUFFICIENT_ITEMS => \&lacks_items,
 	KEY_USED => sub { grep { $_ != $_[1]{user} } keys %{ $_[4]->{redeemed}{ $_[1]{key} } // {} } },
@@ -1278,7 +1284,7 @@ sub is_short
 
 	return $r->{gold} < $price * $intent->{quantity} if $intent->{kind} eq 'P';
 	return $r->{gold} < $intent->{bet} if $intent->{kind} eq 'A';
-	return $r->{gold} + $intent->{gold} < 0 if $intent->{kind} =~ /[GH]/;
+	return $r->{gold} + $intent->{gold} < 0 if $intent->{kind} =~ /[DGH]/;
 	return $intent->{kind} eq 'V';
 }
 
@@ -1323,7 +1329,7 @@ sub may_have_held
 	my $user = $intent->{user};
 
 	return 1 if $balance == 0 || $self->{held_by}{$user}{was}{$id}{$balance};
-	return grep { $_ != $intent && $_->{kind} eq 'H' && $_->{user} == $user && $_->{items} =~ /(?:^| )\Q$id\E:/ } map { @{ $_->{intents} } } grep { $_ } @{ $tx->{ops} };
+	return grep { $_ != $intent && $_->{kind} =~ /^[DH]$/ && $_->{user} == $user && $_->{items} =~ /(?:^| )\Q$id\E:/ } map { @{ $_->{intents} } } grep { $_ } @{ $tx->{ops} };
 }
 
 # Units only grow, so who was refused is still at the limit.

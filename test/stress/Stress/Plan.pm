@@ -14,7 +14,7 @@ use Stress::World;
 my @MIX = (
 	[ 30, 'purchase', 1 ], [ 5, 'purchases', 0 ], [ 3, 'dry_run', 1 ], [ 12, 'grant_reward', 1 ], [ 3, 'grant_rewards', 0 ],
 	[ 4, 'revoke_reward', 1 ], [ 8, 'claim_daily_reward', 1 ], [ 6, 'adjust_gold', 1 ], [ 16, 'record_action', 1 ],
-	[ 10, 'grant_items', 1 ], [ 7, 'consume', 1 ], [ 7, 'spend', 1 ],
+	[ 10, 'grant_items', 1 ], [ 7, 'consume', 1 ], [ 7, 'spend', 1 ], [ 9, 'draw', 1 ], [ 2, 'draw_reveal', 0 ], [ 0.5, 'draw_commit', 0 ], [ 0.5, 'publish_draw_table', 0 ],
 	[ 5, 'record_actions', 1 ], [ 4, 'capture', 1 ], [ 4, 'settle_rounds', 0 ], [ 3, 'redeem', 0 ], [ 1.5, 'set_streak', 1 ], [ 3, 'read', 1 ], [ 1, 'misuse', 0 ],
 	[ 1, 'set_timezone', 1 ], [ 1, 'set_user_status', 0 ], [ 2, 'update_profile', 1 ],
 	# these wait for each other's transactions while they hold their own user
@@ -461,6 +461,43 @@ sub spend
 	my ($reason, $context) = why($n);
 
 	return holding('spend', $user, $key, [ $user, $gold, $reason, $key, $what ? json_of($items) : undef, $context ], -$gold, -1, $items, $reason, $context);
+}
+
+# What an entry of a draw is to carry is left to chance; its items are those that may come.
+sub draw
+{
+	my ($self, $user) = @_;
+	my ($key, $n, $other) = $self->key($user);
+	my $table = $n % 4 ? 'chest' : 'dice';
+	my $seed = 'client ' . ($n % 7 + $other);
+	my (undef, $context) = why($n);
+	my $items = $table eq 'chest' ? join ' ', 'gem:2', 'dust:5', Stress::World::relic(9) . ':1' : '';
+
+	return call('draw', 'draw', [ $user, $table, $key, $seed, $context, 'false' ],
+		{ kind => 'D', user => $user, key => "draw|$key", gold => $table eq 'chest' ? -2 : -1, items => $items, reason => $table, seed => $seed, context => $context });
+}
+
+# The newest of the user's, and now and then one that was revealed, or that there is not.
+sub draw_reveal
+{
+	my ($self, $user) = @_;
+	my $number = $self->pick('newest', 'newest', 1, 3);
+
+	return {
+		fn => 'draw_reveal', args => "$user, $number", intents => [],
+		sql => 'SELECT pg_current_xact_id_if_assigned() AS xact, r.* FROM economy.draw_reveal(' . "$user, "
+		  . ($number eq 'newest' ? "(SELECT coalesce(max(s.seed_number), 1) FROM economy.draw_seeds s WHERE s.user_id = $user)" : $number) . ') r' };
+}
+
+sub draw_commit { my ($self, $user) = @_; return call('draw_commit', 'draw_commit', [$user]) }
+
+sub publish_draw_table
+{
+	my ($self) = @_;
+	my $op = $self->admin('publish_draw_table', 'chest', 'ACTOR');
+
+	$op->{sql} = Stress::World::publish_sql('chest', $self->pick(@{ $Stress::World::DRAWS{chest} }), $op->{actor});
+	return $op;
 }
 
 sub adjust_gold

@@ -42,11 +42,14 @@ my %OTHER = (
 	shop_products => 'product_id, active::integer AS active, price_gold',
 	shop_stock => 'product_id, slot, remaining',
 	shop_product_changes => "change_id, product_id, action, actor, units, after ->> 'price_gold' AS price_gold",
+	draw_seeds => "user_id, seed_number, encode(hash, 'hex') AS hash, next_nonce, encode(server_seed, 'hex') AS server_seed",
+	draw_table_versions => 'table_id, version, definition::text AS definition',
 	user_holdings => 'user_id, item_id, balance, is_pass::integer AS is_pass',
-	config_changes => 'relation, actor',
+	config_changes => 'relation, action, actor',
 	signing_keys => "version, state, encode(material, 'hex') AS material",
 	capture_refusals => 'source, user_id, game, action_id, code');
 my %INTERNAL = (
+	draw_pity => 'user_id, table_id, draws',
 	rollup_positions => 'user_id, seq',
 	shop_user_units => "user_id, product_id, units, day_units, week_units, month_units, last_on - DATE '2000-01-01' AS last_on");
 

@@ -51,6 +51,13 @@ our %ITEMS = (
 	battle => { kind => 'pass' },
 	# more than an account has room for
 	(map { (relic($_) => { kind => $_ == 4 ? 'pass' : 'stack' }) } 1 .. 10));
+# What is drawn from: the definitions that versions of a table have in turn.  An item is
+# in one entry alone.
+our %DRAWS = (
+	chest => [
+		'{"price": {"gold": 2}, "pity": {"class": "rare", "after": 3}, "entries": [{"entry": "gem", "weight": 30, "items": {"gem": 2}}, {"entry": "dust", "weight": 60, "gold": 1, "items": {"dust": 5}}, {"entry": "rare", "class": "rare", "weight": 10, "gold": 20}]}',
+		'{"price": {"gold": 2}, "pity": {"class": "rare", "after": 5}, "entries": [{"entry": "gem", "class": "rare", "weight": 1, "items": {"gem": 2}}, {"entry": "dust", "weight": 5, "items": {"dust": 5}}, {"entry": "relic", "weight": 4, "items": {"' . relic(9) . '": 1}}]}' ],
+	dice => ['{"price": {"gold": 1}, "dice": {"count": 3, "sides": 20}}']);
 our @MAXIMA = (5, 12, 30);
 our @COLLECTORS = (1, 2, 3);    # they have all relics from the beginning
 
@@ -135,6 +142,13 @@ SQL
 sub relic { my ($n) = @_; return "relic$n" . '_' x 54 }
 sub is_pass { my ($id) = @_; return (($ITEMS{$id} // {})->{kind} // '') eq 'pass' }
 
+# A draft and its publication, each noted with the actor.
+sub publish_sql
+{
+	my ($table, $definition, $actor) = @_;
+	return "SELECT to_jsonb(p) AS value FROM economy.upsert_draw_table('{\"table_id\": \"$table\", \"draft\": $definition}', '$actor') u, economy.publish_draw_table(u.table_id, '$actor') p";
+}
+
 sub create_items
 {
 	my ($dbh) = @_;
@@ -147,6 +161,8 @@ sub create_items
 	}
 	my $all = '{' . join(', ', map { qq("$_": 5) } grep { /^relic/ } keys %ITEMS) . '}';
 	$dbh->do('SELECT economy.grant_items(?, ?, ?, ?)', undef, $_, $all, 'opening', 'opening') foreach @COLLECTORS;
+	$dbh->do(publish_sql($_, $DRAWS{$_}[0], 'setup')) foreach sort keys %DRAWS;
+	$dbh->do('SELECT economy.draw_commit(?)', undef, $_) foreach 1 .. $USERS;
 	return;
 }
 

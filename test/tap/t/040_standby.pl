@@ -15,6 +15,7 @@ my $dbh = connect_to($primary);
 my $ann = add_user($dbh, 'ann', 1000);
 add_product($dbh, 'potion', price_gold => 100);
 add_product($dbh, 'limited', price_gold => 100, stock => 1);
+$dbh->do(q{SELECT economy.upsert_draw_table('{"table_id": "chest", "draft": {"hand": {}}}', 'tester'), economy.publish_draw_table('chest', 'tester')});
 my $first = value($dbh, q{SELECT transaction_id FROM economy.purchase(?, 'potion', 'k')}, $ann);
 my $reward = value($dbh, q{SELECT transaction_id FROM economy.grant_reward(?, 'test', 'e', 5, 5)}, $ann);
 
@@ -28,7 +29,7 @@ catch_up();
 my $reader = connect_to($standby);
 my @readers = (
 	"SELECT * FROM economy.account($ann)", "SELECT * FROM economy.statement($ann)",
-	"SELECT * FROM economy.products($ann, NULL, NULL, false)", "SELECT * FROM economy.purchases_of($ann)", "SELECT * FROM economy.holdings($ann)", "SELECT * FROM economy.item_catalogue()", "SELECT economy.holds($ann, 'gem')", "SELECT * FROM economy.profile($ann)",
+	"SELECT * FROM economy.products($ann, NULL, NULL, false)", "SELECT * FROM economy.purchases_of($ann)", "SELECT * FROM economy.holdings($ann)", "SELECT * FROM economy.item_catalogue()", "SELECT * FROM economy.draw_table('chest')", "SELECT economy.holds($ann, 'gem')", "SELECT * FROM economy.profile($ann)",
 	"SELECT * FROM economy.receipt($ann, '$first')", "SELECT * FROM economy.verify_receipt($ann, '$first')",
 	"SELECT * FROM economy.verify_chain($ann)", 'SELECT * FROM economy.audit_sweep()',
 	"SELECT economy.user_id_of('ann')", "SELECT * FROM economy.streak_preview($ann)",
@@ -48,6 +49,9 @@ my %writers = (
 	purchases => "SELECT economy.purchases('{$ann}', '{potion}', '{new}')",
 	adjust_gold => "SELECT economy.adjust_gold($ann, 1, 'new', 'a test', 'tester')",
 	register => "SELECT economy.register('new')",
+	draw => "SELECT economy.draw($ann, 'chest', 'new', 'x')",
+	draw_commit => "SELECT economy.draw_commit($ann)",
+	draw_reveal => "SELECT economy.draw_reveal($ann, 1)",
 	register_user => "SELECT economy.register_user('new')",
 	set_timezone => "SELECT economy.set_timezone($ann, 'Asia/Tokyo')",
 	set_user_status => "SELECT economy.set_user_status($ann, 'suspended', 'tester')",

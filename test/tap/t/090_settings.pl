@@ -61,6 +61,14 @@ economy.purchase(2, 'potion', 'k7', 1, '{}', true)
 economy.grant_items(1, '{"gem": 50, "vip": 86400}', 'welcome', 'k1', '{"n": 1.50}')
 economy.grant_items(1, '{"vip": 86400, "gem": 50}', 'welcome', 'k1', '{"n": 1.50}')
 economy.grant_items(2, '{"gem": 101}', 'welcome', 'k1')
+economy.upsert_draw_table('{"table_id": "chest", "draft": {"price": {"gold": 1}, "pity": {"class": "rare", "after": 2}, "entries": [{"entry": "a", "class": "rare", "weight": 1, "gold": 7, "items": {"vip": 60}}]}, "extra": {"n": 1.50}}', 'admin')
+economy.publish_draw_table('chest', 'admin')
+economy.verify_draw('000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f', 'lucky', 1, '{"crash": {"edge": 10000}}')
+economy.simulate_draws('{"pity": {"class": "rare", "after": 2}, "entries": [{"entry": "a", "weight": 3, "gold": 1, "items": {"vip": 60}}, {"entry": "b", "class": "rare", "weight": 1}]}', 1000, 's')
+economy.draw_commit(1)
+economy.draw(1, 'chest', 'k1', 'lucky', '{"n": 1.50}')
+economy.draw(1, 'chest', 'k1', 'lucky', '{"n": 1.50}')
+economy.draw_reveal(1, 1)
 economy.consume(1, 'gem', 'k2', 3)
 economy.consume(1, 'gem', 'k2', 4)
 economy.spend(1, 1, 'revive', 'k3', '{"gem": 7}')
@@ -121,6 +129,8 @@ economy.product('sword', 1)
 economy.purchases_of(1)
 economy.holdings(1)
 economy.item_catalogue()
+economy.draw_table('chest')
+economy.draw_table('chest', 1)
 economy.holds(1, 'gem')
 economy.profile(1)
 economy.replay(1, 0)
@@ -208,7 +218,8 @@ sub told
 	# what is drawn, or says when and in which transaction
 	my $without = q{ - ARRAY['hash', 'head_hash', 'xact', 'position', 'receipt_signature', 'signature', 'material', 'secret', 'installation', 'started_at', 'ended_at', 'finished_at',
 		'since', 'prev_hash', 'chain', 'digest', 'anchor', 'links', 'links_before', 'archived', 'registered', 'event', 'next_cursor', 'pruned_xact',
-		'pruned_by', 'first_position', 'last_position', 'system', 'database', 'extension', 'cluster', 'seen_before', 'pid', 'transaction', 'duration', 'spent']};
+		'pruned_by', 'first_position', 'last_position', 'system', 'database', 'extension', 'cluster', 'seen_before', 'pid', 'transaction', 'duration', 'spent',
+		'sealed', 'seed_hash', 'server_seed', 'next_seed_hash'] #- '{detail,seed_hash}'};
 	foreach my $n (0 .. $#CALLS)
 	{
 		$told{"answer $n of $CALLS[$n]"} = join "\n", @{ $dbh->selectcol_arrayref("SELECT (to_jsonb(t)$without)::text FROM public.answer_$n t ORDER BY 1") };
