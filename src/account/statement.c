@@ -25,8 +25,7 @@ enum
 	STM_GOLD,
 	STM_XP,
 	STM_CREATED_AT,
-	STM_SHOWN,					/* from here as EcoShown: 0.2.0 has none of
-								 * them */
+	STM_SHOWN,					/* from here as EcoShown */
 	STM_COLUMNS = STM_SHOWN + ECO_SHOWN
 };
 
@@ -47,7 +46,7 @@ eco_statement(PG_FUNCTION_ARGS)
 
 	if (max < 0)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("max must be 0 or more"));
-	eco_result_set_begin_grown(fcinfo, "lttllllz" "tttj", STM_SHOWN);
+	eco_result_set_begin(fcinfo, "lttllllz" "+tttj");
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
 	open = eco_journals_open(ECO_READ, PG_GETARG_INT64(0), NULL);

@@ -11,6 +11,7 @@
 
 static EcoTable holding_changes = {
 	.name = "holding_changes",
+	.later = true,
 	.ncolumns = HCH_COLUMNS,
 	.columns = {
 		ECO_JOURNAL_HEADER,
@@ -36,7 +37,6 @@ const EcoJournal eco_holding_changes = {
 	.letter = 'H',
 	.noun = "change of holdings",
 	.table = &holding_changes,
-	.later = true,
 	.shown = {
 		[ECO_SHOWN_SOURCE] = HCH_OPERATION,[ECO_SHOWN_REASON] = HCH_REASON,
 		[ECO_SHOWN_ITEMS] = HCH_ITEMS

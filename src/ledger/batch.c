@@ -115,7 +115,8 @@ read_arrays(const EcoBatch *batch, FunctionCallInfo fcinfo, int *n)
 	EcoElement	element = {.batch = batch, .arrays = arrays};
 	char	   *all;
 
-	for (int i = 0; batch->arrays[i] != NULL; i++)
+	/* an older release has fewer of them */
+	for (int i = 0; i < PG_NARGS() && batch->arrays[i] != NULL; i++)
 	{
 		int			count;
 

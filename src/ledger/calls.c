@@ -170,7 +170,7 @@ make_part(EcoCalls *calls, TupleDesc desc, const char *items, EcoCallSink sink, 
 
 		CHECK_FOR_INTERRUPTS();
 		state = look(calls, call);
-		memset(result.isnull, true, desc->natts);
+		memset(result.isnull, true, sizeof(result.isnull));
 		kind->make(calls, call, state, &result);
 		sink(arg, ((char *) call->item - items) / kind->batch->size, call->item, &result);
 		MemoryContextReset(one_context);

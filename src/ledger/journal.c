@@ -114,6 +114,17 @@ number_of(const EcoRow *row, int column)
 	return 0;
 }
 
+/* How many columns the encoding has. */
+static int
+encoded_columns(const EcoRow *row)
+{
+	int			n = row->table->ncolumns;
+
+	while (row->isnull[n - 1] && (row->table->columns[n - 1].is & ECO_LATER))
+		n--;
+	return n;
+}
+
 void
 eco_entry_hash(const EcoJournal *journal, const EcoRow *row,
 			   const uint8 prev[ECO_HASH_LEN], uint8 hash[ECO_HASH_LEN])
@@ -127,7 +138,7 @@ eco_entry_hash(const EcoJournal *journal, const EcoRow *row,
 	if (size > sizeof(stack_buf))
 		buf = palloc(size);
 	eco_encode_begin(&enc, buf, size, ECO_HASH_ALGO_VERSION, (uint8) journal->letter);
-	for (int i = 0; i < row->table->ncolumns; i++)
+	for (int i = 0, n = encoded_columns(row); i < n; i++)
 	{
 		if (eco_is_of_proof(journal, i))
 			continue;

@@ -81,9 +81,6 @@ typedef struct EcoJournal
 	void		(*keep) (const EcoRow *row, EcoKept *kept); /* NULL: of them stays
 															 * the key alone */
 	EcoTable   *table;			/* the header, then columns of its own */
-	bool		later;			/* it came after the first release: objects of
-								 * an older one lack the table, and it has no
-								 * entry there */
 	int			signature_column;	/* 0: its entries are not signed */
 	int			key_version_column;
 	int			shown[ECO_SHOWN];	/* columns; 0: it has no such one */
@@ -104,11 +101,14 @@ extern void eco_journals_install(const EcoJournal *const *all);
 extern int	eco_journal_count(void);
 extern const EcoJournal *eco_journal_get(int number);
 
-/* Whether its table is there; a call that has opened it asks eco_table_is_open(). */
+/*
+ * Whether its table is there; a call that has opened it asks eco_table_is_open().  Objects of
+ * an older release lack one that came later, and it has no entry there.
+ */
 static inline bool
 eco_journal_exists(const EcoJournal *journal)
 {
-	return !journal->later || eco_table_exists(journal->table);
+	return !journal->table->later || eco_table_exists(journal->table);
 }
 
 /* NULL: none has the letter */
@@ -138,6 +138,8 @@ eco_is_of_proof(const EcoJournal *journal, int column)
 /*
  * Hash of a stored or new row of the journal after `prev`.  The signature is left
  * out: it is made from the hash; and so is the digest of a key, made from its texts.
+ * Columns that came later, at the end of the row, are left out as far as they are null:
+ * entries from before them have the hash that they had.
  */
 extern void eco_entry_hash(const EcoJournal *journal, const EcoRow *row,
 						   const uint8 prev[ECO_HASH_LEN], uint8 hash[ECO_HASH_LEN]);

@@ -54,15 +54,18 @@ type_of_letter(char letter)
 	return InvalidOid;
 }
 
+/* The row ends at the end of the types, or, of an older release, at a mark. */
 static bool
 has_types(TupleDesc desc, const char *types)
 {
-	bool		fits = desc->natts == (int) strlen(types);
-
-	/* a dropped column has no type */
-	for (int i = 0; fits && i < desc->natts; i++)
-		fits = TupleDescAttr(desc, i)->atttypid == type_of_letter(types[i]);
-	return fits;
+	for (int i = 0; i < desc->natts; i++)
+	{
+		types += *types == ECO_RES_LATER;
+		/* a dropped column has no type */
+		if (*types == '\0' || TupleDescAttr(desc, i)->atttypid != type_of_letter(*types++))
+			return false;
+	}
+	return *types == '\0' || *types == ECO_RES_LATER;
 }
 
 static void
@@ -124,7 +127,7 @@ eco_result_begin(EcoResult *result, FunctionCallInfo fcinfo, const char *types)
 	}
 	if (result->desc == NULL && fcinfo->flinfo->fn_extra != &code_alone)
 		result->desc = fcinfo->flinfo->fn_extra;
-	n = result->desc != NULL ? result->desc->natts : (int) strlen(types);
+	n = (int) strlen(types);
 	memset(result->values, 0, sizeof(Datum) * n);
 	memset(result->isnull, true, n);
 }
@@ -135,16 +138,6 @@ eco_result_set_begin(FunctionCallInfo fcinfo, const char *types)
 	/* which the executor has looked up already */
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	check_types(((ReturnSetInfo *) fcinfo->resultinfo)->setDesc, types);
-}
-
-void
-eco_result_set_begin_grown(FunctionCallInfo fcinfo, const char *types, int first)
-{
-	TupleDesc	desc;
-
-	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	desc = ((ReturnSetInfo *) fcinfo->resultinfo)->setDesc;
-	check_types(desc, desc->natts == first ? pnstrdup(types, first) : types);
 }
 
 Datum

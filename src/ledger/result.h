@@ -27,8 +27,10 @@ typedef struct EcoResult
 /*
  * The columns' types, a letter each: b boolean, d date, f double precision, i integer,
  * j jsonb, J json, l bigint, s smallint, t text, T text[], x bytea, z timestamptz.  An owner can
- * alter a type; a row that is built for another one would be read as what it is not.
+ * alter a type; a row that is built for another one would be read as what it is not.  Behind
+ * the mark are columns that an older release does not have: its rows end there.
  */
+#define ECO_RES_LATER '+'
 
 /*
  * A row of the function's result type, all columns null; of other types it is XE105.
@@ -39,9 +41,6 @@ extern void eco_result_begin(EcoResult *result, FunctionCallInfo fcinfo, const c
 
 /* The function returns a set of such rows, in info->setResult and setDesc. */
 extern void eco_result_set_begin(FunctionCallInfo fcinfo, const char *types);
-
-/* The same of a type that an older release has with no more than its first columns. */
-extern void eco_result_set_begin_grown(FunctionCallInfo fcinfo, const char *types, int first);
 extern Datum eco_result_row(EcoResult *result);
 
 static inline void

@@ -40,7 +40,7 @@
 
 #include "compat.h"
 
-#define ECO_MAX_COLUMNS		28
+#define ECO_MAX_COLUMNS		32
 #define ECO_MAX_KEYS		3
 #define ECO_MAX_KEY_COLUMNS 3
 #define ECO_MAX_OPEN		24	/* tables of one call */
@@ -49,6 +49,8 @@
 
 #define ECO_MUTABLE		0x01	/* written by eco_row_update() */
 #define ECO_NULLABLE	0x02	/* any other is NOT NULL, and is read as such */
+#define ECO_LATER		0x04	/* nullable, and not there in objects of an
+								 * older release: null, and never written */
 
 typedef struct EcoColumn
 {
@@ -82,7 +84,7 @@ typedef enum EcoPlanOp
 } EcoPlanOp;
 
 /*
- * A table as its domain describes it.  keys[0] is the primary key.  The last two
+ * A table as its domain describes it.  keys[0] is the primary key.  The last three
  * members are filled by rows_relation.c and rows_sql.c.
  */
 typedef struct EcoTable
@@ -91,6 +93,8 @@ typedef struct EcoTable
 	bool		internal;		/* in schema economy_internal, not economy */
 	bool		only_read;		/* never written from C: it may have any
 								 * defaults, triggers and further columns */
+	bool		later;			/* it came after the first release: where it
+								 * is not there, nobody opens it */
 	int			ncolumns;
 	EcoColumn	columns[ECO_MAX_COLUMNS];
 	int			nkeys;
@@ -106,6 +110,7 @@ typedef struct EcoTable
 	int			digest;
 
 	struct EcoTableCache *cache;	/* facts about the relation, or NULL */
+	uint32		planned_without;	/* EcoTableCache.lacking of the plans */
 	SPIPlanPtr	plans[ECO_NPLANS];
 } EcoTable;
 

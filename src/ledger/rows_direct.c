@@ -459,8 +459,14 @@ fill_slot(EcoTableCache *cache, Relation rel, const EcoRow *row)
 	memset(slot->tts_isnull, true, cache->desc->natts);
 	for (int i = 0; i < row->table->ncolumns; i++)
 	{
-		slot->tts_values[cache->attno[i] - 1] = row->values[i];
-		slot->tts_isnull[cache->attno[i] - 1] = row->isnull[i];
+		int			att = cache->attno[i] - 1;
+
+		if (att < 0 && !row->isnull[i])
+			eco_column_lacks(row->table, i);
+		if (att < 0)
+			continue;
+		slot->tts_values[att] = row->values[i];
+		slot->tts_isnull[att] = row->isnull[i];
 	}
 	ExecStoreVirtualTuple(slot);
 	slot->tts_tableOid = RelationGetRelid(rel);
@@ -523,8 +529,8 @@ copy_out(const EcoOpenTable *open, HeapTuple tuple, EcoRow *row)
 	{
 		int			att = cache->attno[i] - 1;
 
-		row->isnull[i] = isnull[att];
-		row->values[i] = isnull[att] ? (Datum) 0 :
+		row->isnull[i] = att < 0 || isnull[att];
+		row->values[i] = row->isnull[i] ? (Datum) 0 :
 			cache->typbyval[i] ? values[att] :
 			datumCopy(values[att], false, cache->typlen[i]);
 	}

@@ -46,7 +46,8 @@ walk_of(const EcoOpenTable *open)
 	memset(walk->place, -1, sizeof(walk->place));
 	for (int i = 0; i < open->table->ncolumns; i++)
 	{
-		walk->place[open->cache->attno[i] - 1] = i;
+		if (open->cache->attno[i] != InvalidAttrNumber)
+			walk->place[open->cache->attno[i] - 1] = i;
 		walk->last = Max(walk->last, open->cache->attno[i]);
 	}
 	for (; walk->nfixed < walk->last; walk->nfixed++)

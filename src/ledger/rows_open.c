@@ -300,6 +300,8 @@ open_one(EcoOpenTables *open, EcoTable *table)
 	for (int i = 0; i < open->ntables; i++)
 		if (open->tables[i].table == table)
 			return;
+	if (table->later && !eco_table_exists(table))
+		return;
 	if (open->ntables == ECO_MAX_OPEN)
 		ECO_ERROR(ECO_SCHEMA_DAMAGED, errmsg("a call opens more than %d tables", ECO_MAX_OPEN));
 	for (;;)

@@ -58,7 +58,8 @@ typedef struct EcoTableCache
 	EcoSpread  *spread;			/* or NULL */
 	TransactionId changed_by;	/* wrote the row in pg_class; invalid: long
 								 * ago */
-	AttrNumber	attno[ECO_MAX_COLUMNS];
+	AttrNumber	attno[ECO_MAX_COLUMNS]; /* 0: it is ECO_LATER, and not there */
+	uint32		lacking;		/* a bit for each of those */
 	int16		typlen[ECO_MAX_COLUMNS];
 	bool		typbyval[ECO_MAX_COLUMNS];
 	Oid			key_index[ECO_MAX_KEYS];
@@ -238,6 +239,9 @@ extern EcoLock eco_sql_lock(EcoRow *row, EcoWait wait);
 extern void eco_sql_update(EcoRow *row);
 extern void eco_sql_insert(EcoRow *row);
 extern void eco_sql_delete(EcoRow **rows, int n);
+
+/* Raise that a value was to be written to a column that is not there. */
+ECO_NORETURN extern void eco_column_lacks(const EcoTable *table, int column);
 
 /* Raise that a write did not change the one row that it was to change. */
 ECO_NORETURN extern void eco_row_not_one(const EcoTable *table, uint64 changed);

@@ -90,6 +90,15 @@ eco_oid_of(const EcoTable *table)
 	return relid;
 }
 
+void
+eco_column_lacks(const EcoTable *table, int column)
+{
+	ECO_ERROR(ECO_SCHEMA_DAMAGED,
+			  errmsg("table %s.%s has no column \"%s\"",
+					 eco_schema_of(table), table->name, table->columns[column].name),
+			  errhint("%s", eco_version_hint()));
+}
+
 Oid
 eco_owner(void)
 {
@@ -246,6 +255,8 @@ find_columns(EcoTable *table, EcoTableCache *cache, Relation rel)
 {
 	bool		plain = true;
 
+	StaticAssertStmt(ECO_MAX_COLUMNS <= 32, "a column has no bit");
+
 	for (int i = 0; i < table->ncolumns; i++)
 	{
 		EcoColumn  *column = &table->columns[i];
@@ -253,12 +264,18 @@ find_columns(EcoTable *table, EcoTableCache *cache, Relation rel)
 		Oid			type = attno == InvalidAttrNumber ? InvalidOid :
 		TupleDescAttr(RelationGetDescr(rel), attno - 1)->atttypid;
 
+		get_typlenbyval(column->type, &cache->typlen[i], &cache->typbyval[i]);
+		if (!OidIsValid(type) && (column->is & ECO_LATER))
+		{
+			cache->lacking |= (uint32) 1 << i;
+			continue;
+		}
 		if (!OidIsValid(type) || getBaseType(type) != column->type)
 			ECO_ERROR(ECO_SCHEMA_DAMAGED,
 					  errmsg("column \"%s\" of table %s.%s is missing or has another type",
 							 column->name, eco_schema_of(table), table->name),
 					  errhint("%s", eco_version_hint()));
-		if (!(column->is & ECO_NULLABLE) && rel->rd_rel->relkind != RELKIND_VIEW &&
+		if (!(column->is & (ECO_NULLABLE | ECO_LATER)) && rel->rd_rel->relkind != RELKIND_VIEW &&
 			!TupleDescAttr(RelationGetDescr(rel), attno - 1)->attnotnull)
 			ECO_ERROR(ECO_SCHEMA_DAMAGED,
 					  errmsg("column \"%s\" of table %s.%s is no longer NOT NULL",
@@ -267,7 +284,6 @@ find_columns(EcoTable *table, EcoTableCache *cache, Relation rel)
 							  eco_schema_of(table), table->name, column->name));
 		plain &= type == column->type;
 		cache->attno[i] = attno;
-		get_typlenbyval(column->type, &cache->typlen[i], &cache->typbyval[i]);
 	}
 	return plain;
 }

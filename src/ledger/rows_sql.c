@@ -45,14 +45,15 @@ static void leave_sql(const SqlFrame *frame);
 static void pin_plans(void);
 static SPIPlanPtr plan_keep(EcoTable *table, int op, const char *sql,
 							int nargs, const Oid *types);
+static SPIPlanPtr kept_plan(EcoTable *table, int op);
 static SPIPlanPtr scan_plan(EcoTable *table, int key, int nvalues, EcoBound bound);
 static SPIPlanPtr digest_plan(const EcoScan *scan);
 static SPIPlanPtr lock_plan(EcoTable *table, EcoPlanOp op);
 static SPIPlanPtr update_plan(EcoTable *table);
 static SPIPlanPtr insert_plan(EcoTable *table);
 static SPIPlanPtr delete_plan(EcoTable *table);
-static char *column_list(const EcoTable *table);
-static void append_stored(StringInfo sql, const EcoTable *table, bool only_mutable, int first);
+static char *column_list(EcoTable *table, bool of_all);
+static void append_stored(StringInfo sql, EcoTable *table, bool only_mutable, int first);
 static char *key_condition(const EcoTable *table, int key, int nvalues, int first);
 static char *ordered_condition(const EcoTable *table, int key, int nvalues);
 static char *order_of(const EcoTable *table, int key, bool backwards);
@@ -62,6 +63,12 @@ static void read_ctid(ItemPointer tid);
 static void run_write(EcoRow *row, SPIPlanPtr (*plan) (EcoTable *table),
 					  const Datum *values, const char *nulls, int expected);
 static void unexpected(const EcoTable *table, int result);
+
+static inline bool
+is_lacking(EcoTable *table, int column)
+{
+	return (eco_table_cache(table)->lacking & ((uint32) 1 << column)) != 0;
+}
 
 void
 eco_sql_scan_begin(EcoScan *scan, const Datum *values)
@@ -227,7 +234,11 @@ eco_sql_insert(EcoRow *row)
 	char		nulls[ECO_MAX_COLUMNS + 1];
 
 	for (int i = 0; i < table->ncolumns; i++)
+	{
+		if (!row->isnull[i] && is_lacking(table, i))
+			eco_column_lacks(table, i);
 		nulls[i] = row->isnull[i] ? 'n' : ' ';
+	}
 	nulls[table->ncolumns] = '\0';
 	run_write(row, insert_plan, row->values, nulls, SPI_OK_INSERT_RETURNING);
 }
@@ -384,6 +395,24 @@ plan_keep(EcoTable *table, int op, const char *sql, int nargs, const Oid *types)
 	return plan;
 }
 
+/* NULL: it is to be made.  Those of before a column came, or went, are of another table. */
+static SPIPlanPtr
+kept_plan(EcoTable *table, int op)
+{
+	uint32		lacking = eco_table_cache(table)->lacking;
+
+	for (int i = 0; lacking != table->planned_without && i < ECO_NPLANS; i++)
+	{
+		SPIPlanPtr	plan = table->plans[i];
+
+		table->plans[i] = NULL;
+		if (plan != NULL)
+			SPI_freeplan(plan);
+	}
+	table->planned_without = lacking;
+	return table->plans[op];
+}
+
 static SPIPlanPtr
 scan_plan(EcoTable *table, int key, int nvalues, EcoBound bound)
 {
@@ -394,11 +423,11 @@ scan_plan(EcoTable *table, int key, int nvalues, EcoBound bound)
 	Oid			types[ECO_MAX_KEY_COLUMNS];
 	StringInfoData sql;
 
-	if (table->plans[op] != NULL)
+	if (kept_plan(table, op) != NULL)
 		return table->plans[op];
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT ctid, %s FROM %s.%s WHERE %s",
-					 column_list(table), eco_schema_of(table), table->name,
+					 column_list(table, true), eco_schema_of(table), table->name,
 					 ordered_condition(table, key, nvalues));
 	if (bound != ECO_UNBOUNDED)
 		appendStringInfo(&sql, " AND %s %c $%d",
@@ -420,10 +449,10 @@ digest_plan(const EcoScan *scan)
 	const char *digest = table->columns[table->digest].name;
 	char	   *sql;
 
-	if (table->plans[op] != NULL)
+	if (kept_plan(table, op) != NULL)
 		return table->plans[op];
 	sql = psprintf("SELECT ctid, %s FROM %s.%s WHERE %s AND %s >= $2 AND %s <= $3%s",
-				   column_list(table), eco_schema_of(table), table->name,
+				   column_list(table, true), eco_schema_of(table), table->name,
 				   key_condition(table, scan->key, 1, 1), digest, digest,
 				   order_of(table, scan->key, false));
 	return plan_keep(table, op, sql, lengthof(types), types);
@@ -437,7 +466,7 @@ lock_plan(EcoTable *table, EcoPlanOp op)
 	bool		try_only = op == ECO_PLAN_TRY_LOCK;
 	char	   *which;
 
-	if (table->plans[op] != NULL)
+	if (kept_plan(table, op) != NULL)
 		return table->plans[op];
 	for (int i = 0; i < key->ncolumns; i++)
 		types[i] = table->columns[key->columns[i]].type;
@@ -461,7 +490,7 @@ update_plan(EcoTable *table)
 	int			first;
 	int			n = 0;
 
-	if (table->plans[ECO_PLAN_UPDATE] != NULL)
+	if (kept_plan(table, ECO_PLAN_UPDATE) != NULL)
 		return table->plans[ECO_PLAN_UPDATE];
 	for (int i = 0; i < key->ncolumns; i++)
 		types[n++] = table->columns[key->columns[i]].type;
@@ -489,15 +518,16 @@ insert_plan(EcoTable *table)
 	Oid			types[ECO_MAX_COLUMNS];
 	StringInfoData sql;
 
-	if (table->plans[ECO_PLAN_INSERT] != NULL)
+	if (kept_plan(table, ECO_PLAN_INSERT) != NULL)
 		return table->plans[ECO_PLAN_INSERT];
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "INSERT INTO %s.%s (%s) VALUES (",
-					 eco_schema_of(table), table->name, column_list(table));
+					 eco_schema_of(table), table->name, column_list(table, false));
 	for (int i = 0; i < table->ncolumns; i++)
 	{
 		types[i] = table->columns[i].type;
-		appendStringInfo(&sql, "%s$%d", i == 0 ? "" : ", ", i + 1);
+		if (!is_lacking(table, i))
+			appendStringInfo(&sql, "%s$%d", i == 0 ? "" : ", ", i + 1);
 	}
 	appendStringInfoString(&sql, ") RETURNING ctid");
 	append_stored(&sql, table, false, 1);
@@ -510,7 +540,7 @@ delete_plan(EcoTable *table)
 	EcoKey	   *key = &table->keys[0];
 	Oid			types[ECO_MAX_KEY_COLUMNS + 1];
 
-	if (table->plans[ECO_PLAN_DELETE] != NULL)
+	if (kept_plan(table, ECO_PLAN_DELETE) != NULL)
 		return table->plans[ECO_PLAN_DELETE];
 	for (int i = 0; i < key->ncolumns; i++)
 		types[i] = table->columns[key->columns[i]].type;
@@ -529,7 +559,7 @@ delete_plan(EcoTable *table)
 
 /* Append a column that says whether the very bytes of the parameters were stored. */
 static void
-append_stored(StringInfo sql, const EcoTable *table, bool only_mutable, int first)
+append_stored(StringInfo sql, EcoTable *table, bool only_mutable, int first)
 {
 	StringInfoData given;
 	const char *comma = "";
@@ -541,6 +571,11 @@ append_stored(StringInfo sql, const EcoTable *table, bool only_mutable, int firs
 		if (only_mutable && !(table->columns[i].is & ECO_MUTABLE))
 			continue;
 		/* a domain over the type is no record of the same type */
+		if (is_lacking(table, i))
+		{
+			first++;
+			continue;
+		}
 		appendStringInfo(sql, "%s%s::%s", comma, table->columns[i].name,
 						 format_type_be_qualified(table->columns[i].type));
 		appendStringInfo(&given, "%s$%d", comma, first++);
@@ -549,14 +584,23 @@ append_stored(StringInfo sql, const EcoTable *table, bool only_mutable, int firs
 	appendStringInfo(sql, ")::record OPERATOR(pg_catalog.*=) ROW(%s)::record", given.data);
 }
 
+/* Of all, null stands for those that are not there. */
 static char *
-column_list(const EcoTable *table)
+column_list(EcoTable *table, bool of_all)
 {
 	StringInfoData list;
 
 	initStringInfo(&list);
 	for (int i = 0; i < table->ncolumns; i++)
-		appendStringInfo(&list, "%s%s", i == 0 ? "" : ", ", table->columns[i].name);
+	{
+		const char *comma = i == 0 ? "" : ", ";
+
+		if (!is_lacking(table, i))
+			appendStringInfo(&list, "%s%s", comma, table->columns[i].name);
+		else if (of_all)
+			appendStringInfo(&list, "%sNULL::%s", comma,
+							 format_type_be_qualified(table->columns[i].type));
+	}
 	return list.data;
 }
 

@@ -1,4 +1,4 @@
 # src/ledger/result.c
-# a set whose type an older release has with fewer columns is refused there
+# a row whose type an older release has with fewer columns is refused there
 # pgtap/statement.sql
-s/desc->natts == first \? pnstrdup\(types, first\) : types/types/
+s/return \*types == '\\0' \|\| \*types == ECO_RES_LATER;/return *types == '\\0';/
