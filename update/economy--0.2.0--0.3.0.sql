@@ -95,6 +95,11 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION economy_internal.amounts_sound(items jsonb) RETURNS boolean
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_amounts_sound';
+COMMENT ON FUNCTION economy_internal.amounts_sound(jsonb) IS
+    'Whether this is an object of 1 to 16 items, each with a whole number from 1 to 2^53-1.';
+
 CREATE TABLE economy.items (
     item_id    text    NOT NULL COLLATE "C" CONSTRAINT items_pkey PRIMARY KEY
         CONSTRAINT items_item_id_check CHECK (octet_length(item_id) BETWEEN 1 AND 64),
@@ -264,6 +269,30 @@ CREATE OR REPLACE FUNCTION economy.register(
     BEGIN ATOMIC
         SELECT r.user_id FROM economy.register_user(external_id, timezone, profile) r;
     END;
+ALTER TABLE economy.shop_products
+    ADD COLUMN contents jsonb
+        CONSTRAINT shop_products_contents_check CHECK (economy_internal.amounts_sound(contents)),
+    ADD COLUMN price_items jsonb
+        CONSTRAINT shop_products_price_items_check CHECK (economy_internal.amounts_sound(price_items));
+COMMENT ON CONSTRAINT shop_products_contents_check ON economy.shop_products IS
+    'contents must be an object of 1 to 16 items, each with a whole number from 1 to 2^53-1';
+COMMENT ON CONSTRAINT shop_products_price_items_check ON economy.shop_products IS
+    'price_items must be an object of 1 to 16 items, each with a whole number from 1 to 2^53-1';
+COMMENT ON COLUMN economy.shop_products.contents IS
+    'Items that the user holds after the purchase of a unit: {"gem": 5, "vip": 2592000}; of a '
+    'pass seconds.';
+COMMENT ON COLUMN economy.shop_products.price_items IS
+    'Items that a unit costs beside price_gold: {"gem": 5}.';
+ALTER TABLE economy.shop_transactions
+    ADD COLUMN items jsonb;
+COMMENT ON COLUMN economy.shop_transactions.items IS
+    'Items that it cost and gave, as in holding_changes; null: none.';
+
+ALTER TYPE economy.purchase_result
+    ADD ATTRIBUTE items jsonb;
+
+ALTER TYPE economy.purchase_receipt
+    ADD ATTRIBUTE items jsonb;
 
 CREATE TYPE economy.product_offer AS (
     product_id           text,
@@ -287,7 +316,9 @@ CREATE TYPE economy.product_offer AS (
     renews_at            timestamptz,
     may_buy              boolean,
     code                 text,
-    detail               jsonb
+    detail               jsonb,
+    contents             jsonb,
+    price_items          jsonb
 );
 COMMENT ON TYPE economy.product_offer IS
     'A product as a shop shows it to a user: a row of economy.products() and economy.product().';
@@ -319,7 +350,8 @@ CREATE TYPE economy.purchase_line AS (
     status         text,
     effect_code    text,
     context        jsonb,
-    created_at     timestamptz
+    created_at     timestamptz,
+    items          jsonb
 );
 COMMENT ON TYPE economy.purchase_line IS
     'A purchase of a user: a row of economy.purchases_of().';
@@ -360,7 +392,8 @@ CREATE OR REPLACE FUNCTION economy_internal.check_product(product jsonb, old_row
             WHERE k NOT IN ('product_id', 'category', 'price_gold', 'source_points',
                             'granted_gold', 'monetary', 'limit_once', 'per_user_limit',
                             'limit_period', 'global_key', 'starts_at', 'ends_at', 'active',
-                            'effect_code', 'extra', 'tags', 'position', 'texts')
+                            'effect_code', 'extra', 'tags', 'position', 'texts', 'contents',
+                            'price_items')
             UNION ALL
             SELECT 2, 'category must be conversion or item' FROM given g
             WHERE g.category IS NULL OR g.category NOT IN ('conversion', 'item')
@@ -384,9 +417,39 @@ CREATE OR REPLACE FUNCTION economy_internal.check_product(product jsonb, old_row
             SELECT 5, 'global_key is fixed when a product is made' FROM given g
             WHERE NOT g.is_new AND product ? 'global_key'
               AND product ->> 'global_key' IS DISTINCT FROM old_row.global_key::text
+            UNION ALL
+            -- what is no object of items is refused by the constraints
+            SELECT 6, 'contents and price_items must be of different items, 16 together'
+            FROM (SELECT count(*) AS n, count(DISTINCT k.id) AS different
+                  FROM (VALUES (CASE WHEN product ? 'contents' THEN product -> 'contents'
+                                     ELSE old_row.contents END),
+                               (CASE WHEN product ? 'price_items' THEN product -> 'price_items'
+                                     ELSE old_row.price_items END)) m (items)
+                  CROSS JOIN LATERAL jsonb_object_keys(
+                      CASE jsonb_typeof(m.items) WHEN 'object' THEN m.items
+                                                 ELSE '{}' END) k (id)) i
+            WHERE i.n > 16 OR i.n <> i.different
         )
         SELECT s.says FROM says s ORDER BY s.place, s.says LIMIT 1;
     END;
+
+CREATE FUNCTION economy_internal.check_contents(product jsonb) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT format(CASE WHEN i.item_id IS NULL THEN 'item %s of %s does not exist'
+                           ELSE 'item %s of %s is not consumable' END, to_json(k.id), m.name)
+        FROM unnest(ARRAY['contents', 'price_items']) m (name)
+        CROSS JOIN LATERAL jsonb_object_keys(
+            CASE jsonb_typeof(product -> m.name) WHEN 'object' THEN product -> m.name
+                                                 ELSE '{}' END) k (id)
+        LEFT JOIN economy.items i ON i.item_id = k.id
+        WHERE i.item_id IS NULL OR (m.name = 'price_items' AND NOT i.consumable)
+        ORDER BY m.name, k.id LIMIT 1;
+    END;
+COMMENT ON FUNCTION economy_internal.check_contents(jsonb) IS
+    'Which item of a product that is given to upsert_product() cannot be given, or paid; null: '
+    'none.';
 
 CREATE OR REPLACE FUNCTION economy.upsert_product(product jsonb, actor text) RETURNS economy.shop_products
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -406,11 +469,12 @@ BEGIN
     IF jsonb_typeof(product) <> 'object' OR id IS NULL THEN
         RAISE EXCEPTION 'product must be a JSON object with a product_id' USING ERRCODE = 'XE301';
     END IF;
-    PERFORM economy_internal.open_tables('shop_products');
+    PERFORM economy_internal.open_tables('shop_products', 'items');
     -- one change of a product at a time, also of one that does not exist yet
     PERFORM economy_internal.lock_name('economy.product:' || id);
     SELECT * INTO old_row FROM economy.shop_products p WHERE p.product_id = id FOR NO KEY UPDATE;
-    wrong := economy_internal.check_product(product, old_row);
+    wrong := coalesce(economy_internal.check_product(product, old_row),
+                      economy_internal.check_contents(product));
     IF wrong IS NULL THEN
         BEGIN
             new_row := jsonb_populate_record(
@@ -436,7 +500,8 @@ BEGIN
                     starts_at = new_row.starts_at, ends_at = new_row.ends_at,
                     active = new_row.active, effect_code = new_row.effect_code,
                     extra = new_row.extra, tags = new_row.tags,
-                    position = new_row.position, texts = new_row.texts
+                    position = new_row.position, texts = new_row.texts,
+                    contents = new_row.contents, price_items = new_row.price_items
                 WHERE p.product_id = id;
             END IF;
         EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
@@ -456,6 +521,67 @@ BEGIN
     RETURN new_row;
 END
 $$;
+ALTER TABLE economy.reward_audit
+    ADD COLUMN items jsonb;
+COMMENT ON COLUMN economy.reward_audit.items IS
+    'Items that it gave, or a reversal took back, as in holding_changes; null: none.';
+
+ALTER TYPE economy.grant_result
+    ADD ATTRIBUTE items jsonb;
+
+DROP FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb);
+
+CREATE FUNCTION economy.grant_reward(
+    user_id bigint, source text, external_event_id text, gold bigint DEFAULT 0, xp bigint DEFAULT 0,
+    details jsonb DEFAULT NULL, items jsonb DEFAULT NULL
+) RETURNS economy.grant_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_grant_reward';
+COMMENT ON FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb, jsonb) IS
+    'Grants gold, XP and items ({"gem": 5}) once per (user, source, external_event_id); '
+    'a retry returns the first result with state reuse, '
+    'another amount is refused with IDEMPOTENCY_MISMATCH.';
+
+DROP FUNCTION economy.grant_reward_code(bigint, text, text, bigint, bigint, jsonb);
+
+CREATE FUNCTION economy.grant_reward_code(
+    user_id bigint, source text, external_event_id text, gold bigint DEFAULT 0, xp bigint DEFAULT 0,
+    details jsonb DEFAULT NULL, items jsonb DEFAULT NULL
+) RETURNS text
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_grant_reward';
+COMMENT ON FUNCTION economy.grant_reward_code(
+    bigint, text, text, bigint, bigint, jsonb, jsonb) IS
+    'grant_reward(), of whose result it returns the code alone.';
+COMMENT ON FUNCTION economy.grant_rewards(jsonb) IS
+    'grant_reward() for an array of {user_id, source, external_event_id, gold, xp, '
+    'details, items} in one transaction; a row per element in their order. '
+    'A refused reward does not stop the others.';
+
+DROP FUNCTION economy.grant_rewards(bigint[], text[], text[], bigint[], bigint[], jsonb[]);
+
+CREATE FUNCTION economy.grant_rewards(
+    user_ids bigint[], sources text[], external_event_ids text[], gold bigint[] DEFAULT NULL,
+    xp bigint[] DEFAULT NULL, details jsonb[] DEFAULT NULL, items jsonb[] DEFAULT NULL
+) RETURNS SETOF economy.grant_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_grant_rewards';
+COMMENT ON FUNCTION economy.grant_rewards(
+    bigint[], text[], text[], bigint[], bigint[], jsonb[], jsonb[]) IS
+    'The same with arrays of as many elements each.';
+
+DROP FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, text, text);
+
+CREATE FUNCTION economy.revoke_reward(
+    user_id bigint, transaction_id text, reason text, actor text, gold bigint DEFAULT NULL,
+    xp bigint DEFAULT NULL, policy text DEFAULT 'refuse', idempotency_key text DEFAULT NULL,
+    items jsonb DEFAULT NULL
+) RETURNS economy.grant_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_revoke_reward';
+COMMENT ON FUNCTION economy.revoke_reward(
+    bigint, text, text, text, bigint, bigint, text, text, jsonb) IS
+    'Takes a reward back, what is left of it or the given gold, XP and items: '
+    'once without an idempotency_key, once for each one with, up to what the reward gave. '
+    'Where the user has less, policy refuse answers INSUFFICIENT_GOLD or INSUFFICIENT_ITEMS, and '
+    'take takes what is there '
+    'and reports the debt in detail. All of the newest daily claim gives its date back.';
 COMMENT ON TABLE economy_internal.rollup_state IS
     'How far rollup_stats() has looked for users with new actions; no row before the first time, '
     'or archive.';
@@ -512,13 +638,33 @@ COMMENT ON COLUMN economy.holding_changes.items IS
 COMMENT ON COLUMN economy.holding_changes.detail IS
     'What else there is to say of the operation; null for spend, consume and grant.';
 
+CREATE FUNCTION economy_internal.items_of(items jsonb)
+    RETURNS TABLE (item text, delta bigint, balance bigint)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 3
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        SELECT e.item, e.delta, e.balance
+        FROM jsonb_to_recordset(CASE jsonb_typeof(items) WHEN 'array' THEN items END)
+            e (item text, delta bigint, balance bigint);
+    END;
+COMMENT ON FUNCTION economy_internal.items_of(jsonb) IS
+    'The items that an entry carries, a row each; of what is no array none.';
+
 CREATE VIEW economy_internal.item_entries AS
     SELECT h.user_id, h.seq, 'H' || h.user_id || '-' || h.seq AS entry, h.created_at,
            e.item COLLATE "C" AS item_id, e.delta, e.balance
     FROM economy.holding_changes h
-    CROSS JOIN LATERAL jsonb_to_recordset(
-        CASE jsonb_typeof(h.items) WHEN 'array' THEN h.items END)
-        e (item text, delta bigint, balance bigint);
+    CROSS JOIN LATERAL economy_internal.items_of(h.items) e
+    UNION ALL
+    SELECT t.user_id, t.seq, 'P' || t.user_id || '-' || t.seq, t.created_at,
+           e.item COLLATE "C", e.delta, e.balance
+    FROM economy.shop_transactions t CROSS JOIN LATERAL economy_internal.items_of(t.items) e
+    WHERE t.items IS NOT NULL
+    UNION ALL
+    SELECT r.user_id, r.seq, 'R' || r.user_id || '-' || r.seq, r.created_at,
+           e.item COLLATE "C", e.delta, e.balance
+    FROM economy.reward_audit r CROSS JOIN LATERAL economy_internal.items_of(r.items) e
+    WHERE r.items IS NOT NULL;
 COMMENT ON VIEW economy_internal.item_entries IS
     'Each item of each entry that carries some, with what was added and the balance after it.';
 
@@ -1071,6 +1217,41 @@ CREATE FUNCTION economy_internal.draw_gives(
 COMMENT ON FUNCTION economy_internal.draw_gives(jsonb, text) IS
     'Gold and items of an entry of a definition, less its price; no item is null.';
 
+CREATE FUNCTION economy_internal.item_stays(user_id bigint, upto_seq bigint)
+    RETURNS TABLE (journal text, seq bigint)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT CASE left(e.entry, 1) WHEN 'P' THEN 'shop_transactions' WHEN 'R' THEN 'reward_audit'
+                                     ELSE 'holding_changes' END, e.seq
+        FROM (SELECT DISTINCT ON (i.item_id) i.entry, i.seq
+              FROM economy_internal.item_entries i
+              WHERE i.user_id = item_stays.user_id AND i.seq < item_stays.upto_seq
+              ORDER BY i.item_id, i.seq DESC) e;
+    END;
+COMMENT ON FUNCTION economy_internal.item_stays(bigint, bigint) IS
+    'The newest entry of each item of a user in front of another entry, and its journal.';
+
+CREATE OR REPLACE FUNCTION economy_internal.archive_stays(
+    journal text, user_ids bigint[], from_seqs bigint[], upto_seqs bigint[],
+    OUT user_id bigint, OUT seq bigint
+) RETURNS SETOF record
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT DISTINCT n.user_id, s.seq
+        FROM unnest(user_ids, from_seqs, upto_seqs) n (user_id, from_seq, upto_seq)
+        CROSS JOIN LATERAL (
+            SELECT r.seq FROM economy_internal.reward_stays(n.user_id, n.from_seq, n.upto_seq) r
+            WHERE journal = 'reward_audit'
+            UNION ALL
+            -- what is held of an item was there after it, and what comes goes on from there
+            SELECT i.seq FROM economy_internal.item_stays(n.user_id, n.upto_seq) i
+            WHERE i.journal = archive_stays.journal) s
+        WHERE s.seq >= n.from_seq AND s.seq < n.upto_seq
+        ORDER BY n.user_id, s.seq;
+    END;
+
 CREATE OR REPLACE FUNCTION economy.archive_entries(
     journal anyelement, older_than interval, max_users integer DEFAULT 1000
 ) RETURNS SETOF anyelement
@@ -1091,7 +1272,7 @@ BEGIN
     PERFORM economy_internal.open_tables(
         'accounts', 'archives', 'archived_keys', 'archived_hashes', 'stream_checkpoints',
         'shop_transactions', 'reward_audit', 'gold_adjustments', 'user_actions',
-        'rfm_state', 'user_segments', 'economy_internal.archive_state',
+        'holding_changes', 'rfm_state', 'user_segments', 'economy_internal.archive_state',
         'economy_internal.rollup_positions', 'economy_internal.rollup_state',
         'economy_internal.rollup_queue');
     -- one at a time: the next one begins where this one ends
@@ -1164,6 +1345,128 @@ BEGIN
     INSERT INTO economy_internal.rollup_state AS s (position, summarized, next_user)
         VALUES (0, 0, (SELECT min(q.user_id) FROM economy_internal.rollup_queue q))
         ON CONFLICT ON CONSTRAINT rollup_state_pkey DO UPDATE SET next_user = s.next_user;
+END
+$$;
+
+DROP FUNCTION economy_internal.archive_columns(text);
+
+CREATE FUNCTION economy_internal.archive_columns(journal text, archive regclass) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
+        FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+        WHERE c.relname = journal AND c.relnamespace = 'economy'::regnamespace
+          AND a.attnum > 0 AND NOT a.attisdropped
+          AND (a.attname <> 'items' OR EXISTS (
+              SELECT FROM pg_attribute h WHERE h.attrelid = archive AND h.attname = a.attname
+                AND h.attnum > 0 AND NOT h.attisdropped));
+    END;
+COMMENT ON FUNCTION economy_internal.archive_columns(text, regclass) IS
+    'The columns of a journal, as text, that an archive of it has, or should have.';
+
+CREATE FUNCTION economy_internal.archive_entry(journal text, archive regclass) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT string_agg(CASE WHEN n.name = ANY (string_to_array(
+                                   economy_internal.archive_columns(journal, archive), ', '))
+                               THEN 'd.' || n.name ELSE 'NULL' END, ', ' ORDER BY n.place)
+        FROM string_to_table(economy_internal.archive_columns(journal, (
+            SELECT c.oid::regclass FROM pg_class c
+            WHERE c.relname = journal AND c.relnamespace = 'economy'::regnamespace)), ', ')
+            WITH ORDINALITY n (name, place);
+    END;
+COMMENT ON FUNCTION economy_internal.archive_entry(text, regclass) IS
+    'The same as an entry of the journal has them, d being a row of the archive.';
+
+CREATE OR REPLACE FUNCTION economy_internal.archive_findings(
+    journal regclass, archive regclass, users bigint[], newest boolean
+) RETURNS SETOF economy.finding
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    name   text := economy_internal.archive_journal(journal);
+    letter text := economy_internal.journal_letter(name);
+BEGIN
+    PERFORM economy_internal.require_given('archive', archive IS NOT NULL);
+    PERFORM economy_internal.open_archives();
+    -- EXECUTE, because the tables are those that are named
+    RETURN QUERY EXECUTE format($query$
+        WITH known AS MATERIALIZED (
+            SELECT * FROM economy_internal.archives_of($1, $2, $4)
+        ), rows AS MATERIALIZED (
+            SELECT d.user_id, d.seq, ROW(%2$s)::economy.%3$I AS entry FROM %1$s d
+            WHERE $2 IS NULL OR d.user_id = ANY ($2)
+        ), found AS MATERIALIZED (
+            SELECT k.user_id, k.upto_seq, count(r.seq) AS entries,
+                   economy_internal.archive_digest(r.entry ORDER BY r.seq)
+                       FILTER (WHERE r.seq IS NOT NULL) AS digest
+            FROM known k LEFT JOIN rows r
+                ON r.user_id = k.user_id AND r.seq >= k.from_seq AND r.seq < k.upto_seq
+            GROUP BY k.user_id, k.upto_seq
+        )
+        SELECT k.user_id, CASE WHEN f.entries < k.entries THEN 'missing_entry'
+                               ELSE 'wrong_hash' END,
+               format('%%s entries from seq %%s to %%s with digest %%s', k.entries, k.from_seq,
+                      k.upto_seq - 1, encode(k.digest, 'hex')),
+               format('%%s entries with digest %%s', f.entries, encode(f.digest, 'hex')),
+               NULL::text, k.upto_seq
+        FROM known k JOIN found f USING (user_id, upto_seq)
+        WHERE (f.entries, f.digest) IS DISTINCT FROM (k.entries, k.digest)
+        UNION ALL
+        SELECT DISTINCT k.user_id, 'wrong_signature', 'archives that the stream checkpoint signed',
+               'others', NULL, NULL::bigint
+        FROM known k WHERE NOT k.sound
+        UNION ALL
+        SELECT r.user_id, 'orphan_row', 'an entry that was archived', 'another one',
+               $3 || r.user_id || '-' || r.seq, r.seq
+        FROM rows r
+        WHERE NOT $4 AND NOT EXISTS (SELECT FROM known k WHERE k.user_id = r.user_id
+                          AND r.seq >= k.from_seq AND r.seq < k.upto_seq)
+        $query$, archive,
+        economy_internal.archive_entry(name, archive), name)
+        USING name, users, letter, newest;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION economy.archive(
+    journal regclass, archive regclass, older_than interval, max_users integer DEFAULT 1000
+) RETURNS TABLE (users bigint, entries bigint, damaged bigint, more boolean)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    name    text := economy_internal.archive_journal(journal);
+    columns text := economy_internal.archive_columns(name, archive);
+    last    record;
+    finding economy.finding;
+    written bigint;
+BEGIN
+    PERFORM economy_internal.require_archive(archive, journal);
+    -- as the caller: what hangs on his table does not run as the owner of this one
+    EXECUTE format('INSERT INTO %s (%s) SELECT %2$s FROM economy.archive_entries('
+                   'NULL::economy.%I, $1, $2)', archive, columns, name) USING older_than, max_users;
+    GET DIAGNOSTICS written = ROW_COUNT;
+    SELECT l.* INTO last FROM economy_internal.archive_last(name) l;
+    IF written <> last.entries THEN
+        RAISE EXCEPTION '% of % entries were written to %', written, last.entries, archive
+            USING ERRCODE = 'XE103', HINT = 'Look for triggers, rules and policies on the table.';
+    END IF;
+    -- nothing is deleted but what can be read there again
+    SELECT v.* INTO finding
+        FROM economy_internal.archive_findings(journal, archive, last.batch, true) v LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION '% does not have what was archived of user %: % instead of %', archive,
+                finding.user_id, finding.actual, finding.expected
+            USING ERRCODE = 'XE103',
+            HINT = 'Look for triggers, rules and policies on the table, at the types of its '
+                   'columns, and whether one is missing.';
+    END IF;
+    users := last.users;
+    entries := last.entries;
+    damaged := last.damaged;
+    more := last.last_user IS NOT NULL;
+    RETURN NEXT;
 END
 $$;
 
@@ -1249,6 +1552,7 @@ SELECT t.name, t.version, t.description,
                'data', jsonb_build_object(
                    'type', 'object',
                    'properties', t.own || m.always
+                       || CASE WHEN t.own ? 'items' THEN m.items ELSE '{}' END
                        || CASE WHEN t.deltas <> 'never' THEN m.deltas ELSE '{}' END,
                    'required', (
                        SELECT jsonb_agg(k ORDER BY k)
@@ -1259,7 +1563,7 @@ SELECT t.name, t.version, t.description,
                    || (t.rules - 'optional'::text))),
        t.sample
 FROM (VALUES
-    ('purchase_update', 1, 'A purchase was made.',
+    ('purchase_update', 2, 'A purchase was made.',
      '^P[0-9]+-[0-9]+$', 'always',
      '{"product_id": {"type": "string", "minLength": 1, "maxLength": 64},
        "category": {"enum": ["conversion", "item"]},
@@ -1267,15 +1571,16 @@ FROM (VALUES
        "status": {"enum": ["SUCCESS", "PENDING"]},
        "effect_code": {"type": ["string", "null"], "minLength": 1, "maxLength": 64,
                        "description": "What the app applies."},
-       "idempotency_key": {"type": "string", "minLength": 1, "maxLength": 255}}'::jsonb,
-     '{}'::jsonb,
+       "idempotency_key": {"type": "string", "minLength": 1, "maxLength": 255},
+       "items": {}}'::jsonb,
+     '{"optional": ["items"]}'::jsonb,
      '{"specversion": "1.0", "id": "P3-2", "source": "/economy/node/0", "type": "purchase_update",
        "subject": "3", "time": "2026-03-02T12:00:00.000000Z", "sequence": "00000000000000000002",
        "datacontenttype": "application/json",
        "data": {"product_id": "potion", "category": "item", "quantity": 3, "status": "SUCCESS",
                 "effect_code": "heal_50", "idempotency_key": "order-2", "seq": 2,
                 "gold_delta": -45, "xp_delta": 0, "gold": 1955, "experience_points": 0}}'::jsonb),
-    ('reward_granted', 1,
+    ('reward_granted', 2,
      'A reward was granted, a daily reward claimed, a reward reversed, or a streak corrected.',
      '^R[0-9]+-[0-9]+$', 'always',
      '{"source": {"type": "string", "minLength": 1, "maxLength": 64,
@@ -1290,8 +1595,9 @@ FROM (VALUES
        "level": {"type": "integer", "minimum": 1, "maximum": 2147483647,
                  "description": "After the entry, on the curve that the user has '
                  'when the event is told."},
-       "leveled_up": {"type": "boolean"}}',
-     '{}',
+       "leveled_up": {"type": "boolean"},
+       "items": {}}',
+     '{"optional": ["items"]}',
      '{"specversion": "1.0", "id": "R4-2", "source": "/economy/node/0", "type": "reward_granted",
        "subject": "4", "time": "2026-03-02T12:00:00.000000Z", "sequence": "00000000000000000002",
        "datacontenttype": "application/json",
@@ -1404,16 +1710,7 @@ FROM (VALUES
                      "description": "What was called. Ignore others."},
        "idempotency_key": {"type": "string", "minLength": 1, "maxLength": 255},
        "reason": {"type": "string", "minLength": 1, "maxLength": 64},
-       "items": {"type": "array", "maxItems": 16, "items": {
-           "type": "object", "required": ["item", "delta", "balance"],
-           "properties": {
-               "item": {"type": "string", "minLength": 1, "maxLength": 64},
-               "delta": {"type": "integer",
-                         "minimum": -9007199254740991, "maximum": 9007199254740991,
-                         "description": "Units, of a pass seconds."},
-               "balance": {"type": "integer", "minimum": 0, "maximum": 9007199254740991,
-                           "description": "After the entry: units, of a pass the second since '
-                           '1970 UTC at which it ends."}}}},
+       "items": {},
        "detail": {"type": ["object", "null"],
                   "description": "What else there is to say of the operation."}}',
      '{}',
@@ -1439,7 +1736,18 @@ CROSS JOIN (SELECT
                      "minimum": -9007199254740991, "maximum": 9007199254740991},
       "xp_delta": {"type": "integer",
                    "minimum": -9007199254740991, "maximum": 9007199254740991}}'::jsonb
-        AS deltas) m
+        AS deltas,
+    '{"items": {"type": "array", "minItems": 0, "maxItems": 16,
+                "description": "Items that the entry moved.", "items": {
+          "type": "object", "required": ["item", "delta", "balance"],
+          "properties": {
+              "item": {"type": "string", "minLength": 1, "maxLength": 64},
+              "delta": {"type": "integer",
+                        "minimum": -9007199254740991, "maximum": 9007199254740991,
+                        "description": "Units, of a pass seconds."},
+              "balance": {"type": "integer", "minimum": 0, "maximum": 9007199254740991,
+                          "description": "After the entry: units, of a pass the second since '
+                          '1970 UTC at which it ends."}}}}}'::jsonb AS items) m
 ON CONFLICT ON CONSTRAINT event_types_pkey DO UPDATE SET
     version = excluded.version, description = excluded.description, schema = excluded.schema,
     sample = excluded.sample;
@@ -1547,19 +1855,21 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys'),
             ('app', 'FUNCTION economy.game_stats_me(bigint)', ''),
-            ('app', 'FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb)',
+            ('app', 'FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb, '
+                 'jsonb)',
              'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
-             'signing_keys'),
-            ('app', 'FUNCTION economy.grant_reward_code(bigint, text, text, bigint, bigint, jsonb)',
+             'signing_keys user_holdings_more'),
+            ('app', 'FUNCTION economy.grant_reward_code(bigint, text, text, bigint, bigint, jsonb, '
+                 'jsonb)',
              'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
-             'signing_keys'),
+             'signing_keys user_holdings_more'),
             ('app', 'FUNCTION economy.grant_rewards(bigint[], text[], text[], bigint[], bigint[], '
-                 'jsonb[])',
+                 'jsonb[], jsonb[])',
              'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
-             'signing_keys'),
+             'signing_keys user_holdings_more'),
             ('app', 'FUNCTION economy.grant_rewards(jsonb)',
              'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
-             'signing_keys'),
+             'signing_keys user_holdings_more'),
             ('app', 'FUNCTION economy.grant_items(bigint, jsonb, text, text, jsonb, boolean)',
              'accounts holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.consume(bigint, text, text, bigint, text, jsonb, boolean)',
@@ -1582,16 +1892,20 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('app', 'FUNCTION economy.now()', ''),
             ('app', 'FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean)',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
-             'shop_stock shop_transactions shop_user_units_more signing_keys'),
+             'shop_stock shop_transactions shop_user_units_more signing_keys '
+             'user_holdings_more'),
             ('app', 'FUNCTION economy.purchase_code(bigint, text, text, integer, jsonb, boolean)',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
-             'shop_stock shop_transactions shop_user_units_more signing_keys'),
+             'shop_stock shop_transactions shop_user_units_more signing_keys '
+             'user_holdings_more'),
             ('app', 'FUNCTION economy.purchases(bigint[], text[], text[], integer[], jsonb[])',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
-             'shop_stock shop_transactions shop_user_units_more signing_keys'),
+             'shop_stock shop_transactions shop_user_units_more signing_keys '
+             'user_holdings_more'),
             ('app', 'FUNCTION economy.purchases(jsonb)',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
-             'shop_stock shop_transactions shop_user_units_more signing_keys'),
+             'shop_stock shop_transactions shop_user_units_more signing_keys '
+             'user_holdings_more'),
             ('app', 'FUNCTION economy.receipt(bigint, text)', ''),
             ('app', 'FUNCTION economy.recommend(bigint, text)', 'recommendations'),
             ('app', 'FUNCTION economy.recommendation_feedback(text, text)', 'recommendations'),
@@ -1716,7 +2030,8 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'installations reward_audit rollup_positions rollup_state signing_keys '
              'stream_checkpoints'),
             ('operator', 'FUNCTION economy.verify_archive(regclass, regclass, bigint[])', ''),
-            ('operator', 'FUNCTION economy_internal.archive_columns(text)', ''),
+            ('operator', 'FUNCTION economy_internal.archive_columns(text, regclass)', ''),
+            ('operator', 'FUNCTION economy_internal.archive_entry(text, regclass)', ''),
             ('operator', 'FUNCTION economy_internal.archive_digest(anyelement)', ''),
             ('operator', 'FUNCTION economy_internal.archive_findings(regclass, regclass, bigint[], '
                          'boolean)', ''),
@@ -1765,8 +2080,8 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'config_changes config_changes_change_id_seq config_heads draw_seeds signing_keys '
              'stream_checkpoints'),
             ('admin', 'FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, '
-                      'text, text)',
-             'accounts reward_audit'),
+                      'text, text, jsonb)',
+             'accounts reward_audit user_holdings_more'),
             ('admin', 'FUNCTION economy.rfm_refresh(timestamptz, boolean)',
              'config_changes config_changes_change_id_seq config_heads rfm_due rfm_reversals '
              'rfm_snapshots rfm_state segment_history user_segments'),
@@ -1847,7 +2162,8 @@ CREATE OR REPLACE VIEW economy.config_states AS
            to_jsonb(p) AS state
     FROM (SELECT product_id, category, price_gold, source_points, granted_gold, monetary,
                  limit_once, per_user_limit, limit_period, counted, global_key, starts_at,
-                 ends_at, active, stock_slots, effect_code, extra, tags, position, texts
+                 ends_at, active, stock_slots, effect_code, extra, tags, position, texts,
+                 contents, price_items
           FROM economy.shop_products) p
     UNION ALL
     SELECT 'level_curves', c.curve, jsonb_agg(to_jsonb(c) - 'curve' ORDER BY c.level)
@@ -1948,7 +2264,8 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_config() RETURNS SETOF economy
             SELECT c.relation, c.key, c.change_no, c.hash,
                    CASE c.relation
                        WHEN 'shop_products'
-                       THEN '{"tags": [], "position": 0, "texts": {}}'::jsonb || c.after
+                       THEN '{"tags": [], "position": 0, "texts": {}, "contents": null,
+                              "price_items": null}'::jsonb || c.after
                        ELSE c.after END AS after
             FROM change c WHERE c.is_newest
         )
@@ -2272,14 +2589,21 @@ CREATE FUNCTION economy_internal.audit_holdings(
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        WITH change AS MATERIALIZED (
+        WITH carried AS MATERIALIZED (
             SELECT e.user_id, e.seq, e.entry, e.item_id, e.delta, e.balance,
                    coalesce(i.kind = 'pass', false) AS is_pass,
                    ceil(extract(epoch FROM e.created_at)) AS began,
-                   lag(e.balance) OVER w AS balance_before, lead(e.seq) OVER w IS NULL AS is_newest
+                   lag(e.balance) OVER w AS balance_before, lead(e.seq) OVER w IS NULL AS is_newest,
+                   -- in front of what was archived some are missing; the chain proves those left
+                   EXISTS (SELECT FROM economy.archives a
+                           WHERE a.user_id = e.user_id AND a.upto_seq > e.seq) AS has_gaps
             FROM economy_internal.item_entries e LEFT JOIN economy.items i USING (item_id)
             WHERE e.user_id BETWEEN from_user AND upto_user
             WINDOW w AS (PARTITION BY e.user_id, e.item_id ORDER BY e.seq)
+        ), change AS MATERIALIZED (
+            SELECT c.*, CASE WHEN c.is_pass THEN greatest(coalesce(c.balance_before, 0), c.began)
+                             ELSE coalesce(c.balance_before, 0) END + c.delta AS follows
+            FROM carried c
         ), kept AS (
             -- rows also of who has no account
             SELECT a.user_id, p.item_id COLLATE "C" AS item_id, p.balance, p.is_pass
@@ -2291,14 +2615,11 @@ CREATE FUNCTION economy_internal.audit_holdings(
             WHERE m.user_id BETWEEN from_user AND upto_user
         )
         SELECT c.user_id, 'wrong_balance',
-               format('%s of %s', CASE WHEN c.is_pass
-                                       THEN greatest(coalesce(c.balance_before, 0), c.began)
-                                       ELSE coalesce(c.balance_before, 0) END + c.delta, c.item_id),
+               format('%s of %s', c.follows, c.item_id),
                format('%s of %s', c.balance, c.item_id), c.entry, c.seq
         FROM change c
         WHERE c.delta IS NULL OR c.balance IS NULL OR c.balance < 0 OR c.delta = 0
-           OR c.balance <> CASE WHEN c.is_pass THEN greatest(coalesce(c.balance_before, 0), c.began)
-                                ELSE coalesce(c.balance_before, 0) END + c.delta
+           OR NOT c.has_gaps AND c.balance <> c.follows
         UNION ALL
         SELECT coalesce(c.user_id, k.user_id), 'parity',
                format('%s of %s', coalesce(c.balance, 0), coalesce(c.item_id, k.item_id)),
@@ -2429,6 +2750,38 @@ COMMENT ON FUNCTION economy_internal.audit_draws(bigint, bigint) IS
     'Draws against their seeds, recomputed where these are revealed, against their tables, and '
     'against each other, of the users from one id to another.';
 
+CREATE OR REPLACE FUNCTION economy_internal.audit_shop() RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT coalesce(t.user_id, k.user_id), 'duplicate_effect',
+               format('key %s of %s used by %s',
+                      coalesce(t.idempotency_key, k.idempotency_key),
+                      coalesce(t.product_id, k.product_id),
+                      coalesce('P' || t.user_id || '-' || t.seq, 'nobody')),
+               coalesce('noted for P' || k.user_id || '-' || k.seq, 'not noted'),
+               'P' || t.user_id || '-' || t.seq, t.seq
+        FROM (SELECT s.user_id, s.seq, s.product_id, s.idempotency_key
+              FROM economy.shop_transactions s
+              JOIN economy.shop_products p ON p.product_id = s.product_id AND p.global_key) t
+        FULL JOIN economy_internal.shop_keys k
+            ON k.product_id = t.product_id AND k.idempotency_key = t.idempotency_key
+        WHERE (t.user_id, t.seq) IS DISTINCT FROM (k.user_id, k.seq)
+          AND NOT (t.user_id IS NULL AND EXISTS (
+              SELECT FROM economy.archived_keys a
+              WHERE a.user_id = k.user_id AND a.product_id = k.product_id AND a.seq = k.seq
+                AND a.key = economy_internal.archive_key('P', k.product_id, k.idempotency_key)))
+        UNION ALL
+        SELECT a.user_id, 'duplicate_effect',
+               format('a key of %s used by P%s-%s', a.product_id, a.user_id, a.seq), 'not noted',
+               NULL, a.seq
+        FROM economy.archived_keys a
+        JOIN economy.shop_products p ON p.product_id = a.product_id AND p.global_key
+        WHERE NOT EXISTS (SELECT FROM economy_internal.shop_keys k
+                          WHERE k.product_id = a.product_id AND k.user_id = a.user_id
+                            AND k.seq = a.seq);
+    END;
+
 CREATE OR REPLACE FUNCTION economy_internal.audit_twice(
     from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
 ) RETURNS SETOF economy.finding
@@ -2523,22 +2876,29 @@ REVOKE ALL ON FUNCTION
     economy.consume(bigint, text, text, bigint, text, jsonb, boolean),
     economy.draw(bigint, text, text, text, jsonb, boolean), economy.draw_commit(bigint),
     economy.draw_reveal(bigint, bigint), economy.draw_table(text, integer),
-    economy.grant_items(bigint, jsonb, text, text, jsonb, boolean), economy.holdings(bigint),
-    economy.holds(bigint, text, bigint), economy.item_catalogue(text, boolean),
-    economy.product(text, bigint), economy.products(bigint, text, text, boolean),
-    economy.profile(bigint), economy.publish_draw_table(text, text),
-    economy.purchases_of(bigint, bigint, integer), economy.register_user(text, text, jsonb),
+    economy.grant_items(bigint, jsonb, text, text, jsonb, boolean),
+    economy.grant_reward(bigint, text, text, bigint, bigint, jsonb, jsonb),
+    economy.grant_reward_code(bigint, text, text, bigint, bigint, jsonb, jsonb),
+    economy.grant_rewards(bigint[], text[], text[], bigint[], bigint[], jsonb[], jsonb[]),
+    economy.holdings(bigint), economy.holds(bigint, text, bigint),
+    economy.item_catalogue(text, boolean), economy.product(text, bigint),
+    economy.products(bigint, text, text, boolean), economy.profile(bigint),
+    economy.publish_draw_table(text, text), economy.purchases_of(bigint, bigint, integer),
+    economy.register_user(text, text, jsonb),
+    economy.revoke_reward(bigint, text, text, text, bigint, bigint, text, text, jsonb),
     economy.simulate_draws(jsonb, integer, text),
     economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean),
     economy.upsert_draw_table(jsonb, text), economy.upsert_item(jsonb, text),
-    economy.verify_draw(text, text, bigint, jsonb, bigint),
-    economy_internal.audit_draws(bigint, bigint), economy_internal.audit_holdings(bigint, bigint),
+    economy.verify_draw(text, text, bigint, jsonb, bigint), economy_internal.amounts_sound(jsonb),
+    economy_internal.archive_columns(text, regclass),
+    economy_internal.archive_entry(text, regclass), economy_internal.audit_draws(bigint, bigint),
+    economy_internal.audit_holdings(bigint, bigint), economy_internal.check_contents(jsonb),
     economy_internal.check_draw_items(jsonb), economy_internal.check_draw_table(jsonb),
     economy_internal.check_item(jsonb, text), economy_internal.draw_gives(jsonb, text),
     economy_internal.draw_seed_sound(bigint, bigint, integer, bytea, bytea),
     economy_internal.draw_table_items(jsonb), economy_internal.holdings_of(bytea),
-    economy_internal.holdings_sound(bytea, boolean),
-    economy_internal.refuse_draw_table(text, text),
+    economy_internal.holdings_sound(bytea, boolean), economy_internal.item_stays(bigint, bigint),
+    economy_internal.items_of(jsonb), economy_internal.refuse_draw_table(text, text),
     economy_internal.rfm_renew(bigint, bigint[], timestamptz, bigint[], text[], bigint),
     economy_internal.with_holding(bytea, text, bigint, boolean) FROM PUBLIC;
 

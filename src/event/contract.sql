@@ -50,6 +50,7 @@ SELECT t.name, t.version, t.description,
                'data', jsonb_build_object(
                    'type', 'object',
                    'properties', t.own || m.always
+                       || CASE WHEN t.own ? 'items' THEN m.items ELSE '{}' END
                        || CASE WHEN t.deltas <> 'never' THEN m.deltas ELSE '{}' END,
                    'required', (
                        SELECT jsonb_agg(k ORDER BY k)
@@ -60,7 +61,7 @@ SELECT t.name, t.version, t.description,
                    || (t.rules - 'optional'::text))),
        t.sample
 FROM (VALUES
-    ('purchase_update', 1, 'A purchase was made.',
+    ('purchase_update', 2, 'A purchase was made.',
      '^P[0-9]+-[0-9]+$', 'always',
      '{"product_id": {"type": "string", "minLength": 1, "maxLength": 64},
        "category": {"enum": ["conversion", "item"]},
@@ -68,15 +69,16 @@ FROM (VALUES
        "status": {"enum": ["SUCCESS", "PENDING"]},
        "effect_code": {"type": ["string", "null"], "minLength": 1, "maxLength": 64,
                        "description": "What the app applies."},
-       "idempotency_key": {"type": "string", "minLength": 1, "maxLength": 255}}'::jsonb,
-     '{}'::jsonb,
+       "idempotency_key": {"type": "string", "minLength": 1, "maxLength": 255},
+       "items": {}}'::jsonb,
+     '{"optional": ["items"]}'::jsonb,
      '{"specversion": "1.0", "id": "P3-2", "source": "/economy/node/0", "type": "purchase_update",
        "subject": "3", "time": "2026-03-02T12:00:00.000000Z", "sequence": "00000000000000000002",
        "datacontenttype": "application/json",
        "data": {"product_id": "potion", "category": "item", "quantity": 3, "status": "SUCCESS",
                 "effect_code": "heal_50", "idempotency_key": "order-2", "seq": 2,
                 "gold_delta": -45, "xp_delta": 0, "gold": 1955, "experience_points": 0}}'::jsonb),
-    ('reward_granted', 1,
+    ('reward_granted', 2,
      'A reward was granted, a daily reward claimed, a reward reversed, or a streak corrected.',
      '^R[0-9]+-[0-9]+$', 'always',
      '{"source": {"type": "string", "minLength": 1, "maxLength": 64,
@@ -91,8 +93,9 @@ FROM (VALUES
        "level": {"type": "integer", "minimum": 1, "maximum": 2147483647,
                  "description": "After the entry, on the curve that the user has '
                  'when the event is told."},
-       "leveled_up": {"type": "boolean"}}',
-     '{}',
+       "leveled_up": {"type": "boolean"},
+       "items": {}}',
+     '{"optional": ["items"]}',
      '{"specversion": "1.0", "id": "R4-2", "source": "/economy/node/0", "type": "reward_granted",
        "subject": "4", "time": "2026-03-02T12:00:00.000000Z", "sequence": "00000000000000000002",
        "datacontenttype": "application/json",
@@ -205,16 +208,7 @@ FROM (VALUES
                      "description": "What was called. Ignore others."},
        "idempotency_key": {"type": "string", "minLength": 1, "maxLength": 255},
        "reason": {"type": "string", "minLength": 1, "maxLength": 64},
-       "items": {"type": "array", "maxItems": 16, "items": {
-           "type": "object", "required": ["item", "delta", "balance"],
-           "properties": {
-               "item": {"type": "string", "minLength": 1, "maxLength": 64},
-               "delta": {"type": "integer",
-                         "minimum": -9007199254740991, "maximum": 9007199254740991,
-                         "description": "Units, of a pass seconds."},
-               "balance": {"type": "integer", "minimum": 0, "maximum": 9007199254740991,
-                           "description": "After the entry: units, of a pass the second since '
-                           '1970 UTC at which it ends."}}}},
+       "items": {},
        "detail": {"type": ["object", "null"],
                   "description": "What else there is to say of the operation."}}',
      '{}',
@@ -240,7 +234,18 @@ CROSS JOIN (SELECT
                      "minimum": -9007199254740991, "maximum": 9007199254740991},
       "xp_delta": {"type": "integer",
                    "minimum": -9007199254740991, "maximum": 9007199254740991}}'::jsonb
-        AS deltas) m;
+        AS deltas,
+    '{"items": {"type": "array", "minItems": 0, "maxItems": 16,
+                "description": "Items that the entry moved.", "items": {
+          "type": "object", "required": ["item", "delta", "balance"],
+          "properties": {
+              "item": {"type": "string", "minLength": 1, "maxLength": 64},
+              "delta": {"type": "integer",
+                        "minimum": -9007199254740991, "maximum": 9007199254740991,
+                        "description": "Units, of a pass seconds."},
+              "balance": {"type": "integer", "minimum": 0, "maximum": 9007199254740991,
+                          "description": "After the entry: units, of a pass the second since '
+                          '1970 UTC at which it ends."}}}}}'::jsonb AS items) m;
 
 CREATE FUNCTION economy.asyncapi() RETURNS jsonb
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER

@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "pgtime.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -196,6 +197,17 @@ eco_event_text(EcoEvent *event, const char *key, const EcoRow *row, int column)
 	}
 	value = DatumGetTextPP(row->values[column]);
 	eco_json_text(&event->json, key, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+}
+
+void
+eco_event_items(EcoEvent *event, const EcoRow *row, int column)
+{
+	Jsonb	   *items;
+
+	if (row->isnull[column])
+		return;
+	items = DatumGetJsonbP(row->values[column]);
+	eco_json_raw(&event->json, "items", JsonbToCString(NULL, &items->root, VARSIZE(items)));
 }
 
 void

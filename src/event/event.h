@@ -75,6 +75,9 @@ extern void eco_event_end(EcoEvent *event, const EcoRow *row, EcoListener *liste
 /* A member with the value of a text column, or null. */
 extern void eco_event_text(EcoEvent *event, const char *key, const EcoRow *row, int column);
 
+/* The member "items" with those that an entry carries, when it carries any. */
+extern void eco_event_items(EcoEvent *event, const EcoRow *row, int column);
+
 /* Entries of a user, from first to last. */
 typedef struct EcoEntries
 {

@@ -32,7 +32,6 @@ enum
 typedef struct Change
 {
 	const char *operation;		/* a word of the journal */
-	EcoHoldingUse use;
 	int64		user_id;
 	EcoText		key;
 	EcoText		reason;
@@ -63,7 +62,7 @@ static void replay(Change *c, const EcoRow *first);
 Datum
 eco_spend(PG_FUNCTION_ARGS)
 {
-	Change		c = {.operation = "spend", .use = ECO_HOLDING_USE_UP};
+	Change		c = {.operation = "spend"};
 
 	read_common(&c, fcinfo, 3, 5);
 	eco_require_arg(fcinfo, 1, "gold");
@@ -71,7 +70,7 @@ eco_spend(PG_FUNCTION_ARGS)
 	if (c.gold < 0 || c.gold > ECO_MAX_AMOUNT)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("gold must be from 0 to 2^53-1"));
 	c.reason = eco_text_arg(fcinfo, 2, "reason", ECO_MAX_NAME);
-	eco_holdings_arg(fcinfo, 4, "items", &c.items);
+	eco_holdings_arg(fcinfo, 4, "items", ECO_HOLDING_USE_UP, &c.items);
 	if (c.gold == 0 && c.items.n == 0)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("nothing is spent"),
 				  errhint("Give gold above 0, or items."));
@@ -84,12 +83,13 @@ eco_spend(PG_FUNCTION_ARGS)
 Datum
 eco_consume(PG_FUNCTION_ARGS)
 {
-	Change		c = {.operation = "consume", .use = ECO_HOLDING_USE_UP};
+	Change		c = {.operation = "consume"};
 	EcoHolding *one = &c.items.of[0];
 
 	read_common(&c, fcinfo, 2, 5);
 	c.items.n = 1;
 	one->item_id = eco_text_arg(fcinfo, 1, "item_id", ECO_MAX_NAME);
+	one->use = ECO_HOLDING_USE_UP;
 	eco_require_arg(fcinfo, 3, "quantity");
 	one->amount = PG_GETARG_INT64(3);
 	if (one->amount < 1 || one->amount > ECO_MAX_AMOUNT)
@@ -104,11 +104,11 @@ eco_consume(PG_FUNCTION_ARGS)
 Datum
 eco_grant_items(PG_FUNCTION_ARGS)
 {
-	Change		c = {.operation = "grant", .use = ECO_HOLDING_GIVE};
+	Change		c = {.operation = "grant"};
 
 	read_common(&c, fcinfo, 3, 4);
 	eco_require_arg(fcinfo, 1, "items");
-	eco_holdings_arg(fcinfo, 1, "items", &c.items);
+	eco_holdings_arg(fcinfo, 1, "items", ECO_HOLDING_GIVE, &c.items);
 	c.reason = eco_text_arg(fcinfo, 2, "reason", ECO_MAX_NAME);
 	return change(&c, fcinfo, "economy.grant_items()");
 }
@@ -203,7 +203,7 @@ post(Change *c, EcoAccount *account)
 	}
 	eco_entry_prepare(account, &entry);
 	eco_holdings_save(&c->items, account);
-	eco_holdings_write(&c->items, account->user_id);
+	(void) eco_holdings_write(&c->items, account->user_id);
 	if (!eco_account_write(account))
 		return;
 	eco_entry_write(&entry);
@@ -219,7 +219,7 @@ refusal_of(Change *c, const EcoAccount *account)
 	eco_amount_refusal(account, -c->gold, 0);
 
 	return refusal != NULL || c->items.n == 0 ? refusal :
-		eco_holdings_refusal(&c->items, account, c->use, &c->detail);
+		eco_holdings_refusal(&c->items, account, &c->detail);
 }
 
 static void
@@ -262,7 +262,7 @@ same_payload(Change *c, const EcoRow *first)
 		eco_detail_field(&c->detail, "gold", first, ECO_COL_GOLD_DELTA);
 		eco_detail_int(&c->detail, "now", -c->gold);
 	}
-	else if (!eco_holdings_same(&c->items, c->use,
+	else if (!eco_holdings_same(&c->items,
 								first->isnull[HCH_ITEMS] ? (Datum) 0 : first->values[HCH_ITEMS]))
 		eco_detail_field(&c->detail, "items", first, HCH_ITEMS);
 	else if (reason.len != c->reason.len || memcmp(reason.data, c->reason.data, reason.len) != 0)

@@ -216,7 +216,7 @@ post(Draw *d, EcoAccount *account)
 	make_entry(d, &entry);
 	eco_entry_prepare(account, &entry);
 	eco_holdings_save(&d->items, account);
-	eco_holdings_write(&d->items, account->user_id);
+	(void) eco_holdings_write(&d->items, account->user_id);
 	eco_seed_count(&d->seed);
 	write_pity(d);
 	eco_account_flush(account);
@@ -237,8 +237,8 @@ refusal_of(Draw *d, const EcoAccount *account)
 		refusal = eco_amount_refusal(account, -d->table.price_gold, 0);
 	if (refusal == NULL && d->table.price_items != NULL)
 	{
-		eco_holdings_in(d->table.price_items, "items", &price);
-		refusal = eco_holdings_refusal(&price, account, ECO_HOLDING_USE_UP, &d->detail);
+		eco_holdings_in(d->table.price_items, "items", ECO_HOLDING_USE_UP, &price);
+		refusal = eco_holdings_refusal(&price, account, &d->detail);
 	}
 	return refusal != NULL ? refusal : check_prizes(d, account);
 }
@@ -283,8 +283,8 @@ check_prizes(Draw *d, const EcoAccount *account)
 		if (d->table.entries[i].items == NULL)
 			continue;
 		CHECK_FOR_INTERRUPTS();
-		eco_holdings_in(d->table.entries[i].items, "items", prize);
-		refusal = eco_holdings_refusal(prize, account, ECO_HOLDING_GIVE, &d->detail);
+		eco_holdings_in(d->table.entries[i].items, "items", ECO_HOLDING_GIVE, prize);
+		refusal = eco_holdings_refusal(prize, account, &d->detail);
 	}
 	pfree(prize);
 	return refusal;
@@ -357,20 +357,17 @@ settle(Draw *d, const EcoAccount *account)
 	price->n = won->n = 0;
 	d->gold_delta = (entry != NULL ? entry->gold : 0) - table->price_gold;
 	if (table->price_items != NULL)
-		eco_holdings_in(table->price_items, "items", price);
+		eco_holdings_in(table->price_items, "items", ECO_HOLDING_USE_UP, price);
 	if (entry != NULL && entry->items != NULL)
-		eco_holdings_in(entry->items, "items", won);
+		eco_holdings_in(entry->items, "items", ECO_HOLDING_GIVE, won);
 	*lost = *price;
 	keep_rest(lost, won);
 	keep_rest(won, price);
-	if (eco_amount_refusal(account, d->gold_delta, 0) != NULL ||
-		eco_holdings_refusal(lost, account, ECO_HOLDING_USE_UP, &d->detail) != NULL ||
-		eco_holdings_refusal(won, account, ECO_HOLDING_GIVE, &d->detail) != NULL)
-		elog(ERROR, "a draw was refused after it had been drawn");
 	for (int i = 0; i < won->n; i++)
 		lost->of[lost->n++] = won->of[i];
-	/* how long a pass lasts was reckoned from there */
-	lost->at = won->at;
+	if (eco_amount_refusal(account, d->gold_delta, 0) != NULL ||
+		eco_holdings_refusal(lost, account, &d->detail) != NULL)
+		elog(ERROR, "a draw was refused after it had been drawn");
 	pfree(price);
 	pfree(won);
 }

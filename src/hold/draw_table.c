@@ -118,7 +118,7 @@ get_items(const EcoDrawTable *table, JsonbContainer *object, int others)
 
 	if (items == NULL)
 		return NULL;
-	eco_holdings_in(items, "items", &all);
+	eco_holdings_in(items, "items", ECO_HOLDING_GIVE, &all);
 	if (all.n + others > ECO_MAX_HOLDINGS)
 		WRONG(table, "Price and prize have more than %d items.", ECO_MAX_HOLDINGS);
 	return all.n > 0 ? items : NULL;
@@ -289,7 +289,7 @@ read_price(EcoDrawTable *table, JsonbContainer *object)
 	table->price_items = get_items(table, object, 0);
 	if (table->price_items == NULL)
 		return 0;
-	eco_holdings_in(table->price_items, "items", &all);
+	eco_holdings_in(table->price_items, "items", ECO_HOLDING_USE_UP, &all);
 	return all.n;
 }
 

@@ -38,14 +38,34 @@ COMMENT ON COLUMN economy.holding_changes.items IS
 COMMENT ON COLUMN economy.holding_changes.detail IS
     'What else there is to say of the operation; null for spend, consume and grant.';
 
+CREATE FUNCTION economy_internal.items_of(items jsonb)
+    RETURNS TABLE (item text, delta bigint, balance bigint)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 3
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        SELECT e.item, e.delta, e.balance
+        FROM jsonb_to_recordset(CASE jsonb_typeof(items) WHEN 'array' THEN items END)
+            e (item text, delta bigint, balance bigint);
+    END;
+COMMENT ON FUNCTION economy_internal.items_of(jsonb) IS
+    'The items that an entry carries, a row each; of what is no array none.';
+
 -- of all journals that carry items
 CREATE VIEW economy_internal.item_entries AS
     SELECT h.user_id, h.seq, 'H' || h.user_id || '-' || h.seq AS entry, h.created_at,
            e.item COLLATE "C" AS item_id, e.delta, e.balance
     FROM economy.holding_changes h
-    CROSS JOIN LATERAL jsonb_to_recordset(
-        CASE jsonb_typeof(h.items) WHEN 'array' THEN h.items END)
-        e (item text, delta bigint, balance bigint);
+    CROSS JOIN LATERAL economy_internal.items_of(h.items) e
+    UNION ALL
+    SELECT t.user_id, t.seq, 'P' || t.user_id || '-' || t.seq, t.created_at,
+           e.item COLLATE "C", e.delta, e.balance
+    FROM economy.shop_transactions t CROSS JOIN LATERAL economy_internal.items_of(t.items) e
+    WHERE t.items IS NOT NULL
+    UNION ALL
+    SELECT r.user_id, r.seq, 'R' || r.user_id || '-' || r.seq, r.created_at,
+           e.item COLLATE "C", e.delta, e.balance
+    FROM economy.reward_audit r CROSS JOIN LATERAL economy_internal.items_of(r.items) e
+    WHERE r.items IS NOT NULL;
 COMMENT ON VIEW economy_internal.item_entries IS
     'Each item of each entry that carries some, with what was added and the balance after it.';
 

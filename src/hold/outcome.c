@@ -281,7 +281,7 @@ add_items(const Simulation *s, int entry, Total *totals)
 
 	if (s->table.entries[entry].items == NULL)
 		return 0;
-	eco_holdings_in(s->table.entries[entry].items, "items", &all);
+	eco_holdings_in(s->table.entries[entry].items, "items", ECO_HOLDING_GIVE, &all);
 	for (int k = 0; k < all.n; k++)
 	{
 		totals[k].item_id = all.of[k].item_id;

@@ -185,6 +185,21 @@ COMMENT ON FUNCTION economy_internal.archive_due(text, bigint, timestamptz, inte
     'Part of archive_entries(): the next users, and how many entries of the journal, at most part, '
     'are old enough in front of which one; less than 1 where none is.';
 
+CREATE FUNCTION economy_internal.item_stays(user_id bigint, upto_seq bigint)
+    RETURNS TABLE (journal text, seq bigint)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT CASE left(e.entry, 1) WHEN 'P' THEN 'shop_transactions' WHEN 'R' THEN 'reward_audit'
+                                     ELSE 'holding_changes' END, e.seq
+        FROM (SELECT DISTINCT ON (i.item_id) i.entry, i.seq
+              FROM economy_internal.item_entries i
+              WHERE i.user_id = item_stays.user_id AND i.seq < item_stays.upto_seq
+              ORDER BY i.item_id, i.seq DESC) e;
+    END;
+COMMENT ON FUNCTION economy_internal.item_stays(bigint, bigint) IS
+    'The newest entry of each item of a user in front of another entry, and its journal.';
+
 CREATE FUNCTION economy_internal.archive_stays(
     journal text, user_ids bigint[], from_seqs bigint[], upto_seqs bigint[],
     OUT user_id bigint, OUT seq bigint
@@ -194,8 +209,14 @@ CREATE FUNCTION economy_internal.archive_stays(
     BEGIN ATOMIC
         SELECT DISTINCT n.user_id, s.seq
         FROM unnest(user_ids, from_seqs, upto_seqs) n (user_id, from_seq, upto_seq)
-        CROSS JOIN LATERAL economy_internal.reward_stays(n.user_id, n.from_seq, n.upto_seq) s
-        WHERE journal = 'reward_audit' AND s.seq >= n.from_seq AND s.seq < n.upto_seq
+        CROSS JOIN LATERAL (
+            SELECT r.seq FROM economy_internal.reward_stays(n.user_id, n.from_seq, n.upto_seq) r
+            WHERE journal = 'reward_audit'
+            UNION ALL
+            -- what is held of an item was there after it, and what comes goes on from there
+            SELECT i.seq FROM economy_internal.item_stays(n.user_id, n.upto_seq) i
+            WHERE i.journal = archive_stays.journal) s
+        WHERE s.seq >= n.from_seq AND s.seq < n.upto_seq
         ORDER BY n.user_id, s.seq;
     END;
 COMMENT ON FUNCTION economy_internal.archive_stays(text, bigint[], bigint[], bigint[]) IS
@@ -320,7 +341,7 @@ BEGIN
     PERFORM economy_internal.open_tables(
         'accounts', 'archives', 'archived_keys', 'archived_hashes', 'stream_checkpoints',
         'shop_transactions', 'reward_audit', 'gold_adjustments', 'user_actions',
-        'rfm_state', 'user_segments', 'economy_internal.archive_state',
+        'holding_changes', 'rfm_state', 'user_segments', 'economy_internal.archive_state',
         'economy_internal.rollup_positions', 'economy_internal.rollup_state',
         'economy_internal.rollup_queue');
     -- one at a time: the next one begins where this one ends
@@ -457,16 +478,36 @@ $$;
 COMMENT ON FUNCTION economy_internal.archive_journal(regclass) IS
     'The name of a journal that can be archived; XE002 for others.';
 
-CREATE FUNCTION economy_internal.archive_columns(journal text) RETURNS text
+-- An archive that was made before entries had items lacks them, and has none to keep.
+CREATE FUNCTION economy_internal.archive_columns(journal text, archive regclass) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
     BEGIN ATOMIC
         SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
         WHERE c.relname = journal AND c.relnamespace = 'economy'::regnamespace
-          AND a.attnum > 0 AND NOT a.attisdropped;
+          AND a.attnum > 0 AND NOT a.attisdropped
+          AND (a.attname <> 'items' OR EXISTS (
+              SELECT FROM pg_attribute h WHERE h.attrelid = archive AND h.attname = a.attname
+                AND h.attnum > 0 AND NOT h.attisdropped));
     END;
-COMMENT ON FUNCTION economy_internal.archive_columns(text) IS 'The columns of a journal, as text.';
+COMMENT ON FUNCTION economy_internal.archive_columns(text, regclass) IS
+    'The columns of a journal, as text, that an archive of it has, or should have.';
+
+CREATE FUNCTION economy_internal.archive_entry(journal text, archive regclass) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT string_agg(CASE WHEN n.name = ANY (string_to_array(
+                                   economy_internal.archive_columns(journal, archive), ', '))
+                               THEN 'd.' || n.name ELSE 'NULL' END, ', ' ORDER BY n.place)
+        FROM string_to_table(economy_internal.archive_columns(journal, (
+            SELECT c.oid::regclass FROM pg_class c
+            WHERE c.relname = journal AND c.relnamespace = 'economy'::regnamespace)), ', ')
+            WITH ORDINALITY n (name, place);
+    END;
+COMMENT ON FUNCTION economy_internal.archive_entry(text, regclass) IS
+    'The same as an entry of the journal has them, d being a row of the archive.';
 
 CREATE FUNCTION economy_internal.archive_findings(
     journal regclass, archive regclass, users bigint[], newest boolean
@@ -513,8 +554,7 @@ BEGIN
         WHERE NOT $4 AND NOT EXISTS (SELECT FROM known k WHERE k.user_id = r.user_id
                           AND r.seq >= k.from_seq AND r.seq < k.upto_seq)
         $query$, archive,
-        (SELECT string_agg('d.' || c, ', ')
-         FROM unnest(string_to_array(economy_internal.archive_columns(name), ', ')) c), name)
+        economy_internal.archive_entry(name, archive), name)
         USING name, users, letter, newest;
 END
 $$;
@@ -575,7 +615,7 @@ CREATE FUNCTION economy.archive(
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
     name    text := economy_internal.archive_journal(journal);
-    columns text := economy_internal.archive_columns(name);
+    columns text := economy_internal.archive_columns(name, archive);
     last    record;
     finding economy.finding;
     written bigint;
@@ -597,8 +637,8 @@ BEGIN
         RAISE EXCEPTION '% does not have what was archived of user %: % instead of %', archive,
                 finding.user_id, finding.actual, finding.expected
             USING ERRCODE = 'XE103',
-            HINT = 'Look for triggers, rules and policies on the table, and at the types of its '
-                   'columns.';
+            HINT = 'Look for triggers, rules and policies on the table, at the types of its '
+                   'columns, and whether one is missing.';
     END IF;
     users := last.users;
     entries := last.entries;

@@ -40,8 +40,11 @@ enum
 	HLD_COLUMNS
 };
 
+PG_FUNCTION_INFO_V1(eco_amounts_sound);
+
 EcoTable	eco_items = {
 	.name = "items",
+	.later = true,
 	.only_read = true,
 	.ncolumns = ITM_COLUMNS,
 	.columns = {
@@ -60,6 +63,7 @@ EcoTable	eco_items = {
 
 EcoTable	eco_user_holdings_more = {
 	.name = "user_holdings_more",
+	.later = true,
 	.internal = true,
 	.ncolumns = HLD_COLUMNS,
 	.columns = {
@@ -132,7 +136,8 @@ text_of_json(const JsonbValue *value)
 }
 
 static void
-add_asked(EcoHoldings *all, const char *name, const JsonbValue *key, const JsonbValue *amount)
+add_asked(EcoHoldings *all, EcoHoldingUse use, const char *name, const JsonbValue *key,
+		  const JsonbValue *amount)
 {
 	EcoHolding *one = &all->of[all->n];
 
@@ -143,6 +148,7 @@ add_asked(EcoHoldings *all, const char *name, const JsonbValue *key, const Jsonb
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
 				  errmsg("%s has more than %d items", name, ECO_MAX_HOLDINGS));
 	one->item_id = text_of_json(key);
+	one->use = use;
 	one->amount = whole_number(amount);
 	if (one->amount == 0)
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
@@ -153,7 +159,7 @@ add_asked(EcoHoldings *all, const char *name, const JsonbValue *key, const Jsonb
 }
 
 void
-eco_holdings_in(JsonbContainer *object, const char *name, EcoHoldings *all)
+eco_holdings_in(JsonbContainer *object, const char *name, EcoHoldingUse use, EcoHoldings *all)
 {
 	JsonbIterator *it = JsonbIteratorInit(object);
 	JsonbIteratorToken token;
@@ -166,23 +172,102 @@ eco_holdings_in(JsonbContainer *object, const char *name, EcoHoldings *all)
 		if (token != WJB_KEY)
 			continue;
 		(void) JsonbIteratorNext(&it, &value, true);
-		add_asked(all, name, &key, &value);
+		add_asked(all, use, name, &key, &value);
 	}
 }
 
 void
-eco_holdings_arg(FunctionCallInfo fcinfo, int argno, const char *name, EcoHoldings *all)
+eco_holdings_arg(FunctionCallInfo fcinfo, int argno, const char *name, EcoHoldingUse use,
+				 EcoHoldings *all)
 {
-	Jsonb	   *object = eco_object_arg(fcinfo, argno, name);
+	eco_holdings_given(eco_object_arg(fcinfo, argno, name), name, use, all);
+}
 
+void
+eco_holdings_given(Jsonb *object, const char *name, EcoHoldingUse use, EcoHoldings *all)
+{
 	all->n = 0;
 	if (object == NULL)
 		return;
-	eco_holdings_in(&object->root, name, all);
+	eco_holdings_in(&object->root, name, use, all);
 	if (all->n == 0)
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
 				  errmsg("%s must not be empty", name),
 				  errhint("An object of items and amounts, such as {\"gem\": 5}."));
+}
+
+/* Configuration */
+
+/* Whether it is an object of 1 to ECO_MAX_HOLDINGS items, each with a whole number. */
+static bool
+is_sound(const Jsonb *object)
+{
+	JsonbIterator *it = JsonbIteratorInit(unconstify(JsonbContainer *, &object->root));
+	JsonbIteratorToken token;
+	JsonbValue	key;
+	JsonbValue	value;
+
+	if (!JB_ROOT_IS_OBJECT(object) || JB_ROOT_COUNT(object) < 1 ||
+		JB_ROOT_COUNT(object) > ECO_MAX_HOLDINGS)
+		return false;
+	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
+	{
+		if (token != WJB_KEY)
+			continue;
+		(void) JsonbIteratorNext(&it, &value, true);
+		if (key.val.string.len == 0 || key.val.string.len > ECO_HELD_ID ||
+			whole_number(&value) == 0)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * eco_amounts_sound(items jsonb) returns boolean
+ */
+Datum
+eco_amounts_sound(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(is_sound(PG_GETARG_JSONB_P(0)));
+}
+
+/* More than anybody can hold counts as one more than that. */
+static int64
+times_of(int64 amount, int64 times)
+{
+	int64		product;
+
+	return pg_mul_s64_overflow(amount, times, &product) || product > ECO_HELD_MOST ?
+		ECO_HELD_MOST + 1 : product;
+}
+
+void
+eco_holdings_add(const Jsonb *object, int64 times, EcoHoldingUse use, EcoHoldings *all)
+{
+	JsonbIterator *it = JsonbIteratorInit(unconstify(JsonbContainer *, &object->root));
+	JsonbIteratorToken token;
+	JsonbValue	key;
+	JsonbValue	value;
+
+	if (!is_sound(object) || all->n + JB_ROOT_COUNT(object) > ECO_MAX_HOLDINGS)
+		ECO_ERROR(ECO_SCHEMA_DAMAGED,
+				  errmsg("these are no amounts of items: %s",
+						 JsonbToCString(NULL, unconstify(JsonbContainer *, &object->root),
+										VARSIZE(object))),
+				  errhint("Who changed them by hand? An object of up to %d items, such as "
+						  "{\"gem\": 5}.", ECO_MAX_HOLDINGS));
+	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
+	{
+		EcoHolding *one = &all->of[all->n];
+
+		if (token != WJB_KEY)
+			continue;
+		(void) JsonbIteratorNext(&it, &value, true);
+		one->item_id = text_of_json(&key);
+		one->use = use;
+		one->amount = times_of(whole_number(&value), times);
+		all->n++;
+	}
 }
 
 /* Balances */
@@ -318,9 +403,43 @@ use_up(EcoHolding *one, const EcoAccount *account, const EcoRow *item, EcoDetail
 	return "INSUFFICIENT_ITEMS";
 }
 
+/* Whether it is consumable or not: what was given by mistake, say. */
+static const char *
+take_back(EcoHolding *one, const EcoAccount *account, TimestampTz at, EcoDetail *detail)
+{
+	int64		held = load(one, account);
+	int64		there = one->is_pass ? Max(held - next_second(at), 0) : held;
+	int64		taken = Min(one->amount, there);
+
+	one->delta = -taken;
+	one->balance = held - taken;
+	if (taken == one->amount || one->use == ECO_HOLDING_TAKE_REST)
+		return NULL;
+	detail_item(detail, one);
+	eco_detail_int(detail, "held", there);
+	eco_detail_int(detail, "needed", one->amount);
+	return "INSUFFICIENT_ITEMS";
+}
+
+static const char *
+apply(EcoHolding *one, const EcoAccount *account, const EcoRow *item, TimestampTz at,
+	  EcoDetail *detail)
+{
+	switch (one->use)
+	{
+		case ECO_HOLDING_GIVE:
+			return give(one, account, item, at, detail);
+		case ECO_HOLDING_USE_UP:
+			return use_up(one, account, item, detail);
+		case ECO_HOLDING_TAKE_BACK:
+		case ECO_HOLDING_TAKE_REST:
+			break;
+	}
+	return take_back(one, account, at, detail);
+}
+
 const char *
-eco_holdings_refusal(EcoHoldings *all, const EcoAccount *account, EcoHoldingUse use,
-					 EcoDetail *detail)
+eco_holdings_refusal(EcoHoldings *all, const EcoAccount *account, EcoDetail *detail)
 {
 	all->at = eco_now();
 	for (int i = 0; i < all->n; i++)
@@ -335,8 +454,7 @@ eco_holdings_refusal(EcoHoldings *all, const EcoAccount *account, EcoHoldingUse 
 			return "ITEM_NOT_FOUND";
 		}
 		one->is_pass = VARDATA_ANY(DatumGetTextPP(item.values[ITM_KIND]))[0] == 'p';
-		refusal = use == ECO_HOLDING_GIVE ? give(one, account, &item, all->at, detail) :
-			use_up(one, account, &item, detail);
+		refusal = apply(one, account, &item, all->at, detail);
 		if (refusal != NULL)
 			return refusal;
 	}
@@ -371,14 +489,15 @@ eco_holdings_json(const EcoHoldings *all)
 	JsonbParseState *state = NULL;
 	JsonbValue *result;
 
-	if (all->n == 0)
-		return (Datum) 0;
-	(void) pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
 	for (int i = 0; i < all->n; i++)
 	{
 		const EcoHolding *one = &all->of[i];
 		JsonbValue	id = {.type = jbvString};
 
+		if (one->delta == 0)
+			continue;
+		if (state == NULL)
+			(void) pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
 		id.val.string.val = unconstify(char *, one->item_id.data);
 		id.val.string.len = one->item_id.len;
 		(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
@@ -388,23 +507,33 @@ eco_holdings_json(const EcoHoldings *all)
 		push_int(&state, BALANCE, one->balance);
 		(void) pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	}
+	if (state == NULL)
+		return (Datum) 0;
 	result = pushJsonbValue(&state, WJB_END_ARRAY, NULL);
 	return JsonbPGetDatum(JsonbValueToJsonb(result));
 }
 
-/* Of the item of that number, with that sign. */
+/* The item of that number in an entry, and what was added; false: it is damaged. */
 static bool
-same_one(const EcoHolding *one, int sign, JsonbContainer *carried, uint32 number)
+carried_one(JsonbContainer *carried, uint32 number, JsonbValue *id, JsonbValue *delta)
 {
 	JsonbValue *element = getIthJsonbValueFromContainer(carried, number);
+
+	return element->type == jbvBinary && JsonContainerIsObject(element->val.binary.data) &&
+		getKeyJsonValueFromContainer(element->val.binary.data, ITEM, strlen(ITEM), id) != NULL &&
+		getKeyJsonValueFromContainer(element->val.binary.data, DELTA, strlen(DELTA),
+									 delta) != NULL &&
+		id->type == jbvString && delta->type == jbvNumeric;
+}
+
+static bool
+same_one(const EcoHolding *one, JsonbContainer *carried, uint32 number)
+{
+	int			sign = one->use == ECO_HOLDING_GIVE ? 1 : -1;
 	JsonbValue	id;
 	JsonbValue	delta;
 
-	if (element->type != jbvBinary || !JsonContainerIsObject(element->val.binary.data) ||
-		getKeyJsonValueFromContainer(element->val.binary.data, ITEM, strlen(ITEM), &id) == NULL ||
-		getKeyJsonValueFromContainer(element->val.binary.data, DELTA, strlen(DELTA),
-									 &delta) == NULL ||
-		id.type != jbvString || delta.type != jbvNumeric)
+	if (!carried_one(carried, number, &id, &delta))
 		return false;
 	return id.val.string.len == one->item_id.len &&
 		memcmp(id.val.string.val, one->item_id.data, one->item_id.len) == 0 &&
@@ -413,10 +542,9 @@ same_one(const EcoHolding *one, int sign, JsonbContainer *carried, uint32 number
 }
 
 bool
-eco_holdings_same(const EcoHoldings *all, EcoHoldingUse use, Datum carried)
+eco_holdings_same(const EcoHoldings *all, Datum carried)
 {
 	Jsonb	   *array = carried == (Datum) 0 ? NULL : DatumGetJsonbP(carried);
-	int			sign = use == ECO_HOLDING_GIVE ? 1 : -1;
 
 	if (array == NULL)
 		return all->n == 0;
@@ -424,9 +552,84 @@ eco_holdings_same(const EcoHoldings *all, EcoHoldingUse use, Datum carried)
 		return false;
 	/* both are in the order of an object's members */
 	for (int i = 0; i < all->n; i++)
-		if (!same_one(&all->of[i], sign, &array->root, i))
+		if (!same_one(&all->of[i], &array->root, i))
 			return false;
 	return true;
+}
+
+bool
+eco_holdings_give(Datum carried)
+{
+	Jsonb	   *array = carried == (Datum) 0 ? NULL : DatumGetJsonbP(carried);
+	Datum		nothing = NumericGetDatum(int64_to_numeric(0));
+	JsonbValue	id;
+	JsonbValue	delta;
+
+	for (uint32 i = 0; array != NULL && JB_ROOT_IS_ARRAY(array) && i < JB_ROOT_COUNT(array); i++)
+		if (carried_one(&array->root, i, &id, &delta) &&
+			DatumGetBool(DirectFunctionCall2(numeric_gt, NumericGetDatum(delta.val.numeric),
+											 nothing)))
+			return true;
+	return false;
+}
+
+EcoHolding *
+eco_holdings_find(EcoHoldings *all, const EcoText *item_id)
+{
+	for (int i = 0; i < all->n; i++)
+		if (all->of[i].item_id.len == item_id->len &&
+			memcmp(all->of[i].item_id.data, item_id->data, item_id->len) == 0)
+			return &all->of[i];
+	return NULL;
+}
+
+/* An item and what was added of it, of an entry that is sound. */
+static EcoText
+carried_item(JsonbContainer *carried, uint32 number, int64 *delta)
+{
+	JsonbValue	id;
+	JsonbValue	added;
+
+	if (!carried_one(carried, number, &id, &added))
+		ECO_ERROR(ECO_LEDGER_DAMAGED, errmsg("an entry has damaged items"));
+	*delta = DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(added.val.numeric)));
+	return text_of_json(&id);
+}
+
+void
+eco_holdings_given_by(Datum carried, EcoHoldings *all)
+{
+	Jsonb	   *array = carried == (Datum) 0 ? NULL : DatumGetJsonbP(carried);
+
+	all->n = 0;
+	if (array == NULL)
+		return;
+	if (!JB_ROOT_IS_ARRAY(array) || JB_ROOT_COUNT(array) > ECO_MAX_HOLDINGS)
+		ECO_ERROR(ECO_LEDGER_DAMAGED, errmsg("an entry has damaged items"));
+	for (uint32 i = 0; i < JB_ROOT_COUNT(array); i++)
+	{
+		EcoHolding *one = &all->of[all->n];
+
+		one->item_id = carried_item(&array->root, i, &one->amount);
+		one->use = ECO_HOLDING_TAKE_BACK;
+		all->n += one->amount > 0;
+	}
+}
+
+void
+eco_holdings_less(EcoHoldings *all, Datum carried)
+{
+	Jsonb	   *array = DatumGetJsonbP(carried);
+
+	for (uint32 i = 0; JB_ROOT_IS_ARRAY(array) && i < JB_ROOT_COUNT(array); i++)
+	{
+		int64		delta;
+		EcoText		id = carried_item(&array->root, i, &delta);
+		EcoHolding *one = eco_holdings_find(all, &id);
+
+		if (one != NULL)
+			one->amount = Max(one->amount + Min(delta, 0), 0);
+	}
 }
 
 /* Where they stand */
@@ -468,22 +671,24 @@ eco_holdings_save(EcoHoldings *all, EcoAccount *account)
 	{
 		EcoHolding *one = &all->of[i];
 
-		if (one->has_row || pack(one, account, false))
+		if (one->delta == 0 || one->has_row || pack(one, account, false))
 			continue;
 		(void) pack(one, account, true);
 		one->has_row = true;
 	}
 }
 
-void
+bool
 eco_holdings_write(EcoHoldings *all, int64 user_id)
 {
+	bool		written = false;
+
 	for (int i = 0; i < all->n; i++)
 	{
 		EcoHolding *one = &all->of[i];
 		EcoRow	   *row = &one->row;
 
-		if (!one->has_row)
+		if (one->delta == 0 || !one->has_row)
 			continue;
 		if (!one->row_stored)
 		{
@@ -499,7 +704,9 @@ eco_holdings_write(EcoHoldings *all, int64 user_id)
 		else
 			eco_row_insert(row, user_id);
 		ECO_CRASH_POINT("holdings:after_row");
+		written = true;
 	}
+	return written;
 }
 
 /* All of them */

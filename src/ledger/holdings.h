@@ -41,12 +41,23 @@ enum
 extern EcoTable eco_items;
 extern EcoTable eco_user_holdings_more;
 
+/* What an entry may do with an item. */
+typedef enum EcoHoldingUse
+{
+	ECO_HOLDING_GIVE,
+	ECO_HOLDING_USE_UP,			/* which is for those that are consumable */
+	ECO_HOLDING_TAKE_BACK,		/* what was given, or nothing */
+	ECO_HOLDING_TAKE_REST		/* as much of it as is there */
+} EcoHoldingUse;
+
 typedef struct EcoHolding
 {
 	EcoText		item_id;
+	EcoHoldingUse use;
 	int64		amount;			/* asked for, above 0 */
 	bool		is_pass;
-	int64		delta;			/* of either sign */
+	int64		delta;			/* of either sign; 0: it is no part of the
+								 * entry */
 	int64		balance;		/* after the entry */
 	bool		has_row;
 	bool		row_stored;
@@ -63,35 +74,53 @@ typedef struct EcoHoldings
 
 /* An argument: an object of items and amounts, {"gem": 5}; null: none.  Raises XE002. */
 extern void eco_holdings_arg(FunctionCallInfo fcinfo, int argno, const char *name,
-							 EcoHoldings *all);
+							 EcoHoldingUse use, EcoHoldings *all);
+
+/* The same of a value, which is what somebody gave as name. */
+extern void eco_holdings_given(Jsonb *object, const char *name, EcoHoldingUse use,
+							   EcoHoldings *all);
 
 /* The same of an object within another: none when it is empty. */
-extern void eco_holdings_in(JsonbContainer *object, const char *name, EcoHoldings *all);
+extern void eco_holdings_in(JsonbContainer *object, const char *name, EcoHoldingUse use,
+							EcoHoldings *all);
 
-/* What an entry may do with items. */
-typedef enum EcoHoldingUse
-{
-	ECO_HOLDING_GIVE,
-	ECO_HOLDING_USE_UP
-} EcoHoldingUse;
+/*
+ * Add those of such an object, so many times each, to those that are there.  It is
+ * configuration: one that is no such object is damage.
+ */
+extern void eco_holdings_add(const Jsonb *object, int64 times, EcoHoldingUse use,
+							 EcoHoldings *all);
 
 /*
  * Why this change is impossible: ITEM_NOT_FOUND, ITEM_INACTIVE, ITEM_LIMIT,
  * ITEM_NOT_CONSUMABLE, INSUFFICIENT_ITEMS, with the item in the detail; or NULL, and deltas
- * and balances are set.
+ * and balances are set.  An item is in it once.
  */
 extern const char *eco_holdings_refusal(EcoHoldings *all, const EcoAccount *account,
-										EcoHoldingUse use, EcoDetail *detail);
+										EcoDetail *detail);
 
 /* What the entry carries: [{"item": "gem", "delta": 5, "balance": 7}]; 0 for none. */
 extern Datum eco_holdings_json(const EcoHoldings *all);
 
 /* Whether an entry that carries this (0: nothing) was asked for the same. */
-extern bool eco_holdings_same(const EcoHoldings *all, EcoHoldingUse use, Datum carried);
+extern bool eco_holdings_same(const EcoHoldings *all, Datum carried);
 
-/* Set the account's section, and then write what has no room there. */
+/* Whether what an entry carries (0: nothing) gives an item. */
+extern bool eco_holdings_give(Datum carried);
+
+/*
+ * What an entry gave, as amounts to be taken back, and, of these, less what another one
+ * took; an amount is 0 when nothing is left.
+ */
+extern void eco_holdings_given_by(Datum carried, EcoHoldings *all);
+extern void eco_holdings_less(EcoHoldings *all, Datum carried);
+
+/* The amount of an item, 0 when it is not among them. */
+extern EcoHolding *eco_holdings_find(EcoHoldings *all, const EcoText *item_id);
+
+/* Set the account's section, and then write what has no room there; true: there was some. */
 extern void eco_holdings_save(EcoHoldings *all, EcoAccount *account);
-extern void eco_holdings_write(EcoHoldings *all, int64 user_id);
+extern bool eco_holdings_write(EcoHoldings *all, int64 user_id);
 
 /* Whether a user holds so many units of an item now; of a pass, whether it has not ended. */
 extern bool eco_holding_is(const EcoAccount *account, const EcoText *item_id, int64 units);

@@ -1,5 +1,10 @@
 -- holdings: the items there are, and what users hold of them
 
+CREATE FUNCTION economy_internal.amounts_sound(items jsonb) RETURNS boolean
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_amounts_sound';
+COMMENT ON FUNCTION economy_internal.amounts_sound(jsonb) IS
+    'Whether this is an object of 1 to 16 items, each with a whole number from 1 to 2^53-1.';
+
 CREATE TABLE economy.items (
     item_id    text    NOT NULL COLLATE "C" CONSTRAINT items_pkey PRIMARY KEY
         CONSTRAINT items_item_id_check CHECK (octet_length(item_id) BETWEEN 1 AND 64),

@@ -8,7 +8,8 @@ CREATE VIEW economy.config_states AS
            to_jsonb(p) AS state
     FROM (SELECT product_id, category, price_gold, source_points, granted_gold, monetary,
                  limit_once, per_user_limit, limit_period, counted, global_key, starts_at,
-                 ends_at, active, stock_slots, effect_code, extra, tags, position, texts
+                 ends_at, active, stock_slots, effect_code, extra, tags, position, texts,
+                 contents, price_items
           FROM economy.shop_products) p
     UNION ALL
     SELECT 'level_curves', c.curve, jsonb_agg(to_jsonb(c) - 'curve' ORDER BY c.level)
@@ -141,7 +142,8 @@ CREATE FUNCTION economy_internal.audit_config() RETURNS SETOF economy.finding
             SELECT c.relation, c.key, c.change_no, c.hash,
                    CASE c.relation
                        WHEN 'shop_products'
-                       THEN '{"tags": [], "position": 0, "texts": {}}'::jsonb || c.after
+                       THEN '{"tags": [], "position": 0, "texts": {}, "contents": null,
+                              "price_items": null}'::jsonb || c.after
                        ELSE c.after END AS after
             FROM change c WHERE c.is_newest
         )
@@ -721,14 +723,21 @@ CREATE FUNCTION economy_internal.audit_holdings(
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        WITH change AS MATERIALIZED (
+        WITH carried AS MATERIALIZED (
             SELECT e.user_id, e.seq, e.entry, e.item_id, e.delta, e.balance,
                    coalesce(i.kind = 'pass', false) AS is_pass,
                    ceil(extract(epoch FROM e.created_at)) AS began,
-                   lag(e.balance) OVER w AS balance_before, lead(e.seq) OVER w IS NULL AS is_newest
+                   lag(e.balance) OVER w AS balance_before, lead(e.seq) OVER w IS NULL AS is_newest,
+                   -- in front of what was archived some are missing; the chain proves those left
+                   EXISTS (SELECT FROM economy.archives a
+                           WHERE a.user_id = e.user_id AND a.upto_seq > e.seq) AS has_gaps
             FROM economy_internal.item_entries e LEFT JOIN economy.items i USING (item_id)
             WHERE e.user_id BETWEEN from_user AND upto_user
             WINDOW w AS (PARTITION BY e.user_id, e.item_id ORDER BY e.seq)
+        ), change AS MATERIALIZED (
+            SELECT c.*, CASE WHEN c.is_pass THEN greatest(coalesce(c.balance_before, 0), c.began)
+                             ELSE coalesce(c.balance_before, 0) END + c.delta AS follows
+            FROM carried c
         ), kept AS (
             -- rows also of who has no account
             SELECT a.user_id, p.item_id COLLATE "C" AS item_id, p.balance, p.is_pass
@@ -740,14 +749,11 @@ CREATE FUNCTION economy_internal.audit_holdings(
             WHERE m.user_id BETWEEN from_user AND upto_user
         )
         SELECT c.user_id, 'wrong_balance',
-               format('%s of %s', CASE WHEN c.is_pass
-                                       THEN greatest(coalesce(c.balance_before, 0), c.began)
-                                       ELSE coalesce(c.balance_before, 0) END + c.delta, c.item_id),
+               format('%s of %s', c.follows, c.item_id),
                format('%s of %s', c.balance, c.item_id), c.entry, c.seq
         FROM change c
         WHERE c.delta IS NULL OR c.balance IS NULL OR c.balance < 0 OR c.delta = 0
-           OR c.balance <> CASE WHEN c.is_pass THEN greatest(coalesce(c.balance_before, 0), c.began)
-                                ELSE coalesce(c.balance_before, 0) END + c.delta
+           OR NOT c.has_gaps AND c.balance <> c.follows
         UNION ALL
         SELECT coalesce(c.user_id, k.user_id), 'parity',
                format('%s of %s', coalesce(c.balance, 0), coalesce(c.item_id, k.item_id)),
@@ -890,7 +896,8 @@ CREATE FUNCTION economy_internal.audit_shop() RETURNS SETOF economy.finding
                       coalesce('P' || t.user_id || '-' || t.seq, 'nobody')),
                coalesce('noted for P' || k.user_id || '-' || k.seq, 'not noted'),
                'P' || t.user_id || '-' || t.seq, t.seq
-        FROM (SELECT s.* FROM economy.shop_transactions s
+        FROM (SELECT s.user_id, s.seq, s.product_id, s.idempotency_key
+              FROM economy.shop_transactions s
               JOIN economy.shop_products p ON p.product_id = s.product_id AND p.global_key) t
         FULL JOIN economy_internal.shop_keys k
             ON k.product_id = t.product_id AND k.idempotency_key = t.idempotency_key

@@ -14,19 +14,21 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys'),
             ('app', 'FUNCTION economy.game_stats_me(bigint)', ''),
-            ('app', 'FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb)',
+            ('app', 'FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb, '
+                 'jsonb)',
              'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
-             'signing_keys'),
-            ('app', 'FUNCTION economy.grant_reward_code(bigint, text, text, bigint, bigint, jsonb)',
+             'signing_keys user_holdings_more'),
+            ('app', 'FUNCTION economy.grant_reward_code(bigint, text, text, bigint, bigint, jsonb, '
+                 'jsonb)',
              'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
-             'signing_keys'),
+             'signing_keys user_holdings_more'),
             ('app', 'FUNCTION economy.grant_rewards(bigint[], text[], text[], bigint[], bigint[], '
-                 'jsonb[])',
+                 'jsonb[], jsonb[])',
              'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
-             'signing_keys'),
+             'signing_keys user_holdings_more'),
             ('app', 'FUNCTION economy.grant_rewards(jsonb)',
              'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
-             'signing_keys'),
+             'signing_keys user_holdings_more'),
             ('app', 'FUNCTION economy.grant_items(bigint, jsonb, text, text, jsonb, boolean)',
              'accounts holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.consume(bigint, text, text, bigint, text, jsonb, boolean)',
@@ -49,16 +51,20 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.now()', ''),
             ('app', 'FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean)',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
-             'shop_stock shop_transactions shop_user_units_more signing_keys'),
+             'shop_stock shop_transactions shop_user_units_more signing_keys '
+             'user_holdings_more'),
             ('app', 'FUNCTION economy.purchase_code(bigint, text, text, integer, jsonb, boolean)',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
-             'shop_stock shop_transactions shop_user_units_more signing_keys'),
+             'shop_stock shop_transactions shop_user_units_more signing_keys '
+             'user_holdings_more'),
             ('app', 'FUNCTION economy.purchases(bigint[], text[], text[], integer[], jsonb[])',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
-             'shop_stock shop_transactions shop_user_units_more signing_keys'),
+             'shop_stock shop_transactions shop_user_units_more signing_keys '
+             'user_holdings_more'),
             ('app', 'FUNCTION economy.purchases(jsonb)',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
-             'shop_stock shop_transactions shop_user_units_more signing_keys'),
+             'shop_stock shop_transactions shop_user_units_more signing_keys '
+             'user_holdings_more'),
             ('app', 'FUNCTION economy.receipt(bigint, text)', ''),
             ('app', 'FUNCTION economy.recommend(bigint, text)', 'recommendations'),
             ('app', 'FUNCTION economy.recommendation_feedback(text, text)', 'recommendations'),
@@ -183,7 +189,8 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'installations reward_audit rollup_positions rollup_state signing_keys '
              'stream_checkpoints'),
             ('operator', 'FUNCTION economy.verify_archive(regclass, regclass, bigint[])', ''),
-            ('operator', 'FUNCTION economy_internal.archive_columns(text)', ''),
+            ('operator', 'FUNCTION economy_internal.archive_columns(text, regclass)', ''),
+            ('operator', 'FUNCTION economy_internal.archive_entry(text, regclass)', ''),
             ('operator', 'FUNCTION economy_internal.archive_digest(anyelement)', ''),
             ('operator', 'FUNCTION economy_internal.archive_findings(regclass, regclass, bigint[], '
                          'boolean)', ''),
@@ -232,8 +239,8 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'config_changes config_changes_change_id_seq config_heads draw_seeds signing_keys '
              'stream_checkpoints'),
             ('admin', 'FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, '
-                      'text, text)',
-             'accounts reward_audit'),
+                      'text, text, jsonb)',
+             'accounts reward_audit user_holdings_more'),
             ('admin', 'FUNCTION economy.rfm_refresh(timestamptz, boolean)',
              'config_changes config_changes_change_id_seq config_heads rfm_due rfm_reversals '
              'rfm_snapshots rfm_state segment_history user_segments'),

@@ -23,7 +23,7 @@ static bool do_grant(const EcoGrant *grant, FunctionCallInfo fcinfo, EcoResult *
 static void post(const EcoGrant *grant, EcoAccount *account, EcoResult *result);
 
 /*
- * eco_grant_reward(user_id, source, external_event_id, gold, xp, details)
+ * eco_grant_reward(user_id, source, external_event_id, gold, xp, details, items)
  */
 Datum
 eco_grant_reward(PG_FUNCTION_ARGS)
@@ -40,6 +40,8 @@ eco_grant_reward(PG_FUNCTION_ARGS)
 	grant.gold = PG_GETARG_INT64(3);
 	grant.xp = PG_GETARG_INT64(4);
 	grant.details = eco_object_arg(fcinfo, 5, "details");
+	/* objects of an older release do not give it */
+	grant.items = PG_NARGS() > 6 ? eco_object_arg(fcinfo, 6, "items") : NULL;
 	eco_grant_check(&grant, -1);
 	PreventCommandIfReadOnly("economy.grant_reward()");
 
@@ -59,21 +61,32 @@ eco_grant_check(const EcoGrant *grant, int number)
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
 				  errmsg("%sgold and xp must be from 0 to 2^53-1", which),
 				  errhint("economy.revoke_reward() takes a reward back."));
+	if (grant->items != NULL)
+	{
+		EcoHoldings items;
+
+		eco_holdings_given(grant->items, psprintf("%sitems", which), ECO_HOLDING_GIVE, &items);
+	}
 	if (grant->source.len >= len && memcmp(grant->source.data, ECO_RESERVED_SOURCE, len) == 0)
 		ECO_ERROR(ECO_RESERVED_NAME,
 				  errmsg("%ssources that begin with \"%s\" are reserved", which,
 						 ECO_RESERVED_SOURCE));
 }
 
-/* In passing, for the account is all that decides; the curve of levels is configuration. */
+/*
+ * In passing, for the account is all that decides; the curve of levels is configuration.
+ * But items may stand in rows, which the lock guards.
+ */
 static bool
 do_grant(const EcoGrant *grant, FunctionCallInfo fcinfo, EcoResult *result, bool in_passing)
 {
+	static EcoTable *const of_items[] = {&eco_items, &eco_user_holdings_more, NULL};
 	EcoCall		call;
 
 	eco_result_begin(result, fcinfo, GRANT_TYPES);
 	eco_call_init(&call, &eco_rewards, grant->user_id, eco_level_tables);
-	call.in_passing = in_passing;
+	call.tables_of_new = grant->items != NULL ? of_items : NULL;
+	call.in_passing = in_passing && grant->items == NULL;
 	call.key = ECO_RWD_BY_EVENT;
 	call.texts[call.ntexts++] = grant->source;
 	call.texts[call.ntexts++] = grant->event_id;
@@ -103,33 +116,49 @@ do_grant(const EcoGrant *grant, FunctionCallInfo fcinfo, EcoResult *result, bool
 static void
 post(const EcoGrant *grant, EcoAccount *account, EcoResult *result)
 {
+	EcoHoldings items;
 	EcoEntry	entry;
 
-	if (!eco_grant_try(grant, account, result))
+	if (!eco_grant_try(grant, account, &items, result))
 	{
 		eco_account_hold(account);
 		return;
 	}
-	eco_grant_entry(grant, &entry);
-	if (!eco_entry_post(account, &entry))
+	eco_grant_entry(grant, &items, &entry);
+	eco_entry_prepare(account, &entry);
+	eco_holdings_save(&items, account);
+	(void) eco_holdings_write(&items, account->user_id);
+	if (!eco_account_write(account))
 		return;
+	eco_entry_write(&entry);
 	ECO_CRASH_POINT("grant:after_entry");
 	eco_grant_made(&entry, result);
 }
 
 bool
-eco_grant_try(const EcoGrant *grant, const EcoAccount *account, EcoResult *result)
+eco_grant_try(const EcoGrant *grant, const EcoAccount *account, EcoHoldings *items,
+			  EcoResult *result)
 {
 	const char *refusal = account->suspended ? "USER_SUSPENDED" :
 	eco_amount_refusal(account, grant->gold, grant->xp);
+	EcoDetail	detail = {0};
 
-	if (refusal != NULL)
-		eco_grant_refuse(result, refusal, account);
-	return refusal == NULL;
+	items->n = 0;
+	if (refusal == NULL && grant->items != NULL)
+	{
+		eco_holdings_given(grant->items, "items", ECO_HOLDING_GIVE, items);
+		refusal = eco_holdings_refusal(items, account, &detail);
+	}
+	if (refusal == NULL)
+		return true;
+	eco_grant_refuse(result, refusal, account);
+	if (detail.open)
+		eco_result_set(result, GRANT_DETAIL, eco_detail_end(&detail));
+	return false;
 }
 
 void
-eco_grant_entry(const EcoGrant *grant, EcoEntry *entry)
+eco_grant_entry(const EcoGrant *grant, const EcoHoldings *items, EcoEntry *entry)
 {
 	eco_entry_init(entry, &eco_rewards);
 	entry->gold_delta = grant->gold;
@@ -138,6 +167,11 @@ eco_grant_entry(const EcoGrant *grant, EcoEntry *entry)
 	eco_row_set(&entry->row, RWD_EVENT_ID, grant->event_id.datum);
 	if (grant->details != NULL)
 		eco_row_set(&entry->row, RWD_DETAILS, JsonbPGetDatum(grant->details));
+	if (items->n > 0)
+	{
+		entry->at = items->at;
+		eco_row_set(&entry->row, RWD_ITEMS, eco_holdings_json(items));
+	}
 }
 
 void
@@ -145,6 +179,16 @@ eco_grant_made(const EcoEntry *entry, EcoResult *result)
 {
 	eco_result_outcome(result, "new", "OK");
 	eco_grant_set_entry(result, &entry->row);
+}
+
+static bool
+same_items(const EcoGrant *grant, const EcoRow *first)
+{
+	EcoHoldings items;
+
+	eco_holdings_given(grant->items, "items", ECO_HOLDING_GIVE, &items);
+	return eco_holdings_same(&items, first->isnull[RWD_ITEMS] ? (Datum) 0 :
+							 first->values[RWD_ITEMS]);
 }
 
 void
@@ -167,6 +211,11 @@ eco_grant_replay(const EcoGrant *grant, const EcoRow *first, EcoResult *result)
 		eco_detail_field(&detail, "details", first, RWD_DETAILS);
 		eco_detail_json(&detail, "now", grant->details);
 	}
+	else if (!same_items(grant, first))
+	{
+		eco_detail_field(&detail, "items", first, RWD_ITEMS);
+		eco_detail_json(&detail, "now", grant->items);
+	}
 	else
 	{
 		eco_result_outcome(result, "reuse", "OK");
@@ -180,6 +229,8 @@ void
 eco_grant_set_entry(EcoResult *result, const EcoRow *row)
 {
 	eco_reward_answer(result, GRANT_GOLD_DELTA, row);
+	if (!row->isnull[RWD_ITEMS])
+		eco_result_set(result, GRANT_ITEMS, row->values[RWD_ITEMS]);
 }
 
 void

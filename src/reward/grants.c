@@ -18,23 +18,28 @@ PG_FUNCTION_INFO_V1(eco_grant_rewards);
 static void read_grant(EcoElement *element, void *into);
 static void tell(EcoCallOf *call);
 static void make(EcoCalls *calls, EcoCallOf *call, EcoCallState state, EcoResult *result);
-static void post(EcoCalls *calls, EcoCallOf *call, const EcoGrant *grant, EcoResult *result);
+static void post(EcoCalls *calls, EcoCallOf *call, const EcoGrant *grant, EcoHoldings *items,
+				 EcoResult *result);
 
 static const EcoBatch batch = {
 	.what = "reward",
 	.objects = "rewards",
 	.members = (const char *const[])
 	{
-		"user_id", "source", "external_event_id", "gold", "xp", "details", NULL
+		"user_id", "source", "external_event_id", "gold", "xp", "details", "items", NULL
 	},
 	.arrays = (const char *const[])
 	{
-		"user_ids", "sources", "external_event_ids", "gold", "xp", "details", NULL
+		"user_ids", "sources", "external_event_ids", "gold", "xp", "details", "items", NULL
 	},
 	.required = 3,
 	.most = ECO_MAX_BATCH,
 	.size = sizeof(EcoGrant),
 	.read = read_grant,
+};
+
+static EcoTable *const tables[] = {
+	ECO_LEVEL_TABLES, &eco_items, &eco_user_holdings_more, NULL
 };
 
 static const EcoCallKind rewards = {
@@ -43,7 +48,7 @@ static const EcoCallKind rewards = {
 	.batch = &batch,
 	.journal = &eco_rewards,
 	.key = ECO_RWD_BY_EVENT,
-	.tables = eco_level_tables,
+	.tables = tables,
 	.tell = tell,
 	.make = make,
 };
@@ -51,7 +56,7 @@ static const EcoCallKind rewards = {
 /*
  * eco_grant_rewards(rewards jsonb)
  * eco_grant_rewards(user_ids bigint[], sources text[], external_event_ids text[],
- *					 gold bigint[], xp bigint[], details jsonb[])
+ *					 gold bigint[], xp bigint[], details jsonb[], items jsonb[])
  *		returns setof grant_result
  */
 Datum
@@ -71,6 +76,7 @@ read_grant(EcoElement *element, void *into)
 	grant->gold = eco_element_int_or(element, 3, 0);
 	grant->xp = eco_element_int_or(element, 4, 0);
 	grant->details = eco_element_object(element, 5);
+	grant->items = eco_element_object(element, 6);
 	eco_grant_check(grant, eco_element_number(element));
 }
 
@@ -88,6 +94,7 @@ static void
 make(EcoCalls *calls, EcoCallOf *call, EcoCallState state, EcoResult *result)
 {
 	const EcoGrant *grant = call->item;
+	EcoHoldings items;
 
 	if (state == ECO_CALL_REPLAY)
 		eco_grant_replay(grant, call->same->first, result);
@@ -96,18 +103,23 @@ make(EcoCalls *calls, EcoCallOf *call, EcoCallState state, EcoResult *result)
 							call->archived_seq);
 	else if (state == ECO_CALL_NO_USER)
 		eco_grant_refuse(result, "USER_NOT_FOUND", NULL);
-	else if (eco_grant_try(grant, eco_calls_account(call), result))
-		post(calls, call, grant, result);
+	else if (eco_grant_try(grant, eco_calls_account(call), &items, result))
+		post(calls, call, grant, &items, result);
 }
 
 static void
-post(EcoCalls *calls, EcoCallOf *call, const EcoGrant *grant, EcoResult *result)
+post(EcoCalls *calls, EcoCallOf *call, const EcoGrant *grant, EcoHoldings *items,
+	 EcoResult *result)
 {
 	MemoryContext one_context = MemoryContextSwitchTo(calls->context);
 	EcoEntry   *entry = palloc(sizeof(EcoEntry));
 
-	eco_grant_entry(grant, entry);
+	eco_grant_entry(grant, items, entry);
 	eco_calls_book(calls, call, entry);
 	MemoryContextSwitchTo(one_context);
+	eco_holdings_save(items, eco_calls_account(call));
+	/* what was written is seen by the next one */
+	if (eco_holdings_write(items, call->user_id))
+		eco_snapshot_renew();
 	eco_grant_made(entry, result);
 }

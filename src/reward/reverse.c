@@ -7,7 +7,7 @@
  * for each reward, so that a reward's reversals can be found: they are added up
  * under the account's lock, and never take more than the reward gave.  Balances
  * never go below zero: what is not there is either a refusal or a debt that is
- * reported.
+ * reported.  So it is with items; of a pass what is there is the time that is left.
  *
  * Taking back all of the newest daily claim gives its date back: the streak is
  * again what it was before.
@@ -24,7 +24,10 @@
 #include "ledger/archive.h"
 #include "ledger/args.h"
 #include "ledger/call.h"
+#include "ledger/holdings.h"
 #include "ledger/result.h"
+#include "ledger/user.h"
+#include "reward/level.h"
 #include "reward/streaks.h"
 
 #define MAX_REASON 1000
@@ -39,12 +42,17 @@ typedef struct Reversal
 	EcoText		actor;
 	int64		gold;			/* asked for; -1: all that is left */
 	int64		xp;
+	Jsonb	   *items;			/* asked for; NULL: all that are left */
+	EcoHoldings taken;			/* asked for, or those */
 	bool		take;			/* policy: take what is there */
 	EcoRow		reward;			/* the entry to reverse */
 } Reversal;
 
 PG_FUNCTION_INFO_V1(eco_revoke_reward);
 
+static EcoTable *const tables[] = {
+	&eco_users, ECO_LEVEL_TABLES, &eco_items, &eco_user_holdings_more, NULL
+};
 static EcoTable *const archive_tables[] = {&eco_archives, &eco_archived_keys, NULL};
 
 static void read_arguments(Reversal *r, FunctionCallInfo fcinfo);
@@ -52,18 +60,19 @@ static const char *find_reward(Reversal *r, int64 user_id);
 static bool refuse_archived(const Reversal *r, EcoCall *call, EcoResult *result);
 static void refuse_other(const char *what, EcoResult *result);
 static void check_amounts(const Reversal *r);
+static void ask_for_items(Reversal *r);
 static void settle_amounts(Reversal *r, const EcoReversed *before);
 static void reverse(Reversal *r, EcoAccount *account, EcoResult *result);
 static bool refuse_excess(const Reversal *r, const EcoReversed *before, EcoAccount *account,
 						  EcoResult *result);
-static bool gives_date_back(const Reversal *r, const EcoReversed *before, EcoAccount *account,
+static bool gives_date_back(Reversal *r, const EcoReversed *before, EcoAccount *account,
 							EcoDaily *d);
-static void post_reversal(const Reversal *r, EcoAccount *account, EcoDaily *d, EcoResult *result);
+static void post_reversal(Reversal *r, EcoAccount *account, EcoDaily *d, EcoResult *result);
 static void replay_reversal(Reversal *r, const EcoRow *first, EcoResult *result);
 
 /*
  * eco_revoke_reward(user_id, transaction_id, reason, actor, gold, xp, policy,
- *		idempotency_key)
+ *		idempotency_key, items)
  */
 Datum
 eco_revoke_reward(PG_FUNCTION_ARGS)
@@ -79,7 +88,7 @@ eco_revoke_reward(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("economy.revoke_reward()");
 	eco_result_begin(&result, fcinfo, GRANT_TYPES);
 
-	eco_call_init(&call, &eco_rewards, PG_GETARG_INT64(0), eco_daily_tables);
+	eco_call_init(&call, &eco_rewards, PG_GETARG_INT64(0), tables);
 	call.key = ECO_RWD_BY_EVENT;
 	call.texts[call.ntexts++] = r.source;
 	call.texts[call.ntexts++] = r.key;
@@ -98,6 +107,7 @@ eco_revoke_reward(PG_FUNCTION_ARGS)
 	else
 	{
 		check_amounts(&r);
+		ask_for_items(&r);
 		if (state == ECO_CALL_REPLAY)
 			replay_reversal(&r, &call.first, &result);
 		else
@@ -126,6 +136,8 @@ read_arguments(Reversal *r, FunctionCallInfo fcinfo)
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
 				  errmsg("policy \"%s\" is not known", policy),
 				  errhint("It is refuse, or take: take what is there and report the debt."));
+	/* objects of an older release do not give it */
+	r->items = PG_NARGS() > 8 ? eco_object_arg(fcinfo, 8, "items") : NULL;
 	r->key = r->transaction_id;
 	r->source = eco_text_of(ECO_SOURCE_REVERSAL);
 	if (PG_ARGISNULL(7))
@@ -197,6 +209,37 @@ refuse_other(const char *what, EcoResult *result)
 	eco_result_set(result, GRANT_DETAIL, eco_detail_end(&detail));
 }
 
+static inline Datum
+items_of(const EcoRow *row)
+{
+	return row->isnull[RWD_ITEMS] ? (Datum) 0 : row->values[RWD_ITEMS];
+}
+
+/* What is asked for of items: none when that is an empty object. */
+static void
+ask_for_items(Reversal *r)
+{
+	EcoHoldings given;
+
+	eco_holdings_given_by(items_of(&r->reward), &given);
+	r->taken.n = 0;
+	if (r->items == NULL || JB_ROOT_COUNT(r->items) == 0)
+		return;
+	eco_holdings_given(r->items, "items", ECO_HOLDING_TAKE_BACK, &r->taken);
+	for (int i = 0; i < r->taken.n; i++)
+	{
+		const EcoHolding *one = &r->taken.of[i];
+		const EcoHolding *gave = eco_holdings_find(&given, &one->item_id);
+
+		if (gave == NULL || one->amount > gave->amount)
+			ECO_ERROR(ECO_INVALID_ARGUMENT,
+					  errmsg("a reversal cannot take more than the reward gave"),
+					  errdetail("The reward gave %lld of \"%.*s\".",
+								gave == NULL ? 0LL : (long long) gave->amount,
+								one->item_id.len, one->item_id.data));
+	}
+}
+
 static void
 check_amounts(const Reversal *r)
 {
@@ -210,6 +253,55 @@ check_amounts(const Reversal *r)
 							(long long) gold, (long long) xp));
 }
 
+/* The items of the reward, and what of each is left to be taken back. */
+static void
+find_left(const Reversal *r, const EcoReversed *before, EcoHoldings *left)
+{
+	ListCell   *lc;
+
+	eco_holdings_given_by(items_of(&r->reward), left);
+	foreach(lc, before->items)
+		eco_holdings_less(left, PointerGetDatum(lfirst(lc)));
+}
+
+static bool
+any_left(const EcoHoldings *left)
+{
+	for (int i = 0; i < left->n; i++)
+		if (left->of[i].amount > 0)
+			return true;
+	return false;
+}
+
+static bool
+takes_all(Reversal *r, const EcoHoldings *left)
+{
+	for (int i = 0; i < left->n; i++)
+	{
+		const EcoHolding *one = eco_holdings_find(&r->taken, &left->of[i].item_id);
+
+		if (left->of[i].amount > (one == NULL ? 0 : one->amount))
+			return false;
+	}
+	return true;
+}
+
+static void
+settle_items(Reversal *r, const EcoReversed *before)
+{
+	EcoHoldings left;
+
+	if (r->items == NULL)
+	{
+		find_left(r, before, &left);
+		for (int i = 0; i < left.n; i++)
+			if (left.of[i].amount > 0)
+				r->taken.of[r->taken.n++] = left.of[i];
+	}
+	for (int i = 0; r->take && i < r->taken.n; i++)
+		r->taken.of[i].use = ECO_HOLDING_TAKE_REST;
+}
+
 static void
 settle_amounts(Reversal *r, const EcoReversed *before)
 {
@@ -217,6 +309,7 @@ settle_amounts(Reversal *r, const EcoReversed *before)
 		r->gold = eco_row_int(&r->reward, ECO_COL_GOLD_DELTA) - before->gold;
 	if (r->xp < 0)
 		r->xp = eco_row_int(&r->reward, ECO_COL_XP_DELTA) - before->xp;
+	settle_items(r, before);
 }
 
 static void
@@ -230,6 +323,19 @@ reverse(Reversal *r, EcoAccount *account, EcoResult *result)
 		post_reversal(r, account, gives_date_back(r, &before, account, &d) ? &d : NULL, result);
 }
 
+/* {"gem": 5}, when there are any. */
+static void
+detail_amounts(EcoDetail *detail, const char *key, const EcoHoldings *all)
+{
+	if (all->n == 0)
+		return;
+	eco_detail_open_object(detail, key, (int) strlen(key));
+	for (int i = 0; i < all->n; i++)
+		eco_detail_int(detail, pnstrdup(all->of[i].item_id.data, all->of[i].item_id.len),
+					   all->of[i].amount);
+	eco_detail_close_object(detail);
+}
+
 static bool
 refuse_excess(const Reversal *r, const EcoReversed *before, EcoAccount *account,
 			  EcoResult *result)
@@ -237,18 +343,28 @@ refuse_excess(const Reversal *r, const EcoReversed *before, EcoAccount *account,
 	int64		gold = eco_row_int(&r->reward, ECO_COL_GOLD_DELTA) - before->gold;
 	int64		xp = eco_row_int(&r->reward, ECO_COL_XP_DELTA) - before->xp;
 	EcoDetail	detail = {0};
+	EcoHoldings left;
+	bool		too_many = false;
+
+	find_left(r, before, &left);
+	for (int i = 0; i < r->taken.n; i++)
+		too_many |= r->taken.of[i].amount >
+			eco_holdings_find(&left, &r->taken.of[i].item_id)->amount;
 
 	/*
 	 * when nothing is left, not even nothing can be taken, but for the first
 	 * time
 	 */
-	if (r->gold <= gold && r->xp <= xp && (gold > 0 || xp > 0 || before->reversals == 0))
+	if (r->gold <= gold && r->xp <= xp && !too_many &&
+		(gold > 0 || xp > 0 || any_left(&left) || before->reversals == 0))
 		return false;
 	eco_grant_refuse(result, "EXCEEDS_REWARD", account);
 	eco_detail_int(&detail, "gold", r->gold);
 	eco_detail_int(&detail, "xp", r->xp);
 	eco_detail_int(&detail, "left_gold", gold);
 	eco_detail_int(&detail, "left_xp", xp);
+	detail_amounts(&detail, "items", &r->taken);
+	detail_amounts(&detail, "left_items", &left);
 	eco_result_set(result, GRANT_DETAIL, eco_detail_end(&detail));
 	return true;
 }
@@ -258,10 +374,13 @@ refuse_excess(const Reversal *r, const EcoReversed *before, EcoAccount *account,
  * so that its date may be claimed again; *d is then the streak before that claim.
  */
 static bool
-gives_date_back(const Reversal *r, const EcoReversed *before, EcoAccount *account,
+gives_date_back(Reversal *r, const EcoReversed *before, EcoAccount *account,
 				EcoDaily *d)
 {
-	if (r->reward.isnull[RWD_CLAIM_DATE] ||
+	EcoHoldings left;
+
+	find_left(r, before, &left);
+	if (r->reward.isnull[RWD_CLAIM_DATE] || !takes_all(r, &left) ||
 		r->gold < eco_row_int(&r->reward, ECO_COL_GOLD_DELTA) - before->gold ||
 		r->xp < eco_row_int(&r->reward, ECO_COL_XP_DELTA) - before->xp ||
 		!eco_daily_load(d, account) ||
@@ -271,27 +390,71 @@ gives_date_back(const Reversal *r, const EcoReversed *before, EcoAccount *accoun
 	return true;
 }
 
+/* Of each item what is not there to be taken. */
 static void
-post_reversal(const Reversal *r, EcoAccount *account, EcoDaily *d, EcoResult *result)
+detail_debt(EcoDetail *detail, const EcoHoldings *all)
 {
-	int64		gold = Min(r->gold, account->gold);
-	int64		xp = Min(r->xp, account->xp);
+	EcoHoldings debt = {.n = 0};
+
+	for (int i = 0; i < all->n; i++)
+	{
+		EcoHolding *one = &debt.of[debt.n];
+
+		one->item_id = all->of[i].item_id;
+		one->amount = all->of[i].amount + all->of[i].delta;
+		debt.n += one->amount > 0;
+	}
+	detail_amounts(detail, "debt_items", &debt);
+}
+
+/* The amounts asked for, and what of them is not there. */
+static void
+describe(Reversal *r, int64 gold, int64 xp, bool with_debt_of_items, EcoResult *result)
+{
 	EcoDetail	detail = {0};
-	EcoEntry	entry;
 
 	eco_detail_int(&detail, "gold", r->gold);
 	eco_detail_int(&detail, "xp", r->xp);
 	eco_detail_int(&detail, "debt_gold", r->gold - gold);
 	eco_detail_int(&detail, "debt_xp", r->xp - xp);
+	detail_amounts(&detail, "items", &r->taken);
+	if (with_debt_of_items)
+		detail_debt(&detail, &r->taken);
 	eco_result_set(result, GRANT_DETAIL, eco_detail_end(&detail));
+}
+
+static void
+post_reversal(Reversal *r, EcoAccount *account, EcoDaily *d, EcoResult *result)
+{
+	int64		gold = Min(r->gold, account->gold);
+	int64		xp = Min(r->xp, account->xp);
+	EcoDetail	of_items = {0};
+	const char *refusal = eco_holdings_refusal(&r->taken, account, &of_items);
+	EcoEntry	entry;
+	Datum		items;
+
 	if (!r->take && (gold < r->gold || xp < r->xp))
 	{
+		describe(r, gold, xp, false, result);
 		eco_grant_refuse(result, "INSUFFICIENT_GOLD", account);
 		return;
 	}
+	if (refusal != NULL)
+	{
+		eco_result_set(result, GRANT_DETAIL, eco_detail_end(&of_items));
+		eco_grant_refuse(result, refusal, account);
+		return;
+	}
+	describe(r, gold, xp, true, result);
 	eco_entry_init(&entry, &eco_rewards);
 	entry.gold_delta = -gold;
 	entry.xp_delta = -xp;
+	items = eco_holdings_json(&r->taken);
+	if (items != (Datum) 0)
+	{
+		entry.at = r->taken.at;
+		eco_row_set(&entry.row, RWD_ITEMS, items);
+	}
 	eco_row_set(&entry.row, RWD_REVERSES, r->reward.values[ECO_COL_SEQ]);
 	eco_row_set(&entry.row, RWD_SOURCE, r->source.datum);
 	eco_row_set(&entry.row, RWD_EVENT_ID, r->key.datum);
@@ -308,6 +471,8 @@ post_reversal(const Reversal *r, EcoAccount *account, EcoDaily *d, EcoResult *re
 	eco_entry_prepare(account, &entry);
 	if (d != NULL)
 		eco_daily_put(d, account);
+	eco_holdings_save(&r->taken, account);
+	(void) eco_holdings_write(&r->taken, account->user_id);
 	eco_account_flush(account);
 	ECO_CRASH_POINT("reverse:after_streak");
 	eco_entry_write(&entry);
@@ -348,6 +513,37 @@ differs(const char *field, int64 now, const EcoRow *first, EcoResult *result)
 	return true;
 }
 
+/* An object in an object; NULL: there is none. */
+static Jsonb *
+object_in(Datum object, const char *key)
+{
+	JsonbValue	value;
+	JsonbValue *found = object == (Datum) 0 ? NULL :
+	getKeyJsonValueFromContainer(&DatumGetJsonbP(object)->root, key, (int) strlen(key), &value);
+
+	return found == NULL ? NULL : JsonbValueToJsonb(found);
+}
+
+/* The same of the items, of which it stored none when there were none. */
+static bool
+items_differ(const Reversal *r, const EcoRow *first, EcoResult *result)
+{
+	EcoDetail	asked = {0};
+	EcoDetail	detail = {0};
+	Jsonb	   *stored = object_in(first->values[RWD_DETAILS], "items");
+	Jsonb	   *now;
+
+	detail_amounts(&asked, "items", &r->taken);
+	now = object_in(eco_detail_end(&asked), "items");
+	if (eco_same_json(stored, now))
+		return false;
+	eco_detail_str(&detail, "field", "items");
+	eco_detail_json(&detail, "first", stored);
+	eco_detail_json(&detail, "now", now);
+	eco_grant_mismatch(result, first, &detail);
+	return true;
+}
+
 static void
 replay_reversal(Reversal *r, const EcoRow *first, EcoResult *result)
 {
@@ -355,7 +551,8 @@ replay_reversal(Reversal *r, const EcoRow *first, EcoResult *result)
 	EcoReversed before = eco_reward_reversed(&r->reward, eco_row_int(first, ECO_COL_SEQ));
 
 	settle_amounts(r, &before);
-	if (differs("gold", r->gold, first, result) || differs("xp", r->xp, first, result))
+	if (differs("gold", r->gold, first, result) || differs("xp", r->xp, first, result) ||
+		items_differ(r, first, result))
 		return;
 	eco_result_outcome(result, "reuse", "OK");
 	eco_grant_set_entry(result, first);

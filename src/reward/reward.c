@@ -37,6 +37,7 @@ EcoTable	eco_reward_audit = {
 		{"actor", TEXTOID, ECO_NULLABLE},
 		{"reason", TEXTOID, ECO_NULLABLE},
 		{"details", JSONBOID, ECO_NULLABLE},
+		{"items", JSONBOID, ECO_NULLABLE | ECO_LATER},
 	},
 	.nkeys = 2,
 	.keys = {
@@ -54,7 +55,10 @@ const EcoJournal eco_rewards = {
 	.noun = "reward",
 	.leaves = true,
 	.table = &eco_reward_audit,
-	.shown = {[ECO_SHOWN_SOURCE] = RWD_SOURCE,[ECO_SHOWN_REASON] = RWD_REASON},
+	.shown = {
+		[ECO_SHOWN_SOURCE] = RWD_SOURCE,[ECO_SHOWN_REASON] = RWD_REASON,
+		[ECO_SHOWN_ITEMS] = RWD_ITEMS
+	},
 	.tell_tables = eco_level_tables,
 	.tell = tell,
 	.types = ECO_TYPE_BIT(ECO_REWARD_GRANTED) | ECO_TYPE_BIT(ECO_PROFILE_UPDATE),
@@ -105,6 +109,7 @@ tell(const EcoRow *row, const void *beside, EcoListener *listener)
 		eco_json_int(&event.json, "streak_day", DatumGetInt32(row->values[RWD_STREAK_DAY]));
 	eco_json_int(&event.json, "level", level);
 	eco_json_bool(&event.json, "leveled_up", level > before);
+	eco_event_items(&event, row, RWD_ITEMS);
 	eco_event_end(&event, row, listener);
 	if (level != before)
 		tell_level(row, level, before, listener);
@@ -137,6 +142,8 @@ add_reversal(EcoReversed *sum, const EcoRow *row, int64 before_seq)
 	sum->gold -= eco_row_int(row, ECO_COL_GOLD_DELTA);
 	sum->xp -= eco_row_int(row, ECO_COL_XP_DELTA);
 	sum->gave_back |= !row->isnull[RWD_STREAK_DAY];
+	if (!row->isnull[RWD_ITEMS])
+		sum->items = lappend(sum->items, DatumGetPointer(row->values[RWD_ITEMS]));
 }
 
 EcoReversed

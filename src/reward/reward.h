@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+#include "nodes/pg_list.h"
+
 #include "ledger/entry.h"
 #include "ledger/result.h"
 
@@ -30,6 +32,7 @@ enum
 	RWD_ACTOR,
 	RWD_REASON,
 	RWD_DETAILS,
+	RWD_ITEMS,
 	RWD_COLUMNS
 };
 
@@ -46,6 +49,7 @@ typedef struct EcoReversed
 	int64		gold;
 	int64		xp;
 	bool		gave_back;		/* of a daily claim: its date as well */
+	List	   *items;			/* of those that took some, a jsonb each */
 } EcoReversed;
 
 /* Adds up the reversals that came before a seq. */
@@ -70,9 +74,10 @@ enum
 	GRANT_LEVEL,
 	GRANT_LEVELED_UP,
 	GRANT_RETRY_AFTER_MS,
-	GRANT_DETAIL
+	GRANT_DETAIL,
+	GRANT_ITEMS
 };
-#define GRANT_TYPES "bttt" "llll" "ib" "ij"
+#define GRANT_TYPES "bttt" "llll" "ib" "ij" "+j"
 
 /* The ways such a result is filled. */
 extern void eco_grant_set_entry(EcoResult *result, const EcoRow *row);

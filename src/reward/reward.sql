@@ -29,6 +29,7 @@ CREATE TABLE economy.reward_audit (
     reason            text,
     timezone          text,
     details           jsonb,
+    items             jsonb,
     CONSTRAINT reward_audit_pkey PRIMARY KEY (user_id, seq)
 );
 -- no two are equal but by accident, and nothing is gained by looking for such
@@ -39,6 +40,8 @@ COMMENT ON TABLE economy.reward_audit IS
     'Journal of rewards: grants, daily claims and reversals. The row is the grant. Append-only.';
 COMMENT ON COLUMN economy.reward_audit.key_digest IS
     'Digest of source and external_event_id, by which the index finds them.';
+COMMENT ON COLUMN economy.reward_audit.items IS
+    'Items that it gave, or a reversal took back, as in holding_changes; null: none.';
 COMMENT ON COLUMN economy.reward_audit.reverses IS 'Reversals: seq of the reward taken back.';
 COMMENT ON COLUMN economy.reward_audit.streak_day IS
     'Entries that change a streak (claims, set_streak(), reversals that give a date '
@@ -260,53 +263,59 @@ CREATE TYPE economy.grant_result AS (
     level             integer,
     leveled_up        boolean,
     retry_after_ms    integer,
-    detail            jsonb
+    detail            jsonb,
+    items             jsonb
 );
 COMMENT ON TYPE economy.grant_result IS
     'Result of grant_reward(), grant_rewards() and revoke_reward().';
 
 CREATE FUNCTION economy.grant_reward(
     user_id bigint, source text, external_event_id text, gold bigint DEFAULT 0, xp bigint DEFAULT 0,
-    details jsonb DEFAULT NULL
+    details jsonb DEFAULT NULL, items jsonb DEFAULT NULL
 ) RETURNS economy.grant_result
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_grant_reward';
-COMMENT ON FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb) IS
-    'Grants gold and XP once per (user, source, external_event_id); '
+COMMENT ON FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb, jsonb) IS
+    'Grants gold, XP and items ({"gem": 5}) once per (user, source, external_event_id); '
     'a retry returns the first result with state reuse, '
     'another amount is refused with IDEMPOTENCY_MISMATCH.';
 
 CREATE FUNCTION economy.grant_reward_code(
     user_id bigint, source text, external_event_id text, gold bigint DEFAULT 0, xp bigint DEFAULT 0,
-    details jsonb DEFAULT NULL
+    details jsonb DEFAULT NULL, items jsonb DEFAULT NULL
 ) RETURNS text
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_grant_reward';
-COMMENT ON FUNCTION economy.grant_reward_code(bigint, text, text, bigint, bigint, jsonb) IS
+COMMENT ON FUNCTION economy.grant_reward_code(
+    bigint, text, text, bigint, bigint, jsonb, jsonb) IS
     'grant_reward(), of whose result it returns the code alone.';
 
 CREATE FUNCTION economy.grant_rewards(rewards jsonb) RETURNS SETOF economy.grant_result
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_grant_rewards';
 COMMENT ON FUNCTION economy.grant_rewards(jsonb) IS
     'grant_reward() for an array of {user_id, source, external_event_id, gold, xp, '
-    'details} in one transaction; a row per element in their order. '
+    'details, items} in one transaction; a row per element in their order. '
     'A refused reward does not stop the others.';
 
 CREATE FUNCTION economy.grant_rewards(
     user_ids bigint[], sources text[], external_event_ids text[], gold bigint[] DEFAULT NULL,
-    xp bigint[] DEFAULT NULL, details jsonb[] DEFAULT NULL
+    xp bigint[] DEFAULT NULL, details jsonb[] DEFAULT NULL, items jsonb[] DEFAULT NULL
 ) RETURNS SETOF economy.grant_result
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_grant_rewards';
-COMMENT ON FUNCTION economy.grant_rewards(bigint[], text[], text[], bigint[], bigint[], jsonb[]) IS
+COMMENT ON FUNCTION economy.grant_rewards(
+    bigint[], text[], text[], bigint[], bigint[], jsonb[], jsonb[]) IS
     'The same with arrays of as many elements each.';
 
 CREATE FUNCTION economy.revoke_reward(
     user_id bigint, transaction_id text, reason text, actor text, gold bigint DEFAULT NULL,
-    xp bigint DEFAULT NULL, policy text DEFAULT 'refuse', idempotency_key text DEFAULT NULL
+    xp bigint DEFAULT NULL, policy text DEFAULT 'refuse', idempotency_key text DEFAULT NULL,
+    items jsonb DEFAULT NULL
 ) RETURNS economy.grant_result
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_revoke_reward';
-COMMENT ON FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, text, text) IS
-    'Takes a reward back, what is left of it or the given gold and XP: '
+COMMENT ON FUNCTION economy.revoke_reward(
+    bigint, text, text, text, bigint, bigint, text, text, jsonb) IS
+    'Takes a reward back, what is left of it or the given gold, XP and items: '
     'once without an idempotency_key, once for each one with, up to what the reward gave. '
-    'Where the user has less, policy refuse answers INSUFFICIENT_GOLD and take takes what is there '
+    'Where the user has less, policy refuse answers INSUFFICIENT_GOLD or INSUFFICIENT_ITEMS, and '
+    'take takes what is there '
     'and reports the debt in detail. All of the newest daily claim gives its date back.';
 
 CREATE TYPE economy.claim_result AS (

@@ -28,6 +28,7 @@ EcoTable	eco_shop_transactions = {
 		{"effect_code", TEXTOID, ECO_NULLABLE},
 		{"context", JSONBOID, ECO_NULLABLE},
 		{"receipt_signature", BYTEAOID, false},
+		{"items", JSONBOID, ECO_NULLABLE | ECO_LATER},
 	},
 	.nkeys = 2,
 	.keys = {
@@ -48,7 +49,7 @@ const EcoJournal eco_purchases = {
 	.table = &eco_shop_transactions,
 	.signature_column = TXN_SIGNATURE,
 	.key_version_column = TXN_KEY_VERSION,
-	.shown = {[ECO_SHOWN_PRODUCT] = TXN_PRODUCT_ID},
+	.shown = {[ECO_SHOWN_PRODUCT] = TXN_PRODUCT_ID,[ECO_SHOWN_ITEMS] = TXN_ITEMS},
 	.tell = tell,
 	.types = ECO_TYPE_BIT(ECO_PURCHASE_UPDATE),
 };
@@ -77,5 +78,6 @@ tell(const EcoRow *row, const void *beside, EcoListener *listener)
 	eco_event_text(&event, "status", row, TXN_STATUS);
 	eco_event_text(&event, "effect_code", row, TXN_EFFECT_CODE);
 	eco_event_text(&event, "idempotency_key", row, TXN_KEY);
+	eco_event_items(&event, row, TXN_ITEMS);
 	eco_event_end(&event, row, listener);
 }

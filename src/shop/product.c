@@ -26,7 +26,9 @@
 	{"ends_at", TIMESTAMPTZOID, ECO_NULLABLE}, \
 	{"active", BOOLOID, false}, \
 	{"stock_slots", INT2OID, false}, \
-	{"effect_code", TEXTOID, ECO_NULLABLE}
+	{"effect_code", TEXTOID, ECO_NULLABLE}, \
+	{"contents", JSONBOID, ECO_NULLABLE | ECO_LATER}, \
+	{"price_items", JSONBOID, ECO_NULLABLE | ECO_LATER}
 
 EcoTable	eco_shop_products = {
 	.name = "shop_products",
@@ -115,6 +117,9 @@ eco_product_of(const EcoRow *row, EcoProduct *product)
 	product->has_stock = DatumGetInt16(row->values[PRD_STOCK_SLOTS]) > 0;
 	product->effect_code = row->isnull[PRD_EFFECT_CODE] ? (Datum) 0 :
 		row->values[PRD_EFFECT_CODE];
+	product->contents = row->isnull[PRD_CONTENTS] ? (Datum) 0 : row->values[PRD_CONTENTS];
+	product->price_items = row->isnull[PRD_PRICE_ITEMS] ? (Datum) 0 :
+		row->values[PRD_PRICE_ITEMS];
 }
 
 const char *

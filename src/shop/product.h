@@ -31,6 +31,8 @@ typedef struct EcoProduct
 	TimestampTz ends_at;
 	bool		has_stock;		/* limited: units are taken from shop_stock */
 	Datum		effect_code;	/* text, or 0 */
+	Datum		contents;		/* jsonb: items that a unit gives, or 0 */
+	Datum		price_items;	/* jsonb: items that it costs, or 0 */
 } EcoProduct;
 
 /* Whoever reads products opens this. */
@@ -57,6 +59,8 @@ enum
 	PRD_ACTIVE,
 	PRD_STOCK_SLOTS,
 	PRD_EFFECT_CODE,
+	PRD_CONTENTS,
+	PRD_PRICE_ITEMS,
 	PRD_COLUMNS,
 	PRD_EXTRA = PRD_COLUMNS,	/* of the shelf alone */
 	PRD_TAGS,

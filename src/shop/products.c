@@ -52,11 +52,13 @@ enum
 	OFR_MAY_BUY,
 	OFR_CODE,
 	OFR_DETAIL,
+	OFR_CONTENTS,
+	OFR_PRICE_ITEMS,
 	OFR_COLUMNS
 };
 
 #define MAX_TAG 512				/* bytes: shop_products_tags_check */
-#define OFFER_TYPES "ttTijjtllllbzzliltzbtj"
+#define OFFER_TYPES "ttTijjtllllbzzliltzbtj+jj"
 
 PG_FUNCTION_INFO_V1(eco_products);
 PG_FUNCTION_INFO_V1(eco_product);
@@ -180,7 +182,7 @@ open_shop(Asked *asked, FunctionCallInfo fcinfo, int user_arg)
 	static EcoTable *const for_nobody[] = {&eco_shop_shelf, &eco_shop_stock, NULL};
 	static EcoTable *const for_user[] = {
 		&eco_shop_shelf, &eco_shop_stock, &eco_accounts, &eco_shop_transactions,
-		&eco_shop_user_units_more, NULL
+		&eco_shop_user_units_more, &eco_items, &eco_user_holdings_more, NULL
 	};
 	static EcoTable *const of_archives[] = {&eco_archived_keys, NULL};
 	int64		user_id;
@@ -317,6 +319,12 @@ offer_of(const Asked *asked, TupleDesc desc, const EcoRow *row, const EcoProduct
 	values[OFR_CODE] = CStringGetTextDatum(refusal == NULL ? "OK" : refusal);
 	values[OFR_DETAIL] = detail;
 	isnull[OFR_DETAIL] = detail == (Datum) 0;
+	isnull[OFR_CONTENTS] = product->contents == (Datum) 0;
+	if (!isnull[OFR_CONTENTS])
+		values[OFR_CONTENTS] = whole(product->contents);
+	isnull[OFR_PRICE_ITEMS] = product->price_items == (Datum) 0;
+	if (!isnull[OFR_PRICE_ITEMS])
+		values[OFR_PRICE_ITEMS] = whole(product->price_items);
 	return heap_form_tuple(desc, values, isnull);
 }
 

@@ -46,7 +46,8 @@ enum
 	PURCHASE_STOCK_REMAINING,
 	PURCHASE_USER_LIMIT_REMAINING,
 	PURCHASE_RETRY_AFTER_MS,
-	PURCHASE_DETAIL
+	PURCHASE_DETAIL,
+	PURCHASE_ITEMS
 };
 
 PG_FUNCTION_INFO_V1(eco_purchase);
@@ -56,9 +57,10 @@ PG_FUNCTION_INFO_V1(eco_purchase_probe);
 #define NEEDS_STOCK	1
 #define NEEDS_UNITS 2
 #define NEEDS_KEYS	4
-#define NEEDS_ALL	(NEEDS_STOCK | NEEDS_UNITS | NEEDS_KEYS)
-#define NEEDS_KNOWN 8
-#define NEEDS_LOCK	16			/* of the account, beforehand */
+#define NEEDS_ITEMS 8
+#define NEEDS_ALL	(NEEDS_STOCK | NEEDS_UNITS | NEEDS_KEYS | NEEDS_ITEMS)
+#define NEEDS_KNOWN 16
+#define NEEDS_LOCK	32			/* of the account, beforehand */
 
 /*
  * What products have needed here, by a hash of their names.  Nothing hangs on it but how
@@ -87,6 +89,7 @@ static void load_units(EcoPurchase *p, const EcoAccount *account);
 static void describe_renewal(EcoPurchase *p, TimestampTz now);
 static const char *check_freezes(EcoPurchase *p, const EcoAccount *account);
 static const char *check_amounts(EcoPurchase *p, const EcoAccount *account);
+static const char *check_items(EcoPurchase *p, const EcoAccount *account);
 static const char *take_stock(EcoPurchase *p);
 
 /* what check_rules() returns when it has waited for a slot: read the rules again */
@@ -94,7 +97,7 @@ static const char *const waited = "waited";
 
 static void post(EcoPurchase *p, EcoAccount *account);
 static void keep_units(EcoPurchase *p, EcoAccount *account);
-static void describe_effect(EcoPurchase *p, bool is_conversion, Datum effect_code);
+static void describe_effect(EcoPurchase *p, bool is_conversion, Datum effect_code, Datum items);
 static bool same_payload(EcoPurchase *p, const EcoRow *first);
 static void come_again(EcoPurchase *p);
 
@@ -235,9 +238,20 @@ tables_for(EcoPurchase *p, uint8 needs)
 		p->tables[n++] = &eco_shop_user_units_more;
 	if (needs & NEEDS_KEYS)
 		p->tables[n++] = &eco_shop_keys;
+	if (needs & NEEDS_ITEMS)
+	{
+		p->tables[n++] = &eco_items;
+		p->tables[n++] = &eco_user_holdings_more;
+	}
 	p->tables[n] = NULL;
 	p->opened = needs;
 	return p->tables;
+}
+
+static inline bool
+moves_items(const EcoProduct *product)
+{
+	return product->contents != (Datum) 0 || product->price_items != (Datum) 0;
 }
 
 static uint8 *
@@ -257,7 +271,8 @@ open_what_it_needs(EcoPurchase *p, const EcoAccount *account)
 {
 	uint8		needs = (p->product.has_stock ? NEEDS_STOCK : 0) |
 	(p->product.counted && eco_units_need_row(account, &p->product_id) ? NEEDS_UNITS : 0) |
-	(p->product.global_key ? NEEDS_KEYS : 0);
+	(p->product.global_key ? NEEDS_KEYS : 0) |
+	(moves_items(&p->product) ? NEEDS_ITEMS : 0);
 
 	*needed_by(p) |= needs | NEEDS_KNOWN | (needs_account_alone(&p->product) ? 0 : NEEDS_LOCK);
 	needs |= p->opened;
@@ -326,7 +341,8 @@ eco_purchase_try(EcoPurchase *p, const EcoAccount *account)
 		eco_result_outcome(&p->result, "new", "OK");
 		eco_result_set(&p->result, PURCHASE_GOLD_DELTA, Int64GetDatum(p->gold_delta));
 		eco_result_set(&p->result, PURCHASE_GOLD, Int64GetDatum(account->gold + p->gold_delta));
-		describe_effect(p, p->product.is_conversion, p->product.effect_code);
+		describe_effect(p, p->product.is_conversion, p->product.effect_code,
+						p->items == NULL ? (Datum) 0 : eco_holdings_json(p->items));
 	}
 	return refusal == NULL && !p->dry_run;
 }
@@ -341,6 +357,7 @@ check_rules(EcoPurchase *p, const EcoAccount *account)
 	p->user_limit_left = -1;
 	p->stock_left = -1;
 	p->freezes = 0;
+	p->items = NULL;
 	if (account->suspended)
 		return "USER_SUSPENDED";
 	if (!eco_product_read(&p->product_id, &p->product))
@@ -363,6 +380,7 @@ check_product(EcoPurchase *p, const EcoAccount *account)
 		(refusal = check_user_limit(p, account)) != NULL ||
 		(refusal = check_freezes(p, account)) != NULL ||
 		(refusal = check_amounts(p, account)) != NULL ||
+		(refusal = check_items(p, account)) != NULL ||
 		(refusal = take_stock(p)) != NULL)
 		return refusal;
 	return NULL;
@@ -400,7 +418,7 @@ static bool
 needs_account_alone(const EcoProduct *product)
 {
 	return !product->has_stock && !product->counted && !product->global_key &&
-		!product->limit_once;
+		!product->limit_once && !moves_items(product);
 }
 
 /* Whether one before it of many bought the product, and is not in the journal yet. */
@@ -594,6 +612,25 @@ check_amounts(EcoPurchase *p, const EcoAccount *account)
 	return refusal;
 }
 
+/* What it costs beside gold, and what it gives; the account's lock guards both. */
+static const char *
+check_items(EcoPurchase *p, const EcoAccount *account)
+{
+	const EcoProduct *product = &p->product;
+
+	if (!moves_items(product))
+		return NULL;
+	p->items = palloc(sizeof(EcoHoldings));
+	p->items->n = 0;
+	if (product->price_items != (Datum) 0)
+		eco_holdings_add(DatumGetJsonbP(product->price_items), p->quantity, ECO_HOLDING_USE_UP,
+						 p->items);
+	if (product->contents != (Datum) 0)
+		eco_holdings_add(DatumGetJsonbP(product->contents), p->quantity, ECO_HOLDING_GIVE,
+						 p->items);
+	return eco_holdings_refusal(p->items, account, &p->detail);
+}
+
 static const char *
 take_stock(EcoPurchase *p)
 {
@@ -631,6 +668,7 @@ post(EcoPurchase *p, EcoAccount *account)
 	eco_entry_prepare(account, &entry);
 	if (eco_purchase_save_units(p, account, &entry))
 		eco_units_write(&p->units);
+	(void) eco_purchase_save_items(p, account);
 	if (!eco_account_write(account))
 		return;
 	eco_entry_write(&entry);
@@ -686,6 +724,26 @@ eco_purchase_entry(const EcoPurchase *p, EcoEntry *entry)
 		eco_row_set(row, TXN_EFFECT_CODE, datumCopy(p->product.effect_code, false, -1));
 	if (p->context != NULL)
 		eco_row_set(row, TXN_CONTEXT, JsonbPGetDatum(p->context));
+	if (p->items != NULL)
+	{
+		entry->at = p->items->at;
+		eco_row_set(row, TXN_ITEMS, eco_holdings_json(p->items));
+	}
+}
+
+bool
+eco_purchase_save_items(EcoPurchase *p, EcoAccount *account)
+{
+	if (p->items == NULL)
+		return false;
+	eco_holdings_save(p->items, account);
+	return eco_holdings_write(p->items, account->user_id);
+}
+
+static inline Datum
+items_of(const EcoRow *row)
+{
+	return row->isnull[TXN_ITEMS] ? (Datum) 0 : row->values[TXN_ITEMS];
 }
 
 void
@@ -695,7 +753,7 @@ eco_purchase_made(EcoPurchase *p, const EcoEntry *entry)
 	eco_result_entry(&p->result, &eco_purchases, &entry->row);
 	eco_result_set(&p->result, PURCHASE_GOLD_DELTA, Int64GetDatum(entry->gold_delta));
 	eco_result_set(&p->result, PURCHASE_GOLD, Int64GetDatum(entry->gold));
-	describe_effect(p, p->product.is_conversion, p->product.effect_code);
+	describe_effect(p, p->product.is_conversion, p->product.effect_code, items_of(&entry->row));
 }
 
 /* The detail of an item without an effect, which nearly all have: made once. */
@@ -717,22 +775,24 @@ plain_detail(void)
 
 /*
  * What is left to the app: a conversion charges no outside points, and an item's
- * effect is applied by the app.
+ * effect is applied by the app, unless it is that the user holds its contents now.
  */
 static void
-describe_effect(EcoPurchase *p, bool is_conversion, Datum effect_code)
+describe_effect(EcoPurchase *p, bool is_conversion, Datum effect_code, Datum items)
 {
+	if (items != (Datum) 0)
+		eco_result_set(&p->result, PURCHASE_ITEMS, items);
 	if (is_conversion)
 	{
 		eco_detail_bool(&p->detail, "charge_outside", true);
 		return;
 	}
-	if (effect_code == (Datum) 0 && !p->dry_run && !p->detail.open)
+	if (effect_code == (Datum) 0 && items == (Datum) 0 && !p->dry_run && !p->detail.open)
 	{
 		eco_result_set(&p->result, PURCHASE_DETAIL, plain_detail());
 		return;
 	}
-	eco_detail_bool(&p->detail, APPLY, true);
+	eco_detail_bool(&p->detail, APPLY, effect_code != (Datum) 0 || !eco_holdings_give(items));
 	if (effect_code != (Datum) 0)
 		eco_detail_str(&p->detail, "effect_code", TextDatumGetCString(effect_code));
 }
@@ -753,7 +813,8 @@ eco_purchase_replay(EcoPurchase *p, const EcoRow *first)
 	eco_result_set(&p->result, PURCHASE_GOLD_DELTA, first->values[ECO_COL_GOLD_DELTA]);
 	eco_result_set(&p->result, PURCHASE_GOLD, first->values[ECO_COL_GOLD]);
 	describe_effect(p, is_conversion,
-					first->isnull[TXN_EFFECT_CODE] ? (Datum) 0 : first->values[TXN_EFFECT_CODE]);
+					first->isnull[TXN_EFFECT_CODE] ? (Datum) 0 : first->values[TXN_EFFECT_CODE],
+					items_of(first));
 }
 
 /*

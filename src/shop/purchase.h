@@ -11,13 +11,14 @@
 #include "ledger/args.h"
 #include "ledger/calls.h"
 #include "ledger/entry.h"
+#include "ledger/holdings.h"
 #include "ledger/result.h"
 #include "shop/limit.h"
 #include "shop/product.h"
 #include "shop/stock.h"
 
 /* of economy.purchase_result */
-#define ECO_PURCHASE_TYPES "btttillllij"
+#define ECO_PURCHASE_TYPES "btttillllij" "+j"
 
 #define ECO_MAX_QUANTITY 1000000
 
@@ -50,9 +51,10 @@ typedef struct EcoPurchase
 	int64		gold_delta;
 	int64		monetary;
 	int32		freezes;		/* streak freezes bought */
+	EcoHoldings *items;			/* that it gives and costs, or NULL */
 	int16		stock_slot;		/* -1: no stock was taken */
 	EcoOpenTables *open;
-	EcoTable   *tables[5];		/* of a new purchase, up to NULL */
+	EcoTable   *tables[7];		/* of a new purchase, up to NULL */
 	uint8		opened;			/* those that only some products need */
 	EcoAttempt	attempt;		/* taken back when the purchase is refused */
 
@@ -84,6 +86,12 @@ extern bool eco_purchase_try(EcoPurchase *p, const EcoAccount *account);
  */
 extern bool eco_purchase_save_units(EcoPurchase *p, EcoAccount *account, const EcoEntry *entry);
 extern void eco_purchase_entry(const EcoPurchase *p, EcoEntry *entry);
+
+/*
+ * Put what the purchase moves of items into the account that its entry was prepared with,
+ * and write those that have no room there.  True: some were written.
+ */
+extern bool eco_purchase_save_items(EcoPurchase *p, EcoAccount *account);
 extern void eco_purchase_made(EcoPurchase *p, const EcoEntry *entry);
 
 /*

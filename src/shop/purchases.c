@@ -47,13 +47,14 @@ static void tell(EcoCallOf *call);
 static void reserve(EcoCalls *calls);
 static void reserve_product(EcoCalls *calls, EcoCallOf **wanted, int n, bool lock_keys);
 static void make(EcoCalls *calls, EcoCallOf *call, EcoCallState state, EcoResult *result);
-static void post(EcoCalls *calls, EcoCallOf *call, EcoPurchase *p);
+static bool post(EcoCalls *calls, EcoCallOf *call, EcoPurchase *p);
 static void keep_stock(EcoCalls *calls, EcoCallOf **wanted, int n, EcoReserved *reserved);
 static void keep_row(EcoCalls *calls, const EcoCallOf *call, EcoPurchase *p);
 static void write_state(EcoCalls *calls);
 
 static EcoTable *const tables[] = {
-	&eco_shop_products, &eco_shop_stock, &eco_shop_user_units_more, &eco_shop_keys, NULL
+	&eco_shop_products, &eco_shop_stock, &eco_shop_user_units_more, &eco_shop_keys, &eco_items,
+	&eco_user_holdings_more, NULL
 };
 
 static const EcoBatch batch = {
@@ -233,30 +234,36 @@ make(EcoCalls *calls, EcoCallOf *call, EcoCallState state, EcoResult *result)
 		eco_purchase_refuse(&p, "USER_NOT_FOUND");
 	else
 	{
+		bool		wrote_items = false;
+
 		if (eco_purchase_try(&p, eco_calls_account(call)))
-			post(calls, call, &p);
+			wrote_items = post(calls, call, &p);
 		else if (eco_purchase_save_units(&p, eco_calls_account(call), NULL))
 			eco_calls_keep(calls, call);
 		keep_row(calls, call, &p);
 		/* what was written is seen by the next one */
-		if ((p.product.has_stock && p.reserved == NULL) || p.product.global_key)
+		if ((p.product.has_stock && p.reserved == NULL) || p.product.global_key || wrote_items)
 			eco_snapshot_renew();
 	}
 	eco_purchase_end(&p);
 	*result = p.result;
 }
 
-static void
+/* True: items were written to rows. */
+static bool
 post(EcoCalls *calls, EcoCallOf *call, EcoPurchase *p)
 {
 	MemoryContext old_context = MemoryContextSwitchTo(calls->context);
 	EcoEntry   *entry = palloc(sizeof(EcoEntry));
+	bool		wrote_items;
 
 	eco_purchase_entry(p, entry);
 	eco_calls_book(calls, call, entry);
 	MemoryContextSwitchTo(old_context);
 	(void) eco_purchase_save_units(p, eco_calls_account(call), entry);
+	wrote_items = eco_purchase_save_items(p, eco_calls_account(call));
 	eco_purchase_made(p, entry);
+	return wrote_items;
 }
 
 /*

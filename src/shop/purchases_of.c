@@ -31,6 +31,7 @@ enum
 	PLN_EFFECT_CODE,
 	PLN_CONTEXT,
 	PLN_CREATED_AT,
+	PLN_ITEMS,
 	PLN_COLUMNS
 };
 
@@ -44,6 +45,7 @@ put_purchase(ReturnSetInfo *info, const EcoRow *row)
 	bool		isnull[PLN_COLUMNS] = {
 		[PLN_EFFECT_CODE] = row->isnull[TXN_EFFECT_CODE],
 		[PLN_CONTEXT] = row->isnull[TXN_CONTEXT],
+		[PLN_ITEMS] = row->isnull[TXN_ITEMS],
 	};
 	Datum		values[PLN_COLUMNS] = {
 		[PLN_SEQ] = row->values[ECO_COL_SEQ],
@@ -61,6 +63,8 @@ put_purchase(ReturnSetInfo *info, const EcoRow *row)
 	/* whole, not where to find it */
 	if (!isnull[PLN_CONTEXT])
 		values[PLN_CONTEXT] = PointerGetDatum(PG_DETOAST_DATUM(row->values[TXN_CONTEXT]));
+	if (!isnull[PLN_ITEMS])
+		values[PLN_ITEMS] = PointerGetDatum(PG_DETOAST_DATUM(row->values[TXN_ITEMS]));
 	tuplestore_putvalues(info->setResult, info->setDesc, values, isnull);
 }
 
@@ -100,7 +104,7 @@ eco_purchases_of(PG_FUNCTION_ARGS)
 
 	if (max < 0)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("max must be 0 or more"));
-	eco_result_set_begin(fcinfo, "ltttillttjz");
+	eco_result_set_begin(fcinfo, "ltttillttjz+j");
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	open = eco_user_tables_open(ECO_READ, PG_GETARG_INT64(0), tables);

@@ -38,6 +38,7 @@ enum
 	RCP_HASH_ALGO_VERSION,
 	RCP_SIGNATURE,
 	RCP_KEY_VERSION,
+	RCP_ITEMS,
 	RCP_COLUMNS
 };
 
@@ -114,6 +115,10 @@ put_receipt(ReturnSetInfo *info, const EcoRow *row)
 		[RCP_KEY_VERSION] = row->values[TXN_KEY_VERSION],
 	};
 
+	isnull[RCP_ITEMS] = row->isnull[TXN_ITEMS];
+	if (!row->isnull[TXN_ITEMS])
+		values[RCP_ITEMS] = PointerGetDatum(PG_DETOAST_DATUM(row->values[TXN_ITEMS]));
+
 	tuplestore_putvalues(info->setResult, info->setDesc, values, isnull);
 }
 
@@ -128,7 +133,7 @@ eco_receipt(PG_FUNCTION_ARGS)
 	EcoOpenTables *open;
 	EcoRow		row;
 
-	eco_result_set_begin(fcinfo, "ttilllttztsti");
+	eco_result_set_begin(fcinfo, "ttilllttztsti+j");
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
 	open = eco_user_tables_open(ECO_READ, PG_GETARG_INT64(0), tables);

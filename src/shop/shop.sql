@@ -40,6 +40,10 @@ CREATE TABLE economy.shop_products (
     texts          jsonb       NOT NULL DEFAULT '{}'
         CONSTRAINT shop_products_texts_check CHECK (jsonb_typeof(texts) = 'object'
             AND NOT jsonb_path_exists(texts, 'strict $.* ? (@.type() != "object")')),
+    contents       jsonb CONSTRAINT shop_products_contents_check
+        CHECK (economy_internal.amounts_sound(contents)),
+    price_items    jsonb CONSTRAINT shop_products_price_items_check
+        CHECK (economy_internal.amounts_sound(price_items)),
     CONSTRAINT shop_products_period_check CHECK (starts_at < ends_at),
     CONSTRAINT shop_products_limits_check CHECK (NOT limit_once OR per_user_limit IS NULL),
     CONSTRAINT shop_products_renewal_check
@@ -79,6 +83,10 @@ COMMENT ON CONSTRAINT shop_products_tags_check ON economy.shop_products IS
     'tags must be up to 16 texts, none empty, of 512 bytes together';
 COMMENT ON CONSTRAINT shop_products_texts_check ON economy.shop_products IS
     'texts must be a JSON object of languages, each with an object';
+COMMENT ON CONSTRAINT shop_products_contents_check ON economy.shop_products IS
+    'contents must be an object of 1 to 16 items, each with a whole number from 1 to 2^53-1';
+COMMENT ON CONSTRAINT shop_products_price_items_check ON economy.shop_products IS
+    'price_items must be an object of 1 to 16 items, each with a whole number from 1 to 2^53-1';
 COMMENT ON CONSTRAINT shop_products_period_check ON economy.shop_products IS
     'starts_at must be before ends_at';
 COMMENT ON CONSTRAINT shop_products_limits_check ON economy.shop_products IS
@@ -110,6 +118,11 @@ COMMENT ON COLUMN economy.shop_products.position IS
     'Place in the shop, the lowest first; those of one place by product_id.';
 COMMENT ON COLUMN economy.shop_products.texts IS
     'What is shown, by language: {"en": {"name": "Sword"}, "de": {"name": "Schwert"}}.';
+COMMENT ON COLUMN economy.shop_products.contents IS
+    'Items that the user holds after the purchase of a unit: {"gem": 5, "vip": 2592000}; of a '
+    'pass seconds.';
+COMMENT ON COLUMN economy.shop_products.price_items IS
+    'Items that a unit costs beside price_gold: {"gem": 5}.';
 
 CREATE TABLE economy.shop_stock (
     product_id text     NOT NULL COLLATE "C",
@@ -225,6 +238,7 @@ CREATE TABLE economy.shop_transactions (
     idempotency_key   text        NOT NULL COLLATE "C",
     effect_code       text,
     context           jsonb,
+    items             jsonb,
     CONSTRAINT shop_transactions_pkey PRIMARY KEY (user_id, seq)
 );
 -- no two are equal but by accident, and nothing is gained by looking for such
@@ -236,6 +250,8 @@ COMMENT ON COLUMN economy.shop_transactions.key_digest IS
     'Digest of product_id and idempotency_key, by which the index finds them.';
 COMMENT ON COLUMN economy.shop_transactions.stock_slot IS
     'Slot the units were taken from; null for products without stock.';
+COMMENT ON COLUMN economy.shop_transactions.items IS
+    'Items that it cost and gave, as in holding_changes; null: none.';
 COMMENT ON COLUMN economy.shop_transactions.monetary IS
     'Value of the whole purchase in minor units of money.';
 COMMENT ON COLUMN economy.shop_transactions.receipt_signature IS
@@ -252,7 +268,8 @@ CREATE TYPE economy.purchase_result AS (
     stock_remaining      bigint,
     user_limit_remaining bigint,
     retry_after_ms       integer,
-    detail               jsonb
+    detail               jsonb,
+    items                jsonb
 );
 COMMENT ON TYPE economy.purchase_result IS 'Result of purchase() and purchases().';
 
@@ -314,7 +331,8 @@ CREATE TYPE economy.purchase_receipt AS (
     hash                      text,
     hash_algo_version         smallint,
     receipt_signature         text,
-    receipt_signature_version integer
+    receipt_signature_version integer,
+    items                     jsonb
 );
 COMMENT ON TYPE economy.purchase_receipt IS 'The signed receipt of a purchase.';
 
@@ -346,7 +364,9 @@ CREATE TYPE economy.product_offer AS (
     renews_at            timestamptz,
     may_buy              boolean,
     code                 text,
-    detail               jsonb
+    detail               jsonb,
+    contents             jsonb,
+    price_items          jsonb
 );
 COMMENT ON TYPE economy.product_offer IS
     'A product as a shop shows it to a user: a row of economy.products() and economy.product().';
@@ -378,7 +398,8 @@ CREATE TYPE economy.purchase_line AS (
     status         text,
     effect_code    text,
     context        jsonb,
-    created_at     timestamptz
+    created_at     timestamptz,
+    items          jsonb
 );
 COMMENT ON TYPE economy.purchase_line IS
     'A purchase of a user: a row of economy.purchases_of().';
@@ -436,7 +457,8 @@ CREATE FUNCTION economy_internal.check_product(product jsonb, old_row economy.sh
             WHERE k NOT IN ('product_id', 'category', 'price_gold', 'source_points',
                             'granted_gold', 'monetary', 'limit_once', 'per_user_limit',
                             'limit_period', 'global_key', 'starts_at', 'ends_at', 'active',
-                            'effect_code', 'extra', 'tags', 'position', 'texts')
+                            'effect_code', 'extra', 'tags', 'position', 'texts', 'contents',
+                            'price_items')
             UNION ALL
             SELECT 2, 'category must be conversion or item' FROM given g
             WHERE g.category IS NULL OR g.category NOT IN ('conversion', 'item')
@@ -460,12 +482,42 @@ CREATE FUNCTION economy_internal.check_product(product jsonb, old_row economy.sh
             SELECT 5, 'global_key is fixed when a product is made' FROM given g
             WHERE NOT g.is_new AND product ? 'global_key'
               AND product ->> 'global_key' IS DISTINCT FROM old_row.global_key::text
+            UNION ALL
+            -- what is no object of items is refused by the constraints
+            SELECT 6, 'contents and price_items must be of different items, 16 together'
+            FROM (SELECT count(*) AS n, count(DISTINCT k.id) AS different
+                  FROM (VALUES (CASE WHEN product ? 'contents' THEN product -> 'contents'
+                                     ELSE old_row.contents END),
+                               (CASE WHEN product ? 'price_items' THEN product -> 'price_items'
+                                     ELSE old_row.price_items END)) m (items)
+                  CROSS JOIN LATERAL jsonb_object_keys(
+                      CASE jsonb_typeof(m.items) WHEN 'object' THEN m.items
+                                                 ELSE '{}' END) k (id)) i
+            WHERE i.n > 16 OR i.n <> i.different
         )
         SELECT s.says FROM says s ORDER BY s.place, s.says LIMIT 1;
     END;
 COMMENT ON FUNCTION economy_internal.check_product(jsonb, economy.shop_products) IS
     'What is wrong with a product given to upsert_product(), beyond what the constraints of '
     'shop_products say; null when nothing is.';
+
+CREATE FUNCTION economy_internal.check_contents(product jsonb) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT format(CASE WHEN i.item_id IS NULL THEN 'item %s of %s does not exist'
+                           ELSE 'item %s of %s is not consumable' END, to_json(k.id), m.name)
+        FROM unnest(ARRAY['contents', 'price_items']) m (name)
+        CROSS JOIN LATERAL jsonb_object_keys(
+            CASE jsonb_typeof(product -> m.name) WHEN 'object' THEN product -> m.name
+                                                 ELSE '{}' END) k (id)
+        LEFT JOIN economy.items i ON i.item_id = k.id
+        WHERE i.item_id IS NULL OR (m.name = 'price_items' AND NOT i.consumable)
+        ORDER BY m.name, k.id LIMIT 1;
+    END;
+COMMENT ON FUNCTION economy_internal.check_contents(jsonb) IS
+    'Which item of a product that is given to upsert_product() cannot be given, or paid; null: '
+    'none.';
 
 CREATE FUNCTION economy.upsert_product(product jsonb, actor text) RETURNS economy.shop_products
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -485,11 +537,12 @@ BEGIN
     IF jsonb_typeof(product) <> 'object' OR id IS NULL THEN
         RAISE EXCEPTION 'product must be a JSON object with a product_id' USING ERRCODE = 'XE301';
     END IF;
-    PERFORM economy_internal.open_tables('shop_products');
+    PERFORM economy_internal.open_tables('shop_products', 'items');
     -- one change of a product at a time, also of one that does not exist yet
     PERFORM economy_internal.lock_name('economy.product:' || id);
     SELECT * INTO old_row FROM economy.shop_products p WHERE p.product_id = id FOR NO KEY UPDATE;
-    wrong := economy_internal.check_product(product, old_row);
+    wrong := coalesce(economy_internal.check_product(product, old_row),
+                      economy_internal.check_contents(product));
     IF wrong IS NULL THEN
         BEGIN
             new_row := jsonb_populate_record(
@@ -515,7 +568,8 @@ BEGIN
                     starts_at = new_row.starts_at, ends_at = new_row.ends_at,
                     active = new_row.active, effect_code = new_row.effect_code,
                     extra = new_row.extra, tags = new_row.tags,
-                    position = new_row.position, texts = new_row.texts
+                    position = new_row.position, texts = new_row.texts,
+                    contents = new_row.contents, price_items = new_row.price_items
                 WHERE p.product_id = id;
             END IF;
         EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN

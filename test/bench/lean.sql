@@ -14,10 +14,12 @@ CREATE TABLE lean.accounts (
     gold    bigint NOT NULL CHECK (gold >= 0),
     xp      bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50, autovacuum_enabled = off);
-INSERT INTO lean.accounts SELECT n, 1000000000 FROM generate_series(1, :users) n;
+INSERT INTO lean.accounts SELECT n, 1000000000 FROM generate_series(1, :users + :users / 4) n;
 
 CREATE TABLE lean.products (product_id text PRIMARY KEY, price bigint NOT NULL);
-INSERT INTO lean.products VALUES ('item', 15);
+INSERT INTO lean.products VALUES ('item', 15), ('bundle', 15);
+CREATE TABLE lean.contents (product_id text, item text, quantity bigint NOT NULL, PRIMARY KEY (product_id, item));
+INSERT INTO lean.contents VALUES ('bundle', 'gem', 5), ('bundle', 'key', 1), ('bundle', 'vip', 60);
 
 -- a page of a shop: what purchase() would say needs a count of what was bought of each
 CREATE TABLE lean.page (
@@ -134,6 +136,18 @@ BEGIN
         RETURNING a.gold INTO STRICT balance;
     INSERT INTO lean.rewards (user_id, source, event, gold, xp) VALUES (p_user, p_source, p_event, p_gold, p_xp);
     RETURN balance;
+END
+$$;
+
+-- a product that gives three items
+CREATE FUNCTION lean.purchase_bundle(p_user bigint, p_product text, p_key text) RETURNS bigint
+    LANGUAGE plpgsql AS $$
+DECLARE
+    left_over bigint := lean.purchase(p_user, p_product, p_key);
+BEGIN
+    INSERT INTO lean.holdings AS h SELECT p_user, c.item, c.quantity FROM lean.contents c WHERE c.product_id = p_product
+        ON CONFLICT (user_id, item) DO UPDATE SET quantity = h.quantity + excluded.quantity;
+    RETURN left_over;
 END
 $$;
 

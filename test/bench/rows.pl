@@ -52,6 +52,7 @@ our %measures = (
 	'lean grant' => lean('grant', 'PL/pgSQL: a balance, a row under a unique key'),
 	'lean grants' => lean('lean_grants', 'PL/pgSQL: the lean grant in a loop, 1,000 a call', vars => { items => 1000 }, made => 1000),
 	'lean consume' => lean('consume', 'PL/pgSQL: the units of an item, a row under a unique key'),
+	'lean bundle' => lean('lean_bundle', 'PL/pgSQL: the lean purchase, and an upsert of three items'),
 	'lean claim' => lean('daily', 'PL/pgSQL: a streak, a balance, a row under a unique key', daily => 1),
 	'lean action' => lean('action', 'PL/pgSQL: a balance, a row under a unique key, an upsert of four figures'),
 	'SELECT of an account' => { script => 'select_account', vars => {}, tables => 'economy.accounts',
@@ -108,6 +109,9 @@ our %measures = (
 	'grant_rewards' => { script => 'grants', vars => { items => 1000 }, made => 1000, entries => $economy->{entries},
 		settings => { 'economy.notify' => 'off' }, tables => 'economy.accounts, economy.reward_audit',
 		what => 'rewards a second by economy.grant_rewards(), 1,000 of as many users a call, economy.notify = off' },
+	'purchase, bundle' => { script => 'bundle', vars => {}, entries => $economy->{entries},
+		settings => { 'economy.notify' => 'off', search_path => 'economy' },
+		tables => 'economy.accounts, economy.shop_transactions', what => 'economy.purchase() of a product that gives three items, economy.notify = off' },
 	'consume' => { script => 'consume', vars => {}, entries => $economy->{entries},
 		settings => { 'economy.notify' => 'off', search_path => 'economy' },
 		tables => 'economy.accounts, economy.holding_changes', what => 'economy.consume(), economy.notify = off' },
@@ -169,9 +173,10 @@ my @lean = map {
 			['claim_daily_reward', 'lean claim', $must{claim}],
 			['record_action', 'lean action', $must{action}],
 			['consume', 'lean consume', $must{consume}],
+			['purchase, bundle', 'lean bundle', $must{bundle}],
 		],
 	}
-} ['on', insert => 0.65, purchase => 1.3, grant => 1.5, claim => 1.5, action => 1.6, consume => 1.3], ['off', purchase => 1.45, action => 2];
+} ['on', insert => 0.65, purchase => 1.3, grant => 1.5, claim => 1.5, action => 1.6, consume => 1.3, bundle => 1.3], ['off', purchase => 1.45, action => 2];
 
 our @groups = (
 	@lean,

@@ -32,6 +32,8 @@ SELECT count(economy.upsert_item(jsonb_build_object('item_id', i, 'kind', CASE i
 SELECT count(*) FILTER (WHERE success)
 FROM generate_series(:users + 1, :users + :users / 4) n, economy.grant_items(n, '{"gem": 1000000000, "key": 5, "vip": 86400}', 'bench', 'bench-items');
 
+SELECT economy.upsert_product('{"product_id": "bundle", "category": "item", "price_gold": 15, "contents": {"gem": 5, "key": 1, "vip": 60}}', 'bench');
+
 -- replay.pgbench asks for these again, select.pgbench reads them as seq 2
 SELECT count(*) FILTER (WHERE success)
 FROM generate_series(1, :users) n,

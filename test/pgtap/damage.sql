@@ -3,7 +3,7 @@
 -- Run as superuser.  The guard triggers are disabled and the tables changed
 -- until the final ROLLBACK, so other sessions cannot buy while this runs.
 BEGIN;
-SELECT plan(173);
+SELECT plan(177);
 
 SELECT economy.register('pgtap damage') AS u \gset
 SELECT economy.register('pgtap bystander') AS other \gset

@@ -28,16 +28,16 @@ CREATE FUNCTION pg_temp.brief(p economy.purchase_result) RETURNS text LANGUAGE s
 
 -- an item charges, a conversion grants
 SELECT row_eq(format('SELECT * FROM economy.purchase(%s, ''pgtap_item'', ''i1'', 2)', :u),
-    ROW(true, 'new', 'OK', 'P' || :u || '-2', 2, -20, 980, NULL, NULL, NULL, '{"apply": true, "effect_code": "glow"}')::economy.purchase_result,
+    ROW(true, 'new', 'OK', 'P' || :u || '-2', 2, -20, 980, NULL, NULL, NULL, '{"apply": true, "effect_code": "glow"}', NULL)::economy.purchase_result,
     'an item charges price_gold * quantity');
 SELECT row_eq(format('SELECT * FROM economy.purchase(%s, ''pgtap_conv'', ''c1'', 3)', :u),
-    ROW(true, 'new', 'OK', 'P' || :u || '-3', 3, 300, 1280, NULL, NULL, NULL, '{"charge_outside": true}')::economy.purchase_result,
+    ROW(true, 'new', 'OK', 'P' || :u || '-3', 3, 300, 1280, NULL, NULL, NULL, '{"charge_outside": true}', NULL)::economy.purchase_result,
     'a conversion grants granted_gold * quantity and says that the outside points are not charged');
 SELECT row_eq(format('SELECT * FROM economy.purchase(%s, ''pgtap_plain'', ''p1'')', :u),
-    ROW(true, 'new', 'OK', 'P' || :u || '-4', 1, -3, 1277, NULL, NULL, NULL, '{"apply": true}')::economy.purchase_result,
+    ROW(true, 'new', 'OK', 'P' || :u || '-4', 1, -3, 1277, NULL, NULL, NULL, '{"apply": true}', NULL)::economy.purchase_result,
     'quantity is 1 unless given');
 SELECT row_eq(format('SELECT * FROM economy.purchase(%s, ''pgtap_free'', ''f1'', 1000000)', :u),
-    ROW(true, 'new', 'OK', 'P' || :u || '-5', 1000000, 0, 1277, NULL, NULL, NULL, '{"apply": true}')::economy.purchase_result,
+    ROW(true, 'new', 'OK', 'P' || :u || '-5', 1000000, 0, 1277, NULL, NULL, NULL, '{"apply": true}', NULL)::economy.purchase_result,
     'a free item is an entry with delta 0');
 SELECT is((SELECT row(t.gold_delta, t.xp_delta, t.gold, t.experience_points, t.monetary, t.quantity, t.status, t.category, t.product_id,
                       t.idempotency_key, t.effect_code, t.context, t.stock_slot, t.hash_algo_version)::text
@@ -68,7 +68,7 @@ SELECT is(pg_temp.brief(p), 'new OK {"apply": true}', 'keys differ by case and b
 
 -- a repeated key
 SELECT row_eq(format('SELECT * FROM economy.purchase(%s, ''pgtap_item'', ''i1'', 2)', :u),
-    ROW(true, 'reuse', 'OK', 'P' || :u || '-2', 2, -20, 980, NULL, NULL, NULL, '{"apply": true, "effect_code": "glow"}')::economy.purchase_result,
+    ROW(true, 'reuse', 'OK', 'P' || :u || '-2', 2, -20, 980, NULL, NULL, NULL, '{"apply": true, "effect_code": "glow"}', NULL)::economy.purchase_result,
     'a repeated key answers the first result, with the balance of then');
 SELECT is(pg_temp.brief(p), 'refused IDEMPOTENCY_MISMATCH {"now": 3, "field": "quantity", "first": 2}', 'another quantity is refused by name')
 FROM economy.purchase(:u, 'pgtap_item', 'i1', 3) p;

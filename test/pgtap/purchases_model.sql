@@ -59,13 +59,13 @@ BEGIN
         FROM generate_series(1, size) i;
     IF this % 2 = 0 THEN
         INSERT INTO told SELECT 'a', this, r.ordinality, pg_temp.brief(row(r.success, r.state, r.code, r.transaction_id, r.quantity, r.gold_delta, r.gold,
-                r.stock_remaining, r.user_limit_remaining, r.retry_after_ms, r.detail)::economy.purchase_result)
+                r.stock_remaining, r.user_limit_remaining, r.retry_after_ms, r.detail, r.items)::economy.purchase_result)
             FROM economy.purchases((SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('user_id', w.user_id, 'product_id', pg_temp.name('a', q.p),
                      'idempotency_key', q.key, 'quantity', q.quantity, 'context', q.context)) ORDER BY q.n)
                  FROM asked q JOIN who w ON w.side = 'a' AND w.n = q.who WHERE q.round = this)) WITH ORDINALITY r;
     ELSE
         INSERT INTO told SELECT 'a', this, r.ordinality, pg_temp.brief(row(r.success, r.state, r.code, r.transaction_id, r.quantity, r.gold_delta, r.gold,
-                r.stock_remaining, r.user_limit_remaining, r.retry_after_ms, r.detail)::economy.purchase_result)
+                r.stock_remaining, r.user_limit_remaining, r.retry_after_ms, r.detail, r.items)::economy.purchase_result)
             FROM (SELECT array_agg(w.user_id ORDER BY q.n) AS users, array_agg(pg_temp.name('a', q.p) ORDER BY q.n) AS products, array_agg(q.key ORDER BY q.n) AS keys,
                          array_agg(q.quantity ORDER BY q.n) AS quantities, array_agg(q.context ORDER BY q.n) AS contexts
                   FROM asked q JOIN who w ON w.side = 'a' AND w.n = q.who WHERE q.round = this) t,

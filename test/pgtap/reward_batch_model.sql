@@ -49,13 +49,13 @@ BEGIN
         FROM generate_series(1, size) i;
     IF this % 2 = 0 THEN
         INSERT INTO told SELECT 'a', this, r.ordinality, pg_temp.brief(row(r.success, r.state, r.code, r.transaction_id, r.gold_delta, r.xp_delta, r.gold, r.experience_points,
-                r.level, r.leveled_up, r.retry_after_ms, r.detail)::economy.grant_result)
+                r.level, r.leveled_up, r.retry_after_ms, r.detail, r.items)::economy.grant_result)
             FROM economy.grant_rewards((SELECT jsonb_agg(jsonb_build_object('user_id', w.user_id, 'source', q.source, 'external_event_id', q.key, 'xp', q.xp, 'details', q.details)
                      || CASE q.gold WHEN 0 THEN '{}' ELSE jsonb_build_object('gold', q.gold) END ORDER BY q.n)
                  FROM asked q JOIN who w ON w.side = 'a' AND w.n = q.who WHERE q.round = this)) WITH ORDINALITY r;
     ELSE
         INSERT INTO told SELECT 'a', this, r.ordinality, pg_temp.brief(row(r.success, r.state, r.code, r.transaction_id, r.gold_delta, r.xp_delta, r.gold, r.experience_points,
-                r.level, r.leveled_up, r.retry_after_ms, r.detail)::economy.grant_result)
+                r.level, r.leveled_up, r.retry_after_ms, r.detail, r.items)::economy.grant_result)
             FROM (SELECT array_agg(w.user_id ORDER BY q.n) AS users, array_agg(q.source ORDER BY q.n) AS sources, array_agg(q.key ORDER BY q.n) AS keys,
                          array_agg(q.gold ORDER BY q.n) AS gold, array_agg(q.xp ORDER BY q.n) AS xp, array_agg(q.details ORDER BY q.n) AS details
                   FROM asked q JOIN who w ON w.side = 'a' AND w.n = q.who WHERE q.round = this) t,

@@ -86,6 +86,8 @@ INSERT INTO asked VALUES
     ('segment_rules', 'recency_from', 'recency_from', $$-1$$, $$0$$),
     ('segment_rules', 'recency_to', 'recency_from, recency_to', $$3, 2$$, $$3, 3 ; 3, NULL ; NULL, 1$$),
     ('segment_rules', 'segment', 'segment', $$'' ; repeat('s', 65)$$, $$'s' ; repeat('s', 64)$$),
+    ('shop_products', 'contents', 'contents', $$'{}' ; '[]' ; '"gem"' ; '{"gem": 0}' ; '{"gem": 1.5}' ; '{"gem": "1"}' ; '{"gem": 9007199254740992}' ; '{"": 1}'$$, $$'{"gem": 1, "key": 9007199254740991}' ; NULL$$),
+    ('shop_products', 'price_items', 'price_items', $$'{}' ; '1' ; '{"gem": -1}' ; '{"gem": null}'$$, $$'{"gem": 1}' ; NULL$$),
     ('shop_products', 'amounts', 'category, price_gold, granted_gold', $$'conversion', 1, 0 ; 'item', 0, 1$$, $$'conversion', 0, 1 ; 'item', 1, 0$$),
     ('shop_products', 'category', 'category', $$'Item' ; ''$$, $$'item' ; 'conversion'$$),
     ('shop_products', 'counted', 'counted, per_user_limit', $$false, 1$$, $$true, 1 ; true, NULL ; false, NULL$$),

@@ -255,7 +255,7 @@ unlike($plain->{$_}, qr/sqlstate/, "$_ is answered") foreach grep { /^answer/ } 
 # part of archive(), say), and clocks
 my %ELSEWHERE = map { $_ => 1 } qw(now anchor anchor_step audit_step last_anchor verify_anchor health relay_status require_given rfm_bounds_query rfm_measure rfm_measure_query rfm_measured rfm_rule_ranges
   rfm_score_expression rfm_score_query rfm_source rfm_source_check schedule unschedule retire_signing_key capture_actions run_job
-  archive_entries archive_findings archive_journal archive_columns archive_digest archives_of open_archives journal_letter require_archive);
+  archive_entries archive_findings archive_journal archive_columns archive_entry archive_digest archives_of open_archives journal_letter require_archive);
 my @missing = grep { my $f = $_; !$ELSEWHERE{$f} && !grep { /economy\w*\.$f\(/ } @CALLS } @$called;
 is("@missing", '', 'every function that a level may call is called');
 

@@ -60,7 +60,8 @@ my %called = (
 	verify_archive => "verify_archive('economy.reward_audit', 'public.old_rewards')",
 	archive_findings => "archive_findings('economy.reward_audit', 'public.old_rewards', NULL, false)", archive_journal => "archive_journal('economy.reward_audit')",
 	require_archive => "require_archive('public.old_rewards', 'economy.reward_audit')",
-	(map { $_ => "$_('reward_audit')" } qw(archive_last archive_columns journal_letter)),
+	(map { $_ => "$_('reward_audit')" } qw(archive_last journal_letter)),
+	(map { $_ => "$_('reward_audit', 'economy.reward_audit')" } qw(archive_columns archive_entry)),
 	changes => "changes('start', 10000)", replay => "replay($user, 0, 10000)", level_for => "level_for(1000, 'steep')",
 );
 
