@@ -124,6 +124,13 @@ static void write_pity(Draw *d);
 static void answer(Draw *d, const char *state, const EcoRow *row);
 static void replay(Draw *d, const EcoRow *first);
 
+static bool
+same_item(const EcoHolding *a, const EcoHolding *b)
+{
+	return a->item_id.len == b->item_id.len &&
+		memcmp(a->item_id.data, b->item_id.data, a->item_id.len) == 0;
+}
+
 /*
  * eco_draw(user_id, draw_table, idempotency_key, client_seed, context, dry_run)
  */
@@ -256,7 +263,7 @@ look_up(Draw *d)
 	if (!DatumGetBool(d->table_row.values[TAB_ACTIVE]))
 		return "DRAW_TABLE_INACTIVE";
 	eco_draw_table_read(DatumGetJsonbP(d->table_row.values[TAB_DEFINITION]),
-						ECO_LEDGER_DAMAGED, &d->table);
+						true, &d->table);
 	if (!eco_seed_current(d->user_id, &d->seed))
 		refusal = "SEED_NOT_COMMITTED";
 	else if (!eco_seed_open(&d->seed, d->server_seed))
@@ -271,21 +278,51 @@ look_up(Draw *d)
 	return NULL;
 }
 
-/* Whether the user can be given each of the prizes. */
+/* The largest amounts of them all; false, and nothing is taken over, when there is no room. */
+static bool
+take_over(EcoHoldings *most, const EcoHoldings *prize)
+{
+	int			n = most->n;
+
+	for (int i = 0; i < prize->n; i++)
+	{
+		int			k = 0;
+
+		while (k < n && !same_item(&most->of[k], &prize->of[i]))
+			k++;
+		if (k == ECO_MAX_HOLDINGS)
+			return false;
+		if (k == n)
+			most->of[n++] = prize->of[i];
+		most->of[k].amount = Max(most->of[k].amount, prize->of[i].amount);
+	}
+	most->n = n;
+	return true;
+}
+
+/* Whether the user can be given each of the prizes, which mostly have items in common. */
 static const char *
 check_prizes(Draw *d, const EcoAccount *account)
 {
 	const char *refusal = eco_amount_refusal(account, d->table.most_gold, 0);
 	EcoHoldings *prize = palloc(sizeof(EcoHoldings));
+	EcoHoldings *most = palloc(sizeof(EcoHoldings));
 
+	most->n = 0;
 	for (int i = 0; refusal == NULL && i < d->table.n; i++)
 	{
 		if (d->table.entries[i].items == NULL)
 			continue;
 		CHECK_FOR_INTERRUPTS();
 		eco_holdings_in(d->table.entries[i].items, "items", ECO_HOLDING_GIVE, prize);
-		refusal = eco_holdings_refusal(prize, account, &d->detail);
+		if (take_over(most, prize))
+			continue;
+		refusal = eco_holdings_refusal(most, account, &d->detail);
+		*most = *prize;
 	}
+	if (refusal == NULL && most->n > 0)
+		refusal = eco_holdings_refusal(most, account, &d->detail);
+	pfree(most);
 	pfree(prize);
 	return refusal;
 }
@@ -335,8 +372,7 @@ keep_rest(EcoHoldings *all, const EcoHoldings *others)
 		EcoHolding	one = all->of[i];
 
 		for (int k = 0; k < others->n; k++)
-			if (one.item_id.len == others->of[k].item_id.len &&
-				memcmp(one.item_id.data, others->of[k].item_id.data, one.item_id.len) == 0)
+			if (same_item(&one, &others->of[k]))
 				one.amount -= others->of[k].amount;
 		if (one.amount > 0)
 			all->of[n++] = one;
@@ -363,6 +399,9 @@ settle(Draw *d, const EcoAccount *account)
 	*lost = *price;
 	keep_rest(lost, won);
 	keep_rest(won, price);
+	if (lost->n + won->n > ECO_MAX_HOLDINGS)
+		ECO_ERROR(ECO_LEDGER_DAMAGED,
+				  errmsg("draw table \"%.*s\" is damaged", d->table_id.len, d->table_id.data));
 	for (int i = 0; i < won->n; i++)
 		lost->of[lost->n++] = won->of[i];
 	if (eco_amount_refusal(account, d->gold_delta, 0) != NULL ||

@@ -84,10 +84,13 @@ get_text(const EcoDrawTable *table, JsonbContainer *object, const char *key)
 static void
 check_keys(const EcoDrawTable *table, JsonbContainer *object, const char *const *keys)
 {
-	JsonbIterator *it = JsonbIteratorInit(object);
+	JsonbIterator *it;
 	JsonbIteratorToken token;
 	JsonbValue	value;
 
+	if (table->is_published)
+		return;
+	it = JsonbIteratorInit(object);
 	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
 	{
 		bool		known = token != WJB_KEY;
@@ -116,8 +119,8 @@ get_items(const EcoDrawTable *table, JsonbContainer *object, int others)
 	JsonbContainer *items = get_inner(table, object, "items", false);
 	EcoHoldings all;
 
-	if (items == NULL)
-		return NULL;
+	if (items == NULL || table->is_published)
+		return items;
 	eco_holdings_in(items, "items", ECO_HOLDING_GIVE, &all);
 	if (all.n + others > ECO_MAX_HOLDINGS)
 		WRONG(table, "Price and prize have more than %d items.", ECO_MAX_HOLDINGS);
@@ -190,7 +193,8 @@ read_entries(EcoDrawTable *table, JsonbContainer *array, int price_items)
 			WRONG(table, "An entry must be an object.");
 		read_entry(table, value->val.binary.data, price_items);
 	}
-	check_ids(table);
+	if (!table->is_published)
+		check_ids(table);
 }
 
 static void
@@ -287,14 +291,14 @@ read_price(EcoDrawTable *table, JsonbContainer *object)
 	check_keys(table, object, keys);
 	table->price_gold = get_number(table, object, "gold", 0, ECO_MAX_AMOUNT);
 	table->price_items = get_items(table, object, 0);
-	if (table->price_items == NULL)
+	if (table->price_items == NULL || table->is_published)
 		return 0;
 	eco_holdings_in(table->price_items, "items", ECO_HOLDING_USE_UP, &all);
 	return all.n;
 }
 
 void
-eco_draw_table_read(Jsonb *definition, int code, EcoDrawTable *table)
+eco_draw_table_read(Jsonb *definition, bool is_published, EcoDrawTable *table)
 {
 	static const char *const keys[] = {
 		"entries", "dice", "reels", "sample", "crash", "hand", "price", "pity", NULL
@@ -303,7 +307,8 @@ eco_draw_table_read(Jsonb *definition, int code, EcoDrawTable *table)
 	int			price_items;
 
 	memset(table, 0, sizeof(*table));
-	table->code = code;
+	table->code = is_published ? ECO_LEDGER_DAMAGED : ECO_INVALID_ARGUMENT;
+	table->is_published = is_published;
 	if (!JB_ROOT_IS_OBJECT(definition))
 		WRONG(table, "It must be a JSON object.");
 	check_keys(table, root, keys);

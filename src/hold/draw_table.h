@@ -51,6 +51,7 @@ typedef struct EcoDrawTable
 {
 	EcoDrawKind kind;
 	int			code;			/* of errors */
+	bool		is_published;
 
 	/* entries; their weights, and the same where all but those of pity are 0 */
 	int			n;
@@ -75,10 +76,11 @@ typedef struct EcoDrawTable
 } EcoDrawTable;
 
 /*
- * Reads a definition, which the table refers to; raises an error of the code when it is
- * none.  Whether its items exist is not asked.
+ * Reads a definition, which the table refers to; raises XE002 when it is none, XE103 when
+ * it is one that was published.  Of that it is only asked what reading it needs: the rest was
+ * asked then.  Whether its items exist is not asked.
  */
-extern void eco_draw_table_read(Jsonb *definition, int code, EcoDrawTable *table);
+extern void eco_draw_table_read(Jsonb *definition, bool is_published, EcoDrawTable *table);
 
 static inline bool
 eco_draw_is_rare(const EcoDrawTable *table, int entry)

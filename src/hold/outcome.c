@@ -131,7 +131,7 @@ static void
 read_definition(FunctionCallInfo fcinfo, int argno, EcoDrawTable *table)
 {
 	eco_require_arg(fcinfo, argno, "definition");
-	eco_draw_table_read(PG_GETARG_JSONB_P(argno), ECO_INVALID_ARGUMENT, table);
+	eco_draw_table_read(PG_GETARG_JSONB_P(argno), false, table);
 }
 
 /* eco_check_draw_table(definition jsonb) returns void: XE002 with what is wrong */

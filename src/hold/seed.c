@@ -13,6 +13,7 @@
 #include "port/pg_bswap.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "crash_point.h"
@@ -387,7 +388,7 @@ eco_draw_reveal(PG_FUNCTION_ARGS)
 /*
  * Seal anew, with the active key, what the old one has sealed.  Calls that draw have to
  * wait: one that seals with the old key meanwhile would be passed over.  A seed that
- * cannot be opened stays as it is, and is lost with the key.
+ * cannot be opened stays as it is, and is a finding.
  */
 static void
 seal_anew(int32 version, int32 new_version)
@@ -397,6 +398,8 @@ seal_anew(int32 version, int32 new_version)
 	EcoScan    *scan;
 	EcoRow		row;
 	uint8		seed[ECO_DRAW_SEED];
+	MemoryContext context;
+	MemoryContext caller;
 
 	(void) new_version;
 	if (!eco_table_exists(&eco_draw_seeds))
@@ -404,15 +407,23 @@ seal_anew(int32 version, int32 new_version)
 	LockRelationOid(eco_oid_of(&eco_draw_seeds), ShareRowExclusiveLock);
 	open = eco_tables_open(ECO_WRITE_LATEST, seeds);
 	scan = eco_scan_begin(&eco_draw_seeds, 0, 0, 0, NULL);
+	context = AllocSetContextCreate(CurrentMemoryContext, "economy seeds",
+									ALLOCSET_SMALL_SIZES);
+	caller = MemoryContextSwitchTo(context);
 	while (eco_scan_next(scan, &row))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (!row.isnull[SED_SERVER_SEED] ||
-			DatumGetInt32(row.values[SED_KEY_VERSION]) != version || !eco_seed_open(&row, seed))
-			continue;
-		seal(&row, seed);
-		change(&row);
+		if (row.isnull[SED_SERVER_SEED] &&
+			DatumGetInt32(row.values[SED_KEY_VERSION]) == version &&
+			open_sealed(&row, seed) == OPENED)
+		{
+			seal(&row, seed);
+			change(&row);
+		}
+		MemoryContextReset(context);
 	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
 	eco_wipe(seed, sizeof(seed));
 	eco_scan_end(scan);
 	eco_tables_close(open);

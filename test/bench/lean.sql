@@ -66,6 +66,8 @@ CREATE TABLE lean.holdings (
     PRIMARY KEY (user_id, item)
 ) WITH (fillfactor = 50, autovacuum_enabled = off);
 INSERT INTO lean.holdings SELECT n, i, 1000000000 FROM generate_series(:users + 1, :users + :users / 4) n, unnest(ARRAY['gem', 'key', 'vip']) i;
+CREATE TABLE lean.chest (upto bigint PRIMARY KEY, prize text NOT NULL, gold bigint NOT NULL, item text NOT NULL, quantity bigint NOT NULL);
+INSERT INTO lean.chest SELECT sum(i * i) OVER (ORDER BY i), 'prize ' || i, i, CASE WHEN i < 5 THEN 'gem' ELSE 'key' END, 11 - i FROM generate_series(1, 10) i;
 CREATE TABLE lean.uses (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     user_id    bigint NOT NULL,
@@ -160,6 +162,20 @@ BEGIN
         WHERE h.user_id = p_user AND h.item = p_item AND h.quantity >= 1 RETURNING h.quantity INTO STRICT left_over;
     INSERT INTO lean.uses (user_id, key, item, quantity) VALUES (p_user, p_key, p_item, 1);
     RETURN left_over;
+END
+$$;
+
+-- random() of the server: no seed, no pity, nothing that anybody could check
+CREATE FUNCTION lean.draw(p_user bigint, p_table text, p_key text, p_client_seed text) RETURNS text
+    LANGUAGE plpgsql AS $$
+DECLARE
+    won lean.chest;
+BEGIN
+    SELECT * INTO STRICT won FROM lean.chest c WHERE c.upto > floor(random() * 385) ORDER BY c.upto LIMIT 1;
+    UPDATE lean.accounts a SET gold = a.gold - 1 + won.gold WHERE a.user_id = p_user;
+    UPDATE lean.holdings h SET quantity = h.quantity + won.quantity WHERE h.user_id = p_user AND h.item = won.item;
+    INSERT INTO lean.uses (user_id, key, item, quantity) VALUES (p_user, p_key, won.item, won.quantity);
+    RETURN won.prize;
 END
 $$;
 

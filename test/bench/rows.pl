@@ -53,6 +53,7 @@ our %measures = (
 	'lean grants' => lean('lean_grants', 'PL/pgSQL: the lean grant in a loop, 1,000 a call', vars => { items => 1000 }, made => 1000),
 	'lean consume' => lean('consume', 'PL/pgSQL: the units of an item, a row under a unique key'),
 	'lean bundle' => lean('lean_bundle', 'PL/pgSQL: the lean purchase, and an upsert of three items'),
+	'lean draw' => lean('draw', 'PL/pgSQL: random(), a balance, the units of an item, a row under a unique key'),
 	'lean claim' => lean('daily', 'PL/pgSQL: a streak, a balance, a row under a unique key', daily => 1),
 	'lean action' => lean('action', 'PL/pgSQL: a balance, a row under a unique key, an upsert of four figures'),
 	'SELECT of an account' => { script => 'select_account', vars => {}, tables => 'economy.accounts',
@@ -115,6 +116,10 @@ our %measures = (
 	'consume' => { script => 'consume', vars => {}, entries => $economy->{entries},
 		settings => { 'economy.notify' => 'off', search_path => 'economy' },
 		tables => 'economy.accounts, economy.holding_changes', what => 'economy.consume(), economy.notify = off' },
+	'draw' => { script => 'draw', vars => {}, entries => $economy->{entries},
+		settings => { 'economy.notify' => 'off', search_path => 'economy' },
+		tables => 'economy.accounts, economy.holding_changes, economy.draw_seeds, economy_internal.draw_pity',
+		what => 'economy.draw() of ten prizes with pity, economy.notify = off' },
 	'record_action' => { script => 'action', vars => {}, entries => $economy->{entries},
 		settings => { 'economy.notify' => 'off', search_path => 'economy' },
 		tables => 'economy.accounts, economy.user_actions',
@@ -174,6 +179,7 @@ my @lean = map {
 			['record_action', 'lean action', $must{action}],
 			['consume', 'lean consume', $must{consume}],
 			['purchase, bundle', 'lean bundle', $must{bundle}],
+			['draw', 'lean draw', $must{draw}],
 		],
 	}
 } ['on', insert => 0.65, purchase => 1.3, grant => 1.5, claim => 1.5, action => 1.6, consume => 1.3, bundle => 1.3], ['off', purchase => 1.45, action => 2];

@@ -31,6 +31,11 @@ FROM generate_series(1, :users / 4) n, economy.register('bench-holder-' || n) u,
 SELECT count(economy.upsert_item(jsonb_build_object('item_id', i, 'kind', CASE i WHEN 'vip' THEN 'pass' ELSE 'stack' END), 'bench')) FROM unnest(ARRAY['gem', 'key', 'vip']) i;
 SELECT count(*) FILTER (WHERE success)
 FROM generate_series(:users + 1, :users + :users / 4) n, economy.grant_items(n, '{"gem": 1000000000, "key": 5, "vip": 86400}', 'bench', 'bench-items');
+-- ten prizes, one of them rare
+SELECT FROM economy.upsert_draw_table(jsonb_build_object('table_id', 'chest', 'draft', jsonb_build_object('price', '{"gold": 1}'::jsonb, 'pity', '{"class": "rare", "after": 50}'::jsonb,
+    'entries', (SELECT jsonb_agg(jsonb_build_object('entry', 'prize ' || i, 'weight', i * i, 'class', CASE i WHEN 1 THEN 'rare' ELSE 'common' END,
+        'gold', i, 'items', jsonb_build_object(CASE WHEN i < 5 THEN 'gem' ELSE 'key' END, 11 - i))) FROM generate_series(1, 10) i))), 'bench'), economy.publish_draw_table('chest', 'bench');
+SELECT count(*) FILTER (WHERE d.success) FROM generate_series(:users + 1, :users + :users / 4) n, economy.draw_commit(n) d;
 
 SELECT economy.upsert_product('{"product_id": "bundle", "category": "item", "price_gold": 15, "contents": {"gem": 5, "key": 1, "vip": 60}}', 'bench');
 
@@ -51,4 +56,4 @@ $$;
 -- Autovacuum would start within somebody's slice: the runner vacuums between slices instead.
 SELECT format('ALTER TABLE %s SET (autovacuum_enabled = off)', c.oid::regclass) FROM pg_class c
 WHERE c.relkind = 'r' AND c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace)
-  AND c.relname ~ '^(accounts|shop_transactions|reward_audit|user_actions|holding_changes)(_p[0-9]+)?$' \gexec
+  AND c.relname ~ '^(accounts|shop_transactions|reward_audit|user_actions|holding_changes|draw_seeds|draw_pity)(_p[0-9]+)?$' \gexec

@@ -99,6 +99,10 @@ SELECT is(pg_temp.brief(p), 'f refused ITEM_LIMIT 100001 {"held": 1, "item": "pg
 SELECT is(p.code, 'ITEM_LIMIT', 'also in a dry run') FROM economy.draw(:v, 'pgtap_few', 'f2', 'x', dry_run => true) p;
 SELECT count(*) AS x FROM economy.consume(:v, 'pgtap_few', 'c') \gset
 SELECT is(p.nonce, 1::bigint, 'a refused draw takes no nonce') FROM economy.draw(:v, 'pgtap_few', 'f2', 'x') p;
+SELECT count(*) AS x FROM generate_series(1, 40) n, economy.upsert_item(jsonb_build_object('item_id', 'pgtap prize ' || n, 'kind', 'stack', 'maximum', n), 'ann') \gset
+SELECT count(*) AS x FROM economy.upsert_draw_table(jsonb_build_object('table_id', 'pgtap_many', 'draft', jsonb_build_object('entries', (SELECT jsonb_agg(jsonb_build_object('entry', n::text, 'weight', 1, 'items', jsonb_build_object('pgtap prize ' || n, 1))) FROM generate_series(1, 40) n))), 'ann'), economy.publish_draw_table('pgtap_many', 'ann') \gset
+SELECT is((SELECT string_agg(p.code || ' ' || p.detail, ', ') FROM generate_series(1, 40) n, LATERAL (SELECT economy.grant_items(:v, jsonb_build_object('pgtap prize ' || n, n), 'r', 'many ' || n) AS g OFFSET 0) g, LATERAL (SELECT * FROM economy.draw(:v, 'pgtap_many', 'm', 'x', dry_run => (g.g).code = 'OK') OFFSET 0) p WHERE n = 37),
+    'ITEM_LIMIT {"held": 37, "item": "pgtap prize 37", "at_most": 37, "dry_run": true}', 'however many prizes there are');
 SELECT count(*) AS x FROM economy.upsert_draw_table('{"table_id": "pgtap_rich", "draft": {"entries": [{"entry": "a", "weight": 999, "gold": 1}, {"entry": "b", "weight": 1, "gold": 9007199254740991}]}}', 'ann'), economy.publish_draw_table('pgtap_rich', 'ann') \gset
 SELECT is(p.code, 'GOLD_OVERFLOW', 'nor what would be more gold than anybody may have') FROM economy.draw(:v, 'pgtap_rich', 'r1', 'x') p;
 SELECT count(*) AS x FROM economy.set_user_status(:v, 'suspended', 'pgtap') \gset
@@ -198,6 +202,9 @@ SAVEPOINT damaged;
 UPDATE economy.draw_seeds SET sealed = set_byte(sealed, 20, 255 - get_byte(sealed, 20)) WHERE user_id = :u AND server_seed IS NULL;
 SELECT throws_ok(format('SELECT economy.draw(%s, ''pgtap_chest'', ''k41'', ''lucky'')', :u), 'XE103', NULL, 'a damaged seed is not drawn with');
 SELECT throws_ok(format('SELECT economy.draw_commit(%s)', :u), 'XE103', NULL, 'nor shown');
+SELECT economy.rotate_signing_key() AS newer_key \gset
+SELECT is(economy.retire_signing_key(:new_key), true, 'and keeps no key from being retired');
+SELECT is(s.key_version, :newer_key, 'what others have is sealed anew') FROM economy.draw_seeds s WHERE s.user_id = :v AND s.server_seed IS NULL;
 ROLLBACK TO damaged;
 
 -- what the audit sees

@@ -5,6 +5,11 @@ SELECT 'grant', g FROM economy.grant_reward(:user_id, 'quest', 'after', 1, 1) g 
 SELECT 'item', i FROM economy.upsert_item('{"item_id": "after", "kind": "stack"}', 'test') i WHERE i.item_id <> 'after';
 SELECT 'items', g FROM economy.grant_items(:user_id, '{"after": 2}', 'after', 'after') g WHERE g.state <> 'new';
 SELECT 'used', c FROM economy.consume(:user_id, 'after', 'after') c WHERE c.code <> 'OK';
+SELECT 'drawn from', p FROM economy.upsert_draw_table('{"table_id": "after", "draft": {"pity": {"class": "c", "after": 1}, "entries": [{"entry": "a", "weight": 1, "items": {"after": 1}}, {"entry": "b", "class": "c", "weight": 1}]}}', 'test') u,
+    economy.publish_draw_table('after', 'test') p WHERE p.version <> 1;
+SELECT 'committed', c FROM economy.draw_commit(:user_id) c WHERE c.state <> 'new';
+SELECT 'drawn', d FROM economy.draw(:user_id, 'after', 'after', 'after') d WHERE d.state <> 'new';
+SELECT 'revealed', r FROM economy.draw_reveal(:user_id, 1) r WHERE r.draws <> 1;
 SELECT count(*) FROM economy.simulate(10, 1000, 8) \g /dev/null
 SELECT economy.rollup_stats() \g /dev/null
 SELECT economy.rfm_refresh_incremental() \g /dev/null
