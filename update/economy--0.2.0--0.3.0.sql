@@ -582,6 +582,47 @@ COMMENT ON FUNCTION economy.revoke_reward(
     'Where the user has less, policy refuse answers INSUFFICIENT_GOLD or INSUFFICIENT_ITEMS, and '
     'take takes what is there '
     'and reports the debt in detail. All of the newest daily claim gives its date back.';
+
+DROP FUNCTION economy.record_action(bigint, text, text, text, bigint, bigint, text, jsonb);
+
+CREATE FUNCTION economy.record_action(
+    user_id bigint, game text, action_type text, action_id text, bet bigint DEFAULT 0,
+    win bigint DEFAULT 0, outcome text DEFAULT NULL, details jsonb DEFAULT NULL,
+    xp bigint DEFAULT 0
+) RETURNS economy.action_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_record_action';
+COMMENT ON FUNCTION economy.record_action(
+    bigint, text, text, text, bigint, bigint, text, jsonb, bigint) IS
+    'Records a game action once per (user, game, action_id): win - bet moves the gold, '
+    'xp is given, the statistics count it. A null outcome is derived: win > bet wins, '
+    'win < bet loses, equal is a draw.';
+
+DROP FUNCTION economy.record_action_code(bigint, text, text, text, bigint, bigint, text, jsonb);
+
+CREATE FUNCTION economy.record_action_code(
+    user_id bigint, game text, action_type text, action_id text, bet bigint DEFAULT 0,
+    win bigint DEFAULT 0, outcome text DEFAULT NULL, details jsonb DEFAULT NULL,
+    xp bigint DEFAULT 0
+) RETURNS text
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_record_action';
+COMMENT ON FUNCTION economy.record_action_code(
+    bigint, text, text, text, bigint, bigint, text, jsonb, bigint) IS
+    'record_action(), of whose result it returns the code alone.';
+COMMENT ON FUNCTION economy.record_actions(jsonb) IS
+    'record_action() for an array of {user_id, game, action_type, action_id, bet, win, outcome, '
+    'details, xp} in one transaction; a row per element, in their order.';
+
+DROP FUNCTION economy.record_actions(bigint[], text[], text[], text[], bigint[], bigint[], text[], jsonb[]);
+
+CREATE FUNCTION economy.record_actions(
+    user_ids bigint[], games text[], action_types text[], action_ids text[],
+    bets bigint[] DEFAULT NULL, wins bigint[] DEFAULT NULL, outcomes text[] DEFAULT NULL,
+    details jsonb[] DEFAULT NULL, xp bigint[] DEFAULT NULL
+) RETURNS SETOF economy.action_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_record_actions';
+COMMENT ON FUNCTION economy.record_actions(
+    bigint[], text[], text[], text[], bigint[], bigint[], text[], jsonb[], bigint[]) IS
+    'The same with arrays of as many elements each.';
 COMMENT ON TABLE economy_internal.rollup_state IS
     'How far rollup_stats() has looked for users with new actions; no row before the first time, '
     'or archive.';
@@ -1605,9 +1646,9 @@ FROM (VALUES
                 "level": 2, "leveled_up": true, "seq": 2, "gold_delta": 10, "xp_delta": 500,
                 "gold": 20, "experience_points": 500}}'),
     ('profile_update', 1,
-     'Something about a user changed: the level (by a reward), the gold (by an admin), '
-     'the time zone, the status, the profile, the external id or the segment.',
-     '^(R[0-9]+-[0-9]+/level|[GU][0-9]+-[0-9]+|S[0-9]+-[0-9]+/segment/[0-9]+)$', 'some',
+     'Something about a user changed: the level (by a reward or an action), the gold '
+     '(by an admin), the time zone, the status, the profile, the external id or the segment.',
+     '^([AR][0-9]+-[0-9]+/level|[GU][0-9]+-[0-9]+|S[0-9]+-[0-9]+/segment/[0-9]+)$', 'some',
      '{"field": {"type": "string", "pattern": "^[a-z_]{1,64}$",
                  "description": "What changed: level, gold, timezone, status, profile, '
                  'external_id, segment. Ignore others."},
@@ -1910,13 +1951,13 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('app', 'FUNCTION economy.recommend(bigint, text)', 'recommendations'),
             ('app', 'FUNCTION economy.recommendation_feedback(text, text)', 'recommendations'),
             ('app', 'FUNCTION economy.record_action(bigint, text, text, text, bigint, bigint, '
-                    'text, jsonb)',
+                    'text, jsonb, bigint)',
              'accounts game_stats_more user_actions'),
             ('app', 'FUNCTION economy.record_action_code(bigint, text, text, text, bigint, bigint, '
-                    'text, jsonb)',
+                    'text, jsonb, bigint)',
              'accounts game_stats_more user_actions'),
             ('app', 'FUNCTION economy.record_actions(bigint[], text[], text[], text[], bigint[], '
-                 'bigint[], text[], jsonb[])', 'accounts game_stats_more user_actions'),
+                 'bigint[], text[], jsonb[], bigint[])', 'accounts game_stats_more user_actions'),
             ('app', 'FUNCTION economy.record_actions(jsonb)',
              'accounts game_stats_more user_actions'),
             ('app', 'FUNCTION economy.register(text, text, jsonb)',
@@ -2884,6 +2925,9 @@ REVOKE ALL ON FUNCTION
     economy.item_catalogue(text, boolean), economy.product(text, bigint),
     economy.products(bigint, text, text, boolean), economy.profile(bigint),
     economy.publish_draw_table(text, text), economy.purchases_of(bigint, bigint, integer),
+    economy.record_action(bigint, text, text, text, bigint, bigint, text, jsonb, bigint),
+    economy.record_action_code(bigint, text, text, text, bigint, bigint, text, jsonb, bigint),
+    economy.record_actions(bigint[], text[], text[], text[], bigint[], bigint[], text[], jsonb[], bigint[]),
     economy.register_user(text, text, jsonb),
     economy.revoke_reward(bigint, text, text, text, bigint, bigint, text, text, jsonb),
     economy.simulate_draws(jsonb, integer, text),

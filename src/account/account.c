@@ -10,8 +10,8 @@
 
 #include "clock.h"
 #include "ledger/entry.h"
+#include "ledger/level.h"
 #include "ledger/result.h"
-#include "reward/level.h"
 #include "reward/streaks.h"
 
 enum

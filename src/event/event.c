@@ -211,6 +211,19 @@ eco_event_items(EcoEvent *event, const EcoRow *row, int column)
 }
 
 void
+eco_tell_level(const EcoJournal *journal, const EcoRow *row, int32 before, int32 level,
+			   EcoListener *listener)
+{
+	EcoEvent	event;
+
+	eco_event_begin(&event, ECO_PROFILE_UPDATE, "level", journal, row);
+	eco_json_str(&event.json, "field", "level");
+	eco_json_int(&event.json, "before", before);
+	eco_json_int(&event.json, "after", level);
+	eco_event_end(&event, row, listener);
+}
+
+void
 eco_tell_entries(const EcoEntries *entries, EcoListener *listener)
 {
 	if (eco_is_deaf_to(listener, entries->letter))

@@ -78,6 +78,10 @@ extern void eco_event_text(EcoEvent *event, const char *key, const EcoRow *row, 
 /* The member "items" with those that an entry carries, when it carries any. */
 extern void eco_event_items(EcoEvent *event, const EcoRow *row, int column);
 
+/* That an entry has led from one level to another, beside the event of the entry. */
+extern void eco_tell_level(const EcoJournal *journal, const EcoRow *row, int32 before,
+						   int32 level, EcoListener *listener);
+
 /* Entries of a user, from first to last. */
 typedef struct EcoEntries
 {

@@ -69,13 +69,13 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.recommend(bigint, text)', 'recommendations'),
             ('app', 'FUNCTION economy.recommendation_feedback(text, text)', 'recommendations'),
             ('app', 'FUNCTION economy.record_action(bigint, text, text, text, bigint, bigint, '
-                    'text, jsonb)',
+                    'text, jsonb, bigint)',
              'accounts game_stats_more user_actions'),
             ('app', 'FUNCTION economy.record_action_code(bigint, text, text, text, bigint, bigint, '
-                    'text, jsonb)',
+                    'text, jsonb, bigint)',
              'accounts game_stats_more user_actions'),
             ('app', 'FUNCTION economy.record_actions(bigint[], text[], text[], text[], bigint[], '
-                 'bigint[], text[], jsonb[])', 'accounts game_stats_more user_actions'),
+                 'bigint[], text[], jsonb[], bigint[])', 'accounts game_stats_more user_actions'),
             ('app', 'FUNCTION economy.record_actions(jsonb)',
              'accounts game_stats_more user_actions'),
             ('app', 'FUNCTION economy.register(text, text, jsonb)',

@@ -8,6 +8,7 @@
 
 #include "errors.h"
 #include "event/event.h"
+#include "ledger/level.h"
 #include "play/action.h"
 #include "play/pruned.h"
 #include "play/stats.h"
@@ -35,13 +36,15 @@ static EcoTable user_actions = {
 	.digest = ACT_DIGEST,
 };
 
-/* What events tell of the statistics; beside an action's row those right after it. */
+/* What events tell beside the row; handed over with it, that of right after the action. */
 typedef struct Totals
 {
 	int64		wins;
 	int64		losses;
 	int64		draws;
 	int64		max_win;
+	int32		level_before;	/* of an action that gives XP; else 0 */
+	int32		level;
 } Totals;
 
 static const char *const outcome_words[] = {NULL, "win", "loss", "draw"};
@@ -53,10 +56,14 @@ static void refuse_pruned(const EcoAction *action, int64 seq, EcoResult *result)
 static void set_stats(EcoResult *result, const EcoGameStats *stats);
 static void tell(const EcoRow *row, const void *beside, EcoListener *listener);
 static void tell_stats(const EcoRow *row, const Totals *totals, EcoListener *listener);
+static void tell_level(const EcoRow *row, const Totals *totals, EcoListener *listener);
 static const Totals *find_totals(const EcoRow *row, Totals *totals);
 static void put_stats(EcoJson *json, const EcoRow *row, const Totals *totals);
 
 EcoTable   *const eco_action_tables[] = {&eco_accounts, &eco_game_stats_more, NULL};
+EcoTable   *const eco_action_tables_with_xp[] = {
+	&eco_accounts, &eco_game_stats_more, ECO_LEVEL_TABLES, NULL
+};
 EcoTable   *const eco_action_tables_of_new[] = {&eco_games, &eco_pruned_actions, NULL};
 
 const EcoJournal eco_actions = {
@@ -65,17 +72,22 @@ const EcoJournal eco_actions = {
 	.light = true,
 	.table = &user_actions,
 	.shown = {[ECO_SHOWN_SOURCE] = ACT_GAME,[ECO_SHOWN_REASON] = ACT_TYPE},
-	.tell_tables = eco_action_tables,
+	.tell_tables = eco_action_tables_with_xp,
 	.beside_bytes = sizeof(Totals),
 	.tell = tell,
-	.types = ECO_TYPE_BIT(ECO_USER_ACTION) | ECO_TYPE_BIT(ECO_STATS_DELTA),
+	.types = ECO_TYPE_BIT(ECO_USER_ACTION) | ECO_TYPE_BIT(ECO_STATS_DELTA) |
+	ECO_TYPE_BIT(ECO_PROFILE_UPDATE),
 };
 
-bool
-eco_action_in_range(const EcoAction *action)
+const char *
+eco_action_wrong(const EcoAction *action)
 {
-	return action->bet >= 0 && action->win >= 0 &&
-		action->bet <= ECO_MAX_AMOUNT && action->win <= ECO_MAX_AMOUNT;
+	if (action->bet < 0 || action->win < 0 ||
+		action->bet > ECO_MAX_AMOUNT || action->win > ECO_MAX_AMOUNT)
+		return "bet and win must be from 0 to 2^53-1";
+	if (action->xp < 0 || action->xp > ECO_MAX_AMOUNT)
+		return "xp must be from 0 to 2^53-1";
+	return NULL;
 }
 
 EcoOutcome
@@ -148,6 +160,12 @@ check_rules(const EcoAccount *account, const EcoGameStats *stats, const EcoActio
 		eco_detail_int(detail, "at_most", ECO_MAX_AMOUNT);
 		return "GOLD_OVERFLOW";
 	}
+	if (eco_amount_refusal(account, 0, action->xp) != NULL)
+	{
+		eco_detail_int(detail, "experience_points", account->xp);
+		eco_detail_int(detail, "at_most", ECO_MAX_AMOUNT);
+		return "GOLD_OVERFLOW";
+	}
 	if (!eco_stats_fit(stats, action))
 	{
 		eco_detail_str(detail, "statistics", "bet_sum or win_sum");
@@ -173,6 +191,7 @@ eco_action_entry(const EcoAction *action, EcoEntry *entry)
 	eco_entry_init(entry, &eco_actions);
 	entry->beside = palloc(sizeof(Totals));
 	entry->gold_delta = action->win - action->bet;
+	entry->xp_delta = action->xp;
 	eco_row_set(row, ACT_BET, Int64GetDatum(action->bet));
 	eco_row_set(row, ACT_WIN, Int64GetDatum(action->win));
 	eco_row_set(row, ACT_OUTCOME, CStringGetTextDatum(outcome_words[derive(action)]));
@@ -193,11 +212,28 @@ set_totals(Totals *totals, const EcoFigures *figures)
 	};
 }
 
+/* What an entry with XP led to, in the detail of its answer. */
+static void
+set_level(EcoResult *result, const EcoRow *row, Totals *totals)
+{
+	EcoDetail	detail = {0};
+
+	if (eco_row_int(row, ECO_COL_XP_DELTA) == 0)
+		return;
+	totals->level = eco_level_change(row, &totals->level_before);
+	eco_detail_int(&detail, "xp_delta", eco_row_int(row, ECO_COL_XP_DELTA));
+	eco_detail_int(&detail, "experience_points", eco_row_int(row, ECO_COL_XP));
+	eco_detail_int(&detail, "level", totals->level);
+	eco_detail_bool(&detail, "leveled_up", totals->level > totals->level_before);
+	set_detail(result, &detail);
+}
+
 void
 eco_action_made(const EcoAction *action, EcoEntry *entry, EcoGameStats *stats, EcoResult *result)
 {
 	eco_stats_count(stats, action, derive(action), entry->created_at);
 	set_totals(entry->beside, &stats->figures);
+	set_level(result, &entry->row, entry->beside);
 	eco_result_outcome(result, "new", "OK");
 	eco_result_entry(result, &eco_actions, &entry->row);
 	eco_result_set(result, ACTION_GOLD_DELTA, Int64GetDatum(entry->gold_delta));
@@ -237,6 +273,11 @@ differs(const EcoAction *action, const EcoRow *first, EcoDetail *detail)
 		eco_detail_field(detail, "win", first, ACT_WIN);
 		eco_detail_int(detail, "now", action->win);
 	}
+	else if (eco_row_int(first, ECO_COL_XP_DELTA) != action->xp)
+	{
+		eco_detail_field(detail, "xp", first, ECO_COL_XP_DELTA);
+		eco_detail_int(detail, "now", action->xp);
+	}
 	else if (!same_text(first->values[ACT_OUTCOME], outcome, (int) strlen(outcome)))
 	{
 		eco_detail_field(detail, "outcome", first, ACT_OUTCOME);
@@ -257,6 +298,7 @@ eco_action_replay(const EcoAction *action, const EcoRow *first, const EcoGameSta
 				  EcoResult *result)
 {
 	EcoDetail	detail = {0};
+	Totals		then;
 
 	eco_result_entry(result, &eco_actions, first);
 	if (differs(action, first, &detail))
@@ -268,6 +310,7 @@ eco_action_replay(const EcoAction *action, const EcoRow *first, const EcoGameSta
 	eco_result_outcome(result, "reuse", "OK");
 	eco_result_set(result, ACTION_GOLD_DELTA, first->values[ECO_COL_GOLD_DELTA]);
 	eco_result_set(result, ACTION_GOLD, first->values[ECO_COL_GOLD]);
+	set_level(result, first, &then);
 	set_stats(result, stats);
 }
 
@@ -296,7 +339,7 @@ set_stats(EcoResult *result, const EcoGameStats *stats)
 }
 
 /*
- * One event, or two; by setting the same for all who are told.  Where the totals were
+ * One event, two or three; by setting the same for all who are told.  Where the totals were
  * not handed over, they are those of now.
  */
 static void
@@ -325,6 +368,7 @@ tell(const EcoRow *row, const void *beside, EcoListener *listener)
 	eco_event_end(&event, row, listener);
 	if (!with_action && totals != NULL)
 		tell_stats(row, totals, listener);
+	tell_level(row, beside, listener);
 }
 
 static void
@@ -338,6 +382,26 @@ tell_stats(const EcoRow *row, const Totals *totals, EcoListener *listener)
 	eco_event_text(&event, "game", row, ACT_GAME);
 	put_stats(&event.json, row, totals);
 	eco_event_end(&event, row, listener);
+}
+
+/* Where the level was not handed over, it is that on the curve of now. */
+static void
+tell_level(const EcoRow *row, const Totals *totals, EcoListener *listener)
+{
+	int32		before;
+	int32		level;
+
+	if (eco_row_int(row, ECO_COL_XP_DELTA) == 0 || eco_is_deaf(listener, ECO_PROFILE_UPDATE))
+		return;
+	if (totals != NULL)
+	{
+		before = totals->level_before;
+		level = totals->level;
+	}
+	else
+		level = eco_level_change(row, &before);
+	if (level != before)
+		eco_tell_level(&eco_actions, row, before, level, listener);
 }
 
 /* NULL: there are none. */

@@ -30,8 +30,12 @@ extern const EcoJournal eco_actions;
 
 #define ECO_ACT_BY_KEY 1
 
-/* What reading and writing statistics opens, up to NULL, and what new actions do beyond that. */
+/*
+ * What reading and writing statistics opens, up to NULL, the same of an action that gives XP,
+ * and what new actions do beyond that.
+ */
 extern EcoTable *const eco_action_tables[];
+extern EcoTable *const eco_action_tables_with_xp[];
 extern EcoTable *const eco_action_tables_of_new[];
 
 typedef enum EcoOutcome
@@ -50,6 +54,7 @@ typedef struct EcoAction
 	EcoText		action_id;
 	int64		bet;			/* gold staked, >= 0 */
 	int64		win;			/* gold paid out, >= 0 */
+	int64		xp;				/* given, >= 0 */
 	EcoOutcome	outcome;
 	Jsonb	   *details;		/* or NULL */
 	int			number;			/* of many, which the caller gives it */
@@ -71,12 +76,10 @@ enum
 #define ACTION_TYPES "bttt" "llllll" "ij"
 
 /*
- * Whether bet and win are amounts; callers raise ECO_INVALID_ARGUMENT with
- * this message if not.
+ * What is wrong when bet, win or XP is no amount, else NULL; callers raise
+ * ECO_INVALID_ARGUMENT with this message.
  */
-extern bool eco_action_in_range(const EcoAction *action);
-
-#define ECO_ACTION_RANGE "bet and win must be from 0 to 2^53-1"
+extern const char *eco_action_wrong(const EcoAction *action);
 
 /* win, loss or draw; a NULL word is derived; raises for another word. */
 extern EcoOutcome eco_outcome_of(const char *word, int len);

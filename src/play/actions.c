@@ -10,6 +10,7 @@
 
 #include "crash_point.h"
 #include "errors.h"
+#include "ledger/level.h"
 #include "play/action.h"
 #include "play/pruned.h"
 #include "play/stats.h"
@@ -34,7 +35,7 @@ static void put_stats(EcoCalls *calls, EcoCallOf *first);
 static void write_stats(EcoCalls *calls, EcoCallOf *first);
 
 static EcoTable *const tables[] = {
-	&eco_game_stats_more, &eco_games, &eco_pruned_actions, NULL
+	&eco_game_stats_more, &eco_games, &eco_pruned_actions, ECO_LEVEL_TABLES, NULL
 };
 
 static const EcoBatch batch = {
@@ -42,12 +43,13 @@ static const EcoBatch batch = {
 	.objects = "actions",
 	.members = (const char *const[])
 	{
-		"user_id", "game", "action_type", "action_id", "bet", "win", "outcome", "details", NULL
+		"user_id", "game", "action_type", "action_id", "bet", "win", "outcome", "details",
+		"xp", NULL
 	},
 	.arrays = (const char *const[])
 	{
 		"user_ids", "games", "action_types", "action_ids", "bets", "wins", "outcomes", "details",
-		NULL
+		"xp", NULL
 	},
 	.required = 4,
 	.most = ECO_MAX_BATCH,
@@ -73,7 +75,7 @@ static const EcoCallKind actions = {
  * eco_record_actions(actions jsonb)
  * eco_record_actions(user_ids bigint[], games text[], action_types text[],
  *					  action_ids text[], bets bigint[], wins bigint[],
- *					  outcomes text[], details jsonb[])
+ *					  outcomes text[], details jsonb[], xp bigint[])
  *		returns setof action_result
  */
 Datum
@@ -92,6 +94,7 @@ static void
 read_action(EcoElement *element, void *into)
 {
 	EcoAction  *action = into;
+	const char *wrong;
 
 	action->number = eco_element_number(element);
 	action->user_id = eco_element_int(element, 0);
@@ -107,9 +110,10 @@ read_action(EcoElement *element, void *into)
 		action->outcome = eco_outcome_of(outcome.data, outcome.len);
 	}
 	action->details = eco_element_object(element, 7);
-	if (!eco_action_in_range(action))
-		ECO_ERROR(ECO_INVALID_ARGUMENT,
-				  errmsg("action %d: %s", action->number + 1, ECO_ACTION_RANGE));
+	action->xp = eco_element_int_or(element, 8, 0);
+	wrong = eco_action_wrong(action);
+	if (wrong != NULL)
+		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("action %d: %s", action->number + 1, wrong));
 }
 
 static void

@@ -489,6 +489,7 @@ static bool
 read_row(Capture *c, TupleTableSlot *was, TupleTableSlot *is, EcoAction *action)
 {
 	AttrNumber	changed = InvalidAttrNumber;
+	const char *wrong;
 	const char *id;
 	text	   *copy;
 	MemoryContext old_context;
@@ -508,8 +509,9 @@ read_row(Capture *c, TupleTableSlot *was, TupleTableSlot *is, EcoAction *action)
 	action->action_type = c->action_type;
 	action->bet = int_of(c, is, c->bet_col);
 	action->win = int_of(c, is, c->win_col);
-	if (!eco_action_in_range(action))
-		ROW_ERROR(c, ECO_INVALID_ARGUMENT, errmsg(ECO_ACTION_RANGE));
+	wrong = eco_action_wrong(action);
+	if (wrong != NULL)
+		ROW_ERROR(c, ECO_INVALID_ARGUMENT, errmsg("%s", wrong));
 	old_context = MemoryContextSwitchTo(c->context);
 	copy = cstring_to_text(id);
 	action->action_id = (EcoText)

@@ -122,37 +122,40 @@ COMMENT ON TYPE economy.action_result IS 'Result of record_action() and record_a
 
 CREATE FUNCTION economy.record_action(
     user_id bigint, game text, action_type text, action_id text, bet bigint DEFAULT 0,
-    win bigint DEFAULT 0, outcome text DEFAULT NULL, details jsonb DEFAULT NULL
+    win bigint DEFAULT 0, outcome text DEFAULT NULL, details jsonb DEFAULT NULL,
+    xp bigint DEFAULT 0
 ) RETURNS economy.action_result
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_record_action';
-COMMENT ON FUNCTION economy.record_action(bigint, text, text, text, bigint, bigint, text, jsonb) IS
+COMMENT ON FUNCTION economy.record_action(
+    bigint, text, text, text, bigint, bigint, text, jsonb, bigint) IS
     'Records a game action once per (user, game, action_id): win - bet moves the gold, '
-    'the statistics count it. A null outcome is derived: win > bet wins, '
+    'xp is given, the statistics count it. A null outcome is derived: win > bet wins, '
     'win < bet loses, equal is a draw.';
 
 CREATE FUNCTION economy.record_action_code(
     user_id bigint, game text, action_type text, action_id text, bet bigint DEFAULT 0,
-    win bigint DEFAULT 0, outcome text DEFAULT NULL, details jsonb DEFAULT NULL
+    win bigint DEFAULT 0, outcome text DEFAULT NULL, details jsonb DEFAULT NULL,
+    xp bigint DEFAULT 0
 ) RETURNS text
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_record_action';
 COMMENT ON FUNCTION economy.record_action_code(
-    bigint, text, text, text, bigint, bigint, text, jsonb) IS
+    bigint, text, text, text, bigint, bigint, text, jsonb, bigint) IS
     'record_action(), of whose result it returns the code alone.';
 
 CREATE FUNCTION economy.record_actions(actions jsonb) RETURNS SETOF economy.action_result
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_record_actions';
 COMMENT ON FUNCTION economy.record_actions(jsonb) IS
     'record_action() for an array of {user_id, game, action_type, action_id, bet, win, outcome, '
-    'details} in one transaction; a row per element, in their order.';
+    'details, xp} in one transaction; a row per element, in their order.';
 
 CREATE FUNCTION economy.record_actions(
     user_ids bigint[], games text[], action_types text[], action_ids text[],
     bets bigint[] DEFAULT NULL, wins bigint[] DEFAULT NULL, outcomes text[] DEFAULT NULL,
-    details jsonb[] DEFAULT NULL
+    details jsonb[] DEFAULT NULL, xp bigint[] DEFAULT NULL
 ) RETURNS SETOF economy.action_result
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_record_actions';
 COMMENT ON FUNCTION economy.record_actions(
-    bigint[], text[], text[], text[], bigint[], bigint[], text[], jsonb[]) IS
+    bigint[], text[], text[], text[], bigint[], bigint[], text[], jsonb[], bigint[]) IS
     'The same with arrays of as many elements each.';
 
 CREATE FUNCTION economy.game_stats_me(user_id bigint) RETURNS jsonb

@@ -20,14 +20,25 @@ static bool take_what_is_needed(EcoAccount *account);
 static void post(const EcoAction *action, EcoAccount *account, EcoResult *result);
 static void replay(const EcoAction *action, const EcoRow *first, EcoResult *result);
 
+/* Objects of 0.2.0 have no such argument. */
+static int64
+xp_arg(FunctionCallInfo fcinfo, int argno)
+{
+	if (PG_NARGS() <= argno)
+		return 0;
+	eco_require_arg(fcinfo, argno, "xp");
+	return PG_GETARG_INT64(argno);
+}
+
 /*
- * eco_record_action(user_id, game, action_type, action_id, bet, win, outcome, details)
+ * eco_record_action(user_id, game, action_type, action_id, bet, win, outcome, details, xp)
  */
 Datum
 eco_record_action(PG_FUNCTION_ARGS)
 {
 	EcoAction	action = {0};
 	EcoResult	result;
+	const char *wrong;
 
 	eco_require_arg(fcinfo, 0, "user_id");
 	action.user_id = PG_GETARG_INT64(0);
@@ -45,8 +56,10 @@ eco_record_action(PG_FUNCTION_ARGS)
 		action.outcome = eco_outcome_of(VARDATA_ANY(outcome), VARSIZE_ANY_EXHDR(outcome));
 	}
 	action.details = eco_object_arg(fcinfo, 7, "details");
-	if (!eco_action_in_range(&action))
-		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg(ECO_ACTION_RANGE));
+	action.xp = xp_arg(fcinfo, 8);
+	wrong = eco_action_wrong(&action);
+	if (wrong != NULL)
+		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("%s", wrong));
 	PreventCommandIfReadOnly("economy.record_action()");
 
 	if (!do_record(&action, fcinfo, &result, true))
@@ -61,7 +74,8 @@ do_record(const EcoAction *action, FunctionCallInfo fcinfo, EcoResult *result, b
 	EcoCall		call;
 
 	eco_result_begin(result, fcinfo, ACTION_TYPES);
-	eco_call_init(&call, &eco_actions, action->user_id, eco_action_tables);
+	eco_call_init(&call, &eco_actions, action->user_id,
+				  action->xp > 0 ? eco_action_tables_with_xp : eco_action_tables);
 	call.tables_of_new = eco_action_tables_of_new;
 	call.in_passing = in_passing;
 	call.key = ECO_ACT_BY_KEY;

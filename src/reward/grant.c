@@ -11,9 +11,9 @@
 #include "errors.h"
 #include "ledger/args.h"
 #include "ledger/call.h"
+#include "ledger/level.h"
 #include "ledger/result.h"
 #include "reward/grant.h"
-#include "reward/level.h"
 #include "reward/reward.h"
 
 PG_FUNCTION_INFO_V1(eco_grant_reward);

@@ -9,8 +9,8 @@
 
 #include "errors.h"
 #include "ledger/calls.h"
+#include "ledger/level.h"
 #include "reward/grant.h"
-#include "reward/level.h"
 #include "reward/reward.h"
 
 PG_FUNCTION_INFO_V1(eco_grant_rewards);

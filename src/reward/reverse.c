@@ -25,9 +25,9 @@
 #include "ledger/args.h"
 #include "ledger/call.h"
 #include "ledger/holdings.h"
+#include "ledger/level.h"
 #include "ledger/result.h"
 #include "ledger/user.h"
-#include "reward/level.h"
 #include "reward/streaks.h"
 
 #define MAX_REASON 1000

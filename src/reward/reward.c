@@ -12,7 +12,7 @@
 
 #include "event/event.h"
 #include "ledger/args.h"
-#include "reward/level.h"
+#include "ledger/level.h"
 #include "reward/reward.h"
 
 EcoTable	eco_reward_audit = {
@@ -48,7 +48,6 @@ EcoTable	eco_reward_audit = {
 };
 
 static void tell(const EcoRow *row, const void *beside, EcoListener *listener);
-static void tell_level(const EcoRow *row, int32 level, int32 before, EcoListener *listener);
 
 const EcoJournal eco_rewards = {
 	.letter = 'R',
@@ -64,24 +63,11 @@ const EcoJournal eco_rewards = {
 	.types = ECO_TYPE_BIT(ECO_REWARD_GRANTED) | ECO_TYPE_BIT(ECO_PROFILE_UPDATE),
 };
 
-/* The level after the entry and, in *before, that before it; often one look-up does. */
-static int32
-level_change(const EcoRow *row, int32 *before)
-{
-	int64		xp = eco_row_int(row, ECO_COL_XP);
-	int64		delta = eco_row_int(row, ECO_COL_XP_DELTA);
-	const char *curve = eco_level_curve_of(eco_row_int(row, ECO_COL_USER_ID));
-	int32		level = eco_level_at(curve, xp).level;
-
-	*before = delta == 0 ? level : eco_level_at(curve, xp - delta).level;
-	return level;
-}
-
 void
 eco_reward_answer(EcoResult *result, int column, const EcoRow *row)
 {
 	int32		before;
-	int32		level = level_change(row, &before);
+	int32		level = eco_level_change(row, &before);
 
 	eco_result_entry(result, &eco_rewards, row);
 	eco_result_set(result, column++, row->values[ECO_COL_GOLD_DELTA]);
@@ -97,7 +83,7 @@ tell(const EcoRow *row, const void *beside, EcoListener *listener)
 {
 	EcoEvent	event;
 	int32		before;
-	int32		level = level_change(row, &before);
+	int32		level = eco_level_change(row, &before);
 
 	(void) beside;
 	eco_event_begin(&event, ECO_REWARD_GRANTED, NULL, &eco_rewards, row);
@@ -112,19 +98,7 @@ tell(const EcoRow *row, const void *beside, EcoListener *listener)
 	eco_event_items(&event, row, RWD_ITEMS);
 	eco_event_end(&event, row, listener);
 	if (level != before)
-		tell_level(row, level, before, listener);
-}
-
-static void
-tell_level(const EcoRow *row, int32 level, int32 before, EcoListener *listener)
-{
-	EcoEvent	event;
-
-	eco_event_begin(&event, ECO_PROFILE_UPDATE, "level", &eco_rewards, row);
-	eco_json_str(&event.json, "field", "level");
-	eco_json_int(&event.json, "before", before);
-	eco_json_int(&event.json, "after", level);
-	eco_event_end(&event, row, listener);
+		eco_tell_level(&eco_rewards, row, before, level, listener);
 }
 
 char *

@@ -18,8 +18,8 @@
 
 #include "errors.h"
 #include "ledger/args.h"
+#include "ledger/level.h"
 #include "ledger/user.h"
-#include "reward/level.h"
 #include "reward/streak_section.h"
 #include "reward/streaks.h"
 #include "settings.h"

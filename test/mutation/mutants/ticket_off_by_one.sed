@@ -1,4 +1,4 @@
-# src/reward/level.c
+# src/ledger/level.c
 # an arm gets one ticket of the next
 # pgtap/level_experiments.sql
 s/if \(ticket < upto\)/if (ticket <= upto)/

@@ -209,7 +209,7 @@ sub restore
 	my $known = $result && !@others;
 	my $e = {
 		journal => 'A', pruned => 1, user_id => $user, seq => $seq, id => "A$user-$seq", key => $intent->{key},
-		gold_delta => $intent->{win} - $intent->{bet}, xp_delta => 0, game => $game,
+		gold_delta => $intent->{win} - $intent->{bet}, xp_delta => $intent->{xp} // 0, game => $game,
 		bet => $intent->{bet}, win => $intent->{win}, action_type => $intent->{type},
 		outcome => $intent->{win} > $intent->{bet} ? 'win' : $intent->{win} < $intent->{bet} ? 'loss' : 'draw',
 		xact => $known ? $result->{xact} : undef,
@@ -274,7 +274,7 @@ sub payload_fits
 	return $e->{quantity} == $intent->{quantity} && ($e->{context} // '') eq ($intent->{context} // '') if $kind eq 'P';
 	return $e->{gold_delta} == $intent->{gold} && $e->{xp_delta} == $intent->{xp} if $kind eq 'R';
 	return $e->{gold_delta} == $intent->{gold} && $e->{xp_delta} == 0 if $kind eq 'G';
-	return $e->{bet} == $intent->{bet} && $e->{win} == $intent->{win}
+	return $e->{bet} == $intent->{bet} && $e->{win} == $intent->{win} && $e->{xp_delta} == ($intent->{xp} // 0)
 	  && $e->{gold_delta} == $e->{win} - $e->{bet} && $e->{action_type} eq $intent->{type} if $kind eq 'A';
 	return $e->{streak_day} == $intent->{day} && ($e->{claim_date} // '') eq $intent->{last} if $kind eq 'S';
 	return $e->{gold_delta} == $intent->{gold} && $e->{xp_delta} == 0 && $e->{reason} eq $intent->{reason}

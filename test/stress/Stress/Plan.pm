@@ -517,15 +517,17 @@ sub action
 	my $game = $game[0] // ($n % 37 ? $Stress::World::GAMES[ $n % 5 ] : 'golf');
 	my $bet = $n % 3 ? $n % 60 + $other : 0;
 	my $win = ($n / 8) % 2 ? $n % 110 : 0;
+	my $xp = $n % 4 ? 0 : $n % 70;
 
-	return { kind => 'A', type => 'PLAY', user => $user, key => "$game|$key", bet => $bet, win => $win },
-	  [ $user, $game, 'PLAY', $key, $bet, $win ];
+	return { kind => 'A', type => 'PLAY', user => $user, key => "$game|$key", bet => $bet, win => $win, xp => $xp },
+	  [ $user, $game, 'PLAY', $key, $bet, $win, undef, undef, $xp ];
 }
 
 sub record_action
 {
 	my ($self, $user) = @_;
 	my ($intent, $args) = $self->action($user);
+	splice @$args, 6 if !$intent->{xp};
 	return call('record_action', 'record_action', $args, $intent);
 }
 
@@ -538,10 +540,10 @@ sub record_actions
 	push @actions, $actions[0] if $self->chance(0.1);    # one id twice
 	my @asked = map { $_->[1] } @actions;
 	my @intents = map { { %{ $_->[0] } } } @actions;
-	return as_arrays('record_actions', \@asked, [qw(bigint text text text bigint bigint)], @intents) if $self->chance(0.5);
+	return as_arrays('record_actions', \@asked, [qw(bigint text text text bigint bigint text jsonb bigint)], @intents) if $self->chance(0.5);
 	my $batch = join ', ', map {
-		my ($id, $game, $type, $key, $bet, $win) = @$_;
-		qq({"user_id": $id, "game": "$game", "action_type": "$type", "action_id": "$key", "bet": $bet, "win": $win})
+		my ($id, $game, $type, $key, $bet, $win, $xp) = @$_[ 0 .. 5, 8 ];
+		qq({"user_id": $id, "game": "$game", "action_type": "$type", "action_id": "$key", "bet": $bet, "win": $win, "xp": $xp})
 	} @asked;
 	return call('record_actions', 'record_actions', ["[$batch]"], @intents);
 }
@@ -556,7 +558,7 @@ sub capture
 	foreach (0 .. int rand 4)
 	{
 		my ($intent, $args) = $self->action($self->{no_stock} ? $user : $self->user, 'chess');
-		push @intents, { %$intent, type => 'CAPTURE', policy => $policy };
+		push @intents, { %$intent, type => 'CAPTURE', policy => $policy, xp => 0 };
 		push @rows, "('$args->[3]', $args->[0], $args->[4], $args->[5])";
 	}
 	my $values = join ', ', @rows;

@@ -76,6 +76,7 @@ sub one_of_each
 	id(q{record_action(?, 'slot', 'SPIN', ?, 2, 5)}, $user, $odd);
 	id(q{record_action(?, 'dice', 'ROLL', 'l', 3, 0, NULL, ?)}, $user, $context);
 	id(q{record_action(?, 'go', 'PLAY', 'd', 1, 1, 'draw')}, $user);
+	id(q{record_action(?, 'rps', 'PLAY', 'xp', 1, 0, xp => 1200)}, $user);
 	id(q{adjust_gold(?, -3, ?, ?, 'tester')}, $user, $odd, 'r' x 200);
 	$dbh->do('SELECT economy.set_timezone(?, ?)', undef, $user, 'Asia/Tokyo');
 	$dbh->do('SELECT economy.update_profile(?, ?, ?)', undef, $user, '{"display_name": "\"A\"", "x": [1, null]}', $odd);

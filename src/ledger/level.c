@@ -14,9 +14,10 @@
 
 #include "errors.h"
 #include "ledger/args.h"
+#include "ledger/journal.h"
+#include "ledger/level.h"
 #include "ledger/result.h"
 #include "ledger/rows.h"
-#include "reward/level.h"
 
 #define LINEAR_XP_PER_LEVEL 500 /* level = floor(xp / 500) + 1 */
 #define LINEAR_TOP_LEVEL PG_INT32_MAX	/* it ends there, as every curve ends */
@@ -142,6 +143,19 @@ eco_level_curve_of(int64 user_id)
 	}
 	eco_scan_end(scan);
 	return curve != NULL ? curve : ECO_LINEAR_CURVE;
+}
+
+/* Often one look-up does. */
+int32
+eco_level_change(const EcoRow *row, int32 *before)
+{
+	int64		xp = eco_row_int(row, ECO_COL_XP);
+	int64		delta = eco_row_int(row, ECO_COL_XP_DELTA);
+	const char *curve = eco_level_curve_of(eco_row_int(row, ECO_COL_USER_ID));
+	int32		level = eco_level_at(curve, xp).level;
+
+	*before = delta == 0 ? level : eco_level_at(curve, xp - delta).level;
+	return level;
 }
 
 static int64

@@ -33,4 +33,7 @@ extern EcoLevel eco_level_at(const char *curve, int64 xp);
  */
 extern const char *eco_level_curve_of(int64 user_id);
 
+/* The level after an entry and, in *before, that before it. */
+extern int32 eco_level_change(const EcoRow *row, int32 *before);
+
 #endif
