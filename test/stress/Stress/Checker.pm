@@ -6,13 +6,14 @@
 # I4 one effect per key              I5 stock and caps   I6 statistics
 # I7 events can be read again        E  errors that may not happen
 # D  draws, in Stress::Draws
-# R  results that contradict the rules
+# R  results that contradict the rules; those of items of the shop and of rewards in Stress::Contents
 package Stress::Checker;
 
 use strict;
 use warnings;
 use Digest::SHA ();
 use POSIX ();
+use Stress::Contents;
 use Stress::Draws;
 use Stress::Tables;
 use Stress::World;
@@ -45,6 +46,7 @@ sub check
 	$self->check_streams;
 	$self->check_holdings;
 	$self->check_held;
+	Stress::Contents::check($self);
 	Stress::Draws::check($self);
 	$self->check_users;
 	$self->check_signatures;
@@ -256,9 +258,11 @@ sub compare
 		$self->bad('I4', "key '$key': $field was acknowledged as $r->{$field}, the entry has " . ($e->{$field} // 'null'))
 		  if defined $r->{$field} && defined $e->{$field} && $r->{$field} != $e->{$field};
 	}
-	$self->check_given($key, $e, $a) if $key =~ /^H \d+ grant/;
+	$self->check_given($key, $e, $a);
+	Stress::Contents::check_moment($self, $key, $e, $a) if $intent->{kind} eq 'P';
+	Stress::Contents::check_asked($self, $key, $e, $a) if $intent->{kind} eq 'V';
 	$self->bad('I4', "key '$key': items were acknowledged as " . ($r->{items} // 'none') . ", the entry has " . ($e->{items} // 'none'))
-	  if $e->{journal} eq 'H' && ($r->{items} // '') ne ($e->{items} // '');
+	  if ($r->{items} // '') ne ($e->{items} // '');
 	$self->bad('I4', "key '$key' was acknowledged as $r->{transaction_id}, the entry is $e->{id}") if $r->{transaction_id} ne $e->{id};
 	$self->bad('I4', "key '$key': the entry is not what $a->{tx}{tx} asked for") unless payload_fits($intent, $e);
 	$self->bad('I1', "key '$key': created_at is not the clock of $a->{tx}{tx}")
@@ -272,14 +276,14 @@ sub payload_fits
 	my $kind = $intent->{kind};
 
 	return $e->{quantity} == $intent->{quantity} && ($e->{context} // '') eq ($intent->{context} // '') if $kind eq 'P';
-	return $e->{gold_delta} == $intent->{gold} && $e->{xp_delta} == $intent->{xp} if $kind eq 'R';
+	return $e->{gold_delta} == $intent->{gold} && $e->{xp_delta} == $intent->{xp} && $intent->{items} eq Stress::Contents::moved_by($e) if $kind eq 'R';
 	return $e->{gold_delta} == $intent->{gold} && $e->{xp_delta} == 0 if $kind eq 'G';
 	return $e->{bet} == $intent->{bet} && $e->{win} == $intent->{win} && $e->{xp_delta} == ($intent->{xp} // 0)
 	  && $e->{gold_delta} == $e->{win} - $e->{bet} && $e->{action_type} eq $intent->{type} if $kind eq 'A';
 	return $e->{streak_day} == $intent->{day} && ($e->{claim_date} // '') eq $intent->{last} if $kind eq 'S';
 	return $e->{gold_delta} == $intent->{gold} && $e->{xp_delta} == 0 && $e->{reason} eq $intent->{reason}
 	  && ($e->{context} // '') eq ($intent->{context} // '')
-	  && $intent->{items} eq join ' ', map { "$_->[0]:$_->[1]" } sort { $a->[0] cmp $b->[0] } carried($e) if $kind eq 'H';
+	  && $intent->{items} eq Stress::Contents::moved_by($e) if $kind eq 'H';
 	return $e->{reason} eq $intent->{reason} && ($e->{context} // '') eq ($intent->{context} // '') && $e->{detail} =~ /"client_seed": "\Q$intent->{seed}\E"/ if $kind eq 'D';
 	return ($e->{after} // '') eq $intent->{after} if $kind eq 'U' && defined $intent->{after};
 	return patched($e->{before}, $intent) eq $e->{after} if $kind eq 'U';
@@ -457,7 +461,7 @@ sub check_holdings
 		my $stream = $self->{stream}{$user} // {};
 		my $held = $self->{held_by}{$user} = { balance => {} };
 
-		$self->follow_holdings($held, $stream->{$_}) foreach sort { $a <=> $b } grep { $stream->{$_}{journal} eq 'H' } keys %$stream;
+		$self->follow_holdings($held, $stream->{$_}) foreach sort { $a <=> $b } grep { $stream->{$_}{journal} eq 'H' || defined $stream->{$_}{items} || defined $stream->{$_}{reverses} } keys %$stream;
 		$self->compare_holdings($user, $held, $rows{$user} // {});
 	}
 	return;
@@ -468,12 +472,9 @@ sub follow_holdings
 	my ($self, $held, $e) = @_;
 	my $second = POSIX::ceil($e->{created_at} / 1e6) + $PG_EPOCH;
 	my @carried = carried($e);
-	my %sign = map { ($_->[1] <=> 0) => 1 } @carried;
-	# what a draw gives, Stress::Draws says
-	my $shape = $e->{operation} eq 'draw' ? 'grant 0 1 1' : join ' ', $e->{operation}, $e->{gold_delta} <=> 0, @carried > 1 ? 'many' : scalar @carried, sort keys %sign;
 
-	$self->bad('R', "$e->{id}: no entry of a change of holdings is '$shape'")
-	  unless $shape =~ /^(?:grant 0 (?:1|many) 1|consume 0 1 -1|spend -1 0|spend -?[01] (?:1|many) -1)$/ && ($e->{gold_delta} <= 0 || $e->{operation} eq 'draw') && $e->{xp_delta} == 0;
+	$self->check_shape($e, @carried) if $e->{journal} eq 'H';
+	$self->{there}{ $e->{id} } = there_before($held, $second) if defined $e->{reverses};
 	foreach my $one (@carried)
 	{
 		my ($id, $delta, $balance) = @$one;
@@ -489,6 +490,32 @@ sub follow_holdings
 	return;
 }
 
+sub check_shape
+{
+	my ($self, $e, @carried) = @_;
+	my %sign = map { ($_->[1] <=> 0) => 1 } @carried;
+	# what a draw gives, Stress::Draws says
+	my $shape = $e->{operation} eq 'draw' ? 'grant 0 1 1' : join ' ', $e->{operation}, $e->{gold_delta} <=> 0, @carried > 1 ? 'many' : scalar @carried, sort keys %sign;
+
+	$self->bad('R', "$e->{id}: no entry of a change of holdings is '$shape'")
+	  unless $shape =~ /^(?:grant 0 (?:1|many) 1|consume 0 1 -1|spend -1 0|spend -?[01] (?:1|many) -1)$/ && ($e->{gold_delta} <= 0 || $e->{operation} eq 'draw') && $e->{xp_delta} == 0;
+	return;
+}
+
+# What a reversal finds: units, of a pass the time that is left.
+sub there_before
+{
+	my ($held, $second) = @_;
+	my %there;
+
+	foreach my $id (keys %Stress::World::ITEMS)
+	{
+		my $balance = $held->{balance}{$id} // 0;
+		$there{$id} = !Stress::World::is_pass($id) ? $balance : $balance > $second ? $balance - $second : 0;
+	}
+	return \%there;
+}
+
 # What the catalogue allows.
 sub check_carried
 {
@@ -496,6 +523,8 @@ sub check_carried
 	my $item = $Stress::World::ITEMS{$id};
 
 	return $self->bad('R', "$e->{id}: there is no item $id") unless $item;
+	# a reversal takes back what was given, also what is kept
+	return if defined $e->{reverses};
 	return $self->check_taken($e, $id) if $delta < 0;
 	my ($most) = sort { $b <=> $a } $self->most_of($id, $second);
 	my $has = $balance - ($item->{kind} eq 'pass' ? $second : 0);
@@ -553,7 +582,12 @@ sub states_during
 {
 	my ($self, $id, $op) = @_;
 	return () unless ($Stress::World::ITEMS{$id} // {})->{varies};
-	my @states = $self->states_of($id);
+	return at_moment($op, $self->states_of($id));
+}
+
+sub at_moment
+{
+	my ($op, @states) = @_;
 	my @over = grep { defined $_->{by} && $_->{by} < $op->{at} } @states;
 
 	return grep { my $s = $_; $s->{from} <= $op->{done} && !grep { defined $s->{by} && $_->{from} > $s->{by} } @over } @states;
@@ -564,7 +598,7 @@ sub check_given
 {
 	my ($self, $key, $e, $a) = @_;
 
-	foreach my $one (grep { ($Stress::World::ITEMS{ $_->[0] } // {})->{varies} } carried($e))
+	foreach my $one (grep { $_->[1] > 0 && ($Stress::World::ITEMS{ $_->[0] } // {})->{varies} } carried($e))
 	{
 		my ($id, $delta, $balance) = @$one;
 		$self->bad('R', "key '$key': $balance of $id were given in $a->{tx}{tx}, when it was not so")
@@ -692,6 +726,8 @@ sub entry_hash
 	foreach my $field (@{ $Stress::Tables::FIELDS{ $e->{journal} } })
 	{
 		my $value = $e->{$field};
+		# they came later: where there are none, there is no such field
+		last if $field eq 'items' && $e->{journal} =~ /^[PR]$/ && !defined $value;
 		$text .= !defined $value ? "\0" : $Stress::Tables::NUMBERS{$field} ? number($value) : text($value);
 	}
 	return Digest::SHA::sha256_hex(pack('H*', $before) . $text);
@@ -1222,7 +1258,7 @@ my %REFUSAL = (
 	ALREADY_LINKED => sub { $_[1]{kind} eq 'U' && ($_[1]{after} // '') ne '' },
 	NOT_LINKED => sub { $_[1]{kind} eq 'U' && ($_[1]{after} // 'x') eq '' },
 	REWARD_NOT_FOUND => sub { $_[1]{kind} eq 'V' },
-	EXCEEDS_REWARD => sub { $_[1]{kind} eq 'V' },
+	EXCEEDS_REWARD => \&Stress::Contents::exceeds,
 	IDEMPOTENCY_MISMATCH => sub { 1 },    # check_answers()
 	RESYNC_REQUIRED => sub { $_[1]{kind} eq 'A' ? $_[4]->{account}{ $_[1]{user} }{pruned_seq} > 0 : $_[4]->is_archived(@_[ 0 .. 2 ]) },
 	PRICE_CHANGED => sub { ($_[1]{context} // '') =~ /expected_price/ && $_[3]{varies} },
@@ -1230,9 +1266,9 @@ my %REFUSAL = (
 	SOLD_OUT => sub { $_[3]{stock} && ($_[2]{stock_remaining} // 0) < $_[1]{quantity} },
 	GOLD_OVERFLOW => sub { (($_[2]{gold} // $Stress::World::MAX_AMOUNT) + 3 * 2**52) > $Stress::World::MAX_AMOUNT },
 	INSUFFICIENT_GOLD => \&is_short,
-	ITEM_NOT_FOUND => sub { my ($id) = item_of(@_[ 1, 2 ]); ($id // '') eq 'nothing' },
-	ITEM_INACTIVE => sub { my ($id, $n) = item_of(@_[ 1, 2 ]); $id && $n > 0 && grep { !$_->{active} } $_[4]->states_during($id, $_[5]) },
-	ITEM_NOT_CONSUMABLE => sub { my ($id, $n) = item_of(@_[ 1, 2 ]); $id && $n < 0 && !is_consumable($id) },
+	ITEM_NOT_FOUND => sub { my $id = named($_[2]); $id eq 'nothing' && $_[4]->asked_of(@_[ 1, 5 ], $id) },
+	ITEM_INACTIVE => sub { my $id = named($_[2]); grep({ $_ > 0 } $_[4]->asked_of(@_[ 1, 5 ], $id)) && grep { !$_->{active} } $_[4]->states_during($id, $_[5]) },
+	ITEM_NOT_CONSUMABLE => sub { my $id = named($_[2]); !is_consumable($id) && grep { $_ < 0 } $_[4]->asked_of(@_[ 1, 5 ], $id) },
 	SEED_NOT_COMMITTED => sub { $_[1]{kind} eq 'D' && $_[1]{user} > $Stress::World::USERS },
 	ITEM_LIMIT => \&is_full,
 	INSUFFICIENT_ITEMS => \&lacks_items,
@@ -1289,36 +1325,34 @@ sub is_short
 }
 
 # The item that a refusal names, and what was to be added to it.
-sub item_of
-{
-	my ($intent, $r) = @_;
-	my ($id) = ($r->{detail} // '') =~ /"item": "([^"]+)"/ or return;
-	my %asked = map { split /:/ } split / /, $intent->{items} // '';
-
-	return exists $asked{$id} ? ($id, $asked{$id}) : ();
-}
+sub named { my ($r) = @_; return ($r->{detail} // '') =~ /"item": "([^"]+)"/ ? $1 : '' }
+sub asked_of { my ($self, $intent, $op, $id) = @_; return Stress::Contents::asked_of($self, $intent, $op, $id) }
 
 sub figure { my ($r, $name) = @_; return $r->{detail} =~ /"$name": (-?\d+)/ ? $1 : undef }
 
+# A reversal takes what is kept as well, and of a pass the time that is left of it.
 sub lacks_items
 {
-	my ($tx, $intent, $r, $product, $self) = @_;
-	my ($id, $n) = item_of($intent, $r) or return 0;
+	my ($tx, $intent, $r, $product, $self, $op) = @_;
+	my $id = named($r);
 	my ($held, $needed) = map { figure($r, $_) // return 0 } 'held', 'needed';
+	my $back = $intent->{kind} eq 'V';
+	my $since = $back && Stress::World::is_pass($id) && $held ? $tx->{clock} : 0;
 
-	return $needed == -$n && $held < $needed && is_consumable($id) && $self->may_have_held($tx, $intent, $id, $held);
+	return $held < $needed && ($back || is_consumable($id)) && $self->may_have_held($tx, $intent, $id, $since + $held)
+	  && grep { $back ? $needed <= -$_ : $needed == -$_ } $self->asked_of($intent, $op, $id);
 }
 
 # Of a pass it is the seconds from now on.
 sub is_full
 {
 	my ($tx, $intent, $r, $product, $self, $op) = @_;
-	my ($id, $n) = item_of($intent, $r) or return 0;
+	my $id = named($r);
 	my ($held, $most) = map { figure($r, $_) // return 0 } 'held', 'at_most';
 	my $since = Stress::World::is_pass($id) && $held ? $tx->{clock} : 0;
 	my @maxima = $Stress::World::ITEMS{$id}{varies} ? map({ $_->{active} ? $_->{maximum} : () } $self->states_during($id, $op)) : $self->most_of($id, $tx->{clock});
 
-	return $n > 0 && $held + $n > $most && grep({ $_ == $most } @maxima)
+	return grep({ $_ > 0 && $held + $_ > $most } $self->asked_of($intent, $op, $id)) && grep({ $_ == $most } @maxima)
 	  && $self->may_have_held($tx, $intent, $id, $since + $held);
 }
 
@@ -1329,7 +1363,7 @@ sub may_have_held
 	my $user = $intent->{user};
 
 	return 1 if $balance == 0 || $self->{held_by}{$user}{was}{$id}{$balance};
-	return grep { $_ != $intent && $_->{kind} =~ /^[DH]$/ && $_->{user} == $user && $_->{items} =~ /(?:^| )\Q$id\E:/ } map { @{ $_->{intents} } } grep { $_ } @{ $tx->{ops} };
+	return grep { $_ != $intent && $_->{kind} =~ /^[DHPRV]$/ && $_->{user} == $user && Stress::Contents::may_move($_, $id) } map { @{ $_->{intents} } } grep { $_ } @{ $tx->{ops} };
 }
 
 # Units only grow, so who was refused is still at the limit.

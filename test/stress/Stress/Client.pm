@@ -98,6 +98,7 @@ sub attempt
 	my ($outcome, $state, $message) = ('aborted', '', '');
 
 	@$self{qw(tx_name lost sent seen)} = ($name, 0, 0, {});
+	$tx = $self->chosen($tx);
 	$log->put('T', tx => $name, iso => $tx->{iso}, auto => $tx->{auto}, clock => $tx->{clock});
 	if (eval { $self->begin($tx); 1 } && eval { $self->steps($tx); 1 })
 	{
@@ -114,6 +115,27 @@ sub attempt
 	$self->give_up_connection if $self->{lost};
 	$self->{state} = '';
 	return ($outcome, $state);
+}
+
+# The transaction with what its operations leave to the moment that it begins.
+sub chosen
+{
+	my ($self, $tx) = @_;
+	my @steps;
+
+	foreach my $step (@{ $tx->{steps} })
+	{
+		my ($what, $op) = @$step;
+		if ($op && $op->{choose})
+		{
+			my ($sql, $else) = @{ $op->{choose} };
+			my $target = eval { ($self->{dbh}->selectrow_array($sql))[0] } // $else;
+			my @intents = map { { %$_, key => $_->{key} =~ s/TARGET/$target/r } } @{ $op->{intents} };
+			$op = { %$op, intents => \@intents, map { ($_ => $op->{$_} =~ s/TARGET/$target/r) } 'args', 'sql' };
+		}
+		push @steps, [ $what, $op ? $op : () ];
+	}
+	return { %$tx, steps => \@steps };
 }
 
 sub begin

@@ -13,12 +13,12 @@ use Stress::World;
 # with others; the rest are jobs and admin work, which hold more than accounts
 my @MIX = (
 	[ 30, 'purchase', 1 ], [ 5, 'purchases', 0 ], [ 3, 'dry_run', 1 ], [ 12, 'grant_reward', 1 ], [ 3, 'grant_rewards', 0 ],
-	[ 4, 'revoke_reward', 1 ], [ 8, 'claim_daily_reward', 1 ], [ 6, 'adjust_gold', 1 ], [ 16, 'record_action', 1 ],
+	[ 6, 'revoke_reward', 1 ], [ 8, 'claim_daily_reward', 1 ], [ 6, 'adjust_gold', 1 ], [ 16, 'record_action', 1 ],
 	[ 10, 'grant_items', 1 ], [ 7, 'consume', 1 ], [ 7, 'spend', 1 ], [ 9, 'draw', 1 ], [ 2, 'draw_reveal', 0 ], [ 0.5, 'draw_commit', 0 ], [ 0.5, 'publish_draw_table', 0 ],
 	[ 5, 'record_actions', 1 ], [ 4, 'capture', 1 ], [ 4, 'settle_rounds', 0 ], [ 3, 'redeem', 0 ], [ 1.5, 'set_streak', 1 ], [ 3, 'read', 1 ], [ 1, 'misuse', 0 ],
 	[ 1, 'set_timezone', 1 ], [ 1, 'set_user_status', 0 ], [ 2, 'update_profile', 1 ],
 	# these wait for each other's transactions while they hold their own user
-	[ 2, 'link_external_id', 0 ], [ 1.5, 'unlink_external_id', 0 ], [ 1, 'upsert_product', 0 ], [ 0.3, 'retire_product', 0 ], [ 1.5, 'upsert_item', 0 ],
+	[ 2, 'link_external_id', 0 ], [ 1.5, 'unlink_external_id', 0 ], [ 1.5, 'upsert_product', 0 ], [ 0.3, 'retire_product', 0 ], [ 1.5, 'upsert_item', 0 ],
 	[ 1.5, 'add_stock', 0 ], [ 1, 'rollup_stats', 0 ], [ 0.4, 'prune', 0 ], [ 0.6, 'archive', 0 ], [ 0.05, 'audit_sweep', 0 ],
 	[ 0.2, 'audit_sweep_incremental', 0 ], [ 0.1, 'stats_parity', 0 ], [ 0.15, 'rotate_signing_key', 0 ],
 	[ 0.05, 'retire_signing_key', 0 ], [ 1, 'register', 0 ]);
@@ -308,10 +308,13 @@ sub reward
 	my ($self, $user) = @_;
 	my ($key, $n, $other) = $self->key($user);
 	my $source = ('mission', 'season', 'gift')[ $n % 3 ];
-	my ($gold, $xp) = ($n % 90 + $other, $n % 40);
+	# what asks for something else does it in gold or in an item
+	my $items = $n % 5 < 2 ? items_of($n, $n % 2 ? $other : 0, 3, 'gem', 'event', 'vip', Stress::World::relic(9)) : undef;
+	my ($gold, $xp) = ($n % 90 + ($items && $n % 2 ? 0 : $other), $n % 40);
+	my $carried = join ' ', map { "$_:$items->{$_}" } sort keys %{ $items // {} };
 
-	return [ $user, $source, $key, $gold, $xp ],
-	  { kind => 'R', user => $user, key => "$source|$key", gold => $gold, xp => $xp };
+	return [ $user, $source, $key, $gold, $xp, undef, $items ? json_of($items) : undef ],
+	  { kind => 'R', user => $user, key => "$source|$key", gold => $gold, xp => $xp, items => $carried };
 }
 
 sub grant_reward
@@ -330,10 +333,10 @@ sub grant_rewards
 	push @rewards, more_gold($rewards[ rand @rewards ]) if $self->chance(0.1);
 	my @asked = map { $_->[0] } @rewards;
 	my @intents = map { { %{ $_->[1] } } } @rewards;
-	return as_arrays('grant_rewards', \@asked, [qw(bigint text text bigint bigint)], @intents) if $self->chance(0.5);
+	return as_arrays('grant_rewards', \@asked, [qw(bigint text text bigint bigint jsonb jsonb)], @intents) if $self->chance(0.5);
 	my $batch = join ', ', map {
-		my ($user, $source, $key, $gold, $xp) = @$_;
-		qq({"user_id": $user, "source": "$source", "external_event_id": "$key", "gold": $gold, "xp": $xp})
+		my ($user, $source, $key, $gold, $xp, undef, $items) = @$_;
+		qq({"user_id": $user, "source": "$source", "external_event_id": "$key", "gold": $gold, "xp": $xp) . (defined $items ? qq(, "items": $items}) : '}')
 	} @asked;
 	return call('grant_rewards', 'grant_rewards', ["[$batch]"], @intents);
 }
@@ -347,18 +350,24 @@ sub more_gold
 	return [ \@asked, { %$intent, gold => $asked[3] } ];
 }
 
-# The target is a guess, so many are no reward, and some are guessed twice.
+# The target is a guess, so many are no reward and some are guessed twice; or the client
+# chooses a reward that there is, mostly one with items, just before its transaction begins.
 sub revoke_reward
 {
 	my ($self, $user) = @_;
-	my $target = "R$user-" . (1 + int rand 20 + 200 * $self->{progress} * $self->{ops} / 10000);
+	my $guess = "R$user-" . (1 + int rand 20 + 200 * $self->{progress} * $self->{ops} / 10000);
+	my $chosen = $self->chance(0.6);
+	my $target = $chosen ? 'TARGET' : $guess;
 	my ($gold, $xp) = $self->chance(0.2) ? (int rand 40, int rand 20) : (undef, undef);
-
 	my $key = $self->chance(0.5) ? 'part-' . int rand 3 : undef;
+	my ($policy, $items) = ($self->pick('refuse', 'take', 'take'), $self->chance(0.25) ? $self->pick({}, map { { $_ => 1 } } 'gem', 'vip', 'event', Stress::World::relic(9)) : undef);
+	my $op = call('revoke_reward', 'revoke_reward',
+		[ $user, $target, 'stress', "c$self->{client}", $gold, $xp, $policy, $key, $items ? json_of($items) : undef ],
+		{ kind => 'V', user => $user, key => defined $key ? "economy:reversal:$target|$key" : "economy:reversal|$target", gold => $gold, xp => $xp, policy => $policy,
+			taken => $items ? join ' ', map { "$_:$items->{$_}" } sort keys %$items : undef });
 
-	return call('revoke_reward', 'revoke_reward',
-		[ $user, $target, 'stress', "c$self->{client}", $gold, $xp, $self->pick('refuse', 'take'), $key ],
-		{ kind => 'V', user => $user, key => defined $key ? "economy:reversal:$target|$key" : "economy:reversal|$target", gold => $gold, xp => $xp });
+	$op->{choose} = [ "SELECT 'R$user-' || seq FROM economy.reward_audit WHERE user_id = $user AND reverses IS NULL ORDER BY items IS NULL, md5('$self->{client}-$self->{number}' || seq) LIMIT 1", $guess ] if $chosen;
+	return $op;
 }
 
 sub claim_daily_reward
@@ -615,6 +624,9 @@ sub misuse
 		"SELECT * FROM economy.grant_items($user, '{\"gem\": 1, \"event\": 0}', 'r', 'bad')",
 		"SELECT * FROM economy.consume($user, 'gem', 'bad', -1)",
 		"SELECT * FROM economy.spend($user, 0, 'r', 'bad')",
+		"SELECT * FROM economy.grant_reward($user, 'm', 'bad', 5, 0, NULL, '{}')",
+		"SELECT * FROM economy.grant_rewards('[{\"user_id\": $user, \"source\": \"m\", \"external_event_id\": \"bad\", \"gold\": 5}, {\"user_id\": $user, \"source\": \"m\", \"external_event_id\": \"bad2\", \"items\": {\"gem\": -1}}]')",
+		"SELECT economy.upsert_product('{\"product_id\": \"bundle\", \"contents\": {\"gem\": 1}, \"price_items\": {\"gem\": 1}}', 'stress')",
 		"SELECT economy.upsert_item('{\"item_id\": \"gem\", \"kind\": \"stack\"}', 'stress')",
 		"SELECT economy.add_stock('limited', -1000000000, 'stress')");
 	return { fn => 'misuse', args => $sql, intents => [], sql => $sql };
@@ -675,6 +687,13 @@ sub upsert_product
 {
 	my ($self) = @_;
 	my $price = $self->pick(4000, 5000);
+
+	if ($self->chance(0.5))
+	{
+		my $offer = $self->pick(@Stress::World::OFFERS);
+		my ($contents, $cost) = map { $_ ? json_of($_) : 'null' } @$offer{qw(contents price_items)};
+		return $self->admin('upsert_product', qq({"product_id": "bundle", "contents": $contents, "price_items": $cost}), 'ACTOR');
+	}
 	return $self->admin('upsert_product', qq({"product_id": "sword", "price_gold": $price, "active": true}), 'ACTOR');
 }
 

@@ -11,8 +11,8 @@ my $HEADER = "user_id, seq, gold_delta, xp_delta, gold, experience_points, xact,
 
 # a journal's own fields, in the order of the documented encoding
 our %FIELDS = (
-	P => [qw(quantity stock_slot hash_algo_version receipt_signature_version monetary category status product_id idempotency_key effect_code context)],
-	R => [qw(reverses streak_day reward_day claim_date grace_used freezes_used best last_grace_on excused_to timezone streak_before source external_event_id actor reason details)],
+	P => [qw(quantity stock_slot hash_algo_version receipt_signature_version monetary category status product_id idempotency_key effect_code context items)],
+	R => [qw(reverses streak_day reward_day claim_date grace_used freezes_used best last_grace_on excused_to timezone streak_before source external_event_id actor reason details items)],
 	A => [qw(bet win outcome game action_type action_id details)],
 	G => [qw(idempotency_key actor reason)],
 	U => [qw(field before after idempotency_key actor reason)],

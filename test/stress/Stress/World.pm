@@ -4,6 +4,7 @@ package Stress::World;
 
 use strict;
 use warnings;
+use JSON::PP ();
 use POSIX ();
 
 our $USERS = 40;            # registered before the clients begin
@@ -18,7 +19,8 @@ our @GAMES = ('crash', 'gacha', 'rps', 'slot', 'chess');
 our @ARCHIVED = ('shop_transactions', 'reward_audit', 'gold_adjustments');
 our $MAX_AMOUNT = 9007199254740991;
 
-# stock => [units, slots]; varies: upsert_product changes price and sale state
+# stock => [units, slots]; varies: upsert_product changes price and sale state; offered: it
+# changes contents and price in items
 our %PRODUCTS = (
 	potion  => { category => 'item', price_gold => 3 },
 	sword   => { category => 'item', price_gold => 4000, varies => 1 },
@@ -37,6 +39,14 @@ our %PRODUCTS = (
 	season  => { category => 'item', price_gold => 4, starts_day => 10, ends_day => 30 },
 	freeze  => { category => 'item', price_gold => 20, effect_code => 'streak_freeze' },
 	pack    => { category => 'conversion', granted_gold => 100, monetary => 499 },
+	# those that move items: one is offered anew now and then, one costs what another gives
+	bundle  => { category => 'item', price_gold => 3, offered => 1, contents => { gem => 2, vip => 3600, event => 1 } },
+	craft   => { category => 'item', price_gold => 0, price_items => { gem => 2, dust => 3 }, contents => { relic(9) => 1, trophy => 1 } },
+	swap    => { category => 'item', price_gold => 1, price_items => { relic(9) => 1 }, contents => { gem => 3, potion => 1 }, per_user_limit => 9 },
+	hoard   => { category => 'item', price_gold => 2, price_items => { dust => 4 }, contents => { relic(4) => 7200, relic(5) => 1 }, stock => [ 60, 2 ] },
+	day     => { category => 'item', price_gold => 0, price_items => { potion => 1 }, contents => { map({ (relic($_) => 1) } 1 .. 3), battle => 600 }, per_user_limit => 2, limit_period => 'day' },
+	ticket  => { category => 'item', price_gold => 1, price_items => { event => 1 }, effect_code => 'door' },
+	starter => { category => 'conversion', granted_gold => 20, contents => { dust => 9, gem => 5 } },
 	jackpot => { category => 'conversion', granted_gold => 4503599627370496 });
 
 # What users hold beside gold, of a pass for seconds; varies: upsert_item changes the maximum
@@ -58,6 +68,11 @@ our %DRAWS = (
 		'{"price": {"gold": 2}, "pity": {"class": "rare", "after": 3}, "entries": [{"entry": "gem", "weight": 30, "items": {"gem": 2}}, {"entry": "dust", "weight": 60, "gold": 1, "items": {"dust": 5}}, {"entry": "rare", "class": "rare", "weight": 10, "gold": 20}]}',
 		'{"price": {"gold": 2}, "pity": {"class": "rare", "after": 5}, "entries": [{"entry": "gem", "class": "rare", "weight": 1, "items": {"gem": 2}}, {"entry": "dust", "weight": 5, "items": {"dust": 5}}, {"entry": "relic", "weight": 4, "items": {"' . relic(9) . '": 1}}]}' ],
 	dice => ['{"price": {"gold": 1}, "dice": {"count": 3, "sides": 20}}']);
+# What bundle gives and costs in turn.
+our @OFFERS = (
+	{ contents => { gem => 2, vip => 3600, event => 1 }, price_items => undef },
+	{ contents => { gem => 1, dust => 40 }, price_items => { event => 1 } },
+	{ contents => { relic(9) => 2, relic(10) => 1 }, price_items => { dust => 2, potion => 1 } });
 our @MAXIMA = (5, 12, 30);
 our @COLLECTORS = (1, 2, 3);    # they have all relics from the beginning
 
@@ -109,17 +124,18 @@ sub create
 		$dbh->do('SELECT economy.adjust_gold(?, ?, ?, ?, ?)', undef, $n,
 			$n == $RICH ? $MAX_AMOUNT - 100 : 1500, 'opening', 'opening balance', 'setup');
 	}
+	create_items($dbh);
 	foreach my $id (sort keys %PRODUCTS)
 	{
 		my %p = %{ $PRODUCTS{$id} };
 		my $stock = delete $p{stock};
-		delete $p{varies};
+		delete @p{qw(varies offered)};
+		my %items = map { ($_ => delete $p{$_}) } grep { $p{$_} } qw(contents price_items);
 		$p{starts_at} = clock_text($BEGIN + 86400 * delete $p{starts_day}) if $p{starts_day};
 		$p{ends_at} = clock_text($BEGIN + 86400 * delete $p{ends_day}) if $p{ends_day};
-		$dbh->do('SELECT economy.upsert_product(jsonb_object(?::text[]), ?)', undef, [ product_id => $id, %p ], 'setup');
+		$dbh->do('SELECT economy.upsert_product(jsonb_object(?::text[]) || ?::jsonb, ?)', undef, [ product_id => $id, %p ], JSON::PP::encode_json(\%items), 'setup');
 		$dbh->do('SELECT economy.add_stock(?, ?, ?, ?)', undef, $id, $stock->[0], 'setup', $stock->[1]) if $stock;
 	}
-	create_items($dbh);
 	$dbh->do(q{SELECT economy.register_game('chess')});
 	foreach my $policy ('raise', 'report')
 	{
