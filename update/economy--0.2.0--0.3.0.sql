@@ -1140,9 +1140,6 @@ BEGIN
                     '{"version": 0, "active": true, "texts": {}, "extra": {}}');
             END IF;
             new_row := jsonb_populate_record(new_row, draw_table);
-            IF new_row.draft = 'null' THEN
-                new_row.draft := NULL;
-            END IF;
             IF new_row.draft IS NOT NULL THEN
                 PERFORM economy_internal.check_draw_table(new_row.draft);
             END IF;

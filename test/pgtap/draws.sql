@@ -34,6 +34,9 @@ SELECT throws_ok($$SELECT economy.publish_draw_table('pgtap_chest', 'ann')$$, 'X
 SELECT results_eq($$SELECT c.action, c.actor FROM economy.config_changes c WHERE c.relation = 'draw_tables' AND c.key = 'pgtap_chest' ORDER BY c.change_no$$,
     $$VALUES ('create', 'ann'), ('change', 'bob'), ('publish', 'cleo')$$, 'each change is recorded');
 
+SELECT is(concat_ws(' ', t.version, t.draft, t.extra), '1 {"hand": {}} {"by": "ann"}', 'another draft, and what else an app keeps') FROM economy.upsert_draw_table('{"table_id": "pgtap_chest", "draft": {"hand": {}}, "extra": {"by": "ann"}}', 'ann') t;
+SELECT is(concat_ws(' ', t.version, t.draft, t.definition = :'chest'::jsonb), '1 t', 'a draft is taken away') FROM economy.upsert_draw_table('{"table_id": "pgtap_chest", "draft": null}', 'ann') t;
+
 -- committing
 SELECT is(concat_ws(' ', p.success, p.state, p.code, p.seed_number), 'f refused USER_NOT_FOUND', 'nobody commits to nobody') FROM economy.draw_commit(-1) p;
 SELECT is(pg_temp.brief(p), 'f refused SEED_NOT_COMMITTED 100000', 'no draw without a hash that was shown') FROM economy.draw(:u, 'pgtap_chest', 'k0', 'lucky') p;
