@@ -16,8 +16,11 @@ my $ann = add_user($dbh, 'ann', 1000);
 add_product($dbh, 'potion', price_gold => 100);
 add_product($dbh, 'limited', price_gold => 100, stock => 1);
 $dbh->do(q{SELECT economy.upsert_draw_table('{"table_id": "chest", "draft": {"hand": {}}}', 'tester'), economy.publish_draw_table('chest', 'tester')});
+$dbh->do(q{SELECT economy.upsert_item('{"item_id": "gem", "kind": "currency"}', 'tester')});
+$dbh->do(q{SELECT economy.upsert_product('{"product_id": "bundle", "category": "item", "price_gold": 1, "contents": {"gem": 5}}', 'tester')});
+my $bundle = value($dbh, q{SELECT transaction_id FROM economy.purchase(?, 'bundle', 'k', 2)}, $ann);
 my $first = value($dbh, q{SELECT transaction_id FROM economy.purchase(?, 'potion', 'k')}, $ann);
-my $reward = value($dbh, q{SELECT transaction_id FROM economy.grant_reward(?, 'test', 'e', 5, 5)}, $ann);
+my $reward = value($dbh, q{SELECT transaction_id FROM economy.grant_reward(?, 'test', 'e', 5, 5, items => '{"gem": 2}')}, $ann);
 
 $primary->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
@@ -31,10 +34,12 @@ my @readers = (
 	"SELECT * FROM economy.account($ann)", "SELECT * FROM economy.statement($ann)",
 	"SELECT * FROM economy.products($ann, NULL, NULL, false)", "SELECT * FROM economy.purchases_of($ann)", "SELECT * FROM economy.holdings($ann)", "SELECT * FROM economy.item_catalogue()", "SELECT * FROM economy.draw_table('chest')", "SELECT economy.holds($ann, 'gem')", "SELECT * FROM economy.profile($ann)",
 	"SELECT * FROM economy.receipt($ann, '$first')", "SELECT * FROM economy.verify_receipt($ann, '$first')",
+	"SELECT * FROM economy.receipt($ann, '$bundle')", "SELECT * FROM economy.verify_receipt($ann, '$bundle')",
 	"SELECT * FROM economy.verify_chain($ann)", 'SELECT * FROM economy.audit_sweep()',
 	"SELECT economy.user_id_of('ann')", "SELECT * FROM economy.streak_preview($ann)",
 	"SELECT economy.level_for(700)", 'SELECT count(*) FROM economy.ledger',
 	"SELECT success, state, code, gold_delta, gold, stock_remaining FROM economy.purchase($ann, 'limited', 'new', dry_run => true)",
+	"SELECT success, state, code, gold_delta, items, detail FROM economy.purchase($ann, 'bundle', 'new', 3, dry_run => true)",
 	"SELECT success, state, code, transaction_id FROM economy.purchase($ann, 'potion', 'k', dry_run => true)");
 foreach my $sql (@readers)
 {
@@ -45,6 +50,7 @@ is(value($reader, 'SELECT (economy.verify_receipt(?, ?)).reason', $ann, $first),
 
 my %writers = (
 	purchase => "SELECT economy.purchase($ann, 'potion', 'new')",
+	'purchase of items' => "SELECT economy.purchase($ann, 'bundle', 'new')",
 	'purchase, a known key' => "SELECT economy.purchase($ann, 'potion', 'k')",
 	purchases => "SELECT economy.purchases('{$ann}', '{potion}', '{new}')",
 	adjust_gold => "SELECT economy.adjust_gold($ann, 1, 'new', 'a test', 'tester')",
@@ -64,6 +70,7 @@ my %writers = (
 	rotate_signing_key => 'SELECT economy.rotate_signing_key()',
 	retire_signing_key => 'SELECT economy.retire_signing_key(1)',
 	grant_reward => "SELECT economy.grant_reward($ann, 'test', 'new', 1)",
+	'grant_reward of items' => qq{SELECT economy.grant_reward($ann, 'test', 'new', items => '{"gem": 1}')},
 	grant_rewards => "SELECT economy.grant_rewards('{$ann}', '{test}', '{new}')",
 	revoke_reward => "SELECT economy.revoke_reward($ann, '$reward', 'a test', 'tester')",
 	claim_daily_reward => "SELECT economy.claim_daily_reward($ann)",
