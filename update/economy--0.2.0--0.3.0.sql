@@ -273,7 +273,8 @@ ALTER TABLE economy.shop_products
     ADD COLUMN contents jsonb
         CONSTRAINT shop_products_contents_check CHECK (economy_internal.amounts_sound(contents)),
     ADD COLUMN price_items jsonb
-        CONSTRAINT shop_products_price_items_check CHECK (economy_internal.amounts_sound(price_items));
+        CONSTRAINT shop_products_price_items_check CHECK (economy_internal.amounts_sound(price_items)),
+    ADD COLUMN fulfilment boolean;
 COMMENT ON CONSTRAINT shop_products_contents_check ON economy.shop_products IS
     'contents must be an object of 1 to 16 items, each with a whole number from 1 to 2^53-1';
 COMMENT ON CONSTRAINT shop_products_price_items_check ON economy.shop_products IS
@@ -281,6 +282,8 @@ COMMENT ON CONSTRAINT shop_products_price_items_check ON economy.shop_products I
 COMMENT ON COLUMN economy.shop_products.contents IS
     'Items that the user holds after the purchase of a unit: {"gem": 5, "vip": 2592000}; of a '
     'pass seconds.';
+COMMENT ON COLUMN economy.shop_products.fulfilment IS
+    'Whether a purchase waits in economy.fulfilments until a worker has fulfilled it; null: no.';
 COMMENT ON COLUMN economy.shop_products.price_items IS
     'Items that a unit costs beside price_gold: {"gem": 5}.';
 ALTER TABLE economy.shop_transactions
@@ -393,7 +396,7 @@ CREATE OR REPLACE FUNCTION economy_internal.check_product(product jsonb, old_row
                             'granted_gold', 'monetary', 'limit_once', 'per_user_limit',
                             'limit_period', 'global_key', 'starts_at', 'ends_at', 'active',
                             'effect_code', 'extra', 'tags', 'position', 'texts', 'contents',
-                            'price_items')
+                            'price_items', 'fulfilment')
             UNION ALL
             SELECT 2, 'category must be conversion or item' FROM given g
             WHERE g.category IS NULL OR g.category NOT IN ('conversion', 'item')
@@ -501,7 +504,8 @@ BEGIN
                     active = new_row.active, effect_code = new_row.effect_code,
                     extra = new_row.extra, tags = new_row.tags,
                     position = new_row.position, texts = new_row.texts,
-                    contents = new_row.contents, price_items = new_row.price_items
+                    contents = new_row.contents, price_items = new_row.price_items,
+                    fulfilment = new_row.fulfilment
                 WHERE p.product_id = id;
             END IF;
         EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
@@ -521,6 +525,177 @@ BEGIN
     RETURN new_row;
 END
 $$;
+
+CREATE TABLE economy.fulfilments (
+    user_id      bigint      NOT NULL,
+    seq          bigint      NOT NULL,
+    product_id   text        NOT NULL COLLATE "C",
+    due_at       timestamptz NOT NULL,
+    visible_at   timestamptz NOT NULL,
+    attempts     integer     NOT NULL
+        CONSTRAINT fulfilments_attempts_check CHECK (attempts >= 0),
+    worker       text,
+    fulfilled_at timestamptz,
+    note         jsonb
+        CONSTRAINT fulfilments_note_check CHECK (jsonb_typeof(note) = 'object'),
+    CONSTRAINT fulfilments_pkey PRIMARY KEY (user_id, seq),
+    CONSTRAINT fulfilments_done_check
+        CHECK ((fulfilled_at IS NOT NULL) = (visible_at = 'infinity'))
+) WITH (fillfactor = 80);
+
+CREATE INDEX fulfilments_visible ON economy.fulfilments (visible_at);
+SELECT pg_catalog.pg_extension_config_dump('economy.fulfilments', '');
+COMMENT ON TABLE economy.fulfilments IS
+    'Purchases of products with fulfilment: what waits for a worker, and what was done by whom.';
+COMMENT ON COLUMN economy.fulfilments.due_at IS 'When it was bought.';
+COMMENT ON COLUMN economy.fulfilments.visible_at IS
+    'From when on unfulfilled() hands it out: while a worker has it, the end of the lease; '
+    'infinity when it is fulfilled.';
+COMMENT ON COLUMN economy.fulfilments.attempts IS 'How often it was handed out.';
+COMMENT ON COLUMN economy.fulfilments.worker IS 'Who was handed it last, or has fulfilled it.';
+
+CREATE TYPE economy.unfulfilled_purchase AS (
+    user_id        bigint,
+    transaction_id text,
+    product_id     text,
+    quantity       integer,
+    effect_code    text,
+    context        jsonb,
+    items          jsonb,
+    created_at     timestamptz,
+    attempts       integer,
+    leased_until   timestamptz
+);
+COMMENT ON TYPE economy.unfulfilled_purchase IS
+    'A purchase that a worker has to fulfil: a row of economy.unfulfilled().';
+
+CREATE TYPE economy.fulfil_result AS (
+    success        boolean,
+    state          text,
+    code           text,
+    transaction_id text,
+    worker         text,
+    fulfilled_at   timestamptz,
+    attempts       integer,
+    detail         jsonb
+);
+COMMENT ON TYPE economy.fulfil_result IS 'Result of economy.fulfil().';
+
+CREATE FUNCTION economy_internal.require_worker(worker text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM economy_internal.require_given('worker', worker IS NOT NULL);
+    IF octet_length(worker) NOT BETWEEN 1 AND 255 THEN
+        RAISE EXCEPTION 'worker must have 1 to 255 bytes' USING ERRCODE = 'XE002';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.require_worker(text) IS
+    'Raises XE001 or XE002 unless the text can name a worker.';
+
+CREATE FUNCTION economy.unfulfilled(
+    worker text, max integer DEFAULT 10, lease interval DEFAULT '5 minutes',
+    product_id text DEFAULT NULL
+) RETURNS SETOF economy.unfulfilled_purchase
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 10
+    SET search_path = pg_catalog, economy, pg_temp
+    -- in the order of the queue, whatever its statistics say
+    SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+    SET enable_mergejoin = off SET jit = off AS $$
+DECLARE
+    at CONSTANT timestamptz := economy.now();
+BEGIN
+    PERFORM economy_internal.require_worker(worker);
+    PERFORM economy_internal.require_positive('max', max);
+    PERFORM economy_internal.require_given('lease', lease IS NOT NULL);
+    IF lease < interval '1 second' OR lease > interval '24 hours' THEN
+        RAISE EXCEPTION 'lease must be from 1 second to 24 hours' USING ERRCODE = 'XE002';
+    END IF;
+    PERFORM economy_internal.open_tables('fulfilments', 'shop_transactions');
+    RETURN QUERY
+        WITH due AS MATERIALIZED (
+            SELECT f.user_id, f.seq FROM economy.fulfilments f
+            WHERE f.visible_at <= at
+              AND (unfulfilled.product_id IS NULL OR f.product_id = unfulfilled.product_id)
+            ORDER BY f.visible_at LIMIT unfulfilled.max FOR NO KEY UPDATE SKIP LOCKED
+        ), taken AS (
+            UPDATE economy.fulfilments f SET visible_at = at + unfulfilled.lease,
+                   attempts = least(f.attempts::bigint + 1, 2147483647),
+                   worker = unfulfilled.worker
+            FROM due d WHERE f.user_id = d.user_id AND f.seq = d.seq
+            RETURNING f.user_id, f.seq, f.product_id, f.due_at, f.attempts, f.visible_at
+        )
+        SELECT k.user_id, 'P' || k.user_id || '-' || k.seq, k.product_id, t.quantity, t.effect_code,
+               t.context, t.items, k.due_at, k.attempts, k.visible_at
+        FROM taken k
+        LEFT JOIN economy.shop_transactions t ON t.user_id = k.user_id AND t.seq = k.seq
+        ORDER BY k.due_at, k.user_id, k.seq;
+END
+$$;
+COMMENT ON FUNCTION economy.unfulfilled(text, integer, interval, text) IS
+    'Hands a worker purchases that wait to be fulfilled, the longest first, for the time of the '
+    'lease: nobody else gets them until it is over. Of one product, or all.';
+
+CREATE FUNCTION economy.fulfil(
+    user_id bigint, transaction_id text, worker text, note jsonb DEFAULT NULL
+) RETURNS economy.fulfil_result
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    at     CONSTANT timestamptz := economy.now();
+    number CONSTANT bigint := substring(
+        transaction_id FROM '^P' || user_id || '-([1-9][0-9]{0,15})$')::bigint;
+    f      economy.fulfilments;
+    result economy.fulfil_result;
+BEGIN
+    PERFORM economy_internal.require_given('user_id', user_id IS NOT NULL);
+    PERFORM economy_internal.require_given('transaction_id', transaction_id IS NOT NULL);
+    PERFORM economy_internal.require_worker(worker);
+    IF jsonb_typeof(note) <> 'object' THEN
+        RAISE EXCEPTION 'note must be a JSON object' USING ERRCODE = 'XE002';
+    END IF;
+    IF octet_length(note::text) > 4096 THEN
+        RAISE EXCEPTION 'note is too long' USING ERRCODE = 'XE003',
+            DETAIL = format('It has %s bytes as text; at most 4096 are allowed.',
+                            octet_length(note::text));
+    END IF;
+    PERFORM economy_internal.open_tables('fulfilments');
+    SELECT q.* INTO f FROM economy.fulfilments q
+        WHERE q.user_id = fulfil.user_id AND q.seq = number FOR NO KEY UPDATE;
+    result.success := false;
+    result.state := 'refused';
+    result.transaction_id := transaction_id;
+    IF f.user_id IS NULL THEN
+        result.code := 'NOTHING_TO_FULFIL';
+        RETURN result;
+    END IF;
+    result.attempts := f.attempts;
+    result.worker := f.worker;
+    IF f.fulfilled_at IS NULL AND f.visible_at > at AND f.worker IS DISTINCT FROM fulfil.worker THEN
+        result.code := 'LEASED';
+        result.detail := jsonb_build_object('leased_until', to_jsonb(f.visible_at));
+        RETURN result;
+    END IF;
+    result.success := true;
+    result.code := 'OK';
+    IF f.fulfilled_at IS NOT NULL THEN
+        result.state := 'reuse';
+        result.fulfilled_at := f.fulfilled_at;
+        RETURN result;
+    END IF;
+    UPDATE economy.fulfilments q SET fulfilled_at = at, visible_at = 'infinity',
+           worker = fulfil.worker, note = fulfil.note
+        WHERE q.user_id = f.user_id AND q.seq = f.seq;
+    result.state := 'new';
+    result.worker := worker;
+    result.fulfilled_at := at;
+    RETURN result;
+END
+$$;
+COMMENT ON FUNCTION economy.fulfil(bigint, text, text, jsonb) IS
+    'Says that a purchase is fulfilled: new once, and reuse from then on. Refuses LEASED while '
+    'another worker has it, and NOTHING_TO_FULFIL.';
 ALTER TABLE economy.reward_audit
     ADD COLUMN items jsonb;
 COMMENT ON COLUMN economy.reward_audit.items IS
@@ -1255,6 +1430,50 @@ CREATE FUNCTION economy_internal.draw_gives(
 COMMENT ON FUNCTION economy_internal.draw_gives(jsonb, text) IS
     'Gold and items of an entry of a definition, less its price; no item is null.';
 
+CREATE OR REPLACE FUNCTION economy_internal.archive_due(
+    journal text, after_user bigint, cutoff timestamptz, max_users integer, part bigint,
+    OUT user_id bigint, OUT from_seq bigint, OUT upto_seq bigint, OUT entries bigint
+) RETURNS SETOF record
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    -- user by user: a join would read every one of them
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+    SET jit = off AS $$
+DECLARE
+    -- an incremental refresh looks for new purchases in the journal alone
+    scored CONSTANT boolean := EXISTS (SELECT FROM economy.rfm_state s WHERE s.snapshot_id > 0)
+        OR EXISTS (SELECT FROM economy.user_segments);
+BEGIN
+    -- EXECUTE, because the table is that of the journal
+    RETURN QUERY EXECUTE format($query$
+        SELECT c.user_id, f.from_seq, d.upto_seq, d.entries
+        FROM (SELECT a.user_id FROM economy.accounts a WHERE a.user_id > $1
+              ORDER BY a.user_id LIMIT $3) c
+        CROSS JOIN LATERAL (
+            SELECT coalesce(max(m.upto_seq), 0) AS from_seq, coalesce((
+                       SELECT g.seq FROM economy.user_segments g
+                       WHERE g.user_id = c.user_id), 0) AS scored_seq
+            FROM economy.archives m
+            WHERE m.user_id = c.user_id AND m.journal = $4) f
+        CROSS JOIN LATERAL (
+            -- up to the last entry before the first one that is not old enough, or waits
+            SELECT max(s.seq) AS upto_seq, count(*) - 1 AS entries
+            FROM (SELECT i.seq, bool_or(i.created_at >= $2 OR i.waits)
+                             OVER (ORDER BY i.seq) AS stays
+                  FROM (SELECT t.seq, t.created_at, %s AS waits FROM economy.%I t
+                        WHERE t.user_id = c.user_id AND t.seq >= f.from_seq
+                        ORDER BY t.user_id, t.seq LIMIT $5 + 1) i) s
+            WHERE NOT s.stays) d
+        ORDER BY c.user_id
+        $query$, CASE journal WHEN 'shop_transactions'
+                 THEN '(t.status <> ''SUCCESS'' OR $6 AND t.seq > f.scored_seq OR EXISTS (
+                           SELECT FROM economy.fulfilments q WHERE q.user_id = t.user_id
+                             AND q.seq = t.seq AND q.fulfilled_at IS NULL))'
+                 ELSE 'false' END, journal)
+        USING after_user, cutoff, max_users, journal, part, scored;
+END
+$$;
+
 CREATE FUNCTION economy_internal.item_stays(user_id bigint, upto_seq bigint)
     RETURNS TABLE (journal text, seq bigint)
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1310,7 +1529,8 @@ BEGIN
     PERFORM economy_internal.open_tables(
         'accounts', 'archives', 'archived_keys', 'archived_hashes', 'stream_checkpoints',
         'shop_transactions', 'reward_audit', 'gold_adjustments', 'user_actions',
-        'holding_changes', 'rfm_state', 'user_segments', 'economy_internal.archive_state',
+        'holding_changes', 'fulfilments', 'rfm_state', 'user_segments',
+        'economy_internal.archive_state',
         'economy_internal.rollup_positions', 'economy_internal.rollup_state',
         'economy_internal.rollup_queue');
     -- one at a time: the next one begins where this one ends
@@ -1892,6 +2112,7 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('app', 'FUNCTION economy.claim_daily_reward(bigint)',
              'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys'),
+            ('app', 'FUNCTION economy.fulfil(bigint, text, text, jsonb)', 'fulfilments'),
             ('app', 'FUNCTION economy.game_stats_me(bigint)', ''),
             ('app', 'FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb, '
                  'jsonb)',
@@ -1930,21 +2151,22 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('app', 'FUNCTION economy.now()', ''),
             ('app', 'FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean)',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
-             'shop_stock shop_transactions shop_user_units_more signing_keys '
+             'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
              'user_holdings_more'),
             ('app', 'FUNCTION economy.purchase_code(bigint, text, text, integer, jsonb, boolean)',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
-             'shop_stock shop_transactions shop_user_units_more signing_keys '
+             'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
              'user_holdings_more'),
             ('app', 'FUNCTION economy.purchases(bigint[], text[], text[], integer[], jsonb[])',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
-             'shop_stock shop_transactions shop_user_units_more signing_keys '
+             'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
              'user_holdings_more'),
             ('app', 'FUNCTION economy.purchases(jsonb)',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
-             'shop_stock shop_transactions shop_user_units_more signing_keys '
+             'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
              'user_holdings_more'),
             ('app', 'FUNCTION economy.receipt(bigint, text)', ''),
+            ('app', 'FUNCTION economy.unfulfilled(text, integer, interval, text)', 'fulfilments'),
             ('app', 'FUNCTION economy.recommend(bigint, text)', 'recommendations'),
             ('app', 'FUNCTION economy.recommendation_feedback(text, text)', 'recommendations'),
             ('app', 'FUNCTION economy.record_action(bigint, text, text, text, bigint, bigint, '
@@ -2201,7 +2423,7 @@ CREATE OR REPLACE VIEW economy.config_states AS
     FROM (SELECT product_id, category, price_gold, source_points, granted_gold, monetary,
                  limit_once, per_user_limit, limit_period, counted, global_key, starts_at,
                  ends_at, active, stock_slots, effect_code, extra, tags, position, texts,
-                 contents, price_items
+                 contents, price_items, fulfilment
           FROM economy.shop_products) p
     UNION ALL
     SELECT 'level_curves', c.curve, jsonb_agg(to_jsonb(c) - 'curve' ORDER BY c.level)
@@ -2303,7 +2525,7 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_config() RETURNS SETOF economy
                    CASE c.relation
                        WHEN 'shop_products'
                        THEN '{"tags": [], "position": 0, "texts": {}, "contents": null,
-                              "price_items": null}'::jsonb || c.after
+                              "price_items": null, "fulfilment": null}'::jsonb || c.after
                        ELSE c.after END AS after
             FROM change c WHERE c.is_newest
         )
@@ -2817,8 +3039,21 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_shop() RETURNS SETOF economy.f
         JOIN economy.shop_products p ON p.product_id = a.product_id AND p.global_key
         WHERE NOT EXISTS (SELECT FROM economy_internal.shop_keys k
                           WHERE k.product_id = a.product_id AND k.user_id = a.user_id
-                            AND k.seq = a.seq);
+                            AND k.seq = a.seq)
+        UNION ALL
+        SELECT f.user_id, 'orphan_row', format('a purchase of %s', f.product_id),
+               'none that is to be fulfilled', 'P' || f.user_id || '-' || f.seq, f.seq
+        FROM economy.fulfilments f
+        WHERE NOT EXISTS (SELECT FROM economy.shop_transactions t
+                          WHERE t.user_id = f.user_id AND t.seq = f.seq
+                            AND t.product_id = f.product_id AND t.created_at = f.due_at)
+          AND NOT EXISTS (SELECT FROM economy.archived_keys a
+                          WHERE a.user_id = f.user_id AND a.product_id = f.product_id
+                            AND a.seq = f.seq AND a.created_at = f.due_at);
     END;
+COMMENT ON FUNCTION economy_internal.audit_shop() IS
+    'Keys that are unique over all users, and what is to be fulfilled, against the purchases '
+    '(I4).';
 
 CREATE OR REPLACE FUNCTION economy_internal.audit_twice(
     from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
@@ -2843,7 +3078,7 @@ BEGIN
                ('economy', 'recommendations', ', number'),
                ('economy_internal', 'shop_user_units', ', product_id'),
                ('economy_internal', 'shop_user_units_more', ', product_id'),
-               ('economy', 'user_holdings', ', item_id'),
+               ('economy', 'fulfilments', ', seq'), ('economy', 'user_holdings', ', item_id'),
                ('economy_internal', 'user_holdings_more', ', item_id'),
                ('economy', 'draw_seeds', ', seed_number'),
                ('economy_internal', 'draw_pity', ', table_id'),
@@ -2879,6 +3114,7 @@ CREATE OR REPLACE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text,
             ('shop_transactions', 'receipt_signature',
              'of a key that is retired: nobody can verify it any more'),
             ('shop_user_units_more', '*', 'of one that is missing the entries are counted again'),
+            ('fulfilments', '*', 'what waits, and who has done it, is written down nowhere else'),
             ('draw_seeds', '*', 'of a user who has not drawn: another is made'),
             ('rollup_positions', 'seq', 'means the same between the same two actions'),
             ('rollup_positions', '*', 'of a user without actions it means the same as none'),
@@ -2914,6 +3150,7 @@ REVOKE ALL ON FUNCTION
     economy.consume(bigint, text, text, bigint, text, jsonb, boolean),
     economy.draw(bigint, text, text, text, jsonb, boolean), economy.draw_commit(bigint),
     economy.draw_reveal(bigint, bigint), economy.draw_table(text, integer),
+    economy.fulfil(bigint, text, text, jsonb),
     economy.grant_items(bigint, jsonb, text, text, jsonb, boolean),
     economy.grant_reward(bigint, text, text, bigint, bigint, jsonb, jsonb),
     economy.grant_reward_code(bigint, text, text, bigint, bigint, jsonb, jsonb),
@@ -2929,9 +3166,9 @@ REVOKE ALL ON FUNCTION
     economy.revoke_reward(bigint, text, text, text, bigint, bigint, text, text, jsonb),
     economy.simulate_draws(jsonb, integer, text),
     economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean),
-    economy.upsert_draw_table(jsonb, text), economy.upsert_item(jsonb, text),
-    economy.verify_draw(text, text, bigint, jsonb, bigint), economy_internal.amounts_sound(jsonb),
-    economy_internal.archive_columns(text, regclass),
+    economy.unfulfilled(text, integer, interval, text), economy.upsert_draw_table(jsonb, text),
+    economy.upsert_item(jsonb, text), economy.verify_draw(text, text, bigint, jsonb, bigint),
+    economy_internal.amounts_sound(jsonb), economy_internal.archive_columns(text, regclass),
     economy_internal.archive_entry(text, regclass), economy_internal.audit_draws(bigint, bigint),
     economy_internal.audit_holdings(bigint, bigint), economy_internal.check_contents(jsonb),
     economy_internal.check_draw_items(jsonb), economy_internal.check_draw_table(jsonb),
@@ -2940,9 +3177,10 @@ REVOKE ALL ON FUNCTION
     economy_internal.draw_table_items(jsonb), economy_internal.holdings_of(bytea),
     economy_internal.holdings_sound(bytea, boolean), economy_internal.item_stays(bigint, bigint),
     economy_internal.items_of(jsonb), economy_internal.refuse_draw_table(text, text),
+    economy_internal.require_worker(text),
     economy_internal.rfm_renew(bigint, bigint[], timestamptz, bigint[], text[], bigint),
     economy_internal.with_holding(bytea, text, bigint, boolean) FROM PUBLIC;
 
-REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.holding_changes, economy_internal.item_entries, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy_internal.draw_entries FROM PUBLIC;
+REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.holding_changes, economy_internal.item_entries, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy_internal.draw_entries FROM PUBLIC;
 
 SELECT economy_internal.note_schema();

@@ -176,7 +176,9 @@ BEGIN
             WHERE NOT s.stays) d
         ORDER BY c.user_id
         $query$, CASE journal WHEN 'shop_transactions'
-                 THEN '(t.status <> ''SUCCESS'' OR $6 AND t.seq > f.scored_seq)'
+                 THEN '(t.status <> ''SUCCESS'' OR $6 AND t.seq > f.scored_seq OR EXISTS (
+                           SELECT FROM economy.fulfilments q WHERE q.user_id = t.user_id
+                             AND q.seq = t.seq AND q.fulfilled_at IS NULL))'
                  ELSE 'false' END, journal)
         USING after_user, cutoff, max_users, journal, part, scored;
 END
@@ -341,7 +343,8 @@ BEGIN
     PERFORM economy_internal.open_tables(
         'accounts', 'archives', 'archived_keys', 'archived_hashes', 'stream_checkpoints',
         'shop_transactions', 'reward_audit', 'gold_adjustments', 'user_actions',
-        'holding_changes', 'rfm_state', 'user_segments', 'economy_internal.archive_state',
+        'holding_changes', 'fulfilments', 'rfm_state', 'user_segments',
+        'economy_internal.archive_state',
         'economy_internal.rollup_positions', 'economy_internal.rollup_state',
         'economy_internal.rollup_queue');
     -- one at a time: the next one begins where this one ends

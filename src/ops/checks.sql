@@ -9,7 +9,7 @@ CREATE VIEW economy.config_states AS
     FROM (SELECT product_id, category, price_gold, source_points, granted_gold, monetary,
                  limit_once, per_user_limit, limit_period, counted, global_key, starts_at,
                  ends_at, active, stock_slots, effect_code, extra, tags, position, texts,
-                 contents, price_items
+                 contents, price_items, fulfilment
           FROM economy.shop_products) p
     UNION ALL
     SELECT 'level_curves', c.curve, jsonb_agg(to_jsonb(c) - 'curve' ORDER BY c.level)
@@ -143,7 +143,7 @@ CREATE FUNCTION economy_internal.audit_config() RETURNS SETOF economy.finding
                    CASE c.relation
                        WHEN 'shop_products'
                        THEN '{"tags": [], "position": 0, "texts": {}, "contents": null,
-                              "price_items": null}'::jsonb || c.after
+                              "price_items": null, "fulfilment": null}'::jsonb || c.after
                        ELSE c.after END AS after
             FROM change c WHERE c.is_newest
         )
@@ -914,10 +914,21 @@ CREATE FUNCTION economy_internal.audit_shop() RETURNS SETOF economy.finding
         JOIN economy.shop_products p ON p.product_id = a.product_id AND p.global_key
         WHERE NOT EXISTS (SELECT FROM economy_internal.shop_keys k
                           WHERE k.product_id = a.product_id AND k.user_id = a.user_id
-                            AND k.seq = a.seq);
+                            AND k.seq = a.seq)
+        UNION ALL
+        SELECT f.user_id, 'orphan_row', format('a purchase of %s', f.product_id),
+               'none that is to be fulfilled', 'P' || f.user_id || '-' || f.seq, f.seq
+        FROM economy.fulfilments f
+        WHERE NOT EXISTS (SELECT FROM economy.shop_transactions t
+                          WHERE t.user_id = f.user_id AND t.seq = f.seq
+                            AND t.product_id = f.product_id AND t.created_at = f.due_at)
+          AND NOT EXISTS (SELECT FROM economy.archived_keys a
+                          WHERE a.user_id = f.user_id AND a.product_id = f.product_id
+                            AND a.seq = f.seq AND a.created_at = f.due_at);
     END;
 COMMENT ON FUNCTION economy_internal.audit_shop() IS
-    'Keys that are unique over all users against the purchases (I4).';
+    'Keys that are unique over all users, and what is to be fulfilled, against the purchases '
+    '(I4).';
 
 -- A primary key may be damaged, or gone: its rows are counted without it.
 CREATE FUNCTION economy_internal.audit_twice(
@@ -943,7 +954,7 @@ BEGIN
                ('economy', 'recommendations', ', number'),
                ('economy_internal', 'shop_user_units', ', product_id'),
                ('economy_internal', 'shop_user_units_more', ', product_id'),
-               ('economy', 'user_holdings', ', item_id'),
+               ('economy', 'fulfilments', ', seq'), ('economy', 'user_holdings', ', item_id'),
                ('economy_internal', 'user_holdings_more', ', item_id'),
                ('economy', 'draw_seeds', ', seed_number'),
                ('economy_internal', 'draw_pity', ', table_id'),
@@ -1029,6 +1040,7 @@ CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" t
             ('shop_transactions', 'receipt_signature',
              'of a key that is retired: nobody can verify it any more'),
             ('shop_user_units_more', '*', 'of one that is missing the entries are counted again'),
+            ('fulfilments', '*', 'what waits, and who has done it, is written down nowhere else'),
             ('draw_seeds', '*', 'of a user who has not drawn: another is made'),
             ('rollup_positions', 'seq', 'means the same between the same two actions'),
             ('rollup_positions', '*', 'of a user without actions it means the same as none'),

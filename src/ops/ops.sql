@@ -13,6 +13,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.claim_daily_reward(bigint)',
              'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys'),
+            ('app', 'FUNCTION economy.fulfil(bigint, text, text, jsonb)', 'fulfilments'),
             ('app', 'FUNCTION economy.game_stats_me(bigint)', ''),
             ('app', 'FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb, '
                  'jsonb)',
@@ -51,21 +52,22 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.now()', ''),
             ('app', 'FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean)',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
-             'shop_stock shop_transactions shop_user_units_more signing_keys '
+             'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
              'user_holdings_more'),
             ('app', 'FUNCTION economy.purchase_code(bigint, text, text, integer, jsonb, boolean)',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
-             'shop_stock shop_transactions shop_user_units_more signing_keys '
+             'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
              'user_holdings_more'),
             ('app', 'FUNCTION economy.purchases(bigint[], text[], text[], integer[], jsonb[])',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
-             'shop_stock shop_transactions shop_user_units_more signing_keys '
+             'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
              'user_holdings_more'),
             ('app', 'FUNCTION economy.purchases(jsonb)',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
-             'shop_stock shop_transactions shop_user_units_more signing_keys '
+             'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
              'user_holdings_more'),
             ('app', 'FUNCTION economy.receipt(bigint, text)', ''),
+            ('app', 'FUNCTION economy.unfulfilled(text, integer, interval, text)', 'fulfilments'),
             ('app', 'FUNCTION economy.recommend(bigint, text)', 'recommendations'),
             ('app', 'FUNCTION economy.recommendation_feedback(text, text)', 'recommendations'),
             ('app', 'FUNCTION economy.record_action(bigint, text, text, text, bigint, bigint, '

@@ -28,7 +28,8 @@
 	{"stock_slots", INT2OID, false}, \
 	{"effect_code", TEXTOID, ECO_NULLABLE}, \
 	{"contents", JSONBOID, ECO_NULLABLE | ECO_LATER}, \
-	{"price_items", JSONBOID, ECO_NULLABLE | ECO_LATER}
+	{"price_items", JSONBOID, ECO_NULLABLE | ECO_LATER}, \
+	{"fulfilment", BOOLOID, ECO_NULLABLE | ECO_LATER}
 
 EcoTable	eco_shop_products = {
 	.name = "shop_products",
@@ -120,6 +121,8 @@ eco_product_of(const EcoRow *row, EcoProduct *product)
 	product->contents = row->isnull[PRD_CONTENTS] ? (Datum) 0 : row->values[PRD_CONTENTS];
 	product->price_items = row->isnull[PRD_PRICE_ITEMS] ? (Datum) 0 :
 		row->values[PRD_PRICE_ITEMS];
+	product->fulfilment = !row->isnull[PRD_FULFILMENT] &&
+		DatumGetBool(row->values[PRD_FULFILMENT]);
 }
 
 const char *

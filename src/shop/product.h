@@ -33,6 +33,7 @@ typedef struct EcoProduct
 	Datum		effect_code;	/* text, or 0 */
 	Datum		contents;		/* jsonb: items that a unit gives, or 0 */
 	Datum		price_items;	/* jsonb: items that it costs, or 0 */
+	bool		fulfilment;		/* a worker has to fulfil it */
 } EcoProduct;
 
 /* Whoever reads products opens this. */
@@ -61,6 +62,7 @@ enum
 	PRD_EFFECT_CODE,
 	PRD_CONTENTS,
 	PRD_PRICE_ITEMS,
+	PRD_FULFILMENT,
 	PRD_COLUMNS,
 	PRD_EXTRA = PRD_COLUMNS,	/* of the shelf alone */
 	PRD_TAGS,

@@ -27,6 +27,7 @@
 #include "ledger/args.h"
 #include "ledger/call.h"
 #include "settings.h"
+#include "shop/fulfilment.h"
 #include "shop/global_key.h"
 #include "shop/journal.h"
 #include "shop/purchase.h"
@@ -58,9 +59,10 @@ PG_FUNCTION_INFO_V1(eco_purchase_probe);
 #define NEEDS_UNITS 2
 #define NEEDS_KEYS	4
 #define NEEDS_ITEMS 8
-#define NEEDS_ALL	(NEEDS_STOCK | NEEDS_UNITS | NEEDS_KEYS | NEEDS_ITEMS)
-#define NEEDS_KNOWN 16
-#define NEEDS_LOCK	32			/* of the account, beforehand */
+#define NEEDS_QUEUE 16
+#define NEEDS_ALL	(NEEDS_STOCK | NEEDS_UNITS | NEEDS_KEYS | NEEDS_ITEMS | NEEDS_QUEUE)
+#define NEEDS_KNOWN 32
+#define NEEDS_LOCK	64			/* of the account, beforehand */
 
 /*
  * What products have needed here, by a hash of their names.  Nothing hangs on it but how
@@ -243,6 +245,8 @@ tables_for(EcoPurchase *p, uint8 needs)
 		p->tables[n++] = &eco_items;
 		p->tables[n++] = &eco_user_holdings_more;
 	}
+	if (needs & NEEDS_QUEUE)
+		p->tables[n++] = &eco_fulfilments;
 	p->tables[n] = NULL;
 	p->opened = needs;
 	return p->tables;
@@ -272,7 +276,8 @@ open_what_it_needs(EcoPurchase *p, const EcoAccount *account)
 	uint8		needs = (p->product.has_stock ? NEEDS_STOCK : 0) |
 	(p->product.counted && eco_units_need_row(account, &p->product_id) ? NEEDS_UNITS : 0) |
 	(p->product.global_key ? NEEDS_KEYS : 0) |
-	(moves_items(&p->product) ? NEEDS_ITEMS : 0);
+	(moves_items(&p->product) ? NEEDS_ITEMS : 0) |
+	(p->product.fulfilment ? NEEDS_QUEUE : 0);
 
 	*needed_by(p) |= needs | NEEDS_KNOWN | (needs_account_alone(&p->product) ? 0 : NEEDS_LOCK);
 	needs |= p->opened;
@@ -671,6 +676,8 @@ post(EcoPurchase *p, EcoAccount *account)
 	(void) eco_purchase_save_items(p, account);
 	if (!eco_account_write(account))
 		return;
+	if (p->product.fulfilment)
+		eco_fulfilment_add(&entry);
 	eco_entry_write(&entry);
 	ECO_CRASH_POINT("purchase:after_entry");
 	eco_purchase_made(p, &entry);

@@ -15,6 +15,7 @@
 #include "errors.h"
 #include "ledger/calls.h"
 #include "ledger/lock.h"
+#include "shop/fulfilment.h"
 #include "shop/global_key.h"
 #include "shop/journal.h"
 #include "shop/purchase.h"
@@ -54,7 +55,7 @@ static void write_state(EcoCalls *calls);
 
 static EcoTable *const tables[] = {
 	&eco_shop_products, &eco_shop_stock, &eco_shop_user_units_more, &eco_shop_keys, &eco_items,
-	&eco_user_holdings_more, NULL
+	&eco_user_holdings_more, &eco_fulfilments, NULL
 };
 
 static const EcoBatch batch = {
@@ -262,6 +263,8 @@ post(EcoCalls *calls, EcoCallOf *call, EcoPurchase *p)
 	MemoryContextSwitchTo(old_context);
 	(void) eco_purchase_save_units(p, eco_calls_account(call), entry);
 	wrote_items = eco_purchase_save_items(p, eco_calls_account(call));
+	if (p->product.fulfilment)
+		eco_fulfilment_add(entry);
 	eco_purchase_made(p, entry);
 	return wrote_items;
 }

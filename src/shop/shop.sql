@@ -44,6 +44,7 @@ CREATE TABLE economy.shop_products (
         CHECK (economy_internal.amounts_sound(contents)),
     price_items    jsonb CONSTRAINT shop_products_price_items_check
         CHECK (economy_internal.amounts_sound(price_items)),
+    fulfilment     boolean,
     CONSTRAINT shop_products_period_check CHECK (starts_at < ends_at),
     CONSTRAINT shop_products_limits_check CHECK (NOT limit_once OR per_user_limit IS NULL),
     CONSTRAINT shop_products_renewal_check
@@ -121,6 +122,8 @@ COMMENT ON COLUMN economy.shop_products.texts IS
 COMMENT ON COLUMN economy.shop_products.contents IS
     'Items that the user holds after the purchase of a unit: {"gem": 5, "vip": 2592000}; of a '
     'pass seconds.';
+COMMENT ON COLUMN economy.shop_products.fulfilment IS
+    'Whether a purchase waits in economy.fulfilments until a worker has fulfilled it; null: no.';
 COMMENT ON COLUMN economy.shop_products.price_items IS
     'Items that a unit costs beside price_gold: {"gem": 5}.';
 
@@ -458,7 +461,7 @@ CREATE FUNCTION economy_internal.check_product(product jsonb, old_row economy.sh
                             'granted_gold', 'monetary', 'limit_once', 'per_user_limit',
                             'limit_period', 'global_key', 'starts_at', 'ends_at', 'active',
                             'effect_code', 'extra', 'tags', 'position', 'texts', 'contents',
-                            'price_items')
+                            'price_items', 'fulfilment')
             UNION ALL
             SELECT 2, 'category must be conversion or item' FROM given g
             WHERE g.category IS NULL OR g.category NOT IN ('conversion', 'item')
@@ -569,7 +572,8 @@ BEGIN
                     active = new_row.active, effect_code = new_row.effect_code,
                     extra = new_row.extra, tags = new_row.tags,
                     position = new_row.position, texts = new_row.texts,
-                    contents = new_row.contents, price_items = new_row.price_items
+                    contents = new_row.contents, price_items = new_row.price_items,
+                    fulfilment = new_row.fulfilment
                 WHERE p.product_id = id;
             END IF;
         EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN

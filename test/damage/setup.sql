@@ -69,6 +69,9 @@ SELECT economy.spend(id, 5, 'damage', 'i', '{"gem": 7}') FROM who WHERE n <= 5;
 SELECT economy.upsert_draw_table('{"table_id": "chest", "draft": {"price": {"gold": 1, "items": {"gem": 1}}, "pity": {"class": "rare", "after": 2}, "entries": [{"entry": "a", "weight": 5, "gold": 2, "items": {"gem": 3}}, {"entry": "b", "class": "rare", "weight": 1, "items": {"vip": 60}}]}}', 'damage'),
     economy.upsert_draw_table('{"table_id": "dice", "draft": {"dice": {"count": 2, "sides": 6}}}', 'damage'), economy.upsert_draw_table('{"table_id": "next", "draft": {"hand": {}}, "texts": {"en": {"name": "Next"}}}', 'damage');
 SELECT economy.publish_draw_table(t, 'damage') FROM unnest(ARRAY['chest', 'dice']) t;
+SELECT economy.upsert_product('{"product_id": "letter", "category": "item", "price_gold": 1, "fulfilment": true}', 'a');
+SELECT economy.purchase(id, 'letter', 'letter') FROM who WHERE n <= 4;
+SELECT economy.fulfil(u.user_id, u.transaction_id, 'w', '{"n": 1}') FROM economy.unfulfilled('w', 2) u;
 SELECT economy.draw_commit(id) FROM who WHERE n <= 6;
 SELECT economy.draw(id, CASE d % 3 WHEN 0 THEN 'dice' ELSE 'chest' END, 'd' || d, 'client ' || n) FROM who, generate_series(1, 7) d WHERE n <= 5;
 SELECT economy.upsert_draw_table('{"table_id": "chest", "draft": {"pity": {"class": "rare", "after": 3}, "entries": [{"entry": "a", "weight": 5, "gold": 2}, {"entry": "b", "class": "rare", "weight": 1}]}}', 'damage'), economy.publish_draw_table('chest', 'damage');

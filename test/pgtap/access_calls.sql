@@ -42,6 +42,9 @@ CREATE TABLE public.pgtap_source AS SELECT 1 AS id, pg_catalog.now() AS ts, 5 AS
 GRANT SELECT ON pgtap_source TO PUBLIC;
 -- left over from before: the incremental refresh and the rollup have something to do
 SELECT FROM economy.purchase(:u, 'pgtap_x', 'k00') \g /dev/null
+SELECT FROM economy.upsert_product('{"product_id": "pgtap_mail", "category": "item", "price_gold": 1, "fulfilment": true}', 'pgtap') \g /dev/null
+SELECT transaction_id AS mail FROM economy.purchase(:u, 'pgtap_mail', 'k0') \gset
+SELECT FROM economy.purchase(:u, 'pgtap_mail', 'k1') \g /dev/null
 
 CREATE TEMP TABLE call (n integer GENERATED ALWAYS AS IDENTITY, object text, statement text);
 INSERT INTO call (object, statement)
@@ -73,6 +76,8 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('products', 'SELECT * FROM economy.products(:u)'),
     ('profile', 'SELECT * FROM economy.profile(:u)'),
     ('purchases_of', 'SELECT * FROM economy.purchases_of(:u)'),
+    ('unfulfilled', 'SELECT * FROM economy.unfulfilled(''w'', 1)'),
+    ('fulfil', format('SELECT * FROM economy.fulfil(%s, %L, ''w'')', :u, :'mail')),
     ('grant_items', 'SELECT * FROM economy.grant_items(:u, ''{"pgtap_gem": 3}'', ''r'', ''i1'')'),
     ('consume', 'SELECT * FROM economy.consume(:u, ''pgtap_gem'', ''i1'')'),
     ('spend', 'SELECT * FROM economy.spend(:u, 1, ''r'', ''i1'', ''{"pgtap_gem": 1}'')'),

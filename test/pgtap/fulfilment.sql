@@ -1,0 +1,69 @@
+-- Purchases that workers fulfil: unfulfilled(), fulfil(), and what keeps them from being forgotten or done twice.
+BEGIN;
+SELECT no_plan();
+
+SELECT economy.register('pgtap waiting') AS u \gset
+SELECT success AS x FROM economy.adjust_gold(:u, 1000, 'open', 'pgtap', 'pgtap') \gset
+SET LOCAL economy.test_clock = '2031-01-02 03:00:00+00';
+SELECT count(*) AS x FROM unnest(ARRAY['{"product_id": "pgtap_mail", "category": "item", "price_gold": 10, "fulfilment": true, "effect_code": "post"}', '{"product_id": "pgtap_call", "category": "item", "price_gold": 0, "fulfilment": true}',
+    '{"product_id": "pgtap_none", "category": "item", "price_gold": 0}']) i, economy.upsert_product(i::jsonb, 'ann') \gset
+CREATE FUNCTION pg_temp.take(worker text, n integer DEFAULT 10, lease interval DEFAULT '5 minutes', product text DEFAULT NULL) RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(concat_ws(' ', q.transaction_id, q.product_id, q.quantity, q.effect_code, q.context, q.attempts, to_char(q.leased_until AT TIME ZONE 'UTC', 'HH24:MI:SS')), ', ' ORDER BY q.created_at, q.transaction_id)
+    FROM economy.unfulfilled(worker, n, lease, product) q WHERE q.product_id LIKE 'pgtap%' $$;
+CREATE FUNCTION pg_temp.done(id text, worker text, note jsonb DEFAULT NULL) RETURNS text LANGUAGE sql AS $$
+    SELECT concat_ws(' ', f.success, f.state, f.code, f.transaction_id, f.worker, to_char(f.fulfilled_at AT TIME ZONE 'UTC', 'HH24:MI:SS'), f.attempts, f.detail)
+    FROM economy.fulfil((SELECT economy.user_id_of('pgtap waiting')), id, worker, note) f $$;
+CREATE FUNCTION pg_temp.wrong() RETURNS text LANGUAGE sql AS
+    $$ SELECT string_agg(concat_ws(' ', f.kind, f.expected, '|', f.actual), ', ') FROM economy_internal.audit_shop() f $$;
+
+SELECT is(p.code, 'OK', 'bought') FROM economy.purchase(:u, 'pgtap_mail', 'k1', 2, '{"to": "home"}') p;
+SELECT is(p.code, 'OK', 'what needs nobody') FROM economy.purchase(:u, 'pgtap_none', 'k1') p;
+SELECT is(p.code, 'OK', 'only tried') FROM economy.purchase(:u, 'pgtap_mail', 'dry', dry_run => true) p;
+SELECT is(p.state, 'reuse', 'sent again') FROM economy.purchase(:u, 'pgtap_mail', 'k1', 2, '{"to": "home"}') p;
+SELECT is(p.code, 'INSUFFICIENT_GOLD', 'refused') FROM economy.purchase(:u, 'pgtap_mail', 'dear', 1000) p;
+SET LOCAL economy.test_clock = '2031-01-02 03:00:10+00';
+SELECT is((SELECT string_agg(p.code, ' ') FROM economy.purchases(ARRAY[:u, :u, :u]::bigint[], ARRAY['pgtap_call', 'pgtap_mail', 'pgtap_call'], ARRAY['b1', 'b2', 'b1']) p), 'OK OK OK', 'and in a batch');
+SELECT is((SELECT string_agg(concat_ws(' ', f.seq, f.product_id, f.attempts, to_char(f.due_at AT TIME ZONE 'UTC', 'HH24:MI:SS'), f.visible_at = f.due_at), ', ' ORDER BY f.seq) FROM economy.fulfilments f WHERE f.user_id = :u), '2 pgtap_mail 0 03:00:00 t, 4 pgtap_call 0 03:00:10 t, 5 pgtap_mail 0 03:00:10 t', 'each waits, once');
+
+SELECT is(pg_temp.take('a', 1), 'P' || :u || '-2 pgtap_mail 2 post {"to": "home"} 1 03:05:10', 'the longest first');
+SELECT is(pg_temp.take('b', 10, '1 minute', 'pgtap_call'), 'P' || :u || '-4 pgtap_call 1 1 03:01:10', 'of one product');
+SELECT is(pg_temp.take('b'), 'P' || :u || '-5 pgtap_mail 1 post 1 03:05:10', 'and the others');
+SELECT is(pg_temp.take('a'), NULL, 'what is out is not handed out again');
+SELECT is(pg_temp.done('P' || :u || '-2', 'b'), 'f refused LEASED P' || :u || '-2 a 1 {"leased_until": "2031-01-02T03:05:10+00:00"}', 'nor fulfilled by another one');
+SELECT is(pg_temp.done('P' || :u || '-2', 'a', '{"letter": 7}'), 't new OK P' || :u || '-2 a 03:00:10 1', 'fulfilled');
+SELECT is(pg_temp.done('P' || :u || '-2', who), 't reuse OK P' || :u || '-2 a 03:00:10 1', 'once, and ' || who || ' is told so') FROM unnest(ARRAY['a', 'b']) who;
+SELECT is((SELECT f.note FROM economy.fulfilments f WHERE f.user_id = :u AND f.seq = 2), '{"letter": 7}', 'with the note of who did');
+SET LOCAL economy.test_clock = '2031-01-02 03:01:10+00';
+SELECT is(pg_temp.take('c'), 'P' || :u || '-4 pgtap_call 1 2 03:06:10', 'at the end of its lease it is handed out again');
+SELECT is(pg_temp.done('P' || :u || '-4', 'b'), 'f refused LEASED P' || :u || '-4 c 2 {"leased_until": "2031-01-02T03:06:10+00:00"}', 'and not fulfilled by who had it');
+SET LOCAL economy.test_clock = '2031-01-02 04:00:00+00';
+SELECT is(pg_temp.done('P' || :u || '-4', 'b'), 't new OK P' || :u || '-4 b 04:00:00 2', 'unless nobody has it');
+SELECT is(pg_temp.take('c', 100, '24 hours'), 'P' || :u || '-5 pgtap_mail 1 post 2 04:00:00', 'what is fulfilled is not handed out');
+SELECT is(pg_temp.done(id, 'c'), 'f refused NOTHING_TO_FULFIL ' || id, 'nothing: ' || id) FROM (VALUES ('P' || :u || '-3'), ('P' || :u || '-99'), ('R' || :u || '-2'), ('P0-2'), ('P' || :u || '-02'), ('P' || :u || '-99999999999999999999'), ('')) v (id);
+SELECT is((SELECT f.code FROM economy.fulfil(-1, 'P-1-2', 'c') f), 'NOTHING_TO_FULFIL', 'nor of nobody');
+SELECT throws_ok('SELECT economy.' || call, code, says, call)
+FROM (VALUES ('unfulfilled(NULL)', 'XE001', 'worker must not be null'), ('unfulfilled('''')', 'XE002', 'worker must have 1 to 255 bytes'), ('unfulfilled(repeat(''w'', 256))', 'XE002', 'worker must have 1 to 255 bytes'),
+    ('unfulfilled(''w'', 0)', 'XE002', NULL), ('unfulfilled(''w'', NULL)', 'XE001', NULL), ('unfulfilled(''w'', 1, NULL)', 'XE001', 'lease must not be null'), ('unfulfilled(''w'', 1, ''0.9 seconds'')', 'XE002', 'lease must be from 1 second to 24 hours'),
+    ('unfulfilled(''w'', 1, ''24:00:01'')', 'XE002', 'lease must be from 1 second to 24 hours'), ('fulfil(NULL, ''P1-2'', ''w'')', 'XE001', 'user_id must not be null'), ('fulfil(1, NULL, ''w'')', 'XE001', 'transaction_id must not be null'),
+    ('fulfil(1, ''P1-2'', NULL)', 'XE001', 'worker must not be null'), ('fulfil(1, ''P1-2'', ''w'', ''[]'')', 'XE002', 'note must be a JSON object'), ('fulfil(1, ''P1-2'', ''w'', jsonb_build_object(''a'', repeat(''x'', 4096)))', 'XE003', 'note is too long')) v (call, code, says);
+SELECT is(pg_temp.wrong(), NULL, 'the audit finds nothing');
+
+-- a purchase that waits is not archived
+CREATE SCHEMA pgtap_fulfilment;
+CREATE TABLE pgtap_fulfilment.purchases (LIKE economy.shop_transactions);
+SET LOCAL economy.test_clock = '2031-06-02 00:00:00+00';
+SELECT code AS x FROM economy.purchase(:u, 'pgtap_none', 'late') \gset
+SELECT entries AS x FROM economy.archive('economy.shop_transactions', 'pgtap_fulfilment.purchases', '90 days', 1000000) \gset
+SELECT is((SELECT string_agg(t.seq::text, ' ' ORDER BY t.seq) FROM economy.shop_transactions t WHERE t.user_id = :u), '4 5 6', 'what is in front of it is');
+SELECT is(pg_temp.wrong(), NULL, 'which the audit knows');
+SELECT is(pg_temp.take('c'), 'P' || :u || '-5 pgtap_mail 1 post 3 00:05:00', 'it goes on waiting');
+
+-- damage
+SELECT is(pg_temp.wrong(), NULL, 'sound before');
+UPDATE economy.fulfilments SET product_id = 'pgtap_none' WHERE user_id = :u AND seq = 5;
+SELECT is(pg_temp.wrong(), 'orphan_row a purchase of pgtap_none | none that is to be fulfilled', 'a row of another product is found');
+UPDATE economy.fulfilments SET product_id = 'pgtap_mail', seq = 77 WHERE user_id = :u AND seq = 5;
+SELECT is(pg_temp.wrong(), 'orphan_row a purchase of pgtap_mail | none that is to be fulfilled', 'and one of no purchase');
+
+SELECT * FROM finish();
+ROLLBACK;
