@@ -65,6 +65,18 @@ SELECT economy.grant_items(id, '{"gem": 50, "vip": 100000000, "trial": 86400}', 
 SELECT economy.grant_items(id, jsonb_build_object(rpad('item ' || i, 64, 'x'), i), 'damage', 'i' || i) FROM who, generate_series(1, 9) i WHERE n IN (4, 5, 8);
 SELECT economy.consume(id, rpad('item 9', 64, 'x'), 'i', 2) FROM who WHERE n IN (4, 5);
 SELECT economy.spend(id, 5, 'damage', 'i', '{"gem": 7}') FROM who WHERE n <= 5;
+-- products that give and cost items, in the account and in rows, and rewards with items, of some of which a part was taken back
+SELECT economy.upsert_item('{"item_id": "badge", "kind": "stack", "consumable": false, "maximum": 40}', 'damage');
+SELECT economy.upsert_product(jsonb_build_object('product_id', p, 'category', 'item', 'price_gold', 2, 'contents', gives, 'price_items', costs), 'damage')
+FROM (VALUES ('bundle', jsonb_build_object('gem', 3, 'vip', 3600, 'badge', 1), NULL), ('trade', jsonb_build_object('badge', 2, rpad('item 8', 64, 'x'), 1), jsonb_build_object('gem', 4)),
+    ('melt', NULL, jsonb_build_object(rpad('item 8', 64, 'x'), 1))) v (p, gives, costs);
+SELECT economy.purchase(id, 'bundle', 'b' || k, k) FROM who, generate_series(1, 2) k WHERE n <= 5;
+SELECT economy.purchase(id, 'trade', 't', 2), economy.purchase(id, 'melt', 'm') FROM who WHERE n IN (3, 4, 5);
+SELECT economy.purchases(array_agg(id), array_agg('bundle'::text), array_agg('many'::text)) FROM who WHERE n IN (6, 7);
+SELECT economy.grant_reward(id, 'damage', 'items', 1, 0, '{"g": 1}', jsonb_build_object('gem', 2, 'badge', 3, 'vip', 600, rpad('item 7', 64, 'x'), 2)) FROM who WHERE n <= 5;
+SELECT economy.grant_rewards(array_agg(id), array_agg('damage'::text), array_agg('more items'::text), items => array_agg('{"badge": 1}'::jsonb)) FROM who WHERE n IN (4, 6, 7);
+SELECT economy.revoke_reward(r.user_id, format('R%s-%s', r.user_id, r.seq), 'damage', 'damage', 0, 0, idempotency_key => 'part', items => '{"badge": 1, "gem": 2}') FROM economy.reward_audit r JOIN who ON id = user_id WHERE r.external_event_id = 'items' AND n IN (3, 4);
+SELECT economy.revoke_reward(r.user_id, format('R%s-%s', r.user_id, r.seq), 'damage', 'damage', policy => 'take') FROM economy.reward_audit r JOIN who ON id = user_id WHERE r.external_event_id = 'items' AND n IN (4, 5);
 -- draws of a table that has a second version and of one that has not, with seeds that are revealed and such that are not
 SELECT economy.upsert_draw_table('{"table_id": "chest", "draft": {"price": {"gold": 1, "items": {"gem": 1}}, "pity": {"class": "rare", "after": 2}, "entries": [{"entry": "a", "weight": 5, "gold": 2, "items": {"gem": 3}}, {"entry": "b", "class": "rare", "weight": 1, "items": {"vip": 60}}]}}', 'damage'),
     economy.upsert_draw_table('{"table_id": "dice", "draft": {"dice": {"count": 2, "sides": 6}}}', 'damage'), economy.upsert_draw_table('{"table_id": "next", "draft": {"hand": {}}, "texts": {"en": {"name": "Next"}}}', 'damage');
