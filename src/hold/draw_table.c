@@ -9,11 +9,21 @@
 #include "utils/numeric.h"
 
 #include "errors.h"
+#include "event/event.h"
 #include "hold/draw_table.h"
 
 #define MAX_DIGITS	16
 #define MAX_SIDES	1000000
 #define MAX_STOPS	256
+#define MAX_DRAWN	100			/* dice, or cards */
+
+/*
+ * What an event of a draw has room for beside its key, the table (twice), the client seed,
+ * all of characters that JSON writes as six, and its other members.
+ */
+#define ROOM		(ECO_EVENT_MAX - 6 * (ECO_MAX_KEY + 2 * ECO_MAX_NAME + ECO_CLIENT_SEED) - 1800)
+#define ITEM_ROOM	72			/* of an item without its name */
+#define ENTRY_ROOM	80			/* of an entry that was drawn, without names */
 
 #define WRONG(table, ...) \
 	ECO_ERROR((table)->code, errmsg("a draw table is not valid"), errdetail(__VA_ARGS__))
@@ -108,6 +118,64 @@ static bool
 same_text(const EcoText *a, const EcoText *b)
 {
 	return a->len == b->len && memcmp(a->data, b->data, a->len) == 0;
+}
+
+/* Bytes of a text in JSON. */
+static int
+json_length(const char *text, int len)
+{
+	int			bytes = 4;		/* quotes, a comma and a blank */
+
+	for (int i = 0; i < len; i++)
+		bytes += (unsigned char) text[i] < ' ' ? 6 : text[i] == '"' || text[i] == '\\' ? 2 : 1;
+
+	return bytes;
+}
+
+static int
+items_length(JsonbContainer *items)
+{
+	EcoHoldings all;
+	int			bytes = 0;
+
+	if (items == NULL)
+		return 0;
+	eco_holdings_in(items, "items", ECO_HOLDING_GIVE, &all);
+	for (int i = 0; i < all.n; i++)
+		bytes += ITEM_ROOM + json_length(all.of[i].item_id.data, all.of[i].item_id.len);
+	return bytes;
+}
+
+/* Whether the events of its draws can be told. */
+static void
+check_room(const EcoDrawTable *table)
+{
+	int			price = items_length(table->price_items);
+	int			longest = 0;
+
+	for (int i = 0; i < table->n; i++)
+	{
+		const EcoDrawEntry *entry = &table->entries[i];
+
+		longest = Max(longest, ENTRY_ROOM + json_length(entry->id.data, entry->id.len) +
+					  json_length(entry->class.data, entry->class.len) +
+					  items_length(entry->items));
+	}
+	if (table->kind == ECO_DRAW_REEL)
+		for (int i = 0; i < table->count; i++)
+		{
+			int			symbol = 0;
+
+			for (int k = 0; k < table->stops[i]; k++)
+			{
+				JsonbValue *value = getIthJsonbValueFromContainer(table->symbols[i], k);
+
+				symbol = Max(symbol, json_length(value->val.string.val, value->val.string.len));
+			}
+			longest += symbol;
+		}
+	if (price + longest > ROOM)
+		WRONG(table, "Names of items, entries and symbols are too long together for an event.");
 }
 
 /* Entries */
@@ -262,13 +330,13 @@ read_numbers(EcoDrawTable *table, JsonbContainer *object)
 	{
 		case ECO_DRAW_DICE:
 			check_keys(table, object, of_dice);
-			table->count = (int) get_number(table, object, "count", 1, ECO_DRAW_NUMBERS);
+			table->count = (int) get_number(table, object, "count", 1, MAX_DRAWN);
 			table->of = (int) get_number(table, object, "sides", 2, MAX_SIDES);
 			break;
 		case ECO_DRAW_SOME:
 			check_keys(table, object, of_sample);
 			table->of = (int) get_number(table, object, "of", 1, ECO_DRAW_NUMBERS);
-			table->count = (int) get_number(table, object, "count", 1, table->of);
+			table->count = (int) get_number(table, object, "count", 1, Min(table->of, MAX_DRAWN));
 			break;
 		case ECO_DRAW_CRASH:
 			check_keys(table, object, of_crash);
@@ -333,4 +401,6 @@ eco_draw_table_read(Jsonb *definition, bool is_published, EcoDrawTable *table)
 	if (table->kind == ECO_DRAW_NOTHING)
 		WRONG(table, "It needs entries, dice, reels, a sample, crash or hand.");
 	read_pity(table, get_inner(table, root, "pity", false));
+	if (!table->is_published)
+		check_room(table);
 }

@@ -154,7 +154,7 @@ $$;
 SELECT is(pg_temp.why(draft), says, draft)
 FROM (VALUES ('[]', 'It must be a JSON object.'), ('{}', 'It needs entries, dice, reels, a sample, crash or hand.'), ('{"hand": {}, "crash": {}}', 'It has "crash" and "hand".'), ('{"hand": {}, "colour": 1}', '"colour" is nothing that it can have.'), ('{"hand": []}', '"hand" must be an object.'),
     ('{"hand": {"x": 1}}', '"x" is nothing that it can have.'), ('{"crash": {"edge": 1000000}}', '"edge" must be a whole number from 0 to 999999.'), ('{"crash": {"edge": 0.5}}', '"edge" must be a whole number from 0 to 999999.'), ('{"crash": {"edge": "1"}}', '"edge" must be a whole number from 0 to 999999.'),
-    ('{"dice": {"sides": 1}}', '"sides" must be a whole number from 2 to 1000000.'), ('{"dice": {"count": 1001}}', '"count" must be a whole number from 1 to 1000.'), ('{"sample": {"of": 5, "count": 6}}', '"count" must be a whole number from 1 to 5.'), ('{"reels": []}', '"reels" must have 1 to 16 of them.'),
+    ('{"dice": {"sides": 1}}', '"sides" must be a whole number from 2 to 1000000.'), ('{"dice": {"count": 1001}}', '"count" must be a whole number from 1 to 100.'), ('{"sample": {"of": 5, "count": 6}}', '"count" must be a whole number from 1 to 5.'), ('{"reels": []}', '"reels" must have 1 to 16 of them.'),
     ('{"reels": {}}', '"reels" must be an array.'), ('{"reels": [[]]}', 'A reel must have 1 to 256 symbols.'), ('{"reels": [["a"], 1]}', 'A reel must be an array of texts.'), ('{"reels": [["a", 1]]}', 'A symbol must be a text of at most 64 bytes.'),
     ('{"entries": []}', '"entries" must have 1 to 1000 of them.'), ('{"entries": [1]}', 'An entry must be an object.'), ('{"entries": [{"weight": 1}]}', 'An entry has no name, "entry".'), ('{"entries": [{"entry": "a"}]}', 'The weight of "a" must be 1 or more.'), ('{"entries": [{"entry": "a", "weight": 0}]}', 'The weight of "a" must be 1 or more.'),
     ('{"entries": [{"entry": "a", "weight": -1}]}', '"weight" must be a whole number from 0 to 9007199254740992.'), ('{"entries": [{"entry": "a", "weight": 9007199254740992}, {"entry": "b", "weight": 1}]}', 'The weights are more than 2^53 together.'), ('{"entries": [{"entry": "a", "weight": 1}, {"entry": "a", "weight": 1}]}', 'Two entries are called "a".'),
@@ -163,6 +163,25 @@ FROM (VALUES ('[]', 'It must be a JSON object.'), ('{}', 'It needs entries, dice
     ('{"entries": [{"entry": "a", "weight": 1, "items": {"pgtap_few": 3}}]}', '3 of item "pgtap_few" are above its maximum.'), ('{"entries": [{"entry": "a", "weight": 1}], "price": {"items": {"pgtap_dragon": 1}}}', 'item "pgtap_dragon" of the price is not consumable.'), ('{"hand": {}, "price": {"silver": 1}}', '"silver" is nothing that it can have.'),
     ('{"hand": {}, "pity": {"class": "a", "after": 1}}', 'Only "entries" have a "pity".'), ('{"entries": [{"entry": "a", "weight": 1}], "pity": {"class": "rare", "after": 5}}', 'No entry is of the class "rare", which "pity" gives.'),
     ('{"entries": [{"entry": "a", "class": "rare", "weight": 1}], "pity": {"class": "rare"}}', '"pity" needs a "class", and "after" how many draws without it.'), ('{"entries": [{"entry": "a", "class": "rare", "weight": 1}], "pity": {"class": "rare", "after": 1}}', 'published')) v (draft, says);
+-- every event can be told: of the longest names, keys and numbers
+SELECT count(*) AS x FROM generate_series(1, 16) n, economy.upsert_item(jsonb_build_object('item_id', chr(n) || repeat(chr(1), 63), 'kind', 'stack'), 'ann') a, economy.upsert_item(jsonb_build_object('item_id', 'i' || n || repeat('x', 64 - length('i' || n)), 'kind', 'stack'), 'ann') b \gset
+CREATE FUNCTION pg_temp.longest(id text, draft jsonb) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM economy.upsert_draw_table(jsonb_build_object('table_id', chr(2) || repeat(chr(1), 62) || id, 'draft', draft), 'ann');
+    RETURN (economy.publish_draw_table(chr(2) || repeat(chr(1), 62) || id, 'ann')).version;
+EXCEPTION WHEN SQLSTATE 'XE901' THEN
+    RETURN 'refused';
+END
+$$;
+CREATE FUNCTION pg_temp.items(prefix text, n integer) RETURNS jsonb LANGUAGE sql AS $$ SELECT jsonb_object_agg(CASE prefix WHEN '' THEN chr(i) || repeat(chr(1), 63) ELSE 'i' || i || repeat('x', 64 - length('i' || i)) END, 1000000000000000 + i) FROM generate_series(1, n) i $$;
+CREATE FUNCTION pg_temp.entry(prefix text, n integer) RETURNS jsonb LANGUAGE sql AS $$ SELECT jsonb_build_object('pity', '{"class": "c", "after": 9007199254740991}'::jsonb, 'entries', jsonb_build_array(jsonb_build_object('entry', repeat(chr(1), 64), 'class', repeat(chr(1), 64), 'weight', 1, 'items', pg_temp.items(prefix, n)), '{"entry": "a", "class": "c", "weight": 1}'::jsonb)) $$;
+SELECT is(pg_temp.longest(id, draft), says, 'of an event: ' || id)
+FROM (VALUES ('a', pg_temp.entry('', 16), 'refused'), ('b', pg_temp.entry('', 3), '1'), ('c', pg_temp.entry('i', 16), '1'), ('d', '{"dice": {"count": 100, "sides": 1000000}}', '1'), ('e', '{"sample": {"count": 100, "of": 1000}}', '1'), ('f', jsonb_build_object('reels', (SELECT jsonb_agg(jsonb_build_array(repeat(chr(1), 64))) FROM generate_series(1, 16))), 'refused'),
+    ('g', jsonb_build_object('reels', (SELECT jsonb_agg(jsonb_build_array(repeat('x', 64))) FROM generate_series(1, 16))), '1')) v (id, draft, says);
+SELECT economy.register('pgtap long events') AS w \gset
+SELECT count(*) AS x FROM economy.draw_commit(:w) \gset
+SELECT is(p.code, 'OK', 'drawn: ' || id) FROM unnest('{b,c,d,e,g}'::text[]) id, economy.draw(:w, chr(2) || repeat(chr(1), 62) || id, id || repeat(chr(1), 254), repeat(chr(1), 64)) p;
+SELECT is((SELECT count(*) FROM economy.replay(:w, 0, 100) r WHERE r.type = 'holding_update'), 5::bigint, 'and all told');
 SELECT throws_ok(format('SELECT economy.upsert_draw_table(%L, ''ann'')', t), 'XE901', NULL, 'no draw table: ' || left(t, 60))
 FROM (VALUES ('[]'), ('{}'), ('null'), ('{"table_id": ""}'), ('{"table_id": "x", "version": 3}'), ('{"table_id": "x", "definition": {}}'), ('{"table_id": "x", "active": null}'), ('{"table_id": "x", "texts": {"en": 1}}'), ('{"table_id": "x", "extra": []}'), (jsonb_build_object('table_id', repeat('x', 65))::text)) v (t);
 SELECT count(*) AS x FROM economy.upsert_item('{"item_id": "pgtap_wood", "active": false}', 'ann') \gset
