@@ -13,10 +13,10 @@ OBJS = $(sort $(patsubst %.c,%.o,$(call sources,src/*.c src/*/*.c)))
 SQL_PARTS = src/prologue.sql src/ledger/ledger.sql src/ledger/holdings.sql \
 	src/account/identity.sql \
 	src/shop/shop.sql src/shop/fulfilment.sql src/ledger/level.sql src/reward/reward.sql \
-	src/play/play.sql src/account/adjust.sql src/hold/hold.sql \
+	src/play/play.sql src/play/leaderboard.sql src/account/adjust.sql src/hold/hold.sql \
 	src/hold/draw.sql \
 	src/ledger/archive.sql \
-	src/ledger/view.sql src/account/account.sql src/account/statement.sql \
+	src/ledger/view.sql src/account/account.sql src/account/statement.sql src/account/leaderboards.sql src/account/prizes.sql \
 	src/realtime/realtime.sql src/event/contract.sql \
 	src/segment/segment.sql src/segment/score.sql src/segment/state.sql src/segment/buckets.sql \
 	src/segment/snapshot.sql src/segment/refresh.sql src/segment/incremental.sql src/segment/batches.sql \

@@ -6,6 +6,30 @@ SET LOCAL client_min_messages TO warning;
 
 SELECT economy_internal.begin_update();
 
+-- What calls lock first comes first, so that none waits for this while this waits for it.
+LOCK TABLE economy.shop_transactions, economy.reward_audit, economy.shop_products
+    IN ACCESS EXCLUSIVE MODE;
+
+-- Functions that get an argument are made anew: who may call them goes on to, see the end.
+SELECT pg_catalog.set_config('economy_update.privileges', coalesce(jsonb_agg(jsonb_build_object(
+    'function', f.after, 'privileges', p.proacl::text))::text, '[]'), true)
+FROM (VALUES
+    ('economy.grant_reward(bigint, text, text, bigint, bigint, jsonb)',
+     'economy.grant_reward(bigint, text, text, bigint, bigint, jsonb, jsonb)'),
+    ('economy.grant_reward_code(bigint, text, text, bigint, bigint, jsonb)',
+     'economy.grant_reward_code(bigint, text, text, bigint, bigint, jsonb, jsonb)'),
+    ('economy.grant_rewards(bigint[], text[], text[], bigint[], bigint[], jsonb[])',
+     'economy.grant_rewards(bigint[], text[], text[], bigint[], bigint[], jsonb[], jsonb[])'),
+    ('economy.revoke_reward(bigint, text, text, text, bigint, bigint, text, text)',
+     'economy.revoke_reward(bigint, text, text, text, bigint, bigint, text, text, jsonb)'),
+    ('economy.record_action(bigint, text, text, text, bigint, bigint, text, jsonb)',
+     'economy.record_action(bigint, text, text, text, bigint, bigint, text, jsonb, bigint)'),
+    ('economy.record_action_code(bigint, text, text, text, bigint, bigint, text, jsonb)',
+     'economy.record_action_code(bigint, text, text, text, bigint, bigint, text, jsonb, bigint)'),
+    ('economy.record_actions(bigint[], text[], text[], text[], bigint[], bigint[], text[], jsonb[])',
+     'economy.record_actions(bigint[], text[], text[], text[], bigint[], bigint[], text[], jsonb[], bigint[])')) f (before, after)
+JOIN pg_proc p ON p.oid = f.before::regprocedure;
+
 -- Products get tags, a place and texts. A column with a default could not be added where a
 -- function has the row's type, so the rows get them by an update. That is no change of a
 -- product: no trigger sees it, in whatever mode it is.
@@ -48,6 +72,9 @@ COMMENT ON COLUMN economy.shop_products.position IS
     'Place in the shop, the lowest first; those of one place by product_id.';
 COMMENT ON COLUMN economy.shop_products.texts IS
     'What is shown, by language: {"en": {"name": "Sword"}, "de": {"name": "Schwert"}}.';
+COMMENT ON FUNCTION economy_internal.summarise_parts(regclass) IS
+    'Makes the summaries that a journal, or each of its partitions, lacks in its index on '
+    'position, but for the last range, which is being filled.';
 
 CREATE OR REPLACE FUNCTION economy.note_change(
     relation text, key text, action text, actor text, units bigint DEFAULT NULL
@@ -68,7 +95,7 @@ BEGIN
         'economy_internal.config_heads', 'config_changes', 'shop_products', 'level_curves',
         'level_experiments', 'games', 'rfm_models', 'segment_rules', 'rfm_snapshots',
         'recommendation_placements', 'recommendation_arms', 'signing_keys', 'items',
-        'draw_tables');
+        'draw_tables', 'leaderboards');
     -- the chain of a key begins with 32 zeros
     INSERT INTO economy_internal.config_heads AS h
         VALUES (relation, key, 0, decode(repeat('00', 32), 'hex'))
@@ -742,6 +769,15 @@ COMMENT ON FUNCTION economy.grant_rewards(
     bigint[], text[], text[], bigint[], bigint[], jsonb[], jsonb[]) IS
     'The same with arrays of as many elements each.';
 
+CREATE FUNCTION economy_internal.grant_prizes(
+    user_ids bigint[], sources text[], external_event_ids text[], gold bigint[], xp bigint[],
+    details jsonb[], items jsonb[]
+) RETURNS SETOF economy.grant_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_grant_prizes';
+COMMENT ON FUNCTION economy_internal.grant_prizes(
+    bigint[], text[], text[], bigint[], bigint[], jsonb[], jsonb[]) IS
+    'grant_rewards() for the extension itself, of a source that is reserved.';
+
 DROP FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, text, text);
 
 CREATE FUNCTION economy.revoke_reward(
@@ -801,6 +837,790 @@ COMMENT ON FUNCTION economy.record_actions(
 COMMENT ON TABLE economy_internal.rollup_state IS
     'How far rollup_stats() has looked for users with new actions; no row before the first time, '
     'or archive.';
+
+CREATE OR REPLACE FUNCTION economy_internal.fill_rollup_queue() RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_seqscan = off AS $$
+DECLARE
+    state economy_internal.rollup_state;
+    -- of a snapshot that is older than that of the statement that reads the journal
+    here  bigint := economy_internal.position_of(
+        pg_snapshot_xmin(pg_current_snapshot())::text::bigint);
+    first bigint;
+BEGIN
+    SELECT * INTO state FROM economy_internal.rollup_state;
+    -- EXECUTE, and the bound stands in the statement, so that it is planned for what it finds
+    EXECUTE format($query$
+        WITH queued AS (
+            INSERT INTO economy_internal.rollup_queue
+            SELECT n.user_id
+            FROM (SELECT t.user_id, max(t.seq) AS seq FROM economy.user_actions t
+                  WHERE t.position >= %s GROUP BY t.user_id OFFSET 0) n
+            LEFT JOIN LATERAL (SELECT p.seq FROM economy_internal.rollup_positions p
+                               WHERE p.user_id = n.user_id OFFSET 0) p ON true
+            WHERE n.seq > coalesce(p.seq, 0)
+            -- the queue is empty, but a snapshot may be too old to see who is in it
+            ON CONFLICT ON CONSTRAINT rollup_queue_pkey DO NOTHING RETURNING user_id
+        )
+        SELECT min(user_id) FROM queued
+        $query$, coalesce(state.position, 0)) INTO first;
+    IF state IS NULL THEN
+        -- where the row of the state was lost, others may wait in the queue
+        SELECT min(q.user_id) INTO first FROM economy_internal.rollup_queue q;
+    END IF;
+    -- leaderboards ask whether this was after the end of a period
+    UPDATE economy_internal.leaderboard_state l SET fills = l.fills + 1;
+    INSERT INTO economy_internal.rollup_state AS s (position, summarized, next_user)
+        VALUES (here, economy_internal.summarize_actions(coalesce(state.summarized, 0)), first)
+        ON CONFLICT ON CONSTRAINT rollup_state_pkey DO UPDATE SET
+            position = excluded.position, summarized = excluded.summarized,
+            next_user = excluded.next_user
+        WHERE (s.position, s.summarized, s.next_user)
+              IS DISTINCT FROM (excluded.position, excluded.summarized, excluded.next_user);
+    RETURN first;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION economy.rollup_stats(max_users integer DEFAULT 100000)
+    RETURNS TABLE (users bigint, actions bigint, rows_written bigint)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    -- a queue that is worked off has more dead rows than others, and statistics that do not fit
+    SET enable_seqscan = off AS $$
+DECLARE
+    first bigint;
+    last  bigint;
+BEGIN
+    PERFORM economy_internal.require_positive('max_users', max_users);
+    PERFORM economy_internal.open_tables(
+        'user_actions', 'accounts', 'economy_internal.rollup_positions',
+        'economy_internal.rollup_queue', 'economy_internal.rollup_state',
+        'user_game_stats_summary', 'leaderboards', 'economy_internal.leaderboard_queue',
+        'economy_internal.leaderboard_state');
+    -- one rollup at a time; the next one begins where this one ends
+    PERFORM economy_internal.lock_name('economy.rollup_stats');
+    SELECT s.next_user INTO first FROM economy_internal.rollup_state s;
+    first := coalesce(first, economy_internal.fill_rollup_queue());
+    IF first IS NULL THEN
+        RETURN QUERY SELECT 0::bigint, 0::bigint, 0::bigint;
+        RETURN;
+    END IF;
+    SELECT max(n.user_id) INTO last
+        FROM (SELECT q.user_id FROM economy_internal.rollup_queue q WHERE q.user_id >= first
+              ORDER BY q.user_id LIMIT max_users) n;
+    UPDATE economy_internal.rollup_state SET next_user = (
+        SELECT q.user_id FROM economy_internal.rollup_queue q WHERE q.user_id > last
+        ORDER BY q.user_id LIMIT 1);
+    RETURN QUERY
+    WITH taken AS MATERIALIZED (
+        DELETE FROM economy_internal.rollup_queue q WHERE q.user_id BETWEEN first AND last
+        RETURNING q.user_id
+    ), fresh AS MATERIALIZED (
+        -- user by user, here and below: a join would read every one of them
+        SELECT k.user_id, coalesce(p.seq, 0) AS after_seq, a.seq AS upto_seq, a.pruned_seq,
+               p.oldest_at
+        FROM taken k
+        CROSS JOIN LATERAL (SELECT b.seq, b.pruned_seq FROM economy.accounts b
+                            WHERE b.user_id = k.user_id OFFSET 0) a
+        LEFT JOIN LATERAL (SELECT r.seq, r.oldest_at FROM economy_internal.rollup_positions r
+                           WHERE r.user_id = k.user_id OFFSET 0) p ON true
+        WHERE a.seq > coalesce(p.seq, 0)
+    ), counted AS MATERIALIZED (
+        SELECT u.user_id, (u.created_at AT TIME ZONE 'UTC')::date AS day, u.game,
+               count(*) AS total, count(*) FILTER (WHERE u.outcome = 'win') AS wins,
+               count(*) FILTER (WHERE u.outcome = 'loss') AS losses,
+               count(*) FILTER (WHERE u.outcome = 'draw') AS draws,
+               max(u.win) AS max_win, sum(u.bet)::bigint AS bet_sum, sum(u.win)::bigint AS win_sum,
+               max(u.created_at) AS last_action_at
+        FROM fresh f CROSS JOIN LATERAL (
+            SELECT * FROM economy.user_actions t
+            WHERE t.user_id = f.user_id AND t.seq > f.after_seq AND t.seq <= f.upto_seq
+            -- an order that only the index on seq gives
+            ORDER BY t.user_id, t.seq OFFSET 0) u
+        GROUP BY 1, 2, 3
+    ), moved AS (
+        INSERT INTO economy_internal.rollup_positions AS p
+            SELECT f.user_id, f.upto_seq, coalesce(f.oldest_at, (
+                SELECT t.created_at FROM economy.user_actions t
+                -- what an archive has put its checkpoint behind is not pruned
+                WHERE t.user_id = f.user_id AND t.seq > greatest(f.after_seq, f.pruned_seq)
+                  AND t.seq <= f.upto_seq
+                ORDER BY t.seq LIMIT 1))
+            FROM fresh f
+            ON CONFLICT ON CONSTRAINT rollup_positions_pkey DO UPDATE
+                SET seq = excluded.seq, oldest_at = excluded.oldest_at
+    ), written AS (
+        INSERT INTO economy.user_game_stats_summary AS s SELECT c.* FROM counted c
+            ON CONFLICT ON CONSTRAINT user_game_stats_summary_pkey DO UPDATE SET
+                total = s.total + excluded.total, wins = s.wins + excluded.wins,
+                losses = s.losses + excluded.losses, draws = s.draws + excluded.draws,
+                max_win = greatest(s.max_win, excluded.max_win),
+                bet_sum = s.bet_sum + excluded.bet_sum, win_sum = s.win_sum + excluded.win_sum,
+                last_action_at = greatest(s.last_action_at, excluded.last_action_at)
+            RETURNING 1
+    ), ranked AS (
+        INSERT INTO economy_internal.leaderboard_queue SELECT f.user_id FROM fresh f
+            WHERE EXISTS (SELECT FROM economy.leaderboards b WHERE b.active)
+            ON CONFLICT ON CONSTRAINT leaderboard_queue_pkey DO NOTHING
+    )
+    SELECT (SELECT count(*) FROM fresh),
+           (SELECT coalesce(sum(c.total), 0)::bigint FROM counted c),
+           (SELECT count(*) FROM written);
+END
+$$;
+
+CREATE TABLE economy.leaderboards (
+    board      text    NOT NULL COLLATE "C" CONSTRAINT leaderboards_pkey PRIMARY KEY
+        CONSTRAINT leaderboards_board_check CHECK (octet_length(board) BETWEEN 1 AND 64),
+    figure     text    NOT NULL COLLATE "C"
+        CONSTRAINT leaderboards_figure_check CHECK (figure IN (
+            'wins', 'max_win', 'win_sum', 'bet_sum', 'net', 'total', 'win_rate', 'xp', 'streak',
+            'item')),
+    game       text    COLLATE "C",
+    item_id    text    COLLATE "C",
+    period     text    NOT NULL COLLATE "C"
+        CONSTRAINT leaderboards_period_check
+        CHECK (period IN ('all', 'day', 'week', 'month', 'season')),
+    first_day  date,
+    last_day   date,
+    ascending  boolean NOT NULL DEFAULT false,
+    min_games  bigint  NOT NULL DEFAULT 1
+        CONSTRAINT leaderboards_min_games_check CHECK (min_games >= 1),
+    audience   text    NOT NULL COLLATE "C" DEFAULT 'active'
+        CONSTRAINT leaderboards_audience_check CHECK (audience IN ('active', 'all')),
+    keep       integer CONSTRAINT leaderboards_keep_check CHECK (keep >= 1),
+    active     boolean NOT NULL DEFAULT true,
+    prizes     jsonb   NOT NULL DEFAULT '[]'
+        CONSTRAINT leaderboards_prizes_check CHECK (jsonb_typeof(prizes) = 'array'),
+    texts      jsonb   NOT NULL DEFAULT '{}'
+        CONSTRAINT leaderboards_texts_check CHECK (jsonb_typeof(texts) = 'object'
+            AND NOT jsonb_path_exists(texts, 'strict $.* ? (@.type() != "object")')),
+    extra      jsonb   NOT NULL DEFAULT '{}'
+        CONSTRAINT leaderboards_extra_check CHECK (jsonb_typeof(extra) = 'object'),
+    CONSTRAINT leaderboards_season_check CHECK (
+        CASE period WHEN 'season' THEN coalesce(isfinite(first_day) AND isfinite(last_day)
+                                                AND first_day <= last_day, false)
+             ELSE first_day IS NULL AND last_day IS NULL END),
+    CONSTRAINT leaderboards_item_check CHECK ((figure = 'item') = (item_id IS NOT NULL)),
+    CONSTRAINT leaderboards_state_check CHECK (figure NOT IN ('xp', 'streak', 'item')
+        OR (period = 'all' AND game IS NULL AND min_games = 1)),
+    CONSTRAINT leaderboards_ends_check CHECK (period <> 'all' OR prizes = '[]')
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.leaderboards', '');
+COMMENT ON TABLE economy.leaderboards IS 'Leaderboards. Changed by upsert_leaderboard() only.';
+COMMENT ON CONSTRAINT leaderboards_board_check ON economy.leaderboards IS
+    'board must have 1 to 64 bytes';
+COMMENT ON CONSTRAINT leaderboards_figure_check ON economy.leaderboards IS
+    'figure must be wins, max_win, win_sum, bet_sum, net, total, win_rate, xp, streak or item';
+COMMENT ON CONSTRAINT leaderboards_period_check ON economy.leaderboards IS
+    'period must be all, day, week, month or season';
+COMMENT ON CONSTRAINT leaderboards_min_games_check ON economy.leaderboards IS
+    'min_games must be 1 or more';
+COMMENT ON CONSTRAINT leaderboards_audience_check ON economy.leaderboards IS
+    'audience must be active or all';
+COMMENT ON CONSTRAINT leaderboards_keep_check ON economy.leaderboards IS 'keep must be 1 or more';
+COMMENT ON CONSTRAINT leaderboards_prizes_check ON economy.leaderboards IS
+    'prizes must be a JSON array';
+COMMENT ON CONSTRAINT leaderboards_texts_check ON economy.leaderboards IS
+    'texts must be a JSON object of languages, each with an object';
+COMMENT ON CONSTRAINT leaderboards_extra_check ON economy.leaderboards IS
+    'extra must be a JSON object';
+COMMENT ON CONSTRAINT leaderboards_season_check ON economy.leaderboards IS
+    'a season, and nothing else, has a first_day and a last_day that is no earlier';
+COMMENT ON CONSTRAINT leaderboards_item_check ON economy.leaderboards IS
+    'the figure item, and no other, has an item_id';
+COMMENT ON CONSTRAINT leaderboards_state_check ON economy.leaderboards IS
+    'xp, streak and item are what a user has now: of the period all, without game and min_games';
+COMMENT ON CONSTRAINT leaderboards_ends_check ON economy.leaderboards IS
+    'the period all never ends and has no prizes';
+COMMENT ON COLUMN economy.leaderboards.figure IS
+    'net: win_sum less bet_sum; win_rate: millionths of the games won or lost, rounded down; '
+    'streak: its length at the last claim; item: units held.';
+COMMENT ON COLUMN economy.leaderboards.game IS 'Whose actions count; null: of all games.';
+COMMENT ON COLUMN economy.leaderboards.period IS
+    'Periods begin and end with days of UTC; weeks with Monday.';
+COMMENT ON COLUMN economy.leaderboards.first_day IS 'Of the season that counts now.';
+COMMENT ON COLUMN economy.leaderboards.last_day IS 'Of the season that counts now, inclusive.';
+COMMENT ON COLUMN economy.leaderboards.ascending IS 'Whether less is better.';
+COMMENT ON COLUMN economy.leaderboards.min_games IS
+    'Games in the period, of win_rate those won or lost, from which a user is on the board.';
+COMMENT ON COLUMN economy.leaderboards.audience IS
+    'active: users that are not suspended; all: all.';
+COMMENT ON COLUMN economy.leaderboards.keep IS 'Closed periods that are kept; null: all.';
+COMMENT ON COLUMN economy.leaderboards.active IS
+    'Whether it is refreshed. Switched on again it is filled anew.';
+COMMENT ON COLUMN economy.leaderboards.prizes IS
+    'What a period pays: the first tier that a rank is in. {"upto": 3, "gold": 500} are ranks, '
+    '{"percent": 10, "xp": 5, "items": {"gem": 1}} a share of the users on the board.';
+COMMENT ON COLUMN economy.leaderboards.texts IS
+    'What is shown, by language: {"en": {"name": "Winners"}}.';
+
+CREATE TABLE economy.leaderboard_periods (
+    board       text    NOT NULL COLLATE "C",
+    first_day   date    NOT NULL,
+    last_day    date    NOT NULL,
+    users       bigint  NOT NULL DEFAULT 0
+        CONSTRAINT leaderboard_periods_users_check CHECK (users >= 0),
+    fill_from   bigint,
+    awaits      text[],
+    await_fills bigint,
+    closed_at   timestamptz,
+    checksum    numeric,
+    prizes      jsonb,
+    paid_place  bigint,
+    paid_user   bigint,
+    paid        bigint  NOT NULL DEFAULT 0,
+    refused     bigint  NOT NULL DEFAULT 0,
+    paid_at     timestamptz,
+    CONSTRAINT leaderboard_periods_pkey PRIMARY KEY (board, first_day),
+    CONSTRAINT leaderboard_periods_days_check CHECK (first_day <= last_day),
+    CONSTRAINT leaderboard_periods_closed_check CHECK (
+        (closed_at IS NULL) = (checksum IS NULL) AND (closed_at IS NULL) = (prizes IS NULL)
+        AND (paid_at IS NULL OR closed_at IS NOT NULL))
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.leaderboard_periods', '');
+COMMENT ON TABLE economy.leaderboard_periods IS
+    'Periods of leaderboards: those that count, the next ones, and those that are closed.';
+COMMENT ON COLUMN economy.leaderboard_periods.first_day IS 'UTC; -infinity of the period all.';
+COMMENT ON COLUMN economy.leaderboard_periods.last_day IS
+    'UTC, inclusive; infinity of the period all.';
+COMMENT ON COLUMN economy.leaderboard_periods.users IS 'Users on the board.';
+COMMENT ON COLUMN economy.leaderboard_periods.fill_from IS
+    'The users from this one on are still to be looked at; null when it is filled.';
+COMMENT ON COLUMN economy.leaderboard_periods.awaits IS
+    'Transactions that ran at the end of the period, and have not ended: virtual ids, and x with '
+    'the id of one that may have been among them and is prepared.';
+COMMENT ON COLUMN economy.leaderboard_periods.await_fills IS
+    'leaderboard_state.fills when all transactions that may have one had ended: a later fill '
+    'has seen them.';
+COMMENT ON COLUMN economy.leaderboard_periods.closed_at IS
+    'When the result became final; null while it counts.';
+COMMENT ON COLUMN economy.leaderboard_periods.checksum IS
+    'Of a closed period the sum of user_id times place, for the audit.';
+COMMENT ON COLUMN economy.leaderboard_periods.prizes IS 'Of a closed period those of its board.';
+COMMENT ON COLUMN economy.leaderboard_periods.paid_place IS
+    'Place and, paid_user, user up to which prizes were paid.';
+COMMENT ON COLUMN economy.leaderboard_periods.paid IS 'Prizes that were paid.';
+COMMENT ON COLUMN economy.leaderboard_periods.refused IS
+    'Prizes that were refused, as grant_reward() refuses.';
+COMMENT ON COLUMN economy.leaderboard_periods.paid_at IS
+    'When all prizes were paid; null before that.';
+
+CREATE TABLE economy.leaderboard_scores (
+    user_id   bigint NOT NULL,
+    board     text   NOT NULL COLLATE "C",
+    first_day date   NOT NULL,
+    place     bigint NOT NULL,
+    CONSTRAINT leaderboard_scores_pkey PRIMARY KEY (user_id, board, first_day)
+);
+
+CREATE INDEX leaderboard_scores_place_idx
+    ON economy.leaderboard_scores (board, first_day, place, user_id);
+SELECT pg_catalog.pg_extension_config_dump('economy.leaderboard_scores', '');
+COMMENT ON TABLE economy.leaderboard_scores IS 'Who is on a leaderboard, and where.';
+COMMENT ON COLUMN economy.leaderboard_scores.place IS
+    'What is less is better: the figure, with the other sign where more of it is better.';
+
+CREATE TABLE economy_internal.leaderboard_buckets (
+    board     text   NOT NULL COLLATE "C",
+    first_day date   NOT NULL,
+    low       bigint NOT NULL,
+    users     bigint NOT NULL
+        CONSTRAINT leaderboard_buckets_users_check CHECK (users >= 0),
+    CONSTRAINT leaderboard_buckets_pkey PRIMARY KEY (board, first_day, low)
+) WITH (fillfactor = 70);
+SELECT pg_catalog.pg_extension_config_dump('economy_internal.leaderboard_buckets', '');
+COMMENT ON TABLE economy_internal.leaderboard_buckets IS
+    'How many users of a board have a place from low on and before the low of the next bucket; '
+    'the first begins with the least number there is.';
+
+CREATE TABLE economy_internal.leaderboard_queue (
+    user_id bigint NOT NULL CONSTRAINT leaderboard_queue_pkey PRIMARY KEY
+);
+SELECT pg_catalog.pg_extension_config_dump('economy_internal.leaderboard_queue', '');
+COMMENT ON TABLE economy_internal.leaderboard_queue IS
+    'Users whose figures may have changed since refresh_leaderboards() looked at them.';
+
+CREATE TABLE economy_internal.leaderboard_state (
+    only_row  boolean     NOT NULL DEFAULT true CONSTRAINT leaderboard_state_pkey PRIMARY KEY
+        CONSTRAINT leaderboard_state_only_row_check CHECK (only_row),
+    position  bigint      NOT NULL,
+    read_at   timestamptz NOT NULL,
+    next_user bigint,
+    fills     bigint      NOT NULL
+);
+SELECT pg_catalog.pg_extension_config_dump('economy_internal.leaderboard_state', '');
+COMMENT ON TABLE economy_internal.leaderboard_state IS
+    'How far refresh_leaderboards() is; no row while no leaderboard is active.';
+COMMENT ON COLUMN economy_internal.leaderboard_state.position IS
+    'Users with entries of a lesser position, other than actions, were put into the queue.';
+COMMENT ON COLUMN economy_internal.leaderboard_state.read_at IS 'When that was.';
+COMMENT ON COLUMN economy_internal.leaderboard_state.next_user IS
+    'The next batch takes users of the queue from this one on; null: from the first.';
+COMMENT ON COLUMN economy_internal.leaderboard_state.fills IS
+    'How often rollup_stats() has looked for new actions.';
+
+CREATE FUNCTION economy_internal.check_leaderboard(leaderboard jsonb, was economy.leaderboards)
+    RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH tiers AS (
+            SELECT t.tier, t.n
+            FROM jsonb_array_elements(CASE jsonb_typeof(leaderboard -> 'prizes')
+                                      WHEN 'array' THEN leaderboard -> 'prizes' ELSE '[]' END)
+                WITH ORDINALITY t (tier, n)
+        ), says AS (
+            SELECT 1 AS place, format('%s is no such column that can be set', to_json(k)) AS says
+            FROM jsonb_object_keys(leaderboard) k
+            WHERE k NOT IN ('board', 'figure', 'game', 'item_id', 'period', 'first_day',
+                            'last_day', 'ascending', 'min_games', 'audience', 'keep', 'active',
+                            'prizes', 'texts', 'extra')
+            UNION ALL
+            SELECT 2, k || ' is fixed when a leaderboard is made'
+            FROM unnest(ARRAY['figure', 'game', 'item_id', 'period', 'ascending', 'min_games',
+                              'audience']) k
+            WHERE (was).board IS NOT NULL AND leaderboard ? k
+              AND leaderboard -> k IS DISTINCT FROM to_jsonb(was) -> k
+            UNION ALL
+            -- a word such as today would be another day tomorrow
+            SELECT 3, k || ' must be a day like 2026-01-31'
+            FROM unnest(ARRAY['first_day', 'last_day']) k
+            WHERE jsonb_typeof(leaderboard -> k) <> 'null'
+              AND leaderboard ->> k !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}$'
+            UNION ALL
+            SELECT 4, format('no game is called %s', leaderboard -> 'game')
+            WHERE leaderboard ->> 'game' IS NOT NULL
+              AND NOT EXISTS (SELECT FROM economy.games g WHERE g.game = leaderboard ->> 'game')
+            UNION ALL
+            SELECT 5, format('no item that is counted in units is called %s',
+                             leaderboard -> 'item_id')
+            WHERE leaderboard ->> 'item_id' IS NOT NULL
+              AND NOT EXISTS (SELECT FROM economy.items i
+                              WHERE i.item_id = leaderboard ->> 'item_id' AND i.kind <> 'pass')
+            UNION ALL
+            SELECT 6, 'prizes must be 100 tiers or less' WHERE (SELECT count(*) FROM tiers) > 100
+            UNION ALL
+            SELECT 7, format('tier %s of prizes must have upto (a rank) or percent (above 0, to '
+                             '100), and gold, xp (0 to 2^53-1) or items', t.n)
+            FROM tiers t
+            WHERE CASE WHEN jsonb_typeof(t.tier) <> 'object' THEN true
+                  ELSE EXISTS (SELECT FROM jsonb_object_keys(t.tier) k
+                               WHERE k NOT IN ('upto', 'percent', 'gold', 'xp', 'items'))
+                       OR (t.tier ? 'upto') = (t.tier ? 'percent')
+                       OR NOT t.tier ?| ARRAY['gold', 'xp', 'items']
+                       OR EXISTS (SELECT FROM jsonb_each(t.tier) e
+                                  WHERE CASE WHEN e.key = 'items'
+                                        THEN jsonb_typeof(e.value) <> 'object'
+                                        WHEN jsonb_typeof(e.value) <> 'number' THEN true
+                                        WHEN e.key = 'percent'
+                                        THEN NOT (e.value::numeric > 0 AND e.value::numeric <= 100)
+                                        ELSE e.value::numeric NOT BETWEEN (e.key = 'upto')::integer
+                                                 AND 9007199254740991
+                                             OR e.value::numeric <> trunc(e.value::numeric) END)
+                  END
+            UNION ALL
+            SELECT 8, format('tier %s of prizes: %s must be 1 to 2^53-1 of an item that there is',
+                             t.n, to_json(i.key))
+            FROM tiers t
+            CROSS JOIN LATERAL jsonb_each(CASE WHEN jsonb_typeof(t.tier -> 'items') = 'object'
+                                          THEN t.tier -> 'items' ELSE '{}' END) i
+            WHERE NOT EXISTS (SELECT FROM economy.items k WHERE k.item_id = i.key)
+               OR CASE WHEN jsonb_typeof(i.value) <> 'number' THEN true
+                  ELSE i.value::numeric NOT BETWEEN 1 AND 9007199254740991
+                       OR i.value::numeric <> trunc(i.value::numeric) END
+        )
+        SELECT s.says FROM says s ORDER BY s.place, s.says LIMIT 1;
+    END;
+COMMENT ON FUNCTION economy_internal.check_leaderboard(jsonb, economy.leaderboards) IS
+    'What is wrong with a leaderboard given to upsert_leaderboard(), beyond what the constraints '
+    'of leaderboards say; null when nothing is.';
+
+CREATE FUNCTION economy_internal.leaderboard_period(
+    period text, day date, season_first date, season_last date,
+    OUT first_day date, OUT last_day date
+)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        SELECT f.first_day, CASE period
+                   WHEN 'all' THEN date 'infinity'
+                   WHEN 'day' THEN f.first_day
+                   WHEN 'week' THEN f.first_day + 6
+                   WHEN 'month' THEN (f.first_day + interval '1 month')::date - 1
+                   ELSE season_last END
+        FROM (SELECT CASE period
+                  WHEN 'all' THEN date '-infinity'
+                  WHEN 'day' THEN day
+                  WHEN 'week' THEN day - extract(isodow FROM day)::integer + 1
+                  WHEN 'month' THEN day - extract(day FROM day)::integer + 1
+                  ELSE season_first END AS first_day) f;
+    END;
+COMMENT ON FUNCTION economy_internal.leaderboard_period(text, date, date, date) IS
+    'The period that a day of UTC is in; of seasons the one that counts.';
+
+CREATE FUNCTION economy_internal.leaderboard_open(board text, day date, filled boolean)
+    RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    WITH made AS (
+        INSERT INTO economy.leaderboard_periods AS p (board, first_day, last_day, fill_from)
+            SELECT b.board, d.first_day, d.last_day,
+                   CASE WHEN NOT filled THEN '-9223372036854775808'::bigint END
+            FROM economy.leaderboards b
+            CROSS JOIN LATERAL economy_internal.leaderboard_period(
+                b.period, leaderboard_open.day, b.first_day, b.last_day) d
+            WHERE b.board = leaderboard_open.board
+            ON CONFLICT ON CONSTRAINT leaderboard_periods_pkey DO NOTHING
+            RETURNING p.board, p.first_day
+    )
+    INSERT INTO economy_internal.leaderboard_buckets
+        SELECT m.board, m.first_day, '-9223372036854775808', 0 FROM made m;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.leaderboard_open(text, date, boolean) IS
+    'Makes the period of a board that a day is in, unless it is there.';
+
+CREATE FUNCTION economy.upsert_leaderboard(leaderboard jsonb, actor text)
+    RETURNS economy.leaderboards
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' AS $$
+DECLARE
+    old_row   economy.leaderboards;
+    new_row   economy.leaderboards;
+    id        text := leaderboard ->> 'board';
+    today     CONSTANT date := (economy.now() AT TIME ZONE 'UTC')::date;
+    wrong     text;
+    failed    text;
+    at_column text;
+BEGIN
+    PERFORM economy_internal.require_actor(actor);
+    PERFORM economy_internal.require_given('leaderboard', leaderboard IS NOT NULL);
+    IF jsonb_typeof(leaderboard) <> 'object' OR id IS NULL THEN
+        RAISE EXCEPTION 'leaderboard must be a JSON object with a board' USING ERRCODE = 'XE503';
+    END IF;
+    PERFORM economy_internal.open_tables(
+        'leaderboards', 'config_changes', 'games', 'items', 'leaderboard_periods',
+        'economy_internal.leaderboard_buckets', 'economy_internal.rollup_state');
+    -- nor beside a rollup or a refresh, to which it is not there yet
+    PERFORM economy_internal.lock_name('economy.rollup_stats');
+    SELECT * INTO old_row FROM economy.leaderboards b WHERE b.board = id FOR NO KEY UPDATE;
+    wrong := economy_internal.check_leaderboard(leaderboard, old_row);
+    IF wrong IS NULL THEN
+        BEGIN
+            new_row := old_row;
+            IF old_row.board IS NULL THEN
+                new_row := jsonb_populate_record(
+                    NULL::economy.leaderboards,
+                    '{"ascending": false, "min_games": 1, "audience": "active", "active": true,
+                      "prizes": [], "texts": {}, "extra": {}}');
+            END IF;
+            new_row := jsonb_populate_record(new_row, leaderboard);
+            IF old_row.board IS NULL THEN
+                INSERT INTO economy.leaderboards SELECT (new_row).*;
+            ELSE
+                UPDATE economy.leaderboards b SET
+                    first_day = new_row.first_day, last_day = new_row.last_day,
+                    keep = new_row.keep, active = new_row.active, prizes = new_row.prizes,
+                    texts = new_row.texts, extra = new_row.extra
+                WHERE b.board = id;
+            END IF;
+            IF EXISTS (SELECT FROM economy.leaderboard_periods p
+                       WHERE p.board = id AND p.first_day = new_row.first_day
+                         AND p.last_day <> new_row.last_day AND p.closed_at IS NOT NULL) THEN
+                wrong := 'the season that begins on that first_day is closed';
+            END IF;
+        EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
+            GET STACKED DIAGNOSTICS
+                wrong = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
+            wrong := economy_internal.violation(
+                'leaderboards', leaderboard, wrong, failed, at_column);
+        END;
+    END IF;
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'leaderboard "%" is not valid', id
+            USING ERRCODE = 'XE503', DETAIL = wrong || '.',
+            HINT = 'The keys are the column names of economy.leaderboards.';
+    END IF;
+    IF new_row.active THEN
+        -- the days, weeks and months that follow are the refreshes' to make
+        IF old_row.active IS NOT TRUE OR new_row.period = 'season' THEN
+            PERFORM economy_internal.leaderboard_open(id, today, false);
+        END IF;
+        -- what it did not see while it was not active, or does not count any more
+        UPDATE economy.leaderboard_periods p SET
+                last_day = CASE WHEN p.first_day = new_row.first_day THEN new_row.last_day
+                                ELSE p.last_day END,
+                fill_from = '-9223372036854775808', awaits = NULL, await_fills = NULL
+            WHERE p.board = id AND p.closed_at IS NULL
+              AND (NOT old_row.active
+                   OR (p.first_day = new_row.first_day AND p.last_day <> new_row.last_day));
+    END IF;
+    -- one with an older snapshot does not know the board: it is to fail
+    UPDATE economy_internal.rollup_state s SET next_user = s.next_user;
+    PERFORM economy.note_change(
+        'leaderboards', id, CASE WHEN old_row.board IS NULL THEN 'create' ELSE 'change' END,
+        actor);
+    RETURN new_row;
+END
+$$;
+COMMENT ON FUNCTION economy.upsert_leaderboard(jsonb, text) IS
+    'Creates a leaderboard, or changes the given columns of one: what it counts is fixed; keys are '
+    'the column names of leaderboards. refresh_leaderboards() fills it. '
+    'Recorded with actor, before and after. XE503 for one that is not valid.';
+
+CREATE FUNCTION economy_internal.leaderboard_rank(board text, first_day date, place bigint)
+    RETURNS bigint
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+DECLARE
+    own    bigint;
+    before bigint;
+    beside bigint;
+BEGIN
+    SELECT b.low INTO own FROM economy_internal.leaderboard_buckets b
+        WHERE b.board = leaderboard_rank.board AND b.first_day = leaderboard_rank.first_day
+          AND b.low <= leaderboard_rank.place
+        ORDER BY b.low DESC LIMIT 1;
+    SELECT coalesce(sum(b.users), 0) INTO before FROM economy_internal.leaderboard_buckets b
+        WHERE b.board = leaderboard_rank.board AND b.first_day = leaderboard_rank.first_day
+          AND b.low < own;
+    SELECT count(*) INTO beside FROM economy.leaderboard_scores s
+        WHERE s.board = leaderboard_rank.board AND s.first_day = leaderboard_rank.first_day
+          AND s.place >= own AND s.place < leaderboard_rank.place;
+    RETURN 1 + before + beside;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.leaderboard_rank(text, date, bigint) IS
+    'The rank that a place has, or would have: 1 and how many are before it.';
+
+CREATE FUNCTION economy_internal.leaderboard_page(
+    board text, first_day date, after_place bigint, after_user bigint, n integer
+) RETURNS TABLE (rank bigint, user_id bigint, place bigint)
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+DECLARE
+    users  bigint[];
+    places bigint[];
+    second integer;
+    ties   bigint;
+BEGIN
+    SELECT array_agg(p.user_id ORDER BY p.place, p.user_id),
+           array_agg(p.place ORDER BY p.place, p.user_id)
+    INTO users, places
+    FROM (SELECT s.user_id, s.place FROM economy.leaderboard_scores s
+          WHERE s.board = leaderboard_page.board AND s.first_day = leaderboard_page.first_day
+            AND (s.place, s.user_id) > (after_place, after_user)
+          ORDER BY s.place, s.user_id LIMIT n) p;
+    -- who else has the place of the first is not counted; from the second place on all are here
+    FOR i IN 1 .. coalesce(cardinality(users), 0) LOOP
+        IF i = 1 THEN
+            rank := economy_internal.leaderboard_rank(board, first_day, places[i]);
+        ELSIF second IS NULL AND places[i] > places[1] THEN
+            SELECT count(*) INTO ties
+                FROM (SELECT FROM economy.leaderboard_scores s
+                      WHERE s.board = leaderboard_page.board
+                        AND s.first_day = leaderboard_page.first_day AND s.place = places[1]
+                      ORDER BY s.board, s.first_day, s.place, s.user_id LIMIT 1000) k;
+            rank := CASE WHEN ties < 1000 THEN rank + ties
+                         ELSE economy_internal.leaderboard_rank(board, first_day, places[i]) END;
+            second := rank - i;
+        ELSIF places[i] > places[i - 1] THEN
+            rank := second + i;
+        END IF;
+        user_id := users[i];
+        place := places[i];
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.leaderboard_page(text, date, bigint, bigint, integer) IS
+    'The next users of a board behind a place and a user, with their ranks.';
+
+CREATE FUNCTION economy_internal.leaderboard_depth(users bigint) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    RETURN greatest(200, floor(sqrt(users::numeric) / 2))::bigint;
+COMMENT ON FUNCTION economy_internal.leaderboard_depth(bigint) IS
+    'How many users a bucket should have on a board of so many.';
+
+CREATE FUNCTION economy_internal.leaderboard_split(
+    board text, first_day date, low bigint, depth bigint
+) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+DECLARE
+    most  CONSTANT bigint := 9223372036854775807;
+    upto  bigint;    -- the last place that belongs to it
+    least bigint;
+    last  bigint;
+BEGIN
+    SELECT b.low - 1 INTO upto FROM economy_internal.leaderboard_buckets b
+        WHERE b.board = leaderboard_split.board AND b.first_day = leaderboard_split.first_day
+          AND b.low > leaderboard_split.low
+        ORDER BY b.low LIMIT 1;
+    upto := coalesce(upto, most);
+    SELECT s.place INTO least FROM economy.leaderboard_scores s
+        WHERE s.board = leaderboard_split.board AND s.first_day = leaderboard_split.first_day
+          AND s.place >= low AND s.place <= upto ORDER BY s.place LIMIT 1;
+    SELECT s.place INTO last FROM economy.leaderboard_scores s
+        WHERE s.board = leaderboard_split.board AND s.first_day = leaderboard_split.first_day
+          AND s.place >= low AND s.place <= upto ORDER BY s.place DESC LIMIT 1;
+    -- one place that has the end of the bucket for itself cannot be split
+    IF least IS NULL OR (least = last AND last = upto) THEN
+        RETURN;
+    END IF;
+    WITH places AS (
+        SELECT s.place, count(*) AS n FROM economy.leaderboard_scores s
+        WHERE s.board = leaderboard_split.board AND s.first_day = leaderboard_split.first_day
+          AND s.place >= low AND s.place <= upto
+        GROUP BY s.place
+    ), summed AS (
+        SELECT p.place, p.n, div(sum(p.n) OVER w - p.n, depth) AS part,
+               lag(p.n) OVER w AS n_before
+        FROM places p WINDOW w AS (ORDER BY p.place)
+    ), cut AS (
+        -- a place of very many has a bucket for itself
+        SELECT m.place, m.n, m.n >= depth OR m.n_before >= depth
+                   OR m.part IS DISTINCT FROM lag(m.part) OVER (ORDER BY m.place) AS begins
+        FROM summed m
+    ), numbered AS (
+        SELECT c.place, c.n, count(*) FILTER (WHERE c.begins) OVER (ORDER BY c.place) AS number
+        FROM cut c
+    ), parts AS (
+        SELECT u.number, max(u.place) AS last, sum(u.n)::bigint AS users
+        FROM numbered u GROUP BY u.number
+    ), fresh AS (
+        SELECT coalesce(lag(r.last) OVER (ORDER BY r.number) + 1, leaderboard_split.low) AS low,
+               r.users
+        FROM parts r
+        UNION ALL
+        -- nor who comes behind them
+        SELECT r.last + 1, 0
+        FROM (SELECT q.last, q.users FROM parts q ORDER BY q.number DESC LIMIT 1) r
+        WHERE r.users >= depth AND r.last < upto
+    )
+    INSERT INTO economy_internal.leaderboard_buckets AS b
+        SELECT leaderboard_split.board, leaderboard_split.first_day, f.low, f.users FROM fresh f
+        ON CONFLICT ON CONSTRAINT leaderboard_buckets_pkey DO UPDATE SET users = excluded.users;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.leaderboard_split(text, date, bigint, bigint) IS
+    'Makes several buckets of one that has grown, of about depth users each; what they count is '
+    'counted anew.';
+
+CREATE FUNCTION economy_internal.leaderboard_join(
+    board text, first_day date, low bigint, depth bigint
+) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+DECLARE
+    own    bigint;
+    before economy_internal.leaderboard_buckets;
+BEGIN
+    SELECT b.users INTO own FROM economy_internal.leaderboard_buckets b
+        WHERE b.board = leaderboard_join.board AND b.first_day = leaderboard_join.first_day
+          AND b.low = leaderboard_join.low;
+    SELECT * INTO before FROM economy_internal.leaderboard_buckets b
+        WHERE b.board = leaderboard_join.board AND b.first_day = leaderboard_join.first_day
+          AND b.low < leaderboard_join.low
+        ORDER BY b.low DESC LIMIT 1;
+    IF own IS NULL OR before.low IS NULL OR own + before.users > depth / 2 THEN
+        RETURN;
+    END IF;
+    DELETE FROM economy_internal.leaderboard_buckets b
+        WHERE b.board = leaderboard_join.board AND b.first_day = leaderboard_join.first_day
+          AND b.low = leaderboard_join.low;
+    UPDATE economy_internal.leaderboard_buckets b SET users = b.users + own
+        WHERE b.board = before.board AND b.first_day = before.first_day AND b.low = before.low;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.leaderboard_join(text, date, bigint, bigint) IS
+    'Puts a bucket that has become small into the one before it, when that is small as well.';
+
+CREATE FUNCTION economy_internal.leaderboard_set(
+    boards text[], first_days date[], user_ids bigint[], places bigint[]
+) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    -- place by place: a join would read whole tables for a few of them
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+    SET jit = off AS $$
+DECLARE
+    written bigint;
+    touched jsonb;
+    t       record;
+BEGIN
+    -- EXECUTE, so that it is planned for the tables as they are now
+    EXECUTE $query$
+        WITH changed AS MATERIALIZED (
+            SELECT f.board, f.first_day, f.user_id, f.place, s.place AS was, s.at
+            FROM unnest($1, $2, $3, $4) f (board, first_day, user_id, place)
+            LEFT JOIN LATERAL (
+                SELECT o.place, o.ctid AS at FROM economy.leaderboard_scores o
+                WHERE o.user_id = f.user_id AND o.board = f.board AND o.first_day = f.first_day
+                OFFSET 0) s ON true
+            WHERE f.place IS DISTINCT FROM s.place
+        ), gone AS (
+            DELETE FROM economy.leaderboard_scores s WHERE s.ctid = ANY (ARRAY(
+                SELECT c.at FROM changed c WHERE c.place IS NULL))
+        ), written AS (
+            INSERT INTO economy.leaderboard_scores AS s (user_id, board, first_day, place)
+                SELECT c.user_id, c.board, c.first_day, c.place FROM changed c
+                WHERE c.place IS NOT NULL
+                ON CONFLICT ON CONSTRAINT leaderboard_scores_pkey
+                    DO UPDATE SET place = excluded.place
+        ), moved AS MATERIALIZED (
+            SELECT m.board, m.first_day, b.low, sum(m.n) AS n
+            FROM (SELECT c.board, c.first_day, c.place, 1 AS n FROM changed c
+                  WHERE c.place IS NOT NULL
+                  UNION ALL
+                  SELECT c.board, c.first_day, c.was, -1 FROM changed c WHERE c.was IS NOT NULL) m
+            CROSS JOIN LATERAL (
+                SELECT k.low FROM economy_internal.leaderboard_buckets k
+                WHERE k.board = m.board AND k.first_day = m.first_day AND k.low <= m.place
+                ORDER BY k.low DESC LIMIT 1) b
+            GROUP BY 1, 2, 3
+        ), counted AS (
+            UPDATE economy_internal.leaderboard_buckets b SET users = b.users + m.n
+            FROM moved m
+            WHERE m.n <> 0 AND b.board = m.board AND b.first_day = m.first_day AND b.low = m.low
+            RETURNING b.board, b.first_day, b.low, b.users
+        ), summed AS (
+            UPDATE economy.leaderboard_periods p SET users = p.users + m.n
+            FROM (SELECT v.board, v.first_day, sum(v.n) AS n FROM moved v GROUP BY 1, 2) m
+            WHERE m.n <> 0 AND p.board = m.board AND p.first_day = m.first_day
+        )
+        SELECT (SELECT count(*) FROM changed),
+               (SELECT jsonb_agg(to_jsonb(c) ORDER BY c.board, c.first_day, c.low) FROM counted c)
+        $query$ INTO written, touched USING boards, first_days, user_ids, places;
+    FOR t IN
+        SELECT r.board, r.first_day, r.low, r.users,
+               economy_internal.leaderboard_depth(p.users) AS depth
+        FROM jsonb_to_recordset(touched)
+            r (board text, first_day date, low bigint, users bigint)
+        JOIN economy.leaderboard_periods p ON p.board = r.board AND p.first_day = r.first_day
+        ORDER BY r.board, r.first_day, r.low DESC
+    LOOP
+        IF t.users > 2 * t.depth THEN
+            PERFORM economy_internal.leaderboard_split(t.board, t.first_day, t.low, t.depth);
+        ELSIF t.users < t.depth / 4 THEN
+            PERFORM economy_internal.leaderboard_join(t.board, t.first_day, t.low, t.depth);
+        END IF;
+    END LOOP;
+    RETURN written;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.leaderboard_set(text[], date[], bigint[], bigint[]) IS
+    'Puts users at their places, null for none, and counts them in the buckets; how many of them '
+    'were elsewhere.';
 
 CREATE TABLE economy.holding_changes (
     user_id           bigint      NOT NULL,
@@ -1780,6 +2600,918 @@ COMMENT ON FUNCTION economy.statement(bigint, bigint, integer) IS
     'A user''s entries after a seq, oldest first, at most max (10,000) of them, with the product, '
     'the source, the reason and the items where an entry has such.';
 
+CREATE FUNCTION economy_internal.leaderboard_figures(user_ids bigint[], boards text[])
+    RETURNS TABLE (board text, first_day date, user_id bigint, place bigint)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    -- user by user throughout: a join would read whole tables for a few of them
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+    SET jit = off
+    BEGIN ATOMIC
+        WITH counting AS MATERIALIZED (
+            SELECT b.board, b.figure, b.game, b.item_id, b.period, b.ascending, b.min_games,
+                   b.audience, p.first_day, p.last_day
+            FROM economy.leaderboards b JOIN economy.leaderboard_periods p ON p.board = b.board
+            WHERE b.active AND p.closed_at IS NULL
+              AND (boards IS NULL OR b.board = ANY (boards))
+        ), asked AS MATERIALIZED (
+            SELECT i.user_id, coalesce(a.suspended, true) AS suspended, a.experience_points
+            FROM unnest(user_ids) i (user_id)
+            LEFT JOIN LATERAL (SELECT c.* FROM economy.accounts c
+                               WHERE c.user_id = i.user_id OFFSET 0) a ON true
+        ), games AS MATERIALIZED (
+            SELECT g.* FROM asked a
+            CROSS JOIN LATERAL (SELECT t.* FROM economy.game_stats t
+                                WHERE t.user_id = a.user_id OFFSET 0) g
+            WHERE EXISTS (SELECT FROM counting c WHERE c.period = 'all' AND c.figure
+                          NOT IN ('xp', 'streak', 'item'))
+        ), days AS MATERIALIZED (
+            SELECT d.* FROM asked a
+            CROSS JOIN LATERAL (
+                SELECT t.* FROM economy.user_game_stats_summary t
+                WHERE t.user_id = a.user_id
+                  AND t.day >= (SELECT min(c.first_day) FROM counting c WHERE c.period <> 'all')
+                  AND t.day <= (SELECT max(c.last_day) FROM counting c WHERE c.period <> 'all')
+                OFFSET 0) d
+        ), played AS (
+            SELECT c.board, c.first_day, d.user_id, sum(d.total) AS total, sum(d.wins) AS wins,
+                   sum(d.losses) AS losses, max(d.max_win) AS max_win, sum(d.bet_sum) AS bet_sum,
+                   sum(d.win_sum) AS win_sum
+            FROM counting c JOIN days d
+                ON d.day BETWEEN c.first_day AND c.last_day AND coalesce(d.game = c.game, true)
+            WHERE c.period <> 'all' GROUP BY 1, 2, 3
+            UNION ALL
+            SELECT c.board, c.first_day, g.user_id, sum(g.total), sum(g.wins), sum(g.losses),
+                   max(g.max_win), sum(g.bet_sum), sum(g.win_sum)
+            FROM counting c JOIN games g ON coalesce(g.game = c.game, true)
+            WHERE c.period = 'all' GROUP BY 1, 2, 3
+        ), figures AS MATERIALIZED (
+            SELECT c.board, c.first_day, p.user_id,
+                   CASE c.figure
+                       WHEN 'wins' THEN p.wins
+                       WHEN 'max_win' THEN p.max_win
+                       WHEN 'win_sum' THEN p.win_sum
+                       WHEN 'bet_sum' THEN p.bet_sum
+                       WHEN 'net' THEN p.win_sum - p.bet_sum
+                       WHEN 'total' THEN p.total
+                       WHEN 'win_rate' THEN div(p.wins * 1000000, p.wins + p.losses)
+                   END AS figure
+            FROM counting c JOIN played p ON p.board = c.board AND p.first_day = c.first_day
+            WHERE c.figure NOT IN ('xp', 'streak', 'item')
+              AND CASE c.figure WHEN 'win_rate' THEN p.wins + p.losses ELSE p.total END
+                  >= c.min_games
+            UNION ALL
+            SELECT c.board, c.first_day, a.user_id, a.experience_points
+            FROM counting c CROSS JOIN asked a
+            WHERE c.figure = 'xp' AND a.experience_points > 0
+            UNION ALL
+            SELECT c.board, c.first_day, a.user_id, s.streak_day
+            FROM counting c CROSS JOIN asked a
+            CROSS JOIN LATERAL (SELECT k.streak_day FROM economy.streaks k
+                                WHERE k.user_id = a.user_id OFFSET 0) s
+            WHERE c.figure = 'streak' AND s.streak_day > 0
+            UNION ALL
+            SELECT c.board, c.first_day, a.user_id, h.balance
+            FROM counting c CROSS JOIN asked a
+            CROSS JOIN LATERAL (SELECT u.balance FROM economy.user_holdings u
+                                WHERE u.user_id = a.user_id AND u.item_id = c.item_id
+                                OFFSET 0) h
+            WHERE c.figure = 'item' AND h.balance > 0
+        )
+        SELECT c.board, c.first_day, a.user_id,
+               CASE WHEN f.figure IS NOT NULL AND (c.audience = 'all' OR NOT a.suspended)
+                    THEN greatest(least(CASE WHEN c.ascending THEN f.figure ELSE -f.figure END,
+                                        9223372036854775807), -9223372036854775807)::bigint END
+        FROM counting c CROSS JOIN asked a
+        LEFT JOIN figures f
+            ON f.board = c.board AND f.first_day = c.first_day AND f.user_id = a.user_id;
+    END;
+COMMENT ON FUNCTION economy_internal.leaderboard_figures(bigint[], text[]) IS
+    'Where users are to be on the boards that count, of boards or of all, null for nowhere: the '
+    'figure, negative where more is better.';
+
+CREATE FUNCTION economy_internal.leaderboard_look(user_ids bigint[], boards text[]) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    RETURN (SELECT economy_internal.leaderboard_set(
+                       array_agg(f.board), array_agg(f.first_day), array_agg(f.user_id),
+                       array_agg(f.place))
+            FROM economy_internal.leaderboard_figures(user_ids, boards) f);
+END
+$$;
+COMMENT ON FUNCTION economy_internal.leaderboard_look(bigint[], text[]) IS
+    'Part of refresh_leaderboards(): puts users where they are to be; how many were elsewhere.';
+
+CREATE FUNCTION economy_internal.leaderboard_journals() RETURNS text[]
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        -- by the guard that each has
+        SELECT array_agg(c.relname::text ORDER BY c.relname)
+        FROM pg_class c JOIN pg_trigger t ON t.tgrelid = c.oid
+        WHERE c.relnamespace = 'economy'::regnamespace AND NOT c.relispartition
+          AND t.tgname = c.relname || '_append_only'
+          AND c.relname NOT IN ('user_actions', 'config_changes');
+    END;
+COMMENT ON FUNCTION economy_internal.leaderboard_journals() IS
+    'The journals but that of actions, which rollup_stats() follows.';
+
+CREATE FUNCTION economy_internal.leaderboard_read(since bigint) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_seqscan = off AS $$
+DECLARE
+    journal text;
+BEGIN
+    FOREACH journal IN ARRAY economy_internal.leaderboard_journals() LOOP
+        -- EXECUTE, and the bound stands in the statement, so that it is planned for what it finds
+        EXECUTE format($query$
+            INSERT INTO economy_internal.leaderboard_queue
+            SELECT n.user_id
+            FROM (SELECT DISTINCT t.user_id FROM economy.%I t
+                  WHERE t.position >= %s OFFSET 0) n
+            ON CONFLICT ON CONSTRAINT leaderboard_queue_pkey DO NOTHING
+            $query$, journal, since);
+        PERFORM economy_internal.summarise_parts(format('economy.%I', journal));
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.leaderboard_read(bigint) IS
+    'Part of refresh_leaderboards(): puts users with entries from a position on, other than '
+    'actions, into the queue.';
+
+CREATE FUNCTION economy_internal.leaderboard_begin(today date) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    b    record;
+    d    record;
+    last date;
+    made integer := 0;
+BEGIN
+    FOR b IN SELECT l.board, l.period, n.last_day
+             FROM economy.leaderboards l
+             CROSS JOIN LATERAL (SELECT max(p.last_day) AS last_day
+                                 FROM economy.leaderboard_periods p WHERE p.board = l.board) n
+             WHERE l.active AND l.period IN ('day', 'week', 'month')
+             ORDER BY l.board
+    LOOP
+        SELECT * INTO d FROM economy_internal.leaderboard_period(b.period, today, NULL, NULL);
+        last := coalesce(b.last_day, d.first_day - 1);
+        -- one after the other, so that none is passed over, up to the next one: who acts
+        -- first in it is counted, whatever time the clock tells here
+        WHILE last <= d.last_day LOOP
+            IF made >= 1000 THEN
+                RETURN false;
+            END IF;
+            PERFORM economy_internal.leaderboard_open(
+                b.board, last + 1, b.last_day IS NOT NULL);
+            SELECT n.last_day INTO last
+                FROM economy_internal.leaderboard_period(b.period, last + 1, NULL, NULL) n;
+            made := made + 1;
+        END LOOP;
+    END LOOP;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.leaderboard_begin(date) IS
+    'Part of refresh_leaderboards(): makes the periods up to the one after today''s; false when '
+    'more than a batch makes are missing.';
+
+CREATE FUNCTION economy_internal.running_transactions() RETURNS text[]
+    LANGUAGE sql VOLATILE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        SELECT coalesce(array_agg(l.virtualtransaction ORDER BY l.virtualtransaction), '{}')
+        FROM pg_locks l
+        WHERE l.locktype = 'virtualxid' AND l.virtualxid = l.virtualtransaction
+          AND l.mode = 'ExclusiveLock' AND l.granted AND l.pid <> pg_backend_pid()
+          AND EXISTS (SELECT FROM pg_stat_get_activity(l.pid) a
+                      JOIN pg_database d ON d.oid = a.datid
+                      WHERE d.datname = current_database()
+                        AND a.backend_type IS DISTINCT FROM 'autovacuum worker');
+    END;
+COMMENT ON FUNCTION economy_internal.running_transactions() IS
+    'Virtual ids of the other transactions of this database that run now.';
+
+CREATE FUNCTION economy_internal.leaderboard_end(today date) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    running  CONSTANT text[] := economy_internal.running_transactions();
+    -- afterwards: one that is in neither has ended
+    prepared CONSTANT text[] := ARRAY(
+        SELECT 'x' || x.transaction::text FROM pg_prepared_xacts x
+        WHERE x.database = current_database() ORDER BY 1);
+BEGIN
+    UPDATE economy.leaderboard_periods p SET
+            awaits = CASE
+                WHEN p.awaits IS NULL THEN running || prepared
+                ELSE ARRAY(SELECT r FROM unnest(p.awaits) r
+                           WHERE r = ANY (running) OR r = ANY (prepared)
+                           UNION
+                           -- one that ran then has none of its names when it is prepared
+                           SELECT r FROM unnest(prepared) r
+                           WHERE EXISTS (SELECT FROM unnest(p.awaits) v WHERE v LIKE '%/%')) END
+        FROM economy.leaderboards b
+        WHERE b.board = p.board AND b.active AND p.last_day < today AND p.closed_at IS NULL
+          AND p.fill_from IS NULL AND p.await_fills IS NULL;
+    UPDATE economy.leaderboard_periods p SET await_fills = s.fills
+        FROM economy_internal.leaderboard_state s
+        WHERE p.closed_at IS NULL AND p.await_fills IS NULL AND p.awaits = '{}';
+END
+$$;
+COMMENT ON FUNCTION economy_internal.leaderboard_end(date) IS
+    'Part of refresh_leaderboards(): notes what periods that have ended still wait for.';
+
+CREATE FUNCTION economy_internal.leaderboard_close() RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_seqscan = off AS $$
+DECLARE
+    p record;
+BEGIN
+    FOR p IN
+        SELECT o.board, o.first_day, b.prizes
+        FROM economy.leaderboard_periods o
+        JOIN economy.leaderboards b ON b.board = o.board
+        CROSS JOIN economy_internal.leaderboard_state s
+        WHERE b.active AND o.closed_at IS NULL AND o.fill_from IS NULL
+          AND o.await_fills < s.fills
+          -- all whom that rollup found are counted, here as well
+          AND NOT EXISTS (SELECT FROM economy_internal.rollup_state r
+                          WHERE r.next_user IS NOT NULL)
+          AND NOT EXISTS (SELECT FROM economy_internal.leaderboard_queue)
+        ORDER BY o.board, o.first_day LIMIT 100
+    LOOP
+        UPDATE economy.leaderboard_periods c SET
+                closed_at = economy.now(), prizes = p.prizes,
+                checksum = economy_internal.leaderboard_checksum(p.board, p.first_day),
+                paid_at = CASE WHEN p.prizes = '[]' THEN economy.now() END
+            WHERE c.board = p.board AND c.first_day = p.first_day;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.leaderboard_close() IS
+    'Part of refresh_leaderboards(): closes the periods that wait for nothing any more.';
+
+CREATE FUNCTION economy_internal.leaderboard_checksum(board text, first_day date) RETURNS numeric
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT coalesce(sum(s.user_id::numeric * s.place), 0)
+        FROM economy.leaderboard_scores s
+        WHERE s.board = leaderboard_checksum.board
+          AND s.first_day = leaderboard_checksum.first_day;
+    END;
+COMMENT ON FUNCTION economy_internal.leaderboard_checksum(text, date) IS
+    'The sum that a closed period is known by.';
+
+CREATE FUNCTION economy_internal.leaderboard_forget(max_rows integer) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+    SET jit = off AS $$
+DECLARE
+    old record;
+    n   bigint;
+BEGIN
+    SELECT o.board, o.first_day INTO old
+        FROM economy.leaderboards b
+        CROSS JOIN LATERAL (
+            SELECT p.board, p.first_day, p.paid_at FROM economy.leaderboard_periods p
+            WHERE p.board = b.board AND p.closed_at IS NOT NULL
+            ORDER BY p.first_day DESC OFFSET b.keep) o
+        WHERE b.keep IS NOT NULL AND o.paid_at IS NOT NULL
+        ORDER BY o.board, o.first_day LIMIT 1;
+    IF old.board IS NULL THEN
+        RETURN false;
+    END IF;
+    DELETE FROM economy.leaderboard_scores s WHERE s.ctid = ANY (ARRAY(
+        SELECT o.ctid FROM economy.leaderboard_scores o
+        WHERE o.board = old.board AND o.first_day = old.first_day
+        ORDER BY o.place, o.user_id LIMIT max_rows));
+    GET DIAGNOSTICS n = ROW_COUNT;
+    IF n < max_rows THEN
+        DELETE FROM economy_internal.leaderboard_buckets b
+            WHERE b.board = old.board AND b.first_day = old.first_day;
+        DELETE FROM economy.leaderboard_periods p
+            WHERE p.board = old.board AND p.first_day = old.first_day;
+    END IF;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.leaderboard_forget(integer) IS
+    'Part of refresh_leaderboards(): removes some of a closed period that is not kept any more; '
+    'false when there is none.';
+
+CREATE FUNCTION economy_internal.leaderboard_fill(max_users integer, OUT users bigint,
+                                                  OUT written bigint)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_seqscan = off AS $$
+DECLARE
+    first bigint;
+    chosen bigint[];
+BEGIN
+    -- the boards that stand at the least user, together
+    SELECT min(p.fill_from) INTO first FROM economy.leaderboard_periods p
+        JOIN economy.leaderboards b ON b.board = p.board WHERE b.active AND p.closed_at IS NULL;
+    users := 0;
+    written := 0;
+    IF first IS NULL THEN
+        RETURN;
+    END IF;
+    chosen := ARRAY(SELECT a.user_id FROM economy.accounts a WHERE a.user_id >= first
+                  ORDER BY a.user_id LIMIT max_users);
+    users := cardinality(chosen);
+    written := economy_internal.leaderboard_look(chosen, ARRAY(
+        SELECT p.board FROM economy.leaderboard_periods p WHERE p.fill_from = first));
+    UPDATE economy.leaderboard_periods p
+        SET fill_from = CASE WHEN cardinality(chosen) = max_users
+                              AND chosen[max_users] < 9223372036854775807
+                             THEN chosen[max_users] + 1 END
+        WHERE p.fill_from = first;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.leaderboard_fill(integer) IS
+    'Part of refresh_leaderboards(): looks at the next of all users, for the boards that are new; '
+    'how many, and how many of them were elsewhere.';
+
+CREATE FUNCTION economy.refresh_leaderboards(max_users integer DEFAULT 2000)
+    RETURNS TABLE (users bigint, written bigint, more boolean)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1
+    SET search_path = pg_catalog, economy, pg_temp
+    -- a queue that is worked off has more dead rows than others, and statistics that do not fit
+    SET enable_seqscan = off AS $$
+DECLARE
+    least  CONSTANT bigint := '-9223372036854775808';
+    moment CONSTANT timestamptz := economy.now();
+    today  CONSTANT date := (moment AT TIME ZONE 'UTC')::date;
+    state  economy_internal.leaderboard_state;
+    here   bigint;
+    chosen bigint[];
+    filled record;
+    reads  boolean;
+BEGIN
+    PERFORM economy_internal.require_positive('max_users', max_users);
+    PERFORM economy_internal.open_tables(VARIADIC ARRAY[
+        'leaderboards', 'leaderboard_periods', 'leaderboard_scores',
+        'economy_internal.leaderboard_buckets', 'economy_internal.leaderboard_queue',
+        'economy_internal.leaderboard_state', 'economy_internal.rollup_state', 'accounts',
+        'economy_internal.game_stats_more', 'economy_internal.user_holdings_more',
+        'user_game_stats_summary'] || economy_internal.leaderboard_journals());
+    -- nor beside a rollup, that puts users into the queue
+    PERFORM economy_internal.lock_name('economy.rollup_stats');
+    -- of a rollup or a refresh with an older snapshot one is to fail
+    UPDATE economy_internal.rollup_state s SET next_user = s.next_user;
+    SELECT * INTO state FROM economy_internal.leaderboard_state FOR UPDATE;
+    IF NOT EXISTS (SELECT FROM economy.leaderboards b WHERE b.active) THEN
+        DELETE FROM economy_internal.leaderboard_state;
+        DELETE FROM economy_internal.leaderboard_queue q WHERE q.user_id IN (
+            SELECT o.user_id FROM economy_internal.leaderboard_queue o LIMIT 100000);
+        RETURN QUERY SELECT 0::bigint, 0::bigint, found;
+        RETURN;
+    END IF;
+    here := economy_internal.position_of(
+        pg_snapshot_xmin(pg_current_snapshot())::text::bigint);
+    IF NOT economy_internal.leaderboard_begin(today) THEN
+        RETURN QUERY SELECT 0::bigint, 0::bigint, true;
+        RETURN;
+    END IF;
+    reads := state.next_user IS NULL;
+    -- what is older may have gone into an archive
+    IF state.read_at IS NULL OR state.read_at < moment - interval '720 hours' THEN
+        UPDATE economy.leaderboard_periods p SET
+                fill_from = least, awaits = NULL, await_fills = NULL
+            WHERE p.closed_at IS NULL;
+    ELSIF reads THEN
+        PERFORM economy_internal.leaderboard_read(state.position);
+    END IF;
+    INSERT INTO economy_internal.leaderboard_state AS s (position, read_at, fills)
+        VALUES (here, moment, 0)
+        ON CONFLICT ON CONSTRAINT leaderboard_state_pkey DO UPDATE SET
+            position = CASE WHEN reads THEN excluded.position ELSE s.position END,
+            read_at = CASE WHEN reads THEN excluded.read_at ELSE s.read_at END;
+    PERFORM economy_internal.leaderboard_end(today);
+    WITH taken AS (
+        DELETE FROM economy_internal.leaderboard_queue q WHERE q.user_id = ANY (ARRAY(
+            SELECT o.user_id FROM economy_internal.leaderboard_queue o
+            WHERE o.user_id >= coalesce(state.next_user, least)
+            ORDER BY o.user_id LIMIT max_users))
+        RETURNING q.user_id
+    )
+    SELECT coalesce(array_agg(t.user_id ORDER BY t.user_id), '{}') INTO chosen FROM taken t;
+    UPDATE economy_internal.leaderboard_state SET next_user =
+        CASE WHEN cardinality(chosen) = max_users AND chosen[max_users] < 9223372036854775807
+             THEN chosen[max_users] + 1 END;
+    users := cardinality(chosen);
+    written := economy_internal.leaderboard_look(chosen, NULL);
+    filled := economy_internal.leaderboard_fill(max_users);
+    users := users + filled.users;
+    written := written + filled.written;
+    PERFORM economy_internal.leaderboard_close();
+    more := economy_internal.leaderboard_forget(10000)
+        OR EXISTS (SELECT FROM economy_internal.leaderboard_queue)
+        OR EXISTS (SELECT FROM economy.leaderboard_periods p
+                   JOIN economy.leaderboards b ON b.board = p.board
+                   WHERE b.active AND p.closed_at IS NULL AND p.fill_from IS NOT NULL);
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION economy.refresh_leaderboards(integer) IS
+    'Brings the leaderboards up to what rollup_stats() has added and the other journals tell, for '
+    'at most max_users users, and as many of boards that are new; begins and closes periods; more '
+    'says that a further call finds more. What the job does.';
+
+CREATE TYPE economy.leaderboard_row AS (
+    rank        bigint,
+    user_id     bigint,
+    figure      bigint,
+    external_id text,
+    profile     jsonb
+);
+COMMENT ON TYPE economy.leaderboard_row IS
+    'A user on a leaderboard: a row of leaderboard(), rank_of() and leaderboard_of().';
+
+CREATE FUNCTION economy_internal.leaderboard_begun(board text, day date)
+    RETURNS economy.leaderboard_periods
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    b economy.leaderboards;
+    p economy.leaderboard_periods;
+BEGIN
+    PERFORM economy_internal.require_given('board', board IS NOT NULL);
+    PERFORM economy_internal.open_tables(
+        'leaderboards', 'leaderboard_periods', 'leaderboard_scores',
+        'economy_internal.leaderboard_buckets', 'users');
+    SELECT * INTO b FROM economy.leaderboards l WHERE l.board = leaderboard_begun.board;
+    IF b.board IS NULL THEN
+        RAISE EXCEPTION 'leaderboard "%" does not exist', left(board, 64)
+            USING ERRCODE = 'XE504', HINT = 'economy.upsert_leaderboard() makes one.';
+    END IF;
+    -- the season that counts may be over, and is shown all the same
+    day := coalesce(day, CASE b.period WHEN 'season' THEN b.first_day
+                              ELSE (economy.now() AT TIME ZONE 'UTC')::date END);
+    SELECT * INTO p FROM economy.leaderboard_periods o
+        WHERE o.board = b.board AND o.first_day <= day AND o.last_day >= day
+        ORDER BY o.first_day DESC LIMIT 1;
+    IF p.fill_from IS NOT NULL THEN
+        RETURN NULL;
+    END IF;
+    RETURN p;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.leaderboard_begun(text, date) IS
+    'The period of a board that a day is in, or that counts now; null when there is none, or '
+    'it is not filled yet. XE504 for no such board. Opens what its readers read.';
+
+CREATE FUNCTION economy_internal.leaderboard_rows(
+    board text, first_day date, after_place bigint, after_user bigint, n integer
+) RETURNS SETOF economy.leaderboard_row
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+    SET jit = off AS $$
+BEGIN
+    RETURN QUERY
+        SELECT p.rank, p.user_id, CASE WHEN b.ascending THEN p.place ELSE -p.place END,
+               u.external_id, u.profile
+        FROM economy.leaderboards b
+        CROSS JOIN LATERAL economy_internal.leaderboard_page(
+            b.board, leaderboard_rows.first_day, after_place, after_user, n) p
+        LEFT JOIN LATERAL (SELECT i.external_id, i.profile FROM economy.users i
+                           WHERE i.user_id = p.user_id OFFSET 0) u ON true
+        WHERE b.board = leaderboard_rows.board
+        ORDER BY p.place, p.user_id;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.leaderboard_rows(text, date, bigint, bigint, integer) IS
+    'leaderboard_page() with who the users are.';
+
+CREATE FUNCTION economy.leaderboard(
+    board text, n integer DEFAULT 100, after bigint[] DEFAULT NULL, day date DEFAULT NULL
+) RETURNS SETOF economy.leaderboard_row
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 100
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    p           economy.leaderboard_periods;
+    after_place bigint := -9223372036854775808;
+BEGIN
+    PERFORM economy_internal.require_positive('n', n);
+    IF after IS NOT NULL AND (cardinality(after) <> 2 OR array_position(after, NULL) IS NOT NULL
+                              OR after[1] = -9223372036854775808) THEN
+        RAISE EXCEPTION 'after must be a figure and a user_id' USING ERRCODE = 'XE002',
+            HINT = 'Give those of the last row: ARRAY[figure, user_id].';
+    END IF;
+    p := economy_internal.leaderboard_begun(board, day);
+    IF after IS NOT NULL THEN
+        after_place := (SELECT CASE WHEN b.ascending THEN after[1] ELSE -after[1] END
+                        FROM economy.leaderboards b WHERE b.board = leaderboard.board);
+    END IF;
+    RETURN QUERY SELECT * FROM economy_internal.leaderboard_rows(
+        p.board, p.first_day, after_place, coalesce(after[2], -9223372036854775808),
+        least(n, 10000));
+END
+$$;
+COMMENT ON FUNCTION economy.leaderboard(text, integer, bigint[], date) IS
+    'The first n (10,000) users of a leaderboard, or those after figure and user_id of the last '
+    'row, in the period that counts, or that the day is in. Users of one figure have one rank '
+    '(1, 2, 2, 4). XE504 for no such board.';
+
+CREATE FUNCTION economy.rank_of(
+    board text, user_id bigint, around integer DEFAULT 0, day date DEFAULT NULL
+) RETURNS SETOF economy.leaderboard_row
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+DECLARE
+    p      economy.leaderboard_periods;
+    own    bigint;
+    first  record;
+BEGIN
+    PERFORM economy_internal.require_given('user_id', user_id IS NOT NULL);
+    PERFORM economy_internal.require_given('around', around IS NOT NULL);
+    PERFORM economy_internal.require_limit('around', around);
+    p := economy_internal.leaderboard_begun(board, day);
+    -- by the primary key, whatever was planned when there were few
+    SELECT s.place INTO own FROM economy.leaderboard_scores s
+        WHERE (s.user_id, s.board, s.first_day) >= (rank_of.user_id, p.board, p.first_day)
+          AND (s.user_id, s.board, s.first_day) <= (rank_of.user_id, p.board, p.first_day);
+    IF own IS NULL THEN
+        RETURN;
+    END IF;
+    -- the first of those in front
+    SELECT count(*) AS n, min(f.place) AS place,
+           (array_agg(f.user_id ORDER BY f.place, f.user_id))[1] AS user_id
+    INTO first
+    FROM (SELECT s.place, s.user_id FROM economy.leaderboard_scores s
+          WHERE s.board = p.board AND s.first_day = p.first_day
+            AND (s.place, s.user_id) < (own, rank_of.user_id)
+          ORDER BY s.place DESC, s.user_id DESC LIMIT least(around, 1000)) f;
+    RETURN QUERY SELECT * FROM economy_internal.leaderboard_rows(
+        p.board, p.first_day, coalesce(first.place, own),
+        coalesce(first.user_id, rank_of.user_id) - 1,
+        (first.n + 1 + least(around, 1000))::integer);
+END
+$$;
+COMMENT ON FUNCTION economy.rank_of(text, bigint, integer, date) IS
+    'The user on a leaderboard, with around (1,000) others in front and behind, in the period that '
+    'counts, or that the day is in; no row for a user who is not on it. XE504 for no such board.';
+
+CREATE FUNCTION economy_internal.leaderboard_among(
+    board text, first_day date, user_ids bigint[]
+) RETURNS SETOF economy.leaderboard_row
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+    SET jit = off
+    BEGIN ATOMIC
+        SELECT rank() OVER (ORDER BY s.place), s.user_id,
+               CASE WHEN b.ascending THEN s.place ELSE -s.place END, u.external_id, u.profile
+        FROM economy.leaderboards b
+        CROSS JOIN (SELECT DISTINCT i.user_id FROM unnest(user_ids) i (user_id)) i
+        CROSS JOIN LATERAL (
+            SELECT o.user_id, o.place FROM economy.leaderboard_scores o
+            WHERE o.user_id = i.user_id AND o.board = b.board
+              AND o.first_day = leaderboard_among.first_day OFFSET 0) s
+        LEFT JOIN LATERAL (SELECT k.external_id, k.profile FROM economy.users k
+                           WHERE k.user_id = s.user_id OFFSET 0) u ON true
+        WHERE b.board = leaderboard_among.board
+        ORDER BY s.place, s.user_id;
+    END;
+COMMENT ON FUNCTION economy_internal.leaderboard_among(text, date, bigint[]) IS
+    'leaderboard_of() in a period.';
+
+CREATE FUNCTION economy.leaderboard_of(board text, user_ids bigint[], day date DEFAULT NULL)
+    RETURNS SETOF economy.leaderboard_row
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 20
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    p economy.leaderboard_periods;
+BEGIN
+    PERFORM economy_internal.require_given('user_ids', user_ids IS NOT NULL);
+    IF cardinality(user_ids) > 10000 THEN
+        RAISE EXCEPTION 'user_ids must be 10000 or fewer' USING ERRCODE = 'XE002';
+    END IF;
+    p := economy_internal.leaderboard_begun(board, day);
+    RETURN QUERY SELECT * FROM economy_internal.leaderboard_among(p.board, p.first_day, user_ids);
+END
+$$;
+COMMENT ON FUNCTION economy.leaderboard_of(text, bigint[], date) IS
+    'A leaderboard of these users (friends) alone, ranked among themselves, at most 10,000; '
+    'who is not on the board has no row. XE504 for no such board.';
+
+CREATE FUNCTION economy.leaderboard_info(board text DEFAULT NULL)
+    RETURNS TABLE (
+        board text, figure text, game text, item_id text, period text, ascending boolean,
+        first_day date, last_day date, state text, users bigint, refreshed_at timestamptz,
+        closed_at timestamptz, prizes jsonb, paid_at timestamptz, texts jsonb, extra jsonb
+    )
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT economy_internal.open_tables(
+            'leaderboards', 'leaderboard_periods', 'economy_internal.leaderboard_state');
+        SELECT b.board, b.figure, b.game, b.item_id, b.period, b.ascending,
+               nullif(p.first_day, '-infinity'), nullif(p.last_day, 'infinity'),
+               CASE WHEN p.closed_at IS NOT NULL THEN 'closed'
+                    WHEN NOT b.active THEN 'inactive'
+                    WHEN p.fill_from IS NOT NULL THEN 'filling'
+                    WHEN p.first_day > t.today THEN 'coming'
+                    WHEN p.last_day < t.today THEN 'ended'
+                    ELSE 'counting' END,
+               p.users, coalesce(p.closed_at, s.read_at), p.closed_at,
+               coalesce(p.prizes, b.prizes), p.paid_at, b.texts, b.extra
+        FROM economy.leaderboards b
+        JOIN economy.leaderboard_periods p ON p.board = b.board
+        CROSS JOIN (SELECT (economy.now() AT TIME ZONE 'UTC')::date AS today) t
+        LEFT JOIN economy_internal.leaderboard_state s ON true
+        WHERE leaderboard_info.board IS NULL OR b.board = leaderboard_info.board
+        ORDER BY b.board, p.first_day DESC;
+    END;
+COMMENT ON FUNCTION economy.leaderboard_info(text) IS
+    'The periods of a leaderboard, or of all, the newest first: coming, filling, counting, ended, '
+    'closed or inactive.';
+
+CREATE TYPE economy.leaderboard_difference AS (
+    board     text,
+    first_day date,
+    user_id   bigint,
+    what      text,
+    expected  numeric,
+    actual    numeric
+);
+COMMENT ON TYPE economy.leaderboard_difference IS
+    'What of a leaderboard is not what it should be: a row of leaderboard_parity().';
+
+CREATE FUNCTION economy_internal.leaderboard_differences(
+    boards text[], user_ids bigint[], lagging boolean
+) RETURNS SETOF economy.leaderboard_difference
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+    SET jit = off
+    BEGIN ATOMIC
+        WITH settled AS MATERIALIZED (
+            -- who has entries that no refresh has seen may be elsewhere
+            SELECT i.user_id FROM unnest(user_ids) i (user_id)
+            LEFT JOIN LATERAL (SELECT c.seq, c.position FROM economy.accounts c
+                               WHERE c.user_id = i.user_id OFFSET 0) a ON true
+            LEFT JOIN LATERAL (SELECT r.seq FROM economy_internal.rollup_positions r
+                               WHERE r.user_id = i.user_id OFFSET 0) p ON true
+            WHERE lagging OR (
+                coalesce(a.position, 0) < (SELECT s.position
+                                           FROM economy_internal.leaderboard_state s)
+                AND NOT EXISTS (SELECT FROM economy.user_actions t
+                                WHERE t.user_id = i.user_id AND t.seq > coalesce(p.seq, 0))
+                AND NOT EXISTS (SELECT FROM economy_internal.leaderboard_queue q
+                                WHERE q.user_id = i.user_id))
+        )
+        SELECT f.board, f.first_day, f.user_id, 'place', f.place::numeric, s.place::numeric
+        FROM economy_internal.leaderboard_figures(
+            ARRAY(SELECT d.user_id FROM settled d), boards) f
+        JOIN LATERAL (SELECT o.fill_from FROM economy.leaderboard_periods o
+                      WHERE o.board = f.board AND o.first_day = f.first_day OFFSET 0) p
+            ON p.fill_from IS NULL
+        LEFT JOIN LATERAL (SELECT o.place FROM economy.leaderboard_scores o
+                           WHERE o.user_id = f.user_id AND o.board = f.board
+                             AND o.first_day = f.first_day OFFSET 0) s ON true
+        WHERE f.place IS DISTINCT FROM s.place;
+    END;
+COMMENT ON FUNCTION economy_internal.leaderboard_differences(text[], bigint[], boolean) IS
+    'leaderboard_parity() of these users on the boards that count.';
+
+CREATE FUNCTION economy_internal.leaderboard_sums(boards text[])
+    RETURNS SETOF economy.leaderboard_difference
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH bucket AS MATERIALIZED (
+            SELECT b.board, b.first_day, b.low, b.users,
+                   lead(b.low) OVER (PARTITION BY b.board, b.first_day ORDER BY b.low) AS next,
+                   lag(b.low) OVER (PARTITION BY b.board, b.first_day ORDER BY b.low) AS before
+            FROM economy_internal.leaderboard_buckets b
+            WHERE boards IS NULL OR b.board = ANY (boards)
+        ), counted AS (
+            SELECT s.board, s.first_day, count(*) AS users,
+                   sum(s.user_id::numeric * s.place) AS checksum
+            FROM economy.leaderboard_scores s
+            WHERE boards IS NULL OR s.board = ANY (boards) GROUP BY 1, 2
+        ), period AS (
+            SELECT p.* FROM economy.leaderboard_periods p
+            WHERE boards IS NULL OR p.board = ANY (boards)
+        )
+        SELECT b.board, b.first_day, NULL::bigint, 'users from place ' || b.low, c.users::numeric,
+               b.users::numeric
+        FROM bucket b
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS users FROM economy.leaderboard_scores s
+            WHERE s.board = b.board AND s.first_day = b.first_day AND s.place >= b.low
+              AND s.place <= coalesce(b.next - 1, 9223372036854775807)) c
+        WHERE b.users <> c.users
+        UNION ALL
+        SELECT b.board, b.first_day, NULL, 'the first bucket', -9223372036854775808, b.low
+        FROM bucket b WHERE b.before IS NULL AND b.low <> -9223372036854775808
+        UNION ALL
+        SELECT coalesce(p.board, c.board), coalesce(p.first_day, c.first_day), NULL, 'users',
+               coalesce(c.users, 0), p.users
+        FROM period p FULL JOIN counted c ON c.board = p.board AND c.first_day = p.first_day
+        WHERE p.users IS DISTINCT FROM coalesce(c.users, 0)
+        UNION ALL
+        SELECT p.board, p.first_day, NULL, 'checksum', coalesce(c.checksum, 0), p.checksum
+        FROM period p LEFT JOIN counted c ON c.board = p.board AND c.first_day = p.first_day
+        WHERE p.checksum <> coalesce(c.checksum, 0)
+        UNION ALL
+        SELECT coalesce(p.board, b.board), coalesce(p.first_day, b.first_day), NULL, 'buckets',
+               CASE WHEN p.board IS NOT NULL THEN 1 ELSE 0 END,
+               CASE WHEN b.board IS NOT NULL THEN 1 ELSE 0 END
+        FROM period p
+        FULL JOIN (SELECT DISTINCT k.board, k.first_day FROM bucket k) b
+            ON b.board = p.board AND b.first_day = p.first_day
+        WHERE p.board IS NULL OR b.board IS NULL
+        UNION ALL
+        SELECT p.board, p.first_day, NULL, 'days of the period', d.last_day - d.first_day,
+               p.last_day - p.first_day
+        FROM period p LEFT JOIN economy.leaderboards b ON b.board = p.board
+        LEFT JOIN LATERAL economy_internal.leaderboard_period(
+            b.period, p.first_day, p.first_day,
+            CASE WHEN b.first_day = p.first_day THEN b.last_day ELSE p.last_day END) d
+            ON b.period <> 'all'
+        WHERE b.board IS NULL
+           OR CASE WHEN b.period = 'all' THEN isfinite(p.first_day) OR isfinite(p.last_day)
+              ELSE (p.first_day, p.last_day) IS DISTINCT FROM (d.first_day, d.last_day) END
+        UNION ALL
+        -- as many as have a rank with a prize, or up to the last one that was paid
+        SELECT p.board, p.first_day, NULL, 'prizes', w.winners, p.paid + p.refused
+        FROM period p
+        CROSS JOIN LATERAL (
+            SELECT max(coalesce((t ->> 'upto')::numeric,
+                                ceil((t ->> 'percent')::numeric * p.users / 100))) AS rank
+            FROM jsonb_array_elements(p.prizes) t) l
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS winners FROM economy.leaderboard_scores s
+            WHERE s.board = p.board AND s.first_day = p.first_day
+              AND CASE WHEN p.paid_at IS NULL
+                  THEN (s.place, s.user_id) <= (p.paid_place, p.paid_user)
+                  WHEN l.rank < p.users THEN s.place <= (
+                      SELECT o.place FROM economy.leaderboard_scores o
+                      WHERE o.board = p.board AND o.first_day = p.first_day
+                      ORDER BY o.place, o.user_id OFFSET l.rank - 1 LIMIT 1)
+                  ELSE l.rank IS NOT NULL END) w
+        WHERE p.closed_at IS NOT NULL AND w.winners <> p.paid + p.refused
+        UNION ALL
+        SELECT p.board, p.first_day, NULL, 'prizes of the board', NULL, NULL
+        FROM period p
+        WHERE p.prizes IS NOT NULL AND NOT EXISTS (
+            SELECT FROM economy.config_changes c
+            WHERE c.relation = 'leaderboards' AND c.key = p.board
+              AND c.after -> 'prizes' = p.prizes);
+    END;
+COMMENT ON FUNCTION economy_internal.leaderboard_sums(text[]) IS
+    'Part of leaderboard_parity(): what is counted of the places, against the places.';
+
+CREATE FUNCTION economy.leaderboard_parity(
+    board text DEFAULT NULL, lagging boolean DEFAULT false
+) RETURNS SETOF economy.leaderboard_difference
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    boards CONSTANT text[] := CASE WHEN board IS NOT NULL THEN ARRAY[board] END;
+    users  bigint[];
+    after  bigint := -9223372036854775808;
+BEGIN
+    PERFORM economy_internal.require_given('lagging', lagging IS NOT NULL);
+    PERFORM economy_internal.open_tables(
+        'leaderboards', 'leaderboard_periods', 'leaderboard_scores',
+        'economy_internal.leaderboard_buckets', 'economy_internal.leaderboard_queue',
+        'economy_internal.leaderboard_state', 'economy_internal.rollup_positions', 'accounts',
+        'economy_internal.game_stats_more', 'economy_internal.user_holdings_more',
+        'user_actions', 'user_game_stats_summary', 'config_changes');
+    LOOP
+        users := ARRAY(SELECT a.user_id FROM economy.accounts a WHERE a.user_id > after
+                       ORDER BY a.user_id LIMIT 10000);
+        EXIT WHEN cardinality(users) = 0;
+        after := users[cardinality(users)];
+        RETURN QUERY SELECT * FROM economy_internal.leaderboard_differences(
+            boards, users, lagging);
+    END LOOP;
+    RETURN QUERY SELECT * FROM economy_internal.leaderboard_sums(boards);
+END
+$$;
+COMMENT ON FUNCTION economy.leaderboard_parity(text, boolean) IS
+    'Recomputes a leaderboard, or all, from statistics and accounts, and what is counted in it '
+    'from its places, and returns what differs; none means exact. Users with entries that no '
+    'refresh has seen yet are left out, unless lagging.';
+
+CREATE FUNCTION economy_internal.leaderboard_prize(prizes jsonb, users bigint, rank bigint)
+    RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        SELECT t.tier FROM jsonb_array_elements(prizes) WITH ORDINALITY t (tier, n)
+        -- whoever is in front of a share has it: of three users the first is in the best tenth
+        WHERE coalesce(rank <= (t.tier ->> 'upto')::numeric,
+                       (rank - 1) * 100 < (t.tier ->> 'percent')::numeric * users)
+        ORDER BY t.n LIMIT 1;
+    END;
+COMMENT ON FUNCTION economy_internal.leaderboard_prize(jsonb, bigint, bigint) IS
+    'The tier of prizes that a rank among so many users is in; null for none.';
+
+CREATE FUNCTION economy_internal.leaderboard_pay(
+    board text, first_day date, winners bigint[], ranks bigint[], figures bigint[],
+    prizes jsonb[], OUT paid bigint, OUT refused bigint
+)
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET DateStyle = 'ISO, YMD'
+    BEGIN ATOMIC
+        WITH given AS (
+            SELECT array_agg(w.user_id ORDER BY w.n) AS user_ids,
+                   array_agg(text 'economy:leaderboard' ORDER BY w.n) AS sources,
+                   array_agg(board || ':' || first_day ORDER BY w.n) AS ids,
+                   array_agg(coalesce((w.prize ->> 'gold')::numeric, 0)::bigint ORDER BY w.n)
+                       AS gold,
+                   array_agg(coalesce((w.prize ->> 'xp')::numeric, 0)::bigint ORDER BY w.n) AS xp,
+                   array_agg(jsonb_build_object('board', board, 'first_day', first_day,
+                                                'rank', w.rank, 'figure', w.figure)
+                             ORDER BY w.n) AS details,
+                   array_agg(w.prize -> 'items' ORDER BY w.n) AS items
+            FROM unnest(winners, ranks, figures, prizes) WITH ORDINALITY
+                w (user_id, rank, figure, prize, n)
+        )
+        SELECT count(*) FILTER (WHERE r.state = 'new'), count(*) FILTER (WHERE NOT r.success)
+        FROM given g
+        CROSS JOIN LATERAL economy_internal.grant_prizes(
+            g.user_ids, g.sources, g.ids, g.gold, g.xp, g.details, g.items) r
+        WHERE g.user_ids IS NOT NULL;
+    END;
+COMMENT ON FUNCTION economy_internal.leaderboard_pay(
+    text, date, bigint[], bigint[], bigint[], jsonb[]) IS
+    'Part of pay_leaderboard_prizes(): grants prizes, each once for a board, period and user.';
+
+CREATE FUNCTION economy.pay_leaderboard_prizes(max_users integer DEFAULT 500)
+    RETURNS TABLE (paid bigint, refused bigint, more boolean)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    p       economy.leaderboard_periods;
+    winners record;
+    granted record;
+BEGIN
+    PERFORM economy_internal.require_positive('max_users', max_users);
+    PERFORM economy_internal.open_tables(
+        'leaderboards', 'leaderboard_periods', 'leaderboard_scores',
+        'economy_internal.leaderboard_buckets', 'accounts', 'reward_audit', 'level_curves',
+        'level_experiments', 'items', 'economy_internal.user_holdings_more');
+    PERFORM economy_internal.lock_name('economy.leaderboard_prizes');
+    paid := 0;
+    refused := 0;
+    SELECT * INTO p FROM economy.leaderboard_periods o
+        WHERE o.closed_at IS NOT NULL AND o.paid_at IS NULL
+        ORDER BY o.closed_at, o.board, o.first_day LIMIT 1 FOR NO KEY UPDATE;
+    IF p.board IS NULL THEN
+        more := false;
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    SELECT array_agg(w.user_id ORDER BY w.place, w.user_id) AS users,
+           array_agg(w.rank ORDER BY w.place, w.user_id) AS ranks,
+           array_agg(CASE WHEN b.ascending THEN w.place ELSE -w.place END
+                     ORDER BY w.place, w.user_id) AS figures,
+           array_agg(w.prize ORDER BY w.place, w.user_id) AS prizes,
+           count(*) AS n, max(w.place) AS place,
+           (array_agg(w.user_id ORDER BY w.place DESC, w.user_id DESC))[1] AS user_id
+    INTO winners
+    FROM (SELECT g.*, economy_internal.leaderboard_prize(p.prizes, p.users, g.rank) AS prize
+          FROM economy_internal.leaderboard_page(
+              p.board, p.first_day, coalesce(p.paid_place, -9223372036854775808),
+              coalesce(p.paid_user, -9223372036854775808), max_users) g) w
+    CROSS JOIN (SELECT l.ascending FROM economy.leaderboards l WHERE l.board = p.board) b
+    -- who comes behind the first without a prize has none either
+    WHERE w.prize IS NOT NULL;
+    granted := economy_internal.leaderboard_pay(
+        p.board, p.first_day, winners.users, winners.ranks, winners.figures, winners.prizes);
+    paid := granted.paid;
+    refused := granted.refused;
+    UPDATE economy.leaderboard_periods o SET
+            paid = o.paid + granted.paid, refused = o.refused + granted.refused,
+            paid_place = coalesce(winners.place, o.paid_place),
+            paid_user = coalesce(winners.user_id, o.paid_user),
+            paid_at = CASE WHEN winners.n < max_users THEN economy.now() END
+        WHERE o.board = p.board AND o.first_day = p.first_day;
+    more := EXISTS (SELECT FROM economy.leaderboard_periods o
+                    WHERE o.closed_at IS NOT NULL AND o.paid_at IS NULL);
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION economy.pay_leaderboard_prizes(integer) IS
+    'Pays the prizes of closed periods, those of at most max_users users, as rewards of the source '
+    'economy:leaderboard, each once for a board, period and user; more says that there are '
+    'others. What the job does.';
+
 -- those that changed, and new ones
 INSERT INTO economy.event_types (name, version, description, schema, sample)
 SELECT t.name, t.version, t.description,
@@ -2146,6 +3878,10 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('app', 'FUNCTION economy.holds(bigint, text, bigint)', ''),
             ('app', 'FUNCTION economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean)',
              'accounts holding_changes user_holdings_more'),
+            ('app', 'FUNCTION economy.leaderboard(text, integer, bigint[], date)', ''),
+            ('app', 'FUNCTION economy.leaderboard_info(text)', ''),
+            ('app', 'FUNCTION economy.leaderboard_of(text, bigint[], date)', ''),
+            ('app', 'FUNCTION economy.rank_of(text, bigint, integer, date)', ''),
             ('app', 'FUNCTION economy.level_for(bigint, text)', ''),
             ('app', 'FUNCTION economy.level_of(bigint, bigint)', ''),
             ('app', 'FUNCTION economy.now()', ''),
@@ -2221,6 +3957,11 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('monitor', 'FUNCTION economy.job_list()', ''),
             ('monitor', 'FUNCTION economy.last_anchor()', ''),
             ('monitor', 'FUNCTION economy.verify_anchor(jsonb)', ''),
+            ('monitor', 'FUNCTION economy.leaderboard(text, integer, bigint[], date)', ''),
+            ('monitor', 'FUNCTION economy.leaderboard_info(text)', ''),
+            ('monitor', 'FUNCTION economy.leaderboard_of(text, bigint[], date)', ''),
+            ('monitor', 'FUNCTION economy.leaderboard_parity(text, boolean)', ''),
+            ('monitor', 'FUNCTION economy.rank_of(text, bigint, integer, date)', ''),
             ('monitor', 'FUNCTION economy.library_version()', ''),
             -- a default of others' arguments, which the caller evaluates
             ('monitor', 'FUNCTION economy.now()', ''),
@@ -2308,15 +4049,25 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('operator', 'FUNCTION economy.rfm_refresh_incremental()',
              'config_changes config_changes_change_id_seq config_heads rfm_due rfm_reversals '
              'rfm_snapshots rfm_state segment_history user_segments'),
+            ('operator', 'FUNCTION economy.pay_leaderboard_prizes(integer)',
+             'accounts config_changes config_changes_change_id_seq config_heads '
+             'leaderboard_periods reward_audit signing_keys user_holdings_more'),
+            ('operator', 'FUNCTION economy.refresh_leaderboards(integer)',
+             'leaderboard_buckets leaderboard_periods leaderboard_queue leaderboard_scores '
+             'leaderboard_state rollup_state'),
             ('operator', 'FUNCTION economy.rollup_stats(integer)',
-             'rollup_positions rollup_queue rollup_state user_game_stats_summary'),
+             'leaderboard_queue leaderboard_state rollup_positions rollup_queue rollup_state '
+             'user_game_stats_summary'),
             ('operator', 'PROCEDURE economy.run_job(text, text)',
              'accounts anchor_buckets anchor_config anchor_heads anchors audit_checkpoints '
              'audit_findings audit_runs audit_runs_run_id_seq config_changes '
              'config_changes_change_id_seq config_heads installations job_runs '
-             'job_runs_run_id_seq pruned_actions pruned_stats rfm_due rfm_reversals rfm_snapshots '
-             'rfm_state rollup_positions rollup_queue rollup_state segment_history signing_keys '
-             'stream_checkpoints user_actions user_game_stats_summary user_segments'),
+             'job_runs_run_id_seq leaderboard_buckets leaderboard_periods leaderboard_queue '
+             'leaderboard_scores leaderboard_state pruned_actions pruned_stats reward_audit '
+             'rfm_due rfm_reversals rfm_snapshots rfm_state rollup_positions rollup_queue '
+             'rollup_state segment_history signing_keys '
+             'stream_checkpoints user_actions user_game_stats_summary user_holdings_more '
+             'user_segments'),
             ('operator', 'FUNCTION economy.schedule()', ''),
             ('operator', 'FUNCTION economy.unschedule()', ''),
             ('admin', 'FUNCTION economy.add_stock(text, bigint, text, integer)',
@@ -2370,6 +4121,9 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'config_changes config_changes_change_id_seq config_heads draw_tables'),
             ('admin', 'FUNCTION economy.upsert_item(jsonb, text)',
              'config_changes config_changes_change_id_seq config_heads items'),
+            ('admin', 'FUNCTION economy.upsert_leaderboard(jsonb, text)',
+             'config_changes config_changes_change_id_seq config_heads leaderboard_buckets '
+             'leaderboard_periods leaderboards rollup_state'),
             ('admin', 'FUNCTION economy.upsert_product(jsonb, text)',
              'config_changes config_changes_change_id_seq config_heads shop_products');
     END;
@@ -2381,8 +4135,10 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_pieces(part text, from_user bi
 DECLARE
     pieces   CONSTANT text[] := CASE part
         WHEN 'users' THEN ARRAY['effects', 'twice', 'orphans', 'rewards', 'units', 'holdings',
-                                'draws', 'segments', 'recommendations', 'anchored', 'parity']
-        ELSE ARRAY['schema', 'stock', 'shop', 'config', 'keys', 'segment_state', 'anchors'] END;
+                                'draws', 'segments', 'recommendations', 'anchored', 'parity',
+                                'places']
+        ELSE ARRAY['schema', 'stock', 'shop', 'config', 'keys', 'segment_state', 'anchors',
+                   'boards'] END;
     piece    text;
     answer   economy.finding[];
     findings economy.finding[] := '{}';
@@ -2480,6 +4236,11 @@ CREATE OR REPLACE VIEW economy.config_states AS
     FROM (SELECT table_id, version, definition, draft, active, texts, extra
           FROM economy.draw_tables) t
     LEFT JOIN economy.draw_table_versions v ON v.table_id = t.table_id AND v.version = t.version
+    UNION ALL
+    SELECT 'leaderboards', l.board, to_jsonb(l)
+    FROM (SELECT board, figure, game, item_id, period, first_day, last_day, ascending, min_games,
+                 audience, keep, active, prizes, texts, extra
+          FROM economy.leaderboards) l
     UNION ALL
     -- a digest of the material tells nothing of it
     SELECT 'signing_keys', k.version::text,
@@ -2772,6 +4533,10 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_orphans(
             UNION ALL
             SELECT DISTINCT h.user_id, 'hashes of archived entries' FROM economy.archived_hashes h
             WHERE h.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT p.user_id, 'a place on a leaderboard'
+            FROM economy.leaderboard_scores p
+            WHERE p.user_id BETWEEN from_user AND upto_user
             UNION ALL
             SELECT s.user_id, 'a segment' FROM economy.user_segments s
             WHERE s.user_id BETWEEN from_user AND upto_user
@@ -3082,6 +4847,7 @@ BEGIN
                ('economy_internal', 'user_holdings_more', ', item_id'),
                ('economy', 'draw_seeds', ', seed_number'),
                ('economy_internal', 'draw_pity', ', table_id'),
+               ('economy', 'leaderboard_scores', ', board, first_day'),
                ('economy', 'anchor_heads', ', anchor_id')
     LOOP
         -- EXECUTE, because the table is not the same each time
@@ -3094,6 +4860,34 @@ BEGIN
     END LOOP;
 END
 $$;
+
+CREATE FUNCTION economy_internal.audit_places(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp SET DateStyle = 'ISO, YMD'
+    BEGIN ATOMIC
+        SELECT d.user_id, 'wrong_place', format('%s %s: %s', d.board, d.first_day, d.expected),
+               d.actual::text, NULL::text, NULL::bigint
+        FROM economy_internal.leaderboard_differences(NULL, ARRAY(
+            SELECT a.user_id FROM economy.accounts a
+            WHERE a.user_id BETWEEN from_user AND upto_user), false) d;
+    END;
+COMMENT ON FUNCTION economy_internal.audit_places(bigint, bigint) IS
+    'Places on leaderboards that are not what statistics and accounts say, '
+    'of the users from one id to another.';
+
+CREATE FUNCTION economy_internal.audit_boards() RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp SET DateStyle = 'ISO, YMD'
+    BEGIN ATOMIC
+        SELECT NULL::bigint, 'wrong_leaderboard',
+               format('%s %s %s: %s', d.board, d.first_day, d.what, d.expected),
+               d.actual::text, NULL::text, NULL::bigint
+        FROM economy_internal.leaderboard_sums(NULL) d;
+    END;
+COMMENT ON FUNCTION economy_internal.audit_boards() IS
+    'What is counted of the places on leaderboards, and the results of closed periods.';
 
 CREATE OR REPLACE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" text, why text)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -3118,6 +4912,13 @@ CREATE OR REPLACE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text,
             ('draw_seeds', '*', 'of a user who has not drawn: another is made'),
             ('rollup_positions', 'seq', 'means the same between the same two actions'),
             ('rollup_positions', '*', 'of a user without actions it means the same as none'),
+            ('leaderboard_periods', 'fill_from', 'at worst users are looked at again'),
+            ('leaderboard_periods', 'awaits', 'of a period that has ended and is not closed'),
+            ('leaderboard_periods', 'await_fills', 'of a period that has ended and is not closed'),
+            ('leaderboard_periods', 'closed_at', 'when it was is for who reads it'),
+            ('leaderboard_periods', 'paid_at', 'when it was is for who reads it'),
+            ('leaderboard_queue', '*', 'a user that is missing is looked at with the next entry'),
+            ('leaderboard_state', '*', 'at worst what was done is done again'),
             ('rfm_due', 'chunk', 'only tells rows apart'),
             ('rfm_state', 'refreshed_at', 'for who reads it'),
             ('rfm_state', 'change_lag', 'for who reads it'),
@@ -3144,6 +4945,41 @@ CREATE OR REPLACE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text,
             ('users', 'profile', 'free text of the app, as it was at registration');
     END;
 
+CREATE OR REPLACE FUNCTION economy_internal.jobs()
+    RETURNS TABLE (job text, schedule text, statement text, overdue interval)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        VALUES
+            ('rfm_refresh', '5 2 * * *',
+             'SELECT users_changed, next FROM economy_internal.rfm_job_batch(true, $1)',
+             interval '26 hours'),
+            ('rfm_refresh_incremental', '7 * * * *',
+             'SELECT users_changed, next FROM economy_internal.rfm_job_batch(false, $1)',
+             interval '3 hours'),
+            ('learn_recommendations', '25 0 * * *',
+             'SELECT decisions, CASE WHEN more THEN jsonb ''{}'' END '
+             'FROM economy.learn_recommendations()', interval '26 hours'),
+            ('rollup_stats', '* * * * *',
+             'SELECT rows_written, CASE WHEN users = 2000 THEN jsonb ''{}'' END '
+             'FROM economy.rollup_stats(2000)', interval '10 minutes'),
+            ('leaderboards', '* * * * *',
+             'SELECT users, CASE WHEN more THEN jsonb ''{}'' END '
+             'FROM economy.refresh_leaderboards(2000)', interval '10 minutes'),
+            ('leaderboard_prizes', '*/5 * * * *',
+             'SELECT paid, CASE WHEN more THEN jsonb ''{}'' END '
+             'FROM economy.pay_leaderboard_prizes(500)', interval '1 hour'),
+            ('audit_sweep', '35 2 * * *',
+             'SELECT findings, CASE WHEN users > 0 THEN jsonb ''{}'' END '
+             'FROM economy.audit_step()', interval '26 hours'),
+            ('anchor', '55 2 * * *',
+             'SELECT users, CASE WHEN users > 0 THEN jsonb ''{}'' END '
+             'FROM economy.anchor_step() users', interval '26 hours'),
+            ('prune', '15 3 * * *',
+             'SELECT actions, CASE WHEN more THEN jsonb ''{}'' END '
+             'FROM economy.prune(max_users => 200)', interval '26 hours');
+    END;
+
 -- of these alone: a function whose privileges a script changes would have those of roles
 -- among its initial ones, which a dump leaves out
 REVOKE ALL ON FUNCTION
@@ -3156,31 +4992,87 @@ REVOKE ALL ON FUNCTION
     economy.grant_reward_code(bigint, text, text, bigint, bigint, jsonb, jsonb),
     economy.grant_rewards(bigint[], text[], text[], bigint[], bigint[], jsonb[], jsonb[]),
     economy.holdings(bigint), economy.holds(bigint, text, bigint),
-    economy.item_catalogue(text, boolean), economy.product(text, bigint),
-    economy.products(bigint, text, text, boolean), economy.profile(bigint),
-    economy.publish_draw_table(text, text), economy.purchases_of(bigint, bigint, integer),
+    economy.item_catalogue(text, boolean), economy.leaderboard(text, integer, bigint[], date),
+    economy.leaderboard_info(text), economy.leaderboard_of(text, bigint[], date),
+    economy.leaderboard_parity(text, boolean), economy.pay_leaderboard_prizes(integer),
+    economy.product(text, bigint), economy.products(bigint, text, text, boolean),
+    economy.profile(bigint), economy.publish_draw_table(text, text),
+    economy.purchases_of(bigint, bigint, integer), economy.rank_of(text, bigint, integer, date),
     economy.record_action(bigint, text, text, text, bigint, bigint, text, jsonb, bigint),
     economy.record_action_code(bigint, text, text, text, bigint, bigint, text, jsonb, bigint),
     economy.record_actions(bigint[], text[], text[], text[], bigint[], bigint[], text[], jsonb[], bigint[]),
-    economy.register_user(text, text, jsonb),
+    economy.refresh_leaderboards(integer), economy.register_user(text, text, jsonb),
     economy.revoke_reward(bigint, text, text, text, bigint, bigint, text, text, jsonb),
     economy.simulate_draws(jsonb, integer, text),
     economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean),
     economy.unfulfilled(text, integer, interval, text), economy.upsert_draw_table(jsonb, text),
-    economy.upsert_item(jsonb, text), economy.verify_draw(text, text, bigint, jsonb, bigint),
-    economy_internal.amounts_sound(jsonb), economy_internal.archive_columns(text, regclass),
-    economy_internal.archive_entry(text, regclass), economy_internal.audit_draws(bigint, bigint),
-    economy_internal.audit_holdings(bigint, bigint), economy_internal.check_contents(jsonb),
+    economy.upsert_item(jsonb, text), economy.upsert_leaderboard(jsonb, text),
+    economy.verify_draw(text, text, bigint, jsonb, bigint), economy_internal.amounts_sound(jsonb),
+    economy_internal.archive_columns(text, regclass),
+    economy_internal.archive_entry(text, regclass), economy_internal.audit_boards(),
+    economy_internal.audit_draws(bigint, bigint), economy_internal.audit_holdings(bigint, bigint),
+    economy_internal.audit_places(bigint, bigint), economy_internal.check_contents(jsonb),
     economy_internal.check_draw_items(jsonb), economy_internal.check_draw_table(jsonb),
-    economy_internal.check_item(jsonb, text), economy_internal.draw_gives(jsonb, text),
+    economy_internal.check_item(jsonb, text),
+    economy_internal.check_leaderboard(jsonb, economy.leaderboards),
+    economy_internal.draw_gives(jsonb, text),
     economy_internal.draw_seed_sound(bigint, bigint, integer, bytea, bytea),
-    economy_internal.draw_table_items(jsonb), economy_internal.holdings_of(bytea),
-    economy_internal.holdings_sound(bytea, boolean), economy_internal.item_stays(bigint, bigint),
-    economy_internal.items_of(jsonb), economy_internal.refuse_draw_table(text, text),
+    economy_internal.draw_table_items(jsonb),
+    economy_internal.grant_prizes(bigint[], text[], text[], bigint[], bigint[], jsonb[], jsonb[]),
+    economy_internal.holdings_of(bytea), economy_internal.holdings_sound(bytea, boolean),
+    economy_internal.item_stays(bigint, bigint), economy_internal.items_of(jsonb),
+    economy_internal.leaderboard_among(text, date, bigint[]),
+    economy_internal.leaderboard_begin(date), economy_internal.leaderboard_begun(text, date),
+    economy_internal.leaderboard_checksum(text, date), economy_internal.leaderboard_close(),
+    economy_internal.leaderboard_depth(bigint),
+    economy_internal.leaderboard_differences(text[], bigint[], boolean),
+    economy_internal.leaderboard_end(date),
+    economy_internal.leaderboard_figures(bigint[], text[]),
+    economy_internal.leaderboard_fill(integer), economy_internal.leaderboard_forget(integer),
+    economy_internal.leaderboard_join(text, date, bigint, bigint),
+    economy_internal.leaderboard_journals(), economy_internal.leaderboard_look(bigint[], text[]),
+    economy_internal.leaderboard_open(text, date, boolean),
+    economy_internal.leaderboard_page(text, date, bigint, bigint, integer),
+    economy_internal.leaderboard_pay(text, date, bigint[], bigint[], bigint[], jsonb[]),
+    economy_internal.leaderboard_period(text, date, date, date),
+    economy_internal.leaderboard_prize(jsonb, bigint, bigint),
+    economy_internal.leaderboard_rank(text, date, bigint),
+    economy_internal.leaderboard_read(bigint),
+    economy_internal.leaderboard_rows(text, date, bigint, bigint, integer),
+    economy_internal.leaderboard_set(text[], date[], bigint[], bigint[]),
+    economy_internal.leaderboard_split(text, date, bigint, bigint),
+    economy_internal.leaderboard_sums(text[]), economy_internal.refuse_draw_table(text, text),
     economy_internal.require_worker(text),
     economy_internal.rfm_renew(bigint, bigint[], timestamptz, bigint[], text[], bigint),
+    economy_internal.running_transactions(),
     economy_internal.with_holding(bytea, text, bigint, boolean) FROM PUBLIC;
 
-REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.holding_changes, economy_internal.item_entries, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy_internal.draw_entries FROM PUBLIC;
+REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.leaderboards, economy.leaderboard_periods, economy.leaderboard_scores, economy_internal.leaderboard_buckets, economy_internal.leaderboard_queue, economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy_internal.draw_entries FROM PUBLIC;
+
+-- A GRANT in a script would become an initial privilege of the extension, which a dump leaves
+-- out; so these are what they were.
+DO $$
+DECLARE
+    f record;
+    r record;
+    initial aclitem[];
+BEGIN
+    FOR f IN SELECT (e ->> 'function')::regprocedure AS id, (e ->> 'privileges')::aclitem[] AS acl
+             FROM jsonb_array_elements(current_setting('economy_update.privileges')::jsonb) e
+    LOOP
+        SELECT i.initprivs INTO initial FROM pg_init_privs i
+            WHERE i.objoid = f.id AND i.classoid = 'pg_proc'::regclass;
+        FOR r IN SELECT a.grantee, a.is_grantable FROM aclexplode(f.acl) a
+                 JOIN pg_proc p ON p.oid = f.id AND p.proowner <> a.grantee
+        LOOP
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s%s', f.id,
+                CASE r.grantee WHEN 0 THEN 'PUBLIC' ELSE r.grantee::regrole::text END,
+                CASE WHEN r.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END);
+        END LOOP;
+        UPDATE pg_init_privs SET initprivs = initial
+            WHERE objoid = f.id AND classoid = 'pg_proc'::regclass;
+    END LOOP;
+END
+$$;
 
 SELECT economy_internal.note_schema();

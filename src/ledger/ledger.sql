@@ -347,8 +347,8 @@ COMMENT ON FUNCTION economy_internal.is_spread(regclass) IS 'Whether the journal
 CREATE FUNCTION economy_internal.summarise_parts(journal regclass) RETURNS void
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_summarise_parts';
 COMMENT ON FUNCTION economy_internal.summarise_parts(regclass) IS
-    'Makes the summaries that the partitions of a journal lack in their indexes on position, but '
-    'for the last range of each, which is being filled.';
+    'Makes the summaries that a journal, or each of its partitions, lacks in its index on '
+    'position, but for the last range, which is being filled.';
 
 -- The history of what is configuration: the audit compares it with what is there.
 CREATE TABLE economy.config_changes (
@@ -430,7 +430,7 @@ BEGIN
         'economy_internal.config_heads', 'config_changes', 'shop_products', 'level_curves',
         'level_experiments', 'games', 'rfm_models', 'segment_rules', 'rfm_snapshots',
         'recommendation_placements', 'recommendation_arms', 'signing_keys', 'items',
-        'draw_tables');
+        'draw_tables', 'leaderboards');
     -- the chain of a key begins with 32 zeros
     INSERT INTO economy_internal.config_heads AS h
         VALUES (relation, key, 0, decode(repeat('00', 32), 'hex'))

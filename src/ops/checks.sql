@@ -67,6 +67,11 @@ CREATE VIEW economy.config_states AS
           FROM economy.draw_tables) t
     LEFT JOIN economy.draw_table_versions v ON v.table_id = t.table_id AND v.version = t.version
     UNION ALL
+    SELECT 'leaderboards', l.board, to_jsonb(l)
+    FROM (SELECT board, figure, game, item_id, period, first_day, last_day, ascending, min_games,
+                 audience, keep, active, prizes, texts, extra
+          FROM economy.leaderboards) l
+    UNION ALL
     -- a digest of the material tells nothing of it
     SELECT 'signing_keys', k.version::text,
            to_jsonb(k) - 'material'
@@ -418,6 +423,10 @@ CREATE FUNCTION economy_internal.audit_orphans(
             UNION ALL
             SELECT DISTINCT h.user_id, 'hashes of archived entries' FROM economy.archived_hashes h
             WHERE h.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT p.user_id, 'a place on a leaderboard'
+            FROM economy.leaderboard_scores p
+            WHERE p.user_id BETWEEN from_user AND upto_user
             UNION ALL
             SELECT s.user_id, 'a segment' FROM economy.user_segments s
             WHERE s.user_id BETWEEN from_user AND upto_user
@@ -958,6 +967,7 @@ BEGIN
                ('economy_internal', 'user_holdings_more', ', item_id'),
                ('economy', 'draw_seeds', ', seed_number'),
                ('economy_internal', 'draw_pity', ', table_id'),
+               ('economy', 'leaderboard_scores', ', board, first_day'),
                ('economy', 'anchor_heads', ', anchor_id')
     LOOP
         -- EXECUTE, because the table is not the same each time
@@ -1020,6 +1030,34 @@ COMMENT ON FUNCTION economy_internal.audit_parity(bigint, bigint) IS
     'stats_parity() as findings, and sections of accounts that nobody knows, '
     'of the users from one id to another.';
 
+CREATE FUNCTION economy_internal.audit_places(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp SET DateStyle = 'ISO, YMD'
+    BEGIN ATOMIC
+        SELECT d.user_id, 'wrong_place', format('%s %s: %s', d.board, d.first_day, d.expected),
+               d.actual::text, NULL::text, NULL::bigint
+        FROM economy_internal.leaderboard_differences(NULL, ARRAY(
+            SELECT a.user_id FROM economy.accounts a
+            WHERE a.user_id BETWEEN from_user AND upto_user), false) d;
+    END;
+COMMENT ON FUNCTION economy_internal.audit_places(bigint, bigint) IS
+    'Places on leaderboards that are not what statistics and accounts say, '
+    'of the users from one id to another.';
+
+CREATE FUNCTION economy_internal.audit_boards() RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp SET DateStyle = 'ISO, YMD'
+    BEGIN ATOMIC
+        SELECT NULL::bigint, 'wrong_leaderboard',
+               format('%s %s %s: %s', d.board, d.first_day, d.what, d.expected),
+               d.actual::text, NULL::text, NULL::bigint
+        FROM economy_internal.leaderboard_sums(NULL) d;
+    END;
+COMMENT ON FUNCTION economy_internal.audit_boards() IS
+    'What is counted of the places on leaderboards, and the results of closed periods.';
+
 -- The one list of what a damage test need not find, and the documents name.
 CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" text, why text)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -1044,6 +1082,13 @@ CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" t
             ('draw_seeds', '*', 'of a user who has not drawn: another is made'),
             ('rollup_positions', 'seq', 'means the same between the same two actions'),
             ('rollup_positions', '*', 'of a user without actions it means the same as none'),
+            ('leaderboard_periods', 'fill_from', 'at worst users are looked at again'),
+            ('leaderboard_periods', 'awaits', 'of a period that has ended and is not closed'),
+            ('leaderboard_periods', 'await_fills', 'of a period that has ended and is not closed'),
+            ('leaderboard_periods', 'closed_at', 'when it was is for who reads it'),
+            ('leaderboard_periods', 'paid_at', 'when it was is for who reads it'),
+            ('leaderboard_queue', '*', 'a user that is missing is looked at with the next entry'),
+            ('leaderboard_state', '*', 'at worst what was done is done again'),
             ('rfm_due', 'chunk', 'only tells rows apart'),
             ('rfm_state', 'refreshed_at', 'for who reads it'),
             ('rfm_state', 'change_lag', 'for who reads it'),

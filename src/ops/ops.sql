@@ -47,6 +47,10 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.holds(bigint, text, bigint)', ''),
             ('app', 'FUNCTION economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean)',
              'accounts holding_changes user_holdings_more'),
+            ('app', 'FUNCTION economy.leaderboard(text, integer, bigint[], date)', ''),
+            ('app', 'FUNCTION economy.leaderboard_info(text)', ''),
+            ('app', 'FUNCTION economy.leaderboard_of(text, bigint[], date)', ''),
+            ('app', 'FUNCTION economy.rank_of(text, bigint, integer, date)', ''),
             ('app', 'FUNCTION economy.level_for(bigint, text)', ''),
             ('app', 'FUNCTION economy.level_of(bigint, bigint)', ''),
             ('app', 'FUNCTION economy.now()', ''),
@@ -122,6 +126,11 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('monitor', 'FUNCTION economy.job_list()', ''),
             ('monitor', 'FUNCTION economy.last_anchor()', ''),
             ('monitor', 'FUNCTION economy.verify_anchor(jsonb)', ''),
+            ('monitor', 'FUNCTION economy.leaderboard(text, integer, bigint[], date)', ''),
+            ('monitor', 'FUNCTION economy.leaderboard_info(text)', ''),
+            ('monitor', 'FUNCTION economy.leaderboard_of(text, bigint[], date)', ''),
+            ('monitor', 'FUNCTION economy.leaderboard_parity(text, boolean)', ''),
+            ('monitor', 'FUNCTION economy.rank_of(text, bigint, integer, date)', ''),
             ('monitor', 'FUNCTION economy.library_version()', ''),
             -- a default of others' arguments, which the caller evaluates
             ('monitor', 'FUNCTION economy.now()', ''),
@@ -209,15 +218,25 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('operator', 'FUNCTION economy.rfm_refresh_incremental()',
              'config_changes config_changes_change_id_seq config_heads rfm_due rfm_reversals '
              'rfm_snapshots rfm_state segment_history user_segments'),
+            ('operator', 'FUNCTION economy.pay_leaderboard_prizes(integer)',
+             'accounts config_changes config_changes_change_id_seq config_heads '
+             'leaderboard_periods reward_audit signing_keys user_holdings_more'),
+            ('operator', 'FUNCTION economy.refresh_leaderboards(integer)',
+             'leaderboard_buckets leaderboard_periods leaderboard_queue leaderboard_scores '
+             'leaderboard_state rollup_state'),
             ('operator', 'FUNCTION economy.rollup_stats(integer)',
-             'rollup_positions rollup_queue rollup_state user_game_stats_summary'),
+             'leaderboard_queue leaderboard_state rollup_positions rollup_queue rollup_state '
+             'user_game_stats_summary'),
             ('operator', 'PROCEDURE economy.run_job(text, text)',
              'accounts anchor_buckets anchor_config anchor_heads anchors audit_checkpoints '
              'audit_findings audit_runs audit_runs_run_id_seq config_changes '
              'config_changes_change_id_seq config_heads installations job_runs '
-             'job_runs_run_id_seq pruned_actions pruned_stats rfm_due rfm_reversals rfm_snapshots '
-             'rfm_state rollup_positions rollup_queue rollup_state segment_history signing_keys '
-             'stream_checkpoints user_actions user_game_stats_summary user_segments'),
+             'job_runs_run_id_seq leaderboard_buckets leaderboard_periods leaderboard_queue '
+             'leaderboard_scores leaderboard_state pruned_actions pruned_stats reward_audit '
+             'rfm_due rfm_reversals rfm_snapshots rfm_state rollup_positions rollup_queue '
+             'rollup_state segment_history signing_keys '
+             'stream_checkpoints user_actions user_game_stats_summary user_holdings_more '
+             'user_segments'),
             ('operator', 'FUNCTION economy.schedule()', ''),
             ('operator', 'FUNCTION economy.unschedule()', ''),
             ('admin', 'FUNCTION economy.add_stock(text, bigint, text, integer)',
@@ -271,6 +290,9 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'config_changes config_changes_change_id_seq config_heads draw_tables'),
             ('admin', 'FUNCTION economy.upsert_item(jsonb, text)',
              'config_changes config_changes_change_id_seq config_heads items'),
+            ('admin', 'FUNCTION economy.upsert_leaderboard(jsonb, text)',
+             'config_changes config_changes_change_id_seq config_heads leaderboard_buckets '
+             'leaderboard_periods leaderboards rollup_state'),
             ('admin', 'FUNCTION economy.upsert_product(jsonb, text)',
              'config_changes config_changes_change_id_seq config_heads shop_products');
     END;

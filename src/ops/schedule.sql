@@ -48,6 +48,12 @@ CREATE FUNCTION economy_internal.jobs()
             ('rollup_stats', '* * * * *',
              'SELECT rows_written, CASE WHEN users = 2000 THEN jsonb ''{}'' END '
              'FROM economy.rollup_stats(2000)', interval '10 minutes'),
+            ('leaderboards', '* * * * *',
+             'SELECT users, CASE WHEN more THEN jsonb ''{}'' END '
+             'FROM economy.refresh_leaderboards(2000)', interval '10 minutes'),
+            ('leaderboard_prizes', '*/5 * * * *',
+             'SELECT paid, CASE WHEN more THEN jsonb ''{}'' END '
+             'FROM economy.pay_leaderboard_prizes(500)', interval '1 hour'),
             ('audit_sweep', '35 2 * * *',
              'SELECT findings, CASE WHEN users > 0 THEN jsonb ''{}'' END '
              'FROM economy.audit_step()', interval '26 hours'),

@@ -328,6 +328,8 @@ BEGIN
         -- where the row of the state was lost, others may wait in the queue
         SELECT min(q.user_id) INTO first FROM economy_internal.rollup_queue q;
     END IF;
+    -- leaderboards ask whether this was after the end of a period
+    UPDATE economy_internal.leaderboard_state l SET fills = l.fills + 1;
     INSERT INTO economy_internal.rollup_state AS s (position, summarized, next_user)
         VALUES (here, economy_internal.summarize_actions(coalesce(state.summarized, 0)), first)
         ON CONFLICT ON CONSTRAINT rollup_state_pkey DO UPDATE SET
@@ -356,7 +358,8 @@ BEGIN
     PERFORM economy_internal.open_tables(
         'user_actions', 'accounts', 'economy_internal.rollup_positions',
         'economy_internal.rollup_queue', 'economy_internal.rollup_state',
-        'user_game_stats_summary');
+        'user_game_stats_summary', 'leaderboards', 'economy_internal.leaderboard_queue',
+        'economy_internal.leaderboard_state');
     -- one rollup at a time; the next one begins where this one ends
     PERFORM economy_internal.lock_name('economy.rollup_stats');
     SELECT s.next_user INTO first FROM economy_internal.rollup_state s;
@@ -418,6 +421,10 @@ BEGIN
                 bet_sum = s.bet_sum + excluded.bet_sum, win_sum = s.win_sum + excluded.win_sum,
                 last_action_at = greatest(s.last_action_at, excluded.last_action_at)
             RETURNING 1
+    ), ranked AS (
+        INSERT INTO economy_internal.leaderboard_queue SELECT f.user_id FROM fresh f
+            WHERE EXISTS (SELECT FROM economy.leaderboards b WHERE b.active)
+            ON CONFLICT ON CONSTRAINT leaderboard_queue_pkey DO NOTHING
     )
     SELECT (SELECT count(*) FROM fresh),
            (SELECT coalesce(sum(c.total), 0)::bigint FROM counted c),

@@ -102,7 +102,7 @@ static void end_nothing(DestReceiver *self);
 static void make_room(EcoFeed *feed);
 static void summarise(Oid relid);
 static void summarise_parts(Oid relid);
-static void summarise_journal(const char *name);
+static void summarise_journal(Oid relid);
 
 EcoFeed *
 eco_feed_begin(const EcoCursor *cursor, int64 number, bool live)
@@ -130,7 +130,7 @@ eco_feed_begin(const EcoCursor *cursor, int64 number, bool live)
 	if (feed->from < feed->end && !RecoveryInProgress())
 		for (int i = 0; i < eco_journal_count(); i++)
 			if (eco_journal_exists(eco_journal_get(i)))
-				summarise_journal(eco_journal_get(i)->table->name);
+				summarise_journal(eco_table_oid(eco_journal_get(i)->table->name));
 	return feed;
 }
 
@@ -423,10 +423,8 @@ summarise_parts(Oid relid)
 
 /* The journal, or its partitions; those that inherit are the DBA's. */
 static void
-summarise_journal(const char *name)
+summarise_journal(Oid relid)
 {
-	Oid			relid = eco_table_oid(name);
-
 	if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
 		summarise_parts(relid);
 	else
@@ -438,7 +436,7 @@ Datum
 eco_summarise_parts(PG_FUNCTION_ARGS)
 {
 	eco_require_arg(fcinfo, 0, "journal");
-	summarise_parts(PG_GETARG_OID(0));
+	summarise_journal(PG_GETARG_OID(0));
 	PG_RETURN_VOID();
 }
 

@@ -42,7 +42,7 @@ eco_grant_reward(PG_FUNCTION_ARGS)
 	grant.details = eco_object_arg(fcinfo, 5, "details");
 	/* objects of an older release do not give it */
 	grant.items = PG_NARGS() > 6 ? eco_object_arg(fcinfo, 6, "items") : NULL;
-	eco_grant_check(&grant, -1);
+	eco_grant_check(&grant, -1, false);
 	PreventCommandIfReadOnly("economy.grant_reward()");
 
 	if (!do_grant(&grant, fcinfo, &result, true))
@@ -51,7 +51,7 @@ eco_grant_reward(PG_FUNCTION_ARGS)
 }
 
 void
-eco_grant_check(const EcoGrant *grant, int number)
+eco_grant_check(const EcoGrant *grant, int number, bool any_source)
 {
 	const char *which = number < 0 ? "" : psprintf("reward %d: ", number + 1);
 	int			len = (int) strlen(ECO_RESERVED_SOURCE);
@@ -67,7 +67,8 @@ eco_grant_check(const EcoGrant *grant, int number)
 
 		eco_holdings_given(grant->items, psprintf("%sitems", which), ECO_HOLDING_GIVE, &items);
 	}
-	if (grant->source.len >= len && memcmp(grant->source.data, ECO_RESERVED_SOURCE, len) == 0)
+	if (!any_source && grant->source.len >= len &&
+		memcmp(grant->source.data, ECO_RESERVED_SOURCE, len) == 0)
 		ECO_ERROR(ECO_RESERVED_NAME,
 				  errmsg("%ssources that begin with \"%s\" are reserved", which,
 						 ECO_RESERVED_SOURCE));

@@ -24,8 +24,8 @@ typedef struct EcoGrant
 	Jsonb	   *items;			/* and amounts, or NULL */
 } EcoGrant;
 
-/* Raise for amounts out of range and a reserved source; number: of many, or -1. */
-extern void eco_grant_check(const EcoGrant *grant, int number);
+/* Raise for amounts out of range, and a reserved source unless any; number: of many, or -1. */
+extern void eco_grant_check(const EcoGrant *grant, int number, bool any_source);
 
 /*
  * Apply the rules.  True: the entry is to be made and booked with these items, which are

@@ -14,44 +14,51 @@
 #include "reward/reward.h"
 
 PG_FUNCTION_INFO_V1(eco_grant_rewards);
+PG_FUNCTION_INFO_V1(eco_grant_prizes);
 
 static void read_grant(EcoElement *element, void *into);
+static void read_prize(EcoElement *element, void *into);
 static void tell(EcoCallOf *call);
 static void make(EcoCalls *calls, EcoCallOf *call, EcoCallState state, EcoResult *result);
 static void post(EcoCalls *calls, EcoCallOf *call, const EcoGrant *grant, EcoHoldings *items,
 				 EcoResult *result);
 
-static const EcoBatch batch = {
-	.what = "reward",
-	.objects = "rewards",
-	.members = (const char *const[])
-	{
-		"user_id", "source", "external_event_id", "gold", "xp", "details", "items", NULL
-	},
-	.arrays = (const char *const[])
-	{
-		"user_ids", "sources", "external_event_ids", "gold", "xp", "details", "items", NULL
-	},
-	.required = 3,
-	.most = ECO_MAX_BATCH,
-	.size = sizeof(EcoGrant),
-	.read = read_grant,
-};
+#define GRANT_BATCH(reader) { \
+	.what = "reward", \
+	.objects = "rewards", \
+	.members = (const char *const[]) \
+	{ \
+		"user_id", "source", "external_event_id", "gold", "xp", "details", "items", NULL \
+	}, \
+	.arrays = (const char *const[]) \
+	{ \
+		"user_ids", "sources", "external_event_ids", "gold", "xp", "details", "items", NULL \
+	}, \
+	.required = 3, \
+	.most = ECO_MAX_BATCH, \
+	.size = sizeof(EcoGrant), \
+	.read = (reader), \
+}
+
+#define GRANT_KIND(name, elements) { \
+	.function = (name), \
+	.result_types = GRANT_TYPES, \
+	.batch = (elements), \
+	.journal = &eco_rewards, \
+	.key = ECO_RWD_BY_EVENT, \
+	.tables = tables, \
+	.tell = tell, \
+	.make = make, \
+}
 
 static EcoTable *const tables[] = {
 	ECO_LEVEL_TABLES, &eco_items, &eco_user_holdings_more, NULL
 };
 
-static const EcoCallKind rewards = {
-	.function = "economy.grant_rewards()",
-	.result_types = GRANT_TYPES,
-	.batch = &batch,
-	.journal = &eco_rewards,
-	.key = ECO_RWD_BY_EVENT,
-	.tables = tables,
-	.tell = tell,
-	.make = make,
-};
+static const EcoBatch reward_batch = GRANT_BATCH(read_grant);
+static const EcoBatch prize_batch = GRANT_BATCH(read_prize);
+static const EcoCallKind rewards = GRANT_KIND("economy.grant_rewards()", &reward_batch);
+static const EcoCallKind prizes = GRANT_KIND("economy_internal.grant_prizes()", &prize_batch);
 
 /*
  * eco_grant_rewards(rewards jsonb)
@@ -65,11 +72,16 @@ eco_grant_rewards(PG_FUNCTION_ARGS)
 	return eco_calls_function(&rewards, fcinfo);
 }
 
-static void
-read_grant(EcoElement *element, void *into)
+/* eco_grant_prizes(..) as the arrays of eco_grant_rewards(), also of a reserved source */
+Datum
+eco_grant_prizes(PG_FUNCTION_ARGS)
 {
-	EcoGrant   *grant = into;
+	return eco_calls_function(&prizes, fcinfo);
+}
 
+static void
+read_as(EcoElement *element, EcoGrant *grant, bool any_source)
+{
 	grant->user_id = eco_element_int(element, 0);
 	grant->source = eco_element_text(element, 1, ECO_MAX_NAME);
 	grant->event_id = eco_element_text(element, 2, ECO_MAX_KEY);
@@ -77,7 +89,19 @@ read_grant(EcoElement *element, void *into)
 	grant->xp = eco_element_int_or(element, 4, 0);
 	grant->details = eco_element_object(element, 5);
 	grant->items = eco_element_object(element, 6);
-	eco_grant_check(grant, eco_element_number(element));
+	eco_grant_check(grant, eco_element_number(element), any_source);
+}
+
+static void
+read_grant(EcoElement *element, void *into)
+{
+	read_as(element, into, false);
+}
+
+static void
+read_prize(EcoElement *element, void *into)
+{
+	read_as(element, into, true);
 }
 
 static void

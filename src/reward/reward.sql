@@ -148,6 +148,15 @@ COMMENT ON FUNCTION economy.grant_rewards(
     bigint[], text[], text[], bigint[], bigint[], jsonb[], jsonb[]) IS
     'The same with arrays of as many elements each.';
 
+CREATE FUNCTION economy_internal.grant_prizes(
+    user_ids bigint[], sources text[], external_event_ids text[], gold bigint[], xp bigint[],
+    details jsonb[], items jsonb[]
+) RETURNS SETOF economy.grant_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_grant_prizes';
+COMMENT ON FUNCTION economy_internal.grant_prizes(
+    bigint[], text[], text[], bigint[], bigint[], jsonb[], jsonb[]) IS
+    'grant_rewards() for the extension itself, of a source that is reserved.';
+
 CREATE FUNCTION economy.revoke_reward(
     user_id bigint, transaction_id text, reason text, actor text, gold bigint DEFAULT NULL,
     xp bigint DEFAULT NULL, policy text DEFAULT 'refuse', idempotency_key text DEFAULT NULL,

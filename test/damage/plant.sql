@@ -105,7 +105,7 @@ $$;
 -- What a user's app, and an operator, call.  Damage may make it a refusal or an error of ours, and nothing else.
 CREATE TABLE public.calls (number integer GENERATED ALWAYS AS IDENTITY, statement text);
 INSERT INTO public.calls (statement) VALUES
-    ('economy.account(%1$s)'), ('economy.streak_state(%1$s)'), ('economy.streak_preview(%1$s, 3)'), ('economy.game_stats_me(%1$s)'), ('economy.statement(%1$s)'), ('economy.products(%1$s)'), ('economy.purchases_of(%1$s)'), ('economy.profile(%1$s)'), ('economy.holdings(%1$s)'), ('economy.item_catalogue()'), ('economy.holds(%1$s, ''gem'')'),
+    ('economy.account(%1$s)'), ('economy.streak_state(%1$s)'), ('economy.streak_preview(%1$s, 3)'), ('economy.game_stats_me(%1$s)'), ('economy.statement(%1$s)'), ('economy.products(%1$s)'), ('economy.purchases_of(%1$s)'), ('economy.profile(%1$s)'), ('economy.holdings(%1$s)'), ('economy.item_catalogue()'), ('economy.leaderboards b, economy.leaderboard(b.board), economy.rank_of(b.board, %1$s, 2), economy.leaderboard_of(b.board, ''{%1$s}'')'), ('economy.leaderboard_info()'), ('economy.holds(%1$s, ''gem'')'),
     ('economy.items i, economy.grant_items(%1$s, jsonb_build_object(i.item_id, 3), ''r'', i.item_id)'), ('economy.items i, economy.consume(%1$s, i.item_id, i.item_id)'),
     ('economy.draw_commit(%1$s)'), ('economy.draw_tables t, economy.draw(%1$s, t.table_id, ''new '' || t.table_id, ''x'')'), ('(SELECT h.reason, h.idempotency_key, h.detail ->> ''client_seed'' AS seed FROM economy.holding_changes h WHERE h.user_id = %1$s AND h.operation = ''draw'') h, economy.draw(%1$s, h.reason, h.idempotency_key, h.seed)'),
     ('economy.draw_table(''chest'')'), ('economy.draw_reveal(%1$s, 1)'), ('economy.draw_reveal(%1$s, 2)'), ('economy.publish_draw_table(''next'', ''a'')'), ('economy.upsert_draw_table(''{"table_id": "dice", "active": false}'', ''a'')'),
@@ -133,7 +133,7 @@ INSERT INTO public.calls (statement) VALUES
     ('economy.set_user_status(%1$s, ''suspended'', ''a'')'), ('economy.set_user_status(%1$s, ''active'', ''a'')'), ('economy.recommend(%1$s, ''home'')'),
     ('(SELECT r.number FROM economy.recommendations r WHERE r.user_id = %1$s) r, economy.recommendation_feedback(format(''D%1$s-%%s'', r.number), ''click'')'),
     ('economy.user_id_of(''u3'')'), ('economy.register(''u3'')'), ('economy.register(''brand new'')'), ('economy.changes(''start'', 10000)'), ('economy.health()'), ('economy.rfm_refresh_incremental()'), ('economy.rfm_refresh()'),
-    ('economy.rollup_stats()'), ('economy.prune(''6 days'')'), ('economy.learn_recommendations()'), ('economy.recommendation_stats()'), ('economy.segment_figures()'), ('economy.stats_parity()'), ('economy.win_rate_anomalies(''slot'')'),
+    ('economy.rollup_stats()'), ('economy.refresh_leaderboards()'), ('economy.pay_leaderboard_prizes()'), ('economy.leaderboard_parity()'), ('economy.prune(''6 days'')'), ('economy.learn_recommendations()'), ('economy.recommendation_stats()'), ('economy.segment_figures()'), ('economy.stats_parity()'), ('economy.win_rate_anomalies(''slot'')'),
     ('economy.verify_anchor(economy.last_anchor())'), ('economy.add_stock(''summer_pack'', 2, ''a'')'), ('economy.add_stock(''summer_pack'', -1, ''a'')'), ('economy.remove_stock(''summer_pack'', ''a'')'),
     ('economy.rotate_signing_key()'), ('economy.retire_signing_key(2)'), ('economy.anchor()'), ('economy.audit_sweep_incremental()');
 

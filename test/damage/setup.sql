@@ -89,6 +89,17 @@ SELECT economy.draw(id, CASE d % 3 WHEN 0 THEN 'dice' ELSE 'chest' END, 'd' || d
 SELECT economy.upsert_draw_table('{"table_id": "chest", "draft": {"pity": {"class": "rare", "after": 3}, "entries": [{"entry": "a", "weight": 5, "gold": 2}, {"entry": "b", "class": "rare", "weight": 1}]}}', 'damage'), economy.publish_draw_table('chest', 'damage');
 SELECT economy.draw_reveal(id, 1) FROM who WHERE n IN (2, 3, 6);
 SELECT economy.draw(id, 'chest', 'e' || d, 'again') FROM who, generate_series(1, 3) d WHERE n IN (1, 2);
+-- leaderboards of all kinds, a day that is closed and half paid
+SELECT economy.upsert_leaderboard(b::jsonb, 'damage')
+FROM (VALUES ('{"board": "xp", "figure": "xp", "period": "all", "audience": "all"}'), ('{"board": "gems", "figure": "item", "item_id": "gem", "period": "all"}'), ('{"board": "streaks", "figure": "streak", "period": "all"}'),
+    ('{"board": "day", "figure": "win_sum", "period": "day", "prizes": [{"upto": 1, "gold": 5}, {"percent": 80, "gold": 2, "xp": 1}]}'), ('{"board": "season", "figure": "total", "period": "season", "first_day": "2026-05-01", "last_day": "2026-12-31", "ascending": true}')) v (b);
+SELECT * FROM economy.refresh_leaderboards();
+SET economy.test_clock = '2026-05-14 12:00+00';
+SELECT * FROM economy.refresh_leaderboards();
+SELECT * FROM economy.rollup_stats();
+SELECT * FROM economy.refresh_leaderboards();
+SELECT * FROM economy.pay_leaderboard_prizes(2);
+SELECT * FROM economy.refresh_leaderboards();
 SET economy.test_clock = '2026-05-30 12:00+00';
 SELECT * FROM economy.rfm_refresh();
 SELECT economy.purchase(id, 'gold_550', 'late') FROM who WHERE n <= 3;

@@ -26,6 +26,13 @@ SELECT FROM economy.upsert_item('{"item_id": "pgtap_gem", "kind": "currency"}', 
 SELECT FROM economy.grant_items(:u, '{"pgtap_gem": 9}', 'r', 'i0') \g /dev/null
 SELECT FROM economy.upsert_draw_table('{"table_id": "pgtap_chest", "draft": {"price": {"items": {"pgtap_gem": 1}}, "pity": {"class": "rare", "after": 2}, "entries": [{"entry": "a", "class": "rare", "weight": 1, "items": {"pgtap_gem": 2}}]}}', 'a'),
             economy.publish_draw_table('pgtap_chest', 'a'), economy.draw_commit(:u) \g /dev/null
+SELECT FROM economy.upsert_leaderboard('{"board": "pgtap_xp", "figure": "xp", "period": "all"}', 'a') \g /dev/null
+-- a day that is closed, and a prize
+SELECT FROM economy.upsert_leaderboard('{"board": "pgtap_day", "figure": "wins", "period": "day", "prizes": [{"upto": 1, "gold": 1}]}', 'a') \g /dev/null
+INSERT INTO economy.leaderboard_periods (board, first_day, last_day, users, closed_at, checksum, prizes)
+    SELECT b.board, '2001-01-01', '2001-01-01', 1, pg_catalog.now(), -:u, b.prizes FROM economy.leaderboards b WHERE b.board = 'pgtap_day';
+INSERT INTO economy.leaderboard_scores VALUES (:u, 'pgtap_day', '2001-01-01', -1);
+INSERT INTO economy_internal.leaderboard_buckets VALUES ('pgtap_day', '2001-01-01', -9223372036854775808, 1);
 CREATE TABLE public.pgtap_rewards (LIKE economy.reward_audit);
 CREATE TABLE public.pgtap_adjustments (LIKE economy.gold_adjustments);
 GRANT SELECT, INSERT ON pgtap_rewards, pgtap_adjustments TO PUBLIC;
@@ -89,6 +96,11 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('verify_draw', format('SELECT economy.verify_draw(%L, ''x'', 0, %L)', repeat('ab', 32), '{"hand": {}}')),
     ('simulate_draws', format('SELECT economy.simulate_draws(%L, 10)', '{"entries": [{"entry": "a", "weight": 1}]}')),
     ('item_catalogue', 'SELECT * FROM economy.item_catalogue()'),
+    ('leaderboard', 'SELECT * FROM economy.leaderboard(''pgtap_xp'')'),
+    ('leaderboard_info', 'SELECT * FROM economy.leaderboard_info()'),
+    ('leaderboard_of', 'SELECT * FROM economy.leaderboard_of(''pgtap_xp'', ''{:u}'')'),
+    ('rank_of', 'SELECT * FROM economy.rank_of(''pgtap_xp'', :u)'),
+    ('leaderboard_parity', 'SELECT * FROM economy.leaderboard_parity()'),
     ('holds', 'SELECT economy.holds(:u, ''pgtap_gem'')'),
     ('receipt', 'SELECT * FROM economy.receipt(:u, ''P:u-2'')'),
     ('recommend', 'SELECT * FROM economy.recommend(:u, ''pgtap'')'),
@@ -156,6 +168,8 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('learn_recommendations', 'SELECT * FROM economy.learn_recommendations()'),
     ('rfm_refresh_incremental', 'SELECT * FROM economy.rfm_refresh_incremental()'),
     ('rollup_stats', 'SELECT * FROM economy.rollup_stats()'),
+    ('refresh_leaderboards', 'SELECT * FROM economy.refresh_leaderboards()'),
+    ('pay_leaderboard_prizes', 'SELECT * FROM economy.pay_leaderboard_prizes()'),
     ('prune', 'SELECT * FROM economy.prune(''1 day'')'),
     ('archive', 'SELECT * FROM economy.archive(''economy.reward_audit'', ''pgtap_rewards'', ''90 days'')'),
     ('archive', 'SELECT * FROM economy.archive(''economy.gold_adjustments'', ''pgtap_adjustments'', ''90 days'')'),
@@ -195,6 +209,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('upsert_draw_table', format('SELECT economy.upsert_draw_table(%L, ''a'')', '{"table_id": "pgtap_chest", "draft": {"hand": {}}}')),
     ('publish_draw_table', 'SELECT economy.publish_draw_table(''pgtap_chest'', ''a'')'),
     ('upsert_item', 'SELECT economy.upsert_item(''{"item_id": "pgtap_z", "kind": "stack"}'', ''a'')'),
+    ('upsert_leaderboard', 'SELECT economy.upsert_leaderboard(''{"board": "pgtap_z", "figure": "wins", "period": "day"}'', ''a'')'),
     ('upsert_product', 'SELECT economy.upsert_product(''{"product_id": "pgtap_z", "category": "item", "price_gold": 1}'', ''a'')')) v (object, statement);
 
 -- every row of every table, and every sequence

@@ -1,7 +1,7 @@
 -- Bad arguments of the public functions: the SQLSTATE says what is wrong, and
 -- nothing is written.
 BEGIN;
-SELECT plan(164);
+SELECT plan(166);
 
 SELECT economy.register('pgtap arguments') AS u \gset
 SELECT economy.upsert_product('{"product_id": "pgtap_a", "category": "item", "price_gold": 10}', 'pgtap') IS NULL AS x \gset
@@ -132,7 +132,8 @@ FROM (VALUES
     ('job_history', 'NULL,', 'max must be 0 or more'), ('audit_open', '', 'max must be 0 or more'), ('audit_history', '', 'max must be 0 or more'),
     ('stats_parity', '', 'sample must be 0 or more'), ('statement', :'u' || ', 0,', 'max must be 0 or more'),
     ('replay', :'u' || ', 0,', 'max must be from 1 to 10000'), ('changes', 'NULL,', 'max must be from 1 to 10000'),
-    ('rollup_stats', '', 'max_users must be 1 or more'), ('audit_step', '', 'max_users must be 1 or more'),
+    ('rollup_stats', '', 'max_users must be 1 or more'), ('refresh_leaderboards', '', 'max_users must be 1 or more'), ('pay_leaderboard_prizes', '', 'max_users must be 1 or more'),
+    ('audit_step', '', 'max_users must be 1 or more'),
     ('audit_sweep_incremental', '', 'max_users must be 1 or more'), ('learn_recommendations', '', 'max_decisions must be 1 or more'),
     ('anchor_step', '', 'max_users and keep must be 1 or more'), ('anchor', '', 'max_users and keep must be 1 or more')) v (name, args, says);
 SELECT is_empty(format('SELECT * FROM economy.%s', call), call || ' has no row')

@@ -11,7 +11,10 @@ SELECT 'committed', c FROM economy.draw_commit(:user_id) c WHERE c.state <> 'new
 SELECT 'drawn', d FROM economy.draw(:user_id, 'after', 'after', 'after') d WHERE d.state <> 'new';
 SELECT 'revealed', r FROM economy.draw_reveal(:user_id, 1) r WHERE r.draws <> 1;
 SELECT count(*) FROM economy.simulate(10, 1000, 8) \g /dev/null
+SELECT 'leaderboard', b FROM economy.upsert_leaderboard('{"board": "after", "figure": "item", "item_id": "after", "period": "all"}', 'test') b WHERE b.board <> 'after';
 SELECT economy.rollup_stats() \g /dev/null
+SELECT 'refreshed', r FROM economy.refresh_leaderboards() r WHERE r.more;
+SELECT 'leaderboard', l FROM economy.leaderboard('after') l WHERE (l.rank, l.user_id, l.figure) <> (1, :user_id, (SELECT h.quantity FROM economy.holdings(:user_id) h WHERE h.item_id = 'after'));
 SELECT economy.rfm_refresh_incremental() \g /dev/null
 SELECT 'finding', f FROM economy.audit_sweep() f;
 SELECT 'parity', p FROM economy.stats_parity() p;

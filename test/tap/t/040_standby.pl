@@ -20,7 +20,9 @@ $dbh->do(q{SELECT economy.upsert_item('{"item_id": "gem", "kind": "currency"}', 
 $dbh->do(q{SELECT economy.upsert_product('{"product_id": "bundle", "category": "item", "price_gold": 1, "contents": {"gem": 5}}', 'tester')});
 my $bundle = value($dbh, q{SELECT transaction_id FROM economy.purchase(?, 'bundle', 'k', 2)}, $ann);
 my $first = value($dbh, q{SELECT transaction_id FROM economy.purchase(?, 'potion', 'k')}, $ann);
+$dbh->do(q{SELECT economy.upsert_leaderboard('{"board": "xp", "figure": "xp", "period": "all"}', 'tester')});
 my $reward = value($dbh, q{SELECT transaction_id FROM economy.grant_reward(?, 'test', 'e', 5, 5, items => '{"gem": 2}')}, $ann);
+$dbh->do('SELECT economy.refresh_leaderboards()');
 
 $primary->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
@@ -32,7 +34,7 @@ catch_up();
 my $reader = connect_to($standby);
 my @readers = (
 	"SELECT * FROM economy.account($ann)", "SELECT * FROM economy.statement($ann)",
-	"SELECT * FROM economy.products($ann, NULL, NULL, false)", "SELECT * FROM economy.purchases_of($ann)", "SELECT * FROM economy.holdings($ann)", "SELECT * FROM economy.item_catalogue()", "SELECT * FROM economy.draw_table('chest')", "SELECT economy.holds($ann, 'gem')", "SELECT * FROM economy.profile($ann)",
+	"SELECT * FROM economy.products($ann, NULL, NULL, false)", "SELECT * FROM economy.purchases_of($ann)", "SELECT * FROM economy.holdings($ann)", "SELECT * FROM economy.item_catalogue()", "SELECT * FROM economy.leaderboard('xp')", "SELECT * FROM economy.rank_of('xp', $ann, 1)", "SELECT * FROM economy.leaderboard_of('xp', ARRAY[$ann]::bigint[])", 'SELECT * FROM economy.leaderboard_info()', 'SELECT * FROM economy.leaderboard_parity()', "SELECT * FROM economy.draw_table('chest')", "SELECT economy.holds($ann, 'gem')", "SELECT * FROM economy.profile($ann)",
 	"SELECT * FROM economy.receipt($ann, '$first')", "SELECT * FROM economy.verify_receipt($ann, '$first')",
 	"SELECT * FROM economy.receipt($ann, '$bundle')", "SELECT * FROM economy.verify_receipt($ann, '$bundle')",
 	"SELECT * FROM economy.verify_chain($ann)", 'SELECT * FROM economy.audit_sweep()',

@@ -46,6 +46,8 @@ economy.upsert_product('{"product_id": "old", "category": "item", "price_gold": 
 economy.add_stock('rare', 50, 'admin', 1)
 economy.upsert_item('{"item_id": "gem", "kind": "currency", "maximum": 100}', 'admin')
 economy.upsert_item('{"item_id": "vip", "kind": "pass"}', 'admin')
+economy.upsert_leaderboard('{"board": "wins", "figure": "wins", "period": "day", "prizes": [{"upto": 1, "gold": 5}]}', 'admin')
+economy.upsert_leaderboard('{"board": "season", "figure": "win_rate", "period": "season", "first_day": "2026-03-01", "last_day": "2027-03-02"}', 'admin')
 economy.retire_product('old', 'admin')
 economy.adjust_gold(1, 1000, 'opening', 'opening', 'admin')
 economy.adjust_gold(2, 50, 'opening', 'opening', 'admin')

@@ -39,7 +39,7 @@ my $anchor = value($dbh, 'SELECT economy.last_anchor()::text');
 # What a parameter is given: by its name, else by its type.
 my %by_name = (
 	user_id => $user, product_id => "'potion'", item_id => "'gem'", external_id => "'u1'", transaction_id => "'$purchase'", curve => "'steep'", timezone => "'utc'", name => "'utc'",
-	placement => "'home'", server_seed => "'${\ ('ab' x 32)}'", table_id => "'chest'", definition => q{'{"entries": [{"entry": "a", "weight": 1}]}'}, segment => "'Often'", model => "'own'", game => "'go'", anchor => "'$anchor'", source => "'public.source'",
+	placement => "'home'", board => "'xp'", user_ids => "ARRAY[$user]", server_seed => "'${\ ('ab' x 32)}'", table_id => "'chest'", definition => q{'{"entries": [{"entry": "a", "weight": 1}]}'}, segment => "'Often'", model => "'own'", game => "'go'", anchor => "'$anchor'", source => "'public.source'",
 	query => "'SELECT id, ts, amount FROM public.source'", rules => q{'[]'}, given => 'true', kind => "'fixed'",
 	recency => "'{1,2,3,4}'", frequency => "'{1,2,3,4}'", monetary => "'{1,2,3,4}'",
 );
