@@ -5075,4 +5075,30 @@ BEGIN
 END
 $$;
 
+-- A GRANT in a script would become an initial privilege of the extension, which a dump leaves
+-- out; so these are what they were.
+DO $$
+DECLARE
+    f record;
+    r record;
+    initial aclitem[];
+BEGIN
+    FOR f IN SELECT (e ->> 'function')::regprocedure AS id, (e ->> 'privileges')::aclitem[] AS acl
+             FROM jsonb_array_elements(current_setting('economy_update.privileges')::jsonb) e
+    LOOP
+        SELECT i.initprivs INTO initial FROM pg_init_privs i
+            WHERE i.objoid = f.id AND i.classoid = 'pg_proc'::regclass;
+        FOR r IN SELECT a.grantee, a.is_grantable FROM aclexplode(f.acl) a
+                 JOIN pg_proc p ON p.oid = f.id AND p.proowner <> a.grantee
+        LOOP
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s%s', f.id,
+                CASE r.grantee WHEN 0 THEN 'PUBLIC' ELSE r.grantee::regrole::text END,
+                CASE WHEN r.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END);
+        END LOOP;
+        UPDATE pg_init_privs SET initprivs = initial
+            WHERE objoid = f.id AND classoid = 'pg_proc'::regclass;
+    END LOOP;
+END
+$$;
+
 SELECT economy_internal.note_schema();

@@ -181,7 +181,7 @@ open_shop(Asked *asked, FunctionCallInfo fcinfo, int user_arg)
 {
 	static EcoTable *const for_nobody[] = {&eco_shop_shelf, &eco_shop_stock, NULL};
 	static EcoTable *const for_user[] = {
-		&eco_shop_shelf, &eco_shop_stock, &eco_accounts, &eco_shop_transactions,
+		&eco_shop_transactions, &eco_accounts, &eco_shop_shelf, &eco_shop_stock,
 		&eco_shop_user_units_more, &eco_items, &eco_user_holdings_more, NULL
 	};
 	static EcoTable *const of_archives[] = {&eco_archived_keys, NULL};
