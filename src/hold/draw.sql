@@ -102,7 +102,8 @@ CREATE FUNCTION economy.draw_reveal(user_id bigint, seed_number bigint)
     RETURNS economy.draw_seed_result
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_draw_reveal';
 COMMENT ON FUNCTION economy.draw_reveal(bigint, bigint) IS
-    'Ends a server seed, shows it, and commits to the next; of one that has ended shows it again. '
+    'Ends a server seed and commits to the next; of one that a transaction before has ended it '
+    'shows the seed. '
     'Refuses USER_NOT_FOUND, SEED_NOT_FOUND, SEED_LOST.';
 
 CREATE TYPE economy.draw_result AS (

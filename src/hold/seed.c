@@ -327,10 +327,16 @@ reveal_now(EcoRow *row)
 	return true;
 }
 
+/*
+ * A seed is not told by the transaction that ends it: whoever rolled that back would know
+ * what is drawn with next.
+ */
 static void
 reveal(EcoResult *result, EcoRow *row)
 {
 	const char *state = row->isnull[SED_SERVER_SEED] ? "new" : "reuse";
+	bool		is_over = !row->isnull[SED_SERVER_SEED] &&
+	eco_row_is_committed(row, eco_row_int(row, SED_USER_ID));
 	bytea	   *seed;
 	EcoRow		next;
 
@@ -350,8 +356,9 @@ reveal(EcoResult *result, EcoRow *row)
 	if (!eco_seed_current(eco_row_int(row, SED_USER_ID), &next))
 		damaged(row);
 	eco_result_outcome(result, state, "OK");
-	eco_result_text(result, RES_SERVER_SEED,
-					eco_hex((uint8 *) VARDATA_ANY(seed), VARSIZE_ANY_EXHDR(seed)));
+	if (is_over)
+		eco_result_text(result, RES_SERVER_SEED,
+						eco_hex((uint8 *) VARDATA_ANY(seed), VARSIZE_ANY_EXHDR(seed)));
 	eco_result_set(result, RES_NEXT_NUMBER, next.values[SED_NUMBER]);
 	eco_result_text(result, RES_NEXT_HASH, eco_seed_hash(&next));
 }

@@ -264,6 +264,11 @@ eco_holdings_add(const Jsonb *object, int64 times, EcoHoldingUse use, EcoHolding
 			continue;
 		(void) JsonbIteratorNext(&it, &value, true);
 		one->item_id = text_of_json(&key);
+		if (eco_holdings_find(all, &one->item_id) != NULL)
+			ECO_ERROR(ECO_SCHEMA_DAMAGED,
+					  errmsg("item \"%.*s\" is both given and paid", one->item_id.len,
+							 one->item_id.data),
+					  errhint("Who changed it by hand? The entry has each item once."));
 		one->use = use;
 		one->amount = times_of(whole_number(&value), times);
 		all->n++;

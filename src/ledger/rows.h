@@ -308,6 +308,9 @@ ECO_NORETURN extern void eco_row_moved(const EcoTable *table);
 
 extern void eco_row_insert(EcoRow *row, int64 user_id);
 
+/* Whether the version that was read is of another transaction than this one. */
+extern bool eco_row_is_committed(const EcoRow *row, int64 user_id);
+
 /*
  * The same for n rows of one table, cheaper than one by one; user_id is that of the first.
  * Rows of several users come from a table whose key begins with the user.

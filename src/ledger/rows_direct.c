@@ -336,6 +336,25 @@ is_newest(Relation rel, const EcoRow *row)
 	return found;
 }
 
+bool
+eco_row_is_committed(const EcoRow *row, int64 user_id)
+{
+	Relation	rel = eco_relation_for(row->table, user_id)->rel;
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	ItemPointerData tid = row->tid;
+	bool		committed = false;
+
+	if (table_tuple_fetch_row_version(rel, &tid, GetActiveSnapshot(), slot))
+	{
+		bool		isnull;
+		Datum		xmin = slot_getsysattr(slot, MinTransactionIdAttributeNumber, &isnull);
+
+		committed = !isnull && !TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	return committed;
+}
+
 /*
  * The next version of a row that has columns unknown to us, which keep their values; NULL:
  * it is not the newest any more.

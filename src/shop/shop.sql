@@ -497,6 +497,15 @@ CREATE FUNCTION economy_internal.check_product(product jsonb, old_row economy.sh
                       CASE jsonb_typeof(m.items) WHEN 'object' THEN m.items
                                                  ELSE '{}' END) k (id)) i
             WHERE i.n > 16 OR i.n <> i.different
+            UNION ALL
+            -- an event has 8000 bytes, and tells of each item its balance too
+            SELECT 7, 'contents and price_items must have 3072 bytes as text together'
+            FROM (SELECT CASE WHEN product ? 'contents' THEN product -> 'contents'
+                              ELSE old_row.contents END AS contents,
+                         CASE WHEN product ? 'price_items' THEN product -> 'price_items'
+                              ELSE old_row.price_items END AS price) n
+            WHERE coalesce(octet_length(n.contents::text), 0)
+                  + coalesce(octet_length(n.price::text), 0) > 3072
         )
         SELECT s.says FROM says s ORDER BY s.place, s.says LIMIT 1;
     END;

@@ -59,6 +59,7 @@ $$;
 SELECT is(pg_temp.why(product::jsonb), says, 'and why: ' || says)
 FROM (VALUES ('{"product_id": "pgtap_bundle", "contents": {"pgtap_none": 1}}', 'item "pgtap_none" of contents does not exist.'), ('{"product_id": "pgtap_shield", "price_items": {"pgtap_vip": 1}}', 'item "pgtap_vip" of price_items is not consumable.'),
     ('{"product_id": "pgtap_bundle", "price_items": {"pgtap_gem": 1}}', 'contents and price_items must be of different items, 16 together.'),
+    (jsonb_build_object('product_id', 'pgtap_bundle', 'contents', (SELECT jsonb_object_agg(n || repeat(chr(1), 60), 1) FROM generate_series(1, 9) n))::text, 'contents and price_items must have 3072 bytes as text together.'),
     ('{"product_id": "pgtap_bundle", "contents": {}}', 'contents must be an object of 1 to 16 items, each with a whole number from 1 to 2^53-1.'), ('{"product_id": "pgtap_shield", "price_items": 1}', 'price_items must be an object of 1 to 16 items, each with a whole number from 1 to 2^53-1.')) v (product, says);
 SELECT is((SELECT p.contents::text FROM economy.shop_products p WHERE p.product_id = 'pgtap_bundle'), '{"pgtap_gem": 5, "pgtap_vip": 60, "pgtap_sword": 1}', 'nothing of it was changed');
 SELECT is((SELECT c.after -> 'contents' FROM economy.config_changes c WHERE c.relation = 'shop_products' AND c.key = 'pgtap_swap'), '{"pgtap_key": 1}'::jsonb, 'changes are recorded');
@@ -86,6 +87,12 @@ SELECT is((SELECT string_agg(o.product_id || ' ' || o.code || coalesce(' ' || o.
 SELECT count(*) AS x FROM unnest(ARRAY['{"item_id": "pgtap_vip", "active": true}', '{"item_id": "pgtap_key", "active": true}']) i, economy.upsert_item(i::jsonb, 'ann') \gset
 SELECT is((SELECT o.contents::text || o.price_items::text || o.may_buy FROM economy.product('pgtap_swap', :u) o), '{"pgtap_key": 1}{"pgtap_gem": 4}true', 'and shows what it gives and costs');
 SELECT is((SELECT o.may_buy FROM economy.product('pgtap_swap') o), true, 'also to nobody');
+
+-- what an entry cannot carry is not bought, whoever has written it down
+SAVEPOINT damage;
+UPDATE economy.shop_products SET price_items = '{"pgtap_gem": 1}' WHERE product_id = 'pgtap_bundle';
+SELECT throws_ok(format('SELECT economy.purchase(%s, ''pgtap_bundle'', ''f'')', :u), 'XE105', 'item "pgtap_gem" is both given and paid', 'an item in both');
+ROLLBACK TO damage;
 
 -- many at once: each sees what the one before it has moved
 SELECT results_eq(format($$SELECT p.code, p.items FROM economy.purchases(ARRAY[%1$s, %1$s, %2$s, %1$s, %1$s]::bigint[], ARRAY['pgtap_shield', 'pgtap_shield', 'pgtap_bundle', 'pgtap_bundle', 'pgtap_shield'], ARRAY['b1', 'b2', 'b3', 'b4', 'b5']) p$$, :u, :v),

@@ -147,7 +147,8 @@ sub check_revealed
 		my $s = $seeds->{"$user " . ($r->{seed_number} // '')};
 		$checker->bad('D', "$op->{fn}($op->{args}) was answered $r->{state} $r->{code} with another seed than there is")
 		  unless $s && $r->{state} ne 'refused' && $r->{seed_hash} eq $s->{hash} && $r->{draws} <= $s->{next_nonce}
-		  && ($op->{fn} eq 'draw_commit' || $r->{server_seed} eq ($s->{server_seed} // '') && $r->{draws} == $s->{next_nonce});
+		  && ($op->{fn} eq 'draw_commit' || $r->{draws} == $s->{next_nonce}
+			&& ($r->{state} eq 'new' ? !length($r->{server_seed} // '') : !length($r->{server_seed} // '') || $r->{server_seed} eq ($s->{server_seed} // '')));
 	}
 	return;
 }

@@ -48,6 +48,18 @@ foreach my $n (0 .. $#drawn)
 	is($drawn[$n]{nonce}, $n, "draw $n has its nonce");
 }
 cmp_ok((sort { $b <=> $a } map { $_->{pity} } @drawn)[0], '==', 3, 'pity was due');
+# whoever rolls back knows no seed that is drawn with
+foreach my $way ('direct', 'sql')
+{
+	$dbh->do("SET economy.row_access = $way");
+	$dbh->begin_work;
+	is(value($dbh, 'SELECT server_seed FROM economy.draw_reveal(?, 1)', $ann), undef, "$way: the transaction that ends a seed is not told it");
+	$dbh->do('SAVEPOINT s');
+	is(value($dbh, 'SELECT server_seed FROM economy.draw_reveal(?, 1)', $ann), undef, "$way: nor within a savepoint");
+	$dbh->rollback;
+}
+is(value($dbh, 'SELECT server_seed FROM economy.draw_reveal(?, 1)', $ann), undef, 'nor when it commits');
+$dbh->do('RESET economy.row_access');
 my $server_seed = value($dbh, 'SELECT server_seed FROM economy.draw_reveal(?, 1)', $ann);
 foreach my $language (sort keys %programs)
 {
