@@ -459,6 +459,15 @@ CREATE OR REPLACE FUNCTION economy_internal.check_product(product jsonb, old_row
                       CASE jsonb_typeof(m.items) WHEN 'object' THEN m.items
                                                  ELSE '{}' END) k (id)) i
             WHERE i.n > 16 OR i.n <> i.different
+            UNION ALL
+            -- an event has 8000 bytes, and tells of each item its balance too
+            SELECT 7, 'contents and price_items must have 3072 bytes as text together'
+            FROM (SELECT CASE WHEN product ? 'contents' THEN product -> 'contents'
+                              ELSE old_row.contents END AS contents,
+                         CASE WHEN product ? 'price_items' THEN product -> 'price_items'
+                              ELSE old_row.price_items END AS price) n
+            WHERE coalesce(octet_length(n.contents::text), 0)
+                  + coalesce(octet_length(n.price::text), 0) > 3072
         )
         SELECT s.says FROM says s ORDER BY s.place, s.says LIMIT 1;
     END;
@@ -1973,7 +1982,8 @@ CREATE FUNCTION economy.draw_reveal(user_id bigint, seed_number bigint)
     RETURNS economy.draw_seed_result
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_draw_reveal';
 COMMENT ON FUNCTION economy.draw_reveal(bigint, bigint) IS
-    'Ends a server seed, shows it, and commits to the next; of one that has ended shows it again. '
+    'Ends a server seed and commits to the next; of one that a transaction before has ended it '
+    'shows the seed. '
     'Refuses USER_NOT_FOUND, SEED_NOT_FOUND, SEED_LOST.';
 
 CREATE TYPE economy.draw_result AS (
@@ -5048,32 +5058,6 @@ REVOKE ALL ON FUNCTION
     economy_internal.with_holding(bytea, text, bigint, boolean) FROM PUBLIC;
 
 REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.leaderboards, economy.leaderboard_periods, economy.leaderboard_scores, economy_internal.leaderboard_buckets, economy_internal.leaderboard_queue, economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy_internal.draw_entries FROM PUBLIC;
-
--- A GRANT in a script would become an initial privilege of the extension, which a dump leaves
--- out; so these are what they were.
-DO $$
-DECLARE
-    f record;
-    r record;
-    initial aclitem[];
-BEGIN
-    FOR f IN SELECT (e ->> 'function')::regprocedure AS id, (e ->> 'privileges')::aclitem[] AS acl
-             FROM jsonb_array_elements(current_setting('economy_update.privileges')::jsonb) e
-    LOOP
-        SELECT i.initprivs INTO initial FROM pg_init_privs i
-            WHERE i.objoid = f.id AND i.classoid = 'pg_proc'::regclass;
-        FOR r IN SELECT a.grantee, a.is_grantable FROM aclexplode(f.acl) a
-                 JOIN pg_proc p ON p.oid = f.id AND p.proowner <> a.grantee
-        LOOP
-            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s%s', f.id,
-                CASE r.grantee WHEN 0 THEN 'PUBLIC' ELSE r.grantee::regrole::text END,
-                CASE WHEN r.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END);
-        END LOOP;
-        UPDATE pg_init_privs SET initprivs = initial
-            WHERE objoid = f.id AND classoid = 'pg_proc'::regclass;
-    END LOOP;
-END
-$$;
 
 -- A GRANT in a script would become an initial privilege of the extension, which a dump leaves
 -- out; so these are what they were.
