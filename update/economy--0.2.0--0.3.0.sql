@@ -95,7 +95,7 @@ BEGIN
         'economy_internal.config_heads', 'config_changes', 'shop_products', 'level_curves',
         'level_experiments', 'games', 'rfm_models', 'segment_rules', 'rfm_snapshots',
         'recommendation_placements', 'recommendation_arms', 'signing_keys', 'items',
-        'draw_tables', 'leaderboards');
+        'draw_tables', 'leaderboards', 'transfer_rules');
     -- the chain of a key begins with 32 zeros
     INSERT INTO economy_internal.config_heads AS h
         VALUES (relation, key, 0, decode(repeat('00', 32), 'hex'))
@@ -163,7 +163,8 @@ COMMENT ON COLUMN economy.items.kind IS
 COMMENT ON COLUMN economy.items.maximum IS
     'Units a user may be given to hold, of a pass seconds from now; null is 2^53-1.';
 COMMENT ON COLUMN economy.items.consumable IS 'Whether spend() and consume() take it.';
-COMMENT ON COLUMN economy.items.tradable IS 'For the app: nothing here gives it to others.';
+COMMENT ON COLUMN economy.items.tradable IS
+    'Whether transfer() gives it to others; a pass it never does.';
 COMMENT ON COLUMN economy.items.active IS 'Whether it is given; what is held stays.';
 COMMENT ON COLUMN economy.items.texts IS 'What is shown, by language: {"en": {"name": "Gem"}}.';
 
@@ -1646,7 +1647,8 @@ CREATE TABLE economy.holding_changes (
     hash              bytea       NOT NULL,
     operation         text        NOT NULL COLLATE "C"
         CONSTRAINT holding_changes_operation_check
-        CHECK (operation IN ('spend', 'consume', 'grant', 'draw')),
+        CHECK (operation IN ('spend', 'consume', 'grant', 'draw', 'transfer_out',
+                             'transfer_in')),
     idempotency_key   text        NOT NULL COLLATE "C",
     reason            text        NOT NULL COLLATE "C",
     items             jsonb,
@@ -1672,8 +1674,8 @@ BEGIN
 END
 $$;
 COMMENT ON TABLE economy.holding_changes IS
-    'Journal of items given and used up, and of gold spent, outside the shop and the rewards. '
-    'Append-only.';
+    'Journal of items given and used up, of gold spent, and of what users gave each other, outside '
+    'the shop and the rewards. Append-only.';
 COMMENT ON COLUMN economy.holding_changes.key_digest IS
     'Digest of operation and idempotency_key, by which the index finds them.';
 COMMENT ON COLUMN economy.holding_changes.items IS
@@ -1681,7 +1683,8 @@ COMMENT ON COLUMN economy.holding_changes.items IS
     '[{"item": "gem", "delta": 5, "balance": 7}]. Of a pass seconds, and the second since 1970 UTC '
     'at which it ends.';
 COMMENT ON COLUMN economy.holding_changes.detail IS
-    'What else there is to say of the operation; null for spend, consume and grant.';
+    'What else there is to say of the operation: of a transfer its name, the other user, the gold '
+    'that arrives, the fee and the note. Null for spend, consume and grant.';
 
 CREATE FUNCTION economy_internal.items_of(items jsonb)
     RETURNS TABLE (item text, delta bigint, balance bigint)
@@ -1724,7 +1727,8 @@ CREATE TYPE economy.holding_result AS (
     retry_after_ms integer,
     detail         jsonb
 );
-COMMENT ON TYPE economy.holding_result IS 'Result of spend(), consume() and grant_items().';
+COMMENT ON TYPE economy.holding_result IS
+    'Result of spend(), consume(), grant_items() and transfer().';
 
 CREATE FUNCTION economy.spend(
     user_id bigint, gold bigint, reason text, idempotency_key text, items jsonb DEFAULT NULL,
@@ -1752,6 +1756,69 @@ CREATE FUNCTION economy.grant_items(
 COMMENT ON FUNCTION economy.grant_items(bigint, jsonb, text, text, jsonb, boolean) IS
     'Gives items, {"gem": 5, "vip": 2592000}: units, of a pass seconds; once per idempotency key. '
     'Refuses ITEM_NOT_FOUND, ITEM_INACTIVE, ITEM_LIMIT, USER_NOT_FOUND, USER_SUSPENDED, '
+    'IDEMPOTENCY_MISMATCH.';
+
+CREATE TABLE economy.transfer_rules (
+    rules             text    NOT NULL COLLATE "C" DEFAULT 'all'
+        CONSTRAINT transfer_rules_pkey PRIMARY KEY
+        CONSTRAINT transfer_rules_rules_check CHECK (rules = 'all'),
+    enabled           boolean NOT NULL DEFAULT false,
+    fee_per_mille     integer NOT NULL DEFAULT 0
+        CONSTRAINT transfer_rules_fee_check CHECK (fee_per_mille BETWEEN 0 AND 1000),
+    daily_gold        bigint
+        CONSTRAINT transfer_rules_daily_check CHECK (daily_gold BETWEEN 0 AND 9007199254740991),
+    minimum_age_hours integer NOT NULL DEFAULT 0
+        CONSTRAINT transfer_rules_age_check CHECK (minimum_age_hours BETWEEN 0 AND 876000)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.transfer_rules', '');
+COMMENT ON TABLE economy.transfer_rules IS
+    'Rules of transfer(), one row; without it nothing is transferred. Changed by '
+    'set_transfer_rules() only.';
+COMMENT ON CONSTRAINT transfer_rules_rules_check ON economy.transfer_rules IS
+    'rules must be all';
+COMMENT ON CONSTRAINT transfer_rules_fee_check ON economy.transfer_rules IS
+    'fee_per_mille must be from 0 to 1000';
+COMMENT ON CONSTRAINT transfer_rules_daily_check ON economy.transfer_rules IS
+    'daily_gold must be from 0 to 2^53-1, or null for no limit';
+COMMENT ON CONSTRAINT transfer_rules_age_check ON economy.transfer_rules IS
+    'minimum_age_hours must be from 0 to 876000';
+COMMENT ON COLUMN economy.transfer_rules.rules IS 'There is one row: all.';
+COMMENT ON COLUMN economy.transfer_rules.enabled IS 'Whether anything is transferred.';
+COMMENT ON COLUMN economy.transfer_rules.fee_per_mille IS
+    'Of the gold sent, rounded up; the sender pays it on top, and nobody gets it.';
+COMMENT ON COLUMN economy.transfer_rules.daily_gold IS
+    'Gold that a user may send in a day by UTC, without fees; null is no limit.';
+COMMENT ON COLUMN economy.transfer_rules.minimum_age_hours IS
+    'How long the sender must have been registered.';
+
+CREATE FUNCTION economy_internal.sent_of(sections bytea) RETURNS TABLE (day date, gold bigint)
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'eco_sent_of';
+COMMENT ON FUNCTION economy_internal.sent_of(bytea) IS
+    'The last day on which an account sent gold to others, and how much.';
+
+CREATE FUNCTION economy_internal.sent_sound(sections bytea) RETURNS boolean
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_sent_sound';
+COMMENT ON FUNCTION economy_internal.sent_sound(bytea) IS
+    'Whether what an account has sent in a day can be read.';
+
+CREATE FUNCTION economy_internal.with_sent(sections bytea, day date, gold bigint) RETURNS bytea
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_with_sent';
+COMMENT ON FUNCTION economy_internal.with_sent(bytea, date, bigint) IS
+    'An account''s sections with another count of what was sent in a day, or without it when gold '
+    'is null: for who corrects what the audit found to be wrong.';
+
+CREATE FUNCTION economy.transfer(
+    from_user_id bigint, to_user_id bigint, idempotency_key text, gold bigint DEFAULT 0,
+    items jsonb DEFAULT NULL, note text DEFAULT NULL, context jsonb DEFAULT NULL,
+    dry_run boolean DEFAULT false
+) RETURNS economy.holding_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_transfer';
+COMMENT ON FUNCTION economy.transfer(
+    bigint, bigint, text, bigint, jsonb, text, jsonb, boolean) IS
+    'Gives gold, items ({"gem": 5}) or both of one user to another, once per idempotency key of '
+    'the sender, by the rules of set_transfer_rules(). Refuses SAME_USER, USER_NOT_FOUND, '
+    'TRANSFERS_OFF, USER_SUSPENDED, TRANSFER_TOO_YOUNG, TRANSFER_DAILY_LIMIT, INSUFFICIENT_GOLD, '
+    'GOLD_OVERFLOW, ITEM_NOT_FOUND, ITEM_NOT_TRADABLE, INSUFFICIENT_ITEMS, ITEM_LIMIT, '
     'IDEMPOTENCY_MISMATCH.';
 
 CREATE TYPE economy.holding AS (
@@ -1879,6 +1946,66 @@ $$;
 COMMENT ON FUNCTION economy.upsert_item(jsonb, text) IS
     'Creates an item, or changes the given columns of one; keys are the column names of items. '
     'Recorded with actor, before and after. XE901 for an item that is not valid.';
+
+CREATE FUNCTION economy.set_transfer_rules(rules jsonb, actor text) RETURNS economy.transfer_rules
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    old_row   economy.transfer_rules;
+    new_row   economy.transfer_rules;
+    wrong     text;
+    failed    text;
+    at_column text;
+BEGIN
+    PERFORM economy_internal.require_actor(actor);
+    PERFORM economy_internal.require_given('rules', rules IS NOT NULL);
+    IF jsonb_typeof(rules) <> 'object' THEN
+        RAISE EXCEPTION 'rules must be a JSON object' USING ERRCODE = 'XE901';
+    END IF;
+    PERFORM economy_internal.open_tables('transfer_rules', 'config_changes');
+    -- one change at a time, also of a row that does not exist yet
+    PERFORM economy_internal.lock_name('economy.transfer_rules');
+    SELECT * INTO old_row FROM economy.transfer_rules r WHERE r.rules = 'all' FOR NO KEY UPDATE;
+    SELECT format('%s is no such column that can be set', to_json(k)) INTO wrong
+        FROM jsonb_object_keys(set_transfer_rules.rules) k
+        WHERE k NOT IN ('enabled', 'fee_per_mille', 'daily_gold', 'minimum_age_hours')
+        ORDER BY k COLLATE "C" LIMIT 1;
+    IF wrong IS NULL THEN
+        BEGIN
+            new_row := old_row;
+            IF old_row.rules IS NULL THEN
+                new_row := jsonb_populate_record(NULL::economy.transfer_rules, jsonb_build_object(
+                    'rules', 'all', 'enabled', false, 'fee_per_mille', 0, 'minimum_age_hours', 0));
+            END IF;
+            new_row := jsonb_populate_record(new_row, set_transfer_rules.rules);
+            IF old_row.rules IS NULL THEN
+                INSERT INTO economy.transfer_rules SELECT (new_row).*;
+            ELSE
+                UPDATE economy.transfer_rules r SET
+                    enabled = new_row.enabled, fee_per_mille = new_row.fee_per_mille,
+                    daily_gold = new_row.daily_gold, minimum_age_hours = new_row.minimum_age_hours
+                WHERE r.rules = 'all';
+            END IF;
+        EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
+            GET STACKED DIAGNOSTICS
+                wrong = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
+            wrong := economy_internal.violation(
+                'transfer_rules', set_transfer_rules.rules, wrong, failed, at_column);
+        END;
+    END IF;
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'rules are not valid'
+            USING ERRCODE = 'XE901', DETAIL = wrong || '.',
+            HINT = 'The keys are the column names of economy.transfer_rules.';
+    END IF;
+    PERFORM economy.note_change('transfer_rules', 'all',
+        CASE WHEN old_row.rules IS NULL THEN 'create' ELSE 'change' END, actor);
+    RETURN new_row;
+END
+$$;
+COMMENT ON FUNCTION economy.set_transfer_rules(jsonb, text) IS
+    'Sets the given rules of transfer(), which is off until one sets enabled; keys are the column '
+    'names of transfer_rules. Recorded with actor, before and after. XE901 for what is not valid.';
 
 CREATE TABLE economy.draw_tables (
     table_id   text    NOT NULL COLLATE "C" CONSTRAINT draw_tables_pkey PRIMARY KEY
@@ -3704,9 +3831,10 @@ FROM (VALUES
                 "total": 1, "wins": 1, "losses": 0, "draws": 0, "max_win": 10,
                 "seq": 3, "gold": 25, "experience_points": 500}}'),
     ('holding_update', 1,
-     'Items were given or used up, or gold was spent, outside the shop and the rewards.',
+     'Items were given or used up, gold was spent, or a user gave to another, outside the shop '
+     'and the rewards.',
      '^H[0-9]+-[0-9]+$', 'always',
-     '{"operation": {"enum": ["spend", "consume", "grant", "draw"],
+     '{"operation": {"enum": ["spend", "consume", "grant", "draw", "transfer_out", "transfer_in"],
                      "description": "What was called. Ignore others."},
        "idempotency_key": {"type": "string", "minLength": 1, "maxLength": 255},
        "reason": {"type": "string", "minLength": 1, "maxLength": 64},
@@ -3892,6 +4020,9 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('app', 'FUNCTION economy.leaderboard_info(text)', ''),
             ('app', 'FUNCTION economy.leaderboard_of(text, bigint[], date)', ''),
             ('app', 'FUNCTION economy.rank_of(text, bigint, integer, date)', ''),
+            ('app', 'FUNCTION economy.transfer(bigint, bigint, text, bigint, jsonb, text, jsonb, '
+                    'boolean)',
+             'accounts holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.level_for(bigint, text)', ''),
             ('app', 'FUNCTION economy.level_of(bigint, bigint)', ''),
             ('app', 'FUNCTION economy.now()', ''),
@@ -4122,6 +4253,8 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'segment_rules'),
             ('admin', 'FUNCTION economy.set_streak(bigint, integer, date, text, text, text)',
              'accounts reward_audit'),
+            ('admin', 'FUNCTION economy.set_transfer_rules(jsonb, text)',
+             'config_changes config_changes_change_id_seq config_heads transfer_rules'),
             ('admin', 'FUNCTION economy.set_user_status(bigint, text, text, text, text)',
              'accounts user_changes'),
             ('admin', 'FUNCTION economy.publish_draw_table(text, text)',
@@ -4145,8 +4278,8 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_pieces(part text, from_user bi
 DECLARE
     pieces   CONSTANT text[] := CASE part
         WHEN 'users' THEN ARRAY['effects', 'twice', 'orphans', 'rewards', 'units', 'holdings',
-                                'draws', 'segments', 'recommendations', 'anchored', 'parity',
-                                'places']
+                                'draws', 'transfers', 'segments', 'recommendations', 'anchored',
+                                'parity', 'places']
         ELSE ARRAY['schema', 'stock', 'shop', 'config', 'keys', 'segment_state', 'anchors',
                    'boards'] END;
     piece    text;
@@ -4251,6 +4384,10 @@ CREATE OR REPLACE VIEW economy.config_states AS
     FROM (SELECT board, figure, game, item_id, period, first_day, last_day, ascending, min_games,
                  audience, keep, active, prizes, texts, extra
           FROM economy.leaderboards) l
+    UNION ALL
+    SELECT 'transfer_rules', r.rules, to_jsonb(r)
+    FROM (SELECT rules, enabled, fee_per_mille, daily_gold, minimum_age_hours
+          FROM economy.transfer_rules) r
     UNION ALL
     -- a digest of the material tells nothing of it
     SELECT 'signing_keys', k.version::text,
@@ -4785,6 +4922,108 @@ COMMENT ON FUNCTION economy_internal.audit_draws(bigint, bigint) IS
     'Draws against their seeds, recomputed where these are revealed, against their tables, and '
     'against each other, of the users from one id to another.';
 
+CREATE VIEW economy_internal.transfer_entries AS
+    SELECT h.user_id, h.seq, h.operation, h.idempotency_key, h.key_digest, h.created_at,
+           h.gold_delta, 'H' || h.user_id || '-' || h.seq AS name,
+           CASE jsonb_typeof(h.detail -> 'gold') WHEN 'number'
+                THEN (h.detail ->> 'gold')::numeric END AS gold,
+           CASE jsonb_typeof(h.detail -> 'fee') WHEN 'number'
+                THEN (h.detail ->> 'fee')::numeric END AS fee,
+           -- what only damage makes is no user
+           CASE WHEN jsonb_typeof(o.id) = 'number'
+                THEN CASE WHEN (o.id #>> '{}')::numeric BETWEEN -9223372036854775808
+                                                            AND 9223372036854775807
+                          THEN (o.id #>> '{}')::numeric::bigint END END AS other,
+           concat_ws(' ', 'from', CASE h.operation WHEN 'transfer_in' THEN o.id #>> '{}'
+                                                   ELSE h.user_id::text END,
+                     'to', CASE h.operation WHEN 'transfer_in' THEN h.user_id::text
+                                            ELSE o.id #>> '{}' END,
+                     coalesce(CASE h.operation WHEN 'transfer_in' THEN h.gold_delta::text
+                                               ELSE h.detail ->> 'gold' END, 'no'), 'gold',
+                     (SELECT string_agg(format('%s %s', CASE jsonb_typeof(i -> 'delta')
+                                                        WHEN 'number' THEN
+                                            (i ->> 'delta')::numeric
+                                            * CASE h.operation WHEN 'transfer_in' THEN 1
+                                                               ELSE -1 END END, i ->> 'item'),
+                                        ' ' ORDER BY n)
+                      FROM jsonb_array_elements(CASE jsonb_typeof(h.items) WHEN 'array'
+                                                     THEN h.items END) WITH ORDINALITY e (i, n)),
+                     'in transaction', h.xact, h.detail ->> 'transfer', h.detail -> 'note')
+               AS says
+    FROM economy.holding_changes h
+    CROSS JOIN LATERAL (SELECT CASE h.operation WHEN 'transfer_out' THEN h.detail -> 'to'
+                                                ELSE h.detail -> 'from' END) o (id)
+    WHERE h.operation IN ('transfer_out', 'transfer_in');
+COMMENT ON VIEW economy_internal.transfer_entries IS
+    'Entries of transfers, with what they say was given: that of the sender and that of the '
+    'receiver say the same.';
+
+CREATE FUNCTION economy_internal.audit_transfers(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH entry AS MATERIALIZED (
+            SELECT t.* FROM economy_internal.transfer_entries t
+            WHERE t.user_id BETWEEN from_user AND upto_user
+        ), sent AS (
+            SELECT d.user_id, max(d.day) AS day,
+                   least(sum(d.gold) FILTER (WHERE d.day = d.last_day),
+                         9223372036854775807) AS gold
+            FROM (SELECT b.*, max(b.day) OVER (PARTITION BY b.user_id) AS last_day
+                  FROM (SELECT e.user_id, e.gold,
+                               max((e.created_at AT TIME ZONE 'UTC')::date) OVER (
+                                   PARTITION BY e.user_id ORDER BY e.seq) AS day
+                        FROM entry e WHERE e.operation = 'transfer_out' AND e.gold > 0) b) d
+            GROUP BY d.user_id
+        )
+        SELECT e.user_id, 'wrong_balance', e.says, coalesce(i.says, 'no transfer_in of it'),
+               e.name, e.seq
+        FROM entry e
+        LEFT JOIN LATERAL (
+            SELECT t.says FROM economy_internal.transfer_entries t
+            WHERE t.user_id = e.other
+              AND t.key_digest = economy_internal.key_digest('transfer_in', e.name)
+              AND t.operation = 'transfer_in' AND t.idempotency_key = e.name) i ON true
+        WHERE e.operation = 'transfer_out' AND i.says IS DISTINCT FROM e.says
+        UNION ALL
+        SELECT e.user_id, 'wrong_balance', format('%s gold and a fee of %s taken', e.gold, e.fee),
+               format('%s', -e.gold_delta), e.name, e.seq
+        FROM entry e
+        WHERE e.operation = 'transfer_out' AND e.gold + e.fee IS DISTINCT FROM -e.gold_delta
+        UNION ALL
+        SELECT e.user_id, 'wrong_balance', 'a transfer_out of it', 'none', e.name, e.seq
+        FROM entry e
+        WHERE e.operation = 'transfer_in'
+          AND NOT EXISTS (
+              SELECT FROM economy.holding_changes h
+              WHERE h.user_id = e.other AND h.operation = 'transfer_out'
+                AND h.seq = CASE WHEN e.idempotency_key ~ '^H-?[0-9]+-[0-9]{1,18}$'
+                                 THEN substring(e.idempotency_key FROM '[0-9]+$')::bigint END
+                AND e.idempotency_key = 'H' || h.user_id || '-' || h.seq)
+        UNION ALL
+        SELECT coalesce(s.user_id, k.user_id), 'parity',
+               format('%s gold sent on %s', coalesce(s.gold, 0),
+                      coalesce(to_char(s.day, 'YYYY-MM-DD'), 'no day')),
+               format('%s gold sent on %s', coalesce(k.gold, 0),
+                      coalesce(to_char(k.day, 'YYYY-MM-DD'), 'no day')), NULL, NULL
+        FROM sent s
+        FULL JOIN (SELECT a.user_id, p.day, p.gold
+                   FROM economy.accounts a, economy_internal.sent_of(a.sections) p
+                   WHERE a.user_id BETWEEN from_user AND upto_user) k USING (user_id)
+        WHERE (s.day, s.gold) IS DISTINCT FROM (k.day, k.gold)
+        UNION ALL
+        SELECT a.user_id, 'parity', 'a count of what was sent that can be read',
+               'damaged sections of the account', NULL, NULL
+        FROM economy.accounts a
+        WHERE a.user_id BETWEEN from_user AND upto_user
+          AND NOT economy_internal.sent_sound(a.sections);
+    END;
+COMMENT ON FUNCTION economy_internal.audit_transfers(bigint, bigint) IS
+    'What users gave each other: the entry of the one against that of the other, and what was sent '
+    'in a day against the entries, of the users from one id to another.';
+
 CREATE OR REPLACE FUNCTION economy_internal.audit_shop() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
@@ -5013,15 +5252,17 @@ REVOKE ALL ON FUNCTION
     economy.record_actions(bigint[], text[], text[], text[], bigint[], bigint[], text[], jsonb[], bigint[]),
     economy.refresh_leaderboards(integer), economy.register_user(text, text, jsonb),
     economy.revoke_reward(bigint, text, text, text, bigint, bigint, text, text, jsonb),
-    economy.simulate_draws(jsonb, integer, text),
+    economy.set_transfer_rules(jsonb, text), economy.simulate_draws(jsonb, integer, text),
     economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean),
+    economy.transfer(bigint, bigint, text, bigint, jsonb, text, jsonb, boolean),
     economy.unfulfilled(text, integer, interval, text), economy.upsert_draw_table(jsonb, text),
     economy.upsert_item(jsonb, text), economy.upsert_leaderboard(jsonb, text),
     economy.verify_draw(text, text, bigint, jsonb, bigint), economy_internal.amounts_sound(jsonb),
     economy_internal.archive_columns(text, regclass),
     economy_internal.archive_entry(text, regclass), economy_internal.audit_boards(),
     economy_internal.audit_draws(bigint, bigint), economy_internal.audit_holdings(bigint, bigint),
-    economy_internal.audit_places(bigint, bigint), economy_internal.check_contents(jsonb),
+    economy_internal.audit_places(bigint, bigint),
+    economy_internal.audit_transfers(bigint, bigint), economy_internal.check_contents(jsonb),
     economy_internal.check_draw_items(jsonb), economy_internal.check_draw_table(jsonb),
     economy_internal.check_item(jsonb, text),
     economy_internal.check_leaderboard(jsonb, economy.leaderboards),
@@ -5054,10 +5295,12 @@ REVOKE ALL ON FUNCTION
     economy_internal.leaderboard_sums(text[]), economy_internal.refuse_draw_table(text, text),
     economy_internal.require_worker(text),
     economy_internal.rfm_renew(bigint, bigint[], timestamptz, bigint[], text[], bigint),
-    economy_internal.running_transactions(),
-    economy_internal.with_holding(bytea, text, bigint, boolean) FROM PUBLIC;
+    economy_internal.running_transactions(), economy_internal.sent_of(bytea),
+    economy_internal.sent_sound(bytea),
+    economy_internal.with_holding(bytea, text, bigint, boolean),
+    economy_internal.with_sent(bytea, date, bigint) FROM PUBLIC;
 
-REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.leaderboards, economy.leaderboard_periods, economy.leaderboard_scores, economy_internal.leaderboard_buckets, economy_internal.leaderboard_queue, economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy_internal.draw_entries FROM PUBLIC;
+REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.leaderboards, economy.leaderboard_periods, economy.leaderboard_scores, economy_internal.leaderboard_buckets, economy_internal.leaderboard_queue, economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries, economy.transfer_rules, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy_internal.draw_entries, economy_internal.transfer_entries FROM PUBLIC;
 
 -- A GRANT in a script would become an initial privilege of the extension, which a dump leaves
 -- out; so these are what they were.

@@ -202,9 +202,10 @@ FROM (VALUES
                 "total": 1, "wins": 1, "losses": 0, "draws": 0, "max_win": 10,
                 "seq": 3, "gold": 25, "experience_points": 500}}'),
     ('holding_update', 1,
-     'Items were given or used up, or gold was spent, outside the shop and the rewards.',
+     'Items were given or used up, gold was spent, or a user gave to another, outside the shop '
+     'and the rewards.',
      '^H[0-9]+-[0-9]+$', 'always',
-     '{"operation": {"enum": ["spend", "consume", "grant", "draw"],
+     '{"operation": {"enum": ["spend", "consume", "grant", "draw", "transfer_out", "transfer_in"],
                      "description": "What was called. Ignore others."},
        "idempotency_key": {"type": "string", "minLength": 1, "maxLength": 255},
        "reason": {"type": "string", "minLength": 1, "maxLength": 64},

@@ -17,17 +17,6 @@
 #include "ledger/holdings.h"
 #include "ledger/result.h"
 
-/* columns of economy.holding_result after the common ones */
-enum
-{
-	HOLDING_ITEMS = ECO_RES_OWN,
-	HOLDING_GOLD_DELTA,
-	HOLDING_GOLD,
-	HOLDING_RETRY_AFTER_MS,
-	HOLDING_DETAIL
-};
-#define HOLDING_TYPES "bttt" "jll" "ij"
-
 /* A call, and its answer. */
 typedef struct Change
 {

@@ -1,4 +1,4 @@
--- hold: what users hold beside gold, and what they use up outside the shop
+-- hold: what users hold beside gold, use up outside the shop, and give each other
 
 CREATE TABLE economy.holding_changes (
     user_id           bigint      NOT NULL,
@@ -15,7 +15,8 @@ CREATE TABLE economy.holding_changes (
     hash              bytea       NOT NULL,
     operation         text        NOT NULL COLLATE "C"
         CONSTRAINT holding_changes_operation_check
-        CHECK (operation IN ('spend', 'consume', 'grant', 'draw')),
+        CHECK (operation IN ('spend', 'consume', 'grant', 'draw', 'transfer_out',
+                             'transfer_in')),
     idempotency_key   text        NOT NULL COLLATE "C",
     reason            text        NOT NULL COLLATE "C",
     items             jsonb,
@@ -27,8 +28,8 @@ CREATE INDEX holding_changes_key ON economy.holding_changes (user_id, key_digest
     WITH (deduplicate_items = off);
 SELECT economy_internal.make_journal('economy.holding_changes');
 COMMENT ON TABLE economy.holding_changes IS
-    'Journal of items given and used up, and of gold spent, outside the shop and the rewards. '
-    'Append-only.';
+    'Journal of items given and used up, of gold spent, and of what users gave each other, outside '
+    'the shop and the rewards. Append-only.';
 COMMENT ON COLUMN economy.holding_changes.key_digest IS
     'Digest of operation and idempotency_key, by which the index finds them.';
 COMMENT ON COLUMN economy.holding_changes.items IS
@@ -36,7 +37,8 @@ COMMENT ON COLUMN economy.holding_changes.items IS
     '[{"item": "gem", "delta": 5, "balance": 7}]. Of a pass seconds, and the second since 1970 UTC '
     'at which it ends.';
 COMMENT ON COLUMN economy.holding_changes.detail IS
-    'What else there is to say of the operation; null for spend, consume and grant.';
+    'What else there is to say of the operation: of a transfer its name, the other user, the gold '
+    'that arrives, the fee and the note. Null for spend, consume and grant.';
 
 CREATE FUNCTION economy_internal.items_of(items jsonb)
     RETURNS TABLE (item text, delta bigint, balance bigint)
@@ -80,7 +82,8 @@ CREATE TYPE economy.holding_result AS (
     retry_after_ms integer,
     detail         jsonb
 );
-COMMENT ON TYPE economy.holding_result IS 'Result of spend(), consume() and grant_items().';
+COMMENT ON TYPE economy.holding_result IS
+    'Result of spend(), consume(), grant_items() and transfer().';
 
 CREATE FUNCTION economy.spend(
     user_id bigint, gold bigint, reason text, idempotency_key text, items jsonb DEFAULT NULL,
@@ -108,6 +111,71 @@ CREATE FUNCTION economy.grant_items(
 COMMENT ON FUNCTION economy.grant_items(bigint, jsonb, text, text, jsonb, boolean) IS
     'Gives items, {"gem": 5, "vip": 2592000}: units, of a pass seconds; once per idempotency key. '
     'Refuses ITEM_NOT_FOUND, ITEM_INACTIVE, ITEM_LIMIT, USER_NOT_FOUND, USER_SUSPENDED, '
+    'IDEMPOTENCY_MISMATCH.';
+
+-- Between users
+
+CREATE TABLE economy.transfer_rules (
+    rules             text    NOT NULL COLLATE "C" DEFAULT 'all'
+        CONSTRAINT transfer_rules_pkey PRIMARY KEY
+        CONSTRAINT transfer_rules_rules_check CHECK (rules = 'all'),
+    enabled           boolean NOT NULL DEFAULT false,
+    fee_per_mille     integer NOT NULL DEFAULT 0
+        CONSTRAINT transfer_rules_fee_check CHECK (fee_per_mille BETWEEN 0 AND 1000),
+    daily_gold        bigint
+        CONSTRAINT transfer_rules_daily_check CHECK (daily_gold BETWEEN 0 AND 9007199254740991),
+    minimum_age_hours integer NOT NULL DEFAULT 0
+        CONSTRAINT transfer_rules_age_check CHECK (minimum_age_hours BETWEEN 0 AND 876000)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.transfer_rules', '');
+COMMENT ON TABLE economy.transfer_rules IS
+    'Rules of transfer(), one row; without it nothing is transferred. Changed by '
+    'set_transfer_rules() only.';
+COMMENT ON CONSTRAINT transfer_rules_rules_check ON economy.transfer_rules IS
+    'rules must be all';
+COMMENT ON CONSTRAINT transfer_rules_fee_check ON economy.transfer_rules IS
+    'fee_per_mille must be from 0 to 1000';
+COMMENT ON CONSTRAINT transfer_rules_daily_check ON economy.transfer_rules IS
+    'daily_gold must be from 0 to 2^53-1, or null for no limit';
+COMMENT ON CONSTRAINT transfer_rules_age_check ON economy.transfer_rules IS
+    'minimum_age_hours must be from 0 to 876000';
+COMMENT ON COLUMN economy.transfer_rules.rules IS 'There is one row: all.';
+COMMENT ON COLUMN economy.transfer_rules.enabled IS 'Whether anything is transferred.';
+COMMENT ON COLUMN economy.transfer_rules.fee_per_mille IS
+    'Of the gold sent, rounded up; the sender pays it on top, and nobody gets it.';
+COMMENT ON COLUMN economy.transfer_rules.daily_gold IS
+    'Gold that a user may send in a day by UTC, without fees; null is no limit.';
+COMMENT ON COLUMN economy.transfer_rules.minimum_age_hours IS
+    'How long the sender must have been registered.';
+
+CREATE FUNCTION economy_internal.sent_of(sections bytea) RETURNS TABLE (day date, gold bigint)
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 1 AS 'MODULE_PATHNAME', 'eco_sent_of';
+COMMENT ON FUNCTION economy_internal.sent_of(bytea) IS
+    'The last day on which an account sent gold to others, and how much.';
+
+CREATE FUNCTION economy_internal.sent_sound(sections bytea) RETURNS boolean
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_sent_sound';
+COMMENT ON FUNCTION economy_internal.sent_sound(bytea) IS
+    'Whether what an account has sent in a day can be read.';
+
+CREATE FUNCTION economy_internal.with_sent(sections bytea, day date, gold bigint) RETURNS bytea
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_with_sent';
+COMMENT ON FUNCTION economy_internal.with_sent(bytea, date, bigint) IS
+    'An account''s sections with another count of what was sent in a day, or without it when gold '
+    'is null: for who corrects what the audit found to be wrong.';
+
+CREATE FUNCTION economy.transfer(
+    from_user_id bigint, to_user_id bigint, idempotency_key text, gold bigint DEFAULT 0,
+    items jsonb DEFAULT NULL, note text DEFAULT NULL, context jsonb DEFAULT NULL,
+    dry_run boolean DEFAULT false
+) RETURNS economy.holding_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_transfer';
+COMMENT ON FUNCTION economy.transfer(
+    bigint, bigint, text, bigint, jsonb, text, jsonb, boolean) IS
+    'Gives gold, items ({"gem": 5}) or both of one user to another, once per idempotency key of '
+    'the sender, by the rules of set_transfer_rules(). Refuses SAME_USER, USER_NOT_FOUND, '
+    'TRANSFERS_OFF, USER_SUSPENDED, TRANSFER_TOO_YOUNG, TRANSFER_DAILY_LIMIT, INSUFFICIENT_GOLD, '
+    'GOLD_OVERFLOW, ITEM_NOT_FOUND, ITEM_NOT_TRADABLE, INSUFFICIENT_ITEMS, ITEM_LIMIT, '
     'IDEMPOTENCY_MISMATCH.';
 
 CREATE TYPE economy.holding AS (
@@ -237,3 +305,63 @@ $$;
 COMMENT ON FUNCTION economy.upsert_item(jsonb, text) IS
     'Creates an item, or changes the given columns of one; keys are the column names of items. '
     'Recorded with actor, before and after. XE901 for an item that is not valid.';
+
+CREATE FUNCTION economy.set_transfer_rules(rules jsonb, actor text) RETURNS economy.transfer_rules
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    old_row   economy.transfer_rules;
+    new_row   economy.transfer_rules;
+    wrong     text;
+    failed    text;
+    at_column text;
+BEGIN
+    PERFORM economy_internal.require_actor(actor);
+    PERFORM economy_internal.require_given('rules', rules IS NOT NULL);
+    IF jsonb_typeof(rules) <> 'object' THEN
+        RAISE EXCEPTION 'rules must be a JSON object' USING ERRCODE = 'XE901';
+    END IF;
+    PERFORM economy_internal.open_tables('transfer_rules', 'config_changes');
+    -- one change at a time, also of a row that does not exist yet
+    PERFORM economy_internal.lock_name('economy.transfer_rules');
+    SELECT * INTO old_row FROM economy.transfer_rules r WHERE r.rules = 'all' FOR NO KEY UPDATE;
+    SELECT format('%s is no such column that can be set', to_json(k)) INTO wrong
+        FROM jsonb_object_keys(set_transfer_rules.rules) k
+        WHERE k NOT IN ('enabled', 'fee_per_mille', 'daily_gold', 'minimum_age_hours')
+        ORDER BY k COLLATE "C" LIMIT 1;
+    IF wrong IS NULL THEN
+        BEGIN
+            new_row := old_row;
+            IF old_row.rules IS NULL THEN
+                new_row := jsonb_populate_record(NULL::economy.transfer_rules, jsonb_build_object(
+                    'rules', 'all', 'enabled', false, 'fee_per_mille', 0, 'minimum_age_hours', 0));
+            END IF;
+            new_row := jsonb_populate_record(new_row, set_transfer_rules.rules);
+            IF old_row.rules IS NULL THEN
+                INSERT INTO economy.transfer_rules SELECT (new_row).*;
+            ELSE
+                UPDATE economy.transfer_rules r SET
+                    enabled = new_row.enabled, fee_per_mille = new_row.fee_per_mille,
+                    daily_gold = new_row.daily_gold, minimum_age_hours = new_row.minimum_age_hours
+                WHERE r.rules = 'all';
+            END IF;
+        EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
+            GET STACKED DIAGNOSTICS
+                wrong = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
+            wrong := economy_internal.violation(
+                'transfer_rules', set_transfer_rules.rules, wrong, failed, at_column);
+        END;
+    END IF;
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'rules are not valid'
+            USING ERRCODE = 'XE901', DETAIL = wrong || '.',
+            HINT = 'The keys are the column names of economy.transfer_rules.';
+    END IF;
+    PERFORM economy.note_change('transfer_rules', 'all',
+        CASE WHEN old_row.rules IS NULL THEN 'create' ELSE 'change' END, actor);
+    RETURN new_row;
+END
+$$;
+COMMENT ON FUNCTION economy.set_transfer_rules(jsonb, text) IS
+    'Sets the given rules of transfer(), which is off until one sets enabled; keys are the column '
+    'names of transfer_rules. Recorded with actor, before and after. XE901 for what is not valid.';

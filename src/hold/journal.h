@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "ledger/journal.h"
+#include "ledger/result.h"
 
 /* columns of economy.holding_changes after the header */
 enum
@@ -23,6 +24,21 @@ enum
 };
 
 #define ECO_HCH_BY_KEY 1
+
+/* operations of two users: that of the one who sends, and of the one who gets */
+#define ECO_TRANSFER_OUT	"transfer_out"
+#define ECO_TRANSFER_IN		"transfer_in"
+
+/* columns of economy.holding_result after the common ones */
+enum
+{
+	HOLDING_ITEMS = ECO_RES_OWN,
+	HOLDING_GOLD_DELTA,
+	HOLDING_GOLD,
+	HOLDING_RETRY_AFTER_MS,
+	HOLDING_DETAIL
+};
+#define HOLDING_TYPES "bttt" "jll" "ij"
 
 extern const EcoJournal eco_holding_changes;
 

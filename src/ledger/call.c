@@ -42,6 +42,8 @@
 static void open_journal(EcoCall *call);
 static bool open_the_rest(EcoCall *call);
 static bool find_first(EcoCall *call);
+static bool read_accounts(EcoCall *call);
+static EcoAccountLock lock_accounts(EcoCall *call);
 static bool key_lock(const EcoCall *call);
 static EcoCallState new_or_archived(EcoCall *call);
 
@@ -57,7 +59,9 @@ eco_call_init(EcoCall *call, const EcoJournal *journal, int64 user_id,
 	call->tables_of_new = NULL;
 	call->in_passing = false;
 	call->dry_run = false;
+	call->of_two = false;
 	call->account.is_unlocked = false;
+	call->other.is_unlocked = false;
 }
 
 EcoCallState
@@ -78,14 +82,50 @@ eco_call_begin(EcoCall *call)
 		if (open_the_rest(call))
 			continue;
 		if (call->dry_run)
-			return eco_account_read(call->user_id, &call->account) ?
-				new_or_archived(call) : ECO_CALL_NO_USER;
-		lock = call->in_passing ? eco_account_take(call->user_id, &call->account) :
-			eco_account_lock(call->user_id, &call->account);
+			return read_accounts(call) ? new_or_archived(call) : ECO_CALL_NO_USER;
+		lock = lock_accounts(call);
 		eco_snapshot_renew();
 		if (lock != ECO_ACCOUNT_MOVED)
 			return lock == ECO_ACCOUNT_LOCKED ? new_or_archived(call) : ECO_CALL_NO_USER;
 	}
+}
+
+static bool
+read_accounts(EcoCall *call)
+{
+	call->missing_id = call->user_id;
+	if (!eco_account_read(call->user_id, &call->account))
+		return false;
+	call->missing_id = call->other_id;
+	return !call->of_two || eco_account_read(call->other_id, &call->other);
+}
+
+static EcoAccountLock
+lock_one(EcoCall *call, int64 user_id, EcoAccount *account, bool in_passing)
+{
+	call->missing_id = user_id;
+	return in_passing ? eco_account_take(user_id, account) : eco_account_lock(user_id, account);
+}
+
+/*
+ * Of two the lesser id first, and only the other one in passing: nobody has written anything
+ * yet whose account is then another one.  After a wait for either all is looked up again,
+ * with what is locked by then: it moves no more, and is not waited for.
+ */
+static EcoAccountLock
+lock_accounts(EcoCall *call)
+{
+	bool		other_first = call->of_two && call->other_id < call->user_id;
+	EcoAccountLock lock = ECO_ACCOUNT_LOCKED;
+
+	if (other_first)
+		lock = lock_one(call, call->other_id, &call->other, false);
+	if (lock == ECO_ACCOUNT_LOCKED)
+		lock = lock_one(call, call->user_id, &call->account,
+						call->in_passing && (!call->of_two || other_first));
+	if (lock == ECO_ACCOUNT_LOCKED && call->of_two && !other_first)
+		lock = lock_one(call, call->other_id, &call->other, call->in_passing);
+	return lock;
 }
 
 /*
@@ -127,8 +167,8 @@ open_journal(EcoCall *call)
 	EcoTable   *tables[ECO_MAX_OPEN + 1] = {call->journal->table};
 
 	tables[append(tables, 1, call->tables)] = NULL;
-	call->open = eco_user_tables_open(call->dry_run ? ECO_READ_FRESH : ECO_WRITE, call->user_id,
-									  tables);
+	call->open = eco_user_tables_open(call->dry_run ? ECO_READ_FRESH : ECO_WRITE,
+									  call->of_two ? ECO_ALL_USERS : call->user_id, tables);
 }
 
 /* True when what was read before is to be read again. */

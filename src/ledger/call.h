@@ -26,9 +26,12 @@ typedef struct EcoCall
 										 * only reads the first answer, need
 										 * not open */
 	bool		in_passing;		/* the account is locked by its write, see
-								 * eco_call_passed() */
+								 * eco_call_passed(); of two the one with the
+								 * greater id, which is then written first */
 	bool		dry_run;		/* lock nothing: the answer may be outdated
 								 * when it arrives */
+	bool		of_two;			/* it moves a second account, too */
+	int64		other_id;
 
 	EcoOpenTables *open;
 
@@ -36,6 +39,8 @@ typedef struct EcoCall
 	int64		archived_seq;	/* ECO_CALL_ARCHIVED: of that entry */
 	EcoAccount	account;		/* ECO_CALL_NEW: locked, unless dry_run or
 								 * account.is_unlocked */
+	EcoAccount	other;			/* of two: the other one, as that */
+	int64		missing_id;		/* ECO_CALL_NO_USER: which */
 } EcoCall;
 
 typedef enum EcoCallState
@@ -72,7 +77,7 @@ extern void eco_call_end(EcoCall *call);
 static inline bool
 eco_call_passed(const EcoCall *call)
 {
-	return !call->account.is_unlocked;
+	return !call->account.is_unlocked && !(call->of_two && call->other.is_unlocked);
 }
 
 #endif

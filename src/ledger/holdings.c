@@ -378,7 +378,7 @@ give(EcoHolding *one, const EcoAccount *account, const EcoRow *item, TimestampTz
 	int64		now = next_second(at);
 	int64		held = load(one, account);
 
-	if (!DatumGetBool(item->values[ITM_ACTIVE]))
+	if (one->use == ECO_HOLDING_GIVE && !DatumGetBool(item->values[ITM_ACTIVE]))
 	{
 		detail_item(detail, one);
 		return "ITEM_INACTIVE";
@@ -391,18 +391,30 @@ give(EcoHolding *one, const EcoAccount *account, const EcoRow *item, TimestampTz
 	return check_most(one, item, held, now, detail);
 }
 
+/* Why it may not be taken, whatever is held; a pass is of who has got it. */
 static const char *
-use_up(EcoHolding *one, const EcoAccount *account, const EcoRow *item, EcoDetail *detail)
+check_kind(const EcoHolding *one, const EcoRow *item)
+{
+	if (one->use == ECO_HOLDING_USE_UP)
+		return DatumGetBool(item->values[ITM_CONSUMABLE]) ? NULL : "ITEM_NOT_CONSUMABLE";
+	return DatumGetBool(item->values[ITM_TRADABLE]) && !one->is_pass ? NULL :
+		"ITEM_NOT_TRADABLE";
+}
+
+/* Used up, or sent to another user. */
+static const char *
+take(EcoHolding *one, const EcoAccount *account, const EcoRow *item, EcoDetail *detail)
 {
 	int64		held = load(one, account);
+	const char *refusal = check_kind(one, item);
 
 	one->delta = -one->amount;
 	one->balance = held - one->amount;
-	if (DatumGetBool(item->values[ITM_CONSUMABLE]) && one->balance >= 0)
+	if (refusal == NULL && one->balance >= 0)
 		return NULL;
 	detail_item(detail, one);
-	if (!DatumGetBool(item->values[ITM_CONSUMABLE]))
-		return "ITEM_NOT_CONSUMABLE";
+	if (refusal != NULL)
+		return refusal;
 	eco_detail_int(detail, "held", held);
 	eco_detail_int(detail, "needed", one->amount);
 	return "INSUFFICIENT_ITEMS";
@@ -433,9 +445,11 @@ apply(EcoHolding *one, const EcoAccount *account, const EcoRow *item, TimestampT
 	switch (one->use)
 	{
 		case ECO_HOLDING_GIVE:
+		case ECO_HOLDING_RECEIVE:
 			return give(one, account, item, at, detail);
 		case ECO_HOLDING_USE_UP:
-			return use_up(one, account, item, detail);
+		case ECO_HOLDING_SEND:
+			return take(one, account, item, detail);
 		case ECO_HOLDING_TAKE_BACK:
 		case ECO_HOLDING_TAKE_REST:
 			break;

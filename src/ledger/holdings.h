@@ -47,7 +47,9 @@ typedef enum EcoHoldingUse
 	ECO_HOLDING_GIVE,
 	ECO_HOLDING_USE_UP,			/* which is for those that are consumable */
 	ECO_HOLDING_TAKE_BACK,		/* what was given, or nothing */
-	ECO_HOLDING_TAKE_REST		/* as much of it as is there */
+	ECO_HOLDING_TAKE_REST,		/* as much of it as is there */
+	ECO_HOLDING_SEND,			/* to another user: what is tradable */
+	ECO_HOLDING_RECEIVE			/* from one: also what is not given any more */
 } EcoHoldingUse;
 
 typedef struct EcoHolding
@@ -93,8 +95,8 @@ extern void eco_holdings_add(const Jsonb *object, int64 times, EcoHoldingUse use
 
 /*
  * Why this change is impossible: ITEM_NOT_FOUND, ITEM_INACTIVE, ITEM_LIMIT,
- * ITEM_NOT_CONSUMABLE, INSUFFICIENT_ITEMS, with the item in the detail; or NULL, and deltas
- * and balances are set.  An item is in it once.
+ * ITEM_NOT_CONSUMABLE, ITEM_NOT_TRADABLE, INSUFFICIENT_ITEMS, with the item in the detail;
+ * or NULL, and deltas and balances are set.  An item is in it once.
  */
 extern const char *eco_holdings_refusal(EcoHoldings *all, const EcoAccount *account,
 										EcoDetail *detail);

@@ -41,7 +41,8 @@ COMMENT ON COLUMN economy.items.kind IS
 COMMENT ON COLUMN economy.items.maximum IS
     'Units a user may be given to hold, of a pass seconds from now; null is 2^53-1.';
 COMMENT ON COLUMN economy.items.consumable IS 'Whether spend() and consume() take it.';
-COMMENT ON COLUMN economy.items.tradable IS 'For the app: nothing here gives it to others.';
+COMMENT ON COLUMN economy.items.tradable IS
+    'Whether transfer() gives it to others; a pass it never does.';
 COMMENT ON COLUMN economy.items.active IS 'Whether it is given; what is held stays.';
 COMMENT ON COLUMN economy.items.texts IS 'What is shown, by language: {"en": {"name": "Gem"}}.';
 

@@ -8,6 +8,8 @@
 #include "catalog/pg_type.h"
 #include "common/pg_prng.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/json.h"
 #include "utils/typcache.h"
 
 #include "errors.h"
@@ -259,6 +261,16 @@ eco_detail_bool(EcoDetail *detail, const char *key, bool value)
 	json.type = jbvBool;
 	json.val.boolean = value;
 	push(detail, key, &json);
+}
+
+void
+eco_detail_moment(EcoDetail *detail, const char *key, TimestampTz value)
+{
+	char		moment[MAXDATELEN + 1];
+	int			utc = 0;
+
+	JsonEncodeDateTime(moment, TimestampTzGetDatum(value), TIMESTAMPTZOID, &utc);
+	eco_detail_str(detail, key, pstrdup(moment));
 }
 
 void

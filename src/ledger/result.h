@@ -83,6 +83,9 @@ extern void eco_detail_int(EcoDetail *detail, const char *key, int64 value);
 extern void eco_detail_numeric(EcoDetail *detail, const char *key, Numeric value);
 extern void eco_detail_bool(EcoDetail *detail, const char *key, bool value);
 
+/* As JSON has a timestamptz, in UTC. */
+extern void eco_detail_moment(EcoDetail *detail, const char *key, TimestampTz value);
+
 /* NULL: null */
 extern void eco_detail_json(EcoDetail *detail, const char *key, Jsonb *value);
 

@@ -72,6 +72,10 @@ CREATE VIEW economy.config_states AS
                  audience, keep, active, prizes, texts, extra
           FROM economy.leaderboards) l
     UNION ALL
+    SELECT 'transfer_rules', r.rules, to_jsonb(r)
+    FROM (SELECT rules, enabled, fee_per_mille, daily_gold, minimum_age_hours
+          FROM economy.transfer_rules) r
+    UNION ALL
     -- a digest of the material tells nothing of it
     SELECT 'signing_keys', k.version::text,
            to_jsonb(k) - 'material'
@@ -893,6 +897,109 @@ CREATE FUNCTION economy_internal.audit_draws(
 COMMENT ON FUNCTION economy_internal.audit_draws(bigint, bigint) IS
     'Draws against their seeds, recomputed where these are revealed, against their tables, and '
     'against each other, of the users from one id to another.';
+
+CREATE VIEW economy_internal.transfer_entries AS
+    SELECT h.user_id, h.seq, h.operation, h.idempotency_key, h.key_digest, h.created_at,
+           h.gold_delta, 'H' || h.user_id || '-' || h.seq AS name,
+           CASE jsonb_typeof(h.detail -> 'gold') WHEN 'number'
+                THEN (h.detail ->> 'gold')::numeric END AS gold,
+           CASE jsonb_typeof(h.detail -> 'fee') WHEN 'number'
+                THEN (h.detail ->> 'fee')::numeric END AS fee,
+           -- what only damage makes is no user
+           CASE WHEN jsonb_typeof(o.id) = 'number'
+                THEN CASE WHEN (o.id #>> '{}')::numeric BETWEEN -9223372036854775808
+                                                            AND 9223372036854775807
+                          THEN (o.id #>> '{}')::numeric::bigint END END AS other,
+           concat_ws(' ', 'from', CASE h.operation WHEN 'transfer_in' THEN o.id #>> '{}'
+                                                   ELSE h.user_id::text END,
+                     'to', CASE h.operation WHEN 'transfer_in' THEN h.user_id::text
+                                            ELSE o.id #>> '{}' END,
+                     coalesce(CASE h.operation WHEN 'transfer_in' THEN h.gold_delta::text
+                                               ELSE h.detail ->> 'gold' END, 'no'), 'gold',
+                     (SELECT string_agg(format('%s %s', CASE jsonb_typeof(i -> 'delta')
+                                                        WHEN 'number' THEN
+                                            (i ->> 'delta')::numeric
+                                            * CASE h.operation WHEN 'transfer_in' THEN 1
+                                                               ELSE -1 END END, i ->> 'item'),
+                                        ' ' ORDER BY n)
+                      FROM jsonb_array_elements(CASE jsonb_typeof(h.items) WHEN 'array'
+                                                     THEN h.items END) WITH ORDINALITY e (i, n)),
+                     'in transaction', h.xact, h.detail ->> 'transfer', h.detail -> 'note')
+               AS says
+    FROM economy.holding_changes h
+    CROSS JOIN LATERAL (SELECT CASE h.operation WHEN 'transfer_out' THEN h.detail -> 'to'
+                                                ELSE h.detail -> 'from' END) o (id)
+    WHERE h.operation IN ('transfer_out', 'transfer_in');
+COMMENT ON VIEW economy_internal.transfer_entries IS
+    'Entries of transfers, with what they say was given: that of the sender and that of the '
+    'receiver say the same.';
+
+-- Of two users: each entry has the other's, whichever of them is among these users.
+CREATE FUNCTION economy_internal.audit_transfers(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH entry AS MATERIALIZED (
+            SELECT t.* FROM economy_internal.transfer_entries t
+            WHERE t.user_id BETWEEN from_user AND upto_user
+        ), sent AS (
+            SELECT d.user_id, max(d.day) AS day,
+                   least(sum(d.gold) FILTER (WHERE d.day = d.last_day),
+                         9223372036854775807) AS gold
+            FROM (SELECT b.*, max(b.day) OVER (PARTITION BY b.user_id) AS last_day
+                  FROM (SELECT e.user_id, e.gold,
+                               max((e.created_at AT TIME ZONE 'UTC')::date) OVER (
+                                   PARTITION BY e.user_id ORDER BY e.seq) AS day
+                        FROM entry e WHERE e.operation = 'transfer_out' AND e.gold > 0) b) d
+            GROUP BY d.user_id
+        )
+        SELECT e.user_id, 'wrong_balance', e.says, coalesce(i.says, 'no transfer_in of it'),
+               e.name, e.seq
+        FROM entry e
+        LEFT JOIN LATERAL (
+            SELECT t.says FROM economy_internal.transfer_entries t
+            WHERE t.user_id = e.other
+              AND t.key_digest = economy_internal.key_digest('transfer_in', e.name)
+              AND t.operation = 'transfer_in' AND t.idempotency_key = e.name) i ON true
+        WHERE e.operation = 'transfer_out' AND i.says IS DISTINCT FROM e.says
+        UNION ALL
+        SELECT e.user_id, 'wrong_balance', format('%s gold and a fee of %s taken', e.gold, e.fee),
+               format('%s', -e.gold_delta), e.name, e.seq
+        FROM entry e
+        WHERE e.operation = 'transfer_out' AND e.gold + e.fee IS DISTINCT FROM -e.gold_delta
+        UNION ALL
+        SELECT e.user_id, 'wrong_balance', 'a transfer_out of it', 'none', e.name, e.seq
+        FROM entry e
+        WHERE e.operation = 'transfer_in'
+          AND NOT EXISTS (
+              SELECT FROM economy.holding_changes h
+              WHERE h.user_id = e.other AND h.operation = 'transfer_out'
+                AND h.seq = CASE WHEN e.idempotency_key ~ '^H-?[0-9]+-[0-9]{1,18}$'
+                                 THEN substring(e.idempotency_key FROM '[0-9]+$')::bigint END
+                AND e.idempotency_key = 'H' || h.user_id || '-' || h.seq)
+        UNION ALL
+        SELECT coalesce(s.user_id, k.user_id), 'parity',
+               format('%s gold sent on %s', coalesce(s.gold, 0),
+                      coalesce(to_char(s.day, 'YYYY-MM-DD'), 'no day')),
+               format('%s gold sent on %s', coalesce(k.gold, 0),
+                      coalesce(to_char(k.day, 'YYYY-MM-DD'), 'no day')), NULL, NULL
+        FROM sent s
+        FULL JOIN (SELECT a.user_id, p.day, p.gold
+                   FROM economy.accounts a, economy_internal.sent_of(a.sections) p
+                   WHERE a.user_id BETWEEN from_user AND upto_user) k USING (user_id)
+        WHERE (s.day, s.gold) IS DISTINCT FROM (k.day, k.gold)
+        UNION ALL
+        SELECT a.user_id, 'parity', 'a count of what was sent that can be read',
+               'damaged sections of the account', NULL, NULL
+        FROM economy.accounts a
+        WHERE a.user_id BETWEEN from_user AND upto_user
+          AND NOT economy_internal.sent_sound(a.sections);
+    END;
+COMMENT ON FUNCTION economy_internal.audit_transfers(bigint, bigint) IS
+    'What users gave each other: the entry of the one against that of the other, and what was sent '
+    'in a day against the entries, of the users from one id to another.';
 
 CREATE FUNCTION economy_internal.audit_shop() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE

@@ -51,6 +51,9 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.leaderboard_info(text)', ''),
             ('app', 'FUNCTION economy.leaderboard_of(text, bigint[], date)', ''),
             ('app', 'FUNCTION economy.rank_of(text, bigint, integer, date)', ''),
+            ('app', 'FUNCTION economy.transfer(bigint, bigint, text, bigint, jsonb, text, jsonb, '
+                    'boolean)',
+             'accounts holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.level_for(bigint, text)', ''),
             ('app', 'FUNCTION economy.level_of(bigint, bigint)', ''),
             ('app', 'FUNCTION economy.now()', ''),
@@ -281,6 +284,8 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'segment_rules'),
             ('admin', 'FUNCTION economy.set_streak(bigint, integer, date, text, text, text)',
              'accounts reward_audit'),
+            ('admin', 'FUNCTION economy.set_transfer_rules(jsonb, text)',
+             'config_changes config_changes_change_id_seq config_heads transfer_rules'),
             ('admin', 'FUNCTION economy.set_user_status(bigint, text, text, text, text)',
              'accounts user_changes'),
             ('admin', 'FUNCTION economy.publish_draw_table(text, text)',

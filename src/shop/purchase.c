@@ -13,10 +13,8 @@
 #include "common/int.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/datetime.h"
 #include "utils/datum.h"
 #include "utils/fmgrprotos.h"
-#include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
@@ -571,14 +569,9 @@ load_units(EcoPurchase *p, const EcoAccount *account)
 static void
 describe_renewal(EcoPurchase *p, TimestampTz now)
 {
-	TimestampTz renews = eco_product_renews_at(&p->product, now);
-	char		moment[MAXDATELEN + 1];
-	int			utc = 0;
-
-	JsonEncodeDateTime(moment, TimestampTzGetDatum(renews), TIMESTAMPTZOID, &utc);
 	eco_detail_int(&p->detail, "limit", p->product.per_user_limit);
 	eco_detail_str(&p->detail, "period", eco_period_word(p->product.limit_period));
-	eco_detail_str(&p->detail, "renews_at", pstrdup(moment));
+	eco_detail_moment(&p->detail, "renews_at", eco_product_renews_at(&p->product, now));
 }
 
 /* Streak freezes are held by the account, up to a limit. */

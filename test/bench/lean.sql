@@ -68,6 +68,15 @@ CREATE TABLE lean.holdings (
 INSERT INTO lean.holdings SELECT n, i, 1000000000 FROM generate_series(:users + 1, :users + :users / 4) n, unnest(ARRAY['gem', 'key', 'vip']) i;
 CREATE TABLE lean.chest (upto bigint PRIMARY KEY, prize text NOT NULL, gold bigint NOT NULL, item text NOT NULL, quantity bigint NOT NULL);
 INSERT INTO lean.chest SELECT sum(i * i) OVER (ORDER BY i), 'prize ' || i, i, CASE WHEN i < 5 THEN 'gem' ELSE 'key' END, 11 - i FROM generate_series(1, 10) i;
+CREATE TABLE lean.transfers (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    user_id    bigint NOT NULL,
+    key        text   NOT NULL,
+    to_user_id bigint NOT NULL,
+    gold       bigint NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (user_id, key)
+) WITH (autovacuum_enabled = off);
 CREATE TABLE lean.uses (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     user_id    bigint NOT NULL,
@@ -179,6 +188,21 @@ BEGIN
 END
 $$;
 
+-- the lesser account first, as everybody must who does not want to meet in a deadlock
+CREATE FUNCTION lean.transfer(p_from bigint, p_to bigint, p_key text, p_gold bigint) RETURNS bigint
+    LANGUAGE plpgsql AS $$
+DECLARE
+    balance bigint;
+BEGIN
+    PERFORM FROM lean.accounts a WHERE a.user_id = least(p_from, p_to) FOR NO KEY UPDATE;
+    UPDATE lean.accounts a SET gold = a.gold - p_gold WHERE a.user_id = p_from AND a.gold >= p_gold
+        RETURNING a.gold INTO STRICT balance;
+    UPDATE lean.accounts a SET gold = a.gold + p_gold WHERE a.user_id = p_to;
+    INSERT INTO lean.transfers (user_id, key, to_user_id, gold) VALUES (p_from, p_key, p_to, p_gold);
+    RETURN balance;
+END
+$$;
+
 CREATE FUNCTION lean.grant_rewards(p_users bigint[], p_sources text[], p_events text[], p_gold bigint[], p_xp bigint[])
     RETURNS SETOF bigint
     LANGUAGE plpgsql AS $$
@@ -229,5 +253,5 @@ $$;
 CREATE FUNCTION lean.entries() RETURNS bigint
     LANGUAGE sql AS $$
     SELECT (SELECT count(*) FROM lean.purchases) + (SELECT count(*) FROM lean.rewards) + (SELECT count(*) FROM lean.actions)
-        + (SELECT count(*) FROM lean.uses)
+        + (SELECT count(*) FROM lean.uses) + (SELECT count(*) FROM lean.transfers)
 $$;

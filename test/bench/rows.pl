@@ -41,7 +41,7 @@ sub lean
 	my ($script, $what, %more) = @_;
 	return {
 		script => $script, vars => {}, settings => { search_path => 'lean' }, entries => 'SELECT lean.entries()',
-		tables => 'lean.accounts, lean.purchases, lean.rewards, lean.actions, lean.stats, lean.streaks, lean.holdings, lean.uses', what => $what, %more };
+		tables => 'lean.accounts, lean.purchases, lean.rewards, lean.actions, lean.stats, lean.streaks, lean.holdings, lean.uses, lean.transfers', what => $what, %more };
 }
 
 our %measures = (
@@ -54,6 +54,7 @@ our %measures = (
 	'lean consume' => lean('consume', 'PL/pgSQL: the units of an item, a row under a unique key'),
 	'lean bundle' => lean('lean_bundle', 'PL/pgSQL: the lean purchase, and an upsert of three items'),
 	'lean draw' => lean('draw', 'PL/pgSQL: random(), a balance, the units of an item, a row under a unique key'),
+	'lean transfer' => lean('transfer', 'PL/pgSQL: two balances, the lesser id first, a row under a unique key'),
 	'lean claim' => lean('daily', 'PL/pgSQL: a streak, a balance, a row under a unique key', daily => 1),
 	'lean action' => lean('action', 'PL/pgSQL: a balance, a row under a unique key, an upsert of four figures'),
 	'SELECT of an account' => { script => 'select_account', vars => {}, tables => 'economy.accounts',
@@ -120,6 +121,9 @@ our %measures = (
 		settings => { 'economy.notify' => 'off', search_path => 'economy' },
 		tables => 'economy.accounts, economy.holding_changes, economy.draw_seeds, economy_internal.draw_pity',
 		what => 'economy.draw() of ten prizes with pity, economy.notify = off' },
+	'transfer' => { script => 'transfer', vars => {}, entries => 'SELECT sum(seq) / 2 FROM economy.accounts',
+		settings => { 'economy.notify' => 'off', search_path => 'economy' },
+		tables => 'economy.accounts, economy.holding_changes', what => 'economy.transfer() of gold between two users: two entries; economy.notify = off' },
 	'record_action' => { script => 'action', vars => {}, entries => $economy->{entries},
 		settings => { 'economy.notify' => 'off', search_path => 'economy' },
 		tables => 'economy.accounts, economy.user_actions',
@@ -180,9 +184,10 @@ my @lean = map {
 			['consume', 'lean consume', $must{consume}],
 			['purchase, bundle', 'lean bundle', $must{bundle}],
 			['draw', 'lean draw', $must{draw}],
+			['transfer', 'lean transfer', $must{transfer}],
 		],
 	}
-} ['on', insert => 0.65, purchase => 1.3, grant => 1.5, claim => 1.5, action => 1.6, consume => 1.3, bundle => 1.3], ['off', purchase => 1.45, action => 2];
+} ['on', insert => 0.65, purchase => 1.3, grant => 1.5, claim => 1.5, action => 1.6, consume => 1.3, bundle => 1.3, transfer => 1.3], ['off', purchase => 1.45, action => 2];
 
 our @groups = (
 	@lean,

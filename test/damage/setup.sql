@@ -89,6 +89,8 @@ SELECT economy.draw(id, CASE d % 3 WHEN 0 THEN 'dice' ELSE 'chest' END, 'd' || d
 SELECT economy.upsert_draw_table('{"table_id": "chest", "draft": {"pity": {"class": "rare", "after": 3}, "entries": [{"entry": "a", "weight": 5, "gold": 2}, {"entry": "b", "class": "rare", "weight": 1}]}}', 'damage'), economy.publish_draw_table('chest', 'damage');
 SELECT economy.draw_reveal(id, 1) FROM who WHERE n IN (2, 3, 6);
 SELECT economy.draw(id, 'chest', 'e' || d, 'again') FROM who, generate_series(1, 3) d WHERE n IN (1, 2);
+SELECT economy.set_transfer_rules('{"enabled": true, "fee_per_mille": 15, "daily_gold": 100000, "minimum_age_hours": 1}', 'damage'), economy.upsert_item('{"item_id": "gem", "tradable": true}', 'damage');
+SELECT economy.transfer(a.id, b.id, 'i', a.n * 5, '{"gem": 2}', 'damage', '{"c": 1}') FROM who a JOIN who b ON b.n = a.n % 5 + 1 WHERE a.n <= 5;
 -- leaderboards of all kinds, a day that is closed and half paid
 SELECT economy.upsert_leaderboard(b::jsonb, 'damage')
 FROM (VALUES ('{"board": "xp", "figure": "xp", "period": "all", "audience": "all"}'), ('{"board": "gems", "figure": "item", "item_id": "gem", "period": "all"}'), ('{"board": "streaks", "figure": "streak", "period": "all"}'),

@@ -22,7 +22,8 @@ SELECT economy.register('pgtap calls of old') AS old \gset
 SELECT FROM economy.grant_reward(:old, 'pgtap', 'e0', 5, 5) \g /dev/null
 SELECT FROM economy.grant_reward(:old, 'pgtap', 'e00', 5, 5) \g /dev/null
 SELECT FROM economy.adjust_gold(:u, 1, 'open 2', 'r', 'a') \g /dev/null
-SELECT FROM economy.upsert_item('{"item_id": "pgtap_gem", "kind": "currency"}', 'a') \g /dev/null
+SELECT FROM economy.upsert_item('{"item_id": "pgtap_gem", "kind": "currency", "tradable": true}', 'a') \g /dev/null
+SELECT FROM economy.set_transfer_rules('{"enabled": true}', 'a') \g /dev/null
 SELECT FROM economy.grant_items(:u, '{"pgtap_gem": 9}', 'r', 'i0') \g /dev/null
 SELECT FROM economy.upsert_draw_table('{"table_id": "pgtap_chest", "draft": {"price": {"items": {"pgtap_gem": 1}}, "pity": {"class": "rare", "after": 2}, "entries": [{"entry": "a", "class": "rare", "weight": 1, "items": {"pgtap_gem": 2}}]}}', 'a'),
             economy.publish_draw_table('pgtap_chest', 'a'), economy.draw_commit(:u) \g /dev/null
@@ -88,6 +89,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('grant_items', 'SELECT * FROM economy.grant_items(:u, ''{"pgtap_gem": 3}'', ''r'', ''i1'')'),
     ('consume', 'SELECT * FROM economy.consume(:u, ''pgtap_gem'', ''i1'')'),
     ('spend', 'SELECT * FROM economy.spend(:u, 1, ''r'', ''i1'', ''{"pgtap_gem": 1}'')'),
+    ('transfer', 'SELECT * FROM economy.transfer(:u, economy.user_id_of(''pgtap calls of old''), ''t1'', 1, ''{"pgtap_gem": 1}'')'),
     ('holdings', 'SELECT * FROM economy.holdings(:u)'),
     ('draw', 'SELECT * FROM economy.draw(:u, ''pgtap_chest'', ''d1'', ''x'')'),
     ('draw_commit', format('SELECT * FROM economy.draw_commit(%s)', :'old')),
@@ -205,6 +207,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('set_rfm_model', 'SELECT economy.set_rfm_model(''{"model": "pgtap"}'', ''a'')'),
     ('set_segment_rules', 'SELECT economy.set_segment_rules((SELECT jsonb_agg(to_jsonb(r) - ''version'' - ''position'') FROM economy.rfm_rules() r), ''a'')'),
     ('set_streak', 'SELECT * FROM economy.set_streak(:u, 3, ''2001-01-01'', ''r'', ''a'', ''k'')'),
+    ('set_transfer_rules', 'SELECT economy.set_transfer_rules(''{"fee_per_mille": 1}'', ''a'')'),
     ('set_user_status', 'SELECT economy.set_user_status(:u, ''suspended'', ''a'')'),
     ('upsert_draw_table', format('SELECT economy.upsert_draw_table(%L, ''a'')', '{"table_id": "pgtap_chest", "draft": {"hand": {}}}')),
     ('publish_draw_table', 'SELECT economy.publish_draw_table(''pgtap_chest'', ''a'')'),

@@ -4,6 +4,8 @@ SELECT 'purchase', p FROM economy.purchase(:user_id, 'potion', 'after', 1) p WHE
 SELECT 'grant', g FROM economy.grant_reward(:user_id, 'quest', 'after', 1, 1) g WHERE g.state <> 'new';
 SELECT 'item', i FROM economy.upsert_item('{"item_id": "after", "kind": "stack"}', 'test') i WHERE i.item_id <> 'after';
 SELECT 'items', g FROM economy.grant_items(:user_id, '{"after": 2}', 'after', 'after') g WHERE g.state <> 'new';
+SELECT 'rules', r FROM economy.set_transfer_rules('{"enabled": true}', 'test') r WHERE NOT r.enabled;
+SELECT 'sent', t FROM economy.transfer(:user_id, (SELECT max(user_id) FROM economy.users), 'after', 1) t WHERE t.code <> 'OK';
 SELECT 'used', c FROM economy.consume(:user_id, 'after', 'after') c WHERE c.code <> 'OK';
 SELECT 'drawn from', p FROM economy.upsert_draw_table('{"table_id": "after", "draft": {"pity": {"class": "c", "after": 1}, "entries": [{"entry": "a", "weight": 1, "items": {"after": 1}}, {"entry": "b", "class": "c", "weight": 1}]}}', 'test') u,
     economy.publish_draw_table('after', 'test') p WHERE p.version <> 1;

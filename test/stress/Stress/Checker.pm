@@ -45,6 +45,7 @@ sub check
 	$self->check_transactions;
 	$self->check_streams;
 	$self->check_holdings;
+	$self->check_transfers;
 	$self->check_held;
 	Stress::Contents::check($self);
 	Stress::Draws::check($self);
@@ -237,6 +238,7 @@ sub check_keys
 		my @new = grep { $_->{fate} eq 'sure' && $_->{result} && $_->{result}{state} eq 'new' } @attempts;
 
 		next if $key =~ /\bopening$/;    # made before the log began
+		next if $key =~ /^H \d+ transfer_in\|/;    # check_transfers()
 		$self->bad('I4', "key '$key' has " . @entries . ' effects') if @entries > 1;
 		$self->bad('I4', "key '$key' was acknowledged as new " . @new . ' times') if @new > 1;
 		if (@new && !@entries) { $self->bad('I4', "key '$key' was acknowledged in $new[0]{tx}{tx} and is lost") }
@@ -283,7 +285,8 @@ sub payload_fits
 	return $e->{streak_day} == $intent->{day} && ($e->{claim_date} // '') eq $intent->{last} if $kind eq 'S';
 	return $e->{gold_delta} == $intent->{gold} && $e->{xp_delta} == 0 && $e->{reason} eq $intent->{reason}
 	  && ($e->{context} // '') eq ($intent->{context} // '')
-	  && $intent->{items} eq Stress::Contents::moved_by($e) if $kind eq 'H';
+	  && $intent->{items} eq Stress::Contents::moved_by($e)
+	  && (!$intent->{to} || ($e->{detail} // '') eq said_of_transfer($e, $intent)) if $kind eq 'H';
 	return $e->{reason} eq $intent->{reason} && ($e->{context} // '') eq ($intent->{context} // '') && $e->{detail} =~ /"client_seed": "\Q$intent->{seed}\E"/ if $kind eq 'D';
 	return ($e->{after} // '') eq $intent->{after} if $kind eq 'U' && defined $intent->{after};
 	return patched($e->{before}, $intent) eq $e->{after} if $kind eq 'U';
@@ -299,6 +302,21 @@ sub carried
 	return unless defined $e->{items};
 	push @carried, [ $1, $2, $3 ] while $e->{items} =~ /\{"item": "([^"]+)", "delta": (-?\d+), "balance": (-?\d+)\}/g;
 	return @carried;
+}
+
+sub items_carried
+{
+	my ($e, $sign) = @_;
+	return join ' ', map { "$_->[0]:" . $_->[1] * ($sign // 1) } sort { $a->[0] cmp $b->[0] } carried($e);
+}
+
+# As jsonb writes it: short names first.
+sub said_of_transfer
+{
+	my ($e, $intent) = @_;
+	my $fee = POSIX::ceil($intent->{sent} * $Stress::World::FEE / 1000);
+	my $note = defined $intent->{note} ? qq(, "note": "$intent->{note}") : '';
+	return qq({"to": $intent->{to}, "fee": $fee, "gold": $intent->{sent}$note, "transfer": "$e->{id}"});
 }
 
 # Profiles of flat members with numbers, as jsonb writes them: short names first.
@@ -498,7 +516,8 @@ sub check_shape
 	my $shape = $e->{operation} eq 'draw' ? 'grant 0 1 1' : join ' ', $e->{operation}, $e->{gold_delta} <=> 0, @carried > 1 ? 'many' : scalar @carried, sort keys %sign;
 
 	$self->bad('R', "$e->{id}: no entry of a change of holdings is '$shape'")
-	  unless $shape =~ /^(?:grant 0 (?:1|many) 1|consume 0 1 -1|spend -1 0|spend -?[01] (?:1|many) -1)$/ && ($e->{gold_delta} <= 0 || $e->{operation} eq 'draw') && $e->{xp_delta} == 0;
+	  unless $shape =~ /^(?:grant 0 (?:1|many) 1|consume 0 1 -1|spend -1 0|spend -?[01] (?:1|many) -1|transfer_out -1 0|transfer_out -?[01] (?:1|many) -1|transfer_in 1 0|transfer_in [01] (?:1|many) 1)$/
+	  && ($e->{gold_delta} <= 0 || $e->{operation} =~ /^(?:draw|transfer_in)$/) && $e->{xp_delta} == 0;
 	return;
 }
 
@@ -535,8 +554,16 @@ sub check_carried
 sub check_taken
 {
 	my ($self, $e, $id) = @_;
-	$self->bad('R', "$e->{id}: $id was taken, which is kept") unless is_consumable($id);
+	my $is_transfer = ($e->{operation} // '') eq 'transfer_out';
+	$self->bad('R', "$e->{id}: $id was taken, which is kept") unless $is_transfer ? is_tradable($id) : is_consumable($id);
 	return;
+}
+
+sub is_tradable
+{
+	my ($id) = @_;
+	my $item = $Stress::World::ITEMS{$id} // {};
+	return ($item->{kind} // '') ne 'pass' && ($item->{tradable} // 'false') eq 'true';
 }
 
 sub is_consumable
@@ -604,6 +631,42 @@ sub check_given
 		$self->bad('R', "key '$key': $balance of $id were given in $a->{tx}{tx}, when it was not so")
 		  unless grep { $_->{active} && $balance <= $_->{maximum} } $self->states_during($id, $a->{op});
 	}
+	return;
+}
+
+# What one user sent another got, no more and no less, in the same transaction; nobody sent
+# more in a day than may be.
+sub check_transfers
+{
+	my ($self) = @_;
+	my (%in, %sent);
+
+	foreach my $e (grep { $_->{journal} eq 'H' && $_->{operation} eq 'transfer_in' } @{ $self->{tables}{entries} })
+	{
+		$self->bad('R', "$e->{id}: the transfer $e->{idempotency_key} arrived twice") if $in{ $e->{idempotency_key} };
+		$in{ $e->{idempotency_key} } = $e;
+	}
+	foreach my $e (sort { $a->{user_id} <=> $b->{user_id} || $a->{seq} <=> $b->{seq} } grep { $_->{journal} eq 'H' && $_->{operation} eq 'transfer_out' } @{ $self->{tables}{entries} })
+	{
+		my $in = delete $in{ $e->{id} };
+		my ($to, $fee, $gold, $note) = $e->{detail} =~ /^\{"to": (\d+), "fee": (\d+), "gold": (\d+)(, "note": "\w+")?, "transfer": "\Q$e->{id}\E"\}$/
+		  or do { $self->bad('R', "$e->{id}: no transfer is said to be $e->{detail}"); next };
+
+		if (!$in) { $self->bad('R', "$e->{id}: nobody got it"); next }
+		my $is = join ' ', $in->{user_id}, $in->{gold_delta}, $in->{xact}, $in->{created_at}, items_carried($in), $in->{detail};
+		my $should = join ' ', $to, $gold, $e->{xact}, $e->{created_at}, items_carried($e, -1), '{"from": ' . qq($e->{user_id}, "gold": $gold) . ($note // '') . qq(, "transfer": "$e->{id}"});
+		$self->bad('R', "$e->{id}: sent was '$should', and '$is' arrived") if $is ne $should;
+		$self->bad('R', "$e->{id}: $e->{gold_delta} was taken for $gold and a fee of $fee")
+		  unless $e->{gold_delta} == -$gold - $fee && $fee == POSIX::ceil($gold * $Stress::World::FEE / 1000);
+		my $of = $sent{ $e->{user_id} } //= { day => -1, gold => 0 };
+		my $day = POSIX::floor($e->{created_at} / 86400e6);
+		next unless $gold > 0;
+		$of->{gold} = 0 if $day > $of->{day};
+		$of->{day} = $day if $day > $of->{day};
+		$of->{gold} += $gold;
+		$self->bad('R', "$e->{id}: the user sent $of->{gold} in a day") if $of->{gold} > $Stress::World::DAILY_GOLD;
+	}
+	$self->bad('R', "$_: it arrived, and nobody sent it") foreach sort keys %in;
 	return;
 }
 
@@ -1249,10 +1312,13 @@ sub check_job
 }
 
 my %REFUSAL = (
-	USER_NOT_FOUND => sub { $_[1]{user} > $Stress::World::USERS },
+	USER_NOT_FOUND => sub { grep { ($_ // 0) > $Stress::World::USERS } @{ $_[1] }{qw(user to)} },
 	PRODUCT_NOT_FOUND => sub { 0 },
 	GAME_NOT_FOUND => sub { $_[1]{key} =~ /^golf/ },
-	USER_SUSPENDED => sub { my $u = $_[1]{user}; grep { $_ == $u } @Stress::World::SUSPENDABLE },
+	USER_SUSPENDED => sub { my ($u, $of) = ($_[1]{user}, figure($_[2], 'user_id')); $u = $of if $_[1]{to} && grep { $_ == ($of // 0) } @{ $_[1] }{qw(user to)}; grep { $_ == $u } @Stress::World::SUSPENDABLE },
+	SAME_USER => sub { $_[1]{user} == ($_[1]{to} // 0) },
+	TRANSFER_DAILY_LIMIT => sub { my $sent = figure($_[2], 'sent'); ($_[1]{sent} // 0) > 0 && figure($_[2], 'limit') == $Stress::World::DAILY_GOLD && $sent <= $Stress::World::DAILY_GOLD && $sent + $_[1]{sent} > $Stress::World::DAILY_GOLD },
+	ITEM_NOT_TRADABLE => sub { my $id = named($_[2]); $_[1]{to} && !is_tradable($id) && $_[4]->asked_of(@_[ 1, 5 ], $id) },
 	CAPTURE => sub { 1 },    # check_answers()
 	EXTERNAL_ID_TAKEN => sub { my $of = $_[4]->linkers->{ $_[1]{after} // '' } // {}; $_[1]{kind} eq 'U' && grep { $_ != $_[1]{user} } keys %$of },
 	ALREADY_LINKED => sub { $_[1]{kind} eq 'U' && ($_[1]{after} // '') ne '' },
@@ -1264,7 +1330,7 @@ my %REFUSAL = (
 	PRICE_CHANGED => sub { ($_[1]{context} // '') =~ /expected_price/ && $_[3]{varies} },
 	NOT_ON_SALE => sub { $_[3]{varies} || !on_sale($_[3], $_[0]{clock}) },
 	SOLD_OUT => sub { $_[3]{stock} && ($_[2]{stock_remaining} // 0) < $_[1]{quantity} },
-	GOLD_OVERFLOW => sub { (($_[2]{gold} // $Stress::World::MAX_AMOUNT) + 3 * 2**52) > $Stress::World::MAX_AMOUNT },
+	GOLD_OVERFLOW => sub { $_[1]{to} ? $_[1]{to} == (figure($_[2], 'user_id') // 0) : (($_[2]{gold} // $Stress::World::MAX_AMOUNT) + 3 * 2**52) > $Stress::World::MAX_AMOUNT },
 	INSUFFICIENT_GOLD => \&is_short,
 	ITEM_NOT_FOUND => sub { my $id = named($_[2]); $id eq 'nothing' && $_[4]->asked_of(@_[ 1, 5 ], $id) },
 	ITEM_INACTIVE => sub { my $id = named($_[2]); grep({ $_ > 0 } $_[4]->asked_of(@_[ 1, 5 ], $id)) && grep { !$_->{active} } $_[4]->states_during($id, $_[5]) },
@@ -1328,7 +1394,7 @@ sub is_short
 sub named { my ($r) = @_; return ($r->{detail} // '') =~ /"item": "([^"]+)"/ ? $1 : '' }
 sub asked_of { my ($self, $intent, $op, $id) = @_; return Stress::Contents::asked_of($self, $intent, $op, $id) }
 
-sub figure { my ($r, $name) = @_; return $r->{detail} =~ /"$name": (-?\d+)/ ? $1 : undef }
+sub figure { my ($r, $name) = @_; return ($r->{detail} // '') =~ /"$name": (-?\d+)/ ? $1 : undef }
 
 # A reversal takes what is kept as well, and of a pass the time that is left of it.
 sub lacks_items
@@ -1339,7 +1405,7 @@ sub lacks_items
 	my $back = $intent->{kind} eq 'V';
 	my $since = $back && Stress::World::is_pass($id) && $held ? $tx->{clock} : 0;
 
-	return $held < $needed && ($back || is_consumable($id)) && $self->may_have_held($tx, $intent, $id, $since + $held)
+	return $held < $needed && ($back || ($intent->{to} ? is_tradable($id) : is_consumable($id))) && $self->may_have_held($tx, $intent, $id, $since + $held)
 	  && grep { $back ? $needed <= -$_ : $needed == -$_ } $self->asked_of($intent, $op, $id);
 }
 
@@ -1350,10 +1416,13 @@ sub is_full
 	my $id = named($r);
 	my ($held, $most) = map { figure($r, $_) // return 0 } 'held', 'at_most';
 	my $since = Stress::World::is_pass($id) && $held ? $tx->{clock} : 0;
-	my @maxima = $Stress::World::ITEMS{$id}{varies} ? map({ $_->{active} ? $_->{maximum} : () } $self->states_during($id, $op)) : $self->most_of($id, $tx->{clock});
+	# an item that is not given any more is still traded
+	my @maxima = $Stress::World::ITEMS{$id}{varies} ? map({ $_->{active} || $intent->{to} ? $_->{maximum} : () } $self->states_during($id, $op)) : $self->most_of($id, $tx->{clock});
 
-	return grep({ $_ > 0 && $held + $_ > $most } $self->asked_of($intent, $op, $id)) && grep({ $_ == $most } @maxima)
-	  && $self->may_have_held($tx, $intent, $id, $since + $held);
+	# what is sent is to be added to what the other has
+	my @added = map { $intent->{to} ? -$_ : $_ } $self->asked_of($intent, $op, $id);
+	return grep({ $_ > 0 && $held + $_ > $most } @added) && grep({ $_ == $most } @maxima)
+	  && $self->may_have_held($tx, { %$intent, user => $intent->{to} // $intent->{user} }, $id, $since + $held);
 }
 
 # At one time or another, or by a change that the transaction itself made and took back.

@@ -9,7 +9,7 @@ use warnings;
 use Time::HiRes ();
 
 my @TABLES = (map({ "economy.$_" } qw(accounts users shop_products shop_stock shop_transactions reward_audit user_actions
-  gold_adjustments holding_changes items draw_tables draw_seeds signing_keys user_game_stats_summary games)), 'economy_internal.game_stats_more', 'economy_internal.shop_user_units_more',
+  gold_adjustments holding_changes items transfer_rules draw_tables draw_seeds signing_keys user_game_stats_summary games)), 'economy_internal.game_stats_more', 'economy_internal.shop_user_units_more',
   'economy_internal.user_holdings_more', 'economy_internal.draw_pity', 'economy_internal.rollup_positions');
 
 # Where an index may stand beside the extension's own.
@@ -23,6 +23,7 @@ my %KEYS = (
 	'economy.items'                       => [ 'item_id', 'item_id' ],
 	'economy.draw_tables'                 => [ 'table_id', 'table_id' ],
 	'economy_internal.draw_pity'          => [ 'user_id, table_id', 'table_id' ],
+	'economy.transfer_rules'              => [ 'rules', 'rules' ],
 	'economy_internal.user_holdings_more' => [ 'user_id, item_id', 'item_id' ]);
 
 # server, database, seed, stop: true when the clients have ended

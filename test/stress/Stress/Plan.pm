@@ -7,6 +7,7 @@ package Stress::Plan;
 
 use strict;
 use warnings;
+use POSIX ();
 use Stress::World;
 
 # how often each operation comes, and whether it may stand in a transaction
@@ -14,7 +15,7 @@ use Stress::World;
 my @MIX = (
 	[ 30, 'purchase', 1 ], [ 5, 'purchases', 0 ], [ 3, 'dry_run', 1 ], [ 12, 'grant_reward', 1 ], [ 3, 'grant_rewards', 0 ],
 	[ 6, 'revoke_reward', 1 ], [ 8, 'claim_daily_reward', 1 ], [ 6, 'adjust_gold', 1 ], [ 16, 'record_action', 1 ],
-	[ 10, 'grant_items', 1 ], [ 7, 'consume', 1 ], [ 7, 'spend', 1 ], [ 9, 'draw', 1 ], [ 2, 'draw_reveal', 0 ], [ 0.5, 'draw_commit', 0 ], [ 0.5, 'publish_draw_table', 0 ],
+	[ 10, 'grant_items', 1 ], [ 7, 'consume', 1 ], [ 7, 'spend', 1 ], [ 9, 'transfer', 0 ], [ 9, 'draw', 1 ], [ 2, 'draw_reveal', 0 ], [ 0.5, 'draw_commit', 0 ], [ 0.5, 'publish_draw_table', 0 ],
 	[ 5, 'record_actions', 1 ], [ 4, 'capture', 1 ], [ 4, 'settle_rounds', 0 ], [ 3, 'redeem', 0 ], [ 1.5, 'set_streak', 1 ], [ 3, 'read', 1 ], [ 1, 'misuse', 0 ],
 	[ 1, 'set_timezone', 1 ], [ 1, 'set_user_status', 0 ], [ 2, 'update_profile', 1 ],
 	# these wait for each other's transactions while they hold their own user
@@ -295,7 +296,7 @@ sub redeem
 sub dry_run
 {
 	my ($self, $user) = @_;
-	my $make = $self->pick('purchase', 'purchase', 'grant_items', 'consume', 'spend');
+	my $make = $self->pick('purchase', 'purchase', 'grant_items', 'consume', 'spend', 'transfer');
 	my $op = $self->$make($user);
 
 	$op->{$_} =~ s/\bfalse\b/true/ foreach qw(args sql);
@@ -424,7 +425,7 @@ sub json_of
 sub holding
 {
 	my ($fn, $user, $key, $args, $gold, $sign, $items, $reason, $context) = @_;
-	my $operation = $fn eq 'grant_items' ? 'grant' : $fn;
+	my $operation = { grant_items => 'grant', transfer => 'transfer_out' }->{$fn} // $fn;
 	my $carried = join ' ', map { "$_:" . $sign * $items->{$_} } sort keys %$items;
 
 	return call($fn, $fn, [ @$args, 'false' ],
@@ -506,6 +507,25 @@ sub publish_draw_table
 	my $op = $self->admin('publish_draw_table', 'chest', 'ACTOR');
 
 	$op->{sql} = Stress::World::publish_sql('chest', $self->pick(@{ $Stress::World::DRAWS{chest} }), $op->{actor});
+	return $op;
+}
+
+# Gold, items, or both to a neighbour; where few play, to each other.
+sub transfer
+{
+	my ($self, $user) = @_;
+	my ($key, $n, $other) = $self->key($user);
+	my $what = int($n / 4) % 3;
+	my $items = $what ? items_of($n, $n % 3 == 1 ? $other : 0, 3, 'gem', 'event', 'trophy', Stress::World::relic(9)) : {};
+	my $gold = $what == 1 ? 0 : 1 + $n % 60 + ($n % 3 == 1 ? $other : 0);
+	my $to = $self->{crowded} && $user =~ /^[34]$/ && $n % 5 ? 7 - $user : ($user + $n % 7) % ($Stress::World::USERS + 1) + 1;
+	my ($reason, $context) = why($n % 3 ? $n : $n + $other);
+	my $note = $n % 4 ? $reason : undef;
+
+	$to++ if $n % 3 == 2 && $other;
+	my $op = holding('transfer', $user, $key, [ $user, $to, $key, $gold, $what ? json_of($items) : undef, $note, $context ],
+		-$gold - POSIX::ceil($gold * $Stress::World::FEE / 1000), -1, $items, 'transfer', $context);
+	@{ $op->{intents}[0] }{qw(to sent note)} = ($to, $gold, $note);
 	return $op;
 }
 
@@ -627,6 +647,7 @@ sub misuse
 		"SELECT * FROM economy.grant_reward($user, 'm', 'bad', 5, 0, NULL, '{}')",
 		"SELECT * FROM economy.grant_rewards('[{\"user_id\": $user, \"source\": \"m\", \"external_event_id\": \"bad\", \"gold\": 5}, {\"user_id\": $user, \"source\": \"m\", \"external_event_id\": \"bad2\", \"items\": {\"gem\": -1}}]')",
 		"SELECT economy.upsert_product('{\"product_id\": \"bundle\", \"contents\": {\"gem\": 1}, \"price_items\": {\"gem\": 1}}', 'stress')",
+		"SELECT * FROM economy.transfer($user, 1, 'bad', -1)",
 		"SELECT economy.upsert_item('{\"item_id\": \"gem\", \"kind\": \"stack\"}', 'stress')",
 		"SELECT economy.add_stock('limited', -1000000000, 'stress')");
 	return { fn => 'misuse', args => $sql, intents => [], sql => $sql };

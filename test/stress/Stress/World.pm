@@ -52,15 +52,15 @@ our %PRODUCTS = (
 # What users hold beside gold, of a pass for seconds; varies: upsert_item changes the maximum
 # and whether it is given.
 our %ITEMS = (
-	gem    => { kind => 'currency', maximum => 40 },
-	dust   => { kind => 'currency' },
+	gem    => { kind => 'currency', maximum => 40, tradable => 'true' },
+	dust   => { kind => 'currency', tradable => 'true' },
 	potion => { kind => 'stack' },
-	trophy => { kind => 'stack', consumable => 'false' },
-	event  => { kind => 'stack', maximum => 30, varies => 1 },
-	vip    => { kind => 'pass', maximum => 3 * 86400 },
+	trophy => { kind => 'stack', consumable => 'false', tradable => 'true' },
+	event  => { kind => 'stack', maximum => 30, tradable => 'true', varies => 1 },
+	vip    => { kind => 'pass', maximum => 3 * 86400, tradable => 'true' },
 	battle => { kind => 'pass' },
 	# more than an account has room for
-	(map { (relic($_) => { kind => $_ == 4 ? 'pass' : 'stack' }) } 1 .. 10));
+	(map { (relic($_) => { kind => $_ == 4 ? 'pass' : 'stack', tradable => 'true' }) } 1 .. 10));
 # What is drawn from: the definitions that versions of a table have in turn.  An item is
 # in one entry alone.
 our %DRAWS = (
@@ -73,6 +73,8 @@ our @OFFERS = (
 	{ contents => { gem => 2, vip => 3600, event => 1 }, price_items => undef },
 	{ contents => { gem => 1, dust => 40 }, price_items => { event => 1 } },
 	{ contents => { relic(9) => 2, relic(10) => 1 }, price_items => { dust => 2, potion => 1 } });
+# of transfers
+our ($FEE, $DAILY_GOLD) = (25, 150);
 our @MAXIMA = (5, 12, 30);
 our @COLLECTORS = (1, 2, 3);    # they have all relics from the beginning
 
@@ -125,6 +127,7 @@ sub create
 			$n == $RICH ? $MAX_AMOUNT - 100 : 1500, 'opening', 'opening balance', 'setup');
 	}
 	create_items($dbh);
+	$dbh->do('SELECT economy.set_transfer_rules(?, ?)', undef, qq({"enabled": true, "fee_per_mille": $FEE, "daily_gold": $DAILY_GOLD}), 'setup');
 	foreach my $id (sort keys %PRODUCTS)
 	{
 		my %p = %{ $PRODUCTS{$id} };

@@ -14,6 +14,7 @@ my $dbh = connect_to($node);
 my $other = connect_to($node);
 $_->do('SET economy.notify = off') foreach $dbh, $other;
 my $ann = add_user($dbh, 'ann', 100_000);
+my $bob = add_user($dbh, 'bob', 100);
 add_product($dbh, 'potion', price_gold => 10);
 add_product($dbh, 'limited', price_gold => 10, stock => 10, slots => 2);
 $dbh->do('SELECT economy.rotate_signing_key()') foreach 1 .. 2;
@@ -32,7 +33,7 @@ my @calls = (
 	[ 'revoke_reward', "SELECT state FROM economy.revoke_reward($ann, '$reward', 'a test', 'tester')", undef, undef ],
 	[ 'claim_daily_reward', "SELECT code FROM economy.claim_daily_reward($ann)", undef, 'ALREADY_CLAIMED' ],
 	[ 'set_streak', qq{SELECT state FROM economy.set_streak($ann, 7, '2020-01-01', 'a test', 'tester', 'k')}, 'in_progress', 'reuse' ],
-	[ 'upsert_item', q{SELECT maximum FROM economy.upsert_item('{"item_id": "gem", "kind": "currency", "maximum": 9}', 'tester')}, undef, undef ],
+	[ 'upsert_item', q{SELECT maximum FROM economy.upsert_item('{"item_id": "gem", "kind": "currency", "maximum": 9, "tradable": true}', 'tester')}, undef, undef ],
 	[ 'upsert_item that is kept', q{SELECT maximum FROM economy.upsert_item('{"item_id": "key", "kind": "stack", "consumable": false, "maximum": 20}', 'tester')}, undef, undef ],
 	[ 'upsert_leaderboard', q{SELECT board FROM economy.upsert_leaderboard('{"board": "wins", "figure": "wins", "period": "day"}', 'tester')}, undef, undef ],
 	[ 'grant_items', qq{SELECT state FROM economy.grant_items($ann, '{"gem": 5}', 'r', 'k')}, 'in_progress', 'reuse' ],
@@ -53,6 +54,9 @@ my @calls = (
 	[ 'upsert_product, fulfilment', q{SELECT fulfilment FROM economy.upsert_product('{"product_id": "letter", "category": "item", "price_gold": 1, "fulfilment": true}', 'tester')}, undef, undef ],
 	[ 'purchase, fulfilment', "SELECT state FROM economy.purchase($ann, 'letter', 'k')", 'in_progress', 'reuse' ],
 	[ 'unfulfilled', q{SELECT count(*) FROM economy.unfulfilled('tester')}, undef, '0' ],
+	[ 'set_transfer_rules', q{SELECT fee_per_mille FROM economy.set_transfer_rules('{"enabled": true, "fee_per_mille": 7}', 'tester')}, undef, undef ],
+	[ 'transfer', qq{SELECT state FROM economy.transfer($ann, $bob, 'k', 5, '{"gem": 1}')}, 'in_progress', 'reuse' ],
+	[ 'transfer back', "SELECT state FROM economy.transfer($bob, $ann, 'k', 5)", 'in_progress', 'reuse' ],
 	[ 'register', "SELECT economy.register('new') > 0", undef, '1' ],
 	[ 'register_user', "SELECT is_new FROM economy.register_user('new 2')", undef, '0' ],
 	[ 'set_timezone', "SELECT economy.set_timezone($ann, 'Asia/Tokyo')", undef, undef ],

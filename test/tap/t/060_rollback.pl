@@ -16,6 +16,7 @@ my $node = new_node('rollback', empty => 1);
 my $database = fresh_database($node);
 my $dbh = connect_to($node, $database);
 my $ann = add_user($dbh, 'ann', 100_000);
+my $bob = add_user($dbh, 'bob', 100);
 add_product($dbh, 'potion', price_gold => 10);
 add_product($dbh, 'capped', price_gold => 10, per_user_limit => 1);
 add_product($dbh, 'limited', price_gold => 10, stock => 6, slots => 2);
@@ -34,7 +35,7 @@ my @calls = (
 	[ 'revoke_reward', "SELECT state FROM economy.revoke_reward($ann, '$reward', 'a test', 'tester')", 'new' ],
 	[ 'claim_daily_reward', "SELECT code FROM economy.claim_daily_reward($ann)", 'CLAIMED' ],
 	[ 'set_streak', qq{SELECT state FROM economy.set_streak($ann, 7, '2020-01-01', 'a test', 'tester', 'k')}, 'new' ],
-	[ 'upsert_item', q{SELECT maximum FROM economy.upsert_item('{"item_id": "gem", "kind": "currency", "maximum": 9}', 'tester')}, 9 ],
+	[ 'upsert_item', q{SELECT maximum FROM economy.upsert_item('{"item_id": "gem", "kind": "currency", "maximum": 9, "tradable": true}', 'tester')}, 9 ],
 	[ 'upsert_item that is kept', q{SELECT maximum FROM economy.upsert_item('{"item_id": "key", "kind": "stack", "consumable": false, "maximum": 20}', 'tester')}, 20 ],
 	[ 'upsert_leaderboard', q{SELECT board FROM economy.upsert_leaderboard('{"board": "wins", "figure": "wins", "period": "day"}', 'tester')}, 'wins' ],
 	[ 'grant_items', qq{SELECT state FROM economy.grant_items($ann, '{"gem": 5}', 'r', 'k')}, 'new' ],
@@ -56,6 +57,9 @@ my @calls = (
 	[ 'purchase, fulfilment', "SELECT state FROM economy.purchase($ann, 'letter', 'k')", 'new' ],
 	[ 'unfulfilled', q{SELECT count(*) FROM economy.unfulfilled('tester')}, 1 ],
 	[ 'fulfil', "SELECT state FROM economy.fulfilments f, economy.fulfil(f.user_id, 'P' || f.user_id || '-' || f.seq, 'tester') WHERE f.user_id = $ann", 'new' ],
+	[ 'set_transfer_rules', q{SELECT fee_per_mille FROM economy.set_transfer_rules('{"enabled": true, "fee_per_mille": 7}', 'tester')}, 7 ],
+	[ 'transfer', qq{SELECT state FROM economy.transfer($ann, $bob, 'k', 5, '{"gem": 1}')}, 'new' ],
+	[ 'transfer back', "SELECT state FROM economy.transfer($bob, $ann, 'k', 5)", 'new' ],
 	[ 'register', "SELECT economy.register('new') > 0", 1 ],
 	[ 'register_user', "SELECT is_new FROM economy.register_user('new 2')", 1 ],
 	[ 'set_timezone', "SELECT economy.set_timezone($ann, 'Asia/Tokyo')", 'Asia/Tokyo' ],

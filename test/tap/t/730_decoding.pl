@@ -37,6 +37,7 @@ sub write_all
 	value($session, q{SELECT code FROM economy.update_profile(?, jsonb_build_object('about', repeat(?, 300)), ?, 'tester')}, $user, "text $_ ", "p$_") foreach 1 .. 2;
 	value($session, q{SELECT code FROM economy.grant_items(?, '{"gem": 5}', 'r', ?)}, $user, "k$_") foreach 1 .. 2;
 	value($session, q{SELECT code FROM economy.consume(?, 'gem', 'k')}, $user);
+	value($session, q{SELECT code FROM economy.transfer(?, (SELECT min(user_id) FROM economy.users WHERE user_id <> ?), ?, 1, '{"gem": 1}')}, $user, $user, "k$_") foreach 1 .. 2;
 	$session->begin_work;
 	value($session, q{SELECT code FROM economy.grant_reward(?, 'decoded', 'undone', 1)}, $user);
 	$session->rollback;
@@ -48,7 +49,8 @@ sub write_all
 }
 
 add_product($dbh, 'potion', price_gold => 1, stock => 1000);
-$dbh->do(q{SELECT economy.upsert_item('{"item_id": "gem", "kind": "stack"}', 'tester')});
+$dbh->do(q{SELECT economy.upsert_item('{"item_id": "gem", "kind": "stack", "tradable": true}', 'tester')});
+$dbh->do(q{SELECT economy.set_transfer_rules('{"enabled": true}', 'tester')});
 my @pids;
 foreach my $writer (1 .. 3)
 {
