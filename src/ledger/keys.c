@@ -285,7 +285,10 @@ key_get(int32 version)
 	return &cached_keys[n_cached_keys++];
 }
 
-/* NULL for a damaged key: nothing is signed with it, and an audit finds it. */
+/*
+ * NULL for a damaged key: nothing is signed with it, and an audit finds it.  One that the
+ * library had no memory for is not damaged, and the next call has it again.
+ */
 static EcoSigner *
 signer_make(EcoRow *row)
 {
@@ -295,6 +298,8 @@ signer_make(EcoRow *row)
 	if (VARSIZE_ANY_EXHDR(material) == ECO_KEY_LEN)
 		signer = eco_signer_create((uint8 *) VARDATA_ANY(material), ECO_KEY_LEN);
 	eco_wipe(VARDATA_ANY(material), VARSIZE_ANY_EXHDR(material));
+	if (signer == NULL && VARSIZE_ANY_EXHDR(material) == ECO_KEY_LEN)
+		ECO_ERROR(ECO_CRYPTO_FAILED, errmsg("could not use a signing key"));
 	return signer;
 }
 
