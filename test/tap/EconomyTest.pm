@@ -256,7 +256,7 @@ sub fingerprint
 
 	return $node->safe_psql($database // 'postgres', <<'SQL');
 SELECT string_agg(c.relname || ':' || md5(query_to_xml(
-           format('SELECT * FROM %s t ORDER BY t::text', c.oid::regclass), true, false, '')::text),
+           format('SELECT t::text AS t FROM %s t ORDER BY 1', c.oid::regclass), true, false, '')::text),
            E'\n' ORDER BY c.relname)
 FROM pg_class c
 WHERE c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND c.relkind = 'r' AND c.relname NOT LIKE 'audit%' AND c.relname <> 'installations'

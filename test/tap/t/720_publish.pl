@@ -48,7 +48,7 @@ sub contents
 {
 	my ($node) = @_;
 	return $node->safe_psql('postgres', <<'SQL');
-SELECT string_agg(c.relname || ':' || md5(query_to_xml(format('SELECT * FROM %s t ORDER BY t::text COLLATE "C"', c.oid::regclass), true, false, '')::text), E'\n' ORDER BY c.relname)
+SELECT string_agg(c.relname || ':' || md5(query_to_xml(format('SELECT t::text AS t FROM %s t ORDER BY t::text COLLATE "C"', c.oid::regclass), true, false, '')::text), E'\n' ORDER BY c.relname)
 FROM pg_class c WHERE c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND c.relkind = 'r'
 SQL
 }
