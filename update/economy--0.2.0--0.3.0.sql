@@ -3478,7 +3478,8 @@ CREATE FUNCTION economy_internal.leaderboard_sums(boards text[])
             CASE WHEN b.first_day = p.first_day THEN b.last_day ELSE p.last_day END) d
             ON b.period <> 'all'
         WHERE b.board IS NULL
-           OR CASE WHEN b.period = 'all' THEN isfinite(p.first_day) OR isfinite(p.last_day)
+           OR CASE WHEN b.period = 'all'
+                   THEN NOT coalesce(p.first_day = '-infinity' AND p.last_day = 'infinity', false)
               ELSE (p.first_day, p.last_day) IS DISTINCT FROM (d.first_day, d.last_day) END
         UNION ALL
         -- as many as have a rank with a prize, or up to the last one that was paid
@@ -5157,6 +5158,8 @@ CREATE OR REPLACE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text,
             ('shop_transactions', 'receipt_signature',
              'of a key that is retired: nobody can verify it any more'),
             ('shop_user_units_more', '*', 'of one that is missing the entries are counted again'),
+            ('leaderboard_scores', '*',
+             'of a user with entries that no refresh has seen: the next one puts him right'),
             ('fulfilments', '*', 'what waits, and who has done it, is written down nowhere else'),
             ('draw_seeds', '*', 'of a user who has not drawn: another is made'),
             ('rollup_positions', 'seq', 'means the same between the same two actions'),

@@ -750,7 +750,8 @@ CREATE FUNCTION economy_internal.leaderboard_sums(boards text[])
             CASE WHEN b.first_day = p.first_day THEN b.last_day ELSE p.last_day END) d
             ON b.period <> 'all'
         WHERE b.board IS NULL
-           OR CASE WHEN b.period = 'all' THEN isfinite(p.first_day) OR isfinite(p.last_day)
+           OR CASE WHEN b.period = 'all'
+                   THEN NOT coalesce(p.first_day = '-infinity' AND p.last_day = 'infinity', false)
               ELSE (p.first_day, p.last_day) IS DISTINCT FROM (d.first_day, d.last_day) END
         UNION ALL
         -- as many as have a rank with a prize, or up to the last one that was paid

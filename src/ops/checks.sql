@@ -1185,6 +1185,8 @@ CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" t
             ('shop_transactions', 'receipt_signature',
              'of a key that is retired: nobody can verify it any more'),
             ('shop_user_units_more', '*', 'of one that is missing the entries are counted again'),
+            ('leaderboard_scores', '*',
+             'of a user with entries that no refresh has seen: the next one puts him right'),
             ('fulfilments', '*', 'what waits, and who has done it, is written down nowhere else'),
             ('draw_seeds', '*', 'of a user who has not drawn: another is made'),
             ('rollup_positions', 'seq', 'means the same between the same two actions'),
