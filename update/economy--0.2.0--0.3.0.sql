@@ -851,7 +851,7 @@ COMMENT ON TABLE economy_internal.rollup_state IS
 CREATE OR REPLACE FUNCTION economy_internal.fill_rollup_queue() RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
-    SET enable_seqscan = off AS $$
+    SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     state economy_internal.rollup_state;
     -- of a snapshot that is older than that of the statement that reads the journal
@@ -880,7 +880,8 @@ BEGIN
         SELECT min(q.user_id) INTO first FROM economy_internal.rollup_queue q;
     END IF;
     -- leaderboards ask whether this was after the end of a period
-    UPDATE economy_internal.leaderboard_state l SET fills = l.fills + 1;
+    UPDATE economy_internal.leaderboard_state l SET fills = l.fills + 1
+        WHERE EXISTS (SELECT FROM economy.leaderboards b WHERE b.active);
     INSERT INTO economy_internal.rollup_state AS s (position, summarized, next_user)
         VALUES (here, economy_internal.summarize_actions(coalesce(state.summarized, 0)), first)
         ON CONFLICT ON CONSTRAINT rollup_state_pkey DO UPDATE SET
@@ -897,7 +898,7 @@ CREATE OR REPLACE FUNCTION economy.rollup_stats(max_users integer DEFAULT 100000
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     -- a queue that is worked off has more dead rows than others, and statistics that do not fit
-    SET enable_seqscan = off AS $$
+    SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     first bigint;
     last  bigint;
@@ -2857,7 +2858,7 @@ COMMENT ON FUNCTION economy_internal.leaderboard_journals() IS
 CREATE FUNCTION economy_internal.leaderboard_read(since bigint) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
-    SET enable_seqscan = off AS $$
+    SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     journal text;
 BEGIN
@@ -2965,7 +2966,7 @@ COMMENT ON FUNCTION economy_internal.leaderboard_end(date) IS
 CREATE FUNCTION economy_internal.leaderboard_close() RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
-    SET enable_seqscan = off AS $$
+    SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     p record;
 BEGIN
@@ -3047,7 +3048,7 @@ CREATE FUNCTION economy_internal.leaderboard_fill(max_users integer, OUT users b
                                                   OUT written bigint)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
-    SET enable_seqscan = off AS $$
+    SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     first bigint;
     chosen bigint[];
@@ -3081,7 +3082,7 @@ CREATE FUNCTION economy.refresh_leaderboards(max_users integer DEFAULT 2000)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1
     SET search_path = pg_catalog, economy, pg_temp
     -- a queue that is worked off has more dead rows than others, and statistics that do not fit
-    SET enable_seqscan = off AS $$
+    SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     least  CONSTANT bigint := '-9223372036854775808';
     moment CONSTANT timestamptz := economy.now();
@@ -4801,7 +4802,7 @@ CREATE FUNCTION economy_internal.audit_holdings(
         FROM (SELECT * FROM change n WHERE n.is_newest) c
         FULL JOIN kept k ON k.user_id = c.user_id AND k.item_id = c.item_id
         WHERE coalesce(c.balance, 0) <> coalesce(k.balance, 0) OR c.user_id IS NULL
-           OR k.is_pass <> c.is_pass
+           OR k.is_pass IS DISTINCT FROM c.is_pass AND k.user_id IS NOT NULL
         UNION ALL
         SELECT a.user_id, 'parity', 'holdings that can be read',
                'damaged sections of the account', NULL, NULL

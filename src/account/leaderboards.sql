@@ -122,7 +122,7 @@ COMMENT ON FUNCTION economy_internal.leaderboard_journals() IS
 CREATE FUNCTION economy_internal.leaderboard_read(since bigint) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
-    SET enable_seqscan = off AS $$
+    SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     journal text;
 BEGIN
@@ -233,7 +233,7 @@ COMMENT ON FUNCTION economy_internal.leaderboard_end(date) IS
 CREATE FUNCTION economy_internal.leaderboard_close() RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
-    SET enable_seqscan = off AS $$
+    SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     p record;
 BEGIN
@@ -315,7 +315,7 @@ CREATE FUNCTION economy_internal.leaderboard_fill(max_users integer, OUT users b
                                                   OUT written bigint)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
-    SET enable_seqscan = off AS $$
+    SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     first bigint;
     chosen bigint[];
@@ -349,7 +349,7 @@ CREATE FUNCTION economy.refresh_leaderboards(max_users integer DEFAULT 2000)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1
     SET search_path = pg_catalog, economy, pg_temp
     -- a queue that is worked off has more dead rows than others, and statistics that do not fit
-    SET enable_seqscan = off AS $$
+    SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     least  CONSTANT bigint := '-9223372036854775808';
     moment CONSTANT timestamptz := economy.now();

@@ -775,7 +775,7 @@ CREATE FUNCTION economy_internal.audit_holdings(
         FROM (SELECT * FROM change n WHERE n.is_newest) c
         FULL JOIN kept k ON k.user_id = c.user_id AND k.item_id = c.item_id
         WHERE coalesce(c.balance, 0) <> coalesce(k.balance, 0) OR c.user_id IS NULL
-           OR k.is_pass <> c.is_pass
+           OR k.is_pass IS DISTINCT FROM c.is_pass AND k.user_id IS NOT NULL
         UNION ALL
         SELECT a.user_id, 'parity', 'holdings that can be read',
                'damaged sections of the account', NULL, NULL

@@ -300,7 +300,7 @@ COMMENT ON FUNCTION economy_internal.summarize_actions(bigint) IS
 CREATE FUNCTION economy_internal.fill_rollup_queue() RETURNS bigint
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
-    SET enable_seqscan = off AS $$
+    SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     state economy_internal.rollup_state;
     -- of a snapshot that is older than that of the statement that reads the journal
@@ -329,7 +329,8 @@ BEGIN
         SELECT min(q.user_id) INTO first FROM economy_internal.rollup_queue q;
     END IF;
     -- leaderboards ask whether this was after the end of a period
-    UPDATE economy_internal.leaderboard_state l SET fills = l.fills + 1;
+    UPDATE economy_internal.leaderboard_state l SET fills = l.fills + 1
+        WHERE EXISTS (SELECT FROM economy.leaderboards b WHERE b.active);
     INSERT INTO economy_internal.rollup_state AS s (position, summarized, next_user)
         VALUES (here, economy_internal.summarize_actions(coalesce(state.summarized, 0)), first)
         ON CONFLICT ON CONSTRAINT rollup_state_pkey DO UPDATE SET
@@ -349,7 +350,7 @@ CREATE FUNCTION economy.rollup_stats(max_users integer DEFAULT 100000)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
     -- a queue that is worked off has more dead rows than others, and statistics that do not fit
-    SET enable_seqscan = off AS $$
+    SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     first bigint;
     last  bigint;

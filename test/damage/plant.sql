@@ -110,7 +110,7 @@ INSERT INTO public.calls (statement) VALUES
     ('economy.draw_commit(%1$s)'), ('economy.draw_tables t, economy.draw(%1$s, t.table_id, ''new '' || t.table_id, ''x'')'), ('(SELECT h.reason, h.idempotency_key, h.detail ->> ''client_seed'' AS seed FROM economy.holding_changes h WHERE h.user_id = %1$s AND h.operation = ''draw'') h, economy.draw(%1$s, h.reason, h.idempotency_key, h.seed)'),
     ('economy.draw_table(''chest'')'), ('economy.draw_reveal(%1$s, 1)'), ('economy.draw_reveal(%1$s, 2)'), ('economy.publish_draw_table(''next'', ''a'')'), ('economy.upsert_draw_table(''{"table_id": "dice", "active": false}'', ''a'')'),
     ('economy.spend(%1$s, 1, ''r'', ''new'', ''{"gem": 1}'')'), ('economy.spend(%1$s, 1, ''r'', ''new gold'')'),
-    ('(SELECT min(a.user_id) AS id FROM economy.accounts a WHERE a.user_id <> %1$s) o, economy.transfer(%1$s, o.id, ''i'', 5, ''{"gem": 2}''), economy.transfer(o.id, %1$s, ''new'', 1, ''{"gem": 1}'')'),
+    ('(SELECT min(a.user_id) AS id FROM economy.accounts a WHERE a.user_id <> %1$s) o, economy.transfer(%1$s, o.id, ''i'', 5, ''{"gem": 2}'') there, economy.transfer(o.id, %1$s, ''new'', 1, ''{"gem": 1}'')'),
     ('economy.level_of(%1$s, 50)'), ('economy.replay(%1$s, 0)'), ('economy.segment(%1$s)'), ('economy.verify_chain(%1$s)'),
     ('(SELECT t.seq FROM economy.shop_transactions t WHERE t.user_id = %1$s) t, economy.receipt(%1$s, format(''P%1$s-%%s'', t.seq)), economy.verify_receipt(%1$s, format(''P%1$s-%%s'', t.seq))'),
     ('(SELECT DISTINCT t.product_id, t.idempotency_key FROM economy.shop_transactions t WHERE t.user_id = %1$s) t, economy.purchase(%1$s, t.product_id, t.idempotency_key)'),

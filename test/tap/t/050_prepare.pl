@@ -36,7 +36,7 @@ my @calls = (
 	[ 'upsert_item', q{SELECT maximum FROM economy.upsert_item('{"item_id": "gem", "kind": "currency", "maximum": 9, "tradable": true}', 'tester')}, undef, undef ],
 	[ 'upsert_item that is kept', q{SELECT maximum FROM economy.upsert_item('{"item_id": "key", "kind": "stack", "consumable": false, "maximum": 20}', 'tester')}, undef, undef ],
 	[ 'upsert_leaderboard', q{SELECT board FROM economy.upsert_leaderboard('{"board": "wins", "figure": "wins", "period": "day"}', 'tester')}, undef, undef ],
-	[ 'grant_items', qq{SELECT state FROM economy.grant_items($ann, '{"gem": 5}', 'r', 'k')}, 'in_progress', 'reuse' ],
+	[ 'grant_items', qq{SELECT state FROM economy.grant_items($ann, '{"gem": 7}', 'r', 'k')}, 'in_progress', 'reuse' ],
 	[ 'consume', "SELECT state FROM economy.consume($ann, 'gem', 'k')", 'in_progress', 'reuse' ],
 	[ 'spend', qq{SELECT state FROM economy.spend($ann, 1, 'r', 'k', '{"gem": 1}')}, 'in_progress', 'reuse' ],
 	[ 'spend gold', "SELECT state FROM economy.spend($ann, 1, 'r', 'k2')", 'in_progress', 'reuse' ],

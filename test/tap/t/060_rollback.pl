@@ -38,7 +38,7 @@ my @calls = (
 	[ 'upsert_item', q{SELECT maximum FROM economy.upsert_item('{"item_id": "gem", "kind": "currency", "maximum": 9, "tradable": true}', 'tester')}, 9 ],
 	[ 'upsert_item that is kept', q{SELECT maximum FROM economy.upsert_item('{"item_id": "key", "kind": "stack", "consumable": false, "maximum": 20}', 'tester')}, 20 ],
 	[ 'upsert_leaderboard', q{SELECT board FROM economy.upsert_leaderboard('{"board": "wins", "figure": "wins", "period": "day"}', 'tester')}, 'wins' ],
-	[ 'grant_items', qq{SELECT state FROM economy.grant_items($ann, '{"gem": 5}', 'r', 'k')}, 'new' ],
+	[ 'grant_items', qq{SELECT state FROM economy.grant_items($ann, '{"gem": 7}', 'r', 'k')}, 'new' ],
 	[ 'consume', "SELECT state FROM economy.consume($ann, 'gem', 'k')", 'new' ],
 	[ 'spend', qq{SELECT state FROM economy.spend($ann, 1, 'r', 'k', '{"gem": 1}')}, 'new' ],
 	[ 'spend gold', "SELECT state FROM economy.spend($ann, 1, 'r', 'k2')", 'new' ],
