@@ -641,12 +641,14 @@ CREATE FUNCTION economy.unfulfilled(
     SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
     SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
-    at CONSTANT timestamptz := economy.now();
+    at    CONSTANT timestamptz := economy.now();
+    -- a day of a session's zone may have 23 hours, and a month any number of days
+    until CONSTANT interval := make_interval(secs => extract(epoch FROM lease)::float8);
 BEGIN
     PERFORM economy_internal.require_worker(worker);
     PERFORM economy_internal.require_positive('max', max);
     PERFORM economy_internal.require_given('lease', lease IS NOT NULL);
-    IF lease < interval '1 second' OR lease > interval '24 hours' THEN
+    IF until < interval '1 second' OR until > interval '24 hours' THEN
         RAISE EXCEPTION 'lease must be from 1 second to 24 hours' USING ERRCODE = 'XE002';
     END IF;
     PERFORM economy_internal.open_tables('fulfilments', 'shop_transactions');
@@ -657,7 +659,7 @@ BEGIN
               AND (unfulfilled.product_id IS NULL OR f.product_id = unfulfilled.product_id)
             ORDER BY f.visible_at LIMIT unfulfilled.max FOR NO KEY UPDATE SKIP LOCKED
         ), taken AS (
-            UPDATE economy.fulfilments f SET visible_at = at + unfulfilled.lease,
+            UPDATE economy.fulfilments f SET visible_at = at + until,
                    attempts = least(f.attempts::bigint + 1, 2147483647),
                    worker = unfulfilled.worker
             FROM due d WHERE f.user_id = d.user_id AND f.seq = d.seq
@@ -709,7 +711,8 @@ BEGIN
     END IF;
     result.attempts := f.attempts;
     result.worker := f.worker;
-    IF f.fulfilled_at IS NULL AND f.visible_at > at AND f.worker IS DISTINCT FROM fulfil.worker THEN
+    -- what nobody has had is not leased, whatever the clock was when it was bought
+    IF f.fulfilled_at IS NULL AND f.visible_at > at AND f.worker <> fulfil.worker THEN
         result.code := 'LEASED';
         result.detail := jsonb_build_object('leased_until', to_jsonb(f.visible_at));
         RETURN result;
@@ -1231,6 +1234,12 @@ CREATE FUNCTION economy_internal.check_leaderboard(leaderboard jsonb, was econom
                                                  AND 9007199254740991
                                              OR e.value::numeric <> trunc(e.value::numeric) END)
                   END
+            UNION ALL
+            SELECT 9, format('items of tier %s of prizes must be an object of 1 to 16 items, each '
+                             'with a whole number from 1 to 2^53-1', t.n)
+            FROM tiers t
+            WHERE jsonb_typeof(t.tier) = 'object' AND t.tier ? 'items'
+              AND NOT economy_internal.amounts_sound(t.tier -> 'items')
             UNION ALL
             SELECT 8, format('tier %s of prizes: %s must be 1 to 2^53-1 of an item that there is',
                              t.n, to_json(i.key))
@@ -2943,6 +2952,9 @@ DECLARE
         SELECT 'x' || x.transaction::text FROM pg_prepared_xacts x
         WHERE x.database = current_database() ORDER BY 1);
 BEGIN
+    -- a clock that was ahead has ended what has not: it ends anew
+    UPDATE economy.leaderboard_periods p SET awaits = NULL, await_fills = NULL
+        WHERE p.closed_at IS NULL AND p.awaits IS NOT NULL AND p.last_day >= today;
     UPDATE economy.leaderboard_periods p SET
             awaits = CASE
                 WHEN p.awaits IS NULL THEN running || prepared
@@ -2976,7 +2988,7 @@ BEGIN
         JOIN economy.leaderboards b ON b.board = o.board
         CROSS JOIN economy_internal.leaderboard_state s
         WHERE b.active AND o.closed_at IS NULL AND o.fill_from IS NULL
-          AND o.await_fills < s.fills
+          AND o.await_fills < s.fills AND o.last_day < (economy.now() AT TIME ZONE 'UTC')::date
           -- all whom that rollup found are counted, here as well
           AND NOT EXISTS (SELECT FROM economy_internal.rollup_state r
                           WHERE r.next_user IS NOT NULL)
@@ -3610,6 +3622,7 @@ BEGIN
     refused := 0;
     SELECT * INTO p FROM economy.leaderboard_periods o
         WHERE o.closed_at IS NOT NULL AND o.paid_at IS NULL
+          AND EXISTS (SELECT FROM economy.leaderboards b WHERE b.board = o.board AND b.active)
         ORDER BY o.closed_at, o.board, o.first_day LIMIT 1 FOR NO KEY UPDATE;
     IF p.board IS NULL THEN
         more := false;
@@ -3642,6 +3655,7 @@ BEGIN
             paid_at = CASE WHEN winners.n < max_users THEN economy.now() END
         WHERE o.board = p.board AND o.first_day = p.first_day;
     more := EXISTS (SELECT FROM economy.leaderboard_periods o
+                    JOIN economy.leaderboards b ON b.board = o.board AND b.active
                     WHERE o.closed_at IS NOT NULL AND o.paid_at IS NULL);
     RETURN NEXT;
 END

@@ -210,6 +210,9 @@ DECLARE
         SELECT 'x' || x.transaction::text FROM pg_prepared_xacts x
         WHERE x.database = current_database() ORDER BY 1);
 BEGIN
+    -- a clock that was ahead has ended what has not: it ends anew
+    UPDATE economy.leaderboard_periods p SET awaits = NULL, await_fills = NULL
+        WHERE p.closed_at IS NULL AND p.awaits IS NOT NULL AND p.last_day >= today;
     UPDATE economy.leaderboard_periods p SET
             awaits = CASE
                 WHEN p.awaits IS NULL THEN running || prepared
@@ -243,7 +246,7 @@ BEGIN
         JOIN economy.leaderboards b ON b.board = o.board
         CROSS JOIN economy_internal.leaderboard_state s
         WHERE b.active AND o.closed_at IS NULL AND o.fill_from IS NULL
-          AND o.await_fills < s.fills
+          AND o.await_fills < s.fills AND o.last_day < (economy.now() AT TIME ZONE 'UTC')::date
           -- all whom that rollup found are counted, here as well
           AND NOT EXISTS (SELECT FROM economy_internal.rollup_state r
                           WHERE r.next_user IS NOT NULL)

@@ -65,6 +65,7 @@ BEGIN
     refused := 0;
     SELECT * INTO p FROM economy.leaderboard_periods o
         WHERE o.closed_at IS NOT NULL AND o.paid_at IS NULL
+          AND EXISTS (SELECT FROM economy.leaderboards b WHERE b.board = o.board AND b.active)
         ORDER BY o.closed_at, o.board, o.first_day LIMIT 1 FOR NO KEY UPDATE;
     IF p.board IS NULL THEN
         more := false;
@@ -97,6 +98,7 @@ BEGIN
             paid_at = CASE WHEN winners.n < max_users THEN economy.now() END
         WHERE o.board = p.board AND o.first_day = p.first_day;
     more := EXISTS (SELECT FROM economy.leaderboard_periods o
+                    JOIN economy.leaderboards b ON b.board = o.board AND b.active
                     WHERE o.closed_at IS NOT NULL AND o.paid_at IS NULL);
     RETURN NEXT;
 END

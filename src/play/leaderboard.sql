@@ -254,6 +254,12 @@ CREATE FUNCTION economy_internal.check_leaderboard(leaderboard jsonb, was econom
                                              OR e.value::numeric <> trunc(e.value::numeric) END)
                   END
             UNION ALL
+            SELECT 9, format('items of tier %s of prizes must be an object of 1 to 16 items, each '
+                             'with a whole number from 1 to 2^53-1', t.n)
+            FROM tiers t
+            WHERE jsonb_typeof(t.tier) = 'object' AND t.tier ? 'items'
+              AND NOT economy_internal.amounts_sound(t.tier -> 'items')
+            UNION ALL
             SELECT 8, format('tier %s of prizes: %s must be 1 to 2^53-1 of an item that there is',
                              t.n, to_json(i.key))
             FROM tiers t

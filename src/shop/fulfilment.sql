@@ -78,12 +78,14 @@ CREATE FUNCTION economy.unfulfilled(
     SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
     SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
-    at CONSTANT timestamptz := economy.now();
+    at    CONSTANT timestamptz := economy.now();
+    -- a day of a session's zone may have 23 hours, and a month any number of days
+    until CONSTANT interval := make_interval(secs => extract(epoch FROM lease)::float8);
 BEGIN
     PERFORM economy_internal.require_worker(worker);
     PERFORM economy_internal.require_positive('max', max);
     PERFORM economy_internal.require_given('lease', lease IS NOT NULL);
-    IF lease < interval '1 second' OR lease > interval '24 hours' THEN
+    IF until < interval '1 second' OR until > interval '24 hours' THEN
         RAISE EXCEPTION 'lease must be from 1 second to 24 hours' USING ERRCODE = 'XE002';
     END IF;
     PERFORM economy_internal.open_tables('fulfilments', 'shop_transactions');
@@ -94,7 +96,7 @@ BEGIN
               AND (unfulfilled.product_id IS NULL OR f.product_id = unfulfilled.product_id)
             ORDER BY f.visible_at LIMIT unfulfilled.max FOR NO KEY UPDATE SKIP LOCKED
         ), taken AS (
-            UPDATE economy.fulfilments f SET visible_at = at + unfulfilled.lease,
+            UPDATE economy.fulfilments f SET visible_at = at + until,
                    attempts = least(f.attempts::bigint + 1, 2147483647),
                    worker = unfulfilled.worker
             FROM due d WHERE f.user_id = d.user_id AND f.seq = d.seq
@@ -146,7 +148,8 @@ BEGIN
     END IF;
     result.attempts := f.attempts;
     result.worker := f.worker;
-    IF f.fulfilled_at IS NULL AND f.visible_at > at AND f.worker IS DISTINCT FROM fulfil.worker THEN
+    -- what nobody has had is not leased, whatever the clock was when it was bought
+    IF f.fulfilled_at IS NULL AND f.visible_at > at AND f.worker <> fulfil.worker THEN
         result.code := 'LEASED';
         result.detail := jsonb_build_object('leased_until', to_jsonb(f.visible_at));
         RETURN result;

@@ -46,6 +46,18 @@ FROM (VALUES ('unfulfilled(NULL)', 'XE001', 'worker must not be null'), ('unfulf
     ('unfulfilled(''w'', 0)', 'XE002', NULL), ('unfulfilled(''w'', NULL)', 'XE001', NULL), ('unfulfilled(''w'', 1, NULL)', 'XE001', 'lease must not be null'), ('unfulfilled(''w'', 1, ''0.9 seconds'')', 'XE002', 'lease must be from 1 second to 24 hours'),
     ('unfulfilled(''w'', 1, ''24:00:01'')', 'XE002', 'lease must be from 1 second to 24 hours'), ('fulfil(NULL, ''P1-2'', ''w'')', 'XE001', 'user_id must not be null'), ('fulfil(1, NULL, ''w'')', 'XE001', 'transaction_id must not be null'),
     ('fulfil(1, ''P1-2'', NULL)', 'XE001', 'worker must not be null'), ('fulfil(1, ''P1-2'', ''w'', ''[]'')', 'XE002', 'note must be a JSON object'), ('fulfil(1, ''P1-2'', ''w'', jsonb_build_object(''a'', repeat(''x'', 4096)))', 'XE003', 'note is too long')) v (call, code, says);
+-- the lease is so many seconds, whatever the calendar says
+SAVEPOINT leases;
+SET LOCAL economy.test_clock = '2031-11-01 12:00:00+00';
+SET LOCAL TimeZone = 'America/New_York';
+SELECT is(pg_temp.take('c', 1, '1 day'), 'P' || :u || '-5 pgtap_mail 1 post 3 12:00:00', 'a day has 24 hours');
+SET LOCAL economy.test_clock = '2032-02-10 12:00:00+00';
+SELECT is(pg_temp.take('c', 1, '1 mon -30 days 1 hour'), 'P' || :u || '-5 pgtap_mail 1 post 4 13:00:00', 'and a month 30 of them');
+ROLLBACK TO leases;
+-- a clock that was ahead when it was bought
+SELECT success AS x FROM economy.purchase(:u, 'pgtap_mail', 'ahead') \gset
+SET LOCAL economy.test_clock = '2031-01-02 03:59:00+00';
+SELECT is((SELECT f.state FROM economy.fulfil(:u, 'P' || :u || '-6', 'd') f), 'new', 'what nobody has had is fulfilled by whoever does');
 SELECT is(pg_temp.wrong(), NULL, 'the audit finds nothing');
 
 -- a purchase that waits is not archived
@@ -54,7 +66,7 @@ CREATE TABLE pgtap_fulfilment.purchases (LIKE economy.shop_transactions);
 SET LOCAL economy.test_clock = '2031-06-02 00:00:00+00';
 SELECT code AS x FROM economy.purchase(:u, 'pgtap_none', 'late') \gset
 SELECT entries AS x FROM economy.archive('economy.shop_transactions', 'pgtap_fulfilment.purchases', '90 days', 1000000) \gset
-SELECT is((SELECT string_agg(t.seq::text, ' ' ORDER BY t.seq) FROM economy.shop_transactions t WHERE t.user_id = :u), '4 5 6', 'what is in front of it is');
+SELECT is((SELECT string_agg(t.seq::text, ' ' ORDER BY t.seq) FROM economy.shop_transactions t WHERE t.user_id = :u), '4 5 6 7', 'what is in front of it is');
 SELECT is(pg_temp.wrong(), NULL, 'which the audit knows');
 SELECT is(pg_temp.take('c'), 'P' || :u || '-5 pgtap_mail 1 post 3 00:05:00', 'it goes on waiting');
 

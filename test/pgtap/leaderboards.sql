@@ -98,6 +98,8 @@ FROM (VALUES ('1'), ('{}'), ('{"upto": 1}'), ('{"gold": 1}'), ('{"upto": 1, "per
     ('{"percent": 100.1, "gold": 1}'), ('{"upto": 1, "gold": -1}'), ('{"upto": 1, "gold": 9007199254740992}'), ('{"upto": "1", "gold": 1}'), ('{"upto": 1, "gold": 1, "gem": 1}'), ('{"upto": 1, "items": []}'), ('{"upto": 1, "items": null}')) v (prize);
 SELECT is(pg_temp.wrong(jsonb_build_object('prizes', jsonb_build_array(jsonb_build_object('upto', 1, 'items', items::jsonb)))), 'XE503 tier 1 of prizes: "' || item || '" must be 1 to 2^53-1 of an item that there is.', items)
 FROM (VALUES ('{"pgtap_none": 1}', 'pgtap_none'), ('{"pgtap_gem": 0}', 'pgtap_gem'), ('{"pgtap_gem": 1.5}', 'pgtap_gem'), ('{"pgtap_gem": "1"}', 'pgtap_gem'), ('{"pgtap_gem": 9007199254740992}', 'pgtap_gem')) v (items, item);
+SELECT is(pg_temp.wrong(jsonb_build_object('prizes', jsonb_build_array(jsonb_build_object('upto', 1, 'items', items)))),
+    'XE503 items of tier 1 of prizes must be an object of 1 to 16 items, each with a whole number from 1 to 2^53-1.', 'what could not be paid is no prize: ' || items::text) FROM (VALUES ('{}'::jsonb), ('{"pgtap_gem": 1.0}')) v (items);
 SELECT is((SELECT count(*) FROM economy.leaderboards WHERE board LIKE 'pgtap%'), 1::bigint, 'and none was made');
 SELECT throws_ok(format('SELECT economy.upsert_leaderboard(%L, ''ann'')', board), 'XE503', NULL, 'no board: ' || board) FROM (VALUES ('[]'), ('{}'), ('null'), ('{"board": null}')) v (board);
 SELECT throws_ok(call, 'XE504', NULL, call) FROM (VALUES ('SELECT economy.leaderboard(''pgtap_none'')'), ('SELECT economy.rank_of(''pgtap_none'', 1)'), ('SELECT economy.leaderboard_of(''pgtap_none'', ''{}'')')) v (call);
@@ -262,6 +264,19 @@ EXCEPTION WHEN SQLSTATE 'XT000' THEN
     RETURN n || ': ' || answer;
 END
 $$;
+-- a clock that was ahead for a moment ends no day
+SAVEPOINT clocks;
+SET LOCAL economy.test_clock = '2031-07-01 12:00:00+00';
+SELECT economy.upsert_leaderboard('{"board": "pgtap_clock", "figure": "wins", "period": "day", "prizes": [{"upto": 1, "gold": 500}]}', 'ann') IS NULL AS x \gset
+SELECT count(*) AS x FROM generate_series(1, 3) g (i), LATERAL (SELECT economy.rollup_stats(), g.i AS j OFFSET 0) a, LATERAL (SELECT economy.refresh_leaderboards(), a.j OFFSET 0) b \gset
+SET LOCAL economy.test_clock = '2031-07-02 00:00:00.05+00';
+SELECT count(*) AS x FROM economy.rollup_stats(), economy.refresh_leaderboards() \gset
+SELECT isnt(p.awaits, NULL, 'the day seems to be over') FROM economy.leaderboard_periods p WHERE p.board = 'pgtap_clock' AND p.first_day = '2031-07-01';
+SET LOCAL economy.test_clock = '2031-07-01 23:59:55+00';
+SELECT count(*) AS x FROM generate_series(1, 3) g (i), LATERAL (SELECT economy.rollup_stats(), g.i AS j OFFSET 0) a, LATERAL (SELECT economy.refresh_leaderboards(), a.j OFFSET 0) b \gset
+SELECT is(p.closed_at, NULL, 'but is not') FROM economy.leaderboard_periods p WHERE p.board = 'pgtap_clock' AND p.first_day = '2031-07-01';
+ROLLBACK TO clocks;
+
 SELECT is(pg_temp.after(damage), found, damage)
 FROM (VALUES
     ('SELECT 1', '1: '),

@@ -1,4 +1,4 @@
 # src/shop/fulfilment.sql
 # who has lost the lease fulfils what another one has
 # pgtap/fulfilment.sql
-s/f\.visible_at > at AND f\.worker IS DISTINCT FROM/f.visible_at < at AND f.worker IS DISTINCT FROM/
+s/f\.visible_at > at AND f\.worker <>/f.visible_at < at AND f.worker <>/
