@@ -151,7 +151,8 @@ BEGIN
     -- what nobody has had is not leased, whatever the clock was when it was bought
     IF f.fulfilled_at IS NULL AND f.visible_at > at AND f.worker <> fulfil.worker THEN
         result.code := 'LEASED';
-        result.detail := jsonb_build_object('leased_until', to_jsonb(f.visible_at));
+        result.detail := jsonb_build_object('leased_until', to_char(
+            f.visible_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"+00:00"'));
         RETURN result;
     END IF;
     result.success := true;
