@@ -158,6 +158,7 @@ checkpoint_load(const EcoRow *row, EcoCheckpoint *checkpoint)
 {
 	bytea	   *signature = DatumGetByteaPP(row->values[CHK_SIGNATURE]);
 	uint8		buf[CHECKPOINT_BYTES];
+	uint8		expected[ECO_SIGNATURE_LEN];
 	EcoEncoder	enc;
 
 	checkpoint->seq = eco_row_int(row, CHK_SEQ);
@@ -175,10 +176,12 @@ checkpoint_load(const EcoRow *row, EcoCheckpoint *checkpoint)
 		return;
 	encode(&enc, buf, eco_row_int(row, CHK_USER_ID), checkpoint);
 	/* a retired key signs none: sign_anew() has seen to it */
-	checkpoint->valid = ECO_SIGNATURE_VALID ==
-		eco_key_verify(DatumGetInt32(row->values[CHK_KEY_VERSION]), enc.buf, enc.len,
-					   (const uint8 *) VARDATA_ANY(signature),
-					   VARSIZE_ANY_EXHDR(signature));
+	checkpoint->valid =
+		eco_key_try_sign(DatumGetInt32(row->values[CHK_KEY_VERSION]), enc.buf, enc.len,
+						 expected) &&
+		eco_signature_equal(expected, sizeof(expected),
+							(const uint8 *) VARDATA_ANY(signature),
+							VARSIZE_ANY_EXHDR(signature));
 }
 
 /*

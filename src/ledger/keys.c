@@ -8,7 +8,9 @@
  * key that never committed is never used.
  *
  * Keys are read under the latest snapshot at every isolation level: which key
- * is active is a fact about the server, not about the caller's transaction.
+ * is active is a fact about the server, not about the caller's transaction.  What is
+ * signed anew before its key is retired is the exception: who reads it as it was before
+ * needs the key as it was before.
  */
 #include "postgres.h"
 
@@ -87,6 +89,7 @@ static void cache_drop(Datum arg, Oid relid);
 static void cache_watch(void);
 static const CachedKey *key_get(int32 version);
 static EcoSigner *signer_make(EcoRow *row);
+static EcoSigner *signer_seen(int32 version);
 static bool find_latest(int key, Datum value, EcoRow *row);
 static bool key_by_state(const char *state, EcoRow *row);
 static void key_changed(void);
@@ -148,10 +151,16 @@ eco_key_try_sign(int32 version, const void *message, size_t len,
 				 uint8 signature[ECO_SIGNATURE_LEN])
 {
 	const CachedKey *key = key_get(version);
+	bool		retired = key != NULL && key->retired;
+	EcoSigner  *signer = retired ? signer_seen(version) : key != NULL ? key->signer : NULL;
+	bool		is_signed;
 
-	if (key == NULL || key->signer == NULL)
+	if (signer == NULL)
 		return false;
-	if (!eco_sign(key->signer, message, len, signature))
+	is_signed = eco_sign(signer, message, len, signature);
+	if (retired)
+		eco_signer_free(signer);
+	if (!is_signed)
 		ECO_ERROR(ECO_CRYPTO_FAILED, errmsg("could not use a signing key"));
 	return true;
 }
@@ -301,6 +310,19 @@ signer_make(EcoRow *row)
 	if (signer == NULL && VARSIZE_ANY_EXHDR(material) == ECO_KEY_LEN)
 		ECO_ERROR(ECO_CRYPTO_FAILED, errmsg("could not use a signing key"));
 	return signer;
+}
+
+/* Of a key that is retired by now, as the active snapshot sees it; NULL: retired, too. */
+static EcoSigner *
+signer_seen(int32 version)
+{
+	EcoOpenTables *open = eco_tables_open(ECO_READ, key_tables);
+	Datum		value = Int32GetDatum(version);
+	EcoRow		row;
+	bool		found = eco_row_find(&signing_keys, 0, 0, 1, &value, &row);
+
+	eco_tables_close(open);
+	return found ? signer_make(&row) : NULL;
 }
 
 static bool

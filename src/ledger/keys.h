@@ -24,7 +24,11 @@ extern int32 eco_key_active(void);
 extern void eco_key_sign(int32 version, const void *message, size_t len,
 						 uint8 signature[ECO_SIGNATURE_LEN]);
 
-/* The same; false when the key is retired, damaged or not there. */
+/*
+ * The same for what passes to another key before its own is retired; false when the key is
+ * retired, damaged or not there.  What was read under a snapshot that is older than the
+ * retirement is of the key as the active snapshot sees it.
+ */
 extern bool eco_key_try_sign(int32 version, const void *message, size_t len,
 							 uint8 signature[ECO_SIGNATURE_LEN]);
 
