@@ -2332,7 +2332,9 @@ BEGIN
     SELECT * INTO row_now FROM economy.draw_tables t
         WHERE t.table_id = publish_draw_table.table_id FOR NO KEY UPDATE;
     IF row_now.draft IS NULL THEN
-        PERFORM economy_internal.refuse_draw_table(table_id, 'it has no draft');
+        PERFORM economy_internal.refuse_draw_table(table_id,
+            CASE WHEN row_now.table_id IS NULL THEN 'There is no such draw table.'
+                 ELSE 'It has no draft; economy.upsert_draw_table() gives it one.' END);
     END IF;
     PERFORM economy_internal.check_draw_table(row_now.draft);
     wrong := economy_internal.check_draw_items(row_now.draft);

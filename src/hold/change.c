@@ -204,11 +204,16 @@ post(Change *c, EcoAccount *account)
 static const char *
 refusal_of(Change *c, const EcoAccount *account)
 {
-	const char *refusal = account->suspended ? "USER_SUSPENDED" :
-	eco_amount_refusal(account, -c->gold, 0);
+	const char *refusal;
 
-	return refusal != NULL || c->items.n == 0 ? refusal :
-		eco_holdings_refusal(&c->items, account, &c->detail);
+	if (account->suspended)
+		return "USER_SUSPENDED";
+	refusal = eco_amount_refusal(account, -c->gold, 0);
+	if (refusal != NULL)
+		eco_detail_int(&c->detail, "needed", c->gold);
+	else if (c->items.n > 0)
+		refusal = eco_holdings_refusal(&c->items, account, &c->detail);
+	return refusal;
 }
 
 static void

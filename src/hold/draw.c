@@ -241,7 +241,11 @@ refusal_of(Draw *d, const EcoAccount *account)
 	EcoHoldings price = {.n = 0};
 
 	if (refusal == NULL)
+	{
 		refusal = eco_amount_refusal(account, -d->table.price_gold, 0);
+		if (refusal != NULL)
+			eco_detail_int(&d->detail, "needed", d->table.price_gold);
+	}
 	if (refusal == NULL && d->table.price_items != NULL)
 	{
 		eco_holdings_in(d->table.price_items, "items", ECO_HOLDING_USE_UP, &price);

@@ -115,7 +115,7 @@ SELECT count(*) AS x FROM economy.set_user_status(:v, 'suspended', 'pgtap') \gse
 SELECT is(p.code, 'USER_SUSPENDED', 'the suspended do not draw') FROM economy.draw(:v, 'pgtap_few', 'f3', 'x') p;
 SELECT is(concat_ws(' ', p.state, p.draws), 'new 2', 'but may have shown what was drawn') FROM economy.draw_reveal(:v, 1) p;
 SELECT count(*) AS x FROM economy.set_user_status(:v, 'active', 'pgtap') \gset
-SELECT is(p.code, 'INSUFFICIENT_GOLD', 'gold of the price')
+SELECT is(p.code || ' ' || p.detail, 'INSUFFICIENT_GOLD {"needed": 100003}', 'gold of the price')
 FROM (SELECT economy.upsert_draw_table('{"table_id": "pgtap_dear", "draft": {"price": {"gold": 100003}, "entries": [{"entry": "a", "weight": 1, "gold": 9}]}}', 'ann')) x, economy.publish_draw_table('pgtap_dear', 'ann') t, economy.draw(:v, t.table_id, 'd1', 'x') p;
 
 -- what else can be drawn
@@ -146,7 +146,9 @@ CREATE FUNCTION pg_temp.why(draft text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     says text;
 BEGIN
-    PERFORM economy.upsert_draw_table(jsonb_build_object('table_id', 'pgtap_bad', 'draft', draft::jsonb), 'ann');
+    IF draft <> '' THEN
+        PERFORM economy.upsert_draw_table(jsonb_build_object('table_id', 'pgtap_bad', 'draft', draft::jsonb), 'ann');
+    END IF;
     PERFORM economy.publish_draw_table('pgtap_bad', 'ann');
     RETURN 'published';
 EXCEPTION WHEN SQLSTATE 'XE901' THEN
@@ -154,8 +156,9 @@ EXCEPTION WHEN SQLSTATE 'XE901' THEN
     RETURN says;
 END
 $$;
+SELECT is(pg_temp.why(''), 'There is no such draw table.', 'none');
 SELECT is(pg_temp.why(draft), says, draft)
-FROM (VALUES ('[]', 'It must be a JSON object.'), ('{}', 'It needs entries, dice, reels, a sample, crash or hand.'), ('{"hand": {}, "crash": {}}', 'It has "crash" and "hand".'), ('{"hand": {}, "colour": 1}', '"colour" is nothing that it can have.'), ('{"hand": []}', '"hand" must be an object.'),
+FROM (VALUES ('null', 'It has no draft; economy.upsert_draw_table() gives it one.'), ('[]', 'It must be a JSON object.'), ('{}', 'It needs entries, dice, reels, a sample, crash or hand.'), ('{"hand": {}, "crash": {}}', 'It has "crash" and "hand".'), ('{"hand": {}, "colour": 1}', '"colour" is nothing that it can have.'), ('{"hand": []}', '"hand" must be an object.'),
     ('{"hand": {"x": 1}}', '"x" is nothing that it can have.'), ('{"crash": {"edge": 1000000}}', '"edge" must be a whole number from 0 to 999999.'), ('{"crash": {"edge": 0.5}}', '"edge" must be a whole number from 0 to 999999.'), ('{"crash": {"edge": "1"}}', '"edge" must be a whole number from 0 to 999999.'),
     ('{"dice": {"sides": 1}}', '"sides" must be a whole number from 2 to 1000000.'), ('{"dice": {"count": 1001}}', '"count" must be a whole number from 1 to 100.'), ('{"sample": {"of": 5, "count": 6}}', '"count" must be a whole number from 1 to 5.'), ('{"reels": []}', '"reels" must have 1 to 16 of them.'),
     ('{"reels": {}}', '"reels" must be an array.'), ('{"reels": [[]]}', 'A reel must have 1 to 256 symbols.'), ('{"reels": [["a"], 1]}', 'A reel must be an array of texts.'), ('{"reels": [["a", 1]]}', 'A symbol must be a text of at most 64 bytes.'),

@@ -79,7 +79,7 @@ FROM (VALUES
     ('consume(%s, ''pgtap_sword'', ''f'')', 'f refused ITEM_NOT_CONSUMABLE 0 {"item": "pgtap_sword"}'),
     ('consume(%s, ''pgtap_pass'', ''f'')', 'f refused ITEM_NOT_CONSUMABLE 0 {"item": "pgtap_pass"}'),
     ('consume(%s, ''pgtap_none'', ''f'')', 'f refused ITEM_NOT_FOUND 0 {"item": "pgtap_none"}'),
-    ('spend(%s, 1, ''r'', ''f'')', 'f refused INSUFFICIENT_GOLD 0'),
+    ('spend(%s, 1, ''r'', ''f'')', 'f refused INSUFFICIENT_GOLD 0 {"needed": 1}'),
     ('spend(%s, 0, ''r'', ''f'', ''{"pgtap_gem": 1, "pgtap_key": 1}'')', 'f refused INSUFFICIENT_ITEMS 0 {"held": 0, "item": "pgtap_key", "needed": 1}'),
     ('grant_items(%s, ''{"pgtap_gem": 91}'', ''r'', ''f'')', 'f refused ITEM_LIMIT 0 {"held": 10, "item": "pgtap_gem", "at_most": 100}'),
     ('grant_items(%s, ''{"pgtap_key": 1, "pgtap_none": 1}'', ''r'', ''f'')', 'f refused ITEM_NOT_FOUND 0 {"item": "pgtap_none"}'),
