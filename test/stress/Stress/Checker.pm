@@ -5,8 +5,9 @@
 # I1 one entry per change, gapless   I2 balances         I3 hash chain
 # I4 one effect per key              I5 stock and caps   I6 statistics
 # I7 events can be read again        E  errors that may not happen
-# D  draws, in Stress::Draws
-# R  results that contradict the rules; those of items of the shop and of rewards in Stress::Contents
+# D  draws, in Stress::Draws      F  what is fulfilled, in Stress::Fulfilment
+# R  results that contradict the rules; those of items of the shop and of rewards in
+#    Stress::Contents, of transfers in Stress::Transfers
 package Stress::Checker;
 
 use strict;
@@ -15,7 +16,9 @@ use Digest::SHA ();
 use POSIX ();
 use Stress::Contents;
 use Stress::Draws;
+use Stress::Fulfilment;
 use Stress::Tables;
+use Stress::Transfers;
 use Stress::World;
 
 my $ZERO_HASH = '0' x 64;
@@ -45,10 +48,11 @@ sub check
 	$self->check_transactions;
 	$self->check_streams;
 	$self->check_holdings;
-	$self->check_transfers;
 	$self->check_held;
 	Stress::Contents::check($self);
 	Stress::Draws::check($self);
+	Stress::Transfers::check($self);
+	Stress::Fulfilment::check($self);
 	$self->check_users;
 	$self->check_signatures;
 	$self->check_stock;
@@ -238,7 +242,7 @@ sub check_keys
 		my @new = grep { $_->{fate} eq 'sure' && $_->{result} && $_->{result}{state} eq 'new' } @attempts;
 
 		next if $key =~ /\bopening$/;    # made before the log began
-		next if $key =~ /^H \d+ transfer_in\|/;    # check_transfers()
+		next if $key =~ /^H \d+ transfer_in\|/;    # Stress::Transfers
 		$self->bad('I4', "key '$key' has " . @entries . ' effects') if @entries > 1;
 		$self->bad('I4', "key '$key' was acknowledged as new " . @new . ' times') if @new > 1;
 		if (@new && !@entries) { $self->bad('I4', "key '$key' was acknowledged in $new[0]{tx}{tx} and is lost") }
@@ -631,42 +635,6 @@ sub check_given
 		$self->bad('R', "key '$key': $balance of $id were given in $a->{tx}{tx}, when it was not so")
 		  unless grep { $_->{active} && $balance <= $_->{maximum} } $self->states_during($id, $a->{op});
 	}
-	return;
-}
-
-# What one user sent another got, no more and no less, in the same transaction; nobody sent
-# more in a day than may be.
-sub check_transfers
-{
-	my ($self) = @_;
-	my (%in, %sent);
-
-	foreach my $e (grep { $_->{journal} eq 'H' && $_->{operation} eq 'transfer_in' } @{ $self->{tables}{entries} })
-	{
-		$self->bad('R', "$e->{id}: the transfer $e->{idempotency_key} arrived twice") if $in{ $e->{idempotency_key} };
-		$in{ $e->{idempotency_key} } = $e;
-	}
-	foreach my $e (sort { $a->{user_id} <=> $b->{user_id} || $a->{seq} <=> $b->{seq} } grep { $_->{journal} eq 'H' && $_->{operation} eq 'transfer_out' } @{ $self->{tables}{entries} })
-	{
-		my $in = delete $in{ $e->{id} };
-		my ($to, $fee, $gold, $note) = $e->{detail} =~ /^\{"to": (\d+), "fee": (\d+), "gold": (\d+)(, "note": "\w+")?, "transfer": "\Q$e->{id}\E"\}$/
-		  or do { $self->bad('R', "$e->{id}: no transfer is said to be $e->{detail}"); next };
-
-		if (!$in) { $self->bad('R', "$e->{id}: nobody got it"); next }
-		my $is = join ' ', $in->{user_id}, $in->{gold_delta}, $in->{xact}, $in->{created_at}, items_carried($in), $in->{detail};
-		my $should = join ' ', $to, $gold, $e->{xact}, $e->{created_at}, items_carried($e, -1), '{"from": ' . qq($e->{user_id}, "gold": $gold) . ($note // '') . qq(, "transfer": "$e->{id}"});
-		$self->bad('R', "$e->{id}: sent was '$should', and '$is' arrived") if $is ne $should;
-		$self->bad('R', "$e->{id}: $e->{gold_delta} was taken for $gold and a fee of $fee")
-		  unless $e->{gold_delta} == -$gold - $fee && $fee == POSIX::ceil($gold * $Stress::World::FEE / 1000);
-		my $of = $sent{ $e->{user_id} } //= { day => -1, gold => 0 };
-		my $day = POSIX::floor($e->{created_at} / 86400e6);
-		next unless $gold > 0;
-		$of->{gold} = 0 if $day > $of->{day};
-		$of->{day} = $day if $day > $of->{day};
-		$of->{gold} += $gold;
-		$self->bad('R', "$e->{id}: the user sent $of->{gold} in a day") if $of->{gold} > $Stress::World::DAILY_GOLD;
-	}
-	$self->bad('R', "$_: it arrived, and nobody sent it") foreach sort keys %in;
 	return;
 }
 
@@ -1195,11 +1163,11 @@ sub check_admin
 	my (%times);
 	my $t = $self->{tables};
 
-	$times{ $_->{actor} }++ foreach @{ $t->{shop_product_changes} }, grep({ $_->{relation} eq 'items' || $_->{relation} eq 'draw_tables' && $_->{action} eq 'publish' } @{ $t->{config_changes} }), grep { $_->{journal} eq 'U' && defined $_->{actor} } @{ $t->{entries} };
+	$times{ $_->{actor} }++ foreach @{ $t->{shop_product_changes} }, grep({ $_->{relation} =~ /^(?:items|transfer_rules)$/ || $_->{relation} eq 'draw_tables' && $_->{action} eq 'publish' } @{ $t->{config_changes} }), grep { $_->{journal} eq 'U' && defined $_->{actor} } @{ $t->{entries} };
 	delete $times{setup};
 	foreach my $op (map { grep { $_ && $_->{actor} } @{ $_->{ops} } } @{ $self->{log} })
 	{
-		next unless $op->{fn} =~ /^(?:add_stock|upsert_product|retire_product|upsert_item|publish_draw_table|set_user_status)$/;
+		next unless $op->{fn} =~ /^(?:add_stock|upsert_product|retire_product|upsert_item|publish_draw_table|set_transfer_rules|set_user_status)$/;
 		$self->{traced}{ $op->{actor} }{ $op->{fate} }++;
 	}
 	foreach my $actor (sort keys %{ $self->{traced} })
@@ -1224,9 +1192,19 @@ sub check_registered
 		$had{$_}{ $u->{user_id} } = 1 foreach grep { defined } @ids;
 	}
 
-	foreach my $op (map { grep { $_ && $_->{fn} eq 'register' && $_->{fate} eq 'sure' && @{ $_->{results} } } @{ $_->{ops} } } @{ $self->{log} })
+	my (%new, %unknown);
+	foreach my $op (map { grep { $_ && $_->{fn} eq 'register' && $_->{fate} ne 'none' } @{ $_->{ops} } } @{ $self->{log} })
 	{
-		$self->bad('I4', "$op->{external_id} was registered as $op->{results}[0]{value}, who never had it") unless $had{ $op->{external_id} }{ $op->{results}[0]{value} };
+		my $r = $op->{results}[0];
+		$unknown{ $op->{external_id} }++ if $op->{fate} eq 'maybe' || !defined $r->{is_new};
+		next unless $op->{fate} eq 'sure' && $r;
+		$self->bad('I4', "$op->{external_id} was registered as $r->{user_id}, who never had it") unless $had{ $op->{external_id} }{ $r->{user_id} };
+		$new{ $r->{user_id} }++ if $r->{is_new};
+	}
+	$self->bad('I4', "user $_ was new $new{$_} times") foreach sort grep { $new{$_} > 1 || $_ <= $Stress::World::USERS } keys %new;
+	foreach my $u (grep { $_->{user_id} > $Stress::World::USERS && !$new{ $_->{user_id} } } @{ $self->{tables}{users} })
+	{
+		$self->bad('I4', "user $u->{user_id} is there, and was new for nobody") unless grep { $had{$_}{ $u->{user_id} } } keys %unknown;
 	}
 	$self->bad('I1', "user $_->{user_id} has no account") foreach grep { !$self->{account}{ $_->{user_id} } } @{ $self->{tables}{users} };
 	return;
@@ -1317,7 +1295,9 @@ my %REFUSAL = (
 	GAME_NOT_FOUND => sub { $_[1]{key} =~ /^golf/ },
 	USER_SUSPENDED => sub { my ($u, $of) = ($_[1]{user}, figure($_[2], 'user_id')); $u = $of if $_[1]{to} && grep { $_ == ($of // 0) } @{ $_[1] }{qw(user to)}; grep { $_ == $u } @Stress::World::SUSPENDABLE },
 	SAME_USER => sub { $_[1]{user} == ($_[1]{to} // 0) },
-	TRANSFER_DAILY_LIMIT => sub { my $sent = figure($_[2], 'sent'); ($_[1]{sent} // 0) > 0 && figure($_[2], 'limit') == $Stress::World::DAILY_GOLD && $sent <= $Stress::World::DAILY_GOLD && $sent + $_[1]{sent} > $Stress::World::DAILY_GOLD },
+	TRANSFERS_OFF => \&Stress::Transfers::is_off,
+	TRANSFER_TOO_YOUNG => \&Stress::Transfers::is_young,
+	TRANSFER_DAILY_LIMIT => \&Stress::Transfers::is_over_limit,
 	ITEM_NOT_TRADABLE => sub { my $id = named($_[2]); $_[1]{to} && !is_tradable($id) && $_[4]->asked_of(@_[ 1, 5 ], $id) },
 	CAPTURE => sub { 1 },    # check_answers()
 	EXTERNAL_ID_TAKEN => sub { my $of = $_[4]->linkers->{ $_[1]{after} // '' } // {}; $_[1]{kind} eq 'U' && grep { $_ != $_[1]{user} } keys %$of },

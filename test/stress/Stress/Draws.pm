@@ -36,6 +36,7 @@ sub check
 	check_seeds($checker, \%seeds);
 	check_pity($checker, \%pity);
 	check_revealed($checker, \%seeds);
+	check_told($checker);
 	return;
 }
 
@@ -149,6 +150,25 @@ sub check_revealed
 		  unless $s && $r->{state} ne 'refused' && $r->{seed_hash} eq $s->{hash} && $r->{draws} <= $s->{next_nonce}
 		  && ($op->{fn} eq 'draw_commit' || $r->{draws} == $s->{next_nonce}
 			&& ($r->{state} eq 'new' ? !length($r->{server_seed} // '') : !length($r->{server_seed} // '') || $r->{server_seed} eq ($s->{server_seed} // '')));
+	}
+	return;
+}
+
+# What who drew was told is what stands in the entry, which is what is recomputed.
+sub check_told
+{
+	my ($checker) = @_;
+	my %entry = map { ($_->{id} => $_) } grep { $_->{journal} eq 'H' && $_->{operation} eq 'draw' } @{ $checker->{tables}{entries} };
+	my $json = JSON::PP->new->canonical;
+
+	foreach my $r (map { @{ $_->{results} } } grep { $_ && $_->{fn} eq 'draw' && $_->{fate} eq 'sure' } map { @{ $_->{ops} } } @{ $checker->{log} })
+	{
+		my $e = $entry{ $r->{transaction_id} // '' };
+		next unless $e && $r->{state} =~ /^(?:new|reuse)$/;    # told elsewhere
+		my $d = JSON::PP::decode_json($e->{detail});
+		my $is = join ' ', @$r{qw(seed_number seed_hash nonce)}, $json->encode(JSON::PP::decode_json($r->{outcome}));
+		my $should = join ' ', @$d{qw(seed_number seed_hash nonce)}, $json->encode($d->{outcome});
+		$checker->bad('D', "$e->{id} was told as '$is', the entry says '$should'") if $is ne $should;
 	}
 	return;
 }

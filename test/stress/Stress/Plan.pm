@@ -15,12 +15,12 @@ use Stress::World;
 my @MIX = (
 	[ 30, 'purchase', 1 ], [ 5, 'purchases', 0 ], [ 3, 'dry_run', 1 ], [ 12, 'grant_reward', 1 ], [ 3, 'grant_rewards', 0 ],
 	[ 6, 'revoke_reward', 1 ], [ 8, 'claim_daily_reward', 1 ], [ 6, 'adjust_gold', 1 ], [ 16, 'record_action', 1 ],
-	[ 10, 'grant_items', 1 ], [ 7, 'consume', 1 ], [ 7, 'spend', 1 ], [ 9, 'transfer', 0 ], [ 9, 'draw', 1 ], [ 2, 'draw_reveal', 0 ], [ 0.5, 'draw_commit', 0 ], [ 0.5, 'publish_draw_table', 0 ],
+	[ 10, 'grant_items', 1 ], [ 7, 'consume', 1 ], [ 7, 'spend', 1 ], [ 9, 'transfer', 0 ], [ 4, 'unfulfilled', 0 ], [ 7, 'fulfil', 0 ], [ 9, 'draw', 1 ], [ 2, 'draw_reveal', 0 ], [ 0.5, 'draw_commit', 0 ], [ 0.5, 'publish_draw_table', 0 ],
 	[ 5, 'record_actions', 1 ], [ 4, 'capture', 1 ], [ 4, 'settle_rounds', 0 ], [ 3, 'redeem', 0 ], [ 1.5, 'set_streak', 1 ], [ 3, 'read', 1 ], [ 1, 'misuse', 0 ],
 	[ 1, 'set_timezone', 1 ], [ 1, 'set_user_status', 0 ], [ 2, 'update_profile', 1 ],
 	# these wait for each other's transactions while they hold their own user
 	[ 2, 'link_external_id', 0 ], [ 1.5, 'unlink_external_id', 0 ], [ 1.5, 'upsert_product', 0 ], [ 0.3, 'retire_product', 0 ], [ 1.5, 'upsert_item', 0 ],
-	[ 1.5, 'add_stock', 0 ], [ 1, 'rollup_stats', 0 ], [ 0.4, 'prune', 0 ], [ 0.6, 'archive', 0 ], [ 0.05, 'audit_sweep', 0 ],
+	[ 1.5, 'add_stock', 0 ], [ 0.5, 'set_transfer_rules', 0 ], [ 1, 'rollup_stats', 0 ], [ 0.4, 'prune', 0 ], [ 0.6, 'archive', 0 ], [ 0.05, 'audit_sweep', 0 ],
 	[ 0.2, 'audit_sweep_incremental', 0 ], [ 0.1, 'stats_parity', 0 ], [ 0.15, 'rotate_signing_key', 0 ],
 	[ 0.05, 'retire_signing_key', 0 ], [ 1, 'register', 0 ]);
 my @NOISE = ([ 0.8, 'cancel', 0 ], [ 0.4, 'terminate', 0 ]);
@@ -522,6 +522,7 @@ sub transfer
 	my ($reason, $context) = why($n % 3 ? $n : $n + $other);
 	my $note = $n % 4 ? $reason : undef;
 
+	$to = $user if $n % 41 == 0;
 	$to++ if $n % 3 == 2 && $other;
 	my $op = holding('transfer', $user, $key, [ $user, $to, $key, $gold, $what ? json_of($items) : undef, $note, $context ],
 		-$gold - POSIX::ceil($gold * $Stress::World::FEE / 1000), -1, $items, 'transfer', $context);
@@ -756,13 +757,59 @@ sub stats_parity { my ($self) = @_; return $self->admin('stats_parity') }
 sub rotate_signing_key { my ($self) = @_; return $self->admin('rotate_signing_key') }
 sub retire_signing_key { my ($self) = @_; return $self->admin('retire_signing_key', 1 + int rand 3) }
 
+# Half of them ask whether the user is new.
 sub register
 {
 	my ($self) = @_;
 	my $name = 'late' . int rand 6 + 20 * $self->{progress};
 	my $op = $self->admin('register', $name, $self->pick(@Stress::World::ZONES));
+
 	$op->{external_id} = $name;
+	$op->{sql} = 'SELECT pg_current_xact_id_if_assigned() AS xact, ' . ($self->chance(0.5)
+		? "r.user_id, r.is_new::integer AS is_new FROM economy.register_user($op->{args}) r" : "economy.register($op->{args}) AS user_id");
 	return $op;
+}
+
+# What workers do: few of them, so that one has what another one asks for.
+sub worker { my ($self) = @_; return 'w' . int rand 4 }
+
+sub unfulfilled
+{
+	my ($self) = @_;
+	my $args = sprintf q{'%s', %d, '%d minutes', %s}, $self->worker, $self->pick(1, 2, 5, 30), $self->pick(1, 20, 400, 1440), $self->pick('NULL', 'NULL', q{'poster'}, q{'ticket'});
+
+	return { fn => 'unfulfilled', args => $args, intents => [], sql => <<"SQL" };
+SELECT pg_current_xact_id_if_assigned() AS xact, u.transaction_id, u.product_id, u.quantity, u.effect_code, u.context::text AS context, u.items::text AS items,
+    u.attempts, extract(epoch FROM u.leased_until)::bigint AS until FROM economy.unfulfilled($args) u
+SQL
+}
+
+# Mostly of what somebody has been handed, and now and then of what is done, or is none.
+sub fulfil
+{
+	my ($self, $user) = @_;
+	my $worker = $self->worker;
+	my $of = $self->chance(0.7) ? "worker = '$worker' AND fulfilled_at IS NULL" : $self->chance(0.7) ? 'fulfilled_at IS NULL' : 'true';
+	my $note = $self->chance(0.3) ? qq({"c": "$self->{client}"}) : undef;
+	my $args = "TARGET, '$worker', " . literal($note);
+
+	return {
+		fn => 'fulfil', args => $args, intents => [],
+		choose => [ "SELECT user_id || ', ''P' || user_id || '-' || seq || '''' FROM economy.fulfilments WHERE $of ORDER BY md5('$self->{client}-$self->{number}' || user_id || '-' || seq) LIMIT 1",
+			"$user, 'P$user-" . (1 + int rand 50) . q{'} ],
+		sql => <<"SQL" };
+SELECT pg_current_xact_id_if_assigned() AS xact, f.state, f.code, f.transaction_id, f.worker, f.attempts, extract(epoch FROM f.fulfilled_at)::bigint AS fulfilled,
+    extract(epoch FROM (f.detail ->> 'leased_until')::timestamptz)::bigint AS until FROM economy.fulfil($args) f
+SQL
+}
+
+# Now and then nothing can be sent.
+sub set_transfer_rules
+{
+	my ($self) = @_;
+	my $enabled = $self->pick('true', 'true', 'true', 'false');
+	my $daily = $self->pick(@Stress::World::DAILY_GOLD);
+	return $self->admin('set_transfer_rules', qq({"enabled": $enabled, "daily_gold": $daily}), 'ACTOR');
 }
 
 # Noise hits whatever another client is just doing.

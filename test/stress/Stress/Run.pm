@@ -350,6 +350,9 @@ FROM economy.accounts a, economy.replay(a.user_id, a.pruned_seq, 10000) r GROUP 
 SQL
 	$facts{replayed} = { map { ($_->[0] => join ' ', split ' ', $_->[1]) } @$replayed };
 	$facts{held} = eval { told_to_hold($dbh) } or push @{ $facts{findings} }, "holdings(): $@";
+	# the newest seeds are judged as well
+	$dbh->do('SELECT economy.draw_reveal(s.user_id, max(s.seed_number)) FROM economy.draw_seeds s GROUP BY s.user_id');
+	$facts{handed} = eval { handed_at_last($dbh) } or push @{ $facts{findings} }, "unfulfilled(): $@";
 	$facts{tables} = Stress::Tables::load($dbh);
 	$facts{log} = $self->logs;
 	$facts{deadlocks} = $self->{plan}{crossing};
@@ -372,6 +375,18 @@ FROM economy.accounts a, economy.holdings(a.user_id) h
 SQL
 	$dbh->do('RESET economy.test_clock');
 	return $rows;
+}
+
+# What waits for a worker when every lease is over; it is not handed out for good.
+sub handed_at_last
+{
+	my ($dbh) = @_;
+
+	$dbh->do('BEGIN');
+	$dbh->do(sprintf "SET LOCAL economy.test_clock = '%s'", Stress::World::clock_text($Stress::World::END + 86400 * 2));
+	my $handed = $dbh->selectcol_arrayref(q{SELECT transaction_id FROM economy.unfulfilled('judge', 1000000)});
+	$dbh->do('ROLLBACK');
+	return $handed;
 }
 
 # Prints violations, not too many, and where the logs went.

@@ -42,6 +42,8 @@ my %OTHER = (
 	shop_products => 'product_id, active::integer AS active, price_gold',
 	shop_stock => 'product_id, slot, remaining',
 	shop_product_changes => "change_id, product_id, action, actor, units, after ->> 'price_gold' AS price_gold",
+	fulfilments => 'user_id, seq, product_id, (extract(epoch FROM due_at) * 1000000)::bigint - 946684800000000 AS due_at, attempts, worker,'
+	  . ' extract(epoch FROM fulfilled_at)::bigint AS fulfilled_at',
 	draw_seeds => "user_id, seed_number, encode(hash, 'hex') AS hash, next_nonce, encode(server_seed, 'hex') AS server_seed",
 	draw_table_versions => 'table_id, version, definition::text AS definition',
 	user_holdings => 'user_id, item_id, balance, is_pass::integer AS is_pass',

@@ -28,7 +28,8 @@ our %PRODUCTS = (
 	scarce  => { category => 'item', price_gold => 2, stock => [ 20, 3 ] },
 	single  => { category => 'item', price_gold => 1, stock => [ 60, 1 ] },
 	once    => { category => 'item', price_gold => 5, limit_once => 'true' },
-	capped  => { category => 'item', price_gold => 2, per_user_limit => 7 },
+	capped  => { category => 'item', price_gold => 2, per_user_limit => 7, fulfilment => 'true' },
+	poster  => { category => 'item', price_gold => 1, fulfilment => 'true' },
 	rare    => { category => 'item', price_gold => 2, per_user_limit => 3, stock => [ 50, 4 ] },
 	daily   => { category => 'item', price_gold => 2, per_user_limit => 2, limit_period => 'day' },
 	weekly  => { category => 'item', price_gold => 2, per_user_limit => 4, limit_period => 'week' },
@@ -43,10 +44,10 @@ our %PRODUCTS = (
 	bundle  => { category => 'item', price_gold => 3, offered => 1, contents => { gem => 2, vip => 3600, event => 1 } },
 	craft   => { category => 'item', price_gold => 0, price_items => { gem => 2, dust => 3 }, contents => { relic(9) => 1, trophy => 1 } },
 	swap    => { category => 'item', price_gold => 1, price_items => { relic(9) => 1 }, contents => { gem => 3, potion => 1 }, per_user_limit => 9 },
-	hoard   => { category => 'item', price_gold => 2, price_items => { dust => 4 }, contents => { relic(4) => 7200, relic(5) => 1 }, stock => [ 60, 2 ] },
+	hoard   => { category => 'item', price_gold => 2, price_items => { dust => 4 }, contents => { relic(4) => 7200, relic(5) => 1 }, stock => [ 60, 2 ], fulfilment => 'true' },
 	day     => { category => 'item', price_gold => 0, price_items => { potion => 1 }, contents => { map({ (relic($_) => 1) } 1 .. 3), battle => 600 }, per_user_limit => 2, limit_period => 'day' },
-	ticket  => { category => 'item', price_gold => 1, price_items => { event => 1 }, effect_code => 'door' },
-	starter => { category => 'conversion', granted_gold => 20, contents => { dust => 9, gem => 5 } },
+	ticket  => { category => 'item', price_gold => 1, price_items => { event => 1 }, effect_code => 'door', fulfilment => 'true' },
+	starter => { category => 'conversion', granted_gold => 20, contents => { dust => 9, gem => 5 }, fulfilment => 'true' },
 	jackpot => { category => 'conversion', granted_gold => 4503599627370496 });
 
 # What users hold beside gold, of a pass for seconds; varies: upsert_item changes the maximum
@@ -74,7 +75,7 @@ our @OFFERS = (
 	{ contents => { gem => 1, dust => 40 }, price_items => { event => 1 } },
 	{ contents => { relic(9) => 2, relic(10) => 1 }, price_items => { dust => 2, potion => 1 } });
 # of transfers
-our ($FEE, $DAILY_GOLD) = (25, 150);
+our ($FEE, $MINIMUM_AGE, @DAILY_GOLD) = (25, 12, 150, 90);    # the gold of a day in turn
 our @MAXIMA = (5, 12, 30);
 our @COLLECTORS = (1, 2, 3);    # they have all relics from the beginning
 
@@ -127,7 +128,7 @@ sub create
 			$n == $RICH ? $MAX_AMOUNT - 100 : 1500, 'opening', 'opening balance', 'setup');
 	}
 	create_items($dbh);
-	$dbh->do('SELECT economy.set_transfer_rules(?, ?)', undef, qq({"enabled": true, "fee_per_mille": $FEE, "daily_gold": $DAILY_GOLD}), 'setup');
+	$dbh->do('SELECT economy.set_transfer_rules(?, ?)', undef, qq({"enabled": true, "fee_per_mille": $FEE, "daily_gold": $DAILY_GOLD[0], "minimum_age_hours": $MINIMUM_AGE}), 'setup');
 	foreach my $id (sort keys %PRODUCTS)
 	{
 		my %p = %{ $PRODUCTS{$id} };
