@@ -1118,7 +1118,7 @@ COMMENT ON COLUMN economy.leaderboard_periods.paid_place IS
     'Place and, paid_user, user up to which prizes were paid.';
 COMMENT ON COLUMN economy.leaderboard_periods.paid IS 'Prizes that were paid.';
 COMMENT ON COLUMN economy.leaderboard_periods.refused IS
-    'Prizes that were refused, as grant_reward() refuses.';
+    'Prizes that could not be paid: rows of leaderboard_refusals.';
 COMMENT ON COLUMN economy.leaderboard_periods.paid_at IS
     'When all prizes were paid; null before that.';
 
@@ -1136,6 +1136,32 @@ SELECT pg_catalog.pg_extension_config_dump('economy.leaderboard_scores', '');
 COMMENT ON TABLE economy.leaderboard_scores IS 'Who is on a leaderboard, and where.';
 COMMENT ON COLUMN economy.leaderboard_scores.place IS
     'What is less is better: the figure, with the other sign where more of it is better.';
+
+CREATE TABLE economy.leaderboard_refusals (
+    board      text        NOT NULL COLLATE "C",
+    first_day  date        NOT NULL,
+    user_id    bigint      NOT NULL,
+    rank       bigint      NOT NULL
+        CONSTRAINT leaderboard_refusals_rank_check CHECK (rank >= 1),
+    prize      jsonb       NOT NULL,
+    code       text        NOT NULL COLLATE "C",
+    refused_at timestamptz NOT NULL,
+    again      boolean     NOT NULL DEFAULT false,
+    CONSTRAINT leaderboard_refusals_pkey PRIMARY KEY (board, first_day, user_id)
+);
+
+CREATE INDEX leaderboard_refusals_again_idx
+    ON economy.leaderboard_refusals (board, first_day, user_id) WHERE again;
+SELECT pg_catalog.pg_extension_config_dump('economy.leaderboard_refusals', '');
+COMMENT ON TABLE economy.leaderboard_refusals IS
+    'Prizes of closed periods that could not be paid, until retry_leaderboard_prizes() has led '
+    'to their payment, or the period is not kept any more.';
+COMMENT ON COLUMN economy.leaderboard_refusals.prize IS 'The tier of the prizes.';
+COMMENT ON COLUMN economy.leaderboard_refusals.code IS
+    'The code with which grant_reward() refuses, or the SQLSTATE of the error that it raised.';
+COMMENT ON COLUMN economy.leaderboard_refusals.refused_at IS 'When it was refused last.';
+COMMENT ON COLUMN economy.leaderboard_refusals.again IS
+    'Whether pay_leaderboard_prizes() is to try it again.';
 
 CREATE TABLE economy_internal.leaderboard_buckets (
     board     text   NOT NULL COLLATE "C",
@@ -3037,9 +3063,19 @@ BEGIN
             WHERE p.board = b.board AND p.closed_at IS NOT NULL
             ORDER BY p.first_day DESC OFFSET b.keep) o
         WHERE b.keep IS NOT NULL AND o.paid_at IS NOT NULL
+          AND NOT EXISTS (SELECT FROM economy.leaderboard_refusals r
+                          WHERE r.board = o.board AND r.first_day = o.first_day AND r.again)
         ORDER BY o.board, o.first_day LIMIT 1;
     IF old.board IS NULL THEN
         RETURN false;
+    END IF;
+    DELETE FROM economy.leaderboard_refusals r WHERE r.ctid = ANY (ARRAY(
+        SELECT o.ctid FROM economy.leaderboard_refusals o
+        WHERE o.board = old.board AND o.first_day = old.first_day
+        ORDER BY o.user_id LIMIT max_rows));
+    GET DIAGNOSTICS n = ROW_COUNT;
+    IF n = max_rows THEN
+        RETURN true;
     END IF;
     DELETE FROM economy.leaderboard_scores s WHERE s.ctid = ANY (ARRAY(
         SELECT o.ctid FROM economy.leaderboard_scores o
@@ -3110,7 +3146,7 @@ DECLARE
 BEGIN
     PERFORM economy_internal.require_positive('max_users', max_users);
     PERFORM economy_internal.open_tables(VARIADIC ARRAY[
-        'leaderboards', 'leaderboard_periods', 'leaderboard_scores',
+        'leaderboards', 'leaderboard_periods', 'leaderboard_scores', 'leaderboard_refusals',
         'economy_internal.leaderboard_buckets', 'economy_internal.leaderboard_queue',
         'economy_internal.leaderboard_state', 'economy_internal.rollup_state', 'accounts',
         'economy_internal.game_stats_more', 'economy_internal.user_holdings_more',
@@ -3188,6 +3224,23 @@ CREATE TYPE economy.leaderboard_row AS (
 COMMENT ON TYPE economy.leaderboard_row IS
     'A user on a leaderboard: a row of leaderboard(), rank_of() and leaderboard_of().';
 
+CREATE FUNCTION economy_internal.leaderboard_named(board text) RETURNS economy.leaderboards
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    b economy.leaderboards;
+BEGIN
+    SELECT * INTO b FROM economy.leaderboards l WHERE l.board = leaderboard_named.board;
+    IF b.board IS NULL THEN
+        RAISE EXCEPTION 'leaderboard "%" does not exist', left(board, 64)
+            USING ERRCODE = 'XE504', HINT = 'economy.upsert_leaderboard() makes one.';
+    END IF;
+    RETURN b;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.leaderboard_named(text) IS
+    'The leaderboard of that name; XE504 when there is none.';
+
 CREATE FUNCTION economy_internal.leaderboard_begun(board text, day date)
     RETURNS economy.leaderboard_periods
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -3200,11 +3253,7 @@ BEGIN
     PERFORM economy_internal.open_tables(
         'leaderboards', 'leaderboard_periods', 'leaderboard_scores',
         'economy_internal.leaderboard_buckets', 'users');
-    SELECT * INTO b FROM economy.leaderboards l WHERE l.board = leaderboard_begun.board;
-    IF b.board IS NULL THEN
-        RAISE EXCEPTION 'leaderboard "%" does not exist', left(board, 64)
-            USING ERRCODE = 'XE504', HINT = 'economy.upsert_leaderboard() makes one.';
-    END IF;
+    b := economy_internal.leaderboard_named(board);
     -- the season that counts may be over, and is shown all the same
     day := coalesce(day, CASE b.period WHEN 'season' THEN b.first_day
                               ELSE (economy.now() AT TIME ZONE 'UTC')::date END);
@@ -3437,6 +3486,20 @@ CREATE FUNCTION economy_internal.leaderboard_differences(
 COMMENT ON FUNCTION economy_internal.leaderboard_differences(text[], bigint[], boolean) IS
     'leaderboard_parity() of these users on the boards that count.';
 
+CREATE FUNCTION economy_internal.leaderboard_prize(prizes jsonb, users bigint, rank bigint)
+    RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        SELECT t.tier FROM jsonb_array_elements(prizes) WITH ORDINALITY t (tier, n)
+        -- whoever is in front of a share has it: of three users the first is in the best tenth
+        WHERE coalesce(rank <= (t.tier ->> 'upto')::numeric,
+                       (rank - 1) * 100 < (t.tier ->> 'percent')::numeric * users)
+        ORDER BY t.n LIMIT 1;
+    END;
+COMMENT ON FUNCTION economy_internal.leaderboard_prize(jsonb, bigint, bigint) IS
+    'The tier of prizes that a rank among so many users is in; null for none.';
+
 CREATE FUNCTION economy_internal.leaderboard_sums(boards text[])
     RETURNS SETOF economy.leaderboard_difference
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -3517,6 +3580,27 @@ CREATE FUNCTION economy_internal.leaderboard_sums(boards text[])
                   ELSE l.rank IS NOT NULL END) w
         WHERE p.closed_at IS NOT NULL AND w.winners <> p.paid + p.refused
         UNION ALL
+        SELECT coalesce(p.board, r.board), coalesce(p.first_day, r.first_day), NULL,
+               'prizes that could not be paid', coalesce(r.n, 0), p.refused
+        FROM period p
+        FULL JOIN (SELECT o.board, o.first_day, count(*) AS n
+                   FROM economy.leaderboard_refusals o
+                   WHERE boards IS NULL OR o.board = ANY (boards) GROUP BY 1, 2) r
+            ON r.board = p.board AND r.first_day = p.first_day
+        WHERE p.refused IS DISTINCT FROM coalesce(r.n, 0)
+        UNION ALL
+        SELECT p.board, p.first_day, r.user_id, 'rank with a prize that could not be paid',
+               k.rank, r.rank
+        FROM economy.leaderboard_refusals r
+        JOIN period p ON p.board = r.board AND p.first_day = r.first_day
+        LEFT JOIN economy.leaderboard_scores s
+            ON s.user_id = r.user_id AND s.board = r.board AND s.first_day = r.first_day
+        CROSS JOIN LATERAL (
+            SELECT economy_internal.leaderboard_rank(s.board, s.first_day, s.place) AS rank) k
+        WHERE s.user_id IS NULL OR k.rank IS DISTINCT FROM r.rank
+           OR r.prize IS DISTINCT FROM
+              economy_internal.leaderboard_prize(p.prizes, p.users, k.rank)
+        UNION ALL
         SELECT p.board, p.first_day, NULL, 'prizes of the board', NULL, NULL
         FROM period p
         WHERE p.prizes IS NOT NULL AND NOT EXISTS (
@@ -3539,7 +3623,7 @@ DECLARE
 BEGIN
     PERFORM economy_internal.require_given('lagging', lagging IS NOT NULL);
     PERFORM economy_internal.open_tables(
-        'leaderboards', 'leaderboard_periods', 'leaderboard_scores',
+        'leaderboards', 'leaderboard_periods', 'leaderboard_scores', 'leaderboard_refusals',
         'economy_internal.leaderboard_buckets', 'economy_internal.leaderboard_queue',
         'economy_internal.leaderboard_state', 'economy_internal.rollup_positions', 'accounts',
         'economy_internal.game_stats_more', 'economy_internal.user_holdings_more',
@@ -3560,24 +3644,10 @@ COMMENT ON FUNCTION economy.leaderboard_parity(text, boolean) IS
     'from its places, and returns what differs; none means exact. Users with entries that no '
     'refresh has seen yet are left out, unless lagging.';
 
-CREATE FUNCTION economy_internal.leaderboard_prize(prizes jsonb, users bigint, rank bigint)
-    RETURNS jsonb
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
-    BEGIN ATOMIC
-        SELECT t.tier FROM jsonb_array_elements(prizes) WITH ORDINALITY t (tier, n)
-        -- whoever is in front of a share has it: of three users the first is in the best tenth
-        WHERE coalesce(rank <= (t.tier ->> 'upto')::numeric,
-                       (rank - 1) * 100 < (t.tier ->> 'percent')::numeric * users)
-        ORDER BY t.n LIMIT 1;
-    END;
-COMMENT ON FUNCTION economy_internal.leaderboard_prize(jsonb, bigint, bigint) IS
-    'The tier of prizes that a rank among so many users is in; null for none.';
-
-CREATE FUNCTION economy_internal.leaderboard_pay(
+CREATE FUNCTION economy_internal.leaderboard_grant(
     board text, first_day date, winners bigint[], ranks bigint[], figures bigint[],
-    prizes jsonb[], OUT paid bigint, OUT refused bigint
-)
+    prizes jsonb[]
+) RETURNS text[]
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     SET DateStyle = 'ISO, YMD'
@@ -3596,28 +3666,161 @@ CREATE FUNCTION economy_internal.leaderboard_pay(
             FROM unnest(winners, ranks, figures, prizes) WITH ORDINALITY
                 w (user_id, rank, figure, prize, n)
         )
-        SELECT count(*) FILTER (WHERE r.state = 'new'), count(*) FILTER (WHERE NOT r.success)
+        SELECT array_agg(CASE WHEN r.success THEN r.state ELSE r.code END ORDER BY r.ordinality)
         FROM given g
         CROSS JOIN LATERAL economy_internal.grant_prizes(
-            g.user_ids, g.sources, g.ids, g.gold, g.xp, g.details, g.items) r
+            g.user_ids, g.sources, g.ids, g.gold, g.xp, g.details, g.items) WITH ORDINALITY r
         WHERE g.user_ids IS NOT NULL;
     END;
+COMMENT ON FUNCTION economy_internal.leaderboard_grant(
+    text, date, bigint[], bigint[], bigint[], jsonb[]) IS
+    'Grants prizes, each once for a board, period and user: for each winner new, reuse or the '
+    'code of a refusal.';
+
+CREATE FUNCTION economy_internal.leaderboard_pay(
+    board text, first_day date, winners bigint[], ranks bigint[], figures bigint[],
+    prizes jsonb[]
+) RETURNS text[]
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    codes text[];
+BEGIN
+    BEGIN
+        RETURN economy_internal.leaderboard_grant(
+            board, first_day, winners, ranks, figures, prizes);
+    EXCEPTION WHEN SQLSTATE 'XE103' OR integrity_constraint_violation THEN
+        codes := '{}';
+    END;
+    -- whoever has a damaged account stops nobody else
+    FOR i IN 1 .. cardinality(winners) LOOP
+        BEGIN
+            codes[i] := (economy_internal.leaderboard_grant(
+                board, first_day, winners[i:i], ranks[i:i], figures[i:i], prizes[i:i]))[1];
+        EXCEPTION WHEN SQLSTATE 'XE103' OR integrity_constraint_violation THEN
+            codes[i] := SQLSTATE;
+        END;
+    END LOOP;
+    RETURN codes;
+END
+$$;
 COMMENT ON FUNCTION economy_internal.leaderboard_pay(
     text, date, bigint[], bigint[], bigint[], jsonb[]) IS
-    'Part of pay_leaderboard_prizes(): grants prizes, each once for a board, period and user.';
+    'leaderboard_grant(), which answers the SQLSTATE for a winner whose account is damaged.';
+
+CREATE FUNCTION economy_internal.leaderboard_pay_next(
+    period economy.leaderboard_periods, max_users integer, OUT paid bigint, OUT refused bigint
+)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    winners record;
+    codes   text[];
+BEGIN
+    SELECT array_agg(w.user_id ORDER BY w.place, w.user_id) AS users,
+           array_agg(w.rank ORDER BY w.place, w.user_id) AS ranks,
+           array_agg(CASE WHEN b.ascending THEN w.place ELSE -w.place END
+                     ORDER BY w.place, w.user_id) AS figures,
+           array_agg(w.prize ORDER BY w.place, w.user_id) AS prizes,
+           count(*) AS n, max(w.place) AS place,
+           (array_agg(w.user_id ORDER BY w.place DESC, w.user_id DESC))[1] AS user_id
+    INTO winners
+    FROM (SELECT g.*, economy_internal.leaderboard_prize(
+                     period.prizes, period.users, g.rank) AS prize
+          FROM economy_internal.leaderboard_page(
+              period.board, period.first_day,
+              coalesce(period.paid_place, -9223372036854775808),
+              coalesce(period.paid_user, -9223372036854775808), max_users) g) w
+    CROSS JOIN (SELECT l.ascending FROM economy.leaderboards l WHERE l.board = period.board) b
+    -- who comes behind the first without a prize has none either
+    WHERE w.prize IS NOT NULL;
+    codes := economy_internal.leaderboard_pay(
+        period.board, period.first_day, winners.users, winners.ranks, winners.figures,
+        winners.prizes);
+    SELECT count(*) FILTER (WHERE c = 'new'), count(*) FILTER (WHERE c NOT IN ('new', 'reuse'))
+        INTO paid, refused FROM unnest(codes) c;
+    INSERT INTO economy.leaderboard_refusals (
+            board, first_day, user_id, rank, prize, code, refused_at)
+        SELECT period.board, period.first_day, w.user_id, w.rank, w.prize, w.code, economy.now()
+        FROM unnest(winners.users, winners.ranks, winners.prizes, codes)
+            w (user_id, rank, prize, code)
+        WHERE w.code NOT IN ('new', 'reuse')
+        ON CONFLICT ON CONSTRAINT leaderboard_refusals_pkey DO NOTHING;
+    UPDATE economy.leaderboard_periods o SET
+            paid = o.paid + leaderboard_pay_next.paid,
+            refused = o.refused + leaderboard_pay_next.refused,
+            paid_place = coalesce(winners.place, o.paid_place),
+            paid_user = coalesce(winners.user_id, o.paid_user),
+            paid_at = CASE WHEN winners.n < max_users THEN economy.now() END
+        WHERE o.board = period.board AND o.first_day = period.first_day;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.leaderboard_pay_next(
+    economy.leaderboard_periods, integer) IS
+    'Part of pay_leaderboard_prizes(): pays the next prizes of a closed period.';
+
+CREATE FUNCTION economy_internal.leaderboard_pay_again(
+    max_users integer, OUT paid bigint, OUT refused bigint
+)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+    SET jit = off AS $$
+DECLARE
+    of_one  economy.leaderboard_refusals;
+    winners record;
+    codes   text[];
+BEGIN
+    SELECT * INTO of_one FROM economy.leaderboard_refusals r WHERE r.again
+        ORDER BY r.board, r.first_day, r.user_id LIMIT 1;
+    SELECT array_agg(w.user_id ORDER BY w.user_id) AS users,
+           array_agg(w.rank ORDER BY w.user_id) AS ranks,
+           array_agg(w.figure ORDER BY w.user_id) AS figures,
+           array_agg(w.prize ORDER BY w.user_id) AS prizes
+    INTO winners
+    FROM (SELECT r.user_id, r.rank, r.prize, f.figure
+          FROM economy.leaderboard_refusals r
+          LEFT JOIN LATERAL (
+              SELECT CASE WHEN b.ascending THEN s.place ELSE -s.place END AS figure
+              FROM economy.leaderboard_scores s
+              JOIN economy.leaderboards b ON b.board = s.board
+              WHERE s.user_id = r.user_id AND s.board = r.board AND s.first_day = r.first_day
+              OFFSET 0) f ON true
+          WHERE r.again AND r.board = of_one.board AND r.first_day = of_one.first_day
+          ORDER BY r.user_id LIMIT max_users) w;
+    codes := economy_internal.leaderboard_pay(
+        of_one.board, of_one.first_day, winners.users, winners.ranks, winners.figures,
+        winners.prizes);
+    DELETE FROM economy.leaderboard_refusals r
+        USING unnest(winners.users, codes) w (user_id, code)
+        WHERE r.board = of_one.board AND r.first_day = of_one.first_day
+          AND r.user_id = w.user_id AND w.code IN ('new', 'reuse');
+    GET DIAGNOSTICS paid = ROW_COUNT;
+    UPDATE economy.leaderboard_refusals r
+        SET code = w.code, refused_at = economy.now(), again = false
+        FROM unnest(winners.users, codes) w (user_id, code)
+        WHERE r.board = of_one.board AND r.first_day = of_one.first_day
+          AND r.user_id = w.user_id AND w.code NOT IN ('new', 'reuse');
+    GET DIAGNOSTICS refused = ROW_COUNT;
+    UPDATE economy.leaderboard_periods o SET
+            paid = o.paid + leaderboard_pay_again.paid,
+            refused = o.refused - leaderboard_pay_again.paid
+        WHERE o.board = of_one.board AND o.first_day = of_one.first_day;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.leaderboard_pay_again(integer) IS
+    'Part of pay_leaderboard_prizes(): pays prizes of a period that are to be tried again.';
 
 CREATE FUNCTION economy.pay_leaderboard_prizes(max_users integer DEFAULT 500)
     RETURNS TABLE (paid bigint, refused bigint, more boolean)
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
-    p       economy.leaderboard_periods;
-    winners record;
-    granted record;
+    p economy.leaderboard_periods;
 BEGIN
     PERFORM economy_internal.require_positive('max_users', max_users);
     PERFORM economy_internal.open_tables(
-        'leaderboards', 'leaderboard_periods', 'leaderboard_scores',
+        'leaderboards', 'leaderboard_periods', 'leaderboard_scores', 'leaderboard_refusals',
         'economy_internal.leaderboard_buckets', 'accounts', 'reward_audit', 'level_curves',
         'level_experiments', 'items', 'economy_internal.user_holdings_more');
     PERFORM economy_internal.lock_name('economy.leaderboard_prizes');
@@ -3627,46 +3830,49 @@ BEGIN
         WHERE o.closed_at IS NOT NULL AND o.paid_at IS NULL
           AND EXISTS (SELECT FROM economy.leaderboards b WHERE b.board = o.board AND b.active)
         ORDER BY o.closed_at, o.board, o.first_day LIMIT 1 FOR NO KEY UPDATE;
-    IF p.board IS NULL THEN
-        more := false;
-        RETURN NEXT;
-        RETURN;
+    IF p.board IS NOT NULL THEN
+        SELECT n.paid, n.refused INTO paid, refused
+            FROM economy_internal.leaderboard_pay_next(p, max_users) n;
+    ELSIF EXISTS (SELECT FROM economy.leaderboard_refusals r WHERE r.again) THEN
+        SELECT n.paid, n.refused INTO paid, refused
+            FROM economy_internal.leaderboard_pay_again(max_users) n;
     END IF;
-    SELECT array_agg(w.user_id ORDER BY w.place, w.user_id) AS users,
-           array_agg(w.rank ORDER BY w.place, w.user_id) AS ranks,
-           array_agg(CASE WHEN b.ascending THEN w.place ELSE -w.place END
-                     ORDER BY w.place, w.user_id) AS figures,
-           array_agg(w.prize ORDER BY w.place, w.user_id) AS prizes,
-           count(*) AS n, max(w.place) AS place,
-           (array_agg(w.user_id ORDER BY w.place DESC, w.user_id DESC))[1] AS user_id
-    INTO winners
-    FROM (SELECT g.*, economy_internal.leaderboard_prize(p.prizes, p.users, g.rank) AS prize
-          FROM economy_internal.leaderboard_page(
-              p.board, p.first_day, coalesce(p.paid_place, -9223372036854775808),
-              coalesce(p.paid_user, -9223372036854775808), max_users) g) w
-    CROSS JOIN (SELECT l.ascending FROM economy.leaderboards l WHERE l.board = p.board) b
-    -- who comes behind the first without a prize has none either
-    WHERE w.prize IS NOT NULL;
-    granted := economy_internal.leaderboard_pay(
-        p.board, p.first_day, winners.users, winners.ranks, winners.figures, winners.prizes);
-    paid := granted.paid;
-    refused := granted.refused;
-    UPDATE economy.leaderboard_periods o SET
-            paid = o.paid + granted.paid, refused = o.refused + granted.refused,
-            paid_place = coalesce(winners.place, o.paid_place),
-            paid_user = coalesce(winners.user_id, o.paid_user),
-            paid_at = CASE WHEN winners.n < max_users THEN economy.now() END
-        WHERE o.board = p.board AND o.first_day = p.first_day;
     more := EXISTS (SELECT FROM economy.leaderboard_periods o
                     JOIN economy.leaderboards b ON b.board = o.board AND b.active
-                    WHERE o.closed_at IS NOT NULL AND o.paid_at IS NULL);
+                    WHERE o.closed_at IS NOT NULL AND o.paid_at IS NULL)
+        OR EXISTS (SELECT FROM economy.leaderboard_refusals r WHERE r.again);
     RETURN NEXT;
 END
 $$;
 COMMENT ON FUNCTION economy.pay_leaderboard_prizes(integer) IS
     'Pays the prizes of closed periods, those of at most max_users users, as rewards of the source '
-    'economy:leaderboard, each once for a board, period and user; more says that there are '
+    'economy:leaderboard, each once for a board, period and user; one that is refused, or whose '
+    'account is damaged, is noted in leaderboard_refusals; more says that there are '
     'others. What the job does.';
+
+CREATE FUNCTION economy.retry_leaderboard_prizes(
+    board text, first_day date DEFAULT NULL, user_ids bigint[] DEFAULT NULL
+) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    marked bigint;
+BEGIN
+    PERFORM economy_internal.require_given('board', board IS NOT NULL);
+    PERFORM economy_internal.open_tables('leaderboards', 'leaderboard_refusals');
+    PERFORM economy_internal.leaderboard_named(board);
+    PERFORM economy_internal.lock_name('economy.leaderboard_prizes');
+    UPDATE economy.leaderboard_refusals r SET again = true
+        WHERE r.board = retry_leaderboard_prizes.board
+          AND coalesce(r.first_day = retry_leaderboard_prizes.first_day, true)
+          AND (user_ids IS NULL OR r.user_id = ANY (user_ids));
+    GET DIAGNOSTICS marked = ROW_COUNT;
+    RETURN marked;
+END
+$$;
+COMMENT ON FUNCTION economy.retry_leaderboard_prizes(text, date, bigint[]) IS
+    'Lets pay_leaderboard_prizes() try refused prizes of a leaderboard once more, in one period or '
+    'all, of these users or all, and returns how many. XE504 for no such board.';
 
 -- those that changed, and new ones
 INSERT INTO economy.event_types (name, version, description, schema, sample)
@@ -4211,10 +4417,13 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'rfm_snapshots rfm_state segment_history user_segments'),
             ('operator', 'FUNCTION economy.pay_leaderboard_prizes(integer)',
              'accounts config_changes config_changes_change_id_seq config_heads '
-             'leaderboard_periods reward_audit signing_keys user_holdings_more'),
+             'leaderboard_periods leaderboard_refusals reward_audit signing_keys '
+             'user_holdings_more'),
             ('operator', 'FUNCTION economy.refresh_leaderboards(integer)',
-             'leaderboard_buckets leaderboard_periods leaderboard_queue leaderboard_scores '
-             'leaderboard_state rollup_state'),
+             'leaderboard_buckets leaderboard_periods leaderboard_queue leaderboard_refusals '
+             'leaderboard_scores leaderboard_state rollup_state'),
+            ('operator', 'FUNCTION economy.retry_leaderboard_prizes(text, date, bigint[])',
+             'leaderboard_refusals'),
             ('operator', 'FUNCTION economy.rollup_stats(integer)',
              'leaderboard_queue leaderboard_state rollup_positions rollup_queue rollup_state '
              'user_game_stats_summary'),
@@ -4223,9 +4432,9 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'audit_findings audit_runs audit_runs_run_id_seq config_changes '
              'config_changes_change_id_seq config_heads installations job_runs '
              'job_runs_run_id_seq leaderboard_buckets leaderboard_periods leaderboard_queue '
-             'leaderboard_scores leaderboard_state pruned_actions pruned_stats reward_audit '
-             'rfm_due rfm_reversals rfm_snapshots rfm_state rollup_positions rollup_queue '
-             'rollup_state segment_history signing_keys '
+             'leaderboard_refusals leaderboard_scores leaderboard_state pruned_actions '
+             'pruned_stats reward_audit rfm_due rfm_reversals rfm_snapshots rfm_state '
+             'rollup_positions rollup_queue rollup_state segment_history signing_keys '
              'stream_checkpoints user_actions user_game_stats_summary user_holdings_more '
              'user_segments'),
             ('operator', 'FUNCTION economy.schedule()', ''),
@@ -4704,6 +4913,10 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_orphans(
             FROM economy.leaderboard_scores p
             WHERE p.user_id BETWEEN from_user AND upto_user
             UNION ALL
+            SELECT DISTINCT r.user_id, 'a prize that could not be paid'
+            FROM economy.leaderboard_refusals r
+            WHERE r.user_id BETWEEN from_user AND upto_user
+            UNION ALL
             SELECT s.user_id, 'a segment' FROM economy.user_segments s
             WHERE s.user_id BETWEEN from_user AND upto_user
             UNION ALL
@@ -5116,6 +5329,7 @@ BEGIN
                ('economy', 'draw_seeds', ', seed_number'),
                ('economy_internal', 'draw_pity', ', table_id'),
                ('economy', 'leaderboard_scores', ', board, first_day'),
+               ('economy', 'leaderboard_refusals', ', board, first_day'),
                ('economy', 'anchor_heads', ', anchor_id')
     LOOP
         -- EXECUTE, because the table is not the same each time
@@ -5187,6 +5401,9 @@ CREATE OR REPLACE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text,
             ('leaderboard_periods', 'await_fills', 'of a period that has ended and is not closed'),
             ('leaderboard_periods', 'closed_at', 'when it was is for who reads it'),
             ('leaderboard_periods', 'paid_at', 'when it was is for who reads it'),
+            ('leaderboard_refusals', 'code', 'why it was is for who reads it'),
+            ('leaderboard_refusals', 'refused_at', 'when it was is for who reads it'),
+            ('leaderboard_refusals', 'again', 'at worst it is tried again, or not yet'),
             ('leaderboard_queue', '*', 'a user that is missing is looked at with the next entry'),
             ('leaderboard_state', '*', 'at worst what was done is done again'),
             ('rfm_due', 'chunk', 'only tells rows apart'),
@@ -5250,6 +5467,70 @@ CREATE OR REPLACE FUNCTION economy_internal.jobs()
              'FROM economy.prune(max_users => 200)', interval '26 hours');
     END;
 
+CREATE OR REPLACE FUNCTION economy_internal.health_proof() RETURNS SETOF economy.health_item
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT economy_internal.open_tables(
+            'audit_findings', 'audit_runs', 'economy_internal.rollup_queue',
+            'economy_internal.rollup_state', 'user_actions', 'shop_transactions', 'archived_keys',
+            'economy_internal.rfm_reversals', 'economy_internal.rfm_due', 'rfm_snapshots',
+            'rfm_state', 'user_segments', 'leaderboard_refusals');
+        SELECT 'last full audit', economy_internal.health_state(false, r.is_due),
+               coalesce('ended ' || r.ended_at, 'never'),
+               CASE WHEN r.is_due
+                    THEN 'CALL economy.run_job(''audit_sweep''), and schedule it.' END
+        FROM (SELECT max(r.finished_at) AS ended_at,
+                     coalesce(max(r.finished_at) < clock_timestamp() - interval '200 hours', true)
+                         AS is_due
+              FROM economy.audit_runs r WHERE r.kind = 'full') r
+        UNION ALL
+        SELECT 'findings', economy_internal.health_state(count(*) > 0, false),
+               format('%s open', count(*)),
+               CASE WHEN count(*) > 0
+                    THEN 'See economy.audit_open(), and compare with a backup '
+                         'before anything is corrected.' END
+        FROM economy.audit_findings f WHERE f.gone_run_id IS NULL
+        UNION ALL
+        SELECT 'rollup',
+               economy_internal.health_state(
+                   false, q.users > 100000 OR (s.position IS NULL AND a.played)),
+               CASE WHEN s.position IS NULL AND a.played THEN 'no action was rolled up yet'
+                    ELSE format('%s users with actions that are seen and not rolled up',
+                                q.users) END,
+               CASE WHEN q.users > 100000 OR (s.position IS NULL AND a.played)
+                    THEN 'CALL economy.run_job(''rollup_stats''), and schedule it.' END
+        FROM (SELECT count(*)
+              FROM (SELECT FROM economy_internal.rollup_queue w
+                    WHERE w.user_id >= (SELECT s.next_user FROM economy_internal.rollup_state s)
+                    LIMIT 1000000) u) q (users)
+        CROSS JOIN (SELECT EXISTS (SELECT FROM economy.user_actions)) a (played)
+        LEFT JOIN economy_internal.rollup_state s ON true
+        UNION ALL
+        SELECT 'segments',
+               economy_internal.health_state(false, f.oldest_stale_age > interval '26 hours'),
+               format('%s users with a stale segment%s', f.stale_users,
+                      ', the oldest for ' || f.oldest_stale_age),
+               CASE WHEN f.oldest_stale_age > interval '26 hours'
+                    THEN 'CALL economy.run_job(''rfm_refresh_incremental''), and schedule it.' END
+        FROM economy_internal.rfm_freshness_seen() f
+        UNION ALL
+        -- to who was suspended afterwards nothing is owed
+        SELECT 'leaderboard prizes', economy_internal.health_state(false, r.owed > 0),
+               format('%s could not be paid%s', r.owed, ', such as ' || r.code),
+               CASE WHEN r.owed > 0
+                    THEN 'See economy.leaderboard_refusals; when its reason is mended: '
+                         'economy.retry_leaderboard_prizes().' END
+        FROM (SELECT count(*) AS owed, min(o.code) AS code FROM economy.leaderboard_refusals o
+              WHERE o.code <> 'USER_SUSPENDED') r;
+    END;
+COMMENT ON FUNCTION economy_internal.health_proof() IS
+    'Part of health(): audits, their findings, rollup, stale segments, prizes of leaderboards.';
+COMMENT ON FUNCTION economy.health() IS
+    'One row per check, each ok, warn or bad, with what was found and what to do: '
+    'library, schema, key, relay, notification queue, connections, old transactions, '
+    'jobs, pg_cron, audits, segments, prizes of leaderboards.';
+
 -- of these alone: a function whose privileges a script changes would have those of roles
 -- among its initial ones, which a dump leaves out
 REVOKE ALL ON FUNCTION
@@ -5272,6 +5553,7 @@ REVOKE ALL ON FUNCTION
     economy.record_action_code(bigint, text, text, text, bigint, bigint, text, jsonb, bigint),
     economy.record_actions(bigint[], text[], text[], text[], bigint[], bigint[], text[], jsonb[], bigint[]),
     economy.refresh_leaderboards(integer), economy.register_user(text, text, jsonb),
+    economy.retry_leaderboard_prizes(text, date, bigint[]),
     economy.revoke_reward(bigint, text, text, text, bigint, bigint, text, text, jsonb),
     economy.set_transfer_rules(jsonb, text), economy.simulate_draws(jsonb, integer, text),
     economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean),
@@ -5301,11 +5583,15 @@ REVOKE ALL ON FUNCTION
     economy_internal.leaderboard_end(date),
     economy_internal.leaderboard_figures(bigint[], text[]),
     economy_internal.leaderboard_fill(integer), economy_internal.leaderboard_forget(integer),
+    economy_internal.leaderboard_grant(text, date, bigint[], bigint[], bigint[], jsonb[]),
     economy_internal.leaderboard_join(text, date, bigint, bigint),
     economy_internal.leaderboard_journals(), economy_internal.leaderboard_look(bigint[], text[]),
+    economy_internal.leaderboard_named(text),
     economy_internal.leaderboard_open(text, date, boolean),
     economy_internal.leaderboard_page(text, date, bigint, bigint, integer),
     economy_internal.leaderboard_pay(text, date, bigint[], bigint[], bigint[], jsonb[]),
+    economy_internal.leaderboard_pay_again(integer),
+    economy_internal.leaderboard_pay_next(economy.leaderboard_periods, integer),
     economy_internal.leaderboard_period(text, date, date, date),
     economy_internal.leaderboard_prize(jsonb, bigint, bigint),
     economy_internal.leaderboard_rank(text, date, bigint),
@@ -5321,7 +5607,7 @@ REVOKE ALL ON FUNCTION
     economy_internal.with_holding(bytea, text, bigint, boolean),
     economy_internal.with_sent(bytea, date, bigint) FROM PUBLIC;
 
-REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.leaderboards, economy.leaderboard_periods, economy.leaderboard_scores, economy_internal.leaderboard_buckets, economy_internal.leaderboard_queue, economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries, economy.transfer_rules, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy_internal.draw_entries, economy_internal.transfer_entries FROM PUBLIC;
+REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.leaderboards, economy.leaderboard_periods, economy.leaderboard_scores, economy.leaderboard_refusals, economy_internal.leaderboard_buckets, economy_internal.leaderboard_queue, economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries, economy.transfer_rules, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy_internal.draw_entries, economy_internal.transfer_entries FROM PUBLIC;
 
 -- A GRANT in a script would become an initial privilege of the extension, which a dump leaves
 -- out; so these are what they were.

@@ -292,9 +292,19 @@ BEGIN
             WHERE p.board = b.board AND p.closed_at IS NOT NULL
             ORDER BY p.first_day DESC OFFSET b.keep) o
         WHERE b.keep IS NOT NULL AND o.paid_at IS NOT NULL
+          AND NOT EXISTS (SELECT FROM economy.leaderboard_refusals r
+                          WHERE r.board = o.board AND r.first_day = o.first_day AND r.again)
         ORDER BY o.board, o.first_day LIMIT 1;
     IF old.board IS NULL THEN
         RETURN false;
+    END IF;
+    DELETE FROM economy.leaderboard_refusals r WHERE r.ctid = ANY (ARRAY(
+        SELECT o.ctid FROM economy.leaderboard_refusals o
+        WHERE o.board = old.board AND o.first_day = old.first_day
+        ORDER BY o.user_id LIMIT max_rows));
+    GET DIAGNOSTICS n = ROW_COUNT;
+    IF n = max_rows THEN
+        RETURN true;
     END IF;
     DELETE FROM economy.leaderboard_scores s WHERE s.ctid = ANY (ARRAY(
         SELECT o.ctid FROM economy.leaderboard_scores o
@@ -365,7 +375,7 @@ DECLARE
 BEGIN
     PERFORM economy_internal.require_positive('max_users', max_users);
     PERFORM economy_internal.open_tables(VARIADIC ARRAY[
-        'leaderboards', 'leaderboard_periods', 'leaderboard_scores',
+        'leaderboards', 'leaderboard_periods', 'leaderboard_scores', 'leaderboard_refusals',
         'economy_internal.leaderboard_buckets', 'economy_internal.leaderboard_queue',
         'economy_internal.leaderboard_state', 'economy_internal.rollup_state', 'accounts',
         'economy_internal.game_stats_more', 'economy_internal.user_holdings_more',
@@ -445,6 +455,23 @@ CREATE TYPE economy.leaderboard_row AS (
 COMMENT ON TYPE economy.leaderboard_row IS
     'A user on a leaderboard: a row of leaderboard(), rank_of() and leaderboard_of().';
 
+CREATE FUNCTION economy_internal.leaderboard_named(board text) RETURNS economy.leaderboards
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    b economy.leaderboards;
+BEGIN
+    SELECT * INTO b FROM economy.leaderboards l WHERE l.board = leaderboard_named.board;
+    IF b.board IS NULL THEN
+        RAISE EXCEPTION 'leaderboard "%" does not exist', left(board, 64)
+            USING ERRCODE = 'XE504', HINT = 'economy.upsert_leaderboard() makes one.';
+    END IF;
+    RETURN b;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.leaderboard_named(text) IS
+    'The leaderboard of that name; XE504 when there is none.';
+
 CREATE FUNCTION economy_internal.leaderboard_begun(board text, day date)
     RETURNS economy.leaderboard_periods
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -457,11 +484,7 @@ BEGIN
     PERFORM economy_internal.open_tables(
         'leaderboards', 'leaderboard_periods', 'leaderboard_scores',
         'economy_internal.leaderboard_buckets', 'users');
-    SELECT * INTO b FROM economy.leaderboards l WHERE l.board = leaderboard_begun.board;
-    IF b.board IS NULL THEN
-        RAISE EXCEPTION 'leaderboard "%" does not exist', left(board, 64)
-            USING ERRCODE = 'XE504', HINT = 'economy.upsert_leaderboard() makes one.';
-    END IF;
+    b := economy_internal.leaderboard_named(board);
     -- the season that counts may be over, and is shown all the same
     day := coalesce(day, CASE b.period WHEN 'season' THEN b.first_day
                               ELSE (economy.now() AT TIME ZONE 'UTC')::date END);
@@ -696,6 +719,20 @@ CREATE FUNCTION economy_internal.leaderboard_differences(
 COMMENT ON FUNCTION economy_internal.leaderboard_differences(text[], bigint[], boolean) IS
     'leaderboard_parity() of these users on the boards that count.';
 
+CREATE FUNCTION economy_internal.leaderboard_prize(prizes jsonb, users bigint, rank bigint)
+    RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        SELECT t.tier FROM jsonb_array_elements(prizes) WITH ORDINALITY t (tier, n)
+        -- whoever is in front of a share has it: of three users the first is in the best tenth
+        WHERE coalesce(rank <= (t.tier ->> 'upto')::numeric,
+                       (rank - 1) * 100 < (t.tier ->> 'percent')::numeric * users)
+        ORDER BY t.n LIMIT 1;
+    END;
+COMMENT ON FUNCTION economy_internal.leaderboard_prize(jsonb, bigint, bigint) IS
+    'The tier of prizes that a rank among so many users is in; null for none.';
+
 CREATE FUNCTION economy_internal.leaderboard_sums(boards text[])
     RETURNS SETOF economy.leaderboard_difference
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -776,6 +813,27 @@ CREATE FUNCTION economy_internal.leaderboard_sums(boards text[])
                   ELSE l.rank IS NOT NULL END) w
         WHERE p.closed_at IS NOT NULL AND w.winners <> p.paid + p.refused
         UNION ALL
+        SELECT coalesce(p.board, r.board), coalesce(p.first_day, r.first_day), NULL,
+               'prizes that could not be paid', coalesce(r.n, 0), p.refused
+        FROM period p
+        FULL JOIN (SELECT o.board, o.first_day, count(*) AS n
+                   FROM economy.leaderboard_refusals o
+                   WHERE boards IS NULL OR o.board = ANY (boards) GROUP BY 1, 2) r
+            ON r.board = p.board AND r.first_day = p.first_day
+        WHERE p.refused IS DISTINCT FROM coalesce(r.n, 0)
+        UNION ALL
+        SELECT p.board, p.first_day, r.user_id, 'rank with a prize that could not be paid',
+               k.rank, r.rank
+        FROM economy.leaderboard_refusals r
+        JOIN period p ON p.board = r.board AND p.first_day = r.first_day
+        LEFT JOIN economy.leaderboard_scores s
+            ON s.user_id = r.user_id AND s.board = r.board AND s.first_day = r.first_day
+        CROSS JOIN LATERAL (
+            SELECT economy_internal.leaderboard_rank(s.board, s.first_day, s.place) AS rank) k
+        WHERE s.user_id IS NULL OR k.rank IS DISTINCT FROM r.rank
+           OR r.prize IS DISTINCT FROM
+              economy_internal.leaderboard_prize(p.prizes, p.users, k.rank)
+        UNION ALL
         SELECT p.board, p.first_day, NULL, 'prizes of the board', NULL, NULL
         FROM period p
         WHERE p.prizes IS NOT NULL AND NOT EXISTS (
@@ -798,7 +856,7 @@ DECLARE
 BEGIN
     PERFORM economy_internal.require_given('lagging', lagging IS NOT NULL);
     PERFORM economy_internal.open_tables(
-        'leaderboards', 'leaderboard_periods', 'leaderboard_scores',
+        'leaderboards', 'leaderboard_periods', 'leaderboard_scores', 'leaderboard_refusals',
         'economy_internal.leaderboard_buckets', 'economy_internal.leaderboard_queue',
         'economy_internal.leaderboard_state', 'economy_internal.rollup_positions', 'accounts',
         'economy_internal.game_stats_more', 'economy_internal.user_holdings_more',

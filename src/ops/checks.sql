@@ -432,6 +432,10 @@ CREATE FUNCTION economy_internal.audit_orphans(
             FROM economy.leaderboard_scores p
             WHERE p.user_id BETWEEN from_user AND upto_user
             UNION ALL
+            SELECT DISTINCT r.user_id, 'a prize that could not be paid'
+            FROM economy.leaderboard_refusals r
+            WHERE r.user_id BETWEEN from_user AND upto_user
+            UNION ALL
             SELECT s.user_id, 'a segment' FROM economy.user_segments s
             WHERE s.user_id BETWEEN from_user AND upto_user
             UNION ALL
@@ -1075,6 +1079,7 @@ BEGIN
                ('economy', 'draw_seeds', ', seed_number'),
                ('economy_internal', 'draw_pity', ', table_id'),
                ('economy', 'leaderboard_scores', ', board, first_day'),
+               ('economy', 'leaderboard_refusals', ', board, first_day'),
                ('economy', 'anchor_heads', ', anchor_id')
     LOOP
         -- EXECUTE, because the table is not the same each time
@@ -1196,6 +1201,9 @@ CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" t
             ('leaderboard_periods', 'await_fills', 'of a period that has ended and is not closed'),
             ('leaderboard_periods', 'closed_at', 'when it was is for who reads it'),
             ('leaderboard_periods', 'paid_at', 'when it was is for who reads it'),
+            ('leaderboard_refusals', 'code', 'why it was is for who reads it'),
+            ('leaderboard_refusals', 'refused_at', 'when it was is for who reads it'),
+            ('leaderboard_refusals', 'again', 'at worst it is tried again, or not yet'),
             ('leaderboard_queue', '*', 'a user that is missing is looked at with the next entry'),
             ('leaderboard_state', '*', 'at worst what was done is done again'),
             ('rfm_due', 'chunk', 'only tells rows apart'),

@@ -197,7 +197,7 @@ CREATE FUNCTION economy_internal.health_proof() RETURNS SETOF economy.health_ite
             'audit_findings', 'audit_runs', 'economy_internal.rollup_queue',
             'economy_internal.rollup_state', 'user_actions', 'shop_transactions', 'archived_keys',
             'economy_internal.rfm_reversals', 'economy_internal.rfm_due', 'rfm_snapshots',
-            'rfm_state', 'user_segments');
+            'rfm_state', 'user_segments', 'leaderboard_refusals');
         SELECT 'last full audit', economy_internal.health_state(false, r.is_due),
                coalesce('ended ' || r.ended_at, 'never'),
                CASE WHEN r.is_due
@@ -235,10 +235,19 @@ CREATE FUNCTION economy_internal.health_proof() RETURNS SETOF economy.health_ite
                       ', the oldest for ' || f.oldest_stale_age),
                CASE WHEN f.oldest_stale_age > interval '26 hours'
                     THEN 'CALL economy.run_job(''rfm_refresh_incremental''), and schedule it.' END
-        FROM economy_internal.rfm_freshness_seen() f;
+        FROM economy_internal.rfm_freshness_seen() f
+        UNION ALL
+        -- to who was suspended afterwards nothing is owed
+        SELECT 'leaderboard prizes', economy_internal.health_state(false, r.owed > 0),
+               format('%s could not be paid%s', r.owed, ', such as ' || r.code),
+               CASE WHEN r.owed > 0
+                    THEN 'See economy.leaderboard_refusals; when its reason is mended: '
+                         'economy.retry_leaderboard_prizes().' END
+        FROM (SELECT count(*) AS owed, min(o.code) AS code FROM economy.leaderboard_refusals o
+              WHERE o.code <> 'USER_SUSPENDED') r;
     END;
 COMMENT ON FUNCTION economy_internal.health_proof() IS
-    'Part of health(): audits, their findings, rollup, stale segments.';
+    'Part of health(): audits, their findings, rollup, stale segments, prizes of leaderboards.';
 
 CREATE FUNCTION economy_internal.health_jobs() RETURNS SETOF economy.health_item
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
@@ -358,4 +367,4 @@ $$;
 COMMENT ON FUNCTION economy.health() IS
     'One row per check, each ok, warn or bad, with what was found and what to do: '
     'library, schema, key, relay, notification queue, connections, old transactions, '
-    'jobs, pg_cron, audits, segments.';
+    'jobs, pg_cron, audits, segments, prizes of leaderboards.';

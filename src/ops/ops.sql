@@ -223,10 +223,13 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'rfm_snapshots rfm_state segment_history user_segments'),
             ('operator', 'FUNCTION economy.pay_leaderboard_prizes(integer)',
              'accounts config_changes config_changes_change_id_seq config_heads '
-             'leaderboard_periods reward_audit signing_keys user_holdings_more'),
+             'leaderboard_periods leaderboard_refusals reward_audit signing_keys '
+             'user_holdings_more'),
             ('operator', 'FUNCTION economy.refresh_leaderboards(integer)',
-             'leaderboard_buckets leaderboard_periods leaderboard_queue leaderboard_scores '
-             'leaderboard_state rollup_state'),
+             'leaderboard_buckets leaderboard_periods leaderboard_queue leaderboard_refusals '
+             'leaderboard_scores leaderboard_state rollup_state'),
+            ('operator', 'FUNCTION economy.retry_leaderboard_prizes(text, date, bigint[])',
+             'leaderboard_refusals'),
             ('operator', 'FUNCTION economy.rollup_stats(integer)',
              'leaderboard_queue leaderboard_state rollup_positions rollup_queue rollup_state '
              'user_game_stats_summary'),
@@ -235,9 +238,9 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'audit_findings audit_runs audit_runs_run_id_seq config_changes '
              'config_changes_change_id_seq config_heads installations job_runs '
              'job_runs_run_id_seq leaderboard_buckets leaderboard_periods leaderboard_queue '
-             'leaderboard_scores leaderboard_state pruned_actions pruned_stats reward_audit '
-             'rfm_due rfm_reversals rfm_snapshots rfm_state rollup_positions rollup_queue '
-             'rollup_state segment_history signing_keys '
+             'leaderboard_refusals leaderboard_scores leaderboard_state pruned_actions '
+             'pruned_stats reward_audit rfm_due rfm_reversals rfm_snapshots rfm_state '
+             'rollup_positions rollup_queue rollup_state segment_history signing_keys '
              'stream_checkpoints user_actions user_game_stats_summary user_holdings_more '
              'user_segments'),
             ('operator', 'FUNCTION economy.schedule()', ''),

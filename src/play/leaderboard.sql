@@ -133,7 +133,7 @@ COMMENT ON COLUMN economy.leaderboard_periods.paid_place IS
     'Place and, paid_user, user up to which prizes were paid.';
 COMMENT ON COLUMN economy.leaderboard_periods.paid IS 'Prizes that were paid.';
 COMMENT ON COLUMN economy.leaderboard_periods.refused IS
-    'Prizes that were refused, as grant_reward() refuses.';
+    'Prizes that could not be paid: rows of leaderboard_refusals.';
 COMMENT ON COLUMN economy.leaderboard_periods.paid_at IS
     'When all prizes were paid; null before that.';
 
@@ -150,6 +150,31 @@ SELECT pg_catalog.pg_extension_config_dump('economy.leaderboard_scores', '');
 COMMENT ON TABLE economy.leaderboard_scores IS 'Who is on a leaderboard, and where.';
 COMMENT ON COLUMN economy.leaderboard_scores.place IS
     'What is less is better: the figure, with the other sign where more of it is better.';
+
+CREATE TABLE economy.leaderboard_refusals (
+    board      text        NOT NULL COLLATE "C",
+    first_day  date        NOT NULL,
+    user_id    bigint      NOT NULL,
+    rank       bigint      NOT NULL
+        CONSTRAINT leaderboard_refusals_rank_check CHECK (rank >= 1),
+    prize      jsonb       NOT NULL,
+    code       text        NOT NULL COLLATE "C",
+    refused_at timestamptz NOT NULL,
+    again      boolean     NOT NULL DEFAULT false,
+    CONSTRAINT leaderboard_refusals_pkey PRIMARY KEY (board, first_day, user_id)
+);
+CREATE INDEX leaderboard_refusals_again_idx
+    ON economy.leaderboard_refusals (board, first_day, user_id) WHERE again;
+SELECT pg_catalog.pg_extension_config_dump('economy.leaderboard_refusals', '');
+COMMENT ON TABLE economy.leaderboard_refusals IS
+    'Prizes of closed periods that could not be paid, until retry_leaderboard_prizes() has led '
+    'to their payment, or the period is not kept any more.';
+COMMENT ON COLUMN economy.leaderboard_refusals.prize IS 'The tier of the prizes.';
+COMMENT ON COLUMN economy.leaderboard_refusals.code IS
+    'The code with which grant_reward() refuses, or the SQLSTATE of the error that it raised.';
+COMMENT ON COLUMN economy.leaderboard_refusals.refused_at IS 'When it was refused last.';
+COMMENT ON COLUMN economy.leaderboard_refusals.again IS
+    'Whether pay_leaderboard_prizes() is to try it again.';
 
 -- What is read for a rank does not grow with the users of one place, nor much with all of them:
 -- a bucket has some thousand users, or one place.

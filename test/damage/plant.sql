@@ -134,7 +134,7 @@ INSERT INTO public.calls (statement) VALUES
     ('economy.set_user_status(%1$s, ''suspended'', ''a'')'), ('economy.set_user_status(%1$s, ''active'', ''a'')'), ('economy.recommend(%1$s, ''home'')'),
     ('(SELECT r.number FROM economy.recommendations r WHERE r.user_id = %1$s) r, economy.recommendation_feedback(format(''D%1$s-%%s'', r.number), ''click'')'),
     ('economy.user_id_of(''u3'')'), ('economy.register(''u3'')'), ('economy.register(''brand new'')'), ('economy.changes(''start'', 10000)'), ('economy.health()'), ('economy.rfm_refresh_incremental()'), ('economy.rfm_refresh()'),
-    ('economy.rollup_stats()'), ('economy.refresh_leaderboards()'), ('economy.pay_leaderboard_prizes()'), ('economy.leaderboard_parity()'), ('economy.prune(''6 days'')'), ('economy.learn_recommendations()'), ('economy.recommendation_stats()'), ('economy.segment_figures()'), ('economy.stats_parity()'), ('economy.win_rate_anomalies(''slot'')'),
+    ('economy.rollup_stats()'), ('economy.refresh_leaderboards()'), ('economy.retry_leaderboard_prizes(''day'')'), ('economy.pay_leaderboard_prizes()'), ('economy.leaderboard_parity()'), ('economy.prune(''6 days'')'), ('economy.learn_recommendations()'), ('economy.recommendation_stats()'), ('economy.segment_figures()'), ('economy.stats_parity()'), ('economy.win_rate_anomalies(''slot'')'),
     ('economy.verify_anchor(economy.last_anchor())'), ('economy.add_stock(''summer_pack'', 2, ''a'')'), ('economy.add_stock(''summer_pack'', -1, ''a'')'), ('economy.remove_stock(''summer_pack'', ''a'')'),
     ('economy.rotate_signing_key()'), ('economy.retire_signing_key(2)'), ('economy.anchor()'), ('economy.audit_sweep_incremental()');
 

@@ -91,7 +91,7 @@ SELECT economy.draw_reveal(id, 1) FROM who WHERE n IN (2, 3, 6);
 SELECT economy.draw(id, 'chest', 'e' || d, 'again') FROM who, generate_series(1, 3) d WHERE n IN (1, 2);
 SELECT economy.set_transfer_rules('{"enabled": true, "fee_per_mille": 15, "daily_gold": 100000, "minimum_age_hours": 1}', 'damage'), economy.upsert_item('{"item_id": "gem", "tradable": true}', 'damage');
 SELECT economy.transfer(a.id, b.id, 'i', a.n * 5, '{"gem": 2}', 'damage', '{"c": 1}') FROM who a JOIN who b ON b.n = a.n % 5 + 1 WHERE a.n <= 5;
--- leaderboards of all kinds, a day that is closed and half paid
+-- leaderboards of all kinds, a day that is closed and half paid, with a prize that could not be
 SELECT economy.upsert_leaderboard(b::jsonb, 'damage')
 FROM (VALUES ('{"board": "xp", "figure": "xp", "period": "all", "audience": "all"}'), ('{"board": "gems", "figure": "item", "item_id": "gem", "period": "all"}'), ('{"board": "streaks", "figure": "streak", "period": "all"}'),
     ('{"board": "day", "figure": "win_sum", "period": "day", "prizes": [{"upto": 1, "gold": 5}, {"percent": 80, "gold": 2, "xp": 1}]}'), ('{"board": "season", "figure": "total", "period": "season", "first_day": "2026-05-01", "last_day": "2026-12-31", "ascending": true}')) v (b);
@@ -100,7 +100,10 @@ SET economy.test_clock = '2026-05-14 12:00+00';
 SELECT * FROM economy.refresh_leaderboards();
 SELECT * FROM economy.rollup_stats();
 SELECT * FROM economy.refresh_leaderboards();
+CREATE TEMP TABLE second AS SELECT l.user_id FROM economy.leaderboard('day', 2, day => (SELECT min(p.first_day) FROM economy.leaderboard_periods p WHERE p.board = 'day' AND p.closed_at IS NOT NULL)) l OFFSET 1;
+SELECT economy.set_user_status(s.user_id, 'suspended', 'damage') FROM second s;
 SELECT * FROM economy.pay_leaderboard_prizes(2);
+SELECT economy.set_user_status(s.user_id, 'active', 'damage') FROM second s;
 SELECT * FROM economy.refresh_leaderboards();
 SET economy.test_clock = '2026-05-30 12:00+00';
 SELECT * FROM economy.rfm_refresh();

@@ -34,6 +34,7 @@ INSERT INTO economy.leaderboard_periods (board, first_day, last_day, users, clos
     SELECT b.board, '2001-01-01', '2001-01-01', 1, pg_catalog.now(), -:u, b.prizes FROM economy.leaderboards b WHERE b.board = 'pgtap_day';
 INSERT INTO economy.leaderboard_scores VALUES (:u, 'pgtap_day', '2001-01-01', -1);
 INSERT INTO economy_internal.leaderboard_buckets VALUES ('pgtap_day', '2001-01-01', -9223372036854775808, 1);
+INSERT INTO economy.leaderboard_refusals VALUES ('pgtap_day', '2000-01-01', :u, 1, '{"gold": 1}', 'USER_SUSPENDED', pg_catalog.now());
 CREATE TABLE public.pgtap_rewards (LIKE economy.reward_audit);
 CREATE TABLE public.pgtap_adjustments (LIKE economy.gold_adjustments);
 GRANT SELECT, INSERT ON pgtap_rewards, pgtap_adjustments TO PUBLIC;
@@ -172,6 +173,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('rollup_stats', 'SELECT * FROM economy.rollup_stats()'),
     ('refresh_leaderboards', 'SELECT * FROM economy.refresh_leaderboards()'),
     ('pay_leaderboard_prizes', 'SELECT * FROM economy.pay_leaderboard_prizes()'),
+    ('retry_leaderboard_prizes', 'SELECT economy.retry_leaderboard_prizes(''pgtap_day'')'),
     ('prune', 'SELECT * FROM economy.prune(''1 day'')'),
     ('archive', 'SELECT * FROM economy.archive(''economy.reward_audit'', ''pgtap_rewards'', ''90 days'')'),
     ('archive', 'SELECT * FROM economy.archive(''economy.gold_adjustments'', ''pgtap_adjustments'', ''90 days'')'),

@@ -1,7 +1,7 @@
 -- Bad arguments of the public functions: the SQLSTATE says what is wrong, and
 -- nothing is written.
 BEGIN;
-SELECT plan(166);
+SELECT plan(168);
 
 SELECT economy.register('pgtap arguments') AS u \gset
 SELECT economy.upsert_product('{"product_id": "pgtap_a", "category": "item", "price_gold": 10}', 'pgtap') IS NULL AS x \gset
@@ -114,6 +114,9 @@ FROM (VALUES
     ($$SELECT economy.add_stock('pgtap_a', 9007199254740992, 'a')$$,       'XE303', 'units must be a number up to 2^53-1'),
     ($$SELECT economy.add_stock('pgtap_a', 9223372036854775807, 'a')$$,    'XE303', 'units must be a number up to 2^53-1'),
     ($$SELECT economy.add_stock('pgtap_a', -9223372036854775808, 'a')$$,   'XE303', 'units must be a number up to 2^53-1'),
+
+    ($$SELECT economy.retry_leaderboard_prizes(NULL)$$,                    'XE001', 'board must not be null'),
+    ($$SELECT economy.retry_leaderboard_prizes('pgtap_none')$$,            'XE504', 'leaderboard "pgtap_none" does not exist'),
 
     ($$SELECT economy.grant_access(NULL, 'app')$$,                         'XE801', NULL),
     ($$SELECT economy.grant_access('pgtap_no_such_role', 'app')$$,         'XE801', 'role "pgtap_no_such_role" does not exist'),

@@ -1,7 +1,7 @@
 -- health(): each check says ok, and warns of what it is for; one that cannot be asked
 -- keeps nobody from the others.
 BEGIN;
-SELECT plan(31);
+SELECT plan(33);
 SELECT economy.register('pgtap health') AS u \gset
 SELECT economy.register_game('pgtap health') \g /dev/null
 DELETE FROM economy.job_runs;
@@ -28,7 +28,7 @@ CREATE FUNCTION pg_temp.run(state text, ended interval, error text DEFAULT NULL)
                   state, ended, CASE WHEN state <> 'running' THEN ended END, error) $$;
 
 SELECT set_has('SELECT item FROM economy.health()', $$VALUES ('library'), ('schema'), ('signing key'), ('test clock'), ('relay'), ('notification queue'), ('sessions'), ('connections'),
-    ('prepared transactions'), ('oldest transaction'), ('transaction ids'), ('replication slots'), ('pg_cron'), ('last full audit'), ('findings'), ('rollup'), ('segments')$$, 'every check is there');
+    ('prepared transactions'), ('oldest transaction'), ('transaction ids'), ('replication slots'), ('pg_cron'), ('last full audit'), ('findings'), ('rollup'), ('segments'), ('leaderboard prizes')$$, 'every check is there');
 SELECT set_has('SELECT item FROM economy.health()', $$SELECT 'job ' || job FROM economy.job_list()$$, 'and every job');
 SELECT is((SELECT string_agg(item, ', ') FROM economy.health() WHERE item NOT IN ('last full audit', 'relay', 'rollup', 'pg_cron', 'oldest transaction') AND item NOT LIKE 'job %' AND state <> 'ok'), NULL, 'a new installation is well');
 SELECT is((SELECT string_agg(item, ', ') FROM economy.health() WHERE state <> 'ok' AND hint IS NULL OR state = 'ok' AND hint IS NOT NULL OR state NOT IN ('ok', 'warn', 'bad') OR item IS NULL OR detail IS NULL), NULL,
@@ -55,6 +55,8 @@ SELECT matches(pg_temp.state_after(item, change), '^' || answer, item || ': ' ||
     ('last full audit', 'SELECT * FROM economy.audit_sweep(); UPDATE economy.audit_runs SET finished_at = finished_at - interval ''9 days''', 'warn: ended'),
     ('rollup', 'DELETE FROM economy_internal.rollup_state; SELECT economy.record_action(' || :'u' || ', ''pgtap health'', ''T'', ''a'', 0, 0)', 'warn: no action was rolled up yet'),
     ('rollup', 'SELECT economy.record_action(' || :'u' || ', ''pgtap health'', ''T'', ''a'', 0, 0); SELECT economy.rollup_stats()', 'ok: 0 users'),
+    ('leaderboard prizes', 'INSERT INTO economy.leaderboard_refusals VALUES (''pgtap'', ''2031-01-01'', 1, 1, ''{}'', ''USER_SUSPENDED'', pg_catalog.now())', 'ok: 0 could not be paid$'),
+    ('leaderboard prizes', 'INSERT INTO economy.leaderboard_refusals VALUES (''pgtap'', ''2031-01-01'', 1, 1, ''{}'', ''ITEM_INACTIVE'', pg_catalog.now())', 'warn: 1 could not be paid, such as ITEM_INACTIVE$'),
     ('findings', 'ALTER TABLE economy.accounts DISABLE TRIGGER ALL; UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = ' || :'u' || '; SELECT economy.audit_sweep()', 'bad: [1-9]'),
     ('findings', 'UPDATE economy.accounts SET gold = gold + 1 WHERE user_id = ' || :'u' || '; SELECT economy.audit_sweep(); UPDATE economy.accounts SET gold = gold - 1 WHERE user_id = ' || :'u' || '; SELECT economy.audit_sweep()', 'ok: 0'),
     ('proof', 'SET LOCAL economy.allow_drop = on; ALTER TABLE economy.rfm_state RENAME TO gone', E'bad: could not be checked: table economy\\.rfm_state'),

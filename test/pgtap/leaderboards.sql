@@ -1,4 +1,4 @@
--- Leaderboards: upsert_leaderboard(), refresh_leaderboards(), leaderboard(), rank_of(), leaderboard_of(), leaderboard_info(), leaderboard_parity(), pay_leaderboard_prizes().
+-- Leaderboards: upsert_leaderboard(), refresh_leaderboards(), leaderboard(), rank_of(), leaderboard_of(), leaderboard_info(), leaderboard_parity(), pay_leaderboard_prizes(), retry_leaderboard_prizes().
 BEGIN;
 SELECT no_plan();
 
@@ -102,7 +102,7 @@ SELECT is(pg_temp.wrong(jsonb_build_object('prizes', jsonb_build_array(jsonb_bui
     'XE503 items of tier 1 of prizes must be an object of 1 to 16 items, each with a whole number from 1 to 2^53-1.', 'what could not be paid is no prize: ' || items::text) FROM (VALUES ('{}'::jsonb), ('{"pgtap_gem": 1.0}')) v (items);
 SELECT is((SELECT count(*) FROM economy.leaderboards WHERE board LIKE 'pgtap%'), 1::bigint, 'and none was made');
 SELECT throws_ok(format('SELECT economy.upsert_leaderboard(%L, ''ann'')', board), 'XE503', NULL, 'no board: ' || board) FROM (VALUES ('[]'), ('{}'), ('null'), ('{"board": null}')) v (board);
-SELECT throws_ok(call, 'XE504', NULL, call) FROM (VALUES ('SELECT economy.leaderboard(''pgtap_none'')'), ('SELECT economy.rank_of(''pgtap_none'', 1)'), ('SELECT economy.leaderboard_of(''pgtap_none'', ''{}'')')) v (call);
+SELECT throws_ok(call, 'XE504', NULL, call) FROM (VALUES ('SELECT economy.leaderboard(''pgtap_none'')'), ('SELECT economy.rank_of(''pgtap_none'', 1)'), ('SELECT economy.leaderboard_of(''pgtap_none'', ''{}'')'), ('SELECT economy.retry_leaderboard_prizes(''pgtap_none'')')) v (call);
 SELECT throws_ok(call, 'XE002', NULL, call) FROM (VALUES ('SELECT economy.leaderboard(''pgtap_wins'', 0)'), ('SELECT economy.leaderboard(''pgtap_wins'', 1, ''{1}'')'), ('SELECT economy.leaderboard(''pgtap_wins'', 1, ''{1,NULL}'')'),
     ('SELECT economy.rank_of(''pgtap_wins'', 1, -1)'), ('SELECT economy.leaderboard_of(''pgtap_wins'', array_fill(1, ''{10001}'')::bigint[])'), ('SELECT economy.refresh_leaderboards(0)'), ('SELECT economy.pay_leaderboard_prizes(0)')) v (call);
 
@@ -203,8 +203,15 @@ SELECT is(pg_temp.board('pgtap_day', '2031-03-06'), '1 a 1', 'without who is sus
 SELECT economy.set_user_status(pg_temp.id('b'), 'active', 'pgtap', reason => 'pgtap') AS x \gset
 SELECT economy.set_user_status(pg_temp.id('a'), 'suspended', 'pgtap', reason => 'pgtap') AS x \gset
 SELECT is((SELECT concat_ws(' ', paid, refused, more) FROM economy.pay_leaderboard_prizes()), '0 1 f', 'a prize for who was suspended afterwards');
-SELECT economy.set_user_status(pg_temp.id('a'), 'active', 'pgtap', reason => 'pgtap') AS x \gset
 SELECT is((SELECT concat_ws(' ', paid, refused, more) FROM economy.pay_leaderboard_prizes()), '0 0 f', 'is not paid later');
+CREATE FUNCTION pg_temp.unpaid(name text) RETURNS text LANGUAGE sql AS
+    $$ SELECT string_agg(concat_ws(' ', to_char(r.first_day, 'MM-DD'), p.w, r.rank, r.prize, r.code, r.again), ', ' ORDER BY r.first_day, r.rank) FROM economy.leaderboard_refusals r LEFT JOIN player p ON p.id = r.user_id WHERE r.board = name $$;
+SELECT is(pg_temp.unpaid('pgtap_day'), '03-06 a 1 {"gold": 500, "upto": 1} USER_SUSPENDED f', 'and noted');
+SELECT is(economy.retry_leaderboard_prizes('pgtap_day', day, users), n, 'tried again: ' || what)
+FROM (VALUES (1, date '2031-03-05', NULL::bigint[], 0::bigint, 'none of another day'), (2, '2031-03-06', ARRAY[pg_temp.id('b'), NULL], 0, 'none of another user'), (3, '2031-03-06', ARRAY[pg_temp.id('a')], 1, 'one'), (4, NULL, NULL, 1, 'all')) v (n_th, day, users, n, what);
+SELECT is((SELECT concat_ws(' ', paid, refused, more) FROM economy.pay_leaderboard_prizes()), '0 1 f', 'he is suspended still');
+SELECT economy.set_user_status(pg_temp.id('a'), 'active', 'pgtap', reason => 'pgtap') AS x \gset
+SELECT is((SELECT concat_ws(' ', paid, refused, more) FROM economy.pay_leaderboard_prizes()), '0 0 f', 'nothing is tried unasked');
 SELECT is(pg_temp.states('pgtap_least'), 'inactive 3', 'what is switched off is not refreshed');
 SELECT is(pg_temp.board('pgtap_least'), '1 b 7, 2 a 9, 3 c 12', 'and can be read');
 SELECT is(b.board, 'pgtap_least', 'switched on again') FROM economy.upsert_leaderboard('{"board": "pgtap_least", "active": true}', 'ann') b;
@@ -212,13 +219,39 @@ SELECT cmp_ok(pg_temp.refresh()::int, '>', 5, 'it is filled anew, and who is act
 SELECT is(pg_temp.board('pgtap_least') || ' | ' || pg_temp.board('pgtap_wins'), '1 b 7, 2 a 10, 3 c 12 | 1 c 10, 2 a 7, 2 b 7', 'with all');
 SELECT is(pg_temp.differs(), NULL, 'parity');
 
+-- nor does a damaged account; what is mended is paid, once
+SAVEPOINT damaged;
+SELECT is(b.board, 'pgtap_prizes', 'three prizes') FROM economy.upsert_leaderboard('{"board": "pgtap_prizes", "figure": "wins", "period": "day", "prizes": [{"upto": 3, "gold": 7, "items": {"pgtap_gem": 1}}]}', 'ann') b;
+INSERT INTO economy.leaderboard_periods (board, first_day, last_day, users, closed_at, checksum, prizes)
+    SELECT b.board, '2031-03-01', '2031-03-01', 4, economy.now(), (SELECT sum(p.id * p.place) FROM (SELECT k.id, -n AS place FROM player k JOIN (VALUES ('a', 4), ('b', 3), ('c', 2), ('d', 1)) v (w, n) ON v.w = k.w) p), b.prizes FROM economy.leaderboards b WHERE b.board = 'pgtap_prizes';
+INSERT INTO economy.leaderboard_scores SELECT pg_temp.id(w), 'pgtap_prizes', '2031-03-01', -n FROM (VALUES ('a', 4), ('b', 3), ('c', 2), ('d', 1)) v (w, n);
+INSERT INTO economy_internal.leaderboard_buckets VALUES ('pgtap_prizes', '2031-03-01', '-9223372036854775808', 4);
+CREATE TEMP TABLE kept AS SELECT a.user_id, a.sections FROM economy.accounts a WHERE a.user_id = pg_temp.id('b');
+UPDATE economy.accounts a SET sections = decode('0102', 'hex') FROM kept k WHERE a.user_id = k.user_id;
+CREATE FUNCTION pg_temp.prizes() RETURNS text LANGUAGE sql AS $$ SELECT string_agg(p.w || ' ' || r.gold_delta, ', ' ORDER BY p.w) FROM economy.reward_audit r JOIN player p ON p.id = r.user_id WHERE r.external_event_id LIKE 'pgtap_prizes:%' $$;
+SELECT is((SELECT concat_ws(' ', paid, refused, more) FROM economy.pay_leaderboard_prizes()), '2 1 f', 'one of three has a damaged account');
+SELECT is(pg_temp.prizes() || ' | ' || pg_temp.unpaid('pgtap_prizes'), 'a 7, c 7 | 03-01 b 2 {"gold": 7, "upto": 3, "items": {"pgtap_gem": 1}} XE103 f', 'the others are paid');
+SELECT is((SELECT concat_ws(' ', h.state, h.detail) FROM economy.health() h WHERE h.item = 'leaderboard prizes'), 'warn 1 could not be paid, such as XE103', 'which an operator is told');
+SELECT is(economy.retry_leaderboard_prizes('pgtap_prizes'), 1::bigint, 'asked for again');
+SELECT is((SELECT concat_ws(' ', paid, refused, more) FROM economy.pay_leaderboard_prizes()), '0 1 f', 'before it is mended');
+UPDATE economy.accounts a SET sections = k.sections FROM kept k WHERE a.user_id = k.user_id;
+SELECT is(economy.retry_leaderboard_prizes('pgtap_prizes'), 1::bigint, 'asked for again');
+SELECT is((SELECT count(*) FROM economy.leaderboard_parity('pgtap_prizes', true)), 0::bigint, 'parity');
+SELECT is((SELECT concat_ws(' ', paid, refused, more) FROM economy.pay_leaderboard_prizes()), '1 0 f', 'it is paid when it is mended');
+SELECT is(pg_temp.prizes() || coalesce(pg_temp.unpaid('pgtap_prizes'), ''), 'a 7, b 7, c 7', 'and noted no more');
+SELECT is((SELECT r.details FROM economy.reward_audit r WHERE r.user_id = pg_temp.id('b') AND r.external_event_id = 'pgtap_prizes:2031-03-01'), '{"rank": 2, "board": "pgtap_prizes", "figure": 3, "first_day": "2031-03-01"}', 'as the others');
+SELECT is(economy.retry_leaderboard_prizes('pgtap_prizes'), 0::bigint, 'nothing is left to ask for');
+SELECT is((SELECT concat_ws(' ', p.paid, p.refused) FROM economy.leaderboard_periods p WHERE p.board = 'pgtap_prizes' AND p.first_day = '2031-03-01'), '3 0', 'all are counted');
+SELECT is((SELECT count(*) FROM economy.leaderboard_parity('pgtap_prizes', true)), 0::bigint, 'parity');
+ROLLBACK TO damaged;
+
 -- days in which no job ran are not left out, and closed ones that are not kept go
 SELECT is(b.board, 'pgtap_day', 'two are kept') FROM economy.upsert_leaderboard('{"board": "pgtap_day", "prizes": [], "keep": 2}', 'ann') b;
 SELECT is(pg_temp.play(clock, 'c', 'slot', 1), 1::bigint, clock) FROM (VALUES ('2031-03-07 12:00:00+00'), ('2031-03-08 12:00:00+00'), ('2031-03-10 12:00:00+00')) v (clock);
 SELECT cmp_ok(pg_temp.refresh()::int, '>', 0, 'a refresh of several days');
 SELECT is(pg_temp.states('pgtap_day'), '03-11 03-11 coming 0, 03-10 03-10 counting 1, 03-09 03-09 closed 0, 03-08 03-08 closed 1', 'the newest two');
 SELECT is(pg_temp.states('pgtap_week') || ' | ' || pg_temp.states('pgtap_season'), '03-17 03-23 coming 0, 03-10 03-16 counting 1, 03-03 03-09 closed 3 | 03-06 03-09 closed 3', 'weeks and seasons end as well');
-SELECT is((SELECT count(*) FROM economy.leaderboard_scores WHERE board = 'pgtap_day' AND first_day < '2031-03-08') + (SELECT count(*) FROM economy_internal.leaderboard_buckets WHERE board = 'pgtap_day' AND first_day < '2031-03-08'), 0::bigint, 'nothing is left of others');
+SELECT is((SELECT count(*) FROM economy.leaderboard_refusals WHERE board = 'pgtap_day') + (SELECT count(*) FROM economy.leaderboard_scores WHERE board = 'pgtap_day' AND first_day < '2031-03-08') + (SELECT count(*) FROM economy_internal.leaderboard_buckets WHERE board = 'pgtap_day' AND first_day < '2031-03-08'), 0::bigint, 'nothing is left of others');
 SELECT is(pg_temp.differs(), NULL, 'parity');
 SELECT is(pg_temp.wrong('{"board": "pgtap_season", "figure": "total", "period": "season", "last_day": "2031-03-20"}'), 'XE503 the season that begins on that first_day is closed.', 'a season that is closed stays');
 SELECT is(b.board, 'pgtap_season', 'the next one is another') FROM economy.upsert_leaderboard('{"board": "pgtap_season", "first_day": "2031-03-10", "last_day": "2031-03-20"}', 'ann') b;
@@ -264,6 +297,15 @@ EXCEPTION WHEN SQLSTATE 'XT000' THEN
     RETURN n || ': ' || answer;
 END
 $$;
+-- a period with a prize that could not be paid
+SELECT economy.upsert_leaderboard('{"board": "pgtap_last", "figure": "wins", "period": "day", "prizes": [{"upto": 1, "gold": 500}]}', 'ann') IS NULL AS x \gset
+INSERT INTO economy.leaderboard_periods (board, first_day, last_day, users, closed_at, checksum, prizes, refused, paid_at, paid_place, paid_user)
+    SELECT b.board, '2031-03-01', '2031-03-01', 1, economy.now(), -pg_temp.id('a'), b.prizes, 1, economy.now(), -1, pg_temp.id('a') FROM economy.leaderboards b WHERE b.board = 'pgtap_last';
+INSERT INTO economy.leaderboard_scores VALUES (pg_temp.id('a'), 'pgtap_last', '2031-03-01', -1);
+INSERT INTO economy_internal.leaderboard_buckets VALUES ('pgtap_last', '2031-03-01', '-9223372036854775808', 1);
+INSERT INTO economy.leaderboard_refusals VALUES ('pgtap_last', '2031-03-01', pg_temp.id('a'), 1, '{"upto": 1, "gold": 500}', 'USER_SUSPENDED', economy.now());
+SELECT cmp_ok(pg_temp.refresh()::int, '>', 0, 'its next one is filled');
+
 -- a clock that was ahead for a moment ends no day
 SAVEPOINT clocks;
 SET LOCAL economy.test_clock = '2031-07-01 12:00:00+00';
@@ -293,6 +335,12 @@ FROM (VALUES
     ('ALTER TABLE economy.leaderboard_periods ALTER last_day DROP NOT NULL; UPDATE economy.leaderboard_periods SET last_day = NULL WHERE board = ''pgtap_wins''', '1: pgtap_wins days of the period, wrong_leaderboard'),
     ('UPDATE economy.leaderboard_periods SET paid = 1 WHERE board = ''pgtap_week'' AND first_day = ''2031-03-03''', '1: pgtap_week 03-03 prizes, wrong_leaderboard'),
     ('UPDATE economy.leaderboard_periods SET prizes = ''[{"upto": 1, "gold": 1}]'' WHERE board = ''pgtap_week'' AND first_day = ''2031-03-03''', '1: pgtap_week 03-03 prizes, pgtap_week 03-03 prizes of the board, wrong_leaderboard'),
+    ('UPDATE economy.leaderboard_periods SET paid = 1, refused = 0 WHERE board = ''pgtap_last'' AND first_day = ''2031-03-01''', '1: pgtap_last 03-01 prizes that could not be paid, wrong_leaderboard'),
+    ('DELETE FROM economy.leaderboard_refusals', '1: pgtap_last 03-01 prizes that could not be paid, wrong_leaderboard'),
+    ('INSERT INTO economy.leaderboard_refusals SELECT board, first_day, -7, rank, prize, code, refused_at FROM economy.leaderboard_refusals', '1: pgtap_last 03-01 prizes that could not be paid, pgtap_last 03-01 rank with a prize that could not be paid, orphan_row wrong_leaderboard'),
+    ('UPDATE economy.leaderboard_refusals SET first_day = first_day - 1', '1: pgtap_last 02-28 prizes that could not be paid, pgtap_last 03-01 prizes that could not be paid, wrong_leaderboard'),
+    ('UPDATE economy.leaderboard_refusals SET rank = 2', '1: pgtap_last 03-01 a rank with a prize that could not be paid, wrong_leaderboard'),
+    ('UPDATE economy.leaderboard_refusals SET prize = ''{"upto": 1, "gold": 501}''', '1: pgtap_last 03-01 a rank with a prize that could not be paid, wrong_leaderboard'),
     ('UPDATE economy.leaderboards SET min_games = 2 WHERE board = ''pgtap_wins''', '1: wrong_config')) v (damage, found);
 -- of users with entries that no refresh has seen nothing can be said
 SELECT is((SELECT count(*) FROM economy.leaderboard_parity('pgtap_wins')), 0::bigint, 'of one board');

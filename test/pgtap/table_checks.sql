@@ -68,6 +68,7 @@ INSERT INTO asked VALUES
     ('leaderboard_periods', 'users', 'users', $$-1$$, $$0$$),
     ('leaderboard_periods', 'days', 'first_day, last_day', $$'2031-01-02', '2031-01-01'$$, $$'2031-01-01', '2031-01-01' ; '-infinity', 'infinity'$$),
     ('leaderboard_periods', 'closed', 'closed_at, checksum, prizes, paid_at', $$'2031-01-01', NULL, '[]', NULL ; '2031-01-01', 1, NULL, NULL ; NULL, 1, NULL, NULL ; NULL, NULL, '[]', NULL ; NULL, NULL, NULL, '2031-01-01'$$, $$NULL, NULL, NULL, NULL ; '2031-01-01', 1, '[]', NULL ; '2031-01-01', 1, '[]', '2031-01-01'$$),
+    ('leaderboard_refusals', 'rank', 'rank', $$0 ; -1$$, $$1$$),
     ('leaderboard_buckets', 'users', 'users', $$-1$$, $$0$$),
     ('leaderboard_state', 'only_row', 'only_row', $$false$$, $$true$$),
     ('level_curves', 'curve', 'curve', $$'' ; 'linear' ; repeat('c', 65)$$, $$'c' ; 'Linear' ; repeat('c', 64)$$),
