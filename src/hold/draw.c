@@ -16,6 +16,7 @@
 #include "errors.h"
 #include "hold/draw_table.h"
 #include "hold/journal.h"
+#include "hold/prize.h"
 #include "hold/seed.h"
 #include "ledger/args.h"
 #include "ledger/call.h"
@@ -83,6 +84,10 @@ static EcoTable draw_pity = {
 	.keys = {{2, {PIT_USER_ID, PIT_TABLE_ID}}},
 };
 
+/* members of the entry's detail */
+#define INSTEAD			"instead"	/* the entry that gave its prize */
+#define PRIZE_NUMBER	"prize_number"	/* of one that has a limit */
+
 /* A call, what it found, and its answer. */
 typedef struct Draw
 {
@@ -104,8 +109,7 @@ typedef struct Draw
 	int64		pity_before;
 
 	EcoOutcome	outcome;
-	int64		gold_delta;
-	EcoHoldings items;			/* of price and prize */
+	EcoPrize   *prize;
 } Draw;
 
 PG_FUNCTION_INFO_V1(eco_draw);
@@ -115,21 +119,12 @@ static void do_draw(Draw *d, FunctionCallInfo fcinfo);
 static void post(Draw *d, EcoAccount *account);
 static const char *refusal_of(Draw *d, const EcoAccount *account);
 static const char *look_up(Draw *d);
-static const char *check_prizes(Draw *d, const EcoAccount *account);
 static void read_pity(Draw *d);
 static void draw_outcome(Draw *d);
-static void settle(Draw *d, const EcoAccount *account);
 static void make_entry(Draw *d, EcoEntry *entry);
 static void write_pity(Draw *d);
 static void answer(Draw *d, const char *state, const EcoRow *row);
 static void replay(Draw *d, const EcoRow *first);
-
-static bool
-same_item(const EcoHolding *a, const EcoHolding *b)
-{
-	return a->item_id.len == b->item_id.len &&
-		memcmp(a->item_id.data, b->item_id.data, a->item_id.len) == 0;
-}
 
 /*
  * eco_draw(user_id, draw_table, idempotency_key, client_seed, context, dry_run)
@@ -167,7 +162,8 @@ static void
 do_draw(Draw *d, FunctionCallInfo fcinfo)
 {
 	static EcoTable *const tables[] = {
-		&draw_tables, &eco_draw_seeds, &draw_pity, &eco_items, &eco_user_holdings_more, NULL
+		&draw_tables, &eco_draw_prizes, &eco_draw_seeds, &draw_pity, &eco_items,
+		&eco_user_holdings_more, NULL
 	};
 	EcoCall		call;
 	Datum		detail;
@@ -219,11 +215,11 @@ post(Draw *d, EcoAccount *account)
 		return;
 	}
 	draw_outcome(d);
-	settle(d, account);
+	d->prize = eco_prize_take(&d->table, &d->table_id, account, d->outcome.entry);
 	make_entry(d, &entry);
 	eco_entry_prepare(account, &entry);
-	eco_holdings_save(&d->items, account);
-	(void) eco_holdings_write(&d->items, account->user_id);
+	eco_holdings_save(&d->prize->items, account);
+	(void) eco_holdings_write(&d->prize->items, account->user_id);
 	eco_seed_count(&d->seed);
 	write_pity(d);
 	eco_account_flush(account);
@@ -251,7 +247,7 @@ refusal_of(Draw *d, const EcoAccount *account)
 		eco_holdings_in(d->table.price_items, "items", ECO_HOLDING_USE_UP, &price);
 		refusal = eco_holdings_refusal(&price, account, &d->detail);
 	}
-	return refusal != NULL ? refusal : check_prizes(d, account);
+	return refusal != NULL ? refusal : eco_prizes_refusal(&d->table, account, &d->detail);
 }
 
 /* The table, and the seed to draw with. */
@@ -280,55 +276,6 @@ look_up(Draw *d)
 	}
 	read_pity(d);
 	return NULL;
-}
-
-/* The largest amounts of them all; false, and nothing is taken over, when there is no room. */
-static bool
-take_over(EcoHoldings *most, const EcoHoldings *prize)
-{
-	int			n = most->n;
-
-	for (int i = 0; i < prize->n; i++)
-	{
-		int			k = 0;
-
-		while (k < n && !same_item(&most->of[k], &prize->of[i]))
-			k++;
-		if (k == ECO_MAX_HOLDINGS)
-			return false;
-		if (k == n)
-			most->of[n++] = prize->of[i];
-		most->of[k].amount = Max(most->of[k].amount, prize->of[i].amount);
-	}
-	most->n = n;
-	return true;
-}
-
-/* Whether the user can be given each of the prizes, which mostly have items in common. */
-static const char *
-check_prizes(Draw *d, const EcoAccount *account)
-{
-	const char *refusal = eco_amount_refusal(account, d->table.most_gold, 0);
-	EcoHoldings *prize = palloc(sizeof(EcoHoldings));
-	EcoHoldings *most = palloc(sizeof(EcoHoldings));
-
-	most->n = 0;
-	for (int i = 0; refusal == NULL && i < d->table.n; i++)
-	{
-		if (d->table.entries[i].items == NULL)
-			continue;
-		CHECK_FOR_INTERRUPTS();
-		eco_holdings_in(d->table.entries[i].items, "items", ECO_HOLDING_GIVE, prize);
-		if (take_over(most, prize))
-			continue;
-		refusal = eco_holdings_refusal(most, account, &d->detail);
-		*most = *prize;
-	}
-	if (refusal == NULL && most->n > 0)
-		refusal = eco_holdings_refusal(most, account, &d->detail);
-	pfree(most);
-	pfree(prize);
-	return refusal;
 }
 
 static void
@@ -365,56 +312,6 @@ draw_outcome(Draw *d)
 	PG_END_TRY();
 }
 
-/* What is left of them when those of the others have been taken off. */
-static void
-keep_rest(EcoHoldings *all, const EcoHoldings *others)
-{
-	int			n = 0;
-
-	for (int i = 0; i < all->n; i++)
-	{
-		EcoHolding	one = all->of[i];
-
-		for (int k = 0; k < others->n; k++)
-			if (same_item(&one, &others->of[k]))
-				one.amount -= others->of[k].amount;
-		if (one.amount > 0)
-			all->of[n++] = one;
-	}
-	all->n = n;
-}
-
-/* Of an item that is both price and prize the entry carries the difference. */
-static void
-settle(Draw *d, const EcoAccount *account)
-{
-	EcoDrawTable *table = &d->table;
-	const EcoDrawEntry *entry = table->n > 0 ? &table->entries[d->outcome.entry] : NULL;
-	EcoHoldings *price = palloc(sizeof(EcoHoldings));
-	EcoHoldings *won = palloc(sizeof(EcoHoldings));
-	EcoHoldings *lost = &d->items;
-
-	price->n = won->n = 0;
-	d->gold_delta = (entry != NULL ? entry->gold : 0) - table->price_gold;
-	if (table->price_items != NULL)
-		eco_holdings_in(table->price_items, "items", ECO_HOLDING_USE_UP, price);
-	if (entry != NULL && entry->items != NULL)
-		eco_holdings_in(entry->items, "items", ECO_HOLDING_GIVE, won);
-	*lost = *price;
-	keep_rest(lost, won);
-	keep_rest(won, price);
-	if (lost->n + won->n > ECO_MAX_HOLDINGS)
-		ECO_ERROR(ECO_LEDGER_DAMAGED,
-				  errmsg("draw table \"%.*s\" is damaged", d->table_id.len, d->table_id.data));
-	for (int i = 0; i < won->n; i++)
-		lost->of[lost->n++] = won->of[i];
-	if (eco_amount_refusal(account, d->gold_delta, 0) != NULL ||
-		eco_holdings_refusal(lost, account, &d->detail) != NULL)
-		elog(ERROR, "a draw was refused after it had been drawn");
-	pfree(price);
-	pfree(won);
-}
-
 static Datum
 detail_of_entry(Draw *d)
 {
@@ -428,6 +325,11 @@ detail_of_entry(Draw *d)
 	eco_detail_text(&detail, "client_seed", d->client_seed.data, d->client_seed.len);
 	eco_detail_int(&detail, "pity", d->pity_before);
 	eco_detail_json(&detail, "outcome", eco_outcome_json(&d->table, &d->outcome));
+	if (d->prize->number > 0)
+		eco_detail_int(&detail, PRIZE_NUMBER, d->prize->number);
+	else if (d->prize->entry != d->outcome.entry)
+		eco_detail_text(&detail, INSTEAD, d->table.entries[d->prize->entry].id.data,
+						d->table.entries[d->prize->entry].id.len);
 	return eco_detail_end(&detail);
 }
 
@@ -437,13 +339,13 @@ make_entry(Draw *d, EcoEntry *entry)
 	EcoRow	   *row = &entry->row;
 
 	eco_entry_init(entry, &eco_holding_changes);
-	entry->gold_delta = d->gold_delta;
-	entry->at = d->items.at;
+	entry->gold_delta = d->prize->gold_delta;
+	entry->at = d->prize->items.at;
 	eco_row_set(row, HCH_OPERATION, eco_text_of("draw").datum);
 	eco_row_set(row, HCH_KEY, d->key.datum);
 	eco_row_set(row, HCH_REASON, d->table_id.datum);
-	if (d->items.n > 0)
-		eco_row_set(row, HCH_ITEMS, eco_holdings_json(&d->items));
+	if (d->prize->items.n > 0)
+		eco_row_set(row, HCH_ITEMS, eco_holdings_json(&d->prize->items));
 	if (d->context != NULL)
 		eco_row_set(row, HCH_CONTEXT, JsonbPGetDatum(d->context));
 	eco_row_set(row, HCH_DETAIL, detail_of_entry(d));
@@ -488,6 +390,18 @@ answer_number(Draw *d, int column, const EcoRow *row, const char *key)
 					   DirectFunctionCall1(numeric_int8, NumericGetDatum(value.val.numeric)));
 }
 
+/* What the outcome does not say of the prize: that it is another, or which of the limited. */
+static void
+tell_prize(Draw *d, const EcoRow *row)
+{
+	JsonbValue	value;
+
+	if (said(row, INSTEAD, &value) && value.type == jbvString)
+		eco_detail_text(&d->detail, INSTEAD, value.val.string.val, value.val.string.len);
+	if (said(row, PRIZE_NUMBER, &value) && value.type == jbvNumeric)
+		eco_detail_numeric(&d->detail, PRIZE_NUMBER, value.val.numeric);
+}
+
 static void
 answer(Draw *d, const char *state, const EcoRow *row)
 {
@@ -502,6 +416,7 @@ answer(Draw *d, const char *state, const EcoRow *row)
 	eco_result_set(&d->result, DRAW_GOLD, row->values[ECO_COL_GOLD]);
 	answer_number(d, DRAW_SEED_NUMBER, row, "seed_number");
 	answer_number(d, DRAW_NONCE, row, "nonce");
+	tell_prize(d, row);
 	if (said(row, "seed_hash", &value) && value.type == jbvString)
 		eco_result_set(&d->result, DRAW_SEED_HASH,
 					   PointerGetDatum(cstring_to_text_with_len(value.val.string.val,

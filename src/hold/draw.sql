@@ -79,6 +79,16 @@ SELECT pg_catalog.pg_extension_config_dump('economy_internal.draw_pity', '');
 COMMENT ON TABLE economy_internal.draw_pity IS
     'Draws of a user from a table since the last one of the class that its pity gives.';
 
+CREATE TABLE economy.draw_prizes (
+    table_id text   NOT NULL COLLATE "C",
+    entry    text   NOT NULL COLLATE "C",
+    given    bigint NOT NULL DEFAULT 0 CONSTRAINT draw_prizes_given_check CHECK (given >= 0),
+    CONSTRAINT draw_prizes_pkey PRIMARY KEY (table_id, entry)
+) WITH (fillfactor = 50);
+SELECT pg_catalog.pg_extension_config_dump('economy.draw_prizes', '');
+COMMENT ON TABLE economy.draw_prizes IS
+    'How often the prize of an entry with a limit was given, by all versions of its table.';
+
 CREATE TYPE economy.draw_seed_result AS (
     success          boolean,
     state            text,
@@ -164,13 +174,15 @@ COMMENT ON FUNCTION economy_internal.check_draw_table(jsonb) IS
 
 CREATE FUNCTION economy.draw_table(
     table_id text, version integer DEFAULT NULL, OUT version_number integer, OUT active boolean,
-    OUT definition jsonb, OUT published_at timestamptz, OUT texts jsonb
+    OUT definition jsonb, OUT published_at timestamptz, OUT texts jsonb, OUT given jsonb
 ) RETURNS SETOF record
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT economy_internal.open_tables('draw_tables', 'draw_table_versions');
-        SELECT v.version, t.active AND v.version = t.version, v.definition, v.published_at, t.texts
+        SELECT economy_internal.open_tables('draw_tables', 'draw_table_versions', 'draw_prizes');
+        SELECT v.version, t.active AND v.version = t.version, v.definition, v.published_at, t.texts,
+               (SELECT jsonb_object_agg(p.entry, p.given) FROM economy.draw_prizes p
+                WHERE p.table_id = t.table_id)
         FROM economy.draw_tables t
         JOIN economy.draw_table_versions v ON v.table_id = t.table_id
         WHERE t.table_id = draw_table.table_id
@@ -178,7 +190,7 @@ CREATE FUNCTION economy.draw_table(
     END;
 COMMENT ON FUNCTION economy.draw_table(text, integer) IS
     'The definition of a draw table that is published, or was: what a player is shown before a '
-    'draw, and checks one with.';
+    'draw, and checks one with. Of its prizes with a limit how many were given.';
 
 -- items of its price and prizes, each with the most that is asked or given at once
 CREATE FUNCTION economy_internal.draw_table_items(definition jsonb)
@@ -300,6 +312,18 @@ COMMENT ON FUNCTION economy.upsert_draw_table(jsonb, text) IS
     'Creates a draw table, or changes the given columns of one: its draft, whether it is active, '
     'texts. Recorded with actor, before and after. XE901 for one that is not valid.';
 
+CREATE FUNCTION economy_internal.limited_entries(definition jsonb)
+    RETURNS TABLE (entry text, most numeric, instead text)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT e.value ->> 'entry' COLLATE "C", (e.value ->> 'limit')::numeric, e.value ->> 'else'
+        FROM jsonb_array_elements(definition -> 'entries') e
+        WHERE e.value -> 'limit' > '0';
+    END;
+COMMENT ON FUNCTION economy_internal.limited_entries(jsonb) IS
+    'Entries of a valid definition that have a limit, and what gives its prize beyond it.';
+
 CREATE FUNCTION economy.publish_draw_table(table_id text, actor text) RETURNS economy.draw_tables
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
@@ -309,8 +333,8 @@ DECLARE
 BEGIN
     PERFORM economy_internal.require_actor(actor);
     PERFORM economy_internal.require_given('table_id', table_id IS NOT NULL);
-    PERFORM economy_internal.open_tables('draw_tables', 'draw_table_versions', 'items',
-                                         'config_changes');
+    PERFORM economy_internal.open_tables('draw_tables', 'draw_table_versions', 'draw_prizes',
+                                         'items', 'config_changes');
     PERFORM economy_internal.lock_name('economy.draw_table:' || table_id);
     SELECT * INTO row_now FROM economy.draw_tables t
         WHERE t.table_id = publish_draw_table.table_id FOR NO KEY UPDATE;
@@ -329,6 +353,11 @@ BEGIN
         WHERE t.table_id = row_now.table_id RETURNING * INTO STRICT row_now;
     INSERT INTO economy.draw_table_versions
         VALUES (row_now.table_id, row_now.version, row_now.definition, economy.now());
+    INSERT INTO economy.draw_prizes (table_id, entry)
+        SELECT row_now.table_id, l.entry
+        FROM economy_internal.limited_entries(row_now.definition) l
+        ORDER BY 1, 2
+        ON CONFLICT ON CONSTRAINT draw_prizes_pkey DO NOTHING;
     PERFORM economy.note_change('draw_tables', row_now.table_id, 'publish', actor);
     RETURN row_now;
 END
@@ -354,7 +383,10 @@ CREATE VIEW economy_internal.draw_entries AS
                h.detail, '$.outcome.pity ? (@ >= 0 && @ < 10000000000000000)')::numeric
                AS pity_after,
            h.detail ->> 'seed_hash' AS seed_hash, h.detail ->> 'client_seed' AS client_seed,
-           h.detail -> 'outcome' AS outcome
+           h.detail -> 'outcome' AS outcome, h.detail ->> 'instead' AS instead,
+           jsonb_path_query_first(
+               h.detail, '$.prize_number ? (@ >= 0 && @ < 10000000000000000)')::numeric
+               AS prize_number
     FROM economy.holding_changes h WHERE h.operation = 'draw';
 COMMENT ON VIEW economy_internal.draw_entries IS 'Each draw, and what its entry says of it.';
 

@@ -146,6 +146,19 @@ items_length(JsonbContainer *items)
 	return bytes;
 }
 
+/* The longest that an event tells of an entry, and of what is given in its place. */
+static int
+entry_length(const EcoDrawTable *table, const EcoDrawEntry *entry)
+{
+	const EcoDrawEntry *other = entry->limit == 0 ? entry :
+	&table->entries[eco_draw_instead(table, (int) (entry - table->entries))];
+
+	return ENTRY_ROOM + json_length(entry->id.data, entry->id.len) +
+		json_length(entry->class.data, entry->class.len) +
+		json_length(entry->other.data, entry->other.len) +
+		Max(items_length(entry->items), items_length(other->items));
+}
+
 /* Whether the events of its draws can be told. */
 static void
 check_room(const EcoDrawTable *table)
@@ -154,13 +167,7 @@ check_room(const EcoDrawTable *table)
 	int			longest = 0;
 
 	for (int i = 0; i < table->n; i++)
-	{
-		const EcoDrawEntry *entry = &table->entries[i];
-
-		longest = Max(longest, ENTRY_ROOM + json_length(entry->id.data, entry->id.len) +
-					  json_length(entry->class.data, entry->class.len) +
-					  items_length(entry->items));
-	}
+		longest = Max(longest, entry_length(table, &table->entries[i]));
 	if (table->kind == ECO_DRAW_REEL)
 		for (int i = 0; i < table->count; i++)
 		{
@@ -198,7 +205,9 @@ get_items(const EcoDrawTable *table, JsonbContainer *object, int others)
 static void
 read_entry(EcoDrawTable *table, JsonbContainer *object, int price_items)
 {
-	static const char *const keys[] = {"entry", "weight", "class", "gold", "items", NULL};
+	static const char *const keys[] = {
+		"entry", "weight", "class", "gold", "items", "limit", "else", NULL
+	};
 	EcoDrawEntry *entry = &table->entries[table->n];
 	int64		weight = get_number(table, object, "weight", 0, ECO_DRAW_MOST);
 
@@ -207,6 +216,8 @@ read_entry(EcoDrawTable *table, JsonbContainer *object, int price_items)
 	entry->class = get_text(table, object, "class");
 	entry->gold = get_number(table, object, "gold", 0, ECO_MAX_AMOUNT);
 	entry->items = get_items(table, object, price_items);
+	entry->limit = get_number(table, object, "limit", 0, ECO_MAX_AMOUNT);
+	entry->other = get_text(table, object, "else");
 	if (entry->id.len == 0)
 		WRONG(table, "An entry has no name, \"entry\".");
 	if (weight == 0)
@@ -229,8 +240,27 @@ compare_ids(const void *a, const void *b)
 	return result != 0 ? result : one->len - other->len;
 }
 
+/* What is given beyond its limit is what has none: of that there is always some. */
 static void
-check_ids(const EcoDrawTable *table)
+check_limit(const EcoDrawTable *table, const EcoDrawEntry *entry, const EcoText **ids)
+{
+	const EcoText *other = &entry->other;
+	const EcoText **found;
+
+	if (entry->limit == 0 && other->len == 0)
+		return;
+	if (entry->limit == 0 || other->len == 0)
+		WRONG(table, "\"%.*s\" must have a \"limit\" of 1 or more and an \"else\", or neither.",
+			  entry->id.len, entry->id.data);
+	found = bsearch(&other, ids, table->n, sizeof(EcoText *), compare_ids);
+	StaticAssertStmt(offsetof(EcoDrawEntry, id) == 0, "its name leads an entry");
+	if (found == NULL || ((const EcoDrawEntry *) *found)->limit > 0)
+		WRONG(table, "\"else\" of \"%.*s\" must name an entry without a limit.",
+			  entry->id.len, entry->id.data);
+}
+
+static void
+check_entries(const EcoDrawTable *table)
 {
 	const EcoText **ids = palloc(sizeof(EcoText *) * table->n);
 
@@ -240,7 +270,23 @@ check_ids(const EcoDrawTable *table)
 	for (int i = 1; i < table->n; i++)
 		if (same_text(ids[i - 1], ids[i]))
 			WRONG(table, "Two entries are called \"%.*s\".", ids[i]->len, ids[i]->data);
+	for (int i = 0; i < table->n; i++)
+		check_limit(table, &table->entries[i], ids);
 	pfree(ids);
+}
+
+int
+eco_draw_instead(const EcoDrawTable *table, int entry)
+{
+	const EcoText *other = &table->entries[entry].other;
+	int			i = 0;
+
+	while (i < table->n && !same_text(&table->entries[i].id, other))
+		i++;
+	if (i == table->n || table->entries[i].limit > 0)
+		WRONG(table, "Nothing is given beyond the limit of \"%.*s\".",
+			  table->entries[entry].id.len, table->entries[entry].id.data);
+	return i;
 }
 
 static void
@@ -262,7 +308,7 @@ read_entries(EcoDrawTable *table, JsonbContainer *array, int price_items)
 		read_entry(table, value->val.binary.data, price_items);
 	}
 	if (!table->is_published)
-		check_ids(table);
+		check_entries(table);
 }
 
 static void

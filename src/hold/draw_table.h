@@ -4,7 +4,8 @@
  *
  * A definition is a JSON object that has one of
  *
- *	entries: [{"entry": "dragon", "weight": 5, "class": "rare", "gold": 10, "items": {}}, ...]
+ *	entries: [{"entry": "dragon", "weight": 5, "class": "rare", "gold": 10, "items": {},
+ *			   "limit": 100, "else": "gold"}, ...]
  *	dice: {"count": 2, "sides": 6}
  *	reels: [["cherry", "bell"], ["cherry", "bell", "seven"]]
  *	sample: {"count": 5, "of": 52}
@@ -13,6 +14,8 @@
  *
  * and may have a price, {"gold": 100, "items": {"ticket": 1}}; with entries also a pity,
  * {"class": "rare", "after": 90}: after so many draws without the class comes one of it.
+ * An entry with a limit gives its prize so many times, to all users together, and from then
+ * on that of the entry that "else" names, which has none.  What is drawn is the same.
  */
 #ifndef ECO_HOLD_DRAW_TABLE_H
 #define ECO_HOLD_DRAW_TABLE_H
@@ -45,6 +48,8 @@ typedef struct EcoDrawEntry
 	EcoText		class;			/* len 0: none */
 	int64		gold;
 	JsonbContainer *items;		/* NULL: none */
+	int64		limit;			/* 0: none */
+	EcoText		other;			/* the entry that gives its prize beyond it */
 } EcoDrawEntry;
 
 typedef struct EcoDrawTable
@@ -87,6 +92,9 @@ eco_draw_is_rare(const EcoDrawTable *table, int entry)
 {
 	return table->rare[entry] > 0;
 }
+
+/* The entry that gives its prize when that of this one has reached its limit. */
+extern int	eco_draw_instead(const EcoDrawTable *table, int entry);
 
 typedef struct EcoOutcome
 {

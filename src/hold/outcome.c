@@ -206,10 +206,21 @@ typedef struct Simulation
 	EcoDrawTable table;
 	int64		draws;
 	int64	   *drawn;			/* of each entry */
+	int64	   *given;			/* its prizes */
 	int64		guaranteed;
 	int64		longest;		/* draws without the class of pity in a row */
 	int64		lengths[CURVE + 1]; /* how many rows had that length, or more */
 } Simulation;
+
+static void
+count_prize(Simulation *s, int entry)
+{
+	int64		limit = s->table.entries[entry].limit;
+
+	if (limit > 0 && s->given[entry] == limit)
+		entry = eco_draw_instead(&s->table, entry);
+	s->given[entry]++;
+}
 
 static void
 simulate(Simulation *s, EcoSigner *signer)
@@ -225,6 +236,7 @@ simulate(Simulation *s, EcoSigner *signer)
 		eco_draw_begin(&draw, signer, client_seed, sizeof(client_seed) - 1, i);
 		eco_outcome_draw(&s->table, &draw, pity, outcome);
 		s->drawn[outcome->entry]++;
+		count_prize(s, outcome->entry);
 		if (s->table.pity.len == 0)
 			continue;
 		s->guaranteed += outcome->is_guaranteed;
@@ -252,6 +264,8 @@ tell_share(EcoDetail *detail, const Simulation *s, int i)
 	if (entry->class.len > 0)
 		eco_detail_text(detail, "class", entry->class.data, entry->class.len);
 	eco_detail_int(detail, "drawn", s->drawn[i]);
+	if (s->given[i] != s->drawn[i])
+		eco_detail_int(detail, "given", s->given[i]);
 	eco_detail_numeric(detail, "chance", ratio((double) s->table.weights[i],
 											   (double) s->table.sum));
 	eco_detail_numeric(detail, "share", ratio((double) s->drawn[i], (double) s->draws));
@@ -285,7 +299,7 @@ add_items(const Simulation *s, int entry, Total *totals)
 	for (int k = 0; k < all.n; k++)
 	{
 		totals[k].item_id = all.of[k].item_id;
-		totals[k].amount = (double) all.of[k].amount * (double) s->drawn[entry];
+		totals[k].amount = (double) all.of[k].amount * (double) s->given[entry];
 	}
 	return all.n;
 }
@@ -300,7 +314,7 @@ tell_average(EcoDetail *detail, const Simulation *s)
 
 	for (int i = 0; i < s->table.n; i++)
 	{
-		gold += (double) s->table.entries[i].gold * (double) s->drawn[i];
+		gold += (double) s->table.entries[i].gold * (double) s->given[i];
 		n += add_items(s, i, &totals[n]);
 	}
 	qsort(totals, n, sizeof(Total), compare_totals);
@@ -386,6 +400,7 @@ eco_simulate_draws(PG_FUNCTION_ARGS)
 	if (s->table.kind != ECO_DRAW_BY_WEIGHT)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("only a table with entries can be simulated"));
 	s->drawn = palloc0(sizeof(int64) * s->table.n);
+	s->given = palloc0(sizeof(int64) * s->table.n);
 	memcpy(seed, text.data, text.len);
 	signer = eco_signer_create(seed, sizeof(seed));
 	if (signer == NULL)

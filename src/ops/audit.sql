@@ -245,8 +245,8 @@ DECLARE
         WHEN 'users' THEN ARRAY['effects', 'twice', 'orphans', 'rewards', 'units', 'holdings',
                                 'draws', 'transfers', 'segments', 'recommendations', 'anchored',
                                 'parity', 'places']
-        ELSE ARRAY['schema', 'stock', 'shop', 'config', 'keys', 'segment_state', 'anchors',
-                   'boards'] END;
+        ELSE ARRAY['schema', 'stock', 'prizes', 'shop', 'config', 'keys', 'segment_state',
+                   'anchors', 'boards'] END;
     piece    text;
     answer   economy.finding[];
     findings economy.finding[] := '{}';

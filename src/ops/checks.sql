@@ -213,6 +213,9 @@ CREATE FUNCTION economy_internal.audit_config() RETURNS SETOF economy.finding
               SELECT 'draw_table_versions', format('%s %s', v.table_id, v.version)
               FROM economy.draw_table_versions v
               UNION ALL
+              SELECT 'draw_prizes', format('%s %s', p.table_id, p.entry)
+              FROM economy.draw_prizes p
+              UNION ALL
               SELECT 'rfm_state', 'the only one' FROM economy.rfm_state) d
         GROUP BY d.relation, d.key HAVING count(*) > 1
         UNION ALL
@@ -476,6 +479,48 @@ CREATE FUNCTION economy_internal.audit_orphans(
     END;
 COMMENT ON FUNCTION economy_internal.audit_orphans(bigint, bigint) IS
     'Rows without the row they belong to, of the users from one id to another.';
+
+-- The prizes of an entry with a limit are numbered from 1, whoever drew them.
+CREATE FUNCTION economy_internal.audit_prizes() RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT NULL::bigint, 'wrong_stock',
+               format('%s prizes of %s %s', coalesce(d.numbers, 0), table_id, entry),
+               concat_ws(', ', format('%s given', coalesce(p.given::text, 'unknown')),
+                         format('%s drawn', d.draws), format('the last is number %s', d.last)),
+               NULL::text, NULL::bigint
+        FROM (SELECT p.table_id, p.entry, p.given FROM economy.draw_prizes p
+              UNION ALL
+              -- of an entry that was published there is a row
+              SELECT DISTINCT c.key COLLATE "C", l.entry, NULL::bigint
+              FROM economy.config_changes c
+              CROSS JOIN LATERAL economy_internal.limited_entries(c.after -> 'definition') l
+              WHERE c.relation = 'draw_tables' AND c.action = 'publish'
+                AND NOT EXISTS (SELECT FROM economy.draw_prizes p
+                                WHERE p.table_id = c.key AND p.entry = l.entry)) p
+        FULL JOIN (SELECT n.table_id, n.outcome ->> 'entry' COLLATE "C" AS entry,
+                          count(*) AS draws, count(DISTINCT n.prize_number) AS numbers,
+                          max(n.prize_number) AS last
+                   FROM economy_internal.draw_entries n WHERE n.prize_number IS NOT NULL
+                   GROUP BY 1, 2) d USING (table_id, entry)
+        WHERE (p.given, coalesce(d.draws, 0), coalesce(d.last, 0))
+              IS DISTINCT FROM (coalesce(d.numbers, 0), coalesce(d.numbers, 0),
+                                coalesce(d.numbers, 0)::numeric)
+        UNION ALL
+        SELECT d.user_id, 'wrong_draw',
+               format('%s, of which %s were given', d.outcome ->> 'entry', p.given), d.instead,
+               d.entry, d.seq
+        FROM economy_internal.draw_entries d
+        JOIN economy.draw_prizes p
+            ON p.table_id = d.table_id AND p.entry = d.outcome ->> 'entry'
+        JOIN economy.draw_table_versions v ON v.table_id = d.table_id AND v.version = d.version
+        JOIN LATERAL economy_internal.limited_entries(v.definition) l ON l.entry = p.entry
+        WHERE d.instead IS NOT NULL AND p.given < l.most;
+    END;
+COMMENT ON FUNCTION economy_internal.audit_prizes() IS
+    'Prizes of draws that have a limit: numbered without a gap, none twice, counted (I5), and '
+    'none kept back.';
 
 CREATE FUNCTION economy_internal.audit_stock() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -855,12 +900,27 @@ CREATE FUNCTION economy_internal.audit_draws(
         FROM draw d
         LEFT JOIN version v
             ON v.table_id = d.table_id AND v.version = d.version
-        CROSS JOIN LATERAL economy_internal.draw_gives(v.definition, d.outcome ->> 'entry') g
+        CROSS JOIN LATERAL economy_internal.draw_gives(
+            v.definition, coalesce(d.instead, d.outcome ->> 'entry')) g
         CROSS JOIN LATERAL (
             SELECT jsonb_object_agg(i.item_id, i.delta) AS items
             FROM economy_internal.item_entries i
             WHERE i.user_id = d.user_id AND i.seq = d.seq OFFSET 0) h
         WHERE (d.gold_delta::numeric, d.xp_delta, h.items) IS DISTINCT FROM (g.gold, 0, g.items)
+        UNION ALL
+        -- which of a limited prize it was, or what was given in its place
+        SELECT d.user_id, 'wrong_draw',
+               coalesce(format('one of %s, or %s', l.most, l.instead), 'the prize of the outcome'),
+               format('number %s, %s', coalesce(d.prize_number::text, 'none'),
+                      coalesce(d.instead, 'itself')), d.entry, d.seq
+        FROM draw d
+        LEFT JOIN version v ON v.table_id = d.table_id AND v.version = d.version
+        LEFT JOIN LATERAL economy_internal.limited_entries(v.definition) l
+            ON l.entry = d.outcome ->> 'entry'
+        WHERE NOT CASE WHEN l.entry IS NULL THEN d.instead IS NULL AND d.prize_number IS NULL
+                       WHEN d.instead IS NULL
+                       THEN coalesce(d.prize_number BETWEEN 1 AND l.most, false)
+                       ELSE d.instead = l.instead AND d.prize_number IS NULL END
         UNION ALL
         SELECT s.user_id, 'wrong_draw', format('seed %s, the newest to draw with', s.number),
                format('seed %s%s', s.seed_number,

@@ -36,7 +36,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'accounts holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.item_catalogue(text, boolean)', ''),
             ('app', 'FUNCTION economy.draw(bigint, text, text, text, jsonb, boolean)',
-             'accounts draw_pity draw_seeds holding_changes user_holdings_more'),
+             'accounts draw_pity draw_prizes draw_seeds holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.draw_commit(bigint)',
              'config_changes config_changes_change_id_seq config_heads draw_seeds signing_keys'),
             ('app', 'FUNCTION economy.draw_reveal(bigint, bigint)',
@@ -292,8 +292,8 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('admin', 'FUNCTION economy.set_user_status(bigint, text, text, text, text)',
              'accounts user_changes'),
             ('admin', 'FUNCTION economy.publish_draw_table(text, text)',
-             'config_changes config_changes_change_id_seq config_heads draw_table_versions '
-             'draw_tables'),
+             'config_changes config_changes_change_id_seq config_heads draw_prizes '
+             'draw_table_versions draw_tables'),
             ('admin', 'FUNCTION economy.upsert_draw_table(jsonb, text)',
              'config_changes config_changes_change_id_seq config_heads draw_tables'),
             ('admin', 'FUNCTION economy.upsert_item(jsonb, text)',

@@ -78,7 +78,7 @@ SELECT economy.grant_rewards(array_agg(id), array_agg('damage'::text), array_agg
 SELECT economy.revoke_reward(r.user_id, format('R%s-%s', r.user_id, r.seq), 'damage', 'damage', 0, 0, idempotency_key => 'part', items => '{"badge": 1, "gem": 2}') FROM economy.reward_audit r JOIN who ON id = user_id WHERE r.external_event_id = 'items' AND n IN (3, 4);
 SELECT economy.revoke_reward(r.user_id, format('R%s-%s', r.user_id, r.seq), 'damage', 'damage', policy => 'take') FROM economy.reward_audit r JOIN who ON id = user_id WHERE r.external_event_id = 'items' AND n IN (4, 5);
 -- draws of a table that has a second version and of one that has not, with seeds that are revealed and such that are not
-SELECT economy.upsert_draw_table('{"table_id": "chest", "draft": {"price": {"gold": 1, "items": {"gem": 1}}, "pity": {"class": "rare", "after": 2}, "entries": [{"entry": "a", "weight": 5, "gold": 2, "items": {"gem": 3}}, {"entry": "b", "class": "rare", "weight": 1, "items": {"vip": 60}}]}}', 'damage'),
+SELECT economy.upsert_draw_table('{"table_id": "chest", "draft": {"price": {"gold": 1, "items": {"gem": 1}}, "pity": {"class": "rare", "after": 2}, "entries": [{"entry": "a", "weight": 5, "gold": 2, "items": {"gem": 3}}, {"entry": "b", "class": "rare", "weight": 1, "items": {"vip": 60}, "limit": 3, "else": "a"}]}}', 'damage'),
     economy.upsert_draw_table('{"table_id": "dice", "draft": {"dice": {"count": 2, "sides": 6}}}', 'damage'), economy.upsert_draw_table('{"table_id": "next", "draft": {"hand": {}}, "texts": {"en": {"name": "Next"}}}', 'damage');
 SELECT economy.publish_draw_table(t, 'damage') FROM unnest(ARRAY['chest', 'dice']) t;
 SELECT economy.upsert_product('{"product_id": "letter", "category": "item", "price_gold": 1, "fulfilment": true}', 'a');

@@ -25,7 +25,7 @@ SELECT FROM economy.adjust_gold(:u, 1, 'open 2', 'r', 'a') \g /dev/null
 SELECT FROM economy.upsert_item('{"item_id": "pgtap_gem", "kind": "currency", "tradable": true}', 'a') \g /dev/null
 SELECT FROM economy.set_transfer_rules('{"enabled": true}', 'a') \g /dev/null
 SELECT FROM economy.grant_items(:u, '{"pgtap_gem": 9}', 'r', 'i0') \g /dev/null
-SELECT FROM economy.upsert_draw_table('{"table_id": "pgtap_chest", "draft": {"price": {"items": {"pgtap_gem": 1}}, "pity": {"class": "rare", "after": 2}, "entries": [{"entry": "a", "class": "rare", "weight": 1, "items": {"pgtap_gem": 2}}]}}', 'a'),
+SELECT FROM economy.upsert_draw_table('{"table_id": "pgtap_chest", "draft": {"price": {"items": {"pgtap_gem": 1}}, "pity": {"class": "rare", "after": 2}, "entries": [{"entry": "a", "class": "rare", "weight": 9007199254740991, "items": {"pgtap_gem": 2}, "limit": 9, "else": "b"}, {"entry": "b", "weight": 1, "items": {"pgtap_gem": 2}}]}}', 'a'),
             economy.publish_draw_table('pgtap_chest', 'a'), economy.draw_commit(:u) \g /dev/null
 SELECT FROM economy.upsert_leaderboard('{"board": "pgtap_xp", "figure": "xp", "period": "all"}', 'a') \g /dev/null
 -- a day that is closed, and a prize

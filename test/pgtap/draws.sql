@@ -9,7 +9,7 @@ SET LOCAL economy.test_clock = '2031-01-02 03:04:05.5+00';
 CREATE FUNCTION pg_temp.brief(p economy.draw_result) RETURNS text LANGUAGE sql AS
     $$ SELECT concat_ws(' ', p.success, p.state, p.code, p.transaction_id, p.outcome, p.items, p.gold_delta, p.gold, p.seed_number, p.nonce, p.retry_after_ms, p.detail) $$;
 CREATE FUNCTION pg_temp.wrong() RETURNS text LANGUAGE sql AS
-    $$ SELECT string_agg(concat_ws(' ', f.kind, f.expected, '|', f.actual), ', ') FROM (SELECT * FROM economy_internal.audit_draws() UNION ALL SELECT * FROM economy_internal.audit_holdings() UNION ALL SELECT * FROM economy_internal.audit_config() UNION ALL SELECT * FROM economy_internal.audit_twice() UNION ALL SELECT * FROM economy_internal.audit_effects()) f $$;
+    $$ SELECT string_agg(concat_ws(' ', f.kind, f.expected, '|', f.actual), ', ') FROM (SELECT * FROM economy_internal.audit_draws() UNION ALL SELECT * FROM economy_internal.audit_holdings() UNION ALL SELECT * FROM economy_internal.audit_config() UNION ALL SELECT * FROM economy_internal.audit_twice() UNION ALL SELECT * FROM economy_internal.audit_effects() UNION ALL SELECT * FROM economy_internal.audit_prizes()) f $$;
 -- the entry of a user, and what the function for everybody says it should have been
 CREATE FUNCTION pg_temp.checked(of bigint) RETURNS TABLE (right_ones bigint, others bigint) LANGUAGE sql AS $$
     SELECT count(*) FILTER (WHERE o = e.detail -> 'outcome'), count(*) FILTER (WHERE o IS DISTINCT FROM e.detail -> 'outcome')
@@ -118,6 +118,30 @@ SELECT count(*) AS x FROM economy.set_user_status(:v, 'active', 'pgtap') \gset
 SELECT is(p.code || ' ' || p.detail, 'INSUFFICIENT_GOLD {"needed": 100003}', 'gold of the price')
 FROM (SELECT economy.upsert_draw_table('{"table_id": "pgtap_dear", "draft": {"price": {"gold": 100003}, "entries": [{"entry": "a", "weight": 1, "gold": 9}]}}', 'ann')) x, economy.publish_draw_table('pgtap_dear', 'ann') t, economy.draw(:v, t.table_id, 'd1', 'x') p;
 
+-- prizes of which there are so many, for all users together
+SELECT '{"entries": [{"entry": "crown", "class": "rare", "weight": 9007199254740991, "limit": 2, "else": "coin", "gold": 7, "items": {"pgtap_wood": 1}}, {"entry": "coin", "weight": 1, "gold": 3}]}' AS crowns \gset
+SELECT count(*) AS x FROM economy.upsert_draw_table(jsonb_build_object('table_id', 'pgtap_crown', 'draft', :'crowns'::jsonb), 'ann'), economy.publish_draw_table('pgtap_crown', 'ann') \gset
+SELECT is(t.given, '{"crown": 0}'::jsonb, 'none is given yet') FROM economy.draw_table('pgtap_crown') t;
+SELECT is(t.given, NULL, 'of a table without such prizes nothing is said') FROM economy.draw_table('pgtap_few') t;
+SAVEPOINT crown;
+SELECT is(p.detail, '{"prize_number": 1}'::jsonb, 'the first') FROM economy.draw(:u, 'pgtap_crown', 'c0', 'x') p;
+ROLLBACK TO crown;
+SELECT is(concat_ws(' ', p.code, p.outcome, p.detail, p.items -> 0 ->> 'delta', p.gold_delta), says, key)
+FROM (VALUES (:u, 'c1', 'OK {"class": "rare", "entry": "crown"} {"prize_number": 1} 1 7'), (:v, 'c1', 'OK {"class": "rare", "entry": "crown"} {"prize_number": 2} 1 7'),
+    (:v, 'c2', 'OK {"class": "rare", "entry": "crown"} {"instead": "coin"} 3'), (:u, 'c2', 'OK {"class": "rare", "entry": "crown"} {"instead": "coin"} 3')) v (who, key, says), economy.draw(who, 'pgtap_crown', key, 'x') p;
+SELECT is(concat_ws(' ', p.state, p.detail, p.gold_delta), says, 'sent again: ' || key) FROM (VALUES (:v, 'c1', 'reuse {"prize_number": 2} 7'), (:v, 'c2', 'reuse {"instead": "coin"} 3')) v (who, key, says), economy.draw(who, 'pgtap_crown', key, 'x') p;
+SELECT is(t.given, '{"crown": 2}'::jsonb, 'both are given') FROM economy.draw_table('pgtap_crown') t;
+SELECT is(pg_temp.wrong(), NULL, 'and audited');
+SELECT count(*) AS x FROM economy.upsert_draw_table(jsonb_build_object('table_id', 'pgtap_crown', 'draft', jsonb_set(:'crowns', '{entries,0,limit}', '3')), 'ann'), economy.publish_draw_table('pgtap_crown', 'ann') \gset
+SELECT is(p.detail, says::jsonb, 'of the next version, which has one more: ' || key) FROM (VALUES ('c3', '{"prize_number": 3}'), ('c4', '{"instead": "coin"}')) v (key, says), economy.draw(:u, 'pgtap_crown', key, 'x') p;
+SELECT is(economy.simulate_draws(:'crowns', 1000) #> '{entries,crown}', '{"class": "rare", "drawn": 1000, "given": 2, "share": 1.000000, "chance": 1.000000}', 'a simulation gives them out');
+SELECT is(economy.simulate_draws(:'crowns', 1000) #> '{average,gold}', '3.008', 'and then the others');
+SELECT is(pg_temp.wrong(), NULL, 'all that is sound');
+SAVEPOINT uncounted;
+DELETE FROM economy.draw_prizes WHERE table_id = 'pgtap_crown';
+SELECT throws_ok(format('SELECT economy.draw(%s, ''pgtap_crown'', ''c5'', ''x'')', :u), 'XE103', 'prizes of draw table "pgtap_crown" are not counted', 'prizes that are not counted are not given');
+ROLLBACK TO uncounted;
+
 -- what else can be drawn
 SELECT count(*) AS x FROM (VALUES ('dice', '{"dice": {"count": 3, "sides": 20}}'::jsonb), ('reels', '{"reels": [["a", "b", "c"], ["a", "b"]], "price": {"gold": 10}}'), ('sample', '{"sample": {"count": 5, "of": 52}}'), ('crash', '{"crash": {"edge": 10000}}'), ('hand', '{"hand": {}}')) t (id, draft),
     economy.upsert_draw_table(jsonb_build_object('table_id', 'pgtap_' || id, 'draft', draft), 'ann') u, economy.publish_draw_table(u.table_id, 'ann') \gset
@@ -125,7 +149,7 @@ SELECT matches(regexp_replace(pg_temp.brief(p), '[0-9]{3,}', '999', 'g'), says, 
 FROM (VALUES ('dice', 'OK H[0-9]+-[0-9]+ {"dice": [[][0-9]+, [0-9]+, [0-9]+[]]} 0'), ('reels', '{"reels": [[]"[abc]", "[ab]"[]]} -10'), ('sample', '{"sample": [[][0-9]+, [0-9]+, [0-9]+, [0-9]+, [0-9]+[]]} 0'), ('crash', '{"crash": 999} 0'), ('hand', '{"hand": "(rock|paper|scissors)"} 0')) v (id, says),
     economy.draw(:v, 'pgtap_' || id, id, 'lucky') p;
 SELECT is(p.next_seed_number, 3::bigint, 'revealed') FROM economy.draw_reveal(:v, 2) p;
-SELECT results_eq(format('SELECT * FROM pg_temp.checked(%s)', :v), 'VALUES (7::bigint, 0::bigint)', 'they are all what they should be');
+SELECT results_eq(format('SELECT * FROM pg_temp.checked(%s)', :v), 'VALUES (9::bigint, 0::bigint)', 'they are all what they should be');
 SELECT is(pg_temp.wrong(), NULL, 'and sound');
 
 -- known outcomes, of the seed 00 01 02 ... 1f (as in test/unit/test_draw.c)
@@ -164,6 +188,9 @@ FROM (VALUES ('null', 'It has no draft; economy.upsert_draw_table() gives it one
     ('{"reels": {}}', '"reels" must be an array.'), ('{"reels": [[]]}', 'A reel must have 1 to 256 symbols.'), ('{"reels": [["a"], 1]}', 'A reel must be an array of texts.'), ('{"reels": [["a", 1]]}', 'A symbol must be a text of at most 64 bytes.'),
     ('{"entries": []}', '"entries" must have 1 to 1000 of them.'), ('{"entries": [1]}', 'An entry must be an object.'), ('{"entries": [{"weight": 1}]}', 'An entry has no name, "entry".'), ('{"entries": [{"entry": "a"}]}', 'The weight of "a" must be 1 or more.'), ('{"entries": [{"entry": "a", "weight": 0}]}', 'The weight of "a" must be 1 or more.'),
     ('{"entries": [{"entry": "a", "weight": -1}]}', '"weight" must be a whole number from 0 to 9007199254740992.'), ('{"entries": [{"entry": "a", "weight": 9007199254740992}, {"entry": "b", "weight": 1}]}', 'The weights are more than 2^53 together.'), ('{"entries": [{"entry": "a", "weight": 1}, {"entry": "a", "weight": 1}]}', 'Two entries are called "a".'),
+    ('{"entries": [{"entry": "a", "weight": 1, "limit": 5}]}', '"a" must have a "limit" of 1 or more and an "else", or neither.'), ('{"entries": [{"entry": "a", "weight": 1, "else": "a"}]}', '"a" must have a "limit" of 1 or more and an "else", or neither.'),
+    ('{"entries": [{"entry": "a", "weight": 1, "limit": 5, "else": "b"}]}', '"else" of "a" must name an entry without a limit.'), ('{"entries": [{"entry": "a", "weight": 1, "limit": 5, "else": "a"}]}', '"else" of "a" must name an entry without a limit.'),
+    ('{"entries": [{"entry": "a", "weight": 1, "limit": 5, "else": "b"}, {"entry": "b", "weight": 1, "limit": 5, "else": "a"}]}', '"else" of "a" must name an entry without a limit.'), ('{"entries": [{"entry": "a", "weight": 1, "limit": -5}]}', '"limit" must be a whole number from 0 to 9007199254740991.'),
     ('{"entries": [{"entry": "", "weight": 1}]}', '"entry" must be a text of 1 to 64 bytes.'), ('{"entries": [{"entry": "a", "weight": 1, "gold": -1}]}', '"gold" must be a whole number from 0 to 9007199254740991.'), ('{"entries": [{"entry": "a", "weight": 1, "items": 1}]}', '"items" must be an object.'),
     ('{"entries": [{"entry": "a", "weight": 1, "items": {"pgtap_wood": 0}}]}', 'the amount of "pgtap_wood" in items must be a whole number from 1 to 2^53-1.'), ('{"entries": [{"entry": "a", "weight": 1, "items": {"pgtap_none": 1}}]}', 'there is no item "pgtap_none".'),
     ('{"entries": [{"entry": "a", "weight": 1, "items": {"pgtap_few": 3}}]}', '3 of item "pgtap_few" are above its maximum.'), ('{"entries": [{"entry": "a", "weight": 1}], "price": {"items": {"pgtap_dragon": 1}}}', 'item "pgtap_dragon" of the price is not consumable.'), ('{"hand": {}, "price": {"silver": 1}}', '"silver" is nothing that it can have.'),
@@ -242,7 +269,7 @@ DECLARE
 BEGIN
     BEGIN
         EXECUTE change;
-        SELECT string_agg(DISTINCT f.kind, ' ' ORDER BY f.kind) INTO says FROM (SELECT * FROM economy_internal.audit_draws() UNION ALL SELECT * FROM economy_internal.audit_config() UNION ALL SELECT * FROM economy_internal.audit_twice() UNION ALL SELECT * FROM economy_internal.audit_orphans()) f;
+        SELECT string_agg(DISTINCT f.kind, ' ' ORDER BY f.kind) INTO says FROM (SELECT * FROM economy_internal.audit_draws() UNION ALL SELECT * FROM economy_internal.audit_config() UNION ALL SELECT * FROM economy_internal.audit_twice() UNION ALL SELECT * FROM economy_internal.audit_orphans() UNION ALL SELECT * FROM economy_internal.audit_prizes()) f;
         RAISE EXCEPTION USING ERRCODE = 'XE999', MESSAGE = coalesce(says, 'nothing');
     EXCEPTION WHEN SQLSTATE 'XE999' THEN
         RETURN SQLERRM;
@@ -259,6 +286,11 @@ FROM (VALUES ('wrong_draw', 'UPDATE economy.holding_changes SET detail = jsonb_s
     ('wrong_draw', 'UPDATE economy.draw_seeds SET server_seed = set_byte(server_seed, 3, 255 - get_byte(server_seed, 3)) WHERE user_id = {u} AND seed_number = 1'), ('wrong_draw', 'DELETE FROM economy.draw_seeds WHERE user_id = {u} AND seed_number = 1'), ('wrong_draw', 'DELETE FROM economy.draw_seeds WHERE user_id = {u} AND seed_number = 2'),
     ('wrong_draw', 'UPDATE economy.draw_seeds SET hash = set_byte(hash, 3, 255 - get_byte(hash, 3)) WHERE user_id = {u} AND seed_number = 2'), ('orphan_row', 'UPDATE economy.draw_seeds SET user_id = -7 WHERE user_id = {u}'), ('parity', 'UPDATE economy_internal.draw_pity SET draws = draws + 1 WHERE user_id = {u}'), ('parity', 'DELETE FROM economy_internal.draw_pity WHERE user_id = {u}'),
     ('parity', 'INSERT INTO economy_internal.draw_pity VALUES ({u}, ''other'', 0)'), ('wrong_config', 'UPDATE economy.draw_table_versions SET definition = jsonb_set(definition, ''{entries,0,weight}'', ''6'') WHERE table_id = ''pgtap_chest'' AND version = 1'), ('wrong_config', 'DELETE FROM economy.draw_table_versions WHERE table_id = ''pgtap_chest'' AND version = 1'),
-    ('wrong_config', 'UPDATE economy.draw_table_versions SET published_at = published_at + interval ''1 day'' WHERE table_id = ''pgtap_chest'' AND version = 1'), ('wrong_config', 'UPDATE economy.draw_tables SET definition = definition || ''{"x": 1}'' WHERE table_id = ''pgtap_chest''')) v (says, change);
+    ('wrong_config', 'UPDATE economy.draw_table_versions SET published_at = published_at + interval ''1 day'' WHERE table_id = ''pgtap_chest'' AND version = 1'), ('wrong_stock', 'UPDATE economy.draw_prizes SET given = given + 1'), ('wrong_stock', 'DELETE FROM economy.draw_prizes'), ('duplicate_row', 'ALTER TABLE economy.draw_prizes DROP CONSTRAINT draw_prizes_pkey; INSERT INTO economy.draw_prizes SELECT * FROM economy.draw_prizes'),
+    ('wrong_stock', 'INSERT INTO economy.draw_prizes VALUES (''pgtap_chest'', ''none'', 1)'), ('wrong_stock', 'UPDATE economy.holding_changes SET detail = jsonb_set(detail, ''{prize_number}'', ''1'') WHERE detail ->> ''prize_number'' = ''3'''),
+    ('wrong_draw wrong_stock', 'UPDATE economy.holding_changes SET detail = jsonb_set(detail, ''{prize_number}'', ''4'') WHERE detail ->> ''prize_number'' = ''3'''), ('wrong_draw wrong_stock', 'UPDATE economy.holding_changes SET detail = detail - ''prize_number'' WHERE detail ->> ''prize_number'' = ''3'''),
+    ('wrong_draw', 'UPDATE economy.draw_prizes SET given = 2; UPDATE economy.holding_changes SET detail = detail - ''prize_number'' || ''{"instead": "coin"}'', gold_delta = 3, items = NULL WHERE detail ->> ''prize_number'' = ''3'''),
+    ('wrong_draw', 'UPDATE economy.holding_changes SET detail = detail - ''instead'' WHERE user_id = {u} AND detail ? ''instead'' AND idempotency_key = ''c2'''), ('wrong_draw', 'UPDATE economy.holding_changes SET detail = detail || ''{"instead": "wood"}'' WHERE user_id = {u} AND idempotency_key = ''k5'''),
+    ('wrong_config', 'UPDATE economy.draw_tables SET definition = definition || ''{"x": 1}'' WHERE table_id = ''pgtap_chest''')) v (says, change);
 SELECT * FROM finish();
 ROLLBACK;

@@ -80,6 +80,7 @@ INSERT INTO asked VALUES
     ('recommendation_arms', 'arm', 'arm', $$'' ; repeat('a', 65)$$, $$'a' ; repeat('a', 64)$$),
     ('recommendation_arms', 'cta', 'cta', $$'' ; repeat('c', 256)$$, $$'c' ; repeat('c', 255)$$),
     ('draw_pity', 'draws', 'draws', $$-1$$, $$0$$),
+    ('draw_prizes', 'given', 'given', $$-1$$, $$0$$),
     ('draw_seeds', 'next_nonce', 'next_nonce', $$-1$$, $$0$$),
     ('draw_seeds', 'seed_number', 'seed_number', $$0$$, $$1$$),
     ('draw_seeds', 'server_seed', 'server_seed, sealed, key_version', $$NULL, repeat('s', 47)::bytea, 1 ; NULL, '', 1 ; 's', repeat('s', 48)::bytea, 0 ; 's', '', 1$$, $$NULL, repeat('s', 48)::bytea, 1 ; 's', '', 0 ; '', '', 0$$),

@@ -1,4 +1,4 @@
 # src/hold/draw.c
 # whether a prize can be given is asked when it has been drawn
 # pgtap/draws.sql
-s/: check_prizes\(d, account\);/: NULL;/
+s/: eco_prizes_refusal\(.*$/: NULL;/

@@ -46,7 +46,7 @@ my @calls = (
 	[ 'grant_reward of items', qq{SELECT state FROM economy.grant_reward($ann, 'test', 'items', items => '{"key": 3, "gem": 1}')}, 'in_progress', 'reuse' ],
 	[ 'grant_rewards of items', qq{SELECT state FROM economy.grant_rewards('{$ann}', '{test}', '{items2}', items => ARRAY['{"key": 1}'::jsonb])}, undef, 'reuse' ],
 	[ 'revoke_reward of items', "SELECT state FROM economy.revoke_reward($ann, (SELECT 'R$ann-' || seq FROM economy.reward_audit WHERE user_id = $ann AND external_event_id = 'items'), 'a test', 'tester')", undef, 'reuse' ],
-	[ 'upsert_draw_table', q{SELECT version FROM economy.upsert_draw_table('{"table_id": "chest", "draft": {"price": {"items": {"gem": 1}}, "pity": {"class": "a", "after": 1}, "entries": [{"entry": "a", "class": "a", "weight": 1, "gold": 3}]}}', 'tester')}, undef, undef ],
+	[ 'upsert_draw_table', q{SELECT version FROM economy.upsert_draw_table('{"table_id": "chest", "draft": {"price": {"items": {"gem": 1}}, "pity": {"class": "a", "after": 1}, "entries": [{"entry": "a", "class": "a", "weight": 9007199254740991, "gold": 3, "limit": 1, "else": "b"}, {"entry": "b", "weight": 1}]}}', 'tester')}, undef, undef ],
 	[ 'publish_draw_table', q{SELECT version FROM economy.publish_draw_table('chest', 'tester')}, undef, undef ],
 	[ 'draw_commit', "SELECT seed_number FROM economy.draw_commit($ann)", undef, undef ],
 	[ 'draw', "SELECT state FROM economy.draw($ann, 'chest', 'k', 'x')", 'in_progress', 'reuse' ],

@@ -48,7 +48,7 @@ my @calls = (
 	[ 'grant_reward of items', qq{SELECT state FROM economy.grant_reward($ann, 'test', 'items', items => '{"key": 3, "gem": 1}')}, 'new' ],
 	[ 'grant_rewards of items', qq{SELECT state FROM economy.grant_rewards('{$ann}', '{test}', '{items2}', items => ARRAY['{"key": 1}'::jsonb])}, 'new' ],
 	[ 'revoke_reward of items', "SELECT state FROM economy.revoke_reward($ann, (SELECT 'R$ann-' || seq FROM economy.reward_audit WHERE user_id = $ann AND external_event_id = 'items'), 'a test', 'tester')", 'new' ],
-	[ 'upsert_draw_table', q{SELECT version FROM economy.upsert_draw_table('{"table_id": "chest", "draft": {"price": {"items": {"gem": 1}}, "pity": {"class": "a", "after": 1}, "entries": [{"entry": "a", "class": "a", "weight": 1, "gold": 3}]}}', 'tester')}, 0 ],
+	[ 'upsert_draw_table', q{SELECT version FROM economy.upsert_draw_table('{"table_id": "chest", "draft": {"price": {"items": {"gem": 1}}, "pity": {"class": "a", "after": 1}, "entries": [{"entry": "a", "class": "a", "weight": 9007199254740991, "gold": 3, "limit": 1, "else": "b"}, {"entry": "b", "weight": 1}]}}', 'tester')}, 0 ],
 	[ 'publish_draw_table', q{SELECT version FROM economy.publish_draw_table('chest', 'tester')}, 1 ],
 	[ 'draw_commit', "SELECT state FROM economy.draw_commit($ann)", 'new' ],
 	[ 'draw', "SELECT state FROM economy.draw($ann, 'chest', 'k', 'x')", 'new' ],

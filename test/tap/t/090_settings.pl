@@ -77,7 +77,7 @@ economy.revoke_reward(1, (SELECT l.transaction_id FROM economy.ledger l JOIN eco
 economy.revoke_reward(1, (SELECT l.transaction_id FROM economy.ledger l JOIN economy.reward_audit r USING (user_id, seq) WHERE r.external_event_id = 'e1items'), 'wrong', 'admin', policy => 'take')
 economy.revoke_reward(1, (SELECT l.transaction_id FROM economy.ledger l JOIN economy.reward_audit r USING (user_id, seq) WHERE r.external_event_id = 'e3items'), 'wrong', 'admin', idempotency_key => 'r2', items => '{}')
 economy.product('bundle', 1)
-economy.upsert_draw_table('{"table_id": "chest", "draft": {"price": {"gold": 1}, "pity": {"class": "rare", "after": 2}, "entries": [{"entry": "a", "class": "rare", "weight": 1, "gold": 7, "items": {"vip": 60}}]}, "extra": {"n": 1.50}}', 'admin')
+economy.upsert_draw_table('{"table_id": "chest", "draft": {"price": {"gold": 1}, "pity": {"class": "rare", "after": 2}, "entries": [{"entry": "a", "class": "rare", "weight": 9007199254740991, "gold": 7, "items": {"vip": 60}, "limit": 1, "else": "b"}, {"entry": "b", "weight": 1, "items": {"vip": 60}}]}, "extra": {"n": 1.50}}', 'admin')
 economy.publish_draw_table('chest', 'admin')
 economy.verify_draw('000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f', 'lucky', 1, '{"crash": {"edge": 10000}}')
 economy.simulate_draws('{"pity": {"class": "rare", "after": 2}, "entries": [{"entry": "a", "weight": 3, "gold": 1, "items": {"vip": 60}}, {"entry": "b", "class": "rare", "weight": 1}]}', 1000, 's')
