@@ -22,6 +22,8 @@ FROM (VALUES
      'economy.grant_rewards(bigint[], text[], text[], bigint[], bigint[], jsonb[], jsonb[])'),
     ('economy.revoke_reward(bigint, text, text, text, bigint, bigint, text, text)',
      'economy.revoke_reward(bigint, text, text, text, bigint, bigint, text, text, jsonb)'),
+    ('economy.streak_preview(bigint, integer)',
+     'economy.streak_preview(bigint, integer)'),
     ('economy.record_action(bigint, text, text, text, bigint, bigint, text, jsonb)',
      'economy.record_action(bigint, text, text, text, bigint, bigint, text, jsonb, bigint)'),
     ('economy.record_action_code(bigint, text, text, text, bigint, bigint, text, jsonb)',
@@ -95,7 +97,7 @@ BEGIN
         'economy_internal.config_heads', 'config_changes', 'shop_products', 'level_curves',
         'level_experiments', 'games', 'rfm_models', 'segment_rules', 'rfm_snapshots',
         'recommendation_placements', 'recommendation_arms', 'signing_keys', 'items',
-        'draw_tables', 'leaderboards', 'transfer_rules');
+        'draw_tables', 'leaderboards', 'transfer_rules', 'daily_rewards');
     -- the chain of a key begins with 32 zeros
     INSERT INTO economy_internal.config_heads AS h
         VALUES (relation, key, 0, decode(repeat('00', 32), 'hex'))
@@ -807,6 +809,163 @@ COMMENT ON FUNCTION economy.revoke_reward(
     'Where the user has less, policy refuse answers INSUFFICIENT_GOLD or INSUFFICIENT_ITEMS, and '
     'take takes what is there '
     'and reports the debt in detail. All of the newest daily claim gives its date back.';
+
+ALTER TYPE economy.claim_result
+    ADD ATTRIBUTE items jsonb;
+COMMENT ON FUNCTION economy.claim_daily_reward(bigint) IS
+    'Claims the reward of the user''s local day: CLAIMED, or ALREADY_CLAIMED with the stored '
+    'result. Day d pays what set_daily_rewards() says, else 1000 + 200 (d - 1) gold and '
+    '50 + 25 (d - 1) XP. Items that the user has no room for are not given, and are in detail.';
+
+ALTER TYPE economy.streak_reward
+    ADD ATTRIBUTE items jsonb;
+
+CREATE OR REPLACE FUNCTION economy.streak_reward(day integer) RETURNS economy.streak_reward
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_streak_reward_sql';
+COMMENT ON FUNCTION economy.streak_reward(integer) IS
+    'What day >= 1 of a streak pays: by set_daily_rewards(), else by the formula: '
+    '1000 + 200 (day - 1) gold, 50 + 25 (day - 1) XP.';
+
+DROP FUNCTION economy.streak_preview(bigint, integer);
+
+CREATE FUNCTION economy.streak_preview(user_id bigint, days integer DEFAULT 7)
+    RETURNS TABLE (
+        claim_date date, outcome text, streak_day integer, gold bigint, xp bigint, items jsonb
+    )
+    LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 7 AS 'MODULE_PATHNAME', 'eco_streak_preview';
+COMMENT ON FUNCTION economy.streak_preview(bigint, integer) IS
+    'The rewards of the coming days (1 to 366), gold, XP and items, if the user claims on each '
+    'of them.';
+
+CREATE TABLE economy.daily_rewards (
+    reward_day   bigint NOT NULL
+        CONSTRAINT daily_rewards_pkey PRIMARY KEY
+        CONSTRAINT daily_rewards_day_check CHECK (reward_day BETWEEN 1 AND 366),
+    gold         bigint NOT NULL
+        CONSTRAINT daily_rewards_gold_check CHECK (gold BETWEEN 0 AND 9007199254740991),
+    xp           bigint NOT NULL
+        CONSTRAINT daily_rewards_xp_check CHECK (xp BETWEEN 0 AND 9007199254740991),
+    contents     jsonb
+        CONSTRAINT daily_rewards_contents_check CHECK (economy_internal.amounts_sound(contents)),
+    continues_at bigint,
+    CONSTRAINT daily_rewards_continues_check CHECK (continues_at BETWEEN 1 AND reward_day)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.daily_rewards', '');
+COMMENT ON TABLE economy.daily_rewards IS
+    'The calendar of daily rewards, a row per day; without rows the formula pays. '
+    'Set by set_daily_rewards() only.';
+COMMENT ON CONSTRAINT daily_rewards_day_check ON economy.daily_rewards IS
+    'there must be 1 to 366 days';
+COMMENT ON CONSTRAINT daily_rewards_gold_check ON economy.daily_rewards IS
+    'gold must be from 0 to 2^53-1';
+COMMENT ON CONSTRAINT daily_rewards_xp_check ON economy.daily_rewards IS
+    'xp must be from 0 to 2^53-1';
+COMMENT ON CONSTRAINT daily_rewards_contents_check ON economy.daily_rewards IS
+    'contents must be an object of 1 to 16 items, each with a whole number from 1 to 2^53-1';
+COMMENT ON CONSTRAINT daily_rewards_continues_check ON economy.daily_rewards IS
+    'continues_at must be from 1 to the last day, or null for the last day itself';
+COMMENT ON COLUMN economy.daily_rewards.contents IS
+    'Items and amounts, {"chest": 1}; null: none.';
+COMMENT ON COLUMN economy.daily_rewards.continues_at IS
+    'Of the last day: the day that comes after it; 1 begins anew, null is the last day again.';
+
+CREATE FUNCTION economy_internal.check_daily_rewards(rewards jsonb) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH days AS (
+            SELECT d.reward, d.n
+            FROM jsonb_array_elements(CASE jsonb_typeof(rewards) WHEN 'array' THEN rewards END)
+                WITH ORDINALITY d (reward, n)
+        ), says AS (
+            SELECT 0::bigint AS n, 'it must be a JSON array of days' AS says
+            WHERE jsonb_typeof(rewards) <> 'array'
+            UNION ALL
+            SELECT d.n, 'it must be a JSON object' FROM days d
+            WHERE jsonb_typeof(d.reward) <> 'object'
+            UNION ALL
+            SELECT d.n, format('%s is no such column that can be set', to_json(k))
+            FROM days d CROSS JOIN LATERAL jsonb_object_keys(
+                CASE jsonb_typeof(d.reward) WHEN 'object' THEN d.reward ELSE '{}' END) k
+            WHERE k NOT IN ('gold', 'xp', 'contents')
+            UNION ALL
+            SELECT d.n, format('item %s does not exist', to_json(k))
+            FROM days d CROSS JOIN LATERAL jsonb_object_keys(
+                CASE jsonb_typeof(d.reward -> 'contents') WHEN 'object' THEN d.reward -> 'contents'
+                                                          ELSE '{}' END) k
+            WHERE NOT EXISTS (SELECT FROM economy.items i WHERE i.item_id = k)
+            UNION ALL
+            -- an event has 8000 bytes, and tells of each item its balance too
+            SELECT d.n, 'contents must have 3072 bytes as text' FROM days d
+            WHERE octet_length((d.reward -> 'contents')::text) > 3072
+        )
+        SELECT CASE s.n WHEN 0 THEN s.says ELSE format('day %s: %s', s.n, s.says) END
+        FROM says s ORDER BY s.n, s.says LIMIT 1;
+    END;
+COMMENT ON FUNCTION economy_internal.check_daily_rewards(jsonb) IS
+    'What is wrong with what is given to set_daily_rewards(), beyond what the constraints of '
+    'daily_rewards say; null when nothing is.';
+
+CREATE FUNCTION economy.set_daily_rewards(
+    rewards jsonb, actor text, continues_at integer DEFAULT NULL
+) RETURNS integer
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    ndays     integer := 0;
+    ndays_was bigint;
+    wrong     text;
+    failed    text;
+    at_column text;
+BEGIN
+    PERFORM economy_internal.require_actor(actor);
+    PERFORM economy_internal.open_tables('daily_rewards', 'items', 'config_changes');
+    -- one change at a time, also of a calendar that does not exist yet
+    PERFORM economy_internal.lock_name('economy.daily_rewards');
+    wrong := economy_internal.check_daily_rewards(rewards);
+    IF wrong IS NULL THEN
+        ndays := coalesce(jsonb_array_length(rewards), 0);
+        wrong := CASE WHEN ndays = 0 AND continues_at IS NOT NULL
+                      THEN 'continues_at is of a calendar that has days' END;
+    END IF;
+    IF wrong IS NULL THEN
+        DELETE FROM economy.daily_rewards;
+        GET DIAGNOSTICS ndays_was = ROW_COUNT;
+        BEGIN
+            -- of two at once above READ COMMITTED, neither of which sees the other: 40001
+            INSERT INTO economy.daily_rewards
+                SELECT r.* FROM jsonb_array_elements(rewards) WITH ORDINALITY e (reward, n)
+                CROSS JOIN LATERAL jsonb_populate_record(
+                    NULL::economy.daily_rewards,
+                    '{"gold": 0, "xp": 0}' || e.reward || jsonb_build_object(
+                        'reward_day', e.n,
+                        'continues_at', CASE WHEN e.n = ndays
+                                             THEN set_daily_rewards.continues_at END)) r
+                ON CONFLICT ON CONSTRAINT daily_rewards_pkey DO NOTHING;
+        EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
+            GET STACKED DIAGNOSTICS
+                wrong = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
+            wrong := economy_internal.violation(
+                'daily_rewards', rewards, wrong, failed, at_column);
+        END;
+    END IF;
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'the daily rewards are not valid'
+            USING ERRCODE = 'XE901', DETAIL = wrong || '.',
+            HINT = 'A day is {"gold": 1000, "xp": 50, "contents": {"chest": 1}}; the first is 1.';
+    END IF;
+    IF ndays > 0 OR ndays_was > 0 THEN
+        PERFORM economy.note_change(
+            'daily_rewards', 'all', CASE WHEN ndays = 0 THEN 'reset' ELSE 'set' END, actor);
+    END IF;
+    RETURN ndays;
+END
+$$;
+COMMENT ON FUNCTION economy.set_daily_rewards(jsonb, text, integer) IS
+    'Sets the whole calendar of daily rewards, [{"gold", "xp", "contents"}] from day 1 on, and '
+    'which of its days comes after the last, that one itself unless it is given; null or an empty '
+    'array: the formula again. Recorded with actor, before and after. Returns the number of days. '
+    'XE901 for what is not valid.';
 
 DROP FUNCTION economy.record_action(bigint, text, text, text, bigint, bigint, text, jsonb);
 
@@ -2123,16 +2282,6 @@ SELECT pg_catalog.pg_extension_config_dump('economy_internal.draw_pity', '');
 COMMENT ON TABLE economy_internal.draw_pity IS
     'Draws of a user from a table since the last one of the class that its pity gives.';
 
-CREATE TABLE economy.draw_prizes (
-    table_id text   NOT NULL COLLATE "C",
-    entry    text   NOT NULL COLLATE "C",
-    given    bigint NOT NULL DEFAULT 0 CONSTRAINT draw_prizes_given_check CHECK (given >= 0),
-    CONSTRAINT draw_prizes_pkey PRIMARY KEY (table_id, entry)
-) WITH (fillfactor = 50);
-SELECT pg_catalog.pg_extension_config_dump('economy.draw_prizes', '');
-COMMENT ON TABLE economy.draw_prizes IS
-    'How often the prize of an entry with a limit was given, by all versions of its table.';
-
 CREATE TYPE economy.draw_seed_result AS (
     success          boolean,
     state            text,
@@ -2218,15 +2367,13 @@ COMMENT ON FUNCTION economy_internal.check_draw_table(jsonb) IS
 
 CREATE FUNCTION economy.draw_table(
     table_id text, version integer DEFAULT NULL, OUT version_number integer, OUT active boolean,
-    OUT definition jsonb, OUT published_at timestamptz, OUT texts jsonb, OUT given jsonb
+    OUT definition jsonb, OUT published_at timestamptz, OUT texts jsonb
 ) RETURNS SETOF record
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT economy_internal.open_tables('draw_tables', 'draw_table_versions', 'draw_prizes');
-        SELECT v.version, t.active AND v.version = t.version, v.definition, v.published_at, t.texts,
-               (SELECT jsonb_object_agg(p.entry, p.given) FROM economy.draw_prizes p
-                WHERE p.table_id = t.table_id)
+        SELECT economy_internal.open_tables('draw_tables', 'draw_table_versions');
+        SELECT v.version, t.active AND v.version = t.version, v.definition, v.published_at, t.texts
         FROM economy.draw_tables t
         JOIN economy.draw_table_versions v ON v.table_id = t.table_id
         WHERE t.table_id = draw_table.table_id
@@ -2234,7 +2381,7 @@ CREATE FUNCTION economy.draw_table(
     END;
 COMMENT ON FUNCTION economy.draw_table(text, integer) IS
     'The definition of a draw table that is published, or was: what a player is shown before a '
-    'draw, and checks one with. Of its prizes with a limit how many were given.';
+    'draw, and checks one with.';
 
 CREATE FUNCTION economy_internal.draw_table_items(definition jsonb)
     RETURNS TABLE (item_id text, is_price boolean, amount numeric)
@@ -2355,18 +2502,6 @@ COMMENT ON FUNCTION economy.upsert_draw_table(jsonb, text) IS
     'Creates a draw table, or changes the given columns of one: its draft, whether it is active, '
     'texts. Recorded with actor, before and after. XE901 for one that is not valid.';
 
-CREATE FUNCTION economy_internal.limited_entries(definition jsonb)
-    RETURNS TABLE (entry text, most numeric, instead text)
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, economy, pg_temp
-    BEGIN ATOMIC
-        SELECT e.value ->> 'entry' COLLATE "C", (e.value ->> 'limit')::numeric, e.value ->> 'else'
-        FROM jsonb_array_elements(definition -> 'entries') e
-        WHERE e.value -> 'limit' > '0';
-    END;
-COMMENT ON FUNCTION economy_internal.limited_entries(jsonb) IS
-    'Entries of a valid definition that have a limit, and what gives its prize beyond it.';
-
 CREATE FUNCTION economy.publish_draw_table(table_id text, actor text) RETURNS economy.draw_tables
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
@@ -2376,8 +2511,8 @@ DECLARE
 BEGIN
     PERFORM economy_internal.require_actor(actor);
     PERFORM economy_internal.require_given('table_id', table_id IS NOT NULL);
-    PERFORM economy_internal.open_tables('draw_tables', 'draw_table_versions', 'draw_prizes',
-                                         'items', 'config_changes');
+    PERFORM economy_internal.open_tables('draw_tables', 'draw_table_versions', 'items',
+                                         'config_changes');
     PERFORM economy_internal.lock_name('economy.draw_table:' || table_id);
     SELECT * INTO row_now FROM economy.draw_tables t
         WHERE t.table_id = publish_draw_table.table_id FOR NO KEY UPDATE;
@@ -2396,11 +2531,6 @@ BEGIN
         WHERE t.table_id = row_now.table_id RETURNING * INTO STRICT row_now;
     INSERT INTO economy.draw_table_versions
         VALUES (row_now.table_id, row_now.version, row_now.definition, economy.now());
-    INSERT INTO economy.draw_prizes (table_id, entry)
-        SELECT row_now.table_id, l.entry
-        FROM economy_internal.limited_entries(row_now.definition) l
-        ORDER BY 1, 2
-        ON CONFLICT ON CONSTRAINT draw_prizes_pkey DO NOTHING;
     PERFORM economy.note_change('draw_tables', row_now.table_id, 'publish', actor);
     RETURN row_now;
 END
@@ -2425,10 +2555,7 @@ CREATE VIEW economy_internal.draw_entries AS
                h.detail, '$.outcome.pity ? (@ >= 0 && @ < 10000000000000000)')::numeric
                AS pity_after,
            h.detail ->> 'seed_hash' AS seed_hash, h.detail ->> 'client_seed' AS client_seed,
-           h.detail -> 'outcome' AS outcome, h.detail ->> 'instead' AS instead,
-           jsonb_path_query_first(
-               h.detail, '$.prize_number ? (@ >= 0 && @ < 10000000000000000)')::numeric
-               AS prize_number
+           h.detail -> 'outcome' AS outcome
     FROM economy.holding_changes h WHERE h.operation = 'draw';
 COMMENT ON VIEW economy_internal.draw_entries IS 'Each draw, and what its entry says of it.';
 
@@ -4262,7 +4389,7 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'accounts holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.item_catalogue(text, boolean)', ''),
             ('app', 'FUNCTION economy.draw(bigint, text, text, text, jsonb, boolean)',
-             'accounts draw_pity draw_prizes draw_seeds holding_changes user_holdings_more'),
+             'accounts draw_pity draw_seeds holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.draw_commit(bigint)',
              'config_changes config_changes_change_id_seq config_heads draw_seeds signing_keys'),
             ('app', 'FUNCTION economy.draw_reveal(bigint, bigint)',
@@ -4501,6 +4628,8 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'config_changes config_changes_change_id_seq config_heads signing_keys'),
             ('admin', 'FUNCTION economy.set_level_curve(text, bigint[], text)',
              'config_changes config_changes_change_id_seq config_heads level_curves'),
+            ('admin', 'FUNCTION economy.set_daily_rewards(jsonb, text, integer)',
+             'config_changes config_changes_change_id_seq config_heads daily_rewards'),
             ('admin', 'FUNCTION economy.set_level_experiment(text, jsonb, boolean, text)',
              'config_changes config_changes_change_id_seq config_heads level_experiments'),
             ('admin', 'FUNCTION economy.set_recommendations(text, jsonb, jsonb, text)',
@@ -4518,8 +4647,8 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('admin', 'FUNCTION economy.set_user_status(bigint, text, text, text, text)',
              'accounts user_changes'),
             ('admin', 'FUNCTION economy.publish_draw_table(text, text)',
-             'config_changes config_changes_change_id_seq config_heads draw_prizes '
-             'draw_table_versions draw_tables'),
+             'config_changes config_changes_change_id_seq config_heads draw_table_versions '
+             'draw_tables'),
             ('admin', 'FUNCTION economy.upsert_draw_table(jsonb, text)',
              'config_changes config_changes_change_id_seq config_heads draw_tables'),
             ('admin', 'FUNCTION economy.upsert_item(jsonb, text)',
@@ -4540,8 +4669,8 @@ DECLARE
         WHEN 'users' THEN ARRAY['effects', 'twice', 'orphans', 'rewards', 'units', 'holdings',
                                 'draws', 'transfers', 'segments', 'recommendations', 'anchored',
                                 'parity', 'places']
-        ELSE ARRAY['schema', 'stock', 'prizes', 'shop', 'config', 'keys', 'segment_state',
-                   'anchors', 'boards'] END;
+        ELSE ARRAY['schema', 'stock', 'shop', 'config', 'keys', 'segment_state', 'anchors',
+                   'boards'] END;
     piece    text;
     answer   economy.finding[];
     findings economy.finding[] := '{}';
@@ -4649,6 +4778,10 @@ CREATE OR REPLACE VIEW economy.config_states AS
     FROM (SELECT rules, enabled, fee_per_mille, daily_gold, minimum_age_hours
           FROM economy.transfer_rules) r
     UNION ALL
+    SELECT 'daily_rewards', 'all', jsonb_agg(to_jsonb(d) ORDER BY d.reward_day)
+    FROM (SELECT reward_day, gold, xp, contents, continues_at
+          FROM economy.daily_rewards) d HAVING count(*) > 0
+    UNION ALL
     -- a digest of the material tells nothing of it
     SELECT 'signing_keys', k.version::text,
            to_jsonb(k) - 'material'
@@ -4753,9 +4886,6 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_config() RETURNS SETOF economy
               UNION ALL
               SELECT 'draw_table_versions', format('%s %s', v.table_id, v.version)
               FROM economy.draw_table_versions v
-              UNION ALL
-              SELECT 'draw_prizes', format('%s %s', p.table_id, p.entry)
-              FROM economy.draw_prizes p
               UNION ALL
               SELECT 'rfm_state', 'the only one' FROM economy.rfm_state) d
         GROUP BY d.relation, d.key HAVING count(*) > 1
@@ -4991,47 +5121,6 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_orphans(
                           WHERE k.user_id = r.user_id AND k.seq = r.reverses);
     END;
 
-CREATE FUNCTION economy_internal.audit_prizes() RETURNS SETOF economy.finding
-    LANGUAGE sql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, economy, pg_temp
-    BEGIN ATOMIC
-        SELECT NULL::bigint, 'wrong_stock',
-               format('%s prizes of %s %s', coalesce(d.numbers, 0), table_id, entry),
-               concat_ws(', ', format('%s given', coalesce(p.given::text, 'unknown')),
-                         format('%s drawn', d.draws), format('the last is number %s', d.last)),
-               NULL::text, NULL::bigint
-        FROM (SELECT p.table_id, p.entry, p.given FROM economy.draw_prizes p
-              UNION ALL
-              -- of an entry that was published there is a row
-              SELECT DISTINCT c.key COLLATE "C", l.entry, NULL::bigint
-              FROM economy.config_changes c
-              CROSS JOIN LATERAL economy_internal.limited_entries(c.after -> 'definition') l
-              WHERE c.relation = 'draw_tables' AND c.action = 'publish'
-                AND NOT EXISTS (SELECT FROM economy.draw_prizes p
-                                WHERE p.table_id = c.key AND p.entry = l.entry)) p
-        FULL JOIN (SELECT n.table_id, n.outcome ->> 'entry' COLLATE "C" AS entry,
-                          count(*) AS draws, count(DISTINCT n.prize_number) AS numbers,
-                          max(n.prize_number) AS last
-                   FROM economy_internal.draw_entries n WHERE n.prize_number IS NOT NULL
-                   GROUP BY 1, 2) d USING (table_id, entry)
-        WHERE (p.given, coalesce(d.draws, 0), coalesce(d.last, 0))
-              IS DISTINCT FROM (coalesce(d.numbers, 0), coalesce(d.numbers, 0),
-                                coalesce(d.numbers, 0)::numeric)
-        UNION ALL
-        SELECT d.user_id, 'wrong_draw',
-               format('%s, of which %s were given', d.outcome ->> 'entry', p.given), d.instead,
-               d.entry, d.seq
-        FROM economy_internal.draw_entries d
-        JOIN economy.draw_prizes p
-            ON p.table_id = d.table_id AND p.entry = d.outcome ->> 'entry'
-        JOIN economy.draw_table_versions v ON v.table_id = d.table_id AND v.version = d.version
-        JOIN LATERAL economy_internal.limited_entries(v.definition) l ON l.entry = p.entry
-        WHERE d.instead IS NOT NULL AND p.given < l.most;
-    END;
-COMMENT ON FUNCTION economy_internal.audit_prizes() IS
-    'Prizes of draws that have a limit: numbered without a gap, none twice, counted (I5), and '
-    'none kept back.';
-
 CREATE OR REPLACE FUNCTION economy_internal.audit_stock() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
@@ -5062,6 +5151,212 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_stock() RETURNS SETOF economy.
         WHERE p.product_id IS NULL OR s.first <> 0 OR s.last <> s.slots - 1
            OR (p.stock_slots > 0 AND p.stock_slots IS DISTINCT FROM s.slots);
     END;
+
+CREATE FUNCTION economy_internal.claim_contents(items jsonb, not_given jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT jsonb_object_agg(s.item, s.amount)
+        FROM (SELECT m.item, sum(m.amount) AS amount
+              FROM (SELECT g.item, g.delta::numeric AS amount
+                    FROM economy_internal.items_of(items) g
+                    UNION ALL
+                    SELECT n.key, CASE jsonb_typeof(n.value) WHEN 'number'
+                                                             THEN n.value::numeric END
+                    FROM jsonb_each(CASE jsonb_typeof(not_given) WHEN 'object'
+                                                                 THEN not_given END) n) m
+              GROUP BY m.item) s
+        WHERE s.item IS NOT NULL;
+    END;
+COMMENT ON FUNCTION economy_internal.claim_contents(jsonb, jsonb) IS
+    'The items of the day of a daily claim: what the entry gave, and what there was no room for.';
+
+CREATE OR REPLACE FUNCTION economy_internal.audit_rewards(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET DateStyle = 'ISO, YMD'
+    BEGIN ATOMIC
+        WITH states AS MATERIALIZED (
+            SELECT r.user_id, r.seq, r.source, r.reverses, r.streak_before, r.streak_day,
+                   r.reward_day, r.claim_date, r.best, r.last_grace_on, r.excused_to, r.timezone,
+                   r.grace_used, r.freezes_used, r.gold_delta, r.xp_delta, r.items,
+                   r.details -> 'not_given' AS not_given,
+                   r.source = 'economy:daily_streak' AS is_claim,
+                   CASE WHEN r.reverses IS NULL THEN r.seq ELSE r.streak_before END AS stands_at,
+                   lag(CASE WHEN r.reverses IS NULL THEN r.seq ELSE r.streak_before END) OVER w
+                       AS stood_at,
+                   lead(r.seq) OVER w IS NULL AS is_newest,
+                   max(r.claim_date) FILTER (WHERE r.source = 'economy:daily_streak')
+                       OVER (PARTITION BY r.user_id) AS paid_to
+            FROM economy.reward_audit r
+            WHERE r.user_id BETWEEN from_user AND upto_user
+              AND (r.streak_day IS NOT NULL OR r.source = 'economy:daily_streak')
+            WINDOW w AS (PARTITION BY r.user_id ORDER BY r.seq)
+        ), changes AS MATERIALIZED (
+            SELECT s.*, b.claim_date AS date_before,
+                   coalesce(b.streak_day, 0)::bigint AS day_before,
+                   coalesce(b.best, 0) AS best_before, b.last_grace_on AS grace_before,
+                   b.excused_to AS excused_before, b.timezone AS timezone_before
+            FROM states s LEFT JOIN states b ON b.user_id = s.user_id AND b.seq = s.streak_before
+            -- where the streak stood when the others went into an archive: others follow from it
+            WHERE s.seq >= coalesce((SELECT max(m.upto_seq) FROM economy.archives m
+                                     WHERE m.user_id = s.user_id AND m.journal = 'reward_audit'), 0)
+        ), taken AS MATERIALIZED (
+            SELECT v.user_id, v.reverses, -sum(v.gold_delta) AS gold, -sum(v.xp_delta) AS xp,
+                   max(v.seq) AS seq, bool_or(v.gold_delta > 0 OR v.xp_delta > 0) AS gives,
+                   bool_or(v.streak_day IS NOT NULL) AS gave_back,
+                   jsonb_agg(v.items) FILTER (WHERE v.items IS NOT NULL) AS items
+            FROM economy.reward_audit v
+            WHERE v.user_id BETWEEN from_user AND upto_user AND v.reverses IS NOT NULL
+            GROUP BY v.user_id, v.reverses
+        ), calendar_days AS MATERIALIZED (
+            SELECT DISTINCT d.day -> 'reward_day' AS reward_day, d.day -> 'gold' AS gold,
+                            d.day -> 'xp' AS xp, nullif(d.day -> 'contents', 'null') AS contents
+            FROM economy.config_changes h
+            CROSS JOIN LATERAL jsonb_array_elements(
+                CASE jsonb_typeof(h.after) WHEN 'array' THEN h.after END) d (day)
+            WHERE h.relation = 'daily_rewards'
+        )
+        SELECT c.user_id, 'wrong_reward',
+               CASE WHEN EXISTS (SELECT FROM calendar_days)
+                    THEN format('what the formula or a calendar has for day %s', c.reward_day)
+                    ELSE format('%s gold and %s XP for day %s',
+                                1000 + 200 * (c.reward_day::bigint - 1),
+                                50 + 25 * (c.reward_day::bigint - 1), c.reward_day) END,
+               concat_ws(' and ', c.gold_delta || ' gold', c.xp_delta || ' XP', c.items,
+                         'not ' || c.not_given::text),
+               'R' || c.user_id || '-' || c.seq, c.seq
+        FROM changes c
+        WHERE c.is_claim
+          AND (c.gold_delta <> 1000 + 200 * (c.reward_day::bigint - 1)
+               OR c.xp_delta <> 50 + 25 * (c.reward_day::bigint - 1)
+               OR c.items IS NOT NULL OR c.not_given IS NOT NULL)
+          AND NOT EXISTS (
+              SELECT FROM calendar_days d
+              WHERE d.reward_day = to_jsonb(c.reward_day) AND d.gold = to_jsonb(c.gold_delta)
+                AND d.xp = to_jsonb(c.xp_delta)
+                AND d.contents IS NOT DISTINCT FROM
+                    economy_internal.claim_contents(c.items, c.not_given))
+        UNION ALL
+        SELECT c.user_id, 'duplicate_effect', format('a claim date after %s', c.date_before),
+               c.claim_date::text, 'R' || c.user_id || '-' || c.seq, c.seq
+        FROM changes c WHERE c.is_claim AND c.claim_date <= c.date_before
+        UNION ALL
+        SELECT c.user_id, 'duplicate_effect', format('one claim of %s', c.claim_date),
+               format('%s claims', count(*)), 'R' || c.user_id || '-' || max(c.seq), max(c.seq)
+        FROM states c LEFT JOIN taken t ON t.user_id = c.user_id AND t.reverses = c.seq
+        WHERE c.is_claim
+          AND (t.gave_back
+               OR (t.gold = c.gold_delta AND t.xp = c.xp_delta AND NOT EXISTS (
+                       SELECT FROM economy_internal.items_of(c.items) g
+                       WHERE g.delta + coalesce((
+                           SELECT sum(i.delta) FROM jsonb_array_elements(t.items) a
+                           CROSS JOIN LATERAL economy_internal.items_of(a) i
+                           WHERE i.item = g.item), 0) > 0))) IS NOT TRUE
+        GROUP BY c.user_id, c.claim_date HAVING count(*) > 1
+        UNION ALL
+        SELECT c.user_id, 'wrong_streak', format('day 1 or %s', c.day_before + 1),
+               format('day %s', c.streak_day), 'R' || c.user_id || '-' || c.seq, c.seq
+        FROM changes c
+        WHERE c.is_claim
+          AND (c.streak_day NOT IN (1, least(c.day_before + 1, 2147483647))
+               OR c.reward_day NOT BETWEEN 1 AND c.streak_day
+               OR (c.claim_date = c.date_before + 1
+                   AND c.streak_day <> least(c.day_before + 1, 2147483647))
+               OR c.best IS DISTINCT FROM greatest(c.best_before, c.streak_day)
+               OR CASE WHEN c.grace_used
+                       THEN c.last_grace_on IS NULL OR c.last_grace_on <= c.date_before
+                            OR c.last_grace_on >= c.claim_date
+                       -- dormancy makes grace available again
+                       ELSE c.last_grace_on IS DISTINCT FROM c.grace_before
+                            AND NOT (c.streak_day = 1 AND c.last_grace_on IS NULL) END
+               OR (c.excused_to IS DISTINCT FROM c.excused_before
+                   AND (c.excused_to NOT BETWEEN c.claim_date + 1 AND c.claim_date + 2
+                        OR c.excused_to <= coalesce(c.excused_before, '-infinity'))
+                       IS NOT FALSE)
+               OR c.timezone IS NULL OR c.streak_day IS NULL)
+        UNION ALL
+        SELECT c.user_id, 'wrong_streak',
+               format('to go on from %s', coalesce('entry ' || c.stood_at, 'nothing')),
+               format('from %s', coalesce('entry ' || c.streak_before, 'nothing')),
+               'R' || c.user_id || '-' || c.seq, c.seq
+        FROM changes c WHERE c.reverses IS NULL AND c.streak_before IS DISTINCT FROM c.stood_at
+        UNION ALL
+        SELECT c.user_id, 'wrong_streak', 'a correction',
+               format('day %s on %s', c.streak_day, c.claim_date),
+               'R' || c.user_id || '-' || c.seq, c.seq
+        FROM changes c
+        WHERE NOT c.is_claim AND c.reverses IS NULL
+          AND (c.source NOT IN ('economy:set_streak', 'economy:set_streak:once')
+               OR (c.streak_day = 0) <> (c.claim_date IS NULL)
+               OR c.best IS DISTINCT FROM greatest(c.best_before, c.streak_day)
+               OR c.excused_to IS NOT NULL
+               OR (c.last_grace_on IS DISTINCT FROM c.grace_before AND c.last_grace_on IS NOT NULL)
+               OR c.timezone IS NULL OR c.gold_delta <> 0 OR c.xp_delta <> 0)
+        UNION ALL
+        SELECT c.user_id, 'wrong_streak',
+               format('day %s on %s again', c.day_before, c.date_before),
+               format('day %s on %s', c.streak_day, c.claim_date),
+               'R' || c.user_id || '-' || c.seq, c.seq
+        FROM changes c LEFT JOIN states r ON r.user_id = c.user_id AND r.seq = c.reverses
+        WHERE c.reverses IS NOT NULL
+          AND ((c.reverses, c.streak_before, c.freezes_used)
+                   IS DISTINCT FROM (c.stood_at, r.streak_before, -r.freezes_used)
+               OR NOT r.is_claim
+               OR (c.streak_day, c.best, c.claim_date, c.last_grace_on, c.excused_to,
+                   coalesce(c.timezone_before, c.timezone))
+                   IS DISTINCT FROM (c.day_before, c.best_before, c.date_before, c.grace_before,
+                                     c.excused_before, c.timezone))
+        UNION ALL
+        SELECT r.user_id, 'wrong_reward',
+               format('at most %s gold and %s XP taken back', r.gold_delta, r.xp_delta),
+               format('%s gold and %s XP', t.gold, t.xp),
+               'R' || r.user_id || '-' || t.seq, t.seq
+        FROM taken t JOIN economy.reward_audit r ON r.user_id = t.user_id AND r.seq = t.reverses
+        WHERE t.gold > r.gold_delta OR t.xp > r.xp_delta OR t.gives OR r.reverses IS NOT NULL
+        UNION ALL
+        SELECT coalesce(c.user_id, s.user_id), 'parity',
+               format('streak day %s on %s', c.streak_day, c.claim_date),
+               format('streak day %s on %s', s.streak_day, s.last_claim_on),
+               'R' || c.user_id || '-' || c.seq, c.seq
+        FROM (SELECT * FROM states WHERE is_newest) c
+        FULL JOIN (SELECT k.* FROM economy.streaks k
+                   WHERE k.user_id BETWEEN from_user AND upto_user) s USING (user_id)
+        WHERE (c.streak_day, c.claim_date,
+               coalesce(c.stands_at, CASE WHEN c.seq IS NOT NULL THEN 0 END),
+               c.best, c.last_grace_on, c.excused_to, c.timezone, c.paid_to)
+              IS DISTINCT FROM (s.streak_day, s.last_claim_on, s.last_seq, s.best,
+                                s.last_grace_on, s.excused_to, s.timezone, s.paid_to)
+        UNION ALL
+        SELECT a.user_id, 'parity', 'a streak that can be read',
+               'damaged sections of the account', NULL, NULL
+        FROM economy.accounts a
+        WHERE a.user_id BETWEEN from_user AND upto_user
+          AND NOT economy_internal.streak_sound(a.sections)
+        UNION ALL
+        SELECT a.user_id, 'wrong_balance', format('%s streak freezes', coalesce(f.freezes, 0)),
+               format('%s streak freezes', a.streak_freezes), NULL, NULL
+        FROM economy.accounts a
+        LEFT JOIN (
+            SELECT m.user_id, sum(m.n) AS freezes
+            FROM (SELECT t.user_id, t.quantity::bigint AS n FROM economy.shop_transactions t
+                  WHERE t.effect_code = 'streak_freeze'
+                    AND t.user_id BETWEEN from_user AND upto_user
+                  UNION ALL
+                  SELECT r.user_id, -r.freezes_used FROM economy.reward_audit r
+                  WHERE r.freezes_used <> 0 AND r.user_id BETWEEN from_user AND upto_user
+                  UNION ALL
+                  SELECT c.user_id, c.freezes FROM economy.archives c
+                  WHERE c.freezes <> 0 AND c.user_id BETWEEN from_user AND upto_user) m
+            GROUP BY m.user_id) f USING (user_id)
+        WHERE a.user_id BETWEEN from_user AND upto_user
+          AND a.streak_freezes <> coalesce(f.freezes, 0);
+    END;
+COMMENT ON FUNCTION economy_internal.audit_rewards(bigint, bigint) IS
+    'Daily claims against the formula, the calendars and each other, reversals against their '
+    'rewards, streaks and freezes against the entries, of the users from one id to another.';
 
 CREATE FUNCTION economy_internal.audit_holdings(
     from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
@@ -5183,27 +5478,12 @@ CREATE FUNCTION economy_internal.audit_draws(
         FROM draw d
         LEFT JOIN version v
             ON v.table_id = d.table_id AND v.version = d.version
-        CROSS JOIN LATERAL economy_internal.draw_gives(
-            v.definition, coalesce(d.instead, d.outcome ->> 'entry')) g
+        CROSS JOIN LATERAL economy_internal.draw_gives(v.definition, d.outcome ->> 'entry') g
         CROSS JOIN LATERAL (
             SELECT jsonb_object_agg(i.item_id, i.delta) AS items
             FROM economy_internal.item_entries i
             WHERE i.user_id = d.user_id AND i.seq = d.seq OFFSET 0) h
         WHERE (d.gold_delta::numeric, d.xp_delta, h.items) IS DISTINCT FROM (g.gold, 0, g.items)
-        UNION ALL
-        -- which of a limited prize it was, or what was given in its place
-        SELECT d.user_id, 'wrong_draw',
-               coalesce(format('one of %s, or %s', l.most, l.instead), 'the prize of the outcome'),
-               format('number %s, %s', coalesce(d.prize_number::text, 'none'),
-                      coalesce(d.instead, 'itself')), d.entry, d.seq
-        FROM draw d
-        LEFT JOIN version v ON v.table_id = d.table_id AND v.version = d.version
-        LEFT JOIN LATERAL economy_internal.limited_entries(v.definition) l
-            ON l.entry = d.outcome ->> 'entry'
-        WHERE NOT CASE WHEN l.entry IS NULL THEN d.instead IS NULL AND d.prize_number IS NULL
-                       WHEN d.instead IS NULL
-                       THEN coalesce(d.prize_number BETWEEN 1 AND l.most, false)
-                       ELSE d.instead = l.instead AND d.prize_number IS NULL END
         UNION ALL
         SELECT s.user_id, 'wrong_draw', format('seed %s, the newest to draw with', s.number),
                format('seed %s%s', s.seed_number,
@@ -5646,8 +5926,10 @@ REVOKE ALL ON FUNCTION
     economy.refresh_leaderboards(integer), economy.register_user(text, text, jsonb),
     economy.retry_leaderboard_prizes(text, date, bigint[]),
     economy.revoke_reward(bigint, text, text, text, bigint, bigint, text, text, jsonb),
-    economy.set_transfer_rules(jsonb, text), economy.simulate_draws(jsonb, integer, text),
+    economy.set_daily_rewards(jsonb, text, integer), economy.set_transfer_rules(jsonb, text),
+    economy.simulate_draws(jsonb, integer, text),
     economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean),
+    economy.streak_preview(bigint, integer),
     economy.transfer(bigint, bigint, text, bigint, jsonb, text, jsonb, boolean),
     economy.unfulfilled(text, integer, interval, text), economy.upsert_draw_table(jsonb, text),
     economy.upsert_item(jsonb, text), economy.upsert_leaderboard(jsonb, text),
@@ -5655,12 +5937,12 @@ REVOKE ALL ON FUNCTION
     economy_internal.archive_columns(text, regclass),
     economy_internal.archive_entry(text, regclass), economy_internal.audit_boards(),
     economy_internal.audit_draws(bigint, bigint), economy_internal.audit_holdings(bigint, bigint),
-    economy_internal.audit_places(bigint, bigint), economy_internal.audit_prizes(),
+    economy_internal.audit_places(bigint, bigint),
     economy_internal.audit_transfers(bigint, bigint), economy_internal.check_contents(jsonb),
-    economy_internal.check_draw_items(jsonb), economy_internal.check_draw_table(jsonb),
-    economy_internal.check_item(jsonb, text),
+    economy_internal.check_daily_rewards(jsonb), economy_internal.check_draw_items(jsonb),
+    economy_internal.check_draw_table(jsonb), economy_internal.check_item(jsonb, text),
     economy_internal.check_leaderboard(jsonb, economy.leaderboards),
-    economy_internal.draw_gives(jsonb, text),
+    economy_internal.claim_contents(jsonb, jsonb), economy_internal.draw_gives(jsonb, text),
     economy_internal.draw_seed_sound(bigint, bigint, integer, bytea, bytea),
     economy_internal.draw_table_items(jsonb),
     economy_internal.grant_prizes(bigint[], text[], text[], bigint[], bigint[], jsonb[], jsonb[]),
@@ -5690,15 +5972,15 @@ REVOKE ALL ON FUNCTION
     economy_internal.leaderboard_rows(text, date, bigint, bigint, integer),
     economy_internal.leaderboard_set(text[], date[], bigint[], bigint[]),
     economy_internal.leaderboard_split(text, date, bigint, bigint),
-    economy_internal.leaderboard_sums(text[]), economy_internal.limited_entries(jsonb),
-    economy_internal.refuse_draw_table(text, text), economy_internal.require_worker(text),
+    economy_internal.leaderboard_sums(text[]), economy_internal.refuse_draw_table(text, text),
+    economy_internal.require_worker(text),
     economy_internal.rfm_renew(bigint, bigint[], timestamptz, bigint[], text[], bigint),
     economy_internal.running_transactions(), economy_internal.sent_of(bytea),
     economy_internal.sent_sound(bytea),
     economy_internal.with_holding(bytea, text, bigint, boolean),
     economy_internal.with_sent(bytea, date, bigint) FROM PUBLIC;
 
-REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.leaderboards, economy.leaderboard_periods, economy.leaderboard_scores, economy.leaderboard_refusals, economy_internal.leaderboard_buckets, economy_internal.leaderboard_queue, economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries, economy.transfer_rules, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy.draw_prizes, economy_internal.draw_entries, economy_internal.transfer_entries FROM PUBLIC;
+REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.daily_rewards, economy.leaderboards, economy.leaderboard_periods, economy.leaderboard_scores, economy.leaderboard_refusals, economy_internal.leaderboard_buckets, economy_internal.leaderboard_queue, economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries, economy.transfer_rules, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy_internal.draw_entries, economy_internal.transfer_entries FROM PUBLIC;
 
 -- A GRANT in a script would become an initial privilege of the extension, which a dump leaves
 -- out; so these are what they were.

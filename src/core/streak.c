@@ -114,6 +114,14 @@ eco_streak_reward_day(const EcoStreakPolicy *policy, int32_t day)
 	return day;
 }
 
+int32_t
+eco_streak_calendar_day(int32_t last_day, int32_t continues_at, int32_t day)
+{
+	if (day <= last_day)
+		return day;
+	return continues_at + (day - last_day - 1) % (last_day - continues_at + 1);
+}
+
 int64_t
 eco_streak_gold(int32_t day)
 {

@@ -86,6 +86,12 @@ extern const char *eco_claim_name(EcoClaim claim);
 /* The day whose reward a streak of this length earns, by the cap. */
 extern int32_t eco_streak_reward_day(const EcoStreakPolicy *policy, int32_t day);
 
+/*
+ * The same in a calendar of that many days: after its last one it goes on with another of
+ * them, from which it ends and goes on again.
+ */
+extern int32_t eco_streak_calendar_day(int32_t last_day, int32_t continues_at, int32_t day);
+
 /* Reward of day >= 1: 1000 + 200 (day - 1) gold, 50 + 25 (day - 1) XP. */
 extern int64_t eco_streak_gold(int32_t day);
 extern int64_t eco_streak_xp(int32_t day);

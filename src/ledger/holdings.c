@@ -354,15 +354,21 @@ detail_item(EcoDetail *detail, const EcoHolding *one)
 	eco_detail_text(detail, ITEM, one->item_id.data, one->item_id.len);
 }
 
-/* Whether it would be above the maximum; of a pass that is the time from now on. */
+/* What may be held; of a pass that is the time from now on. */
+static int64
+most_of(const EcoHolding *one, const EcoRow *item, int64 now)
+{
+	int64		most = item->isnull[ITM_MAXIMUM] ? ECO_HELD_MOST : eco_row_int(item, ITM_MAXIMUM);
+
+	return one->is_pass ? Min(most, LAST_SECOND - now) : most;
+}
+
 static const char *
 check_most(const EcoHolding *one, const EcoRow *item, int64 held, int64 now, EcoDetail *detail)
 {
-	int64		most = item->isnull[ITM_MAXIMUM] ? ECO_HELD_MOST : eco_row_int(item, ITM_MAXIMUM);
+	int64		most = most_of(one, item, now);
 	int64		since = one->is_pass ? now : 0;
 
-	if (one->is_pass)
-		most = Min(most, LAST_SECOND - now);
 	if (one->balance - since <= most)
 		return NULL;
 	detail_item(detail, one);
@@ -389,6 +395,19 @@ give(EcoHolding *one, const EcoAccount *account, const EcoRow *item, TimestampTz
 	one->delta = one->amount;
 	one->balance = held + one->amount;
 	return check_most(one, item, held, now, detail);
+}
+
+static void
+give_some(EcoHolding *one, const EcoAccount *account, const EcoRow *item, TimestampTz at)
+{
+	int64		now = next_second(at);
+	int64		since = one->is_pass ? now : 0;
+	int64		held = Max(load(one, account), since);
+	int64		room = DatumGetBool(item->values[ITM_ACTIVE]) ?
+	most_of(one, item, now) - (held - since) : 0;
+
+	one->delta = Min(one->amount, Max(room, 0));
+	one->balance = held + one->delta;
 }
 
 /* Why it may not be taken, whatever is held; a pass is of who has got it. */
@@ -447,6 +466,9 @@ apply(EcoHolding *one, const EcoAccount *account, const EcoRow *item, TimestampT
 		case ECO_HOLDING_GIVE:
 		case ECO_HOLDING_RECEIVE:
 			return give(one, account, item, at, detail);
+		case ECO_HOLDING_GIVE_SOME:
+			give_some(one, account, item, at);
+			return NULL;
 		case ECO_HOLDING_USE_UP:
 		case ECO_HOLDING_SEND:
 			return take(one, account, item, detail);
@@ -467,8 +489,11 @@ eco_holdings_refusal(EcoHoldings *all, const EcoAccount *account, EcoDetail *det
 		const char *refusal;
 		EcoRow		item;
 
+		one->delta = 0;
 		if (!eco_row_find(&eco_items, 0, 0, 1, &one->item_id.datum, &item))
 		{
+			if (one->use == ECO_HOLDING_GIVE_SOME)
+				continue;
 			detail_item(detail, one);
 			return "ITEM_NOT_FOUND";
 		}
@@ -530,6 +555,34 @@ eco_holdings_json(const EcoHoldings *all)
 		return (Datum) 0;
 	result = pushJsonbValue(&state, WJB_END_ARRAY, NULL);
 	return JsonbPGetDatum(JsonbValueToJsonb(result));
+}
+
+void
+eco_holdings_detail(EcoDetail *detail, const char *key, const EcoHoldings *all)
+{
+	if (all->n == 0)
+		return;
+	eco_detail_open_object(detail, key, (int) strlen(key));
+	for (int i = 0; i < all->n; i++)
+		eco_detail_int(detail, pnstrdup(all->of[i].item_id.data, all->of[i].item_id.len),
+					   all->of[i].amount);
+	eco_detail_close_object(detail);
+}
+
+void
+eco_holdings_detail_rest(EcoDetail *detail, const char *key, const EcoHoldings *all)
+{
+	EcoHoldings rest = {.n = 0};
+
+	for (int i = 0; i < all->n; i++)
+	{
+		EcoHolding *one = &rest.of[rest.n];
+
+		one->item_id = all->of[i].item_id;
+		one->amount = all->of[i].amount - Abs(all->of[i].delta);
+		rest.n += one->amount > 0;
+	}
+	eco_holdings_detail(detail, key, &rest);
 }
 
 /* The item of that number in an entry, and what was added; false: it is damaged. */

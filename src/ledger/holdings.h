@@ -45,6 +45,8 @@ extern EcoTable eco_user_holdings_more;
 typedef enum EcoHoldingUse
 {
 	ECO_HOLDING_GIVE,
+	ECO_HOLDING_GIVE_SOME,		/* as much of it as there is room for, and
+								 * nothing of what is not given any more */
 	ECO_HOLDING_USE_UP,			/* which is for those that are consumable */
 	ECO_HOLDING_TAKE_BACK,		/* what was given, or nothing */
 	ECO_HOLDING_TAKE_REST,		/* as much of it as is there */
@@ -116,6 +118,10 @@ extern bool eco_holdings_give(Datum carried);
  */
 extern void eco_holdings_given_by(Datum carried, EcoHoldings *all);
 extern void eco_holdings_less(EcoHoldings *all, Datum carried);
+
+/* As an object, {"gem": 5}, when there are any: what was asked for; what of it was not moved. */
+extern void eco_holdings_detail(EcoDetail *detail, const char *key, const EcoHoldings *all);
+extern void eco_holdings_detail_rest(EcoDetail *detail, const char *key, const EcoHoldings *all);
 
 /* The amount of an item, 0 when it is not among them. */
 extern EcoHolding *eco_holdings_find(EcoHoldings *all, const EcoText *item_id);

@@ -76,6 +76,10 @@ CREATE VIEW economy.config_states AS
     FROM (SELECT rules, enabled, fee_per_mille, daily_gold, minimum_age_hours
           FROM economy.transfer_rules) r
     UNION ALL
+    SELECT 'daily_rewards', 'all', jsonb_agg(to_jsonb(d) ORDER BY d.reward_day)
+    FROM (SELECT reward_day, gold, xp, contents, continues_at
+          FROM economy.daily_rewards) d HAVING count(*) > 0
+    UNION ALL
     -- a digest of the material tells nothing of it
     SELECT 'signing_keys', k.version::text,
            to_jsonb(k) - 'material'
@@ -556,9 +560,29 @@ COMMENT ON FUNCTION economy_internal.audit_stock() IS
     'Products whose issued stock is not what is left plus what was sold (I5), '
     'or whose slots are not those that it has.';
 
+CREATE FUNCTION economy_internal.claim_contents(items jsonb, not_given jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT jsonb_object_agg(s.item, s.amount)
+        FROM (SELECT m.item, sum(m.amount) AS amount
+              FROM (SELECT g.item, g.delta::numeric AS amount
+                    FROM economy_internal.items_of(items) g
+                    UNION ALL
+                    SELECT n.key, CASE jsonb_typeof(n.value) WHEN 'number'
+                                                             THEN n.value::numeric END
+                    FROM jsonb_each(CASE jsonb_typeof(not_given) WHEN 'object'
+                                                                 THEN not_given END) n) m
+              GROUP BY m.item) s
+        WHERE s.item IS NOT NULL;
+    END;
+COMMENT ON FUNCTION economy_internal.claim_contents(jsonb, jsonb) IS
+    'The items of the day of a daily claim: what the entry gave, and what there was no room for.';
+
 -- Every entry that changes a streak must follow from the one it goes on from: a
--- claim by the rule, paying what the formula says; a correction; a reversal that
--- gives the newest claim's date back, and with it the streak before that claim.
+-- claim by the rule, paying what the formula says or a calendar that was set; a
+-- correction; a reversal that gives the newest claim's date back, and with it the
+-- streak before that claim.
 CREATE FUNCTION economy_internal.audit_rewards(
     from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
 ) RETURNS SETOF economy.finding
@@ -569,7 +593,8 @@ CREATE FUNCTION economy_internal.audit_rewards(
         WITH states AS MATERIALIZED (
             SELECT r.user_id, r.seq, r.source, r.reverses, r.streak_before, r.streak_day,
                    r.reward_day, r.claim_date, r.best, r.last_grace_on, r.excused_to, r.timezone,
-                   r.grace_used, r.freezes_used, r.gold_delta, r.xp_delta,
+                   r.grace_used, r.freezes_used, r.gold_delta, r.xp_delta, r.items,
+                   r.details -> 'not_given' AS not_given,
                    r.source = 'economy:daily_streak' AS is_claim,
                    CASE WHEN r.reverses IS NULL THEN r.seq ELSE r.streak_before END AS stands_at,
                    lag(CASE WHEN r.reverses IS NULL THEN r.seq ELSE r.streak_before END) OVER w
@@ -593,20 +618,39 @@ CREATE FUNCTION economy_internal.audit_rewards(
         ), taken AS MATERIALIZED (
             SELECT v.user_id, v.reverses, -sum(v.gold_delta) AS gold, -sum(v.xp_delta) AS xp,
                    max(v.seq) AS seq, bool_or(v.gold_delta > 0 OR v.xp_delta > 0) AS gives,
-                   bool_or(v.streak_day IS NOT NULL) AS gave_back
+                   bool_or(v.streak_day IS NOT NULL) AS gave_back,
+                   jsonb_agg(v.items) FILTER (WHERE v.items IS NOT NULL) AS items
             FROM economy.reward_audit v
             WHERE v.user_id BETWEEN from_user AND upto_user AND v.reverses IS NOT NULL
             GROUP BY v.user_id, v.reverses
+        ), calendar_days AS MATERIALIZED (
+            SELECT DISTINCT d.day -> 'reward_day' AS reward_day, d.day -> 'gold' AS gold,
+                            d.day -> 'xp' AS xp, nullif(d.day -> 'contents', 'null') AS contents
+            FROM economy.config_changes h
+            CROSS JOIN LATERAL jsonb_array_elements(
+                CASE jsonb_typeof(h.after) WHEN 'array' THEN h.after END) d (day)
+            WHERE h.relation = 'daily_rewards'
         )
         SELECT c.user_id, 'wrong_reward',
-               format('%s gold and %s XP for day %s', 1000 + 200 * (c.reward_day::bigint - 1),
-                      50 + 25 * (c.reward_day::bigint - 1), c.reward_day),
-               format('%s gold and %s XP', c.gold_delta, c.xp_delta),
+               CASE WHEN EXISTS (SELECT FROM calendar_days)
+                    THEN format('what the formula or a calendar has for day %s', c.reward_day)
+                    ELSE format('%s gold and %s XP for day %s',
+                                1000 + 200 * (c.reward_day::bigint - 1),
+                                50 + 25 * (c.reward_day::bigint - 1), c.reward_day) END,
+               concat_ws(' and ', c.gold_delta || ' gold', c.xp_delta || ' XP', c.items,
+                         'not ' || c.not_given::text),
                'R' || c.user_id || '-' || c.seq, c.seq
         FROM changes c
         WHERE c.is_claim
           AND (c.gold_delta <> 1000 + 200 * (c.reward_day::bigint - 1)
-               OR c.xp_delta <> 50 + 25 * (c.reward_day::bigint - 1))
+               OR c.xp_delta <> 50 + 25 * (c.reward_day::bigint - 1)
+               OR c.items IS NOT NULL OR c.not_given IS NOT NULL)
+          AND NOT EXISTS (
+              SELECT FROM calendar_days d
+              WHERE d.reward_day = to_jsonb(c.reward_day) AND d.gold = to_jsonb(c.gold_delta)
+                AND d.xp = to_jsonb(c.xp_delta)
+                AND d.contents IS NOT DISTINCT FROM
+                    economy_internal.claim_contents(c.items, c.not_given))
         UNION ALL
         SELECT c.user_id, 'duplicate_effect', format('a claim date after %s', c.date_before),
                c.claim_date::text, 'R' || c.user_id || '-' || c.seq, c.seq
@@ -616,7 +660,13 @@ CREATE FUNCTION economy_internal.audit_rewards(
                format('%s claims', count(*)), 'R' || c.user_id || '-' || max(c.seq), max(c.seq)
         FROM states c LEFT JOIN taken t ON t.user_id = c.user_id AND t.reverses = c.seq
         WHERE c.is_claim
-          AND (t.gave_back OR (t.gold = c.gold_delta AND t.xp = c.xp_delta)) IS NOT TRUE
+          AND (t.gave_back
+               OR (t.gold = c.gold_delta AND t.xp = c.xp_delta AND NOT EXISTS (
+                       SELECT FROM economy_internal.items_of(c.items) g
+                       WHERE g.delta + coalesce((
+                           SELECT sum(i.delta) FROM jsonb_array_elements(t.items) a
+                           CROSS JOIN LATERAL economy_internal.items_of(a) i
+                           WHERE i.item = g.item), 0) > 0))) IS NOT TRUE
         GROUP BY c.user_id, c.claim_date HAVING count(*) > 1
         UNION ALL
         SELECT c.user_id, 'wrong_streak', format('day 1 or %s', c.day_before + 1),
@@ -717,8 +767,8 @@ CREATE FUNCTION economy_internal.audit_rewards(
           AND a.streak_freezes <> coalesce(f.freezes, 0);
     END;
 COMMENT ON FUNCTION economy_internal.audit_rewards(bigint, bigint) IS
-    'Daily claims against the formula and each other, reversals against their rewards, '
-    'streaks and freezes against the entries, of the users from one id to another.';
+    'Daily claims against the formula, the calendars and each other, reversals against their '
+    'rewards, streaks and freezes against the entries, of the users from one id to another.';
 
 CREATE FUNCTION economy_internal.audit_units(
     from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807

@@ -18,7 +18,10 @@
 #include "ledger/archive.h"
 #include "ledger/args.h"
 #include "ledger/call.h"
+#include "ledger/holdings.h"
 #include "ledger/result.h"
+#include "ledger/user.h"
+#include "reward/calendar.h"
 #include "reward/streaks.h"
 
 #define MAX_PREVIEW_DAYS 366
@@ -37,7 +40,8 @@ enum
 	CLAIM_LEVEL,
 	CLAIM_LEVELED_UP,
 	CLAIM_NEXT_CLAIM_AT,
-	CLAIM_DETAIL
+	CLAIM_DETAIL,
+	CLAIM_ITEMS
 };
 
 PG_FUNCTION_INFO_V1(eco_claim_daily_reward);
@@ -45,7 +49,15 @@ PG_FUNCTION_INFO_V1(eco_streak_reward_sql);
 PG_FUNCTION_INFO_V1(eco_streak_preview);
 PG_FUNCTION_INFO_V1(eco_streak_state);
 
-static void claim(EcoDaily *d, EcoAccount *account, EcoResult *result);
+static EcoTable *const calendar_tables[] = {&eco_daily_rewards, NULL};
+static EcoTable *const item_tables[] = {&eco_items, &eco_user_holdings_more, NULL};
+static EcoTable *const preview_tables[] = {
+	&eco_accounts, &eco_reward_audit, &eco_users, &eco_daily_rewards, NULL
+};
+
+static void claim(EcoDaily *d, EcoCall *call, EcoResult *result);
+static void post(EcoDaily *d, const EcoDailyClaim *c, const EcoDayReward *reward,
+				 EcoHoldings *items, EcoAccount *account, EcoEntry *entry);
 static void already_claimed(const EcoDaily *d, const EcoDailyClaim *c, TimestampTz now,
 							EcoResult *result);
 static void set_reward(EcoResult *result, const EcoRow *row);
@@ -66,7 +78,7 @@ eco_claim_daily_reward(PG_FUNCTION_ARGS)
 
 	eco_require_arg(fcinfo, 0, "user_id");
 	PreventCommandIfReadOnly("economy.claim_daily_reward()");
-	eco_result_begin(&result, fcinfo, "btttidbillllibzj");
+	eco_result_begin(&result, fcinfo, "btttidbillllibzj+j");
 
 	/* a second claim of the day is a read */
 	open = eco_user_tables_open(ECO_WRITE, PG_GETARG_INT64(0), eco_daily_tables);
@@ -84,13 +96,14 @@ eco_claim_daily_reward(PG_FUNCTION_ARGS)
 	eco_tables_close(open);
 
 	eco_call_init(&call, &eco_rewards, PG_GETARG_INT64(0), eco_daily_tables);
+	call.tables_of_new = calendar_tables;
 	if (eco_call_begin(&call) == ECO_CALL_NO_USER ||
 		!eco_daily_load(&d, &call.account))
 		eco_result_outcome(&result, "refused", "USER_NOT_FOUND");
 	else if (call.account.suspended)
 		eco_result_outcome(&result, "refused", "USER_SUSPENDED");
 	else
-		claim(&d, &call.account, &result);
+		claim(&d, &call, &result);
 	eco_call_end(&call);
 	return eco_result_row(&result);
 }
@@ -115,11 +128,26 @@ refuse_archived(const EcoAccount *account, const char *event_id, EcoResult *resu
 	return archived;
 }
 
+/* The items of the day, as many as the user has room for: none is worth a lost streak. */
 static void
-claim(EcoDaily *d, EcoAccount *account, EcoResult *result)
+give_items(const EcoDayReward *reward, const EcoAccount *account, EcoHoldings *items)
 {
+	EcoDetail	none = {0};
+
+	items->n = 0;
+	if (reward->contents == NULL)
+		return;
+	eco_holdings_add(reward->contents, 1, ECO_HOLDING_GIVE_SOME, items);
+	(void) eco_holdings_refusal(items, account, &none);
+}
+
+static void
+claim(EcoDaily *d, EcoCall *call, EcoResult *result)
+{
+	EcoAccount *account = &call->account;
 	EcoDailyClaim c;
-	int32		reward_day;
+	EcoDayReward reward;
+	EcoHoldings items;
 	const char *refusal;
 	EcoEntry	entry;
 
@@ -137,38 +165,67 @@ claim(EcoDaily *d, EcoAccount *account, EcoResult *result)
 	}
 	if (refuse_archived(account, c.event_id, result))
 		return;
-	reward_day = eco_streak_reward_day(&d->policy, c.after.day);
-	refusal = eco_amount_refusal(account, eco_streak_gold(reward_day), eco_streak_xp(reward_day));
+	/* of a calendar without items they need not be opened */
+	do
+		eco_day_reward(&d->policy, c.after.day, &reward);
+	while (reward.contents != NULL && eco_tables_add(call->open, item_tables));
+	refusal = eco_amount_refusal(account, reward.gold, reward.xp);
 	if (refusal != NULL)
 	{
 		eco_result_outcome(result, "refused", refusal);
 		return;
 	}
-	eco_entry_init(&entry, &eco_rewards);
-	entry.gold_delta = eco_streak_gold(reward_day);
-	entry.xp_delta = eco_streak_xp(reward_day);
-	entry.freezes_delta = c.after.freezes - d->streak.freezes;
-	d->streak = c.after;
-	eco_daily_commit_zone(d);
-	eco_daily_note(d, &entry.row);
-	eco_row_set(&entry.row, RWD_SOURCE, eco_text_of(ECO_SOURCE_STREAK).datum);
-	eco_row_set(&entry.row, RWD_EVENT_ID, CStringGetTextDatum(c.event_id));
-	eco_row_set(&entry.row, RWD_REWARD_DAY, Int32GetDatum(reward_day));
-	eco_row_set(&entry.row, RWD_GRACE_USED, BoolGetDatum(c.what == ECO_CLAIM_GRACE));
-	eco_row_set(&entry.row, RWD_FREEZES_USED, Int32GetDatum(-entry.freezes_delta));
-	eco_entry_prepare(account, &entry);
-	d->last_seq = entry.seq;
-	d->paid_to = Max(d->paid_to, d->streak.last_claim);
-	eco_daily_put(d, account);
-	eco_account_flush(account);
-	ECO_CRASH_POINT("daily:after_streak");
-	eco_entry_write(&entry);
-	ECO_CRASH_POINT("daily:after_entry");
-
+	give_items(&reward, account, &items);
+	post(d, &c, &reward, &items, account, &entry);
 	eco_result_outcome(result, "new", "CLAIMED");
 	set_reward(result, &entry.row);
 	eco_result_set(result, CLAIM_NEXT_CLAIM_AT,
 				   TimestampTzGetDatum(eco_daily_next_claim(d, now)));
+}
+
+/* The items, and in the details what of them was not given. */
+static void
+note_items(const EcoHoldings *items, EcoEntry *entry)
+{
+	EcoDetail	detail = {0};
+	Datum		carried = eco_holdings_json(items);
+
+	eco_holdings_detail_rest(&detail, "not_given", items);
+	if (detail.open)
+		eco_row_set(&entry->row, RWD_DETAILS, eco_detail_end(&detail));
+	if (carried == (Datum) 0)
+		return;
+	entry->at = items->at;
+	eco_row_set(&entry->row, RWD_ITEMS, carried);
+}
+
+static void
+post(EcoDaily *d, const EcoDailyClaim *c, const EcoDayReward *reward, EcoHoldings *items,
+	 EcoAccount *account, EcoEntry *entry)
+{
+	eco_entry_init(entry, &eco_rewards);
+	entry->gold_delta = reward->gold;
+	entry->xp_delta = reward->xp;
+	entry->freezes_delta = c->after.freezes - d->streak.freezes;
+	d->streak = c->after;
+	eco_daily_commit_zone(d);
+	eco_daily_note(d, &entry->row);
+	eco_row_set(&entry->row, RWD_SOURCE, eco_text_of(ECO_SOURCE_STREAK).datum);
+	eco_row_set(&entry->row, RWD_EVENT_ID, CStringGetTextDatum(c->event_id));
+	eco_row_set(&entry->row, RWD_REWARD_DAY, Int32GetDatum(reward->day));
+	eco_row_set(&entry->row, RWD_GRACE_USED, BoolGetDatum(c->what == ECO_CLAIM_GRACE));
+	eco_row_set(&entry->row, RWD_FREEZES_USED, Int32GetDatum(-entry->freezes_delta));
+	note_items(items, entry);
+	eco_entry_prepare(account, entry);
+	d->last_seq = entry->seq;
+	d->paid_to = Max(d->paid_to, d->streak.last_claim);
+	eco_daily_put(d, account);
+	eco_holdings_save(items, account);
+	(void) eco_holdings_write(items, account->user_id);
+	eco_account_flush(account);
+	ECO_CRASH_POINT("daily:after_streak");
+	eco_entry_write(entry);
+	ECO_CRASH_POINT("daily:after_entry");
 }
 
 /*
@@ -201,30 +258,42 @@ set_reward(EcoResult *result, const EcoRow *row)
 	eco_result_set(result, CLAIM_CLAIM_DATE, row->values[RWD_CLAIM_DATE]);
 	eco_result_set(result, CLAIM_GRACE_USED, row->values[RWD_GRACE_USED]);
 	eco_result_set(result, CLAIM_FREEZES_USED, row->values[RWD_FREEZES_USED]);
+	if (!row->isnull[RWD_DETAILS])
+		eco_result_set(result, CLAIM_DETAIL, row->values[RWD_DETAILS]);
+	if (!row->isnull[RWD_ITEMS])
+		eco_result_set(result, CLAIM_ITEMS, row->values[RWD_ITEMS]);
 }
 
 /*
- * eco_streak_reward_sql(day int) returns (gold bigint, xp bigint)
+ * eco_streak_reward_sql(day int) returns (gold bigint, xp bigint, items jsonb)
  */
 Datum
 eco_streak_reward_sql(PG_FUNCTION_ARGS)
 {
+	static const EcoStreakPolicy uncapped = {.cap = ECO_CAP_NONE};
 	EcoResult	result;
+	EcoOpenTables *open;
+	EcoDayReward reward;
 	int32		day;
 
 	eco_require_arg(fcinfo, 0, "day");
 	day = PG_GETARG_INT32(0);
 	if (day < 1)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("day must be 1 or more"));
-	eco_result_begin(&result, fcinfo, "ll");
-	eco_result_set(&result, 0, Int64GetDatum(eco_streak_gold(day)));
-	eco_result_set(&result, 1, Int64GetDatum(eco_streak_xp(day)));
+	eco_result_begin(&result, fcinfo, "ll+j");
+	open = eco_tables_open(ECO_READ, calendar_tables);
+	eco_day_reward(&uncapped, day, &reward);
+	eco_tables_close(open);
+	eco_result_set(&result, 0, Int64GetDatum(reward.gold));
+	eco_result_set(&result, 1, Int64GetDatum(reward.xp));
+	if (reward.contents != NULL)
+		eco_result_set(&result, 2, JsonbPGetDatum(reward.contents));
 	return eco_result_row(&result);
 }
 
 /*
  * eco_streak_preview(user_id bigint, days int) returns setof
- *		(claim_date date, outcome text, streak_day int, gold bigint, xp bigint)
+ *		(claim_date date, outcome text, streak_day int, gold bigint, xp bigint, items jsonb)
  *		The rewards of the coming days if the user claims on each of them.
  */
 Datum
@@ -246,8 +315,8 @@ eco_streak_preview(PG_FUNCTION_ARGS)
 	if (ndays < 1 || ndays > MAX_PREVIEW_DAYS)
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
 				  errmsg("days must be from 1 to %d", MAX_PREVIEW_DAYS));
-	eco_result_set_begin(fcinfo, "dtill");
-	open = eco_user_tables_open(ECO_READ, PG_GETARG_INT64(0), eco_daily_tables);
+	eco_result_set_begin(fcinfo, "dtill+j");
+	open = eco_user_tables_open(ECO_READ, PG_GETARG_INT64(0), preview_tables);
 	if (eco_account_read(PG_GETARG_INT64(0), &account) &&
 		eco_daily_load(&d, &account))
 	{
@@ -259,21 +328,23 @@ eco_streak_preview(PG_FUNCTION_ARGS)
 		claimable = today.booked;
 		for (int shown = 0; shown < ndays; today.booked++)
 		{
-			int32		reward_day;
-			Datum		values[5];
-			bool		isnull[5] = {false};
+			EcoDayReward reward;
+			Datum		values[6];
+			bool		isnull[6] = {false};
 
 			CHECK_FOR_INTERRUPTS();
 			eco_daily_decide(&d, today, &c);
 			if (c.paid ||
 				(today.booked != claimable && !eco_daily_date_exists(today.booked, d.user_zone)))
 				continue;
-			reward_day = eco_streak_reward_day(&d.policy, c.after.day);
+			eco_day_reward(&d.policy, c.after.day, &reward);
 			values[0] = DateADTGetDatum(today.booked);
 			values[1] = CStringGetTextDatum(eco_claim_name(c.what));
 			values[2] = Int32GetDatum(c.after.day);
-			values[3] = Int64GetDatum(eco_streak_gold(reward_day));
-			values[4] = Int64GetDatum(eco_streak_xp(reward_day));
+			values[3] = Int64GetDatum(reward.gold);
+			values[4] = Int64GetDatum(reward.xp);
+			values[5] = JsonbPGetDatum(reward.contents);
+			isnull[5] = reward.contents == NULL;
 			tuplestore_putvalues(info->setResult, info->setDesc, values, isnull);
 			d.streak = c.after;
 			eco_daily_commit_zone(&d);

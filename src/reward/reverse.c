@@ -209,19 +209,13 @@ refuse_other(const char *what, EcoResult *result)
 	eco_result_set(result, GRANT_DETAIL, eco_detail_end(&detail));
 }
 
-static inline Datum
-items_of(const EcoRow *row)
-{
-	return row->isnull[RWD_ITEMS] ? (Datum) 0 : row->values[RWD_ITEMS];
-}
-
 /* What is asked for of items: none when that is an empty object. */
 static void
 ask_for_items(Reversal *r)
 {
 	EcoHoldings given;
 
-	eco_holdings_given_by(items_of(&r->reward), &given);
+	eco_reward_gave(&r->reward, &given);
 	r->taken.n = 0;
 	if (r->items == NULL || JB_ROOT_COUNT(r->items) == 0)
 		return;
@@ -253,26 +247,6 @@ check_amounts(const Reversal *r)
 							(long long) gold, (long long) xp));
 }
 
-/* The items of the reward, and what of each is left to be taken back. */
-static void
-find_left(const Reversal *r, const EcoReversed *before, EcoHoldings *left)
-{
-	ListCell   *lc;
-
-	eco_holdings_given_by(items_of(&r->reward), left);
-	foreach(lc, before->items)
-		eco_holdings_less(left, PointerGetDatum(lfirst(lc)));
-}
-
-static bool
-any_left(const EcoHoldings *left)
-{
-	for (int i = 0; i < left->n; i++)
-		if (left->of[i].amount > 0)
-			return true;
-	return false;
-}
-
 static bool
 takes_all(Reversal *r, const EcoHoldings *left)
 {
@@ -293,7 +267,7 @@ settle_items(Reversal *r, const EcoReversed *before)
 
 	if (r->items == NULL)
 	{
-		find_left(r, before, &left);
+		(void) eco_reward_left(&r->reward, before, &left);
 		for (int i = 0; i < left.n; i++)
 			if (left.of[i].amount > 0)
 				r->taken.of[r->taken.n++] = left.of[i];
@@ -323,19 +297,6 @@ reverse(Reversal *r, EcoAccount *account, EcoResult *result)
 		post_reversal(r, account, gives_date_back(r, &before, account, &d) ? &d : NULL, result);
 }
 
-/* {"gem": 5}, when there are any. */
-static void
-detail_amounts(EcoDetail *detail, const char *key, const EcoHoldings *all)
-{
-	if (all->n == 0)
-		return;
-	eco_detail_open_object(detail, key, (int) strlen(key));
-	for (int i = 0; i < all->n; i++)
-		eco_detail_int(detail, pnstrdup(all->of[i].item_id.data, all->of[i].item_id.len),
-					   all->of[i].amount);
-	eco_detail_close_object(detail);
-}
-
 static bool
 refuse_excess(const Reversal *r, const EcoReversed *before, EcoAccount *account,
 			  EcoResult *result)
@@ -344,9 +305,9 @@ refuse_excess(const Reversal *r, const EcoReversed *before, EcoAccount *account,
 	int64		xp = eco_row_int(&r->reward, ECO_COL_XP_DELTA) - before->xp;
 	EcoDetail	detail = {0};
 	EcoHoldings left;
+	bool		any_left = eco_reward_left(&r->reward, before, &left);
 	bool		too_many = false;
 
-	find_left(r, before, &left);
 	for (int i = 0; i < r->taken.n; i++)
 		too_many |= r->taken.of[i].amount >
 			eco_holdings_find(&left, &r->taken.of[i].item_id)->amount;
@@ -356,15 +317,15 @@ refuse_excess(const Reversal *r, const EcoReversed *before, EcoAccount *account,
 	 * time
 	 */
 	if (r->gold <= gold && r->xp <= xp && !too_many &&
-		(gold > 0 || xp > 0 || any_left(&left) || before->reversals == 0))
+		(gold > 0 || xp > 0 || any_left || before->reversals == 0))
 		return false;
 	eco_grant_refuse(result, "EXCEEDS_REWARD", account);
 	eco_detail_int(&detail, "gold", r->gold);
 	eco_detail_int(&detail, "xp", r->xp);
 	eco_detail_int(&detail, "left_gold", gold);
 	eco_detail_int(&detail, "left_xp", xp);
-	detail_amounts(&detail, "items", &r->taken);
-	detail_amounts(&detail, "left_items", &left);
+	eco_holdings_detail(&detail, "items", &r->taken);
+	eco_holdings_detail(&detail, "left_items", &left);
 	eco_result_set(result, GRANT_DETAIL, eco_detail_end(&detail));
 	return true;
 }
@@ -379,7 +340,7 @@ gives_date_back(Reversal *r, const EcoReversed *before, EcoAccount *account,
 {
 	EcoHoldings left;
 
-	find_left(r, before, &left);
+	(void) eco_reward_left(&r->reward, before, &left);
 	if (r->reward.isnull[RWD_CLAIM_DATE] || !takes_all(r, &left) ||
 		r->gold < eco_row_int(&r->reward, ECO_COL_GOLD_DELTA) - before->gold ||
 		r->xp < eco_row_int(&r->reward, ECO_COL_XP_DELTA) - before->xp ||
@@ -388,23 +349,6 @@ gives_date_back(Reversal *r, const EcoReversed *before, EcoAccount *account,
 		return false;
 	eco_daily_go_back(d, &r->reward);
 	return true;
-}
-
-/* Of each item what is not there to be taken. */
-static void
-detail_debt(EcoDetail *detail, const EcoHoldings *all)
-{
-	EcoHoldings debt = {.n = 0};
-
-	for (int i = 0; i < all->n; i++)
-	{
-		EcoHolding *one = &debt.of[debt.n];
-
-		one->item_id = all->of[i].item_id;
-		one->amount = all->of[i].amount + all->of[i].delta;
-		debt.n += one->amount > 0;
-	}
-	detail_amounts(detail, "debt_items", &debt);
 }
 
 /* The amounts asked for, and what of them is not there. */
@@ -417,9 +361,9 @@ describe(Reversal *r, int64 gold, int64 xp, bool with_debt_of_items, EcoResult *
 	eco_detail_int(&detail, "xp", r->xp);
 	eco_detail_int(&detail, "debt_gold", r->gold - gold);
 	eco_detail_int(&detail, "debt_xp", r->xp - xp);
-	detail_amounts(&detail, "items", &r->taken);
+	eco_holdings_detail(&detail, "items", &r->taken);
 	if (with_debt_of_items)
-		detail_debt(&detail, &r->taken);
+		eco_holdings_detail_rest(&detail, "debt_items", &r->taken);
 	eco_result_set(result, GRANT_DETAIL, eco_detail_end(&detail));
 }
 
@@ -533,7 +477,7 @@ items_differ(const Reversal *r, const EcoRow *first, EcoResult *result)
 	Jsonb	   *stored = object_in(first->values[RWD_DETAILS], "items");
 	Jsonb	   *now;
 
-	detail_amounts(&asked, "items", &r->taken);
+	eco_holdings_detail(&asked, "items", &r->taken);
 	now = object_in(eco_detail_end(&asked), "items");
 	if (eco_same_json(stored, now))
 		return false;

@@ -145,3 +145,23 @@ eco_reward_reversed(const EcoRow *reward, int64 before_seq)
 	eco_scan_end(scan);
 	return sum;
 }
+
+void
+eco_reward_gave(const EcoRow *reward, EcoHoldings *gave)
+{
+	eco_holdings_given_by(reward->isnull[RWD_ITEMS] ? (Datum) 0 : reward->values[RWD_ITEMS], gave);
+}
+
+bool
+eco_reward_left(const EcoRow *reward, const EcoReversed *reversed, EcoHoldings *left)
+{
+	ListCell   *lc;
+	bool		any = false;
+
+	eco_reward_gave(reward, left);
+	foreach(lc, reversed->items)
+		eco_holdings_less(left, PointerGetDatum(lfirst(lc)));
+	for (int i = 0; i < left->n; i++)
+		any |= left->of[i].amount > 0;
+	return any;
+}

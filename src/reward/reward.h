@@ -10,6 +10,7 @@
 #include "nodes/pg_list.h"
 
 #include "ledger/entry.h"
+#include "ledger/holdings.h"
 #include "ledger/result.h"
 
 /* columns of economy.reward_audit after the header */
@@ -54,6 +55,10 @@ typedef struct EcoReversed
 
 /* Adds up the reversals that came before a seq. */
 extern EcoReversed eco_reward_reversed(const EcoRow *reward, int64 before_seq);
+
+/* The items that a reward gave, and what of each its reversals have left; true: anything. */
+extern void eco_reward_gave(const EcoRow *reward, EcoHoldings *gave);
+extern bool eco_reward_left(const EcoRow *reward, const EcoReversed *reversed, EcoHoldings *left);
 
 /* The source of the reward's reversals that have a key of their own; palloc'd. */
 extern char *eco_reversal_source(const char *transaction_id);

@@ -187,7 +187,8 @@ CREATE TYPE economy.claim_result AS (
     level             integer,
     leveled_up        boolean,
     next_claim_at     timestamptz,
-    detail            jsonb
+    detail            jsonb,
+    items             jsonb
 );
 COMMENT ON TYPE economy.claim_result IS 'Result of economy.claim_daily_reward().';
 
@@ -195,7 +196,8 @@ CREATE FUNCTION economy.claim_daily_reward(user_id bigint) RETURNS economy.claim
     LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_claim_daily_reward';
 COMMENT ON FUNCTION economy.claim_daily_reward(bigint) IS
     'Claims the reward of the user''s local day: CLAIMED, or ALREADY_CLAIMED with the stored '
-    'result. Day d pays 1000 + 200 (d - 1) gold and 50 + 25 (d - 1) XP.';
+    'result. Day d pays what set_daily_rewards() says, else 1000 + 200 (d - 1) gold and '
+    '50 + 25 (d - 1) XP. Items that the user has no room for are not given, and are in detail.';
 
 CREATE TYPE economy.streak_change AS (
     success        boolean,
@@ -220,18 +222,22 @@ COMMENT ON FUNCTION economy.set_streak(bigint, integer, date, text, text, text) 
     'once per idempotency_key, with who did it and why. Moves no gold; '
     'dates that were paid are not paid again.';
 
-CREATE TYPE economy.streak_reward AS (gold bigint, xp bigint);
+CREATE TYPE economy.streak_reward AS (gold bigint, xp bigint, items jsonb);
 COMMENT ON TYPE economy.streak_reward IS 'Reward of a day of the streak.';
 CREATE FUNCTION economy.streak_reward(day integer) RETURNS economy.streak_reward
-    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_streak_reward_sql';
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_streak_reward_sql';
 COMMENT ON FUNCTION economy.streak_reward(integer) IS
-    'The formula: 1000 + 200 (day - 1) gold, 50 + 25 (day - 1) XP, day >= 1.';
+    'What day >= 1 of a streak pays: by set_daily_rewards(), else by the formula: '
+    '1000 + 200 (day - 1) gold, 50 + 25 (day - 1) XP.';
 
 CREATE FUNCTION economy.streak_preview(user_id bigint, days integer DEFAULT 7)
-    RETURNS TABLE (claim_date date, outcome text, streak_day integer, gold bigint, xp bigint)
+    RETURNS TABLE (
+        claim_date date, outcome text, streak_day integer, gold bigint, xp bigint, items jsonb
+    )
     LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 7 AS 'MODULE_PATHNAME', 'eco_streak_preview';
 COMMENT ON FUNCTION economy.streak_preview(bigint, integer) IS
-    'The rewards of the coming days (1 to 366) if the user claims on each of them.';
+    'The rewards of the coming days (1 to 366), gold, XP and items, if the user claims on each '
+    'of them.';
 
 CREATE TYPE economy.streak_status AS (
     streak_day    integer,
@@ -247,6 +253,136 @@ CREATE FUNCTION economy.streak_state(user_id bigint) RETURNS economy.streak_stat
 COMMENT ON FUNCTION economy.streak_state(bigint) IS
     'The streak evaluated now: 0 when the next claim would not continue it. next_outcome is START, '
     'CONTINUE, FREEZE, GRACE, RESET, DORMANT or ALREADY_CLAIMED.';
+
+CREATE TABLE economy.daily_rewards (
+    reward_day   bigint NOT NULL
+        CONSTRAINT daily_rewards_pkey PRIMARY KEY
+        CONSTRAINT daily_rewards_day_check CHECK (reward_day BETWEEN 1 AND 366),
+    gold         bigint NOT NULL
+        CONSTRAINT daily_rewards_gold_check CHECK (gold BETWEEN 0 AND 9007199254740991),
+    xp           bigint NOT NULL
+        CONSTRAINT daily_rewards_xp_check CHECK (xp BETWEEN 0 AND 9007199254740991),
+    contents     jsonb
+        CONSTRAINT daily_rewards_contents_check CHECK (economy_internal.amounts_sound(contents)),
+    continues_at bigint,
+    CONSTRAINT daily_rewards_continues_check CHECK (continues_at BETWEEN 1 AND reward_day)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.daily_rewards', '');
+COMMENT ON TABLE economy.daily_rewards IS
+    'The calendar of daily rewards, a row per day; without rows the formula pays. '
+    'Set by set_daily_rewards() only.';
+COMMENT ON CONSTRAINT daily_rewards_day_check ON economy.daily_rewards IS
+    'there must be 1 to 366 days';
+COMMENT ON CONSTRAINT daily_rewards_gold_check ON economy.daily_rewards IS
+    'gold must be from 0 to 2^53-1';
+COMMENT ON CONSTRAINT daily_rewards_xp_check ON economy.daily_rewards IS
+    'xp must be from 0 to 2^53-1';
+COMMENT ON CONSTRAINT daily_rewards_contents_check ON economy.daily_rewards IS
+    'contents must be an object of 1 to 16 items, each with a whole number from 1 to 2^53-1';
+COMMENT ON CONSTRAINT daily_rewards_continues_check ON economy.daily_rewards IS
+    'continues_at must be from 1 to the last day, or null for the last day itself';
+COMMENT ON COLUMN economy.daily_rewards.contents IS
+    'Items and amounts, {"chest": 1}; null: none.';
+COMMENT ON COLUMN economy.daily_rewards.continues_at IS
+    'Of the last day: the day that comes after it; 1 begins anew, null is the last day again.';
+
+CREATE FUNCTION economy_internal.check_daily_rewards(rewards jsonb) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH days AS (
+            SELECT d.reward, d.n
+            FROM jsonb_array_elements(CASE jsonb_typeof(rewards) WHEN 'array' THEN rewards END)
+                WITH ORDINALITY d (reward, n)
+        ), says AS (
+            SELECT 0::bigint AS n, 'it must be a JSON array of days' AS says
+            WHERE jsonb_typeof(rewards) <> 'array'
+            UNION ALL
+            SELECT d.n, 'it must be a JSON object' FROM days d
+            WHERE jsonb_typeof(d.reward) <> 'object'
+            UNION ALL
+            SELECT d.n, format('%s is no such column that can be set', to_json(k))
+            FROM days d CROSS JOIN LATERAL jsonb_object_keys(
+                CASE jsonb_typeof(d.reward) WHEN 'object' THEN d.reward ELSE '{}' END) k
+            WHERE k NOT IN ('gold', 'xp', 'contents')
+            UNION ALL
+            SELECT d.n, format('item %s does not exist', to_json(k))
+            FROM days d CROSS JOIN LATERAL jsonb_object_keys(
+                CASE jsonb_typeof(d.reward -> 'contents') WHEN 'object' THEN d.reward -> 'contents'
+                                                          ELSE '{}' END) k
+            WHERE NOT EXISTS (SELECT FROM economy.items i WHERE i.item_id = k)
+            UNION ALL
+            -- an event has 8000 bytes, and tells of each item its balance too
+            SELECT d.n, 'contents must have 3072 bytes as text' FROM days d
+            WHERE octet_length((d.reward -> 'contents')::text) > 3072
+        )
+        SELECT CASE s.n WHEN 0 THEN s.says ELSE format('day %s: %s', s.n, s.says) END
+        FROM says s ORDER BY s.n, s.says LIMIT 1;
+    END;
+COMMENT ON FUNCTION economy_internal.check_daily_rewards(jsonb) IS
+    'What is wrong with what is given to set_daily_rewards(), beyond what the constraints of '
+    'daily_rewards say; null when nothing is.';
+
+CREATE FUNCTION economy.set_daily_rewards(
+    rewards jsonb, actor text, continues_at integer DEFAULT NULL
+) RETURNS integer
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    ndays     integer := 0;
+    ndays_was bigint;
+    wrong     text;
+    failed    text;
+    at_column text;
+BEGIN
+    PERFORM economy_internal.require_actor(actor);
+    PERFORM economy_internal.open_tables('daily_rewards', 'items', 'config_changes');
+    -- one change at a time, also of a calendar that does not exist yet
+    PERFORM economy_internal.lock_name('economy.daily_rewards');
+    wrong := economy_internal.check_daily_rewards(rewards);
+    IF wrong IS NULL THEN
+        ndays := coalesce(jsonb_array_length(rewards), 0);
+        wrong := CASE WHEN ndays = 0 AND continues_at IS NOT NULL
+                      THEN 'continues_at is of a calendar that has days' END;
+    END IF;
+    IF wrong IS NULL THEN
+        DELETE FROM economy.daily_rewards;
+        GET DIAGNOSTICS ndays_was = ROW_COUNT;
+        BEGIN
+            -- of two at once above READ COMMITTED, neither of which sees the other: 40001
+            INSERT INTO economy.daily_rewards
+                SELECT r.* FROM jsonb_array_elements(rewards) WITH ORDINALITY e (reward, n)
+                CROSS JOIN LATERAL jsonb_populate_record(
+                    NULL::economy.daily_rewards,
+                    '{"gold": 0, "xp": 0}' || e.reward || jsonb_build_object(
+                        'reward_day', e.n,
+                        'continues_at', CASE WHEN e.n = ndays
+                                             THEN set_daily_rewards.continues_at END)) r
+                ON CONFLICT ON CONSTRAINT daily_rewards_pkey DO NOTHING;
+        EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
+            GET STACKED DIAGNOSTICS
+                wrong = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
+            wrong := economy_internal.violation(
+                'daily_rewards', rewards, wrong, failed, at_column);
+        END;
+    END IF;
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'the daily rewards are not valid'
+            USING ERRCODE = 'XE901', DETAIL = wrong || '.',
+            HINT = 'A day is {"gold": 1000, "xp": 50, "contents": {"chest": 1}}; the first is 1.';
+    END IF;
+    IF ndays > 0 OR ndays_was > 0 THEN
+        PERFORM economy.note_change(
+            'daily_rewards', 'all', CASE WHEN ndays = 0 THEN 'reset' ELSE 'set' END, actor);
+    END IF;
+    RETURN ndays;
+END
+$$;
+COMMENT ON FUNCTION economy.set_daily_rewards(jsonb, text, integer) IS
+    'Sets the whole calendar of daily rewards, [{"gold", "xp", "contents"}] from day 1 on, and '
+    'which of its days comes after the last, that one itself unless it is given; null or an empty '
+    'array: the formula again. Recorded with actor, before and after. Returns the number of days. '
+    'XE901 for what is not valid.';
 
 CREATE FUNCTION economy_internal.reward_stays(
     user_id bigint, from_seq bigint, upto_seq bigint

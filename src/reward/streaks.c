@@ -219,10 +219,13 @@ static bool
 was_taken_back(const EcoRow *claim)
 {
 	EcoReversed reversed = eco_reward_reversed(claim, PG_INT64_MAX);
+	EcoHoldings left;
 
-	return reversed.gave_back ||
-		(reversed.gold == eco_row_int(claim, ECO_COL_GOLD_DELTA) &&
-		 reversed.xp == eco_row_int(claim, ECO_COL_XP_DELTA));
+	if (reversed.reversals == 0 || reversed.gave_back)
+		return reversed.gave_back;
+	return !eco_reward_left(claim, &reversed, &left) &&
+		reversed.gold == eco_row_int(claim, ECO_COL_GOLD_DELTA) &&
+		reversed.xp == eco_row_int(claim, ECO_COL_XP_DELTA);
 }
 
 /*

@@ -204,6 +204,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('revoke_reward', 'SELECT * FROM economy.revoke_reward(:u, ''R:u-3'', ''r'', ''a'')'),
     ('rotate_signing_key', 'SELECT economy.rotate_signing_key()'),
     ('set_level_curve', 'SELECT economy.set_level_curve(''pgtap'', ''{0, 10, 20}'')'),
+    ('set_daily_rewards', 'SELECT economy.set_daily_rewards(''[{"gold": 1}]'', ''a'')'),
     ('set_level_experiment', 'SELECT economy.set_level_experiment(''pgtap'', ''[{"arm": "a", "curve": "linear", "share": 1}]'', true)'),
     ('set_recommendations', 'SELECT economy.set_recommendations(''pgtap 2'', ''{}'', ''[]'', ''a'')'),
     ('set_rfm_model', 'SELECT economy.set_rfm_model(''{"model": "pgtap"}'', ''a'')'),

@@ -1,6 +1,6 @@
 -- What is marked PARALLEL SAFE or RESTRICTED works in parallel plans.
 BEGIN;
-SELECT plan(28);
+SELECT plan(29);
 
 SELECT economy.register('pgtap parallel') AS u \gset
 SELECT economy.upsert_product('{"product_id": "pgtap_p", "category": "item", "price_gold": 1}', 'pgtap') IS NULL AS x \gset
@@ -24,7 +24,7 @@ FROM (VALUES ($$SELECT * FROM economy.verify_receipt({u}, '{t}')$$), ($$SELECT *
              ($$SELECT * FROM economy.products({u})$$), ($$SELECT * FROM economy.product('pgtap_item', {u})$$), ($$SELECT * FROM economy.purchases_of({u})$$), ($$SELECT * FROM economy.holdings({u})$$), ($$SELECT * FROM economy.item_catalogue()$$), ($$SELECT * FROM economy.leaderboard_info()$$), ($$SELECT * FROM economy.leaderboard_parity()$$), ($$SELECT economy.verify_draw(repeat('ab', 32), 'x', user_id, '{"hand": {}}'), economy.simulate_draws('{"entries": [{"entry": "a", "weight": 1}]}', 10) FROM economy.accounts$$), ($$SELECT economy.holds({u}, 'x')$$), ($$SELECT * FROM economy.profile({u})$$),
              ($$SELECT economy.level_for(1000), economy.user_id_of('pgtap parallel'), economy.timezone_name('europe/berlin')$$),
              ($$SELECT economy.level_of(user_id, experience_points) FROM economy.accounts$$), ($$SELECT economy.now() FROM economy.accounts$$),
-             ($$SELECT * FROM economy.streak_state({u})$$), ($$SELECT * FROM economy.streak_preview({u})$$),
+             ($$SELECT * FROM economy.streak_state({u})$$), ($$SELECT * FROM economy.streak_preview({u})$$), ($$SELECT economy.streak_reward(2) FROM economy.accounts$$),
              ($$SELECT * FROM economy.purchase({u}, 'pgtap_p', 'new')$$), ($$SELECT * FROM economy.audit_sweep()$$)) v (call);
 SELECT is(v.reason, 'OK', 'and answers the same') FROM economy.verify_receipt(:u, :'t') v;
 SELECT is((SELECT count(*) FROM economy.verify_chain(:u)), 0::bigint, 'and finds nothing where nothing is');

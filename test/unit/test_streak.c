@@ -308,6 +308,24 @@ test_caps(void)
 }
 
 static void
+test_calendar(void)
+{
+	static const int32_t anew[] = {1, 2, 3, 1, 2, 3, 1};
+	static const int32_t from_second[] = {1, 2, 3, 2, 3, 2, 3};
+
+	for (int32_t day = 1; day <= 7; day++)
+	{
+		check(eco_streak_calendar_day(7, 7, day) == day, "each day of a calendar");
+		check(eco_streak_calendar_day(3, 3, day) == (day < 3 ? day : 3), "its last day stays");
+		check(eco_streak_calendar_day(3, 1, day) == anew[day - 1], "a calendar begins anew");
+		check(eco_streak_calendar_day(3, 2, day) == from_second[day - 1], "a calendar goes on from its second day");
+		check(eco_streak_calendar_day(1, 1, day) == 1, "a calendar of one day");
+	}
+	check(eco_streak_calendar_day(366, 366, INT32_MAX) == 366, "the last day at the last day");
+	check(eco_streak_calendar_day(3, 1, INT32_MAX) == 1, "and anew: 2147483647 = 3 * 715827882 + 1");
+}
+
+static void
 test_amounts(void)
 {
 	check(eco_streak_gold(1) == 1000 && eco_streak_xp(1) == 50, "day 1");
@@ -341,6 +359,7 @@ test_streak(void)
 	test_every_small_case();
 	test_caps();
 	test_weeks();
+	test_calendar();
 	test_amounts();
 	test_names();
 }

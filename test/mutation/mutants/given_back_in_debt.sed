@@ -1,4 +1,4 @@
 # src/reward/streaks.c
 # a date that was given back in debt counts as paid
 # pgtap/streak_corrections.sql
-s/return reversed\.gave_back \|\|/return/
+s/ \|\| reversed\.gave_back\)/)/

@@ -54,6 +54,7 @@ my @calls = (
 	[ 'upsert_product, fulfilment', q{SELECT fulfilment FROM economy.upsert_product('{"product_id": "letter", "category": "item", "price_gold": 1, "fulfilment": true}', 'tester')}, undef, undef ],
 	[ 'purchase, fulfilment', "SELECT state FROM economy.purchase($ann, 'letter', 'k')", 'in_progress', 'reuse' ],
 	[ 'unfulfilled', q{SELECT count(*) FROM economy.unfulfilled('tester')}, undef, '0' ],
+	[ 'set_daily_rewards', q{SELECT economy.set_daily_rewards('[{"gold": 7}]', 'tester')}, undef, undef ],
 	[ 'set_transfer_rules', q{SELECT fee_per_mille FROM economy.set_transfer_rules('{"enabled": true, "fee_per_mille": 7}', 'tester')}, undef, undef ],
 	[ 'transfer', qq{SELECT state FROM economy.transfer($ann, $bob, 'k', 5, '{"gem": 1}')}, 'in_progress', 'reuse' ],
 	[ 'transfer back', "SELECT state FROM economy.transfer($bob, $ann, 'k', 5)", 'in_progress', 'reuse' ],

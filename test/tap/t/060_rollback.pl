@@ -57,6 +57,7 @@ my @calls = (
 	[ 'purchase, fulfilment', "SELECT state FROM economy.purchase($ann, 'letter', 'k')", 'new' ],
 	[ 'unfulfilled', q{SELECT count(*) FROM economy.unfulfilled('tester')}, 1 ],
 	[ 'fulfil', "SELECT state FROM economy.fulfilments f, economy.fulfil(f.user_id, 'P' || f.user_id || '-' || f.seq, 'tester') WHERE f.user_id = $ann", 'new' ],
+	[ 'set_daily_rewards', q{SELECT economy.set_daily_rewards('[{"gold": 7}]', 'tester')}, 1 ],
 	[ 'set_transfer_rules', q{SELECT fee_per_mille FROM economy.set_transfer_rules('{"enabled": true, "fee_per_mille": 7}', 'tester')}, 7 ],
 	[ 'transfer', qq{SELECT state FROM economy.transfer($ann, $bob, 'k', 5, '{"gem": 1}')}, 'new' ],
 	[ 'transfer back', "SELECT state FROM economy.transfer($bob, $ann, 'k', 5)", 'new' ],

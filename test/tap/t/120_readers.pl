@@ -229,6 +229,7 @@ my @changes = (
 	[ add_stock => q{SELECT economy.add_stock('freeze', 5, 'readers')} ],
 	[ register_game => q{SELECT economy.register_game('slot', '{"fee": 2}')} ],
 	[ set_level_experiment => q{SELECT economy.set_level_experiment('readers', '[{"arm": "a", "curve": "steep", "share": 1}]', false, 'readers')} ],
+	[ set_daily_rewards => q{SELECT economy.set_daily_rewards('[{"gold": 7, "contents": {"gem": 1}}]', 'readers')} ],
 	[ set_segment_rules => q{SELECT economy.set_segment_rules('[{"segment": "All"}]', 'readers')} ],
 	[ set_rfm_model => q{SELECT concat_ws(' ', window_days, population) FROM economy.set_rfm_model('{"model": "own", "window_days": 61}', 'readers')} ],
 	[ set_recommendations => q{SELECT economy.set_recommendations('door', '{}', '[]', 'readers')} ],
