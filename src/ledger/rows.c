@@ -105,8 +105,9 @@ scan_begin(EcoTable *table, int64 user_id, int key, int nvalues,
 	return scan;
 }
 
-void
-eco_rows_must_be_newest(EcoTable *table, int64 user_id, int key, int nvalues, const Datum *values)
+static void
+must_be_newest(EcoTable *table, int64 user_id, int key, int nvalues, const Datum *values,
+			   EcoBound bound, int64 limit)
 {
 	EcoScan    *seen;
 	EcoScan    *newest;
@@ -116,9 +117,9 @@ eco_rows_must_be_newest(EcoTable *table, int64 user_id, int key, int nvalues, co
 
 	if (!IsolationUsesXactSnapshot())
 		return;
-	seen = scan_begin(table, user_id, key, nvalues, values, ECO_UNBOUNDED, 0);
+	seen = scan_begin(table, user_id, key, nvalues, values, bound, limit);
 	PushActiveSnapshot(GetLatestSnapshot());
-	newest = scan_begin(table, user_id, key, nvalues, values, ECO_UNBOUNDED, 0);
+	newest = scan_begin(table, user_id, key, nvalues, values, bound, limit);
 	while (more)
 	{
 		more = eco_scan_next(seen, &row);
@@ -131,27 +132,41 @@ eco_rows_must_be_newest(EcoTable *table, int64 user_id, int key, int nvalues, co
 	PopActiveSnapshot();		/* a scan has no copy of its own */
 }
 
+void
+eco_rows_must_be_newest(EcoTable *table, int64 user_id, int key, int nvalues, const Datum *values)
+{
+	must_be_newest(table, user_id, key, nvalues, values, ECO_UNBOUNDED, 0);
+}
+
+/* Of configuration a scan reads the newest that there is, or raises 40001. */
+static EcoScan *
+begin_of_newest(EcoTable *table, int64 user_id, int key, int nvalues, const Datum *values,
+				EcoBound bound, int64 limit)
+{
+	if (eco_must_be_newest(table))
+		must_be_newest(table, user_id, key, nvalues, values, bound, limit);
+	return scan_begin(table, user_id, key, nvalues, values, bound, limit);
+}
+
 EcoScan *
 eco_scan_begin(EcoTable *table, int64 user_id, int key, int nvalues,
 			   const Datum *values)
 {
-	if (eco_must_be_newest(table))
-		eco_rows_must_be_newest(table, user_id, key, nvalues, values);
-	return scan_begin(table, user_id, key, nvalues, values, ECO_UNBOUNDED, 0);
+	return begin_of_newest(table, user_id, key, nvalues, values, ECO_UNBOUNDED, 0);
 }
 
 EcoScan *
 eco_scan_begin_after(EcoTable *table, int64 user_id, int key, int nvalues,
 					 const Datum *values, int64 after)
 {
-	return scan_begin(table, user_id, key, nvalues, values, ECO_AFTER, after);
+	return begin_of_newest(table, user_id, key, nvalues, values, ECO_AFTER, after);
 }
 
 EcoScan *
 eco_scan_begin_before(EcoTable *table, int64 user_id, int key, int nvalues,
 					  const Datum *values, int64 before)
 {
-	return scan_begin(table, user_id, key, nvalues, values, ECO_BEFORE, before);
+	return begin_of_newest(table, user_id, key, nvalues, values, ECO_BEFORE, before);
 }
 
 bool

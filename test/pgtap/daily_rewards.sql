@@ -66,6 +66,18 @@ SELECT is(pg_temp.claim(:f, '04') LIKE 'new CLAIMED 4 5 0 %', true, 'and its dat
 SELECT is((SELECT concat_ws(' ', r.code, r.gold_delta, r.items) FROM economy.revoke_reward(:f, format('R%s-6', :f), 'wrong', 'pgtap', 5, 0, items => '{}', idempotency_key => 'k') r), 'OK -5', 'the gold alone');
 SELECT is(pg_temp.claim(:f, '04') LIKE 'reuse ALREADY_CLAIMED 4 5 0 %', true, 'gives no date back');
 
+-- a date counts as paid until the items are taken back, too
+SELECT economy.register('pgtap daily back') AS g \gset
+SELECT is(economy.set_daily_rewards('[{"gold": 5, "contents": {"pgtap_chest": 1}}]', 'ann'), 1, 'gold and an item');
+SELECT is(pg_temp.claim(:g, '01') || ', ' || pg_temp.claim(:g, '02'), 'new CLAIMED 1 5 0 [{"item": "pgtap_chest", "delta": 1, "balance": 1}], new CLAIMED 2 5 0 [{"item": "pgtap_chest", "delta": 1, "balance": 2}]', 'on two days');
+SELECT is((SELECT r.code FROM economy.set_streak(:g, 1, '2031-02-01', 'r', 'pgtap') r), 'OK', 'the streak is put back before the second');
+SELECT is((SELECT concat_ws(' ', r.code, r.gold_delta, r.items) FROM economy.revoke_reward(:g, format('R%s-2', :g), 'wrong', 'pgtap', 5, 0, items => '{}', idempotency_key => 'k') r), 'OK -5', 'whose gold is taken back');
+SELECT is(pg_temp.claim(:g, '02'), 'reuse ALREADY_CLAIMED 2 5 0 [{"item": "pgtap_chest", "delta": 1, "balance": 2}]', 'it was paid');
+SELECT is((SELECT string_agg(f.kind, ', ') FROM economy_internal.audit_rewards() f WHERE f.user_id = :g), NULL, 'which the audit knows');
+SELECT is((SELECT concat_ws(' ', r.code, r.gold_delta, r.items) FROM economy.revoke_reward(:g, format('R%s-2', :g), 'wrong', 'pgtap', idempotency_key => 'l') r), 'OK 0 [{"item": "pgtap_chest", "delta": -1, "balance": 1}]', 'and then the rest');
+SELECT is(pg_temp.claim(:g, '02'), 'new CLAIMED 2 5 0 [{"item": "pgtap_chest", "delta": 1, "balance": 2}]', 'it is paid again');
+SELECT is((SELECT string_agg(f.kind, ', ') FROM economy_internal.audit_rewards() f WHERE f.user_id = :g), NULL, 'and once');
+
 -- of a day without gold and XP the items alone say whether it was taken back
 SELECT is(economy.set_daily_rewards('[{"contents": {"pgtap_chest": 1}}, {}]', 'ann'), 2, 'a day of items, and one of nothing');
 SELECT is(pg_temp.claim(:u, '20'), 'new CLAIMED 1 0 0 {"not_given": {"pgtap_chest": 1}}', 'given nothing, and claimed');
