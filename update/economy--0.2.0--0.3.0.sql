@@ -2282,6 +2282,16 @@ SELECT pg_catalog.pg_extension_config_dump('economy_internal.draw_pity', '');
 COMMENT ON TABLE economy_internal.draw_pity IS
     'Draws of a user from a table since the last one of the class that its pity gives.';
 
+CREATE TABLE economy.draw_prizes (
+    table_id text   NOT NULL COLLATE "C",
+    entry    text   NOT NULL COLLATE "C",
+    given    bigint NOT NULL DEFAULT 0 CONSTRAINT draw_prizes_given_check CHECK (given >= 0),
+    CONSTRAINT draw_prizes_pkey PRIMARY KEY (table_id, entry)
+) WITH (fillfactor = 50);
+SELECT pg_catalog.pg_extension_config_dump('economy.draw_prizes', '');
+COMMENT ON TABLE economy.draw_prizes IS
+    'How often the prize of an entry with a limit was given, by all versions of its table.';
+
 CREATE TYPE economy.draw_seed_result AS (
     success          boolean,
     state            text,
@@ -2367,13 +2377,15 @@ COMMENT ON FUNCTION economy_internal.check_draw_table(jsonb) IS
 
 CREATE FUNCTION economy.draw_table(
     table_id text, version integer DEFAULT NULL, OUT version_number integer, OUT active boolean,
-    OUT definition jsonb, OUT published_at timestamptz, OUT texts jsonb
+    OUT definition jsonb, OUT published_at timestamptz, OUT texts jsonb, OUT given jsonb
 ) RETURNS SETOF record
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
-        SELECT economy_internal.open_tables('draw_tables', 'draw_table_versions');
-        SELECT v.version, t.active AND v.version = t.version, v.definition, v.published_at, t.texts
+        SELECT economy_internal.open_tables('draw_tables', 'draw_table_versions', 'draw_prizes');
+        SELECT v.version, t.active AND v.version = t.version, v.definition, v.published_at, t.texts,
+               (SELECT jsonb_object_agg(p.entry, p.given) FROM economy.draw_prizes p
+                WHERE p.table_id = t.table_id)
         FROM economy.draw_tables t
         JOIN economy.draw_table_versions v ON v.table_id = t.table_id
         WHERE t.table_id = draw_table.table_id
@@ -2381,7 +2393,7 @@ CREATE FUNCTION economy.draw_table(
     END;
 COMMENT ON FUNCTION economy.draw_table(text, integer) IS
     'The definition of a draw table that is published, or was: what a player is shown before a '
-    'draw, and checks one with.';
+    'draw, and checks one with. Of its prizes with a limit how many were given.';
 
 CREATE FUNCTION economy_internal.draw_table_items(definition jsonb)
     RETURNS TABLE (item_id text, is_price boolean, amount numeric)
@@ -2502,6 +2514,18 @@ COMMENT ON FUNCTION economy.upsert_draw_table(jsonb, text) IS
     'Creates a draw table, or changes the given columns of one: its draft, whether it is active, '
     'texts. Recorded with actor, before and after. XE901 for one that is not valid.';
 
+CREATE FUNCTION economy_internal.limited_entries(definition jsonb)
+    RETURNS TABLE (entry text, most numeric, instead text)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT e.value ->> 'entry' COLLATE "C", (e.value ->> 'limit')::numeric, e.value ->> 'else'
+        FROM jsonb_array_elements(definition -> 'entries') e
+        WHERE e.value -> 'limit' > '0';
+    END;
+COMMENT ON FUNCTION economy_internal.limited_entries(jsonb) IS
+    'Entries of a valid definition that have a limit, and what gives its prize beyond it.';
+
 CREATE FUNCTION economy.publish_draw_table(table_id text, actor text) RETURNS economy.draw_tables
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
@@ -2511,8 +2535,8 @@ DECLARE
 BEGIN
     PERFORM economy_internal.require_actor(actor);
     PERFORM economy_internal.require_given('table_id', table_id IS NOT NULL);
-    PERFORM economy_internal.open_tables('draw_tables', 'draw_table_versions', 'items',
-                                         'config_changes');
+    PERFORM economy_internal.open_tables('draw_tables', 'draw_table_versions', 'draw_prizes',
+                                         'items', 'config_changes');
     PERFORM economy_internal.lock_name('economy.draw_table:' || table_id);
     SELECT * INTO row_now FROM economy.draw_tables t
         WHERE t.table_id = publish_draw_table.table_id FOR NO KEY UPDATE;
@@ -2531,6 +2555,11 @@ BEGIN
         WHERE t.table_id = row_now.table_id RETURNING * INTO STRICT row_now;
     INSERT INTO economy.draw_table_versions
         VALUES (row_now.table_id, row_now.version, row_now.definition, economy.now());
+    INSERT INTO economy.draw_prizes (table_id, entry)
+        SELECT row_now.table_id, l.entry
+        FROM economy_internal.limited_entries(row_now.definition) l
+        ORDER BY 1, 2
+        ON CONFLICT ON CONSTRAINT draw_prizes_pkey DO NOTHING;
     PERFORM economy.note_change('draw_tables', row_now.table_id, 'publish', actor);
     RETURN row_now;
 END
@@ -2555,7 +2584,10 @@ CREATE VIEW economy_internal.draw_entries AS
                h.detail, '$.outcome.pity ? (@ >= 0 && @ < 10000000000000000)')::numeric
                AS pity_after,
            h.detail ->> 'seed_hash' AS seed_hash, h.detail ->> 'client_seed' AS client_seed,
-           h.detail -> 'outcome' AS outcome
+           h.detail -> 'outcome' AS outcome, h.detail ->> 'instead' AS instead,
+           jsonb_path_query_first(
+               h.detail, '$.prize_number ? (@ >= 0 && @ < 10000000000000000)')::numeric
+               AS prize_number
     FROM economy.holding_changes h WHERE h.operation = 'draw';
 COMMENT ON VIEW economy_internal.draw_entries IS 'Each draw, and what its entry says of it.';
 
@@ -4389,7 +4421,7 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'accounts holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.item_catalogue(text, boolean)', ''),
             ('app', 'FUNCTION economy.draw(bigint, text, text, text, jsonb, boolean)',
-             'accounts draw_pity draw_seeds holding_changes user_holdings_more'),
+             'accounts draw_pity draw_prizes draw_seeds holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.draw_commit(bigint)',
              'config_changes config_changes_change_id_seq config_heads draw_seeds signing_keys'),
             ('app', 'FUNCTION economy.draw_reveal(bigint, bigint)',
@@ -4647,8 +4679,8 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('admin', 'FUNCTION economy.set_user_status(bigint, text, text, text, text)',
              'accounts user_changes'),
             ('admin', 'FUNCTION economy.publish_draw_table(text, text)',
-             'config_changes config_changes_change_id_seq config_heads draw_table_versions '
-             'draw_tables'),
+             'config_changes config_changes_change_id_seq config_heads draw_prizes '
+             'draw_table_versions draw_tables'),
             ('admin', 'FUNCTION economy.upsert_draw_table(jsonb, text)',
              'config_changes config_changes_change_id_seq config_heads draw_tables'),
             ('admin', 'FUNCTION economy.upsert_item(jsonb, text)',
@@ -4669,8 +4701,8 @@ DECLARE
         WHEN 'users' THEN ARRAY['effects', 'twice', 'orphans', 'rewards', 'units', 'holdings',
                                 'draws', 'transfers', 'segments', 'recommendations', 'anchored',
                                 'parity', 'places']
-        ELSE ARRAY['schema', 'stock', 'shop', 'config', 'keys', 'segment_state', 'anchors',
-                   'boards'] END;
+        ELSE ARRAY['schema', 'stock', 'prizes', 'shop', 'config', 'keys', 'segment_state',
+                   'anchors', 'boards'] END;
     piece    text;
     answer   economy.finding[];
     findings economy.finding[] := '{}';
@@ -4886,6 +4918,9 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_config() RETURNS SETOF economy
               UNION ALL
               SELECT 'draw_table_versions', format('%s %s', v.table_id, v.version)
               FROM economy.draw_table_versions v
+              UNION ALL
+              SELECT 'draw_prizes', format('%s %s', p.table_id, p.entry)
+              FROM economy.draw_prizes p
               UNION ALL
               SELECT 'rfm_state', 'the only one' FROM economy.rfm_state) d
         GROUP BY d.relation, d.key HAVING count(*) > 1
@@ -5120,6 +5155,47 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_orphans(
           AND NOT EXISTS (SELECT FROM economy.archived_keys k
                           WHERE k.user_id = r.user_id AND k.seq = r.reverses);
     END;
+
+CREATE FUNCTION economy_internal.audit_prizes() RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT NULL::bigint, 'wrong_stock',
+               format('%s prizes of %s %s', coalesce(d.numbers, 0), table_id, entry),
+               concat_ws(', ', format('%s given', coalesce(p.given::text, 'unknown')),
+                         format('%s drawn', d.draws), format('the last is number %s', d.last)),
+               NULL::text, NULL::bigint
+        FROM (SELECT p.table_id, p.entry, p.given FROM economy.draw_prizes p
+              UNION ALL
+              -- of an entry that was published there is a row
+              SELECT DISTINCT c.key COLLATE "C", l.entry, NULL::bigint
+              FROM economy.config_changes c
+              CROSS JOIN LATERAL economy_internal.limited_entries(c.after -> 'definition') l
+              WHERE c.relation = 'draw_tables' AND c.action = 'publish'
+                AND NOT EXISTS (SELECT FROM economy.draw_prizes p
+                                WHERE p.table_id = c.key AND p.entry = l.entry)) p
+        FULL JOIN (SELECT n.table_id, n.outcome ->> 'entry' COLLATE "C" AS entry,
+                          count(*) AS draws, count(DISTINCT n.prize_number) AS numbers,
+                          max(n.prize_number) AS last
+                   FROM economy_internal.draw_entries n WHERE n.prize_number IS NOT NULL
+                   GROUP BY 1, 2) d USING (table_id, entry)
+        WHERE (p.given, coalesce(d.draws, 0), coalesce(d.last, 0))
+              IS DISTINCT FROM (coalesce(d.numbers, 0), coalesce(d.numbers, 0),
+                                coalesce(d.numbers, 0)::numeric)
+        UNION ALL
+        SELECT d.user_id, 'wrong_draw',
+               format('%s, of which %s were given', d.outcome ->> 'entry', p.given), d.instead,
+               d.entry, d.seq
+        FROM economy_internal.draw_entries d
+        JOIN economy.draw_prizes p
+            ON p.table_id = d.table_id AND p.entry = d.outcome ->> 'entry'
+        JOIN economy.draw_table_versions v ON v.table_id = d.table_id AND v.version = d.version
+        JOIN LATERAL economy_internal.limited_entries(v.definition) l ON l.entry = p.entry
+        WHERE d.instead IS NOT NULL AND p.given < l.most;
+    END;
+COMMENT ON FUNCTION economy_internal.audit_prizes() IS
+    'Prizes of draws that have a limit: numbered without a gap, none twice, counted (I5), and '
+    'none kept back.';
 
 CREATE OR REPLACE FUNCTION economy_internal.audit_stock() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -5478,12 +5554,27 @@ CREATE FUNCTION economy_internal.audit_draws(
         FROM draw d
         LEFT JOIN version v
             ON v.table_id = d.table_id AND v.version = d.version
-        CROSS JOIN LATERAL economy_internal.draw_gives(v.definition, d.outcome ->> 'entry') g
+        CROSS JOIN LATERAL economy_internal.draw_gives(
+            v.definition, coalesce(d.instead, d.outcome ->> 'entry')) g
         CROSS JOIN LATERAL (
             SELECT jsonb_object_agg(i.item_id, i.delta) AS items
             FROM economy_internal.item_entries i
             WHERE i.user_id = d.user_id AND i.seq = d.seq OFFSET 0) h
         WHERE (d.gold_delta::numeric, d.xp_delta, h.items) IS DISTINCT FROM (g.gold, 0, g.items)
+        UNION ALL
+        -- which of a limited prize it was, or what was given in its place
+        SELECT d.user_id, 'wrong_draw',
+               coalesce(format('one of %s, or %s', l.most, l.instead), 'the prize of the outcome'),
+               format('number %s, %s', coalesce(d.prize_number::text, 'none'),
+                      coalesce(d.instead, 'itself')), d.entry, d.seq
+        FROM draw d
+        LEFT JOIN version v ON v.table_id = d.table_id AND v.version = d.version
+        LEFT JOIN LATERAL economy_internal.limited_entries(v.definition) l
+            ON l.entry = d.outcome ->> 'entry'
+        WHERE NOT CASE WHEN l.entry IS NULL THEN d.instead IS NULL AND d.prize_number IS NULL
+                       WHEN d.instead IS NULL
+                       THEN coalesce(d.prize_number BETWEEN 1 AND l.most, false)
+                       ELSE d.instead = l.instead AND d.prize_number IS NULL END
         UNION ALL
         SELECT s.user_id, 'wrong_draw', format('seed %s, the newest to draw with', s.number),
                format('seed %s%s', s.seed_number,
@@ -5937,7 +6028,7 @@ REVOKE ALL ON FUNCTION
     economy_internal.archive_columns(text, regclass),
     economy_internal.archive_entry(text, regclass), economy_internal.audit_boards(),
     economy_internal.audit_draws(bigint, bigint), economy_internal.audit_holdings(bigint, bigint),
-    economy_internal.audit_places(bigint, bigint),
+    economy_internal.audit_places(bigint, bigint), economy_internal.audit_prizes(),
     economy_internal.audit_transfers(bigint, bigint), economy_internal.check_contents(jsonb),
     economy_internal.check_daily_rewards(jsonb), economy_internal.check_draw_items(jsonb),
     economy_internal.check_draw_table(jsonb), economy_internal.check_item(jsonb, text),
@@ -5972,15 +6063,15 @@ REVOKE ALL ON FUNCTION
     economy_internal.leaderboard_rows(text, date, bigint, bigint, integer),
     economy_internal.leaderboard_set(text[], date[], bigint[], bigint[]),
     economy_internal.leaderboard_split(text, date, bigint, bigint),
-    economy_internal.leaderboard_sums(text[]), economy_internal.refuse_draw_table(text, text),
-    economy_internal.require_worker(text),
+    economy_internal.leaderboard_sums(text[]), economy_internal.limited_entries(jsonb),
+    economy_internal.refuse_draw_table(text, text), economy_internal.require_worker(text),
     economy_internal.rfm_renew(bigint, bigint[], timestamptz, bigint[], text[], bigint),
     economy_internal.running_transactions(), economy_internal.sent_of(bytea),
     economy_internal.sent_sound(bytea),
     economy_internal.with_holding(bytea, text, bigint, boolean),
     economy_internal.with_sent(bytea, date, bigint) FROM PUBLIC;
 
-REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.daily_rewards, economy.leaderboards, economy.leaderboard_periods, economy.leaderboard_scores, economy.leaderboard_refusals, economy_internal.leaderboard_buckets, economy_internal.leaderboard_queue, economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries, economy.transfer_rules, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy_internal.draw_entries, economy_internal.transfer_entries FROM PUBLIC;
+REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.daily_rewards, economy.leaderboards, economy.leaderboard_periods, economy.leaderboard_scores, economy.leaderboard_refusals, economy_internal.leaderboard_buckets, economy_internal.leaderboard_queue, economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries, economy.transfer_rules, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy.draw_prizes, economy_internal.draw_entries, economy_internal.transfer_entries FROM PUBLIC;
 
 -- A GRANT in a script would become an initial privilege of the extension, which a dump leaves
 -- out; so these are what they were.
