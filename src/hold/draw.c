@@ -270,7 +270,7 @@ look_up(Draw *d)
 		refusal = "SEED_LOST";
 	if (refusal != NULL)
 	{
-		/* unless a commitment or another key came later than the snapshot */
+		/* unless a commitment came later than the snapshot */
 		eco_rows_must_be_newest(&eco_draw_seeds, d->user_id, 0, 1, &user_id);
 		return refusal;
 	}
