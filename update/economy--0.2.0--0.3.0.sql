@@ -5757,7 +5757,21 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_shop() RETURNS SETOF economy.f
                             AND t.product_id = f.product_id AND t.created_at = f.due_at)
           AND NOT EXISTS (SELECT FROM economy.archived_keys a
                           WHERE a.user_id = f.user_id AND a.product_id = f.product_id
-                            AND a.seq = f.seq AND a.created_at = f.due_at);
+                            AND a.seq = f.seq AND a.created_at = f.due_at)
+        UNION ALL
+        -- of a product that once had no fulfilment nobody knows which purchases have
+        SELECT b.user_id, 'orphan_row', format('a purchase of %s that is to be fulfilled',
+                                               b.product_id),
+               'none is written down', 'P' || b.user_id || '-' || b.seq, b.seq
+        FROM (SELECT c.key AS product_id
+              FROM economy.config_changes c WHERE c.relation = 'shop_products' GROUP BY c.key
+              HAVING bool_and(c.after -> 'fulfilment' IS NOT DISTINCT FROM 'true'::jsonb)) p
+        JOIN (SELECT t.user_id, t.seq, t.product_id FROM economy.shop_transactions t
+              UNION ALL
+              SELECT a.user_id, a.seq, a.product_id
+              FROM economy.archived_keys a) b USING (product_id)
+        WHERE NOT EXISTS (SELECT FROM economy.fulfilments f
+                          WHERE f.user_id = b.user_id AND f.seq = b.seq);
     END;
 COMMENT ON FUNCTION economy_internal.audit_shop() IS
     'Keys that are unique over all users, and what is to be fulfilled, against the purchases '
@@ -5854,7 +5868,8 @@ CREATE OR REPLACE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text,
             ('shop_user_units_more', '*', 'of one that is missing the entries are counted again'),
             ('leaderboard_scores', '*',
              'of a user with entries that no refresh has seen: the next one puts him right'),
-            ('fulfilments', '*', 'what waits, and who has done it, is written down nowhere else'),
+            ('fulfilments', '*',
+             'who has done it, and what waits of a product that once had no fulfilment'),
             ('draw_seeds', '*', 'of a user who has not drawn: another is made'),
             ('rollup_positions', 'seq', 'means the same between the same two actions'),
             ('rollup_positions', '*', 'of a user without actions it means the same as none'),
@@ -5927,6 +5942,143 @@ CREATE OR REPLACE FUNCTION economy_internal.jobs()
             ('prune', '15 3 * * *',
              'SELECT actions, CASE WHEN more THEN jsonb ''{}'' END '
              'FROM economy.prune(max_users => 200)', interval '26 hours');
+    END;
+
+CREATE OR REPLACE FUNCTION economy_internal.schema_description(OUT object text, OUT definition text)
+    RETURNS SETOF record
+    LANGUAGE sql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, pg_temp SET quote_all_identifiers = off
+    SET intervalstyle = postgres
+    SET DateStyle = 'ISO, YMD' SET TimeZone = 'UTC' SET extra_float_digits = 1
+    SET bytea_output = hex SET standard_conforming_strings = on
+    BEGIN ATOMIC
+        WITH member AS (
+            SELECT d.classid, d.objid
+            FROM pg_depend d
+            JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
+            WHERE d.deptype = 'e' AND e.extname = 'economy'
+        ), relation AS (
+            SELECT c.* FROM member m
+            JOIN pg_class c ON m.classid = 'pg_class'::regclass AND m.objid = c.oid
+            WHERE NOT c.relispartition
+        ), part AS (
+            -- the rest of them is what their journal has, or the server would refuse it
+            SELECT c.* FROM member m
+            JOIN pg_class c ON m.classid = 'pg_class'::regclass AND m.objid = c.oid
+            WHERE c.relispartition
+        ), routine AS (
+            SELECT p.*, format('function %s.%s(%s)', p.pronamespace::regnamespace, p.proname,
+                               pg_get_function_identity_arguments(p.oid)) AS object
+            FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid
+        )
+        SELECT format('%s %s.%s',
+                      CASE c.relkind WHEN 'v' THEN 'view' WHEN 'S' THEN 'sequence'
+                                     ELSE 'table' END,
+                      c.relnamespace::regnamespace, c.relname),
+               CASE c.relpersistence WHEN 'p' THEN 'of the extension' ELSE 'unlogged' END
+               || CASE WHEN c.relreplident = 'n' AND c.relkind IN ('r', 'p')
+                       THEN ', without replica identity' ELSE '' END
+               || coalesce((
+                   SELECT format(', from %s by %s, %s to %s, cache %s%s', q.seqstart,
+                                 q.seqincrement, q.seqmin, q.seqmax, q.seqcache,
+                                 CASE WHEN q.seqcycle THEN ', cycle' ELSE '' END)
+                   FROM pg_sequence q WHERE q.seqrelid = c.oid), '')
+               -- options of tables are the DBA's to choose
+               || coalesce((
+                   SELECT string_agg(', ' || o, '' ORDER BY o COLLATE "C")
+                   FROM unnest(c.reloptions) o WHERE c.relkind = 'v'), '')
+        FROM relation c
+        UNION ALL
+        SELECT format('partition %s of %s', c.oid::regclass, i.inhparent::regclass),
+               pg_get_expr(c.relpartbound, c.oid)
+               || CASE WHEN i.inhdetachpending THEN ', detached' ELSE '' END
+               || CASE c.relpersistence WHEN 'p' THEN '' ELSE ', unlogged' END
+               || CASE c.relreplident WHEN 'n' THEN ', without replica identity' ELSE '' END
+               || CASE WHEN EXISTS (
+                      SELECT FROM pg_inherits x JOIN pg_index n ON n.indexrelid = x.inhrelid
+                      WHERE n.indrelid = c.oid AND NOT (n.indisvalid AND n.indisready))
+                  THEN ', with an invalid index' ELSE '' END
+        FROM part c JOIN pg_inherits i ON i.inhrelid = c.oid
+        UNION ALL
+        SELECT format('column %s.%s', c.relname, a.attname),
+               format_type(a.atttypid, a.atttypmod)
+               || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END
+        FROM relation c
+        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        WHERE c.relkind IN ('r', 'p')
+        UNION ALL
+        -- pg_upgrade may put other parentheses
+        SELECT format('constraint %s of %s', k.conname, c.relname),
+               translate(pg_get_constraintdef(k.oid), '()', '')
+        FROM relation c JOIN pg_constraint k ON k.conrelid = c.oid
+        WHERE k.contype IN ('c', 'p', 'u', 'x')
+        UNION ALL
+        -- the name is of the snapshot too: REINDEX CONCURRENTLY exchanges names
+        SELECT format('index %s.%s of %s', x.relnamespace::regnamespace, x.relname, c.relname),
+               CASE WHEN i.indisvalid AND i.indisready THEN 'valid' ELSE 'invalid' END
+               || CASE WHEN i.indisunique THEN ', unique' ELSE '' END
+        FROM relation c
+        JOIN pg_index i ON i.indrelid = c.oid
+        JOIN pg_class x ON x.oid = i.indexrelid
+        UNION ALL
+        SELECT format('trigger %s of %s', t.tgname, c.relname),
+               pg_get_triggerdef(t.oid)
+               || CASE t.tgenabled WHEN 'A' THEN ', always' WHEN 'D' THEN ', disabled'
+                                   WHEN 'R' THEN ', on a replica only' ELSE ', not always' END
+        FROM (SELECT * FROM relation UNION ALL SELECT * FROM part) c
+        JOIN pg_trigger t ON t.tgrelid = c.oid WHERE NOT t.tgisinternal
+        UNION ALL
+        SELECT format('event trigger %s', t.evtname),
+               CASE t.evtenabled WHEN 'A' THEN 'always' WHEN 'D' THEN 'disabled'
+                                 ELSE 'not always' END
+        FROM member m
+        JOIN pg_event_trigger t ON m.classid = 'pg_event_trigger'::regclass AND m.objid = t.oid
+        UNION ALL
+        -- what is no member any more is dumped besides the extension, and cannot be restored
+        SELECT format('schema %s', n.nspname), 'of the extension'
+        FROM member m JOIN pg_namespace n ON m.classid = 'pg_namespace'::regclass
+                                         AND m.objid = n.oid
+        UNION ALL
+        SELECT format('type %s.%s', t.typnamespace::regnamespace, t.typname),
+               format('of the extension, %s', (
+                   SELECT string_agg(format('%s %s', a.attname,
+                                            format_type(a.atttypid, a.atttypmod)),
+                                     ', ' ORDER BY a.attnum)
+                   FROM pg_attribute a
+                   WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped))
+        FROM member m JOIN pg_type t ON m.classid = 'pg_type'::regclass AND m.objid = t.oid
+        -- since PostgreSQL 17 the row type of a table, which has more columns with the
+        -- DBA's, is a member too
+        JOIN pg_class c ON c.oid = t.typrelid AND c.relkind = 'c'
+        UNION ALL
+        -- settings that cost time or memory, and answer the same, are the DBA's to choose
+        SELECT p.object,
+               md5(concat_ws('|', l.lanname, p.prosrc, p.probin, p.provolatile, p.proparallel,
+                             p.prosecdef, p.proisstrict,
+                             -- quoted as quote_all_identifiers was when it was made
+                             (SELECT string_agg(translate(s, '"', ''), '|' ORDER BY s COLLATE "C")
+                              FROM unnest(p.proconfig) s
+                              WHERE s !~ ('^(work_mem|hash_mem_multiplier|maintenance_work_mem|'
+                                  'temp_buffers|jit|jit_.*|enable_.*|.*_cost|.*_timeout|'
+                                  'max_parallel_.*|plan_cache_mode|track_.*|log_.*)='))))
+        FROM routine p JOIN pg_language l ON l.oid = p.prolang
+        UNION ALL
+        -- what the server keeps as a tree; after pg_upgrade it writes that down otherwise
+        SELECT format('body of %s, system %s', b.object,
+                      (SELECT y.system_identifier FROM pg_control_system() y)),
+               md5(b.body)
+        FROM (SELECT p.object, pg_get_function_sqlbody(p.oid)
+              FROM routine p WHERE p.prosqlbody IS NOT NULL
+              UNION ALL
+              SELECT format('view %s.%s', c.relnamespace::regnamespace, c.relname),
+                     pg_get_viewdef(c.oid)
+              FROM relation c WHERE c.relkind = 'v'
+              UNION ALL
+              SELECT format('default of %s.%s', c.relname, a.attname),
+                     pg_get_expr(d.adbin, d.adrelid)
+              FROM relation c
+              JOIN pg_attrdef d ON d.adrelid = c.oid
+              JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.adnum) b (object, body);
     END;
 
 CREATE OR REPLACE FUNCTION economy_internal.health_proof() RETURNS SETOF economy.health_item

@@ -1154,7 +1154,21 @@ CREATE FUNCTION economy_internal.audit_shop() RETURNS SETOF economy.finding
                             AND t.product_id = f.product_id AND t.created_at = f.due_at)
           AND NOT EXISTS (SELECT FROM economy.archived_keys a
                           WHERE a.user_id = f.user_id AND a.product_id = f.product_id
-                            AND a.seq = f.seq AND a.created_at = f.due_at);
+                            AND a.seq = f.seq AND a.created_at = f.due_at)
+        UNION ALL
+        -- of a product that once had no fulfilment nobody knows which purchases have
+        SELECT b.user_id, 'orphan_row', format('a purchase of %s that is to be fulfilled',
+                                               b.product_id),
+               'none is written down', 'P' || b.user_id || '-' || b.seq, b.seq
+        FROM (SELECT c.key AS product_id
+              FROM economy.config_changes c WHERE c.relation = 'shop_products' GROUP BY c.key
+              HAVING bool_and(c.after -> 'fulfilment' IS NOT DISTINCT FROM 'true'::jsonb)) p
+        JOIN (SELECT t.user_id, t.seq, t.product_id FROM economy.shop_transactions t
+              UNION ALL
+              SELECT a.user_id, a.seq, a.product_id
+              FROM economy.archived_keys a) b USING (product_id)
+        WHERE NOT EXISTS (SELECT FROM economy.fulfilments f
+                          WHERE f.user_id = b.user_id AND f.seq = b.seq);
     END;
 COMMENT ON FUNCTION economy_internal.audit_shop() IS
     'Keys that are unique over all users, and what is to be fulfilled, against the purchases '
@@ -1302,7 +1316,8 @@ CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" t
             ('shop_user_units_more', '*', 'of one that is missing the entries are counted again'),
             ('leaderboard_scores', '*',
              'of a user with entries that no refresh has seen: the next one puts him right'),
-            ('fulfilments', '*', 'what waits, and who has done it, is written down nowhere else'),
+            ('fulfilments', '*',
+             'who has done it, and what waits of a product that once had no fulfilment'),
             ('draw_seeds', '*', 'of a user who has not drawn: another is made'),
             ('rollup_positions', 'seq', 'means the same between the same two actions'),
             ('rollup_positions', '*', 'of a user without actions it means the same as none'),

@@ -69,10 +69,13 @@ CREATE FUNCTION economy_internal.schema_description(OUT object text, OUT definit
         FROM relation c JOIN pg_constraint k ON k.conrelid = c.oid
         WHERE k.contype IN ('c', 'p', 'u', 'x')
         UNION ALL
-        SELECT format('index %s of %s', i.indexrelid::regclass, c.relname),
+        -- the name is of the snapshot too: REINDEX CONCURRENTLY exchanges names
+        SELECT format('index %s.%s of %s', x.relnamespace::regnamespace, x.relname, c.relname),
                CASE WHEN i.indisvalid AND i.indisready THEN 'valid' ELSE 'invalid' END
                || CASE WHEN i.indisunique THEN ', unique' ELSE '' END
-        FROM relation c JOIN pg_index i ON i.indrelid = c.oid
+        FROM relation c
+        JOIN pg_index i ON i.indrelid = c.oid
+        JOIN pg_class x ON x.oid = i.indexrelid
         UNION ALL
         SELECT format('trigger %s of %s', t.tgname, c.relname),
                pg_get_triggerdef(t.oid)

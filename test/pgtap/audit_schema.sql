@@ -1,6 +1,6 @@
 -- audit_schema() finds whatever is not as it was installed. Each damage is undone.
 BEGIN;
-SELECT plan(CASE WHEN economy_internal.is_spread('economy.user_actions') THEN 81 ELSE 83 END);
+SELECT plan(CASE WHEN economy_internal.is_spread('economy.user_actions') THEN 82 ELSE 84 END);
 SET LOCAL client_min_messages = warning;
 CREATE ROLE pgtap_stranger;
 CREATE ROLE pgtap_app;
@@ -113,5 +113,22 @@ SELECT is(pg_temp.found_after(change), NULL, 'no finding: ' || change) FROM (VAL
     ('SET LOCAL quote_all_identifiers = on; ALTER FUNCTION economy.upsert_product(jsonb, text) SET search_path = pg_catalog, economy, pg_temp'),
     ('ALTER FUNCTION economy.upsert_product(jsonb, text) SET work_mem = ''1GB''; GRANT SELECT ON economy.shop_transactions TO pgtap_stranger; ALTER TABLE economy.users REPLICA IDENTITY FULL')) v (change);
 SELECT is((SELECT string_agg(f::text, E'\n') FROM economy.audit_schema() f), NULL, 'all of it was undone');
+-- what the snapshot says of an index goes with the name that it had then: one that was built
+-- concurrently gets the other's name beside a sweep
+CREATE FUNCTION pg_temp.renames() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    ALTER INDEX economy.shop_products_pkey RENAME TO pgtap_other;
+    RETURN true;
+END
+$$;
+CREATE FUNCTION pg_temp.sees(beside boolean) RETURNS text LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN (SELECT string_agg(d.object, ', ') FROM economy_internal.schema_description() d WHERE d.object LIKE 'index % of shop_products');
+END
+$$;
+SAVEPOINT names;
+SELECT is(pg_temp.sees(pg_temp.renames()), 'index economy.shop_products_pkey of shop_products', 'an index has the name that the snapshot sees');
+ROLLBACK TO names;
+
 SELECT * FROM finish();
 ROLLBACK;

@@ -72,9 +72,21 @@ SELECT is(pg_temp.take('c'), 'P' || :u || '-5 pgtap_mail 1 post 3 00:05:00', 'it
 
 -- damage
 SELECT is(pg_temp.wrong(), NULL, 'sound before');
+SAVEPOINT damage;
+DELETE FROM economy.fulfilments WHERE user_id = :u AND seq = 5;
+SELECT is(pg_temp.wrong(), 'orphan_row a purchase of pgtap_mail that is to be fulfilled | none is written down', 'a row that is gone is found');
+ROLLBACK TO damage;
+DELETE FROM economy.fulfilments WHERE user_id = :u AND seq = 2;
+SELECT is(pg_temp.wrong(), 'orphan_row a purchase of pgtap_mail that is to be fulfilled | none is written down', 'also when its purchase is archived');
+ROLLBACK TO damage;
+SELECT fulfilment AS x FROM economy.upsert_product('{"product_id": "pgtap_mail", "fulfilment": null}', 'tester') \gset
+DELETE FROM economy.fulfilments WHERE user_id = :u AND seq = 5;
+SELECT is(pg_temp.wrong(), NULL, 'but of a product that once had no fulfilment nobody knows');
+ROLLBACK TO damage;
 UPDATE economy.fulfilments SET product_id = 'pgtap_none' WHERE user_id = :u AND seq = 5;
 SELECT is(pg_temp.wrong(), 'orphan_row a purchase of pgtap_none | none that is to be fulfilled', 'a row of another product is found');
-UPDATE economy.fulfilments SET product_id = 'pgtap_mail', seq = 77 WHERE user_id = :u AND seq = 5;
+ROLLBACK TO damage;
+INSERT INTO economy.fulfilments SELECT user_id, 77, product_id, due_at, visible_at, attempts FROM economy.fulfilments WHERE user_id = :u AND seq = 5;
 SELECT is(pg_temp.wrong(), 'orphan_row a purchase of pgtap_mail | none that is to be fulfilled', 'and one of no purchase');
 
 SELECT * FROM finish();
