@@ -1844,7 +1844,7 @@ CREATE TABLE economy.holding_changes (
     operation         text        NOT NULL COLLATE "C"
         CONSTRAINT holding_changes_operation_check
         CHECK (operation IN ('spend', 'consume', 'grant', 'draw', 'transfer_out',
-                             'transfer_in')),
+                             'transfer_in', 'escrow_hold', 'escrow_close', 'escrow_in')),
     idempotency_key   text        NOT NULL COLLATE "C",
     reason            text        NOT NULL COLLATE "C",
     items             jsonb,
@@ -1880,7 +1880,8 @@ COMMENT ON COLUMN economy.holding_changes.items IS
     'at which it ends.';
 COMMENT ON COLUMN economy.holding_changes.detail IS
     'What else there is to say of the operation: of a transfer its name, the other user, the gold '
-    'that arrives, the fee and the note. Null for spend, consume and grant.';
+    'that arrives, the fee and the note; of an escrow as well, when it ends and how it was closed. '
+    'Null for spend, consume and grant.';
 
 CREATE FUNCTION economy_internal.items_of(items jsonb)
     RETURNS TABLE (item text, delta bigint, balance bigint)
@@ -1924,7 +1925,7 @@ CREATE TYPE economy.holding_result AS (
     detail         jsonb
 );
 COMMENT ON TYPE economy.holding_result IS
-    'Result of spend(), consume(), grant_items() and transfer().';
+    'Result of spend(), consume(), grant_items(), transfer() and of the functions of escrows.';
 
 CREATE FUNCTION economy.spend(
     user_id bigint, gold bigint, reason text, idempotency_key text, items jsonb DEFAULT NULL,
@@ -2616,6 +2617,152 @@ CREATE FUNCTION economy_internal.draw_gives(
     END;
 COMMENT ON FUNCTION economy_internal.draw_gives(jsonb, text) IS
     'Gold and items of an entry of a definition, less its price; no item is null.';
+
+CREATE TABLE economy.escrows (
+    user_id    bigint      NOT NULL,
+    seq        bigint      NOT NULL,
+    expires_at timestamptz NOT NULL,
+    CONSTRAINT escrows_pkey PRIMARY KEY (user_id, seq)
+);
+
+CREATE INDEX escrows_expiry ON economy.escrows (expires_at, user_id, seq);
+SELECT pg_catalog.pg_extension_config_dump('economy.escrows', '');
+COMMENT ON TABLE economy.escrows IS
+    'The escrows that are open: seq is that of the entry escrow_hold in holding_changes, which has '
+    'what is held. escrows_of() shows them. Written by hold_escrow() and by what closes one.';
+
+CREATE FUNCTION economy.hold_escrow(
+    user_id bigint, idempotency_key text, gold bigint DEFAULT 0, items jsonb DEFAULT NULL,
+    ttl interval DEFAULT '24 hours', reason text DEFAULT 'escrow', context jsonb DEFAULT NULL,
+    dry_run boolean DEFAULT false
+) RETURNS economy.holding_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_hold_escrow';
+COMMENT ON FUNCTION economy.hold_escrow(
+    bigint, text, bigint, jsonb, interval, text, jsonb, boolean) IS
+    'Puts gold, items ({"gem": 5}) or both of a user aside, and the fee for passing it on, once '
+    'per idempotency key; the transaction_id is the escrow_id. Refuses TRANSFERS_OFF, '
+    'USER_NOT_FOUND, USER_SUSPENDED, TRANSFER_TOO_YOUNG, INSUFFICIENT_GOLD, ITEM_NOT_FOUND, '
+    'ITEM_NOT_TRADABLE, INSUFFICIENT_ITEMS, IDEMPOTENCY_MISMATCH.';
+
+CREATE FUNCTION economy.release_escrow(
+    user_id bigint, escrow_id text, reason text DEFAULT 'release'
+) RETURNS economy.holding_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_release_escrow';
+COMMENT ON FUNCTION economy.release_escrow(bigint, text, text) IS
+    'Gives a user back all that an escrow holds. Refuses ESCROW_NOT_FOUND, USER_NOT_FOUND, '
+    'GOLD_OVERFLOW, ITEM_LIMIT, and ESCROW_CLOSED when another user has got it.';
+
+CREATE FUNCTION economy.capture_escrow(
+    user_id bigint, escrow_id text, to_user_id bigint, gold bigint DEFAULT NULL,
+    items jsonb DEFAULT NULL, note text DEFAULT NULL
+) RETURNS economy.holding_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_capture_escrow';
+COMMENT ON FUNCTION economy.capture_escrow(bigint, text, bigint, bigint, jsonb, text) IS
+    'Gives another user what an escrow holds, or so much of its gold and of its items, and its '
+    'holder the rest back. Refuses SAME_USER, ESCROW_NOT_FOUND, USER_NOT_FOUND, TRANSFERS_OFF, '
+    'USER_SUSPENDED, ESCROW_EXPIRED, EXCEEDS_ESCROW, TRANSFER_DAILY_LIMIT, GOLD_OVERFLOW, '
+    'ITEM_NOT_FOUND, ITEM_NOT_TRADABLE, ITEM_LIMIT, ESCROW_CLOSED, IDEMPOTENCY_MISMATCH.';
+
+CREATE FUNCTION economy_internal.expire_escrow(user_id bigint, escrow_id text)
+    RETURNS economy.holding_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_expire_escrow';
+COMMENT ON FUNCTION economy_internal.expire_escrow(bigint, text) IS
+    'Gives a user back what an escrow holds whose time is over.';
+
+CREATE FUNCTION economy_internal.held_items(items jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT jsonb_object_agg(i.item, -i.delta) FROM economy_internal.items_of(items) i;
+    END;
+COMMENT ON FUNCTION economy_internal.held_items(jsonb) IS
+    'The items that an entry took, as hold_escrow() is given them; null for none.';
+
+CREATE TYPE economy.open_escrow AS (
+    escrow_id  text,
+    gold       bigint,
+    fee        bigint,
+    items      jsonb,
+    reason     text,
+    context    jsonb,
+    held_at    timestamptz,
+    expires_at timestamptz,
+    expired    boolean
+);
+COMMENT ON TYPE economy.open_escrow IS 'What an escrow holds: a row of economy.escrows_of().';
+
+CREATE FUNCTION economy.escrows_of(user_id bigint, max integer DEFAULT 100)
+    RETURNS SETOF economy.open_escrow
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 10
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT economy_internal.require_limit('max', escrows_of.max);
+        SELECT economy_internal.open_tables('escrows', 'holding_changes');
+        SELECT 'H' || e.user_id || '-' || e.seq, (h.detail ->> 'gold')::bigint,
+               (h.detail ->> 'fee')::bigint, economy_internal.held_items(h.items), h.reason,
+               h.context, h.created_at, e.expires_at, e.expires_at <= economy.now()
+        FROM economy.escrows e
+        LEFT JOIN economy.holding_changes h ON h.user_id = e.user_id AND h.seq = e.seq
+        WHERE e.user_id = escrows_of.user_id
+        ORDER BY e.seq LIMIT least(escrows_of.max, 10000);
+    END;
+COMMENT ON FUNCTION economy.escrows_of(bigint, integer) IS
+    'The escrows of a user that are open, the oldest first, at most max (10,000) of them.';
+
+CREATE FUNCTION economy_internal.expire_escrows(
+    after jsonb DEFAULT NULL, max integer DEFAULT 50,
+    OUT expired bigint, OUT failed bigint, OUT next jsonb
+)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' AS $$
+DECLARE
+    at     CONSTANT timestamptz := economy.now();
+    looked integer := 0;
+    e      record;
+    answer economy.holding_result;
+BEGIN
+    expired := 0;
+    failed := 0;
+    PERFORM economy_internal.open_tables(
+        'escrows', 'holding_changes', 'accounts', 'items', 'economy_internal.user_holdings_more');
+    FOR e IN
+        SELECT o.user_id, o.seq, o.expires_at FROM economy.escrows o
+        WHERE o.expires_at <= at
+          AND (after IS NULL
+               OR (o.expires_at, o.user_id, o.seq) > (
+                   (after ->> 'expires_at')::timestamptz, (after ->> 'user_id')::bigint,
+                   (after ->> 'seq')::bigint))
+        ORDER BY o.expires_at, o.user_id, o.seq LIMIT max
+    LOOP
+        looked := looked + 1;
+        next := to_jsonb(e);
+        BEGIN
+            -- who is in a call now keeps nobody waiting: the next run finds it again
+            PERFORM FROM economy.accounts a WHERE a.user_id = e.user_id
+                FOR NO KEY UPDATE SKIP LOCKED;
+            CONTINUE WHEN NOT found;
+            answer := economy_internal.expire_escrow(
+                e.user_id, 'H' || e.user_id || '-' || e.seq);
+            expired := expired + (answer.state = 'new')::integer;
+            failed := failed + (answer.state = 'refused')::integer;
+        EXCEPTION WHEN serialization_failure THEN
+            RAISE;
+        WHEN OTHERS THEN
+            failed := failed + 1;
+            RAISE WARNING 'escrow H%-% could not be given back', e.user_id, e.seq
+                USING DETAIL = format('%s: %s', SQLSTATE, SQLERRM);
+        END;
+    END LOOP;
+    IF looked < max THEN
+        next := NULL;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.expire_escrows(jsonb, integer) IS
+    'Gives back what escrows hold whose time is over, of at most max of them behind a place; next '
+    'is the place of the last one, or null. One that cannot be given back keeps no other from it. '
+    'What the job does.';
 
 CREATE OR REPLACE FUNCTION economy_internal.archive_due(
     journal text, after_user bigint, cutoff timestamptz, max_users integer, part bigint,
@@ -4250,7 +4397,8 @@ FROM (VALUES
      'Items were given or used up, gold was spent, or a user gave to another, outside the shop '
      'and the rewards.',
      '^H[0-9]+-[0-9]+$', 'always',
-     '{"operation": {"enum": ["spend", "consume", "grant", "draw", "transfer_out", "transfer_in"],
+     '{"operation": {"enum": ["spend", "consume", "grant", "draw", "transfer_out", "transfer_in",
+                              "escrow_hold", "escrow_close", "escrow_in"],
                      "description": "What was called. Ignore others."},
        "idempotency_key": {"type": "string", "minLength": 1, "maxLength": 255},
        "reason": {"type": "string", "minLength": 1, "maxLength": 64},
@@ -4439,6 +4587,14 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('app', 'FUNCTION economy.transfer(bigint, bigint, text, bigint, jsonb, text, jsonb, '
                     'boolean)',
              'accounts holding_changes user_holdings_more'),
+            ('app', 'FUNCTION economy.hold_escrow(bigint, text, bigint, jsonb, interval, text, '
+                    'jsonb, boolean)',
+             'accounts escrows holding_changes user_holdings_more'),
+            ('app', 'FUNCTION economy.release_escrow(bigint, text, text)',
+             'accounts escrows holding_changes user_holdings_more'),
+            ('app', 'FUNCTION economy.capture_escrow(bigint, text, bigint, bigint, jsonb, text)',
+             'accounts escrows holding_changes user_holdings_more'),
+            ('app', 'FUNCTION economy.escrows_of(bigint, integer)', ''),
             ('app', 'FUNCTION economy.level_for(bigint, text)', ''),
             ('app', 'FUNCTION economy.level_of(bigint, bigint)', ''),
             ('app', 'FUNCTION economy.now()', ''),
@@ -4505,6 +4661,7 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('monitor', 'FUNCTION economy.beta_quantile(double precision, double precision, double '
                         'precision)', ''),
             ('monitor', 'FUNCTION economy.changes(text, integer)', ''),
+            ('monitor', 'FUNCTION economy.escrows_of(bigint, integer)', ''),
             ('monitor', 'FUNCTION economy.game_stats_me(bigint)', ''),
             ('monitor', 'FUNCTION economy.health()', ''),
             ('monitor', 'FUNCTION economy.job_history(text, integer)', ''),
@@ -4621,8 +4778,8 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('operator', 'PROCEDURE economy.run_job(text, text)',
              'accounts anchor_buckets anchor_config anchor_heads anchors audit_checkpoints '
              'audit_findings audit_runs audit_runs_run_id_seq config_changes '
-             'config_changes_change_id_seq config_heads installations job_runs '
-             'job_runs_run_id_seq leaderboard_buckets leaderboard_periods leaderboard_queue '
+             'config_changes_change_id_seq config_heads escrows holding_changes installations '
+             'job_runs job_runs_run_id_seq leaderboard_buckets leaderboard_periods leaderboard_queue '
              'leaderboard_refusals leaderboard_scores leaderboard_state pruned_actions '
              'pruned_stats reward_audit rfm_due rfm_reversals rfm_snapshots rfm_state '
              'rollup_positions rollup_queue rollup_state segment_history signing_keys '
@@ -4699,8 +4856,8 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_pieces(part text, from_user bi
 DECLARE
     pieces   CONSTANT text[] := CASE part
         WHEN 'users' THEN ARRAY['effects', 'twice', 'orphans', 'rewards', 'units', 'holdings',
-                                'draws', 'transfers', 'segments', 'recommendations', 'anchored',
-                                'parity', 'places']
+                                'draws', 'transfers', 'escrows', 'segments', 'recommendations',
+                                'anchored', 'parity', 'places']
         ELSE ARRAY['schema', 'stock', 'prizes', 'shop', 'config', 'keys', 'segment_state',
                    'anchors', 'boards'] END;
     piece    text;
@@ -5128,6 +5285,9 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_orphans(
             UNION ALL
             SELECT DISTINCT s.user_id, 'a server seed' FROM economy.draw_seeds s
             WHERE s.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT e.user_id, 'an open escrow' FROM economy.escrows e
+            WHERE e.user_id BETWEEN from_user AND upto_user
             UNION ALL
             SELECT DISTINCT h.user_id, 'an anchored head' FROM economy.anchor_heads h
             WHERE h.user_id BETWEEN from_user AND upto_user) k (user_id, what)
@@ -5616,6 +5776,15 @@ COMMENT ON FUNCTION economy_internal.audit_draws(bigint, bigint) IS
     'Draws against their seeds, recomputed where these are revealed, against their tables, and '
     'against each other, of the users from one id to another.';
 
+CREATE FUNCTION economy_internal.number_in(object jsonb, key text) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        SELECT CASE jsonb_typeof(object -> key) WHEN 'number' THEN (object ->> key)::numeric END;
+    END;
+COMMENT ON FUNCTION economy_internal.number_in(jsonb, text) IS
+    'A number of a JSON object; null when it is none, as after damage.';
+
 CREATE VIEW economy_internal.transfer_entries AS
     SELECT h.user_id, h.seq, h.operation, h.idempotency_key, h.key_digest, h.created_at,
            h.gold_delta, 'H' || h.user_id || '-' || h.seq AS name,
@@ -5669,7 +5838,15 @@ CREATE FUNCTION economy_internal.audit_transfers(
                   FROM (SELECT e.user_id, e.gold,
                                max((e.created_at AT TIME ZONE 'UTC')::date) OVER (
                                    PARTITION BY e.user_id ORDER BY e.seq) AS day
-                        FROM entry e WHERE e.operation = 'transfer_out' AND e.gold > 0) b) d
+                        FROM (SELECT t.user_id, t.seq, t.created_at, t.gold FROM entry t
+                              WHERE t.operation = 'transfer_out'
+                              UNION ALL
+                              SELECT h.user_id, h.seq, h.created_at,
+                                     economy_internal.number_in(h.detail, 'gold')
+                              FROM economy.holding_changes h
+                              WHERE h.operation = 'escrow_close'
+                                AND h.user_id BETWEEN from_user AND upto_user) e
+                        WHERE e.gold > 0) b) d
             GROUP BY d.user_id
         )
         SELECT e.user_id, 'wrong_balance', e.says, coalesce(i.says, 'no transfer_in of it'),
@@ -5717,6 +5894,139 @@ CREATE FUNCTION economy_internal.audit_transfers(
 COMMENT ON FUNCTION economy_internal.audit_transfers(bigint, bigint) IS
     'What users gave each other: the entry of the one against that of the other, and what was sent '
     'in a day against the entries, of the users from one id to another.';
+
+CREATE FUNCTION economy_internal.items_left(held jsonb, back jsonb, given jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT string_agg(format('%s %s', s.amount, s.item), ' ' ORDER BY s.item COLLATE "C")
+        FROM (SELECT i.item, sum(-i.delta) AS amount
+              FROM (SELECT * FROM economy_internal.items_of(held)
+                    UNION ALL
+                    SELECT * FROM economy_internal.items_of(back)
+                    UNION ALL
+                    SELECT * FROM economy_internal.items_of(given)) i
+              GROUP BY i.item HAVING sum(-i.delta) <> 0) s;
+    END;
+COMMENT ON FUNCTION economy_internal.items_left(jsonb, jsonb, jsonb) IS
+    'Items that an escrow took and neither gave back nor gave to another; null for none.';
+
+CREATE FUNCTION economy_internal.audit_escrows(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD'
+    BEGIN ATOMIC
+        WITH hold AS MATERIALIZED (
+            SELECT h.user_id, h.seq, 'H' || h.user_id || '-' || h.seq AS id, h.gold_delta, h.items,
+                   economy_internal.number_in(h.detail, 'gold') AS gold,
+                   economy_internal.number_in(h.detail, 'fee') AS fee,
+                   economy_internal.number_in(h.detail, 'fee_per_mille') AS per_mille,
+                   h.created_at + make_interval(secs => least(greatest(
+                       economy_internal.number_in(h.detail, 'ttl_seconds'), 0), 1e9)::float8)
+                       AS expires_at
+            FROM economy.holding_changes h
+            WHERE h.operation = 'escrow_hold' AND h.user_id BETWEEN from_user AND upto_user
+        ), closing AS MATERIALIZED (
+            SELECT c.user_id, c.seq, c.xact, c.created_at, c.gold_delta, c.items,
+                   c.idempotency_key AS id, c.detail, c.detail ->> 'how' AS how,
+                   economy_internal.number_in(c.detail, 'gold') AS gold,
+                   economy_internal.number_in(c.detail, 'fee') AS fee,
+                   CASE WHEN c.detail ->> 'how' = 'captured'
+                        THEN economy_internal.number_in(c.detail, 'to') END AS other
+            FROM economy.holding_changes c
+            WHERE c.operation = 'escrow_close' AND c.user_id BETWEEN from_user AND upto_user
+        ), came AS (
+            SELECT c.user_id, c.seq, c.id, c.gold, c.fee, c.other, i.user_id IS NOT NULL AS came,
+                   i.seq AS in_seq, i.gold_delta AS in_gold, i.items AS in_items,
+                   (i.xact, i.created_at, i.detail -> 'gold', i.detail -> 'note',
+                    economy_internal.number_in(i.detail, 'from'))
+                       IS NOT DISTINCT FROM
+                   (c.xact, c.created_at, c.detail -> 'gold', c.detail -> 'note',
+                    c.user_id::numeric)
+                       AND i.gold_delta::numeric IS NOT DISTINCT FROM c.gold AS fits
+            FROM closing c
+            LEFT JOIN LATERAL (
+                SELECT h.* FROM economy.holding_changes h
+                -- what only damage makes is no user
+                WHERE h.user_id = CASE WHEN c.other BETWEEN -9223372036854775808
+                                                        AND 9223372036854775807
+                                       THEN c.other::bigint END
+                  AND h.key_digest = economy_internal.key_digest('escrow_in', c.id)
+                  AND h.operation = 'escrow_in' AND h.idempotency_key = c.id) i ON true
+        )
+        SELECT h.user_id, 'wrong_balance',
+               format('%s gold and a fee of %s put aside', h.gold, h.fee),
+               format('%s', -h.gold_delta), h.id, h.seq
+        FROM hold h
+        WHERE h.gold + h.fee IS DISTINCT FROM -h.gold_delta
+           OR h.fee IS DISTINCT FROM ceil(h.gold * h.per_mille / 1000)
+           OR EXISTS (SELECT FROM economy_internal.items_of(h.items) i WHERE i.delta >= 0)
+        UNION ALL
+        SELECT c.user_id, 'wrong_balance',
+               format('escrow %s, open, and its end', c.id),
+               CASE WHEN h.id IS NULL THEN 'no such escrow'
+                    ELSE format('%s at %s', c.how, c.created_at) END,
+               'H' || c.user_id || '-' || c.seq, c.seq
+        FROM closing c
+        LEFT JOIN hold h ON h.user_id = c.user_id AND h.id = c.id AND h.seq < c.seq
+        WHERE CASE c.how WHEN 'captured' THEN c.created_at < h.expires_at
+                         WHEN 'expired' THEN c.created_at >= h.expires_at
+                         WHEN 'released' THEN h.id IS NOT NULL END IS NOT TRUE
+        UNION ALL
+        SELECT c.user_id, 'wrong_balance', format('nothing left of escrow %s', c.id),
+               concat_ws(' ', l.gold, 'gold', l.items), 'H' || c.user_id || '-' || c.seq, c.seq
+        FROM closing c
+        JOIN hold h ON h.user_id = c.user_id AND h.id = c.id
+        JOIN came g ON g.user_id = c.user_id AND g.seq = c.seq
+        CROSS JOIN LATERAL (
+            SELECT -(h.gold_delta::numeric + c.gold_delta + coalesce(g.in_gold, 0))
+                       - ceil(coalesce(g.in_gold, 0) * h.per_mille / 1000),
+                   economy_internal.items_left(h.items, c.items, g.in_items)) l (gold, items)
+        WHERE l.gold <> 0 OR l.items IS NOT NULL
+        UNION ALL
+        SELECT c.user_id, 'wrong_balance',
+               format('%s gold of escrow %s for user %s', c.gold, c.id, c.other),
+               CASE WHEN g.came THEN format('H%s-%s: %s gold', c.other, g.in_seq, g.in_gold)
+                    ELSE 'no escrow_in of it' END, 'H' || c.user_id || '-' || c.seq, c.seq
+        FROM closing c JOIN came g ON g.user_id = c.user_id AND g.seq = c.seq
+        LEFT JOIN hold h ON h.user_id = c.user_id AND h.id = c.id
+        WHERE CASE c.how WHEN 'captured'
+                   THEN NOT g.fits OR c.fee IS DISTINCT FROM ceil(c.gold * h.per_mille / 1000)
+                   ELSE num_nonnulls(c.gold, c.fee) > 0 END
+        UNION ALL
+        SELECT i.user_id, 'wrong_balance', format('a capture of escrow %s', i.idempotency_key),
+               'none', 'H' || i.user_id || '-' || i.seq, i.seq
+        FROM economy.holding_changes i
+        WHERE i.operation = 'escrow_in' AND i.user_id BETWEEN from_user AND upto_user
+          AND NOT EXISTS (
+              SELECT FROM economy.holding_changes c
+              WHERE c.user_id = CASE WHEN economy_internal.number_in(i.detail, 'from')
+                                          BETWEEN -9223372036854775808 AND 9223372036854775807
+                                     THEN economy_internal.number_in(i.detail, 'from')::bigint END
+                AND c.key_digest = economy_internal.key_digest('escrow_close', i.idempotency_key)
+                AND c.operation = 'escrow_close' AND c.idempotency_key = i.idempotency_key
+                AND c.detail ->> 'how' = 'captured'
+                AND economy_internal.number_in(c.detail, 'to') = i.user_id)
+        UNION ALL
+        SELECT coalesce(o.user_id, e.user_id), 'parity',
+               CASE WHEN o.id IS NULL THEN 'no such escrow open'
+                    ELSE format('escrow %s open until %s', o.id, o.expires_at) END,
+               CASE WHEN e.user_id IS NULL THEN 'not listed'
+                    ELSE format('H%s-%s until %s', e.user_id, e.seq, e.expires_at) END,
+               o.id, coalesce(o.seq, e.seq)
+        FROM (SELECT h.* FROM hold h
+              WHERE NOT EXISTS (SELECT FROM closing c
+                                WHERE c.user_id = h.user_id AND c.id = h.id)) o
+        FULL JOIN (SELECT l.* FROM economy.escrows l
+                   WHERE l.user_id BETWEEN from_user AND upto_user) e
+            ON e.user_id = o.user_id AND e.seq = o.seq
+        WHERE e.expires_at IS DISTINCT FROM o.expires_at;
+    END;
+COMMENT ON FUNCTION economy_internal.audit_escrows(bigint, bigint) IS
+    'What escrows took against what they gave back, what others got and what is open, of the users '
+    'from one id to another.';
 
 CREATE OR REPLACE FUNCTION economy_internal.audit_shop() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -5800,7 +6110,8 @@ BEGIN
                ('economy', 'recommendations', ', number'),
                ('economy_internal', 'shop_user_units', ', product_id'),
                ('economy_internal', 'shop_user_units_more', ', product_id'),
-               ('economy', 'fulfilments', ', seq'), ('economy', 'user_holdings', ', item_id'),
+               ('economy', 'fulfilments', ', seq'), ('economy', 'escrows', ', seq'),
+               ('economy', 'user_holdings', ', item_id'),
                ('economy_internal', 'user_holdings_more', ', item_id'),
                ('economy', 'draw_seeds', ', seed_number'),
                ('economy_internal', 'draw_pity', ', table_id'),
@@ -5933,6 +6244,9 @@ CREATE OR REPLACE FUNCTION economy_internal.jobs()
             ('leaderboard_prizes', '*/5 * * * *',
              'SELECT paid, CASE WHEN more THEN jsonb ''{}'' END '
              'FROM economy.pay_leaderboard_prizes(500)', interval '1 hour'),
+            ('escrows', '* * * * *',
+             'SELECT expired, next FROM economy_internal.expire_escrows($1)',
+             interval '10 minutes'),
             ('audit_sweep', '35 2 * * *',
              'SELECT findings, CASE WHEN users > 0 THEN jsonb ''{}'' END '
              'FROM economy.audit_step()', interval '26 hours'),
@@ -6148,14 +6462,16 @@ COMMENT ON FUNCTION economy.health() IS
 -- of these alone: a function whose privileges a script changes would have those of roles
 -- among its initial ones, which a dump leaves out
 REVOKE ALL ON FUNCTION
+    economy.capture_escrow(bigint, text, bigint, bigint, jsonb, text),
     economy.consume(bigint, text, text, bigint, text, jsonb, boolean),
     economy.draw(bigint, text, text, text, jsonb, boolean), economy.draw_commit(bigint),
     economy.draw_reveal(bigint, bigint), economy.draw_table(text, integer),
-    economy.fulfil(bigint, text, text, jsonb),
+    economy.escrows_of(bigint, integer), economy.fulfil(bigint, text, text, jsonb),
     economy.grant_items(bigint, jsonb, text, text, jsonb, boolean),
     economy.grant_reward(bigint, text, text, bigint, bigint, jsonb, jsonb),
     economy.grant_reward_code(bigint, text, text, bigint, bigint, jsonb, jsonb),
     economy.grant_rewards(bigint[], text[], text[], bigint[], bigint[], jsonb[], jsonb[]),
+    economy.hold_escrow(bigint, text, bigint, jsonb, interval, text, jsonb, boolean),
     economy.holdings(bigint), economy.holds(bigint, text, bigint),
     economy.item_catalogue(text, boolean), economy.leaderboard(text, integer, bigint[], date),
     economy.leaderboard_info(text), economy.leaderboard_of(text, bigint[], date),
@@ -6167,6 +6483,7 @@ REVOKE ALL ON FUNCTION
     economy.record_action_code(bigint, text, text, text, bigint, bigint, text, jsonb, bigint),
     economy.record_actions(bigint[], text[], text[], text[], bigint[], bigint[], text[], jsonb[], bigint[]),
     economy.refresh_leaderboards(integer), economy.register_user(text, text, jsonb),
+    economy.release_escrow(bigint, text, text),
     economy.retry_leaderboard_prizes(text, date, bigint[]),
     economy.revoke_reward(bigint, text, text, text, bigint, bigint, text, text, jsonb),
     economy.set_daily_rewards(jsonb, text, integer), economy.set_transfer_rules(jsonb, text),
@@ -6179,7 +6496,8 @@ REVOKE ALL ON FUNCTION
     economy.verify_draw(text, text, bigint, jsonb, bigint), economy_internal.amounts_sound(jsonb),
     economy_internal.archive_columns(text, regclass),
     economy_internal.archive_entry(text, regclass), economy_internal.audit_boards(),
-    economy_internal.audit_draws(bigint, bigint), economy_internal.audit_holdings(bigint, bigint),
+    economy_internal.audit_draws(bigint, bigint), economy_internal.audit_escrows(bigint, bigint),
+    economy_internal.audit_holdings(bigint, bigint),
     economy_internal.audit_places(bigint, bigint), economy_internal.audit_prizes(),
     economy_internal.audit_transfers(bigint, bigint), economy_internal.check_contents(jsonb),
     economy_internal.check_daily_rewards(jsonb), economy_internal.check_draw_items(jsonb),
@@ -6187,10 +6505,12 @@ REVOKE ALL ON FUNCTION
     economy_internal.check_leaderboard(jsonb, economy.leaderboards),
     economy_internal.claim_contents(jsonb, jsonb), economy_internal.draw_gives(jsonb, text),
     economy_internal.draw_seed_sound(bigint, bigint, integer, bytea, bytea),
-    economy_internal.draw_table_items(jsonb),
+    economy_internal.draw_table_items(jsonb), economy_internal.expire_escrow(bigint, text),
+    economy_internal.expire_escrows(jsonb, integer),
     economy_internal.grant_prizes(bigint[], text[], text[], bigint[], bigint[], jsonb[], jsonb[]),
-    economy_internal.holdings_of(bytea), economy_internal.holdings_sound(bytea, boolean),
-    economy_internal.item_stays(bigint, bigint), economy_internal.items_of(jsonb),
+    economy_internal.held_items(jsonb), economy_internal.holdings_of(bytea),
+    economy_internal.holdings_sound(bytea, boolean), economy_internal.item_stays(bigint, bigint),
+    economy_internal.items_left(jsonb, jsonb, jsonb), economy_internal.items_of(jsonb),
     economy_internal.leaderboard_among(text, date, bigint[]),
     economy_internal.leaderboard_begin(date), economy_internal.leaderboard_begun(text, date),
     economy_internal.leaderboard_checksum(text, date), economy_internal.leaderboard_close(),
@@ -6216,14 +6536,15 @@ REVOKE ALL ON FUNCTION
     economy_internal.leaderboard_set(text[], date[], bigint[], bigint[]),
     economy_internal.leaderboard_split(text, date, bigint, bigint),
     economy_internal.leaderboard_sums(text[]), economy_internal.limited_entries(jsonb),
-    economy_internal.refuse_draw_table(text, text), economy_internal.require_worker(text),
+    economy_internal.number_in(jsonb, text), economy_internal.refuse_draw_table(text, text),
+    economy_internal.require_worker(text),
     economy_internal.rfm_renew(bigint, bigint[], timestamptz, bigint[], text[], bigint),
     economy_internal.running_transactions(), economy_internal.sent_of(bytea),
     economy_internal.sent_sound(bytea),
     economy_internal.with_holding(bytea, text, bigint, boolean),
     economy_internal.with_sent(bytea, date, bigint) FROM PUBLIC;
 
-REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.daily_rewards, economy.leaderboards, economy.leaderboard_periods, economy.leaderboard_scores, economy.leaderboard_refusals, economy_internal.leaderboard_buckets, economy_internal.leaderboard_queue, economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries, economy.transfer_rules, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy.draw_prizes, economy_internal.draw_entries, economy_internal.transfer_entries FROM PUBLIC;
+REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.daily_rewards, economy.leaderboards, economy.leaderboard_periods, economy.leaderboard_scores, economy.leaderboard_refusals, economy_internal.leaderboard_buckets, economy_internal.leaderboard_queue, economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries, economy.transfer_rules, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy.draw_prizes, economy_internal.draw_entries, economy.escrows, economy_internal.transfer_entries FROM PUBLIC;
 
 -- A GRANT in a script would become an initial privilege of the extension, which a dump leaves
 -- out; so these are what they were.

@@ -205,7 +205,8 @@ FROM (VALUES
      'Items were given or used up, gold was spent, or a user gave to another, outside the shop '
      'and the rewards.',
      '^H[0-9]+-[0-9]+$', 'always',
-     '{"operation": {"enum": ["spend", "consume", "grant", "draw", "transfer_out", "transfer_in"],
+     '{"operation": {"enum": ["spend", "consume", "grant", "draw", "transfer_out", "transfer_in",
+                              "escrow_hold", "escrow_close", "escrow_in"],
                      "description": "What was called. Ignore others."},
        "idempotency_key": {"type": "string", "minLength": 1, "maxLength": 255},
        "reason": {"type": "string", "minLength": 1, "maxLength": 64},

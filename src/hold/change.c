@@ -42,7 +42,6 @@ static bool do_change(Change *c, FunctionCallInfo fcinfo, bool in_passing);
 static void post(Change *c, EcoAccount *account);
 static void make_entry(const Change *c, EcoEntry *entry);
 static const char *refusal_of(Change *c, const EcoAccount *account);
-static void answer(Change *c, const char *state, const EcoRow *row);
 static void replay(Change *c, const EcoRow *first);
 
 /*
@@ -187,7 +186,7 @@ post(Change *c, EcoAccount *account)
 	{
 		eco_row_set(&entry.row, ECO_COL_GOLD_DELTA, Int64GetDatum(-c->gold));
 		eco_row_set(&entry.row, ECO_COL_GOLD, Int64GetDatum(account->gold - c->gold));
-		answer(c, "new", &entry.row);
+		eco_hch_answer(&c->result, "new", &entry.row);
 		return;
 	}
 	eco_entry_prepare(account, &entry);
@@ -197,7 +196,7 @@ post(Change *c, EcoAccount *account)
 		return;
 	eco_entry_write(&entry);
 	ECO_CRASH_POINT("holding:after_entry");
-	answer(c, "new", &entry.row);
+	eco_hch_answer(&c->result, "new", &entry.row);
 	eco_result_entry(&c->result, &eco_holding_changes, &entry.row);
 }
 
@@ -235,16 +234,6 @@ make_entry(const Change *c, EcoEntry *entry)
 		eco_row_set(row, HCH_CONTEXT, JsonbPGetDatum(c->context));
 }
 
-static void
-answer(Change *c, const char *state, const EcoRow *row)
-{
-	eco_result_outcome(&c->result, state, "OK");
-	if (!row->isnull[HCH_ITEMS])
-		eco_result_set(&c->result, HOLDING_ITEMS, row->values[HCH_ITEMS]);
-	eco_result_set(&c->result, HOLDING_GOLD_DELTA, row->values[ECO_COL_GOLD_DELTA]);
-	eco_result_set(&c->result, HOLDING_GOLD, row->values[ECO_COL_GOLD]);
-}
-
 /* What is compared of a retry: all of it. */
 static bool
 same_payload(Change *c, const EcoRow *first)
@@ -255,30 +244,22 @@ same_payload(Change *c, const EcoRow *first)
 	{
 		eco_detail_field(&c->detail, "gold", first, ECO_COL_GOLD_DELTA);
 		eco_detail_int(&c->detail, "now", -c->gold);
+		return false;
 	}
-	else if (!eco_holdings_same(&c->items,
-								first->isnull[HCH_ITEMS] ? (Datum) 0 : first->values[HCH_ITEMS]))
+	if (!eco_holdings_same(&c->items, eco_hch_items(first)))
+	{
 		eco_detail_field(&c->detail, "items", first, HCH_ITEMS);
-	else if (reason.len != c->reason.len || memcmp(reason.data, c->reason.data, reason.len) != 0)
-	{
-		eco_detail_field(&c->detail, "reason", first, HCH_REASON);
-		eco_detail_text(&c->detail, "now", c->reason.data, c->reason.len);
+		return false;
 	}
-	else if (!eco_same_object(first, HCH_CONTEXT, c->context))
-	{
-		eco_detail_field(&c->detail, "context", first, HCH_CONTEXT);
-		eco_detail_json(&c->detail, "now", c->context);
-	}
-	else
-		return true;
-	return false;
+	return eco_hch_same_text(&c->detail, "reason", &reason, &c->reason) &&
+		eco_hch_same_context(&c->detail, first, c->context);
 }
 
 static void
 replay(Change *c, const EcoRow *first)
 {
 	if (same_payload(c, first))
-		answer(c, "reuse", first);
+		eco_hch_answer(&c->result, "reuse", first);
 	else
 		eco_result_outcome(&c->result, "refused", "IDEMPOTENCY_MISMATCH");
 	eco_result_entry(&c->result, &eco_holding_changes, first);

@@ -16,7 +16,7 @@ CREATE TABLE economy.holding_changes (
     operation         text        NOT NULL COLLATE "C"
         CONSTRAINT holding_changes_operation_check
         CHECK (operation IN ('spend', 'consume', 'grant', 'draw', 'transfer_out',
-                             'transfer_in')),
+                             'transfer_in', 'escrow_hold', 'escrow_close', 'escrow_in')),
     idempotency_key   text        NOT NULL COLLATE "C",
     reason            text        NOT NULL COLLATE "C",
     items             jsonb,
@@ -38,7 +38,8 @@ COMMENT ON COLUMN economy.holding_changes.items IS
     'at which it ends.';
 COMMENT ON COLUMN economy.holding_changes.detail IS
     'What else there is to say of the operation: of a transfer its name, the other user, the gold '
-    'that arrives, the fee and the note. Null for spend, consume and grant.';
+    'that arrives, the fee and the note; of an escrow as well, when it ends and how it was closed. '
+    'Null for spend, consume and grant.';
 
 CREATE FUNCTION economy_internal.items_of(items jsonb)
     RETURNS TABLE (item text, delta bigint, balance bigint)
@@ -83,7 +84,7 @@ CREATE TYPE economy.holding_result AS (
     detail         jsonb
 );
 COMMENT ON TYPE economy.holding_result IS
-    'Result of spend(), consume(), grant_items() and transfer().';
+    'Result of spend(), consume(), grant_items(), transfer() and of the functions of escrows.';
 
 CREATE FUNCTION economy.spend(
     user_id bigint, gold bigint, reason text, idempotency_key text, items jsonb DEFAULT NULL,

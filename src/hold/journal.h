@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "ledger/args.h"
 #include "ledger/journal.h"
 #include "ledger/result.h"
 
@@ -29,6 +30,11 @@ enum
 #define ECO_TRANSFER_OUT	"transfer_out"
 #define ECO_TRANSFER_IN		"transfer_in"
 
+/* of an escrow: what was put into it, its end, and what another user got of it */
+#define ECO_ESCROW_HOLD		"escrow_hold"
+#define ECO_ESCROW_CLOSE	"escrow_close"
+#define ECO_ESCROW_IN		"escrow_in"
+
 /* columns of economy.holding_result after the common ones */
 enum
 {
@@ -41,5 +47,22 @@ enum
 #define HOLDING_TYPES "bttt" "jll" "ij"
 
 extern const EcoJournal eco_holding_changes;
+
+/* Answer with what an entry changed. */
+extern void eco_hch_answer(EcoResult *result, const char *state, const EcoRow *entry);
+
+/* The items of an entry, 0 for none. */
+extern Datum eco_hch_items(const EcoRow *entry);
+
+/* The detail of an entry of a kind that has one; a number in it, -1: there is none; a text. */
+extern const Jsonb *eco_hch_detail(const EcoRow *entry);
+extern int64 eco_hch_int(const Jsonb *detail, const char *key);
+extern EcoText eco_hch_text(const Jsonb *detail, const char *key);
+
+/* Whether a retry gives the same, or else the field, what it was first and is now. */
+extern bool eco_hch_same_int(EcoDetail *detail, const char *field, int64 first, int64 now);
+extern bool eco_hch_same_text(EcoDetail *detail, const char *field, const EcoText *first,
+							  const EcoText *now);
+extern bool eco_hch_same_context(EcoDetail *detail, const EcoRow *first, Jsonb *now);
 
 #endif

@@ -13,16 +13,14 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
-#include "utils/numeric.h"
 #include "utils/timestamp.h"
 
 #include "clock.h"
-#include "core/period.h"
 #include "crash_point.h"
 #include "errors.h"
 #include "hold/journal.h"
 #include "hold/sent.h"
+#include "hold/transfer_rules.h"
 #include "ledger/args.h"
 #include "ledger/call.h"
 #include "ledger/holdings.h"
@@ -30,7 +28,6 @@
 
 #define REASON		"transfer"	/* of both entries */
 #define MAX_NOTE	255			/* bytes */
-#define PER_MILLE	1000
 
 /* members of the entries' detail */
 #define TRANSFER	"transfer"	/* the name of the sender's entry */
@@ -39,56 +36,6 @@
 #define GOLD		"gold"		/* that arrives */
 #define FEE			"fee"		/* that nobody gets */
 #define NOTE		"note"
-
-/* columns of economy.transfer_rules */
-enum
-{
-	TRR_RULES,
-	TRR_ENABLED,
-	TRR_FEE,
-	TRR_DAILY_GOLD,
-	TRR_MINIMUM_AGE,
-	TRR_COLUMNS
-};
-
-/* One row, or none: then nothing is transferred. */
-static EcoTable transfer_rules = {
-	.name = "transfer_rules",
-	.only_read = true,
-	.ncolumns = TRR_COLUMNS,
-	.columns = {
-		{"rules", TEXTOID, false},
-		{"enabled", BOOLOID, false},
-		{"fee_per_mille", INT4OID, false},
-		{"daily_gold", INT8OID, ECO_NULLABLE},
-		{"minimum_age_hours", INT4OID, false},
-	},
-	.nkeys = 1,
-	.keys = {{1, {TRR_RULES}}},
-};
-
-/* Of users, when they came. */
-enum
-{
-	BRN_USER_ID,
-	BRN_CREATED_AT,
-	BRN_COLUMNS
-};
-
-static EcoTable registrations = {
-	.name = "users",
-	.only_read = true,
-	.ncolumns = BRN_COLUMNS,
-	.columns = {
-		{"user_id", INT8OID, false},
-		{"created_at", TIMESTAMPTZOID, false},
-	},
-	.nkeys = 1,
-	.keys = {{1, {BRN_USER_ID}}},
-};
-
-/* Whether the sender's age was asked for in this session: it will be again. */
-static bool asks_age = false;
 
 /* A call, and its answer. */
 typedef struct Transfer
@@ -121,7 +68,6 @@ static void make_entry(const Transfer *t, EcoEntry *entry, const char *operation
 static Datum particulars(const Transfer *t, const char *id, bool sent);
 static void add_particulars(EcoDetail *detail, const Transfer *t, const char *id, bool sent);
 static bool write_both(Transfer *t, EcoAccount *from, EcoAccount *to, EcoEntry *out, EcoEntry *in);
-static void answer(Transfer *t, const char *state, const EcoRow *row);
 static void replay(Transfer *t, const EcoRow *first);
 
 /*
@@ -176,8 +122,8 @@ read_arguments(Transfer *t, FunctionCallInfo fcinfo)
 static bool
 make(Transfer *t, bool in_passing)
 {
-	EcoTable   *tables[] = {&transfer_rules, NULL, NULL, NULL, NULL};
-	int			ntables = 1;
+	EcoTable   *tables[ECO_TRANSFER_TABLES + 3] = {NULL};
+	int			ntables = eco_transfer_tables(tables);
 	EcoCall		call;
 
 	t->detail = (EcoDetail)
@@ -189,8 +135,6 @@ make(Transfer *t, bool in_passing)
 		tables[ntables++] = &eco_items;
 		tables[ntables++] = &eco_user_holdings_more;
 	}
-	if (asks_age)
-		tables[ntables++] = &registrations;
 	eco_call_init(&call, &eco_holding_changes, t->from, NULL);
 	call.tables_of_new = tables;
 	call.of_two = true;
@@ -249,7 +193,7 @@ post(Transfer *t, EcoAccount *from, EcoAccount *to)
 		eco_row_set(&out.row, ECO_COL_GOLD_DELTA, Int64GetDatum(out.gold_delta));
 		eco_row_set(&out.row, ECO_COL_GOLD, Int64GetDatum(from->gold + out.gold_delta));
 		add_particulars(&t->detail, t, NULL, true);
-		answer(t, "new", &out.row);
+		eco_hch_answer(&t->result, "new", &out.row);
 		return;
 	}
 	eco_row_set(&out.row, HCH_DETAIL, particulars(t, id.data, true));
@@ -260,20 +204,9 @@ post(Transfer *t, EcoAccount *from, EcoAccount *to)
 	eco_row_set(&in.row, HCH_DETAIL, particulars(t, id.data, false));
 	if (!write_both(t, from, to, &out, &in))
 		return;
-	answer(t, "new", &out.row);
+	eco_hch_answer(&t->result, "new", &out.row);
 	eco_result_set(&t->result, HOLDING_DETAIL, out.row.values[HCH_DETAIL]);
 	eco_result_entry(&t->result, &eco_holding_changes, &out.row);
-}
-
-static void
-set_sent(const Transfer *t, EcoAccount *from)
-{
-	uint8		payload[ECO_SENT_MAX];
-	EcoSection	section = {
-		.version = ECO_SENT_VERSION, .data = payload, .len = eco_sent_write(&t->sent, payload)
-	};
-
-	eco_account_set_section(from, ECO_SECTION_SENT, &section);
 }
 
 /* False: the account that was taken in passing is another one, and nothing was written. */
@@ -286,7 +219,7 @@ write_both(Transfer *t, EcoAccount *from, EcoAccount *to, EcoEntry *out, EcoEntr
 	eco_entry_prepare(from, out);
 	eco_entry_prepare(to, in);
 	if (t->gold > 0)
-		set_sent(t, from);
+		eco_sent_set(&t->sent, from);
 	eco_holdings_save(&t->items, from);
 	eco_holdings_save(&t->received, to);
 	(void) eco_holdings_write(&t->items, from->user_id);
@@ -312,60 +245,11 @@ about(Transfer *t, int64 user_id, const char *refusal)
 }
 
 static const char *
-check_age(Transfer *t, int32 hours)
-{
-	static EcoTable *const tables[] = {&registrations, NULL};
-	Datum		key = Int64GetDatum(t->from);
-	EcoRow		row;
-	TimestampTz from;
-
-	if (hours == 0)
-		return NULL;
-	asks_age = true;
-	(void) eco_tables_add(t->open, tables);
-	/* an account without a user, which only damage makes, is of no age */
-	from = eco_row_find(&registrations, t->from, 0, 1, &key, &row) ?
-		DatumGetTimestampTz(row.values[BRN_CREATED_AT]) : DT_NOEND;
-	if (!TIMESTAMP_NOT_FINITE(from))
-		from += hours * USECS_PER_HOUR;
-	if (t->at >= from)
-		return NULL;
-	(void) about(t, t->from, "TRANSFER_TOO_YOUNG");
-	eco_detail_moment(&t->detail, "allowed_at", from);
-	return "TRANSFER_TOO_YOUNG";
-}
-
-static const char *
-check_day(Transfer *t, const EcoAccount *from, const EcoRow *rules)
-{
-	EcoSection	section;
-	int64		before;
-
-	if (t->gold == 0)
-		return NULL;
-	(void) eco_account_section(from, ECO_SECTION_SENT, &section);
-	if (!eco_sent_read(&section, &t->sent))
-		ECO_ERROR(ECO_LEDGER_DAMAGED,
-				  errmsg("account of user %lld has a damaged count of what was sent",
-						 (long long) from->user_id));
-	eco_sent_add(&t->sent, t->at, t->gold);
-	before = t->sent.gold - t->gold;
-	if (rules->isnull[TRR_DAILY_GOLD] || t->sent.gold <= eco_row_int(rules, TRR_DAILY_GOLD))
-		return NULL;
-	eco_detail_int(&t->detail, "sent", before);
-	eco_detail_int(&t->detail, "limit", eco_row_int(rules, TRR_DAILY_GOLD));
-	eco_detail_moment(&t->detail, "renews_at",
-					  eco_period_start(ECO_PERIOD_DAY, t->sent.day + 1));
-	return "TRANSFER_DAILY_LIMIT";
-}
-
-/* The fee is rounded up; nothing overflows: gold is below 2^53. */
-static const char *
 check_gold(Transfer *t, const EcoAccount *from, const EcoAccount *to, int32 per_mille)
 {
 	const char *refusal;
 
-	t->fee = (t->gold * per_mille + PER_MILLE - 1) / PER_MILLE;
+	t->fee = eco_transfer_fee(t->gold, per_mille);
 	refusal = eco_amount_refusal(from, -(t->gold + t->fee), 0);
 	if (refusal == NULL)
 		return about(t, to->user_id, eco_amount_refusal(to, t->gold, 0));
@@ -393,22 +277,21 @@ check_items(Transfer *t, const EcoAccount *from, const EcoAccount *to)
 static const char *
 refusal_of(Transfer *t, const EcoAccount *from, const EcoAccount *to)
 {
-	EcoText		which = eco_text_of("all");
-	EcoRow		rules;
+	EcoTransferRules rules;
 	const char *refusal;
 
-	if (!eco_row_find(&transfer_rules, 0, 0, 1, &which.datum, &rules) ||
-		!DatumGetBool(rules.values[TRR_ENABLED]))
+	if (!eco_transfer_rules(&rules))
 		return "TRANSFERS_OFF";
 	if (from->suspended)
 		return about(t, from->user_id, "USER_SUSPENDED");
 	if (to->suspended)
 		return about(t, to->user_id, "USER_SUSPENDED");
-	refusal = check_age(t, DatumGetInt32(rules.values[TRR_MINIMUM_AGE]));
+	refusal = about(t, from->user_id,
+					eco_transfer_age(&rules, from->user_id, t->at, t->open, &t->detail));
+	if (refusal == NULL && t->gold > 0)
+		refusal = eco_transfer_day(&rules, from, t->at, t->gold, &t->sent, &t->detail);
 	if (refusal == NULL)
-		refusal = check_day(t, from, &rules);
-	if (refusal == NULL)
-		refusal = check_gold(t, from, to, DatumGetInt32(rules.values[TRR_FEE]));
+		refusal = check_gold(t, from, to, rules.fee_per_mille);
 	if (refusal == NULL)
 		refusal = check_items(t, from, to);
 	return refusal;
@@ -454,117 +337,38 @@ add_particulars(EcoDetail *detail, const Transfer *t, const char *id, bool sent)
 		eco_detail_text(detail, NOTE, t->note.data, t->note.len);
 }
 
-static void
-answer(Transfer *t, const char *state, const EcoRow *row)
-{
-	eco_result_outcome(&t->result, state, "OK");
-	if (!row->isnull[HCH_ITEMS])
-		eco_result_set(&t->result, HOLDING_ITEMS, row->values[HCH_ITEMS]);
-	eco_result_set(&t->result, HOLDING_GOLD_DELTA, row->values[ECO_COL_GOLD_DELTA]);
-	eco_result_set(&t->result, HOLDING_GOLD, row->values[ECO_COL_GOLD]);
-}
-
 /* Retries */
-
-/* A number of the first entry's detail; -1: it has none, which only damage makes. */
-static int64
-first_int(const Jsonb *detail, const char *key)
-{
-	JsonbValue	value;
-
-	if (getKeyJsonValueFromContainer(&unconstify(Jsonb *, detail)->root, key, strlen(key),
-									 &value) == NULL || value.type != jbvNumeric)
-		return -1;
-	return DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(value.val.numeric)));
-}
-
-static EcoText
-first_note(const Jsonb *detail)
-{
-	EcoText		note = {.data = NULL};
-	JsonbValue	value;
-
-	if (getKeyJsonValueFromContainer(&unconstify(Jsonb *, detail)->root, NOTE, strlen(NOTE),
-									 &value) != NULL && value.type == jbvString)
-	{
-		note.data = value.val.string.val;
-		note.len = value.val.string.len;
-	}
-	return note;
-}
-
-static bool
-same_int(Transfer *t, const char *field, int64 first, int64 now)
-{
-	if (first == now)
-		return true;
-	eco_detail_str(&t->detail, "field", field);
-	eco_detail_int(&t->detail, "first", first);
-	eco_detail_int(&t->detail, "now", now);
-	return false;
-}
-
-static void
-detail_note(EcoDetail *detail, const char *key, const EcoText *note)
-{
-	if (note->data != NULL)
-		eco_detail_text(detail, key, note->data, note->len);
-	else
-		eco_detail_json(detail, key, NULL);
-}
-
-static bool
-same_note(Transfer *t, const EcoText *first)
-{
-	if ((first->data == NULL) == (t->note.data == NULL) && first->len == t->note.len &&
-		(first->len == 0 || memcmp(first->data, t->note.data, first->len) == 0))
-		return true;
-	eco_detail_str(&t->detail, "field", "note");
-	detail_note(&t->detail, "first", first);
-	detail_note(&t->detail, "now", &t->note);
-	return false;
-}
 
 /* What is compared of a retry: all of it. */
 static bool
 same_payload(Transfer *t, const EcoRow *first, const Jsonb *detail)
 {
-	EcoText		note = first_note(detail);
+	EcoText		note = eco_hch_text(detail, NOTE);
 
-	if (!same_int(t, "to_user_id", first_int(detail, TO), t->to) ||
-		!same_int(t, "gold", first_int(detail, GOLD), t->gold))
+	if (!eco_hch_same_int(&t->detail, "to_user_id", eco_hch_int(detail, TO), t->to) ||
+		!eco_hch_same_int(&t->detail, "gold", eco_hch_int(detail, GOLD), t->gold))
 		return false;
-	if (!eco_holdings_same(&t->items,
-						   first->isnull[HCH_ITEMS] ? (Datum) 0 : first->values[HCH_ITEMS]))
+	if (!eco_holdings_same(&t->items, eco_hch_items(first)))
 	{
 		eco_detail_field(&t->detail, "items", first, HCH_ITEMS);
 		return false;
 	}
-	if (!same_note(t, &note))
-		return false;
-	if (eco_same_object(first, HCH_CONTEXT, t->context))
-		return true;
-	eco_detail_field(&t->detail, "context", first, HCH_CONTEXT);
-	eco_detail_json(&t->detail, "now", t->context);
-	return false;
+	return eco_hch_same_text(&t->detail, "note", &note, &t->note) &&
+		eco_hch_same_context(&t->detail, first, t->context);
 }
 
 static void
 replay(Transfer *t, const EcoRow *first)
 {
-	Jsonb	   *detail;
+	const Jsonb *detail = eco_hch_detail(first);
 
-	if (first->isnull[HCH_DETAIL] || !JB_ROOT_IS_OBJECT(DatumGetJsonbP(first->values[HCH_DETAIL])))
-		ECO_ERROR(ECO_LEDGER_DAMAGED,
-				  errmsg("a transfer of user %lld has no detail", (long long) t->from));
-	detail = DatumGetJsonbP(first->values[HCH_DETAIL]);
 	if (same_payload(t, first, detail))
 	{
-		t->fee = first_int(detail, FEE);
+		t->fee = eco_hch_int(detail, FEE);
 		add_particulars(&t->detail, t,
 						eco_transaction_id(&eco_holding_changes, t->from,
 										   eco_row_int(first, ECO_COL_SEQ)), true);
-		answer(t, "reuse", first);
+		eco_hch_answer(&t->result, "reuse", first);
 	}
 	else
 		eco_result_outcome(&t->result, "refused", "IDEMPOTENCY_MISMATCH");

@@ -377,17 +377,30 @@ check_most(const EcoHolding *one, const EcoRow *item, int64 held, int64 now, Eco
 	return "ITEM_LIMIT";
 }
 
+/* Why it may not be given or taken, whatever is held; a pass is of who has got it. */
+static const char *
+check_kind(const EcoHolding *one, const EcoRow *item)
+{
+	if (one->use == ECO_HOLDING_GIVE)
+		return DatumGetBool(item->values[ITM_ACTIVE]) ? NULL : "ITEM_INACTIVE";
+	if (one->use == ECO_HOLDING_USE_UP)
+		return DatumGetBool(item->values[ITM_CONSUMABLE]) ? NULL : "ITEM_NOT_CONSUMABLE";
+	return DatumGetBool(item->values[ITM_TRADABLE]) && !one->is_pass ? NULL :
+		"ITEM_NOT_TRADABLE";
+}
+
 static const char *
 give(EcoHolding *one, const EcoAccount *account, const EcoRow *item, TimestampTz at,
 	 EcoDetail *detail)
 {
 	int64		now = next_second(at);
 	int64		held = load(one, account);
+	const char *refusal = check_kind(one, item);
 
-	if (one->use == ECO_HOLDING_GIVE && !DatumGetBool(item->values[ITM_ACTIVE]))
+	if (refusal != NULL)
 	{
 		detail_item(detail, one);
-		return "ITEM_INACTIVE";
+		return refusal;
 	}
 	if (one->is_pass)
 		held = Max(held, now);
@@ -410,16 +423,6 @@ give_some(EcoHolding *one, const EcoAccount *account, const EcoRow *item, Timest
 	one->balance = held + one->delta;
 }
 
-/* Why it may not be taken, whatever is held; a pass is of who has got it. */
-static const char *
-check_kind(const EcoHolding *one, const EcoRow *item)
-{
-	if (one->use == ECO_HOLDING_USE_UP)
-		return DatumGetBool(item->values[ITM_CONSUMABLE]) ? NULL : "ITEM_NOT_CONSUMABLE";
-	return DatumGetBool(item->values[ITM_TRADABLE]) && !one->is_pass ? NULL :
-		"ITEM_NOT_TRADABLE";
-}
-
 /* Used up, or sent to another user. */
 static const char *
 take(EcoHolding *one, const EcoAccount *account, const EcoRow *item, EcoDetail *detail)
@@ -437,6 +440,23 @@ take(EcoHolding *one, const EcoAccount *account, const EcoRow *item, EcoDetail *
 	eco_detail_int(detail, "held", held);
 	eco_detail_int(detail, "needed", one->amount);
 	return "INSUFFICIENT_ITEMS";
+}
+
+static const char *
+get_back(EcoHolding *one, const EcoAccount *account, EcoDetail *detail)
+{
+	int64		held;
+
+	one->is_pass = false;
+	held = load(one, account);
+	one->delta = one->amount;
+	one->balance = held + one->amount;
+	if (one->balance <= ECO_HELD_MOST)
+		return NULL;
+	detail_item(detail, one);
+	eco_detail_int(detail, "held", held);
+	eco_detail_int(detail, "at_most", ECO_HELD_MOST);
+	return "ITEM_LIMIT";
 }
 
 /* Whether it is consumable or not: what was given by mistake, say. */
@@ -472,11 +492,22 @@ apply(EcoHolding *one, const EcoAccount *account, const EcoRow *item, TimestampT
 		case ECO_HOLDING_USE_UP:
 		case ECO_HOLDING_SEND:
 			return take(one, account, item, detail);
+		case ECO_HOLDING_GET_BACK:
+			return get_back(one, account, detail);
 		case ECO_HOLDING_TAKE_BACK:
 		case ECO_HOLDING_TAKE_REST:
 			break;
 	}
 	return take_back(one, account, at, detail);
+}
+
+static bool
+find_item(EcoHolding *one, EcoRow *item)
+{
+	if (!eco_row_find(&eco_items, 0, 0, 1, &one->item_id.datum, item))
+		return false;
+	one->is_pass = VARDATA_ANY(DatumGetTextPP(item->values[ITM_KIND]))[0] == 'p';
+	return true;
 }
 
 const char *
@@ -490,14 +521,13 @@ eco_holdings_refusal(EcoHoldings *all, const EcoAccount *account, EcoDetail *det
 		EcoRow		item;
 
 		one->delta = 0;
-		if (!eco_row_find(&eco_items, 0, 0, 1, &one->item_id.datum, &item))
+		if (one->use != ECO_HOLDING_GET_BACK && !find_item(one, &item))
 		{
 			if (one->use == ECO_HOLDING_GIVE_SOME)
 				continue;
 			detail_item(detail, one);
 			return "ITEM_NOT_FOUND";
 		}
-		one->is_pass = VARDATA_ANY(DatumGetTextPP(item.values[ITM_KIND]))[0] == 'p';
 		refusal = apply(one, account, &item, all->at, detail);
 		if (refusal != NULL)
 			return refusal;
@@ -668,8 +698,9 @@ carried_item(JsonbContainer *carried, uint32 number, int64 *delta)
 	return text_of_json(&id);
 }
 
-void
-eco_holdings_given_by(Datum carried, EcoHoldings *all)
+/* What was added with that sign. */
+static void
+moved_by(Datum carried, int sign, EcoHoldingUse use, EcoHoldings *all)
 {
 	Jsonb	   *array = carried == (Datum) 0 ? NULL : DatumGetJsonbP(carried);
 
@@ -681,11 +712,25 @@ eco_holdings_given_by(Datum carried, EcoHoldings *all)
 	for (uint32 i = 0; i < JB_ROOT_COUNT(array); i++)
 	{
 		EcoHolding *one = &all->of[all->n];
+		int64		delta;
 
-		one->item_id = carried_item(&array->root, i, &one->amount);
-		one->use = ECO_HOLDING_TAKE_BACK;
+		one->item_id = carried_item(&array->root, i, &delta);
+		one->amount = sign * delta;
+		one->use = use;
 		all->n += one->amount > 0;
 	}
+}
+
+void
+eco_holdings_given_by(Datum carried, EcoHoldings *all)
+{
+	moved_by(carried, 1, ECO_HOLDING_TAKE_BACK, all);
+}
+
+void
+eco_holdings_taken_by(Datum carried, EcoHoldingUse use, EcoHoldings *all)
+{
+	moved_by(carried, -1, use, all);
 }
 
 void

@@ -51,7 +51,9 @@ typedef enum EcoHoldingUse
 	ECO_HOLDING_TAKE_BACK,		/* what was given, or nothing */
 	ECO_HOLDING_TAKE_REST,		/* as much of it as is there */
 	ECO_HOLDING_SEND,			/* to another user: what is tradable */
-	ECO_HOLDING_RECEIVE			/* from one: also what is not given any more */
+	ECO_HOLDING_RECEIVE,		/* from one: also what is not given any more */
+	ECO_HOLDING_GET_BACK		/* that was put aside: whatever became of the
+								 * item, and above its maximum; never a pass */
 } EcoHoldingUse;
 
 typedef struct EcoHolding
@@ -117,6 +119,9 @@ extern bool eco_holdings_give(Datum carried);
  * took; an amount is 0 when nothing is left.
  */
 extern void eco_holdings_given_by(Datum carried, EcoHoldings *all);
+
+/* What an entry took, as amounts to be used so. */
+extern void eco_holdings_taken_by(Datum carried, EcoHoldingUse use, EcoHoldings *all);
 extern void eco_holdings_less(EcoHoldings *all, Datum carried);
 
 /* As an object, {"gem": 5}, when there are any: what was asked for; what of it was not moved. */

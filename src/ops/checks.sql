@@ -455,6 +455,9 @@ CREATE FUNCTION economy_internal.audit_orphans(
             SELECT DISTINCT s.user_id, 'a server seed' FROM economy.draw_seeds s
             WHERE s.user_id BETWEEN from_user AND upto_user
             UNION ALL
+            SELECT DISTINCT e.user_id, 'an open escrow' FROM economy.escrows e
+            WHERE e.user_id BETWEEN from_user AND upto_user
+            UNION ALL
             SELECT DISTINCT h.user_id, 'an anchored head' FROM economy.anchor_heads h
             WHERE h.user_id BETWEEN from_user AND upto_user) k (user_id, what)
         WHERE NOT EXISTS (SELECT FROM economy.accounts a WHERE a.user_id = k.user_id)
@@ -1012,6 +1015,15 @@ COMMENT ON FUNCTION economy_internal.audit_draws(bigint, bigint) IS
     'Draws against their seeds, recomputed where these are revealed, against their tables, and '
     'against each other, of the users from one id to another.';
 
+CREATE FUNCTION economy_internal.number_in(object jsonb, key text) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        SELECT CASE jsonb_typeof(object -> key) WHEN 'number' THEN (object ->> key)::numeric END;
+    END;
+COMMENT ON FUNCTION economy_internal.number_in(jsonb, text) IS
+    'A number of a JSON object; null when it is none, as after damage.';
+
 CREATE VIEW economy_internal.transfer_entries AS
     SELECT h.user_id, h.seq, h.operation, h.idempotency_key, h.key_digest, h.created_at,
            h.gold_delta, 'H' || h.user_id || '-' || h.seq AS name,
@@ -1066,7 +1078,15 @@ CREATE FUNCTION economy_internal.audit_transfers(
                   FROM (SELECT e.user_id, e.gold,
                                max((e.created_at AT TIME ZONE 'UTC')::date) OVER (
                                    PARTITION BY e.user_id ORDER BY e.seq) AS day
-                        FROM entry e WHERE e.operation = 'transfer_out' AND e.gold > 0) b) d
+                        FROM (SELECT t.user_id, t.seq, t.created_at, t.gold FROM entry t
+                              WHERE t.operation = 'transfer_out'
+                              UNION ALL
+                              SELECT h.user_id, h.seq, h.created_at,
+                                     economy_internal.number_in(h.detail, 'gold')
+                              FROM economy.holding_changes h
+                              WHERE h.operation = 'escrow_close'
+                                AND h.user_id BETWEEN from_user AND upto_user) e
+                        WHERE e.gold > 0) b) d
             GROUP BY d.user_id
         )
         SELECT e.user_id, 'wrong_balance', e.says, coalesce(i.says, 'no transfer_in of it'),
@@ -1114,6 +1134,140 @@ CREATE FUNCTION economy_internal.audit_transfers(
 COMMENT ON FUNCTION economy_internal.audit_transfers(bigint, bigint) IS
     'What users gave each other: the entry of the one against that of the other, and what was sent '
     'in a day against the entries, of the users from one id to another.';
+
+CREATE FUNCTION economy_internal.items_left(held jsonb, back jsonb, given jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT string_agg(format('%s %s', s.amount, s.item), ' ' ORDER BY s.item COLLATE "C")
+        FROM (SELECT i.item, sum(-i.delta) AS amount
+              FROM (SELECT * FROM economy_internal.items_of(held)
+                    UNION ALL
+                    SELECT * FROM economy_internal.items_of(back)
+                    UNION ALL
+                    SELECT * FROM economy_internal.items_of(given)) i
+              GROUP BY i.item HAVING sum(-i.delta) <> 0) s;
+    END;
+COMMENT ON FUNCTION economy_internal.items_left(jsonb, jsonb, jsonb) IS
+    'Items that an escrow took and neither gave back nor gave to another; null for none.';
+
+-- An entry of another user is looked up: each is one of the users from one id to another.
+CREATE FUNCTION economy_internal.audit_escrows(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD'
+    BEGIN ATOMIC
+        WITH hold AS MATERIALIZED (
+            SELECT h.user_id, h.seq, 'H' || h.user_id || '-' || h.seq AS id, h.gold_delta, h.items,
+                   economy_internal.number_in(h.detail, 'gold') AS gold,
+                   economy_internal.number_in(h.detail, 'fee') AS fee,
+                   economy_internal.number_in(h.detail, 'fee_per_mille') AS per_mille,
+                   h.created_at + make_interval(secs => least(greatest(
+                       economy_internal.number_in(h.detail, 'ttl_seconds'), 0), 1e9)::float8)
+                       AS expires_at
+            FROM economy.holding_changes h
+            WHERE h.operation = 'escrow_hold' AND h.user_id BETWEEN from_user AND upto_user
+        ), closing AS MATERIALIZED (
+            SELECT c.user_id, c.seq, c.xact, c.created_at, c.gold_delta, c.items,
+                   c.idempotency_key AS id, c.detail, c.detail ->> 'how' AS how,
+                   economy_internal.number_in(c.detail, 'gold') AS gold,
+                   economy_internal.number_in(c.detail, 'fee') AS fee,
+                   CASE WHEN c.detail ->> 'how' = 'captured'
+                        THEN economy_internal.number_in(c.detail, 'to') END AS other
+            FROM economy.holding_changes c
+            WHERE c.operation = 'escrow_close' AND c.user_id BETWEEN from_user AND upto_user
+        ), came AS (
+            SELECT c.user_id, c.seq, c.id, c.gold, c.fee, c.other, i.user_id IS NOT NULL AS came,
+                   i.seq AS in_seq, i.gold_delta AS in_gold, i.items AS in_items,
+                   (i.xact, i.created_at, i.detail -> 'gold', i.detail -> 'note',
+                    economy_internal.number_in(i.detail, 'from'))
+                       IS NOT DISTINCT FROM
+                   (c.xact, c.created_at, c.detail -> 'gold', c.detail -> 'note',
+                    c.user_id::numeric)
+                       AND i.gold_delta::numeric IS NOT DISTINCT FROM c.gold AS fits
+            FROM closing c
+            LEFT JOIN LATERAL (
+                SELECT h.* FROM economy.holding_changes h
+                -- what only damage makes is no user
+                WHERE h.user_id = CASE WHEN c.other BETWEEN -9223372036854775808
+                                                        AND 9223372036854775807
+                                       THEN c.other::bigint END
+                  AND h.key_digest = economy_internal.key_digest('escrow_in', c.id)
+                  AND h.operation = 'escrow_in' AND h.idempotency_key = c.id) i ON true
+        )
+        SELECT h.user_id, 'wrong_balance',
+               format('%s gold and a fee of %s put aside', h.gold, h.fee),
+               format('%s', -h.gold_delta), h.id, h.seq
+        FROM hold h
+        WHERE h.gold + h.fee IS DISTINCT FROM -h.gold_delta
+           OR h.fee IS DISTINCT FROM ceil(h.gold * h.per_mille / 1000)
+           OR EXISTS (SELECT FROM economy_internal.items_of(h.items) i WHERE i.delta >= 0)
+        UNION ALL
+        SELECT c.user_id, 'wrong_balance',
+               format('escrow %s, open, and its end', c.id),
+               CASE WHEN h.id IS NULL THEN 'no such escrow'
+                    ELSE format('%s at %s', c.how, c.created_at) END,
+               'H' || c.user_id || '-' || c.seq, c.seq
+        FROM closing c
+        LEFT JOIN hold h ON h.user_id = c.user_id AND h.id = c.id AND h.seq < c.seq
+        WHERE CASE c.how WHEN 'captured' THEN c.created_at < h.expires_at
+                         WHEN 'expired' THEN c.created_at >= h.expires_at
+                         WHEN 'released' THEN h.id IS NOT NULL END IS NOT TRUE
+        UNION ALL
+        SELECT c.user_id, 'wrong_balance', format('nothing left of escrow %s', c.id),
+               concat_ws(' ', l.gold, 'gold', l.items), 'H' || c.user_id || '-' || c.seq, c.seq
+        FROM closing c
+        JOIN hold h ON h.user_id = c.user_id AND h.id = c.id
+        JOIN came g ON g.user_id = c.user_id AND g.seq = c.seq
+        CROSS JOIN LATERAL (
+            SELECT -(h.gold_delta::numeric + c.gold_delta + coalesce(g.in_gold, 0))
+                       - ceil(coalesce(g.in_gold, 0) * h.per_mille / 1000),
+                   economy_internal.items_left(h.items, c.items, g.in_items)) l (gold, items)
+        WHERE l.gold <> 0 OR l.items IS NOT NULL
+        UNION ALL
+        SELECT c.user_id, 'wrong_balance',
+               format('%s gold of escrow %s for user %s', c.gold, c.id, c.other),
+               CASE WHEN g.came THEN format('H%s-%s: %s gold', c.other, g.in_seq, g.in_gold)
+                    ELSE 'no escrow_in of it' END, 'H' || c.user_id || '-' || c.seq, c.seq
+        FROM closing c JOIN came g ON g.user_id = c.user_id AND g.seq = c.seq
+        LEFT JOIN hold h ON h.user_id = c.user_id AND h.id = c.id
+        WHERE CASE c.how WHEN 'captured'
+                   THEN NOT g.fits OR c.fee IS DISTINCT FROM ceil(c.gold * h.per_mille / 1000)
+                   ELSE num_nonnulls(c.gold, c.fee) > 0 END
+        UNION ALL
+        SELECT i.user_id, 'wrong_balance', format('a capture of escrow %s', i.idempotency_key),
+               'none', 'H' || i.user_id || '-' || i.seq, i.seq
+        FROM economy.holding_changes i
+        WHERE i.operation = 'escrow_in' AND i.user_id BETWEEN from_user AND upto_user
+          AND NOT EXISTS (
+              SELECT FROM economy.holding_changes c
+              WHERE c.user_id = CASE WHEN economy_internal.number_in(i.detail, 'from')
+                                          BETWEEN -9223372036854775808 AND 9223372036854775807
+                                     THEN economy_internal.number_in(i.detail, 'from')::bigint END
+                AND c.key_digest = economy_internal.key_digest('escrow_close', i.idempotency_key)
+                AND c.operation = 'escrow_close' AND c.idempotency_key = i.idempotency_key
+                AND c.detail ->> 'how' = 'captured'
+                AND economy_internal.number_in(c.detail, 'to') = i.user_id)
+        UNION ALL
+        SELECT coalesce(o.user_id, e.user_id), 'parity',
+               CASE WHEN o.id IS NULL THEN 'no such escrow open'
+                    ELSE format('escrow %s open until %s', o.id, o.expires_at) END,
+               CASE WHEN e.user_id IS NULL THEN 'not listed'
+                    ELSE format('H%s-%s until %s', e.user_id, e.seq, e.expires_at) END,
+               o.id, coalesce(o.seq, e.seq)
+        FROM (SELECT h.* FROM hold h
+              WHERE NOT EXISTS (SELECT FROM closing c
+                                WHERE c.user_id = h.user_id AND c.id = h.id)) o
+        FULL JOIN (SELECT l.* FROM economy.escrows l
+                   WHERE l.user_id BETWEEN from_user AND upto_user) e
+            ON e.user_id = o.user_id AND e.seq = o.seq
+        WHERE e.expires_at IS DISTINCT FROM o.expires_at;
+    END;
+COMMENT ON FUNCTION economy_internal.audit_escrows(bigint, bigint) IS
+    'What escrows took against what they gave back, what others got and what is open, of the users '
+    'from one id to another.';
 
 CREATE FUNCTION economy_internal.audit_shop() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1198,7 +1352,8 @@ BEGIN
                ('economy', 'recommendations', ', number'),
                ('economy_internal', 'shop_user_units', ', product_id'),
                ('economy_internal', 'shop_user_units_more', ', product_id'),
-               ('economy', 'fulfilments', ', seq'), ('economy', 'user_holdings', ', item_id'),
+               ('economy', 'fulfilments', ', seq'), ('economy', 'escrows', ', seq'),
+               ('economy', 'user_holdings', ', item_id'),
                ('economy_internal', 'user_holdings_more', ', item_id'),
                ('economy', 'draw_seeds', ', seed_number'),
                ('economy_internal', 'draw_pity', ', table_id'),

@@ -54,6 +54,14 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.transfer(bigint, bigint, text, bigint, jsonb, text, jsonb, '
                     'boolean)',
              'accounts holding_changes user_holdings_more'),
+            ('app', 'FUNCTION economy.hold_escrow(bigint, text, bigint, jsonb, interval, text, '
+                    'jsonb, boolean)',
+             'accounts escrows holding_changes user_holdings_more'),
+            ('app', 'FUNCTION economy.release_escrow(bigint, text, text)',
+             'accounts escrows holding_changes user_holdings_more'),
+            ('app', 'FUNCTION economy.capture_escrow(bigint, text, bigint, bigint, jsonb, text)',
+             'accounts escrows holding_changes user_holdings_more'),
+            ('app', 'FUNCTION economy.escrows_of(bigint, integer)', ''),
             ('app', 'FUNCTION economy.level_for(bigint, text)', ''),
             ('app', 'FUNCTION economy.level_of(bigint, bigint)', ''),
             ('app', 'FUNCTION economy.now()', ''),
@@ -120,6 +128,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('monitor', 'FUNCTION economy.beta_quantile(double precision, double precision, double '
                         'precision)', ''),
             ('monitor', 'FUNCTION economy.changes(text, integer)', ''),
+            ('monitor', 'FUNCTION economy.escrows_of(bigint, integer)', ''),
             ('monitor', 'FUNCTION economy.game_stats_me(bigint)', ''),
             ('monitor', 'FUNCTION economy.health()', ''),
             ('monitor', 'FUNCTION economy.job_history(text, integer)', ''),
@@ -236,8 +245,8 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('operator', 'PROCEDURE economy.run_job(text, text)',
              'accounts anchor_buckets anchor_config anchor_heads anchors audit_checkpoints '
              'audit_findings audit_runs audit_runs_run_id_seq config_changes '
-             'config_changes_change_id_seq config_heads installations job_runs '
-             'job_runs_run_id_seq leaderboard_buckets leaderboard_periods leaderboard_queue '
+             'config_changes_change_id_seq config_heads escrows holding_changes installations '
+             'job_runs job_runs_run_id_seq leaderboard_buckets leaderboard_periods leaderboard_queue '
              'leaderboard_refusals leaderboard_scores leaderboard_state pruned_actions '
              'pruned_stats reward_audit rfm_due rfm_reversals rfm_snapshots rfm_state '
              'rollup_positions rollup_queue rollup_state segment_history signing_keys '

@@ -54,6 +54,9 @@ CREATE FUNCTION economy_internal.jobs()
             ('leaderboard_prizes', '*/5 * * * *',
              'SELECT paid, CASE WHEN more THEN jsonb ''{}'' END '
              'FROM economy.pay_leaderboard_prizes(500)', interval '1 hour'),
+            ('escrows', '* * * * *',
+             'SELECT expired, next FROM economy_internal.expire_escrows($1)',
+             interval '10 minutes'),
             ('audit_sweep', '35 2 * * *',
              'SELECT findings, CASE WHEN users > 0 THEN jsonb ''{}'' END '
              'FROM economy.audit_step()', interval '26 hours'),

@@ -91,6 +91,11 @@ SELECT economy.draw_reveal(id, 1) FROM who WHERE n IN (2, 3, 6);
 SELECT economy.draw(id, 'chest', 'e' || d, 'again') FROM who, generate_series(1, 3) d WHERE n IN (1, 2);
 SELECT economy.set_transfer_rules('{"enabled": true, "fee_per_mille": 15, "daily_gold": 100000, "minimum_age_hours": 1}', 'damage'), economy.upsert_item('{"item_id": "gem", "tradable": true}', 'damage');
 SELECT economy.transfer(a.id, b.id, 'i', a.n * 5, '{"gem": 2}', 'damage', '{"c": 1}') FROM who a JOIN who b ON b.n = a.n % 5 + 1 WHERE a.n <= 5;
+-- escrows that were passed on, given back, expired, and such that are open
+SELECT economy.hold_escrow(id, 'e' || k, n * 3 * k, CASE k WHEN 2 THEN NULL ELSE '{"gem": 2}'::jsonb END, '36 hours', 'damage', '{"c": 1}') FROM who, generate_series(1, 4) k WHERE n <= 5;
+SELECT economy.capture_escrow(h.user_id, format('H%s-%s', h.user_id, h.seq), b.id, 2, '{"gem": 1}', 'damage') FROM economy.holding_changes h JOIN who a ON a.id = h.user_id JOIN who b ON b.n = a.n % 5 + 1 WHERE h.operation = 'escrow_hold' AND h.idempotency_key = 'e1';
+SELECT economy.release_escrow(h.user_id, format('H%s-%s', h.user_id, h.seq)) FROM economy.holding_changes h WHERE h.operation = 'escrow_hold' AND h.idempotency_key = 'e2';
+SELECT economy.capture_escrow(h.user_id, format('H%s-%s', h.user_id, h.seq), b.id) FROM economy.holding_changes h JOIN who a ON a.id = h.user_id JOIN who b ON b.n = a.n % 5 + 1 WHERE h.operation = 'escrow_hold' AND h.idempotency_key = 'e3' AND a.n <= 2;
 -- leaderboards of all kinds, a day that is closed and half paid, with a prize that could not be
 SELECT economy.upsert_leaderboard(b::jsonb, 'damage')
 FROM (VALUES ('{"board": "xp", "figure": "xp", "period": "all", "audience": "all"}'), ('{"board": "gems", "figure": "item", "item_id": "gem", "period": "all"}'), ('{"board": "streaks", "figure": "streak", "period": "all"}'),
@@ -106,6 +111,7 @@ SELECT * FROM economy.pay_leaderboard_prizes(2);
 SELECT economy.set_user_status(s.user_id, 'active', 'damage') FROM second s;
 SELECT * FROM economy.refresh_leaderboards();
 SET economy.test_clock = '2026-05-30 12:00+00';
+SELECT economy_internal.expire_escrows(max => 4);
 SELECT * FROM economy.rfm_refresh();
 SELECT economy.purchase(id, 'gold_550', 'late') FROM who WHERE n <= 3;
 SELECT * FROM economy.rfm_refresh();

@@ -54,6 +54,8 @@ SELECT FROM economy.purchase(:u, 'pgtap_x', 'k00') \g /dev/null
 SELECT FROM economy.upsert_product('{"product_id": "pgtap_mail", "category": "item", "price_gold": 1, "fulfilment": true}', 'pgtap') \g /dev/null
 SELECT transaction_id AS mail FROM economy.purchase(:u, 'pgtap_mail', 'k0') \gset
 SELECT FROM economy.purchase(:u, 'pgtap_mail', 'k1') \g /dev/null
+SELECT transaction_id AS escrow FROM economy.hold_escrow(:u, 'h1', 1, '{"pgtap_gem": 1}') \gset
+SELECT transaction_id AS other_escrow FROM economy.hold_escrow(:u, 'h2', 1) \gset
 
 CREATE TEMP TABLE call (n integer GENERATED ALWAYS AS IDENTITY, object text, statement text);
 INSERT INTO call (object, statement)
@@ -91,6 +93,10 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('consume', 'SELECT * FROM economy.consume(:u, ''pgtap_gem'', ''i1'')'),
     ('spend', 'SELECT * FROM economy.spend(:u, 1, ''r'', ''i1'', ''{"pgtap_gem": 1}'')'),
     ('transfer', 'SELECT * FROM economy.transfer(:u, economy.user_id_of(''pgtap calls of old''), ''t1'', 1, ''{"pgtap_gem": 1}'')'),
+    ('hold_escrow', 'SELECT * FROM economy.hold_escrow(:u, ''e1'', 1, ''{"pgtap_gem": 1}'')'),
+    ('capture_escrow', format('SELECT * FROM economy.capture_escrow(%s, %L, economy.user_id_of(''pgtap calls of old''))', :u, :'escrow')),
+    ('release_escrow', format('SELECT * FROM economy.release_escrow(%s, %L)', :u, :'other_escrow')),
+    ('escrows_of', 'SELECT * FROM economy.escrows_of(:u)'),
     ('holdings', 'SELECT * FROM economy.holdings(:u)'),
     ('draw', 'SELECT * FROM economy.draw(:u, ''pgtap_chest'', ''d1'', ''x'')'),
     ('draw_commit', format('SELECT * FROM economy.draw_commit(%s)', :'old')),

@@ -2,7 +2,7 @@
 -- made, and calls of helpers with what they were not made for.  Each has its
 -- code, and nothing is done.
 BEGIN;
-SELECT plan(124);
+SELECT plan(127);
 
 SELECT economy.register('pgtap errors') AS u \gset
 SELECT transaction_id AS granted FROM economy.grant_reward(:u, 'pgtap', 'e1', 100) \gset
@@ -157,6 +157,9 @@ FROM (VALUES
     ('economy.holding_result', $$economy.consume({u}, 'pgtap', 'altered')$$),
     ('economy.holding_result', $$economy.spend({u}, 1, 'r', 'altered')$$),
     ('economy.holding_result', $$economy.transfer({u}, {u} + 1, 'altered', 1)$$),
+    ('economy.holding_result', $$economy.hold_escrow({u}, 'altered', 1)$$),
+    ('economy.holding_result', $$economy.release_escrow({u}, 'altered')$$),
+    ('economy.holding_result', $$economy.capture_escrow({u}, 'altered', {u} + 1)$$),
     ('economy.holding', $$economy.holdings({u})$$),
     ('economy.draw_result', $$economy.draw({u}, 'pgtap', 'altered', 'x')$$),
     ('economy.draw_seed_result', $$economy.draw_commit({u})$$),

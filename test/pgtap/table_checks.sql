@@ -48,7 +48,7 @@ INSERT INTO asked VALUES
     ('fulfilments', 'attempts', 'attempts', $$-1$$, $$0$$),
     ('fulfilments', 'done', 'fulfilled_at, visible_at', $$NULL, 'infinity' ; now(), now()$$, $$NULL, now() ; now(), 'infinity'$$),
     ('fulfilments', 'note', 'note', $$'[]' ; '1'$$, $$'{}' ; NULL$$),
-    ('holding_changes', 'operation', 'operation', $$'Grant' ; ''$$, $$'grant' ; 'draw' ; 'consume' ; 'spend' ; 'transfer_out' ; 'transfer_in'$$),
+    ('holding_changes', 'operation', 'operation', $$'Grant' ; ''$$, $$'grant' ; 'draw' ; 'consume' ; 'spend' ; 'transfer_out' ; 'transfer_in' ; 'escrow_hold' ; 'escrow_close' ; 'escrow_in'$$),
     ('items', 'item_id', 'item_id', $$'' ; repeat('i', 65) ; repeat(E'\u20ac', 22)$$, $$'i' ; repeat('i', 64) ; repeat(E'\u20ac', 21)$$),
     ('items', 'kind', 'kind', $$'Stack' ; ''$$, $$'stack' ; 'currency'$$),
     ('items', 'maximum', 'maximum', $$0 ; -1 ; 9007199254740992$$, $$1 ; 9007199254740991 ; NULL$$),

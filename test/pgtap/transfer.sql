@@ -231,7 +231,7 @@ FROM (SELECT s.day, s.gold FROM economy.accounts x, economy_internal.sent_of(x.s
 SELECT is(pg_temp.found('SELECT'), 'parity parity', 'another version is found');
 SELECT throws_ok(format('SELECT economy.transfer(%s, %s, ''d'', 1)', :a, :b), 'XE103', format('account of user %s has a damaged count of what was sent', :a), 'and nothing is sent over it');
 UPDATE economy.holding_changes SET detail = NULL WHERE user_id = :a AND idempotency_key = 't1';
-SELECT throws_ok(format('SELECT economy.transfer(%s, %s, ''t1'', 101)', :a, :b), 'XE103', format('a transfer of user %s has no detail', :a), 'nor answered without a detail');
+SELECT throws_ok(format('SELECT economy.transfer(%s, %s, ''t1'', 101)', :a, :b), 'XE103', format('entry H%s-3 has no detail', :a), 'nor answered without a detail');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -8,6 +8,7 @@ SELECT 'calendar', n FROM economy.set_daily_rewards('[{"gold": 1}]', 'test') n W
 SELECT 'no calendar', n FROM economy.set_daily_rewards(NULL, 'test') n WHERE n <> 0;
 SELECT 'rules', r FROM economy.set_transfer_rules('{"enabled": true}', 'test') r WHERE NOT r.enabled;
 SELECT 'sent', t FROM economy.transfer(:user_id, (SELECT max(user_id) FROM economy.users), 'after', 1) t WHERE t.code <> 'OK';
+SELECT 'put aside', r FROM economy.hold_escrow(:user_id, 'after', 1) h, economy.release_escrow(:user_id, h.transaction_id) r WHERE r.code <> 'OK';
 SELECT 'used', c FROM economy.consume(:user_id, 'after', 'after') c WHERE c.code <> 'OK';
 SELECT 'drawn from', p FROM economy.upsert_draw_table('{"table_id": "after", "draft": {"pity": {"class": "c", "after": 1}, "entries": [{"entry": "a", "weight": 1, "items": {"after": 1}}, {"entry": "b", "class": "c", "weight": 1}]}}', 'test') u,
     economy.publish_draw_table('after', 'test') p WHERE p.version <> 1;

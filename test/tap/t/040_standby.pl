@@ -34,7 +34,7 @@ catch_up();
 my $reader = connect_to($standby);
 my @readers = (
 	"SELECT * FROM economy.account($ann)", "SELECT * FROM economy.statement($ann)",
-	"SELECT * FROM economy.products($ann, NULL, NULL, false)", "SELECT * FROM economy.purchases_of($ann)", "SELECT * FROM economy.holdings($ann)", "SELECT * FROM economy.item_catalogue()", "SELECT * FROM economy.leaderboard('xp')", "SELECT * FROM economy.rank_of('xp', $ann, 1)", "SELECT * FROM economy.leaderboard_of('xp', ARRAY[$ann]::bigint[])", 'SELECT * FROM economy.leaderboard_info()', 'SELECT * FROM economy.leaderboard_parity()', "SELECT * FROM economy.draw_table('chest')", "SELECT economy.holds($ann, 'gem')", "SELECT * FROM economy.profile($ann)",
+	"SELECT * FROM economy.products($ann, NULL, NULL, false)", "SELECT * FROM economy.purchases_of($ann)", "SELECT * FROM economy.holdings($ann)", "SELECT * FROM economy.escrows_of($ann)", "SELECT * FROM economy.item_catalogue()", "SELECT * FROM economy.leaderboard('xp')", "SELECT * FROM economy.rank_of('xp', $ann, 1)", "SELECT * FROM economy.leaderboard_of('xp', ARRAY[$ann]::bigint[])", 'SELECT * FROM economy.leaderboard_info()', 'SELECT * FROM economy.leaderboard_parity()', "SELECT * FROM economy.draw_table('chest')", "SELECT economy.holds($ann, 'gem')", "SELECT * FROM economy.profile($ann)",
 	"SELECT * FROM economy.receipt($ann, '$first')", "SELECT * FROM economy.verify_receipt($ann, '$first')",
 	"SELECT * FROM economy.receipt($ann, '$bundle')", "SELECT * FROM economy.verify_receipt($ann, '$bundle')",
 	"SELECT * FROM economy.verify_chain($ann)", 'SELECT * FROM economy.audit_sweep()',
@@ -59,6 +59,9 @@ my %writers = (
 	register => "SELECT economy.register('new')",
 	unfulfilled => q{SELECT economy.unfulfilled('worker')},
 	fulfil => "SELECT economy.fulfil($ann, 'P1-2', 'worker')",
+	hold_escrow => "SELECT economy.hold_escrow($ann, 'new', 1)",
+	release_escrow => "SELECT economy.release_escrow($ann, 'H$ann-1')",
+	capture_escrow => "SELECT economy.capture_escrow($ann, 'H$ann-1', 2)",
 	draw => "SELECT economy.draw($ann, 'chest', 'new', 'x')",
 	draw_commit => "SELECT economy.draw_commit($ann)",
 	draw_reveal => "SELECT economy.draw_reveal($ann, 1)",

@@ -20,6 +20,8 @@ add_product($dbh, 'limited', price_gold => 10, stock => 10, slots => 2);
 $dbh->do('SELECT economy.rotate_signing_key()') foreach 1 .. 2;
 my $reward = value($dbh, q{SELECT transaction_id FROM economy.grant_reward(?, 'test', 'first', 50, 50)}, $ann);
 
+sub escrow_of { my ($key) = @_; return "(SELECT 'H$ann-' || seq FROM economy.holding_changes WHERE user_id = $ann AND operation = 'escrow_hold' AND idempotency_key = '$key')" }
+
 # name, call, and what the same call answers meanwhile and after COMMIT PREPARED
 my @calls = (
 	[ 'purchase', "SELECT state FROM economy.purchase($ann, 'potion', 'k')", 'in_progress', 'reuse' ],
@@ -58,6 +60,10 @@ my @calls = (
 	[ 'set_transfer_rules', q{SELECT fee_per_mille FROM economy.set_transfer_rules('{"enabled": true, "fee_per_mille": 7}', 'tester')}, undef, undef ],
 	[ 'transfer', qq{SELECT state FROM economy.transfer($ann, $bob, 'k', 5, '{"gem": 1}')}, 'in_progress', 'reuse' ],
 	[ 'transfer back', "SELECT state FROM economy.transfer($bob, $ann, 'k', 5)", 'in_progress', 'reuse' ],
+	[ 'hold_escrow', qq{SELECT state FROM economy.hold_escrow($ann, 'k', 5, '{"gem": 1}')}, 'in_progress', 'reuse' ],
+	[ 'capture_escrow', "SELECT state FROM economy.capture_escrow($ann, " . escrow_of('k') . ", $bob)", 'in_progress', 'reuse' ],
+	[ 'hold_escrow of gold', "SELECT state FROM economy.hold_escrow($ann, 'k2', 5)", 'in_progress', 'reuse' ],
+	[ 'release_escrow', "SELECT state FROM economy.release_escrow($ann, " . escrow_of('k2') . ')', 'in_progress', 'reuse' ],
 	[ 'register', "SELECT economy.register('new') > 0", undef, '1' ],
 	[ 'register_user', "SELECT is_new FROM economy.register_user('new 2')", undef, '0' ],
 	[ 'set_timezone', "SELECT economy.set_timezone($ann, 'Asia/Tokyo')", undef, undef ],

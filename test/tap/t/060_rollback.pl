@@ -23,6 +23,8 @@ add_product($dbh, 'limited', price_gold => 10, stock => 6, slots => 2);
 $dbh->do('SELECT economy.rotate_signing_key()');
 my $reward = value($dbh, q{SELECT transaction_id FROM economy.grant_reward(?, 'test', 'first', 50, 50)}, $ann);
 
+sub escrow_of { my ($key) = @_; return "(SELECT 'H$ann-' || seq FROM economy.holding_changes WHERE user_id = $ann AND operation = 'escrow_hold' AND idempotency_key = '$key')" }
+
 my @calls = (
 	[ 'purchase', "SELECT state FROM economy.purchase($ann, 'potion', 'k')", 'new' ],
 	[ 'purchase under a cap', "SELECT state FROM economy.purchase($ann, 'capped', 'k')", 'new' ],
@@ -61,6 +63,10 @@ my @calls = (
 	[ 'set_transfer_rules', q{SELECT fee_per_mille FROM economy.set_transfer_rules('{"enabled": true, "fee_per_mille": 7}', 'tester')}, 7 ],
 	[ 'transfer', qq{SELECT state FROM economy.transfer($ann, $bob, 'k', 5, '{"gem": 1}')}, 'new' ],
 	[ 'transfer back', "SELECT state FROM economy.transfer($bob, $ann, 'k', 5)", 'new' ],
+	[ 'hold_escrow', qq{SELECT state FROM economy.hold_escrow($ann, 'k', 5, '{"gem": 1}')}, 'new' ],
+	[ 'capture_escrow', "SELECT state FROM economy.capture_escrow($ann, " . escrow_of('k') . ", $bob)", 'new' ],
+	[ 'hold_escrow of gold', "SELECT state FROM economy.hold_escrow($ann, 'k2', 5)", 'new' ],
+	[ 'release_escrow', "SELECT state FROM economy.release_escrow($ann, " . escrow_of('k2') . ')', 'new' ],
 	[ 'register', "SELECT economy.register('new') > 0", 1 ],
 	[ 'register_user', "SELECT is_new FROM economy.register_user('new 2')", 1 ],
 	[ 'set_timezone', "SELECT economy.set_timezone($ann, 'Asia/Tokyo')", 'Asia/Tokyo' ],

@@ -38,6 +38,7 @@ sub write_all
 	value($session, q{SELECT code FROM economy.grant_items(?, '{"gem": 5}', 'r', ?)}, $user, "k$_") foreach 1 .. 2;
 	value($session, q{SELECT code FROM economy.consume(?, 'gem', 'k')}, $user);
 	value($session, q{SELECT code FROM economy.transfer(?, (SELECT min(user_id) FROM economy.users WHERE user_id <> ?), ?, 1, '{"gem": 1}')}, $user, $user, "k$_") foreach 1 .. 2;
+	value($session, q{SELECT r.code FROM economy.hold_escrow(?, 'e', 1, '{"gem": 1}') h, economy.release_escrow(?, h.transaction_id) r}, $user, $user);
 	$session->begin_work;
 	value($session, q{SELECT code FROM economy.grant_reward(?, 'decoded', 'undone', 1)}, $user);
 	$session->rollback;
