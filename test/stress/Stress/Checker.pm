@@ -7,7 +7,7 @@
 # I7 events can be read again        E  errors that may not happen
 # D  draws, in Stress::Draws      F  what is fulfilled, in Stress::Fulfilment
 # R  results that contradict the rules; those of items of the shop and of rewards in
-#    Stress::Contents, of transfers in Stress::Transfers
+#    Stress::Contents, of transfers in Stress::Transfers, of escrows in Stress::Escrows
 package Stress::Checker;
 
 use strict;
@@ -16,6 +16,7 @@ use Digest::SHA ();
 use POSIX ();
 use Stress::Contents;
 use Stress::Draws;
+use Stress::Escrows;
 use Stress::Fulfilment;
 use Stress::Tables;
 use Stress::Transfers;
@@ -52,6 +53,7 @@ sub check
 	Stress::Contents::check($self);
 	Stress::Draws::check($self);
 	Stress::Transfers::check($self);
+	Stress::Escrows::check($self);
 	Stress::Fulfilment::check($self);
 	$self->check_users;
 	$self->check_signatures;
@@ -242,7 +244,7 @@ sub check_keys
 		my @new = grep { $_->{fate} eq 'sure' && $_->{result} && $_->{result}{state} eq 'new' } @attempts;
 
 		next if $key =~ /\bopening$/;    # made before the log began
-		next if $key =~ /^H \d+ transfer_in\|/;    # Stress::Transfers
+		next if $key =~ /^H \d+ (?:transfer_in|escrow_close|escrow_in)\|/;    # Stress::Transfers, Stress::Escrows
 		$self->bad('I4', "key '$key' has " . @entries . ' effects') if @entries > 1;
 		$self->bad('I4', "key '$key' was acknowledged as new " . @new . ' times') if @new > 1;
 		if (@new && !@entries) { $self->bad('I4', "key '$key' was acknowledged in $new[0]{tx}{tx} and is lost") }
@@ -290,7 +292,7 @@ sub payload_fits
 	return $e->{gold_delta} == $intent->{gold} && $e->{xp_delta} == 0 && $e->{reason} eq $intent->{reason}
 	  && ($e->{context} // '') eq ($intent->{context} // '')
 	  && $intent->{items} eq Stress::Contents::moved_by($e)
-	  && (!$intent->{to} || ($e->{detail} // '') eq said_of_transfer($e, $intent)) if $kind eq 'H';
+	  && (!$intent->{to} || $intent->{held} || ($e->{detail} // '') eq said_of_transfer($e, $intent)) if $kind eq 'H';
 	return $e->{reason} eq $intent->{reason} && ($e->{context} // '') eq ($intent->{context} // '') && $e->{detail} =~ /"client_seed": "\Q$intent->{seed}\E"/ if $kind eq 'D';
 	return ($e->{after} // '') eq $intent->{after} if $kind eq 'U' && defined $intent->{after};
 	return patched($e->{before}, $intent) eq $e->{after} if $kind eq 'U';
@@ -520,8 +522,8 @@ sub check_shape
 	my $shape = $e->{operation} eq 'draw' ? 'grant 0 1 1' : join ' ', $e->{operation}, $e->{gold_delta} <=> 0, @carried > 1 ? 'many' : scalar @carried, sort keys %sign;
 
 	$self->bad('R', "$e->{id}: no entry of a change of holdings is '$shape'")
-	  unless $shape =~ /^(?:grant 0 (?:1|many) 1|consume 0 1 -1|spend -1 0|spend -?[01] (?:1|many) -1|transfer_out -1 0|transfer_out -?[01] (?:1|many) -1|transfer_in 1 0|transfer_in [01] (?:1|many) 1)$/
-	  && ($e->{gold_delta} <= 0 || $e->{operation} =~ /^(?:draw|transfer_in)$/) && $e->{xp_delta} == 0;
+	  unless $shape =~ /^(?:grant 0 (?:1|many) 1|consume 0 1 -1|spend -1 0|spend -?[01] (?:1|many) -1|transfer_out -1 0|transfer_out -?[01] (?:1|many) -1|transfer_in 1 0|transfer_in [01] (?:1|many) 1|escrow_hold -1 0|escrow_hold -?[01] (?:1|many) -1|escrow_in 1 0|escrow_in [01] (?:1|many) 1|escrow_close [01] 0|escrow_close [01] (?:1|many) 1)$/
+	  && ($e->{gold_delta} <= 0 || $e->{operation} =~ /^(?:draw|transfer_in|escrow_in|escrow_close)$/) && $e->{xp_delta} == 0;
 	return;
 }
 
@@ -546,8 +548,8 @@ sub check_carried
 	my $item = $Stress::World::ITEMS{$id};
 
 	return $self->bad('R', "$e->{id}: there is no item $id") unless $item;
-	# a reversal takes back what was given, also what is kept
-	return if defined $e->{reverses};
+	# a reversal takes back what was given, also what is kept; an escrow gives back above the maximum
+	return if defined $e->{reverses} || ($e->{operation} // '') eq 'escrow_close';
 	return $self->check_taken($e, $id) if $delta < 0;
 	my ($most) = sort { $b <=> $a } $self->most_of($id, $second);
 	my $has = $balance - ($item->{kind} eq 'pass' ? $second : 0);
@@ -558,7 +560,7 @@ sub check_carried
 sub check_taken
 {
 	my ($self, $e, $id) = @_;
-	my $is_transfer = ($e->{operation} // '') eq 'transfer_out';
+	my $is_transfer = ($e->{operation} // '') =~ /^(?:transfer_out|escrow_hold)$/;
 	$self->bad('R', "$e->{id}: $id was taken, which is kept") unless $is_transfer ? is_tradable($id) : is_consumable($id);
 	return;
 }
@@ -1477,6 +1479,7 @@ sub may_fail
 	return 1 if $op->{fn} eq 'misuse' && $state =~ /^XE/;
 	return 1 if $op->{fn} =~ /^(?:capture|settle)_raise$/ && $state eq 'XE502';
 	return 1 if $op->{fn} eq 'revoke_reward' && $state eq 'XE002' && $op->{message} =~ /cannot take more/;
+	return 1 if $op->{fn} eq 'capture_escrow' && $state eq 'XE002' && $op->{message} =~ /nothing is captured/;
 	return 1 if $op->{fn} eq 'add_stock' && $state eq 'XE303' && $op->{units} < 0;
 	return 1 if $op->{fn} =~ /^set_/ && $state eq 'XE202';
 	# a column of the DBA's that the archive does not have

@@ -15,7 +15,7 @@ use Stress::World;
 my @MIX = (
 	[ 30, 'purchase', 1 ], [ 5, 'purchases', 0 ], [ 3, 'dry_run', 1 ], [ 12, 'grant_reward', 1 ], [ 3, 'grant_rewards', 0 ],
 	[ 6, 'revoke_reward', 1 ], [ 8, 'claim_daily_reward', 1 ], [ 6, 'adjust_gold', 1 ], [ 16, 'record_action', 1 ],
-	[ 10, 'grant_items', 1 ], [ 7, 'consume', 1 ], [ 7, 'spend', 1 ], [ 9, 'transfer', 0 ], [ 4, 'unfulfilled', 0 ], [ 7, 'fulfil', 0 ], [ 9, 'draw', 1 ], [ 2, 'draw_reveal', 0 ], [ 0.5, 'draw_commit', 0 ], [ 0.5, 'publish_draw_table', 0 ],
+	[ 10, 'grant_items', 1 ], [ 7, 'consume', 1 ], [ 7, 'spend', 1 ], [ 9, 'transfer', 0 ], [ 8, 'hold_escrow', 0 ], [ 4, 'capture_escrow', 0 ], [ 2, 'release_escrow', 0 ], [ 0.7, 'expire_escrows', 0 ], [ 4, 'unfulfilled', 0 ], [ 7, 'fulfil', 0 ], [ 9, 'draw', 1 ], [ 2, 'draw_reveal', 0 ], [ 0.5, 'draw_commit', 0 ], [ 0.5, 'publish_draw_table', 0 ],
 	[ 5, 'record_actions', 1 ], [ 4, 'capture', 1 ], [ 4, 'settle_rounds', 0 ], [ 3, 'redeem', 0 ], [ 1.5, 'set_streak', 1 ], [ 3, 'read', 1 ], [ 1, 'misuse', 0 ],
 	[ 1, 'set_timezone', 1 ], [ 1, 'set_user_status', 0 ], [ 2, 'update_profile', 1 ],
 	# these wait for each other's transactions while they hold their own user
@@ -425,7 +425,7 @@ sub json_of
 sub holding
 {
 	my ($fn, $user, $key, $args, $gold, $sign, $items, $reason, $context) = @_;
-	my $operation = { grant_items => 'grant', transfer => 'transfer_out' }->{$fn} // $fn;
+	my $operation = { grant_items => 'grant', transfer => 'transfer_out', hold_escrow => 'escrow_hold' }->{$fn} // $fn;
 	my $carried = join ' ', map { "$_:" . $sign * $items->{$_} } sort keys %$items;
 
 	return call($fn, $fn, [ @$args, 'false' ],
@@ -528,6 +528,48 @@ sub transfer
 		-$gold - POSIX::ceil($gold * $Stress::World::FEE / 1000), -1, $items, 'transfer', $context);
 	@{ $op->{intents}[0] }{qw(to sent note)} = ($to, $gold, $note);
 	return $op;
+}
+
+# To nobody yet: the rules of transfers hold.
+sub hold_escrow
+{
+	my ($self, $user) = @_;
+	my ($key, $n, $other) = $self->key($user);
+	my $what = int($n / 4) % 3;
+	my $items = $what ? items_of($n, $n % 3 == 1 ? $other : 0, 3, 'gem', 'event', 'trophy', Stress::World::relic(9)) : {};
+	my $gold = $what == 1 ? 0 : 1 + $n % 60 + ($n % 3 == 1 ? $other : 0);
+	my ($reason, $context) = why($n % 3 ? $n : $n + $other);
+	my $op = holding('hold_escrow', $user, $key, [ $user, $key, $gold, $what ? json_of($items) : undef, $n % 4 ? '3 days' : '6 hours', $reason, $context ],
+		-$gold - POSIX::ceil($gold * $Stress::World::FEE / 1000), -1, $items, $reason, $context);
+
+	@{ $op->{intents}[0] }{qw(to held)} = (-1, 1);
+	return $op;
+}
+
+# What closes one: of those that are open when its transaction begins, else one that there may have been.
+sub closing
+{
+	my ($self, $fn, $user, $rest) = @_;
+
+	return {
+		fn => $fn, args => "TARGET$rest", intents => [],
+		choose => [ "SELECT user_id || ', ''H' || user_id || '-' || seq || '''' FROM economy.escrows ORDER BY md5('$self->{client}-$self->{number}' || user_id || '-' || seq) LIMIT 1",
+			"$user, 'H$user-" . (1 + int rand 50) . q{'} ],
+		sql => "SELECT pg_current_xact_id_if_assigned() AS xact, r.state, r.code, r.transaction_id FROM economy.$fn(TARGET$rest) r" };
+}
+
+sub release_escrow { my ($self, $user) = @_; return $self->closing('release_escrow', $user, '') }
+
+sub capture_escrow
+{
+	my ($self, $user) = @_;
+	my $to = 1 + int rand $Stress::World::USERS;
+	return $self->closing('capture_escrow', $user, ", $to" . $self->pick('', '', ', 1', q{, items => '{}'}, q{, 3, '{}'}));
+}
+
+sub expire_escrows
+{
+	return { fn => 'expire_escrows', args => '', intents => [], sql => 'SELECT pg_current_xact_id_if_assigned() AS xact, r.* FROM economy_internal.expire_escrows() r' };
 }
 
 sub adjust_gold

@@ -42,6 +42,7 @@ my %OTHER = (
 	shop_products => 'product_id, active::integer AS active, price_gold',
 	shop_stock => 'product_id, slot, remaining',
 	shop_product_changes => "change_id, product_id, action, actor, units, after ->> 'price_gold' AS price_gold",
+	escrows => 'user_id, seq, (extract(epoch FROM expires_at) * 1000000)::bigint - 946684800000000 AS expires_at',
 	fulfilments => 'user_id, seq, product_id, (extract(epoch FROM due_at) * 1000000)::bigint - 946684800000000 AS due_at, attempts, worker,'
 	  . ' extract(epoch FROM fulfilled_at)::bigint AS fulfilled_at',
 	draw_seeds => "user_id, seed_number, encode(hash, 'hex') AS hash, next_nonce, encode(server_seed, 'hex') AS server_seed",

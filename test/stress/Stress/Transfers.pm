@@ -13,7 +13,7 @@ sub check
 {
 	my ($checker) = @_;
 	my @entries = sort { $a->{user_id} <=> $b->{user_id} || $a->{seq} <=> $b->{seq} }
-	  grep { $_->{journal} eq 'H' && $_->{operation} =~ /^transfer_/ } @{ $checker->{tables}{entries} };
+	  grep { $_->{journal} eq 'H' && $_->{operation} =~ /^(?:transfer_|escrow_close)/ } @{ $checker->{tables}{entries} };
 	my $self = bless { checker => $checker, in => {}, sent => {} }, __PACKAGE__;
 
 	foreach my $e (grep { $_->{operation} eq 'transfer_in' } @entries)
@@ -21,7 +21,11 @@ sub check
 		$self->bad("$e->{id}: the transfer $e->{idempotency_key} arrived twice") if $self->{in}{ $e->{idempotency_key} };
 		$self->{in}{ $e->{idempotency_key} } = $e;
 	}
-	$self->check_sent($_) foreach grep { $_->{operation} eq 'transfer_out' } @entries;
+	foreach my $e (@entries)
+	{
+		if ($e->{operation} eq 'transfer_out') { $self->check_sent($e) }
+		elsif ($e->{operation} eq 'escrow_close' && $e->{detail} =~ /"how": "captured", "gold": (\d+)/) { $self->check_rules($e, $1) }
+	}
 	$self->bad("$_: it arrived, and nobody sent it") foreach sort keys %{ $self->{in} };
 	return;
 }
