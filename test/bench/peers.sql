@@ -26,6 +26,12 @@ CREATE TABLE bench.twin_stats (
     max_win bigint NOT NULL, bet_sum bigint NOT NULL, win_sum bigint NOT NULL, last_action_at timestamptz NOT NULL, PRIMARY KEY (user_id, game)
 ) WITH (fillfactor = 70, autovacuum_enabled = off);
 CREATE TABLE bench.twin_days (LIKE economy.user_game_stats_summary INCLUDING ALL) WITH (fillfactor = 80, autovacuum_enabled = off);
+CREATE TABLE bench.twin_changes (LIKE economy.holding_changes INCLUDING ALL) WITH (autovacuum_enabled = off);
+-- of a pass the second of its end
+CREATE TABLE bench.twin_holdings (
+    user_id bigint, item_id text COLLATE "C", balance bigint NOT NULL CHECK (balance >= 0), PRIMARY KEY (user_id, item_id)
+) WITH (fillfactor = 70, autovacuum_enabled = off);
+INSERT INTO bench.twin_holdings SELECT user_id, item_id, balance FROM economy.user_holdings;
 CREATE TABLE bench.bulk_actions (LIKE economy.user_actions INCLUDING ALL) WITH (autovacuum_enabled = off);
 SELECT format('CREATE TABLE bench.%s_journal (LIKE economy.shop_transactions INCLUDING ALL)
                    WITH (autovacuum_enabled = off)', peer),
@@ -45,14 +51,45 @@ ALTER TABLE bench.twin_journal DROP key_digest, ADD UNIQUE (user_id, product_id,
 ALTER TABLE bench.insert_journal DROP key_digest, ADD UNIQUE (user_id, product_id, idempotency_key);
 ALTER TABLE bench.twin_rewards DROP key_digest, ADD UNIQUE (user_id, source, external_event_id);
 ALTER TABLE bench.twin_actions DROP key_digest, ADD UNIQUE (user_id, game, action_id);
+ALTER TABLE bench.twin_changes DROP key_digest, ADD UNIQUE (user_id, operation, idempotency_key);
 CREATE TABLE bench.products (LIKE economy.shop_products INCLUDING ALL);
 INSERT INTO bench.products SELECT * FROM economy.shop_products;
+CREATE TABLE bench.items (LIKE economy.items INCLUDING ALL);
+INSERT INTO bench.items SELECT * FROM economy.items;
+CREATE TABLE bench.transfer_rules (LIKE economy.transfer_rules INCLUDING ALL);
+INSERT INTO bench.transfer_rules SELECT * FROM economy.transfer_rules;
 -- the usual limited package: one row that counts down
 CREATE TABLE bench.stock (
     product_id text   NOT NULL COLLATE "C" PRIMARY KEY,
     remaining  bigint NOT NULL CHECK (remaining >= 0)
 ) WITH (fillfactor = 50, autovacuum_enabled = off);
 INSERT INTO bench.stock SELECT product_id, sum(remaining) FROM economy.shop_stock GROUP BY 1;
+
+-- Items of a product, all in one statement: the balances after it.
+CREATE FUNCTION bench.give(p_user bigint, contents jsonb, ts timestamptz) RETURNS jsonb
+    LANGUAGE plpgsql AS $$
+DECLARE
+    r record;
+BEGIN
+    WITH given AS (
+        SELECT c.key AS item_id, c.value::bigint AS delta, i.maximum,
+               CASE i.kind WHEN 'pass' THEN ceil(extract(epoch FROM ts))::bigint ELSE 0 END AS since
+        FROM jsonb_each_text(contents) c JOIN bench.items i ON i.item_id = c.key AND i.active
+    ), held AS (
+        INSERT INTO bench.twin_holdings AS h SELECT p_user, g.item_id, g.since + g.delta FROM given g
+        ON CONFLICT (user_id, item_id) DO UPDATE SET balance = greatest(h.balance, excluded.balance
+            - (SELECT g.delta FROM given g WHERE g.item_id = h.item_id)) + (SELECT g.delta FROM given g WHERE g.item_id = h.item_id)
+        RETURNING h.item_id, h.balance
+    )
+    SELECT jsonb_agg(jsonb_build_object('item', g.item_id, 'delta', g.delta, 'balance', h.balance) ORDER BY g.item_id) AS items,
+           bool_or(h.balance - g.since > g.maximum) AS too_many, count(*) AS n INTO r
+    FROM given g JOIN held h USING (item_id);
+    IF r.too_many OR r.n < (SELECT count(*) FROM jsonb_object_keys(contents)) THEN
+        RAISE EXCEPTION 'it cannot be given';
+    END IF;
+    RETURN r.items;
+END
+$$;
 
 -- The PL/pgSQL twin: the same checks, entry and hash chain in one call.  It
 -- takes the account lock first and needs one look at the key only, computes no
@@ -114,15 +151,18 @@ BEGIN
 
     r.gold_delta := product.granted_gold * p_quantity - product.price_gold * p_quantity;
     r.gold := account.gold + r.gold_delta;
+    IF product.contents IS NOT NULL THEN
+        r.items := bench.give(p_user, product.contents, ts);
+    END IF;
     head := sha256(account.head_hash || convert_to(concat_ws('|', p_user, account.seq, r.gold_delta, 0, r.gold,
         account.experience_points, ts, pg_current_xact_id()::text::bigint, product.monetary * p_quantity, p_quantity,
-        product.category, 'SUCCESS', p_product, p_key, product.effect_code), 'UTF8'));
+        product.category, 'SUCCESS', p_product, p_key, product.effect_code, r.items), 'UTF8'));
     UPDATE bench.twin_accounts a SET seq = account.seq, gold = r.gold, head_hash = head WHERE a.user_id = p_user;
     INSERT INTO bench.twin_journal (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact,
-            monetary, quantity, hash_algo_version, hash, category, status, product_id, idempotency_key, effect_code)
+            monetary, quantity, hash_algo_version, hash, category, status, product_id, idempotency_key, effect_code, items)
         VALUES (p_user, account.seq, r.gold_delta, 0, r.gold, account.experience_points, ts, pg_current_xact_id()::text::bigint,
             product.monetary * p_quantity, p_quantity, 1, head, product.category, 'SUCCESS', p_product, p_key,
-            product.effect_code);
+            product.effect_code, r.items);
     IF product.stock_slots > 0 THEN
         UPDATE bench.stock s SET remaining = s.remaining - p_quantity
             WHERE s.product_id = p_product AND s.remaining >= p_quantity RETURNING s.remaining INTO r.stock_remaining;
@@ -143,6 +183,135 @@ BEGIN
                 'seq', account.seq, 'gold_delta', r.gold_delta, 'xp_delta', 0, 'gold', r.gold,
                 'experience_points', account.experience_points))::text);
     END IF;
+    RETURN r;
+END
+$$;
+
+CREATE FUNCTION bench.purchase_bundle(p_user bigint, p_product text, p_key text) RETURNS economy.purchase_result
+    LANGUAGE sql AS $$ SELECT bench.purchase(p_user, p_product, p_key, false) $$;
+
+-- The twins of consume() and transfer(), in the same manner.
+CREATE FUNCTION bench.consume(p_user bigint, p_item text, p_key text, p_quantity bigint DEFAULT 1, p_reason text DEFAULT 'used')
+    RETURNS economy.holding_result
+    LANGUAGE plpgsql AS $$
+DECLARE
+    r       economy.holding_result;
+    account record;
+    first   record;
+    item    record;
+    after   bigint;
+    head    bytea;
+    ts      timestamptz := clock_timestamp();
+BEGIN
+    r.success := false;
+    r.state := 'refused';
+    r.gold_delta := 0;
+    SELECT a.seq + 1 AS seq, a.gold, a.experience_points, a.suspended, a.head_hash INTO account
+        FROM bench.twin_accounts a WHERE a.user_id = p_user FOR NO KEY UPDATE;
+    IF NOT found OR account.suspended THEN
+        RETURN r;
+    END IF;
+    SELECT j.* INTO first FROM bench.twin_changes j
+        WHERE j.user_id = p_user AND j.operation = 'consume' AND j.idempotency_key = p_key;
+    IF found THEN
+        r.success := first.items = jsonb_build_array(jsonb_build_object('item', p_item, 'delta', -p_quantity,
+            'balance', first.items -> 0 -> 'balance')) AND first.reason = p_reason;
+        r.state := CASE WHEN r.success THEN 'reuse' ELSE 'refused' END;
+        r.items := first.items;
+        RETURN r;
+    END IF;
+    SELECT i.* INTO item FROM bench.items i WHERE i.item_id = p_item;
+    IF NOT found OR NOT item.consumable OR item.kind = 'pass' THEN
+        r.code := 'ITEM_NOT_CONSUMABLE';
+        RETURN r;
+    END IF;
+    UPDATE bench.twin_holdings h SET balance = h.balance - p_quantity
+        WHERE h.user_id = p_user AND h.item_id = p_item AND h.balance >= p_quantity RETURNING h.balance INTO after;
+    IF NOT found THEN
+        r.code := 'INSUFFICIENT_ITEMS';
+        RETURN r;
+    END IF;
+    r.items := jsonb_build_array(jsonb_build_object('item', p_item, 'delta', -p_quantity, 'balance', after));
+    r.gold := account.gold;
+    head := sha256(account.head_hash || convert_to(concat_ws('|', p_user, account.seq, 0, 0, account.gold,
+        account.experience_points, ts, pg_current_xact_id()::text::bigint, 'consume', p_key, p_reason, r.items), 'UTF8'));
+    UPDATE bench.twin_accounts a SET seq = account.seq, head_hash = head WHERE a.user_id = p_user;
+    INSERT INTO bench.twin_changes (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, hash,
+            operation, idempotency_key, reason, items)
+        VALUES (p_user, account.seq, 0, 0, account.gold, account.experience_points, ts, pg_current_xact_id()::text::bigint,
+            head, 'consume', p_key, p_reason, r.items);
+    r.success := true;
+    r.state := 'new';
+    r.code := 'OK';
+    r.transaction_id := 'H' || p_user || '-' || account.seq;
+    RETURN r;
+END
+$$;
+
+-- one entry of each of the two, the lesser id locked first
+CREATE FUNCTION bench.transfer(p_from bigint, p_to bigint, p_key text, p_gold bigint) RETURNS economy.holding_result
+    LANGUAGE plpgsql AS $$
+DECLARE
+    r        economy.holding_result;
+    sender   record;
+    receiver record;
+    first    record;
+    rules    record;
+    fee      bigint;
+    id       text;
+    head     bytea;
+    ts       timestamptz := clock_timestamp();
+BEGIN
+    r.success := false;
+    r.state := 'refused';
+    PERFORM FROM bench.twin_accounts a WHERE a.user_id = least(p_from, p_to) FOR NO KEY UPDATE;
+    PERFORM FROM bench.twin_accounts a WHERE a.user_id = greatest(p_from, p_to) FOR NO KEY UPDATE;
+    SELECT a.* INTO sender FROM bench.twin_accounts a WHERE a.user_id = p_from;
+    SELECT a.* INTO receiver FROM bench.twin_accounts a WHERE a.user_id = p_to;
+    IF sender.user_id IS NULL OR receiver.user_id IS NULL OR sender.suspended OR receiver.suspended THEN
+        RETURN r;
+    END IF;
+    SELECT j.* INTO first FROM bench.twin_changes j
+        WHERE j.user_id = p_from AND j.operation = 'transfer_out' AND j.idempotency_key = p_key;
+    IF found THEN
+        r.success := (first.detail ->> 'to')::bigint = p_to AND (first.detail ->> 'gold')::bigint = p_gold;
+        r.state := CASE WHEN r.success THEN 'reuse' ELSE 'refused' END;
+        r.gold := first.gold;
+        RETURN r;
+    END IF;
+    SELECT t.* INTO rules FROM bench.transfer_rules t WHERE t.enabled;
+    IF NOT found THEN
+        r.code := 'TRANSFERS_OFF';
+        RETURN r;
+    END IF;
+    fee := ceil(p_gold * rules.fee_per_mille / 1000.0);
+    IF sender.gold < p_gold + fee OR receiver.gold + p_gold > 9007199254740991 THEN
+        r.code := 'INSUFFICIENT_GOLD';
+        RETURN r;
+    END IF;
+    id := 'H' || p_from || '-' || sender.seq + 1;
+    r.gold_delta := -p_gold - fee;
+    r.gold := sender.gold + r.gold_delta;
+    r.detail := jsonb_build_object('transfer', id, 'to', p_to, 'gold', p_gold, 'fee', fee);
+    head := sha256(sender.head_hash || convert_to(concat_ws('|', p_from, sender.seq + 1, r.gold_delta, 0, r.gold,
+        sender.experience_points, ts, pg_current_xact_id()::text::bigint, 'transfer_out', p_key, r.detail), 'UTF8'));
+    UPDATE bench.twin_accounts a SET seq = sender.seq + 1, gold = r.gold, head_hash = head WHERE a.user_id = p_from;
+    INSERT INTO bench.twin_changes (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, hash,
+            operation, idempotency_key, reason, detail)
+        VALUES (p_from, sender.seq + 1, r.gold_delta, 0, r.gold, sender.experience_points, ts,
+            pg_current_xact_id()::text::bigint, head, 'transfer_out', p_key, 'transfer', r.detail);
+    head := sha256(receiver.head_hash || convert_to(concat_ws('|', p_to, receiver.seq + 1, p_gold, 0, receiver.gold + p_gold,
+        receiver.experience_points, ts, pg_current_xact_id()::text::bigint, 'transfer_in', id), 'UTF8'));
+    UPDATE bench.twin_accounts a SET seq = receiver.seq + 1, gold = receiver.gold + p_gold, head_hash = head WHERE a.user_id = p_to;
+    INSERT INTO bench.twin_changes (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, hash,
+            operation, idempotency_key, reason, detail)
+        VALUES (p_to, receiver.seq + 1, p_gold, 0, receiver.gold + p_gold, receiver.experience_points, ts,
+            pg_current_xact_id()::text::bigint, head, 'transfer_in', id, 'transfer',
+            jsonb_build_object('transfer', id, 'from', p_from, 'gold', p_gold));
+    r.success := true;
+    r.state := 'new';
+    r.code := 'OK';
+    r.transaction_id := id;
     RETURN r;
 END
 $$;
