@@ -1770,8 +1770,11 @@ BEGIN
             SELECT f.board, f.first_day, f.user_id, f.place, s.place AS was, s.at
             FROM unnest($1, $2, $3, $4) f (board, first_day, user_id, place)
             LEFT JOIN LATERAL (
+                -- by the primary key, also while nothing is known of the table: by the other
+                -- index it would read the board for each user
                 SELECT o.place, o.ctid AS at FROM economy.leaderboard_scores o
-                WHERE o.user_id = f.user_id AND o.board = f.board AND o.first_day = f.first_day
+                WHERE (o.user_id, o.board, o.first_day) >= (f.user_id, f.board, f.first_day)
+                  AND (o.user_id, o.board, o.first_day) <= (f.user_id, f.board, f.first_day)
                 OFFSET 0) s ON true
             WHERE f.place IS DISTINCT FROM s.place
         ), gone AS (
@@ -3715,8 +3718,10 @@ CREATE FUNCTION economy_internal.leaderboard_among(
         CROSS JOIN (SELECT DISTINCT i.user_id FROM unnest(user_ids) i (user_id)) i
         CROSS JOIN LATERAL (
             SELECT o.user_id, o.place FROM economy.leaderboard_scores o
-            WHERE o.user_id = i.user_id AND o.board = b.board
-              AND o.first_day = leaderboard_among.first_day OFFSET 0) s
+            WHERE (o.user_id, o.board, o.first_day)
+                      >= (i.user_id, b.board, leaderboard_among.first_day)
+              AND (o.user_id, o.board, o.first_day)
+                      <= (i.user_id, b.board, leaderboard_among.first_day) OFFSET 0) s
         LEFT JOIN LATERAL (SELECT k.external_id, k.profile FROM economy.users k
                            WHERE k.user_id = s.user_id OFFSET 0) u ON true
         WHERE b.board = leaderboard_among.board
@@ -3816,9 +3821,11 @@ CREATE FUNCTION economy_internal.leaderboard_differences(
         JOIN LATERAL (SELECT o.fill_from FROM economy.leaderboard_periods o
                       WHERE o.board = f.board AND o.first_day = f.first_day OFFSET 0) p
             ON p.fill_from IS NULL
-        LEFT JOIN LATERAL (SELECT o.place FROM economy.leaderboard_scores o
-                           WHERE o.user_id = f.user_id AND o.board = f.board
-                             AND o.first_day = f.first_day OFFSET 0) s ON true
+        LEFT JOIN LATERAL (
+            SELECT o.place FROM economy.leaderboard_scores o
+            WHERE (o.user_id, o.board, o.first_day) >= (f.user_id, f.board, f.first_day)
+              AND (o.user_id, o.board, o.first_day) <= (f.user_id, f.board, f.first_day)
+            OFFSET 0) s ON true
         WHERE f.place IS DISTINCT FROM s.place;
     END;
 COMMENT ON FUNCTION economy_internal.leaderboard_differences(text[], bigint[], boolean) IS
@@ -4122,7 +4129,8 @@ BEGIN
               SELECT CASE WHEN b.ascending THEN s.place ELSE -s.place END AS figure
               FROM economy.leaderboard_scores s
               JOIN economy.leaderboards b ON b.board = s.board
-              WHERE s.user_id = r.user_id AND s.board = r.board AND s.first_day = r.first_day
+              WHERE (s.user_id, s.board, s.first_day) >= (r.user_id, r.board, r.first_day)
+                AND (s.user_id, s.board, s.first_day) <= (r.user_id, r.board, r.first_day)
               OFFSET 0) f ON true
           WHERE r.again AND r.board = of_one.board AND r.first_day = of_one.first_day
           ORDER BY r.user_id LIMIT max_users) w;

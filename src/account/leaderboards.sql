@@ -608,8 +608,10 @@ CREATE FUNCTION economy_internal.leaderboard_among(
         CROSS JOIN (SELECT DISTINCT i.user_id FROM unnest(user_ids) i (user_id)) i
         CROSS JOIN LATERAL (
             SELECT o.user_id, o.place FROM economy.leaderboard_scores o
-            WHERE o.user_id = i.user_id AND o.board = b.board
-              AND o.first_day = leaderboard_among.first_day OFFSET 0) s
+            WHERE (o.user_id, o.board, o.first_day)
+                      >= (i.user_id, b.board, leaderboard_among.first_day)
+              AND (o.user_id, o.board, o.first_day)
+                      <= (i.user_id, b.board, leaderboard_among.first_day) OFFSET 0) s
         LEFT JOIN LATERAL (SELECT k.external_id, k.profile FROM economy.users k
                            WHERE k.user_id = s.user_id OFFSET 0) u ON true
         WHERE b.board = leaderboard_among.board
@@ -711,9 +713,11 @@ CREATE FUNCTION economy_internal.leaderboard_differences(
         JOIN LATERAL (SELECT o.fill_from FROM economy.leaderboard_periods o
                       WHERE o.board = f.board AND o.first_day = f.first_day OFFSET 0) p
             ON p.fill_from IS NULL
-        LEFT JOIN LATERAL (SELECT o.place FROM economy.leaderboard_scores o
-                           WHERE o.user_id = f.user_id AND o.board = f.board
-                             AND o.first_day = f.first_day OFFSET 0) s ON true
+        LEFT JOIN LATERAL (
+            SELECT o.place FROM economy.leaderboard_scores o
+            WHERE (o.user_id, o.board, o.first_day) >= (f.user_id, f.board, f.first_day)
+              AND (o.user_id, o.board, o.first_day) <= (f.user_id, f.board, f.first_day)
+            OFFSET 0) s ON true
         WHERE f.place IS DISTINCT FROM s.place;
     END;
 COMMENT ON FUNCTION economy_internal.leaderboard_differences(text[], bigint[], boolean) IS

@@ -140,7 +140,8 @@ BEGIN
               SELECT CASE WHEN b.ascending THEN s.place ELSE -s.place END AS figure
               FROM economy.leaderboard_scores s
               JOIN economy.leaderboards b ON b.board = s.board
-              WHERE s.user_id = r.user_id AND s.board = r.board AND s.first_day = r.first_day
+              WHERE (s.user_id, s.board, s.first_day) >= (r.user_id, r.board, r.first_day)
+                AND (s.user_id, s.board, s.first_day) <= (r.user_id, r.board, r.first_day)
               OFFSET 0) f ON true
           WHERE r.again AND r.board = of_one.board AND r.first_day = of_one.first_day
           ORDER BY r.user_id LIMIT max_users) w;

@@ -632,8 +632,11 @@ BEGIN
             SELECT f.board, f.first_day, f.user_id, f.place, s.place AS was, s.at
             FROM unnest($1, $2, $3, $4) f (board, first_day, user_id, place)
             LEFT JOIN LATERAL (
+                -- by the primary key, also while nothing is known of the table: by the other
+                -- index it would read the board for each user
                 SELECT o.place, o.ctid AS at FROM economy.leaderboard_scores o
-                WHERE o.user_id = f.user_id AND o.board = f.board AND o.first_day = f.first_day
+                WHERE (o.user_id, o.board, o.first_day) >= (f.user_id, f.board, f.first_day)
+                  AND (o.user_id, o.board, o.first_day) <= (f.user_id, f.board, f.first_day)
                 OFFSET 0) s ON true
             WHERE f.place IS DISTINCT FROM s.place
         ), gone AS (

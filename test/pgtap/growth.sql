@@ -107,6 +107,49 @@ SELECT pg_temp.pages('SELECT * FROM economy.rollup_stats(50)') AS last \gset
 SELECT is((SELECT next_user FROM economy_internal.rollup_state), NULL, 'a queue of 100,000 is worked off');
 SELECT cmp_ok(:last::bigint, '<=', :first + 100::bigint, format('its last 50 as the first: %s and %s pages', :first, :last));
 SELECT cmp_ok(pg_temp.pages('SELECT * FROM economy.rollup_stats()'), '<=', :idle + 20::bigint, 'and whoever comes after it finds nothing to do in as many pages as before it: ' || :idle);
+-- leaderboards, of whose tables nothing is known: users are looked at, results closed, prizes paid
+CREATE TEMP SEQUENCE day;
+-- nor are there dead rows of what came before
+TRUNCATE economy_internal.leaderboard_queue;
+CREATE FUNCTION pg_temp.new_board(size integer) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE economy.leaderboards SET active = false;
+    PERFORM economy.upsert_leaderboard(jsonb_build_object('board', 'pgtap growth ' || nextval('day'), 'figure', 'xp', 'period', 'all', 'audience', 'all'), 'pgtap');
+    PERFORM economy.refresh_leaderboards(size);
+    UPDATE economy.leaderboard_periods p SET fill_from = '-9223372036854775808' WHERE p.board = 'pgtap growth ' || currval('day');
+END
+$$;
+SELECT pg_temp.measure('a look at a board of as many', 'SELECT pg_temp.new_board({n})', 'SELECT * FROM economy_internal.leaderboard_fill({n})');
+SELECT pg_temp.measure('leaderboard_of() as many', 'SELECT pg_temp.new_board({n}); UPDATE economy.leaderboard_periods SET fill_from = NULL',
+    $$SELECT * FROM economy.leaderboard_of('pgtap growth ' || currval('day'), ARRAY(SELECT c.user_id FROM crowd c WHERE c.n <= {n}))$$);
+UPDATE economy.leaderboards SET active = false;
+TRUNCATE economy_internal.leaderboard_queue;
+UPDATE economy_internal.rollup_state SET next_user = NULL;
+SELECT economy.upsert_leaderboard('{"board": "pgtap season", "figure": "wins", "period": "season", "first_day": "2090-01-01", "last_day": "2090-01-01", "prizes": [{"upto": 1000000, "gold": 1}]}', 'pgtap') IS NULL AS x \gset
+CREATE FUNCTION pg_temp.over(size integer, closed boolean) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    past date := date '2090-01-01' + nextval('day')::integer;
+BEGIN
+    UPDATE economy.leaderboard_periods p SET paid_at = economy.now() WHERE p.closed_at IS NOT NULL AND p.paid_at IS NULL;
+    INSERT INTO economy.leaderboard_periods (board, first_day, last_day, await_fills) VALUES ('pgtap season', past, past, -1);
+    INSERT INTO economy_internal.leaderboard_buckets VALUES ('pgtap season', past, '-9223372036854775808', 0);
+    PERFORM economy_internal.leaderboard_set(array_agg(text 'pgtap season'), array_agg(past), array_agg(c.user_id), array_agg(c.n::bigint)) FROM crowd c WHERE c.n <= size;
+    IF closed THEN
+        PERFORM economy_internal.leaderboard_close();
+    END IF;
+END
+$$;
+SELECT pg_temp.measure('leaderboard_set() to the places where as many are', 'SELECT pg_temp.over({n}, false)', $$SELECT economy_internal.leaderboard_set(array_agg(text 'pgtap season'),
+    array_agg(date '2090-01-01' + currval('day')::integer), array_agg(c.user_id), array_agg(c.n::bigint)) FROM crowd c WHERE c.n <= {n}$$);
+SELECT pg_temp.measure('the close of a period of as many', 'SELECT pg_temp.over({n}, false)', 'SELECT economy_internal.leaderboard_close()');
+SELECT pg_temp.measure('pay_leaderboard_prizes() to as many', 'SELECT pg_temp.over({n}, true)', 'SELECT * FROM economy.pay_leaderboard_prizes(2000)');
+SELECT pg_temp.over(1600, true) IS NULL AS x \gset
+SELECT count(p.paid) AS x FROM economy.pay_leaderboard_prizes(50) p \gset
+SELECT pg_temp.pages('SELECT * FROM economy.pay_leaderboard_prizes(50)') AS first \gset
+SELECT count(p.paid) AS x FROM economy.pay_leaderboard_prizes(1449) p \gset
+SELECT cmp_ok(pg_temp.pages('SELECT * FROM economy.pay_leaderboard_prizes(52)'), '<=', :first + 100::bigint, 'the last 51 prizes of 1,600 as the first 50: ' || :first);
+SELECT is((SELECT concat_ws(' ', p.paid, p.refused, p.paid_at IS NOT NULL) FROM economy.leaderboard_periods p WHERE p.board = 'pgtap season' ORDER BY p.first_day DESC LIMIT 1), '1600 0 t', 'and all are paid');
+
 -- what looks keys up reads no more under statistics of a moment when the journals looked empty,
 -- which make the index of the stream, whose keys are shorter, cheaper than that of the key
 CREATE FUNCTION pg_temp.looked(way text, tuples bigint) RETURNS void LANGUAGE plpgsql AS $$
