@@ -30,6 +30,11 @@ SELECT 'page' || n, 10 * n, CASE WHEN n % 2 = 0 THEN 5 END, n, '{page}', jsonb_b
 CREATE TABLE lean.stock (product_id text PRIMARY KEY, remaining bigint NOT NULL);
 INSERT INTO lean.stock SELECT 'page' || n, 1000 FROM generate_series(1, 16, 5) n;
 
+-- a leaderboard: a score a user, and an index
+CREATE TABLE lean.scores (user_id bigint PRIMARY KEY, score bigint NOT NULL);
+INSERT INTO lean.scores SELECT n, n::bigint * 7919 % 100003 FROM generate_series(1, :users) n;
+CREATE INDEX ON lean.scores (score DESC, user_id);
+
 -- the leanest journal there is: what an INSERT costs
 CREATE TABLE lean.log (
     id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

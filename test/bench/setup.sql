@@ -38,6 +38,14 @@ SELECT FROM economy.upsert_draw_table(jsonb_build_object('table_id', 'chest', 'd
         'gold', i, 'items', jsonb_build_object(CASE WHEN i < 5 THEN 'gem' ELSE 'key' END, 11 - i))) FROM generate_series(1, 10) i))), 'bench'), economy.publish_draw_table('chest', 'bench');
 SELECT count(*) FILTER (WHERE d.success) FROM generate_series(:users + 1, :users + :users / 4) n, economy.draw_commit(n) d;
 
+-- a leaderboard of all users; one that is switched off is read as others are, and no refresh asks who is on it
+SELECT FROM economy.upsert_leaderboard('{"board": "bench", "figure": "wins", "period": "all"}', 'bench');
+SELECT FROM economy.upsert_leaderboard('{"board": "bench", "active": false}', 'bench');
+UPDATE economy.leaderboard_periods SET fill_from = NULL;
+SELECT sum(economy_internal.leaderboard_set(b.boards, b.days, b.users, b.places))
+FROM (SELECT array_agg(text 'bench') AS boards, array_agg(date '-infinity') AS days, array_agg(n::bigint) AS users, array_agg(-(n::bigint * 7919 % 100003)) AS places
+      FROM generate_series(1, :users) n GROUP BY n / 2000) b;
+
 SELECT economy.upsert_product('{"product_id": "bundle", "category": "item", "price_gold": 15, "contents": {"gem": 5, "key": 1, "vip": 60}}', 'bench');
 
 -- replay.pgbench asks for these again, select.pgbench reads them as seq 2
