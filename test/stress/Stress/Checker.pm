@@ -1479,7 +1479,7 @@ sub may_fail
 	return 1 if $op->{fn} eq 'misuse' && $state =~ /^XE/;
 	return 1 if $op->{fn} =~ /^(?:capture|settle)_raise$/ && $state eq 'XE502';
 	return 1 if $op->{fn} eq 'revoke_reward' && $state eq 'XE002' && $op->{message} =~ /cannot take more/;
-	return 1 if $op->{fn} eq 'capture_escrow' && $state eq 'XE002' && $op->{message} =~ /nothing is captured/;
+	return 1 if $op->{fn} eq 'pass_escrow' && $state eq 'XE002' && $op->{message} =~ /nothing is captured/;
 	return 1 if $op->{fn} eq 'add_stock' && $state eq 'XE303' && $op->{units} < 0;
 	return 1 if $op->{fn} =~ /^set_/ && $state eq 'XE202';
 	# a column of the DBA's that the archive does not have

@@ -97,7 +97,7 @@ sub check_answers
 
 	foreach my $tx (@{ $self->{checker}{log} })
 	{
-		foreach my $op (grep { $_ && $_->{fn} =~ /^(?:release|capture)_escrow$/ && $_->{answered} } @{ $tx->{ops} })
+		foreach my $op (grep { $_ && $_->{fn} =~ /^(?:release|pass)_escrow$/ && $_->{answered} } @{ $tx->{ops} })
 		{
 			$self->check_answer($tx, $op, $_) foreach @{ $op->{results} };
 		}
@@ -115,7 +115,7 @@ sub check_answer
 	return $self->bad($says) unless $r->{code} =~ /^(?:OK|$ENDS)$/;
 	return if $r->{code} ne 'OK' || $op->{fate} ne 'sure';
 	return $self->bad("$says, and it is not closed") unless $end && $end->{id} eq $r->{transaction_id};
-	my $how = $op->{fn} eq 'capture_escrow' ? 'captured' : $r->{state} eq 'new' ? 'released' : 'released|expired';
+	my $how = $op->{fn} eq 'pass_escrow' ? 'captured' : $r->{state} eq 'new' ? 'released' : 'released|expired';
 	$self->bad("$says, and it was closed as $end->{detail}") unless $end->{detail} =~ /"how": "(?:$how)"/;
 	return;
 }

@@ -15,7 +15,7 @@ use Stress::World;
 my @MIX = (
 	[ 30, 'purchase', 1 ], [ 5, 'purchases', 0 ], [ 3, 'dry_run', 1 ], [ 12, 'grant_reward', 1 ], [ 3, 'grant_rewards', 0 ],
 	[ 6, 'revoke_reward', 1 ], [ 8, 'claim_daily_reward', 1 ], [ 6, 'adjust_gold', 1 ], [ 16, 'record_action', 1 ],
-	[ 10, 'grant_items', 1 ], [ 7, 'consume', 1 ], [ 7, 'spend', 1 ], [ 9, 'transfer', 0 ], [ 8, 'hold_escrow', 0 ], [ 4, 'capture_escrow', 0 ], [ 2, 'release_escrow', 0 ], [ 0.7, 'expire_escrows', 0 ], [ 4, 'unfulfilled', 0 ], [ 7, 'fulfil', 0 ], [ 9, 'draw', 1 ], [ 2, 'draw_reveal', 0 ], [ 0.5, 'draw_commit', 0 ], [ 0.5, 'publish_draw_table', 0 ],
+	[ 10, 'grant_items', 1 ], [ 7, 'consume', 1 ], [ 7, 'spend', 1 ], [ 9, 'transfer', 0 ], [ 8, 'hold_escrow', 0 ], [ 4, 'pass_escrow', 0 ], [ 2, 'release_escrow', 0 ], [ 0.7, 'expire_escrows', 0 ], [ 4, 'unfulfilled', 0 ], [ 7, 'fulfil', 0 ], [ 9, 'draw', 1 ], [ 2, 'draw_reveal', 0 ], [ 0.5, 'draw_commit', 0 ], [ 0.5, 'publish_draw_table', 0 ],
 	[ 5, 'record_actions', 1 ], [ 4, 'capture', 1 ], [ 4, 'settle_rounds', 0 ], [ 3, 'redeem', 0 ], [ 1.5, 'set_streak', 1 ], [ 3, 'read', 1 ], [ 1, 'misuse', 0 ],
 	[ 1, 'set_timezone', 1 ], [ 1, 'set_user_status', 0 ], [ 2, 'update_profile', 1 ],
 	# these wait for each other's transactions while they hold their own user
@@ -555,16 +555,16 @@ sub closing
 		fn => $fn, args => "TARGET$rest", intents => [],
 		choose => [ "SELECT user_id || ', ''H' || user_id || '-' || seq || '''' FROM economy.escrows ORDER BY md5('$self->{client}-$self->{number}' || user_id || '-' || seq) LIMIT 1",
 			"$user, 'H$user-" . (1 + int rand 50) . q{'} ],
-		sql => "SELECT pg_current_xact_id_if_assigned() AS xact, r.state, r.code, r.transaction_id FROM economy.$fn(TARGET$rest) r" };
+		sql => "SELECT pg_current_xact_id_if_assigned() AS xact, r.state, r.code, r.transaction_id FROM economy." . ($fn =~ s/^pass/capture/r) . "(TARGET$rest) r" };
 }
 
 sub release_escrow { my ($self, $user) = @_; return $self->closing('release_escrow', $user, '') }
 
-sub capture_escrow
+sub pass_escrow
 {
 	my ($self, $user) = @_;
 	my $to = 1 + int rand $Stress::World::USERS;
-	return $self->closing('capture_escrow', $user, ", $to" . $self->pick('', '', ', 1', q{, items => '{}'}, q{, 3, '{}'}));
+	return $self->closing('pass_escrow', $user, ", $to" . $self->pick('', '', ', 1', q{, items => '{}'}, q{, 3, '{}'}));
 }
 
 sub expire_escrows

@@ -27,7 +27,8 @@ sub act
 	my ($one, $other) = @users[ rand @users, rand @users ];
 	my $gems = int rand 3;
 	my @codes = code($session, 'hold_escrow(?, ?, ?, ?, ?)', $one, $name, 1 + int rand 30, $gems ? qq({"gem": $gems}) : undef, int(rand 2) ? '1 second' : '1 hour');
-	my ($mine, $theirs) = (any_of($session, $one), any_of($session, $other));
+	my $mine = any_of($session, $one);
+	my $theirs = any_of($session, $other);
 	my $what = int rand 8;
 
 	if ($what < 3) { push @codes, code($session, 'capture_escrow(?, ?, ?)', $one, $mine, $other) if $mine }
