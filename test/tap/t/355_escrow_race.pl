@@ -44,7 +44,7 @@ sub act
 	return @codes;
 }
 
-foreach my $way ('auto', 'sql', 'auto, partitions')
+foreach my $way ('auto', 'sql, partitions')
 {
 	my ($access) = $way =~ /^(\w+)/;
 	my $database = 'race' . ++$run;
