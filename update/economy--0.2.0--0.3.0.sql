@@ -6267,6 +6267,105 @@ CREATE OR REPLACE FUNCTION economy_internal.jobs()
              'FROM economy.prune(max_users => 200)', interval '26 hours');
     END;
 
+CREATE OR REPLACE FUNCTION economy.seed_demo() RETURNS TABLE (external_id text, user_id bigint, gold bigint)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    p jsonb;
+    u record;
+    t timestamptz := economy.now();
+BEGIN
+    FOR p IN SELECT * FROM jsonb_array_elements($json$[
+        {"item_id": "ruby",   "kind": "currency", "tradable": true},
+        {"item_id": "torch",  "kind": "stack", "maximum": 99},
+        {"item_id": "club",   "kind": "pass"},
+        {"item_id": "wyvern", "kind": "stack", "consumable": false}
+        ]$json$) LOOP
+        IF NOT EXISTS (SELECT FROM economy.items i WHERE i.item_id = p ->> 'item_id') THEN
+            PERFORM economy.upsert_item(p, 'seed_demo');
+        END IF;
+    END LOOP;
+    FOR p IN SELECT * FROM jsonb_array_elements($json$[
+        {"product_id": "gold_100",  "category": "conversion", "source_points": 1000,
+         "granted_gold": 100, "monetary": 100},
+        {"product_id": "gold_550",  "category": "conversion", "source_points": 5000,
+         "granted_gold": 550, "monetary": 500},
+        {"product_id": "gold_1200", "category": "conversion", "source_points": 10000,
+         "granted_gold": 1200, "monetary": 1000},
+        {"product_id": "gold_6500", "category": "conversion", "source_points": 50000,
+         "granted_gold": 6500, "monetary": 5000},
+        {"product_id": "sword",    "category": "item", "price_gold": 250,
+         "effect_code": "weapon_sword"},
+        {"product_id": "shield",   "category": "item", "price_gold": 200,
+         "effect_code": "armour_shield"},
+        {"product_id": "potion",   "category": "item", "price_gold": 15,
+         "effect_code": "heal_50"},
+        {"product_id": "xp_boost", "category": "item", "price_gold": 400,
+         "effect_code": "xp_boost_1h"},
+        {"product_id": "dragon",   "category": "item", "price_gold": 90000,
+         "effect_code": "mount_dragon"},
+        {"product_id": "rubies_80", "category": "conversion", "source_points": 4000,
+         "granted_gold": 0, "monetary": 400, "contents": {"ruby": 80}},
+        {"product_id": "adventurer", "category": "item", "price_gold": 350, "tags": ["bundle"],
+         "contents": {"ruby": 20, "torch": 2, "club": 604800}}
+        ]$json$) LOOP
+        IF NOT EXISTS (SELECT FROM economy.shop_products s
+                       WHERE s.product_id = p ->> 'product_id') THEN
+            PERFORM economy.upsert_product(p, 'seed_demo');
+        END IF;
+    END LOOP;
+    FOR p IN SELECT * FROM jsonb_array_elements($json$[
+        {"product_id": "starter_pack", "category": "item", "price_gold": 50, "monetary": 199,
+         "effect_code": "pack_starter", "limit_once": true, "stock": 1000},
+        {"product_id": "summer_pack",  "category": "item", "price_gold": 300, "monetary": 999,
+         "effect_code": "pack_summer", "per_user_limit": 3, "stock": 100},
+        {"product_id": "founder_pack", "category": "item", "price_gold": 500, "monetary": 4999,
+         "effect_code": "pack_founder", "per_user_limit": 2, "stock": 2}
+        ]$json$) LOOP
+        IF NOT EXISTS (SELECT FROM economy.shop_products s
+                       WHERE s.product_id = p ->> 'product_id') THEN
+            PERFORM economy.upsert_product(
+                (p - 'stock') || jsonb_build_object(
+                    'starts_at', date_trunc('day', t) - interval '1 day',
+                    'ends_at', date_trunc('day', t) + interval '30 days'),
+                'seed_demo');
+            PERFORM economy.add_stock(p ->> 'product_id', (p ->> 'stock')::bigint, 'seed_demo');
+        END IF;
+    END LOOP;
+    IF NOT EXISTS (SELECT FROM economy.draw_tables d WHERE d.table_id = 'egg') THEN
+        PERFORM economy.upsert_draw_table('{"table_id": "egg", "draft": {
+            "price": {"gold": 25}, "pity": {"class": "rare", "after": 3},
+            "entries": [{"entry": "coins", "weight": 9, "gold": 20},
+                {"entry": "wyvern", "class": "rare", "weight": 1, "items": {"wyvern": 1}}]}}',
+            'seed_demo');
+        PERFORM economy.publish_draw_table('egg', 'seed_demo');
+    END IF;
+    IF NOT EXISTS (SELECT FROM economy.leaderboards b WHERE b.board = 'weekly_wins') THEN
+        PERFORM economy.upsert_leaderboard('{"board": "weekly_wins", "figure": "wins",
+            "period": "week", "prizes": [{"upto": 1, "gold": 1000}, {"upto": 3, "gold": 250}]}',
+            'seed_demo');
+    END IF;
+    INSERT INTO economy.invite_codes VALUES ('5858', 'demo', t) ON CONFLICT DO NOTHING;
+    FOR u IN
+        SELECT * FROM (VALUES
+            ('alice', 'Europe/Berlin', 0), ('bob', 'America/New_York', 2000),
+            ('carol', 'Asia/Tokyo', 2000), ('dave', 'UTC', 10)) v (name, zone, gold)
+    LOOP
+        external_id := u.name;
+        user_id := economy.register(u.name, u.zone);
+        IF u.gold > 0 THEN
+            PERFORM economy.adjust_gold(
+                user_id, u.gold, 'seed_demo', 'opening balance of the demo', 'seed_demo');
+        END IF;
+        SELECT a.gold INTO gold FROM economy.accounts a WHERE a.user_id = seed_demo.user_id;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION economy.seed_demo() IS
+    'Fills a demo shop: items, 5 conversions, 5 products, a bundle, 3 limited packages, a draw table, '
+    'a leaderboard, invite code 5858, four users. Running it again changes nothing.';
+
 CREATE OR REPLACE FUNCTION economy_internal.schema_description(OUT object text, OUT definition text)
     RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL RESTRICTED

@@ -9,6 +9,16 @@ DECLARE
     t timestamptz := economy.now();
 BEGIN
     FOR p IN SELECT * FROM jsonb_array_elements($json$[
+        {"item_id": "ruby",   "kind": "currency", "tradable": true},
+        {"item_id": "torch",  "kind": "stack", "maximum": 99},
+        {"item_id": "club",   "kind": "pass"},
+        {"item_id": "wyvern", "kind": "stack", "consumable": false}
+        ]$json$) LOOP
+        IF NOT EXISTS (SELECT FROM economy.items i WHERE i.item_id = p ->> 'item_id') THEN
+            PERFORM economy.upsert_item(p, 'seed_demo');
+        END IF;
+    END LOOP;
+    FOR p IN SELECT * FROM jsonb_array_elements($json$[
         {"product_id": "gold_100",  "category": "conversion", "source_points": 1000,
          "granted_gold": 100, "monetary": 100},
         {"product_id": "gold_550",  "category": "conversion", "source_points": 5000,
@@ -26,7 +36,11 @@ BEGIN
         {"product_id": "xp_boost", "category": "item", "price_gold": 400,
          "effect_code": "xp_boost_1h"},
         {"product_id": "dragon",   "category": "item", "price_gold": 90000,
-         "effect_code": "mount_dragon"}
+         "effect_code": "mount_dragon"},
+        {"product_id": "rubies_80", "category": "conversion", "source_points": 4000,
+         "granted_gold": 0, "monetary": 400, "contents": {"ruby": 80}},
+        {"product_id": "adventurer", "category": "item", "price_gold": 350, "tags": ["bundle"],
+         "contents": {"ruby": 20, "torch": 2, "club": 604800}}
         ]$json$) LOOP
         IF NOT EXISTS (SELECT FROM economy.shop_products s
                        WHERE s.product_id = p ->> 'product_id') THEN
@@ -51,6 +65,19 @@ BEGIN
             PERFORM economy.add_stock(p ->> 'product_id', (p ->> 'stock')::bigint, 'seed_demo');
         END IF;
     END LOOP;
+    IF NOT EXISTS (SELECT FROM economy.draw_tables d WHERE d.table_id = 'egg') THEN
+        PERFORM economy.upsert_draw_table('{"table_id": "egg", "draft": {
+            "price": {"gold": 25}, "pity": {"class": "rare", "after": 3},
+            "entries": [{"entry": "coins", "weight": 9, "gold": 20},
+                {"entry": "wyvern", "class": "rare", "weight": 1, "items": {"wyvern": 1}}]}}',
+            'seed_demo');
+        PERFORM economy.publish_draw_table('egg', 'seed_demo');
+    END IF;
+    IF NOT EXISTS (SELECT FROM economy.leaderboards b WHERE b.board = 'weekly_wins') THEN
+        PERFORM economy.upsert_leaderboard('{"board": "weekly_wins", "figure": "wins",
+            "period": "week", "prizes": [{"upto": 1, "gold": 1000}, {"upto": 3, "gold": 250}]}',
+            'seed_demo');
+    END IF;
     INSERT INTO economy.invite_codes VALUES ('5858', 'demo', t) ON CONFLICT DO NOTHING;
     FOR u IN
         SELECT * FROM (VALUES
@@ -69,8 +96,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.seed_demo() IS
-    'Fills a demo shop: 4 conversions, 5 items, 3 limited packages, invite code 5858, four users. '
-    'Running it again changes nothing.';
+    'Fills a demo shop: items, 5 conversions, 5 products, a bundle, 3 limited packages, a draw table, '
+    'a leaderboard, invite code 5858, four users. Running it again changes nothing.';
 
 CREATE FUNCTION economy.simulate(users integer, actions integer, seed bigint)
     RETURNS TABLE (state text, code text, results bigint)
