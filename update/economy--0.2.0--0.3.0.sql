@@ -6363,8 +6363,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.seed_demo() IS
-    'Fills a demo shop: items, 5 conversions, 5 products, a bundle, 3 limited packages, a draw table, '
-    'a leaderboard, invite code 5858, four users. Running it again changes nothing.';
+    'Fills a demo shop: items, 5 conversions, 5 products, a bundle, 3 limited packages, a draw '
+    'table, a leaderboard, invite code 5858, four users. Running it again changes nothing.';
 
 CREATE OR REPLACE FUNCTION economy_internal.schema_description(OUT object text, OUT definition text)
     RETURNS SETOF record
