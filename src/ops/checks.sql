@@ -452,6 +452,9 @@ CREATE FUNCTION economy_internal.audit_orphans(
             SELECT DISTINCT d.user_id, 'recommendations' FROM economy.recommendations d
             WHERE d.user_id BETWEEN from_user AND upto_user
             UNION ALL
+            SELECT DISTINCT r.user_id, 'reservations' FROM economy.shop_reservations r
+            WHERE r.user_id BETWEEN from_user AND upto_user
+            UNION ALL
             SELECT DISTINCT s.user_id, 'a server seed' FROM economy.draw_seeds s
             WHERE s.user_id BETWEEN from_user AND upto_user
             UNION ALL
@@ -535,8 +538,9 @@ CREATE FUNCTION economy_internal.audit_stock() RETURNS SETOF economy.finding
     BEGIN ATOMIC
         SELECT NULL::bigint, 'wrong_stock',
                format('%s units issued of %s', coalesce(issued.units, 0), product_id),
-               format('%s left and %s sold', coalesce(stock.remaining, 0),
-                      coalesce(sold.units, 0)), NULL::text, NULL::bigint
+               format('%s left%s and %s sold', coalesce(stock.remaining, 0),
+                      ', ' || held.units || ' reserved', coalesce(sold.units, 0)),
+               NULL::text, NULL::bigint
         FROM (SELECT c.product_id, sum(c.units) AS units
               FROM economy.shop_product_changes c WHERE c.action = 'stock' GROUP BY 1) issued
         FULL JOIN (SELECT s.product_id, sum(s.remaining) AS remaining
@@ -544,7 +548,11 @@ CREATE FUNCTION economy_internal.audit_stock() RETURNS SETOF economy.finding
         FULL JOIN (SELECT t.product_id, sum(t.stock_units) AS units
                    FROM economy_internal.shop_purchases t WHERE t.stock_units IS NOT NULL
                    GROUP BY 1) sold USING (product_id)
-        WHERE coalesce(issued.units, 0) <> coalesce(stock.remaining, 0) + coalesce(sold.units, 0)
+        FULL JOIN (SELECT r.product_id, sum(r.quantity) AS units
+                   FROM economy.shop_reservations r WHERE r.state = 'held'
+                   GROUP BY 1) held USING (product_id)
+        WHERE coalesce(issued.units, 0) <> coalesce(stock.remaining, 0)
+                  + coalesce(held.units, 0) + coalesce(sold.units, 0)
         UNION ALL
         -- a product that is unlimited again keeps its slots
         SELECT NULL, 'wrong_stock',
@@ -560,7 +568,7 @@ CREATE FUNCTION economy_internal.audit_stock() RETURNS SETOF economy.finding
            OR (p.stock_slots > 0 AND p.stock_slots IS DISTINCT FROM s.slots);
     END;
 COMMENT ON FUNCTION economy_internal.audit_stock() IS
-    'Products whose issued stock is not what is left plus what was sold (I5), '
+    'Products whose issued stock is not what is left, reserved and sold (I5), '
     'or whose slots are not those that it has.';
 
 CREATE FUNCTION economy_internal.claim_contents(items jsonb, not_given jsonb) RETURNS jsonb
@@ -1322,11 +1330,37 @@ CREATE FUNCTION economy_internal.audit_shop() RETURNS SETOF economy.finding
               SELECT a.user_id, a.seq, a.product_id
               FROM economy.archived_keys a) b USING (product_id)
         WHERE NOT EXISTS (SELECT FROM economy.fulfilments f
-                          WHERE f.user_id = b.user_id AND f.seq = b.seq);
+                          WHERE f.user_id = b.user_id AND f.seq = b.seq)
+        UNION ALL
+        SELECT r.user_id, 'orphan_row',
+               format('a purchase of %s %s with reservation %s', r.quantity, r.product_id,
+                      r.idempotency_key),
+               'none', 'P' || r.user_id || '-' || r.seq, r.seq
+        FROM economy.shop_reservations r
+        WHERE r.state = 'used'
+          AND NOT EXISTS (SELECT FROM economy.shop_transactions t
+                          WHERE t.user_id = r.user_id AND t.seq = r.seq
+                            AND t.product_id = r.product_id AND t.quantity = r.quantity
+                            AND t.stock_slot = r.stock_slot
+                            AND t.context ->> 'reservation' = r.idempotency_key)
+          AND NOT EXISTS (SELECT FROM economy_internal.archived_purchases a
+                          WHERE a.user_id = r.user_id AND a.seq = r.seq
+                            AND a.product_id = r.product_id AND a.stock_units = r.quantity)
+        UNION ALL
+        SELECT r.user_id, 'wrong_reservation',
+               format('reservation %s used by P%s-%s', r.idempotency_key, t.user_id, t.seq),
+               concat_ws(' ', r.state, 'P' || r.user_id || '-' || r.seq),
+               'P' || t.user_id || '-' || t.seq, t.seq
+        FROM economy.shop_reservations r
+        -- before it was made, the app may have had words of its own for this
+        JOIN economy.shop_transactions t
+            ON t.user_id = r.user_id AND t.product_id = r.product_id
+           AND t.context ->> 'reservation' = r.idempotency_key AND t.seq > r.after_seq
+        WHERE r.seq IS DISTINCT FROM t.seq;
     END;
 COMMENT ON FUNCTION economy_internal.audit_shop() IS
-    'Keys that are unique over all users, and what is to be fulfilled, against the purchases '
-    '(I4).';
+    'Keys that are unique over all users, and what is to be fulfilled or was reserved, against '
+    'the purchases (I4).';
 
 -- A primary key may be damaged, or gone: its rows are counted without it.
 CREATE FUNCTION economy_internal.audit_twice(
@@ -1353,6 +1387,7 @@ BEGIN
                ('economy_internal', 'shop_user_units', ', product_id'),
                ('economy_internal', 'shop_user_units_more', ', product_id'),
                ('economy', 'fulfilments', ', seq'), ('economy', 'escrows', ', seq'),
+               ('economy', 'shop_reservations', ', idempotency_key'),
                ('economy', 'user_holdings', ', item_id'),
                ('economy_internal', 'user_holdings_more', ', item_id'),
                ('economy', 'draw_seeds', ', seed_number'),
@@ -1473,6 +1508,14 @@ CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" t
              'of a user with entries that no refresh has seen: the next one puts him right'),
             ('fulfilments', '*',
              'who has done it, and what waits of a product that once had no fulfilment'),
+            ('shop_reservations', '*', 'of one that was not used and is held no more'),
+            ('shop_reservations', 'idempotency_key', 'of one that is held, or was not used'),
+            ('shop_reservations', 'made_at', 'when it was is for who reads it'),
+            ('shop_reservations', 'closed_at', 'when it was is for who reads it'),
+            ('shop_reservations', 'expires_at', 'for how long it was is written nowhere else'),
+            ('shop_reservations', 'due_at', 'for how long it was is written nowhere else'),
+            ('shop_reservations', 'stock_slot', 'of one that was not used: any slot will do'),
+            ('shop_reservations', 'after_seq', 'means the same while no purchase has its name'),
             ('draw_seeds', '*', 'of a user who has not drawn: another is made'),
             ('rollup_positions', 'seq', 'means the same between the same two actions'),
             ('rollup_positions', '*', 'of a user without actions it means the same as none'),

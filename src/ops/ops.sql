@@ -68,11 +68,11 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean)',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
              'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
-             'user_holdings_more'),
+             'user_holdings_more shop_reservations'),
             ('app', 'FUNCTION economy.purchase_code(bigint, text, text, integer, jsonb, boolean)',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
              'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
-             'user_holdings_more'),
+             'user_holdings_more shop_reservations'),
             ('app', 'FUNCTION economy.purchases(bigint[], text[], text[], integer[], jsonb[])',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
              'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
@@ -82,6 +82,10 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
              'user_holdings_more'),
             ('app', 'FUNCTION economy.receipt(bigint, text)', ''),
+            ('app', 'FUNCTION economy.release_reservation(bigint, text)',
+             'shop_reservations shop_stock'),
+            ('app', 'FUNCTION economy.reserve(bigint, text, text, integer, interval, boolean)',
+             'accounts shop_reservations shop_stock shop_user_units_more'),
             ('app', 'FUNCTION economy.unfulfilled(text, integer, interval, text)', 'fulfilments'),
             ('app', 'FUNCTION economy.recommend(bigint, text)', 'recommendations'),
             ('app', 'FUNCTION economy.recommendation_feedback(text, text)', 'recommendations'),
@@ -250,7 +254,8 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'leaderboard_queue leaderboard_refusals leaderboard_scores leaderboard_state '
              'pruned_actions '
              'pruned_stats reward_audit rfm_due rfm_reversals rfm_snapshots rfm_state '
-             'rollup_positions rollup_queue rollup_state segment_history signing_keys '
+             'rollup_positions rollup_queue rollup_state segment_history shop_reservations '
+             'shop_stock signing_keys '
              'stream_checkpoints user_actions user_game_stats_summary user_holdings_more '
              'user_segments'),
             ('operator', 'FUNCTION economy.schedule()', ''),

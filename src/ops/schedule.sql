@@ -57,6 +57,9 @@ CREATE FUNCTION economy_internal.jobs()
             ('escrows', '* * * * *',
              'SELECT expired, next FROM economy_internal.expire_escrows($1)',
              interval '10 minutes'),
+            ('expire_reservations', '* * * * *',
+             'SELECT reservations, next FROM economy_internal.expire_reservations(500, $1)',
+             interval '10 minutes'),
             ('audit_sweep', '35 2 * * *',
              'SELECT findings, CASE WHEN users > 0 THEN jsonb ''{}'' END '
              'FROM economy.audit_step()', interval '26 hours'),

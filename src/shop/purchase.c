@@ -29,10 +29,12 @@
 #include "shop/global_key.h"
 #include "shop/journal.h"
 #include "shop/purchase.h"
+#include "shop/reservation.h"
 #include "shop/stock.h"
 
 #define MAX_DIGITS 16			/* of a price that is given as text */
 #define EXPECTED_PRICE "expected_price"
+#define RESERVATION "reservation"
 #define IN_PROGRESS "IN_PROGRESS"
 #define APPLY "apply"
 
@@ -61,6 +63,7 @@ PG_FUNCTION_INFO_V1(eco_purchase_probe);
 #define NEEDS_ALL	(NEEDS_STOCK | NEEDS_UNITS | NEEDS_KEYS | NEEDS_ITEMS | NEEDS_QUEUE)
 #define NEEDS_KNOWN 32
 #define NEEDS_LOCK	64			/* of the account, beforehand */
+#define NEEDS_RESERVATIONS 128	/* the call does, not the product */
 
 /*
  * What products have needed here, by a hash of their names.  Nothing hangs on it but how
@@ -90,7 +93,11 @@ static void describe_renewal(EcoPurchase *p, TimestampTz now);
 static const char *check_freezes(EcoPurchase *p, const EcoAccount *account);
 static const char *check_amounts(EcoPurchase *p, const EcoAccount *account);
 static const char *check_items(EcoPurchase *p, const EcoAccount *account);
+static const char *take_units(EcoPurchase *p, const EcoAccount *account);
+static const char *use_reservation(EcoPurchase *p, const EcoAccount *account);
 static const char *take_stock(EcoPurchase *p);
+static EcoStock look_again(EcoPurchase *p);
+static bool got_back(EcoPurchase *p);
 
 /* what check_rules() returns when it has waited for a slot: read the rules again */
 static const char *const waited = "waited";
@@ -130,7 +137,8 @@ purchase(EcoPurchase *p, FunctionCallInfo fcinfo, bool in_passing)
 
 	eco_call_init(&call, &eco_purchases, p->user_id, NULL);
 	known = *needed_by(p);
-	call.tables_of_new = tables_for(p, known & NEEDS_KNOWN ? known & NEEDS_ALL : NEEDS_ALL);
+	call.tables_of_new = tables_for(p, (known & NEEDS_KNOWN ? known & NEEDS_ALL : NEEDS_ALL) |
+									(p->reservation.datum != (Datum) 0 ? NEEDS_RESERVATIONS : 0));
 	call.in_passing = in_passing && p->opened == 0 && !(known & NEEDS_LOCK);
 	call.key = ECO_TXN_BY_KEY;
 	call.texts[call.ntexts++] = p->product_id;
@@ -183,7 +191,7 @@ eco_purchase_probe(PG_FUNCTION_ARGS)
 	p.quantity = 1;
 	p.dry_run = true;
 	eco_call_init(&call, &eco_purchases, p.user_id, NULL);
-	call.tables_of_new = tables_for(&p, NEEDS_ALL);
+	call.tables_of_new = tables_for(&p, NEEDS_ALL | NEEDS_RESERVATIONS);
 	call.dry_run = true;
 	if (eco_call_begin(&call) == ECO_CALL_NEW)
 		code = check_rules(&p, &call.account);
@@ -207,6 +215,9 @@ read_arguments(EcoPurchase *p, FunctionCallInfo fcinfo)
 	p->context = eco_object_arg(fcinfo, 4, "context");
 	if (!eco_purchase_expected(p->context, &p->expected_price))
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("context.expected_price must be a number"));
+	if (!eco_purchase_reserved(p->context, &p->reservation))
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("context.reservation must be a text of 1 to %d bytes", ECO_MAX_KEY));
 	eco_require_arg(fcinfo, 5, "dry_run");
 	p->dry_run = PG_GETARG_BOOL(5);
 }
@@ -223,7 +234,7 @@ eco_purchase_begin(EcoPurchase *p)
 EcoTable   *const *
 eco_purchase_tables(EcoPurchase *p)
 {
-	return tables_for(p, NEEDS_ALL);
+	return tables_for(p, NEEDS_ALL | (p->reserves ? NEEDS_RESERVATIONS : 0));
 }
 
 static EcoTable *const *
@@ -245,6 +256,8 @@ tables_for(EcoPurchase *p, uint8 needs)
 	}
 	if (needs & NEEDS_QUEUE)
 		p->tables[n++] = &eco_fulfilments;
+	if (needs & NEEDS_RESERVATIONS)
+		p->tables[n++] = &eco_shop_reservations;
 	p->tables[n] = NULL;
 	p->opened = needs;
 	return p->tables;
@@ -299,7 +312,7 @@ decide(EcoPurchase *p, const EcoAccount *account)
 		CHECK_FOR_INTERRUPTS();
 		eco_snapshot_renew();
 	}
-	if (refusal == NULL && p->product.global_key && !p->dry_run &&
+	if (refusal == NULL && p->product.global_key && !p->dry_run && !p->reserves &&
 		!eco_global_key_use(&p->product_id, &p->key, p->user_id, account->seq + 1))
 	{
 		refusal = "KEY_USED";
@@ -315,8 +328,9 @@ decide(EcoPurchase *p, const EcoAccount *account)
 	return refusal;
 }
 
-bool
-eco_purchase_try(EcoPurchase *p, const EcoAccount *account)
+/* The same, when an error is raised in the middle of it, too. */
+static const char *
+try_to_decide(EcoPurchase *p, const EcoAccount *account)
 {
 	const char *volatile refusal = NULL;
 
@@ -329,6 +343,20 @@ eco_purchase_try(EcoPurchase *p, const EcoAccount *account)
 		eco_attempt_fail(&p->attempt);
 	}
 	PG_END_TRY();
+	return refusal;
+}
+
+const char *
+eco_purchase_reserve(EcoPurchase *p, const EcoAccount *account)
+{
+	return try_to_decide(p, account);
+}
+
+bool
+eco_purchase_try(EcoPurchase *p, const EcoAccount *account)
+{
+	const char *refusal = try_to_decide(p, account);
+
 	eco_result_set(&p->result, PURCHASE_GOLD, Int64GetDatum(account->gold));
 	if (p->user_limit_left >= 0)
 		eco_result_set(&p->result, PURCHASE_USER_LIMIT_REMAINING,
@@ -382,9 +410,10 @@ check_product(EcoPurchase *p, const EcoAccount *account)
 		(refusal = check_expected_price(p)) != NULL ||
 		(refusal = check_user_limit(p, account)) != NULL ||
 		(refusal = check_freezes(p, account)) != NULL ||
-		(refusal = check_amounts(p, account)) != NULL ||
-		(refusal = check_items(p, account)) != NULL ||
-		(refusal = take_stock(p)) != NULL)
+	/* it is paid when it is bought */
+		(!p->reserves && (refusal = check_amounts(p, account)) != NULL) ||
+		(!p->reserves && (refusal = check_items(p, account)) != NULL) ||
+		(refusal = take_units(p, account)) != NULL)
 		return refusal;
 	return NULL;
 }
@@ -500,6 +529,23 @@ eco_purchase_expected(Jsonb *context, Datum *price)
 	return expected_number(&value, price);
 }
 
+bool
+eco_purchase_reserved(Jsonb *context, EcoText *reservation)
+{
+	JsonbValue	value;
+
+	if (context == NULL ||
+		getKeyJsonValueFromContainer(&context->root, RESERVATION, strlen(RESERVATION),
+									 &value) == NULL ||
+		value.type == jbvNull)
+		return true;
+	if (value.type != jbvString || value.val.string.len < 1 || value.val.string.len > ECO_MAX_KEY)
+		return false;
+	*reservation = eco_text_in(PointerGetDatum(cstring_to_text_with_len(value.val.string.val,
+																		value.val.string.len)));
+	return true;
+}
+
 /* A number, or the text of one, as some drivers send it. */
 static bool
 expected_number(const JsonbValue *value, Datum *number)
@@ -523,7 +569,7 @@ static const char *
 check_user_limit(EcoPurchase *p, const EcoAccount *account)
 {
 	count_user_limit(p, account);
-	if (p->user_limit_left < 0 || p->quantity <= p->user_limit_left)
+	if (p->user_limit_left < 0 || p->quantity <= p->user_limit_left - p->held)
 		return NULL;
 	if (p->product.limit_once)
 		return "LIMIT_ONCE";
@@ -582,7 +628,7 @@ check_freezes(EcoPurchase *p, const EcoAccount *account)
 		strcmp(TextDatumGetCString(p->product.effect_code), ECO_EFFECT_STREAK_FREEZE) != 0)
 		return NULL;
 	p->freezes = p->quantity;
-	if (account->freezes + p->quantity <= eco_streak_max_freezes)
+	if (account->freezes + p->held + p->quantity <= eco_streak_max_freezes)
 		return NULL;
 	eco_detail_int(&p->detail, "held", account->freezes);
 	eco_detail_int(&p->detail, "at_most", eco_streak_max_freezes);
@@ -630,15 +676,38 @@ check_items(EcoPurchase *p, const EcoAccount *account)
 }
 
 static const char *
+take_units(EcoPurchase *p, const EcoAccount *account)
+{
+	bool		reserved = p->reservation.datum != (Datum) 0;
+
+	if (!reserved && !p->product.has_stock)
+		return p->reserves ? "UNLIMITED_STOCK" : NULL;
+	/* whose the key is, eco_global_key_use() says when it is taken */
+	if (p->product.global_key && p->reserved == NULL && !p->dry_run && !p->attempt.open)
+		eco_attempt_begin(&p->attempt);
+	return reserved ? use_reservation(p, account) : take_stock(p);
+}
+
+/* Also of a product that has no stock any more: what was taken from it is sold. */
+static const char *
+use_reservation(EcoPurchase *p, const EcoAccount *account)
+{
+	EcoReservationUse use = {
+		.user_id = p->user_id, .name = p->reservation, .product_id = p->product_id,
+		.quantity = p->quantity, .seq = p->dry_run ? 0 : account->seq + 1
+	};
+	const char *refusal;
+
+	if (!eco_table_is_open(&eco_shop_reservations))
+		return "RESERVATION_NOT_FOUND";
+	return eco_reservation_use(&use, &p->detail, &refusal, &p->stock_slot) ? refusal : waited;
+}
+
+static const char *
 take_stock(EcoPurchase *p)
 {
 	EcoStock	stock;
 
-	if (!p->product.has_stock)
-		return NULL;
-	/* whose the key is, eco_global_key_use() says when it is taken */
-	if (p->product.global_key && p->reserved == NULL && !p->dry_run && !p->attempt.open)
-		eco_attempt_begin(&p->attempt);
 	if (p->reserved != NULL)
 		stock = eco_stock_take_reserved(p->reserved, p->quantity, &p->stock_left, &p->stock_slot);
 	else
@@ -646,6 +715,10 @@ take_stock(EcoPurchase *p)
 							   p->dry_run ? ECO_STOCK_LOOK :
 							   p->calls != NULL ? ECO_STOCK_TRY : ECO_STOCK_TAKE,
 							   &p->attempt, &p->stock_left, &p->stock_slot);
+	if (stock == ECO_STOCK_SOLD_OUT && p->dry_run)
+		stock = look_again(p);
+	else if (stock == ECO_STOCK_SOLD_OUT && p->calls == NULL && got_back(p))
+		stock = ECO_STOCK_AGAIN;
 	if (stock == ECO_STOCK_AGAIN)
 		return waited;
 	if (stock == ECO_STOCK_BUSY)
@@ -654,6 +727,42 @@ take_stock(EcoPurchase *p)
 		return IN_PROGRESS;
 	}
 	return stock == ECO_STOCK_TAKEN ? NULL : "SOLD_OUT";
+}
+
+/* Of use when too little is left; who only looks has opened all there is to see. */
+static bool
+open_reservations(EcoPurchase *p)
+{
+	if (p->open != NULL && !(p->opened & NEEDS_RESERVATIONS))
+	{
+		/* its end would close what is opened within it */
+		if (p->attempt.open)
+			eco_attempt_undo(&p->attempt);
+		(void) eco_tables_add(p->open, tables_for(p, p->opened | NEEDS_RESERVATIONS));
+	}
+	return eco_table_is_open(&eco_shop_reservations);
+}
+
+/* With what whoever buys would get back. */
+static EcoStock
+look_again(EcoPurchase *p)
+{
+	if (open_reservations(p))
+		p->stock_left += eco_reservations_over(&p->product_id);
+	if (p->stock_left < p->quantity)
+		return ECO_STOCK_SOLD_OUT;
+	p->stock_left -= p->quantity;
+	return ECO_STOCK_TAKEN;
+}
+
+/*
+ * Whether there were reservations whose time is over, which are for sale now.  One of
+ * many does without: it must not wait for a slot.
+ */
+static bool
+got_back(EcoPurchase *p)
+{
+	return open_reservations(p) && eco_reservations_give_back(&p->product_id);
 }
 
 static void

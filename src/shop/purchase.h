@@ -31,6 +31,9 @@ typedef struct EcoPurchase
 	int32		quantity;
 	Jsonb	   *context;
 	Datum		expected_price; /* of a unit, numeric, or 0 */
+	EcoText		reservation;	/* whose units are bought; datum 0: none */
+	bool		reserves;		/* it is no purchase: it only takes the stock */
+	int64		held;			/* units that the user has reserved, of it */
 	bool		dry_run;
 
 	/*
@@ -54,7 +57,7 @@ typedef struct EcoPurchase
 	EcoHoldings *items;			/* that it gives and costs, or NULL */
 	int16		stock_slot;		/* -1: no stock was taken */
 	EcoOpenTables *open;
-	EcoTable   *tables[8];		/* of a new purchase, up to NULL */
+	EcoTable   *tables[9];		/* of a new purchase, up to NULL */
 	uint8		opened;			/* those that only some products need */
 	EcoAttempt	attempt;		/* taken back when the purchase is refused */
 
@@ -67,6 +70,9 @@ typedef struct EcoPurchase
  */
 extern bool eco_purchase_expected(Jsonb *context, Datum *price);
 
+/* The reservation that it names, if it does.  False: it is no name. */
+extern bool eco_purchase_reserved(Jsonb *context, EcoText *reservation);
+
 /* All tables that purchases need, up to NULL, but for the journal and accounts. */
 extern EcoTable *const *eco_purchase_tables(EcoPurchase *p);
 
@@ -78,6 +84,12 @@ extern void eco_purchase_begin(EcoPurchase *p);
  * written, and eco_purchase_made() called.  False: it is refused, and answered.
  */
 extern bool eco_purchase_try(EcoPurchase *p, const EcoAccount *account);
+
+/*
+ * The same for who only reserves: what it costs is not asked.  The code of the rule that
+ * refuses it, or NULL.
+ */
+extern const char *eco_purchase_reserve(EcoPurchase *p, const EcoAccount *account);
 
 /*
  * Put into the account, before its flush, what units were bought with this purchase, or,

@@ -106,6 +106,7 @@ read_order(EcoElement *element, void *into)
 {
 	Order	   *order = into;
 	int			number = eco_element_number(element) + 1;
+	EcoText		reservation = {0};
 	int64		quantity;
 
 	order->user_id = eco_element_int(element, 0);
@@ -120,6 +121,9 @@ read_order(EcoElement *element, void *into)
 	if (!eco_purchase_expected(order->context, &order->expected_price))
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
 				  errmsg("purchase %d: context.expected_price must be a number", number));
+	if (!eco_purchase_reserved(order->context, &reservation) || reservation.datum != (Datum) 0)
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("purchase %d: context.reservation is for economy.purchase()", number));
 }
 
 static void

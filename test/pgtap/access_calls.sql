@@ -51,6 +51,7 @@ CREATE TABLE public.pgtap_source AS SELECT 1 AS id, pg_catalog.now() AS ts, 5 AS
 GRANT SELECT ON pgtap_source TO PUBLIC;
 -- left over from before: the incremental refresh and the rollup have something to do
 SELECT FROM economy.purchase(:u, 'pgtap_x', 'k00') \g /dev/null
+SELECT FROM economy.reserve(:u, 'pgtap_x', 'c0') \g /dev/null
 SELECT FROM economy.upsert_product('{"product_id": "pgtap_mail", "category": "item", "price_gold": 1, "fulfilment": true}', 'pgtap') \g /dev/null
 SELECT transaction_id AS mail FROM economy.purchase(:u, 'pgtap_mail', 'k0') \gset
 SELECT FROM economy.purchase(:u, 'pgtap_mail', 'k1') \g /dev/null
@@ -87,6 +88,8 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('products', 'SELECT * FROM economy.products(:u)'),
     ('profile', 'SELECT * FROM economy.profile(:u)'),
     ('purchases_of', 'SELECT * FROM economy.purchases_of(:u)'),
+    ('reserve', 'SELECT * FROM economy.reserve(:u, ''pgtap_x'', ''c1'', 2)'),
+    ('release_reservation', 'SELECT * FROM economy.release_reservation(:u, ''c0'')'),
     ('unfulfilled', 'SELECT * FROM economy.unfulfilled(''w'', 1)'),
     ('fulfil', format('SELECT * FROM economy.fulfil(%s, %L, ''w'')', :u, :'mail')),
     ('grant_items', 'SELECT * FROM economy.grant_items(:u, ''{"pgtap_gem": 3}'', ''r'', ''i1'')'),

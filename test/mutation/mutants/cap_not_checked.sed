@@ -1,4 +1,4 @@
 # src/shop/purchase.c
 # per-user limits do not hold
 # pgtap/shop_limits.sql
-s/ \|\| p->quantity <= p->user_limit_left\)/ || p->quantity > 0)/
+s/ \|\| p->quantity <= p->user_limit_left - p->held\)/ || p->quantity > 0)/
