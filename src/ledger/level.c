@@ -54,7 +54,12 @@ enum
 	EXP_COLUMNS
 };
 
-/* one row per arm; `enabled` is the same in all rows of an experiment */
+/*
+ * One row per arm; `enabled` is the same in all rows of an experiment.  The curve of who is in
+ * no arm is one of this name, which no experiment may have.
+ */
+#define EVERYBODY "*"
+
 EcoTable	eco_level_experiments = {
 	.name = "level_experiments",
 	.only_read = true,
@@ -120,6 +125,7 @@ eco_level_curve_of(int64 user_id)
 	EcoRow		row;
 	char	   *experiment = NULL;
 	const char *curve = NULL;
+	const char *everybodys = ECO_LINEAR_CURVE;
 	int32		ticket = 0;
 	int32		upto = 0;
 
@@ -130,6 +136,11 @@ eco_level_curve_of(int64 user_id)
 		if (!DatumGetBool(row.values[EXP_ENABLED]))
 			continue;
 		name = TextDatumGetCString(row.values[EXP_EXPERIMENT]);
+		if (strcmp(name, EVERYBODY) == 0)
+		{
+			everybodys = TextDatumGetCString(row.values[EXP_CURVE]);
+			continue;
+		}
 		if (experiment == NULL || strcmp(experiment, name) != 0)
 		{
 			experiment = name;
@@ -142,7 +153,7 @@ eco_level_curve_of(int64 user_id)
 			curve = TextDatumGetCString(row.values[EXP_CURVE]);
 	}
 	eco_scan_end(scan);
-	return curve != NULL ? curve : ECO_LINEAR_CURVE;
+	return curve != NULL ? curve : everybodys;
 }
 
 /* Often one look-up does. */

@@ -29,7 +29,7 @@ extern EcoLevel eco_level_at(const char *curve, int64 xp);
 
 /*
  * The user's curve: the arm of the first enabled experiment that the user
- * falls into, else linear.
+ * falls into, else that of set_default_level_curve(), else linear.
  */
 extern const char *eco_level_curve_of(int64 user_id);
 

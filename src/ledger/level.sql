@@ -35,15 +35,17 @@ COMMENT ON CONSTRAINT level_experiments_share_check ON economy.level_experiments
 COMMENT ON CONSTRAINT level_experiments_pkey ON economy.level_experiments IS
     'the experiment has an arm of this name already';
 COMMENT ON COLUMN economy.level_experiments.share IS
-    'Share of users in hundredths of a percent; who falls into no arm has the linear curve.';
+    'Share of users in hundredths of a percent; who falls into no arm has the curve of '
+    'set_default_level_curve(), a row whose experiment is *, or the linear one.';
 
 CREATE VIEW economy.level_changes AS
     SELECT c.change_id,
-           CASE c.relation WHEN 'level_curves' THEN 'curve' ELSE 'experiment' END AS kind,
+           CASE WHEN c.relation = 'level_curves' THEN 'curve' WHEN c.key = '*' THEN 'default'
+                ELSE 'experiment' END AS kind,
            c.key AS name, c.actor, c.before, c.after, c.changed_at
     FROM economy.config_changes c WHERE c.relation IN ('level_curves', 'level_experiments');
 COMMENT ON VIEW economy.level_changes IS
-    'Every change of a level curve or an experiment with curves, with actor, '
+    'Every change of a level curve, an experiment with curves or the default, with actor, '
     'before and after: those of config_changes.';
 
 CREATE FUNCTION economy.level_for(xp bigint, curve text DEFAULT 'linear') RETURNS integer
@@ -119,6 +121,10 @@ BEGIN
         RAISE EXCEPTION 'an experiment needs a name of 1 to 64 bytes and an array of arms'
             USING ERRCODE = 'XE002', HINT = arm_form;
     END IF;
+    IF experiment = '*' THEN
+        RAISE EXCEPTION 'no experiment is named *' USING ERRCODE = 'XE002',
+            HINT = 'economy.set_default_level_curve() says what everybody else has.';
+    END IF;
     PERFORM economy_internal.open_tables('level_curves', 'level_experiments');
     LOCK TABLE economy.level_experiments IN SHARE ROW EXCLUSIVE MODE;
     DELETE FROM economy.level_experiments e WHERE e.experiment = set_level_experiment.experiment;
@@ -155,3 +161,35 @@ COMMENT ON FUNCTION economy.set_level_experiment(text, jsonb, boolean, text) IS
     'Defines an experiment with level curves: [{"arm", "curve", "share"}], '
     'shares in hundredths of a percent, off unless enabled. Recorded in level_changes with the '
     'actor. Users are assigned by a hash of user and experiment, so an assignment is stable.';
+
+CREATE FUNCTION economy.set_default_level_curve(curve text, actor text DEFAULT session_user)
+    RETURNS text
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    was text;
+BEGIN
+    PERFORM economy_internal.require_actor(actor);
+    PERFORM economy_internal.require_given('curve', curve IS NOT NULL);
+    PERFORM economy_internal.open_tables('level_curves', 'level_experiments');
+    LOCK TABLE economy.level_experiments IN SHARE ROW EXCLUSIVE MODE;
+    IF curve <> 'linear' AND NOT EXISTS (
+        SELECT FROM economy.level_curves c WHERE c.curve = set_default_level_curve.curve) THEN
+        RAISE EXCEPTION 'level curve "%" does not exist', left(curve, 64) USING ERRCODE = 'XE402';
+    END IF;
+    DELETE FROM economy.level_experiments e WHERE e.experiment = '*' RETURNING e.curve INTO was;
+    IF curve <> 'linear' THEN
+        -- of two at once above READ COMMITTED, neither of which sees the other: 40001
+        INSERT INTO economy.level_experiments VALUES ('*', 'all', curve, 10000, true)
+            ON CONFLICT ON CONSTRAINT level_experiments_pkey DO NOTHING;
+    END IF;
+    IF was IS NOT NULL OR curve <> 'linear' THEN
+        PERFORM economy.note_change('level_experiments', '*', 'set', actor);
+    END IF;
+    RETURN coalesce(was, 'linear');
+END
+$$;
+COMMENT ON FUNCTION economy.set_default_level_curve(text, text) IS
+    'Gives everybody this level curve, or linear again, but those whom an experiment gives '
+    'another. Recorded in level_changes with the actor. Returns the one before. XE402 for an '
+    'unknown curve.';

@@ -292,6 +292,8 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'config_changes config_changes_change_id_seq config_heads level_curves'),
             ('admin', 'FUNCTION economy.set_daily_rewards(jsonb, text, integer)',
              'config_changes config_changes_change_id_seq config_heads daily_rewards'),
+            ('admin', 'FUNCTION economy.set_default_level_curve(text, text)',
+             'config_changes config_changes_change_id_seq config_heads level_experiments'),
             ('admin', 'FUNCTION economy.set_level_experiment(text, jsonb, boolean, text)',
              'config_changes config_changes_change_id_seq config_heads level_experiments'),
             ('admin', 'FUNCTION economy.set_recommendations(text, jsonb, jsonb, text)',

@@ -23,6 +23,7 @@ SELECT FROM economy.grant_reward(:old, 'pgtap', 'e0', 5, 5) \g /dev/null
 SELECT FROM economy.grant_reward(:old, 'pgtap', 'e00', 5, 5) \g /dev/null
 SELECT FROM economy.adjust_gold(:u, 1, 'open 2', 'r', 'a') \g /dev/null
 SELECT FROM economy.upsert_item('{"item_id": "pgtap_gem", "kind": "currency", "tradable": true}', 'a') \g /dev/null
+SELECT FROM economy.set_level_curve('pgtap_all', '{0, 10}') \g /dev/null
 SELECT FROM economy.set_transfer_rules('{"enabled": true}', 'a') \g /dev/null
 SELECT FROM economy.grant_items(:u, '{"pgtap_gem": 9}', 'r', 'i0') \g /dev/null
 SELECT FROM economy.upsert_draw_table('{"table_id": "pgtap_chest", "draft": {"price": {"items": {"pgtap_gem": 1}}, "pity": {"class": "rare", "after": 2}, "entries": [{"entry": "a", "class": "rare", "weight": 9007199254740991, "items": {"pgtap_gem": 2}, "limit": 9, "else": "b"}, {"entry": "b", "weight": 1, "items": {"pgtap_gem": 2}}]}}', 'a'),
@@ -214,6 +215,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('rotate_signing_key', 'SELECT economy.rotate_signing_key()'),
     ('set_level_curve', 'SELECT economy.set_level_curve(''pgtap'', ''{0, 10, 20}'')'),
     ('set_daily_rewards', 'SELECT economy.set_daily_rewards(''[{"gold": 1}]'', ''a'')'),
+    ('set_default_level_curve', 'SELECT economy.set_default_level_curve(''pgtap_all'')'),
     ('set_level_experiment', 'SELECT economy.set_level_experiment(''pgtap'', ''[{"arm": "a", "curve": "linear", "share": 1}]'', true)'),
     ('set_recommendations', 'SELECT economy.set_recommendations(''pgtap 2'', ''{}'', ''[]'', ''a'')'),
     ('set_rfm_model', 'SELECT economy.set_rfm_model(''{"model": "pgtap"}'', ''a'')'),

@@ -2,7 +2,7 @@
 -- made, and calls of helpers with what they were not made for.  Each has its
 -- code, and nothing is done.
 BEGIN;
-SELECT plan(127);
+SELECT plan(128);
 
 SELECT economy.register('pgtap errors') AS u \gset
 SELECT transaction_id AS granted FROM economy.grant_reward(:u, 'pgtap', 'e1', 100) \gset
@@ -241,6 +241,8 @@ FROM (VALUES
      'XE002 | the XP of a curve begin at 0, rise and end below 2^53 | Element n is the XP at which level n begins.'),
     ('SELECT economy.set_level_experiment('''', ''[]'')',
      'XE002 | an experiment needs a name of 1 to 64 bytes and an array of arms | An arm is {"arm": "steep", "curve": "steep_v1", "share": 2500}, shares in hundredths of a percent.'),
+    ('SELECT economy.set_level_experiment(''*'', ''[]'')',
+     'XE002 | no experiment is named * | economy.set_default_level_curve() says what everybody else has.'),
     ('SELECT economy.set_level_experiment(''pgtap'', ''[{"arm": "a", "curve": "linear", "share": -1}]'')',
      'XE002 | the arms of experiment "pgtap" are not valid | share must be from 0 to 10000. | An arm is {"arm": "steep", "curve": "steep_v1", "share": 2500}, shares in hundredths of a percent.'),
     ('SELECT economy.set_level_experiment(''pgtap'', ''[{"arm": "a", "curve": "linear", "share": 6000}, {"arm": "b", "curve": "linear", "share": 4001}]'')',

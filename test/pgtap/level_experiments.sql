@@ -74,6 +74,33 @@ SELECT is((SELECT count(*) FROM economy_internal.audit_config()), 1::bigint, 'a 
 ROLLBACK TO SAVEPOINT s;
 SELECT throws_ok($$SELECT economy.set_level_experiment('e', '[]', false, NULL)$$, 'XE001', 'actor must not be null', 'nobody');
 
+-- one curve for everybody
+SELECT is(economy.set_level_experiment('pgtap_2', '[]'), 0, 'no experiment');
+SELECT economy.set_default_level_curve('linear') AS x \gset
+SELECT is(economy.set_default_level_curve('pgtap_slow', 'ann'), 'linear', 'slow for all, who had the linear curve');
+SELECT is((SELECT string_agg(DISTINCT curve, ',') FROM pg_temp.arms()), 'pgtap_slow', 'is the curve of all');
+SELECT is((SELECT row(level, xp_into_level, xp_to_next)::text FROM economy.account(:u)), '(1,1090,3910)', 'account() shows it');
+SELECT is((SELECT row(level, leveled_up)::text FROM economy.grant_reward(:u, 'arm', '5', 0, 4000)), '(2,t)', 'and a reward');
+SELECT is((SELECT string_agg(r.event ->> 'type', ' ' ORDER BY r.event ->> 'type') FROM economy.replay(:u, (SELECT seq - 1 FROM economy.accounts WHERE user_id = :u)) r), 'profile_update reward_granted', 'and its events');
+SELECT is(economy.set_level_experiment('pgtap_1', '[{"arm": "a", "curve": "pgtap_fast", "share": 2500}, {"arm": "b", "curve": "linear", "share": 2500}]', true), 2, 'an experiment goes before it');
+SELECT is_empty('SELECT id, curve FROM assigned WHERE curve = ''pgtap_fast'' EXCEPT SELECT * FROM pg_temp.arms()', 'for those in its arms');
+SELECT cmp_ok(pg_temp.deviation('linear', 0.25), '<', 4::numeric, 'be it to the linear curve');
+SELECT cmp_ok(pg_temp.deviation('pgtap_slow', 0.5), '<', 4::numeric, 'and the rest has that of all');
+SELECT is(economy.set_level_experiment('!', '[{"arm": "a", "curve": "pgtap_fast", "share": 10000}]', true), 1, 'also one whose name comes first');
+SELECT is((SELECT string_agg(DISTINCT curve, ',') FROM pg_temp.arms()), 'pgtap_fast', 'does');
+SELECT is(economy.set_level_experiment(name, '[]'), 0, 'gone: ' || name) FROM unnest('{!,pgtap_1}'::text[]) name;
+SELECT is(economy.set_default_level_curve('pgtap_fast', 'bob'), 'pgtap_slow', 'another one');
+SELECT is((economy.level_of(:u, 12)).level, 2, 'holds at once');
+SELECT is_empty('SELECT * FROM economy_internal.audit_config()', 'the audit knows it');
+SELECT is(economy.set_default_level_curve('linear', 'cay'), 'pgtap_fast', 'the linear one again');
+SELECT is(economy.set_default_level_curve('linear', 'dee'), 'linear', 'is no change the second time');
+SELECT is((SELECT string_agg(DISTINCT curve, ',') FROM pg_temp.arms()), 'linear', 'and what all have');
+SELECT is((SELECT string_agg(concat_ws(' ', actor, before -> 0 ->> 'curve', '>', after -> 0 ->> 'curve'), ', ' ORDER BY change_id) FROM (SELECT * FROM economy.level_changes WHERE kind = 'default' AND name = '*' ORDER BY change_id DESC LIMIT 3) c),
+    'ann > pgtap_slow, bob pgtap_slow > pgtap_fast, cay pgtap_fast >', 'the history says who changed it');
+SELECT throws_ok(format('SELECT economy.set_default_level_curve(%s)', call), code, NULL, format('set_default_level_curve(%s)', call))
+FROM (VALUES ('NULL', 'XE001'), ('''pgtap_slow'', NULL', 'XE001'), ('''pgtap_none''', 'XE402'), ('''''', 'XE402'), ('''pgtap_slow'', ''''', 'XE002')) v (call, code);
+SELECT throws_ok($$SELECT economy.set_level_experiment('*', '[]')$$, 'XE002', 'no experiment is named *', 'what all have is no experiment');
+
 -- what is no experiment
 CREATE TEMP TABLE before AS SELECT * FROM economy.level_experiments;
 SELECT throws_ok(format('SELECT economy.set_level_experiment(%s)', call), code, NULL, format('set_level_experiment(%s)', call))

@@ -4,6 +4,7 @@ SELECT 'purchase', p FROM economy.purchase(:user_id, 'potion', 'after', 1) p WHE
 SELECT 'grant', g FROM economy.grant_reward(:user_id, 'quest', 'after', 1, 1) g WHERE g.state <> 'new';
 SELECT 'item', i FROM economy.upsert_item('{"item_id": "after", "kind": "stack"}', 'test') i WHERE i.item_id <> 'after';
 SELECT 'items', g FROM economy.grant_items(:user_id, '{"after": 2}', 'after', 'after') g WHERE g.state <> 'new';
+SELECT 'level curve', w FROM economy.set_default_level_curve('linear', 'test') w WHERE w <> 'linear';
 SELECT 'calendar', n FROM economy.set_daily_rewards('[{"gold": 1}]', 'test') n WHERE n <> 1;
 SELECT 'no calendar', n FROM economy.set_daily_rewards(NULL, 'test') n WHERE n <> 0;
 SELECT 'rules', r FROM economy.set_transfer_rules('{"enabled": true}', 'test') r WHERE NOT r.enabled;

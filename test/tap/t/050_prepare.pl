@@ -84,6 +84,7 @@ my @calls = (
 	[ 'rotate_signing_key', 'SELECT economy.rotate_signing_key()', undef, undef ],
 	[ 'retire_signing_key', 'SELECT economy.retire_signing_key(1)', undef, undef ],
 	[ 'set_level_curve', q{SELECT economy.set_level_curve('steep', '{0,10,100}')}, undef, undef ],
+	[ 'set_default_level_curve', q{SELECT economy.set_default_level_curve('steep')}, undef, undef ],
 	[ 'set_level_experiment', q{SELECT economy.set_level_experiment('e', '[{"arm": "a", "curve": "steep", "share": 5000}]')}, undef, undef ]);
 
 foreach my $call (@calls)

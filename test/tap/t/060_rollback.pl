@@ -88,6 +88,7 @@ my @calls = (
 	[ 'rotate_signing_key', 'SELECT economy.rotate_signing_key()', 3 ],
 	[ 'retire_signing_key', 'SELECT economy.retire_signing_key(1)', 1 ],
 	[ 'set_level_curve', q{SELECT economy.set_level_curve('steep', '{0,10,100}')}, 3 ],
+	[ 'set_default_level_curve', q{SELECT economy.set_default_level_curve('steep')}, 'linear' ],
 	[ 'set_level_experiment', q{SELECT economy.set_level_experiment('e', '[{"arm": "a", "curve": "steep", "share": 5000}]')}, 1 ],
 	[ 'seed_demo', 'SELECT count(*) FROM economy.seed_demo()', 4 ]);
 

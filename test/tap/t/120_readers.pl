@@ -228,6 +228,7 @@ my @changes = (
 	[ retire_product => q{SELECT economy.retire_product('odd', 'readers')::text} ],
 	[ add_stock => q{SELECT economy.add_stock('freeze', 5, 'readers')} ],
 	[ register_game => q{SELECT economy.register_game('slot', '{"fee": 2}')} ],
+	[ set_default_level_curve => q{SELECT economy.set_default_level_curve('steep', 'readers')} ],
 	[ set_level_experiment => q{SELECT economy.set_level_experiment('readers', '[{"arm": "a", "curve": "steep", "share": 1}]', false, 'readers')} ],
 	[ set_daily_rewards => q{SELECT economy.set_daily_rewards('[{"gold": 7, "contents": {"gem": 1}}]', 'readers')} ],
 	[ set_segment_rules => q{SELECT economy.set_segment_rules('[{"segment": "All"}]', 'readers')} ],
