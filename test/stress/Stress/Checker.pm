@@ -15,6 +15,7 @@ use warnings;
 use Digest::SHA ();
 use POSIX ();
 use Stress::Contents;
+use Stress::Daily;
 use Stress::Draws;
 use Stress::Escrows;
 use Stress::Fulfilment;
@@ -269,6 +270,7 @@ sub compare
 	$self->check_given($key, $e, $a);
 	Stress::Contents::check_moment($self, $key, $e, $a) if $intent->{kind} eq 'P';
 	Stress::Contents::check_asked($self, $key, $e, $a) if $intent->{kind} eq 'V';
+	Stress::Daily::check_moment($self, $key, $e, $a) if $intent->{kind} eq 'C';
 	$self->bad('I4', "key '$key': items were acknowledged as " . ($r->{items} // 'none') . ", the entry has " . ($e->{items} // 'none'))
 	  if ($r->{items} // '') ne ($e->{items} // '');
 	$self->bad('I4', "key '$key' was acknowledged as $r->{transaction_id}, the entry is $e->{id}") if $r->{transaction_id} ne $e->{id};
@@ -1033,7 +1035,8 @@ sub follow_reversal
 	my $claim = $s->{claims}{ $e->{reverses} } or return;
 
 	$claim->{$_} += $e->{$_} foreach qw(gold_delta xp_delta);
-	delete $s->{paid}{ $claim->{date} } if defined $e->{streak_day} || !grep { $claim->{$_} } qw(gold_delta xp_delta);
+	$claim->{items}{ $_->[0] } += $_->[1] foreach carried($e);
+	delete $s->{paid}{ $claim->{date} } if defined $e->{streak_day} || !grep { $_ } @$claim{qw(gold_delta xp_delta)}, values %{ $claim->{items} };
 	return;
 }
 
@@ -1065,7 +1068,7 @@ sub decide
 		elsif (@missed <= $s->{freezes}) { $d{freezes_used} = @missed }
 		else { $d{day} = 1 }
 	}
-	$d{says} = join ' ', @d{qw(day grace freezes_used)}, 1000 + 200 * ($d{day} - 1), 50 + 25 * ($d{day} - 1);
+	$d{says} = join ' ', @d{qw(day grace freezes_used)};
 	return \%d;
 }
 
@@ -1077,7 +1080,7 @@ sub follow_claim
 	my $covered = $s->{excused} // $last;
 	my $gap = defined $last ? $date - $last : 1;
 	my @between = defined $last ? ($covered > $last ? $covered : $last) + 1 .. $date - 1 : ();
-	my $is = join ' ', @$e{qw(streak_day grace_used freezes_used gold_delta xp_delta)};
+	my $is = join ' ', @$e{qw(streak_day grace_used freezes_used)};
 	# dates that entries in an archive paid may count as missed: archived are entries here that
 	# are younger than the 30 days after which nothing is counted
 	my @decisions = map { my $gone = $_; decide($s, $gap, grep { !$s->{paid}{$_} || $gone && $s->{paid}{$_}{archived} } @between) } 0, 1;
@@ -1089,6 +1092,7 @@ sub follow_claim
 	$self->bad('I4', "$e->{id}: claim date $date was paid before") if $s->{paid}{$date};
 	$self->bad('R', "$e->{id}: its date is that of no time zone") unless possible_date($e);
 	$self->bad('R', "$e->{id}: the claim is '$is', the rule says '$decision->{says}'") if $is ne $decision->{says};
+	Stress::Daily::check_claim($self, $e, $day);
 	$s->{graced} = $decision->{graced};
 	$s->{freezes} -= $freezes_used;
 	$s->{best} = $day if $day > $s->{best};
@@ -1101,7 +1105,7 @@ sub follow_claim
 	$s->{before} = $before;
 	@$s{qw(day last excused seq)} = ($day, $date, $e->{excused_to}, $e->{seq});
 	$s->{paid}{$date} = $e;
-	$s->{claims}{ $e->{seq} } = { date => $date, gold_delta => $e->{gold_delta}, xp_delta => $e->{xp_delta} };
+	$s->{claims}{ $e->{seq} } = { date => $date, gold_delta => $e->{gold_delta}, xp_delta => $e->{xp_delta}, items => { map { ($_->[0] => $_->[1]) } carried($e) } };
 	return;
 }
 
@@ -1165,11 +1169,11 @@ sub check_admin
 	my (%times);
 	my $t = $self->{tables};
 
-	$times{ $_->{actor} }++ foreach @{ $t->{shop_product_changes} }, grep({ $_->{relation} =~ /^(?:items|transfer_rules)$/ || $_->{relation} eq 'draw_tables' && $_->{action} eq 'publish' } @{ $t->{config_changes} }), grep { $_->{journal} eq 'U' && defined $_->{actor} } @{ $t->{entries} };
+	$times{ $_->{actor} }++ foreach @{ $t->{shop_product_changes} }, grep({ $_->{relation} =~ /^(?:items|transfer_rules|daily_rewards)$/ || $_->{relation} eq 'draw_tables' && $_->{action} eq 'publish' } @{ $t->{config_changes} }), grep { $_->{journal} eq 'U' && defined $_->{actor} } @{ $t->{entries} };
 	delete $times{setup};
 	foreach my $op (map { grep { $_ && $_->{actor} } @{ $_->{ops} } } @{ $self->{log} })
 	{
-		next unless $op->{fn} =~ /^(?:add_stock|upsert_product|retire_product|upsert_item|publish_draw_table|set_transfer_rules|set_user_status)$/;
+		next unless $op->{fn} =~ /^(?:add_stock|upsert_product|retire_product|upsert_item|publish_draw_table|set_transfer_rules|set_daily_rewards|set_user_status)$/;
 		$self->{traced}{ $op->{actor} }{ $op->{fate} }++;
 	}
 	foreach my $actor (sort keys %{ $self->{traced} })

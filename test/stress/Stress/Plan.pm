@@ -20,7 +20,7 @@ my @MIX = (
 	[ 1, 'set_timezone', 1 ], [ 1, 'set_user_status', 0 ], [ 2, 'update_profile', 1 ],
 	# these wait for each other's transactions while they hold their own user
 	[ 2, 'link_external_id', 0 ], [ 1.5, 'unlink_external_id', 0 ], [ 1.5, 'upsert_product', 0 ], [ 0.3, 'retire_product', 0 ], [ 1.5, 'upsert_item', 0 ],
-	[ 1.5, 'add_stock', 0 ], [ 0.5, 'set_transfer_rules', 0 ], [ 1, 'rollup_stats', 0 ], [ 0.4, 'prune', 0 ], [ 0.6, 'archive', 0 ], [ 0.05, 'audit_sweep', 0 ],
+	[ 1.5, 'add_stock', 0 ], [ 0.5, 'set_transfer_rules', 0 ], [ 0.8, 'set_daily_rewards', 0 ], [ 1, 'rollup_stats', 0 ], [ 0.4, 'prune', 0 ], [ 0.6, 'archive', 0 ], [ 0.05, 'audit_sweep', 0 ],
 	[ 0.2, 'audit_sweep_incremental', 0 ], [ 0.1, 'stats_parity', 0 ], [ 0.15, 'rotate_signing_key', 0 ],
 	[ 0.05, 'retire_signing_key', 0 ], [ 1, 'register', 0 ]);
 my @NOISE = ([ 0.8, 'cancel', 0 ], [ 0.4, 'terminate', 0 ]);
@@ -701,7 +701,7 @@ sub admin
 {
 	my ($self, $fn, @args) = @_;
 	my $actor = "a$self->{client}-$self->{number}-" . $self->{serial}++;
-	my $op = call($fn, $fn, [ map { $_ eq 'ACTOR' ? $actor : $_ } @args ]);
+	my $op = call($fn, $fn, [ map { defined && $_ eq 'ACTOR' ? $actor : $_ } @args ]);
 
 	$op->{sql} =~ s/ r\.\* FROM/ to_jsonb(r) AS value FROM/;
 	$op->{actor} = $actor;
@@ -852,6 +852,13 @@ sub set_transfer_rules
 	my $enabled = $self->pick('true', 'true', 'true', 'false');
 	my $daily = $self->pick(@Stress::World::DAILY_GOLD);
 	return $self->admin('set_transfer_rules', qq({"enabled": $enabled, "daily_gold": $daily}), 'ACTOR');
+}
+
+sub set_daily_rewards
+{
+	my ($self) = @_;
+	my $calendar = $self->pick(@Stress::World::CALENDARS);
+	return $self->admin('set_daily_rewards', Stress::World::days_of($calendar), 'ACTOR', $calendar->{continues_at});
 }
 
 # Noise hits whatever another client is just doing.

@@ -76,6 +76,11 @@ our @OFFERS = (
 	{ contents => { relic(9) => 2, relic(10) => 1 }, price_items => { dust => 2, potion => 1 } });
 # of transfers
 our ($FEE, $MINIMUM_AGE, @DAILY_GOLD) = (25, 12, 150, 90);    # the gold of a day in turn
+# of daily rewards in turn; at first there is none
+our @CALENDARS = (
+	{ days => [ { gold => 10, xp => 1 }, { contents => { event => 4, vip => 1800 } }, { gold => 30, xp => 3, contents => { gem => 9, relic(9) => 1 } } ], continues_at => 2 },
+	{ days => [ { gold => 7, contents => { dust => 3, gem => 1 } } ] },
+	{ days => [ { xp => 600 }, { gold => 5 }, {} ], continues_at => 1 });
 our @MAXIMA = (5, 12, 30);
 our @COLLECTORS = (1, 2, 3);    # they have all relics from the beginning
 
@@ -160,6 +165,7 @@ SQL
 }
 
 sub relic { my ($n) = @_; return "relic$n" . '_' x 54 }
+sub days_of { my ($calendar) = @_; return JSON::PP->new->canonical->encode($calendar->{days}) }
 sub is_pass { my ($id) = @_; return (($ITEMS{$id} // {})->{kind} // '') eq 'pass' }
 
 # A draft and its publication, each noted with the actor.
