@@ -1,4 +1,4 @@
-# src/reward/reverse.c
+# src/ledger/holdings.c
 # what a reversal could not take of items is not said
 # pgtap/contents.sql
-s/one->amount = all->of\[i\]\.amount \+ all->of\[i\]\.delta;/one->amount = 0;/
+s/one->amount = all->of\[i\]\.amount - Abs\(all->of\[i\]\.delta\);/one->amount = 0;/
