@@ -739,6 +739,239 @@ $$;
 COMMENT ON FUNCTION economy.fulfil(bigint, text, text, jsonb) IS
     'Says that a purchase is fulfilled: new once, and reuse from then on. Refuses LEASED while '
     'another worker has it, and NOTHING_TO_FULFIL.';
+
+CREATE TABLE economy.shop_reservations (
+    user_id         bigint      NOT NULL,
+    idempotency_key text        NOT NULL COLLATE "C",
+    product_id      text        NOT NULL COLLATE "C",
+    quantity        integer     NOT NULL
+        CONSTRAINT shop_reservations_quantity_check CHECK (quantity > 0),
+    stock_slot      smallint    NOT NULL,
+    after_seq       bigint      NOT NULL
+        CONSTRAINT shop_reservations_after_seq_check CHECK (after_seq >= 0),
+    state           text        NOT NULL COLLATE "C" CONSTRAINT shop_reservations_state_check
+        CHECK (state IN ('held', 'used', 'released', 'expired')),
+    made_at         timestamptz NOT NULL,
+    expires_at      timestamptz NOT NULL,
+    due_at          timestamptz NOT NULL,
+    closed_at       timestamptz,
+    seq             bigint,
+    CONSTRAINT shop_reservations_pkey PRIMARY KEY (user_id, idempotency_key),
+    CONSTRAINT shop_reservations_time_check CHECK (expires_at > made_at),
+    CONSTRAINT shop_reservations_held_check
+        CHECK (CASE state WHEN 'held' THEN closed_at IS NULL AND due_at = expires_at
+                          ELSE closed_at IS NOT NULL END),
+    CONSTRAINT shop_reservations_used_check 
+        CHECK ((state = 'used') = (seq IS NOT NULL) AND seq > after_seq IS NOT FALSE)
+) WITH (fillfactor = 80);
+
+CREATE INDEX shop_reservations_user ON economy.shop_reservations (user_id, state);
+
+CREATE INDEX shop_reservations_product ON economy.shop_reservations (product_id, state, due_at);
+
+CREATE INDEX shop_reservations_due ON economy.shop_reservations (due_at);
+SELECT pg_catalog.pg_extension_config_dump('economy.shop_reservations', '');
+COMMENT ON TABLE economy.shop_reservations IS
+    'Units of limited products that were taken from the stock for a user: those that are held, '
+    'and, for 30 days, what became of the others.';
+COMMENT ON COLUMN economy.shop_reservations.idempotency_key IS
+    'Names the reservation, of this user.';
+COMMENT ON COLUMN economy.shop_reservations.stock_slot IS 'Slot the units were taken from.';
+COMMENT ON COLUMN economy.shop_reservations.after_seq IS
+    'Of the user''s newest entry when it was made.';
+COMMENT ON COLUMN economy.shop_reservations.due_at IS
+    'When the job has to do with it: gives it back, or, when it is closed, forgets it.';
+COMMENT ON COLUMN economy.shop_reservations.seq IS 'Of the purchase that has used it.';
+
+CREATE TYPE economy.reservation_result AS (
+    success              boolean,
+    state                text,
+    code                 text,
+    reservation          text,
+    product_id           text,
+    quantity             integer,
+    status               text,
+    expires_at           timestamptz,
+    stock_remaining      bigint,
+    user_limit_remaining bigint,
+    detail               jsonb
+);
+COMMENT ON TYPE economy.reservation_result IS
+    'Result of economy.reserve() and economy.release_reservation().';
+
+CREATE FUNCTION economy.reserve(
+    user_id bigint, product_id text, idempotency_key text, quantity integer DEFAULT 1,
+    ttl interval DEFAULT '10 minutes', dry_run boolean DEFAULT false
+) RETURNS economy.reservation_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_reserve';
+COMMENT ON FUNCTION economy.reserve(bigint, text, text, integer, interval, boolean) IS
+    'Takes units of a limited product from its stock for a user, for a time, once per (user, '
+    'idempotency key), which names the reservation from then on: purchase() uses it with '
+    'context.reservation. Refusals are returned as a row with a code.';
+
+CREATE FUNCTION economy_internal.return_stock(
+    product_id text, units bigint, slot smallint, wait boolean
+) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    free smallint;
+BEGIN
+    SELECT s.slot INTO free FROM economy.shop_stock s
+        WHERE s.product_id = return_stock.product_id
+        ORDER BY s.slot <> return_stock.slot, s.slot LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
+    IF free IS NULL AND NOT wait THEN
+        RETURN false;
+    END IF;
+    -- when none is free, one is enough to wait for
+    UPDATE economy.shop_stock s SET remaining = s.remaining + units
+        WHERE s.product_id = return_stock.product_id AND s.slot = coalesce(free, 0);
+    RETURN found;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.return_stock(text, bigint, smallint, boolean) IS
+    'Puts units that were reserved into a slot again, if it can be the one they came from. '
+    'False: nobody waits, and none is free, or there is none.';
+
+CREATE FUNCTION economy_internal.close_reservation(
+    reservation economy.shop_reservations, state text, wait boolean
+) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    at   CONSTANT timestamptz := economy.now();
+    -- a day of a session's zone may have 23 hours
+    keep CONSTANT interval := '720 hours';
+BEGIN
+    IF NOT economy_internal.return_stock(reservation.product_id, reservation.quantity,
+                                         reservation.stock_slot, wait) THEN
+        RETURN false;
+    END IF;
+    UPDATE economy.shop_reservations r
+        SET state = close_reservation.state, closed_at = at, due_at = at + keep
+        WHERE r.user_id = reservation.user_id
+          AND r.idempotency_key = reservation.idempotency_key;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.close_reservation(
+    economy.shop_reservations, text, boolean) IS
+    'Gives a held reservation, whose row is locked, back to the stock.';
+
+CREATE FUNCTION economy.release_reservation(user_id bigint, reservation text)
+    RETURNS economy.reservation_result
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    r      economy.shop_reservations;
+    result economy.reservation_result;
+BEGIN
+    PERFORM economy_internal.require_given('user_id', user_id IS NOT NULL);
+    PERFORM economy_internal.require_given('reservation', reservation IS NOT NULL);
+    PERFORM economy_internal.open_tables('shop_reservations', 'shop_stock');
+    SELECT q.* INTO r FROM economy.shop_reservations q
+        WHERE q.user_id = release_reservation.user_id AND q.idempotency_key = reservation
+        FOR NO KEY UPDATE;
+    result.success := false;
+    result.state := 'refused';
+    result.reservation := reservation;
+    IF r.user_id IS NULL THEN
+        result.code := 'RESERVATION_NOT_FOUND';
+        RETURN result;
+    END IF;
+    result.product_id := r.product_id;
+    result.quantity := r.quantity;
+    result.status := r.state;
+    result.expires_at := r.expires_at;
+    IF r.state = 'used' THEN
+        result.code := 'RESERVATION_CLOSED';
+        result.detail := jsonb_build_object(
+            'status', r.state, 'transaction_id', 'P' || r.user_id || '-' || r.seq);
+        RETURN result;
+    END IF;
+    result.success := true;
+    result.code := 'OK';
+    IF r.state <> 'held' THEN
+        result.state := 'reuse';
+        RETURN result;
+    END IF;
+    IF NOT economy_internal.close_reservation(r, 'released', true) THEN
+        RAISE EXCEPTION 'product "%" has no slot 0', r.product_id USING ERRCODE = 'XE103',
+            HINT = 'Rows of economy.shop_stock were removed by hand. '
+                   'economy.audit_sweep() says what is missing.';
+    END IF;
+    result.state := 'new';
+    result.status := 'released';
+    RETURN result;
+END
+$$;
+COMMENT ON FUNCTION economy.release_reservation(bigint, text) IS
+    'Gives what a user has reserved back to the stock: new once, and reuse from then on, also '
+    'when it has expired. Refuses RESERVATION_CLOSED after its purchase, and '
+    'RESERVATION_NOT_FOUND.';
+
+CREATE FUNCTION economy_internal.give_back_over(product_id text) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    -- in the order of the queue, whatever its statistics say
+    SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+DECLARE
+    at     CONSTANT timestamptz := economy.now();
+    r      economy.shop_reservations;
+    closed bigint := 0;
+BEGIN
+    PERFORM economy_internal.open_tables('shop_reservations', 'shop_stock');
+    FOR r IN SELECT q.* FROM economy.shop_reservations q
+             WHERE q.product_id = give_back_over.product_id AND q.state = 'held'
+               AND q.due_at <= at
+             ORDER BY q.due_at LIMIT 16 FOR NO KEY UPDATE SKIP LOCKED
+    LOOP
+        closed := closed + economy_internal.close_reservation(r, 'expired', true)::integer;
+    END LOOP;
+    RETURN closed;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.give_back_over(text) IS
+    'Gives back reservations of a product whose time is over, 16 at most that nobody has, for '
+    'a buyer who would find too little; returns their number.';
+
+CREATE FUNCTION economy_internal.expire_reservations(max integer, place jsonb)
+    RETURNS TABLE (reservations bigint, next jsonb)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET TimeZone = 'UTC' SET DateStyle = 'ISO, MDY'
+    SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+DECLARE
+    at   CONSTANT timestamptz := economy.now();
+    -- what could not be given back is passed over, and met again by the next run
+    from_due CONSTANT timestamptz := coalesce((place ->> 'due_at')::timestamptz, '-infinity');
+    r    economy.shop_reservations;
+    seen bigint := 0;
+BEGIN
+    PERFORM economy_internal.open_tables('shop_reservations', 'shop_stock');
+    reservations := 0;
+    FOR r IN SELECT q.* FROM economy.shop_reservations q
+             WHERE q.due_at > from_due AND q.due_at <= at
+             ORDER BY q.due_at LIMIT max FOR UPDATE SKIP LOCKED
+    LOOP
+        seen := seen + 1;
+        next := jsonb_build_object('due_at', r.due_at);
+        IF r.state <> 'held' THEN
+            DELETE FROM economy.shop_reservations d
+                WHERE d.user_id = r.user_id AND d.idempotency_key = r.idempotency_key;
+        ELSIF economy_internal.close_reservation(r, 'expired', false) THEN
+            reservations := reservations + 1;
+        END IF;
+    END LOOP;
+    IF seen < max THEN
+        next := NULL;
+    END IF;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.expire_reservations(integer, jsonb) IS
+    'A batch of the job: gives back reservations whose time is over, and forgets those that '
+    'were closed 30 days ago; nobody is waited for.';
 COMMENT ON COLUMN economy.level_experiments.share IS
     'Share of users in hundredths of a percent; who falls into no arm has the curve of '
     'set_default_level_curve(), a row whose experiment is *, or the linear one.';
@@ -4713,11 +4946,11 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('app', 'FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean)',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
              'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
-             'user_holdings_more'),
+             'user_holdings_more shop_reservations'),
             ('app', 'FUNCTION economy.purchase_code(bigint, text, text, integer, jsonb, boolean)',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
              'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
-             'user_holdings_more'),
+             'user_holdings_more shop_reservations'),
             ('app', 'FUNCTION economy.purchases(bigint[], text[], text[], integer[], jsonb[])',
              'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
              'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
@@ -4727,6 +4960,10 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
              'user_holdings_more'),
             ('app', 'FUNCTION economy.receipt(bigint, text)', ''),
+            ('app', 'FUNCTION economy.release_reservation(bigint, text)',
+             'shop_reservations shop_stock'),
+            ('app', 'FUNCTION economy.reserve(bigint, text, text, integer, interval, boolean)',
+             'accounts shop_reservations shop_stock shop_user_units_more'),
             ('app', 'FUNCTION economy.unfulfilled(text, integer, interval, text)', 'fulfilments'),
             ('app', 'FUNCTION economy.recommend(bigint, text)', 'recommendations'),
             ('app', 'FUNCTION economy.recommendation_feedback(text, text)', 'recommendations'),
@@ -4895,7 +5132,8 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'leaderboard_queue leaderboard_refusals leaderboard_scores leaderboard_state '
              'pruned_actions '
              'pruned_stats reward_audit rfm_due rfm_reversals rfm_snapshots rfm_state '
-             'rollup_positions rollup_queue rollup_state segment_history signing_keys '
+             'rollup_positions rollup_queue rollup_state segment_history shop_reservations '
+             'shop_stock signing_keys '
              'stream_checkpoints user_actions user_game_stats_summary user_holdings_more '
              'user_segments'),
             ('operator', 'FUNCTION economy.schedule()', ''),
@@ -5398,6 +5636,9 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_orphans(
             SELECT DISTINCT d.user_id, 'recommendations' FROM economy.recommendations d
             WHERE d.user_id BETWEEN from_user AND upto_user
             UNION ALL
+            SELECT DISTINCT r.user_id, 'reservations' FROM economy.shop_reservations r
+            WHERE r.user_id BETWEEN from_user AND upto_user
+            UNION ALL
             SELECT DISTINCT s.user_id, 'a server seed' FROM economy.draw_seeds s
             WHERE s.user_id BETWEEN from_user AND upto_user
             UNION ALL
@@ -5478,8 +5719,9 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_stock() RETURNS SETOF economy.
     BEGIN ATOMIC
         SELECT NULL::bigint, 'wrong_stock',
                format('%s units issued of %s', coalesce(issued.units, 0), product_id),
-               format('%s left and %s sold', coalesce(stock.remaining, 0),
-                      coalesce(sold.units, 0)), NULL::text, NULL::bigint
+               format('%s left%s and %s sold', coalesce(stock.remaining, 0),
+                      ', ' || held.units || ' reserved', coalesce(sold.units, 0)),
+               NULL::text, NULL::bigint
         FROM (SELECT c.product_id, sum(c.units) AS units
               FROM economy.shop_product_changes c WHERE c.action = 'stock' GROUP BY 1) issued
         FULL JOIN (SELECT s.product_id, sum(s.remaining) AS remaining
@@ -5487,7 +5729,11 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_stock() RETURNS SETOF economy.
         FULL JOIN (SELECT t.product_id, sum(t.stock_units) AS units
                    FROM economy_internal.shop_purchases t WHERE t.stock_units IS NOT NULL
                    GROUP BY 1) sold USING (product_id)
-        WHERE coalesce(issued.units, 0) <> coalesce(stock.remaining, 0) + coalesce(sold.units, 0)
+        FULL JOIN (SELECT r.product_id, sum(r.quantity) AS units
+                   FROM economy.shop_reservations r WHERE r.state = 'held'
+                   GROUP BY 1) held USING (product_id)
+        WHERE coalesce(issued.units, 0) <> coalesce(stock.remaining, 0)
+                  + coalesce(held.units, 0) + coalesce(sold.units, 0)
         UNION ALL
         -- a product that is unlimited again keeps its slots
         SELECT NULL, 'wrong_stock',
@@ -5502,6 +5748,9 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_stock() RETURNS SETOF economy.
         WHERE p.product_id IS NULL OR s.first <> 0 OR s.last <> s.slots - 1
            OR (p.stock_slots > 0 AND p.stock_slots IS DISTINCT FROM s.slots);
     END;
+COMMENT ON FUNCTION economy_internal.audit_stock() IS
+    'Products whose issued stock is not what is left, reserved and sold (I5), '
+    'or whose slots are not those that it has.';
 
 CREATE FUNCTION economy_internal.claim_contents(items jsonb, not_given jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -6196,11 +6445,37 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_shop() RETURNS SETOF economy.f
               SELECT a.user_id, a.seq, a.product_id
               FROM economy.archived_keys a) b USING (product_id)
         WHERE NOT EXISTS (SELECT FROM economy.fulfilments f
-                          WHERE f.user_id = b.user_id AND f.seq = b.seq);
+                          WHERE f.user_id = b.user_id AND f.seq = b.seq)
+        UNION ALL
+        SELECT r.user_id, 'orphan_row',
+               format('a purchase of %s %s with reservation %s', r.quantity, r.product_id,
+                      r.idempotency_key),
+               'none', 'P' || r.user_id || '-' || r.seq, r.seq
+        FROM economy.shop_reservations r
+        WHERE r.state = 'used'
+          AND NOT EXISTS (SELECT FROM economy.shop_transactions t
+                          WHERE t.user_id = r.user_id AND t.seq = r.seq
+                            AND t.product_id = r.product_id AND t.quantity = r.quantity
+                            AND t.stock_slot = r.stock_slot
+                            AND t.context ->> 'reservation' = r.idempotency_key)
+          AND NOT EXISTS (SELECT FROM economy_internal.archived_purchases a
+                          WHERE a.user_id = r.user_id AND a.seq = r.seq
+                            AND a.product_id = r.product_id AND a.stock_units = r.quantity)
+        UNION ALL
+        SELECT r.user_id, 'wrong_reservation',
+               format('reservation %s used by P%s-%s', r.idempotency_key, t.user_id, t.seq),
+               concat_ws(' ', r.state, 'P' || r.user_id || '-' || r.seq),
+               'P' || t.user_id || '-' || t.seq, t.seq
+        FROM economy.shop_reservations r
+        -- before it was made, the app may have had words of its own for this
+        JOIN economy.shop_transactions t
+            ON t.user_id = r.user_id AND t.product_id = r.product_id
+           AND t.context ->> 'reservation' = r.idempotency_key AND t.seq > r.after_seq
+        WHERE r.seq IS DISTINCT FROM t.seq;
     END;
 COMMENT ON FUNCTION economy_internal.audit_shop() IS
-    'Keys that are unique over all users, and what is to be fulfilled, against the purchases '
-    '(I4).';
+    'Keys that are unique over all users, and what is to be fulfilled or was reserved, against '
+    'the purchases (I4).';
 
 CREATE OR REPLACE FUNCTION economy_internal.audit_twice(
     from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
@@ -6226,6 +6501,7 @@ BEGIN
                ('economy_internal', 'shop_user_units', ', product_id'),
                ('economy_internal', 'shop_user_units_more', ', product_id'),
                ('economy', 'fulfilments', ', seq'), ('economy', 'escrows', ', seq'),
+               ('economy', 'shop_reservations', ', idempotency_key'),
                ('economy', 'user_holdings', ', item_id'),
                ('economy_internal', 'user_holdings_more', ', item_id'),
                ('economy', 'draw_seeds', ', seed_number'),
@@ -6296,6 +6572,14 @@ CREATE OR REPLACE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text,
              'of a user with entries that no refresh has seen: the next one puts him right'),
             ('fulfilments', '*',
              'who has done it, and what waits of a product that once had no fulfilment'),
+            ('shop_reservations', '*', 'of one that was not used and is held no more'),
+            ('shop_reservations', 'idempotency_key', 'of one that is held, or was not used'),
+            ('shop_reservations', 'made_at', 'when it was is for who reads it'),
+            ('shop_reservations', 'closed_at', 'when it was is for who reads it'),
+            ('shop_reservations', 'expires_at', 'for how long it was is written nowhere else'),
+            ('shop_reservations', 'due_at', 'for how long it was is written nowhere else'),
+            ('shop_reservations', 'stock_slot', 'of one that was not used: any slot will do'),
+            ('shop_reservations', 'after_seq', 'means the same while no purchase has its name'),
             ('draw_seeds', '*', 'of a user who has not drawn: another is made'),
             ('rollup_positions', 'seq', 'means the same between the same two actions'),
             ('rollup_positions', '*', 'of a user without actions it means the same as none'),
@@ -6361,6 +6645,9 @@ CREATE OR REPLACE FUNCTION economy_internal.jobs()
              'FROM economy.pay_leaderboard_prizes(500)', interval '1 hour'),
             ('escrows', '* * * * *',
              'SELECT expired, next FROM economy_internal.expire_escrows($1)',
+             interval '10 minutes'),
+            ('expire_reservations', '* * * * *',
+             'SELECT reservations, next FROM economy_internal.expire_reservations(500, $1)',
              interval '10 minutes'),
             ('audit_sweep', '35 2 * * *',
              'SELECT findings, CASE WHEN users > 0 THEN jsonb ''{}'' END '
@@ -6697,7 +6984,8 @@ REVOKE ALL ON FUNCTION
     economy.record_action_code(bigint, text, text, text, bigint, bigint, text, jsonb, bigint),
     economy.record_actions(bigint[], text[], text[], text[], bigint[], bigint[], text[], jsonb[], bigint[]),
     economy.refresh_leaderboards(integer), economy.register_user(text, text, jsonb),
-    economy.release_escrow(bigint, text, text),
+    economy.release_escrow(bigint, text, text), economy.release_reservation(bigint, text),
+    economy.reserve(bigint, text, text, integer, interval, boolean),
     economy.retry_leaderboard_prizes(text, date, bigint[]),
     economy.revoke_reward(bigint, text, text, text, bigint, bigint, text, text, jsonb),
     economy.set_daily_rewards(jsonb, text, integer), economy.set_default_level_curve(text, text),
@@ -6717,10 +7005,13 @@ REVOKE ALL ON FUNCTION
     economy_internal.check_daily_rewards(jsonb), economy_internal.check_draw_items(jsonb),
     economy_internal.check_draw_table(jsonb), economy_internal.check_item(jsonb, text),
     economy_internal.check_leaderboard(jsonb, economy.leaderboards),
-    economy_internal.claim_contents(jsonb, jsonb), economy_internal.draw_gives(jsonb, text),
+    economy_internal.claim_contents(jsonb, jsonb),
+    economy_internal.close_reservation(economy.shop_reservations, text, boolean),
+    economy_internal.draw_gives(jsonb, text),
     economy_internal.draw_seed_sound(bigint, bigint, integer, bytea, bytea),
     economy_internal.draw_table_items(jsonb), economy_internal.expire_escrow(bigint, text),
     economy_internal.expire_escrows(jsonb, integer),
+    economy_internal.expire_reservations(integer, jsonb), economy_internal.give_back_over(text),
     economy_internal.grant_prizes(bigint[], text[], text[], bigint[], bigint[], jsonb[], jsonb[]),
     economy_internal.held_items(jsonb), economy_internal.holdings_of(bytea),
     economy_internal.holdings_sound(bytea, boolean), economy_internal.item_stays(bigint, bigint),
@@ -6752,13 +7043,14 @@ REVOKE ALL ON FUNCTION
     economy_internal.leaderboard_sums(text[]), economy_internal.limited_entries(jsonb),
     economy_internal.number_in(jsonb, text), economy_internal.refuse_draw_table(text, text),
     economy_internal.require_worker(text),
+    economy_internal.return_stock(text, bigint, smallint, boolean),
     economy_internal.rfm_renew(bigint, bigint[], timestamptz, bigint[], text[], bigint),
     economy_internal.running_transactions(), economy_internal.sent_of(bytea),
     economy_internal.sent_sound(bytea),
     economy_internal.with_holding(bytea, text, bigint, boolean),
     economy_internal.with_sent(bytea, date, bigint) FROM PUBLIC;
 
-REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.daily_rewards, economy.leaderboards, economy.leaderboard_periods, economy.leaderboard_scores, economy.leaderboard_refusals, economy_internal.leaderboard_buckets, economy_internal.leaderboard_queue, economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries, economy.transfer_rules, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy.draw_prizes, economy_internal.draw_entries, economy.escrows, economy_internal.transfer_entries FROM PUBLIC;
+REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.shop_reservations, economy.daily_rewards, economy.leaderboards, economy.leaderboard_periods, economy.leaderboard_scores, economy.leaderboard_refusals, economy_internal.leaderboard_buckets, economy_internal.leaderboard_queue, economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries, economy.transfer_rules, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy.draw_prizes, economy_internal.draw_entries, economy.escrows, economy_internal.transfer_entries FROM PUBLIC;
 
 -- A GRANT in a script would become an initial privilege of the extension, which a dump leaves
 -- out; so these are what they were.
