@@ -1,4 +1,4 @@
-# src/hold/transfer.c
+# src/hold/transfer_rules.c
 # who has just come sends gold
 # pgtap/transfer.sql
-s/if \(hours == 0\)/if (true)/
+s/if \(rules->minimum_age_hours == 0\)/if (true)/

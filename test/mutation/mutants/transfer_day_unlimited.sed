@@ -1,4 +1,4 @@
-# src/hold/transfer.c
+# src/hold/transfer_rules.c
 # the limit of a day holds for nobody
 # pgtap/transfer.sql
-s/rules->isnull\[TRR_DAILY_GOLD\] \|\|/true ||/
+s/if \(rules->daily_gold < 0 \|\|/if (true ||/
