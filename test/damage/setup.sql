@@ -92,7 +92,7 @@ SELECT economy.draw(id, 'chest', 'e' || d, 'again') FROM who, generate_series(1,
 SELECT economy.set_transfer_rules('{"enabled": true, "fee_per_mille": 15, "daily_gold": 100000, "minimum_age_hours": 1}', 'damage'), economy.upsert_item('{"item_id": "gem", "tradable": true}', 'damage');
 SELECT economy.transfer(a.id, b.id, 'i', a.n * 5, '{"gem": 2}', 'damage', '{"c": 1}') FROM who a JOIN who b ON b.n = a.n % 5 + 1 WHERE a.n <= 5;
 -- escrows that were passed on, given back, expired, and such that are open
-SELECT economy.hold_escrow(id, 'e' || k, n * 3 * k, CASE k WHEN 2 THEN NULL ELSE '{"gem": 2}'::jsonb END, '36 hours', 'damage', '{"c": 1}') FROM who, generate_series(1, 4) k WHERE n <= 5;
+SELECT economy.hold_escrow(id, 'e' || k, n * 3 * k, CASE k WHEN 2 THEN NULL ELSE '{"gem": 2}'::jsonb END, CASE k WHEN 4 THEN interval '4800 hours' ELSE '36 hours' END, 'damage', '{"c": 1}') FROM who, generate_series(1, 4) k WHERE n <= 5;
 SELECT economy.capture_escrow(h.user_id, format('H%s-%s', h.user_id, h.seq), b.id, 2, '{"gem": 1}', 'damage') FROM economy.holding_changes h JOIN who a ON a.id = h.user_id JOIN who b ON b.n = a.n % 5 + 1 WHERE h.operation = 'escrow_hold' AND h.idempotency_key = 'e1';
 SELECT economy.release_escrow(h.user_id, format('H%s-%s', h.user_id, h.seq)) FROM economy.holding_changes h WHERE h.operation = 'escrow_hold' AND h.idempotency_key = 'e2';
 SELECT economy.capture_escrow(h.user_id, format('H%s-%s', h.user_id, h.seq), b.id) FROM economy.holding_changes h JOIN who a ON a.id = h.user_id JOIN who b ON b.n = a.n % 5 + 1 WHERE h.operation = 'escrow_hold' AND h.idempotency_key = 'e3' AND a.n <= 2;
@@ -111,7 +111,7 @@ SELECT * FROM economy.pay_leaderboard_prizes(2);
 SELECT economy.set_user_status(s.user_id, 'active', 'damage') FROM second s;
 SELECT * FROM economy.refresh_leaderboards();
 SET economy.test_clock = '2026-05-30 12:00+00';
-SELECT economy_internal.expire_escrows(max => 4);
+SELECT economy_internal.expire_escrows(max => 2);
 SELECT * FROM economy.rfm_refresh();
 SELECT economy.purchase(id, 'gold_550', 'late') FROM who WHERE n <= 3;
 SELECT * FROM economy.rfm_refresh();
