@@ -13,7 +13,7 @@ sub check
 {
 	my ($checker) = @_;
 	my @entries = sort { $a->{user_id} <=> $b->{user_id} || $a->{seq} <=> $b->{seq} }
-	  grep { $_->{journal} eq 'H' && $_->{operation} =~ /^(?:transfer_|escrow_close)/ } @{ $checker->{tables}{entries} };
+	  grep { $_->{journal} eq 'H' && $_->{operation} =~ /^(?:transfer_|escrow_(?:close|hold))/ } @{ $checker->{tables}{entries} };
 	my $self = bless { checker => $checker, in => {}, sent => {} }, __PACKAGE__;
 
 	foreach my $e (grep { $_->{operation} eq 'transfer_in' } @entries)
@@ -23,6 +23,7 @@ sub check
 	}
 	foreach my $e (@entries)
 	{
+		$self->check_age($e) if $e->{operation} =~ /^(?:transfer_out|escrow_hold)$/;
 		if ($e->{operation} eq 'transfer_out') { $self->check_sent($e) }
 		elsif ($e->{operation} eq 'escrow_close' && $e->{detail} =~ /"how": "captured", "gold": (\d+)/) { $self->check_rules($e, $1) }
 	}
@@ -50,18 +51,26 @@ sub check_sent
 	return;
 }
 
-# Nobody sent more in a day than could be sent then, nor was too young.
+# Of an escrow when it is held: who passes it on may have a clock that is behind.
+sub check_age
+{
+	my ($self, $e) = @_;
+	my $age = $e->{created_at} - ($self->{checker}{user}{ $e->{user_id} } // { created_at => $e->{created_at} })->{created_at};
+
+	$self->bad("$e->{id}: the sender was " . $age / 3600e6 . ' hours old') if $age < 3600e6 * $Stress::World::MINIMUM_AGE;
+	return;
+}
+
+# Nobody sent more in a day than could be sent then.
 sub check_rules
 {
 	my ($self, $e, $gold) = @_;
 	my $checker = $self->{checker};
-	my $age = $e->{created_at} - ($checker->{user}{ $e->{user_id} } // { created_at => $e->{created_at} })->{created_at};
 	my $of = $self->{sent}{ $e->{user_id} } //= { day => -1, gold => 0 };
 	my $day = POSIX::floor($e->{created_at} / 86400e6);
 	my ($call) = grep { $_->{fate} eq 'sure' && $_->{result} && $_->{result}{state} eq 'new' } @{ $checker->{attempts}{"H $e->{user_id} $e->{key}"} // [] };
 	my @rules = grep { $_->{enabled} } $call ? Stress::Checker::at_moment($call->{op}, rules_of($checker)) : rules_of($checker);
 
-	$self->bad("$e->{id}: the sender was " . $age / 3600e6 . ' hours old') if $age < 3600e6 * $Stress::World::MINIMUM_AGE;
 	# a clock that goes back begins no other day
 	@$of{qw(day gold)} = ($day, 0) if $gold > 0 && $day > $of->{day};
 	$of->{gold} += $gold;
