@@ -6292,7 +6292,7 @@ CREATE FUNCTION economy_internal.audit_escrows(
                        AS expires_at
             FROM economy.holding_changes h
             WHERE h.operation = 'escrow_hold' AND h.user_id BETWEEN from_user AND upto_user
-        ), closing AS MATERIALIZED (
+        ), closing AS (
             SELECT c.user_id, c.seq, c.xact, c.created_at, c.gold_delta, c.items,
                    c.idempotency_key AS id, c.detail, c.detail ->> 'how' AS how,
                    economy_internal.number_in(c.detail, 'gold') AS gold,
@@ -6302,8 +6302,8 @@ CREATE FUNCTION economy_internal.audit_escrows(
             FROM economy.holding_changes c
             WHERE c.operation = 'escrow_close' AND c.user_id BETWEEN from_user AND upto_user
         ), came AS (
-            SELECT c.user_id, c.seq, c.id, c.gold, c.fee, c.other, i.user_id IS NOT NULL AS came,
-                   i.seq AS in_seq, i.gold_delta AS in_gold, i.items AS in_items,
+            SELECT c.*, i.user_id IS NOT NULL AS came, i.seq AS in_seq, i.gold_delta AS in_gold,
+                   i.items AS in_items,
                    (i.xact, i.created_at, i.detail -> 'gold', i.detail -> 'note',
                     economy_internal.number_in(i.detail, 'from'))
                        IS NOT DISTINCT FROM
@@ -6319,6 +6319,12 @@ CREATE FUNCTION economy_internal.audit_escrows(
                                        THEN c.other::bigint END
                   AND h.key_digest = economy_internal.key_digest('escrow_in', c.id)
                   AND h.operation = 'escrow_in' AND h.idempotency_key = c.id) i ON true
+        ), whole AS MATERIALIZED (
+            -- a full join, which no old statistics turn into one that looks at each pair
+            SELECT h.user_id AS holder, h.seq AS hold_seq, h.id AS hold_id, h.expires_at,
+                   h.gold_delta AS held_gold, h.items AS held_items, h.per_mille,
+                   'H' || c.user_id || '-' || c.seq AS entry, c.*
+            FROM hold h FULL JOIN came c ON c.user_id = h.user_id AND c.id = h.id
         )
         SELECT h.user_id, 'wrong_balance',
                format('%s gold and a fee of %s put aside', h.gold, h.fee),
@@ -6328,37 +6334,36 @@ CREATE FUNCTION economy_internal.audit_escrows(
            OR h.fee IS DISTINCT FROM ceil(h.gold * h.per_mille / 1000)
            OR EXISTS (SELECT FROM economy_internal.items_of(h.items) i WHERE i.delta >= 0)
         UNION ALL
-        SELECT c.user_id, 'wrong_balance',
-               format('escrow %s, open, and its end', c.id),
-               CASE WHEN h.id IS NULL THEN 'no such escrow'
-                    ELSE format('%s at %s', c.how, c.created_at) END,
-               'H' || c.user_id || '-' || c.seq, c.seq
-        FROM closing c
-        LEFT JOIN hold h ON h.user_id = c.user_id AND h.id = c.id AND h.seq < c.seq
-        WHERE CASE c.how WHEN 'captured' THEN c.created_at < h.expires_at
-                         WHEN 'expired' THEN c.created_at >= h.expires_at
-                         WHEN 'released' THEN h.id IS NOT NULL END IS NOT TRUE
+        SELECT w.user_id, 'wrong_balance', format('escrow %s, open, and its end', w.id),
+               CASE WHEN w.hold_seq < w.seq THEN format('%s at %s', w.how, w.created_at)
+                    ELSE 'no such escrow' END, w.entry, w.seq
+        FROM whole w
+        WHERE w.seq IS NOT NULL
+          AND (w.hold_seq < w.seq
+               AND CASE w.how WHEN 'captured' THEN w.created_at < w.expires_at
+                              WHEN 'expired' THEN w.created_at >= w.expires_at
+                              ELSE w.how = 'released' END) IS NOT TRUE
         UNION ALL
-        SELECT c.user_id, 'wrong_balance', format('nothing left of escrow %s', c.id),
-               concat_ws(' ', l.gold, 'gold', l.items), 'H' || c.user_id || '-' || c.seq, c.seq
-        FROM closing c
-        JOIN hold h ON h.user_id = c.user_id AND h.id = c.id
-        JOIN came g ON g.user_id = c.user_id AND g.seq = c.seq
+        SELECT w.user_id, 'wrong_balance', format('nothing left of escrow %s', w.id),
+               concat_ws(' ', l.gold, 'gold', l.items), w.entry, w.seq
+        FROM whole w
         CROSS JOIN LATERAL (
-            SELECT -(h.gold_delta::numeric + c.gold_delta + coalesce(g.in_gold, 0))
-                       - ceil(coalesce(g.in_gold, 0) * h.per_mille / 1000),
-                   economy_internal.items_left(h.items, c.items, g.in_items)) l (gold, items)
-        WHERE l.gold <> 0 OR l.items IS NOT NULL
+            SELECT -(w.held_gold::numeric + w.gold_delta + coalesce(w.in_gold, 0))
+                       - ceil(coalesce(w.in_gold, 0) * w.per_mille / 1000),
+                   CASE WHEN num_nonnulls(w.held_items, w.items, w.in_items) > 0
+                        THEN economy_internal.items_left(w.held_items, w.items, w.in_items)
+                        END) l (gold, items)
+        WHERE w.holder = w.user_id AND (l.gold <> 0 OR l.items IS NOT NULL)
         UNION ALL
-        SELECT c.user_id, 'wrong_balance',
-               format('%s gold of escrow %s for user %s', c.gold, c.id, c.other),
-               CASE WHEN g.came THEN format('H%s-%s: %s gold', c.other, g.in_seq, g.in_gold)
-                    ELSE 'no escrow_in of it' END, 'H' || c.user_id || '-' || c.seq, c.seq
-        FROM closing c JOIN came g ON g.user_id = c.user_id AND g.seq = c.seq
-        LEFT JOIN hold h ON h.user_id = c.user_id AND h.id = c.id
-        WHERE CASE c.how WHEN 'captured'
-                   THEN NOT g.fits OR c.fee IS DISTINCT FROM ceil(c.gold * h.per_mille / 1000)
-                   ELSE num_nonnulls(c.gold, c.fee) > 0 END
+        SELECT w.user_id, 'wrong_balance',
+               format('%s gold of escrow %s for user %s', w.gold, w.id, w.other),
+               CASE WHEN w.came THEN format('H%s-%s: %s gold', w.other, w.in_seq, w.in_gold)
+                    ELSE 'no escrow_in of it' END, w.entry, w.seq
+        FROM whole w
+        WHERE w.seq IS NOT NULL
+          AND CASE w.how WHEN 'captured'
+                  THEN NOT w.fits OR w.fee IS DISTINCT FROM ceil(w.gold * w.per_mille / 1000)
+                  ELSE num_nonnulls(w.gold, w.fee) > 0 END
         UNION ALL
         SELECT i.user_id, 'wrong_balance', format('a capture of escrow %s', i.idempotency_key),
                'none', 'H' || i.user_id || '-' || i.seq, i.seq
@@ -6380,9 +6385,8 @@ CREATE FUNCTION economy_internal.audit_escrows(
                CASE WHEN e.user_id IS NULL THEN 'not listed'
                     ELSE format('H%s-%s until %s', e.user_id, e.seq, e.expires_at) END,
                o.id, coalesce(o.seq, e.seq)
-        FROM (SELECT h.* FROM hold h
-              WHERE NOT EXISTS (SELECT FROM closing c
-                                WHERE c.user_id = h.user_id AND c.id = h.id)) o
+        FROM (SELECT w.holder AS user_id, w.hold_seq AS seq, w.hold_id AS id, w.expires_at
+              FROM whole w WHERE w.seq IS NULL) o
         FULL JOIN (SELECT l.* FROM economy.escrows l
                    WHERE l.user_id BETWEEN from_user AND upto_user) e
             ON e.user_id = o.user_id AND e.seq = o.seq
