@@ -134,7 +134,8 @@ BEGIN
         LOOP
             IF a.curve <> 'linear'
                AND NOT EXISTS (SELECT FROM economy.level_curves c WHERE c.curve = a.curve) THEN
-                RAISE EXCEPTION 'level curve "%" does not exist', a.curve USING ERRCODE = 'XE402';
+                RAISE EXCEPTION 'level curve "%" does not exist', a.curve USING ERRCODE = 'XE402',
+                    HINT = 'economy.set_level_curve() makes one; "linear" is always there.';
             END IF;
             INSERT INTO economy.level_experiments
                 VALUES (experiment, a.arm, a.curve, a.share, enabled);
@@ -175,7 +176,8 @@ BEGIN
     LOCK TABLE economy.level_experiments IN SHARE ROW EXCLUSIVE MODE;
     IF curve <> 'linear' AND NOT EXISTS (
         SELECT FROM economy.level_curves c WHERE c.curve = set_default_level_curve.curve) THEN
-        RAISE EXCEPTION 'level curve "%" does not exist', left(curve, 64) USING ERRCODE = 'XE402';
+        RAISE EXCEPTION 'level curve "%" does not exist', left(curve, 64) USING ERRCODE = 'XE402',
+            HINT = 'economy.set_level_curve() makes one; "linear" is always there.';
     END IF;
     DELETE FROM economy.level_experiments e WHERE e.experiment = '*' RETURNING e.curve INTO was;
     IF curve <> 'linear' THEN

@@ -331,6 +331,8 @@ CREATE FUNCTION economy.set_daily_rewards(
 DECLARE
     ndays     integer := 0;
     ndays_was bigint;
+    each_day  record;
+    nth       integer;
     wrong     text;
     failed    text;
     at_column text;
@@ -349,21 +351,26 @@ BEGIN
         DELETE FROM economy.daily_rewards;
         GET DIAGNOSTICS ndays_was = ROW_COUNT;
         BEGIN
-            -- of two at once above READ COMMITTED, neither of which sees the other: 40001
-            INSERT INTO economy.daily_rewards
-                SELECT r.* FROM jsonb_array_elements(rewards) WITH ORDINALITY e (reward, n)
-                CROSS JOIN LATERAL jsonb_populate_record(
-                    NULL::economy.daily_rewards,
-                    '{"gold": 0, "xp": 0}' || e.reward || jsonb_build_object(
-                        'reward_day', e.n,
-                        'continues_at', CASE WHEN e.n = ndays
-                                             THEN set_daily_rewards.continues_at END)) r
-                ON CONFLICT ON CONSTRAINT daily_rewards_pkey DO NOTHING;
+            FOR each_day IN
+                SELECT e.n, e.reward
+                FROM jsonb_array_elements(rewards) WITH ORDINALITY e (reward, n) ORDER BY e.n
+            LOOP
+                nth := each_day.n;
+                -- of two at once above READ COMMITTED, neither of which sees the other: 40001
+                INSERT INTO economy.daily_rewards
+                    SELECT r.* FROM jsonb_populate_record(
+                        NULL::economy.daily_rewards,
+                        '{"gold": 0, "xp": 0}' || each_day.reward || jsonb_build_object(
+                            'reward_day', nth,
+                            'continues_at', CASE WHEN nth = ndays
+                                                 THEN set_daily_rewards.continues_at END)) r
+                    ON CONFLICT ON CONSTRAINT daily_rewards_pkey DO NOTHING;
+            END LOOP;
         EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
             GET STACKED DIAGNOSTICS
                 wrong = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
-            wrong := economy_internal.violation(
-                'daily_rewards', rewards, wrong, failed, at_column);
+            wrong := format('day %s: %s', nth, economy_internal.violation(
+                'daily_rewards', rewards -> (nth - 1), wrong, failed, at_column));
         END;
     END IF;
     IF wrong IS NOT NULL THEN

@@ -21,14 +21,14 @@ FROM (VALUES
     ('''[{}, 1]''',                             NULL, 'day 2: it must be a JSON object.'),
     ('''[{}, {"days": 1}]''',                   NULL, 'day 2: "days" is no such column that can be set.'),
     ('''[{"contents": {"pgtap none": 1}}]''',   NULL, 'day 1: item "pgtap none" does not exist.'),
-    ('''[{"contents": {}}]''',                  NULL, 'contents must be an object of 1 to 16 items, each with a whole number from 1 to 2^53-1.'),
+    ('''[{"contents": {}}]''',                  NULL, 'day 1: contents must be an object of 1 to 16 items, each with a whole number from 1 to 2^53-1.'),
     ('jsonb_build_array(jsonb_build_object(''contents'', repeat(''x'', 3071)))', NULL, 'day 1: contents must have 3072 bytes as text.'),
-    ('''[{"gold": -1}]''',                      NULL, 'gold must be from 0 to 2^53-1.'),
-    ('''[{"gold": 1}, {"gold": "much"}]''',     NULL, 'gold: invalid input syntax for type bigint: "much".'),
-    ('''[{"xp": 9007199254740992}]''',          NULL, 'xp must be from 0 to 2^53-1.'),
-    ('''[{"xp": null}]''',                      NULL, 'xp must not be null.'),
-    ('(SELECT jsonb_agg(''{}''::jsonb) FROM generate_series(1, 367))', NULL, 'there must be 1 to 366 days.'),
-    ('''[{}, {}]''',                            3,    'continues_at must be from 1 to the last day, or null for the last day itself.'),
+    ('''[{"gold": -1}]''',                      NULL, 'day 1: gold must be from 0 to 2^53-1.'),
+    ('''[{"gold": 1}, {"gold": "much"}]''',     NULL, 'day 2: gold: invalid input syntax for type bigint: "much".'),
+    ('''[{"xp": 9007199254740992}]''',          NULL, 'day 1: xp must be from 0 to 2^53-1.'),
+    ('''[{"xp": null}]''',                      NULL, 'day 1: xp must not be null.'),
+    ('(SELECT jsonb_agg(''{}''::jsonb) FROM generate_series(1, 367))', NULL, 'day 367: there must be 1 to 366 days.'),
+    ('''[{}, {}]''',                            3,    'day 2: continues_at must be from 1 to the last day, or null for the last day itself.'),
     ('NULL',                                    1,    'continues_at is of a calendar that has days.')) v (given, at, detail);
 SELECT is(pg_temp.failure(format('SELECT economy.upsert_product(%L, ''a'')', jsonb '{"product_id": "pgtap_p", "category": "item", "price_gold": 1}' || given::jsonb)), 'XE301 | ' || detail, 'product ' || left(given, 60))
 FROM (VALUES
