@@ -756,13 +756,28 @@ look_again(EcoPurchase *p)
 }
 
 /*
- * Whether there were reservations whose time is over, which are for sale now.  One of
- * many does without: it must not wait for a slot.
+ * Whether there are reservations whose time is over, so that the rules are to be read
+ * again: those that nobody has are for sale now.  When others have all of them, one of
+ * these is waited for with empty hands, as for a slot, for who has it may use little of
+ * it, or nothing.  One of many does without: it must not wait.
  */
 static bool
 got_back(EcoPurchase *p)
 {
-	return open_reservations(p) && eco_reservations_give_back(&p->product_id);
+	EcoGivenBack given;
+
+	if (!open_reservations(p) || eco_reservations_over(&p->product_id) == 0)
+		return false;
+	if (!p->attempt.open)
+		eco_attempt_begin(&p->attempt);
+	given = eco_reservations_give_back(&p->product_id);
+	if (given != ECO_GIVEN_BUSY)
+		return given == ECO_GIVEN_BACK;
+	eco_attempt_undo(&p->attempt);
+	eco_attempt_begin(&p->attempt);
+	eco_reservations_await(&p->product_id);
+	eco_attempt_undo(&p->attempt);
+	return true;
 }
 
 static void

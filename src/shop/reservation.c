@@ -132,16 +132,29 @@ eco_reservation_use(const EcoReservationUse *use, EcoDetail *detail, const char 
 	return true;
 }
 
+static EcoScan *
+scan_held(const EcoText *product_id)
+{
+	Datum		values[2] = {product_id->datum, CStringGetTextDatum(ECO_RESERVATION_HELD)};
+
+	return eco_scan_begin(&eco_shop_reservations, 0, RSV_OF_PRODUCT, 2, values);
+}
+
+static bool
+next_over(EcoScan *scan, TimestampTz at, EcoRow *row)
+{
+	return eco_scan_next(scan, row) && eco_reservation_moment(row, RSV_DUE_AT) <= at;
+}
+
 int64
 eco_reservations_over(const EcoText *product_id)
 {
-	Datum		values[2] = {product_id->datum, CStringGetTextDatum(ECO_RESERVATION_HELD)};
 	TimestampTz at = eco_now();
-	EcoScan    *scan = eco_scan_begin(&eco_shop_reservations, 0, RSV_OF_PRODUCT, 2, values);
+	EcoScan    *scan = scan_held(product_id);
 	EcoRow		row;
 	int64		units = 0;
 
-	while (eco_scan_next(scan, &row) && eco_reservation_moment(&row, RSV_DUE_AT) <= at)
+	while (next_over(scan, at, &row))
 	{
 		CHECK_FOR_INTERRUPTS();
 		units += DatumGetInt32(row.values[RSV_QUANTITY]);
@@ -150,14 +163,28 @@ eco_reservations_over(const EcoText *product_id)
 	return units;
 }
 
-bool
+EcoGivenBack
 eco_reservations_give_back(const EcoText *product_id)
 {
 	Oid			types[1] = {TEXTOID};
 	Datum		values[1] = {product_id->datum};
+	int64		number;
 
-	/* nearly always there are none, which a look at the index says */
-	return eco_reservations_over(product_id) > 0 &&
-		DatumGetInt64(eco_run_as_owner("SELECT economy_internal.give_back_over($1)", 1, types,
-									   values)) > 0;
+	number = DatumGetInt64(eco_run_as_owner("SELECT economy_internal.give_back_over($1)", 1,
+											types, values));
+	if (number < 0)
+		return ECO_GIVEN_BUSY;
+	return number > 0 ? ECO_GIVEN_BACK : ECO_GIVEN_NONE;
+}
+
+void
+eco_reservations_await(const EcoText *product_id)
+{
+	EcoScan    *scan = scan_held(product_id);
+	EcoRow		row;
+	bool		found = next_over(scan, eco_now(), &row);
+
+	eco_scan_end(scan);
+	if (found)
+		(void) eco_row_lock(&row, DatumGetInt64(row.values[RSV_USER_ID]), ECO_WAIT);
 }

@@ -81,10 +81,20 @@ extern bool eco_reservation_use(const EcoReservationUse *use, EcoDetail *detail,
 /* Units of the product whose time is over, and that nobody has given back yet. */
 extern int64 eco_reservations_over(const EcoText *product_id);
 
+typedef enum EcoGivenBack
+{
+	ECO_GIVEN_BACK,
+	ECO_GIVEN_NONE,				/* there is no slot that could take them */
+	ECO_GIVEN_BUSY				/* others have all of them */
+} EcoGivenBack;
+
 /*
- * Give back some of these, of whatever users: those that nobody has.  False: there are
- * none.  It waits for a slot when all are held.
+ * Give back some of these, of whatever users: those that nobody has.  It waits for a slot
+ * when all are held.
  */
-extern bool eco_reservations_give_back(const EcoText *product_id);
+extern EcoGivenBack eco_reservations_give_back(const EcoText *product_id);
+
+/* Wait for whoever has one of these, and lock it. */
+extern void eco_reservations_await(const EcoText *product_id);
 
 #endif

@@ -179,7 +179,7 @@ CREATE FUNCTION economy_internal.give_back_over(product_id text) RETURNS bigint
 DECLARE
     at     CONSTANT timestamptz := economy.now();
     r      economy.shop_reservations;
-    closed bigint := 0;
+    closed bigint := -1;
 BEGIN
     PERFORM economy_internal.open_tables('shop_reservations', 'shop_stock');
     FOR r IN SELECT q.* FROM economy.shop_reservations q
@@ -187,14 +187,15 @@ BEGIN
                AND q.due_at <= at
              ORDER BY q.due_at LIMIT 16 FOR NO KEY UPDATE SKIP LOCKED
     LOOP
-        closed := closed + economy_internal.close_reservation(r, 'expired', true)::integer;
+        closed := greatest(closed, 0)
+                  + economy_internal.close_reservation(r, 'expired', true)::integer;
     END LOOP;
     RETURN closed;
 END
 $$;
 COMMENT ON FUNCTION economy_internal.give_back_over(text) IS
     'Gives back reservations of a product whose time is over, 16 at most that nobody has, for '
-    'a buyer who would find too little; returns their number.';
+    'a buyer who would find too little; returns their number, -1 when others have all of them.';
 
 CREATE FUNCTION economy_internal.expire_reservations(max integer, place jsonb)
     RETURNS TABLE (reservations bigint, next jsonb)
