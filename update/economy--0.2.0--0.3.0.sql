@@ -815,23 +815,29 @@ CREATE FUNCTION economy_internal.return_stock(
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
-    free smallint;
+    given    economy.shop_stock;
+    as_given boolean;
 BEGIN
-    SELECT s.slot INTO free FROM economy.shop_stock s
+    SELECT s.* INTO given FROM economy.shop_stock s
         WHERE s.product_id = return_stock.product_id
         ORDER BY s.slot <> return_stock.slot, s.slot LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
-    IF free IS NULL AND NOT wait THEN
+    IF NOT found AND wait THEN
+        -- when none is free, one is enough to wait for
+        SELECT s.* INTO given FROM economy.shop_stock s
+            WHERE s.product_id = return_stock.product_id AND s.slot = 0 FOR NO KEY UPDATE;
+    END IF;
+    IF NOT found THEN
         RETURN false;
     END IF;
-    -- when none is free, one is enough to wait for
-    UPDATE economy.shop_stock s SET remaining = s.remaining + units
-        WHERE s.product_id = return_stock.product_id AND s.slot = coalesce(free, 0);
-    RETURN found;
+    UPDATE economy.shop_stock s SET remaining = given.remaining + units
+        WHERE s.product_id = return_stock.product_id AND s.slot = given.slot
+        RETURNING nullif(s.remaining = given.remaining + units, false) INTO as_given;
+    RETURN as_given;
 END
 $$;
 COMMENT ON FUNCTION economy_internal.return_stock(text, bigint, smallint, boolean) IS
     'Puts units that were reserved into a slot again, if it can be the one they came from. '
-    'False: nobody waits, and none is free, or there is none.';
+    'False: nobody waits, and none is free, or there is none. Null: something else was written.';
 
 CREATE FUNCTION economy_internal.close_reservation(
     reservation economy.shop_reservations, state text, wait boolean
@@ -842,15 +848,25 @@ DECLARE
     at   CONSTANT timestamptz := economy.now();
     -- a day of a session's zone may have 23 hours
     keep CONSTANT interval := '720 hours';
+    returned CONSTANT boolean := economy_internal.return_stock(
+        reservation.product_id, reservation.quantity, reservation.stock_slot, wait);
+    as_given boolean;
 BEGIN
-    IF NOT economy_internal.return_stock(reservation.product_id, reservation.quantity,
-                                         reservation.stock_slot, wait) THEN
+    IF NOT returned THEN
         RETURN false;
     END IF;
     UPDATE economy.shop_reservations r
         SET state = close_reservation.state, closed_at = at, due_at = at + keep
         WHERE r.user_id = reservation.user_id
-          AND r.idempotency_key = reservation.idempotency_key;
+          AND r.idempotency_key = reservation.idempotency_key
+        RETURNING (r.state, r.closed_at, r.due_at)
+            IS NOT DISTINCT FROM (close_reservation.state, at, at + keep) INTO as_given;
+    IF (returned AND as_given) IS NOT TRUE THEN
+        RAISE EXCEPTION 'a reservation would be given back in another way than was asked for'
+            USING ERRCODE = 'XE103',
+            HINT = 'Look for a BEFORE trigger or a rule on economy.shop_reservations or '
+                   'economy.shop_stock that changes values or suppresses rows.';
+    END IF;
     RETURN true;
 END
 $$;

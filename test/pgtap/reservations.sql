@@ -153,6 +153,68 @@ FROM (VALUES ('reserve(NULL, ''p'', ''k'')', 'XE001', 'user_id must not be null'
     ('purchases(''[{"user_id": USER, "product_id": "pgtap_r", "idempotency_key": "k", "context": {"reservation": "c1"}}]'')', 'XE002', 'purchase 1: context.reservation is for economy.purchase()')) v (call, code, says);
 SELECT is(p.code, 'OK', 'null is none') FROM economy.purchase(:u, 'pgtap_free', 'kn', 1, '{"reservation": null}') p;
 
+-- user code on its table: whatever it does, units are neither lost nor invented
+SAVEPOINT code;
+SELECT is(r.code, 'OK', 'reserved') FROM economy.reserve(:v, 'pgtap_r', 'u1', 1) r;
+SELECT is(r.code, 'OK', 'and again') FROM economy.reserve(:v, 'pgtap_r', 'u2', 1) r;
+SELECT array_agg(c.c) AS calls FROM unnest(ARRAY['reserve(%s, ''pgtap_r'', ''u3'')', 'purchase(%s, ''pgtap_r'', ''ku1'', 1, ''{"reservation": "u1"}'')', 'release_reservation(%s, ''u1'')']) c (c) \gset
+CREATE FUNCTION pg_temp.raised(t text, what text, u bigint, calls text[]) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    answer text;
+    said   text;
+    c      text;
+BEGIN
+    EXECUTE format('CREATE TRIGGER pgtap BEFORE INSERT OR UPDATE ON economy.%I FOR EACH ROW EXECUTE FUNCTION pg_temp.%I()', t, what);
+    FOREACH c IN ARRAY calls LOOP
+        BEGIN
+            EXECUTE format('SELECT x.code FROM economy.' || c || ' x', u) INTO said;
+            said := said || coalesce(' ' || pg_temp.wrong(), '');
+            RAISE EXCEPTION USING ERRCODE = 'UNDO0', MESSAGE = said;
+        EXCEPTION WHEN SQLSTATE 'UNDO0' THEN
+            answer := concat_ws(', ', answer, said);
+        WHEN OTHERS THEN
+            answer := concat_ws(', ', answer, sqlstate);
+        END;
+    END LOOP;
+    EXECUTE format('DROP TRIGGER pgtap ON economy.%I', t);
+    RETURN answer;
+END
+$$;
+CREATE FUNCTION pg_temp.nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+CREATE FUNCTION pg_temp.another_state() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.state <> 'held' THEN
+        NEW.due_at := NEW.due_at + interval '1 day';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE FUNCTION pg_temp.another_stock() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.remaining := NEW.remaining + 1; RETURN NEW; END $$;
+CREATE FUNCTION pg_temp.paid() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM economy.grant_reward(NEW.user_id, 'pgtap', NEW.idempotency_key || NEW.state, 1);
+    RETURN NEW;
+END $$;
+SELECT is(pg_temp.raised(t, what, :v, :'calls'), says, t || ' ' || what)
+FROM (VALUES ('shop_reservations', 'nothing', 'XE103, XE103, XE103'), ('shop_reservations', 'another_state', 'OK, XE103, XE103'), ('shop_reservations', 'paid', 'OK, 27000, OK'),
+    ('shop_stock', 'nothing', 'XE103, OK, XE103'), ('shop_stock', 'another_stock', 'XE103, OK, XE103')) c (t, what, says);
+CREATE FUNCTION pg_temp.bought_at_once() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.state = 'held' THEN
+        PERFORM economy.purchase(NEW.user_id, NEW.product_id, 'with ' || NEW.idempotency_key, NEW.quantity, jsonb_build_object('reservation', NEW.idempotency_key));
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER pgtap AFTER INSERT ON economy.shop_reservations FOR EACH ROW EXECUTE FUNCTION pg_temp.bought_at_once();
+SELECT is(r.code, 'OK', 'one that is bought as soon as it is made') FROM economy.reserve(:v, 'pgtap_r', 'u4', 1) r;
+DROP TRIGGER pgtap ON economy.shop_reservations;
+SELECT is((SELECT concat_ws(' ', r.state, t.quantity) FROM economy.shop_reservations r JOIN economy.shop_transactions t USING (user_id, seq) WHERE r.user_id = :v AND r.idempotency_key = 'u4'), 'used 1', 'is');
+SET LOCAL economy.test_clock = '2031-11-02 12:00:00+00';
+CREATE TRIGGER pgtap BEFORE UPDATE ON economy.shop_reservations FOR EACH ROW EXECUTE FUNCTION pg_temp.nothing();
+SELECT throws_ok('SELECT economy_internal.expire_reservations(500, NULL)', 'XE103', 'a reservation would be given back in another way than was asked for', 'nor does the job invent any');
+DROP TRIGGER pgtap ON economy.shop_reservations;
+SELECT is(pg_temp.wrong(), NULL, 'all are counted');
+ROLLBACK TO code;
+
 -- what the audit finds
 CREATE FUNCTION pg_temp.found_after(damage text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
