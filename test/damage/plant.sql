@@ -44,6 +44,10 @@ BEGIN
 END
 $$;
 
+-- The tables that are damaged: all, or those whose names fit a setting.
+CREATE VIEW public.tables AS SELECT c.oid, c.relname FROM pg_class c
+    WHERE c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND c.relkind = 'r' AND c.relname ~ coalesce(current_setting('damage.only', true), '');
+
 -- The statement of damage number i, and what of the table it touches.
 CREATE FUNCTION public.damage(seed bigint, i bigint, OUT target regclass, OUT relation text, OUT columns text[], OUT what text, OUT statement text, OUT unconstrained boolean, OUT user_id bigint)
 LANGUAGE plpgsql AS $$
@@ -57,8 +61,7 @@ DECLARE
     key    name[];
     rows   bigint;
 BEGIN
-    SELECT c.oid INTO target FROM pg_class c WHERE c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND c.relkind = 'r'
-        ORDER BY c.relname OFFSET public.pick(seed, i, 'table', (SELECT count(*) FROM pg_class t WHERE t.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND t.relkind = 'r')) LIMIT 1;
+    SELECT c.oid INTO target FROM public.tables c ORDER BY c.relname OFFSET public.pick(seed, i, 'table', (SELECT count(*) FROM public.tables)) LIMIT 1;
     SELECT c.relname INTO relation FROM pg_class c WHERE c.oid = target;
     EXECUTE format('SELECT count(*) FROM %s', target) INTO rows;
     unconstrained := public.pick(seed, i, 'constraints', 2) = 1;
@@ -114,6 +117,9 @@ INSERT INTO public.calls (statement) VALUES
     ('(SELECT min(a.user_id) AS id FROM economy.accounts a WHERE a.user_id <> %1$s) o, economy.hold_escrow(%1$s, ''new'', 1, ''{"gem": 1}'') h, economy.capture_escrow(%1$s, h.transaction_id, o.id)'), ('economy.hold_escrow(%1$s, ''e1'', 3)'),
     ('(SELECT e.escrow_id FROM economy.escrows_of(%1$s) e) e, economy.release_escrow(%1$s, e.escrow_id)'), ('economy_internal.expire_escrows()'),
     ('(SELECT h.seq FROM economy.holding_changes h WHERE h.user_id = %1$s AND h.operation = ''escrow_hold'') h, economy.release_escrow(%1$s, format(''H%1$s-%%s'', h.seq))'),
+    ('economy.reserve(%1$s, ''ticket'', ''new'', 2)'), ('economy.reserve(%1$s, ''ticket'', ''now'', 2, ''24 hours'')'), ('economy.purchase(%1$s, ''ticket'', ''order'', 2, ''{"reservation": "r1"}'')'),
+    ('(SELECT r.product_id, r.quantity, r.idempotency_key AS name FROM economy.shop_reservations r WHERE r.user_id = %1$s) r, economy.purchase(%1$s, r.product_id, ''for '' || r.name, r.quantity, jsonb_build_object(''reservation'', r.name)) p, economy.release_reservation(%1$s, r.name)'),
+    ('economy.purchase(%1$s, ''ticket'', ''all'', 80)'), ('economy_internal.expire_reservations(500, NULL)'),
     ('economy.level_of(%1$s, 50)'), ('economy.replay(%1$s, 0)'), ('economy.segment(%1$s)'), ('economy.verify_chain(%1$s)'),
     ('(SELECT t.seq FROM economy.shop_transactions t WHERE t.user_id = %1$s) t, economy.receipt(%1$s, format(''P%1$s-%%s'', t.seq)), economy.verify_receipt(%1$s, format(''P%1$s-%%s'', t.seq))'),
     ('(SELECT DISTINCT t.product_id, t.idempotency_key FROM economy.shop_transactions t WHERE t.user_id = %1$s) t, economy.purchase(%1$s, t.product_id, t.idempotency_key)'),

@@ -112,6 +112,16 @@ SELECT economy.set_user_status(s.user_id, 'active', 'damage') FROM second s;
 SELECT * FROM economy.refresh_leaderboards();
 SET economy.test_clock = '2026-05-30 12:00+00';
 SELECT economy_internal.expire_escrows(max => 2);
+-- reservations that were used, released, expired, and such that are open, one whose time is over among them
+SELECT economy.upsert_product('{"product_id": "ticket", "category": "item", "price_gold": 2}', 'damage'), economy.add_stock('ticket', 90, 'damage', 3);
+SELECT economy.reserve(id, 'ticket', 'r' || k, 1 + k % 3, CASE WHEN k > 4 THEN interval '12 hours' ELSE interval '2 hours' END) FROM who, generate_series(1, 5) k WHERE n IN (1, 3, 4, 5);
+SELECT economy.purchase(id, 'ticket', 'order', 2, '{"reservation": "r1"}'), economy.release_reservation(id, 'r2') FROM who WHERE n IN (1, 3, 4, 5);
+-- a calendar of daily rewards, and claims that gave items; one has no room for any more of one
+SELECT economy.set_daily_rewards('[{"gold": 5, "contents": {"gem": 2, "badge": 3, "vip": 3600}}, {"xp": 7}]', 'damage', 1);
+SELECT economy.grant_items(h.user_id, jsonb_build_object('badge', 39 - h.balance), 'damage', 'full') FROM economy.user_holdings h JOIN who ON id = h.user_id WHERE h.item_id = 'badge' AND n IN (3, 4);
+SELECT economy.claim_daily_reward(id) FROM who WHERE n IN (1, 2, 3, 4, 5);
+SET economy.test_clock = '2026-05-30 15:00+00';
+SELECT economy_internal.expire_reservations(6, NULL);
 SELECT * FROM economy.rfm_refresh();
 SELECT economy.purchase(id, 'gold_550', 'late') FROM who WHERE n <= 3;
 SELECT * FROM economy.rfm_refresh();
@@ -127,4 +137,7 @@ SELECT economy_internal.fill_rollup_queue();
 INSERT INTO economy.capture_refusals (source, user_id, game, action_id, bet, win, code, refused_at) SELECT 'public.rounds', id, 'go', 'r' || n, 1, 0, 'USER_SUSPENDED', economy.now() FROM who WHERE n = 9;
 -- a finding that is gone
 INSERT INTO economy.audit_findings (digest, run_id, last_run_id, gone_run_id, kind) SELECT sha256('a'), run_id, run_id, run_id, 'parity' FROM economy.audit_runs LIMIT 1;
+-- held at this moment
+RESET economy.test_clock;
+SELECT economy.reserve(id, 'ticket', 'now', 2, '24 hours') FROM who WHERE n IN (1, 3, 4, 5);
 \o
