@@ -1360,7 +1360,7 @@ CREATE FUNCTION economy_internal.audit_shop() RETURNS SETOF economy.finding
         JOIN economy.shop_transactions t
             ON t.user_id = r.user_id AND t.product_id = r.product_id
            AND t.context ->> 'reservation' = r.idempotency_key AND t.seq > r.after_seq
-        WHERE r.seq IS DISTINCT FROM t.seq;
+        WHERE r.seq IS DISTINCT FROM t.seq OR r.state IS DISTINCT FROM 'used';
     END;
 COMMENT ON FUNCTION economy_internal.audit_shop() IS
     'Keys that are unique over all users, and what is to be fulfilled or was reserved, against '

@@ -231,6 +231,8 @@ SELECT is(r.code, 'OK', 'reserved') FROM economy.reserve(:u, 'pgtap_r', 'w1', 2)
 SELECT is(pg_temp.found_after(replace('UPDATE economy.shop_reservations SET ' || damage || ' AND user_id = USER', 'USER', :'u')), replace(says, 'USER', :'u'), damage)
 FROM (VALUES ('quantity = 3 WHERE idempotency_key = ''w1''', 'wrong_stock 10 units issued of pgtap_r | 3 left, 3 reserved and 5 sold'), ('product_id = ''pgtap_x'' WHERE idempotency_key = ''w1''', 'wrong_stock 0 units issued of pgtap_x | 0 left, 2 reserved and 0 sold, wrong_stock 10 units issued of pgtap_r | 3 left and 5 sold'),
     ('state = ''released'', closed_at = made_at WHERE idempotency_key = ''w1''', 'wrong_stock 10 units issued of pgtap_r | 3 left and 5 sold'), ('quantity = 2 WHERE idempotency_key = ''d1''', 'orphan_row a purchase of 2 pgtap_r with reservation d1 | none')) v (damage, says);
+SELECT alike(pg_temp.found_after(format('ALTER TABLE economy.shop_reservations DROP CONSTRAINT shop_reservations_used_check; UPDATE economy.shop_reservations SET state = ''released'' WHERE idempotency_key = ''d1'' AND user_id = %s', :u)),
+    format('wrong_reservation reservation d1 used by P%s-%% | released P%1$s-%%', :u), 'one that was used says so');
 SELECT is(pg_temp.wrong(), NULL, 'nothing is wrong');
 SELECT * FROM finish();
 ROLLBACK;
