@@ -496,25 +496,28 @@ CREATE FUNCTION economy_internal.audit_prizes() RETURNS SETOF economy.finding
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT NULL::bigint, 'wrong_stock',
-               format('%s prizes of %s %s', coalesce(d.numbers, 0), table_id, entry),
+               CASE WHEN p.limited
+                    THEN format('%s prizes of %s %s', coalesce(d.numbers, 0), table_id, entry)
+                    ELSE format('no prize %s %s with a limit', table_id, entry) END,
                concat_ws(', ', format('%s given', coalesce(p.given::text, 'unknown')),
-                         format('%s drawn', d.draws), format('the last is number %s', d.last)),
+                         d.draws || ' drawn', 'the last is number ' || d.last),
                NULL::text, NULL::bigint
-        FROM (SELECT p.table_id, p.entry, p.given FROM economy.draw_prizes p
-              UNION ALL
-              -- of an entry that was published there is a row
-              SELECT DISTINCT c.key COLLATE "C", l.entry, NULL::bigint
-              FROM economy.config_changes c
-              CROSS JOIN LATERAL economy_internal.limited_entries(c.after -> 'definition') l
-              WHERE c.relation = 'draw_tables' AND c.action = 'publish'
-                AND NOT EXISTS (SELECT FROM economy.draw_prizes p
-                                WHERE p.table_id = c.key AND p.entry = l.entry)) p
+        -- a row of each entry that was published with one, and of no other
+        FROM (SELECT table_id, entry, g.given, l.limited
+              FROM economy.draw_prizes g
+              FULL JOIN (SELECT DISTINCT c.key COLLATE "C" AS table_id, e.entry, true AS limited
+                         FROM economy.config_changes c
+                         CROSS JOIN LATERAL
+                             economy_internal.limited_entries(c.after -> 'definition') e
+                         WHERE c.relation = 'draw_tables' AND c.action = 'publish') l
+                  USING (table_id, entry)) p
         FULL JOIN (SELECT n.table_id, n.outcome ->> 'entry' COLLATE "C" AS entry,
                           count(*) AS draws, count(DISTINCT n.prize_number) AS numbers,
                           max(n.prize_number) AS last
                    FROM economy_internal.draw_entries n WHERE n.prize_number IS NOT NULL
                    GROUP BY 1, 2) d USING (table_id, entry)
-        WHERE (p.given, coalesce(d.draws, 0), coalesce(d.last, 0))
+        WHERE p.limited IS NULL
+           OR (p.given, coalesce(d.draws, 0), coalesce(d.last, 0))
               IS DISTINCT FROM (coalesce(d.numbers, 0), coalesce(d.numbers, 0),
                                 coalesce(d.numbers, 0)::numeric)
         UNION ALL
