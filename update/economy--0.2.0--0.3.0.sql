@@ -4479,7 +4479,9 @@ DECLARE
     winners record;
     codes   text[];
 BEGIN
-    SELECT * INTO of_one FROM economy.leaderboard_refusals r WHERE r.again
+    SELECT r.* INTO of_one FROM economy.leaderboard_refusals r
+        WHERE r.again
+          AND EXISTS (SELECT FROM economy.leaderboards b WHERE b.board = r.board AND b.active)
         ORDER BY r.board, r.first_day, r.user_id LIMIT 1;
     SELECT array_agg(w.user_id ORDER BY w.user_id) AS users,
            array_agg(w.rank ORDER BY w.user_id) AS ranks,
@@ -4542,14 +4544,18 @@ BEGIN
     IF p.board IS NOT NULL THEN
         SELECT n.paid, n.refused INTO paid, refused
             FROM economy_internal.leaderboard_pay_next(p, max_users) n;
-    ELSIF EXISTS (SELECT FROM economy.leaderboard_refusals r WHERE r.again) THEN
+    ELSIF EXISTS (SELECT FROM economy.leaderboard_refusals r
+                  JOIN economy.leaderboards b ON b.board = r.board AND b.active
+                  WHERE r.again) THEN
         SELECT n.paid, n.refused INTO paid, refused
             FROM economy_internal.leaderboard_pay_again(max_users) n;
     END IF;
     more := EXISTS (SELECT FROM economy.leaderboard_periods o
                     JOIN economy.leaderboards b ON b.board = o.board AND b.active
                     WHERE o.closed_at IS NOT NULL AND o.paid_at IS NULL)
-        OR EXISTS (SELECT FROM economy.leaderboard_refusals r WHERE r.again);
+        OR EXISTS (SELECT FROM economy.leaderboard_refusals r
+                   JOIN economy.leaderboards b ON b.board = r.board AND b.active
+                   WHERE r.again);
     RETURN NEXT;
 END
 $$;

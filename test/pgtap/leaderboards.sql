@@ -237,6 +237,10 @@ SELECT is((SELECT concat_ws(' ', paid, refused, more) FROM economy.pay_leaderboa
 UPDATE economy.accounts a SET sections = k.sections FROM kept k WHERE a.user_id = k.user_id;
 SELECT is(economy.retry_leaderboard_prizes('pgtap_prizes'), 1::bigint, 'asked for again');
 SELECT is((SELECT count(*) FROM economy.leaderboard_parity('pgtap_prizes', true)), 0::bigint, 'parity');
+SAVEPOINT off;
+SELECT is(b.active, false, 'switched off') FROM economy.upsert_leaderboard('{"board": "pgtap_prizes", "active": false}', 'ann') b;
+SELECT is((SELECT concat_ws(' ', paid, refused, more) FROM economy.pay_leaderboard_prizes()), '0 0 f', 'nothing of it is paid any more, be it asked for again');
+ROLLBACK TO off;
 SELECT is((SELECT concat_ws(' ', paid, refused, more) FROM economy.pay_leaderboard_prizes()), '1 0 f', 'it is paid when it is mended');
 SELECT is(pg_temp.prizes() || coalesce(pg_temp.unpaid('pgtap_prizes'), ''), 'a 7, b 7, c 7', 'and noted no more');
 SELECT is((SELECT r.details FROM economy.reward_audit r WHERE r.user_id = pg_temp.id('b') AND r.external_event_id = 'pgtap_prizes:2031-03-01'), '{"rank": 2, "board": "pgtap_prizes", "figure": 3, "first_day": "2031-03-01"}', 'as the others');
