@@ -110,6 +110,9 @@ typedef struct EcoTable
 	int			digest;
 
 	struct EcoTableCache *cache;	/* facts about the relation, or NULL */
+	struct EcoTable *next_known;	/* of those that this session has asked
+									 * about */
+	bool		is_known;
 	uint32		planned_without;	/* EcoTableCache.lacking of the plans */
 	SPIPlanPtr	plans[ECO_NPLANS];
 } EcoTable;

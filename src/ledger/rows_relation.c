@@ -33,10 +33,7 @@
 #include "ledger/rows_private.h"
 #include "ledger/version.h"
 
-#define MAX_TABLES 48
-
-static EcoTable *known_tables[MAX_TABLES];
-static int	n_known_tables = 0;
+static EcoTable *known_tables = NULL;	/* that have had a cache, linked */
 static MemoryContext rows_context = NULL;
 
 static void cache_build(EcoTable *table);
@@ -155,7 +152,6 @@ static void
 cache_build(EcoTable *table)
 {
 	EcoTableCache *cache;
-	int			i;
 
 	if (rows_context == NULL)
 	{
@@ -165,13 +161,11 @@ cache_build(EcoTable *table)
 		/* compiled CHECK constraints may have inlined a function */
 		CacheRegisterSyscacheCallback(PROCOID, cache_forget_all, (Datum) 0);
 	}
-	for (i = 0; i < n_known_tables && known_tables[i] != table; i++)
-		;
-	if (i == n_known_tables)
+	if (!table->is_known)
 	{
-		if (n_known_tables == MAX_TABLES)
-			ECO_ERROR(ECO_SCHEMA_DAMAGED, errmsg("too many tables"));
-		known_tables[n_known_tables++] = table;
+		table->next_known = known_tables;
+		table->is_known = true;
+		known_tables = table;
 	}
 
 	/*
@@ -226,9 +220,9 @@ static void
 cache_forget(Datum arg, Oid relid)
 {
 	(void) arg;
-	for (int i = 0; i < n_known_tables; i++)
+	for (EcoTable *table = known_tables; table != NULL; table = table->next_known)
 	{
-		EcoTableCache *cache = known_tables[i]->cache;
+		EcoTableCache *cache = table->cache;
 
 		if (cache == NULL)
 			continue;
