@@ -6,6 +6,7 @@
 # I4 one effect per key              I5 stock and caps   I6 statistics
 # I7 events can be read again        E  errors that may not happen
 # D  draws, in Stress::Draws      F  what is fulfilled, in Stress::Fulfilment
+# L  leaderboards and their prizes, in Stress::Leaderboards
 # R  results that contradict the rules; those of items of the shop and of rewards in
 #    Stress::Contents, of transfers in Stress::Transfers, of escrows in Stress::Escrows
 package Stress::Checker;
@@ -19,6 +20,7 @@ use Stress::Daily;
 use Stress::Draws;
 use Stress::Escrows;
 use Stress::Fulfilment;
+use Stress::Leaderboards;
 use Stress::Tables;
 use Stress::Transfers;
 use Stress::World;
@@ -56,6 +58,7 @@ sub check
 	Stress::Transfers::check($self);
 	Stress::Escrows::check($self);
 	Stress::Fulfilment::check($self);
+	Stress::Leaderboards::check($self);
 	$self->check_users;
 	$self->check_signatures;
 	$self->check_stock;
@@ -246,6 +249,7 @@ sub check_keys
 
 		next if $key =~ /\bopening$/;    # made before the log began
 		next if $key =~ /^H \d+ (?:transfer_in|escrow_close|escrow_in)\|/;    # Stress::Transfers, Stress::Escrows
+		next if $key =~ /^R \d+ economy:leaderboard\|/;    # Stress::Leaderboards
 		$self->bad('I4', "key '$key' has " . @entries . ' effects') if @entries > 1;
 		$self->bad('I4', "key '$key' was acknowledged as new " . @new . ' times') if @new > 1;
 		if (@new && !@entries) { $self->bad('I4', "key '$key' was acknowledged in $new[0]{tx}{tx} and is lost") }

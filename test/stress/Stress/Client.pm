@@ -210,7 +210,7 @@ sub operation
 		$dbh->do("SET statement_timeout = $op->{timeout}") if $op->{timeout};
 		$self->{sent} = $tx->{auto};
 		$rows = defined $op->{drop_after} ? $self->dropped($op) : $dbh->selectall_arrayref($op->{sql}, { Slice => {} });
-		$rows = $self->captured($op, $number, $rows->[0]{xact}) if $op->{fn} =~ /^(?:capture|settle)_/;
+		$rows = $self->captured($op, $number, $rows->[0]{xact}) if $op->{fn} =~ /^(?:capture|settle)_(?:raise|report)$/;
 		1;
 	};
 	my $ms = 1000 * (Time::HiRes::time() - $began);

@@ -25,7 +25,7 @@ my @MIX = (
 	[ 0.05, 'retire_signing_key', 0 ], [ 1, 'register', 0 ]);
 my @NOISE = ([ 0.8, 'cancel', 0 ], [ 0.4, 'terminate', 0 ]);
 my @TAKEN = ('gem', 'potion', 'dust', 'event', Stress::World::relic(9));
-my $CAPTURED = qr/^(?:capture|settle)_/;
+my $CAPTURED = qr/^(?:capture|settle)_(?:raise|report)$/;
 my $WINDOWS = 12;    # clients in the same part of the run share keys
 
 # seed, clients, ops (of all clients together)
@@ -780,7 +780,15 @@ sub add_stock
 	return $op;
 }
 
-sub rollup_stats { my ($self) = @_; return $self->admin('rollup_stats', $self->pick(5, 1000)) }
+# Jobs in turn: each needs what the one before it has done.
+sub rollup_stats
+{
+	my ($self) = @_;
+	my $size = $self->pick(5, 1000);
+	my $job = ('rollup_stats', 'refresh_leaderboards', 'refresh_leaderboards', 'pay_leaderboard_prizes', 'retry_leaderboard_prizes')[ $self->{number} % 5 ];
+	return $self->admin($job, $job =~ /^retry/ ? 'day' : $size);
+}
+
 sub prune { my ($self) = @_; return $self->admin('prune', $self->pick('1 day', '3 days', '10 days'), $self->pick(3, 1000)) }
 
 # For who archives it is 90 days later: so old an entry must be, and no history lasts so long.

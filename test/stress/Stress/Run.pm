@@ -11,6 +11,7 @@ use POSIX ();
 use Stress::Checker;
 use Stress::Client;
 use Stress::Ddl;
+use Stress::Leaderboards;
 use Stress::Log;
 use Stress::Tables;
 use Stress::World;
@@ -274,7 +275,7 @@ sub settle
 sub settle_operation
 {
 	my ($self, $settler, $tx, $op, $before) = @_;
-	my $sql = $op->{fn} =~ /^capture_(\w+)/
+	my $sql = $op->{fn} =~ /^capture_(raise|report)$/
 	  ? "WITH i AS (INSERT INTO public.spins_$1 VALUES $op->{args} RETURNING 1) SELECT pg_current_xact_id_if_assigned() AS xact FROM (SELECT count(*) FROM i) c"
 	  : $op->{fn} =~ /^settle_(\w+)/ ? Stress::World::settle_sql($1, $op->{args})
 	  : "SELECT pg_current_xact_id_if_assigned() AS xact, r.* FROM economy." . ($op->{fn} =~ s/^redeem$/purchase/r) . "($op->{args}) r";
@@ -339,7 +340,7 @@ sub collect
 	my ($self, $dbh) = @_;
 	my ($replayed, %facts);
 
-	1 while ($dbh->selectrow_array('SELECT users FROM economy.rollup_stats()'))[0];
+	Stress::Leaderboards::close_all($dbh);
 	$facts{findings} = $dbh->selectcol_arrayref('SELECT f::text FROM economy.audit_sweep() f');
 	push @{ $facts{findings} }, @{ $dbh->selectcol_arrayref('SELECT p::text FROM economy.stats_parity() p') };
 	push @{ $facts{findings} }, @{ $dbh->selectcol_arrayref("SELECT v::text FROM economy.verify_archive('economy.$_', 'public.archived_$_') v") } foreach @Stress::World::ARCHIVED;

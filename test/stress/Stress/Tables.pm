@@ -45,6 +45,9 @@ my %OTHER = (
 	escrows => 'user_id, seq, (extract(epoch FROM expires_at) * 1000000)::bigint - 946684800000000 AS expires_at',
 	fulfilments => 'user_id, seq, product_id, (extract(epoch FROM due_at) * 1000000)::bigint - 946684800000000 AS due_at, attempts, worker,'
 	  . ' extract(epoch FROM fulfilled_at)::bigint AS fulfilled_at',
+	leaderboard_periods => 'board, first_day::text AS first_day, last_day::text AS last_day, users, (closed_at IS NOT NULL)::integer AS closed, (paid_at IS NOT NULL)::integer AS all_paid',
+	leaderboard_scores => 'board, first_day::text AS first_day, user_id, place',
+	leaderboard_refusals => 'board, first_day::text AS first_day, user_id, rank, code',
 	draw_seeds => "user_id, seed_number, encode(hash, 'hex') AS hash, next_nonce, encode(server_seed, 'hex') AS server_seed",
 	draw_table_versions => 'table_id, version, definition::text AS definition',
 	user_holdings => 'user_id, item_id, balance, is_pass::integer AS is_pass',

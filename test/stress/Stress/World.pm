@@ -81,6 +81,11 @@ our @CALENDARS = (
 	{ days => [ { gold => 10, xp => 1 }, { contents => { event => 4, vip => 1800 } }, { gold => 30, xp => 3, contents => { gem => 9, relic(9) => 1 } } ], continues_at => 2 },
 	{ days => [ { gold => 7, contents => { dust => 3, gem => 1 } } ] },
 	{ days => [ { xp => 600 }, { gold => 5 }, {} ], continues_at => 1 });
+# What is ranked, of all users.
+our %BOARDS = (
+	day    => { figure => 'wins', period => 'day', prizes => [ { upto => 1, gold => 7 }, { percent => 10, gold => 1, xp => 2 } ] },
+	season => { figure => 'win_sum', period => 'season', first_day => substr(clock_text($BEGIN), 0, 10), last_day => substr(clock_text($END), 0, 10) },
+	xp     => { figure => 'xp', period => 'all' });
 our @MAXIMA = (5, 12, 30);
 our @COLLECTORS = (1, 2, 3);    # they have all relics from the beginning
 
@@ -146,6 +151,7 @@ sub create
 		$dbh->do('SELECT economy.add_stock(?, ?, ?, ?)', undef, $id, $stock->[0], 'setup', $stock->[1]) if $stock;
 	}
 	$dbh->do(q{SELECT economy.register_game('chess')});
+	create_boards($dbh);
 	foreach my $policy ('raise', 'report')
 	{
 		$dbh->do("CREATE TABLE public.spins_$policy (id text, player bigint, bet bigint, win bigint)");
@@ -161,6 +167,14 @@ SQL
 		$dbh->do("CREATE UNIQUE INDEX ON public.archived_$journal (user_id, seq)");
 	}
 	$dbh->do('RESET economy.test_clock');
+	return;
+}
+
+sub create_boards
+{
+	my ($dbh) = @_;
+
+	$dbh->do('SELECT economy.upsert_leaderboard(?, ?)', undef, JSON::PP::encode_json({ board => $_, audience => 'all', %{ $BOARDS{$_} } }), 'setup') foreach sort keys %BOARDS;
 	return;
 }
 
