@@ -8,7 +8,8 @@
 # D  draws, in Stress::Draws      F  what is fulfilled, in Stress::Fulfilment
 # L  leaderboards and their prizes, in Stress::Leaderboards
 # R  results that contradict the rules; those of items of the shop and of rewards in
-#    Stress::Contents, of transfers in Stress::Transfers, of escrows in Stress::Escrows
+#    Stress::Contents, of transfers in Stress::Transfers, of escrows in Stress::Escrows;
+#    reservations (I5) in Stress::Reservations
 package Stress::Checker;
 
 use strict;
@@ -21,6 +22,7 @@ use Stress::Draws;
 use Stress::Escrows;
 use Stress::Fulfilment;
 use Stress::Leaderboards;
+use Stress::Reservations;
 use Stress::Tables;
 use Stress::Transfers;
 use Stress::World;
@@ -64,6 +66,7 @@ sub check
 	$self->check_stock;
 	$self->check_caps;
 	$self->check_units;
+	Stress::Reservations::check($self);
 	$self->check_global_keys;
 	$self->check_rounds;
 	$self->check_statistics;
@@ -102,7 +105,7 @@ sub index_tables
 	return;
 }
 
-my %JOURNAL = (P => 'P', R => 'R', C => 'R', S => 'R', V => 'R', A => 'A', G => 'G', U => 'U', H => 'H', D => 'H');
+my %JOURNAL = (P => 'P', R => 'R', C => 'R', S => 'R', V => 'R', A => 'A', G => 'G', U => 'U', H => 'H', D => 'H', K => 'K');
 
 # Every intent with what became of it: sure (acknowledged), maybe, or none.
 sub index_log
@@ -248,6 +251,7 @@ sub check_keys
 		my @new = grep { $_->{fate} eq 'sure' && $_->{result} && $_->{result}{state} eq 'new' } @attempts;
 
 		next if $key =~ /\bopening$/;    # made before the log began
+		next if $key =~ /^K /;    # Stress::Reservations
 		next if $key =~ /^H \d+ (?:transfer_in|escrow_close|escrow_in)\|/;    # Stress::Transfers, Stress::Escrows
 		next if $key =~ /^R \d+ economy:leaderboard\|/;    # Stress::Leaderboards
 		$self->bad('I4', "key '$key' has " . @entries . ' effects') if @entries > 1;
@@ -411,7 +415,7 @@ sub check_transactions
 	my ($self) = @_;
 	my %made;
 
-	foreach my $key (keys %{ $self->{attempts} })
+	foreach my $key (grep { !/^K / } keys %{ $self->{attempts} })
 	{
 		foreach my $a (@{ $self->{attempts}{$key} })
 		{
@@ -793,11 +797,11 @@ sub check_signatures
 	return;
 }
 
-# I5: issued by the log = issued by the table = sold + left
+# I5: issued = sold + left + held for somebody
 sub check_stock
 {
 	my ($self) = @_;
-	my (%issued, %left, %sold);
+	my (%issued, %left, %sold, %held);
 
 	foreach my $change (grep { $_->{action} eq 'stock' } @{ $self->{tables}{shop_product_changes} })
 	{
@@ -814,10 +818,11 @@ sub check_stock
 		$self->bad('I5', "$e->{id}: stock_slot says the opposite of the product")
 		  if defined $e->{stock_slot} != defined $Stress::World::PRODUCTS{ $e->{product_id} }{stock};
 	}
+	$held{ $_->{product_id} } += $_->{quantity} foreach grep { $_->{state} eq 'held' } @{ $self->{tables}{shop_reservations} };
 	foreach my $product (grep { $Stress::World::PRODUCTS{$_}{stock} } sort keys %Stress::World::PRODUCTS)
 	{
-		my ($in, $out, $rest) = map { $_ // 0 } $issued{$product}, $sold{$product}, $left{$product};
-		$self->bad('I5', "$product: $in units were issued, $out are sold and $rest left") if $in != $out + $rest;
+		my ($in, $out, $rest, $kept) = map { $_->{$product} // 0 } \%issued, \%sold, \%left, \%held;
+		$self->bad('I5', "$product: $in units were issued, $out are sold, $rest left and $kept held") if $in != $out + $rest + $kept;
 	}
 	return;
 }
@@ -1302,6 +1307,9 @@ sub check_job
 my %REFUSAL = (
 	USER_NOT_FOUND => sub { grep { ($_ // 0) > $Stress::World::USERS } @{ $_[1] }{qw(user to)} },
 	PRODUCT_NOT_FOUND => sub { 0 },
+	UNLIMITED_STOCK => sub { $_[1]{kind} eq 'K' && !$_[3]{stock} },
+	RESERVATION_LIMIT => \&Stress::Reservations::has_many,
+	(map { ($_ => \&Stress::Reservations::is_refused) } qw(RESERVATION_NOT_FOUND RESERVATION_MISMATCH RESERVATION_CLOSED)),
 	GAME_NOT_FOUND => sub { $_[1]{key} =~ /^golf/ },
 	USER_SUSPENDED => sub { my ($u, $of) = ($_[1]{user}, figure($_[2], 'user_id')); $u = $of if $_[1]{to} && grep { $_ == ($of // 0) } @{ $_[1] }{qw(user to)}; grep { $_ == $u } @Stress::World::SUSPENDABLE },
 	SAME_USER => sub { $_[1]{user} == ($_[1]{to} // 0) },
@@ -1422,13 +1430,14 @@ sub may_have_held
 	my $user = $intent->{user};
 
 	return 1 if $balance == 0 || $self->{held_by}{$user}{was}{$id}{$balance};
-	return grep { $_ != $intent && $_->{kind} =~ /^[DHPRV]$/ && $_->{user} == $user && Stress::Contents::may_move($_, $id) } map { @{ $_->{intents} } } grep { $_ } @{ $tx->{ops} };
+	return grep { $_ != $intent && $_->{kind} =~ /^[CDHPRV]$/ && $_->{user} == $user && Stress::Contents::may_move($_, $id) } map { @{ $_->{intents} } } grep { $_ } @{ $tx->{ops} };
 }
 
 # Units only grow, so who was refused is still at the limit.
 sub is_at_limit
 {
 	my ($tx, $intent, $r, $product, $self) = @_;
+	return Stress::Reservations::is_at_limit(@_) if $intent->{kind} eq 'K';
 	my ($name) = $intent->{key} =~ /^(\w+)\|/;
 	my $limit = limit_of($name);
 
@@ -1447,7 +1456,7 @@ sub rolled_back_units
 sub check_refusal
 {
 	my ($self, $place, $tx, $intent, $r, $op) = @_;
-	my ($product) = $intent->{kind} eq 'P' ? $intent->{key} =~ /^(\w+)\|/ : ();
+	my ($product) = $intent->{kind} eq 'P' ? $intent->{key} =~ /^(\w+)\|/ : $intent->{product};
 	my $rule = $REFUSAL{ $r->{code} };
 
 	$self->bad('R', "$place: refused with $r->{code} for key '$intent->{key}' of user $intent->{user}")

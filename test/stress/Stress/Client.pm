@@ -130,6 +130,7 @@ sub chosen
 		{
 			my ($sql, $else) = @{ $op->{choose} };
 			my $target = eval { ($self->{dbh}->selectrow_array($sql))[0] } // $else;
+			if ($op->{make}) { push @steps, [ $what, { %$op, %{ $op->{make}->($target) } } ]; next }
 			my @intents = map { { %$_, key => $_->{key} =~ s/TARGET/$target/r } } @{ $op->{intents} };
 			$op = { %$op, intents => \@intents, map { ($_ => $op->{$_} =~ s/TARGET/$target/r) } 'args', 'sql' };
 		}

@@ -15,7 +15,7 @@ use Stress::World;
 my @MIX = (
 	[ 30, 'purchase', 1 ], [ 5, 'purchases', 0 ], [ 3, 'dry_run', 1 ], [ 12, 'grant_reward', 1 ], [ 3, 'grant_rewards', 0 ],
 	[ 6, 'revoke_reward', 1 ], [ 8, 'claim_daily_reward', 1 ], [ 6, 'adjust_gold', 1 ], [ 16, 'record_action', 1 ],
-	[ 10, 'grant_items', 1 ], [ 7, 'consume', 1 ], [ 7, 'spend', 1 ], [ 9, 'transfer', 0 ], [ 8, 'hold_escrow', 0 ], [ 4, 'pass_escrow', 0 ], [ 2, 'release_escrow', 0 ], [ 0.7, 'expire_escrows', 0 ], [ 4, 'unfulfilled', 0 ], [ 7, 'fulfil', 0 ], [ 9, 'draw', 1 ], [ 2, 'draw_reveal', 0 ], [ 0.5, 'draw_commit', 0 ], [ 0.5, 'publish_draw_table', 0 ],
+	[ 10, 'grant_items', 1 ], [ 7, 'consume', 1 ], [ 7, 'spend', 1 ], [ 9, 'transfer', 0 ], [ 8, 'hold_escrow', 0 ], [ 4, 'pass_escrow', 0 ], [ 2, 'release_escrow', 0 ], [ 0.7, 'expire_escrows', 0 ], [ 12, 'reserve', 0 ], [ 9, 'purchase_reserved', 0 ], [ 3, 'release_reservation', 0 ], [ 0.7, 'expire_reservations', 0 ], [ 4, 'unfulfilled', 0 ], [ 7, 'fulfil', 0 ], [ 9, 'draw', 1 ], [ 2, 'draw_reveal', 0 ], [ 0.5, 'draw_commit', 0 ], [ 0.5, 'publish_draw_table', 0 ],
 	[ 5, 'record_actions', 1 ], [ 4, 'capture', 1 ], [ 4, 'settle_rounds', 0 ], [ 3, 'redeem', 0 ], [ 1.5, 'set_streak', 1 ], [ 3, 'read', 1 ], [ 1, 'misuse', 0 ],
 	[ 1, 'set_timezone', 1 ], [ 1, 'set_user_status', 0 ], [ 2, 'update_profile', 1 ],
 	# these wait for each other's transactions while they hold their own user
@@ -132,7 +132,8 @@ sub several
 		push @steps, [ op => $self->operation(\@mix, $user) ];
 	}
 	$self->{no_stock} = 0;
-	push @steps, [ op => $self->purchase($users[-1]) ] if $self->chance(0.3);
+	my $last = $self->pick('purchase', 'purchase', 'reserve');
+	push @steps, [ op => $self->$last($users[-1]) ] if $self->chance(0.3);
 	my $tx = {
 		auto => 0,
 		iso => $self->pick('rc', 'rc', 'rc', 'rr', 'ser'),
@@ -293,10 +294,71 @@ sub redeem
 		{ kind => 'P', user => $user, key => "code|$key", quantity => 1 });
 }
 
+# Of what is limited, and now and then of what is not.
+sub reserve
+{
+	my ($self, $user) = @_;
+	my ($key, $n, $other) = $self->key($user);
+	my @ids = ('potion', map { ($_) x 3 } grep { $Stress::World::PRODUCTS{$_}{stock} } sort keys %Stress::World::PRODUCTS);
+	my ($product, $quantity) = ($ids[ $n % @ids ], 1 + int($n / 16) % 3 + ($n % 2 ? $other : 0));
+	my $ttl = ('1 second', '10 minutes', '6 hours', '1 day')[ (int($n / 64) + ($n % 2 ? 0 : $other)) % 4 ];
+	my $op = call('reserve', 'reserve', [ $user, $product, $key, $quantity, $ttl, 'false' ],
+		{ kind => 'K', user => $user, key => $key, product => $product, quantity => $quantity,
+			ttl => { '1 second' => 1, '10 minutes' => 600, '6 hours' => 21600, '1 day' => 86400 }->{$ttl} });
+
+	$op->{sql} =~ s/ r\.\*/ r.*, extract(epoch FROM r.expires_at)::bigint AS until/;
+	return $op;
+}
+
+# One that there is when the transaction begins, mostly one that is held, by whoever has it, in
+# the right quantity and under a key of its own.
+sub purchase_reserved
+{
+	my ($self, $user) = @_;
+	my ($n, $own) = (int rand 40, "own$self->{client}-$self->{number}-" . $self->{serial}++);
+	my $of = $n % 8 ? "state = 'held'" : 'true';
+	my $over = $n % 4 ? 'expires_at <= economy.now(),' : '';
+
+	return {
+		fn => 'purchase', args => 'TARGET', intents => [],
+		choose => [ "SELECT concat_ws('|', user_id, product_id, quantity, idempotency_key) FROM economy.shop_reservations WHERE $of ORDER BY $over md5('$self->{client}-$self->{number}' || user_id || idempotency_key) LIMIT 1",
+			"$user|single|1|nothing" ],
+		make => sub {
+			my ($who, $product, $quantity, $name) = split /\|/, $_[0];
+			my $key = $n % 3 ? "for-$name" : $own;
+
+			$who = $who % $Stress::World::USERS + 1 if $n == 1;
+			$product = 'limited' if $n == 2;
+			$quantity++ if $n == 3;
+			my $context = qq({"reservation": "$name"});
+			return asked('purchase', [ $who, $product, $key, $quantity, $context ],
+				{ kind => 'P', user => $who, key => "$product|$key", quantity => $quantity, context => $context });
+		} };
+}
+
+sub release_reservation
+{
+	my ($self, $user) = @_;
+	my $of = $self->chance(0.7) ? "state = 'held'" : 'true';
+
+	return {
+		fn => 'release_reservation', args => 'TARGET', intents => [],
+		choose => [ "SELECT user_id || ', ''' || idempotency_key || '''' FROM economy.shop_reservations WHERE $of ORDER BY md5('$self->{client}-$self->{number}' || user_id || idempotency_key) LIMIT 1",
+			"$user, 'nothing'" ],
+		sql => 'SELECT pg_current_xact_id_if_assigned() AS xact, r.* FROM economy.release_reservation(TARGET) r' };
+}
+
+sub expire_reservations
+{
+	my ($self) = @_;
+	my $args = $self->pick(2, 500) . ', NULL';
+	return { fn => 'expire_reservations', args => $args, intents => [], sql => "SELECT pg_current_xact_id_if_assigned() AS xact, r.* FROM economy_internal.expire_reservations($args) r" };
+}
+
 sub dry_run
 {
 	my ($self, $user) = @_;
-	my $make = $self->pick('purchase', 'purchase', 'grant_items', 'consume', 'spend', 'transfer');
+	my $make = $self->pick('purchase', 'purchase', 'reserve', 'grant_items', 'consume', 'spend', 'transfer');
 	my $op = $self->$make($user);
 
 	$op->{$_} =~ s/\bfalse\b/true/ foreach qw(args sql);

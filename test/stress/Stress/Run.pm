@@ -353,6 +353,7 @@ SQL
 	$facts{held} = eval { told_to_hold($dbh) } or push @{ $facts{findings} }, "holdings(): $@";
 	# the newest seeds are judged as well
 	$dbh->do('SELECT economy.draw_reveal(s.user_id, max(s.seed_number)) FROM economy.draw_seeds s GROUP BY s.user_id');
+	$facts{still_held} = eval { held_at_last($dbh) } // "unknown: $@";
 	$facts{handed} = eval { handed_at_last($dbh) } or push @{ $facts{findings} }, "unfulfilled(): $@";
 	$facts{tables} = Stress::Tables::load($dbh);
 	$facts{log} = $self->logs;
@@ -388,6 +389,19 @@ sub handed_at_last
 	my $handed = $dbh->selectcol_arrayref(q{SELECT transaction_id FROM economy.unfulfilled('judge', 1000000)});
 	$dbh->do('ROLLBACK');
 	return $handed;
+}
+
+# How many reservations the job leaves when all times are over; nothing is given back for good.
+sub held_at_last
+{
+	my ($dbh) = @_;
+
+	$dbh->do('BEGIN');
+	$dbh->do(sprintf "SET LOCAL economy.test_clock = '%s'", Stress::World::clock_text($Stress::World::END + 86400 * 2));
+	$dbh->do('SELECT economy_internal.expire_reservations(1000000, NULL)');
+	my ($held) = $dbh->selectrow_array(q{SELECT count(*) FROM economy.shop_reservations WHERE state = 'held'});
+	$dbh->do('ROLLBACK');
+	return $held;
 }
 
 # Prints violations, not too many, and where the logs went.

@@ -48,6 +48,8 @@ my %OTHER = (
 	leaderboard_periods => 'board, first_day::text AS first_day, last_day::text AS last_day, users, (closed_at IS NOT NULL)::integer AS closed, (paid_at IS NOT NULL)::integer AS all_paid',
 	leaderboard_scores => 'board, first_day::text AS first_day, user_id, place',
 	leaderboard_refusals => 'board, first_day::text AS first_day, user_id, rank, code',
+	shop_reservations => 'user_id, idempotency_key, product_id, quantity, stock_slot, after_seq, state, seq, '
+	  . join(', ', map { "extract(epoch FROM $_)::bigint AS $_" } qw(made_at expires_at closed_at due_at)),
 	draw_seeds => "user_id, seed_number, encode(hash, 'hex') AS hash, next_nonce, encode(server_seed, 'hex') AS server_seed",
 	draw_table_versions => 'table_id, version, definition::text AS definition',
 	user_holdings => 'user_id, item_id, balance, is_pass::integer AS is_pass',
@@ -86,7 +88,7 @@ sub load
 	return \%t;
 }
 
-# Entries by journal, user and key: what a retry of that key would find.
+# Entries by journal, user and key, and reservations: what a retry of that key would find.
 sub by_key
 {
 	my ($t) = @_;
@@ -95,6 +97,7 @@ sub by_key
 	# a change without a key is nobody's retry
 	push @{ $found{"$_->{journal} $_->{user_id} $_->{key}"} }, $_
 	  foreach grep { $_->{journal} ne 'U' || defined $_->{idempotency_key} } @{ $t->{entries} };
+	push @{ $found{"K $_->{user_id} $_->{idempotency_key}"} }, $_ foreach @{ $t->{shop_reservations} // [] };
 	return \%found;
 }
 

@@ -30,6 +30,7 @@ our %PRODUCTS = (
 	once    => { category => 'item', price_gold => 5, limit_once => 'true' },
 	capped  => { category => 'item', price_gold => 2, per_user_limit => 7, fulfilment => 'true' },
 	poster  => { category => 'item', price_gold => 1, fulfilment => 'true' },
+	unique  => { category => 'item', price_gold => 1, limit_once => 'true', stock => [ 30, 2 ] },
 	rare    => { category => 'item', price_gold => 2, per_user_limit => 3, stock => [ 50, 4 ] },
 	daily   => { category => 'item', price_gold => 2, per_user_limit => 2, limit_period => 'day' },
 	weekly  => { category => 'item', price_gold => 2, per_user_limit => 4, limit_period => 'week' },
