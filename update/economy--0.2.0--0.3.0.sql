@@ -3111,7 +3111,12 @@ BEGIN
             answer := economy_internal.expire_escrow(
                 e.user_id, 'H' || e.user_id || '-' || e.seq);
             expired := expired + (answer.state = 'new')::integer;
-            failed := failed + (answer.state = 'refused')::integer;
+            -- one that was closed meanwhile has its end
+            IF answer.state = 'refused' AND answer.code <> 'ESCROW_CLOSED' THEN
+                failed := failed + 1;
+                RAISE WARNING 'escrow H%-% could not be given back', e.user_id, e.seq
+                    USING DETAIL = concat_ws(': ', answer.code, answer.detail);
+            END IF;
         EXCEPTION WHEN serialization_failure THEN
             RAISE;
         WHEN OTHERS THEN
