@@ -164,10 +164,16 @@ BEGIN
     END IF;
     UPDATE economy.fulfilments q SET fulfilled_at = at, visible_at = 'infinity',
            worker = fulfil.worker, note = fulfil.note
-        WHERE q.user_id = f.user_id AND q.seq = f.seq;
+        WHERE q.user_id = f.user_id AND q.seq = f.seq
+        RETURNING q.fulfilled_at INTO result.fulfilled_at;
+    IF result.fulfilled_at IS DISTINCT FROM at THEN
+        RAISE EXCEPTION 'a purchase would be fulfilled in another way than was asked for'
+            USING ERRCODE = 'XE103',
+            HINT = 'Look for a BEFORE trigger or a rule on economy.fulfilments that changes '
+                   'values or suppresses rows.';
+    END IF;
     result.state := 'new';
     result.worker := worker;
-    result.fulfilled_at := at;
     RETURN result;
 END
 $$;

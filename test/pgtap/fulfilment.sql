@@ -70,6 +70,13 @@ SELECT is((SELECT string_agg(t.seq::text, ' ' ORDER BY t.seq) FROM economy.shop_
 SELECT is(pg_temp.wrong(), NULL, 'which the audit knows');
 SELECT is(pg_temp.take('c'), 'P' || :u || '-5 pgtap_mail 1 post 3 00:05:00', 'it goes on waiting');
 
+-- beside a trigger of a DBA's that keeps it from being written
+SAVEPOINT kept;
+CREATE FUNCTION pg_temp.nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+CREATE TRIGGER pgtap BEFORE UPDATE ON economy.fulfilments FOR EACH ROW EXECUTE FUNCTION pg_temp.nothing();
+SELECT throws_ok(format('SELECT economy.fulfil(%s, ''P%s-5'', ''c'')', :u, :u), 'XE103', 'a purchase would be fulfilled in another way than was asked for', 'what is not written down is not new');
+ROLLBACK TO kept;
+
 -- damage
 SELECT is(pg_temp.wrong(), NULL, 'sound before');
 SAVEPOINT damage;
