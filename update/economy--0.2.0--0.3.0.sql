@@ -4923,6 +4923,50 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION economy_internal.audit_segment_state() RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, economy, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
+    BEGIN ATOMIC
+        SELECT NULL::bigint, 'parity', 'a snapshot of before ' || t.as_of,
+               format('rfm_state with snapshot %s', t.snapshot_id), NULL::text, NULL::bigint
+        FROM economy.rfm_state t LEFT JOIN economy.rfm_snapshots s USING (snapshot_id)
+        WHERE (s.as_of <= t.as_of AND isfinite(t.as_of)) IS NOT TRUE
+        UNION ALL
+        SELECT NULL, 'parity', format('the newest snapshot, %s', n.snapshot_id),
+               format('rfm_state with snapshot %s', t.snapshot_id), NULL, NULL
+        FROM economy.rfm_state t,
+             (SELECT max(s.snapshot_id) AS snapshot_id FROM economy.rfm_snapshots s) n
+        WHERE t.snapshot_id < n.snapshot_id
+        UNION ALL
+        SELECT NULL, 'parity', 'transactions that have begun',
+               format('rfm_state that has seen those before %s', t.seen_before), NULL, NULL
+        FROM economy.rfm_state t
+        WHERE t.installation = economy_internal.rfm_installation()
+          AND (t.seen_before < 0
+               OR t.seen_before > pg_snapshot_xmax(pg_current_snapshot())::text::bigint)
+        UNION ALL
+        SELECT NULL, 'parity', 'rfm_state', 'none beside segments', NULL, NULL
+        -- the first refresh takes up purchases before it scores anybody
+        WHERE NOT EXISTS (SELECT FROM economy.rfm_state)
+          AND EXISTS (SELECT FROM economy.user_segments u WHERE u.segment IS NOT NULL)
+        UNION ALL
+        SELECT NULL, 'parity', 'rfm_state, the only row', 'one that is not', NULL, NULL
+        FROM economy.rfm_state t WHERE t.only_row IS NOT TRUE
+        UNION ALL
+        SELECT NULL, 'parity', format('the program of snapshot %s', s.snapshot_id), 'another one',
+               NULL, NULL
+        FROM economy.rfm_snapshots s CROSS JOIN LATERAL economy_internal.rfm_program(s) p
+        WHERE s.snapshot_id IN (SELECT x.snapshot_id FROM economy.rfm_snapshots x
+                                ORDER BY x.snapshot_id DESC LIMIT 100)
+          AND (s.program, s.segments) IS DISTINCT FROM (p.program, p.segments)
+        UNION ALL
+        SELECT r.user_id, 'orphan_row', format('purchase P%s-%s', r.user_id, r.seq),
+               'only its reversal', format('P%s-%s', r.user_id, r.seq), r.seq
+        FROM economy_internal.rfm_reversals r
+        WHERE NOT EXISTS (SELECT FROM economy_internal.shop_purchases t
+                          WHERE t.user_id = r.user_id AND t.seq = r.seq);
+    END;
+
 CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, changes text)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp

@@ -131,6 +131,9 @@ CREATE FUNCTION economy_internal.audit_segment_state() RETURNS SETOF economy.fin
         WHERE NOT EXISTS (SELECT FROM economy.rfm_state)
           AND EXISTS (SELECT FROM economy.user_segments u WHERE u.segment IS NOT NULL)
         UNION ALL
+        SELECT NULL, 'parity', 'rfm_state, the only row', 'one that is not', NULL, NULL
+        FROM economy.rfm_state t WHERE t.only_row IS NOT TRUE
+        UNION ALL
         SELECT NULL, 'parity', format('the program of snapshot %s', s.snapshot_id), 'another one',
                NULL, NULL
         FROM economy.rfm_snapshots s CROSS JOIN LATERAL economy_internal.rfm_program(s) p
