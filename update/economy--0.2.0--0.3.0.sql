@@ -6,6 +6,19 @@ SET LOCAL client_min_messages TO warning;
 
 SELECT economy_internal.begin_update();
 
+-- The curve of everybody is of this name now.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM economy.level_experiments e WHERE e.experiment = '*') THEN
+        RAISE EXCEPTION 'no experiment with level curves may be named * any more'
+            USING ERRCODE = 'XE901',
+            DETAIL = 'It is the name of the curve that everybody has.',
+            HINT = 'Set its arms under another name, which assigns users anew, and call '
+                   'economy.set_level_experiment(''*'', ''[]'') before the update.';
+    END IF;
+END
+$$;
+
 -- What calls lock first comes first, so that none waits for this while this waits for it.
 LOCK TABLE economy.shop_transactions, economy.reward_audit, economy.shop_products
     IN ACCESS EXCLUSIVE MODE;
@@ -767,7 +780,7 @@ CREATE TABLE economy.shop_reservations (
     CONSTRAINT shop_reservations_held_check
         CHECK (CASE state WHEN 'held' THEN closed_at IS NULL AND due_at = expires_at
                           ELSE closed_at IS NOT NULL END),
-    CONSTRAINT shop_reservations_used_check 
+    CONSTRAINT shop_reservations_used_check
         CHECK ((state = 'used') = (seq IS NOT NULL) AND seq > after_seq IS NOT FALSE)
 ) WITH (fillfactor = 80);
 

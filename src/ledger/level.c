@@ -56,9 +56,11 @@ enum
 
 /*
  * One row per arm; `enabled` is the same in all rows of an experiment.  The curve of who is in
- * no arm is one of this name, which no experiment may have.
+ * no arm is that of these names.  An experiment might have this one in release 0.2.0, whose
+ * update asks for another.
  */
 #define EVERYBODY "*"
+#define EVERYBODYS_ARM "all"
 
 EcoTable	eco_level_experiments = {
 	.name = "level_experiments",
@@ -136,7 +138,8 @@ eco_level_curve_of(int64 user_id)
 		if (!DatumGetBool(row.values[EXP_ENABLED]))
 			continue;
 		name = TextDatumGetCString(row.values[EXP_EXPERIMENT]);
-		if (strcmp(name, EVERYBODY) == 0)
+		if (strcmp(name, EVERYBODY) == 0 &&
+			strcmp(TextDatumGetCString(row.values[EXP_ARM]), EVERYBODYS_ARM) == 0)
 		{
 			everybodys = TextDatumGetCString(row.values[EXP_CURVE]);
 			continue;
