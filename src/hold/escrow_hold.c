@@ -8,7 +8,6 @@
  */
 #include "postgres.h"
 
-#include "common/int.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/timestamp.h"
@@ -22,8 +21,7 @@
 #include "ledger/call.h"
 #include "ledger/result.h"
 
-#define MAX_TTL_DAYS	366
-#define MAX_TTL			(MAX_TTL_DAYS * USECS_PER_DAY)
+#define MAX_TTL_HOURS	(366 * HOURS_PER_DAY)
 
 /* A call, and its answer. */
 typedef struct Hold
@@ -73,21 +71,6 @@ eco_hold_escrow(PG_FUNCTION_ARGS)
 	return eco_result_row(&h.result);
 }
 
-/* Whole seconds, rounded up.  A day has 24 hours and a month 30 days, in every session. */
-static int64
-seconds_of(const Interval *ttl)
-{
-	int64		days = (int64) ttl->month * DAYS_PER_MONTH + ttl->day;
-	int64		us = 0;
-
-	if (days < -MAX_TTL_DAYS || days > MAX_TTL_DAYS ||
-		pg_add_s64_overflow(days * USECS_PER_DAY, ttl->time, &us) ||
-		us < USECS_PER_SEC || us > MAX_TTL)
-		ECO_ERROR(ECO_INVALID_ARGUMENT,
-				  errmsg("ttl must be from 1 second to %d days", MAX_TTL_DAYS));
-	return (us + USECS_PER_SEC - 1) / USECS_PER_SEC;
-}
-
 static void
 read_arguments(Hold *h, FunctionCallInfo fcinfo)
 {
@@ -102,8 +85,7 @@ read_arguments(Hold *h, FunctionCallInfo fcinfo)
 	if (h->escrow.gold == 0 && h->escrow.items.n == 0)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("nothing is held"),
 				  errhint("Give gold above 0, or items."));
-	eco_require_arg(fcinfo, 4, "ttl");
-	h->ttl_seconds = seconds_of(PG_GETARG_INTERVAL_P(4));
+	h->ttl_seconds = eco_seconds_arg(fcinfo, 4, "ttl", MAX_TTL_HOURS);
 	h->reason = eco_text_arg(fcinfo, 5, "reason", ECO_MAX_NAME);
 	h->context = eco_object_arg(fcinfo, 6, "context");
 	eco_require_arg(fcinfo, 7, "dry_run");
@@ -268,7 +250,7 @@ same_payload(Hold *h, const EcoRow *first, const Jsonb *detail)
 		eco_detail_field(&h->detail, "items", first, HCH_ITEMS);
 		return false;
 	}
-	return eco_hch_same_int(&h->detail, ESCROW_TTL, eco_hch_int(detail, ESCROW_TTL),
+	return eco_hch_same_int(&h->detail, "ttl", eco_hch_int(detail, ESCROW_TTL),
 							h->ttl_seconds) &&
 		eco_hch_same_text(&h->detail, "reason", &reason, &h->reason) &&
 		eco_hch_same_context(&h->detail, first, h->context);

@@ -4,7 +4,9 @@
  */
 #include "postgres.h"
 
+#include "common/int.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "errors.h"
 #include "ledger/args.h"
@@ -72,6 +74,27 @@ eco_object_arg(FunctionCallInfo fcinfo, int argno, const char *name)
 				  errdetail("It has %d bytes as text; at most %d are allowed.",
 							len, ECO_MAX_JSON));
 	return value;
+}
+
+int64
+eco_seconds_arg(FunctionCallInfo fcinfo, int argno, const char *name, int most_hours)
+{
+	bool		in_days = most_hours > HOURS_PER_DAY;
+	const Interval *span;
+	int64		days;
+	int64		us = 0;
+
+	eco_require_arg(fcinfo, argno, name);
+	span = PG_GETARG_INTERVAL_P(argno);
+	days = (int64) span->month * DAYS_PER_MONTH + span->day;
+	if (pg_mul_s64_overflow(days, USECS_PER_DAY, &us) ||
+		pg_add_s64_overflow(us, span->time, &us) ||
+		us < USECS_PER_SEC || us > most_hours * USECS_PER_HOUR)
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("%s must be from 1 second to %d %s", name,
+						 in_days ? most_hours / HOURS_PER_DAY : most_hours,
+						 in_days ? "days" : "hours"));
+	return (us + USECS_PER_SEC - 1) / USECS_PER_SEC;
 }
 
 /* eco_require_given(argument text, given boolean) returns void: for functions in PL/pgSQL */

@@ -36,4 +36,11 @@ extern EcoText eco_text_arg(FunctionCallInfo fcinfo, int argno, const char *name
 /* A JSON object of at most ECO_MAX_JSON bytes as text, or NULL. */
 extern Jsonb *eco_object_arg(FunctionCallInfo fcinfo, int argno, const char *name);
 
+/*
+ * An interval from 1 second to so many hours, in whole seconds, rounded up.  A day has 24 hours
+ * and a month 30 days, in every session.
+ */
+extern int64 eco_seconds_arg(FunctionCallInfo fcinfo, int argno, const char *name,
+							 int most_hours);
+
 #endif

@@ -21,7 +21,7 @@ CREATE TABLE economy.shop_reservations (
     CONSTRAINT shop_reservations_held_check
         CHECK (CASE state WHEN 'held' THEN closed_at IS NULL AND due_at = expires_at
                           ELSE closed_at IS NOT NULL END),
-    CONSTRAINT shop_reservations_used_check 
+    CONSTRAINT shop_reservations_used_check
         CHECK ((state = 'used') = (seq IS NOT NULL) AND seq > after_seq IS NOT FALSE)
 ) WITH (fillfactor = 80);
 -- whole ones: a partial index has no direct way

@@ -9,7 +9,6 @@
  */
 #include "postgres.h"
 
-#include "common/int.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -89,21 +88,6 @@ eco_reserve(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(eco_result_row(&r.result));
 }
 
-/* In microseconds, a day of 24 hours: no session's zone has a say. */
-static int64
-length_of(const Interval *interval)
-{
-	int64		days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
-	int64		length;
-
-	if (pg_mul_s64_overflow(days, USECS_PER_DAY, &length) ||
-		pg_add_s64_overflow(length, interval->time, &length) ||
-		length < USECS_PER_SEC || length > MAX_HOURS * USECS_PER_HOUR)
-		ECO_ERROR(ECO_INVALID_ARGUMENT,
-				  errmsg("ttl must be from 1 second to %d hours", MAX_HOURS));
-	return length;
-}
-
 static void
 read_arguments(Reserve *r, FunctionCallInfo fcinfo)
 {
@@ -119,8 +103,7 @@ read_arguments(Reserve *r, FunctionCallInfo fcinfo)
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
 				  errmsg("quantity %d is out of range", p->quantity),
 				  errdetail("A reservation is of 1 to %d units.", ECO_MAX_QUANTITY));
-	eco_require_arg(fcinfo, 4, "ttl");
-	r->ttl = length_of(PG_GETARG_INTERVAL_P(4));
+	r->ttl = eco_seconds_arg(fcinfo, 4, "ttl", MAX_HOURS) * USECS_PER_SEC;
 	eco_require_arg(fcinfo, 5, "dry_run");
 	p->dry_run = PG_GETARG_BOOL(5);
 	p->reserves = true;

@@ -60,7 +60,7 @@ FROM (VALUES
     ('hold_escrow(%1$s, ''f'', 1, ''{"pgtap_gem": 1}'', dry_run => true)', 'f refused INSUFFICIENT_ITEMS 895 {"held": 0, "item": "pgtap_gem", "needed": 1, "dry_run": true}'),
     ('hold_escrow(%1$s, ''e1'', 100, ''{"pgtap_gem": 5, "pgtap_card": 1}'', ''90 minutes'', ''trade'', ''{"in": "chat"}'')', 'f refused IDEMPOTENCY_MISMATCH H%1$s-3 {"now": 100, "field": "gold", "first": 101}'),
     ('hold_escrow(%1$s, ''e1'', 101, ''{"pgtap_gem": 5}'', ''90 minutes'', ''trade'', ''{"in": "chat"}'')', 'f refused IDEMPOTENCY_MISMATCH H%1$s-3 {"field": "items", "first": [{"item": "pgtap_gem", "delta": -5, "balance": 25}, {"item": "pgtap_card", "delta": -1, "balance": 2}]}'),
-    ('hold_escrow(%1$s, ''e1'', 101, ''{"pgtap_gem": 5, "pgtap_card": 1}'', ''1 hour'', ''trade'', ''{"in": "chat"}'')', 'f refused IDEMPOTENCY_MISMATCH H%1$s-3 {"now": 3600, "field": "ttl_seconds", "first": 5400}'),
+    ('hold_escrow(%1$s, ''e1'', 101, ''{"pgtap_gem": 5, "pgtap_card": 1}'', ''1 hour'', ''trade'', ''{"in": "chat"}'')', 'f refused IDEMPOTENCY_MISMATCH H%1$s-3 {"now": 3600, "field": "ttl", "first": 5400}'),
     ('hold_escrow(%1$s, ''e1'', 101, ''{"pgtap_gem": 5, "pgtap_card": 1}'', ''90 minutes'', ''wager'', ''{"in": "chat"}'')', 'f refused IDEMPOTENCY_MISMATCH H%1$s-3 {"now": "wager", "field": "reason", "first": "trade"}'),
     ('hold_escrow(%1$s, ''e1'', 101, ''{"pgtap_gem": 5, "pgtap_card": 1}'', ''90 minutes'', ''trade'')', 'f refused IDEMPOTENCY_MISMATCH H%1$s-3 {"now": null, "field": "context", "first": {"in": "chat"}}'),
     ('capture_escrow(%1$s, ''H%1$s-3'', %1$s)', 'f refused SAME_USER'),
