@@ -317,16 +317,22 @@ ALTER TABLE economy.shop_products
         CONSTRAINT shop_products_contents_check CHECK (economy_internal.amounts_sound(contents)),
     ADD COLUMN price_items jsonb
         CONSTRAINT shop_products_price_items_check CHECK (economy_internal.amounts_sound(price_items)),
-    ADD COLUMN fulfilment boolean;
+    ADD COLUMN fulfilment boolean,
+    ADD COLUMN granted_xp bigint
+        CONSTRAINT shop_products_granted_xp_check CHECK (granted_xp BETWEEN 0 AND 9007199254740991);
 COMMENT ON CONSTRAINT shop_products_contents_check ON economy.shop_products IS
     'contents must be an object of 1 to 16 items, each with a whole number from 1 to 2^53-1';
 COMMENT ON CONSTRAINT shop_products_price_items_check ON economy.shop_products IS
     'price_items must be an object of 1 to 16 items, each with a whole number from 1 to 2^53-1';
+COMMENT ON CONSTRAINT shop_products_granted_xp_check ON economy.shop_products IS
+    'granted_xp must be from 0 to 2^53-1';
 COMMENT ON COLUMN economy.shop_products.contents IS
     'Items that the user holds after the purchase of a unit: {"gem": 5, "vip": 2592000}; of a '
     'pass seconds.';
 COMMENT ON COLUMN economy.shop_products.fulfilment IS
     'Whether a purchase waits in economy.fulfilments until a worker has fulfilled it; null: no.';
+COMMENT ON COLUMN economy.shop_products.granted_xp IS
+    'XP that a unit gives, of an item and of a conversion; null: none.';
 COMMENT ON COLUMN economy.shop_products.price_items IS
     'Items that a unit costs beside price_gold: {"gem": 5}.';
 ALTER TABLE economy.shop_transactions
@@ -364,7 +370,8 @@ CREATE TYPE economy.product_offer AS (
     code                 text,
     detail               jsonb,
     contents             jsonb,
-    price_items          jsonb
+    price_items          jsonb,
+    granted_xp           bigint
 );
 COMMENT ON TYPE economy.product_offer IS
     'A product as a shop shows it to a user: a row of economy.products() and economy.product().';
@@ -397,7 +404,8 @@ CREATE TYPE economy.purchase_line AS (
     effect_code    text,
     context        jsonb,
     created_at     timestamptz,
-    items          jsonb
+    items          jsonb,
+    xp_delta       bigint
 );
 COMMENT ON TYPE economy.purchase_line IS
     'A purchase of a user: a row of economy.purchases_of().';
@@ -439,7 +447,7 @@ CREATE OR REPLACE FUNCTION economy_internal.check_product(product jsonb, old_row
                             'granted_gold', 'monetary', 'limit_once', 'per_user_limit',
                             'limit_period', 'global_key', 'starts_at', 'ends_at', 'active',
                             'effect_code', 'extra', 'tags', 'position', 'texts', 'contents',
-                            'price_items', 'fulfilment')
+                            'price_items', 'fulfilment', 'granted_xp')
             UNION ALL
             SELECT 2, 'category must be conversion or item' FROM given g
             WHERE g.category IS NULL OR g.category NOT IN ('conversion', 'item')
@@ -557,7 +565,7 @@ BEGIN
                     extra = new_row.extra, tags = new_row.tags,
                     position = new_row.position, texts = new_row.texts,
                     contents = new_row.contents, price_items = new_row.price_items,
-                    fulfilment = new_row.fulfilment
+                    fulfilment = new_row.fulfilment, granted_xp = new_row.granted_xp
                 WHERE p.product_id = id;
             END IF;
         EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
@@ -2747,7 +2755,7 @@ CREATE FUNCTION economy.simulate_draws(
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_simulate_draws';
 COMMENT ON FUNCTION economy.simulate_draws(jsonb, integer, text) IS
     'What so many draws of one player from a definition would give: how often each entry comes, '
-    'gold and items of a draw on average, and by which draw the class of pity has come.';
+    'gold, XP and items of a draw on average, and by which draw the class of pity has come.';
 
 CREATE FUNCTION economy_internal.draw_seed_sound(
     user_id bigint, seed_number bigint, key_version integer, sealed bytea, hash bytea
@@ -2978,7 +2986,7 @@ CREATE VIEW economy_internal.draw_entries AS
 COMMENT ON VIEW economy_internal.draw_entries IS 'Each draw, and what its entry says of it.';
 
 CREATE FUNCTION economy_internal.draw_gives(
-    definition jsonb, entry text, OUT gold numeric, OUT items jsonb
+    definition jsonb, entry text, OUT gold numeric, OUT items jsonb, OUT xp numeric
 ) RETURNS record
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
@@ -2998,10 +3006,11 @@ CREATE FUNCTION economy_internal.draw_gives(
         )
         SELECT coalesce((SELECT (p.given ->> 'gold')::numeric FROM prize p), 0)
                    - coalesce((definition #>> '{price,gold}')::numeric, 0),
-               (SELECT jsonb_object_agg(i.key, i.amount) FROM item i);
+               (SELECT jsonb_object_agg(i.key, i.amount) FROM item i),
+               coalesce((SELECT (p.given ->> 'xp')::numeric FROM prize p), 0);
     END;
 COMMENT ON FUNCTION economy_internal.draw_gives(jsonb, text) IS
-    'Gold and items of an entry of a definition, less its price; no item is null.';
+    'Gold, items and XP of an entry of a definition, less its price; no item is null.';
 
 CREATE TABLE economy.escrows (
     user_id    bigint      NOT NULL,
@@ -4696,9 +4705,9 @@ FROM (VALUES
                 "level": 2, "leveled_up": true, "seq": 2, "gold_delta": 10, "xp_delta": 500,
                 "gold": 20, "experience_points": 500}}'),
     ('profile_update', 1,
-     'Something about a user changed: the level (by a reward or an action), the gold '
+     'Something about a user changed: the level (by what gives XP), the gold '
      '(by an admin), the time zone, the status, the profile, the external id or the segment.',
-     '^([AR][0-9]+-[0-9]+/level|[GU][0-9]+-[0-9]+|S[0-9]+-[0-9]+/segment/[0-9]+)$', 'some',
+     '^([AHPR][0-9]+-[0-9]+/level|[GU][0-9]+-[0-9]+|S[0-9]+-[0-9]+/segment/[0-9]+)$', 'some',
      '{"field": {"type": "string", "pattern": "^[a-z_]{1,64}$",
                  "description": "What changed: level, gold, timezone, status, profile, '
                  'external_id, segment. Ignore others."},
@@ -5353,7 +5362,7 @@ CREATE OR REPLACE VIEW economy.config_states AS
     FROM (SELECT product_id, category, price_gold, source_points, granted_gold, monetary,
                  limit_once, per_user_limit, limit_period, counted, global_key, starts_at,
                  ends_at, active, stock_slots, effect_code, extra, tags, position, texts,
-                 contents, price_items, fulfilment
+                 contents, price_items, fulfilment, granted_xp
           FROM economy.shop_products) p
     UNION ALL
     SELECT 'level_curves', c.curve, jsonb_agg(to_jsonb(c) - 'curve' ORDER BY c.level)
@@ -5468,7 +5477,8 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_config() RETURNS SETOF economy
                    CASE c.relation
                        WHEN 'shop_products'
                        THEN '{"tags": [], "position": 0, "texts": {}, "contents": null,
-                              "price_items": null, "fulfilment": null}'::jsonb || c.after
+                              "price_items": null, "fulfilment": null,
+                              "granted_xp": null}'::jsonb || c.after
                        ELSE c.after END AS after
             FROM change c WHERE c.is_newest
         )
@@ -6176,8 +6186,10 @@ CREATE FUNCTION economy_internal.audit_draws(
                    END AS outcome OFFSET 0) e
         WHERE octet_length(s.server_seed) = 32 AND e.outcome IS DISTINCT FROM d.outcome
         UNION ALL
-        SELECT d.user_id, 'wrong_draw', format('%s gold and %s', g.gold, coalesce(g.items, '{}')),
-               format('%s gold and %s', d.gold_delta, coalesce(h.items, '{}')), d.entry, d.seq
+        SELECT d.user_id, 'wrong_draw',
+               format('%s gold, %s XP and %s', g.gold, g.xp, coalesce(g.items, '{}')),
+               format('%s gold, %s XP and %s', d.gold_delta, d.xp_delta, coalesce(h.items, '{}')),
+               d.entry, d.seq
         FROM draw d
         LEFT JOIN version v
             ON v.table_id = d.table_id AND v.version = d.version
@@ -6187,7 +6199,8 @@ CREATE FUNCTION economy_internal.audit_draws(
             SELECT jsonb_object_agg(i.item_id, i.delta) AS items
             FROM economy_internal.item_entries i
             WHERE i.user_id = d.user_id AND i.seq = d.seq OFFSET 0) h
-        WHERE (d.gold_delta::numeric, d.xp_delta, h.items) IS DISTINCT FROM (g.gold, 0, g.items)
+        WHERE (d.gold_delta::numeric, d.xp_delta::numeric, h.items)
+              IS DISTINCT FROM (g.gold, g.xp, g.items)
         UNION ALL
         -- which of a limited prize it was, or what was given in its place
         SELECT d.user_id, 'wrong_draw',
@@ -6809,7 +6822,7 @@ BEGIN
         {"product_id": "rubies_80", "category": "conversion", "source_points": 4000,
          "granted_gold": 0, "monetary": 400, "contents": {"ruby": 80}},
         {"product_id": "adventurer", "category": "item", "price_gold": 350, "tags": ["bundle"],
-         "contents": {"ruby": 20, "torch": 2, "club": 604800}}
+         "contents": {"ruby": 20, "torch": 2, "club": 604800}, "granted_xp": 100}
         ]$json$) LOOP
         IF NOT EXISTS (SELECT FROM economy.shop_products s
                        WHERE s.product_id = p ->> 'product_id') THEN
@@ -6838,7 +6851,8 @@ BEGIN
         PERFORM economy.upsert_draw_table('{"table_id": "egg", "draft": {
             "price": {"gold": 25}, "pity": {"class": "rare", "after": 3},
             "entries": [{"entry": "coins", "weight": 9, "gold": 20},
-                {"entry": "wyvern", "class": "rare", "weight": 1, "items": {"wyvern": 1}}]}}',
+                {"entry": "wyvern", "class": "rare", "weight": 1, "xp": 50,
+                 "items": {"wyvern": 1}}]}}',
             'seed_demo');
         PERFORM economy.publish_draw_table('egg', 'seed_demo');
     END IF;

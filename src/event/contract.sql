@@ -103,9 +103,9 @@ FROM (VALUES
                 "level": 2, "leveled_up": true, "seq": 2, "gold_delta": 10, "xp_delta": 500,
                 "gold": 20, "experience_points": 500}}'),
     ('profile_update', 1,
-     'Something about a user changed: the level (by a reward or an action), the gold '
+     'Something about a user changed: the level (by what gives XP), the gold '
      '(by an admin), the time zone, the status, the profile, the external id or the segment.',
-     '^([AR][0-9]+-[0-9]+/level|[GU][0-9]+-[0-9]+|S[0-9]+-[0-9]+/segment/[0-9]+)$', 'some',
+     '^([AHPR][0-9]+-[0-9]+/level|[GU][0-9]+-[0-9]+|S[0-9]+-[0-9]+/segment/[0-9]+)$', 'some',
      '{"field": {"type": "string", "pattern": "^[a-z_]{1,64}$",
                  "description": "What changed: level, gold, timezone, status, profile, '
                  'external_id, segment. Ignore others."},

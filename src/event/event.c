@@ -224,6 +224,23 @@ eco_tell_level(const EcoJournal *journal, const EcoRow *row, int32 before, int32
 }
 
 void
+eco_tell_step(const EcoJournal *journal, const EcoRow *row, const EcoLevelStep *step,
+			  EcoListener *listener)
+{
+	EcoLevelStep now;
+
+	if (eco_row_int(row, ECO_COL_XP_DELTA) == 0 || eco_is_deaf(listener, ECO_PROFILE_UPDATE))
+		return;
+	if (step == NULL)
+	{
+		now.after = eco_level_change(row, &now.before);
+		step = &now;
+	}
+	if (step->after != step->before)
+		eco_tell_level(journal, row, step->before, step->after, listener);
+}
+
+void
 eco_tell_entries(const EcoEntries *entries, EcoListener *listener)
 {
 	if (eco_is_deaf_to(listener, entries->letter))

@@ -23,6 +23,7 @@
 #include "core/json.h"
 #include "event_types.h"
 #include "ledger/entry.h"
+#include "ledger/level.h"
 
 #define ECO_EVENT_ID_MAX 192	/* a transaction_id and an aspect */
 #define ECO_EVENT_MAX 8000		/* NOTIFY's limit, terminator included */
@@ -81,6 +82,13 @@ extern void eco_event_items(EcoEvent *event, const EcoRow *row, int column);
 /* That an entry has led from one level to another, beside the event of the entry. */
 extern void eco_tell_level(const EcoJournal *journal, const EcoRow *row, int32 before,
 						   int32 level, EcoListener *listener);
+
+/*
+ * The same of an entry that mostly has no XP: by the levels that were handed over beside its
+ * row, or, NULL, on the curve of now.
+ */
+extern void eco_tell_step(const EcoJournal *journal, const EcoRow *row, const EcoLevelStep *step,
+						  EcoListener *listener);
 
 /* Entries of a user, from first to last. */
 typedef struct EcoEntries

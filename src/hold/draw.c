@@ -21,6 +21,7 @@
 #include "ledger/args.h"
 #include "ledger/call.h"
 #include "ledger/holdings.h"
+#include "ledger/level.h"
 #include "ledger/result.h"
 
 /* columns of economy.draw_result after the common ones */
@@ -123,7 +124,7 @@ static void read_pity(Draw *d);
 static void draw_outcome(Draw *d);
 static void make_entry(Draw *d, EcoEntry *entry);
 static void write_pity(Draw *d);
-static void answer(Draw *d, const char *state, const EcoRow *row);
+static EcoLevelStep answer(Draw *d, const char *state, const EcoRow *row);
 static void replay(Draw *d, const EcoRow *first);
 
 /*
@@ -163,7 +164,7 @@ do_draw(Draw *d, FunctionCallInfo fcinfo)
 {
 	static EcoTable *const tables[] = {
 		&draw_tables, &eco_draw_prizes, &eco_draw_seeds, &draw_pity, &eco_items,
-		&eco_user_holdings_more, NULL
+		&eco_user_holdings_more, ECO_LEVEL_TABLES, NULL
 	};
 	EcoCall		call;
 	Datum		detail;
@@ -181,6 +182,8 @@ do_draw(Draw *d, FunctionCallInfo fcinfo)
 			post(d, &call.account);
 			break;
 		case ECO_CALL_REPLAY:
+			if (eco_row_int(&call.first, ECO_COL_XP_DELTA) > 0)
+				(void) eco_tables_add(call.open, eco_level_tables);
 			replay(d, &call.first);
 			break;
 		case ECO_CALL_BUSY:
@@ -203,6 +206,7 @@ static void
 post(Draw *d, EcoAccount *account)
 {
 	EcoEntry	entry;
+	EcoLevelStep step;
 	const char *refusal = refusal_of(d, account);
 
 	if (refusal != NULL || d->dry_run)
@@ -223,9 +227,10 @@ post(Draw *d, EcoAccount *account)
 	eco_seed_count(&d->seed);
 	write_pity(d);
 	eco_account_flush(account);
+	step = answer(d, "new", &entry.row);
+	entry.beside = &step;
 	eco_entry_write(&entry);
 	ECO_CRASH_POINT("draw:after_entry");
-	answer(d, "new", &entry.row);
 	eco_result_entry(&d->result, &eco_holding_changes, &entry.row);
 }
 
@@ -340,6 +345,7 @@ make_entry(Draw *d, EcoEntry *entry)
 
 	eco_entry_init(entry, &eco_holding_changes);
 	entry->gold_delta = d->prize->gold_delta;
+	entry->xp_delta = d->prize->xp_delta;
 	entry->at = d->prize->items.at;
 	eco_row_set(row, HCH_OPERATION, eco_text_of("draw").datum);
 	eco_row_set(row, HCH_KEY, d->key.datum);
@@ -402,9 +408,11 @@ tell_prize(Draw *d, const EcoRow *row)
 		eco_detail_numeric(&d->detail, PRIZE_NUMBER, value.val.numeric);
 }
 
-static void
+/* The answer, and the levels that its XP led from and to; zeros: it gave none. */
+static EcoLevelStep
 answer(Draw *d, const char *state, const EcoRow *row)
 {
+	EcoLevelStep step = {0, 0};
 	JsonbValue	value;
 
 	eco_result_outcome(&d->result, state, "OK");
@@ -421,6 +429,9 @@ answer(Draw *d, const char *state, const EcoRow *row)
 		eco_result_set(&d->result, DRAW_SEED_HASH,
 					   PointerGetDatum(cstring_to_text_with_len(value.val.string.val,
 																value.val.string.len)));
+	if (eco_row_int(row, ECO_COL_XP_DELTA) > 0)
+		step = eco_level_detail(&d->detail, row);
+	return step;
 }
 
 static bool
@@ -467,7 +478,7 @@ static void
 replay(Draw *d, const EcoRow *first)
 {
 	if (same_payload(d, first))
-		answer(d, "reuse", first);
+		(void) answer(d, "reuse", first);
 	else
 		eco_result_outcome(&d->result, "refused", "IDEMPOTENCY_MISMATCH");
 	eco_result_entry(&d->result, &eco_holding_changes, first);

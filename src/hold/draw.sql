@@ -158,7 +158,7 @@ CREATE FUNCTION economy.simulate_draws(
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_simulate_draws';
 COMMENT ON FUNCTION economy.simulate_draws(jsonb, integer, text) IS
     'What so many draws of one player from a definition would give: how often each entry comes, '
-    'gold and items of a draw on average, and by which draw the class of pity has come.';
+    'gold, XP and items of a draw on average, and by which draw the class of pity has come.';
 
 CREATE FUNCTION economy_internal.draw_seed_sound(
     user_id bigint, seed_number bigint, key_version integer, sealed bytea, hash bytea
@@ -391,7 +391,7 @@ CREATE VIEW economy_internal.draw_entries AS
 COMMENT ON VIEW economy_internal.draw_entries IS 'Each draw, and what its entry says of it.';
 
 CREATE FUNCTION economy_internal.draw_gives(
-    definition jsonb, entry text, OUT gold numeric, OUT items jsonb
+    definition jsonb, entry text, OUT gold numeric, OUT items jsonb, OUT xp numeric
 ) RETURNS record
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
@@ -411,7 +411,8 @@ CREATE FUNCTION economy_internal.draw_gives(
         )
         SELECT coalesce((SELECT (p.given ->> 'gold')::numeric FROM prize p), 0)
                    - coalesce((definition #>> '{price,gold}')::numeric, 0),
-               (SELECT jsonb_object_agg(i.key, i.amount) FROM item i);
+               (SELECT jsonb_object_agg(i.key, i.amount) FROM item i),
+               coalesce((SELECT (p.given ->> 'xp')::numeric FROM prize p), 0);
     END;
 COMMENT ON FUNCTION economy_internal.draw_gives(jsonb, text) IS
-    'Gold and items of an entry of a definition, less its price; no item is null.';
+    'Gold, items and XP of an entry of a definition, less its price; no item is null.';

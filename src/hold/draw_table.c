@@ -206,7 +206,7 @@ static void
 read_entry(EcoDrawTable *table, JsonbContainer *object, int price_items)
 {
 	static const char *const keys[] = {
-		"entry", "weight", "class", "gold", "items", "limit", "else", NULL
+		"entry", "weight", "class", "gold", "xp", "items", "limit", "else", NULL
 	};
 	EcoDrawEntry *entry = &table->entries[table->n];
 	int64		weight = get_number(table, object, "weight", 0, ECO_DRAW_MOST);
@@ -215,6 +215,7 @@ read_entry(EcoDrawTable *table, JsonbContainer *object, int price_items)
 	entry->id = get_text(table, object, "entry");
 	entry->class = get_text(table, object, "class");
 	entry->gold = get_number(table, object, "gold", 0, ECO_MAX_AMOUNT);
+	entry->xp = get_number(table, object, "xp", 0, ECO_MAX_AMOUNT);
 	entry->items = get_items(table, object, price_items);
 	entry->limit = get_number(table, object, "limit", 0, ECO_MAX_AMOUNT);
 	entry->other = get_text(table, object, "else");
@@ -227,6 +228,7 @@ read_entry(EcoDrawTable *table, JsonbContainer *object, int price_items)
 	table->weights[table->n] = weight;
 	table->sum += weight;
 	table->most_gold = Max(table->most_gold, entry->gold);
+	table->most_xp = Max(table->most_xp, entry->xp);
 	table->n++;
 }
 

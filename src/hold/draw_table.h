@@ -4,8 +4,8 @@
  *
  * A definition is a JSON object that has one of
  *
- *	entries: [{"entry": "dragon", "weight": 5, "class": "rare", "gold": 10, "items": {},
- *			   "limit": 100, "else": "gold"}, ...]
+ *	entries: [{"entry": "dragon", "weight": 5, "class": "rare", "gold": 10, "xp": 5,
+ *			   "items": {}, "limit": 100, "else": "gold"}, ...]
  *	dice: {"count": 2, "sides": 6}
  *	reels: [["cherry", "bell"], ["cherry", "bell", "seven"]]
  *	sample: {"count": 5, "of": 52}
@@ -47,6 +47,7 @@ typedef struct EcoDrawEntry
 	EcoText		id;
 	EcoText		class;			/* len 0: none */
 	int64		gold;
+	int64		xp;
 	JsonbContainer *items;		/* NULL: none */
 	int64		limit;			/* 0: none */
 	EcoText		other;			/* the entry that gives its prize beyond it */
@@ -66,6 +67,7 @@ typedef struct EcoDrawTable
 	int64		sum;
 	int64		rare_sum;
 	int64		most_gold;
+	int64		most_xp;
 	EcoText		pity;			/* its class; len 0: none */
 	int64		pity_after;
 

@@ -44,8 +44,11 @@ const EcoJournal eco_holding_changes = {
 		[ECO_SHOWN_SOURCE] = HCH_OPERATION,[ECO_SHOWN_REASON] = HCH_REASON,
 		[ECO_SHOWN_ITEMS] = HCH_ITEMS
 	},
+	.tell_tables = eco_level_tables,
+	.beside_bytes = sizeof(EcoLevelStep),
+	.beside_of_few = true,
 	.tell = tell,
-	.types = ECO_TYPE_BIT(ECO_HOLDING_UPDATE),
+	.types = ECO_TYPE_BIT(ECO_HOLDING_UPDATE) | ECO_TYPE_BIT(ECO_PROFILE_UPDATE),
 };
 
 static void
@@ -62,7 +65,6 @@ tell(const EcoRow *row, const void *beside, EcoListener *listener)
 {
 	EcoEvent	event;
 
-	(void) beside;
 	eco_event_begin(&event, ECO_HOLDING_UPDATE, NULL, &eco_holding_changes, row);
 	eco_event_text(&event, "operation", row, HCH_OPERATION);
 	eco_event_text(&event, "idempotency_key", row, HCH_KEY);
@@ -70,6 +72,7 @@ tell(const EcoRow *row, const void *beside, EcoListener *listener)
 	tell_json(&event, "items", row, HCH_ITEMS, "[]");
 	tell_json(&event, "detail", row, HCH_DETAIL, "null");
 	eco_event_end(&event, row, listener);
+	eco_tell_step(&eco_holding_changes, row, beside, listener);
 }
 
 /* What entries say */

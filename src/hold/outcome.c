@@ -304,23 +304,27 @@ add_items(const Simulation *s, int entry, Total *totals)
 	return all.n;
 }
 
-/* What a draw gives on average, gold and each item. */
+/* What a draw gives on average, gold, XP and each item. */
 static void
 tell_average(EcoDetail *detail, const Simulation *s)
 {
 	Total	   *totals = palloc(sizeof(Total) * ECO_MAX_HOLDINGS * s->table.n);
 	double		gold = 0;
+	double		xp = 0;
 	int			n = 0;
 
 	for (int i = 0; i < s->table.n; i++)
 	{
 		gold += (double) s->table.entries[i].gold * (double) s->given[i];
+		xp += (double) s->table.entries[i].xp * (double) s->given[i];
 		n += add_items(s, i, &totals[n]);
 	}
 	qsort(totals, n, sizeof(Total), compare_totals);
 	eco_detail_open_object(detail, "average", (int) strlen("average"));
 	eco_detail_numeric(detail, "gold", ratio(Min(gold, 1e12 * (double) s->draws),
 											 (double) s->draws));
+	eco_detail_numeric(detail, "xp", ratio(Min(xp, 1e12 * (double) s->draws),
+										   (double) s->draws));
 	eco_detail_open_object(detail, "items", (int) strlen("items"));
 	for (int i = 0; i < n; i++)
 	{

@@ -68,7 +68,7 @@ take_over(EcoHoldings *most, const EcoHoldings *prize)
 const char *
 eco_prizes_refusal(const EcoDrawTable *table, const EcoAccount *account, EcoDetail *detail)
 {
-	const char *refusal = eco_amount_refusal(account, table->most_gold, 0);
+	const char *refusal = eco_amount_refusal(account, table->most_gold, table->most_xp);
 	EcoHoldings *prize = palloc(sizeof(EcoHoldings));
 	EcoHoldings *most = palloc(sizeof(EcoHoldings));
 
@@ -125,6 +125,7 @@ settle(const EcoDrawTable *table, const EcoText *table_id, const EcoAccount *acc
 	prize->entry = entry;
 	prize->number = 0;
 	prize->gold_delta = (gives != NULL ? gives->gold : 0) - table->price_gold;
+	prize->xp_delta = gives != NULL ? gives->xp : 0;
 	if (table->price_items != NULL)
 		eco_holdings_in(table->price_items, "items", ECO_HOLDING_USE_UP, price);
 	if (gives != NULL && gives->items != NULL)
@@ -137,7 +138,7 @@ settle(const EcoDrawTable *table, const EcoText *table_id, const EcoAccount *acc
 				  errmsg("draw table \"%.*s\" is damaged", table_id->len, table_id->data));
 	for (int i = 0; i < won->n; i++)
 		lost->of[lost->n++] = won->of[i];
-	if (eco_amount_refusal(account, prize->gold_delta, 0) != NULL ||
+	if (eco_amount_refusal(account, prize->gold_delta, prize->xp_delta) != NULL ||
 		eco_holdings_refusal(lost, account, &detail) != NULL)
 		elog(ERROR, "a draw was refused after it had been drawn");
 	pfree(price);

@@ -17,6 +17,7 @@ typedef struct EcoPrize
 	int			entry;			/* of the table, if it has entries */
 	int64		number;			/* of those of an entry with a limit; else 0 */
 	int64		gold_delta;
+	int64		xp_delta;
 	EcoHoldings items;			/* of price and prize */
 } EcoPrize;
 

@@ -45,7 +45,8 @@ typedef struct EcoEntry
 	int64		xp_delta;
 	int32		freezes_delta;	/* streak freezes bought or used up */
 	void	   *beside;			/* told with the row, journal->beside_bytes of
-								 * it; NULL: what it says is read */
+								 * it; NULL: what it says is read, or zeros,
+								 * by the journal */
 	int			alone_by;		/* no other has these columns of its key in
 								 * common, so many; 0: all */
 	TimestampTz at;				/* that its rules have taken for now;

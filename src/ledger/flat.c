@@ -69,7 +69,7 @@ eco_flat_write(const EcoEntry *entry, char *flat)
 	Header		header = {.letter = journal->letter};
 	Size		at = MAXALIGN(sizeof(Header));
 
-	if (beside > 0 && entry->beside == NULL)
+	if (beside > 0 && entry->beside == NULL && !journal->beside_of_few)
 		return 0;
 	for (int i = 0; i < table->ncolumns; i++)
 	{
@@ -80,8 +80,10 @@ eco_flat_write(const EcoEntry *entry, char *flat)
 	}
 	if (at + MAXALIGN(beside) > ECO_FLAT_MAX)
 		return 0;
-	if (beside > 0)
+	if (beside > 0 && entry->beside != NULL)
 		memcpy(flat + at, entry->beside, beside);
+	else if (beside > 0)
+		memset(flat + at, 0, beside);
 	at += MAXALIGN(beside);
 	header.bytes = (uint16) at;
 	memcpy(flat, &header, sizeof(header));

@@ -92,6 +92,7 @@ typedef struct EcoJournal
 	 */
 	EcoTable   *const *tell_tables;
 	Size		beside_bytes;
+	bool		beside_of_few;	/* entries that set none have zeros there */
 	void		(*tell) (const EcoRow *row, const void *beside, struct EcoListener *listener);
 	uint32		types;			/* ECO_TYPE_BIT() of what it tells */
 } EcoJournal;

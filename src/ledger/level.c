@@ -16,7 +16,6 @@
 #include "ledger/args.h"
 #include "ledger/journal.h"
 #include "ledger/level.h"
-#include "ledger/result.h"
 #include "ledger/rows.h"
 
 #define LINEAR_XP_PER_LEVEL 500 /* level = floor(xp / 500) + 1 */
@@ -160,16 +159,44 @@ eco_level_curve_of(int64 user_id)
 }
 
 /* Often one look-up does. */
+static EcoLevelStep
+step_to(int64 user_id, int64 xp_delta, int64 xp)
+{
+	const char *curve = eco_level_curve_of(user_id);
+	EcoLevelStep step;
+
+	step.after = eco_level_at(curve, xp).level;
+	step.before = xp_delta == 0 ? step.after : eco_level_at(curve, xp - xp_delta).level;
+	return step;
+}
+
 int32
 eco_level_change(const EcoRow *row, int32 *before)
 {
-	int64		xp = eco_row_int(row, ECO_COL_XP);
-	int64		delta = eco_row_int(row, ECO_COL_XP_DELTA);
-	const char *curve = eco_level_curve_of(eco_row_int(row, ECO_COL_USER_ID));
-	int32		level = eco_level_at(curve, xp).level;
+	EcoLevelStep step = step_to(eco_row_int(row, ECO_COL_USER_ID),
+								eco_row_int(row, ECO_COL_XP_DELTA), eco_row_int(row, ECO_COL_XP));
 
-	*before = delta == 0 ? level : eco_level_at(curve, xp - delta).level;
-	return level;
+	*before = step.before;
+	return step.after;
+}
+
+EcoLevelStep
+eco_level_detail(EcoDetail *detail, const EcoRow *row)
+{
+	return eco_level_foretold(detail, eco_row_int(row, ECO_COL_USER_ID),
+							  eco_row_int(row, ECO_COL_XP_DELTA), eco_row_int(row, ECO_COL_XP));
+}
+
+EcoLevelStep
+eco_level_foretold(EcoDetail *detail, int64 user_id, int64 xp_delta, int64 xp)
+{
+	EcoLevelStep step = step_to(user_id, xp_delta, xp);
+
+	eco_detail_int(detail, "xp_delta", xp_delta);
+	eco_detail_int(detail, "experience_points", xp);
+	eco_detail_int(detail, "level", step.after);
+	eco_detail_bool(detail, "leveled_up", step.after > step.before);
+	return step;
 }
 
 static int64

@@ -7,7 +7,7 @@
 
 #include "postgres.h"
 
-#include "ledger/rows.h"
+#include "ledger/result.h"
 
 #define ECO_LINEAR_CURVE "linear"
 
@@ -35,5 +35,25 @@ extern const char *eco_level_curve_of(int64 user_id);
 
 /* The level after an entry and, in *before, that before it. */
 extern int32 eco_level_change(const EcoRow *row, int32 *before);
+
+/*
+ * Levels before and after an entry, by the curve of when it was made: what a journal has
+ * beside those of its rows that give XP (EcoEntry.beside), when few do.
+ */
+typedef struct EcoLevelStep
+{
+	int32		before;
+	int32		after;
+} EcoLevelStep;
+
+/*
+ * What the XP of an entry led to, in the detail of its answer: xp_delta, experience_points,
+ * level and leveled_up.
+ */
+extern EcoLevelStep eco_level_detail(EcoDetail *detail, const EcoRow *row);
+
+/* The same of an entry that would be made: of the account as it is after it. */
+extern EcoLevelStep eco_level_foretold(EcoDetail *detail, int64 user_id, int64 xp_delta,
+									   int64 xp);
 
 #endif

@@ -9,7 +9,7 @@ CREATE VIEW economy.config_states AS
     FROM (SELECT product_id, category, price_gold, source_points, granted_gold, monetary,
                  limit_once, per_user_limit, limit_period, counted, global_key, starts_at,
                  ends_at, active, stock_slots, effect_code, extra, tags, position, texts,
-                 contents, price_items, fulfilment
+                 contents, price_items, fulfilment, granted_xp
           FROM economy.shop_products) p
     UNION ALL
     SELECT 'level_curves', c.curve, jsonb_agg(to_jsonb(c) - 'curve' ORDER BY c.level)
@@ -156,7 +156,8 @@ CREATE FUNCTION economy_internal.audit_config() RETURNS SETOF economy.finding
                    CASE c.relation
                        WHEN 'shop_products'
                        THEN '{"tags": [], "position": 0, "texts": {}, "contents": null,
-                              "price_items": null, "fulfilment": null}'::jsonb || c.after
+                              "price_items": null, "fulfilment": null,
+                              "granted_xp": null}'::jsonb || c.after
                        ELSE c.after END AS after
             FROM change c WHERE c.is_newest
         )
@@ -959,8 +960,10 @@ CREATE FUNCTION economy_internal.audit_draws(
                    END AS outcome OFFSET 0) e
         WHERE octet_length(s.server_seed) = 32 AND e.outcome IS DISTINCT FROM d.outcome
         UNION ALL
-        SELECT d.user_id, 'wrong_draw', format('%s gold and %s', g.gold, coalesce(g.items, '{}')),
-               format('%s gold and %s', d.gold_delta, coalesce(h.items, '{}')), d.entry, d.seq
+        SELECT d.user_id, 'wrong_draw',
+               format('%s gold, %s XP and %s', g.gold, g.xp, coalesce(g.items, '{}')),
+               format('%s gold, %s XP and %s', d.gold_delta, d.xp_delta, coalesce(h.items, '{}')),
+               d.entry, d.seq
         FROM draw d
         LEFT JOIN version v
             ON v.table_id = d.table_id AND v.version = d.version
@@ -970,7 +973,8 @@ CREATE FUNCTION economy_internal.audit_draws(
             SELECT jsonb_object_agg(i.item_id, i.delta) AS items
             FROM economy_internal.item_entries i
             WHERE i.user_id = d.user_id AND i.seq = d.seq OFFSET 0) h
-        WHERE (d.gold_delta::numeric, d.xp_delta, h.items) IS DISTINCT FROM (g.gold, 0, g.items)
+        WHERE (d.gold_delta::numeric, d.xp_delta::numeric, h.items)
+              IS DISTINCT FROM (g.gold, g.xp, g.items)
         UNION ALL
         -- which of a limited prize it was, or what was given in its place
         SELECT d.user_id, 'wrong_draw',

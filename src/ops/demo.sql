@@ -40,7 +40,7 @@ BEGIN
         {"product_id": "rubies_80", "category": "conversion", "source_points": 4000,
          "granted_gold": 0, "monetary": 400, "contents": {"ruby": 80}},
         {"product_id": "adventurer", "category": "item", "price_gold": 350, "tags": ["bundle"],
-         "contents": {"ruby": 20, "torch": 2, "club": 604800}}
+         "contents": {"ruby": 20, "torch": 2, "club": 604800}, "granted_xp": 100}
         ]$json$) LOOP
         IF NOT EXISTS (SELECT FROM economy.shop_products s
                        WHERE s.product_id = p ->> 'product_id') THEN
@@ -69,7 +69,8 @@ BEGIN
         PERFORM economy.upsert_draw_table('{"table_id": "egg", "draft": {
             "price": {"gold": 25}, "pity": {"class": "rare", "after": 3},
             "entries": [{"entry": "coins", "weight": 9, "gold": 20},
-                {"entry": "wyvern", "class": "rare", "weight": 1, "items": {"wyvern": 1}}]}}',
+                {"entry": "wyvern", "class": "rare", "weight": 1, "xp": 50,
+                 "items": {"wyvern": 1}}]}}',
             'seed_demo');
         PERFORM economy.publish_draw_table('egg', 'seed_demo');
     END IF;

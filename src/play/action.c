@@ -43,8 +43,7 @@ typedef struct Totals
 	int64		losses;
 	int64		draws;
 	int64		max_win;
-	int32		level_before;	/* of an action that gives XP; else 0 */
-	int32		level;
+	EcoLevelStep level;			/* of an action that gives XP */
 } Totals;
 
 static const char *const outcome_words[] = {NULL, "win", "loss", "draw"};
@@ -56,7 +55,6 @@ static void refuse_pruned(const EcoAction *action, int64 seq, EcoResult *result)
 static void set_stats(EcoResult *result, const EcoGameStats *stats);
 static void tell(const EcoRow *row, const void *beside, EcoListener *listener);
 static void tell_stats(const EcoRow *row, const Totals *totals, EcoListener *listener);
-static void tell_level(const EcoRow *row, const Totals *totals, EcoListener *listener);
 static const Totals *find_totals(const EcoRow *row, Totals *totals);
 static void put_stats(EcoJson *json, const EcoRow *row, const Totals *totals);
 
@@ -220,11 +218,7 @@ set_level(EcoResult *result, const EcoRow *row, Totals *totals)
 
 	if (eco_row_int(row, ECO_COL_XP_DELTA) == 0)
 		return;
-	totals->level = eco_level_change(row, &totals->level_before);
-	eco_detail_int(&detail, "xp_delta", eco_row_int(row, ECO_COL_XP_DELTA));
-	eco_detail_int(&detail, "experience_points", eco_row_int(row, ECO_COL_XP));
-	eco_detail_int(&detail, "level", totals->level);
-	eco_detail_bool(&detail, "leveled_up", totals->level > totals->level_before);
+	totals->level = eco_level_detail(&detail, row);
 	set_detail(result, &detail);
 }
 
@@ -368,7 +362,8 @@ tell(const EcoRow *row, const void *beside, EcoListener *listener)
 	eco_event_end(&event, row, listener);
 	if (!with_action && totals != NULL)
 		tell_stats(row, totals, listener);
-	tell_level(row, beside, listener);
+	eco_tell_step(&eco_actions, row, beside == NULL ? NULL : &((const Totals *) beside)->level,
+				  listener);
 }
 
 static void
@@ -382,26 +377,6 @@ tell_stats(const EcoRow *row, const Totals *totals, EcoListener *listener)
 	eco_event_text(&event, "game", row, ACT_GAME);
 	put_stats(&event.json, row, totals);
 	eco_event_end(&event, row, listener);
-}
-
-/* Where the level was not handed over, it is that on the curve of now. */
-static void
-tell_level(const EcoRow *row, const Totals *totals, EcoListener *listener)
-{
-	int32		before;
-	int32		level;
-
-	if (eco_row_int(row, ECO_COL_XP_DELTA) == 0 || eco_is_deaf(listener, ECO_PROFILE_UPDATE))
-		return;
-	if (totals != NULL)
-	{
-		before = totals->level_before;
-		level = totals->level;
-	}
-	else
-		level = eco_level_change(row, &before);
-	if (level != before)
-		eco_tell_level(&eco_actions, row, before, level, listener);
 }
 
 /* NULL: there are none. */

@@ -50,8 +50,11 @@ const EcoJournal eco_purchases = {
 	.signature_column = TXN_SIGNATURE,
 	.key_version_column = TXN_KEY_VERSION,
 	.shown = {[ECO_SHOWN_PRODUCT] = TXN_PRODUCT_ID,[ECO_SHOWN_ITEMS] = TXN_ITEMS},
+	.tell_tables = eco_level_tables,
+	.beside_bytes = sizeof(EcoLevelStep),
+	.beside_of_few = true,
 	.tell = tell,
-	.types = ECO_TYPE_BIT(ECO_PURCHASE_UPDATE),
+	.types = ECO_TYPE_BIT(ECO_PURCHASE_UPDATE) | ECO_TYPE_BIT(ECO_PROFILE_UPDATE),
 };
 
 /* Limits, stock and scores are recomputed from it. */
@@ -70,7 +73,6 @@ tell(const EcoRow *row, const void *beside, EcoListener *listener)
 {
 	EcoEvent	event;
 
-	(void) beside;
 	eco_event_begin(&event, ECO_PURCHASE_UPDATE, NULL, &eco_purchases, row);
 	eco_event_text(&event, "product_id", row, TXN_PRODUCT_ID);
 	eco_event_text(&event, "category", row, TXN_CATEGORY);
@@ -80,4 +82,5 @@ tell(const EcoRow *row, const void *beside, EcoListener *listener)
 	eco_event_text(&event, "idempotency_key", row, TXN_KEY);
 	eco_event_items(&event, row, TXN_ITEMS);
 	eco_event_end(&event, row, listener);
+	eco_tell_step(&eco_purchases, row, beside, listener);
 }

@@ -29,7 +29,8 @@
 	{"effect_code", TEXTOID, ECO_NULLABLE}, \
 	{"contents", JSONBOID, ECO_NULLABLE | ECO_LATER}, \
 	{"price_items", JSONBOID, ECO_NULLABLE | ECO_LATER}, \
-	{"fulfilment", BOOLOID, ECO_NULLABLE | ECO_LATER}
+	{"fulfilment", BOOLOID, ECO_NULLABLE | ECO_LATER}, \
+	{"granted_xp", INT8OID, ECO_NULLABLE | ECO_LATER}
 
 EcoTable	eco_shop_products = {
 	.name = "shop_products",
@@ -123,6 +124,7 @@ eco_product_of(const EcoRow *row, EcoProduct *product)
 		row->values[PRD_PRICE_ITEMS];
 	product->fulfilment = !row->isnull[PRD_FULFILMENT] &&
 		DatumGetBool(row->values[PRD_FULFILMENT]);
+	product->granted_xp = row->isnull[PRD_GRANTED_XP] ? 0 : eco_row_int(row, PRD_GRANTED_XP);
 }
 
 const char *

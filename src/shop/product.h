@@ -34,6 +34,7 @@ typedef struct EcoProduct
 	Datum		contents;		/* jsonb: items that a unit gives, or 0 */
 	Datum		price_items;	/* jsonb: items that it costs, or 0 */
 	bool		fulfilment;		/* a worker has to fulfil it */
+	int64		granted_xp;		/* per unit */
 } EcoProduct;
 
 /* Whoever reads products opens this. */
@@ -63,6 +64,7 @@ enum
 	PRD_CONTENTS,
 	PRD_PRICE_ITEMS,
 	PRD_FULFILMENT,
+	PRD_GRANTED_XP,
 	PRD_COLUMNS,
 	PRD_EXTRA = PRD_COLUMNS,	/* of the shelf alone */
 	PRD_TAGS,

@@ -55,11 +55,12 @@ enum
 	OFR_DETAIL,
 	OFR_CONTENTS,
 	OFR_PRICE_ITEMS,
+	OFR_GRANTED_XP,
 	OFR_COLUMNS
 };
 
 #define MAX_TAG 512				/* bytes: shop_products_tags_check */
-#define OFFER_TYPES "ttTijjtllllbzzliltzbtj+jj"
+#define OFFER_TYPES "ttTijjtllllbzzliltzbtj+jjl"
 
 PG_FUNCTION_INFO_V1(eco_products);
 PG_FUNCTION_INFO_V1(eco_product);
@@ -329,6 +330,7 @@ offer_of(const Asked *asked, TupleDesc desc, const EcoRow *row, const EcoProduct
 	isnull[OFR_PRICE_ITEMS] = product->price_items == (Datum) 0;
 	if (!isnull[OFR_PRICE_ITEMS])
 		values[OFR_PRICE_ITEMS] = whole(product->price_items);
+	values[OFR_GRANTED_XP] = Int64GetDatum(product->granted_xp);
 	return heap_form_tuple(desc, values, isnull);
 }
 

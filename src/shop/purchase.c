@@ -24,6 +24,7 @@
 #include "errors.h"
 #include "ledger/args.h"
 #include "ledger/call.h"
+#include "ledger/level.h"
 #include "settings.h"
 #include "shop/fulfilment.h"
 #include "shop/global_key.h"
@@ -64,18 +65,19 @@ PG_FUNCTION_INFO_V1(eco_purchase_probe);
 #define NEEDS_KNOWN 32
 #define NEEDS_LOCK	64			/* of the account, beforehand */
 #define NEEDS_RESERVATIONS 128	/* the call does, not the product */
+#define NEEDS_LEVELS 256		/* of an account that is read alone, too */
 
 /*
  * What products have needed here, by a hash of their names.  Nothing hangs on it but how
  * many tables a call opens before it has locked the account and read the product: a
  * further one that the product needs is opened then, see open_what_it_needs().
  */
-static uint8 needed[256];
+static uint16 needed[256];
 
 static bool purchase(EcoPurchase *p, FunctionCallInfo fcinfo, bool in_passing);
 static void read_arguments(EcoPurchase *p, FunctionCallInfo fcinfo);
-static EcoTable *const *tables_for(EcoPurchase *p, uint8 needs);
-static uint8 *needed_by(const EcoPurchase *p);
+static EcoTable *const *tables_for(EcoPurchase *p, uint16 needs);
+static uint16 *needed_by(const EcoPurchase *p);
 static bool open_what_it_needs(EcoPurchase *p, const EcoAccount *account);
 static const char *check_rules(EcoPurchase *p, const EcoAccount *account);
 static const char *check_product(EcoPurchase *p, const EcoAccount *account);
@@ -92,6 +94,7 @@ static void load_units(EcoPurchase *p, const EcoAccount *account);
 static void describe_renewal(EcoPurchase *p, TimestampTz now);
 static const char *check_freezes(EcoPurchase *p, const EcoAccount *account);
 static const char *check_amounts(EcoPurchase *p, const EcoAccount *account);
+static const char *check_xp(EcoPurchase *p, const EcoAccount *account);
 static const char *check_items(EcoPurchase *p, const EcoAccount *account);
 static const char *take_units(EcoPurchase *p, const EcoAccount *account);
 static const char *use_reservation(EcoPurchase *p, const EcoAccount *account);
@@ -104,7 +107,8 @@ static const char *const waited = "waited";
 
 static void post(EcoPurchase *p, EcoAccount *account);
 static void keep_units(EcoPurchase *p, EcoAccount *account);
-static void describe_effect(EcoPurchase *p, bool is_conversion, Datum effect_code, Datum items);
+static void describe_effect(EcoPurchase *p, bool is_conversion, Datum effect_code, Datum items,
+							bool gives_xp);
 static bool same_payload(EcoPurchase *p, const EcoRow *first);
 static void come_again(EcoPurchase *p);
 
@@ -126,7 +130,7 @@ static bool
 purchase(EcoPurchase *p, FunctionCallInfo fcinfo, bool in_passing)
 {
 	EcoCall		call;
-	uint8		known;
+	uint16		known;
 
 	memset(p, 0, sizeof(*p));
 	read_arguments(p, fcinfo);
@@ -137,9 +141,10 @@ purchase(EcoPurchase *p, FunctionCallInfo fcinfo, bool in_passing)
 
 	eco_call_init(&call, &eco_purchases, p->user_id, NULL);
 	known = *needed_by(p);
-	call.tables_of_new = tables_for(p, (known & NEEDS_KNOWN ? known & NEEDS_ALL : NEEDS_ALL) |
+	call.tables_of_new = tables_for(p, (known & NEEDS_KNOWN ? known & (NEEDS_ALL | NEEDS_LEVELS) :
+										NEEDS_ALL) |
 									(p->reservation.datum != (Datum) 0 ? NEEDS_RESERVATIONS : 0));
-	call.in_passing = in_passing && p->opened == 0 && !(known & NEEDS_LOCK);
+	call.in_passing = in_passing && (p->opened & ~NEEDS_LEVELS) == 0 && !(known & NEEDS_LOCK);
 	call.key = ECO_TXN_BY_KEY;
 	call.texts[call.ntexts++] = p->product_id;
 	call.texts[call.ntexts++] = p->key;
@@ -156,6 +161,7 @@ purchase(EcoPurchase *p, FunctionCallInfo fcinfo, bool in_passing)
 				keep_units(p, &call.account);
 			break;
 		case ECO_CALL_REPLAY:
+			p->open = call.open;
 			eco_purchase_replay(p, &call.first);
 			break;
 		case ECO_CALL_BUSY:
@@ -234,11 +240,11 @@ eco_purchase_begin(EcoPurchase *p)
 EcoTable   *const *
 eco_purchase_tables(EcoPurchase *p)
 {
-	return tables_for(p, NEEDS_ALL | (p->reserves ? NEEDS_RESERVATIONS : 0));
+	return tables_for(p, NEEDS_ALL | (p->reserves ? NEEDS_RESERVATIONS : NEEDS_LEVELS));
 }
 
 static EcoTable *const *
-tables_for(EcoPurchase *p, uint8 needs)
+tables_for(EcoPurchase *p, uint16 needs)
 {
 	int			n = 0;
 
@@ -258,6 +264,11 @@ tables_for(EcoPurchase *p, uint8 needs)
 		p->tables[n++] = &eco_fulfilments;
 	if (needs & NEEDS_RESERVATIONS)
 		p->tables[n++] = &eco_shop_reservations;
+	if (needs & NEEDS_LEVELS)
+	{
+		p->tables[n++] = &eco_level_curves;
+		p->tables[n++] = &eco_level_experiments;
+	}
 	p->tables[n] = NULL;
 	p->opened = needs;
 	return p->tables;
@@ -269,7 +280,7 @@ moves_items(const EcoProduct *product)
 	return product->contents != (Datum) 0 || product->price_items != (Datum) 0;
 }
 
-static uint8 *
+static uint16 *
 needed_by(const EcoPurchase *p)
 {
 	return &needed[hash_bytes((const unsigned char *) p->product_id.data, p->product_id.len) %
@@ -284,11 +295,12 @@ needed_by(const EcoPurchase *p)
 static bool
 open_what_it_needs(EcoPurchase *p, const EcoAccount *account)
 {
-	uint8		needs = (p->product.has_stock ? NEEDS_STOCK : 0) |
+	uint16		needs = (p->product.has_stock ? NEEDS_STOCK : 0) |
 	(p->product.counted && eco_units_need_row(account, &p->product_id) ? NEEDS_UNITS : 0) |
 	(p->product.global_key ? NEEDS_KEYS : 0) |
 	(moves_items(&p->product) ? NEEDS_ITEMS : 0) |
-	(p->product.fulfilment ? NEEDS_QUEUE : 0);
+	(p->product.fulfilment ? NEEDS_QUEUE : 0) |
+	(p->product.granted_xp > 0 && !p->reserves ? NEEDS_LEVELS : 0);
 
 	*needed_by(p) |= needs | NEEDS_KNOWN | (needs_account_alone(&p->product) ? 0 : NEEDS_LOCK);
 	needs |= p->opened;
@@ -372,8 +384,12 @@ eco_purchase_try(EcoPurchase *p, const EcoAccount *account)
 		eco_result_outcome(&p->result, "new", "OK");
 		eco_result_set(&p->result, PURCHASE_GOLD_DELTA, Int64GetDatum(p->gold_delta));
 		eco_result_set(&p->result, PURCHASE_GOLD, Int64GetDatum(account->gold + p->gold_delta));
+		if (p->xp_delta > 0)
+			(void) eco_level_foretold(&p->detail, p->user_id, p->xp_delta,
+									  account->xp + p->xp_delta);
 		describe_effect(p, p->product.is_conversion, p->product.effect_code,
-						p->items == NULL ? (Datum) 0 : eco_holdings_json(p->items));
+						p->items == NULL ? (Datum) 0 : eco_holdings_json(p->items),
+						p->xp_delta > 0);
 	}
 	return refusal == NULL && !p->dry_run;
 }
@@ -388,6 +404,7 @@ check_rules(EcoPurchase *p, const EcoAccount *account)
 	p->user_limit_left = -1;
 	p->stock_left = -1;
 	p->freezes = 0;
+	p->xp_delta = 0;
 	p->items = NULL;
 	if (account->suspended)
 		return "USER_SUSPENDED";
@@ -412,6 +429,7 @@ check_product(EcoPurchase *p, const EcoAccount *account)
 		(refusal = check_freezes(p, account)) != NULL ||
 	/* it is paid when it is bought */
 		(!p->reserves && (refusal = check_amounts(p, account)) != NULL) ||
+		(!p->reserves && (refusal = check_xp(p, account)) != NULL) ||
 		(!p->reserves && (refusal = check_items(p, account)) != NULL) ||
 		(refusal = take_units(p, account)) != NULL)
 		return refusal;
@@ -656,6 +674,18 @@ check_amounts(EcoPurchase *p, const EcoAccount *account)
 	return refusal;
 }
 
+static const char *
+check_xp(EcoPurchase *p, const EcoAccount *account)
+{
+	if (p->product.granted_xp == 0 ||
+		(!pg_mul_s64_overflow(p->product.granted_xp, p->quantity, &p->xp_delta) &&
+		 eco_amount_refusal(account, 0, p->xp_delta) == NULL))
+		return NULL;
+	eco_detail_int(&p->detail, "experience_points", account->xp);
+	eco_detail_int(&p->detail, "at_most", ECO_MAX_AMOUNT);
+	return "GOLD_OVERFLOW";
+}
+
 /* What it costs beside gold, and what it gives; the account's lock guards both. */
 static const char *
 check_items(EcoPurchase *p, const EcoAccount *account)
@@ -795,9 +825,9 @@ post(EcoPurchase *p, EcoAccount *account)
 		return;
 	if (p->product.fulfilment)
 		eco_fulfilment_add(&entry);
+	eco_purchase_made(p, &entry);
 	eco_entry_write(&entry);
 	ECO_CRASH_POINT("purchase:after_entry");
-	eco_purchase_made(p, &entry);
 }
 
 /* Of a purchase that is refused, or only tried. */
@@ -830,6 +860,9 @@ eco_purchase_entry(const EcoPurchase *p, EcoEntry *entry)
 
 	eco_entry_init(entry, &eco_purchases);
 	entry->gold_delta = p->gold_delta;
+	entry->xp_delta = p->xp_delta;
+	if (p->xp_delta > 0)
+		entry->beside = palloc(sizeof(EcoLevelStep));
 	entry->freezes_delta = p->freezes;
 	if (p->product.limit_once)
 		entry->alone_by = ECO_TXN_OF_PRODUCT;
@@ -871,13 +904,16 @@ items_of(const EcoRow *row)
 }
 
 void
-eco_purchase_made(EcoPurchase *p, const EcoEntry *entry)
+eco_purchase_made(EcoPurchase *p, EcoEntry *entry)
 {
+	if (entry->xp_delta > 0)
+		*(EcoLevelStep *) entry->beside = eco_level_detail(&p->detail, &entry->row);
 	eco_result_outcome(&p->result, "new", "OK");
 	eco_result_entry(&p->result, &eco_purchases, &entry->row);
 	eco_result_set(&p->result, PURCHASE_GOLD_DELTA, Int64GetDatum(entry->gold_delta));
 	eco_result_set(&p->result, PURCHASE_GOLD, Int64GetDatum(entry->gold));
-	describe_effect(p, p->product.is_conversion, p->product.effect_code, items_of(&entry->row));
+	describe_effect(p, p->product.is_conversion, p->product.effect_code, items_of(&entry->row),
+					entry->xp_delta > 0);
 }
 
 /* The detail of an item without an effect, which nearly all have: made once. */
@@ -902,7 +938,7 @@ plain_detail(void)
  * effect is applied by the app, unless it is that the user holds its contents now.
  */
 static void
-describe_effect(EcoPurchase *p, bool is_conversion, Datum effect_code, Datum items)
+describe_effect(EcoPurchase *p, bool is_conversion, Datum effect_code, Datum items, bool gives_xp)
 {
 	if (items != (Datum) 0)
 		eco_result_set(&p->result, PURCHASE_ITEMS, items);
@@ -916,7 +952,8 @@ describe_effect(EcoPurchase *p, bool is_conversion, Datum effect_code, Datum ite
 		eco_result_set(&p->result, PURCHASE_DETAIL, plain_detail());
 		return;
 	}
-	eco_detail_bool(&p->detail, APPLY, effect_code != (Datum) 0 || !eco_holdings_give(items));
+	eco_detail_bool(&p->detail, APPLY,
+					effect_code != (Datum) 0 || !(gives_xp || eco_holdings_give(items)));
 	if (effect_code != (Datum) 0)
 		eco_detail_str(&p->detail, "effect_code", TextDatumGetCString(effect_code));
 }
@@ -924,6 +961,7 @@ describe_effect(EcoPurchase *p, bool is_conversion, Datum effect_code, Datum ite
 void
 eco_purchase_replay(EcoPurchase *p, const EcoRow *first)
 {
+	bool		gives_xp = eco_row_int(first, ECO_COL_XP_DELTA) > 0;
 	bool		is_conversion;
 
 	eco_result_entry(&p->result, &eco_purchases, first);
@@ -936,9 +974,14 @@ eco_purchase_replay(EcoPurchase *p, const EcoRow *first)
 	eco_result_outcome(&p->result, "reuse", "OK");
 	eco_result_set(&p->result, PURCHASE_GOLD_DELTA, first->values[ECO_COL_GOLD_DELTA]);
 	eco_result_set(&p->result, PURCHASE_GOLD, first->values[ECO_COL_GOLD]);
+	if (gives_xp)
+	{
+		(void) eco_tables_add(p->open, eco_level_tables);
+		(void) eco_level_detail(&p->detail, first);
+	}
 	describe_effect(p, is_conversion,
 					first->isnull[TXN_EFFECT_CODE] ? (Datum) 0 : first->values[TXN_EFFECT_CODE],
-					items_of(first));
+					items_of(first), gives_xp);
 }
 
 /*

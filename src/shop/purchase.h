@@ -52,13 +52,14 @@ typedef struct EcoPurchase
 	int64		stock_left;		/* after it, or when too little was left; -1:
 								 * not looked at */
 	int64		gold_delta;
+	int64		xp_delta;
 	int64		monetary;
 	int32		freezes;		/* streak freezes bought */
 	EcoHoldings *items;			/* that it gives and costs, or NULL */
 	int16		stock_slot;		/* -1: no stock was taken */
 	EcoOpenTables *open;
-	EcoTable   *tables[9];		/* of a new purchase, up to NULL */
-	uint8		opened;			/* those that only some products need */
+	EcoTable   *tables[11];		/* of a new purchase, up to NULL */
+	uint16		opened;			/* those that only some products need */
 	EcoAttempt	attempt;		/* taken back when the purchase is refused */
 
 	EcoResult	result;
@@ -104,7 +105,9 @@ extern void eco_purchase_entry(const EcoPurchase *p, EcoEntry *entry);
  * and write those that have no room there.  True: some were written.
  */
 extern bool eco_purchase_save_items(EcoPurchase *p, EcoAccount *account);
-extern void eco_purchase_made(EcoPurchase *p, const EcoEntry *entry);
+
+/* Answer with what the entry did, before it is written: it is told what XP led to, as well. */
+extern void eco_purchase_made(EcoPurchase *p, EcoEntry *entry);
 
 /*
  * The code of the first rule that refuses a purchase of p->product, which was read, by the

@@ -14,6 +14,7 @@
 
 #include "errors.h"
 #include "ledger/calls.h"
+#include "ledger/level.h"
 #include "ledger/lock.h"
 #include "shop/fulfilment.h"
 #include "shop/global_key.h"
@@ -55,7 +56,7 @@ static void write_state(EcoCalls *calls);
 
 static EcoTable *const tables[] = {
 	&eco_shop_products, &eco_shop_stock, &eco_shop_user_units_more, &eco_shop_keys, &eco_items,
-	&eco_user_holdings_more, &eco_fulfilments, NULL
+	&eco_user_holdings_more, &eco_fulfilments, ECO_LEVEL_TABLES, NULL
 };
 
 static const EcoBatch batch = {

@@ -32,6 +32,7 @@ enum
 	PLN_CONTEXT,
 	PLN_CREATED_AT,
 	PLN_ITEMS,
+	PLN_XP_DELTA,
 	PLN_COLUMNS
 };
 
@@ -58,6 +59,7 @@ put_purchase(ReturnSetInfo *info, const EcoRow *row)
 		[PLN_STATUS] = row->values[TXN_STATUS],
 		[PLN_EFFECT_CODE] = row->values[TXN_EFFECT_CODE],
 		[PLN_CREATED_AT] = row->values[ECO_COL_CREATED_AT],
+		[PLN_XP_DELTA] = row->values[ECO_COL_XP_DELTA],
 	};
 
 	/* whole, not where to find it */
@@ -104,7 +106,7 @@ eco_purchases_of(PG_FUNCTION_ARGS)
 
 	if (max < 0)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("max must be 0 or more"));
-	eco_result_set_begin(fcinfo, "ltttillttjz+j");
+	eco_result_set_begin(fcinfo, "ltttillttjz+jl");
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	open = eco_user_tables_open(ECO_READ, PG_GETARG_INT64(0), tables);

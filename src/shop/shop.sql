@@ -45,6 +45,8 @@ CREATE TABLE economy.shop_products (
     price_items    jsonb CONSTRAINT shop_products_price_items_check
         CHECK (economy_internal.amounts_sound(price_items)),
     fulfilment     boolean,
+    granted_xp     bigint CONSTRAINT shop_products_granted_xp_check
+        CHECK (granted_xp BETWEEN 0 AND 9007199254740991),
     CONSTRAINT shop_products_period_check CHECK (starts_at < ends_at),
     CONSTRAINT shop_products_limits_check CHECK (NOT limit_once OR per_user_limit IS NULL),
     CONSTRAINT shop_products_renewal_check
@@ -88,6 +90,8 @@ COMMENT ON CONSTRAINT shop_products_contents_check ON economy.shop_products IS
     'contents must be an object of 1 to 16 items, each with a whole number from 1 to 2^53-1';
 COMMENT ON CONSTRAINT shop_products_price_items_check ON economy.shop_products IS
     'price_items must be an object of 1 to 16 items, each with a whole number from 1 to 2^53-1';
+COMMENT ON CONSTRAINT shop_products_granted_xp_check ON economy.shop_products IS
+    'granted_xp must be from 0 to 2^53-1';
 COMMENT ON CONSTRAINT shop_products_period_check ON economy.shop_products IS
     'starts_at must be before ends_at';
 COMMENT ON CONSTRAINT shop_products_limits_check ON economy.shop_products IS
@@ -124,6 +128,8 @@ COMMENT ON COLUMN economy.shop_products.contents IS
     'pass seconds.';
 COMMENT ON COLUMN economy.shop_products.fulfilment IS
     'Whether a purchase waits in economy.fulfilments until a worker has fulfilled it; null: no.';
+COMMENT ON COLUMN economy.shop_products.granted_xp IS
+    'XP that a unit gives, of an item and of a conversion; null: none.';
 COMMENT ON COLUMN economy.shop_products.price_items IS
     'Items that a unit costs beside price_gold: {"gem": 5}.';
 
@@ -369,7 +375,8 @@ CREATE TYPE economy.product_offer AS (
     code                 text,
     detail               jsonb,
     contents             jsonb,
-    price_items          jsonb
+    price_items          jsonb,
+    granted_xp           bigint
 );
 COMMENT ON TYPE economy.product_offer IS
     'A product as a shop shows it to a user: a row of economy.products() and economy.product().';
@@ -402,7 +409,8 @@ CREATE TYPE economy.purchase_line AS (
     effect_code    text,
     context        jsonb,
     created_at     timestamptz,
-    items          jsonb
+    items          jsonb,
+    xp_delta       bigint
 );
 COMMENT ON TYPE economy.purchase_line IS
     'A purchase of a user: a row of economy.purchases_of().';
@@ -461,7 +469,7 @@ CREATE FUNCTION economy_internal.check_product(product jsonb, old_row economy.sh
                             'granted_gold', 'monetary', 'limit_once', 'per_user_limit',
                             'limit_period', 'global_key', 'starts_at', 'ends_at', 'active',
                             'effect_code', 'extra', 'tags', 'position', 'texts', 'contents',
-                            'price_items', 'fulfilment')
+                            'price_items', 'fulfilment', 'granted_xp')
             UNION ALL
             SELECT 2, 'category must be conversion or item' FROM given g
             WHERE g.category IS NULL OR g.category NOT IN ('conversion', 'item')
@@ -582,7 +590,7 @@ BEGIN
                     extra = new_row.extra, tags = new_row.tags,
                     position = new_row.position, texts = new_row.texts,
                     contents = new_row.contents, price_items = new_row.price_items,
-                    fulfilment = new_row.fulfilment
+                    fulfilment = new_row.fulfilment, granted_xp = new_row.granted_xp
                 WHERE p.product_id = id;
             END IF;
         EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN

@@ -137,6 +137,29 @@ SELECT is(pg_temp.grant(format('revoke_reward(%1$s, ''R%1$s-3'', ''mistake'', ''
 SELECT is(pg_temp.wrong(), NULL, 'the audit finds nothing');
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s) UNION ALL SELECT * FROM economy.verify_chain(%s)', :u, :v), 'and the chain proves it');
 
+-- XP of a product, of either category, with items and without
+SELECT economy.register('pgtap learner') AS y \gset
+SELECT success AS x FROM economy.adjust_gold(:y, 1000, 'open', 'pgtap', 'pgtap') \gset
+SELECT count(*) AS x FROM unnest(ARRAY['{"product_id": "pgtap_lesson", "category": "item", "price_gold": 10, "granted_xp": 300}', '{"product_id": "pgtap_school", "category": "item", "price_gold": 20, "granted_xp": 500, "contents": {"pgtap_key": 1}, "effect_code": "hat"}',
+    '{"product_id": "pgtap_tuition", "category": "conversion", "granted_gold": 5, "granted_xp": 1, "limit_once": true}', '{"product_id": "pgtap_degree", "category": "item", "price_gold": 0, "granted_xp": 9007199254740991}']) i, economy.upsert_product(i::jsonb, 'ann') \gset
+SELECT is(pg_temp.why(format('{"product_id": "pgtap_lesson", "granted_xp": %s}', xp)::jsonb), says, 'no XP: ' || xp) FROM (VALUES ('-1', 'granted_xp must be from 0 to 2^53-1.'), ('9007199254740992', 'granted_xp must be from 0 to 2^53-1.')) v (xp, says);
+SELECT is((SELECT string_agg(o.product_id || ' ' || o.granted_xp || ' ' || o.may_buy, ', ' ORDER BY o.product_id) FROM economy.products(:y) o WHERE o.product_id ~ '^pgtap_(pack|lesson|tuition)$'), 'pgtap_lesson 300 true, pgtap_pack 0 true, pgtap_tuition 1 true', 'the shop shows what XP a product gives');
+SELECT is(pg_temp.buy(format(call, :y)), says, call)
+FROM (VALUES ('%s, ''pgtap_lesson'', ''x1'', dry_run => true', 'new OK -10 990 {"apply": false, "level": 1, "dry_run": true, "xp_delta": 300, "leveled_up": false, "experience_points": 300}'),
+    ('%s, ''pgtap_lesson'', ''x1'', 2', 'new OK P' || :y || '-2 -20 980 {"apply": false, "level": 2, "xp_delta": 600, "leveled_up": true, "experience_points": 600}'),
+    ('%s, ''pgtap_lesson'', ''x1'', 2', 'reuse OK P' || :y || '-2 -20 980 {"apply": false, "level": 2, "xp_delta": 600, "leveled_up": true, "experience_points": 600}'),
+    ('%s, ''pgtap_school'', ''x2''', 'new OK P' || :y || '-3 -20 960 [{"item": "pgtap_key", "delta": 1, "balance": 1}] {"apply": true, "level": 3, "xp_delta": 500, "leveled_up": true, "effect_code": "hat", "experience_points": 1100}'),
+    ('%s, ''pgtap_tuition'', ''x3''', 'new OK P' || :y || '-4 5 965 {"level": 3, "xp_delta": 1, "leveled_up": false, "charge_outside": true, "experience_points": 1101}'),
+    ('%s, ''pgtap_degree'', ''f''', 'refused GOLD_OVERFLOW 0 965 {"at_most": 9007199254740991, "experience_points": 1101}'), ('%s, ''pgtap_degree'', ''f'', 1000000', 'refused GOLD_OVERFLOW 0 965 {"at_most": 9007199254740991, "experience_points": 1101}')) v (call, says);
+SELECT results_eq(format($$SELECT p.code, p.detail FROM economy.purchases(ARRAY[%1$s, %1$s, %1$s, %1$s]::bigint[], ARRAY['pgtap_lesson', 'pgtap_degree', 'pgtap_lesson', 'pgtap_lesson'], ARRAY['xb1', 'xb2', 'xb3', 'xb1']) p$$, :y),
+    $$VALUES ('OK', '{"apply": false, "level": 3, "xp_delta": 300, "leveled_up": false, "experience_points": 1401}'::jsonb), ('GOLD_OVERFLOW', '{"at_most": 9007199254740991, "experience_points": 1401}'), ('OK', '{"apply": false, "level": 4, "xp_delta": 300, "leveled_up": true, "experience_points": 1701}'),
+        ('OK', '{"apply": false, "level": 3, "xp_delta": 300, "leveled_up": false, "experience_points": 1401}')$$, 'many at once, each with the XP of those before it');
+SELECT is((SELECT concat_ws(' ', a.level, a.experience_points, (SELECT sum(l.xp_delta) FROM economy.ledger l WHERE l.user_id = :y)) FROM economy.account(:y) a), '4 1701 1701', 'the account has what the entries gave');
+SELECT is((SELECT string_agg(p.xp_delta::text, ' ' ORDER BY p.seq) FROM economy.purchases_of(:y) p), '600 500 1 300 300', 'purchases show it');
+SELECT is((SELECT string_agg(concat_ws(' ', r.seq, r.event #>> '{data,xp_delta}', r.event #>> '{data,before}', r.event #>> '{data,after}'), ', ') FROM economy.replay(:y, 1) r WHERE r.code = 'EVENT'), '2 600, 2 1 2, 3 500, 3 2 3, 4 1, 5 300, 6 300, 6 3 4', 'events tell each, and each level');
+SELECT is(pg_temp.wrong(), NULL, 'the audit finds nothing');
+SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', :y), 'nor the chain');
+
 -- items that have no room in the account have rows, which a batch sees as well
 SELECT count(*) AS x FROM generate_series(1, 30) n, economy.upsert_item(jsonb_build_object('item_id', 'pgtap_' || repeat('x', 50) || n, 'kind', 'stack'), 'ann') \gset
 SELECT economy.register('pgtap crowded') AS w \gset

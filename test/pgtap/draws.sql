@@ -85,6 +85,20 @@ SELECT results_eq(format('SELECT * FROM pg_temp.checked(%s)', :u), 'VALUES (30::
 SELECT is(concat_ws(' ', p.seed_number, p.nonce), '2 0', 'nonces begin again') FROM economy.draw(:u, 'pgtap_chest', 'k31', 'lucky') p;
 SELECT is(pg_temp.wrong(), NULL, 'the audit has recomputed them');
 
+-- XP is a prize, too
+SELECT economy.register('pgtap scholar') AS y \gset
+SELECT count(*) AS x FROM economy.adjust_gold(:y, 10, 'open', 'pgtap', 'pgtap'), economy.draw_commit(:y) \gset
+SELECT count(*) AS x FROM economy.upsert_draw_table('{"table_id": "pgtap_exam", "draft": {"price": {"gold": 1}, "entries": [{"entry": "passed", "weight": 1, "xp": 700, "gold": 3, "items": {"pgtap_wood": 1}}]}}', 'ann'), economy.publish_draw_table('pgtap_exam', 'ann') \gset
+SELECT concat_ws(' ', p.state, p.items, p.gold_delta, p.detail) AS said, p.transaction_id AS exam FROM economy.draw(:y, 'pgtap_exam', 'x1', 'lucky') p \gset
+SELECT matches(:'said'::text, E'^new .* 2 \\{"level": 2, "xp_delta": 700, "leveled_up": true, "experience_points": 700\\}$', 'a draw that gives XP says what it led to');
+SELECT is(concat_ws(' ', p.state, p.items, p.gold_delta, p.detail), replace(:'said', 'new ', 'reuse '), 'and so does its retry') FROM economy.draw(:y, 'pgtap_exam', 'x1', 'lucky') p;
+SELECT is(a.level || ' ' || a.experience_points, '2 700', 'the account has it') FROM economy.account(:y) a;
+SELECT is((SELECT string_agg(concat_ws(' ', r.type, r.event #>> '{data,xp_delta}', r.event #>> '{data,after}'), ', ') FROM economy.replay(:y, 0) r WHERE r.event ->> 'id' ~ ('^' || :'exam' || '(/|$)')), 'holding_update 700, profile_update 2', 'events tell it, and the level');
+SELECT throws_ok($$SELECT economy.upsert_draw_table('{"table_id": "pgtap_exam", "draft": {"entries": [{"entry": "a", "weight": 1, "xp": -1}]}}', 'ann')$$, 'XE901', 'draw table "pgtap_exam" is not valid', 'no prize takes XP');
+SELECT is(economy.simulate_draws('{"entries": [{"entry": "a", "weight": 1, "xp": 4}]}', 10) #> '{average,xp}', '4', 'a simulation counts it');
+SELECT count(*) AS x FROM economy.upsert_draw_table('{"table_id": "pgtap_exam", "draft": {"entries": [{"entry": "all", "weight": 1, "xp": 9007199254740991}, {"entry": "none", "weight": 1000000000000}]}}', 'ann'), economy.publish_draw_table('pgtap_exam', 'ann') \gset
+SELECT is(p.code, 'GOLD_OVERFLOW', 'who could not be given a prize draws none') FROM economy.draw(:y, 'pgtap_exam', 'x2', 'lucky') p;
+
 -- the next version; draws of the past are of theirs
 SELECT count(*) AS x FROM economy.upsert_draw_table('{"table_id": "pgtap_chest", "draft": {"entries": [{"entry": "only", "weight": 1, "gold": 5}]}}', 'ann') \gset
 SELECT is(p.detail, NULL, 'a draft changes nothing') FROM economy.draw(:u, 'pgtap_chest', 'k32', 'lucky') p WHERE p.outcome ->> 'entry' <> 'only';
@@ -282,7 +296,7 @@ FROM (VALUES ('wrong_draw', 'UPDATE economy.holding_changes SET detail = jsonb_s
     ('wrong_draw', 'UPDATE economy.holding_changes SET detail = jsonb_set(detail, ''{nonce}'', ''7'') WHERE user_id = {u} AND idempotency_key = ''k5'''), ('wrong_draw', 'UPDATE economy.holding_changes SET detail = jsonb_set(detail, ''{client_seed}'', ''"x"'') WHERE user_id = {u} AND detail ->> ''seed_number'' = ''1'''),
     ('wrong_draw', 'UPDATE economy.holding_changes SET detail = jsonb_set(detail, ''{seed_hash}'', ''"x"'') WHERE user_id = {u} AND idempotency_key = ''k5'''), ('wrong_draw', 'UPDATE economy.holding_changes SET detail = jsonb_set(detail, ''{pity}'', ''2'') WHERE user_id = {u} AND idempotency_key = ''k1'''),
     ('wrong_draw', 'UPDATE economy.holding_changes SET detail = jsonb_set(detail, ''{version}'', ''7'') WHERE user_id = {u} AND idempotency_key = ''k5'''), ('wrong_draw', 'UPDATE economy.holding_changes SET gold_delta = gold_delta + 1 WHERE user_id = {u} AND idempotency_key = ''k5'''),
-    ('wrong_draw', 'UPDATE economy.holding_changes SET detail = NULL WHERE user_id = {u} AND idempotency_key = ''k5'''), ('wrong_draw', 'DELETE FROM economy.holding_changes WHERE user_id = {u} AND idempotency_key = ''k5'''), ('parity', 'UPDATE economy.draw_seeds SET next_nonce = next_nonce + 1 WHERE user_id = {u} AND seed_number = 1'),
+    ('wrong_draw', 'UPDATE economy.holding_changes SET xp_delta = xp_delta + 1 WHERE user_id = {u} AND idempotency_key = ''k5'''), ('wrong_draw', 'UPDATE economy.holding_changes SET detail = NULL WHERE user_id = {u} AND idempotency_key = ''k5'''), ('wrong_draw', 'DELETE FROM economy.holding_changes WHERE user_id = {u} AND idempotency_key = ''k5'''), ('parity', 'UPDATE economy.draw_seeds SET next_nonce = next_nonce + 1 WHERE user_id = {u} AND seed_number = 1'),
     ('wrong_draw', 'UPDATE economy.draw_seeds SET server_seed = set_byte(server_seed, 3, 255 - get_byte(server_seed, 3)) WHERE user_id = {u} AND seed_number = 1'), ('wrong_draw', 'DELETE FROM economy.draw_seeds WHERE user_id = {u} AND seed_number = 1'), ('wrong_draw', 'DELETE FROM economy.draw_seeds WHERE user_id = {u} AND seed_number = 2'),
     ('wrong_draw', 'UPDATE economy.draw_seeds SET hash = set_byte(hash, 3, 255 - get_byte(hash, 3)) WHERE user_id = {u} AND seed_number = 2'), ('orphan_row', 'UPDATE economy.draw_seeds SET user_id = -7 WHERE user_id = {u}'), ('parity', 'UPDATE economy_internal.draw_pity SET draws = draws + 1 WHERE user_id = {u}'), ('parity', 'DELETE FROM economy_internal.draw_pity WHERE user_id = {u}'),
     ('parity', 'INSERT INTO economy_internal.draw_pity VALUES ({u}, ''other'', 0)'), ('wrong_config', 'UPDATE economy.draw_table_versions SET definition = jsonb_set(definition, ''{entries,0,weight}'', ''6'') WHERE table_id = ''pgtap_chest'' AND version = 1'), ('wrong_config', 'DELETE FROM economy.draw_table_versions WHERE table_id = ''pgtap_chest'' AND version = 1'),

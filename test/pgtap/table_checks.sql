@@ -159,7 +159,7 @@ INSERT INTO asked VALUES
 INSERT INTO asked SELECT 'rfm_models', n || '_kind', n || '_kind', $$'Fixed' ; ''$$, $$'fixed' ; 'quantile' ; 'quantile_plus_one'$$ FROM unnest(ARRAY['recency', 'frequency', 'monetary']) n;
 INSERT INTO asked SELECT 'rfm_models', n || '_weight', n || '_weight', $$-0.0001 ; 1.0001 ; 'NaN'$$, $$0 ; 1$$ FROM unnest(ARRAY['recency', 'frequency', 'monetary']) n;
 INSERT INTO asked SELECT 'segment_rules', 'monetary_' || n, 'monetary_' || n, $$'p61' ; 'P60' ; '' ; '-1' ; '1.5' ; '12345678901234567' ; 'p60 '$$, $$'p60' ; 'p95' ; '0' ; '1234567890123456' ; NULL$$ FROM unnest(ARRAY['from', 'below']) n;
-INSERT INTO asked SELECT 'shop_products', n, n, $$-1 ; 9007199254740992$$, $$0 ; 9007199254740991$$ FROM unnest(ARRAY['price_gold', 'granted_gold', 'monetary', 'source_points']) n;
+INSERT INTO asked SELECT 'shop_products', n, n, $$-1 ; 9007199254740992$$, $$0 ; 9007199254740991$$ FROM unnest(ARRAY['price_gold', 'granted_gold', 'monetary', 'source_points', 'granted_xp']) n;
 -- the header that every journal has
 INSERT INTO asked SELECT j, v.name, v.col, v.refused, v.passed
 FROM unnest(ARRAY['shop_transactions', 'reward_audit', 'user_actions', 'gold_adjustments', 'user_changes', 'holding_changes']) j,

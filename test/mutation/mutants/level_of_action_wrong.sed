@@ -1,4 +1,4 @@
-# src/play/action.c
-# the relay tells another level than an action led to
+# src/event/event.c
+# the relay tells another level than an action, a purchase or a draw led to
 # tap/585_relay_rows.pl
-s/level = totals->level;/level = totals->level + 1;/
+s/step->before, step->after, listener\)/step->before, step->after + (step != \&now), listener)/

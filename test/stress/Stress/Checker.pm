@@ -533,7 +533,7 @@ sub check_shape
 
 	$self->bad('R', "$e->{id}: no entry of a change of holdings is '$shape'")
 	  unless $shape =~ /^(?:grant 0 (?:1|many) 1|consume 0 1 -1|spend -1 0|spend -?[01] (?:1|many) -1|transfer_out -1 0|transfer_out -?[01] (?:1|many) -1|transfer_in 1 0|transfer_in [01] (?:1|many) 1|escrow_hold -1 0|escrow_hold -?[01] (?:1|many) -1|escrow_in 1 0|escrow_in [01] (?:1|many) 1|escrow_close [01] 0|escrow_close [01] (?:1|many) 1)$/
-	  && ($e->{gold_delta} <= 0 || $e->{operation} =~ /^(?:draw|transfer_in|escrow_in|escrow_close)$/) && $e->{xp_delta} == 0;
+	  && ($e->{gold_delta} <= 0 || $e->{operation} =~ /^(?:draw|transfer_in|escrow_in|escrow_close)$/) && ($e->{xp_delta} == 0 || $e->{operation} eq 'draw');
 	return;
 }
 
@@ -1281,6 +1281,7 @@ sub check_price
 	  : $p->{varies} ? $self->{prices}{sword}{ -$per_unit } : $per_unit == -$p->{price_gold};
 
 	$self->bad('R', "$e->{id}: a unit of $e->{product_id} cost " . -$per_unit) unless $fits;
+	$self->bad('R', "$e->{id}: $e->{quantity} of $e->{product_id} gave $e->{xp_delta} XP") if $e->{xp_delta} != ($p->{granted_xp} // 0) * $e->{quantity};
 	$self->bad('R', "$e->{id}: expected_price was $expected") if defined $expected && $p->{category} eq 'item' && $expected != -$per_unit;
 	$self->bad('R', "$e->{id}: $e->{product_id} was not on sale") unless on_sale($p, $clock);
 	return;

@@ -53,7 +53,7 @@ sub check_prize
 	$items{$_} -= $price->{items}{$_} foreach keys %{ $price->{items} // {} };
 	my ($is, $ought) = map { my $h = $_; join ' ', map { "$_:$h->{$_}" } sort grep { $h->{$_} } keys %$h } \%carried, \%items;
 	$checker->bad('D', "$e->{id}: $e->{gold_delta} gold and '$is', it ought to be $gold and '$ought'")
-	  if $e->{gold_delta} != $gold || $is ne $ought || $e->{xp_delta} != 0 || ($definition->{entries} && !$entry);
+	  if $e->{gold_delta} != $gold || $is ne $ought || $e->{xp_delta} != (($entry // {})->{xp} // 0) || ($definition->{entries} && !$entry);
 	return;
 }
 

@@ -29,7 +29,7 @@ our %PRODUCTS = (
 	single  => { category => 'item', price_gold => 1, stock => [ 60, 1 ] },
 	once    => { category => 'item', price_gold => 5, limit_once => 'true' },
 	capped  => { category => 'item', price_gold => 2, per_user_limit => 7, fulfilment => 'true' },
-	poster  => { category => 'item', price_gold => 1, fulfilment => 'true' },
+	poster  => { category => 'item', price_gold => 1, fulfilment => 'true', granted_xp => 90 },
 	unique  => { category => 'item', price_gold => 1, limit_once => 'true', stock => [ 30, 2 ] },
 	rare    => { category => 'item', price_gold => 2, per_user_limit => 3, stock => [ 50, 4 ] },
 	daily   => { category => 'item', price_gold => 2, per_user_limit => 2, limit_period => 'day' },
@@ -48,7 +48,7 @@ our %PRODUCTS = (
 	hoard   => { category => 'item', price_gold => 2, price_items => { dust => 4 }, contents => { relic(4) => 7200, relic(5) => 1 }, stock => [ 60, 2 ], fulfilment => 'true' },
 	day     => { category => 'item', price_gold => 0, price_items => { potion => 1 }, contents => { map({ (relic($_) => 1) } 1 .. 3), battle => 600 }, per_user_limit => 2, limit_period => 'day' },
 	ticket  => { category => 'item', price_gold => 1, price_items => { event => 1 }, effect_code => 'door', fulfilment => 'true' },
-	starter => { category => 'conversion', granted_gold => 20, contents => { dust => 9, gem => 5 }, fulfilment => 'true' },
+	starter => { category => 'conversion', granted_gold => 20, granted_xp => 400, contents => { dust => 9, gem => 5 }, fulfilment => 'true' },
 	jackpot => { category => 'conversion', granted_gold => 4503599627370496 });
 
 # What users hold beside gold, of a pass for seconds; varies: upsert_item changes the maximum
@@ -67,7 +67,7 @@ our %ITEMS = (
 # in one entry alone.
 our %DRAWS = (
 	chest => [
-		'{"price": {"gold": 2}, "pity": {"class": "rare", "after": 3}, "entries": [{"entry": "gem", "weight": 30, "items": {"gem": 2}}, {"entry": "dust", "weight": 60, "gold": 1, "items": {"dust": 5}}, {"entry": "rare", "class": "rare", "weight": 10, "gold": 20}]}',
+		'{"price": {"gold": 2}, "pity": {"class": "rare", "after": 3}, "entries": [{"entry": "gem", "weight": 30, "items": {"gem": 2}}, {"entry": "dust", "weight": 60, "gold": 1, "xp": 60, "items": {"dust": 5}}, {"entry": "rare", "class": "rare", "weight": 10, "gold": 20}]}',
 		'{"price": {"gold": 2}, "pity": {"class": "rare", "after": 5}, "entries": [{"entry": "gem", "class": "rare", "weight": 1, "items": {"gem": 2}}, {"entry": "dust", "weight": 5, "items": {"dust": 5}}, {"entry": "relic", "weight": 4, "items": {"' . relic(9) . '": 1}}]}' ],
 	dice => ['{"price": {"gold": 1}, "dice": {"count": 3, "sides": 20}}']);
 # What bundle gives and costs in turn.

@@ -22,7 +22,9 @@ my $key = 0;
 
 add_product($dbh, 'potion', price_gold => 1);
 add_product($dbh, 'sword', price_gold => 2, effect_code => 'a"b\\c' . "\x{1}" . 'd', stock => 1000);
+add_product($dbh, 'lesson', price_gold => 0, granted_xp => 600);
 add_product($dbh, 'gems', price_gold => 0, category => 'conversion', granted_gold => 7);
+$dbh->do(q{SELECT economy.upsert_draw_table('{"table_id": "exam", "draft": {"entries": [{"entry": "passed", "weight": 1, "xp": 3000}]}}', 'tester'), economy.publish_draw_table('exam', 'tester')});
 $dbh->do(q{SELECT economy.register_game(g) FROM unnest(ARRAY['slot', 'dice', 'go', 'rps']) g});
 
 sub id { my ($call, @args) = @_; return value($dbh, "SELECT transaction_id FROM economy.$call", @args) }
@@ -68,6 +70,7 @@ sub one_of_each
 	id(q{purchase(?, 'potion', ?)}, $user, $odd);
 	id(q{purchase(?, 'sword', ?, 3, ?)}, $user, 'k' x 255, $context);
 	id(q{purchase(?, 'gems', ?, 2)}, $user, 'g');
+	id(q{purchase(?, 'lesson', 'l')}, $user);
 	my $reward = id(q{grant_reward(?, 'quest', ?, 5, 700)}, $user, $odd);
 	id(q{grant_reward(?, 'quest', 'd', 1, 1, ?)}, $user, $context);
 	id(q{revoke_reward(?, ?, 'a mistake', 'tester')}, $user, $reward);
@@ -77,6 +80,9 @@ sub one_of_each
 	id(q{record_action(?, 'dice', 'ROLL', 'l', 3, 0, NULL, ?)}, $user, $context);
 	id(q{record_action(?, 'go', 'PLAY', 'd', 1, 1, 'draw')}, $user);
 	id(q{record_action(?, 'rps', 'PLAY', 'xp', 1, 0, xp => 1200)}, $user);
+	$dbh->do('SELECT economy.draw_commit(?)', undef, $user);
+	id(q{draw(?, 'exam', 'passed', 'lucky')}, $user);
+	id(q{spend(?, 1, 'tip', 'no xp')}, $user);
 	id(q{adjust_gold(?, -3, ?, ?, 'tester')}, $user, $odd, 'r' x 200);
 	$dbh->do('SELECT economy.set_timezone(?, ?)', undef, $user, 'Asia/Tokyo');
 	$dbh->do('SELECT economy.update_profile(?, ?, ?)', undef, $user, '{"display_name": "\"A\"", "x": [1, null]}', $odd);
