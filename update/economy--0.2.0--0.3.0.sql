@@ -110,7 +110,8 @@ BEGIN
         'economy_internal.config_heads', 'config_changes', 'shop_products', 'level_curves',
         'level_experiments', 'games', 'rfm_models', 'segment_rules', 'rfm_snapshots',
         'recommendation_placements', 'recommendation_arms', 'signing_keys', 'items',
-        'draw_tables', 'leaderboards', 'transfer_rules', 'daily_rewards');
+        'draw_tables', 'leaderboards', 'transfer_rules', 'daily_rewards', 'payment_providers',
+        'payment_secrets');
     -- the chain of a key begins with 32 zeros
     INSERT INTO economy_internal.config_heads AS h
         VALUES (relation, key, 0, decode(repeat('00', 32), 'hex'))
@@ -3163,6 +3164,220 @@ COMMENT ON FUNCTION economy_internal.expire_escrows(jsonb, integer) IS
     'is the place of the last one, or null. One that cannot be given back keeps no other from it. '
     'What the job does.';
 
+CREATE TABLE economy.payment_providers (
+    provider text NOT NULL COLLATE "C" CONSTRAINT payment_providers_pkey PRIMARY KEY
+        CONSTRAINT payment_providers_provider_check CHECK (octet_length(provider) BETWEEN 1 AND 64),
+    profile  text NOT NULL COLLATE "C"
+        CONSTRAINT payment_providers_profile_check CHECK (profile IN ('standard', 'stripe'))
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.payment_providers', '');
+COMMENT ON TABLE economy.payment_providers IS
+    'Providers of outside money. Changed by set_payment_provider() only.';
+COMMENT ON CONSTRAINT payment_providers_provider_check ON economy.payment_providers IS
+    'provider must have 1 to 64 bytes';
+COMMENT ON CONSTRAINT payment_providers_profile_check ON economy.payment_providers IS
+    'profile must be standard or stripe';
+COMMENT ON COLUMN economy.payment_providers.profile IS
+    'How its webhooks are signed: standard (Standard Webhooks 1.0) or stripe.';
+
+CREATE TABLE economy.payment_secrets (
+    provider   text        NOT NULL COLLATE "C",
+    version    integer     NOT NULL
+        CONSTRAINT payment_secrets_version_check CHECK (version > 0),
+    state      text        NOT NULL COLLATE "C"
+        CONSTRAINT payment_secrets_state_check CHECK (state IN ('active', 'retired')),
+    material   bytea       NOT NULL,
+    created_at timestamptz NOT NULL,
+    retired_at timestamptz
+        CONSTRAINT payment_secrets_retired_at_check
+        CHECK ((state = 'retired') = (retired_at IS NOT NULL)),
+    CONSTRAINT payment_secrets_pkey PRIMARY KEY (provider, version)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.payment_secrets', '');
+COMMENT ON TABLE economy.payment_secrets IS
+    'Secrets that providers sign their webhooks with. Of the active ones each is as good: a '
+    'rotation adds one and retires the other later. A dump contains them: guard it.';
+COMMENT ON COLUMN economy.payment_secrets.material IS
+    'The key in the secret; of a retired one nothing.';
+
+CREATE TYPE economy.webhook_check AS (
+    valid          boolean,
+    reason         text,
+    webhook_id     text,
+    sent_at        timestamptz,
+    secret_version integer
+);
+COMMENT ON TYPE economy.webhook_check IS
+    'Result of economy.verify_webhook(): OK, or the reason why the webhook is not valid.';
+
+CREATE FUNCTION economy.verify_webhook(provider text, headers jsonb, body bytea)
+    RETURNS economy.webhook_check
+    LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_verify_webhook';
+COMMENT ON FUNCTION economy.verify_webhook(text, jsonb, bytea) IS
+    'Whether a webhook, as its headers and the bytes of its body arrived, is signed with a secret '
+    'of the provider, and was sent in the last 300 s. Reasons: OK, PROVIDER_NOT_FOUND, '
+    'HEADER_MISSING, HEADER_NOT_VALID, TOO_OLD, TOO_NEW, NO_SECRET, WRONG_SIGNATURE.';
+
+CREATE FUNCTION economy_internal.payment_key(profile text, secret text) RETURNS bytea
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_payment_key';
+COMMENT ON FUNCTION economy_internal.payment_key(text, text) IS
+    'The key in a secret of a provider with that profile; null when it is none.';
+
+CREATE FUNCTION economy.set_payment_provider(provider jsonb, actor text)
+    RETURNS economy.payment_providers
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    id        CONSTANT text := provider ->> 'provider';
+    old_row   economy.payment_providers;
+    new_row   economy.payment_providers;
+    wrong     text;
+    failed    text;
+    at_column text;
+BEGIN
+    PERFORM economy_internal.require_actor(actor);
+    PERFORM economy_internal.require_given('provider', provider IS NOT NULL);
+    IF jsonb_typeof(provider) <> 'object' OR id IS NULL THEN
+        RAISE EXCEPTION 'provider must be a JSON object with a provider' USING ERRCODE = 'XE701';
+    END IF;
+    PERFORM economy_internal.open_tables('payment_providers', 'config_changes');
+    -- one change of a provider at a time, also of one that does not exist yet
+    PERFORM economy_internal.lock_name('economy.payment_provider:' || id);
+    SELECT * INTO old_row FROM economy.payment_providers p
+        WHERE p.provider = id FOR NO KEY UPDATE;
+    SELECT format('%s is no such column', to_json(k)) INTO wrong
+        FROM jsonb_object_keys(set_payment_provider.provider) k
+        WHERE k NOT IN ('provider', 'profile') ORDER BY k COLLATE "C" LIMIT 1;
+    IF wrong IS NULL AND old_row.profile <> provider ->> 'profile' THEN
+        wrong := format('profile is %s for ever: secrets are kept as it says', old_row.profile);
+    END IF;
+    IF wrong IS NULL THEN
+        BEGIN
+            new_row := jsonb_populate_record(old_row, provider);
+            IF old_row.provider IS NULL THEN
+                INSERT INTO economy.payment_providers SELECT (new_row).*;
+            ELSE
+                UPDATE economy.payment_providers p SET profile = new_row.profile
+                    WHERE p.provider = id;
+            END IF;
+        EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
+            GET STACKED DIAGNOSTICS
+                wrong = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
+            wrong := economy_internal.violation(
+                'payment_providers', provider, wrong, failed, at_column);
+        END;
+    END IF;
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'provider "%" is not valid', id
+            USING ERRCODE = 'XE701', DETAIL = wrong || '.',
+            HINT = 'The keys are the column names of economy.payment_providers.';
+    END IF;
+    PERFORM economy.note_change('payment_providers', id,
+        CASE WHEN old_row.provider IS NULL THEN 'create' ELSE 'change' END, actor);
+    RETURN new_row;
+END
+$$;
+COMMENT ON FUNCTION economy.set_payment_provider(jsonb, text) IS
+    'Makes a provider of outside money, or changes the given columns of one; keys are the column '
+    'names of payment_providers. Recorded with actor, before and after. XE701 for one that is not '
+    'valid.';
+
+CREATE FUNCTION economy_internal.lock_provider(provider text, actor text)
+    RETURNS economy.payment_providers
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    result economy.payment_providers;
+BEGIN
+    PERFORM economy_internal.require_actor(actor);
+    PERFORM economy_internal.require_given('provider', provider IS NOT NULL);
+    PERFORM economy_internal.open_tables('payment_providers', 'payment_secrets', 'config_changes');
+    PERFORM economy_internal.lock_name('economy.payment_provider:' || provider);
+    SELECT * INTO result FROM economy.payment_providers p
+        WHERE p.provider = lock_provider.provider FOR NO KEY UPDATE;
+    IF NOT found THEN
+        RAISE EXCEPTION 'provider "%" does not exist', left(provider, 64)
+            USING ERRCODE = 'XE702', HINT = 'economy.set_payment_provider() makes one.';
+    END IF;
+    RETURN result;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.lock_provider(text, text) IS
+    'The provider that an actor is about to change; XE702 for an unknown one.';
+
+CREATE FUNCTION economy.add_payment_secret(provider text, secret text, actor text) RETURNS integer
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    of     CONSTANT economy.payment_providers := economy_internal.lock_provider(provider, actor);
+    key    CONSTANT bytea := economy_internal.payment_key(of.profile, secret);
+    number integer;
+    failed text;
+BEGIN
+    PERFORM economy_internal.require_given('secret', secret IS NOT NULL);
+    IF key IS NULL THEN
+        RAISE EXCEPTION 'secret is none of the profile %', of.profile USING ERRCODE = 'XE701',
+            DETAIL = CASE of.profile
+                WHEN 'stripe' THEN 'It must have 16 to 256 characters of ASCII, without blanks.'
+                ELSE 'It must be base64 of 16 to 256 bytes, with whsec_ in front or without.' END;
+    END IF;
+    SELECT s.version INTO number FROM economy.payment_secrets s
+        WHERE s.provider = of.provider AND s.state = 'active' AND s.material = key;
+    IF number IS NOT NULL THEN
+        RETURN number;
+    END IF;
+    IF (SELECT count(*) FROM economy.payment_secrets s
+        WHERE s.provider = of.provider AND s.state = 'active') >= 8 THEN
+        RAISE EXCEPTION 'provider "%" has 8 active secrets', of.provider USING ERRCODE = 'XE701',
+            HINT = 'economy.retire_payment_secret() retires one.';
+    END IF;
+    -- also above those that a dump left out
+    SELECT greatest(
+        (SELECT max(s.version) FROM economy.payment_secrets s WHERE s.provider = of.provider),
+        (SELECT max((c.after ->> 'version')::integer) FROM economy.config_changes c
+         WHERE c.relation = 'payment_secrets' AND c.after ->> 'provider' = of.provider), 0) + 1
+        INTO number;
+    BEGIN
+        INSERT INTO economy.payment_secrets (provider, version, state, material, created_at)
+            VALUES (of.provider, number, 'active', key, economy.now());
+    EXCEPTION WHEN integrity_constraint_violation THEN
+        GET STACKED DIAGNOSTICS failed = CONSTRAINT_NAME;
+        RAISE EXCEPTION 'a constraint refuses the secret' USING ERRCODE = 'XE701',
+            DETAIL = format('It is %s of economy.payment_secrets.', failed);
+    END;
+    PERFORM economy.note_change('payment_secrets', of.provider || ':' || number, 'create', actor);
+    RETURN number;
+END
+$$;
+COMMENT ON FUNCTION economy.add_payment_secret(text, text, text) IS
+    'Adds a secret that a provider signs its webhooks with, and returns its version; one that is '
+    'there is not added again. Others stay as good. Recorded with actor, without the secret. XE701 '
+    'for what is no secret, XE702 for an unknown provider.';
+
+CREATE FUNCTION economy.retire_payment_secret(provider text, version integer, actor text)
+    RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    of CONSTANT economy.payment_providers := economy_internal.lock_provider(provider, actor);
+BEGIN
+    PERFORM economy_internal.require_given('version', version IS NOT NULL);
+    UPDATE economy.payment_secrets s
+        SET state = 'retired', material = '', retired_at = economy.now()
+        WHERE s.provider = of.provider AND s.version = retire_payment_secret.version
+          AND s.state = 'active';
+    IF NOT found THEN
+        RETURN false;
+    END IF;
+    PERFORM economy.note_change(
+        'payment_secrets', of.provider || ':' || version, 'retire', actor);
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION economy.retire_payment_secret(text, integer, text) IS
+    'Destroys a secret of a provider: what is signed with it is WRONG_SIGNATURE from then on. '
+    'False when the version is not active. XE702 for an unknown provider.';
+
 CREATE OR REPLACE FUNCTION economy_internal.archive_due(
     journal text, after_user bigint, cutoff timestamptz, max_users integer, part bigint,
     OUT user_id bigint, OUT from_seq bigint, OUT upto_seq bigint, OUT entries bigint
@@ -5113,6 +5328,7 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'accounts user_changes users'),
             ('app', 'FUNCTION economy.user_id_of(text)', ''),
             ('app', 'FUNCTION economy.verify_receipt(bigint, text)', ''),
+            ('app', 'FUNCTION economy.verify_webhook(text, jsonb, bytea)', ''),
             ('monitor', 'FUNCTION economy.account(bigint)', ''),
             ('monitor', 'FUNCTION economy.asyncapi()', ''),
             ('monitor', 'FUNCTION economy.audit_schema()', ''),
@@ -5247,6 +5463,8 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'user_segments'),
             ('operator', 'FUNCTION economy.schedule()', ''),
             ('operator', 'FUNCTION economy.unschedule()', ''),
+            ('admin', 'FUNCTION economy.add_payment_secret(text, text, text)',
+             'config_changes config_changes_change_id_seq config_heads payment_secrets'),
             ('admin', 'FUNCTION economy.add_stock(text, bigint, text, integer)',
              'config_changes config_changes_change_id_seq config_heads shop_products shop_stock'),
             ('admin', 'FUNCTION economy.adjust_gold(bigint, bigint, text, text, text)',
@@ -5262,6 +5480,8 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'config_changes config_changes_change_id_seq config_heads games'),
             ('admin', 'FUNCTION economy.remove_stock(text, text)',
              'config_changes config_changes_change_id_seq config_heads shop_products'),
+            ('admin', 'FUNCTION economy.retire_payment_secret(text, integer, text)',
+             'config_changes config_changes_change_id_seq config_heads payment_secrets'),
             ('admin', 'FUNCTION economy.retire_product(text, text)',
              'config_changes config_changes_change_id_seq config_heads shop_products'),
             ('admin', 'FUNCTION economy.retire_signing_key(integer)',
@@ -5283,6 +5503,8 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'config_changes config_changes_change_id_seq config_heads level_experiments'),
             ('admin', 'FUNCTION economy.set_level_experiment(text, jsonb, boolean, text)',
              'config_changes config_changes_change_id_seq config_heads level_experiments'),
+            ('admin', 'FUNCTION economy.set_payment_provider(jsonb, text)',
+             'config_changes config_changes_change_id_seq config_heads payment_providers'),
             ('admin', 'FUNCTION economy.set_recommendations(text, jsonb, jsonb, text)',
              'config_changes config_changes_change_id_seq config_heads recommendation_arms '
              'recommendation_placements'),
@@ -5433,12 +5655,24 @@ CREATE OR REPLACE VIEW economy.config_states AS
     FROM (SELECT reward_day, gold, xp, contents, continues_at
           FROM economy.daily_rewards) d HAVING count(*) > 0
     UNION ALL
+    SELECT 'payment_providers', p.provider, to_jsonb(p)
+    FROM (SELECT provider, profile FROM economy.payment_providers) p
+    UNION ALL
     -- a digest of the material tells nothing of it
+    SELECT 'payment_secrets', s.provider || ':' || s.version,
+           to_jsonb(s) - 'material'
+               || jsonb_build_object('material', encode(sha256(s.material), 'hex'))
+    FROM (SELECT provider, version, state, material, created_at, retired_at
+          FROM economy.payment_secrets) s
+    UNION ALL
     SELECT 'signing_keys', k.version::text,
            to_jsonb(k) - 'material'
                || jsonb_build_object('material', encode(sha256(k.material), 'hex'))
     FROM (SELECT version, state, material, created_at, retired_at, first_position, last_position
           FROM economy.signing_keys) k;
+COMMENT ON VIEW economy.config_states IS
+    'What config_changes keeps the history of: each key of a relation as one JSON document. '
+    'Of signing keys and secrets a digest of the material.';
 
 -- EXECUTE, because the digests are part of the function: they are taken while the seeds are fresh
 DO $$
@@ -5571,6 +5805,41 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_config() RETURNS SETOF economy
               WHERE NOT EXISTS (SELECT FROM economy.segment_rules r
                                 WHERE r.version = c.version AND r.version > 0)) p;
     END;
+
+CREATE OR REPLACE FUNCTION economy_internal.audit_keys() RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT NULL::bigint, 'wrong_key',
+               format('signing key version %s with 32 bytes', k.version),
+               format('%s bytes', octet_length(k.material)), NULL::text, NULL::bigint
+        FROM economy.signing_keys k
+        WHERE octet_length(k.material) <> CASE k.state WHEN 'retired' THEN 0 ELSE 32 END
+        UNION ALL
+        SELECT NULL, 'wrong_key', 'one active signing key, the newest',
+               format('%s active ones, the newest is version %s',
+                      count(*) FILTER (WHERE k.state = 'active'), max(k.version)), NULL, NULL
+        FROM economy.signing_keys k
+        HAVING count(*) > 0
+           AND (count(*) FILTER (WHERE k.state = 'active') <> 1
+                OR max(k.version) <> max(k.version) FILTER (WHERE k.state = 'active'))
+        UNION ALL
+        SELECT NULL, 'wrong_key',
+               format('payment secret %s:%s with %s bytes', s.provider, s.version,
+                      CASE s.state WHEN 'retired' THEN '0' ELSE '16 to 256' END),
+               format('%s bytes', octet_length(s.material)), NULL, NULL
+        FROM economy.payment_secrets s
+        WHERE CASE s.state WHEN 'retired' THEN octet_length(s.material) <> 0
+                           ELSE octet_length(s.material) NOT BETWEEN 16 AND 256 END
+        UNION ALL
+        SELECT NULL, 'wrong_key', format('provider %s of its secrets', s.provider), 'none',
+               NULL, NULL
+        FROM (SELECT DISTINCT s.provider FROM economy.payment_secrets s) s
+        WHERE NOT EXISTS (SELECT FROM economy.payment_providers p WHERE p.provider = s.provider);
+    END;
+COMMENT ON FUNCTION economy_internal.audit_keys() IS
+    'Signing keys and secrets that cannot be used, and an active key that is not the only or not '
+    'the newest.';
 
 CREATE OR REPLACE FUNCTION economy_internal.audit_effects(
     from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
@@ -7086,6 +7355,7 @@ COMMENT ON FUNCTION economy.health() IS
 -- of these alone: a function whose privileges a script changes would have those of roles
 -- among its initial ones, which a dump leaves out
 REVOKE ALL ON FUNCTION
+    economy.add_payment_secret(text, text, text),
     economy.capture_escrow(bigint, text, bigint, bigint, jsonb, text),
     economy.consume(bigint, text, text, bigint, text, jsonb, boolean),
     economy.draw(bigint, text, text, text, jsonb, boolean), economy.draw_commit(bigint),
@@ -7109,16 +7379,19 @@ REVOKE ALL ON FUNCTION
     economy.refresh_leaderboards(integer), economy.register_user(text, text, jsonb),
     economy.release_escrow(bigint, text, text), economy.release_reservation(bigint, text),
     economy.reserve(bigint, text, text, integer, interval, boolean),
+    economy.retire_payment_secret(text, integer, text),
     economy.retry_leaderboard_prizes(text, date, bigint[]),
     economy.revoke_reward(bigint, text, text, text, bigint, bigint, text, text, jsonb),
     economy.set_daily_rewards(jsonb, text, integer), economy.set_default_level_curve(text, text),
-    economy.set_transfer_rules(jsonb, text), economy.simulate_draws(jsonb, integer, text),
+    economy.set_payment_provider(jsonb, text), economy.set_transfer_rules(jsonb, text),
+    economy.simulate_draws(jsonb, integer, text),
     economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean),
     economy.streak_preview(bigint, integer),
     economy.transfer(bigint, bigint, text, bigint, jsonb, text, jsonb, boolean),
     economy.unfulfilled(text, integer, interval, text), economy.upsert_draw_table(jsonb, text),
     economy.upsert_item(jsonb, text), economy.upsert_leaderboard(jsonb, text),
-    economy.verify_draw(text, text, bigint, jsonb, bigint), economy_internal.amounts_sound(jsonb),
+    economy.verify_draw(text, text, bigint, jsonb, bigint),
+    economy.verify_webhook(text, jsonb, bytea), economy_internal.amounts_sound(jsonb),
     economy_internal.archive_columns(text, regclass),
     economy_internal.archive_entry(text, regclass), economy_internal.audit_boards(),
     economy_internal.audit_draws(bigint, bigint), economy_internal.audit_escrows(bigint, bigint),
@@ -7164,7 +7437,8 @@ REVOKE ALL ON FUNCTION
     economy_internal.leaderboard_set(text[], date[], bigint[], bigint[]),
     economy_internal.leaderboard_split(text, date, bigint, bigint),
     economy_internal.leaderboard_sums(text[]), economy_internal.limited_entries(jsonb),
-    economy_internal.number_in(jsonb, text), economy_internal.refuse_draw_table(text, text),
+    economy_internal.lock_provider(text, text), economy_internal.number_in(jsonb, text),
+    economy_internal.payment_key(text, text), economy_internal.refuse_draw_table(text, text),
     economy_internal.require_worker(text),
     economy_internal.return_stock(text, bigint, smallint, boolean),
     economy_internal.rfm_renew(bigint, bigint[], timestamptz, bigint[], text[], bigint),
@@ -7173,7 +7447,7 @@ REVOKE ALL ON FUNCTION
     economy_internal.with_holding(bytea, text, bigint, boolean),
     economy_internal.with_sent(bytea, date, bigint) FROM PUBLIC;
 
-REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.shop_reservations, economy.daily_rewards, economy.leaderboards, economy.leaderboard_periods, economy.leaderboard_scores, economy.leaderboard_refusals, economy_internal.leaderboard_buckets, economy_internal.leaderboard_queue, economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries, economy.transfer_rules, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy.draw_prizes, economy_internal.draw_entries, economy.escrows, economy_internal.transfer_entries FROM PUBLIC;
+REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.shop_reservations, economy.daily_rewards, economy.leaderboards, economy.leaderboard_periods, economy.leaderboard_scores, economy.leaderboard_refusals, economy_internal.leaderboard_buckets, economy_internal.leaderboard_queue, economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries, economy.transfer_rules, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy.draw_prizes, economy_internal.draw_entries, economy.escrows, economy.payment_providers, economy.payment_secrets, economy_internal.transfer_entries FROM PUBLIC;
 
 -- A GRANT in a script would become an initial privilege of the extension, which a dump leaves
 -- out; so these are what they were.

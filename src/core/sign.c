@@ -18,6 +18,7 @@
 struct EcoSigner
 {
 	EVP_MAC_CTX *ctx;
+	bool		ok;				/* of the signature that is being made */
 };
 
 EcoSigner *
@@ -59,16 +60,34 @@ bool
 eco_sign(EcoSigner *signer, const void *message, size_t len,
 		 uint8_t signature[ECO_SIGNATURE_LEN])
 {
-	size_t		out_len = 0;
-	bool		ok;
+	eco_sign_begin(signer);
+	eco_sign_add(signer, message, len);
+	return eco_sign_end(signer, signature);
+}
 
-	ok = EVP_MAC_init(signer->ctx, NULL, 0, NULL) == 1 &&
-		EVP_MAC_update(signer->ctx, message, len) == 1 &&
+void
+eco_sign_begin(EcoSigner *signer)
+{
+	signer->ok = EVP_MAC_init(signer->ctx, NULL, 0, NULL) == 1;
+}
+
+void
+eco_sign_add(EcoSigner *signer, const void *part, size_t len)
+{
+	signer->ok = signer->ok && EVP_MAC_update(signer->ctx, part, len) == 1;
+}
+
+bool
+eco_sign_end(EcoSigner *signer, uint8_t signature[ECO_SIGNATURE_LEN])
+{
+	size_t		out_len = 0;
+
+	signer->ok = signer->ok &&
 		EVP_MAC_final(signer->ctx, signature, &out_len, ECO_SIGNATURE_LEN) == 1 &&
 		out_len == ECO_SIGNATURE_LEN;
-	if (!ok)
+	if (!signer->ok)
 		ERR_clear_error();
-	return ok;
+	return signer->ok;
 }
 
 bool

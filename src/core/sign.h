@@ -23,6 +23,13 @@ extern void eco_signer_free(EcoSigner *signer);
 extern bool eco_sign(EcoSigner *signer, const void *message, size_t len,
 					 uint8_t signature[ECO_SIGNATURE_LEN]);
 
+/*
+ * The same of a message in parts; what failed on the way, the end says.
+ */
+extern void eco_sign_begin(EcoSigner *signer);
+extern void eco_sign_add(EcoSigner *signer, const void *part, size_t len);
+extern bool eco_sign_end(EcoSigner *signer, uint8_t signature[ECO_SIGNATURE_LEN]);
+
 /* Comparison in constant time; false for a wrong length. */
 extern bool eco_signature_equal(const uint8_t *a, size_t a_len,
 								const uint8_t *b, size_t b_len);

@@ -430,7 +430,8 @@ BEGIN
         'economy_internal.config_heads', 'config_changes', 'shop_products', 'level_curves',
         'level_experiments', 'games', 'rfm_models', 'segment_rules', 'rfm_snapshots',
         'recommendation_placements', 'recommendation_arms', 'signing_keys', 'items',
-        'draw_tables', 'leaderboards', 'transfer_rules', 'daily_rewards');
+        'draw_tables', 'leaderboards', 'transfer_rules', 'daily_rewards', 'payment_providers',
+        'payment_secrets');
     -- the chain of a key begins with 32 zeros
     INSERT INTO economy_internal.config_heads AS h
         VALUES (relation, key, 0, decode(repeat('00', 32), 'hex'))

@@ -80,7 +80,16 @@ CREATE VIEW economy.config_states AS
     FROM (SELECT reward_day, gold, xp, contents, continues_at
           FROM economy.daily_rewards) d HAVING count(*) > 0
     UNION ALL
+    SELECT 'payment_providers', p.provider, to_jsonb(p)
+    FROM (SELECT provider, profile FROM economy.payment_providers) p
+    UNION ALL
     -- a digest of the material tells nothing of it
+    SELECT 'payment_secrets', s.provider || ':' || s.version,
+           to_jsonb(s) - 'material'
+               || jsonb_build_object('material', encode(sha256(s.material), 'hex'))
+    FROM (SELECT provider, version, state, material, created_at, retired_at
+          FROM economy.payment_secrets) s
+    UNION ALL
     SELECT 'signing_keys', k.version::text,
            to_jsonb(k) - 'material'
                || jsonb_build_object('material', encode(sha256(k.material), 'hex'))
@@ -88,7 +97,7 @@ CREATE VIEW economy.config_states AS
           FROM economy.signing_keys) k;
 COMMENT ON VIEW economy.config_states IS
     'What config_changes keeps the history of: each key of a relation as one JSON document. '
-    'Of signing keys a digest of the material.';
+    'Of signing keys and secrets a digest of the material.';
 
 CREATE FUNCTION economy_internal.seeds(OUT relation text, OUT state jsonb) RETURNS SETOF record
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -270,10 +279,24 @@ CREATE FUNCTION economy_internal.audit_keys() RETURNS SETOF economy.finding
         FROM economy.signing_keys k
         HAVING count(*) > 0
            AND (count(*) FILTER (WHERE k.state = 'active') <> 1
-                OR max(k.version) <> max(k.version) FILTER (WHERE k.state = 'active'));
+                OR max(k.version) <> max(k.version) FILTER (WHERE k.state = 'active'))
+        UNION ALL
+        SELECT NULL, 'wrong_key',
+               format('payment secret %s:%s with %s bytes', s.provider, s.version,
+                      CASE s.state WHEN 'retired' THEN '0' ELSE '16 to 256' END),
+               format('%s bytes', octet_length(s.material)), NULL, NULL
+        FROM economy.payment_secrets s
+        WHERE CASE s.state WHEN 'retired' THEN octet_length(s.material) <> 0
+                           ELSE octet_length(s.material) NOT BETWEEN 16 AND 256 END
+        UNION ALL
+        SELECT NULL, 'wrong_key', format('provider %s of its secrets', s.provider), 'none',
+               NULL, NULL
+        FROM (SELECT DISTINCT s.provider FROM economy.payment_secrets s) s
+        WHERE NOT EXISTS (SELECT FROM economy.payment_providers p WHERE p.provider = s.provider);
     END;
 COMMENT ON FUNCTION economy_internal.audit_keys() IS
-    'Signing keys that cannot be used, and an active one that is not the only or not the newest.';
+    'Signing keys and secrets that cannot be used, and an active key that is not the only or not '
+    'the newest.';
 
 -- I4: one effect per key
 CREATE FUNCTION economy_internal.audit_effects(

@@ -89,6 +89,9 @@ SELECT economy.draw(id, CASE d % 3 WHEN 0 THEN 'dice' ELSE 'chest' END, 'd' || d
 SELECT economy.upsert_draw_table('{"table_id": "chest", "draft": {"pity": {"class": "rare", "after": 3}, "entries": [{"entry": "a", "weight": 5, "gold": 2}, {"entry": "b", "class": "rare", "weight": 1}]}}', 'damage'), economy.publish_draw_table('chest', 'damage');
 SELECT economy.draw_reveal(id, 1) FROM who WHERE n IN (2, 3, 6);
 SELECT economy.draw(id, 'chest', 'e' || d, 'again') FROM who, generate_series(1, 3) d WHERE n IN (1, 2);
+SELECT economy.set_payment_provider(jsonb_build_object('provider', p, 'profile', p), 'damage') FROM unnest(ARRAY['standard', 'stripe']) p;
+SELECT economy.add_payment_secret(p, s, 'damage') FROM (VALUES ('standard', 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'), ('stripe', 'whsec_of_the_damage_1'), ('stripe', 'whsec_of_the_damage_2')) s (p, s);
+SELECT economy.retire_payment_secret('stripe', 1, 'damage');
 SELECT economy.set_transfer_rules('{"enabled": true, "fee_per_mille": 15, "daily_gold": 100000, "minimum_age_hours": 1}', 'damage'), economy.upsert_item('{"item_id": "gem", "tradable": true}', 'damage');
 SELECT economy.transfer(a.id, b.id, 'i', a.n * 5, '{"gem": 2}', 'damage', '{"c": 1}') FROM who a JOIN who b ON b.n = a.n % 5 + 1 WHERE a.n <= 5;
 -- escrows that were passed on, given back, expired, and such that are open

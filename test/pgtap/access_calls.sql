@@ -25,6 +25,8 @@ SELECT FROM economy.adjust_gold(:u, 1, 'open 2', 'r', 'a') \g /dev/null
 SELECT FROM economy.upsert_item('{"item_id": "pgtap_gem", "kind": "currency", "tradable": true}', 'a') \g /dev/null
 SELECT FROM economy.set_level_curve('pgtap_all', '{0, 10}') \g /dev/null
 SELECT FROM economy.set_transfer_rules('{"enabled": true}', 'a') \g /dev/null
+SELECT FROM economy.set_payment_provider('{"provider": "pgtap_pay", "profile": "stripe"}', 'a') \g /dev/null
+SELECT FROM economy.add_payment_secret('pgtap_pay', 'whsec_of_pgtap_pay', 'a') \g /dev/null
 SELECT FROM economy.grant_items(:u, '{"pgtap_gem": 9}', 'r', 'i0') \g /dev/null
 SELECT FROM economy.upsert_draw_table('{"table_id": "pgtap_chest", "draft": {"price": {"items": {"pgtap_gem": 1}}, "pity": {"class": "rare", "after": 2}, "entries": [{"entry": "a", "class": "rare", "weight": 9007199254740991, "items": {"pgtap_gem": 2}, "limit": 9, "else": "b"}, {"entry": "b", "weight": 1, "items": {"pgtap_gem": 2}}]}}', 'a'),
             economy.publish_draw_table('pgtap_chest', 'a'), economy.draw_commit(:u) \g /dev/null
@@ -132,6 +134,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('unlink_external_id', 'SELECT * FROM economy.unlink_external_id(:u, ''k1'')'),
     ('link_external_id', 'SELECT * FROM economy.link_external_id(:u, ''pgtap calls'', ''k2'')'),
     ('user_id_of', 'SELECT economy.user_id_of(''pgtap calls'')'),
+    ('verify_webhook', 'SELECT * FROM economy.verify_webhook(''pgtap_pay'', ''{}'', '''')'),
     ('verify_receipt', 'SELECT * FROM economy.verify_receipt(:u, ''P:u-2'')'),
     ('audit_schema', 'SELECT * FROM economy.audit_schema()'),
     ('beta_quantile', 'SELECT economy.beta_quantile(0.5, 2, 3)'),
@@ -221,6 +224,9 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('set_rfm_model', 'SELECT economy.set_rfm_model(''{"model": "pgtap"}'', ''a'')'),
     ('set_segment_rules', 'SELECT economy.set_segment_rules((SELECT jsonb_agg(to_jsonb(r) - ''version'' - ''position'') FROM economy.rfm_rules() r), ''a'')'),
     ('set_streak', 'SELECT * FROM economy.set_streak(:u, 3, ''2001-01-01'', ''r'', ''a'', ''k'')'),
+    ('set_payment_provider', 'SELECT economy.set_payment_provider(''{"provider": "pgtap_new", "profile": "stripe"}'', ''a'')'),
+    ('add_payment_secret', 'SELECT economy.add_payment_secret(''pgtap_pay'', ''whsec_of_the_calls'', ''a'')'),
+    ('retire_payment_secret', 'SELECT economy.retire_payment_secret(''pgtap_pay'', 1, ''a'')'),
     ('set_transfer_rules', 'SELECT economy.set_transfer_rules(''{"fee_per_mille": 1}'', ''a'')'),
     ('set_user_status', 'SELECT economy.set_user_status(:u, ''suspended'', ''a'')'),
     ('upsert_draw_table', format('SELECT economy.upsert_draw_table(%L, ''a'')', '{"table_id": "pgtap_chest", "draft": {"hand": {}}}')),

@@ -1,6 +1,6 @@
 -- What is marked PARALLEL SAFE or RESTRICTED works in parallel plans.
 BEGIN;
-SELECT plan(29);
+SELECT plan(30);
 
 SELECT economy.register('pgtap parallel') AS u \gset
 SELECT economy.upsert_product('{"product_id": "pgtap_p", "category": "item", "price_gold": 1}', 'pgtap') IS NULL AS x \gset
@@ -20,7 +20,7 @@ SELECT lives_ok(replace(replace(call, '{u}', :'u'), '{t}', :'t'), replace(call, 
 FROM (VALUES ($$SELECT * FROM economy.verify_receipt({u}, '{t}')$$), ($$SELECT * FROM economy.verify_chain({u})$$),
              ($$SELECT v.* FROM economy.accounts a, economy.verify_receipt(a.user_id, '{t}') v$$),
              ($$SELECT count(*) FROM economy.accounts a, economy.verify_chain(a.user_id) v$$),
-             ($$SELECT * FROM economy.receipt({u}, '{t}')$$), ($$SELECT * FROM economy.account({u})$$), ($$SELECT * FROM economy.statement({u})$$),
+             ($$SELECT * FROM economy.receipt({u}, '{t}')$$), ($$SELECT w.* FROM economy.accounts a, economy.verify_webhook(a.user_id::text, '{}', '') w$$), ($$SELECT * FROM economy.account({u})$$), ($$SELECT * FROM economy.statement({u})$$),
              ($$SELECT * FROM economy.products({u})$$), ($$SELECT * FROM economy.product('pgtap_item', {u})$$), ($$SELECT * FROM economy.purchases_of({u})$$), ($$SELECT * FROM economy.holdings({u})$$), ($$SELECT * FROM economy.item_catalogue()$$), ($$SELECT * FROM economy.leaderboard_info()$$), ($$SELECT * FROM economy.leaderboard_parity()$$), ($$SELECT economy.verify_draw(repeat('ab', 32), 'x', user_id, '{"hand": {}}'), economy.simulate_draws('{"entries": [{"entry": "a", "weight": 1}]}', 10) FROM economy.accounts$$), ($$SELECT economy.holds({u}, 'x')$$), ($$SELECT * FROM economy.profile({u})$$),
              ($$SELECT economy.level_for(1000), economy.user_id_of('pgtap parallel'), economy.timezone_name('europe/berlin')$$),
              ($$SELECT economy.level_of(user_id, experience_points) FROM economy.accounts$$), ($$SELECT economy.now() FROM economy.accounts$$),

@@ -16,7 +16,7 @@ struct vector
 	const char *mac;
 };
 
-/* RFC 4231, section 4; test case 5 is of a truncated output */
+/* RFC 4231, section 4 */
 static const struct vector vectors[] = {
 	{"RFC 4231 case 1: a key of 20 bytes",
 		"0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b", "4869205468657265",
@@ -32,6 +32,9 @@ static const struct vector vectors[] = {
 		"0102030405060708090a0b0c0d0e0f10111213141516171819",
 		"cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd",
 	"82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b"},
+	{"RFC 4231 case 5: the first half of the output, which is all that is published",
+		"0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c", "546573742057697468205472756e636174696f6e",
+	"a3b6167473100ee06e0c796c2955552b"},
 	{"RFC 4231 case 6: a key longer than a block",
 		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -60,15 +63,15 @@ known_signatures(void)
 		size_t		key_len = unit_hex(vectors[i].key, key, sizeof(key));
 		size_t		data_len = unit_hex(vectors[i].data, data, sizeof(data));
 		EcoSigner  *signer = eco_signer_create(key, key_len);
+		size_t		want_len = unit_hex(vectors[i].mac, want, sizeof(want));
 
-		unit_hex(vectors[i].mac, want, sizeof(want));
 		memset(key, 0, sizeof(key));	/* the signer has its copy */
 		check(signer != NULL && eco_sign(signer, data, data_len, have), "signs");
-		check_bytes(have, sizeof(have), want, sizeof(want), vectors[i].name);
+		check_bytes(have, want_len, want, want_len, vectors[i].name);
 		memset(have, 0, sizeof(have));
 		check(signer != NULL && eco_sign(signer, "x", 1, have) && eco_sign(signer, data, data_len, have),
 			  "signs another message, then this one again");
-		check_bytes(have, sizeof(have), want, sizeof(want), "with the same result");
+		check_bytes(have, want_len, want, want_len, "with the same result");
 		eco_signer_free(signer);
 	}
 }

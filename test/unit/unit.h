@@ -17,6 +17,7 @@
 	X(digest) \
 	X(section) \
 	X(sign) \
+	X(webhook) \
 	X(draw) \
 	X(json) \
 	X(streak) \

@@ -7,6 +7,8 @@ SELECT 'items', g FROM economy.grant_items(:user_id, '{"after": 2}', 'after', 'a
 SELECT 'level curve', w FROM economy.set_default_level_curve('linear', 'test') w WHERE w <> 'linear';
 SELECT 'calendar', n FROM economy.set_daily_rewards('[{"gold": 1}]', 'test') n WHERE n <> 1;
 SELECT 'no calendar', n FROM economy.set_daily_rewards(NULL, 'test') n WHERE n <> 0;
+SELECT 'provider', p FROM economy.set_payment_provider('{"provider": "after", "profile": "stripe"}', 'test') p WHERE p.provider <> 'after';
+SELECT 'secret', s FROM economy.add_payment_secret('after', 'whsec_of_the_update', 'test') s WHERE s <> 1;
 SELECT 'rules', r FROM economy.set_transfer_rules('{"enabled": true}', 'test') r WHERE NOT r.enabled;
 SELECT 'sent', t FROM economy.transfer(:user_id, (SELECT max(user_id) FROM economy.users), 'after', 1) t WHERE t.code <> 'OK';
 SELECT 'put aside', r FROM economy.hold_escrow(:user_id, 'after', 1) h, economy.release_escrow(:user_id, h.transaction_id) r WHERE r.code <> 'OK';
