@@ -106,6 +106,7 @@ economy.capture_escrow(1, (SELECT min('H1-' || seq) FROM economy.holding_changes
 economy.release_escrow(1, (SELECT min('H1-' || seq) FROM economy.holding_changes WHERE user_id = 1 AND operation = 'escrow_hold' AND idempotency_key = 'k9'))
 economy.verify_receipt(1, 'P1-2')
 economy.verify_webhook('bank', '{"webhook-id": "a", "webhook-timestamp": "1", "webhook-signature": "v1,AAAA"}', '')
+economy.retire_payment_secret('bank', 1, 'admin')
 economy.receipt(1, 'P1-2')
 economy.grant_reward(1, 'quest', 'e1', 10, 600, '{"n": 1.50}')
 economy.grant_reward(1, 'quest', 'e1', 10, 600, '{"n": 1.50}')
