@@ -61,6 +61,53 @@ SELECT state, gold_delta FROM economy.purchase(:u, 'regress_place_1', 'before', 
 COMMIT;
 DELETE FROM economy.shop_products WHERE product_id ~ '^regress_place_';
 
+-- The slots of a stock are looked for where all of them were found last.
+INSERT INTO economy.shop_products (product_id, category, price_gold, stock_slots)
+SELECT 'regress_slots_' || n, 'item', 1, 8 FROM generate_series(1, 2) n;
+INSERT INTO economy.shop_stock SELECT 'regress_slots_' || n, slot, 10 * n FROM generate_series(1, 2) n, generate_series(0, 7) slot;
+SELECT state, stock_remaining FROM economy.purchase(:u, 'regress_slots_1', 'first', dry_run => true);
+BEGIN;
+UPDATE economy.shop_stock SET remaining = remaining + 100 WHERE product_id = 'regress_slots_1';
+SELECT state, stock_remaining FROM economy.purchase(:u, 'regress_slots_1', 'in between');
+SELECT state, stock_remaining FROM economy.purchase(:u, 'regress_slots_1', 'again', 120);
+ROLLBACK;
+SELECT state, stock_remaining FROM economy.purchase(:u, 'regress_slots_1', 'rolled back', dry_run => true);
+
+-- one is gone, and that of another product in its place; there are as many as before, also
+-- for a vacuum, which then tells nobody
+VACUUM FULL economy.shop_stock;
+INSERT INTO economy.shop_stock VALUES ('regress_slots_2', 8, 0);
+VACUUM (INDEX_CLEANUP on) economy.shop_stock;
+SELECT state, stock_remaining FROM economy.purchase(:u, 'regress_slots_1', 'compact', dry_run => true);
+SELECT ctid AS place FROM economy.shop_stock WHERE (product_id, slot) = ('regress_slots_1', 7) \gset
+DELETE FROM economy.shop_stock WHERE (product_id, slot) = ('regress_slots_1', 7);
+SELECT state, stock_remaining FROM economy.purchase(:u, 'regress_slots_1', 'gone', dry_run => true);
+INSERT INTO economy.shop_stock VALUES ('regress_slots_2', 9, 0);
+VACUUM (INDEX_CLEANUP on) economy.shop_stock;
+UPDATE economy.shop_stock SET slot = slot + 10 WHERE product_id = 'regress_slots_2';
+SELECT product_id AS another FROM economy.shop_stock WHERE ctid = :'place';
+INSERT INTO economy.shop_stock VALUES ('regress_slots_1', 7, 1000);
+SELECT state, stock_remaining FROM economy.purchase(:u, 'regress_slots_1', 'another', dry_run => true);
+
+-- on pages that are gone
+UPDATE economy.shop_stock SET slot = slot + 100 WHERE product_id = 'regress_slots_1';
+INSERT INTO economy.shop_stock SELECT 'regress_slots_2', n, 0 FROM generate_series(1000, 3000) n;
+UPDATE economy.shop_stock SET slot = slot - 100 WHERE product_id = 'regress_slots_1';
+SELECT state, stock_remaining FROM economy.purchase(:u, 'regress_slots_1', 'far behind', dry_run => true);
+DELETE FROM economy.shop_stock WHERE product_id IN ('regress_slots_1', 'regress_slots_2');
+VACUUM (INDEX_CLEANUP on) economy.shop_stock;
+INSERT INTO economy.shop_stock SELECT 'regress_slots_1', n, 5 FROM generate_series(0, 7) n;
+SELECT state, stock_remaining FROM economy.purchase(:u, 'regress_slots_1', 'beyond the end', dry_run => true);
+
+-- rewritten, and seen by an older snapshot
+VACUUM FULL economy.shop_stock;
+SELECT state, stock_remaining FROM economy.purchase(:u, 'regress_slots_1', 'rewritten', dry_run => true);
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT state, stock_remaining FROM economy.purchase(:u, 'regress_slots_1', 'before', dry_run => true);
+COMMIT;
+DELETE FROM economy.shop_stock WHERE product_id ~ '^regress_slots_';
+DELETE FROM economy.shop_products WHERE product_id ~ '^regress_slots_';
+
 -- an index that sums up blocks is told of each value that a block gets, and of equal ones once
 BEGIN;
 CREATE TEMP TABLE sums AS SELECT n, economy.register('regress sums ' || n) AS u FROM generate_series(1, 6) n;

@@ -46,6 +46,26 @@ eco_row_find(EcoTable *table, int64 user_id, int key, int nvalues,
 	return found;
 }
 
+int
+eco_rows_find(EcoTable *table, int64 user_id, int nvalues, const Datum *values,
+			  int known, EcoRow *rows)
+{
+	EcoOpenTable *open = eco_relation_for(table, user_id);
+	ItemPointerData roots[ECO_MAX_GROUP];
+	EcoScan    *scan;
+	int			n = 0;
+
+	if (open->direct && eco_direct_find_all_again(open, nvalues, values, known, rows))
+		return known;
+	for (scan = eco_scan_begin(table, user_id, 0, nvalues, values);
+		 n < ECO_MAX_GROUP && eco_scan_next(scan, &rows[n]); n++)
+		roots[n] = scan->root;
+	if (scan->direct && n == known)
+		eco_group_keep(open, nvalues, values, roots, n);
+	eco_scan_end(scan);
+	return n;
+}
+
 static void
 note_digest(EcoScan *scan, const Datum *values)
 {
@@ -82,6 +102,15 @@ eco_digests_find(EcoTable *table, int64 user_id, const int64 *digests, int n, bo
 
 	return table->digest != 0 && open->direct &&
 		eco_direct_digests_find(open, user_id, digests, n, found);
+}
+
+int
+eco_digests_read(EcoTable *table, int64 user_id, int64 *digests, int most)
+{
+	EcoOpenTable *open = eco_relation_for(table, user_id);
+
+	return table->digest != 0 && open->direct ?
+		eco_direct_digests_read(open, user_id, digests, most) : -1;
 }
 
 static EcoScan *

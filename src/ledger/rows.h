@@ -43,6 +43,7 @@
 #define ECO_MAX_COLUMNS		32
 #define ECO_MAX_KEYS		3
 #define ECO_MAX_KEY_COLUMNS 3
+#define ECO_MAX_GROUP		64	/* rows of eco_rows_find() */
 #define ECO_MAX_OPEN		24	/* tables of one call */
 #define ECO_ALL_USERS		PG_INT64_MIN
 #define ECO_DIGESTED_KEY	1
@@ -253,11 +254,25 @@ extern bool eco_row_find_next(EcoScan **kept, EcoTable *table, int64 user_id, in
 							  int nvalues, const Datum *values, EcoRow *row);
 
 /*
+ * All rows with these values in the leading columns of the primary key, at most
+ * ECO_MAX_GROUP; how many.  Where the caller knows how many there are, and so many are
+ * where they were found last, no index is read, and they are in no order.
+ */
+extern int	eco_rows_find(EcoTable *table, int64 user_id, int nvalues, const Datum *values,
+						  int known, EcoRow *rows);
+
+/*
  * Which of n digests, ascending, the index of ECO_DIGESTED_KEY has of the user: no row has
  * another one.  One pass over all that it has between them.  False: that is not known.
  */
 extern bool eco_digests_find(EcoTable *table, int64 user_id, const int64 *digests, int n,
 							 bool *found);
+
+/*
+ * All digests that the index has of the user, ascending; how many.  -1: they are more than
+ * most, or that is not known.
+ */
+extern int	eco_digests_read(EcoTable *table, int64 user_id, int64 *digests, int most);
 
 /* All such rows, in the key's order; with no values, all rows. */
 extern EcoScan *eco_scan_begin(EcoTable *table, int64 user_id, int key,

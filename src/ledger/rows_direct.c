@@ -44,6 +44,8 @@ static EcoLock lock_version(EcoRow *row, EcoOpenTable *open, TupleTableSlot *slo
 static bool fetch_version(EcoScan *scan, HeapTuple tuple);
 static void prune_when_full(Relation rel, Buffer buffer);
 static void copy_out(const EcoOpenTable *open, HeapTuple tuple, EcoRow *row);
+static bool copy_of_group(const EcoOpenTable *open, int nvalues, const Datum *key,
+						  HeapTuple tuple, EcoRow *row);
 static void check_constraints(EcoTableCache *cache, Relation rel, TupleTableSlot *slot);
 static void check_apart(Relation rel, TupleTableSlot *slot);
 static TupleTableSlot *fill_slot(EcoTableCache *cache, Relation rel, const EcoRow *row);
@@ -121,44 +123,89 @@ set_keys(EcoScan *scan, const Datum *values)
 }
 
 /*
- * Nothing is read of the heap: whatever version of a row a snapshot sees has its entry in
- * the index.  Who finds the digest there looks for the row.
+ * Of the index of digests alone: whatever version of a row a snapshot sees has its entry
+ * there.  Who finds a digest looks for the row.  False: that is not known.
  */
+static bool
+digests_begin(EcoScan *scan, int64 user_id)
+{
+	EcoOpenTable *open = scan->open;
+	Datum		user = Int64GetDatum(user_id);
+
+	scan->table = open->table;
+	scan->key = ECO_DIGESTED_KEY;
+	scan->index = index_open(open->cache->key_index[ECO_DIGESTED_KEY], open->mode);
+	if (!index_is_complete(scan->index))
+	{
+		index_close(scan->index, NoLock);
+		return false;
+	}
+	scan->desc = eco_index_beginscan(open->rel, scan->index, GetActiveSnapshot(),
+									 set_keys(scan, &user));
+	scan->desc->xs_want_itup = true;
+	index_rescan(scan->desc, scan->keys, scan->desc->numberOfKeys, NULL, 0);
+	return true;
+}
+
+static bool
+digests_next(EcoScan *scan, int64 *digest)
+{
+	bool		isnull;
+
+	CHECK_FOR_INTERRUPTS();
+	if (index_getnext_tid(scan->desc, ForwardScanDirection) == NULL)
+		return false;
+	*digest = DatumGetInt64(index_getattr(scan->desc->xs_itup, 2, scan->desc->xs_itupdesc,
+										  &isnull));
+	return true;
+}
+
+static void
+digests_end(EcoScan *scan)
+{
+	index_endscan(scan->desc);
+	index_close(scan->index, NoLock);
+}
+
 bool
 eco_direct_digests_find(EcoOpenTable *open, int64 user_id, const int64 *digests, int n,
 						bool *found)
 {
-	EcoScan		scan = {.table = open->table, .open = open, .key = ECO_DIGESTED_KEY, .nvalues = 2};
-	Datum		user = Int64GetDatum(user_id);
+	EcoScan		scan = {.open = open, .nvalues = 2, .least = digests[0], .most = digests[n - 1]};
+	int64		digest;
 	int			i = 0;
 
-	scan.index = index_open(open->cache->key_index[ECO_DIGESTED_KEY], open->mode);
-	if (!index_is_complete(scan.index))
-	{
-		index_close(scan.index, NoLock);
+	if (!digests_begin(&scan, user_id))
 		return false;
-	}
-	scan.least = digests[0];
-	scan.most = digests[n - 1];
-	scan.desc = eco_index_beginscan(open->rel, scan.index, GetActiveSnapshot(),
-									set_keys(&scan, &user));
-	scan.desc->xs_want_itup = true;
-	index_rescan(scan.desc, scan.keys, scan.desc->numberOfKeys, NULL, 0);
-	while (i < n && index_getnext_tid(scan.desc, ForwardScanDirection) != NULL)
+	while (i < n && digests_next(&scan, &digest))
 	{
-		bool		isnull;
-		int64		digest = DatumGetInt64(index_getattr(scan.desc->xs_itup, 2,
-														 scan.desc->xs_itupdesc, &isnull));
-
-		CHECK_FOR_INTERRUPTS();
 		while (i < n && digests[i] < digest)
 			i++;
 		for (; i < n && digests[i] == digest; i++)
 			found[i] = true;
 	}
-	index_endscan(scan.desc);
-	index_close(scan.index, NoLock);
+	digests_end(&scan);
 	return true;
+}
+
+int
+eco_direct_digests_read(EcoOpenTable *open, int64 user_id, int64 *digests, int most)
+{
+	EcoScan		scan = {.open = open, .nvalues = 1};
+	int64		digest;
+	int			n = 0;
+
+	if (!digests_begin(&scan, user_id))
+		return -1;
+	while (n >= 0 && digests_next(&scan, &digest))
+	{
+		if (n == most)
+			n = -1;
+		else
+			digests[n++] = digest;
+	}
+	digests_end(&scan);
+	return n;
 }
 
 /*
@@ -250,6 +297,35 @@ eco_direct_find_again(EcoOpenTable *open, const Datum *values, EcoRow *row)
 	copy_out(open, &tuple, row);
 	ReleaseBuffer(buffer);
 	return true;
+}
+
+bool
+eco_direct_find_all_again(EcoOpenTable *open, int nvalues, const Datum *values,
+						  int n, EcoRow *rows)
+{
+	const EcoGroup *group = eco_group_look(open, nvalues, values, n);
+	HeapTupleData tuples[ECO_MAX_GROUP];
+	BlockNumber nblocks = group == NULL ? 0 : RelationGetNumberOfBlocks(open->rel);
+	bool		found = group != NULL;
+	int			end;
+
+	for (int i = 0; found && i < n; i = end)
+	{
+		BlockNumber block = ItemPointerGetBlockNumber(&group->roots[i]);
+		Buffer		buffer;
+
+		for (end = i + 1; end < n && ItemPointerGetBlockNumber(&group->roots[end]) == block; end++)
+			;
+		if (block >= nblocks)
+			return false;		/* the table was truncated since */
+		buffer = ReadBuffer(open->rel, block);
+		prune_when_full(open->rel, buffer);
+		found = eco_group_read(open, group->roots + i, end - i, buffer, tuples);
+		for (int k = i; found && k < end; k++)
+			found = copy_of_group(open, nvalues, values, &tuples[k - i], &rows[k]);
+		ReleaseBuffer(buffer);
+	}
+	return found;
 }
 
 void
@@ -532,14 +608,12 @@ is_free(HeapTupleHeader header)
 }
 
 static void
-copy_out(const EcoOpenTable *open, HeapTuple tuple, EcoRow *row)
+copy_columns(const EcoOpenTable *open, HeapTuple tuple, const Datum *values, const bool *isnull,
+			 EcoRow *row)
 {
 	EcoTable   *table = open->table;
 	EcoTableCache *cache = open->cache;
-	Datum		values[MaxTupleAttributeNumber];
-	bool		isnull[MaxTupleAttributeNumber];
 
-	heap_deform_tuple(tuple, RelationGetDescr(open->rel), values, isnull);
 	row->table = table;
 	row->tid = tuple->t_self;
 	row->read_at = GetCurrentCommandId(false);
@@ -553,6 +627,42 @@ copy_out(const EcoOpenTable *open, HeapTuple tuple, EcoRow *row)
 			cache->typbyval[i] ? values[att] :
 			datumCopy(values[att], false, cache->typlen[i]);
 	}
+}
+
+static void
+copy_out(const EcoOpenTable *open, HeapTuple tuple, EcoRow *row)
+{
+	Datum		values[MaxTupleAttributeNumber];
+	bool		isnull[MaxTupleAttributeNumber];
+
+	heap_deform_tuple(tuple, RelationGetDescr(open->rel), values, isnull);
+	copy_columns(open, tuple, values, isnull, row);
+}
+
+/* False when it does not begin with the group's key, which is not copied for each row. */
+static bool
+copy_of_group(const EcoOpenTable *open, int nvalues, const Datum *key, HeapTuple tuple,
+			  EcoRow *row)
+{
+	EcoTableCache *cache = open->cache;
+	const int  *columns = open->table->keys[0].columns;
+	Datum		values[MaxTupleAttributeNumber];
+	bool		isnull[MaxTupleAttributeNumber];
+
+	heap_deform_tuple(tuple, RelationGetDescr(open->rel), values, isnull);
+	for (int i = 0; i < nvalues; i++)
+	{
+		int			att = cache->attno[columns[i]] - 1;
+
+		if (isnull[att] || !datum_image_eq(values[att], key[i], cache->typbyval[columns[i]],
+										   cache->typlen[columns[i]]))
+			return false;
+		isnull[att] = true;
+	}
+	copy_columns(open, tuple, values, isnull, row);
+	for (int i = 0; i < nvalues; i++)
+		eco_row_set(row, columns[i], key[i]);
+	return true;
 }
 
 /*

@@ -31,8 +31,7 @@ typedef struct Walk
 	int			nfront;			/* of those in front that are wanted */
 	int			front[ECO_MAX_COLUMNS]; /* attributes */
 	uint32		offset[ECO_MAX_COLUMNS];
-	int			place[MaxTupleAttributeNumber]; /* of an attribute in values,
-												 * or -1 */
+	int		   *place;			/* of an attribute in values, or -1 */
 	Datum		values[ECO_MAX_COLUMNS];
 	bool		isnull[ECO_MAX_COLUMNS];
 } Walk;
@@ -43,7 +42,10 @@ walk_of(const EcoOpenTable *open)
 	Walk	   *walk = palloc0(sizeof(Walk));
 
 	walk->desc = RelationGetDescr(open->rel);
-	memset(walk->place, -1, sizeof(walk->place));
+	walk->place = palloc(sizeof(int) * walk->desc->natts);
+	memset(walk->place, -1, sizeof(int) * walk->desc->natts);
+	/* what a column that is not there stays */
+	memset(walk->isnull, true, sizeof(walk->isnull));
 	for (int i = 0; i < open->table->ncolumns; i++)
 	{
 		if (open->cache->attno[i] != InvalidAttrNumber)
@@ -153,6 +155,7 @@ visit_relation(const EcoOpenTable *open, EcoRowSeen seen, void *state)
 			CHECK_FOR_INTERRUPTS();
 	}
 	table_endscan(scan);
+	pfree(walk->place);
 	pfree(walk);
 }
 

@@ -8,6 +8,10 @@
  * the key is the row; anything else is looked up again.  So nobody has to tell of
  * a change, and what SERIALIZABLE wants to know of a row that was read is noted by
  * heap_hot_search_buffer(), as it is behind an index.
+ *
+ * The slots of a stock, which every purchase from it reads, are a group: rows that
+ * begin with one key, of which the caller knows how many there are.  So many that are
+ * there are all of them.
  */
 #include "postgres.h"
 
@@ -22,15 +26,34 @@
 
 #include "ledger/rows_private.h"
 
-static EcoPlace *place_of(const EcoOpenTable *open, const Datum *values, uint64 *hash);
+static uint64 hash_of(const EcoOpenTable *open, int nvalues, const Datum *values);
 static bool has_key(const EcoOpenTable *open, const Datum *values, HeapTuple tuple);
+
+static inline int
+key_columns(const EcoOpenTable *open)
+{
+	return open->table->keys[0].ncolumns;
+}
+
+/* Keys that meet in one place take it from each other. */
+static inline EcoPlace *
+place_of(const EcoOpenTable *open, uint64 hash)
+{
+	return &open->cache->places[hash % ECO_PLACES];
+}
+
+static inline EcoGroup **
+group_of(const EcoOpenTable *open, uint64 hash)
+{
+	return &open->cache->groups[hash % ECO_GROUPS];
+}
 
 /* A place beyond the end: the table was truncated since. */
 bool
 eco_place_look(const EcoOpenTable *open, const Datum *values, HeapTuple tuple, Buffer *buffer)
 {
-	uint64		hash;
-	const EcoPlace *place = place_of(open, values, &hash);
+	uint64		hash = hash_of(open, key_columns(open), values);
+	const EcoPlace *place = place_of(open, hash);
 	ItemPointerData tid = place->root;
 	bool		found;
 
@@ -51,33 +74,75 @@ eco_place_look(const EcoOpenTable *open, const Datum *values, HeapTuple tuple, B
 void
 eco_place_keep(const EcoOpenTable *open, const Datum *values, ItemPointer root)
 {
-	uint64		hash;
-	EcoPlace   *place = place_of(open, values, &hash);
+	uint64		hash = hash_of(open, key_columns(open), values);
 
-	place->hash = hash;
-	place->root = *root;
+	*place_of(open, hash) = (EcoPlace)
+	{
+		.hash = hash, .root = *root
+	};
 }
 
-/* Keys that meet in one place take it from each other. */
-static EcoPlace *
-place_of(const EcoOpenTable *open, const Datum *values, uint64 *hash)
+const EcoGroup *
+eco_group_look(const EcoOpenTable *open, int nvalues, const Datum *values, int n)
+{
+	uint64		hash = hash_of(open, nvalues, values);
+	const EcoGroup *group = *group_of(open, hash);
+
+	return group != NULL && group->hash == hash && group->n == n ? group : NULL;
+}
+
+/* All are on the page that is pinned, which is locked once for them. */
+bool
+eco_group_read(const EcoOpenTable *open, const ItemPointerData *roots, int n, Buffer buffer,
+			   HeapTuple tuples)
+{
+	bool		found = true;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	for (int i = 0; found && i < n; i++)
+	{
+		ItemPointerData tid = roots[i];
+
+		found = heap_hot_search_buffer(&tid, open->rel, buffer, GetActiveSnapshot(), &tuples[i],
+									   NULL, true);
+	}
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	return found;
+}
+
+void
+eco_group_keep(const EcoOpenTable *open, int nvalues, const Datum *values,
+			   const ItemPointerData *roots, int n)
+{
+	uint64		hash = hash_of(open, nvalues, values);
+	EcoGroup  **group = group_of(open, hash);
+
+	if (*group == NULL)
+		*group = MemoryContextAlloc(open->cache->context, sizeof(EcoGroup));
+	(*group)->hash = hash;
+	(*group)->n = n;
+	memcpy((*group)->roots, roots, sizeof(ItemPointerData) * n);
+}
+
+static uint64
+hash_of(const EcoOpenTable *open, int nvalues, const Datum *values)
 {
 	const EcoTable *table = open->table;
+	uint64		hash = 0;
 
-	*hash = 0;
-	for (int i = 0; i < table->keys[0].ncolumns; i++)
+	for (int i = 0; i < nvalues; i++)
 	{
 		if (table->columns[table->keys[0].columns[i]].type == TEXTOID)
 		{
 			const struct varlena *text = PG_DETOAST_DATUM_PACKED(values[i]);
 
-			*hash = hash_bytes_extended((const unsigned char *) VARDATA_ANY(text),
-										VARSIZE_ANY_EXHDR(text), *hash);
+			hash = hash_bytes_extended((const unsigned char *) VARDATA_ANY(text),
+									   VARSIZE_ANY_EXHDR(text), hash);
 		}
 		else
-			*hash = hash_combine64(*hash, (uint64) values[i]);
+			hash = hash_combine64(hash, (uint64) values[i]);
 	}
-	return &open->cache->places[*hash % ECO_PLACES];
+	return hash;
 }
 
 /* Compared by their bytes, which is more than any collation asks for. */
@@ -86,7 +151,7 @@ has_key(const EcoOpenTable *open, const Datum *values, HeapTuple tuple)
 {
 	const EcoTable *table = open->table;
 
-	for (int i = 0; i < table->keys[0].ncolumns; i++)
+	for (int i = 0; i < key_columns(open); i++)
 	{
 		int			column = table->keys[0].columns[i];
 		bool		isnull;

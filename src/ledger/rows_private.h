@@ -19,6 +19,7 @@
 
 #define ECO_MAX_INDEXES 8
 #define ECO_PLACES 16			/* rows of a table whose place is known */
+#define ECO_GROUPS 64			/* of rows, the same */
 
 /* Where a row was found by its primary key: the beginning of its chain of versions. */
 typedef struct EcoPlace
@@ -26,6 +27,14 @@ typedef struct EcoPlace
 	uint64		hash;			/* of the key */
 	ItemPointerData root;		/* invalid: nowhere */
 } EcoPlace;
+
+/* Where all rows whose primary key begins with the same values were found. */
+typedef struct EcoGroup
+{
+	uint64		hash;			/* of these */
+	int			n;
+	ItemPointerData roots[ECO_MAX_GROUP];
+} EcoGroup;
 
 /* The partitions by hash of user_id that a table is spread over. */
 typedef struct EcoSpread
@@ -70,6 +79,7 @@ typedef struct EcoTableCache
 	EState	   *estate;			/* for CHECK constraints; NULL while in use */
 	ResultRelInfo *result_rel;	/* holds these compiled */
 	EcoPlace	places[ECO_PLACES]; /* of a table that is only read */
+	EcoGroup   *groups[ECO_GROUPS]; /* or NULL */
 } EcoTableCache;
 
 typedef struct EcoOpenTable
@@ -208,12 +218,19 @@ extern bool eco_direct_scan_begin(EcoScan *scan, const Datum *values);
 extern bool eco_direct_digests_find(EcoOpenTable *open, int64 user_id, const int64 *digests,
 									int n, bool *found);
 
+/* See eco_digests_read(). */
+extern int	eco_direct_digests_read(EcoOpenTable *open, int64 user_id, int64 *digests, int most);
+
 /*
  * The row with these values in its primary key, where it was found last; false when
  * another look is needed.  Only for a table that is only read, and all columns of
  * its primary key.
  */
 extern bool eco_direct_find_again(EcoOpenTable *open, const Datum *values, EcoRow *row);
+
+/* The n rows of a group, where they were found last; false when another look is needed. */
+extern bool eco_direct_find_all_again(EcoOpenTable *open, int nvalues, const Datum *values,
+									  int n, EcoRow *rows);
 
 /* Keep where the scan has found that row. */
 extern void eco_direct_found(EcoScan *scan, const Datum *values);
@@ -231,6 +248,18 @@ extern void eco_direct_delete(EcoRow **rows, int n, EcoOpenTable *open);
 extern bool eco_place_look(const EcoOpenTable *open, const Datum *values,
 						   HeapTuple tuple, Buffer *buffer);
 extern void eco_place_keep(const EcoOpenTable *open, const Datum *values, ItemPointer root);
+
+/*
+ * The places of a group of n rows, or NULL; what is at those of them that are on one page,
+ * which is pinned, in the versions that the active snapshot sees: false when one is not
+ * there.
+ */
+extern const EcoGroup *eco_group_look(const EcoOpenTable *open, int nvalues, const Datum *values,
+									  int n);
+extern bool eco_group_read(const EcoOpenTable *open, const ItemPointerData *roots, int n,
+						   Buffer buffer, HeapTuple tuples);
+extern void eco_group_keep(const EcoOpenTable *open, int nvalues, const Datum *values,
+						   const ItemPointerData *roots, int n);
 
 extern void eco_sql_scan_begin(EcoScan *scan, const Datum *values);
 extern bool eco_sql_scan_next(EcoScan *scan, EcoRow *row);

@@ -21,6 +21,7 @@
 #include "utils/date.h"
 #include "utils/timestamp.h"
 
+#include "core/digest.h"
 #include "crash_point.h"
 #include "errors.h"
 #include "ledger/archive.h"
@@ -308,6 +309,28 @@ eco_units_write(EcoUnits *units)
 		eco_row_insert(row, units->user_id);
 	units->row_stored = true;
 	ECO_CRASH_POINT("limit:after_units");
+}
+
+static void
+read_bought(EcoBought *bought, const EcoAccount *account)
+{
+	bought->is_read = true;
+	bought->n = account->pruned_seq > 0 ? -1 :
+		eco_digests_read(&eco_shop_transactions, account->user_id, bought->digests,
+						 lengthof(bought->digests));
+}
+
+bool
+eco_bought_perhaps(EcoBought *bought, const EcoAccount *account, const EcoText *product_id)
+{
+	int64		least = eco_digest_least(product_id->data, product_id->len);
+
+	if (!bought->is_read)
+		read_bought(bought, account);
+	for (int i = 0; i < bought->n; i++)
+		if (bought->digests[i] >= least && bought->digests[i] <= eco_digest_most(least))
+			return true;
+	return bought->n < 0;
 }
 
 bool

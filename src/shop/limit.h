@@ -64,6 +64,18 @@ extern void eco_units_add(EcoUnits *units, int32 quantity, TimestampTz at);
 extern void eco_units_save(EcoUnits *units, EcoAccount *account, TimestampTz at);
 extern void eco_units_write(EcoUnits *units);
 
+/* What a user ever bought, for who asks that of many products; at first all zeros. */
+typedef struct EcoBought
+{
+	bool		is_read;
+	int			n;				/* -1: that is not known, or too much */
+	int64		digests[64];	/* of the entries */
+} EcoBought;
+
+/* False: none of the product, for sure. */
+extern bool eco_bought_perhaps(EcoBought *bought, const EcoAccount *account,
+							   const EcoText *product_id);
+
 /* Whether the user of the account has any purchase of the product. */
 extern bool eco_units_any(const EcoAccount *account, const EcoText *product_id);
 

@@ -88,43 +88,44 @@ eco_product_read(const EcoText *product_id, EcoProduct *product)
 
 	if (!eco_row_find(&eco_shop_products, 0, 0, 1, &product_id->datum, &row))
 		return false;
-	eco_product_of(&row, product);
+	eco_product_of(row.values, row.isnull, product);
 	/* lives as long as what was asked for, not as what was read */
 	product->product_id = *product_id;
 	return true;
 }
 
 void
-eco_product_of(const EcoRow *row, EcoProduct *product)
+eco_product_of(const Datum *values, const bool *isnull, EcoProduct *product)
 {
-	text	   *category = DatumGetTextPP(row->values[PRD_CATEGORY]);
+	text	   *category = DatumGetTextPP(values[PRD_CATEGORY]);
 
-	product->product_id = eco_text_in(row->values[PRD_ID]);
+	product->product_id = eco_text_in(values[PRD_ID]);
 	product->is_conversion = VARDATA_ANY(category)[0] == 'c';
-	product->price_gold = eco_row_int(row, PRD_PRICE_GOLD);
-	product->source_points = eco_row_int(row, PRD_SOURCE_POINTS);
-	product->granted_gold = eco_row_int(row, PRD_GRANTED_GOLD);
-	product->monetary = eco_row_int(row, PRD_MONETARY);
-	product->limit_once = DatumGetBool(row->values[PRD_LIMIT_ONCE]);
-	product->per_user_limit = row->isnull[PRD_PER_USER_LIMIT] ? 0 :
-		DatumGetInt32(row->values[PRD_PER_USER_LIMIT]);
-	product->limit_period = period_of_word(DatumGetTextPP(row->values[PRD_LIMIT_PERIOD]));
-	product->counted = DatumGetBool(row->values[PRD_COUNTED]);
-	product->global_key = DatumGetBool(row->values[PRD_GLOBAL_KEY]);
-	product->active = DatumGetBool(row->values[PRD_ACTIVE]);
-	product->starts_at = row->isnull[PRD_STARTS_AT] ? DT_NOBEGIN :
-		DatumGetTimestampTz(row->values[PRD_STARTS_AT]);
-	product->ends_at = row->isnull[PRD_ENDS_AT] ? DT_NOEND :
-		DatumGetTimestampTz(row->values[PRD_ENDS_AT]);
-	product->has_stock = DatumGetInt16(row->values[PRD_STOCK_SLOTS]) > 0;
-	product->effect_code = row->isnull[PRD_EFFECT_CODE] ? (Datum) 0 :
-		row->values[PRD_EFFECT_CODE];
-	product->contents = row->isnull[PRD_CONTENTS] ? (Datum) 0 : row->values[PRD_CONTENTS];
-	product->price_items = row->isnull[PRD_PRICE_ITEMS] ? (Datum) 0 :
-		row->values[PRD_PRICE_ITEMS];
-	product->fulfilment = !row->isnull[PRD_FULFILMENT] &&
-		DatumGetBool(row->values[PRD_FULFILMENT]);
-	product->granted_xp = row->isnull[PRD_GRANTED_XP] ? 0 : eco_row_int(row, PRD_GRANTED_XP);
+	product->price_gold = DatumGetInt64(values[PRD_PRICE_GOLD]);
+	product->source_points = DatumGetInt64(values[PRD_SOURCE_POINTS]);
+	product->granted_gold = DatumGetInt64(values[PRD_GRANTED_GOLD]);
+	product->monetary = DatumGetInt64(values[PRD_MONETARY]);
+	product->limit_once = DatumGetBool(values[PRD_LIMIT_ONCE]);
+	product->per_user_limit = isnull[PRD_PER_USER_LIMIT] ? 0 :
+		DatumGetInt32(values[PRD_PER_USER_LIMIT]);
+	product->limit_period = period_of_word(DatumGetTextPP(values[PRD_LIMIT_PERIOD]));
+	product->counted = DatumGetBool(values[PRD_COUNTED]);
+	product->global_key = DatumGetBool(values[PRD_GLOBAL_KEY]);
+	product->active = DatumGetBool(values[PRD_ACTIVE]);
+	product->starts_at = isnull[PRD_STARTS_AT] ? DT_NOBEGIN :
+		DatumGetTimestampTz(values[PRD_STARTS_AT]);
+	product->ends_at = isnull[PRD_ENDS_AT] ? DT_NOEND :
+		DatumGetTimestampTz(values[PRD_ENDS_AT]);
+	product->stock_slots = DatumGetInt16(values[PRD_STOCK_SLOTS]);
+	product->has_stock = product->stock_slots > 0;
+	product->effect_code = isnull[PRD_EFFECT_CODE] ? (Datum) 0 :
+		values[PRD_EFFECT_CODE];
+	product->contents = isnull[PRD_CONTENTS] ? (Datum) 0 : values[PRD_CONTENTS];
+	product->price_items = isnull[PRD_PRICE_ITEMS] ? (Datum) 0 :
+		values[PRD_PRICE_ITEMS];
+	product->fulfilment = !isnull[PRD_FULFILMENT] &&
+		DatumGetBool(values[PRD_FULFILMENT]);
+	product->granted_xp = isnull[PRD_GRANTED_XP] ? 0 : DatumGetInt64(values[PRD_GRANTED_XP]);
 }
 
 const char *

@@ -29,7 +29,8 @@ typedef struct EcoProduct
 	bool		active;
 	TimestampTz starts_at;		/* DT_NOBEGIN / DT_NOEND when open */
 	TimestampTz ends_at;
-	bool		has_stock;		/* limited: units are taken from shop_stock */
+	bool		has_stock;		/* limited: units are taken from shop_stock, */
+	int			stock_slots;	/* where so many rows have them */
 	Datum		effect_code;	/* text, or 0 */
 	Datum		contents;		/* jsonb: items that a unit gives, or 0 */
 	Datum		price_items;	/* jsonb: items that it costs, or 0 */
@@ -76,8 +77,8 @@ enum
 /* False: no such product.  Reads under the active snapshot. */
 extern bool eco_product_read(const EcoText *product_id, EcoProduct *product);
 
-/* The product in a row of either; it is as long there as the row. */
-extern void eco_product_of(const EcoRow *row, EcoProduct *product);
+/* The product in a row of either; it lives as long as the values. */
+extern void eco_product_of(const Datum *values, const bool *isnull, EcoProduct *product);
 
 /* Why it is not for sale at that moment; NULL: it is. */
 extern const char *eco_product_not_on_sale(const EcoProduct *product, TimestampTz at);

@@ -72,6 +72,7 @@ typedef struct Asked
 	bool		has_user;		/* asked for, and */
 	bool		is_known;		/* registered */
 	EcoAccount	account;
+	EcoBought  *bought;			/* by it, when it is of many products */
 	bool		has_category;
 	char		category;		/* its first letter */
 	Datum		tag;			/* text, or 0 */
@@ -85,12 +86,26 @@ typedef struct Offer
 	HeapTuple	tuple;
 } Offer;
 
+/* The offers as they are found. */
+typedef struct ShopPage
+{
+	const Asked *asked;
+	TupleDesc	desc;
+	MemoryContext kept;			/* has them */
+	MemoryContext each;			/* of one product */
+	Offer	   *offers;
+	int			room;
+	int			n;
+} ShopPage;
+
 static void open_shop(Asked *asked, FunctionCallInfo fcinfo, int user_arg);
 static void read_filters(Asked *asked, FunctionCallInfo fcinfo);
-static bool is_asked_for(const Asked *asked, const EcoRow *row, const EcoProduct *product);
+static void see_product(void *state, const Datum *columns, const bool *isnull);
+static void add_offer(ShopPage *page, const Datum *values, const bool *isnull);
+static bool is_asked_for(const Asked *asked, const Datum *columns, const EcoProduct *product);
 static bool has_tag(Datum tags, Datum tag);
-static HeapTuple offer_of(const Asked *asked, TupleDesc desc, const EcoRow *row,
-						  const EcoProduct *product);
+static void fill_offer(const Asked *asked, const Datum *columns, const bool *missing,
+					   const EcoProduct *product, Datum *values, bool *isnull);
 static void tell_limit(const EcoPurchase *p, Datum *values, bool *isnull);
 static int	compare_offers(const void *a, const void *b);
 
@@ -102,51 +117,68 @@ Datum
 eco_products(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *info = (ReturnSetInfo *) fcinfo->resultinfo;
-	MemoryContext kept = CurrentMemoryContext;
-	MemoryContext each = AllocSetContextCreate(kept, "economy product", ALLOCSET_DEFAULT_SIZES);
-	Asked		asked = {0};
-	EcoScan    *scan;
-	EcoRow		row;
-	Offer	   *offers;
-	int			room = 64;
-	int			n = 0;
+	EcoBought	bought = {.is_read = false};
+	Asked		asked = {.bought = &bought};
+	ShopPage	page = {.asked = &asked, .kept = CurrentMemoryContext, .room = 64};
 
 	read_filters(&asked, fcinfo);
 	eco_result_set_begin(fcinfo, OFFER_TYPES);
 	open_shop(&asked, fcinfo, 0);
-	offers = palloc(sizeof(Offer) * room);
-	scan = eco_scan_begin(&eco_shop_shelf, 0, 0, 0, NULL);
-	for (;;)
+	page.desc = info->setDesc;
+	page.each = AllocSetContextCreate(page.kept, "economy product", ALLOCSET_DEFAULT_SIZES);
+	page.offers = palloc(sizeof(Offer) * page.room);
+	if (!eco_rows_visit(&eco_shop_shelf, see_product, &page))
 	{
-		EcoProduct	product;
-		HeapTuple	tuple;
+		EcoScan    *scan = eco_scan_begin(&eco_shop_shelf, 0, 0, 0, NULL);
+		EcoRow		row;
 
-		CHECK_FOR_INTERRUPTS();
-		MemoryContextSwitchTo(kept);
-		MemoryContextReset(each);
-		MemoryContextSwitchTo(each);
-		if (!eco_scan_next(scan, &row))
-			break;
-		eco_product_of(&row, &product);
-		if (!is_asked_for(&asked, &row, &product))
-			continue;
-		tuple = offer_of(&asked, info->setDesc, &row, &product);
-		MemoryContextSwitchTo(kept);
-		if (n == room)
-			offers = repalloc_huge(offers, sizeof(Offer) * (room *= 2));
-		offers[n].tuple = heap_copytuple(tuple);
-		offers[n].position = DatumGetInt32(row.values[PRD_POSITION]);
-		offers[n].product_id = eco_text_in(datumCopy(row.values[PRD_ID], false, -1));
-		n++;
+		while (eco_scan_next(scan, &row))
+			see_product(&page, row.values, row.isnull);
+		eco_scan_end(scan);
 	}
-	MemoryContextSwitchTo(kept);
-	eco_scan_end(scan);
 	eco_tables_close(asked.open);
-	if (n > 1)
-		qsort(offers, n, sizeof(Offer), compare_offers);
-	for (int i = 0; i < n; i++)
-		tuplestore_puttuple(info->setResult, offers[i].tuple);
+	if (page.n > 1)
+		qsort(page.offers, page.n, sizeof(Offer), compare_offers);
+	for (int i = 0; i < page.n; i++)
+		tuplestore_puttuple(info->setResult, page.offers[i].tuple);
 	return (Datum) 0;
+}
+
+static void
+see_product(void *state, const Datum *columns, const bool *missing)
+{
+	ShopPage   *page = state;
+	Datum		values[OFR_COLUMNS];
+	bool		isnull[OFR_COLUMNS];
+	EcoProduct	product;
+
+	CHECK_FOR_INTERRUPTS();
+	eco_product_of(columns, missing, &product);
+	MemoryContextReset(page->each);
+	MemoryContextSwitchTo(page->each);
+	if (is_asked_for(page->asked, columns, &product))
+	{
+		fill_offer(page->asked, columns, missing, &product, values, isnull);
+		MemoryContextSwitchTo(page->kept);
+		add_offer(page, values, isnull);
+	}
+	MemoryContextSwitchTo(page->kept);
+}
+
+static void
+add_offer(ShopPage *page, const Datum *values, const bool *isnull)
+{
+	Offer	   *offer;
+	bool		null;
+
+	if (page->n == page->room)
+		page->offers = repalloc_huge(page->offers, sizeof(Offer) * (page->room *= 2));
+	offer = &page->offers[page->n++];
+	offer->tuple = heap_form_tuple(page->desc, unconstify(Datum *, values),
+								   unconstify(bool *, isnull));
+	offer->position = DatumGetInt32(values[OFR_POSITION]);
+	offer->product_id = eco_text_in(heap_getattr(offer->tuple, OFR_PRODUCT_ID + 1, page->desc,
+												 &null));
 }
 
 /*
@@ -169,9 +201,12 @@ eco_product(PG_FUNCTION_ARGS)
 	if (eco_row_find(&eco_shop_shelf, 0, 0, 1, &id, &row))
 	{
 		EcoProduct	product;
+		Datum		values[OFR_COLUMNS];
+		bool		isnull[OFR_COLUMNS];
 
-		eco_product_of(&row, &product);
-		tuplestore_puttuple(info->setResult, offer_of(&asked, info->setDesc, &row, &product));
+		eco_product_of(row.values, row.isnull, &product);
+		fill_offer(&asked, row.values, row.isnull, &product, values, isnull);
+		tuplestore_putvalues(info->setResult, info->setDesc, values, isnull);
 	}
 	eco_tables_close(asked.open);
 	return (Datum) 0;
@@ -228,11 +263,11 @@ read_filters(Asked *asked, FunctionCallInfo fcinfo)
 }
 
 static bool
-is_asked_for(const Asked *asked, const EcoRow *row, const EcoProduct *product)
+is_asked_for(const Asked *asked, const Datum *columns, const EcoProduct *product)
 {
 	if (asked->has_category && (asked->category == 'c') != product->is_conversion)
 		return false;
-	if (asked->tag != (Datum) 0 && !has_tag(row->values[PRD_TAGS], asked->tag))
+	if (asked->tag != (Datum) 0 && !has_tag(columns[PRD_TAGS], asked->tag))
 		return false;
 	return !asked->only_available || eco_product_not_on_sale(product, eco_now()) == NULL;
 }
@@ -278,16 +313,15 @@ look(const Asked *asked, EcoPurchase *p)
 static Datum
 whole(Datum value)
 {
-	return PointerGetDatum(PG_DETOAST_DATUM(value));
+	return PointerGetDatum(PG_DETOAST_DATUM_PACKED(value));
 }
 
-/* A row of the result, in the current memory context. */
-static HeapTuple
-offer_of(const Asked *asked, TupleDesc desc, const EcoRow *row, const EcoProduct *product)
+/* A row of the result; what it points to lives as long as the product's columns. */
+static void
+fill_offer(const Asked *asked, const Datum *columns, const bool *missing,
+		   const EcoProduct *product, Datum *values, bool *isnull)
 {
 	EcoPurchase p;
-	Datum		values[OFR_COLUMNS];
-	bool		isnull[OFR_COLUMNS];
 	const char *refusal;
 	Datum		detail;
 
@@ -295,28 +329,29 @@ offer_of(const Asked *asked, TupleDesc desc, const EcoRow *row, const EcoProduct
 	p.product = *product;
 	p.product_id = product->product_id;
 	p.user_id = asked->account.user_id;
+	p.bought = asked->bought;
 	refusal = look(asked, &p);
 	detail = eco_detail_end(&p.detail);
 
-	memset(isnull, false, sizeof(isnull));
-	values[OFR_PRODUCT_ID] = row->values[PRD_ID];
-	values[OFR_CATEGORY] = row->values[PRD_CATEGORY];
-	values[OFR_TAGS] = whole(row->values[PRD_TAGS]);
-	values[OFR_POSITION] = row->values[PRD_POSITION];
-	values[OFR_TEXTS] = whole(row->values[PRD_TEXTS]);
-	values[OFR_EXTRA] = whole(row->values[PRD_EXTRA]);
-	values[OFR_EFFECT_CODE] = row->values[PRD_EFFECT_CODE];
-	isnull[OFR_EFFECT_CODE] = row->isnull[PRD_EFFECT_CODE];
+	memset(isnull, false, sizeof(bool) * OFR_COLUMNS);
+	values[OFR_PRODUCT_ID] = columns[PRD_ID];
+	values[OFR_CATEGORY] = columns[PRD_CATEGORY];
+	values[OFR_TAGS] = whole(columns[PRD_TAGS]);
+	values[OFR_POSITION] = columns[PRD_POSITION];
+	values[OFR_TEXTS] = whole(columns[PRD_TEXTS]);
+	values[OFR_EXTRA] = whole(columns[PRD_EXTRA]);
+	values[OFR_EFFECT_CODE] = columns[PRD_EFFECT_CODE];
+	isnull[OFR_EFFECT_CODE] = missing[PRD_EFFECT_CODE];
 	values[OFR_PRICE_GOLD] = Int64GetDatum(product->price_gold);
 	values[OFR_SOURCE_POINTS] = Int64GetDatum(product->source_points);
 	values[OFR_GRANTED_GOLD] = Int64GetDatum(product->granted_gold);
 	values[OFR_EXPECTED_PRICE] = Int64GetDatum(product->is_conversion ? product->source_points :
 											   product->price_gold);
 	values[OFR_GLOBAL_KEY] = BoolGetDatum(product->global_key);
-	values[OFR_STARTS_AT] = row->values[PRD_STARTS_AT];
-	isnull[OFR_STARTS_AT] = row->isnull[PRD_STARTS_AT];
-	values[OFR_ENDS_AT] = row->values[PRD_ENDS_AT];
-	isnull[OFR_ENDS_AT] = row->isnull[PRD_ENDS_AT];
+	values[OFR_STARTS_AT] = columns[PRD_STARTS_AT];
+	isnull[OFR_STARTS_AT] = missing[PRD_STARTS_AT];
+	values[OFR_ENDS_AT] = columns[PRD_ENDS_AT];
+	isnull[OFR_ENDS_AT] = missing[PRD_ENDS_AT];
 	values[OFR_STOCK_REMAINING] = Int64GetDatum(p.stock_left);
 	isnull[OFR_STOCK_REMAINING] = !product->has_stock;
 	tell_limit(&p, values, isnull);
@@ -331,7 +366,6 @@ offer_of(const Asked *asked, TupleDesc desc, const EcoRow *row, const EcoProduct
 	if (!isnull[OFR_PRICE_ITEMS])
 		values[OFR_PRICE_ITEMS] = whole(product->price_items);
 	values[OFR_GRANTED_XP] = Int64GetDatum(product->granted_xp);
-	return heap_form_tuple(desc, values, isnull);
 }
 
 /* The product's limit per user, and what of it this user has left. */
@@ -345,11 +379,13 @@ tell_limit(const EcoPurchase *p, Datum *values, bool *isnull)
 	isnull[OFR_USER_LIMIT] = isnull[OFR_LIMIT_PERIOD] = !is_limited;
 	isnull[OFR_USER_LIMIT_REMAINING] = p->user_limit_left < 0;
 	isnull[OFR_RENEWS_AT] = !renews;
+	values[OFR_USER_LIMIT_REMAINING] = Int64GetDatum(p->user_limit_left);
+	if (!is_limited)
+		return;
 	values[OFR_USER_LIMIT] = Int32GetDatum(product->limit_once ? 1 : product->per_user_limit);
 	values[OFR_LIMIT_PERIOD] = CStringGetTextDatum(eco_period_word(product->limit_period));
-	values[OFR_USER_LIMIT_REMAINING] = Int64GetDatum(p->user_limit_left);
-	values[OFR_RENEWS_AT] = renews ?
-		TimestampTzGetDatum(eco_product_renews_at(product, eco_now())) : (Datum) 0;
+	if (renews)
+		values[OFR_RENEWS_AT] = TimestampTzGetDatum(eco_product_renews_at(product, eco_now()));
 }
 
 static int

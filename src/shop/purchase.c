@@ -596,6 +596,13 @@ check_user_limit(EcoPurchase *p, const EcoAccount *account)
 	return "USER_LIMIT";
 }
 
+/* Known without a look for its entries. */
+static bool
+never_bought(const EcoPurchase *p, const EcoAccount *account)
+{
+	return p->bought != NULL && !eco_bought_perhaps(p->bought, account, &p->product_id);
+}
+
 static void
 count_user_limit(EcoPurchase *p, const EcoAccount *account)
 {
@@ -607,7 +614,7 @@ count_user_limit(EcoPurchase *p, const EcoAccount *account)
 	if (product->limit_once)
 	{
 		bool		bought = product->counted ? eco_units_ever(&p->units) :
-		has_booked(p) || eco_units_any(account, &p->product_id);
+		has_booked(p) || (!never_bought(p, account) && eco_units_any(account, &p->product_id));
 
 		p->user_limit_left = bought ? 0 : 1;
 	}
@@ -623,7 +630,7 @@ count_user_limit(EcoPurchase *p, const EcoAccount *account)
 static void
 load_units(EcoPurchase *p, const EcoAccount *account)
 {
-	if (eco_units_load(&p->units, account, &p->product_id))
+	if (eco_units_load(&p->units, account, &p->product_id) || never_bought(p, account))
 		return;
 	/* it was limited in the middle of the call: the others are counted, too */
 	settle_booked(p);

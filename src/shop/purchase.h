@@ -48,6 +48,8 @@ typedef struct EcoPurchase
 	EcoProduct	product;
 	EcoUnits	units;			/* of a product that is counted */
 	bool		units_known;	/* from one before it of many */
+	EcoBought  *bought;			/* by the user, who asks of many products, or
+								 * NULL */
 	int64		user_limit_left;	/* before this purchase; -1: no limit */
 	int64		stock_left;		/* after it, or when too little was left; -1:
 								 * not looked at */
@@ -113,8 +115,8 @@ extern void eco_purchase_made(EcoPurchase *p, EcoEntry *entry);
  * The code of the first rule that refuses a purchase of p->product, which was read, by the
  * account, or, with NULL, by one that has all it takes; NULL: none.  Nothing is taken, and
  * stock_left and user_limit_left say what there is, whatever the answer.  p is all zeros
- * but for the product, its id and the user's, and whatever of its tables the product needs
- * must be open.
+ * but for the product, its id, the user's and what was bought, and whatever of its tables
+ * the product needs must be open.
  */
 extern const char *eco_purchase_look(EcoPurchase *p, const EcoAccount *account);
 

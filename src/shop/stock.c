@@ -52,7 +52,7 @@ EcoTable	eco_shop_stock = {
 	.keys = {{2, {STK_PRODUCT_ID, STK_SLOT}}},
 };
 
-static int	read_slots(const EcoText *product_id, EcoRow *slots, int64 *total);
+static int	read_slots(const EcoText *product_id, int known, EcoRow *slots, int64 *total);
 static bool take_free(EcoRow *slots, int nslots, int32 units, int16 *slot);
 static EcoStock gather(EcoRow *slots, int nslots, int32 units, EcoStockHow how,
 					   EcoAttempt *attempt, int16 *slot);
@@ -64,7 +64,8 @@ eco_stock_take(const EcoProduct *product, int32 units, EcoStockHow how,
 			   EcoAttempt *attempt, int64 *remaining, int16 *slot)
 {
 	EcoRow	   *slots = palloc(sizeof(EcoRow) * MAX_SLOTS);
-	int			nslots = read_slots(&product->product_id, slots, remaining);
+	int			nslots = read_slots(&product->product_id, product->stock_slots, slots,
+									remaining);
 	bool		take = how != ECO_STOCK_LOOK;
 	EcoStock	answer = *remaining >= units ? ECO_STOCK_TAKEN : ECO_STOCK_SOLD_OUT;
 
@@ -78,17 +79,15 @@ eco_stock_take(const EcoProduct *product, int32 units, EcoStockHow how,
 	return answer;
 }
 
+/* known: how many there are, or 0 */
 static int
-read_slots(const EcoText *product_id, EcoRow *slots, int64 *total)
+read_slots(const EcoText *product_id, int known, EcoRow *slots, int64 *total)
 {
-	EcoScan    *scan;
-	int			n = 0;
+	int			n = eco_rows_find(&eco_shop_stock, 0, 1, &product_id->datum, known, slots);
 
 	*total = 0;
-	scan = eco_scan_begin(&eco_shop_stock, 0, 0, 1, &product_id->datum);
-	while (n < MAX_SLOTS && eco_scan_next(scan, &slots[n]))
-		*total += eco_row_int(&slots[n++], STK_REMAINING);
-	eco_scan_end(scan);
+	for (int i = 0; i < n; i++)
+		*total += eco_row_int(&slots[i], STK_REMAINING);
 	return n;
 }
 
@@ -185,7 +184,7 @@ lock_slots(const EcoText *product_id, int64 units, EcoWait wait, Locked *locked)
 {
 	EcoRow	   *slots = palloc(sizeof(EcoRow) * MAX_SLOTS);
 	int64		total;
-	int			nslots = read_slots(product_id, slots, &total);
+	int			nslots = read_slots(product_id, 0, slots, &total);
 	int64		held = 0;
 
 	locked->n = 0;
@@ -207,7 +206,7 @@ read_reserved(const EcoText *product_id, const Locked *locked)
 {
 	EcoReserved *reserved = palloc0(sizeof(EcoReserved));
 	EcoRow	   *slots = palloc(sizeof(EcoRow) * MAX_SLOTS);
-	int			nslots = read_slots(product_id, slots, &reserved->others);
+	int			nslots = read_slots(product_id, 0, slots, &reserved->others);
 
 	reserved->product_id = *product_id;
 	reserved->slots = slots;
