@@ -197,7 +197,7 @@ eco_purchase_probe(PG_FUNCTION_ARGS)
 	p.quantity = 1;
 	p.dry_run = true;
 	eco_call_init(&call, &eco_purchases, p.user_id, NULL);
-	call.tables_of_new = tables_for(&p, NEEDS_ALL | NEEDS_RESERVATIONS);
+	call.tables_of_new = tables_for(&p, NEEDS_ALL | NEEDS_RESERVATIONS | NEEDS_LEVELS);
 	call.dry_run = true;
 	if (eco_call_begin(&call) == ECO_CALL_NEW)
 		code = check_rules(&p, &call.account);

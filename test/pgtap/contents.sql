@@ -143,6 +143,7 @@ SELECT success AS x FROM economy.adjust_gold(:y, 1000, 'open', 'pgtap', 'pgtap')
 SELECT count(*) AS x FROM unnest(ARRAY['{"product_id": "pgtap_lesson", "category": "item", "price_gold": 10, "granted_xp": 300}', '{"product_id": "pgtap_school", "category": "item", "price_gold": 20, "granted_xp": 500, "contents": {"pgtap_key": 1}, "effect_code": "hat"}',
     '{"product_id": "pgtap_tuition", "category": "conversion", "granted_gold": 5, "granted_xp": 1, "limit_once": true}', '{"product_id": "pgtap_degree", "category": "item", "price_gold": 0, "granted_xp": 9007199254740991}']) i, economy.upsert_product(i::jsonb, 'ann') \gset
 SELECT is(pg_temp.why(format('{"product_id": "pgtap_lesson", "granted_xp": %s}', xp)::jsonb), says, 'no XP: ' || xp) FROM (VALUES ('-1', 'granted_xp must be from 0 to 2^53-1.'), ('9007199254740992', 'granted_xp must be from 0 to 2^53-1.')) v (xp, says);
+SELECT is(economy_internal.purchase_probe(:y, 'pgtap_lesson'), 'OK', 'a recommendation asks for one, too');
 SELECT is((SELECT string_agg(o.product_id || ' ' || o.granted_xp || ' ' || o.may_buy, ', ' ORDER BY o.product_id) FROM economy.products(:y) o WHERE o.product_id ~ '^pgtap_(pack|lesson|tuition)$'), 'pgtap_lesson 300 true, pgtap_pack 0 true, pgtap_tuition 1 true', 'the shop shows what XP a product gives');
 SELECT is(pg_temp.buy(format(call, :y)), says, call)
 FROM (VALUES ('%s, ''pgtap_lesson'', ''x1'', dry_run => true', 'new OK -10 990 {"apply": false, "level": 1, "dry_run": true, "xp_delta": 300, "leveled_up": false, "experience_points": 300}'),
