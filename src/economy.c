@@ -20,12 +20,13 @@
 #include "reward/reward.h"
 #include "settings.h"
 #include "shop/journal.h"
+#include "shop/refunds.h"
 
 PG_MODULE_MAGIC;
 
 static const EcoJournal *const journals[] = {
 	&eco_adjustments, &eco_purchases, &eco_rewards, &eco_actions, &eco_user_entries,
-	&eco_holding_changes, NULL
+	&eco_holding_changes, &eco_refunds, NULL
 };
 
 extern void _PG_init(void);

@@ -18,6 +18,7 @@ const char *const eco_type_names[ECO_EVENT_TYPES] = {
 	[ECO_USER_ACTION] = "user_action",
 	[ECO_STATS_DELTA] = "stats_delta",
 	[ECO_HOLDING_UPDATE] = "holding_update",
+	[ECO_PURCHASE_REFUNDED] = "purchase_refunded",
 };
 
 uint32		eco_types_not_sent = 0;

@@ -406,7 +406,8 @@ CREATE TYPE economy.purchase_line AS (
     context        jsonb,
     created_at     timestamptz,
     items          jsonb,
-    xp_delta       bigint
+    xp_delta       bigint,
+    refunded       integer
 );
 COMMENT ON TYPE economy.purchase_line IS
     'A purchase of a user: a row of economy.purchases_of().';
@@ -597,11 +598,13 @@ CREATE TABLE economy.fulfilments (
         CONSTRAINT fulfilments_attempts_check CHECK (attempts >= 0),
     worker       text,
     fulfilled_at timestamptz,
+    refunded_at  timestamptz,
     note         jsonb
         CONSTRAINT fulfilments_note_check CHECK (jsonb_typeof(note) = 'object'),
     CONSTRAINT fulfilments_pkey PRIMARY KEY (user_id, seq),
     CONSTRAINT fulfilments_done_check
-        CHECK ((fulfilled_at IS NOT NULL) = (visible_at = 'infinity'))
+        CHECK ((num_nonnulls(fulfilled_at, refunded_at) > 0) = (visible_at = 'infinity')),
+    CONSTRAINT fulfilments_refunded_check CHECK (num_nulls(fulfilled_at, refunded_at) > 0)
 ) WITH (fillfactor = 80);
 
 CREATE INDEX fulfilments_visible ON economy.fulfilments (visible_at);
@@ -611,7 +614,9 @@ COMMENT ON TABLE economy.fulfilments IS
 COMMENT ON COLUMN economy.fulfilments.due_at IS 'When it was bought.';
 COMMENT ON COLUMN economy.fulfilments.visible_at IS
     'From when on unfulfilled() hands it out: while a worker has it, the end of the lease; '
-    'infinity when it is fulfilled.';
+    'infinity when it is fulfilled, or was refunded.';
+COMMENT ON COLUMN economy.fulfilments.refunded_at IS
+    'When all of it was refunded, before anybody had fulfilled it.';
 COMMENT ON COLUMN economy.fulfilments.attempts IS 'How often it was handed out.';
 COMMENT ON COLUMN economy.fulfilments.worker IS 'Who was handed it last, or has fulfilled it.';
 
@@ -675,7 +680,7 @@ BEGIN
     IF until < interval '1 second' OR until > interval '24 hours' THEN
         RAISE EXCEPTION 'lease must be from 1 second to 24 hours' USING ERRCODE = 'XE002';
     END IF;
-    PERFORM economy_internal.open_tables('fulfilments', 'shop_transactions');
+    PERFORM economy_internal.open_tables('fulfilments', 'shop_transactions', 'shop_refunds');
     RETURN QUERY
         WITH due AS MATERIALIZED (
             SELECT f.user_id, f.seq FROM economy.fulfilments f
@@ -689,9 +694,11 @@ BEGIN
             FROM due d WHERE f.user_id = d.user_id AND f.seq = d.seq
             RETURNING f.user_id, f.seq, f.product_id, f.due_at, f.attempts, f.visible_at
         )
-        SELECT k.user_id, 'P' || k.user_id || '-' || k.seq, k.product_id, t.quantity, t.effect_code,
-               t.context, t.items, k.due_at, k.attempts, k.visible_at
+        SELECT k.user_id, n.name, k.product_id,
+               (t.quantity - economy_internal.refunded_units(k.user_id, n.name))::integer,
+               t.effect_code, t.context, t.items, k.due_at, k.attempts, k.visible_at
         FROM taken k
+        CROSS JOIN LATERAL (SELECT 'P' || k.user_id || '-' || k.seq) n (name)
         LEFT JOIN economy.shop_transactions t ON t.user_id = k.user_id AND t.seq = k.seq
         ORDER BY k.due_at, k.user_id, k.seq;
 END
@@ -736,7 +743,8 @@ BEGIN
     result.attempts := f.attempts;
     result.worker := f.worker;
     -- what nobody has had is not leased, whatever the clock was when it was bought
-    IF f.fulfilled_at IS NULL AND f.visible_at > at AND f.worker <> fulfil.worker THEN
+    IF num_nonnulls(f.fulfilled_at, f.refunded_at) = 0 AND f.visible_at > at
+       AND f.worker <> fulfil.worker THEN
         result.code := 'LEASED';
         result.detail := jsonb_build_object('leased_until', to_char(
             f.visible_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"+00:00"'));
@@ -744,6 +752,13 @@ BEGIN
     END IF;
     result.success := true;
     result.code := 'OK';
+    IF f.refunded_at IS NOT NULL THEN
+        result.success := false;
+        result.code := 'REFUNDED';
+        result.detail := jsonb_build_object('refunded_at', to_char(
+            f.refunded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"+00:00"'));
+        RETURN result;
+    END IF;
     IF f.fulfilled_at IS NOT NULL THEN
         result.state := 'reuse';
         result.fulfilled_at := f.fulfilled_at;
@@ -766,7 +781,7 @@ END
 $$;
 COMMENT ON FUNCTION economy.fulfil(bigint, text, text, jsonb) IS
     'Says that a purchase is fulfilled: new once, and reuse from then on. Refuses LEASED while '
-    'another worker has it, and NOTHING_TO_FULFIL.';
+    'another worker has it, REFUNDED, and NOTHING_TO_FULFIL.';
 
 CREATE TABLE economy.shop_reservations (
     user_id         bigint      NOT NULL,
@@ -1017,6 +1032,180 @@ $$;
 COMMENT ON FUNCTION economy_internal.expire_reservations(integer, jsonb) IS
     'A batch of the job: gives back reservations whose time is over, and forgets those that '
     'were closed 30 days ago; nobody is waited for.';
+
+CREATE TABLE economy.shop_refunds (
+    user_id           bigint      NOT NULL,
+    seq               bigint      NOT NULL,
+    gold_delta        bigint      NOT NULL,
+    xp_delta          bigint      NOT NULL,
+    gold              bigint      NOT NULL,
+    experience_points bigint      NOT NULL,
+    created_at        timestamptz NOT NULL,
+    xact              bigint      NOT NULL,
+    position          bigint      NOT NULL,
+    key_digest        bigint      NOT NULL,
+    reverses          bigint      NOT NULL,
+    monetary          bigint      NOT NULL
+        CONSTRAINT shop_refunds_monetary_check CHECK (monetary >= 0),
+    debt_gold         bigint      NOT NULL
+        CONSTRAINT shop_refunds_debt_gold_check CHECK (debt_gold >= 0),
+    quantity          integer     NOT NULL
+        CONSTRAINT shop_refunds_quantity_check CHECK (quantity > 0),
+    restocked         integer     NOT NULL
+        CONSTRAINT shop_refunds_restocked_check CHECK (restocked IN (0, quantity)),
+    freezes           integer     NOT NULL
+        CONSTRAINT shop_refunds_freezes_check CHECK (freezes BETWEEN 0 AND quantity),
+    asked             integer     CONSTRAINT shop_refunds_asked_check CHECK (asked = quantity),
+    live              boolean     NOT NULL,
+    hash              bytea       NOT NULL,
+    purchase          text        NOT NULL COLLATE "C",
+    idempotency_key   text        NOT NULL COLLATE "C",
+    product_id        text        NOT NULL COLLATE "C",
+    policy            text        NOT NULL COLLATE "C" CONSTRAINT shop_refunds_policy_check
+        CHECK (policy IN ('refuse', 'take_available')),
+    actor             text        NOT NULL COLLATE "C",
+    reason            text        NOT NULL COLLATE "C",
+    detail            jsonb,
+    items             jsonb,
+    CONSTRAINT shop_refunds_pkey PRIMARY KEY (user_id, seq),
+    CONSTRAINT shop_refunds_purchase_check
+        CHECK (reverses BETWEEN 1 AND seq - 1 AND purchase = 'P' || user_id || '-' || reverses),
+    CONSTRAINT shop_refunds_debt_check CHECK (debt_gold = 0 OR policy = 'take_available')
+);
+
+CREATE INDEX shop_refunds_key ON economy.shop_refunds (user_id, key_digest)
+    WITH (deduplicate_items = off);
+
+-- spread as the others are, whatever the setting is now
+DO $$
+DECLARE
+    asked CONSTANT text := current_setting('economy.journal_partitions');
+BEGIN
+    PERFORM set_config('economy.journal_partitions', (
+        SELECT count(*) FROM pg_inherits i
+        WHERE i.inhparent = 'economy.shop_transactions'::regclass
+          AND economy_internal.is_spread('economy.shop_transactions'))::text, true);
+    PERFORM economy_internal.make_journal('economy.shop_refunds');
+    PERFORM set_config('economy.journal_partitions', asked, true);
+END
+$$;
+COMMENT ON TABLE economy.shop_refunds IS 'Journal of refunds of purchases. Append-only.';
+COMMENT ON COLUMN economy.shop_refunds.key_digest IS
+    'Digest of purchase and idempotency_key, by which the index finds them.';
+COMMENT ON COLUMN economy.shop_refunds.reverses IS 'seq of the purchase.';
+COMMENT ON COLUMN economy.shop_refunds.monetary IS
+    'What the units are of the value of the purchase, in minor units of money.';
+COMMENT ON COLUMN economy.shop_refunds.debt_gold IS
+    'Gold that was to be taken, and was not there.';
+COMMENT ON COLUMN economy.shop_refunds.quantity IS 'Units that were taken back.';
+COMMENT ON COLUMN economy.shop_refunds.restocked IS 'Of them those that went back to the stock.';
+COMMENT ON COLUMN economy.shop_refunds.freezes IS 'Streak freezes that were taken.';
+COMMENT ON COLUMN economy.shop_refunds.asked IS
+    'The quantity that was asked for; null: all that were left.';
+COMMENT ON COLUMN economy.shop_refunds.purchase IS 'transaction_id of the purchase.';
+COMMENT ON COLUMN economy.shop_refunds.detail IS
+    'What was not there: debt_gold, debt_xp, already_used, used_freezes; and fulfilment, what was '
+    'to be done for it.';
+COMMENT ON COLUMN economy.shop_refunds.items IS
+    'Items that were taken and given back, as in holding_changes; null: none.';
+
+CREATE TYPE economy.refund_result AS (
+    success        boolean,
+    state          text,
+    code           text,
+    transaction_id text,
+    quantity       integer,
+    quantity_left  integer,
+    gold_delta     bigint,
+    gold           bigint,
+    retry_after_ms integer,
+    detail         jsonb,
+    items          jsonb
+);
+COMMENT ON TYPE economy.refund_result IS 'Result of economy.refund_purchase().';
+
+CREATE FUNCTION economy.refund_purchase(
+    user_id bigint, transaction_id text, idempotency_key text, quantity integer DEFAULT NULL,
+    reason text DEFAULT NULL, actor text DEFAULT NULL, policy text DEFAULT 'refuse',
+    restock boolean DEFAULT true
+) RETURNS economy.refund_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_refund_purchase';
+COMMENT ON FUNCTION economy.refund_purchase(
+    bigint, text, text, integer, text, text, text, boolean) IS
+    'Moves back what units of a purchase moved, all that are left or so many, once per (user, '
+    'purchase, idempotency_key): an entry of its own. policy: refuse, or take_available, when the '
+    'user has spent what is to be taken. Refusals are returned as a row with a code.';
+
+CREATE FUNCTION economy_internal.refunded_units(user_id bigint, purchase text) RETURNS bigint
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT coalesce(sum(r.quantity), 0)
+        FROM economy.shop_refunds r,
+             LATERAL economy_internal.key_digest(refunded_units.purchase, '') d (one)
+        -- the upper half of a digest is that of the purchase
+        WHERE r.user_id = refunded_units.user_id
+          AND r.key_digest BETWEEN d.one & -4294967296 AND d.one | 4294967295
+          AND r.purchase = refunded_units.purchase;
+    END;
+COMMENT ON FUNCTION economy_internal.refunded_units(bigint, text) IS
+    'Units of a purchase that were taken back.';
+
+CREATE FUNCTION economy_internal.refund_fulfilment(user_id bigint, seq bigint, is_whole boolean)
+    RETURNS text
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    at       CONSTANT timestamptz := economy.now();
+    f        economy.fulfilments;
+    as_given boolean;
+BEGIN
+    SELECT q.* INTO f FROM economy.fulfilments q
+        WHERE q.user_id = refund_fulfilment.user_id AND q.seq = refund_fulfilment.seq
+        FOR NO KEY UPDATE;
+    IF f.fulfilled_at IS NOT NULL THEN
+        RETURN 'fulfilled';
+    ELSIF f.user_id IS NULL OR f.refunded_at IS NOT NULL THEN
+        RETURN NULL;
+    ELSIF f.worker IS NOT NULL AND f.visible_at > at THEN
+        RETURN 'leased';
+    ELSIF NOT is_whole THEN
+        RETURN 'reduced';
+    END IF;
+    UPDATE economy.fulfilments q SET refunded_at = at, visible_at = 'infinity'
+        WHERE q.user_id = f.user_id AND q.seq = f.seq
+        RETURNING q.refunded_at = at INTO as_given;
+    IF as_given IS NOT TRUE THEN
+        RAISE EXCEPTION 'a purchase would wait for a worker after it was refunded'
+            USING ERRCODE = 'XE103',
+            HINT = 'Look for a BEFORE trigger or a rule on economy.fulfilments that changes '
+                   'values or suppresses rows.';
+    END IF;
+    RETURN 'cancelled';
+END
+$$;
+COMMENT ON FUNCTION economy_internal.refund_fulfilment(bigint, bigint, boolean) IS
+    'Part of refund_purchase(): what becomes of what a worker was to do: fulfilled, leased, '
+    'reduced, cancelled; null: there was nothing to do.';
+
+CREATE FUNCTION economy_internal.restock(product_id text, units bigint, slot smallint)
+    RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    returned CONSTANT boolean := economy_internal.return_stock(product_id, units, slot, true);
+BEGIN
+    IF returned IS NULL THEN
+        RAISE EXCEPTION 'units would go back to the stock in another way than was asked for'
+            USING ERRCODE = 'XE103',
+            HINT = 'Look for a BEFORE trigger or a rule on economy.shop_stock that changes values '
+                   'or suppresses rows.';
+    END IF;
+    RETURN returned;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.restock(text, bigint, smallint) IS
+    'Part of refund_purchase(): puts units into the stock again; false: there is none.';
 COMMENT ON COLUMN economy.level_experiments.share IS
     'Share of users in hundredths of a percent; who falls into no arm has the curve of '
     'set_default_level_curve(), a row whose experiment is *, or the linear one.';
@@ -2303,7 +2492,12 @@ CREATE VIEW economy_internal.item_entries AS
     SELECT r.user_id, r.seq, 'R' || r.user_id || '-' || r.seq, r.created_at,
            e.item COLLATE "C", e.delta, e.balance
     FROM economy.reward_audit r CROSS JOIN LATERAL economy_internal.items_of(r.items) e
-    WHERE r.items IS NOT NULL;
+    WHERE r.items IS NOT NULL
+    UNION ALL
+    SELECT b.user_id, b.seq, 'B' || b.user_id || '-' || b.seq, b.created_at,
+           e.item COLLATE "C", e.delta, e.balance
+    FROM economy.shop_refunds b CROSS JOIN LATERAL economy_internal.items_of(b.items) e
+    WHERE b.items IS NOT NULL;
 COMMENT ON VIEW economy_internal.item_entries IS
     'Each item of each entry that carries some, with what was added and the balance after it.';
 
@@ -3416,7 +3610,8 @@ BEGIN
         $query$, CASE journal WHEN 'shop_transactions'
                  THEN '(t.status <> ''SUCCESS'' OR $6 AND t.seq > f.scored_seq OR EXISTS (
                            SELECT FROM economy.fulfilments q WHERE q.user_id = t.user_id
-                             AND q.seq = t.seq AND q.fulfilled_at IS NULL))'
+                             AND q.seq = t.seq AND q.fulfilled_at IS NULL
+                             AND q.refunded_at IS NULL))'
                  ELSE 'false' END, journal)
         USING after_user, cutoff, max_users, journal, part, scored;
 END
@@ -3428,6 +3623,7 @@ CREATE FUNCTION economy_internal.item_stays(user_id bigint, upto_seq bigint)
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT CASE left(e.entry, 1) WHEN 'P' THEN 'shop_transactions' WHEN 'R' THEN 'reward_audit'
+                                     WHEN 'B' THEN 'shop_refunds'
                                      ELSE 'holding_changes' END, e.seq
         FROM (SELECT DISTINCT ON (i.item_id) i.entry, i.seq
               FROM economy_internal.item_entries i
@@ -3477,7 +3673,7 @@ BEGIN
     PERFORM economy_internal.open_tables(
         'accounts', 'archives', 'archived_keys', 'archived_hashes', 'stream_checkpoints',
         'shop_transactions', 'reward_audit', 'gold_adjustments', 'user_actions',
-        'holding_changes', 'fulfilments', 'rfm_state', 'user_segments',
+        'holding_changes', 'shop_refunds', 'fulfilments', 'rfm_state', 'user_segments',
         'economy_internal.archive_state',
         'economy_internal.rollup_positions', 'economy_internal.rollup_state',
         'economy_internal.rollup_queue');
@@ -3700,7 +3896,11 @@ CREATE OR REPLACE VIEW economy.ledger AS
     UNION ALL
     SELECT user_id, seq, 'holding_changes', 'H' || user_id || '-' || seq,
            gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, hash
-    FROM economy.holding_changes;
+    FROM economy.holding_changes
+    UNION ALL
+    SELECT user_id, seq, 'shop_refunds', 'B' || user_id || '-' || seq,
+           gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, hash
+    FROM economy.shop_refunds;
 
 CREATE TYPE economy.user_profile AS (
     user_id     bigint,
@@ -4922,7 +5122,7 @@ FROM (VALUES
     ('profile_update', 1,
      'Something about a user changed: the level (by what gives XP), the gold '
      '(by an admin), the time zone, the status, the profile, the external id or the segment.',
-     '^([AHPR][0-9]+-[0-9]+/level|[GU][0-9]+-[0-9]+|S[0-9]+-[0-9]+/segment/[0-9]+)$', 'some',
+     '^([ABHPR][0-9]+-[0-9]+/level|[GU][0-9]+-[0-9]+|S[0-9]+-[0-9]+/segment/[0-9]+)$', 'some',
      '{"field": {"type": "string", "pattern": "^[a-z_]{1,64}$",
                  "description": "What changed: level, gold, timezone, status, profile, '
                  'external_id, segment. Ignore others."},
@@ -5037,6 +5237,26 @@ FROM (VALUES
        "data": {"operation": "consume", "idempotency_key": "door-7", "reason": "open_door",
                 "items": [{"item": "key", "delta": -1, "balance": 2}], "detail": null, "seq": 3,
                 "gold_delta": 0, "xp_delta": 0, "gold": 1955, "experience_points": 0}}'),
+    ('purchase_refunded', 1,
+     'A purchase was taken back, all of it or a part.',
+     '^B[0-9]+-[0-9]+$', 'always',
+     '{"purchase": {"type": "string", "pattern": "^P[0-9]+-[0-9]+$",
+                    "description": "The transaction_id of the purchase."},
+       "product_id": {"type": "string", "minLength": 1, "maxLength": 64},
+       "quantity": {"type": "integer", "minimum": 1, "maximum": 2147483647,
+                    "description": "Units that were taken back."},
+       "debt_gold": {"type": "integer", "minimum": 0, "maximum": 9007199254740991,
+                     "description": "Gold that was to be taken, and was not there."},
+       "reason": {"type": "string", "minLength": 1, "maxLength": 1000},
+       "idempotency_key": {"type": "string", "minLength": 1, "maxLength": 255},
+       "items": {}}',
+     '{"optional": ["items"]}',
+     '{"specversion": "1.0", "id": "B3-4", "source": "/economy/node/0",
+       "type": "purchase_refunded", "subject": "3", "time": "2026-03-02T12:00:00.000000Z",
+       "sequence": "00000000000000000004", "datacontenttype": "application/json",
+       "data": {"purchase": "P3-2", "product_id": "potion", "quantity": 1, "debt_gold": 0,
+                "reason": "bought by mistake", "idempotency_key": "refund-1", "seq": 4,
+                "gold_delta": 15, "xp_delta": 0, "gold": 1970, "experience_points": 0}}'),
     ('mission_update', 0,
      'Reserved for the progress of missions. Nothing sends it yet, '
      'and its own members are not decided.',
@@ -5487,6 +5707,10 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('admin', 'FUNCTION economy.retire_signing_key(integer)',
              'config_changes config_changes_change_id_seq config_heads draw_seeds signing_keys '
              'stream_checkpoints'),
+            ('admin', 'FUNCTION economy.refund_purchase(bigint, text, text, integer, text, text, '
+                      'text, boolean)',
+             'accounts fulfilments rfm_reversals shop_refunds shop_stock shop_user_units_more '
+             'user_holdings_more'),
             ('admin', 'FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, '
                       'text, text, jsonb)',
              'accounts reward_audit user_holdings_more'),
@@ -5540,8 +5764,8 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_pieces(part text, from_user bi
 DECLARE
     pieces   CONSTANT text[] := CASE part
         WHEN 'users' THEN ARRAY['effects', 'twice', 'orphans', 'rewards', 'units', 'holdings',
-                                'draws', 'transfers', 'escrows', 'segments', 'recommendations',
-                                'anchored', 'parity', 'places']
+                                'draws', 'transfers', 'escrows', 'refunds', 'segments',
+                                'recommendations', 'anchored', 'parity', 'places']
         ELSE ARRAY['schema', 'stock', 'prizes', 'shop', 'config', 'keys', 'segment_state',
                    'anchors', 'boards'] END;
     piece    text;
@@ -5574,7 +5798,7 @@ CREATE OR REPLACE FUNCTION economy.verify_anchor(anchor jsonb) RETURNS SETOF eco
         SELECT economy_internal.open_tables(
             'anchors', 'anchor_heads', 'anchor_buckets', 'anchor_config', 'accounts',
             'shop_transactions', 'reward_audit', 'user_actions', 'gold_adjustments',
-            'user_changes', 'holding_changes');
+            'user_changes', 'holding_changes', 'shop_refunds');
         SELECT * FROM economy_internal.verify_anchor_seen(economy_internal.read_anchor(anchor));
     END;
 
@@ -5878,6 +6102,12 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_effects(
         FROM economy.holding_changes h WHERE h.user_id BETWEEN from_user AND upto_user
         GROUP BY h.user_id, h.operation, h.idempotency_key HAVING count(*) > 1
         UNION ALL
+        SELECT b.user_id, 'duplicate_effect',
+               format('one refund of %s with key %s', b.purchase, b.idempotency_key),
+               format('%s refunds', count(*)), 'B' || b.user_id || '-' || max(b.seq), max(b.seq)
+        FROM economy.shop_refunds b WHERE b.user_id BETWEEN from_user AND upto_user
+        GROUP BY b.user_id, b.purchase, b.idempotency_key HAVING count(*) > 1
+        UNION ALL
         SELECT u.user_id, 'duplicate_effect',
                format('one action %s of %s', u.action_id, u.game),
                format('%s actions', count(*)), 'A' || u.user_id || '-' || max(u.seq), max(u.seq)
@@ -6041,6 +6271,13 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_orphans(
                               WHERE t.user_id = r.user_id AND t.seq = r.seq)
             ) p (user_id, seq, what)
         UNION ALL
+        SELECT b.user_id, 'orphan_row', format('purchase %s', b.purchase), 'only its refund',
+               'B' || b.user_id || '-' || b.seq, b.seq
+        FROM economy.shop_refunds b
+        WHERE b.user_id BETWEEN from_user AND upto_user
+          AND NOT EXISTS (SELECT FROM economy_internal.shop_purchases t
+                          WHERE t.user_id = b.user_id AND t.seq = b.reverses)
+        UNION ALL
         SELECT r.user_id, 'orphan_row', format('reward R%s-%s', r.user_id, r.reverses),
                'only its reversal', 'R' || r.user_id || '-' || r.seq, r.seq
         FROM economy.reward_audit r
@@ -6101,8 +6338,9 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_stock() RETURNS SETOF economy.
     BEGIN ATOMIC
         SELECT NULL::bigint, 'wrong_stock',
                format('%s units issued of %s', coalesce(issued.units, 0), product_id),
-               format('%s left%s and %s sold', coalesce(stock.remaining, 0),
-                      ', ' || held.units || ' reserved', coalesce(sold.units, 0)),
+               format('%s left%s and %s sold%s', coalesce(stock.remaining, 0),
+                      ', ' || held.units || ' reserved', coalesce(sold.units, 0),
+                      ', ' || back.units || ' of them taken back'),
                NULL::text, NULL::bigint
         FROM (SELECT c.product_id, sum(c.units) AS units
               FROM economy.shop_product_changes c WHERE c.action = 'stock' GROUP BY 1) issued
@@ -6114,8 +6352,11 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_stock() RETURNS SETOF economy.
         FULL JOIN (SELECT r.product_id, sum(r.quantity) AS units
                    FROM economy.shop_reservations r WHERE r.state = 'held'
                    GROUP BY 1) held USING (product_id)
+        FULL JOIN (SELECT b.product_id, sum(b.restocked) AS units
+                   FROM economy.shop_refunds b WHERE b.restocked > 0
+                   GROUP BY 1) back USING (product_id)
         WHERE coalesce(issued.units, 0) <> coalesce(stock.remaining, 0)
-                  + coalesce(held.units, 0) + coalesce(sold.units, 0)
+                  + coalesce(held.units, 0) + coalesce(sold.units, 0) - coalesce(back.units, 0)
         UNION ALL
         -- a product that is unlimited again keeps its slots
         SELECT NULL, 'wrong_stock',
@@ -6327,6 +6568,9 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_rewards(
                   WHERE t.effect_code = 'streak_freeze'
                     AND t.user_id BETWEEN from_user AND upto_user
                   UNION ALL
+                  SELECT b.user_id, -b.freezes FROM economy.shop_refunds b
+                  WHERE b.freezes <> 0 AND b.user_id BETWEEN from_user AND upto_user
+                  UNION ALL
                   SELECT r.user_id, -r.freezes_used FROM economy.reward_audit r
                   WHERE r.freezes_used <> 0 AND r.user_id BETWEEN from_user AND upto_user
                   UNION ALL
@@ -6339,6 +6583,67 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_rewards(
 COMMENT ON FUNCTION economy_internal.audit_rewards(bigint, bigint) IS
     'Daily claims against the formula, the calendars and each other, reversals against their '
     'rewards, streaks and freezes against the entries, of the users from one id to another.';
+
+CREATE OR REPLACE FUNCTION economy_internal.audit_units(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        -- rows also of who has no account
+        WITH kept AS (
+            SELECT a.user_id, p.product_id COLLATE "C" AS product_id, p.units, p.day_units,
+                   p.week_units, p.month_units, p.last_on
+            FROM economy.accounts a, economy_internal.units_of(a.sections) p
+            WHERE a.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT m.user_id, m.product_id, m.units, m.day_units, m.week_units, m.month_units,
+                   m.last_on
+            FROM economy_internal.shop_user_units_more m
+            WHERE m.user_id BETWEEN from_user AND upto_user
+        )
+        SELECT u.user_id, 'parity', format('units of %s: %s', u.product_id, e.says), says.says,
+               NULL::text, NULL::bigint
+        FROM kept u
+        CROSS JOIN LATERAL (
+            SELECT concat_ws(' ', u.units, u.day_units, u.week_units, u.month_units,
+                             to_char(u.last_on, 'YYYY-MM-DD'))) says (says)
+        LEFT JOIN LATERAL (
+            -- 0 is left out: of a period that is over, it is not known
+            SELECT concat_ws(' ', sum(t.quantity),
+                             CASE u.day_units WHEN 0 THEN 0 ELSE sum(t.quantity) FILTER (
+                                 WHERE date_trunc('day', t.created_at, 'UTC')
+                                     = date_trunc('day', m.last_at, 'UTC')) END,
+                             CASE u.week_units WHEN 0 THEN 0 ELSE sum(t.quantity) FILTER (
+                                 WHERE date_trunc('week', t.created_at, 'UTC')
+                                     = date_trunc('week', m.last_at, 'UTC')) END,
+                             CASE u.month_units WHEN 0 THEN 0 ELSE sum(t.quantity) FILTER (
+                                 WHERE date_trunc('month', t.created_at, 'UTC')
+                                     = date_trunc('month', m.last_at, 'UTC')) END,
+                             to_char(m.last_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')) AS says,
+                   (m.last_at AT TIME ZONE 'UTC')::date AS last_on
+            FROM (SELECT n.created_at, n.quantity, max(n.created_at) OVER () AS last_at
+                  FROM (SELECT p.created_at, p.quantity - coalesce(b.units, 0) AS quantity
+                        FROM economy_internal.shop_purchases p
+                        LEFT JOIN (SELECT r.reverses, sum(r.quantity) AS units
+                                   FROM economy.shop_refunds r
+                                   WHERE r.user_id = u.user_id AND r.product_id = u.product_id
+                                   GROUP BY 1) b ON b.reverses = p.seq
+                        WHERE p.user_id = u.user_id AND p.product_id = u.product_id) n
+                  -- one that was taken back as a whole counts no more
+                  WHERE n.quantity > 0) t,
+                 LATERAL (SELECT t.last_at) m
+            GROUP BY m.last_at OFFSET 0) e ON true
+        WHERE says.says IS DISTINCT FROM e.says OR u.last_on <> e.last_on
+        UNION ALL
+        -- and what the next purchase could not read, or would not look for
+        SELECT a.user_id, 'parity', 'units of products that can be read',
+               'damaged sections of the account', NULL, NULL
+        FROM economy.accounts a
+        WHERE a.user_id BETWEEN from_user AND upto_user
+          AND NOT economy_internal.units_sound(a.sections, EXISTS (
+              SELECT FROM economy_internal.shop_user_units_more m WHERE m.user_id = a.user_id));
+    END;
 
 CREATE FUNCTION economy_internal.audit_holdings(
     from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
@@ -6781,6 +7086,113 @@ COMMENT ON FUNCTION economy_internal.audit_escrows(bigint, bigint) IS
     'What escrows took against what they gave back, what others got and what is open, of the users '
     'from one id to another.';
 
+CREATE FUNCTION economy_internal.share_upto(whole bigint, units bigint, of_units bigint)
+    RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        SELECT div(whole::numeric * units, of_units);
+    END;
+COMMENT ON FUNCTION economy_internal.share_upto(bigint, bigint, bigint) IS
+    'What so many of the units of a purchase are of an amount of it.';
+
+CREATE FUNCTION economy_internal.audit_refunds(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH refund AS MATERIALIZED (
+            SELECT b.*, 'B' || b.user_id || '-' || b.seq AS id,
+                   sum(b.quantity) OVER w AS upto, sum(b.quantity) OVER w - b.quantity AS before
+            FROM economy.shop_refunds b WHERE b.user_id BETWEEN from_user AND upto_user
+            WINDOW w AS (PARTITION BY b.user_id, b.reverses ORDER BY b.seq)
+        ), pair AS MATERIALIZED (
+            SELECT r.*, t.product_id AS of_product, t.quantity AS bought,
+                   t.gold_delta AS paid_gold, t.xp_delta AS got_xp, t.monetary AS worth,
+                   t.stock_slot, t.effect_code, t.items AS moved
+            FROM refund r
+            JOIN economy.shop_transactions t ON t.user_id = r.user_id AND t.seq = r.reverses
+        )
+        SELECT p.user_id, 'wrong_refund',
+               format('at most %s of %s taken back', p.bought, p.of_product),
+               format('%s of %s', p.upto, p.product_id), p.id, p.seq
+        FROM pair p WHERE p.upto > p.bought OR p.product_id <> p.of_product
+        UNION ALL
+        SELECT p.user_id, 'wrong_refund', e.says, s.says, p.id, p.seq
+        FROM pair p
+        CROSS JOIN LATERAL (SELECT concat_ws(' ',
+            economy_internal.share_upto(p.paid_gold, p.upto, p.bought)
+                - economy_internal.share_upto(p.paid_gold, p.before, p.bought), 'gold',
+            economy_internal.share_upto(p.got_xp, p.upto, p.bought)
+                - economy_internal.share_upto(p.got_xp, p.before, p.bought), 'XP, worth',
+            economy_internal.share_upto(p.worth, p.upto, p.bought)
+                - economy_internal.share_upto(p.worth, p.before, p.bought))) e (says)
+        CROSS JOIN LATERAL (SELECT concat_ws(' ', p.debt_gold - p.gold_delta, 'gold',
+            coalesce(economy_internal.number_in(p.detail, 'debt_xp'), 0) - p.xp_delta,
+            'XP, worth', p.monetary)) s (says)
+        WHERE p.upto <= p.bought AND e.says <> s.says
+        UNION ALL
+        SELECT p.user_id, 'wrong_refund',
+               format('%s of %s', economy_internal.share_upto(-m.delta, p.upto, p.bought)
+                          - economy_internal.share_upto(-m.delta, p.before, p.bought), i.item),
+               format('%s', coalesce(b.delta, 0)), p.id, p.seq
+        FROM pair p
+        CROSS JOIN LATERAL (SELECT e.item FROM economy_internal.items_of(p.moved) e
+                            UNION SELECT e.item FROM economy_internal.items_of(p.items) e) i
+        LEFT JOIN LATERAL economy_internal.items_of(p.moved) m ON m.item = i.item
+        LEFT JOIN LATERAL economy_internal.items_of(p.items) b ON b.item = i.item
+        CROSS JOIN LATERAL (SELECT economy_internal.share_upto(-m.delta, p.upto, p.bought)
+            - economy_internal.share_upto(-m.delta, p.before, p.bought)) e (delta)
+        WHERE p.upto <= p.bought
+          AND CASE WHEN p.policy = 'take_available' AND m.delta > 0
+                   THEN coalesce(b.delta, 0) NOT BETWEEN e.delta AND 0
+                   ELSE coalesce(b.delta, 0) IS DISTINCT FROM e.delta END
+        UNION ALL
+        SELECT p.user_id, 'wrong_refund',
+               CASE WHEN p.stock_slot IS NULL THEN 'no units for a stock'
+                    ELSE 'no streak freezes' END,
+               concat_ws(' and ', p.restocked, p.freezes), p.id, p.seq
+        FROM pair p
+        WHERE (p.restocked > 0 AND p.stock_slot IS NULL)
+           OR (p.freezes > 0 AND p.effect_code IS DISTINCT FROM 'streak_freeze')
+           OR (p.freezes < p.quantity AND p.effect_code = 'streak_freeze'
+               AND p.policy = 'refuse')
+        UNION ALL
+        SELECT coalesce(w.user_id, f.user_id), 'parity',
+               CASE WHEN w.user_id IS NULL THEN 'a purchase that counts'
+                    ELSE 'a purchase that counts no more' END,
+               CASE WHEN w.user_id IS NULL THEN 'one that is left out'
+                    ELSE 'one that is not left out' END,
+               coalesce(w.purchase, 'P' || f.user_id || '-' || f.seq),
+               coalesce(w.reverses, f.seq)
+        FROM (SELECT r.user_id, r.reverses, r.purchase
+              FROM refund r
+              JOIN economy_internal.shop_purchases t
+                  ON t.user_id = r.user_id AND t.seq = r.reverses
+              WHERE r.upto = t.quantity) w
+        FULL JOIN (SELECT v.user_id, v.seq FROM economy_internal.rfm_reversals v
+                   WHERE v.user_id BETWEEN from_user AND upto_user) f
+            ON f.user_id = w.user_id AND f.seq = w.reverses
+        WHERE w.user_id IS NULL OR f.user_id IS NULL
+        UNION ALL
+        SELECT q.user_id, 'parity', 'a purchase that waits for no worker',
+               format('%s, refunded as a whole', CASE WHEN q.refunded_at IS NULL THEN 'it waits'
+                                                      ELSE 'not' END),
+               'P' || q.user_id || '-' || q.seq, q.seq
+        FROM economy.fulfilments q
+        LEFT JOIN (SELECT r.user_id, r.reverses, max(r.upto) AS upto FROM refund r
+                   GROUP BY 1, 2) r ON r.user_id = q.user_id AND r.reverses = q.seq
+        LEFT JOIN economy_internal.shop_purchases t
+            ON r.upto IS NOT NULL AND t.user_id = q.user_id AND t.seq = q.seq
+        WHERE q.user_id BETWEEN from_user AND upto_user
+          AND CASE WHEN q.refunded_at IS NOT NULL THEN r.upto IS DISTINCT FROM t.quantity
+                   ELSE q.fulfilled_at IS NULL AND r.upto >= t.quantity END;
+    END;
+COMMENT ON FUNCTION economy_internal.audit_refunds(bigint, bigint) IS
+    'Refunds against the purchases that they take back, and what follows from a purchase of which '
+    'nothing is left, of the users from one id to another.';
+
 CREATE OR REPLACE FUNCTION economy_internal.audit_shop() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
@@ -6995,7 +7407,6 @@ CREATE OR REPLACE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text,
             ('rfm_state', 'next_user', 'at worst rows wait for the next full refresh'),
             ('rfm_state', 'written', 'of a refresh that is going'),
             ('rfm_state', 'spent', 'of a refresh that is going'),
-            ('rfm_reversals', '*', 'the function that reverses a purchase is to record it'),
             ('user_segments', 'seq', 'means the same between the same two purchases'),
             ('user_segments', 'segment_since', 'of the first segment, that has no history yet'),
             ('segment_history', 'from_segment', 'of the first change'),
@@ -7376,8 +7787,10 @@ REVOKE ALL ON FUNCTION
     economy.record_action(bigint, text, text, text, bigint, bigint, text, jsonb, bigint),
     economy.record_action_code(bigint, text, text, text, bigint, bigint, text, jsonb, bigint),
     economy.record_actions(bigint[], text[], text[], text[], bigint[], bigint[], text[], jsonb[], bigint[]),
-    economy.refresh_leaderboards(integer), economy.register_user(text, text, jsonb),
-    economy.release_escrow(bigint, text, text), economy.release_reservation(bigint, text),
+    economy.refresh_leaderboards(integer),
+    economy.refund_purchase(bigint, text, text, integer, text, text, text, boolean),
+    economy.register_user(text, text, jsonb), economy.release_escrow(bigint, text, text),
+    economy.release_reservation(bigint, text),
     economy.reserve(bigint, text, text, integer, interval, boolean),
     economy.retire_payment_secret(text, integer, text),
     economy.retry_leaderboard_prizes(text, date, bigint[]),
@@ -7397,6 +7810,7 @@ REVOKE ALL ON FUNCTION
     economy_internal.audit_draws(bigint, bigint), economy_internal.audit_escrows(bigint, bigint),
     economy_internal.audit_holdings(bigint, bigint),
     economy_internal.audit_places(bigint, bigint), economy_internal.audit_prizes(),
+    economy_internal.audit_refunds(bigint, bigint),
     economy_internal.audit_transfers(bigint, bigint), economy_internal.check_contents(jsonb),
     economy_internal.check_daily_rewards(jsonb), economy_internal.check_draw_items(jsonb),
     economy_internal.check_draw_table(jsonb), economy_internal.check_item(jsonb, text),
@@ -7438,16 +7852,18 @@ REVOKE ALL ON FUNCTION
     economy_internal.leaderboard_split(text, date, bigint, bigint),
     economy_internal.leaderboard_sums(text[]), economy_internal.limited_entries(jsonb),
     economy_internal.lock_provider(text, text), economy_internal.number_in(jsonb, text),
-    economy_internal.payment_key(text, text), economy_internal.refuse_draw_table(text, text),
-    economy_internal.require_worker(text),
+    economy_internal.payment_key(text, text),
+    economy_internal.refund_fulfilment(bigint, bigint, boolean),
+    economy_internal.refunded_units(bigint, text), economy_internal.refuse_draw_table(text, text),
+    economy_internal.require_worker(text), economy_internal.restock(text, bigint, smallint),
     economy_internal.return_stock(text, bigint, smallint, boolean),
     economy_internal.rfm_renew(bigint, bigint[], timestamptz, bigint[], text[], bigint),
     economy_internal.running_transactions(), economy_internal.sent_of(bytea),
-    economy_internal.sent_sound(bytea),
+    economy_internal.sent_sound(bytea), economy_internal.share_upto(bigint, bigint, bigint),
     economy_internal.with_holding(bytea, text, bigint, boolean),
     economy_internal.with_sent(bytea, date, bigint) FROM PUBLIC;
 
-REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.shop_reservations, economy.daily_rewards, economy.leaderboards, economy.leaderboard_periods, economy.leaderboard_scores, economy.leaderboard_refusals, economy_internal.leaderboard_buckets, economy_internal.leaderboard_queue, economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries, economy.transfer_rules, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy.draw_prizes, economy_internal.draw_entries, economy.escrows, economy.payment_providers, economy.payment_secrets, economy_internal.transfer_entries FROM PUBLIC;
+REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.shop_reservations, economy.shop_refunds, economy.daily_rewards, economy.leaderboards, economy.leaderboard_periods, economy.leaderboard_scores, economy.leaderboard_refusals, economy_internal.leaderboard_buckets, economy_internal.leaderboard_queue, economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries, economy.transfer_rules, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy.draw_prizes, economy_internal.draw_entries, economy.escrows, economy.payment_providers, economy.payment_secrets, economy_internal.transfer_entries FROM PUBLIC;
 
 -- A GRANT in a script would become an initial privilege of the extension, which a dump leaves
 -- out; so these are what they were.

@@ -68,7 +68,12 @@ CREATE VIEW economy_internal.item_entries AS
     SELECT r.user_id, r.seq, 'R' || r.user_id || '-' || r.seq, r.created_at,
            e.item COLLATE "C", e.delta, e.balance
     FROM economy.reward_audit r CROSS JOIN LATERAL economy_internal.items_of(r.items) e
-    WHERE r.items IS NOT NULL;
+    WHERE r.items IS NOT NULL
+    UNION ALL
+    SELECT b.user_id, b.seq, 'B' || b.user_id || '-' || b.seq, b.created_at,
+           e.item COLLATE "C", e.delta, e.balance
+    FROM economy.shop_refunds b CROSS JOIN LATERAL economy_internal.items_of(b.items) e
+    WHERE b.items IS NOT NULL;
 COMMENT ON VIEW economy_internal.item_entries IS
     'Each item of each entry that carries some, with what was added and the balance after it.';
 

@@ -178,7 +178,8 @@ BEGIN
         $query$, CASE journal WHEN 'shop_transactions'
                  THEN '(t.status <> ''SUCCESS'' OR $6 AND t.seq > f.scored_seq OR EXISTS (
                            SELECT FROM economy.fulfilments q WHERE q.user_id = t.user_id
-                             AND q.seq = t.seq AND q.fulfilled_at IS NULL))'
+                             AND q.seq = t.seq AND q.fulfilled_at IS NULL
+                             AND q.refunded_at IS NULL))'
                  ELSE 'false' END, journal)
         USING after_user, cutoff, max_users, journal, part, scored;
 END
@@ -193,6 +194,7 @@ CREATE FUNCTION economy_internal.item_stays(user_id bigint, upto_seq bigint)
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT CASE left(e.entry, 1) WHEN 'P' THEN 'shop_transactions' WHEN 'R' THEN 'reward_audit'
+                                     WHEN 'B' THEN 'shop_refunds'
                                      ELSE 'holding_changes' END, e.seq
         FROM (SELECT DISTINCT ON (i.item_id) i.entry, i.seq
               FROM economy_internal.item_entries i
@@ -343,7 +345,7 @@ BEGIN
     PERFORM economy_internal.open_tables(
         'accounts', 'archives', 'archived_keys', 'archived_hashes', 'stream_checkpoints',
         'shop_transactions', 'reward_audit', 'gold_adjustments', 'user_actions',
-        'holding_changes', 'fulfilments', 'rfm_state', 'user_segments',
+        'holding_changes', 'shop_refunds', 'fulfilments', 'rfm_state', 'user_segments',
         'economy_internal.archive_state',
         'economy_internal.rollup_positions', 'economy_internal.rollup_state',
         'economy_internal.rollup_queue');

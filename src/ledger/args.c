@@ -107,3 +107,21 @@ eco_require_given(PG_FUNCTION_ARGS)
 						 PG_ARGISNULL(0) ? "argument" : text_to_cstring(PG_GETARG_TEXT_PP(0))));
 	PG_RETURN_VOID();
 }
+
+bool
+eco_takes_available(FunctionCallInfo fcinfo, int argno)
+{
+	const char *policy;
+
+	eco_require_arg(fcinfo, argno, "policy");
+	policy = text_to_cstring(PG_GETARG_TEXT_PP(argno));
+	/* take: what it was called at first */
+	if (strcmp(policy, ECO_TAKE_AVAILABLE) == 0 || strcmp(policy, "take") == 0)
+		return true;
+	if (strcmp(policy, ECO_REFUSE) != 0)
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("policy \"%s\" is not known", policy),
+				  errhint("It is refuse, or take_available: take what is there and report the "
+						  "debt."));
+	return false;
+}

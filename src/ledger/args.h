@@ -43,4 +43,11 @@ extern Jsonb *eco_object_arg(FunctionCallInfo fcinfo, int argno, const char *nam
 extern int64 eco_seconds_arg(FunctionCallInfo fcinfo, int argno, const char *name,
 							 int most_hours);
 
+/* What to do where a user has less than is to be taken back. */
+#define ECO_REFUSE			"refuse"
+#define ECO_TAKE_AVAILABLE	"take_available"
+
+/* Whether the policy, an argument, is to take what is there. */
+extern bool eco_takes_available(FunctionCallInfo fcinfo, int argno);
+
 #endif

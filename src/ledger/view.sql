@@ -24,5 +24,9 @@ CREATE VIEW economy.ledger AS
     UNION ALL
     SELECT user_id, seq, 'holding_changes', 'H' || user_id || '-' || seq,
            gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, hash
-    FROM economy.holding_changes;
+    FROM economy.holding_changes
+    UNION ALL
+    SELECT user_id, seq, 'shop_refunds', 'B' || user_id || '-' || seq,
+           gold_delta, xp_delta, gold, experience_points, created_at, xact, position, live, hash
+    FROM economy.shop_refunds;
 COMMENT ON VIEW economy.ledger IS 'Every entry of every user: the common header of all journals.';

@@ -510,7 +510,7 @@ CREATE FUNCTION economy.verify_anchor(anchor jsonb) RETURNS SETOF economy.findin
         SELECT economy_internal.open_tables(
             'anchors', 'anchor_heads', 'anchor_buckets', 'anchor_config', 'accounts',
             'shop_transactions', 'reward_audit', 'user_actions', 'gold_adjustments',
-            'user_changes', 'holding_changes');
+            'user_changes', 'holding_changes', 'shop_refunds');
         SELECT * FROM economy_internal.verify_anchor_seen(economy_internal.read_anchor(anchor));
     END;
 COMMENT ON FUNCTION economy.verify_anchor(jsonb) IS

@@ -243,8 +243,8 @@ CREATE FUNCTION economy_internal.audit_pieces(part text, from_user bigint, upto_
 DECLARE
     pieces   CONSTANT text[] := CASE part
         WHEN 'users' THEN ARRAY['effects', 'twice', 'orphans', 'rewards', 'units', 'holdings',
-                                'draws', 'transfers', 'escrows', 'segments', 'recommendations',
-                                'anchored', 'parity', 'places']
+                                'draws', 'transfers', 'escrows', 'refunds', 'segments',
+                                'recommendations', 'anchored', 'parity', 'places']
         ELSE ARRAY['schema', 'stock', 'prizes', 'shop', 'config', 'keys', 'segment_state',
                    'anchors', 'boards'] END;
     piece    text;

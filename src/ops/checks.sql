@@ -336,6 +336,12 @@ CREATE FUNCTION economy_internal.audit_effects(
         FROM economy.holding_changes h WHERE h.user_id BETWEEN from_user AND upto_user
         GROUP BY h.user_id, h.operation, h.idempotency_key HAVING count(*) > 1
         UNION ALL
+        SELECT b.user_id, 'duplicate_effect',
+               format('one refund of %s with key %s', b.purchase, b.idempotency_key),
+               format('%s refunds', count(*)), 'B' || b.user_id || '-' || max(b.seq), max(b.seq)
+        FROM economy.shop_refunds b WHERE b.user_id BETWEEN from_user AND upto_user
+        GROUP BY b.user_id, b.purchase, b.idempotency_key HAVING count(*) > 1
+        UNION ALL
         SELECT u.user_id, 'duplicate_effect',
                format('one action %s of %s', u.action_id, u.game),
                format('%s actions', count(*)), 'A' || u.user_id || '-' || max(u.seq), max(u.seq)
@@ -502,6 +508,13 @@ CREATE FUNCTION economy_internal.audit_orphans(
                               WHERE t.user_id = r.user_id AND t.seq = r.seq)
             ) p (user_id, seq, what)
         UNION ALL
+        SELECT b.user_id, 'orphan_row', format('purchase %s', b.purchase), 'only its refund',
+               'B' || b.user_id || '-' || b.seq, b.seq
+        FROM economy.shop_refunds b
+        WHERE b.user_id BETWEEN from_user AND upto_user
+          AND NOT EXISTS (SELECT FROM economy_internal.shop_purchases t
+                          WHERE t.user_id = b.user_id AND t.seq = b.reverses)
+        UNION ALL
         SELECT r.user_id, 'orphan_row', format('reward R%s-%s', r.user_id, r.reverses),
                'only its reversal', 'R' || r.user_id || '-' || r.seq, r.seq
         FROM economy.reward_audit r
@@ -565,8 +578,9 @@ CREATE FUNCTION economy_internal.audit_stock() RETURNS SETOF economy.finding
     BEGIN ATOMIC
         SELECT NULL::bigint, 'wrong_stock',
                format('%s units issued of %s', coalesce(issued.units, 0), product_id),
-               format('%s left%s and %s sold', coalesce(stock.remaining, 0),
-                      ', ' || held.units || ' reserved', coalesce(sold.units, 0)),
+               format('%s left%s and %s sold%s', coalesce(stock.remaining, 0),
+                      ', ' || held.units || ' reserved', coalesce(sold.units, 0),
+                      ', ' || back.units || ' of them taken back'),
                NULL::text, NULL::bigint
         FROM (SELECT c.product_id, sum(c.units) AS units
               FROM economy.shop_product_changes c WHERE c.action = 'stock' GROUP BY 1) issued
@@ -578,8 +592,11 @@ CREATE FUNCTION economy_internal.audit_stock() RETURNS SETOF economy.finding
         FULL JOIN (SELECT r.product_id, sum(r.quantity) AS units
                    FROM economy.shop_reservations r WHERE r.state = 'held'
                    GROUP BY 1) held USING (product_id)
+        FULL JOIN (SELECT b.product_id, sum(b.restocked) AS units
+                   FROM economy.shop_refunds b WHERE b.restocked > 0
+                   GROUP BY 1) back USING (product_id)
         WHERE coalesce(issued.units, 0) <> coalesce(stock.remaining, 0)
-                  + coalesce(held.units, 0) + coalesce(sold.units, 0)
+                  + coalesce(held.units, 0) + coalesce(sold.units, 0) - coalesce(back.units, 0)
         UNION ALL
         -- a product that is unlimited again keeps its slots
         SELECT NULL, 'wrong_stock',
@@ -795,6 +812,9 @@ CREATE FUNCTION economy_internal.audit_rewards(
                   WHERE t.effect_code = 'streak_freeze'
                     AND t.user_id BETWEEN from_user AND upto_user
                   UNION ALL
+                  SELECT b.user_id, -b.freezes FROM economy.shop_refunds b
+                  WHERE b.freezes <> 0 AND b.user_id BETWEEN from_user AND upto_user
+                  UNION ALL
                   SELECT r.user_id, -r.freezes_used FROM economy.reward_audit r
                   WHERE r.freezes_used <> 0 AND r.user_id BETWEEN from_user AND upto_user
                   UNION ALL
@@ -846,11 +866,17 @@ CREATE FUNCTION economy_internal.audit_units(
                                      = date_trunc('month', m.last_at, 'UTC')) END,
                              to_char(m.last_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')) AS says,
                    (m.last_at AT TIME ZONE 'UTC')::date AS last_on
-            FROM economy_internal.shop_purchases t,
-                 LATERAL (SELECT max(n.created_at) AS last_at
-                          FROM economy_internal.shop_purchases n
-                          WHERE n.user_id = u.user_id AND n.product_id = u.product_id) m
-            WHERE t.user_id = u.user_id AND t.product_id = u.product_id
+            FROM (SELECT n.created_at, n.quantity, max(n.created_at) OVER () AS last_at
+                  FROM (SELECT p.created_at, p.quantity - coalesce(b.units, 0) AS quantity
+                        FROM economy_internal.shop_purchases p
+                        LEFT JOIN (SELECT r.reverses, sum(r.quantity) AS units
+                                   FROM economy.shop_refunds r
+                                   WHERE r.user_id = u.user_id AND r.product_id = u.product_id
+                                   GROUP BY 1) b ON b.reverses = p.seq
+                        WHERE p.user_id = u.user_id AND p.product_id = u.product_id) n
+                  -- one that was taken back as a whole counts no more
+                  WHERE n.quantity > 0) t,
+                 LATERAL (SELECT t.last_at) m
             GROUP BY m.last_at OFFSET 0) e ON true
         WHERE says.says IS DISTINCT FROM e.says OR u.last_on <> e.last_on
         UNION ALL
@@ -1311,6 +1337,114 @@ COMMENT ON FUNCTION economy_internal.audit_escrows(bigint, bigint) IS
     'What escrows took against what they gave back, what others got and what is open, of the users '
     'from one id to another.';
 
+-- An amount of a whole that goes to the units up to one of them.
+CREATE FUNCTION economy_internal.share_upto(whole bigint, units bigint, of_units bigint)
+    RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        SELECT div(whole::numeric * units, of_units);
+    END;
+COMMENT ON FUNCTION economy_internal.share_upto(bigint, bigint, bigint) IS
+    'What so many of the units of a purchase are of an amount of it.';
+
+CREATE FUNCTION economy_internal.audit_refunds(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH refund AS MATERIALIZED (
+            SELECT b.*, 'B' || b.user_id || '-' || b.seq AS id,
+                   sum(b.quantity) OVER w AS upto, sum(b.quantity) OVER w - b.quantity AS before
+            FROM economy.shop_refunds b WHERE b.user_id BETWEEN from_user AND upto_user
+            WINDOW w AS (PARTITION BY b.user_id, b.reverses ORDER BY b.seq)
+        ), pair AS MATERIALIZED (
+            SELECT r.*, t.product_id AS of_product, t.quantity AS bought,
+                   t.gold_delta AS paid_gold, t.xp_delta AS got_xp, t.monetary AS worth,
+                   t.stock_slot, t.effect_code, t.items AS moved
+            FROM refund r
+            JOIN economy.shop_transactions t ON t.user_id = r.user_id AND t.seq = r.reverses
+        )
+        SELECT p.user_id, 'wrong_refund',
+               format('at most %s of %s taken back', p.bought, p.of_product),
+               format('%s of %s', p.upto, p.product_id), p.id, p.seq
+        FROM pair p WHERE p.upto > p.bought OR p.product_id <> p.of_product
+        UNION ALL
+        SELECT p.user_id, 'wrong_refund', e.says, s.says, p.id, p.seq
+        FROM pair p
+        CROSS JOIN LATERAL (SELECT concat_ws(' ',
+            economy_internal.share_upto(p.paid_gold, p.upto, p.bought)
+                - economy_internal.share_upto(p.paid_gold, p.before, p.bought), 'gold',
+            economy_internal.share_upto(p.got_xp, p.upto, p.bought)
+                - economy_internal.share_upto(p.got_xp, p.before, p.bought), 'XP, worth',
+            economy_internal.share_upto(p.worth, p.upto, p.bought)
+                - economy_internal.share_upto(p.worth, p.before, p.bought))) e (says)
+        CROSS JOIN LATERAL (SELECT concat_ws(' ', p.debt_gold - p.gold_delta, 'gold',
+            coalesce(economy_internal.number_in(p.detail, 'debt_xp'), 0) - p.xp_delta,
+            'XP, worth', p.monetary)) s (says)
+        WHERE p.upto <= p.bought AND e.says <> s.says
+        UNION ALL
+        SELECT p.user_id, 'wrong_refund',
+               format('%s of %s', economy_internal.share_upto(-m.delta, p.upto, p.bought)
+                          - economy_internal.share_upto(-m.delta, p.before, p.bought), i.item),
+               format('%s', coalesce(b.delta, 0)), p.id, p.seq
+        FROM pair p
+        CROSS JOIN LATERAL (SELECT e.item FROM economy_internal.items_of(p.moved) e
+                            UNION SELECT e.item FROM economy_internal.items_of(p.items) e) i
+        LEFT JOIN LATERAL economy_internal.items_of(p.moved) m ON m.item = i.item
+        LEFT JOIN LATERAL economy_internal.items_of(p.items) b ON b.item = i.item
+        CROSS JOIN LATERAL (SELECT economy_internal.share_upto(-m.delta, p.upto, p.bought)
+            - economy_internal.share_upto(-m.delta, p.before, p.bought)) e (delta)
+        WHERE p.upto <= p.bought
+          AND CASE WHEN p.policy = 'take_available' AND m.delta > 0
+                   THEN coalesce(b.delta, 0) NOT BETWEEN e.delta AND 0
+                   ELSE coalesce(b.delta, 0) IS DISTINCT FROM e.delta END
+        UNION ALL
+        SELECT p.user_id, 'wrong_refund',
+               CASE WHEN p.stock_slot IS NULL THEN 'no units for a stock'
+                    ELSE 'no streak freezes' END,
+               concat_ws(' and ', p.restocked, p.freezes), p.id, p.seq
+        FROM pair p
+        WHERE (p.restocked > 0 AND p.stock_slot IS NULL)
+           OR (p.freezes > 0 AND p.effect_code IS DISTINCT FROM 'streak_freeze')
+           OR (p.freezes < p.quantity AND p.effect_code = 'streak_freeze'
+               AND p.policy = 'refuse')
+        UNION ALL
+        SELECT coalesce(w.user_id, f.user_id), 'parity',
+               CASE WHEN w.user_id IS NULL THEN 'a purchase that counts'
+                    ELSE 'a purchase that counts no more' END,
+               CASE WHEN w.user_id IS NULL THEN 'one that is left out'
+                    ELSE 'one that is not left out' END,
+               coalesce(w.purchase, 'P' || f.user_id || '-' || f.seq),
+               coalesce(w.reverses, f.seq)
+        FROM (SELECT r.user_id, r.reverses, r.purchase
+              FROM refund r
+              JOIN economy_internal.shop_purchases t
+                  ON t.user_id = r.user_id AND t.seq = r.reverses
+              WHERE r.upto = t.quantity) w
+        FULL JOIN (SELECT v.user_id, v.seq FROM economy_internal.rfm_reversals v
+                   WHERE v.user_id BETWEEN from_user AND upto_user) f
+            ON f.user_id = w.user_id AND f.seq = w.reverses
+        WHERE w.user_id IS NULL OR f.user_id IS NULL
+        UNION ALL
+        SELECT q.user_id, 'parity', 'a purchase that waits for no worker',
+               format('%s, refunded as a whole', CASE WHEN q.refunded_at IS NULL THEN 'it waits'
+                                                      ELSE 'not' END),
+               'P' || q.user_id || '-' || q.seq, q.seq
+        FROM economy.fulfilments q
+        LEFT JOIN (SELECT r.user_id, r.reverses, max(r.upto) AS upto FROM refund r
+                   GROUP BY 1, 2) r ON r.user_id = q.user_id AND r.reverses = q.seq
+        LEFT JOIN economy_internal.shop_purchases t
+            ON r.upto IS NOT NULL AND t.user_id = q.user_id AND t.seq = q.seq
+        WHERE q.user_id BETWEEN from_user AND upto_user
+          AND CASE WHEN q.refunded_at IS NOT NULL THEN r.upto IS DISTINCT FROM t.quantity
+                   ELSE q.fulfilled_at IS NULL AND r.upto >= t.quantity END;
+    END;
+COMMENT ON FUNCTION economy_internal.audit_refunds(bigint, bigint) IS
+    'Refunds against the purchases that they take back, and what follows from a purchase of which '
+    'nothing is left, of the users from one id to another.';
+
 CREATE FUNCTION economy_internal.audit_shop() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
@@ -1576,7 +1710,6 @@ CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" t
             ('rfm_state', 'next_user', 'at worst rows wait for the next full refresh'),
             ('rfm_state', 'written', 'of a refresh that is going'),
             ('rfm_state', 'spent', 'of a refresh that is going'),
-            ('rfm_reversals', '*', 'the function that reverses a purchase is to record it'),
             ('user_segments', 'seq', 'means the same between the same two purchases'),
             ('user_segments', 'segment_since', 'of the first segment, that has no history yet'),
             ('segment_history', 'from_segment', 'of the first change'),

@@ -285,6 +285,10 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('admin', 'FUNCTION economy.retire_signing_key(integer)',
              'config_changes config_changes_change_id_seq config_heads draw_seeds signing_keys '
              'stream_checkpoints'),
+            ('admin', 'FUNCTION economy.refund_purchase(bigint, text, text, integer, text, text, '
+                      'text, boolean)',
+             'accounts fulfilments rfm_reversals shop_refunds shop_stock shop_user_units_more '
+             'user_holdings_more'),
             ('admin', 'FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, '
                       'text, text, jsonb)',
              'accounts reward_audit user_holdings_more'),

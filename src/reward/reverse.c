@@ -120,8 +120,6 @@ eco_revoke_reward(PG_FUNCTION_ARGS)
 static void
 read_arguments(Reversal *r, FunctionCallInfo fcinfo)
 {
-	char	   *policy;
-
 	r->transaction_id = eco_text_arg(fcinfo, 1, "transaction_id", ECO_MAX_KEY);
 	r->reason = eco_text_arg(fcinfo, 2, "reason", MAX_REASON);
 	r->actor = eco_text_arg(fcinfo, 3, "actor", MAX_ACTOR);
@@ -129,13 +127,7 @@ read_arguments(Reversal *r, FunctionCallInfo fcinfo)
 	r->xp = PG_ARGISNULL(5) ? -1 : PG_GETARG_INT64(5);
 	if ((!PG_ARGISNULL(4) && r->gold < 0) || (!PG_ARGISNULL(5) && r->xp < 0))
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("gold and xp must not be negative"));
-	eco_require_arg(fcinfo, 6, "policy");
-	policy = text_to_cstring(PG_GETARG_TEXT_PP(6));
-	r->take = strcmp(policy, "take") == 0;
-	if (!r->take && strcmp(policy, "refuse") != 0)
-		ECO_ERROR(ECO_INVALID_ARGUMENT,
-				  errmsg("policy \"%s\" is not known", policy),
-				  errhint("It is refuse, or take: take what is there and report the debt."));
+	r->take = eco_takes_available(fcinfo, 6);
 	/* objects of an older release do not give it */
 	r->items = PG_NARGS() > 8 ? eco_object_arg(fcinfo, 8, "items") : NULL;
 	r->key = r->transaction_id;

@@ -10,11 +10,13 @@ CREATE TABLE economy.fulfilments (
         CONSTRAINT fulfilments_attempts_check CHECK (attempts >= 0),
     worker       text,
     fulfilled_at timestamptz,
+    refunded_at  timestamptz,
     note         jsonb
         CONSTRAINT fulfilments_note_check CHECK (jsonb_typeof(note) = 'object'),
     CONSTRAINT fulfilments_pkey PRIMARY KEY (user_id, seq),
     CONSTRAINT fulfilments_done_check
-        CHECK ((fulfilled_at IS NOT NULL) = (visible_at = 'infinity'))
+        CHECK ((num_nonnulls(fulfilled_at, refunded_at) > 0) = (visible_at = 'infinity')),
+    CONSTRAINT fulfilments_refunded_check CHECK (num_nulls(fulfilled_at, refunded_at) > 0)
 ) WITH (fillfactor = 80);
 -- whole, for what is done stands at its end: a partial index has no direct way
 CREATE INDEX fulfilments_visible ON economy.fulfilments (visible_at);
@@ -24,7 +26,9 @@ COMMENT ON TABLE economy.fulfilments IS
 COMMENT ON COLUMN economy.fulfilments.due_at IS 'When it was bought.';
 COMMENT ON COLUMN economy.fulfilments.visible_at IS
     'From when on unfulfilled() hands it out: while a worker has it, the end of the lease; '
-    'infinity when it is fulfilled.';
+    'infinity when it is fulfilled, or was refunded.';
+COMMENT ON COLUMN economy.fulfilments.refunded_at IS
+    'When all of it was refunded, before anybody had fulfilled it.';
 COMMENT ON COLUMN economy.fulfilments.attempts IS 'How often it was handed out.';
 COMMENT ON COLUMN economy.fulfilments.worker IS 'Who was handed it last, or has fulfilled it.';
 
@@ -88,7 +92,7 @@ BEGIN
     IF until < interval '1 second' OR until > interval '24 hours' THEN
         RAISE EXCEPTION 'lease must be from 1 second to 24 hours' USING ERRCODE = 'XE002';
     END IF;
-    PERFORM economy_internal.open_tables('fulfilments', 'shop_transactions');
+    PERFORM economy_internal.open_tables('fulfilments', 'shop_transactions', 'shop_refunds');
     RETURN QUERY
         WITH due AS MATERIALIZED (
             SELECT f.user_id, f.seq FROM economy.fulfilments f
@@ -102,9 +106,11 @@ BEGIN
             FROM due d WHERE f.user_id = d.user_id AND f.seq = d.seq
             RETURNING f.user_id, f.seq, f.product_id, f.due_at, f.attempts, f.visible_at
         )
-        SELECT k.user_id, 'P' || k.user_id || '-' || k.seq, k.product_id, t.quantity, t.effect_code,
-               t.context, t.items, k.due_at, k.attempts, k.visible_at
+        SELECT k.user_id, n.name, k.product_id,
+               (t.quantity - economy_internal.refunded_units(k.user_id, n.name))::integer,
+               t.effect_code, t.context, t.items, k.due_at, k.attempts, k.visible_at
         FROM taken k
+        CROSS JOIN LATERAL (SELECT 'P' || k.user_id || '-' || k.seq) n (name)
         LEFT JOIN economy.shop_transactions t ON t.user_id = k.user_id AND t.seq = k.seq
         ORDER BY k.due_at, k.user_id, k.seq;
 END
@@ -149,7 +155,8 @@ BEGIN
     result.attempts := f.attempts;
     result.worker := f.worker;
     -- what nobody has had is not leased, whatever the clock was when it was bought
-    IF f.fulfilled_at IS NULL AND f.visible_at > at AND f.worker <> fulfil.worker THEN
+    IF num_nonnulls(f.fulfilled_at, f.refunded_at) = 0 AND f.visible_at > at
+       AND f.worker <> fulfil.worker THEN
         result.code := 'LEASED';
         result.detail := jsonb_build_object('leased_until', to_char(
             f.visible_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"+00:00"'));
@@ -157,6 +164,13 @@ BEGIN
     END IF;
     result.success := true;
     result.code := 'OK';
+    IF f.refunded_at IS NOT NULL THEN
+        result.success := false;
+        result.code := 'REFUNDED';
+        result.detail := jsonb_build_object('refunded_at', to_char(
+            f.refunded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"+00:00"'));
+        RETURN result;
+    END IF;
     IF f.fulfilled_at IS NOT NULL THEN
         result.state := 'reuse';
         result.fulfilled_at := f.fulfilled_at;
@@ -179,4 +193,4 @@ END
 $$;
 COMMENT ON FUNCTION economy.fulfil(bigint, text, text, jsonb) IS
     'Says that a purchase is fulfilled: new once, and reuse from then on. Refuses LEASED while '
-    'another worker has it, and NOTHING_TO_FULFIL.';
+    'another worker has it, REFUNDED, and NOTHING_TO_FULFIL.';

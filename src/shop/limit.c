@@ -27,6 +27,7 @@
 #include "ledger/archive.h"
 #include "shop/journal.h"
 #include "shop/limit.h"
+#include "shop/refunds.h"
 
 enum
 {
@@ -139,6 +140,7 @@ eco_units_load(EcoUnits *units, const EcoAccount *account, const EcoText *produc
 	units->has_archive = account->pruned_seq > 0;
 	units->has_row = units->row_stored = false;
 	units->changed = units->unwritten = false;
+	units->refunded = 0;
 	found = find_packed(units, account, &more) || (more && find_row(units));
 	/* what was found in the section goes with it */
 	units->of.id = product_id->data;
@@ -155,37 +157,60 @@ purchases(int64 user_id, const EcoText *product_id)
 						  values);
 }
 
+/* Told of the units of a purchase that were not taken back, if there are any; false: enough. */
+typedef bool (*UnitsSeen) (void *state, int32 quantity, TimestampTz at);
+
+/* Looked up with the first purchase: whoever has bought nothing has no refund. */
+static const EcoTakenBack *
+taken_back(EcoTakenBack *back, const EcoUnits *units)
+{
+	if (back->is_known)
+		return back;
+	*back = eco_taken_back(units->user_id, &units->product_id);
+	if (units->refunded > 0)
+		eco_taken_back_add(back, units->refunded_seq, units->refunded);
+	return back;
+}
+
+static bool
+see_left(const EcoTakenBack *back, int64 seq, int64 quantity, Datum created_at, UnitsSeen see,
+		 void *state)
+{
+	int64		left = quantity - eco_taken_back_of(back, seq);
+
+	CHECK_FOR_INTERRUPTS();
+	return left <= 0 || see(state, (int32) left, DatumGetTimestampTz(created_at));
+}
+
 /* Those in the journal, and what stays of archived ones. */
 static void
-each_purchase(const EcoUnits *units, void (*see) (void *state, int32 quantity, TimestampTz at),
-			  void *state)
+each_purchase(const EcoUnits *units, UnitsSeen see, void *state)
 {
+	EcoTakenBack back = {0};
 	EcoScan    *scan = purchases(units->user_id, &units->product_id);
 	EcoRow		entry;
+	bool		more = true;
 
-	while (eco_scan_next(scan, &entry))
-	{
-		CHECK_FOR_INTERRUPTS();
-		see(state, DatumGetInt32(entry.values[TXN_QUANTITY]),
-			DatumGetTimestampTz(entry.values[ECO_COL_CREATED_AT]));
-	}
+	while (more && eco_scan_next(scan, &entry))
+		more = see_left(taken_back(&back, units), eco_row_int(&entry, ECO_COL_SEQ),
+						DatumGetInt32(entry.values[TXN_QUANTITY]),
+						entry.values[ECO_COL_CREATED_AT], see, state);
 	eco_scan_end(scan);
-	if (!units->has_archive)
+	if (!more || !units->has_archive)
 		return;
 	scan = eco_archived_begin(units->user_id, &units->product_id);
-	while (eco_scan_next(scan, &entry))
-	{
-		CHECK_FOR_INTERRUPTS();
-		see(state, (int32) eco_row_int(&entry, AKY_QUANTITY),
-			DatumGetTimestampTz(entry.values[AKY_CREATED_AT]));
-	}
+	while (more && eco_scan_next(scan, &entry))
+		more = see_left(taken_back(&back, units), eco_row_int(&entry, AKY_SEQ),
+						eco_row_int(&entry, AKY_QUANTITY), entry.values[AKY_CREATED_AT],
+						see, state);
 	eco_scan_end(scan);
 }
 
-static void
+static bool
 add_one(void *units, int32 quantity, TimestampTz at)
 {
 	eco_units_add(units, quantity, at);
+	return true;
 }
 
 void
@@ -201,13 +226,14 @@ typedef struct Past
 	int64		total;
 } Past;
 
-static void
+static bool
 add_past(void *state, int32 quantity, TimestampTz at)
 {
 	Past	   *past = state;
 
 	if (eco_period_of(past->period, at) == past->number)
 		past->total += quantity;
+	return true;
 }
 
 /* Count the units of a period in the entries; only a clock that was set back asks. */
@@ -248,27 +274,72 @@ eco_units_add(EcoUnits *units, int32 quantity, TimestampTz at)
 	units->changed = true;
 }
 
-/* The account with the product, or without it and with the note that there are rows. */
+/* The account with the product, or without it, and whether there are rows of others. */
 static bool
-pack(const EcoUnits *units, EcoAccount *account, TimestampTz at, bool keep)
+pack(const EcoUnits *units, EcoAccount *account, TimestampTz at, bool keep, bool more)
 {
 	EcoSection	section;
 	EcoReader	reader;
-	bool		more;
+	bool		was_more;
 	uint8		payload[ECO_UNITS_ROOM + 1 + ECO_UNITS_MAX];
 
 	(void) eco_account_section(account, ECO_SECTION_UNITS, &section);
-	eco_units_read(&reader, &section, &more);
+	eco_units_read(&reader, &section, &was_more);
 	section.len = reader.damaged ? 0 :
-		eco_units_put(&section, more || !keep, &units->of, keep, date_of(at), payload);
+		eco_units_put(&section, more, &units->of, keep, date_of(at), payload);
 	if (section.len == 0)
 		damaged(account->user_id);
 	if (section.len > ECO_UNITS_ROOM)
 		return false;
+	/* who has bought none has no section */
+	if (section.len == 1 && payload[0] == 0)
+		section.len = 0;
 	section.version = ECO_UNITS_VERSION;
 	section.data = payload;
 	eco_account_set_section(account, ECO_SECTION_UNITS, &section);
 	return true;
+}
+
+static bool
+has_rows(const EcoAccount *account)
+{
+	EcoSection	section;
+	EcoReader	reader;
+	bool		more;
+
+	(void) eco_account_section(account, ECO_SECTION_UNITS, &section);
+	eco_units_read(&reader, &section, &more);
+	return more;
+}
+
+/* Whether the user has a row of another product. */
+static bool
+has_other_rows(const EcoUnits *units)
+{
+	Datum		user = Int64GetDatum(units->user_id);
+	EcoScan    *scan = eco_scan_begin(&eco_shop_user_units_more, units->user_id, 0, 1, &user);
+	EcoRow		row;
+	bool		found = false;
+
+	while (!found && eco_scan_next(scan, &row))
+	{
+		EcoText		other = eco_text_in(row.values[UNI_PRODUCT_ID]);
+
+		CHECK_FOR_INTERRUPTS();
+		found = other.len != units->product_id.len ||
+			memcmp(other.data, units->product_id.data, other.len) != 0;
+	}
+	eco_scan_end(scan);
+	return found;
+}
+
+/* None is left: nothing stands anywhere, as before the first purchase. */
+static void
+forget(EcoUnits *units, EcoAccount *account, TimestampTz at)
+{
+	units->unwritten = units->row_stored;
+	(void) pack(units, account, at, false,
+				units->row_stored ? has_other_rows(units) : has_rows(account));
 }
 
 void
@@ -277,12 +348,33 @@ eco_units_save(EcoUnits *units, EcoAccount *account, TimestampTz at)
 	if (!units->changed)
 		return;
 	units->changed = false;
-	if (!units->has_row && pack(units, account, at, true))
+	if (!eco_units_ever(units))
+	{
+		forget(units, account, at);
+		return;
+	}
+	if (!units->has_row && pack(units, account, at, true, has_rows(account)))
 		return;
 	if (!units->has_row)
-		(void) pack(units, account, at, false);
+		(void) pack(units, account, at, false, true);
 	units->has_row = true;
 	units->unwritten = true;
+}
+
+void
+eco_units_take_back(EcoUnits *units, EcoAccount *account, int64 seq, int32 quantity,
+					TimestampTz at)
+{
+	EcoText		product_id = units->product_id;
+
+	if (!eco_units_load(units, account, &product_id))
+		return;
+	memset(units->of.units, 0, sizeof(units->of.units));
+	units->refunded_seq = seq;
+	units->refunded = quantity;
+	eco_units_count_all(units);
+	units->changed = true;
+	eco_units_save(units, account, at);
 }
 
 void
@@ -293,6 +385,12 @@ eco_units_write(EcoUnits *units)
 	if (!units->unwritten)
 		return;
 	units->unwritten = false;
+	if (!eco_units_ever(units))
+	{
+		eco_rows_delete(&row, 1, units->user_id);
+		units->row_stored = units->has_row = false;
+		return;
+	}
 	if (!units->row_stored)
 	{
 		eco_row_init(row, &eco_shop_user_units_more);
@@ -333,18 +431,24 @@ eco_bought_perhaps(EcoBought *bought, const EcoAccount *account, const EcoText *
 	return bought->n < 0;
 }
 
+static bool
+note_any(void *any, int32 quantity, TimestampTz at)
+{
+	(void) quantity;
+	(void) at;
+	*(bool *) any = true;
+	return false;
+}
+
 bool
 eco_units_any(const EcoAccount *account, const EcoText *product_id)
 {
-	EcoScan    *scan = purchases(account->user_id, product_id);
-	EcoRow		entry;
-	bool		any = eco_scan_next(scan, &entry);
+	EcoUnits	units = {
+		.user_id = account->user_id, .product_id = *product_id,
+		.has_archive = account->pruned_seq > 0
+	};
+	bool		any = false;
 
-	eco_scan_end(scan);
-	if (any || account->pruned_seq == 0)
-		return any;
-	scan = eco_archived_begin(account->user_id, product_id);
-	any = eco_scan_next(scan, &entry);
-	eco_scan_end(scan);
+	each_purchase(&units, note_any, &any);
 	return any;
 }

@@ -30,6 +30,8 @@ typedef struct EcoUnits
 	EcoRow		row;
 	bool		changed;		/* since they were read */
 	bool		unwritten;		/* what is in the row */
+	int64		refunded_seq;	/* of a purchase that is taken back just now */
+	int32		refunded;		/* units of it; 0: none is */
 } EcoUnits;
 
 /* Whether those of a product of this account may have a row, or get one. */
@@ -38,7 +40,11 @@ extern bool eco_units_need_row(const EcoAccount *account, const EcoText *product
 /* What is stored of a product, under the active snapshot.  False: nothing is. */
 extern bool eco_units_load(EcoUnits *units, const EcoAccount *account, const EcoText *product_id);
 
-/* Then they are made of the entries; units that there are are changed. */
+/*
+ * Then they are made of the entries; units that there are are changed.  What refunds took
+ * back does not count, if eco_shop_refunds is open: of a product that is bought only once
+ * in a while it need not be, as long as what is counted then is not kept.
+ */
 extern void eco_units_count_all(EcoUnits *units);
 
 static inline bool
@@ -76,7 +82,17 @@ typedef struct EcoBought
 extern bool eco_bought_perhaps(EcoBought *bought, const EcoAccount *account,
 							   const EcoText *product_id);
 
-/* Whether the user of the account has any purchase of the product. */
+/*
+ * Units of a purchase are taken back: those of the product, if there are any, are counted
+ * anew, as if they had not been bought.  They are saved and written then as others are.
+ */
+extern void eco_units_take_back(EcoUnits *units, EcoAccount *account, int64 seq, int32 quantity,
+								TimestampTz at);
+
+/*
+ * Whether the user of the account has any purchase of the product that was not taken back
+ * as a whole, as far as eco_shop_refunds is open.
+ */
 extern bool eco_units_any(const EcoAccount *account, const EcoText *product_id);
 
 #endif

@@ -26,6 +26,7 @@
 #include "ledger/result.h"
 #include "shop/journal.h"
 #include "shop/purchase.h"
+#include "shop/refunds.h"
 #include "shop/reservation.h"
 
 /* columns of economy.product_offer */
@@ -222,7 +223,7 @@ open_shop(Asked *asked, FunctionCallInfo fcinfo, int user_arg)
 	static EcoTable *const for_user[] = {
 		&eco_shop_transactions, &eco_accounts, &eco_shop_shelf, &eco_shop_stock,
 		&eco_shop_user_units_more, &eco_items, &eco_user_holdings_more,
-		&eco_shop_reservations, NULL
+		&eco_shop_reservations, &eco_shop_refunds, NULL
 	};
 	static EcoTable *const of_archives[] = {&eco_archived_keys, NULL};
 	int64		user_id;

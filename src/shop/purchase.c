@@ -30,6 +30,7 @@
 #include "shop/global_key.h"
 #include "shop/journal.h"
 #include "shop/purchase.h"
+#include "shop/refunds.h"
 #include "shop/reservation.h"
 #include "shop/stock.h"
 
@@ -61,11 +62,13 @@ PG_FUNCTION_INFO_V1(eco_purchase_probe);
 #define NEEDS_KEYS	4
 #define NEEDS_ITEMS 8
 #define NEEDS_QUEUE 16
-#define NEEDS_ALL	(NEEDS_STOCK | NEEDS_UNITS | NEEDS_KEYS | NEEDS_ITEMS | NEEDS_QUEUE)
-#define NEEDS_KNOWN 32
-#define NEEDS_LOCK	64			/* of the account, beforehand */
-#define NEEDS_RESERVATIONS 128	/* the call does, not the product */
-#define NEEDS_LEVELS 256		/* of an account that is read alone, too */
+#define NEEDS_REFUNDS 32		/* of who has bought it before */
+#define NEEDS_ALL \
+	(NEEDS_STOCK | NEEDS_UNITS | NEEDS_KEYS | NEEDS_ITEMS | NEEDS_QUEUE | NEEDS_REFUNDS)
+#define NEEDS_KNOWN 64
+#define NEEDS_LOCK	128			/* of the account, beforehand */
+#define NEEDS_RESERVATIONS 256	/* the call does, not the product */
+#define NEEDS_LEVELS 512		/* of an account that is read alone, too */
 
 /*
  * What products have needed here, by a hash of their names.  Nothing hangs on it but how
@@ -89,8 +92,10 @@ static const char *check_expected_price(EcoPurchase *p);
 static bool expected_number(const JsonbValue *value, Datum *number);
 static const char *check_global_key(EcoPurchase *p);
 static const char *check_user_limit(EcoPurchase *p, const EcoAccount *account);
-static void count_user_limit(EcoPurchase *p, const EcoAccount *account);
-static void load_units(EcoPurchase *p, const EcoAccount *account);
+static bool count_user_limit(EcoPurchase *p, const EcoAccount *account);
+static bool count_once(EcoPurchase *p, const EcoAccount *account);
+static bool load_units(EcoPurchase *p, const EcoAccount *account);
+static bool was_taken_back(const EcoPurchase *p);
 static void describe_renewal(EcoPurchase *p, TimestampTz now);
 static const char *check_freezes(EcoPurchase *p, const EcoAccount *account);
 static const char *check_amounts(EcoPurchase *p, const EcoAccount *account);
@@ -262,6 +267,8 @@ tables_for(EcoPurchase *p, uint16 needs)
 	}
 	if (needs & NEEDS_QUEUE)
 		p->tables[n++] = &eco_fulfilments;
+	if (needs & NEEDS_REFUNDS)
+		p->tables[n++] = &eco_shop_refunds;
 	if (needs & NEEDS_RESERVATIONS)
 		p->tables[n++] = &eco_shop_reservations;
 	if (needs & NEEDS_LEVELS)
@@ -450,7 +457,7 @@ eco_purchase_look(EcoPurchase *p, const EcoAccount *account)
 		refusal = account->suspended ? "USER_SUSPENDED" : check_product(p, account);
 	/* what the rules have not come to */
 	if (account != NULL && p->user_limit_left < 0)
-		count_user_limit(p, account);
+		(void) count_user_limit(p, account);
 	if (p->product.has_stock)
 	{
 		const char *sold_out = p->stock_left < 0 ? take_stock(p) : refusal;
@@ -586,7 +593,8 @@ expected_number(const JsonbValue *value, Datum *number)
 static const char *
 check_user_limit(EcoPurchase *p, const EcoAccount *account)
 {
-	count_user_limit(p, account);
+	if (count_user_limit(p, account))
+		return waited;
 	if (p->user_limit_left < 0 || p->quantity <= p->user_limit_left - p->held)
 		return NULL;
 	if (p->product.limit_once)
@@ -603,38 +611,73 @@ never_bought(const EcoPurchase *p, const EcoAccount *account)
 	return p->bought != NULL && !eco_bought_perhaps(p->bought, account, &p->product_id);
 }
 
-static void
+/*
+ * Before purchases are counted in the journal: what was taken back of them is no use of a
+ * limit.  True: the rules are to be read again.  Who only looks has opened all there is.
+ */
+static bool
+open_refunds(EcoPurchase *p)
+{
+	if (p->open == NULL || (p->opened & NEEDS_REFUNDS))
+		return false;
+	/* its end would close what is opened within it */
+	if (p->attempt.open)
+		eco_attempt_undo(&p->attempt);
+	return eco_tables_add(p->open, tables_for(p, p->opened | NEEDS_REFUNDS));
+}
+
+static bool
 count_user_limit(EcoPurchase *p, const EcoAccount *account)
 {
 	const EcoProduct *product = &p->product;
-	TimestampTz now = eco_now();
 
-	if (product->counted && !p->units_known)
-		load_units(p, account);
+	if (product->counted && !p->units_known && load_units(p, account))
+		return true;
 	if (product->limit_once)
+		return count_once(p, account);
+	if (product->per_user_limit > 0)
 	{
-		bool		bought = product->counted ? eco_units_ever(&p->units) :
-		has_booked(p) || (!never_bought(p, account) && eco_units_any(account, &p->product_id));
+		TimestampTz now = eco_now();
 
-		p->user_limit_left = bought ? 0 : 1;
-	}
-	else if (product->per_user_limit > 0)
-	{
 		if (eco_units_are_past(&p->units, product->limit_period, now))
+		{
+			if (open_refunds(p))
+				return true;
 			settle_booked(p);
+		}
 		p->user_limit_left = Max(product->per_user_limit -
 								 eco_units_in(&p->units, product->limit_period, now), 0);
 	}
+	return false;
 }
 
-static void
+static bool
+count_once(EcoPurchase *p, const EcoAccount *account)
+{
+	bool		bought = p->product.counted ? eco_units_ever(&p->units) :
+	has_booked(p) || (!never_bought(p, account) && eco_units_any(account, &p->product_id));
+
+	if (bought && !p->product.counted && !has_booked(p))
+	{
+		if (open_refunds(p))
+			return true;
+		bought = eco_units_any(account, &p->product_id);
+	}
+	p->user_limit_left = bought ? 0 : 1;
+	return false;
+}
+
+static bool
 load_units(EcoPurchase *p, const EcoAccount *account)
 {
 	if (eco_units_load(&p->units, account, &p->product_id) || never_bought(p, account))
-		return;
+		return false;
+	if (open_refunds(p))
+		return true;
 	/* it was limited in the middle of the call: the others are counted, too */
 	settle_booked(p);
 	eco_units_count_all(&p->units);
+	return false;
 }
 
 static void
@@ -860,6 +903,13 @@ eco_purchase_save_units(EcoPurchase *p, EcoAccount *account, const EcoEntry *ent
 	return true;
 }
 
+/* Whether the user had bought it before, so that it is not the only purchase of it. */
+static bool
+was_taken_back(const EcoPurchase *p)
+{
+	return eco_taken_back(p->user_id, &p->product_id).n > 0;
+}
+
 void
 eco_purchase_entry(const EcoPurchase *p, EcoEntry *entry)
 {
@@ -871,7 +921,7 @@ eco_purchase_entry(const EcoPurchase *p, EcoEntry *entry)
 	if (p->xp_delta > 0)
 		entry->beside = palloc(sizeof(EcoLevelStep));
 	entry->freezes_delta = p->freezes;
-	if (p->product.limit_once)
+	if (p->product.limit_once && !was_taken_back(p))
 		entry->alone_by = ECO_TXN_OF_PRODUCT;
 	eco_row_set(row, TXN_QUANTITY, Int32GetDatum(p->quantity));
 	if (p->stock_slot >= 0)

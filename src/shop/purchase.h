@@ -60,7 +60,7 @@ typedef struct EcoPurchase
 	EcoHoldings *items;			/* that it gives and costs, or NULL */
 	int16		stock_slot;		/* -1: no stock was taken */
 	EcoOpenTables *open;
-	EcoTable   *tables[11];		/* of a new purchase, up to NULL */
+	EcoTable   *tables[12];		/* of a new purchase, up to NULL */
 	uint16		opened;			/* those that only some products need */
 	EcoAttempt	attempt;		/* taken back when the purchase is refused */
 

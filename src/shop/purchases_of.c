@@ -14,6 +14,7 @@
 #include "ledger/entry.h"
 #include "ledger/result.h"
 #include "shop/journal.h"
+#include "shop/refunds.h"
 
 #define PURCHASES_MAX 10000
 
@@ -33,13 +34,14 @@ enum
 	PLN_CREATED_AT,
 	PLN_ITEMS,
 	PLN_XP_DELTA,
+	PLN_REFUNDED,
 	PLN_COLUMNS
 };
 
 PG_FUNCTION_INFO_V1(eco_purchases_of);
 
 static void
-put_purchase(ReturnSetInfo *info, const EcoRow *row)
+put_purchase(ReturnSetInfo *info, const EcoRow *row, const EcoTakenBack *back)
 {
 	char	   *id = eco_transaction_id(&eco_purchases, eco_row_int(row, ECO_COL_USER_ID),
 										eco_row_int(row, ECO_COL_SEQ));
@@ -60,6 +62,8 @@ put_purchase(ReturnSetInfo *info, const EcoRow *row)
 		[PLN_EFFECT_CODE] = row->values[TXN_EFFECT_CODE],
 		[PLN_CREATED_AT] = row->values[ECO_COL_CREATED_AT],
 		[PLN_XP_DELTA] = row->values[ECO_COL_XP_DELTA],
+		[PLN_REFUNDED] = Int32GetDatum((int32) eco_taken_back_of(back,
+																 eco_row_int(row, ECO_COL_SEQ))),
 	};
 
 	/* whole, not where to find it */
@@ -76,6 +80,7 @@ put_purchases(ReturnSetInfo *info, int64 user_id, int64 before, int max)
 	MemoryContext each = AllocSetContextCreate(CurrentMemoryContext, "economy purchase",
 											   ALLOCSET_DEFAULT_SIZES);
 	Datum		user = Int64GetDatum(user_id);
+	EcoTakenBack back = eco_taken_back(user_id, NULL);
 	EcoScan    *scan = eco_scan_begin_before(&eco_shop_transactions, user_id, ECO_TXN_BY_SEQ, 1,
 											 &user, before);
 	MemoryContext caller = MemoryContextSwitchTo(each);
@@ -84,7 +89,7 @@ put_purchases(ReturnSetInfo *info, int64 user_id, int64 before, int max)
 	for (int n = 0; n < max && eco_scan_next(scan, &row); n++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		put_purchase(info, &row);
+		put_purchase(info, &row, &back);
 		MemoryContextReset(each);
 	}
 	MemoryContextSwitchTo(caller);
@@ -99,14 +104,14 @@ put_purchases(ReturnSetInfo *info, int64 user_id, int64 before, int max)
 Datum
 eco_purchases_of(PG_FUNCTION_ARGS)
 {
-	static EcoTable *const tables[] = {&eco_shop_transactions, NULL};
+	static EcoTable *const tables[] = {&eco_shop_transactions, &eco_shop_refunds, NULL};
 	int64		before = PG_ARGISNULL(1) ? PG_INT64_MAX : PG_GETARG_INT64(1);
 	int			max = PG_ARGISNULL(2) ? PURCHASES_MAX : Min(PG_GETARG_INT32(2), PURCHASES_MAX);
 	EcoOpenTables *open;
 
 	if (max < 0)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("max must be 0 or more"));
-	eco_result_set_begin(fcinfo, "ltttillttjz+jl");
+	eco_result_set_begin(fcinfo, "ltttillttjz+jli");
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	open = eco_user_tables_open(ECO_READ, PG_GETARG_INT64(0), tables);

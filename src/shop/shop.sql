@@ -410,7 +410,8 @@ CREATE TYPE economy.purchase_line AS (
     context        jsonb,
     created_at     timestamptz,
     items          jsonb,
-    xp_delta       bigint
+    xp_delta       bigint,
+    refunded       integer
 );
 COMMENT ON TYPE economy.purchase_line IS
     'A purchase of a user: a row of economy.purchases_of().';

@@ -129,7 +129,10 @@ SELECT * FROM economy.rfm_refresh();
 SELECT economy.purchase(id, 'gold_550', 'late') FROM who WHERE n <= 3;
 SELECT * FROM economy.rfm_refresh();
 -- learned, moved between segments, reversed, waiting, refused, run
-SELECT economy_internal.rfm_reverse(t.user_id, t.seq) FROM (SELECT * FROM economy.shop_transactions ORDER BY user_id, seq LIMIT 1) t;
+SELECT economy.refund_purchase(t.user_id, format('P%s-%s', t.user_id, t.seq), 'whole', NULL, 'damage', 'damage', 'take_available') FROM (SELECT * FROM economy.shop_transactions ORDER BY user_id, seq LIMIT 1) t;
+-- taken back: parts, to the stock, of items, of what waits, with a debt
+SELECT economy.refund_purchase(t.user_id, format('P%s-%s', t.user_id, t.seq), 'part', 1, 'damage', 'damage', 'take_available', t.seq % 2 = 0)
+    FROM (SELECT DISTINCT ON (s.product_id, s.user_id % 2) s.* FROM economy.shop_transactions s WHERE s.quantity > 1 OR s.items IS NOT NULL OR s.stock_slot IS NOT NULL ORDER BY s.product_id, s.user_id % 2, s.user_id, s.seq) t;
 SELECT * FROM economy.rfm_refresh();
 SET economy.test_clock = '2026-09-15 12:00+00';
 SELECT * FROM economy.rfm_refresh();

@@ -214,6 +214,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('register_game', 'SELECT economy.register_game(''pgtap_game_2'')'),
     ('retire_product', 'SELECT economy.retire_product(''pgtap_x'', ''a'')'),
     ('retire_signing_key', format('SELECT economy.retire_signing_key(%s)', :'old_key')),
+    ('refund_purchase', 'SELECT * FROM economy.refund_purchase(:u, ''P:u-2'', ''b1'', NULL, ''r'', ''a'')'),
     ('revoke_reward', 'SELECT * FROM economy.revoke_reward(:u, ''R:u-3'', ''r'', ''a'')'),
     ('rotate_signing_key', 'SELECT economy.rotate_signing_key()'),
     ('set_level_curve', 'SELECT economy.set_level_curve(''pgtap'', ''{0, 10, 20}'')'),

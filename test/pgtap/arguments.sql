@@ -1,7 +1,7 @@
 -- Bad arguments of the public functions: the SQLSTATE says what is wrong, and
 -- nothing is written.
 BEGIN;
-SELECT plan(168);
+SELECT plan(172);
 
 SELECT economy.register('pgtap arguments') AS u \gset
 SELECT economy.upsert_product('{"product_id": "pgtap_a", "category": "item", "price_gold": 10}', 'pgtap') IS NULL AS x \gset
@@ -225,6 +225,10 @@ FROM (VALUES
     ('SELECT economy.revoke_reward(USER, ''REWARD'', ''r'', repeat(''a'', LENGTH), 0, 0, ''take'', ''k2'')', 255),
     ('SELECT economy.revoke_reward(USER, ''REWARD'', ''r'', ''a'', 0, 0, ''take'', repeat(''k'', LENGTH))', 255),
     ('SELECT economy.revoke_reward(USER, repeat(''R'', LENGTH), ''r'', ''a'')', 255),
+    ('SELECT economy.refund_purchase(USER, ''P'', repeat(''k'', LENGTH), 1, ''r'', ''a'')', 255),
+    ('SELECT economy.refund_purchase(USER, ''P'', ''k'', 1, repeat(''r'', LENGTH), ''a'')', 1000),
+    ('SELECT economy.refund_purchase(USER, ''P'', ''k'', 1, ''r'', repeat(''a'', LENGTH))', 255),
+    ('SELECT economy.refund_purchase(USER, repeat(''P'', LENGTH), ''k'', 1, ''r'', ''a'')', 255),
     ('SELECT economy.set_streak(USER, 0, NULL, repeat(''r'', LENGTH), ''a'')', 1000),
     ('SELECT economy.set_streak(USER, 0, NULL, ''r'', repeat(''a'', LENGTH))', 255),
     ('SELECT economy.set_streak(USER, 0, NULL, ''r'', ''a'', repeat(''k'', LENGTH))', 255),

@@ -2,7 +2,7 @@
 -- made, and calls of helpers with what they were not made for.  Each has its
 -- code, and nothing is done.
 BEGIN;
-SELECT plan(128);
+SELECT plan(129);
 
 SELECT economy.register('pgtap errors') AS u \gset
 SELECT transaction_id AS granted FROM economy.grant_reward(:u, 'pgtap', 'e1', 100) \gset
@@ -134,6 +134,7 @@ FROM (VALUES
     ('economy.grant_result', $$economy.grant_rewards('[{"user_id": {u}, "source": "pgtap", "external_event_id": "altered", "gold": 1}]')$$),
     ('economy.grant_result', $$economy.grant_rewards('{{u}}', '{pgtap}', '{altered}')$$),
     ('economy.grant_result', $$economy.revoke_reward({u}, 'R{u}-1', 'r', 'a')$$),
+    ('economy.refund_result', $$economy.refund_purchase({u}, 'P{u}-1', 'altered', 1, 'r', 'a')$$),
     ('economy.claim_result', $$economy.claim_daily_reward({u})$$),
     ('economy.action_result', $$economy.record_action({u}, 'pgtap', 'SPIN', 'altered')$$),
     ('economy.action_result', $$economy.record_actions('[{"user_id": {u}, "game": "pgtap", "action_type": "SPIN", "action_id": "altered"}]')$$),
@@ -220,7 +221,7 @@ FROM (VALUES
     ('SELECT economy.grant_reward({u}, ''pgtap'', ''less'', -1)',
      'XE002 | gold and xp must be from 0 to 2^53-1 | economy.revoke_reward() takes a reward back.'),
     ('SELECT economy.revoke_reward({u}, ''R{u}-1'', ''r'', ''a'', policy => ''ask'')',
-     'XE002 | policy "ask" is not known | It is refuse, or take: take what is there and report the debt.'),
+     'XE002 | policy "ask" is not known | It is refuse, or take_available: take what is there and report the debt.'),
     ('SELECT economy.revoke_reward({u}, ''R{u}-1'', ''r'', ''a'', 101, 0)',
      'XE002 | a reversal cannot take more than the reward gave | The reward was 100 gold and 0 XP.'),
     ('SELECT economy.revoke_reward({u}, ''R{u}-1'', ''r'', ''a'', 0, 1)',

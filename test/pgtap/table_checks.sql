@@ -46,7 +46,17 @@ INSERT INTO asked VALUES
     ('games', 'rules', 'rules', $$'[]' ; '1' ; 'null'$$, $$'{}'$$),
     ('invite_codes', 'code', 'code', $$'' ; repeat('c', 65)$$, $$'c' ; repeat('c', 64)$$),
     ('fulfilments', 'attempts', 'attempts', $$-1$$, $$0$$),
-    ('fulfilments', 'done', 'fulfilled_at, visible_at', $$NULL, 'infinity' ; now(), now()$$, $$NULL, now() ; now(), 'infinity'$$),
+    ('fulfilments', 'done', 'fulfilled_at, refunded_at, visible_at', $$NULL, NULL, 'infinity' ; now(), NULL, now() ; NULL, now(), now()$$, $$NULL, NULL, now() ; now(), NULL, 'infinity' ; NULL, now(), 'infinity'$$),
+    ('fulfilments', 'refunded', 'fulfilled_at, refunded_at, visible_at', $$now(), now(), 'infinity'$$, $$now(), NULL, 'infinity'$$),
+    ('shop_refunds', 'asked', 'asked, quantity, restocked, freezes', $$2, 1, 0, 0 ; 1, 2, 0, 0$$, $$2, 2, 0, 0 ; NULL, 2, 0, 0$$),
+    ('shop_refunds', 'debt', 'debt_gold, policy', $$1, 'refuse'$$, $$0, 'refuse' ; 1, 'take_available'$$),
+    ('shop_refunds', 'debt_gold', 'debt_gold, policy', $$-1, 'take_available'$$, $$0, 'take_available'$$),
+    ('shop_refunds', 'freezes', 'freezes, quantity, restocked', $$-1, 2, 0 ; 3, 2, 0$$, $$0, 2, 0 ; 2, 2, 0$$),
+    ('shop_refunds', 'monetary', 'monetary', $$-1$$, $$0$$),
+    ('shop_refunds', 'policy', 'policy', $$'take' ; ''$$, $$'refuse' ; 'take_available'$$),
+    ('shop_refunds', 'purchase', 'user_id, seq, reverses, purchase', $$1, 3, 3, 'P1-3' ; 1, 3, 0, 'P1-0' ; 1, 3, 2, 'P1-1' ; 2, 3, 2, 'P1-2'$$, $$1, 3, 2, 'P1-2' ; 1, 3, 1, 'P1-1'$$),
+    ('shop_refunds', 'quantity', 'quantity, restocked, freezes', $$0, 0, 0$$, $$1, 0, 0$$),
+    ('shop_refunds', 'restocked', 'restocked, quantity, freezes', $$1, 2, 0 ; -1, 2, 0 ; 3, 2, 0$$, $$0, 2, 0 ; 2, 2, 0$$),
     ('fulfilments', 'note', 'note', $$'[]' ; '1'$$, $$'{}' ; NULL$$),
     ('shop_reservations', 'quantity', 'quantity, state, closed_at', $$0, 'released', now() ; -1, 'released', now()$$, $$1, 'released', now()$$),
     ('shop_reservations', 'after_seq', 'after_seq, seq, state, closed_at', $$-1, NULL, 'released', now()$$, $$0, NULL, 'released', now() ; 1, NULL, 'released', now()$$),
@@ -167,7 +177,7 @@ INSERT INTO asked SELECT 'segment_rules', 'monetary_' || n, 'monetary_' || n, $$
 INSERT INTO asked SELECT 'shop_products', n, n, $$-1 ; 9007199254740992$$, $$0 ; 9007199254740991$$ FROM unnest(ARRAY['price_gold', 'granted_gold', 'monetary', 'source_points', 'granted_xp']) n;
 -- the header that every journal has
 INSERT INTO asked SELECT j, v.name, v.col, v.refused, v.passed
-FROM unnest(ARRAY['shop_transactions', 'reward_audit', 'user_actions', 'gold_adjustments', 'user_changes', 'holding_changes']) j,
+FROM unnest(ARRAY['shop_transactions', 'reward_audit', 'user_actions', 'gold_adjustments', 'user_changes', 'holding_changes', 'shop_refunds']) j,
      (VALUES ('gold', 'gold', '-1', '0'), ('xp', 'experience_points', '-1', '0'), ('seq', 'seq', '0', '1')) v (name, col, refused, passed);
 UPDATE asked SET name = concat_ws('_', tab, nullif(name, ''), 'check');
 

@@ -85,6 +85,7 @@ my %writers = (
 	'grant_reward of items' => qq{SELECT economy.grant_reward($ann, 'test', 'new', items => '{"gem": 1}')},
 	grant_rewards => "SELECT economy.grant_rewards('{$ann}', '{test}', '{new}')",
 	revoke_reward => "SELECT economy.revoke_reward($ann, '$reward', 'a test', 'tester')",
+	refund_purchase => "SELECT economy.refund_purchase($ann, 'P$ann-1', 'new', 1, 'a test', 'tester')",
 	claim_daily_reward => "SELECT economy.claim_daily_reward($ann)",
 	seed_demo => 'SELECT economy.seed_demo()');
 my $before = fingerprint($primary);

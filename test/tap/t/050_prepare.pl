@@ -33,6 +33,7 @@ my @calls = (
 	[ 'grant_rewards', qq{SELECT state FROM economy.grant_rewards('[{"user_id": $ann, "source": "test", "external_event_id": "batch", "gold": 1}]')}, undef, 'reuse' ],
 	[ 'grant_rewards, arrays', "SELECT string_agg(state, ' ') FROM economy.grant_rewards('{$ann,$ann}', '{test,test}', '{batch2,batch3}', '{1,2}')", undef, 'reuse reuse' ],
 	[ 'revoke_reward', "SELECT state FROM economy.revoke_reward($ann, '$reward', 'a test', 'tester')", undef, undef ],
+	[ 'refund_purchase', "SELECT state FROM economy.refund_purchase($ann, (SELECT 'P$ann-' || min(seq) FROM economy.shop_transactions WHERE user_id = $ann AND product_id = 'limited'), 'k', 1, 'a test', 'tester')", 'in_progress', 'reuse' ],
 	[ 'claim_daily_reward', "SELECT code FROM economy.claim_daily_reward($ann)", undef, 'ALREADY_CLAIMED' ],
 	[ 'set_streak', qq{SELECT state FROM economy.set_streak($ann, 7, '2020-01-01', 'a test', 'tester', 'k')}, 'in_progress', 'reuse' ],
 	[ 'upsert_item', q{SELECT maximum FROM economy.upsert_item('{"item_id": "gem", "kind": "currency", "maximum": 9, "tradable": true}', 'tester')}, undef, undef ],

@@ -235,7 +235,7 @@ my @changes = (
 	[ set_segment_rules => q{SELECT economy.set_segment_rules('[{"segment": "All"}]', 'readers')} ],
 	[ set_rfm_model => q{SELECT concat_ws(' ', window_days, population) FROM economy.set_rfm_model('{"model": "own", "window_days": 61}', 'readers')} ],
 	[ set_recommendations => q{SELECT economy.set_recommendations('door', '{}', '[]', 'readers')} ],
-	[ rfm_reverse => "SELECT economy_internal.rfm_reverse($user, $bought)" ],
+	[ refund_purchase => "SELECT concat_ws(' ', code, quantity, gold_delta) FROM economy.refund_purchase($user, 'P$user-$bought', 'readers', NULL, 'r', 'a', 'take_available')" ],
 );
 foreach my $change (@changes)
 {

@@ -11,7 +11,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my @journals = qw(gold_adjustments reward_audit shop_transactions user_actions user_changes holding_changes);
+my @journals = qw(gold_adjustments reward_audit shop_transactions user_actions user_changes holding_changes shop_refunds);
 my $node = new_node('spread', empty => 1, init => { allows_streaming => 'logical' }, conf => <<'CONF');
 shared_preload_libraries = economy
 autovacuum = off

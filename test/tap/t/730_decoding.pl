@@ -15,7 +15,7 @@ use Test::More;
 
 my $node = new_node('decoded', init => { allows_streaming => 'logical' }, conf => "economy.notify = off\nshared_preload_libraries = 'economy'");
 my $dbh = connect_to($node);
-my @journals = qw(shop_transactions reward_audit user_actions gold_adjustments user_changes holding_changes);
+my @journals = qw(shop_transactions reward_audit user_actions gold_adjustments user_changes holding_changes shop_refunds);
 is(value($dbh, 'SELECT count(DISTINCT journal) FROM economy.ledger'), 0, 'nothing stands in the journals');
 is(value($dbh, q{SELECT count(*) FROM pg_attribute a WHERE a.attname = 'hash' AND a.attrelid IN (SELECT c.oid FROM pg_class c WHERE c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace) AND c.relkind = 'r')
   AND EXISTS (SELECT FROM pg_attribute p WHERE p.attrelid = a.attrelid AND p.attname = 'position')}), scalar @journals, 'these are all journals');
@@ -32,6 +32,7 @@ sub write_all
 	value($session, q{SELECT code FROM economy.record_action(?, 'slot', 'T', ?, 1, 2, details => jsonb_build_object('long', (SELECT string_agg(md5(i::text || random()), '') FROM generate_series(1, 110) i)))}, $user, $_) foreach 1 .. 20;
 	$session->do(q{SET economy.test_clock = ''});
 	value($session, q{SELECT code FROM economy.purchase(?, 'potion', ?)}, $user, "k$_") foreach 1 .. 5;
+	value($session, q{SELECT max(r.code) FROM economy.purchases_of(?, NULL, 2) p, economy.refund_purchase(?, p.transaction_id, 'k', NULL, 'r', 'tester') r}, $user, $user);
 	value($session, q{SELECT code FROM economy.grant_reward(?, 'decoded', ?, 1)}, $user, $_) foreach 1 .. 5;
 	value($session, q{SELECT r.code FROM economy.ledger l, economy.revoke_reward(l.user_id, l.transaction_id, 'r', 'tester') r WHERE l.user_id = ? AND l.journal = 'reward_audit' AND l.seq % 2 = 1}, $user);
 	value($session, q{SELECT code FROM economy.update_profile(?, jsonb_build_object('about', repeat(?, 300)), ?, 'tester')}, $user, "text $_ ", "p$_") foreach 1 .. 2;

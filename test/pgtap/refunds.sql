@@ -1,0 +1,134 @@
+-- economy.refund_purchase(): what a purchase moved is moved back, once for each key, never more
+-- than it bought, and never below zero; stock, limits, workers and scores go with it.
+BEGIN;
+SELECT no_plan();
+SET LOCAL economy.test_clock = '2026-03-02 12:00:00+00';
+
+SELECT economy.register('pgtap refunds') AS u \gset
+SELECT economy.register('pgtap refunds other') AS other \gset
+SELECT count(i.kind) AS x FROM (VALUES ('pgtap_key', 'stack'), ('pgtap_gem', 'currency'), ('pgtap_vip', 'pass')) v (id, kind),
+    economy.upsert_item(jsonb_build_object('item_id', v.id, 'kind', v.kind), 'pgtap') i \gset
+SELECT count(p.product_id) AS x FROM (VALUES
+    ('chest', '{"category": "item", "price_gold": 20, "monetary": 7, "contents": {"pgtap_key": 3, "pgtap_vip": 3600}, "price_items": {"pgtap_gem": 5}, "per_user_limit": 4, "limit_period": "day"}'),
+    ('once', '{"category": "item", "price_gold": 10, "limit_once": true}'), ('letter', '{"category": "item", "price_gold": 10, "fulfilment": true}'),
+    ('pack', '{"category": "conversion", "source_points": 5, "granted_gold": 500, "monetary": 99}'),
+    ('freeze', '{"category": "item", "price_gold": 1, "effect_code": "streak_freeze"}')) v (id, product),
+    economy.upsert_product(v.product::jsonb || jsonb_build_object('product_id', 'pgtap_' || v.id), 'pgtap') p \gset
+SELECT economy.add_stock('pgtap_chest', 10, 'pgtap', 3) AS x \gset
+SELECT code AS x FROM economy.adjust_gold(:u, 1000, 'o', 'opening', 'pgtap') \gset
+SELECT code AS x FROM economy.grant_items(:u, '{"pgtap_gem": 100}', 'opening', 'o') \gset
+CREATE FUNCTION pg_temp.buy(product text, key text, n integer DEFAULT 1) RETURNS text LANGUAGE sql AS $$
+    SELECT replace(concat_ws(' ', p.code, p.transaction_id, p.user_limit_remaining, p.stock_remaining), u.user_id || '-', 'U-')
+    FROM economy.users u, economy.purchase(u.user_id, 'pgtap_' || product, key, n) p WHERE u.external_id = 'pgtap refunds' $$;
+CREATE FUNCTION pg_temp.back(entry text, key text, n integer DEFAULT NULL, policy text DEFAULT 'refuse', restock boolean DEFAULT true) RETURNS text LANGUAGE sql AS $$
+    SELECT replace(concat_ws(' ', r.state, r.code, r.transaction_id, r.quantity, 'left', r.quantity_left, 'gold', r.gold_delta, r.gold, r.detail,
+        (SELECT string_agg(concat_ws(' ', i -> 'item', i -> 'delta', i -> 'balance'), ', ' ORDER BY i ->> 'item') FROM jsonb_array_elements(r.items) i WHERE i ->> 'item' <> 'pgtap_vip'),
+        (SELECT (i -> 'delta')::text FROM jsonb_array_elements(r.items) i WHERE i ->> 'item' = 'pgtap_vip')), u.user_id || '-', 'U-')
+    FROM economy.users u, economy.refund_purchase(u.user_id, replace(entry, 'U', u.user_id::text), key, n, 'a reason', 'an actor', policy, restock) r
+    WHERE u.external_id = 'pgtap refunds' $$;
+CREATE FUNCTION pg_temp.wrong() RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT format('%s: %s | %s', a.kind, a.expected, a.actual) FROM economy.audit_sweep() a ORDER BY 1 $$;
+
+-- an item: gold, items, stock and the limit
+SELECT is(pg_temp.buy('chest', 'k1', 4), 'OK PU-3 0 6', 'bought');
+SELECT is(pg_temp.buy('chest', 'k2'), 'USER_LIMIT 0', 'no more today');
+SELECT is(pg_temp.back('PU-3', 'r1', 1), 'new OK BU-4 1 left 3 gold 20 940 "pgtap_gem" 5 85, "pgtap_key" -3 9 -3600', 'a part is taken back');
+SELECT is(pg_temp.back('PU-3', 'r1', 1), 'reuse OK BU-4 1 left gold 20 940 "pgtap_gem" 5 85, "pgtap_key" -3 9 -3600', 'once for each key');
+SELECT is(pg_temp.back('PU-3', 'r1'), 'refused IDEMPOTENCY_MISMATCH BU-4 left gold 0 {"now": null, "field": "quantity", "first": 1}', 'all is something else');
+SELECT is(pg_temp.buy('chest', 'k2'), 'OK PU-5 0 6', 'the limit is open again, and the stock has the unit');
+SELECT is(pg_temp.back('PU-3', 'r2', 4), 'refused EXCEEDS_PURCHASE left 3 gold 0 920 {"bought": 4, "refunded": 1}', 'not more than is left');
+SELECT is((SELECT string_agg(concat_ws(' ', p.product_id, p.quantity, p.refunded), ', ' ORDER BY p.seq) FROM economy.purchases_of(:u) p),
+    'pgtap_chest 4 1, pgtap_chest 1 0', 'a list of purchases says so');
+SELECT is((SELECT concat_ws(' ', v.code, v.quantity) FROM economy.consume(:u, 'pgtap_key', 'c', 5) c, economy.refund_purchase(:u, format('P%s-3', :u), 'r2', NULL, 'r', 'a') v),
+    'INSUFFICIENT_ITEMS', 'what is used up is missing');
+SELECT is(pg_temp.back('PU-3', 'r2', NULL, 'take_available', false),
+    'new OK BU-7 3 left 0 gold 60 980 {"already_used": {"pgtap_key": 2}} "pgtap_gem" 15 95, "pgtap_key" -7 0 -10800', 'or is left out, and said');
+SELECT is(pg_temp.back('PU-3', 'r3'), 'refused EXCEEDS_PURCHASE left 0 gold 0 980 {"bought": 4, "refunded": 4}', 'nothing is left');
+SELECT is((SELECT array_agg(s.remaining ORDER BY s.remaining) FROM (SELECT sum(t.remaining) AS remaining FROM economy.shop_stock t WHERE t.product_id = 'pgtap_chest') s), '{6}', 'those were not for the stock');
+SELECT is((SELECT concat_ws(' ', s.units, s.day_units) FROM economy_internal.shop_user_units s WHERE s.user_id = :u), '1 1', 'one counts');
+SELECT is(pg_temp.back('PU-5', 'r1'), 'refused INSUFFICIENT_ITEMS left 1 gold 0 980 {"held": 0, "item": "pgtap_key", "needed": 3}', 'what is missing is named');
+SELECT is(pg_temp.back('PU-5', 'r1', 1, 'take_available'), 'new OK BU-8 1 left 0 gold 20 1000 {"already_used": {"pgtap_key": 3}} "pgtap_gem" 5 100 -3600', 'the last one');
+SELECT is_empty('SELECT * FROM economy_internal.shop_user_units WHERE user_id = ' || :u, 'none counts');
+SELECT is_empty('SELECT pg_temp.wrong()', 'all of it agrees');
+
+-- what may be bought once
+SELECT is(pg_temp.buy('once', 'k1'), 'OK PU-9 0', 'bought once');
+SELECT is(pg_temp.buy('once', 'k2'), 'LIMIT_ONCE 0', 'not twice');
+SELECT alike(pg_temp.back('PU-9', 'r1'), 'new OK BU-10 1 left 0 gold 10 1000', 'taken back');
+SELECT is((SELECT p.code FROM economy.product('pgtap_once', :u) p), 'OK', 'the shop offers it again');
+SELECT is(pg_temp.buy('once', 'k2'), 'OK PU-11 0', 'and once more it is bought');
+SELECT is(pg_temp.buy('once', 'k3'), 'LIMIT_ONCE 0', 'once');
+SELECT is((SELECT string_agg(p.code, ' ') FROM economy.purchases(ARRAY[:u], '{pgtap_once}', '{k4}') p), 'LIMIT_ONCE', 'of many, too');
+
+-- a worker's work
+SELECT is(pg_temp.buy('letter', 'k1', 3), 'OK PU-12', 'to be fulfilled');
+SELECT is(pg_temp.back('PU-12', 'r1', 1), 'new OK BU-13 1 left 2 gold 10 970 {"fulfilment": "reduced"}', 'less of it');
+SELECT is((SELECT string_agg(concat_ws(' ', f.product_id, f.quantity), ' ') FROM economy.unfulfilled('w') f), 'pgtap_letter 2', 'the worker is told so');
+SELECT is(pg_temp.back('PU-12', 'r2'), 'refused LEASED left 2 gold 0 970', 'while he is at it');
+SET LOCAL economy.test_clock = '2026-03-02 12:06:00+00';
+SELECT is(pg_temp.back('PU-12', 'r2'), 'new OK BU-14 2 left 0 gold 20 990 {"fulfilment": "cancelled"}', 'he was not in time');
+SELECT is((SELECT concat_ws(' ', f.success, f.code, f.detail) FROM economy.fulfil(:u, format('P%s-12', :u), 'w') f), 'f REFUNDED {"refunded_at": "2026-03-02T12:06:00+00:00"}', 'and is told so');
+SELECT is_empty('SELECT * FROM economy.unfulfilled(''w'')', 'nothing waits');
+SELECT is(pg_temp.buy('letter', 'k2'), 'OK PU-15', 'another');
+SELECT is((SELECT f.code FROM economy.fulfil(:u, format('P%s-15', :u), 'w') f), 'OK', 'done');
+SELECT is(pg_temp.back('PU-15', 'r1'), 'new OK BU-16 1 left 0 gold 10 990 {"fulfilment": "fulfilled"}', 'the app is told that it was');
+
+-- a conversion takes its gold back
+SELECT is(pg_temp.buy('pack', 'k1', 3), 'OK PU-17', 'three packs');
+SELECT is((SELECT s.gold FROM economy.spend(:u, 2400, 'r', 's1') s), 90::bigint, 'most of it is spent');
+SELECT is(pg_temp.back('PU-17', 'r1', 1), 'refused INSUFFICIENT_GOLD left 3 gold 0 90 {"needed": 500, "needed_xp": 0}', 'and not there');
+SELECT is(pg_temp.back('PU-17', 'r1', 1, 'take_available'), 'new OK BU-19 1 left 2 gold -90 0 {"debt_gold": 410}', 'what is there is taken, the rest is said');
+SELECT is(pg_temp.back('PU-17', 'r2', 2, 'take_available'), 'new OK BU-20 2 left 0 gold 0 0 {"debt_gold": 1000}', 'never below zero');
+SELECT is((SELECT sum(r.monetary) FROM economy.shop_refunds r WHERE r.user_id = :u AND r.reverses = 17), 297::numeric, 'the value of all of it');
+SELECT is((SELECT count(*) FROM economy_internal.rfm_reversals v WHERE v.user_id = :u), 6::bigint, 'purchases that count no more');
+
+-- streak freezes
+SELECT is((SELECT a.code FROM economy.adjust_gold(:u, 10, 'p', 'r', 'pgtap') a), 'OK', 'gold for some');
+SELECT is(pg_temp.buy('freeze', 'k1', 2), 'OK PU-22', 'two freezes');
+SELECT is(pg_temp.back('PU-22', 'r1', 1), 'new OK BU-23 1 left 1 gold 1 9', 'one goes back');
+SELECT is((SELECT a.streak_freezes FROM economy.accounts a WHERE a.user_id = :u), 1, 'one is held');
+
+-- what is none
+SELECT is(pg_temp.back('PU-99', 'x'), 'refused PURCHASE_NOT_FOUND left gold 0', 'no such purchase');
+SELECT is(pg_temp.back('BU-23', 'x'), 'refused PURCHASE_NOT_FOUND left gold 0 {"is": "refund"}', 'a refund is none');
+SELECT is(pg_temp.back('nonsense', 'x'), 'refused PURCHASE_NOT_FOUND left gold 0', 'nor is a word');
+SELECT is((SELECT r.code FROM economy.refund_purchase(:other, format('P%s-3', :u), 'x', 1, 'r', 'a') r), 'PURCHASE_NOT_FOUND', 'nor that of another user');
+SELECT is((SELECT r.code FROM economy.refund_purchase(-1, 'P-1-3', 'x', 1, 'r', 'a') r), 'USER_NOT_FOUND', 'nor one of nobody');
+SELECT throws_ok(format('SELECT economy.refund_purchase(%s, %L, %L, 0, %L, %L)', :u, 'P', 'k', 'r', 'a'), 'XE002', 'quantity 0 is out of range');
+SELECT throws_ok(format('SELECT economy.refund_purchase(%s, %L, %L, 1, %L)', :u, 'P', 'k', 'r'), 'XE001', 'actor must not be null');
+SELECT throws_ok(format('SELECT economy.refund_purchase(%s, %L, %L, 1, %L, %L, %L)', :u, 'P', 'k', 'r', 'a', 'all'), 'XE002', 'policy "all" is not known');
+SELECT is_empty('SELECT pg_temp.wrong()', 'all of it agrees');
+SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', :u), 'and is a chain');
+
+
+-- damage is found
+CREATE FUNCTION pg_temp.planted(damage text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    found_now text;
+BEGIN
+    EXECUTE damage;
+    SELECT string_agg(DISTINCT a.kind, ' ' ORDER BY a.kind) INTO found_now FROM economy.audit_sweep() a WHERE a.kind <> 'wrong_schema';
+    RAISE EXCEPTION 'planted' USING ERRCODE = 'P0099', DETAIL = coalesce(found_now, 'nothing');
+EXCEPTION WHEN SQLSTATE 'P0099' THEN
+    GET STACKED DIAGNOSTICS found_now = PG_EXCEPTION_DETAIL;
+    RETURN found_now;
+END
+$$;
+-- damage is no call
+ALTER TABLE economy.shop_refunds DISABLE TRIGGER USER;
+SELECT alike(pg_temp.planted(replace(v.damage, '{u}', :'u')), '%' || v.kind || '%', v.damage)
+FROM (VALUES
+    ('wrong_refund', 'UPDATE economy.shop_refunds SET quantity = 2, restocked = 0, asked = NULL WHERE user_id = {u} AND seq = 8'),
+    ('wrong_refund', 'UPDATE economy.shop_refunds SET monetary = monetary + 1 WHERE user_id = {u} AND seq = 19'),
+    ('wrong_refund', 'UPDATE economy.shop_refunds SET debt_gold = debt_gold + 1 WHERE user_id = {u} AND seq = 20'),
+    ('wrong_refund', 'UPDATE economy.shop_refunds SET product_id = ''pgtap_once'' WHERE user_id = {u} AND seq = 19'),
+    ('wrong_stock', 'UPDATE economy.shop_refunds SET restocked = 0 WHERE user_id = {u} AND seq = 4'),
+    ('wrong_refund', 'UPDATE economy.shop_refunds SET freezes = 0 WHERE user_id = {u} AND seq = 23'),
+    ('wrong_refund', 'UPDATE economy.shop_refunds SET items = jsonb_set(items, ''{0,delta}'', ''-2'') WHERE user_id = {u} AND seq = 4'),
+    ('parity', 'DELETE FROM economy_internal.rfm_reversals WHERE user_id = {u} AND seq = 3'),
+    ('parity', 'INSERT INTO economy_internal.rfm_reversals VALUES ({u}, 22)'),
+    ('parity', 'UPDATE economy.fulfilments SET refunded_at = NULL, visible_at = due_at WHERE user_id = {u} AND seq = 12'),
+    ('missing_entry', 'DELETE FROM economy.shop_refunds WHERE user_id = {u} AND seq = 4')) v (kind, damage);
+
+SELECT * FROM finish();
+ROLLBACK;
