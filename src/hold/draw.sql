@@ -182,7 +182,8 @@ CREATE FUNCTION economy.draw_table(
         SELECT economy_internal.open_tables('draw_tables', 'draw_table_versions', 'draw_prizes');
         SELECT v.version, t.active AND v.version = t.version, v.definition, v.published_at, t.texts,
                (SELECT jsonb_object_agg(p.entry, p.given) FROM economy.draw_prizes p
-                WHERE p.table_id = t.table_id)
+                -- without a name only damage leaves one
+                WHERE p.table_id = t.table_id AND p.entry IS NOT NULL)
         FROM economy.draw_tables t
         JOIN economy.draw_table_versions v ON v.table_id = t.table_id
         WHERE t.table_id = draw_table.table_id

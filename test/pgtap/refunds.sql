@@ -88,6 +88,14 @@ SELECT is(pg_temp.buy('freeze', 'k1', 2), 'OK PU-22', 'two freezes');
 SELECT is(pg_temp.back('PU-22', 'r1', 1), 'new OK BU-23 1 left 1 gold 1 9', 'one goes back');
 SELECT is((SELECT a.streak_freezes FROM economy.accounts a WHERE a.user_id = :u), 1, 'one is held');
 
+-- XP, and the level that it led to
+SELECT is((SELECT p.granted_xp FROM economy.upsert_product('{"product_id": "pgtap_tome", "category": "item", "price_gold": 1, "granted_xp": 600}', 'pgtap') p), 600::bigint, 'a product with XP');
+SELECT is(pg_temp.buy('tome', 'k1', 2), 'OK PU-24', 'XP is bought');
+SELECT is(pg_temp.back('PU-24', 'r1', 1), 'new OK BU-25 1 left 1 gold 1 8', 'and goes back');
+SELECT is((SELECT concat_ws(' ', r.xp_delta, r.experience_points) FROM economy.shop_refunds r WHERE r.user_id = :u AND r.seq = 25), '-600 600', 'so much of it');
+SELECT is((SELECT string_agg(concat_ws(' ', r.type, r.event::jsonb #> '{data,before}', r.event::jsonb #> '{data,after}'), ', ') FROM economy.replay(:u, 24) r WHERE r.code = 'EVENT'),
+    'purchase_refunded, profile_update 3 2', 'the level is told');
+
 -- what is none
 SELECT is(pg_temp.back('PU-99', 'x'), 'refused PURCHASE_NOT_FOUND left gold 0', 'no such purchase');
 SELECT is(pg_temp.back('BU-23', 'x'), 'refused PURCHASE_NOT_FOUND left gold 0 {"is": "refund"}', 'a refund is none');
