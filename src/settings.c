@@ -54,6 +54,7 @@ int			eco_streak_max_freezes = STREAK_MAX_FREEZES_DEFAULT;
 
 /* read by SQL alone */
 static int	journal_partitions = 0;
+static bool collect_debts = false;
 static int	rfm_memory = RFM_MEMORY_DEFAULT_KB;
 static int	recommendation_retention = RETENTION_DEFAULT_DAYS;
 static char *rfm_model = NULL;
@@ -162,6 +163,10 @@ define_ledger_settings(void)
 							"0: journals are plain tables. Read by CREATE EXTENSION alone.",
 							&journal_partitions, 0, 0, JOURNAL_PARTITIONS_MAX, PGC_USERSET, 0,
 							check_journal_partitions, NULL, NULL);
+	DefineCustomBoolVariable("economy.collect_debts",
+							 "Lets the job debts take gold that refunds could not take.",
+							 NULL, &collect_debts, false, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
 	DefineCustomBoolVariable("economy.allow_drop",
 							 "Allows DROP EXTENSION while a journal holds rows.",
 							 NULL, &eco_allow_drop, false, PGC_SUSET, 0,

@@ -1109,6 +1109,16 @@ COMMENT ON COLUMN economy.shop_refunds.detail IS
 COMMENT ON COLUMN economy.shop_refunds.items IS
     'Items that were taken and given back, as in holding_changes; null: none.';
 
+CREATE TABLE economy.shop_debts (
+    user_id bigint NOT NULL,
+    seq     bigint NOT NULL,
+    gold    bigint NOT NULL CONSTRAINT shop_debts_gold_check CHECK (gold > 0),
+    CONSTRAINT shop_debts_pkey PRIMARY KEY (user_id, seq)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.shop_debts', '');
+COMMENT ON TABLE economy.shop_debts IS
+    'Gold that refunds could not take and that is still owed: seq is that of the refund.';
+
 CREATE TYPE economy.refund_result AS (
     success        boolean,
     state          text,
@@ -2426,8 +2436,8 @@ CREATE TABLE economy.holding_changes (
     hash              bytea       NOT NULL,
     operation         text        NOT NULL COLLATE "C"
         CONSTRAINT holding_changes_operation_check
-        CHECK (operation IN ('spend', 'consume', 'grant', 'draw', 'transfer_out',
-                             'transfer_in', 'escrow_hold', 'escrow_close', 'escrow_in')),
+        CHECK (operation IN ('spend', 'consume', 'grant', 'draw', 'transfer_out', 'transfer_in',
+                             'escrow_hold', 'escrow_close', 'escrow_in', 'debt')),
     idempotency_key   text        NOT NULL COLLATE "C",
     reason            text        NOT NULL COLLATE "C",
     items             jsonb,
@@ -2524,6 +2534,13 @@ COMMENT ON FUNCTION economy.spend(bigint, bigint, text, text, jsonb, jsonb, bool
     'Takes gold, items ({"gem": 5}) or both for what is no product, once per idempotency key. '
     'Refuses INSUFFICIENT_GOLD, INSUFFICIENT_ITEMS, ITEM_NOT_FOUND, ITEM_NOT_CONSUMABLE, '
     'USER_NOT_FOUND, USER_SUSPENDED, IDEMPOTENCY_MISMATCH.';
+
+CREATE FUNCTION economy_internal.take_debt(
+    user_id bigint, gold bigint, refund text, idempotency_key text
+) RETURNS economy.holding_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_take_debt';
+COMMENT ON FUNCTION economy_internal.take_debt(bigint, bigint, text, text) IS
+    'Takes gold that a refund could not take, also of who is suspended.';
 
 CREATE FUNCTION economy.consume(
     user_id bigint, item_id text, idempotency_key text, quantity bigint DEFAULT 1,
@@ -5038,6 +5055,96 @@ COMMENT ON FUNCTION economy.retry_leaderboard_prizes(text, date, bigint[]) IS
     'Lets pay_leaderboard_prizes() try refused prizes of a leaderboard once more, in one period or '
     'all, of these users or all, and returns how many. XE504 for no such board.';
 
+CREATE FUNCTION economy.debts_of(user_id bigint)
+    RETURNS TABLE (refund text, purchase text, gold bigint, created_at timestamptz)
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT economy_internal.open_tables('shop_debts', 'shop_refunds');
+        SELECT 'B' || d.user_id || '-' || d.seq, b.purchase, d.gold, b.created_at
+        FROM economy.shop_debts d
+        LEFT JOIN economy.shop_refunds b ON b.user_id = d.user_id AND b.seq = d.seq
+        WHERE d.user_id = debts_of.user_id ORDER BY d.seq;
+    END;
+COMMENT ON FUNCTION economy.debts_of(bigint) IS
+    'Gold that a user still owes for refunds, the oldest first.';
+
+CREATE FUNCTION economy_internal.collect_debt(debt economy.shop_debts, have bigint) RETURNS bigint
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    refund CONSTANT text := 'B' || debt.user_id || '-' || debt.seq;
+    taken  CONSTANT bigint := least(debt.gold, have);
+    answer economy.holding_result;
+    left_now bigint;
+BEGIN
+    answer := economy_internal.take_debt(debt.user_id, taken, refund, refund || ':' || debt.gold);
+    IF answer.state IS DISTINCT FROM 'new' THEN
+        RAISE EXCEPTION 'the debt of % could not be collected', refund
+            USING ERRCODE = 'XE103', DETAIL = concat_ws(' ', answer.state, answer.code);
+    END IF;
+    IF taken = debt.gold THEN
+        DELETE FROM economy.shop_debts d WHERE d.user_id = debt.user_id AND d.seq = debt.seq
+            RETURNING 0 INTO left_now;
+    ELSE
+        UPDATE economy.shop_debts d SET gold = d.gold - taken
+            WHERE d.user_id = debt.user_id AND d.seq = debt.seq RETURNING d.gold INTO left_now;
+    END IF;
+    IF left_now IS DISTINCT FROM debt.gold - taken THEN
+        RAISE EXCEPTION 'a debt would be collected and still be owed' USING ERRCODE = 'XE103',
+            HINT = 'Look for a BEFORE trigger or a rule on economy.shop_debts that changes values '
+                   'or suppresses rows.';
+    END IF;
+    RETURN taken;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.collect_debt(economy.shop_debts, bigint) IS
+    'Takes what a user owes, or as much of it as there is, of a user whose account is locked.';
+
+CREATE FUNCTION economy_internal.collect_debts(
+    after jsonb DEFAULT NULL, max integer DEFAULT 50, OUT collected bigint, OUT next jsonb
+)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    looked integer := 0;
+    d      economy.shop_debts;
+    have   bigint;
+BEGIN
+    collected := 0;
+    IF NOT current_setting('economy.collect_debts')::boolean THEN
+        RETURN;
+    END IF;
+    PERFORM economy_internal.open_tables('shop_debts', 'holding_changes', 'accounts');
+    FOR d IN
+        SELECT o.* FROM economy.shop_debts o
+        WHERE after IS NULL OR (o.user_id, o.seq) > ((after ->> 'user_id')::bigint,
+                                                     (after ->> 'seq')::bigint)
+        ORDER BY o.user_id, o.seq LIMIT max
+    LOOP
+        looked := looked + 1;
+        next := jsonb_build_object('user_id', d.user_id, 'seq', d.seq);
+        -- who is in a call now keeps nobody waiting: the next run finds it again
+        SELECT a.gold INTO have FROM economy.accounts a WHERE a.user_id = d.user_id
+            FOR NO KEY UPDATE SKIP LOCKED;
+        CONTINUE WHEN NOT found OR have = 0;
+        -- what it is by now: another run may have been here
+        SELECT o.* INTO d FROM economy.shop_debts o
+            WHERE o.user_id = d.user_id AND o.seq = d.seq FOR NO KEY UPDATE;
+        CONTINUE WHEN NOT found;
+        PERFORM economy_internal.collect_debt(d, have);
+        collected := collected + 1;
+    END LOOP;
+    IF looked < max THEN
+        next := NULL;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.collect_debts(jsonb, integer) IS
+    'Takes what users owe for refunds, of at most max debts behind a place, where there is gold, '
+    'while economy.collect_debts is on; next is the place of the last one, or null. What the job '
+    'does.';
+
 -- those that changed, and new ones
 INSERT INTO economy.event_types (name, version, description, schema, sample)
 SELECT t.name, t.version, t.description,
@@ -5224,7 +5331,7 @@ FROM (VALUES
      'and the rewards.',
      '^H[0-9]+-[0-9]+$', 'always',
      '{"operation": {"enum": ["spend", "consume", "grant", "draw", "transfer_out", "transfer_in",
-                              "escrow_hold", "escrow_close", "escrow_in"],
+                              "escrow_hold", "escrow_close", "escrow_in", "debt"],
                      "description": "What was called. Ignore others."},
        "idempotency_key": {"type": "string", "minLength": 1, "maxLength": 255},
        "reason": {"type": "string", "minLength": 1, "maxLength": 64},
@@ -5484,6 +5591,7 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'accounts escrows holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.capture_escrow(bigint, text, bigint, bigint, jsonb, text)',
              'accounts escrows holding_changes user_holdings_more'),
+            ('app', 'FUNCTION economy.debts_of(bigint)', ''),
             ('app', 'FUNCTION economy.escrows_of(bigint, integer)', ''),
             ('app', 'FUNCTION economy.level_for(bigint, text)', ''),
             ('app', 'FUNCTION economy.level_of(bigint, bigint)', ''),
@@ -5556,6 +5664,7 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('monitor', 'FUNCTION economy.beta_quantile(double precision, double precision, double '
                         'precision)', ''),
             ('monitor', 'FUNCTION economy.changes(text, integer)', ''),
+            ('monitor', 'FUNCTION economy.debts_of(bigint)', ''),
             ('monitor', 'FUNCTION economy.escrows_of(bigint, integer)', ''),
             ('monitor', 'FUNCTION economy.game_stats_me(bigint)', ''),
             ('monitor', 'FUNCTION economy.health()', ''),
@@ -5678,7 +5787,8 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'leaderboard_queue leaderboard_refusals leaderboard_scores leaderboard_state '
              'pruned_actions '
              'pruned_stats reward_audit rfm_due rfm_reversals rfm_snapshots rfm_state '
-             'rollup_positions rollup_queue rollup_state segment_history shop_reservations '
+             'rollup_positions rollup_queue rollup_state segment_history shop_debts '
+             'shop_reservations '
              'shop_stock signing_keys '
              'stream_checkpoints user_actions user_game_stats_summary user_holdings_more '
              'user_segments'),
@@ -5710,8 +5820,8 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'stream_checkpoints'),
             ('admin', 'FUNCTION economy.refund_purchase(bigint, text, text, integer, text, text, '
                       'text, boolean)',
-             'accounts fulfilments rfm_reversals shop_refunds shop_stock shop_user_units_more '
-             'user_holdings_more'),
+             'accounts fulfilments rfm_reversals shop_debts shop_refunds shop_stock '
+             'shop_user_units_more user_holdings_more'),
             ('admin', 'FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, '
                       'text, text, jsonb)',
              'accounts reward_audit user_holdings_more'),
@@ -6251,6 +6361,9 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_orphans(
             UNION ALL
             SELECT DISTINCT s.user_id, 'a server seed' FROM economy.draw_seeds s
             WHERE s.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT d.user_id, 'a debt' FROM economy.shop_debts d
+            WHERE d.user_id BETWEEN from_user AND upto_user
             UNION ALL
             SELECT DISTINCT e.user_id, 'an open escrow' FROM economy.escrows e
             WHERE e.user_id BETWEEN from_user AND upto_user
@@ -7177,6 +7290,30 @@ CREATE FUNCTION economy_internal.audit_refunds(
             ON f.user_id = w.user_id AND f.seq = w.reverses
         WHERE w.user_id IS NULL OR f.user_id IS NULL
         UNION ALL
+        SELECT coalesce(o.user_id, k.user_id), 'parity',
+               format('%s gold owed for a refund', coalesce(o.gold, 0)),
+               format('%s', coalesce(k.gold, 0)),
+               'B' || coalesce(o.user_id, k.user_id) || '-' || coalesce(o.seq, k.seq),
+               coalesce(o.seq, k.seq)
+        FROM (SELECT r.user_id, r.seq, r.debt_gold - coalesce(c.gold, 0) AS gold
+              FROM refund r
+              LEFT JOIN (SELECT h.user_id, h.reason, sum(-h.gold_delta) AS gold
+                         FROM economy.holding_changes h
+                         WHERE h.operation = 'debt' AND h.user_id BETWEEN from_user AND upto_user
+                         GROUP BY 1, 2) c ON c.user_id = r.user_id AND c.reason = r.id
+              WHERE r.debt_gold > 0 OR c.gold > 0) o
+        FULL JOIN (SELECT d.* FROM economy.shop_debts d
+                   WHERE d.user_id BETWEEN from_user AND upto_user) k
+            ON k.user_id = o.user_id AND k.seq = o.seq
+        WHERE coalesce(o.gold, 0) <> coalesce(k.gold, 0)
+        UNION ALL
+        SELECT h.user_id, 'wrong_refund', 'a refund with a debt', format('%s: none', h.reason),
+               'H' || h.user_id || '-' || h.seq, h.seq
+        FROM economy.holding_changes h
+        WHERE h.operation = 'debt' AND h.user_id BETWEEN from_user AND upto_user
+          AND NOT EXISTS (SELECT FROM refund r
+                          WHERE r.user_id = h.user_id AND r.id = h.reason AND r.debt_gold > 0)
+        UNION ALL
         SELECT q.user_id, 'parity', 'a purchase that waits for no worker',
                format('%s, refunded as a whole', CASE WHEN q.refunded_at IS NULL THEN 'it waits'
                                                       ELSE 'not' END),
@@ -7303,6 +7440,7 @@ BEGIN
                ('economy_internal', 'shop_user_units', ', product_id'),
                ('economy_internal', 'shop_user_units_more', ', product_id'),
                ('economy', 'fulfilments', ', seq'), ('economy', 'escrows', ', seq'),
+               ('economy', 'shop_debts', ', seq'),
                ('economy', 'shop_reservations', ', idempotency_key'),
                ('economy', 'user_holdings', ', item_id'),
                ('economy_internal', 'user_holdings_more', ', item_id'),
@@ -7448,6 +7586,9 @@ CREATE OR REPLACE FUNCTION economy_internal.jobs()
              'FROM economy.pay_leaderboard_prizes(500)', interval '1 hour'),
             ('escrows', '* * * * *',
              'SELECT expired, next FROM economy_internal.expire_escrows($1)',
+             interval '10 minutes'),
+            ('debts', '* * * * *',
+             'SELECT collected, next FROM economy_internal.collect_debts($1)',
              interval '10 minutes'),
             ('expire_reservations', '* * * * *',
              'SELECT reservations, next FROM economy_internal.expire_reservations(500, $1)',
@@ -7769,7 +7910,7 @@ COMMENT ON FUNCTION economy.health() IS
 REVOKE ALL ON FUNCTION
     economy.add_payment_secret(text, text, text),
     economy.capture_escrow(bigint, text, bigint, bigint, jsonb, text),
-    economy.consume(bigint, text, text, bigint, text, jsonb, boolean),
+    economy.consume(bigint, text, text, bigint, text, jsonb, boolean), economy.debts_of(bigint),
     economy.draw(bigint, text, text, text, jsonb, boolean), economy.draw_commit(bigint),
     economy.draw_reveal(bigint, bigint), economy.draw_table(text, integer),
     economy.escrows_of(bigint, integer), economy.fulfil(bigint, text, text, jsonb),
@@ -7818,7 +7959,8 @@ REVOKE ALL ON FUNCTION
     economy_internal.check_leaderboard(jsonb, economy.leaderboards),
     economy_internal.claim_contents(jsonb, jsonb),
     economy_internal.close_reservation(economy.shop_reservations, text, boolean),
-    economy_internal.draw_gives(jsonb, text),
+    economy_internal.collect_debt(economy.shop_debts, bigint),
+    economy_internal.collect_debts(jsonb, integer), economy_internal.draw_gives(jsonb, text),
     economy_internal.draw_seed_sound(bigint, bigint, integer, bytea, bytea),
     economy_internal.draw_table_items(jsonb), economy_internal.expire_escrow(bigint, text),
     economy_internal.expire_escrows(jsonb, integer),
@@ -7861,10 +8003,11 @@ REVOKE ALL ON FUNCTION
     economy_internal.rfm_renew(bigint, bigint[], timestamptz, bigint[], text[], bigint),
     economy_internal.running_transactions(), economy_internal.sent_of(bytea),
     economy_internal.sent_sound(bytea), economy_internal.share_upto(bigint, bigint, bigint),
+    economy_internal.take_debt(bigint, bigint, text, text),
     economy_internal.with_holding(bytea, text, bigint, boolean),
     economy_internal.with_sent(bytea, date, bigint) FROM PUBLIC;
 
-REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.shop_reservations, economy.shop_refunds, economy.daily_rewards, economy.leaderboards, economy.leaderboard_periods, economy.leaderboard_scores, economy.leaderboard_refusals, economy_internal.leaderboard_buckets, economy_internal.leaderboard_queue, economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries, economy.transfer_rules, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy.draw_prizes, economy_internal.draw_entries, economy.escrows, economy.payment_providers, economy.payment_secrets, economy_internal.transfer_entries FROM PUBLIC;
+REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.shop_reservations, economy.shop_refunds, economy.shop_debts, economy.daily_rewards, economy.leaderboards, economy.leaderboard_periods, economy.leaderboard_scores, economy.leaderboard_refusals, economy_internal.leaderboard_buckets, economy_internal.leaderboard_queue, economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries, economy.transfer_rules, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy.draw_prizes, economy_internal.draw_entries, economy.escrows, economy.payment_providers, economy.payment_secrets, economy_internal.transfer_entries FROM PUBLIC;
 
 -- A GRANT in a script would become an initial privilege of the extension, which a dump leaves
 -- out; so these are what they were.

@@ -206,7 +206,7 @@ FROM (VALUES
      'and the rewards.',
      '^H[0-9]+-[0-9]+$', 'always',
      '{"operation": {"enum": ["spend", "consume", "grant", "draw", "transfer_out", "transfer_in",
-                              "escrow_hold", "escrow_close", "escrow_in"],
+                              "escrow_hold", "escrow_close", "escrow_in", "debt"],
                      "description": "What was called. Ignore others."},
        "idempotency_key": {"type": "string", "minLength": 1, "maxLength": 255},
        "reason": {"type": "string", "minLength": 1, "maxLength": 64},

@@ -1,7 +1,7 @@
 /*
  * change.c
  *		spend(), consume() and grant_items(): what users use up and get outside the shop and
- *		the rewards.
+ *		the rewards; and the gold of debts.
  */
 #include "postgres.h"
 
@@ -28,6 +28,7 @@ typedef struct Change
 	EcoHoldings items;
 	Jsonb	   *context;
 	bool		dry_run;
+	bool		is_owed;		/* it is taken from who is suspended, too */
 	EcoResult	result;
 	EcoDetail	detail;
 } Change;
@@ -35,6 +36,7 @@ typedef struct Change
 PG_FUNCTION_INFO_V1(eco_spend);
 PG_FUNCTION_INFO_V1(eco_consume);
 PG_FUNCTION_INFO_V1(eco_grant_items);
+PG_FUNCTION_INFO_V1(eco_take_debt);
 
 static void read_common(Change *c, FunctionCallInfo fcinfo, int key, int context);
 static Datum change(Change *c, FunctionCallInfo fcinfo, const char *function);
@@ -101,7 +103,26 @@ eco_grant_items(PG_FUNCTION_ARGS)
 	return change(&c, fcinfo, "economy.grant_items()");
 }
 
-/* The arguments that all have; the last one is dry_run, behind the context. */
+/*
+ * eco_take_debt(user_id, gold, refund, idempotency_key)
+ */
+Datum
+eco_take_debt(PG_FUNCTION_ARGS)
+{
+	Change		c = {.operation = ECO_DEBT, .is_owed = true};
+
+	eco_require_arg(fcinfo, 0, "user_id");
+	c.user_id = PG_GETARG_INT64(0);
+	eco_require_arg(fcinfo, 1, "gold");
+	c.gold = PG_GETARG_INT64(1);
+	if (c.gold < 1 || c.gold > ECO_MAX_AMOUNT)
+		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("gold must be from 1 to 2^53-1"));
+	c.reason = eco_text_arg(fcinfo, 2, "refund", ECO_MAX_NAME);
+	c.key = eco_text_arg(fcinfo, 3, "idempotency_key", ECO_MAX_KEY);
+	return change(&c, fcinfo, "economy_internal.take_debt()");
+}
+
+/* The arguments that the others have; the last one is dry_run, behind the context. */
 static void
 read_common(Change *c, FunctionCallInfo fcinfo, int key, int context)
 {
@@ -205,7 +226,7 @@ refusal_of(Change *c, const EcoAccount *account)
 {
 	const char *refusal;
 
-	if (account->suspended)
+	if (account->suspended && !c->is_owed)
 		return "USER_SUSPENDED";
 	refusal = eco_amount_refusal(account, -c->gold, 0);
 	if (refusal != NULL)

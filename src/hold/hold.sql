@@ -15,8 +15,8 @@ CREATE TABLE economy.holding_changes (
     hash              bytea       NOT NULL,
     operation         text        NOT NULL COLLATE "C"
         CONSTRAINT holding_changes_operation_check
-        CHECK (operation IN ('spend', 'consume', 'grant', 'draw', 'transfer_out',
-                             'transfer_in', 'escrow_hold', 'escrow_close', 'escrow_in')),
+        CHECK (operation IN ('spend', 'consume', 'grant', 'draw', 'transfer_out', 'transfer_in',
+                             'escrow_hold', 'escrow_close', 'escrow_in', 'debt')),
     idempotency_key   text        NOT NULL COLLATE "C",
     reason            text        NOT NULL COLLATE "C",
     items             jsonb,
@@ -100,6 +100,13 @@ COMMENT ON FUNCTION economy.spend(bigint, bigint, text, text, jsonb, jsonb, bool
     'Takes gold, items ({"gem": 5}) or both for what is no product, once per idempotency key. '
     'Refuses INSUFFICIENT_GOLD, INSUFFICIENT_ITEMS, ITEM_NOT_FOUND, ITEM_NOT_CONSUMABLE, '
     'USER_NOT_FOUND, USER_SUSPENDED, IDEMPOTENCY_MISMATCH.';
+
+CREATE FUNCTION economy_internal.take_debt(
+    user_id bigint, gold bigint, refund text, idempotency_key text
+) RETURNS economy.holding_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_take_debt';
+COMMENT ON FUNCTION economy_internal.take_debt(bigint, bigint, text, text) IS
+    'Takes gold that a refund could not take, also of who is suspended.';
 
 CREATE FUNCTION economy.consume(
     user_id bigint, item_id text, idempotency_key text, quantity bigint DEFAULT 1,

@@ -35,6 +35,9 @@ enum
 #define ECO_ESCROW_CLOSE	"escrow_close"
 #define ECO_ESCROW_IN		"escrow_in"
 
+/* of what a refund could not take: its reason is the refund */
+#define ECO_DEBT			"debt"
+
 /* columns of economy.holding_result after the common ones */
 enum
 {

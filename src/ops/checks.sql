@@ -488,6 +488,9 @@ CREATE FUNCTION economy_internal.audit_orphans(
             SELECT DISTINCT s.user_id, 'a server seed' FROM economy.draw_seeds s
             WHERE s.user_id BETWEEN from_user AND upto_user
             UNION ALL
+            SELECT DISTINCT d.user_id, 'a debt' FROM economy.shop_debts d
+            WHERE d.user_id BETWEEN from_user AND upto_user
+            UNION ALL
             SELECT DISTINCT e.user_id, 'an open escrow' FROM economy.escrows e
             WHERE e.user_id BETWEEN from_user AND upto_user
             UNION ALL
@@ -1428,6 +1431,30 @@ CREATE FUNCTION economy_internal.audit_refunds(
             ON f.user_id = w.user_id AND f.seq = w.reverses
         WHERE w.user_id IS NULL OR f.user_id IS NULL
         UNION ALL
+        SELECT coalesce(o.user_id, k.user_id), 'parity',
+               format('%s gold owed for a refund', coalesce(o.gold, 0)),
+               format('%s', coalesce(k.gold, 0)),
+               'B' || coalesce(o.user_id, k.user_id) || '-' || coalesce(o.seq, k.seq),
+               coalesce(o.seq, k.seq)
+        FROM (SELECT r.user_id, r.seq, r.debt_gold - coalesce(c.gold, 0) AS gold
+              FROM refund r
+              LEFT JOIN (SELECT h.user_id, h.reason, sum(-h.gold_delta) AS gold
+                         FROM economy.holding_changes h
+                         WHERE h.operation = 'debt' AND h.user_id BETWEEN from_user AND upto_user
+                         GROUP BY 1, 2) c ON c.user_id = r.user_id AND c.reason = r.id
+              WHERE r.debt_gold > 0 OR c.gold > 0) o
+        FULL JOIN (SELECT d.* FROM economy.shop_debts d
+                   WHERE d.user_id BETWEEN from_user AND upto_user) k
+            ON k.user_id = o.user_id AND k.seq = o.seq
+        WHERE coalesce(o.gold, 0) <> coalesce(k.gold, 0)
+        UNION ALL
+        SELECT h.user_id, 'wrong_refund', 'a refund with a debt', format('%s: none', h.reason),
+               'H' || h.user_id || '-' || h.seq, h.seq
+        FROM economy.holding_changes h
+        WHERE h.operation = 'debt' AND h.user_id BETWEEN from_user AND upto_user
+          AND NOT EXISTS (SELECT FROM refund r
+                          WHERE r.user_id = h.user_id AND r.id = h.reason AND r.debt_gold > 0)
+        UNION ALL
         SELECT q.user_id, 'parity', 'a purchase that waits for no worker',
                format('%s, refunded as a whole', CASE WHEN q.refunded_at IS NULL THEN 'it waits'
                                                       ELSE 'not' END),
@@ -1555,6 +1582,7 @@ BEGIN
                ('economy_internal', 'shop_user_units', ', product_id'),
                ('economy_internal', 'shop_user_units_more', ', product_id'),
                ('economy', 'fulfilments', ', seq'), ('economy', 'escrows', ', seq'),
+               ('economy', 'shop_debts', ', seq'),
                ('economy', 'shop_reservations', ', idempotency_key'),
                ('economy', 'user_holdings', ', item_id'),
                ('economy_internal', 'user_holdings_more', ', item_id'),

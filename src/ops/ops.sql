@@ -61,6 +61,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'accounts escrows holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.capture_escrow(bigint, text, bigint, bigint, jsonb, text)',
              'accounts escrows holding_changes user_holdings_more'),
+            ('app', 'FUNCTION economy.debts_of(bigint)', ''),
             ('app', 'FUNCTION economy.escrows_of(bigint, integer)', ''),
             ('app', 'FUNCTION economy.level_for(bigint, text)', ''),
             ('app', 'FUNCTION economy.level_of(bigint, bigint)', ''),
@@ -133,6 +134,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('monitor', 'FUNCTION economy.beta_quantile(double precision, double precision, double '
                         'precision)', ''),
             ('monitor', 'FUNCTION economy.changes(text, integer)', ''),
+            ('monitor', 'FUNCTION economy.debts_of(bigint)', ''),
             ('monitor', 'FUNCTION economy.escrows_of(bigint, integer)', ''),
             ('monitor', 'FUNCTION economy.game_stats_me(bigint)', ''),
             ('monitor', 'FUNCTION economy.health()', ''),
@@ -255,7 +257,8 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'leaderboard_queue leaderboard_refusals leaderboard_scores leaderboard_state '
              'pruned_actions '
              'pruned_stats reward_audit rfm_due rfm_reversals rfm_snapshots rfm_state '
-             'rollup_positions rollup_queue rollup_state segment_history shop_reservations '
+             'rollup_positions rollup_queue rollup_state segment_history shop_debts '
+             'shop_reservations '
              'shop_stock signing_keys '
              'stream_checkpoints user_actions user_game_stats_summary user_holdings_more '
              'user_segments'),
@@ -287,8 +290,8 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'stream_checkpoints'),
             ('admin', 'FUNCTION economy.refund_purchase(bigint, text, text, integer, text, text, '
                       'text, boolean)',
-             'accounts fulfilments rfm_reversals shop_refunds shop_stock shop_user_units_more '
-             'user_holdings_more'),
+             'accounts fulfilments rfm_reversals shop_debts shop_refunds shop_stock '
+             'shop_user_units_more user_holdings_more'),
             ('admin', 'FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, '
                       'text, text, jsonb)',
              'accounts reward_audit user_holdings_more'),

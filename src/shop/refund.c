@@ -86,7 +86,7 @@ PG_FUNCTION_INFO_V1(eco_refund_purchase);
 static EcoTable *const tables[] = {
 	&eco_shop_transactions, &eco_archives, &eco_archived_keys, &eco_items,
 	&eco_user_holdings_more, &eco_shop_user_units_more, &eco_fulfilments, &eco_shop_stock,
-	NULL
+	&eco_shop_debts, NULL
 };
 
 static void read_arguments(Refund *r, FunctionCallInfo fcinfo);
@@ -457,6 +457,8 @@ post(Refund *r, EcoAccount *account)
 	eco_holdings_save(&r->moved.items, account);
 	(void) eco_holdings_write(&r->moved.items, account->user_id);
 	eco_account_flush(account);
+	if (r->debt_gold > 0)
+		eco_debt_add(account->user_id, entry.seq, r->debt_gold);
 	eco_entry_write(&entry);
 	ECO_CRASH_POINT("refund:after_entry");
 	answer_with(r, "new", &entry.row);

@@ -62,6 +62,16 @@ COMMENT ON COLUMN economy.shop_refunds.detail IS
 COMMENT ON COLUMN economy.shop_refunds.items IS
     'Items that were taken and given back, as in holding_changes; null: none.';
 
+CREATE TABLE economy.shop_debts (
+    user_id bigint NOT NULL,
+    seq     bigint NOT NULL,
+    gold    bigint NOT NULL CONSTRAINT shop_debts_gold_check CHECK (gold > 0),
+    CONSTRAINT shop_debts_pkey PRIMARY KEY (user_id, seq)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.shop_debts', '');
+COMMENT ON TABLE economy.shop_debts IS
+    'Gold that refunds could not take and that is still owed: seq is that of the refund.';
+
 CREATE TYPE economy.refund_result AS (
     success        boolean,
     state          text,

@@ -6,6 +6,7 @@
 
 #include "miscadmin.h"
 
+#include "crash_point.h"
 #include "event/event.h"
 #include "ledger/level.h"
 #include "ledger/args.h"
@@ -43,6 +44,27 @@ EcoTable	eco_shop_refunds = {
 	.digest = RFD_DIGEST,
 };
 
+enum
+{
+	DBT_USER_ID,
+	DBT_SEQ,
+	DBT_GOLD,
+	DBT_COLUMNS
+};
+
+EcoTable	eco_shop_debts = {
+	.name = "shop_debts",
+	.later = true,
+	.ncolumns = DBT_COLUMNS,
+	.columns = {
+		{"user_id", INT8OID, false},
+		{"seq", INT8OID, false},
+		{"gold", INT8OID, ECO_MUTABLE},
+	},
+	.nkeys = 1,
+	.keys = {{2, {DBT_USER_ID, DBT_SEQ}}},
+};
+
 static void tell(const EcoRow *row, const void *beside, EcoListener *listener);
 
 const EcoJournal eco_refunds = {
@@ -73,6 +95,19 @@ tell(const EcoRow *row, const void *beside, EcoListener *listener)
 	eco_event_items(&event, row, RFD_ITEMS);
 	eco_event_end(&event, row, listener);
 	eco_tell_step(&eco_refunds, row, beside, listener);
+}
+
+void
+eco_debt_add(int64 user_id, int64 seq, int64 gold)
+{
+	EcoRow		row;
+
+	eco_row_init(&row, &eco_shop_debts);
+	eco_row_set(&row, DBT_USER_ID, Int64GetDatum(user_id));
+	eco_row_set(&row, DBT_SEQ, Int64GetDatum(seq));
+	eco_row_set(&row, DBT_GOLD, Int64GetDatum(gold));
+	eco_row_insert(&row, user_id);
+	ECO_CRASH_POINT("refund:after_debt");
 }
 
 /* Its place among them, or where it belongs. */

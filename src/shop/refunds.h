@@ -43,6 +43,10 @@ enum
 extern EcoTable eco_shop_refunds;
 extern const EcoJournal eco_refunds;
 
+/* A refund that leaves a debt opens this, and writes it down beside its entry. */
+extern EcoTable eco_shop_debts;
+extern void eco_debt_add(int64 user_id, int64 seq, int64 gold);
+
 /* Units of purchases that were taken back, each purchase once, by ascending seq. */
 typedef struct EcoTakenBack
 {

@@ -102,6 +102,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('hold_escrow', 'SELECT * FROM economy.hold_escrow(:u, ''e1'', 1, ''{"pgtap_gem": 1}'')'),
     ('capture_escrow', format('SELECT * FROM economy.capture_escrow(%s, %L, economy.user_id_of(''pgtap calls of old''))', :u, :'escrow')),
     ('release_escrow', format('SELECT * FROM economy.release_escrow(%s, %L)', :u, :'other_escrow')),
+    ('debts_of', 'SELECT * FROM economy.debts_of(:u)'),
     ('escrows_of', 'SELECT * FROM economy.escrows_of(:u)'),
     ('holdings', 'SELECT * FROM economy.holdings(:u)'),
     ('draw', 'SELECT * FROM economy.draw(:u, ''pgtap_chest'', ''d1'', ''x'')'),

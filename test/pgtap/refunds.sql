@@ -82,23 +82,38 @@ SELECT is(pg_temp.back('PU-17', 'r2', 2, 'take_available'), 'new OK BU-20 2 left
 SELECT is((SELECT sum(r.monetary) FROM economy.shop_refunds r WHERE r.user_id = :u AND r.reverses = 17), 297::numeric, 'the value of all of it');
 SELECT is((SELECT count(*) FROM economy_internal.rfm_reversals v WHERE v.user_id = :u), 6::bigint, 'purchases that count no more');
 
+-- what is owed is taken from what comes later, when the operator says so
+SELECT is((SELECT string_agg(concat_ws(' ', replace(d.refund, :u || '-', 'U-'), d.gold), ', ') FROM economy.debts_of(:u) d), 'BU-19 410, BU-20 1000', 'what is owed');
+SELECT is((SELECT a.code FROM economy.adjust_gold(:u, 500, 'd', 'r', 'pgtap') a), 'OK', 'gold comes');
+SELECT is((SELECT concat_ws(' ', c.collected, c.next) FROM economy_internal.collect_debts() c), '0', 'nobody has switched it on');
+SET LOCAL economy.collect_debts = on;
+SELECT economy.set_user_status(:u, 'suspended', 'pgtap', 's1', 'owes') IS NULL AS x \gset
+SELECT is((SELECT concat_ws(' ', c.collected, c.next -> 'seq') FROM economy_internal.collect_debts(NULL, 1) c), '1 19', 'the oldest first, of a suspended user, too');
+SELECT is((SELECT concat_ws(' ', c.collected, c.next) FROM economy_internal.collect_debts(NULL, 9) c), '1', 'and what there is for the next');
+SELECT is((SELECT string_agg(concat_ws(' ', replace(h.reason, h.user_id || '-', 'U-'), h.gold_delta, h.gold), ', ' ORDER BY h.seq) FROM economy.holding_changes h WHERE h.user_id = :u AND h.operation = 'debt'), 'BU-19 -410 90, BU-20 -90 0', 'each an entry');
+SELECT is((SELECT string_agg(d.gold::text, ' ') FROM economy.debts_of(:u) d), '910', 'the rest is owed');
+SELECT is((SELECT concat_ws(' ', c.collected, c.next) FROM economy_internal.collect_debts() c), '0', 'nothing is there');
+SELECT economy.set_user_status(:u, 'active', 'pgtap', 's2', 'pays') IS NULL AS x \gset
+SELECT is_empty('SELECT pg_temp.wrong()', 'and the audit agrees');
+SET LOCAL economy.collect_debts = off;
+
 -- streak freezes
 SELECT is((SELECT a.code FROM economy.adjust_gold(:u, 10, 'p', 'r', 'pgtap') a), 'OK', 'gold for some');
-SELECT is(pg_temp.buy('freeze', 'k1', 2), 'OK PU-22', 'two freezes');
-SELECT is(pg_temp.back('PU-22', 'r1', 1), 'new OK BU-23 1 left 1 gold 1 9', 'one goes back');
+SELECT is(pg_temp.buy('freeze', 'k1', 2), 'OK PU-27', 'two freezes');
+SELECT is(pg_temp.back('PU-27', 'r1', 1), 'new OK BU-28 1 left 1 gold 1 9', 'one goes back');
 SELECT is((SELECT a.streak_freezes FROM economy.accounts a WHERE a.user_id = :u), 1, 'one is held');
 
 -- XP, and the level that it led to
 SELECT is((SELECT p.granted_xp FROM economy.upsert_product('{"product_id": "pgtap_tome", "category": "item", "price_gold": 1, "granted_xp": 600}', 'pgtap') p), 600::bigint, 'a product with XP');
-SELECT is(pg_temp.buy('tome', 'k1', 2), 'OK PU-24', 'XP is bought');
-SELECT is(pg_temp.back('PU-24', 'r1', 1), 'new OK BU-25 1 left 1 gold 1 8', 'and goes back');
-SELECT is((SELECT concat_ws(' ', r.xp_delta, r.experience_points) FROM economy.shop_refunds r WHERE r.user_id = :u AND r.seq = 25), '-600 600', 'so much of it');
-SELECT is((SELECT string_agg(concat_ws(' ', r.type, r.event::jsonb #> '{data,before}', r.event::jsonb #> '{data,after}'), ', ') FROM economy.replay(:u, 24) r WHERE r.code = 'EVENT'),
+SELECT is(pg_temp.buy('tome', 'k1', 2), 'OK PU-29', 'XP is bought');
+SELECT is(pg_temp.back('PU-29', 'r1', 1), 'new OK BU-30 1 left 1 gold 1 8', 'and goes back');
+SELECT is((SELECT concat_ws(' ', r.xp_delta, r.experience_points) FROM economy.shop_refunds r WHERE r.user_id = :u AND r.seq = 30), '-600 600', 'so much of it');
+SELECT is((SELECT string_agg(concat_ws(' ', r.type, r.event::jsonb #> '{data,before}', r.event::jsonb #> '{data,after}'), ', ') FROM economy.replay(:u, 29) r WHERE r.code = 'EVENT'),
     'purchase_refunded, profile_update 3 2', 'the level is told');
 
 -- what is none
 SELECT is(pg_temp.back('PU-99', 'x'), 'refused PURCHASE_NOT_FOUND left gold 0', 'no such purchase');
-SELECT is(pg_temp.back('BU-23', 'x'), 'refused PURCHASE_NOT_FOUND left gold 0 {"is": "refund"}', 'a refund is none');
+SELECT is(pg_temp.back('BU-28', 'x'), 'refused PURCHASE_NOT_FOUND left gold 0 {"is": "refund"}', 'a refund is none');
 SELECT is(pg_temp.back('nonsense', 'x'), 'refused PURCHASE_NOT_FOUND left gold 0', 'nor is a word');
 SELECT is((SELECT r.code FROM economy.refund_purchase(:other, format('P%s-3', :u), 'x', 1, 'r', 'a') r), 'PURCHASE_NOT_FOUND', 'nor that of another user');
 SELECT is((SELECT r.code FROM economy.refund_purchase(-1, 'P-1-3', 'x', 1, 'r', 'a') r), 'USER_NOT_FOUND', 'nor one of nobody');
@@ -131,11 +146,12 @@ FROM (VALUES
     ('wrong_refund', 'UPDATE economy.shop_refunds SET debt_gold = debt_gold + 1 WHERE user_id = {u} AND seq = 20'),
     ('wrong_refund', 'UPDATE economy.shop_refunds SET product_id = ''pgtap_once'' WHERE user_id = {u} AND seq = 19'),
     ('wrong_stock', 'UPDATE economy.shop_refunds SET restocked = 0 WHERE user_id = {u} AND seq = 4'),
-    ('wrong_refund', 'UPDATE economy.shop_refunds SET freezes = 0 WHERE user_id = {u} AND seq = 23'),
+    ('wrong_refund', 'UPDATE economy.shop_refunds SET freezes = 0 WHERE user_id = {u} AND seq = 28'),
     ('wrong_refund', 'UPDATE economy.shop_refunds SET items = jsonb_set(items, ''{0,delta}'', ''-2'') WHERE user_id = {u} AND seq = 4'),
     ('parity', 'DELETE FROM economy_internal.rfm_reversals WHERE user_id = {u} AND seq = 3'),
-    ('parity', 'INSERT INTO economy_internal.rfm_reversals VALUES ({u}, 22)'),
+    ('parity', 'INSERT INTO economy_internal.rfm_reversals VALUES ({u}, 27)'),
     ('parity', 'UPDATE economy.fulfilments SET refunded_at = NULL, visible_at = due_at WHERE user_id = {u} AND seq = 12'),
+    ('parity', 'UPDATE economy.shop_debts SET gold = gold + 1 WHERE user_id = {u}'), ('parity', 'DELETE FROM economy.shop_debts WHERE user_id = {u}'),
     ('missing_entry', 'DELETE FROM economy.shop_refunds WHERE user_id = {u} AND seq = 4')) v (kind, damage);
 
 SELECT * FROM finish();

@@ -15,6 +15,7 @@ SELECT results_eq($$SELECT line FROM setting
                     WHERE name NOT IN ('economy.notify', 'economy.ring_size', 'economy.relay_databases') ORDER BY name COLLATE "C"$$,
     $$VALUES ('allow_drop bool superuser default "off"'),
              ('async_commit enum superuser default "none" none/actions/all'),
+             ('collect_debts bool superuser default "off"'),
              ('duplicate_wait integer ms user default "0" 0 to 60000'),
              ('journal_partitions integer user default "0" 0 to 1024'),
              ('node_id integer sighup default "0" 0 to 4095'),

@@ -34,7 +34,7 @@ catch_up();
 my $reader = connect_to($standby);
 my @readers = (
 	"SELECT * FROM economy.account($ann)", "SELECT * FROM economy.statement($ann)",
-	"SELECT * FROM economy.products($ann, NULL, NULL, false)", "SELECT * FROM economy.purchases_of($ann)", "SELECT * FROM economy.holdings($ann)", "SELECT * FROM economy.escrows_of($ann)", "SELECT * FROM economy.item_catalogue()", "SELECT * FROM economy.leaderboard('xp')", "SELECT * FROM economy.rank_of('xp', $ann, 1)", "SELECT * FROM economy.leaderboard_of('xp', ARRAY[$ann]::bigint[])", 'SELECT * FROM economy.leaderboard_info()', 'SELECT * FROM economy.leaderboard_parity()', "SELECT * FROM economy.draw_table('chest')", "SELECT economy.holds($ann, 'gem')", "SELECT * FROM economy.profile($ann)",
+	"SELECT * FROM economy.products($ann, NULL, NULL, false)", "SELECT * FROM economy.purchases_of($ann)", "SELECT * FROM economy.holdings($ann)", "SELECT * FROM economy.escrows_of($ann)", "SELECT * FROM economy.debts_of($ann)", "SELECT * FROM economy.item_catalogue()", "SELECT * FROM economy.leaderboard('xp')", "SELECT * FROM economy.rank_of('xp', $ann, 1)", "SELECT * FROM economy.leaderboard_of('xp', ARRAY[$ann]::bigint[])", 'SELECT * FROM economy.leaderboard_info()', 'SELECT * FROM economy.leaderboard_parity()', "SELECT * FROM economy.draw_table('chest')", "SELECT economy.holds($ann, 'gem')", "SELECT * FROM economy.profile($ann)",
 	"SELECT * FROM economy.receipt($ann, '$first')", "SELECT * FROM economy.verify_receipt($ann, '$first')",
 	"SELECT * FROM economy.receipt($ann, '$bundle')", "SELECT * FROM economy.verify_receipt($ann, '$bundle')",
 	"SELECT * FROM economy.verify_chain($ann)", 'SELECT * FROM economy.audit_sweep()',

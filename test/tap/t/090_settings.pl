@@ -102,6 +102,7 @@ economy.hold_escrow(1, 'k8', 7, '{"gem": 2}', '31 days 01:30:01', 'trade', '{"n"
 economy.hold_escrow(1, 'k9', 7, dry_run => true)
 economy.hold_escrow(1, 'k9', 7)
 economy.escrows_of(1)
+economy.debts_of(1)
 economy.capture_escrow(1, (SELECT min('H1-' || seq) FROM economy.holding_changes WHERE user_id = 1 AND operation = 'escrow_hold' AND idempotency_key = 'k8'), 2, 5, note => 'a note')
 economy.release_escrow(1, (SELECT min('H1-' || seq) FROM economy.holding_changes WHERE user_id = 1 AND operation = 'escrow_hold' AND idempotency_key = 'k9'))
 economy.verify_receipt(1, 'P1-2')

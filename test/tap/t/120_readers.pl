@@ -131,7 +131,7 @@ my $plain = session();
 my %expected = map { $_->[0] => answer($plain, $_->[1]) } @readers;
 
 cmp_ok(scalar @readers, '>', 40, scalar(@readers) . ' readers, ' . scalar(@tables) . ' tables');
-is(join(' ', grep { $expected{$_} eq 'none' } sort keys %expected), 'audit_schema leaderboard_parity progress relay_status rfm_rule_ranges stats_parity verify_anchor verify_chain', 'and has something to tell, or looks for faults');
+is(join(' ', grep { $expected{$_} eq 'none' } sort keys %expected), 'audit_schema debts_of leaderboard_parity progress relay_status rfm_rule_ranges stats_parity verify_anchor verify_chain', 'and has something to tell, or looks for faults');
 is(join("\n", map { "$_: $expected{$_}" } grep { $expected{$_} =~ /^error/ } sort keys %expected), '', 'every reader answers');
 
 # all of them wait for one who rewrites everything
