@@ -87,6 +87,8 @@ COMMENT ON COLUMN economy.shop_products.position IS
     'Place in the shop, the lowest first; those of one place by product_id.';
 COMMENT ON COLUMN economy.shop_products.texts IS
     'What is shown, by language: {"en": {"name": "Sword"}, "de": {"name": "Schwert"}}.';
+COMMENT ON COLUMN economy.accounts.streak_freezes IS
+    'Units of the item streak_freeze that are held: what entries gave minus what was used up.';
 COMMENT ON FUNCTION economy_internal.summarise_parts(regclass) IS
     'Makes the summaries that a journal, or each of its partitions, lacks in its index on '
     'position, but for the last range, which is being filled.';
@@ -224,7 +226,10 @@ CREATE VIEW economy.user_holdings AS
         FROM economy_internal.holdings_of(a.sections) p
         UNION ALL
         SELECT m.item_id, m.balance, m.is_pass
-        FROM economy_internal.user_holdings_more m WHERE m.user_id = a.user_id) h;
+        FROM economy_internal.user_holdings_more m WHERE m.user_id = a.user_id
+        UNION ALL
+        SELECT 'streak_freeze' COLLATE "C", a.streak_freezes, false
+        WHERE a.streak_freezes > 0) h;
 COMMENT ON VIEW economy.user_holdings IS
     'What users hold: of a stack or a currency the units, of a pass the second since 1970 UTC at '
     'which it ends or has ended. 0: nothing any more.';
@@ -1053,8 +1058,6 @@ CREATE TABLE economy.shop_refunds (
         CONSTRAINT shop_refunds_quantity_check CHECK (quantity > 0),
     restocked         integer     NOT NULL
         CONSTRAINT shop_refunds_restocked_check CHECK (restocked IN (0, quantity)),
-    freezes           integer     NOT NULL
-        CONSTRAINT shop_refunds_freezes_check CHECK (freezes BETWEEN 0 AND quantity),
     asked             integer     CONSTRAINT shop_refunds_asked_check CHECK (asked = quantity),
     live              boolean     NOT NULL,
     hash              bytea       NOT NULL,
@@ -1099,12 +1102,11 @@ COMMENT ON COLUMN economy.shop_refunds.debt_gold IS
     'Gold that was to be taken, and was not there.';
 COMMENT ON COLUMN economy.shop_refunds.quantity IS 'Units that were taken back.';
 COMMENT ON COLUMN economy.shop_refunds.restocked IS 'Of them those that went back to the stock.';
-COMMENT ON COLUMN economy.shop_refunds.freezes IS 'Streak freezes that were taken.';
 COMMENT ON COLUMN economy.shop_refunds.asked IS
     'The quantity that was asked for; null: all that were left.';
 COMMENT ON COLUMN economy.shop_refunds.purchase IS 'transaction_id of the purchase.';
 COMMENT ON COLUMN economy.shop_refunds.detail IS
-    'What was not there: debt_gold, debt_xp, already_used, used_freezes; and fulfilment, what was '
+    'What was not there: debt_gold, debt_xp, already_used; and fulfilment, what was '
     'to be done for it.';
 COMMENT ON COLUMN economy.shop_refunds.items IS
     'Items that were taken and given back, as in holding_changes; null: none.';
@@ -2499,6 +2501,12 @@ CREATE VIEW economy_internal.item_entries AS
     FROM economy.shop_transactions t CROSS JOIN LATERAL economy_internal.items_of(t.items) e
     WHERE t.items IS NOT NULL
     UNION ALL
+    SELECT t.user_id, t.seq, 'P' || t.user_id || '-' || t.seq, t.created_at,
+           'streak_freeze' COLLATE "C", t.quantity, NULL
+    FROM economy.shop_transactions t
+    WHERE t.effect_code = 'streak_freeze'
+      AND (t.items @> '[{"item": "streak_freeze"}]') IS NOT TRUE
+    UNION ALL
     SELECT r.user_id, r.seq, 'R' || r.user_id || '-' || r.seq, r.created_at,
            e.item COLLATE "C", e.delta, e.balance
     FROM economy.reward_audit r CROSS JOIN LATERAL economy_internal.items_of(r.items) e
@@ -2507,9 +2515,14 @@ CREATE VIEW economy_internal.item_entries AS
     SELECT b.user_id, b.seq, 'B' || b.user_id || '-' || b.seq, b.created_at,
            e.item COLLATE "C", e.delta, e.balance
     FROM economy.shop_refunds b CROSS JOIN LATERAL economy_internal.items_of(b.items) e
-    WHERE b.items IS NOT NULL;
+    WHERE b.items IS NOT NULL
+    UNION ALL
+    SELECT r.user_id, r.seq, 'R' || r.user_id || '-' || r.seq, r.created_at,
+           'streak_freeze' COLLATE "C", -r.freezes_used, NULL
+    FROM economy.reward_audit r WHERE r.freezes_used <> 0;
 COMMENT ON VIEW economy_internal.item_entries IS
-    'Each item of each entry that carries some, with what was added and the balance after it.';
+    'Each item of each entry that moves some, with what was added and the balance after it; null '
+    'for streak freezes that it moves without saying so.';
 
 CREATE TYPE economy.holding_result AS (
     success        boolean,
@@ -2680,6 +2693,10 @@ CREATE FUNCTION economy_internal.check_item(item jsonb, kind_before text) RETURN
             SELECT 2, 'kind is fixed when an item is made'
             WHERE kind_before IS NOT NULL AND item ? 'kind'
               AND item ->> 'kind' IS DISTINCT FROM kind_before
+            UNION ALL
+            SELECT 3, 'streak_freeze is built in, and a stack'
+            WHERE item ->> 'item_id' = 'streak_freeze' AND item ? 'kind'
+              AND item ->> 'kind' IS DISTINCT FROM 'stack'
         )
         SELECT s.says FROM says s ORDER BY s.place, s.says LIMIT 1;
     END;
@@ -3646,10 +3663,12 @@ CREATE FUNCTION economy_internal.item_stays(user_id bigint, upto_seq bigint)
         FROM (SELECT DISTINCT ON (i.item_id) i.entry, i.seq
               FROM economy_internal.item_entries i
               WHERE i.user_id = item_stays.user_id AND i.seq < item_stays.upto_seq
+                AND i.item_id <> 'streak_freeze'
               ORDER BY i.item_id, i.seq DESC) e;
     END;
 COMMENT ON FUNCTION economy_internal.item_stays(bigint, bigint) IS
-    'The newest entry of each item of a user in front of another entry, and its journal.';
+    'The newest entry of each item of a user in front of another entry, and its journal; of '
+    'streak freezes archives has the sum.';
 
 CREATE OR REPLACE FUNCTION economy_internal.archive_stays(
     journal text, user_ids bigint[], from_seqs bigint[], upto_seqs bigint[],
@@ -3669,6 +3688,26 @@ CREATE OR REPLACE FUNCTION economy_internal.archive_stays(
             WHERE i.journal = archive_stays.journal) s
         WHERE s.seq >= n.from_seq AND s.seq < n.upto_seq
         ORDER BY n.user_id, s.seq;
+    END;
+
+CREATE OR REPLACE FUNCTION economy_internal.archive_freezes(
+    journal text, user_ids bigint[], from_seqs bigint[], upto_seqs bigint[],
+    stay_user_ids bigint[], stay_seqs bigint[]
+) RETURNS bigint[]
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT coalesce(array_agg(f.freezes ORDER BY n.user_id), '{}')
+        FROM unnest(user_ids, from_seqs, upto_seqs) n (user_id, from_seq, upto_seq)
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(m.n), 0)::bigint AS freezes
+            FROM (SELECT i.seq, i.delta AS n FROM economy_internal.item_entries i
+                  WHERE i.user_id = n.user_id AND i.item_id = 'streak_freeze'
+                    AND left(i.entry, 1) = CASE archive_freezes.journal
+                        WHEN 'shop_transactions' THEN 'P' WHEN 'reward_audit' THEN 'R' END
+                    AND i.seq >= n.from_seq AND i.seq < n.upto_seq) m
+            WHERE NOT EXISTS (SELECT FROM unnest(stay_user_ids, stay_seqs) s (user_id, seq)
+                              WHERE s.user_id = n.user_id AND s.seq = m.seq)) f;
     END;
 
 CREATE OR REPLACE FUNCTION economy.archive_entries(
@@ -6678,15 +6717,9 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_rewards(
         FROM economy.accounts a
         LEFT JOIN (
             SELECT m.user_id, sum(m.n) AS freezes
-            FROM (SELECT t.user_id, t.quantity::bigint AS n FROM economy.shop_transactions t
-                  WHERE t.effect_code = 'streak_freeze'
-                    AND t.user_id BETWEEN from_user AND upto_user
-                  UNION ALL
-                  SELECT b.user_id, -b.freezes FROM economy.shop_refunds b
-                  WHERE b.freezes <> 0 AND b.user_id BETWEEN from_user AND upto_user
-                  UNION ALL
-                  SELECT r.user_id, -r.freezes_used FROM economy.reward_audit r
-                  WHERE r.freezes_used <> 0 AND r.user_id BETWEEN from_user AND upto_user
+            FROM (SELECT e.user_id, e.delta AS n FROM economy_internal.item_entries e
+                  WHERE e.item_id = 'streak_freeze'
+                    AND e.user_id BETWEEN from_user AND upto_user
                   UNION ALL
                   SELECT c.user_id, c.freezes FROM economy.archives c
                   WHERE c.freezes <> 0 AND c.user_id BETWEEN from_user AND upto_user) m
@@ -6774,12 +6807,22 @@ CREATE FUNCTION economy_internal.audit_holdings(
                    EXISTS (SELECT FROM economy.archives a
                            WHERE a.user_id = e.user_id AND a.upto_seq > e.seq) AS has_gaps
             FROM economy_internal.item_entries e LEFT JOIN economy.items i USING (item_id)
-            WHERE e.user_id BETWEEN from_user AND upto_user
+            WHERE e.user_id BETWEEN from_user AND upto_user AND e.item_id <> 'streak_freeze'
             WINDOW w AS (PARTITION BY e.user_id, e.item_id ORDER BY e.seq)
         ), change AS MATERIALIZED (
             SELECT c.*, CASE WHEN c.is_pass THEN greatest(coalesce(c.balance_before, 0), c.began)
                              ELSE coalesce(c.balance_before, 0) END + c.delta AS follows
             FROM carried c
+        ), frozen AS MATERIALIZED (
+            -- what a claim uses it uses before it gives any
+            SELECT e.user_id, e.seq, e.entry, e.delta, e.balance,
+                   coalesce((SELECT sum(a.freezes) FROM economy.archives a
+                             WHERE a.user_id = e.user_id), 0)
+                   + sum(e.delta) OVER (PARTITION BY e.user_id ORDER BY e.seq) AS follows,
+                   EXISTS (SELECT FROM economy.archives a
+                           WHERE a.user_id = e.user_id AND a.upto_seq > e.seq) AS has_gaps
+            FROM economy_internal.item_entries e
+            WHERE e.user_id BETWEEN from_user AND upto_user AND e.item_id = 'streak_freeze'
         ), kept AS (
             -- rows also of who has no account
             SELECT a.user_id, p.item_id COLLATE "C" AS item_id, p.balance, p.is_pass
@@ -6796,6 +6839,13 @@ CREATE FUNCTION economy_internal.audit_holdings(
         FROM change c
         WHERE c.delta IS NULL OR c.balance IS NULL OR c.balance < 0 OR c.delta = 0
            OR NOT c.has_gaps AND c.balance <> c.follows
+        UNION ALL
+        -- what the account has of them, audit_rewards() compares
+        SELECT f.user_id, 'wrong_balance', format('%s of streak_freeze', f.follows),
+               format('%s of streak_freeze', coalesce(f.balance, f.follows)), f.entry, f.seq
+        FROM frozen f
+        WHERE f.delta IS NULL OR f.delta = 0 OR f.balance < 0
+           OR NOT f.has_gaps AND (f.follows < 0 OR f.balance <> f.follows)
         UNION ALL
         SELECT coalesce(c.user_id, k.user_id), 'parity',
                format('%s of %s', coalesce(c.balance, 0), coalesce(c.item_id, k.item_id)),
@@ -7224,7 +7274,13 @@ CREATE FUNCTION economy_internal.audit_refunds(
         ), pair AS MATERIALIZED (
             SELECT r.*, t.product_id AS of_product, t.quantity AS bought,
                    t.gold_delta AS paid_gold, t.xp_delta AS got_xp, t.monetary AS worth,
-                   t.stock_slot, t.effect_code, t.items AS moved
+                   t.stock_slot,
+                   -- what was bought before there were items does not say its streak freezes
+                   CASE WHEN t.effect_code = 'streak_freeze'
+                             AND (t.items @> '[{"item": "streak_freeze"}]') IS NOT TRUE
+                        THEN coalesce(t.items, '[]') || jsonb_build_array(jsonb_build_object(
+                                 'item', 'streak_freeze', 'delta', t.quantity))
+                        ELSE t.items END AS moved
             FROM refund r
             JOIN economy.shop_transactions t ON t.user_id = r.user_id AND t.seq = r.reverses
         )
@@ -7264,14 +7320,9 @@ CREATE FUNCTION economy_internal.audit_refunds(
                    ELSE coalesce(b.delta, 0) IS DISTINCT FROM e.delta END
         UNION ALL
         SELECT p.user_id, 'wrong_refund',
-               CASE WHEN p.stock_slot IS NULL THEN 'no units for a stock'
-                    ELSE 'no streak freezes' END,
-               concat_ws(' and ', p.restocked, p.freezes), p.id, p.seq
+               'no units for a stock', p.restocked::text, p.id, p.seq
         FROM pair p
-        WHERE (p.restocked > 0 AND p.stock_slot IS NULL)
-           OR (p.freezes > 0 AND p.effect_code IS DISTINCT FROM 'streak_freeze')
-           OR (p.freezes < p.quantity AND p.effect_code = 'streak_freeze'
-               AND p.policy = 'refuse')
+        WHERE p.restocked > 0 AND p.stock_slot IS NULL
         UNION ALL
         SELECT coalesce(w.user_id, f.user_id), 'parity',
                CASE WHEN w.user_id IS NULL THEN 'a purchase that counts'

@@ -53,7 +53,8 @@ CREATE FUNCTION economy_internal.items_of(items jsonb)
 COMMENT ON FUNCTION economy_internal.items_of(jsonb) IS
     'The items that an entry carries, a row each; of what is no array none.';
 
--- of all journals that carry items
+-- Of all journals that carry items.  Streak freezes were moved before there were items: what was
+-- bought by the effect code alone, and what claims use and reversals give back, has no balance.
 CREATE VIEW economy_internal.item_entries AS
     SELECT h.user_id, h.seq, 'H' || h.user_id || '-' || h.seq AS entry, h.created_at,
            e.item COLLATE "C" AS item_id, e.delta, e.balance
@@ -65,6 +66,12 @@ CREATE VIEW economy_internal.item_entries AS
     FROM economy.shop_transactions t CROSS JOIN LATERAL economy_internal.items_of(t.items) e
     WHERE t.items IS NOT NULL
     UNION ALL
+    SELECT t.user_id, t.seq, 'P' || t.user_id || '-' || t.seq, t.created_at,
+           'streak_freeze' COLLATE "C", t.quantity, NULL
+    FROM economy.shop_transactions t
+    WHERE t.effect_code = 'streak_freeze'
+      AND (t.items @> '[{"item": "streak_freeze"}]') IS NOT TRUE
+    UNION ALL
     SELECT r.user_id, r.seq, 'R' || r.user_id || '-' || r.seq, r.created_at,
            e.item COLLATE "C", e.delta, e.balance
     FROM economy.reward_audit r CROSS JOIN LATERAL economy_internal.items_of(r.items) e
@@ -73,9 +80,14 @@ CREATE VIEW economy_internal.item_entries AS
     SELECT b.user_id, b.seq, 'B' || b.user_id || '-' || b.seq, b.created_at,
            e.item COLLATE "C", e.delta, e.balance
     FROM economy.shop_refunds b CROSS JOIN LATERAL economy_internal.items_of(b.items) e
-    WHERE b.items IS NOT NULL;
+    WHERE b.items IS NOT NULL
+    UNION ALL
+    SELECT r.user_id, r.seq, 'R' || r.user_id || '-' || r.seq, r.created_at,
+           'streak_freeze' COLLATE "C", -r.freezes_used, NULL
+    FROM economy.reward_audit r WHERE r.freezes_used <> 0;
 COMMENT ON VIEW economy_internal.item_entries IS
-    'Each item of each entry that carries some, with what was added and the balance after it.';
+    'Each item of each entry that moves some, with what was added and the balance after it; null '
+    'for streak freezes that it moves without saying so.';
 
 CREATE TYPE economy.holding_result AS (
     success        boolean,
@@ -250,6 +262,10 @@ CREATE FUNCTION economy_internal.check_item(item jsonb, kind_before text) RETURN
             SELECT 2, 'kind is fixed when an item is made'
             WHERE kind_before IS NOT NULL AND item ? 'kind'
               AND item ->> 'kind' IS DISTINCT FROM kind_before
+            UNION ALL
+            SELECT 3, 'streak_freeze is built in, and a stack'
+            WHERE item ->> 'item_id' = 'streak_freeze' AND item ? 'kind'
+              AND item ->> 'kind' IS DISTINCT FROM 'stack'
         )
         SELECT s.says FROM says s ORDER BY s.place, s.says LIMIT 1;
     END;

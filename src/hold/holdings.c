@@ -50,7 +50,7 @@ put_holding(void *state, const EcoText *item_id, int64 balance, bool is_pass)
 	values[HOL_QUANTITY] = Int64GetDatum(balance);
 	if (is_pass)
 		values[HOL_ENDS_AT] = TimestampTzGetDatum(time_t_to_timestamptz((pg_time_t) balance));
-	if (eco_row_find(&eco_items, 0, 0, 1, &item_id->datum, &item))
+	if (eco_item_find(item_id, &item))
 	{
 		values[HOL_KIND] = item.values[ITM_KIND];
 		values[HOL_CONSUMABLE] = item.values[ITM_CONSUMABLE];

@@ -199,10 +199,12 @@ CREATE FUNCTION economy_internal.item_stays(user_id bigint, upto_seq bigint)
         FROM (SELECT DISTINCT ON (i.item_id) i.entry, i.seq
               FROM economy_internal.item_entries i
               WHERE i.user_id = item_stays.user_id AND i.seq < item_stays.upto_seq
+                AND i.item_id <> 'streak_freeze'
               ORDER BY i.item_id, i.seq DESC) e;
     END;
 COMMENT ON FUNCTION economy_internal.item_stays(bigint, bigint) IS
-    'The newest entry of each item of a user in front of another entry, and its journal.';
+    'The newest entry of each item of a user in front of another entry, and its journal; of '
+    'streak freezes archives has the sum.';
 
 CREATE FUNCTION economy_internal.archive_stays(
     journal text, user_ids bigint[], from_seqs bigint[], upto_seqs bigint[],
@@ -238,14 +240,11 @@ CREATE FUNCTION economy_internal.archive_freezes(
         FROM unnest(user_ids, from_seqs, upto_seqs) n (user_id, from_seq, upto_seq)
         CROSS JOIN LATERAL (
             SELECT coalesce(sum(m.n), 0)::bigint AS freezes
-            FROM (SELECT r.seq, -r.freezes_used AS n FROM economy.reward_audit r
-                  WHERE journal = 'reward_audit' AND r.user_id = n.user_id
-                    AND r.seq >= n.from_seq AND r.seq < n.upto_seq AND r.freezes_used <> 0
-                  UNION ALL
-                  SELECT t.seq, t.quantity FROM economy.shop_transactions t
-                  WHERE journal = 'shop_transactions' AND t.user_id = n.user_id
-                    AND t.seq >= n.from_seq AND t.seq < n.upto_seq
-                    AND t.effect_code = 'streak_freeze') m
+            FROM (SELECT i.seq, i.delta AS n FROM economy_internal.item_entries i
+                  WHERE i.user_id = n.user_id AND i.item_id = 'streak_freeze'
+                    AND left(i.entry, 1) = CASE archive_freezes.journal
+                        WHEN 'shop_transactions' THEN 'P' WHEN 'reward_audit' THEN 'R' END
+                    AND i.seq >= n.from_seq AND i.seq < n.upto_seq) m
             WHERE NOT EXISTS (SELECT FROM unnest(stay_user_ids, stay_seqs) s (user_id, seq)
                               WHERE s.user_id = n.user_id AND s.seq = m.seq)) f;
     END;

@@ -265,7 +265,6 @@ eco_entry_init(EcoEntry *entry, const EcoJournal *journal)
 	entry->journal = journal;
 	entry->gold_delta = 0;
 	entry->xp_delta = 0;
-	entry->freezes_delta = 0;
 	entry->beside = NULL;
 	entry->alone_by = 0;
 	entry->at = DT_NOBEGIN;
@@ -387,7 +386,6 @@ eco_entry_prepare(EcoAccount *account, EcoEntry *entry)
 	account->seq = entry->seq;
 	account->gold = entry->gold;
 	account->xp = entry->xp;
-	account->freezes += entry->freezes_delta;
 	memcpy(account->head, hash, ECO_HASH_LEN);
 }
 

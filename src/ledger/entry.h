@@ -43,7 +43,6 @@ typedef struct EcoEntry
 	const EcoJournal *journal;
 	int64		gold_delta;
 	int64		xp_delta;
-	int32		freezes_delta;	/* streak freezes bought or used up */
 	void	   *beside;			/* told with the row, journal->beside_bytes of
 								 * it; NULL: what it says is read, or zeros,
 								 * by the journal */
@@ -97,9 +96,6 @@ extern bool eco_account_try_lock(EcoScan **kept, int64 user_id, EcoAccount *acco
  * no such user.
  */
 extern bool eco_account_lock_newest(int64 user_id, EcoAccount *account);
-
-/* Items of this effect_code are held by the account, for the daily streak. */
-#define ECO_EFFECT_STREAK_FREEZE "streak_freeze"
 
 /* Note on a locked account that its actions up to seq may have been pruned. */
 extern void eco_account_set_pruned(EcoAccount *account, int64 seq);

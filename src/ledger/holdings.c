@@ -22,6 +22,7 @@
 #include "errors.h"
 #include "ledger/holdings.h"
 #include "ledger/holdings_section.h"
+#include "settings.h"
 
 #define MAX_DIGITS 16
 #define ITEM "item"
@@ -275,6 +276,23 @@ eco_holdings_add(const Jsonb *object, int64 times, EcoHoldingUse use, EcoHolding
 	}
 }
 
+void
+eco_holdings_add_freezes(int64 units, EcoHoldingUse use, EcoHoldings *all)
+{
+	EcoText		id = eco_text_of(ECO_ITEM_STREAK_FREEZE);
+	EcoHolding *one = &all->of[all->n];
+
+	if (eco_holdings_find(all, &id) != NULL)
+		return;
+	if (all->n == ECO_MAX_HOLDINGS)
+		ECO_ERROR(ECO_SCHEMA_DAMAGED,
+				  errmsg("streak freezes would be one of more than %d items", ECO_MAX_HOLDINGS));
+	one->item_id = id;
+	one->use = use;
+	one->amount = units;
+	all->n++;
+}
+
 /* Balances */
 
 static bool
@@ -298,6 +316,13 @@ find_packed(const EcoAccount *account, const EcoText *item_id, EcoHeld *held, bo
 	return false;
 }
 
+static inline bool
+is_freeze(const EcoText *item_id)
+{
+	return item_id->len == (int) strlen(ECO_ITEM_STREAK_FREEZE) &&
+		memcmp(item_id->data, ECO_ITEM_STREAK_FREEZE, item_id->len) == 0;
+}
+
 static bool
 find_row(int64 user_id, const EcoText *item_id, EcoRow *row)
 {
@@ -313,6 +338,8 @@ eco_holding_is(const EcoAccount *account, const EcoText *item_id, int64 units)
 	EcoRow		row;
 	bool		more;
 
+	if (is_freeze(item_id))
+		return account->freezes >= units;
 	if (!find_packed(account, item_id, &held, &more) && more &&
 		find_row(account->user_id, item_id, &row))
 	{
@@ -329,6 +356,11 @@ load(EcoHolding *one, const EcoAccount *account)
 	EcoHeld		held;
 	bool		more;
 
+	if (is_freeze(&one->item_id))
+	{
+		one->has_row = one->row_stored = false;
+		return account->freezes;
+	}
 	one->has_row = one->row_stored = !find_packed(account, &one->item_id, &held, &more) && more &&
 		find_row(account->user_id, &one->item_id, &one->row);
 	if (one->has_row)
@@ -354,12 +386,21 @@ detail_item(EcoDetail *detail, const EcoHolding *one)
 	eco_detail_text(detail, ITEM, one->item_id.data, one->item_id.len);
 }
 
+static int64
+most_freezes(const EcoRow *item)
+{
+	return item->isnull[ITM_MAXIMUM] ? eco_streak_max_freezes :
+		Min(eco_row_int(item, ITM_MAXIMUM), PG_INT32_MAX);
+}
+
 /* What may be held; of a pass that is the time from now on. */
 static int64
 most_of(const EcoHolding *one, const EcoRow *item, int64 now)
 {
 	int64		most = item->isnull[ITM_MAXIMUM] ? ECO_HELD_MOST : eco_row_int(item, ITM_MAXIMUM);
 
+	if (is_freeze(&one->item_id))
+		return most_freezes(item);
 	return one->is_pass ? Min(most, LAST_SECOND - now) : most;
 }
 
@@ -445,17 +486,18 @@ take(EcoHolding *one, const EcoAccount *account, const EcoRow *item, EcoDetail *
 static const char *
 get_back(EcoHolding *one, const EcoAccount *account, EcoDetail *detail)
 {
+	int64		most = is_freeze(&one->item_id) ? PG_INT32_MAX : ECO_HELD_MOST;
 	int64		held;
 
 	one->is_pass = false;
 	held = load(one, account);
 	one->delta = one->amount;
 	one->balance = held + one->amount;
-	if (one->balance <= ECO_HELD_MOST)
+	if (one->balance <= most)
 		return NULL;
 	detail_item(detail, one);
 	eco_detail_int(detail, "held", held);
-	eco_detail_int(detail, "at_most", ECO_HELD_MOST);
+	eco_detail_int(detail, "at_most", most);
 	return "ITEM_LIMIT";
 }
 
@@ -501,10 +543,49 @@ apply(EcoHolding *one, const EcoAccount *account, const EcoRow *item, TimestampT
 	return take_back(one, account, at, detail);
 }
 
+static void
+built_in(EcoRow *item)
+{
+	static const char nothing[] = "{}";
+	Datum		object = DirectFunctionCall1(jsonb_in, CStringGetDatum(nothing));
+
+	eco_row_init(item, &eco_items);
+	eco_row_set(item, ITM_ID, CStringGetTextDatum(ECO_ITEM_STREAK_FREEZE));
+	eco_row_set(item, ITM_KIND, CStringGetTextDatum("stack"));
+	eco_row_set(item, ITM_CONSUMABLE, BoolGetDatum(true));
+	eco_row_set(item, ITM_TRADABLE, BoolGetDatum(false));
+	eco_row_set(item, ITM_ACTIVE, BoolGetDatum(true));
+	eco_row_set(item, ITM_TEXTS, object);
+	eco_row_set(item, ITM_EXTRA, object);
+}
+
+/* Objects of an older release have no items, but users with freezes. */
+bool
+eco_item_find(const EcoText *item_id, EcoRow *item)
+{
+	if (eco_table_is_open(&eco_items) &&
+		eco_row_find(&eco_items, 0, 0, 1, &item_id->datum, item))
+		return true;
+	if (!is_freeze(item_id))
+		return false;
+	built_in(item);
+	return true;
+}
+
+int64
+eco_holdings_most_freezes(void)
+{
+	EcoText		id = eco_text_of(ECO_ITEM_STREAK_FREEZE);
+	EcoRow		item;
+
+	(void) eco_item_find(&id, &item);
+	return most_freezes(&item);
+}
+
 static bool
 find_item(EcoHolding *one, EcoRow *item)
 {
-	if (!eco_row_find(&eco_items, 0, 0, 1, &one->item_id.datum, item))
+	if (!eco_item_find(&one->item_id, item))
 		return false;
 	one->is_pass = VARDATA_ANY(DatumGetTextPP(item->values[ITM_KIND]))[0] == 'p';
 	return true;
@@ -788,6 +869,11 @@ eco_holdings_save(EcoHoldings *all, EcoAccount *account)
 	{
 		EcoHolding *one = &all->of[i];
 
+		if (one->delta != 0 && is_freeze(&one->item_id))
+		{
+			account->freezes = (int32) one->balance;
+			continue;
+		}
 		if (one->delta == 0 || one->has_row || pack(one, account, false))
 			continue;
 		(void) pack(one, account, true);
@@ -856,6 +942,7 @@ each_row(const EcoAccount *account, EcoHoldingSeen seen, void *state)
 void
 eco_holdings_each(const EcoAccount *account, EcoHoldingSeen seen, void *state)
 {
+	EcoText		freeze = eco_text_of(ECO_ITEM_STREAK_FREEZE);
 	EcoHeld		held = {.id = ""};
 	EcoSection	section;
 	EcoReader	reader;
@@ -874,4 +961,5 @@ eco_holdings_each(const EcoAccount *account, EcoHoldingSeen seen, void *state)
 		damaged(account);
 	if (more)
 		each_row(account, seen, state);
+	see(&freeze, account->freezes, false, seen, state);
 }

@@ -37,6 +37,13 @@ enum
 	ITM_COLUMNS
 };
 
+/*
+ * The one item that is built in: units that claim_daily_reward() uses up for missed days.  Its
+ * balance is accounts.streak_freezes, where it stood before there were items.  A row of items
+ * may say more of it; without one it is a stack of economy.streak_max_freezes.
+ */
+#define ECO_ITEM_STREAK_FREEZE "streak_freeze"
+
 /* Whoever reads or changes holdings opens these two. */
 extern EcoTable eco_items;
 extern EcoTable eco_user_holdings_more;
@@ -96,6 +103,15 @@ extern void eco_holdings_in(JsonbContainer *object, const char *name, EcoHolding
  */
 extern void eco_holdings_add(const Jsonb *object, int64 times, EcoHoldingUse use,
 							 EcoHoldings *all);
+
+/* Add streak freezes, unless some are among them. */
+extern void eco_holdings_add_freezes(int64 units, EcoHoldingUse use, EcoHoldings *all);
+
+/* How many streak freezes a user can hold. */
+extern int64 eco_holdings_most_freezes(void);
+
+/* The item's row, or that of the one that is built in; false: there is none. */
+extern bool eco_item_find(const EcoText *item_id, EcoRow *item);
 
 /*
  * Why this change is impossible: ITEM_NOT_FOUND, ITEM_INACTIVE, ITEM_LIMIT,

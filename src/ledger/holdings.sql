@@ -87,7 +87,10 @@ CREATE VIEW economy.user_holdings AS
         FROM economy_internal.holdings_of(a.sections) p
         UNION ALL
         SELECT m.item_id, m.balance, m.is_pass
-        FROM economy_internal.user_holdings_more m WHERE m.user_id = a.user_id) h;
+        FROM economy_internal.user_holdings_more m WHERE m.user_id = a.user_id
+        UNION ALL
+        SELECT 'streak_freeze' COLLATE "C", a.streak_freezes, false
+        WHERE a.streak_freezes > 0) h;
 COMMENT ON VIEW economy.user_holdings IS
     'What users hold: of a stack or a currency the units, of a pass the second since 1970 UTC at '
     'which it ends or has ended. 0: nothing any more.';

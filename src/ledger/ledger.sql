@@ -43,7 +43,8 @@ COMMENT ON COLUMN economy.accounts.position IS
     'Position of the newest entry in the feed; 0 before the first.';
 COMMENT ON COLUMN economy.accounts.suspended IS
     'Status of the user, here because every call that must see it holds this row''s lock.';
-COMMENT ON COLUMN economy.accounts.streak_freezes IS 'Streak freezes held: bought minus used up.';
+COMMENT ON COLUMN economy.accounts.streak_freezes IS
+    'Units of the item streak_freeze that are held: what entries gave minus what was used up.';
 COMMENT ON COLUMN economy.accounts.pruned_seq IS
     'Actions up to this entry may have been pruned, and others archived, '
     'behind the user''s stream checkpoint; 0 before the first prune.';

@@ -811,15 +811,9 @@ CREATE FUNCTION economy_internal.audit_rewards(
         FROM economy.accounts a
         LEFT JOIN (
             SELECT m.user_id, sum(m.n) AS freezes
-            FROM (SELECT t.user_id, t.quantity::bigint AS n FROM economy.shop_transactions t
-                  WHERE t.effect_code = 'streak_freeze'
-                    AND t.user_id BETWEEN from_user AND upto_user
-                  UNION ALL
-                  SELECT b.user_id, -b.freezes FROM economy.shop_refunds b
-                  WHERE b.freezes <> 0 AND b.user_id BETWEEN from_user AND upto_user
-                  UNION ALL
-                  SELECT r.user_id, -r.freezes_used FROM economy.reward_audit r
-                  WHERE r.freezes_used <> 0 AND r.user_id BETWEEN from_user AND upto_user
+            FROM (SELECT e.user_id, e.delta AS n FROM economy_internal.item_entries e
+                  WHERE e.item_id = 'streak_freeze'
+                    AND e.user_id BETWEEN from_user AND upto_user
                   UNION ALL
                   SELECT c.user_id, c.freezes FROM economy.archives c
                   WHERE c.freezes <> 0 AND c.user_id BETWEEN from_user AND upto_user) m
@@ -911,12 +905,22 @@ CREATE FUNCTION economy_internal.audit_holdings(
                    EXISTS (SELECT FROM economy.archives a
                            WHERE a.user_id = e.user_id AND a.upto_seq > e.seq) AS has_gaps
             FROM economy_internal.item_entries e LEFT JOIN economy.items i USING (item_id)
-            WHERE e.user_id BETWEEN from_user AND upto_user
+            WHERE e.user_id BETWEEN from_user AND upto_user AND e.item_id <> 'streak_freeze'
             WINDOW w AS (PARTITION BY e.user_id, e.item_id ORDER BY e.seq)
         ), change AS MATERIALIZED (
             SELECT c.*, CASE WHEN c.is_pass THEN greatest(coalesce(c.balance_before, 0), c.began)
                              ELSE coalesce(c.balance_before, 0) END + c.delta AS follows
             FROM carried c
+        ), frozen AS MATERIALIZED (
+            -- what a claim uses it uses before it gives any
+            SELECT e.user_id, e.seq, e.entry, e.delta, e.balance,
+                   coalesce((SELECT sum(a.freezes) FROM economy.archives a
+                             WHERE a.user_id = e.user_id), 0)
+                   + sum(e.delta) OVER (PARTITION BY e.user_id ORDER BY e.seq) AS follows,
+                   EXISTS (SELECT FROM economy.archives a
+                           WHERE a.user_id = e.user_id AND a.upto_seq > e.seq) AS has_gaps
+            FROM economy_internal.item_entries e
+            WHERE e.user_id BETWEEN from_user AND upto_user AND e.item_id = 'streak_freeze'
         ), kept AS (
             -- rows also of who has no account
             SELECT a.user_id, p.item_id COLLATE "C" AS item_id, p.balance, p.is_pass
@@ -933,6 +937,13 @@ CREATE FUNCTION economy_internal.audit_holdings(
         FROM change c
         WHERE c.delta IS NULL OR c.balance IS NULL OR c.balance < 0 OR c.delta = 0
            OR NOT c.has_gaps AND c.balance <> c.follows
+        UNION ALL
+        -- what the account has of them, audit_rewards() compares
+        SELECT f.user_id, 'wrong_balance', format('%s of streak_freeze', f.follows),
+               format('%s of streak_freeze', coalesce(f.balance, f.follows)), f.entry, f.seq
+        FROM frozen f
+        WHERE f.delta IS NULL OR f.delta = 0 OR f.balance < 0
+           OR NOT f.has_gaps AND (f.follows < 0 OR f.balance <> f.follows)
         UNION ALL
         SELECT coalesce(c.user_id, k.user_id), 'parity',
                format('%s of %s', coalesce(c.balance, 0), coalesce(c.item_id, k.item_id)),
@@ -1365,7 +1376,13 @@ CREATE FUNCTION economy_internal.audit_refunds(
         ), pair AS MATERIALIZED (
             SELECT r.*, t.product_id AS of_product, t.quantity AS bought,
                    t.gold_delta AS paid_gold, t.xp_delta AS got_xp, t.monetary AS worth,
-                   t.stock_slot, t.effect_code, t.items AS moved
+                   t.stock_slot,
+                   -- what was bought before there were items does not say its streak freezes
+                   CASE WHEN t.effect_code = 'streak_freeze'
+                             AND (t.items @> '[{"item": "streak_freeze"}]') IS NOT TRUE
+                        THEN coalesce(t.items, '[]') || jsonb_build_array(jsonb_build_object(
+                                 'item', 'streak_freeze', 'delta', t.quantity))
+                        ELSE t.items END AS moved
             FROM refund r
             JOIN economy.shop_transactions t ON t.user_id = r.user_id AND t.seq = r.reverses
         )
@@ -1405,14 +1422,9 @@ CREATE FUNCTION economy_internal.audit_refunds(
                    ELSE coalesce(b.delta, 0) IS DISTINCT FROM e.delta END
         UNION ALL
         SELECT p.user_id, 'wrong_refund',
-               CASE WHEN p.stock_slot IS NULL THEN 'no units for a stock'
-                    ELSE 'no streak freezes' END,
-               concat_ws(' and ', p.restocked, p.freezes), p.id, p.seq
+               'no units for a stock', p.restocked::text, p.id, p.seq
         FROM pair p
-        WHERE (p.restocked > 0 AND p.stock_slot IS NULL)
-           OR (p.freezes > 0 AND p.effect_code IS DISTINCT FROM 'streak_freeze')
-           OR (p.freezes < p.quantity AND p.effect_code = 'streak_freeze'
-               AND p.policy = 'refuse')
+        WHERE p.restocked > 0 AND p.stock_slot IS NULL
         UNION ALL
         SELECT coalesce(w.user_id, f.user_id), 'parity',
                CASE WHEN w.user_id IS NULL THEN 'a purchase that counts'

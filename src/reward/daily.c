@@ -175,6 +175,8 @@ claim(EcoDaily *d, EcoCall *call, EcoResult *result)
 		eco_result_outcome(result, "refused", refusal);
 		return;
 	}
+	/* those that this claim uses are used before it gives any */
+	account->freezes = c.after.freezes;
 	give_items(&reward, account, &items);
 	post(d, &c, &reward, &items, account, &entry);
 	eco_result_outcome(result, "new", "CLAIMED");
@@ -203,10 +205,12 @@ static void
 post(EcoDaily *d, const EcoDailyClaim *c, const EcoDayReward *reward, EcoHoldings *items,
 	 EcoAccount *account, EcoEntry *entry)
 {
+	int32		freezes_used;
+
 	eco_entry_init(entry, &eco_rewards);
 	entry->gold_delta = reward->gold;
 	entry->xp_delta = reward->xp;
-	entry->freezes_delta = c->after.freezes - d->streak.freezes;
+	freezes_used = d->streak.freezes - c->after.freezes;
 	d->streak = c->after;
 	eco_daily_commit_zone(d);
 	eco_daily_note(d, &entry->row);
@@ -214,7 +218,7 @@ post(EcoDaily *d, const EcoDailyClaim *c, const EcoDayReward *reward, EcoHolding
 	eco_row_set(&entry->row, RWD_EVENT_ID, CStringGetTextDatum(c->event_id));
 	eco_row_set(&entry->row, RWD_REWARD_DAY, Int32GetDatum(reward->day));
 	eco_row_set(&entry->row, RWD_GRACE_USED, BoolGetDatum(c->what == ECO_CLAIM_GRACE));
-	eco_row_set(&entry->row, RWD_FREEZES_USED, Int32GetDatum(-entry->freezes_delta));
+	eco_row_set(&entry->row, RWD_FREEZES_USED, Int32GetDatum(freezes_used));
 	note_items(items, entry);
 	eco_entry_prepare(account, entry);
 	d->last_seq = entry->seq;

@@ -365,10 +365,14 @@ post_reversal(Reversal *r, EcoAccount *account, EcoDaily *d, EcoResult *result)
 	int64		gold = Min(r->gold, account->gold);
 	int64		xp = Min(r->xp, account->xp);
 	EcoDetail	of_items = {0};
-	const char *refusal = eco_holdings_refusal(&r->taken, account, &of_items);
+	const char *refusal;
 	EcoEntry	entry;
 	Datum		items;
 
+	/* the freezes that the claim used are there again */
+	if (d != NULL)
+		account->freezes += DatumGetInt32(r->reward.values[RWD_FREEZES_USED]);
+	refusal = eco_holdings_refusal(&r->taken, account, &of_items);
 	if (!r->take && (gold < r->gold || xp < r->xp))
 	{
 		describe(r, gold, xp, false, result);
@@ -399,9 +403,8 @@ post_reversal(Reversal *r, EcoAccount *account, EcoDaily *d, EcoResult *result)
 	eco_row_set(&entry.row, RWD_DETAILS, result->values[GRANT_DETAIL]);
 	if (d != NULL)
 	{
-		/* the freezes that the claim used are there again */
-		entry.freezes_delta = DatumGetInt32(r->reward.values[RWD_FREEZES_USED]);
-		eco_row_set(&entry.row, RWD_FREEZES_USED, Int32GetDatum(-entry.freezes_delta));
+		eco_row_set(&entry.row, RWD_FREEZES_USED,
+					Int32GetDatum(-DatumGetInt32(r->reward.values[RWD_FREEZES_USED])));
 		eco_daily_note(d, &entry.row);
 	}
 	eco_entry_prepare(account, &entry);

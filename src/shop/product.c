@@ -7,6 +7,7 @@
 #include "catalog/pg_type_d.h"
 #include "utils/timestamp.h"
 
+#include "ledger/holdings.h"
 #include "ledger/rows.h"
 #include "shop/product.h"
 
@@ -94,6 +95,15 @@ eco_product_read(const EcoText *product_id, EcoProduct *product)
 	return true;
 }
 
+static bool
+is_freeze(Datum effect_code)
+{
+	const EcoText code = eco_text_in(effect_code);
+
+	return code.len == (int) strlen(ECO_ITEM_STREAK_FREEZE) &&
+		memcmp(code.data, ECO_ITEM_STREAK_FREEZE, code.len) == 0;
+}
+
 void
 eco_product_of(const Datum *values, const bool *isnull, EcoProduct *product)
 {
@@ -125,6 +135,7 @@ eco_product_of(const Datum *values, const bool *isnull, EcoProduct *product)
 		values[PRD_PRICE_ITEMS];
 	product->fulfilment = !isnull[PRD_FULFILMENT] &&
 		DatumGetBool(values[PRD_FULFILMENT]);
+	product->gives_freezes = product->effect_code != (Datum) 0 && is_freeze(product->effect_code);
 	product->granted_xp = isnull[PRD_GRANTED_XP] ? 0 : DatumGetInt64(values[PRD_GRANTED_XP]);
 }
 

@@ -36,6 +36,8 @@ typedef struct EcoProduct
 	Datum		price_items;	/* jsonb: items that it costs, or 0 */
 	bool		fulfilment;		/* a worker has to fulfil it */
 	int64		granted_xp;		/* per unit */
+	bool		gives_freezes;	/* the effect code is that item's name: one a
+								 * unit */
 } EcoProduct;
 
 /* Whoever reads products opens this. */

@@ -284,7 +284,8 @@ tables_for(EcoPurchase *p, uint16 needs)
 static inline bool
 moves_items(const EcoProduct *product)
 {
-	return product->contents != (Datum) 0 || product->price_items != (Datum) 0;
+	return product->contents != (Datum) 0 || product->price_items != (Datum) 0 ||
+		product->gives_freezes;
 }
 
 static uint16 *
@@ -410,7 +411,6 @@ check_rules(EcoPurchase *p, const EcoAccount *account)
 {
 	p->user_limit_left = -1;
 	p->stock_left = -1;
-	p->freezes = 0;
 	p->xp_delta = 0;
 	p->items = NULL;
 	if (account->suspended)
@@ -688,18 +688,19 @@ describe_renewal(EcoPurchase *p, TimestampTz now)
 	eco_detail_moment(&p->detail, "renews_at", eco_product_renews_at(&p->product, now));
 }
 
-/* Streak freezes are held by the account, up to a limit. */
+/* Streak freezes are held up to a limit, which those that the user has reserved count for. */
 static const char *
 check_freezes(EcoPurchase *p, const EcoAccount *account)
 {
-	if (p->product.effect_code == (Datum) 0 ||
-		strcmp(TextDatumGetCString(p->product.effect_code), ECO_EFFECT_STREAK_FREEZE) != 0)
+	int64		most;
+
+	if (!p->product.gives_freezes)
 		return NULL;
-	p->freezes = p->quantity;
-	if (account->freezes + p->held + p->quantity <= eco_streak_max_freezes)
+	most = eco_holdings_most_freezes();
+	if (account->freezes + p->held + p->quantity <= most)
 		return NULL;
 	eco_detail_int(&p->detail, "held", account->freezes);
-	eco_detail_int(&p->detail, "at_most", eco_streak_max_freezes);
+	eco_detail_int(&p->detail, "at_most", most);
 	return "USER_LIMIT";
 }
 
@@ -752,6 +753,8 @@ check_items(EcoPurchase *p, const EcoAccount *account)
 	if (product->contents != (Datum) 0)
 		eco_holdings_add(DatumGetJsonbP(product->contents), p->quantity, ECO_HOLDING_GIVE,
 						 p->items);
+	if (product->gives_freezes)
+		eco_holdings_add_freezes(p->quantity, ECO_HOLDING_GIVE, p->items);
 	return eco_holdings_refusal(p->items, account, &p->detail);
 }
 
@@ -920,7 +923,6 @@ eco_purchase_entry(const EcoPurchase *p, EcoEntry *entry)
 	entry->xp_delta = p->xp_delta;
 	if (p->xp_delta > 0)
 		entry->beside = palloc(sizeof(EcoLevelStep));
-	entry->freezes_delta = p->freezes;
 	if (p->product.limit_once && !was_taken_back(p))
 		entry->alone_by = ECO_TXN_OF_PRODUCT;
 	eco_row_set(row, TXN_QUANTITY, Int32GetDatum(p->quantity));
@@ -939,10 +941,10 @@ eco_purchase_entry(const EcoPurchase *p, EcoEntry *entry)
 	if (p->context != NULL)
 		eco_row_set(row, TXN_CONTEXT, JsonbPGetDatum(p->context));
 	if (p->items != NULL)
-	{
 		entry->at = p->items->at;
+	/* objects of an older release know what an effect code gives */
+	if (p->items != NULL && eco_table_is_open(&eco_items))
 		eco_row_set(row, TXN_ITEMS, eco_holdings_json(p->items));
-	}
 }
 
 bool

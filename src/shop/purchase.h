@@ -56,7 +56,6 @@ typedef struct EcoPurchase
 	int64		gold_delta;
 	int64		xp_delta;
 	int64		monetary;
-	int32		freezes;		/* streak freezes bought */
 	EcoHoldings *items;			/* that it gives and costs, or NULL */
 	int16		stock_slot;		/* -1: no stock was taken */
 	EcoOpenTables *open;

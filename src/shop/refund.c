@@ -74,7 +74,6 @@ typedef struct Refund
 	Moved		moved;			/* by these */
 	int64		gold_delta;		/* that this refund makes */
 	int64		xp_delta;
-	int32		freezes;
 	int64		debt_gold;
 	int32		restocked;
 	EcoResult	result;
@@ -98,7 +97,6 @@ static const char *check_units(Refund *r);
 static void count_moved(Refund *r);
 static const char *check_amounts(Refund *r, const EcoAccount *account);
 static const char *check_items(Refund *r, const EcoAccount *account);
-static const char *check_freezes(Refund *r, const EcoAccount *account);
 static const char *check_worker(Refund *r);
 static void give_stock_back(Refund *r);
 static void post(Refund *r, EcoAccount *account);
@@ -242,7 +240,6 @@ refusal_of(Refund *r, EcoAccount *account)
 	count_moved(r);
 	if ((refusal = check_amounts(r, account)) != NULL ||
 		(refusal = check_items(r, account)) != NULL ||
-		(refusal = check_freezes(r, account)) != NULL ||
 		(refusal = check_worker(r)) != NULL)
 		return refusal;
 	return NULL;
@@ -308,6 +305,14 @@ add_share(const Refund *r, const EcoHoldings *whole, EcoHoldings *all)
 	}
 }
 
+static bool
+gave_freezes(const EcoRow *purchase)
+{
+	return !purchase->isnull[TXN_EFFECT_CODE] &&
+		strcmp(TextDatumGetCString(purchase->values[TXN_EFFECT_CODE]),
+			   ECO_ITEM_STREAK_FREEZE) == 0;
+}
+
 static void
 count_moved(Refund *r)
 {
@@ -324,6 +329,11 @@ count_moved(Refund *r)
 	add_share(r, &whole, &r->moved.items);
 	eco_holdings_taken_by(items, ECO_HOLDING_GET_BACK, &whole);
 	add_share(r, &whole, &r->moved.items);
+	/* a purchase of before there were items does not say them */
+	if (gave_freezes(row))
+		eco_holdings_add_freezes(r->units,
+								 r->take ? ECO_HOLDING_TAKE_REST : ECO_HOLDING_TAKE_BACK,
+								 &r->moved.items);
 }
 
 /* What is there of an amount that is to be taken; the rest is missing. */
@@ -370,22 +380,6 @@ check_items(Refund *r, const EcoAccount *account)
 			taken.of[taken.n++] = items->of[i];
 	eco_holdings_detail_rest(&r->detail, "already_used", &taken);
 	return NULL;
-}
-
-/* Streak freezes that the account holds. */
-static const char *
-check_freezes(Refund *r, const EcoAccount *account)
-{
-	const EcoRow *row = &r->purchase;
-
-	if (row->isnull[TXN_EFFECT_CODE] ||
-		strcmp(TextDatumGetCString(row->values[TXN_EFFECT_CODE]), ECO_EFFECT_STREAK_FREEZE) != 0)
-		return NULL;
-	r->freezes = Min(r->units, account->freezes);
-	if (r->freezes == r->units)
-		return NULL;
-	eco_detail_int(&r->detail, "used_freezes", r->units - r->freezes);
-	return r->take ? NULL : "INSUFFICIENT_ITEMS";
 }
 
 /* One that waits for a worker waits no more, unless one is at it. */
@@ -476,11 +470,9 @@ make_entry(Refund *r, EcoEntry *entry)
 	eco_entry_init(entry, &eco_refunds);
 	entry->gold_delta = r->gold_delta;
 	entry->xp_delta = r->xp_delta;
-	entry->freezes_delta = -r->freezes;
 	eco_row_set(row, RFD_REVERSES, r->purchase.values[ECO_COL_SEQ]);
 	eco_row_set(row, RFD_QUANTITY, Int32GetDatum(r->units));
 	eco_row_set(row, RFD_RESTOCKED, Int32GetDatum(r->restocked));
-	eco_row_set(row, RFD_FREEZES, Int32GetDatum(r->freezes));
 	if (r->asked > 0)
 		eco_row_set(row, RFD_ASKED, Int32GetDatum(r->asked));
 	eco_row_set(row, RFD_MONETARY, Int64GetDatum(r->moved.monetary));

@@ -20,8 +20,6 @@ CREATE TABLE economy.shop_refunds (
         CONSTRAINT shop_refunds_quantity_check CHECK (quantity > 0),
     restocked         integer     NOT NULL
         CONSTRAINT shop_refunds_restocked_check CHECK (restocked IN (0, quantity)),
-    freezes           integer     NOT NULL
-        CONSTRAINT shop_refunds_freezes_check CHECK (freezes BETWEEN 0 AND quantity),
     asked             integer     CONSTRAINT shop_refunds_asked_check CHECK (asked = quantity),
     live              boolean     NOT NULL,
     hash              bytea       NOT NULL,
@@ -52,12 +50,11 @@ COMMENT ON COLUMN economy.shop_refunds.debt_gold IS
     'Gold that was to be taken, and was not there.';
 COMMENT ON COLUMN economy.shop_refunds.quantity IS 'Units that were taken back.';
 COMMENT ON COLUMN economy.shop_refunds.restocked IS 'Of them those that went back to the stock.';
-COMMENT ON COLUMN economy.shop_refunds.freezes IS 'Streak freezes that were taken.';
 COMMENT ON COLUMN economy.shop_refunds.asked IS
     'The quantity that was asked for; null: all that were left.';
 COMMENT ON COLUMN economy.shop_refunds.purchase IS 'transaction_id of the purchase.';
 COMMENT ON COLUMN economy.shop_refunds.detail IS
-    'What was not there: debt_gold, debt_xp, already_used, used_freezes; and fulfilment, what was '
+    'What was not there: debt_gold, debt_xp, already_used; and fulfilment, what was '
     'to be done for it.';
 COMMENT ON COLUMN economy.shop_refunds.items IS
     'Items that were taken and given back, as in holding_changes; null: none.';

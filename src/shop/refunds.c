@@ -23,7 +23,6 @@ EcoTable	eco_shop_refunds = {
 		{"reverses", INT8OID, false},
 		{"quantity", INT4OID, false},
 		{"restocked", INT4OID, false},
-		{"freezes", INT4OID, false},
 		{"asked", INT4OID, ECO_NULLABLE},
 		{"monetary", INT8OID, false},
 		{"debt_gold", INT8OID, false},

@@ -20,7 +20,6 @@ enum
 	RFD_REVERSES,				/* seq of the purchase */
 	RFD_QUANTITY,
 	RFD_RESTOCKED,				/* units that went back to the stock */
-	RFD_FREEZES,				/* streak freezes that were taken */
 	RFD_ASKED,					/* null: all that were left */
 	RFD_MONETARY,
 	RFD_DEBT_GOLD,

@@ -95,7 +95,8 @@ BEGIN
     UPDATE product SET stock = stock - q WHERE id = product_id;
     base := pg_temp.answer('new', 'OK', jsonb_build_object('transaction_id', pg_temp.post(who, 'P', delta, 0, CASE p.effect WHEN 'streak_freeze' THEN q ELSE 0 END), 'quantity', q,
         'gold_delta', delta, 'gold', a.gold + delta, 'user_limit_remaining', lim - q, 'stock_remaining', p.stock - q,
-        'detail', CASE p.category WHEN 'item' THEN jsonb_strip_nulls(jsonb_build_object('apply', true, 'effect_code', p.effect)) ELSE '{"charge_outside": true}' END));
+        'detail', CASE p.category WHEN 'item' THEN jsonb_strip_nulls(jsonb_build_object('apply', true, 'effect_code', p.effect)) ELSE '{"charge_outside": true}' END,
+        'items', CASE p.effect WHEN 'streak_freeze' THEN jsonb_build_array(jsonb_build_object('item', 'streak_freeze', 'delta', q, 'balance', a.freezes + q)) END));
     INSERT INTO used VALUES (who, a.seq + 1, 'P', product_id, idempotency_key, to_jsonb(q), base, at);
     RETURN base;
 END

@@ -100,7 +100,7 @@ SET LOCAL economy.collect_debts = off;
 -- streak freezes
 SELECT is((SELECT a.code FROM economy.adjust_gold(:u, 10, 'p', 'r', 'pgtap') a), 'OK', 'gold for some');
 SELECT is(pg_temp.buy('freeze', 'k1', 2), 'OK PU-27', 'two freezes');
-SELECT is(pg_temp.back('PU-27', 'r1', 1), 'new OK BU-28 1 left 1 gold 1 9', 'one goes back');
+SELECT is(pg_temp.back('PU-27', 'r1', 1), 'new OK BU-28 1 left 1 gold 1 9 "streak_freeze" -1 1', 'one goes back');
 SELECT is((SELECT a.streak_freezes FROM economy.accounts a WHERE a.user_id = :u), 1, 'one is held');
 
 -- XP, and the level that it led to
@@ -146,7 +146,7 @@ FROM (VALUES
     ('wrong_refund', 'UPDATE economy.shop_refunds SET debt_gold = debt_gold + 1 WHERE user_id = {u} AND seq = 20'),
     ('wrong_refund', 'UPDATE economy.shop_refunds SET product_id = ''pgtap_once'' WHERE user_id = {u} AND seq = 19'),
     ('wrong_stock', 'UPDATE economy.shop_refunds SET restocked = 0 WHERE user_id = {u} AND seq = 4'),
-    ('wrong_refund', 'UPDATE economy.shop_refunds SET freezes = 0 WHERE user_id = {u} AND seq = 28'),
+    ('wrong_refund', 'UPDATE economy.shop_refunds SET items = NULL WHERE user_id = {u} AND seq = 28'),
     ('wrong_refund', 'UPDATE economy.shop_refunds SET items = jsonb_set(items, ''{0,delta}'', ''-2'') WHERE user_id = {u} AND seq = 4'),
     ('parity', 'DELETE FROM economy_internal.rfm_reversals WHERE user_id = {u} AND seq = 3'),
     ('parity', 'INSERT INTO economy_internal.rfm_reversals VALUES ({u}, 27)'),

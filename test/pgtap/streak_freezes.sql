@@ -114,6 +114,59 @@ SELECT is((SELECT left(pg_temp.claim(:full, '2031-01-04 12:00+00'), 20)), 'FREEZ
 SELECT is(pg_temp.held(:full), 2, 'the freezes stay');
 SELECT is((SELECT last_claim_on FROM economy.streaks WHERE user_id = :full), date '2031-01-01', 'and so does the streak');
 
+-- a freeze is an item: whatever moves items moves it, and a claim uses what is there
+SELECT pg_temp.clock('2031-03-01 12:00+00') AS x \gset
+SELECT pg_temp.newcomer(2) AS i \gset
+SELECT economy.register('pgtap warm') AS j \gset
+SELECT is((SELECT concat_ws(' ', h.item_id, h.kind, h.quantity, h.consumable, h.tradable, h.texts, economy.holds(:i, 'streak_freeze', 2), economy.holds(:i, 'streak_freeze', 3)) FROM economy.holdings(:i) h), 'streak_freeze stack 2 t f {} t f', 'what was bought is held, also where no row of items says what it is');
+SELECT is((SELECT u.balance || ' ' || u.is_pass FROM economy.user_holdings u WHERE u.user_id = :i), '2 false', 'a DBA sees it, too');
+SELECT is((SELECT p.items FROM economy.purchases_of(:i) p), '[{"item": "streak_freeze", "delta": 2, "balance": 2}]', 'the entry says so');
+SELECT is((SELECT concat_ws(' ', g.state, g.code, g.items, g.detail) FROM economy.grant_items(:i, jsonb_build_object('streak_freeze', n), 'r', key) g), says, says)
+FROM (VALUES (3, 'g1', 'new OK [{"item": "streak_freeze", "delta": 3, "balance": 5}]'), (1, 'g2', 'refused ITEM_LIMIT {"held": 5, "item": "streak_freeze", "at_most": 5}')) v (n, key, says);
+SELECT throws_ok($$SELECT economy.upsert_item('{"item_id": "streak_freeze", "kind": "currency"}', 'ann')$$, 'XE901', 'item "streak_freeze" is not valid', 'a freeze is a stack');
+SELECT is(i.maximum, 7::bigint, 'a row may say how many') FROM economy.upsert_item('{"item_id": "streak_freeze", "kind": "stack", "maximum": 7, "tradable": true, "texts": {"en": {"name": "Freeze"}}}', 'ann') i;
+SELECT is((SELECT concat_ws(' ', g.code, g.items, g.detail) FROM economy.grant_reward(:i, 'quest', 'q1', 5, 0, NULL, '{"streak_freeze": 1}') g), 'OK [{"item": "streak_freeze", "delta": 1, "balance": 6}]', 'a reward gives one');
+SELECT is(pg_temp.buy(:i, 'm1', 2), 'refused USER_LIMIT 985 {"held": 6, "at_most": 7}', 'and the shop asks that row');
+SELECT is((SELECT concat_ws(' ', c.code, c.items) FROM economy.consume(:i, 'streak_freeze', 'c1', 2) c), 'OK [{"item": "streak_freeze", "delta": -2, "balance": 4}]', 'an app takes some');
+SELECT is((SELECT concat_ws(' ', r.code, r.items) FROM economy.revoke_reward(:i, (SELECT l.transaction_id FROM economy.statement(:i) l WHERE l.source = 'quest'), 'mistake', 'ann') r), 'OK [{"item": "streak_freeze", "delta": -1, "balance": 3}]', 'a reward is taken back');
+SELECT x.enabled AS x FROM economy.set_transfer_rules('{"enabled": true}', 'ann') x \gset
+SELECT is((SELECT concat_ws(' ', t.code, t.items, pg_temp.held(:j)) FROM economy.transfer(:i, :j, 't1', 0, '{"streak_freeze": 1}') t), 'OK [{"item": "streak_freeze", "delta": -1, "balance": 2}] 1', 'and a friend gets one');
+SELECT product_id AS x FROM economy.upsert_product('{"product_id": "pgtap_winter", "category": "item", "price_gold": 1, "effect_code": "streak_freeze", "contents": {"streak_freeze": 2}}', 'ann') \gset
+SELECT is((SELECT concat_ws(' ', p.code, p.items) FROM economy.purchase(:i, 'pgtap_winter', 'w1') p), 'OK [{"item": "streak_freeze", "delta": 2, "balance": 4}]', 'contents say how many, whatever the effect code');
+SELECT results_eq(format($$SELECT p.code, p.items FROM economy.purchases(ARRAY[%1$s, %1$s, %1$s]::bigint[], ARRAY['pgtap_freeze', 'pgtap_winter', 'pgtap_freeze'], ARRAY['b1', 'b2', 'b3']) p$$, :i),
+    $$VALUES ('OK', '[{"item": "streak_freeze", "delta": 1, "balance": 5}]'::jsonb), ('OK', '[{"item": "streak_freeze", "delta": 2, "balance": 7}]'), ('USER_LIMIT', NULL)$$, 'many at once');
+
+-- a day of the calendar gives one in the claim that uses three
+SELECT economy.set_daily_rewards('[{"gold": 1}, {"gold": 2, "contents": {"streak_freeze": 2}}]', 'ann', 1) AS x \gset
+SELECT is(pg_temp.claim(:i, '2031-03-10 12:00+00'), 'START CLAIMED day 1 used 0 left 7', 'the first day');
+SELECT pg_temp.clock('2031-03-14 12:00+00') AS x \gset
+SELECT is((SELECT concat_ws(' ', c.code, c.streak_day, c.freezes_used, c.items, c.detail, pg_temp.held(:i)) FROM economy.claim_daily_reward(:i) c), 'CLAIMED 2 3 [{"item": "streak_freeze", "delta": 2, "balance": 6}] 6', 'first used, then given');
+SELECT is((SELECT concat_ws(' ', r.code, r.items, pg_temp.held(:i)) FROM economy.revoke_reward(:i, (SELECT max(l.transaction_id) FROM economy.statement(:i) l WHERE l.source = 'economy:daily_streak' AND l.gold_delta = 2), 'mistake', 'ann') r), 'OK [{"item": "streak_freeze", "delta": -2, "balance": 7}] 7', 'taken back, those used are there again');
+SELECT is(pg_temp.claim(:i, '2031-03-14 12:00+00'), 'FREEZE CLAIMED day 2 used 3 left 6', 'and the date is claimed again');
+
+-- the audit adds up what entries say of them, and what they said before there were items
+CREATE FUNCTION pg_temp.wrong() RETURNS text LANGUAGE sql AS
+    $$ SELECT string_agg(concat_ws(' ', f.kind, f.expected, '|', f.actual), ', ' ORDER BY f.expected COLLATE "C") FROM (SELECT * FROM economy_internal.audit_holdings() UNION ALL SELECT * FROM economy_internal.audit_rewards() UNION ALL SELECT * FROM economy_internal.audit_effects() UNION ALL SELECT * FROM economy_internal.audit_refunds()) f $$;
+SELECT is(pg_temp.wrong(), NULL, 'the audit finds nothing');
+SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s) UNION ALL SELECT * FROM economy.verify_chain(%s)', :i, :j), 'nor the chain');
+ALTER TABLE economy.shop_transactions DISABLE TRIGGER ALL;
+SAVEPOINT old;
+UPDATE economy.shop_transactions SET items = NULL WHERE user_id = :i AND idempotency_key = 'open';
+SELECT is(pg_temp.wrong(), NULL, 'an entry of before says it by its effect code');
+SAVEPOINT refund;
+SELECT is((SELECT concat_ws(' ', r.code, r.items, pg_temp.held(:i)) FROM economy.refund_purchase(:i, (SELECT p.transaction_id FROM economy.purchases_of(:i) p WHERE p.items IS NULL), 'k', 1, 'r', 'a') r), 'OK [{"item": "streak_freeze", "delta": -1, "balance": 5}] 5', 'and is taken back as one of now');
+SELECT is(pg_temp.wrong(), NULL, 'the audit follows');
+ROLLBACK TO refund;
+UPDATE economy.shop_transactions SET quantity = 1 WHERE user_id = :i AND idempotency_key = 'open';
+SELECT matches(pg_temp.wrong(), 'wrong_balance 4 of streak_freeze . 5 of streak_freeze.*wrong_balance 5 streak freezes . 6 streak freezes', 'and another number is found');
+ROLLBACK TO old;
+UPDATE economy.accounts SET streak_freezes = 5 WHERE user_id = :i;
+SELECT is(pg_temp.wrong(), 'wrong_balance 6 streak freezes | 5 streak freezes', 'as is one that the account lost');
+UPDATE economy.accounts SET streak_freezes = 6 WHERE user_id = :i;
+UPDATE economy.shop_transactions SET items = '[{"item": "streak_freeze", "delta": 1, "balance": 6}]' WHERE user_id = :i AND idempotency_key = 'b1';
+SELECT is(pg_temp.wrong(), 'wrong_balance 5 of streak_freeze | 6 of streak_freeze', 'and a balance that does not follow');
+UPDATE economy.shop_transactions SET items = '[{"item": "streak_freeze", "delta": 1, "balance": 5}]' WHERE user_id = :i AND idempotency_key = 'b1';
+
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', a.user_id), 'a chain') FROM economy.accounts a WHERE a.user_id IN (:u, :v, :w, :apia, :p, :full);
 SELECT is_empty(format('SELECT * FROM economy_internal.audit_rewards() WHERE user_id >= %s', :u), 'freezes bought minus used are freezes held');
 SELECT * FROM finish();

@@ -14,4 +14,5 @@ SELECT 'event', e FROM economy.changes('start', 10000) e WHERE e.code = 'EVENT';
 SELECT 'finding', f FROM economy.audit_sweep() f;
 SELECT 'parity', p FROM economy.stats_parity() p;
 SELECT 'retry', code, state, gold FROM economy.purchase(:user_id, 'potion', 'before', 2);
+SELECT 'freezes', s.freezes FROM economy.users u, economy.streak_state(u.user_id) s WHERE u.external_id = 'freezing';
 SELECT 'retry', code, state, gold FROM economy.grant_reward(:user_id, 'quest', 'before', 1000, 700);

@@ -13,3 +13,14 @@ SELECT economy.recommend(:user_id, 'home') \g /dev/null
 SELECT economy.audit_sweep() \g /dev/null
 CREATE ROLE held_monitor;
 SELECT economy.grant_access('held_monitor', 'monitor') \g /dev/null
+-- who holds streak freezes, and has used some
+SELECT set_config('economy.test_clock', to_char((now() - interval '9 days') AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SSZ'), false) \g /dev/null
+SELECT economy.register('freezing') AS freezing \gset
+SELECT economy.adjust_gold(:freezing, 100, 'open', 'test', 'test') \g /dev/null
+SELECT economy.upsert_product('{"product_id": "freeze", "category": "item", "price_gold": 1, "effect_code": "streak_freeze"}', 'test') \g /dev/null
+SELECT economy.purchase(:freezing, 'freeze', 'before', 3) \g /dev/null
+SELECT economy.purchases(ARRAY[:freezing], ARRAY['freeze'], ARRAY['before 2']) \g /dev/null
+SELECT economy.claim_daily_reward(:freezing) \g /dev/null
+SELECT set_config('economy.test_clock', to_char((now() - interval '5 days') AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SSZ'), false) \g /dev/null
+SELECT 'used', c FROM economy.claim_daily_reward(:freezing) c WHERE c.freezes_used <> 3;
+RESET economy.test_clock;

@@ -13,6 +13,12 @@ SELECT 'rules', r FROM economy.set_transfer_rules('{"enabled": true}', 'test') r
 SELECT 'sent', t FROM economy.transfer(:user_id, (SELECT max(user_id) FROM economy.users), 'after', 1) t WHERE t.code <> 'OK';
 SELECT 'put aside', r FROM economy.hold_escrow(:user_id, 'after', 1) h, economy.release_escrow(:user_id, h.transaction_id) r WHERE r.code <> 'OK';
 SELECT 'used', c FROM economy.consume(:user_id, 'after', 'after') c WHERE c.code <> 'OK';
+-- freezes of before are the item of now
+SELECT user_id AS freezing FROM economy.users WHERE external_id = 'freezing' \gset
+SELECT 'held', count(*) FROM economy.holdings(:freezing) h WHERE (h.item_id, h.quantity) = ('streak_freeze', 1) HAVING count(*) <> 1;
+SELECT 'bought', p FROM economy.purchase(:freezing, 'freeze', 'after', 2) p WHERE p.items IS DISTINCT FROM '[{"item": "streak_freeze", "delta": 2, "balance": 3}]';
+SELECT 'again', p FROM economy.purchase(:freezing, 'freeze', 'before', 3) p WHERE (p.state, p.code) <> ('reuse', 'OK');
+SELECT 'taken', c FROM economy.consume(:freezing, 'streak_freeze', 'after') c WHERE c.items IS DISTINCT FROM '[{"item": "streak_freeze", "delta": -1, "balance": 2}]';
 SELECT 'drawn from', p FROM economy.upsert_draw_table('{"table_id": "after", "draft": {"pity": {"class": "c", "after": 1}, "entries": [{"entry": "a", "weight": 1, "items": {"after": 1}}, {"entry": "b", "class": "c", "weight": 1}]}}', 'test') u,
     economy.publish_draw_table('after', 'test') p WHERE p.version <> 1;
 SELECT 'committed', c FROM economy.draw_commit(:user_id) c WHERE c.state <> 'new';

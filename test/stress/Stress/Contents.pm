@@ -39,6 +39,7 @@ sub moves
 	my %items = map { ($_ => $quantity * $product->{contents}{$_}) } keys %{ $product->{contents} // {} };
 
 	$items{$_} -= $quantity * $product->{price_items}{$_} foreach keys %{ $product->{price_items} // {} };
+	$items{streak_freeze} += $quantity if ($product->{effect_code} // '') eq 'streak_freeze';
 	return \%items;
 }
 

@@ -17,9 +17,9 @@ our %FIELDS = (
 	G => [qw(idempotency_key actor reason)],
 	U => [qw(field before after idempotency_key actor reason)],
 	H => [qw(operation idempotency_key reason items context detail)],
-	B => [qw(reverses quantity restocked freezes asked monetary debt_gold purchase idempotency_key product_id policy actor reason detail items)]);
+	B => [qw(reverses quantity restocked asked monetary debt_gold purchase idempotency_key product_id policy actor reason detail items)]);
 our %NUMBERS = map { $_ => 1 } qw(quantity stock_slot hash_algo_version receipt_signature_version monetary reverses
-  streak_day reward_day claim_date grace_used freezes_used best last_grace_on excused_to streak_before bet win restocked freezes asked debt_gold);
+  streak_day reward_day claim_date grace_used freezes_used best last_grace_on excused_to streak_before bet win restocked asked debt_gold);
 my %TABLE = (P => 'shop_transactions', R => 'reward_audit', A => 'user_actions', G => 'gold_adjustments', U => 'user_changes', H => 'holding_changes', B => 'shop_refunds');
 my %KEY = (P => [qw(product_id idempotency_key)], R => [qw(source external_event_id)], A => [qw(game action_id)], G => ['idempotency_key'], U => [qw(field idempotency_key)], H => [qw(operation idempotency_key)], B => [qw(purchase idempotency_key)]);
 my %EXPRESSION = (

@@ -61,6 +61,8 @@ our %ITEMS = (
 	event  => { kind => 'stack', maximum => 30, tradable => 'true', varies => 1 },
 	vip    => { kind => 'pass', maximum => 3 * 86400, tradable => 'true' },
 	battle => { kind => 'pass' },
+	# that claims use up
+	streak_freeze => { kind => 'stack', maximum => 9, tradable => 'true' },
 	# more than an account has room for
 	(map { (relic($_) => { kind => $_ == 4 ? 'pass' : 'stack', tradable => 'true' }) } 1 .. 10));
 # What is drawn from: the definitions that versions of a table have in turn.  An item is
@@ -81,7 +83,7 @@ our ($FEE, $MINIMUM_AGE, @DAILY_GOLD) = (25, 12, 150, 90);    # the gold of a da
 our @CALENDARS = (
 	{ days => [ { gold => 10, xp => 1 }, { contents => { event => 4, vip => 1800 } }, { gold => 30, xp => 3, contents => { gem => 9, relic(9) => 1 } } ], continues_at => 2 },
 	{ days => [ { gold => 7, contents => { dust => 3, gem => 1 } } ] },
-	{ days => [ { xp => 600 }, { gold => 5 }, {} ], continues_at => 1 });
+	{ days => [ { xp => 600 }, { gold => 5, contents => { streak_freeze => 1 } }, {} ], continues_at => 1 });
 # What is ranked, of all users.
 our %BOARDS = (
 	day    => { figure => 'wins', period => 'day', prizes => [ { upto => 1, gold => 7 }, { percent => 10, gold => 1, xp => 2 } ] },
