@@ -13,6 +13,7 @@
 #include "hold/seed.h"
 #include "ledger/async.h"
 #include "ledger/guard.h"
+#include "mission/observe.h"
 #include "play/action.h"
 #include "realtime/posted.h"
 #include "realtime/relay.h"
@@ -45,5 +46,6 @@ _PG_init(void)
 	eco_posted_install();
 	eco_journals_install(journals);
 	eco_guard_install();
+	eco_missions_install();
 	eco_seeds_install();
 }

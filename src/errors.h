@@ -28,9 +28,10 @@
 #define ECO_USER_NOT_FOUND			MAKE_SQLSTATE('X', 'E', '2', '0', '2')
 #define ECO_KEY_REUSED				MAKE_SQLSTATE('X', 'E', '2', '0', '3')
 
-/* XE4: reward */
+/* XE4: reward, mission */
 #define ECO_RESERVED_NAME			MAKE_SQLSTATE('X', 'E', '4', '0', '1')
 #define ECO_UNKNOWN_CURVE			MAKE_SQLSTATE('X', 'E', '4', '0', '2')
+#define ECO_INVALID_MISSION			MAKE_SQLSTATE('X', 'E', '4', '0', '3')
 
 /* XE5: play */
 #define ECO_CAPTURE_MISUSED			MAKE_SQLSTATE('X', 'E', '5', '0', '1')

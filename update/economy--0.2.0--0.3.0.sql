@@ -20,8 +20,13 @@ END
 $$;
 
 -- What calls lock first comes first, so that none waits for this while this waits for it.
-LOCK TABLE economy.shop_transactions, economy.reward_audit, economy.shop_products
+LOCK TABLE economy.shop_transactions, economy.reward_audit, economy.accounts, economy.shop_products
     IN ACCESS EXCLUSIVE MODE;
+
+-- Accounts have room for progress in missions.
+ALTER TABLE economy.accounts DROP CONSTRAINT accounts_sections_check;
+ALTER TABLE economy.accounts
+    ADD CONSTRAINT accounts_sections_check CHECK (octet_length(sections) BETWEEN 1 AND 3072);
 
 -- Functions that get an argument are made anew: who may call them goes on to, see the end.
 SELECT pg_catalog.set_config('economy_update.privileges', coalesce(jsonb_agg(jsonb_build_object(
@@ -113,7 +118,7 @@ BEGIN
         'level_experiments', 'games', 'rfm_models', 'segment_rules', 'rfm_snapshots',
         'recommendation_placements', 'recommendation_arms', 'signing_keys', 'items',
         'draw_tables', 'leaderboards', 'transfer_rules', 'daily_rewards', 'payment_providers',
-        'payment_secrets');
+        'payment_secrets', 'mission_templates');
     -- the chain of a key begins with 32 zeros
     INSERT INTO economy_internal.config_heads AS h
         VALUES (relation, key, 0, decode(repeat('00', 32), 'hex'))
@@ -3607,6 +3612,438 @@ COMMENT ON FUNCTION economy.retire_payment_secret(text, integer, text) IS
     'Destroys a secret of a provider: what is signed with it is WRONG_SIGNATURE from then on. '
     'False when the version is not active. XE702 for an unknown provider.';
 
+CREATE FUNCTION economy_internal.check_mission_condition(trigger text, condition jsonb)
+    RETURNS void
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_check_mission_condition';
+COMMENT ON FUNCTION economy_internal.check_mission_condition(text, jsonb) IS
+    'Raises XE403 with what is wrong with a condition, and where, for entries of a trigger.';
+
+CREATE FUNCTION economy_internal.mission_counts(trigger text, field text) RETURNS boolean
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_mission_counts';
+COMMENT ON FUNCTION economy_internal.mission_counts(text, text) IS
+    'Whether entries of a trigger have a number of that name, or details that may have one.';
+
+CREATE FUNCTION economy_internal.mission_condition_of(
+    trigger text, condition jsonb, user_id bigint, seq bigint
+) RETURNS boolean
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_mission_condition_of';
+COMMENT ON FUNCTION economy_internal.mission_condition_of(text, jsonb, bigint, bigint) IS
+    'What a condition is of an entry; null: unknown. XE106 for no such entry.';
+
+CREATE FUNCTION economy_internal.mission_period_at(period text, at timestamptz) RETURNS bigint
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_mission_period_at';
+COMMENT ON FUNCTION economy_internal.mission_period_at(text, timestamptz) IS
+    'The number of the period that a moment lies in: 0 of once.';
+
+CREATE FUNCTION economy_internal.mission_period_key(period text, number bigint) RETURNS text
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_mission_period_key';
+COMMENT ON FUNCTION economy_internal.mission_period_key(text, bigint) IS
+    'What a period is called: once, 2026-01-31 or 2026-W05.';
+
+CREATE FUNCTION economy_internal.mission_period_starts(period text, number bigint)
+    RETURNS timestamptz
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_mission_period_starts';
+COMMENT ON FUNCTION economy_internal.mission_period_starts(text, bigint) IS
+    'The first moment of a period; null of once.';
+
+CREATE FUNCTION economy_internal.mission_progress_of(sections bytea) RETURNS TABLE (
+    number integer, period bigint, progress bigint, state integer
+)
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 10
+    AS 'MODULE_PATHNAME', 'eco_mission_progress_of';
+COMMENT ON FUNCTION economy_internal.mission_progress_of(bytea) IS
+    'Progress in missions that stands in an account, by the number of the mission''s version: '
+    'state 0 is active, 1 completed, 2 claimed. No row of one that is damaged.';
+
+CREATE FUNCTION economy_internal.mission_progress_sound(sections bytea) RETURNS boolean
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_mission_progress_sound';
+COMMENT ON FUNCTION economy_internal.mission_progress_sound(bytea) IS
+    'Whether the progress in missions in an account can be read, or there is none.';
+
+CREATE FUNCTION economy_internal.with_mission_progress(
+    sections bytea, number integer, period bigint, progress bigint, state integer
+) RETURNS bytea
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_with_mission_progress';
+COMMENT ON FUNCTION economy_internal.with_mission_progress(
+    bytea, integer, bigint, bigint, integer) IS
+    'An account''s sections with other progress in a mission, or without it when progress is '
+    'null: for who corrects what the audit found to be wrong.';
+
+CREATE FUNCTION economy_internal.mission_replay(user_id bigint, reading integer) RETURNS TABLE (
+    number integer, period bigint, progress bigint, state integer, unearned boolean
+)
+    LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'eco_mission_replay';
+COMMENT ON FUNCTION economy_internal.mission_replay(bigint, integer) IS
+    'Progress in missions counted again from the user''s entries, and claims that are not earned. '
+    'Reading 0: as it is made; 1 and 2: the least and the most that it can be, as a session hears '
+    'of what is published after its commit.';
+
+CREATE TABLE economy.mission_templates (
+    mission       text    NOT NULL COLLATE "C"
+        CONSTRAINT mission_templates_mission_check
+            CHECK (mission ~ '^[A-Za-z0-9_.-]{1,48}$'),
+    version       integer NOT NULL,
+    number        integer NOT NULL
+        CONSTRAINT mission_templates_number_key UNIQUE
+        CONSTRAINT mission_templates_number_check CHECK (number BETWEEN 1 AND 99999),
+    trigger       text    NOT NULL COLLATE "C"
+        CONSTRAINT mission_templates_trigger_check
+            CHECK (trigger IN ('purchase', 'action', 'reward', 'entry')),
+    condition     jsonb,
+    progress      text    NOT NULL COLLATE "C"
+        CONSTRAINT mission_templates_progress_check CHECK (progress IN ('count', 'sum', 'max')),
+    field         text COLLATE "C",
+    target        bigint  NOT NULL
+        CONSTRAINT mission_templates_target_check CHECK (target BETWEEN 1 AND 9007199254740991),
+    increment_cap bigint
+        CONSTRAINT mission_templates_increment_cap_check CHECK (increment_cap > 0),
+    period        text    NOT NULL COLLATE "C"
+        CONSTRAINT mission_templates_period_check CHECK (period IN ('once', 'daily', 'weekly')),
+    starts_at     timestamptz NOT NULL,
+    ends_at       timestamptz,
+    claim_hours   integer NOT NULL
+        CONSTRAINT mission_templates_claim_hours_check CHECK (claim_hours BETWEEN 0 AND 8784),
+    requires      text[]  NOT NULL COLLATE "C",
+    gold          bigint  NOT NULL
+        CONSTRAINT mission_templates_gold_check CHECK (gold BETWEEN 0 AND 9007199254740991),
+    xp            bigint  NOT NULL
+        CONSTRAINT mission_templates_xp_check CHECK (xp BETWEEN 0 AND 9007199254740991),
+    items         jsonb
+        CONSTRAINT mission_templates_items_check CHECK (economy_internal.amounts_sound(items)),
+    hidden        boolean NOT NULL,
+    position      integer NOT NULL,
+    texts         jsonb   NOT NULL
+        CONSTRAINT mission_templates_texts_check CHECK (jsonb_typeof(texts) = 'object'
+            AND NOT jsonb_path_exists(texts, 'strict $.* ? (@.type() != "object")')),
+    published_at  timestamptz NOT NULL,
+    retired_at    timestamptz,
+    CONSTRAINT mission_templates_pkey PRIMARY KEY (mission, version),
+    CONSTRAINT mission_templates_version_check CHECK (version > 0),
+    CONSTRAINT mission_templates_field_check CHECK ((progress = 'count') = (field IS NULL)),
+    CONSTRAINT mission_templates_ends_at_check CHECK (ends_at > starts_at)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.mission_templates', '');
+COMMENT ON TABLE economy.mission_templates IS
+    'Missions as they were published, a row per version, which never changes but for its '
+    'retirement. Set by publish_mission() and retire_mission() only.';
+COMMENT ON CONSTRAINT mission_templates_mission_check ON economy.mission_templates IS
+    'mission must have 1 to 48 letters of ASCII, digits, dots, dashes and underscores';
+COMMENT ON CONSTRAINT mission_templates_trigger_check ON economy.mission_templates IS
+    'trigger must be purchase, action, reward or entry';
+COMMENT ON CONSTRAINT mission_templates_progress_check ON economy.mission_templates IS
+    'progress must be count, sum or max';
+COMMENT ON CONSTRAINT mission_templates_target_check ON economy.mission_templates IS
+    'target must be from 1 to 2^53-1';
+COMMENT ON CONSTRAINT mission_templates_increment_cap_check ON economy.mission_templates IS
+    'increment_cap must be 1 or more';
+COMMENT ON CONSTRAINT mission_templates_period_check ON economy.mission_templates IS
+    'period must be once, daily or weekly';
+COMMENT ON CONSTRAINT mission_templates_claim_hours_check ON economy.mission_templates IS
+    'claim_hours must be from 0 to 8784';
+COMMENT ON CONSTRAINT mission_templates_gold_check ON economy.mission_templates IS
+    'gold must be from 0 to 2^53-1';
+COMMENT ON CONSTRAINT mission_templates_xp_check ON economy.mission_templates IS
+    'xp must be from 0 to 2^53-1';
+COMMENT ON CONSTRAINT mission_templates_items_check ON economy.mission_templates IS
+    'items must be an object of 1 to 16 items, each with a whole number from 1 to 2^53-1';
+COMMENT ON CONSTRAINT mission_templates_texts_check ON economy.mission_templates IS
+    'texts must be a JSON object of languages, each with an object';
+COMMENT ON CONSTRAINT mission_templates_field_check ON economy.mission_templates IS
+    'field is what sum and max are of, and count has none';
+COMMENT ON CONSTRAINT mission_templates_ends_at_check ON economy.mission_templates IS
+    'ends_at must be after starts_at, and after now';
+COMMENT ON COLUMN economy.mission_templates.number IS
+    'What progress in accounts knows the version by.';
+COMMENT ON COLUMN economy.mission_templates.trigger IS
+    'The entries that it looks at: purchases, actions, rewards, or all of them.';
+COMMENT ON COLUMN economy.mission_templates.condition IS
+    'Which of these count; null: all of them.';
+COMMENT ON COLUMN economy.mission_templates.increment_cap IS
+    'The most that one entry counts; null: no limit.';
+COMMENT ON COLUMN economy.mission_templates.period IS
+    'once, or anew each day or week of ISO 8601, by UTC.';
+COMMENT ON COLUMN economy.mission_templates.claim_hours IS
+    'So many hours after the end of its period it may still be claimed.';
+COMMENT ON COLUMN economy.mission_templates.requires IS
+    'Missions that are completed before anything counts for this one.';
+COMMENT ON COLUMN economy.mission_templates.hidden IS
+    'Whether missions() shows it only when the user has progress in it.';
+COMMENT ON COLUMN economy.mission_templates.texts IS
+    'What is shown, by language: {"en": {"name": "Three wins"}}.';
+
+CREATE FUNCTION economy_internal.missions_changed() RETURNS trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'eco_missions_changed';
+COMMENT ON FUNCTION economy_internal.missions_changed() IS
+    'Trigger of mission_templates: tells every session that missions have changed.';
+
+CREATE TRIGGER mission_templates_changed
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON economy.mission_templates
+    FOR EACH STATEMENT EXECUTE FUNCTION economy_internal.missions_changed();
+ALTER TABLE economy.mission_templates ENABLE ALWAYS TRIGGER mission_templates_changed;
+COMMENT ON TRIGGER mission_templates_changed ON economy.mission_templates IS
+    'Sessions keep missions compiled.';
+
+CREATE FUNCTION economy_internal.mission_ends(
+    mission economy.mission_templates, number bigint
+) RETURNS timestamptz
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT least(mission.ends_at, mission.retired_at,
+                     economy_internal.mission_period_starts(mission.period, number + 1));
+    END;
+COMMENT ON FUNCTION economy_internal.mission_ends(economy.mission_templates, bigint) IS
+    'When nothing counts any more for a period of a mission; null: that is not known yet.';
+
+CREATE FUNCTION economy_internal.mission_room(missions economy.mission_templates[])
+    RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        -- a number has 3 bytes, a period as many, and seven bits of progress one each; two
+        -- periods may stand beside each other, and those that can still be claimed
+        SELECT coalesce(sum(
+            (6 + CASE WHEN m.target < 32 THEN 1 WHEN m.target < 4096 THEN 2
+                      WHEN m.target < 524288 THEN 3 WHEN m.target < 67108864 THEN 4
+                      ELSE 8 END)
+            * CASE m.period WHEN 'daily' THEN 1 + (m.claim_hours + 23) / 24
+                            WHEN 'weekly' THEN 1 + (m.claim_hours + 167) / 168 ELSE 1 END), 0)
+        FROM unnest(missions) m;
+    END;
+COMMENT ON FUNCTION economy_internal.mission_room(economy.mission_templates[]) IS
+    'Bytes of an account that progress in missions has at most.';
+
+CREATE FUNCTION economy_internal.check_mission(given jsonb) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH says (place, says) AS (
+            SELECT 0, format('%s is no such column that can be set', to_json(k))
+            FROM jsonb_object_keys(given) k
+            WHERE k NOT IN ('mission', 'trigger', 'condition', 'progress', 'field', 'target',
+                            'increment_cap', 'period', 'starts_at', 'ends_at', 'claim_hours',
+                            'requires', 'gold', 'xp', 'items', 'hidden', 'position', 'texts')
+            UNION ALL
+            -- the session's settings must not decide what moment is meant
+            SELECT 1, format('%s must be a text in ISO 8601 with time zone, '
+                             'such as 2026-01-31T12:00:00Z', k)
+            FROM unnest(ARRAY['starts_at', 'ends_at']) k
+            WHERE jsonb_typeof(given -> k) <> 'null' AND NOT coalesce(
+                jsonb_typeof(given -> k) = 'string'
+                AND given ->> k ~ ('^[0-9]{4,6}-[0-9]{2}-[0-9]{2}[T ]'
+                    '[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?'
+                    '(Z|[+-][0-9]{2}(:?[0-9]{2}(:[0-9]{2})?)?)$'), false)
+            UNION ALL
+            SELECT 2, 'requires must be an array of at most 8 missions'
+            WHERE given ? 'requires' AND NOT coalesce(
+                jsonb_typeof(given -> 'requires') = 'array'
+                AND jsonb_array_length(CASE jsonb_typeof(given -> 'requires')
+                                       WHEN 'array' THEN given -> 'requires' END) <= 8, false)
+            UNION ALL
+            SELECT 3, format('item %s does not exist', to_json(k))
+            FROM jsonb_object_keys(CASE jsonb_typeof(given -> 'items')
+                                   WHEN 'object' THEN given -> 'items' ELSE '{}' END) k
+            WHERE NOT EXISTS (SELECT FROM economy.items i WHERE i.item_id = k)
+            UNION ALL
+            -- an event has 8000 bytes, and tells of each item its balance too
+            SELECT 4, 'items must have 3072 bytes as text'
+            WHERE octet_length((given -> 'items')::text) > 3072
+        )
+        SELECT s.says FROM says s ORDER BY s.place, s.says LIMIT 1;
+    END;
+COMMENT ON FUNCTION economy_internal.check_mission(jsonb) IS
+    'What is wrong with a mission given to publish_mission(), beyond what the constraints of '
+    'mission_templates say; null when nothing is.';
+
+CREATE FUNCTION economy_internal.check_new_mission(new_row economy.mission_templates)
+    RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH others AS MATERIALIZED (
+            SELECT t FROM economy.mission_templates t
+            -- what can have progress: of those that are over also what others require
+            WHERE t.number <> new_row.number
+              AND (coalesce(least(t.ends_at, t.retired_at)
+                            + make_interval(hours => t.claim_hours) > economy.now(), true)
+                   OR t.mission = ANY (new_row.requires)
+                   OR EXISTS (SELECT FROM economy.mission_templates r
+                              WHERE t.mission = ANY (r.requires)))
+        ), says (place, says) AS (
+            SELECT 0, format('%s is no number that entries of the trigger have',
+                             to_json(new_row.field))
+            WHERE NOT economy_internal.mission_counts(new_row.trigger, new_row.field)
+            UNION ALL
+            SELECT 1, format('mission %s, which it requires, is not published with the period '
+                             'once', to_json(r))
+            FROM unnest(new_row.requires) r
+            WHERE NOT EXISTS (SELECT FROM economy.mission_templates t
+                              WHERE t.mission = r AND t.retired_at IS NULL AND t.period = 'once'
+                                AND t.mission <> new_row.mission)
+            UNION ALL
+            SELECT 2, format('mission %s requires it, which needs the period once', b.mission)
+            FROM economy.mission_templates b
+            WHERE new_row.mission = ANY (b.requires) AND b.retired_at IS NULL
+              AND new_row.period <> 'once'
+            UNION ALL
+            SELECT 3, 'what it requires would require it'
+            FROM (WITH RECURSIVE needs (mission) AS (
+                      SELECT r FROM unnest(new_row.requires) r
+                      UNION
+                      SELECT r FROM needs n
+                      JOIN economy.mission_templates t
+                          ON t.mission = n.mission AND t.retired_at IS NULL
+                      CROSS JOIN LATERAL unnest(t.requires) r
+                  ) SELECT n.mission FROM needs n) n
+            WHERE n.mission = new_row.mission
+            UNION ALL
+            SELECT 4, format('progress in all missions together would need %s bytes of an '
+                             'account, and 1000 is the most', r.room)
+            FROM (SELECT economy_internal.mission_room(array_agg(o.t)) AS room
+                  FROM (SELECT t FROM others UNION ALL SELECT new_row) o (t)) r
+            WHERE r.room > 1000
+        )
+        SELECT s.says FROM says s ORDER BY s.place, s.says LIMIT 1;
+    END;
+COMMENT ON FUNCTION economy_internal.check_new_mission(economy.mission_templates) IS
+    'What is wrong with a new version beside the other missions; null when nothing is.';
+
+CREATE FUNCTION economy_internal.refuse_mission(mission text, wrong text, hint text)
+    RETURNS void
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION 'mission "%" is not valid', left(mission, 64)
+        USING ERRCODE = 'XE403', DETAIL = rtrim(wrong, '.') || '.',
+        HINT = coalesce(nullif(hint, ''),
+                        'The keys are the column names of economy.mission_templates.');
+END
+$$;
+COMMENT ON FUNCTION economy_internal.refuse_mission(text, text, text) IS
+    'Raises XE403 for a mission.';
+
+CREATE FUNCTION economy.publish_mission(mission jsonb, actor text)
+    RETURNS economy.mission_templates
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' AS $$
+DECLARE
+    old_row   economy.mission_templates;
+    new_row   economy.mission_templates;
+    id        text := mission ->> 'mission';
+    wrong     text;
+    hint      text;
+    failed    text;
+    at_column text;
+BEGIN
+    PERFORM economy_internal.require_actor(actor);
+    PERFORM economy_internal.require_given('mission', mission IS NOT NULL);
+    IF jsonb_typeof(mission) <> 'object' OR id IS NULL THEN
+        RAISE EXCEPTION 'mission must be a JSON object with a mission' USING ERRCODE = 'XE403';
+    END IF;
+    PERFORM economy_internal.open_tables('mission_templates', 'items', 'config_changes');
+    -- one change of any at a time: they have their numbers, and their room, together
+    PERFORM economy_internal.lock_name('economy.missions');
+    SELECT * INTO old_row FROM economy.mission_templates t
+        WHERE t.mission = id ORDER BY t.version DESC LIMIT 1;
+    wrong := economy_internal.check_mission(mission);
+    IF wrong IS NULL THEN
+        BEGIN
+            new_row := jsonb_populate_record(
+                NULL::economy.mission_templates,
+                '{"progress": "count", "period": "once", "claim_hours": 24, "requires": [],
+                  "gold": 0, "xp": 0, "hidden": false, "position": 0, "texts": {}}' || mission);
+            new_row.version := coalesce(old_row.version, 0) + 1;
+            new_row.number := coalesce((SELECT max(t.number) FROM economy.mission_templates t), 0)
+                              + 1;
+            new_row.published_at := economy.now();
+            new_row.starts_at := greatest(new_row.starts_at, new_row.published_at);
+            UPDATE economy.mission_templates t SET retired_at = new_row.published_at
+                WHERE t.mission = id AND t.version = old_row.version AND t.retired_at IS NULL;
+            -- of two at once above READ COMMITTED, neither of which sees the other: 40001
+            INSERT INTO economy.mission_templates SELECT (new_row).* ON CONFLICT DO NOTHING;
+            PERFORM economy_internal.check_mission_condition(new_row.trigger, new_row.condition);
+            wrong := economy_internal.check_new_mission(new_row);
+        EXCEPTION
+            WHEN SQLSTATE 'XE403' OR SQLSTATE 'XE002' OR SQLSTATE 'XE003' THEN
+                GET STACKED DIAGNOSTICS
+                    wrong = MESSAGE_TEXT, failed = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+                wrong := concat_ws(': ', wrong, nullif(failed, ''));
+            WHEN data_exception OR check_violation OR not_null_violation THEN
+                GET STACKED DIAGNOSTICS
+                    wrong = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
+                wrong := economy_internal.violation('mission_templates', mission, wrong, failed,
+                                                    at_column);
+        END;
+    END IF;
+    IF wrong IS NOT NULL THEN
+        PERFORM economy_internal.refuse_mission(id, wrong, hint);
+    END IF;
+    IF old_row.retired_at IS NULL AND old_row.mission IS NOT NULL THEN
+        PERFORM economy.note_change('mission_templates', id || ':' || old_row.version, 'retire',
+                                    actor);
+    END IF;
+    PERFORM economy.note_change('mission_templates', id || ':' || new_row.version, 'publish',
+                                actor);
+    RETURN new_row;
+END
+$$;
+COMMENT ON FUNCTION economy.publish_mission(jsonb, text) IS
+    'Publishes a mission, or the next version of one, whose last one is retired: progress begins '
+    'anew. Keys are the column names of mission_templates. A version never changes. Recorded with '
+    'actor. XE403 for one that is not valid.';
+
+CREATE FUNCTION economy.retire_mission(mission text, actor text) RETURNS economy.mission_templates
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    row_now economy.mission_templates;
+    needs   text;
+BEGIN
+    PERFORM economy_internal.require_actor(actor);
+    PERFORM economy_internal.require_given('mission', mission IS NOT NULL);
+    PERFORM economy_internal.open_tables('mission_templates', 'config_changes');
+    PERFORM economy_internal.lock_name('economy.missions');
+    SELECT * INTO row_now FROM economy.mission_templates t
+        WHERE t.mission = retire_mission.mission ORDER BY t.version DESC LIMIT 1;
+    IF row_now.mission IS NULL THEN
+        RAISE EXCEPTION 'there is no mission "%"', left(mission, 64) USING ERRCODE = 'XE404';
+    END IF;
+    IF row_now.retired_at IS NOT NULL THEN
+        RETURN row_now;
+    END IF;
+    needs := (SELECT min(t.mission) FROM economy.mission_templates t
+              WHERE row_now.mission = ANY (t.requires) AND t.retired_at IS NULL);
+    IF needs IS NOT NULL THEN
+        PERFORM economy_internal.refuse_mission(
+            row_now.mission, format('mission "%s" requires it', needs),
+            'Retire that one first, or publish it without.');
+    END IF;
+    row_now.retired_at := economy.now();
+    UPDATE economy.mission_templates t SET retired_at = row_now.retired_at
+        WHERE t.mission = row_now.mission AND t.version = row_now.version;
+    PERFORM economy.note_change('mission_templates', row_now.mission || ':' || row_now.version,
+                                'retire', actor);
+    RETURN row_now;
+END
+$$;
+COMMENT ON FUNCTION economy.retire_mission(text, text) IS
+    'Ends a mission: nothing counts for it any more, and what is completed can be claimed for its '
+    'claim_hours. Of one that is retired nothing changes. Recorded with actor. XE404 for no such '
+    'mission, XE403 for one that others require.';
+
+CREATE VIEW economy.mission_progress AS
+    SELECT a.user_id, t.mission, t.version,
+           economy_internal.mission_period_key(t.period, p.period) AS period,
+           p.progress, t.target,
+           (ARRAY['active', 'completed', 'claimed'])[p.state + 1] AS state
+    FROM economy.accounts a
+    CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections) p
+    JOIN economy.mission_templates t ON t.number = p.number;
+COMMENT ON VIEW economy.mission_progress IS
+    'How far users are in missions, as their accounts have it. What is over leaves with the next '
+    'entry that counts.';
+
 CREATE OR REPLACE FUNCTION economy_internal.archive_due(
     journal text, after_user bigint, cutoff timestamptz, max_users integer, part bigint,
     OUT user_id bigint, OUT from_seq bigint, OUT upto_seq bigint, OUT entries bigint
@@ -4791,7 +5228,7 @@ CREATE FUNCTION economy_internal.leaderboard_sums(boards text[])
                       WHERE o.board = p.board AND o.first_day = p.first_day
                       ORDER BY o.place, o.user_id OFFSET l.rank - 1 LIMIT 1)
                   ELSE l.rank IS NOT NULL END) w
-        WHERE p.closed_at IS NOT NULL AND w.winners <> p.paid + p.refused
+        WHERE w.winners <> p.paid + p.refused
         UNION ALL
         SELECT coalesce(p.board, r.board), coalesce(p.first_day, r.first_day), NULL,
                'prizes that could not be paid', coalesce(r.n, 0), p.refused
@@ -5183,6 +5620,327 @@ COMMENT ON FUNCTION economy_internal.collect_debts(jsonb, integer) IS
     'Takes what users owe for refunds, of at most max debts behind a place, where there is gold, '
     'while economy.collect_debts is on; next is the place of the last one, or null. What the job '
     'does.';
+
+CREATE FUNCTION economy.missions(user_id bigint) RETURNS TABLE (
+        mission text, version integer, period text, state text, claimable boolean,
+        progress bigint, target bigint, locked_by text[], ends_at timestamptz,
+        claim_until timestamptz, gold bigint, xp bigint, items jsonb, "position" integer,
+        texts jsonb
+    )
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    PERFORM economy_internal.open_tables('mission_templates', 'accounts');
+    RETURN QUERY SELECT * FROM economy_internal.missions_seen(user_id, economy.now());
+END
+$$;
+COMMENT ON FUNCTION economy.missions(bigint) IS
+    'The missions of a user: those that count now, and those that can still be claimed. state is '
+    'locked, active, completed or claimed. No row for an unknown user.';
+
+CREATE FUNCTION economy_internal.missions_seen(user_id bigint, at timestamptz) RETURNS TABLE (
+        mission text, version integer, period text, state text, claimable boolean,
+        progress bigint, target bigint, locked_by text[], ends_at timestamptz,
+        claim_until timestamptz, gold bigint, xp bigint, items jsonb, "position" integer,
+        texts jsonb
+    )
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH account AS MATERIALIZED (
+            SELECT a.sections FROM economy.accounts a WHERE a.user_id = missions_seen.user_id
+        ), has AS MATERIALIZED (
+            SELECT p.number, p.period, p.progress, p.state FROM account a
+            CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections) p
+        ), done AS MATERIALIZED (
+            SELECT t.mission FROM has h JOIN economy.mission_templates t ON t.number = h.number
+            WHERE h.state > 0
+        ), shown AS (
+            SELECT t, economy_internal.mission_period_at(t.period, at) AS number, true AS is_now
+            FROM economy.mission_templates t
+            WHERE t.starts_at <= at AND at < coalesce(least(t.ends_at, t.retired_at), 'infinity')
+            UNION ALL
+            SELECT t, h.period, false
+            FROM has h JOIN economy.mission_templates t ON t.number = h.number
+            WHERE h.state = 1 AND at >= economy_internal.mission_ends(t, h.period)
+        ), row_of AS (
+            SELECT s.t, s.number, s.is_now, coalesce(h.progress, 0) AS progress,
+                   coalesce(h.state, 0) AS state, h.number IS NOT NULL AS begun,
+                   ARRAY(SELECT r FROM unnest((s.t).requires) r
+                         WHERE NOT EXISTS (SELECT FROM done d WHERE d.mission = r)
+                         ORDER BY r) AS locked_by,
+                   economy_internal.mission_ends(s.t, s.number) AS ends_at
+            FROM shown s CROSS JOIN account a
+            LEFT JOIN has h ON h.number = (s.t).number AND h.period = s.number
+        )
+        SELECT (r.t).mission, (r.t).version,
+               economy_internal.mission_period_key((r.t).period, r.number),
+               CASE WHEN r.state = 0 AND r.locked_by <> '{}' THEN 'locked'
+                    ELSE (ARRAY['active', 'completed', 'claimed'])[r.state + 1] END,
+               r.state = 1, r.progress, (r.t).target, r.locked_by, r.ends_at,
+               r.ends_at + make_interval(hours => (r.t).claim_hours), (r.t).gold, (r.t).xp,
+               (r.t).items, (r.t)."position", (r.t).texts
+        FROM row_of r
+        WHERE (r.begun OR NOT (r.t).hidden)
+          AND (r.is_now OR at < r.ends_at + make_interval(hours => (r.t).claim_hours))
+        ORDER BY (r.t)."position", (r.t).mission, r.number;
+    END;
+COMMENT ON FUNCTION economy_internal.missions_seen(bigint, timestamptz) IS
+    'missions() at a moment, as one snapshot sees them.';
+
+CREATE FUNCTION economy_internal.refused_claim(code text, detail jsonb)
+    RETURNS economy.grant_result
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    answer economy.grant_result;
+BEGIN
+    answer.success := false;
+    answer.state := 'refused';
+    answer.code := code;
+    answer.detail := detail;
+    RETURN answer;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.refused_claim(text, jsonb) IS
+    'The answer to a claim that is refused.';
+
+CREATE FUNCTION economy_internal.claim_of(user_id bigint, mission text, period text, at timestamptz)
+    RETURNS TABLE (template economy.mission_templates, code text, detail jsonb)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH version AS MATERIALIZED (
+            SELECT t FROM economy.mission_templates t WHERE t.mission = claim_of.mission
+        ), claimed AS (
+            -- pays what it paid: a version never changes
+            SELECT v.t, NULL::text AS code, NULL::jsonb AS detail, 1 AS place
+            FROM economy.reward_audit r
+            JOIN version v ON (v.t).version::text = r.details ->> 'version'
+            WHERE r.user_id = claim_of.user_id
+              AND r.key_digest = economy_internal.key_digest(
+                  'economy:mission:' || claim_of.mission, claim_of.period)
+              AND r.source = 'economy:mission:' || claim_of.mission
+              AND r.external_event_id = claim_of.period
+        ), record AS (
+            SELECT v.t, p.state, p.progress,
+                   economy_internal.mission_ends(v.t, p.period)
+                       + make_interval(hours => (v.t).claim_hours) AS claim_until
+            FROM economy.accounts a
+            CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections) p
+            JOIN version v ON (v.t).number = p.number
+            WHERE a.user_id = claim_of.user_id
+              AND economy_internal.mission_period_key((v.t).period, p.period) = claim_of.period
+        ), answer AS (
+            SELECT * FROM claimed
+            UNION ALL
+            SELECT r.t,
+                   CASE WHEN r.state = 0 THEN 'MISSION_NOT_COMPLETED'
+                        WHEN r.state = 1 AND at >= r.claim_until THEN 'MISSION_EXPIRED' END,
+                   CASE WHEN r.state = 0
+                        THEN jsonb_build_object('progress', r.progress, 'target', (r.t).target)
+                        WHEN r.state = 1 AND at >= r.claim_until
+                        THEN jsonb_build_object('claim_until', r.claim_until) END,
+                   CASE WHEN r.state = 0 THEN 3 ELSE 2 END
+            FROM record r
+            UNION ALL
+            SELECT v.t, 'MISSION_NOT_COMPLETED',
+                   jsonb_build_object('progress', 0, 'target', (v.t).target), 4
+            FROM version v
+        )
+        SELECT a.t, a.code, a.detail FROM answer a
+        ORDER BY a.place, a.code IS NOT NULL, (a.t).version DESC LIMIT 1;
+    END;
+COMMENT ON FUNCTION economy_internal.claim_of(bigint, text, text, timestamptz) IS
+    'Which version of a mission a claim is of, and why it is refused; no row for no such mission.';
+
+CREATE FUNCTION economy.claim_mission(user_id bigint, mission text, period text DEFAULT NULL)
+    RETURNS economy.grant_result
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' AS $$
+DECLARE
+    claim  record;
+    key    text := period;
+    answer economy.grant_result;
+BEGIN
+    PERFORM economy_internal.require_given('user_id', user_id IS NOT NULL);
+    PERFORM economy_internal.require_given('mission', mission IS NOT NULL);
+    PERFORM economy_internal.open_tables(
+        'mission_templates', 'accounts', 'reward_audit', 'level_curves', 'level_experiments',
+        'items', 'economy_internal.user_holdings_more');
+    -- what is read of the user afterwards stays as it is
+    PERFORM FROM economy.accounts a WHERE a.user_id = claim_mission.user_id FOR NO KEY UPDATE;
+    IF NOT found THEN
+        RETURN economy_internal.refused_claim('USER_NOT_FOUND', NULL);
+    END IF;
+    IF key IS NULL THEN
+        key := (SELECT economy_internal.mission_period_key(
+                           t.period, economy_internal.mission_period_at(t.period, economy.now()))
+                FROM economy.mission_templates t
+                WHERE t.mission = claim_mission.mission ORDER BY t.version DESC LIMIT 1);
+    END IF;
+    SELECT c.* INTO claim
+        FROM economy_internal.claim_of(user_id, mission, coalesce(key, ''), economy.now()) c;
+    IF NOT found THEN
+        RETURN economy_internal.refused_claim('MISSION_NOT_FOUND', NULL);
+    END IF;
+    IF claim.code IS NOT NULL THEN
+        RETURN economy_internal.refused_claim(claim.code, claim.detail);
+    END IF;
+    SELECT g.* INTO STRICT answer
+        FROM economy_internal.grant_prizes(
+            ARRAY[user_id], ARRAY['economy:mission:' || mission], ARRAY[key],
+            ARRAY[(claim.template).gold], ARRAY[(claim.template).xp],
+            ARRAY[jsonb_build_object('mission', mission, 'version', (claim.template).version,
+                                     'period', key)],
+            ARRAY[(claim.template).items]) g;
+    RETURN answer;
+END
+$$;
+COMMENT ON FUNCTION economy.claim_mission(bigint, text, text) IS
+    'Pays the reward of a mission that the user has completed, once for a period, the present one '
+    'unless another is named: a reward of the source economy:mission:<mission>, with the period as '
+    'its id. Again it answers what it answered, with state reuse. Refuses USER_NOT_FOUND, '
+    'MISSION_NOT_FOUND, MISSION_NOT_COMPLETED, MISSION_EXPIRED, and as grant_reward() does.';
+
+CREATE FUNCTION economy.claim_all(user_id bigint) RETURNS TABLE (
+        mission text, period text, success boolean, state text, code text,
+        transaction_id text, gold_delta bigint, xp_delta bigint, gold bigint,
+        experience_points bigint, items jsonb
+    )
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    claim record;
+BEGIN
+    PERFORM economy_internal.require_given('user_id', user_id IS NOT NULL);
+    PERFORM economy_internal.open_tables(
+        'mission_templates', 'accounts', 'reward_audit', 'level_curves', 'level_experiments',
+        'items', 'economy_internal.user_holdings_more');
+    PERFORM FROM economy.accounts a WHERE a.user_id = claim_all.user_id FOR NO KEY UPDATE;
+    FOR claim IN
+        SELECT m.mission, m.period
+        FROM economy_internal.missions_seen(claim_all.user_id, economy.now()) m
+        WHERE m.claimable
+    LOOP
+        RETURN QUERY SELECT claim.mission, claim.period, c.success, c.state, c.code,
+                            c.transaction_id, c.gold_delta, c.xp_delta, c.gold,
+                            c.experience_points, c.items
+                     FROM economy.claim_mission(claim_all.user_id, claim.mission, claim.period) c;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION economy.claim_all(bigint) IS
+    'claim_mission() for every mission that the user can claim, a row for each.';
+
+CREATE TYPE economy.mission_difference AS (
+    user_id  bigint,
+    mission  text,
+    version  integer,
+    period   text,
+    expected text,
+    actual   text
+);
+COMMENT ON TYPE economy.mission_difference IS
+    'Progress that is not what the entries say: a row of mission_parity().';
+
+CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
+    RETURNS SETOF economy.mission_difference
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+    BEGIN ATOMIC
+        WITH asked AS MATERIALIZED (
+            SELECT a.user_id, a.sections, a.pruned_seq
+            FROM unnest(user_ids) i (user_id)
+            JOIN economy.accounts a ON a.user_id = i.user_id
+            WHERE EXISTS (SELECT FROM economy.mission_templates)
+        ), again AS MATERIALIZED (
+            SELECT a.user_id, a.pruned_seq, p.*
+            FROM asked a CROSS JOIN LATERAL economy_internal.mission_replay(a.user_id, 0) p
+        ), differs AS MATERIALIZED (
+            SELECT coalesce(e.user_id, s.user_id) AS user_id,
+                   coalesce(e.number, s.number) AS number, coalesce(e.period, s.period) AS period,
+                   e.state AS state_expected, e.progress AS expected,
+                   s.state AS state_actual, s.progress AS actual
+            FROM (SELECT * FROM again WHERE NOT unearned) e
+            FULL JOIN (SELECT a.user_id, p.*
+                       FROM asked a
+                       CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections) p) s
+                ON s.user_id = e.user_id AND s.number = e.number AND s.period = e.period
+            WHERE (e.state, e.progress) IS DISTINCT FROM (s.state, s.progress)
+        )
+        SELECT d.user_id, t.mission, t.version,
+               economy_internal.mission_period_key(t.period, d.period),
+               concat_ws(' ', (ARRAY['active', 'completed', 'claimed'])[d.state_expected + 1],
+                         coalesce(d.expected, 0)),
+               concat_ws(' ', (ARRAY['active', 'completed', 'claimed'])[d.state_actual + 1],
+                         coalesce(d.actual, 0))
+        FROM differs d JOIN asked a ON a.user_id = d.user_id
+        LEFT JOIN economy.mission_templates t ON t.number = d.number
+        -- what is over is forgotten when something else counts
+        WHERE coalesce(economy.now() < economy_internal.mission_ends(t, d.period)
+                       + make_interval(hours => CASE WHEN 1 IN (d.state_expected, d.state_actual)
+                                                     THEN t.claim_hours ELSE 0 END), true)
+          -- of what has left its journal it is known that there was more
+          AND (a.pruned_seq = 0 OR (d.state_actual, d.actual) < (d.state_expected, d.expected)
+               OR t.number IS NULL)
+          AND NOT EXISTS (
+              SELECT FROM (
+                  SELECT coalesce(max(l.state), 0) AS state,
+                         coalesce(max(l.progress), 0) AS progress
+                  FROM economy_internal.mission_replay(d.user_id, 1) l
+                  WHERE l.number = d.number AND l.period = d.period AND NOT l.unearned) least
+              CROSS JOIN (
+                  SELECT coalesce(max(m.state), 0) AS state,
+                         coalesce(max(m.progress), 0) AS progress
+                  FROM economy_internal.mission_replay(d.user_id, 2) m
+                  WHERE m.number = d.number AND m.period = d.period AND NOT m.unearned) most
+              WHERE t.number IS NOT NULL
+                AND (coalesce(d.state_actual, 0), coalesce(d.actual, 0))
+                    >= (least.state, least.progress)
+                AND (coalesce(d.state_actual, 0), coalesce(d.actual, 0))
+                    <= (most.state, most.progress))
+        UNION ALL
+        SELECT e.user_id, t.mission, t.version, NULL, 'completed before it was claimed', 'claimed'
+        FROM again e JOIN economy.mission_templates t ON t.number = e.number
+        WHERE e.unearned AND e.pruned_seq = 0
+          AND EXISTS (SELECT FROM economy_internal.mission_replay(e.user_id, 2) m
+                      WHERE m.number = e.number AND m.unearned)
+        UNION ALL
+        SELECT a.user_id, NULL, NULL, NULL, 'progress that can be read', 'damaged'
+        FROM asked a WHERE NOT economy_internal.mission_progress_sound(a.sections);
+    END;
+COMMENT ON FUNCTION economy_internal.mission_differences(bigint[]) IS
+    'mission_parity() of some users.';
+
+CREATE FUNCTION economy.mission_parity(user_id bigint DEFAULT NULL)
+    RETURNS SETOF economy.mission_difference
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    users bigint[] := ARRAY[user_id];
+    after bigint := -9223372036854775808;
+BEGIN
+    PERFORM economy_internal.open_all_tables();
+    IF user_id IS NOT NULL THEN
+        RETURN QUERY SELECT * FROM economy_internal.mission_differences(users);
+        RETURN;
+    END IF;
+    LOOP
+        users := ARRAY(SELECT a.user_id FROM economy.accounts a WHERE a.user_id > after
+                       ORDER BY a.user_id LIMIT 10000);
+        EXIT WHEN cardinality(users) = 0;
+        after := users[cardinality(users)];
+        RETURN QUERY SELECT * FROM economy_internal.mission_differences(users);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION economy.mission_parity(bigint) IS
+    'Counts progress in missions again from the entries, of a user or of all, and returns what '
+    'differs; none means exact. What was made within a minute of a mission''s publication or '
+    'retirement may count or not.';
 
 -- those that changed, and new ones
 INSERT INTO economy.event_types (name, version, description, schema, sample)
@@ -5582,6 +6340,13 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('app', 'FUNCTION economy.claim_daily_reward(bigint)',
              'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys'),
+            ('app', 'FUNCTION economy.claim_all(bigint)',
+             'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
+             'signing_keys user_holdings_more'),
+            ('app', 'FUNCTION economy.claim_mission(bigint, text, text)',
+             'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
+             'signing_keys user_holdings_more'),
+            ('app', 'FUNCTION economy.missions(bigint)', ''),
             ('app', 'FUNCTION economy.fulfil(bigint, text, text, jsonb)', 'fulfilments'),
             ('app', 'FUNCTION economy.game_stats_me(bigint)', ''),
             ('app', 'FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb, '
@@ -5718,6 +6483,10 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('monitor', 'FUNCTION economy.leaderboard_info(text)', ''),
             ('monitor', 'FUNCTION economy.leaderboard_of(text, bigint[], date)', ''),
             ('monitor', 'FUNCTION economy.leaderboard_parity(text, boolean)', ''),
+            ('monitor', 'FUNCTION economy.mission_parity(bigint)', ''),
+            ('monitor', 'FUNCTION economy.missions(bigint)', ''),
+            ('monitor', 'FUNCTION economy_internal.mission_period_key(text, bigint)', ''),
+            ('monitor', 'FUNCTION economy_internal.mission_progress_of(bytea)', ''),
             ('monitor', 'FUNCTION economy.rank_of(text, bigint, integer, date)', ''),
             ('monitor', 'FUNCTION economy.library_version()', ''),
             -- a default of others' arguments, which the caller evaluates
@@ -5896,6 +6665,10 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('admin', 'FUNCTION economy.publish_draw_table(text, text)',
              'config_changes config_changes_change_id_seq config_heads draw_prizes '
              'draw_table_versions draw_tables'),
+            ('admin', 'FUNCTION economy.publish_mission(jsonb, text)',
+             'config_changes config_changes_change_id_seq config_heads mission_templates'),
+            ('admin', 'FUNCTION economy.retire_mission(text, text)',
+             'config_changes config_changes_change_id_seq config_heads mission_templates'),
             ('admin', 'FUNCTION economy.upsert_draw_table(jsonb, text)',
              'config_changes config_changes_change_id_seq config_heads draw_tables'),
             ('admin', 'FUNCTION economy.upsert_item(jsonb, text)',
@@ -5915,7 +6688,8 @@ DECLARE
     pieces   CONSTANT text[] := CASE part
         WHEN 'users' THEN ARRAY['effects', 'twice', 'orphans', 'rewards', 'units', 'holdings',
                                 'draws', 'transfers', 'escrows', 'refunds', 'segments',
-                                'recommendations', 'anchored', 'parity', 'places']
+                                'recommendations', 'anchored', 'parity', 'places',
+                                'missions']
         ELSE ARRAY['schema', 'stock', 'prizes', 'shop', 'config', 'keys', 'segment_state',
                    'anchors', 'boards'] END;
     piece    text;
@@ -6031,6 +6805,12 @@ CREATE OR REPLACE VIEW economy.config_states AS
     UNION ALL
     SELECT 'payment_providers', p.provider, to_jsonb(p)
     FROM (SELECT provider, profile FROM economy.payment_providers) p
+    UNION ALL
+    SELECT 'mission_templates', m.mission || ':' || m.version, to_jsonb(m)
+    FROM (SELECT mission, version, number, trigger, condition, progress, field, target,
+                 increment_cap, period, starts_at, ends_at, claim_hours, requires, gold, xp,
+                 items, hidden, position, texts, published_at, retired_at
+          FROM economy.mission_templates) m
     UNION ALL
     -- a digest of the material tells nothing of it
     SELECT 'payment_secrets', s.provider || ':' || s.version,
@@ -7528,6 +8308,37 @@ COMMENT ON FUNCTION economy_internal.audit_places(bigint, bigint) IS
     'Places on leaderboards that are not what statistics and accounts say, '
     'of the users from one id to another.';
 
+CREATE FUNCTION economy_internal.audit_missions(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT d.user_id, 'wrong_mission',
+               concat_ws(' ', d.mission, d.version, d.period) || ': ' || d.expected,
+               d.actual, NULL::text, NULL::bigint
+        FROM economy_internal.mission_differences(ARRAY(
+            SELECT a.user_id FROM economy.accounts a
+            WHERE a.user_id BETWEEN from_user AND upto_user)) d
+        UNION ALL
+        SELECT r.user_id, 'wrong_mission',
+               coalesce(format('%s %s: %s gold, %s XP', t.mission, t.version, t.gold, t.xp),
+                        'a mission that was published'),
+               format('%s %s: %s gold, %s XP', r.source, r.external_event_id, r.gold_delta,
+                      r.xp_delta),
+               'R' || r.user_id || '-' || r.seq, r.seq
+        FROM economy.reward_audit r
+        LEFT JOIN economy.mission_templates t
+            ON 'economy:mission:' || t.mission = r.source
+           AND t.version::text = r.details ->> 'version'
+        WHERE r.user_id BETWEEN from_user AND upto_user
+          AND r.source >= 'economy:mission:' AND r.source < 'economy:mission;'
+          AND (t.gold, t.xp) IS DISTINCT FROM (r.gold_delta, r.xp_delta);
+    END;
+COMMENT ON FUNCTION economy_internal.audit_missions(bigint, bigint) IS
+    'mission_parity() as findings, and claims that did not pay what their mission says, '
+    'of the users from one id to another.';
+
 CREATE FUNCTION economy_internal.audit_boards() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp SET DateStyle = 'ISO, YMD'
@@ -7960,7 +8771,8 @@ COMMENT ON FUNCTION economy.health() IS
 -- among its initial ones, which a dump leaves out
 REVOKE ALL ON FUNCTION
     economy.add_payment_secret(text, text, text),
-    economy.capture_escrow(bigint, text, bigint, bigint, jsonb, text),
+    economy.capture_escrow(bigint, text, bigint, bigint, jsonb, text), economy.claim_all(bigint),
+    economy.claim_mission(bigint, text, text),
     economy.consume(bigint, text, text, bigint, text, jsonb, boolean), economy.debts_of(bigint),
     economy.draw(bigint, text, text, text, jsonb, boolean), economy.draw_commit(bigint),
     economy.draw_reveal(bigint, bigint), economy.draw_table(text, integer),
@@ -7973,10 +8785,12 @@ REVOKE ALL ON FUNCTION
     economy.holdings(bigint), economy.holds(bigint, text, bigint),
     economy.item_catalogue(text, boolean), economy.leaderboard(text, integer, bigint[], date),
     economy.leaderboard_info(text), economy.leaderboard_of(text, bigint[], date),
-    economy.leaderboard_parity(text, boolean), economy.pay_leaderboard_prizes(integer),
+    economy.leaderboard_parity(text, boolean), economy.mission_parity(bigint),
+    economy.missions(bigint), economy.pay_leaderboard_prizes(integer),
     economy.product(text, bigint), economy.products(bigint, text, text, boolean),
     economy.profile(bigint), economy.publish_draw_table(text, text),
-    economy.purchases_of(bigint, bigint, integer), economy.rank_of(text, bigint, integer, date),
+    economy.publish_mission(jsonb, text), economy.purchases_of(bigint, bigint, integer),
+    economy.rank_of(text, bigint, integer, date),
     economy.record_action(bigint, text, text, text, bigint, bigint, text, jsonb, bigint),
     economy.record_action_code(bigint, text, text, text, bigint, bigint, text, jsonb, bigint),
     economy.record_actions(bigint[], text[], text[], text[], bigint[], bigint[], text[], jsonb[], bigint[]),
@@ -7985,7 +8799,7 @@ REVOKE ALL ON FUNCTION
     economy.register_user(text, text, jsonb), economy.release_escrow(bigint, text, text),
     economy.release_reservation(bigint, text),
     economy.reserve(bigint, text, text, integer, interval, boolean),
-    economy.retire_payment_secret(text, integer, text),
+    economy.retire_mission(text, text), economy.retire_payment_secret(text, integer, text),
     economy.retry_leaderboard_prizes(text, date, bigint[]),
     economy.revoke_reward(bigint, text, text, text, bigint, bigint, text, text, jsonb),
     economy.set_daily_rewards(jsonb, text, integer), economy.set_default_level_curve(text, text),
@@ -8002,13 +8816,17 @@ REVOKE ALL ON FUNCTION
     economy_internal.archive_entry(text, regclass), economy_internal.audit_boards(),
     economy_internal.audit_draws(bigint, bigint), economy_internal.audit_escrows(bigint, bigint),
     economy_internal.audit_holdings(bigint, bigint),
+    economy_internal.audit_missions(bigint, bigint),
     economy_internal.audit_places(bigint, bigint), economy_internal.audit_prizes(),
     economy_internal.audit_refunds(bigint, bigint),
     economy_internal.audit_transfers(bigint, bigint), economy_internal.check_contents(jsonb),
     economy_internal.check_daily_rewards(jsonb), economy_internal.check_draw_items(jsonb),
     economy_internal.check_draw_table(jsonb), economy_internal.check_item(jsonb, text),
     economy_internal.check_leaderboard(jsonb, economy.leaderboards),
+    economy_internal.check_mission(jsonb), economy_internal.check_mission_condition(text, jsonb),
+    economy_internal.check_new_mission(economy.mission_templates),
     economy_internal.claim_contents(jsonb, jsonb),
+    economy_internal.claim_of(bigint, text, text, timestamptz),
     economy_internal.close_reservation(economy.shop_reservations, text, boolean),
     economy_internal.collect_debt(economy.shop_debts, bigint),
     economy_internal.collect_debts(jsonb, integer), economy_internal.draw_gives(jsonb, text),
@@ -8045,20 +8863,33 @@ REVOKE ALL ON FUNCTION
     economy_internal.leaderboard_set(text[], date[], bigint[], bigint[]),
     economy_internal.leaderboard_split(text, date, bigint, bigint),
     economy_internal.leaderboard_sums(text[]), economy_internal.limited_entries(jsonb),
-    economy_internal.lock_provider(text, text), economy_internal.number_in(jsonb, text),
-    economy_internal.payment_key(text, text),
+    economy_internal.lock_provider(text, text),
+    economy_internal.mission_condition_of(text, jsonb, bigint, bigint),
+    economy_internal.mission_counts(text, text), economy_internal.mission_differences(bigint[]),
+    economy_internal.mission_ends(economy.mission_templates, bigint),
+    economy_internal.mission_period_at(text, timestamptz),
+    economy_internal.mission_period_key(text, bigint),
+    economy_internal.mission_period_starts(text, bigint),
+    economy_internal.mission_progress_of(bytea), economy_internal.mission_progress_sound(bytea),
+    economy_internal.mission_replay(bigint, integer),
+    economy_internal.mission_room(economy.mission_templates[]),
+    economy_internal.missions_changed(), economy_internal.missions_seen(bigint, timestamptz),
+    economy_internal.number_in(jsonb, text), economy_internal.payment_key(text, text),
     economy_internal.refund_fulfilment(bigint, bigint, boolean),
     economy_internal.refunded_units(bigint, text), economy_internal.refuse_draw_table(text, text),
-    economy_internal.require_worker(text), economy_internal.restock(text, bigint, smallint),
+    economy_internal.refuse_mission(text, text, text),
+    economy_internal.refused_claim(text, jsonb), economy_internal.require_worker(text),
+    economy_internal.restock(text, bigint, smallint),
     economy_internal.return_stock(text, bigint, smallint, boolean),
     economy_internal.rfm_renew(bigint, bigint[], timestamptz, bigint[], text[], bigint),
     economy_internal.running_transactions(), economy_internal.sent_of(bytea),
     economy_internal.sent_sound(bytea), economy_internal.share_upto(bigint, bigint, bigint),
     economy_internal.take_debt(bigint, bigint, text, text),
     economy_internal.with_holding(bytea, text, bigint, boolean),
+    economy_internal.with_mission_progress(bytea, integer, bigint, bigint, integer),
     economy_internal.with_sent(bytea, date, bigint) FROM PUBLIC;
 
-REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.shop_reservations, economy.shop_refunds, economy.shop_debts, economy.daily_rewards, economy.leaderboards, economy.leaderboard_periods, economy.leaderboard_scores, economy.leaderboard_refusals, economy_internal.leaderboard_buckets, economy_internal.leaderboard_queue, economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries, economy.transfer_rules, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy.draw_prizes, economy_internal.draw_entries, economy.escrows, economy.payment_providers, economy.payment_secrets, economy_internal.transfer_entries FROM PUBLIC;
+REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.shop_reservations, economy.shop_refunds, economy.shop_debts, economy.daily_rewards, economy.leaderboards, economy.leaderboard_periods, economy.leaderboard_scores, economy.leaderboard_refusals, economy_internal.leaderboard_buckets, economy_internal.leaderboard_queue, economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries, economy.transfer_rules, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy.draw_prizes, economy_internal.draw_entries, economy.escrows, economy.payment_providers, economy.payment_secrets, economy.mission_templates, economy.mission_progress, economy_internal.transfer_entries FROM PUBLIC;
 
 -- A GRANT in a script would become an initial privilege of the extension, which a dump leaves
 -- out; so these are what they were.

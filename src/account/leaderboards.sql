@@ -815,7 +815,7 @@ CREATE FUNCTION economy_internal.leaderboard_sums(boards text[])
                       WHERE o.board = p.board AND o.first_day = p.first_day
                       ORDER BY o.place, o.user_id OFFSET l.rank - 1 LIMIT 1)
                   ELSE l.rank IS NOT NULL END) w
-        WHERE p.closed_at IS NOT NULL AND w.winners <> p.paid + p.refused
+        WHERE w.winners <> p.paid + p.refused
         UNION ALL
         SELECT coalesce(p.board, r.board), coalesce(p.first_day, r.first_day), NULL,
                'prizes that could not be paid', coalesce(r.n, 0), p.refused

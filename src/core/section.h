@@ -26,6 +26,7 @@ typedef enum EcoSectionId
 	ECO_SECTION_UNITS,			/* shop: units bought of counted products */
 	ECO_SECTION_HOLDINGS,		/* ledger: items that the user holds */
 	ECO_SECTION_SENT,			/* hold: gold sent to others in a day */
+	ECO_SECTION_MISSIONS,		/* mission: progress in missions */
 	ECO_SECTION_END				/* behind the last one */
 } EcoSectionId;
 

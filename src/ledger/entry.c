@@ -63,6 +63,7 @@ EcoTable	eco_accounts = {
 
 void		(*eco_entry_posted_hook) (const EcoEntry *entry) = NULL;
 bool		(*eco_entry_live_hook) (void) = NULL;
+void		(*eco_entry_observer) (EcoAccount *account, const EcoEntry *entry) = NULL;
 
 /* of all accounts: when it rises during a write, a trigger has made entries */
 static uint64 flushes = 0;
@@ -179,6 +180,7 @@ account_load(int64 user_id, EcoAccount *account)
 	account->pruned_seq = eco_row_int(row, ACC_PRUNED_SEQ);
 	memcpy(account->head, VARDATA_ANY(head), ECO_HASH_LEN);
 	account->context = CurrentMemoryContext;
+	account->put_id = 0;
 }
 
 static bytea *
@@ -192,6 +194,11 @@ sections_of(const EcoAccount *account)
 bool
 eco_account_section(const EcoAccount *account, EcoSectionId id, EcoSection *section)
 {
+	if (account->put_id == id)
+	{
+		*section = account->put;
+		return section->len > 0;
+	}
 	if (!eco_sections_get(sections_of(account), id, section))
 		ECO_ERROR(ECO_LEDGER_DAMAGED,
 				  errmsg("account of user %lld has damaged sections",
@@ -218,6 +225,32 @@ eco_account_set_section(EcoAccount *account, EcoSectionId id, const EcoSection *
 	free_sections(account);
 	account->row.values[ACC_SECTIONS] = PointerGetDatum(all);
 	account->row.isnull[ACC_SECTIONS] = all == NULL;
+}
+
+void
+eco_account_put_section(EcoAccount *account, EcoSectionId id, const EcoSection *section)
+{
+	uint8	   *data = MemoryContextAlloc(account->context, Max(section->len, 1));
+
+	memcpy(data, section->data, section->len);
+	if (account->put_id != 0)
+		pfree(unconstify(uint8 *, account->put.data));
+	account->put_id = id;
+	account->put = *section;
+	account->put.data = data;
+}
+
+/* The sections that there were stay in memory: others may still point there. */
+static void
+put_section(EcoAccount *account)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(account->context);
+	bytea	   *all = eco_sections_set(sections_of(account), account->put_id, &account->put);
+
+	MemoryContextSwitchTo(old_context);
+	account->row.values[ACC_SECTIONS] = PointerGetDatum(all);
+	account->row.isnull[ACC_SECTIONS] = all == NULL;
+	account->put_id = 0;
 }
 
 void
@@ -387,6 +420,8 @@ eco_entry_prepare(EcoAccount *account, EcoEntry *entry)
 	account->gold = entry->gold;
 	account->xp = entry->xp;
 	memcpy(account->head, hash, ECO_HASH_LEN);
+	if (eco_entry_observer != NULL)
+		eco_entry_observer(account, entry);
 }
 
 void
@@ -408,6 +443,8 @@ eco_account_write(EcoAccount *account)
 	row->values[ACC_SUSPENDED] = BoolGetDatum(account->suspended);
 	row->values[ACC_FREEZES] = Int32GetDatum(account->freezes);
 	row->values[ACC_HEAD_HASH] = eco_bytea(account->head, ECO_HASH_LEN);
+	if (account->put_id != 0)
+		put_section(account);
 	if (!account->is_unlocked)
 		eco_row_update(row, account->user_id);
 	else if (!eco_row_try_update(row, account->user_id))

@@ -35,6 +35,8 @@ typedef struct EcoAccount
 	int64		pruned_seq;		/* actions up to it may have been pruned */
 	uint8		head[ECO_HASH_LEN];
 	MemoryContext context;		/* the row's sections are in it */
+	EcoSectionId put_id;		/* 0: none, else eco_account_put_section() */
+	EcoSection	put;
 } EcoAccount;
 
 typedef struct EcoEntry
@@ -110,6 +112,13 @@ extern void eco_account_set_section(EcoAccount *account, EcoSectionId id,
 									const EcoSection *section);
 
 /*
+ * The same for who observes entries, and does not know what their makers have found: it
+ * stands in the row when the account is written.  There is one at a time.
+ */
+extern void eco_account_put_section(EcoAccount *account, EcoSectionId id,
+									const EcoSection *section);
+
+/*
  * Why this change is impossible: INSUFFICIENT_GOLD, GOLD_OVERFLOW, or NULL
  * when it is possible.
  */
@@ -149,6 +158,12 @@ extern uint64 eco_account_flushes(void);
 
 /* Asked of every new entry, if set: whether the relay is to tell it. */
 extern bool (*eco_entry_live_hook) (void);
+
+/*
+ * Called for every new entry, if set, with the account as it is after it, before either is
+ * written.  It may read what the account's row and configuration say, and put a section.
+ */
+extern void (*eco_entry_observer) (EcoAccount *account, const EcoEntry *entry);
 
 /* Called for every new entry, if set, before its row is inserted. */
 extern void (*eco_entry_posted_hook) (const EcoEntry *entry);

@@ -27,7 +27,7 @@ CREATE TABLE economy.accounts (
     head_hash         bytea   NOT NULL
         CONSTRAINT accounts_head_hash_check CHECK (octet_length(head_hash) = 32),
     sections          bytea
-        CONSTRAINT accounts_sections_check CHECK (octet_length(sections) BETWEEN 1 AND 2048),
+        CONSTRAINT accounts_sections_check CHECK (octet_length(sections) BETWEEN 1 AND 3072),
     CONSTRAINT accounts_pruned_seq_check CHECK (pruned_seq BETWEEN 0 AND seq)
 ) WITH (fillfactor = 50);
 ALTER TABLE economy.accounts ALTER COLUMN head_hash SET STORAGE PLAIN;
@@ -432,7 +432,7 @@ BEGIN
         'level_experiments', 'games', 'rfm_models', 'segment_rules', 'rfm_snapshots',
         'recommendation_placements', 'recommendation_arms', 'signing_keys', 'items',
         'draw_tables', 'leaderboards', 'transfer_rules', 'daily_rewards', 'payment_providers',
-        'payment_secrets');
+        'payment_secrets', 'mission_templates');
     -- the chain of a key begins with 32 zeros
     INSERT INTO economy_internal.config_heads AS h
         VALUES (relation, key, 0, decode(repeat('00', 32), 'hex'))

@@ -10,7 +10,7 @@
 #include "core/section.h"
 
 /* bytes, at most: a version of the account stays well below a page */
-#define ECO_SECTIONS_ROOM 2048
+#define ECO_SECTIONS_ROOM 3072
 
 /* The section of this id, without a byte when there is none; false: damage.  all: or NULL. */
 extern bool eco_sections_get(const bytea *all, EcoSectionId id, EcoSection *section);

@@ -42,12 +42,14 @@ append(EcoTable **tables, int n, EcoTable *const *list)
 	return n;
 }
 
+/* The account behind the journals, as calls have it: an update locks them in this order. */
 static EcoOpenTables *
-open_those_there(EcoAccess access, int64 user_id, EcoTable *first, bool telling,
+open_those_there(EcoAccess access, int64 user_id, EcoTable *account, bool telling,
 				 EcoTable *const *further)
 {
-	EcoTable   *tables[ECO_MAX_OPEN + 1] = {first};
-	int			n = first != NULL ? 1 : 0;
+	EcoTable   *tables[ECO_MAX_OPEN + 1];
+	EcoTable   *const last[] = {account, NULL};
+	int			n = 0;
 
 	for (int i = 0; i < eco_journal_count(); i++)
 	{
@@ -59,6 +61,7 @@ open_those_there(EcoAccess access, int64 user_id, EcoTable *first, bool telling,
 		n = append(tables, n, table);
 		n = append(tables, n, telling ? journal->tell_tables : NULL);
 	}
+	n = append(tables, n, last);
 	n = append(tables, n, further);
 	tables[n] = NULL;
 	return eco_user_tables_open(access, user_id, tables);
@@ -66,12 +69,12 @@ open_those_there(EcoAccess access, int64 user_id, EcoTable *first, bool telling,
 
 /* An update may bring a journal while the others are waited for. */
 static EcoOpenTables *
-open_journals(EcoAccess access, int64 user_id, EcoTable *first, bool telling,
+open_journals(EcoAccess access, int64 user_id, EcoTable *account, bool telling,
 			  EcoTable *const *further)
 {
 	for (;;)
 	{
-		EcoOpenTables *open = open_those_there(access, user_id, first, telling, further);
+		EcoOpenTables *open = open_those_there(access, user_id, account, telling, further);
 		bool		all = true;
 
 		for (int i = 0; i < eco_journal_count(); i++)

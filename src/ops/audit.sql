@@ -244,7 +244,8 @@ DECLARE
     pieces   CONSTANT text[] := CASE part
         WHEN 'users' THEN ARRAY['effects', 'twice', 'orphans', 'rewards', 'units', 'holdings',
                                 'draws', 'transfers', 'escrows', 'refunds', 'segments',
-                                'recommendations', 'anchored', 'parity', 'places']
+                                'recommendations', 'anchored', 'parity', 'places',
+                                'missions']
         ELSE ARRAY['schema', 'stock', 'prizes', 'shop', 'config', 'keys', 'segment_state',
                    'anchors', 'boards'] END;
     piece    text;

@@ -83,6 +83,12 @@ CREATE VIEW economy.config_states AS
     SELECT 'payment_providers', p.provider, to_jsonb(p)
     FROM (SELECT provider, profile FROM economy.payment_providers) p
     UNION ALL
+    SELECT 'mission_templates', m.mission || ':' || m.version, to_jsonb(m)
+    FROM (SELECT mission, version, number, trigger, condition, progress, field, target,
+                 increment_cap, period, starts_at, ends_at, claim_hours, requires, gold, xp,
+                 items, hidden, position, texts, published_at, retired_at
+          FROM economy.mission_templates) m
+    UNION ALL
     -- a digest of the material tells nothing of it
     SELECT 'payment_secrets', s.provider || ':' || s.version,
            to_jsonb(s) - 'material'
@@ -1678,6 +1684,37 @@ CREATE FUNCTION economy_internal.audit_places(
     END;
 COMMENT ON FUNCTION economy_internal.audit_places(bigint, bigint) IS
     'Places on leaderboards that are not what statistics and accounts say, '
+    'of the users from one id to another.';
+
+CREATE FUNCTION economy_internal.audit_missions(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT d.user_id, 'wrong_mission',
+               concat_ws(' ', d.mission, d.version, d.period) || ': ' || d.expected,
+               d.actual, NULL::text, NULL::bigint
+        FROM economy_internal.mission_differences(ARRAY(
+            SELECT a.user_id FROM economy.accounts a
+            WHERE a.user_id BETWEEN from_user AND upto_user)) d
+        UNION ALL
+        SELECT r.user_id, 'wrong_mission',
+               coalesce(format('%s %s: %s gold, %s XP', t.mission, t.version, t.gold, t.xp),
+                        'a mission that was published'),
+               format('%s %s: %s gold, %s XP', r.source, r.external_event_id, r.gold_delta,
+                      r.xp_delta),
+               'R' || r.user_id || '-' || r.seq, r.seq
+        FROM economy.reward_audit r
+        LEFT JOIN economy.mission_templates t
+            ON 'economy:mission:' || t.mission = r.source
+           AND t.version::text = r.details ->> 'version'
+        WHERE r.user_id BETWEEN from_user AND upto_user
+          AND r.source >= 'economy:mission:' AND r.source < 'economy:mission;'
+          AND (t.gold, t.xp) IS DISTINCT FROM (r.gold_delta, r.xp_delta);
+    END;
+COMMENT ON FUNCTION economy_internal.audit_missions(bigint, bigint) IS
+    'mission_parity() as findings, and claims that did not pay what their mission says, '
     'of the users from one id to another.';
 
 CREATE FUNCTION economy_internal.audit_boards() RETURNS SETOF economy.finding

@@ -13,6 +13,13 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.claim_daily_reward(bigint)',
              'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys'),
+            ('app', 'FUNCTION economy.claim_all(bigint)',
+             'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
+             'signing_keys user_holdings_more'),
+            ('app', 'FUNCTION economy.claim_mission(bigint, text, text)',
+             'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
+             'signing_keys user_holdings_more'),
+            ('app', 'FUNCTION economy.missions(bigint)', ''),
             ('app', 'FUNCTION economy.fulfil(bigint, text, text, jsonb)', 'fulfilments'),
             ('app', 'FUNCTION economy.game_stats_me(bigint)', ''),
             ('app', 'FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb, '
@@ -149,6 +156,10 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('monitor', 'FUNCTION economy.leaderboard_info(text)', ''),
             ('monitor', 'FUNCTION economy.leaderboard_of(text, bigint[], date)', ''),
             ('monitor', 'FUNCTION economy.leaderboard_parity(text, boolean)', ''),
+            ('monitor', 'FUNCTION economy.mission_parity(bigint)', ''),
+            ('monitor', 'FUNCTION economy.missions(bigint)', ''),
+            ('monitor', 'FUNCTION economy_internal.mission_period_key(text, bigint)', ''),
+            ('monitor', 'FUNCTION economy_internal.mission_progress_of(bytea)', ''),
             ('monitor', 'FUNCTION economy.rank_of(text, bigint, integer, date)', ''),
             ('monitor', 'FUNCTION economy.library_version()', ''),
             -- a default of others' arguments, which the caller evaluates
@@ -327,6 +338,10 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('admin', 'FUNCTION economy.publish_draw_table(text, text)',
              'config_changes config_changes_change_id_seq config_heads draw_prizes '
              'draw_table_versions draw_tables'),
+            ('admin', 'FUNCTION economy.publish_mission(jsonb, text)',
+             'config_changes config_changes_change_id_seq config_heads mission_templates'),
+            ('admin', 'FUNCTION economy.retire_mission(text, text)',
+             'config_changes config_changes_change_id_seq config_heads mission_templates'),
             ('admin', 'FUNCTION economy.upsert_draw_table(jsonb, text)',
              'config_changes config_changes_change_id_seq config_heads draw_tables'),
             ('admin', 'FUNCTION economy.upsert_item(jsonb, text)',

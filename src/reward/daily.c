@@ -52,7 +52,7 @@ PG_FUNCTION_INFO_V1(eco_streak_state);
 static EcoTable *const calendar_tables[] = {&eco_daily_rewards, NULL};
 static EcoTable *const item_tables[] = {&eco_items, &eco_user_holdings_more, NULL};
 static EcoTable *const preview_tables[] = {
-	&eco_accounts, &eco_reward_audit, &eco_users, &eco_daily_rewards, NULL
+	&eco_reward_audit, &eco_accounts, &eco_users, &eco_daily_rewards, NULL
 };
 
 static void claim(EcoDaily *d, EcoCall *call, EcoResult *result);

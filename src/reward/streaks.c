@@ -26,7 +26,7 @@
 
 #define NEXT_CLAIM_SEARCH_H 72	/* the next date begins within this */
 
-EcoTable   *const eco_daily_tables[] = {&eco_accounts, &eco_reward_audit, &eco_users,
+EcoTable   *const eco_daily_tables[] = {&eco_reward_audit, &eco_accounts, &eco_users,
 ECO_LEVEL_TABLES, NULL};
 EcoTable   *const eco_daily_seen_tables[] = {&eco_accounts, &eco_users,
 &eco_level_experiments, NULL};

@@ -10,6 +10,10 @@ SELECT economy.register_game('chess', '{"fee": 1}'), economy.register_game('go')
 SELECT economy.set_rfm_model('{"model": "own", "window_days": 60}', 'damage');
 SELECT economy.set_segment_rules('[{"segment": "NoPurchase", "bought": false}, {"segment": "Often", "frequency_from": 3}, {"segment": "Some"}]', 'damage');
 SELECT economy.upsert_product('{"product_id": "freeze", "category": "item", "price_gold": 1, "effect_code": "streak_freeze"}', 'damage');
+SELECT economy.publish_mission(m::jsonb, 'damage')
+FROM (VALUES ('{"mission": "spins", "trigger": "action", "condition": {"eq": ["event.game", "slot"]}, "target": 2, "period": "weekly", "gold": 5, "claim_hours": 200, "texts": {"en": {"name": "Two spins"}}}'),
+    ('{"mission": "buyer", "trigger": "purchase", "progress": "sum", "field": "event.quantity", "increment_cap": 9, "target": 3, "xp": 4, "starts_at": "2026-05-01T13:00:00Z", "ends_at": "2026-12-01T12:00:00Z"}'),
+    ('{"mission": "rich", "trigger": "entry", "progress": "max", "field": "user.gold", "target": 1000000, "requires": ["buyer"]}'), ('{"mission": "old", "trigger": "reward", "target": 1}')) v (m);
 SELECT economy.set_recommendations('home', '{"policy": "thompson"}',
     '[{"segment": "Often", "arm": "one", "cta": "c1", "product_id": "potion"}, {"segment": "Often", "arm": "two", "cta": "c2", "product_id": "sword"},
       {"segment": "Some", "arm": "one", "cta": "c3"}, {"segment": "*", "arm": "rest", "cta": "c4"}]', 'damage');
@@ -37,6 +41,9 @@ BEGIN
     END LOOP;
 END
 $$;
+-- what some have completed is claimed, one mission ends, and one has another version
+SELECT economy.claim_all(id) FROM who WHERE n % 2 = 0;
+SELECT economy.retire_mission('old', 'damage'), economy.publish_mission('{"mission": "spins", "trigger": "action", "target": 50, "period": "weekly", "gold": 5}', 'damage');
 -- more games than an account has room for
 SELECT economy.register_game(format('game %s %s', lpad(g::text, 2, '0'), repeat('x', 50))) FROM generate_series(1, 20) g;
 SELECT economy.record_action(id, format('game %s %s', lpad(g::text, 2, '0'), repeat('x', 50)), 'PLAY', 'a', 0, g) FROM who, generate_series(1, 20) g WHERE n IN (3, 10);

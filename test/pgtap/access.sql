@@ -61,7 +61,7 @@ SELECT set_eq($$SELECT p.proname FROM function f JOIN pg_proc p USING (oid)
                WHERE p.pronamespace = 'economy_internal'::regnamespace AND f.oid IN (SELECT a.oid FROM listed a)$$,
               $$SELECT DISTINCT m[1]::name FROM listed a JOIN pg_proc p ON p.oid = a.oid AND NOT p.prosecdef,
                     regexp_matches(regexp_replace(regexp_replace(concat(p.prosrc, pg_get_function_sqlbody(p.oid)), E'--[^\\n]*', '', 'g'), '''[^'']*''', '', 'g'), E'\\meconomy_internal\\.(\\w+)\\(', 'g') m
-                 UNION SELECT m[1]::name FROM unnest('{economy.game_stats,economy.streaks,economy.user_holdings,economy_internal.shop_user_units}'::regclass[]) v, regexp_matches(pg_get_viewdef(v), E'\\meconomy_internal\\.(\\w+)\\(', 'g') m$$,
+                 UNION SELECT m[1]::name FROM unnest('{economy.game_stats,economy.streaks,economy.user_holdings,economy.mission_progress,economy_internal.shop_user_units}'::regclass[]) v, regexp_matches(pg_get_viewdef(v), E'\\meconomy_internal\\.(\\w+)\\(', 'g') m$$,
               'and nothing of economy_internal is for a level unless such a function, or a view of what accounts keep, calls it');
 SELECT is((SELECT string_agg(DISTINCT f.name, ', ') FROM function f WHERE has_function_privilege('pgtap_app', f.oid, 'EXECUTE')
            AND f.name ~ '(adjust_gold|upsert_product|retire|add_stock|set_user_status|rotate|grant_access|revoke_access|change_access|seed_demo|next_user_id|audit)'),

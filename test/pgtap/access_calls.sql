@@ -41,6 +41,7 @@ INSERT INTO economy.leaderboard_refusals VALUES ('pgtap_day', '2000-01-01', :u, 
 CREATE TABLE public.pgtap_rewards (LIKE economy.reward_audit);
 CREATE TABLE public.pgtap_adjustments (LIKE economy.gold_adjustments);
 GRANT SELECT, INSERT ON pgtap_rewards, pgtap_adjustments TO PUBLIC;
+SELECT FROM economy.publish_mission('{"mission": "pgtap.one", "trigger": "action", "target": 1, "gold": 1}', 'a') one, economy.publish_mission('{"mission": "pgtap.two", "trigger": "action", "target": 1, "items": {"pgtap_gem": 1}}', 'a') two \g /dev/null
 SELECT FROM economy.record_action(:u, 'pgtap_game', 'SPIN', 'a0', 1, 2) \g /dev/null
 SELECT FROM economy.record_action(:u, 'pgtap_game', 'SPIN', 'a00', 1, 2) \g /dev/null
 SET LOCAL economy.test_clock = '';
@@ -116,6 +117,12 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('leaderboard_info', 'SELECT * FROM economy.leaderboard_info()'),
     ('leaderboard_of', 'SELECT * FROM economy.leaderboard_of(''pgtap_xp'', ''{:u}'')'),
     ('rank_of', 'SELECT * FROM economy.rank_of(''pgtap_xp'', :u)'),
+    ('missions', 'SELECT * FROM economy.missions(:u)'),
+    ('claim_mission', 'SELECT * FROM economy.claim_mission(:u, ''pgtap.one'')'),
+    ('claim_all', 'SELECT * FROM economy.claim_all(:u)'),
+    ('mission_parity', 'SELECT * FROM economy.mission_parity()'),
+    ('mission_progress_of', 'SELECT * FROM economy_internal.mission_progress_of(decode(''01'', ''hex''))'),
+    ('mission_period_key', 'SELECT economy_internal.mission_period_key(''daily'', 1)'),
     ('leaderboard_parity', 'SELECT * FROM economy.leaderboard_parity()'),
     ('holds', 'SELECT economy.holds(:u, ''pgtap_gem'')'),
     ('receipt', 'SELECT * FROM economy.receipt(:u, ''P:u-2'')'),
@@ -233,6 +240,8 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('set_user_status', 'SELECT economy.set_user_status(:u, ''suspended'', ''a'')'),
     ('upsert_draw_table', format('SELECT economy.upsert_draw_table(%L, ''a'')', '{"table_id": "pgtap_chest", "draft": {"hand": {}}}')),
     ('publish_draw_table', 'SELECT economy.publish_draw_table(''pgtap_chest'', ''a'')'),
+    ('publish_mission', 'SELECT economy.publish_mission(''{"mission": "pgtap.three", "trigger": "action", "target": 1}'', ''a'')'),
+    ('retire_mission', 'SELECT economy.retire_mission(''pgtap.two'', ''a'')'),
     ('upsert_item', 'SELECT economy.upsert_item(''{"item_id": "pgtap_z", "kind": "stack"}'', ''a'')'),
     ('upsert_leaderboard', 'SELECT economy.upsert_leaderboard(''{"board": "pgtap_z", "figure": "wins", "period": "day"}'', ''a'')'),
     ('upsert_product', 'SELECT economy.upsert_product(''{"product_id": "pgtap_z", "category": "item", "price_gold": 1}'', ''a'')')) v (object, statement);

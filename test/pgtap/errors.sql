@@ -2,7 +2,7 @@
 -- made, and calls of helpers with what they were not made for.  Each has its
 -- code, and nothing is done.
 BEGIN;
-SELECT plan(129);
+SELECT plan(141);
 
 SELECT economy.register('pgtap errors') AS u \gset
 SELECT transaction_id AS granted FROM economy.grant_reward(:u, 'pgtap', 'e1', 100) \gset
@@ -96,6 +96,18 @@ FROM (VALUES
     ('SELECT * FROM economy.products({u}, NULL, NULL, NULL)', 'XE001', 'only_available must not be null'),
     ($$SELECT * FROM economy.item_catalogue('sword')$$,     'XE002', 'kind must be stack, currency or pass'),
     ('SELECT * FROM economy.item_catalogue(NULL, NULL)',    'XE001', 'only_active must not be null'),
+    ($$SELECT economy_internal.check_mission_condition('login', '{}')$$, 'XE403', 'there is no trigger "login"'),
+    ($$SELECT economy_internal.check_mission_condition('action', '{"exists": "event.x"}')$$, 'XE403', 'the condition is not valid'),
+    ($$SELECT economy_internal.mission_condition_of('entry', '{"exists": "user.xp"}', {u}, 1)$$, 'XE403', 'a condition of one journal''s entries is asked'),
+    ($$SELECT economy_internal.mission_condition_of('action', '{"exists": "user.xp"}', {u}, 1000)$$, 'XE106', 'there is no such entry'),
+    ($$SELECT economy_internal.mission_condition_of('action', '{"exists": "user.xp"}', NULL, 1)$$, 'XE001', 'user_id must not be null'),
+    ($$SELECT economy_internal.mission_condition_of('action', '{"exists": "user.xp"}', {u}, NULL)$$, 'XE001', 'seq must not be null'),
+    ($$SELECT economy_internal.mission_period_key('daily', 1000001)$$, 'XE002', 'there is no such period'),
+    ($$SELECT economy_internal.with_mission_progress(NULL, NULL, 1, 1, 1)$$, 'XE001', 'number must not be null'),
+    ($$SELECT economy_internal.with_mission_progress(NULL, 1, NULL, 1, 1)$$, 'XE001', 'period must not be null'),
+    ($$SELECT economy_internal.with_mission_progress(NULL, 1, 1, 1, NULL)$$, 'XE001', 'state must not be null'),
+    ($$SELECT economy_internal.with_mission_progress(NULL, 1, 1, 1, 3)$$, 'XE002', 'there is no such progress'),
+    ($$SELECT economy_internal.with_mission_progress(E'\\x01', 1, 1, 1, 1)$$, 'XE103', 'this progress of missions is damaged'),
     ('SELECT * FROM economy.audit_step(0)',                 'XE002', 'max_users must be 1 or more'),
     ($$SELECT * FROM economy_internal.entry_events({u}, 1, 'Z')$$,   'XE103', 'no journal has the letter "Z"'),
     ($$SELECT * FROM economy_internal.rfm_buckets(E'\\x00')$$,         'XE002', 'buckets must be what economy_internal.rfm_pack() makes'),

@@ -338,6 +338,7 @@ FROM (VALUES
     ('UPDATE economy.leaderboard_periods SET last_day = last_day + 1 WHERE board = ''pgtap_week'' AND first_day = ''2031-03-03''', '1: pgtap_week 03-03 days of the period, wrong_leaderboard'),
     ('ALTER TABLE economy.leaderboard_periods ALTER last_day DROP NOT NULL; UPDATE economy.leaderboard_periods SET last_day = NULL WHERE board = ''pgtap_wins''', '1: pgtap_wins days of the period, wrong_leaderboard'),
     ('UPDATE economy.leaderboard_periods SET paid = 1 WHERE board = ''pgtap_week'' AND first_day = ''2031-03-03''', '1: pgtap_week 03-03 prizes, wrong_leaderboard'),
+    ('UPDATE economy.leaderboard_periods SET paid = 1 WHERE board = ''pgtap_wins''', '1: pgtap_wins prizes, wrong_leaderboard'),
     ('UPDATE economy.leaderboard_periods SET prizes = ''[{"upto": 1, "gold": 1}]'' WHERE board = ''pgtap_week'' AND first_day = ''2031-03-03''', '1: pgtap_week 03-03 prizes, pgtap_week 03-03 prizes of the board, wrong_leaderboard'),
     ('UPDATE economy.leaderboard_periods SET paid = 1, refused = 0 WHERE board = ''pgtap_last'' AND first_day = ''2031-03-01''', '1: pgtap_last 03-01 prizes that could not be paid, wrong_leaderboard'),
     ('DELETE FROM economy.leaderboard_refusals', '1: pgtap_last 03-01 prizes that could not be paid, wrong_leaderboard'),

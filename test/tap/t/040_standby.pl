@@ -21,6 +21,7 @@ $dbh->do(q{SELECT economy.upsert_product('{"product_id": "bundle", "category": "
 my $bundle = value($dbh, q{SELECT transaction_id FROM economy.purchase(?, 'bundle', 'k', 2)}, $ann);
 my $first = value($dbh, q{SELECT transaction_id FROM economy.purchase(?, 'potion', 'k')}, $ann);
 $dbh->do(q{SELECT economy.upsert_leaderboard('{"board": "xp", "figure": "xp", "period": "all"}', 'tester')});
+$dbh->do(q{SELECT economy.publish_mission('{"mission": "won", "trigger": "reward", "target": 1, "gold": 3}', 'tester')});
 my $reward = value($dbh, q{SELECT transaction_id FROM economy.grant_reward(?, 'test', 'e', 5, 5, items => '{"gem": 2}')}, $ann);
 $dbh->do('SELECT economy.refresh_leaderboards()');
 
@@ -34,7 +35,7 @@ catch_up();
 my $reader = connect_to($standby);
 my @readers = (
 	"SELECT * FROM economy.account($ann)", "SELECT * FROM economy.statement($ann)",
-	"SELECT * FROM economy.products($ann, NULL, NULL, false)", "SELECT * FROM economy.purchases_of($ann)", "SELECT * FROM economy.holdings($ann)", "SELECT * FROM economy.escrows_of($ann)", "SELECT * FROM economy.debts_of($ann)", "SELECT * FROM economy.item_catalogue()", "SELECT * FROM economy.leaderboard('xp')", "SELECT * FROM economy.rank_of('xp', $ann, 1)", "SELECT * FROM economy.leaderboard_of('xp', ARRAY[$ann]::bigint[])", 'SELECT * FROM economy.leaderboard_info()', 'SELECT * FROM economy.leaderboard_parity()', "SELECT * FROM economy.draw_table('chest')", "SELECT economy.holds($ann, 'gem')", "SELECT * FROM economy.profile($ann)",
+	"SELECT * FROM economy.products($ann, NULL, NULL, false)", "SELECT * FROM economy.purchases_of($ann)", "SELECT * FROM economy.holdings($ann)", "SELECT * FROM economy.escrows_of($ann)", "SELECT * FROM economy.debts_of($ann)", "SELECT * FROM economy.item_catalogue()", "SELECT * FROM economy.missions($ann)", "SELECT * FROM economy.mission_parity($ann)", "SELECT * FROM economy.leaderboard('xp')", "SELECT * FROM economy.rank_of('xp', $ann, 1)", "SELECT * FROM economy.leaderboard_of('xp', ARRAY[$ann]::bigint[])", 'SELECT * FROM economy.leaderboard_info()', 'SELECT * FROM economy.leaderboard_parity()', "SELECT * FROM economy.draw_table('chest')", "SELECT economy.holds($ann, 'gem')", "SELECT * FROM economy.profile($ann)",
 	"SELECT * FROM economy.receipt($ann, '$first')", "SELECT * FROM economy.verify_receipt($ann, '$first')",
 	"SELECT * FROM economy.receipt($ann, '$bundle')", "SELECT * FROM economy.verify_receipt($ann, '$bundle')",
 	"SELECT * FROM economy.verify_chain($ann)", 'SELECT * FROM economy.audit_sweep()',
@@ -87,6 +88,10 @@ my %writers = (
 	revoke_reward => "SELECT economy.revoke_reward($ann, '$reward', 'a test', 'tester')",
 	refund_purchase => "SELECT economy.refund_purchase($ann, 'P$ann-1', 'new', 1, 'a test', 'tester')",
 	claim_daily_reward => "SELECT economy.claim_daily_reward($ann)",
+	publish_mission => q{SELECT economy.publish_mission('{"mission": "new", "trigger": "action", "target": 1}', 'tester')},
+	retire_mission => q{SELECT economy.retire_mission('won', 'tester')},
+	claim_mission => "SELECT economy.claim_mission($ann, 'won')",
+	claim_all => "SELECT economy.claim_all($ann)",
 	seed_demo => 'SELECT economy.seed_demo()');
 my $before = fingerprint($primary);
 foreach my $name (sort keys %writers)

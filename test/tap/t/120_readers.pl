@@ -46,7 +46,7 @@ my %by_name = (
 my %by_type = (
 	'bigint' => 1, 'integer' => 1, 'numeric' => 1, 'double precision' => 0.5, 'text' => "'x'", 'timestamp with time zone' => "'2026-05-30 12:00+00'",
 	'numeric[]' => "'{1,2,3,4}'", 'boolean[]' => "'{f,f,f}'",
-	'bytea' => q{economy_internal.with_holding(economy_internal.with_units(economy_internal.with_streak(economy_internal.with_game(NULL, 'go', 1, 0, 0, 5, 2, 5, '2026-05-01 12:00+00'), 3, 3, '2026-05-01', NULL, NULL, '2026-05-01', 7, 'UTC'), 'potion', 2, 1, 1, 2, '2026-05-01'), 'gem', 5, false)},
+	'bytea' => q{economy_internal.with_mission_progress(economy_internal.with_holding(economy_internal.with_units(economy_internal.with_streak(economy_internal.with_game(NULL, 'go', 1, 0, 0, 5, 2, 5, '2026-05-01 12:00+00'), 3, 3, '2026-05-01', NULL, NULL, '2026-05-01', 7, 'UTC'), 'potion', 2, 1, 1, 2, '2026-05-01'), 'gem', 5, false), 1, 0, 1, 0)},
 	'economy.rfm_models' => "'$model'::economy.rfm_models",
 );
 
@@ -131,7 +131,7 @@ my $plain = session();
 my %expected = map { $_->[0] => answer($plain, $_->[1]) } @readers;
 
 cmp_ok(scalar @readers, '>', 40, scalar(@readers) . ' readers, ' . scalar(@tables) . ' tables');
-is(join(' ', grep { $expected{$_} eq 'none' } sort keys %expected), 'audit_schema debts_of leaderboard_parity progress relay_status rfm_rule_ranges stats_parity verify_anchor verify_chain', 'and has something to tell, or looks for faults');
+is(join(' ', grep { $expected{$_} eq 'none' } sort keys %expected), 'audit_schema debts_of leaderboard_parity mission_parity progress relay_status rfm_rule_ranges stats_parity verify_anchor verify_chain', 'and has something to tell, or looks for faults');
 is(join("\n", map { "$_: $expected{$_}" } grep { $expected{$_} =~ /^error/ } sort keys %expected), '', 'every reader answers');
 
 # all of them wait for one who rewrites everything

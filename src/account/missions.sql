@@ -1,0 +1,322 @@
+-- account: missions as a user has them, and their claims, which are rewards
+
+CREATE FUNCTION economy.missions(user_id bigint) RETURNS TABLE (
+        mission text, version integer, period text, state text, claimable boolean,
+        progress bigint, target bigint, locked_by text[], ends_at timestamptz,
+        claim_until timestamptz, gold bigint, xp bigint, items jsonb, "position" integer,
+        texts jsonb
+    )
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    PERFORM economy_internal.open_tables('mission_templates', 'accounts');
+    RETURN QUERY SELECT * FROM economy_internal.missions_seen(user_id, economy.now());
+END
+$$;
+COMMENT ON FUNCTION economy.missions(bigint) IS
+    'The missions of a user: those that count now, and those that can still be claimed. state is '
+    'locked, active, completed or claimed. No row for an unknown user.';
+
+CREATE FUNCTION economy_internal.missions_seen(user_id bigint, at timestamptz) RETURNS TABLE (
+        mission text, version integer, period text, state text, claimable boolean,
+        progress bigint, target bigint, locked_by text[], ends_at timestamptz,
+        claim_until timestamptz, gold bigint, xp bigint, items jsonb, "position" integer,
+        texts jsonb
+    )
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH account AS MATERIALIZED (
+            SELECT a.sections FROM economy.accounts a WHERE a.user_id = missions_seen.user_id
+        ), has AS MATERIALIZED (
+            SELECT p.number, p.period, p.progress, p.state FROM account a
+            CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections) p
+        ), done AS MATERIALIZED (
+            SELECT t.mission FROM has h JOIN economy.mission_templates t ON t.number = h.number
+            WHERE h.state > 0
+        ), shown AS (
+            SELECT t, economy_internal.mission_period_at(t.period, at) AS number, true AS is_now
+            FROM economy.mission_templates t
+            WHERE t.starts_at <= at AND at < coalesce(least(t.ends_at, t.retired_at), 'infinity')
+            UNION ALL
+            SELECT t, h.period, false
+            FROM has h JOIN economy.mission_templates t ON t.number = h.number
+            WHERE h.state = 1 AND at >= economy_internal.mission_ends(t, h.period)
+        ), row_of AS (
+            SELECT s.t, s.number, s.is_now, coalesce(h.progress, 0) AS progress,
+                   coalesce(h.state, 0) AS state, h.number IS NOT NULL AS begun,
+                   ARRAY(SELECT r FROM unnest((s.t).requires) r
+                         WHERE NOT EXISTS (SELECT FROM done d WHERE d.mission = r)
+                         ORDER BY r) AS locked_by,
+                   economy_internal.mission_ends(s.t, s.number) AS ends_at
+            FROM shown s CROSS JOIN account a
+            LEFT JOIN has h ON h.number = (s.t).number AND h.period = s.number
+        )
+        SELECT (r.t).mission, (r.t).version,
+               economy_internal.mission_period_key((r.t).period, r.number),
+               CASE WHEN r.state = 0 AND r.locked_by <> '{}' THEN 'locked'
+                    ELSE (ARRAY['active', 'completed', 'claimed'])[r.state + 1] END,
+               r.state = 1, r.progress, (r.t).target, r.locked_by, r.ends_at,
+               r.ends_at + make_interval(hours => (r.t).claim_hours), (r.t).gold, (r.t).xp,
+               (r.t).items, (r.t)."position", (r.t).texts
+        FROM row_of r
+        WHERE (r.begun OR NOT (r.t).hidden)
+          AND (r.is_now OR at < r.ends_at + make_interval(hours => (r.t).claim_hours))
+        ORDER BY (r.t)."position", (r.t).mission, r.number;
+    END;
+COMMENT ON FUNCTION economy_internal.missions_seen(bigint, timestamptz) IS
+    'missions() at a moment, as one snapshot sees them.';
+
+CREATE FUNCTION economy_internal.refused_claim(code text, detail jsonb)
+    RETURNS economy.grant_result
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    answer economy.grant_result;
+BEGIN
+    answer.success := false;
+    answer.state := 'refused';
+    answer.code := code;
+    answer.detail := detail;
+    RETURN answer;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.refused_claim(text, jsonb) IS
+    'The answer to a claim that is refused.';
+
+CREATE FUNCTION economy_internal.claim_of(user_id bigint, mission text, period text, at timestamptz)
+    RETURNS TABLE (template economy.mission_templates, code text, detail jsonb)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH version AS MATERIALIZED (
+            SELECT t FROM economy.mission_templates t WHERE t.mission = claim_of.mission
+        ), claimed AS (
+            -- pays what it paid: a version never changes
+            SELECT v.t, NULL::text AS code, NULL::jsonb AS detail, 1 AS place
+            FROM economy.reward_audit r
+            JOIN version v ON (v.t).version::text = r.details ->> 'version'
+            WHERE r.user_id = claim_of.user_id
+              AND r.key_digest = economy_internal.key_digest(
+                  'economy:mission:' || claim_of.mission, claim_of.period)
+              AND r.source = 'economy:mission:' || claim_of.mission
+              AND r.external_event_id = claim_of.period
+        ), record AS (
+            SELECT v.t, p.state, p.progress,
+                   economy_internal.mission_ends(v.t, p.period)
+                       + make_interval(hours => (v.t).claim_hours) AS claim_until
+            FROM economy.accounts a
+            CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections) p
+            JOIN version v ON (v.t).number = p.number
+            WHERE a.user_id = claim_of.user_id
+              AND economy_internal.mission_period_key((v.t).period, p.period) = claim_of.period
+        ), answer AS (
+            SELECT * FROM claimed
+            UNION ALL
+            SELECT r.t,
+                   CASE WHEN r.state = 0 THEN 'MISSION_NOT_COMPLETED'
+                        WHEN r.state = 1 AND at >= r.claim_until THEN 'MISSION_EXPIRED' END,
+                   CASE WHEN r.state = 0
+                        THEN jsonb_build_object('progress', r.progress, 'target', (r.t).target)
+                        WHEN r.state = 1 AND at >= r.claim_until
+                        THEN jsonb_build_object('claim_until', r.claim_until) END,
+                   CASE WHEN r.state = 0 THEN 3 ELSE 2 END
+            FROM record r
+            UNION ALL
+            SELECT v.t, 'MISSION_NOT_COMPLETED',
+                   jsonb_build_object('progress', 0, 'target', (v.t).target), 4
+            FROM version v
+        )
+        SELECT a.t, a.code, a.detail FROM answer a
+        ORDER BY a.place, a.code IS NOT NULL, (a.t).version DESC LIMIT 1;
+    END;
+COMMENT ON FUNCTION economy_internal.claim_of(bigint, text, text, timestamptz) IS
+    'Which version of a mission a claim is of, and why it is refused; no row for no such mission.';
+
+CREATE FUNCTION economy.claim_mission(user_id bigint, mission text, period text DEFAULT NULL)
+    RETURNS economy.grant_result
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' AS $$
+DECLARE
+    claim  record;
+    key    text := period;
+    answer economy.grant_result;
+BEGIN
+    PERFORM economy_internal.require_given('user_id', user_id IS NOT NULL);
+    PERFORM economy_internal.require_given('mission', mission IS NOT NULL);
+    PERFORM economy_internal.open_tables(
+        'mission_templates', 'accounts', 'reward_audit', 'level_curves', 'level_experiments',
+        'items', 'economy_internal.user_holdings_more');
+    -- what is read of the user afterwards stays as it is
+    PERFORM FROM economy.accounts a WHERE a.user_id = claim_mission.user_id FOR NO KEY UPDATE;
+    IF NOT found THEN
+        RETURN economy_internal.refused_claim('USER_NOT_FOUND', NULL);
+    END IF;
+    IF key IS NULL THEN
+        key := (SELECT economy_internal.mission_period_key(
+                           t.period, economy_internal.mission_period_at(t.period, economy.now()))
+                FROM economy.mission_templates t
+                WHERE t.mission = claim_mission.mission ORDER BY t.version DESC LIMIT 1);
+    END IF;
+    SELECT c.* INTO claim
+        FROM economy_internal.claim_of(user_id, mission, coalesce(key, ''), economy.now()) c;
+    IF NOT found THEN
+        RETURN economy_internal.refused_claim('MISSION_NOT_FOUND', NULL);
+    END IF;
+    IF claim.code IS NOT NULL THEN
+        RETURN economy_internal.refused_claim(claim.code, claim.detail);
+    END IF;
+    SELECT g.* INTO STRICT answer
+        FROM economy_internal.grant_prizes(
+            ARRAY[user_id], ARRAY['economy:mission:' || mission], ARRAY[key],
+            ARRAY[(claim.template).gold], ARRAY[(claim.template).xp],
+            ARRAY[jsonb_build_object('mission', mission, 'version', (claim.template).version,
+                                     'period', key)],
+            ARRAY[(claim.template).items]) g;
+    RETURN answer;
+END
+$$;
+COMMENT ON FUNCTION economy.claim_mission(bigint, text, text) IS
+    'Pays the reward of a mission that the user has completed, once for a period, the present one '
+    'unless another is named: a reward of the source economy:mission:<mission>, with the period as '
+    'its id. Again it answers what it answered, with state reuse. Refuses USER_NOT_FOUND, '
+    'MISSION_NOT_FOUND, MISSION_NOT_COMPLETED, MISSION_EXPIRED, and as grant_reward() does.';
+
+CREATE FUNCTION economy.claim_all(user_id bigint) RETURNS TABLE (
+        mission text, period text, success boolean, state text, code text,
+        transaction_id text, gold_delta bigint, xp_delta bigint, gold bigint,
+        experience_points bigint, items jsonb
+    )
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    claim record;
+BEGIN
+    PERFORM economy_internal.require_given('user_id', user_id IS NOT NULL);
+    PERFORM economy_internal.open_tables(
+        'mission_templates', 'accounts', 'reward_audit', 'level_curves', 'level_experiments',
+        'items', 'economy_internal.user_holdings_more');
+    PERFORM FROM economy.accounts a WHERE a.user_id = claim_all.user_id FOR NO KEY UPDATE;
+    FOR claim IN
+        SELECT m.mission, m.period
+        FROM economy_internal.missions_seen(claim_all.user_id, economy.now()) m
+        WHERE m.claimable
+    LOOP
+        RETURN QUERY SELECT claim.mission, claim.period, c.success, c.state, c.code,
+                            c.transaction_id, c.gold_delta, c.xp_delta, c.gold,
+                            c.experience_points, c.items
+                     FROM economy.claim_mission(claim_all.user_id, claim.mission, claim.period) c;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION economy.claim_all(bigint) IS
+    'claim_mission() for every mission that the user can claim, a row for each.';
+
+CREATE TYPE economy.mission_difference AS (
+    user_id  bigint,
+    mission  text,
+    version  integer,
+    period   text,
+    expected text,
+    actual   text
+);
+COMMENT ON TYPE economy.mission_difference IS
+    'Progress that is not what the entries say: a row of mission_parity().';
+
+CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
+    RETURNS SETOF economy.mission_difference
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+    BEGIN ATOMIC
+        WITH asked AS MATERIALIZED (
+            SELECT a.user_id, a.sections, a.pruned_seq
+            FROM unnest(user_ids) i (user_id)
+            JOIN economy.accounts a ON a.user_id = i.user_id
+            WHERE EXISTS (SELECT FROM economy.mission_templates)
+        ), again AS MATERIALIZED (
+            SELECT a.user_id, a.pruned_seq, p.*
+            FROM asked a CROSS JOIN LATERAL economy_internal.mission_replay(a.user_id, 0) p
+        ), differs AS MATERIALIZED (
+            SELECT coalesce(e.user_id, s.user_id) AS user_id,
+                   coalesce(e.number, s.number) AS number, coalesce(e.period, s.period) AS period,
+                   e.state AS state_expected, e.progress AS expected,
+                   s.state AS state_actual, s.progress AS actual
+            FROM (SELECT * FROM again WHERE NOT unearned) e
+            FULL JOIN (SELECT a.user_id, p.*
+                       FROM asked a
+                       CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections) p) s
+                ON s.user_id = e.user_id AND s.number = e.number AND s.period = e.period
+            WHERE (e.state, e.progress) IS DISTINCT FROM (s.state, s.progress)
+        )
+        SELECT d.user_id, t.mission, t.version,
+               economy_internal.mission_period_key(t.period, d.period),
+               concat_ws(' ', (ARRAY['active', 'completed', 'claimed'])[d.state_expected + 1],
+                         coalesce(d.expected, 0)),
+               concat_ws(' ', (ARRAY['active', 'completed', 'claimed'])[d.state_actual + 1],
+                         coalesce(d.actual, 0))
+        FROM differs d JOIN asked a ON a.user_id = d.user_id
+        LEFT JOIN economy.mission_templates t ON t.number = d.number
+        -- what is over is forgotten when something else counts
+        WHERE coalesce(economy.now() < economy_internal.mission_ends(t, d.period)
+                       + make_interval(hours => CASE WHEN 1 IN (d.state_expected, d.state_actual)
+                                                     THEN t.claim_hours ELSE 0 END), true)
+          -- of what has left its journal it is known that there was more
+          AND (a.pruned_seq = 0 OR (d.state_actual, d.actual) < (d.state_expected, d.expected)
+               OR t.number IS NULL)
+          AND NOT EXISTS (
+              SELECT FROM (
+                  SELECT coalesce(max(l.state), 0) AS state,
+                         coalesce(max(l.progress), 0) AS progress
+                  FROM economy_internal.mission_replay(d.user_id, 1) l
+                  WHERE l.number = d.number AND l.period = d.period AND NOT l.unearned) least
+              CROSS JOIN (
+                  SELECT coalesce(max(m.state), 0) AS state,
+                         coalesce(max(m.progress), 0) AS progress
+                  FROM economy_internal.mission_replay(d.user_id, 2) m
+                  WHERE m.number = d.number AND m.period = d.period AND NOT m.unearned) most
+              WHERE t.number IS NOT NULL
+                AND (coalesce(d.state_actual, 0), coalesce(d.actual, 0))
+                    >= (least.state, least.progress)
+                AND (coalesce(d.state_actual, 0), coalesce(d.actual, 0))
+                    <= (most.state, most.progress))
+        UNION ALL
+        SELECT e.user_id, t.mission, t.version, NULL, 'completed before it was claimed', 'claimed'
+        FROM again e JOIN economy.mission_templates t ON t.number = e.number
+        WHERE e.unearned AND e.pruned_seq = 0
+          AND EXISTS (SELECT FROM economy_internal.mission_replay(e.user_id, 2) m
+                      WHERE m.number = e.number AND m.unearned)
+        UNION ALL
+        SELECT a.user_id, NULL, NULL, NULL, 'progress that can be read', 'damaged'
+        FROM asked a WHERE NOT economy_internal.mission_progress_sound(a.sections);
+    END;
+COMMENT ON FUNCTION economy_internal.mission_differences(bigint[]) IS
+    'mission_parity() of some users.';
+
+CREATE FUNCTION economy.mission_parity(user_id bigint DEFAULT NULL)
+    RETURNS SETOF economy.mission_difference
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    users bigint[] := ARRAY[user_id];
+    after bigint := -9223372036854775808;
+BEGIN
+    PERFORM economy_internal.open_all_tables();
+    IF user_id IS NOT NULL THEN
+        RETURN QUERY SELECT * FROM economy_internal.mission_differences(users);
+        RETURN;
+    END IF;
+    LOOP
+        users := ARRAY(SELECT a.user_id FROM economy.accounts a WHERE a.user_id > after
+                       ORDER BY a.user_id LIMIT 10000);
+        EXIT WHEN cardinality(users) = 0;
+        after := users[cardinality(users)];
+        RETURN QUERY SELECT * FROM economy_internal.mission_differences(users);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION economy.mission_parity(bigint) IS
+    'Counts progress in missions again from the entries, of a user or of all, and returns what '
+    'differs; none means exact. What was made within a minute of a mission''s publication or '
+    'retirement may count or not.';

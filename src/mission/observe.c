@@ -1,0 +1,375 @@
+/*
+ * observe.c
+ *		What an entry is to the missions of its user.
+ *
+ * Progress is a function of the user's entries, in their order, and of the missions as they
+ * were published: nothing else is asked.  So the audit can count again.  It goes into the
+ * account with the entry, in the same update, and no lock is taken for it.
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/timestamp.h"
+
+#include "clock.h"
+#include "errors.h"
+#include "mission/observe.h"
+
+static void observe_new(EcoAccount *account, const EcoEntry *entry);
+
+void
+eco_missions_install(void)
+{
+	eco_entry_observer = observe_new;
+}
+
+static void
+read_progress(EcoObservation *o)
+{
+	EcoSection	section;
+
+	if (o->account == NULL)
+		return;
+	(void) eco_account_section(o->account, ECO_SECTION_MISSIONS, &section);
+	if (!eco_progress_read(&section, &o->progress))
+		ECO_ERROR(ECO_LEDGER_DAMAGED,
+				  errmsg("account of user %lld has damaged progress of missions",
+						 (long long) o->account->user_id));
+	o->account = NULL;
+}
+
+/* Whether the mission counts what is done at that moment. */
+static bool
+is_open(const EcoMission *mission, TimestampTz at, EcoReading reading)
+{
+	if (at < mission->starts_at)
+		return false;
+	if (reading == ECO_READ_LEAST && at < mission->published_at + ECO_HEARD_WITHIN)
+		return false;
+	if (reading == ECO_READ_MOST && mission->ends_at == mission->retired_at)
+		return mission->retired_at == DT_NOEND || at < mission->retired_at + ECO_HEARD_WITHIN;
+	return at < mission->ends_at;
+}
+
+/* What an entry adds; 0: it does not count. */
+static int64
+increment_of(const EcoMission *mission, const EcoRow *entry)
+{
+	int64		number = 1;
+
+	if (mission->condition != NULL && eco_condition_of(mission->condition, entry) != ECO_TRUE)
+		return 0;
+	if (mission->counting != ECO_COUNT && !eco_fact_int(&mission->field, entry, &number))
+		return 0;
+	return Min(Max(number, 0), Min(mission->increment_cap, mission->target));
+}
+
+/* Before the entry: what completes one mission is not counted for the next. */
+static bool
+is_completed(EcoObservation *o, int mission)
+{
+	for (int i = 0; i < o->progress.n; i++)
+	{
+		const EcoProgress *record = &o->progress.records[i];
+		const EcoMission *of = eco_mission_of(o->missions, record->number);
+
+		if (of != NULL && of->mission == mission && record->state != ECO_MISSION_ACTIVE &&
+			!record->just_now)
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_unlocked(EcoObservation *o, const EcoMission *mission)
+{
+	for (int i = 0; i < mission->nrequires; i++)
+		if (!is_completed(o, mission->requires[i]))
+			return false;
+	return true;
+}
+
+/*
+ * The record that an entry is counted in, or NULL.  None is begun for a period before one
+ * that has begun: a clock was set back, and what it had is forgotten.
+ */
+static EcoProgress *
+record_for(EcoObservation *o, const EcoMission *mission, int64 period)
+{
+	EcoProgress *record = eco_progress_find(&o->progress, mission->number, period);
+
+	if (record != NULL)
+		return record;
+	for (int i = 0; i < o->progress.n; i++)
+		if (o->progress.records[i].number == mission->number &&
+			o->progress.records[i].period > period)
+			return NULL;
+	return eco_progress_add(&o->progress, mission->number, period);
+}
+
+static void
+count(EcoObservation *o, const EcoMission *mission, int64 increment, TimestampTz at)
+{
+	EcoProgress *record;
+
+	read_progress(o);
+	if (!is_unlocked(o, mission))
+		return;
+	record = record_for(o, mission, eco_period_of(mission->period, at));
+	/* what is completed has all that it is paid for */
+	if (record == NULL || record->state != ECO_MISSION_ACTIVE)
+		return;
+	record->progress = mission->counting == ECO_MAX ? Max(record->progress, increment) :
+		Min(record->progress + increment, mission->target);
+	record->just_now = record->progress >= mission->target;
+	if (record->just_now)
+		record->state = ECO_MISSION_COMPLETED;
+	o->changed = true;
+}
+
+/* A greatest value stays: which one was the second is not known. */
+static void
+take_back(EcoObservation *o, const EcoMission *mission, int64 increment, TimestampTz at)
+{
+	EcoProgress *record;
+
+	if (mission->counting == ECO_MAX)
+		return;
+	read_progress(o);
+	record = eco_progress_find(&o->progress, mission->number,
+							   eco_period_of(mission->period, at));
+	if (record == NULL || record->state != ECO_MISSION_ACTIVE)
+		return;
+	record->progress = Max(record->progress - increment, 0);
+	o->changed = true;
+}
+
+/* Count the entry, or take one that it reverses back, where it was counted. */
+static void
+count_all(EcoObservation *o, const EcoWatch *watch, const EcoRow *entry, bool back)
+{
+	TimestampTz at = DatumGetTimestampTz(entry->values[ECO_COL_CREATED_AT]);
+	int			n = o->everything ? watch->nall : watch->ncurrent;
+	const EcoMission **missions = o->everything ? watch->all : watch->current;
+
+	for (int i = 0; i < n; i++)
+	{
+		const EcoMission *mission = missions[i];
+		int64		increment;
+
+		if (!is_open(mission, at, o->reading))
+			continue;
+		increment = increment_of(mission, entry);
+		if (increment <= 0)
+			continue;
+		if (back)
+			take_back(o, mission, increment, at);
+		else
+			count(o, mission, increment, at);
+	}
+}
+
+/* What a journal says of an entry by that name, or 0. */
+static int64
+units_of(const EcoRow *row)
+{
+	int			column = eco_column_named(row->table, "quantity");
+
+	return column < 0 || row->isnull[column] ? 0 : DatumGetInt32(row->values[column]);
+}
+
+/* Of an entry that takes another one back in part, that one goes on to count. */
+static void
+reverse_in(EcoObservation *o, const EcoWatch *watch, const EcoRow *entry, Datum seq)
+{
+	Datum		key[] = {entry->values[ECO_COL_USER_ID], seq};
+	EcoRow		reversed;
+
+	if (watch != NULL && eco_table_is_open(watch->journal->table) &&
+		eco_row_find(watch->journal->table, DatumGetInt64(key[0]), 0, 2, key, &reversed) &&
+		eco_row_int(&reversed, ECO_COL_GOLD_DELTA) == -eco_row_int(entry, ECO_COL_GOLD_DELTA) &&
+		eco_row_int(&reversed, ECO_COL_XP_DELTA) == -eco_row_int(entry, ECO_COL_XP_DELTA) &&
+		units_of(&reversed) == units_of(entry))
+		count_all(o, watch, &reversed, true);
+}
+
+/* It is of the same journal, or a purchase, whose refunds have a journal of their own. */
+static void
+reverse(EcoObservation *o, const EcoWatch *watch, const EcoRow *entry)
+{
+	Datum		seq = entry->values[watch->reverses];
+	const EcoJournal *purchases = eco_journal_of('P');
+
+	reverse_in(o, watch, entry, seq);
+	if (watch->journal != purchases)
+		reverse_in(o, eco_missions_watch(o->missions, purchases), entry, seq);
+}
+
+static bool
+is_text(Datum value, const char *chars, int len)
+{
+	text	   *have = DatumGetTextPP(value);
+
+	return (int) VARSIZE_ANY_EXHDR(have) == len && memcmp(VARDATA_ANY(have), chars, len) == 0;
+}
+
+char *
+eco_mission_key(EcoPeriod period, int64 number)
+{
+	int			year;
+	int			month;
+	int			day;
+
+	if (period == ECO_PERIOD_EVER)
+		return pstrdup("once");
+	j2date((int) (eco_period_start(period, number) / USECS_PER_DAY) + POSTGRES_EPOCH_JDATE,
+		   &year, &month, &day);
+	if (period == ECO_PERIOD_DAY)
+		return psprintf("%04d-%02d-%02d", year, month, day);
+	return psprintf("%04d-W%02d", date2isoyear(year, month, day),
+					date2isoweek(year, month, day));
+}
+
+/* Whose claim a reward is; NULL: it is of no mission that there was. */
+static const EcoMission *
+claimed_mission(const EcoMissions *missions, const char *name, int len, int64 version)
+{
+	for (int i = 1; i < missions->n; i++)
+	{
+		const EcoMission *of = missions->by_number[i];
+
+		if (of != NULL && of->version == version && (int) strlen(of->name) == len &&
+			memcmp(of->name, name, len) == 0)
+			return of;
+	}
+	return NULL;
+}
+
+static void
+claim(EcoObservation *o, const EcoMission *mission, const EcoRow *entry, const EcoWatch *watch)
+{
+	read_progress(o);
+	for (int i = 0; i < o->progress.n; i++)
+	{
+		EcoProgress *record = &o->progress.records[i];
+		char	   *key;
+
+		if (record->number != mission->number || record->state != ECO_MISSION_COMPLETED)
+			continue;
+		key = eco_mission_key(mission->period, record->period);
+		if (is_text(entry->values[watch->event_id], key, (int) strlen(key)))
+		{
+			record->state = ECO_MISSION_CLAIMED;
+			o->changed = true;
+			return;
+		}
+	}
+	o->unearned = mission->number;
+}
+
+static void
+claim_if_one(EcoObservation *o, const EcoWatch *watch, const EcoRow *entry)
+{
+	const int	before = (int) strlen(ECO_SOURCE_MISSION);
+	text	   *source;
+	int64		version;
+	const EcoMission *mission;
+
+	if (watch->source < 0 || watch->event_id < 0)
+		return;
+	source = DatumGetTextPP(entry->values[watch->source]);
+	if ((int) VARSIZE_ANY_EXHDR(source) <= before ||
+		memcmp(VARDATA_ANY(source), ECO_SOURCE_MISSION, before) != 0 ||
+		!eco_fact_int(&watch->version, entry, &version))
+		return;
+	mission = claimed_mission(o->missions, VARDATA_ANY(source) + before,
+							  (int) VARSIZE_ANY_EXHDR(source) - before, version);
+	if (mission != NULL)
+		claim(o, mission, entry, watch);
+}
+
+/* Whether nobody can do anything with it any more. */
+static bool
+is_over(const EcoMission *mission, const EcoProgress *record, TimestampTz at, EcoReading reading)
+{
+	TimestampTz ends;
+
+	if (mission == NULL)
+		return true;
+	ends = eco_mission_ends(mission, record->period);
+	if (mission->is_required || ends == DT_NOEND)
+		return false;
+	if (record->state == ECO_MISSION_COMPLETED)
+		ends += mission->claim_hours * USECS_PER_HOUR;
+	if (reading == ECO_READ_MOST)
+		ends += ECO_HEARD_WITHIN;
+	return at >= ends;
+}
+
+static void
+forget_what_is_over(EcoObservation *o, TimestampTz at)
+{
+	EcoProgresses *all = &o->progress;
+	int			n = 0;
+
+	for (int i = 0; i < all->n; i++)
+	{
+		EcoProgress *record = &all->records[i];
+
+		record->just_now = false;
+		if (!is_over(eco_mission_of(o->missions, record->number), record, at, o->reading))
+			all->records[n++] = *record;
+	}
+	all->n = n;
+}
+
+void
+eco_missions_observe(EcoObservation *o, const EcoJournal *journal, const EcoRow *entry)
+{
+	const EcoWatch *watch = eco_missions_watch(o->missions, journal);
+
+	o->changed = false;
+	o->unearned = 0;
+	if (watch == NULL)
+		return;
+	if (watch->reverses >= 0 && !entry->isnull[watch->reverses])
+		reverse(o, watch, entry);
+	else
+	{
+		claim_if_one(o, watch, entry);
+		count_all(o, watch, entry, false);
+	}
+	if (o->changed)
+		forget_what_is_over(o, DatumGetTimestampTz(entry->values[ECO_COL_CREATED_AT]));
+}
+
+static void
+observe_new(EcoAccount *account, const EcoEntry *entry)
+{
+	EcoObservation o;
+	EcoSection	section = {.version = ECO_PROGRESS_VERSION};
+	uint8		payload[ECO_PROGRESS_ROOM];
+	int			len;
+
+	o.missions = eco_missions();
+	if (o.missions == NULL)
+		return;
+	o.reading = ECO_READ_AS_MADE;
+	o.everything = false;
+	o.account = account;
+	eco_missions_observe(&o, entry->journal, &entry->row);
+	if (!o.changed)
+		return;
+	len = eco_progress_write(&o.progress, payload);
+
+	/*
+	 * publish_mission() leaves room for all; an entry is worth more than
+	 * progress
+	 */
+	if (len < 0)
+		return;
+	section.data = payload;
+	section.len = len;
+	eco_account_put_section(account, ECO_SECTION_MISSIONS, &section);
+}

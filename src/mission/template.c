@@ -1,0 +1,369 @@
+/*
+ * template.c
+ *		Missions as they were published, compiled and kept for the session.
+ *
+ * A trigger on the table tells every session of a change, by the invalidation that its
+ * relation has when it is altered; who asks looks whether there is one.  So an entry costs
+ * a look at a flag when nothing was published.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type_d.h"
+#include "commands/trigger.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "clock.h"
+#include "errors.h"
+#include "ledger/args.h"
+#include "mission/template.h"
+
+PG_FUNCTION_INFO_V1(eco_missions_changed);
+
+#define VERSION "event.details.version" /* in a claim */
+
+enum
+{
+	MIS_MISSION,
+	MIS_VERSION,
+	MIS_NUMBER,
+	MIS_TRIGGER,
+	MIS_CONDITION,
+	MIS_PROGRESS,
+	MIS_FIELD,
+	MIS_TARGET,
+	MIS_INCREMENT_CAP,
+	MIS_PERIOD,
+	MIS_PUBLISHED_AT,
+	MIS_STARTS_AT,
+	MIS_ENDS_AT,
+	MIS_RETIRED_AT,
+	MIS_CLAIM_HOURS,
+	MIS_REQUIRES,
+	MIS_COLUMNS
+};
+
+static EcoTable mission_templates = {
+	.name = "mission_templates",
+	.later = true,
+	.only_read = true,
+	.ncolumns = MIS_COLUMNS,
+	.columns = {
+		{"mission", TEXTOID, false},
+		{"version", INT4OID, false},
+		{"number", INT4OID, false},
+		{"trigger", TEXTOID, false},
+		{"condition", JSONBOID, ECO_NULLABLE},
+		{"progress", TEXTOID, false},
+		{"field", TEXTOID, ECO_NULLABLE},
+		{"target", INT8OID, false},
+		{"increment_cap", INT8OID, ECO_NULLABLE},
+		{"period", TEXTOID, false},
+		{"published_at", TIMESTAMPTZOID, false},
+		{"starts_at", TIMESTAMPTZOID, false},
+		{"ends_at", TIMESTAMPTZOID, ECO_NULLABLE},
+		{"retired_at", TIMESTAMPTZOID, ECO_NULLABLE},
+		{"claim_hours", INT4OID, false},
+		{"requires", TEXTARRAYOID, false},
+	},
+	.nkeys = 1,
+	.keys = {{2, {MIS_MISSION, MIS_VERSION}}},
+};
+
+/* What is kept; its memory is that of the context, which goes with the next that is read. */
+static struct
+{
+	bool		known;			/* nothing has changed since it was read */
+	Oid			oid;			/* of the table; InvalidOid: there is none */
+	MemoryContext context;
+	const EcoMissions *missions;	/* NULL: none */
+}			kept;
+
+static void
+forget(Datum arg, Oid relid)
+{
+	(void) arg;
+	if (relid == kept.oid || relid == InvalidOid || kept.oid == InvalidOid)
+		kept.known = false;
+}
+
+/* eco_missions_changed() returns trigger, of mission_templates */
+Datum
+eco_missions_changed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("not called by a trigger"));
+	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
+	return PointerGetDatum(NULL);
+}
+
+EcoPeriod
+eco_mission_period(const char *word, int len)
+{
+	if (len == 5 && memcmp(word, "daily", 5) == 0)
+		return ECO_PERIOD_DAY;
+	if (len == 6 && memcmp(word, "weekly", 6) == 0)
+		return ECO_PERIOD_WEEK;
+	return ECO_PERIOD_EVER;
+}
+
+TimestampTz
+eco_mission_ends(const EcoMission *mission, int64 period)
+{
+	if (mission->period == ECO_PERIOD_EVER)
+		return mission->ends_at;
+	return Min(mission->ends_at, eco_period_start(mission->period, period + 1));
+}
+
+static EcoText
+text_in(const EcoRow *row, int column)
+{
+	return eco_text_in(row->isnull[column] ? PointerGetDatum(cstring_to_text("")) :
+					   row->values[column]);
+}
+
+static TimestampTz
+moment_in(const EcoRow *row, int column)
+{
+	return row->isnull[column] ? DT_NOEND : DatumGetTimestampTz(row->values[column]);
+}
+
+/* What it counts; false: the row was changed by hand, and it counts nothing. */
+static bool
+compile(const EcoRow *row, EcoMission *mission)
+{
+	EcoText		trigger = text_in(row, MIS_TRIGGER);
+	EcoText		progress = text_in(row, MIS_PROGRESS);
+	EcoText		field = text_in(row, MIS_FIELD);
+	EcoFault	fault;
+
+	mission->trigger = eco_trigger_of(trigger.data, trigger.len);
+	if (mission->trigger == NULL)
+		return false;
+	if (!row->isnull[MIS_CONDITION])
+	{
+		mission->condition = eco_condition_compile(mission->trigger,
+												   DatumGetJsonbP(row->values[MIS_CONDITION]),
+												   &fault);
+		if (mission->condition == NULL)
+			return false;
+	}
+	if (progress.len > 0 && progress.data[0] == 'c')
+	{
+		mission->counting = ECO_COUNT;
+		return true;
+	}
+	mission->counting = progress.len > 0 && progress.data[0] == 's' ? ECO_SUM : ECO_MAX;
+	return eco_fact_of(mission->trigger, field.data, field.len, &mission->field) &&
+		mission->field.kind != ECO_FACT_TEXT;
+}
+
+static EcoMission *
+read_mission(const EcoRow *row)
+{
+	EcoMission *mission = palloc0(sizeof(EcoMission));
+	EcoText		period = text_in(row, MIS_PERIOD);
+
+	mission->number = DatumGetInt32(row->values[MIS_NUMBER]);
+	mission->name = TextDatumGetCString(row->values[MIS_MISSION]);
+	mission->version = DatumGetInt32(row->values[MIS_VERSION]);
+	mission->target = eco_row_int(row, MIS_TARGET);
+	mission->increment_cap = row->isnull[MIS_INCREMENT_CAP] ? PG_INT64_MAX :
+		eco_row_int(row, MIS_INCREMENT_CAP);
+	mission->period = eco_mission_period(period.data, period.len);
+	mission->published_at = moment_in(row, MIS_PUBLISHED_AT);
+	mission->starts_at = moment_in(row, MIS_STARTS_AT);
+	mission->retired_at = moment_in(row, MIS_RETIRED_AT);
+	mission->ends_at = Min(moment_in(row, MIS_ENDS_AT), mission->retired_at);
+	mission->claim_hours = DatumGetInt32(row->values[MIS_CLAIM_HOURS]);
+	if (!compile(row, mission))
+		mission->trigger = NULL;
+	return mission;
+}
+
+static int
+mission_named(EcoMissions *missions, const char *name)
+{
+	for (int i = 0; i < missions->n; i++)
+		if (missions->by_number[i] != NULL && strcmp(missions->by_number[i]->name, name) == 0)
+			return i;
+	return -1;
+}
+
+/* Missions are known by the least number of their versions, also where they are required. */
+static void
+connect(EcoMissions *missions, EcoMission *mission, Datum requires)
+{
+	Datum	   *names;
+	bool	   *nulls;
+	int			n;
+
+	deconstruct_array(DatumGetArrayTypeP(requires), TEXTOID, -1, false, TYPALIGN_INT, &names,
+					  &nulls, &n);
+	mission->mission = mission_named(missions, mission->name);
+	for (int i = 0; i < Min(n, ECO_MISSION_REQUIRES); i++)
+		mission->requires[mission->nrequires++] = nulls[i] ? -1 :
+			mission_named(missions, TextDatumGetCString(names[i]));
+}
+
+/* All versions of what a mission requires. */
+static void
+mark_required(EcoMissions *missions, const EcoMission *by)
+{
+	for (int k = 0; k < by->nrequires; k++)
+		for (int i = 0; i < missions->n; i++)
+			if (missions->by_number[i] != NULL &&
+				missions->by_number[i]->mission == by->requires[k])
+				((EcoMission *) missions->by_number[i])->is_required = true;
+}
+
+static void
+watch(EcoMissions *missions, const EcoJournal *journal)
+{
+	EcoWatch   *w = &missions->watches[missions->nwatches++];
+	TimestampTz past = eco_now() - USECS_PER_DAY;
+
+	w->journal = journal;
+	w->reverses = eco_column_named(journal->table, "reverses");
+	w->source = eco_column_named(journal->table, "source");
+	w->event_id = eco_column_named(journal->table, "external_event_id");
+	if (w->source >= 0 && w->event_id >= 0)
+		(void) eco_fact_of(eco_trigger_of("reward", 6), VERSION, strlen(VERSION), &w->version);
+	w->all = palloc(sizeof(EcoMission *) * missions->n);
+	w->current = palloc(sizeof(EcoMission *) * missions->n);
+	for (int i = 0; i < missions->n; i++)
+	{
+		const EcoMission *mission = missions->by_number[i];
+
+		if (mission == NULL || mission->trigger == NULL ||
+			(mission->trigger->letter != 0 && mission->trigger->letter != journal->letter))
+			continue;
+		w->all[w->nall++] = mission;
+		if (mission->ends_at > past)
+			w->current[w->ncurrent++] = mission;
+	}
+}
+
+static void
+put_mission(EcoMissions *missions, EcoMission *mission)
+{
+	if (mission->number < 1 || mission->number >= ECO_MISSION_NUMBERS)
+		return;
+	if (mission->number >= missions->n)
+	{
+		int			n = mission->number + 1;
+
+		if (missions->n == 0)
+			missions->by_number = palloc(sizeof(EcoMission *) * n);
+		else
+			missions->by_number = repalloc(missions->by_number, sizeof(EcoMission *) * n);
+		for (int i = missions->n; i < n; i++)
+			missions->by_number[i] = NULL;
+		missions->n = n;
+	}
+	missions->by_number[mission->number] = mission;
+}
+
+/* Read all into the current context. */
+static const EcoMissions *
+read_missions(void)
+{
+	EcoMissions *missions = palloc0(sizeof(EcoMissions));
+	EcoScan    *scan = eco_scan_begin(&mission_templates, 0, 0, 0, NULL);
+	Datum	   *requires = palloc0(sizeof(Datum) * ECO_MISSION_NUMBERS);
+	EcoRow		row;
+
+	while (eco_scan_next(scan, &row))
+	{
+		EcoMission *mission = read_mission(&row);
+
+		put_mission(missions, mission);
+		if (mission->number > 0 && mission->number < ECO_MISSION_NUMBERS)
+			requires[mission->number] = row.values[MIS_REQUIRES];
+	}
+	eco_scan_end(scan);
+	for (int i = 0; i < missions->n; i++)
+		if (missions->by_number[i] != NULL)
+			connect(missions, (EcoMission *) missions->by_number[i], requires[i]);
+	pfree(requires);
+	for (int i = 0; i < missions->n; i++)
+		if (missions->by_number[i] != NULL)
+			mark_required(missions, missions->by_number[i]);
+	for (int i = 0; missions->n > 0 && i < eco_journal_count(); i++)
+		watch(missions, eco_journal_get(i));
+	return missions->n > 0 ? missions : NULL;
+}
+
+/* What is kept is exchanged at the end: an error in between leaves what there was. */
+static void
+renew(void)
+{
+	static EcoTable *const tables[] = {&mission_templates, NULL};
+	static bool watching = false;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "economy missions",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	const EcoMissions *missions = NULL;
+
+	if (!watching)
+		CacheRegisterRelcacheCallback(forget, (Datum) 0);
+	watching = true;
+	kept.oid = InvalidOid;
+	/* what changes from here on is heard of */
+	kept.known = true;
+	PG_TRY();
+	{
+		if (eco_table_exists(&mission_templates))
+		{
+			EcoOpenTables *open;
+
+			kept.oid = eco_oid_of(&mission_templates);
+			open = eco_tables_open(ECO_READ_LATEST, tables);
+			/* to open it may have told of what is seen by now */
+			kept.known = true;
+			missions = read_missions();
+			MemoryContextSwitchTo(caller);
+			eco_tables_close(open);
+		}
+	}
+	PG_CATCH();
+	{
+		kept.known = false;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	MemoryContextSetParent(context, CacheMemoryContext);
+	if (kept.context != NULL)
+		MemoryContextDelete(kept.context);
+	kept.context = context;
+	kept.missions = missions;
+}
+
+const EcoMissions *
+eco_missions(void)
+{
+	AcceptInvalidationMessages();
+	if (!kept.known)
+		renew();
+	return kept.missions;
+}
+
+const EcoWatch *
+eco_missions_watch(const EcoMissions *missions, const EcoJournal *journal)
+{
+	for (int i = 0; i < missions->nwatches; i++)
+		if (missions->watches[i].journal == journal)
+			return &missions->watches[i];
+	return NULL;
+}
+
+const EcoMission *
+eco_mission_of(const EcoMissions *missions, int32 number)
+{
+	return number > 0 && number < missions->n ? missions->by_number[number] : NULL;
+}

@@ -1,0 +1,92 @@
+/*
+ * template.h
+ *		Missions as they were published, compiled and kept for the session.
+ */
+#ifndef ECO_TEMPLATE_H
+#define ECO_TEMPLATE_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+
+#include "core/period.h"
+#include "mission/condition.h"
+
+#define ECO_MISSION_REQUIRES 8
+#define ECO_MISSION_NUMBERS 100000	/* numbers end below it */
+
+typedef enum EcoCounting
+{
+	ECO_COUNT,					/* one for each entry */
+	ECO_SUM,					/* of a field */
+	ECO_MAX						/* the greatest of a field */
+} EcoCounting;
+
+/* A version of a mission, which is what its row says for ever, but for its retirement. */
+typedef struct EcoMission
+{
+	int32		number;			/* of all versions of all missions */
+	int			mission;		/* the same for all versions of one */
+	const char *name;
+	int32		version;
+	const EcoTrigger *trigger;
+	const EcoCondition *condition;	/* NULL: all entries */
+	EcoCounting counting;
+	EcoFact		field;
+	int64		target;
+	int64		increment_cap;	/* of one entry */
+	EcoPeriod	period;
+	TimestampTz published_at;
+	TimestampTz starts_at;
+	TimestampTz ends_at;		/* with its retirement; DT_NOEND: never */
+	TimestampTz retired_at;		/* DT_NOEND: it is not */
+	int64		claim_hours;	/* that may be claimed after a period's end */
+	int			nrequires;
+	int			requires[ECO_MISSION_REQUIRES]; /* missions, one version of
+												 * each completed */
+	bool		is_required;	/* by any that was ever published */
+} EcoMission;
+
+/* Missions that look at the entries of a journal. */
+typedef struct EcoWatch
+{
+	const EcoJournal *journal;
+	int			reverses;		/* its column of that name; -1: it has none */
+	int			source;
+	int			event_id;
+	EcoFact		version;		/* of rewards: which one of a mission is
+								 * claimed */
+	int			nall;
+	const EcoMission **all;
+	int			ncurrent;		/* of them those that had not ended when they
+								 * were read */
+	const EcoMission **current;
+} EcoWatch;
+
+typedef struct EcoMissions
+{
+	int			n;				/* numbers end below it */
+	const EcoMission **by_number;	/* NULL: none has it */
+	int			nwatches;
+	EcoWatch	watches[ECO_MAX_JOURNALS];
+} EcoMissions;
+
+/*
+ * All that are published, those of this transaction too, as they are now: those of another
+ * that has committed before the call are among them, at every isolation level.  They live until
+ * the next call.  NULL: there are none.
+ */
+extern const EcoMissions *eco_missions(void);
+
+/* Of the entries of a journal; NULL: none looks at them. */
+extern const EcoWatch *eco_missions_watch(const EcoMissions *missions,
+										  const EcoJournal *journal);
+
+/* The mission with this number, or NULL. */
+extern const EcoMission *eco_mission_of(const EcoMissions *missions, int32 number);
+
+/* The period of a mission that a moment lies in, and the moment at which one ends. */
+extern EcoPeriod eco_mission_period(const char *word, int len);
+extern TimestampTz eco_mission_ends(const EcoMission *mission, int64 period);
+
+#endif

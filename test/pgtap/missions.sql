@@ -1,0 +1,312 @@
+-- Missions: publish_mission(), retire_mission(), missions(), claim_mission(), claim_all(), mission_parity().
+BEGIN;
+SELECT no_plan();
+-- more by hand: psql -v entries=400 -v conditions=300
+\if :{?entries} \else
+\set entries 30
+\endif
+\if :{?conditions} \else
+\set conditions 100
+\endif
+
+SELECT set_config('economy.test_clock', '2031-03-05 12:00:00+00', true) AS x \gset
+CREATE TEMP TABLE player AS SELECT w, economy.register('pgtap mission ' || w) AS id FROM unnest(ARRAY['a', 'b', 'c', 'd']) w;
+SELECT count(*) AS x FROM player p, economy.adjust_gold(p.id, 1000, 'open', 'pgtap', 'pgtap') \gset
+SELECT count(*) AS x FROM economy.register_game('pgtap_dice') \gset
+SELECT count(*) AS x FROM economy.upsert_item('{"item_id": "pgtap_gem", "kind": "stack"}', 'pgtap') \gset
+CREATE FUNCTION pg_temp.id(who text) RETURNS bigint LANGUAGE sql AS $$ SELECT p.id FROM player p WHERE p.w = who $$;
+CREATE FUNCTION pg_temp.at(clock text) RETURNS void LANGUAGE sql AS $$ SELECT set_config('economy.test_clock', clock, true) $$;
+CREATE TEMP SEQUENCE key;
+CREATE FUNCTION pg_temp.play(who text, win bigint DEFAULT 10, details jsonb DEFAULT NULL) RETURNS text LANGUAGE sql AS
+    $$ SELECT r.code FROM economy.record_action(pg_temp.id(who), 'pgtap_dice', 'roll', 'k' || nextval('key'), 2, win, details => details) r $$;
+-- of those of this test: others may be published
+CREATE FUNCTION pg_temp.shown(who text) RETURNS text LANGUAGE sql AS
+    $$ SELECT string_agg(concat_ws(' ', m.mission, m.period, m.state, m.progress || '/' || m.target, CASE WHEN m.claimable THEN 'claimable' END), ', ')
+       FROM economy.missions(pg_temp.id(who)) m WHERE m.mission LIKE 'pgtap.%' $$;
+CREATE FUNCTION pg_temp.claim(who text, mission text, period text DEFAULT NULL) RETURNS text LANGUAGE sql AS
+    $$ SELECT concat_ws(' ', c.state, c.code, c.gold_delta, c.xp_delta, (c.items -> 0 ->> 'delta'), c.detail) FROM economy.claim_mission(pg_temp.id(who), mission, period) c $$;
+CREATE FUNCTION pg_temp.publish(mission jsonb) RETURNS text LANGUAGE sql AS
+    $$ SELECT concat_ws(' ', p.mission, p.version) FROM economy.publish_mission(mission, 'ann') p $$;
+CREATE FUNCTION pg_temp.sound() RETURNS text LANGUAGE sql AS
+    $$ SELECT string_agg(concat_ws(' ', p.w, d.mission, d.version, d.period, d.expected, d.actual), ', ') FROM player p, economy.mission_parity(p.id) d $$;
+
+-- publication
+CREATE FUNCTION pg_temp.wrong(mission jsonb) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    says text;
+BEGIN
+    PERFORM economy.publish_mission('{"mission": "pgtap.bad", "trigger": "action", "target": 1}' || mission, 'pgtap');
+    RETURN 'nothing';
+EXCEPTION WHEN SQLSTATE 'XE403' THEN
+    GET STACKED DIAGNOSTICS says = PG_EXCEPTION_DETAIL;
+    RETURN says;
+END
+$$;
+SELECT is(pg_temp.wrong(given::jsonb), says, says) FROM (VALUES
+    ('{"goal": 1}', '"goal" is no such column that can be set.'),
+    ('{"mission": "a b"}', 'mission must have 1 to 48 letters of ASCII, digits, dots, dashes and underscores.'),
+    ('{"trigger": "login"}', 'trigger must be purchase, action, reward or entry.'),
+    ('{"target": 0}', 'target must be from 1 to 2^53-1.'),
+    ('{"target": null}', 'target must not be null.'),
+    ('{"progress": "streak", "field": "event.win"}', 'progress must be count, sum or max.'),
+    ('{"field": "event.win"}', 'field is what sum and max are of, and count has none.'),
+    ('{"progress": "sum", "field": "event.product"}', '"event.product" is no number that entries of the trigger have.'),
+    ('{"increment_cap": 0}', 'increment_cap must be 1 or more.'),
+    ('{"period": "yearly"}', 'period must be once, daily or weekly.'),
+    ('{"claim_hours": -1}', 'claim_hours must be from 0 to 8784.'),
+    ('{"starts_at": "tomorrow"}', 'starts_at must be a text in ISO 8601 with time zone, such as 2026-01-31T12:00:00Z.'),
+    ('{"ends_at": "2031-03-05T12:00:00Z"}', 'ends_at must be after starts_at, and after now.'),
+    ('{"items": {"pgtap_none": 1}}', 'item "pgtap_none" does not exist.'),
+    ('{"items": {}}', 'items must be an object of 1 to 16 items, each with a whole number from 1 to 2^53-1.'),
+    ('{"texts": {"en": 1}}', 'texts must be a JSON object of languages, each with an object.'),
+    ('{"gold": -1}', 'gold must be from 0 to 2^53-1.'),
+    ('{"xp": -1}', 'xp must be from 0 to 2^53-1.'),
+    ('{"requires": "pgtap.bad"}', 'requires must be an array of at most 8 missions.'),
+    ('{"requires": ["pgtap.bad"]}', 'mission "pgtap.bad", which it requires, is not published with the period once.'),
+    ('{"period": "daily", "claim_hours": 8784}', 'progress in all missions together would need 2569 bytes of an account, and 1000 is the most.'),
+    ('{"condition": {"eq": ["event.product", "x"]}}', 'the condition is not valid: $.eq[0]: there is no "event.product".'),
+    ('{"condition": {"all": [{"eq": ["event.game", "x"]}, {"gt": ["event.bet", "1"]}]}}', 'the condition is not valid: $.all[1].gt[1]: a whole number is expected.'),
+    ('{"condition": {"lt": ["event.game", 1]}}', 'the condition is not valid: $.lt[1]: a string is expected.'),
+    ('{"condition": {"lt": ["event.details.x", true]}}', 'the condition is not valid: $.lt[1]: a string or a number is expected.'),
+    ('{"condition": {"in": ["event.details.x", [1, "a"]]}}', 'the condition is not valid: $.in[1][1]: all values of "in" must be of one type.'),
+    ('{"condition": {"in": ["event.details.x", []]}}', 'the condition is not valid: $.in[1]: the array has no element.'),
+    ('{"condition": {"between": ["event.bet", 1]}}', 'the condition is not valid: $.between: an array of 3 elements is expected, not of 2.'),
+    ('{"condition": {"any": []}}', 'the condition is not valid: $.any: the array has no element.'),
+    ('{"condition": {"any": {}}}', 'the condition is not valid: $.any: an array is expected.'),
+    ('{"condition": {"eq": [1, 1]}}', 'the condition is not valid: $.eq[0]: a path is expected.'),
+    ('{"condition": {"exists": "event.details"}}', 'the condition is not valid: $.exists: there is no "event.details".'),
+    ('{"condition": {"exists": "event.details.a.b.c.d.e"}}', 'the condition is not valid: $.exists: there is no "event.details.a.b.c.d.e".'),
+    ('{"condition": {"not": {"eq": ["event.bet", 1], "ne": ["event.bet", 2]}}}', 'the condition is not valid: $.not: an object with one member is expected.'),
+    ('{"condition": {"xor": []}}', 'the condition is not valid: $: there is no "xor".'),
+    ('{"condition": {"eq": ["event.bet", 1.5]}}', 'the condition is not valid: $.eq[1]: a whole number of at most 16 digits is expected, not 1.5.')) v (given, says);
+SELECT is(pg_temp.wrong(jsonb_build_object('condition', c.deep)), 'the condition is not valid: $' || repeat('.not', 16) || ': the condition is more than 16 deep.', 'a condition is 16 deep at most')
+FROM (SELECT (repeat('{"not": ', 16) || '{"exists": "event.game"}' || repeat('}', 16))::jsonb AS deep) c;
+SELECT throws_like($$SELECT economy.publish_mission('[]', 'pgtap')$$, '%must be a JSON object with a mission', 'a mission has a name');
+SELECT throws_ok($$SELECT economy.retire_mission('pgtap.none', 'pgtap')$$, 'XE404', 'there is no mission "pgtap.none"', 'one that was never published cannot be retired');
+
+-- progress
+SELECT is(pg_temp.publish('{"mission": "pgtap.daily", "trigger": "action", "condition": {"all": [{"eq": ["event.game", "pgtap_dice"]}, {"eq": ["event.outcome", "win"]}]}, "target": 3, "period": "daily",
+    "gold": 100, "xp": 7, "items": {"pgtap_gem": 2}, "texts": {"en": {"name": "Three wins"}}}'), 'pgtap.daily 1', 'the first version');
+SELECT is(pg_temp.publish('{"mission": "pgtap.week", "trigger": "action", "progress": "sum", "field": "event.win", "increment_cap": 50, "target": 120, "period": "weekly", "gold": 5, "position": 1}'), 'pgtap.week 1', 'another one');
+SELECT is(pg_temp.publish('{"mission": "pgtap.rich", "trigger": "entry", "progress": "max", "field": "user.gold", "target": 1200, "requires": [], "xp": 9, "hidden": true, "position": 2}'), 'pgtap.rich 1', 'and one of any entry');
+SELECT is(pg_temp.publish('{"mission": "pgtap.next", "trigger": "action", "requires": ["pgtap.rich"], "target": 2, "gold": 1, "claim_hours": 0, "position": 3}'), 'pgtap.next 1', 'and one behind it');
+SELECT is(pg_temp.shown('a'), 'pgtap.daily 2031-03-05 active 0/3, pgtap.week 2031-W10 active 0/120, pgtap.next once locked 0/2', 'nothing is done yet');
+SELECT is(pg_temp.play('a', 1) || pg_temp.play('a', 60) || pg_temp.play('a', 10), 'OKOKOK', 'a loss and two wins');
+SELECT is(pg_temp.shown('a'), 'pgtap.daily 2031-03-05 active 2/3, pgtap.week 2031-W10 active 61/120, pgtap.rich once active 1065/1200, pgtap.next once locked 0/2', 'each counts what it is of');
+SELECT is(pg_temp.claim('a', 'pgtap.daily'), 'refused MISSION_NOT_COMPLETED {"target": 3, "progress": 2}', 'none is paid early');
+SELECT is(pg_temp.play('a', 200) || pg_temp.play('a', 30), 'OKOK', 'two wins');
+SELECT is(pg_temp.shown('a'), 'pgtap.daily 2031-03-05 completed 3/3 claimable, pgtap.week 2031-W10 completed 120/120 claimable, pgtap.rich once completed 1200/1200 claimable, pgtap.next once active 1/2', 'progress ends at the target, and one of the next counts');
+SELECT is(pg_temp.shown('b'), 'pgtap.daily 2031-03-05 active 0/3, pgtap.week 2031-W10 active 0/120, pgtap.next once locked 0/2', 'nobody else has any');
+SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
+
+-- claims
+SELECT is(pg_temp.claim('a', 'pgtap.daily'), 'new OK 100 7 2', 'it is paid');
+SELECT is(pg_temp.claim('a', 'pgtap.daily'), 'reuse OK 100 7 2', 'once');
+SELECT is(pg_temp.claim('a', 'pgtap.daily', '2031-03-04'), 'refused MISSION_NOT_COMPLETED {"target": 3, "progress": 0}', 'for its day alone');
+SELECT is(pg_temp.claim('a', 'pgtap.none'), 'refused MISSION_NOT_FOUND', 'of one that there is');
+SELECT is(c.code, 'USER_NOT_FOUND', 'for a user that there is') FROM economy.claim_mission(-1, 'pgtap.daily') c;
+SELECT results_eq($$SELECT r.source, r.external_event_id, r.gold_delta, r.details FROM economy.reward_audit r WHERE r.user_id = pg_temp.id('a') ORDER BY r.seq DESC LIMIT 1$$,
+    $$VALUES ('economy:mission:pgtap.daily' COLLATE "C", '2031-03-05' COLLATE "C", 100::bigint, '{"mission": "pgtap.daily", "period": "2031-03-05", "version": 1}'::jsonb)$$, 'it is a reward');
+SELECT throws_ok($$SELECT economy.grant_reward(pg_temp.id('b'), 'economy:mission:pgtap.daily', '2031-03-05', 1)$$, 'XE401', NULL, 'nobody else can grant it');
+SELECT results_eq($$SELECT c.mission, c.period, c.state, c.gold_delta, c.xp_delta FROM economy.claim_all(pg_temp.id('a')) c WHERE c.mission LIKE 'pgtap.%'$$,
+    $$VALUES ('pgtap.week', '2031-W10', 'new', 5::bigint, 0::bigint), ('pgtap.rich', 'once', 'new', 0, 9)$$, 'and all the others');
+SELECT is_empty($$SELECT * FROM economy.claim_all(pg_temp.id('a'))$$, 'which is all');
+SELECT is(pg_temp.play('a') || pg_temp.play('a'), 'OKOK', 'more');
+SELECT is(pg_temp.shown('a'), 'pgtap.daily 2031-03-05 claimed 3/3, pgtap.week 2031-W10 claimed 120/120, pgtap.rich once claimed 1200/1200, pgtap.next once completed 2/2 claimable', 'what is claimed stays so');
+SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
+
+-- reversals
+SELECT is(pg_temp.publish('{"mission": "pgtap.gift", "trigger": "reward", "condition": {"eq": ["event.source", "pgtap"]}, "progress": "sum", "field": "event.gold_gained", "target": 100, "position": 4}'), 'pgtap.gift 1', 'one that counts rewards');
+SELECT is(string_agg(g.code, ''), 'OKOK', 'two gifts') FROM (VALUES ('g1', 30), ('g2', 40)) v (k, gold), economy.grant_reward(pg_temp.id('b'), 'pgtap', v.k, v.gold) g;
+SELECT is(r.code, 'OK', 'one in part') FROM economy.grant_reward(pg_temp.id('b'), 'pgtap', 'g1', 30) g, economy.revoke_reward(pg_temp.id('b'), g.transaction_id, 'why', 'pgtap', 10, idempotency_key => 'r') r;
+SELECT matches(pg_temp.shown('b'), 'pgtap.gift once active 70/100', 'what is taken back in part counts');
+SELECT is(r.code, 'OK', 'one is taken back') FROM economy.grant_reward(pg_temp.id('b'), 'pgtap', 'g2', 40) g, economy.revoke_reward(pg_temp.id('b'), g.transaction_id, 'why', 'pgtap') r;
+SELECT matches(pg_temp.shown('b'), 'pgtap.gift once active 30/100', 'what is taken back as a whole does not');
+SELECT is(g.code, 'OK', 'a great gift') FROM economy.grant_reward(pg_temp.id('b'), 'pgtap', 'g3', 500) g;
+SELECT is(r.code, 'OK', 'is taken back too') FROM economy.grant_reward(pg_temp.id('b'), 'pgtap', 'g3', 500) g, economy.revoke_reward(pg_temp.id('b'), g.transaction_id, 'why', 'pgtap') r;
+SELECT matches(pg_temp.shown('b'), 'pgtap.gift once completed 100/100 claimable', 'what is completed stays so');
+SELECT is(r.code, 'OK', 'a claim is taken back') FROM economy.claim_mission(pg_temp.id('a'), 'pgtap.daily') c, economy.revoke_reward(pg_temp.id('a'), c.transaction_id, 'why', 'pgtap') r;
+SELECT is(pg_temp.claim('a', 'pgtap.daily'), 'reuse OK 100 7 2', 'and is not paid again');
+SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
+
+SELECT is(pg_temp.publish('{"mission": "pgtap.buyer", "trigger": "purchase", "progress": "sum", "field": "event.quantity", "target": 9, "ends_at": "2031-03-05T13:00:00Z", "claim_hours": 0, "position": 5}'), 'pgtap.buyer 1', 'one that counts purchases');
+SELECT count(*) AS x FROM economy.upsert_product('{"product_id": "pgtap_map", "category": "item", "price_gold": 3}', 'pgtap') \gset
+SELECT is(string_agg(p.code, ''), 'OKOK', 'two are made') FROM (VALUES ('p1', 2), ('p2', 3)) v (k, n), economy.purchase(pg_temp.id('b'), 'pgtap_map', v.k, v.n) p;
+SELECT is(r.code, 'OK', 'one is taken back in part') FROM economy.purchase(pg_temp.id('b'), 'pgtap_map', 'p1', 2) p, economy.refund_purchase(pg_temp.id('b'), p.transaction_id, 'r1', 1, 'why', 'pgtap') r;
+SELECT matches(pg_temp.shown('b'), 'pgtap.buyer once active 5/9', 'which goes on to count');
+SELECT is(r.code, 'OK', 'one is refunded') FROM economy.purchase(pg_temp.id('b'), 'pgtap_map', 'p2', 3) p, economy.refund_purchase(pg_temp.id('b'), p.transaction_id, 'r2', NULL, 'why', 'pgtap') r;
+SELECT matches(pg_temp.shown('b'), 'pgtap.buyer once active 2/9', 'and does not count any more');
+SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
+
+-- periods
+SELECT is(pg_temp.play('c') || pg_temp.play('c') || pg_temp.play('c'), 'OKOKOK', 'three wins') FROM pg_temp.at('2031-03-05 23:59:59.999999+00');
+SELECT is(pg_temp.play('c'), 'OK', 'and one a moment later') FROM pg_temp.at('2031-03-06 00:00:00+00');
+SELECT is(pg_temp.shown('c'), 'pgtap.daily 2031-03-05 completed 3/3 claimable, pgtap.daily 2031-03-06 active 1/3, pgtap.week 2031-W10 active 40/120, pgtap.rich once active 1032/1200, pgtap.next once locked 0/2, pgtap.gift once active 0/100', 'each day has its own');
+SELECT is(pg_temp.claim('c', 'pgtap.daily'), 'refused MISSION_NOT_COMPLETED {"target": 3, "progress": 1}', 'the present one is claimed');
+SELECT is(pg_temp.claim('c', 'pgtap.daily', '2031-03-05'), 'new OK 100 7 2', 'or one that is named') FROM pg_temp.at('2031-03-06 23:59:59+00');
+SELECT is(pg_temp.play('d') || pg_temp.play('d') || pg_temp.play('d'), 'OKOKOK', 'three wins');
+SELECT matches(pg_temp.claim('d', 'pgtap.daily', '2031-03-06'), 'refused MISSION_EXPIRED', 'for a time') FROM pg_temp.at('2031-03-08 00:00:00+00');
+SELECT is(pg_temp.play('d'), 'OK', 'on another day');
+SELECT is(pg_temp.shown('d'), 'pgtap.daily 2031-03-08 active 1/3, pgtap.week 2031-W10 active 40/120, pgtap.rich once active 1032/1200, pgtap.next once locked 0/2, pgtap.gift once active 0/100', 'what is over is forgotten');
+SELECT is(pg_temp.play('d'), 'OK', 'a clock is set back') FROM pg_temp.at('2031-03-07 12:00:00+00');
+SELECT matches(pg_temp.shown('d'), 'pgtap.daily 2031-03-07 active 0/3', 'nothing begins before what has begun');
+SELECT is(pg_temp.claim('c', 'pgtap.daily', '2031-03-05'), 'reuse OK 100 7 2', 'a claim is answered when all is forgotten') FROM pg_temp.at('2031-04-01 00:00:00+00');
+SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
+
+-- versions
+SELECT is(pg_temp.publish('{"mission": "pgtap.week", "trigger": "action", "target": 1, "period": "weekly", "gold": 6, "position": 1}'), 'pgtap.week 2', 'another version');
+SELECT is(pg_temp.play('d'), 'OK', 'an action');
+SELECT matches(pg_temp.shown('d'), 'pgtap.week 2031-W14 completed 1/1 claimable', 'counts for the new one');
+SELECT is(pg_temp.claim('d', 'pgtap.week'), 'new OK 6 0', 'which pays what it says');
+SELECT is(pg_temp.publish('{"mission": "pgtap.week", "trigger": "action", "target": 2, "period": "weekly", "gold": 1000, "position": 1}'), 'pgtap.week 3', 'a third one');
+SELECT is(pg_temp.play('d') || pg_temp.play('d'), 'OKOK', 'two actions');
+SELECT is(pg_temp.claim('d', 'pgtap.week'), 'reuse OK 6 0', 'a period is paid once, by whichever version');
+SELECT throws_ok($$SELECT economy.retire_mission('pgtap.rich', 'pgtap')$$, 'XE403', NULL, 'one that another requires stays');
+SELECT is(r.retired_at IS NOT NULL, true, 'that one goes first') FROM economy.retire_mission('pgtap.next', 'bob') r;
+SELECT is(r.retired_at IS NOT NULL, true, 'then it goes') FROM economy.retire_mission('pgtap.rich', 'bob') r;
+SELECT is(r.retired_at IS NOT NULL, true, 'once') FROM economy.retire_mission('pgtap.rich', 'bob') r;
+SELECT results_eq($$SELECT c.key::text COLLATE "C", c.action::text COLLATE "C", c.actor::text COLLATE "C" FROM economy.config_changes c WHERE c.relation = 'mission_templates' AND c.key LIKE 'pgtap.%' AND c.change_id > (SELECT max(m.change_id) FROM economy.config_changes m WHERE m.key = 'pgtap.week:1' AND m.action = 'publish') AND c.key ~ 'week|rich|next' ORDER BY c.change_id$$,
+    $$VALUES ('pgtap.rich:1' COLLATE "C", 'publish' COLLATE "C", 'ann' COLLATE "C"), ('pgtap.next:1', 'publish', 'ann'), ('pgtap.week:1', 'retire', 'ann'), ('pgtap.week:2', 'publish', 'ann'), ('pgtap.week:2', 'retire', 'ann'), ('pgtap.week:3', 'publish', 'ann'), ('pgtap.next:1', 'retire', 'bob'), ('pgtap.rich:1', 'retire', 'bob')$$, 'all of it is recorded');
+SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
+
+-- what is taken back
+CREATE FUNCTION pg_temp.in_vain() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '%', concat_ws(', ', pg_temp.publish('{"mission": "pgtap.gone", "trigger": "action", "target": 1, "position": 9}'), pg_temp.play('b'), substring(pg_temp.shown('b') FROM 'pgtap.gone.*')) USING ERRCODE = 'XX999';
+EXCEPTION WHEN SQLSTATE 'XX999' THEN
+    RETURN sqlerrm;
+END
+$$;
+SELECT is(pg_temp.in_vain(), 'pgtap.gone 1, OK, pgtap.gone once completed 1/1 claimable', 'a mission counts in its own transaction');
+SELECT is(pg_temp.play('b'), 'OK', 'which is rolled back');
+SELECT doesnt_match(pg_temp.shown('b'), 'pgtap.gone', 'and nothing is left');
+
+-- batches
+SELECT is(count(*) FILTER (WHERE r.success), 6::bigint, 'a batch of actions') FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object('user_id', pg_temp.id(w), 'game', 'pgtap_dice', 'action_type', 'T', 'action_id', 'b' || n, 'bet', 1, 'win', 2))
+    FROM unnest(ARRAY['b', 'c']) w, generate_series(1, 3) n)) r;
+SELECT matches(pg_temp.shown(w), 'pgtap.daily 2031-04-01 completed 3/3 claimable', 'counts as they do one by one') FROM unnest(ARRAY['b', 'c']) w;
+SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
+
+-- what the audit finds
+SELECT is_empty($$SELECT * FROM economy_internal.audit_missions() f WHERE f.user_id IN (SELECT p.id FROM player p)$$, 'it is clean');
+CREATE FUNCTION pg_temp.says(who text, mission text, period bigint, progress bigint, state int) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE economy.accounts a SET sections = economy_internal.with_mission_progress(a.sections, t.number, says.period, says.progress, says.state)
+        FROM economy.mission_templates t WHERE a.user_id = pg_temp.id(who) AND t.mission = says.mission;
+    RAISE EXCEPTION '%', pg_temp.sound() USING ERRCODE = 'XX999';
+EXCEPTION WHEN SQLSTATE 'XX999' THEN
+    RETURN sqlerrm;
+END
+$$;
+SELECT economy_internal.mission_period_at('daily', economy.now()) AS today \gset
+SELECT is(pg_temp.says('c', 'pgtap.daily', :today, 1, 0), 'c pgtap.daily 1 2031-04-01 completed 3 active 1', 'progress that went back is found');
+SELECT is(pg_temp.says('c', 'pgtap.daily', :today, 3, 2), 'c pgtap.daily 1 2031-04-01 completed 3 claimed 3', 'and what was never claimed');
+SELECT is(pg_temp.says('c', 'pgtap.daily', :today, NULL, NULL), 'c pgtap.daily 1 2031-04-01 completed 3 0', 'and progress that is gone');
+SELECT is(pg_temp.says('c', 'pgtap.gift', 0, 1, 1), 'c pgtap.gift 1 once 0 completed 1', 'and what nothing was done for');
+SELECT is(pg_temp.says('c', 'pgtap.daily', :today + 1, 1, 0), 'c pgtap.daily 1 2031-04-02 0 active 1', 'and a day that has not come');
+CREATE FUNCTION pg_temp.unpaid(damage text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    says text;
+BEGIN
+    SET LOCAL session_replication_role = replica;
+    ALTER TABLE economy.reward_audit DISABLE TRIGGER ALL;
+    EXECUTE damage;
+    SELECT string_agg(concat_ws(' ', p.w, f.kind, f.expected, '|', f.actual), ', ' ORDER BY f.expected) INTO says FROM economy_internal.audit_missions() f JOIN player p ON p.id = f.user_id;
+    RAISE EXCEPTION '%', coalesce(says, 'nothing') USING ERRCODE = 'XX999';
+EXCEPTION WHEN SQLSTATE 'XX999' THEN
+    RETURN sqlerrm;
+END
+$$;
+SELECT is(pg_temp.unpaid($$UPDATE economy.reward_audit SET gold_delta = 101 WHERE source = 'economy:mission:pgtap.daily' AND user_id = pg_temp.id('a')$$),
+    'a wrong_mission pgtap.daily 1: 100 gold, 7 XP | economy:mission:pgtap.daily 2031-03-05: 101 gold, 7 XP', 'and a claim that paid more');
+SELECT is(pg_temp.unpaid($$UPDATE economy.reward_audit SET external_event_id = '2031-03-04' WHERE source = 'economy:mission:pgtap.daily' AND user_id = pg_temp.id('a')$$),
+    'a wrong_mission pgtap.daily 1: completed before it was claimed | claimed', 'and one of a day on which nothing was done');
+
+-- conditions: each is what PostgreSQL says of the same in SQL
+CREATE FUNCTION pg_temp.compared(op text, value text, args jsonb) RETURNS text LANGUAGE sql AS $$
+    SELECT CASE op WHEN 'in' THEN format('%s IN (%s)', value, (SELECT string_agg(quote_literal(v) || CASE jsonb_typeof(args -> 1 -> 0) WHEN 'string' THEN '::text' WHEN 'number' THEN '::numeric' ELSE '::boolean' END, ', ') FROM jsonb_array_elements_text(args -> 1) v))
+        WHEN 'between' THEN format('%s BETWEEN %s AND %s', value, l.one, l.two)
+        ELSE format('%s %s %s', value, (jsonb '{"eq": "=", "ne": "<>", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}') ->> op, l.one) END
+    FROM (SELECT CASE jsonb_typeof(args -> 1) WHEN 'string' THEN quote_literal(args ->> 1) || '::text' WHEN 'number' THEN quote_literal(args ->> 1) || '::numeric' ELSE quote_literal(args ->> 1) || '::boolean' END AS one,
+                 quote_literal(args ->> 2) || CASE jsonb_typeof(args -> 2) WHEN 'string' THEN '::text' ELSE '::numeric' END AS two) l
+$$;
+CREATE FUNCTION pg_temp.sql_of(condition jsonb) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    op    text := (SELECT k FROM jsonb_object_keys(condition) k);
+    args  jsonb := condition -> op;
+    path  text := CASE op WHEN 'exists' THEN args #>> '{}' ELSE args ->> 0 END;
+    first jsonb := CASE op WHEN 'in' THEN args -> 1 -> 0 ELSE args -> 1 END;
+    value text;
+BEGIN
+    IF op IN ('all', 'any') THEN
+        RETURN '(' || (SELECT string_agg(pg_temp.sql_of(p), CASE op WHEN 'all' THEN ' AND ' ELSE ' OR ' END) FROM jsonb_array_elements(args) p) || ')';
+    ELSIF op = 'not' THEN
+        RETURN '(NOT ' || pg_temp.sql_of(args) || ')';
+    ELSIF path LIKE 'event.details.%' THEN
+        value := format('nullif(t.details #> %L::text[], jsonb ''null'')', string_to_array(substr(path, 15), '.'));
+        IF op = 'exists' THEN
+            RETURN format('(%s IS NOT NULL)', value);
+        END IF;
+        value := format('(CASE jsonb_typeof(%s) WHEN %L THEN (%s #>> ''{}'')::%s END%s)', value, jsonb_typeof(first), value, CASE jsonb_typeof(first) WHEN 'string' THEN 'text' WHEN 'number' THEN 'numeric' ELSE 'boolean' END,
+            CASE jsonb_typeof(first) WHEN 'string' THEN ' COLLATE "C"' ELSE '' END);
+    ELSE
+        value := CASE path WHEN 'user.gold' THEN 't.gold' WHEN 'user.xp' THEN 't.experience_points' WHEN 'event.gold_spent' THEN 'greatest(-t.gold_delta, 0)' WHEN 'event.gold_gained' THEN 'greatest(t.gold_delta, 0)'
+            WHEN 'time.hour' THEN 'extract(hour FROM t.created_at AT TIME ZONE ''UTC'')' WHEN 'time.weekday' THEN 'extract(isodow FROM t.created_at AT TIME ZONE ''UTC'')' ELSE 't.' || substr(path, 7) END;
+        IF op = 'exists' THEN
+            RETURN format('(%s IS NOT NULL)', value);
+        END IF;
+        IF jsonb_typeof(first) = 'string' THEN
+            value := format('(%s COLLATE "C")', value);
+        END IF;
+    END IF;
+    RETURN '(' || pg_temp.compared(op, value, args) || ')';
+END
+$$;
+CREATE FUNCTION pg_temp.one_of(VARIADIC given text[]) RETURNS text LANGUAGE sql AS $$ SELECT given[1 + floor(random() * cardinality(given))::int] $$;
+CREATE FUNCTION pg_temp.random_leaf() RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    path text := pg_temp.one_of('event.game', 'event.outcome', 'event.bet', 'event.win', 'event.gold_delta', 'event.gold_spent', 'event.gold_gained', 'user.gold', 'user.xp', 'time.hour', 'time.weekday',
+        'event.details.n', 'event.details.n', 'event.details.s', 'event.details.b', 'event.details.o.n', 'event.details.none');
+    kind text := CASE WHEN path IN ('event.game', 'event.outcome') THEN 'text' WHEN path LIKE 'event.details.%' THEN pg_temp.one_of('text', 'number', 'number', 'truth') ELSE 'whole' END;
+    op   text := CASE kind WHEN 'truth' THEN pg_temp.one_of('eq', 'ne', 'in', 'exists') ELSE pg_temp.one_of('eq', 'ne', 'lt', 'le', 'gt', 'ge', 'in', 'between', 'exists') END;
+    v    jsonb[] := ARRAY(SELECT CASE kind WHEN 'text' THEN to_jsonb(pg_temp.one_of('pgtap_dice', 'win', 'loss', '', 'a', 'B', 'é', 'it''s')) WHEN 'number' THEN pg_temp.one_of('-1', '0', '0.5', '1', '1.50', '3', '1e20')::jsonb
+        WHEN 'truth' THEN to_jsonb(random() < 0.5) ELSE pg_temp.one_of('-2', '0', '1', '2', '3', '5', '12', '1000')::jsonb END FROM generate_series(1, 3) g WHERE g > 0);
+BEGIN
+    RETURN CASE op WHEN 'exists' THEN jsonb_build_object(op, path) WHEN 'in' THEN jsonb_build_object(op, jsonb_build_array(path, to_jsonb(v)))
+        WHEN 'between' THEN jsonb_build_object(op, jsonb_build_array(path, v[1], v[2])) ELSE jsonb_build_object(op, jsonb_build_array(path, v[1])) END;
+END
+$$;
+CREATE FUNCTION pg_temp.random_condition(depth int) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    op text := CASE WHEN depth = 0 OR random() < 0.3 THEN 'leaf' ELSE pg_temp.one_of('all', 'any', 'not') END;
+BEGIN
+    IF op = 'leaf' THEN
+        RETURN pg_temp.random_leaf();
+    ELSIF op = 'not' THEN
+        RETURN jsonb_build_object(op, pg_temp.random_condition(depth - 1));
+    END IF;
+    RETURN jsonb_build_object(op, (SELECT jsonb_agg(pg_temp.random_condition(depth - 1)) FROM generate_series(1, 1 + floor(random() * 3)::int) g));
+END
+$$;
+SELECT setseed(0.17) AS x \gset
+SELECT count(*) AS x FROM generate_series(1, :entries) n,
+    pg_temp.at('2031-05-' || to_char(1 + n % 28, 'FM00') || ' ' || to_char(n * 7 % 24, 'FM00') || ':30:00+00'),
+    pg_temp.play('d', floor(random() * 4)::int + n * 0, CASE WHEN random() < 0.1 THEN NULL ELSE jsonb_strip_nulls(jsonb_build_object(
+        'n', CASE WHEN random() < 0.7 THEN pg_temp.one_of('-1', '0', '0.5', '1', '1.5', '3', '100000000000000000000', '"1"', 'true', '[1]', '{}')::jsonb END,
+        's', CASE WHEN random() < 0.7 THEN to_jsonb(pg_temp.one_of('', 'a', 'B', 'é', 'win', 'it''s')) END,
+        'b', CASE WHEN random() < 0.7 THEN to_jsonb(random() < 0.5) END,
+        'o', CASE WHEN random() < 0.7 THEN pg_temp.one_of('{"n": 1}', '{"n": 3}', '{}', '1')::jsonb END)) || CASE WHEN random() < 0.2 THEN '{"none": null}' ELSE '{}' END::jsonb END) \gset
+CREATE FUNCTION pg_temp.differing(condition jsonb, OUT says text, OUT n bigint, OUT truths bigint, OUT unknowns bigint) LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('SELECT string_agg(concat_ws('' '', %L, t.seq, e.is, e.should), '', '') FILTER (WHERE e.is IS DISTINCT FROM e.should), count(*), count(*) FILTER (WHERE e.is), count(*) FILTER (WHERE e.is IS NULL)
+        FROM economy.user_actions t, LATERAL (SELECT economy_internal.mission_condition_of(''action'', $1, t.user_id, t.seq) AS is, %s AS should OFFSET 0) e WHERE t.user_id = pg_temp.id(''d'')', condition, pg_temp.sql_of(condition))
+        INTO says, n, truths, unknowns USING condition;
+END
+$$;
+CREATE TEMP TABLE asked AS SELECT d.* FROM (SELECT pg_temp.random_condition(4) AS condition FROM generate_series(1, :conditions) g OFFSET 0) c, pg_temp.differing(c.condition) d;
+SELECT is((SELECT string_agg(d.says, '; ') FROM asked d), NULL, 'no condition differs from SQL');
+SELECT ok(sum(d.n) >= :entries * :conditions, 'of all that were asked') FROM asked d;
+SELECT ok(least(sum(d.truths), sum(d.unknowns), sum(d.n - d.truths - d.unknowns)) > sum(d.n) / 10, 'some are true, some false and some unknown') FROM asked d;
+
+SELECT * FROM finish();
+ROLLBACK;
