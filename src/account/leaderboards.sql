@@ -798,7 +798,8 @@ CREATE FUNCTION economy_internal.leaderboard_sums(boards text[])
                    THEN NOT coalesce(p.first_day = '-infinity' AND p.last_day = 'infinity', false)
               ELSE (p.first_day, p.last_day) IS DISTINCT FROM (d.first_day, d.last_day) END
         UNION ALL
-        -- as many as have a rank with a prize, or up to the last one that was paid
+        -- as many as have a rank with a prize, or up to the last one that was paid; of a period
+        -- that is not closed none
         SELECT p.board, p.first_day, NULL, 'prizes', w.winners, p.paid + p.refused
         FROM period p
         CROSS JOIN LATERAL (
@@ -807,7 +808,7 @@ CREATE FUNCTION economy_internal.leaderboard_sums(boards text[])
             FROM jsonb_array_elements(p.prizes) t) l
         CROSS JOIN LATERAL (
             SELECT count(*) AS winners FROM economy.leaderboard_scores s
-            WHERE s.board = p.board AND s.first_day = p.first_day
+            WHERE s.board = p.board AND s.first_day = p.first_day AND p.closed_at IS NOT NULL
               AND CASE WHEN p.paid_at IS NULL
                   THEN (s.place, s.user_id) <= (p.paid_place, p.paid_user)
                   WHEN l.rank < p.users THEN s.place <= (

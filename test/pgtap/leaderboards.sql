@@ -337,6 +337,7 @@ FROM (VALUES
     ('UPDATE economy.leaderboard_periods SET users = users + 1 WHERE board = ''pgtap_wins''', '1: pgtap_wins users, wrong_leaderboard'),
     ('UPDATE economy.leaderboard_periods SET last_day = last_day + 1 WHERE board = ''pgtap_week'' AND first_day = ''2031-03-03''', '1: pgtap_week 03-03 days of the period, wrong_leaderboard'),
     ('ALTER TABLE economy.leaderboard_periods ALTER last_day DROP NOT NULL; UPDATE economy.leaderboard_periods SET last_day = NULL WHERE board = ''pgtap_wins''', '1: pgtap_wins days of the period, wrong_leaderboard'),
+    ('UPDATE economy.leaderboard_periods SET paid = 1 WHERE board = ''pgtap_wins''', '1: pgtap_wins prizes, wrong_leaderboard'),
     ('UPDATE economy.leaderboard_periods SET paid = 1 WHERE board = ''pgtap_week'' AND first_day = ''2031-03-03''', '1: pgtap_week 03-03 prizes, wrong_leaderboard'),
     ('UPDATE economy.leaderboard_periods SET paid = 1 WHERE board = ''pgtap_wins''', '1: pgtap_wins prizes, wrong_leaderboard'),
     ('UPDATE economy.leaderboard_periods SET prizes = ''[{"upto": 1, "gold": 1}]'' WHERE board = ''pgtap_week'' AND first_day = ''2031-03-03''', '1: pgtap_week 03-03 prizes, pgtap_week 03-03 prizes of the board, wrong_leaderboard'),

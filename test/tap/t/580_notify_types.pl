@@ -27,7 +27,8 @@ sub work
 	$key++;
 	return map { value($dbh, "SELECT transaction_id FROM economy.$_->[0]", $user, @$_[ 1 .. $#$_ ]) }
 	  [ q{purchase(?, 'potion', ?)}, "p$key" ], [ q{grant_reward(?, 'quest', ?, 1, 500)}, "r$key" ], [ q{adjust_gold(?, 1, ?, 'a test', 'tester')}, "g$key" ],
-	  [ q{spend(?, 1, 'revive', ?)}, "s$key" ], [ q{record_action(?, 'slot', 'SPIN', ?, 1, 2)}, "a$key" ];
+	  [ q{spend(?, 1, 'revive', ?)}, "s$key" ], [ q{record_action(?, 'slot', 'SPIN', ?, 1, 2)}, "a$key" ],
+	  [ q{refund_purchase(?, coalesce((SELECT p.transaction_id FROM economy.purchases_of(?, NULL, 1) p), 'none'), ?, NULL, 'a test', 'tester')}, $user, "b$key" ];
 }
 
 # What is heard of a user who does each thing twice, as types in order of their coming;
