@@ -20,6 +20,7 @@
 #include "shop/global_key.h"
 #include "shop/journal.h"
 #include "shop/purchase.h"
+#include "shop/refunds.h"
 #include "shop/stock.h"
 
 /* What is wanted. */
@@ -56,7 +57,7 @@ static void write_state(EcoCalls *calls);
 
 static EcoTable *const tables[] = {
 	&eco_shop_products, &eco_shop_stock, &eco_shop_user_units_more, &eco_shop_keys, &eco_items,
-	&eco_user_holdings_more, &eco_fulfilments, ECO_LEVEL_TABLES, NULL
+	&eco_user_holdings_more, &eco_fulfilments, &eco_shop_refunds, ECO_LEVEL_TABLES, NULL
 };
 
 static const EcoBatch batch = {

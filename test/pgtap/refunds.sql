@@ -154,5 +154,13 @@ FROM (VALUES
     ('parity', 'UPDATE economy.shop_debts SET gold = gold + 1 WHERE user_id = {u}'), ('parity', 'DELETE FROM economy.shop_debts WHERE user_id = {u}'),
     ('missing_entry', 'DELETE FROM economy.shop_refunds WHERE user_id = {u} AND seq = 4')) v (kind, damage);
 
+-- many purchases know of what was taken back
+SELECT economy.register('pgtap refunds many') AS many \gset
+SELECT code AS x FROM economy.adjust_gold(:many, 100, 'o', 'opening', 'pgtap') \gset
+SELECT code AS x FROM economy.purchase(:many, 'pgtap_once', 'k1') \gset
+SELECT code AS x FROM economy.refund_purchase(:many, format('P%s-2', :many), 'r1', NULL, 'r', 'a') \gset
+SELECT results_eq('SELECT p.code FROM economy.purchases(ARRAY[' || :many || ', ' || :many || ']::bigint[], ARRAY[''pgtap_once'', ''pgtap_once''], ARRAY[''k2'', ''k3'']) p',
+    ARRAY['OK', 'LIMIT_ONCE'], 'what may be had once is bought again, once');
+
 SELECT * FROM finish();
 ROLLBACK;
