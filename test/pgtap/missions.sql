@@ -181,6 +181,10 @@ SELECT is(pg_temp.in_vain(), 'pgtap.gone 1, OK, pgtap.gone once completed 1/1 cl
 SELECT is(pg_temp.play('b'), 'OK', 'which is rolled back');
 SELECT doesnt_match(pg_temp.shown('b'), 'pgtap.gone', 'and nothing is left');
 
+SELECT is(pg_temp.publish('{"mission": "pgx.unknown", "trigger": "action", "condition": {"not": {"eq": ["event.details.a", 1]}}, "target": 5}'), 'pgx.unknown 1', 'one that asks for what may be missing');
+SELECT is(pg_temp.play('b') || pg_temp.play('b', 1, '{"a": null}') || pg_temp.play('b', 1, '{"a": "1"}') || pg_temp.play('b', 1, '{"a": 1}') || pg_temp.play('b', 1, '{"a": 2}'), 'OKOKOKOKOK', 'of which one says so');
+SELECT is((SELECT m.progress FROM economy.mission_progress m WHERE m.user_id = pg_temp.id('b') AND m.mission = 'pgx.unknown'), 1::bigint, 'counts, and what is unknown does not');
+
 -- batches
 SELECT is(count(*) FILTER (WHERE r.success), 6::bigint, 'a batch of actions') FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object('user_id', pg_temp.id(w), 'game', 'pgtap_dice', 'action_type', 'T', 'action_id', 'b' || n, 'bet', 1, 'win', 2))
     FROM unnest(ARRAY['b', 'c']) w, generate_series(1, 3) n)) r;
