@@ -113,7 +113,7 @@ SELECT is(pg_temp.after($$DELETE FROM economy_internal.game_stats_more WHERE use
 SELECT is(pg_temp.after($$INSERT INTO economy_internal.game_stats_more SELECT user_id, 'rps', 0, 1, 0, 0, 1, 0, last_action_at FROM economy.game_stats WHERE user_id = {u} AND game = 'rps'$$,
     $$SELECT string_agg(kind || ' ' || actual, ', ') FROM economy.audit_sweep() WHERE user_id = {u} AND kind = 'duplicate_row'$$), 'duplicate_row 2 rows', 'and a game that stands in both');
 SELECT throws_ok(format('UPDATE economy.accounts SET sections = %L WHERE user_id = %s', value, :u), '23514', NULL, 'no account has ' || what)
-FROM (VALUES (decode('', 'hex'), 'empty sections'), (decode(repeat('00', 2049), 'hex'), 'more than 2048 bytes')) v (value, what);
+FROM (VALUES (decode('', 'hex'), 'empty sections'), (decode(repeat('00', 3073), 'hex'), 'more than 3072 bytes')) v (value, what);
 
 -- corrected by hand
 SELECT is(pg_temp.after($$UPDATE economy.accounts SET sections = economy_internal.with_game(sections, 'slot', 1, 0, 2, 300, 200, 300, '2031-01-01') WHERE user_id = {u}$$,
