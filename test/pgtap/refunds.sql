@@ -130,7 +130,11 @@ DECLARE
     found_now text;
 BEGIN
     EXECUTE damage;
-    SELECT string_agg(DISTINCT a.kind, ' ' ORDER BY a.kind) INTO found_now FROM economy.audit_sweep() a WHERE a.kind <> 'wrong_schema';
+    -- what a sweep asks of this user, and of the stock
+    SELECT string_agg(DISTINCT a.kind, ' ' ORDER BY a.kind) INTO found_now
+    FROM (SELECT u.user_id FROM economy.users u WHERE u.external_id = 'pgtap refunds') w (u),
+         LATERAL (SELECT * FROM economy_internal.audit_refunds(w.u, w.u) UNION ALL SELECT * FROM economy_internal.audit_holdings(w.u, w.u)
+                  UNION ALL SELECT * FROM economy.verify_chain(w.u) UNION ALL SELECT * FROM economy_internal.audit_stock()) a;
     RAISE EXCEPTION 'planted' USING ERRCODE = 'P0099', DETAIL = coalesce(found_now, 'nothing');
 EXCEPTION WHEN SQLSTATE 'P0099' THEN
     GET STACKED DIAGNOSTICS found_now = PG_EXCEPTION_DETAIL;
