@@ -1774,6 +1774,7 @@ CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" t
             ('leaderboard_refusals', 'code', 'why it was is for who reads it'),
             ('leaderboard_refusals', 'refused_at', 'when it was is for who reads it'),
             ('leaderboard_refusals', 'again', 'at worst it is tried again, or not yet'),
+            ('leaderboard_buckets', '*', 'one that nobody is in means the same'),
             ('leaderboard_queue', '*', 'a user that is missing is looked at with the next entry'),
             ('leaderboard_state', '*', 'at worst what was done is done again'),
             ('rfm_due', 'chunk', 'only tells rows apart'),

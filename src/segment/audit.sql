@@ -56,7 +56,8 @@ CREATE FUNCTION economy_internal.audit_segments(
         SELECT h.user_id, 'parity', 'buckets of the purchases up to ' || h.seq, 'others',
                NULL, NULL
         FROM held h
-        WHERE h.known AND h.has_row AND (h.buckets <> h.right_buckets OR h.seq > h.newest)
+        WHERE h.known AND h.has_row
+          AND (h.buckets IS DISTINCT FROM h.right_buckets OR h.seq > h.newest)
         UNION ALL
         SELECT h.user_id, 'parity', 'every purchase of before the last refresh',
                format('none of P%s-%s', h.user_id, l.seq), format('P%s-%s', h.user_id, l.seq),
