@@ -48,16 +48,19 @@ COMMENT ON FUNCTION economy_internal.collect_debt(economy.shop_debts, bigint) IS
     'Takes what a user owes, or as much of it as there is, of a user whose account is locked.';
 
 CREATE FUNCTION economy_internal.collect_debts(
-    after jsonb DEFAULT NULL, max integer DEFAULT 50, OUT collected bigint, OUT next jsonb
+    after jsonb DEFAULT NULL, max integer DEFAULT 50,
+    OUT collected bigint, OUT failed bigint, OUT next jsonb
 )
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
     looked integer := 0;
     d      economy.shop_debts;
+    owed   economy.shop_debts;
     have   bigint;
 BEGIN
     collected := 0;
+    failed := 0;
     IF NOT current_setting('economy.collect_debts')::boolean THEN
         RETURN;
     END IF;
@@ -70,16 +73,24 @@ BEGIN
     LOOP
         looked := looked + 1;
         next := jsonb_build_object('user_id', d.user_id, 'seq', d.seq);
-        -- who is in a call now keeps nobody waiting: the next run finds it again
-        SELECT a.gold INTO have FROM economy.accounts a WHERE a.user_id = d.user_id
-            FOR NO KEY UPDATE SKIP LOCKED;
-        CONTINUE WHEN NOT found OR have = 0;
-        -- what it is by now: another run may have been here
-        SELECT o.* INTO d FROM economy.shop_debts o
-            WHERE o.user_id = d.user_id AND o.seq = d.seq FOR NO KEY UPDATE;
-        CONTINUE WHEN NOT found;
-        PERFORM economy_internal.collect_debt(d, have);
-        collected := collected + 1;
+        BEGIN
+            -- who is in a call now keeps nobody waiting: the next run finds it again
+            SELECT a.gold INTO have FROM economy.accounts a WHERE a.user_id = d.user_id
+                FOR NO KEY UPDATE SKIP LOCKED;
+            CONTINUE WHEN NOT found OR have = 0;
+            -- what it is by now: another run may have been here
+            SELECT o.* INTO owed FROM economy.shop_debts o
+                WHERE o.user_id = d.user_id AND o.seq = d.seq FOR NO KEY UPDATE;
+            CONTINUE WHEN NOT found;
+            PERFORM economy_internal.collect_debt(owed, have);
+            collected := collected + 1;
+        EXCEPTION WHEN serialization_failure THEN
+            RAISE;
+        WHEN OTHERS THEN
+            failed := failed + 1;
+            RAISE WARNING 'the debt of B%-% could not be collected', d.user_id, d.seq
+                USING DETAIL = format('%s: %s', SQLSTATE, SQLERRM);
+        END;
     END LOOP;
     IF looked < max THEN
         next := NULL;
@@ -88,5 +99,5 @@ END
 $$;
 COMMENT ON FUNCTION economy_internal.collect_debts(jsonb, integer) IS
     'Takes what users owe for refunds, of at most max debts behind a place, where there is gold, '
-    'while economy.collect_debts is on; next is the place of the last one, or null. What the job '
-    'does.';
+    'while economy.collect_debts is on; next is the place of the last one, or null. One that '
+    'cannot be collected keeps no other from it. What the job does.';

@@ -59,7 +59,16 @@ BEGIN
     END IF;
     INSERT INTO economy_internal.rfm_reversals (user_id, seq) VALUES (user_id, seq)
         ON CONFLICT ON CONSTRAINT rfm_reversals_pkey DO NOTHING;
-    RETURN found;
+    IF found THEN
+        RETURN true;
+    END IF;
+    IF NOT EXISTS (SELECT FROM economy_internal.rfm_reversals r
+                   WHERE r.user_id = rfm_reverse.user_id AND r.seq = rfm_reverse.seq) THEN
+        RAISE EXCEPTION 'a purchase would count although it is taken back' USING ERRCODE = 'XE103',
+            HINT = 'Look for a BEFORE trigger or a rule on economy_internal.rfm_reversals that '
+                   'suppresses rows.';
+    END IF;
+    RETURN false;
 END
 $$;
 COMMENT ON FUNCTION economy_internal.rfm_reverse(bigint, bigint) IS

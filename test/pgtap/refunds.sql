@@ -88,8 +88,22 @@ SELECT is((SELECT a.code FROM economy.adjust_gold(:u, 500, 'd', 'r', 'pgtap') a)
 SELECT is((SELECT concat_ws(' ', c.collected, c.next) FROM economy_internal.collect_debts() c), '0', 'nobody has switched it on');
 SET LOCAL economy.collect_debts = on;
 SELECT economy.set_user_status(:u, 'suspended', 'pgtap', 's1', 'owes') IS NULL AS x \gset
+-- one that cannot be collected keeps no other from it
+SELECT count(*) AS x FROM (VALUES (:u, 500)) v (id, gold), LATERAL (SELECT economy.adjust_gold(:other, 500, 'o', 'r', 'pgtap')) a,
+    LATERAL (SELECT p.transaction_id FROM economy.purchase(:other, 'pgtap_pack', 'k') p) b, LATERAL (SELECT economy.spend(:other, 1000, 'r', 's')) c,
+    LATERAL (SELECT economy.refund_purchase(:other, b.transaction_id, 'r', NULL, 'r', 'a', 'take_available')) d, LATERAL (SELECT economy.adjust_gold(:other, 5, 'o2', 'r', 'pgtap')) e \gset
+SELECT is((SELECT sum(d.gold) FROM economy.debts_of(:other) d), 500::numeric, 'another debtor');
+CREATE FUNCTION pg_temp.in_the_way() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.user_id = economy.user_id_of('pgtap refunds') THEN RETURN NULL; END IF; RETURN NEW; END $$;
+CREATE TRIGGER in_the_way BEFORE UPDATE ON economy.shop_debts FOR EACH ROW EXECUTE FUNCTION pg_temp.in_the_way();
+SAVEPOINT before;
+SELECT is((SELECT concat_ws(' ', c.collected, c.failed, c.next) FROM economy_internal.collect_debts() c), '2 1', 'of a trigger that keeps a debt as it is');
+SELECT is((SELECT string_agg(d.gold::text, ' ') FROM economy.debts_of(:u) d), '1000', 'that debt stays');
+SELECT is((SELECT sum(d.gold) FROM economy.debts_of(:other) d), 495::numeric, 'that of the other is less');
+SELECT is_empty('SELECT * FROM economy_internal.audit_refunds()', 'and they are what entries say');
+ROLLBACK TO before;
+DROP TRIGGER in_the_way ON economy.shop_debts;
 SELECT is((SELECT concat_ws(' ', c.collected, c.next -> 'seq') FROM economy_internal.collect_debts(NULL, 1) c), '1 19', 'the oldest first, of a suspended user, too');
-SELECT is((SELECT concat_ws(' ', c.collected, c.next) FROM economy_internal.collect_debts(NULL, 9) c), '1', 'and what there is for the next');
+SELECT is((SELECT concat_ws(' ', c.collected, c.next) FROM economy_internal.collect_debts(NULL, 9) c), '2', 'and what there is for the next, and of the other');
 SELECT is((SELECT string_agg(concat_ws(' ', replace(h.reason, h.user_id || '-', 'U-'), h.gold_delta, h.gold), ', ' ORDER BY h.seq) FROM economy.holding_changes h WHERE h.user_id = :u AND h.operation = 'debt'), 'BU-19 -410 90, BU-20 -90 0', 'each an entry');
 SELECT is((SELECT string_agg(d.gold::text, ' ') FROM economy.debts_of(:u) d), '910', 'the rest is owed');
 SELECT is((SELECT concat_ws(' ', c.collected, c.next) FROM economy_internal.collect_debts() c), '0', 'nothing is there');
@@ -110,6 +124,31 @@ SELECT is(pg_temp.back('PU-29', 'r1', 1), 'new OK BU-30 1 left 1 gold 1 8', 'and
 SELECT is((SELECT concat_ws(' ', r.xp_delta, r.experience_points) FROM economy.shop_refunds r WHERE r.user_id = :u AND r.seq = 30), '-600 600', 'so much of it');
 SELECT is((SELECT string_agg(concat_ws(' ', r.type, r.event::jsonb #> '{data,before}', r.event::jsonb #> '{data,after}'), ', ') FROM economy.replay(:u, 29) r WHERE r.code = 'EVENT'),
     'purchase_refunded, profile_update 3 2', 'the level is told');
+
+-- what a DBA's trigger suppresses is no refund
+CREATE FUNCTION pg_temp.nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+CREATE FUNCTION pg_temp.suppressed(tab text, event text, entry text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    state text;
+BEGIN
+    EXECUTE format('CREATE TRIGGER aaa_nothing BEFORE %s ON %s FOR EACH ROW EXECUTE FUNCTION pg_temp.nothing()', event, tab);
+    PERFORM pg_temp.back(entry, 'suppressed', NULL, 'take_available');
+    RAISE EXCEPTION 'it was made' USING ERRCODE = 'P0099';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE;
+    RETURN state;
+END
+$$;
+SELECT is((SELECT a.code FROM economy.adjust_gold(:u, 100, 'p9', 'r', 'pgtap') a), 'OK', 'gold');
+SELECT alike(pg_temp.buy('letter', 'k9'), 'OK PU-%', 'one that waits');
+SELECT alike(pg_temp.buy('chest', 'k9'), 'OK PU-%', 'one of a stock');
+SELECT alike(pg_temp.buy('pack', 'k9'), 'OK PU-%', 'one that leaves a debt');
+SELECT is((SELECT s.gold FROM economy.account(:u) a, economy.spend(:u, a.gold, 'r', 's9') s), 0::bigint, 'when all is spent');
+SELECT is(pg_temp.suppressed(v.tab, v.event, replace(p.transaction_id, :u || '-', 'U-')), 'XE103', v.event || ' of ' || v.tab)
+FROM (VALUES ('economy_internal.rfm_reversals', 'INSERT', 'pgtap_letter'), ('economy.fulfilments', 'UPDATE', 'pgtap_letter'),
+             ('economy.shop_stock', 'UPDATE', 'pgtap_chest'), ('economy.shop_debts', 'INSERT', 'pgtap_pack'), ('economy.shop_refunds', 'INSERT', 'pgtap_letter'),
+             ('economy.accounts', 'UPDATE', 'pgtap_letter')) v (tab, event, product)
+JOIN LATERAL (SELECT l.transaction_id FROM economy.purchases_of(:u) l WHERE l.product_id = v.product AND l.refunded = 0 ORDER BY l.seq DESC LIMIT 1) p ON true;
 
 -- what is none
 SELECT is(pg_temp.back('PU-99', 'x'), 'refused PURCHASE_NOT_FOUND left gold 0', 'no such purchase');
