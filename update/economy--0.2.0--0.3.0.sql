@@ -774,10 +774,13 @@ BEGIN
         result.fulfilled_at := f.fulfilled_at;
         RETURN result;
     END IF;
-    UPDATE economy.fulfilments q SET fulfilled_at = at, visible_at = 'infinity',
-           worker = fulfil.worker, note = fulfil.note
-        WHERE q.user_id = f.user_id AND q.seq = f.seq
-        RETURNING q.fulfilled_at INTO result.fulfilled_at;
+    WITH done AS (
+        UPDATE economy.fulfilments q SET fulfilled_at = at, visible_at = 'infinity',
+               worker = fulfil.worker, note = fulfil.note
+            WHERE q.user_id = f.user_id AND q.seq = f.seq RETURNING q.fulfilled_at
+    )
+    -- of a row that damage has doubled, both
+    SELECT CASE WHEN count(*) = 1 THEN max(d.fulfilled_at) END INTO result.fulfilled_at FROM done d;
     IF result.fulfilled_at IS DISTINCT FROM at THEN
         RAISE EXCEPTION 'a purchase would be fulfilled in another way than was asked for'
             USING ERRCODE = 'XE103',
@@ -1189,9 +1192,12 @@ BEGIN
     ELSIF NOT is_whole THEN
         RETURN 'reduced';
     END IF;
-    UPDATE economy.fulfilments q SET refunded_at = at, visible_at = 'infinity'
-        WHERE q.user_id = f.user_id AND q.seq = f.seq
-        RETURNING q.refunded_at = at INTO as_given;
+    WITH done AS (
+        UPDATE economy.fulfilments q SET refunded_at = at, visible_at = 'infinity'
+            WHERE q.user_id = f.user_id AND q.seq = f.seq RETURNING q.refunded_at = at AS is_so
+    )
+    -- of a row that damage has doubled, both
+    SELECT bool_and(d.is_so) AND count(*) = 1 INTO as_given FROM done d;
     IF as_given IS NOT TRUE THEN
         RAISE EXCEPTION 'a purchase would wait for a worker after it was refunded'
             USING ERRCODE = 'XE103',
@@ -5561,13 +5567,14 @@ BEGIN
             USING ERRCODE = 'XE103', DETAIL = concat_ws(' ', answer.state, answer.code);
     END IF;
     IF taken = debt.gold THEN
-        DELETE FROM economy.shop_debts d WHERE d.user_id = debt.user_id AND d.seq = debt.seq
-            RETURNING 0 INTO left_now;
+        DELETE FROM economy.shop_debts d WHERE d.user_id = debt.user_id AND d.seq = debt.seq;
     ELSE
         UPDATE economy.shop_debts d SET gold = d.gold - taken
-            WHERE d.user_id = debt.user_id AND d.seq = debt.seq RETURNING d.gold INTO left_now;
+            WHERE d.user_id = debt.user_id AND d.seq = debt.seq;
     END IF;
-    IF left_now IS DISTINCT FROM debt.gold - taken THEN
+    SELECT coalesce(sum(d.gold), 0) INTO left_now FROM economy.shop_debts d
+        WHERE d.user_id = debt.user_id AND d.seq = debt.seq;
+    IF left_now <> debt.gold - taken THEN
         RAISE EXCEPTION 'a debt would be collected and still be owed' USING ERRCODE = 'XE103',
             HINT = 'Look for a BEFORE trigger or a rule on economy.shop_debts that changes values '
                    'or suppresses rows.';
@@ -8413,6 +8420,7 @@ BEGIN
                ('economy_internal', 'shop_user_units_more', ', product_id'),
                ('economy', 'fulfilments', ', seq'), ('economy', 'escrows', ', seq'),
                ('economy', 'shop_debts', ', seq'),
+               ('economy_internal', 'rfm_reversals', ', seq'),
                ('economy', 'shop_reservations', ', idempotency_key'),
                ('economy', 'user_holdings', ', item_id'),
                ('economy_internal', 'user_holdings_more', ', item_id'),

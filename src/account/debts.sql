@@ -30,13 +30,14 @@ BEGIN
             USING ERRCODE = 'XE103', DETAIL = concat_ws(' ', answer.state, answer.code);
     END IF;
     IF taken = debt.gold THEN
-        DELETE FROM economy.shop_debts d WHERE d.user_id = debt.user_id AND d.seq = debt.seq
-            RETURNING 0 INTO left_now;
+        DELETE FROM economy.shop_debts d WHERE d.user_id = debt.user_id AND d.seq = debt.seq;
     ELSE
         UPDATE economy.shop_debts d SET gold = d.gold - taken
-            WHERE d.user_id = debt.user_id AND d.seq = debt.seq RETURNING d.gold INTO left_now;
+            WHERE d.user_id = debt.user_id AND d.seq = debt.seq;
     END IF;
-    IF left_now IS DISTINCT FROM debt.gold - taken THEN
+    SELECT coalesce(sum(d.gold), 0) INTO left_now FROM economy.shop_debts d
+        WHERE d.user_id = debt.user_id AND d.seq = debt.seq;
+    IF left_now <> debt.gold - taken THEN
         RAISE EXCEPTION 'a debt would be collected and still be owed' USING ERRCODE = 'XE103',
             HINT = 'Look for a BEFORE trigger or a rule on economy.shop_debts that changes values '
                    'or suppresses rows.';

@@ -1601,6 +1601,7 @@ BEGIN
                ('economy_internal', 'shop_user_units_more', ', product_id'),
                ('economy', 'fulfilments', ', seq'), ('economy', 'escrows', ', seq'),
                ('economy', 'shop_debts', ', seq'),
+               ('economy_internal', 'rfm_reversals', ', seq'),
                ('economy', 'shop_reservations', ', idempotency_key'),
                ('economy', 'user_holdings', ', item_id'),
                ('economy_internal', 'user_holdings_more', ', item_id'),

@@ -176,10 +176,13 @@ BEGIN
         result.fulfilled_at := f.fulfilled_at;
         RETURN result;
     END IF;
-    UPDATE economy.fulfilments q SET fulfilled_at = at, visible_at = 'infinity',
-           worker = fulfil.worker, note = fulfil.note
-        WHERE q.user_id = f.user_id AND q.seq = f.seq
-        RETURNING q.fulfilled_at INTO result.fulfilled_at;
+    WITH done AS (
+        UPDATE economy.fulfilments q SET fulfilled_at = at, visible_at = 'infinity',
+               worker = fulfil.worker, note = fulfil.note
+            WHERE q.user_id = f.user_id AND q.seq = f.seq RETURNING q.fulfilled_at
+    )
+    -- of a row that damage has doubled, both
+    SELECT CASE WHEN count(*) = 1 THEN max(d.fulfilled_at) END INTO result.fulfilled_at FROM done d;
     IF result.fulfilled_at IS DISTINCT FROM at THEN
         RAISE EXCEPTION 'a purchase would be fulfilled in another way than was asked for'
             USING ERRCODE = 'XE103',

@@ -133,9 +133,12 @@ BEGIN
     ELSIF NOT is_whole THEN
         RETURN 'reduced';
     END IF;
-    UPDATE economy.fulfilments q SET refunded_at = at, visible_at = 'infinity'
-        WHERE q.user_id = f.user_id AND q.seq = f.seq
-        RETURNING q.refunded_at = at INTO as_given;
+    WITH done AS (
+        UPDATE economy.fulfilments q SET refunded_at = at, visible_at = 'infinity'
+            WHERE q.user_id = f.user_id AND q.seq = f.seq RETURNING q.refunded_at = at AS is_so
+    )
+    -- of a row that damage has doubled, both
+    SELECT bool_and(d.is_so) AND count(*) = 1 INTO as_given FROM done d;
     IF as_given IS NOT TRUE THEN
         RAISE EXCEPTION 'a purchase would wait for a worker after it was refunded'
             USING ERRCODE = 'XE103',

@@ -135,6 +135,15 @@ SELECT economy_internal.expire_reservations(6, NULL);
 SELECT * FROM economy.rfm_refresh();
 SELECT economy.purchase(id, 'gold_550', 'late') FROM who WHERE n <= 3;
 SELECT * FROM economy.rfm_refresh();
+-- owed for refunds: all of it, and what was collected in part
+SELECT economy.purchase(id, 'gold_550', 'owed') FROM who WHERE n IN (2, 5);
+SELECT economy.spend(a.user_id, a.gold, 'damage', 'owed') FROM economy.accounts a JOIN who ON id = user_id WHERE n IN (2, 5);
+SELECT economy.refund_purchase(t.user_id, format('P%s-%s', t.user_id, t.seq), 'owed', NULL, 'damage', 'damage', 'take_available') FROM economy.shop_transactions t WHERE t.idempotency_key = 'owed';
+SELECT economy.adjust_gold(id, 40, 'owed', 'damage', 'damage') FROM who WHERE n = 5;
+SET economy.collect_debts = on;
+SELECT * FROM economy_internal.collect_debts();
+RESET economy.collect_debts;
+SELECT economy.adjust_gold(id, 3000, 'after owed', 'damage', 'damage') FROM who WHERE n IN (2, 5);
 -- learned, moved between segments, reversed, waiting, refused, run
 SELECT economy.refund_purchase(t.user_id, format('P%s-%s', t.user_id, t.seq), 'whole', NULL, 'damage', 'damage', 'take_available') FROM (SELECT * FROM economy.shop_transactions ORDER BY user_id, seq LIMIT 1) t;
 -- taken back: parts, to the stock, of items, of what waits, with a debt
