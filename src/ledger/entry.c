@@ -300,6 +300,7 @@ eco_entry_init(EcoEntry *entry, const EcoJournal *journal)
 	entry->xp_delta = 0;
 	entry->beside = NULL;
 	entry->alone_by = 0;
+	entry->beside_it = 0;
 	entry->at = DT_NOBEGIN;
 }
 
@@ -321,8 +322,8 @@ eco_entry_write(EcoEntry *entry)
 
 /*
  * Raise when the key of an entry that was written, or what it is to be alone by, has
- * another one: user code ran in the call, at this write or one before, when the entry
- * could not be seen, and sent the key.
+ * another one than those that were known: user code ran in the call, at this write or
+ * one before, when the entry could not be seen, and sent the key.
  */
 static void
 must_be_alone(const EcoEntry *entry)
@@ -341,11 +342,11 @@ must_be_alone(const EcoEntry *entry)
 		values[i] = entry->row.values[key->columns[i]];
 	PushActiveSnapshot(GetLatestSnapshot());
 	scan = eco_scan_begin(table, DatumGetInt64(values[0]), ECO_DIGESTED_KEY, ncolumns, values);
-	while (n < 2 && eco_scan_next(scan, &found))
+	while (n < 2 + entry->beside_it && eco_scan_next(scan, &found))
 		n++;
 	eco_scan_end(scan);
 	PopActiveSnapshot();
-	if (n > 1)
+	if (n > 1 + entry->beside_it)
 		eco_row_moved(table);
 }
 

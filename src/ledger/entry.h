@@ -50,6 +50,7 @@ typedef struct EcoEntry
 								 * by the journal */
 	int			alone_by;		/* no other has these columns of its key in
 								 * common, so many; 0: all */
+	int			beside_it;		/* but so many, that were known */
 	TimestampTz at;				/* that its rules have taken for now;
 								 * DT_NOBEGIN: none has asked */
 

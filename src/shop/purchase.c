@@ -95,7 +95,7 @@ static const char *check_user_limit(EcoPurchase *p, const EcoAccount *account);
 static bool count_user_limit(EcoPurchase *p, const EcoAccount *account);
 static bool count_once(EcoPurchase *p, const EcoAccount *account);
 static bool load_units(EcoPurchase *p, const EcoAccount *account);
-static bool was_taken_back(const EcoPurchase *p);
+static int	count_taken_back(const EcoPurchase *p);
 static void describe_renewal(EcoPurchase *p, TimestampTz now);
 static const char *check_freezes(EcoPurchase *p, const EcoAccount *account);
 static const char *check_amounts(EcoPurchase *p, const EcoAccount *account);
@@ -906,11 +906,26 @@ eco_purchase_save_units(EcoPurchase *p, EcoAccount *account, const EcoEntry *ent
 	return true;
 }
 
-/* Whether the user had bought it before, so that it is not the only purchase of it. */
-static bool
-was_taken_back(const EcoPurchase *p)
+/* So often the user had bought it, and all of it was taken back. */
+static int
+count_taken_back(const EcoPurchase *p)
 {
-	return eco_taken_back(p->user_id, &p->product_id).n > 0;
+	Datum		key[2] = {Int64GetDatum(p->user_id), p->product_id.datum};
+	EcoScan    *scan;
+	EcoRow		row;
+	int			n = 0;
+
+	if (eco_taken_back(p->user_id, &p->product_id).n == 0)
+		return 0;
+	scan = eco_scan_begin(&eco_shop_transactions, p->user_id, ECO_TXN_BY_KEY,
+						  ECO_TXN_OF_PRODUCT, key);
+	while (eco_scan_next(scan, &row))
+	{
+		CHECK_FOR_INTERRUPTS();
+		n++;
+	}
+	eco_scan_end(scan);
+	return n;
 }
 
 void
@@ -923,8 +938,11 @@ eco_purchase_entry(const EcoPurchase *p, EcoEntry *entry)
 	entry->xp_delta = p->xp_delta;
 	if (p->xp_delta > 0)
 		entry->beside = palloc(sizeof(EcoLevelStep));
-	if (p->product.limit_once && !was_taken_back(p))
+	if (p->product.limit_once)
+	{
 		entry->alone_by = ECO_TXN_OF_PRODUCT;
+		entry->beside_it = count_taken_back(p);
+	}
 	eco_row_set(row, TXN_QUANTITY, Int32GetDatum(p->quantity));
 	if (p->stock_slot >= 0)
 		eco_row_set(row, TXN_STOCK_SLOT, Int16GetDatum(p->stock_slot));

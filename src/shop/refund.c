@@ -70,6 +70,7 @@ typedef struct Refund
 	EcoText		product_id;
 	int32		bought;			/* units */
 	int32		before;			/* that earlier refunds took back */
+	int			nbefore;		/* so many of them */
 	int32		units;			/* of this refund */
 	Moved		moved;			/* by these */
 	int64		gold_delta;		/* that this refund makes */
@@ -247,7 +248,7 @@ refusal_of(Refund *r, EcoAccount *account)
 
 /* Units that refunds of the purchase took back. */
 static int32
-count_before(const Refund *r)
+count_before(Refund *r)
 {
 	int64		user_id = eco_row_int(&r->purchase, ECO_COL_USER_ID);
 	Datum		key[2] = {Int64GetDatum(user_id), r->transaction_id.datum};
@@ -260,6 +261,7 @@ count_before(const Refund *r)
 	{
 		CHECK_FOR_INTERRUPTS();
 		units += DatumGetInt32(row.values[RFD_QUANTITY]);
+		r->nbefore++;
 	}
 	eco_scan_end(scan);
 	return units;
@@ -470,6 +472,9 @@ make_entry(Refund *r, EcoEntry *entry)
 	eco_entry_init(entry, &eco_refunds);
 	entry->gold_delta = r->gold_delta;
 	entry->xp_delta = r->xp_delta;
+	/* user code that took units back meanwhile did not know of these */
+	entry->alone_by = ECO_RFD_OF_PURCHASE;
+	entry->beside_it = r->nbefore;
 	eco_row_set(row, RFD_REVERSES, r->purchase.values[ECO_COL_SEQ]);
 	eco_row_set(row, RFD_QUANTITY, Int32GetDatum(r->units));
 	eco_row_set(row, RFD_RESTOCKED, Int32GetDatum(r->restocked));

@@ -150,6 +150,43 @@ FROM (VALUES ('economy_internal.rfm_reversals', 'INSERT', 'pgtap_letter'), ('eco
              ('economy.accounts', 'UPDATE', 'pgtap_letter')) v (tab, event, product)
 JOIN LATERAL (SELECT l.transaction_id FROM economy.purchases_of(:u) l WHERE l.product_id = v.product AND l.refunded = 0 ORDER BY l.seq DESC LIMIT 1) p ON true;
 
+-- nor is it one when user code takes back the same units, or buys what may be had once, before the entry can be seen
+CREATE FUNCTION pg_temp.back_too() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_trigger_depth() = 1 THEN
+        IF current_setting('pgtap.buys') = '' THEN
+            PERFORM economy.refund_purchase(NEW.user_id, current_setting('pgtap.takes'), 'from within', 1, 'r', 'a', 'take_available');
+        ELSE
+            PERFORM economy.purchase(NEW.user_id, current_setting('pgtap.buys'), 'from within');
+        END IF;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE FUNCTION pg_temp.meddled(tab text, event text, takes text, buys text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    state text;
+BEGIN
+    EXECUTE format('CREATE TRIGGER zzz_too %s ON %s FOR EACH ROW EXECUTE FUNCTION pg_temp.back_too()', event, tab);
+    PERFORM set_config('pgtap.takes', takes, true), set_config('pgtap.buys', buys, true);
+    IF buys = '' THEN
+        PERFORM economy.refund_purchase(economy.user_id_of('pgtap refunds'), takes, 'meddled', 1, 'r', 'a', 'take_available');
+    ELSE
+        PERFORM economy.purchase(economy.user_id_of('pgtap refunds'), buys, 'meddled');
+    END IF;
+    RAISE EXCEPTION 'it was made' USING ERRCODE = 'P0099';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE;
+    RETURN state;
+END
+$$;
+SELECT b.transaction_id AS chest FROM economy.adjust_gold(:u, 500, 'p10', 'r', 'pgtap') a, economy.purchase(:u, 'pgtap_chest', 'k10', 2) b \gset
+SELECT string_agg(r.code, ' ') AS x FROM economy.purchases_of(:u) p, economy.refund_purchase(:u, p.transaction_id, 'again', NULL, 'r', 'a') r
+WHERE p.product_id = 'pgtap_once' AND p.refunded = 0 \gset
+SELECT is(pg_temp.meddled(v.tab, v.event, :'chest', v.buys), '27000', concat_ws(' ', v.event, v.tab, v.buys))
+FROM (VALUES ('economy.accounts', 'AFTER UPDATE', ''), ('economy.shop_refunds', 'BEFORE INSERT', ''),
+             ('economy.accounts', 'AFTER UPDATE', 'pgtap_once'), ('economy.shop_transactions', 'BEFORE INSERT', 'pgtap_once')) v (tab, event, buys);
+SELECT is((SELECT r.code FROM economy.refund_purchase(:u, :'chest', 'all', NULL, 'r', 'a') r), 'OK', 'without it, it is one');
+
 -- what is none
 SELECT is(pg_temp.back('PU-99', 'x'), 'refused PURCHASE_NOT_FOUND left gold 0', 'no such purchase');
 SELECT is(pg_temp.back('BU-28', 'x'), 'refused PURCHASE_NOT_FOUND left gold 0 {"is": "refund"}', 'a refund is none');
