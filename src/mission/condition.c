@@ -122,7 +122,8 @@ set_int(Compiler *c, const JsonbValue *json, EcoValue *value)
 		return fail(c, NULL, "a whole number is expected");
 	digits = DatumGetCString(DirectFunctionCall1(numeric_out,
 												 NumericGetDatum(json->val.numeric)));
-	if (strspn(digits, "-0123456789") != strlen(digits) || strlen(digits) > 17)
+	if (strspn(digits, "-0123456789") != strlen(digits) ||
+		strlen(digits) > (digits[0] == '-' ? 17 : 16))
 		return fail(c, NULL, psprintf("a whole number of at most 16 digits is expected, not %s",
 									  digits));
 	value->kind = ECO_VALUE_INT;

@@ -150,8 +150,10 @@ static void
 count_all(EcoObservation *o, const EcoWatch *watch, const EcoRow *entry, bool back)
 {
 	TimestampTz at = DatumGetTimestampTz(entry->values[ECO_COL_CREATED_AT]);
-	int			n = o->everything ? watch->nall : watch->ncurrent;
-	const EcoMission **missions = o->everything ? watch->all : watch->current;
+	/* a clock that was set back asks for those that had ended */
+	bool		everything = o->everything || at < watch->since;
+	int			n = everything ? watch->nall : watch->ncurrent;
+	const EcoMission **missions = everything ? watch->all : watch->current;
 
 	for (int i = 0; i < n; i++)
 	{

@@ -225,9 +225,9 @@ static void
 watch(EcoMissions *missions, const EcoJournal *journal)
 {
 	EcoWatch   *w = &missions->watches[missions->nwatches++];
-	TimestampTz past = eco_now() - USECS_PER_DAY;
 
 	w->journal = journal;
+	w->since = eco_now() - USECS_PER_DAY;
 	w->reverses = eco_column_named(journal->table, "reverses");
 	w->source = eco_column_named(journal->table, "source");
 	w->event_id = eco_column_named(journal->table, "external_event_id");
@@ -243,7 +243,7 @@ watch(EcoMissions *missions, const EcoJournal *journal)
 			(mission->trigger->letter != 0 && mission->trigger->letter != journal->letter))
 			continue;
 		w->all[w->nall++] = mission;
-		if (mission->ends_at > past)
+		if (mission->ends_at > w->since)
 			w->current[w->ncurrent++] = mission;
 	}
 }

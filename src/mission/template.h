@@ -58,8 +58,9 @@ typedef struct EcoWatch
 								 * claimed */
 	int			nall;
 	const EcoMission **all;
-	int			ncurrent;		/* of them those that had not ended when they
-								 * were read */
+	TimestampTz since;			/* of entries from then on those that count
+								 * are among the current ones */
+	int			ncurrent;
 	const EcoMission **current;
 } EcoWatch;
 

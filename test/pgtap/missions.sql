@@ -312,5 +312,16 @@ SELECT is((SELECT string_agg(d.says, '; ') FROM asked d), NULL, 'no condition di
 SELECT ok(sum(d.n) >= :entries * :conditions, 'of all that were asked') FROM asked d;
 SELECT ok(least(sum(d.truths), sum(d.unknowns), sum(d.n - d.truths - d.unknowns)) > sum(d.n) / 10, 'some are true, some false and some unknown') FROM asked d;
 
+-- a clock that is set back finds what had ended when the session last read it
+SELECT pg_temp.at('2031-06-02 12:00:00+00');
+SELECT is(pg_temp.publish('{"mission": "pgtap.ends", "trigger": "action", "target": 5, "ends_at": "2031-06-03T12:00:00Z", "claim_hours": 720}'), 'pgtap.ends 1', 'one that ends');
+SELECT pg_temp.at('2031-06-10 12:00:00+00');
+SELECT is(pg_temp.publish('{"mission": "pgtap.later", "trigger": "action", "target": 9}'), 'pgtap.later 1', 'another, a week later');
+SELECT is(pg_temp.play('d'), 'OK', 'which is read then');
+SELECT pg_temp.at('2031-06-03 11:00:00+00');
+SELECT is(pg_temp.play('d'), 'OK', 'and back');
+SELECT is((SELECT m.progress FROM economy.missions(pg_temp.id('d')) m WHERE m.mission = 'pgtap.ends'), 1::bigint, 'it counts');
+SELECT is_empty('SELECT * FROM economy.mission_parity() p WHERE p.mission = ''pgtap.ends''', 'as the audit counts it');
+
 SELECT * FROM finish();
 ROLLBACK;
