@@ -180,6 +180,9 @@ extern bool eco_tables_plain(const EcoOpenTables *open);
  */
 extern bool eco_tables_had_inner(void);
 
+/* Whether the innermost one runs within another: user code of that one has made it. */
+extern bool eco_tables_are_inner(void);
+
 /* What an error leaves open, the end of its transaction closes. */
 extern void eco_tables_close(EcoOpenTables *open);
 

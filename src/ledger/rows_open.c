@@ -142,6 +142,12 @@ eco_tables_had_inner(void)
 	return open_stack[n_open - 1]->has_inner;
 }
 
+bool
+eco_tables_are_inner(void)
+{
+	return n_open > 1;
+}
+
 void
 eco_tables_close(EcoOpenTables *open)
 {

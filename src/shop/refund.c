@@ -218,10 +218,30 @@ find_purchase(Refund *r, int64 user_id)
 	return "RESYNC_REQUIRED";
 }
 
+/*
+ * Units and refunds are counted in the journals: one that user code makes while the newest
+ * entry of the user is not in its journal yet would count without it.
+ */
+static void
+must_see_newest(const EcoAccount *account)
+{
+	Oid			types[2] = {INT8OID, INT8OID};
+	Datum		values[2] = {Int64GetDatum(account->user_id), Int64GetDatum(account->seq)};
+
+	if (!eco_tables_are_inner() || account->seq == 0)
+		return;
+	if (eco_run_as_owner("SELECT 1 FROM economy.ledger l WHERE l.user_id = $1 AND l.seq = $2",
+						 2, types, values) == (Datum) 0)
+		eco_row_moved(&eco_accounts);
+}
+
 static void
 refund(Refund *r, EcoAccount *account)
 {
-	const char *refusal = refusal_of(r, account);
+	const char *refusal;
+
+	must_see_newest(account);
+	refusal = refusal_of(r, account);
 
 	eco_result_set(&r->result, REFUND_GOLD, Int64GetDatum(account->gold));
 	if (refusal != NULL)

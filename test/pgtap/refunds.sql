@@ -185,6 +185,31 @@ WHERE p.product_id = 'pgtap_once' AND p.refunded = 0 \gset
 SELECT is(pg_temp.meddled(v.tab, v.event, :'chest', v.buys), '27000', concat_ws(' ', v.event, v.tab, v.buys))
 FROM (VALUES ('economy.accounts', 'AFTER UPDATE', ''), ('economy.shop_refunds', 'BEFORE INSERT', ''),
              ('economy.accounts', 'AFTER UPDATE', 'pgtap_once'), ('economy.shop_transactions', 'BEFORE INSERT', 'pgtap_once')) v (tab, event, buys);
+-- nor does it take back another purchase of the same product then, whose units would be counted without it
+SELECT b.transaction_id AS chest2 FROM economy.purchase(:u, 'pgtap_chest', 'k11', 1) b \gset
+CREATE FUNCTION pg_temp.other_too() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_trigger_depth() = 1 THEN
+        PERFORM economy.refund_purchase(NEW.user_id, current_setting('pgtap.takes'), 'of another', 1, 'r', 'a', 'take_available');
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE FUNCTION pg_temp.other_meddled(tab text, event text, takes text, other text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    state text;
+BEGIN
+    EXECUTE format('CREATE TRIGGER zzz_other %s ON %s FOR EACH ROW EXECUTE FUNCTION pg_temp.other_too()', event, tab);
+    PERFORM set_config('pgtap.takes', other, true);
+    PERFORM economy.refund_purchase(economy.user_id_of('pgtap refunds'), takes, 'meddled', 1, 'r', 'a', 'take_available');
+    RAISE EXCEPTION 'it was made' USING ERRCODE = 'P0099',
+        DETAIL = concat_ws(' ', 'made', (SELECT count(*) FROM economy_internal.audit_units(economy.user_id_of('pgtap refunds'), economy.user_id_of('pgtap refunds'))));
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, takes = PG_EXCEPTION_DETAIL;
+    RETURN CASE state WHEN 'P0099' THEN takes ELSE state END;
+END
+$$;
+SELECT is(pg_temp.other_meddled(v.tab, v.event, :'chest', :'chest2'), v.says, concat_ws(' ', v.event, v.tab, 'another'))
+FROM (VALUES ('economy.accounts', 'AFTER UPDATE', '27000'), ('economy.shop_refunds', 'BEFORE INSERT', '27000'), ('economy.shop_refunds', 'AFTER INSERT', 'made 0')) v (tab, event, says);
 SELECT is((SELECT r.code FROM economy.refund_purchase(:u, :'chest', 'all', NULL, 'r', 'a') r), 'OK', 'without it, it is one');
 
 -- what is none
