@@ -150,6 +150,7 @@ static void
 count_all(EcoObservation *o, const EcoWatch *watch, const EcoRow *entry, bool back)
 {
 	TimestampTz at = DatumGetTimestampTz(entry->values[ECO_COL_CREATED_AT]);
+
 	/* a clock that was set back asks for those that had ended */
 	bool		everything = o->everything || at < watch->since;
 	int			n = everything ? watch->nall : watch->ncurrent;
