@@ -6282,6 +6282,44 @@ BEGIN
 END
 $$;
 
+CREATE OR REPLACE FUNCTION economy_internal.rfm_take_up(state economy.rfm_state, rebuild boolean)
+    RETURNS timestamptz
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    -- what rfm_write() will find a user without a score to have been
+    never   CONSTANT text := (
+        SELECT economy_internal.rfm_never_bought(s)
+        FROM economy.rfm_snapshots s WHERE s.snapshot_id = state.snapshot_id);
+    waiting timestamptz;
+    oldest  timestamptz;
+    unseen  bigint;
+BEGIN
+    IF rebuild THEN
+        -- once, and not for every row of a table that is read without its index
+        unseen := coalesce(economy_internal.rfm_unsee(state), 0);
+        SELECT min(t.created_at) INTO waiting FROM economy_internal.rfm_unfolded t
+            WHERE t.xact >= unseen;
+        PERFORM economy_internal.rfm_rebuild(never);
+    END IF;
+    -- EXECUTE, so that it is planned for the tables as they are now: a plan that the session
+    -- keeps is for those of its first refresh
+    EXECUTE $query$
+        WITH fresh AS MATERIALIZED (
+            SELECT * FROM economy_internal.rfm_fresh
+        ), folded AS (
+            UPDATE economy.user_segments u SET seq = f.seq, buckets = f.buckets
+            FROM fresh f WHERE u.ctid = f.place
+        ), added AS (
+            INSERT INTO economy.user_segments (user_id, seq, segment, buckets)
+            SELECT f.user_id, f.seq, $1, f.buckets FROM fresh f WHERE f.place IS NULL
+        )
+        SELECT min(f.since) FROM fresh f
+        $query$ INTO oldest USING never;
+    RETURN least(oldest, waiting);
+END
+$$;
+
 DROP FUNCTION economy_internal.rfm_renew(bigint, bigint[], timestamptz, bigint[], text[], text);
 
 CREATE FUNCTION economy_internal.rfm_renew(

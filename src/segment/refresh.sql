@@ -157,10 +157,13 @@ DECLARE
         FROM economy.rfm_snapshots s WHERE s.snapshot_id = state.snapshot_id);
     waiting timestamptz;
     oldest  timestamptz;
+    unseen  bigint;
 BEGIN
     IF rebuild THEN
+        -- once, and not for every row of a table that is read without its index
+        unseen := coalesce(economy_internal.rfm_unsee(state), 0);
         SELECT min(t.created_at) INTO waiting FROM economy_internal.rfm_unfolded t
-            WHERE t.xact >= coalesce(economy_internal.rfm_unsee(state), 0);
+            WHERE t.xact >= unseen;
         PERFORM economy_internal.rfm_rebuild(never);
     END IF;
     -- EXECUTE, so that it is planned for the tables as they are now: a plan that the session
