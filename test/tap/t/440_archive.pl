@@ -23,6 +23,8 @@ $dbh->do(q{SELECT count(economy.register('u' || n)) FROM generate_series(1, 20) 
 $dbh->do(q{SELECT count(r) FROM economy.grant_rewards(
     (SELECT jsonb_agg(jsonb_build_object('user_id', u.user_id, 'source', 's', 'external_event_id', n::text, 'gold', 1))
      FROM economy.users u, generate_series(1, 30) n)) r});
+add_product($dbh, 'medal', price_gold => 0, limit_once => 'true');
+$dbh->do(q{SELECT count(economy.purchase(u.user_id, 'medal', 'k')) FROM economy.users u});
 add_product($dbh, 'toy', price_gold => 1);
 $dbh->do(q{SELECT count(economy.purchase(u.user_id, 'toy', 'k')) FROM economy.users u});
 $dbh->do(q{SET economy.test_clock = '2021-01-01 12:00+00'});
@@ -123,12 +125,28 @@ is(value($dbh, q{SELECT count(*) FROM economy.verify_archive('economy.gold_adjus
 is(try_sql($dbh, q{DELETE FROM economy.archives}), '42501', 'and writes nothing else');
 $dbh->do('RESET ROLE');
 
+# what may be bought once stays bought, also where the index forgets what has gone
+sub offered
+{
+	my ($in, $name) = @_;
+	my $asked = q{SELECT string_agg(DISTINCT concat_ws(' ', p.code, p.may_buy, p.user_limit_remaining), ', ') FROM economy.users u, economy.%s p WHERE p.product_id = 'medal'};
+
+	is(value($in, sprintf($asked, $_)), 'LIMIT_ONCE f 0', "$name: $_") foreach q{products(u.user_id)}, q{product('medal', u.user_id)};
+	is(value($in, q{SELECT string_agg(DISTINCT p.code, ' ') FROM economy.users u, economy.purchase(u.user_id, 'medal', 'another') p}), 'LIMIT_ONCE', "$name: purchase()");
+}
+$dbh->do('CREATE TABLE near_purchases (LIKE economy.shop_transactions)');
+is(value($dbh, q{SELECT entries FROM economy.archive('economy.shop_transactions', 'near_purchases', '90 days')}), 20, 'purchases are archived');
+offered($dbh, 'archived');
+$dbh->do('VACUUM (INDEX_CLEANUP ON) economy.shop_transactions');
+offered($dbh, 'vacuumed');
+
 # a dump
 command_ok([ 'pg_dump', '-Fc', '-d', $node->connstr('postgres'), '-f', "$dir/dump" ], 'pg_dump');
 $node->safe_psql('template1', 'CREATE DATABASE copy');
 command_ok([ 'pg_restore', '--exit-on-error', '-d', $node->connstr('copy'), "$dir/dump" ], 'pg_restore');
 is_clean($node, 'copy', 'the copy');
 my $copy = connect_to($node, 'copy');
+offered($copy, 'the copy');
 is(value($copy, q{SELECT count(*) FROM economy.verify_archive('economy.reward_audit', 'all_rewards')}), 0, 'the copy proves the archive');
 is(value($copy, q{SELECT string_agg(DISTINCT r.code, ' ') FROM economy.users u, economy.grant_reward(u.user_id, 's', '7', 1, 0) r}), 'RESYNC_REQUIRED', 'and knows what had its effect');
 $_->disconnect foreach $copy, $dbh;
