@@ -102,6 +102,23 @@ SELECT is((SELECT sum(d.gold) FROM economy.debts_of(:other) d), 495::numeric, 't
 SELECT is_empty('SELECT * FROM economy_internal.audit_refunds()', 'and they are what entries say');
 ROLLBACK TO before;
 DROP TRIGGER in_the_way ON economy.shop_debts;
+-- however much there is: of a debt behind one that takes it all nothing is tried, and nothing fails
+CREATE FUNCTION pg_temp.collected(have bigint) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    debtor CONSTANT bigint := economy.user_id_of('pgtap refunds');
+    says   text;
+BEGIN
+    PERFORM economy.adjust_gold(debtor, have - a.gold, 'have', 'r', 'pgtap') FROM economy.account(debtor) a WHERE a.gold <> have;
+    says := (SELECT concat_ws(' ', c.failed, 'failed', c.next) FROM economy_internal.collect_debts() c);
+    says := concat_ws(', ', says, (SELECT a.gold FROM economy.account(debtor) a) || ' gold', 'owed ' || (SELECT string_agg(d.gold::text, ' ') FROM economy.debts_of(debtor) d));
+    RAISE EXCEPTION USING ERRCODE = 'PT001';
+EXCEPTION WHEN SQLSTATE 'PT001' THEN
+    RETURN says;
+END
+$$;
+SELECT is(pg_temp.collected(have), says, 'of ' || have || ' gold')
+FROM (VALUES (0, '0 failed, 0 gold, owed 410 1000'), (1, '0 failed, 0 gold, owed 409 1000'), (409, '0 failed, 0 gold, owed 1 1000'), (410, '0 failed, 0 gold, owed 1000'),
+    (411, '0 failed, 0 gold, owed 999'), (1409, '0 failed, 0 gold, owed 1'), (1410, '0 failed, 0 gold'), (1411, '0 failed, 1 gold')) v (have, says);
 SELECT is((SELECT concat_ws(' ', c.collected, c.next -> 'seq') FROM economy_internal.collect_debts(NULL, 1) c), '1 19', 'the oldest first, of a suspended user, too');
 SELECT is((SELECT concat_ws(' ', c.collected, c.next) FROM economy_internal.collect_debts(NULL, 9) c), '2', 'and what there is for the next, and of the other');
 SELECT is((SELECT string_agg(concat_ws(' ', replace(h.reason, h.user_id || '-', 'U-'), h.gold_delta, h.gold), ', ' ORDER BY h.seq) FROM economy.holding_changes h WHERE h.user_id = :u AND h.operation = 'debt'), 'BU-19 -410 90, BU-20 -90 0', 'each an entry');
