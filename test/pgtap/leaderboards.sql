@@ -240,6 +240,13 @@ SELECT is((SELECT count(*) FROM economy.leaderboard_parity('pgtap_prizes', true)
 SAVEPOINT off;
 SELECT is(b.active, false, 'switched off') FROM economy.upsert_leaderboard('{"board": "pgtap_prizes", "active": false}', 'ann') b;
 SELECT is((SELECT concat_ws(' ', paid, refused, more) FROM economy.pay_leaderboard_prizes()), '0 0 f', 'nothing of it is paid any more, be it asked for again');
+SELECT count(*) AS x FROM unnest('{pgtap_other,pgtap_second}'::text[]) n, economy.upsert_leaderboard(jsonb_build_object('board', n, 'figure', 'wins', 'period', 'day', 'prizes', '[{"upto": 3, "gold": 7, "items": {"pgtap_gem": 1}}]'::jsonb), 'ann') \gset
+INSERT INTO economy.leaderboard_periods SELECT (jsonb_populate_record(p, jsonb_build_object('board', n))).* FROM economy.leaderboard_periods p, unnest('{pgtap_other,pgtap_second}'::text[]) n WHERE p.board = 'pgtap_prizes' AND p.first_day = '2031-03-01';
+INSERT INTO economy.leaderboard_scores SELECT (jsonb_populate_record(s, jsonb_build_object('board', n))).* FROM economy.leaderboard_scores s, unnest('{pgtap_other,pgtap_second}'::text[]) n WHERE s.board = 'pgtap_prizes' AND s.first_day = '2031-03-01';
+INSERT INTO economy.leaderboard_refusals SELECT (jsonb_populate_record(r, jsonb_build_object('board', n))).* FROM economy.leaderboard_refusals r, unnest('{pgtap_other,pgtap_second}'::text[]) n WHERE r.board = 'pgtap_prizes' AND r.first_day = '2031-03-01';
+SELECT is(concat_ws(' ', p.paid, p.refused, p.more), says, 'beside boards that are on: ' || n_th) FROM (VALUES (1, '1 0 t'), (2, '1 0 f'), (3, '0 0 f')) v (n_th, says), economy.pay_leaderboard_prizes(n_th) p;
+SELECT is(pg_temp.prizes() || ' | ' || pg_temp.unpaid('pgtap_prizes') || ' | ' || (SELECT string_agg(split_part(r.external_event_id, ':', 1), ', ' ORDER BY r.external_event_id) FROM economy.reward_audit r WHERE r.user_id = pg_temp.id('b') AND r.external_event_id ~ '^pgtap_(other|second):'),
+    'a 7, c 7 | 03-01 b 2 {"gold": 7, "upto": 3, "items": {"pgtap_gem": 1}} XE103 t | pgtap_other, pgtap_second', 'theirs are paid, before it and behind it');
 ROLLBACK TO off;
 SELECT is((SELECT concat_ws(' ', paid, refused, more) FROM economy.pay_leaderboard_prizes()), '1 0 f', 'it is paid when it is mended');
 SELECT is(pg_temp.prizes() || coalesce(pg_temp.unpaid('pgtap_prizes'), ''), 'a 7, b 7, c 7', 'and noted no more');
