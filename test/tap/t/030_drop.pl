@@ -16,6 +16,17 @@ $node->safe_psql('postgres', 'CREATE ROLE owner SUPERUSER LOGIN');
 $node->safe_psql('postgres', 'SET ROLE owner; CREATE EXTENSION economy');
 is(try_sql(connect_to($node), 'DROP EXTENSION economy'), '', 'empty journals do not hold it back');
 
+# A session in a transaction that sees what there is now, whatever comes
+sub older_than_now
+{
+	my ($level) = @_;
+	my $dbh = connect_to($node);
+
+	$dbh->do("BEGIN ISOLATION LEVEL $level");
+	value($dbh, 'SELECT count(*) FROM pg_class');
+	return $dbh;
+}
+
 my %fill = (
 	purchase => q{SELECT economy.upsert_product('{"product_id": "gift", "category": "conversion", "granted_gold": 0}', 'tester');
 		SELECT code FROM economy.purchase(economy.register('ann'), 'gift', 'k')},
@@ -60,10 +71,12 @@ foreach my $journal (sort keys %fill)
 		0, "$journal: nothing is left");
 }
 
-# An entry that commits while the drop waits for its table must still count.
+# An entry that commits while the drop waits for its table must still count, as one behind the
+# snapshot of whoever drops.
 $node->safe_psql('postgres', 'SET ROLE owner; CREATE EXTENSION economy');
 my ($buyer, $dropper) = (connect_to($node), connect_to($node));
 my $user = value($buyer, 'SELECT economy.register()');
+my %older = map { ($_ => older_than_now($_)) } 'REPEATABLE READ', 'SERIALIZABLE';
 $buyer->begin_work;
 $buyer->do(q{SELECT economy.adjust_gold(?, 1, 'k', 'a test', 'tester')}, undef, $user);
 my $pid = value($dropper, 'SELECT pg_backend_pid()');
@@ -72,6 +85,11 @@ wait_until_blocked($node, 'postgres', $pid);
 $buyer->commit;
 eval { $dropper->pg_result };
 is($dropper->state, 'XE102', 'a drop that waited for the first entry');
+foreach my $level (sort keys %older)
+{
+	is(try_sql($older{$level}, 'DROP EXTENSION economy CASCADE'), 'XE102', "$level: a drop that does not see it");
+	$older{$level}->disconnect;
+}
 is_clean($node, 'postgres', 'after it');
 
 # The same session goes on with a new incarnation of the extension.
@@ -95,10 +113,16 @@ my $refused = sub {
 };
 is(try_sql(connect_to($node), 'BEGIN; DROP TABLE public.lower; ROLLBACK'), '', 'an empty table below a journal may go');
 is(try_sql(connect_to($node), 'BEGIN; ALTER TABLE public.below NO INHERIT economy.user_actions; ROLLBACK'), '', 'or leave it');
+%older = map { ($_ => older_than_now('REPEATABLE READ')) } 'DROP TABLE public.lower', 'ALTER TABLE public.lower NO INHERIT public.below';
 $node->safe_psql('postgres', q{SELECT economy.register_game('slot'); SELECT economy.record_action(economy.register('ben'), 'slot', 'T', 'a1', 0, 2);
 	BEGIN; SET LOCAL session_replication_role = replica; ALTER TABLE economy.user_actions DISABLE TRIGGER ALL;
 	WITH gone AS (DELETE FROM ONLY economy.user_actions RETURNING *) INSERT INTO public.lower SELECT * FROM gone;
 	COMMIT});
+foreach my $sql (sort keys %older)
+{
+	is(try_sql($older{$sql}, $sql), 'XE102', "$sql by one who does not see the entries");
+	$older{$sql}->disconnect;
+}
 $refused->(@$_) foreach (
 	[ 'DROP TABLE public.lower', 'the drop of a table with entries two below a journal' ],
 	[ 'DROP TABLE public.below CASCADE', 'that of the one above' ],
