@@ -121,6 +121,18 @@ SELECT count(*) AS x FROM economy.consume(:v, 'pgtap_few', 'c') \gset
 SELECT is(p.nonce, 1::bigint, 'a refused draw takes no nonce') FROM economy.draw(:v, 'pgtap_few', 'f2', 'x') p;
 SELECT count(*) AS x FROM generate_series(1, 40) n, economy.upsert_item(jsonb_build_object('item_id', 'pgtap prize ' || n, 'kind', 'stack', 'maximum', n), 'ann') \gset
 SELECT count(*) AS x FROM economy.upsert_draw_table(jsonb_build_object('table_id', 'pgtap_many', 'draft', jsonb_build_object('entries', (SELECT jsonb_agg(jsonb_build_object('entry', n::text, 'weight', 1, 'items', jsonb_build_object('pgtap prize ' || n, 1))) FROM generate_series(1, 40) n))), 'ann'), economy.publish_draw_table('pgtap_many', 'ann') \gset
+CREATE FUNCTION pg_temp.full_of(who bigint, n integer) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    says text;
+BEGIN
+    PERFORM economy.grant_items(who, jsonb_build_object('pgtap prize ' || n, n), 'r', 'full');
+    says := (SELECT concat_ws(' ', d.code, d.detail ->> 'item') FROM economy.draw(who, 'pgtap_many', 'full', 'x') d);
+    RAISE EXCEPTION USING ERRCODE = 'PT001';
+EXCEPTION WHEN SQLSTATE 'PT001' THEN
+    RETURN says;
+END
+$$;
+SELECT is((SELECT string_agg(concat_ws(' ', n, f.says), ', ' ORDER BY n) FROM generate_series(1, 40) n, pg_temp.full_of(:v, n) f (says) WHERE f.says IS DISTINCT FROM 'ITEM_LIMIT pgtap prize ' || n), NULL, 'whichever of them it is');
 SELECT is((SELECT string_agg(p.code || ' ' || p.detail, ', ') FROM generate_series(1, 40) n, LATERAL (SELECT economy.grant_items(:v, jsonb_build_object('pgtap prize ' || n, n), 'r', 'many ' || n) AS g OFFSET 0) g, LATERAL (SELECT * FROM economy.draw(:v, 'pgtap_many', 'm', 'x', dry_run => (g.g).code = 'OK') OFFSET 0) p WHERE n = 37),
     'ITEM_LIMIT {"held": 37, "item": "pgtap prize 37", "at_most": 37, "dry_run": true}', 'however many prizes there are');
 SELECT count(*) AS x FROM economy.upsert_draw_table('{"table_id": "pgtap_rich", "draft": {"entries": [{"entry": "a", "weight": 999, "gold": 1}, {"entry": "b", "weight": 1, "gold": 9007199254740991}]}}', 'ann'), economy.publish_draw_table('pgtap_rich', 'ann') \gset
