@@ -183,13 +183,15 @@ eco_archive_passed(const EcoJournal *journal, int64 user_id, int64 seq)
 
 	/*
 	 * by its number only who asks for a reversal looks for one: there is no
-	 * index
+	 * index.  A key of a journal that keeps more has its first text beside
+	 * it, which none of another journal has.
 	 */
 	scan = eco_scan_begin(&eco_archived_keys, user_id, 0, 1, values);
 	for (found = false; !found && eco_scan_next(scan, &row);)
 	{
 		CHECK_FOR_INTERRUPTS();
-		found = eco_row_int(&row, AKY_SEQ) == seq;
+		found = eco_row_int(&row, AKY_SEQ) == seq &&
+			(eco_text_in(row.values[AKY_PRODUCT_ID]).len > 0) == (journal->keep != NULL);
 	}
 	eco_scan_end(scan);
 	return found;

@@ -199,6 +199,21 @@ SELECT users_scored IS NULL AS x FROM economy.rfm_refresh_incremental() \gset
 SELECT pg_temp.archive(:a) AS x \gset
 SELECT is((SELECT count(*) FROM economy.shop_transactions WHERE user_id = :a AND idempotency_key = 'wait 1'), 0::bigint, 'and goes then');
 
+-- an entry of another journal that went has never been a purchase, and a purchase no reward
+CREATE TABLE pgtap_archive.adjustments (LIKE economy.gold_adjustments);
+CREATE TABLE pgtap_archive.rewards (LIKE economy.reward_audit);
+SELECT count(*) AS x FROM generate_series(1, 2) n, economy.adjust_gold(:a, 1, 'last ' || n, 'r', 'a'), economy.grant_reward(:a, 'pgtap', 'last ' || n, 1) \gset
+SELECT pg_temp.at(economy.now() + interval '120 days');
+DELETE FROM economy_internal.archive_state;
+SELECT sum(entries) AS x FROM economy.archive('economy.gold_adjustments', 'pgtap_archive.adjustments', '90 days', 1000000) \gset
+DELETE FROM economy_internal.archive_state;
+SELECT sum(entries) AS x FROM economy.archive('economy.reward_audit', 'pgtap_archive.rewards', '90 days', 1000000) \gset
+SELECT min(seq) AS adjusted FROM pgtap_archive.adjustments WHERE user_id = :a \gset
+SELECT min(seq) AS bought FROM pgtap_archive.purchases WHERE user_id = :a \gset
+SELECT is((SELECT concat_ws(' ', state, code, detail) FROM economy.refund_purchase(:a, 'P' || :a || '-' || :adjusted, 'k', reason => 'r', actor => 'a')), 'refused PURCHASE_NOT_FOUND', 'an archived adjustment is no archived purchase');
+SELECT is((SELECT concat_ws(' ', state, code, detail) FROM economy.refund_purchase(:a, 'P' || :a || '-' || :bought, 'k', reason => 'r', actor => 'a')), 'refused RESYNC_REQUIRED {"reason": "archived"}', 'what was one is told to be archived');
+SELECT is((SELECT concat_ws(' ', state, code, detail) FROM economy.revoke_reward(:a, 'R' || :a || '-' || :bought, 'r', 'a')), 'refused REWARD_NOT_FOUND', 'and is no archived reward');
+
 -- damage
 CREATE FUNCTION pg_temp.damage(change text) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
