@@ -5,6 +5,7 @@
 # I1 one entry per change, gapless   I2 balances         I3 hash chain
 # I4 one effect per key              I5 stock and caps   I6 statistics
 # I7 events can be read again        E  errors that may not happen
+# B  what is taken back, in Stress::Refunds
 # D  draws, in Stress::Draws      F  what is fulfilled, in Stress::Fulfilment
 # L  leaderboards and their prizes, in Stress::Leaderboards
 # R  results that contradict the rules; those of items of the shop and of rewards in
@@ -22,6 +23,7 @@ use Stress::Draws;
 use Stress::Escrows;
 use Stress::Fulfilment;
 use Stress::Leaderboards;
+use Stress::Refunds;
 use Stress::Reservations;
 use Stress::Tables;
 use Stress::Transfers;
@@ -59,6 +61,7 @@ sub check
 	Stress::Draws::check($self);
 	Stress::Transfers::check($self);
 	Stress::Escrows::check($self);
+	Stress::Refunds::check($self);
 	Stress::Fulfilment::check($self);
 	Stress::Leaderboards::check($self);
 	$self->check_users;
@@ -105,7 +108,7 @@ sub index_tables
 	return;
 }
 
-my %JOURNAL = (P => 'P', R => 'R', C => 'R', S => 'R', V => 'R', A => 'A', G => 'G', U => 'U', H => 'H', D => 'H', K => 'K');
+my %JOURNAL = (P => 'P', R => 'R', C => 'R', S => 'R', V => 'R', A => 'A', G => 'G', U => 'U', H => 'H', D => 'H', K => 'K', B => 'B');
 
 # Every intent with what became of it: sure (acknowledged), maybe, or none.
 sub index_log
@@ -252,7 +255,7 @@ sub check_keys
 
 		next if $key =~ /\bopening$/;    # made before the log began
 		next if $key =~ /^K /;    # Stress::Reservations
-		next if $key =~ /^H \d+ (?:transfer_in|escrow_close|escrow_in)\|/;    # Stress::Transfers, Stress::Escrows
+		next if $key =~ /^H \d+ (?:transfer_in|escrow_close|escrow_in|debt)\|/;    # Stress::Transfers, Stress::Escrows, Stress::Refunds
 		next if $key =~ /^R \d+ economy:leaderboard\|/;    # Stress::Leaderboards
 		$self->bad('I4', "key '$key' has " . @entries . ' effects') if @entries > 1;
 		$self->bad('I4', "key '$key' was acknowledged as new " . @new . ' times') if @new > 1;
@@ -275,9 +278,10 @@ sub compare
 		$self->bad('I4', "key '$key': $field was acknowledged as $r->{$field}, the entry has " . ($e->{$field} // 'null'))
 		  if defined $r->{$field} && defined $e->{$field} && $r->{$field} != $e->{$field};
 	}
-	$self->check_given($key, $e, $a);
+	$self->check_given($key, $e, $a) unless $intent->{kind} eq 'B';
 	Stress::Contents::check_moment($self, $key, $e, $a) if $intent->{kind} eq 'P';
 	Stress::Contents::check_asked($self, $key, $e, $a) if $intent->{kind} eq 'V';
+	Stress::Refunds::check_asked($self, $key, $e, $a) if $intent->{kind} eq 'B';
 	Stress::Daily::check_moment($self, $key, $e, $a) if $intent->{kind} eq 'C';
 	$self->bad('I4', "key '$key': items were acknowledged as " . ($r->{items} // 'none') . ", the entry has " . ($e->{items} // 'none'))
 	  if ($r->{items} // '') ne ($e->{items} // '');
@@ -296,6 +300,7 @@ sub payload_fits
 	return $e->{quantity} == $intent->{quantity} && ($e->{context} // '') eq ($intent->{context} // '') if $kind eq 'P';
 	return $e->{gold_delta} == $intent->{gold} && $e->{xp_delta} == $intent->{xp} && $intent->{items} eq Stress::Contents::moved_by($e) if $kind eq 'R';
 	return $e->{gold_delta} == $intent->{gold} && $e->{xp_delta} == 0 if $kind eq 'G';
+	return ($e->{asked} // '') eq ($intent->{asked} // '') if $kind eq 'B';
 	return $e->{bet} == $intent->{bet} && $e->{win} == $intent->{win} && $e->{xp_delta} == ($intent->{xp} // 0)
 	  && $e->{gold_delta} == $e->{win} - $e->{bet} && $e->{action_type} eq $intent->{type} if $kind eq 'A';
 	return $e->{streak_day} == $intent->{day} && ($e->{claim_date} // '') eq $intent->{last} if $kind eq 'S';
@@ -535,7 +540,7 @@ sub check_shape
 	my $shape = $e->{operation} eq 'draw' ? 'grant 0 1 1' : join ' ', $e->{operation}, $e->{gold_delta} <=> 0, @carried > 1 ? 'many' : scalar @carried, sort keys %sign;
 
 	$self->bad('R', "$e->{id}: no entry of a change of holdings is '$shape'")
-	  unless $shape =~ /^(?:grant 0 (?:1|many) 1|consume 0 1 -1|spend -1 0|spend -?[01] (?:1|many) -1|transfer_out -1 0|transfer_out -?[01] (?:1|many) -1|transfer_in 1 0|transfer_in [01] (?:1|many) 1|escrow_hold -1 0|escrow_hold -?[01] (?:1|many) -1|escrow_in 1 0|escrow_in [01] (?:1|many) 1|escrow_close [01] 0|escrow_close [01] (?:1|many) 1)$/
+	  unless $shape =~ /^(?:grant 0 (?:1|many) 1|consume 0 1 -1|debt -1 0|spend -1 0|spend -?[01] (?:1|many) -1|transfer_out -1 0|transfer_out -?[01] (?:1|many) -1|transfer_in 1 0|transfer_in [01] (?:1|many) 1|escrow_hold -1 0|escrow_hold -?[01] (?:1|many) -1|escrow_in 1 0|escrow_in [01] (?:1|many) 1|escrow_close [01] 0|escrow_close [01] (?:1|many) 1)$/
 	  && ($e->{gold_delta} <= 0 || $e->{operation} =~ /^(?:draw|transfer_in|escrow_in|escrow_close)$/) && ($e->{xp_delta} == 0 || $e->{operation} eq 'draw');
 	return;
 }
@@ -818,6 +823,7 @@ sub check_stock
 	foreach my $e (grep { $_->{journal} eq 'P' } @{ $self->{tables}{entries} })
 	{
 		$sold{ $e->{product_id} } += $e->{quantity};
+		$sold{ $e->{product_id} } -= $_->{restocked} foreach Stress::Refunds::refunds_of($self, $e->{id});
 		$self->bad('I5', "$e->{id}: stock_slot says the opposite of the product")
 		  if defined $e->{stock_slot} != defined $Stress::World::PRODUCTS{ $e->{product_id} }{stock};
 	}
@@ -825,62 +831,116 @@ sub check_stock
 	foreach my $product (grep { $Stress::World::PRODUCTS{$_}{stock} } sort keys %Stress::World::PRODUCTS)
 	{
 		my ($in, $out, $rest, $kept) = map { $_->{$product} // 0 } \%issued, \%sold, \%left, \%held;
-		$self->bad('I5', "$product: $in units were issued, $out are sold, $rest left and $kept held") if $in != $out + $rest + $kept;
+		$self->bad('I5', "$product: $in units were issued, $out are sold and not back, $rest left and $kept held") if $in != $out + $rest + $kept;
 	}
 	return;
 }
 
+# Nobody ever had more than the limit of what was not taken back by then.
 sub check_caps
 {
 	my ($self) = @_;
-	my %units;
+	my %most;
 
-	foreach my $e (grep { $_->{journal} eq 'P' } @{ $self->{tables}{entries} })
+	foreach my $stream (values %{ $self->{stream} })
 	{
-		$units{ place_of($e->{user_id}, $e->{product_id}, $e->{created_at} / 1e6 + $PG_EPOCH) } += $e->{quantity};
+		my (%units, %place);
+		foreach my $e (map { $stream->{$_} } sort { $a <=> $b } grep { $stream->{$_}{journal} =~ /^[BP]$/ } keys %$stream)
+		{
+			my $place = $e->{journal} eq 'P' ? place_of($e->{user_id}, $e->{product_id}, $e->{created_at} / 1e6 + $PG_EPOCH) : $place{ $e->{reverses} } // next;
+			$units{$place} += $e->{journal} eq 'P' ? $e->{quantity} : -$e->{quantity};
+			next if $e->{journal} eq 'B';
+			$place{ $e->{seq} } = $place;
+			$most{$place} = $units{$place} if $units{$place} > ($most{$place} // 0);
+			push @{ $self->{bought}{$place} }, $e;
+		}
 	}
-	foreach my $place (sort keys %units)
+	foreach my $place (sort keys %most)
 	{
 		my ($user, $product, $period) = split / /, $place, 3;
 		my $limit = limit_of($product);
-		$self->bad('I5', "user $user bought $units{$place} of $product in the period '$period', at most $limit are allowed") if defined $limit && $units{$place} > $limit;
+		$self->bad('I5', "user $user bought $most{$place} of $product in the period '$period', at most $limit are allowed") if defined $limit && $most{$place} > $limit;
 	}
-	$self->{units} = \%units;
 	return;
 }
 
-# I6: units of what has a limit, in the account or in rows, are those of the entries.  A
-# period's are 0 when it is over and left out; none are kept of who bought before a limit.
+# When the call that made an entry began, and by when it was surely there.
+sub span_of
+{
+	my ($self, $e) = @_;
+	my ($call) = grep { $_->{fate} eq 'sure' && $_->{result} && ($_->{result}{state} // '') eq 'new' } @{ $self->{attempts}{"$e->{journal} $e->{user_id} $e->{key}"} // [] };
+	return $call ? { from => $call->{op}{at}, by => $call->{tx}{ended} } : { from => 0, by => 9e99 };
+}
+
+# The most units of a product that a user can have had in a period at a moment of a call: all that may
+# have been bought by then, less what was surely taken back.
+sub units_during
+{
+	my ($self, $user, $product, $clock, $op) = @_;
+	my $units = 0;
+
+	foreach my $e (@{ $self->{bought}{ place_of($user, $product, $clock) } // [] })
+	{
+		next if $self->span_of($e)->{from} > $op->{done};
+		$units += $e->{quantity};
+		$units -= $_->{quantity} foreach grep { $self->span_of($_)->{by} < $op->{at} } Stress::Refunds::refunds_of($self, $e->{id});
+	}
+	return $units;
+}
+
+# I6: units of what has a limit, in the account or in rows, are those of the entries that were not
+# taken back.  A period's are 0 when it is over and left out; none are kept of who bought before a limit.
 sub check_units
 {
 	my ($self) = @_;
-	my %bought;
+	my %kept = map { ("$_->{user_id} $_->{product_id}" => $_) } @{ $self->{tables}{shop_user_units} };
+	my $left = $self->left_units;
 
-	push @{ $bought{"$_->{user_id} $_->{product_id}"} }, $_ foreach grep { $_->{journal} eq 'P' } @{ $self->{tables}{entries} };
-	foreach my $row (@{ $self->{tables}{shop_user_units} })
+	foreach my $of (sort keys %{ { %kept, %$left } })
 	{
-		my $of = "$row->{user_id} $row->{product_id}";
-		my @entries = @{ delete $bought{$of} // [] };
-		my ($last) = sort { $b <=> $a } map { utc_day($_) } @entries;
+		my ($row, $of_it) = ($kept{$of}, $left->{$of} // { units => {} });
+		my ($user, $product) = split / /, $of, 2;
+		my $last = $of_it->{last};
 		my %sum = map { ($_ => 0) } qw(ever day week month);
-		foreach my $e (@entries)
+
+		if (!$row)
 		{
-			$sum{$_} += $e->{quantity} foreach grep { Stress::World::number_of($_, utc_day($e)) eq Stress::World::number_of($_, $last) } keys %sum;
+			$self->bad('I6', "units of $of are kept nowhere") if defined $last && ($Stress::World::PRODUCTS{$product} // {})->{per_user_limit};
+			next;
 		}
-		foreach my $period (grep { $row->{"${_}_units"} == 0 } qw(day week month))
+		foreach my $day (defined $last ? keys %{ $of_it->{units} } : ())
 		{
-			$sum{$period} = 0;
+			$sum{$_} += $of_it->{units}{$day} foreach grep { Stress::World::number_of($_, $day) eq Stress::World::number_of($_, $last) } keys %sum;
 		}
+		$sum{$_} = 0 foreach grep { $row->{"${_}_units"} == 0 } qw(day week month);
 		my $is = join ' ', @$row{qw(units day_units week_units month_units last_on)};
-		my $should = @entries ? join ' ', @sum{qw(ever day week month)}, $last - $PG_EPOCH / 86400 : '';
+		my $should = defined $last ? join ' ', @sum{qw(ever day week month)}, $last - $PG_EPOCH / 86400 : '';
 		$self->bad('I6', "units of $of are '$is', its entries make '$should'") if $is ne $should;
 	}
-	foreach my $of (sort keys %bought)
-	{
-		my ($user, $product) = split / /, $of, 2;
-		$self->bad('I6', "units of $of are kept nowhere") if ($Stress::World::PRODUCTS{$product} // {})->{per_user_limit};
-	}
 	return;
+}
+
+# Of users and products the units of each day that are left, and the last day that counts.
+sub left_units
+{
+	my ($self) = @_;
+	my %left;
+
+	foreach my $user (keys %{ $self->{stream} })
+	{
+		my $stream = $self->{stream}{$user};
+		foreach my $e (map { $stream->{$_} } sort { $a <=> $b } grep { $stream->{$_}{journal} =~ /^[BP]$/ } keys %$stream)
+		{
+			my $of = $left{"$user $e->{product_id}"} //= { units => {} };
+			my $p = $e->{journal} eq 'P' ? $e : $stream->{ $e->{reverses} } // next;
+			my $day = utc_day($p);
+			$of->{units}{$day} += $e->{journal} eq 'P' ? $e->{quantity} : -$e->{quantity};
+			$of->{last} = $day if $e->{journal} eq 'P' && $day > ($of->{last} // $day - 1);
+			# who takes back looks at what is left
+			($of->{last}) = sort { $b <=> $a } grep { $of->{units}{$_} } keys %{ $of->{units} } if $e->{journal} eq 'B';
+		}
+	}
+	return \%left;
 }
 
 # The day of an entry, by UTC, since 1970.
@@ -1156,7 +1216,7 @@ sub check_reversals
 	my ($self) = @_;
 	my (%gold, %xp);
 
-	foreach my $e (grep { defined $_->{reverses} } @{ $self->{tables}{entries} })
+	foreach my $e (grep { $_->{journal} eq 'R' && defined $_->{reverses} } @{ $self->{tables}{entries} })
 	{
 		my $reward = $self->{stream}{ $e->{user_id} }{ $e->{reverses} };
 		my $name = "R$e->{user_id}-$e->{reverses}";
@@ -1313,7 +1373,7 @@ my %REFUSAL = (
 	RESERVATION_LIMIT => \&Stress::Reservations::has_many,
 	(map { ($_ => \&Stress::Reservations::is_refused) } qw(RESERVATION_NOT_FOUND RESERVATION_MISMATCH RESERVATION_CLOSED)),
 	GAME_NOT_FOUND => sub { $_[1]{key} =~ /^golf/ },
-	USER_SUSPENDED => sub { my ($u, $of) = ($_[1]{user}, figure($_[2], 'user_id')); $u = $of if $_[1]{to} && grep { $_ == ($of // 0) } @{ $_[1] }{qw(user to)}; grep { $_ == $u } @Stress::World::SUSPENDABLE },
+	USER_SUSPENDED => sub { return 0 if $_[1]{kind} eq 'B'; my ($u, $of) = ($_[1]{user}, figure($_[2], 'user_id')); $u = $of if $_[1]{to} && grep { $_ == ($of // 0) } @{ $_[1] }{qw(user to)}; grep { $_ == $u } @Stress::World::SUSPENDABLE },
 	SAME_USER => sub { $_[1]{user} == ($_[1]{to} // 0) },
 	TRANSFERS_OFF => \&Stress::Transfers::is_off,
 	TRANSFER_TOO_YOUNG => \&Stress::Transfers::is_young,
@@ -1325,12 +1385,15 @@ my %REFUSAL = (
 	NOT_LINKED => sub { $_[1]{kind} eq 'U' && ($_[1]{after} // 'x') eq '' },
 	REWARD_NOT_FOUND => sub { $_[1]{kind} eq 'V' },
 	EXCEEDS_REWARD => \&Stress::Contents::exceeds,
+	PURCHASE_NOT_FOUND => \&Stress::Refunds::is_unknown,
+	EXCEEDS_PURCHASE => \&Stress::Refunds::exceeds,
+	LEASED => \&Stress::Refunds::is_leased,
 	IDEMPOTENCY_MISMATCH => sub { 1 },    # check_answers()
-	RESYNC_REQUIRED => sub { $_[1]{kind} eq 'A' ? $_[4]->{account}{ $_[1]{user} }{pruned_seq} > 0 : $_[4]->is_archived(@_[ 0 .. 2 ]) },
+	RESYNC_REQUIRED => sub { $_[1]{kind} eq 'B' ? Stress::Refunds::is_archived(@_[ 4, 1, 2 ]) : $_[1]{kind} eq 'A' ? $_[4]->{account}{ $_[1]{user} }{pruned_seq} > 0 : $_[4]->is_archived(@_[ 0 .. 2 ]) },
 	PRICE_CHANGED => sub { ($_[1]{context} // '') =~ /expected_price/ && $_[3]{varies} },
 	NOT_ON_SALE => sub { $_[3]{varies} || !on_sale($_[3], $_[0]{clock}) },
 	SOLD_OUT => sub { $_[3]{stock} && ($_[2]{stock_remaining} // 0) < $_[1]{quantity} },
-	GOLD_OVERFLOW => sub { $_[1]{to} ? $_[1]{to} == (figure($_[2], 'user_id') // 0) : (($_[2]{gold} // $Stress::World::MAX_AMOUNT) + 3 * 2**52) > $Stress::World::MAX_AMOUNT },
+	GOLD_OVERFLOW => sub { $_[1]{kind} eq 'B' ? Stress::Refunds::overflows(@_) : $_[1]{to} ? $_[1]{to} == (figure($_[2], 'user_id') // 0) : (($_[2]{gold} // $Stress::World::MAX_AMOUNT) + 3 * 2**52) > $Stress::World::MAX_AMOUNT },
 	INSUFFICIENT_GOLD => \&is_short,
 	ITEM_NOT_FOUND => sub { my $id = named($_[2]); $id eq 'nothing' && $_[4]->asked_of(@_[ 1, 5 ], $id) },
 	ITEM_INACTIVE => sub { my $id = named($_[2]); grep({ $_ > 0 } $_[4]->asked_of(@_[ 1, 5 ], $id)) && grep { !$_->{active} } $_[4]->states_during($id, $_[5]) },
@@ -1384,6 +1447,7 @@ sub is_short
 	my ($tx, $intent, $r, $product) = @_;
 	my ($price) = ($r->{detail} // '') =~ /"price_gold": (\d+)/;
 
+	return Stress::Refunds::is_short(@_) if $intent->{kind} eq 'B';
 	return $r->{gold} < $price * $intent->{quantity} if $intent->{kind} eq 'P';
 	return $r->{gold} < $intent->{bet} if $intent->{kind} eq 'A';
 	return $r->{gold} + $intent->{gold} < 0 if $intent->{kind} =~ /[DGH]/;
@@ -1400,6 +1464,7 @@ sub figure { my ($r, $name) = @_; return ($r->{detail} // '') =~ /"$name": (-?\d
 sub lacks_items
 {
 	my ($tx, $intent, $r, $product, $self, $op) = @_;
+	return Stress::Refunds::is_of_item(@_) if $intent->{kind} eq 'B';
 	my $id = named($r);
 	my ($held, $needed) = map { figure($r, $_) // return 0 } 'held', 'needed';
 	my $back = $intent->{kind} eq 'V';
@@ -1413,6 +1478,7 @@ sub lacks_items
 sub is_full
 {
 	my ($tx, $intent, $r, $product, $self, $op) = @_;
+	return Stress::Refunds::is_of_item(@_) if $intent->{kind} eq 'B';
 	my $id = named($r);
 	my ($held, $most) = map { figure($r, $_) // return 0 } 'held', 'at_most';
 	my $since = Stress::World::is_pass($id) && $held ? $tx->{clock} : 0;
@@ -1432,19 +1498,19 @@ sub may_have_held
 	my $user = $intent->{user};
 
 	return 1 if $balance == 0 || $self->{held_by}{$user}{was}{$id}{$balance};
-	return grep { $_ != $intent && $_->{kind} =~ /^[CDHPRV]$/ && $_->{user} == $user && Stress::Contents::may_move($_, $id) } map { @{ $_->{intents} } } grep { $_ } @{ $tx->{ops} };
+	return grep { $_ != $intent && $_->{kind} =~ /^[BCDHPRV]$/ && $_->{user} == $user && Stress::Contents::may_move($_, $id) } map { @{ $_->{intents} } } grep { $_ } @{ $tx->{ops} };
 }
 
-# Units only grow, so who was refused is still at the limit.
+# At a moment of the call.
 sub is_at_limit
 {
-	my ($tx, $intent, $r, $product, $self) = @_;
+	my ($tx, $intent, $r, $product, $self, $op) = @_;
 	return Stress::Reservations::is_at_limit(@_) if $intent->{kind} eq 'K';
 	my ($name) = $intent->{key} =~ /^(\w+)\|/;
 	my $limit = limit_of($name);
 
 	return 1 if ($product->{effect_code} // '') eq 'streak_freeze';
-	return defined $limit && ($self->{units}{ place_of($intent->{user}, $name, $tx->{clock}) } // 0) + $intent->{quantity} > $limit
+	return defined $limit && $self->units_during($intent->{user}, $name, $tx->{clock}, $op) + $intent->{quantity} > $limit
 	  || rolled_back_units($tx, $intent, $name);
 }
 

@@ -15,7 +15,7 @@ use Stress::World;
 my @MIX = (
 	[ 30, 'purchase', 1 ], [ 5, 'purchases', 0 ], [ 3, 'dry_run', 1 ], [ 12, 'grant_reward', 1 ], [ 3, 'grant_rewards', 0 ],
 	[ 6, 'revoke_reward', 1 ], [ 8, 'claim_daily_reward', 1 ], [ 6, 'adjust_gold', 1 ], [ 16, 'record_action', 1 ],
-	[ 10, 'grant_items', 1 ], [ 7, 'consume', 1 ], [ 7, 'spend', 1 ], [ 9, 'transfer', 0 ], [ 8, 'hold_escrow', 0 ], [ 4, 'pass_escrow', 0 ], [ 2, 'release_escrow', 0 ], [ 0.7, 'expire_escrows', 0 ], [ 12, 'reserve', 0 ], [ 9, 'purchase_reserved', 0 ], [ 3, 'release_reservation', 0 ], [ 0.7, 'expire_reservations', 0 ], [ 4, 'unfulfilled', 0 ], [ 7, 'fulfil', 0 ], [ 9, 'draw', 1 ], [ 2, 'draw_reveal', 0 ], [ 0.5, 'draw_commit', 0 ], [ 0.5, 'publish_draw_table', 0 ],
+	[ 12, 'refund', 1 ], [ 8, 'squander', 1 ], [ 2, 'collect_debts', 0 ], [ 10, 'grant_items', 1 ], [ 7, 'consume', 1 ], [ 7, 'spend', 1 ], [ 9, 'transfer', 0 ], [ 8, 'hold_escrow', 0 ], [ 4, 'pass_escrow', 0 ], [ 2, 'release_escrow', 0 ], [ 0.7, 'expire_escrows', 0 ], [ 12, 'reserve', 0 ], [ 9, 'purchase_reserved', 0 ], [ 3, 'release_reservation', 0 ], [ 0.7, 'expire_reservations', 0 ], [ 4, 'unfulfilled', 0 ], [ 7, 'fulfil', 0 ], [ 9, 'draw', 1 ], [ 2, 'draw_reveal', 0 ], [ 0.5, 'draw_commit', 0 ], [ 0.5, 'publish_draw_table', 0 ],
 	[ 5, 'record_actions', 1 ], [ 4, 'capture', 1 ], [ 4, 'settle_rounds', 0 ], [ 3, 'redeem', 0 ], [ 1.5, 'set_streak', 1 ], [ 3, 'read', 1 ], [ 1, 'misuse', 0 ],
 	[ 1, 'set_timezone', 1 ], [ 1, 'set_user_status', 0 ], [ 2, 'update_profile', 1 ],
 	# these wait for each other's transactions while they hold their own user
@@ -51,6 +51,9 @@ sub kind
 	return ($self->{clean} ? 'clean' : 'noisy') . join '', map { $self->{$_} ? ", $_" : () } qw(crossing crowded);
 }
 
+# Whether a client may collect debts.
+sub collects { my ($self, $client) = @_; return ($self->{seed} + $client) % 4 ? 'on' : 'off' }
+
 # Settings of a client's sessions, as SQL.
 sub settings
 {
@@ -59,7 +62,8 @@ sub settings
 
 	return ('SET economy.row_access = ' . ($n % 3 ? 'auto' : 'sql'),
 		'SET economy.notify = ' . ('relay', 'inline', 'relay', 'off')[ $n % 4 ],
-		'SET economy.duplicate_wait = ' . ($n % 5 ? 0 : 50));
+		'SET economy.duplicate_wait = ' . ($n % 5 ? 0 : 50),
+		'SET economy.collect_debts = ' . $self->collects($client));
 }
 
 # The transactions of one client:
@@ -353,6 +357,58 @@ sub expire_reservations
 	my ($self) = @_;
 	my $args = $self->pick(2, 500) . ', NULL';
 	return { fn => 'expire_reservations', args => $args, intents => [], sql => "SELECT pg_current_xact_id_if_assigned() AS xact, r.* FROM economy_internal.expire_reservations($args) r" };
+}
+
+# Which purchase of a user is taken back, of those that there are when the transaction begins: by what they are
+# ordered.
+my @PREFERRED = (
+	'seq DESC', q{category = 'conversion' DESC, seq DESC}, q{product_id IN ('poster', 'ticket', 'hoard', 'capped', 'starter') DESC, seq DESC},
+	q{product_id IN ('once', 'unique', 'daily', 'rare', 'swap', 'day', 'freeze') DESC, seq DESC}, 'quantity DESC, seq DESC', 'items IS NULL', 'true');
+
+# All of it or some units, with few keys, so that others send the same with another quantity; now and then
+# the purchase that the transaction itself, or another one at that moment, is to make, one of another user, or
+# what is none.
+sub refund
+{
+	my ($self, $user) = @_;
+	my $n = int rand 40;
+	my $guess = "P$user-" . (1 + int rand 20 + 200 * $self->{progress} * $self->{ops} / 10000);
+	my $key = $self->chance(0.7) ? 'back' . int rand 3 : "own$self->{client}-$self->{number}-" . $self->{serial}++;
+	my ($asked, $policy, $restock) = ($self->pick(undef, 1, 1, 2), $self->pick('refuse', 'take_available', 'take_available'), $self->{no_stock} || $self->chance(0.2) ? 0 : 1);
+	my $of = $n == 1 ? $user % $Stress::World::USERS + 1 : $user;
+	my $reason = $self->pick('mistake', 'chargeback');
+	my $op = call('refund_purchase', 'refund_purchase', [ $user, 'TARGET', $key, $asked, $reason, "c$self->{client}", $policy, $restock ? 'true' : 'false' ],
+		{ kind => 'B', user => $user, key => "TARGET|$key", asked => $asked, policy => $policy, restock => $restock, actor => "c$self->{client}", reason => $reason });
+	my $order = $user % 5 == 4 && $self->chance(0.7) ? $PREFERRED[1] : $self->pick(@PREFERRED);
+
+	$op->{choose} = [ $n == 2 ? "SELECT l.transaction_id FROM economy.ledger l WHERE l.user_id = $user ORDER BY l.seq DESC LIMIT 1"
+		: $n < 5 && $n > 2 ? "SELECT 'P$user-' || seq + 1 + $n % 2 FROM economy.accounts WHERE user_id = $user"
+		: "SELECT 'P$of-' || seq FROM economy.shop_transactions WHERE user_id = $of ORDER BY $order, md5('$self->{client}-$self->{number}' || seq) LIMIT 1", $guess ];
+	return $op;
+}
+
+# One user in five buys gold, and spends all that there is when the transaction begins, so that a refund
+# finds too little.
+sub squander
+{
+	my ($self, $user) = @_;
+	my $key = "own$self->{client}-$self->{number}-" . $self->{serial}++;
+	my $quantity = 1 + int rand 2;
+	my $make = sub { my ($gold) = @_; return holding('spend', $user, $key, [ $user, $gold, 'all', $key, undef, undef ], -$gold, -1, {}, 'all', undef) };
+
+	return $self->spend($user) if $user % 5 != 4;
+	return asked('purchase', [ $user, 'pack', $key, $quantity, undef ], { kind => 'P', user => $user, key => "pack|$key", quantity => $quantity }) if $self->chance(0.3);
+	return { fn => 'spend', args => 'TARGET', intents => [], make => $make, choose => [ "SELECT greatest(gold, 1) FROM economy.accounts WHERE user_id = $user", 1 ] };
+}
+
+# What the job does; where it may not, nothing.
+sub collect_debts
+{
+	my ($self) = @_;
+	my $args = 'NULL, ' . $self->pick(2, 500);
+	return {
+		fn => 'collect_debts', args => "$args, " . $self->collects($self->{client}), intents => [],
+		sql => "SELECT pg_current_xact_id_if_assigned() AS xact, r.* FROM economy_internal.collect_debts($args) r" };
 }
 
 sub dry_run
@@ -728,7 +784,7 @@ sub read
 	my ($self, $user) = @_;
 	my @reads = (
 		"account($user)", "statement($user, 0, 20)", "products($user)", "product(''potion'', $user)", "purchases_of($user)", "profile($user)", "game_stats_me($user)", "replay($user, 0, 20)",
-		"holdings($user)", "holdings($user)", "holds($user, ''gem'', 3)", "holds($user, ''vip'')",
+		"holdings($user)", "debts_of($user)", "holds($user, ''gem'', 3)", "holds($user, ''vip'')",
 		"streak_state($user)", "verify_receipt($user, ''P$user-2'')", "verify_chain($user)");
 	my $read = $self->pick(@reads);
 
@@ -748,6 +804,8 @@ sub misuse
 		"SELECT * FROM economy.record_action($user, 'slot', 'PLAY', 'bad', -1)",
 		"SELECT * FROM economy.grant_items($user, '{\"gem\": 1, \"event\": 0}', 'r', 'bad')",
 		"SELECT * FROM economy.consume($user, 'gem', 'bad', -1)",
+		"SELECT * FROM economy.refund_purchase($user, 'P$user-2', 'bad', 0, 'r', 'a')",
+		"SELECT * FROM economy.refund_purchase($user, 'P$user-2', 'bad', 1, 'r', 'a', 'take_all')",
 		"SELECT * FROM economy.spend($user, 0, 'r', 'bad')",
 		"SELECT * FROM economy.grant_reward($user, 'm', 'bad', 5, 0, NULL, '{}')",
 		"SELECT * FROM economy.grant_rewards('[{\"user_id\": $user, \"source\": \"m\", \"external_event_id\": \"bad\", \"gold\": 5}, {\"user_id\": $user, \"source\": \"m\", \"external_event_id\": \"bad2\", \"items\": {\"gem\": -1}}]')",
@@ -911,7 +969,7 @@ sub fulfil
 			"$user, 'P$user-" . (1 + int rand 50) . q{'} ],
 		sql => <<"SQL" };
 SELECT pg_current_xact_id_if_assigned() AS xact, f.state, f.code, f.transaction_id, f.worker, f.attempts, extract(epoch FROM f.fulfilled_at)::bigint AS fulfilled,
-    extract(epoch FROM (f.detail ->> 'leased_until')::timestamptz)::bigint AS until FROM economy.fulfil($args) f
+    extract(epoch FROM coalesce(f.detail ->> 'leased_until', f.detail ->> 'refunded_at')::timestamptz)::bigint AS until FROM economy.fulfil($args) f
 SQL
 }
 

@@ -251,7 +251,8 @@ sub check_limit
 	$self->bad("$one->{name} was made when user $user held " . @held) if @held >= $AT_MOST;
 	return unless defined $limit;
 	$units += $_->{a}{intent}{quantity} foreach grep { $_->{a}{intent}{product} eq $product } @held;
-	$units += $_->{quantity} foreach grep { $row && $_->{journal} eq 'P' && $_->{product_id} eq $product && $_->{seq} <= $row->{after_seq} } values %{ $self->{checker}{stream}{$user} };
+	$units += $_->{journal} eq 'P' ? $_->{quantity} : -$_->{quantity}
+	  foreach grep { $row && $_->{journal} =~ /^[BP]$/ && $_->{product_id} eq $product && $_->{seq} <= $row->{after_seq} } values %{ $self->{checker}{stream}{$user} };
 	$self->bad("$one->{name}: with it user $user has $units of $product, at most $limit are allowed") if $units > $limit;
 	return;
 }
@@ -288,13 +289,13 @@ sub has_many
 # With what he bought, at one time or another.
 sub is_at_limit
 {
-	my ($tx, $intent, $r, $product, $checker) = @_;
+	my ($tx, $intent, $r, $product, $checker, $op) = @_;
 	my $id = $intent->{product};
 	my $limit = Stress::Checker::limit_of($id) // return 0;
 	my $units = $intent->{quantity};
 
 	$units += $_->{intent}{quantity} foreach grep { $_->{intent}{product} eq $id } may_have(of($checker), $tx, $intent->{user});
-	$units += $checker->{units}{ Stress::Checker::place_of($intent->{user}, $id, $tx->{clock}) } // 0;
+	$units += $checker->units_during($intent->{user}, $id, $tx->{clock}, $op);
 	return $units > $limit || Stress::Checker::rolled_back_units($tx, $intent, $id);
 }
 

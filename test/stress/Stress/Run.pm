@@ -354,6 +354,8 @@ SQL
 	# the newest seeds are judged as well
 	$dbh->do('SELECT economy.draw_reveal(s.user_id, max(s.seed_number)) FROM economy.draw_seeds s GROUP BY s.user_id');
 	$facts{still_held} = eval { held_at_last($dbh) } // "unknown: $@";
+	$facts{still_owed} = eval { owed_at_last($dbh) } // "unknown: $@";
+	$facts{told_owed} = eval { told_to_owe($dbh) } or push @{ $facts{findings} }, "debts_of(): $@";
 	$facts{handed} = eval { handed_at_last($dbh) } or push @{ $facts{findings} }, "unfulfilled(): $@";
 	$facts{tables} = Stress::Tables::load($dbh);
 	$facts{log} = $self->logs;
@@ -389,6 +391,29 @@ sub handed_at_last
 	my $handed = $dbh->selectcol_arrayref(q{SELECT transaction_id FROM economy.unfulfilled('judge', 1000000)});
 	$dbh->do('ROLLBACK');
 	return $handed;
+}
+
+# How many debts the job leaves of those who have gold; nothing is collected for good.
+sub owed_at_last
+{
+	my ($dbh) = @_;
+
+	$dbh->do('BEGIN');
+	$dbh->do(sprintf "SET LOCAL economy.test_clock = '%s'", Stress::World::clock_text($Stress::World::END + 86400 * 2));
+	$dbh->do('SET LOCAL economy.collect_debts = on');
+	$dbh->do('SELECT economy_internal.collect_debts(NULL, 1000000)');
+	my ($owed) = $dbh->selectrow_array('SELECT count(*) FROM economy.shop_debts d JOIN economy.accounts a USING (user_id) WHERE a.gold > 0');
+	$dbh->do('ROLLBACK');
+	return $owed;
+}
+
+sub told_to_owe
+{
+	my ($dbh) = @_;
+	return $dbh->selectall_arrayref(<<'SQL', { Slice => {} });
+SELECT a.user_id, d.refund, d.purchase, d.gold, (extract(epoch FROM d.created_at) * 1000000)::bigint - 946684800000000 AS at
+FROM economy.accounts a, economy.debts_of(a.user_id) WITH ORDINALITY d (refund, purchase, gold, created_at, n) ORDER BY a.user_id, d.n
+SQL
 }
 
 # How many reservations the job leaves when all times are over; nothing is given back for good.

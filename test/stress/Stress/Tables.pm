@@ -43,9 +43,10 @@ my %OTHER = (
 	shop_products => 'product_id, active::integer AS active, price_gold',
 	shop_stock => 'product_id, slot, remaining',
 	shop_product_changes => "change_id, product_id, action, actor, units, after ->> 'price_gold' AS price_gold",
+	shop_debts => 'user_id, seq, gold',
 	escrows => 'user_id, seq, (extract(epoch FROM expires_at) * 1000000)::bigint - 946684800000000 AS expires_at',
 	fulfilments => 'user_id, seq, product_id, (extract(epoch FROM due_at) * 1000000)::bigint - 946684800000000 AS due_at, attempts, worker,'
-	  . ' extract(epoch FROM fulfilled_at)::bigint AS fulfilled_at',
+	  . ' extract(epoch FROM fulfilled_at)::bigint AS fulfilled_at, extract(epoch FROM refunded_at)::bigint AS refunded_at',
 	leaderboard_periods => 'board, first_day::text AS first_day, last_day::text AS last_day, users, (closed_at IS NOT NULL)::integer AS closed, (paid_at IS NOT NULL)::integer AS all_paid',
 	leaderboard_scores => 'board, first_day::text AS first_day, user_id, place',
 	leaderboard_refusals => 'board, first_day::text AS first_day, user_id, rank, code',
