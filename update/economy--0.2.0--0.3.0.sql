@@ -3652,19 +3652,32 @@ CREATE FUNCTION economy_internal.mission_period_starts(period text, number bigin
 COMMENT ON FUNCTION economy_internal.mission_period_starts(text, bigint) IS
     'The first moment of a period; null of once.';
 
-CREATE FUNCTION economy_internal.mission_progress_of(sections bytea) RETURNS TABLE (
+CREATE TABLE economy_internal.mission_progress_more (
+    user_id  bigint NOT NULL,
+    progress bytea  NOT NULL,
+    CONSTRAINT mission_progress_more_pkey PRIMARY KEY (user_id)
+) WITH (fillfactor = 70);
+SELECT pg_catalog.pg_extension_config_dump('economy_internal.mission_progress_more', '');
+COMMENT ON TABLE economy_internal.mission_progress_more IS
+    'Progress in missions for which there is no room in accounts.sections, packed as it is there. '
+    'Written by the functions of economy only.';
+
+CREATE FUNCTION economy_internal.mission_progress_of(sections bytea, further bytea) RETURNS TABLE (
     number integer, period bigint, progress bigint, state integer
 )
-    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 10
+    LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 10
     AS 'MODULE_PATHNAME', 'eco_mission_progress_of';
-COMMENT ON FUNCTION economy_internal.mission_progress_of(bytea) IS
-    'Progress in missions that stands in an account, by the number of the mission''s version: '
-    'state 0 is active, 1 completed, 2 claimed. No row of one that is damaged.';
+COMMENT ON FUNCTION economy_internal.mission_progress_of(bytea, bytea) IS
+    'Progress in missions that stands in an account and its row of mission_progress_more, by the '
+    'number of the mission''s version: state 0 is active, 1 completed, 2 claimed. No row of one '
+    'that is damaged.';
 
-CREATE FUNCTION economy_internal.mission_progress_sound(sections bytea) RETURNS boolean
+CREATE FUNCTION economy_internal.mission_progress_sound(sections bytea, further bytea)
+    RETURNS boolean
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_mission_progress_sound';
-COMMENT ON FUNCTION economy_internal.mission_progress_sound(bytea) IS
-    'Whether the progress in missions in an account can be read, or there is none.';
+COMMENT ON FUNCTION economy_internal.mission_progress_sound(bytea, bytea) IS
+    'Whether the progress in missions in an account can be read, and says that there is a row of '
+    'mission_progress_more if, and only if, there is.';
 
 CREATE FUNCTION economy_internal.with_mission_progress(
     sections bytea, number integer, period bigint, progress bigint, state integer
@@ -3674,6 +3687,14 @@ COMMENT ON FUNCTION economy_internal.with_mission_progress(
     bytea, integer, bigint, bigint, integer) IS
     'An account''s sections with other progress in a mission, or without it when progress is '
     'null: for who corrects what the audit found to be wrong.';
+
+CREATE FUNCTION economy_internal.with_further_mission_progress(
+    further bytea, number integer, period bigint, progress bigint, state integer
+) RETURNS bytea
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_with_further_mission_progress';
+COMMENT ON FUNCTION economy_internal.with_further_mission_progress(
+    bytea, integer, bigint, bigint, integer) IS
+    'The same of mission_progress_more.progress.';
 
 CREATE FUNCTION economy_internal.mission_replay(user_id bigint, reading integer) RETURNS TABLE (
     number integer, period bigint, progress bigint, state integer, unearned boolean
@@ -3801,6 +3822,21 @@ CREATE FUNCTION economy_internal.mission_ends(
 COMMENT ON FUNCTION economy_internal.mission_ends(economy.mission_templates, bigint) IS
     'When nothing counts any more for a period of a mission; null: that is not known yet.';
 
+CREATE FUNCTION economy_internal.mission_opens(
+    mission economy.mission_templates, next economy.mission_templates
+) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT mission.period = 'once'
+               AND coalesce(least(mission.ends_at, mission.retired_at)
+                            + make_interval(hours => mission.claim_hours) > next.published_at,
+                            true);
+    END;
+COMMENT ON FUNCTION economy_internal.mission_opens(
+    economy.mission_templates, economy.mission_templates) IS
+    'Whether a mission that requires this one may have meant this version of it.';
+
 CREATE FUNCTION economy_internal.mission_room(missions economy.mission_templates[])
     RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -3817,7 +3853,7 @@ CREATE FUNCTION economy_internal.mission_room(missions economy.mission_templates
         FROM unnest(missions) m;
     END;
 COMMENT ON FUNCTION economy_internal.mission_room(economy.mission_templates[]) IS
-    'Bytes of an account that progress in missions has at most.';
+    'Bytes that a user''s progress in missions has at most.';
 
 CREATE FUNCTION economy_internal.check_mission(given jsonb) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -3880,12 +3916,14 @@ CREATE FUNCTION economy_internal.check_new_mission(new_row economy.mission_templ
                              to_json(new_row.field))
             WHERE NOT economy_internal.mission_counts(new_row.trigger, new_row.field)
             UNION ALL
+            -- of one that is over it is not known any more who had completed it
             SELECT 1, format('mission %s, which it requires, is not published with the period '
-                             'once', to_json(r))
+                             'once, or has ended', to_json(r))
             FROM unnest(new_row.requires) r
             WHERE NOT EXISTS (SELECT FROM economy.mission_templates t
                               WHERE t.mission = r AND t.retired_at IS NULL AND t.period = 'once'
-                                AND t.mission <> new_row.mission)
+                                AND t.mission <> new_row.mission
+                                AND coalesce(t.ends_at > new_row.published_at, true))
             UNION ALL
             SELECT 2, format('mission %s requires it, which needs the period once', b.mission)
             FROM economy.mission_templates b
@@ -3903,11 +3941,11 @@ CREATE FUNCTION economy_internal.check_new_mission(new_row economy.mission_templ
                   ) SELECT n.mission FROM needs n) n
             WHERE n.mission = new_row.mission
             UNION ALL
-            SELECT 4, format('progress in all missions together would need %s bytes of an '
-                             'account, and 1000 is the most', r.room)
+            SELECT 4, format('progress in all missions together would need %s bytes of a user, '
+                             'and 16000 is the most', r.room)
             FROM (SELECT economy_internal.mission_room(array_agg(o.t)) AS room
                   FROM (SELECT t FROM others UNION ALL SELECT new_row) o (t)) r
-            WHERE r.room > 1000
+            WHERE r.room > 16000
         )
         SELECT s.says FROM says s ORDER BY s.place, s.says LIMIT 1;
     END;
@@ -4044,10 +4082,11 @@ CREATE VIEW economy.mission_progress AS
            p.progress, t.target,
            (ARRAY['active', 'completed', 'claimed'])[p.state + 1] AS state
     FROM economy.accounts a
-    CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections) p
+    LEFT JOIN economy_internal.mission_progress_more m USING (user_id)
+    CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections, m.progress) p
     JOIN economy.mission_templates t ON t.number = p.number;
 COMMENT ON VIEW economy.mission_progress IS
-    'How far users are in missions, as their accounts have it. What is over leaves with the next '
+    'How far users are in missions, as they have it. What is over leaves with the next '
     'entry that counts.';
 
 CREATE OR REPLACE FUNCTION economy_internal.archive_due(
@@ -5657,7 +5696,8 @@ CREATE FUNCTION economy.missions(user_id bigint) RETURNS TABLE (
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 BEGIN
-    PERFORM economy_internal.open_tables('mission_templates', 'accounts');
+    PERFORM economy_internal.open_tables(
+        'mission_templates', 'accounts', 'economy_internal.mission_progress_more', 'reward_audit');
     RETURN QUERY SELECT * FROM economy_internal.missions_seen(user_id, economy.now());
 END
 $$;
@@ -5675,13 +5715,30 @@ CREATE FUNCTION economy_internal.missions_seen(user_id bigint, at timestamptz) R
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         WITH account AS MATERIALIZED (
-            SELECT a.sections FROM economy.accounts a WHERE a.user_id = missions_seen.user_id
-        ), has AS MATERIALIZED (
-            SELECT p.number, p.period, p.progress, p.state FROM account a
-            CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections) p
+            SELECT a.sections, m.progress AS further
+            FROM economy.accounts a
+            LEFT JOIN economy_internal.mission_progress_more m ON m.user_id = a.user_id
+            WHERE a.user_id = missions_seen.user_id
+        ), stands AS MATERIALIZED (
+            SELECT t, p.number, p.period, p.progress, p.state FROM account a
+            CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections, a.further) p
+            LEFT JOIN economy.mission_templates t ON t.number = p.number
         ), done AS MATERIALIZED (
-            SELECT t.mission FROM has h JOIN economy.mission_templates t ON t.number = h.number
-            WHERE h.state > 0
+            SELECT s.t FROM stands s WHERE s.state > 0
+        ), has AS MATERIALIZED (
+            SELECT s.number, s.period, s.progress,
+                   -- another version may have been paid for the period
+                   CASE WHEN s.state = 1 AND EXISTS (
+                            SELECT FROM economy.reward_audit r
+                            WHERE r.user_id = missions_seen.user_id
+                              AND r.key_digest = economy_internal.key_digest(
+                                  'economy:mission:' || (s.t).mission, k.key)
+                              AND r.source = 'economy:mission:' || (s.t).mission
+                              AND r.external_event_id = k.key)
+                        THEN 2 ELSE s.state END AS state
+            FROM stands s
+            CROSS JOIN LATERAL (
+                SELECT economy_internal.mission_period_key((s.t).period, s.period)) k (key)
         ), shown AS (
             SELECT t, economy_internal.mission_period_at(t.period, at) AS number, true AS is_now
             FROM economy.mission_templates t
@@ -5694,7 +5751,9 @@ CREATE FUNCTION economy_internal.missions_seen(user_id bigint, at timestamptz) R
             SELECT s.t, s.number, s.is_now, coalesce(h.progress, 0) AS progress,
                    coalesce(h.state, 0) AS state, h.number IS NOT NULL AS begun,
                    ARRAY(SELECT r FROM unnest((s.t).requires) r
-                         WHERE NOT EXISTS (SELECT FROM done d WHERE d.mission = r)
+                         WHERE NOT EXISTS (SELECT FROM done d
+                                           WHERE (d.t).mission = r
+                                             AND economy_internal.mission_opens(d.t, s.t))
                          ORDER BY r) AS locked_by,
                    economy_internal.mission_ends(s.t, s.number) AS ends_at
             FROM shown s CROSS JOIN account a
@@ -5754,7 +5813,8 @@ CREATE FUNCTION economy_internal.claim_of(user_id bigint, mission text, period t
                    economy_internal.mission_ends(v.t, p.period)
                        + make_interval(hours => (v.t).claim_hours) AS claim_until
             FROM economy.accounts a
-            CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections) p
+            LEFT JOIN economy_internal.mission_progress_more m ON m.user_id = a.user_id
+            CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections, m.progress) p
             JOIN version v ON (v.t).number = p.number
             WHERE a.user_id = claim_of.user_id
               AND economy_internal.mission_period_key((v.t).period, p.period) = claim_of.period
@@ -5795,7 +5855,8 @@ BEGIN
     PERFORM economy_internal.require_given('mission', mission IS NOT NULL);
     PERFORM economy_internal.open_tables(
         'mission_templates', 'accounts', 'reward_audit', 'level_curves', 'level_experiments',
-        'items', 'economy_internal.user_holdings_more');
+        'items', 'economy_internal.user_holdings_more',
+        'economy_internal.mission_progress_more');
     -- what is read of the user afterwards stays as it is
     PERFORM FROM economy.accounts a WHERE a.user_id = claim_mission.user_id FOR NO KEY UPDATE;
     IF NOT found THEN
@@ -5844,7 +5905,8 @@ BEGIN
     PERFORM economy_internal.require_given('user_id', user_id IS NOT NULL);
     PERFORM economy_internal.open_tables(
         'mission_templates', 'accounts', 'reward_audit', 'level_curves', 'level_experiments',
-        'items', 'economy_internal.user_holdings_more');
+        'items', 'economy_internal.user_holdings_more',
+        'economy_internal.mission_progress_more');
     PERFORM FROM economy.accounts a WHERE a.user_id = claim_all.user_id FOR NO KEY UPDATE;
     FOR claim IN
         SELECT m.mission, m.period
@@ -5879,9 +5941,10 @@ CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
     SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
     BEGIN ATOMIC
         WITH asked AS MATERIALIZED (
-            SELECT a.user_id, a.sections, a.pruned_seq
+            SELECT a.user_id, a.sections, m.progress AS further, a.pruned_seq
             FROM unnest(user_ids) i (user_id)
             JOIN economy.accounts a ON a.user_id = i.user_id
+            LEFT JOIN economy_internal.mission_progress_more m ON m.user_id = a.user_id
             WHERE EXISTS (SELECT FROM economy.mission_templates)
         ), again AS MATERIALIZED (
             SELECT a.user_id, a.pruned_seq, p.*
@@ -5894,7 +5957,8 @@ CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
             FROM (SELECT * FROM again WHERE NOT unearned) e
             FULL JOIN (SELECT a.user_id, p.*
                        FROM asked a
-                       CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections) p) s
+                       CROSS JOIN LATERAL
+                           economy_internal.mission_progress_of(a.sections, a.further) p) s
                 ON s.user_id = e.user_id AND s.number = e.number AND s.period = e.period
             WHERE (e.state, e.progress) IS DISTINCT FROM (s.state, s.progress)
         )
@@ -5937,7 +6001,7 @@ CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
                       WHERE m.number = e.number AND m.unearned)
         UNION ALL
         SELECT a.user_id, NULL, NULL, NULL, 'progress that can be read', 'damaged'
-        FROM asked a WHERE NOT economy_internal.mission_progress_sound(a.sections);
+        FROM asked a WHERE NOT economy_internal.mission_progress_sound(a.sections, a.further);
     END;
 COMMENT ON FUNCTION economy_internal.mission_differences(bigint[]) IS
     'mission_parity() of some users.';
@@ -6532,39 +6596,49 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('app', 'FUNCTION economy.asyncapi()', ''),
             ('app', 'FUNCTION economy.changes(text, integer)', ''),
             ('app', 'FUNCTION economy.claim_daily_reward(bigint)',
-             'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys'),
             ('app', 'FUNCTION economy.claim_all(bigint)',
-             'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys user_holdings_more'),
             ('app', 'FUNCTION economy.claim_mission(bigint, text, text)',
-             'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys user_holdings_more'),
             ('app', 'FUNCTION economy.missions(bigint)', ''),
             ('app', 'FUNCTION economy.fulfil(bigint, text, text, jsonb)', 'fulfilments'),
             ('app', 'FUNCTION economy.game_stats_me(bigint)', ''),
             ('app', 'FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb, '
                  'jsonb)',
-             'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys user_holdings_more'),
             ('app', 'FUNCTION economy.grant_reward_code(bigint, text, text, bigint, bigint, jsonb, '
                  'jsonb)',
-             'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys user_holdings_more'),
             ('app', 'FUNCTION economy.grant_rewards(bigint[], text[], text[], bigint[], bigint[], '
                  'jsonb[], jsonb[])',
-             'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys user_holdings_more'),
             ('app', 'FUNCTION economy.grant_rewards(jsonb)',
-             'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys user_holdings_more'),
             ('app', 'FUNCTION economy.grant_items(bigint, jsonb, text, text, jsonb, boolean)',
-             'accounts holding_changes user_holdings_more'),
+             'accounts mission_progress_more '
+             'holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.consume(bigint, text, text, bigint, text, jsonb, boolean)',
-             'accounts holding_changes user_holdings_more'),
+             'accounts mission_progress_more '
+             'holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.item_catalogue(text, boolean)', ''),
             ('app', 'FUNCTION economy.draw(bigint, text, text, text, jsonb, boolean)',
-             'accounts draw_pity draw_prizes draw_seeds holding_changes user_holdings_more'),
+             'accounts mission_progress_more '
+             'draw_pity draw_prizes draw_seeds holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.draw_commit(bigint)',
              'config_changes config_changes_change_id_seq config_heads draw_seeds signing_keys'),
             ('app', 'FUNCTION economy.draw_reveal(bigint, bigint)',
@@ -6574,40 +6648,49 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('app', 'FUNCTION economy.holdings(bigint)', ''),
             ('app', 'FUNCTION economy.holds(bigint, text, bigint)', ''),
             ('app', 'FUNCTION economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean)',
-             'accounts holding_changes user_holdings_more'),
+             'accounts mission_progress_more '
+             'holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.leaderboard(text, integer, bigint[], date)', ''),
             ('app', 'FUNCTION economy.leaderboard_info(text)', ''),
             ('app', 'FUNCTION economy.leaderboard_of(text, bigint[], date)', ''),
             ('app', 'FUNCTION economy.rank_of(text, bigint, integer, date)', ''),
             ('app', 'FUNCTION economy.transfer(bigint, bigint, text, bigint, jsonb, text, jsonb, '
                     'boolean)',
-             'accounts holding_changes user_holdings_more'),
+             'accounts mission_progress_more '
+             'holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.hold_escrow(bigint, text, bigint, jsonb, interval, text, '
                     'jsonb, boolean)',
-             'accounts escrows holding_changes user_holdings_more'),
+             'accounts mission_progress_more '
+             'escrows holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.release_escrow(bigint, text, text)',
-             'accounts escrows holding_changes user_holdings_more'),
+             'accounts mission_progress_more '
+             'escrows holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.capture_escrow(bigint, text, bigint, bigint, jsonb, text)',
-             'accounts escrows holding_changes user_holdings_more'),
+             'accounts mission_progress_more '
+             'escrows holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.debts_of(bigint)', ''),
             ('app', 'FUNCTION economy.escrows_of(bigint, integer)', ''),
             ('app', 'FUNCTION economy.level_for(bigint, text)', ''),
             ('app', 'FUNCTION economy.level_of(bigint, bigint)', ''),
             ('app', 'FUNCTION economy.now()', ''),
             ('app', 'FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean)',
-             'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads shop_keys '
              'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
              'user_holdings_more shop_reservations'),
             ('app', 'FUNCTION economy.purchase_code(bigint, text, text, integer, jsonb, boolean)',
-             'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads shop_keys '
              'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
              'user_holdings_more shop_reservations'),
             ('app', 'FUNCTION economy.purchases(bigint[], text[], text[], integer[], jsonb[])',
-             'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads shop_keys '
              'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
              'user_holdings_more'),
             ('app', 'FUNCTION economy.purchases(jsonb)',
-             'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads shop_keys '
              'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
              'user_holdings_more'),
             ('app', 'FUNCTION economy.receipt(bigint, text)', ''),
@@ -6620,19 +6703,25 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('app', 'FUNCTION economy.recommendation_feedback(text, text)', 'recommendations'),
             ('app', 'FUNCTION economy.record_action(bigint, text, text, text, bigint, bigint, '
                     'text, jsonb, bigint)',
-             'accounts game_stats_more user_actions'),
+             'accounts mission_progress_more '
+             'game_stats_more user_actions'),
             ('app', 'FUNCTION economy.record_action_code(bigint, text, text, text, bigint, bigint, '
                     'text, jsonb, bigint)',
-             'accounts game_stats_more user_actions'),
+             'accounts mission_progress_more '
+             'game_stats_more user_actions'),
             ('app', 'FUNCTION economy.record_actions(bigint[], text[], text[], text[], bigint[], '
-                 'bigint[], text[], jsonb[], bigint[])', 'accounts game_stats_more user_actions'),
+                 'bigint[], text[], jsonb[], bigint[])', 'accounts mission_progress_more '
+             'game_stats_more user_actions'),
             ('app', 'FUNCTION economy.record_actions(jsonb)',
-             'accounts game_stats_more user_actions'),
+             'accounts mission_progress_more '
+             'game_stats_more user_actions'),
             ('app', 'FUNCTION economy.register(text, text, jsonb)',
-             'accounts config_changes config_changes_change_id_seq config_heads signing_keys '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads signing_keys '
              'user_id_seq users'),
             ('app', 'FUNCTION economy.register_user(text, text, jsonb)',
-             'accounts config_changes config_changes_change_id_seq config_heads signing_keys '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads signing_keys '
              'user_id_seq users'),
             ('app', 'FUNCTION economy.product(text, bigint)', ''),
             ('app', 'FUNCTION economy.products(bigint, text, text, boolean)', ''),
@@ -6641,18 +6730,22 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('app', 'FUNCTION economy.replay(bigint, bigint, integer)', ''),
             ('app', 'FUNCTION economy.segment(bigint)', ''),
             ('app', 'FUNCTION economy.set_timezone(bigint, text, text)',
-             'accounts user_changes users'),
+             'accounts mission_progress_more '
+             'user_changes users'),
             ('app', 'FUNCTION economy.statement(bigint, bigint, integer)', ''),
             ('app', 'FUNCTION economy.streak_preview(bigint, integer)', ''),
             ('app', 'FUNCTION economy.streak_reward(integer)', ''),
             ('app', 'FUNCTION economy.streak_state(bigint)', ''),
             ('app', 'FUNCTION economy.timezone_name(text)', ''),
             ('app', 'FUNCTION economy.link_external_id(bigint, text, text, text)',
-             'accounts user_changes users'),
+             'accounts mission_progress_more '
+             'user_changes users'),
             ('app', 'FUNCTION economy.unlink_external_id(bigint, text, text)',
-             'accounts user_changes users'),
+             'accounts mission_progress_more '
+             'user_changes users'),
             ('app', 'FUNCTION economy.update_profile(bigint, jsonb, text, text)',
-             'accounts user_changes users'),
+             'accounts mission_progress_more '
+             'user_changes users'),
             ('app', 'FUNCTION economy.user_id_of(text)', ''),
             ('app', 'FUNCTION economy.verify_receipt(bigint, text)', ''),
             ('app', 'FUNCTION economy.verify_webhook(text, jsonb, bytea)', ''),
@@ -6680,7 +6773,7 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('monitor', 'FUNCTION economy.mission_parity(bigint)', ''),
             ('monitor', 'FUNCTION economy.missions(bigint)', ''),
             ('monitor', 'FUNCTION economy_internal.mission_period_key(text, bigint)', ''),
-            ('monitor', 'FUNCTION economy_internal.mission_progress_of(bytea)', ''),
+            ('monitor', 'FUNCTION economy_internal.mission_progress_of(bytea, bytea)', ''),
             ('monitor', 'FUNCTION economy.rank_of(text, bigint, integer, date)', ''),
             ('monitor', 'FUNCTION economy.library_version()', ''),
             -- a default of others' arguments, which the caller evaluates
@@ -6741,12 +6834,14 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('operator', 'FUNCTION economy.audit_sweep(timestamptz)',
              'audit_checkpoints audit_findings audit_runs audit_runs_run_id_seq'),
             ('operator', 'FUNCTION economy.archive(regclass, regclass, interval, integer)',
-             'accounts archive_state archived_hashes archived_keys archives audit_checkpoints '
+             'accounts mission_progress_more '
+             'archive_state archived_hashes archived_keys archives audit_checkpoints '
              'config_changes config_changes_change_id_seq config_heads gold_adjustments '
              'installations reward_audit rollup_positions rollup_state signing_keys '
              'stream_checkpoints'),
             ('operator', 'FUNCTION economy.archive_entries(anyelement, interval, integer)',
-             'accounts archive_state archived_hashes archived_keys archives audit_checkpoints '
+             'accounts mission_progress_more '
+             'archive_state archived_hashes archived_keys archives audit_checkpoints '
              'config_changes config_changes_change_id_seq config_heads gold_adjustments '
              'installations reward_audit rollup_positions rollup_state signing_keys '
              'stream_checkpoints'),
@@ -6770,7 +6865,8 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'config_changes config_changes_change_id_seq config_heads rfm_due rfm_reversals '
              'rfm_snapshots rfm_state segment_history user_segments'),
             ('operator', 'FUNCTION economy.pay_leaderboard_prizes(integer)',
-             'accounts config_changes config_changes_change_id_seq config_heads '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads '
              'leaderboard_periods leaderboard_refusals reward_audit signing_keys '
              'user_holdings_more'),
             ('operator', 'FUNCTION economy.refresh_leaderboards(integer)',
@@ -6782,7 +6878,8 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'leaderboard_queue leaderboard_state rollup_positions rollup_queue rollup_state '
              'user_game_stats_summary'),
             ('operator', 'PROCEDURE economy.run_job(text, text)',
-             'accounts anchor_buckets anchor_config anchor_heads anchors audit_checkpoints '
+             'accounts mission_progress_more '
+             'anchor_buckets anchor_config anchor_heads anchors audit_checkpoints '
              'audit_findings audit_runs audit_runs_run_id_seq config_changes '
              'config_changes_change_id_seq config_heads escrows holding_changes installations '
              'job_runs job_runs_run_id_seq leaderboard_buckets leaderboard_periods '
@@ -6801,9 +6898,11 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('admin', 'FUNCTION economy.add_stock(text, bigint, text, integer)',
              'config_changes config_changes_change_id_seq config_heads shop_products shop_stock'),
             ('admin', 'FUNCTION economy.adjust_gold(bigint, bigint, text, text, text)',
-             'accounts gold_adjustments'),
+             'accounts mission_progress_more '
+             'gold_adjustments'),
             ('admin', 'FUNCTION economy.capture_actions()',
-             'accounts capture_refusals capture_refusals_refusal_id_seq game_stats_more '
+             'accounts mission_progress_more '
+             'capture_refusals capture_refusals_refusal_id_seq game_stats_more '
              'user_actions'),
             ('admin', 'FUNCTION economy.prune(interval, integer)',
              'accounts audit_checkpoints config_changes config_changes_change_id_seq config_heads '
@@ -6822,11 +6921,13 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'stream_checkpoints'),
             ('admin', 'FUNCTION economy.refund_purchase(bigint, text, text, integer, text, text, '
                       'text, boolean)',
-             'accounts fulfilments rfm_reversals shop_debts shop_refunds shop_stock '
+             'accounts mission_progress_more '
+             'fulfilments rfm_reversals shop_debts shop_refunds shop_stock '
              'shop_user_units_more user_holdings_more'),
             ('admin', 'FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, '
                       'text, text, jsonb)',
-             'accounts reward_audit user_holdings_more'),
+             'accounts mission_progress_more '
+             'reward_audit user_holdings_more'),
             ('admin', 'FUNCTION economy.rfm_refresh(timestamptz, boolean)',
              'config_changes config_changes_change_id_seq config_heads rfm_due rfm_reversals '
              'rfm_snapshots rfm_state segment_history user_segments'),
@@ -6851,11 +6952,13 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'config_changes config_changes_change_id_seq config_heads segment_rule_changes '
              'segment_rules'),
             ('admin', 'FUNCTION economy.set_streak(bigint, integer, date, text, text, text)',
-             'accounts reward_audit'),
+             'accounts mission_progress_more '
+             'reward_audit'),
             ('admin', 'FUNCTION economy.set_transfer_rules(jsonb, text)',
              'config_changes config_changes_change_id_seq config_heads transfer_rules'),
             ('admin', 'FUNCTION economy.set_user_status(bigint, text, text, text, text)',
-             'accounts user_changes'),
+             'accounts mission_progress_more '
+             'user_changes'),
             ('admin', 'FUNCTION economy.publish_draw_table(text, text)',
              'config_changes config_changes_change_id_seq config_heads draw_prizes '
              'draw_table_versions draw_tables'),
@@ -8476,6 +8579,7 @@ BEGIN
                ('economy', 'shop_reservations', ', idempotency_key'),
                ('economy', 'user_holdings', ', item_id'),
                ('economy_internal', 'user_holdings_more', ', item_id'),
+               ('economy_internal', 'mission_progress_more', ''),
                ('economy', 'draw_seeds', ', seed_number'),
                ('economy_internal', 'draw_pity', ', table_id'),
                ('economy', 'leaderboard_scores', ', board, first_day'),
@@ -8521,6 +8625,12 @@ CREATE FUNCTION economy_internal.audit_missions(
         FROM economy_internal.mission_differences(ARRAY(
             SELECT a.user_id FROM economy.accounts a
             WHERE a.user_id BETWEEN from_user AND upto_user)) d
+        UNION ALL
+        SELECT m.user_id, 'wrong_mission', 'an account', 'progress of nobody', NULL::text,
+               NULL::bigint
+        FROM economy_internal.mission_progress_more m
+        WHERE m.user_id BETWEEN from_user AND upto_user
+          AND NOT EXISTS (SELECT FROM economy.accounts a WHERE a.user_id = m.user_id)
         UNION ALL
         SELECT r.user_id, 'wrong_mission',
                coalesce(format('%s %s: %s gold, %s XP', t.mission, t.version, t.gold, t.xp),
@@ -9069,10 +9179,12 @@ REVOKE ALL ON FUNCTION
     economy_internal.mission_condition_of(text, jsonb, bigint, bigint),
     economy_internal.mission_counts(text, text), economy_internal.mission_differences(bigint[]),
     economy_internal.mission_ends(economy.mission_templates, bigint),
+    economy_internal.mission_opens(economy.mission_templates, economy.mission_templates),
     economy_internal.mission_period_at(text, timestamptz),
     economy_internal.mission_period_key(text, bigint),
     economy_internal.mission_period_starts(text, bigint),
-    economy_internal.mission_progress_of(bytea), economy_internal.mission_progress_sound(bytea),
+    economy_internal.mission_progress_of(bytea, bytea),
+    economy_internal.mission_progress_sound(bytea, bytea),
     economy_internal.mission_replay(bigint, integer),
     economy_internal.mission_room(economy.mission_templates[]),
     economy_internal.missions_changed(), economy_internal.missions_seen(bigint, timestamptz),
@@ -9087,11 +9199,12 @@ REVOKE ALL ON FUNCTION
     economy_internal.running_transactions(), economy_internal.sent_of(bytea),
     economy_internal.sent_sound(bytea), economy_internal.share_upto(bigint, bigint, bigint),
     economy_internal.take_debt(bigint, bigint, text, text),
+    economy_internal.with_further_mission_progress(bytea, integer, bigint, bigint, integer),
     economy_internal.with_holding(bytea, text, bigint, boolean),
     economy_internal.with_mission_progress(bytea, integer, bigint, bigint, integer),
     economy_internal.with_sent(bytea, date, bigint) FROM PUBLIC;
 
-REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.shop_reservations, economy.shop_refunds, economy.shop_debts, economy.daily_rewards, economy.leaderboards, economy.leaderboard_periods, economy.leaderboard_scores, economy.leaderboard_refusals, economy_internal.leaderboard_buckets, economy_internal.leaderboard_queue, economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries, economy.transfer_rules, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy.draw_prizes, economy_internal.draw_entries, economy.escrows, economy.payment_providers, economy.payment_secrets, economy.mission_templates, economy.mission_progress, economy_internal.transfer_entries FROM PUBLIC;
+REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.shop_reservations, economy.shop_refunds, economy.shop_debts, economy.daily_rewards, economy.leaderboards, economy.leaderboard_periods, economy.leaderboard_scores, economy.leaderboard_refusals, economy_internal.leaderboard_buckets, economy_internal.leaderboard_queue, economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries, economy.transfer_rules, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy.draw_prizes, economy_internal.draw_entries, economy.escrows, economy.payment_providers, economy.payment_secrets, economy_internal.mission_progress_more, economy.mission_templates, economy.mission_progress, economy_internal.transfer_entries FROM PUBLIC;
 
 -- A GRANT in a script would become an initial privilege of the extension, which a dump leaves
 -- out; so these are what they were.

@@ -9,7 +9,8 @@ CREATE FUNCTION economy.missions(user_id bigint) RETURNS TABLE (
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 BEGIN
-    PERFORM economy_internal.open_tables('mission_templates', 'accounts');
+    PERFORM economy_internal.open_tables(
+        'mission_templates', 'accounts', 'economy_internal.mission_progress_more', 'reward_audit');
     RETURN QUERY SELECT * FROM economy_internal.missions_seen(user_id, economy.now());
 END
 $$;
@@ -27,13 +28,30 @@ CREATE FUNCTION economy_internal.missions_seen(user_id bigint, at timestamptz) R
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         WITH account AS MATERIALIZED (
-            SELECT a.sections FROM economy.accounts a WHERE a.user_id = missions_seen.user_id
-        ), has AS MATERIALIZED (
-            SELECT p.number, p.period, p.progress, p.state FROM account a
-            CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections) p
+            SELECT a.sections, m.progress AS further
+            FROM economy.accounts a
+            LEFT JOIN economy_internal.mission_progress_more m ON m.user_id = a.user_id
+            WHERE a.user_id = missions_seen.user_id
+        ), stands AS MATERIALIZED (
+            SELECT t, p.number, p.period, p.progress, p.state FROM account a
+            CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections, a.further) p
+            LEFT JOIN economy.mission_templates t ON t.number = p.number
         ), done AS MATERIALIZED (
-            SELECT t.mission FROM has h JOIN economy.mission_templates t ON t.number = h.number
-            WHERE h.state > 0
+            SELECT s.t FROM stands s WHERE s.state > 0
+        ), has AS MATERIALIZED (
+            SELECT s.number, s.period, s.progress,
+                   -- another version may have been paid for the period
+                   CASE WHEN s.state = 1 AND EXISTS (
+                            SELECT FROM economy.reward_audit r
+                            WHERE r.user_id = missions_seen.user_id
+                              AND r.key_digest = economy_internal.key_digest(
+                                  'economy:mission:' || (s.t).mission, k.key)
+                              AND r.source = 'economy:mission:' || (s.t).mission
+                              AND r.external_event_id = k.key)
+                        THEN 2 ELSE s.state END AS state
+            FROM stands s
+            CROSS JOIN LATERAL (
+                SELECT economy_internal.mission_period_key((s.t).period, s.period)) k (key)
         ), shown AS (
             SELECT t, economy_internal.mission_period_at(t.period, at) AS number, true AS is_now
             FROM economy.mission_templates t
@@ -46,7 +64,9 @@ CREATE FUNCTION economy_internal.missions_seen(user_id bigint, at timestamptz) R
             SELECT s.t, s.number, s.is_now, coalesce(h.progress, 0) AS progress,
                    coalesce(h.state, 0) AS state, h.number IS NOT NULL AS begun,
                    ARRAY(SELECT r FROM unnest((s.t).requires) r
-                         WHERE NOT EXISTS (SELECT FROM done d WHERE d.mission = r)
+                         WHERE NOT EXISTS (SELECT FROM done d
+                                           WHERE (d.t).mission = r
+                                             AND economy_internal.mission_opens(d.t, s.t))
                          ORDER BY r) AS locked_by,
                    economy_internal.mission_ends(s.t, s.number) AS ends_at
             FROM shown s CROSS JOIN account a
@@ -106,7 +126,8 @@ CREATE FUNCTION economy_internal.claim_of(user_id bigint, mission text, period t
                    economy_internal.mission_ends(v.t, p.period)
                        + make_interval(hours => (v.t).claim_hours) AS claim_until
             FROM economy.accounts a
-            CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections) p
+            LEFT JOIN economy_internal.mission_progress_more m ON m.user_id = a.user_id
+            CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections, m.progress) p
             JOIN version v ON (v.t).number = p.number
             WHERE a.user_id = claim_of.user_id
               AND economy_internal.mission_period_key((v.t).period, p.period) = claim_of.period
@@ -147,7 +168,8 @@ BEGIN
     PERFORM economy_internal.require_given('mission', mission IS NOT NULL);
     PERFORM economy_internal.open_tables(
         'mission_templates', 'accounts', 'reward_audit', 'level_curves', 'level_experiments',
-        'items', 'economy_internal.user_holdings_more');
+        'items', 'economy_internal.user_holdings_more',
+        'economy_internal.mission_progress_more');
     -- what is read of the user afterwards stays as it is
     PERFORM FROM economy.accounts a WHERE a.user_id = claim_mission.user_id FOR NO KEY UPDATE;
     IF NOT found THEN
@@ -196,7 +218,8 @@ BEGIN
     PERFORM economy_internal.require_given('user_id', user_id IS NOT NULL);
     PERFORM economy_internal.open_tables(
         'mission_templates', 'accounts', 'reward_audit', 'level_curves', 'level_experiments',
-        'items', 'economy_internal.user_holdings_more');
+        'items', 'economy_internal.user_holdings_more',
+        'economy_internal.mission_progress_more');
     PERFORM FROM economy.accounts a WHERE a.user_id = claim_all.user_id FOR NO KEY UPDATE;
     FOR claim IN
         SELECT m.mission, m.period
@@ -231,9 +254,10 @@ CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
     SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
     BEGIN ATOMIC
         WITH asked AS MATERIALIZED (
-            SELECT a.user_id, a.sections, a.pruned_seq
+            SELECT a.user_id, a.sections, m.progress AS further, a.pruned_seq
             FROM unnest(user_ids) i (user_id)
             JOIN economy.accounts a ON a.user_id = i.user_id
+            LEFT JOIN economy_internal.mission_progress_more m ON m.user_id = a.user_id
             WHERE EXISTS (SELECT FROM economy.mission_templates)
         ), again AS MATERIALIZED (
             SELECT a.user_id, a.pruned_seq, p.*
@@ -246,7 +270,8 @@ CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
             FROM (SELECT * FROM again WHERE NOT unearned) e
             FULL JOIN (SELECT a.user_id, p.*
                        FROM asked a
-                       CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections) p) s
+                       CROSS JOIN LATERAL
+                           economy_internal.mission_progress_of(a.sections, a.further) p) s
                 ON s.user_id = e.user_id AND s.number = e.number AND s.period = e.period
             WHERE (e.state, e.progress) IS DISTINCT FROM (s.state, s.progress)
         )
@@ -289,7 +314,7 @@ CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
                       WHERE m.number = e.number AND m.unearned)
         UNION ALL
         SELECT a.user_id, NULL, NULL, NULL, 'progress that can be read', 'damaged'
-        FROM asked a WHERE NOT economy_internal.mission_progress_sound(a.sections);
+        FROM asked a WHERE NOT economy_internal.mission_progress_sound(a.sections, a.further);
     END;
 COMMENT ON FUNCTION economy_internal.mission_differences(bigint[]) IS
     'mission_parity() of some users.';

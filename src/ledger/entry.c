@@ -181,6 +181,7 @@ account_load(int64 user_id, EcoAccount *account)
 	memcpy(account->head, VARDATA_ANY(head), ECO_HASH_LEN);
 	account->context = CurrentMemoryContext;
 	account->put_id = 0;
+	account->put_row = NULL;
 }
 
 static bytea *
@@ -240,6 +241,20 @@ eco_account_put_section(EcoAccount *account, EcoSectionId id, const EcoSection *
 	account->put.data = data;
 }
 
+static void
+forget_row(EcoAccount *account)
+{
+	EcoRow	   *row = account->put_row;
+
+	account->put_row = NULL;
+	if (row == NULL)
+		return;
+	for (int i = 0; i < row->table->ncolumns; i++)
+		if (!row->isnull[i] && row->table->columns[i].type == BYTEAOID)
+			pfree(DatumGetPointer(row->values[i]));
+	pfree(row);
+}
+
 /* The sections that there were stay in memory: others may still point there. */
 static void
 put_section(EcoAccount *account)
@@ -251,6 +266,39 @@ put_section(EcoAccount *account)
 	account->row.values[ACC_SECTIONS] = PointerGetDatum(all);
 	account->row.isnull[ACC_SECTIONS] = all == NULL;
 	account->put_id = 0;
+}
+
+/* Its values are copied: the observer's own go with the entry. */
+void
+eco_account_put_row(EcoAccount *account, const EcoRow *row)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(account->context);
+	EcoRow	   *put = palloc(sizeof(EcoRow));
+
+	*put = *row;
+	for (int i = 0; i < row->table->ncolumns; i++)
+		if (!row->isnull[i] && row->table->columns[i].type == BYTEAOID)
+			put->values[i] = datumCopy(row->values[i], false, -1);
+	MemoryContextSwitchTo(old_context);
+	forget_row(account);
+	account->put_row = put;
+}
+
+static void
+write_row(EcoAccount *account)
+{
+	EcoRow	   *row = account->put_row;
+	EcoTable   *const tables[] = {row->table, NULL};
+	EcoOpenTables *open = eco_part_open(ECO_WRITE_LATEST, account->user_id, tables);
+
+	ECO_CRASH_POINT("entry:before_row");
+	if (ItemPointerIsValid(&row->tid))
+		eco_row_update(row, account->user_id);
+	else
+		eco_row_insert(row, account->user_id);
+	ECO_CRASH_POINT("entry:after_row");
+	eco_tables_close(open);
+	forget_row(account);
 }
 
 void
@@ -453,6 +501,8 @@ eco_account_write(EcoAccount *account)
 	account->is_unlocked = false;
 	flushes++;
 	ECO_CRASH_POINT("entry:after_account");
+	if (account->put_row != NULL)
+		write_row(account);
 	return true;
 }
 

@@ -37,6 +37,7 @@ typedef struct EcoAccount
 	MemoryContext context;		/* the row's sections are in it */
 	EcoSectionId put_id;		/* 0: none, else eco_account_put_section() */
 	EcoSection	put;
+	EcoRow	   *put_row;		/* NULL: none, else eco_account_put_row() */
 } EcoAccount;
 
 typedef struct EcoEntry
@@ -120,6 +121,12 @@ extern void eco_account_put_section(EcoAccount *account, EcoSectionId id,
 									const EcoSection *section);
 
 /*
+ * The same of a row of the user in another table, for what finds no room there: it is written
+ * behind the account, whose lock guards it.  A new one has no place yet.
+ */
+extern void eco_account_put_row(EcoAccount *account, const EcoRow *row);
+
+/*
  * Why this change is impossible: INSUFFICIENT_GOLD, GOLD_OVERFLOW, or NULL
  * when it is possible.
  */
@@ -162,7 +169,8 @@ extern bool (*eco_entry_live_hook) (void);
 
 /*
  * Called for every new entry, if set, with the account as it is after it, before either is
- * written.  It may read what the account's row and configuration say, and put a section.
+ * written.  It may read what the account's row and configuration say, and put a section and
+ * a row.
  */
 extern void (*eco_entry_observer) (EcoAccount *account, const EcoEntry *entry);
 

@@ -166,6 +166,12 @@ extern EcoOpenTables *eco_user_tables_open(EcoAccess access, int64 user_id,
 										   EcoTable *const *tables);
 
 /*
+ * The same in the middle of another call, for what it knows nothing of: no user code has made
+ * it, and what it does is of that call.
+ */
+extern EcoOpenTables *eco_part_open(EcoAccess access, int64 user_id, EcoTable *const *tables);
+
+/*
  * Open further ones, for a call that could have done without.  True when one of
  * them was changed under the snapshot, which is renewed then: read again.
  */

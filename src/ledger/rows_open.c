@@ -88,8 +88,8 @@ eco_tables_open(EcoAccess access, EcoTable *const *tables)
 	return eco_user_tables_open(access, ECO_ALL_USERS, tables);
 }
 
-EcoOpenTables *
-eco_user_tables_open(EcoAccess access, int64 user_id, EcoTable *const *tables)
+static EcoOpenTables *
+open_tables(EcoAccess access, int64 user_id, EcoTable *const *tables, bool is_part)
 {
 	EcoOpenTables *open = next_free();
 
@@ -98,15 +98,28 @@ eco_user_tables_open(EcoAccess access, int64 user_id, EcoTable *const *tables)
 	open->access = access;
 	open->level = GetCurrentTransactionNestLevel();
 	open->has_inner = false;
+	open->is_part = is_part;
 	open->user_id = user_id;
 	open->ntables = 0;
-	if (n_open > 0 && writes(open))
+	if (n_open > 0 && writes(open) && !is_part)
 		open_stack[n_open - 1]->has_inner = true;
 	for (int i = 0; tables[i] != NULL; i++)
 		open_one(open, tables[i]);
 	push_snapshot(open);
 	n_open++;
 	return open;
+}
+
+EcoOpenTables *
+eco_user_tables_open(EcoAccess access, int64 user_id, EcoTable *const *tables)
+{
+	return open_tables(access, user_id, tables, false);
+}
+
+EcoOpenTables *
+eco_part_open(EcoAccess access, int64 user_id, EcoTable *const *tables)
+{
+	return open_tables(access, user_id, tables, true);
 }
 
 bool
@@ -161,6 +174,8 @@ eco_tables_close(EcoOpenTables *open)
 			eco_spread_close(&open->tables[i]);
 		relation_close(open->tables[i].rel, NoLock);
 	}
+	if (open->is_part && open->has_inner && n_open > 1)
+		open_stack[n_open - 2]->has_inner = true;
 	if (--n_open == 0)
 		eco_async_leave(writes(open));
 }

@@ -103,6 +103,7 @@ struct EcoOpenTables
 	EcoAccess	access;
 	int			level;			/* of the subtransaction that it belongs to */
 	bool		has_inner;		/* another one to write was opened within it */
+	bool		is_part;		/* of the one that it is opened within */
 	int64		user_id;		/* whose rows, or ECO_ALL_USERS */
 	int			ntables;
 	EcoOpenTable tables[ECO_MAX_OPEN];

@@ -34,19 +34,32 @@ CREATE FUNCTION economy_internal.mission_period_starts(period text, number bigin
 COMMENT ON FUNCTION economy_internal.mission_period_starts(text, bigint) IS
     'The first moment of a period; null of once.';
 
-CREATE FUNCTION economy_internal.mission_progress_of(sections bytea) RETURNS TABLE (
+CREATE TABLE economy_internal.mission_progress_more (
+    user_id  bigint NOT NULL,
+    progress bytea  NOT NULL,
+    CONSTRAINT mission_progress_more_pkey PRIMARY KEY (user_id)
+) WITH (fillfactor = 70);
+SELECT pg_catalog.pg_extension_config_dump('economy_internal.mission_progress_more', '');
+COMMENT ON TABLE economy_internal.mission_progress_more IS
+    'Progress in missions for which there is no room in accounts.sections, packed as it is there. '
+    'Written by the functions of economy only.';
+
+CREATE FUNCTION economy_internal.mission_progress_of(sections bytea, further bytea) RETURNS TABLE (
     number integer, period bigint, progress bigint, state integer
 )
-    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 10
+    LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 10
     AS 'MODULE_PATHNAME', 'eco_mission_progress_of';
-COMMENT ON FUNCTION economy_internal.mission_progress_of(bytea) IS
-    'Progress in missions that stands in an account, by the number of the mission''s version: '
-    'state 0 is active, 1 completed, 2 claimed. No row of one that is damaged.';
+COMMENT ON FUNCTION economy_internal.mission_progress_of(bytea, bytea) IS
+    'Progress in missions that stands in an account and its row of mission_progress_more, by the '
+    'number of the mission''s version: state 0 is active, 1 completed, 2 claimed. No row of one '
+    'that is damaged.';
 
-CREATE FUNCTION economy_internal.mission_progress_sound(sections bytea) RETURNS boolean
+CREATE FUNCTION economy_internal.mission_progress_sound(sections bytea, further bytea)
+    RETURNS boolean
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_mission_progress_sound';
-COMMENT ON FUNCTION economy_internal.mission_progress_sound(bytea) IS
-    'Whether the progress in missions in an account can be read, or there is none.';
+COMMENT ON FUNCTION economy_internal.mission_progress_sound(bytea, bytea) IS
+    'Whether the progress in missions in an account can be read, and says that there is a row of '
+    'mission_progress_more if, and only if, there is.';
 
 CREATE FUNCTION economy_internal.with_mission_progress(
     sections bytea, number integer, period bigint, progress bigint, state integer
@@ -56,6 +69,14 @@ COMMENT ON FUNCTION economy_internal.with_mission_progress(
     bytea, integer, bigint, bigint, integer) IS
     'An account''s sections with other progress in a mission, or without it when progress is '
     'null: for who corrects what the audit found to be wrong.';
+
+CREATE FUNCTION economy_internal.with_further_mission_progress(
+    further bytea, number integer, period bigint, progress bigint, state integer
+) RETURNS bytea
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_with_further_mission_progress';
+COMMENT ON FUNCTION economy_internal.with_further_mission_progress(
+    bytea, integer, bigint, bigint, integer) IS
+    'The same of mission_progress_more.progress.';
 
 CREATE FUNCTION economy_internal.mission_replay(user_id bigint, reading integer) RETURNS TABLE (
     number integer, period bigint, progress bigint, state integer, unearned boolean
@@ -182,6 +203,21 @@ CREATE FUNCTION economy_internal.mission_ends(
 COMMENT ON FUNCTION economy_internal.mission_ends(economy.mission_templates, bigint) IS
     'When nothing counts any more for a period of a mission; null: that is not known yet.';
 
+CREATE FUNCTION economy_internal.mission_opens(
+    mission economy.mission_templates, next economy.mission_templates
+) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT mission.period = 'once'
+               AND coalesce(least(mission.ends_at, mission.retired_at)
+                            + make_interval(hours => mission.claim_hours) > next.published_at,
+                            true);
+    END;
+COMMENT ON FUNCTION economy_internal.mission_opens(
+    economy.mission_templates, economy.mission_templates) IS
+    'Whether a mission that requires this one may have meant this version of it.';
+
 CREATE FUNCTION economy_internal.mission_room(missions economy.mission_templates[])
     RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -198,7 +234,7 @@ CREATE FUNCTION economy_internal.mission_room(missions economy.mission_templates
         FROM unnest(missions) m;
     END;
 COMMENT ON FUNCTION economy_internal.mission_room(economy.mission_templates[]) IS
-    'Bytes of an account that progress in missions has at most.';
+    'Bytes that a user''s progress in missions has at most.';
 
 CREATE FUNCTION economy_internal.check_mission(given jsonb) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -261,12 +297,14 @@ CREATE FUNCTION economy_internal.check_new_mission(new_row economy.mission_templ
                              to_json(new_row.field))
             WHERE NOT economy_internal.mission_counts(new_row.trigger, new_row.field)
             UNION ALL
+            -- of one that is over it is not known any more who had completed it
             SELECT 1, format('mission %s, which it requires, is not published with the period '
-                             'once', to_json(r))
+                             'once, or has ended', to_json(r))
             FROM unnest(new_row.requires) r
             WHERE NOT EXISTS (SELECT FROM economy.mission_templates t
                               WHERE t.mission = r AND t.retired_at IS NULL AND t.period = 'once'
-                                AND t.mission <> new_row.mission)
+                                AND t.mission <> new_row.mission
+                                AND coalesce(t.ends_at > new_row.published_at, true))
             UNION ALL
             SELECT 2, format('mission %s requires it, which needs the period once', b.mission)
             FROM economy.mission_templates b
@@ -284,11 +322,11 @@ CREATE FUNCTION economy_internal.check_new_mission(new_row economy.mission_templ
                   ) SELECT n.mission FROM needs n) n
             WHERE n.mission = new_row.mission
             UNION ALL
-            SELECT 4, format('progress in all missions together would need %s bytes of an '
-                             'account, and 1000 is the most', r.room)
+            SELECT 4, format('progress in all missions together would need %s bytes of a user, '
+                             'and 16000 is the most', r.room)
             FROM (SELECT economy_internal.mission_room(array_agg(o.t)) AS room
                   FROM (SELECT t FROM others UNION ALL SELECT new_row) o (t)) r
-            WHERE r.room > 1000
+            WHERE r.room > 16000
         )
         SELECT s.says FROM says s ORDER BY s.place, s.says LIMIT 1;
     END;
@@ -425,8 +463,9 @@ CREATE VIEW economy.mission_progress AS
            p.progress, t.target,
            (ARRAY['active', 'completed', 'claimed'])[p.state + 1] AS state
     FROM economy.accounts a
-    CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections) p
+    LEFT JOIN economy_internal.mission_progress_more m USING (user_id)
+    CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections, m.progress) p
     JOIN economy.mission_templates t ON t.number = p.number;
 COMMENT ON VIEW economy.mission_progress IS
-    'How far users are in missions, as their accounts have it. What is over leaves with the next '
+    'How far users are in missions, as they have it. What is over leaves with the next '
     'entry that counts.';

@@ -24,6 +24,52 @@ eco_missions_install(void)
 	eco_entry_observer = observe_new;
 }
 
+enum
+{
+	MORE_USER_ID,
+	MORE_PROGRESS,
+	MORE_COLUMNS
+};
+
+static EcoTable mission_progress_more = {
+	.name = "mission_progress_more",
+	.internal = true,
+	.later = true,
+	.ncolumns = MORE_COLUMNS,
+	.columns = {
+		{"user_id", INT8OID, false},
+		{"progress", BYTEAOID, ECO_MUTABLE},
+	},
+	.nkeys = 1,
+	.keys = {{1, {MORE_USER_ID}}},
+};
+
+/*
+ * The row as it is.  The account's lock guards it, or that nobody has changed the account
+ * since it was read, which its write proves.
+ */
+static bool
+find_row(const EcoAccount *account, EcoRow *row)
+{
+	EcoTable   *const tables[] = {&mission_progress_more, NULL};
+	Datum		key = Int64GetDatum(account->user_id);
+	EcoOpenTables *open;
+	bool		found;
+
+	if (account->put_row != NULL)
+	{
+		*row = *account->put_row;
+		return true;
+	}
+	/* in the mode of its write, which may follow */
+	open = eco_part_open(ECO_WRITE_LATEST, account->user_id, tables);
+	found = eco_row_find(&mission_progress_more, account->user_id, 0, 1, &key, row);
+	if (found)
+		row->values[MORE_PROGRESS] = PointerGetDatum(DatumGetByteaPP(row->values[MORE_PROGRESS]));
+	eco_tables_close(open);
+	return found;
+}
+
 static void
 read_progress(EcoObservation *o)
 {
@@ -32,11 +78,42 @@ read_progress(EcoObservation *o)
 	if (o->account == NULL)
 		return;
 	(void) eco_account_section(o->account, ECO_SECTION_MISSIONS, &section);
-	if (!eco_progress_read(&section, &o->progress))
+	if (!eco_progress_read(&section, &o->progress) ||
+		(o->progress.has_row &&
+		 (!find_row(o->account, &o->row) ||
+		  !eco_progress_read_row(DatumGetByteaPP(o->row.values[MORE_PROGRESS]), &o->progress))))
 		ECO_ERROR(ECO_LEDGER_DAMAGED,
 				  errmsg("account of user %lld has damaged progress of missions",
 						 (long long) o->account->user_id));
 	o->account = NULL;
+}
+
+/* What has found no room in the section, when it is another than the row has. */
+static void
+put_row(EcoAccount *account, EcoObservation *o, bool is_read)
+{
+	bytea	   *now = eco_progress_write_row(&o->progress);
+
+	/* one that nobody says there is may stand there all the same */
+	if (!is_read && !find_row(account, &o->row))
+	{
+		eco_row_init(&o->row, &mission_progress_more);
+		eco_row_set(&o->row, MORE_USER_ID, Int64GetDatum(account->user_id));
+	}
+	else if (is_read)
+	{
+		const bytea *was = DatumGetByteaPP(o->row.values[MORE_PROGRESS]);
+
+		if (VARSIZE_ANY_EXHDR(was) == VARSIZE_ANY_EXHDR(now) &&
+			memcmp(VARDATA_ANY(was), VARDATA_ANY(now), VARSIZE_ANY_EXHDR(now)) == 0)
+		{
+			pfree(now);
+			return;
+		}
+	}
+	eco_row_set(&o->row, MORE_PROGRESS, PointerGetDatum(now));
+	eco_account_put_row(account, &o->row);
+	pfree(now);
 }
 
 /* Whether the mission counts what is done at that moment. */
@@ -65,9 +142,12 @@ increment_of(const EcoMission *mission, const EcoRow *entry)
 	return Min(Max(number, 0), Min(mission->increment_cap, mission->target));
 }
 
-/* Before the entry: what completes one mission is not counted for the next. */
+/*
+ * Before the entry: what completes one mission is not counted for the next.  A version that
+ * was over when the next was published is not meant: who had completed it has it no more.
+ */
 static bool
-is_completed(EcoObservation *o, int mission)
+is_completed(EcoObservation *o, const EcoMission *next, int mission)
 {
 	for (int i = 0; i < o->progress.n; i++)
 	{
@@ -75,7 +155,7 @@ is_completed(EcoObservation *o, int mission)
 		const EcoMission *of = eco_mission_of(o->missions, record->number);
 
 		if (of != NULL && of->mission == mission && record->state != ECO_MISSION_ACTIVE &&
-			!record->just_now)
+			!record->just_now && eco_mission_opens(of, next))
 			return true;
 	}
 	return false;
@@ -85,7 +165,7 @@ static bool
 is_unlocked(EcoObservation *o, const EcoMission *mission)
 {
 	for (int i = 0; i < mission->nrequires; i++)
-		if (!is_completed(o, mission->requires[i]))
+		if (!is_completed(o, mission, mission->requires[i]))
 			return false;
 	return true;
 }
@@ -301,7 +381,7 @@ is_over(const EcoMission *mission, const EcoProgress *record, TimestampTz at, Ec
 	if (mission == NULL)
 		return true;
 	ends = eco_mission_ends(mission, record->period);
-	if (mission->is_required || ends == DT_NOEND)
+	if (ends == DT_NOEND || (mission->is_required && mission->period == ECO_PERIOD_EVER))
 		return false;
 	if (record->state == ECO_MISSION_COMPLETED)
 		ends += mission->claim_hours * USECS_PER_HOUR;
@@ -353,7 +433,7 @@ observe_new(EcoAccount *account, const EcoEntry *entry)
 	EcoObservation o;
 	EcoSection	section = {.version = ECO_PROGRESS_VERSION};
 	uint8		payload[ECO_PROGRESS_ROOM];
-	int			len;
+	bool		had_row;
 
 	o.missions = eco_missions();
 	if (o.missions == NULL)
@@ -361,18 +441,19 @@ observe_new(EcoAccount *account, const EcoEntry *entry)
 	o.reading = ECO_READ_AS_MADE;
 	o.everything = false;
 	o.account = account;
+	o.progress.context = CurrentMemoryContext;
+	o.progress.room = 0;
+	o.progress.records = NULL;
 	eco_missions_observe(&o, entry->journal, &entry->row);
-	if (!o.changed)
-		return;
-	len = eco_progress_write(&o.progress, payload);
-
-	/*
-	 * publish_mission() leaves room for all; an entry is worth more than
-	 * progress
-	 */
-	if (len < 0)
-		return;
-	section.data = payload;
-	section.len = len;
-	eco_account_put_section(account, ECO_SECTION_MISSIONS, &section);
+	if (o.changed)
+	{
+		had_row = o.progress.has_row;
+		section.data = payload;
+		section.len = eco_progress_write(&o.progress, payload);
+		eco_account_put_section(account, ECO_SECTION_MISSIONS, &section);
+		if (o.progress.has_row)
+			put_row(account, &o, had_row);
+	}
+	if (o.progress.records != NULL)
+		pfree(o.progress.records);
 }

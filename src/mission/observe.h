@@ -35,6 +35,7 @@ typedef struct EcoObservation
 	int32		unearned;		/* number of a mission whose claim is not
 								 * earned; 0: there is none */
 	EcoProgresses progress;
+	EcoRow		row;			/* of progress that has one */
 } EcoObservation;
 
 /* Count an entry that was made for the account, or once was. */

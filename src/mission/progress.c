@@ -7,6 +7,9 @@
 #include "core/varint.h"
 #include "mission/progress.h"
 
+#define RECORD_MAX	(3 * ECO_VARINT_MAX)
+#define RECORD_MIN	3
+
 static int
 compare(const EcoProgress *a, int32 number, int64 period)
 {
@@ -15,66 +18,155 @@ compare(const EcoProgress *a, int32 number, int64 period)
 	return a->period < period ? -1 : a->period > period;
 }
 
+static int
+compare_two(const void *a, const void *b)
+{
+	const EcoProgress *other = b;
+
+	return compare(a, other->number, other->period);
+}
+
+static void
+make_room(EcoProgresses *all, int n)
+{
+	if (n <= all->room)
+		return;
+	all->room = Max(n, 2 * all->room);
+	if (all->records == NULL)
+		all->records = MemoryContextAlloc(all->context, sizeof(EcoProgress) * all->room);
+	else
+		all->records = repalloc(all->records, sizeof(EcoProgress) * all->room);
+}
+
+/* Add the records, which are in order. */
+static bool
+read_records(EcoReader *reader, bool in_row, EcoProgresses *all)
+{
+	int			first = all->n;
+
+	/* and one to be added */
+	make_room(all, first + (int) (reader->end - reader->at) / RECORD_MIN + 1);
+	while (reader->at < reader->end && !reader->damaged)
+	{
+		EcoProgress *record = &all->records[all->n];
+		uint64		value;
+
+		if (all->n == all->room)
+			return false;
+		record->number = (int32) eco_varint_read(reader, PG_INT32_MAX);
+		record->period = eco_unzigzag(eco_varint_read(reader, UINT32_MAX));
+		value = eco_varint_read(reader, PG_INT64_MAX);
+		record->progress = (int64) (value >> 2);
+		record->state = (EcoProgressState) (value & 3);
+		record->in_row = in_row;
+		record->just_now = false;
+		if (record->number == 0 || record->state >= ECO_MISSION_STATES ||
+			(all->n > first && compare(record - 1, record->number, record->period) >= 0))
+			return false;
+		all->n++;
+	}
+	return !reader->damaged;
+}
+
 bool
 eco_progress_read(const EcoSection *section, EcoProgresses *all)
 {
 	EcoReader	reader = {.at = section->data, .end = section->data + section->len};
 
 	all->n = 0;
+	all->has_row = false;
 	if (section->len == 0)
 		return true;
-	if (section->version != ECO_PROGRESS_VERSION || section->len > ECO_PROGRESS_ROOM)
+	if (section->version != ECO_PROGRESS_VERSION || section->len > ECO_PROGRESS_ROOM ||
+		*reader.at > 1)
 		return false;
-	while (reader.at < reader.end && !reader.damaged)
-	{
-		EcoProgress *record = &all->records[all->n];
-		uint64		value;
-
-		record->number = (int32) eco_varint_read(&reader, PG_INT32_MAX);
-		record->period = eco_unzigzag(eco_varint_read(&reader, UINT32_MAX));
-		value = eco_varint_read(&reader, PG_INT64_MAX);
-		record->progress = (int64) (value >> 2);
-		record->state = (EcoProgressState) (value & 3);
-		record->just_now = false;
-		if (record->number == 0 || record->state >= ECO_MISSION_STATES ||
-			(all->n > 0 && compare(record - 1, record->number, record->period) >= 0))
-			return false;
-		all->n++;
-	}
-	return !reader.damaged;
+	all->has_row = *reader.at++ == 1;
+	return read_records(&reader, false, all);
 }
 
-int
-eco_progress_write(const EcoProgresses *all, uint8 *out)
+bool
+eco_progress_read_row(const bytea *row, EcoProgresses *all)
+{
+	EcoReader	reader = {.at = (const uint8 *) VARDATA_ANY(row)};
+
+	reader.end = reader.at + VARSIZE_ANY_EXHDR(row);
+	if (!read_records(&reader, true, all))
+		return false;
+	qsort(all->records, all->n, sizeof(EcoProgress), compare_two);
+	for (int i = 1; i < all->n; i++)
+		if (compare_two(&all->records[i - 1], &all->records[i]) == 0)
+			return false;
+	return true;
+}
+
+static int
+write_record(const EcoProgress *record, uint8 *out)
 {
 	uint8	   *at = out;
 
+	eco_varint_write(&at, (uint64) record->number);
+	eco_varint_write(&at, eco_zigzag(record->period));
+	eco_varint_write(&at, (uint64) record->progress << 2 | record->state);
+	return (int) (at - out);
+}
+
+int
+eco_progress_write(EcoProgresses *all, uint8 *out)
+{
+	int			len = 1;
+
 	for (int i = 0; i < all->n; i++)
 	{
-		const EcoProgress *record = &all->records[i];
-		uint8		one[3 * ECO_VARINT_MAX];
-		uint8	   *end = one;
+		EcoProgress *record = &all->records[i];
+		uint8		one[RECORD_MAX];
+		int			more;
 
-		eco_varint_write(&end, (uint64) record->number);
-		eco_varint_write(&end, eco_zigzag(record->period));
-		eco_varint_write(&end, (uint64) record->progress << 2 | record->state);
-		if (at + (end - one) > out + ECO_PROGRESS_ROOM)
-			return -1;
-		memcpy(at, one, end - one);
-		at += end - one;
+		if (record->in_row)
+			continue;
+		more = write_record(record, one);
+		if (len + more > ECO_PROGRESS_ROOM)
+			record->in_row = all->has_row = true;
+		else
+		{
+			memcpy(out + len, one, more);
+			len += more;
+		}
 	}
-	return (int) (at - out);
+	out[0] = all->has_row;
+	return len == 1 && !all->has_row ? 0 : len;
+}
+
+bytea *
+eco_progress_write_row(const EcoProgresses *all)
+{
+	bytea	   *row = palloc(VARHDRSZ + (Size) all->n * RECORD_MAX);
+	uint8	   *out = (uint8 *) VARDATA(row);
+	int			len = 0;
+
+	for (int i = 0; i < all->n; i++)
+		if (all->records[i].in_row)
+			len += write_record(&all->records[i], out + len);
+	SET_VARSIZE(row, VARHDRSZ + len);
+	return row;
 }
 
 /* The first one that is not less. */
 static int
 place_of(const EcoProgresses *all, int32 number, int64 period)
 {
-	int			i = 0;
+	int			low = 0;
+	int			high = all->n;
 
-	while (i < all->n && compare(&all->records[i], number, period) < 0)
-		i++;
-	return i;
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+
+		if (compare(&all->records[middle], number, period) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
 }
 
 EcoProgress *
@@ -90,8 +182,7 @@ eco_progress_add(EcoProgresses *all, int32 number, int64 period)
 {
 	int			i = place_of(all, number, period);
 
-	if (all->n == ECO_PROGRESS_RECORDS)
-		return NULL;
+	make_room(all, all->n + 1);
 	memmove(&all->records[i + 1], &all->records[i], sizeof(EcoProgress) * (all->n - i));
 	all->n++;
 	all->records[i] = (EcoProgress)

@@ -2,10 +2,12 @@
  * progress.h
  *		How far a user is in missions: the section of the account, and how it is read.
  *
- *	payload (version 1) = record*		by number, then period; none twice
+ *	payload (version 1) = more:u8 record*	by number, then period; none twice
  *	record	= number period progress << 2 | state
  *
- * Numbers of core/varint.h; the period zigzag.  Progress ends at the target.
+ * Numbers of core/varint.h; the period zigzag.  Progress ends at the target.  more is 1 when
+ * the user has a row of economy_internal.mission_progress_more, with records for which there
+ * was no room; else 0.  A record that is there stays there, and the row stays when it has none.
  */
 #ifndef ECO_PROGRESS_H
 #define ECO_PROGRESS_H
@@ -16,7 +18,6 @@
 
 #define ECO_PROGRESS_VERSION 1
 #define ECO_PROGRESS_ROOM 1000	/* bytes of the payload, at most */
-#define ECO_PROGRESS_RECORDS (ECO_PROGRESS_ROOM / 3 + 1)
 
 typedef enum EcoProgressState
 {
@@ -32,26 +33,37 @@ typedef struct EcoProgress
 	int64		period;			/* eco_period_of() */
 	int64		progress;
 	EcoProgressState state;
+	bool		in_row;
 	bool		just_now;		/* completed by the entry that is counted; not
 								 * stored */
 } EcoProgress;
 
 typedef struct EcoProgresses
 {
+	MemoryContext context;		/* of the records, set by who has them */
 	int			n;
-	EcoProgress records[ECO_PROGRESS_RECORDS];
+	int			room;			/* records that there is memory for */
+	EcoProgress *records;		/* NULL: there was none yet */
+	bool		has_row;
 } EcoProgresses;
 
-/* False: damage. */
+/* Those of the section, in place of what there was.  False: damage. */
 extern bool eco_progress_read(const EcoSection *section, EcoProgresses *all);
 
-/* The length; out has ECO_PROGRESS_ROOM bytes.  -1: there is no room for them. */
-extern int	eco_progress_write(const EcoProgresses *all, uint8 *out);
+/* And those of the row.  False: damage, or one stands in the section too. */
+extern bool eco_progress_read_row(const bytea *row, EcoProgresses *all);
 
-/* The record, or NULL. */
+/*
+ * The length; out has ECO_PROGRESS_ROOM bytes.  Those for which there is no room are of the
+ * row from then on, which is written afterwards.
+ */
+extern int	eco_progress_write(EcoProgresses *all, uint8 *out);
+extern bytea *eco_progress_write_row(const EcoProgresses *all);
+
+/* The record, or NULL.  It stands where it is until the next one is added. */
 extern EcoProgress *eco_progress_find(EcoProgresses *all, int32 number, int64 period);
 
-/* A new one in its place, active and of no progress; NULL: there is no room. */
+/* A new one in its place, active and of no progress. */
 extern EcoProgress *eco_progress_add(EcoProgresses *all, int32 number, int64 period);
 
 #endif

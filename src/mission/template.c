@@ -119,6 +119,14 @@ eco_mission_ends(const EcoMission *mission, int64 period)
 	return Min(mission->ends_at, eco_period_start(mission->period, period + 1));
 }
 
+bool
+eco_mission_opens(const EcoMission *mission, const EcoMission *next)
+{
+	return mission->period == ECO_PERIOD_EVER &&
+		(mission->ends_at == DT_NOEND ||
+		 mission->ends_at + mission->claim_hours * USECS_PER_HOUR > next->published_at);
+}
+
 static EcoText
 text_in(const EcoRow *row, int column)
 {

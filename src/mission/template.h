@@ -90,4 +90,7 @@ extern const EcoMission *eco_mission_of(const EcoMissions *missions, int32 numbe
 extern EcoPeriod eco_mission_period(const char *word, int len);
 extern TimestampTz eco_mission_ends(const EcoMission *mission, int64 period);
 
+/* Whether a mission that requires this one may have meant this version of it. */
+extern bool eco_mission_opens(const EcoMission *mission, const EcoMission *next);
+
 #endif

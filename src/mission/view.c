@@ -21,6 +21,7 @@
 PG_FUNCTION_INFO_V1(eco_mission_progress_of);
 PG_FUNCTION_INFO_V1(eco_mission_progress_sound);
 PG_FUNCTION_INFO_V1(eco_with_mission_progress);
+PG_FUNCTION_INFO_V1(eco_with_further_mission_progress);
 PG_FUNCTION_INFO_V1(eco_check_mission_condition);
 PG_FUNCTION_INFO_V1(eco_mission_counts);
 PG_FUNCTION_INFO_V1(eco_mission_condition_of);
@@ -42,31 +43,38 @@ put_record(ReturnSetInfo *info, const EcoProgress *record, bool unearned)
 	tuplestore_putvalues(info->setResult, info->setDesc, values, isnull);
 }
 
-/* eco_mission_progress_of(sections bytea) returns table, STRICT; none of damaged ones */
+/* Of sections and the row of further progress, either of which may be null; false: damage. */
+static bool
+read_both(FunctionCallInfo fcinfo, EcoProgresses *all)
+{
+	bytea	   *sections = PG_ARGISNULL(0) ? NULL : PG_GETARG_BYTEA_PP(0);
+	EcoSection	section;
+
+	return eco_sections_get(sections, ECO_SECTION_MISSIONS, &section) &&
+		eco_progress_read(&section, all) && all->has_row == !PG_ARGISNULL(1) &&
+		(!all->has_row || eco_progress_read_row(PG_GETARG_BYTEA_PP(1), all));
+}
+
+/* eco_mission_progress_of(sections bytea, further bytea) returns table; none of damaged ones */
 Datum
 eco_mission_progress_of(PG_FUNCTION_ARGS)
 {
-	EcoSection	section;
-	EcoProgresses all;
+	EcoProgresses all = {.context = CurrentMemoryContext};
 
 	InitMaterializedSRF(fcinfo, 0);
-	if (eco_sections_get(PG_GETARG_BYTEA_PP(0), ECO_SECTION_MISSIONS, &section) &&
-		eco_progress_read(&section, &all))
+	if (read_both(fcinfo, &all))
 		for (int i = 0; i < all.n; i++)
 			put_record((ReturnSetInfo *) fcinfo->resultinfo, &all.records[i], false);
 	return (Datum) 0;
 }
 
-/* eco_mission_progress_sound(sections bytea) returns boolean; null: none */
+/* eco_mission_progress_sound(sections bytea, further bytea) returns boolean; null: none */
 Datum
 eco_mission_progress_sound(PG_FUNCTION_ARGS)
 {
-	EcoSection	section;
-	EcoProgresses all;
+	EcoProgresses all = {.context = CurrentMemoryContext};
 
-	PG_RETURN_BOOL(PG_ARGISNULL(0) ||
-				   (eco_sections_get(PG_GETARG_BYTEA_PP(0), ECO_SECTION_MISSIONS, &section) &&
-					eco_progress_read(&section, &all)));
+	PG_RETURN_BOOL(read_both(fcinfo, &all));
 }
 
 static void
@@ -94,8 +102,6 @@ set_record(EcoProgresses *all, FunctionCallInfo fcinfo)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("there is no such progress"));
 	if (record == NULL)
 		record = eco_progress_add(all, number, period);
-	if (record == NULL)
-		return;
 	record->progress = PG_GETARG_INT64(3);
 	record->state = (EcoProgressState) PG_GETARG_INT32(4);
 }
@@ -110,9 +116,8 @@ eco_with_mission_progress(PG_FUNCTION_ARGS)
 {
 	bytea	   *sections = PG_ARGISNULL(0) ? NULL : PG_GETARG_BYTEA_PP(0);
 	EcoSection	section;
-	EcoProgresses all;
+	EcoProgresses all = {.context = CurrentMemoryContext};
 	uint8		payload[ECO_PROGRESS_ROOM];
-	int			len;
 	bytea	   *result;
 
 	eco_require_arg(fcinfo, 1, "number");
@@ -122,16 +127,38 @@ eco_with_mission_progress(PG_FUNCTION_ARGS)
 		ECO_ERROR(ECO_LEDGER_DAMAGED, errmsg("this progress of missions is damaged"),
 				  errhint("Begin with sections that are null, and add what else the user has."));
 	set_record(&all, fcinfo);
-	len = eco_progress_write(&all, payload);
-	if (len < 0)
-		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("there is no room for this progress"));
 	section.version = ECO_PROGRESS_VERSION;
 	section.data = payload;
-	section.len = len;
+	section.len = eco_progress_write(&all, payload);
+	for (int i = 0; i < all.n; i++)
+		if (all.records[i].in_row)
+			ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("there is no room for this progress"),
+					  errhint("It stands in economy_internal.mission_progress_more."));
 	result = eco_sections_set(sections, ECO_SECTION_MISSIONS, &section);
 	if (result == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_BYTEA_P(result);
+}
+
+/*
+ * eco_with_further_mission_progress(further bytea, number integer, period bigint,
+ * progress bigint, state integer) returns bytea
+ *		The same of a row of mission_progress_more.
+ */
+Datum
+eco_with_further_mission_progress(PG_FUNCTION_ARGS)
+{
+	EcoProgresses all = {.context = CurrentMemoryContext};
+
+	eco_require_arg(fcinfo, 1, "number");
+	eco_require_arg(fcinfo, 2, "period");
+	if (!PG_ARGISNULL(0) && !eco_progress_read_row(PG_GETARG_BYTEA_PP(0), &all))
+		ECO_ERROR(ECO_LEDGER_DAMAGED, errmsg("this progress of missions is damaged"),
+				  errhint("Begin with null, and add what else the user has there."));
+	set_record(&all, fcinfo);
+	for (int i = 0; i < all.n; i++)
+		all.records[i].in_row = true;
+	PG_RETURN_BYTEA_P(eco_progress_write_row(&all));
 }
 
 static const EcoTrigger *
@@ -301,7 +328,8 @@ Datum
 eco_mission_replay(PG_FUNCTION_ARGS)
 {
 	EcoOpenTables *open;
-	EcoObservation o = {.reading = (EcoReading) PG_GETARG_INT32(1), .everything = true};
+	EcoObservation o = {.reading = (EcoReading) PG_GETARG_INT32(1), .everything = true,
+	.progress = {.context = CurrentMemoryContext}};
 
 	InitMaterializedSRF(fcinfo, 0);
 	open = eco_stream_open(ECO_READ, PG_GETARG_INT64(0), NULL);

@@ -1611,6 +1611,7 @@ BEGIN
                ('economy', 'shop_reservations', ', idempotency_key'),
                ('economy', 'user_holdings', ', item_id'),
                ('economy_internal', 'user_holdings_more', ', item_id'),
+               ('economy_internal', 'mission_progress_more', ''),
                ('economy', 'draw_seeds', ', seed_number'),
                ('economy_internal', 'draw_pity', ', table_id'),
                ('economy', 'leaderboard_scores', ', board, first_day'),
@@ -1705,6 +1706,12 @@ CREATE FUNCTION economy_internal.audit_missions(
         FROM economy_internal.mission_differences(ARRAY(
             SELECT a.user_id FROM economy.accounts a
             WHERE a.user_id BETWEEN from_user AND upto_user)) d
+        UNION ALL
+        SELECT m.user_id, 'wrong_mission', 'an account', 'progress of nobody', NULL::text,
+               NULL::bigint
+        FROM economy_internal.mission_progress_more m
+        WHERE m.user_id BETWEEN from_user AND upto_user
+          AND NOT EXISTS (SELECT FROM economy.accounts a WHERE a.user_id = m.user_id)
         UNION ALL
         SELECT r.user_id, 'wrong_mission',
                coalesce(format('%s %s: %s gold, %s XP', t.mission, t.version, t.gold, t.xp),

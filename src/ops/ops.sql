@@ -11,39 +11,49 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.asyncapi()', ''),
             ('app', 'FUNCTION economy.changes(text, integer)', ''),
             ('app', 'FUNCTION economy.claim_daily_reward(bigint)',
-             'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys'),
             ('app', 'FUNCTION economy.claim_all(bigint)',
-             'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys user_holdings_more'),
             ('app', 'FUNCTION economy.claim_mission(bigint, text, text)',
-             'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys user_holdings_more'),
             ('app', 'FUNCTION economy.missions(bigint)', ''),
             ('app', 'FUNCTION economy.fulfil(bigint, text, text, jsonb)', 'fulfilments'),
             ('app', 'FUNCTION economy.game_stats_me(bigint)', ''),
             ('app', 'FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb, '
                  'jsonb)',
-             'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys user_holdings_more'),
             ('app', 'FUNCTION economy.grant_reward_code(bigint, text, text, bigint, bigint, jsonb, '
                  'jsonb)',
-             'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys user_holdings_more'),
             ('app', 'FUNCTION economy.grant_rewards(bigint[], text[], text[], bigint[], bigint[], '
                  'jsonb[], jsonb[])',
-             'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys user_holdings_more'),
             ('app', 'FUNCTION economy.grant_rewards(jsonb)',
-             'accounts config_changes config_changes_change_id_seq config_heads reward_audit '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys user_holdings_more'),
             ('app', 'FUNCTION economy.grant_items(bigint, jsonb, text, text, jsonb, boolean)',
-             'accounts holding_changes user_holdings_more'),
+             'accounts mission_progress_more '
+             'holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.consume(bigint, text, text, bigint, text, jsonb, boolean)',
-             'accounts holding_changes user_holdings_more'),
+             'accounts mission_progress_more '
+             'holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.item_catalogue(text, boolean)', ''),
             ('app', 'FUNCTION economy.draw(bigint, text, text, text, jsonb, boolean)',
-             'accounts draw_pity draw_prizes draw_seeds holding_changes user_holdings_more'),
+             'accounts mission_progress_more '
+             'draw_pity draw_prizes draw_seeds holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.draw_commit(bigint)',
              'config_changes config_changes_change_id_seq config_heads draw_seeds signing_keys'),
             ('app', 'FUNCTION economy.draw_reveal(bigint, bigint)',
@@ -53,40 +63,49 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.holdings(bigint)', ''),
             ('app', 'FUNCTION economy.holds(bigint, text, bigint)', ''),
             ('app', 'FUNCTION economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean)',
-             'accounts holding_changes user_holdings_more'),
+             'accounts mission_progress_more '
+             'holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.leaderboard(text, integer, bigint[], date)', ''),
             ('app', 'FUNCTION economy.leaderboard_info(text)', ''),
             ('app', 'FUNCTION economy.leaderboard_of(text, bigint[], date)', ''),
             ('app', 'FUNCTION economy.rank_of(text, bigint, integer, date)', ''),
             ('app', 'FUNCTION economy.transfer(bigint, bigint, text, bigint, jsonb, text, jsonb, '
                     'boolean)',
-             'accounts holding_changes user_holdings_more'),
+             'accounts mission_progress_more '
+             'holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.hold_escrow(bigint, text, bigint, jsonb, interval, text, '
                     'jsonb, boolean)',
-             'accounts escrows holding_changes user_holdings_more'),
+             'accounts mission_progress_more '
+             'escrows holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.release_escrow(bigint, text, text)',
-             'accounts escrows holding_changes user_holdings_more'),
+             'accounts mission_progress_more '
+             'escrows holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.capture_escrow(bigint, text, bigint, bigint, jsonb, text)',
-             'accounts escrows holding_changes user_holdings_more'),
+             'accounts mission_progress_more '
+             'escrows holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.debts_of(bigint)', ''),
             ('app', 'FUNCTION economy.escrows_of(bigint, integer)', ''),
             ('app', 'FUNCTION economy.level_for(bigint, text)', ''),
             ('app', 'FUNCTION economy.level_of(bigint, bigint)', ''),
             ('app', 'FUNCTION economy.now()', ''),
             ('app', 'FUNCTION economy.purchase(bigint, text, text, integer, jsonb, boolean)',
-             'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads shop_keys '
              'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
              'user_holdings_more shop_reservations'),
             ('app', 'FUNCTION economy.purchase_code(bigint, text, text, integer, jsonb, boolean)',
-             'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads shop_keys '
              'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
              'user_holdings_more shop_reservations'),
             ('app', 'FUNCTION economy.purchases(bigint[], text[], text[], integer[], jsonb[])',
-             'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads shop_keys '
              'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
              'user_holdings_more'),
             ('app', 'FUNCTION economy.purchases(jsonb)',
-             'accounts config_changes config_changes_change_id_seq config_heads shop_keys '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads shop_keys '
              'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
              'user_holdings_more'),
             ('app', 'FUNCTION economy.receipt(bigint, text)', ''),
@@ -99,19 +118,25 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.recommendation_feedback(text, text)', 'recommendations'),
             ('app', 'FUNCTION economy.record_action(bigint, text, text, text, bigint, bigint, '
                     'text, jsonb, bigint)',
-             'accounts game_stats_more user_actions'),
+             'accounts mission_progress_more '
+             'game_stats_more user_actions'),
             ('app', 'FUNCTION economy.record_action_code(bigint, text, text, text, bigint, bigint, '
                     'text, jsonb, bigint)',
-             'accounts game_stats_more user_actions'),
+             'accounts mission_progress_more '
+             'game_stats_more user_actions'),
             ('app', 'FUNCTION economy.record_actions(bigint[], text[], text[], text[], bigint[], '
-                 'bigint[], text[], jsonb[], bigint[])', 'accounts game_stats_more user_actions'),
+                 'bigint[], text[], jsonb[], bigint[])', 'accounts mission_progress_more '
+             'game_stats_more user_actions'),
             ('app', 'FUNCTION economy.record_actions(jsonb)',
-             'accounts game_stats_more user_actions'),
+             'accounts mission_progress_more '
+             'game_stats_more user_actions'),
             ('app', 'FUNCTION economy.register(text, text, jsonb)',
-             'accounts config_changes config_changes_change_id_seq config_heads signing_keys '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads signing_keys '
              'user_id_seq users'),
             ('app', 'FUNCTION economy.register_user(text, text, jsonb)',
-             'accounts config_changes config_changes_change_id_seq config_heads signing_keys '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads signing_keys '
              'user_id_seq users'),
             ('app', 'FUNCTION economy.product(text, bigint)', ''),
             ('app', 'FUNCTION economy.products(bigint, text, text, boolean)', ''),
@@ -120,18 +145,22 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.replay(bigint, bigint, integer)', ''),
             ('app', 'FUNCTION economy.segment(bigint)', ''),
             ('app', 'FUNCTION economy.set_timezone(bigint, text, text)',
-             'accounts user_changes users'),
+             'accounts mission_progress_more '
+             'user_changes users'),
             ('app', 'FUNCTION economy.statement(bigint, bigint, integer)', ''),
             ('app', 'FUNCTION economy.streak_preview(bigint, integer)', ''),
             ('app', 'FUNCTION economy.streak_reward(integer)', ''),
             ('app', 'FUNCTION economy.streak_state(bigint)', ''),
             ('app', 'FUNCTION economy.timezone_name(text)', ''),
             ('app', 'FUNCTION economy.link_external_id(bigint, text, text, text)',
-             'accounts user_changes users'),
+             'accounts mission_progress_more '
+             'user_changes users'),
             ('app', 'FUNCTION economy.unlink_external_id(bigint, text, text)',
-             'accounts user_changes users'),
+             'accounts mission_progress_more '
+             'user_changes users'),
             ('app', 'FUNCTION economy.update_profile(bigint, jsonb, text, text)',
-             'accounts user_changes users'),
+             'accounts mission_progress_more '
+             'user_changes users'),
             ('app', 'FUNCTION economy.user_id_of(text)', ''),
             ('app', 'FUNCTION economy.verify_receipt(bigint, text)', ''),
             ('app', 'FUNCTION economy.verify_webhook(text, jsonb, bytea)', ''),
@@ -159,7 +188,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('monitor', 'FUNCTION economy.mission_parity(bigint)', ''),
             ('monitor', 'FUNCTION economy.missions(bigint)', ''),
             ('monitor', 'FUNCTION economy_internal.mission_period_key(text, bigint)', ''),
-            ('monitor', 'FUNCTION economy_internal.mission_progress_of(bytea)', ''),
+            ('monitor', 'FUNCTION economy_internal.mission_progress_of(bytea, bytea)', ''),
             ('monitor', 'FUNCTION economy.rank_of(text, bigint, integer, date)', ''),
             ('monitor', 'FUNCTION economy.library_version()', ''),
             -- a default of others' arguments, which the caller evaluates
@@ -220,12 +249,14 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('operator', 'FUNCTION economy.audit_sweep(timestamptz)',
              'audit_checkpoints audit_findings audit_runs audit_runs_run_id_seq'),
             ('operator', 'FUNCTION economy.archive(regclass, regclass, interval, integer)',
-             'accounts archive_state archived_hashes archived_keys archives audit_checkpoints '
+             'accounts mission_progress_more '
+             'archive_state archived_hashes archived_keys archives audit_checkpoints '
              'config_changes config_changes_change_id_seq config_heads gold_adjustments '
              'installations reward_audit rollup_positions rollup_state signing_keys '
              'stream_checkpoints'),
             ('operator', 'FUNCTION economy.archive_entries(anyelement, interval, integer)',
-             'accounts archive_state archived_hashes archived_keys archives audit_checkpoints '
+             'accounts mission_progress_more '
+             'archive_state archived_hashes archived_keys archives audit_checkpoints '
              'config_changes config_changes_change_id_seq config_heads gold_adjustments '
              'installations reward_audit rollup_positions rollup_state signing_keys '
              'stream_checkpoints'),
@@ -249,7 +280,8 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'config_changes config_changes_change_id_seq config_heads rfm_due rfm_reversals '
              'rfm_snapshots rfm_state segment_history user_segments'),
             ('operator', 'FUNCTION economy.pay_leaderboard_prizes(integer)',
-             'accounts config_changes config_changes_change_id_seq config_heads '
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads '
              'leaderboard_periods leaderboard_refusals reward_audit signing_keys '
              'user_holdings_more'),
             ('operator', 'FUNCTION economy.refresh_leaderboards(integer)',
@@ -261,7 +293,8 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'leaderboard_queue leaderboard_state rollup_positions rollup_queue rollup_state '
              'user_game_stats_summary'),
             ('operator', 'PROCEDURE economy.run_job(text, text)',
-             'accounts anchor_buckets anchor_config anchor_heads anchors audit_checkpoints '
+             'accounts mission_progress_more '
+             'anchor_buckets anchor_config anchor_heads anchors audit_checkpoints '
              'audit_findings audit_runs audit_runs_run_id_seq config_changes '
              'config_changes_change_id_seq config_heads escrows holding_changes installations '
              'job_runs job_runs_run_id_seq leaderboard_buckets leaderboard_periods '
@@ -280,9 +313,11 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('admin', 'FUNCTION economy.add_stock(text, bigint, text, integer)',
              'config_changes config_changes_change_id_seq config_heads shop_products shop_stock'),
             ('admin', 'FUNCTION economy.adjust_gold(bigint, bigint, text, text, text)',
-             'accounts gold_adjustments'),
+             'accounts mission_progress_more '
+             'gold_adjustments'),
             ('admin', 'FUNCTION economy.capture_actions()',
-             'accounts capture_refusals capture_refusals_refusal_id_seq game_stats_more '
+             'accounts mission_progress_more '
+             'capture_refusals capture_refusals_refusal_id_seq game_stats_more '
              'user_actions'),
             ('admin', 'FUNCTION economy.prune(interval, integer)',
              'accounts audit_checkpoints config_changes config_changes_change_id_seq config_heads '
@@ -301,11 +336,13 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'stream_checkpoints'),
             ('admin', 'FUNCTION economy.refund_purchase(bigint, text, text, integer, text, text, '
                       'text, boolean)',
-             'accounts fulfilments rfm_reversals shop_debts shop_refunds shop_stock '
+             'accounts mission_progress_more '
+             'fulfilments rfm_reversals shop_debts shop_refunds shop_stock '
              'shop_user_units_more user_holdings_more'),
             ('admin', 'FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, '
                       'text, text, jsonb)',
-             'accounts reward_audit user_holdings_more'),
+             'accounts mission_progress_more '
+             'reward_audit user_holdings_more'),
             ('admin', 'FUNCTION economy.rfm_refresh(timestamptz, boolean)',
              'config_changes config_changes_change_id_seq config_heads rfm_due rfm_reversals '
              'rfm_snapshots rfm_state segment_history user_segments'),
@@ -330,11 +367,13 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'config_changes config_changes_change_id_seq config_heads segment_rule_changes '
              'segment_rules'),
             ('admin', 'FUNCTION economy.set_streak(bigint, integer, date, text, text, text)',
-             'accounts reward_audit'),
+             'accounts mission_progress_more '
+             'reward_audit'),
             ('admin', 'FUNCTION economy.set_transfer_rules(jsonb, text)',
              'config_changes config_changes_change_id_seq config_heads transfer_rules'),
             ('admin', 'FUNCTION economy.set_user_status(bigint, text, text, text, text)',
-             'accounts user_changes'),
+             'accounts mission_progress_more '
+             'user_changes'),
             ('admin', 'FUNCTION economy.publish_draw_table(text, text)',
              'config_changes config_changes_change_id_seq config_heads draw_prizes '
              'draw_table_versions draw_tables'),

@@ -121,7 +121,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('claim_mission', 'SELECT * FROM economy.claim_mission(:u, ''pgtap.one'')'),
     ('claim_all', 'SELECT * FROM economy.claim_all(:u)'),
     ('mission_parity', 'SELECT * FROM economy.mission_parity()'),
-    ('mission_progress_of', 'SELECT * FROM economy_internal.mission_progress_of(decode(''01'', ''hex''))'),
+    ('mission_progress_of', 'SELECT * FROM economy_internal.mission_progress_of(decode(''01'', ''hex''), NULL)'),
     ('mission_period_key', 'SELECT economy_internal.mission_period_key(''daily'', 1)'),
     ('leaderboard_parity', 'SELECT * FROM economy.leaderboard_parity()'),
     ('holds', 'SELECT economy.holds(:u, ''pgtap_gem'')'),

@@ -62,8 +62,7 @@ SELECT is(pg_temp.wrong(given::jsonb), says, says) FROM (VALUES
     ('{"gold": -1}', 'gold must be from 0 to 2^53-1.'),
     ('{"xp": -1}', 'xp must be from 0 to 2^53-1.'),
     ('{"requires": "pgtap.bad"}', 'requires must be an array of at most 8 missions.'),
-    ('{"requires": ["pgtap.bad"]}', 'mission "pgtap.bad", which it requires, is not published with the period once.'),
-    ('{"period": "daily", "claim_hours": 8784}', 'progress in all missions together would need 2569 bytes of an account, and 1000 is the most.'),
+    ('{"requires": ["pgtap.bad"]}', 'mission "pgtap.bad", which it requires, is not published with the period once, or has ended.'),
     ('{"condition": {"eq": ["event.product", "x"]}}', 'the condition is not valid: $.eq[0]: there is no "event.product".'),
     ('{"condition": {"all": [{"eq": ["event.game", "x"]}, {"gt": ["event.bet", "1"]}]}}', 'the condition is not valid: $.all[1].gt[1]: a whole number is expected.'),
     ('{"condition": {"lt": ["event.game", 1]}}', 'the condition is not valid: $.lt[1]: a string is expected.'),
@@ -322,6 +321,85 @@ SELECT pg_temp.at('2031-06-03 11:00:00+00');
 SELECT is(pg_temp.play('d'), 'OK', 'and back');
 SELECT is((SELECT m.progress FROM economy.missions(pg_temp.id('d')) m WHERE m.mission = 'pgtap.ends'), 1::bigint, 'it counts');
 SELECT is_empty('SELECT * FROM economy.mission_parity() p WHERE p.mission = ''pgtap.ends''', 'as the audit counts it');
+
+-- a version that begins anew in a period that was paid
+SELECT pg_temp.at('2031-07-01 12:00:00+00');
+SELECT is(pg_temp.publish('{"mission": "pgtap.again", "trigger": "action", "target": 1, "period": "daily", "gold": 4, "position": 20}'), 'pgtap.again 1', 'one for a day');
+SELECT is(pg_temp.play('b') || pg_temp.claim('b', 'pgtap.again'), 'OKnew OK 4 0', 'is paid');
+SELECT is(pg_temp.publish('{"mission": "pgtap.again", "trigger": "action", "target": 1, "period": "daily", "gold": 5, "position": 20}'), 'pgtap.again 2', 'and published again');
+SELECT is(pg_temp.play('b'), 'OK', 'and completed');
+SELECT matches(pg_temp.shown('b'), 'pgtap.again 2031-07-01 claimed 1/1(?! claimable)', 'that day is not shown as one to be claimed');
+SELECT is_empty($$SELECT * FROM economy.claim_all(pg_temp.id('b')) c WHERE c.mission = 'pgtap.again'$$, 'and nothing is claimed for it');
+SELECT is(pg_temp.claim('b', 'pgtap.again'), 'reuse OK 4 0', 'but by who asks for it');
+SELECT is(pg_temp.play('b') || pg_temp.claim('b', 'pgtap.again'), 'OKnew OK 5 0', 'and the next day is') FROM pg_temp.at('2031-07-02 12:00:00+00');
+SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
+
+-- what one mission requires of another
+SELECT is(pg_temp.publish('{"mission": "pgtap.key", "trigger": "action", "target": 1}'), 'pgtap.key 1', 'one that opens another');
+SELECT is(pg_temp.publish('{"mission": "pgtap.door", "trigger": "action", "target": 9, "requires": ["pgtap.key"]}'), 'pgtap.door 1', 'which there is');
+SELECT is(d.mission, 'pgtap.door', 'for a time') FROM economy.retire_mission('pgtap.door', 'pgtap') d;
+SELECT is(pg_temp.publish('{"mission": "pgtap.key", "trigger": "action", "target": 1, "period": "daily", "claim_hours": 0}'), 'pgtap.key 2', 'and is daily then');
+SELECT is(pg_temp.play('b'), 'OK', 'on a day') FROM generate_series(3, 7) d, pg_temp.at('2031-07-0' || d || ' 12:00:00+00');
+SELECT is((SELECT count(*) FROM economy.mission_progress m WHERE m.user_id = pg_temp.id('b') AND m.mission = 'pgtap.key' AND m.version = 2), 1::bigint, 'days that are over are forgotten all the same');
+SELECT is(pg_temp.publish('{"mission": "pgtap.key", "trigger": "action", "target": 1, "ends_at": "2031-07-09T00:00:00Z", "claim_hours": 0}'), 'pgtap.key 3', 'and ends');
+SELECT is(pg_temp.wrong('{"requires": ["pgtap.key"]}'), 'mission "pgtap.key", which it requires, is not published with the period once, or has ended.', 'of one that has ended nobody knows who had completed it') FROM pg_temp.at('2031-07-09 00:00:00+00');
+-- two versions of one, of which the first is over when another mission requires it
+SELECT pg_temp.at('2031-07-10 12:00:00+00');
+SELECT is(pg_temp.publish('{"mission": "pgtap.lock", "trigger": "action", "condition": {"eq": ["event.action_type", "roll"]}, "target": 1, "claim_hours": 0}'), 'pgtap.lock 1', 'one that is completed');
+SELECT is(pg_temp.play('b'), 'OK', 'by one');
+SELECT is(pg_temp.publish('{"mission": "pgtap.lock", "trigger": "action", "condition": {"eq": ["event.action_type", "never"]}, "target": 1, "claim_hours": 0}'), 'pgtap.lock 2', 'and is another then') FROM pg_temp.at('2031-07-11 12:00:00+00');
+SELECT is(pg_temp.play('b'), 'OK', 'which is known') FROM pg_temp.at('2031-07-12 12:00:00+00');
+SELECT is(pg_temp.publish('{"mission": "pgtap.gate", "trigger": "action", "target": 9, "requires": ["pgtap.lock"]}'), 'pgtap.gate 1', 'before a third requires it');
+SELECT is(pg_temp.play('b'), 'OK', 'an action') FROM pg_temp.at('2031-07-12 13:00:00+00');
+SELECT matches(pg_temp.shown('b'), 'pgtap.gate once locked 0/9', 'counts for who completes it now');
+SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
+
+-- many missions: what finds no room in the account has a row
+SELECT pg_temp.at('2031-08-01 12:00:00+00');
+SELECT count(*) AS x FROM generate_series(1, 200) n, economy.publish_mission(jsonb_build_object('mission', 'pgm.' || n, 'trigger', 'action', 'condition', jsonb '{"eq": ["event.action_type", "many"]}', 'progress', 'sum', 'field', 'event.win', 'target', 8000, 'gold', 1,
+    'period', CASE n % 3 WHEN 0 THEN 'once' ELSE 'daily' END, 'claim_hours', 24), 'pgtap') \gset
+SELECT max(t.number) AS newest FROM economy.mission_templates t WHERE t.mission LIKE 'pgm.%' AND t.period = 'once' \gset
+CREATE FUNCTION pg_temp.many(who text) RETURNS text LANGUAGE sql AS
+    $$ SELECT r.code FROM economy.record_action(pg_temp.id(who), 'pgtap_dice', 'many', 'k' || nextval('key'), 1, 4000) r $$;
+CREATE FUNCTION pg_temp.states(who text) RETURNS text LANGUAGE sql AS
+    $$ SELECT string_agg(concat_ws(' ', s.state, s.progress, s.n), ', ' ORDER BY s.state, s.progress)
+       FROM (SELECT m.state, m.progress, count(*) AS n FROM economy.mission_progress m WHERE m.user_id = pg_temp.id(who) AND m.mission LIKE 'pgm.%' GROUP BY 1, 2) s $$;
+SELECT pg_temp.at('2031-08-01 12:05:00+00');
+SELECT is(pg_temp.many('b') || pg_temp.many('c'), 'OKOK', 'an action that two hundred count');
+SELECT is(pg_temp.states(w), 'active 4000 200', 'is counted by each') FROM unnest(ARRAY['b', 'c']) w;
+SELECT is(count(*), 2::bigint, 'in the row too') FROM economy_internal.mission_progress_more m WHERE m.user_id IN (pg_temp.id('b'), pg_temp.id('c')) AND length(m.progress) > 100;
+SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
+SAVEPOINT undone;
+SELECT is(pg_temp.many('b'), 'OK', 'one more');
+SELECT is(pg_temp.states('b'), 'completed 8000 200', 'completes them');
+ROLLBACK TO undone;
+SELECT is(pg_temp.states('b'), 'active 4000 200', 'what is rolled back was not counted');
+SELECT is(count(*) FILTER (WHERE r.success), 4::bigint, 'a batch of actions') FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object('user_id', pg_temp.id(w), 'game', 'pgtap_dice', 'action_type', 'many', 'action_id', 'mb' || n, 'bet', 1, 'win', 4000))
+    FROM unnest(ARRAY['b', 'd']) w, generate_series(1, 2) n)) r;
+SELECT is(pg_temp.states(w), 'completed 8000 200', 'counts as they do one by one') FROM unnest(ARRAY['b', 'd']) w;
+SELECT is(c.n || ' ' || c.gold, '200 200', 'all are claimed') FROM (SELECT count(*) AS n, sum(c.gold_delta) AS gold FROM economy.claim_all(pg_temp.id('b')) c WHERE c.success AND c.state = 'new' AND c.mission LIKE 'pgm.%') c;
+SELECT is(pg_temp.states('b'), 'claimed 8000 200', 'and it is noted');
+SELECT is_empty($$SELECT * FROM economy.claim_all(pg_temp.id('b'))$$, 'which is all');
+SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
+SELECT is(pg_temp.many('b') || pg_temp.many('d'), 'OKOK', 'two days later') FROM pg_temp.at('2031-08-03 12:00:00+00');
+SELECT is(pg_temp.states('b'), 'active 4000 134, claimed 8000 66', 'the days begin anew, and what is over leaves the row');
+SELECT is(pg_temp.states('d'), 'active 4000 134, completed 8000 66', 'and what could not be claimed any more');
+SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
+SELECT is_empty($$SELECT * FROM economy_internal.audit_missions() f WHERE f.user_id IN (SELECT p.id FROM player p)$$, 'and the audit finds nothing');
+SELECT matches(pg_temp.unpaid(format(damage, pg_temp.id('b'))), finds, damage) FROM (VALUES
+    ('DELETE FROM economy_internal.mission_progress_more WHERE user_id = %s', 'progress that can be read'),
+    ($$UPDATE economy_internal.mission_progress_more SET progress = decode('01', 'hex') WHERE user_id = %s$$, 'progress that can be read'),
+    ($$UPDATE economy_internal.mission_progress_more SET progress = decode('', 'hex') WHERE user_id = %s$$, 'claimed 8000'),
+    ('UPDATE economy.accounts SET sections = NULL WHERE user_id = %s', 'progress that can be read'),
+    ('UPDATE economy_internal.mission_progress_more m SET progress = economy_internal.with_further_mission_progress(m.progress, ' || :newest || ', 0, 1, 0) WHERE m.user_id = %s', 'claimed 8000 . active 1'),
+    ('UPDATE economy_internal.mission_progress_more m SET progress = economy_internal.with_further_mission_progress(m.progress, ' || :newest || ', 0, NULL, NULL) WHERE m.user_id = %s', 'claimed 8000 . 0')) v (damage, finds);
+SELECT is((SELECT count(*) FROM economy_internal.audit_missions() f WHERE f.actual = 'progress of nobody'), 0::bigint, 'nobody has a row');
+INSERT INTO economy_internal.mission_progress_more VALUES (-77, decode('', 'hex'));
+SELECT is((SELECT count(*) FROM economy_internal.audit_missions() f WHERE f.actual = 'progress of nobody'), 1::bigint, 'but who is nobody');
+SELECT throws_ok($$WITH RECURSIVE filled (n, sections) AS (SELECT 1, NULL::bytea UNION ALL SELECT f.n + 1, economy_internal.with_mission_progress(f.sections, f.n, 0, 1, 0) FROM filled f WHERE f.n < 400) SELECT count(f.sections) FROM filled f$$,
+    'XE002', 'there is no room for this progress', 'by hand the section is not overfilled');
+SELECT count(*) AS x FROM generate_series(1, 5) n, economy.publish_mission(jsonb_build_object('mission', 'pgl.' || n, 'trigger', 'action', 'target', 1, 'period', 'daily', 'claim_hours', 8784), 'pgtap') \gset
+SELECT matches(pg_temp.wrong('{"period": "daily", "claim_hours": 8784}'), '^progress in all missions together would need [0-9]+ bytes of a user, and 16000 is the most.$', 'but not without end');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -40,7 +40,7 @@ my $anchor = value($dbh, 'SELECT economy.last_anchor()::text');
 my %by_name = (
 	user_id => $user, product_id => "'potion'", item_id => "'gem'", external_id => "'u1'", transaction_id => "'$purchase'", curve => "'steep'", timezone => "'utc'", name => "'utc'",
 	placement => "'home'", board => "'xp'", user_ids => "ARRAY[$user]", server_seed => "'${\ ('ab' x 32)}'", table_id => "'chest'", definition => q{'{"entries": [{"entry": "a", "weight": 1}]}'}, segment => "'Often'", model => "'own'", game => "'go'", anchor => "'$anchor'", source => "'public.source'",
-	query => "'SELECT id, ts, amount FROM public.source'", rules => q{'[]'}, given => 'true', kind => "'fixed'",
+	query => "'SELECT id, ts, amount FROM public.source'", rules => q{'[]'}, given => 'true', kind => "'fixed'", further => 'NULL::bytea',
 	recency => "'{1,2,3,4}'", frequency => "'{1,2,3,4}'", monetary => "'{1,2,3,4}'",
 );
 my %by_type = (
