@@ -683,6 +683,8 @@ DECLARE
     at    CONSTANT timestamptz := economy.now();
     -- a day of a session's zone may have 23 hours, and a month any number of days
     until CONSTANT interval := make_interval(secs => extract(epoch FROM lease)::float8);
+    users bigint[];
+    seqs  bigint[];
 BEGIN
     PERFORM economy_internal.require_worker(worker);
     PERFORM economy_internal.require_positive('max', max);
@@ -691,26 +693,29 @@ BEGIN
         RAISE EXCEPTION 'lease must be from 1 second to 24 hours' USING ERRCODE = 'XE002';
     END IF;
     PERFORM economy_internal.open_tables('fulfilments', 'shop_transactions', 'shop_refunds');
+    WITH due AS MATERIALIZED (
+        SELECT f.user_id, f.seq FROM economy.fulfilments f
+        WHERE f.visible_at <= at
+          AND (unfulfilled.product_id IS NULL OR f.product_id = unfulfilled.product_id)
+        ORDER BY f.visible_at LIMIT unfulfilled.max FOR NO KEY UPDATE SKIP LOCKED
+    ), taken AS (
+        UPDATE economy.fulfilments f SET visible_at = at + until,
+               attempts = least(f.attempts::bigint + 1, 2147483647),
+               worker = unfulfilled.worker
+        FROM due d WHERE f.user_id = d.user_id AND f.seq = d.seq
+        RETURNING f.user_id, f.seq
+    )
+    SELECT array_agg(k.user_id), array_agg(k.seq) INTO users, seqs FROM taken k;
+    -- refunds of what nobody can take back any more: those of before the locks, in a new snapshot
     RETURN QUERY
-        WITH due AS MATERIALIZED (
-            SELECT f.user_id, f.seq FROM economy.fulfilments f
-            WHERE f.visible_at <= at
-              AND (unfulfilled.product_id IS NULL OR f.product_id = unfulfilled.product_id)
-            ORDER BY f.visible_at LIMIT unfulfilled.max FOR NO KEY UPDATE SKIP LOCKED
-        ), taken AS (
-            UPDATE economy.fulfilments f SET visible_at = at + until,
-                   attempts = least(f.attempts::bigint + 1, 2147483647),
-                   worker = unfulfilled.worker
-            FROM due d WHERE f.user_id = d.user_id AND f.seq = d.seq
-            RETURNING f.user_id, f.seq, f.product_id, f.due_at, f.attempts, f.visible_at
-        )
-        SELECT k.user_id, n.name, k.product_id,
-               (t.quantity - economy_internal.refunded_units(k.user_id, n.name))::integer,
-               t.effect_code, t.context, t.items, k.due_at, k.attempts, k.visible_at
-        FROM taken k
-        CROSS JOIN LATERAL (SELECT 'P' || k.user_id || '-' || k.seq) n (name)
-        LEFT JOIN economy.shop_transactions t ON t.user_id = k.user_id AND t.seq = k.seq
-        ORDER BY k.due_at, k.user_id, k.seq;
+        SELECT f.user_id, n.name, f.product_id,
+               (t.quantity - economy_internal.refunded_units(f.user_id, n.name))::integer,
+               t.effect_code, t.context, t.items, f.due_at, f.attempts, f.visible_at
+        FROM unnest(users, seqs) k (user_id, seq)
+        JOIN economy.fulfilments f ON f.user_id = k.user_id AND f.seq = k.seq
+        CROSS JOIN LATERAL (SELECT 'P' || f.user_id || '-' || f.seq) n (name)
+        LEFT JOIN economy.shop_transactions t ON t.user_id = f.user_id AND t.seq = f.seq
+        ORDER BY f.due_at, f.user_id, f.seq;
 END
 $$;
 COMMENT ON FUNCTION economy.unfulfilled(text, integer, interval, text) IS
@@ -1189,12 +1194,13 @@ BEGIN
         RETURN NULL;
     ELSIF f.worker IS NOT NULL AND f.visible_at > at THEN
         RETURN 'leased';
-    ELSIF NOT is_whole THEN
-        RETURN 'reduced';
     END IF;
+    -- also of a part: who hands it out by what was read before is to be told
     WITH done AS (
-        UPDATE economy.fulfilments q SET refunded_at = at, visible_at = 'infinity'
-            WHERE q.user_id = f.user_id AND q.seq = f.seq RETURNING q.refunded_at = at AS is_so
+        UPDATE economy.fulfilments q SET refunded_at = CASE WHEN is_whole THEN at END,
+               visible_at = CASE WHEN is_whole THEN 'infinity' ELSE q.visible_at END
+            WHERE q.user_id = f.user_id AND q.seq = f.seq
+            RETURNING q.refunded_at IS NOT DISTINCT FROM CASE WHEN is_whole THEN at END AS is_so
     )
     -- of a row that damage has doubled, both
     SELECT bool_and(d.is_so) AND count(*) = 1 INTO as_given FROM done d;
@@ -1204,7 +1210,7 @@ BEGIN
             HINT = 'Look for a BEFORE trigger or a rule on economy.fulfilments that changes '
                    'values or suppresses rows.';
     END IF;
-    RETURN 'cancelled';
+    RETURN CASE WHEN is_whole THEN 'cancelled' ELSE 'reduced' END;
 END
 $$;
 COMMENT ON FUNCTION economy_internal.refund_fulfilment(bigint, bigint, boolean) IS

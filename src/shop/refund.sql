@@ -130,12 +130,13 @@ BEGIN
         RETURN NULL;
     ELSIF f.worker IS NOT NULL AND f.visible_at > at THEN
         RETURN 'leased';
-    ELSIF NOT is_whole THEN
-        RETURN 'reduced';
     END IF;
+    -- also of a part: who hands it out by what was read before is to be told
     WITH done AS (
-        UPDATE economy.fulfilments q SET refunded_at = at, visible_at = 'infinity'
-            WHERE q.user_id = f.user_id AND q.seq = f.seq RETURNING q.refunded_at = at AS is_so
+        UPDATE economy.fulfilments q SET refunded_at = CASE WHEN is_whole THEN at END,
+               visible_at = CASE WHEN is_whole THEN 'infinity' ELSE q.visible_at END
+            WHERE q.user_id = f.user_id AND q.seq = f.seq
+            RETURNING q.refunded_at IS NOT DISTINCT FROM CASE WHEN is_whole THEN at END AS is_so
     )
     -- of a row that damage has doubled, both
     SELECT bool_and(d.is_so) AND count(*) = 1 INTO as_given FROM done d;
@@ -145,7 +146,7 @@ BEGIN
             HINT = 'Look for a BEFORE trigger or a rule on economy.fulfilments that changes '
                    'values or suppresses rows.';
     END IF;
-    RETURN 'cancelled';
+    RETURN CASE WHEN is_whole THEN 'cancelled' ELSE 'reduced' END;
 END
 $$;
 COMMENT ON FUNCTION economy_internal.refund_fulfilment(bigint, bigint, boolean) IS

@@ -1,4 +1,5 @@
 # src/shop/refund.sql
 # a purchase that was taken back still waits for a worker
 # isolation/refund
-s/ELSIF NOT is_whole THEN/ELSIF true THEN/
+s/CASE WHEN is_whole THEN at END/NULL::timestamptz/
+s/CASE WHEN is_whole THEN 'infinity' ELSE q\.visible_at END/q.visible_at/
