@@ -87,7 +87,9 @@ SELECT set_config('economy.test_clock', '9999-12-31 23:59:59.999999+00', true) A
 SET LOCAL client_min_messages = error;
 INSERT INTO economy.gold_adjustments SELECT (jsonb_populate_record(g, jsonb_build_object('seq', 100 + v.n, 'idempotency_key', 'forged ' || v.n, 'created_at', v.at))).*
 FROM economy.gold_adjustments g, (VALUES (1, '0001-12-31 23:59:59.999999+00 BC'), (2, '10000-01-01 00:00:00+00'), (3, '-infinity'), (4, 'infinity'), (5, '2031-01-01 00:00:00+00')) v (n, at) WHERE g.user_id = :old AND g.seq = 1;
-SELECT is((SELECT string_agg(n || ' ' || (SELECT count(*) FROM economy_internal.entry_events(:old, 100 + n, 'G')), ', ' ORDER BY n) FROM generate_series(1, 5) n), '1 0, 2 0, 3 0, 4 0, 5 1', 'moments that no envelope can name');
+-- one after the other, for the second of two is told as quickly as the first
+SELECT is((SELECT string_agg(concat_ws(' ', n, (SELECT count(*) FROM economy_internal.entry_events(:old, 100 + n, 'G')), (SELECT count(*) FROM economy_internal.entry_events(:old, 100 + n, 'G'))), ', ' ORDER BY n)
+           FROM generate_series(1, 5) n), '1 0 0, 2 0 0, 3 0 0, 4 0 0, 5 1 1', 'moments that no envelope can name');
 RESET client_min_messages;
 
 -- pages count entries, not events

@@ -286,10 +286,16 @@ BEGIN
         -- those of more than one place that have too many users
         (SELECT count(*) FROM (SELECT b.low, b.users, lead(b.low) OVER (ORDER BY b.low) AS next FROM economy_internal.leaderboard_buckets b WHERE b.board = 'pgtap_many') k
          WHERE k.users > 400 AND (SELECT count(DISTINCT s.place) FROM economy.leaderboard_scores s WHERE s.board = 'pgtap_many' AND s.place >= k.low AND (k.next IS NULL OR s.place < k.next)) > 1),
-        (SELECT CASE WHEN count(*) <= 4 * size / 200 + 10 THEN 'few' ELSE count(*) || ' buckets' END FROM economy_internal.leaderboard_buckets b WHERE b.board = 'pgtap_many')));
+        (SELECT CASE WHEN count(*) <= 4 * size / 200 + 10 THEN 'few' ELSE count(*) || ' buckets' END FROM economy_internal.leaderboard_buckets b WHERE b.board = 'pgtap_many'),
+        -- ranks on pages that begin on a place and go on behind it, however many have it
+        (WITH t AS MATERIALIZED (SELECT s.user_id, s.place, lead(s.place) OVER w AS next, lead(s.place, 3) OVER w AS later
+                                 FROM economy.leaderboard_scores s WHERE s.board = 'pgtap_many' WINDOW w AS (ORDER BY s.place, s.user_id ROWS UNBOUNDED PRECEDING)),
+              r AS MATERIALIZED (SELECT t.user_id, rank() OVER (ORDER BY t.place) AS rank FROM t)
+         SELECT count(*) FROM (SELECT * FROM t WHERE t.next < t.later ORDER BY t.user_id % 101, t.user_id LIMIT 20) s
+         CROSS JOIN LATERAL economy_internal.leaderboard_page('pgtap_many', '2031-03-10', s.place, s.user_id, 5) p JOIN r ON r.user_id = p.user_id WHERE p.rank <> r.rank)));
 END
 $$;
-SELECT is(pg_temp.put(place_of, 10000), '0 0 0 few', format('of 10,000 users at %s nothing is wrong, no rank is another, and no bucket is too large', place_of))
+SELECT is(pg_temp.put(place_of, 10000), '0 0 0 few 0', format('of 10,000 users at %s nothing is wrong, no rank is another, and no bucket is too large', place_of))
 FROM (VALUES ('u'), ('-u * 900000000000000'), ('5'), ('CASE u % 100 WHEN 0 THEN 4 WHEN 1 THEN 6 ELSE 5 END'), ('CASE WHEN u % 3 = 0 THEN 5 ELSE (u * 7919) % 1000 END'), ('u / 10'), ('CASE WHEN u % 10 = 0 THEN u END'), ('CASE u % 2 WHEN 0 THEN 9223372036854775807 ELSE -9223372036854775807 END'), ('NULL')) v (place_of);
 SELECT is((SELECT string_agg(b.low || ' ' || b.users, ', ') FROM economy_internal.leaderboard_buckets b WHERE b.board = 'pgtap_many' AND b.users > 0), NULL, 'in the end nobody is left');
 

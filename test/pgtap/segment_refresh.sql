@@ -394,6 +394,15 @@ CROSS JOIN LATERAL generate_series(1, v.n) k CROSS JOIN (SELECT xact, position F
 SELECT is((SELECT count(*) FROM economy_internal.rfm_fold(0, false) f WHERE f.user_id >= 2000000000), 6::bigint, 'there are users far apart');
 SELECT is_empty('SELECT * FROM pg_temp.misfolded()', 'the purchases of users far apart are folded on disk as the aggregate packs them');
 SELECT is((SELECT array_agg(f.user_id) FROM economy_internal.rfm_fold(0, false) f), (SELECT array_agg(f.user_id ORDER BY f.user_id) FROM economy_internal.rfm_fold(0, false) f), 'in the order of users');
+-- of parts that are larger and smaller than those before them, each of which is sorted in memory
+INSERT INTO economy.shop_transactions (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, position, key_digest, live, monetary, quantity,
+        receipt_signature_version, hash_algo_version, hash, receipt_signature, category, status, product_id, idempotency_key)
+SELECT 1200000000 + v.part * 100000000 + k % (v.n / 2), 1 + k / (v.n / 2), 1, 0, 1, 0, timestamptz '2099-12-01' + k * interval '7 minutes', t.xact, t.position, economy_internal.key_digest('pgtap_r', 'part' || k), false,
+       k, 1, 1, 1, sha256('pgtap'), sha256('pgtap'), 'conversion', 'SUCCESS', 'pgtap_r', 'part' || k
+FROM (VALUES (1, 400), (2, 3000), (3, 300), (4, 6000), (5, 1600), (6, 3500)) v (part, n)
+CROSS JOIN LATERAL generate_series(0, v.n - 1) k CROSS JOIN (SELECT xact, position FROM economy.shop_transactions WHERE user_id = :cut AND seq = 1) t;
+ALTER FUNCTION pg_temp.misfolded() SET work_mem = '1MB';
+SELECT is_empty('SELECT * FROM pg_temp.misfolded()', 'parts of all sizes are folded on disk as the aggregate packs them');
 SET LOCAL economy.rfm_model = 'standard';
 ROLLBACK TO s;
 -- a state of the aggregate is asked for its end again

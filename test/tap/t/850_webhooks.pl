@@ -72,6 +72,28 @@ is(verdict('stripe', $p->{payload}, 'Stripe-Signature' => "t=$p->{timestamp},v1=
 at($p->{timestamp} - 100 * $p->{tolerance_s});
 is(verdict('stripe', $p->{payload}, 'Stripe-Signature' => "t=$p->{timestamp},v1=$p->{v1}"), 'OK', 'past only');
 
+# in a transaction that sees the database as it was: secrets and providers are those of now
+my $operator = connect_to($node);
+at($s->{timestamp});
+foreach my $level ('READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE')
+{
+	my $name = lc $level;
+	my $says = sub { return verdict($name, $s->{payload}, %all) };
+	my $version;
+
+	$dbh->do("BEGIN ISOLATION LEVEL $level");
+	$dbh->do('SELECT FROM economy.payment_secrets');
+	is($says->(), 'PROVIDER_NOT_FOUND', "$name: no provider yet");
+	$operator->do('SELECT economy.set_payment_provider(?::jsonb, ?)', undef, qq({"provider": "$name", "profile": "standard"}), 'tester');
+	is($says->(), 'NO_SECRET', 'one is made');
+	$version = value($operator, 'SELECT economy.add_payment_secret(?, ?, ?)', $name, $s->{secret}, 'tester');
+	is($says->(), 'OK', 'a secret is added');
+	$operator->do('SELECT economy.retire_payment_secret(?, ?, ?)', undef, $name, $version, 'tester');
+	is($says->(), 'NO_SECRET', 'and retired: nothing is signed with it from now on');
+	$dbh->do('COMMIT');
+}
+$operator->disconnect;
+
 # a canary: added, refused by a constraint, refused as none, retired
 $dbh->do('RESET economy.test_clock');
 my $canary = 'whsec_' . MIME::Base64::encode_base64('canarycanarycanary', '');
