@@ -82,7 +82,6 @@ CREATE FUNCTION economy.unfulfilled(
     SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
     SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
-    at    CONSTANT timestamptz := economy.now();
     -- a day of a session's zone may have 23 hours, and a month any number of days
     until CONSTANT interval := make_interval(secs => extract(epoch FROM lease)::float8);
     users bigint[];
@@ -95,13 +94,17 @@ BEGIN
         RAISE EXCEPTION 'lease must be from 1 second to 24 hours' USING ERRCODE = 'XE002';
     END IF;
     PERFORM economy_internal.open_tables('fulfilments', 'shop_transactions', 'shop_refunds');
-    WITH due AS MATERIALIZED (
+    -- a lease begins when the table was waited for, such as for an index that was built
+    WITH clock AS MATERIALIZED (
+        SELECT economy.now() AS at
+    ), due AS MATERIALIZED (
         SELECT f.user_id, f.seq FROM economy.fulfilments f
-        WHERE f.visible_at <= at
+        WHERE f.visible_at <= (SELECT c.at FROM clock c)
           AND (unfulfilled.product_id IS NULL OR f.product_id = unfulfilled.product_id)
         ORDER BY f.visible_at LIMIT unfulfilled.max FOR NO KEY UPDATE SKIP LOCKED
     ), taken AS (
-        UPDATE economy.fulfilments f SET visible_at = at + until,
+        UPDATE economy.fulfilments f SET
+               visible_at = (SELECT c.at FROM clock c) + until,
                attempts = least(f.attempts::bigint + 1, 2147483647),
                worker = unfulfilled.worker
         FROM due d WHERE f.user_id = d.user_id AND f.seq = d.seq
