@@ -3856,7 +3856,9 @@ CREATE FUNCTION economy_internal.mission_room(missions economy.mission_templates
         SELECT coalesce(sum(
             (6 + CASE WHEN m.target < 32 THEN 1 WHEN m.target < 4096 THEN 2
                       WHEN m.target < 524288 THEN 3 WHEN m.target < 67108864 THEN 4
-                      ELSE 8 END)
+                      ELSE 8 END
+             -- and the entry since which one that was locked counts
+             + CASE m.requires WHEN '{}' THEN 0 ELSE 5 END)
             * CASE m.period WHEN 'daily' THEN 1 + (m.claim_hours + 23) / 24
                             WHEN 'weekly' THEN 1 + (m.claim_hours + 167) / 168 ELSE 1 END), 0)
         FROM unnest(missions) m;
@@ -5981,8 +5983,9 @@ CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
         LEFT JOIN economy.mission_templates t ON t.number = d.number
         -- what is over is forgotten when something else counts
         WHERE coalesce(economy.now() < economy_internal.mission_ends(t, d.period)
-                       + make_interval(hours => CASE WHEN 1 IN (d.state_expected, d.state_actual)
-                                                     THEN t.claim_hours ELSE 0 END), true)
+                       + make_interval(hours => CASE
+                             WHEN greatest(d.state_expected, d.state_actual) > 0
+                             THEN t.claim_hours ELSE 0 END), true)
           -- of what has left its journal it is known that there was more
           AND (a.pruned_seq = 0 OR (d.state_actual, d.actual) < (d.state_expected, d.expected)
                OR t.number IS NULL)

@@ -285,8 +285,9 @@ CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
         LEFT JOIN economy.mission_templates t ON t.number = d.number
         -- what is over is forgotten when something else counts
         WHERE coalesce(economy.now() < economy_internal.mission_ends(t, d.period)
-                       + make_interval(hours => CASE WHEN 1 IN (d.state_expected, d.state_actual)
-                                                     THEN t.claim_hours ELSE 0 END), true)
+                       + make_interval(hours => CASE
+                             WHEN greatest(d.state_expected, d.state_actual) > 0
+                             THEN t.claim_hours ELSE 0 END), true)
           -- of what has left its journal it is known that there was more
           AND (a.pruned_seq = 0 OR (d.state_actual, d.actual) < (d.state_expected, d.expected)
                OR t.number IS NULL)

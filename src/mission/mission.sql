@@ -228,7 +228,9 @@ CREATE FUNCTION economy_internal.mission_room(missions economy.mission_templates
         SELECT coalesce(sum(
             (6 + CASE WHEN m.target < 32 THEN 1 WHEN m.target < 4096 THEN 2
                       WHEN m.target < 524288 THEN 3 WHEN m.target < 67108864 THEN 4
-                      ELSE 8 END)
+                      ELSE 8 END
+             -- and the entry since which one that was locked counts
+             + CASE m.requires WHEN '{}' THEN 0 ELSE 5 END)
             * CASE m.period WHEN 'daily' THEN 1 + (m.claim_hours + 23) / 24
                             WHEN 'weekly' THEN 1 + (m.claim_hours + 167) / 168 ELSE 1 END), 0)
         FROM unnest(missions) m;

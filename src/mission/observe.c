@@ -189,8 +189,9 @@ record_for(EcoObservation *o, const EcoMission *mission, int64 period)
 }
 
 static void
-count(EcoObservation *o, const EcoMission *mission, int64 increment, TimestampTz at)
+count(EcoObservation *o, const EcoMission *mission, int64 increment, const EcoRow *entry)
 {
+	TimestampTz at = DatumGetTimestampTz(entry->values[ECO_COL_CREATED_AT]);
 	EcoProgress *record;
 
 	read_progress(o);
@@ -200,6 +201,10 @@ count(EcoObservation *o, const EcoMission *mission, int64 increment, TimestampTz
 	/* what is completed has all that it is paid for */
 	if (record == NULL || record->state != ECO_MISSION_ACTIVE)
 		return;
+	/* before it was unlocked, what looks the same did not count */
+	if (record->is_new && mission->nrequires > 0)
+		record->since = eco_row_int(entry, ECO_COL_SEQ);
+	record->is_new = false;
 	record->progress = mission->counting == ECO_MAX ? Max(record->progress, increment) :
 		Min(record->progress + increment, mission->target);
 	record->just_now = record->progress >= mission->target;
@@ -210,8 +215,9 @@ count(EcoObservation *o, const EcoMission *mission, int64 increment, TimestampTz
 
 /* A greatest value stays: which one was the second is not known. */
 static void
-take_back(EcoObservation *o, const EcoMission *mission, int64 increment, TimestampTz at)
+take_back(EcoObservation *o, const EcoMission *mission, int64 increment, const EcoRow *entry)
 {
+	TimestampTz at = DatumGetTimestampTz(entry->values[ECO_COL_CREATED_AT]);
 	EcoProgress *record;
 
 	if (mission->counting == ECO_MAX)
@@ -219,7 +225,8 @@ take_back(EcoObservation *o, const EcoMission *mission, int64 increment, Timesta
 	read_progress(o);
 	record = eco_progress_find(&o->progress, mission->number,
 							   eco_period_of(mission->period, at));
-	if (record == NULL || record->state != ECO_MISSION_ACTIVE)
+	if (record == NULL || record->state != ECO_MISSION_ACTIVE ||
+		eco_row_int(entry, ECO_COL_SEQ) < record->since)
 		return;
 	record->progress = Max(record->progress - increment, 0);
 	o->changed = true;
@@ -247,9 +254,9 @@ count_all(EcoObservation *o, const EcoWatch *watch, const EcoRow *entry, bool ba
 		if (increment <= 0)
 			continue;
 		if (back)
-			take_back(o, mission, increment, at);
+			take_back(o, mission, increment, entry);
 		else
-			count(o, mission, increment, at);
+			count(o, mission, increment, entry);
 	}
 }
 
@@ -383,7 +390,8 @@ is_over(const EcoMission *mission, const EcoProgress *record, TimestampTz at, Ec
 	ends = eco_mission_ends(mission, record->period);
 	if (ends == DT_NOEND || (mission->is_required && mission->period == ECO_PERIOD_EVER))
 		return false;
-	if (record->state == ECO_MISSION_COMPLETED)
+	/* of what is claimed it is known as long that it was completed */
+	if (record->state != ECO_MISSION_ACTIVE)
 		ends += mission->claim_hours * USECS_PER_HOUR;
 	if (reading == ECO_READ_MOST)
 		ends += ECO_HEARD_WITHIN;

@@ -7,8 +7,9 @@
 #include "core/varint.h"
 #include "mission/progress.h"
 
-#define RECORD_MAX	(3 * ECO_VARINT_MAX)
+#define RECORD_MAX	(4 * ECO_VARINT_MAX)
 #define RECORD_MIN	3
+#define ACTIVE_SINCE ECO_MISSION_STATES
 
 static int
 compare(const EcoProgress *a, int32 number, int64 period)
@@ -58,9 +59,18 @@ read_records(EcoReader *reader, bool in_row, EcoProgresses *all)
 		value = eco_varint_read(reader, PG_INT64_MAX);
 		record->progress = (int64) (value >> 2);
 		record->state = (EcoProgressState) (value & 3);
+		record->since = 0;
+		if (record->state == ACTIVE_SINCE)
+		{
+			record->state = ECO_MISSION_ACTIVE;
+			record->since = (int64) eco_varint_read(reader, PG_INT64_MAX);
+			if (record->since == 0)
+				return false;
+		}
 		record->in_row = in_row;
+		record->is_new = false;
 		record->just_now = false;
-		if (record->number == 0 || record->state >= ECO_MISSION_STATES ||
+		if (record->number == 0 ||
 			(all->n > first && compare(record - 1, record->number, record->period) >= 0))
 			return false;
 		all->n++;
@@ -103,10 +113,14 @@ static int
 write_record(const EcoProgress *record, uint8 *out)
 {
 	uint8	   *at = out;
+	bool		has_since = record->state == ECO_MISSION_ACTIVE && record->since > 0;
 
 	eco_varint_write(&at, (uint64) record->number);
 	eco_varint_write(&at, eco_zigzag(record->period));
-	eco_varint_write(&at, (uint64) record->progress << 2 | record->state);
+	eco_varint_write(&at, (uint64) record->progress << 2 |
+					 (has_since ? ACTIVE_SINCE : record->state));
+	if (has_since)
+		eco_varint_write(&at, (uint64) record->since);
 	return (int) (at - out);
 }
 
@@ -187,7 +201,7 @@ eco_progress_add(EcoProgresses *all, int32 number, int64 period)
 	all->n++;
 	all->records[i] = (EcoProgress)
 	{
-		.number = number, .period = period, .state = ECO_MISSION_ACTIVE
+		.number = number, .period = period, .state = ECO_MISSION_ACTIVE, .is_new = true
 	};
 	return &all->records[i];
 }

@@ -4,6 +4,7 @@
  *
  *	payload (version 1) = more:u8 record*	by number, then period; none twice
  *	record	= number period progress << 2 | state
+ *			| number period progress << 2 | 3 since		active, and since is not 0
  *
  * Numbers of core/varint.h; the period zigzag.  Progress ends at the target.  more is 1 when
  * the user has a row of economy_internal.mission_progress_more, with records for which there
@@ -33,7 +34,11 @@ typedef struct EcoProgress
 	int64		period;			/* eco_period_of() */
 	int64		progress;
 	EcoProgressState state;
+	int64		since;			/* seq before which no entry was counted; 0:
+								 * not known, or of no interest */
 	bool		in_row;
+	bool		is_new;			/* added, and nothing was counted yet; not
+								 * stored */
 	bool		just_now;		/* completed by the entry that is counted; not
 								 * stored */
 } EcoProgress;
