@@ -8669,7 +8669,13 @@ CREATE FUNCTION economy_internal.audit_boards() RETURNS SETOF economy.finding
         SELECT NULL::bigint, 'wrong_leaderboard',
                format('%s %s %s: %s', d.board, d.first_day, d.what, d.expected),
                d.actual::text, NULL::text, NULL::bigint
-        FROM economy_internal.leaderboard_sums(NULL) d;
+        FROM economy_internal.leaderboard_sums(NULL) d
+        UNION ALL
+        -- sums say nothing of one that is empty
+        SELECT NULL, 'duplicate_row', format('one row of %s %s', p.board, p.first_day),
+               count(*) || ' rows of leaderboard_periods', NULL, NULL
+        FROM economy.leaderboard_periods p
+        GROUP BY p.board, p.first_day HAVING count(*) > 1;
     END;
 COMMENT ON FUNCTION economy_internal.audit_boards() IS
     'What is counted of the places on leaderboards, and the results of closed periods.';
