@@ -5,7 +5,7 @@
 # I1 one entry per change, gapless   I2 balances         I3 hash chain
 # I4 one effect per key              I5 stock and caps   I6 statistics
 # I7 events can be read again        E  errors that may not happen
-# B  what is taken back, in Stress::Refunds
+# B  what is taken back, in Stress::Refunds      M  missions, in Stress::Missions
 # D  draws, in Stress::Draws      F  what is fulfilled, in Stress::Fulfilment
 # L  leaderboards and their prizes, in Stress::Leaderboards
 # R  results that contradict the rules; those of items of the shop and of rewards in
@@ -23,6 +23,7 @@ use Stress::Draws;
 use Stress::Escrows;
 use Stress::Fulfilment;
 use Stress::Leaderboards;
+use Stress::Missions;
 use Stress::Refunds;
 use Stress::Reservations;
 use Stress::Tables;
@@ -62,6 +63,7 @@ sub check
 	Stress::Transfers::check($self);
 	Stress::Escrows::check($self);
 	Stress::Refunds::check($self);
+	Stress::Missions::check($self);
 	Stress::Fulfilment::check($self);
 	Stress::Leaderboards::check($self);
 	$self->check_users;
@@ -108,7 +110,7 @@ sub index_tables
 	return;
 }
 
-my %JOURNAL = (P => 'P', R => 'R', C => 'R', S => 'R', V => 'R', A => 'A', G => 'G', U => 'U', H => 'H', D => 'H', K => 'K', B => 'B');
+my %JOURNAL = (P => 'P', R => 'R', C => 'R', S => 'R', V => 'R', A => 'A', G => 'G', U => 'U', H => 'H', D => 'H', K => 'K', B => 'B', M => 'R');
 
 # Every intent with what became of it: sure (acknowledged), maybe, or none.
 sub index_log
@@ -124,6 +126,15 @@ sub index_log
 			my $n = 0;
 
 			$op->{fate} = $fate;
+			# what is claimed with all is known from the answer alone
+			if ($op->{fn} eq 'claim_all')
+			{
+				my ($user) = $op->{args} =~ /^(\d+)/;
+				my @rows = grep { $_ && $_->{mission} } @{ $op->{results} };
+				push @{ $self->{claims_of_all}{$user} }, { tx => $tx, op => $op, fate => $fate, intent => { kind => 'M', user => $user } } if !$op->{answered} && $fate eq 'maybe';
+				$op->{intents} = [ map { { kind => 'M', user => $user, key => "economy:mission:$_->{mission}|$_->{period}" } } @rows ];
+				$op->{results} = \@rows;
+			}
 			foreach my $intent (@{ $op->{intents} })
 			{
 				my $result = $op->{answered} || @{ $op->{results} } ? $op->{results}[$n] : undef;
@@ -356,6 +367,7 @@ sub explain
 {
 	my ($self, $key, $e, @attempts) = @_;
 	push @attempts, @{ $self->{claims_without_answer}{ $e->{user_id} } // [] } if $key =~ /^R \d+ economy:daily_streak\|/;
+	push @attempts, @{ $self->{claims_of_all}{ $e->{user_id} } // [] } if $key =~ /^R \d+ economy:mission:/;
 
 	foreach my $a (@attempts)
 	{
@@ -1239,11 +1251,11 @@ sub check_admin
 	my (%times);
 	my $t = $self->{tables};
 
-	$times{ $_->{actor} }++ foreach @{ $t->{shop_product_changes} }, grep({ $_->{relation} =~ /^(?:items|transfer_rules|daily_rewards)$/ || $_->{relation} eq 'draw_tables' && $_->{action} eq 'publish' } @{ $t->{config_changes} }), grep { $_->{journal} eq 'U' && defined $_->{actor} } @{ $t->{entries} };
+	$times{ $_->{actor} }++ foreach @{ $t->{shop_product_changes} }, grep({ $_->{relation} =~ /^(?:items|transfer_rules|daily_rewards)$/ || $_->{relation} =~ /^(?:draw_tables|mission_templates)$/ && $_->{action} eq 'publish' } @{ $t->{config_changes} }), grep { $_->{journal} eq 'U' && defined $_->{actor} } @{ $t->{entries} };
 	delete $times{setup};
 	foreach my $op (map { grep { $_ && $_->{actor} } @{ $_->{ops} } } @{ $self->{log} })
 	{
-		next unless $op->{fn} =~ /^(?:add_stock|upsert_product|retire_product|upsert_item|publish_draw_table|set_transfer_rules|set_daily_rewards|set_user_status)$/;
+		next unless $op->{fn} =~ /^(?:add_stock|upsert_product|retire_product|upsert_item|publish_draw_table|publish_mission|set_transfer_rules|set_daily_rewards|set_user_status)$/;
 		$self->{traced}{ $op->{actor} }{ $op->{fate} }++;
 	}
 	foreach my $actor (sort keys %{ $self->{traced} })
@@ -1384,6 +1396,9 @@ my %REFUSAL = (
 	ALREADY_LINKED => sub { $_[1]{kind} eq 'U' && ($_[1]{after} // '') ne '' },
 	NOT_LINKED => sub { $_[1]{kind} eq 'U' && ($_[1]{after} // 'x') eq '' },
 	REWARD_NOT_FOUND => sub { $_[1]{kind} eq 'V' },
+	MISSION_NOT_COMPLETED => \&Stress::Missions::is_not_completed,
+	MISSION_EXPIRED => \&Stress::Missions::is_expired,
+	MISSION_NOT_FOUND => \&Stress::Missions::is_unknown,
 	EXCEEDS_REWARD => \&Stress::Contents::exceeds,
 	PURCHASE_NOT_FOUND => \&Stress::Refunds::is_unknown,
 	EXCEEDS_PURCHASE => \&Stress::Refunds::exceeds,
@@ -1498,7 +1513,7 @@ sub may_have_held
 	my $user = $intent->{user};
 
 	return 1 if $balance == 0 || $self->{held_by}{$user}{was}{$id}{$balance};
-	return grep { $_ != $intent && $_->{kind} =~ /^[BCDHPRV]$/ && $_->{user} == $user && Stress::Contents::may_move($_, $id) } map { @{ $_->{intents} } } grep { $_ } @{ $tx->{ops} };
+	return grep { $_ != $intent && $_->{kind} =~ /^[BCDHMPRV]$/ && $_->{user} == $user && Stress::Contents::may_move($_, $id) } map { @{ $_->{intents} } } grep { $_ } @{ $tx->{ops} };
 }
 
 # At a moment of the call.
@@ -1567,6 +1582,8 @@ sub may_fail
 	return 1 if $op->{fn} eq 'pass_escrow' && $state eq 'XE002' && $op->{message} =~ /nothing is captured/;
 	return 1 if $op->{fn} eq 'add_stock' && $state eq 'XE303' && $op->{units} < 0;
 	return 1 if $op->{fn} =~ /^set_/ && $state eq 'XE202';
+	# one requires another, that is retired or is to be
+	return 1 if $op->{fn} =~ /^(?:publish|retire)_mission$/ && $state eq 'XE403';
 	# a column of the DBA's that the archive does not have
 	return 1 if $op->{fn} eq 'archive' && $state eq '42703' && $self->{ddl};
 	return 0;

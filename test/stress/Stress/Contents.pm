@@ -90,7 +90,7 @@ sub may_move
 	my ($id) = $intent->{kind} eq 'P' ? $intent->{key} =~ /^(\w+)\|/ : ();
 	my $product = $Stress::World::PRODUCTS{ $id // '' } // {};
 
-	return 1 if $intent->{kind} =~ /^[BCV]$/ || $product->{offered};
+	return 1 if $intent->{kind} =~ /^[BCMV]$/ || $product->{offered};
 	return exists moves($product, 1)->{$item} if defined $id;
 	return ($intent->{items} // '') =~ /(?:^| )\Q$item\E:/;
 }

@@ -15,7 +15,7 @@ use Stress::World;
 my @MIX = (
 	[ 30, 'purchase', 1 ], [ 5, 'purchases', 0 ], [ 3, 'dry_run', 1 ], [ 12, 'grant_reward', 1 ], [ 3, 'grant_rewards', 0 ],
 	[ 6, 'revoke_reward', 1 ], [ 8, 'claim_daily_reward', 1 ], [ 6, 'adjust_gold', 1 ], [ 16, 'record_action', 1 ],
-	[ 12, 'refund', 1 ], [ 8, 'squander', 1 ], [ 2, 'collect_debts', 0 ], [ 10, 'grant_items', 1 ], [ 7, 'consume', 1 ], [ 7, 'spend', 1 ], [ 9, 'transfer', 0 ], [ 8, 'hold_escrow', 0 ], [ 4, 'pass_escrow', 0 ], [ 2, 'release_escrow', 0 ], [ 0.7, 'expire_escrows', 0 ], [ 12, 'reserve', 0 ], [ 9, 'purchase_reserved', 0 ], [ 3, 'release_reservation', 0 ], [ 0.7, 'expire_reservations', 0 ], [ 4, 'unfulfilled', 0 ], [ 7, 'fulfil', 0 ], [ 9, 'draw', 1 ], [ 2, 'draw_reveal', 0 ], [ 0.5, 'draw_commit', 0 ], [ 0.5, 'publish_draw_table', 0 ],
+	[ 12, 'refund', 1 ], [ 8, 'squander', 1 ], [ 2, 'collect_debts', 0 ], [ 7, 'claim_mission', 1 ], [ 4, 'claim_all', 1 ], [ 0.5, 'publish_mission', 0 ], [ 0.2, 'retire_mission', 0 ], [ 10, 'grant_items', 1 ], [ 7, 'consume', 1 ], [ 7, 'spend', 1 ], [ 9, 'transfer', 0 ], [ 8, 'hold_escrow', 0 ], [ 4, 'pass_escrow', 0 ], [ 2, 'release_escrow', 0 ], [ 0.7, 'expire_escrows', 0 ], [ 12, 'reserve', 0 ], [ 9, 'purchase_reserved', 0 ], [ 3, 'release_reservation', 0 ], [ 0.7, 'expire_reservations', 0 ], [ 4, 'unfulfilled', 0 ], [ 7, 'fulfil', 0 ], [ 9, 'draw', 1 ], [ 2, 'draw_reveal', 0 ], [ 0.5, 'draw_commit', 0 ], [ 0.5, 'publish_draw_table', 0 ],
 	[ 5, 'record_actions', 1 ], [ 4, 'capture', 1 ], [ 4, 'settle_rounds', 0 ], [ 3, 'redeem', 0 ], [ 1.5, 'set_streak', 1 ], [ 3, 'read', 1 ], [ 1, 'misuse', 0 ],
 	[ 1, 'set_timezone', 1 ], [ 1, 'set_user_status', 0 ], [ 2, 'update_profile', 1 ],
 	# these wait for each other's transactions while they hold their own user
@@ -357,6 +357,59 @@ sub expire_reservations
 	my ($self) = @_;
 	my $args = $self->pick(2, 500) . ', NULL';
 	return { fn => 'expire_reservations', args => $args, intents => [], sql => "SELECT pg_current_xact_id_if_assigned() AS xact, r.* FROM economy_internal.expire_reservations($args) r" };
+}
+
+# Mostly what is completed, or under way, of those that there are when the transaction begins.
+sub claim_mission
+{
+	my ($self, $user) = @_;
+	my $order = $self->chance(0.8) ? q{state = 'completed' DESC} : 'true';
+	my $present = $self->chance(0.5);
+
+	return {
+		fn => 'claim_mission', args => 'TARGET', intents => [],
+		choose => [ "SELECT mission || '|' || period FROM economy.mission_progress WHERE user_id = $user AND mission NOT LIKE 'many%' ORDER BY $order, md5('$self->{client}-$self->{number}' || mission || period) LIMIT 1",
+			$self->pick('plays|once', 'nothing|once') ],
+		make => sub {
+			my ($mission, $period) = split /\|/, $_[0];
+			return call('claim_mission', 'claim_mission', [ $user, $mission, $present && $period eq 'once' ? undef : $period ], { kind => 'M', user => $user, key => "economy:mission:$mission|$period" });
+		} };
+}
+
+sub claim_all { my ($self, $user) = @_; return call('claim_all', 'claim_all', [$user]) }
+
+# At a clock that nobody has come to: six days after the newest entry.
+sub publish_mission
+{
+	my ($self) = @_;
+	my $name = $self->pick(qw(plays wins wins spent best earned veteran));
+	my $text = Stress::World::mission_text($name, int rand 2);
+
+	return $self->later("publish_mission", $name, sub { "economy.publish_mission('$text', '$_[0]' || left(s.c, 0))" });
+}
+
+sub retire_mission
+{
+	my ($self) = @_;
+	my $name = $self->pick(qw(wins best earned veteran));
+	return $self->later("retire_mission", $name, sub { "economy.retire_mission('$name', '$_[0]' || left(s.c, 0))" });
+}
+
+sub later
+{
+	my ($self, $fn, $name, $call) = @_;
+	my $actor = "a$self->{client}-$self->{number}-" . $self->{serial}++;
+
+	return {
+		fn => $fn, args => $name, intents => [], actor => $actor,
+		choose => [ 'SELECT extract(epoch FROM max(l.created_at))::bigint + 86400 * 6 FROM economy.ledger l', 0 ],
+		make => sub {
+			my ($clock) = @_;
+			my $text = Stress::World::clock_text($clock || $Stress::World::END + 86400 * 6);
+			return {
+				args => "$name at $clock",
+				sql => "SELECT pg_current_xact_id_if_assigned() AS xact, to_jsonb(p) AS value FROM (SELECT set_config('economy.test_clock', '$text', true) AS c) s, LATERAL " . $call->($actor) . ' p' };
+		} };
 }
 
 # Which purchase of a user is taken back, of those that there are when the transaction begins: by what they are
@@ -784,7 +837,7 @@ sub read
 	my ($self, $user) = @_;
 	my @reads = (
 		"account($user)", "statement($user, 0, 20)", "products($user)", "product(''potion'', $user)", "purchases_of($user)", "profile($user)", "game_stats_me($user)", "replay($user, 0, 20)",
-		"holdings($user)", "debts_of($user)", "holds($user, ''gem'', 3)", "holds($user, ''vip'')",
+		"holdings($user)", "debts_of($user)", "missions($user)", "holds($user, ''gem'', 3)", "holds($user, ''vip'')",
 		"streak_state($user)", "verify_receipt($user, ''P$user-2'')", "verify_chain($user)");
 	my $read = $self->pick(@reads);
 

@@ -354,6 +354,7 @@ SQL
 	# the newest seeds are judged as well
 	$dbh->do('SELECT economy.draw_reveal(s.user_id, max(s.seed_number)) FROM economy.draw_seeds s GROUP BY s.user_id');
 	$facts{still_held} = eval { held_at_last($dbh) } // "unknown: $@";
+	$facts{mission_parity} = $dbh->selectall_arrayref('SELECT mission, p::text AS text FROM economy.mission_parity() p', { Slice => {} });
 	$facts{still_owed} = eval { owed_at_last($dbh) } // "unknown: $@";
 	$facts{told_owed} = eval { told_to_owe($dbh) } or push @{ $facts{findings} }, "debts_of(): $@";
 	$facts{handed} = eval { handed_at_last($dbh) } or push @{ $facts{findings} }, "unfulfilled(): $@";

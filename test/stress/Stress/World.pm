@@ -89,6 +89,16 @@ our %BOARDS = (
 	day    => { figure => 'wins', period => 'day', prizes => [ { upto => 1, gold => 7 }, { percent => 10, gold => 1, xp => 2 } ] },
 	season => { figure => 'win_sum', period => 'season', first_day => substr(clock_text($BEGIN), 0, 10), last_day => substr(clock_text($END), 0, 10) },
 	xp     => { figure => 'xp', period => 'all' });
+# What is to be done, in the versions that it has in turn.  Many are of one product, so that who has bought it
+# has more progress than an account has room for.
+our %MISSIONS = (
+	plays => [ map { { trigger => 'action', target => $_, gold => 5 } } 8, 12 ],
+	wins => [ map { { trigger => 'action', condition => { eq => [ 'event.outcome', 'win' ] }, target => $_, period => 'daily', gold => 2 } } 2, 1 ],
+	spent => [ map { { trigger => 'purchase', progress => 'sum', field => 'event.gold_spent', target => $_, period => 'weekly', xp => 3, claim_hours => 72 } } 20, 35 ],
+	best => [ map { { trigger => 'action', progress => 'max', field => 'event.win', target => $_, items => { trophy => 1 } } } 90, 100 ],
+	earned => [ map { { trigger => 'reward', progress => 'sum', field => 'event.xp_delta', increment_cap => 20, target => $_, period => 'daily', gold => 1, xp => 1, claim_hours => 48 } } 25, 60 ],
+	veteran => [ map { { trigger => 'entry', target => $_, requires => ['plays'], gold => 9, items => { trophy => 1 } } } 10, 20 ],
+	(map { ("many$_" => [ { trigger => 'purchase', condition => { eq => [ 'event.product', 'poster' ] }, progress => 'sum', field => 'user.gold', target => 9007199254740991, hidden => JSON::PP::true() } ]) } 1 .. 200));
 our @MAXIMA = (5, 12, 30);
 our @COLLECTORS = (1, 2, 3);    # they have all relics from the beginning
 
@@ -155,6 +165,7 @@ sub create
 	}
 	$dbh->do(q{SELECT economy.register_game('chess')});
 	create_boards($dbh);
+	create_missions($dbh);
 	foreach my $policy ('raise', 'report')
 	{
 		$dbh->do("CREATE TABLE public.spins_$policy (id text, player bigint, bet bigint, win bigint)");
@@ -181,6 +192,18 @@ sub create_boards
 	return;
 }
 
+# A second after what was made before, so that nothing of it counts.
+sub create_missions
+{
+	my ($dbh) = @_;
+
+	$dbh->do(sprintf "SET economy.test_clock = '%s'", clock_text($BEGIN + 1));
+	$dbh->do('SELECT economy.publish_mission(?, ?)', undef, mission_text($_, 0), 'setup') foreach sort keys %MISSIONS;
+	$dbh->do(sprintf "SET economy.test_clock = '%s'", clock_text($BEGIN));
+	return;
+}
+
+sub mission_text { my ($name, $n) = @_; return JSON::PP->new->canonical->encode({ mission => $name, %{ $MISSIONS{$name}[$n] } }) }
 sub relic { my ($n) = @_; return "relic$n" . '_' x 54 }
 sub days_of { my ($calendar) = @_; return JSON::PP->new->canonical->encode($calendar->{days}) }
 sub is_pass { my ($id) = @_; return (($ITEMS{$id} // {})->{kind} // '') eq 'pass' }
