@@ -274,6 +274,27 @@ CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
                            economy_internal.mission_progress_of(a.sections, a.further) p) s
                 ON s.user_id = e.user_id AND s.number = e.number AND s.period = e.period
             WHERE (e.state, e.progress) IS DISTINCT FROM (s.state, s.progress)
+        ), bounds AS MATERIALIZED (
+            -- counted again once for a user, however much differs
+            SELECT b.user_id, b.number, b.period, max(b.state_expected) AS state_expected,
+                   max(b.expected) AS expected, max(b.state_actual) AS state_actual,
+                   max(b.actual) AS actual, coalesce(max(b.least), '{0,0}') AS least,
+                   coalesce(max(b.most), '{0,0}') AS most
+            FROM (SELECT d.*, NULL::bigint[] AS least, NULL::bigint[] AS most, true AS differs
+                  FROM differs d
+                  UNION ALL
+                  SELECT u.user_id, l.number, l.period, NULL, NULL, NULL, NULL,
+                         ARRAY[l.state, l.progress], NULL, false
+                  FROM (SELECT DISTINCT d.user_id FROM differs d) u
+                  CROSS JOIN LATERAL economy_internal.mission_replay(u.user_id, 1) l
+                  WHERE NOT l.unearned
+                  UNION ALL
+                  SELECT u.user_id, m.number, m.period, NULL, NULL, NULL, NULL, NULL,
+                         ARRAY[m.state, m.progress], false
+                  FROM (SELECT DISTINCT d.user_id FROM differs d) u
+                  CROSS JOIN LATERAL economy_internal.mission_replay(u.user_id, 2) m
+                  WHERE NOT m.unearned) b
+            GROUP BY 1, 2, 3 HAVING bool_or(b.differs)
         )
         SELECT d.user_id, t.mission, t.version,
                economy_internal.mission_period_key(t.period, d.period),
@@ -281,7 +302,7 @@ CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
                          coalesce(d.expected, 0)),
                concat_ws(' ', (ARRAY['active', 'completed', 'claimed'])[d.state_actual + 1],
                          coalesce(d.actual, 0))
-        FROM differs d JOIN asked a ON a.user_id = d.user_id
+        FROM bounds d JOIN asked a ON a.user_id = d.user_id
         LEFT JOIN economy.mission_templates t ON t.number = d.number
         -- what is over is forgotten when something else counts
         WHERE coalesce(economy.now() < economy_internal.mission_ends(t, d.period)
@@ -291,22 +312,9 @@ CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
           -- of what has left its journal it is known that there was more
           AND (a.pruned_seq = 0 OR (d.state_actual, d.actual) < (d.state_expected, d.expected)
                OR t.number IS NULL)
-          AND NOT EXISTS (
-              SELECT FROM (
-                  SELECT coalesce(max(l.state), 0) AS state,
-                         coalesce(max(l.progress), 0) AS progress
-                  FROM economy_internal.mission_replay(d.user_id, 1) l
-                  WHERE l.number = d.number AND l.period = d.period AND NOT l.unearned) least
-              CROSS JOIN (
-                  SELECT coalesce(max(m.state), 0) AS state,
-                         coalesce(max(m.progress), 0) AS progress
-                  FROM economy_internal.mission_replay(d.user_id, 2) m
-                  WHERE m.number = d.number AND m.period = d.period AND NOT m.unearned) most
-              WHERE t.number IS NOT NULL
-                AND (coalesce(d.state_actual, 0), coalesce(d.actual, 0))
-                    >= (least.state, least.progress)
-                AND (coalesce(d.state_actual, 0), coalesce(d.actual, 0))
-                    <= (most.state, most.progress))
+          AND (t.number IS NULL
+               OR ARRAY[coalesce(d.state_actual, 0), coalesce(d.actual, 0)]
+                  NOT BETWEEN d.least AND d.most)
         UNION ALL
         SELECT e.user_id, t.mission, t.version, NULL, 'completed before it was claimed', 'claimed'
         FROM again e JOIN economy.mission_templates t ON t.number = e.number
