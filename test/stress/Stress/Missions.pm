@@ -182,7 +182,8 @@ sub count
 		my $of = "$t->{number} $period";
 		# a clock was set back: what there was of it is forgotten
 		next if !$records->{$of} && $t->{period} ne 'once' && grep { $_->{of} == $t && $_->{period} > $period } values %$records;
-		my $r = $records->{$of} //= { of => $t, period => $period, progress => 0, state => 'active' };
+		# what was made before it was unlocked did not count, and is not taken back
+		my $r = $records->{$of} //= { of => $t, period => $period, progress => 0, state => 'active', since => @{ $t->{requires} } ? $e->{seq} : 0 };
 		next if $r->{state} ne 'active';
 		$r->{progress} = $t->{progress} eq 'max' ? max($r->{progress}, $n) : min($r->{progress} + $n, $t->{target});
 		@$r{qw(state just_now)} = ('completed', 1) if $r->{progress} >= $t->{target};
@@ -203,7 +204,7 @@ sub take_back
 	{
 		my $n = increment($t, $x) or next;
 		my $r = $records->{ "$t->{number} " . period_of($t, $x->{created_at}) };
-		next unless $r && $r->{state} eq 'active';
+		next unless $r && $r->{state} eq 'active' && $x->{seq} >= $r->{since};
 		$r->{progress} = max($r->{progress} - $n, 0);
 		$changed = 1;
 	}
@@ -247,7 +248,8 @@ sub forget
 		delete $r->{just_now};
 		my $ends = ends_of($t, $r->{period});
 		next if $ends == $NEVER || $t->{period} eq 'once' && $self->{required}{ $t->{mission} };
-		$ends += 3600e6 * $t->{claim_hours} if $r->{state} eq 'completed';
+		# of what is claimed it is known as long that it was completed
+		$ends += 3600e6 * $t->{claim_hours} if $r->{state} ne 'active';
 		next if $e->{created_at} < $ends;
 		$self->{forgotten}{"$e->{user_id} $t->{mission} " . key_of($t, $r->{period})} = 1;
 		delete $records->{$of};
