@@ -83,6 +83,9 @@ CREATE VIEW economy.config_states AS
     SELECT 'payment_providers', p.provider, to_jsonb(p)
     FROM (SELECT provider, profile FROM economy.payment_providers) p
     UNION ALL
+    SELECT 'rate_limits', l.limit_id, to_jsonb(l)
+    FROM (SELECT limit_id, burst, refill, period_seconds FROM economy.rate_limits) l
+    UNION ALL
     SELECT 'mission_templates', m.mission || ':' || m.version, to_jsonb(m)
     FROM (SELECT mission, version, number, trigger, condition, progress, field, target,
                  increment_cap, period, starts_at, ends_at, claim_hours, requires, gold, xp,
@@ -1758,6 +1761,7 @@ CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" t
             ('audit_findings', '*', 'a record of what was done; nothing is computed from it'),
             ('audit_runs', '*', 'a record of what was done; nothing is computed from it'),
             ('capture_refusals', '*', 'a record of what was done; nothing is computed from it'),
+            ('rate_taken', '*', 'what was taken is written nowhere else, and soon back'),
             ('job_runs', '*', 'a record of what was done; nothing is computed from it'),
             ('installations', '*', 'written down nowhere else'),
             ('invite_codes', '*', 'codes are made and read by the app'),

@@ -151,6 +151,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('app', 'FUNCTION economy.streak_preview(bigint, integer)', ''),
             ('app', 'FUNCTION economy.streak_reward(integer)', ''),
             ('app', 'FUNCTION economy.streak_state(bigint)', ''),
+            ('app', 'FUNCTION economy.take_rate(text, text, integer)', 'rate_taken'),
             ('app', 'FUNCTION economy.timezone_name(text)', ''),
             ('app', 'FUNCTION economy.link_external_id(bigint, text, text, text)',
              'accounts mission_progress_more '
@@ -300,7 +301,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'job_runs job_runs_run_id_seq leaderboard_buckets leaderboard_periods '
              'leaderboard_queue leaderboard_refusals leaderboard_scores leaderboard_state '
              'pruned_actions '
-             'pruned_stats reward_audit rfm_due rfm_reversals rfm_snapshots rfm_state '
+             'pruned_stats rate_taken reward_audit rfm_due rfm_reversals rfm_snapshots rfm_state '
              'rollup_positions rollup_queue rollup_state segment_history shop_debts '
              'shop_reservations '
              'shop_stock signing_keys '
@@ -325,6 +326,8 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'stream_checkpoints user_actions'),
             ('admin', 'FUNCTION economy.register_game(text, jsonb)',
              'config_changes config_changes_change_id_seq config_heads games'),
+            ('admin', 'FUNCTION economy.remove_rate_limit(text, text)',
+             'config_changes config_changes_change_id_seq config_heads rate_limits'),
             ('admin', 'FUNCTION economy.remove_stock(text, text)',
              'config_changes config_changes_change_id_seq config_heads shop_products'),
             ('admin', 'FUNCTION economy.retire_payment_secret(text, integer, text)',
@@ -358,6 +361,8 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'config_changes config_changes_change_id_seq config_heads level_experiments'),
             ('admin', 'FUNCTION economy.set_payment_provider(jsonb, text)',
              'config_changes config_changes_change_id_seq config_heads payment_providers'),
+            ('admin', 'FUNCTION economy.set_rate_limit(jsonb, text)',
+             'config_changes config_changes_change_id_seq config_heads rate_limits'),
             ('admin', 'FUNCTION economy.set_recommendations(text, jsonb, jsonb, text)',
              'config_changes config_changes_change_id_seq config_heads recommendation_arms '
              'recommendation_placements'),

@@ -63,6 +63,9 @@ CREATE FUNCTION economy_internal.jobs()
             ('expire_reservations', '* * * * *',
              'SELECT reservations, next FROM economy_internal.expire_reservations(500, $1)',
              interval '10 minutes'),
+            ('rate_limits', '*/5 * * * *',
+             'SELECT forgotten, next FROM economy_internal.forget_rates($1)',
+             interval '1 hour'),
             ('audit_sweep', '35 2 * * *',
              'SELECT findings, CASE WHEN users > 0 THEN jsonb ''{}'' END '
              'FROM economy.audit_step()', interval '26 hours'),

@@ -254,6 +254,17 @@ BEGIN
 END
 $$;
 
+CREATE UNLOGGED TABLE lean.rates (subject text PRIMARY KEY, full_at timestamptz NOT NULL) WITH (fillfactor = 70);
+CREATE FUNCTION lean.take_rate(p_limit text, p_subject text) RETURNS boolean
+    LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO lean.rates AS r VALUES (p_subject, clock_timestamp() + interval '1 second')
+        ON CONFLICT (subject) DO UPDATE SET full_at = greatest(r.full_at, clock_timestamp()) + interval '1 second'
+            WHERE r.full_at < clock_timestamp() + interval '1000000 second';
+    RETURN found;
+END
+$$;
+
 -- what the calls made
 CREATE FUNCTION lean.entries() RETURNS bigint
     LANGUAGE sql AS $$

@@ -29,6 +29,7 @@ FROM generate_series(1, :users) n, economy.adjust_gold(n, 1000000000, 'bench-gol
 SELECT count(*) FILTER (WHERE success)
 FROM generate_series(1, :users / 4) n, economy.register('bench-holder-' || n) u, economy.adjust_gold(u, 1000000000, 'bench-gold', 'play money', 'bench');
 SELECT count(economy.upsert_item(jsonb_build_object('item_id', i, 'kind', CASE i WHEN 'vip' THEN 'pass' ELSE 'stack' END), 'bench')) FROM unnest(ARRAY['gem', 'key', 'vip']) i;
+SELECT FROM economy.set_rate_limit('{"limit_id": "bench", "burst": 1000000, "refill": 1, "period_seconds": 1}', 'bench');
 SELECT FROM economy.set_transfer_rules('{"enabled": true}', 'bench');
 SELECT count(*) FILTER (WHERE success)
 FROM generate_series(:users + 1, :users + :users / 4) n, economy.grant_items(n, '{"gem": 1000000000, "key": 5, "vip": 86400}', 'bench', 'bench-items');

@@ -99,6 +99,7 @@ SELECT economy.draw(id, 'chest', 'e' || d, 'again') FROM who, generate_series(1,
 SELECT economy.set_payment_provider(jsonb_build_object('provider', p, 'profile', p), 'damage') FROM unnest(ARRAY['standard', 'stripe']) p;
 SELECT economy.add_payment_secret(p, s, 'damage') FROM (VALUES ('standard', 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'), ('stripe', 'whsec_of_the_damage_1'), ('stripe', 'whsec_of_the_damage_2')) s (p, s);
 SELECT economy.retire_payment_secret('stripe', 1, 'damage');
+SELECT economy.set_rate_limit('{"limit_id": "login", "burst": 5, "refill": 1, "period_seconds": 60}', 'damage'), economy.take_rate('login', 'an address', 2);
 SELECT economy.set_transfer_rules('{"enabled": true, "fee_per_mille": 15, "daily_gold": 100000, "minimum_age_hours": 1}', 'damage'), economy.upsert_item('{"item_id": "gem", "tradable": true}', 'damage');
 SELECT economy.transfer(a.id, b.id, 'i', a.n * 5, '{"gem": 2}', 'damage', '{"c": 1}') FROM who a JOIN who b ON b.n = a.n % 5 + 1 WHERE a.n <= 5;
 -- escrows that were passed on, given back, expired, and such that are open

@@ -26,6 +26,7 @@ SELECT FROM economy.upsert_item('{"item_id": "pgtap_gem", "kind": "currency", "t
 SELECT FROM economy.set_level_curve('pgtap_all', '{0, 10}') \g /dev/null
 SELECT FROM economy.set_transfer_rules('{"enabled": true}', 'a') \g /dev/null
 SELECT FROM economy.set_payment_provider('{"provider": "pgtap_pay", "profile": "stripe"}', 'a') \g /dev/null
+SELECT FROM economy.set_rate_limit('{"limit_id": "pgtap_rate", "burst": 9, "refill": 1, "period_seconds": 1}', 'a') \g /dev/null
 SELECT FROM economy.add_payment_secret('pgtap_pay', 'whsec_of_pgtap_pay', 'a') \g /dev/null
 SELECT FROM economy.grant_items(:u, '{"pgtap_gem": 9}', 'r', 'i0') \g /dev/null
 SELECT FROM economy.upsert_draw_table('{"table_id": "pgtap_chest", "draft": {"price": {"items": {"pgtap_gem": 1}}, "pity": {"class": "rare", "after": 2}, "entries": [{"entry": "a", "class": "rare", "weight": 9007199254740991, "items": {"pgtap_gem": 2}, "limit": 9, "else": "b"}, {"entry": "b", "weight": 1, "items": {"pgtap_gem": 2}}]}}', 'a'),
@@ -234,6 +235,9 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('set_segment_rules', 'SELECT economy.set_segment_rules((SELECT jsonb_agg(to_jsonb(r) - ''version'' - ''position'') FROM economy.rfm_rules() r), ''a'')'),
     ('set_streak', 'SELECT * FROM economy.set_streak(:u, 3, ''2001-01-01'', ''r'', ''a'', ''k'')'),
     ('set_payment_provider', 'SELECT economy.set_payment_provider(''{"provider": "pgtap_new", "profile": "stripe"}'', ''a'')'),
+    ('set_rate_limit', 'SELECT economy.set_rate_limit(''{"limit_id": "pgtap_rate", "burst": 8}'', ''a'')'),
+    ('remove_rate_limit', 'SELECT economy.remove_rate_limit(''pgtap_rate'', ''a'')'),
+    ('take_rate', 'SELECT economy.take_rate(''pgtap_rate'', ''u1'')'),
     ('add_payment_secret', 'SELECT economy.add_payment_secret(''pgtap_pay'', ''whsec_of_the_calls'', ''a'')'),
     ('retire_payment_secret', 'SELECT economy.retire_payment_secret(''pgtap_pay'', 1, ''a'')'),
     ('set_transfer_rules', 'SELECT economy.set_transfer_rules(''{"fee_per_mille": 1}'', ''a'')'),

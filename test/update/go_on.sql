@@ -8,6 +8,8 @@ SELECT 'level curve', w FROM economy.set_default_level_curve('linear', 'test') w
 SELECT 'calendar', n FROM economy.set_daily_rewards('[{"gold": 1}]', 'test') n WHERE n <> 1;
 SELECT 'no calendar', n FROM economy.set_daily_rewards(NULL, 'test') n WHERE n <> 0;
 SELECT 'provider', p FROM economy.set_payment_provider('{"provider": "after", "profile": "stripe"}', 'test') p WHERE p.provider <> 'after';
+SELECT 'rate limit', l FROM economy.set_rate_limit('{"limit_id": "after", "burst": 1, "refill": 1, "period_seconds": 9}', 'test') l WHERE l.burst <> 1;
+SELECT 'rate', t FROM economy.take_rate('after', 'the update') t WHERE t.code <> 'OK';
 SELECT 'secret', s FROM economy.add_payment_secret('after', 'whsec_of_the_update', 'test') s WHERE s <> 1;
 SELECT 'rules', r FROM economy.set_transfer_rules('{"enabled": true}', 'test') r WHERE NOT r.enabled;
 SELECT 'sent', t FROM economy.transfer(:user_id, (SELECT max(user_id) FROM economy.users), 'after', 1) t WHERE t.code <> 'OK';

@@ -20,6 +20,7 @@ $dbh->do(q{SELECT economy.upsert_item('{"item_id": "gem", "kind": "currency"}', 
 $dbh->do(q{SELECT economy.upsert_product('{"product_id": "bundle", "category": "item", "price_gold": 1, "contents": {"gem": 5}}', 'tester')});
 my $bundle = value($dbh, q{SELECT transaction_id FROM economy.purchase(?, 'bundle', 'k', 2)}, $ann);
 my $first = value($dbh, q{SELECT transaction_id FROM economy.purchase(?, 'potion', 'k')}, $ann);
+$dbh->do(q{SELECT economy.set_rate_limit('{"limit_id": "login", "burst": 9, "refill": 1, "period_seconds": 60}', 'tester')});
 $dbh->do(q{SELECT economy.upsert_leaderboard('{"board": "xp", "figure": "xp", "period": "all"}', 'tester')});
 $dbh->do(q{SELECT economy.publish_mission('{"mission": "won", "trigger": "reward", "target": 1, "gold": 3}', 'tester')});
 my $reward = value($dbh, q{SELECT transaction_id FROM economy.grant_reward(?, 'test', 'e', 5, 5, items => '{"gem": 2}')}, $ann);
@@ -77,6 +78,9 @@ my %writers = (
 	upsert_product => q{SELECT economy.upsert_product('{"product_id": "potion", "price_gold": 1}', 'tester')},
 	add_stock => q{SELECT economy.add_stock('limited', 1, 'tester')},
 	retire_product => q{SELECT economy.retire_product('potion', 'tester')},
+	set_rate_limit => q{SELECT limit_id FROM economy.set_rate_limit('{"limit_id": "login", "burst": 5, "refill": 1, "period_seconds": 60}', 'tester')},
+	take_rate => q{SELECT code FROM economy.take_rate('login', 'an address')},
+	remove_rate_limit => q{SELECT economy.remove_rate_limit('login', 'tester')},
 	set_payment_provider => q{SELECT provider FROM economy.set_payment_provider('{"provider": "bank", "profile": "stripe"}', 'tester')},
 	add_payment_secret => q{SELECT economy.add_payment_secret('bank', 'whsec_of_the_test', 'tester')},
 	retire_payment_secret => q{SELECT economy.retire_payment_secret('bank', 1, 'tester')},

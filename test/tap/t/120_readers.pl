@@ -103,7 +103,10 @@ sub rewrite
 
 	foreach my $table (@tables)
 	{
-		$session->do("ALTER TABLE $table SET $_") foreach 'UNLOGGED', 'LOGGED';
+		my @steps = ('UNLOGGED', 'LOGGED');
+
+		@steps = reverse @steps if value($session, "SELECT relpersistence FROM pg_class WHERE oid = '$table'::regclass") eq 'u';
+		$session->do("ALTER TABLE $table SET $_") foreach @steps;
 	}
 	return;
 }
