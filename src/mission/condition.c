@@ -331,6 +331,40 @@ eco_condition_compile(const EcoTrigger *trigger, Jsonb *json, EcoFault *fault)
 					sizeof(Step) * c.program->nsteps);
 }
 
+/* The step in front of all that the step at this place is made of. */
+static int
+before_part(const EcoCondition *condition, int place)
+{
+	const Step *step = &condition->steps[place--];
+
+	if (step->op <= OP_NOT)
+		for (int i = 0; i < step->nvalues; i++)
+			place = before_part(condition, place);
+	return place;
+}
+
+bool
+eco_condition_lifted(const EcoCondition *condition, const EcoFact **fact, const EcoValue **value)
+{
+	int			place = condition->nsteps - 1;
+	int			end = place - 1;
+
+	/* of "all" each part will do */
+	if (condition->steps[place].op == OP_ALL)
+		end = before_part(condition, place--);
+	for (; place > end; place = before_part(condition, place))
+	{
+		const Step *step = &condition->steps[place];
+
+		if (step->op != OP_EQ || step->fact.kind != ECO_FACT_TEXT)
+			continue;
+		*fact = &step->fact;
+		*value = step->values;
+		return true;
+	}
+	return false;
+}
+
 /* False: they are of different types, and nothing is known. */
 static bool
 compare(const EcoValue *a, const EcoValue *b, int *order)

@@ -36,6 +36,13 @@ typedef struct EcoFault
 extern const EcoCondition *eco_condition_compile(const EcoTrigger *trigger, Jsonb *json,
 												 EcoFault *fault);
 
+/*
+ * A text that a fact is equal to whenever the condition is true, if one is to be seen: who
+ * has many conditions asks those of the fact's value alone.
+ */
+extern bool eco_condition_lifted(const EcoCondition *condition, const EcoFact **fact,
+								 const EcoValue **value);
+
 typedef enum EcoTruth
 {
 	ECO_FALSE,

@@ -232,31 +232,47 @@ take_back(EcoObservation *o, const EcoMission *mission, int64 increment, const E
 	o->changed = true;
 }
 
+static void
+count_for(EcoObservation *o, const EcoMission *mission, const EcoRow *entry, bool back)
+{
+	int64		increment;
+
+	if (!is_open(mission, DatumGetTimestampTz(entry->values[ECO_COL_CREATED_AT]), o->reading))
+		return;
+	increment = increment_of(mission, entry);
+	if (increment <= 0)
+		return;
+	if (back)
+		take_back(o, mission, increment, entry);
+	else
+		count(o, mission, increment, entry);
+}
+
 /* Count the entry, or take one that it reverses back, where it was counted. */
 static void
 count_all(EcoObservation *o, const EcoWatch *watch, const EcoRow *entry, bool back)
 {
-	TimestampTz at = DatumGetTimestampTz(entry->values[ECO_COL_CREATED_AT]);
-
 	/* a clock that was set back asks for those that had ended */
-	bool		everything = o->everything || at < watch->since;
-	int			n = everything ? watch->nall : watch->ncurrent;
-	const EcoMission **missions = everything ? watch->all : watch->current;
-
-	for (int i = 0; i < n; i++)
+	if (o->everything ||
+		DatumGetTimestampTz(entry->values[ECO_COL_CREATED_AT]) < watch->since)
 	{
-		const EcoMission *mission = missions[i];
-		int64		increment;
+		for (int i = 0; i < watch->nall; i++)
+			count_for(o, watch->all[i], entry, back);
+		return;
+	}
+	for (int i = 0; i < watch->ncurrent && watch->current[i]->lifted == NULL; i++)
+		count_for(o, watch->current[i], entry, back);
+	for (int k = 0; k < watch->nlifted; k++)
+	{
+		const EcoLifted *lifted = &watch->lifted[k];
+		EcoValue text;
 
-		if (!is_open(mission, at, o->reading))
+		eco_fact_read(lifted->fact, entry, &text);
+		if (text.kind != ECO_VALUE_TEXT)
 			continue;
-		increment = increment_of(mission, entry);
-		if (increment <= 0)
-			continue;
-		if (back)
-			take_back(o, mission, increment, entry);
-		else
-			count(o, mission, increment, entry);
+		for (int i = eco_lifted_from(watch, lifted, &text);
+			 i < lifted->end && eco_lifted_compare(watch->current[i], &text) == 0; i++)
+			count_for(o, watch->current[i], entry, back);
 	}
 }
 

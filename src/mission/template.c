@@ -159,6 +159,8 @@ compile(const EcoRow *row, EcoMission *mission)
 												   &fault);
 		if (mission->condition == NULL)
 			return false;
+		if (!eco_condition_lifted(mission->condition, &mission->lifted, &mission->lifted_to))
+			mission->lifted = NULL;
 	}
 	if (progress.len > 0 && progress.data[0] == 'c')
 	{
@@ -229,6 +231,72 @@ mark_required(EcoMissions *missions, const EcoMission *by)
 				((EcoMission *) missions->by_number[i])->is_required = true;
 }
 
+int
+eco_lifted_compare(const EcoMission *mission, const EcoValue *text)
+{
+	const EcoValue *to = mission->lifted_to;
+	int			order = memcmp(to->text, text->text, Min(to->len, text->len));
+
+	return order != 0 ? order : to->len - text->len;
+}
+
+int
+eco_lifted_from(const EcoWatch *watch, const EcoLifted *lifted, const EcoValue *text)
+{
+	int			low = lifted->first;
+	int			high = lifted->end;
+
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+
+		if (eco_lifted_compare(watch->current[middle], text) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* Those that are not lifted, then by the fact's column, then by the text. */
+static int
+by_lifted(const void *a, const void *b)
+{
+	const EcoMission *x = *(const EcoMission *const *) a;
+	const EcoMission *y = *(const EcoMission *const *) b;
+
+	if (x->lifted == NULL || y->lifted == NULL)
+		return (x->lifted != NULL) - (y->lifted != NULL);
+	if (x->lifted->column != y->lifted->column)
+		return x->lifted->column < y->lifted->column ? -1 : 1;
+	return eco_lifted_compare(x, y->lifted_to);
+}
+
+/* No journal has more texts that are facts than there is room for. */
+static void
+lift(EcoWatch *w)
+{
+	qsort(w->current, w->ncurrent, sizeof(EcoMission *), by_lifted);
+	for (int i = 0; i < w->ncurrent; i++)
+	{
+		const EcoFact *fact = w->current[i]->lifted;
+		EcoLifted  *last = w->nlifted > 0 ? &w->lifted[w->nlifted - 1] : NULL;
+
+		if (fact == NULL)
+			continue;
+		if (last != NULL && last->fact->column == fact->column)
+			last->end = i + 1;
+		else
+		{
+			Assert(w->nlifted < ECO_MISSION_LIFTED);
+			w->lifted[w->nlifted++] = (EcoLifted)
+			{
+				.fact = fact, .first = i, .end = i + 1
+			};
+		}
+	}
+}
+
 static void
 watch(EcoMissions *missions, const EcoJournal *journal)
 {
@@ -254,6 +322,7 @@ watch(EcoMissions *missions, const EcoJournal *journal)
 		if (mission->ends_at > w->since)
 			w->current[w->ncurrent++] = mission;
 	}
+	lift(w);
 }
 
 static void

@@ -31,6 +31,8 @@ typedef struct EcoMission
 	int32		version;
 	const EcoTrigger *trigger;
 	const EcoCondition *condition;	/* NULL: all entries */
+	const EcoFact *lifted;		/* NULL: eco_condition_lifted() finds none */
+	const EcoValue *lifted_to;
 	EcoCounting counting;
 	EcoFact		field;
 	int64		target;
@@ -47,6 +49,16 @@ typedef struct EcoMission
 	bool		is_required;	/* by any that was ever published */
 } EcoMission;
 
+#define ECO_MISSION_LIFTED 4
+
+/* Missions that count no entry but those in which a fact is the text that they name. */
+typedef struct EcoLifted
+{
+	const EcoFact *fact;
+	int			first;			/* of them, in the order of their texts */
+	int			end;
+} EcoLifted;
+
 /* Missions that look at the entries of a journal. */
 typedef struct EcoWatch
 {
@@ -61,7 +73,9 @@ typedef struct EcoWatch
 	TimestampTz since;			/* of entries from then on those that count
 								 * are among the current ones */
 	int			ncurrent;
-	const EcoMission **current;
+	const EcoMission **current; /* at first those that are not lifted */
+	int			nlifted;
+	EcoLifted	lifted[ECO_MISSION_LIFTED];
 } EcoWatch;
 
 typedef struct EcoMissions
@@ -82,6 +96,11 @@ extern const EcoMissions *eco_missions(void);
 /* Of the entries of a journal; NULL: none looks at them. */
 extern const EcoWatch *eco_missions_watch(const EcoMissions *missions,
 										  const EcoJournal *journal);
+
+/* Of the lifted ones the first whose text is not less than this. */
+extern int	eco_lifted_from(const EcoWatch *watch, const EcoLifted *lifted,
+							const EcoValue *text);
+extern int	eco_lifted_compare(const EcoMission *mission, const EcoValue *text);
 
 /* The mission with this number, or NULL. */
 extern const EcoMission *eco_mission_of(const EcoMissions *missions, int32 number);

@@ -375,6 +375,17 @@ SELECT is(pg_temp.play('b'), 'OK', 'an action') FROM pg_temp.at('2031-07-12 13:0
 SELECT matches(pg_temp.shown('b'), 'pgtap.gate once locked 0/9', 'counts for who completes it now');
 SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
 
+-- missions are found by a text that their conditions need
+SELECT pg_temp.at('2031-07-20 12:00:00+00');
+SELECT count(*) AS x FROM (VALUES ('1', '{"eq": ["event.action_type", "x"]}'), ('2', '{"eq": ["event.action_type", "xy"]}'), ('3', '{"all": [{"gt": ["event.bet", 1]}, {"all": [{"eq": ["event.bet", 2]}]}, {"eq": ["event.action_type", "y"]}]}'),
+    ('4', '{"any": [{"eq": ["event.action_type", "x"]}, {"eq": ["event.outcome", "win"]}]}'), ('5', '{"not": {"eq": ["event.action_type", "x"]}}'), ('6', '{"all": [{"eq": ["event.outcome", "win"]}, {"eq": ["event.action_type", "x"]}]}'),
+    ('7', '{"all": [{"any": [{"eq": ["event.action_type", "x"]}, {"eq": ["event.action_type", "y"]}]}, {"ne": ["event.outcome", "push"]}]}'), ('8', '{"eq": ["event.outcome", "loss"]}')) v (n, condition),
+    economy.publish_mission(jsonb_build_object('mission', 'pgf.' || v.n, 'trigger', 'action', 'condition', v.condition::jsonb, 'target', 100), 'pgtap') \gset
+SELECT count(*) AS x FROM (VALUES ('x', 9), ('x', 0), ('xy', 9), ('y', 9), ('y', 0), ('', 2), ('z', 9)) v (action, win), pg_temp.at('2031-07-20 12:05:00+00'),
+    economy.record_action(pg_temp.id('c'), 'pgtap_dice', v.action, 'f' || v.action || v.win, 2, v.win) r WHERE v.action <> '' AND r.code = 'OK' \gset
+SELECT is((SELECT string_agg(right(m.mission, 1) || ':' || m.progress, ' ' ORDER BY m.mission) FROM economy.mission_progress m WHERE m.user_id = pg_temp.id('c') AND m.mission LIKE 'pgf.%'), '1:2 2:1 3:2 4:5 5:4 6:1 7:4 8:2', 'each counts what its condition is true of');
+SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
+
 -- many missions: what finds no room in the account has a row
 SELECT pg_temp.at('2031-08-01 12:00:00+00');
 SELECT count(*) AS x FROM generate_series(1, 200) n, economy.publish_mission(jsonb_build_object('mission', 'pgm.' || n, 'trigger', 'action', 'condition', jsonb '{"eq": ["event.action_type", "many"]}', 'progress', 'sum', 'field', 'event.win', 'target', 8000, 'gold', 1,
