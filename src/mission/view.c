@@ -9,6 +9,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "errors.h"
@@ -327,6 +328,7 @@ replay(ReturnSetInfo *info, EcoObservation *o, int64 user_id)
 Datum
 eco_mission_replay(PG_FUNCTION_ARGS)
 {
+	Snapshot	of_caller = GetActiveSnapshot();
 	EcoOpenTables *open;
 	EcoObservation o = {.reading = (EcoReading) PG_GETARG_INT32(1), .everything = true,
 	.progress = {.context = CurrentMemoryContext}};
@@ -334,8 +336,16 @@ eco_mission_replay(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	open = eco_stream_open(ECO_READ, PG_GETARG_INT64(0), NULL);
 	o.missions = eco_missions();
+
+	/*
+	 * what a DBA has changed meanwhile would be a reason for a newer
+	 * snapshot; what is counted is compared with accounts of the caller's,
+	 * whose tables were open before
+	 */
+	PushActiveSnapshot(of_caller);
 	if (o.missions != NULL)
 		replay((ReturnSetInfo *) fcinfo->resultinfo, &o, PG_GETARG_INT64(0));
+	PopActiveSnapshot();
 	eco_tables_close(open);
 	return (Datum) 0;
 }
