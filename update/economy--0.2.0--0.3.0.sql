@@ -3685,66 +3685,32 @@ COMMENT ON COLUMN economy.rate_result.retry_after IS
 COMMENT ON COLUMN economy.rate_result.full_after IS
     'When the whole burst will be there, if nobody takes any.';
 
-CREATE FUNCTION economy_internal.rate_interval(rate economy.rate_limits) RETURNS bigint
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, economy, pg_temp
-    -- rounded up: never more than refill in a period
-    RETURN (rate.period_seconds * 1000000::bigint + rate.refill - 1) / rate.refill;
-COMMENT ON FUNCTION economy_internal.rate_interval(economy.rate_limits) IS
-    'Microseconds in which one comes back.';
-
-CREATE FUNCTION economy_internal.rate_answer(
-    rate economy.rate_limits, ahead bigint, quantity integer
-) RETURNS economy.rate_result
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, economy, pg_temp AS $$
-DECLARE
-    step   CONSTANT bigint := economy_internal.rate_interval(rate);
-    burst  CONSTANT bigint := step * rate.burst;
-    answer economy.rate_result;
-BEGIN
-    -- more than a burst ahead is a clock that was set back, or a limit that was higher
-    ahead := least(greatest(ahead, 0), burst);
-    IF quantity > rate.burst THEN
-        answer.code := 'ABOVE_BURST';
-    ELSIF ahead + step * quantity > burst THEN
-        answer.code := 'RATE_LIMITED';
-        answer.retry_after := interval '1 microsecond' * (ahead + step * quantity - burst);
-    ELSE
-        answer.code := 'OK';
-        ahead := ahead + step * quantity;
-    END IF;
-    answer.allowed := answer.code = 'OK';
-    answer.remaining := (burst - ahead) / step;
-    answer.full_after := interval '1 microsecond' * ahead;
-    RETURN answer;
-END
-$$;
-COMMENT ON FUNCTION economy_internal.rate_answer(economy.rate_limits, bigint, integer) IS
-    'What a limit says to so many, when in so many microseconds the whole burst would be there.';
-
 CREATE FUNCTION economy.take_rate(limit_id text, subject text, quantity integer DEFAULT 1)
     RETURNS economy.rate_result
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp AS $$
+    -- the plan that a session keeps is for an empty table, too
+    SET search_path = pg_catalog, economy, pg_temp SET enable_seqscan = off AS $$
 DECLARE
     rate    economy.rate_limits;
-    taken   economy_internal.rate_taken;
+    step    bigint;
+    burst   bigint;
+    ahead   bigint;
+    full_at timestamptz;
     answer  economy.rate_result;
     moment  timestamptz;
     present boolean;
 BEGIN
-    PERFORM economy_internal.require_given('limit_id', limit_id IS NOT NULL);
-    PERFORM economy_internal.require_given('subject', subject IS NOT NULL);
-    PERFORM economy_internal.require_given('quantity', quantity IS NOT NULL);
-    IF octet_length(subject) NOT BETWEEN 1 AND 255 THEN
+    IF limit_id IS NULL OR subject IS NULL OR quantity IS NULL THEN
+        PERFORM economy_internal.require_given('limit_id', limit_id IS NOT NULL);
+        PERFORM economy_internal.require_given('subject', subject IS NOT NULL);
+        PERFORM economy_internal.require_given('quantity', quantity IS NOT NULL);
+    ELSIF octet_length(subject) NOT BETWEEN 1 AND 255 THEN
         RAISE EXCEPTION 'subject must have 1 to 255 bytes' USING ERRCODE = 'XE002';
     ELSIF quantity < 0 THEN
         RAISE EXCEPTION 'quantity must not be negative' USING ERRCODE = 'XE002',
             HINT = '0 takes nothing, and tells how much is there.';
-    END IF;
     -- where an unlogged table cannot even be read
-    IF pg_is_in_recovery() THEN
+    ELSIF pg_is_in_recovery() THEN
         RAISE EXCEPTION 'cannot execute take_rate() during recovery'
             USING ERRCODE = 'read_only_sql_transaction';
     END IF;
@@ -3754,20 +3720,37 @@ BEGIN
         RAISE EXCEPTION 'rate limit "%" does not exist', left(limit_id, 64)
             USING ERRCODE = 'XE812', HINT = 'economy.set_rate_limit() makes one.';
     END IF;
+    -- in which one comes back; rounded up: never more than refill in a period
+    step := (rate.period_seconds * 1000000::bigint + rate.refill - 1) / rate.refill;
+    burst := step * rate.burst;
     FOR attempt IN 1 .. 100 LOOP
         IF quantity BETWEEN 1 AND rate.burst THEN
-            SELECT * INTO taken FROM economy_internal.rate_taken t
+            SELECT t.full_at INTO full_at FROM economy_internal.rate_taken t
                 WHERE t.limit_id = take_rate.limit_id AND t.subject = take_rate.subject
                 FOR NO KEY UPDATE;
         ELSE
-            SELECT * INTO taken FROM economy_internal.rate_taken t
+            SELECT t.full_at INTO full_at FROM economy_internal.rate_taken t
                 WHERE t.limit_id = take_rate.limit_id AND t.subject = take_rate.subject;
         END IF;
         present := found;
         -- behind the lock: somebody may have been waited for
         moment := economy.now();
-        answer := economy_internal.rate_answer(rate,
-            (extract(epoch FROM taken.full_at - moment) * 1000000)::bigint, quantity);
+        -- more than a burst ahead is a clock that was set back, or a limit that was higher
+        ahead := least(burst,
+            greatest((extract(epoch FROM full_at - moment) * 1000000)::bigint, 0));
+        IF quantity > rate.burst THEN
+            answer.code := 'ABOVE_BURST';
+        ELSIF ahead + step * quantity > burst THEN
+            answer.code := 'RATE_LIMITED';
+            answer.retry_after :=
+                interval '1 microsecond' * (ahead + step * quantity - burst);
+        ELSE
+            answer.code := 'OK';
+            ahead := ahead + step * quantity;
+        END IF;
+        answer.allowed := answer.code = 'OK';
+        answer.remaining := (burst - ahead) / step;
+        answer.full_after := interval '1 microsecond' * ahead;
         IF quantity = 0 OR NOT answer.allowed THEN
             RETURN answer;
         ELSIF present THEN
@@ -9510,8 +9493,6 @@ REVOKE ALL ON FUNCTION
     economy_internal.mission_room(economy.mission_templates[]),
     economy_internal.missions_changed(), economy_internal.missions_seen(bigint, timestamptz),
     economy_internal.number_in(jsonb, text), economy_internal.payment_key(text, text),
-    economy_internal.rate_answer(economy.rate_limits, bigint, integer),
-    economy_internal.rate_interval(economy.rate_limits),
     economy_internal.refund_fulfilment(bigint, bigint, boolean),
     economy_internal.refunded_units(bigint, text), economy_internal.refuse_draw_table(text, text),
     economy_internal.refuse_mission(text, text, text),
