@@ -5973,7 +5973,8 @@ CREATE FUNCTION economy.missions(user_id bigint) RETURNS TABLE (
     SET search_path = pg_catalog, economy, pg_temp AS $$
 BEGIN
     PERFORM economy_internal.open_tables(
-        'mission_templates', 'accounts', 'economy_internal.mission_progress_more', 'reward_audit');
+        'mission_templates', 'accounts', 'economy_internal.mission_progress_more', 'reward_audit',
+        'archived_keys');
     RETURN QUERY SELECT * FROM economy_internal.missions_seen(user_id, economy.now());
 END
 $$;
@@ -6003,18 +6004,22 @@ CREATE FUNCTION economy_internal.missions_seen(user_id bigint, at timestamptz) R
             SELECT s.t FROM stands s WHERE s.state > 0
         ), has AS MATERIALIZED (
             SELECT s.number, s.period, s.progress,
-                   -- another version may have been paid for the period
-                   CASE WHEN s.state = 1 AND EXISTS (
+                   -- another version may have been paid for the period, long ago too
+                   CASE WHEN s.state = 1 AND (EXISTS (
                             SELECT FROM economy.reward_audit r
                             WHERE r.user_id = missions_seen.user_id
-                              AND r.key_digest = economy_internal.key_digest(
-                                  'economy:mission:' || (s.t).mission, k.key)
-                              AND r.source = 'economy:mission:' || (s.t).mission
-                              AND r.external_event_id = k.key)
+                              AND r.key_digest = economy_internal.key_digest(k.source, k.key)
+                              AND r.source = k.source AND r.external_event_id = k.key)
+                        OR EXISTS (
+                            SELECT FROM economy.archived_keys a
+                            WHERE a.user_id = missions_seen.user_id AND a.product_id = ''
+                              AND a.key = economy_internal.archive_key('R', k.source, k.key)))
                         THEN 2 ELSE s.state END AS state
             FROM stands s
             CROSS JOIN LATERAL (
-                SELECT economy_internal.mission_period_key((s.t).period, s.period)) k (key)
+                SELECT 'economy:mission:' || (s.t).mission,
+                       economy_internal.mission_period_key((s.t).period, s.period)
+            ) k (source, key)
         ), shown AS (
             SELECT t, economy_internal.mission_period_at(t.period, at) AS number, true AS is_now
             FROM economy.mission_templates t
@@ -6182,7 +6187,7 @@ BEGIN
     PERFORM economy_internal.open_tables(
         'mission_templates', 'accounts', 'reward_audit', 'level_curves', 'level_experiments',
         'items', 'economy_internal.user_holdings_more',
-        'economy_internal.mission_progress_more');
+        'economy_internal.mission_progress_more', 'archived_keys');
     PERFORM FROM economy.accounts a WHERE a.user_id = claim_all.user_id FOR NO KEY UPDATE;
     FOR claim IN
         SELECT m.mission, m.period
@@ -9001,6 +9006,10 @@ CREATE OR REPLACE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text,
             ('leaderboard_periods', 'fill_from', 'at worst users are looked at again'),
             ('leaderboard_periods', 'awaits', 'of a period that has ended and is not closed'),
             ('leaderboard_periods', 'await_fills', 'of a period that has ended and is not closed'),
+            ('leaderboard_periods', 'paid_place',
+             'means the same between the same two places, and nothing once all is paid'),
+            ('leaderboard_periods', 'paid_user',
+             'means the same between the same two places, and nothing once all is paid'),
             ('leaderboard_periods', 'closed_at', 'when it was is for who reads it'),
             ('leaderboard_periods', 'paid_at', 'when it was is for who reads it'),
             ('leaderboard_refusals', 'code', 'why it was is for who reads it'),

@@ -334,6 +334,24 @@ SELECT is(pg_temp.claim('b', 'pgtap.again'), 'reuse OK 4 0', 'but by who asks fo
 SELECT is(pg_temp.play('b') || pg_temp.claim('b', 'pgtap.again'), 'OKnew OK 5 0', 'and the next day is') FROM pg_temp.at('2031-07-02 12:00:00+00');
 SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
 
+-- or whose payment has gone to an archive
+SAVEPOINT archived;
+INSERT INTO player SELECT 'old', u FROM economy.register('pgtap mission old') u;
+SELECT pg_temp.play('old', 0) IS NULL AS x FROM economy.adjust_gold(pg_temp.id('old'), 1000, 'open', 'pgtap', 'pgtap') \gset
+SELECT is(pg_temp.publish('{"mission": "pgtap.old", "trigger": "action", "target": 1, "gold": 4, "position": 20}'), 'pgtap.old 1', 'one for good');
+SELECT is(pg_temp.play('old') || pg_temp.claim('old', 'pgtap.old'), 'OKnew OK 4 0', 'is paid');
+SELECT is((economy.grant_reward(pg_temp.id('old'), 'pgtap', 'behind', 1)).code, 'OK', 'and is not the last reward');
+SELECT pg_temp.at('2031-12-01 12:00:00+00');
+CREATE TABLE public.pgtap_paid (LIKE economy.reward_audit);
+SELECT a.entries AS x FROM economy.archive('economy.reward_audit', 'public.pgtap_paid', '90 days', 1000000) a \gset
+SELECT is((SELECT count(*) FROM public.pgtap_paid p WHERE p.user_id = pg_temp.id('old')), 1::bigint, 'and archived');
+SELECT is(pg_temp.publish('{"mission": "pgtap.old", "trigger": "action", "target": 1, "gold": 5, "position": 20}'), 'pgtap.old 2', 'published again');
+SELECT is(pg_temp.play('old'), 'OK', 'and completed');
+SELECT matches(pg_temp.shown('old'), 'pgtap.old once claimed 1/1(?! claimable)', 'it is not shown as one to be claimed');
+SELECT is_empty($$SELECT * FROM economy.claim_all(pg_temp.id('old')) c WHERE c.mission = 'pgtap.old'$$, 'and nothing is claimed for it');
+SELECT is(pg_temp.claim('old', 'pgtap.old'), E'refused RESYNC_REQUIRED {"reason": "archived"}', 'by nobody');
+ROLLBACK TO archived;
+
 -- what one mission requires of another
 SELECT is(pg_temp.publish('{"mission": "pgtap.key", "trigger": "action", "target": 1}'), 'pgtap.key 1', 'one that opens another');
 SELECT is(pg_temp.publish('{"mission": "pgtap.door", "trigger": "action", "target": 9, "requires": ["pgtap.key"]}'), 'pgtap.door 1', 'which there is');
