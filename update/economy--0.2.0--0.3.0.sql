@@ -9517,7 +9517,19 @@ REVOKE ALL ON FUNCTION
     economy_internal.with_mission_progress(bytea, integer, bigint, bigint, integer),
     economy_internal.with_sent(bytea, date, bigint) FROM PUBLIC;
 
-REVOKE ALL ON economy.items, economy_internal.user_holdings_more, economy.user_holdings, economy.fulfilments, economy.shop_reservations, economy.shop_refunds, economy.shop_debts, economy.daily_rewards, economy.leaderboards, economy.leaderboard_periods, economy.leaderboard_scores, economy.leaderboard_refusals, economy_internal.leaderboard_buckets, economy_internal.leaderboard_queue, economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries, economy.transfer_rules, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds, economy_internal.draw_pity, economy.draw_prizes, economy_internal.draw_entries, economy.escrows, economy.payment_providers, economy.payment_secrets, economy.rate_limits, economy_internal.rate_taken, economy_internal.mission_progress_more, economy.mission_templates, economy.mission_progress, economy_internal.transfer_entries FROM PUBLIC;
+REVOKE ALL ON
+    economy.items, economy_internal.user_holdings_more, economy.user_holdings,
+    economy.fulfilments, economy.shop_reservations, economy.shop_refunds, economy.shop_debts,
+    economy.daily_rewards, economy.leaderboards, economy.leaderboard_periods,
+    economy.leaderboard_scores, economy.leaderboard_refusals,
+    economy_internal.leaderboard_buckets, economy_internal.leaderboard_queue,
+    economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries,
+    economy.transfer_rules, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds,
+    economy_internal.draw_pity, economy.draw_prizes, economy_internal.draw_entries,
+    economy.escrows, economy.payment_providers, economy.payment_secrets, economy.rate_limits,
+    economy_internal.rate_taken, economy_internal.mission_progress_more,
+    economy.mission_templates, economy.mission_progress, economy_internal.transfer_entries
+    FROM PUBLIC;
 
 -- A GRANT in a script would become an initial privilege of the extension, which a dump leaves
 -- out; so these are what they were.
