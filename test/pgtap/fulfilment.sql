@@ -44,7 +44,7 @@ SELECT is((SELECT f.code FROM economy.fulfil(-1, 'P-1-2', 'c') f), 'NOTHING_TO_F
 SELECT throws_ok('SELECT economy.' || call, code, says, call)
 FROM (VALUES ('unfulfilled(NULL)', 'XE001', 'worker must not be null'), ('unfulfilled('''')', 'XE002', 'worker must have 1 to 255 bytes'), ('unfulfilled(repeat(''w'', 256))', 'XE002', 'worker must have 1 to 255 bytes'),
     ('unfulfilled(''w'', 0)', 'XE002', NULL), ('unfulfilled(''w'', NULL)', 'XE001', NULL), ('unfulfilled(''w'', 1, NULL)', 'XE001', 'lease must not be null'), ('unfulfilled(''w'', 1, ''0.9 seconds'')', 'XE002', 'lease must be from 1 second to 24 hours'),
-    ('unfulfilled(''w'', 1, ''24:00:01'')', 'XE002', 'lease must be from 1 second to 24 hours'), ('fulfil(NULL, ''P1-2'', ''w'')', 'XE001', 'user_id must not be null'), ('fulfil(1, NULL, ''w'')', 'XE001', 'transaction_id must not be null'),
+    ('unfulfilled(''w'', 1, ''24:00:00.000001'')', 'XE002', 'lease must be from 1 second to 24 hours'), ('fulfil(NULL, ''P1-2'', ''w'')', 'XE001', 'user_id must not be null'), ('fulfil(1, NULL, ''w'')', 'XE001', 'transaction_id must not be null'),
     ('fulfil(1, ''P1-2'', NULL)', 'XE001', 'worker must not be null'), ('fulfil(1, ''P1-2'', ''w'', ''[]'')', 'XE002', 'note must be a JSON object'), ('fulfil(1, ''P1-2'', ''w'', jsonb_build_object(''a'', repeat(''x'', 4096)))', 'XE003', 'note is too long')) v (call, code, says);
 -- the lease is so many seconds, whatever the calendar says
 SAVEPOINT leases;
@@ -53,11 +53,25 @@ SET LOCAL TimeZone = 'America/New_York';
 SELECT is(pg_temp.take('c', 1, '1 day'), 'P' || :u || '-5 pgtap_mail 1 post 3 12:00:00', 'a day has 24 hours');
 SET LOCAL economy.test_clock = '2032-02-10 12:00:00+00';
 SELECT is(pg_temp.take('c', 1, '1 mon -30 days 1 hour'), 'P' || :u || '-5 pgtap_mail 1 post 4 13:00:00', 'and a month 30 of them');
+SET LOCAL economy.test_clock = '2032-02-10 13:00:00+00';
+SELECT is(pg_temp.take('c', 1, '1 second'), 'P' || :u || '-5 pgtap_mail 1 post 5 13:00:01', 'a lease may be of a second');
+SET LOCAL economy.test_clock = '2032-02-10 13:00:01+00';
+SELECT is(pg_temp.done('P' || :u || '-5', 'd', jsonb_build_object('a', repeat('x', 4087))), 't new OK P' || :u || '-5 d 13:00:01 5', 'who had it has it no more at its end; a note may have 4,096 bytes');
+ROLLBACK TO leases;
+UPDATE economy.fulfilments SET attempts = 2147483647 WHERE user_id = :u AND seq = 5;
+SET LOCAL economy.test_clock = '2031-01-04 00:00:00+00';
+SELECT is(pg_temp.take('c'), 'P' || :u || '-5 pgtap_mail 1 post 2147483647 00:05:00', 'no number of attempts keeps it from being handed out');
 ROLLBACK TO leases;
 -- a clock that was ahead when it was bought
 SELECT success AS x FROM economy.purchase(:u, 'pgtap_mail', 'ahead') \gset
 SET LOCAL economy.test_clock = '2031-01-02 03:59:00+00';
 SELECT is((SELECT f.state FROM economy.fulfil(:u, 'P' || :u || '-6', 'd') f), 'new', 'what nobody has had is fulfilled by whoever does');
+-- by the time at which they were bought, whatever the clock was
+SAVEPOINT turns;
+SELECT count(*) AS x FROM generate_series(1, 3) n, set_config('economy.test_clock', format('2031-02-03 04:00:%s+00', 50 - 10 * n), true) c, economy.purchase(:u, 'pgtap_call', 't' || n || left(c, 0)) p WHERE p.success \gset
+SET LOCAL economy.test_clock = '2031-02-03 04:00:40+00';
+SELECT is((SELECT string_agg(replace(q.transaction_id, 'P' || :u || '-', ''), ' ') FROM economy.unfulfilled('e', 2, '1 second', 'pgtap_call') q), '9 8', 'the two that wait the longest, the longest first');
+ROLLBACK TO turns;
 SELECT is(pg_temp.wrong(), NULL, 'the audit finds nothing');
 
 -- a purchase that waits is not archived
@@ -95,6 +109,15 @@ SELECT is(pg_temp.wrong(), 'orphan_row a purchase of pgtap_none | none that is t
 ROLLBACK TO damage;
 INSERT INTO economy.fulfilments SELECT user_id, 77, product_id, due_at, visible_at, attempts FROM economy.fulfilments WHERE user_id = :u AND seq = 5;
 SELECT is(pg_temp.wrong(), 'orphan_row a purchase of pgtap_mail | none that is to be fulfilled', 'and one of no purchase');
+SET LOCAL economy.test_clock = '2031-06-03 00:00:00+00';
+SELECT is(pg_temp.take('c', 2), 'P' || :u || '-5 pgtap_mail 1 post 4 00:05:00, P' || :u || '-77 pgtap_mail 4 00:05:00', 'which is handed out as what there is of it, and keeps no other waiting');
+ROLLBACK TO damage;
+ALTER TABLE economy.fulfilments DROP CONSTRAINT fulfilments_pkey;
+INSERT INTO economy.fulfilments SELECT * FROM economy.fulfilments WHERE user_id = :u AND seq = 5;
+SET LOCAL plpgsql.extra_errors = 'none';
+SELECT throws_ok(format('SELECT economy.fulfil(%s, ''P%s-5'', ''c'')', :u, :u), 'XE103', 'a purchase would be fulfilled in another way than was asked for', 'of one that is there twice it is not said that it is done');
+ROLLBACK TO damage;
+SELECT is(pg_temp.wrong(), NULL, 'sound again');
 
 SELECT * FROM finish();
 ROLLBACK;

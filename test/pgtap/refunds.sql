@@ -68,6 +68,7 @@ SELECT is(pg_temp.back('PU-12', 'r2'), 'refused LEASED left 2 gold 0 970', 'whil
 SET LOCAL economy.test_clock = '2026-03-02 12:06:00+00';
 SELECT is(pg_temp.back('PU-12', 'r2'), 'new OK BU-14 2 left 0 gold 20 990 {"fulfilment": "cancelled"}', 'he was not in time');
 SELECT is((SELECT concat_ws(' ', f.success, f.code, f.detail) FROM economy.fulfil(:u, format('P%s-12', :u), 'w') f), 'f REFUNDED {"refunded_at": "2026-03-02T12:06:00+00:00"}', 'and is told so');
+SELECT is((SELECT f.code FROM economy.fulfil(:u, format('P%s-12', :u), 'another') f), 'REFUNDED', 'as is every other one');
 SELECT is_empty('SELECT * FROM economy.unfulfilled(''w'')', 'nothing waits');
 SELECT is(pg_temp.buy('letter', 'k2'), 'OK PU-15', 'another');
 SELECT is((SELECT f.code FROM economy.fulfil(:u, format('P%s-15', :u), 'w') f), 'OK', 'done');

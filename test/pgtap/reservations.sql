@@ -124,12 +124,34 @@ SET LOCAL economy.test_clock = '2031-02-01 03:59:59+00';
 SELECT is((SELECT concat_ws(' ', j.reservations, j.next) FROM economy_internal.expire_reservations(500, NULL) j), '0', 'what is over');
 SELECT is((SELECT string_agg(r.idempotency_key, ' ' ORDER BY r.idempotency_key COLLATE "C") FROM economy.shop_reservations r WHERE r.product_id LIKE 'pgtap%'), 'c1 e2 e3 j1 j2 j3', 'is forgotten after 30 days');
 SELECT is(pg_temp.wrong(), NULL, 'which the audit does not mind');
+-- what is used or released stays so, however long nobody comes to forget it
+SAVEPOINT old;
+SET LOCAL economy.test_clock = '2031-03-05 00:00:00+00';
+SELECT is(r.code, 'OK', 'one that is over') FROM economy.reserve(:u, 'pgtap_r', 'old', 1, '1 second') r;
+SET LOCAL economy.test_clock = '2031-03-05 00:00:01+00';
+SELECT is(economy_internal.give_back_over('pgtap_r'), 1::bigint, 'is given back, at the moment of its end');
+SELECT is(pg_temp.wrong(), NULL, 'alone');
+-- in the order of their ends
+SELECT is((SELECT count(*) FROM generate_series(1, 6) i, economy.reserve(:u, 'pgtap_r', 'six' || i, 1, make_interval(secs => 10 - i)) r WHERE r.code = 'OK'), 6::bigint, 'six others');
+SET LOCAL economy.test_clock = '2031-03-05 00:00:05+00';
+SELECT is((SELECT concat_ws(' ', j.reservations, j.next) FROM economy_internal.expire_reservations(1, '{"due_at": "2031-03-04T00:00:00+00:00"}') j), '0 {"due_at": "2031-03-05T00:00:05+00:00"}', 'none is over yet') WHERE false;
+SET LOCAL economy.test_clock = '2031-03-05 00:00:06+00';
+SELECT is((SELECT concat_ws(' ', j.reservations, j.next) FROM economy_internal.expire_reservations(1, '{"due_at": "2031-03-04T00:00:00+00:00"}') j), '1 {"due_at": "2031-03-05T00:00:05+00:00"}', 'of several the job gives back the one that was over first');
+ROLLBACK TO old;
+-- to the slot that it came from
+UPDATE economy.shop_stock SET remaining = CASE slot WHEN 2 THEN 7 ELSE 0 END WHERE product_id = 'pgtap_lim';
+SELECT is(r.code, 'OK', 'reserved from the last slot') FROM economy.reserve(:u, 'pgtap_lim', 's1', 1) r;
+SELECT is(r.code, 'OK', 'given back') FROM economy.release_reservation(:u, 's1') r;
+SELECT is((SELECT array_agg(s.remaining ORDER BY s.slot) FROM economy.shop_stock s WHERE s.product_id = 'pgtap_lim'), '{0,0,7}'::bigint[], 'to where it came from');
+ROLLBACK TO old;
 -- a product that is gone
 SELECT is(r.code, 'OK', 'reserved') FROM economy.reserve(:u, 'pgtap_lim', 'g1', 1) r;
 DELETE FROM economy.shop_stock WHERE product_id = 'pgtap_lim';
 SELECT throws_ok(format('SELECT economy.release_reservation(%s, %L)', :u, 'g1'), 'XE103', 'product "pgtap_lim" has no slot 0');
 SET LOCAL economy.test_clock = '2031-02-02 03:00:00+00';
 SELECT is((SELECT concat_ws(' ', j.reservations, j.next) FROM economy_internal.expire_reservations(500, NULL) j), '0', 'does not stop the job');
+SELECT j.next FROM economy_internal.expire_reservations(1, NULL) j \gset
+SELECT is((SELECT concat_ws(' ', j.reservations, j.next) FROM economy_internal.expire_reservations(1, :'next') j), '0', 'which comes to its end');
 SELECT isnt(pg_temp.wrong(), NULL, 'and is found');
 INSERT INTO economy.shop_stock SELECT 'pgtap_lim', i, CASE i WHEN 0 THEN 7 ELSE 0 END FROM generate_series(0, 2) i;
 
@@ -139,6 +161,12 @@ SET LOCAL economy.test_clock = '2031-11-01 12:00:00+00';
 SELECT is(to_char(r.expires_at AT TIME ZONE 'UTC', 'DD HH24:MI:SS'), '02 12:00:00', 'a day') FROM economy.reserve(:u, 'pgtap_r', 'd1', 1, '1 day') r;
 SET LOCAL economy.test_clock = '2031-10-01 12:00:00+00';
 SELECT is(pg_temp.bought(economy.purchase(:u, 'pgtap_r', 'kd', 1, '{"reservation": "d1"}')), 't new OK 1 964', 'bought before it was made');
+SAVEPOINT days;
+SET LOCAL economy.test_clock = '2031-10-25 12:00:00+00';
+SELECT is(r.code, 'OK', 'reserved') FROM economy.reserve(:u, 'pgtap_r', 'd2') r;
+SELECT is(r.code, 'OK', 'given back') FROM economy.release_reservation(:u, 'd2') r;
+SELECT is((SELECT r.due_at - r.closed_at FROM economy.shop_reservations r WHERE r.user_id = :u AND r.idempotency_key = 'd2'), interval '720 hours', 'and kept for 30 of them, whatever the clocks do meanwhile');
+ROLLBACK TO days;
 SELECT is(pg_temp.wrong(), NULL, 'all are counted');
 
 SELECT throws_ok(replace('SELECT economy.' || call, 'USER', :'u'), code, says, call)
@@ -212,6 +240,9 @@ SET LOCAL economy.test_clock = '2031-11-02 12:00:00+00';
 CREATE TRIGGER pgtap BEFORE UPDATE ON economy.shop_reservations FOR EACH ROW EXECUTE FUNCTION pg_temp.nothing();
 SELECT throws_ok('SELECT economy_internal.expire_reservations(500, NULL)', 'XE103', 'a reservation would be given back in another way than was asked for', 'nor does the job invent any');
 DROP TRIGGER pgtap ON economy.shop_reservations;
+CREATE TRIGGER pgtap BEFORE UPDATE ON economy.shop_stock FOR EACH ROW EXECUTE FUNCTION pg_temp.another_stock();
+SELECT throws_ok('SELECT economy_internal.expire_reservations(500, NULL)', 'XE103', 'a reservation would be given back in another way than was asked for', 'nor pass it over in silence');
+DROP TRIGGER pgtap ON economy.shop_stock;
 SELECT is(pg_temp.wrong(), NULL, 'all are counted');
 ROLLBACK TO code;
 
