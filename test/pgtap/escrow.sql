@@ -147,6 +147,9 @@ SELECT is(pg_temp.brief(economy_internal.expire_escrow(:a, format('H%s-5', :a)))
 SET LOCAL economy.test_clock = '2031-01-02 23:30:01+00';
 SELECT is(pg_temp.call('capture_escrow(%s, ''H%1$s-5'', %s)', :a, :b, :c), 'f refused ESCROW_EXPIRED 956 {"expires_at": "2031-01-02T23:30:01+00:00"}', 'nothing is passed on when its time is over');
 SELECT is(pg_temp.open_ones(:a) LIKE '% t', true, 'it says so');
+SAVEPOINT at_its_end;
+SELECT is(e.code, 'OK', 'and it is given back, at the moment at which nothing can be passed on any more') FROM economy_internal.expire_escrow(:a, format('H%s-5', :a)) e;
+ROLLBACK TO at_its_end;
 SELECT count(*) AS x FROM generate_series(1, 5) n, economy.hold_escrow(:a, 'x' || n, n, ttl => '10 seconds') \gset
 SET LOCAL economy.test_clock = '2031-01-03 00:00:00+00';
 SELECT is(concat_ws(' ', e.expired, e.failed, e.next = jsonb_build_object('seq', 5, 'user_id', :a, 'expires_at', '2031-01-02T23:30:01+00:00')), '1 0 t', 'one') FROM economy_internal.expire_escrows(NULL, 1) e;

@@ -65,14 +65,26 @@ SELECT is(pg_temp.buy('letter', 'k1', 3), 'OK PU-12', 'to be fulfilled');
 SELECT is(pg_temp.back('PU-12', 'r1', 1), 'new OK BU-13 1 left 2 gold 10 970 {"fulfilment": "reduced"}', 'less of it');
 SELECT is((SELECT string_agg(concat_ws(' ', f.product_id, f.quantity), ' ') FROM economy.unfulfilled('w') f), 'pgtap_letter 2', 'the worker is told so');
 SELECT is(pg_temp.back('PU-12', 'r2'), 'refused LEASED left 2 gold 0 970', 'while he is at it');
-SET LOCAL economy.test_clock = '2026-03-02 12:06:00+00';
+SET LOCAL economy.test_clock = '2026-03-02 12:05:00+00';
 SELECT is(pg_temp.back('PU-12', 'r2'), 'new OK BU-14 2 left 0 gold 20 990 {"fulfilment": "cancelled"}', 'he was not in time');
-SELECT is((SELECT concat_ws(' ', f.success, f.code, f.detail) FROM economy.fulfil(:u, format('P%s-12', :u), 'w') f), 'f REFUNDED {"refunded_at": "2026-03-02T12:06:00+00:00"}', 'and is told so');
+SELECT is((SELECT concat_ws(' ', f.success, f.code, f.detail) FROM economy.fulfil(:u, format('P%s-12', :u), 'w') f), 'f REFUNDED {"refunded_at": "2026-03-02T12:05:00+00:00"}', 'and is told so');
 SELECT is((SELECT f.code FROM economy.fulfil(:u, format('P%s-12', :u), 'another') f), 'REFUNDED', 'as is every other one');
 SELECT is_empty('SELECT * FROM economy.unfulfilled(''w'')', 'nothing waits');
 SELECT is(pg_temp.buy('letter', 'k2'), 'OK PU-15', 'another');
 SELECT is((SELECT f.code FROM economy.fulfil(:u, format('P%s-15', :u), 'w') f), 'OK', 'done');
 SELECT is(pg_temp.back('PU-15', 'r1'), 'new OK BU-16 1 left 0 gold 10 990 {"fulfilment": "fulfilled"}', 'the app is told that it was');
+
+-- what cannot be taken back of what it gave leaves the worker's work, and each of several is left out
+SAVEPOINT kit;
+SELECT i.kind AS x FROM economy.upsert_item('{"item_id": "pgtap_box", "kind": "stack"}', 'pgtap') i \gset
+SELECT p.product_id AS x FROM economy.upsert_product('{"product_id": "pgtap_kit", "category": "item", "price_gold": 10, "fulfilment": true, "contents": {"pgtap_box": 2, "pgtap_key": 3}}', 'pgtap') p \gset
+SELECT transaction_id AS kit FROM economy.purchase(:u, 'pgtap_kit', 'k1') \gset
+SELECT is((SELECT string_agg(c.code, ' ') FROM economy.holdings(:u) h, economy.consume(:u, h.item_id, 'c' || h.item_id, h.quantity) c WHERE h.item_id IN ('pgtap_box', 'pgtap_key')), 'OK OK', 'both are used up');
+SELECT is((SELECT r.code FROM economy.refund_purchase(:u, :'kit', 'r1', NULL, 'r', 'a') r), 'INSUFFICIENT_ITEMS', 'and not there');
+SELECT is((SELECT string_agg(f.product_id, ' ') FROM economy.unfulfilled('w', product_id => 'pgtap_kit', lease => '1 second') f), 'pgtap_kit', 'what was not taken back is handed out');
+SET LOCAL economy.test_clock = '2026-03-02 12:07:00+00';
+SELECT is((SELECT concat_ws(' ', r.code, r.detail -> 'already_used') FROM economy.refund_purchase(:u, :'kit', 'r1', NULL, 'r', 'a', 'take_available') r), 'OK {"pgtap_box": 2, "pgtap_key": 3}', 'each of them is told');
+ROLLBACK TO kit;
 
 -- a conversion takes its gold back
 SELECT is(pg_temp.buy('pack', 'k1', 3), 'OK PU-17', 'three packs');
@@ -82,6 +94,19 @@ SELECT is(pg_temp.back('PU-17', 'r1', 1, 'take_available'), 'new OK BU-19 1 left
 SELECT is(pg_temp.back('PU-17', 'r2', 2, 'take_available'), 'new OK BU-20 2 left 0 gold 0 0 {"debt_gold": 1000}', 'never below zero');
 SELECT is((SELECT sum(r.monetary) FROM economy.shop_refunds r WHERE r.user_id = :u AND r.reverses = 17), 297::numeric, 'the value of all of it');
 SELECT is((SELECT count(*) FROM economy_internal.rfm_reversals v WHERE v.user_id = :u), 6::bigint, 'purchases that count no more');
+
+-- what nobody has had is nobody's work, whatever the clock was when it was bought; a row that damage has doubled is none
+SAVEPOINT ahead;
+SELECT code AS x FROM economy.adjust_gold(:u, 50, 'ahead', 'r', 'pgtap') \gset
+SET LOCAL economy.test_clock = '2026-03-02 13:00:00+00';
+SELECT replace(p.transaction_id, :u || '-', 'U-') AS ahead FROM economy.purchase(:u, 'pgtap_letter', 'ahead', 2) p \gset
+SET LOCAL economy.test_clock = '2026-03-02 12:30:00+00';
+SELECT alike(pg_temp.back(:'ahead', 'r1', 1), 'new OK % {"fulfilment": "reduced"}', 'of a clock that was ahead');
+ALTER TABLE economy.fulfilments DROP CONSTRAINT fulfilments_pkey;
+INSERT INTO economy.fulfilments SELECT * FROM economy.fulfilments WHERE user_id = :u AND 'PU-' || seq = :'ahead';
+SET LOCAL plpgsql.extra_errors = 'none';
+SELECT throws_ok(format('SELECT pg_temp.back(%L, ''r2'')', :'ahead'), 'XE103', 'a purchase would wait for a worker after it was refunded', 'nothing is cancelled of one that is there twice');
+ROLLBACK TO ahead;
 
 -- what is owed is taken from what comes later, when the operator says so
 SELECT is((SELECT string_agg(concat_ws(' ', replace(d.refund, :u || '-', 'U-'), d.gold), ', ') FROM economy.debts_of(:u) d), 'BU-19 410, BU-20 1000', 'what is owed');

@@ -30,6 +30,7 @@ SELECT is(pg_temp.left_of('pgtap_r'), 5::bigint, 'nothing of that is taken');
 SELECT is(pg_temp.said(economy.reserve(:u, 'pgtap_lim', 'c1', 2)), 'f refused IDEMPOTENCY_MISMATCH c1 pgtap_lim 2 held 03:10:00 {"now": "pgtap_lim", "field": "product_id", "first": "pgtap_r"}', 'of another product');
 SELECT is(pg_temp.said(economy.reserve(:u, 'pgtap_r', 'c1', 1)), 'f refused IDEMPOTENCY_MISMATCH c1 pgtap_r 1 held 03:10:00 {"now": 1, "field": "quantity", "first": 2}', 'of another quantity');
 SELECT is(pg_temp.said(economy.reserve(:u, 'pgtap_r', 'c1', 2, '1 minute')), 'f refused IDEMPOTENCY_MISMATCH c1 pgtap_r 2 held 03:10:00 {"now": 60, "field": "ttl", "first": 600}', 'for another time');
+SELECT is(r.code, 'IDEMPOTENCY_MISMATCH', 'nor of more, or for longer: ' || n || ', ' || ttl) FROM (VALUES (3, '10 minutes'::interval), (2, '10 minutes 1 second')) v (n, ttl), economy.reserve(:u, 'pgtap_r', 'c1', n, ttl) r;
 SELECT is((SELECT concat_ws(' ', a.seq, a.gold) FROM economy.accounts a WHERE a.user_id = :u), '1 1000', 'nothing moves');
 SELECT is(p.stock_remaining, 5::bigint, 'the shop shows what is not reserved') FROM economy.product('pgtap_r', :u) p;
 SELECT is(pg_temp.wrong(), NULL, 'what is reserved is counted');

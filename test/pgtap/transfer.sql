@@ -107,6 +107,17 @@ SET LOCAL economy.test_clock = '2031-01-02 21:59:59.999999+00';
 SELECT is(pg_temp.call('transfer(%s, %s, ''y'', 1)', :a, :b, :c), format('f refused TRANSFER_TOO_YOUNG 898 {"user_id": %s, "allowed_at": "2031-01-02T22:00:00+00:00"}', :a), 'too young');
 SET LOCAL economy.test_clock = '2031-01-02 22:00:00+00';
 SELECT is(pg_temp.call('transfer(%s, %s, ''y'', 1, dry_run => true)', :a, :b, :c), format('t new OK -2 896 {"to": %s, "fee": 1, "gold": 1, "dry_run": true}', :b), 'and old enough');
+-- an account without a user, which only damage makes, is of no age; and both entries are of one moment, whatever the clock does
+SAVEPOINT nobody;
+ALTER TABLE economy.users DISABLE TRIGGER USER;
+DELETE FROM economy.users WHERE user_id = :a;
+SELECT is(t.code, 'TRANSFER_TOO_YOUNG', 'of no age') FROM economy.transfer(:a, :b, 'nobody', 1) t;
+ROLLBACK TO nobody;
+SELECT r.minimum_age_hours AS x FROM economy.set_transfer_rules('{"minimum_age_hours": 0}', 'bob') r \gset
+RESET economy.test_clock;
+SELECT count(t.code) AS x FROM generate_series(1, 3) n, economy.transfer(:a, :b, 'moment' || n, 1) t \gset
+SELECT is((SELECT count(DISTINCT h.created_at) FROM economy.holding_changes h WHERE h.user_id IN (:a, :b) AND h.created_at < '2031-01-01'), 3::bigint, 'of one moment');
+ROLLBACK TO nobody;
 
 -- what was sent in a day
 SELECT r.daily_gold AS x FROM economy.set_transfer_rules('{"daily_gold": 500, "fee_per_mille": 0}', 'bob') r \gset
