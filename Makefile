@@ -21,7 +21,7 @@ SQL_PARTS = src/prologue.sql src/ledger/ledger.sql src/ledger/holdings.sql \
 	src/ledger/archive.sql \
 	src/ledger/view.sql src/account/account.sql src/account/statement.sql src/account/leaderboards.sql src/account/prizes.sql \
 	src/account/debts.sql \
-	src/account/missions.sql \
+	src/account/missions.sql src/account/rounds.sql \
 	src/realtime/realtime.sql src/event/contract.sql \
 	src/segment/segment.sql src/segment/score.sql src/segment/state.sql src/segment/buckets.sql \
 	src/segment/snapshot.sql src/segment/refresh.sql src/segment/incremental.sql src/segment/batches.sql \

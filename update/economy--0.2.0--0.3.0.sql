@@ -94,6 +94,21 @@ COMMENT ON COLUMN economy.shop_products.texts IS
     'What is shown, by language: {"en": {"name": "Sword"}, "de": {"name": "Schwert"}}.';
 COMMENT ON COLUMN economy.accounts.streak_freezes IS
     'Units of the item streak_freeze that are held: what entries gave minus what was used up.';
+
+CREATE FUNCTION economy_internal.require_text(argument text, value text, bytes integer)
+    RETURNS void
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    PERFORM economy_internal.require_given(argument, value IS NOT NULL);
+    IF octet_length(value) NOT BETWEEN 1 AND bytes THEN
+        RAISE EXCEPTION '% must have 1 to % bytes', argument, bytes USING ERRCODE = 'XE002';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.require_text(text, text, integer) IS
+    'Raises XE001 or XE002, that the argument must not be null, or have 1 to so many bytes, unless '
+    'it is so.';
 COMMENT ON FUNCTION economy_internal.summarise_parts(regclass) IS
     'Makes the summaries that a journal, or each of its partitions, lacks in its index on '
     'position, but for the last range, which is being filled.';
@@ -2443,6 +2458,8 @@ COMMENT ON FUNCTION economy_internal.leaderboard_set(text[], date[], bigint[], b
     'Puts users at their places, null for none, and counts them in the buckets; how many of them '
     'were elsewhere.';
 
+-- hold: what users hold beside gold, use up outside the shop, and give each other
+
 CREATE TABLE economy.holding_changes (
     user_id           bigint      NOT NULL,
     seq               bigint      NOT NULL,
@@ -2459,7 +2476,7 @@ CREATE TABLE economy.holding_changes (
     operation         text        NOT NULL COLLATE "C"
         CONSTRAINT holding_changes_operation_check
         CHECK (operation IN ('spend', 'consume', 'grant', 'draw', 'transfer_out', 'transfer_in',
-                             'escrow_hold', 'escrow_close', 'escrow_in', 'debt')),
+                             'escrow_hold', 'escrow_close', 'escrow_in', 'round_open', 'debt')),
     idempotency_key   text        NOT NULL COLLATE "C",
     reason            text        NOT NULL COLLATE "C",
     items             jsonb,
@@ -3272,8 +3289,9 @@ CREATE TABLE economy.escrows (
 CREATE INDEX escrows_expiry ON economy.escrows (expires_at, user_id, seq);
 SELECT pg_catalog.pg_extension_config_dump('economy.escrows', '');
 COMMENT ON TABLE economy.escrows IS
-    'The escrows that are open: seq is that of the entry escrow_hold in holding_changes, which has '
-    'what is held. escrows_of() shows them. Written by hold_escrow() and by what closes one.';
+    'The escrows and rounds that are open: seq is that of the entry escrow_hold or round_open in '
+    'holding_changes, which has what is held. escrows_of() and open_actions() show them. Written '
+    'by hold_escrow(), open_action() and by what closes one.';
 
 CREATE FUNCTION economy.hold_escrow(
     user_id bigint, idempotency_key text, gold bigint DEFAULT 0, items jsonb DEFAULT NULL,
@@ -3347,7 +3365,7 @@ CREATE FUNCTION economy.escrows_of(user_id bigint, max integer DEFAULT 100)
                h.context, h.created_at, e.expires_at, e.expires_at <= economy.now()
         FROM economy.escrows e
         LEFT JOIN economy.holding_changes h ON h.user_id = e.user_id AND h.seq = e.seq
-        WHERE e.user_id = escrows_of.user_id
+        WHERE e.user_id = escrows_of.user_id AND h.operation IS DISTINCT FROM 'round_open'
         ORDER BY e.seq LIMIT least(escrows_of.max, 10000);
     END;
 COMMENT ON FUNCTION economy.escrows_of(bigint, integer) IS
@@ -6322,6 +6340,299 @@ COMMENT ON FUNCTION economy.mission_parity(bigint) IS
     'Counts progress in missions again from the entries, of a user or of all, and returns what '
     'differs; none means exact. What was made within a minute of a mission''s publication or '
     'retirement may count or not.';
+-- rounds: game actions in two steps; the bet is taken when a round opens, and the rest when it ends
+
+CREATE FUNCTION economy_internal.round_key(game text, action_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC SELECT json_build_array(game, action_id)::text; END;
+COMMENT ON FUNCTION economy_internal.round_key(text, text) IS
+    'The key of the entry that opens a round: one for a game and an action_id, like that of the '
+    'action.';
+
+CREATE FUNCTION economy_internal.hold_round(
+    user_id bigint, key text, bet bigint, ttl interval, context jsonb, details jsonb
+) RETURNS economy.holding_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_hold_round';
+COMMENT ON FUNCTION economy_internal.hold_round(bigint, text, bigint, interval, jsonb, jsonb) IS
+    'Part of open_action(): takes the bet, and keeps it as an escrow is kept. The context has the '
+    'details, which are looked at.';
+
+CREATE FUNCTION economy_internal.close_round(user_id bigint, round_id text, reason text)
+    RETURNS economy.holding_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_close_round';
+COMMENT ON FUNCTION economy_internal.close_round(bigint, text, text) IS
+    'Part of settle_action() and void_action(): gives the bet back.';
+
+CREATE FUNCTION economy_internal.refused_round(code text, detail jsonb)
+    RETURNS economy.holding_result
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    answer economy.holding_result;
+BEGIN
+    answer.success := false;
+    answer.state := 'refused';
+    answer.code := code;
+    answer.detail := detail;
+    RETURN answer;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.refused_round(text, jsonb) IS
+    'The answer to who may not open or void a round.';
+
+CREATE FUNCTION economy_internal.refused_action(code text, detail jsonb)
+    RETURNS economy.action_result
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    answer economy.action_result;
+BEGIN
+    answer.success := false;
+    answer.state := 'refused';
+    answer.code := code;
+    answer.detail := detail;
+    RETURN answer;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.refused_action(text, jsonb) IS
+    'The answer to who may not settle a round.';
+
+CREATE TYPE economy_internal.round AS (
+    round_id    text,
+    action_type text,
+    bet         bigint,
+    details     jsonb,
+    expires_at  timestamptz,
+    how         text,
+    reason      text
+);
+COMMENT ON TYPE economy_internal.round IS
+    'A round, and how and why it was closed, both null while it is open.';
+
+CREATE FUNCTION economy_internal.round_of(user_id bigint, game text, action_id text)
+    RETURNS economy_internal.round
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp SET enable_seqscan = off
+    BEGIN ATOMIC
+        SELECT o.round_id, o.context ->> 'action_type', o.bet, o.context -> 'details',
+               o.expires_at, c.detail ->> 'how', c.reason
+        FROM (SELECT 'H' || h.user_id || '-' || h.seq AS round_id, h.user_id, h.context,
+                     -h.gold_delta AS bet, h.created_at + make_interval(
+                         secs => (h.detail ->> 'ttl_seconds')::bigint) AS expires_at
+              FROM economy.holding_changes h,
+                   economy_internal.round_key(round_of.game, round_of.action_id) k (key)
+              WHERE h.user_id = round_of.user_id
+                AND h.key_digest = economy_internal.key_digest('round_open', k.key)
+                AND h.operation = 'round_open' AND h.idempotency_key = k.key) o
+        LEFT JOIN LATERAL (
+            SELECT e.detail, e.reason FROM economy.holding_changes e
+            WHERE e.user_id = o.user_id
+              AND e.key_digest = economy_internal.key_digest('escrow_close', o.round_id)
+              AND e.operation = 'escrow_close' AND e.idempotency_key = o.round_id) c ON true;
+    END;
+COMMENT ON FUNCTION economy_internal.round_of(bigint, text, text) IS
+    'The round of a user with this name; null: there is none.';
+
+-- The round of the user, whose account is locked before it is read: what is read stays so.
+CREATE FUNCTION economy_internal.lock_round(
+    user_id bigint, game text, action_id text, OUT code text, OUT round economy_internal.round
+)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    PERFORM economy_internal.require_given('user_id', user_id IS NOT NULL);
+    PERFORM economy_internal.require_text('game', game, 64);
+    PERFORM economy_internal.require_text('action_id', action_id, 255);
+    PERFORM economy_internal.open_tables(
+        'accounts', 'games', 'user_actions', 'economy_internal.game_stats_more',
+        'holding_changes', 'escrows', 'items', 'economy_internal.user_holdings_more',
+        'level_curves', 'level_experiments', 'economy_internal.mission_progress_more',
+        'archived_keys');
+    PERFORM FROM economy.accounts a WHERE a.user_id = lock_round.user_id FOR NO KEY UPDATE;
+    IF NOT found THEN
+        code := 'USER_NOT_FOUND';
+        RETURN;
+    END IF;
+    round := economy_internal.round_of(user_id, game, action_id);
+    IF round.round_id IS NULL THEN
+        code := 'ROUND_NOT_FOUND';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.lock_round(bigint, text, text) IS
+    'Looks at arguments, opens all that a round needs, locks the account, and reads the round; '
+    'code: why there is none.';
+
+CREATE FUNCTION economy.open_action(
+    user_id bigint, game text, action_type text, action_id text, bet bigint,
+    ttl interval DEFAULT '1 hour', details jsonb DEFAULT NULL
+) RETURNS economy.holding_result
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    known    record;
+    key      CONSTANT text := economy_internal.round_key(game, action_id);
+    recorded text;
+BEGIN
+    PERFORM economy_internal.require_text('action_type', action_type, 64);
+    PERFORM economy_internal.require_given('bet', bet IS NOT NULL);
+    known := economy_internal.lock_round(user_id, game, action_id);
+    IF octet_length(key) > 255 THEN
+        RAISE EXCEPTION 'game and action_id are too long together' USING ERRCODE = 'XE002',
+            DETAIL = format('As %s they have %s bytes of 255.', left(key, 64), octet_length(key));
+    ELSIF known.code = 'USER_NOT_FOUND' THEN
+        RETURN economy_internal.refused_round(known.code, NULL);
+    ELSIF NOT EXISTS (SELECT FROM economy.games g WHERE g.game = open_action.game) THEN
+        RETURN economy_internal.refused_round('GAME_NOT_FOUND', NULL);
+    ELSIF known.code = 'ROUND_NOT_FOUND' THEN
+        SELECT 'A' || u.user_id || '-' || u.seq INTO recorded FROM economy.user_actions u
+            WHERE u.user_id = open_action.user_id
+              AND u.key_digest = economy_internal.key_digest(open_action.game,
+                                                             open_action.action_id)
+              AND u.game = open_action.game AND u.action_id = open_action.action_id;
+        IF recorded IS NOT NULL THEN
+            RETURN economy_internal.refused_round(
+                'IDEMPOTENCY_MISMATCH', jsonb_build_object('recorded', recorded));
+        END IF;
+    END IF;
+    RETURN economy_internal.hold_round(
+        user_id, key, bet, ttl,
+        jsonb_build_object('game', game, 'action_type', action_type)
+        || CASE WHEN details IS NULL THEN '{}' ELSE jsonb_build_object('details', details) END,
+        details);
+END
+$$;
+COMMENT ON FUNCTION economy.open_action(bigint, text, text, text, bigint, interval, jsonb) IS
+    'Opens a round: takes the bet, once per (user, game, action_id), until settle_action() or '
+    'void_action() ends it, or ttl, when the bet is given back. No statistics see it yet. Refuses '
+    'USER_NOT_FOUND, GAME_NOT_FOUND, USER_SUSPENDED, INSUFFICIENT_GOLD, IDEMPOTENCY_MISMATCH.';
+
+CREATE FUNCTION economy.settle_action(
+    user_id bigint, game text, action_id text, win bigint, outcome text DEFAULT NULL,
+    details jsonb DEFAULT NULL, xp bigint DEFAULT 0
+) RETURNS economy.action_result
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    known  record;
+    round  economy_internal.round;
+    ended  economy.holding_result;
+    answer economy.action_result;
+BEGIN
+    PERFORM economy_internal.require_given('win', win IS NOT NULL);
+    PERFORM economy_internal.require_given('xp', xp IS NOT NULL);
+    known := economy_internal.lock_round(user_id, game, action_id);
+    round := known.round;
+    IF known.code IS NOT NULL THEN
+        RETURN economy_internal.refused_action(known.code, NULL);
+    ELSIF round.how IS NULL AND economy.now() >= round.expires_at THEN
+        -- as the job would have done it: what is answered does not depend on when that runs
+        ended := economy_internal.expire_escrow(user_id, round.round_id);
+        IF NOT ended.success THEN
+            RETURN economy_internal.refused_action(ended.code, ended.detail);
+        END IF;
+        round.how := 'expired';
+        round.reason := 'expiry';
+    END IF;
+    IF round.how IS NOT NULL AND round.reason <> 'settle' THEN
+        RETURN economy_internal.refused_action('ROUND_CLOSED', jsonb_build_object(
+            'how', round.how, 'reason', round.reason));
+    END IF;
+    -- back as if nothing was done when the action is refused: the round stays open
+    BEGIN
+        IF round.how IS NULL THEN
+            ended := economy_internal.close_round(user_id, round.round_id, 'settle');
+            IF NOT ended.success THEN
+                RETURN economy_internal.refused_action(ended.code, ended.detail);
+            END IF;
+        END IF;
+        answer := economy.record_action(
+            user_id, game, round.action_type, action_id, round.bet, win, outcome,
+            coalesce(details, round.details), xp);
+        IF NOT answer.success THEN
+            RAISE EXCEPTION USING ERRCODE = 'XE901', MESSAGE = 'the action is refused';
+        END IF;
+    EXCEPTION WHEN SQLSTATE 'XE901' THEN
+        IF answer.success IS NOT false THEN
+            RAISE;
+        END IF;
+        IF answer.gold IS NOT NULL THEN
+            SELECT a.gold INTO STRICT answer.gold FROM economy.accounts a
+                WHERE a.user_id = settle_action.user_id;
+        END IF;
+    END;
+    RETURN answer;
+END
+$$;
+COMMENT ON FUNCTION economy.settle_action(
+    bigint, text, text, bigint, text, jsonb, bigint) IS
+    'Ends a round: gives the bet back and records the action with it, as record_action() does, in '
+    'one transaction. details: other than those it was opened with. Refuses USER_NOT_FOUND, '
+    'ROUND_NOT_FOUND, ROUND_CLOSED after it was voided or its time was over, and as '
+    'record_action() does, when the round stays open.';
+
+CREATE FUNCTION economy.void_action(
+    user_id bigint, game text, action_id text, reason text DEFAULT 'void'
+) RETURNS economy.holding_result
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    known record;
+    round economy_internal.round;
+BEGIN
+    PERFORM economy_internal.require_text('reason', reason, 64);
+    IF reason IN ('settle', 'expiry') THEN
+        RAISE EXCEPTION 'reason must be another than settle and expiry' USING ERRCODE = 'XE002',
+            HINT = 'These say how other rounds end.';
+    END IF;
+    known := economy_internal.lock_round(user_id, game, action_id);
+    round := known.round;
+    IF known.code IS NOT NULL THEN
+        RETURN economy_internal.refused_round(known.code, NULL);
+    ELSIF round.reason = 'settle' THEN
+        RETURN economy_internal.refused_round('ROUND_CLOSED', jsonb_build_object(
+            'how', round.how, 'reason', round.reason));
+    END IF;
+    RETURN economy_internal.close_round(user_id, round.round_id, reason);
+END
+$$;
+COMMENT ON FUNCTION economy.void_action(bigint, text, text, text) IS
+    'Ends a round that nobody won or lost: gives the bet back, new once, and reuse from then on, '
+    'also when its time was over. No statistics see it. Refuses USER_NOT_FOUND, ROUND_NOT_FOUND, '
+    'and ROUND_CLOSED when it was settled.';
+
+CREATE TYPE economy.open_round AS (
+    game        text,
+    action_type text,
+    action_id   text,
+    bet         bigint,
+    details     jsonb,
+    opened_at   timestamptz,
+    expires_at  timestamptz,
+    expired     boolean,
+    round_id    text
+);
+COMMENT ON TYPE economy.open_round IS 'A round that is open: a row of economy.open_actions().';
+
+CREATE FUNCTION economy.open_actions(user_id bigint, max integer DEFAULT 100)
+    RETURNS SETOF economy.open_round
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 10
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT economy_internal.require_limit('max', open_actions.max);
+        SELECT economy_internal.open_tables('escrows', 'holding_changes');
+        SELECT h.context ->> 'game', h.context ->> 'action_type',
+               h.idempotency_key::json ->> 1, -h.gold_delta,
+               h.context -> 'details', h.created_at, e.expires_at, e.expires_at <= economy.now(),
+               'H' || h.user_id || '-' || h.seq
+        FROM economy.escrows e
+        JOIN economy.holding_changes h ON h.user_id = e.user_id AND h.seq = e.seq
+        WHERE e.user_id = open_actions.user_id AND h.operation = 'round_open'
+        ORDER BY e.seq LIMIT least(open_actions.max, 10000);
+    END;
+COMMENT ON FUNCTION economy.open_actions(bigint, integer) IS
+    'The rounds of a user that are open, the oldest first, at most max (10,000) of them.';
 
 -- those that changed, and new ones
 INSERT INTO economy.event_types (name, version, description, schema, sample)
@@ -6509,7 +6820,8 @@ FROM (VALUES
      'and the rewards.',
      '^H[0-9]+-[0-9]+$', 'always',
      '{"operation": {"enum": ["spend", "consume", "grant", "draw", "transfer_out", "transfer_in",
-                              "escrow_hold", "escrow_close", "escrow_in", "debt"],
+                              "escrow_hold", "escrow_close", "escrow_in", "round_open",
+                              "debt"],
                      "description": "What was called. Ignore others."},
        "idempotency_key": {"type": "string", "minLength": 1, "maxLength": 255},
        "reason": {"type": "string", "minLength": 1, "maxLength": 64},
@@ -6877,6 +7189,10 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_segment_state() RETURNS SETOF 
                           WHERE t.user_id = r.user_id AND t.seq = r.seq);
     END;
 
+-- ops: access
+
+-- What a level may call, and what a call may change: tables and sequences. Tests read
+-- this list, and try everything that it does not say.
 CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, changes text)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
@@ -6960,6 +7276,16 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'escrows holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.debts_of(bigint)', ''),
             ('app', 'FUNCTION economy.escrows_of(bigint, integer)', ''),
+            ('app', 'FUNCTION economy.open_action(bigint, text, text, text, bigint, interval, '
+                    'jsonb)',
+             'accounts mission_progress_more escrows holding_changes'),
+            ('app', 'FUNCTION economy.settle_action(bigint, text, text, bigint, text, jsonb, '
+                    'bigint)',
+             'accounts mission_progress_more escrows holding_changes game_stats_more '
+             'user_actions user_holdings_more'),
+            ('app', 'FUNCTION economy.void_action(bigint, text, text, text)',
+             'accounts mission_progress_more escrows holding_changes user_holdings_more'),
+            ('app', 'FUNCTION economy.open_actions(bigint, integer)', ''),
             ('app', 'FUNCTION economy.level_for(bigint, text)', ''),
             ('app', 'FUNCTION economy.level_of(bigint, bigint)', ''),
             ('app', 'FUNCTION economy.now()', ''),
@@ -7048,6 +7374,7 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('monitor', 'FUNCTION economy.changes(text, integer)', ''),
             ('monitor', 'FUNCTION economy.debts_of(bigint)', ''),
             ('monitor', 'FUNCTION economy.escrows_of(bigint, integer)', ''),
+            ('monitor', 'FUNCTION economy.open_actions(bigint, integer)', ''),
             ('monitor', 'FUNCTION economy.game_stats_me(bigint)', ''),
             ('monitor', 'FUNCTION economy.health()', ''),
             ('monitor', 'FUNCTION economy.job_history(text, integer)', ''),
@@ -8504,6 +8831,7 @@ CREATE FUNCTION economy_internal.items_left(held jsonb, back jsonb, given jsonb)
 COMMENT ON FUNCTION economy_internal.items_left(jsonb, jsonb, jsonb) IS
     'Items that an escrow took and neither gave back nor gave to another; null for none.';
 
+-- An entry of another user is looked up: each is one of the users from one id to another.
 CREATE FUNCTION economy_internal.audit_escrows(
     from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
 ) RETURNS SETOF economy.finding
@@ -8520,7 +8848,8 @@ CREATE FUNCTION economy_internal.audit_escrows(
                        economy_internal.number_in(h.detail, 'ttl_seconds'), 0), 1e9)::float8)
                        AS expires_at
             FROM economy.holding_changes h
-            WHERE h.operation = 'escrow_hold' AND h.user_id BETWEEN from_user AND upto_user
+            WHERE h.operation IN ('escrow_hold', 'round_open')
+              AND h.user_id BETWEEN from_user AND upto_user
         ), closing AS (
             SELECT c.user_id, c.seq, c.xact, c.created_at, c.gold_delta, c.items,
                    c.idempotency_key AS id, c.detail, c.detail ->> 'how' AS how,
@@ -9410,7 +9739,9 @@ REVOKE ALL ON FUNCTION
     economy.item_catalogue(text, boolean), economy.leaderboard(text, integer, bigint[], date),
     economy.leaderboard_info(text), economy.leaderboard_of(text, bigint[], date),
     economy.leaderboard_parity(text, boolean), economy.mission_parity(bigint),
-    economy.missions(bigint), economy.pay_leaderboard_prizes(integer),
+    economy.missions(bigint),
+    economy.open_action(bigint, text, text, text, bigint, interval, jsonb),
+    economy.open_actions(bigint, integer), economy.pay_leaderboard_prizes(integer),
     economy.product(text, bigint), economy.products(bigint, text, text, boolean),
     economy.profile(bigint), economy.publish_draw_table(text, text),
     economy.publish_mission(jsonb, text), economy.purchases_of(bigint, bigint, integer),
@@ -9428,15 +9759,17 @@ REVOKE ALL ON FUNCTION
     economy.revoke_reward(bigint, text, text, text, bigint, bigint, text, text, jsonb),
     economy.set_daily_rewards(jsonb, text, integer), economy.set_default_level_curve(text, text),
     economy.set_payment_provider(jsonb, text), economy.set_rate_limit(jsonb, text),
-    economy.set_transfer_rules(jsonb, text), economy.simulate_draws(jsonb, integer, text),
+    economy.set_transfer_rules(jsonb, text),
+    economy.settle_action(bigint, text, text, bigint, text, jsonb, bigint),
+    economy.simulate_draws(jsonb, integer, text),
     economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean),
     economy.streak_preview(bigint, integer), economy.take_rate(text, text, integer),
     economy.transfer(bigint, bigint, text, bigint, jsonb, text, jsonb, boolean),
     economy.unfulfilled(text, integer, interval, text), economy.upsert_draw_table(jsonb, text),
     economy.upsert_item(jsonb, text), economy.upsert_leaderboard(jsonb, text),
     economy.verify_draw(text, text, bigint, jsonb, bigint),
-    economy.verify_webhook(text, jsonb, bytea), economy_internal.amounts_sound(jsonb),
-    economy_internal.archive_columns(text, regclass),
+    economy.verify_webhook(text, jsonb, bytea), economy.void_action(bigint, text, text, text),
+    economy_internal.amounts_sound(jsonb), economy_internal.archive_columns(text, regclass),
     economy_internal.archive_entry(text, regclass), economy_internal.audit_boards(),
     economy_internal.audit_draws(bigint, bigint), economy_internal.audit_escrows(bigint, bigint),
     economy_internal.audit_holdings(bigint, bigint),
@@ -9452,6 +9785,7 @@ REVOKE ALL ON FUNCTION
     economy_internal.claim_contents(jsonb, jsonb),
     economy_internal.claim_of(bigint, text, text, timestamptz),
     economy_internal.close_reservation(economy.shop_reservations, text, boolean),
+    economy_internal.close_round(bigint, text, text),
     economy_internal.collect_debt(economy.shop_debts, bigint),
     economy_internal.collect_debts(jsonb, integer), economy_internal.draw_gives(jsonb, text),
     economy_internal.draw_seed_sound(bigint, bigint, integer, bytea, bytea),
@@ -9460,10 +9794,11 @@ REVOKE ALL ON FUNCTION
     economy_internal.expire_reservations(integer, jsonb),
     economy_internal.forget_rates(jsonb, integer), economy_internal.give_back_over(text),
     economy_internal.grant_prizes(bigint[], text[], text[], bigint[], bigint[], jsonb[], jsonb[]),
-    economy_internal.held_items(jsonb), economy_internal.holdings_of(bytea),
-    economy_internal.holdings_sound(bytea, boolean), economy_internal.item_stays(bigint, bigint),
-    economy_internal.items_left(jsonb, jsonb, jsonb), economy_internal.items_of(jsonb),
-    economy_internal.leaderboard_among(text, date, bigint[]),
+    economy_internal.held_items(jsonb),
+    economy_internal.hold_round(bigint, text, bigint, interval, jsonb, jsonb),
+    economy_internal.holdings_of(bytea), economy_internal.holdings_sound(bytea, boolean),
+    economy_internal.item_stays(bigint, bigint), economy_internal.items_left(jsonb, jsonb, jsonb),
+    economy_internal.items_of(jsonb), economy_internal.leaderboard_among(text, date, bigint[]),
     economy_internal.leaderboard_begin(date), economy_internal.leaderboard_begun(text, date),
     economy_internal.leaderboard_checksum(text, date), economy_internal.leaderboard_close(),
     economy_internal.leaderboard_depth(bigint),
@@ -9488,7 +9823,7 @@ REVOKE ALL ON FUNCTION
     economy_internal.leaderboard_set(text[], date[], bigint[], bigint[]),
     economy_internal.leaderboard_split(text, date, bigint, bigint),
     economy_internal.leaderboard_sums(text[]), economy_internal.limited_entries(jsonb),
-    economy_internal.lock_provider(text, text),
+    economy_internal.lock_provider(text, text), economy_internal.lock_round(bigint, text, text),
     economy_internal.mission_condition_of(text, jsonb, bigint, bigint),
     economy_internal.mission_counts(text, text), economy_internal.mission_differences(bigint[]),
     economy_internal.mission_ends(economy.mission_templates, bigint),
@@ -9505,10 +9840,13 @@ REVOKE ALL ON FUNCTION
     economy_internal.refund_fulfilment(bigint, bigint, boolean),
     economy_internal.refunded_units(bigint, text), economy_internal.refuse_draw_table(text, text),
     economy_internal.refuse_mission(text, text, text),
-    economy_internal.refused_claim(text, jsonb), economy_internal.require_worker(text),
+    economy_internal.refused_action(text, jsonb), economy_internal.refused_claim(text, jsonb),
+    economy_internal.refused_round(text, jsonb),
+    economy_internal.require_text(text, text, integer), economy_internal.require_worker(text),
     economy_internal.restock(text, bigint, smallint),
     economy_internal.return_stock(text, bigint, smallint, boolean),
     economy_internal.rfm_renew(bigint, bigint[], timestamptz, bigint[], text[], bigint),
+    economy_internal.round_key(text, text), economy_internal.round_of(bigint, text, text),
     economy_internal.running_transactions(), economy_internal.sent_of(bytea),
     economy_internal.sent_sound(bytea), economy_internal.share_upto(bigint, bigint, bigint),
     economy_internal.take_debt(bigint, bigint, text, text),

@@ -57,11 +57,17 @@ held_int(const EcoEscrow *escrow, const Jsonb *detail, const char *key)
 	return number;
 }
 
+static bool
+is_named(const EcoText *operation, const char *name)
+{
+	return operation->len == (int) strlen(name) &&
+		memcmp(operation->data, name, operation->len) == 0;
+}
+
 bool
 eco_escrow_read(EcoEscrow *escrow)
 {
 	Datum		key[] = {Int64GetDatum(escrow->user_id), Int64GetDatum(escrow->seq)};
-	const EcoText hold = eco_text_of(ECO_ESCROW_HOLD);
 	const Jsonb *detail;
 	EcoText		operation;
 	EcoRow		row;
@@ -69,7 +75,8 @@ eco_escrow_read(EcoEscrow *escrow)
 	if (!eco_row_find(eco_holding_changes.table, escrow->user_id, 0, 2, key, &row))
 		return false;
 	operation = eco_text_in(row.values[HCH_OPERATION]);
-	if (operation.len != hold.len || memcmp(operation.data, hold.data, hold.len) != 0)
+	escrow->is_round = is_named(&operation, ECO_ROUND_OPEN);
+	if (!escrow->is_round && !is_named(&operation, ECO_ESCROW_HOLD))
 		return false;
 	detail = eco_hch_detail(&row);
 	escrow->gold = held_int(escrow, detail, ESCROW_GOLD);

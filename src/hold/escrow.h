@@ -6,6 +6,9 @@
  * entry escrow_close of the holder, whose key is that name: so it is closed once.  What
  * another user gets of it is an entry escrow_in of that user.  economy.escrows has the open
  * ones, for who looks for them; the account's lock guards its rows.
+ *
+ * The bet of a round, an entry round_open, is held and closed in the same way, by the
+ * functions of rounds alone: nobody else can get it.
  */
 #ifndef ECO_ESCROW_H
 #define ECO_ESCROW_H
@@ -44,6 +47,7 @@ typedef struct EcoEscrow
 	int64		gold;
 	int64		fee;			/* for all of it */
 	int32		fee_per_mille;
+	bool		is_round;
 	TimestampTz expires_at;
 	EcoHoldings items;
 } EcoEscrow;

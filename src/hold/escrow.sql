@@ -9,8 +9,9 @@ CREATE TABLE economy.escrows (
 CREATE INDEX escrows_expiry ON economy.escrows (expires_at, user_id, seq);
 SELECT pg_catalog.pg_extension_config_dump('economy.escrows', '');
 COMMENT ON TABLE economy.escrows IS
-    'The escrows that are open: seq is that of the entry escrow_hold in holding_changes, which has '
-    'what is held. escrows_of() shows them. Written by hold_escrow() and by what closes one.';
+    'The escrows and rounds that are open: seq is that of the entry escrow_hold or round_open in '
+    'holding_changes, which has what is held. escrows_of() and open_actions() show them. Written '
+    'by hold_escrow(), open_action() and by what closes one.';
 
 CREATE FUNCTION economy.hold_escrow(
     user_id bigint, idempotency_key text, gold bigint DEFAULT 0, items jsonb DEFAULT NULL,
@@ -84,7 +85,7 @@ CREATE FUNCTION economy.escrows_of(user_id bigint, max integer DEFAULT 100)
                h.context, h.created_at, e.expires_at, e.expires_at <= economy.now()
         FROM economy.escrows e
         LEFT JOIN economy.holding_changes h ON h.user_id = e.user_id AND h.seq = e.seq
-        WHERE e.user_id = escrows_of.user_id
+        WHERE e.user_id = escrows_of.user_id AND h.operation IS DISTINCT FROM 'round_open'
         ORDER BY e.seq LIMIT least(escrows_of.max, 10000);
     END;
 COMMENT ON FUNCTION economy.escrows_of(bigint, integer) IS

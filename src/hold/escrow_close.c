@@ -1,6 +1,6 @@
 /*
  * escrow_close.c
- *		release_escrow(), capture_escrow(), and the end of one whose time is over.
+ *		release_escrow(), capture_escrow(), the end of one whose time is over, and of a round.
  *
  * All three make the one entry that closes an escrow: it gives the holder back what nobody
  * got.  That is never refused for a maximum of an item, for transfers that are off, or to who
@@ -28,6 +28,7 @@
 typedef struct Closing
 {
 	const char *how;
+	bool		of_round;
 	EcoText		reason;			/* of the entries */
 	EcoEscrow	escrow;
 
@@ -49,6 +50,7 @@ typedef struct Closing
 PG_FUNCTION_INFO_V1(eco_release_escrow);
 PG_FUNCTION_INFO_V1(eco_capture_escrow);
 PG_FUNCTION_INFO_V1(eco_expire_escrow);
+PG_FUNCTION_INFO_V1(eco_close_round);
 
 static void read_escrow_id(Closing *c, FunctionCallInfo fcinfo, EcoText *id);
 static Datum close_it(Closing *c, FunctionCallInfo fcinfo, const EcoText *id,
@@ -91,6 +93,21 @@ eco_expire_escrow(PG_FUNCTION_ARGS)
 
 	read_escrow_id(&c, fcinfo, &id);
 	return close_it(&c, fcinfo, &id, "economy_internal.expire_escrow()");
+}
+
+/*
+ * eco_close_round(user_id, round_id, reason)
+ *		Gives the bet back, of which settle_action() takes what was lost.
+ */
+Datum
+eco_close_round(PG_FUNCTION_ARGS)
+{
+	Closing		c = {.how = ESCROW_RELEASED, .of_round = true};
+	EcoText		id;
+
+	read_escrow_id(&c, fcinfo, &id);
+	c.reason = eco_text_arg(fcinfo, 2, "reason", ECO_MAX_NAME);
+	return close_it(&c, fcinfo, &id, "economy_internal.close_round()");
 }
 
 /* eco_capture_escrow(user_id, escrow_id, to_user_id, gold, items, note) */
@@ -288,6 +305,9 @@ refusal_of(Closing *c, const EcoAccount *holder, const EcoAccount *to)
 	const char *refusal = NULL;
 
 	if (!eco_escrow_read(&c->escrow))
+		return "ESCROW_NOT_FOUND";
+	/* expiry is for both */
+	if (c->escrow.is_round != c->of_round && strcmp(c->how, ESCROW_EXPIRED) != 0)
 		return "ESCROW_NOT_FOUND";
 	if (is_capture(c))
 		refusal = check_capture(c, holder, to);

@@ -1,10 +1,10 @@
 /*
  * escrow_hold.c
- *		hold_escrow(): gold and items that a user puts aside.
+ *		hold_escrow(): gold and items that a user puts aside; and the bet of an open round.
  *
  * They leave the user's balance with the entry, so nothing else can spend them.  The fee for
  * passing all of it on is put aside with it, at the rate of that moment: a capture needs no
- * gold of the holder's.
+ * gold of the holder's.  A round is passed on to nobody: rules of transfers are none of it.
  */
 #include "postgres.h"
 
@@ -26,6 +26,7 @@
 /* A call, and its answer. */
 typedef struct Hold
 {
+	const char *operation;
 	EcoText		key;
 	EcoText		reason;
 	EcoEscrow	escrow;
@@ -39,11 +40,14 @@ typedef struct Hold
 } Hold;
 
 PG_FUNCTION_INFO_V1(eco_hold_escrow);
+PG_FUNCTION_INFO_V1(eco_hold_round);
 
+static Datum answer(Hold *h);
 static void read_arguments(Hold *h, FunctionCallInfo fcinfo);
 static bool make(Hold *h, bool in_passing);
 static void post(Hold *h, EcoAccount *account);
 static const char *refusal_of(Hold *h, const EcoAccount *account);
+static const char *check_bet(Hold *h, const EcoAccount *account);
 static void make_entry(const Hold *h, EcoEntry *entry);
 static void add_particulars(EcoDetail *detail, const Hold *h);
 static void replay(Hold *h, const EcoRow *first);
@@ -54,21 +58,57 @@ static void replay(Hold *h, const EcoRow *first);
 Datum
 eco_hold_escrow(PG_FUNCTION_ARGS)
 {
-	Hold		h = {.key.data = NULL};
-	Datum		detail;
+	Hold		h = {.operation = ECO_ESCROW_HOLD};
 
 	read_arguments(&h, fcinfo);
 	if (!h.dry_run)
 		PreventCommandIfReadOnly("economy.hold_escrow()");
 	eco_result_begin(&h.result, fcinfo, HOLDING_TYPES);
-	if (!make(&h, true))
-		(void) make(&h, false);
-	if (h.dry_run)
-		eco_detail_bool(&h.detail, "dry_run", true);
-	detail = eco_detail_end(&h.detail);
+	return answer(&h);
+}
+
+/*
+ * eco_hold_round(user_id, key, bet, ttl, context, details)
+ *		Of open_action(), which has looked at what it gives but for these.
+ */
+Datum
+eco_hold_round(PG_FUNCTION_ARGS)
+{
+	Hold		h = {.operation = ECO_ROUND_OPEN, .reason = eco_text_of("bet")};
+
+	PreventCommandIfReadOnly("economy.open_action()");
+	h.escrow.user_id = PG_GETARG_INT64(0);
+	h.key = eco_text_in(PG_GETARG_DATUM(1));
+	h.escrow.gold = PG_GETARG_INT64(2);
+	if (h.escrow.gold < 1 || h.escrow.gold > ECO_MAX_AMOUNT)
+		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("bet must be from 1 to 2^53-1"),
+				  errhint("record_action() is for what nothing is bet on."));
+	h.ttl_seconds = eco_seconds_arg(fcinfo, 3, "ttl", MAX_TTL_HOURS);
+	h.context = PG_GETARG_JSONB_P(4);
+	(void) eco_object_arg(fcinfo, 5, "details");
+	eco_result_begin(&h.result, fcinfo, HOLDING_TYPES);
+	return answer(&h);
+}
+
+static Datum
+answer(Hold *h)
+{
+	Datum		detail;
+
+	if (!make(h, true))
+		(void) make(h, false);
+	if (h->dry_run)
+		eco_detail_bool(&h->detail, "dry_run", true);
+	detail = eco_detail_end(&h->detail);
 	if (detail != (Datum) 0)
-		eco_result_set(&h.result, HOLDING_DETAIL, detail);
-	return eco_result_row(&h.result);
+		eco_result_set(&h->result, HOLDING_DETAIL, detail);
+	return eco_result_row(&h->result);
+}
+
+static inline bool
+is_round(const Hold *h)
+{
+	return strcmp(h->operation, ECO_ROUND_OPEN) == 0;
 }
 
 static void
@@ -97,7 +137,7 @@ static bool
 make(Hold *h, bool in_passing)
 {
 	EcoTable   *tables[ECO_TRANSFER_TABLES + 4] = {NULL};
-	int			ntables = eco_transfer_tables(tables);
+	int			ntables = is_round(h) ? 0 : eco_transfer_tables(tables);
 	EcoCall		call;
 
 	h->detail = (EcoDetail)
@@ -114,7 +154,7 @@ make(Hold *h, bool in_passing)
 	call.tables_of_new = tables;
 	call.in_passing = in_passing && h->escrow.items.n == 0;
 	call.key = ECO_HCH_BY_KEY;
-	call.texts[call.ntexts++] = eco_text_of(ECO_ESCROW_HOLD);
+	call.texts[call.ntexts++] = eco_text_of(h->operation);
 	call.texts[call.ntexts++] = h->key;
 	call.dry_run = h->dry_run;
 	switch (eco_call_begin(&call))
@@ -146,7 +186,7 @@ post(Hold *h, EcoAccount *account)
 	EcoEntry	entry;
 
 	h->at = eco_now();
-	refusal = refusal_of(h, account);
+	refusal = is_round(h) ? check_bet(h, account) : refusal_of(h, account);
 	if (refusal != NULL)
 	{
 		eco_account_hold(account);
@@ -205,6 +245,19 @@ refusal_of(Hold *h, const EcoAccount *account)
 		eco_holdings_refusal(&escrow->items, account, &h->detail);
 }
 
+static const char *
+check_bet(Hold *h, const EcoAccount *account)
+{
+	const char *refusal;
+
+	if (account->suspended)
+		return "USER_SUSPENDED";
+	refusal = eco_amount_refusal(account, -h->escrow.gold, 0);
+	if (refusal != NULL)
+		eco_detail_int(&h->detail, "needed", h->escrow.gold);
+	return refusal;
+}
+
 /* Entries and retries */
 
 static void
@@ -216,7 +269,7 @@ make_entry(const Hold *h, EcoEntry *entry)
 	eco_entry_init(entry, &eco_holding_changes);
 	entry->at = h->at;
 	entry->gold_delta = -(h->escrow.gold + h->escrow.fee);
-	eco_row_set(row, HCH_OPERATION, eco_text_of(ECO_ESCROW_HOLD).datum);
+	eco_row_set(row, HCH_OPERATION, eco_text_of(h->operation).datum);
 	eco_row_set(row, HCH_KEY, h->key.datum);
 	eco_row_set(row, HCH_REASON, h->reason.datum);
 	if (h->escrow.items.n > 0)
@@ -243,7 +296,8 @@ same_payload(Hold *h, const EcoRow *first, const Jsonb *detail)
 {
 	EcoText		reason = eco_text_in(first->values[HCH_REASON]);
 
-	if (!eco_hch_same_int(&h->detail, "gold", eco_hch_int(detail, ESCROW_GOLD), h->escrow.gold))
+	if (!eco_hch_same_int(&h->detail, is_round(h) ? "bet" : "gold",
+						  eco_hch_int(detail, ESCROW_GOLD), h->escrow.gold))
 		return false;
 	if (!eco_holdings_same(&h->escrow.items, eco_hch_items(first)))
 	{

@@ -16,7 +16,7 @@ CREATE TABLE economy.holding_changes (
     operation         text        NOT NULL COLLATE "C"
         CONSTRAINT holding_changes_operation_check
         CHECK (operation IN ('spend', 'consume', 'grant', 'draw', 'transfer_out', 'transfer_in',
-                             'escrow_hold', 'escrow_close', 'escrow_in', 'debt')),
+                             'escrow_hold', 'escrow_close', 'escrow_in', 'round_open', 'debt')),
     idempotency_key   text        NOT NULL COLLATE "C",
     reason            text        NOT NULL COLLATE "C",
     items             jsonb,

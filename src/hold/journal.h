@@ -35,6 +35,9 @@ enum
 #define ECO_ESCROW_CLOSE	"escrow_close"
 #define ECO_ESCROW_IN		"escrow_in"
 
+/* the bet of a round that is open, closed as an escrow is */
+#define ECO_ROUND_OPEN		"round_open"
+
 /* of what a refund could not take: its reason is the refund */
 #define ECO_DEBT			"debt"
 

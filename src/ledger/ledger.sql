@@ -190,6 +190,21 @@ $$;
 COMMENT ON FUNCTION economy_internal.require_limit(text, bigint) IS
     'Raises XE002, that the argument must be 0 or more, unless it is, or is null: no limit.';
 
+CREATE FUNCTION economy_internal.require_text(argument text, value text, bytes integer)
+    RETURNS void
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    PERFORM economy_internal.require_given(argument, value IS NOT NULL);
+    IF octet_length(value) NOT BETWEEN 1 AND bytes THEN
+        RAISE EXCEPTION '% must have 1 to % bytes', argument, bytes USING ERRCODE = 'XE002';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.require_text(text, text, integer) IS
+    'Raises XE001 or XE002, that the argument must not be null, or have 1 to so many bytes, unless '
+    'it is so.';
+
 CREATE FUNCTION economy_internal.lock_name(name text) RETURNS void
     LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_lock_name';
 COMMENT ON FUNCTION economy_internal.lock_name(text) IS

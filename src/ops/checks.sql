@@ -1255,7 +1255,8 @@ CREATE FUNCTION economy_internal.audit_escrows(
                        economy_internal.number_in(h.detail, 'ttl_seconds'), 0), 1e9)::float8)
                        AS expires_at
             FROM economy.holding_changes h
-            WHERE h.operation = 'escrow_hold' AND h.user_id BETWEEN from_user AND upto_user
+            WHERE h.operation IN ('escrow_hold', 'round_open')
+              AND h.user_id BETWEEN from_user AND upto_user
         ), closing AS (
             SELECT c.user_id, c.seq, c.xact, c.created_at, c.gold_delta, c.items,
                    c.idempotency_key AS id, c.detail, c.detail ->> 'how' AS how,

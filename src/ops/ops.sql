@@ -85,6 +85,16 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'escrows holding_changes user_holdings_more'),
             ('app', 'FUNCTION economy.debts_of(bigint)', ''),
             ('app', 'FUNCTION economy.escrows_of(bigint, integer)', ''),
+            ('app', 'FUNCTION economy.open_action(bigint, text, text, text, bigint, interval, '
+                    'jsonb)',
+             'accounts mission_progress_more escrows holding_changes'),
+            ('app', 'FUNCTION economy.settle_action(bigint, text, text, bigint, text, jsonb, '
+                    'bigint)',
+             'accounts mission_progress_more escrows holding_changes game_stats_more '
+             'user_actions user_holdings_more'),
+            ('app', 'FUNCTION economy.void_action(bigint, text, text, text)',
+             'accounts mission_progress_more escrows holding_changes user_holdings_more'),
+            ('app', 'FUNCTION economy.open_actions(bigint, integer)', ''),
             ('app', 'FUNCTION economy.level_for(bigint, text)', ''),
             ('app', 'FUNCTION economy.level_of(bigint, bigint)', ''),
             ('app', 'FUNCTION economy.now()', ''),
@@ -173,6 +183,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('monitor', 'FUNCTION economy.changes(text, integer)', ''),
             ('monitor', 'FUNCTION economy.debts_of(bigint)', ''),
             ('monitor', 'FUNCTION economy.escrows_of(bigint, integer)', ''),
+            ('monitor', 'FUNCTION economy.open_actions(bigint, integer)', ''),
             ('monitor', 'FUNCTION economy.game_stats_me(bigint)', ''),
             ('monitor', 'FUNCTION economy.health()', ''),
             ('monitor', 'FUNCTION economy.job_history(text, integer)', ''),

@@ -62,6 +62,7 @@ SELECT transaction_id AS mail FROM economy.purchase(:u, 'pgtap_mail', 'k0') \gse
 SELECT FROM economy.purchase(:u, 'pgtap_mail', 'k1') \g /dev/null
 SELECT transaction_id AS escrow FROM economy.hold_escrow(:u, 'h1', 1, '{"pgtap_gem": 1}') \gset
 SELECT transaction_id AS other_escrow FROM economy.hold_escrow(:u, 'h2', 1) \gset
+SELECT count(*) AS x FROM unnest(ARRAY['o0', 'o9']) o, economy.open_action(:u, 'crash', 'B', o, 1) \gset
 
 CREATE TEMP TABLE call (n integer GENERATED ALWAYS AS IDENTITY, object text, statement text);
 INSERT INTO call (object, statement)
@@ -106,6 +107,10 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('release_escrow', format('SELECT * FROM economy.release_escrow(%s, %L)', :u, :'other_escrow')),
     ('debts_of', 'SELECT * FROM economy.debts_of(:u)'),
     ('escrows_of', 'SELECT * FROM economy.escrows_of(:u)'),
+    ('open_action', 'SELECT * FROM economy.open_action(:u, ''crash'', ''B'', ''o1'', 1)'),
+    ('settle_action', 'SELECT * FROM economy.settle_action(:u, ''crash'', ''o0'', 2)'),
+    ('void_action', 'SELECT * FROM economy.void_action(:u, ''crash'', ''o9'')'),
+    ('open_actions', 'SELECT * FROM economy.open_actions(:u)'),
     ('holdings', 'SELECT * FROM economy.holdings(:u)'),
     ('draw', 'SELECT * FROM economy.draw(:u, ''pgtap_chest'', ''d1'', ''x'')'),
     ('draw_commit', format('SELECT * FROM economy.draw_commit(%s)', :'old')),
