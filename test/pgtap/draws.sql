@@ -117,6 +117,10 @@ SELECT is(p.outcome, '{"entry": "often"}'::jsonb, 'what can be given is drawn') 
 SELECT count(*) AS x FROM economy.grant_items(:v, '{"pgtap_few": 1}', 'r', 'few') \gset
 SELECT is(pg_temp.brief(p), 'f refused ITEM_LIMIT 100001 {"held": 1, "item": "pgtap_few", "at_most": 2}', 'what could not be given is not drawn, likely or not') FROM economy.draw(:v, 'pgtap_few', 'f2', 'x') p;
 SELECT is(p.code, 'ITEM_LIMIT', 'also in a dry run') FROM economy.draw(:v, 'pgtap_few', 'f2', 'x', dry_run => true) p;
+SAVEPOINT less;
+SELECT count(*) AS x FROM economy.upsert_draw_table('{"table_id": "pgtap_few", "draft": {"entries": [{"entry": "seldom", "weight": 1, "items": {"pgtap_few": 2}}, {"entry": "often", "weight": 999, "items": {"pgtap_few": 1}}]}}', 'ann'), economy.publish_draw_table('pgtap_few', 'ann') \gset
+SELECT is(p.code, 'ITEM_LIMIT', 'nor when less of it could be') FROM economy.draw(:v, 'pgtap_few', 'f2', 'x') p;
+ROLLBACK TO less;
 SELECT count(*) AS x FROM economy.consume(:v, 'pgtap_few', 'c') \gset
 SELECT is(p.nonce, 1::bigint, 'a refused draw takes no nonce') FROM economy.draw(:v, 'pgtap_few', 'f2', 'x') p;
 SELECT count(*) AS x FROM generate_series(1, 40) n, economy.upsert_item(jsonb_build_object('item_id', 'pgtap prize ' || n, 'kind', 'stack', 'maximum', n), 'ann') \gset
@@ -162,6 +166,7 @@ SELECT count(*) AS x FROM economy.upsert_draw_table(jsonb_build_object('table_id
 SELECT is(p.detail, says::jsonb, 'of the next version, which has one more: ' || key) FROM (VALUES ('c3', '{"prize_number": 3}'), ('c4', '{"instead": "coin"}')) v (key, says), economy.draw(:u, 'pgtap_crown', key, 'x') p;
 SELECT is(economy.simulate_draws(:'crowns', 1000) #> '{entries,crown}', '{"class": "rare", "drawn": 1000, "given": 2, "share": 1.000000, "chance": 1.000000}', 'a simulation gives them out');
 SELECT is(economy.simulate_draws(:'crowns', 1000) #> '{average,gold}', '3.008', 'and then the others');
+SELECT is((SELECT string_agg(concat_ws(' ', e.key, e.value ->> 'drawn', e.value ->> 'given'), ', ' ORDER BY e.key) FROM jsonb_each(economy.simulate_draws(:'crowns', 1000) -> 'entries') e), 'coin 0 998, crown 1000 2', 'of which it tells, too');
 SELECT is(pg_temp.wrong(), NULL, 'all that is sound');
 SAVEPOINT uncounted;
 DELETE FROM economy.draw_prizes WHERE table_id = 'pgtap_crown';
@@ -256,6 +261,8 @@ SELECT ok((:'simulated'::jsonb #>> '{entries,dragon,share}')::numeric BETWEEN 0.
 SELECT is(:'simulated'::jsonb #>> '{pity,longest}', '4', 'no row without the class is longer');
 SELECT ok((:'simulated'::jsonb #>> '{pity,by_draw,1}')::numeric BETWEEN 0.03 AND 0.07 AND :'simulated'::jsonb #>> '{pity,by_draw,5}' = '1.000000', 'the curve ends where it is certain');
 SELECT is((:'simulated'::jsonb #>> '{average,items,pgtap_wood}')::numeric, round((:'simulated'::jsonb #>> '{entries,wood,drawn}')::numeric * 7 / 20000, 6), 'what a draw gives on average');
+SELECT is(s #> '{pity,by_draw,1000}', '0.000000', 'what comes behind the last of the draws that are told one by one is counted, and not among these: ' || (s #>> '{pity,guaranteed}') || ' of ' || (s #>> '{pity,longest}'))
+FROM economy.simulate_draws('{"pity": {"class": "r", "after": 1500}, "entries": [{"entry": "rare", "class": "r", "weight": 1}, {"entry": "common", "weight": 9007199254740990}]}', 3100) s;
 SELECT throws_ok(format('SELECT economy.simulate_draws(%s)', args), code, NULL, 'no simulation: ' || right(args, 30))
 FROM (VALUES ('NULL', 'XE001'), ('''{"hand": {}}''', 'XE002'), ('''{}''', 'XE002'), (quote_literal(:'chest') || ', 0', 'XE002'), (quote_literal(:'chest') || ', 10000001', 'XE002'), (quote_literal(:'chest') || ', NULL', 'XE001'), (quote_literal(:'chest') || ', 1, NULL', 'XE001'), (quote_literal(:'chest') || ', 1, ''''', 'XE002'),
     (quote_literal(:'chest') || ', 1, repeat(''x'', 33)', 'XE003')) v (args, code);

@@ -256,6 +256,24 @@ SELECT is((SELECT concat_ws(' ', p.paid, p.refused) FROM economy.leaderboard_per
 SELECT is((SELECT count(*) FROM economy.leaderboard_parity('pgtap_prizes', true)), 0::bigint, 'parity');
 ROLLBACK TO damaged;
 
+-- a batch that ends among those of one place
+SAVEPOINT ties;
+SELECT economy.upsert_leaderboard('{"board": "pgtap_ties", "figure": "wins", "period": "day", "prizes": [{"upto": 1, "gold": 3}]}', 'ann') IS NULL AS x \gset
+INSERT INTO economy.leaderboard_periods (board, first_day, last_day, users, closed_at, checksum, prizes)
+    SELECT b.board, '2031-03-01', '2031-03-01', 4, economy.now(), (SELECT sum(-p.id) FROM player p WHERE p.w <> 'e'), b.prizes FROM economy.leaderboards b WHERE b.board = 'pgtap_ties';
+INSERT INTO economy.leaderboard_scores SELECT p.id, 'pgtap_ties', '2031-03-01', -1 FROM player p WHERE p.w <> 'e';
+INSERT INTO economy_internal.leaderboard_buckets VALUES ('pgtap_ties', '2031-03-01', '-9223372036854775808', 4);
+SELECT is(concat_ws(' ', p.paid, p.refused, p.more), says, 'two at a time of four who are first: ' || n_th) FROM (VALUES (1, '2 0 t'), (2, '2 0 t'), (3, '0 0 f')) v (n_th, says), economy.pay_leaderboard_prizes(2 + 0 * n_th) p;
+SELECT is((SELECT count(DISTINCT r.user_id) FROM economy.reward_audit r WHERE r.external_event_id = 'pgtap_ties:2031-03-01'), 4::bigint, 'each of them once');
+ROLLBACK TO ties;
+
+-- the last day of a season, when nothing else is counted; and of a rate what is neither won nor lost
+UPDATE economy.leaderboards SET active = false WHERE board NOT IN ('pgtap_season', 'pgtap_rate');
+SELECT is(pg_temp.play('2031-03-09 12:00:00+00', 'd', 'slot', 3, 1) + pg_temp.play('2031-03-09 12:00:01+00', 'd', 'slot', 2, 0, 2), 6::bigint, 'two of six are draws');
+SELECT cmp_ok(pg_temp.refresh()::int, '>', 0, 'a refresh');
+SELECT is(pg_temp.around('pgtap_season', 'd') || ', ' || pg_temp.around('pgtap_rate', 'd'), '1 d 6, 3 d 750000', 'counts them, and of the rate those that were won or lost');
+ROLLBACK TO ties;
+
 -- days in which no job ran are not left out, and closed ones that are not kept go
 SELECT is(b.board, 'pgtap_day', 'two are kept') FROM economy.upsert_leaderboard('{"board": "pgtap_day", "prizes": [], "keep": 2}', 'ann') b;
 SELECT is(pg_temp.play(clock, 'c', 'slot', 1), 1::bigint, clock) FROM (VALUES ('2031-03-07 12:00:00+00'), ('2031-03-08 12:00:00+00'), ('2031-03-10 12:00:00+00')) v (clock);
