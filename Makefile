@@ -17,11 +17,11 @@ SQL_PARTS = src/prologue.sql src/ledger/ledger.sql src/ledger/holdings.sql \
 	src/play/play.sql src/play/leaderboard.sql src/account/adjust.sql src/hold/hold.sql \
 	src/hold/draw.sql src/hold/escrow.sql \
 	src/settle/settle.sql src/fraud/rate.sql \
-	src/mission/mission.sql \
+	src/mission/mission.sql src/mission/season.sql \
 	src/ledger/archive.sql \
 	src/ledger/view.sql src/account/account.sql src/account/statement.sql src/account/leaderboards.sql src/account/prizes.sql \
 	src/account/debts.sql \
-	src/account/missions.sql src/account/rounds.sql \
+	src/account/missions.sql src/account/rounds.sql src/account/seasons.sql \
 	src/realtime/realtime.sql src/event/contract.sql \
 	src/segment/segment.sql src/segment/score.sql src/segment/state.sql src/segment/buckets.sql \
 	src/segment/snapshot.sql src/segment/refresh.sql src/segment/incremental.sql src/segment/batches.sql \

@@ -113,6 +113,7 @@ COMMENT ON FUNCTION economy_internal.summarise_parts(regclass) IS
     'Makes the summaries that a journal, or each of its partitions, lacks in its index on '
     'position, but for the last range, which is being filled.';
 
+-- TimeZone and the others: the texts in a JSON document do not depend on who makes it
 CREATE OR REPLACE FUNCTION economy.note_change(
     relation text, key text, action text, actor text, units bigint DEFAULT NULL
 ) RETURNS void
@@ -133,7 +134,7 @@ BEGIN
         'level_experiments', 'games', 'rfm_models', 'segment_rules', 'rfm_snapshots',
         'recommendation_placements', 'recommendation_arms', 'signing_keys', 'items',
         'draw_tables', 'leaderboards', 'transfer_rules', 'daily_rewards', 'payment_providers',
-        'payment_secrets', 'mission_templates', 'rate_limits');
+        'payment_secrets', 'mission_templates', 'rate_limits', 'seasons');
     -- the chain of a key begins with 32 zeros
     INSERT INTO economy_internal.config_heads AS h
         VALUES (relation, key, 0, decode(repeat('00', 32), 'hex'))
@@ -4382,6 +4383,407 @@ CREATE VIEW economy.mission_progress AS
 COMMENT ON VIEW economy.mission_progress IS
     'How far users are in missions, as they have it. What is over leaves with the next '
     'entry that counts.';
+-- mission: seasons (battle passes): tiers that users reach by an item, and tracks they hold
+
+CREATE TABLE economy.seasons (
+    season       text        NOT NULL COLLATE "C" CONSTRAINT seasons_pkey PRIMARY KEY
+        CONSTRAINT seasons_season_check CHECK (season ~ '^[A-Za-z0-9_.-]{1,48}$'),
+    xp_item      text        NOT NULL COLLATE "C" CONSTRAINT seasons_xp_item_key UNIQUE,
+    starts_at    timestamptz NOT NULL,
+    ends_at      timestamptz NOT NULL,
+    claim_hours  integer     NOT NULL
+        CONSTRAINT seasons_claim_hours_check CHECK (claim_hours BETWEEN 0 AND 8784),
+    at_end       text        NOT NULL COLLATE "C"
+        CONSTRAINT seasons_at_end_check CHECK (at_end IN ('claim', 'forfeit')),
+    tracks       jsonb       NOT NULL,
+    tiers        jsonb       NOT NULL,
+    excess       jsonb,
+    hidden       boolean     NOT NULL,
+    position     integer     NOT NULL,
+    texts        jsonb       NOT NULL
+        CONSTRAINT seasons_texts_check CHECK (jsonb_typeof(texts) = 'object'
+            AND NOT jsonb_path_exists(texts, 'strict $.* ? (@.type() != "object")')),
+    published_at timestamptz NOT NULL,
+    retired_at   timestamptz,
+    closed_at    timestamptz,
+    CONSTRAINT seasons_ends_at_check CHECK (ends_at > starts_at)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.seasons', '');
+COMMENT ON TABLE economy.seasons IS
+    'Seasons as they were published. Set by publish_season() and retire_season(), and closed by '
+    'the job seasons.';
+COMMENT ON CONSTRAINT seasons_season_check ON economy.seasons IS
+    'season must have 1 to 48 letters of ASCII, digits, dots, dashes and underscores';
+COMMENT ON CONSTRAINT seasons_xp_item_key ON economy.seasons IS
+    'xp_item is that of another season';
+COMMENT ON CONSTRAINT seasons_claim_hours_check ON economy.seasons IS
+    'claim_hours must be from 0 to 8784';
+COMMENT ON CONSTRAINT seasons_at_end_check ON economy.seasons IS
+    'at_end must be claim or forfeit';
+COMMENT ON CONSTRAINT seasons_texts_check ON economy.seasons IS
+    'texts must be a JSON object of languages, each with an object';
+COMMENT ON CONSTRAINT seasons_ends_at_check ON economy.seasons IS
+    'ends_at must be after starts_at, and after now';
+COMMENT ON COLUMN economy.seasons.xp_item IS
+    'The item whose units are the season''s XP: what a user holds of it reaches tiers.';
+COMMENT ON COLUMN economy.seasons.claim_hours IS
+    'So many hours after the end the job claims the rest, or it is forfeited.';
+COMMENT ON COLUMN economy.seasons.at_end IS
+    'claim: what is reached can be claimed for ever, and is claimed for everybody claim_hours '
+    'after the end; forfeit: it cannot be claimed from then on.';
+COMMENT ON COLUMN economy.seasons.tracks IS
+    'Rows of rewards, [{"track": "free"}, {"track": "premium", "item": "s7_premium"}]: open to '
+    'everybody, or to who holds the item.';
+COMMENT ON COLUMN economy.seasons.tiers IS
+    'From tier 1 on the XP that reaches it, and the reward on each track: '
+    '[{"xp": 100, "rewards": {"free": {"gold": 50}, "premium": {"items": {"dragon": 1}}}}].';
+COMMENT ON COLUMN economy.seasons.excess IS
+    'Further tiers: {"every": 500, "times": 20, "rewards": {"free": {"gold": 10}}}; null: none.';
+COMMENT ON COLUMN economy.seasons.hidden IS
+    'Whether season() shows it, unless it is named, only when the user has XP of it.';
+COMMENT ON COLUMN economy.seasons.texts IS
+    'What is shown, by language: {"en": {"name": "Season of fire"}}.';
+COMMENT ON COLUMN economy.seasons.retired_at IS 'When it was ended before its time.';
+COMMENT ON COLUMN economy.seasons.closed_at IS
+    'When the job had claimed the rest for everybody; null: it has not, or has not to.';
+
+CREATE FUNCTION economy_internal.season_claim_until(season economy.seasons) RETURNS timestamptz
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT least(season.ends_at, season.retired_at)
+               + make_interval(hours => season.claim_hours);
+    END;
+COMMENT ON FUNCTION economy_internal.season_claim_until(economy.seasons) IS
+    'When the rest of a season is claimed, or forfeited.';
+
+CREATE FUNCTION economy_internal.season_items(tracks jsonb) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT coalesce(array_agg(t ->> 'item') FILTER (WHERE t ->> 'item' IS NOT NULL), '{}')
+        FROM jsonb_array_elements(CASE jsonb_typeof(tracks) WHEN 'array' THEN tracks END) t;
+    END;
+COMMENT ON FUNCTION economy_internal.season_items(jsonb) IS 'The items that tracks name.';
+
+-- PL/pgSQL, here and where a user's season is read: plans of SQL are made at each call
+CREATE FUNCTION economy_internal.season_tiers(season economy.seasons)
+    RETURNS TABLE (tier integer, xp bigint, rewards jsonb)
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE ROWS 100
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    last CONSTANT integer := jsonb_array_length(season.tiers);
+    top  CONSTANT bigint := season.tiers -> -1 ->> 'xp';
+BEGIN
+    RETURN QUERY
+        SELECT t.n::integer, (t.tier ->> 'xp')::bigint, t.tier -> 'rewards'
+        FROM jsonb_array_elements(season.tiers) WITH ORDINALITY t (tier, n)
+        UNION ALL
+        SELECT last + k, top + k * (season.excess ->> 'every')::bigint,
+               season.excess -> 'rewards'
+        FROM generate_series(1, (season.excess ->> 'times')::integer) k;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.season_tiers(economy.seasons) IS
+    'The tiers of a season, those of its excess too.';
+
+-- One who can use XP up loses what he has reached, and one who can give it away reaches it twice.
+CREATE FUNCTION economy_internal.season_item_stays() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    counts text := (SELECT min(s.season) FROM economy.seasons s
+                    WHERE s.xp_item = NEW.item_id
+                       OR NEW.item_id = ANY (economy_internal.season_items(s.tracks)));
+BEGIN
+    IF counts IS NOT NULL THEN
+        RAISE EXCEPTION 'season % counts it: it can be neither consumable nor tradable', counts
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.season_item_stays() IS
+    'Trigger of items: refuses to let an item that a season counts be used up or given away.';
+CREATE TRIGGER items_of_seasons BEFORE UPDATE ON economy.items
+    FOR EACH ROW WHEN (NEW.consumable OR NEW.tradable)
+    EXECUTE FUNCTION economy_internal.season_item_stays();
+ALTER TABLE economy.items ENABLE ALWAYS TRIGGER items_of_seasons;
+COMMENT ON TRIGGER items_of_seasons ON economy.items IS
+    'Items that a season counts stay neither consumable nor tradable.';
+
+CREATE FUNCTION economy_internal.check_season(given jsonb) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH track AS (
+            SELECT t.track, t.n
+            FROM jsonb_array_elements(CASE jsonb_typeof(given -> 'tracks')
+                                      WHEN 'array' THEN given -> 'tracks' END)
+                WITH ORDINALITY t (track, n)
+        ), tier AS MATERIALIZED (
+            SELECT t.tier, t.n,
+                   CASE WHEN economy_internal.amounts_sound(
+                            jsonb_build_object('xp', t.tier -> 'xp'))
+                        THEN (t.tier -> 'xp')::numeric END AS xp
+            FROM jsonb_array_elements(CASE jsonb_typeof(given -> 'tiers')
+                                      WHEN 'array' THEN given -> 'tiers' END)
+                WITH ORDINALITY t (tier, n)
+        ), excess AS (
+            SELECT CASE WHEN economy_internal.amounts_sound((given -> 'excess') - 'rewards')
+                        THEN (given #> '{excess,every}')::numeric END AS every,
+                   CASE WHEN economy_internal.amounts_sound((given -> 'excess') - 'rewards')
+                        THEN (given #> '{excess,times}')::numeric END AS times
+            WHERE jsonb_typeof(given -> 'excess') = 'object'
+        ), reward AS MATERIALIZED (
+            SELECT p.part, p.n, r.key AS track, r.value AS reward
+            FROM (SELECT 'tier ' || t.n AS part, t.n, t.tier AS body FROM tier t
+                  UNION ALL
+                  SELECT 'excess', 1000000, given -> 'excess') p
+            CROSS JOIN LATERAL jsonb_each(CASE jsonb_typeof(p.body -> 'rewards')
+                                          WHEN 'object' THEN p.body -> 'rewards' END) r
+        ), says (place, n, says) AS (
+            SELECT 0, 0::bigint, format('%s is no such column that can be set', to_json(k))
+            FROM jsonb_object_keys(given) k
+            WHERE k NOT IN ('season', 'xp_item', 'starts_at', 'ends_at', 'claim_hours', 'at_end',
+                            'tracks', 'tiers', 'excess', 'hidden', 'position', 'texts')
+            UNION ALL
+            -- the session's settings must not decide what moment is meant
+            SELECT 1, 0, format('%s must be a text in ISO 8601 with time zone, '
+                                'such as 2026-01-31T12:00:00Z', k)
+            FROM unnest(ARRAY['starts_at', 'ends_at']) k
+            WHERE given ? k AND NOT coalesce(
+                jsonb_typeof(given -> k) = 'string'
+                AND given ->> k ~ ('^[0-9]{4,6}-[0-9]{2}-[0-9]{2}[T ]'
+                    '[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?'
+                    '(Z|[+-][0-9]{2}(:?[0-9]{2}(:[0-9]{2})?)?)$'), false)
+            UNION ALL
+            SELECT 2, 0, 'tracks must be an array of 1 to 4 tracks'
+            WHERE (SELECT count(*) FROM track) NOT BETWEEN 1 AND 4
+            UNION ALL
+            SELECT 3, t.n, format('track %s must have a track, 1 to 48 letters of ASCII, digits, '
+                                  'dots, dashes and underscores, and an item or none', t.n)
+            FROM track t
+            WHERE NOT coalesce(
+                CASE WHEN jsonb_typeof(t.track) = 'object' AND t.track - 'track' - 'item' = '{}'
+                     THEN jsonb_typeof(t.track -> 'track') = 'string'
+                          AND t.track ->> 'track' ~ '^[A-Za-z0-9_.-]{1,48}$'
+                          AND jsonb_typeof(coalesce(t.track -> 'item', '""')) = 'string' END, false)
+            UNION ALL
+            SELECT 4, max(t.n), format('track %s is there twice', min(t.track ->> 'track'))
+            FROM track t GROUP BY t.track -> 'track' HAVING count(*) > 1
+            UNION ALL
+            -- what can be used up or given away would be counted less, or twice
+            SELECT 5, u.n, format('%s must be an item in units that is given, and neither '
+                                  'consumable nor tradable', to_json(u.item))
+            FROM (SELECT 0 AS n, given ->> 'xp_item' AS item
+                  UNION ALL
+                  SELECT t.n, t.track ->> 'item' FROM track t) u
+            WHERE u.item IS NOT NULL
+              AND NOT EXISTS (SELECT FROM economy.items i
+                              WHERE i.item_id = u.item AND i.kind <> 'pass' AND i.active
+                                AND NOT i.consumable AND NOT i.tradable)
+            UNION ALL
+            SELECT 6, 0, 'tiers must be an array of 1 to 1000 tiers'
+            WHERE (SELECT count(*) FROM tier) NOT BETWEEN 1 AND 1000
+            UNION ALL
+            SELECT 7, t.n, format('tier %s must have xp, a whole number from 1 to 2^53-1, and '
+                                  'rewards, an object of tracks', t.n)
+            FROM tier t
+            WHERE NOT coalesce(
+                CASE WHEN jsonb_typeof(t.tier) = 'object' AND t.tier - 'xp' - 'rewards' = '{}'
+                     THEN t.xp IS NOT NULL
+                          AND jsonb_typeof(t.tier -> 'rewards') = 'object' END, false)
+            UNION ALL
+            SELECT 8, t.n, format('tier %s must need more xp than the one before', t.n)
+            FROM (SELECT o.n, o.xp, lag(o.xp) OVER (ORDER BY o.n) AS before FROM tier o) t
+            WHERE t.xp <= t.before
+            UNION ALL
+            SELECT 9, 0, 'excess must have every (XP) and times, whole numbers from 1, and rewards'
+            WHERE jsonb_typeof(coalesce(given -> 'excess', 'null')) <> 'null'
+              AND NOT coalesce(
+                  CASE WHEN jsonb_typeof(given -> 'excess') = 'object'
+                       THEN (given -> 'excess') - 'rewards' - 'every' - 'times' = '{}'
+                            AND jsonb_typeof(given #> '{excess,rewards}') = 'object'
+                            AND (SELECT e.every IS NOT NULL AND e.times IS NOT NULL
+                                 FROM excess e) END, false)
+            UNION ALL
+            SELECT 10, 0, 'tiers and times of excess must be 1000 together, and 2^53-1 XP reach '
+                          'the last one'
+            FROM (SELECT count(*) AS tiers, max(t.xp) AS xp FROM tier t) t CROSS JOIN excess e
+            WHERE t.tiers + e.times > 1000 OR t.xp + e.every * e.times > 9007199254740991
+            UNION ALL
+            SELECT 11, 0, format('more than the maximum of %s', i.item_id)
+            FROM economy.items i
+            WHERE i.item_id = given ->> 'xp_item'
+              AND i.maximum < (SELECT max(t.xp) FROM tier t)
+                              + coalesce((SELECT e.every * e.times FROM excess e), 0)
+            UNION ALL
+            SELECT 12, r.n, format('%s: there is no track %s', r.part, to_json(r.track))
+            FROM reward r
+            WHERE NOT EXISTS (SELECT FROM track t WHERE t.track ->> 'track' = r.track)
+            UNION ALL
+            SELECT 13, r.n, format('%s: a reward must have gold, xp or items, of 1 to 2^53-1 each',
+                                   r.part)
+            FROM reward r
+            WHERE NOT coalesce(
+                CASE WHEN jsonb_typeof(r.reward) = 'object'
+                          AND r.reward - 'gold' - 'xp' - 'items' = '{}' AND r.reward <> '{}'
+                     THEN (r.reward - 'items' = '{}'
+                           OR economy_internal.amounts_sound(r.reward - 'items'))
+                          AND (NOT r.reward ? 'items'
+                               OR economy_internal.amounts_sound(r.reward -> 'items')) END, false)
+            UNION ALL
+            SELECT 14, r.n, format('%s: item %s does not exist', r.part, to_json(k))
+            FROM reward r
+            CROSS JOIN LATERAL jsonb_object_keys(CASE jsonb_typeof(r.reward -> 'items')
+                                                 WHEN 'object' THEN r.reward -> 'items' END) k
+            WHERE NOT EXISTS (SELECT FROM economy.items i WHERE i.item_id = k)
+            UNION ALL
+            -- an event has 8000 bytes, and tells of each item its balance too
+            SELECT 15, r.n, format('%s: items must have 3072 bytes as text', r.part)
+            FROM reward r
+            WHERE octet_length((r.reward -> 'items')::text) > 3072
+            UNION ALL
+            SELECT 16, 0, 'tiers must have 262144 bytes as text'
+            WHERE octet_length((given -> 'tiers')::text) > 262144
+        )
+        SELECT s.says FROM says s ORDER BY s.place, s.n, s.says LIMIT 1;
+    END;
+COMMENT ON FUNCTION economy_internal.check_season(jsonb) IS
+    'What is wrong with a season given to publish_season(), beyond what the constraints of '
+    'seasons say; null when nothing is.';
+
+CREATE FUNCTION economy_internal.check_season_change(
+    was economy.seasons, becomes economy.seasons, at timestamptz
+) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH says (place, says) AS (
+            SELECT 0, 'it has ended' WHERE at >= least(was.ends_at, was.retired_at)
+            UNION ALL
+            SELECT 1, format('%s is fixed when a season is published', k)
+            FROM unnest(ARRAY['starts_at', 'xp_item', 'tracks', 'tiers', 'excess']) k
+            WHERE to_jsonb(was) -> k IS DISTINCT FROM to_jsonb(becomes) -> k
+            UNION ALL
+            SELECT 2, 'it can end later, not earlier' WHERE becomes.ends_at < was.ends_at
+            UNION ALL
+            SELECT 3, 'claim_hours can become more, not less'
+            WHERE becomes.claim_hours < was.claim_hours
+            UNION ALL
+            SELECT 4, 'what is claimed at the end cannot be forfeited then'
+            WHERE was.at_end = 'claim' AND becomes.at_end <> 'claim'
+        )
+        SELECT s.says FROM says s ORDER BY s.place, s.says LIMIT 1;
+    END;
+COMMENT ON FUNCTION economy_internal.check_season_change(
+    economy.seasons, economy.seasons, timestamptz) IS
+    'Why a published season cannot become another one; null when nothing is taken from users.';
+
+CREATE FUNCTION economy.publish_season(season jsonb, actor text) RETURNS economy.seasons
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' AS $$
+DECLARE
+    old_row   economy.seasons;
+    new_row   economy.seasons;
+    id        text := season ->> 'season';
+    at        timestamptz;
+    wrong     text;
+    failed    text;
+    at_column text;
+BEGIN
+    PERFORM economy_internal.require_actor(actor);
+    PERFORM economy_internal.require_given('season', season IS NOT NULL);
+    IF jsonb_typeof(season) <> 'object' OR id IS NULL THEN
+        RAISE EXCEPTION 'season must be a JSON object with a season' USING ERRCODE = 'XE405';
+    END IF;
+    PERFORM economy_internal.open_tables('seasons', 'items', 'config_changes');
+    PERFORM economy_internal.lock_name('economy.seasons');
+    at := economy.now();
+    -- who changes one of these items waits, and finds it changed: then it knows the season
+    UPDATE economy.items i SET active = i.active
+        WHERE i.item_id = season ->> 'xp_item'
+           OR i.item_id = ANY (economy_internal.season_items(season -> 'tracks'));
+    SELECT * INTO old_row FROM economy.seasons s WHERE s.season = id FOR NO KEY UPDATE;
+    wrong := economy_internal.check_season(
+        CASE WHEN old_row.season IS NULL THEN '{"tracks": [{"track": "free"}], "tiers": []}'
+             ELSE jsonb_build_object('tracks', old_row.tracks, 'tiers', old_row.tiers) END
+        || season);
+    IF wrong IS NULL THEN
+        BEGIN
+            new_row := old_row;
+            IF old_row.season IS NULL THEN
+                new_row := jsonb_populate_record(
+                    NULL::economy.seasons,
+                    '{"claim_hours": 168, "at_end": "claim", "tracks": [{"track": "free"}],
+                      "hidden": false, "position": 0, "texts": {}}'
+                        || jsonb_build_object('starts_at', at, 'published_at', at));
+            END IF;
+            new_row := jsonb_populate_record(new_row, season);
+            wrong := CASE WHEN new_row.ends_at <= at
+                          THEN 'ends_at must be after starts_at, and after now'
+                          WHEN old_row.season IS NOT NULL
+                          THEN economy_internal.check_season_change(old_row, new_row, at) END;
+            IF old_row.season IS NULL THEN
+                INSERT INTO economy.seasons SELECT (new_row).*;
+            ELSE
+                UPDATE economy.seasons s SET
+                    ends_at = new_row.ends_at, claim_hours = new_row.claim_hours,
+                    at_end = new_row.at_end, hidden = new_row.hidden,
+                    position = new_row.position, texts = new_row.texts
+                WHERE s.season = id;
+            END IF;
+        EXCEPTION
+            WHEN unique_violation OR data_exception OR check_violation OR not_null_violation THEN
+                GET STACKED DIAGNOSTICS
+                    wrong = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
+                wrong := economy_internal.violation('seasons', season, wrong, failed, at_column);
+        END;
+    END IF;
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'season "%" is not valid', left(id, 64)
+            USING ERRCODE = 'XE405', DETAIL = wrong || '.',
+            HINT = 'The keys are the column names of economy.seasons.';
+    END IF;
+    PERFORM economy.note_change(
+        'seasons', id, CASE WHEN old_row.season IS NULL THEN 'publish' ELSE 'change' END, actor);
+    RETURN new_row;
+END
+$$;
+COMMENT ON FUNCTION economy.publish_season(jsonb, text) IS
+    'Publishes a season; keys are the column names of seasons. Of one that is published only '
+    'changes that take nothing from users: texts, position, hidden, a later end, more claim_hours, '
+    'at_end claim. Recorded with actor. XE405 for one that is not valid.';
+
+CREATE FUNCTION economy.retire_season(season text, actor text) RETURNS economy.seasons
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    row_now economy.seasons;
+BEGIN
+    PERFORM economy_internal.require_actor(actor);
+    PERFORM economy_internal.require_given('season', season IS NOT NULL);
+    PERFORM economy_internal.open_tables('seasons', 'config_changes');
+    PERFORM economy_internal.lock_name('economy.seasons');
+    SELECT * INTO row_now FROM economy.seasons s
+        WHERE s.season = retire_season.season FOR NO KEY UPDATE;
+    IF row_now.season IS NULL THEN
+        RAISE EXCEPTION 'there is no season "%"', left(season, 64) USING ERRCODE = 'XE406';
+    END IF;
+    IF least(row_now.ends_at, row_now.retired_at) <= economy.now() THEN
+        RETURN row_now;
+    END IF;
+    row_now.retired_at := economy.now();
+    UPDATE economy.seasons s SET retired_at = row_now.retired_at WHERE s.season = row_now.season;
+    PERFORM economy.note_change('seasons', row_now.season, 'retire', actor);
+    RETURN row_now;
+END
+$$;
+COMMENT ON FUNCTION economy.retire_season(text, text) IS
+    'Ends a season now: what is reached can be claimed as after its end. Of one that has ended '
+    'nothing changes. Recorded with actor. XE406 for no such season.';
 
 CREATE OR REPLACE FUNCTION economy_internal.archive_due(
     journal text, after_user bigint, cutoff timestamptz, max_users integer, part bigint,
@@ -6633,6 +7035,302 @@ CREATE FUNCTION economy.open_actions(user_id bigint, max integer DEFAULT 100)
     END;
 COMMENT ON FUNCTION economy.open_actions(bigint, integer) IS
     'The rounds of a user that are open, the oldest first, at most max (10,000) of them.';
+-- account: seasons as a user has them
+
+CREATE FUNCTION economy_internal.season_rewards(
+    user_id bigint, season economy.seasons, at timestamptz
+) RETURNS TABLE (
+        tier integer, needs bigint, track text, item text, has bigint, reward jsonb,
+        reached boolean, open boolean, claimed boolean, claimable boolean
+    )
+    LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 100
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    source_of_claims CONSTANT text := 'economy:season:' || season.season;
+    -- the digests of all keys of one source are beside each other
+    least_digest CONSTANT bigint :=
+        (economy_internal.key_digest(source_of_claims, '') >> 32) << 32;
+    can_claim    CONSTANT boolean := at >= season.starts_at
+        AND (season.at_end = 'claim' OR at < economy_internal.season_claim_until(season));
+    has_archived CONSTANT boolean := EXISTS (
+        SELECT FROM economy.archived_keys a WHERE a.user_id = season_rewards.user_id);
+BEGIN
+    RETURN QUERY
+        WITH held AS MATERIALIZED (
+            SELECT h.item_id, h.balance FROM economy.user_holdings h
+            WHERE h.user_id = season_rewards.user_id
+        ), paid AS MATERIALIZED (
+            SELECT r.external_event_id AS id FROM economy.reward_audit r
+            WHERE r.user_id = season_rewards.user_id
+              AND r.key_digest BETWEEN least_digest AND least_digest + 4294967295
+              AND r.source = source_of_claims
+        ), given AS MATERIALIZED (
+            SELECT s.tier, s.xp, k.n, k.track ->> 'track' AS track, k.track ->> 'item' AS item,
+                   s.rewards -> (k.track ->> 'track') AS reward,
+                   (k.track ->> 'track') || ':' || s.tier AS id
+            FROM economy_internal.season_tiers(season) s
+            JOIN jsonb_array_elements(season.tracks) WITH ORDINALITY k (track, n)
+                ON s.rewards ? (k.track ->> 'track')
+        ), stands AS (
+            SELECT g.*, coalesce(x.balance, 0) AS has,
+                   g.item IS NULL OR coalesce(i.balance > 0, false) AS open,
+                   p.id IS NOT NULL OR has_archived AND EXISTS (
+                       SELECT FROM economy.archived_keys a
+                       WHERE a.user_id = season_rewards.user_id AND a.product_id = ''
+                         AND a.key = economy_internal.archive_key(
+                             'R', source_of_claims, g.id)) AS claimed
+            FROM given g
+            LEFT JOIN held x ON x.item_id = season.xp_item
+            LEFT JOIN held i ON i.item_id = g.item
+            LEFT JOIN paid p ON p.id = g.id
+        )
+        SELECT s.tier, s.xp, s.track, s.item, s.has, s.reward, s.has >= s.xp, s.open, s.claimed,
+               can_claim AND s.has >= s.xp AND s.open AND NOT s.claimed
+        FROM stands s ORDER BY s.tier, s.n;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.season_rewards(bigint, economy.seasons, timestamptz) IS
+    'The rewards of a season as they are for a user.';
+
+CREATE FUNCTION economy_internal.season_seen(user_id bigint, named text, at timestamptz)
+    RETURNS TABLE (
+        season text, state text, xp bigint, tier integer, next_xp bigint, claimable integer,
+        starts_at timestamptz, ends_at timestamptz, claim_until timestamptz, at_end text,
+        tracks jsonb, tiers jsonb, "position" integer, texts jsonb
+    )
+    LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 1
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    RETURN QUERY
+        WITH held AS MATERIALIZED (
+            SELECT h.item_id, h.balance FROM economy.user_holdings h
+            WHERE h.user_id = season_seen.user_id
+        ), shown AS MATERIALIZED (
+            SELECT s, coalesce(h.balance, 0) AS xp, e.ends_at,
+                   e.ends_at + make_interval(hours => s.claim_hours) AS claim_until
+            FROM economy.seasons s
+            CROSS JOIN LATERAL (SELECT least(s.ends_at, s.retired_at)) e (ends_at)
+            LEFT JOIN held h ON h.item_id = s.xp_item
+            WHERE EXISTS (SELECT FROM economy.accounts a WHERE a.user_id = season_seen.user_id)
+              AND CASE WHEN named IS NOT NULL THEN s.season = named
+                  ELSE at >= s.starts_at AND (NOT s.hidden OR h.balance > 0)
+                       AND (at < e.ends_at + make_interval(hours => s.claim_hours)
+                            OR s.at_end = 'claim' AND s.closed_at IS NULL) END
+        ), track AS (
+            SELECT (o.s).season, jsonb_agg(t.track || jsonb_build_object(
+                       'open', NOT t.track ? 'item'
+                           OR EXISTS (SELECT FROM held h
+                                      WHERE h.item_id = t.track ->> 'item' AND h.balance > 0))
+                       ORDER BY t.n) AS tracks
+            FROM shown o
+            CROSS JOIN LATERAL jsonb_array_elements((o.s).tracks) WITH ORDINALITY t (track, n)
+            GROUP BY 1
+        ), reward AS (
+            SELECT (o.s).season, r.tier, bool_or(r.claimed) AS claimed,
+                   count(*) FILTER (WHERE r.claimable) AS claimable,
+                   jsonb_object_agg(r.track, r.reward || jsonb_build_object(
+                       'claimed', r.claimed, 'claimable', r.claimable)) AS rewards
+            FROM shown o
+            CROSS JOIN LATERAL economy_internal.season_rewards(
+                season_seen.user_id, o.s, season_seen.at) r
+            GROUP BY 1, 2
+        ), tier AS (
+            SELECT (o.s).season, t.tier, t.xp, t.xp <= o.xp AS reached, r.claimed, r.claimable,
+                   r.rewards, jsonb_array_length((o.s).tiers) AS tiers,
+                   -- of those behind the last one these are enough
+                   count(*) FILTER (WHERE t.xp <= o.xp) OVER (PARTITION BY (o.s).season) AS upto
+            FROM shown o CROSS JOIN LATERAL economy_internal.season_tiers(o.s) t
+            LEFT JOIN reward r ON r.season = (o.s).season AND r.tier = t.tier
+        ), standing AS (
+            SELECT t.season, max(t.upto)::integer AS tier,
+                   min(t.xp) FILTER (WHERE NOT t.reached) AS next_xp,
+                   coalesce(sum(t.claimable), 0)::integer AS claimable,
+                   jsonb_agg(jsonb_build_object(
+                       'tier', t.tier, 'xp', t.xp, 'reached', t.reached,
+                       'rewards', coalesce(t.rewards, '{}')) ORDER BY t.tier)
+                       FILTER (WHERE t.tier <= t.tiers OR t.tier <= t.upto + 1 OR t.claimed)
+                       AS tiers
+            FROM tier t GROUP BY t.season
+        )
+        SELECT (o.s).season,
+               CASE WHEN at < (o.s).starts_at THEN 'coming' WHEN at < o.ends_at THEN 'running'
+                    WHEN at < o.claim_until THEN 'ended' ELSE 'over' END,
+               o.xp, n.tier, n.next_xp, n.claimable, (o.s).starts_at, o.ends_at, o.claim_until,
+               (o.s).at_end, t.tracks, n.tiers, (o.s)."position", (o.s).texts
+        FROM shown o JOIN track t ON t.season = (o.s).season
+        JOIN standing n ON n.season = (o.s).season
+        ORDER BY (o.s)."position", (o.s).season;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.season_seen(bigint, text, timestamptz) IS
+    'season() at a moment, as one snapshot sees it.';
+
+CREATE FUNCTION economy.season(user_id bigint, season text DEFAULT NULL)
+    RETURNS TABLE (
+        season text, state text, xp bigint, tier integer, next_xp bigint, claimable integer,
+        starts_at timestamptz, ends_at timestamptz, claim_until timestamptz, at_end text,
+        tracks jsonb, tiers jsonb, "position" integer, texts jsonb
+    )
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 1
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT economy_internal.open_tables(
+            'seasons', 'accounts', 'economy_internal.user_holdings_more', 'reward_audit',
+            'archived_keys');
+        SELECT * FROM economy_internal.season_seen(
+            season.user_id, season.season, economy.now());
+    END;
+COMMENT ON FUNCTION economy.season(bigint, text) IS
+    'A season as a user has it, or all that are going or can still be claimed: XP, the tier '
+    'reached, what the next one needs, which tracks are open, and of each tier and track the '
+    'reward, and whether it is claimed or can be. No row for an unknown user.';
+
+CREATE FUNCTION economy_internal.season_pay(
+    user_id bigint, season text, tiers integer[], tracks text[], rewards jsonb[]
+) RETURNS SETOF economy.grant_result
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    RETURN QUERY
+        WITH given AS (
+            SELECT array_agg(season_pay.user_id) AS user_ids,
+                   array_agg('economy:season:' || season) AS sources,
+                   array_agg(r.track || ':' || r.tier ORDER BY r.n) AS ids,
+                   array_agg(coalesce((r.reward ->> 'gold')::bigint, 0) ORDER BY r.n) AS gold,
+                   array_agg(coalesce((r.reward ->> 'xp')::bigint, 0) ORDER BY r.n) AS xp,
+                   array_agg(jsonb_build_object('season', season, 'track', r.track,
+                                                'tier', r.tier) ORDER BY r.n) AS details,
+                   array_agg(r.reward -> 'items' ORDER BY r.n) AS items
+            FROM unnest(tiers, tracks, rewards) WITH ORDINALITY r (tier, track, reward, n)
+        )
+        SELECT p.* FROM given g
+        CROSS JOIN LATERAL economy_internal.grant_prizes(
+            g.user_ids, g.sources, g.ids, g.gold, g.xp, g.details, g.items) p
+        WHERE g.user_ids IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.season_pay(bigint, text, integer[], text[], jsonb[]) IS
+    'Pays rewards of a season, each once for a user, track and tier.';
+
+CREATE FUNCTION economy.claim_tier(user_id bigint, season text, tier integer, track text)
+    RETURNS economy.grant_result
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' AS $$
+DECLARE
+    at     timestamptz;
+    s      economy.seasons;
+    claim  record;
+    answer economy.grant_result;
+BEGIN
+    PERFORM economy_internal.require_given('user_id', user_id IS NOT NULL);
+    PERFORM economy_internal.require_given('season', season IS NOT NULL);
+    PERFORM economy_internal.require_given('tier', tier IS NOT NULL);
+    PERFORM economy_internal.require_given('track', track IS NOT NULL);
+    PERFORM economy_internal.open_tables(
+        'seasons', 'accounts', 'reward_audit', 'level_curves', 'level_experiments', 'items',
+        'economy_internal.user_holdings_more', 'archived_keys');
+    -- what is read of the user afterwards stays as it is
+    PERFORM FROM economy.accounts a WHERE a.user_id = claim_tier.user_id FOR NO KEY UPDATE;
+    IF NOT found THEN
+        RETURN economy_internal.refused_claim('USER_NOT_FOUND', NULL);
+    END IF;
+    at := economy.now();
+    SELECT o.* INTO s FROM economy.seasons o WHERE o.season = claim_tier.season;
+    IF NOT found THEN
+        RETURN economy_internal.refused_claim('SEASON_NOT_FOUND', NULL);
+    END IF;
+    SELECT r.* INTO claim FROM economy_internal.season_rewards(user_id, s, at) r
+        WHERE r.tier = claim_tier.tier AND r.track = claim_tier.track;
+    IF NOT found THEN
+        RETURN economy_internal.refused_claim('TIER_NOT_FOUND', NULL);
+    END IF;
+    IF NOT claim.claimed AND NOT claim.claimable THEN
+        RETURN CASE
+            WHEN at < s.starts_at THEN economy_internal.refused_claim(
+                'SEASON_NOT_STARTED', jsonb_build_object('starts_at', s.starts_at))
+            WHEN NOT claim.reached THEN economy_internal.refused_claim(
+                'TIER_NOT_REACHED', jsonb_build_object('xp', claim.has, 'needs', claim.needs))
+            WHEN NOT claim.open THEN economy_internal.refused_claim(
+                'TRACK_NOT_OPEN', jsonb_build_object('item', claim.item))
+            ELSE economy_internal.refused_claim(
+                'SEASON_EXPIRED', jsonb_build_object(
+                    'claim_until', economy_internal.season_claim_until(s))) END;
+    END IF;
+    SELECT p.* INTO STRICT answer
+        FROM economy_internal.season_pay(
+            user_id, season, ARRAY[tier], ARRAY[track], ARRAY[claim.reward]) p;
+    RETURN answer;
+END
+$$;
+COMMENT ON FUNCTION economy.claim_tier(bigint, text, integer, text) IS
+    'Pays the reward of a tier that the user has reached, on a track that is open, once: a reward '
+    'of the source economy:season:<season> with <track>:<tier> as its id. Again it answers what '
+    'it answered, with state reuse. Refuses USER_NOT_FOUND, SEASON_NOT_FOUND, TIER_NOT_FOUND, '
+    'SEASON_NOT_STARTED, TIER_NOT_REACHED, TRACK_NOT_OPEN, SEASON_EXPIRED, and as grant_reward() '
+    'does.';
+
+CREATE FUNCTION economy_internal.season_claim(
+    user_id bigint, season economy.seasons, at timestamptz
+) RETURNS TABLE (
+        tier integer, track text, success boolean, state text, code text, transaction_id text,
+        gold_delta bigint, xp_delta bigint, gold bigint, experience_points bigint, items jsonb
+    )
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    RETURN QUERY
+        WITH due AS MATERIALIZED (
+            SELECT r.tier, r.track, r.reward, row_number() OVER () AS n
+            FROM economy_internal.season_rewards(season_claim.user_id, season, at) r
+            WHERE r.claimable
+        )
+        SELECT d.tier, d.track, p.success, p.state, p.code, p.transaction_id, p.gold_delta,
+               p.xp_delta, p.gold, p.experience_points, p.items
+        FROM economy_internal.season_pay(
+            season_claim.user_id, season.season, ARRAY(SELECT d.tier FROM due d ORDER BY d.n),
+            ARRAY(SELECT d.track FROM due d ORDER BY d.n),
+            ARRAY(SELECT d.reward FROM due d ORDER BY d.n)) WITH ORDINALITY p
+        JOIN due d ON d.n = p.ordinality
+        ORDER BY d.n;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.season_claim(bigint, economy.seasons, timestamptz) IS
+    'Claims all of a season that a user can claim, whose account the caller has locked.';
+
+CREATE FUNCTION economy.claim_season(user_id bigint, season text) RETURNS TABLE (
+        tier integer, track text, success boolean, state text, code text, transaction_id text,
+        gold_delta bigint, xp_delta bigint, gold bigint, experience_points bigint, items jsonb
+    )
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 10
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    s economy.seasons;
+BEGIN
+    PERFORM economy_internal.require_given('user_id', user_id IS NOT NULL);
+    PERFORM economy_internal.require_given('season', season IS NOT NULL);
+    PERFORM economy_internal.open_tables(
+        'seasons', 'accounts', 'reward_audit', 'level_curves', 'level_experiments', 'items',
+        'economy_internal.user_holdings_more', 'archived_keys');
+    PERFORM FROM economy.accounts a WHERE a.user_id = claim_season.user_id FOR NO KEY UPDATE;
+    IF NOT found THEN
+        code := 'USER_NOT_FOUND';
+    ELSE
+        SELECT o.* INTO s FROM economy.seasons o WHERE o.season = claim_season.season;
+        code := CASE WHEN NOT found THEN 'SEASON_NOT_FOUND' END;
+    END IF;
+    IF code IS NOT NULL THEN
+        success := false;
+        state := 'refused';
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    RETURN QUERY SELECT * FROM economy_internal.season_claim(user_id, s, economy.now());
+END
+$$;
+COMMENT ON FUNCTION economy.claim_season(bigint, text) IS
+    'claim_tier() for every tier and track that the user can claim, a row for each. Refuses '
+    'USER_NOT_FOUND and SEASON_NOT_FOUND with a row that has no tier.';
 
 -- those that changed, and new ones
 INSERT INTO economy.event_types (name, version, description, schema, sample)
@@ -7214,6 +7912,15 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys user_holdings_more'),
             ('app', 'FUNCTION economy.missions(bigint)', ''),
+            ('app', 'FUNCTION economy.season(bigint, text)', ''),
+            ('app', 'FUNCTION economy.claim_season(bigint, text)',
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads reward_audit '
+             'signing_keys user_holdings_more'),
+            ('app', 'FUNCTION economy.claim_tier(bigint, text, integer, text)',
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads reward_audit '
+             'signing_keys user_holdings_more'),
             ('app', 'FUNCTION economy.fulfil(bigint, text, text, jsonb)', 'fulfilments'),
             ('app', 'FUNCTION economy.game_stats_me(bigint)', ''),
             ('app', 'FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb, '
@@ -7390,6 +8097,7 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('monitor', 'FUNCTION economy.leaderboard_parity(text, boolean)', ''),
             ('monitor', 'FUNCTION economy.mission_parity(bigint)', ''),
             ('monitor', 'FUNCTION economy.missions(bigint)', ''),
+            ('monitor', 'FUNCTION economy.season(bigint, text)', ''),
             ('monitor', 'FUNCTION economy_internal.mission_period_key(text, bigint)', ''),
             ('monitor', 'FUNCTION economy_internal.mission_progress_of(bytea, bytea)', ''),
             ('monitor', 'FUNCTION economy.rank_of(text, bigint, integer, date)', ''),
@@ -7586,6 +8294,10 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'draw_table_versions draw_tables'),
             ('admin', 'FUNCTION economy.publish_mission(jsonb, text)',
              'config_changes config_changes_change_id_seq config_heads mission_templates'),
+            ('admin', 'FUNCTION economy.publish_season(jsonb, text)',
+             'config_changes config_changes_change_id_seq config_heads items seasons'),
+            ('admin', 'FUNCTION economy.retire_season(text, text)',
+             'config_changes config_changes_change_id_seq config_heads seasons'),
             ('admin', 'FUNCTION economy.retire_mission(text, text)',
              'config_changes config_changes_change_id_seq config_heads mission_templates'),
             ('admin', 'FUNCTION economy.upsert_draw_table(jsonb, text)',
@@ -7645,6 +8357,11 @@ CREATE OR REPLACE FUNCTION economy.verify_anchor(anchor jsonb) RETURNS SETOF eco
         SELECT * FROM economy_internal.verify_anchor_seen(economy_internal.read_anchor(anchor));
     END;
 
+-- checks: what the audit asks, of the users from one id to another, and of the rest
+
+-- The state of all that is configuration. note_change() writes it down, and
+-- audit_config() compares; seed_digest() holds the seeds.  The columns are named: one that
+-- a DBA adds is no configuration, and no update makes it one.
 CREATE OR REPLACE VIEW economy.config_states AS
     SELECT 'shop_products'::text COLLATE "C" AS relation, p.product_id::text COLLATE "C" AS key,
            to_jsonb(p) AS state
@@ -7733,6 +8450,11 @@ CREATE OR REPLACE VIEW economy.config_states AS
                  increment_cap, period, starts_at, ends_at, claim_hours, requires, gold, xp,
                  items, hidden, position, texts, published_at, retired_at
           FROM economy.mission_templates) m
+    UNION ALL
+    SELECT 'seasons', s.season, to_jsonb(s)
+    FROM (SELECT season, xp_item, starts_at, ends_at, claim_hours, at_end, tracks, tiers, excess,
+                 hidden, position, texts, published_at, retired_at, closed_at
+          FROM economy.seasons) s
     UNION ALL
     -- a digest of the material tells nothing of it
     SELECT 'payment_secrets', s.provider || ':' || s.version,
@@ -9725,7 +10447,8 @@ COMMENT ON FUNCTION economy.health() IS
 REVOKE ALL ON FUNCTION
     economy.add_payment_secret(text, text, text),
     economy.capture_escrow(bigint, text, bigint, bigint, jsonb, text), economy.claim_all(bigint),
-    economy.claim_mission(bigint, text, text),
+    economy.claim_mission(bigint, text, text), economy.claim_season(bigint, text),
+    economy.claim_tier(bigint, text, integer, text),
     economy.consume(bigint, text, text, bigint, text, jsonb, boolean), economy.debts_of(bigint),
     economy.draw(bigint, text, text, text, jsonb, boolean), economy.draw_commit(bigint),
     economy.draw_reveal(bigint, bigint), economy.draw_table(text, integer),
@@ -9744,8 +10467,8 @@ REVOKE ALL ON FUNCTION
     economy.open_actions(bigint, integer), economy.pay_leaderboard_prizes(integer),
     economy.product(text, bigint), economy.products(bigint, text, text, boolean),
     economy.profile(bigint), economy.publish_draw_table(text, text),
-    economy.publish_mission(jsonb, text), economy.purchases_of(bigint, bigint, integer),
-    economy.rank_of(text, bigint, integer, date),
+    economy.publish_mission(jsonb, text), economy.publish_season(jsonb, text),
+    economy.purchases_of(bigint, bigint, integer), economy.rank_of(text, bigint, integer, date),
     economy.record_action(bigint, text, text, text, bigint, bigint, text, jsonb, bigint),
     economy.record_action_code(bigint, text, text, text, bigint, bigint, text, jsonb, bigint),
     economy.record_actions(bigint[], text[], text[], text[], bigint[], bigint[], text[], jsonb[], bigint[]),
@@ -9755,11 +10478,11 @@ REVOKE ALL ON FUNCTION
     economy.release_reservation(bigint, text), economy.remove_rate_limit(text, text),
     economy.reserve(bigint, text, text, integer, interval, boolean),
     economy.retire_mission(text, text), economy.retire_payment_secret(text, integer, text),
-    economy.retry_leaderboard_prizes(text, date, bigint[]),
+    economy.retire_season(text, text), economy.retry_leaderboard_prizes(text, date, bigint[]),
     economy.revoke_reward(bigint, text, text, text, bigint, bigint, text, text, jsonb),
-    economy.set_daily_rewards(jsonb, text, integer), economy.set_default_level_curve(text, text),
-    economy.set_payment_provider(jsonb, text), economy.set_rate_limit(jsonb, text),
-    economy.set_transfer_rules(jsonb, text),
+    economy.season(bigint, text), economy.set_daily_rewards(jsonb, text, integer),
+    economy.set_default_level_curve(text, text), economy.set_payment_provider(jsonb, text),
+    economy.set_rate_limit(jsonb, text), economy.set_transfer_rules(jsonb, text),
     economy.settle_action(bigint, text, text, bigint, text, jsonb, bigint),
     economy.simulate_draws(jsonb, integer, text),
     economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean),
@@ -9782,6 +10505,8 @@ REVOKE ALL ON FUNCTION
     economy_internal.check_leaderboard(jsonb, economy.leaderboards),
     economy_internal.check_mission(jsonb), economy_internal.check_mission_condition(text, jsonb),
     economy_internal.check_new_mission(economy.mission_templates),
+    economy_internal.check_season(jsonb),
+    economy_internal.check_season_change(economy.seasons, economy.seasons, timestamptz),
     economy_internal.claim_contents(jsonb, jsonb),
     economy_internal.claim_of(bigint, text, text, timestamptz),
     economy_internal.close_reservation(economy.shop_reservations, text, boolean),
@@ -9847,7 +10572,14 @@ REVOKE ALL ON FUNCTION
     economy_internal.return_stock(text, bigint, smallint, boolean),
     economy_internal.rfm_renew(bigint, bigint[], timestamptz, bigint[], text[], bigint),
     economy_internal.round_key(text, text), economy_internal.round_of(bigint, text, text),
-    economy_internal.running_transactions(), economy_internal.sent_of(bytea),
+    economy_internal.running_transactions(),
+    economy_internal.season_claim(bigint, economy.seasons, timestamptz),
+    economy_internal.season_claim_until(economy.seasons), economy_internal.season_item_stays(),
+    economy_internal.season_items(jsonb),
+    economy_internal.season_pay(bigint, text, integer[], text[], jsonb[]),
+    economy_internal.season_rewards(bigint, economy.seasons, timestamptz),
+    economy_internal.season_seen(bigint, text, timestamptz),
+    economy_internal.season_tiers(economy.seasons), economy_internal.sent_of(bytea),
     economy_internal.sent_sound(bytea), economy_internal.share_upto(bigint, bigint, bigint),
     economy_internal.take_debt(bigint, bigint, text, text),
     economy_internal.with_further_mission_progress(bytea, integer, bigint, bigint, integer),
@@ -9866,7 +10598,8 @@ REVOKE ALL ON
     economy_internal.draw_pity, economy.draw_prizes, economy_internal.draw_entries,
     economy.escrows, economy.payment_providers, economy.payment_secrets, economy.rate_limits,
     economy_internal.rate_taken, economy_internal.mission_progress_more,
-    economy.mission_templates, economy.mission_progress, economy_internal.transfer_entries
+    economy.mission_templates, economy.mission_progress,
+    economy.seasons, economy_internal.transfer_entries
     FROM PUBLIC;
 
 -- A GRANT in a script would become an initial privilege of the extension, which a dump leaves

@@ -92,6 +92,11 @@ CREATE VIEW economy.config_states AS
                  items, hidden, position, texts, published_at, retired_at
           FROM economy.mission_templates) m
     UNION ALL
+    SELECT 'seasons', s.season, to_jsonb(s)
+    FROM (SELECT season, xp_item, starts_at, ends_at, claim_hours, at_end, tracks, tiers, excess,
+                 hidden, position, texts, published_at, retired_at, closed_at
+          FROM economy.seasons) s
+    UNION ALL
     -- a digest of the material tells nothing of it
     SELECT 'payment_secrets', s.provider || ':' || s.version,
            to_jsonb(s) - 'material'

@@ -23,6 +23,15 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'config_changes config_changes_change_id_seq config_heads reward_audit '
              'signing_keys user_holdings_more'),
             ('app', 'FUNCTION economy.missions(bigint)', ''),
+            ('app', 'FUNCTION economy.season(bigint, text)', ''),
+            ('app', 'FUNCTION economy.claim_season(bigint, text)',
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads reward_audit '
+             'signing_keys user_holdings_more'),
+            ('app', 'FUNCTION economy.claim_tier(bigint, text, integer, text)',
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads reward_audit '
+             'signing_keys user_holdings_more'),
             ('app', 'FUNCTION economy.fulfil(bigint, text, text, jsonb)', 'fulfilments'),
             ('app', 'FUNCTION economy.game_stats_me(bigint)', ''),
             ('app', 'FUNCTION economy.grant_reward(bigint, text, text, bigint, bigint, jsonb, '
@@ -199,6 +208,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('monitor', 'FUNCTION economy.leaderboard_parity(text, boolean)', ''),
             ('monitor', 'FUNCTION economy.mission_parity(bigint)', ''),
             ('monitor', 'FUNCTION economy.missions(bigint)', ''),
+            ('monitor', 'FUNCTION economy.season(bigint, text)', ''),
             ('monitor', 'FUNCTION economy_internal.mission_period_key(text, bigint)', ''),
             ('monitor', 'FUNCTION economy_internal.mission_progress_of(bytea, bytea)', ''),
             ('monitor', 'FUNCTION economy.rank_of(text, bigint, integer, date)', ''),
@@ -395,6 +405,10 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'draw_table_versions draw_tables'),
             ('admin', 'FUNCTION economy.publish_mission(jsonb, text)',
              'config_changes config_changes_change_id_seq config_heads mission_templates'),
+            ('admin', 'FUNCTION economy.publish_season(jsonb, text)',
+             'config_changes config_changes_change_id_seq config_heads items seasons'),
+            ('admin', 'FUNCTION economy.retire_season(text, text)',
+             'config_changes config_changes_change_id_seq config_heads seasons'),
             ('admin', 'FUNCTION economy.retire_mission(text, text)',
              'config_changes config_changes_change_id_seq config_heads mission_templates'),
             ('admin', 'FUNCTION economy.upsert_draw_table(jsonb, text)',

@@ -43,6 +43,9 @@ CREATE TABLE public.pgtap_rewards (LIKE economy.reward_audit);
 CREATE TABLE public.pgtap_adjustments (LIKE economy.gold_adjustments);
 GRANT SELECT, INSERT ON pgtap_rewards, pgtap_adjustments TO PUBLIC;
 SELECT FROM economy.publish_mission('{"mission": "pgtap.one", "trigger": "action", "target": 1, "gold": 1}', 'a') one, economy.publish_mission('{"mission": "pgtap.two", "trigger": "action", "target": 1, "items": {"pgtap_gem": 1}}', 'a') two \g /dev/null
+SELECT FROM unnest(ARRAY['pgtap_xp', 'pgtap_xp2']) i, economy.upsert_item(jsonb_build_object('item_id', i, 'kind', 'stack', 'consumable', false), 'pgtap') x,
+    economy.publish_season(jsonb_build_object('season', i, 'xp_item', i, 'ends_at', '2100-01-01T00:00:00Z', 'tiers', '[{"xp": 1, "rewards": {"free": {"gold": 1}}}, {"xp": 2, "rewards": {"free": {"items": {"pgtap_gem": 1}}}}]'::jsonb), 'a') s,
+    economy.grant_items(:u, jsonb_build_object(i, 5), 'pgtap', 'season ' || i) g \g /dev/null
 SELECT FROM economy.record_action(:u, 'pgtap_game', 'SPIN', 'a0', 1, 2) \g /dev/null
 SELECT FROM economy.record_action(:u, 'pgtap_game', 'SPIN', 'a00', 1, 2) \g /dev/null
 SET LOCAL economy.test_clock = '';
@@ -127,6 +130,9 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('claim_mission', 'SELECT * FROM economy.claim_mission(:u, ''pgtap.one'')'),
     ('claim_all', 'SELECT * FROM economy.claim_all(:u)'),
     ('mission_parity', 'SELECT * FROM economy.mission_parity()'),
+    ('season', 'SELECT * FROM economy.season(:u)'),
+    ('claim_tier', 'SELECT * FROM economy.claim_tier(:u, ''pgtap_xp'', 2, ''free'')'),
+    ('claim_season', 'SELECT * FROM economy.claim_season(:u, ''pgtap_xp'')'),
     ('mission_progress_of', 'SELECT * FROM economy_internal.mission_progress_of(decode(''01'', ''hex''), NULL)'),
     ('mission_period_key', 'SELECT economy_internal.mission_period_key(''daily'', 1)'),
     ('leaderboard_parity', 'SELECT * FROM economy.leaderboard_parity()'),
@@ -251,6 +257,8 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('publish_draw_table', 'SELECT economy.publish_draw_table(''pgtap_chest'', ''a'')'),
     ('publish_mission', 'SELECT economy.publish_mission(''{"mission": "pgtap.three", "trigger": "action", "target": 1}'', ''a'')'),
     ('retire_mission', 'SELECT economy.retire_mission(''pgtap.two'', ''a'')'),
+    ('publish_season', 'SELECT economy.publish_season(''{"season": "pgtap_xp", "position": 4}'', ''a'')'),
+    ('retire_season', 'SELECT economy.retire_season(''pgtap_xp2'', ''a'')'),
     ('upsert_item', 'SELECT economy.upsert_item(''{"item_id": "pgtap_z", "kind": "stack"}'', ''a'')'),
     ('upsert_leaderboard', 'SELECT economy.upsert_leaderboard(''{"board": "pgtap_z", "figure": "wins", "period": "day"}'', ''a'')'),
     ('upsert_product', 'SELECT economy.upsert_product(''{"product_id": "pgtap_z", "category": "item", "price_gold": 1}'', ''a'')')) v (object, statement);

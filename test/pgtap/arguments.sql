@@ -1,7 +1,7 @@
 -- Bad arguments of the public functions: the SQLSTATE says what is wrong, and
 -- nothing is written.
 BEGIN;
-SELECT plan(172);
+SELECT plan(184);
 
 SELECT economy.register('pgtap arguments') AS u \gset
 SELECT economy.upsert_product('{"product_id": "pgtap_a", "category": "item", "price_gold": 10}', 'pgtap') IS NULL AS x \gset
@@ -17,6 +17,18 @@ CREATE TEMP TABLE before AS
 -- null, empty, too long, out of range
 SELECT throws_ok(replace(call, 'USER', :'u'), code, message, call)
 FROM (VALUES
+    ($$SELECT economy.publish_season(NULL, 'a')$$,                         'XE001', 'season must not be null'),
+    ($$SELECT economy.publish_season('{"season": "s"}', NULL)$$,           'XE001', 'actor must not be null'),
+    ($$SELECT economy.publish_season('{"season": "s"}', '')$$,             'XE002', NULL),
+    ($$SELECT economy.publish_season('{}', 'a')$$,                         'XE405', 'season must be a JSON object with a season'),
+    ($$SELECT economy.retire_season(NULL, 'a')$$,                          'XE001', 'season must not be null'),
+    ($$SELECT economy.retire_season('s', NULL)$$,                          'XE001', 'actor must not be null'),
+    ($$SELECT economy.claim_tier(NULL, 's', 1, 'free')$$,                  'XE001', 'user_id must not be null'),
+    ($$SELECT economy.claim_tier(USER, NULL, 1, 'free')$$,                 'XE001', 'season must not be null'),
+    ($$SELECT economy.claim_tier(USER, 's', NULL, 'free')$$,               'XE001', 'tier must not be null'),
+    ($$SELECT economy.claim_tier(USER, 's', 1, NULL)$$,                    'XE001', 'track must not be null'),
+    ($$SELECT economy.claim_season(NULL, 's')$$,                           'XE001', 'user_id must not be null'),
+    ($$SELECT economy.claim_season(USER, NULL)$$,                          'XE001', 'season must not be null'),
     ($$SELECT economy.purchase(NULL, 'pgtap_a', 'k')$$,                    'XE001', 'user_id must not be null'),
     ($$SELECT economy.purchase(USER, NULL, 'k')$$,                         'XE001', 'product_id must not be null'),
     ($$SELECT economy.purchase(USER, 'pgtap_a', NULL)$$,                   'XE001', 'idempotency_key must not be null'),
