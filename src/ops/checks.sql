@@ -81,7 +81,8 @@ CREATE VIEW economy.config_states AS
           FROM economy.daily_rewards) d HAVING count(*) > 0
     UNION ALL
     SELECT 'payment_providers', p.provider, to_jsonb(p)
-    FROM (SELECT provider, profile FROM economy.payment_providers) p
+    FROM (SELECT provider, profile, currency, expiry_s, retry_base_s, retry_cap_s, max_attempts
+          FROM economy.payment_providers) p
     UNION ALL
     SELECT 'rate_limits', l.limit_id, to_jsonb(l)
     FROM (SELECT limit_id, burst, refill, period_seconds FROM economy.rate_limits) l

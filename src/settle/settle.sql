@@ -4,7 +4,18 @@ CREATE TABLE economy.payment_providers (
     provider text NOT NULL COLLATE "C" CONSTRAINT payment_providers_pkey PRIMARY KEY
         CONSTRAINT payment_providers_provider_check CHECK (octet_length(provider) BETWEEN 1 AND 64),
     profile  text NOT NULL COLLATE "C"
-        CONSTRAINT payment_providers_profile_check CHECK (profile IN ('standard', 'stripe'))
+        CONSTRAINT payment_providers_profile_check CHECK (profile IN ('standard', 'stripe')),
+    currency text COLLATE "C"
+        CONSTRAINT payment_providers_currency_check CHECK (currency ~ '^[A-Z]{3}$'),
+    expiry_s integer NOT NULL DEFAULT 86400
+        CONSTRAINT payment_providers_expiry_s_check CHECK (expiry_s BETWEEN 60 AND 2592000),
+    retry_base_s integer NOT NULL DEFAULT 30
+        CONSTRAINT payment_providers_retry_base_s_check CHECK (retry_base_s BETWEEN 1 AND 3600),
+    retry_cap_s integer NOT NULL DEFAULT 3600
+        CONSTRAINT payment_providers_retry_cap_s_check CHECK (retry_cap_s BETWEEN 1 AND 86400),
+    max_attempts integer NOT NULL DEFAULT 12
+        CONSTRAINT payment_providers_max_attempts_check CHECK (max_attempts BETWEEN 1 AND 100),
+    CONSTRAINT payment_providers_retry_check CHECK (retry_base_s <= retry_cap_s)
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.payment_providers', '');
 COMMENT ON TABLE economy.payment_providers IS
@@ -13,8 +24,32 @@ COMMENT ON CONSTRAINT payment_providers_provider_check ON economy.payment_provid
     'provider must have 1 to 64 bytes';
 COMMENT ON CONSTRAINT payment_providers_profile_check ON economy.payment_providers IS
     'profile must be standard or stripe';
+COMMENT ON CONSTRAINT payment_providers_currency_check ON economy.payment_providers IS
+    'currency must be a code of three capitals, such as EUR';
+COMMENT ON CONSTRAINT payment_providers_expiry_s_check ON economy.payment_providers IS
+    'expiry_s must be from 60 to 2592000';
+COMMENT ON CONSTRAINT payment_providers_retry_base_s_check ON economy.payment_providers IS
+    'retry_base_s must be from 1 to 3600';
+COMMENT ON CONSTRAINT payment_providers_retry_cap_s_check ON economy.payment_providers IS
+    'retry_cap_s must be from 1 to 86400';
+COMMENT ON CONSTRAINT payment_providers_max_attempts_check ON economy.payment_providers IS
+    'max_attempts must be from 1 to 100';
+COMMENT ON CONSTRAINT payment_providers_retry_check ON economy.payment_providers IS
+    'retry_base_s must not be above retry_cap_s';
 COMMENT ON COLUMN economy.payment_providers.profile IS
     'How its webhooks are signed: standard (Standard Webhooks 1.0) or stripe.';
+COMMENT ON COLUMN economy.payment_providers.currency IS
+    'What it is paid in, for ever once it is given: prices are in its minor units. Null: nothing '
+    'can be paid by it yet.';
+COMMENT ON COLUMN economy.payment_providers.expiry_s IS
+    'For how long an order waits for its payment, in seconds.';
+COMMENT ON COLUMN economy.payment_providers.retry_base_s IS
+    'After the first attempt of a worker the next one is due in so many seconds, after each '
+    'further one in twice as many; from half of that to one and a half, at random.';
+COMMENT ON COLUMN economy.payment_providers.retry_cap_s IS
+    'At most in so many, before chance.';
+COMMENT ON COLUMN economy.payment_providers.max_attempts IS
+    'After so many attempts no worker is asked again.';
 
 CREATE TABLE economy.payment_secrets (
     provider   text        NOT NULL COLLATE "C",
@@ -59,6 +94,15 @@ CREATE FUNCTION economy_internal.payment_key(profile text, secret text) RETURNS 
 COMMENT ON FUNCTION economy_internal.payment_key(text, text) IS
     'The key in a secret of a provider with that profile; null when it is none.';
 
+CREATE FUNCTION economy_internal.new_provider() RETURNS economy.payment_providers
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT jsonb_populate_record(NULL::economy.payment_providers,
+            '{"expiry_s": 86400, "retry_base_s": 30, "retry_cap_s": 3600, "max_attempts": 12}');
+    END;
+COMMENT ON FUNCTION economy_internal.new_provider() IS 'The defaults of a provider.';
+
 CREATE FUNCTION economy.set_payment_provider(provider jsonb, actor text)
     RETURNS economy.payment_providers
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -83,18 +127,31 @@ BEGIN
         WHERE p.provider = id FOR NO KEY UPDATE;
     SELECT format('%s is no such column', to_json(k)) INTO wrong
         FROM jsonb_object_keys(set_payment_provider.provider) k
-        WHERE k NOT IN ('provider', 'profile') ORDER BY k COLLATE "C" LIMIT 1;
+        WHERE k NOT IN ('provider', 'profile', 'currency', 'expiry_s', 'retry_base_s',
+                        'retry_cap_s', 'max_attempts')
+        ORDER BY k COLLATE "C" LIMIT 1;
     IF wrong IS NULL AND old_row.profile <> provider ->> 'profile' THEN
         wrong := format('profile is %s for ever: secrets are kept as it says', old_row.profile);
     END IF;
+    IF wrong IS NULL AND provider ? 'currency'
+       AND old_row.currency IS DISTINCT FROM provider ->> 'currency'
+       AND old_row.currency IS NOT NULL THEN
+        wrong := format('currency is %s for ever: prices are in it', old_row.currency);
+    END IF;
     IF wrong IS NULL THEN
         BEGIN
-            new_row := jsonb_populate_record(old_row, provider);
+            new_row := jsonb_populate_record(
+                CASE WHEN old_row.provider IS NULL THEN economy_internal.new_provider()
+                     ELSE old_row END,
+                provider);
             IF old_row.provider IS NULL THEN
                 INSERT INTO economy.payment_providers SELECT (new_row).*;
             ELSE
-                UPDATE economy.payment_providers p SET profile = new_row.profile
-                    WHERE p.provider = id;
+                UPDATE economy.payment_providers p SET
+                    profile = new_row.profile, currency = new_row.currency,
+                    expiry_s = new_row.expiry_s, retry_base_s = new_row.retry_base_s,
+                    retry_cap_s = new_row.retry_cap_s, max_attempts = new_row.max_attempts
+                WHERE p.provider = id;
             END IF;
         EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
             GET STACKED DIAGNOSTICS

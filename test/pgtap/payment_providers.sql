@@ -20,11 +20,11 @@ CREATE FUNCTION pg_temp.brief(w economy.webhook_check) RETURNS text LANGUAGE sql
     $$ SELECT concat_ws(' ', w.valid, w.reason, w.webhook_id, extract(epoch FROM w.sent_at)::bigint, w.secret_version) $$;
 
 -- providers
-SELECT is(p::text, '(pgtap_std,standard)', 'a provider') FROM economy.set_payment_provider('{"provider": "pgtap_std", "profile": "standard"}', 'ann') p;
-SELECT is(p::text, '(pgtap_stripe,stripe)', 'and another one') FROM economy.set_payment_provider('{"provider": "pgtap_stripe", "profile": "stripe"}', 'ann') p;
-SELECT is(p::text, '(pgtap_std,standard)', 'given again') FROM economy.set_payment_provider('{"provider": "pgtap_std"}', 'bob') p;
+SELECT is(p::text, '(pgtap_std,standard,,86400,30,3600,12)', 'a provider') FROM economy.set_payment_provider('{"provider": "pgtap_std", "profile": "standard"}', 'ann') p;
+SELECT is(p::text, '(pgtap_stripe,stripe,,86400,30,3600,12)', 'and another one') FROM economy.set_payment_provider('{"provider": "pgtap_stripe", "profile": "stripe"}', 'ann') p;
+SELECT is(p::text, '(pgtap_std,standard,,86400,30,3600,12)', 'given again') FROM economy.set_payment_provider('{"provider": "pgtap_std"}', 'bob') p;
 SELECT results_eq($$SELECT c.key, c.action, c.actor, c.after FROM economy.config_changes c WHERE c.relation = 'payment_providers' AND c.key LIKE 'pgtap%' ORDER BY c.change_id$$,
-    $$VALUES ('pgtap_std' COLLATE "C", 'create', 'ann', '{"profile": "standard", "provider": "pgtap_std"}'::jsonb), ('pgtap_stripe', 'create', 'ann', '{"profile": "stripe", "provider": "pgtap_stripe"}'), ('pgtap_std', 'change', 'bob', '{"profile": "standard", "provider": "pgtap_std"}')$$,
+    $$VALUES ('pgtap_std' COLLATE "C", 'create', 'ann', '{"profile": "standard", "provider": "pgtap_std", "currency": null, "expiry_s": 86400, "retry_base_s": 30, "retry_cap_s": 3600, "max_attempts": 12}'::jsonb), ('pgtap_stripe', 'create', 'ann', '{"profile": "stripe", "provider": "pgtap_stripe", "currency": null, "expiry_s": 86400, "retry_base_s": 30, "retry_cap_s": 3600, "max_attempts": 12}'), ('pgtap_std', 'change', 'bob', '{"profile": "standard", "provider": "pgtap_std", "currency": null, "expiry_s": 86400, "retry_base_s": 30, "retry_cap_s": 3600, "max_attempts": 12}')$$,
     'each change is recorded');
 SELECT throws_ok(format('SELECT economy.set_payment_provider(%s)', args), code, says, args)
 FROM (VALUES ('''[]'', ''a''', 'XE701', 'provider must be a JSON object with a provider'), ('''{"profile": "stripe"}'', ''a''', 'XE701', 'provider must be a JSON object with a provider'),
@@ -33,6 +33,24 @@ FROM (VALUES ('''[]'', ''a''', 'XE701', 'provider must be a JSON object with a p
     ('''{"provider": "pgtap_x", "profile": "stripe", "secret": "whsec_hidden"}'', ''a''', 'XE701', 'provider "pgtap_x" is not valid'),
     ('''{"provider": "pgtap_std", "profile": "stripe"}'', ''a''', 'XE701', 'provider "pgtap_std" is not valid'), ('''{"provider": "pgtap_std", "profile": null}'', ''a''', 'XE701', 'provider "pgtap_std" is not valid'),
     ('NULL, ''a''', 'XE001', 'provider must not be null'), ('''{}'', NULL', 'XE001', 'actor must not be null'), ('''{}'', ''''', 'XE002', 'actor must have 1 to 255 bytes')) v (args, code, says);
+SELECT is(p::text, '(pgtap_std,standard,EUR,600,5,60,3)', 'what it is paid in, and how it is asked') FROM economy.set_payment_provider('{"provider": "pgtap_std", "currency": "EUR", "expiry_s": 600, "retry_base_s": 5, "retry_cap_s": 60, "max_attempts": 3}', 'ann') p;
+SELECT is(p::text, '(pgtap_std,standard,EUR,600,5,60,3)', 'the same currency again') FROM economy.set_payment_provider('{"provider": "pgtap_std", "currency": "EUR"}', 'ann') p;
+CREATE FUNCTION pg_temp.why(given text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    says text;
+BEGIN
+    PERFORM economy.set_payment_provider(jsonb_build_object('provider', 'pgtap_std') || given::jsonb, 'ann');
+    RETURN 'taken';
+EXCEPTION WHEN SQLSTATE 'XE701' THEN
+    GET STACKED DIAGNOSTICS says = PG_EXCEPTION_DETAIL;
+    RETURN says;
+END
+$$;
+SELECT is(pg_temp.why(given), says, given)
+FROM (VALUES ('{"currency": "USD"}', 'currency is EUR for ever: prices are in it.'), ('{"currency": null}', 'currency is EUR for ever: prices are in it.'),
+    ('{"provider": "pgtap_stripe", "currency": "eur"}', 'currency must be a code of three capitals, such as EUR.'), ('{"expiry_s": 59}', 'expiry_s must be from 60 to 2592000.'),
+    ('{"retry_base_s": 61}', 'retry_base_s must not be above retry_cap_s.'), ('{"retry_cap_s": 4}', 'retry_base_s must not be above retry_cap_s.'),
+    ('{"max_attempts": 0}', 'max_attempts must be from 1 to 100.'), ('{"max_attempts": 101}', 'max_attempts must be from 1 to 100.'), ('{"max_attempts": null}', 'max_attempts must not be null.')) v (given, says);
 
 -- secrets
 SELECT is(economy.add_payment_secret('pgtap_std', 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', 'ann'), 1, 'a secret');
