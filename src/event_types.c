@@ -19,6 +19,7 @@ const char *const eco_type_names[ECO_EVENT_TYPES] = {
 	[ECO_STATS_DELTA] = "stats_delta",
 	[ECO_HOLDING_UPDATE] = "holding_update",
 	[ECO_PURCHASE_REFUNDED] = "purchase_refunded",
+	[ECO_MISSION_UPDATE] = "mission_update",
 };
 
 uint32		eco_types_not_sent = 0;

@@ -4015,14 +4015,15 @@ COMMENT ON TABLE economy_internal.mission_progress_more IS
     'Written by the functions of economy only.';
 
 CREATE FUNCTION economy_internal.mission_progress_of(sections bytea, further bytea) RETURNS TABLE (
-    number integer, period bigint, progress bigint, state integer
+    number integer, period bigint, progress bigint, state integer, since bigint
 )
     LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 10
     AS 'MODULE_PATHNAME', 'eco_mission_progress_of';
 COMMENT ON FUNCTION economy_internal.mission_progress_of(bytea, bytea) IS
     'Progress in missions that stands in an account and its row of mission_progress_more, by the '
-    'number of the mission''s version: state 0 is active, 1 completed, 2 claimed. No row of one '
-    'that is damaged.';
+    'number of the mission''s version: state 0 is active, 1 completed, 2 claimed. since: of active '
+    'progress the seq before which nothing was counted, else that of the entry that completed it; '
+    '0: not known. No row of one that is damaged.';
 
 CREATE FUNCTION economy_internal.mission_progress_sound(sections bytea, further bytea)
     RETURNS boolean
@@ -4032,24 +4033,27 @@ COMMENT ON FUNCTION economy_internal.mission_progress_sound(bytea, bytea) IS
     'mission_progress_more if, and only if, there is.';
 
 CREATE FUNCTION economy_internal.with_mission_progress(
-    sections bytea, number integer, period bigint, progress bigint, state integer
+    sections bytea, number integer, period bigint, progress bigint, state integer,
+    since bigint DEFAULT 0
 ) RETURNS bytea
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_with_mission_progress';
 COMMENT ON FUNCTION economy_internal.with_mission_progress(
-    bytea, integer, bigint, bigint, integer) IS
+    bytea, integer, bigint, bigint, integer, bigint) IS
     'An account''s sections with other progress in a mission, or without it when progress is '
     'null: for who corrects what the audit found to be wrong.';
 
 CREATE FUNCTION economy_internal.with_further_mission_progress(
-    further bytea, number integer, period bigint, progress bigint, state integer
+    further bytea, number integer, period bigint, progress bigint, state integer,
+    since bigint DEFAULT 0
 ) RETURNS bytea
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_with_further_mission_progress';
 COMMENT ON FUNCTION economy_internal.with_further_mission_progress(
-    bytea, integer, bigint, bigint, integer) IS
+    bytea, integer, bigint, bigint, integer, bigint) IS
     'The same of mission_progress_more.progress.';
 
 CREATE FUNCTION economy_internal.mission_replay(user_id bigint, reading integer) RETURNS TABLE (
-    number integer, period bigint, progress bigint, state integer, unearned boolean
+    number integer, period bigint, progress bigint, state integer, since bigint,
+    unearned boolean
 )
     LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'eco_mission_replay';
 COMMENT ON FUNCTION economy_internal.mission_replay(bigint, integer) IS
@@ -4200,8 +4204,8 @@ CREATE FUNCTION economy_internal.mission_room(missions economy.mission_templates
             (6 + CASE WHEN m.target < 32 THEN 1 WHEN m.target < 4096 THEN 2
                       WHEN m.target < 524288 THEN 3 WHEN m.target < 67108864 THEN 4
                       ELSE 8 END
-             -- and the entry since which one that was locked counts
-             + CASE m.requires WHEN '{}' THEN 0 ELSE 5 END)
+             -- and the entry that has completed it, or since which one that was locked counts
+             + 5)
             * CASE m.period WHEN 'daily' THEN 1 + (m.claim_hours + 23) / 24
                             WHEN 'weekly' THEN 1 + (m.claim_hours + 167) / 168 ELSE 1 END), 0)
         FROM unnest(missions) m;
@@ -4296,10 +4300,10 @@ CREATE FUNCTION economy_internal.check_new_mission(new_row economy.mission_templ
             WHERE n.mission = new_row.mission
             UNION ALL
             SELECT 4, format('progress in all missions together would need %s bytes of a user, '
-                             'and 16000 is the most', r.room)
+                             'and 24000 is the most', r.room)
             FROM (SELECT economy_internal.mission_room(array_agg(o.t)) AS room
                   FROM (SELECT t FROM others UNION ALL SELECT new_row) o (t)) r
-            WHERE r.room > 16000
+            WHERE r.room > 24000
         )
         SELECT s.says FROM says s ORDER BY s.place, s.says LIMIT 1;
     END;
@@ -6712,44 +6716,51 @@ CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
         ), differs AS MATERIALIZED (
             SELECT coalesce(e.user_id, s.user_id) AS user_id,
                    coalesce(e.number, s.number) AS number, coalesce(e.period, s.period) AS period,
-                   e.state AS state_expected, e.progress AS expected,
-                   s.state AS state_actual, s.progress AS actual
+                   e.state AS state_expected, e.progress AS expected, e.since AS since_expected,
+                   s.state AS state_actual, s.progress AS actual, s.since AS since_actual
             FROM (SELECT * FROM again WHERE NOT unearned) e
             FULL JOIN (SELECT a.user_id, p.*
                        FROM asked a
                        CROSS JOIN LATERAL
                            economy_internal.mission_progress_of(a.sections, a.further) p) s
                 ON s.user_id = e.user_id AND s.number = e.number AND s.period = e.period
-            WHERE (e.state, e.progress) IS DISTINCT FROM (s.state, s.progress)
+            WHERE (e.state, e.progress, e.since) IS DISTINCT FROM (s.state, s.progress, s.since)
         ), bounds AS MATERIALIZED (
             -- counted again once for a user, however much differs
             SELECT b.user_id, b.number, b.period, max(b.state_expected) AS state_expected,
-                   max(b.expected) AS expected, max(b.state_actual) AS state_actual,
-                   max(b.actual) AS actual, coalesce(max(b.least), '{0,0}') AS least,
-                   coalesce(max(b.most), '{0,0}') AS most
+                   max(b.expected) AS expected, max(b.since_expected) AS since_expected,
+                   max(b.state_actual) AS state_actual, max(b.actual) AS actual,
+                   max(b.since_actual) AS since_actual, coalesce(max(b.least), '{0,0,0}') AS least,
+                   coalesce(max(b.most), '{0,0,0}') AS most
             FROM (SELECT d.*, NULL::bigint[] AS least, NULL::bigint[] AS most, true AS differs
                   FROM differs d
                   UNION ALL
-                  SELECT u.user_id, l.number, l.period, NULL, NULL, NULL, NULL,
-                         ARRAY[l.state, l.progress], NULL, false
+                  SELECT u.user_id, l.number, l.period, NULL, NULL, NULL, NULL, NULL, NULL,
+                         ARRAY[l.state, l.progress, l.since], NULL, false
                   FROM (SELECT DISTINCT d.user_id FROM differs d) u
                   CROSS JOIN LATERAL economy_internal.mission_replay(u.user_id, 1) l
                   WHERE NOT l.unearned
                   UNION ALL
-                  SELECT u.user_id, m.number, m.period, NULL, NULL, NULL, NULL, NULL,
-                         ARRAY[m.state, m.progress], false
+                  SELECT u.user_id, m.number, m.period, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+                         ARRAY[m.state, m.progress, m.since], false
                   FROM (SELECT DISTINCT d.user_id FROM differs d) u
                   CROSS JOIN LATERAL economy_internal.mission_replay(u.user_id, 2) m
                   WHERE NOT m.unearned) b
             GROUP BY 1, 2, 3 HAVING bool_or(b.differs)
+        ), judged AS (
+            SELECT d.*, coalesce((d.state_actual, d.actual) = (d.state_expected, d.expected),
+                                 false) AS is_since
+            FROM bounds d
         )
         SELECT d.user_id, t.mission, t.version,
                economy_internal.mission_period_key(t.period, d.period),
                concat_ws(' ', (ARRAY['active', 'completed', 'claimed'])[d.state_expected + 1],
-                         coalesce(d.expected, 0)),
+                         coalesce(d.expected, 0),
+                         CASE WHEN d.is_since THEN 'with entry ' || d.since_expected END),
                concat_ws(' ', (ARRAY['active', 'completed', 'claimed'])[d.state_actual + 1],
-                         coalesce(d.actual, 0))
-        FROM bounds d JOIN asked a ON a.user_id = d.user_id
+                         coalesce(d.actual, 0),
+                         CASE WHEN d.is_since THEN 'with entry ' || d.since_actual END)
+        FROM judged d JOIN asked a ON a.user_id = d.user_id
         LEFT JOIN economy.mission_templates t ON t.number = d.number
         -- what is over is forgotten when something else counts
         WHERE coalesce(economy.now() < economy_internal.mission_ends(t, d.period)
@@ -6761,7 +6772,9 @@ CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
                OR t.number IS NULL)
           AND (t.number IS NULL
                OR ARRAY[coalesce(d.state_actual, 0), coalesce(d.actual, 0)]
-                  NOT BETWEEN d.least AND d.most)
+                  NOT BETWEEN d.least[1:2] AND d.most[1:2]
+               OR (d.is_since AND d.since_expected = d.least[3]
+                   AND d.since_expected = d.most[3]))
         UNION ALL
         SELECT e.user_id, t.mission, t.version, NULL, 'completed before it was claimed', 'claimed'
         FROM again e JOIN economy.mission_templates t ON t.number = e.number
@@ -7612,10 +7625,24 @@ FROM (VALUES
        "data": {"purchase": "P3-2", "product_id": "potion", "quantity": 1, "debt_gold": 0,
                 "reason": "bought by mistake", "idempotency_key": "refund-1", "seq": 4,
                 "gold_delta": 15, "xp_delta": 0, "gold": 1970, "experience_points": 0}}'),
-    ('mission_update', 0,
-     'Reserved for the progress of missions. Nothing sends it yet, '
-     'and its own members are not decided.',
-     '^[A-Z][0-9]+-[0-9]+(/.+)?$', 'never', '{}', '{}', NULL)
+    ('mission_update', 1,
+     'An entry has completed a mission. What the mission pays is claimed, which is an entry of '
+     'its own. Told as long as the mission''s period, or the time to claim it, is not over.',
+     '^[A-Z][0-9]+-[0-9]+/mission/[A-Za-z0-9_.-]{1,48}$', 'never',
+     '{"mission": {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,48}$"},
+       "version": {"type": "integer", "minimum": 1, "maximum": 2147483647},
+       "period": {"type": "string", "minLength": 1, "maxLength": 32,
+                  "description": "once, 2026-01-31 or 2026-W05: what claim_mission() takes."},
+       "state": {"type": "string", "pattern": "^[a-z_]{1,64}$",
+                 "description": "What has come of it: completed. Ignore others."},
+       "progress": {"type": "integer", "minimum": 0, "maximum": 9007199254740991},
+       "target": {"type": "integer", "minimum": 1, "maximum": 9007199254740991}}',
+     '{}',
+     '{"specversion": "1.0", "id": "A4-3/mission/first_win", "source": "/economy/node/0",
+       "type": "mission_update", "subject": "4", "time": "2026-03-02T12:00:00.000000Z",
+       "sequence": "00000000000000000003", "datacontenttype": "application/json",
+       "data": {"mission": "first_win", "version": 1, "period": "once", "state": "completed",
+                "progress": 1, "target": 1, "seq": 3, "gold": 25, "experience_points": 500}}')
 ) t (name, version, description, id_pattern, deltas, own, rules, sample)
 CROSS JOIN (SELECT
     '{"seq": {"type": "integer", "minimum": 0, "maximum": 9007199254740991,
@@ -10643,9 +10670,9 @@ REVOKE ALL ON FUNCTION
     economy_internal.season_tiers(economy.seasons), economy_internal.sent_of(bytea),
     economy_internal.sent_sound(bytea), economy_internal.share_upto(bigint, bigint, bigint),
     economy_internal.take_debt(bigint, bigint, text, text),
-    economy_internal.with_further_mission_progress(bytea, integer, bigint, bigint, integer),
+    economy_internal.with_further_mission_progress(bytea, integer, bigint, bigint, integer, bigint),
     economy_internal.with_holding(bytea, text, bigint, boolean),
-    economy_internal.with_mission_progress(bytea, integer, bigint, bigint, integer),
+    economy_internal.with_mission_progress(bytea, integer, bigint, bigint, integer, bigint),
     economy_internal.with_sent(bytea, date, bigint) FROM PUBLIC;
 
 REVOKE ALL ON

@@ -270,44 +270,51 @@ CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
         ), differs AS MATERIALIZED (
             SELECT coalesce(e.user_id, s.user_id) AS user_id,
                    coalesce(e.number, s.number) AS number, coalesce(e.period, s.period) AS period,
-                   e.state AS state_expected, e.progress AS expected,
-                   s.state AS state_actual, s.progress AS actual
+                   e.state AS state_expected, e.progress AS expected, e.since AS since_expected,
+                   s.state AS state_actual, s.progress AS actual, s.since AS since_actual
             FROM (SELECT * FROM again WHERE NOT unearned) e
             FULL JOIN (SELECT a.user_id, p.*
                        FROM asked a
                        CROSS JOIN LATERAL
                            economy_internal.mission_progress_of(a.sections, a.further) p) s
                 ON s.user_id = e.user_id AND s.number = e.number AND s.period = e.period
-            WHERE (e.state, e.progress) IS DISTINCT FROM (s.state, s.progress)
+            WHERE (e.state, e.progress, e.since) IS DISTINCT FROM (s.state, s.progress, s.since)
         ), bounds AS MATERIALIZED (
             -- counted again once for a user, however much differs
             SELECT b.user_id, b.number, b.period, max(b.state_expected) AS state_expected,
-                   max(b.expected) AS expected, max(b.state_actual) AS state_actual,
-                   max(b.actual) AS actual, coalesce(max(b.least), '{0,0}') AS least,
-                   coalesce(max(b.most), '{0,0}') AS most
+                   max(b.expected) AS expected, max(b.since_expected) AS since_expected,
+                   max(b.state_actual) AS state_actual, max(b.actual) AS actual,
+                   max(b.since_actual) AS since_actual, coalesce(max(b.least), '{0,0,0}') AS least,
+                   coalesce(max(b.most), '{0,0,0}') AS most
             FROM (SELECT d.*, NULL::bigint[] AS least, NULL::bigint[] AS most, true AS differs
                   FROM differs d
                   UNION ALL
-                  SELECT u.user_id, l.number, l.period, NULL, NULL, NULL, NULL,
-                         ARRAY[l.state, l.progress], NULL, false
+                  SELECT u.user_id, l.number, l.period, NULL, NULL, NULL, NULL, NULL, NULL,
+                         ARRAY[l.state, l.progress, l.since], NULL, false
                   FROM (SELECT DISTINCT d.user_id FROM differs d) u
                   CROSS JOIN LATERAL economy_internal.mission_replay(u.user_id, 1) l
                   WHERE NOT l.unearned
                   UNION ALL
-                  SELECT u.user_id, m.number, m.period, NULL, NULL, NULL, NULL, NULL,
-                         ARRAY[m.state, m.progress], false
+                  SELECT u.user_id, m.number, m.period, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+                         ARRAY[m.state, m.progress, m.since], false
                   FROM (SELECT DISTINCT d.user_id FROM differs d) u
                   CROSS JOIN LATERAL economy_internal.mission_replay(u.user_id, 2) m
                   WHERE NOT m.unearned) b
             GROUP BY 1, 2, 3 HAVING bool_or(b.differs)
+        ), judged AS (
+            SELECT d.*, coalesce((d.state_actual, d.actual) = (d.state_expected, d.expected),
+                                 false) AS is_since
+            FROM bounds d
         )
         SELECT d.user_id, t.mission, t.version,
                economy_internal.mission_period_key(t.period, d.period),
                concat_ws(' ', (ARRAY['active', 'completed', 'claimed'])[d.state_expected + 1],
-                         coalesce(d.expected, 0)),
+                         coalesce(d.expected, 0),
+                         CASE WHEN d.is_since THEN 'with entry ' || d.since_expected END),
                concat_ws(' ', (ARRAY['active', 'completed', 'claimed'])[d.state_actual + 1],
-                         coalesce(d.actual, 0))
-        FROM bounds d JOIN asked a ON a.user_id = d.user_id
+                         coalesce(d.actual, 0),
+                         CASE WHEN d.is_since THEN 'with entry ' || d.since_actual END)
+        FROM judged d JOIN asked a ON a.user_id = d.user_id
         LEFT JOIN economy.mission_templates t ON t.number = d.number
         -- what is over is forgotten when something else counts
         WHERE coalesce(economy.now() < economy_internal.mission_ends(t, d.period)
@@ -319,7 +326,9 @@ CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
                OR t.number IS NULL)
           AND (t.number IS NULL
                OR ARRAY[coalesce(d.state_actual, 0), coalesce(d.actual, 0)]
-                  NOT BETWEEN d.least AND d.most)
+                  NOT BETWEEN d.least[1:2] AND d.most[1:2]
+               OR (d.is_since AND d.since_expected = d.least[3]
+                   AND d.since_expected = d.most[3]))
         UNION ALL
         SELECT e.user_id, t.mission, t.version, NULL, 'completed before it was claimed', 'claimed'
         FROM again e JOIN economy.mission_templates t ON t.number = e.number

@@ -241,10 +241,24 @@ FROM (VALUES
        "data": {"purchase": "P3-2", "product_id": "potion", "quantity": 1, "debt_gold": 0,
                 "reason": "bought by mistake", "idempotency_key": "refund-1", "seq": 4,
                 "gold_delta": 15, "xp_delta": 0, "gold": 1970, "experience_points": 0}}'),
-    ('mission_update', 0,
-     'Reserved for the progress of missions. Nothing sends it yet, '
-     'and its own members are not decided.',
-     '^[A-Z][0-9]+-[0-9]+(/.+)?$', 'never', '{}', '{}', NULL)
+    ('mission_update', 1,
+     'An entry has completed a mission. What the mission pays is claimed, which is an entry of '
+     'its own. Told as long as the mission''s period, or the time to claim it, is not over.',
+     '^[A-Z][0-9]+-[0-9]+/mission/[A-Za-z0-9_.-]{1,48}$', 'never',
+     '{"mission": {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,48}$"},
+       "version": {"type": "integer", "minimum": 1, "maximum": 2147483647},
+       "period": {"type": "string", "minLength": 1, "maxLength": 32,
+                  "description": "once, 2026-01-31 or 2026-W05: what claim_mission() takes."},
+       "state": {"type": "string", "pattern": "^[a-z_]{1,64}$",
+                 "description": "What has come of it: completed. Ignore others."},
+       "progress": {"type": "integer", "minimum": 0, "maximum": 9007199254740991},
+       "target": {"type": "integer", "minimum": 1, "maximum": 9007199254740991}}',
+     '{}',
+     '{"specversion": "1.0", "id": "A4-3/mission/first_win", "source": "/economy/node/0",
+       "type": "mission_update", "subject": "4", "time": "2026-03-02T12:00:00.000000Z",
+       "sequence": "00000000000000000003", "datacontenttype": "application/json",
+       "data": {"mission": "first_win", "version": 1, "period": "once", "state": "completed",
+                "progress": 1, "target": 1, "seq": 3, "gold": 25, "experience_points": 500}}')
 ) t (name, version, description, id_pattern, deltas, own, rules, sample)
 CROSS JOIN (SELECT
     '{"seq": {"type": "integer", "minimum": 0, "maximum": 9007199254740991,

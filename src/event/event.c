@@ -27,8 +27,14 @@ static void tell_kept(const EcoEntries *entries, EcoListener *listener);
 static void tell_found(const EcoEntries *entries, EcoListener *listener);
 static void tell_stream(const EcoEntries *entries, EcoListener *listener);
 static void tell(const EcoJournal *journal, const EcoRow *row, const void *beside,
-				 EcoListener *listener);
+				 bool was_read, EcoListener *listener);
 static void notify(EcoListener *listener, const EcoEvent *event);
+
+/* of entries of all journals */
+#define TYPES_OF_ALL ECO_TYPE_BIT(ECO_MISSION_UPDATE)
+
+void		(*eco_event_further) (const EcoJournal *journal, const EcoRow *row,
+								  EcoListener *listener) = NULL;
 
 #define ECO_SECOND_LEN 20		/* 2026-03-02T12:00:00. */
 #define ECO_TIME_MAX 64
@@ -243,7 +249,7 @@ eco_tell_step(const EcoJournal *journal, const EcoRow *row, const EcoLevelStep *
 void
 eco_tell_entries(const EcoEntries *entries, EcoListener *listener)
 {
-	if (eco_is_deaf_to(listener, entries->letter))
+	if (eco_is_deaf_to(listener, entries->letter, entries->rows == NULL))
 		return;
 	if (entries->rows != NULL)
 		tell_kept(entries, listener);
@@ -264,7 +270,7 @@ tell_kept(const EcoEntries *entries, EcoListener *listener)
 	for (int64 seq = entries->first; seq <= entries->last; seq++)
 	{
 		at = eco_flat_read(at, &journal, &row, &beside);
-		tell(journal, &row, beside, listener);
+		tell(journal, &row, beside, false, listener);
 	}
 }
 
@@ -278,7 +284,7 @@ tell_found(const EcoEntries *entries, EcoListener *listener)
 	if (journal == NULL)
 		ECO_ERROR(ECO_LEDGER_DAMAGED, errmsg("no journal has the letter \"%c\"", entries->letter));
 	if (eco_row_find(journal->table, entries->user_id, 0, 2, key, &row))
-		tell(journal, &row, NULL, listener);
+		tell(journal, &row, NULL, true, listener);
 }
 
 static void
@@ -290,7 +296,7 @@ tell_stream(const EcoEntries *entries, EcoListener *listener)
 
 	while ((row = eco_stream_next(stream, &journal)) != NULL &&
 		   eco_row_int(row, ECO_COL_SEQ) <= entries->last)
-		tell(journal, row, NULL, listener);
+		tell(journal, row, NULL, true, listener);
 	eco_stream_end(stream);
 }
 
@@ -299,27 +305,32 @@ tell_stream(const EcoEntries *entries, EcoListener *listener)
  * one that failed before.
  */
 static void
-tell(const EcoJournal *journal, const EcoRow *row, const void *beside, EcoListener *listener)
+tell(const EcoJournal *journal, const EcoRow *row, const void *beside, bool was_read,
+	 EcoListener *listener)
 {
 	static MemoryContext context = NULL;
 	MemoryContext old_context;
 
-	if (eco_is_deaf_to(listener, journal->letter))
+	if (eco_is_deaf_to(listener, journal->letter, was_read))
 		return;
 	if (context == NULL)
 		context = AllocSetContextCreate(TopMemoryContext, "economy event", ALLOCSET_SMALL_SIZES);
 	MemoryContextReset(context);
 	old_context = MemoryContextSwitchTo(context);
-	journal->tell(row, beside, listener);
+	if (!eco_is_deaf_to(listener, journal->letter, false))
+		journal->tell(row, beside, listener);
+	if (was_read && eco_event_further != NULL)
+		eco_event_further(journal, row, listener);
 	MemoryContextSwitchTo(old_context);
 }
 
 bool
-eco_is_deaf_to(const EcoListener *listener, char letter)
+eco_is_deaf_to(const EcoListener *listener, char letter, bool are_read)
 {
 	const EcoJournal *journal = listener->deaf == 0 || letter == 0 ? NULL : eco_journal_of(letter);
 
-	return journal != NULL && (journal->types & ~listener->deaf) == 0;
+	return journal != NULL &&
+		((journal->types | (are_read ? TYPES_OF_ALL : 0)) & ~listener->deaf) == 0;
 }
 
 /* Write the event as a reference: its envelope, with nothing but the seq in its data. */

@@ -55,8 +55,19 @@ eco_is_deaf(const EcoListener *listener, EcoEventType type)
 	return (listener->deaf & ECO_TYPE_BIT(type)) != 0;
 }
 
-/* Whether no event of this journal's entries is for the listener; letter 0: of several. */
-extern bool eco_is_deaf_to(const EcoListener *listener, char letter);
+/*
+ * Called, if set, for every entry whose row was read, behind what its journal tells of it:
+ * tells what any entry may have done.  One that was handed over has nothing of that
+ * (EcoEntry.is_read).
+ */
+extern void (*eco_event_further) (const EcoJournal *journal, const EcoRow *row,
+								  EcoListener *listener);
+
+/*
+ * Whether no event of this journal's entries is for the listener, of those whose rows are read
+ * or of those that were handed over; letter 0: of several journals.
+ */
+extern bool eco_is_deaf_to(const EcoListener *listener, char letter, bool are_read);
 
 /*
  * The event's id is the transaction_id; a second event about the same entry

@@ -63,7 +63,7 @@ EcoTable	eco_accounts = {
 
 void		(*eco_entry_posted_hook) (const EcoEntry *entry) = NULL;
 bool		(*eco_entry_live_hook) (void) = NULL;
-void		(*eco_entry_observer) (EcoAccount *account, const EcoEntry *entry) = NULL;
+bool		(*eco_entry_observer) (EcoAccount *account, const EcoEntry *entry) = NULL;
 
 /* of all accounts: when it rises during a write, a trigger has made entries */
 static uint64 flushes = 0;
@@ -349,6 +349,7 @@ eco_entry_init(EcoEntry *entry, const EcoJournal *journal)
 	entry->beside = NULL;
 	entry->alone_by = 0;
 	entry->beside_it = 0;
+	entry->is_read = false;
 	entry->at = DT_NOBEGIN;
 }
 
@@ -470,7 +471,7 @@ eco_entry_prepare(EcoAccount *account, EcoEntry *entry)
 	account->xp = entry->xp;
 	memcpy(account->head, hash, ECO_HASH_LEN);
 	if (eco_entry_observer != NULL)
-		eco_entry_observer(account, entry);
+		entry->is_read = eco_entry_observer(account, entry);
 }
 
 void

@@ -52,6 +52,8 @@ typedef struct EcoEntry
 	int			alone_by;		/* no other has these columns of its key in
 								 * common, so many; 0: all */
 	int			beside_it;		/* but so many, that were known */
+	bool		is_read;		/* what it tells stands elsewhere than in its
+								 * row and beside it: it is read to be told */
 	TimestampTz at;				/* that its rules have taken for now;
 								 * DT_NOBEGIN: none has asked */
 
@@ -170,9 +172,9 @@ extern bool (*eco_entry_live_hook) (void);
 /*
  * Called for every new entry, if set, with the account as it is after it, before either is
  * written.  It may read what the account's row and configuration say, and put a section and
- * a row.
+ * a row.  True: from these there is more to tell of the entry.
  */
-extern void (*eco_entry_observer) (EcoAccount *account, const EcoEntry *entry);
+extern bool (*eco_entry_observer) (EcoAccount *account, const EcoEntry *entry);
 
 /* Called for every new entry, if set, before its row is inserted. */
 extern void (*eco_entry_posted_hook) (const EcoEntry *entry);

@@ -69,7 +69,7 @@ eco_flat_write(const EcoEntry *entry, char *flat)
 	Header		header = {.letter = journal->letter};
 	Size		at = MAXALIGN(sizeof(Header));
 
-	if (beside > 0 && entry->beside == NULL && !journal->beside_of_few)
+	if (entry->is_read || (beside > 0 && entry->beside == NULL && !journal->beside_of_few))
 		return 0;
 	for (int i = 0; i < table->ncolumns; i++)
 	{

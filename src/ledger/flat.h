@@ -19,7 +19,7 @@
 /*
  * Write the entry, to a place that is aligned and has room for ECO_FLAT_MAX; how many bytes
  * it took, a multiple of the alignment.  0: it does not fit, has a value that is stored
- * elsewhere, or lacks what its journal tells from beside the row.
+ * elsewhere, lacks what its journal tells from beside the row, or is one that is read.
  */
 extern Size eco_flat_write(const EcoEntry *entry, char *flat);
 

@@ -45,14 +45,15 @@ COMMENT ON TABLE economy_internal.mission_progress_more IS
     'Written by the functions of economy only.';
 
 CREATE FUNCTION economy_internal.mission_progress_of(sections bytea, further bytea) RETURNS TABLE (
-    number integer, period bigint, progress bigint, state integer
+    number integer, period bigint, progress bigint, state integer, since bigint
 )
     LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 10
     AS 'MODULE_PATHNAME', 'eco_mission_progress_of';
 COMMENT ON FUNCTION economy_internal.mission_progress_of(bytea, bytea) IS
     'Progress in missions that stands in an account and its row of mission_progress_more, by the '
-    'number of the mission''s version: state 0 is active, 1 completed, 2 claimed. No row of one '
-    'that is damaged.';
+    'number of the mission''s version: state 0 is active, 1 completed, 2 claimed. since: of active '
+    'progress the seq before which nothing was counted, else that of the entry that completed it; '
+    '0: not known. No row of one that is damaged.';
 
 CREATE FUNCTION economy_internal.mission_progress_sound(sections bytea, further bytea)
     RETURNS boolean
@@ -62,24 +63,27 @@ COMMENT ON FUNCTION economy_internal.mission_progress_sound(bytea, bytea) IS
     'mission_progress_more if, and only if, there is.';
 
 CREATE FUNCTION economy_internal.with_mission_progress(
-    sections bytea, number integer, period bigint, progress bigint, state integer
+    sections bytea, number integer, period bigint, progress bigint, state integer,
+    since bigint DEFAULT 0
 ) RETURNS bytea
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_with_mission_progress';
 COMMENT ON FUNCTION economy_internal.with_mission_progress(
-    bytea, integer, bigint, bigint, integer) IS
+    bytea, integer, bigint, bigint, integer, bigint) IS
     'An account''s sections with other progress in a mission, or without it when progress is '
     'null: for who corrects what the audit found to be wrong.';
 
 CREATE FUNCTION economy_internal.with_further_mission_progress(
-    further bytea, number integer, period bigint, progress bigint, state integer
+    further bytea, number integer, period bigint, progress bigint, state integer,
+    since bigint DEFAULT 0
 ) RETURNS bytea
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_with_further_mission_progress';
 COMMENT ON FUNCTION economy_internal.with_further_mission_progress(
-    bytea, integer, bigint, bigint, integer) IS
+    bytea, integer, bigint, bigint, integer, bigint) IS
     'The same of mission_progress_more.progress.';
 
 CREATE FUNCTION economy_internal.mission_replay(user_id bigint, reading integer) RETURNS TABLE (
-    number integer, period bigint, progress bigint, state integer, unearned boolean
+    number integer, period bigint, progress bigint, state integer, since bigint,
+    unearned boolean
 )
     LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'eco_mission_replay';
 COMMENT ON FUNCTION economy_internal.mission_replay(bigint, integer) IS
@@ -229,8 +233,8 @@ CREATE FUNCTION economy_internal.mission_room(missions economy.mission_templates
             (6 + CASE WHEN m.target < 32 THEN 1 WHEN m.target < 4096 THEN 2
                       WHEN m.target < 524288 THEN 3 WHEN m.target < 67108864 THEN 4
                       ELSE 8 END
-             -- and the entry since which one that was locked counts
-             + CASE m.requires WHEN '{}' THEN 0 ELSE 5 END)
+             -- and the entry that has completed it, or since which one that was locked counts
+             + 5)
             * CASE m.period WHEN 'daily' THEN 1 + (m.claim_hours + 23) / 24
                             WHEN 'weekly' THEN 1 + (m.claim_hours + 167) / 168 ELSE 1 END), 0)
         FROM unnest(missions) m;
@@ -325,10 +329,10 @@ CREATE FUNCTION economy_internal.check_new_mission(new_row economy.mission_templ
             WHERE n.mission = new_row.mission
             UNION ALL
             SELECT 4, format('progress in all missions together would need %s bytes of a user, '
-                             'and 16000 is the most', r.room)
+                             'and 24000 is the most', r.room)
             FROM (SELECT economy_internal.mission_room(array_agg(o.t)) AS room
                   FROM (SELECT t FROM others UNION ALL SELECT new_row) o (t)) r
-            WHERE r.room > 16000
+            WHERE r.room > 24000
         )
         SELECT s.says FROM says s ORDER BY s.place, s.says LIMIT 1;
     END;

@@ -16,14 +16,6 @@
 #include "errors.h"
 #include "mission/observe.h"
 
-static void observe_new(EcoAccount *account, const EcoEntry *entry);
-
-void
-eco_missions_install(void)
-{
-	eco_entry_observer = observe_new;
-}
-
 enum
 {
 	MORE_USER_ID,
@@ -49,7 +41,7 @@ static EcoTable mission_progress_more = {
  * since it was read, which its write proves.
  */
 static bool
-find_row(const EcoAccount *account, EcoRow *row)
+find_row(const EcoAccount *account, EcoAccess access, EcoRow *row)
 {
 	EcoTable   *const tables[] = {&mission_progress_more, NULL};
 	Datum		key = Int64GetDatum(account->user_id);
@@ -61,8 +53,7 @@ find_row(const EcoAccount *account, EcoRow *row)
 		*row = *account->put_row;
 		return true;
 	}
-	/* in the mode of its write, which may follow */
-	open = eco_part_open(ECO_WRITE_LATEST, account->user_id, tables);
+	open = eco_part_open(access, account->user_id, tables);
 	found = eco_row_find(&mission_progress_more, account->user_id, 0, 1, &key, row);
 	if (found)
 		row->values[MORE_PROGRESS] = PointerGetDatum(DatumGetByteaPP(row->values[MORE_PROGRESS]));
@@ -70,18 +61,26 @@ find_row(const EcoAccount *account, EcoRow *row)
 	return found;
 }
 
-static void
-read_progress(EcoObservation *o)
+bool
+eco_missions_read(const EcoAccount *account, EcoAccess access, EcoProgresses *progress,
+				  EcoRow *row)
 {
 	EcoSection	section;
 
+	(void) eco_account_section(account, ECO_SECTION_MISSIONS, &section);
+	return eco_progress_read(&section, progress) &&
+		(!progress->has_row ||
+		 (find_row(account, access, row) &&
+		  eco_progress_read_row(DatumGetByteaPP(row->values[MORE_PROGRESS]), progress)));
+}
+
+static void
+read_progress(EcoObservation *o)
+{
 	if (o->account == NULL)
 		return;
-	(void) eco_account_section(o->account, ECO_SECTION_MISSIONS, &section);
-	if (!eco_progress_read(&section, &o->progress) ||
-		(o->progress.has_row &&
-		 (!find_row(o->account, &o->row) ||
-		  !eco_progress_read_row(DatumGetByteaPP(o->row.values[MORE_PROGRESS]), &o->progress))))
+	/* the row in the mode of its write, which may follow */
+	if (!eco_missions_read(o->account, ECO_WRITE_LATEST, &o->progress, &o->row))
 		ECO_ERROR(ECO_LEDGER_DAMAGED,
 				  errmsg("account of user %lld has damaged progress of missions",
 						 (long long) o->account->user_id));
@@ -95,7 +94,7 @@ put_row(EcoAccount *account, EcoObservation *o, bool is_read)
 	bytea	   *now = eco_progress_write_row(&o->progress);
 
 	/* one that nobody says there is may stand there all the same */
-	if (!is_read && !find_row(account, &o->row))
+	if (!is_read && !find_row(account, ECO_WRITE_LATEST, &o->row))
 	{
 		eco_row_init(&o->row, &mission_progress_more);
 		eco_row_set(&o->row, MORE_USER_ID, Int64GetDatum(account->user_id));
@@ -209,7 +208,11 @@ count(EcoObservation *o, const EcoMission *mission, int64 increment, const EcoRo
 		Min(record->progress + increment, mission->target);
 	record->just_now = record->progress >= mission->target;
 	if (record->just_now)
+	{
 		record->state = ECO_MISSION_COMPLETED;
+		record->since = eco_row_int(entry, ECO_COL_SEQ);
+		o->completed = true;
+	}
 	o->changed = true;
 }
 
@@ -437,6 +440,7 @@ eco_missions_observe(EcoObservation *o, const EcoJournal *journal, const EcoRow 
 	const EcoWatch *watch = eco_missions_watch(o->missions, journal);
 
 	o->changed = false;
+	o->completed = false;
 	o->unearned = 0;
 	if (watch == NULL)
 		return;
@@ -451,8 +455,8 @@ eco_missions_observe(EcoObservation *o, const EcoJournal *journal, const EcoRow 
 		forget_what_is_over(o, DatumGetTimestampTz(entry->values[ECO_COL_CREATED_AT]));
 }
 
-static void
-observe_new(EcoAccount *account, const EcoEntry *entry)
+bool
+eco_missions_observe_new(EcoAccount *account, const EcoEntry *entry)
 {
 	EcoObservation o;
 	EcoSection	section = {.version = ECO_PROGRESS_VERSION};
@@ -461,7 +465,7 @@ observe_new(EcoAccount *account, const EcoEntry *entry)
 
 	o.missions = eco_missions();
 	if (o.missions == NULL)
-		return;
+		return false;
 	o.reading = ECO_READ_AS_MADE;
 	o.everything = false;
 	o.account = account;
@@ -480,4 +484,5 @@ observe_new(EcoAccount *account, const EcoEntry *entry)
 	}
 	if (o.progress.records != NULL)
 		pfree(o.progress.records);
+	return o.completed;
 }

@@ -32,11 +32,19 @@ typedef struct EcoObservation
 	const EcoAccount *account;	/* whose progress is read when it is needed;
 								 * NULL: it is there */
 	bool		changed;
+	bool		completed;		/* a mission, by the entry */
 	int32		unearned;		/* number of a mission whose claim is not
 								 * earned; 0: there is none */
 	EcoProgresses progress;
 	EcoRow		row;			/* of progress that has one */
 } EcoObservation;
+
+/*
+ * All progress of an account; the row is that of mission_progress_more, when there is one,
+ * whose table is opened for that access.  False: damage.
+ */
+extern bool eco_missions_read(const EcoAccount *account, EcoAccess access,
+							  EcoProgresses *progress, EcoRow *row);
 
 /* Count an entry that was made for the account, or once was. */
 extern void eco_missions_observe(EcoObservation *o, const EcoJournal *journal,
@@ -48,7 +56,10 @@ extern void eco_missions_observe(EcoObservation *o, const EcoJournal *journal,
 /* The key of a period, of which there is one claim; palloc'd. */
 extern char *eco_mission_key(EcoPeriod period, int64 number);
 
-/* Makes the ledger show its entries. */
+/* The ledger's observer of entries: count the entry; whether it has completed a mission. */
+extern bool eco_missions_observe_new(EcoAccount *account, const EcoEntry *entry);
+
+/* Makes the ledger show its entries, and events tell what they have completed. */
 extern void eco_missions_install(void);
 
 #endif

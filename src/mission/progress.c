@@ -59,11 +59,11 @@ read_records(EcoReader *reader, bool in_row, EcoProgresses *all)
 		value = eco_varint_read(reader, PG_INT64_MAX);
 		record->progress = (int64) (value >> 2);
 		record->state = (EcoProgressState) (value & 3);
-		record->since = 0;
+		record->since = record->state == ECO_MISSION_ACTIVE ? 0 :
+			(int64) eco_varint_read(reader, PG_INT64_MAX);
 		if (record->state == ACTIVE_SINCE)
 		{
 			record->state = ECO_MISSION_ACTIVE;
-			record->since = (int64) eco_varint_read(reader, PG_INT64_MAX);
 			if (record->since == 0)
 				return false;
 		}
@@ -113,13 +113,13 @@ static int
 write_record(const EcoProgress *record, uint8 *out)
 {
 	uint8	   *at = out;
-	bool		has_since = record->state == ECO_MISSION_ACTIVE && record->since > 0;
+	int			state = record->state == ECO_MISSION_ACTIVE && record->since > 0 ?
+	ACTIVE_SINCE : (int) record->state;
 
 	eco_varint_write(&at, (uint64) record->number);
 	eco_varint_write(&at, eco_zigzag(record->period));
-	eco_varint_write(&at, (uint64) record->progress << 2 |
-					 (has_since ? ACTIVE_SINCE : record->state));
-	if (has_since)
+	eco_varint_write(&at, (uint64) record->progress << 2 | (uint64) state);
+	if (state != ECO_MISSION_ACTIVE)
 		eco_varint_write(&at, (uint64) record->since);
 	return (int) (at - out);
 }

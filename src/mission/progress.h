@@ -3,8 +3,9 @@
  *		How far a user is in missions: the section of the account, and how it is read.
  *
  *	payload (version 1) = more:u8 record*	by number, then period; none twice
- *	record	= number period progress << 2 | state
- *			| number period progress << 2 | 3 since		active, and since is not 0
+ *	record	= number period progress << 2			active
+ *			| number period progress << 2 | 3 since	active, and since is not 0
+ *			| number period progress << 2 | state since
  *
  * Numbers of core/varint.h; the period zigzag.  Progress ends at the target.  more is 1 when
  * the user has a row of economy_internal.mission_progress_more, with records for which there
@@ -34,8 +35,9 @@ typedef struct EcoProgress
 	int64		period;			/* eco_period_of() */
 	int64		progress;
 	EcoProgressState state;
-	int64		since;			/* seq before which no entry was counted; 0:
-								 * not known, or of no interest */
+	int64		since;			/* active: seq before which no entry was
+								 * counted; else that of the entry that has
+								 * completed it; 0: not known */
 	bool		in_row;
 	bool		is_new;			/* added, and nothing was counted yet; not
 								 * stored */

@@ -36,7 +36,8 @@ put_record(ReturnSetInfo *info, const EcoProgress *record, bool unearned)
 {
 	Datum		values[] = {
 		Int32GetDatum(record->number), Int64GetDatum(record->period),
-		Int64GetDatum(record->progress), Int32GetDatum(record->state), BoolGetDatum(unearned)
+		Int64GetDatum(record->progress), Int32GetDatum(record->state),
+		Int64GetDatum(record->since), BoolGetDatum(unearned)
 	};
 	bool		isnull[lengthof(values)] = {false};
 
@@ -96,20 +97,22 @@ set_record(EcoProgresses *all, FunctionCallInfo fcinfo)
 		return;
 	}
 	eco_require_arg(fcinfo, 4, "state");
+	eco_require_arg(fcinfo, 5, "since");
 	if (number < 1 || number >= ECO_MISSION_NUMBERS || period < PG_INT32_MIN ||
 		period > PG_INT32_MAX || PG_GETARG_INT64(3) < 0 ||
 		PG_GETARG_INT64(3) > ECO_MAX_AMOUNT || PG_GETARG_INT32(4) < 0 ||
-		PG_GETARG_INT32(4) >= ECO_MISSION_STATES)
+		PG_GETARG_INT32(4) >= ECO_MISSION_STATES || PG_GETARG_INT64(5) < 0)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("there is no such progress"));
 	if (record == NULL)
 		record = eco_progress_add(all, number, period);
 	record->progress = PG_GETARG_INT64(3);
 	record->state = (EcoProgressState) PG_GETARG_INT32(4);
+	record->since = PG_GETARG_INT64(5);
 }
 
 /*
  * eco_with_mission_progress(sections bytea, number integer, period bigint, progress bigint,
- * state integer) returns bytea
+ * state integer, since bigint) returns bytea
  *		Null sections are none; progress null takes the record out.
  */
 Datum
@@ -143,7 +146,7 @@ eco_with_mission_progress(PG_FUNCTION_ARGS)
 
 /*
  * eco_with_further_mission_progress(further bytea, number integer, period bigint,
- * progress bigint, state integer) returns bytea
+ * progress bigint, state integer, since bigint) returns bytea
  *		The same of a row of mission_progress_more.
  */
 Datum

@@ -294,7 +294,7 @@ has_news(int first)
 	EcoListener notifier = eco_notifier();
 
 	for (int i = first; i < n_posted; i++)
-		if (!eco_is_deaf_to(&notifier, posted[i].journal))
+		if (!eco_is_deaf_to(&notifier, posted[i].journal, posted[i].rows_bytes == 0))
 			return true;
 	return false;
 }

@@ -482,7 +482,7 @@ gather(Relay *relay, const EcoEntries *entries)
 {
 	const EcoListener listener = {.deaf = eco_types_not_sent};
 
-	if (eco_is_deaf_to(&listener, entries->letter))
+	if (eco_is_deaf_to(&listener, entries->letter, entries->rows == NULL))
 		return;
 	if (relay->nentries == ECO_TOLD_AT_ONCE)
 		tell_gathered(relay);

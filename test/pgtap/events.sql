@@ -122,7 +122,7 @@ SELECT is((SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND mode =
 -- what each message of the AsyncAPI document is made of
 CREATE TEMP TABLE messages AS SELECT m.key AS name, m.value AS message, t.description, t.schema, t.sample
     FROM jsonb_each(economy.asyncapi() #> '{components,messages}') m JOIN economy.event_types t ON t.name = m.key;
-SELECT is((SELECT string_agg(name, ' ' ORDER BY name COLLATE "C") FROM messages), 'holding_update profile_update purchase_refunded purchase_update reward_granted stats_delta user_action', 'a message of each type that is sent');
+SELECT is((SELECT string_agg(name, ' ' ORDER BY name COLLATE "C") FROM messages), 'holding_update mission_update profile_update purchase_refunded purchase_update reward_granted stats_delta user_action', 'a message of each type that is sent');
 SELECT is((SELECT string_agg(name, ' ') FROM messages WHERE message -> 'payload' <> schema - ARRAY['$schema', '$id'] OR message -> 'examples' <> jsonb_build_array(jsonb_build_object('payload', sample))
            OR message - ARRAY['payload', 'examples'] <> jsonb_build_object('name', name, 'title', name, 'summary', description, 'contentType', 'application/cloudevents+json')), NULL, 'with its schema and its sample');
 SELECT is(economy.asyncapi() #>> '{info,version}', (SELECT extversion FROM pg_extension WHERE extname = 'economy'), 'in the document of this version');

@@ -192,9 +192,9 @@ SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
 
 -- what the audit finds
 SELECT is_empty($$SELECT * FROM economy_internal.audit_missions() f WHERE f.user_id IN (SELECT p.id FROM player p)$$, 'it is clean');
-CREATE FUNCTION pg_temp.says(who text, mission text, period bigint, progress bigint, state int) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION pg_temp.says(who text, mission text, period bigint, progress bigint, state int, since bigint DEFAULT 0) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE economy.accounts a SET sections = economy_internal.with_mission_progress(a.sections, t.number, says.period, says.progress, says.state)
+    UPDATE economy.accounts a SET sections = economy_internal.with_mission_progress(a.sections, t.number, says.period, says.progress, says.state, says.since)
         FROM economy.mission_templates t WHERE a.user_id = pg_temp.id(who) AND t.mission = says.mission;
     RAISE EXCEPTION '%', pg_temp.sound() USING ERRCODE = 'XX999';
 EXCEPTION WHEN SQLSTATE 'XX999' THEN
@@ -207,6 +207,18 @@ SELECT is(pg_temp.says('c', 'pgtap.daily', :today, 3, 2), 'c pgtap.daily 1 2031-
 SELECT is(pg_temp.says('c', 'pgtap.daily', :today, NULL, NULL), 'c pgtap.daily 1 2031-04-01 completed 3 0', 'and progress that is gone');
 SELECT is(pg_temp.says('c', 'pgtap.gift', 0, 1, 1), 'c pgtap.gift 1 once 0 completed 1', 'and what nothing was done for');
 SELECT is(pg_temp.says('c', 'pgtap.daily', :today + 1, 1, 0), 'c pgtap.daily 1 2031-04-02 0 active 1', 'and a day that has not come');
+SELECT matches(pg_temp.says('c', 'pgtap.daily', :today, 3, 1, s.since + 1), '^c pgtap.daily 1 2031-04-01 completed 3 with entry ' || s.since || ' completed 3 with entry ' || s.since + 1 || '$', 'and completion by another entry')
+    FROM (SELECT p.since FROM economy.accounts a, economy_internal.mission_progress_of(a.sections, NULL) p, economy.mission_templates t WHERE a.user_id = pg_temp.id('c') AND t.number = p.number AND t.mission = 'pgtap.daily' AND p.period = :today) s;
+
+-- the event of a completion
+CREATE FUNCTION pg_temp.told(who text, after bigint DEFAULT 0) RETURNS TABLE (seq bigint, mission text, says text) LANGUAGE sql AS
+    $$ SELECT r.seq, r.event::jsonb #>> '{data,mission}', concat_ws(' ', r.event ->> 'id', r.event -> 'data') FROM economy.replay(pg_temp.id(who), after, 10000) r WHERE r.type = 'mission_update' $$;
+SELECT is(t.says, format('A%s-%s/mission/pgtap.daily {"mission":"pgtap.daily","version":1,"period":"2031-04-01","state":"completed","progress":3,"target":3,"seq":%2$s,"gold":%s,"experience_points":%s}', pg_temp.id('c'), e.seq, e.gold, e.experience_points), 'the entry that completes a mission tells it')
+    FROM pg_temp.told('c') t JOIN economy.ledger e ON e.user_id = pg_temp.id('c') AND e.seq = t.seq WHERE t.mission = 'pgtap.daily';
+SELECT is((SELECT string_agg(t.seq || ' ' || t.mission, ', ' ORDER BY t.seq, t.mission COLLATE "C") FROM pg_temp.told('c') t),
+    (SELECT string_agg(p.since || ' ' || t.mission, ', ' ORDER BY p.since, t.mission) FROM economy.accounts a, economy_internal.mission_progress_of(a.sections, NULL) p, economy.mission_templates t WHERE a.user_id = pg_temp.id('c') AND t.number = p.number AND p.state > 0), 'and each of those that are completed once');
+SELECT is((SELECT count(*) FROM pg_temp.told('c') t), 2::bigint, 'of which there are two');
+
 CREATE FUNCTION pg_temp.unpaid(damage text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     says text;
@@ -449,7 +461,7 @@ SELECT is((SELECT count(*) FROM economy_internal.audit_missions() f WHERE f.actu
 SELECT throws_ok($$WITH RECURSIVE filled (n, sections) AS (SELECT 1, NULL::bytea UNION ALL SELECT f.n + 1, economy_internal.with_mission_progress(f.sections, f.n, 0, 1, 0) FROM filled f WHERE f.n < 400) SELECT count(f.sections) FROM filled f$$,
     'XE002', 'there is no room for this progress', 'by hand the section is not overfilled');
 SELECT count(*) AS x FROM generate_series(1, 4) n, economy.publish_mission(jsonb_build_object('mission', 'pgl.' || n, 'trigger', 'action', 'target', 1, 'period', 'daily', 'claim_hours', 8784), 'pgtap') \gset
-SELECT matches(pg_temp.wrong('{"period": "daily", "target": 100, "claim_hours": 8784}'), '^progress in all missions together would need [0-9]+ bytes of a user, and 16000 is the most.$', 'but not without end');
+SELECT matches(pg_temp.wrong('{"period": "daily", "target": 100, "claim_hours": 8784}'), '^progress in all missions together would need [0-9]+ bytes of a user, and 24000 is the most.$', 'but not without end');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -78,11 +78,11 @@ SET LOCAL economy.notify_types = user_action, "stats_delta";
 SELECT is(current_setting('economy.notify_types'), 'user_action, stats_delta', 'a list');
 SELECT is(pg_temp.refusal(' ALL '), 'taken', 'all of them, in any case');
 SELECT is(pg_temp.refusal('user_action,User_Action'), 'taken', 'one twice');
-SELECT is(pg_temp.refusal('user_action, purchase_updates'), 'No event has the type "purchase_updates". Types are purchase_update, reward_granted, profile_update, user_action, stats_delta, holding_update, purchase_refunded; all is all of them.', 'a type that is misspelt');
-SELECT is(pg_temp.refusal('all, user_action'), 'No event has the type "all". Types are purchase_update, reward_granted, profile_update, user_action, stats_delta, holding_update, purchase_refunded; all is all of them.', 'all and some');
+SELECT is(pg_temp.refusal('user_action, purchase_updates'), 'No event has the type "purchase_updates". Types are purchase_update, reward_granted, profile_update, user_action, stats_delta, holding_update, purchase_refunded, mission_update; all is all of them.', 'a type that is misspelt');
+SELECT is(pg_temp.refusal('all, user_action'), 'No event has the type "all". Types are purchase_update, reward_granted, profile_update, user_action, stats_delta, holding_update, purchase_refunded, mission_update; all is all of them.', 'all and some');
 SELECT is(pg_temp.refusal(''), 'The list is empty. To send nothing set economy.notify to off.', 'an empty list');
 SELECT is(pg_temp.refusal('user_action,'), 'The list is not written as one.', 'a list that is cut off');
-SELECT is(pg_temp.refusal('"USER_ACTION"'), 'No event has the type "USER_ACTION". Types are purchase_update, reward_granted, profile_update, user_action, stats_delta, holding_update, purchase_refunded; all is all of them.', 'a name in quotes is as it is written');
+SELECT is(pg_temp.refusal('"USER_ACTION"'), 'No event has the type "USER_ACTION". Types are purchase_update, reward_granted, profile_update, user_action, stats_delta, holding_update, purchase_refunded, mission_update; all is all of them.', 'a name in quotes is as it is written');
 
 SELECT * FROM finish();
 ROLLBACK;

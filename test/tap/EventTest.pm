@@ -21,7 +21,7 @@ our @EXPORT = qw(event_types listen_to hear until_heard until_settled poll_until
 my $json = JSON::PP->new;
 my $marks = 0;
 
-sub event_types { return qw(purchase_update reward_granted profile_update user_action stats_delta holding_update purchase_refunded) }
+sub event_types { return qw(purchase_update reward_granted profile_update user_action stats_delta holding_update purchase_refunded mission_update) }
 
 # A session that listens to all types, or to the channels given.
 sub listen_to

@@ -19,6 +19,7 @@ my $key = 0;
 
 add_product($dbh, 'potion', price_gold => 1);
 $dbh->do(q{SELECT economy.register_game('slot')});
+$dbh->do(q{SELECT economy.publish_mission('{"mission": "buy", "trigger": "purchase", "target": 1}', 'tester')});
 
 # One transaction per entry: of several in one the relay would read all.
 sub work
