@@ -1,4 +1,4 @@
 # src/hold/transfer.c
-# a transfer is refused for a receiver whom somebody is changing
+# a transfer is refused by an account that another session has changed by now
 # isolation/in_passing_refused
-s/^\t\teco_account_hold\(to\);$/\t\t;/
+s/^\t\teco_account_hold\(from\);$/\t\t;/
