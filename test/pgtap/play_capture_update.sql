@@ -100,6 +100,12 @@ SELECT is((SELECT count(*) FROM economy.capture_refusals WHERE source = 'rep'), 
 SELECT is(pg_temp.failure('UPDATE rep SET win = NULL WHERE id = 1'), pg_temp.changed('rep', '1', '"win" was 5 and would be null'), 'opened again it would be settled again: that fails');
 SELECT is(pg_temp.failure('UPDATE rep SET player = NULL WHERE id = 1'), pg_temp.changed('rep', '1', format('"player" was %s and would be null', pg_temp.id('bob'))), 'as does a row of nobody');
 SELECT is(pg_temp.told('rep'), '1 alice 1 5, 2 bob 1 4', 'it was recorded once');
+CREATE TEMP TABLE strangers (id int, who text, bet int, win int);
+SELECT pg_temp.capture('strangers', $$'who', 'slot', 'id', 'bet', 'win', 'report'$$) AS x \g /dev/null
+SELECT pg_temp.run('INSERT INTO strangers SELECT n, ''pgtap cup alice'', 1, 2 FROM generate_series(1, 3) n') AS x \g /dev/null
+SELECT is(pg_temp.run('UPDATE strangers SET who = ''nobody '' || id'), 3::bigint, 'of several that would be nobody''s');
+SELECT is((SELECT string_agg(concat_ws(' ', action_id, external_id, user_id, code), ', ' ORDER BY refusal_id) FROM economy.capture_refusals WHERE source = 'strangers'),
+    'strangers:1 nobody 1 ROW_CHANGED, strangers:2 nobody 2 ROW_CHANGED, strangers:3 nobody 3 ROW_CHANGED', 'each is told with whose it would be');
 
 -- users by their external ids, which move
 CREATE TEMP TABLE named (id int, who text, bet int, win int, note text);

@@ -738,5 +738,13 @@ SELECT cmp_ok(p.empty, '<=', p.counted + p.counted / 10 + 10, format('pages of a
 FROM (SELECT w.way, pg_temp.pages_when(w.way, :actions, w.after) AS counted, pg_temp.pages_when(w.way, 0, w.after + 3) AS empty FROM (VALUES ('auto', 0), ('sql', 6)) w (way, after)) p;
 SELECT is((SELECT count(*) FROM economy.pruned_actions p JOIN looked l ON l.u = p.user_id), 12 * 40::bigint, 'each took forty actions');
 \endif
+-- as many as there are: rows are written some at a time
+SELECT economy.register('pgtap prune many') AS many \gset
+SELECT pg_temp.at('2031-01-03 12:00+00') AS x \gset
+SELECT is((SELECT count(*) FROM economy.record_actions((SELECT jsonb_agg(jsonb_build_object('user_id', :many, 'game', 'slot', 'action_type', 'T', 'action_id', 'm' || n, 'bet', 0, 'win', n)) FROM generate_series(1, 200) n)) r WHERE r.state = 'new'), 200::bigint, 'two hundred actions');
+SELECT pg_temp.at('2031-06-12 00:00+00') AS x \gset
+SELECT is(economy_internal.prune_streams(ARRAY[:many]::bigint[], ARRAY[200]::bigint[]), ARRAY[199]::bigint[], 'all of them go but the last');
+SELECT is((SELECT count(*) FROM economy.user_actions a WHERE a.user_id = :many) || ' ' || (SELECT count(*) FROM economy.pruned_actions p WHERE p.user_id = :many) || ' ' || (SELECT sum(p.total) FROM economy.pruned_stats p WHERE p.user_id = :many), '1 199 199', 'each is gone, and known');
+SELECT is((SELECT string_agg(DISTINCT r.code, ' ') FROM generate_series(1, 199) n, economy.record_action(:many, 'slot', 'T', 'm' || n, 0, n) r), 'RESYNC_REQUIRED', 'and none is counted again');
 SELECT * FROM finish();
 ROLLBACK;
