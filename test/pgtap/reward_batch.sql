@@ -191,5 +191,13 @@ SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', id), 'the chain
 FROM (VALUES (:a, 'a'), (:b, 'b'), (:c, 'c')) v (id, name);
 SELECT is((SELECT string_agg(g.code, ' ') FROM economy.grant_rewards('[{"user_id": 9223372036854775807, "source": "s", "external_event_id": "e"},
     {"user_id": -9223372036854775808, "source": "s", "external_event_id": "e"}]') g), 'USER_NOT_FOUND USER_NOT_FOUND', 'the largest and the least bigint are numbers');
+-- an item that stands in a row, given and bought twice in a batch
+SELECT economy.register('pgtap rows twice') AS rows \gset
+SELECT count(i.kind) AS x FROM generate_series(1, 8) n, economy.upsert_item(jsonb_build_object('item_id', n || repeat('i', 60), 'kind', 'stack'), 'pgtap') i \gset
+SELECT count(g.code) AS x FROM generate_series(1, 8) n, economy.grant_items(:rows, jsonb_build_object(n || repeat('i', 60), 1), 'r', 'k' || n) g \gset
+SELECT p.product_id AS x FROM economy.upsert_product(jsonb_build_object('product_id', 'pgtap_row', 'category', 'item', 'price_gold', 0, 'contents', jsonb_build_object('8' || repeat('i', 60), 4)), 'pgtap') p \gset
+SELECT is((SELECT count(*) FROM economy_internal.user_holdings_more m WHERE m.user_id = :rows AND m.item_id = '8' || repeat('i', 60)), 1::bigint, 'it has a row');
+SELECT is((SELECT string_agg(r.items -> 0 ->> 'balance', ' ') FROM economy.grant_rewards(ARRAY[:rows, :rows]::bigint[], '{pgtap,pgtap}', '{r1,r2}', NULL, NULL, NULL, array_fill(jsonb_build_object('8' || repeat('i', 60), 2), '{2}')) r), '3 5', 'given twice');
+SELECT is((SELECT string_agg(p.items -> 0 ->> 'balance', ' ') FROM economy.purchases(ARRAY[:rows, :rows]::bigint[], '{pgtap_row,pgtap_row}', '{p1,p2}') p), '9 13', 'and bought twice');
 SELECT * FROM finish();
 ROLLBACK;

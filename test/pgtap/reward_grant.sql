@@ -129,5 +129,10 @@ FROM (VALUES ('UPDATE economy.reward_audit SET gold_delta = 1 WHERE user_id = %s
 
 SELECT is_empty(format('SELECT * FROM economy.verify_chain(%s)', id), 'the chain of user ' || name)
 FROM (VALUES (:u, 'rewarded'), (:other, 'bystander'), (:rich, 'rich')) v (id, name);
+-- the items of a retry are compared, as what else it gives
+SELECT i.kind AS x FROM economy.upsert_item('{"item_id": "pgtap_shell", "kind": "stack"}', 'pgtap') i \gset
+SELECT economy.register('pgtap shells') AS shells \gset
+SELECT is(r.code, v.says, coalesce(v.items, 'none')) FROM (VALUES (1, '{"pgtap_shell": 2}', 'OK'), (2, '{"pgtap_shell": 2}', 'OK'), (3, '{"pgtap_shell": 1}', 'IDEMPOTENCY_MISMATCH'), (4, '{"pgtap_shell": 3}', 'IDEMPOTENCY_MISMATCH'),
+    (5, NULL, 'IDEMPOTENCY_MISMATCH'), (6, '{"pgtap_other": 2}', 'IDEMPOTENCY_MISMATCH')) v (n, items, says), economy.grant_reward(:shells, 'pgtap', 'shells', 1, 0, NULL, v.items::jsonb) r;
 SELECT * FROM finish();
 ROLLBACK;
