@@ -95,6 +95,18 @@ SELECT is(pg_temp.back('PU-17', 'r2', 2, 'take_available'), 'new OK BU-20 2 left
 SELECT is((SELECT sum(r.monetary) FROM economy.shop_refunds r WHERE r.user_id = :u AND r.reverses = 17), 297::numeric, 'the value of all of it');
 SELECT is((SELECT count(*) FROM economy_internal.rfm_reversals v WHERE v.user_id = :u), 6::bigint, 'purchases that count no more');
 
+-- a limit of a week, of which one of two days was taken back
+SAVEPOINT week;
+SELECT code AS x FROM economy.adjust_gold(:u, 50, 'week', 'r', 'pgtap') \gset
+SELECT p.product_id AS x FROM economy.upsert_product('{"product_id": "pgtap_week", "category": "item", "price_gold": 1, "per_user_limit": 2, "limit_period": "week"}', 'pgtap') p \gset
+SET LOCAL economy.test_clock = '2026-03-09 12:00:00+00';
+SELECT is(p.code, 'OK', 'on Monday') FROM economy.purchase(:u, 'pgtap_week', 'monday') p;
+SET LOCAL economy.test_clock = '2026-03-11 12:00:00+00';
+SELECT p.transaction_id AS wednesday FROM economy.purchase(:u, 'pgtap_week', 'wednesday') p \gset
+SELECT is(r.code, 'OK', 'and on Wednesday, which is taken back') FROM economy.refund_purchase(:u, :'wednesday', 'r', NULL, 'r', 'a') r;
+SELECT is((SELECT concat_ws(' ', p.code, p.user_limit_remaining) FROM economy.purchase(:u, 'pgtap_week', 'two', 2) p) || ' ' || (SELECT concat_ws(' ', p.code, p.user_limit_remaining) FROM economy.purchase(:u, 'pgtap_week', 'one', 1) p), 'USER_LIMIT 1 OK 0', 'one of the week is left');
+ROLLBACK TO week;
+
 -- what nobody has had is nobody's work, whatever the clock was when it was bought; a row that damage has doubled is none
 SAVEPOINT ahead;
 SELECT code AS x FROM economy.adjust_gold(:u, 50, 'ahead', 'r', 'pgtap') \gset
@@ -152,6 +164,11 @@ SELECT is((SELECT string_agg(d.gold::text, ' ') FROM economy.debts_of(:u) d), '9
 SELECT is((SELECT concat_ws(' ', c.collected, c.next) FROM economy_internal.collect_debts() c), '0', 'nothing is there');
 SELECT economy.set_user_status(:u, 'active', 'pgtap', 's2', 'pays') IS NULL AS x \gset
 SELECT is_empty('SELECT pg_temp.wrong()', 'and the audit agrees');
+SAVEPOINT more;
+SELECT is((SELECT a.code FROM economy.adjust_gold(:u, 100, 'd2', 'r', 'pgtap') a), 'OK', 'more comes');
+SELECT is((SELECT concat_ws(' ', c.collected, c.next) FROM economy_internal.collect_debts(jsonb_build_object('user_id', :u, 'seq', 20), 1) c), '0', 'none is owed behind the last debt');
+SELECT is((SELECT concat_ws(' ', c.collected, c.failed) FROM economy_internal.collect_debts() c) || ' ' || (SELECT string_agg(d.gold::text, ' ') FROM economy.debts_of(:u) d), '1 0 810', 'of one that was collected in part the next part is');
+ROLLBACK TO more;
 SET LOCAL economy.collect_debts = off;
 
 -- streak freezes
