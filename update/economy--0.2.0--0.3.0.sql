@@ -4093,6 +4093,7 @@ CREATE TABLE economy.mission_templates (
         CONSTRAINT mission_templates_xp_check CHECK (xp BETWEEN 0 AND 9007199254740991),
     items         jsonb
         CONSTRAINT mission_templates_items_check CHECK (economy_internal.amounts_sound(items)),
+    auto_claim    boolean NOT NULL,
     hidden        boolean NOT NULL,
     position      integer NOT NULL,
     texts         jsonb   NOT NULL
@@ -4149,6 +4150,8 @@ COMMENT ON COLUMN economy.mission_templates.claim_hours IS
     'So many hours after the end of its period it may still be claimed.';
 COMMENT ON COLUMN economy.mission_templates.requires IS
     'Missions that are completed before anything counts for this one.';
+COMMENT ON COLUMN economy.mission_templates.auto_claim IS
+    'Whether the job missions pays it, to who has not claimed it until then.';
 COMMENT ON COLUMN economy.mission_templates.hidden IS
     'Whether missions() shows it only when the user has progress in it.';
 COMMENT ON COLUMN economy.mission_templates.texts IS
@@ -4222,7 +4225,8 @@ CREATE FUNCTION economy_internal.check_mission(given jsonb) RETURNS text
             FROM jsonb_object_keys(given) k
             WHERE k NOT IN ('mission', 'trigger', 'condition', 'progress', 'field', 'target',
                             'increment_cap', 'period', 'starts_at', 'ends_at', 'claim_hours',
-                            'requires', 'gold', 'xp', 'items', 'hidden', 'position', 'texts')
+                            'requires', 'gold', 'xp', 'items', 'auto_claim', 'hidden', 'position',
+                            'texts')
             UNION ALL
             -- the session's settings must not decide what moment is meant
             SELECT 1, format('%s must be a text in ISO 8601 with time zone, '
@@ -4354,7 +4358,8 @@ BEGIN
             new_row := jsonb_populate_record(
                 NULL::economy.mission_templates,
                 '{"progress": "count", "period": "once", "claim_hours": 24, "requires": [],
-                  "gold": 0, "xp": 0, "hidden": false, "position": 0, "texts": {}}' || mission);
+                  "gold": 0, "xp": 0, "auto_claim": false, "hidden": false,
+                  "position": 0, "texts": {}}' || mission);
             new_row.version := coalesce(old_row.version, 0) + 1;
             new_row.number := coalesce((SELECT max(t.number) FROM economy.mission_templates t), 0)
                               + 1;
@@ -6687,6 +6692,80 @@ $$;
 COMMENT ON FUNCTION economy.claim_all(bigint) IS
     'claim_mission() for every mission that the user can claim, a row for each.';
 
+CREATE FUNCTION economy_internal.missions_due(user_ids bigint[], at timestamptz)
+    RETURNS TABLE (user_id bigint, mission text, period text)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+    BEGIN ATOMIC
+        SELECT a.user_id, t.mission, economy_internal.mission_period_key(t.period, p.period)
+        FROM unnest(user_ids) i (user_id)
+        JOIN economy.accounts a ON a.user_id = i.user_id
+        LEFT JOIN economy_internal.mission_progress_more m ON m.user_id = a.user_id
+        CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections, m.progress) p
+        JOIN economy.mission_templates t ON t.number = p.number
+        WHERE p.state = 1 AND t.auto_claim
+          AND coalesce(at < economy_internal.mission_ends(t, p.period)
+                       + make_interval(hours => t.claim_hours), true)
+        ORDER BY a.user_id, p.number, p.period;
+    END;
+COMMENT ON FUNCTION economy_internal.missions_due(bigint[], timestamptz) IS
+    'What some users have completed and not claimed of the missions with auto_claim.';
+
+CREATE FUNCTION economy_internal.claim_missions(
+    after jsonb DEFAULT NULL, max integer DEFAULT 1000,
+    OUT claimed bigint, OUT failed bigint, OUT next jsonb
+)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    -- in the order of the users, whatever their statistics say
+    SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+    users bigint[];
+    due   record;
+BEGIN
+    claimed := 0;
+    failed := 0;
+    PERFORM economy_internal.open_tables(
+        'mission_templates', 'accounts', 'reward_audit', 'level_curves', 'level_experiments',
+        'items', 'economy_internal.user_holdings_more',
+        'economy_internal.mission_progress_more');
+    -- most databases have none, and no account is read
+    IF NOT EXISTS (SELECT FROM economy.mission_templates t WHERE t.auto_claim
+                     AND coalesce(economy.now() < least(t.ends_at, t.retired_at)
+                                  + make_interval(hours => t.claim_hours), true)) THEN
+        RETURN;
+    END IF;
+    users := ARRAY(SELECT a.user_id FROM economy.accounts a
+                   WHERE after IS NULL OR a.user_id > (after ->> 'user_id')::bigint
+                   ORDER BY a.user_id LIMIT max);
+    FOR due IN SELECT * FROM economy_internal.missions_due(users, economy.now()) LOOP
+        BEGIN
+            -- who is in a call now keeps nobody waiting: the next run finds it again
+            PERFORM FROM economy.accounts a WHERE a.user_id = due.user_id
+                FOR NO KEY UPDATE SKIP LOCKED;
+            CONTINUE WHEN NOT found;
+            claimed := claimed + (SELECT count(*) FILTER (WHERE c.state = 'new')
+                                  FROM economy.claim_mission(due.user_id, due.mission,
+                                                             due.period) c);
+        EXCEPTION WHEN serialization_failure THEN
+            RAISE;
+        WHEN OTHERS THEN
+            failed := failed + 1;
+            RAISE WARNING 'mission % of user % could not be claimed', due.mission, due.user_id
+                USING DETAIL = format('%s: %s', SQLSTATE, SQLERRM);
+        END;
+    END LOOP;
+    IF cardinality(users) = max THEN
+        next := jsonb_build_object('user_id', users[max]);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.claim_missions(jsonb, integer) IS
+    'Pays what max users behind a place have completed of missions with auto_claim, as '
+    'claim_mission() does; next is the place of the last one, or null. What cannot be paid keeps '
+    'nobody else from it, and is tried again by the next run. What the job does.';
+
 CREATE TYPE economy.mission_difference AS (
     user_id  bigint,
     mission  text,
@@ -8535,7 +8614,7 @@ CREATE OR REPLACE VIEW economy.config_states AS
     SELECT 'mission_templates', m.mission || ':' || m.version, to_jsonb(m)
     FROM (SELECT mission, version, number, trigger, condition, progress, field, target,
                  increment_cap, period, starts_at, ends_at, claim_hours, requires, gold, xp,
-                 items, hidden, position, texts, published_at, retired_at
+                 items, auto_claim, hidden, position, texts, published_at, retired_at
           FROM economy.mission_templates) m
     UNION ALL
     SELECT 'seasons', s.season, to_jsonb(s)
@@ -10211,6 +10290,9 @@ CREATE OR REPLACE FUNCTION economy_internal.jobs()
             ('debts', '* * * * *',
              'SELECT collected, next FROM economy_internal.collect_debts($1)',
              interval '10 minutes'),
+            ('missions', '*/5 * * * *',
+             'SELECT claimed, next FROM economy_internal.claim_missions($1)',
+             interval '1 hour'),
             ('expire_reservations', '* * * * *',
              'SELECT reservations, next FROM economy_internal.expire_reservations(500, $1)',
              interval '10 minutes'),
@@ -10595,6 +10677,7 @@ REVOKE ALL ON FUNCTION
     economy_internal.check_season(jsonb),
     economy_internal.check_season_change(economy.seasons, economy.seasons, timestamptz),
     economy_internal.claim_contents(jsonb, jsonb),
+    economy_internal.claim_missions(jsonb, integer),
     economy_internal.claim_of(bigint, text, text, timestamptz),
     economy_internal.close_reservation(economy.shop_reservations, text, boolean),
     economy_internal.close_round(bigint, text, text),
@@ -10647,9 +10730,9 @@ REVOKE ALL ON FUNCTION
     economy_internal.mission_progress_sound(bytea, bytea),
     economy_internal.mission_replay(bigint, integer),
     economy_internal.mission_room(economy.mission_templates[]),
-    economy_internal.missions_changed(), economy_internal.missions_seen(bigint, timestamptz),
-    economy_internal.new_provider(), economy_internal.number_in(jsonb, text),
-    economy_internal.payment_key(text, text),
+    economy_internal.missions_changed(), economy_internal.missions_due(bigint[], timestamptz),
+    economy_internal.missions_seen(bigint, timestamptz), economy_internal.new_provider(),
+    economy_internal.number_in(jsonb, text), economy_internal.payment_key(text, text),
     economy_internal.refund_fulfilment(bigint, bigint, boolean),
     economy_internal.refunded_units(bigint, text), economy_internal.refuse_draw_table(text, text),
     economy_internal.refuse_mission(text, text, text),

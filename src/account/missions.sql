@@ -241,6 +241,80 @@ $$;
 COMMENT ON FUNCTION economy.claim_all(bigint) IS
     'claim_mission() for every mission that the user can claim, a row for each.';
 
+CREATE FUNCTION economy_internal.missions_due(user_ids bigint[], at timestamptz)
+    RETURNS TABLE (user_id bigint, mission text, period text)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+    BEGIN ATOMIC
+        SELECT a.user_id, t.mission, economy_internal.mission_period_key(t.period, p.period)
+        FROM unnest(user_ids) i (user_id)
+        JOIN economy.accounts a ON a.user_id = i.user_id
+        LEFT JOIN economy_internal.mission_progress_more m ON m.user_id = a.user_id
+        CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections, m.progress) p
+        JOIN economy.mission_templates t ON t.number = p.number
+        WHERE p.state = 1 AND t.auto_claim
+          AND coalesce(at < economy_internal.mission_ends(t, p.period)
+                       + make_interval(hours => t.claim_hours), true)
+        ORDER BY a.user_id, p.number, p.period;
+    END;
+COMMENT ON FUNCTION economy_internal.missions_due(bigint[], timestamptz) IS
+    'What some users have completed and not claimed of the missions with auto_claim.';
+
+CREATE FUNCTION economy_internal.claim_missions(
+    after jsonb DEFAULT NULL, max integer DEFAULT 1000,
+    OUT claimed bigint, OUT failed bigint, OUT next jsonb
+)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    -- in the order of the users, whatever their statistics say
+    SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+    users bigint[];
+    due   record;
+BEGIN
+    claimed := 0;
+    failed := 0;
+    PERFORM economy_internal.open_tables(
+        'mission_templates', 'accounts', 'reward_audit', 'level_curves', 'level_experiments',
+        'items', 'economy_internal.user_holdings_more',
+        'economy_internal.mission_progress_more');
+    -- most databases have none, and no account is read
+    IF NOT EXISTS (SELECT FROM economy.mission_templates t WHERE t.auto_claim
+                     AND coalesce(economy.now() < least(t.ends_at, t.retired_at)
+                                  + make_interval(hours => t.claim_hours), true)) THEN
+        RETURN;
+    END IF;
+    users := ARRAY(SELECT a.user_id FROM economy.accounts a
+                   WHERE after IS NULL OR a.user_id > (after ->> 'user_id')::bigint
+                   ORDER BY a.user_id LIMIT max);
+    FOR due IN SELECT * FROM economy_internal.missions_due(users, economy.now()) LOOP
+        BEGIN
+            -- who is in a call now keeps nobody waiting: the next run finds it again
+            PERFORM FROM economy.accounts a WHERE a.user_id = due.user_id
+                FOR NO KEY UPDATE SKIP LOCKED;
+            CONTINUE WHEN NOT found;
+            claimed := claimed + (SELECT count(*) FILTER (WHERE c.state = 'new')
+                                  FROM economy.claim_mission(due.user_id, due.mission,
+                                                             due.period) c);
+        EXCEPTION WHEN serialization_failure THEN
+            RAISE;
+        WHEN OTHERS THEN
+            failed := failed + 1;
+            RAISE WARNING 'mission % of user % could not be claimed', due.mission, due.user_id
+                USING DETAIL = format('%s: %s', SQLSTATE, SQLERRM);
+        END;
+    END LOOP;
+    IF cardinality(users) = max THEN
+        next := jsonb_build_object('user_id', users[max]);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.claim_missions(jsonb, integer) IS
+    'Pays what max users behind a place have completed of missions with auto_claim, as '
+    'claim_mission() does; next is the place of the last one, or null. What cannot be paid keeps '
+    'nobody else from it, and is tried again by the next run. What the job does.';
+
 CREATE TYPE economy.mission_difference AS (
     user_id  bigint,
     mission  text,

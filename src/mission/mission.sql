@@ -123,6 +123,7 @@ CREATE TABLE economy.mission_templates (
         CONSTRAINT mission_templates_xp_check CHECK (xp BETWEEN 0 AND 9007199254740991),
     items         jsonb
         CONSTRAINT mission_templates_items_check CHECK (economy_internal.amounts_sound(items)),
+    auto_claim    boolean NOT NULL,
     hidden        boolean NOT NULL,
     position      integer NOT NULL,
     texts         jsonb   NOT NULL
@@ -179,6 +180,8 @@ COMMENT ON COLUMN economy.mission_templates.claim_hours IS
     'So many hours after the end of its period it may still be claimed.';
 COMMENT ON COLUMN economy.mission_templates.requires IS
     'Missions that are completed before anything counts for this one.';
+COMMENT ON COLUMN economy.mission_templates.auto_claim IS
+    'Whether the job missions pays it, to who has not claimed it until then.';
 COMMENT ON COLUMN economy.mission_templates.hidden IS
     'Whether missions() shows it only when the user has progress in it.';
 COMMENT ON COLUMN economy.mission_templates.texts IS
@@ -251,7 +254,8 @@ CREATE FUNCTION economy_internal.check_mission(given jsonb) RETURNS text
             FROM jsonb_object_keys(given) k
             WHERE k NOT IN ('mission', 'trigger', 'condition', 'progress', 'field', 'target',
                             'increment_cap', 'period', 'starts_at', 'ends_at', 'claim_hours',
-                            'requires', 'gold', 'xp', 'items', 'hidden', 'position', 'texts')
+                            'requires', 'gold', 'xp', 'items', 'auto_claim', 'hidden', 'position',
+                            'texts')
             UNION ALL
             -- the session's settings must not decide what moment is meant
             SELECT 1, format('%s must be a text in ISO 8601 with time zone, '
@@ -383,7 +387,8 @@ BEGIN
             new_row := jsonb_populate_record(
                 NULL::economy.mission_templates,
                 '{"progress": "count", "period": "once", "claim_hours": 24, "requires": [],
-                  "gold": 0, "xp": 0, "hidden": false, "position": 0, "texts": {}}' || mission);
+                  "gold": 0, "xp": 0, "auto_claim": false, "hidden": false,
+                  "position": 0, "texts": {}}' || mission);
             new_row.version := coalesce(old_row.version, 0) + 1;
             new_row.number := coalesce((SELECT max(t.number) FROM economy.mission_templates t), 0)
                               + 1;

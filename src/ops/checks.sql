@@ -90,7 +90,7 @@ CREATE VIEW economy.config_states AS
     SELECT 'mission_templates', m.mission || ':' || m.version, to_jsonb(m)
     FROM (SELECT mission, version, number, trigger, condition, progress, field, target,
                  increment_cap, period, starts_at, ends_at, claim_hours, requires, gold, xp,
-                 items, hidden, position, texts, published_at, retired_at
+                 items, auto_claim, hidden, position, texts, published_at, retired_at
           FROM economy.mission_templates) m
     UNION ALL
     SELECT 'seasons', s.season, to_jsonb(s)

@@ -416,6 +416,46 @@ SELECT count(*) AS x FROM (VALUES ('x', 9), ('x', 0), ('xy', 9), ('y', 9), ('y',
 SELECT is((SELECT string_agg(right(m.mission, 1) || ':' || m.progress, ' ' ORDER BY m.mission) FROM economy.mission_progress m WHERE m.user_id = pg_temp.id('c') AND m.mission LIKE 'pgf.%'), '1:2 2:1 3:2 4:5 5:4 6:1 7:4 8:2', 'each counts what its condition is true of');
 SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
 
+-- what the job claims
+SELECT pg_temp.at('2031-07-25 12:00:00+00');
+SELECT is(pg_temp.wrong('{"auto_claim": null}'), 'auto_claim must not be null.', 'whether it is claimed by itself is known');
+SELECT is(pg_temp.publish(jsonb_build_object('mission', 'pga.' || m, 'trigger', 'action', 'condition', jsonb '{"eq": ["event.action_type", "auto"]}', 'target', 1, 'gold', 5, 'period', 'daily') || more::jsonb), 'pga.' || m || ' 1', 'one ' || more)
+    FROM (VALUES ('auto', '{"auto_claim": true}'), ('hand', '{}')) v (m, more);
+CREATE FUNCTION pg_temp.auto(who text) RETURNS text LANGUAGE sql AS
+    $$ SELECT r.code FROM economy.record_action(pg_temp.id(who), 'pgtap_dice', 'auto', 'k' || nextval('key'), 1, 2) r $$;
+CREATE FUNCTION pg_temp.job(max int DEFAULT 1000, after bigint DEFAULT NULL) RETURNS text LANGUAGE sql AS
+    $$ SELECT concat_ws(' ', j.claimed, j.failed, CASE j.next WHEN jsonb_build_object('user_id', pg_temp.id('a')) THEN 'then a' ELSE j.next::text END)
+       FROM economy_internal.claim_missions(jsonb_build_object('user_id', coalesce(after, (SELECT min(p.id) - 1 FROM player p))), max) j $$;
+CREATE FUNCTION pg_temp.autos(who text) RETURNS text LANGUAGE sql AS
+    $$ SELECT string_agg(concat_ws(' ', m.mission, m.period, m.state), ', ' ORDER BY m.mission, m.period) FROM economy.mission_progress m WHERE m.user_id = pg_temp.id(who) AND m.mission LIKE 'pga.%' $$;
+SELECT pg_temp.at('2031-07-25 12:05:00+00');
+SELECT is(pg_temp.job(), '0 0', 'nobody has completed it');
+SELECT is(pg_temp.auto('a') || pg_temp.auto('b'), 'OKOK', 'two complete it');
+SELECT is(pg_temp.job(), '2 0', 'and are paid');
+SELECT is(pg_temp.autos('a'), 'pga.auto 2031-07-25 claimed, pga.hand 2031-07-25 completed', 'what claims itself is claimed, and nothing else');
+SELECT is(concat_ws(' ', c.state, c.code, c.gold_delta), 'reuse OK 5', 'as the user would have claimed it') FROM economy.claim_mission(pg_temp.id('a'), 'pga.auto') c;
+SELECT is(pg_temp.job(), '0 0', 'once');
+SELECT pg_temp.at('2031-07-26 12:00:00+00');
+SELECT is(pg_temp.auto('a') || pg_temp.auto('b'), 'OKOK', 'another day');
+SELECT is(pg_temp.claim('b', 'pga.auto'), 'new OK 5 0', 'who claims it before the job');
+SELECT is(pg_temp.job(1), '1 0 then a', 'in batches');
+SELECT is(pg_temp.job(1000, pg_temp.id('a')), '0 0', 'is not paid again');
+SELECT is(pg_temp.auto('c') || pg_temp.auto('d'), 'OKOK', 'two more');
+SELECT pg_temp.at('2031-07-28 00:00:00+00');
+SELECT is(pg_temp.job(), '0 0', 'what cannot be claimed any more is not paid');
+SELECT is(pg_temp.auto('c') || pg_temp.auto('d'), 'OKOK', 'they come again');
+CREATE FUNCTION pg_temp.stops() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''not this one''; END';
+SELECT format('CREATE TRIGGER pgtap_stops BEFORE INSERT ON economy.reward_audit FOR EACH ROW WHEN (NEW.user_id = %s) EXECUTE FUNCTION pg_temp.stops()', pg_temp.id('c')) AS x \gexec
+SET LOCAL client_min_messages = error;
+SELECT is(pg_temp.job(), '1 1', 'one that cannot be paid keeps no other from it');
+RESET client_min_messages;
+DROP TRIGGER pgtap_stops ON economy.reward_audit;
+SELECT is(pg_temp.job(), '1 0', 'and is paid by the next run');
+SELECT is(pg_temp.autos(w), 'pga.auto 2031-07-28 claimed, pga.hand 2031-07-28 completed', 'so both are') FROM unnest(ARRAY['c', 'd']) w;
+SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
+SELECT count(*) AS x FROM economy.retire_mission('pga.auto', 'pgtap') \gset
+SELECT is(pg_temp.job(), '0 0', 'there is none any more') FROM pg_temp.at('2031-07-31 00:00:00+00');
+
 -- many missions: what finds no room in the account has a row
 SELECT pg_temp.at('2031-08-01 12:00:00+00');
 SELECT count(*) AS x FROM generate_series(1, 200) n, economy.publish_mission(jsonb_build_object('mission', 'pgm.' || n, 'trigger', 'action', 'condition', jsonb '{"eq": ["event.action_type", "many"]}', 'progress', 'sum', 'field', 'event.win', 'target', 8000, 'gold', 1,
