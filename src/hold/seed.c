@@ -201,7 +201,11 @@ change(EcoRow *row)
 	int64		user_id = eco_row_int(row, SED_USER_ID);
 
 	if (eco_row_lock(row, user_id, ECO_WAIT) != ECO_LOCKED)
+	{
+		if (IsolationUsesXactSnapshot())
+			eco_serialization_failure(&eco_draw_seeds);
 		eco_row_moved(&eco_draw_seeds);
+	}
 	eco_row_update(row, user_id);
 }
 
