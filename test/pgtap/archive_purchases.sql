@@ -233,5 +233,18 @@ SELECT cmp_ok(pg_temp.damage(format('UPDATE economy.archived_keys SET %s WHERE (
     FROM unnest(ARRAY['monetary = monetary + 1', 'quantity = quantity + 1', 'stock_units = stock_units + 1', 'stock_units = NULL', 'created_at = created_at + interval ''1 day''', 'product_id = ''pgtap_plain''', 'seq = seq + 1', 'monetary = NULL']) c;
 SELECT cmp_ok(pg_temp.damage('DELETE FROM economy_internal.shop_keys WHERE idempotency_key = ' || quote_literal(:'used')), '>', 0::bigint, 'an archived key that is not noted is found');
 SELECT cmp_ok(pg_temp.damage('UPDATE economy_internal.shop_keys SET idempotency_key = ''x'' WHERE idempotency_key = ' || quote_literal(:'used')), '>', 0::bigint, 'and another one');
+-- as many as there are: rows are written some at a time
+SET LOCAL session_replication_role = origin;
+SELECT set_config('economy.test_clock', '2041-01-01 12:00:00+00', true) AS x \gset
+SELECT economy.register('pgtap archive many') AS many \gset
+SELECT p.product_id AS x FROM economy.upsert_product('{"product_id": "pgtap_many", "category": "item", "price_gold": 0}', 'pgtap') p \gset
+SELECT is((SELECT count(*) FROM economy.purchases(array_fill(:many::bigint, '{200}'), array_fill(text 'pgtap_many', '{200}'), ARRAY(SELECT 'm' || n FROM generate_series(1, 200) n)) p WHERE p.state = 'new'), 200::bigint, 'two hundred purchases');
+SELECT set_config('economy.test_clock', '2041-06-01 12:00:00+00', true) AS x \gset
+CREATE TABLE pgtap_many (LIKE economy.shop_transactions);
+SELECT users_scored IS NULL AS x FROM economy.rfm_refresh_incremental() \gset
+DO $$ BEGIN WHILE (SELECT a.more FROM economy.archive('economy.shop_transactions', 'pgtap_many', '90 days', 1000000) a) LOOP END LOOP; END $$;
+SELECT is(concat_ws(' ', (SELECT count(*) FROM economy.shop_transactions t WHERE t.user_id = :many), (SELECT count(*) FROM pgtap_many t WHERE t.user_id = :many),
+    (SELECT count(*) FROM economy.archived_keys k WHERE k.user_id = :many), (SELECT count(*) FROM economy.verify_chain(:many))), '1 199 199 0', 'all but the last have left their journal, and are known');
+SELECT is((SELECT concat_ws(' ', count(*) FILTER (WHERE p.state = 'reuse'), count(*) FILTER (WHERE p.code = 'RESYNC_REQUIRED')) FROM economy.purchases(array_fill(:many::bigint, '{200}'), array_fill(text 'pgtap_many', '{200}'), ARRAY(SELECT 'm' || n FROM generate_series(1, 200) n)) p), '1 199', 'and none is made again');
 SELECT * FROM finish();
 ROLLBACK;
