@@ -6934,7 +6934,7 @@ $$;
 COMMENT ON FUNCTION economy_internal.refused_round(text, jsonb) IS
     'The answer to who may not open or void a round.';
 
-CREATE FUNCTION economy_internal.refused_action(code text, detail jsonb)
+CREATE FUNCTION economy_internal.not_settled(because economy.holding_result)
     RETURNS economy.action_result
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
@@ -6942,14 +6942,15 @@ DECLARE
     answer economy.action_result;
 BEGIN
     answer.success := false;
-    answer.state := 'refused';
-    answer.code := code;
-    answer.detail := detail;
+    answer.state := because.state;
+    answer.code := because.code;
+    answer.retry_after_ms := because.retry_after_ms;
+    answer.detail := because.detail;
     RETURN answer;
 END
 $$;
-COMMENT ON FUNCTION economy_internal.refused_action(text, jsonb) IS
-    'The answer to who may not settle a round.';
+COMMENT ON FUNCTION economy_internal.not_settled(economy.holding_result) IS
+    'The answer to who may not settle a round, from that of its end.';
 
 CREATE TYPE economy_internal.round AS (
     round_id    text,
@@ -7078,26 +7079,26 @@ BEGIN
     known := economy_internal.lock_round(user_id, game, action_id);
     round := known.round;
     IF known.code IS NOT NULL THEN
-        RETURN economy_internal.refused_action(known.code, NULL);
+        RETURN economy_internal.not_settled(economy_internal.refused_round(known.code, NULL));
     ELSIF round.how IS NULL AND economy.now() >= round.expires_at THEN
         -- as the job would have done it: what is answered does not depend on when that runs
         ended := economy_internal.expire_escrow(user_id, round.round_id);
         IF NOT ended.success THEN
-            RETURN economy_internal.refused_action(ended.code, ended.detail);
+            RETURN economy_internal.not_settled(ended);
         END IF;
         round.how := 'expired';
         round.reason := 'expiry';
     END IF;
     IF round.how IS NOT NULL AND round.reason <> 'settle' THEN
-        RETURN economy_internal.refused_action('ROUND_CLOSED', jsonb_build_object(
-            'how', round.how, 'reason', round.reason));
+        RETURN economy_internal.not_settled(economy_internal.refused_round(
+            'ROUND_CLOSED', jsonb_build_object('how', round.how, 'reason', round.reason)));
     END IF;
     -- back as if nothing was done when the action is refused: the round stays open
     BEGIN
         IF round.how IS NULL THEN
             ended := economy_internal.close_round(user_id, round.round_id, 'settle');
             IF NOT ended.success THEN
-                RETURN economy_internal.refused_action(ended.code, ended.detail);
+                RETURN economy_internal.not_settled(ended);
             END IF;
         END IF;
         answer := economy.record_action(
@@ -10615,64 +10616,98 @@ COMMENT ON FUNCTION economy.health() IS
 -- among its initial ones, which a dump leaves out
 REVOKE ALL ON FUNCTION
     economy.add_payment_secret(text, text, text),
-    economy.capture_escrow(bigint, text, bigint, bigint, jsonb, text), economy.claim_all(bigint),
-    economy.claim_mission(bigint, text, text), economy.claim_season(bigint, text),
+    economy.capture_escrow(bigint, text, bigint, bigint, jsonb, text),
+    economy.claim_all(bigint),
+    economy.claim_mission(bigint, text, text),
+    economy.claim_season(bigint, text),
     economy.claim_tier(bigint, text, integer, text),
-    economy.consume(bigint, text, text, bigint, text, jsonb, boolean), economy.debts_of(bigint),
-    economy.draw(bigint, text, text, text, jsonb, boolean), economy.draw_commit(bigint),
-    economy.draw_reveal(bigint, bigint), economy.draw_table(text, integer),
-    economy.escrows_of(bigint, integer), economy.fulfil(bigint, text, text, jsonb),
+    economy.consume(bigint, text, text, bigint, text, jsonb, boolean),
+    economy.debts_of(bigint),
+    economy.draw(bigint, text, text, text, jsonb, boolean),
+    economy.draw_commit(bigint),
+    economy.draw_reveal(bigint, bigint),
+    economy.draw_table(text, integer),
+    economy.escrows_of(bigint, integer),
+    economy.fulfil(bigint, text, text, jsonb),
     economy.grant_items(bigint, jsonb, text, text, jsonb, boolean),
     economy.grant_reward(bigint, text, text, bigint, bigint, jsonb, jsonb),
     economy.grant_reward_code(bigint, text, text, bigint, bigint, jsonb, jsonb),
     economy.grant_rewards(bigint[], text[], text[], bigint[], bigint[], jsonb[], jsonb[]),
     economy.hold_escrow(bigint, text, bigint, jsonb, interval, text, jsonb, boolean),
-    economy.holdings(bigint), economy.holds(bigint, text, bigint),
-    economy.item_catalogue(text, boolean), economy.leaderboard(text, integer, bigint[], date),
-    economy.leaderboard_info(text), economy.leaderboard_of(text, bigint[], date),
-    economy.leaderboard_parity(text, boolean), economy.mission_parity(bigint),
+    economy.holdings(bigint),
+    economy.holds(bigint, text, bigint),
+    economy.item_catalogue(text, boolean),
+    economy.leaderboard(text, integer, bigint[], date),
+    economy.leaderboard_info(text),
+    economy.leaderboard_of(text, bigint[], date),
+    economy.leaderboard_parity(text, boolean),
+    economy.mission_parity(bigint),
     economy.missions(bigint),
     economy.open_action(bigint, text, text, text, bigint, interval, jsonb),
-    economy.open_actions(bigint, integer), economy.pay_leaderboard_prizes(integer),
-    economy.product(text, bigint), economy.products(bigint, text, text, boolean),
-    economy.profile(bigint), economy.publish_draw_table(text, text),
-    economy.publish_mission(jsonb, text), economy.publish_season(jsonb, text),
-    economy.purchases_of(bigint, bigint, integer), economy.rank_of(text, bigint, integer, date),
+    economy.open_actions(bigint, integer),
+    economy.pay_leaderboard_prizes(integer),
+    economy.product(text, bigint),
+    economy.products(bigint, text, text, boolean),
+    economy.profile(bigint),
+    economy.publish_draw_table(text, text),
+    economy.publish_mission(jsonb, text),
+    economy.publish_season(jsonb, text),
+    economy.purchases_of(bigint, bigint, integer),
+    economy.rank_of(text, bigint, integer, date),
     economy.record_action(bigint, text, text, text, bigint, bigint, text, jsonb, bigint),
     economy.record_action_code(bigint, text, text, text, bigint, bigint, text, jsonb, bigint),
     economy.record_actions(bigint[], text[], text[], text[], bigint[], bigint[], text[], jsonb[], bigint[]),
     economy.refresh_leaderboards(integer),
     economy.refund_purchase(bigint, text, text, integer, text, text, text, boolean),
-    economy.register_user(text, text, jsonb), economy.release_escrow(bigint, text, text),
-    economy.release_reservation(bigint, text), economy.remove_rate_limit(text, text),
+    economy.register_user(text, text, jsonb),
+    economy.release_escrow(bigint, text, text),
+    economy.release_reservation(bigint, text),
+    economy.remove_rate_limit(text, text),
     economy.reserve(bigint, text, text, integer, interval, boolean),
-    economy.retire_mission(text, text), economy.retire_payment_secret(text, integer, text),
-    economy.retire_season(text, text), economy.retry_leaderboard_prizes(text, date, bigint[]),
+    economy.retire_mission(text, text),
+    economy.retire_payment_secret(text, integer, text),
+    economy.retire_season(text, text),
+    economy.retry_leaderboard_prizes(text, date, bigint[]),
     economy.revoke_reward(bigint, text, text, text, bigint, bigint, text, text, jsonb),
-    economy.season(bigint, text), economy.set_daily_rewards(jsonb, text, integer),
-    economy.set_default_level_curve(text, text), economy.set_payment_provider(jsonb, text),
-    economy.set_rate_limit(jsonb, text), economy.set_transfer_rules(jsonb, text),
+    economy.season(bigint, text),
+    economy.set_daily_rewards(jsonb, text, integer),
+    economy.set_default_level_curve(text, text),
+    economy.set_payment_provider(jsonb, text),
+    economy.set_rate_limit(jsonb, text),
+    economy.set_transfer_rules(jsonb, text),
     economy.settle_action(bigint, text, text, bigint, text, jsonb, bigint),
     economy.simulate_draws(jsonb, integer, text),
     economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean),
-    economy.streak_preview(bigint, integer), economy.take_rate(text, text, integer),
+    economy.streak_preview(bigint, integer),
+    economy.take_rate(text, text, integer),
     economy.transfer(bigint, bigint, text, bigint, jsonb, text, jsonb, boolean),
-    economy.unfulfilled(text, integer, interval, text), economy.upsert_draw_table(jsonb, text),
-    economy.upsert_item(jsonb, text), economy.upsert_leaderboard(jsonb, text),
+    economy.unfulfilled(text, integer, interval, text),
+    economy.upsert_draw_table(jsonb, text),
+    economy.upsert_item(jsonb, text),
+    economy.upsert_leaderboard(jsonb, text),
     economy.verify_draw(text, text, bigint, jsonb, bigint),
-    economy.verify_webhook(text, jsonb, bytea), economy.void_action(bigint, text, text, text),
-    economy_internal.amounts_sound(jsonb), economy_internal.archive_columns(text, regclass),
-    economy_internal.archive_entry(text, regclass), economy_internal.audit_boards(),
-    economy_internal.audit_draws(bigint, bigint), economy_internal.audit_escrows(bigint, bigint),
+    economy.verify_webhook(text, jsonb, bytea),
+    economy.void_action(bigint, text, text, text),
+    economy_internal.amounts_sound(jsonb),
+    economy_internal.archive_columns(text, regclass),
+    economy_internal.archive_entry(text, regclass),
+    economy_internal.audit_boards(),
+    economy_internal.audit_draws(bigint, bigint),
+    economy_internal.audit_escrows(bigint, bigint),
     economy_internal.audit_holdings(bigint, bigint),
     economy_internal.audit_missions(bigint, bigint),
-    economy_internal.audit_places(bigint, bigint), economy_internal.audit_prizes(),
+    economy_internal.audit_places(bigint, bigint),
+    economy_internal.audit_prizes(),
     economy_internal.audit_refunds(bigint, bigint),
-    economy_internal.audit_transfers(bigint, bigint), economy_internal.check_contents(jsonb),
-    economy_internal.check_daily_rewards(jsonb), economy_internal.check_draw_items(jsonb),
-    economy_internal.check_draw_table(jsonb), economy_internal.check_item(jsonb, text),
+    economy_internal.audit_transfers(bigint, bigint),
+    economy_internal.check_contents(jsonb),
+    economy_internal.check_daily_rewards(jsonb),
+    economy_internal.check_draw_items(jsonb),
+    economy_internal.check_draw_table(jsonb),
+    economy_internal.check_item(jsonb, text),
     economy_internal.check_leaderboard(jsonb, economy.leaderboards),
-    economy_internal.check_mission(jsonb), economy_internal.check_mission_condition(text, jsonb),
+    economy_internal.check_mission(jsonb),
+    economy_internal.check_mission_condition(text, jsonb),
     economy_internal.check_new_mission(economy.mission_templates),
     economy_internal.check_season(jsonb),
     economy_internal.check_season_change(economy.seasons, economy.seasons, timestamptz),
@@ -10682,28 +10717,38 @@ REVOKE ALL ON FUNCTION
     economy_internal.close_reservation(economy.shop_reservations, text, boolean),
     economy_internal.close_round(bigint, text, text),
     economy_internal.collect_debt(economy.shop_debts, bigint),
-    economy_internal.collect_debts(jsonb, integer), economy_internal.draw_gives(jsonb, text),
+    economy_internal.collect_debts(jsonb, integer),
+    economy_internal.draw_gives(jsonb, text),
     economy_internal.draw_seed_sound(bigint, bigint, integer, bytea, bytea),
-    economy_internal.draw_table_items(jsonb), economy_internal.expire_escrow(bigint, text),
+    economy_internal.draw_table_items(jsonb),
+    economy_internal.expire_escrow(bigint, text),
     economy_internal.expire_escrows(jsonb, integer),
     economy_internal.expire_reservations(integer, jsonb),
-    economy_internal.forget_rates(jsonb, integer), economy_internal.give_back_over(text),
+    economy_internal.forget_rates(jsonb, integer),
+    economy_internal.give_back_over(text),
     economy_internal.grant_prizes(bigint[], text[], text[], bigint[], bigint[], jsonb[], jsonb[]),
     economy_internal.held_items(jsonb),
     economy_internal.hold_round(bigint, text, bigint, interval, jsonb, jsonb),
-    economy_internal.holdings_of(bytea), economy_internal.holdings_sound(bytea, boolean),
-    economy_internal.item_stays(bigint, bigint), economy_internal.items_left(jsonb, jsonb, jsonb),
-    economy_internal.items_of(jsonb), economy_internal.leaderboard_among(text, date, bigint[]),
-    economy_internal.leaderboard_begin(date), economy_internal.leaderboard_begun(text, date),
-    economy_internal.leaderboard_checksum(text, date), economy_internal.leaderboard_close(),
+    economy_internal.holdings_of(bytea),
+    economy_internal.holdings_sound(bytea, boolean),
+    economy_internal.item_stays(bigint, bigint),
+    economy_internal.items_left(jsonb, jsonb, jsonb),
+    economy_internal.items_of(jsonb),
+    economy_internal.leaderboard_among(text, date, bigint[]),
+    economy_internal.leaderboard_begin(date),
+    economy_internal.leaderboard_begun(text, date),
+    economy_internal.leaderboard_checksum(text, date),
+    economy_internal.leaderboard_close(),
     economy_internal.leaderboard_depth(bigint),
     economy_internal.leaderboard_differences(text[], bigint[], boolean),
     economy_internal.leaderboard_end(date),
     economy_internal.leaderboard_figures(bigint[], text[]),
-    economy_internal.leaderboard_fill(integer), economy_internal.leaderboard_forget(integer),
+    economy_internal.leaderboard_fill(integer),
+    economy_internal.leaderboard_forget(integer),
     economy_internal.leaderboard_grant(text, date, bigint[], bigint[], bigint[], jsonb[]),
     economy_internal.leaderboard_join(text, date, bigint, bigint),
-    economy_internal.leaderboard_journals(), economy_internal.leaderboard_look(bigint[], text[]),
+    economy_internal.leaderboard_journals(),
+    economy_internal.leaderboard_look(bigint[], text[]),
     economy_internal.leaderboard_named(text),
     economy_internal.leaderboard_open(text, date, boolean),
     economy_internal.leaderboard_page(text, date, bigint, bigint, integer),
@@ -10717,10 +10762,13 @@ REVOKE ALL ON FUNCTION
     economy_internal.leaderboard_rows(text, date, bigint, bigint, integer),
     economy_internal.leaderboard_set(text[], date[], bigint[], bigint[]),
     economy_internal.leaderboard_split(text, date, bigint, bigint),
-    economy_internal.leaderboard_sums(text[]), economy_internal.limited_entries(jsonb),
-    economy_internal.lock_provider(text, text), economy_internal.lock_round(bigint, text, text),
+    economy_internal.leaderboard_sums(text[]),
+    economy_internal.limited_entries(jsonb),
+    economy_internal.lock_provider(text, text),
+    economy_internal.lock_round(bigint, text, text),
     economy_internal.mission_condition_of(text, jsonb, bigint, bigint),
-    economy_internal.mission_counts(text, text), economy_internal.mission_differences(bigint[]),
+    economy_internal.mission_counts(text, text),
+    economy_internal.mission_differences(bigint[]),
     economy_internal.mission_ends(economy.mission_templates, bigint),
     economy_internal.mission_opens(economy.mission_templates, economy.mission_templates),
     economy_internal.mission_period_at(text, timestamptz),
@@ -10730,33 +10778,44 @@ REVOKE ALL ON FUNCTION
     economy_internal.mission_progress_sound(bytea, bytea),
     economy_internal.mission_replay(bigint, integer),
     economy_internal.mission_room(economy.mission_templates[]),
-    economy_internal.missions_changed(), economy_internal.missions_due(bigint[], timestamptz),
-    economy_internal.missions_seen(bigint, timestamptz), economy_internal.new_provider(),
-    economy_internal.number_in(jsonb, text), economy_internal.payment_key(text, text),
+    economy_internal.missions_changed(),
+    economy_internal.missions_due(bigint[], timestamptz),
+    economy_internal.missions_seen(bigint, timestamptz),
+    economy_internal.new_provider(),
+    economy_internal.not_settled(economy.holding_result),
+    economy_internal.number_in(jsonb, text),
+    economy_internal.payment_key(text, text),
     economy_internal.refund_fulfilment(bigint, bigint, boolean),
-    economy_internal.refunded_units(bigint, text), economy_internal.refuse_draw_table(text, text),
+    economy_internal.refunded_units(bigint, text),
+    economy_internal.refuse_draw_table(text, text),
     economy_internal.refuse_mission(text, text, text),
-    economy_internal.refused_action(text, jsonb), economy_internal.refused_claim(text, jsonb),
+    economy_internal.refused_claim(text, jsonb),
     economy_internal.refused_round(text, jsonb),
-    economy_internal.require_text(text, text, integer), economy_internal.require_worker(text),
+    economy_internal.require_text(text, text, integer),
+    economy_internal.require_worker(text),
     economy_internal.restock(text, bigint, smallint),
     economy_internal.return_stock(text, bigint, smallint, boolean),
     economy_internal.rfm_renew(bigint, bigint[], timestamptz, bigint[], text[], bigint),
-    economy_internal.round_key(text, text), economy_internal.round_of(bigint, text, text),
+    economy_internal.round_key(text, text),
+    economy_internal.round_of(bigint, text, text),
     economy_internal.running_transactions(),
     economy_internal.season_claim(bigint, economy.seasons, timestamptz),
-    economy_internal.season_claim_until(economy.seasons), economy_internal.season_item_stays(),
+    economy_internal.season_claim_until(economy.seasons),
+    economy_internal.season_item_stays(),
     economy_internal.season_items(jsonb),
     economy_internal.season_pay(bigint, text, integer[], text[], jsonb[]),
     economy_internal.season_rewards(bigint, economy.seasons, timestamptz),
     economy_internal.season_seen(bigint, text, timestamptz),
-    economy_internal.season_tiers(economy.seasons), economy_internal.sent_of(bytea),
-    economy_internal.sent_sound(bytea), economy_internal.share_upto(bigint, bigint, bigint),
+    economy_internal.season_tiers(economy.seasons),
+    economy_internal.sent_of(bytea),
+    economy_internal.sent_sound(bytea),
+    economy_internal.share_upto(bigint, bigint, bigint),
     economy_internal.take_debt(bigint, bigint, text, text),
     economy_internal.with_further_mission_progress(bytea, integer, bigint, bigint, integer, bigint),
     economy_internal.with_holding(bytea, text, bigint, boolean),
     economy_internal.with_mission_progress(bytea, integer, bigint, bigint, integer, bigint),
-    economy_internal.with_sent(bytea, date, bigint) FROM PUBLIC;
+    economy_internal.with_sent(bytea, date, bigint)
+    FROM PUBLIC;
 
 REVOKE ALL ON
     economy.items, economy_internal.user_holdings_more, economy.user_holdings,

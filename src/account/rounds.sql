@@ -39,7 +39,7 @@ $$;
 COMMENT ON FUNCTION economy_internal.refused_round(text, jsonb) IS
     'The answer to who may not open or void a round.';
 
-CREATE FUNCTION economy_internal.refused_action(code text, detail jsonb)
+CREATE FUNCTION economy_internal.not_settled(because economy.holding_result)
     RETURNS economy.action_result
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
@@ -47,14 +47,15 @@ DECLARE
     answer economy.action_result;
 BEGIN
     answer.success := false;
-    answer.state := 'refused';
-    answer.code := code;
-    answer.detail := detail;
+    answer.state := because.state;
+    answer.code := because.code;
+    answer.retry_after_ms := because.retry_after_ms;
+    answer.detail := because.detail;
     RETURN answer;
 END
 $$;
-COMMENT ON FUNCTION economy_internal.refused_action(text, jsonb) IS
-    'The answer to who may not settle a round.';
+COMMENT ON FUNCTION economy_internal.not_settled(economy.holding_result) IS
+    'The answer to who may not settle a round, from that of its end.';
 
 CREATE TYPE economy_internal.round AS (
     round_id    text,
@@ -183,26 +184,26 @@ BEGIN
     known := economy_internal.lock_round(user_id, game, action_id);
     round := known.round;
     IF known.code IS NOT NULL THEN
-        RETURN economy_internal.refused_action(known.code, NULL);
+        RETURN economy_internal.not_settled(economy_internal.refused_round(known.code, NULL));
     ELSIF round.how IS NULL AND economy.now() >= round.expires_at THEN
         -- as the job would have done it: what is answered does not depend on when that runs
         ended := economy_internal.expire_escrow(user_id, round.round_id);
         IF NOT ended.success THEN
-            RETURN economy_internal.refused_action(ended.code, ended.detail);
+            RETURN economy_internal.not_settled(ended);
         END IF;
         round.how := 'expired';
         round.reason := 'expiry';
     END IF;
     IF round.how IS NOT NULL AND round.reason <> 'settle' THEN
-        RETURN economy_internal.refused_action('ROUND_CLOSED', jsonb_build_object(
-            'how', round.how, 'reason', round.reason));
+        RETURN economy_internal.not_settled(economy_internal.refused_round(
+            'ROUND_CLOSED', jsonb_build_object('how', round.how, 'reason', round.reason)));
     END IF;
     -- back as if nothing was done when the action is refused: the round stays open
     BEGIN
         IF round.how IS NULL THEN
             ended := economy_internal.close_round(user_id, round.round_id, 'settle');
             IF NOT ended.success THEN
-                RETURN economy_internal.refused_action(ended.code, ended.detail);
+                RETURN economy_internal.not_settled(ended);
             END IF;
         END IF;
         answer := economy.record_action(

@@ -251,7 +251,7 @@ eco_row_update(EcoRow *row, int64 user_id)
 	EcoOpenTable *open = eco_relation_for(row->table, user_id);
 
 	if (!open->direct)
-		eco_sql_update(row);
+		eco_sql_update(row, open->rel);
 	else if (!eco_direct_update(row, open, true))
 		eco_row_moved(row->table);
 }

@@ -397,8 +397,8 @@ lock_version(EcoRow *row, EcoOpenTable *open, TupleTableSlot *slot, LockWaitPoli
  * Whether row->tid is still the newest version that this transaction knows of: user code
  * that it runs, a trigger or a CHECK, may have made another, in a command of its own.
  */
-static bool
-is_newest(Relation rel, const EcoRow *row)
+bool
+eco_direct_is_newest(Relation rel, const EcoRow *row)
 {
 	ItemPointerData tid = row->tid;
 	TupleTableSlot *slot;
@@ -481,7 +481,7 @@ eco_direct_update(EcoRow *row, EcoOpenTable *open, bool is_locked)
 
 	CheckCmdReplicaIdentity(rel, CMD_UPDATE);
 	slot = cache->is_whole ? fill_slot(cache, rel, row) : fill_from_last(cache, rel, row);
-	done = slot != NULL && is_newest(rel, row) &&
+	done = slot != NULL && eco_direct_is_newest(rel, row) &&
 		table_tuple_update(rel, &row->tid, slot, GetCurrentCommandId(true),
 						   GetActiveSnapshot(), InvalidSnapshot, is_locked,
 						   &tmfd, &lockmode, &update_indexes) == TM_Ok;

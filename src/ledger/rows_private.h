@@ -238,6 +238,10 @@ extern void eco_direct_found(EcoScan *scan, const Datum *values);
 extern void eco_direct_scan_again(EcoScan *scan, const Datum *values);
 extern bool eco_direct_scan_next(EcoScan *scan, EcoRow *row);
 extern void eco_direct_scan_end(EcoScan *scan);
+
+/* Whether the version that was read is still the newest that this transaction knows of. */
+extern bool eco_direct_is_newest(Relation rel, const EcoRow *row);
+
 extern EcoLock eco_direct_lock(EcoRow *row, EcoOpenTable *open, EcoWait wait);
 
 /* False: it is not the newest version, or, when it is not locked, somebody else has it. */
@@ -266,7 +270,7 @@ extern void eco_sql_scan_begin(EcoScan *scan, const Datum *values);
 extern bool eco_sql_scan_next(EcoScan *scan, EcoRow *row);
 extern void eco_sql_scan_end(EcoScan *scan);
 extern EcoLock eco_sql_lock(EcoRow *row, EcoWait wait);
-extern void eco_sql_update(EcoRow *row);
+extern void eco_sql_update(EcoRow *row, Relation rel);
 extern void eco_sql_insert(EcoRow *row);
 extern void eco_sql_delete(EcoRow **rows, int n);
 

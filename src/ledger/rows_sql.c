@@ -60,8 +60,9 @@ static char *order_of(const EcoTable *table, int key, bool backwards);
 static void copy_row(EcoTable *table, HeapTuple tuple, TupleDesc desc, EcoRow *row);
 static bool lock_by_key(const EcoRow *row, EcoPlanOp op, ItemPointer tid);
 static void read_ctid(ItemPointer tid);
-static void run_write(EcoRow *row, SPIPlanPtr (*plan) (EcoTable *table),
+static void run_write(EcoRow *row, Relation rel, SPIPlanPtr (*plan) (EcoTable *table),
 					  const Datum *values, const char *nulls, int expected);
+static void not_updated(EcoRow *row, Relation rel);
 static void unexpected(const EcoTable *table, int result);
 
 static inline bool
@@ -201,7 +202,7 @@ read_ctid(ItemPointer tid)
 }
 
 void
-eco_sql_update(EcoRow *row)
+eco_sql_update(EcoRow *row, Relation rel)
 {
 	EcoTable   *table = row->table;
 	EcoKey	   *key = &table->keys[0];
@@ -224,7 +225,7 @@ eco_sql_update(EcoRow *row)
 		nulls[n++] = row->isnull[i] ? 'n' : ' ';
 	}
 	nulls[n] = '\0';
-	run_write(row, update_plan, values, nulls, SPI_OK_UPDATE_RETURNING);
+	run_write(row, rel, update_plan, values, nulls, SPI_OK_UPDATE_RETURNING);
 }
 
 void
@@ -240,7 +241,7 @@ eco_sql_insert(EcoRow *row)
 		nulls[i] = row->isnull[i] ? 'n' : ' ';
 	}
 	nulls[table->ncolumns] = '\0';
-	run_write(row, insert_plan, row->values, nulls, SPI_OK_INSERT_RETURNING);
+	run_write(row, NULL, insert_plan, row->values, nulls, SPI_OK_INSERT_RETURNING);
 }
 
 Datum
@@ -264,8 +265,9 @@ eco_run_as_owner(const char *sql, int nargs, const Oid *types, const Datum *valu
 	return answer;
 }
 
+/* rel: of an update */
 static void
-run_write(EcoRow *row, SPIPlanPtr (*plan) (EcoTable *table),
+run_write(EcoRow *row, Relation rel, SPIPlanPtr (*plan) (EcoTable *table),
 		  const Datum *values, const char *nulls, int expected)
 {
 	EcoTable   *table = row->table;
@@ -289,9 +291,8 @@ run_write(EcoRow *row, SPIPlanPtr (*plan) (EcoTable *table),
 	}
 	leave_sql(&frame);
 	CommandCounterIncrement();
-	if (changed == 0 && expected == SPI_OK_UPDATE_RETURNING &&
-		(!lock_by_key(row, ECO_PLAN_LOCK, &now_at) || !ItemPointerEquals(&now_at, &row->tid)))
-		eco_row_moved(table);
+	if (changed == 0 && rel != NULL)
+		not_updated(row, rel);
 
 	/* nor must an entry stand that is not what was hashed */
 	if (!as_given)
@@ -303,6 +304,26 @@ run_write(EcoRow *row, SPIPlanPtr (*plan) (EcoTable *table),
 	if (changed != 1)
 		eco_row_not_one(table, changed);
 	row->tid = now_at;
+}
+
+/*
+ * Why no row was updated, when it is another one by now.  A statement above READ COMMITTED
+ * does not see a row that was read under a fresh snapshot, and is newer than its own.
+ */
+static void
+not_updated(EcoRow *row, Relation rel)
+{
+	ItemPointerData now_at;
+
+	if (lock_by_key(row, ECO_PLAN_LOCK, &now_at))
+	{
+		if (!ItemPointerEquals(&now_at, &row->tid))
+			eco_row_moved(row->table);
+		return;
+	}
+	if (IsolationUsesXactSnapshot() && eco_direct_is_newest(rel, row))
+		eco_serialization_failure(row->table);
+	eco_row_moved(row->table);
 }
 
 /*

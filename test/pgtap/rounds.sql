@@ -85,6 +85,9 @@ SELECT is(pg_temp.call('void_action(%s, ''crash'', ''v'')', :a, :b), format('reu
 SELECT is(pg_temp.call('settle_action(%s, ''crash'', ''v'', 5)', :a, :b), 'refused ROUND_CLOSED {"how": "released", "reason": "server lost"}', 'and not settled any more');
 SELECT is(pg_temp.has(:a), '1020 4/3/1259/1280', 'the bet is back, and no statistics saw it');
 
+SELECT is(to_jsonb(n) - 'success', '{"state": "in_progress", "code": "IN_PROGRESS", "retry_after_ms": 170, "transaction_id": null, "gold_delta": null, "gold": null, "total": null, "wins": null, "losses": null, "max_win": null, "detail": null}', 'who closes it now is waited for by who settles it')
+FROM economy_internal.not_settled(jsonb_populate_record(NULL::economy.holding_result, '{"success": false, "state": "in_progress", "code": "IN_PROGRESS", "retry_after_ms": 170}')) n;
+
 -- what is refused when it is settled leaves the round open
 SELECT is(pg_temp.call('open_action(%s, ''crash'', ''B'', ''s'', 20, ''1 hour'')', :a, :b) || ' ' || economy.set_user_status(:a, 'suspended', 'pgtap', reason => 'x'), format('new OK H%s-22 -20 1000 {"gold": 20} suspended', :a), 'a player is suspended');
 SELECT is(pg_temp.call('open_action(%s, ''crash'', ''B'', ''s2'', 1)', :a, :b), 'refused USER_SUSPENDED 1000', 'opens none');

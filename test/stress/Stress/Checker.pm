@@ -9,7 +9,8 @@
 # D  draws, in Stress::Draws      F  what is fulfilled, in Stress::Fulfilment
 # L  leaderboards and their prizes, in Stress::Leaderboards
 # R  results that contradict the rules; those of items of the shop and of rewards in
-#    Stress::Contents, of transfers in Stress::Transfers, of escrows in Stress::Escrows;
+#    Stress::Contents, of transfers in Stress::Transfers, of escrows in Stress::Escrows,
+#    of rounds in Stress::Rounds;
 #    reservations (I5) in Stress::Reservations
 package Stress::Checker;
 
@@ -26,6 +27,7 @@ use Stress::Leaderboards;
 use Stress::Missions;
 use Stress::Refunds;
 use Stress::Reservations;
+use Stress::Rounds;
 use Stress::Tables;
 use Stress::Transfers;
 use Stress::World;
@@ -62,6 +64,7 @@ sub check
 	Stress::Draws::check($self);
 	Stress::Transfers::check($self);
 	Stress::Escrows::check($self);
+	Stress::Rounds::check($self);
 	Stress::Refunds::check($self);
 	Stress::Missions::check($self);
 	Stress::Fulfilment::check($self);
@@ -313,7 +316,7 @@ sub payload_fits
 	return $e->{gold_delta} == $intent->{gold} && $e->{xp_delta} == 0 if $kind eq 'G';
 	return ($e->{asked} // '') eq ($intent->{asked} // '') if $kind eq 'B';
 	return $e->{bet} == $intent->{bet} && $e->{win} == $intent->{win} && $e->{xp_delta} == ($intent->{xp} // 0)
-	  && $e->{gold_delta} == $e->{win} - $e->{bet} && $e->{action_type} eq $intent->{type} if $kind eq 'A';
+	  && $e->{gold_delta} == $e->{win} - $e->{bet} && ($intent->{of_round} || $e->{action_type} eq $intent->{type}) if $kind eq 'A';
 	return $e->{streak_day} == $intent->{day} && ($e->{claim_date} // '') eq $intent->{last} if $kind eq 'S';
 	return $e->{gold_delta} == $intent->{gold} && $e->{xp_delta} == 0 && $e->{reason} eq $intent->{reason}
 	  && ($e->{context} // '') eq ($intent->{context} // '')
@@ -552,7 +555,7 @@ sub check_shape
 	my $shape = $e->{operation} eq 'draw' ? 'grant 0 1 1' : join ' ', $e->{operation}, $e->{gold_delta} <=> 0, @carried > 1 ? 'many' : scalar @carried, sort keys %sign;
 
 	$self->bad('R', "$e->{id}: no entry of a change of holdings is '$shape'")
-	  unless $shape =~ /^(?:grant 0 (?:1|many) 1|consume 0 1 -1|debt -1 0|spend -1 0|spend -?[01] (?:1|many) -1|transfer_out -1 0|transfer_out -?[01] (?:1|many) -1|transfer_in 1 0|transfer_in [01] (?:1|many) 1|escrow_hold -1 0|escrow_hold -?[01] (?:1|many) -1|escrow_in 1 0|escrow_in [01] (?:1|many) 1|escrow_close [01] 0|escrow_close [01] (?:1|many) 1)$/
+	  unless $shape =~ /^(?:grant 0 (?:1|many) 1|consume 0 1 -1|debt -1 0|spend -1 0|spend -?[01] (?:1|many) -1|transfer_out -1 0|transfer_out -?[01] (?:1|many) -1|transfer_in 1 0|transfer_in [01] (?:1|many) 1|escrow_hold -1 0|escrow_hold -?[01] (?:1|many) -1|escrow_in 1 0|escrow_in [01] (?:1|many) 1|round_open -1 0|escrow_close [01] 0|escrow_close [01] (?:1|many) 1)$/
 	  && ($e->{gold_delta} <= 0 || $e->{operation} =~ /^(?:draw|transfer_in|escrow_in|escrow_close)$/) && ($e->{xp_delta} == 0 || $e->{operation} eq 'draw');
 	return;
 }
@@ -1399,6 +1402,8 @@ my %REFUSAL = (
 	MISSION_NOT_COMPLETED => \&Stress::Missions::is_not_completed,
 	MISSION_EXPIRED => \&Stress::Missions::is_expired,
 	MISSION_NOT_FOUND => \&Stress::Missions::is_unknown,
+	ROUND_NOT_FOUND => \&Stress::Rounds::is_unknown,
+	ROUND_CLOSED => \&Stress::Rounds::is_closed,
 	EXCEEDS_REWARD => \&Stress::Contents::exceeds,
 	PURCHASE_NOT_FOUND => \&Stress::Refunds::is_unknown,
 	EXCEEDS_PURCHASE => \&Stress::Refunds::exceeds,

@@ -13,11 +13,11 @@ my $ENDS = 'SAME_USER|ESCROW_NOT_FOUND|ESCROW_CLOSED|ESCROW_EXPIRED|EXCEEDS_ESCR
 sub check
 {
 	my ($checker) = @_;
-	my @entries = grep { $_->{journal} eq 'H' && $_->{operation} =~ /^escrow_/ } @{ $checker->{tables}{entries} };
+	my @entries = grep { $_->{journal} eq 'H' && $_->{operation} =~ /^(?:escrow_|round_open$)/ } @{ $checker->{tables}{entries} };
 	my $self = bless { checker => $checker, hold => {}, close => {}, in => {} }, __PACKAGE__;
 
-	$self->{hold}{ $_->{id} } = $_ foreach grep { $_->{operation} eq 'escrow_hold' } @entries;
-	foreach my $e (grep { $_->{operation} ne 'escrow_hold' } @entries)
+	$self->{hold}{ $_->{id} } = $_ foreach grep { $_->{operation} =~ /^(?:escrow_hold|round_open)$/ } @entries;
+	foreach my $e (grep { $_->{operation} =~ /^escrow_(?:in|close)$/ } @entries)
 	{
 		my $of = $self->{ $e->{operation} eq 'escrow_in' ? 'in' : 'close' };
 		$self->bad("$e->{id}: $e->{operation} of $e->{idempotency_key} is there twice") if $of->{ $e->{idempotency_key} };
@@ -36,11 +36,12 @@ sub bad { my ($self, $text) = @_; $self->{checker}->bad('R', $text); return }
 sub check_hold
 {
 	my ($self, $e) = @_;
-	my ($fee, $gold, $ttl) = $e->{detail} =~ /^\{"fee": (\d+), "gold": (\d+), "expires_at": "[^"]+", "ttl_seconds": (\d+), "fee_per_mille": $Stress::World::FEE\}$/
+	my $rate = $e->{operation} eq 'round_open' ? 0 : $Stress::World::FEE;
+	my ($fee, $gold, $ttl) = $e->{detail} =~ /^\{"fee": (\d+), "gold": (\d+), "expires_at": "[^"]+", "ttl_seconds": (\d+), "fee_per_mille": $rate\}$/
 	  or return $self->bad("$e->{id}: no escrow is said to be $e->{detail}");
 
 	$self->bad("$e->{id}: $e->{gold_delta} was taken for $gold and a fee of $fee")
-	  unless $e->{gold_delta} == -$gold - $fee && $fee == fee($gold);
+	  unless $e->{gold_delta} == -$gold - $fee && $fee == ($rate ? fee($gold) : 0);
 	$e->{ends} = $e->{created_at} + 1e6 * $ttl;
 	$self->check_end($e, $self->{close}{ $e->{id} }) if $self->{close}{ $e->{id} };
 	return;

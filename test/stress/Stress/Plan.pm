@@ -16,7 +16,7 @@ my @MIX = (
 	[ 30, 'purchase', 1 ], [ 5, 'purchases', 0 ], [ 3, 'dry_run', 1 ], [ 12, 'grant_reward', 1 ], [ 3, 'grant_rewards', 0 ],
 	[ 6, 'revoke_reward', 1 ], [ 8, 'claim_daily_reward', 1 ], [ 6, 'adjust_gold', 1 ], [ 16, 'record_action', 1 ],
 	[ 12, 'refund', 1 ], [ 8, 'squander', 1 ], [ 2, 'collect_debts', 0 ], [ 7, 'claim_mission', 1 ], [ 4, 'claim_all', 1 ], [ 0.5, 'publish_mission', 0 ], [ 0.2, 'retire_mission', 0 ], [ 10, 'grant_items', 1 ], [ 7, 'consume', 1 ], [ 7, 'spend', 1 ], [ 9, 'transfer', 0 ], [ 8, 'hold_escrow', 0 ], [ 4, 'pass_escrow', 0 ], [ 2, 'release_escrow', 0 ], [ 0.7, 'expire_escrows', 0 ], [ 12, 'reserve', 0 ], [ 9, 'purchase_reserved', 0 ], [ 3, 'release_reservation', 0 ], [ 0.7, 'expire_reservations', 0 ], [ 4, 'unfulfilled', 0 ], [ 7, 'fulfil', 0 ], [ 9, 'draw', 1 ], [ 2, 'draw_reveal', 0 ], [ 0.5, 'draw_commit', 0 ], [ 0.5, 'publish_draw_table', 0 ],
-	[ 5, 'record_actions', 1 ], [ 4, 'capture', 1 ], [ 4, 'settle_rounds', 0 ], [ 3, 'redeem', 0 ], [ 1.5, 'set_streak', 1 ], [ 3, 'read', 1 ], [ 1, 'misuse', 0 ],
+	[ 5, 'record_actions', 1 ], [ 4, 'capture', 1 ], [ 4, 'settle_rounds', 0 ], [ 8, 'open_action', 1 ], [ 8, 'settle_action', 1 ], [ 2, 'void_action', 1 ], [ 3, 'redeem', 0 ], [ 1.5, 'set_streak', 1 ], [ 3, 'read', 1 ], [ 1, 'misuse', 0 ],
 	[ 1, 'set_timezone', 1 ], [ 1, 'set_user_status', 0 ], [ 2, 'update_profile', 1 ],
 	# these wait for each other's transactions while they hold their own user
 	[ 2, 'link_external_id', 0 ], [ 1.5, 'unlink_external_id', 0 ], [ 1.5, 'upsert_product', 0 ], [ 0.3, 'retire_product', 0 ], [ 1.5, 'upsert_item', 0 ],
@@ -736,6 +736,48 @@ sub pass_escrow
 	my ($self, $user) = @_;
 	my $to = 1 + int rand $Stress::World::USERS;
 	return $self->closing('pass_escrow', $user, ", $to" . $self->pick('', '', ', 1', q{, items => '{}'}, q{, 3, '{}'}));
+}
+
+# Rounds are everybody's: who opens one, who settles it, and who voids it are others.  What asks
+# for something else opens it as another type, or wins something else.
+sub round
+{
+	my ($self, $user) = @_;
+	my $window = int($self->{progress} * $WINDOWS / 2);
+	$window = int rand $window + 1 if $self->chance(0.2);
+	my $n = $user * 7 + $window;
+
+	return { id => "round$window", bet => 1 + $n % 30, win => $n % 3 ? 0 : $n % 70, xp => $n % 4 ? 0 : $n % 20, ttl => $n % 5 ? '3 days' : '2 hours', other => $self->chance(0.1) ? 1 : 0 };
+}
+
+sub open_action
+{
+	my ($self, $user) = @_;
+	my $round = $self->round($user);
+	my $type = $round->{other} ? 'SPIN2' : 'SPIN';
+
+	return call('open_action', 'open_action', [ $user, 'slot', $type, @$round{qw(id bet ttl)} ],
+		{ kind => 'H', user => $user, key => qq(round_open|["slot", "$round->{id}"]), gold => -$round->{bet}, items => '', reason => 'bet', context => qq({"game": "slot", "action_type": "$type"}) });
+}
+
+sub settle_action
+{
+	my ($self, $user) = @_;
+	my $round = $self->round($user);
+	my $win = $round->{win} + $round->{other};
+
+	return call('settle_action', 'settle_action', [ $user, 'slot', $round->{id}, $win, undef, undef, $round->{xp} ],
+		{ kind => 'A', type => 'SPIN', of_round => 1, user => $user, key => "slot|$round->{id}", bet => $round->{bet}, win => $win, xp => $round->{xp} });
+}
+
+sub void_action
+{
+	my ($self, $user) = @_;
+	my $round = $self->round($user);
+
+	return {
+		fn => 'void_action', args => "$user, 'slot', '$round->{id}', 'lost'", intents => [],
+		sql => "SELECT pg_current_xact_id_if_assigned() AS xact, r.state, r.code, r.transaction_id, r.detail FROM economy.void_action($user, 'slot', '$round->{id}', 'lost') r" };
 }
 
 sub expire_escrows

@@ -277,7 +277,7 @@ sub settle_operation
 	my ($self, $settler, $tx, $op, $before) = @_;
 	my $sql = $op->{fn} =~ /^capture_(raise|report)$/
 	  ? "WITH i AS (INSERT INTO public.spins_$1 VALUES $op->{args} RETURNING 1) SELECT pg_current_xact_id_if_assigned() AS xact FROM (SELECT count(*) FROM i) c"
-	  : $op->{fn} =~ /^settle_(\w+)/ ? Stress::World::settle_sql($1, $op->{args})
+	  : $op->{fn} =~ /^settle_(raise|report)$/ ? Stress::World::settle_sql($1, $op->{args})
 	  : "SELECT pg_current_xact_id_if_assigned() AS xact, r.* FROM economy." . ($op->{fn} =~ s/^redeem$/purchase/r) . "($op->{args}) r";
 	my (@violations, @answers);
 
