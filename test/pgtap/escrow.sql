@@ -70,6 +70,7 @@ FROM (VALUES
     ('capture_escrow(%1$s, ''H%1$s-3'', -7)', 'f refused USER_NOT_FOUND {"user_id": -7}'),
     ('capture_escrow(%1$s, ''H%1$s-3'', %2$s, 102)', 'f refused EXCEEDS_ESCROW 895 {"held": 101, "asked": 102}'),
     ('capture_escrow(%1$s, ''H%1$s-3'', %2$s, 0, ''{"pgtap_gem": 6}'')', 'f refused EXCEEDS_ESCROW 895 {"held": 5, "item": "pgtap_gem", "asked": 6}'),
+    ('capture_escrow(%1$s, ''H%1$s-3'', %2$s, 0, ''{"pgtap_gem": 5, "pgtap_pass": 1}'')', 'f refused EXCEEDS_ESCROW 895 {"held": 0, "item": "pgtap_pass", "asked": 1}'),
     ('capture_escrow(%1$s, ''H%1$s-3'', %2$s, 0, ''{"pgtap_pass": 1}'')', 'f refused EXCEEDS_ESCROW 895 {"held": 0, "item": "pgtap_pass", "asked": 1}'),
     ('capture_escrow(%1$s, ''H%1$s-3'', %3$s)', 'f refused GOLD_OVERFLOW 895 {"user_id": %3$s}')) v (call, says);
 

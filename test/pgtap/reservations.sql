@@ -139,6 +139,13 @@ SELECT is((SELECT concat_ws(' ', j.reservations, j.next) FROM economy_internal.e
 SET LOCAL economy.test_clock = '2031-03-05 00:00:06+00';
 SELECT is((SELECT concat_ws(' ', j.reservations, j.next) FROM economy_internal.expire_reservations(1, '{"due_at": "2031-03-04T00:00:00+00:00"}') j), '1 {"due_at": "2031-03-05T00:00:05+00:00"}', 'of several the job gives back the one that was over first');
 ROLLBACK TO old;
+-- of several that are over a buyer may have all
+SET LOCAL economy.test_clock = '2031-03-06 00:00:00+00';
+SELECT is(count(r.code), 2::bigint, 'two of one and two units') FROM generate_series(1, 2) n, economy.reserve(:v, 'pgtap_r', 'show' || n, n, '1 second') r WHERE r.code = 'OK';
+SELECT p.stock_remaining AS shown FROM economy.product('pgtap_r', :u) p \gset
+SET LOCAL economy.test_clock = '2031-03-06 00:00:01+00';
+SELECT is((SELECT concat_ws(' ', p.code, p.stock_remaining - :shown) FROM economy.purchase(:u, 'pgtap_r', 'show', :shown + n, NULL, true) p), says, 'three more, and no four: ' || n) FROM (VALUES (3, 'OK ' || -:shown), (4, 'SOLD_OUT 3')) v (n, says);
+ROLLBACK TO old;
 -- to the slot that it came from
 UPDATE economy.shop_stock SET remaining = CASE slot WHEN 2 THEN 7 ELSE 0 END WHERE product_id = 'pgtap_lim';
 SELECT is(r.code, 'OK', 'reserved from the last slot') FROM economy.reserve(:u, 'pgtap_lim', 's1', 1) r;

@@ -134,5 +134,12 @@ SELECT i.kind AS x FROM economy.upsert_item('{"item_id": "pgtap_shell", "kind": 
 SELECT economy.register('pgtap shells') AS shells \gset
 SELECT is(r.code, v.says, coalesce(v.items, 'none')) FROM (VALUES (1, '{"pgtap_shell": 2}', 'OK'), (2, '{"pgtap_shell": 2}', 'OK'), (3, '{"pgtap_shell": 1}', 'IDEMPOTENCY_MISMATCH'), (4, '{"pgtap_shell": 3}', 'IDEMPOTENCY_MISMATCH'),
     (5, NULL, 'IDEMPOTENCY_MISMATCH'), (6, '{"pgtap_other": 2}', 'IDEMPOTENCY_MISMATCH')) v (n, items, says), economy.grant_reward(:shells, 'pgtap', 'shells', 1, 0, NULL, v.items::jsonb) r;
+-- of two items each is looked at when they are taken back
+SELECT i.kind AS x FROM economy.upsert_item('{"item_id": "pgtap_stone", "kind": "stack"}', 'pgtap') i \gset
+SELECT r.transaction_id AS two FROM economy.grant_reward(:shells, 'pgtap', 'two', 0, 0, NULL, '{"pgtap_shell": 3, "pgtap_stone": 3}') r \gset
+SELECT is(r.code, 'OK', 'some of one') FROM economy.revoke_reward(:shells, :'two', 'r', 'a', 0, 0, idempotency_key => 'some', items => '{"pgtap_shell": 2}') r;
+SELECT is(r.code, 'EXCEEDS_REWARD', 'not more of it, whatever is left of the other') FROM economy.revoke_reward(:shells, :'two', 'r', 'a', 0, 0, idempotency_key => 'more', items => '{"pgtap_shell": 2, "pgtap_stone": 1}') r;
+SELECT is(count(c.code), 2::bigint, 'both are used up') FROM economy.holdings(:shells) h, economy.consume(:shells, h.item_id, h.item_id, h.quantity) c WHERE h.item_id IN ('pgtap_shell', 'pgtap_stone') AND c.code = 'OK';
+SELECT is((SELECT concat_ws(' ', r.code, r.detail -> 'debt_items') FROM economy.revoke_reward(:shells, :'two', 'r', 'a', 0, 0, 'take', 'rest') r), 'OK {"pgtap_shell": 1, "pgtap_stone": 3}', 'and what is not there is owed of both');
 SELECT * FROM finish();
 ROLLBACK;
