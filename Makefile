@@ -16,7 +16,7 @@ SQL_PARTS = src/prologue.sql src/ledger/ledger.sql src/ledger/holdings.sql \
 	src/reward/reward.sql \
 	src/play/play.sql src/play/leaderboard.sql src/account/adjust.sql src/hold/hold.sql \
 	src/hold/draw.sql src/hold/escrow.sql \
-	src/settle/settle.sql src/fraud/rate.sql \
+	src/settle/settle.sql src/settle/orders.sql src/fraud/rate.sql \
 	src/mission/mission.sql src/mission/season.sql \
 	src/ledger/archive.sql \
 	src/ledger/view.sql src/account/account.sql src/account/statement.sql src/account/leaderboards.sql src/account/prizes.sql \

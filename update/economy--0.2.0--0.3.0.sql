@@ -346,13 +346,22 @@ ALTER TABLE economy.shop_products
         CONSTRAINT shop_products_price_items_check CHECK (economy_internal.amounts_sound(price_items)),
     ADD COLUMN fulfilment boolean,
     ADD COLUMN granted_xp bigint
-        CONSTRAINT shop_products_granted_xp_check CHECK (granted_xp BETWEEN 0 AND 9007199254740991);
+        CONSTRAINT shop_products_granted_xp_check CHECK (granted_xp BETWEEN 0 AND 9007199254740991),
+    ADD COLUMN settlement text COLLATE "C"
+        CONSTRAINT shop_products_settlement_check CHECK (octet_length(settlement) BETWEEN 1 AND 64),
+    ADD CONSTRAINT shop_products_settled_check CHECK (settlement IS NULL
+        OR (category = 'conversion' AND source_points > 0 AND NOT global_key
+            AND price_items IS NULL));
 COMMENT ON CONSTRAINT shop_products_contents_check ON economy.shop_products IS
     'contents must be an object of 1 to 16 items, each with a whole number from 1 to 2^53-1';
 COMMENT ON CONSTRAINT shop_products_price_items_check ON economy.shop_products IS
     'price_items must be an object of 1 to 16 items, each with a whole number from 1 to 2^53-1';
 COMMENT ON CONSTRAINT shop_products_granted_xp_check ON economy.shop_products IS
     'granted_xp must be from 0 to 2^53-1';
+COMMENT ON CONSTRAINT shop_products_settlement_check ON economy.shop_products IS
+    'settlement must have 1 to 64 bytes';
+COMMENT ON CONSTRAINT shop_products_settled_check ON economy.shop_products IS
+    'settlement is that of a conversion with source_points, without price_items and global_key';
 COMMENT ON COLUMN economy.shop_products.contents IS
     'Items that the user holds after the purchase of a unit: {"gem": 5, "vip": 2592000}; of a '
     'pass seconds.';
@@ -360,6 +369,10 @@ COMMENT ON COLUMN economy.shop_products.fulfilment IS
     'Whether a purchase waits in economy.fulfilments until a worker has fulfilled it; null: no.';
 COMMENT ON COLUMN economy.shop_products.granted_xp IS
     'XP that a unit gives, of an item and of a conversion; null: none.';
+COMMENT ON COLUMN economy.shop_products.settlement IS
+    'Provider of payment_providers that is paid for it, before it is given: source_points are '
+    'minor units of its currency. Null: the app has charged for it. Whether it is null is fixed '
+    'when the product is made.';
 COMMENT ON COLUMN economy.shop_products.price_items IS
     'Items that a unit costs beside price_gold: {"gem": 5}.';
 ALTER TABLE economy.shop_transactions
@@ -398,7 +411,8 @@ CREATE TYPE economy.product_offer AS (
     detail               jsonb,
     contents             jsonb,
     price_items          jsonb,
-    granted_xp           bigint
+    granted_xp           bigint,
+    settlement           text
 );
 COMMENT ON TYPE economy.product_offer IS
     'A product as a shop shows it to a user: a row of economy.products() and economy.product().';
@@ -475,7 +489,7 @@ CREATE OR REPLACE FUNCTION economy_internal.check_product(product jsonb, old_row
                             'granted_gold', 'monetary', 'limit_once', 'per_user_limit',
                             'limit_period', 'global_key', 'starts_at', 'ends_at', 'active',
                             'effect_code', 'extra', 'tags', 'position', 'texts', 'contents',
-                            'price_items', 'fulfilment', 'granted_xp')
+                            'price_items', 'fulfilment', 'granted_xp', 'settlement')
             UNION ALL
             SELECT 2, 'category must be conversion or item' FROM given g
             WHERE g.category IS NULL OR g.category NOT IN ('conversion', 'item')
@@ -500,8 +514,13 @@ CREATE OR REPLACE FUNCTION economy_internal.check_product(product jsonb, old_row
             WHERE NOT g.is_new AND product ? 'global_key'
               AND product ->> 'global_key' IS DISTINCT FROM old_row.global_key::text
             UNION ALL
+            -- a key of an order is looked up only where there can be one
+            SELECT 6, 'whether settlement is null is fixed when a product is made' FROM given g
+            WHERE NOT g.is_new AND product ? 'settlement'
+              AND (product ->> 'settlement' IS NULL) <> (old_row.settlement IS NULL)
+            UNION ALL
             -- what is no object of items is refused by the constraints
-            SELECT 6, 'contents and price_items must be of different items, 16 together'
+            SELECT 7, 'contents and price_items must be of different items, 16 together'
             FROM (SELECT count(*) AS n, count(DISTINCT k.id) AS different
                   FROM (VALUES (CASE WHEN product ? 'contents' THEN product -> 'contents'
                                      ELSE old_row.contents END),
@@ -513,7 +532,7 @@ CREATE OR REPLACE FUNCTION economy_internal.check_product(product jsonb, old_row
             WHERE i.n > 16 OR i.n <> i.different
             UNION ALL
             -- an event has 8000 bytes, and tells of each item its balance too
-            SELECT 7, 'contents and price_items must have 3072 bytes as text together'
+            SELECT 8, 'contents and price_items must have 3072 bytes as text together'
             FROM (SELECT CASE WHEN product ? 'contents' THEN product -> 'contents'
                               ELSE old_row.contents END AS contents,
                          CASE WHEN product ? 'price_items' THEN product -> 'price_items'
@@ -542,6 +561,23 @@ COMMENT ON FUNCTION economy_internal.check_contents(jsonb) IS
     'Which item of a product that is given to upsert_product() cannot be given, or paid; null: '
     'none.';
 
+-- The table of providers comes later in the script.
+CREATE FUNCTION economy_internal.check_settlement(product jsonb) RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    name CONSTANT text := product ->> 'settlement';
+BEGIN
+    IF name IS NULL OR EXISTS (SELECT FROM economy.payment_providers p
+                               WHERE p.provider = name AND p.currency IS NOT NULL) THEN
+        RETURN NULL;
+    END IF;
+    RETURN format('settlement %s is no provider with a currency', to_json(name));
+END
+$$;
+COMMENT ON FUNCTION economy_internal.check_settlement(jsonb) IS
+    'Why a provider cannot be paid for a product that is given to upsert_product(); null: it can.';
+
 CREATE OR REPLACE FUNCTION economy.upsert_product(product jsonb, actor text) RETURNS economy.shop_products
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
@@ -560,12 +596,13 @@ BEGIN
     IF jsonb_typeof(product) <> 'object' OR id IS NULL THEN
         RAISE EXCEPTION 'product must be a JSON object with a product_id' USING ERRCODE = 'XE301';
     END IF;
-    PERFORM economy_internal.open_tables('shop_products', 'items');
+    PERFORM economy_internal.open_tables('shop_products', 'items', 'payment_providers');
     -- one change of a product at a time, also of one that does not exist yet
     PERFORM economy_internal.lock_name('economy.product:' || id);
     SELECT * INTO old_row FROM economy.shop_products p WHERE p.product_id = id FOR NO KEY UPDATE;
     wrong := coalesce(economy_internal.check_product(product, old_row),
-                      economy_internal.check_contents(product));
+                      economy_internal.check_contents(product),
+                      economy_internal.check_settlement(product));
     IF wrong IS NULL THEN
         BEGIN
             new_row := jsonb_populate_record(
@@ -593,7 +630,8 @@ BEGIN
                     extra = new_row.extra, tags = new_row.tags,
                     position = new_row.position, texts = new_row.texts,
                     contents = new_row.contents, price_items = new_row.price_items,
-                    fulfilment = new_row.fulfilment, granted_xp = new_row.granted_xp
+                    fulfilment = new_row.fulfilment, granted_xp = new_row.granted_xp,
+                    settlement = new_row.settlement
                 WHERE p.product_id = id;
             END IF;
         EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
@@ -820,6 +858,8 @@ COMMENT ON FUNCTION economy.fulfil(bigint, text, text, jsonb) IS
     'Says that a purchase is fulfilled: new once, and reuse from then on. Refuses LEASED while '
     'another worker has it, REFUNDED, and NOTHING_TO_FULFIL.';
 
+-- reservations: stock that is held for a user for a time, in a checkout
+
 CREATE TABLE economy.shop_reservations (
     user_id         bigint      NOT NULL,
     idempotency_key text        NOT NULL COLLATE "C",
@@ -830,7 +870,7 @@ CREATE TABLE economy.shop_reservations (
     after_seq       bigint      NOT NULL
         CONSTRAINT shop_reservations_after_seq_check CHECK (after_seq >= 0),
     state           text        NOT NULL COLLATE "C" CONSTRAINT shop_reservations_state_check
-        CHECK (state IN ('held', 'used', 'released', 'expired')),
+        CHECK (state IN ('held', 'used', 'ordered', 'released', 'expired')),
     made_at         timestamptz NOT NULL,
     expires_at      timestamptz NOT NULL,
     due_at          timestamptz NOT NULL,
@@ -979,10 +1019,10 @@ BEGIN
     result.quantity := r.quantity;
     result.status := r.state;
     result.expires_at := r.expires_at;
-    IF r.state = 'used' THEN
+    IF r.state IN ('used', 'ordered') THEN
         result.code := 'RESERVATION_CLOSED';
-        result.detail := jsonb_build_object(
-            'status', r.state, 'transaction_id', 'P' || r.user_id || '-' || r.seq);
+        result.detail := jsonb_strip_nulls(jsonb_build_object(
+            'status', r.state, 'transaction_id', 'P' || r.user_id || '-' || r.seq));
         RETURN result;
     END IF;
     result.success := true;
@@ -3704,6 +3744,884 @@ $$;
 COMMENT ON FUNCTION economy.retire_payment_secret(text, integer, text) IS
     'Destroys a secret of a provider: what is signed with it is WRONG_SIGNATURE from then on. '
     'False when the version is not active. XE702 for an unknown provider.';
+-- orders: purchases that outside money pays for, from the order to the purchase
+
+CREATE TABLE economy.payment_orders (
+    user_id         bigint      NOT NULL,
+    product_id      text        NOT NULL COLLATE "C",
+    idempotency_key text        NOT NULL COLLATE "C",
+    order_id        uuid        NOT NULL CONSTRAINT payment_orders_order_id_key UNIQUE,
+    provider        text        NOT NULL COLLATE "C",
+    quantity        integer     NOT NULL
+        CONSTRAINT payment_orders_quantity_check CHECK (quantity > 0),
+    amount          bigint      NOT NULL
+        CONSTRAINT payment_orders_amount_check CHECK (amount BETWEEN 1 AND 9007199254740991),
+    currency        text        NOT NULL COLLATE "C",
+    terms           jsonb       NOT NULL,
+    context         jsonb,
+    state           text        NOT NULL COLLATE "C" CONSTRAINT payment_orders_state_check
+        CHECK (state IN ('CREATED', 'PENDING', 'CONFIRMED', 'VOIDED', 'FAILED', 'EXPIRED',
+                         'REFUNDED', 'CHARGED_BACK', 'CONFLICT')),
+    is_open         boolean     NOT NULL,
+    stock_slot      smallint,
+    seq             bigint,
+    provider_ref    text COLLATE "C" CONSTRAINT payment_orders_provider_ref_check
+        CHECK (octet_length(provider_ref) BETWEEN 1 AND 255),
+    made_at         timestamptz NOT NULL,
+    expires_at      timestamptz NOT NULL,
+    due_at          timestamptz NOT NULL,
+    attempts        integer     NOT NULL
+        CONSTRAINT payment_orders_attempts_check CHECK (attempts >= 0),
+    worker          text,
+    CONSTRAINT payment_orders_pkey PRIMARY KEY (user_id, product_id, idempotency_key),
+    CONSTRAINT payment_orders_provider_ref_key UNIQUE (provider, provider_ref),
+    -- of a conflict an operator says what it is
+    CONSTRAINT payment_orders_seq_check CHECK (
+        CASE WHEN state IN ('CONFIRMED', 'REFUNDED', 'CHARGED_BACK') THEN seq IS NOT NULL
+             WHEN state <> 'CONFLICT' THEN seq IS NULL ELSE true END),
+    CONSTRAINT payment_orders_open_check CHECK (is_open = (
+        state IN ('CREATED', 'PENDING') OR (state = 'CONFLICT' AND seq IS NULL))),
+    CONSTRAINT payment_orders_stock_check CHECK (is_open OR stock_slot IS NULL),
+    CONSTRAINT payment_orders_due_check CHECK (
+        state IN ('CREATED', 'PENDING') OR (due_at = 'infinity' AND worker IS NULL)),
+    CONSTRAINT payment_orders_time_check CHECK (expires_at > made_at)
+) WITH (fillfactor = 80);
+-- whole ones: a partial index has no direct way
+CREATE INDEX payment_orders_open ON economy.payment_orders (user_id, is_open);
+CREATE INDEX payment_orders_due ON economy.payment_orders (due_at);
+CREATE INDEX payment_orders_expiry ON economy.payment_orders (is_open, expires_at);
+SELECT pg_catalog.pg_extension_config_dump('economy.payment_orders', '');
+COMMENT ON TABLE economy.payment_orders IS
+    'Purchases that money from outside pays for, from the call of purchase() on, and what became '
+    'of them.';
+COMMENT ON COLUMN economy.payment_orders.order_id IS 'By which the provider and workers name it.';
+COMMENT ON COLUMN economy.payment_orders.amount IS
+    'What is to be paid, in minor units of currency.';
+COMMENT ON COLUMN economy.payment_orders.terms IS
+    'What a unit gives, as it was promised when it was ordered.';
+COMMENT ON COLUMN economy.payment_orders.is_open IS 'Whether a purchase may come of it yet.';
+COMMENT ON COLUMN economy.payment_orders.stock_slot IS
+    'Slot the units were taken from that it holds; null: it holds none.';
+COMMENT ON COLUMN economy.payment_orders.seq IS 'Of the purchase that was made of it.';
+COMMENT ON COLUMN economy.payment_orders.provider_ref IS 'How the provider names the payment.';
+COMMENT ON COLUMN economy.payment_orders.expires_at IS
+    'When it is given up, unless a report says otherwise, or a worker has it.';
+COMMENT ON COLUMN economy.payment_orders.due_at IS
+    'From when on settlement_lease() hands it out: while a worker has it, the end of the lease; '
+    'infinity: never.';
+COMMENT ON COLUMN economy.payment_orders.attempts IS 'How often it was handed out.';
+COMMENT ON COLUMN economy.payment_orders.worker IS 'Who has it.';
+
+CREATE TABLE economy.payment_order_history (
+    order_id   uuid        NOT NULL,
+    step       integer     NOT NULL
+        CONSTRAINT payment_order_history_step_check CHECK (step > 0),
+    at         timestamptz NOT NULL,
+    report     text        NOT NULL COLLATE "C",
+    from_state text COLLATE "C",
+    to_state   text        NOT NULL COLLATE "C",
+    reporter   text        NOT NULL,
+    reason     text,
+    detail     jsonb,
+    CONSTRAINT payment_order_history_pkey PRIMARY KEY (order_id, step),
+    CONSTRAINT payment_order_history_first_check CHECK ((step = 1) = (from_state IS NULL))
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.payment_order_history', '');
+CREATE TRIGGER payment_order_history_is_kept BEFORE UPDATE OR DELETE OR TRUNCATE
+    ON economy.payment_order_history
+    FOR EACH STATEMENT EXECUTE FUNCTION economy_internal.forbid_change();
+ALTER TABLE economy.payment_order_history
+    ENABLE ALWAYS TRIGGER payment_order_history_is_kept;
+COMMENT ON TABLE economy.payment_order_history IS
+    'Every step of an order: when, what was reported, by whom and why. Append-only.';
+COMMENT ON COLUMN economy.payment_order_history.report IS
+    'What was reported: ordered, pending, confirmed, voided, failed, expired, refunded, '
+    'charged_back; resolved by an operator.';
+COMMENT ON COLUMN economy.payment_order_history.reason IS
+    'What the reporter said of it; of a conflict, what contradicts.';
+COMMENT ON COLUMN economy.payment_order_history.detail IS
+    'What the report said beyond that: provider_ref, amount, currency; of the first step the order '
+    'as it was placed.';
+
+CREATE TYPE economy.order_result AS (
+    success        boolean,
+    state          text,
+    code           text,
+    transaction_id text,
+    order_id       uuid,
+    order_state    text,
+    detail         jsonb
+);
+COMMENT ON TYPE economy.order_result IS
+    'Result of economy.settlement_report() and economy.resolve_order().';
+
+-- The whole of the rules.  Reports may come twice, and in any order; what contradicts what is
+-- known is for an operator.
+CREATE FUNCTION economy_internal.order_step(state text, report text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        SELECT CASE
+            WHEN state = 'CONFLICT' THEN 'CONFLICT'
+            WHEN report = 'unknown' THEN state
+            WHEN state IN ('CREATED', 'PENDING') THEN
+                CASE report WHEN 'pending' THEN 'PENDING' WHEN 'confirmed' THEN 'CONFIRMED'
+                            WHEN 'voided' THEN 'VOIDED' WHEN 'failed' THEN 'FAILED'
+                            WHEN 'expired' THEN 'EXPIRED' ELSE 'CONFLICT' END
+            -- what is older than what is known
+            WHEN report = 'pending' THEN state
+            WHEN state = 'CONFIRMED' THEN
+                CASE report WHEN 'confirmed' THEN state WHEN 'refunded' THEN 'REFUNDED'
+                            WHEN 'charged_back' THEN 'CHARGED_BACK' ELSE 'CONFLICT' END
+            WHEN state = 'REFUNDED' AND report IN ('confirmed', 'refunded') THEN state
+            WHEN state = 'CHARGED_BACK' AND report IN ('confirmed', 'charged_back') THEN state
+            -- nothing was paid, by whichever name
+            WHEN state IN ('VOIDED', 'FAILED', 'EXPIRED')
+             AND report IN ('voided', 'failed', 'expired') THEN state
+            ELSE 'CONFLICT' END;
+    END;
+COMMENT ON FUNCTION economy_internal.order_step(text, text) IS
+    'The state that an order of a state has after a report.';
+
+CREATE FUNCTION economy_internal.note_step(
+    order_id uuid, at timestamptz, report text, from_state text, to_state text, reporter text,
+    reason text, detail jsonb
+) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    h        CONSTANT economy.payment_order_history := (
+        order_id,
+        (SELECT coalesce(max(p.step), 0) + 1 FROM economy.payment_order_history p
+         WHERE p.order_id = note_step.order_id),
+        at, report, from_state, to_state, reporter, reason, detail);
+    as_given boolean;
+BEGIN
+    INSERT INTO economy.payment_order_history AS p SELECT (h).*
+        RETURNING (p.*) IS NOT DISTINCT FROM h INTO as_given;
+    IF as_given IS NOT TRUE THEN
+        RAISE EXCEPTION 'a step of an order would be noted in another way than it was made'
+            USING ERRCODE = 'XE103',
+            HINT = 'Look for a BEFORE trigger or a rule on economy.payment_order_history that '
+                   'changes values or suppresses rows.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.note_step(
+    uuid, timestamptz, text, text, text, text, text, jsonb) IS
+    'Notes a step of an order, whose row is locked.';
+
+CREATE FUNCTION economy_internal.order_placed(o economy.payment_orders) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+    BEGIN ATOMIC
+        SELECT jsonb_build_object(
+            'user_id', (o).user_id, 'product_id', (o).product_id,
+            'idempotency_key', (o).idempotency_key, 'provider', (o).provider,
+            'quantity', (o).quantity, 'amount', (o).amount, 'currency', (o).currency,
+            'terms', (o).terms, 'context', (o).context);
+    END;
+COMMENT ON FUNCTION economy_internal.order_placed(economy.payment_orders) IS
+    'What of an order never changes, as the first step of its history has it.';
+
+CREATE FUNCTION economy_internal.place_order(
+    user_id bigint, product_id text, idempotency_key text, provider text, quantity integer,
+    amount bigint, terms jsonb, context jsonb, stock_slot smallint
+) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    at       CONSTANT timestamptz := economy.now();
+    o        economy.payment_orders;
+    as_given boolean;
+BEGIN
+    SELECT place_order.user_id, place_order.product_id, place_order.idempotency_key,
+           gen_random_uuid(), p.provider, place_order.quantity, place_order.amount, p.currency,
+           place_order.terms, nullif(place_order.context, 'null'), 'CREATED', true,
+           nullif(place_order.stock_slot, -1), NULL, NULL, at,
+           at + make_interval(secs => p.expiry_s), at, 0, NULL
+        INTO o FROM economy.payment_providers p
+        WHERE p.provider = place_order.provider AND p.currency IS NOT NULL;
+    IF NOT found THEN
+        RAISE EXCEPTION 'provider "%" of product "%" is not there, or has no currency',
+                provider, product_id USING ERRCODE = 'XE103',
+            HINT = 'Rows of economy.payment_providers were changed by hand. '
+                   'economy.audit_sweep() says what is missing.';
+    END IF;
+    INSERT INTO economy.payment_orders AS n SELECT (o).*
+        RETURNING (n.*) IS NOT DISTINCT FROM o INTO as_given;
+    IF as_given IS NOT TRUE THEN
+        RAISE EXCEPTION 'an order would be placed in another way than was asked for'
+            USING ERRCODE = 'XE103',
+            HINT = 'Look for a BEFORE trigger or a rule on economy.payment_orders that changes '
+                   'values or suppresses rows.';
+    END IF;
+    PERFORM economy_internal.note_step(
+        o.order_id, at, 'ordered', NULL, 'CREATED', 'purchase', NULL,
+        economy_internal.order_placed(o));
+END
+$$;
+COMMENT ON FUNCTION economy_internal.place_order(
+    bigint, text, text, text, integer, bigint, jsonb, jsonb, smallint) IS
+    'Part of purchase(): the order of a product that a provider is paid for.';
+
+CREATE FUNCTION economy_internal.give_order(
+    user_id bigint, product_id text, idempotency_key text, quantity integer, context jsonb,
+    terms jsonb, stock_slot smallint
+) RETURNS economy.purchase_result
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_give_order';
+COMMENT ON FUNCTION economy_internal.give_order(
+    bigint, text, text, integer, jsonb, jsonb, smallint) IS
+    'The purchase of an order that is paid, of units that it holds in a slot, or, when it holds '
+    'none, such as the stock has. Refuses as purchase() does what cannot be given, but nothing '
+    'that is a rule of sale.';
+
+-- The order of an id, locked: behind its account when its purchase may be made or taken back.
+CREATE FUNCTION economy_internal.lock_order(order_id uuid, with_account boolean)
+    RETURNS economy.payment_orders
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    o economy.payment_orders;
+BEGIN
+    PERFORM economy_internal.open_tables(
+        'payment_orders', 'payment_order_history', 'payment_providers', 'shop_stock', 'accounts');
+    IF with_account THEN
+        PERFORM FROM economy.accounts a
+            WHERE a.user_id = (SELECT p.user_id FROM economy.payment_orders p
+                               WHERE p.order_id = lock_order.order_id) FOR NO KEY UPDATE;
+    END IF;
+    SELECT p.* INTO o FROM economy.payment_orders p
+        WHERE p.order_id = lock_order.order_id FOR NO KEY UPDATE;
+    RETURN o;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.lock_order(uuid, boolean) IS
+    'The order of an id, locked, with the account of its user or without.';
+
+-- Writes what an order has become, whose row is locked.
+CREATE FUNCTION economy_internal.write_order(o economy.payment_orders) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    as_given boolean;
+BEGIN
+    o.is_open := o.state IN ('CREATED', 'PENDING') OR (o.state = 'CONFLICT' AND o.seq IS NULL);
+    IF o.state NOT IN ('CREATED', 'PENDING') THEN
+        o.due_at := 'infinity';
+        o.worker := NULL;
+    END IF;
+    WITH written AS (
+        UPDATE economy.payment_orders p SET
+                state = o.state, is_open = o.is_open, stock_slot = o.stock_slot, seq = o.seq,
+                provider_ref = o.provider_ref, due_at = o.due_at, worker = o.worker
+            WHERE p.order_id = o.order_id RETURNING (p.*) IS NOT DISTINCT FROM o AS is_so
+    )
+    -- of a row that damage has doubled, both
+    SELECT bool_and(w.is_so) AND count(*) = 1 INTO as_given FROM written w;
+    IF as_given IS NOT TRUE THEN
+        RAISE EXCEPTION 'an order would become another than was reported'
+            USING ERRCODE = 'XE103',
+            HINT = 'Look for a BEFORE trigger or a rule on economy.payment_orders that changes '
+                   'values or suppresses rows.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.write_order(economy.payment_orders) IS
+    'Writes what an order has become, whose row is locked.';
+
+-- Units that it holds go back; waits for a slot, holding no account that others may need.
+CREATE FUNCTION economy_internal.release_order(o economy.payment_orders, wait boolean)
+    RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    returned boolean;
+BEGIN
+    IF o.stock_slot IS NULL THEN
+        RETURN true;
+    END IF;
+    returned := economy_internal.return_stock(o.product_id, o.quantity, o.stock_slot, wait);
+    IF returned IS NULL OR (wait AND NOT returned) THEN
+        RAISE EXCEPTION 'units of an order would go back in another way than was asked for'
+            USING ERRCODE = 'XE103',
+            HINT = 'Look for a BEFORE trigger or a rule on economy.shop_stock that changes values '
+                   'or suppresses rows, or for slots that are not there.';
+    END IF;
+    RETURN returned;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.release_order(economy.payment_orders, boolean) IS
+    'Gives the units that an order holds back to the stock; false: nobody waits, and no slot is '
+    'free.';
+
+-- What a step to a state does, of an order whose account, when it needs it, and row are locked.
+-- Whatever cannot be done makes it a conflict, and nothing of it is done.
+CREATE FUNCTION economy_internal.take_step(
+    o economy.payment_orders, to_state text, reporter text, reason text, INOUT conflict text,
+    OUT becomes economy.payment_orders
+)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    given  economy.purchase_result;
+    taken  economy.refund_result;
+BEGIN
+    becomes := o;
+    becomes.state := to_state;
+    IF to_state = 'CONFIRMED' AND o.seq IS NULL THEN
+        given := economy_internal.give_order(
+            o.user_id, o.product_id, o.idempotency_key, o.quantity, o.context, o.terms,
+            o.stock_slot);
+        IF given.success THEN
+            becomes.seq := substring(given.transaction_id FROM '-([0-9]+)$')::bigint;
+            becomes.stock_slot := NULL;
+        ELSE
+            conflict := given.code;
+        END IF;
+    ELSIF to_state IN ('REFUNDED', 'CHARGED_BACK') THEN
+        taken := economy.refund_purchase(
+            o.user_id, 'P' || o.user_id || '-' || o.seq, 'order ' || o.order_id,
+            reason => coalesce(nullif(reason, ''), lower(to_state)), actor => reporter,
+            policy => 'take_available');
+        -- it was taken back before the provider knew of it
+        IF NOT taken.success AND taken.code <> 'EXCEEDS_PURCHASE' THEN
+            conflict := taken.code;
+        END IF;
+    ELSIF to_state IN ('VOIDED', 'FAILED', 'EXPIRED') THEN
+        PERFORM economy_internal.release_order(o, true);
+        becomes.stock_slot := NULL;
+    END IF;
+    IF conflict IS NOT NULL THEN
+        becomes := o;
+        becomes.state := 'CONFLICT';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.take_step(
+    economy.payment_orders, text, text, text, text) IS
+    'What an order becomes by a step, whose effects it brings about; conflict: why it cannot.';
+
+-- When a worker is to try again, by the ladder of the provider.
+CREATE FUNCTION economy_internal.retry_at(
+    provider economy.payment_providers, attempts integer, at timestamptz
+) RETURNS timestamptz
+    LANGUAGE sql VOLATILE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT CASE WHEN attempts >= (provider).max_attempts THEN timestamptz 'infinity'
+                    ELSE at + make_interval(secs => l.seconds::float8 * (0.5 + random())) END
+        FROM (SELECT least((provider).retry_cap_s, (provider).retry_base_s
+                  * 2.0 ^ least(greatest(attempts - 1, 0), 30))) l (seconds);
+    END;
+COMMENT ON FUNCTION economy_internal.retry_at(
+    economy.payment_providers, integer, timestamptz) IS
+    'When the next attempt of a worker is due after so many; infinity: there is none.';
+
+CREATE FUNCTION economy_internal.require_short(argument text, value text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF octet_length(value) NOT BETWEEN 1 AND 255 THEN
+        RAISE EXCEPTION '% must have 1 to 255 bytes', argument USING ERRCODE = 'XE002';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.require_short(text, text) IS
+    'Raises XE002 unless the text has 1 to 255 bytes, or is null.';
+
+CREATE FUNCTION economy_internal.apply_report(
+    o economy.payment_orders, report text, reporter text, provider_ref text, amount bigint,
+    currency text, reason text
+) RETURNS economy.order_result
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    at       CONSTANT timestamptz := economy.now();
+    said     CONSTANT jsonb := nullif(jsonb_strip_nulls(jsonb_build_object(
+        'provider_ref', provider_ref, 'amount', amount, 'currency', currency)), '{}');
+    to_state text := economy_internal.order_step(o.state, report);
+    before   CONSTANT economy.payment_orders := o;
+    conflict text;
+    step     record;
+    result   economy.order_result;
+BEGIN
+    result := (true, 'new', 'OK', NULL, o.order_id, NULL, NULL);
+    -- what contradicts the order, whatever the state: an unknown one says nothing
+    IF report <> 'unknown' THEN
+        conflict := CASE
+            WHEN amount <> o.amount THEN 'AMOUNT'
+            WHEN currency <> o.currency THEN 'CURRENCY'
+            WHEN provider_ref <> o.provider_ref THEN 'PROVIDER_REF'
+            WHEN o.provider_ref IS NULL AND EXISTS (
+                SELECT FROM economy.payment_orders p
+                WHERE p.provider = o.provider AND p.provider_ref = apply_report.provider_ref)
+            THEN 'PROVIDER_REF_USED'
+            WHEN to_state = 'CONFLICT' THEN 'STATE' END;
+    END IF;
+    IF conflict IS NULL AND to_state <> o.state THEN
+        SELECT t.* INTO step
+            FROM economy_internal.take_step(o, to_state, reporter, reason, NULL) t;
+        o := step.becomes;
+        conflict := step.conflict;
+    END IF;
+    IF conflict IS NOT NULL THEN
+        o.state := 'CONFLICT';
+    ELSIF report <> 'unknown' THEN
+        o.provider_ref := coalesce(o.provider_ref, apply_report.provider_ref);
+    END IF;
+    IF o.state IN ('CREATED', 'PENDING') THEN
+        SELECT economy_internal.retry_at(p, o.attempts, at) INTO o.due_at
+            FROM economy.payment_providers p WHERE p.provider = o.provider;
+        o.worker := NULL;
+    END IF;
+    -- in a conflict each report is kept, once
+    IF o.state = before.state AND (o.state <> 'CONFLICT' OR report = 'unknown' OR EXISTS (
+        SELECT FROM economy.payment_order_history h
+        WHERE h.order_id = o.order_id AND h.report = apply_report.report
+          AND h.detail IS NOT DISTINCT FROM said)) THEN
+        result.state := 'reuse';
+    ELSE
+        PERFORM economy_internal.note_step(
+            o.order_id, at, report, before.state, o.state, reporter,
+            nullif(concat_ws(': ', conflict, reason), ''), said);
+    END IF;
+    IF o IS DISTINCT FROM before THEN
+        PERFORM economy_internal.write_order(o);
+    END IF;
+    result.code := CASE o.state WHEN 'CONFLICT' THEN 'CONFLICT' ELSE 'OK' END;
+    result.order_state := o.state;
+    result.transaction_id := 'P' || o.user_id || '-' || o.seq;
+    result.detail := CASE WHEN conflict IS NOT NULL
+                          THEN jsonb_build_object('contradicts', conflict) END;
+    RETURN result;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.apply_report(
+    economy.payment_orders, text, text, text, bigint, text, text) IS
+    'What a report does to an order that is locked, with its account if it may be paid or paid '
+    'back.';
+
+CREATE FUNCTION economy.settlement_report(
+    order_id uuid, report text, reporter text, provider_ref text DEFAULT NULL,
+    amount bigint DEFAULT NULL, currency text DEFAULT NULL, reason text DEFAULT NULL
+) RETURNS economy.order_result
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+    o economy.payment_orders;
+BEGIN
+    PERFORM economy_internal.require_given('order_id', order_id IS NOT NULL);
+    PERFORM economy_internal.require_given('report', report IS NOT NULL);
+    PERFORM economy_internal.require_given('reporter', reporter IS NOT NULL);
+    PERFORM economy_internal.require_short('reporter', reporter);
+    PERFORM economy_internal.require_short('provider_ref', provider_ref);
+    PERFORM economy_internal.require_short('reason', reason);
+    IF report NOT IN ('pending', 'confirmed', 'voided', 'failed', 'expired', 'refunded',
+                      'charged_back', 'unknown') THEN
+        RAISE EXCEPTION 'report "%" is not known', left(report, 64) USING ERRCODE = 'XE002',
+            HINT = 'It is pending, confirmed, voided, failed, expired, refunded, charged_back '
+                   'or unknown.';
+    END IF;
+    o := economy_internal.lock_order(
+        order_id, report IN ('confirmed', 'refunded', 'charged_back'));
+    IF o.order_id IS NULL THEN
+        RETURN (false, 'refused', 'ORDER_NOT_FOUND', NULL, order_id, NULL, NULL
+                )::economy.order_result;
+    END IF;
+    RETURN economy_internal.apply_report(
+        o, report, reporter, provider_ref, amount, currency, reason);
+END
+$$;
+COMMENT ON FUNCTION economy.settlement_report(uuid, text, text, text, bigint, text, text) IS
+    'What a provider says of an order: pending, confirmed, voided, failed, expired, refunded, '
+    'charged_back, unknown. Confirmed makes the purchase, refunded and charged_back take it back. '
+    'The same again answers the present state, with reuse; what contradicts what is known makes a '
+    'CONFLICT, for resolve_order(). Refuses ORDER_NOT_FOUND.';
+
+CREATE FUNCTION economy.resolve_order(order_id uuid, resolution text, reason text, actor text)
+    RETURNS economy.order_result
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+    o      economy.payment_orders;
+    step   record;
+    result economy.order_result;
+BEGIN
+    PERFORM economy_internal.require_actor(actor);
+    PERFORM economy_internal.require_given('order_id', order_id IS NOT NULL);
+    PERFORM economy_internal.require_given('resolution', resolution IS NOT NULL);
+    PERFORM economy_internal.require_given('reason', reason IS NOT NULL);
+    PERFORM economy_internal.require_short('reason', reason);
+    IF resolution NOT IN ('CONFIRMED', 'VOIDED', 'REFUNDED', 'CHARGED_BACK') THEN
+        RAISE EXCEPTION 'resolution "%" is not known', left(resolution, 64)
+            USING ERRCODE = 'XE002',
+            HINT = 'It is CONFIRMED, VOIDED, REFUNDED or CHARGED_BACK.';
+    END IF;
+    o := economy_internal.lock_order(order_id, true);
+    result := (false, 'refused', NULL, NULL, order_id, o.state, NULL);
+    IF o.order_id IS NULL THEN
+        result.code := 'ORDER_NOT_FOUND';
+        RETURN result;
+    END IF;
+    result.transaction_id := 'P' || o.user_id || '-' || o.seq;
+    IF o.state <> 'CONFLICT' THEN
+        result.success := o.state = resolution;
+        result.state := CASE WHEN result.success THEN 'reuse' ELSE 'refused' END;
+        result.code := CASE WHEN result.success THEN 'OK' ELSE 'NO_CONFLICT' END;
+        RETURN result;
+    END IF;
+    -- what was given can be kept or taken back, what was not can be given or left
+    IF (o.seq IS NULL AND resolution NOT IN ('CONFIRMED', 'VOIDED'))
+       OR (o.seq IS NOT NULL AND resolution = 'VOIDED') THEN
+        result.code := 'RESOLUTION_NOT_POSSIBLE';
+        result.detail := jsonb_build_object('possible', CASE
+            WHEN o.seq IS NULL THEN jsonb '["CONFIRMED", "VOIDED"]'
+            ELSE jsonb '["CONFIRMED", "REFUNDED", "CHARGED_BACK"]' END);
+        RETURN result;
+    END IF;
+    SELECT t.* INTO step
+        FROM economy_internal.take_step(o, resolution, actor, reason, NULL) t;
+    IF step.conflict IS NOT NULL THEN
+        result.code := step.conflict;
+        RETURN result;
+    END IF;
+    PERFORM economy_internal.note_step(
+        o.order_id, economy.now(), 'resolved', o.state, resolution, actor, reason, NULL);
+    o := step.becomes;
+    PERFORM economy_internal.write_order(o);
+    RETURN (true, 'new', 'OK', 'P' || o.user_id || '-' || o.seq, o.order_id, o.state, NULL
+            )::economy.order_result;
+END
+$$;
+COMMENT ON FUNCTION economy.resolve_order(uuid, text, text, text) IS
+    'What an operator has found out of an order in CONFLICT: CONFIRMED gives what was ordered, or '
+    'leaves it, VOIDED gives nothing, REFUNDED and CHARGED_BACK take it back. Recorded with actor '
+    'and reason. Refuses ORDER_NOT_FOUND, NO_CONFLICT, RESOLUTION_NOT_POSSIBLE, and what keeps the '
+    'purchase or the refund from being made.';
+
+CREATE TYPE economy.order_line AS (
+    order_id       uuid,
+    product_id     text,
+    idempotency_key text,
+    quantity       integer,
+    provider       text,
+    amount         bigint,
+    currency       text,
+    state          text,
+    transaction_id text,
+    made_at        timestamptz,
+    expires_at     timestamptz
+);
+COMMENT ON TYPE economy.order_line IS 'An order of a user: a row of economy.orders_of().';
+
+CREATE FUNCTION economy.orders_of(user_id bigint, max integer DEFAULT 50)
+    RETURNS SETOF economy.order_line
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 10
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_seqscan = off SET jit = off AS $$
+BEGIN
+    PERFORM economy_internal.require_given('user_id', user_id IS NOT NULL);
+    PERFORM economy_internal.require_positive('max', max);
+    PERFORM economy_internal.open_tables('payment_orders');
+    RETURN QUERY
+        SELECT o.order_id, o.product_id::text, o.idempotency_key::text, o.quantity,
+               o.provider::text, o.amount, o.currency::text, o.state::text,
+               'P' || o.user_id || '-' || o.seq, o.made_at, o.expires_at
+        FROM economy.payment_orders o WHERE o.user_id = orders_of.user_id
+        ORDER BY o.made_at DESC, o.product_id, o.idempotency_key
+        LIMIT least(orders_of.max, 10000);
+END
+$$;
+COMMENT ON FUNCTION economy.orders_of(bigint, integer) IS
+    'A user''s orders, the newest first, at most max (10,000) of them.';
+
+CREATE TYPE economy.leased_order AS (
+    order_id     uuid,
+    user_id      bigint,
+    product_id   text,
+    quantity     integer,
+    provider     text,
+    amount       bigint,
+    currency     text,
+    state        text,
+    provider_ref text,
+    attempts     integer,
+    expires_at   timestamptz,
+    leased_until timestamptz
+);
+COMMENT ON TYPE economy.leased_order IS
+    'An order that a worker has to tell its provider of, or ask it about: a row of '
+    'economy.settlement_lease().';
+
+CREATE FUNCTION economy.settlement_lease(
+    worker text, max integer DEFAULT 10, lease interval DEFAULT '5 minutes',
+    provider text DEFAULT NULL
+) RETURNS SETOF economy.leased_order
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 10
+    SET search_path = pg_catalog, economy, pg_temp
+    -- in the order of the queue, whatever its statistics say
+    SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+    SET enable_mergejoin = off SET jit = off AS $$
+DECLARE
+    -- a day of a session's zone may have 23 hours, and a month any number of days
+    until CONSTANT interval := make_interval(secs => extract(epoch FROM lease)::float8);
+BEGIN
+    PERFORM economy_internal.require_worker(worker);
+    PERFORM economy_internal.require_positive('max', max);
+    PERFORM economy_internal.require_given('lease', lease IS NOT NULL);
+    IF until < interval '1 second' OR until > interval '24 hours' THEN
+        RAISE EXCEPTION 'lease must be from 1 second to 24 hours' USING ERRCODE = 'XE002';
+    END IF;
+    PERFORM economy_internal.open_tables('payment_orders');
+    -- a lease begins when the table was waited for, such as for an index that was built
+    RETURN QUERY WITH clock AS MATERIALIZED (
+        SELECT economy.now() AS at
+    ), due AS MATERIALIZED (
+        SELECT o.order_id FROM economy.payment_orders o
+        WHERE o.due_at <= (SELECT c.at FROM clock c)
+          AND (settlement_lease.provider IS NULL OR o.provider = settlement_lease.provider)
+        ORDER BY o.due_at LIMIT settlement_lease.max FOR NO KEY UPDATE SKIP LOCKED
+    ), taken AS (
+        UPDATE economy.payment_orders o SET
+               due_at = (SELECT c.at FROM clock c) + until,
+               attempts = least(o.attempts::bigint + 1, 2147483647),
+               worker = settlement_lease.worker
+        FROM due d WHERE o.order_id = d.order_id
+        RETURNING o.*
+    )
+    SELECT t.order_id, t.user_id, t.product_id::text, t.quantity, t.provider::text, t.amount,
+           t.currency::text, t.state::text, t.provider_ref::text, t.attempts, t.expires_at,
+           t.due_at
+    FROM taken t ORDER BY t.made_at, t.order_id;
+END
+$$;
+COMMENT ON FUNCTION economy.settlement_lease(text, integer, interval, text) IS
+    'Hands a worker orders that are due, the longest first, for the time of the lease: nobody '
+    'else gets them until it is over, or settlement_report() tells of them. Of one provider, or '
+    'all.';
+
+CREATE FUNCTION economy_internal.expire_orders(max integer, place jsonb)
+    RETURNS TABLE (orders bigint, next jsonb)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET TimeZone = 'UTC' SET DateStyle = 'ISO, MDY'
+    SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+DECLARE
+    at        CONSTANT timestamptz := economy.now();
+    -- what could not be given back is passed over, and met again by the next run
+    from_time CONSTANT timestamptz := coalesce((place ->> 'expires_at')::timestamptz, '-infinity');
+    o         economy.payment_orders;
+    before    text;
+    seen      bigint := 0;
+BEGIN
+    PERFORM economy_internal.open_tables(
+        'payment_orders', 'payment_order_history', 'shop_stock');
+    orders := 0;
+    FOR o IN SELECT p.* FROM economy.payment_orders p
+             WHERE p.is_open AND p.expires_at > from_time AND p.expires_at <= at
+             ORDER BY p.expires_at LIMIT max FOR NO KEY UPDATE SKIP LOCKED
+    LOOP
+        seen := seen + 1;
+        next := jsonb_build_object('expires_at', o.expires_at);
+        -- what a worker has may be paid just now
+        CONTINUE WHEN o.state = 'CONFLICT' OR (o.worker IS NOT NULL AND o.due_at > at);
+        CONTINUE WHEN NOT economy_internal.release_order(o, false);
+        before := o.state;
+        o.state := 'EXPIRED';
+        o.stock_slot := NULL;
+        PERFORM economy_internal.note_step(
+            o.order_id, at, 'expired', before, o.state, 'expire_orders', NULL, NULL);
+        PERFORM economy_internal.write_order(o);
+        orders := orders + 1;
+    END LOOP;
+    IF seen < max THEN
+        next := NULL;
+    END IF;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.expire_orders(integer, jsonb) IS
+    'A batch of the job: orders whose time is over, and that no worker has, are EXPIRED, and give '
+    'back what they held; nobody is waited for.';
+
+CREATE TABLE economy.payment_webhooks (
+    provider    text        NOT NULL COLLATE "C",
+    webhook_id  text        NOT NULL COLLATE "C",
+    received_at timestamptz NOT NULL,
+    body        bytea       NOT NULL,
+    code        text        NOT NULL COLLATE "C",
+    order_id    uuid,
+    CONSTRAINT payment_webhooks_pkey PRIMARY KEY (provider, webhook_id)
+);
+SELECT pg_catalog.pg_extension_config_dump('economy.payment_webhooks', '');
+COMMENT ON TABLE economy.payment_webhooks IS
+    'Webhooks that webhook() has taken, each of which has had its one effect.';
+COMMENT ON COLUMN economy.payment_webhooks.webhook_id IS
+    'By which the provider names it; of one without, the digest of its body.';
+COMMENT ON COLUMN economy.payment_webhooks.code IS 'What was answered.';
+
+CREATE TYPE economy.webhook_result AS (
+    success        boolean,
+    state          text,
+    code           text,
+    transaction_id text,
+    webhook_id     text,
+    order_id       uuid,
+    order_state    text,
+    detail         jsonb
+);
+COMMENT ON TYPE economy.webhook_result IS 'Result of economy.webhook().';
+
+-- What the body of a webhook says, or null.
+CREATE FUNCTION economy_internal.read_webhook(body bytea) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN convert_from(body, 'UTF8')::jsonb;
+EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.read_webhook(bytea) IS
+    'The JSON of a webhook; null when it is none.';
+
+-- The members of a report, null where they are none; order_id null: it is no report.
+CREATE FUNCTION economy_internal.webhook_report(
+    message jsonb, OUT order_id uuid, OUT report text, OUT provider_ref text, OUT amount bigint,
+    OUT currency text, OUT reason text
+)
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    said CONSTANT jsonb := CASE WHEN jsonb_typeof(message -> 'data') = 'object'
+                                THEN message -> 'data' ELSE message END;
+BEGIN
+    IF jsonb_typeof(said) IS DISTINCT FROM 'object'
+       OR coalesce(said ->> 'report', '') NOT IN (
+              'pending', 'confirmed', 'voided', 'failed', 'expired', 'refunded', 'charged_back',
+              'unknown')
+       OR coalesce(said ->> 'order_id', '') !~
+              '^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$'
+       OR coalesce(said ->> 'amount', '0') !~ '^[0-9]{1,16}$'
+       OR EXISTS (SELECT FROM unnest(ARRAY['provider_ref', 'currency', 'reason']) k
+                  WHERE jsonb_typeof(said -> k) NOT IN ('string', 'null')
+                     OR octet_length(said ->> k) NOT BETWEEN 1 AND 255) THEN
+        RETURN;
+    END IF;
+    order_id := said ->> 'order_id';
+    report := said ->> 'report';
+    provider_ref := said ->> 'provider_ref';
+    amount := said ->> 'amount';
+    currency := said ->> 'currency';
+    reason := said ->> 'reason';
+END
+$$;
+COMMENT ON FUNCTION economy_internal.webhook_report(jsonb) IS
+    'What a webhook reports of an order: the members order_id, report, provider_ref, amount, '
+    'currency and reason of its body, or of data in it. All null: it reports nothing.';
+
+CREATE FUNCTION economy.webhook(provider text, headers jsonb, body bytea)
+    RETURNS economy.webhook_result
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+    proof  CONSTANT economy.webhook_check := economy.verify_webhook(provider, headers, body);
+    said   jsonb;
+    r      record;
+    o      economy.payment_orders;
+    w      economy.payment_webhooks;
+    done   economy.order_result;
+    result economy.webhook_result;
+BEGIN
+    result := (false, 'refused', proof.reason, NULL, proof.webhook_id, NULL, NULL, NULL);
+    IF NOT proof.valid THEN
+        RETURN result;
+    END IF;
+    PERFORM economy_internal.open_tables(
+        'payment_webhooks', 'payment_orders', 'payment_order_history', 'payment_providers',
+        'shop_stock', 'accounts');
+    said := economy_internal.read_webhook(body);
+    SELECT q.* INTO r FROM economy_internal.webhook_report(said) q;
+    -- a number of a body is taken as the id where the headers have none
+    result.webhook_id := coalesce(
+        proof.webhook_id,
+        CASE WHEN octet_length(said ->> 'id') BETWEEN 1 AND 255 THEN said ->> 'id' END,
+        encode(sha256(body), 'hex'));
+    w := (provider, result.webhook_id, economy.now(), body, 'RECEIVED', r.order_id);
+    -- who is in the same one has it first, and is waited for
+    INSERT INTO economy.payment_webhooks AS n SELECT (w).*
+        ON CONFLICT ON CONSTRAINT payment_webhooks_pkey DO NOTHING;
+    IF NOT found THEN
+        SELECT p.* INTO w FROM economy.payment_webhooks p
+            WHERE p.provider = webhook.provider AND p.webhook_id = result.webhook_id;
+        SELECT p.* INTO o FROM economy.payment_orders p WHERE p.order_id = w.order_id;
+        result.success := w.order_id IS NOT NULL AND w.code <> 'ORDER_NOT_FOUND';
+        result.state := CASE WHEN result.success THEN 'reuse' ELSE 'refused' END;
+        result.code := w.code;
+    ELSE
+        w.code := 'BODY_NOT_UNDERSTOOD';
+        IF r.order_id IS NOT NULL THEN
+            o := economy_internal.lock_order(
+                r.order_id, r.report IN ('confirmed', 'refunded', 'charged_back'));
+            -- that of another provider is none of his
+            IF o.provider = webhook.provider THEN
+                done := economy_internal.apply_report(
+                    o, r.report, 'webhook ' || webhook.provider, r.provider_ref, r.amount,
+                    r.currency, r.reason);
+                result.success := true;
+                result.state := done.state;
+                w.code := done.code;
+                result.detail := done.detail;
+            ELSE
+                o := NULL;
+                w.code := 'ORDER_NOT_FOUND';
+            END IF;
+        END IF;
+        result.code := w.code;
+        UPDATE economy.payment_webhooks n SET code = w.code
+            WHERE n.provider = w.provider AND n.webhook_id = w.webhook_id
+            RETURNING n.* INTO r;
+        IF (r.provider, r.webhook_id, r.received_at, r.body, r.code, r.order_id)
+               IS DISTINCT FROM
+           (w.provider, w.webhook_id, w.received_at, w.body, w.code, w.order_id) THEN
+            RAISE EXCEPTION 'a webhook would be kept in another way than it came'
+                USING ERRCODE = 'XE103',
+                HINT = 'Look for a BEFORE trigger or a rule on economy.payment_webhooks that '
+                       'changes values or suppresses rows.';
+        END IF;
+        SELECT p.* INTO o FROM economy.payment_orders p WHERE p.order_id = o.order_id;
+    END IF;
+    result.order_id := o.order_id;
+    result.order_state := o.state;
+    result.transaction_id := 'P' || o.user_id || '-' || o.seq;
+    RETURN result;
+END
+$$;
+COMMENT ON FUNCTION economy.webhook(text, jsonb, bytea) IS
+    'Takes a webhook of a provider: verifies it, keeps it, and does what settlement_report() does '
+    'with what its body reports of an order, once for each id. Refuses what verify_webhook() '
+    'does, BODY_NOT_UNDERSTOOD and ORDER_NOT_FOUND.';
+
+CREATE VIEW economy.payment_order_problems AS
+    SELECT o.order_id, o.user_id, o.provider, o.state, p.problem, o.amount, o.currency,
+           o.provider_ref, o.attempts, o.made_at, o.expires_at,
+           'P' || o.user_id || '-' || o.seq AS transaction_id,
+           h.at AS since, h.report, h.reporter, h.reason
+    FROM economy.payment_orders o
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN o.state = 'CONFLICT' THEN 'conflict'
+                    WHEN o.state IN ('CREATED', 'PENDING') AND o.due_at = 'infinity'
+                    THEN 'no attempt left' END AS problem) p
+    LEFT JOIN LATERAL (
+        SELECT y.* FROM economy.payment_order_history y WHERE y.order_id = o.order_id
+        ORDER BY y.step DESC LIMIT 1) h ON true
+    WHERE p.problem IS NOT NULL;
+COMMENT ON VIEW economy.payment_order_problems IS
+    'Orders that wait for an operator: conflicts, and those that no worker is asked about again.';
 
 CREATE TABLE economy.rate_limits (
     limit_id       text    NOT NULL COLLATE "C" CONSTRAINT rate_limits_pkey PRIMARY KEY
@@ -8166,12 +9084,12 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'accounts mission_progress_more '
              'config_changes config_changes_change_id_seq config_heads shop_keys '
              'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
-             'user_holdings_more shop_reservations'),
+             'user_holdings_more shop_reservations payment_orders payment_order_history'),
             ('app', 'FUNCTION economy.purchase_code(bigint, text, text, integer, jsonb, boolean)',
              'accounts mission_progress_more '
              'config_changes config_changes_change_id_seq config_heads shop_keys '
              'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
-             'user_holdings_more shop_reservations'),
+             'user_holdings_more shop_reservations payment_orders payment_order_history'),
             ('app', 'FUNCTION economy.purchases(bigint[], text[], text[], integer[], jsonb[])',
              'accounts mission_progress_more '
              'config_changes config_changes_change_id_seq config_heads shop_keys '
@@ -8187,6 +9105,22 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'shop_reservations shop_stock'),
             ('app', 'FUNCTION economy.reserve(bigint, text, text, integer, interval, boolean)',
              'accounts shop_reservations shop_stock shop_user_units_more'),
+            ('app', 'FUNCTION economy.orders_of(bigint, integer)', ''),
+            ('app', 'FUNCTION economy.settlement_lease(text, integer, interval, text)',
+             'payment_orders'),
+            ('app', 'FUNCTION economy.settlement_report(uuid, text, text, text, bigint, text, '
+                    'text)',
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads fulfilments '
+             'payment_orders payment_order_history rfm_reversals shop_debts shop_refunds '
+             'shop_stock shop_transactions shop_user_units_more signing_keys '
+             'user_holdings_more'),
+            ('app', 'FUNCTION economy.webhook(text, jsonb, bytea)',
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads fulfilments '
+             'payment_orders payment_order_history payment_webhooks rfm_reversals shop_debts '
+             'shop_refunds shop_stock shop_transactions shop_user_units_more signing_keys '
+             'user_holdings_more'),
             ('app', 'FUNCTION economy.unfulfilled(text, integer, interval, text)', 'fulfilments'),
             ('app', 'FUNCTION economy.recommend(bigint, text)', 'recommendations'),
             ('app', 'FUNCTION economy.recommendation_feedback(text, text)', 'recommendations'),
@@ -8418,6 +9352,12 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'accounts mission_progress_more '
              'fulfilments rfm_reversals shop_debts shop_refunds shop_stock '
              'shop_user_units_more user_holdings_more'),
+            ('admin', 'FUNCTION economy.resolve_order(uuid, text, text, text)',
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads fulfilments '
+             'payment_orders payment_order_history rfm_reversals shop_debts shop_refunds '
+             'shop_stock shop_transactions shop_user_units_more signing_keys '
+             'user_holdings_more'),
             ('admin', 'FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, '
                       'text, text, jsonb)',
              'accounts mission_progress_more '
@@ -8487,7 +9427,7 @@ DECLARE
                                 'draws', 'transfers', 'escrows', 'refunds', 'segments',
                                 'recommendations', 'anchored', 'parity', 'places',
                                 'missions']
-        ELSE ARRAY['schema', 'stock', 'prizes', 'shop', 'config', 'keys', 'segment_state',
+        ELSE ARRAY['schema', 'stock', 'prizes', 'shop', 'orders', 'config', 'keys', 'segment_state',
                    'anchors', 'boards'] END;
     piece    text;
     answer   economy.finding[];
@@ -8534,7 +9474,7 @@ CREATE OR REPLACE VIEW economy.config_states AS
     FROM (SELECT product_id, category, price_gold, source_points, granted_gold, monetary,
                  limit_once, per_user_limit, limit_period, counted, global_key, starts_at,
                  ends_at, active, stock_slots, effect_code, extra, tags, position, texts,
-                 contents, price_items, fulfilment, granted_xp
+                 contents, price_items, fulfilment, granted_xp, settlement
           FROM economy.shop_products) p
     UNION ALL
     SELECT 'level_curves', c.curve, jsonb_agg(to_jsonb(c) - 'curve' ORDER BY c.level)
@@ -8677,7 +9617,7 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_config() RETURNS SETOF economy
                        WHEN 'shop_products'
                        THEN '{"tags": [], "position": 0, "texts": {}, "contents": null,
                               "price_items": null, "fulfilment": null,
-                              "granted_xp": null}'::jsonb || c.after
+                              "granted_xp": null, "settlement": null}'::jsonb || c.after
                        ELSE c.after END AS after
             FROM change c WHERE c.is_newest
         )
@@ -8922,6 +9862,7 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_effects(
                             WHERE a.user_id BETWEEN from_user AND upto_user);
     END;
 
+-- An account is gone when rows of its user are still there.
 CREATE OR REPLACE FUNCTION economy_internal.audit_orphans(
     from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
 ) RETURNS SETOF economy.finding
@@ -8988,6 +9929,9 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_orphans(
             UNION ALL
             SELECT DISTINCT r.user_id, 'reservations' FROM economy.shop_reservations r
             WHERE r.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT o.user_id, 'orders' FROM economy.payment_orders o
+            WHERE o.user_id BETWEEN from_user AND upto_user
             UNION ALL
             SELECT DISTINCT s.user_id, 'a server seed' FROM economy.draw_seeds s
             WHERE s.user_id BETWEEN from_user AND upto_user
@@ -9094,7 +10038,11 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_stock() RETURNS SETOF economy.
                    FROM economy_internal.shop_purchases t WHERE t.stock_units IS NOT NULL
                    GROUP BY 1) sold USING (product_id)
         FULL JOIN (SELECT r.product_id, sum(r.quantity) AS units
-                   FROM economy.shop_reservations r WHERE r.state = 'held'
+                   FROM (SELECT h.product_id, h.quantity
+                         FROM economy.shop_reservations h WHERE h.state = 'held'
+                         UNION ALL
+                         SELECT o.product_id, o.quantity
+                         FROM economy.payment_orders o WHERE o.stock_slot IS NOT NULL) r
                    GROUP BY 1) held USING (product_id)
         FULL JOIN (SELECT b.product_id, sum(b.restocked) AS units
                    FROM economy.shop_refunds b WHERE b.restocked > 0
@@ -10060,12 +11008,99 @@ CREATE OR REPLACE FUNCTION economy_internal.audit_shop() RETURNS SETOF economy.f
         JOIN economy.shop_transactions t
             ON t.user_id = r.user_id AND t.product_id = r.product_id
            AND t.context ->> 'reservation' = r.idempotency_key AND t.seq > r.after_seq
-        WHERE r.seq IS DISTINCT FROM t.seq OR r.state IS DISTINCT FROM 'used';
+        WHERE (r.seq IS DISTINCT FROM t.seq OR r.state IS DISTINCT FROM 'used')
+          -- whose units went into an order first
+          AND NOT (r.state = 'ordered' AND EXISTS (
+              SELECT FROM economy.payment_orders o
+              WHERE o.user_id = t.user_id AND o.product_id = t.product_id
+                AND o.idempotency_key = t.idempotency_key AND o.seq = t.seq));
     END;
 COMMENT ON FUNCTION economy_internal.audit_shop() IS
     'Keys that are unique over all users, and what is to be fulfilled or was reserved, against '
     'the purchases (I4).';
 
+-- An order that was paid has its purchase, and one that was not has none.
+CREATE FUNCTION economy_internal.audit_orders() RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT o.user_id, 'orphan_row',
+               format('a purchase of %s %s with key %s of order %s', o.quantity, o.product_id,
+                      o.idempotency_key, o.order_id),
+               'none', 'P' || o.user_id || '-' || o.seq, o.seq
+        FROM economy.payment_orders o
+        WHERE o.seq IS NOT NULL
+          AND NOT EXISTS (SELECT FROM economy.shop_transactions t
+                          WHERE t.user_id = o.user_id AND t.seq = o.seq
+                            AND t.product_id = o.product_id AND t.quantity = o.quantity
+                            AND t.idempotency_key = o.idempotency_key
+                            AND t.context IS NOT DISTINCT FROM o.context
+                            AND t.gold_delta = (o.terms ->> 'granted_gold')::numeric * o.quantity
+                            AND t.monetary = (o.terms ->> 'monetary')::numeric * o.quantity
+                            AND t.xp_delta = coalesce((o.terms ->> 'granted_xp')::numeric, 0)
+                                             * o.quantity)
+          AND NOT EXISTS (SELECT FROM economy.archived_keys a
+                          WHERE a.user_id = o.user_id AND a.product_id = o.product_id
+                            AND a.seq = o.seq)
+        UNION ALL
+        SELECT t.user_id, 'orphan_row',
+               format('order %s of P%s-%s', coalesce(o.order_id::text, 'none'), t.user_id, t.seq),
+               CASE WHEN o.order_id IS NULL THEN 'a purchase that nobody has ordered'
+                    ELSE o.state || ' that knows nothing of it' END,
+               'P' || t.user_id || '-' || t.seq, t.seq
+        FROM economy.shop_transactions t
+        JOIN economy.shop_products p ON p.product_id = t.product_id AND p.settlement IS NOT NULL
+        LEFT JOIN economy.payment_orders o
+            ON o.user_id = t.user_id AND o.product_id = t.product_id
+           AND o.idempotency_key = t.idempotency_key
+        WHERE o.seq IS DISTINCT FROM t.seq
+        UNION ALL
+        SELECT o.user_id, 'orphan_row',
+               format('step %s of order %s, to %s', h.step, o.order_id, o.state),
+               coalesce(h.to_state, 'none'), NULL, NULL
+        FROM economy.payment_orders o
+        LEFT JOIN LATERAL (
+            SELECT y.step, y.to_state FROM economy.payment_order_history y
+            WHERE y.order_id = o.order_id ORDER BY y.step DESC LIMIT 1) h ON true
+        WHERE h.to_state IS DISTINCT FROM o.state
+        UNION ALL
+        SELECT o.user_id, 'orphan_row',
+               format('step %s of order %s after %s', h.step, h.order_id,
+                      coalesce(h.before_it, 'nothing')),
+               format('step %s from %s to %s at %s', h.number, coalesce(h.from_state, 'nothing'),
+                      h.to_state, h.at), NULL, NULL
+        FROM (SELECT y.order_id, y.step, y.from_state, y.to_state, y.report, y.at,
+                     y.detail, row_number() OVER w AS number, lag(y.to_state) OVER w AS before_it
+              FROM economy.payment_order_history y
+              WINDOW w AS (PARTITION BY y.order_id ORDER BY y.step)) h
+        LEFT JOIN economy.payment_orders o USING (order_id)
+        WHERE h.number <> h.step OR h.before_it IS DISTINCT FROM h.from_state
+           OR o.order_id IS NULL
+           OR (h.step = 1) <> (h.report = 'ordered') 
+           OR (h.step = 1 AND (h.at <> o.made_at
+                               OR h.detail IS DISTINCT FROM economy_internal.order_placed(o)))
+           OR (h.report NOT IN ('ordered', 'resolved') AND h.to_state <> 'CONFLICT'
+               AND h.to_state <> economy_internal.order_step(h.from_state, h.report))
+           OR (h.report = 'resolved' AND h.from_state <> 'CONFLICT')
+        UNION ALL
+        SELECT NULL, 'orphan_row', format('order %s of webhook %s of %s', w.order_id, w.webhook_id,
+                                          w.provider),
+               'none', NULL, NULL
+        FROM economy.payment_webhooks w
+        WHERE w.code IN ('OK', 'CONFLICT')
+          AND NOT EXISTS (SELECT FROM economy.payment_orders o
+                          WHERE o.order_id = w.order_id AND o.provider = w.provider)
+        UNION ALL
+        SELECT o.user_id, 'duplicate_row', format('one order %s', o.order_id),
+               o.number || ' rows', NULL, NULL
+        FROM (SELECT y.order_id, min(y.user_id) AS user_id, count(*) AS number
+              FROM economy.payment_orders y GROUP BY 1) o
+        WHERE o.number > 1;
+    END;
+COMMENT ON FUNCTION economy_internal.audit_orders() IS
+    'Orders against their purchases, and against the history of their steps.';
+
+-- A primary key may be damaged, or gone: its rows are counted without it.
 CREATE OR REPLACE FUNCTION economy_internal.audit_twice(
     from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
 ) RETURNS SETOF economy.finding
@@ -10093,6 +11128,7 @@ BEGIN
                ('economy', 'shop_debts', ', seq'),
                ('economy_internal', 'rfm_reversals', ', seq'),
                ('economy', 'shop_reservations', ', idempotency_key'),
+               ('economy', 'payment_orders', ', product_id, idempotency_key'),
                ('economy', 'user_holdings', ', item_id'),
                ('economy_internal', 'user_holdings_more', ', item_id'),
                ('economy_internal', 'mission_progress_more', ''),
@@ -10184,6 +11220,7 @@ CREATE FUNCTION economy_internal.audit_boards() RETURNS SETOF economy.finding
 COMMENT ON FUNCTION economy_internal.audit_boards() IS
     'What is counted of the places on leaderboards, and the results of closed periods.';
 
+-- The one list of what a damage test need not find, and the documents name.
 CREATE OR REPLACE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" text, why text)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
@@ -10208,6 +11245,25 @@ CREATE OR REPLACE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text,
              'of a user with entries that no refresh has seen: the next one puts him right'),
             ('fulfilments', '*',
              'who has done it, and what waits of a product that once had no fulfilment'),
+            ('payment_order_history', '*', 'the newest report of an order that was in conflict'),
+            ('payment_order_history', 'at', 'of any but the first step'),
+            ('payment_order_history', 'detail', 'of any but the first step'),
+            ('payment_order_history', 'reason', 'what was said is written nowhere else'),
+            ('payment_order_history', 'report', 'of one that made a conflict'),
+            ('payment_order_history', 'reporter', 'who it was is written nowhere else'),
+            ('payment_orders', 'attempts', 'how often it was handed out'),
+            ('payment_orders', 'due_at', 'at worst it is handed out again, or given up'),
+            ('payment_orders', 'expires_at', 'for how long it waits is written nowhere else'),
+            ('payment_orders', 'provider_ref', 'how the provider names it'),
+            ('payment_orders', 'stock_slot', 'any slot will do'),
+            ('payment_orders', 'worker', 'who has it'),
+            ('payment_webhooks', '*', 'what came is written nowhere else'),
+            ('payment_webhooks', 'body', 'what came is written nowhere else'),
+            ('payment_webhooks', 'code', 'what was answered'),
+            ('payment_webhooks', 'order_id', 'of one that had no effect'),
+            ('payment_webhooks', 'provider', 'of one that had no effect'),
+            ('payment_webhooks', 'received_at', 'when it came is for who reads it'),
+            ('payment_webhooks', 'webhook_id', 'what came is written nowhere else'),
             ('shop_reservations', '*',
              'of one that was not used and is held no more; one that was used is missing'),
             ('shop_reservations', 'user_id', 'of one that is held: whose is written nowhere else'),
@@ -10296,6 +11352,9 @@ CREATE OR REPLACE FUNCTION economy_internal.jobs()
              interval '1 hour'),
             ('expire_reservations', '* * * * *',
              'SELECT reservations, next FROM economy_internal.expire_reservations(500, $1)',
+             interval '10 minutes'),
+            ('expire_orders', '* * * * *',
+             'SELECT orders, next FROM economy_internal.expire_orders(500, $1)',
              interval '10 minutes'),
             ('rate_limits', '*/5 * * * *',
              'SELECT forgotten, next FROM economy_internal.forget_rates($1)',
@@ -10645,6 +11704,7 @@ REVOKE ALL ON FUNCTION
     economy.missions(bigint),
     economy.open_action(bigint, text, text, text, bigint, interval, jsonb),
     economy.open_actions(bigint, integer),
+    economy.orders_of(bigint, integer),
     economy.pay_leaderboard_prizes(integer),
     economy.product(text, bigint),
     economy.products(bigint, text, text, boolean),
@@ -10664,6 +11724,7 @@ REVOKE ALL ON FUNCTION
     economy.release_reservation(bigint, text),
     economy.remove_rate_limit(text, text),
     economy.reserve(bigint, text, text, integer, interval, boolean),
+    economy.resolve_order(uuid, text, text, text),
     economy.retire_mission(text, text),
     economy.retire_payment_secret(text, integer, text),
     economy.retire_season(text, text),
@@ -10676,6 +11737,8 @@ REVOKE ALL ON FUNCTION
     economy.set_rate_limit(jsonb, text),
     economy.set_transfer_rules(jsonb, text),
     economy.settle_action(bigint, text, text, bigint, text, jsonb, bigint),
+    economy.settlement_lease(text, integer, interval, text),
+    economy.settlement_report(uuid, text, text, text, bigint, text, text),
     economy.simulate_draws(jsonb, integer, text),
     economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean),
     economy.streak_preview(bigint, integer),
@@ -10688,7 +11751,9 @@ REVOKE ALL ON FUNCTION
     economy.verify_draw(text, text, bigint, jsonb, bigint),
     economy.verify_webhook(text, jsonb, bytea),
     economy.void_action(bigint, text, text, text),
+    economy.webhook(text, jsonb, bytea),
     economy_internal.amounts_sound(jsonb),
+    economy_internal.apply_report(economy.payment_orders, text, text, text, bigint, text, text),
     economy_internal.archive_columns(text, regclass),
     economy_internal.archive_entry(text, regclass),
     economy_internal.audit_boards(),
@@ -10696,6 +11761,7 @@ REVOKE ALL ON FUNCTION
     economy_internal.audit_escrows(bigint, bigint),
     economy_internal.audit_holdings(bigint, bigint),
     economy_internal.audit_missions(bigint, bigint),
+    economy_internal.audit_orders(),
     economy_internal.audit_places(bigint, bigint),
     economy_internal.audit_prizes(),
     economy_internal.audit_refunds(bigint, bigint),
@@ -10711,6 +11777,7 @@ REVOKE ALL ON FUNCTION
     economy_internal.check_new_mission(economy.mission_templates),
     economy_internal.check_season(jsonb),
     economy_internal.check_season_change(economy.seasons, economy.seasons, timestamptz),
+    economy_internal.check_settlement(jsonb),
     economy_internal.claim_contents(jsonb, jsonb),
     economy_internal.claim_missions(jsonb, integer),
     economy_internal.claim_of(bigint, text, text, timestamptz),
@@ -10723,9 +11790,11 @@ REVOKE ALL ON FUNCTION
     economy_internal.draw_table_items(jsonb),
     economy_internal.expire_escrow(bigint, text),
     economy_internal.expire_escrows(jsonb, integer),
+    economy_internal.expire_orders(integer, jsonb),
     economy_internal.expire_reservations(integer, jsonb),
     economy_internal.forget_rates(jsonb, integer),
     economy_internal.give_back_over(text),
+    economy_internal.give_order(bigint, text, text, integer, jsonb, jsonb, smallint),
     economy_internal.grant_prizes(bigint[], text[], text[], bigint[], bigint[], jsonb[], jsonb[]),
     economy_internal.held_items(jsonb),
     economy_internal.hold_round(bigint, text, bigint, interval, jsonb, jsonb),
@@ -10764,6 +11833,7 @@ REVOKE ALL ON FUNCTION
     economy_internal.leaderboard_split(text, date, bigint, bigint),
     economy_internal.leaderboard_sums(text[]),
     economy_internal.limited_entries(jsonb),
+    economy_internal.lock_order(uuid, boolean),
     economy_internal.lock_provider(text, text),
     economy_internal.lock_round(bigint, text, text),
     economy_internal.mission_condition_of(text, jsonb, bigint, bigint),
@@ -10783,17 +11853,25 @@ REVOKE ALL ON FUNCTION
     economy_internal.missions_seen(bigint, timestamptz),
     economy_internal.new_provider(),
     economy_internal.not_settled(economy.holding_result),
+    economy_internal.note_step(uuid, timestamptz, text, text, text, text, text, jsonb),
     economy_internal.number_in(jsonb, text),
+    economy_internal.order_placed(economy.payment_orders),
+    economy_internal.order_step(text, text),
     economy_internal.payment_key(text, text),
+    economy_internal.place_order(bigint, text, text, text, integer, bigint, jsonb, jsonb, smallint),
+    economy_internal.read_webhook(bytea),
     economy_internal.refund_fulfilment(bigint, bigint, boolean),
     economy_internal.refunded_units(bigint, text),
     economy_internal.refuse_draw_table(text, text),
     economy_internal.refuse_mission(text, text, text),
     economy_internal.refused_claim(text, jsonb),
     economy_internal.refused_round(text, jsonb),
+    economy_internal.release_order(economy.payment_orders, boolean),
+    economy_internal.require_short(text, text),
     economy_internal.require_text(text, text, integer),
     economy_internal.require_worker(text),
     economy_internal.restock(text, bigint, smallint),
+    economy_internal.retry_at(economy.payment_providers, integer, timestamptz),
     economy_internal.return_stock(text, bigint, smallint, boolean),
     economy_internal.rfm_renew(bigint, bigint[], timestamptz, bigint[], text[], bigint),
     economy_internal.round_key(text, text),
@@ -10811,10 +11889,13 @@ REVOKE ALL ON FUNCTION
     economy_internal.sent_sound(bytea),
     economy_internal.share_upto(bigint, bigint, bigint),
     economy_internal.take_debt(bigint, bigint, text, text),
+    economy_internal.take_step(economy.payment_orders, text, text, text, text),
+    economy_internal.webhook_report(jsonb),
     economy_internal.with_further_mission_progress(bytea, integer, bigint, bigint, integer, bigint),
     economy_internal.with_holding(bytea, text, bigint, boolean),
     economy_internal.with_mission_progress(bytea, integer, bigint, bigint, integer, bigint),
-    economy_internal.with_sent(bytea, date, bigint)
+    economy_internal.with_sent(bytea, date, bigint),
+    economy_internal.write_order(economy.payment_orders)
     FROM PUBLIC;
 
 REVOKE ALL ON
@@ -10826,7 +11907,9 @@ REVOKE ALL ON
     economy_internal.leaderboard_state, economy.holding_changes, economy_internal.item_entries,
     economy.transfer_rules, economy.draw_tables, economy.draw_table_versions, economy.draw_seeds,
     economy_internal.draw_pity, economy.draw_prizes, economy_internal.draw_entries,
-    economy.escrows, economy.payment_providers, economy.payment_secrets, economy.rate_limits,
+    economy.escrows, economy.payment_providers, economy.payment_secrets, economy.payment_orders,
+    economy.payment_order_history, economy.payment_order_problems, economy.payment_webhooks,
+    economy.rate_limits,
     economy_internal.rate_taken, economy_internal.mission_progress_more,
     economy.mission_templates, economy.mission_progress,
     economy.seasons, economy_internal.transfer_entries

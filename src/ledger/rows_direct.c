@@ -586,6 +586,8 @@ equality_of(Oid type)
 			return F_TIMESTAMPTZ_EQ;
 		case TEXTOID:
 			return F_TEXTEQ;
+		case BOOLOID:
+			return F_BOOLEQ;
 		case UUIDOID:
 			return F_UUID_EQ;
 	}

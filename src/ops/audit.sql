@@ -246,7 +246,7 @@ DECLARE
                                 'draws', 'transfers', 'escrows', 'refunds', 'segments',
                                 'recommendations', 'anchored', 'parity', 'places',
                                 'missions']
-        ELSE ARRAY['schema', 'stock', 'prizes', 'shop', 'config', 'keys', 'segment_state',
+        ELSE ARRAY['schema', 'stock', 'prizes', 'shop', 'orders', 'config', 'keys', 'segment_state',
                    'anchors', 'boards'] END;
     piece    text;
     answer   economy.finding[];

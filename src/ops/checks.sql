@@ -9,7 +9,7 @@ CREATE VIEW economy.config_states AS
     FROM (SELECT product_id, category, price_gold, source_points, granted_gold, monetary,
                  limit_once, per_user_limit, limit_period, counted, global_key, starts_at,
                  ends_at, active, stock_slots, effect_code, extra, tags, position, texts,
-                 contents, price_items, fulfilment, granted_xp
+                 contents, price_items, fulfilment, granted_xp, settlement
           FROM economy.shop_products) p
     UNION ALL
     SELECT 'level_curves', c.curve, jsonb_agg(to_jsonb(c) - 'curve' ORDER BY c.level)
@@ -181,7 +181,7 @@ CREATE FUNCTION economy_internal.audit_config() RETURNS SETOF economy.finding
                        WHEN 'shop_products'
                        THEN '{"tags": [], "position": 0, "texts": {}, "contents": null,
                               "price_items": null, "fulfilment": null,
-                              "granted_xp": null}'::jsonb || c.after
+                              "granted_xp": null, "settlement": null}'::jsonb || c.after
                        ELSE c.after END AS after
             FROM change c WHERE c.is_newest
         )
@@ -500,6 +500,9 @@ CREATE FUNCTION economy_internal.audit_orphans(
             SELECT DISTINCT r.user_id, 'reservations' FROM economy.shop_reservations r
             WHERE r.user_id BETWEEN from_user AND upto_user
             UNION ALL
+            SELECT DISTINCT o.user_id, 'orders' FROM economy.payment_orders o
+            WHERE o.user_id BETWEEN from_user AND upto_user
+            UNION ALL
             SELECT DISTINCT s.user_id, 'a server seed' FROM economy.draw_seeds s
             WHERE s.user_id BETWEEN from_user AND upto_user
             UNION ALL
@@ -608,7 +611,11 @@ CREATE FUNCTION economy_internal.audit_stock() RETURNS SETOF economy.finding
                    FROM economy_internal.shop_purchases t WHERE t.stock_units IS NOT NULL
                    GROUP BY 1) sold USING (product_id)
         FULL JOIN (SELECT r.product_id, sum(r.quantity) AS units
-                   FROM economy.shop_reservations r WHERE r.state = 'held'
+                   FROM (SELECT h.product_id, h.quantity
+                         FROM economy.shop_reservations h WHERE h.state = 'held'
+                         UNION ALL
+                         SELECT o.product_id, o.quantity
+                         FROM economy.payment_orders o WHERE o.stock_slot IS NOT NULL) r
                    GROUP BY 1) held USING (product_id)
         FULL JOIN (SELECT b.product_id, sum(b.restocked) AS units
                    FROM economy.shop_refunds b WHERE b.restocked > 0
@@ -1585,11 +1592,97 @@ CREATE FUNCTION economy_internal.audit_shop() RETURNS SETOF economy.finding
         JOIN economy.shop_transactions t
             ON t.user_id = r.user_id AND t.product_id = r.product_id
            AND t.context ->> 'reservation' = r.idempotency_key AND t.seq > r.after_seq
-        WHERE r.seq IS DISTINCT FROM t.seq OR r.state IS DISTINCT FROM 'used';
+        WHERE (r.seq IS DISTINCT FROM t.seq OR r.state IS DISTINCT FROM 'used')
+          -- whose units went into an order first
+          AND NOT (r.state = 'ordered' AND EXISTS (
+              SELECT FROM economy.payment_orders o
+              WHERE o.user_id = t.user_id AND o.product_id = t.product_id
+                AND o.idempotency_key = t.idempotency_key AND o.seq = t.seq));
     END;
 COMMENT ON FUNCTION economy_internal.audit_shop() IS
     'Keys that are unique over all users, and what is to be fulfilled or was reserved, against '
     'the purchases (I4).';
+
+-- An order that was paid has its purchase, and one that was not has none.
+CREATE FUNCTION economy_internal.audit_orders() RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT o.user_id, 'orphan_row',
+               format('a purchase of %s %s with key %s of order %s', o.quantity, o.product_id,
+                      o.idempotency_key, o.order_id),
+               'none', 'P' || o.user_id || '-' || o.seq, o.seq
+        FROM economy.payment_orders o
+        WHERE o.seq IS NOT NULL
+          AND NOT EXISTS (SELECT FROM economy.shop_transactions t
+                          WHERE t.user_id = o.user_id AND t.seq = o.seq
+                            AND t.product_id = o.product_id AND t.quantity = o.quantity
+                            AND t.idempotency_key = o.idempotency_key
+                            AND t.context IS NOT DISTINCT FROM o.context
+                            AND t.gold_delta = (o.terms ->> 'granted_gold')::numeric * o.quantity
+                            AND t.monetary = (o.terms ->> 'monetary')::numeric * o.quantity
+                            AND t.xp_delta = coalesce((o.terms ->> 'granted_xp')::numeric, 0)
+                                             * o.quantity)
+          AND NOT EXISTS (SELECT FROM economy.archived_keys a
+                          WHERE a.user_id = o.user_id AND a.product_id = o.product_id
+                            AND a.seq = o.seq)
+        UNION ALL
+        SELECT t.user_id, 'orphan_row',
+               format('order %s of P%s-%s', coalesce(o.order_id::text, 'none'), t.user_id, t.seq),
+               CASE WHEN o.order_id IS NULL THEN 'a purchase that nobody has ordered'
+                    ELSE o.state || ' that knows nothing of it' END,
+               'P' || t.user_id || '-' || t.seq, t.seq
+        FROM economy.shop_transactions t
+        JOIN economy.shop_products p ON p.product_id = t.product_id AND p.settlement IS NOT NULL
+        LEFT JOIN economy.payment_orders o
+            ON o.user_id = t.user_id AND o.product_id = t.product_id
+           AND o.idempotency_key = t.idempotency_key
+        WHERE o.seq IS DISTINCT FROM t.seq
+        UNION ALL
+        SELECT o.user_id, 'orphan_row',
+               format('step %s of order %s, to %s', h.step, o.order_id, o.state),
+               coalesce(h.to_state, 'none'), NULL, NULL
+        FROM economy.payment_orders o
+        LEFT JOIN LATERAL (
+            SELECT y.step, y.to_state FROM economy.payment_order_history y
+            WHERE y.order_id = o.order_id ORDER BY y.step DESC LIMIT 1) h ON true
+        WHERE h.to_state IS DISTINCT FROM o.state
+        UNION ALL
+        SELECT o.user_id, 'orphan_row',
+               format('step %s of order %s after %s', h.step, h.order_id,
+                      coalesce(h.before_it, 'nothing')),
+               format('step %s from %s to %s at %s', h.number, coalesce(h.from_state, 'nothing'),
+                      h.to_state, h.at), NULL, NULL
+        FROM (SELECT y.order_id, y.step, y.from_state, y.to_state, y.report, y.at,
+                     y.detail, row_number() OVER w AS number, lag(y.to_state) OVER w AS before_it
+              FROM economy.payment_order_history y
+              WINDOW w AS (PARTITION BY y.order_id ORDER BY y.step)) h
+        LEFT JOIN economy.payment_orders o USING (order_id)
+        WHERE h.number <> h.step OR h.before_it IS DISTINCT FROM h.from_state
+           OR o.order_id IS NULL
+           OR (h.step = 1) <> (h.report = 'ordered') 
+           OR (h.step = 1 AND (h.at <> o.made_at
+                               OR h.detail IS DISTINCT FROM economy_internal.order_placed(o)))
+           OR (h.report NOT IN ('ordered', 'resolved') AND h.to_state <> 'CONFLICT'
+               AND h.to_state <> economy_internal.order_step(h.from_state, h.report))
+           OR (h.report = 'resolved' AND h.from_state <> 'CONFLICT')
+        UNION ALL
+        SELECT NULL, 'orphan_row', format('order %s of webhook %s of %s', w.order_id, w.webhook_id,
+                                          w.provider),
+               'none', NULL, NULL
+        FROM economy.payment_webhooks w
+        WHERE w.code IN ('OK', 'CONFLICT')
+          AND NOT EXISTS (SELECT FROM economy.payment_orders o
+                          WHERE o.order_id = w.order_id AND o.provider = w.provider)
+        UNION ALL
+        SELECT o.user_id, 'duplicate_row', format('one order %s', o.order_id),
+               o.number || ' rows', NULL, NULL
+        FROM (SELECT y.order_id, min(y.user_id) AS user_id, count(*) AS number
+              FROM economy.payment_orders y GROUP BY 1) o
+        WHERE o.number > 1;
+    END;
+COMMENT ON FUNCTION economy_internal.audit_orders() IS
+    'Orders against their purchases, and against the history of their steps.';
 
 -- A primary key may be damaged, or gone: its rows are counted without it.
 CREATE FUNCTION economy_internal.audit_twice(
@@ -1619,6 +1712,7 @@ BEGIN
                ('economy', 'shop_debts', ', seq'),
                ('economy_internal', 'rfm_reversals', ', seq'),
                ('economy', 'shop_reservations', ', idempotency_key'),
+               ('economy', 'payment_orders', ', product_id, idempotency_key'),
                ('economy', 'user_holdings', ', item_id'),
                ('economy_internal', 'user_holdings_more', ', item_id'),
                ('economy_internal', 'mission_progress_more', ''),
@@ -1784,6 +1878,25 @@ CREATE FUNCTION economy.audit_unknown() RETURNS TABLE (relation text, "column" t
              'of a user with entries that no refresh has seen: the next one puts him right'),
             ('fulfilments', '*',
              'who has done it, and what waits of a product that once had no fulfilment'),
+            ('payment_order_history', '*', 'the newest report of an order that was in conflict'),
+            ('payment_order_history', 'at', 'of any but the first step'),
+            ('payment_order_history', 'detail', 'of any but the first step'),
+            ('payment_order_history', 'reason', 'what was said is written nowhere else'),
+            ('payment_order_history', 'report', 'of one that made a conflict'),
+            ('payment_order_history', 'reporter', 'who it was is written nowhere else'),
+            ('payment_orders', 'attempts', 'how often it was handed out'),
+            ('payment_orders', 'due_at', 'at worst it is handed out again, or given up'),
+            ('payment_orders', 'expires_at', 'for how long it waits is written nowhere else'),
+            ('payment_orders', 'provider_ref', 'how the provider names it'),
+            ('payment_orders', 'stock_slot', 'any slot will do'),
+            ('payment_orders', 'worker', 'who has it'),
+            ('payment_webhooks', '*', 'what came is written nowhere else'),
+            ('payment_webhooks', 'body', 'what came is written nowhere else'),
+            ('payment_webhooks', 'code', 'what was answered'),
+            ('payment_webhooks', 'order_id', 'of one that had no effect'),
+            ('payment_webhooks', 'provider', 'of one that had no effect'),
+            ('payment_webhooks', 'received_at', 'when it came is for who reads it'),
+            ('payment_webhooks', 'webhook_id', 'what came is written nowhere else'),
             ('shop_reservations', '*',
              'of one that was not used and is held no more; one that was used is missing'),
             ('shop_reservations', 'user_id', 'of one that is held: whose is written nowhere else'),

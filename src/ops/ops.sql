@@ -111,12 +111,12 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'accounts mission_progress_more '
              'config_changes config_changes_change_id_seq config_heads shop_keys '
              'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
-             'user_holdings_more shop_reservations'),
+             'user_holdings_more shop_reservations payment_orders payment_order_history'),
             ('app', 'FUNCTION economy.purchase_code(bigint, text, text, integer, jsonb, boolean)',
              'accounts mission_progress_more '
              'config_changes config_changes_change_id_seq config_heads shop_keys '
              'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
-             'user_holdings_more shop_reservations'),
+             'user_holdings_more shop_reservations payment_orders payment_order_history'),
             ('app', 'FUNCTION economy.purchases(bigint[], text[], text[], integer[], jsonb[])',
              'accounts mission_progress_more '
              'config_changes config_changes_change_id_seq config_heads shop_keys '
@@ -132,6 +132,22 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'shop_reservations shop_stock'),
             ('app', 'FUNCTION economy.reserve(bigint, text, text, integer, interval, boolean)',
              'accounts shop_reservations shop_stock shop_user_units_more'),
+            ('app', 'FUNCTION economy.orders_of(bigint, integer)', ''),
+            ('app', 'FUNCTION economy.settlement_lease(text, integer, interval, text)',
+             'payment_orders'),
+            ('app', 'FUNCTION economy.settlement_report(uuid, text, text, text, bigint, text, '
+                    'text)',
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads fulfilments '
+             'payment_orders payment_order_history rfm_reversals shop_debts shop_refunds '
+             'shop_stock shop_transactions shop_user_units_more signing_keys '
+             'user_holdings_more'),
+            ('app', 'FUNCTION economy.webhook(text, jsonb, bytea)',
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads fulfilments '
+             'payment_orders payment_order_history payment_webhooks rfm_reversals shop_debts '
+             'shop_refunds shop_stock shop_transactions shop_user_units_more signing_keys '
+             'user_holdings_more'),
             ('app', 'FUNCTION economy.unfulfilled(text, integer, interval, text)', 'fulfilments'),
             ('app', 'FUNCTION economy.recommend(bigint, text)', 'recommendations'),
             ('app', 'FUNCTION economy.recommendation_feedback(text, text)', 'recommendations'),
@@ -363,6 +379,12 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'accounts mission_progress_more '
              'fulfilments rfm_reversals shop_debts shop_refunds shop_stock '
              'shop_user_units_more user_holdings_more'),
+            ('admin', 'FUNCTION economy.resolve_order(uuid, text, text, text)',
+             'accounts mission_progress_more '
+             'config_changes config_changes_change_id_seq config_heads fulfilments '
+             'payment_orders payment_order_history rfm_reversals shop_debts shop_refunds '
+             'shop_stock shop_transactions shop_user_units_more signing_keys '
+             'user_holdings_more'),
             ('admin', 'FUNCTION economy.revoke_reward(bigint, text, text, text, bigint, bigint, '
                       'text, text, jsonb)',
              'accounts mission_progress_more '

@@ -31,7 +31,8 @@
 	{"contents", JSONBOID, ECO_NULLABLE | ECO_LATER}, \
 	{"price_items", JSONBOID, ECO_NULLABLE | ECO_LATER}, \
 	{"fulfilment", BOOLOID, ECO_NULLABLE | ECO_LATER}, \
-	{"granted_xp", INT8OID, ECO_NULLABLE | ECO_LATER}
+	{"granted_xp", INT8OID, ECO_NULLABLE | ECO_LATER}, \
+	{"settlement", TEXTOID, ECO_NULLABLE | ECO_LATER}
 
 EcoTable	eco_shop_products = {
 	.name = "shop_products",
@@ -95,8 +96,8 @@ eco_product_read(const EcoText *product_id, EcoProduct *product)
 	return true;
 }
 
-static bool
-is_freeze(Datum effect_code)
+bool
+eco_product_is_freeze(Datum effect_code)
 {
 	const EcoText code = eco_text_in(effect_code);
 
@@ -135,7 +136,9 @@ eco_product_of(const Datum *values, const bool *isnull, EcoProduct *product)
 		values[PRD_PRICE_ITEMS];
 	product->fulfilment = !isnull[PRD_FULFILMENT] &&
 		DatumGetBool(values[PRD_FULFILMENT]);
-	product->gives_freezes = product->effect_code != (Datum) 0 && is_freeze(product->effect_code);
+	product->gives_freezes = product->effect_code != (Datum) 0 &&
+		eco_product_is_freeze(product->effect_code);
+	product->settlement = isnull[PRD_SETTLEMENT] ? (Datum) 0 : values[PRD_SETTLEMENT];
 	product->granted_xp = isnull[PRD_GRANTED_XP] ? 0 : DatumGetInt64(values[PRD_GRANTED_XP]);
 }
 

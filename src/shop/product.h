@@ -38,6 +38,7 @@ typedef struct EcoProduct
 	int64		granted_xp;		/* per unit */
 	bool		gives_freezes;	/* the effect code is that item's name: one a
 								 * unit */
+	Datum		settlement;		/* text: the provider that is paid, or 0 */
 } EcoProduct;
 
 /* Whoever reads products opens this. */
@@ -68,6 +69,7 @@ enum
 	PRD_PRICE_ITEMS,
 	PRD_FULFILMENT,
 	PRD_GRANTED_XP,
+	PRD_SETTLEMENT,
 	PRD_COLUMNS,
 	PRD_EXTRA = PRD_COLUMNS,	/* of the shelf alone */
 	PRD_TAGS,
@@ -84,6 +86,9 @@ extern void eco_product_of(const Datum *values, const bool *isnull, EcoProduct *
 
 /* Why it is not for sale at that moment; NULL: it is. */
 extern const char *eco_product_not_on_sale(const EcoProduct *product, TimestampTz at);
+
+/* Whether an effect code gives streak freezes. */
+extern bool eco_product_is_freeze(Datum effect_code);
 
 /* When a limit_period, which is not ever, begins again. */
 extern TimestampTz eco_product_renews_at(const EcoProduct *product, TimestampTz at);

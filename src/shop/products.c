@@ -25,6 +25,7 @@
 #include "ledger/entry.h"
 #include "ledger/result.h"
 #include "shop/journal.h"
+#include "shop/order.h"
 #include "shop/purchase.h"
 #include "shop/refunds.h"
 #include "shop/reservation.h"
@@ -57,11 +58,12 @@ enum
 	OFR_CONTENTS,
 	OFR_PRICE_ITEMS,
 	OFR_GRANTED_XP,
+	OFR_SETTLEMENT,
 	OFR_COLUMNS
 };
 
 #define MAX_TAG 512				/* bytes: shop_products_tags_check */
-#define OFFER_TYPES "ttTijjtllllbzzliltzbtj+jjl"
+#define OFFER_TYPES "ttTijjtllllbzzliltzbtj+jjlt"
 
 PG_FUNCTION_INFO_V1(eco_products);
 PG_FUNCTION_INFO_V1(eco_product);
@@ -223,7 +225,7 @@ open_shop(Asked *asked, FunctionCallInfo fcinfo, int user_arg)
 	static EcoTable *const for_user[] = {
 		&eco_shop_transactions, &eco_accounts, &eco_shop_shelf, &eco_shop_stock,
 		&eco_shop_user_units_more, &eco_items, &eco_user_holdings_more,
-		&eco_shop_reservations, &eco_shop_refunds, NULL
+		&eco_shop_reservations, &eco_shop_refunds, &eco_payment_orders, NULL
 	};
 	static EcoTable *const of_archives[] = {&eco_archived_keys, NULL};
 	int64		user_id;
@@ -367,6 +369,8 @@ fill_offer(const Asked *asked, const Datum *columns, const bool *missing,
 	if (!isnull[OFR_PRICE_ITEMS])
 		values[OFR_PRICE_ITEMS] = whole(product->price_items);
 	values[OFR_GRANTED_XP] = Int64GetDatum(product->granted_xp);
+	values[OFR_SETTLEMENT] = columns[PRD_SETTLEMENT];
+	isnull[OFR_SETTLEMENT] = missing[PRD_SETTLEMENT];
 }
 
 /* The product's limit per user, and what of it this user has left. */

@@ -29,6 +29,7 @@
 #include "shop/fulfilment.h"
 #include "shop/global_key.h"
 #include "shop/journal.h"
+#include "shop/order.h"
 #include "shop/purchase.h"
 #include "shop/refunds.h"
 #include "shop/reservation.h"
@@ -38,6 +39,7 @@
 #define EXPECTED_PRICE "expected_price"
 #define RESERVATION "reservation"
 #define IN_PROGRESS "IN_PROGRESS"
+#define PENDING "PENDING"
 #define APPLY "apply"
 
 /* columns of economy.purchase_result after the common ones */
@@ -55,6 +57,7 @@ enum
 
 PG_FUNCTION_INFO_V1(eco_purchase);
 PG_FUNCTION_INFO_V1(eco_purchase_probe);
+PG_FUNCTION_INFO_V1(eco_give_order);
 
 /* Tables that only some products need; that of units only some users of them. */
 #define NEEDS_STOCK	1
@@ -69,6 +72,7 @@ PG_FUNCTION_INFO_V1(eco_purchase_probe);
 #define NEEDS_LOCK	128			/* of the account, beforehand */
 #define NEEDS_RESERVATIONS 256	/* the call does, not the product */
 #define NEEDS_LEVELS 512		/* of an account that is read alone, too */
+#define NEEDS_ORDERS 1024
 
 /*
  * What products have needed here, by a hash of their names.  Nothing hangs on it but how
@@ -83,6 +87,7 @@ static EcoTable *const *tables_for(EcoPurchase *p, uint16 needs);
 static uint16 *needed_by(const EcoPurchase *p);
 static bool open_what_it_needs(EcoPurchase *p, const EcoAccount *account);
 static const char *check_rules(EcoPurchase *p, const EcoAccount *account);
+static const char *check_all(EcoPurchase *p, const EcoAccount *account);
 static const char *check_product(EcoPurchase *p, const EcoAccount *account);
 static bool needs_account_alone(const EcoProduct *product);
 static bool has_booked(const EcoPurchase *p);
@@ -104,17 +109,25 @@ static const char *check_items(EcoPurchase *p, const EcoAccount *account);
 static const char *take_units(EcoPurchase *p, const EcoAccount *account);
 static const char *use_reservation(EcoPurchase *p, const EcoAccount *account);
 static const char *take_stock(EcoPurchase *p);
+static const char *check_order(EcoPurchase *p, const EcoAccount *account);
+static const char *check_paid(EcoPurchase *p, const EcoAccount *account);
 static EcoStock look_again(EcoPurchase *p);
 static bool got_back(EcoPurchase *p);
 
 /* what check_rules() returns when it has waited for a slot: read the rules again */
 static const char *const waited = "waited";
 
+/* and when there is an order with this key already */
+static const char *const ordered = "ordered";
+
 static void post(EcoPurchase *p, EcoAccount *account);
+static void place_order(EcoPurchase *p, EcoAccount *account);
+static void answer_order(EcoPurchase *p);
+static void stay(EcoPurchase *p, EcoAccount *account);
 static void keep_units(EcoPurchase *p, EcoAccount *account);
 static void describe_effect(EcoPurchase *p, bool is_conversion, Datum effect_code, Datum items,
 							bool gives_xp);
-static bool same_payload(EcoPurchase *p, const EcoRow *first);
+static bool same_as_first(EcoPurchase *p, const EcoRow *first, int quantity, int context);
 static void come_again(EcoPurchase *p);
 
 /*
@@ -158,12 +171,12 @@ purchase(EcoPurchase *p, FunctionCallInfo fcinfo, bool in_passing)
 	{
 		case ECO_CALL_NEW:
 			p->open = call.open;
-			if (eco_purchase_try(p, &call.account))
-				post(p, &call.account);
-			else if (needs_account_alone(&p->product))
-				eco_account_hold(&call.account);
+			if (!eco_purchase_try(p, &call.account))
+				stay(p, &call.account);
+			else if (p->product.settlement != (Datum) 0)
+				place_order(p, &call.account);
 			else
-				keep_units(p, &call.account);
+				post(p, &call.account);
 			break;
 		case ECO_CALL_REPLAY:
 			p->open = call.open;
@@ -202,12 +215,52 @@ eco_purchase_probe(PG_FUNCTION_ARGS)
 	p.quantity = 1;
 	p.dry_run = true;
 	eco_call_init(&call, &eco_purchases, p.user_id, NULL);
-	call.tables_of_new = tables_for(&p, NEEDS_ALL | NEEDS_RESERVATIONS | NEEDS_LEVELS);
+	call.tables_of_new = tables_for(&p, NEEDS_ALL | NEEDS_RESERVATIONS | NEEDS_LEVELS |
+									NEEDS_ORDERS);
 	call.dry_run = true;
 	if (eco_call_begin(&call) == ECO_CALL_NEW)
 		code = check_rules(&p, &call.account);
 	eco_call_end(&call);
 	PG_RETURN_TEXT_P(cstring_to_text(code == NULL ? "OK" : code));
+}
+
+/*
+ * eco_give_order(user_id bigint, product_id text, idempotency_key text, quantity integer,
+ *		context jsonb, terms jsonb, stock_slot smallint) returns economy.purchase_result
+ *		The purchase of an order that is paid.  Whoever calls has the account and the order,
+ *		so the key is not announced: that would be the wrong order of locks.
+ */
+Datum
+eco_give_order(PG_FUNCTION_ARGS)
+{
+	EcoPurchase p;
+	EcoCall		call;
+
+	memset(&p, 0, sizeof(p));
+	p.user_id = PG_GETARG_INT64(0);
+	p.product_id = eco_text_arg(fcinfo, 1, "product_id", ECO_MAX_NAME);
+	p.key = eco_text_arg(fcinfo, 2, "idempotency_key", ECO_MAX_KEY);
+	p.quantity = PG_GETARG_INT32(3);
+	p.context = PG_ARGISNULL(4) ? NULL : PG_GETARG_JSONB_P(4);
+	p.terms = PG_GETARG_JSONB_P(5);
+	p.paid_slot = PG_ARGISNULL(6) ? -1 : PG_GETARG_INT16(6);
+	eco_result_begin(&p.result, fcinfo, ECO_PURCHASE_TYPES);
+	eco_purchase_begin(&p);
+	eco_call_init(&call, &eco_purchases, p.user_id, NULL);
+	call.tables_of_new = tables_for(&p, NEEDS_ALL | NEEDS_LEVELS);
+	if (eco_call_begin(&call) == ECO_CALL_NEW)
+	{
+		p.open = call.open;
+		if (eco_purchase_try(&p, &call.account))
+			post(&p, &call.account);
+		else
+			keep_units(&p, &call.account);
+	}
+	else
+		eco_purchase_refuse(&p, "USER_NOT_FOUND");
+	eco_call_end(&call);
+	eco_purchase_end(&p);
+	PG_RETURN_DATUM(eco_result_row(&p.result));
 }
 
 static void
@@ -276,6 +329,12 @@ tables_for(EcoPurchase *p, uint16 needs)
 		p->tables[n++] = &eco_level_curves;
 		p->tables[n++] = &eco_level_experiments;
 	}
+	if (needs & NEEDS_ORDERS)
+	{
+		p->tables[n++] = &eco_payment_orders;
+		p->tables[n++] = &eco_payment_order_history;
+		p->tables[n++] = &eco_paying_providers;
+	}
 	p->tables[n] = NULL;
 	p->opened = needs;
 	return p->tables;
@@ -308,6 +367,7 @@ open_what_it_needs(EcoPurchase *p, const EcoAccount *account)
 	(p->product.global_key ? NEEDS_KEYS : 0) |
 	(moves_items(&p->product) ? NEEDS_ITEMS : 0) |
 	(p->product.fulfilment ? NEEDS_QUEUE : 0) |
+	(p->product.settlement != (Datum) 0 ? NEEDS_ORDERS : 0) |
 	(p->product.granted_xp > 0 && !p->reserves ? NEEDS_LEVELS : 0);
 
 	*needed_by(p) |= needs | NEEDS_KNOWN | (needs_account_alone(&p->product) ? 0 : NEEDS_LOCK);
@@ -383,10 +443,17 @@ eco_purchase_try(EcoPurchase *p, const EcoAccount *account)
 					   Int64GetDatum(p->user_limit_left - (refusal == NULL ? p->quantity : 0)));
 	if (p->stock_left >= 0)
 		eco_result_set(&p->result, PURCHASE_STOCK_REMAINING, Int64GetDatum(p->stock_left));
-	if (refusal != NULL && strcmp(refusal, IN_PROGRESS) == 0)
+	if (refusal == ordered)
+		answer_order(p);
+	else if (refusal != NULL && strcmp(refusal, IN_PROGRESS) == 0)
 		come_again(p);
 	else if (refusal != NULL)
 		eco_purchase_refuse(p, refusal);
+	else if (p->dry_run && p->product.settlement != (Datum) 0)
+	{
+		eco_result_outcome(&p->result, "new", PENDING);
+		eco_result_set(&p->result, PURCHASE_GOLD_DELTA, Int64GetDatum(0));
+	}
 	else if (p->dry_run)
 	{
 		eco_result_outcome(&p->result, "new", "OK");
@@ -413,15 +480,31 @@ check_rules(EcoPurchase *p, const EcoAccount *account)
 	p->stock_left = -1;
 	p->xp_delta = 0;
 	p->items = NULL;
-	if (account->suspended)
+	p->ordered = 0;
+	if (account->suspended && p->key.datum == (Datum) 0)
 		return "USER_SUSPENDED";
 	if (!eco_product_read(&p->product_id, &p->product))
-		return "PRODUCT_NOT_FOUND";
+		return account->suspended ? "USER_SUSPENDED" : "PRODUCT_NOT_FOUND";
+	if (p->terms != NULL)
+		eco_order_terms(p->terms, &p->product);
+	/* whose order is there already is told what became of it */
+	if (account->suspended && (p->product.settlement == (Datum) 0 || p->terms != NULL))
+		return "USER_SUSPENDED";
 	if (account->is_unlocked && !needs_account_alone(&p->product))
 		return IN_PROGRESS;		/* told nobody: the call begins anew */
 	if (open_what_it_needs(p, account))
 		return waited;
-	return check_product(p, account);
+	if (p->terms != NULL)
+		return check_paid(p, account);
+	return check_all(p, account);
+}
+
+static const char *
+check_all(EcoPurchase *p, const EcoAccount *account)
+{
+	const char *refusal = p->product.settlement == (Datum) 0 ? NULL : check_order(p, account);
+
+	return refusal != NULL ? refusal : check_product(p, account);
 }
 
 static const char *
@@ -454,7 +537,7 @@ eco_purchase_look(EcoPurchase *p, const EcoAccount *account)
 	if (account == NULL)
 		refusal = check_sale(p);
 	else
-		refusal = account->suspended ? "USER_SUSPENDED" : check_product(p, account);
+		refusal = account->suspended ? "USER_SUSPENDED" : check_all(p, account);
 	/* what the rules have not come to */
 	if (account != NULL && p->user_limit_left < 0)
 		(void) count_user_limit(p, account);
@@ -471,11 +554,64 @@ eco_purchase_look(EcoPurchase *p, const EcoAccount *account)
 	return refusal;
 }
 
+/* Of a product that money from outside pays for. */
+static const char *
+check_order(EcoPurchase *p, const EcoAccount *account)
+{
+	EcoRow		row;
+
+	if (!eco_table_is_open(&eco_payment_orders))
+		return NULL;
+	if (p->key.datum != (Datum) 0 &&
+		eco_order_find(p->user_id, &p->product_id, &p->key, &row))
+	{
+		p->order = palloc(sizeof(EcoRow));
+		*p->order = row;
+		return ordered;
+	}
+	if (account->suspended)
+		return "USER_SUSPENDED";
+	if (p->calls != NULL)
+		return "SETTLED_ALONE";
+	if (eco_orders_open(p->user_id, &p->product_id, &p->ordered) < ECO_MAX_ORDERS)
+		return NULL;
+	eco_detail_int(&p->detail, "at_most", ECO_MAX_ORDERS);
+	return "ORDER_LIMIT";
+}
+
+/*
+ * It is paid: it is given as it was promised, whatever it costs by now, who may buy it, and
+ * how often.
+ */
+static const char *
+check_paid(EcoPurchase *p, const EcoAccount *account)
+{
+	EcoScan    *scan = NULL;
+	EcoText		texts[2] = {p->product_id, p->key};
+	const char *refusal;
+	EcoRow		row;
+	bool		found = eco_key_find(&scan, &eco_purchases, ECO_TXN_BY_KEY, p->user_id, texts, 2,
+									 &row);
+
+	eco_scan_end(scan);
+	if (found)
+		return "KEY_USED";
+	if (p->product.counted && !p->units_known && load_units(p, account))
+		return waited;
+	p->product.limit_once = false;
+	if ((refusal = check_amounts(p, account)) != NULL ||
+		(refusal = check_xp(p, account)) != NULL ||
+		(refusal = check_items(p, account)) != NULL)
+		return refusal;
+	p->stock_slot = p->paid_slot;
+	return p->paid_slot >= 0 || !p->product.has_stock ? NULL : take_stock(p);
+}
+
 static bool
 needs_account_alone(const EcoProduct *product)
 {
 	return !product->has_stock && !product->counted && !product->global_key &&
-		!product->limit_once && !moves_items(product);
+		!product->limit_once && !moves_items(product) && product->settlement == (Datum) 0;
 }
 
 /* Whether one before it of many bought the product, and is not in the journal yet. */
@@ -595,6 +731,8 @@ check_user_limit(EcoPurchase *p, const EcoAccount *account)
 {
 	if (count_user_limit(p, account))
 		return waited;
+	if (p->user_limit_left > 0)
+		p->user_limit_left = Max(p->user_limit_left - p->ordered, 0);
 	if (p->user_limit_left < 0 || p->quantity <= p->user_limit_left - p->held)
 		return NULL;
 	if (p->product.limit_once)
@@ -697,7 +835,7 @@ check_freezes(EcoPurchase *p, const EcoAccount *account)
 	if (!p->product.gives_freezes)
 		return NULL;
 	most = eco_holdings_most_freezes();
-	if (account->freezes + p->held + p->quantity <= most)
+	if (account->freezes + p->held + p->ordered + p->quantity <= most)
 		return NULL;
 	eco_detail_int(&p->detail, "held", account->freezes);
 	eco_detail_int(&p->detail, "at_most", most);
@@ -777,7 +915,8 @@ use_reservation(EcoPurchase *p, const EcoAccount *account)
 {
 	EcoReservationUse use = {
 		.user_id = p->user_id, .name = p->reservation, .product_id = p->product_id,
-		.quantity = p->quantity, .seq = p->dry_run ? 0 : account->seq + 1
+		.quantity = p->quantity, .seq = p->dry_run ? 0 : account->seq + 1,
+		.ordered = p->product.settlement != (Datum) 0
 	};
 	const char *refusal;
 
@@ -863,6 +1002,42 @@ got_back(EcoPurchase *p)
 	return true;
 }
 
+/* The account is written so that whoever has an older snapshot sees the order, or fails. */
+static void
+place_order(EcoPurchase *p, EcoAccount *account)
+{
+	EcoOrder	order = {
+		.user_id = p->user_id, .product_id = p->product_id, .key = p->key,
+		.quantity = p->quantity, .context = p->context, .stock_slot = p->stock_slot,
+		.amount = p->product.source_points * p->quantity, .product = &p->product
+	};
+
+	if (eco_purchase_save_units(p, account, NULL))
+		eco_units_write(&p->units);
+	eco_account_flush(account);
+	eco_order_place(&order, &p->detail);
+	eco_result_outcome(&p->result, "new", PENDING);
+	eco_result_set(&p->result, PURCHASE_GOLD_DELTA, Int64GetDatum(0));
+}
+
+/* To a call whose key has an order, which is no purchase yet, or will never be one. */
+static void
+answer_order(EcoPurchase *p)
+{
+	const EcoRow *row = p->order;
+
+	if (!same_as_first(p, row, ORD_QUANTITY, ORD_CONTEXT))
+		eco_purchase_refuse(p, "IDEMPOTENCY_MISMATCH");
+	else if (eco_order_is_open(row))
+	{
+		eco_result_outcome(&p->result, "reuse", PENDING);
+		eco_result_set(&p->result, PURCHASE_GOLD_DELTA, Int64GetDatum(0));
+	}
+	else
+		eco_purchase_refuse(p, "ORDER_CLOSED");
+	eco_order_tell(&p->detail, row);
+}
+
 static void
 post(EcoPurchase *p, EcoAccount *account)
 {
@@ -883,7 +1058,17 @@ post(EcoPurchase *p, EcoAccount *account)
 	ECO_CRASH_POINT("purchase:after_entry");
 }
 
-/* Of a purchase that is refused, or only tried. */
+/* Of a purchase that is refused, or only tried, the account stays as it was. */
+static void
+stay(EcoPurchase *p, EcoAccount *account)
+{
+	if (needs_account_alone(&p->product))
+		eco_account_hold(account);
+	else
+		keep_units(p, account);
+}
+
+/* What was counted in the journal is kept. */
 static void
 keep_units(EcoPurchase *p, EcoAccount *account)
 {
@@ -1011,8 +1196,8 @@ plain_detail(void)
 }
 
 /*
- * What is left to the app: a conversion charges no outside points, and an item's
- * effect is applied by the app, unless it is that the user holds its contents now.
+ * What is left to the app: a conversion charges no outside points, unless an order did, and
+ * an item's effect is applied by the app, unless it is that the user holds its contents now.
  */
 static void
 describe_effect(EcoPurchase *p, bool is_conversion, Datum effect_code, Datum items, bool gives_xp)
@@ -1021,7 +1206,7 @@ describe_effect(EcoPurchase *p, bool is_conversion, Datum effect_code, Datum ite
 		eco_result_set(&p->result, PURCHASE_ITEMS, items);
 	if (is_conversion)
 	{
-		eco_detail_bool(&p->detail, "charge_outside", true);
+		eco_detail_bool(&p->detail, "charge_outside", p->product.settlement == (Datum) 0);
 		return;
 	}
 	if (effect_code == (Datum) 0 && items == (Datum) 0 && !p->dry_run && !p->detail.open)
@@ -1038,16 +1223,23 @@ describe_effect(EcoPurchase *p, bool is_conversion, Datum effect_code, Datum ite
 void
 eco_purchase_replay(EcoPurchase *p, const EcoRow *first)
 {
+	static EcoTable *const products[] = {&eco_shop_products, NULL};
 	bool		gives_xp = eco_row_int(first, ECO_COL_XP_DELTA) > 0;
 	bool		is_conversion;
 
 	eco_result_entry(&p->result, &eco_purchases, first);
-	if (!same_payload(p, first))
+	if (!same_as_first(p, first, TXN_QUANTITY, TXN_CONTEXT))
 	{
 		eco_purchase_refuse(p, "IDEMPOTENCY_MISMATCH");
 		return;
 	}
 	is_conversion = VARDATA_ANY(DatumGetTextPP(first->values[TXN_CATEGORY]))[0] == 'c';
+	/* whether an order has charged for it, the product knows for ever */
+	if (is_conversion)
+	{
+		(void) eco_tables_add(p->open, products);
+		(void) eco_product_read(&p->product_id, &p->product);
+	}
 	eco_result_outcome(&p->result, "reuse", "OK");
 	eco_result_set(&p->result, PURCHASE_GOLD_DELTA, first->values[ECO_COL_GOLD_DELTA]);
 	eco_result_set(&p->result, PURCHASE_GOLD, first->values[ECO_COL_GOLD]);
@@ -1079,22 +1271,23 @@ without_conditions(Jsonb *context)
 	return JB_ROOT_COUNT(context) == 0 ? NULL : context;
 }
 
+/* Of what was bought or ordered with the key: the columns are those of its row. */
 static bool
-same_payload(EcoPurchase *p, const EcoRow *first)
+same_as_first(EcoPurchase *p, const EcoRow *first, int quantity, int context)
 {
-	Jsonb	   *context = without_conditions(p->context);
-	Jsonb	   *first_context = first->isnull[TXN_CONTEXT] ? NULL :
-	without_conditions(DatumGetJsonbP(first->values[TXN_CONTEXT]));
+	Jsonb	   *now = without_conditions(p->context);
+	Jsonb	   *before = first->isnull[context] ? NULL :
+	without_conditions(DatumGetJsonbP(first->values[context]));
 
-	if (DatumGetInt32(first->values[TXN_QUANTITY]) != p->quantity)
+	if (DatumGetInt32(first->values[quantity]) != p->quantity)
 	{
-		eco_detail_field(&p->detail, "quantity", first, TXN_QUANTITY);
+		eco_detail_field(&p->detail, "quantity", first, quantity);
 		eco_detail_int(&p->detail, "now", p->quantity);
 		return false;
 	}
-	if (eco_same_json(first_context, context))
+	if (eco_same_json(before, now))
 		return true;
-	eco_detail_field(&p->detail, "context", first, TXN_CONTEXT);
+	eco_detail_field(&p->detail, "context", first, context);
 	eco_detail_json(&p->detail, "now", p->context);
 	return false;
 }

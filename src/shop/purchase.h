@@ -35,6 +35,12 @@ typedef struct EcoPurchase
 	bool		reserves;		/* it is no purchase: it only takes the stock */
 	int64		held;			/* units that the user has reserved, of it */
 	bool		dry_run;
+	int64		ordered;		/* units in orders of the user's that are open */
+	EcoRow	   *order;			/* of this purchase, found; or NULL */
+	Jsonb	   *terms;			/* it is paid: what its order has promised; or
+								 * NULL */
+	int16		paid_slot;		/* and where its units came from; -1: the
+								 * order holds none */
 
 	/*
 	 * One of many, or NULL.  It does not wait: it would hold what those
@@ -59,7 +65,7 @@ typedef struct EcoPurchase
 	EcoHoldings *items;			/* that it gives and costs, or NULL */
 	int16		stock_slot;		/* -1: no stock was taken */
 	EcoOpenTables *open;
-	EcoTable   *tables[12];		/* of a new purchase, up to NULL */
+	EcoTable   *tables[15];		/* of a new purchase, up to NULL */
 	uint16		opened;			/* those that only some products need */
 	EcoAttempt	attempt;		/* taken back when the purchase is refused */
 

@@ -103,10 +103,11 @@ write_used(EcoRow *row, const EcoReservationUse *use)
 {
 	TimestampTz at = eco_now();
 
-	eco_row_set(row, RSV_STATE, CStringGetTextDatum("used"));
+	eco_row_set(row, RSV_STATE, CStringGetTextDatum(use->ordered ? "ordered" : "used"));
 	eco_row_set(row, RSV_CLOSED_AT, TimestampTzGetDatum(at));
 	eco_row_set(row, RSV_DUE_AT, TimestampTzGetDatum(at + KEEP_DAYS * USECS_PER_DAY));
-	eco_row_set(row, RSV_SEQ, Int64GetDatum(use->seq));
+	if (!use->ordered)
+		eco_row_set(row, RSV_SEQ, Int64GetDatum(use->seq));
 	eco_row_update(row, use->user_id);
 	ECO_CRASH_POINT("reserve:after_use");
 }

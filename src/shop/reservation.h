@@ -68,6 +68,7 @@ typedef struct EcoReservationUse
 	EcoText		product_id;
 	int32		quantity;
 	int64		seq;			/* that the purchase will have; 0: only look */
+	bool		ordered;		/* its units go to an order */
 } EcoReservationUse;
 
 /*

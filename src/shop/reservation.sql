@@ -10,7 +10,7 @@ CREATE TABLE economy.shop_reservations (
     after_seq       bigint      NOT NULL
         CONSTRAINT shop_reservations_after_seq_check CHECK (after_seq >= 0),
     state           text        NOT NULL COLLATE "C" CONSTRAINT shop_reservations_state_check
-        CHECK (state IN ('held', 'used', 'released', 'expired')),
+        CHECK (state IN ('held', 'used', 'ordered', 'released', 'expired')),
     made_at         timestamptz NOT NULL,
     expires_at      timestamptz NOT NULL,
     due_at          timestamptz NOT NULL,
@@ -158,10 +158,10 @@ BEGIN
     result.quantity := r.quantity;
     result.status := r.state;
     result.expires_at := r.expires_at;
-    IF r.state = 'used' THEN
+    IF r.state IN ('used', 'ordered') THEN
         result.code := 'RESERVATION_CLOSED';
-        result.detail := jsonb_build_object(
-            'status', r.state, 'transaction_id', 'P' || r.user_id || '-' || r.seq);
+        result.detail := jsonb_strip_nulls(jsonb_build_object(
+            'status', r.state, 'transaction_id', 'P' || r.user_id || '-' || r.seq));
         RETURN result;
     END IF;
     result.success := true;

@@ -47,6 +47,8 @@ CREATE TABLE economy.shop_products (
     fulfilment     boolean,
     granted_xp     bigint CONSTRAINT shop_products_granted_xp_check
         CHECK (granted_xp BETWEEN 0 AND 9007199254740991),
+    settlement     text COLLATE "C"
+        CONSTRAINT shop_products_settlement_check CHECK (octet_length(settlement) BETWEEN 1 AND 64),
     CONSTRAINT shop_products_period_check CHECK (starts_at < ends_at),
     CONSTRAINT shop_products_limits_check CHECK (NOT limit_once OR per_user_limit IS NULL),
     CONSTRAINT shop_products_renewal_check
@@ -55,7 +57,10 @@ CREATE TABLE economy.shop_products (
     -- what is no category is refused by the constraint on category
     CONSTRAINT shop_products_amounts_check CHECK (
         CASE category WHEN 'conversion' THEN price_gold = 0
-                      WHEN 'item' THEN granted_gold = 0 ELSE true END)
+                      WHEN 'item' THEN granted_gold = 0 ELSE true END),
+    CONSTRAINT shop_products_settled_check CHECK (settlement IS NULL
+        OR (category = 'conversion' AND source_points > 0 AND NOT global_key
+            AND price_items IS NULL))
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.shop_products', '');
 COMMENT ON TABLE economy.shop_products IS
@@ -92,6 +97,10 @@ COMMENT ON CONSTRAINT shop_products_price_items_check ON economy.shop_products I
     'price_items must be an object of 1 to 16 items, each with a whole number from 1 to 2^53-1';
 COMMENT ON CONSTRAINT shop_products_granted_xp_check ON economy.shop_products IS
     'granted_xp must be from 0 to 2^53-1';
+COMMENT ON CONSTRAINT shop_products_settlement_check ON economy.shop_products IS
+    'settlement must have 1 to 64 bytes';
+COMMENT ON CONSTRAINT shop_products_settled_check ON economy.shop_products IS
+    'settlement is that of a conversion with source_points, without price_items and global_key';
 COMMENT ON CONSTRAINT shop_products_period_check ON economy.shop_products IS
     'starts_at must be before ends_at';
 COMMENT ON CONSTRAINT shop_products_limits_check ON economy.shop_products IS
@@ -130,6 +139,10 @@ COMMENT ON COLUMN economy.shop_products.fulfilment IS
     'Whether a purchase waits in economy.fulfilments until a worker has fulfilled it; null: no.';
 COMMENT ON COLUMN economy.shop_products.granted_xp IS
     'XP that a unit gives, of an item and of a conversion; null: none.';
+COMMENT ON COLUMN economy.shop_products.settlement IS
+    'Provider of payment_providers that is paid for it, before it is given: source_points are '
+    'minor units of its currency. Null: the app has charged for it. Whether it is null is fixed '
+    'when the product is made.';
 COMMENT ON COLUMN economy.shop_products.price_items IS
     'Items that a unit costs beside price_gold: {"gem": 5}.';
 
@@ -376,7 +389,8 @@ CREATE TYPE economy.product_offer AS (
     detail               jsonb,
     contents             jsonb,
     price_items          jsonb,
-    granted_xp           bigint
+    granted_xp           bigint,
+    settlement           text
 );
 COMMENT ON TYPE economy.product_offer IS
     'A product as a shop shows it to a user: a row of economy.products() and economy.product().';
@@ -470,7 +484,7 @@ CREATE FUNCTION economy_internal.check_product(product jsonb, old_row economy.sh
                             'granted_gold', 'monetary', 'limit_once', 'per_user_limit',
                             'limit_period', 'global_key', 'starts_at', 'ends_at', 'active',
                             'effect_code', 'extra', 'tags', 'position', 'texts', 'contents',
-                            'price_items', 'fulfilment', 'granted_xp')
+                            'price_items', 'fulfilment', 'granted_xp', 'settlement')
             UNION ALL
             SELECT 2, 'category must be conversion or item' FROM given g
             WHERE g.category IS NULL OR g.category NOT IN ('conversion', 'item')
@@ -495,8 +509,13 @@ CREATE FUNCTION economy_internal.check_product(product jsonb, old_row economy.sh
             WHERE NOT g.is_new AND product ? 'global_key'
               AND product ->> 'global_key' IS DISTINCT FROM old_row.global_key::text
             UNION ALL
+            -- a key of an order is looked up only where there can be one
+            SELECT 6, 'whether settlement is null is fixed when a product is made' FROM given g
+            WHERE NOT g.is_new AND product ? 'settlement'
+              AND (product ->> 'settlement' IS NULL) <> (old_row.settlement IS NULL)
+            UNION ALL
             -- what is no object of items is refused by the constraints
-            SELECT 6, 'contents and price_items must be of different items, 16 together'
+            SELECT 7, 'contents and price_items must be of different items, 16 together'
             FROM (SELECT count(*) AS n, count(DISTINCT k.id) AS different
                   FROM (VALUES (CASE WHEN product ? 'contents' THEN product -> 'contents'
                                      ELSE old_row.contents END),
@@ -508,7 +527,7 @@ CREATE FUNCTION economy_internal.check_product(product jsonb, old_row economy.sh
             WHERE i.n > 16 OR i.n <> i.different
             UNION ALL
             -- an event has 8000 bytes, and tells of each item its balance too
-            SELECT 7, 'contents and price_items must have 3072 bytes as text together'
+            SELECT 8, 'contents and price_items must have 3072 bytes as text together'
             FROM (SELECT CASE WHEN product ? 'contents' THEN product -> 'contents'
                               ELSE old_row.contents END AS contents,
                          CASE WHEN product ? 'price_items' THEN product -> 'price_items'
@@ -540,6 +559,23 @@ COMMENT ON FUNCTION economy_internal.check_contents(jsonb) IS
     'Which item of a product that is given to upsert_product() cannot be given, or paid; null: '
     'none.';
 
+-- The table of providers comes later in the script.
+CREATE FUNCTION economy_internal.check_settlement(product jsonb) RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    name CONSTANT text := product ->> 'settlement';
+BEGIN
+    IF name IS NULL OR EXISTS (SELECT FROM economy.payment_providers p
+                               WHERE p.provider = name AND p.currency IS NOT NULL) THEN
+        RETURN NULL;
+    END IF;
+    RETURN format('settlement %s is no provider with a currency', to_json(name));
+END
+$$;
+COMMENT ON FUNCTION economy_internal.check_settlement(jsonb) IS
+    'Why a provider cannot be paid for a product that is given to upsert_product(); null: it can.';
+
 CREATE FUNCTION economy.upsert_product(product jsonb, actor text) RETURNS economy.shop_products
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp
@@ -558,12 +594,13 @@ BEGIN
     IF jsonb_typeof(product) <> 'object' OR id IS NULL THEN
         RAISE EXCEPTION 'product must be a JSON object with a product_id' USING ERRCODE = 'XE301';
     END IF;
-    PERFORM economy_internal.open_tables('shop_products', 'items');
+    PERFORM economy_internal.open_tables('shop_products', 'items', 'payment_providers');
     -- one change of a product at a time, also of one that does not exist yet
     PERFORM economy_internal.lock_name('economy.product:' || id);
     SELECT * INTO old_row FROM economy.shop_products p WHERE p.product_id = id FOR NO KEY UPDATE;
     wrong := coalesce(economy_internal.check_product(product, old_row),
-                      economy_internal.check_contents(product));
+                      economy_internal.check_contents(product),
+                      economy_internal.check_settlement(product));
     IF wrong IS NULL THEN
         BEGIN
             new_row := jsonb_populate_record(
@@ -591,7 +628,8 @@ BEGIN
                     extra = new_row.extra, tags = new_row.tags,
                     position = new_row.position, texts = new_row.texts,
                     contents = new_row.contents, price_items = new_row.price_items,
-                    fulfilment = new_row.fulfilment, granted_xp = new_row.granted_xp
+                    fulfilment = new_row.fulfilment, granted_xp = new_row.granted_xp,
+                    settlement = new_row.settlement
                 WHERE p.product_id = id;
             END IF;
         EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN

@@ -63,10 +63,21 @@ SELECT FROM economy.reserve(:u, 'pgtap_x', 'c0') \g /dev/null
 SELECT FROM economy.upsert_product('{"product_id": "pgtap_mail", "category": "item", "price_gold": 1, "fulfilment": true}', 'pgtap') \g /dev/null
 SELECT transaction_id AS mail FROM economy.purchase(:u, 'pgtap_mail', 'k0') \gset
 SELECT FROM economy.purchase(:u, 'pgtap_mail', 'k1') \g /dev/null
+SELECT FROM economy.set_payment_provider('{"provider": "pgtap_pay", "currency": "EUR"}', 'a') \g /dev/null
+SELECT FROM economy.upsert_product('{"product_id": "pgtap_pack", "category": "conversion", "source_points": 1, "granted_gold": 1, "settlement": "pgtap_pay"}', 'a') \g /dev/null
+SELECT detail -> 'order' ->> 'order_id' AS paid FROM economy.purchase(:u, 'pgtap_pack', 'k0') \gset
+SELECT detail -> 'order' ->> 'order_id' AS hooked FROM economy.purchase(:u, 'pgtap_pack', 'k1') \gset
+SELECT detail -> 'order' ->> 'order_id' AS unclear FROM economy.purchase(:u, 'pgtap_pack', 'k2') \gset
+SELECT FROM economy.settlement_report(:'unclear', 'refunded', 'w') \g /dev/null
 SELECT transaction_id AS escrow FROM economy.hold_escrow(:u, 'h1', 1, '{"pgtap_gem": 1}') \gset
 SELECT transaction_id AS other_escrow FROM economy.hold_escrow(:u, 'h2', 1) \gset
 SELECT count(*) AS x FROM unnest(ARRAY['o0', 'o9']) o, economy.open_action(:u, 'crash', 'B', o, 1) \gset
 
+-- HMAC-SHA256, by its definition
+CREATE FUNCTION pg_temp.hmac_of(key text, message text) RETURNS text LANGUAGE sql AS $$
+    SELECT encode(sha256(p.outer_pad || sha256(p.inner_pad || convert_to(message, 'UTF8'))), 'hex')
+    FROM (SELECT string_agg(set_byte('\x00'::bytea, 0, get_byte(k.key, n) # 92), '' ORDER BY n) AS outer_pad, string_agg(set_byte('\x00'::bytea, 0, get_byte(k.key, n) # 54), '' ORDER BY n) AS inner_pad
+          FROM (SELECT convert_to(hmac_of.key, 'UTF8') || decode(repeat('00', 64 - length(hmac_of.key)), 'hex')) k (key), generate_series(0, 63) n) p $$;
 CREATE TEMP TABLE call (n integer GENERATED ALWAYS AS IDENTITY, object text, statement text);
 INSERT INTO call (object, statement)
 SELECT object, replace(statement, ':u', :'u') FROM (VALUES
@@ -100,6 +111,12 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('reserve', 'SELECT * FROM economy.reserve(:u, ''pgtap_x'', ''c1'', 2)'),
     ('release_reservation', 'SELECT * FROM economy.release_reservation(:u, ''c0'')'),
     ('unfulfilled', 'SELECT * FROM economy.unfulfilled(''w'', 1)'),
+    ('orders_of', 'SELECT * FROM economy.orders_of(:u)'),
+    ('settlement_lease', 'SELECT * FROM economy.settlement_lease(''w'', 1)'),
+    ('settlement_report', format('SELECT * FROM economy.settlement_report(%L, ''confirmed'', ''w'')', :'paid')),
+    ('purchase', 'SELECT * FROM economy.purchase(:u, ''pgtap_pack'', ''k3'')'),
+    ('webhook', (SELECT format('SELECT * FROM economy.webhook(''pgtap_pay'', %L, %L)', jsonb_build_object('stripe-signature', format('t=%s,v1=%s', w.at, pg_temp.hmac_of('whsec_of_pgtap_pay', w.at || '.' || w.body))), w.body)
+                 FROM (SELECT extract(epoch FROM pg_catalog.now())::bigint AS at, format('{"report": "confirmed", "order_id": "%s"}', :'hooked') AS body) w)),
     ('fulfil', format('SELECT * FROM economy.fulfil(%s, %L, ''w'')', :u, :'mail')),
     ('grant_items', 'SELECT * FROM economy.grant_items(:u, ''{"pgtap_gem": 3}'', ''r'', ''i1'')'),
     ('consume', 'SELECT * FROM economy.consume(:u, ''pgtap_gem'', ''i1'')'),
@@ -235,6 +252,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('retire_product', 'SELECT economy.retire_product(''pgtap_x'', ''a'')'),
     ('retire_signing_key', format('SELECT economy.retire_signing_key(%s)', :'old_key')),
     ('refund_purchase', 'SELECT * FROM economy.refund_purchase(:u, ''P:u-2'', ''b1'', NULL, ''r'', ''a'')'),
+    ('resolve_order', format('SELECT * FROM economy.resolve_order(%L, ''CONFIRMED'', ''r'', ''a'')', :'unclear')),
     ('revoke_reward', 'SELECT * FROM economy.revoke_reward(:u, ''R:u-3'', ''r'', ''a'')'),
     ('rotate_signing_key', 'SELECT economy.rotate_signing_key()'),
     ('set_level_curve', 'SELECT economy.set_level_curve(''pgtap'', ''{0, 10, 20}'')'),

@@ -187,7 +187,7 @@ BEGIN
         SELECT string_agg(coalesce(CASE WHEN n <> missing THEN CASE t.typcategory
                    WHEN 'N' THEN CASE t.oid WHEN 'bigint'::regtype THEN economy.user_id_of('pgtap arguments')::text ELSE '1' END
                    WHEN 'S' THEN '''x''' WHEN 'B' THEN 'false' WHEN 'D' THEN '''2031-01-01''' WHEN 'T' THEN '''1 day'''
-                   WHEN 'A' THEN '''{0,1}''' WHEN 'U' THEN '''{}''' END
+                   WHEN 'A' THEN '''{0,1}''' WHEN 'U' THEN CASE t.oid WHEN 'uuid'::regtype THEN '''00000000-0000-0000-0000-000000000000''' ELSE '''{}''' END END
                END, 'NULL') || '::' || replace(format_type(t.oid, NULL), 'anyelement', 'economy.reward_audit'), ', ' ORDER BY n)
         INTO args FROM generate_subscripts(types, 1) n JOIN pg_type t ON t.oid = types[n];
         state := '';

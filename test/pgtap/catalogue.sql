@@ -5,19 +5,19 @@ SELECT no_plan();
 SET LOCAL economy.test_clock = '2031-01-02 03:04:05+00';
 SELECT results_eq(
     $$SELECT p::text FROM economy.upsert_product('{"product_id": "pgtap_p", "category": "item", "price_gold": 0}', 'ann') p$$,
-    ARRAY['(pgtap_p,item,0,0,0,0,f,,ever,f,f,,,t,0,,{},{},0,{},,,,)'], 'a product needs an id, a category and a price; the rest has defaults');
+    ARRAY['(pgtap_p,item,0,0,0,0,f,,ever,f,f,,,t,0,,{},{},0,{},,,,,)'], 'a product needs an id, a category and a price; the rest has defaults');
 SELECT results_eq(
     $$SELECT p::text FROM economy.upsert_product('{"product_id": "pgtap_p", "price_gold": 7, "monetary": 9, "per_user_limit": 4, "limit_period": "week",
         "starts_at": "2031-01-01T00:00:00Z", "ends_at": "2031-01-03T00:00:00Z", "effect_code": "glow", "extra": {"a": 1}, "tags": ["t", "u"], "position": -3, "texts": {"en": {"name": "P"}}}', 'bob') p$$,
-    $$SELECT row('pgtap_p','item',7,0,0,9,false,4,'week',true,false,'2031-01-01 00:00+00'::timestamptz,'2031-01-03 00:00+00'::timestamptz,true,0,'glow','{"a": 1}','{t,u}','-3','{"en": {"name": "P"}}',NULL,NULL,NULL,NULL)::text$$,
+    $$SELECT row('pgtap_p','item',7,0,0,9,false,4,'week',true,false,'2031-01-01 00:00+00'::timestamptz,'2031-01-03 00:00+00'::timestamptz,true,0,'glow','{"a": 1}','{t,u}','-3','{"en": {"name": "P"}}',NULL,NULL,NULL,NULL,NULL)::text$$,
     'every column can be given');
 SELECT results_eq(
     $$SELECT p::text FROM economy.upsert_product('{"product_id": "pgtap_p", "price_gold": 8}', 'bob') p$$,
-    $$SELECT row('pgtap_p','item',8,0,0,9,false,4,'week',true,false,'2031-01-01 00:00+00'::timestamptz,'2031-01-03 00:00+00'::timestamptz,true,0,'glow','{"a": 1}','{t,u}','-3','{"en": {"name": "P"}}',NULL,NULL,NULL,NULL)::text$$,
+    $$SELECT row('pgtap_p','item',8,0,0,9,false,4,'week',true,false,'2031-01-01 00:00+00'::timestamptz,'2031-01-03 00:00+00'::timestamptz,true,0,'glow','{"a": 1}','{t,u}','-3','{"en": {"name": "P"}}',NULL,NULL,NULL,NULL,NULL)::text$$,
     'a change of one column keeps the others');
 SELECT results_eq(
     $$SELECT p::text FROM economy.upsert_product('{"product_id": "pgtap_p", "per_user_limit": null, "limit_period": null, "ends_at": null, "effect_code": null}', 'bob') p$$,
-    $$SELECT row('pgtap_p','item',8,0,0,9,false,NULL::int,'ever',true,false,'2031-01-01 00:00+00'::timestamptz,NULL::timestamptz,true,0,NULL::text,'{"a": 1}','{t,u}','-3','{"en": {"name": "P"}}',NULL,NULL,NULL,NULL)::text$$,
+    $$SELECT row('pgtap_p','item',8,0,0,9,false,NULL::int,'ever',true,false,'2031-01-01 00:00+00'::timestamptz,NULL::timestamptz,true,0,NULL::text,'{"a": 1}','{t,u}','-3','{"en": {"name": "P"}}',NULL,NULL,NULL,NULL,NULL)::text$$,
     'null clears a column');
 SELECT results_eq(
     $$SELECT row(c.action, c.actor, c.before ->> 'price_gold', c.after ->> 'price_gold', c.units, c.changed_at)::text
@@ -69,7 +69,7 @@ FROM (VALUES
 ) v (product);
 SELECT is((SELECT count(*) FROM economy.shop_product_changes c WHERE c.product_id LIKE 'pgtap%'), 4::bigint, 'none of that was recorded');
 SELECT is((SELECT p::text FROM economy.shop_products p WHERE p.product_id = 'pgtap_p'),
-          (SELECT row('pgtap_p','item',8,0,0,9,false,NULL::int,'ever',true,false,'2031-01-01 00:00+00'::timestamptz,NULL::timestamptz,true,0,NULL::text,'{"a": 1}','{t,u}','-3','{"en": {"name": "P"}}',NULL,NULL,NULL,NULL)::text),
+          (SELECT row('pgtap_p','item',8,0,0,9,false,NULL::int,'ever',true,false,'2031-01-01 00:00+00'::timestamptz,NULL::timestamptz,true,0,NULL::text,'{"a": 1}','{t,u}','-3','{"en": {"name": "P"}}',NULL,NULL,NULL,NULL,NULL)::text),
           'nor done');
 
 -- every column that a change names is stored as it is answered
@@ -82,8 +82,8 @@ SELECT p.* FROM (VALUES
     economy.upsert_product(product::jsonb, 'ann') p;
 SELECT results_eq($$SELECT p.* FROM economy.shop_products p WHERE p.product_id IN ('pgtap_new c', 'pgtap_new i') ORDER BY product_id$$, 'SELECT * FROM answered ORDER BY product_id', 'what is answered is stored');
 SELECT results_eq('SELECT a::text FROM answered a ORDER BY product_id',
-    $$VALUES (row('pgtap_new c','conversion',0,3,4,5,true,NULL::int,'ever',false,false,NULL::timestamptz,NULL::timestamptz,false,0,'glow','{"a": 1}','{}',0,'{}',NULL,NULL,NULL,NULL)::text),
-             (row('pgtap_new i','item',2,0,0,0,false,6,'day',true,false,'2031-01-01 00:00+00'::timestamptz,'2031-01-03 00:00+00'::timestamptz,true,0,NULL::text,'{}','{}',0,'{}',NULL,NULL,NULL,NULL)::text)$$,
+    $$VALUES (row('pgtap_new c','conversion',0,3,4,5,true,NULL::int,'ever',false,false,NULL::timestamptz,NULL::timestamptz,false,0,'glow','{"a": 1}','{}',0,'{}',NULL,NULL,NULL,NULL,NULL)::text),
+             (row('pgtap_new i','item',2,0,0,0,false,6,'day',true,false,'2031-01-01 00:00+00'::timestamptz,'2031-01-03 00:00+00'::timestamptz,true,0,NULL::text,'{}','{}',0,'{}',NULL,NULL,NULL,NULL,NULL)::text)$$,
     'in each column');
 
 -- stock
