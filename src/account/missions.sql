@@ -159,6 +159,28 @@ CREATE FUNCTION economy_internal.claim_of(user_id bigint, mission text, period t
 COMMENT ON FUNCTION economy_internal.claim_of(bigint, text, text, timestamptz) IS
     'Which version of a mission a claim is of, and why it is refused; no row for no such mission.';
 
+CREATE FUNCTION economy_internal.claim_is_busy(user_id bigint, mission text, key text)
+    RETURNS integer
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        -- no such mission, or no such period, has nothing to be paid
+        SELECT CASE WHEN octet_length(mission) <= 48 AND octet_length(key) BETWEEN 1 AND 32
+                     -- a retry is a read
+                     AND NOT EXISTS (
+                         SELECT FROM economy.reward_audit r
+                         WHERE r.user_id = claim_is_busy.user_id
+                           AND r.key_digest = economy_internal.key_digest(
+                               'economy:mission:' || claim_is_busy.mission, claim_is_busy.key)
+                           AND r.source = 'economy:mission:' || claim_is_busy.mission
+                           AND r.external_event_id = claim_is_busy.key)
+                    THEN economy_internal.announce_key(
+                        'R', user_id, 'economy:mission:' || mission, key) END;
+    END;
+COMMENT ON FUNCTION economy_internal.claim_is_busy(bigint, text, text) IS
+    'Announces a claim that was not paid yet: null; or after how many milliseconds to try again, '
+    'as another transaction is in it.';
+
 CREATE FUNCTION economy.claim_mission(user_id bigint, mission text, period text DEFAULT NULL)
     RETURNS economy.grant_result
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -175,16 +197,23 @@ BEGIN
         'mission_templates', 'accounts', 'reward_audit', 'level_curves', 'level_experiments',
         'items', 'economy_internal.user_holdings_more',
         'economy_internal.mission_progress_more');
-    -- what is read of the user afterwards stays as it is
-    PERFORM FROM economy.accounts a WHERE a.user_id = claim_mission.user_id FOR NO KEY UPDATE;
-    IF NOT found THEN
-        RETURN economy_internal.refused_claim('USER_NOT_FOUND', NULL);
-    END IF;
     IF key IS NULL THEN
         key := (SELECT economy_internal.mission_period_key(
                            t.period, economy_internal.mission_period_at(t.period, economy.now()))
                 FROM economy.mission_templates t
                 WHERE t.mission = claim_mission.mission ORDER BY t.version DESC LIMIT 1);
+    END IF;
+    answer.retry_after_ms := economy_internal.claim_is_busy(user_id, mission, key);
+    IF answer.retry_after_ms IS NOT NULL THEN
+        answer.success := false;
+        answer.state := 'in_progress';
+        answer.code := 'IN_PROGRESS';
+        RETURN answer;
+    END IF;
+    -- what is read of the user afterwards stays as it is
+    PERFORM FROM economy.accounts a WHERE a.user_id = claim_mission.user_id FOR NO KEY UPDATE;
+    IF NOT found THEN
+        RETURN economy_internal.refused_claim('USER_NOT_FOUND', NULL);
     END IF;
     SELECT c.* INTO claim
         FROM economy_internal.claim_of(user_id, mission, coalesce(key, ''), economy.now()) c;
@@ -219,17 +248,36 @@ CREATE FUNCTION economy.claim_all(user_id bigint) RETURNS TABLE (
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
     claim record;
+    busy  text[] := '{}';
+    n     bigint := 0;
 BEGIN
     PERFORM economy_internal.require_given('user_id', user_id IS NOT NULL);
     PERFORM economy_internal.open_tables(
         'mission_templates', 'accounts', 'reward_audit', 'level_curves', 'level_experiments',
         'items', 'economy_internal.user_holdings_more',
         'economy_internal.mission_progress_more', 'archived_keys');
-    PERFORM FROM economy.accounts a WHERE a.user_id = claim_all.user_id FOR NO KEY UPDATE;
+    -- before the account, whose lock whoever is in one of them has
     FOR claim IN
         SELECT m.mission, m.period
         FROM economy_internal.missions_seen(claim_all.user_id, economy.now()) m
         WHERE m.claimable
+    LOOP
+        n := n + 1;
+        IF economy_internal.claim_is_busy(user_id, claim.mission, claim.period) IS NOT NULL THEN
+            busy := busy || concat(claim.mission, ' ', claim.period);
+            RETURN QUERY SELECT claim.mission, claim.period, false, 'in_progress', 'IN_PROGRESS',
+                                NULL::text, NULL::bigint, NULL::bigint, NULL::bigint,
+                                NULL::bigint, NULL::jsonb;
+        END IF;
+    END LOOP;
+    IF n > 0 AND cardinality(busy) = n THEN
+        RETURN;
+    END IF;
+    PERFORM FROM economy.accounts a WHERE a.user_id = claim_all.user_id FOR NO KEY UPDATE;
+    FOR claim IN
+        SELECT m.mission, m.period
+        FROM economy_internal.missions_seen(claim_all.user_id, economy.now()) m
+        WHERE m.claimable AND concat(m.mission, ' ', m.period) <> ALL (busy)
     LOOP
         RETURN QUERY SELECT claim.mission, claim.period, c.success, c.state, c.code,
                             c.transaction_id, c.gold_delta, c.xp_delta, c.gold,

@@ -32,12 +32,16 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "errors.h"
 #include "ledger/archive.h"
 #include "ledger/call.h"
 #include "ledger/lock.h"
+#include "ledger/result.h"
 #include "settings.h"
 
 #define KEY_LOCK_POLL_US	5000
+
+PG_FUNCTION_INFO_V1(eco_announce_key);
 
 static void open_journal(EcoCall *call);
 static bool open_the_rest(EcoCall *call);
@@ -237,4 +241,28 @@ key_lock(const EcoCall *call)
 			return true;
 	}
 	return false;
+}
+
+/*
+ * eco_announce_key(journal "char", user_id bigint, first text, second text) returns integer
+ *		For calls in SQL, before they lock the account.  Null: it is announced, until the end of
+ *		the transaction; else after how many milliseconds to try again.
+ */
+Datum
+eco_announce_key(PG_FUNCTION_ARGS)
+{
+	const EcoJournal *journal;
+	EcoCall		call;
+
+	eco_require_arg(fcinfo, 0, "journal");
+	eco_require_arg(fcinfo, 1, "user_id");
+	journal = eco_journal_of(PG_GETARG_CHAR(0));
+	if (journal == NULL)
+		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("no journal has this letter"));
+	eco_call_init(&call, journal, PG_GETARG_INT64(1), NULL);
+	call.texts[call.ntexts++] = eco_text_arg(fcinfo, 2, "first", ECO_MAX_KEY);
+	call.texts[call.ntexts++] = eco_text_arg(fcinfo, 3, "second", ECO_MAX_KEY);
+	if (key_lock(&call))
+		PG_RETURN_NULL();
+	PG_RETURN_INT32(eco_retry_after_ms());
 }

@@ -216,6 +216,15 @@ CREATE FUNCTION economy_internal.try_lock_name(name text) RETURNS boolean
 COMMENT ON FUNCTION economy_internal.try_lock_name(text) IS
     'lock_name() that does not wait: false when another transaction has the lock.';
 
+CREATE FUNCTION economy_internal.announce_key(
+    journal "char", user_id bigint, first text, second text
+) RETURNS integer
+    LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'eco_announce_key';
+COMMENT ON FUNCTION economy_internal.announce_key("char", bigint, text, text) IS
+    'Announces the key of an entry in the journal with that letter, as calls with a key do, until '
+    'the end of the transaction: null; or after how many milliseconds to try again, as another '
+    'transaction is in that very call.';
+
 -- The door of rows.h for functions in SQL.  A reader of tables is VOLATILE and opens
 -- them in a statement of its own: the next one takes a snapshot that is no older than
 -- the locks.  What is said in several statements and must be of one snapshot is a

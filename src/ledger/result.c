@@ -166,14 +166,18 @@ eco_result_text(EcoResult *result, int column, const char *value)
 	eco_result_set(result, column, CStringGetTextDatum(value));
 }
 
+int32
+eco_retry_after_ms(void)
+{
+	return (int32) pg_prng_uint64_range(&pg_global_prng_state,
+										RETRY_AFTER_MIN_MS, RETRY_AFTER_MAX_MS);
+}
+
 void
 eco_result_busy(EcoResult *result, int retry_after_column)
 {
-	int32		pause = (int32) pg_prng_uint64_range(&pg_global_prng_state,
-													 RETRY_AFTER_MIN_MS, RETRY_AFTER_MAX_MS);
-
 	eco_result_outcome(result, "in_progress", "IN_PROGRESS");
-	eco_result_set(result, retry_after_column, Int32GetDatum(pause));
+	eco_result_set(result, retry_after_column, Int32GetDatum(eco_retry_after_ms()));
 }
 
 void

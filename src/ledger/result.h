@@ -67,6 +67,9 @@ extern void eco_result_text(EcoResult *result, int column, const char *value);
 /* Another transaction is in that very call; the column says when to come again. */
 extern void eco_result_busy(EcoResult *result, int retry_after_column);
 
+/* After how long a call is to be tried again that another transaction is in. */
+extern int32 eco_retry_after_ms(void);
+
 /* The transaction_id of an entry of the journal. */
 extern void eco_result_entry(EcoResult *result, const EcoJournal *journal, const EcoRow *entry);
 

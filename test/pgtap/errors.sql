@@ -2,7 +2,7 @@
 -- made, and calls of helpers with what they were not made for.  Each has its
 -- code, and nothing is done.
 BEGIN;
-SELECT plan(149);
+SELECT plan(153);
 
 SELECT economy.register('pgtap errors') AS u \gset
 SELECT transaction_id AS granted FROM economy.grant_reward(:u, 'pgtap', 'e1', 100) \gset
@@ -103,6 +103,10 @@ FROM (VALUES
     ($$SELECT economy_internal.mission_condition_of('action', '{"exists": "user.xp"}', NULL, 1)$$, 'XE001', 'user_id must not be null'),
     ($$SELECT economy_internal.mission_condition_of('action', '{"exists": "user.xp"}', {u}, NULL)$$, 'XE001', 'seq must not be null'),
     ($$SELECT economy_internal.mission_period_key('daily', 1000001)$$, 'XE002', 'there is no such period'),
+    ($$SELECT economy_internal.announce_key(NULL, 1, 'a', 'b')$$, 'XE001', 'journal must not be null'),
+    ($$SELECT economy_internal.announce_key('R', NULL, 'a', 'b')$$, 'XE001', 'user_id must not be null'),
+    ($$SELECT economy_internal.announce_key('R', 1, 'a', NULL)$$, 'XE001', 'second must not be null'),
+    ($$SELECT economy_internal.announce_key('?', 1, 'a', 'b')$$, 'XE002', 'no journal has this letter'),
     ($$SELECT economy_internal.with_mission_progress(NULL, NULL, 1, 1, 1)$$, 'XE001', 'number must not be null'),
     ($$SELECT economy_internal.with_mission_progress(NULL, 1, NULL, 1, 1)$$, 'XE001', 'period must not be null'),
     ($$SELECT economy_internal.with_mission_progress(NULL, 1, 1, 1, NULL)$$, 'XE001', 'state must not be null'),
