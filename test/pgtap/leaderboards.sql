@@ -270,8 +270,10 @@ ROLLBACK TO ties;
 -- the last day of a season, when nothing else is counted; and of a rate what is neither won nor lost
 UPDATE economy.leaderboards SET active = false WHERE board NOT IN ('pgtap_season', 'pgtap_rate');
 SELECT is(pg_temp.play('2031-03-09 12:00:00+00', 'd', 'slot', 3, 1) + pg_temp.play('2031-03-09 12:00:01+00', 'd', 'slot', 2, 0, 2), 6::bigint, 'two of six are draws');
+SELECT is(pg_temp.play('2031-03-09 12:00:02+00', 'e', 'slot', 1, 1) + pg_temp.play('2031-03-09 12:00:03+00', 'e', 'slot', 1, 0, 2), 3::bigint, 'and one of three, of which three must be won or lost');
 SELECT cmp_ok(pg_temp.refresh()::int, '>', 0, 'a refresh');
 SELECT is(pg_temp.around('pgtap_season', 'd') || ', ' || pg_temp.around('pgtap_rate', 'd'), '1 d 6, 3 d 750000', 'counts them, and of the rate those that were won or lost');
+SELECT is(pg_temp.around('pgtap_rate', 'e'), NULL, 'which are too few');
 ROLLBACK TO ties;
 
 -- days in which no job ran are not left out, and closed ones that are not kept go
