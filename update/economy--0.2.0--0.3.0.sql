@@ -5577,7 +5577,8 @@ CREATE FUNCTION economy_internal.check_season(given jsonb) RETURNS text
             WHERE u.item IS NOT NULL
               AND NOT EXISTS (SELECT FROM economy.items i
                               WHERE i.item_id = u.item AND i.kind <> 'pass' AND i.active
-                                AND NOT i.consumable AND NOT i.tradable)
+                                AND NOT i.consumable AND NOT i.tradable
+                                AND i.item_id <> 'streak_freeze')
             UNION ALL
             SELECT 6, 0, 'tiers must be an array of 1 to 1000 tiers'
             WHERE (SELECT count(*) FROM tier) NOT BETWEEN 1 AND 1000
@@ -8459,6 +8460,102 @@ COMMENT ON FUNCTION economy.claim_season(bigint, text) IS
     'claim_tier() for every tier and track that the user can claim, a row for each. Refuses '
     'USER_NOT_FOUND and SEASON_NOT_FOUND with a row that has no tier.';
 
+-- Nothing finds who holds an item but the accounts themselves, and an index of them would cost
+-- every entry of everybody; the end of a season reads them once.
+CREATE FUNCTION economy_internal.season_holders(
+    item text, least_balance bigint, after bigint, max_accounts integer,
+    OUT users bigint[], OUT upto bigint, OUT accounts bigint
+)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+    SET jit = off
+    BEGIN ATOMIC
+        SELECT array_agg(a.user_id ORDER BY a.user_id) FILTER (WHERE a.balance >= least_balance),
+               max(a.user_id), count(*)
+        FROM (SELECT c.user_id,
+                     coalesce((SELECT p.balance FROM economy_internal.holdings_of(c.sections) p
+                               WHERE p.item_id = item LIMIT 1),
+                              (SELECT m.balance FROM economy_internal.user_holdings_more m
+                               WHERE m.user_id = c.user_id AND m.item_id = item)) AS balance
+              FROM economy.accounts c WHERE c.user_id > after
+              ORDER BY c.user_id LIMIT max_accounts) a;
+    END;
+COMMENT ON FUNCTION economy_internal.season_holders(text, bigint, bigint, integer) IS
+    'Of so many accounts behind one, those that hold so much of an item.';
+
+CREATE FUNCTION economy_internal.close_seasons(
+    after jsonb DEFAULT NULL, max_users integer DEFAULT 100, max_claims integer DEFAULT 2000,
+    OUT claimed bigint, OUT next jsonb
+)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    max_accounts CONSTANT integer := 5000;
+    at           CONSTANT timestamptz := economy.now();
+    s            economy.seasons;
+    page         record;
+    who          bigint;
+    place        bigint;
+    looked       integer := 0;
+    all_of_page  boolean := true;
+BEGIN
+    claimed := 0;
+    PERFORM economy_internal.open_tables(
+        'seasons', 'accounts', 'reward_audit', 'level_curves', 'level_experiments', 'items',
+        'economy_internal.user_holdings_more', 'archived_keys', 'config_changes');
+    SELECT o.* INTO s FROM economy.seasons o
+        WHERE o.at_end = 'claim' AND o.closed_at IS NULL
+          AND economy_internal.season_claim_until(o) <= at
+        ORDER BY o.season LIMIT 1;
+    IF NOT found THEN
+        RETURN;
+    END IF;
+    place := CASE WHEN after ->> 'season' = s.season THEN (after ->> 'user_id')::bigint
+                  ELSE -9223372036854775808 END;
+    SELECT h.* INTO page FROM economy_internal.season_holders(
+        s.xp_item, (s.tiers -> 0 ->> 'xp')::bigint, place, max_accounts) h;
+    FOREACH who IN ARRAY coalesce(page.users, '{}') LOOP
+        all_of_page := looked < max_users AND claimed < max_claims;
+        EXIT WHEN NOT all_of_page;
+        -- nobody waits for those of this batch because it waits for another
+        PERFORM FROM economy.accounts a WHERE a.user_id = who FOR NO KEY UPDATE SKIP LOCKED;
+        all_of_page := found OR looked = 0;
+        EXIT WHEN NOT all_of_page;
+        PERFORM FROM economy.accounts a WHERE a.user_id = who FOR NO KEY UPDATE;
+        BEGIN
+            claimed := claimed + (
+                SELECT count(*) FROM economy_internal.season_claim(who, s, at) c
+                WHERE c.state = 'new');
+        EXCEPTION WHEN SQLSTATE 'XE103' OR integrity_constraint_violation THEN
+            -- whoever has a damaged account stops nobody else
+            RAISE WARNING 'season "%" could not be claimed for user %', s.season, who
+                USING DETAIL = format('%s: %s', SQLSTATE, SQLERRM);
+        END;
+        place := who;
+        looked := looked + 1;
+    END LOOP;
+    place := CASE WHEN all_of_page THEN coalesce(page.upto, place) ELSE place END;
+    next := jsonb_build_object('season', s.season, 'user_id', place);
+    -- with nobody's account locked: who changes a season may hold this lock for long
+    IF looked = 0 AND page.accounts < max_accounts THEN
+        PERFORM economy_internal.lock_name('economy.seasons');
+        UPDATE economy.seasons o SET closed_at = at
+            WHERE o.season = s.season AND o.closed_at IS NULL
+              AND economy_internal.season_claim_until(o) <= at;
+        next := NULL;
+        IF found THEN
+            PERFORM economy.note_change('seasons', s.season, 'close', 'economy:seasons');
+            next := '{}';
+        END IF;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.close_seasons(jsonb, integer, integer) IS
+    'Claims for everybody what can be claimed of a season whose time is over, of some accounts '
+    'behind a place; next is the place of the last one, or null when no season is left. What is '
+    'refused can still be claimed. What the job does.';
+
 -- those that changed, and new ones
 INSERT INTO economy.event_types (name, version, description, schema, sample)
 SELECT t.name, t.version, t.description,
@@ -9483,7 +9580,7 @@ DECLARE
         WHEN 'users' THEN ARRAY['effects', 'twice', 'orphans', 'rewards', 'units', 'holdings',
                                 'draws', 'transfers', 'escrows', 'refunds', 'segments',
                                 'recommendations', 'anchored', 'parity', 'places',
-                                'missions']
+                                'missions', 'seasons']
         ELSE ARRAY['schema', 'stock', 'prizes', 'shop', 'orders', 'config', 'keys', 'segment_state',
                    'anchors', 'boards'] END;
     piece    text;
@@ -11259,6 +11356,93 @@ COMMENT ON FUNCTION economy_internal.audit_missions(bigint, bigint) IS
     'mission_parity() as findings, and claims that did not pay what their mission says, '
     'of the users from one id to another.';
 
+-- What a user held at a claim follows from the entries in front of it.
+CREATE FUNCTION economy_internal.audit_seasons(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD'
+    BEGIN ATOMIC
+        WITH claim AS MATERIALIZED (
+            SELECT r.user_id, r.seq, 'R' || r.user_id || '-' || r.seq AS entry, r.created_at,
+                   substr(r.source, 16) AS season, r.external_event_id AS id, r.gold_delta,
+                   r.xp_delta, (SELECT jsonb_object_agg(i.item, i.delta)
+                                FROM economy_internal.items_of(r.items) i) AS items
+            FROM economy.reward_audit r
+            WHERE r.user_id BETWEEN from_user AND upto_user
+              AND r.source >= 'economy:season:' AND r.source < 'economy:season;'
+        ), season AS MATERIALIZED (
+            SELECT s FROM economy.seasons s
+            WHERE s.season IN (SELECT c.season FROM claim c)
+        ), reward AS MATERIALIZED (
+            SELECT (s.s).season, (k.track ->> 'track') || ':' || t.tier AS id, t.xp AS needs,
+                   (s.s).xp_item, k.track ->> 'item' AS item,
+                   t.rewards -> (k.track ->> 'track') AS reward, (s.s).starts_at,
+                   CASE (s.s).at_end WHEN 'forfeit'
+                       THEN economy_internal.season_claim_until(s.s) END AS until
+            FROM season s CROSS JOIN LATERAL economy_internal.season_tiers(s.s) t
+            JOIN LATERAL jsonb_array_elements((s.s).tracks) k (track)
+                ON t.rewards ? (k.track ->> 'track')
+        ), due AS MATERIALIZED (
+            SELECT c.*, r.id IS NOT NULL AS is_known, r.needs, r.xp_item, r.item, r.reward,
+                   r.starts_at, r.until
+            FROM claim c LEFT JOIN reward r ON r.season = c.season AND r.id = c.id
+        ), needed AS (
+            SELECT d.user_id, d.seq, d.entry, d.xp_item COLLATE "C" AS item_id, d.needs
+            FROM due d WHERE d.is_known
+            UNION ALL
+            SELECT d.user_id, d.seq, d.entry, d.item COLLATE "C", 1
+            FROM due d WHERE d.item IS NOT NULL
+        ), moved AS MATERIALIZED (
+            SELECT e.user_id, e.seq, e.item_id, e.balance FROM economy_internal.item_entries e
+            WHERE e.user_id BETWEEN from_user AND upto_user
+              AND e.item_id IN (SELECT n.item_id FROM needed n)
+        ), line AS (
+            SELECT n.user_id, n.item_id, n.seq, n.entry, n.needs, NULL::bigint AS moved
+            FROM needed n
+            UNION ALL
+            SELECT m.user_id, m.item_id, m.seq, NULL, NULL, m.seq FROM moved m
+        ), stands AS (
+            -- what a claim gives comes behind it
+            SELECT l.*, max(l.moved) OVER (
+                       PARTITION BY l.user_id, l.item_id ORDER BY l.seq, l.moved NULLS FIRST
+                       ROWS UNBOUNDED PRECEDING) AS before
+            FROM line l
+        )
+        SELECT d.user_id, 'wrong_season',
+               CASE WHEN d.is_known THEN format('season %s %s: %s', d.season, d.id, d.reward)
+                    ELSE 'a reward of a season that was published' END,
+               format('season %s %s: %s gold, %s XP, items %s', d.season, d.id, d.gold_delta,
+                      d.xp_delta, coalesce(d.items, '{}')), d.entry, d.seq
+        FROM due d
+        WHERE NOT d.is_known
+           OR (coalesce((d.reward ->> 'gold')::numeric, 0),
+               coalesce((d.reward ->> 'xp')::numeric, 0),
+               coalesce(d.reward -> 'items', '{}'))
+              IS DISTINCT FROM (d.gold_delta, d.xp_delta, coalesce(d.items, '{}'))
+        UNION ALL
+        SELECT s.user_id, 'wrong_season', format('%s of %s held at the claim', s.needs, s.item_id),
+               coalesce(m.balance, 0)::text, s.entry, s.seq
+        FROM stands s
+        LEFT JOIN moved m
+            ON m.user_id = s.user_id AND m.item_id = s.item_id AND m.seq = s.before
+        WHERE s.needs > coalesce(m.balance, 0)
+          -- what was archived may have brought it
+          AND NOT EXISTS (SELECT FROM economy.archives a
+                          WHERE a.user_id = s.user_id AND a.upto_seq > coalesce(s.before, 0))
+        UNION ALL
+        -- who retires a season waits for no claim
+        SELECT d.user_id, 'wrong_season',
+               format('season %s %s claimed from %s to %s', d.season, d.id, d.starts_at, d.until),
+               d.created_at::text, d.entry, d.seq
+        FROM due d
+        WHERE d.created_at < d.starts_at OR d.created_at >= d.until + interval '1 hour';
+    END;
+COMMENT ON FUNCTION economy_internal.audit_seasons(bigint, bigint) IS
+    'Claims of seasons that did not pay what their tier gives, or whose tier was not reached, or '
+    'whose track was not open, at that moment, of the users from one id to another.';
+
 CREATE FUNCTION economy_internal.audit_boards() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp SET DateStyle = 'ISO, YMD'
@@ -11415,6 +11599,9 @@ CREATE OR REPLACE FUNCTION economy_internal.jobs()
              interval '10 minutes'),
             ('rate_limits', '*/5 * * * *',
              'SELECT forgotten, next FROM economy_internal.forget_rates($1)',
+             interval '1 hour'),
+            ('seasons', '*/5 * * * *',
+             'SELECT claimed, next FROM economy_internal.close_seasons($1)',
              interval '1 hour'),
             ('audit_sweep', '35 2 * * *',
              'SELECT findings, CASE WHEN users > 0 THEN jsonb ''{}'' END '
@@ -11823,6 +12010,7 @@ REVOKE ALL ON FUNCTION
     economy_internal.audit_places(bigint, bigint),
     economy_internal.audit_prizes(),
     economy_internal.audit_refunds(bigint, bigint),
+    economy_internal.audit_seasons(bigint, bigint),
     economy_internal.audit_transfers(bigint, bigint),
     economy_internal.check_contents(jsonb),
     economy_internal.check_daily_rewards(jsonb),
@@ -11842,6 +12030,7 @@ REVOKE ALL ON FUNCTION
     economy_internal.claim_of(bigint, text, text, timestamptz),
     economy_internal.close_reservation(economy.shop_reservations, text, boolean),
     economy_internal.close_round(bigint, text, text),
+    economy_internal.close_seasons(jsonb, integer, integer),
     economy_internal.collect_debt(economy.shop_debts, bigint),
     economy_internal.collect_debts(jsonb, integer),
     economy_internal.draw_gives(jsonb, text),
@@ -11938,6 +12127,7 @@ REVOKE ALL ON FUNCTION
     economy_internal.running_transactions(),
     economy_internal.season_claim(bigint, economy.seasons, timestamptz),
     economy_internal.season_claim_until(economy.seasons),
+    economy_internal.season_holders(text, bigint, bigint, integer),
     economy_internal.season_item_stays(),
     economy_internal.season_items(jsonb),
     economy_internal.season_pay(bigint, text, integer[], text[], jsonb[]),

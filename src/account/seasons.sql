@@ -294,3 +294,99 @@ $$;
 COMMENT ON FUNCTION economy.claim_season(bigint, text) IS
     'claim_tier() for every tier and track that the user can claim, a row for each. Refuses '
     'USER_NOT_FOUND and SEASON_NOT_FOUND with a row that has no tier.';
+
+-- Nothing finds who holds an item but the accounts themselves, and an index of them would cost
+-- every entry of everybody; the end of a season reads them once.
+CREATE FUNCTION economy_internal.season_holders(
+    item text, least_balance bigint, after bigint, max_accounts integer,
+    OUT users bigint[], OUT upto bigint, OUT accounts bigint
+)
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+    SET jit = off
+    BEGIN ATOMIC
+        SELECT array_agg(a.user_id ORDER BY a.user_id) FILTER (WHERE a.balance >= least_balance),
+               max(a.user_id), count(*)
+        FROM (SELECT c.user_id,
+                     coalesce((SELECT p.balance FROM economy_internal.holdings_of(c.sections) p
+                               WHERE p.item_id = item LIMIT 1),
+                              (SELECT m.balance FROM economy_internal.user_holdings_more m
+                               WHERE m.user_id = c.user_id AND m.item_id = item)) AS balance
+              FROM economy.accounts c WHERE c.user_id > after
+              ORDER BY c.user_id LIMIT max_accounts) a;
+    END;
+COMMENT ON FUNCTION economy_internal.season_holders(text, bigint, bigint, integer) IS
+    'Of so many accounts behind one, those that hold so much of an item.';
+
+CREATE FUNCTION economy_internal.close_seasons(
+    after jsonb DEFAULT NULL, max_users integer DEFAULT 100, max_claims integer DEFAULT 2000,
+    OUT claimed bigint, OUT next jsonb
+)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    max_accounts CONSTANT integer := 5000;
+    at           CONSTANT timestamptz := economy.now();
+    s            economy.seasons;
+    page         record;
+    who          bigint;
+    place        bigint;
+    looked       integer := 0;
+    all_of_page  boolean := true;
+BEGIN
+    claimed := 0;
+    PERFORM economy_internal.open_tables(
+        'seasons', 'accounts', 'reward_audit', 'level_curves', 'level_experiments', 'items',
+        'economy_internal.user_holdings_more', 'archived_keys', 'config_changes');
+    SELECT o.* INTO s FROM economy.seasons o
+        WHERE o.at_end = 'claim' AND o.closed_at IS NULL
+          AND economy_internal.season_claim_until(o) <= at
+        ORDER BY o.season LIMIT 1;
+    IF NOT found THEN
+        RETURN;
+    END IF;
+    place := CASE WHEN after ->> 'season' = s.season THEN (after ->> 'user_id')::bigint
+                  ELSE -9223372036854775808 END;
+    SELECT h.* INTO page FROM economy_internal.season_holders(
+        s.xp_item, (s.tiers -> 0 ->> 'xp')::bigint, place, max_accounts) h;
+    FOREACH who IN ARRAY coalesce(page.users, '{}') LOOP
+        all_of_page := looked < max_users AND claimed < max_claims;
+        EXIT WHEN NOT all_of_page;
+        -- nobody waits for those of this batch because it waits for another
+        PERFORM FROM economy.accounts a WHERE a.user_id = who FOR NO KEY UPDATE SKIP LOCKED;
+        all_of_page := found OR looked = 0;
+        EXIT WHEN NOT all_of_page;
+        PERFORM FROM economy.accounts a WHERE a.user_id = who FOR NO KEY UPDATE;
+        BEGIN
+            claimed := claimed + (
+                SELECT count(*) FROM economy_internal.season_claim(who, s, at) c
+                WHERE c.state = 'new');
+        EXCEPTION WHEN SQLSTATE 'XE103' OR integrity_constraint_violation THEN
+            -- whoever has a damaged account stops nobody else
+            RAISE WARNING 'season "%" could not be claimed for user %', s.season, who
+                USING DETAIL = format('%s: %s', SQLSTATE, SQLERRM);
+        END;
+        place := who;
+        looked := looked + 1;
+    END LOOP;
+    place := CASE WHEN all_of_page THEN coalesce(page.upto, place) ELSE place END;
+    next := jsonb_build_object('season', s.season, 'user_id', place);
+    -- with nobody's account locked: who changes a season may hold this lock for long
+    IF looked = 0 AND page.accounts < max_accounts THEN
+        PERFORM economy_internal.lock_name('economy.seasons');
+        UPDATE economy.seasons o SET closed_at = at
+            WHERE o.season = s.season AND o.closed_at IS NULL
+              AND economy_internal.season_claim_until(o) <= at;
+        next := NULL;
+        IF found THEN
+            PERFORM economy.note_change('seasons', s.season, 'close', 'economy:seasons');
+            next := '{}';
+        END IF;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.close_seasons(jsonb, integer, integer) IS
+    'Claims for everybody what can be claimed of a season whose time is over, of some accounts '
+    'behind a place; next is the place of the last one, or null when no season is left. What is '
+    'refused can still be claimed. What the job does.';

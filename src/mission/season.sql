@@ -197,7 +197,8 @@ CREATE FUNCTION economy_internal.check_season(given jsonb) RETURNS text
             WHERE u.item IS NOT NULL
               AND NOT EXISTS (SELECT FROM economy.items i
                               WHERE i.item_id = u.item AND i.kind <> 'pass' AND i.active
-                                AND NOT i.consumable AND NOT i.tradable)
+                                AND NOT i.consumable AND NOT i.tradable
+                                AND i.item_id <> 'streak_freeze')
             UNION ALL
             SELECT 6, 0, 'tiers must be an array of 1 to 1000 tiers'
             WHERE (SELECT count(*) FROM tier) NOT BETWEEN 1 AND 1000

@@ -245,7 +245,7 @@ DECLARE
         WHEN 'users' THEN ARRAY['effects', 'twice', 'orphans', 'rewards', 'units', 'holdings',
                                 'draws', 'transfers', 'escrows', 'refunds', 'segments',
                                 'recommendations', 'anchored', 'parity', 'places',
-                                'missions']
+                                'missions', 'seasons']
         ELSE ARRAY['schema', 'stock', 'prizes', 'shop', 'orders', 'config', 'keys', 'segment_state',
                    'anchors', 'boards'] END;
     piece    text;

@@ -1835,6 +1835,93 @@ COMMENT ON FUNCTION economy_internal.audit_missions(bigint, bigint) IS
     'mission_parity() as findings, and claims that did not pay what their mission says, '
     'of the users from one id to another.';
 
+-- What a user held at a claim follows from the entries in front of it.
+CREATE FUNCTION economy_internal.audit_seasons(
+    from_user bigint DEFAULT '-9223372036854775808', upto_user bigint DEFAULT 9223372036854775807
+) RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD'
+    BEGIN ATOMIC
+        WITH claim AS MATERIALIZED (
+            SELECT r.user_id, r.seq, 'R' || r.user_id || '-' || r.seq AS entry, r.created_at,
+                   substr(r.source, 16) AS season, r.external_event_id AS id, r.gold_delta,
+                   r.xp_delta, (SELECT jsonb_object_agg(i.item, i.delta)
+                                FROM economy_internal.items_of(r.items) i) AS items
+            FROM economy.reward_audit r
+            WHERE r.user_id BETWEEN from_user AND upto_user
+              AND r.source >= 'economy:season:' AND r.source < 'economy:season;'
+        ), season AS MATERIALIZED (
+            SELECT s FROM economy.seasons s
+            WHERE s.season IN (SELECT c.season FROM claim c)
+        ), reward AS MATERIALIZED (
+            SELECT (s.s).season, (k.track ->> 'track') || ':' || t.tier AS id, t.xp AS needs,
+                   (s.s).xp_item, k.track ->> 'item' AS item,
+                   t.rewards -> (k.track ->> 'track') AS reward, (s.s).starts_at,
+                   CASE (s.s).at_end WHEN 'forfeit'
+                       THEN economy_internal.season_claim_until(s.s) END AS until
+            FROM season s CROSS JOIN LATERAL economy_internal.season_tiers(s.s) t
+            JOIN LATERAL jsonb_array_elements((s.s).tracks) k (track)
+                ON t.rewards ? (k.track ->> 'track')
+        ), due AS MATERIALIZED (
+            SELECT c.*, r.id IS NOT NULL AS is_known, r.needs, r.xp_item, r.item, r.reward,
+                   r.starts_at, r.until
+            FROM claim c LEFT JOIN reward r ON r.season = c.season AND r.id = c.id
+        ), needed AS (
+            SELECT d.user_id, d.seq, d.entry, d.xp_item COLLATE "C" AS item_id, d.needs
+            FROM due d WHERE d.is_known
+            UNION ALL
+            SELECT d.user_id, d.seq, d.entry, d.item COLLATE "C", 1
+            FROM due d WHERE d.item IS NOT NULL
+        ), moved AS MATERIALIZED (
+            SELECT e.user_id, e.seq, e.item_id, e.balance FROM economy_internal.item_entries e
+            WHERE e.user_id BETWEEN from_user AND upto_user
+              AND e.item_id IN (SELECT n.item_id FROM needed n)
+        ), line AS (
+            SELECT n.user_id, n.item_id, n.seq, n.entry, n.needs, NULL::bigint AS moved
+            FROM needed n
+            UNION ALL
+            SELECT m.user_id, m.item_id, m.seq, NULL, NULL, m.seq FROM moved m
+        ), stands AS (
+            -- what a claim gives comes behind it
+            SELECT l.*, max(l.moved) OVER (
+                       PARTITION BY l.user_id, l.item_id ORDER BY l.seq, l.moved NULLS FIRST
+                       ROWS UNBOUNDED PRECEDING) AS before
+            FROM line l
+        )
+        SELECT d.user_id, 'wrong_season',
+               CASE WHEN d.is_known THEN format('season %s %s: %s', d.season, d.id, d.reward)
+                    ELSE 'a reward of a season that was published' END,
+               format('season %s %s: %s gold, %s XP, items %s', d.season, d.id, d.gold_delta,
+                      d.xp_delta, coalesce(d.items, '{}')), d.entry, d.seq
+        FROM due d
+        WHERE NOT d.is_known
+           OR (coalesce((d.reward ->> 'gold')::numeric, 0),
+               coalesce((d.reward ->> 'xp')::numeric, 0),
+               coalesce(d.reward -> 'items', '{}'))
+              IS DISTINCT FROM (d.gold_delta, d.xp_delta, coalesce(d.items, '{}'))
+        UNION ALL
+        SELECT s.user_id, 'wrong_season', format('%s of %s held at the claim', s.needs, s.item_id),
+               coalesce(m.balance, 0)::text, s.entry, s.seq
+        FROM stands s
+        LEFT JOIN moved m
+            ON m.user_id = s.user_id AND m.item_id = s.item_id AND m.seq = s.before
+        WHERE s.needs > coalesce(m.balance, 0)
+          -- what was archived may have brought it
+          AND NOT EXISTS (SELECT FROM economy.archives a
+                          WHERE a.user_id = s.user_id AND a.upto_seq > coalesce(s.before, 0))
+        UNION ALL
+        -- who retires a season waits for no claim
+        SELECT d.user_id, 'wrong_season',
+               format('season %s %s claimed from %s to %s', d.season, d.id, d.starts_at, d.until),
+               d.created_at::text, d.entry, d.seq
+        FROM due d
+        WHERE d.created_at < d.starts_at OR d.created_at >= d.until + interval '1 hour';
+    END;
+COMMENT ON FUNCTION economy_internal.audit_seasons(bigint, bigint) IS
+    'Claims of seasons that did not pay what their tier gives, or whose tier was not reached, or '
+    'whose track was not open, at that moment, of the users from one id to another.';
+
 CREATE FUNCTION economy_internal.audit_boards() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp SET DateStyle = 'ISO, YMD'

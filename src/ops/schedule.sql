@@ -72,6 +72,9 @@ CREATE FUNCTION economy_internal.jobs()
             ('rate_limits', '*/5 * * * *',
              'SELECT forgotten, next FROM economy_internal.forget_rates($1)',
              interval '1 hour'),
+            ('seasons', '*/5 * * * *',
+             'SELECT claimed, next FROM economy_internal.close_seasons($1)',
+             interval '1 hour'),
             ('audit_sweep', '35 2 * * *',
              'SELECT findings, CASE WHEN users > 0 THEN jsonb ''{}'' END '
              'FROM economy.audit_step()', interval '26 hours'),

@@ -122,6 +122,8 @@ INSERT INTO public.calls (statement) VALUES
     ('(SELECT r.product_id, r.quantity, r.idempotency_key AS name FROM economy.shop_reservations r WHERE r.user_id = %1$s) r, economy.purchase(%1$s, r.product_id, ''for '' || r.name, r.quantity, jsonb_build_object(''reservation'', r.name)) p, economy.release_reservation(%1$s, r.name)'),
     ('economy.purchase(%1$s, ''ticket'', ''all'', 80)'), ('economy_internal.expire_reservations(500, NULL)'),
     ('economy.missions(%1$s)'), ('economy.mission_templates t, economy.claim_mission(%1$s, t.mission)'), ('economy.claim_all(%1$s)'), ('economy.mission_parity()'), ('economy.mission_progress'),
+    ('economy.season(%1$s)'), ('economy.seasons s, economy.claim_tier(%1$s, s.season, 1, ''free'')'), ('economy.seasons s, economy.claim_season(%1$s, s.season)'), ('economy_internal.close_seasons()'),
+    ('economy.publish_season(''{"season": "fire", "position": 2}'', ''a'')'), ('economy.retire_season(''fire'', ''a'')'),
     ('economy.publish_mission(''{"mission": "new", "trigger": "entry", "target": 1}'', ''a'')'), ('economy.retire_mission(''rich'', ''a'')'),
     ('economy.level_of(%1$s, 50)'), ('economy.replay(%1$s, 0)'), ('economy.segment(%1$s)'), ('economy.verify_chain(%1$s)'),
     ('(SELECT t.seq FROM economy.shop_transactions t WHERE t.user_id = %1$s) t, economy.receipt(%1$s, format(''P%1$s-%%s'', t.seq)), economy.verify_receipt(%1$s, format(''P%1$s-%%s'', t.seq))'),

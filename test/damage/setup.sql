@@ -129,6 +129,20 @@ SELECT economy_internal.expire_escrows(max => 2);
 SELECT economy.upsert_product('{"product_id": "ticket", "category": "item", "price_gold": 2}', 'damage'), economy.add_stock('ticket', 90, 'damage', 3);
 SELECT economy.reserve(id, 'ticket', 'r' || k, 1 + k % 3, CASE WHEN k > 4 THEN interval '12 hours' ELSE interval '2 hours' END) FROM who, generate_series(1, 5) k WHERE n IN (1, 3, 4, 5);
 SELECT economy.purchase(id, 'ticket', 'order', 2, '{"reservation": "r1"}'), economy.release_reservation(id, 'r2') FROM who WHERE n IN (1, 3, 4, 5);
+-- a season that goes on, some of which is claimed, also of a track that was refunded since, and one that the job has closed
+SELECT economy.upsert_item(jsonb_build_object('item_id', i, 'kind', 'stack', 'consumable', false), 'damage') FROM unnest(ARRAY['fire_xp', 'fire_pass', 'ice_xp']) i;
+SELECT economy.upsert_product('{"product_id": "fire_pass", "category": "item", "price_gold": 3, "contents": {"fire_pass": 1}}', 'damage');
+SELECT economy.publish_season(s::jsonb, 'damage')
+FROM (VALUES ('{"season": "fire", "xp_item": "fire_xp", "ends_at": "2026-09-01T00:00:00Z", "at_end": "forfeit", "tracks": [{"track": "free"}, {"track": "pass", "item": "fire_pass"}], "texts": {"en": {"name": "Fire"}},
+        "tiers": [{"xp": 10, "rewards": {"free": {"gold": 5}, "pass": {"xp": 3, "items": {"gem": 1}}}}, {"xp": 25, "rewards": {"pass": {"gold": 7}}}], "excess": {"every": 10, "times": 4, "rewards": {"free": {"gold": 1}}}}'),
+    ('{"season": "ice", "xp_item": "ice_xp", "ends_at": "2026-05-30T12:30:00Z", "claim_hours": 0, "tiers": [{"xp": 1, "rewards": {"free": {"gold": 2}}}]}')) v (s);
+SELECT economy.purchase(id, 'fire_pass', 'fire') FROM who WHERE n IN (1, 3, 4, 5);
+SELECT economy.grant_items(id, jsonb_build_object('fire_xp', n * 12, 'ice_xp', 1), 'damage', 'seasons') FROM who WHERE n <= 6;
+SELECT economy.claim_season(id, 'fire') FROM who WHERE n IN (1, 3, 4);
+SELECT economy.claim_tier(id, 'fire', 1, 'pass') FROM who WHERE n = 5;
+SELECT economy.refund_purchase(p.user_id, format('P%s-%s', p.user_id, p.seq), 'fire', 1, 'damage', 'damage') FROM economy.shop_transactions p JOIN who ON id = p.user_id WHERE p.product_id = 'fire_pass' AND n IN (4, 5);
+SET economy.test_clock = '2026-05-30 12:30+00';
+SELECT economy_internal.close_seasons() FROM generate_series(1, 3);
 -- a calendar of daily rewards, and claims that gave items; one has no room for any more of one
 SELECT economy.set_daily_rewards('[{"gold": 5, "contents": {"gem": 2, "badge": 3, "vip": 3600}}, {"xp": 7}]', 'damage', 1);
 SELECT economy.grant_items(h.user_id, jsonb_build_object('badge', 39 - h.balance), 'damage', 'full') FROM economy.user_holdings h JOIN who ON id = h.user_id WHERE h.item_id = 'badge' AND n IN (3, 4);

@@ -1,4 +1,4 @@
--- Seasons: publish_season(), retire_season(), season(), claim_tier(), claim_season().
+-- Seasons: publish_season(), retire_season(), season(), claim_tier(), claim_season(), the job and the audit.
 BEGIN;
 SELECT no_plan();
 -- more by hand: psql -v steps=5000
@@ -282,6 +282,76 @@ SELECT is(pg_temp.walk(:steps), 't claims', 'each claim is what a model says');
 SELECT is((SELECT sum(r.gold_delta)::bigint FROM economy.reward_audit r JOIN player p ON p.id = r.user_id WHERE r.source = 'economy:season:pgtap.four'), (SELECT sum(r.gold)::bigint FROM had JOIN rule r USING (tier, track)), 'and is paid once');
 SELECT is_empty($$SELECT f.* FROM player p, economy.verify_chain(p.id) f$$, 'the entries are sound');
 SELECT is_empty($$SELECT f.* FROM economy_internal.audit_holdings() f JOIN player p ON p.id = f.user_id$$, 'and XP is what they add up to');
+
+-- what the audit finds
+CREATE FUNCTION pg_temp.found() RETURNS text LANGUAGE sql AS
+    $$ SELECT string_agg(concat_ws(' ', p.w, f.kind, f.expected, '|', f.actual), ', ' ORDER BY f.expected COLLATE "C") FROM economy_internal.audit_seasons() f JOIN player p ON p.id = f.user_id $$;
+SELECT is(pg_temp.found(), NULL, 'it is clean');
+CREATE FUNCTION pg_temp.found_after(damage text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    says text;
+BEGIN
+    SET LOCAL session_replication_role = replica;
+    ALTER TABLE economy.reward_audit DISABLE TRIGGER ALL;
+    ALTER TABLE economy.holding_changes DISABLE TRIGGER ALL;
+    ALTER TABLE economy.shop_transactions DISABLE TRIGGER ALL;
+    EXECUTE damage;
+    says := pg_temp.found();
+    RAISE EXCEPTION '%', coalesce(says, 'nothing') USING ERRCODE = 'XX999';
+EXCEPTION WHEN SQLSTATE 'XX999' THEN
+    RETURN sqlerrm;
+END
+$$;
+SELECT is(pg_temp.found_after(format($$UPDATE economy.reward_audit SET %s WHERE source = 'economy:season:pgtap' AND external_event_id = '%s' AND user_id = pg_temp.id('a')$$, v.change, v.id)), says, says) FROM (VALUES
+    ('gold_delta = 51', 'free:1', 'a wrong_season season pgtap free:1: {"gold": 50} | season pgtap free:1: 51 gold, 0 XP, items {}'),
+    ('xp_delta = 1', 'free:1', 'a wrong_season season pgtap free:1: {"gold": 50} | season pgtap free:1: 50 gold, 1 XP, items {}'),
+    ('items = NULL', 'premium:1', 'a wrong_season season pgtap premium:1: {"gold": 10, "items": {"pgtap_hat": 2}} | season pgtap premium:1: 10 gold, 0 XP, items {}'),
+    ($$external_event_id = 'free:9'$$, 'free:1', 'a wrong_season a reward of a season that was published | season pgtap free:9: 50 gold, 0 XP, items {}'),
+    ($$source = 'economy:season:pgtap.none'$$, 'free:1', 'a wrong_season a reward of a season that was published | season pgtap.none free:1: 50 gold, 0 XP, items {}'),
+    ($$created_at = '2031-03-05 23:59:59+00'$$, 'free:1', 'a wrong_season season pgtap free:1 claimed from 2031-03-06 00:00:00+00 to 2031-05-03 12:00:00+00 | 2031-03-05 23:59:59+00'),
+    ($$created_at = '2031-05-03 13:00:00+00'$$, 'free:1', 'a wrong_season season pgtap free:1 claimed from 2031-03-06 00:00:00+00 to 2031-05-03 12:00:00+00 | 2031-05-03 13:00:00+00')) v (change, id, says);
+SELECT is(pg_temp.found_after($$UPDATE economy.holding_changes SET items = '[{"item": "pgtap_xp", "delta": 99, "balance": 99}]' WHERE user_id = pg_temp.id('a') AND seq = (SELECT min(h.seq) FROM economy.holding_changes h WHERE h.user_id = pg_temp.id('a'))$$),
+    'a wrong_season 100 of pgtap_xp held at the claim | 99', 'a tier that was not reached');
+SELECT is(pg_temp.found_after($$DELETE FROM economy.shop_transactions WHERE user_id = pg_temp.id('a') AND product_id = 'pgtap_premium'$$), 'a wrong_season 1 of pgtap_premium held at the claim | 0', 'a track that was not open');
+
+-- the end for everybody
+CREATE FUNCTION pg_temp.close(max_users integer DEFAULT 100, max_claims integer DEFAULT 2000) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    step record;
+    says text := '';
+BEGIN
+    SELECT * INTO step FROM economy_internal.close_seasons(NULL, max_users, max_claims);
+    FOR i IN 1 .. 100 LOOP
+        says := says || ' ' || step.claimed || CASE WHEN step.next = '{}' THEN ' closed' ELSE '' END;
+        EXIT WHEN step.next IS NULL;
+        SELECT * INTO step FROM economy_internal.close_seasons(step.next, max_users, max_claims);
+    END LOOP;
+    RETURN ltrim(says);
+END
+$$;
+-- others may have seasons too, which are none of this test's business
+UPDATE economy.seasons s SET closed_at = economy.now() WHERE s.season NOT LIKE 'pgtap%' AND s.closed_at IS NULL;
+SELECT is(pg_temp.give('c', 'pgtap_xp2', 10) || pg_temp.give('b', 'pgtap_xp2', 9), 'OKOK', 'one has something to claim, another one nothing');
+SELECT is(pg_temp.close(), '1 0 closed 0', 'a season whose time is over is closed') FROM pg_temp.at('2031-05-04 00:00:00+00');
+SELECT is((SELECT string_agg(s.season, ', ' ORDER BY s.season) FROM economy.seasons s WHERE s.closed_at IS NOT NULL AND s.season LIKE 'pgtap%'), 'pgtap.two', 'and none that is forfeited, or is not over');
+SELECT is((SELECT concat_ws(' ', c.action, c.actor) FROM economy.config_changes c WHERE c.relation = 'seasons' AND c.key = 'pgtap.two' ORDER BY c.change_id DESC LIMIT 1), 'close economy:seasons', 'which is recorded');
+SELECT doesnt_match(coalesce(pg_temp.shown('c'), ''), 'pgtap.two', 'it is not shown any more');
+SELECT is(pg_temp.shown('c', 'pgtap.two'), 'pgtap.two over 10 tier 1 end due 0 free 1^f!', 'but to who asks');
+SELECT is(pg_temp.claim('c', 'pgtap.two', 1, 'free'), 'reuse OK 1 0', 'and was claimed');
+SELECT is(pg_temp.give('b', 'pgtap_xp2', 1) || ' ' || pg_temp.claim('b', 'pgtap.two', 1, 'free'), 'OK new OK 1 0', 'what comes later can be claimed');
+SELECT is(pg_temp.close(), '0', 'nothing else is to be done');
+SELECT is(r.retired_at IS NOT NULL, true, 'the season of many tiers ends') FROM economy.retire_season('pgtap.four', 'bob') r;
+SELECT pg_temp.at('2031-05-11 12:00:00+00');
+SELECT cmp_ok(pg_temp.give('d', 'pgtap_xp4', 200), '=', 'OK', 'one more gets XP');
+CREATE TEMP TABLE still AS SELECT p.w, d.* FROM player p, pg_temp.due(p.w) d;
+SELECT is(count(DISTINCT w) > 1, true, 'some have something to claim') FROM still;
+SELECT isnt(u, NULL, 'one of them is suspended') FROM economy.set_user_status(pg_temp.id('d'), 'suspended', 'pgtap', 'gone', 'why') u;
+SELECT matches(pg_temp.close(1, 1), '^([0-9]+ )+0 closed 0$', 'it is claimed user by user');
+INSERT INTO had SELECT w, tier, track FROM still WHERE w <> 'd';
+SELECT is((SELECT sum(r.gold_delta)::bigint FROM economy.reward_audit r JOIN player p ON p.id = r.user_id WHERE r.source = 'economy:season:pgtap.four'), (SELECT sum(r.gold)::bigint FROM had JOIN rule r USING (tier, track)), 'all but his');
+SELECT isnt(u, NULL, 'who was suspended') FROM economy.set_user_status(pg_temp.id('d'), 'active', 'pgtap', 'back', 'why') u;
+SELECT is((SELECT count(*) FROM economy.claim_season(pg_temp.id('d'), 'pgtap.four') c WHERE c.state = 'new'), (SELECT count(*) FROM still WHERE w = 'd'), 'still can claim');
+SELECT is(pg_temp.found(), NULL, 'it is clean');
 
 SELECT * FROM finish();
 ROLLBACK;

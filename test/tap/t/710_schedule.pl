@@ -25,7 +25,7 @@ is(try_sql($dbh, 'SELECT economy.unschedule()'), 'XE802', 'as unschedule() does'
 $dbh->do('CREATE EXTENSION pg_cron');
 $dbh->do(q{SELECT cron.schedule('not ours', '0 0 1 1 *', 'SELECT 1')});
 
-my $wanted = 'anchor 55 2 * * *, audit_sweep 35 2 * * *, debts * * * * *, escrows * * * * *, expire_orders * * * * *, expire_reservations * * * * *, leaderboard_prizes */5 * * * *, leaderboards * * * * *, learn_recommendations 25 0 * * *, missions */5 * * * *, prune 15 3 * * *, rate_limits */5 * * * *, rfm_refresh 5 2 * * *, rfm_refresh_incremental 7 * * * *, rollup_stats * * * * *';
+my $wanted = 'anchor 55 2 * * *, audit_sweep 35 2 * * *, debts * * * * *, escrows * * * * *, expire_orders * * * * *, expire_reservations * * * * *, leaderboard_prizes */5 * * * *, leaderboards * * * * *, learn_recommendations 25 0 * * *, missions */5 * * * *, prune 15 3 * * *, rate_limits */5 * * * *, rfm_refresh 5 2 * * *, rfm_refresh_incremental 7 * * * *, rollup_stats * * * * *, seasons */5 * * * *';
 my $jobs = q{SELECT string_agg(replace(jobname, 'economy: ', '') || ' ' || schedule, ', ' ORDER BY jobname) FROM cron.job WHERE jobname <> 'not ours' AND active};
 is(value($dbh, q{SELECT string_agg(job || ' ' || schedule, ', ' ORDER BY job) FROM economy.schedule()}), $wanted, 'schedule() makes the jobs');
 is(value($dbh, $jobs), $wanted, 'pg_cron has them');
@@ -52,7 +52,7 @@ sub from_here { $before = value($dbh, 'SELECT coalesce(max(run_id), 0) FROM econ
 # every job by hand
 is(value($dbh, 'SELECT state FROM economy.record_action(?, ?, ?, ?, 1, 2)', $ann, 'slot', 'T', 'a1'), 'new', 'an action');
 is(run_job($dbh, $_), 'done', "$_ runs") foreach qw(rfm_refresh rfm_refresh_incremental learn_recommendations audit_sweep anchor prune);
-is(value($dbh, q{SELECT count(*) FROM economy.job_runs WHERE job NOT IN ('rollup_stats', 'leaderboards', 'leaderboard_prizes', 'expire_orders', 'expire_reservations', 'escrows', 'debts', 'rate_limits', 'missions') AND state = 'done' AND rows >= 0 AND error IS NULL AND ended_at >= started_at}), 6, 'each is recorded');
+is(value($dbh, q{SELECT count(*) FROM economy.job_runs WHERE job NOT IN ('rollup_stats', 'leaderboards', 'leaderboard_prizes', 'expire_orders', 'expire_reservations', 'escrows', 'debts', 'rate_limits', 'missions', 'seasons') AND state = 'done' AND rows >= 0 AND error IS NULL AND ended_at >= started_at}), 6, 'each is recorded');
 is(try_sql($dbh, q{CALL economy.run_job('mischief')}), 'XE002', 'no other statement');
 is(value($dbh, 'SELECT count(*) FROM pg_locks WHERE locktype = ? AND pid = pg_backend_pid()', 'advisory'), 0, 'which holds nothing');
 is(try_sql($dbh, 'CALL economy.run_job(NULL)'), 'XE001', 'nor none');
