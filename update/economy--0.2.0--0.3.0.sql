@@ -4566,9 +4566,18 @@ BEGIN
         ON CONFLICT ON CONSTRAINT payment_webhooks_pkey DO NOTHING;
     IF NOT found THEN
         SELECT p.* INTO w FROM economy.payment_webhooks p
-            WHERE p.provider = webhook.provider AND p.webhook_id = result.webhook_id;
+            WHERE p.provider = webhook.provider AND p.webhook_id = result.webhook_id
+            FOR NO KEY UPDATE;
+    END IF;
+    -- it may have come before the call that has ordered was committed: sent again, it is judged
+    IF w.code = 'ORDER_NOT_FOUND' THEN
+        w.code := 'RECEIVED';
+        w.body := body;
+        w.order_id := r.order_id;
+    END IF;
+    IF w.code <> 'RECEIVED' THEN
         SELECT p.* INTO o FROM economy.payment_orders p WHERE p.order_id = w.order_id;
-        result.success := w.order_id IS NOT NULL AND w.code <> 'ORDER_NOT_FOUND';
+        result.success := w.order_id IS NOT NULL;
         result.state := CASE WHEN result.success THEN 'reuse' ELSE 'refused' END;
         result.code := w.code;
     ELSE
@@ -4591,7 +4600,8 @@ BEGIN
             END IF;
         END IF;
         result.code := w.code;
-        UPDATE economy.payment_webhooks n SET code = w.code
+        UPDATE economy.payment_webhooks n
+            SET code = w.code, body = w.body, order_id = w.order_id
             WHERE n.provider = w.provider AND n.webhook_id = w.webhook_id
             RETURNING n.* INTO r;
         IF (r.provider, r.webhook_id, r.received_at, r.body, r.code, r.order_id)
@@ -4613,7 +4623,7 @@ $$;
 COMMENT ON FUNCTION economy.webhook(text, jsonb, bytea) IS
     'Takes a webhook of a provider: verifies it, keeps it, and does what settlement_report() does '
     'with what its body reports of an order, once for each id. Refuses what verify_webhook() '
-    'does, BODY_NOT_UNDERSTOOD and ORDER_NOT_FOUND.';
+    'does, BODY_NOT_UNDERSTOOD, and ORDER_NOT_FOUND, which is judged again when it is sent again.';
 
 CREATE VIEW economy.payment_order_problems AS
     SELECT o.order_id, o.user_id, o.provider, o.state, p.problem, o.amount, o.currency,

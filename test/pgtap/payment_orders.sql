@@ -226,6 +226,15 @@ FROM unnest(ARRAY['', '[]', '{}', '{', '{"report": "confirmed"}', '{"report": "p
     '{"report": "confirmed", "order_id": "00000000-0000-0000-0000-000000000000", "currency": 7}']) WITH ORDINALITY b (body, n);
 SELECT is(pg_temp.hook('{"report": "confirmed", "order_id": "00000000-0000-0000-0000-000000000000"}', 'none'), 'f refused ORDER_NOT_FOUND none', 'of no order');
 SELECT is((SELECT count(*) || ' ' || count(w.order_id) FROM economy.payment_webhooks w), '13 3', 'what was signed is kept');
+-- before whoever has ordered has committed, or of another provider
+SELECT is(pg_temp.brief(economy.purchase(:u, 'pgtap_pack', 'w2')) ~ '^t new PENDING', true, 'another order');
+SELECT format('{"order_id": "%s", "report": "confirmed"}', pg_temp.id(:u, 'pgtap_pack', 'w2')) AS early \gset
+UPDATE economy.payment_orders SET provider = 'pgtap_poor' WHERE idempotency_key = 'w2' AND user_id = :u;
+SELECT is(pg_temp.hook(:'early', 'early'), 'f refused ORDER_NOT_FOUND early', 'a webhook that finds no order yet');
+SELECT is(pg_temp.hook(:'early', 'early'), 'f refused ORDER_NOT_FOUND early', 'nor when it is sent again');
+UPDATE economy.payment_orders SET provider = 'pgtap_bank' WHERE idempotency_key = 'w2' AND user_id = :u;
+SELECT is(pg_temp.hook(:'early', 'early') ~ '^t new OK CONFIRMED Pu-[0-9]+ early$', true, 'has its effect when it does');
+SELECT is(pg_temp.hook(:'early', 'early') ~ '^t reuse OK CONFIRMED Pu-[0-9]+ early$', true, 'once');
 SELECT is(pg_temp.findings(), NULL, 'nothing is wrong with webhooks');
 
 -- damage
