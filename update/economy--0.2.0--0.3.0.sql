@@ -3798,6 +3798,7 @@ CREATE TABLE economy.payment_orders (
 -- whole ones: a partial index has no direct way
 CREATE INDEX payment_orders_open ON economy.payment_orders (user_id, is_open);
 CREATE INDEX payment_orders_due ON economy.payment_orders (due_at);
+CREATE INDEX payment_orders_state ON economy.payment_orders (state);
 CREATE INDEX payment_orders_expiry ON economy.payment_orders (is_open, expires_at);
 SELECT pg_catalog.pg_extension_config_dump('economy.payment_orders', '');
 COMMENT ON TABLE economy.payment_orders IS
@@ -4384,7 +4385,7 @@ BEGIN
     IF until < interval '1 second' OR until > interval '24 hours' THEN
         RAISE EXCEPTION 'lease must be from 1 second to 24 hours' USING ERRCODE = 'XE002';
     END IF;
-    PERFORM economy_internal.open_tables('payment_orders');
+    PERFORM economy_internal.open_tables('payment_orders', 'payment_providers');
     -- a lease begins when the table was waited for, such as for an index that was built
     RETURN QUERY WITH clock AS MATERIALIZED (
         SELECT economy.now() AS at
@@ -4394,23 +4395,142 @@ BEGIN
           AND (settlement_lease.provider IS NULL OR o.provider = settlement_lease.provider)
         ORDER BY o.due_at LIMIT settlement_lease.max FOR NO KEY UPDATE SKIP LOCKED
     ), taken AS (
+        -- who had the last attempt has not told of it: there is none after it
         UPDATE economy.payment_orders o SET
-               due_at = (SELECT c.at FROM clock c) + until,
-               attempts = least(o.attempts::bigint + 1, 2147483647),
-               worker = settlement_lease.worker
-        FROM due d WHERE o.order_id = d.order_id
+               due_at = CASE WHEN o.attempts < p.max_attempts
+                             THEN (SELECT c.at FROM clock c) + until ELSE 'infinity' END,
+               attempts = o.attempts + (o.attempts < p.max_attempts)::integer,
+               worker = CASE WHEN o.attempts < p.max_attempts THEN settlement_lease.worker END
+        FROM due d, economy.payment_providers p
+        WHERE o.order_id = d.order_id AND p.provider = o.provider
         RETURNING o.*
     )
     SELECT t.order_id, t.user_id, t.product_id::text, t.quantity, t.provider::text, t.amount,
            t.currency::text, t.state::text, t.provider_ref::text, t.attempts, t.expires_at,
            t.due_at
-    FROM taken t ORDER BY t.made_at, t.order_id;
+    FROM taken t WHERE t.worker IS NOT NULL ORDER BY t.made_at, t.order_id;
 END
 $$;
 COMMENT ON FUNCTION economy.settlement_lease(text, integer, interval, text) IS
     'Hands a worker orders that are due, the longest first, for the time of the lease: nobody '
     'else gets them until it is over, or settlement_report() tells of them. Of one provider, or '
     'all.';
+
+CREATE TYPE economy.order_difference AS (
+    difference   text,
+    order_id     uuid,
+    provider_ref text,
+    user_id      bigint,
+    here         text,
+    there        text
+);
+COMMENT ON TYPE economy.order_difference IS
+    'What a provider and the orders do not agree on: a row of economy.settlement_reconcile().';
+
+CREATE FUNCTION economy_internal.check_provider_report(report jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    wrong bigint;
+BEGIN
+    PERFORM economy_internal.require_given('report', report IS NOT NULL);
+    IF jsonb_typeof(report) <> 'array' THEN
+        RAISE EXCEPTION 'report must be a JSON array' USING ERRCODE = 'XE002';
+    END IF;
+    SELECT e.n INTO wrong FROM jsonb_array_elements(report) WITH ORDINALITY e (item, n)
+    WHERE (jsonb_typeof(e.item) = 'object'
+           AND coalesce(e.item ->> 'order_id', e.item ->> 'provider_ref') IS NOT NULL
+           AND coalesce(e.item ->> 'order_id', '00000000-0000-0000-0000-000000000000')
+                   ~ '^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$'
+           AND e.item ->> 'report' IN ('pending', 'confirmed', 'voided', 'failed', 'expired',
+                                       'refunded', 'charged_back')
+           AND coalesce(e.item ->> 'amount', '0') ~ '^[0-9]{1,16}$') IS NOT TRUE
+    ORDER BY e.n LIMIT 1;
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'element % of report is not valid', wrong USING ERRCODE = 'XE002',
+            DETAIL = format('It is %s.', left((report -> (wrong - 1)::integer)::text, 200)),
+            HINT = 'It has order_id or provider_ref, report (pending, confirmed, voided, failed, '
+                   'expired, refunded or charged_back), and may have amount and currency.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.check_provider_report(jsonb) IS
+    'Raises XE001 or XE002 unless this is what a provider may say of many orders.';
+
+CREATE FUNCTION economy.settlement_reconcile(
+    provider text, report jsonb, since timestamptz DEFAULT '-infinity',
+    upto timestamptz DEFAULT 'infinity'
+) RETURNS SETOF economy.order_difference
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER ROWS 10
+    SET search_path = pg_catalog, economy, pg_temp
+    SET jit = off AS $$
+BEGIN
+    PERFORM economy_internal.require_given('provider', provider IS NOT NULL);
+    PERFORM economy_internal.require_given('since', since IS NOT NULL);
+    PERFORM economy_internal.require_given('upto', upto IS NOT NULL);
+    PERFORM economy_internal.check_provider_report(report);
+    PERFORM economy_internal.open_tables('payment_orders', 'payment_providers');
+    IF NOT EXISTS (SELECT FROM economy.payment_providers p
+                   WHERE p.provider = settlement_reconcile.provider) THEN
+        RAISE EXCEPTION 'provider "%" does not exist', left(provider, 64)
+            USING ERRCODE = 'XE702', HINT = 'economy.set_payment_provider() makes one.';
+    END IF;
+    RETURN QUERY
+    WITH said AS MATERIALIZED (
+        SELECT (e.item ->> 'order_id')::uuid AS order_id, e.item ->> 'provider_ref' AS ref,
+               e.item ->> 'report' AS report, (e.item ->> 'amount')::bigint AS amount,
+               e.item ->> 'currency' AS currency, e.n
+        FROM jsonb_array_elements(settlement_reconcile.report) WITH ORDINALITY e (item, n)
+    ), both_sides AS MATERIALIZED (
+        SELECT s.n, s.order_id AS said_id, s.ref, s.report, s.amount AS said_amount,
+               s.currency AS said_currency, o.*
+        FROM said s LEFT JOIN economy.payment_orders o
+            ON o.provider = settlement_reconcile.provider AND o.order_id = s.order_id
+        WHERE s.order_id IS NOT NULL
+        UNION ALL
+        SELECT s.n, s.order_id, s.ref, s.report, s.amount, s.currency, o.*
+        FROM said s LEFT JOIN economy.payment_orders o
+            ON o.provider = settlement_reconcile.provider AND o.provider_ref = s.ref
+        WHERE s.order_id IS NULL
+    ), told AS (
+        SELECT 1 AS kind, 'missing_here' AS difference, b.n, b.said_id AS order_id, b.ref,
+               b.user_id, NULL AS here, b.report AS there
+        FROM both_sides b WHERE b.order_id IS NULL
+        UNION ALL
+        -- as far as a report of it now would change the order, or contradict it
+        SELECT 2, 'state', b.n, b.order_id, b.provider_ref, b.user_id, b.state, b.report
+        FROM both_sides b
+        WHERE b.state = 'CONFLICT'
+           OR economy_internal.order_step(b.state, b.report) <> b.state
+           OR (b.report = 'pending' AND b.state NOT IN ('CREATED', 'PENDING'))
+        UNION ALL
+        SELECT 3, 'amount', b.n, b.order_id, b.provider_ref, b.user_id,
+               b.amount || ' ' || b.currency,
+               coalesce(b.said_amount, b.amount) || ' ' || coalesce(b.said_currency, b.currency)
+        FROM both_sides b
+        WHERE b.order_id IS NOT NULL
+          AND (b.said_amount <> b.amount OR b.said_currency <> b.currency)
+        UNION ALL
+        SELECT 4, 'provider_ref', b.n, b.order_id, b.provider_ref, b.user_id, b.provider_ref, b.ref
+        FROM both_sides b WHERE b.ref <> b.provider_ref
+        UNION ALL
+        -- of which the provider has said something, or was to be asked
+        SELECT 5, 'missing_there', NULL, o.order_id, o.provider_ref, o.user_id, o.state, NULL
+        FROM economy.payment_orders o
+        WHERE o.provider = settlement_reconcile.provider
+          AND o.made_at >= since AND o.made_at < upto
+          AND o.state IN ('PENDING', 'CONFIRMED', 'REFUNDED', 'CHARGED_BACK', 'CONFLICT')
+          AND NOT EXISTS (SELECT FROM both_sides b WHERE b.order_id = o.order_id)
+    )
+    SELECT t.difference, t.order_id, t.ref::text, t.user_id, t.here::text, t.there::text
+    FROM told t ORDER BY t.kind, t.n, t.order_id;
+END
+$$;
+COMMENT ON FUNCTION economy.settlement_reconcile(text, jsonb, timestamptz, timestamptz) IS
+    'Compares the orders with what a provider says of many: an array of objects with order_id or '
+    'provider_ref, report, amount and currency. A row for each that is missing_here, missing_there '
+    '(of those that were made in the time), or of another state, amount or provider_ref. It '
+    'changes nothing: settlement_report() does. XE702 for an unknown provider.';
 
 CREATE FUNCTION economy_internal.expire_orders(max integer, place jsonb)
     RETURNS TABLE (orders bigint, next jsonb)
@@ -4638,7 +4758,7 @@ CREATE VIEW economy.payment_order_problems AS
     LEFT JOIN LATERAL (
         SELECT y.* FROM economy.payment_order_history y WHERE y.order_id = o.order_id
         ORDER BY y.step DESC LIMIT 1) h ON true
-    WHERE p.problem IS NOT NULL;
+    WHERE o.state IN ('CREATED', 'PENDING', 'CONFLICT') AND p.problem IS NOT NULL;
 COMMENT ON VIEW economy.payment_order_problems IS
     'Orders that wait for an operator: conflicts, and those that no worker is asked about again.';
 
@@ -9346,6 +9466,8 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('monitor', 'FUNCTION economy.debts_of(bigint)', ''),
             ('monitor', 'FUNCTION economy.escrows_of(bigint, integer)', ''),
             ('monitor', 'FUNCTION economy.open_actions(bigint, integer)', ''),
+            ('monitor', 'FUNCTION economy.settlement_reconcile(text, jsonb, timestamptz, '
+                        'timestamptz)', ''),
             ('monitor', 'FUNCTION economy.game_stats_me(bigint)', ''),
             ('monitor', 'FUNCTION economy.health()', ''),
             ('monitor', 'FUNCTION economy.job_history(text, integer)', ''),
@@ -9516,6 +9638,8 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
              'accounts mission_progress_more '
              'fulfilments rfm_reversals shop_debts shop_refunds shop_stock '
              'shop_user_units_more user_holdings_more'),
+            ('admin', 'FUNCTION economy.settlement_reconcile(text, jsonb, timestamptz, '
+                      'timestamptz)', ''),
             ('admin', 'FUNCTION economy.resolve_order(uuid, text, text, text)',
              'accounts mission_progress_more '
              'config_changes config_changes_change_id_seq config_heads fulfilments '
@@ -11869,7 +11993,7 @@ CREATE OR REPLACE FUNCTION economy_internal.health_proof() RETURNS SETOF economy
             'audit_findings', 'audit_runs', 'economy_internal.rollup_queue',
             'economy_internal.rollup_state', 'user_actions', 'shop_transactions', 'archived_keys',
             'economy_internal.rfm_reversals', 'economy_internal.rfm_due', 'rfm_snapshots',
-            'rfm_state', 'user_segments', 'leaderboard_refusals');
+            'rfm_state', 'user_segments', 'leaderboard_refusals', 'payment_orders');
         SELECT 'last full audit', economy_internal.health_state(false, r.is_due),
                coalesce('ended ' || r.ended_at, 'never'),
                CASE WHEN r.is_due
@@ -11916,14 +12040,27 @@ CREATE OR REPLACE FUNCTION economy_internal.health_proof() RETURNS SETOF economy
                     THEN 'See economy.leaderboard_refusals; when its reason is mended: '
                          'economy.retry_leaderboard_prizes().' END
         FROM (SELECT count(*) AS owed, min(o.code) AS code FROM economy.leaderboard_refusals o
-              WHERE o.code <> 'USER_SUSPENDED') r;
+              WHERE o.code <> 'USER_SUSPENDED') r
+        UNION ALL
+        SELECT 'payment orders', economy_internal.health_state(false, o.problems > 0),
+               format('%s wait for an operator, %s for their provider%s', o.problems, o.waiting,
+                      ', the oldest since ' || o.since),
+               CASE WHEN o.problems > 0
+                    THEN 'See economy.payment_order_problems, ask the provider, and '
+                         'economy.resolve_order() or economy.settlement_report().' END
+        FROM (SELECT count(*) FILTER (WHERE p.due_at = 'infinity') AS problems,
+                     count(*) FILTER (WHERE p.due_at < 'infinity') AS waiting,
+                     min(p.made_at) FILTER (WHERE p.due_at < 'infinity') AS since
+              FROM economy.payment_orders p
+              WHERE p.state IN ('CREATED', 'PENDING', 'CONFLICT')) o;
     END;
 COMMENT ON FUNCTION economy_internal.health_proof() IS
-    'Part of health(): audits, their findings, rollup, stale segments, prizes of leaderboards.';
+    'Part of health(): audits, their findings, rollup, stale segments, prizes of leaderboards, '
+    'payment orders.';
 COMMENT ON FUNCTION economy.health() IS
     'One row per check, each ok, warn or bad, with what was found and what to do: '
     'library, schema, key, relay, notification queue, connections, old transactions, '
-    'jobs, pg_cron, audits, segments, prizes of leaderboards.';
+    'jobs, pg_cron, audits, segments, prizes of leaderboards, payment orders.';
 
 -- of these alone: a function whose privileges a script changes would have those of roles
 -- among its initial ones, which a dump leaves out
@@ -11992,6 +12129,7 @@ REVOKE ALL ON FUNCTION
     economy.set_transfer_rules(jsonb, text),
     economy.settle_action(bigint, text, text, bigint, text, jsonb, bigint),
     economy.settlement_lease(text, integer, interval, text),
+    economy.settlement_reconcile(text, jsonb, timestamptz, timestamptz),
     economy.settlement_report(uuid, text, text, text, bigint, text, text),
     economy.simulate_draws(jsonb, integer, text),
     economy.spend(bigint, bigint, text, text, jsonb, jsonb, boolean),
@@ -12031,6 +12169,7 @@ REVOKE ALL ON FUNCTION
     economy_internal.check_mission(jsonb),
     economy_internal.check_mission_condition(text, jsonb),
     economy_internal.check_new_mission(economy.mission_templates),
+    economy_internal.check_provider_report(jsonb),
     economy_internal.check_season(jsonb),
     economy_internal.check_season_change(economy.seasons, economy.seasons, timestamptz),
     economy_internal.check_settlement(jsonb),

@@ -197,7 +197,7 @@ CREATE FUNCTION economy_internal.health_proof() RETURNS SETOF economy.health_ite
             'audit_findings', 'audit_runs', 'economy_internal.rollup_queue',
             'economy_internal.rollup_state', 'user_actions', 'shop_transactions', 'archived_keys',
             'economy_internal.rfm_reversals', 'economy_internal.rfm_due', 'rfm_snapshots',
-            'rfm_state', 'user_segments', 'leaderboard_refusals');
+            'rfm_state', 'user_segments', 'leaderboard_refusals', 'payment_orders');
         SELECT 'last full audit', economy_internal.health_state(false, r.is_due),
                coalesce('ended ' || r.ended_at, 'never'),
                CASE WHEN r.is_due
@@ -244,10 +244,23 @@ CREATE FUNCTION economy_internal.health_proof() RETURNS SETOF economy.health_ite
                     THEN 'See economy.leaderboard_refusals; when its reason is mended: '
                          'economy.retry_leaderboard_prizes().' END
         FROM (SELECT count(*) AS owed, min(o.code) AS code FROM economy.leaderboard_refusals o
-              WHERE o.code <> 'USER_SUSPENDED') r;
+              WHERE o.code <> 'USER_SUSPENDED') r
+        UNION ALL
+        SELECT 'payment orders', economy_internal.health_state(false, o.problems > 0),
+               format('%s wait for an operator, %s for their provider%s', o.problems, o.waiting,
+                      ', the oldest since ' || o.since),
+               CASE WHEN o.problems > 0
+                    THEN 'See economy.payment_order_problems, ask the provider, and '
+                         'economy.resolve_order() or economy.settlement_report().' END
+        FROM (SELECT count(*) FILTER (WHERE p.due_at = 'infinity') AS problems,
+                     count(*) FILTER (WHERE p.due_at < 'infinity') AS waiting,
+                     min(p.made_at) FILTER (WHERE p.due_at < 'infinity') AS since
+              FROM economy.payment_orders p
+              WHERE p.state IN ('CREATED', 'PENDING', 'CONFLICT')) o;
     END;
 COMMENT ON FUNCTION economy_internal.health_proof() IS
-    'Part of health(): audits, their findings, rollup, stale segments, prizes of leaderboards.';
+    'Part of health(): audits, their findings, rollup, stale segments, prizes of leaderboards, '
+    'payment orders.';
 
 CREATE FUNCTION economy_internal.health_jobs() RETURNS SETOF economy.health_item
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
@@ -367,4 +380,4 @@ $$;
 COMMENT ON FUNCTION economy.health() IS
     'One row per check, each ok, warn or bad, with what was found and what to do: '
     'library, schema, key, relay, notification queue, connections, old transactions, '
-    'jobs, pg_cron, audits, segments, prizes of leaderboards.';
+    'jobs, pg_cron, audits, segments, prizes of leaderboards, payment orders.';

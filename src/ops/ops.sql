@@ -209,6 +209,8 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('monitor', 'FUNCTION economy.debts_of(bigint)', ''),
             ('monitor', 'FUNCTION economy.escrows_of(bigint, integer)', ''),
             ('monitor', 'FUNCTION economy.open_actions(bigint, integer)', ''),
+            ('monitor', 'FUNCTION economy.settlement_reconcile(text, jsonb, timestamptz, '
+                        'timestamptz)', ''),
             ('monitor', 'FUNCTION economy.game_stats_me(bigint)', ''),
             ('monitor', 'FUNCTION economy.health()', ''),
             ('monitor', 'FUNCTION economy.job_history(text, integer)', ''),
@@ -379,6 +381,8 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'accounts mission_progress_more '
              'fulfilments rfm_reversals shop_debts shop_refunds shop_stock '
              'shop_user_units_more user_holdings_more'),
+            ('admin', 'FUNCTION economy.settlement_reconcile(text, jsonb, timestamptz, '
+                      'timestamptz)', ''),
             ('admin', 'FUNCTION economy.resolve_order(uuid, text, text, text)',
              'accounts mission_progress_more '
              'config_changes config_changes_change_id_seq config_heads fulfilments '

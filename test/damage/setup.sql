@@ -99,6 +99,12 @@ SELECT economy.draw(id, 'chest', 'e' || d, 'again') FROM who, generate_series(1,
 SELECT economy.set_payment_provider(jsonb_build_object('provider', p, 'profile', p), 'damage') FROM unnest(ARRAY['standard', 'stripe']) p;
 SELECT economy.add_payment_secret(p, s, 'damage') FROM (VALUES ('standard', 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'), ('stripe', 'whsec_of_the_damage_1'), ('stripe', 'whsec_of_the_damage_2')) s (p, s);
 SELECT economy.retire_payment_secret('stripe', 1, 'damage');
+-- orders that are open, paid, given up, paid back and in conflict
+SELECT economy.set_payment_provider('{"provider": "stripe", "currency": "EUR"}', 'damage'), economy.upsert_product('{"product_id": "paid", "category": "conversion", "source_points": 5, "granted_gold": 50, "settlement": "stripe", "per_user_limit": 20}', 'damage'), economy.add_stock('paid', 60, 'damage');
+SELECT economy.purchase(id, 'paid', 'order ' || k, 1 + k % 2) FROM who, generate_series(1, 5) k WHERE n <= 4;
+SELECT economy.settlement_report(o.order_id, r.report, 'damage', 'ref ' || o.order_id, o.amount, o.currency, 'why')
+FROM (VALUES (1, 'order 2', 'confirmed'), (2, 'order 3', 'voided'), (3, 'order 4', 'confirmed'), (4, 'order 4', 'refunded'), (5, 'order 5', 'voided'), (6, 'order 5', 'confirmed')) r (n, key, report) JOIN economy.payment_orders o ON o.idempotency_key = r.key ORDER BY r.n;
+SELECT economy.settlement_lease('damage', 2);
 SELECT economy.set_rate_limit('{"limit_id": "login", "burst": 5, "refill": 1, "period_seconds": 60}', 'damage'), economy.take_rate('login', 'an address', 2);
 SELECT economy.set_transfer_rules('{"enabled": true, "fee_per_mille": 15, "daily_gold": 100000, "minimum_age_hours": 1}', 'damage'), economy.upsert_item('{"item_id": "gem", "tradable": true}', 'damage');
 SELECT economy.transfer(a.id, b.id, 'i', a.n * 5, '{"gem": 2}', 'damage', '{"c": 1}') FROM who a JOIN who b ON b.n = a.n % 5 + 1 WHERE a.n <= 5;

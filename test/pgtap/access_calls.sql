@@ -112,6 +112,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('release_reservation', 'SELECT * FROM economy.release_reservation(:u, ''c0'')'),
     ('unfulfilled', 'SELECT * FROM economy.unfulfilled(''w'', 1)'),
     ('orders_of', 'SELECT * FROM economy.orders_of(:u)'),
+    ('settlement_reconcile', 'SELECT * FROM economy.settlement_reconcile(''pgtap_pay'', ''[]'')'),
     ('settlement_lease', 'SELECT * FROM economy.settlement_lease(''w'', 1)'),
     ('settlement_report', format('SELECT * FROM economy.settlement_report(%L, ''confirmed'', ''w'')', :'paid')),
     ('purchase', 'SELECT * FROM economy.purchase(:u, ''pgtap_pack'', ''k3'')'),

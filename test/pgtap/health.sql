@@ -28,7 +28,7 @@ CREATE FUNCTION pg_temp.run(state text, ended interval, error text DEFAULT NULL)
                   state, ended, CASE WHEN state <> 'running' THEN ended END, error) $$;
 
 SELECT set_has('SELECT item FROM economy.health()', $$VALUES ('library'), ('schema'), ('signing key'), ('test clock'), ('relay'), ('notification queue'), ('sessions'), ('connections'),
-    ('prepared transactions'), ('oldest transaction'), ('transaction ids'), ('replication slots'), ('pg_cron'), ('last full audit'), ('findings'), ('rollup'), ('segments'), ('leaderboard prizes')$$, 'every check is there');
+    ('prepared transactions'), ('oldest transaction'), ('transaction ids'), ('replication slots'), ('pg_cron'), ('last full audit'), ('findings'), ('rollup'), ('segments'), ('leaderboard prizes'), ('payment orders')$$, 'every check is there');
 SELECT set_has('SELECT item FROM economy.health()', $$SELECT 'job ' || job FROM economy.job_list()$$, 'and every job');
 SELECT is((SELECT string_agg(item, ', ') FROM economy.health() WHERE item NOT IN ('last full audit', 'relay', 'rollup', 'pg_cron', 'oldest transaction') AND item NOT LIKE 'job %' AND state <> 'ok'), NULL, 'a new installation is well');
 SELECT is((SELECT string_agg(item, ', ') FROM economy.health() WHERE state <> 'ok' AND hint IS NULL OR state = 'ok' AND hint IS NOT NULL OR state NOT IN ('ok', 'warn', 'bad') OR item IS NULL OR detail IS NULL), NULL,

@@ -176,6 +176,7 @@ SELECT is((SELECT o.due_at::text FROM economy.payment_orders o WHERE o.order_id 
 SELECT is((SELECT p.problem FROM economy.payment_order_problems p WHERE p.order_id = :'p1'), 'no attempt left', 'an operator is');
 
 -- time
+SELECT p.max_attempts FROM economy.set_payment_provider('{"provider": "pgtap_bank", "max_attempts": 9}', 'a') p \g /dev/null
 SELECT is(pg_temp.held('pgtap_few'), '2 1', 'held');
 SELECT is(pg_temp.said(economy.resolve_order(pg_temp.id(:u, 'pgtap_few', 'c3'), 'VOIDED', 'x', 'ann')), 't new OK VOIDED', 'a conflict stays until it is resolved');
 SELECT is(pg_temp.brief(economy.purchase(:u, 'pgtap_few', 'e1')) ~ '^t new PENDING', true, 'one that holds a unit');
@@ -236,6 +237,35 @@ UPDATE economy.payment_orders SET provider = 'pgtap_bank' WHERE idempotency_key 
 SELECT is(pg_temp.hook(:'early', 'early') ~ '^t new OK CONFIRMED Pu-[0-9]+ early$', true, 'has its effect when it does');
 SELECT is(pg_temp.hook(:'early', 'early') ~ '^t reuse OK CONFIRMED Pu-[0-9]+ early$', true, 'once');
 SELECT is(pg_temp.findings(), NULL, 'nothing is wrong with webhooks');
+
+-- what the provider says of many
+SELECT is(pg_temp.brief(economy.purchase(:u, 'pgtap_pack', 'rec' || n)) ~ '^t new PENDING', true, 'order ' || n) FROM generate_series(1, 4) n;
+SELECT FROM generate_series(1, 3) n, economy.settlement_report(pg_temp.id(:u, 'pgtap_pack', 'rec' || n), (ARRAY['confirmed', 'pending', 'voided'])[n], 'w', 'rec-' || n) r \g /dev/null
+CREATE FUNCTION pg_temp.differs(report text, since timestamptz DEFAULT '2100-01-01', provider text DEFAULT 'pgtap_bank') RETURNS text LANGUAGE sql AS $$
+    SELECT coalesce(string_agg(concat_ws(' ', d.difference, o.idempotency_key, d.provider_ref, d.user_id - o.user_id, d.here, '|', d.there), ', ' ORDER BY d.ordinality), 'none')
+    FROM economy.settlement_reconcile(provider, report::jsonb, since) WITH ORDINALITY d LEFT JOIN economy.payment_orders o ON o.order_id = d.order_id $$;
+SELECT is(pg_temp.differs('[]'), 'none', 'nothing is said of nothing');
+SELECT is(pg_temp.differs(format('[{"order_id": "%s", "report": "confirmed", "amount": 499, "currency": "EUR", "provider_ref": "rec-1"}, {"provider_ref": "rec-2", "report": "pending"}, {"provider_ref": "rec-3", "report": "failed"}]', pg_temp.id(:u, 'pgtap_pack', 'rec1'))), 'none', 'what agrees');
+SELECT is(pg_temp.differs(format('[{"provider_ref": "rec-2", "report": "confirmed", "amount": 500}, {"order_id": "%s", "report": "pending", "currency": "USD", "provider_ref": "rec-9"}, {"provider_ref": "rec-3", "report": "confirmed"}, {"provider_ref": "gone", "report": "confirmed"}, {"order_id": "00000000-0000-0000-0000-00000000000F", "report": "voided"}]', pg_temp.id(:u, 'pgtap_pack', 'rec1'))),
+    'missing_here gone | confirmed, missing_here | voided, state rec2 rec-2 0 PENDING | confirmed, state rec1 rec-1 0 CONFIRMED | pending, state rec3 rec-3 0 VOIDED | confirmed, amount rec2 rec-2 0 499 EUR | 500 EUR, amount rec1 rec-1 0 499 EUR | 499 USD, provider_ref rec1 rec-1 0 rec-1 | rec-9', 'what does not');
+SELECT is(pg_temp.differs('[{"provider_ref": "rec-1", "report": "confirmed"}]', o.made_at), 'missing_there rec2 rec-2 0 PENDING |', 'what the provider has not heard of') FROM economy.payment_orders o WHERE o.idempotency_key = 'rec2' AND o.user_id = :u AND o.made_at > (SELECT max(p.made_at) FROM economy.payment_orders p WHERE p.idempotency_key NOT LIKE 'rec%');
+SELECT is(pg_temp.differs('[{"provider_ref": "rec-1", "report": "confirmed"}]', provider => 'pgtap_poor'), 'missing_here rec-1 | confirmed', 'nor that of another');
+SELECT throws_ok(format('SELECT * FROM economy.settlement_reconcile(%s)', args), code, says, args)
+FROM (VALUES ('NULL, ''[]''', 'XE001', 'provider must not be null'), ('''pgtap_bank'', NULL', 'XE001', 'report must not be null'), ('''pgtap_bank'', ''{}''', 'XE002', 'report must be a JSON array'), ('''pgtap_none'', ''[]''', 'XE702', 'provider "pgtap_none" does not exist'),
+    ('''pgtap_bank'', ''[]'', NULL', 'XE001', 'since must not be null'), ('''pgtap_bank'', ''[]'', upto => NULL', 'XE001', 'upto must not be null'),
+    ('''pgtap_bank'', ''[{"provider_ref": "a", "report": "confirmed"}, {"report": "confirmed"}]''', 'XE002', 'element 2 of report is not valid'), ('''pgtap_bank'', ''[{"provider_ref": "a", "report": "paid"}]''', 'XE002', 'element 1 of report is not valid'),
+    ('''pgtap_bank'', ''[{"order_id": "a", "report": "confirmed"}]''', 'XE002', 'element 1 of report is not valid'), ('''pgtap_bank'', ''[{"provider_ref": "a", "report": "confirmed", "amount": 1.5}]''', 'XE002', 'element 1 of report is not valid'), ('''pgtap_bank'', ''[7]''', 'XE002', 'element 1 of report is not valid')) v (args, code, says);
+
+SELECT p.max_attempts FROM economy.set_payment_provider('{"provider": "pgtap_bank", "max_attempts": 3}', 'a') p \g /dev/null
+-- the last attempt is the last, whether or not who had it tells of it
+UPDATE economy.payment_orders SET due_at = 'infinity' WHERE state IN ('CREATED', 'PENDING') AND idempotency_key <> 'rec4';
+SELECT is(concat_ws(' ', h.state, h.detail) ~ '^warn [0-9]+ wait for an operator, 1 for their provider, the oldest since ', true, 'health() tells of orders') FROM economy.health() h WHERE h.item = 'payment orders';
+CREATE FUNCTION pg_temp.leased(clock timestamptz) RETURNS text LANGUAGE sql AS $$
+    SELECT set_config('economy.test_clock', clock::text, true);
+    SELECT count(*) || ' ' || coalesce(max(l.attempts), 0) FROM economy.settlement_lease('mute', 10, '1 minute') l $$;
+SELECT is(string_agg(pg_temp.leased(economy.now() + n * interval '2 minutes'), ', ' ORDER BY n), '1 1, 1 2, 1 3, 0 0, 0 0', 'three times, and never again') FROM generate_series(1, 5) n;
+SELECT is((SELECT concat_ws(' ', p.problem, p.attempts) FROM economy.payment_order_problems p WHERE p.order_id = pg_temp.id(:u, 'pgtap_pack', 'rec4')), 'no attempt left 3', 'which an operator is told');
+SELECT is(pg_temp.findings(), NULL, 'and nothing is wrong with that');
 
 -- damage
 CREATE FUNCTION pg_temp.found_after(damage text) RETURNS text LANGUAGE plpgsql AS $$
