@@ -3850,8 +3850,8 @@ COMMENT ON COLUMN economy.payment_order_history.report IS
 COMMENT ON COLUMN economy.payment_order_history.reason IS
     'What the reporter said of it; of a conflict, what contradicts.';
 COMMENT ON COLUMN economy.payment_order_history.detail IS
-    'What the report said beyond that: provider_ref, amount, currency; of the first step the order '
-    'as it was placed.';
+    'What the report said beyond that: provider_ref, amount, currency, and the webhook_id that it '
+    'came by; of the first step the order as it was placed.';
 
 CREATE TYPE economy.order_result AS (
     success        boolean,
@@ -4010,7 +4010,9 @@ COMMENT ON FUNCTION economy_internal.lock_order(uuid, boolean) IS
     'The order of an id, locked, with the account of its user or without.';
 
 -- Writes what an order has become, whose row is locked.
-CREATE FUNCTION economy_internal.write_order(o economy.payment_orders) RETURNS void
+CREATE FUNCTION economy_internal.write_order(
+    before economy.payment_orders, o economy.payment_orders
+) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
@@ -4025,7 +4027,9 @@ BEGIN
         UPDATE economy.payment_orders p SET
                 state = o.state, is_open = o.is_open, stock_slot = o.stock_slot, seq = o.seq,
                 provider_ref = o.provider_ref, due_at = o.due_at, worker = o.worker
-            WHERE p.order_id = o.order_id RETURNING (p.*) IS NOT DISTINCT FROM o AS is_so
+            -- a trigger on what was written since may have reported on the order, too
+            WHERE p.order_id = o.order_id AND (p.*) IS NOT DISTINCT FROM before
+            RETURNING (p.*) IS NOT DISTINCT FROM o AS is_so
     )
     -- of a row that damage has doubled, both
     SELECT bool_and(w.is_so) AND count(*) = 1 INTO as_given FROM written w;
@@ -4033,12 +4037,14 @@ BEGIN
         RAISE EXCEPTION 'an order would become another than was reported'
             USING ERRCODE = 'XE103',
             HINT = 'Look for a BEFORE trigger or a rule on economy.payment_orders that changes '
-                   'values or suppresses rows.';
+                   'values or suppresses rows, and for a trigger on what a report writes that '
+                   'reports on the same order.';
     END IF;
 END
 $$;
-COMMENT ON FUNCTION economy_internal.write_order(economy.payment_orders) IS
-    'Writes what an order has become, whose row is locked.';
+COMMENT ON FUNCTION economy_internal.write_order(
+    economy.payment_orders, economy.payment_orders) IS
+    'Writes what an order has become, whose row is locked, and is as it was before.';
 
 -- Units that it holds go back; waits for a slot, holding no account that others may need.
 CREATE FUNCTION economy_internal.release_order(o economy.payment_orders, wait boolean)
@@ -4142,14 +4148,15 @@ COMMENT ON FUNCTION economy_internal.require_short(text, text) IS
 
 CREATE FUNCTION economy_internal.apply_report(
     o economy.payment_orders, report text, reporter text, provider_ref text, amount bigint,
-    currency text, reason text
+    currency text, reason text, webhook_id text DEFAULT NULL
 ) RETURNS economy.order_result
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
     at       CONSTANT timestamptz := economy.now();
     said     CONSTANT jsonb := nullif(jsonb_strip_nulls(jsonb_build_object(
-        'provider_ref', provider_ref, 'amount', amount, 'currency', currency)), '{}');
+        'provider_ref', provider_ref, 'amount', amount, 'currency', currency,
+        'webhook_id', webhook_id)), '{}');
     to_state text := economy_internal.order_step(o.state, report);
     before   CONSTANT economy.payment_orders := o;
     conflict text;
@@ -4157,6 +4164,11 @@ DECLARE
     result   economy.order_result;
 BEGIN
     result := (true, 'new', 'OK', NULL, o.order_id, NULL, NULL);
+    IF o.provider_ref IS NULL AND provider_ref IS NOT NULL THEN
+        -- two orders with one payment meet here, not in the index
+        PERFORM economy_internal.lock_name(
+            'economy.payment:' || o.provider || ':' || provider_ref);
+    END IF;
     -- what contradicts the order, whatever the state: an unknown one says nothing
     IF report <> 'unknown' THEN
         conflict := CASE
@@ -4177,10 +4189,14 @@ BEGIN
     END IF;
     IF conflict IS NOT NULL THEN
         o.state := 'CONFLICT';
-    ELSIF report <> 'unknown' THEN
+    END IF;
+    -- also of a conflict: what was paid for one order is not paid for another
+    IF report <> 'unknown' AND conflict IS DISTINCT FROM 'PROVIDER_REF_USED' THEN
         o.provider_ref := coalesce(o.provider_ref, apply_report.provider_ref);
     END IF;
-    IF o.state IN ('CREATED', 'PENDING') THEN
+    -- a worker has its lease until it tells of the order, or it is over
+    IF o.state IN ('CREATED', 'PENDING')
+       AND (o.worker IS NULL OR o.worker = reporter OR o.due_at <= at) THEN
         SELECT economy_internal.retry_at(p, o.attempts, at) INTO o.due_at
             FROM economy.payment_providers p WHERE p.provider = o.provider;
         o.worker := NULL;
@@ -4189,6 +4205,9 @@ BEGIN
     IF o.state = before.state AND (o.state <> 'CONFLICT' OR report = 'unknown' OR EXISTS (
         SELECT FROM economy.payment_order_history h
         WHERE h.order_id = o.order_id AND h.report = apply_report.report
+          AND h.reporter = apply_report.reporter
+          AND h.reason IS NOT DISTINCT FROM
+              nullif(concat_ws(': ', conflict, apply_report.reason), '')
           AND h.detail IS NOT DISTINCT FROM said)) THEN
         result.state := 'reuse';
     ELSE
@@ -4197,7 +4216,7 @@ BEGIN
             nullif(concat_ws(': ', conflict, reason), ''), said);
     END IF;
     IF o IS DISTINCT FROM before THEN
-        PERFORM economy_internal.write_order(o);
+        PERFORM economy_internal.write_order(before, o);
     END IF;
     result.code := CASE o.state WHEN 'CONFLICT' THEN 'CONFLICT' ELSE 'OK' END;
     result.order_state := o.state;
@@ -4208,7 +4227,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy_internal.apply_report(
-    economy.payment_orders, text, text, text, bigint, text, text) IS
+    economy.payment_orders, text, text, text, bigint, text, text, text) IS
     'What a report does to an order that is locked, with its account if it may be paid or paid '
     'back.';
 
@@ -4300,8 +4319,8 @@ BEGIN
     END IF;
     PERFORM economy_internal.note_step(
         o.order_id, economy.now(), 'resolved', o.state, resolution, actor, reason, NULL);
+    PERFORM economy_internal.write_order(o, step.becomes);
     o := step.becomes;
-    PERFORM economy_internal.write_order(o);
     RETURN (true, 'new', 'OK', 'P' || o.user_id || '-' || o.seq, o.order_id, o.state, NULL
             )::economy.order_result;
 END
@@ -4543,7 +4562,7 @@ DECLARE
     -- what could not be given back is passed over, and met again by the next run
     from_time CONSTANT timestamptz := coalesce((place ->> 'expires_at')::timestamptz, '-infinity');
     o         economy.payment_orders;
-    before    text;
+    before    economy.payment_orders;
     seen      bigint := 0;
 BEGIN
     PERFORM economy_internal.open_tables(
@@ -4558,12 +4577,12 @@ BEGIN
         -- what a worker has may be paid just now
         CONTINUE WHEN o.state = 'CONFLICT' OR (o.worker IS NOT NULL AND o.due_at > at);
         CONTINUE WHEN NOT economy_internal.release_order(o, false);
-        before := o.state;
+        before := o;
         o.state := 'EXPIRED';
         o.stock_slot := NULL;
         PERFORM economy_internal.note_step(
-            o.order_id, at, 'expired', before, o.state, 'expire_orders', NULL, NULL);
-        PERFORM economy_internal.write_order(o);
+            o.order_id, at, 'expired', before.state, o.state, 'expire_orders', NULL, NULL);
+        PERFORM economy_internal.write_order(before, o);
         orders := orders + 1;
     END LOOP;
     IF seen < max THEN
@@ -4709,7 +4728,7 @@ BEGIN
             IF o.provider = webhook.provider THEN
                 done := economy_internal.apply_report(
                     o, r.report, 'webhook ' || webhook.provider, r.provider_ref, r.amount,
-                    r.currency, r.reason);
+                    r.currency, r.reason, result.webhook_id);
                 result.success := true;
                 result.state := done.state;
                 w.code := done.code;
@@ -8094,35 +8113,56 @@ CREATE FUNCTION economy_internal.round_of(user_id bigint, game text, action_id t
 COMMENT ON FUNCTION economy_internal.round_of(bigint, text, text) IS
     'The round of a user with this name; null: there is none.';
 
--- The round of the user, whose account is locked before it is read: what is read stays so.
+-- The round of the user, whose account is locked before it is read: what is read stays so.  Its
+-- key is announced before that, as calls with a key do: who is in another call for it has both.
 CREATE FUNCTION economy_internal.lock_round(
-    user_id bigint, game text, action_id text, OUT code text, OUT round economy_internal.round
+    user_id bigint, game text, action_id text, OUT refusal economy.holding_result,
+    OUT round economy_internal.round
 )
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    key CONSTANT text := economy_internal.round_key(game, action_id);
 BEGIN
     PERFORM economy_internal.require_given('user_id', user_id IS NOT NULL);
     PERFORM economy_internal.require_text('game', game, 64);
     PERFORM economy_internal.require_text('action_id', action_id, 255);
+    IF octet_length(key) > 255 THEN
+        RAISE EXCEPTION 'game and action_id are too long together' USING ERRCODE = 'XE002',
+            DETAIL = format('As %s they have %s bytes of 255.', left(key, 64), octet_length(key));
+    END IF;
     PERFORM economy_internal.open_tables(
         'accounts', 'games', 'user_actions', 'economy_internal.game_stats_more',
         'holding_changes', 'escrows', 'items', 'economy_internal.user_holdings_more',
         'level_curves', 'level_experiments', 'economy_internal.mission_progress_more',
         'archived_keys');
+    round := economy_internal.round_of(user_id, game, action_id);
+    -- a retry is a read
+    refusal.retry_after_ms := CASE
+        WHEN round.round_id IS NULL
+        THEN economy_internal.announce_key('H', user_id, 'round_open', key)
+        WHEN round.how IS NULL
+        THEN economy_internal.announce_key('H', user_id, 'escrow_close', round.round_id) END;
+    IF refusal.retry_after_ms IS NOT NULL THEN
+        refusal.success := false;
+        refusal.state := 'in_progress';
+        refusal.code := 'IN_PROGRESS';
+        RETURN;
+    END IF;
     PERFORM FROM economy.accounts a WHERE a.user_id = lock_round.user_id FOR NO KEY UPDATE;
     IF NOT found THEN
-        code := 'USER_NOT_FOUND';
+        refusal := economy_internal.refused_round('USER_NOT_FOUND', NULL);
         RETURN;
     END IF;
     round := economy_internal.round_of(user_id, game, action_id);
     IF round.round_id IS NULL THEN
-        code := 'ROUND_NOT_FOUND';
+        refusal := economy_internal.refused_round('ROUND_NOT_FOUND', NULL);
     END IF;
 END
 $$;
 COMMENT ON FUNCTION economy_internal.lock_round(bigint, text, text) IS
-    'Looks at arguments, opens all that a round needs, locks the account, and reads the round; '
-    'code: why there is none.';
+    'Looks at arguments, opens all that a round needs, announces its key, locks the account, and '
+    'reads the round; refusal: why there is none.';
 
 CREATE FUNCTION economy.open_action(
     user_id bigint, game text, action_type text, action_id text, bet bigint,
@@ -8132,20 +8172,18 @@ CREATE FUNCTION economy.open_action(
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
     known    record;
-    key      CONSTANT text := economy_internal.round_key(game, action_id);
+    refusal  economy.holding_result;
     recorded text;
 BEGIN
     PERFORM economy_internal.require_text('action_type', action_type, 64);
     PERFORM economy_internal.require_given('bet', bet IS NOT NULL);
     known := economy_internal.lock_round(user_id, game, action_id);
-    IF octet_length(key) > 255 THEN
-        RAISE EXCEPTION 'game and action_id are too long together' USING ERRCODE = 'XE002',
-            DETAIL = format('As %s they have %s bytes of 255.', left(key, 64), octet_length(key));
-    ELSIF known.code = 'USER_NOT_FOUND' THEN
-        RETURN economy_internal.refused_round(known.code, NULL);
+    refusal := known.refusal;
+    IF refusal.code <> 'ROUND_NOT_FOUND' THEN
+        RETURN refusal;
     ELSIF NOT EXISTS (SELECT FROM economy.games g WHERE g.game = open_action.game) THEN
         RETURN economy_internal.refused_round('GAME_NOT_FOUND', NULL);
-    ELSIF known.code = 'ROUND_NOT_FOUND' THEN
+    ELSIF refusal.code = 'ROUND_NOT_FOUND' THEN
         SELECT 'A' || u.user_id || '-' || u.seq INTO recorded FROM economy.user_actions u
             WHERE u.user_id = open_action.user_id
               AND u.key_digest = economy_internal.key_digest(open_action.game,
@@ -8157,7 +8195,7 @@ BEGIN
         END IF;
     END IF;
     RETURN economy_internal.hold_round(
-        user_id, key, bet, ttl,
+        user_id, economy_internal.round_key(game, action_id), bet, ttl,
         jsonb_build_object('game', game, 'action_type', action_type)
         || CASE WHEN details IS NULL THEN '{}' ELSE jsonb_build_object('details', details) END,
         details);
@@ -8175,17 +8213,19 @@ CREATE FUNCTION economy.settle_action(
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
-    known  record;
-    round  economy_internal.round;
-    ended  economy.holding_result;
-    answer economy.action_result;
+    known   record;
+    refusal economy.holding_result;
+    round   economy_internal.round;
+    ended   economy.holding_result;
+    answer  economy.action_result;
 BEGIN
     PERFORM economy_internal.require_given('win', win IS NOT NULL);
     PERFORM economy_internal.require_given('xp', xp IS NOT NULL);
     known := economy_internal.lock_round(user_id, game, action_id);
+    refusal := known.refusal;
     round := known.round;
-    IF known.code IS NOT NULL THEN
-        RETURN economy_internal.not_settled(economy_internal.refused_round(known.code, NULL));
+    IF refusal.code IS NOT NULL THEN
+        RETURN economy_internal.not_settled(refusal);
     ELSIF round.how IS NULL AND economy.now() >= round.expires_at THEN
         -- as the job would have done it: what is answered does not depend on when that runs
         ended := economy_internal.expire_escrow(user_id, round.round_id);
@@ -8238,8 +8278,9 @@ CREATE FUNCTION economy.void_action(
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
-    known record;
-    round economy_internal.round;
+    known   record;
+    refusal economy.holding_result;
+    round   economy_internal.round;
 BEGIN
     PERFORM economy_internal.require_text('reason', reason, 64);
     IF reason IN ('settle', 'expiry') THEN
@@ -8247,9 +8288,10 @@ BEGIN
             HINT = 'These say how other rounds end.';
     END IF;
     known := economy_internal.lock_round(user_id, game, action_id);
+    refusal := known.refusal;
     round := known.round;
-    IF known.code IS NOT NULL THEN
-        RETURN economy_internal.refused_round(known.code, NULL);
+    IF refusal.code IS NOT NULL THEN
+        RETURN refusal;
     ELSIF round.reason = 'settle' THEN
         RETURN economy_internal.refused_round('ROUND_CLOSED', jsonb_build_object(
             'how', round.how, 'reason', round.reason));
@@ -12146,7 +12188,7 @@ REVOKE ALL ON FUNCTION
     economy.webhook(text, jsonb, bytea),
     economy_internal.amounts_sound(jsonb),
     economy_internal.announce_key("char", bigint, text, text),
-    economy_internal.apply_report(economy.payment_orders, text, text, text, bigint, text, text),
+    economy_internal.apply_report(economy.payment_orders, text, text, text, bigint, text, text, text),
     economy_internal.archive_columns(text, regclass),
     economy_internal.archive_entry(text, regclass),
     economy_internal.audit_boards(),
@@ -12293,7 +12335,7 @@ REVOKE ALL ON FUNCTION
     economy_internal.with_holding(bytea, text, bigint, boolean),
     economy_internal.with_mission_progress(bytea, integer, bigint, bigint, integer, bigint),
     economy_internal.with_sent(bytea, date, bigint),
-    economy_internal.write_order(economy.payment_orders)
+    economy_internal.write_order(economy.payment_orders, economy.payment_orders)
     FROM PUBLIC;
 
 REVOKE ALL ON

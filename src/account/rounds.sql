@@ -93,35 +93,56 @@ CREATE FUNCTION economy_internal.round_of(user_id bigint, game text, action_id t
 COMMENT ON FUNCTION economy_internal.round_of(bigint, text, text) IS
     'The round of a user with this name; null: there is none.';
 
--- The round of the user, whose account is locked before it is read: what is read stays so.
+-- The round of the user, whose account is locked before it is read: what is read stays so.  Its
+-- key is announced before that, as calls with a key do: who is in another call for it has both.
 CREATE FUNCTION economy_internal.lock_round(
-    user_id bigint, game text, action_id text, OUT code text, OUT round economy_internal.round
+    user_id bigint, game text, action_id text, OUT refusal economy.holding_result,
+    OUT round economy_internal.round
 )
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    key CONSTANT text := economy_internal.round_key(game, action_id);
 BEGIN
     PERFORM economy_internal.require_given('user_id', user_id IS NOT NULL);
     PERFORM economy_internal.require_text('game', game, 64);
     PERFORM economy_internal.require_text('action_id', action_id, 255);
+    IF octet_length(key) > 255 THEN
+        RAISE EXCEPTION 'game and action_id are too long together' USING ERRCODE = 'XE002',
+            DETAIL = format('As %s they have %s bytes of 255.', left(key, 64), octet_length(key));
+    END IF;
     PERFORM economy_internal.open_tables(
         'accounts', 'games', 'user_actions', 'economy_internal.game_stats_more',
         'holding_changes', 'escrows', 'items', 'economy_internal.user_holdings_more',
         'level_curves', 'level_experiments', 'economy_internal.mission_progress_more',
         'archived_keys');
+    round := economy_internal.round_of(user_id, game, action_id);
+    -- a retry is a read
+    refusal.retry_after_ms := CASE
+        WHEN round.round_id IS NULL
+        THEN economy_internal.announce_key('H', user_id, 'round_open', key)
+        WHEN round.how IS NULL
+        THEN economy_internal.announce_key('H', user_id, 'escrow_close', round.round_id) END;
+    IF refusal.retry_after_ms IS NOT NULL THEN
+        refusal.success := false;
+        refusal.state := 'in_progress';
+        refusal.code := 'IN_PROGRESS';
+        RETURN;
+    END IF;
     PERFORM FROM economy.accounts a WHERE a.user_id = lock_round.user_id FOR NO KEY UPDATE;
     IF NOT found THEN
-        code := 'USER_NOT_FOUND';
+        refusal := economy_internal.refused_round('USER_NOT_FOUND', NULL);
         RETURN;
     END IF;
     round := economy_internal.round_of(user_id, game, action_id);
     IF round.round_id IS NULL THEN
-        code := 'ROUND_NOT_FOUND';
+        refusal := economy_internal.refused_round('ROUND_NOT_FOUND', NULL);
     END IF;
 END
 $$;
 COMMENT ON FUNCTION economy_internal.lock_round(bigint, text, text) IS
-    'Looks at arguments, opens all that a round needs, locks the account, and reads the round; '
-    'code: why there is none.';
+    'Looks at arguments, opens all that a round needs, announces its key, locks the account, and '
+    'reads the round; refusal: why there is none.';
 
 CREATE FUNCTION economy.open_action(
     user_id bigint, game text, action_type text, action_id text, bet bigint,
@@ -131,20 +152,18 @@ CREATE FUNCTION economy.open_action(
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
     known    record;
-    key      CONSTANT text := economy_internal.round_key(game, action_id);
+    refusal  economy.holding_result;
     recorded text;
 BEGIN
     PERFORM economy_internal.require_text('action_type', action_type, 64);
     PERFORM economy_internal.require_given('bet', bet IS NOT NULL);
     known := economy_internal.lock_round(user_id, game, action_id);
-    IF octet_length(key) > 255 THEN
-        RAISE EXCEPTION 'game and action_id are too long together' USING ERRCODE = 'XE002',
-            DETAIL = format('As %s they have %s bytes of 255.', left(key, 64), octet_length(key));
-    ELSIF known.code = 'USER_NOT_FOUND' THEN
-        RETURN economy_internal.refused_round(known.code, NULL);
+    refusal := known.refusal;
+    IF refusal.code <> 'ROUND_NOT_FOUND' THEN
+        RETURN refusal;
     ELSIF NOT EXISTS (SELECT FROM economy.games g WHERE g.game = open_action.game) THEN
         RETURN economy_internal.refused_round('GAME_NOT_FOUND', NULL);
-    ELSIF known.code = 'ROUND_NOT_FOUND' THEN
+    ELSIF refusal.code = 'ROUND_NOT_FOUND' THEN
         SELECT 'A' || u.user_id || '-' || u.seq INTO recorded FROM economy.user_actions u
             WHERE u.user_id = open_action.user_id
               AND u.key_digest = economy_internal.key_digest(open_action.game,
@@ -156,7 +175,7 @@ BEGIN
         END IF;
     END IF;
     RETURN economy_internal.hold_round(
-        user_id, key, bet, ttl,
+        user_id, economy_internal.round_key(game, action_id), bet, ttl,
         jsonb_build_object('game', game, 'action_type', action_type)
         || CASE WHEN details IS NULL THEN '{}' ELSE jsonb_build_object('details', details) END,
         details);
@@ -174,17 +193,19 @@ CREATE FUNCTION economy.settle_action(
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
-    known  record;
-    round  economy_internal.round;
-    ended  economy.holding_result;
-    answer economy.action_result;
+    known   record;
+    refusal economy.holding_result;
+    round   economy_internal.round;
+    ended   economy.holding_result;
+    answer  economy.action_result;
 BEGIN
     PERFORM economy_internal.require_given('win', win IS NOT NULL);
     PERFORM economy_internal.require_given('xp', xp IS NOT NULL);
     known := economy_internal.lock_round(user_id, game, action_id);
+    refusal := known.refusal;
     round := known.round;
-    IF known.code IS NOT NULL THEN
-        RETURN economy_internal.not_settled(economy_internal.refused_round(known.code, NULL));
+    IF refusal.code IS NOT NULL THEN
+        RETURN economy_internal.not_settled(refusal);
     ELSIF round.how IS NULL AND economy.now() >= round.expires_at THEN
         -- as the job would have done it: what is answered does not depend on when that runs
         ended := economy_internal.expire_escrow(user_id, round.round_id);
@@ -237,8 +258,9 @@ CREATE FUNCTION economy.void_action(
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
-    known record;
-    round economy_internal.round;
+    known   record;
+    refusal economy.holding_result;
+    round   economy_internal.round;
 BEGIN
     PERFORM economy_internal.require_text('reason', reason, 64);
     IF reason IN ('settle', 'expiry') THEN
@@ -246,9 +268,10 @@ BEGIN
             HINT = 'These say how other rounds end.';
     END IF;
     known := economy_internal.lock_round(user_id, game, action_id);
+    refusal := known.refusal;
     round := known.round;
-    IF known.code IS NOT NULL THEN
-        RETURN economy_internal.refused_round(known.code, NULL);
+    IF refusal.code IS NOT NULL THEN
+        RETURN refusal;
     ELSIF round.reason = 'settle' THEN
         RETURN economy_internal.refused_round('ROUND_CLOSED', jsonb_build_object(
             'how', round.how, 'reason', round.reason));

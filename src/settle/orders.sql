@@ -95,8 +95,8 @@ COMMENT ON COLUMN economy.payment_order_history.report IS
 COMMENT ON COLUMN economy.payment_order_history.reason IS
     'What the reporter said of it; of a conflict, what contradicts.';
 COMMENT ON COLUMN economy.payment_order_history.detail IS
-    'What the report said beyond that: provider_ref, amount, currency; of the first step the order '
-    'as it was placed.';
+    'What the report said beyond that: provider_ref, amount, currency, and the webhook_id that it '
+    'came by; of the first step the order as it was placed.';
 
 CREATE TYPE economy.order_result AS (
     success        boolean,
@@ -255,7 +255,9 @@ COMMENT ON FUNCTION economy_internal.lock_order(uuid, boolean) IS
     'The order of an id, locked, with the account of its user or without.';
 
 -- Writes what an order has become, whose row is locked.
-CREATE FUNCTION economy_internal.write_order(o economy.payment_orders) RETURNS void
+CREATE FUNCTION economy_internal.write_order(
+    before economy.payment_orders, o economy.payment_orders
+) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
@@ -270,7 +272,9 @@ BEGIN
         UPDATE economy.payment_orders p SET
                 state = o.state, is_open = o.is_open, stock_slot = o.stock_slot, seq = o.seq,
                 provider_ref = o.provider_ref, due_at = o.due_at, worker = o.worker
-            WHERE p.order_id = o.order_id RETURNING (p.*) IS NOT DISTINCT FROM o AS is_so
+            -- a trigger on what was written since may have reported on the order, too
+            WHERE p.order_id = o.order_id AND (p.*) IS NOT DISTINCT FROM before
+            RETURNING (p.*) IS NOT DISTINCT FROM o AS is_so
     )
     -- of a row that damage has doubled, both
     SELECT bool_and(w.is_so) AND count(*) = 1 INTO as_given FROM written w;
@@ -278,12 +282,14 @@ BEGIN
         RAISE EXCEPTION 'an order would become another than was reported'
             USING ERRCODE = 'XE103',
             HINT = 'Look for a BEFORE trigger or a rule on economy.payment_orders that changes '
-                   'values or suppresses rows.';
+                   'values or suppresses rows, and for a trigger on what a report writes that '
+                   'reports on the same order.';
     END IF;
 END
 $$;
-COMMENT ON FUNCTION economy_internal.write_order(economy.payment_orders) IS
-    'Writes what an order has become, whose row is locked.';
+COMMENT ON FUNCTION economy_internal.write_order(
+    economy.payment_orders, economy.payment_orders) IS
+    'Writes what an order has become, whose row is locked, and is as it was before.';
 
 -- Units that it holds go back; waits for a slot, holding no account that others may need.
 CREATE FUNCTION economy_internal.release_order(o economy.payment_orders, wait boolean)
@@ -387,14 +393,15 @@ COMMENT ON FUNCTION economy_internal.require_short(text, text) IS
 
 CREATE FUNCTION economy_internal.apply_report(
     o economy.payment_orders, report text, reporter text, provider_ref text, amount bigint,
-    currency text, reason text
+    currency text, reason text, webhook_id text DEFAULT NULL
 ) RETURNS economy.order_result
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
     at       CONSTANT timestamptz := economy.now();
     said     CONSTANT jsonb := nullif(jsonb_strip_nulls(jsonb_build_object(
-        'provider_ref', provider_ref, 'amount', amount, 'currency', currency)), '{}');
+        'provider_ref', provider_ref, 'amount', amount, 'currency', currency,
+        'webhook_id', webhook_id)), '{}');
     to_state text := economy_internal.order_step(o.state, report);
     before   CONSTANT economy.payment_orders := o;
     conflict text;
@@ -402,6 +409,11 @@ DECLARE
     result   economy.order_result;
 BEGIN
     result := (true, 'new', 'OK', NULL, o.order_id, NULL, NULL);
+    IF o.provider_ref IS NULL AND provider_ref IS NOT NULL THEN
+        -- two orders with one payment meet here, not in the index
+        PERFORM economy_internal.lock_name(
+            'economy.payment:' || o.provider || ':' || provider_ref);
+    END IF;
     -- what contradicts the order, whatever the state: an unknown one says nothing
     IF report <> 'unknown' THEN
         conflict := CASE
@@ -422,10 +434,14 @@ BEGIN
     END IF;
     IF conflict IS NOT NULL THEN
         o.state := 'CONFLICT';
-    ELSIF report <> 'unknown' THEN
+    END IF;
+    -- also of a conflict: what was paid for one order is not paid for another
+    IF report <> 'unknown' AND conflict IS DISTINCT FROM 'PROVIDER_REF_USED' THEN
         o.provider_ref := coalesce(o.provider_ref, apply_report.provider_ref);
     END IF;
-    IF o.state IN ('CREATED', 'PENDING') THEN
+    -- a worker has its lease until it tells of the order, or it is over
+    IF o.state IN ('CREATED', 'PENDING')
+       AND (o.worker IS NULL OR o.worker = reporter OR o.due_at <= at) THEN
         SELECT economy_internal.retry_at(p, o.attempts, at) INTO o.due_at
             FROM economy.payment_providers p WHERE p.provider = o.provider;
         o.worker := NULL;
@@ -434,6 +450,9 @@ BEGIN
     IF o.state = before.state AND (o.state <> 'CONFLICT' OR report = 'unknown' OR EXISTS (
         SELECT FROM economy.payment_order_history h
         WHERE h.order_id = o.order_id AND h.report = apply_report.report
+          AND h.reporter = apply_report.reporter
+          AND h.reason IS NOT DISTINCT FROM
+              nullif(concat_ws(': ', conflict, apply_report.reason), '')
           AND h.detail IS NOT DISTINCT FROM said)) THEN
         result.state := 'reuse';
     ELSE
@@ -442,7 +461,7 @@ BEGIN
             nullif(concat_ws(': ', conflict, reason), ''), said);
     END IF;
     IF o IS DISTINCT FROM before THEN
-        PERFORM economy_internal.write_order(o);
+        PERFORM economy_internal.write_order(before, o);
     END IF;
     result.code := CASE o.state WHEN 'CONFLICT' THEN 'CONFLICT' ELSE 'OK' END;
     result.order_state := o.state;
@@ -453,7 +472,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy_internal.apply_report(
-    economy.payment_orders, text, text, text, bigint, text, text) IS
+    economy.payment_orders, text, text, text, bigint, text, text, text) IS
     'What a report does to an order that is locked, with its account if it may be paid or paid '
     'back.';
 
@@ -545,8 +564,8 @@ BEGIN
     END IF;
     PERFORM economy_internal.note_step(
         o.order_id, economy.now(), 'resolved', o.state, resolution, actor, reason, NULL);
+    PERFORM economy_internal.write_order(o, step.becomes);
     o := step.becomes;
-    PERFORM economy_internal.write_order(o);
     RETURN (true, 'new', 'OK', 'P' || o.user_id || '-' || o.seq, o.order_id, o.state, NULL
             )::economy.order_result;
 END
@@ -788,7 +807,7 @@ DECLARE
     -- what could not be given back is passed over, and met again by the next run
     from_time CONSTANT timestamptz := coalesce((place ->> 'expires_at')::timestamptz, '-infinity');
     o         economy.payment_orders;
-    before    text;
+    before    economy.payment_orders;
     seen      bigint := 0;
 BEGIN
     PERFORM economy_internal.open_tables(
@@ -803,12 +822,12 @@ BEGIN
         -- what a worker has may be paid just now
         CONTINUE WHEN o.state = 'CONFLICT' OR (o.worker IS NOT NULL AND o.due_at > at);
         CONTINUE WHEN NOT economy_internal.release_order(o, false);
-        before := o.state;
+        before := o;
         o.state := 'EXPIRED';
         o.stock_slot := NULL;
         PERFORM economy_internal.note_step(
-            o.order_id, at, 'expired', before, o.state, 'expire_orders', NULL, NULL);
-        PERFORM economy_internal.write_order(o);
+            o.order_id, at, 'expired', before.state, o.state, 'expire_orders', NULL, NULL);
+        PERFORM economy_internal.write_order(before, o);
         orders := orders + 1;
     END LOOP;
     IF seen < max THEN
@@ -954,7 +973,7 @@ BEGIN
             IF o.provider = webhook.provider THEN
                 done := economy_internal.apply_report(
                     o, r.report, 'webhook ' || webhook.provider, r.provider_ref, r.amount,
-                    r.currency, r.reason);
+                    r.currency, r.reason, result.webhook_id);
                 result.success := true;
                 result.state := done.state;
                 w.code := done.code;

@@ -573,6 +573,8 @@ check_order(EcoPurchase *p, const EcoAccount *account)
 		return "USER_SUSPENDED";
 	if (p->calls != NULL)
 		return "SETTLED_ALONE";
+	if (p->product.source_points > ECO_MAX_AMOUNT / p->quantity)
+		return "GOLD_OVERFLOW";
 	if (eco_orders_open(p->user_id, &p->product_id, &p->ordered) < ECO_MAX_ORDERS)
 		return NULL;
 	eco_detail_int(&p->detail, "at_most", ECO_MAX_ORDERS);

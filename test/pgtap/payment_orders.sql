@@ -129,7 +129,7 @@ SELECT is(pg_temp.said(economy.resolve_order(pg_temp.id(:u, 'pgtap_few', 'c1'), 
 SELECT is(pg_temp.said(economy.resolve_order(pg_temp.id(:u, 'pgtap_few', 'c2'), 'VOIDED', 'paid back', 'ann')), 't new OK VOIDED', 'or not');
 SELECT is(pg_temp.held('pgtap_few'), '3 1', 'which gives back what it held');
 SELECT matches(pg_temp.brief(economy.purchase(:u, 'pgtap_few', 'c2')), '^f refused ORDER_CLOSED 0 [0-9]+ {} {"state": "VOIDED"', 'its key buys nothing any more');
-SELECT is(pg_temp.said(economy.settlement_report(pg_temp.id(:u, 'pgtap_few', 'c2'), 'confirmed', 'w', 'ref-9', 100, 'EUR')), 't new CONFLICT CONFLICT {"contradicts": "STATE"}', 'paid all the same: an operator looks again');
+SELECT is(pg_temp.said(economy.settlement_report(pg_temp.id(:u, 'pgtap_few', 'c2'), 'confirmed', 'w', 'ref-3', 100, 'EUR')), 't new CONFLICT CONFLICT {"contradicts": "STATE"}', 'paid all the same: an operator looks again');
 SELECT is(pg_temp.said(economy.resolve_order(pg_temp.id(:u, 'pgtap_few', 'c2'), 'CONFIRMED', 'paid', 'ann')), 't new OK CONFIRMED Pu-4', 'and finds it units of the stock');
 SELECT is(pg_temp.held('pgtap_few'), '2 1', 'that are left');
 SELECT is(pg_temp.findings(), NULL, 'nothing is wrong with conflicts');
@@ -266,6 +266,63 @@ CREATE FUNCTION pg_temp.leased(clock timestamptz) RETURNS text LANGUAGE sql AS $
 SELECT is(string_agg(pg_temp.leased(economy.now() + n * interval '2 minutes'), ', ' ORDER BY n), '1 1, 1 2, 1 3, 0 0, 0 0', 'three times, and never again') FROM generate_series(1, 5) n;
 SELECT is((SELECT concat_ws(' ', p.problem, p.attempts) FROM economy.payment_order_problems p WHERE p.order_id = pg_temp.id(:u, 'pgtap_pack', 'rec4')), 'no attempt left 3', 'which an operator is told');
 SELECT is(pg_temp.findings(), NULL, 'and nothing is wrong with that');
+
+-- one payment is of one order, also when the first is for an operator
+SELECT is(string_agg(pg_temp.brief(economy.purchase(:u, 'pgtap_pack', 'one' || n)), ', ') ~ '^t new PENDING.* t new PENDING', true, 'two orders') FROM generate_series(1, 2) n;
+SELECT is(pg_temp.said(economy.settlement_report(pg_temp.id(:u, 'pgtap_pack', 'one1'), r, 'w', ref, 499)), says, r) FROM (VALUES (1, 'expired', NULL, 't new OK EXPIRED'), (2, 'confirmed', 'pay-1', 't new CONFLICT CONFLICT {"contradicts": "STATE"}')) v (n, r, ref, says);
+SELECT is(pg_temp.said(economy.resolve_order(pg_temp.id(:u, 'pgtap_pack', 'one1'), 'CONFIRMED', 'paid late', 'ann')) ~ '^t new OK CONFIRMED', true, 'given by an operator');
+SELECT is(pg_temp.said(economy.settlement_report(pg_temp.id(:u, 'pgtap_pack', 'one2'), 'confirmed', 'w', 'pay-1', 499)), 't new CONFLICT CONFLICT {"contradicts": "PROVIDER_REF_USED"}', 'its payment pays for nothing else');
+SELECT is(pg_temp.said(economy.settlement_report(pg_temp.id(:u, 'pgtap_pack', 'one1'), 'refunded', 'w', 'pay-2', 499)) ~ 'contradicts": "PROVIDER_REF"', true, 'and is what is refunded');
+-- each further report of a conflict is kept, but for the same words of the same reporter
+SELECT count(*) AS steps FROM economy.payment_order_history h WHERE h.order_id = pg_temp.id(:u, 'pgtap_pack', 'one2') \gset
+SELECT format('{"order_id": "%s", "report": "refunded", "amount": 1}', pg_temp.id(:u, 'pgtap_pack', 'one2')) AS part \gset
+SELECT is(pg_temp.hook(:'part', 'part ' || n) ~ says, true, 'part ' || n) FROM (VALUES (1, '^t new CONFLICT'), (2, '^t new CONFLICT'), (2, '^t reuse CONFLICT')) v (n, says);
+SELECT is(pg_temp.said(economy.settlement_report(pg_temp.id(:u, 'pgtap_pack', 'one2'), 'refunded', w, NULL, 1)) ~ says, true, w) FROM (VALUES (1, 'w1', '^t new CONFLICT'), (2, 'w2', '^t new CONFLICT'), (3, 'w2', '^t reuse CONFLICT')) v (n, w, says);
+SELECT is(count(*) - :steps, 4::bigint, 'all four') FROM economy.payment_order_history h WHERE h.order_id = pg_temp.id(:u, 'pgtap_pack', 'one2');
+-- a worker has its lease until it tells, whoever else does
+SELECT is(pg_temp.brief(economy.purchase(:u, 'pgtap_pack', 'fence')) ~ '^t new PENDING', true, 'an order');
+SELECT pg_temp.id(:u, 'pgtap_pack', 'fence') AS fence \gset
+SELECT is(count(*), 1::bigint, 'is leased') FROM economy.settlement_lease('w2', 100, '2 hours') l WHERE l.order_id = :'fence';
+SELECT is(pg_temp.said(economy.settlement_report(:'fence', 'unknown', 'w1')), 't reuse OK CREATED', 'a worker of before tells nothing');
+SELECT is((SELECT concat_ws(' ', o.worker, o.due_at - economy.now()) FROM economy.payment_orders o WHERE o.order_id = :'fence'), 'w2 02:00:00', 'and does not end it');
+SELECT is(pg_temp.said(economy.settlement_report(:'fence', 'pending', 'webhook')), 't new OK PENDING', 'nor does what is said beside it');
+SELECT is((SELECT concat_ws(' ', o.worker, o.due_at - economy.now()) FROM economy.payment_orders o WHERE o.order_id = :'fence'), 'w2 02:00:00', 'it goes on');
+SELECT is(pg_temp.said(economy.settlement_report(:'fence', 'unknown', 'w2')), 't reuse OK PENDING', 'until it tells');
+SELECT is((SELECT o.worker FROM economy.payment_orders o WHERE o.order_id = :'fence'), NULL, 'then it is over');
+-- more than can be counted
+SELECT economy.upsert_product('{"product_id": "pgtap_dear", "category": "conversion", "source_points": 9007199254740990, "granted_gold": 1, "settlement": "pgtap_bank"}', 'a') \g /dev/null
+SELECT is(pg_temp.brief(economy.purchase(:u, 'pgtap_dear', 'dear', 2)) ~ '^f refused GOLD_OVERFLOW', true, 'two cannot be ordered');
+SELECT is(pg_temp.brief(economy.purchase(:u, 'pgtap_dear', 'dear')) ~ '^t new PENDING', true, 'one can');
+-- a trigger that reports on the same order in the middle: all of it, or nothing
+CREATE FUNCTION pg_temp.in_the_middle() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_trigger_depth() < 2 THEN
+        PERFORM economy.settlement_report(o.order_id, current_setting('pgtap.report'), 'trigger') FROM economy.payment_orders o WHERE o.idempotency_key = 'mid' AND o.state IN ('CREATED', 'PENDING');
+    END IF;
+    RETURN NULL;
+END
+$$;
+SELECT is(pg_temp.brief(economy.purchase(:u, 'pgtap_few', 'mid')) ~ '^t new PENDING', true, 'an order that holds a unit');
+CREATE FUNCTION pg_temp.mid(journal text, report text, inner_report text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    says text;
+BEGIN
+    PERFORM set_config('pgtap.report', inner_report, true);
+    EXECUTE format('CREATE TRIGGER pgtap_mid AFTER INSERT OR UPDATE ON economy.%I FOR EACH ROW EXECUTE FUNCTION pg_temp.in_the_middle()', journal);
+    BEGIN
+        says := pg_temp.said(economy.settlement_report(o.order_id, report, 'outer')) FROM economy.payment_orders o WHERE o.idempotency_key = 'mid';
+    EXCEPTION WHEN OTHERS THEN
+        says := SQLSTATE;
+    END;
+    EXECUTE format('DROP TRIGGER pgtap_mid ON economy.%I', journal);
+    RETURN says || ' ' || pg_temp.held('pgtap_few');
+END
+$$;
+SELECT pg_temp.held('pgtap_few') AS held \gset
+SELECT is(pg_temp.mid(journal, report, inner_report), 'XE103 ' || :'held', concat_ws(' ', journal, report, inner_report))
+FROM (VALUES ('shop_stock', 'voided', 'voided'), ('payment_order_history', 'voided', 'voided'), ('shop_transactions', 'confirmed', 'charged_back'), ('payment_order_history', 'pending', 'failed')) v (journal, report, inner_report);
+SELECT is(pg_temp.said(economy.settlement_report(pg_temp.id(:u, 'pgtap_few', 'mid'), 'voided', 'w')), 't new OK VOIDED', 'it is given up');
+SELECT is(pg_temp.findings(), NULL, 'nothing is wrong after any of these');
 
 -- damage
 CREATE FUNCTION pg_temp.found_after(damage text) RETURNS text LANGUAGE plpgsql AS $$
