@@ -110,7 +110,7 @@ SELECT economy.set_transfer_rules('{"enabled": true, "fee_per_mille": 15, "daily
 SELECT economy.transfer(a.id, b.id, 'i', a.n * 5, '{"gem": 2}', 'damage', '{"c": 1}') FROM who a JOIN who b ON b.n = a.n % 5 + 1 WHERE a.n <= 5;
 -- escrows that were passed on, given back, expired, and such that are open
 SELECT economy.hold_escrow(id, 'e' || k, n * 3 * k, CASE k WHEN 2 THEN NULL ELSE '{"gem": 2}'::jsonb END, CASE k WHEN 4 THEN interval '4800 hours' ELSE '36 hours' END, 'damage', '{"c": 1}') FROM who, generate_series(1, 4) k WHERE n <= 5;
-SELECT economy.open_action(id, 'slot', 'SPIN', 'round ' || k, n + k) FROM who, generate_series(1, 2) k WHERE n <= 3;
+SELECT economy.open_action(id, 'slot', 'SPIN', 'round ' || k, n + k, CASE k WHEN 2 THEN interval '4800 hours' ELSE '36 hours' END) FROM who, generate_series(1, 2) k WHERE n <= 3;
 SELECT economy.settle_action(id, 'slot', 'round 1', 2) FROM who WHERE n <= 2;
 SELECT economy.capture_escrow(h.user_id, format('H%s-%s', h.user_id, h.seq), b.id, 2, '{"gem": 1}', 'damage') FROM economy.holding_changes h JOIN who a ON a.id = h.user_id JOIN who b ON b.n = a.n % 5 + 1 WHERE h.operation = 'escrow_hold' AND h.idempotency_key = 'e1';
 SELECT economy.release_escrow(h.user_id, format('H%s-%s', h.user_id, h.seq)) FROM economy.holding_changes h WHERE h.operation = 'escrow_hold' AND h.idempotency_key = 'e2';
