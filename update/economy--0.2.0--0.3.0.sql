@@ -110,6 +110,21 @@ COMMENT ON FUNCTION economy_internal.require_text(text, text, integer) IS
     'Raises XE001 or XE002, that the argument must not be null, or have 1 to so many bytes, unless '
     'it is so.';
 
+CREATE FUNCTION economy_internal.refused(answer anyelement, code text, detail jsonb)
+    RETURNS anyelement
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    answer.success := false;
+    answer.state := 'refused';
+    answer.code := code;
+    answer.detail := detail;
+    RETURN answer;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.refused(anyelement, text, jsonb) IS
+    'The answer of a call that is refused, of the type of the one that is given, which is null.';
+
 CREATE FUNCTION economy_internal.announce_key(
     journal "char", user_id bigint, first text, second text
 ) RETURNS integer
@@ -720,19 +735,6 @@ CREATE TYPE economy.fulfil_result AS (
 );
 COMMENT ON TYPE economy.fulfil_result IS 'Result of economy.fulfil().';
 
-CREATE FUNCTION economy_internal.require_worker(worker text) RETURNS void
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    PERFORM economy_internal.require_given('worker', worker IS NOT NULL);
-    IF octet_length(worker) NOT BETWEEN 1 AND 255 THEN
-        RAISE EXCEPTION 'worker must have 1 to 255 bytes' USING ERRCODE = 'XE002';
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION economy_internal.require_worker(text) IS
-    'Raises XE001 or XE002 unless the text can name a worker.';
-
 CREATE FUNCTION economy.unfulfilled(
     worker text, max integer DEFAULT 10, lease interval DEFAULT '5 minutes',
     product_id text DEFAULT NULL
@@ -748,7 +750,7 @@ DECLARE
     users bigint[];
     seqs  bigint[];
 BEGIN
-    PERFORM economy_internal.require_worker(worker);
+    PERFORM economy_internal.require_text('worker', worker, 255);
     PERFORM economy_internal.require_positive('max', max);
     PERFORM economy_internal.require_given('lease', lease IS NOT NULL);
     IF until < interval '1 second' OR until > interval '24 hours' THEN
@@ -802,7 +804,7 @@ DECLARE
 BEGIN
     PERFORM economy_internal.require_given('user_id', user_id IS NOT NULL);
     PERFORM economy_internal.require_given('transaction_id', transaction_id IS NOT NULL);
-    PERFORM economy_internal.require_worker(worker);
+    PERFORM economy_internal.require_text('worker', worker, 255);
     IF jsonb_typeof(note) <> 'object' THEN
         RAISE EXCEPTION 'note must be a JSON object' USING ERRCODE = 'XE002';
     END IF;
@@ -4134,18 +4136,6 @@ COMMENT ON FUNCTION economy_internal.retry_at(
     economy.payment_providers, integer, timestamptz) IS
     'When the next attempt of a worker is due after so many; infinity: there is none.';
 
-CREATE FUNCTION economy_internal.require_short(argument text, value text) RETURNS void
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    IF octet_length(value) NOT BETWEEN 1 AND 255 THEN
-        RAISE EXCEPTION '% must have 1 to 255 bytes', argument USING ERRCODE = 'XE002';
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION economy_internal.require_short(text, text) IS
-    'Raises XE002 unless the text has 1 to 255 bytes, or is null.';
-
 CREATE FUNCTION economy_internal.apply_report(
     o economy.payment_orders, report text, reporter text, provider_ref text, amount bigint,
     currency text, reason text, webhook_id text DEFAULT NULL
@@ -4243,10 +4233,9 @@ DECLARE
 BEGIN
     PERFORM economy_internal.require_given('order_id', order_id IS NOT NULL);
     PERFORM economy_internal.require_given('report', report IS NOT NULL);
-    PERFORM economy_internal.require_given('reporter', reporter IS NOT NULL);
-    PERFORM economy_internal.require_short('reporter', reporter);
-    PERFORM economy_internal.require_short('provider_ref', provider_ref);
-    PERFORM economy_internal.require_short('reason', reason);
+    PERFORM economy_internal.require_text('reporter', reporter, 255);
+    PERFORM economy_internal.require_text('provider_ref', coalesce(provider_ref, '-'), 255);
+    PERFORM economy_internal.require_text('reason', coalesce(reason, '-'), 255);
     IF report NOT IN ('pending', 'confirmed', 'voided', 'failed', 'expired', 'refunded',
                       'charged_back', 'unknown') THEN
         RAISE EXCEPTION 'report "%" is not known', left(report, 64) USING ERRCODE = 'XE002',
@@ -4282,8 +4271,7 @@ BEGIN
     PERFORM economy_internal.require_actor(actor);
     PERFORM economy_internal.require_given('order_id', order_id IS NOT NULL);
     PERFORM economy_internal.require_given('resolution', resolution IS NOT NULL);
-    PERFORM economy_internal.require_given('reason', reason IS NOT NULL);
-    PERFORM economy_internal.require_short('reason', reason);
+    PERFORM economy_internal.require_text('reason', reason, 255);
     IF resolution NOT IN ('CONFIRMED', 'VOIDED', 'REFUNDED', 'CHARGED_BACK') THEN
         RAISE EXCEPTION 'resolution "%" is not known', left(resolution, 64)
             USING ERRCODE = 'XE002',
@@ -4398,7 +4386,7 @@ DECLARE
     -- a day of a session's zone may have 23 hours, and a month any number of days
     until CONSTANT interval := make_interval(secs => extract(epoch FROM lease)::float8);
 BEGIN
-    PERFORM economy_internal.require_worker(worker);
+    PERFORM economy_internal.require_text('worker', worker, 255);
     PERFORM economy_internal.require_positive('max', max);
     PERFORM economy_internal.require_given('lease', lease IS NOT NULL);
     IF until < interval '1 second' OR until > interval '24 hours' THEN
@@ -7620,23 +7608,6 @@ CREATE FUNCTION economy_internal.missions_seen(user_id bigint, at timestamptz) R
 COMMENT ON FUNCTION economy_internal.missions_seen(bigint, timestamptz) IS
     'missions() at a moment, as one snapshot sees them.';
 
-CREATE FUNCTION economy_internal.refused_claim(code text, detail jsonb)
-    RETURNS economy.grant_result
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, economy, pg_temp AS $$
-DECLARE
-    answer economy.grant_result;
-BEGIN
-    answer.success := false;
-    answer.state := 'refused';
-    answer.code := code;
-    answer.detail := detail;
-    RETURN answer;
-END
-$$;
-COMMENT ON FUNCTION economy_internal.refused_claim(text, jsonb) IS
-    'The answer to a claim that is refused.';
-
 CREATE FUNCTION economy_internal.claim_of(user_id bigint, mission text, period text, at timestamptz)
     RETURNS TABLE (template economy.mission_templates, code text, detail jsonb)
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -7741,15 +7712,15 @@ BEGIN
     -- what is read of the user afterwards stays as it is
     PERFORM FROM economy.accounts a WHERE a.user_id = claim_mission.user_id FOR NO KEY UPDATE;
     IF NOT found THEN
-        RETURN economy_internal.refused_claim('USER_NOT_FOUND', NULL);
+        RETURN economy_internal.refused(answer, 'USER_NOT_FOUND', NULL);
     END IF;
     SELECT c.* INTO claim
         FROM economy_internal.claim_of(user_id, mission, coalesce(key, ''), economy.now()) c;
     IF NOT found THEN
-        RETURN economy_internal.refused_claim('MISSION_NOT_FOUND', NULL);
+        RETURN economy_internal.refused(answer, 'MISSION_NOT_FOUND', NULL);
     END IF;
     IF claim.code IS NOT NULL THEN
-        RETURN economy_internal.refused_claim(claim.code, claim.detail);
+        RETURN economy_internal.refused(answer, claim.code, claim.detail);
     END IF;
     SELECT g.* INTO STRICT answer
         FROM economy_internal.grant_prizes(
@@ -8042,23 +8013,6 @@ CREATE FUNCTION economy_internal.close_round(user_id bigint, round_id text, reas
 COMMENT ON FUNCTION economy_internal.close_round(bigint, text, text) IS
     'Part of settle_action() and void_action(): gives the bet back.';
 
-CREATE FUNCTION economy_internal.refused_round(code text, detail jsonb)
-    RETURNS economy.holding_result
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, economy, pg_temp AS $$
-DECLARE
-    answer economy.holding_result;
-BEGIN
-    answer.success := false;
-    answer.state := 'refused';
-    answer.code := code;
-    answer.detail := detail;
-    RETURN answer;
-END
-$$;
-COMMENT ON FUNCTION economy_internal.refused_round(text, jsonb) IS
-    'The answer to who may not open or void a round.';
-
 CREATE FUNCTION economy_internal.not_settled(because economy.holding_result)
     RETURNS economy.action_result
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -8151,12 +8105,12 @@ BEGIN
     END IF;
     PERFORM FROM economy.accounts a WHERE a.user_id = lock_round.user_id FOR NO KEY UPDATE;
     IF NOT found THEN
-        refusal := economy_internal.refused_round('USER_NOT_FOUND', NULL);
+        refusal := economy_internal.refused(refusal, 'USER_NOT_FOUND', NULL);
         RETURN;
     END IF;
     round := economy_internal.round_of(user_id, game, action_id);
     IF round.round_id IS NULL THEN
-        refusal := economy_internal.refused_round('ROUND_NOT_FOUND', NULL);
+        refusal := economy_internal.refused(refusal, 'ROUND_NOT_FOUND', NULL);
     END IF;
 END
 $$;
@@ -8182,7 +8136,7 @@ BEGIN
     IF refusal.code <> 'ROUND_NOT_FOUND' THEN
         RETURN refusal;
     ELSIF NOT EXISTS (SELECT FROM economy.games g WHERE g.game = open_action.game) THEN
-        RETURN economy_internal.refused_round('GAME_NOT_FOUND', NULL);
+        RETURN economy_internal.refused(refusal, 'GAME_NOT_FOUND', NULL);
     ELSIF refusal.code = 'ROUND_NOT_FOUND' THEN
         SELECT 'A' || u.user_id || '-' || u.seq INTO recorded FROM economy.user_actions u
             WHERE u.user_id = open_action.user_id
@@ -8190,8 +8144,8 @@ BEGIN
                                                              open_action.action_id)
               AND u.game = open_action.game AND u.action_id = open_action.action_id;
         IF recorded IS NOT NULL THEN
-            RETURN economy_internal.refused_round(
-                'IDEMPOTENCY_MISMATCH', jsonb_build_object('recorded', recorded));
+            RETURN economy_internal.refused(
+                refusal, 'IDEMPOTENCY_MISMATCH', jsonb_build_object('recorded', recorded));
         END IF;
     END IF;
     RETURN economy_internal.hold_round(
@@ -8236,8 +8190,8 @@ BEGIN
         round.reason := 'expiry';
     END IF;
     IF round.how IS NOT NULL AND round.reason <> 'settle' THEN
-        RETURN economy_internal.not_settled(economy_internal.refused_round(
-            'ROUND_CLOSED', jsonb_build_object('how', round.how, 'reason', round.reason)));
+        RETURN economy_internal.not_settled(economy_internal.refused(
+            refusal, 'ROUND_CLOSED', jsonb_build_object('how', round.how, 'reason', round.reason)));
     END IF;
     -- back as if nothing was done when the action is refused: the round stays open
     BEGIN
@@ -8293,7 +8247,7 @@ BEGIN
     IF refusal.code IS NOT NULL THEN
         RETURN refusal;
     ELSIF round.reason = 'settle' THEN
-        RETURN economy_internal.refused_round('ROUND_CLOSED', jsonb_build_object(
+        RETURN economy_internal.refused(refusal, 'ROUND_CLOSED', jsonb_build_object(
             'how', round.how, 'reason', round.reason));
     END IF;
     RETURN economy_internal.close_round(user_id, round.round_id, reason);
@@ -8512,6 +8466,20 @@ $$;
 COMMENT ON FUNCTION economy_internal.season_pay(bigint, text, integer[], text[], jsonb[]) IS
     'Pays rewards of a season, each once for a user, track and tier.';
 
+CREATE FUNCTION economy_internal.season_is_busy(user_id bigint, season text) RETURNS integer
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    -- of a longer name there is none
+    RETURN CASE WHEN octet_length(season) <= 48
+                THEN economy_internal.announce_key(
+                    'R', user_id, 'economy:season:' || season, 'claim') END;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.season_is_busy(bigint, text) IS
+    'Announces a claim of a season, of whichever tiers: null; or after how many milliseconds to try '
+    'again, as another transaction is in one of this user.';
+
 CREATE FUNCTION economy.claim_tier(user_id bigint, season text, tier integer, track text)
     RETURNS economy.grant_result
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -8530,31 +8498,39 @@ BEGIN
     PERFORM economy_internal.open_tables(
         'seasons', 'accounts', 'reward_audit', 'level_curves', 'level_experiments', 'items',
         'economy_internal.user_holdings_more', 'archived_keys');
+    answer.retry_after_ms := economy_internal.season_is_busy(user_id, season);
+    IF answer.retry_after_ms IS NOT NULL THEN
+        answer.success := false;
+        answer.state := 'in_progress';
+        answer.code := 'IN_PROGRESS';
+        RETURN answer;
+    END IF;
     -- what is read of the user afterwards stays as it is
     PERFORM FROM economy.accounts a WHERE a.user_id = claim_tier.user_id FOR NO KEY UPDATE;
     IF NOT found THEN
-        RETURN economy_internal.refused_claim('USER_NOT_FOUND', NULL);
+        RETURN economy_internal.refused(answer, 'USER_NOT_FOUND', NULL);
     END IF;
     at := economy.now();
     SELECT o.* INTO s FROM economy.seasons o WHERE o.season = claim_tier.season;
     IF NOT found THEN
-        RETURN economy_internal.refused_claim('SEASON_NOT_FOUND', NULL);
+        RETURN economy_internal.refused(answer, 'SEASON_NOT_FOUND', NULL);
     END IF;
     SELECT r.* INTO claim FROM economy_internal.season_rewards(user_id, s, at) r
         WHERE r.tier = claim_tier.tier AND r.track = claim_tier.track;
     IF NOT found THEN
-        RETURN economy_internal.refused_claim('TIER_NOT_FOUND', NULL);
+        RETURN economy_internal.refused(answer, 'TIER_NOT_FOUND', NULL);
     END IF;
     IF NOT claim.claimed AND NOT claim.claimable THEN
         RETURN CASE
-            WHEN at < s.starts_at THEN economy_internal.refused_claim(
-                'SEASON_NOT_STARTED', jsonb_build_object('starts_at', s.starts_at))
-            WHEN NOT claim.reached THEN economy_internal.refused_claim(
-                'TIER_NOT_REACHED', jsonb_build_object('xp', claim.has, 'needs', claim.needs))
-            WHEN NOT claim.open THEN economy_internal.refused_claim(
-                'TRACK_NOT_OPEN', jsonb_build_object('item', claim.item))
-            ELSE economy_internal.refused_claim(
-                'SEASON_EXPIRED', jsonb_build_object(
+            WHEN at < s.starts_at THEN economy_internal.refused(
+                answer, 'SEASON_NOT_STARTED', jsonb_build_object('starts_at', s.starts_at))
+            WHEN NOT claim.reached THEN economy_internal.refused(
+                answer, 'TIER_NOT_REACHED',
+                jsonb_build_object('xp', claim.has, 'needs', claim.needs))
+            WHEN NOT claim.open THEN economy_internal.refused(
+                answer, 'TRACK_NOT_OPEN', jsonb_build_object('item', claim.item))
+            ELSE economy_internal.refused(
+                answer, 'SEASON_EXPIRED', jsonb_build_object(
                     'claim_until', economy_internal.season_claim_until(s))) END;
     END IF;
     SELECT p.* INTO STRICT answer
@@ -8612,6 +8588,13 @@ BEGIN
     PERFORM economy_internal.open_tables(
         'seasons', 'accounts', 'reward_audit', 'level_curves', 'level_experiments', 'items',
         'economy_internal.user_holdings_more', 'archived_keys');
+    IF economy_internal.season_is_busy(user_id, season) IS NOT NULL THEN
+        success := false;
+        state := 'in_progress';
+        code := 'IN_PROGRESS';
+        RETURN NEXT;
+        RETURN;
+    END IF;
     PERFORM FROM economy.accounts a WHERE a.user_id = claim_season.user_id FOR NO KEY UPDATE;
     IF NOT found THEN
         code := 'USER_NOT_FOUND';
@@ -8629,8 +8612,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.claim_season(bigint, text) IS
-    'claim_tier() for every tier and track that the user can claim, a row for each. Refuses '
-    'USER_NOT_FOUND and SEASON_NOT_FOUND with a row that has no tier.';
+    'claim_tier() for every tier and track that the user can claim, a row for each. A row that has '
+    'no tier is IN_PROGRESS, USER_NOT_FOUND or SEASON_NOT_FOUND.';
 
 -- Nothing finds who holds an item but the accounts themselves, and an index of them would cost
 -- every entry of everybody; the end of a season reads them once.
@@ -12303,12 +12286,9 @@ REVOKE ALL ON FUNCTION
     economy_internal.refunded_units(bigint, text),
     economy_internal.refuse_draw_table(text, text),
     economy_internal.refuse_mission(text, text, text),
-    economy_internal.refused_claim(text, jsonb),
-    economy_internal.refused_round(text, jsonb),
+    economy_internal.refused(anyelement, text, jsonb),
     economy_internal.release_order(economy.payment_orders, boolean),
-    economy_internal.require_short(text, text),
     economy_internal.require_text(text, text, integer),
-    economy_internal.require_worker(text),
     economy_internal.restock(text, bigint, smallint),
     economy_internal.retry_at(economy.payment_providers, integer, timestamptz),
     economy_internal.return_stock(text, bigint, smallint, boolean),
@@ -12319,6 +12299,7 @@ REVOKE ALL ON FUNCTION
     economy_internal.season_claim(bigint, economy.seasons, timestamptz),
     economy_internal.season_claim_until(economy.seasons),
     economy_internal.season_holders(text, bigint, bigint, integer),
+    economy_internal.season_is_busy(bigint, text),
     economy_internal.season_item_stays(),
     economy_internal.season_items(jsonb),
     economy_internal.season_pay(bigint, text, integer[], text[], jsonb[]),

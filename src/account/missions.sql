@@ -92,23 +92,6 @@ CREATE FUNCTION economy_internal.missions_seen(user_id bigint, at timestamptz) R
 COMMENT ON FUNCTION economy_internal.missions_seen(bigint, timestamptz) IS
     'missions() at a moment, as one snapshot sees them.';
 
-CREATE FUNCTION economy_internal.refused_claim(code text, detail jsonb)
-    RETURNS economy.grant_result
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, economy, pg_temp AS $$
-DECLARE
-    answer economy.grant_result;
-BEGIN
-    answer.success := false;
-    answer.state := 'refused';
-    answer.code := code;
-    answer.detail := detail;
-    RETURN answer;
-END
-$$;
-COMMENT ON FUNCTION economy_internal.refused_claim(text, jsonb) IS
-    'The answer to a claim that is refused.';
-
 CREATE FUNCTION economy_internal.claim_of(user_id bigint, mission text, period text, at timestamptz)
     RETURNS TABLE (template economy.mission_templates, code text, detail jsonb)
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -213,15 +196,15 @@ BEGIN
     -- what is read of the user afterwards stays as it is
     PERFORM FROM economy.accounts a WHERE a.user_id = claim_mission.user_id FOR NO KEY UPDATE;
     IF NOT found THEN
-        RETURN economy_internal.refused_claim('USER_NOT_FOUND', NULL);
+        RETURN economy_internal.refused(answer, 'USER_NOT_FOUND', NULL);
     END IF;
     SELECT c.* INTO claim
         FROM economy_internal.claim_of(user_id, mission, coalesce(key, ''), economy.now()) c;
     IF NOT found THEN
-        RETURN economy_internal.refused_claim('MISSION_NOT_FOUND', NULL);
+        RETURN economy_internal.refused(answer, 'MISSION_NOT_FOUND', NULL);
     END IF;
     IF claim.code IS NOT NULL THEN
-        RETURN economy_internal.refused_claim(claim.code, claim.detail);
+        RETURN economy_internal.refused(answer, claim.code, claim.detail);
     END IF;
     SELECT g.* INTO STRICT answer
         FROM economy_internal.grant_prizes(

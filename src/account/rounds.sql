@@ -22,23 +22,6 @@ CREATE FUNCTION economy_internal.close_round(user_id bigint, round_id text, reas
 COMMENT ON FUNCTION economy_internal.close_round(bigint, text, text) IS
     'Part of settle_action() and void_action(): gives the bet back.';
 
-CREATE FUNCTION economy_internal.refused_round(code text, detail jsonb)
-    RETURNS economy.holding_result
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, economy, pg_temp AS $$
-DECLARE
-    answer economy.holding_result;
-BEGIN
-    answer.success := false;
-    answer.state := 'refused';
-    answer.code := code;
-    answer.detail := detail;
-    RETURN answer;
-END
-$$;
-COMMENT ON FUNCTION economy_internal.refused_round(text, jsonb) IS
-    'The answer to who may not open or void a round.';
-
 CREATE FUNCTION economy_internal.not_settled(because economy.holding_result)
     RETURNS economy.action_result
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -131,12 +114,12 @@ BEGIN
     END IF;
     PERFORM FROM economy.accounts a WHERE a.user_id = lock_round.user_id FOR NO KEY UPDATE;
     IF NOT found THEN
-        refusal := economy_internal.refused_round('USER_NOT_FOUND', NULL);
+        refusal := economy_internal.refused(refusal, 'USER_NOT_FOUND', NULL);
         RETURN;
     END IF;
     round := economy_internal.round_of(user_id, game, action_id);
     IF round.round_id IS NULL THEN
-        refusal := economy_internal.refused_round('ROUND_NOT_FOUND', NULL);
+        refusal := economy_internal.refused(refusal, 'ROUND_NOT_FOUND', NULL);
     END IF;
 END
 $$;
@@ -162,7 +145,7 @@ BEGIN
     IF refusal.code <> 'ROUND_NOT_FOUND' THEN
         RETURN refusal;
     ELSIF NOT EXISTS (SELECT FROM economy.games g WHERE g.game = open_action.game) THEN
-        RETURN economy_internal.refused_round('GAME_NOT_FOUND', NULL);
+        RETURN economy_internal.refused(refusal, 'GAME_NOT_FOUND', NULL);
     ELSIF refusal.code = 'ROUND_NOT_FOUND' THEN
         SELECT 'A' || u.user_id || '-' || u.seq INTO recorded FROM economy.user_actions u
             WHERE u.user_id = open_action.user_id
@@ -170,8 +153,8 @@ BEGIN
                                                              open_action.action_id)
               AND u.game = open_action.game AND u.action_id = open_action.action_id;
         IF recorded IS NOT NULL THEN
-            RETURN economy_internal.refused_round(
-                'IDEMPOTENCY_MISMATCH', jsonb_build_object('recorded', recorded));
+            RETURN economy_internal.refused(
+                refusal, 'IDEMPOTENCY_MISMATCH', jsonb_build_object('recorded', recorded));
         END IF;
     END IF;
     RETURN economy_internal.hold_round(
@@ -216,8 +199,8 @@ BEGIN
         round.reason := 'expiry';
     END IF;
     IF round.how IS NOT NULL AND round.reason <> 'settle' THEN
-        RETURN economy_internal.not_settled(economy_internal.refused_round(
-            'ROUND_CLOSED', jsonb_build_object('how', round.how, 'reason', round.reason)));
+        RETURN economy_internal.not_settled(economy_internal.refused(
+            refusal, 'ROUND_CLOSED', jsonb_build_object('how', round.how, 'reason', round.reason)));
     END IF;
     -- back as if nothing was done when the action is refused: the round stays open
     BEGIN
@@ -273,7 +256,7 @@ BEGIN
     IF refusal.code IS NOT NULL THEN
         RETURN refusal;
     ELSIF round.reason = 'settle' THEN
-        RETURN economy_internal.refused_round('ROUND_CLOSED', jsonb_build_object(
+        RETURN economy_internal.refused(refusal, 'ROUND_CLOSED', jsonb_build_object(
             'how', round.how, 'reason', round.reason));
     END IF;
     RETURN economy_internal.close_round(user_id, round.round_id, reason);

@@ -175,6 +175,20 @@ $$;
 COMMENT ON FUNCTION economy_internal.season_pay(bigint, text, integer[], text[], jsonb[]) IS
     'Pays rewards of a season, each once for a user, track and tier.';
 
+CREATE FUNCTION economy_internal.season_is_busy(user_id bigint, season text) RETURNS integer
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    -- of a longer name there is none
+    RETURN CASE WHEN octet_length(season) <= 48
+                THEN economy_internal.announce_key(
+                    'R', user_id, 'economy:season:' || season, 'claim') END;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.season_is_busy(bigint, text) IS
+    'Announces a claim of a season, of whichever tiers: null; or after how many milliseconds to try '
+    'again, as another transaction is in one of this user.';
+
 CREATE FUNCTION economy.claim_tier(user_id bigint, season text, tier integer, track text)
     RETURNS economy.grant_result
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -193,31 +207,39 @@ BEGIN
     PERFORM economy_internal.open_tables(
         'seasons', 'accounts', 'reward_audit', 'level_curves', 'level_experiments', 'items',
         'economy_internal.user_holdings_more', 'archived_keys');
+    answer.retry_after_ms := economy_internal.season_is_busy(user_id, season);
+    IF answer.retry_after_ms IS NOT NULL THEN
+        answer.success := false;
+        answer.state := 'in_progress';
+        answer.code := 'IN_PROGRESS';
+        RETURN answer;
+    END IF;
     -- what is read of the user afterwards stays as it is
     PERFORM FROM economy.accounts a WHERE a.user_id = claim_tier.user_id FOR NO KEY UPDATE;
     IF NOT found THEN
-        RETURN economy_internal.refused_claim('USER_NOT_FOUND', NULL);
+        RETURN economy_internal.refused(answer, 'USER_NOT_FOUND', NULL);
     END IF;
     at := economy.now();
     SELECT o.* INTO s FROM economy.seasons o WHERE o.season = claim_tier.season;
     IF NOT found THEN
-        RETURN economy_internal.refused_claim('SEASON_NOT_FOUND', NULL);
+        RETURN economy_internal.refused(answer, 'SEASON_NOT_FOUND', NULL);
     END IF;
     SELECT r.* INTO claim FROM economy_internal.season_rewards(user_id, s, at) r
         WHERE r.tier = claim_tier.tier AND r.track = claim_tier.track;
     IF NOT found THEN
-        RETURN economy_internal.refused_claim('TIER_NOT_FOUND', NULL);
+        RETURN economy_internal.refused(answer, 'TIER_NOT_FOUND', NULL);
     END IF;
     IF NOT claim.claimed AND NOT claim.claimable THEN
         RETURN CASE
-            WHEN at < s.starts_at THEN economy_internal.refused_claim(
-                'SEASON_NOT_STARTED', jsonb_build_object('starts_at', s.starts_at))
-            WHEN NOT claim.reached THEN economy_internal.refused_claim(
-                'TIER_NOT_REACHED', jsonb_build_object('xp', claim.has, 'needs', claim.needs))
-            WHEN NOT claim.open THEN economy_internal.refused_claim(
-                'TRACK_NOT_OPEN', jsonb_build_object('item', claim.item))
-            ELSE economy_internal.refused_claim(
-                'SEASON_EXPIRED', jsonb_build_object(
+            WHEN at < s.starts_at THEN economy_internal.refused(
+                answer, 'SEASON_NOT_STARTED', jsonb_build_object('starts_at', s.starts_at))
+            WHEN NOT claim.reached THEN economy_internal.refused(
+                answer, 'TIER_NOT_REACHED',
+                jsonb_build_object('xp', claim.has, 'needs', claim.needs))
+            WHEN NOT claim.open THEN economy_internal.refused(
+                answer, 'TRACK_NOT_OPEN', jsonb_build_object('item', claim.item))
+            ELSE economy_internal.refused(
+                answer, 'SEASON_EXPIRED', jsonb_build_object(
                     'claim_until', economy_internal.season_claim_until(s))) END;
     END IF;
     SELECT p.* INTO STRICT answer
@@ -275,6 +297,13 @@ BEGIN
     PERFORM economy_internal.open_tables(
         'seasons', 'accounts', 'reward_audit', 'level_curves', 'level_experiments', 'items',
         'economy_internal.user_holdings_more', 'archived_keys');
+    IF economy_internal.season_is_busy(user_id, season) IS NOT NULL THEN
+        success := false;
+        state := 'in_progress';
+        code := 'IN_PROGRESS';
+        RETURN NEXT;
+        RETURN;
+    END IF;
     PERFORM FROM economy.accounts a WHERE a.user_id = claim_season.user_id FOR NO KEY UPDATE;
     IF NOT found THEN
         code := 'USER_NOT_FOUND';
@@ -292,8 +321,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy.claim_season(bigint, text) IS
-    'claim_tier() for every tier and track that the user can claim, a row for each. Refuses '
-    'USER_NOT_FOUND and SEASON_NOT_FOUND with a row that has no tier.';
+    'claim_tier() for every tier and track that the user can claim, a row for each. A row that has '
+    'no tier is IN_PROGRESS, USER_NOT_FOUND or SEASON_NOT_FOUND.';
 
 -- Nothing finds who holds an item but the accounts themselves, and an index of them would cost
 -- every entry of everybody; the end of a season reads them once.

@@ -205,6 +205,21 @@ COMMENT ON FUNCTION economy_internal.require_text(text, text, integer) IS
     'Raises XE001 or XE002, that the argument must not be null, or have 1 to so many bytes, unless '
     'it is so.';
 
+CREATE FUNCTION economy_internal.refused(answer anyelement, code text, detail jsonb)
+    RETURNS anyelement
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+BEGIN
+    answer.success := false;
+    answer.state := 'refused';
+    answer.code := code;
+    answer.detail := detail;
+    RETURN answer;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.refused(anyelement, text, jsonb) IS
+    'The answer of a call that is refused, of the type of the one that is given, which is null.';
+
 CREATE FUNCTION economy_internal.lock_name(name text) RETURNS void
     LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_lock_name';
 COMMENT ON FUNCTION economy_internal.lock_name(text) IS

@@ -379,18 +379,6 @@ COMMENT ON FUNCTION economy_internal.retry_at(
     economy.payment_providers, integer, timestamptz) IS
     'When the next attempt of a worker is due after so many; infinity: there is none.';
 
-CREATE FUNCTION economy_internal.require_short(argument text, value text) RETURNS void
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    IF octet_length(value) NOT BETWEEN 1 AND 255 THEN
-        RAISE EXCEPTION '% must have 1 to 255 bytes', argument USING ERRCODE = 'XE002';
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION economy_internal.require_short(text, text) IS
-    'Raises XE002 unless the text has 1 to 255 bytes, or is null.';
-
 CREATE FUNCTION economy_internal.apply_report(
     o economy.payment_orders, report text, reporter text, provider_ref text, amount bigint,
     currency text, reason text, webhook_id text DEFAULT NULL
@@ -488,10 +476,9 @@ DECLARE
 BEGIN
     PERFORM economy_internal.require_given('order_id', order_id IS NOT NULL);
     PERFORM economy_internal.require_given('report', report IS NOT NULL);
-    PERFORM economy_internal.require_given('reporter', reporter IS NOT NULL);
-    PERFORM economy_internal.require_short('reporter', reporter);
-    PERFORM economy_internal.require_short('provider_ref', provider_ref);
-    PERFORM economy_internal.require_short('reason', reason);
+    PERFORM economy_internal.require_text('reporter', reporter, 255);
+    PERFORM economy_internal.require_text('provider_ref', coalesce(provider_ref, '-'), 255);
+    PERFORM economy_internal.require_text('reason', coalesce(reason, '-'), 255);
     IF report NOT IN ('pending', 'confirmed', 'voided', 'failed', 'expired', 'refunded',
                       'charged_back', 'unknown') THEN
         RAISE EXCEPTION 'report "%" is not known', left(report, 64) USING ERRCODE = 'XE002',
@@ -527,8 +514,7 @@ BEGIN
     PERFORM economy_internal.require_actor(actor);
     PERFORM economy_internal.require_given('order_id', order_id IS NOT NULL);
     PERFORM economy_internal.require_given('resolution', resolution IS NOT NULL);
-    PERFORM economy_internal.require_given('reason', reason IS NOT NULL);
-    PERFORM economy_internal.require_short('reason', reason);
+    PERFORM economy_internal.require_text('reason', reason, 255);
     IF resolution NOT IN ('CONFIRMED', 'VOIDED', 'REFUNDED', 'CHARGED_BACK') THEN
         RAISE EXCEPTION 'resolution "%" is not known', left(resolution, 64)
             USING ERRCODE = 'XE002',
@@ -643,7 +629,7 @@ DECLARE
     -- a day of a session's zone may have 23 hours, and a month any number of days
     until CONSTANT interval := make_interval(secs => extract(epoch FROM lease)::float8);
 BEGIN
-    PERFORM economy_internal.require_worker(worker);
+    PERFORM economy_internal.require_text('worker', worker, 255);
     PERFORM economy_internal.require_positive('max', max);
     PERFORM economy_internal.require_given('lease', lease IS NOT NULL);
     IF until < interval '1 second' OR until > interval '24 hours' THEN

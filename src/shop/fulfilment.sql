@@ -59,19 +59,6 @@ CREATE TYPE economy.fulfil_result AS (
 );
 COMMENT ON TYPE economy.fulfil_result IS 'Result of economy.fulfil().';
 
-CREATE FUNCTION economy_internal.require_worker(worker text) RETURNS void
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    PERFORM economy_internal.require_given('worker', worker IS NOT NULL);
-    IF octet_length(worker) NOT BETWEEN 1 AND 255 THEN
-        RAISE EXCEPTION 'worker must have 1 to 255 bytes' USING ERRCODE = 'XE002';
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION economy_internal.require_worker(text) IS
-    'Raises XE001 or XE002 unless the text can name a worker.';
-
 CREATE FUNCTION economy.unfulfilled(
     worker text, max integer DEFAULT 10, lease interval DEFAULT '5 minutes',
     product_id text DEFAULT NULL
@@ -87,7 +74,7 @@ DECLARE
     users bigint[];
     seqs  bigint[];
 BEGIN
-    PERFORM economy_internal.require_worker(worker);
+    PERFORM economy_internal.require_text('worker', worker, 255);
     PERFORM economy_internal.require_positive('max', max);
     PERFORM economy_internal.require_given('lease', lease IS NOT NULL);
     IF until < interval '1 second' OR until > interval '24 hours' THEN
@@ -141,7 +128,7 @@ DECLARE
 BEGIN
     PERFORM economy_internal.require_given('user_id', user_id IS NOT NULL);
     PERFORM economy_internal.require_given('transaction_id', transaction_id IS NOT NULL);
-    PERFORM economy_internal.require_worker(worker);
+    PERFORM economy_internal.require_text('worker', worker, 255);
     IF jsonb_typeof(note) <> 'object' THEN
         RAISE EXCEPTION 'note must be a JSON object' USING ERRCODE = 'XE002';
     END IF;
