@@ -76,7 +76,7 @@ SELECT count(*) AS x FROM unnest(ARRAY['o0', 'o9']) o, economy.open_action(:u, '
 -- HMAC-SHA256, by its definition
 CREATE FUNCTION pg_temp.hmac_of(key text, message text) RETURNS text LANGUAGE sql AS $$
     SELECT encode(sha256(p.outer_pad || sha256(p.inner_pad || convert_to(message, 'UTF8'))), 'hex')
-    FROM (SELECT string_agg(set_byte('\x00'::bytea, 0, get_byte(k.key, n) # 92), '' ORDER BY n) AS outer_pad, string_agg(set_byte('\x00'::bytea, 0, get_byte(k.key, n) # 54), '' ORDER BY n) AS inner_pad
+    FROM (SELECT string_agg(set_byte(decode('00', 'hex'), 0, get_byte(k.key, n) # 92), '' ORDER BY n) AS outer_pad, string_agg(set_byte(decode('00', 'hex'), 0, get_byte(k.key, n) # 54), '' ORDER BY n) AS inner_pad
           FROM (SELECT convert_to(hmac_of.key, 'UTF8') || decode(repeat('00', 64 - length(hmac_of.key)), 'hex')) k (key), generate_series(0, 63) n) p $$;
 CREATE TEMP TABLE call (n integer GENERATED ALWAYS AS IDENTITY, object text, statement text);
 INSERT INTO call (object, statement)

@@ -123,7 +123,7 @@ SELECT is(pg_temp.change(given::jsonb), says, left(given, 80)) FROM (VALUES
     ('{"ends_at": "2031-04-30T00:00:00Z"}', 'it can end later, not earlier.'),
     ('{"claim_hours": 23}', 'claim_hours can become more, not less.')) v (given, says);
 SELECT is(p.hidden, false, 'what takes nothing away changes') FROM economy.publish_season('{"season": "pgtap", "texts": {"en": {"name": "Seven"}}, "position": 3, "claim_hours": 48, "ends_at": "2031-05-01T12:00:00Z"}', 'bob') p;
-SELECT is((SELECT concat_ws(' ', s.texts, s.position, s.claim_hours, s.ends_at AT TIME ZONE 'UTC') FROM economy.seasons s WHERE s.season = 'pgtap'), '{"en": {"name": "Seven"}} 3 48 2031-05-01 12:00:00', 'and nothing else');
+SELECT is((SELECT concat_ws(' ', s.texts, s.position, s.claim_hours, to_char(s.ends_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')) FROM economy.seasons s WHERE s.season = 'pgtap'), '{"en": {"name": "Seven"}} 3 48 2031-05-01 12:00:00', 'and nothing else');
 SELECT is(e.at_end, 'claim', 'what would be forfeited is claimed') FROM economy.publish_season('{"season": "pgtap.two", "xp_item": "pgtap_xp2", "ends_at": "2031-04-01T00:00:00Z", "at_end": "forfeit", "claim_hours": 24, "hidden": true, "tiers": [{"xp": 10, "rewards": {"free": {"gold": 1}}}]}', 'ann') p,
     economy.publish_season('{"season": "pgtap.two", "at_end": "claim"}', 'ann') e WHERE p.at_end = 'forfeit';
 SELECT throws_like($$SELECT economy.publish_season('{"season": "pgtap.two", "at_end": "forfeit"}', 'ann')$$, '%is not valid', 'and not the other way round');
