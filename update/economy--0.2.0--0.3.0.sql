@@ -8477,8 +8477,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION economy_internal.season_is_busy(bigint, text) IS
-    'Announces a claim of a season, of whichever tiers: null; or after how many milliseconds to try '
-    'again, as another transaction is in one of this user.';
+    'Announces a claim of a season, of whichever tiers: null; or after how many milliseconds to '
+    'try again, as another transaction is in one of this user.';
 
 CREATE FUNCTION economy.claim_tier(user_id bigint, season text, tier integer, track text)
     RETURNS economy.grant_result
