@@ -61,6 +61,29 @@ FROM (VALUES ('{"product_id": "pgtap_bundle", "contents": {"pgtap_none": 1}}', '
     ('{"product_id": "pgtap_bundle", "price_items": {"pgtap_gem": 1}}', 'contents and price_items must be of different items, 16 together.'),
     (jsonb_build_object('product_id', 'pgtap_bundle', 'contents', (SELECT jsonb_object_agg(n || repeat(chr(1), 60), 1) FROM generate_series(1, 9) n))::text, 'contents and price_items must have 3072 bytes as text together.'),
     ('{"product_id": "pgtap_bundle", "contents": {}}', 'contents must be an object of 1 to 16 items, each with a whole number from 1 to 2^53-1.'), ('{"product_id": "pgtap_shield", "price_items": 1}', 'price_items must be an object of 1 to 16 items, each with a whole number from 1 to 2^53-1.')) v (product, says);
+-- what fits exactly, wherever items are given: an id of control characters takes six bytes for each
+CREATE FUNCTION pg_temp.sized(plain integer) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT jsonb_object_agg(i.id, 1) FROM (SELECT n || repeat(chr(1), 63) FROM generate_series(1, 7) n UNION ALL SELECT repeat('p', plain) || repeat(chr(1), 60)) i (id) $$;
+SELECT count(*) AS x FROM (SELECT DISTINCT k FROM generate_series(3, 4) plain, jsonb_object_keys(pg_temp.sized(plain)) k) i, economy.upsert_item(jsonb_build_object('item_id', i.k, 'kind', 'stack'), 'ann') \gset
+SELECT is(octet_length(pg_temp.sized(3)::text) || ' ' || octet_length(pg_temp.sized(4)::text), '3072 3073', 'items of exactly so many bytes');
+SELECT economy.upsert_item('{"item_id": "pgtap_season", "kind": "stack", "consumable": false}', 'ann') IS NULL AS x \gset
+CREATE FUNCTION pg_temp.tried(call text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    says text;
+BEGIN
+    EXECUTE call;
+    RAISE 'undone' USING DETAIL = 'taken';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS says = PG_EXCEPTION_DETAIL;
+    RETURN says;
+END
+$$;
+SELECT is(pg_temp.tried(format('SELECT ' || call, of.items)), CASE of.plain WHEN 3 THEN 'taken' ELSE says END, call)
+FROM (SELECT plain, pg_temp.sized(plain) FROM generate_series(3, 4) plain) of (plain, items),
+     (VALUES ('economy.upsert_product(jsonb_build_object(''product_id'', ''pgtap_sized'', ''category'', ''item'', ''price_gold'', 1, ''contents'', %L::jsonb), ''ann'')', 'contents and price_items must have 3072 bytes as text together.'),
+             ('economy.set_daily_rewards(jsonb_build_array(jsonb_build_object(''contents'', %L::jsonb)), ''ann'')', 'day 1: contents must have 3072 bytes as text.'),
+             ('economy.publish_mission(jsonb_build_object(''mission'', ''pgtap_sized'', ''trigger'', ''purchase'', ''target'', 1, ''items'', %L::jsonb), ''ann'')', 'items must have 3072 bytes as text.'),
+             ('economy.publish_season(jsonb_build_object(''season'', ''pgtap_sized'', ''xp_item'', ''pgtap_season'', ''ends_at'', ''2100-01-01T00:00:00Z'', ''tiers'', jsonb_build_array(jsonb_build_object(''xp'', 1, ''rewards'', jsonb_build_object(''free'', jsonb_build_object(''items'', %L::jsonb))))), ''ann'')', 'tier 1: items must have 3072 bytes as text.')) t (call, says);
 SELECT is((SELECT p.contents::text FROM economy.shop_products p WHERE p.product_id = 'pgtap_bundle'), '{"pgtap_gem": 5, "pgtap_vip": 60, "pgtap_sword": 1}', 'nothing of it was changed');
 SELECT is((SELECT c.after -> 'contents' FROM economy.config_changes c WHERE c.relation = 'shop_products' AND c.key = 'pgtap_swap'), '{"pgtap_key": 1}'::jsonb, 'changes are recorded');
 

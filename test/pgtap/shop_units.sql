@@ -112,6 +112,19 @@ SELECT cmp_ok(pg_temp.rows(:w), '>', 5::bigint, 'need more room');
 SELECT is((SELECT array_agg(DISTINCT s.units) FROM economy_internal.shop_user_units s WHERE s.user_id = :w), '{2006669}'::bigint[], 'and nothing is lost');
 SELECT is(pg_temp.wrong(), NULL, 'of what the entries say');
 
+-- of two products with rows one is taken back: the other is still known to have one
+SELECT economy.register('pgtap units of rows') AS w5 \gset
+SELECT economy.adjust_gold(:w5, 1000000, 'open', 'pgtap', 'pgtap') IS NULL AS x \gset
+SELECT pg_temp.product(pg_temp.long(n), 10) FROM generate_series(1, 12) n \g /dev/null
+SELECT is(pg_temp.all_of(:w5, 1, 9, 9), 'OK 1', 'nine products');
+SELECT is((SELECT string_agg(right(trim(trailing 'x' FROM m.product_id), 3), ',' ORDER BY m.product_id) FROM economy_internal.shop_user_units_more m WHERE m.user_id = :w5), '08 ,09 ', 'two have rows');
+SELECT is((SELECT r.code FROM economy.purchases_of(:w5) p, economy.refund_purchase(:w5, p.transaction_id, 'back', 9, 'pgtap', 'pgtap') r WHERE p.product_id = pg_temp.long(9)), 'OK', 'one is refunded whole');
+SELECT is(pg_temp.rows(:w5), 1::bigint, 'and has none');
+SELECT is(pg_temp.buy(:w5, '', pg_temp.long(8), 2), 'USER_LIMIT 1', 'the other keeps what was bought');
+SELECT is(pg_temp.buy(:w5, '', pg_temp.long(9), 11) || ', ' || pg_temp.buy(:w5, '', pg_temp.long(9), 10), 'USER_LIMIT 10, OK 0', 'the one can be bought again');
+SELECT is(pg_temp.wrong(), NULL, 'as the entries say');
+SELECT pg_temp.product(pg_temp.long(n), 2000000000) FROM generate_series(1, 12) n \g /dev/null
+
 -- bought before it was counted: counted once, and kept, also by a batch that refuses
 SELECT count(*) AS x FROM generate_series(1, 3) n, economy.upsert_product(jsonb_build_object('product_id', 'pu_late' || n, 'category', 'item', 'price_gold', 1), 'pgtap') \gset
 SELECT count(*) AS x FROM unnest(ARRAY[:v, :w]) i, generate_series(1, 3) n, economy.purchase(i, 'pu_late' || n, 'first', 5) \gset

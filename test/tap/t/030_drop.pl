@@ -97,6 +97,8 @@ $buyer->do('SET economy.allow_drop = on; DROP EXTENSION economy; CREATE EXTENSIO
 $user = value($buyer, 'SELECT economy.register()');
 is(value($buyer, q{SELECT state FROM economy.adjust_gold(?, 1, 'k', 'a test', 'tester')}, $user),
 	'new', 'drop, create and use in one session');
+is(value($buyer, 'SELECT count(*) FROM economy.installations i JOIN pg_extension e ON e.oid = i.extension'), 1,
+	'which is recorded as the installation that it is');
 add_product($buyer, 'gift', category => 'conversion', granted_gold => 1);
 is(value($buyer, q{SELECT state FROM economy.purchase(?, 'gift', 'k')}, $user), 'new', 'with a purchase');
 is_clean($node, 'postgres', 'in the new one');
