@@ -17,7 +17,7 @@ SQL_PARTS = src/prologue.sql src/ledger/ledger.sql src/ledger/holdings.sql \
 	src/play/play.sql src/play/leaderboard.sql src/account/adjust.sql src/hold/hold.sql \
 	src/hold/draw.sql src/hold/escrow.sql \
 	src/settle/settle.sql src/settle/orders.sql src/fraud/rate.sql \
-	src/mission/mission.sql src/mission/season.sql \
+	src/mission/mission.sql src/mission/dry_run.sql src/mission/season.sql \
 	src/ledger/archive.sql \
 	src/ledger/view.sql src/account/account.sql src/account/statement.sql src/account/leaderboards.sql src/account/prizes.sql \
 	src/account/debts.sql \
@@ -28,7 +28,7 @@ SQL_PARTS = src/prologue.sql src/ledger/ledger.sql src/ledger/holdings.sql \
 	src/segment/readers.sql src/segment/audit.sql src/segment/placements.sql \
 	src/segment/decisions.sql src/segment/learn.sql src/segment/recommend.sql \
 	src/segment/report.sql \
-	src/ops/ops.sql src/ops/audit.sql src/ops/anchor.sql src/ops/checks.sql src/ops/schedule.sql \
+	src/ops/ops.sql src/ops/audit.sql src/ops/missions.sql src/ops/anchor.sql src/ops/checks.sql src/ops/schedule.sql \
 	src/ops/demo.sql src/ops/schema.sql src/ops/health.sql src/ops/grants.sql
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql

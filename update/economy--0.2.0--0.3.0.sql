@@ -5392,22 +5392,20 @@ $$;
 COMMENT ON FUNCTION economy_internal.refuse_mission(text, text, text) IS
     'Raises XE403 for a mission.';
 
-CREATE FUNCTION economy.publish_mission(mission jsonb, actor text)
-    RETURNS economy.mission_templates
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+CREATE FUNCTION economy_internal.put_mission(
+    mission jsonb, OUT new_row economy.mission_templates, OUT retired integer
+)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' AS $$
 DECLARE
     old_row   economy.mission_templates;
-    new_row   economy.mission_templates;
     id        text := mission ->> 'mission';
     wrong     text;
     hint      text;
     failed    text;
     at_column text;
 BEGIN
-    PERFORM economy_internal.require_actor(actor);
-    PERFORM economy_internal.require_given('mission', mission IS NOT NULL);
     IF jsonb_typeof(mission) <> 'object' OR id IS NULL THEN
         RAISE EXCEPTION 'mission must be a JSON object with a mission' USING ERRCODE = 'XE403';
     END IF;
@@ -5450,9 +5448,30 @@ BEGIN
     IF wrong IS NOT NULL THEN
         PERFORM economy_internal.refuse_mission(id, wrong, hint);
     END IF;
-    IF old_row.retired_at IS NULL AND old_row.mission IS NOT NULL THEN
-        PERFORM economy.note_change('mission_templates', id || ':' || old_row.version, 'retire',
-                                    actor);
+    IF old_row.retired_at IS NULL THEN
+        retired := old_row.version;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.put_mission(jsonb) IS
+    'What publish_mission() writes, but for its record: the new version, and the one that was '
+    'retired for it, or null. XE403 for a mission that is not valid.';
+
+CREATE FUNCTION economy.publish_mission(mission jsonb, actor text)
+    RETURNS economy.mission_templates
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    id      text := mission ->> 'mission';
+    new_row economy.mission_templates;
+    put     record;
+BEGIN
+    PERFORM economy_internal.require_actor(actor);
+    PERFORM economy_internal.require_given('mission', mission IS NOT NULL);
+    SELECT * INTO STRICT put FROM economy_internal.put_mission(mission);
+    new_row := put.new_row;
+    IF put.retired IS NOT NULL THEN
+        PERFORM economy.note_change('mission_templates', id || ':' || put.retired, 'retire', actor);
     END IF;
     PERFORM economy.note_change('mission_templates', id || ':' || new_row.version, 'publish',
                                 actor);
@@ -5515,6 +5534,18 @@ CREATE VIEW economy.mission_progress AS
 COMMENT ON VIEW economy.mission_progress IS
     'How far users are in missions, as they have it. What is over leaves with the next '
     'entry that counts.';
+-- mission: what a mission would have been to users
+
+CREATE FUNCTION economy_internal.mission_would_be(
+    mission economy.mission_templates, since timestamptz, until timestamptz,
+    user_ids bigint[], OUT users bigint, OUT entries bigint, OUT incomplete bigint,
+    OUT progressed bigint, OUT completed bigint, OUT completions bigint
+)
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_mission_would_be';
+COMMENT ON FUNCTION economy_internal.mission_would_be(
+    economy.mission_templates, timestamptz, timestamptz, bigint[]) IS
+    'What a mission that is not published would have been to some users, had it counted between '
+    'two moments.';
 -- mission: seasons (battle passes): tiers that users reach by an item, and tracks they hold
 
 CREATE TABLE economy.seasons (
@@ -9596,6 +9627,7 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('operator', 'FUNCTION economy_internal.require_archive(regclass, regclass)', ''),
             ('operator', 'FUNCTION economy.audit_sweep_incremental(integer)',
              'audit_checkpoints audit_findings audit_runs audit_runs_run_id_seq'),
+            ('operator', 'FUNCTION economy.mission_dry_run(jsonb, timestamptz, timestamptz)', ''),
             ('operator', 'FUNCTION economy.learn_recommendations(integer)',
              'recommendation_beliefs recommendation_days recommendation_progress recommendations'),
             ('operator', 'FUNCTION economy.rfm_refresh_incremental()',
@@ -9764,6 +9796,77 @@ BEGIN
     RETURN findings;
 END
 $$;
+-- ops: what missions would be, and what they are
+
+CREATE FUNCTION economy.mission_dry_run(
+    template jsonb, since timestamptz, until timestamptz DEFAULT NULL
+) RETURNS TABLE (
+        users bigint, entries bigint, incomplete bigint, progressed bigint, completed bigint,
+        completions bigint, gold numeric, xp numeric, items jsonb
+    )
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp
+    -- in the order of the users, whatever their statistics say
+    SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+    mission economy.mission_templates;
+    part    record;
+    ids     bigint[];
+    total   bigint;
+    after   bigint := -9223372036854775808;
+BEGIN
+    PERFORM economy_internal.require_given('template', template IS NOT NULL);
+    PERFORM economy_internal.require_given('since', since IS NOT NULL);
+    until := coalesce(until, economy.now());
+    IF since >= until THEN
+        RAISE EXCEPTION 'since must be before until' USING ERRCODE = 'XE002';
+    END IF;
+    BEGIN
+        SELECT (p.new_row).* INTO mission FROM economy_internal.put_mission(template) p;
+        -- it is as it would be published, and is not
+        RAISE EXCEPTION 'taken back';
+    EXCEPTION WHEN raise_exception THEN
+        IF mission.number IS NULL THEN
+            RAISE;
+        END IF;
+    END;
+    PERFORM economy_internal.open_tables('accounts');
+    SELECT count(*) INTO total FROM economy.accounts;
+    users := 0;
+    entries := 0;
+    incomplete := 0;
+    progressed := 0;
+    completed := 0;
+    completions := 0;
+    LOOP
+        PERFORM economy_internal.report_progress(
+            'mission_dry_run', users, greatest(total, users));
+        ids := ARRAY(SELECT a.user_id FROM economy.accounts a WHERE a.user_id > after
+                     ORDER BY a.user_id LIMIT 1000);
+        EXIT WHEN cardinality(ids) = 0;
+        after := ids[cardinality(ids)];
+        SELECT * INTO STRICT part
+            FROM economy_internal.mission_would_be(mission, since, until, ids);
+        users := users + part.users;
+        entries := entries + part.entries;
+        incomplete := incomplete + part.incomplete;
+        progressed := progressed + part.progressed;
+        completed := completed + part.completed;
+        completions := completions + part.completions;
+    END LOOP;
+    PERFORM economy_internal.report_progress(NULL, NULL, NULL);
+    gold := mission.gold::numeric * completions;
+    xp := mission.xp::numeric * completions;
+    items := (SELECT jsonb_object_agg(i.key, i.value::numeric * completions)
+              FROM jsonb_each_text(mission.items) i);
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION economy.mission_dry_run(jsonb, timestamptz, timestamptz) IS
+    'What a mission would have been, had it been published at since and ended at until: how many '
+    'users would have got on in it and completed it, how often, and what that would have paid. '
+    'Valid is what publish_mission() takes; starts_at and ends_at of the template are not asked. '
+    'Changes nothing; progress in economy.progress(). XE403 for one that is not valid.';
 
 CREATE OR REPLACE FUNCTION economy.verify_anchor(anchor jsonb) RETURNS SETOF economy.finding
     LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -12116,6 +12219,7 @@ REVOKE ALL ON FUNCTION
     economy.leaderboard_info(text),
     economy.leaderboard_of(text, bigint[], date),
     economy.leaderboard_parity(text, boolean),
+    economy.mission_dry_run(jsonb, timestamptz, timestamptz),
     economy.mission_parity(bigint),
     economy.missions(bigint),
     economy.open_action(bigint, text, text, text, bigint, interval, jsonb),
@@ -12270,6 +12374,7 @@ REVOKE ALL ON FUNCTION
     economy_internal.mission_progress_sound(bytea, bytea),
     economy_internal.mission_replay(bigint, integer),
     economy_internal.mission_room(economy.mission_templates[]),
+    economy_internal.mission_would_be(economy.mission_templates, timestamptz, timestamptz, bigint[]),
     economy_internal.missions_changed(),
     economy_internal.missions_due(bigint[], timestamptz),
     economy_internal.missions_seen(bigint, timestamptz),
@@ -12281,6 +12386,7 @@ REVOKE ALL ON FUNCTION
     economy_internal.order_step(text, text),
     economy_internal.payment_key(text, text),
     economy_internal.place_order(bigint, text, text, text, integer, bigint, jsonb, jsonb, smallint),
+    economy_internal.put_mission(jsonb),
     economy_internal.read_webhook(bytea),
     economy_internal.refund_fulfilment(bigint, bigint, boolean),
     economy_internal.refunded_units(bigint, text),

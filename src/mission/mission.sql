@@ -357,22 +357,20 @@ $$;
 COMMENT ON FUNCTION economy_internal.refuse_mission(text, text, text) IS
     'Raises XE403 for a mission.';
 
-CREATE FUNCTION economy.publish_mission(mission jsonb, actor text)
-    RETURNS economy.mission_templates
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+CREATE FUNCTION economy_internal.put_mission(
+    mission jsonb, OUT new_row economy.mission_templates, OUT retired integer
+)
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' AS $$
 DECLARE
     old_row   economy.mission_templates;
-    new_row   economy.mission_templates;
     id        text := mission ->> 'mission';
     wrong     text;
     hint      text;
     failed    text;
     at_column text;
 BEGIN
-    PERFORM economy_internal.require_actor(actor);
-    PERFORM economy_internal.require_given('mission', mission IS NOT NULL);
     IF jsonb_typeof(mission) <> 'object' OR id IS NULL THEN
         RAISE EXCEPTION 'mission must be a JSON object with a mission' USING ERRCODE = 'XE403';
     END IF;
@@ -415,9 +413,30 @@ BEGIN
     IF wrong IS NOT NULL THEN
         PERFORM economy_internal.refuse_mission(id, wrong, hint);
     END IF;
-    IF old_row.retired_at IS NULL AND old_row.mission IS NOT NULL THEN
-        PERFORM economy.note_change('mission_templates', id || ':' || old_row.version, 'retire',
-                                    actor);
+    IF old_row.retired_at IS NULL THEN
+        retired := old_row.version;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.put_mission(jsonb) IS
+    'What publish_mission() writes, but for its record: the new version, and the one that was '
+    'retired for it, or null. XE403 for a mission that is not valid.';
+
+CREATE FUNCTION economy.publish_mission(mission jsonb, actor text)
+    RETURNS economy.mission_templates
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, economy, pg_temp AS $$
+DECLARE
+    id      text := mission ->> 'mission';
+    new_row economy.mission_templates;
+    put     record;
+BEGIN
+    PERFORM economy_internal.require_actor(actor);
+    PERFORM economy_internal.require_given('mission', mission IS NOT NULL);
+    SELECT * INTO STRICT put FROM economy_internal.put_mission(mission);
+    new_row := put.new_row;
+    IF put.retired IS NOT NULL THEN
+        PERFORM economy.note_change('mission_templates', id || ':' || put.retired, 'retire', actor);
     END IF;
     PERFORM economy.note_change('mission_templates', id || ':' || new_row.version, 'publish',
                                 actor);

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_type_d.h"
 #include "commands/trigger.h"
 #include "utils/array.h"
@@ -16,6 +17,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
+#include "utils/typcache.h"
 
 #include "clock.h"
 #include "errors.h"
@@ -345,9 +347,9 @@ put_mission(EcoMissions *missions, EcoMission *mission)
 	missions->by_number[mission->number] = mission;
 }
 
-/* Read all into the current context. */
-static const EcoMissions *
-read_missions(void)
+/* Read all into the current context, and one more, or NULL, which requires these. */
+static EcoMissions *
+read_missions(EcoMission *further, Datum its_requires)
 {
 	EcoMissions *missions = palloc0(sizeof(EcoMissions));
 	EcoScan    *scan = eco_scan_begin(&mission_templates, 0, 0, 0, NULL);
@@ -363,6 +365,11 @@ read_missions(void)
 			requires[mission->number] = row.values[MIS_REQUIRES];
 	}
 	eco_scan_end(scan);
+	if (further != NULL)
+	{
+		put_mission(missions, further);
+		requires[further->number] = its_requires;
+	}
 	for (int i = 0; i < missions->n; i++)
 		if (missions->by_number[i] != NULL)
 			connect(missions, (EcoMission *) missions->by_number[i], requires[i]);
@@ -402,7 +409,7 @@ renew(void)
 			open = eco_tables_open(ECO_READ_LATEST, tables);
 			/* to open it may have told of what is seen by now */
 			kept.known = true;
-			missions = read_missions();
+			missions = read_missions(NULL, (Datum) 0);
 			MemoryContextSwitchTo(caller);
 			eco_tables_close(open);
 		}
@@ -428,6 +435,53 @@ eco_missions(void)
 	if (!kept.known)
 		renew();
 	return kept.missions;
+}
+
+/* The row that a composite value of the table's type is; false: it could not be there. */
+static bool
+row_of(HeapTupleHeader header, EcoRow *row)
+{
+	HeapTupleData tuple = {.t_len = HeapTupleHeaderGetDatumLength(header), .t_data = header};
+	TupleDesc	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header),
+											  HeapTupleHeaderGetTypMod(header));
+	bool		sound = true;
+
+	eco_row_init(row, &mission_templates);
+	for (int c = 0; c < mission_templates.ncolumns; c++)
+		for (int a = 0; a < desc->natts; a++)
+		{
+			Form_pg_attribute attribute = TupleDescAttr(desc, a);
+			bool		isnull;
+			Datum		value;
+
+			if (attribute->attisdropped ||
+				strcmp(NameStr(attribute->attname), mission_templates.columns[c].name) != 0)
+				continue;
+			value = heap_getattr(&tuple, a + 1, desc, &isnull);
+			if (!isnull)
+				eco_row_set(row, c, value);
+			else
+				sound &= (mission_templates.columns[c].is & ECO_NULLABLE) != 0;
+		}
+	ReleaseTupleDesc(desc);
+	return sound;
+}
+
+EcoMissions *
+eco_missions_with(HeapTupleHeader template, EcoMission **further)
+{
+	static EcoTable *const tables[] = {&mission_templates, NULL};
+	EcoOpenTables *open = eco_tables_open(ECO_READ_LATEST, tables);
+	EcoMissions *missions;
+	EcoRow		row;
+
+	if (!row_of(template, &row) || DatumGetInt32(row.values[MIS_NUMBER]) < 1 ||
+		DatumGetInt32(row.values[MIS_NUMBER]) >= ECO_MISSION_NUMBERS)
+		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("this is no row of a mission"));
+	*further = read_mission(&row);
+	missions = read_missions(*further, row.values[MIS_REQUIRES]);
+	eco_tables_close(open);
+	return missions;
 }
 
 const EcoWatch *

@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "access/htup.h"
 #include "datatype/timestamp.h"
 
 #include "core/period.h"
@@ -92,6 +93,12 @@ typedef struct EcoMissions
  * the next call.  NULL: there are none.
  */
 extern const EcoMissions *eco_missions(void);
+
+/*
+ * The same in the current context, with one more, a row of mission_templates that is not
+ * there: for who asks what it would be.
+ */
+extern EcoMissions *eco_missions_with(HeapTupleHeader template, EcoMission **further);
 
 /* Of the entries of a journal; NULL: none looks at them. */
 extern const EcoWatch *eco_missions_watch(const EcoMissions *missions,

@@ -314,6 +314,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('operator', 'FUNCTION economy_internal.require_archive(regclass, regclass)', ''),
             ('operator', 'FUNCTION economy.audit_sweep_incremental(integer)',
              'audit_checkpoints audit_findings audit_runs audit_runs_run_id_seq'),
+            ('operator', 'FUNCTION economy.mission_dry_run(jsonb, timestamptz, timestamptz)', ''),
             ('operator', 'FUNCTION economy.learn_recommendations(integer)',
              'recommendation_beliefs recommendation_days recommendation_progress recommendations'),
             ('operator', 'FUNCTION economy.rfm_refresh_incremental()',

@@ -219,6 +219,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('audit_step', 'SELECT * FROM economy.audit_step()'),
     ('audit_sweep', 'SELECT * FROM economy.audit_sweep()'),
     ('audit_sweep_incremental', 'SELECT * FROM economy.audit_sweep_incremental()'),
+    ('mission_dry_run', 'SELECT * FROM economy.mission_dry_run(''{"mission": "pgtap.four", "trigger": "entry", "target": 1}'', ''-infinity'')'),
     ('learn_recommendations', 'SELECT * FROM economy.learn_recommendations()'),
     ('rfm_refresh_incremental', 'SELECT * FROM economy.rfm_refresh_incremental()'),
     ('rollup_stats', 'SELECT * FROM economy.rollup_stats()'),

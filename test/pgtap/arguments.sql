@@ -1,7 +1,7 @@
 -- Bad arguments of the public functions: the SQLSTATE says what is wrong, and
 -- nothing is written.
 BEGIN;
-SELECT plan(184);
+SELECT plan(188);
 
 SELECT economy.register('pgtap arguments') AS u \gset
 SELECT economy.upsert_product('{"product_id": "pgtap_a", "category": "item", "price_gold": 10}', 'pgtap') IS NULL AS x \gset
@@ -17,6 +17,10 @@ CREATE TEMP TABLE before AS
 -- null, empty, too long, out of range
 SELECT throws_ok(replace(call, 'USER', :'u'), code, message, call)
 FROM (VALUES
+    ($$SELECT economy.mission_dry_run(NULL, '2031-01-01Z')$$,              'XE001', 'template must not be null'),
+    ($$SELECT economy.mission_dry_run('{}', NULL)$$,                       'XE001', 'since must not be null'),
+    ($$SELECT economy.mission_dry_run('{}', '2031-01-01Z', '2031-01-01Z')$$, 'XE002', 'since must be before until'),
+    ($$SELECT economy.mission_dry_run('{}', 'infinity')$$,                 'XE002', 'since must be before until'),
     ($$SELECT economy.publish_season(NULL, 'a')$$,                         'XE001', 'season must not be null'),
     ($$SELECT economy.publish_season('{"season": "s"}', NULL)$$,           'XE001', 'actor must not be null'),
     ($$SELECT economy.publish_season('{"season": "s"}', '')$$,             'XE002', NULL),

@@ -2,7 +2,7 @@
 -- made, and calls of helpers with what they were not made for.  Each has its
 -- code, and nothing is done.
 BEGIN;
-SELECT plan(153);
+SELECT plan(158);
 
 SELECT economy.register('pgtap errors') AS u \gset
 SELECT transaction_id AS granted FROM economy.grant_reward(:u, 'pgtap', 'e1', 100) \gset
@@ -107,6 +107,11 @@ FROM (VALUES
     ($$SELECT economy_internal.announce_key('R', NULL, 'a', 'b')$$, 'XE001', 'user_id must not be null'),
     ($$SELECT economy_internal.announce_key('R', 1, 'a', NULL)$$, 'XE001', 'second must not be null'),
     ($$SELECT economy_internal.announce_key('?', 1, 'a', 'b')$$, 'XE002', 'no journal has this letter'),
+    ($$SELECT economy_internal.mission_would_be(NULL, now(), now(), '{}')$$, 'XE001', 'mission must not be null'),
+    ($$SELECT economy_internal.mission_would_be(jsonb_populate_record(NULL::economy.mission_templates, '{}'), now(), now(), NULL)$$, 'XE001', 'user_ids must not be null'),
+    ($$SELECT economy_internal.mission_would_be(jsonb_populate_record(NULL::economy.mission_templates, '{}'), now(), NULL, '{}')$$, 'XE001', 'until must not be null'),
+    ($$SELECT economy_internal.mission_would_be(jsonb_populate_record(NULL::economy.mission_templates, '{}'), NULL, now(), '{}')$$, 'XE001', 'since must not be null'),
+    ($$SELECT economy_internal.mission_would_be(jsonb_populate_record(NULL::economy.mission_templates, '{"mission": "a"}'), now(), now(), '{}')$$, 'XE002', 'this is no row of a mission'),
     ($$SELECT economy_internal.with_mission_progress(NULL, NULL, 1, 1, 1)$$, 'XE001', 'number must not be null'),
     ($$SELECT economy_internal.with_mission_progress(NULL, 1, NULL, 1, 1)$$, 'XE001', 'period must not be null'),
     ($$SELECT economy_internal.with_mission_progress(NULL, 1, 1, 1, NULL)$$, 'XE001', 'state must not be null'),
