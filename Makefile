@@ -12,7 +12,7 @@ OBJS = $(sort $(patsubst %.c,%.o,$(call sources,src/*.c src/*/*.c)))
 # The order of the install script; each domain's SQL stands with its C.
 SQL_PARTS = src/prologue.sql src/ledger/ledger.sql src/ledger/holdings.sql \
 	src/account/identity.sql \
-	src/shop/shop.sql src/shop/fulfilment.sql src/shop/reservation.sql src/shop/refund.sql src/ledger/level.sql \
+	src/shop/shop.sql src/shop/fulfilment.sql src/shop/reservation.sql src/shop/refund.sql src/shop/promo.sql src/ledger/level.sql \
 	src/reward/reward.sql \
 	src/play/play.sql src/play/leaderboard.sql src/account/adjust.sql src/hold/hold.sql \
 	src/hold/draw.sql src/hold/escrow.sql \

@@ -471,7 +471,7 @@ BEGIN
         'level_experiments', 'games', 'rfm_models', 'segment_rules', 'rfm_snapshots',
         'recommendation_placements', 'recommendation_arms', 'signing_keys', 'items',
         'draw_tables', 'leaderboards', 'transfer_rules', 'daily_rewards', 'payment_providers',
-        'payment_secrets', 'mission_templates', 'rate_limits', 'seasons');
+        'payment_secrets', 'mission_templates', 'rate_limits', 'seasons', 'promo_codes');
     -- the chain of a key begins with 32 zeros
     INSERT INTO economy_internal.config_heads AS h
         VALUES (relation, key, 0, decode(repeat('00', 32), 'hex'))

@@ -246,8 +246,8 @@ DECLARE
                                 'draws', 'transfers', 'escrows', 'refunds', 'segments',
                                 'recommendations', 'anchored', 'parity', 'places',
                                 'missions', 'seasons']
-        ELSE ARRAY['schema', 'stock', 'prizes', 'shop', 'orders', 'config', 'keys', 'segment_state',
-                   'anchors', 'boards'] END;
+        ELSE ARRAY['schema', 'stock', 'promos', 'prizes', 'shop', 'orders', 'config', 'keys',
+                   'segment_state', 'anchors', 'boards'] END;
     piece    text;
     answer   economy.finding[];
     findings economy.finding[] := '{}';

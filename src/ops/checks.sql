@@ -87,6 +87,11 @@ CREATE VIEW economy.config_states AS
     SELECT 'rate_limits', l.limit_id, to_jsonb(l)
     FROM (SELECT limit_id, burst, refill, period_seconds FROM economy.rate_limits) l
     UNION ALL
+    SELECT 'promo_codes', p.code, to_jsonb(p)
+    FROM (SELECT code, kind, value, products, max_quantity, max_per_user, max_uses, budget_gold,
+                 new_users, starts_at, ends_at, active
+          FROM economy.promo_codes) p
+    UNION ALL
     SELECT 'mission_templates', m.mission || ':' || m.version, to_jsonb(m)
     FROM (SELECT mission, version, number, trigger, condition, progress, field, target,
                  increment_cap, period, starts_at, ends_at, claim_hours, requires, gold, xp,
@@ -235,6 +240,9 @@ CREATE FUNCTION economy_internal.audit_config() RETURNS SETOF economy.finding
               UNION ALL
               SELECT 'shop_stock', format('%s %s', t.product_id, t.slot)
               FROM economy.shop_stock t
+              UNION ALL
+              SELECT 'promo_stock', format('%s %s', t.name, t.slot)
+              FROM economy.promo_stock t
               UNION ALL
               SELECT 'shop_keys', format('%s %s', t.product_id, t.idempotency_key)
               FROM economy_internal.shop_keys t
@@ -499,6 +507,9 @@ CREATE FUNCTION economy_internal.audit_orphans(
             UNION ALL
             SELECT DISTINCT r.user_id, 'reservations' FROM economy.shop_reservations r
             WHERE r.user_id BETWEEN from_user AND upto_user
+            UNION ALL
+            SELECT DISTINCT u.user_id, 'uses of promo codes' FROM economy.promo_uses u
+            WHERE u.user_id BETWEEN from_user AND upto_user
             UNION ALL
             SELECT DISTINCT o.user_id, 'orders' FROM economy.payment_orders o
             WHERE o.user_id BETWEEN from_user AND upto_user
@@ -1603,6 +1614,75 @@ COMMENT ON FUNCTION economy_internal.audit_shop() IS
     'Keys that are unique over all users, and what is to be fulfilled or was reserved, against '
     'the purchases (I4).';
 
+-- A use stands in its entry, in promo_uses until its purchase is taken back as a whole, and is
+-- missing in the slots.
+CREATE FUNCTION economy_internal.audit_promos() RETURNS SETOF economy.finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        WITH used AS MATERIALIZED (
+            SELECT t.user_id, t.seq, 'P' || t.user_id || '-' || t.seq AS entry, t.product_id,
+                   t.quantity, t.category, t.gold_delta, t.context #>> '{promo_use,code}' AS code,
+                   economy_internal.number_in(t.context -> 'promo_use', 'gold') AS gold
+            FROM economy.shop_transactions t WHERE t.context ? 'promo_use'
+        )
+        SELECT coalesce(l.user_id, n.user_id), 'wrong_promo',
+               CASE WHEN l.user_id IS NULL THEN 'no use of a code'
+                    ELSE format('a use of %s for %s gold', l.code, l.gold) END,
+               CASE WHEN n.user_id IS NULL THEN 'none is noted'
+                    ELSE format('%s for %s gold', n.code, n.gold) END,
+               'P' || coalesce(l.user_id, n.user_id) || '-' || coalesce(l.seq, n.seq),
+               coalesce(l.seq, n.seq)
+        FROM (SELECT u.* FROM used u
+              LEFT JOIN (SELECT b.user_id, b.reverses, sum(b.quantity) AS units
+                         FROM economy.shop_refunds b GROUP BY 1, 2) b
+                  ON b.user_id = u.user_id AND b.reverses = u.seq
+              WHERE u.quantity > coalesce(b.units, 0)) l
+        FULL JOIN economy.promo_uses n ON n.user_id = l.user_id AND n.seq = l.seq
+        WHERE (l.code, l.gold) IS DISTINCT FROM (n.code, n.gold::numeric)
+          AND NOT (l.user_id IS NULL AND EXISTS (
+              SELECT FROM economy_internal.archived_purchases a
+              WHERE a.user_id = n.user_id AND a.seq = n.seq))
+        UNION ALL
+        -- what it gives is fixed when it is made, so it was so when it was used
+        SELECT u.user_id, 'wrong_promo',
+               CASE WHEN p.code IS NULL THEN 'a code that was made'
+                    ELSE format('%s %s, at most %s of %s', p.kind, p.value, p.max_quantity,
+                                coalesce(p.products::text, 'any product')) END,
+               format('%s: %s gold for %s %s at %s', u.code, u.gold, u.quantity, u.product_id,
+                      u.gold_delta), u.entry, u.seq
+        FROM used u LEFT JOIN economy.promo_codes p ON p.code = u.code
+        WHERE p.code IS NULL OR u.quantity > p.max_quantity
+           OR NOT coalesce(p.products ? u.product_id, true)
+           OR (u.category = 'conversion') <> (p.kind = 'bonus')
+           OR u.gold IS DISTINCT FROM CASE p.kind
+                  WHEN 'percent' THEN div((u.gold - u.gold_delta) * p.value, 100)
+                  WHEN 'amount' THEN least(p.value, u.gold - u.gold_delta)
+                  ELSE p.value END
+        UNION ALL
+        SELECT NULL, 'wrong_promo', format('%s of %s', coalesce(m.most::text, 'no limit'), name),
+               format('%s left in %s slots and %s used', coalesce(s.left, 0), coalesce(s.slots, 0),
+                      coalesce(n.used, 0)), NULL, NULL
+        FROM (SELECT p.code AS name, p.max_uses AS most
+              FROM economy.promo_codes p WHERE p.max_uses IS NOT NULL
+              UNION ALL
+              SELECT (p.code || '/gold') COLLATE "C", p.budget_gold
+              FROM economy.promo_codes p WHERE p.budget_gold IS NOT NULL) m
+        FULL JOIN (SELECT t.name, sum(t.remaining) AS left, count(t.remaining) AS slots,
+                          min(t.slot) AS first, max(t.slot) AS last
+                   FROM economy.promo_stock t GROUP BY 1) s USING (name)
+        LEFT JOIN (SELECT u.code AS name, count(*)::numeric AS used
+                   FROM economy.promo_uses u GROUP BY 1
+                   UNION ALL
+                   SELECT (u.code || '/gold') COLLATE "C", sum(u.gold)
+                   FROM economy.promo_uses u GROUP BY 1) n USING (name)
+        WHERE m.most IS DISTINCT FROM s.left + coalesce(n.used, 0)
+           OR (s.slots, s.first, s.last) IS DISTINCT FROM (32, 0, 31);
+    END;
+COMMENT ON FUNCTION economy_internal.audit_promos() IS
+    'Uses of promo codes: each entry against what its code gives, against what is noted of it, and '
+    'their number and gold against what is left (I5).';
+
 -- An order that was paid has its purchase, and one that was not has none.
 CREATE FUNCTION economy_internal.audit_orders() RETURNS SETOF economy.finding
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -1709,7 +1789,7 @@ BEGIN
                ('economy_internal', 'shop_user_units', ', product_id'),
                ('economy_internal', 'shop_user_units_more', ', product_id'),
                ('economy', 'fulfilments', ', seq'), ('economy', 'escrows', ', seq'),
-               ('economy', 'shop_debts', ', seq'),
+               ('economy', 'shop_debts', ', seq'), ('economy', 'promo_uses', ', seq'),
                ('economy_internal', 'rfm_reversals', ', seq'),
                ('economy', 'shop_reservations', ', idempotency_key'),
                ('economy', 'payment_orders', ', product_id, idempotency_key'),

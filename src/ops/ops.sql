@@ -111,12 +111,15 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
              'accounts mission_progress_more '
              'config_changes config_changes_change_id_seq config_heads shop_keys '
              'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
-             'user_holdings_more shop_reservations payment_orders payment_order_history'),
+             'user_holdings_more shop_reservations payment_orders payment_order_history '
+             'promo_stock promo_uses'),
             ('app', 'FUNCTION economy.purchase_code(bigint, text, text, integer, jsonb, boolean)',
              'accounts mission_progress_more '
              'config_changes config_changes_change_id_seq config_heads shop_keys '
              'fulfilments shop_stock shop_transactions shop_user_units_more signing_keys '
-             'user_holdings_more shop_reservations payment_orders payment_order_history'),
+             'user_holdings_more shop_reservations payment_orders payment_order_history '
+             'promo_stock promo_uses'),
+            ('app', 'FUNCTION economy.promo_preview(bigint, text, text, integer)', ''),
             ('app', 'FUNCTION economy.purchases(bigint[], text[], text[], integer[], jsonb[])',
              'accounts mission_progress_more '
              'config_changes config_changes_change_id_seq config_heads shop_keys '
@@ -380,8 +383,12 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('admin', 'FUNCTION economy.refund_purchase(bigint, text, text, integer, text, text, '
                       'text, boolean)',
              'accounts mission_progress_more '
-             'fulfilments rfm_reversals shop_debts shop_refunds shop_stock '
+             'fulfilments promo_stock promo_uses rfm_reversals shop_debts shop_refunds shop_stock '
              'shop_user_units_more user_holdings_more'),
+            ('admin', 'FUNCTION economy.retire_promo_code(text, text)',
+             'config_changes config_changes_change_id_seq config_heads promo_codes'),
+            ('admin', 'FUNCTION economy.upsert_promo_code(jsonb, text)',
+             'config_changes config_changes_change_id_seq config_heads promo_codes promo_stock'),
             ('admin', 'FUNCTION economy.settlement_reconcile(text, jsonb, timestamptz, '
                       'timestamptz)', ''),
             ('admin', 'FUNCTION economy.resolve_order(uuid, text, text, text)',

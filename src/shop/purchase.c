@@ -30,6 +30,7 @@
 #include "shop/global_key.h"
 #include "shop/journal.h"
 #include "shop/order.h"
+#include "shop/promo.h"
 #include "shop/purchase.h"
 #include "shop/refunds.h"
 #include "shop/reservation.h"
@@ -73,6 +74,7 @@ PG_FUNCTION_INFO_V1(eco_give_order);
 #define NEEDS_RESERVATIONS 256	/* the call does, not the product */
 #define NEEDS_LEVELS 512		/* of an account that is read alone, too */
 #define NEEDS_ORDERS 1024
+#define NEEDS_PROMO 2048
 
 /*
  * What products have needed here, by a hash of their names.  Nothing hangs on it but how
@@ -109,6 +111,11 @@ static const char *check_items(EcoPurchase *p, const EcoAccount *account);
 static const char *take_units(EcoPurchase *p, const EcoAccount *account);
 static const char *use_reservation(EcoPurchase *p, const EcoAccount *account);
 static const char *take_stock(EcoPurchase *p);
+static const char *check_promo(EcoPurchase *p, const EcoAccount *account);
+static bool takes_several(const EcoPurchase *p);
+static const char *take_promo(EcoPurchase *p);
+static const char *take_of_promo(EcoPurchase *p, const EcoText *name, int64 units,
+								 const char *refusal);
 static const char *check_order(EcoPurchase *p, const EcoAccount *account);
 static const char *check_paid(EcoPurchase *p, const EcoAccount *account);
 static EcoStock look_again(EcoPurchase *p);
@@ -128,6 +135,7 @@ static void keep_units(EcoPurchase *p, EcoAccount *account);
 static void describe_effect(EcoPurchase *p, bool is_conversion, Datum effect_code, Datum items,
 							bool gives_xp);
 static bool same_as_first(EcoPurchase *p, const EcoRow *first, int quantity, int context);
+static void tell_promo(EcoPurchase *p, Jsonb *use);
 static void come_again(EcoPurchase *p);
 
 /*
@@ -161,7 +169,9 @@ purchase(EcoPurchase *p, FunctionCallInfo fcinfo, bool in_passing)
 	known = *needed_by(p);
 	call.tables_of_new = tables_for(p, (known & NEEDS_KNOWN ? known & (NEEDS_ALL | NEEDS_LEVELS) :
 										NEEDS_ALL) |
-									(p->reservation.datum != (Datum) 0 ? NEEDS_RESERVATIONS : 0));
+									(p->reservation.datum != (Datum) 0 ? NEEDS_RESERVATIONS : 0) |
+									(p->promo_typed.datum != (Datum) 0 ?
+									 NEEDS_PROMO | NEEDS_REFUNDS : 0));
 	call.in_passing = in_passing && (p->opened & ~NEEDS_LEVELS) == 0 && !(known & NEEDS_LOCK);
 	call.key = ECO_TXN_BY_KEY;
 	call.texts[call.ntexts++] = p->product_id;
@@ -282,6 +292,10 @@ read_arguments(EcoPurchase *p, FunctionCallInfo fcinfo)
 	if (!eco_purchase_reserved(p->context, &p->reservation))
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
 				  errmsg("context.reservation must be a text of 1 to %d bytes", ECO_MAX_KEY));
+	if (!eco_promo_in(p->context, &p->promo_typed))
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("context.promo must be a text"),
+				  errdetail("context.promo_use is written by economy.purchase()."));
 	eco_require_arg(fcinfo, 5, "dry_run");
 	p->dry_run = PG_GETARG_BOOL(5);
 }
@@ -334,6 +348,12 @@ tables_for(EcoPurchase *p, uint16 needs)
 		p->tables[n++] = &eco_payment_orders;
 		p->tables[n++] = &eco_payment_order_history;
 		p->tables[n++] = &eco_paying_providers;
+	}
+	if (needs & NEEDS_PROMO)
+	{
+		p->tables[n++] = &eco_promo_codes;
+		p->tables[n++] = &eco_promo_stock;
+		p->tables[n++] = &eco_promo_uses;
 	}
 	p->tables[n] = NULL;
 	p->opened = needs;
@@ -459,6 +479,7 @@ eco_purchase_try(EcoPurchase *p, const EcoAccount *account)
 		eco_result_outcome(&p->result, "new", "OK");
 		eco_result_set(&p->result, PURCHASE_GOLD_DELTA, Int64GetDatum(p->gold_delta));
 		eco_result_set(&p->result, PURCHASE_GOLD, Int64GetDatum(account->gold + p->gold_delta));
+		tell_promo(p, p->promo == NULL ? NULL : p->promo->use);
 		if (p->xp_delta > 0)
 			(void) eco_level_foretold(&p->detail, p->user_id, p->xp_delta,
 									  account->xp + p->xp_delta);
@@ -479,7 +500,9 @@ check_rules(EcoPurchase *p, const EcoAccount *account)
 	p->user_limit_left = -1;
 	p->stock_left = -1;
 	p->xp_delta = 0;
+	p->stock_slot = -1;
 	p->items = NULL;
+	p->promo = NULL;
 	p->ordered = 0;
 	if (account->suspended && p->key.datum == (Datum) 0)
 		return "USER_SUSPENDED";
@@ -517,11 +540,13 @@ check_product(EcoPurchase *p, const EcoAccount *account)
 		(refusal = check_expected_price(p)) != NULL ||
 		(refusal = check_user_limit(p, account)) != NULL ||
 		(refusal = check_freezes(p, account)) != NULL ||
+		(refusal = check_promo(p, account)) != NULL ||
 	/* it is paid when it is bought */
 		(!p->reserves && (refusal = check_amounts(p, account)) != NULL) ||
 		(!p->reserves && (refusal = check_xp(p, account)) != NULL) ||
 		(!p->reserves && (refusal = check_items(p, account)) != NULL) ||
-		(refusal = take_units(p, account)) != NULL)
+		(refusal = take_units(p, account)) != NULL ||
+		(refusal = take_promo(p)) != NULL)
 		return refusal;
 	return NULL;
 }
@@ -853,7 +878,13 @@ check_amounts(EcoPurchase *p, const EcoAccount *account)
 	if (pg_mul_s64_overflow(p->product.monetary, p->quantity, &p->monetary) ||
 		p->monetary > ECO_MAX_AMOUNT)
 		return "GOLD_OVERFLOW";
-	if (pg_mul_s64_overflow(unit, p->quantity, &p->gold_delta))
+	/* whose value is what is paid for it */
+	if (p->promo != NULL && unit < 0)
+		p->monetary = (int64) ((int128) p->monetary *
+							   (p->product.price_gold * p->quantity - p->promo->gold) /
+							   (p->product.price_gold * p->quantity));
+	if (pg_mul_s64_overflow(unit, p->quantity, &p->gold_delta) ||
+		(p->promo != NULL && pg_add_s64_overflow(p->gold_delta, p->promo->gold, &p->gold_delta)))
 		refusal = unit > 0 ? "GOLD_OVERFLOW" : "INSUFFICIENT_GOLD";
 	else
 		refusal = eco_amount_refusal(account, p->gold_delta, 0);
@@ -903,6 +934,9 @@ take_units(EcoPurchase *p, const EcoAccount *account)
 {
 	bool		reserved = p->reservation.datum != (Datum) 0;
 
+	/* whoever has to wait for one of them lets go of all */
+	if (p->promo != NULL && takes_several(p) && !p->dry_run && !p->attempt.open)
+		eco_attempt_begin(&p->attempt);
 	if (!reserved && !p->product.has_stock)
 		return p->reserves ? "UNLIMITED_STOCK" : NULL;
 	/* whose the key is, eco_global_key_use() says when it is taken */
@@ -935,8 +969,8 @@ take_stock(EcoPurchase *p)
 	if (p->reserved != NULL)
 		stock = eco_stock_take_reserved(p->reserved, p->quantity, &p->stock_left, &p->stock_slot);
 	else
-		stock = eco_stock_take(&p->product, p->quantity,
-							   p->dry_run ? ECO_STOCK_LOOK :
+		stock = eco_stock_take(&eco_shop_stock, &p->product_id, p->product.stock_slots,
+							   p->quantity, p->dry_run ? ECO_STOCK_LOOK :
 							   p->calls != NULL ? ECO_STOCK_TRY : ECO_STOCK_TAKE,
 							   &p->attempt, &p->stock_left, &p->stock_slot);
 	if (stock == ECO_STOCK_SOLD_OUT && p->dry_run)
@@ -951,6 +985,81 @@ take_stock(EcoPurchase *p)
 		return IN_PROGRESS;
 	}
 	return stock == ECO_STOCK_TAKEN ? NULL : "SOLD_OUT";
+}
+
+/* What the code takes off the price, or gives beside; nothing is taken from its sums yet. */
+static const char *
+check_promo(EcoPurchase *p, const EcoAccount *account)
+{
+	EcoPromoAsk ask = {
+		.typed = p->promo_typed, .account = account, .product = &p->product,
+		.quantity = p->quantity
+	};
+	EcoPromo   *promo;
+	const char *refusal;
+
+	if (p->promo_typed.datum == (Datum) 0)
+		return NULL;
+	promo = palloc0(sizeof(EcoPromo));
+	refusal = eco_promo_check(&ask, promo, &p->detail);
+	if (refusal == NULL)
+		p->promo = promo;
+	return refusal;
+}
+
+/* Whether one thing that it takes may be there, and another not. */
+static bool
+takes_several(const EcoPurchase *p)
+{
+	int			places = (p->product.has_stock || p->reservation.datum != (Datum) 0) +
+	p->product.global_key + p->promo->has_max + p->promo->has_budget;
+
+	return places > 1;
+}
+
+/* Behind the units of the product: first a use, then its gold. */
+static const char *
+take_promo(EcoPurchase *p)
+{
+	const char *refusal = NULL;
+	EcoText		uses;
+	EcoText		gold;
+
+	if (p->promo == NULL)
+		return NULL;
+	uses = eco_promo_uses_of(p->promo);
+	gold = eco_promo_gold_of(p->promo);
+	if (p->promo->has_max)
+		refusal = take_of_promo(p, &uses, 1, "PROMO_USED_UP");
+	if (refusal == NULL && p->promo->has_budget)
+		refusal = take_of_promo(p, &gold, p->promo->gold, "PROMO_BUDGET");
+	/* units of the product that were taken are given back with the attempt */
+	if (refusal != NULL)
+		p->stock_left = -1;
+	return refusal;
+}
+
+static const char *
+take_of_promo(EcoPurchase *p, const EcoText *name, int64 units, const char *refusal)
+{
+	int64		left;
+	int16		slot;
+
+	switch (eco_stock_take(&eco_promo_stock, name, ECO_PROMO_SLOTS, units,
+						   p->dry_run ? ECO_STOCK_LOOK : ECO_STOCK_TAKE, &p->attempt, &left,
+						   &slot))
+	{
+		case ECO_STOCK_TAKEN:
+			return NULL;
+		case ECO_STOCK_SOLD_OUT:
+			eco_detail_int(&p->detail, "needed", units);
+			eco_detail_int(&p->detail, "left", left);
+			return refusal;
+		case ECO_STOCK_AGAIN:
+		case ECO_STOCK_BUSY:	/* only who tries */
+			break;
+	}
+	return waited;
 }
 
 /* Of use when too little is left; who only looks has opened all there is to see. */
@@ -1055,6 +1164,8 @@ post(EcoPurchase *p, EcoAccount *account)
 		return;
 	if (p->product.fulfilment)
 		eco_fulfilment_add(&entry);
+	if (p->promo != NULL)
+		eco_promo_note(p->promo, &entry);
 	eco_purchase_made(p, &entry);
 	eco_entry_write(&entry);
 	ECO_CRASH_POINT("purchase:after_entry");
@@ -1144,7 +1255,9 @@ eco_purchase_entry(const EcoPurchase *p, EcoEntry *entry)
 	if (p->product.effect_code != (Datum) 0)
 		eco_row_set(row, TXN_EFFECT_CODE, datumCopy(p->product.effect_code, false, -1));
 	if (p->context != NULL)
-		eco_row_set(row, TXN_CONTEXT, JsonbPGetDatum(p->context));
+		eco_row_set(row, TXN_CONTEXT,
+					JsonbPGetDatum(p->promo == NULL ? p->context :
+								   eco_promo_context(p->promo, p->context)));
 	if (p->items != NULL)
 		entry->at = p->items->at;
 	/* objects of an older release know what an effect code gives */
@@ -1176,6 +1289,7 @@ eco_purchase_made(EcoPurchase *p, EcoEntry *entry)
 	eco_result_entry(&p->result, &eco_purchases, &entry->row);
 	eco_result_set(&p->result, PURCHASE_GOLD_DELTA, Int64GetDatum(entry->gold_delta));
 	eco_result_set(&p->result, PURCHASE_GOLD, Int64GetDatum(entry->gold));
+	tell_promo(p, p->promo == NULL ? NULL : p->promo->use);
 	describe_effect(p, p->product.is_conversion, p->product.effect_code, items_of(&entry->row),
 					entry->xp_delta > 0);
 }
@@ -1195,6 +1309,14 @@ plain_detail(void)
 	}
 	MemoryContextSwitchTo(old_context);
 	return kept;
+}
+
+/* What a promo code gave, if one was used. */
+static void
+tell_promo(EcoPurchase *p, Jsonb *use)
+{
+	if (use != NULL)
+		eco_detail_json(&p->detail, ECO_PROMO, use);
 }
 
 /*
@@ -1245,6 +1367,8 @@ eco_purchase_replay(EcoPurchase *p, const EcoRow *first)
 	eco_result_outcome(&p->result, "reuse", "OK");
 	eco_result_set(&p->result, PURCHASE_GOLD_DELTA, first->values[ECO_COL_GOLD_DELTA]);
 	eco_result_set(&p->result, PURCHASE_GOLD, first->values[ECO_COL_GOLD]);
+	tell_promo(p, first->isnull[TXN_CONTEXT] ? NULL :
+			   eco_promo_used(DatumGetJsonbP(first->values[TXN_CONTEXT])));
 	if (gives_xp)
 	{
 		(void) eco_tables_add(p->open, eco_level_tables);
@@ -1255,22 +1379,27 @@ eco_purchase_replay(EcoPurchase *p, const EcoRow *first)
 					items_of(first), gives_xp);
 }
 
-/*
- * The context as a retry is compared with it: without expected_price, which is a
- * condition of the call and no part of what was bought.
- */
 static Jsonb *
-without_conditions(Jsonb *context)
+without(Jsonb *context, const char *name)
 {
 	JsonbValue	value;
 
 	if (context == NULL ||
-		getKeyJsonValueFromContainer(&context->root, EXPECTED_PRICE,
-									 strlen(EXPECTED_PRICE), &value) == NULL)
+		getKeyJsonValueFromContainer(&context->root, name, strlen(name), &value) == NULL)
 		return context;
 	context = DatumGetJsonbP(DirectFunctionCall2(jsonb_delete, JsonbPGetDatum(context),
-												 CStringGetTextDatum(EXPECTED_PRICE)));
+												 CStringGetTextDatum(name)));
 	return JB_ROOT_COUNT(context) == 0 ? NULL : context;
+}
+
+/*
+ * The context as a retry is compared with it: without expected_price, which is a condition
+ * of the call and no part of what was bought, and what an entry says of a promo code.
+ */
+static Jsonb *
+without_conditions(Jsonb *context)
+{
+	return without(without(context, EXPECTED_PRICE), ECO_PROMO_USE);
 }
 
 /* Of what was bought or ordered with the key: the columns are those of its row. */

@@ -15,6 +15,7 @@
 #include "ledger/result.h"
 #include "shop/limit.h"
 #include "shop/product.h"
+#include "shop/promo.h"
 #include "shop/stock.h"
 
 /* of economy.purchase_result */
@@ -32,6 +33,8 @@ typedef struct EcoPurchase
 	Jsonb	   *context;
 	Datum		expected_price; /* of a unit, numeric, or 0 */
 	EcoText		reservation;	/* whose units are bought; datum 0: none */
+	EcoText		promo_typed;	/* a promo code; datum 0: none */
+	EcoPromo   *promo;			/* that serves, or NULL */
 	bool		reserves;		/* it is no purchase: it only takes the stock */
 	int64		held;			/* units that the user has reserved, of it */
 	bool		dry_run;
@@ -65,7 +68,7 @@ typedef struct EcoPurchase
 	EcoHoldings *items;			/* that it gives and costs, or NULL */
 	int16		stock_slot;		/* -1: no stock was taken */
 	EcoOpenTables *open;
-	EcoTable   *tables[15];		/* of a new purchase, up to NULL */
+	EcoTable   *tables[18];		/* of a new purchase, up to NULL */
 	uint16		opened;			/* those that only some products need */
 	EcoAttempt	attempt;		/* taken back when the purchase is refused */
 

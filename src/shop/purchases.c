@@ -19,6 +19,7 @@
 #include "shop/fulfilment.h"
 #include "shop/global_key.h"
 #include "shop/journal.h"
+#include "shop/promo.h"
 #include "shop/purchase.h"
 #include "shop/refunds.h"
 #include "shop/stock.h"
@@ -109,6 +110,7 @@ read_order(EcoElement *element, void *into)
 	Order	   *order = into;
 	int			number = eco_element_number(element) + 1;
 	EcoText		reservation = {0};
+	EcoText		promo = {0};
 	int64		quantity;
 
 	order->user_id = eco_element_int(element, 0);
@@ -126,6 +128,9 @@ read_order(EcoElement *element, void *into)
 	if (!eco_purchase_reserved(order->context, &reservation) || reservation.datum != (Datum) 0)
 		ECO_ERROR(ECO_INVALID_ARGUMENT,
 				  errmsg("purchase %d: context.reservation is for economy.purchase()", number));
+	if (!eco_promo_in(order->context, &promo) || promo.datum != (Datum) 0)
+		ECO_ERROR(ECO_INVALID_ARGUMENT,
+				  errmsg("purchase %d: context.promo is for economy.purchase()", number));
 }
 
 static void

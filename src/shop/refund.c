@@ -26,6 +26,7 @@
 #include "shop/fulfilment.h"
 #include "shop/journal.h"
 #include "shop/limit.h"
+#include "shop/promo.h"
 #include "shop/purchase.h"
 #include "shop/refunds.h"
 #include "shop/stock.h"
@@ -86,7 +87,7 @@ PG_FUNCTION_INFO_V1(eco_refund_purchase);
 static EcoTable *const tables[] = {
 	&eco_shop_transactions, &eco_archives, &eco_archived_keys, &eco_items,
 	&eco_user_holdings_more, &eco_shop_user_units_more, &eco_fulfilments, &eco_shop_stock,
-	&eco_shop_debts, NULL
+	&eco_shop_debts, &eco_promo_stock, &eco_promo_uses, NULL
 };
 
 static void read_arguments(Refund *r, FunctionCallInfo fcinfo);
@@ -464,6 +465,8 @@ post(Refund *r, EcoAccount *account)
 	EcoEntry	entry;
 
 	give_stock_back(r);
+	if (r->before + r->units == r->bought)
+		eco_promo_give_back(&r->purchase, TXN_CONTEXT);
 	forget_value(r);
 	make_entry(r, &entry);
 	eco_entry_prepare(account, &entry);

@@ -52,20 +52,20 @@ EcoTable	eco_shop_stock = {
 	.keys = {{2, {STK_PRODUCT_ID, STK_SLOT}}},
 };
 
-static int	read_slots(const EcoText *product_id, int known, EcoRow *slots, int64 *total);
-static bool take_free(EcoRow *slots, int nslots, int32 units, int16 *slot);
-static EcoStock gather(EcoRow *slots, int nslots, int32 units, EcoStockHow how,
+static int	read_slots(EcoTable *table, const EcoText *name, int known, EcoRow *slots,
+					   int64 *total);
+static bool take_free(EcoRow *slots, int nslots, int64 units, int16 *slot);
+static EcoStock gather(EcoRow *slots, int nslots, int64 units, EcoStockHow how,
 					   EcoAttempt *attempt, int16 *slot);
 static void take_parts(EcoRow *slots, int nslots, const bool *locked, int64 wanted, int16 *slot);
 static void write_slot(EcoRow *row, int64 units);
 
 EcoStock
-eco_stock_take(const EcoProduct *product, int32 units, EcoStockHow how,
+eco_stock_take(EcoTable *table, const EcoText *name, int known, int64 units, EcoStockHow how,
 			   EcoAttempt *attempt, int64 *remaining, int16 *slot)
 {
 	EcoRow	   *slots = palloc(sizeof(EcoRow) * MAX_SLOTS);
-	int			nslots = read_slots(&product->product_id, product->stock_slots, slots,
-									remaining);
+	int			nslots = read_slots(table, name, known, slots, remaining);
 	bool		take = how != ECO_STOCK_LOOK;
 	EcoStock	answer = *remaining >= units ? ECO_STOCK_TAKEN : ECO_STOCK_SOLD_OUT;
 
@@ -74,16 +74,16 @@ eco_stock_take(const EcoProduct *product, int32 units, EcoStockHow how,
 	if (answer == ECO_STOCK_TAKEN)
 		*remaining -= units;
 	if (take && answer == ECO_STOCK_SOLD_OUT)
-		eco_rows_must_be_newest(&eco_shop_stock, 0, 0, 1, &product->product_id.datum);
+		eco_rows_must_be_newest(table, 0, 0, 1, &name->datum);
 	pfree(slots);
 	return answer;
 }
 
 /* known: how many there are, or 0 */
 static int
-read_slots(const EcoText *product_id, int known, EcoRow *slots, int64 *total)
+read_slots(EcoTable *table, const EcoText *name, int known, EcoRow *slots, int64 *total)
 {
-	int			n = eco_rows_find(&eco_shop_stock, 0, 1, &product_id->datum, known, slots);
+	int			n = eco_rows_find(table, 0, 1, &name->datum, known, slots);
 
 	*total = 0;
 	for (int i = 0; i < n; i++)
@@ -92,7 +92,7 @@ read_slots(const EcoText *product_id, int known, EcoRow *slots, int64 *total)
 }
 
 static bool
-take_free(EcoRow *slots, int nslots, int32 units, int16 *slot)
+take_free(EcoRow *slots, int nslots, int64 units, int16 *slot)
 {
 	int			start = (int) pg_prng_uint64_range(&pg_global_prng_state, 0, nslots - 1);
 
@@ -117,7 +117,7 @@ take_free(EcoRow *slots, int nslots, int32 units, int16 *slot)
  * that one is waited for.
  */
 static EcoStock
-gather(EcoRow *slots, int nslots, int32 units, EcoStockHow how,
+gather(EcoRow *slots, int nslots, int64 units, EcoStockHow how,
 	   EcoAttempt *attempt, int16 *slot)
 {
 	bool		locked[MAX_SLOTS] = {false};
@@ -184,7 +184,7 @@ lock_slots(const EcoText *product_id, int64 units, EcoWait wait, Locked *locked)
 {
 	EcoRow	   *slots = palloc(sizeof(EcoRow) * MAX_SLOTS);
 	int64		total;
-	int			nslots = read_slots(product_id, 0, slots, &total);
+	int			nslots = read_slots(&eco_shop_stock, product_id, 0, slots, &total);
 	int64		held = 0;
 
 	locked->n = 0;
@@ -206,7 +206,7 @@ read_reserved(const EcoText *product_id, const Locked *locked)
 {
 	EcoReserved *reserved = palloc0(sizeof(EcoReserved));
 	EcoRow	   *slots = palloc(sizeof(EcoRow) * MAX_SLOTS);
-	int			nslots = read_slots(product_id, 0, slots, &reserved->others);
+	int			nslots = read_slots(&eco_shop_stock, product_id, 0, slots, &reserved->others);
 
 	reserved->product_id = *product_id;
 	reserved->slots = slots;

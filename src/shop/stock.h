@@ -33,14 +33,16 @@ typedef enum EcoStockHow
 } EcoStockHow;
 
 /*
- * Take units from the product's stock.  When no single slot
+ * Take units of what the table, eco_shop_stock or one of its columns, has so many slots of
+ * under a name, as far as that is known.  When no single slot
  * has enough, they are gathered from several within the attempt, which this begins,
  * and takes back before it has to wait, so that nothing is held meanwhile.
  * *remaining is what is left in the eyes of this transaction; *slot the slot that
  * the (first) units came from.
  */
-extern EcoStock eco_stock_take(const EcoProduct *product, int32 units, EcoStockHow how,
-							   EcoAttempt *attempt, int64 *remaining, int16 *slot);
+extern EcoStock eco_stock_take(EcoTable *table, const EcoText *name, int nslots, int64 units,
+							   EcoStockHow how, EcoAttempt *attempt, int64 *remaining,
+							   int16 *slot);
 
 /*
  * Units that are locked for one who takes them in parts, and writes them at the end.

@@ -122,6 +122,7 @@ INSERT INTO public.calls (statement) VALUES
     ('(SELECT h.seq FROM economy.holding_changes h WHERE h.user_id = %1$s AND h.operation = ''escrow_hold'') h, economy.release_escrow(%1$s, format(''H%1$s-%%s'', h.seq))'),
     ('economy.reserve(%1$s, ''ticket'', ''new'', 2)'), ('economy.reserve(%1$s, ''ticket'', ''now'', 2, ''24 hours'')'), ('economy.purchase(%1$s, ''ticket'', ''order'', 2, ''{"reservation": "r1"}'')'),
     ('(SELECT r.product_id, r.quantity, r.idempotency_key AS name FROM economy.shop_reservations r WHERE r.user_id = %1$s) r, economy.purchase(%1$s, r.product_id, ''for '' || r.name, r.quantity, jsonb_build_object(''reservation'', r.name)) p, economy.release_reservation(%1$s, r.name)'),
+    ('economy.promo_codes c, economy.shop_products p, economy.promo_preview(%1$s, p.product_id, c.code)'), ('economy.promo_codes c, economy.purchase(%1$s, ''ticket'', ''by '' || c.code, 1, jsonb_build_object(''promo'', c.code))'), ('economy.upsert_promo_code(''{"code": "HALF", "max_uses": 41}'', ''a'')'),
     ('economy.purchase(%1$s, ''ticket'', ''all'', 80)'), ('economy_internal.expire_reservations(500, NULL)'),
     ('economy.missions(%1$s)'), ('economy.mission_templates t, economy.claim_mission(%1$s, t.mission)'), ('economy.claim_all(%1$s)'), ('economy.mission_parity()'), ('economy.mission_progress'),
     ('economy.season(%1$s)'), ('economy.seasons s, economy.claim_tier(%1$s, s.season, 1, ''free'')'), ('economy.seasons s, economy.claim_season(%1$s, s.season)'), ('economy_internal.close_seasons()'),

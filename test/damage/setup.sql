@@ -135,6 +135,10 @@ SELECT economy_internal.expire_escrows(max => 2);
 SELECT economy.upsert_product('{"product_id": "ticket", "category": "item", "price_gold": 2}', 'damage'), economy.add_stock('ticket', 90, 'damage', 3);
 SELECT economy.reserve(id, 'ticket', 'r' || k, 1 + k % 3, CASE WHEN k > 4 THEN interval '12 hours' ELSE interval '2 hours' END) FROM who, generate_series(1, 5) k WHERE n IN (1, 3, 4, 5);
 SELECT economy.purchase(id, 'ticket', 'order', 2, '{"reservation": "r1"}'), economy.release_reservation(id, 'r2') FROM who WHERE n IN (1, 3, 4, 5);
+-- promo codes that were used, and given back
+SELECT economy.upsert_promo_code(p::jsonb, 'damage') FROM unnest(ARRAY['{"code": "HALF", "kind": "percent", "value": 50, "max_quantity": 9, "max_per_user": 4, "max_uses": 40, "budget_gold": 90, "ends_at": "2027-01-01T00:00:00Z"}', '{"code": "MORE", "kind": "bonus", "value": 7, "products": ["gold_550"]}']) p;
+SELECT economy.purchase(id, 'ticket', 'half ' || k, k, '{"promo": "half"}'), economy.purchase(id, 'gold_550', 'more', 1, '{"promo": "MORE"}') FROM who, generate_series(1, 2) k WHERE n IN (1, 3, 4, 5);
+SELECT economy.refund_purchase(t.user_id, format('P%s-%s', t.user_id, t.seq), 'half', NULL, 'damage', 'damage') FROM economy.shop_transactions t JOIN who ON id = t.user_id WHERE t.idempotency_key = 'half 2' AND n IN (3, 5);
 -- a season that goes on, some of which is claimed, also of a track that was refunded since, and one that the job has closed
 SELECT economy.upsert_item(jsonb_build_object('item_id', i, 'kind', 'stack', 'consumable', false), 'damage') FROM unnest(ARRAY['fire_xp', 'fire_pass', 'ice_xp']) i;
 SELECT economy.upsert_product('{"product_id": "fire_pass", "category": "item", "price_gold": 3, "contents": {"fire_pass": 1}}', 'damage');

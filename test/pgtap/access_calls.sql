@@ -26,6 +26,7 @@ SELECT FROM economy.upsert_item('{"item_id": "pgtap_gem", "kind": "currency", "t
 SELECT FROM economy.set_level_curve('pgtap_all', '{0, 10}') \g /dev/null
 SELECT FROM economy.set_transfer_rules('{"enabled": true}', 'a') \g /dev/null
 SELECT FROM economy.set_payment_provider('{"provider": "pgtap_pay", "profile": "stripe"}', 'a') \g /dev/null
+SELECT FROM economy.upsert_promo_code('{"code": "PGTAP_PROMO", "kind": "percent", "value": 10, "max_uses": 9}', 'a') \g /dev/null
 SELECT FROM economy.set_rate_limit('{"limit_id": "pgtap_rate", "burst": 9, "refill": 1, "period_seconds": 1}', 'a') \g /dev/null
 SELECT FROM economy.add_payment_secret('pgtap_pay', 'whsec_of_pgtap_pay', 'a') \g /dev/null
 SELECT FROM economy.grant_items(:u, '{"pgtap_gem": 9}', 'r', 'i0') \g /dev/null
@@ -266,6 +267,9 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('set_segment_rules', 'SELECT economy.set_segment_rules((SELECT jsonb_agg(to_jsonb(r) - ''version'' - ''position'') FROM economy.rfm_rules() r), ''a'')'),
     ('set_streak', 'SELECT * FROM economy.set_streak(:u, 3, ''2001-01-01'', ''r'', ''a'', ''k'')'),
     ('set_payment_provider', 'SELECT economy.set_payment_provider(''{"provider": "pgtap_new", "profile": "stripe"}'', ''a'')'),
+    ('upsert_promo_code', 'SELECT economy.upsert_promo_code(''{"code": "PGTAP_PROMO", "max_uses": 10}'', ''a'')'),
+    ('retire_promo_code', 'SELECT economy.retire_promo_code(''PGTAP_PROMO'', ''a'')'),
+    ('promo_preview', 'SELECT * FROM economy.promo_preview(:u, ''pgtap_x'', ''PGTAP_PROMO'')'),
     ('set_rate_limit', 'SELECT economy.set_rate_limit(''{"limit_id": "pgtap_rate", "burst": 8}'', ''a'')'),
     ('remove_rate_limit', 'SELECT economy.remove_rate_limit(''pgtap_rate'', ''a'')'),
     ('take_rate', 'SELECT economy.take_rate(''pgtap_rate'', ''u1'')'),

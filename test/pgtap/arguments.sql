@@ -1,7 +1,7 @@
 -- Bad arguments of the public functions: the SQLSTATE says what is wrong, and
 -- nothing is written.
 BEGIN;
-SELECT plan(188);
+SELECT plan(198);
 
 SELECT economy.register('pgtap arguments') AS u \gset
 SELECT economy.upsert_product('{"product_id": "pgtap_a", "category": "item", "price_gold": 10}', 'pgtap') IS NULL AS x \gset
@@ -61,6 +61,16 @@ FROM (VALUES
     ($$SELECT economy.purchase(USER, 'pgtap_a', 'k', 1, '{"expected_price": true}')$$,
                                                                            'XE002', 'context.expected_price must be a number'),
 
+    ($$SELECT economy.promo_preview(NULL, 'pgtap_a', 'CODE')$$,            'XE001', 'user_id must not be null'),
+    ($$SELECT economy.promo_preview(USER, NULL, 'CODE')$$,                 'XE001', 'product_id must not be null'),
+    ($$SELECT economy.promo_preview(USER, 'pgtap_a', NULL)$$,              'XE001', 'code must not be null'),
+    ($$SELECT economy.promo_preview(USER, 'pgtap_a', 'CODE', NULL)$$,      'XE001', 'quantity must not be null'),
+    ($$SELECT economy.purchase(USER, 'pgtap_a', 'k', 1, '{"promo": 1}')$$, 'XE002', 'context.promo must be a text'),
+    ($$SELECT economy.upsert_promo_code(NULL, 'a')$$,                      'XE001', 'promo must not be null'),
+    ($$SELECT economy.upsert_promo_code('{"code": "C"}', NULL)$$,          'XE001', 'actor must not be null'),
+    ($$SELECT economy.upsert_promo_code('{"code": "C"}', '')$$,            'XE002', NULL),
+    ($$SELECT economy.retire_promo_code(NULL, 'a')$$,                      'XE001', 'code must not be null'),
+    ($$SELECT economy.retire_promo_code('CODE', NULL)$$,                   'XE001', 'actor must not be null'),
     ($$SELECT economy.adjust_gold(NULL, 1, 'k', 'r', 'a')$$,               'XE001', 'user_id must not be null'),
     ($$SELECT economy.adjust_gold(USER, NULL, 'k', 'r', 'a')$$,            'XE001', 'delta must not be null'),
     ($$SELECT economy.adjust_gold(USER, 1, NULL, 'r', 'a')$$,              'XE001', 'idempotency_key must not be null'),

@@ -8,6 +8,7 @@ SELECT 'level curve', w FROM economy.set_default_level_curve('linear', 'test') w
 SELECT 'calendar', n FROM economy.set_daily_rewards('[{"gold": 1}]', 'test') n WHERE n <> 1;
 SELECT 'no calendar', n FROM economy.set_daily_rewards(NULL, 'test') n WHERE n <> 0;
 SELECT 'provider', p FROM economy.set_payment_provider('{"provider": "after", "profile": "stripe"}', 'test') p WHERE p.provider <> 'after';
+SELECT 'promo code', p FROM economy.upsert_promo_code('{"code": "AFTER", "kind": "percent", "value": 10, "max_uses": 9}', 'test') p WHERE p.max_uses <> 9;
 SELECT 'rate limit', l FROM economy.set_rate_limit('{"limit_id": "after", "burst": 1, "refill": 1, "period_seconds": 9}', 'test') l WHERE l.burst <> 1;
 SELECT 'rate', t FROM economy.take_rate('after', 'the update') t WHERE t.code <> 'OK';
 SELECT 'secret', s FROM economy.add_payment_secret('after', 'whsec_of_the_update', 'test') s WHERE s <> 1;
