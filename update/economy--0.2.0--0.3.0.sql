@@ -5390,10 +5390,12 @@ CREATE FUNCTION economy_internal.check_mission_condition(trigger text, condition
 COMMENT ON FUNCTION economy_internal.check_mission_condition(text, jsonb) IS
     'Raises XE403 with what is wrong with a condition, and where, for entries of a trigger.';
 
-CREATE FUNCTION economy_internal.mission_counts(trigger text, field text) RETURNS boolean
-    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_mission_counts';
-COMMENT ON FUNCTION economy_internal.mission_counts(text, text) IS
-    'Whether entries of a trigger have a number of that name, or details that may have one.';
+CREATE FUNCTION economy_internal.mission_counts(trigger text, progress text, field text)
+    RETURNS boolean
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_mission_counts_field';
+COMMENT ON FUNCTION economy_internal.mission_counts(text, text, text) IS
+    'Whether entries of a trigger have a field of that name that the progress can be of: sum and '
+    'max of a number, or of details that may have one, distinct of any.';
 
 CREATE FUNCTION economy_internal.mission_condition_of(
     trigger text, condition jsonb, user_id bigint, seq bigint
@@ -5429,7 +5431,7 @@ COMMENT ON TABLE economy_internal.mission_progress_more IS
     'Written by the functions of economy only.';
 
 CREATE FUNCTION economy_internal.mission_progress_of(sections bytea, further bytea) RETURNS TABLE (
-    number integer, period bigint, progress bigint, state integer, since bigint
+    number integer, period bigint, progress bigint, state integer, since bigint, kept bytea
 )
     LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 10
     AS 'MODULE_PATHNAME', 'eco_mission_progress_of';
@@ -5437,7 +5439,8 @@ COMMENT ON FUNCTION economy_internal.mission_progress_of(bytea, bytea) IS
     'Progress in missions that stands in an account and its row of mission_progress_more, by the '
     'number of the mission''s version: state 0 is active, 1 completed, 2 claimed. since: of active '
     'progress the seq before which nothing was counted, else that of the entry that completed it; '
-    '0: not known. No row of one that is damaged.';
+    '0: not known. kept: of active progress in distinct values these, packed. No row of one that '
+    'is damaged.';
 
 CREATE FUNCTION economy_internal.mission_progress_sound(sections bytea, further bytea)
     RETURNS boolean
@@ -5448,25 +5451,25 @@ COMMENT ON FUNCTION economy_internal.mission_progress_sound(bytea, bytea) IS
 
 CREATE FUNCTION economy_internal.with_mission_progress(
     sections bytea, number integer, period bigint, progress bigint, state integer,
-    since bigint DEFAULT 0
+    since bigint DEFAULT 0, kept bytea DEFAULT NULL
 ) RETURNS bytea
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_with_mission_progress';
 COMMENT ON FUNCTION economy_internal.with_mission_progress(
-    bytea, integer, bigint, bigint, integer, bigint) IS
+    bytea, integer, bigint, bigint, integer, bigint, bytea) IS
     'An account''s sections with other progress in a mission, or without it when progress is '
     'null: for who corrects what the audit found to be wrong.';
 
 CREATE FUNCTION economy_internal.with_further_mission_progress(
     further bytea, number integer, period bigint, progress bigint, state integer,
-    since bigint DEFAULT 0
+    since bigint DEFAULT 0, kept bytea DEFAULT NULL
 ) RETURNS bytea
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_with_further_mission_progress';
 COMMENT ON FUNCTION economy_internal.with_further_mission_progress(
-    bytea, integer, bigint, bigint, integer, bigint) IS
+    bytea, integer, bigint, bigint, integer, bigint, bytea) IS
     'The same of mission_progress_more.progress.';
 
 CREATE FUNCTION economy_internal.mission_replay(user_id bigint, reading integer) RETURNS TABLE (
-    number integer, period bigint, progress bigint, state integer, since bigint,
+    number integer, period bigint, progress bigint, state integer, since bigint, kept bytea,
     unearned boolean
 )
     LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'eco_mission_replay';
@@ -5488,7 +5491,8 @@ CREATE TABLE economy.mission_templates (
             CHECK (trigger IN ('purchase', 'action', 'reward', 'entry')),
     condition     jsonb,
     progress      text    NOT NULL COLLATE "C"
-        CONSTRAINT mission_templates_progress_check CHECK (progress IN ('count', 'sum', 'max')),
+        CONSTRAINT mission_templates_progress_check
+            CHECK (progress IN ('count', 'sum', 'max', 'distinct')),
     field         text COLLATE "C",
     target        bigint  NOT NULL
         CONSTRAINT mission_templates_target_check CHECK (target BETWEEN 1 AND 9007199254740991),
@@ -5518,6 +5522,7 @@ CREATE TABLE economy.mission_templates (
     CONSTRAINT mission_templates_pkey PRIMARY KEY (mission, version),
     CONSTRAINT mission_templates_version_check CHECK (version > 0),
     CONSTRAINT mission_templates_field_check CHECK ((progress = 'count') = (field IS NULL)),
+    CONSTRAINT mission_templates_distinct_check CHECK (progress <> 'distinct' OR target <= 64),
     CONSTRAINT mission_templates_ends_at_check CHECK (ends_at > starts_at)
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.mission_templates', '');
@@ -5529,7 +5534,7 @@ COMMENT ON CONSTRAINT mission_templates_mission_check ON economy.mission_templat
 COMMENT ON CONSTRAINT mission_templates_trigger_check ON economy.mission_templates IS
     'trigger must be purchase, action, reward or entry';
 COMMENT ON CONSTRAINT mission_templates_progress_check ON economy.mission_templates IS
-    'progress must be count, sum or max';
+    'progress must be count, sum, max or distinct';
 COMMENT ON CONSTRAINT mission_templates_target_check ON economy.mission_templates IS
     'target must be from 1 to 2^53-1';
 COMMENT ON CONSTRAINT mission_templates_increment_cap_check ON economy.mission_templates IS
@@ -5547,7 +5552,9 @@ COMMENT ON CONSTRAINT mission_templates_items_check ON economy.mission_templates
 COMMENT ON CONSTRAINT mission_templates_texts_check ON economy.mission_templates IS
     'texts must be a JSON object of languages, each with an object';
 COMMENT ON CONSTRAINT mission_templates_field_check ON economy.mission_templates IS
-    'field is what sum and max are of, and count has none';
+    'field is what sum, max and distinct are of, and count has none';
+COMMENT ON CONSTRAINT mission_templates_distinct_check ON economy.mission_templates IS
+    'the target of distinct must be from 1 to 64';
 COMMENT ON CONSTRAINT mission_templates_ends_at_check ON economy.mission_templates IS
     'ends_at must be after starts_at, and after now';
 COMMENT ON COLUMN economy.mission_templates.number IS
@@ -5622,7 +5629,9 @@ CREATE FUNCTION economy_internal.mission_room(missions economy.mission_templates
                       WHEN m.target < 524288 THEN 3 WHEN m.target < 67108864 THEN 4
                       ELSE 8 END
              -- and the entry that has completed it, or since which one that was locked counts
-             + 5)
+             + 5
+             -- and values that differ, each with how often it was counted
+             + CASE m.progress WHEN 'distinct' THEN 2 + 20 * m.target ELSE 0 END)
             * CASE m.period WHEN 'daily' THEN 1 + (m.claim_hours + 23) / 24
                             WHEN 'weekly' THEN 1 + (m.claim_hours + 167) / 168 ELSE 1 END), 0)
         FROM unnest(missions) m;
@@ -5688,9 +5697,11 @@ CREATE FUNCTION economy_internal.check_new_mission(new_row economy.mission_templ
                    OR EXISTS (SELECT FROM economy.mission_templates r
                               WHERE t.mission = ANY (r.requires)))
         ), says (place, says) AS (
-            SELECT 0, format('%s is no number that entries of the trigger have',
-                             to_json(new_row.field))
-            WHERE NOT economy_internal.mission_counts(new_row.trigger, new_row.field)
+            SELECT 0, format('%s is no %s that entries of the trigger have',
+                             to_json(new_row.field),
+                             CASE new_row.progress WHEN 'distinct' THEN 'field' ELSE 'number' END)
+            WHERE NOT economy_internal.mission_counts(new_row.trigger, new_row.progress,
+                                                      new_row.field)
             UNION ALL
             -- of one that is over it is not known any more who had completed it
             SELECT 1, format('mission %s, which it requires, is not published with the period '
@@ -8273,49 +8284,63 @@ CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
             SELECT coalesce(e.user_id, s.user_id) AS user_id,
                    coalesce(e.number, s.number) AS number, coalesce(e.period, s.period) AS period,
                    e.state AS state_expected, e.progress AS expected, e.since AS since_expected,
-                   s.state AS state_actual, s.progress AS actual, s.since AS since_actual
+                   s.state AS state_actual, s.progress AS actual, s.since AS since_actual,
+                   encode(e.kept, 'hex') AS kept_expected, encode(s.kept, 'hex') AS kept_actual
             FROM (SELECT * FROM again WHERE NOT unearned) e
             FULL JOIN (SELECT a.user_id, p.*
                        FROM asked a
                        CROSS JOIN LATERAL
                            economy_internal.mission_progress_of(a.sections, a.further) p) s
                 ON s.user_id = e.user_id AND s.number = e.number AND s.period = e.period
-            WHERE (e.state, e.progress, e.since) IS DISTINCT FROM (s.state, s.progress, s.since)
+            WHERE (e.state, e.progress, e.since, e.kept)
+                  IS DISTINCT FROM (s.state, s.progress, s.since, s.kept)
         ), bounds AS MATERIALIZED (
             -- counted again once for a user, however much differs
             SELECT b.user_id, b.number, b.period, max(b.state_expected) AS state_expected,
                    max(b.expected) AS expected, max(b.since_expected) AS since_expected,
                    max(b.state_actual) AS state_actual, max(b.actual) AS actual,
-                   max(b.since_actual) AS since_actual, coalesce(max(b.least), '{0,0,0}') AS least,
-                   coalesce(max(b.most), '{0,0,0}') AS most
-            FROM (SELECT d.*, NULL::bigint[] AS least, NULL::bigint[] AS most, true AS differs
+                   max(b.since_actual) AS since_actual,
+                   max(b.kept_expected) AS kept_expected, max(b.kept_actual) AS kept_actual,
+                   coalesce(max(b.least), '{0,0,0}') AS least,
+                   coalesce(max(b.most), '{0,0,0}') AS most,
+                   max(b.kept_least) AS kept_least, max(b.kept_most) AS kept_most
+            FROM (SELECT d.*, NULL::bigint[] AS least, NULL::bigint[] AS most,
+                         NULL::text AS kept_least, NULL::text AS kept_most, true AS differs
                   FROM differs d
                   UNION ALL
-                  SELECT u.user_id, l.number, l.period, NULL, NULL, NULL, NULL, NULL, NULL,
-                         ARRAY[l.state, l.progress, l.since], NULL, false
+                  SELECT u.user_id, l.number, l.period, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+                         NULL, ARRAY[l.state, l.progress, l.since], NULL, encode(l.kept, 'hex'),
+                         NULL, false
                   FROM (SELECT DISTINCT d.user_id FROM differs d) u
                   CROSS JOIN LATERAL economy_internal.mission_replay(u.user_id, 1) l
                   WHERE NOT l.unearned
                   UNION ALL
                   SELECT u.user_id, m.number, m.period, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-                         ARRAY[m.state, m.progress, m.since], false
+                         NULL, NULL, ARRAY[m.state, m.progress, m.since], NULL,
+                         encode(m.kept, 'hex'), false
                   FROM (SELECT DISTINCT d.user_id FROM differs d) u
                   CROSS JOIN LATERAL economy_internal.mission_replay(u.user_id, 2) m
                   WHERE NOT m.unearned) b
             GROUP BY 1, 2, 3 HAVING bool_or(b.differs)
         ), judged AS (
             SELECT d.*, coalesce((d.state_actual, d.actual) = (d.state_expected, d.expected),
-                                 false) AS is_since
+                                 false) AS is_beside
             FROM bounds d
         )
         SELECT d.user_id, t.mission, t.version,
                economy_internal.mission_period_key(t.period, d.period),
                concat_ws(' ', (ARRAY['active', 'completed', 'claimed'])[d.state_expected + 1],
                          coalesce(d.expected, 0),
-                         CASE WHEN d.is_since THEN 'with entry ' || d.since_expected END),
+                         CASE WHEN d.is_beside AND d.since_expected <> d.since_actual
+                              THEN 'with entry ' || d.since_expected
+                              WHEN d.is_beside THEN 'with ' || coalesce(d.kept_expected, 'nothing')
+                         END),
                concat_ws(' ', (ARRAY['active', 'completed', 'claimed'])[d.state_actual + 1],
                          coalesce(d.actual, 0),
-                         CASE WHEN d.is_since THEN 'with entry ' || d.since_actual END)
+                         CASE WHEN d.is_beside AND d.since_expected <> d.since_actual
+                              THEN 'with entry ' || d.since_actual
+                              WHEN d.is_beside THEN 'with ' || coalesce(d.kept_actual, 'nothing')
+                         END)
         FROM judged d JOIN asked a ON a.user_id = d.user_id
         LEFT JOIN economy.mission_templates t ON t.number = d.number
         -- what is over is forgotten when something else counts
@@ -8329,8 +8354,10 @@ CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
           AND (t.number IS NULL
                OR ARRAY[coalesce(d.state_actual, 0), coalesce(d.actual, 0)]
                   NOT BETWEEN d.least[1:2] AND d.most[1:2]
-               OR (d.is_since AND d.since_expected = d.least[3]
-                   AND d.since_expected = d.most[3]))
+               OR (d.is_beside AND d.since_expected = d.least[3]
+                   AND d.since_expected = d.most[3]
+                   AND d.kept_expected IS NOT DISTINCT FROM d.kept_least
+                   AND d.kept_expected IS NOT DISTINCT FROM d.kept_most))
         UNION ALL
         SELECT e.user_id, t.mission, t.version, NULL, 'completed before it was claimed', 'claimed'
         FROM again e JOIN economy.mission_templates t ON t.number = e.number
@@ -12807,7 +12834,7 @@ REVOKE ALL ON FUNCTION
     economy_internal.lock_provider(text, text),
     economy_internal.lock_round(bigint, text, text),
     economy_internal.mission_condition_of(text, jsonb, bigint, bigint),
-    economy_internal.mission_counts(text, text),
+    economy_internal.mission_counts(text, text, text),
     economy_internal.mission_differences(bigint[]),
     economy_internal.mission_ends(economy.mission_templates, bigint),
     economy_internal.mission_opens(economy.mission_templates, economy.mission_templates),
@@ -12862,9 +12889,9 @@ REVOKE ALL ON FUNCTION
     economy_internal.take_debt(bigint, bigint, text, text),
     economy_internal.take_step(economy.payment_orders, text, text, text, text),
     economy_internal.webhook_report(jsonb),
-    economy_internal.with_further_mission_progress(bytea, integer, bigint, bigint, integer, bigint),
+    economy_internal.with_further_mission_progress(bytea, integer, bigint, bigint, integer, bigint, bytea),
     economy_internal.with_holding(bytea, text, bigint, boolean),
-    economy_internal.with_mission_progress(bytea, integer, bigint, bigint, integer, bigint),
+    economy_internal.with_mission_progress(bytea, integer, bigint, bigint, integer, bigint, bytea),
     economy_internal.with_sent(bytea, date, bigint),
     economy_internal.write_order(economy.payment_orders, economy.payment_orders),
     economy_internal.write_promo(economy.promo_codes, economy.promo_codes)

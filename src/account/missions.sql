@@ -376,49 +376,63 @@ CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
             SELECT coalesce(e.user_id, s.user_id) AS user_id,
                    coalesce(e.number, s.number) AS number, coalesce(e.period, s.period) AS period,
                    e.state AS state_expected, e.progress AS expected, e.since AS since_expected,
-                   s.state AS state_actual, s.progress AS actual, s.since AS since_actual
+                   s.state AS state_actual, s.progress AS actual, s.since AS since_actual,
+                   encode(e.kept, 'hex') AS kept_expected, encode(s.kept, 'hex') AS kept_actual
             FROM (SELECT * FROM again WHERE NOT unearned) e
             FULL JOIN (SELECT a.user_id, p.*
                        FROM asked a
                        CROSS JOIN LATERAL
                            economy_internal.mission_progress_of(a.sections, a.further) p) s
                 ON s.user_id = e.user_id AND s.number = e.number AND s.period = e.period
-            WHERE (e.state, e.progress, e.since) IS DISTINCT FROM (s.state, s.progress, s.since)
+            WHERE (e.state, e.progress, e.since, e.kept)
+                  IS DISTINCT FROM (s.state, s.progress, s.since, s.kept)
         ), bounds AS MATERIALIZED (
             -- counted again once for a user, however much differs
             SELECT b.user_id, b.number, b.period, max(b.state_expected) AS state_expected,
                    max(b.expected) AS expected, max(b.since_expected) AS since_expected,
                    max(b.state_actual) AS state_actual, max(b.actual) AS actual,
-                   max(b.since_actual) AS since_actual, coalesce(max(b.least), '{0,0,0}') AS least,
-                   coalesce(max(b.most), '{0,0,0}') AS most
-            FROM (SELECT d.*, NULL::bigint[] AS least, NULL::bigint[] AS most, true AS differs
+                   max(b.since_actual) AS since_actual,
+                   max(b.kept_expected) AS kept_expected, max(b.kept_actual) AS kept_actual,
+                   coalesce(max(b.least), '{0,0,0}') AS least,
+                   coalesce(max(b.most), '{0,0,0}') AS most,
+                   max(b.kept_least) AS kept_least, max(b.kept_most) AS kept_most
+            FROM (SELECT d.*, NULL::bigint[] AS least, NULL::bigint[] AS most,
+                         NULL::text AS kept_least, NULL::text AS kept_most, true AS differs
                   FROM differs d
                   UNION ALL
-                  SELECT u.user_id, l.number, l.period, NULL, NULL, NULL, NULL, NULL, NULL,
-                         ARRAY[l.state, l.progress, l.since], NULL, false
+                  SELECT u.user_id, l.number, l.period, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+                         NULL, ARRAY[l.state, l.progress, l.since], NULL, encode(l.kept, 'hex'),
+                         NULL, false
                   FROM (SELECT DISTINCT d.user_id FROM differs d) u
                   CROSS JOIN LATERAL economy_internal.mission_replay(u.user_id, 1) l
                   WHERE NOT l.unearned
                   UNION ALL
                   SELECT u.user_id, m.number, m.period, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-                         ARRAY[m.state, m.progress, m.since], false
+                         NULL, NULL, ARRAY[m.state, m.progress, m.since], NULL,
+                         encode(m.kept, 'hex'), false
                   FROM (SELECT DISTINCT d.user_id FROM differs d) u
                   CROSS JOIN LATERAL economy_internal.mission_replay(u.user_id, 2) m
                   WHERE NOT m.unearned) b
             GROUP BY 1, 2, 3 HAVING bool_or(b.differs)
         ), judged AS (
             SELECT d.*, coalesce((d.state_actual, d.actual) = (d.state_expected, d.expected),
-                                 false) AS is_since
+                                 false) AS is_beside
             FROM bounds d
         )
         SELECT d.user_id, t.mission, t.version,
                economy_internal.mission_period_key(t.period, d.period),
                concat_ws(' ', (ARRAY['active', 'completed', 'claimed'])[d.state_expected + 1],
                          coalesce(d.expected, 0),
-                         CASE WHEN d.is_since THEN 'with entry ' || d.since_expected END),
+                         CASE WHEN d.is_beside AND d.since_expected <> d.since_actual
+                              THEN 'with entry ' || d.since_expected
+                              WHEN d.is_beside THEN 'with ' || coalesce(d.kept_expected, 'nothing')
+                         END),
                concat_ws(' ', (ARRAY['active', 'completed', 'claimed'])[d.state_actual + 1],
                          coalesce(d.actual, 0),
-                         CASE WHEN d.is_since THEN 'with entry ' || d.since_actual END)
+                         CASE WHEN d.is_beside AND d.since_expected <> d.since_actual
+                              THEN 'with entry ' || d.since_actual
+                              WHEN d.is_beside THEN 'with ' || coalesce(d.kept_actual, 'nothing')
+                         END)
         FROM judged d JOIN asked a ON a.user_id = d.user_id
         LEFT JOIN economy.mission_templates t ON t.number = d.number
         -- what is over is forgotten when something else counts
@@ -432,8 +446,10 @@ CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
           AND (t.number IS NULL
                OR ARRAY[coalesce(d.state_actual, 0), coalesce(d.actual, 0)]
                   NOT BETWEEN d.least[1:2] AND d.most[1:2]
-               OR (d.is_since AND d.since_expected = d.least[3]
-                   AND d.since_expected = d.most[3]))
+               OR (d.is_beside AND d.since_expected = d.least[3]
+                   AND d.since_expected = d.most[3]
+                   AND d.kept_expected IS NOT DISTINCT FROM d.kept_least
+                   AND d.kept_expected IS NOT DISTINCT FROM d.kept_most))
         UNION ALL
         SELECT e.user_id, t.mission, t.version, NULL, 'completed before it was claimed', 'claimed'
         FROM again e JOIN economy.mission_templates t ON t.number = e.number

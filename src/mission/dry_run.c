@@ -119,7 +119,7 @@ replay(DryRun *run, const EcoAccount *account)
 	int64		seq = 0;
 	TimestampTz at = DT_NOBEGIN;
 
-	run->o.progress.n = 0;
+	eco_progress_clear(&run->o.progress);
 	while ((entry = eco_stream_next(stream, &journal)) != NULL)
 	{
 		MemoryContext caller = MemoryContextSwitchTo(run->each);

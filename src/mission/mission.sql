@@ -6,10 +6,12 @@ CREATE FUNCTION economy_internal.check_mission_condition(trigger text, condition
 COMMENT ON FUNCTION economy_internal.check_mission_condition(text, jsonb) IS
     'Raises XE403 with what is wrong with a condition, and where, for entries of a trigger.';
 
-CREATE FUNCTION economy_internal.mission_counts(trigger text, field text) RETURNS boolean
-    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_mission_counts';
-COMMENT ON FUNCTION economy_internal.mission_counts(text, text) IS
-    'Whether entries of a trigger have a number of that name, or details that may have one.';
+CREATE FUNCTION economy_internal.mission_counts(trigger text, progress text, field text)
+    RETURNS boolean
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_mission_counts_field';
+COMMENT ON FUNCTION economy_internal.mission_counts(text, text, text) IS
+    'Whether entries of a trigger have a field of that name that the progress can be of: sum and '
+    'max of a number, or of details that may have one, distinct of any.';
 
 CREATE FUNCTION economy_internal.mission_condition_of(
     trigger text, condition jsonb, user_id bigint, seq bigint
@@ -45,7 +47,7 @@ COMMENT ON TABLE economy_internal.mission_progress_more IS
     'Written by the functions of economy only.';
 
 CREATE FUNCTION economy_internal.mission_progress_of(sections bytea, further bytea) RETURNS TABLE (
-    number integer, period bigint, progress bigint, state integer, since bigint
+    number integer, period bigint, progress bigint, state integer, since bigint, kept bytea
 )
     LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 10
     AS 'MODULE_PATHNAME', 'eco_mission_progress_of';
@@ -53,7 +55,8 @@ COMMENT ON FUNCTION economy_internal.mission_progress_of(bytea, bytea) IS
     'Progress in missions that stands in an account and its row of mission_progress_more, by the '
     'number of the mission''s version: state 0 is active, 1 completed, 2 claimed. since: of active '
     'progress the seq before which nothing was counted, else that of the entry that completed it; '
-    '0: not known. No row of one that is damaged.';
+    '0: not known. kept: of active progress in distinct values these, packed. No row of one that '
+    'is damaged.';
 
 CREATE FUNCTION economy_internal.mission_progress_sound(sections bytea, further bytea)
     RETURNS boolean
@@ -64,25 +67,25 @@ COMMENT ON FUNCTION economy_internal.mission_progress_sound(bytea, bytea) IS
 
 CREATE FUNCTION economy_internal.with_mission_progress(
     sections bytea, number integer, period bigint, progress bigint, state integer,
-    since bigint DEFAULT 0
+    since bigint DEFAULT 0, kept bytea DEFAULT NULL
 ) RETURNS bytea
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_with_mission_progress';
 COMMENT ON FUNCTION economy_internal.with_mission_progress(
-    bytea, integer, bigint, bigint, integer, bigint) IS
+    bytea, integer, bigint, bigint, integer, bigint, bytea) IS
     'An account''s sections with other progress in a mission, or without it when progress is '
     'null: for who corrects what the audit found to be wrong.';
 
 CREATE FUNCTION economy_internal.with_further_mission_progress(
     further bytea, number integer, period bigint, progress bigint, state integer,
-    since bigint DEFAULT 0
+    since bigint DEFAULT 0, kept bytea DEFAULT NULL
 ) RETURNS bytea
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_with_further_mission_progress';
 COMMENT ON FUNCTION economy_internal.with_further_mission_progress(
-    bytea, integer, bigint, bigint, integer, bigint) IS
+    bytea, integer, bigint, bigint, integer, bigint, bytea) IS
     'The same of mission_progress_more.progress.';
 
 CREATE FUNCTION economy_internal.mission_replay(user_id bigint, reading integer) RETURNS TABLE (
-    number integer, period bigint, progress bigint, state integer, since bigint,
+    number integer, period bigint, progress bigint, state integer, since bigint, kept bytea,
     unearned boolean
 )
     LANGUAGE c STABLE STRICT PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'eco_mission_replay';
@@ -104,7 +107,8 @@ CREATE TABLE economy.mission_templates (
             CHECK (trigger IN ('purchase', 'action', 'reward', 'entry')),
     condition     jsonb,
     progress      text    NOT NULL COLLATE "C"
-        CONSTRAINT mission_templates_progress_check CHECK (progress IN ('count', 'sum', 'max')),
+        CONSTRAINT mission_templates_progress_check
+            CHECK (progress IN ('count', 'sum', 'max', 'distinct')),
     field         text COLLATE "C",
     target        bigint  NOT NULL
         CONSTRAINT mission_templates_target_check CHECK (target BETWEEN 1 AND 9007199254740991),
@@ -134,6 +138,7 @@ CREATE TABLE economy.mission_templates (
     CONSTRAINT mission_templates_pkey PRIMARY KEY (mission, version),
     CONSTRAINT mission_templates_version_check CHECK (version > 0),
     CONSTRAINT mission_templates_field_check CHECK ((progress = 'count') = (field IS NULL)),
+    CONSTRAINT mission_templates_distinct_check CHECK (progress <> 'distinct' OR target <= 64),
     CONSTRAINT mission_templates_ends_at_check CHECK (ends_at > starts_at)
 );
 SELECT pg_catalog.pg_extension_config_dump('economy.mission_templates', '');
@@ -145,7 +150,7 @@ COMMENT ON CONSTRAINT mission_templates_mission_check ON economy.mission_templat
 COMMENT ON CONSTRAINT mission_templates_trigger_check ON economy.mission_templates IS
     'trigger must be purchase, action, reward or entry';
 COMMENT ON CONSTRAINT mission_templates_progress_check ON economy.mission_templates IS
-    'progress must be count, sum or max';
+    'progress must be count, sum, max or distinct';
 COMMENT ON CONSTRAINT mission_templates_target_check ON economy.mission_templates IS
     'target must be from 1 to 2^53-1';
 COMMENT ON CONSTRAINT mission_templates_increment_cap_check ON economy.mission_templates IS
@@ -163,7 +168,9 @@ COMMENT ON CONSTRAINT mission_templates_items_check ON economy.mission_templates
 COMMENT ON CONSTRAINT mission_templates_texts_check ON economy.mission_templates IS
     'texts must be a JSON object of languages, each with an object';
 COMMENT ON CONSTRAINT mission_templates_field_check ON economy.mission_templates IS
-    'field is what sum and max are of, and count has none';
+    'field is what sum, max and distinct are of, and count has none';
+COMMENT ON CONSTRAINT mission_templates_distinct_check ON economy.mission_templates IS
+    'the target of distinct must be from 1 to 64';
 COMMENT ON CONSTRAINT mission_templates_ends_at_check ON economy.mission_templates IS
     'ends_at must be after starts_at, and after now';
 COMMENT ON COLUMN economy.mission_templates.number IS
@@ -237,7 +244,9 @@ CREATE FUNCTION economy_internal.mission_room(missions economy.mission_templates
                       WHEN m.target < 524288 THEN 3 WHEN m.target < 67108864 THEN 4
                       ELSE 8 END
              -- and the entry that has completed it, or since which one that was locked counts
-             + 5)
+             + 5
+             -- and values that differ, each with how often it was counted
+             + CASE m.progress WHEN 'distinct' THEN 2 + 20 * m.target ELSE 0 END)
             * CASE m.period WHEN 'daily' THEN 1 + (m.claim_hours + 23) / 24
                             WHEN 'weekly' THEN 1 + (m.claim_hours + 167) / 168 ELSE 1 END), 0)
         FROM unnest(missions) m;
@@ -303,9 +312,11 @@ CREATE FUNCTION economy_internal.check_new_mission(new_row economy.mission_templ
                    OR EXISTS (SELECT FROM economy.mission_templates r
                               WHERE t.mission = ANY (r.requires)))
         ), says (place, says) AS (
-            SELECT 0, format('%s is no number that entries of the trigger have',
-                             to_json(new_row.field))
-            WHERE NOT economy_internal.mission_counts(new_row.trigger, new_row.field)
+            SELECT 0, format('%s is no %s that entries of the trigger have',
+                             to_json(new_row.field),
+                             CASE new_row.progress WHEN 'distinct' THEN 'field' ELSE 'number' END)
+            WHERE NOT economy_internal.mission_counts(new_row.trigger, new_row.progress,
+                                                      new_row.field)
             UNION ALL
             -- of one that is over it is not known any more who had completed it
             SELECT 1, format('mission %s, which it requires, is not published with the period '

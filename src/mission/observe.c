@@ -14,6 +14,7 @@
 
 #include "clock.h"
 #include "errors.h"
+#include "mission/distinct.h"
 #include "mission/observe.h"
 
 enum
@@ -75,15 +76,21 @@ eco_missions_read(const EcoAccount *account, EcoAccess access, EcoProgresses *pr
 }
 
 static void
+damaged(int64 user_id)
+{
+	ECO_ERROR(ECO_LEDGER_DAMAGED,
+			  errmsg("account of user %lld has damaged progress of missions",
+					 (long long) user_id));
+}
+
+static void
 read_progress(EcoObservation *o)
 {
 	if (o->account == NULL)
 		return;
 	/* the row in the mode of its write, which may follow */
 	if (!eco_missions_read(o->account, ECO_WRITE_LATEST, &o->progress, &o->row))
-		ECO_ERROR(ECO_LEDGER_DAMAGED,
-				  errmsg("account of user %lld has damaged progress of missions",
-						 (long long) o->account->user_id));
+		damaged(o->account->user_id);
 	o->account = NULL;
 }
 
@@ -136,6 +143,13 @@ increment_of(const EcoMission *mission, const EcoRow *entry)
 
 	if (mission->condition != NULL && eco_condition_of(mission->condition, entry) != ECO_TRUE)
 		return 0;
+	if (mission->counting == ECO_DISTINCT)
+	{
+		EcoDistinct value;
+
+		eco_distinct_of(&mission->field, entry, &value);
+		return value.len > 0;
+	}
 	if (mission->counting != ECO_COUNT && !eco_fact_int(&mission->field, entry, &number))
 		return 0;
 	return Min(Max(number, 0), Min(mission->increment_cap, mission->target));
@@ -187,6 +201,36 @@ record_for(EcoObservation *o, const EcoMission *mission, int64 period)
 	return eco_progress_add(&o->progress, mission->number, period);
 }
 
+/* Count a value, or take one back: so many more there are, or less. */
+static int
+move_distinct(EcoObservation *o, const EcoMission *mission, EcoProgress *record,
+			  const EcoRow *entry, bool back)
+{
+	uint8	   *kept = eco_progress_keep(&o->progress, record);
+	EcoDistinct value;
+
+	if (eco_distinct_count(kept, record->kept_len) != record->progress)
+		damaged(eco_row_int(entry, ECO_COL_USER_ID));
+	eco_distinct_of(&mission->field, entry, &value);
+	return back ? eco_distinct_take(kept, &record->kept_len, &value) :
+		eco_distinct_add(kept, &record->kept_len, &value);
+}
+
+/* Progress with the entry, which ends at the target. */
+static void
+advance(EcoObservation *o, const EcoMission *mission, EcoProgress *record, int64 increment,
+		const EcoRow *entry)
+{
+	if (mission->counting == ECO_MAX)
+		record->progress = Max(record->progress, increment);
+	else
+	{
+		if (mission->counting == ECO_DISTINCT)
+			increment = move_distinct(o, mission, record, entry, false);
+		record->progress = Min(record->progress + increment, mission->target);
+	}
+}
+
 static void
 count(EcoObservation *o, const EcoMission *mission, int64 increment, const EcoRow *entry)
 {
@@ -204,13 +248,14 @@ count(EcoObservation *o, const EcoMission *mission, int64 increment, const EcoRo
 	if (record->is_new && mission->nrequires > 0)
 		record->since = eco_row_int(entry, ECO_COL_SEQ);
 	record->is_new = false;
-	record->progress = mission->counting == ECO_MAX ? Max(record->progress, increment) :
-		Min(record->progress + increment, mission->target);
+	advance(o, mission, record, increment, entry);
 	record->just_now = record->progress >= mission->target;
 	if (record->just_now)
 	{
 		record->state = ECO_MISSION_COMPLETED;
 		record->since = eco_row_int(entry, ECO_COL_SEQ);
+		/* nothing is taken back of it any more */
+		eco_progress_keep_nothing(record);
 		o->completed = true;
 	}
 	o->changed = true;
@@ -231,6 +276,8 @@ take_back(EcoObservation *o, const EcoMission *mission, int64 increment, const E
 	if (record == NULL || record->state != ECO_MISSION_ACTIVE ||
 		eco_row_int(entry, ECO_COL_SEQ) < record->since)
 		return;
+	if (mission->counting == ECO_DISTINCT)
+		increment = move_distinct(o, mission, record, entry, true);
 	record->progress = Max(record->progress - increment, 0);
 	o->changed = true;
 }
@@ -430,6 +477,8 @@ forget_what_is_over(EcoObservation *o, TimestampTz at)
 		record->just_now = false;
 		if (!is_over(eco_mission_of(o->missions, record->number), record, at, o->reading))
 			all->records[n++] = *record;
+		else
+			eco_progress_keep_nothing(record);
 	}
 	all->n = n;
 }
@@ -470,6 +519,7 @@ eco_missions_observe_new(EcoAccount *account, const EcoEntry *entry)
 	o.everything = false;
 	o.account = account;
 	o.progress.context = CurrentMemoryContext;
+	o.progress.n = 0;
 	o.progress.room = 0;
 	o.progress.records = NULL;
 	eco_missions_observe(&o, entry->journal, &entry->row);
@@ -478,10 +528,12 @@ eco_missions_observe_new(EcoAccount *account, const EcoEntry *entry)
 		had_row = o.progress.has_row;
 		section.data = payload;
 		section.len = eco_progress_write(&o.progress, payload);
-		eco_account_put_section(account, ECO_SECTION_MISSIONS, &section);
+		/* first: what is kept of a record may stand in the section that was */
 		if (o.progress.has_row)
 			put_row(account, &o, had_row);
+		eco_account_put_section(account, ECO_SECTION_MISSIONS, &section);
 	}
+	eco_progress_clear(&o.progress);
 	if (o.progress.records != NULL)
 		pfree(o.progress.records);
 	return o.completed;

@@ -7,7 +7,7 @@
 #include "core/varint.h"
 #include "mission/progress.h"
 
-#define RECORD_MAX	(4 * ECO_VARINT_MAX)
+#define RECORD_MAX	(5 * ECO_VARINT_MAX)	/* without what is kept */
 #define RECORD_MIN	3
 #define ACTIVE_SINCE ECO_MISSION_STATES
 
@@ -39,6 +39,19 @@ make_room(EcoProgresses *all, int n)
 		all->records = repalloc(all->records, sizeof(EcoProgress) * all->room);
 }
 
+/* What is kept of a record, where it stands.  False: damage. */
+static bool
+read_kept(EcoReader *reader, EcoProgress *record)
+{
+	record->number -= ECO_PROGRESS_NUMBERS;
+	record->kept_len = (int) eco_varint_read(reader, ECO_PROGRESS_KEPT);
+	if (record->kept_len == 0 || reader->end - reader->at < record->kept_len)
+		return false;
+	record->kept = (uint8 *) reader->at;
+	reader->at += record->kept_len;
+	return true;
+}
+
 /* Add the records, which are in order. */
 static bool
 read_records(EcoReader *reader, bool in_row, EcoProgresses *all)
@@ -54,6 +67,9 @@ read_records(EcoReader *reader, bool in_row, EcoProgresses *all)
 
 		if (all->n == all->room)
 			return false;
+		record->kept_len = 0;
+		record->kept = NULL;
+		record->kept_own = false;
 		record->number = (int32) eco_varint_read(reader, PG_INT32_MAX);
 		record->period = eco_unzigzag(eco_varint_read(reader, UINT32_MAX));
 		value = eco_varint_read(reader, PG_INT64_MAX);
@@ -67,6 +83,8 @@ read_records(EcoReader *reader, bool in_row, EcoProgresses *all)
 			if (record->since == 0)
 				return false;
 		}
+		if (record->number >= ECO_PROGRESS_NUMBERS && !read_kept(reader, record))
+			return false;
 		record->in_row = in_row;
 		record->is_new = false;
 		record->just_now = false;
@@ -116,12 +134,26 @@ write_record(const EcoProgress *record, uint8 *out)
 	int			state = record->state == ECO_MISSION_ACTIVE && record->since > 0 ?
 	ACTIVE_SINCE : (int) record->state;
 
-	eco_varint_write(&at, (uint64) record->number);
+	eco_varint_write(&at, (uint64) record->number +
+					 (record->kept_len > 0 ? ECO_PROGRESS_NUMBERS : 0));
 	eco_varint_write(&at, eco_zigzag(record->period));
 	eco_varint_write(&at, (uint64) record->progress << 2 | (uint64) state);
 	if (state != ECO_MISSION_ACTIVE)
 		eco_varint_write(&at, (uint64) record->since);
+	if (record->kept_len > 0)
+	{
+		eco_varint_write(&at, (uint64) record->kept_len);
+		memcpy(at, record->kept, record->kept_len);
+		at += record->kept_len;
+	}
 	return (int) (at - out);
+}
+
+/* The room that it needs at most. */
+static int
+record_max(const EcoProgress *record)
+{
+	return RECORD_MAX + record->kept_len;
 }
 
 int
@@ -132,7 +164,7 @@ eco_progress_write(EcoProgresses *all, uint8 *out)
 	for (int i = 0; i < all->n; i++)
 	{
 		EcoProgress *record = &all->records[i];
-		uint8		one[RECORD_MAX];
+		uint8		one[RECORD_MAX + ECO_PROGRESS_KEPT];
 		int			more;
 
 		if (record->in_row)
@@ -153,10 +185,15 @@ eco_progress_write(EcoProgresses *all, uint8 *out)
 bytea *
 eco_progress_write_row(const EcoProgresses *all)
 {
-	bytea	   *row = palloc(VARHDRSZ + (Size) all->n * RECORD_MAX);
-	uint8	   *out = (uint8 *) VARDATA(row);
+	Size		room = VARHDRSZ;
+	bytea	   *row;
+	uint8	   *out;
 	int			len = 0;
 
+	for (int i = 0; i < all->n; i++)
+		room += record_max(&all->records[i]);
+	row = palloc(room);
+	out = (uint8 *) VARDATA(row);
 	for (int i = 0; i < all->n; i++)
 		if (all->records[i].in_row)
 			len += write_record(&all->records[i], out + len);
@@ -204,4 +241,36 @@ eco_progress_add(EcoProgresses *all, int32 number, int64 period)
 		.number = number, .period = period, .state = ECO_MISSION_ACTIVE, .is_new = true
 	};
 	return &all->records[i];
+}
+
+uint8 *
+eco_progress_keep(EcoProgresses *all, EcoProgress *record)
+{
+	if (!record->kept_own)
+	{
+		uint8	   *own = MemoryContextAlloc(all->context, ECO_PROGRESS_KEPT);
+
+		memcpy(own, record->kept, record->kept_len);
+		record->kept = own;
+		record->kept_own = true;
+	}
+	return record->kept;
+}
+
+void
+eco_progress_keep_nothing(EcoProgress *record)
+{
+	if (record->kept_own)
+		pfree(record->kept);
+	record->kept = NULL;
+	record->kept_own = false;
+	record->kept_len = 0;
+}
+
+void
+eco_progress_clear(EcoProgresses *all)
+{
+	for (int i = 0; i < all->n; i++)
+		eco_progress_keep_nothing(&all->records[i]);
+	all->n = 0;
 }

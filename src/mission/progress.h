@@ -6,6 +6,7 @@
  *	record	= number period progress << 2			active
  *			| number period progress << 2 | 3 since	active, and since is not 0
  *			| number period progress << 2 | state since
+ *			| number + 100000, and so on, len:number kept	when something is kept
  *
  * Numbers of core/varint.h; the period zigzag.  Progress ends at the target.  more is 1 when
  * the user has a row of economy_internal.mission_progress_more, with records for which there
@@ -20,6 +21,8 @@
 
 #define ECO_PROGRESS_VERSION 1
 #define ECO_PROGRESS_ROOM 1000	/* bytes of the payload, at most */
+#define ECO_PROGRESS_KEPT 1500	/* bytes that are kept with a record, at most */
+#define ECO_PROGRESS_NUMBERS 100000 /* numbers end below it */
 
 typedef enum EcoProgressState
 {
@@ -38,6 +41,11 @@ typedef struct EcoProgress
 	int64		since;			/* active: seq before which no entry was
 								 * counted; else that of the entry that has
 								 * completed it; 0: not known */
+	int			kept_len;		/* of what is kept beside: what it is says the
+								 * mission */
+	uint8	   *kept;
+	bool		kept_own;		/* it has ECO_PROGRESS_KEPT bytes of its own;
+								 * else it is only read */
 	bool		in_row;
 	bool		is_new;			/* added, and nothing was counted yet; not
 								 * stored */
@@ -72,5 +80,12 @@ extern EcoProgress *eco_progress_find(EcoProgresses *all, int32 number, int64 pe
 
 /* A new one in its place, active and of no progress. */
 extern EcoProgress *eco_progress_add(EcoProgresses *all, int32 number, int64 period);
+
+/* What is kept of a record, to be changed; and no more of it. */
+extern uint8 *eco_progress_keep(EcoProgresses *all, EcoProgress *record);
+extern void eco_progress_keep_nothing(EcoProgress *record);
+
+/* No records any more; their memory serves the next ones. */
+extern void eco_progress_clear(EcoProgresses *all);
 
 #endif

@@ -113,6 +113,26 @@ eco_mission_period(const char *word, int len)
 	return ECO_PERIOD_EVER;
 }
 
+bool
+eco_mission_counting(const char *word, int len, EcoCounting *counting)
+{
+	static const char *const words[] = {"count", "sum", "max", "distinct"};
+
+	for (int i = 0; i < (int) lengthof(words); i++)
+		if ((int) strlen(words[i]) == len && memcmp(word, words[i], len) == 0)
+		{
+			*counting = (EcoCounting) i;
+			return true;
+		}
+	return false;
+}
+
+bool
+eco_mission_counts(EcoCounting counting, const EcoFact *field)
+{
+	return counting == ECO_DISTINCT || field->kind != ECO_FACT_TEXT;
+}
+
 TimestampTz
 eco_mission_ends(const EcoMission *mission, int64 period)
 {
@@ -164,14 +184,11 @@ compile(const EcoRow *row, EcoMission *mission)
 		if (!eco_condition_lifted(mission->condition, &mission->lifted, &mission->lifted_to))
 			mission->lifted = NULL;
 	}
-	if (progress.len > 0 && progress.data[0] == 'c')
-	{
-		mission->counting = ECO_COUNT;
-		return true;
-	}
-	mission->counting = progress.len > 0 && progress.data[0] == 's' ? ECO_SUM : ECO_MAX;
-	return eco_fact_of(mission->trigger, field.data, field.len, &mission->field) &&
-		mission->field.kind != ECO_FACT_TEXT;
+	if (!eco_mission_counting(progress.data, progress.len, &mission->counting))
+		return false;
+	return mission->counting == ECO_COUNT ||
+		(eco_fact_of(mission->trigger, field.data, field.len, &mission->field) &&
+		 eco_mission_counts(mission->counting, &mission->field));
 }
 
 static EcoMission *
@@ -330,7 +347,7 @@ watch(EcoMissions *missions, const EcoJournal *journal)
 static void
 put_mission(EcoMissions *missions, EcoMission *mission)
 {
-	if (mission->number < 1 || mission->number >= ECO_MISSION_NUMBERS)
+	if (mission->number < 1 || mission->number >= ECO_PROGRESS_NUMBERS)
 		return;
 	if (mission->number >= missions->n)
 	{
@@ -353,7 +370,7 @@ read_missions(EcoMission *further, Datum its_requires)
 {
 	EcoMissions *missions = palloc0(sizeof(EcoMissions));
 	EcoScan    *scan = eco_scan_begin(&mission_templates, 0, 0, 0, NULL);
-	Datum	   *requires = palloc0(sizeof(Datum) * ECO_MISSION_NUMBERS);
+	Datum	   *requires = palloc0(sizeof(Datum) * ECO_PROGRESS_NUMBERS);
 	EcoRow		row;
 
 	while (eco_scan_next(scan, &row))
@@ -361,7 +378,7 @@ read_missions(EcoMission *further, Datum its_requires)
 		EcoMission *mission = read_mission(&row);
 
 		put_mission(missions, mission);
-		if (mission->number > 0 && mission->number < ECO_MISSION_NUMBERS)
+		if (mission->number > 0 && mission->number < ECO_PROGRESS_NUMBERS)
 			requires[mission->number] = row.values[MIS_REQUIRES];
 	}
 	eco_scan_end(scan);
@@ -476,7 +493,7 @@ eco_missions_with(HeapTupleHeader template, EcoMission **further)
 	EcoRow		row;
 
 	if (!row_of(template, &row) || DatumGetInt32(row.values[MIS_NUMBER]) < 1 ||
-		DatumGetInt32(row.values[MIS_NUMBER]) >= ECO_MISSION_NUMBERS)
+		DatumGetInt32(row.values[MIS_NUMBER]) >= ECO_PROGRESS_NUMBERS)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("this is no row of a mission"));
 	*further = read_mission(&row);
 	missions = read_missions(*further, row.values[MIS_REQUIRES]);

@@ -12,15 +12,16 @@
 
 #include "core/period.h"
 #include "mission/condition.h"
+#include "mission/progress.h"
 
 #define ECO_MISSION_REQUIRES 8
-#define ECO_MISSION_NUMBERS 100000	/* numbers end below it */
 
 typedef enum EcoCounting
 {
 	ECO_COUNT,					/* one for each entry */
 	ECO_SUM,					/* of a field */
-	ECO_MAX						/* the greatest of a field */
+	ECO_MAX,					/* the greatest of a field */
+	ECO_DISTINCT				/* different values of a field */
 } EcoCounting;
 
 /* A version of a mission, which is what its row says for ever, but for its retirement. */
@@ -111,6 +112,12 @@ extern int	eco_lifted_compare(const EcoMission *mission, const EcoValue *text);
 
 /* The mission with this number, or NULL. */
 extern const EcoMission *eco_mission_of(const EcoMissions *missions, int32 number);
+
+/* What a word says is counted; false: there is none. */
+extern bool eco_mission_counting(const char *word, int len, EcoCounting *counting);
+
+/* Whether it can be counted of a field. */
+extern bool eco_mission_counts(EcoCounting counting, const EcoFact *field);
 
 /* The period of a mission that a moment lies in, and the moment at which one ends. */
 extern EcoPeriod eco_mission_period(const char *word, int len);

@@ -24,7 +24,7 @@ PG_FUNCTION_INFO_V1(eco_mission_progress_sound);
 PG_FUNCTION_INFO_V1(eco_with_mission_progress);
 PG_FUNCTION_INFO_V1(eco_with_further_mission_progress);
 PG_FUNCTION_INFO_V1(eco_check_mission_condition);
-PG_FUNCTION_INFO_V1(eco_mission_counts);
+PG_FUNCTION_INFO_V1(eco_mission_counts_field);
 PG_FUNCTION_INFO_V1(eco_mission_condition_of);
 PG_FUNCTION_INFO_V1(eco_mission_period_at);
 PG_FUNCTION_INFO_V1(eco_mission_period_key);
@@ -37,9 +37,12 @@ put_record(ReturnSetInfo *info, const EcoProgress *record, bool unearned)
 	Datum		values[] = {
 		Int32GetDatum(record->number), Int64GetDatum(record->period),
 		Int64GetDatum(record->progress), Int32GetDatum(record->state),
-		Int64GetDatum(record->since), BoolGetDatum(unearned)
+		Int64GetDatum(record->since), PointerGetDatum(NULL), BoolGetDatum(unearned)
 	};
-	bool		isnull[lengthof(values)] = {false};
+	bool		isnull[lengthof(values)] = {[5] = record->kept_len == 0};
+
+	if (record->kept_len > 0)
+		values[5] = eco_bytea(record->kept, record->kept_len);
 
 	/* mission_progress_of() has no last column */
 	tuplestore_putvalues(info->setResult, info->setDesc, values, isnull);
@@ -85,6 +88,7 @@ set_record(EcoProgresses *all, FunctionCallInfo fcinfo)
 	int32		number = PG_GETARG_INT32(1);
 	int64		period = PG_GETARG_INT64(2);
 	EcoProgress *record = eco_progress_find(all, number, period);
+	bytea	   *kept = PG_ARGISNULL(6) ? NULL : PG_GETARG_BYTEA_PP(6);
 
 	if (PG_ARGISNULL(3))
 	{
@@ -98,21 +102,29 @@ set_record(EcoProgresses *all, FunctionCallInfo fcinfo)
 	}
 	eco_require_arg(fcinfo, 4, "state");
 	eco_require_arg(fcinfo, 5, "since");
-	if (number < 1 || number >= ECO_MISSION_NUMBERS || period < PG_INT32_MIN ||
+	if (number < 1 || number >= ECO_PROGRESS_NUMBERS || period < PG_INT32_MIN ||
 		period > PG_INT32_MAX || PG_GETARG_INT64(3) < 0 ||
 		PG_GETARG_INT64(3) > ECO_MAX_AMOUNT || PG_GETARG_INT32(4) < 0 ||
-		PG_GETARG_INT32(4) >= ECO_MISSION_STATES || PG_GETARG_INT64(5) < 0)
+		PG_GETARG_INT32(4) >= ECO_MISSION_STATES || PG_GETARG_INT64(5) < 0 ||
+		(kept != NULL && (VARSIZE_ANY_EXHDR(kept) == 0 ||
+						  VARSIZE_ANY_EXHDR(kept) > ECO_PROGRESS_KEPT)))
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("there is no such progress"));
 	if (record == NULL)
 		record = eco_progress_add(all, number, period);
 	record->progress = PG_GETARG_INT64(3);
 	record->state = (EcoProgressState) PG_GETARG_INT32(4);
 	record->since = PG_GETARG_INT64(5);
+	eco_progress_keep_nothing(record);
+	if (kept != NULL)
+	{
+		record->kept_len = (int) VARSIZE_ANY_EXHDR(kept);
+		record->kept = (uint8 *) VARDATA_ANY(kept);
+	}
 }
 
 /*
  * eco_with_mission_progress(sections bytea, number integer, period bigint, progress bigint,
- * state integer, since bigint) returns bytea
+ * state integer, since bigint, kept bytea) returns bytea
  *		Null sections are none; progress null takes the record out.
  */
 Datum
@@ -146,7 +158,7 @@ eco_with_mission_progress(PG_FUNCTION_ARGS)
 
 /*
  * eco_with_further_mission_progress(further bytea, number integer, period bigint,
- * progress bigint, state integer, since bigint) returns bytea
+ * progress bigint, state integer, since bigint, kept bytea) returns bytea
  *		The same of a row of mission_progress_more.
  */
 Datum
@@ -203,16 +215,19 @@ eco_check_mission_condition(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* eco_mission_counts(trigger text, field text) returns boolean: whether it can be counted */
+/* eco_mission_counts_field(trigger text, progress text, field text) returns boolean, STRICT */
 Datum
-eco_mission_counts(PG_FUNCTION_ARGS)
+eco_mission_counts_field(PG_FUNCTION_ARGS)
 {
 	const EcoTrigger *trigger = trigger_arg(fcinfo, 0);
-	EcoText		path = eco_text_arg(fcinfo, 1, "field", ECO_MAX_KEY);
+	EcoText		word = eco_text_arg(fcinfo, 1, "progress", ECO_MAX_NAME);
+	EcoText		path = eco_text_arg(fcinfo, 2, "field", ECO_MAX_KEY);
+	EcoCounting counting;
 	EcoFact		fact;
 
-	PG_RETURN_BOOL(eco_fact_of(trigger, path.data, path.len, &fact) &&
-				   fact.kind != ECO_FACT_TEXT);
+	PG_RETURN_BOOL(eco_mission_counting(word.data, word.len, &counting) &&
+				   eco_fact_of(trigger, path.data, path.len, &fact) &&
+				   eco_mission_counts(counting, &fact));
 }
 
 /*

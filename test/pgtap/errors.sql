@@ -2,7 +2,7 @@
 -- made, and calls of helpers with what they were not made for.  Each has its
 -- code, and nothing is done.
 BEGIN;
-SELECT plan(158);
+SELECT plan(159);
 
 SELECT economy.register('pgtap errors') AS u \gset
 SELECT transaction_id AS granted FROM economy.grant_reward(:u, 'pgtap', 'e1', 100) \gset
@@ -117,6 +117,7 @@ FROM (VALUES
     ($$SELECT economy_internal.with_mission_progress(NULL, 1, 1, 1, NULL)$$, 'XE001', 'state must not be null'),
     ($$SELECT economy_internal.with_mission_progress(NULL, 1, 1, 1, 1, NULL)$$, 'XE001', 'since must not be null'),
     ($$SELECT economy_internal.with_mission_progress(NULL, 1, 1, 1, 1, -1)$$, 'XE002', 'there is no such progress'),
+    ($$SELECT economy_internal.with_mission_progress(NULL, 1, 1, 1, 0, 0, '')$$, 'XE002', 'there is no such progress'),
     ($$SELECT economy_internal.with_mission_progress(NULL, 1, 1, 1, 3)$$, 'XE002', 'there is no such progress'),
     ($$SELECT economy_internal.with_mission_progress(E'\\x01', 1, 1, 1, 1)$$, 'XE103', 'this progress of missions is damaged'),
     ($$SELECT economy_internal.with_further_mission_progress(NULL, NULL, 1, 1, 1)$$, 'XE001', 'number must not be null'),
