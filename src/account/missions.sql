@@ -148,7 +148,8 @@ CREATE FUNCTION economy_internal.claim_is_busy(user_id bigint, mission text, key
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         -- no such mission, or no such period, has nothing to be paid
-        SELECT CASE WHEN octet_length(mission) <= 48 AND octet_length(key) BETWEEN 1 AND 32
+        SELECT CASE WHEN octet_length(mission) <= 48
+                     AND coalesce(octet_length(key), 0) BETWEEN 1 AND 32
                      -- a retry is a read
                      AND NOT EXISTS (
                          SELECT FROM economy.reward_audit r
