@@ -12,6 +12,7 @@
 #    Stress::Contents, of transfers in Stress::Transfers, of escrows in Stress::Escrows,
 #    of rounds in Stress::Rounds;
 #    reservations (I5) in Stress::Reservations
+# O  orders of outside money, in Stress::Orders
 package Stress::Checker;
 
 use strict;
@@ -25,6 +26,7 @@ use Stress::Escrows;
 use Stress::Fulfilment;
 use Stress::Leaderboards;
 use Stress::Missions;
+use Stress::Orders;
 use Stress::Refunds;
 use Stress::Reservations;
 use Stress::Rounds;
@@ -75,6 +77,7 @@ sub check
 	$self->check_caps;
 	$self->check_units;
 	Stress::Reservations::check($self);
+	Stress::Orders::check($self);
 	$self->check_global_keys;
 	$self->check_rounds;
 	$self->check_statistics;
@@ -113,7 +116,7 @@ sub index_tables
 	return;
 }
 
-my %JOURNAL = (P => 'P', R => 'R', C => 'R', S => 'R', V => 'R', A => 'A', G => 'G', U => 'U', H => 'H', D => 'H', K => 'K', B => 'B', M => 'R');
+my %JOURNAL = (P => 'P', R => 'R', C => 'R', S => 'R', V => 'R', A => 'A', G => 'G', U => 'U', H => 'H', D => 'H', K => 'K', O => 'O', B => 'B', M => 'R');
 
 # Every intent with what became of it: sure (acknowledged), maybe, or none.
 sub index_log
@@ -269,6 +272,7 @@ sub check_keys
 
 		next if $key =~ /\bopening$/;    # made before the log began
 		next if $key =~ /^K /;    # Stress::Reservations
+		next if $key =~ /^O |^B \d+ \S+\|order [0-9a-f-]{36}$/ || $key =~ /^P \d+ (\w+)\|/ && Stress::Orders::is_settled($1);    # Stress::Orders
 		next if $key =~ /^H \d+ (?:transfer_in|escrow_close|escrow_in|debt)\|/;    # Stress::Transfers, Stress::Escrows, Stress::Refunds
 		next if $key =~ /^R \d+ economy:leaderboard\|/;    # Stress::Leaderboards
 		$self->bad('I4', "key '$key' has " . @entries . ' effects') if @entries > 1;
@@ -435,7 +439,7 @@ sub check_transactions
 	my ($self) = @_;
 	my %made;
 
-	foreach my $key (grep { !/^K / } keys %{ $self->{attempts} })
+	foreach my $key (grep { !/^[KO] / } keys %{ $self->{attempts} })
 	{
 		foreach my $a (@{ $self->{attempts}{$key} })
 		{
@@ -824,7 +828,8 @@ sub check_signatures
 sub check_stock
 {
 	my ($self) = @_;
-	my (%issued, %left, %sold, %held);
+	my (%issued, %left, %sold);
+	my %held = Stress::Orders::held($self);
 
 	foreach my $change (grep { $_->{action} eq 'stock' } @{ $self->{tables}{shop_product_changes} })
 	{
@@ -874,6 +879,7 @@ sub check_caps
 	{
 		my ($user, $product, $period) = split / /, $place, 3;
 		my $limit = limit_of($product);
+		next if Stress::Orders::is_settled($product);    # what is paid late is given beyond it
 		$self->bad('I5', "user $user bought $most{$place} of $product in the period '$period', at most $limit are allowed") if defined $limit && $most{$place} > $limit;
 	}
 	return;
@@ -1351,6 +1357,7 @@ sub check_price
 	my ($self, $e) = @_;
 	my $p = $Stress::World::PRODUCTS{ $e->{product_id} };
 	my $per_unit = $e->{gold_delta} / $e->{quantity};
+	return if $p->{settlement};    # Stress::Orders
 	my ($expected) = ($e->{context} // '') =~ /"expected_price": (\d+)/;
 	my $clock = $e->{created_at} / 1e6 + $PG_EPOCH;
 	my $fits = $p->{category} eq 'conversion' ? $per_unit == $p->{granted_gold}
@@ -1385,6 +1392,9 @@ my %REFUSAL = (
 	USER_NOT_FOUND => sub { grep { ($_ // 0) > $Stress::World::USERS } @{ $_[1] }{qw(user to)} },
 	PRODUCT_NOT_FOUND => sub { 0 },
 	UNLIMITED_STOCK => sub { $_[1]{kind} eq 'K' && !$_[3]{stock} },
+	ORDER_LIMIT => \&Stress::Orders::are_many,
+	ORDER_CLOSED => sub { $_[1]{kind} eq 'O' },    # Stress::Orders
+	SETTLED_ALONE => sub { $_[1]{kind} eq 'O' && $_[5]{fn} eq 'purchases' },
 	RESERVATION_LIMIT => \&Stress::Reservations::has_many,
 	(map { ($_ => \&Stress::Reservations::is_refused) } qw(RESERVATION_NOT_FOUND RESERVATION_MISMATCH RESERVATION_CLOSED)),
 	GAME_NOT_FOUND => sub { $_[1]{key} =~ /^golf/ },
@@ -1431,7 +1441,8 @@ sub is_archived
 	my ($self, $tx, $intent, $r) = @_;
 	return $self->is_archived_claim($tx, $intent, $r) if $intent->{kind} eq 'C';
 	my ($target) = $intent->{key} =~ /^economy:reversal(?::|\|)R\d+-(\d+)/;
-	my ($e) = @{ $self->{by_key}{"$JOURNAL{$intent->{kind}} $intent->{user} $intent->{key}"} // [] };
+	my $journal = $intent->{kind} eq 'O' ? 'P' : $JOURNAL{ $intent->{kind} };
+	my ($e) = @{ $self->{by_key}{"$journal $intent->{user} $intent->{key}"} // [] };
 
 	return 1 if $e && $e->{archived} && $r->{transaction_id} eq $e->{id};
 	return $intent->{kind} eq 'V' && $target < $self->{account}{ $intent->{user} }{pruned_seq};
@@ -1526,6 +1537,7 @@ sub is_at_limit
 {
 	my ($tx, $intent, $r, $product, $self, $op) = @_;
 	return Stress::Reservations::is_at_limit(@_) if $intent->{kind} eq 'K';
+	return Stress::Orders::is_at_limit(@_) if $intent->{kind} eq 'O';
 	my ($name) = $intent->{key} =~ /^(\w+)\|/;
 	my $limit = limit_of($name);
 
@@ -1538,13 +1550,13 @@ sub is_at_limit
 sub rolled_back_units
 {
 	my ($tx, $intent, $product) = @_;
-	return grep { $_ != $intent && $_->{kind} eq 'P' && $_->{user} == $intent->{user} && $_->{key} =~ /^\Q$product\E\|/ } map { @{ $_->{intents} } } grep { $_ } @{ $tx->{ops} };
+	return grep { $_ != $intent && $_->{kind} =~ /^[OP]$/ && $_->{user} == $intent->{user} && $_->{key} =~ /^\Q$product\E\|/ } map { @{ $_->{intents} } } grep { $_ } @{ $tx->{ops} };
 }
 
 sub check_refusal
 {
 	my ($self, $place, $tx, $intent, $r, $op) = @_;
-	my ($product) = $intent->{kind} eq 'P' ? $intent->{key} =~ /^(\w+)\|/ : $intent->{product};
+	my ($product) = $intent->{kind} =~ /^[OP]$/ ? $intent->{key} =~ /^(\w+)\|/ : $intent->{product};
 	my $rule = $REFUSAL{ $r->{code} };
 
 	$self->bad('R', "$place: refused with $r->{code} for key '$intent->{key}' of user $intent->{user}")

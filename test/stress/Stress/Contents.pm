@@ -69,7 +69,7 @@ sub asked_of
 {
 	my ($checker, $intent, $op, $item) = @_;
 
-	if ($intent->{kind} eq 'P')
+	if ($intent->{kind} =~ /^[OP]$/)
 	{
 		my ($id) = $intent->{key} =~ /^(\w+)\|/;
 		return grep { defined } map { moves($_->{product}, $intent->{quantity})->{$item} } Stress::Checker::at_moment($op, states_of($checker, $id));

@@ -9,7 +9,7 @@ use warnings;
 use Time::HiRes ();
 
 my @TABLES = (map({ "economy.$_" } qw(accounts users shop_products shop_stock shop_transactions shop_reservations reward_audit user_actions
-  gold_adjustments holding_changes shop_refunds shop_debts escrows fulfilments items transfer_rules rate_limits payment_providers daily_rewards draw_tables draw_seeds signing_keys user_game_stats_summary games mission_templates)), 'economy_internal.mission_progress_more', 'economy_internal.game_stats_more', 'economy_internal.shop_user_units_more',
+  gold_adjustments holding_changes shop_refunds shop_debts escrows fulfilments items transfer_rules rate_limits payment_providers payment_orders payment_order_history payment_webhooks daily_rewards draw_tables draw_seeds signing_keys user_game_stats_summary games mission_templates)), 'economy_internal.mission_progress_more', 'economy_internal.game_stats_more', 'economy_internal.shop_user_units_more',
   'economy_internal.user_holdings_more', 'economy_internal.mission_progress_more', 'economy_internal.draw_pity', 'economy_internal.rollup_positions');
 
 # Where an index may stand beside the extension's own.

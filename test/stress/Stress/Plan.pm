@@ -20,6 +20,7 @@ my @MIX = (
 	[ 1, 'set_timezone', 1 ], [ 1, 'set_user_status', 0 ], [ 2, 'update_profile', 1 ],
 	# these wait for each other's transactions while they hold their own user
 	[ 2, 'link_external_id', 0 ], [ 1.5, 'unlink_external_id', 0 ], [ 1.5, 'upsert_product', 0 ], [ 0.3, 'retire_product', 0 ], [ 1.5, 'upsert_item', 0 ],
+	[ 10, 'order', 1 ], [ 12, 'settlement_report', 0 ], [ 6, 'webhook', 0 ], [ 4, 'settlement_lease', 0 ], [ 2, 'resolve_order', 0 ], [ 0.7, 'expire_orders', 0 ], [ 0.4, 'set_rate', 0 ],
 	[ 1.5, 'add_stock', 0 ], [ 0.5, 'set_transfer_rules', 0 ], [ 0.8, 'set_daily_rewards', 0 ], [ 1, 'rollup_stats', 0 ], [ 0.4, 'prune', 0 ], [ 0.6, 'archive', 0 ], [ 0.05, 'audit_sweep', 0 ],
 	[ 0.2, 'audit_sweep_incremental', 0 ], [ 0.1, 'stats_parity', 0 ], [ 0.15, 'rotate_signing_key', 0 ],
 	[ 0.05, 'retire_signing_key', 0 ], [ 1, 'register', 0 ]);
@@ -232,7 +233,7 @@ sub purchase
 {
 	my ($self, $user) = @_;
 	my ($key, $n, $other) = $self->key($user);
-	my @ids = grep { $_ ne 'jackpot' && $_ ne 'code' && !($self->{no_stock} && $Stress::World::PRODUCTS{$_}{stock}) } sort keys %Stress::World::PRODUCTS;
+	my @ids = grep { $_ ne 'jackpot' && $_ ne 'code' && !$Stress::World::PRODUCTS{$_}{settlement} && !($self->{no_stock} && $Stress::World::PRODUCTS{$_}{stock}) } sort keys %Stress::World::PRODUCTS;
 	my $product = $n % 53 ? $ids[ $n % @ids ] : 'jackpot';
 	my $quantity = 1 + ($n / 16) % 3 + $other;
 	my $context = $n % 10 == 0 ? '{"expected_price": ' . ($Stress::World::PRODUCTS{$product}{price_gold} // 0) . '}'
@@ -247,7 +248,7 @@ sub purchase
 sub purchases
 {
 	my ($self) = @_;
-	my @ops = map { my $user = $self->user; $self->chance(0.1) ? $self->redeem($user) : $self->purchase($user) } 0 .. 1 + int rand 11;
+	my @ops = map { my $user = $self->user; my $make = $self->chance(0.1) ? 'redeem' : $self->chance(0.03) ? 'order' : 'purchase'; $self->$make($user) } 0 .. 1 + int rand 11;
 
 	push @ops, $ops[ rand @ops ] if $self->chance(0.2);
 	push @ops, $self->purchase_again($ops[ rand @ops ]) if $self->chance(0.1);
@@ -298,6 +299,126 @@ sub redeem
 		{ kind => 'P', user => $user, key => "code|$key", quantity => 1 });
 }
 
+# Of what is paid for at a provider.
+sub order
+{
+	my ($self, $user) = @_;
+	my ($key, $n, $other) = $self->key($user);
+	my $product = ('coins', 'coins', 'deal', $self->{no_stock} ? 'deal' : 'vault')[ $n % 4 ];
+	my $quantity = 1 + ($n / 16) % 2 + $other;
+	my $context = $n % 10 == 1 ? '{"from": "stress"}' : undef;
+
+	return asked('order', [ $user, $product, $key, $quantity, $context ], { kind => 'O', user => $user, key => "$product|$key", quantity => $quantity, context => $context });
+}
+
+# One that there is when the transaction begins, mostly one that is open, and often one that others look at, too.
+sub of_an_order
+{
+	my ($self, $fn, $of, $make) = @_;
+	my $seen = $self->chance(0.4) ? int($self->{progress} * 100) : "$self->{client}-$self->{number}";
+
+	return {
+		fn => $fn, args => 'TARGET', intents => [],
+		choose => [ "SELECT concat_ws('|', order_id, provider, amount, currency) FROM economy.payment_orders WHERE $of ORDER BY md5('$seen' || order_id) LIMIT 1",
+			'00000000-0000-4000-8000-' . sprintf('%012d', int rand 1e6) . '|bank|499|EUR' ],
+		make => $make };
+}
+
+# What a provider says: mostly of what was ordered, now and then of another amount, currency or payment.
+sub said
+{
+	my ($self) = @_;
+	my $report = $self->pick((qw(pending confirmed)) x 5, (qw(confirmed unknown)) x 2, qw(voided failed expired refunded refunded charged_back));
+	my $n = int rand 60;
+	my $shared = int rand 30;
+	my $reason = $self->pick(undef, undef, undef, 'r0', 'r1');
+
+	return sub {
+		my ($id, $provider, $amount, $currency) = split /\|/, $_[0];
+		my %said = (order_id => $id, report => $report, reason => $reason, provider_ref => 'pay-' . substr($id, 0, 8), amount => $amount, currency => $currency);
+
+		$said{amount}++ if $n == 1;
+		$said{currency} = 'JPY' if $n == 2;
+		$said{provider_ref} = "pay-$shared" if $n == 3 || $n == 4;
+		delete @said{qw(amount currency)} if $n > 50;
+		delete $said{provider_ref} if $n > 40 && $n < 52;
+		return ($provider, \%said);
+	};
+}
+
+sub one_to_report { my ($self) = @_; return $self->pick(('is_open') x 3, q{state IN ('CREATED', 'PENDING')}, q{state IN ('CONFIRMED', 'REFUNDED')}, 'true') }
+
+sub settlement_report
+{
+	my ($self) = @_;
+	my ($worker, $said) = ($self->worker, $self->said);
+
+	return $self->of_an_order('settlement_report', $self->one_to_report, sub {
+			my (undef, $of) = $said->($_[0]);
+			return ordered('settlement_report', [ @$of{qw(order_id report)}, $worker, @$of{qw(provider_ref amount currency reason)} ]);
+		});
+}
+
+# A call about an order; the name of its purchase is none of what the call made.
+sub ordered
+{
+	my ($fn, $args) = @_;
+	my $list = join ', ', map { literal($_) } @$args;
+	return { args => $list, sql => "SELECT pg_current_xact_id_if_assigned() AS xact, r.state, r.code, r.order_id, r.order_state, r.transaction_id AS purchase, r.detail FROM economy.$fn($list) r" };
+}
+
+# Few ids of an order, so that several say something else by one; some are of nobody who knows the secret.
+sub webhook
+{
+	my ($self) = @_;
+	my ($n, $forged, $said) = (int rand 4, $self->chance(0.05), $self->said);
+	my $clock = $Stress::World::BEGIN + int(int($self->{progress} * 200) / 200 * 86400 * $Stress::World::DAYS);
+
+	return $self->of_an_order('webhook', $self->one_to_report, sub {
+			my ($provider, $of) = $said->($_[0]);
+			my $id = ($forged ? 'forged' : 'wh') . "-$n-$of->{order_id}";
+			my $body = JSON::PP->new->canonical->encode({ %$of, id => $id });
+			my $headers = Stress::World::signature($provider, $id, $clock - $n, $body, $forged);
+			my $args = "'$provider', '$headers', convert_to('$body', 'UTF8')";
+			return { args => $args, sql => "SELECT pg_current_xact_id_if_assigned() AS xact, r.state, r.code, r.order_id, r.order_state, r.transaction_id AS purchase, r.webhook_id, r.detail FROM economy.webhook($args) r" };
+		});
+}
+
+sub resolve_order
+{
+	my ($self) = @_;
+	my $resolution = $self->pick(qw(CONFIRMED CONFIRMED VOIDED VOIDED REFUNDED CHARGED_BACK));
+	my $actor = "c$self->{client}";
+
+	return $self->of_an_order('resolve_order', $self->pick((q{state = 'CONFLICT'}) x 4, 'true'), sub { ordered('resolve_order', [ (split /\|/, $_[0])[0], $resolution, 'looked', $actor ]) });
+}
+
+sub settlement_lease
+{
+	my ($self) = @_;
+	my $args = sprintf q{'%s', %d, '%d minutes', %s}, $self->worker, $self->pick(1, 3, 30), $self->pick(1, 60, 400, 1440), $self->pick('NULL', q{'bank'}, q{'cards'});
+
+	return { fn => 'settlement_lease', args => $args, intents => [], sql => <<"SQL" };
+SELECT pg_current_xact_id_if_assigned() AS xact, l.order_id, l.user_id, l.product_id, l.quantity, l.provider, l.amount, l.currency, l.state, l.attempts,
+    extract(epoch FROM l.leased_until)::bigint AS until FROM economy.settlement_lease($args) l
+SQL
+}
+
+sub expire_orders
+{
+	my ($self) = @_;
+	my $args = $self->pick(2, 500) . ', NULL';
+	return { fn => 'expire_orders', args => $args, intents => [], sql => "SELECT pg_current_xact_id_if_assigned() AS xact, r.orders FROM economy_internal.expire_orders($args) r" };
+}
+
+# What coins cost, and give.
+sub set_rate
+{
+	my ($self) = @_;
+	my $rate = $self->pick(@Stress::World::RATES);
+	return $self->admin('upsert_product', json_of({ %$rate, product_id => '"coins"' }), 'ACTOR');
+}
+
 # Of what is limited, and now and then of what is not.
 sub reserve
 {
@@ -335,8 +456,9 @@ sub purchase_reserved
 			$product = 'limited' if $n == 2;
 			$quantity++ if $n == 3;
 			my $context = qq({"reservation": "$name"});
-			return asked('purchase', [ $who, $product, $key, $quantity, $context ],
-				{ kind => 'P', user => $who, key => "$product|$key", quantity => $quantity, context => $context });
+			my $settled = $Stress::World::PRODUCTS{$product}{settlement};
+			return asked($settled ? 'order' : 'purchase', [ $who, $product, $key, $quantity, $context ],
+				{ kind => $settled ? 'O' : 'P', user => $who, key => "$product|$key", quantity => $quantity, context => $context });
 		} };
 }
 
@@ -879,7 +1001,7 @@ sub read
 	my ($self, $user) = @_;
 	my @reads = (
 		"account($user)", "statement($user, 0, 20)", "products($user)", "product(''potion'', $user)", "purchases_of($user)", "profile($user)", "game_stats_me($user)", "replay($user, 0, 20)",
-		"holdings($user)", "debts_of($user)", "missions($user)", "holds($user, ''gem'', 3)", "holds($user, ''vip'')",
+		"holdings($user)", "orders_of($user)", "debts_of($user)", "missions($user)", "holds($user, ''gem'', 3)", "holds($user, ''vip'')",
 		"streak_state($user)", "verify_receipt($user, ''P$user-2'')", "verify_chain($user)");
 	my $read = $self->pick(@reads);
 

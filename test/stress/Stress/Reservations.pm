@@ -70,7 +70,7 @@ sub read_log
 			# who may have given back what was over at that moment of his
 			$self->{busy}{ $tx->{clock} } = List::Util::min($self->{busy}{ $tx->{clock} } // $op->{at}, $op->{at}) if $op->{fn} =~ /reserv|purchase/;
 			push @{ $self->{releases}{"$1 $2"} }, { tx => $tx, op => $op, result => $op->{results}[0] } if $op->{fn} eq 'release_reservation' && $op->{args} =~ /^(\d+), '([^']+)'/;
-			push @{ $self->{named}{"$_->{user} " . named($_)} }, { clock => $tx->{clock}, at => $op->{at} } foreach grep { $_->{kind} eq 'P' && defined named($_) } @{ $op->{intents} };
+			push @{ $self->{named}{"$_->{user} " . named($_)} }, { clock => $tx->{clock}, at => $op->{at} } foreach grep { $_->{kind} =~ /^[OP]$/ && defined named($_) } @{ $op->{intents} };
 		}
 	}
 	return;
@@ -113,6 +113,11 @@ sub check_row
 	{
 		$self->bad("$name was released at $row->{closed_at} by nobody") unless grep { $_->{tx}{clock} == $row->{closed_at} && (!$_->{result} || $_->{result}{state} eq 'new') } @{ $self->{releases}{$name} // [] };
 	}
+	elsif ($state eq 'ordered')
+	{
+		my @orders = grep { (named($_) // '') eq $row->{idempotency_key} && $_->{user_id} == $row->{user_id} && $_->{made_at} == $row->{closed_at} && $_->{quantity} == $row->{quantity} && $_->{product_id} eq $row->{product_id} } @{ $self->{checker}{tables}{payment_orders} };
+		$self->bad("$name was ordered at $row->{closed_at} by nobody") if @orders != 1 || defined $row->{seq};
+	}
 	elsif ($state ne 'expired' || $row->{closed_at} < $row->{expires_at}) { $self->bad("$name is '$says'") }
 	return;
 }
@@ -139,8 +144,10 @@ sub check_bought
 
 	foreach my $e (@{ $self->{bought}{$name} })
 	{
+		# of what is paid for, it was used by the order
+		my $order = Stress::Orders::order_of($self->{checker}, $e);
 		$self->bad("$name was bought by $e->{id}, and is " . ($row->{state} // 'not there') . ' P' . ($row->{user_id} // '') . '-' . ($row->{seq} // ''))
-		  unless ($row->{seq} // 0) == $e->{seq} || $self->may_be_forgotten(epoch($e));
+		  unless ($row->{seq} // 0) == $e->{seq} || $self->may_be_forgotten($order ? $order->{made_at} : epoch($e)) || $order && ($row->{state} // '') eq 'ordered';
 		$self->bad("$name was bought by $e->{id}, and nobody made one of $e->{quantity} $e->{product_id}")
 		  unless grep { may_be_new($_) && $_->{intent}{product} eq $e->{product_id} && $_->{intent}{quantity} == $e->{quantity} } @{ $self->{made}{$name} // [] };
 	}
@@ -204,7 +211,7 @@ sub check_released
 		my $says = "$name is $row->{state}, and release_reservation() in $call->{tx}{tx} said " . join ' ', map { $_ // '' } @$r{qw(state code status)};
 
 		if ($r->{code} eq 'RESERVATION_NOT_FOUND') { $self->bad($says) if $self->was_there($name, $call->{op}) }
-		elsif ($r->{code} eq 'RESERVATION_CLOSED') { $self->bad($says) unless $row->{state} eq 'used' && $r->{detail} =~ /"P$row->{user_id}-$row->{seq}"/ }
+		elsif ($r->{code} eq 'RESERVATION_CLOSED') { $self->bad($says) unless $row->{state} eq 'ordered' || $row->{state} eq 'used' && $r->{detail} =~ /"P$row->{user_id}-$row->{seq}"/ }
 		elsif ($r->{code} ne 'OK') { $self->bad($says) }
 		elsif ($r->{state} eq 'reuse') { $self->bad($says) unless $row->{state} =~ /^(?:released|expired)$/ && $r->{status} eq $row->{state} }
 	}

@@ -278,7 +278,7 @@ sub settle_operation
 	my $sql = $op->{fn} =~ /^capture_(raise|report)$/
 	  ? "WITH i AS (INSERT INTO public.spins_$1 VALUES $op->{args} RETURNING 1) SELECT pg_current_xact_id_if_assigned() AS xact FROM (SELECT count(*) FROM i) c"
 	  : $op->{fn} =~ /^settle_(raise|report)$/ ? Stress::World::settle_sql($1, $op->{args})
-	  : "SELECT pg_current_xact_id_if_assigned() AS xact, r.* FROM economy." . ($op->{fn} =~ s/^redeem$/purchase/r) . "($op->{args}) r";
+	  : "SELECT pg_current_xact_id_if_assigned() AS xact, r.* FROM economy." . ($op->{fn} =~ s/^(?:redeem|order)$/purchase/r) . "($op->{args}) r";
 	my (@violations, @answers);
 
 	foreach my $round (1, 2)
@@ -319,13 +319,13 @@ sub retry_archived
 	my $by_key = Stress::Tables::by_key({ entries => [ grep { $_->{archived} } @{ $tables->{entries} } ] });
 	my (@violations, %asked);
 
-	foreach my $op (grep { $_ && $_->{fn} =~ /^(?:purchase|redeem|grant_reward|adjust_gold|set_streak|revoke_reward)$/ } map { @{ $_->{ops} } } @{ $self->logs })
+	foreach my $op (grep { $_ && $_->{fn} =~ /^(?:purchase|redeem|order|grant_reward|adjust_gold|set_streak|revoke_reward)$/ } map { @{ $_->{ops} } } @{ $self->logs })
 	{
 		my $intent = $op->{intents}[0];
-		my $key = ($intent->{kind} =~ /[SV]/ ? 'R' : $intent->{kind}) . " $intent->{user} $intent->{key}";
+		my $key = ($intent->{kind} =~ /[SV]/ ? 'R' : $intent->{kind} eq 'O' ? 'P' : $intent->{kind}) . " $intent->{user} $intent->{key}";
 		my $entry = ($by_key->{$key} // [])->[0] or next;
 		next if $asked{"$op->{fn} $op->{args}"}++;
-		my $fn = $op->{fn} =~ s/^redeem$/purchase/r;
+		my $fn = $op->{fn} =~ s/^(?:redeem|order)$/purchase/r;
 		my $r = $dbh->selectrow_hashref("SELECT state, code, transaction_id, detail ->> 'reason' AS reason FROM economy.$fn($op->{args})");
 		my $is = join ' ', map { $_ // '' } @$r{qw(state code transaction_id reason)};
 		push @violations, "I4 $entry->{id} is archived, and a retry says '$is'" if $is ne "refused RESYNC_REQUIRED $entry->{id} archived";
@@ -353,6 +353,7 @@ SQL
 	$facts{held} = eval { told_to_hold($dbh) } or push @{ $facts{findings} }, "holdings(): $@";
 	# the newest seeds are judged as well
 	$dbh->do('SELECT economy.draw_reveal(s.user_id, max(s.seed_number)) FROM economy.draw_seeds s GROUP BY s.user_id');
+	$facts{still_ordered} = eval { ordered_at_last($dbh) } // "unknown: $@";
 	$facts{still_held} = eval { held_at_last($dbh) } // "unknown: $@";
 	$facts{mission_parity} = $dbh->selectall_arrayref('SELECT mission, p::text AS text FROM economy.mission_parity() p', { Slice => {} });
 	$facts{still_owed} = eval { owed_at_last($dbh) } // "unknown: $@";
@@ -428,6 +429,19 @@ sub held_at_last
 	my ($held) = $dbh->selectrow_array(q{SELECT count(*) FROM economy.shop_reservations WHERE state = 'held'});
 	$dbh->do('ROLLBACK');
 	return $held;
+}
+
+# How many orders wait for their payment when all times are over; nothing is given back for good.
+sub ordered_at_last
+{
+	my ($dbh) = @_;
+
+	$dbh->do('BEGIN');
+	$dbh->do(sprintf "SET LOCAL economy.test_clock = '%s'", Stress::World::clock_text($Stress::World::END + 86400 * 5));
+	$dbh->do('SELECT economy_internal.expire_orders(1000000, NULL)');
+	my ($ordered) = $dbh->selectrow_array(q{SELECT count(*) FROM economy.payment_orders WHERE state IN ('CREATED', 'PENDING')});
+	$dbh->do('ROLLBACK');
+	return $ordered;
 }
 
 # Prints violations, not too many, and where the logs went.

@@ -52,6 +52,10 @@ my %OTHER = (
 	leaderboard_refusals => 'board, first_day::text AS first_day, user_id, rank, code',
 	shop_reservations => 'user_id, idempotency_key, product_id, quantity, stock_slot, after_seq, state, seq, '
 	  . join(', ', map { "extract(epoch FROM $_)::bigint AS $_" } qw(made_at expires_at closed_at due_at)),
+	payment_orders => 'user_id, product_id, idempotency_key, order_id, provider, quantity, amount, currency, terms::text AS terms, context::text AS context, state, is_open::integer AS is_open, stock_slot, seq, provider_ref, attempts, worker, '
+	  . join(', ', map { "extract(epoch FROM $_)::bigint AS $_" } qw(made_at expires_at)),
+	payment_order_history => 'order_id, step, extract(epoch FROM at)::bigint AS at, report, from_state, to_state, reporter, reason, detail::text AS detail',
+	payment_webhooks => 'provider, webhook_id, code, order_id',
 	mission_progress => 'user_id, mission, version, period, progress, state',
 	mission_templates => 'mission, version, number, trigger, condition::text AS condition, progress, field, target, increment_cap, period, claim_hours, to_json(requires)::text AS requires, gold, xp, items::text AS items, '
 	  . join(', ', map { "(extract(epoch FROM $_) * 1000000)::bigint - 946684800000000 AS $_" } qw(starts_at ends_at published_at retired_at)),
@@ -93,7 +97,7 @@ sub load
 	return \%t;
 }
 
-# Entries by journal, user and key, and reservations: what a retry of that key would find.
+# Entries by journal, user and key, reservations and orders: what a retry of that key would find.
 sub by_key
 {
 	my ($t) = @_;
@@ -103,6 +107,7 @@ sub by_key
 	push @{ $found{"$_->{journal} $_->{user_id} $_->{key}"} }, $_
 	  foreach grep { $_->{journal} ne 'U' || defined $_->{idempotency_key} } @{ $t->{entries} };
 	push @{ $found{"K $_->{user_id} $_->{idempotency_key}"} }, $_ foreach @{ $t->{shop_reservations} // [] };
+	push @{ $found{"O $_->{user_id} $_->{product_id}|$_->{idempotency_key}"} }, $_ foreach @{ $t->{payment_orders} // [] };
 	return \%found;
 }
 

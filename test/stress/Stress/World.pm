@@ -4,7 +4,9 @@ package Stress::World;
 
 use strict;
 use warnings;
+use Digest::SHA ();
 use JSON::PP ();
+use MIME::Base64 ();
 use POSIX ();
 
 our $USERS = 40;            # registered before the clients begin
@@ -19,7 +21,7 @@ our @GAMES = ('crash', 'gacha', 'rps', 'slot', 'chess');
 our @ARCHIVED = ('shop_transactions', 'reward_audit', 'gold_adjustments');
 our $MAX_AMOUNT = 9007199254740991;
 
-# stock => [units, slots]; varies: upsert_product changes price and sale state; offered: it
+# stock => [units, slots]; settlement: paid for at a provider; varies: upsert_product changes price and sale state; offered: it
 # changes contents and price in items
 our %PRODUCTS = (
 	potion  => { category => 'item', price_gold => 3 },
@@ -49,7 +51,16 @@ our %PRODUCTS = (
 	day     => { category => 'item', price_gold => 0, price_items => { potion => 1 }, contents => { map({ (relic($_) => 1) } 1 .. 3), battle => 600 }, per_user_limit => 2, limit_period => 'day' },
 	ticket  => { category => 'item', price_gold => 1, price_items => { event => 1 }, effect_code => 'door', fulfilment => 'true' },
 	starter => { category => 'conversion', granted_gold => 20, granted_xp => 400, contents => { dust => 9, gem => 5 }, fulfilment => 'true' },
+	# paid for at a provider
+	coins   => { category => 'conversion', source_points => 499, granted_gold => 100, monetary => 499, settlement => 'bank', offered => 1 },
+	vault   => { category => 'conversion', source_points => 250, granted_gold => 30, monetary => 250, settlement => 'cards', per_user_limit => 9, stock => [ 120, 3 ] },
+	deal    => { category => 'conversion', source_points => 999, granted_gold => 10, granted_xp => 60, monetary => 999, settlement => 'bank', per_user_limit => 3, fulfilment => 'true', contents => { gem => 6, potion => 1 } },
 	jackpot => { category => 'conversion', granted_gold => 4503599627370496 });
+# Who is paid, and what coins cost and give in turn.
+our %PROVIDERS = (
+	bank  => { profile => 'standard', currency => 'EUR', expiry_s => 86400, retry_base_s => 3600, retry_cap_s => 86400, max_attempts => 4, secret => 'whsec_' . MIME::Base64::encode_base64('the secret of the bank', '') },
+	cards => { profile => 'stripe', currency => 'USD', expiry_s => 259200, retry_base_s => 1800, retry_cap_s => 86400, max_attempts => 6, secret => 'the_secret_of_the_cards' });
+our @RATES = ({ source_points => 499, granted_gold => 100, monetary => 499 }, { source_points => 399, granted_gold => 120, monetary => 399 });
 
 # What users hold beside gold, of a pass for seconds; varies: upsert_item changes the maximum
 # and whether it is given.
@@ -152,6 +163,13 @@ sub create
 	}
 	create_items($dbh);
 	$dbh->do('SELECT economy.set_transfer_rules(?, ?)', undef, qq({"enabled": true, "fee_per_mille": $FEE, "daily_gold": $DAILY_GOLD[0], "minimum_age_hours": $MINIMUM_AGE}), 'setup');
+	foreach my $id (sort keys %PROVIDERS)
+	{
+		my %p = (provider => $id, %{ $PROVIDERS{$id} });
+		my $secret = delete $p{secret};
+		$dbh->do('SELECT economy.set_payment_provider(jsonb_object(?::text[]), ?)', undef, [%p], 'setup');
+		$dbh->do('SELECT economy.add_payment_secret(?, ?, ?)', undef, $id, $secret, 'setup');
+	}
 	foreach my $id (sort keys %PRODUCTS)
 	{
 		my %p = %{ $PRODUCTS{$id} };
@@ -204,6 +222,22 @@ sub create_missions
 }
 
 sub mission_text { my ($name, $n) = @_; return JSON::PP->new->canonical->encode({ mission => $name, %{ $MISSIONS{$name}[$n] } }) }
+# The headers of a webhook, as its provider signs it; forged by who does not know the secret.
+sub signature
+{
+	my ($provider, $id, $sent, $body, $forged) = @_;
+	my $secret = $forged ? 'whsec_' . MIME::Base64::encode_base64('what somebody has guessed', '') : $PROVIDERS{$provider}{secret};
+	my %headers;
+
+	if ($PROVIDERS{$provider}{profile} eq 'stripe') { $headers{'Stripe-Signature'} = "t=$sent,v1=" . Digest::SHA::hmac_sha256_hex("$sent.$body", $secret) }
+	else
+	{
+		my $key = MIME::Base64::decode_base64($secret =~ s/^whsec_//r);
+		@headers{qw(webhook-id webhook-timestamp webhook-signature)} = ($id, "$sent", 'v1,' . MIME::Base64::encode_base64(Digest::SHA::hmac_sha256("$id.$sent.$body", $key), ''));
+	}
+	return JSON::PP->new->canonical->encode(\%headers);
+}
+
 sub relic { my ($n) = @_; return "relic$n" . '_' x 54 }
 sub days_of { my ($calendar) = @_; return JSON::PP->new->canonical->encode($calendar->{days}) }
 sub is_pass { my ($id) = @_; return (($ITEMS{$id} // {})->{kind} // '') eq 'pass' }
