@@ -228,6 +228,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('monitor', 'FUNCTION economy.leaderboard_of(text, bigint[], date)', ''),
             ('monitor', 'FUNCTION economy.leaderboard_parity(text, boolean)', ''),
             ('monitor', 'FUNCTION economy.mission_parity(bigint)', ''),
+            ('monitor', 'FUNCTION economy.mission_stats(text)', ''),
             ('monitor', 'FUNCTION economy.missions(bigint)', ''),
             ('monitor', 'FUNCTION economy.season(bigint, text)', ''),
             ('monitor', 'FUNCTION economy_internal.mission_period_key(text, bigint)', ''),

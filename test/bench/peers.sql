@@ -470,6 +470,77 @@ BEGIN
 END
 $$;
 
+-- Missions of every kind that count actions of the game "slot", and others of other games and products.
+CREATE FUNCTION bench.missions(matching integer, others integer) RETURNS bigint LANGUAGE sql AS $$
+    SELECT count(economy.publish_mission(m, 'bench')) FROM (
+        SELECT m FROM (VALUES
+            (1, jsonb '{"mission": "wins", "trigger": "action", "condition": {"all": [{"eq": ["event.game", "slot"]}, {"eq": ["event.outcome", "win"]}]}, "target": 3, "period": "daily", "gold": 10}'),
+            (2, '{"mission": "spins", "trigger": "action", "condition": {"eq": ["event.game", "slot"]}, "target": 20, "period": "daily", "gold": 10}'),
+            (3, '{"mission": "bets", "trigger": "action", "condition": {"eq": ["event.game", "slot"]}, "progress": "sum", "field": "event.bet", "target": 10000, "period": "weekly", "gold": 10}'),
+            (4, '{"mission": "winner", "trigger": "action", "condition": {"all": [{"eq": ["event.game", "slot"]}, {"ge": ["event.win", 2]}]}, "progress": "sum", "field": "event.win", "increment_cap": 50, "target": 10000, "period": "weekly", "gold": 10}'),
+            (5, '{"mission": "great", "trigger": "action", "condition": {"eq": ["event.game", "slot"]}, "progress": "max", "field": "event.win", "target": 10000, "gold": 10}')) v (n, m)
+        WHERE n <= matching
+        UNION ALL
+        SELECT jsonb_build_object('mission', 'other-' || n, 'trigger', CASE WHEN n % 4 = 0 THEN 'purchase' ELSE 'action' END, 'target', 10, 'gold', 10,
+            'period', (ARRAY['once', 'daily', 'weekly'])[1 + n % 3], 'claim_hours', 0,
+            'condition', jsonb_build_object('eq', jsonb_build_array(CASE WHEN n % 4 = 0 THEN 'event.product' ELSE 'event.game' END, 'other-' || n)))
+        FROM generate_series(1, others) n) m
+$$;
+
+-- The same five, as one would write them: progress in a table, in the transaction of the action, and a claim once.
+CREATE SCHEMA mission;
+CREATE TABLE mission.missions (
+    mission text PRIMARY KEY, game text NOT NULL, outcome text, least bigint NOT NULL, counts text NOT NULL, cap bigint NOT NULL, target bigint NOT NULL,
+    days integer NOT NULL, gold bigint NOT NULL
+);
+INSERT INTO mission.missions VALUES
+    ('wins', 'slot', 'win', 0, 'count', 1, 3, 1, 10), ('spins', 'slot', NULL, 0, 'count', 1, 20, 1, 10), ('bets', 'slot', NULL, 0, 'bet', 10000, 10000, 7, 10),
+    ('winner', 'slot', NULL, 2, 'win', 50, 10000, 7, 10), ('great', 'slot', NULL, 0, 'max', 10000, 10000, 1000000, 10);
+CREATE INDEX ON mission.missions (game);
+CREATE TABLE mission.progress (
+    user_id bigint NOT NULL, mission text NOT NULL, period integer NOT NULL, progress bigint NOT NULL, state text NOT NULL, target bigint NOT NULL, is_max boolean NOT NULL,
+    PRIMARY KEY (user_id, mission, period)
+) WITH (fillfactor = 70, autovacuum_enabled = off);
+CREATE FUNCTION mission.record_action(p_user bigint, p_game text, p_type text, p_action text, p_bet bigint, p_win bigint) RETURNS economy.action_result LANGUAGE plpgsql AS $$
+DECLARE
+    r   economy.action_result := bench.record_action(p_user, p_game, p_type, p_action, p_bet, p_win);
+    day integer := (economy.now() AT TIME ZONE 'UTC')::date - date '2000-01-03';
+BEGIN
+    IF r.state = 'new' THEN
+        INSERT INTO mission.progress AS p
+            SELECT p_user, m.mission, day / m.days, i.n, CASE WHEN i.n >= m.target THEN 'completed' ELSE 'active' END, m.target, m.counts = 'max'
+            FROM mission.missions m
+            CROSS JOIN LATERAL (SELECT least(CASE m.counts WHEN 'count' THEN 1 WHEN 'bet' THEN p_bet ELSE p_win END, m.cap, m.target) AS n) i
+            WHERE m.game = p_game AND p_win >= m.least AND i.n > 0
+              AND (m.outcome IS NULL OR m.outcome = CASE WHEN p_win > p_bet THEN 'win' WHEN p_win < p_bet THEN 'loss' ELSE 'draw' END)
+            ORDER BY m.mission
+        ON CONFLICT (user_id, mission, period) DO UPDATE
+            SET progress = least(CASE WHEN p.is_max THEN greatest(p.progress, excluded.progress) ELSE p.progress + excluded.progress END, p.target),
+                state = CASE WHEN CASE WHEN p.is_max THEN greatest(p.progress, excluded.progress) ELSE p.progress + excluded.progress END >= p.target
+                             THEN 'completed' ELSE 'active' END
+            WHERE p.state = 'active';
+    END IF;
+    RETURN r;
+END
+$$;
+CREATE FUNCTION mission.claim_mission(p_user bigint, p_mission text) RETURNS economy.grant_result LANGUAGE plpgsql AS $$
+DECLARE
+    r   economy.grant_result;
+    m   mission.missions;
+    n   integer;
+BEGIN
+    SELECT * INTO m FROM mission.missions x WHERE x.mission = p_mission;
+    n := ((economy.now() AT TIME ZONE 'UTC')::date - date '2000-01-03') / m.days;
+    UPDATE mission.progress p SET state = 'claimed' WHERE p.user_id = p_user AND p.mission = p_mission AND p.period = n AND p.state = 'completed';
+    IF NOT found AND NOT EXISTS (SELECT FROM mission.progress p WHERE p.user_id = p_user AND p.mission = p_mission AND p.period = n AND p.state = 'claimed') THEN
+        r.state := 'refused';
+        r.code := 'MISSION_NOT_COMPLETED';
+        RETURN r;
+    END IF;
+    RETURN bench.grant_reward(p_user, 'mission:' || p_mission, n::text, m.gold, 0);
+END
+$$;
+
 -- A bulk load in some calls, each a transaction: its time over that of an INSERT
 -- of its rows into a table as large with the same keys.  A few players play much
 -- and many play little (the cube of an even draw).  The median of the rounds.

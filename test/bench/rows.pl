@@ -11,6 +11,8 @@
 #   listeners  idle sessions that LISTEN meanwhile
 #   tables     what to vacuum after a slice
 #   before     statements to run once, ahead of its first slice
+#   copy       a copy of the database that it runs in, by a name in %copies: what is
+#              configured there is nobody else's
 #   what       a line for the legend
 # A group may have `server`, settings of the server for as long as it runs.
 # Its measures are interleaved: A B C A B C ...  Its rows are
@@ -151,6 +153,19 @@ our %measures = (
 	'record_action, PL/pgSQL' => { script => 'action', vars => {}, settings => { search_path => 'bench' },
 		entries => $twin->{entries}, tables => 'bench.twin_accounts, bench.twin_actions, bench.twin_stats, bench.twin_days',
 		what => 'a PL/pgSQL function: an insert and two upserts' },
+	map({ my ($name, $copy, $missions) = @$_;
+		$name => { script => 'action', vars => {}, entries => $economy->{entries}, copy => $copy,
+			settings => { 'economy.notify' => 'off', search_path => 'economy' }, tables => 'economy.accounts, economy.user_actions',
+			what => "economy.record_action() where $missions, economy.notify = off" } }
+		['record_action, no mission', 'no_mission', 'no mission is published'],
+		['record_action, 5 of 200 missions', 'missions_200', '200 missions are published, five of which count it'],
+		['record_action, 0 of 1,000 missions', 'missions_1000', '1,000 missions are published, none of which counts it']),
+	'mission' => { script => 'mission', vars => {}, daily => 1, made => 4, entries => $economy->{entries}, copy => 'mission',
+		settings => { 'economy.notify' => 'off', search_path => 'economy' }, tables => 'economy.accounts, economy.user_actions, economy.reward_audit',
+		what => 'three times economy.record_action(), which five missions count, and economy.claim_mission() of one that is completed; economy.notify = off' },
+	'mission, PL/pgSQL' => { script => 'mission', vars => {}, daily => 1, made => 4, copy => 'mission', settings => { search_path => 'mission' },
+		entries => $twin->{entries}, tables => 'bench.twin_accounts, bench.twin_actions, bench.twin_stats, bench.twin_days, bench.twin_rewards, mission.progress',
+		what => 'PL/pgSQL: the functions of the action and of the reward, an upsert of progress in the missions of a table, and a claim once for a day' },
 	'game_stats_me' => { script => 'stats_me', made => 0, entries => $economy->{entries},
 		tables => 'economy.accounts', what => 'the statistics document of a user' },
 
@@ -206,8 +221,20 @@ my @lean = map {
 	}
 } ['on', insert => 0.65, purchase => 1.3, grant => 1.5, claim => 1.5, action => 1.6, consume => 1.3, bundle => 1.3, transfer => 1.3], ['off', purchase => 1.45, action => 2];
 
+our %copies = (
+	no_mission => 'SELECT',
+	missions_200 => 'SELECT bench.missions(5, 195)',
+	missions_1000 => 'SELECT bench.missions(0, 1000)',
+	mission => 'SELECT bench.missions(5, 0)',
+);
+
 our @groups = (
 	@lean,
+	{ name => 'record_action beside missions, 32 clients', clients => 32, rows => [
+		['record_action, 5 of 200 missions', 'record_action, no mission', 0.75], ['record_action, 0 of 1,000 missions', 'record_action, no mission', 0.95] ] },
+	{ name => 'mission, 32 clients', clients => 32, rows => [['mission', 'mission, PL/pgSQL', 2]] },
+	{ name => "$ENV{BENCH_BULK} actions in ten calls", script => 'missions.sql', vars => { actions => $ENV{BENCH_BULK}, users => $ENV{BENCH_USERS}, rounds => 3 },
+		timings => [['with five missions', 'with no mission', 1, 1.4, 1.2]] },
 	{ name => 'purchases, 1 client', clients => 1, rows => [
 		['purchases', 'lean purchases', 1.3, 1.5], ['purchases', 'purchase, off', 3, 10], ['purchases, 8,000', 'lean purchases'] ] },
 	{ name => 'purchases, 2 clients', clients => 2, rows => [ ['purchases', undef, 80000, 100000], ['purchases, 8,000', undef, 100000, 100000] ] },

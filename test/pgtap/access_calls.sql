@@ -149,6 +149,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('claim_mission', 'SELECT * FROM economy.claim_mission(:u, ''pgtap.one'')'),
     ('claim_all', 'SELECT * FROM economy.claim_all(:u)'),
     ('mission_parity', 'SELECT * FROM economy.mission_parity()'),
+    ('mission_stats', 'SELECT * FROM economy.mission_stats()'),
     ('season', 'SELECT * FROM economy.season(:u)'),
     ('claim_tier', 'SELECT * FROM economy.claim_tier(:u, ''pgtap_xp'', 2, ''free'')'),
     ('claim_season', 'SELECT * FROM economy.claim_season(:u, ''pgtap_xp'')'),
