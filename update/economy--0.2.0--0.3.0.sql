@@ -8002,9 +8002,14 @@ COMMENT ON FUNCTION economy_internal.missions_seen(bigint, timestamptz) IS
 
 CREATE FUNCTION economy_internal.claim_of(user_id bigint, mission text, period text, at timestamptz)
     RETURNS TABLE (template economy.mission_templates, code text, detail jsonb)
-    LANGUAGE sql STABLE PARALLEL SAFE
+    -- whose plan is kept, where that of a function in SQL would be made for each claim
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
-    BEGIN ATOMIC
+    -- a plan that was made of small tables serves large ones
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+    AS $$
+BEGIN
+    RETURN QUERY
         WITH version AS MATERIALIZED (
             SELECT t FROM economy.mission_templates t WHERE t.mission = claim_of.mission
         ), claimed AS (
@@ -8046,29 +8051,31 @@ CREATE FUNCTION economy_internal.claim_of(user_id bigint, mission text, period t
         )
         SELECT a.t, a.code, a.detail FROM answer a
         ORDER BY a.place, a.code IS NOT NULL, (a.t).version DESC LIMIT 1;
-    END;
+END
+$$;
 COMMENT ON FUNCTION economy_internal.claim_of(bigint, text, text, timestamptz) IS
     'Which version of a mission a claim is of, and why it is refused; no row for no such mission.';
 
 CREATE FUNCTION economy_internal.claim_is_busy(user_id bigint, mission text, key text)
     RETURNS integer
-    LANGUAGE sql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, economy, pg_temp
-    BEGIN ATOMIC
-        -- no such mission, or no such period, has nothing to be paid
-        SELECT CASE WHEN octet_length(mission) <= 48
-                     AND coalesce(octet_length(key), 0) BETWEEN 1 AND 32
-                     -- a retry is a read
-                     AND NOT EXISTS (
-                         SELECT FROM economy.reward_audit r
-                         WHERE r.user_id = claim_is_busy.user_id
-                           AND r.key_digest = economy_internal.key_digest(
-                               'economy:mission:' || claim_is_busy.mission, claim_is_busy.key)
-                           AND r.source = 'economy:mission:' || claim_is_busy.mission
-                           AND r.external_event_id = claim_is_busy.key)
-                    THEN economy_internal.announce_key(
-                        'R', user_id, 'economy:mission:' || mission, key) END;
-    END;
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, economy, pg_temp SET enable_seqscan = off AS $$
+BEGIN
+    -- no such mission, or no such period, has nothing to be paid
+    IF coalesce(octet_length(mission) <= 48 AND octet_length(key) BETWEEN 1 AND 32, false)
+       -- a retry is a read
+       AND NOT EXISTS (
+           SELECT FROM economy.reward_audit r
+           WHERE r.user_id = claim_is_busy.user_id
+             AND r.key_digest = economy_internal.key_digest(
+                 'economy:mission:' || claim_is_busy.mission, claim_is_busy.key)
+             AND r.source = 'economy:mission:' || claim_is_busy.mission
+             AND r.external_event_id = claim_is_busy.key) THEN
+        RETURN economy_internal.announce_key('R', user_id, 'economy:mission:' || mission, key);
+    END IF;
+    RETURN NULL;
+END
+$$;
 COMMENT ON FUNCTION economy_internal.claim_is_busy(bigint, text, text) IS
     'Announces a claim that was not paid yet: null; or after how many milliseconds to try again, '
     'as another transaction is in it.';
