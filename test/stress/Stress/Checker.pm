@@ -12,7 +12,7 @@
 #    Stress::Contents, of transfers in Stress::Transfers, of escrows in Stress::Escrows,
 #    of rounds in Stress::Rounds;
 #    reservations (I5) in Stress::Reservations
-# O  orders of outside money, in Stress::Orders
+# O  orders of outside money, in Stress::Orders      N  seasons, in Stress::Seasons
 package Stress::Checker;
 
 use strict;
@@ -30,6 +30,7 @@ use Stress::Orders;
 use Stress::Refunds;
 use Stress::Reservations;
 use Stress::Rounds;
+use Stress::Seasons;
 use Stress::Tables;
 use Stress::Transfers;
 use Stress::World;
@@ -69,6 +70,7 @@ sub check
 	Stress::Rounds::check($self);
 	Stress::Refunds::check($self);
 	Stress::Missions::check($self);
+	Stress::Seasons::check($self);
 	Stress::Fulfilment::check($self);
 	Stress::Leaderboards::check($self);
 	$self->check_users;
@@ -116,7 +118,7 @@ sub index_tables
 	return;
 }
 
-my %JOURNAL = (P => 'P', R => 'R', C => 'R', S => 'R', V => 'R', A => 'A', G => 'G', U => 'U', H => 'H', D => 'H', K => 'K', O => 'O', B => 'B', M => 'R');
+my %JOURNAL = (P => 'P', R => 'R', C => 'R', S => 'R', V => 'R', A => 'A', G => 'G', U => 'U', H => 'H', D => 'H', K => 'K', O => 'O', B => 'B', M => 'R', N => 'R');
 
 # Every intent with what became of it: sure (acknowledged), maybe, or none.
 sub index_log
@@ -139,6 +141,14 @@ sub index_log
 				my @rows = grep { $_ && $_->{mission} } @{ $op->{results} };
 				push @{ $self->{claims_of_all}{$user} }, { tx => $tx, op => $op, fate => $fate, intent => { kind => 'M', user => $user } } if !$op->{answered} && $fate eq 'maybe';
 				$op->{intents} = [ map { { kind => 'M', user => $user, key => "economy:mission:$_->{mission}|$_->{period}" } } @rows ];
+				$op->{results} = \@rows;
+			}
+			if ($op->{fn} eq 'claim_season')
+			{
+				my ($user, $name) = $op->{args} =~ /^(\d+), '(\w+)'/;
+				my @rows = grep { $_ && $_->{tier} } @{ $op->{results} };
+				push @{ $self->{claims_of_all}{$user} }, { tx => $tx, op => $op, fate => $fate, intent => { kind => 'N', user => $user } } if !$op->{answered} && $fate eq 'maybe';
+				$op->{intents} = [ map { { kind => 'N', user => $user, key => "economy:season:$name|$_->{track}:$_->{tier}", items => (Stress::Seasons::reward_of($name, @$_{qw(track tier)}) // {})->{items} // '' } } @rows ];
 				$op->{results} = \@rows;
 			}
 			foreach my $intent (@{ $op->{intents} })
@@ -317,6 +327,7 @@ sub payload_fits
 
 	return $e->{quantity} == $intent->{quantity} && ($e->{context} // '') eq ($intent->{context} // '') if $kind eq 'P';
 	return $e->{gold_delta} == $intent->{gold} && $e->{xp_delta} == $intent->{xp} && $intent->{items} eq Stress::Contents::moved_by($e) if $kind eq 'R';
+	return !defined $intent->{gold} || $e->{gold_delta} == $intent->{gold} && $e->{xp_delta} == $intent->{xp} && $intent->{items} eq Stress::Contents::moved_by($e) if $kind eq 'N';
 	return $e->{gold_delta} == $intent->{gold} && $e->{xp_delta} == 0 if $kind eq 'G';
 	return ($e->{asked} // '') eq ($intent->{asked} // '') if $kind eq 'B';
 	return $e->{bet} == $intent->{bet} && $e->{win} == $intent->{win} && $e->{xp_delta} == ($intent->{xp} // 0)
@@ -374,7 +385,8 @@ sub explain
 {
 	my ($self, $key, $e, @attempts) = @_;
 	push @attempts, @{ $self->{claims_without_answer}{ $e->{user_id} } // [] } if $key =~ /^R \d+ economy:daily_streak\|/;
-	push @attempts, @{ $self->{claims_of_all}{ $e->{user_id} } // [] } if $key =~ /^R \d+ economy:mission:/;
+	push @attempts, @{ $self->{claims_of_all}{ $e->{user_id} } // [] } if $key =~ /^R \d+ economy:(?:mission|season):/;
+	return if $key =~ /^R \d+ economy:season:/ && Stress::Seasons::may_be_of_job($self, $e);
 
 	foreach my $a (@attempts)
 	{
@@ -1411,6 +1423,10 @@ my %REFUSAL = (
 	REWARD_NOT_FOUND => sub { $_[1]{kind} eq 'V' },
 	MISSION_NOT_COMPLETED => \&Stress::Missions::is_not_completed,
 	MISSION_EXPIRED => \&Stress::Missions::is_expired,
+	(map { ($_ => \&Stress::Seasons::is_unknown) } qw(SEASON_NOT_FOUND TIER_NOT_FOUND)),
+	(map { ($_ => \&Stress::Seasons::is_over) } qw(SEASON_NOT_STARTED SEASON_EXPIRED)),
+	TIER_NOT_REACHED => \&Stress::Seasons::is_not_reached,
+	TRACK_NOT_OPEN => \&Stress::Seasons::is_closed_track,
 	MISSION_NOT_FOUND => \&Stress::Missions::is_unknown,
 	ROUND_NOT_FOUND => \&Stress::Rounds::is_unknown,
 	ROUND_CLOSED => \&Stress::Rounds::is_closed,
@@ -1529,7 +1545,7 @@ sub may_have_held
 	my $user = $intent->{user};
 
 	return 1 if $balance == 0 || $self->{held_by}{$user}{was}{$id}{$balance};
-	return grep { $_ != $intent && $_->{kind} =~ /^[BCDHMPRV]$/ && $_->{user} == $user && Stress::Contents::may_move($_, $id) } map { @{ $_->{intents} } } grep { $_ } @{ $tx->{ops} };
+	return grep { $_ != $intent && $_->{kind} =~ /^[BCDHMNPRV]$/ && $_->{user} == $user && Stress::Contents::may_move($_, $id) } map { @{ $_->{intents} } } grep { $_ } @{ $tx->{ops} };
 }
 
 # At a moment of the call.

@@ -8,6 +8,8 @@ package Stress::Plan;
 use strict;
 use warnings;
 use POSIX ();
+use Stress::Contents;
+use Stress::Seasons;
 use Stress::World;
 
 # how often each operation comes, and whether it may stand in a transaction
@@ -15,7 +17,7 @@ use Stress::World;
 my @MIX = (
 	[ 30, 'purchase', 1 ], [ 5, 'purchases', 0 ], [ 3, 'dry_run', 1 ], [ 12, 'grant_reward', 1 ], [ 3, 'grant_rewards', 0 ],
 	[ 6, 'revoke_reward', 1 ], [ 8, 'claim_daily_reward', 1 ], [ 6, 'adjust_gold', 1 ], [ 16, 'record_action', 1 ],
-	[ 12, 'refund', 1 ], [ 8, 'squander', 1 ], [ 2, 'collect_debts', 0 ], [ 7, 'claim_mission', 1 ], [ 4, 'claim_all', 1 ], [ 0.5, 'publish_mission', 0 ], [ 0.2, 'retire_mission', 0 ], [ 10, 'grant_items', 1 ], [ 7, 'consume', 1 ], [ 7, 'spend', 1 ], [ 9, 'transfer', 0 ], [ 8, 'hold_escrow', 0 ], [ 4, 'pass_escrow', 0 ], [ 2, 'release_escrow', 0 ], [ 0.7, 'expire_escrows', 0 ], [ 12, 'reserve', 0 ], [ 9, 'purchase_reserved', 0 ], [ 3, 'release_reservation', 0 ], [ 0.7, 'expire_reservations', 0 ], [ 4, 'unfulfilled', 0 ], [ 7, 'fulfil', 0 ], [ 9, 'draw', 1 ], [ 2, 'draw_reveal', 0 ], [ 0.5, 'draw_commit', 0 ], [ 0.5, 'publish_draw_table', 0 ],
+	[ 12, 'refund', 1 ], [ 8, 'squander', 1 ], [ 2, 'collect_debts', 0 ], [ 7, 'claim_mission', 1 ], [ 4, 'claim_all', 1 ], [ 7, 'claim_tier', 1 ], [ 3, 'claim_season', 1 ], [ 0.8, 'close_seasons', 0 ], [ 0.5, 'publish_mission', 0 ], [ 0.2, 'retire_mission', 0 ], [ 10, 'grant_items', 1 ], [ 7, 'consume', 1 ], [ 7, 'spend', 1 ], [ 9, 'transfer', 0 ], [ 8, 'hold_escrow', 0 ], [ 4, 'pass_escrow', 0 ], [ 2, 'release_escrow', 0 ], [ 0.7, 'expire_escrows', 0 ], [ 12, 'reserve', 0 ], [ 9, 'purchase_reserved', 0 ], [ 3, 'release_reservation', 0 ], [ 0.7, 'expire_reservations', 0 ], [ 4, 'unfulfilled', 0 ], [ 7, 'fulfil', 0 ], [ 9, 'draw', 1 ], [ 2, 'draw_reveal', 0 ], [ 0.5, 'draw_commit', 0 ], [ 0.5, 'publish_draw_table', 0 ],
 	[ 5, 'record_actions', 1 ], [ 4, 'capture', 1 ], [ 4, 'settle_rounds', 0 ], [ 8, 'open_action', 1 ], [ 8, 'settle_action', 1 ], [ 2, 'void_action', 1 ], [ 3, 'redeem', 0 ], [ 1.5, 'set_streak', 1 ], [ 3, 'read', 1 ], [ 1, 'misuse', 0 ],
 	[ 1, 'set_timezone', 1 ], [ 1, 'set_user_status', 0 ], [ 2, 'update_profile', 1 ],
 	# these wait for each other's transactions while they hold their own user
@@ -498,6 +500,29 @@ sub claim_mission
 		} };
 }
 
+# Of few tiers, often again; now and then of what there is not.
+sub claim_tier
+{
+	my ($self, $user) = @_;
+	my $name = $self->pick(qw(long long long short), $self->chance(0.05) ? 'nothing' : 'long');
+	my $track = $name eq 'long' ? $self->pick(qw(free free premium)) : 'free';
+	my $tier = 1 + int rand($name eq 'long' ? 8 : 3);
+	my $reward = Stress::Seasons::reward_of($name, $track, $tier) // {};
+
+	return call('claim_tier', 'claim_tier', [ $user, $name, $tier, $track ],
+		{ kind => 'N', user => $user, key => "economy:season:$name|$track:$tier", gold => $reward->{gold} // 0, xp => $reward->{xp} // 0, items => $reward->{items} // '' });
+}
+
+sub claim_season { my ($self, $user) = @_; return call('claim_season', 'claim_season', [ $user, $self->pick(qw(long long short)) ]) }
+
+# What the job does, a few accounts at a time, or all of them.
+sub close_seasons
+{
+	my ($self) = @_;
+	my $args = 'NULL, ' . $self->pick('3, 5', '100, 2000');
+	return { fn => 'close_seasons', args => $args, intents => [], sql => "SELECT pg_current_xact_id_if_assigned() AS xact, r.claimed FROM economy_internal.close_seasons($args) r" };
+}
+
 sub claim_all { my ($self, $user) = @_; return call('claim_all', 'claim_all', [$user]) }
 
 # At a clock that nobody has come to: six days after the newest entry.
@@ -603,7 +628,7 @@ sub reward
 	my ($key, $n, $other) = $self->key($user);
 	my $source = ('mission', 'season', 'gift')[ $n % 3 ];
 	# what asks for something else does it in gold or in an item
-	my $items = $n % 5 < 2 ? items_of($n, $n % 2 ? $other : 0, 3, 'gem', 'event', 'vip', Stress::World::relic(9)) : undef;
+	my $items = $n % 5 < 2 ? items_of($n, $n % 2 ? $other : 0, 3, 'gem', 'event', 'vip', 'spring', 'dash', Stress::World::relic(9)) : undef;
 	my ($gold, $xp) = ($n % 90 + ($items && $n % 2 ? 0 : $other), $n % 40);
 	my $carried = join ' ', map { "$_:$items->{$_}" } sort keys %{ $items // {} };
 
@@ -736,7 +761,7 @@ sub grant_items
 {
 	my ($self, $user) = @_;
 	my ($key, $n, $other) = $self->key($user);
-	my $items = items_of($n, $n % 3 ? $other : 0, 4, 'gem', 'event', Stress::World::relic(9));
+	my $items = items_of($n, $n % 3 ? $other : 0, 4, 'gem', 'event', 'spring', 'dash', Stress::World::relic(9));
 	my ($reason, $context) = why($n % 3 ? $n : $n + $other);
 
 	return holding('grant_items', $user, $key, [ $user, json_of($items), $reason, $key, $context ], 0, 1, $items, $reason, $context);

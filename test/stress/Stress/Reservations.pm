@@ -303,6 +303,7 @@ sub is_at_limit
 
 	$units += $_->{intent}{quantity} foreach grep { $_->{intent}{product} eq $id } may_have(of($checker), $tx, $intent->{user});
 	$units += $checker->units_during($intent->{user}, $id, $tx->{clock}, $op);
+	$units += $_->{quantity} foreach grep { $_->{product_id} eq $id } Stress::Orders::of($checker)->may_be_there($intent->{user}, $op);
 	return $units > $limit || Stress::Checker::rolled_back_units($tx, $intent, $id);
 }
 

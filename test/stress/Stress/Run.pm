@@ -181,7 +181,8 @@ sub finish_feed
 		%events = ();
 		$self->{resyncs}++;
 	}
-	my @lost = grep { !$events{$_} && !$gone{s{/.*}{}r} } sort keys %before;
+	# that a mission is completed is told as long as there is progress of it
+	my @lost = grep { !$events{$_} && !$gone{s{/.*}{}r} && !m{/mission/} } sort keys %before;
 	die "@lost[0 .. ($#lost < 9 ? $#lost : 9)] were told and are lost\n" if @lost;
 	return \%events;
 }
@@ -292,7 +293,7 @@ sub settle_operation
 	{
 		my $intent = $op->{intents}[$n];
 		my ($first, $second) = map { $answers[$_][$n] // '' } 1, 2;
-		my $journal = $intent->{kind} =~ /[CSV]/ ? 'R' : $intent->{kind};
+		my $journal = $intent->{kind} =~ /[CNSV]/ ? 'R' : $intent->{kind};
 		my $is_there = $before->{"$journal $intent->{user} $intent->{key}"};
 
 		$self->{taken}++ if $self->{async} && $tx->{was} && ($op->{results}[$n]{state} // '') eq 'new' && !$is_there;
@@ -340,6 +341,8 @@ sub collect
 	my ($self, $dbh) = @_;
 	my ($replayed, %facts);
 
+	# whose XP are on the boards
+	$facts{closed_at} = close_seasons($dbh);
 	Stress::Leaderboards::close_all($dbh);
 	$facts{findings} = $dbh->selectcol_arrayref('SELECT f::text FROM economy.audit_sweep() f');
 	push @{ $facts{findings} }, @{ $dbh->selectcol_arrayref('SELECT p::text FROM economy.stats_parity() p') };
@@ -429,6 +432,18 @@ sub held_at_last
 	my ($held) = $dbh->selectrow_array(q{SELECT count(*) FROM economy.shop_reservations WHERE state = 'held'});
 	$dbh->do('ROLLBACK');
 	return $held;
+}
+
+# Runs the job until no season is left; at which clock.
+sub close_seasons
+{
+	my ($dbh) = @_;
+	my ($at, $next) = ($Stress::World::END + 3600);
+
+	$dbh->do(sprintf "SET economy.test_clock = '%s'", Stress::World::clock_text($at));
+	do { ($next) = $dbh->selectrow_array('SELECT next FROM economy_internal.close_seasons(?)', undef, $next) } while defined $next;
+	$dbh->do('RESET economy.test_clock');
+	return $at;
 }
 
 # How many orders wait for their payment when all times are over; nothing is given back for good.

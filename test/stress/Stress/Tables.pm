@@ -59,6 +59,7 @@ my %OTHER = (
 	mission_progress => 'user_id, mission, version, period, progress, state',
 	mission_templates => 'mission, version, number, trigger, condition::text AS condition, progress, field, target, increment_cap, period, claim_hours, to_json(requires)::text AS requires, gold, xp, items::text AS items, '
 	  . join(', ', map { "(extract(epoch FROM $_) * 1000000)::bigint - 946684800000000 AS $_" } qw(starts_at ends_at published_at retired_at)),
+	seasons => 'season, (closed_at IS NOT NULL)::integer AS closed',
 	draw_seeds => "user_id, seed_number, encode(hash, 'hex') AS hash, next_nonce, encode(server_seed, 'hex') AS server_seed",
 	draw_table_versions => 'table_id, version, definition::text AS definition',
 	user_holdings => 'user_id, item_id, balance, is_pass::integer AS is_pass',

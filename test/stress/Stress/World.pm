@@ -51,6 +51,7 @@ our %PRODUCTS = (
 	day     => { category => 'item', price_gold => 0, price_items => { potion => 1 }, contents => { map({ (relic($_) => 1) } 1 .. 3), battle => 600 }, per_user_limit => 2, limit_period => 'day' },
 	ticket  => { category => 'item', price_gold => 1, price_items => { event => 1 }, effect_code => 'door', fulfilment => 'true' },
 	starter => { category => 'conversion', granted_gold => 20, granted_xp => 400, contents => { dust => 9, gem => 5 }, fulfilment => 'true' },
+	battle_pass => { category => 'item', price_gold => 6, contents => { badge => 1 } },
 	# paid for at a provider
 	coins   => { category => 'conversion', source_points => 499, granted_gold => 100, monetary => 499, settlement => 'bank', offered => 1 },
 	vault   => { category => 'conversion', source_points => 250, granted_gold => 30, monetary => 250, settlement => 'cards', per_user_limit => 9, stock => [ 120, 3 ] },
@@ -72,6 +73,10 @@ our %ITEMS = (
 	event  => { kind => 'stack', maximum => 30, tradable => 'true', varies => 1 },
 	vip    => { kind => 'pass', maximum => 3 * 86400, tradable => 'true' },
 	battle => { kind => 'pass' },
+	# what seasons count, and what opens a track of one
+	spring => { kind => 'stack', consumable => 'false' },
+	dash   => { kind => 'stack', consumable => 'false' },
+	badge  => { kind => 'stack', consumable => 'false', maximum => 1 },
 	# that claims use up
 	streak_freeze => { kind => 'stack', maximum => 9, tradable => 'true' },
 	# more than an account has room for
@@ -110,6 +115,13 @@ our %MISSIONS = (
 	earned => [ map { { trigger => 'reward', progress => 'sum', field => 'event.xp_delta', increment_cap => 20, target => $_, period => 'daily', gold => 1, xp => 1, claim_hours => 48 } } 25, 60 ],
 	veteran => [ map { { trigger => 'entry', target => $_, requires => ['plays'], gold => 9, items => { trophy => 1 } } } 10, 20 ],
 	(map { ("many$_" => [ { trigger => 'purchase', condition => { eq => [ 'event.product', 'poster' ] }, progress => 'sum', field => 'user.gold', target => 9007199254740991, hidden => JSON::PP::true() } ]) } 1 .. 200));
+# What is reached by what is held of an item: one is paid at its end, one is not.
+our %SEASONS = (
+	long => { xp_item => 'spring', starts_day => 2, ends_day => 26, claim_hours => 48, at_end => 'claim', tracks => [ { track => 'free' }, { track => 'premium', item => 'badge' } ],
+		tiers => [ { xp => 2, rewards => { free => { gold => 4 }, premium => { gold => 11 } } }, { xp => 5, rewards => { free => { items => { gem => 2 } }, premium => { gold => 3, xp => 20 } } }, { xp => 9, rewards => { premium => { items => { trophy => 1, dust => 2 } } } } ],
+		excess => { every => 5, times => 4, rewards => { free => { gold => 1 }, premium => { gold => 2 } } } },
+	short => { xp_item => 'dash', starts_day => 8, ends_day => 22, claim_hours => 24, at_end => 'forfeit', tracks => [ { track => 'free' } ],
+		tiers => [ { xp => 3, rewards => { free => { gold => 5 } } }, { xp => 6, rewards => { free => { xp => 30 } } } ] });
 our @MAXIMA = (5, 12, 30);
 our @COLLECTORS = (1, 2, 3);    # they have all relics from the beginning
 
@@ -184,6 +196,7 @@ sub create
 	$dbh->do(q{SELECT economy.register_game('chess')});
 	create_boards($dbh);
 	create_missions($dbh);
+	$dbh->do('SELECT economy.publish_season(?, ?)', undef, season_text($_), 'setup') foreach sort keys %SEASONS;
 	foreach my $policy ('raise', 'report')
 	{
 		$dbh->do("CREATE TABLE public.spins_$policy (id text, player bigint, bet bigint, win bigint)");
@@ -219,6 +232,15 @@ sub create_missions
 	$dbh->do('SELECT economy.publish_mission(?, ?)', undef, mission_text($_, 0), 'setup') foreach sort keys %MISSIONS;
 	$dbh->do(sprintf "SET economy.test_clock = '%s'", clock_text($BEGIN));
 	return;
+}
+
+sub season_text
+{
+	my ($name) = @_;
+	my %s = (season => $name, %{ $SEASONS{$name} });
+
+	@s{qw(starts_at ends_at)} = map { clock_text($BEGIN + 86400 * delete $s{$_}) } qw(starts_day ends_day);
+	return JSON::PP->new->canonical->encode(\%s);
 }
 
 sub mission_text { my ($name, $n) = @_; return JSON::PP->new->canonical->encode({ mission => $name, %{ $MISSIONS{$name}[$n] } }) }
