@@ -371,6 +371,22 @@ eco_promo_note(const EcoPromo *promo, const EcoEntry *entry)
 	ECO_CRASH_POINT("purchase:after_promo");
 }
 
+static Jsonb *
+used_by(const EcoRow *purchase, int context)
+{
+	return purchase->isnull[context] ? NULL :
+		eco_promo_used(DatumGetJsonbP(purchase->values[context]));
+}
+
+void
+eco_promo_open(EcoOpenTables *open, const EcoRow *purchase, int context)
+{
+	static EcoTable *const tables[] = {&eco_promo_stock, &eco_promo_uses, NULL};
+
+	if (used_by(purchase, context) != NULL)
+		(void) eco_tables_add(open, tables);
+}
+
 void
 eco_promo_give_back(const EcoRow *purchase, int context)
 {
@@ -378,8 +394,7 @@ eco_promo_give_back(const EcoRow *purchase, int context)
 	Datum		values[3] = {
 		purchase->values[ECO_COL_USER_ID], purchase->values[ECO_COL_SEQ]
 	};
-	Jsonb	   *use = purchase->isnull[context] ? NULL :
-	eco_promo_used(DatumGetJsonbP(purchase->values[context]));
+	Jsonb	   *use = used_by(purchase, context);
 
 	if (use == NULL)
 		return;

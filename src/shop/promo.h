@@ -66,6 +66,9 @@ extern Jsonb *eco_promo_used(Jsonb *context);
 /* Write down that the entry, which is prepared, uses it. */
 extern void eco_promo_note(const EcoPromo *promo, const EcoEntry *entry);
 
+/* Open what the next one needs, if the entry in the row has used a code. */
+extern void eco_promo_open(EcoOpenTables *open, const EcoRow *purchase, int context);
+
 /* Give the use of a purchase back of which nothing is left; the row of its entry. */
 extern void eco_promo_give_back(const EcoRow *purchase, int context);
 

@@ -87,7 +87,7 @@ PG_FUNCTION_INFO_V1(eco_refund_purchase);
 static EcoTable *const tables[] = {
 	&eco_shop_transactions, &eco_archives, &eco_archived_keys, &eco_items,
 	&eco_user_holdings_more, &eco_shop_user_units_more, &eco_fulfilments, &eco_shop_stock,
-	&eco_shop_debts, &eco_promo_stock, &eco_promo_uses, NULL
+	&eco_shop_debts, NULL
 };
 
 static void read_arguments(Refund *r, FunctionCallInfo fcinfo);
@@ -175,7 +175,10 @@ answer(Refund *r, EcoCall *call, EcoCallState state)
 		case ECO_CALL_NEW:
 			refusal = find_purchase(r, call->user_id);
 			if (refusal == NULL)
+			{
+				eco_promo_open(call->open, &r->purchase, TXN_CONTEXT);
 				refund(r, &call->account);
+			}
 			else
 				refuse(r, refusal);
 			break;
