@@ -153,6 +153,22 @@ SELECT is(pg_temp.found_after(damage), says, damage) FROM (VALUES
     ('UPDATE economy.promo_codes SET value = 51 WHERE code = ''BONUS''', 'wrong_promo bonus 51, at most 2 of any product | BONUS: 50 gold for 1 pgtap_pack at 550, wrong_promo bonus 51, at most 2 of any product | BONUS: 50 gold for 2 pgtap_pack at 1050')) v (damage, says);
 SELECT is(pg_temp.wrong(), NULL, 'nothing is wrong');
 
+-- archived: what is noted counts on, and the audit knows that the entries are elsewhere
+CREATE SCHEMA pgtap_promo;
+CREATE TABLE pgtap_promo.archived (LIKE economy.shop_transactions);
+SET LOCAL economy.test_clock = '2031-08-01 12:00:00+00';
+SELECT code AS x FROM economy.purchase(:u, 'pgtap_free', 'late') \gset
+SELECT code AS x FROM economy.purchase(:v, 'pgtap_free', 'late') \gset
+SELECT code AS x FROM economy.purchase(:w, 'pgtap_free', 'late') \gset
+SET LOCAL economy.test_clock = '2031-12-01 12:00:00+00';
+SELECT is((SELECT count(*) FROM economy.archive('economy.shop_transactions', 'pgtap_promo.archived', '90 days', 1000) r WHERE r.entries > 0), 1::bigint, 'archived');
+SELECT is((SELECT count(*) FROM economy.shop_transactions t WHERE t.context ? 'promo_use'), 0::bigint, 'with all that says what was used');
+SELECT is(pg_temp.wrong(), NULL, 'nothing is wrong');
+SELECT is(pg_temp.buy(:u, 'sword', 'later', 'SUMMER_10'), 'f refused PROMO_USER_LIMIT 0 {"limit": 4}', 'what a user has used counts');
+SELECT is(pg_temp.buy(:w, 'shield', 'later', 'FREE-SHIELD'), 'f refused PROMO_NEW_USERS 0', 'and what he has bought');
+SELECT is(pg_temp.buy(:v, 'sword', 'h1', 'SUMMER_10'), 'f refused RESYNC_REQUIRED 0 {"reason": "archived"}', 'a call that was made then is not made again');
+SELECT is(pg_temp.found_after('DELETE FROM economy.promo_uses WHERE code = ''BONUS'''), 'wrong_promo 2 of BONUS | 1 left in 32 slots and 0 used', 'a use that is missing then, by its number');
+
 -- a trigger that changes what is written
 CREATE FUNCTION pg_temp.error_after(damage text, call text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
