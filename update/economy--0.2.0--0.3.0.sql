@@ -1104,12 +1104,21 @@ BEGIN
     LOOP
         seen := seen + 1;
         next := jsonb_build_object('due_at', r.due_at);
-        IF r.state <> 'held' THEN
-            DELETE FROM economy.shop_reservations d
-                WHERE d.user_id = r.user_id AND d.idempotency_key = r.idempotency_key;
-        ELSIF economy_internal.close_reservation(r, 'expired', false) THEN
-            reservations := reservations + 1;
-        END IF;
+        -- an error of one, such as of a trigger on its row, stops no other
+        BEGIN
+            IF r.state <> 'held' THEN
+                DELETE FROM economy.shop_reservations d
+                    WHERE d.user_id = r.user_id AND d.idempotency_key = r.idempotency_key;
+            ELSIF economy_internal.close_reservation(r, 'expired', false) THEN
+                reservations := reservations + 1;
+            END IF;
+        EXCEPTION WHEN serialization_failure THEN
+            RAISE;
+        WHEN OTHERS THEN
+            RAISE WARNING 'reservation % of user % could not be given back',
+                to_json(r.idempotency_key), r.user_id
+                USING DETAIL = format('%s: %s', SQLSTATE, SQLERRM);
+        END;
     END LOOP;
     IF seen < max THEN
         next := NULL;
@@ -4499,6 +4508,7 @@ DECLARE
         'webhook_id', webhook_id)), '{}');
     to_state text := economy_internal.order_step(o.state, report);
     before   CONSTANT economy.payment_orders := o;
+    is_used  boolean := false;
     conflict text;
     step     record;
     result   economy.order_result;
@@ -4508,6 +4518,8 @@ BEGIN
         -- two orders with one payment meet here, not in the index
         PERFORM economy_internal.lock_name(
             'economy.payment:' || o.provider || ':' || provider_ref);
+        SELECT count(*) > 0 INTO is_used FROM economy.payment_orders p
+            WHERE p.provider = o.provider AND p.provider_ref = apply_report.provider_ref;
     END IF;
     -- what contradicts the order, whatever the state: an unknown one says nothing
     IF report <> 'unknown' THEN
@@ -4515,10 +4527,7 @@ BEGIN
             WHEN amount <> o.amount THEN 'AMOUNT'
             WHEN currency <> o.currency THEN 'CURRENCY'
             WHEN provider_ref <> o.provider_ref THEN 'PROVIDER_REF'
-            WHEN o.provider_ref IS NULL AND EXISTS (
-                SELECT FROM economy.payment_orders p
-                WHERE p.provider = o.provider AND p.provider_ref = apply_report.provider_ref)
-            THEN 'PROVIDER_REF_USED'
+            WHEN is_used THEN 'PROVIDER_REF_USED'
             WHEN to_state = 'CONFLICT' THEN 'STATE' END;
     END IF;
     IF conflict IS NULL AND to_state <> o.state THEN
@@ -4531,7 +4540,7 @@ BEGIN
         o.state := 'CONFLICT';
     END IF;
     -- also of a conflict: what was paid for one order is not paid for another
-    IF report <> 'unknown' AND conflict IS DISTINCT FROM 'PROVIDER_REF_USED' THEN
+    IF report <> 'unknown' AND NOT is_used THEN
         o.provider_ref := coalesce(o.provider_ref, apply_report.provider_ref);
     END IF;
     -- a worker has its lease until it tells of the order, or it is over
@@ -4555,7 +4564,16 @@ BEGIN
             o.order_id, at, report, before.state, o.state, reporter,
             nullif(concat_ws(': ', conflict, reason), ''), said);
     END IF;
-    IF o IS DISTINCT FROM before THEN
+    -- with each step, so that of two reports above READ COMMITTED one raises 40001
+    IF o.provider_ref IS DISTINCT FROM before.provider_ref THEN
+        BEGIN
+            PERFORM economy_internal.write_order(before, o);
+        EXCEPTION WHEN unique_violation THEN
+            -- it is of an order that the transaction's snapshot does not see
+            RAISE EXCEPTION 'could not serialize access due to concurrent update'
+                USING ERRCODE = 'serialization_failure';
+        END;
+    ELSIF result.state = 'new' OR o IS DISTINCT FROM before THEN
         PERFORM economy_internal.write_order(before, o);
     END IF;
     result.code := CASE o.state WHEN 'CONFLICT' THEN 'CONFLICT' ELSE 'OK' END;
@@ -4914,14 +4932,22 @@ BEGIN
         next := jsonb_build_object('expires_at', o.expires_at);
         -- what a worker has may be paid just now
         CONTINUE WHEN o.state = 'CONFLICT' OR (o.worker IS NOT NULL AND o.due_at > at);
-        CONTINUE WHEN NOT economy_internal.release_order(o, false);
-        before := o;
-        o.state := 'EXPIRED';
-        o.stock_slot := NULL;
-        PERFORM economy_internal.note_step(
-            o.order_id, at, 'expired', before.state, o.state, 'expire_orders', NULL, NULL);
-        PERFORM economy_internal.write_order(before, o);
-        orders := orders + 1;
+        -- an error of one, such as of a trigger on its row, stops no other
+        BEGIN
+            CONTINUE WHEN NOT economy_internal.release_order(o, false);
+            before := o;
+            o.state := 'EXPIRED';
+            o.stock_slot := NULL;
+            PERFORM economy_internal.note_step(
+                o.order_id, at, 'expired', before.state, o.state, 'expire_orders', NULL, NULL);
+            PERFORM economy_internal.write_order(before, o);
+            orders := orders + 1;
+        EXCEPTION WHEN serialization_failure THEN
+            RAISE;
+        WHEN OTHERS THEN
+            RAISE WARNING 'order % could not be given up', o.order_id
+                USING DETAIL = format('%s: %s', SQLSTATE, SQLERRM);
+        END;
     END LOOP;
     IF seen < max THEN
         next := NULL;
@@ -6186,7 +6212,8 @@ CREATE FUNCTION economy_internal.check_season_change(
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         WITH says (place, says) AS (
-            SELECT 0, 'it has ended' WHERE at >= least(was.ends_at, was.retired_at)
+            SELECT 0, 'it has ended'
+            WHERE at >= least(was.ends_at, was.retired_at) OR was.closed_at IS NOT NULL
             UNION ALL
             SELECT 1, format('%s is fixed when a season is published', k)
             FROM unnest(ARRAY['starts_at', 'xp_item', 'tracks', 'tiers', 'excess']) k
@@ -8505,7 +8532,7 @@ BEGIN
         'accounts', 'games', 'user_actions', 'economy_internal.game_stats_more',
         'holding_changes', 'escrows', 'items', 'economy_internal.user_holdings_more',
         'level_curves', 'level_experiments', 'economy_internal.mission_progress_more',
-        'archived_keys');
+        'archived_keys', 'pruned_actions');
     round := economy_internal.round_of(user_id, game, action_id);
     -- a retry is a read
     refusal.retry_after_ms := CASE
@@ -8562,6 +8589,14 @@ BEGIN
         IF recorded IS NOT NULL THEN
             RETURN economy_internal.refused(
                 refusal, 'IDEMPOTENCY_MISMATCH', jsonb_build_object('recorded', recorded));
+        END IF;
+        SELECT 'A' || p.user_id || '-' || p.seq INTO recorded FROM economy.pruned_actions p
+            WHERE p.user_id = open_action.user_id
+              AND p.key = economy_internal.action_key(open_action.game, open_action.action_id);
+        IF recorded IS NOT NULL THEN
+            RETURN economy_internal.refused(
+                refusal, 'RESYNC_REQUIRED',
+                jsonb_build_object('reason', 'pruned', 'recorded', recorded));
         END IF;
     END IF;
     RETURN economy_internal.hold_round(
@@ -9098,8 +9133,10 @@ BEGIN
             claimed := claimed + (
                 SELECT count(*) FROM economy_internal.season_claim(who, s, at) c
                 WHERE c.state = 'new');
-        EXCEPTION WHEN SQLSTATE 'XE103' OR integrity_constraint_violation THEN
-            -- whoever has a damaged account stops nobody else
+        EXCEPTION WHEN serialization_failure THEN
+            RAISE;
+        WHEN OTHERS THEN
+            -- whoever has a damaged account, or a trigger of the app, stops nobody else
             RAISE WARNING 'season "%" could not be claimed for user %', s.season, who
                 USING DETAIL = format('%s: %s', SQLSTATE, SQLERRM);
         END;

@@ -98,7 +98,7 @@ BEGIN
         'accounts', 'games', 'user_actions', 'economy_internal.game_stats_more',
         'holding_changes', 'escrows', 'items', 'economy_internal.user_holdings_more',
         'level_curves', 'level_experiments', 'economy_internal.mission_progress_more',
-        'archived_keys');
+        'archived_keys', 'pruned_actions');
     round := economy_internal.round_of(user_id, game, action_id);
     -- a retry is a read
     refusal.retry_after_ms := CASE
@@ -155,6 +155,14 @@ BEGIN
         IF recorded IS NOT NULL THEN
             RETURN economy_internal.refused(
                 refusal, 'IDEMPOTENCY_MISMATCH', jsonb_build_object('recorded', recorded));
+        END IF;
+        SELECT 'A' || p.user_id || '-' || p.seq INTO recorded FROM economy.pruned_actions p
+            WHERE p.user_id = open_action.user_id
+              AND p.key = economy_internal.action_key(open_action.game, open_action.action_id);
+        IF recorded IS NOT NULL THEN
+            RETURN economy_internal.refused(
+                refusal, 'RESYNC_REQUIRED',
+                jsonb_build_object('reason', 'pruned', 'recorded', recorded));
         END IF;
     END IF;
     RETURN economy_internal.hold_round(

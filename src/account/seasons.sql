@@ -391,8 +391,10 @@ BEGIN
             claimed := claimed + (
                 SELECT count(*) FROM economy_internal.season_claim(who, s, at) c
                 WHERE c.state = 'new');
-        EXCEPTION WHEN SQLSTATE 'XE103' OR integrity_constraint_violation THEN
-            -- whoever has a damaged account stops nobody else
+        EXCEPTION WHEN serialization_failure THEN
+            RAISE;
+        WHEN OTHERS THEN
+            -- whoever has a damaged account, or a trigger of the app, stops nobody else
             RAISE WARNING 'season "%" could not be claimed for user %', s.season, who
                 USING DETAIL = format('%s: %s', SQLSTATE, SQLERRM);
         END;

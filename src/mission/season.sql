@@ -277,7 +277,8 @@ CREATE FUNCTION economy_internal.check_season_change(
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         WITH says (place, says) AS (
-            SELECT 0, 'it has ended' WHERE at >= least(was.ends_at, was.retired_at)
+            SELECT 0, 'it has ended'
+            WHERE at >= least(was.ends_at, was.retired_at) OR was.closed_at IS NOT NULL
             UNION ALL
             SELECT 1, format('%s is fixed when a season is published', k)
             FROM unnest(ARRAY['starts_at', 'xp_item', 'tracks', 'tiers', 'excess']) k

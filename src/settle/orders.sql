@@ -392,6 +392,7 @@ DECLARE
         'webhook_id', webhook_id)), '{}');
     to_state text := economy_internal.order_step(o.state, report);
     before   CONSTANT economy.payment_orders := o;
+    is_used  boolean := false;
     conflict text;
     step     record;
     result   economy.order_result;
@@ -401,6 +402,8 @@ BEGIN
         -- two orders with one payment meet here, not in the index
         PERFORM economy_internal.lock_name(
             'economy.payment:' || o.provider || ':' || provider_ref);
+        SELECT count(*) > 0 INTO is_used FROM economy.payment_orders p
+            WHERE p.provider = o.provider AND p.provider_ref = apply_report.provider_ref;
     END IF;
     -- what contradicts the order, whatever the state: an unknown one says nothing
     IF report <> 'unknown' THEN
@@ -408,10 +411,7 @@ BEGIN
             WHEN amount <> o.amount THEN 'AMOUNT'
             WHEN currency <> o.currency THEN 'CURRENCY'
             WHEN provider_ref <> o.provider_ref THEN 'PROVIDER_REF'
-            WHEN o.provider_ref IS NULL AND EXISTS (
-                SELECT FROM economy.payment_orders p
-                WHERE p.provider = o.provider AND p.provider_ref = apply_report.provider_ref)
-            THEN 'PROVIDER_REF_USED'
+            WHEN is_used THEN 'PROVIDER_REF_USED'
             WHEN to_state = 'CONFLICT' THEN 'STATE' END;
     END IF;
     IF conflict IS NULL AND to_state <> o.state THEN
@@ -424,7 +424,7 @@ BEGIN
         o.state := 'CONFLICT';
     END IF;
     -- also of a conflict: what was paid for one order is not paid for another
-    IF report <> 'unknown' AND conflict IS DISTINCT FROM 'PROVIDER_REF_USED' THEN
+    IF report <> 'unknown' AND NOT is_used THEN
         o.provider_ref := coalesce(o.provider_ref, apply_report.provider_ref);
     END IF;
     -- a worker has its lease until it tells of the order, or it is over
@@ -448,7 +448,16 @@ BEGIN
             o.order_id, at, report, before.state, o.state, reporter,
             nullif(concat_ws(': ', conflict, reason), ''), said);
     END IF;
-    IF o IS DISTINCT FROM before THEN
+    -- with each step, so that of two reports above READ COMMITTED one raises 40001
+    IF o.provider_ref IS DISTINCT FROM before.provider_ref THEN
+        BEGIN
+            PERFORM economy_internal.write_order(before, o);
+        EXCEPTION WHEN unique_violation THEN
+            -- it is of an order that the transaction's snapshot does not see
+            RAISE EXCEPTION 'could not serialize access due to concurrent update'
+                USING ERRCODE = 'serialization_failure';
+        END;
+    ELSIF result.state = 'new' OR o IS DISTINCT FROM before THEN
         PERFORM economy_internal.write_order(before, o);
     END IF;
     result.code := CASE o.state WHEN 'CONFLICT' THEN 'CONFLICT' ELSE 'OK' END;
@@ -807,14 +816,22 @@ BEGIN
         next := jsonb_build_object('expires_at', o.expires_at);
         -- what a worker has may be paid just now
         CONTINUE WHEN o.state = 'CONFLICT' OR (o.worker IS NOT NULL AND o.due_at > at);
-        CONTINUE WHEN NOT economy_internal.release_order(o, false);
-        before := o;
-        o.state := 'EXPIRED';
-        o.stock_slot := NULL;
-        PERFORM economy_internal.note_step(
-            o.order_id, at, 'expired', before.state, o.state, 'expire_orders', NULL, NULL);
-        PERFORM economy_internal.write_order(before, o);
-        orders := orders + 1;
+        -- an error of one, such as of a trigger on its row, stops no other
+        BEGIN
+            CONTINUE WHEN NOT economy_internal.release_order(o, false);
+            before := o;
+            o.state := 'EXPIRED';
+            o.stock_slot := NULL;
+            PERFORM economy_internal.note_step(
+                o.order_id, at, 'expired', before.state, o.state, 'expire_orders', NULL, NULL);
+            PERFORM economy_internal.write_order(before, o);
+            orders := orders + 1;
+        EXCEPTION WHEN serialization_failure THEN
+            RAISE;
+        WHEN OTHERS THEN
+            RAISE WARNING 'order % could not be given up', o.order_id
+                USING DETAIL = format('%s: %s', SQLSTATE, SQLERRM);
+        END;
     END LOOP;
     IF seen < max THEN
         next := NULL;

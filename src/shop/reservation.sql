@@ -234,12 +234,21 @@ BEGIN
     LOOP
         seen := seen + 1;
         next := jsonb_build_object('due_at', r.due_at);
-        IF r.state <> 'held' THEN
-            DELETE FROM economy.shop_reservations d
-                WHERE d.user_id = r.user_id AND d.idempotency_key = r.idempotency_key;
-        ELSIF economy_internal.close_reservation(r, 'expired', false) THEN
-            reservations := reservations + 1;
-        END IF;
+        -- an error of one, such as of a trigger on its row, stops no other
+        BEGIN
+            IF r.state <> 'held' THEN
+                DELETE FROM economy.shop_reservations d
+                    WHERE d.user_id = r.user_id AND d.idempotency_key = r.idempotency_key;
+            ELSIF economy_internal.close_reservation(r, 'expired', false) THEN
+                reservations := reservations + 1;
+            END IF;
+        EXCEPTION WHEN serialization_failure THEN
+            RAISE;
+        WHEN OTHERS THEN
+            RAISE WARNING 'reservation % of user % could not be given back',
+                to_json(r.idempotency_key), r.user_id
+                USING DETAIL = format('%s: %s', SQLSTATE, SQLERRM);
+        END;
     END LOOP;
     IF seen < max THEN
         next := NULL;

@@ -376,6 +376,26 @@ FROM (VALUES ('nothing'), ('another')) w (what), (VALUES ('payment_orders', 'INS
     ('payment_order_history', 'INSERT', 'SELECT economy.settlement_report(''{d}'', ''pending'', ''w'')')) c (tab, event, call);
 SELECT is(pg_temp.said(economy.settlement_report(pg_temp.id(:u, 'pgtap_few', 'd1'), 'failed', 'w')), 't new OK FAILED', 'without them it is as it was');
 
+-- a payment of another order that differs in more than that: a conflict, kept, and no error
+SELECT is(pg_temp.said(economy.settlement_report(pg_temp.id(:u, 'pgtap_pack', 'odd1'), 'pending', 'w', 'pay-odd')), 't new OK PENDING', 'one payment')
+FROM economy.purchase(:u, 'pgtap_pack', 'odd1') p, economy.purchase(:u, 'pgtap_pack', 'odd2') q WHERE p.success AND q.success;
+SELECT is(pg_temp.said(economy.settlement_report(pg_temp.id(:u, 'pgtap_pack', 'odd2'), 'confirmed', 'w', 'pay-odd', 998)), 't new CONFLICT CONFLICT {"contradicts": "AMOUNT"}', 'of both orders together');
+SELECT is(pg_temp.said(economy.settlement_report(pg_temp.id(:u, 'pgtap_pack', 'odd2'), 'confirmed', 'w', 'pay-odd', 499, 'USD')), 't new CONFLICT CONFLICT {"contradicts": "CURRENCY"}', 'or in another currency');
+SELECT is(pg_temp.said(economy.settlement_report(pg_temp.id(:u, 'pgtap_pack', 'odd2'), 'confirmed', 'w', 'pay-odd', 499, 'EUR')), 't new CONFLICT CONFLICT {"contradicts": "PROVIDER_REF_USED"}', 'or right but for that');
+SELECT is((SELECT string_agg(h.reason || ' ' || (h.detail ->> 'provider_ref'), ', ' ORDER BY h.step) FROM economy.payment_order_history h WHERE h.order_id = pg_temp.id(:u, 'pgtap_pack', 'odd2') AND h.report = 'confirmed'),
+    'AMOUNT pay-odd, CURRENCY pay-odd, PROVIDER_REF_USED pay-odd', 'each is kept');
+SELECT is((SELECT o.provider_ref FROM economy.payment_orders o WHERE o.order_id = pg_temp.id(:u, 'pgtap_pack', 'odd2')), NULL, 'and the payment stays that of the other one');
+SELECT is_empty('SELECT * FROM economy_internal.audit_orders()', 'nothing is wrong with that');
+-- a trigger of the app that refuses one order stops no other
+SELECT is(string_agg(p.code, ' '), 'PENDING PENDING PENDING', 'three orders') FROM generate_series(1, 3) n, economy.purchase(:u, 'pgtap_pack', 'late' || n) p;
+UPDATE economy.payment_orders o SET expires_at = o.made_at + n * interval '1 microsecond' FROM generate_series(1, 3) n WHERE o.order_id = pg_temp.id(:u, 'pgtap_pack', 'late' || n);
+CREATE FUNCTION pg_temp.not_this() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not this one'; END $$;
+CREATE TRIGGER pgtap AFTER UPDATE ON economy.payment_orders FOR EACH ROW WHEN (NEW.idempotency_key = 'late2') EXECUTE FUNCTION pg_temp.not_this();
+SELECT set_config('economy.test_clock', to_char((economy.now() + interval '1 minute') AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS+00'), true) AS x \gset
+SELECT count(*) AS x FROM economy_internal.expire_orders(500, NULL) \gset
+SELECT is((SELECT string_agg(o.state, ' ' ORDER BY o.idempotency_key) FROM economy.payment_orders o WHERE o.user_id = :u AND o.idempotency_key LIKE 'late_'), 'EXPIRED CREATED EXPIRED', 'the others expire');
+DROP TRIGGER pgtap ON economy.payment_orders;
+
 -- arguments
 SELECT throws_ok(call, code, says, call)
 FROM (VALUES ('SELECT economy.settlement_report(NULL, ''pending'', ''w'')', 'XE001', 'order_id must not be null'), ('SELECT economy.settlement_report(gen_random_uuid(), ''paid'', ''w'')', 'XE002', 'report "paid" is not known'),

@@ -131,6 +131,15 @@ SELECT is(pg_temp.call('open_action(%s, ''crash'', ''B'', repeat(''k'', 242), 1)
 SELECT is(char_length(o.action_id), 242, 'is whole') FROM economy.open_actions(:a) o ORDER BY o.opened_at DESC LIMIT 1;
 SELECT is_empty('SELECT * FROM economy.open_actions(NULL)', 'open_actions(null) has no row');
 
+-- an id that was pruned is not played again
+SAVEPOINT pruned;
+SET LOCAL session_replication_role = replica;
+INSERT INTO economy.pruned_actions VALUES (:a, economy_internal.action_key('crash', 'gone'), 2);
+SET LOCAL session_replication_role = origin;
+SELECT is(pg_temp.call('open_action(%s, ''crash'', ''B'', ''gone'', 1)', :a, :b), format('refused RESYNC_REQUIRED {"reason": "pruned", "recorded": "A%s-2"}', :a), 'a pruned action');
+SELECT is(pg_temp.call('open_action(%2$s, ''crash'', ''B'', ''gone'', 1)', :a, :b) ~ '^refused INSUFFICIENT_GOLD', true, 'of this user alone');
+ROLLBACK TO pruned;
+
 -- what the audit finds
 CREATE FUNCTION pg_temp.found(damage text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE

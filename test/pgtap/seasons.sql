@@ -332,9 +332,20 @@ $$;
 -- others may have seasons too, which are none of this test's business
 UPDATE economy.seasons s SET closed_at = economy.now() WHERE s.season NOT LIKE 'pgtap%' AND s.closed_at IS NULL;
 SELECT is(pg_temp.give('c', 'pgtap_xp2', 10) || pg_temp.give('b', 'pgtap_xp2', 9), 'OKOK', 'one has something to claim, another one nothing');
+SAVEPOINT trigger;
+CREATE FUNCTION pg_temp.not_c() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not this one'; END $$;
+SELECT format('CREATE TRIGGER pgtap AFTER INSERT ON economy.reward_audit FOR EACH ROW WHEN (NEW.user_id = %s) EXECUTE FUNCTION pg_temp.not_c()', pg_temp.id('c')) \gexec
+SELECT is(pg_temp.give('b', 'pgtap_xp2', 1), 'OK', 'another one, too');
+SELECT is(pg_temp.close(), '1 0 closed 0', 'a trigger of the app that refuses one user stops no other') FROM pg_temp.at('2031-05-04 00:00:00+00');
+SELECT is(pg_temp.claim('b', 'pgtap.two', 1, 'free'), 'reuse OK 1 0', 'who has it');
+ROLLBACK TO trigger;
 SELECT is(pg_temp.close(), '1 0 closed 0', 'a season whose time is over is closed') FROM pg_temp.at('2031-05-04 00:00:00+00');
 SELECT is((SELECT string_agg(s.season, ', ' ORDER BY s.season) FROM economy.seasons s WHERE s.closed_at IS NOT NULL AND s.season LIKE 'pgtap%'), 'pgtap.two', 'and none that is forfeited, or is not over');
 SELECT is((SELECT concat_ws(' ', c.action, c.actor) FROM economy.config_changes c WHERE c.relation = 'seasons' AND c.key = 'pgtap.two' ORDER BY c.change_id DESC LIMIT 1), 'close economy:seasons', 'which is recorded');
+SAVEPOINT clock;
+SELECT pg_temp.at(to_char((s.ends_at - interval '1 minute') AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS+00')) FROM economy.seasons s WHERE s.season = 'pgtap.two' \g /dev/null
+SELECT throws_ok('SELECT economy.publish_season(''{"season": "pgtap.two", "ends_at": "2031-07-01T00:00:00Z"}'', ''ann'')', 'XE405', 'season "pgtap.two" is not valid', 'a clock that is set back does not open it again');
+ROLLBACK TO clock;
 SELECT doesnt_match(coalesce(pg_temp.shown('c'), ''), 'pgtap.two', 'it is not shown any more');
 SELECT is(pg_temp.shown('c', 'pgtap.two'), 'pgtap.two over 10 tier 1 end due 0 free 1^f!', 'but to who asks');
 SELECT is(pg_temp.claim('c', 'pgtap.two', 1, 'free'), 'reuse OK 1 0', 'and was claimed');
