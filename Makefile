@@ -37,9 +37,13 @@ DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 DATA = $(call sources,update/$(EXTENSION)--*.sql)
 
 # PGXS builds a library or a program, not both; this variable takes any file to bindir.
-SCRIPTS_built = economy_tail economy_report
+SCRIPTS_built = economy_tail economy_report $(if $(HAVE_CURL),economy_settle)
+HAVE_CURL := $(shell pkg-config --exists libcurl 2>/dev/null && echo yes)
+COMMON_OBJS = $(patsubst %.c,%.o,$(call sources,tools/common/*.c))
 TAIL_OBJS = $(patsubst %.c,%.o,$(call sources,tools/economy_tail/*.c))
-EXTRA_CLEAN = build $(TAIL_OBJS)
+SETTLE_OBJS = $(patsubst %.c,%.o,$(call sources,tools/economy_settle/*.c))
+TOOL_OBJS = $(COMMON_OBJS) $(TAIL_OBJS) $(SETTLE_OBJS)
+EXTRA_CLEAN = build economy_settle $(TOOL_OBJS)
 
 PG_CONFIG ?= pg_config
 # an error only for those who work on it: make WERROR=-Werror, as lint does
@@ -72,7 +76,8 @@ install: $(if $(DESTDIR),,where-tools)
 .PHONY: where-tools
 where-tools:
 	@case ":$$PATH:" in *":$(bindir):"*) ;; *) \
-		echo "economy_tail and economy_report are installed into $(bindir), which is not in PATH: call them by that name, or link them";; esac
+		echo "$(SCRIPTS_built) are installed into $(bindir), which is not in PATH: call them by that name, or link them";; esac
+	@$(if $(HAVE_CURL),:,echo "economy_settle is not built, for there is no libcurl to build it with (Debian: libcurl4-openssl-dev)")
 else
 .PHONY: all install
 all install:
@@ -86,15 +91,19 @@ $(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) economy.control
 	cat $(filter %.sql,$^) > $@
 
 ifdef VPATH
-$(shell mkdir -p $(sort $(dir $(OBJS) $(TAIL_OBJS))))
+$(shell mkdir -p $(sort $(dir $(OBJS) $(TOOL_OBJS))))
 endif
 $(OBJS): $(call sources,src/*.h src/*/*.h) economy.control
 
-economy_tail: $(TAIL_OBJS)
-	$(CC) $(CFLAGS) $(TAIL_OBJS) $(LDFLAGS) -L$(shell $(PG_CONFIG) --libdir) -lpq -o $@
+economy_tail: $(TAIL_OBJS) $(COMMON_OBJS)
+	$(CC) $(CFLAGS) $^ $(LDFLAGS) -L$(shell $(PG_CONFIG) --libdir) -lpq -o $@
 
-$(TAIL_OBJS): $(call sources,tools/economy_tail/*.h) economy.control
-$(TAIL_OBJS): override CPPFLAGS += -isystem $(shell $(PG_CONFIG) --includedir) -DTAIL_VERSION='"$(EXTVERSION)"'
+# only where there is a libcurl to build with
+economy_settle: $(SETTLE_OBJS) $(COMMON_OBJS)
+	$(CC) $(CFLAGS) $^ $(LDFLAGS) -L$(shell $(PG_CONFIG) --libdir) -lpq $(shell pkg-config --libs libcurl) -lcrypto -o $@
+
+$(TOOL_OBJS): $(call sources,tools/*/*.h) economy.control
+$(TOOL_OBJS): override CPPFLAGS += -I$(abspath $(SRC))/tools -isystem $(shell $(PG_CONFIG) --includedir) -DTOOL_VERSION='"$(EXTVERSION)"'
 
 economy_report: tools/economy_report/economy_report.pl economy.control
 	sed 's/@VERSION@/$(EXTVERSION)/' $< >$@
@@ -136,7 +145,7 @@ UNIT_FLAGS = -std=gnu11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recove
 ## core/ alone, under the address and undefined behaviour sanitizers
 unit:
 	@mkdir -p build
-	@$(CC) $(UNIT_FLAGS) $(WARNINGS) -Isrc -Itools/economy_tail -o build/unit test/unit/*.c src/core/*.c \
+	@$(CC) $(UNIT_FLAGS) $(WARNINGS) -Isrc -Itools -Itools/economy_tail -o build/unit test/unit/*.c src/core/*.c \
 		tools/economy_tail/envelope.c tools/economy_tail/seen.c -lcrypto -lm
 	@timeout -k 10 $${FILE_LIMIT:-600} build/unit
 

@@ -123,55 +123,6 @@ add_type(Options *options, const char *name)
 }
 
 static void
-add_parameter(Options *options, const char *keyword, const char *value)
-{
-	int			i = 0;
-
-	while (options->keywords[i] != NULL)
-		i++;
-	options->keywords[i] = keyword;
-	options->values[i] = value;
-}
-
-static bool
-is_conninfo(const char *argument)
-{
-	return strchr(argument, '=') != NULL || strncmp(argument, "postgres://", 11) == 0 ||
-		strncmp(argument, "postgresql://", 13) == 0;
-}
-
-static bool
-has_password(const PQconninfoOption *parts)
-{
-	for (; parts->keyword != NULL; parts++)
-		if (parts->val != NULL && strstr(parts->keyword, "password") != NULL)
-			return true;
-	return false;
-}
-
-/*
- * A copy is used, and what has a password is wiped, so that ps does not show
- * it.  libpq's message about a wrong string quotes parts of it: not printed.
- */
-static const char *
-take_conninfo(char *argument)
-{
-	char	   *copy = must_copy(argument, strlen(argument));
-	char	   *ignored = NULL;
-	PQconninfoOption *parts;
-
-	if (!is_conninfo(copy))
-		return copy;
-	parts = PQconninfoParse(copy, &ignored);
-	if (parts == NULL || has_password(parts))
-		memset(argument, 'x', strlen(argument));
-	if (parts == NULL)
-		wrong("", "the connection string cannot be read");
-	PQconninfoFree(parts);
-	return copy;
-}
-
-static void
 read_since(Options *options, const char *argument)
 {
 	if (strcmp(argument, "now") == 0)
@@ -190,54 +141,40 @@ read_since(Options *options, const char *argument)
 	}
 }
 
-/* The later ones win over what the connection string says. */
-static void
-add_connection(Options *options, const char *database, const char *host, const char *port,
-			   const char *role)
+/* A database's name or a connection string. */
+static const char *
+database_of(char *argument)
 {
-	add_parameter(options, "fallback_application_name", "economy_tail");
-	/* a server that vanished without a word is noticed within a minute */
-	add_parameter(options, "keepalives_idle", "30");
-	add_parameter(options, "keepalives_interval", "10");
-	add_parameter(options, "keepalives_count", "3");
-	add_parameter(options, "tcp_user_timeout", "60000");
-	if (database != NULL)
-		add_parameter(options, "dbname", database);
-	if (host != NULL)
-		add_parameter(options, "host", host);
-	if (port != NULL)
-		add_parameter(options, "port", port);
-	if (role != NULL)
-		add_parameter(options, "user", role);
-	add_parameter(options, "client_encoding", "UTF8");
+	const char *database = conninfo_take(argument);
+
+	if (database == NULL)
+		wrong("", "the connection string cannot be read");
+	return database;
 }
 
 static void
 read_arguments(Options *options, int argc, char **argv)
 {
-	const char *host = NULL;
-	const char *port = NULL;
-	const char *role = NULL;
-	const char *database = NULL;
+	ConninfoArguments server = {0};
 	int			c;
 
 	while ((c = getopt_long(argc, argv, "h:p:U:d:V", long_options, NULL)) != -1)
 		switch (c)
 		{
 			case 'h':
-				host = optarg;
+				server.host = optarg;
 				break;
 			case 'p':
-				port = optarg;
+				server.port = optarg;
 				break;
 			case 'U':
-				role = optarg;
+				server.role = optarg;
 				break;
 			case 'd':
-				database = take_conninfo(optarg);
+				server.database = database_of(optarg);
 				break;
 			case 'V':
-				printf("economy_tail %s\n", TAIL_VERSION);
+				printf("economy_tail %s\n", TOOL_VERSION);
 				exit(0);
 			case OPT_USER:
 				add_user(options, optarg);
@@ -265,11 +202,11 @@ read_arguments(Options *options, int argc, char **argv)
 				/* getopt has said what is wrong */
 				exit(EXIT_ARGUMENTS);
 		}
-	if (optind < argc && database == NULL)
-		database = take_conninfo(argv[optind++]);
+	if (optind < argc && server.database == NULL)
+		server.database = database_of(argv[optind++]);
 	if (optind < argc)
 		wrong("", "there is one argument too many");
-	add_connection(options, database, host, port, role);
+	conninfo_set(&options->server, "economy_tail", &server);
 }
 
 void

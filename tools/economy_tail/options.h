@@ -10,6 +10,8 @@
 
 #include <libpq-fe.h>
 
+#include "common/conninfo.h"
+
 /* Exit codes */
 #define EXIT_ENDED		0		/* by SIGINT or SIGTERM */
 #define EXIT_FAILED		1		/* no connection at first, refused, no output */
@@ -23,6 +25,7 @@
 	X("user_action") \
 	X("stats_delta") \
 	X("holding_update") \
+	X("purchase_refunded") \
 	X("mission_update")
 
 typedef enum Since
@@ -35,9 +38,7 @@ typedef enum Since
 
 typedef struct Options
 {
-	/* connection parameters by name, NULL-terminated */
-	const char *keywords[16];
-	const char *values[16];
+	Conninfo	server;
 
 	int64_t    *users;			/* none: all */
 	int			n_users;

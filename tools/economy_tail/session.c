@@ -123,7 +123,7 @@ session_open(Session *session, const Options *options)
 	int64_t		until = session_now_ms() + CONNECT_MS;
 	PostgresPollingStatusType wants = PGRES_POLLING_WRITING;
 
-	session->conn = PQconnectStartParams(options->keywords, options->values, 1);
+	session->conn = PQconnectStartParams(options->server.keywords, options->server.values, 1);
 	if (session->conn == NULL || PQstatus(session->conn) == CONNECTION_BAD)
 		return complain("no connection", session->conn == NULL ? "out of memory" :
 						PQerrorMessage(session->conn));

@@ -585,6 +585,13 @@ sub reward { return value($dbh, q{SELECT transaction_id FROM economy.grant_rewar
 	is_clean($node, 'postgres', 'load');
 }
 
+# it knows the types that there are
+foreach my $type (@{ $dbh->selectcol_arrayref('SELECT name FROM economy.event_types WHERE version > 0') })
+{
+	IPC::Run::run([ $tail, "--type=$type", '--version' ], '<', \undef, '>', \my $out, '2>', \my $err);
+	is($err, '', "it knows $type");
+}
+
 # no server: it waits, and ends when told to
 {
 	my $t = listener('--json', '--user', $ann);
