@@ -190,6 +190,116 @@ $$;
 CREATE FUNCTION bench.purchase_bundle(p_user bigint, p_product text, p_key text) RETURNS economy.purchase_result
     LANGUAGE sql AS $$ SELECT bench.purchase(p_user, p_product, p_key, false) $$;
 
+-- The twin of an order: what purchase() and settlement_report() do, with the same tables, checks and history.
+CREATE TABLE bench.twin_orders (LIKE economy.payment_orders INCLUDING ALL) WITH (fillfactor = 80, autovacuum_enabled = off);
+CREATE TABLE bench.twin_order_history (LIKE economy.payment_order_history INCLUDING ALL) WITH (autovacuum_enabled = off);
+CREATE TABLE bench.providers (LIKE economy.payment_providers INCLUDING ALL);
+INSERT INTO bench.providers SELECT * FROM economy.payment_providers;
+
+CREATE FUNCTION bench.purchase(p_user bigint, p_product text, p_key text, p_quantity integer DEFAULT 1)
+    RETURNS economy.purchase_result
+    LANGUAGE plpgsql AS $$
+DECLARE
+    r        economy.purchase_result;
+    account  record;
+    product  record;
+    provider record;
+    o        bench.twin_orders;
+    ts       timestamptz := clock_timestamp();
+BEGIN
+    r.success := false;
+    r.state := 'refused';
+    r.gold_delta := 0;
+    SELECT a.suspended, a.gold INTO account FROM bench.twin_accounts a WHERE a.user_id = p_user FOR NO KEY UPDATE;
+    IF NOT found OR account.suspended THEN
+        RETURN r;
+    END IF;
+    SELECT p.* INTO product FROM bench.products p WHERE p.product_id = p_product;
+    IF NOT found OR NOT product.active OR ts < product.starts_at OR ts >= product.ends_at THEN
+        r.code := 'NOT_ON_SALE';
+        RETURN r;
+    END IF;
+    IF product.settlement IS NULL THEN
+        RETURN bench.purchase(p_user, p_product, p_key, false, p_quantity);
+    END IF;
+    IF EXISTS (SELECT FROM bench.twin_journal j WHERE j.user_id = p_user AND j.product_id = p_product AND j.idempotency_key = p_key) THEN
+        RETURN bench.purchase(p_user, p_product, p_key, false, p_quantity);
+    END IF;
+    SELECT t.* INTO o FROM bench.twin_orders t WHERE t.user_id = p_user AND t.product_id = p_product AND t.idempotency_key = p_key;
+    IF found THEN
+        r.success := o.is_open AND o.quantity = p_quantity;
+        r.state := CASE WHEN r.success THEN 'reuse' ELSE 'refused' END;
+        r.code := CASE WHEN o.quantity <> p_quantity THEN 'IDEMPOTENCY_MISMATCH' WHEN o.is_open THEN 'PENDING' ELSE 'ORDER_CLOSED' END;
+        RETURN r;
+    END IF;
+    IF (SELECT count(*) FROM bench.twin_orders t WHERE t.user_id = p_user AND t.is_open) >= 16 THEN
+        r.code := 'ORDER_LIMIT';
+        RETURN r;
+    END IF;
+    SELECT p.* INTO provider FROM bench.providers p WHERE p.provider = product.settlement AND p.currency IS NOT NULL;
+    INSERT INTO bench.twin_orders AS t (user_id, product_id, idempotency_key, order_id, provider, quantity, amount, currency, terms, state, is_open,
+            made_at, expires_at, due_at, attempts)
+        VALUES (p_user, p_product, p_key, gen_random_uuid(), provider.provider, p_quantity, product.source_points * p_quantity, provider.currency,
+            jsonb_build_object('granted_gold', product.granted_gold, 'monetary', product.monetary), 'CREATED', true,
+            ts, ts + make_interval(secs => provider.expiry_s), ts, 0)
+        RETURNING t.* INTO o;
+    INSERT INTO bench.twin_order_history (order_id, step, at, report, to_state, reporter, detail)
+        VALUES (o.order_id, 1, ts, 'ordered', 'CREATED', 'purchase', jsonb_build_object('user_id', o.user_id, 'product_id', o.product_id,
+            'idempotency_key', o.idempotency_key, 'provider', o.provider, 'quantity', o.quantity, 'amount', o.amount, 'currency', o.currency, 'terms', o.terms));
+    r.success := true;
+    r.state := 'new';
+    r.code := 'PENDING';
+    r.gold := account.gold;
+    r.detail := jsonb_build_object('order', jsonb_build_object('order_id', o.order_id, 'state', o.state, 'amount', o.amount, 'currency', o.currency,
+        'expires_at', o.expires_at));
+    RETURN r;
+END
+$$;
+
+-- of a confirmation, and of what is said again
+CREATE FUNCTION bench.settlement_report(p_order uuid, p_report text, p_reporter text, p_ref text, p_amount bigint, p_currency text)
+    RETURNS economy.order_result
+    LANGUAGE plpgsql AS $$
+DECLARE
+    r        economy.order_result;
+    o        bench.twin_orders;
+    given    economy.purchase_result;
+    conflict text;
+    ts       timestamptz := clock_timestamp();
+BEGIN
+    IF p_report <> 'confirmed' OR octet_length(p_reporter) NOT BETWEEN 1 AND 255 OR octet_length(p_ref) NOT BETWEEN 1 AND 255 THEN
+        RAISE EXCEPTION 'invalid argument' USING ERRCODE = 'XE002';
+    END IF;
+    PERFORM FROM bench.twin_accounts a WHERE a.user_id = (SELECT t.user_id FROM bench.twin_orders t WHERE t.order_id = p_order) FOR NO KEY UPDATE;
+    SELECT t.* INTO o FROM bench.twin_orders t WHERE t.order_id = p_order FOR NO KEY UPDATE;
+    r := (false, 'refused', 'ORDER_NOT_FOUND', NULL, p_order, NULL, NULL);
+    IF NOT found THEN
+        RETURN r;
+    END IF;
+    conflict := CASE WHEN p_amount <> o.amount THEN 'AMOUNT' WHEN p_currency <> o.currency THEN 'CURRENCY' WHEN p_ref <> o.provider_ref THEN 'PROVIDER_REF'
+        WHEN o.provider_ref IS NULL AND EXISTS (SELECT FROM bench.twin_orders t WHERE t.provider = o.provider AND t.provider_ref = p_ref) THEN 'PROVIDER_REF_USED'
+        WHEN o.state NOT IN ('CREATED', 'PENDING', 'CONFIRMED') THEN 'STATE' END;
+    r := (true, 'reuse', 'OK', 'P' || o.user_id || '-' || o.seq, p_order, o.state, NULL);
+    IF o.state = 'CONFIRMED' AND conflict IS NULL THEN
+        RETURN r;
+    END IF;
+    IF conflict IS NULL THEN
+        given := bench.purchase(o.user_id, o.product_id, o.idempotency_key, false, o.quantity);
+        conflict := CASE WHEN NOT given.success THEN given.code END;
+    END IF;
+    r.state := 'new';
+    r.order_state := CASE WHEN conflict IS NULL THEN 'CONFIRMED' ELSE 'CONFLICT' END;
+    r.transaction_id := given.transaction_id;
+    INSERT INTO bench.twin_order_history (order_id, step, at, report, from_state, to_state, reporter, reason, detail)
+        VALUES (p_order, (SELECT max(h.step) + 1 FROM bench.twin_order_history h WHERE h.order_id = p_order), ts, p_report, o.state, r.order_state, p_reporter,
+            conflict, jsonb_build_object('provider_ref', p_ref, 'amount', p_amount, 'currency', p_currency));
+    UPDATE bench.twin_orders t SET state = r.order_state, is_open = conflict IS NOT NULL, provider_ref = p_ref, due_at = 'infinity',
+            seq = substring(given.transaction_id FROM '-([0-9]+)$')::bigint
+        WHERE t.order_id = p_order;
+    RETURN r;
+END
+$$;
+
 -- The twins of consume() and transfer(), in the same manner.
 CREATE FUNCTION bench.consume(p_user bigint, p_item text, p_key text, p_quantity bigint DEFAULT 1, p_reason text DEFAULT 'used')
     RETURNS economy.holding_result
@@ -312,6 +422,116 @@ BEGIN
     r.state := 'new';
     r.code := 'OK';
     r.transaction_id := id;
+    RETURN r;
+END
+$$;
+
+-- The twins of hold_escrow() and reserve(), in the same manner.
+CREATE TABLE bench.twin_escrows (LIKE economy.escrows INCLUDING ALL) WITH (autovacuum_enabled = off);
+CREATE TABLE bench.twin_reservations (LIKE economy.shop_reservations INCLUDING ALL) WITH (fillfactor = 80, autovacuum_enabled = off);
+CREATE INDEX ON bench.twin_reservations (due_at);
+
+CREATE FUNCTION bench.hold_escrow(p_user bigint, p_key text, p_gold bigint, p_ttl interval DEFAULT '1 day', p_reason text DEFAULT 'escrow')
+    RETURNS economy.holding_result
+    LANGUAGE plpgsql AS $$
+DECLARE
+    r       economy.holding_result;
+    account record;
+    first   record;
+    rules   record;
+    fee     bigint;
+    head    bytea;
+    ts      timestamptz := clock_timestamp();
+BEGIN
+    r.success := false;
+    r.state := 'refused';
+    SELECT a.seq + 1 AS seq, a.gold, a.experience_points, a.suspended, a.head_hash INTO account
+        FROM bench.twin_accounts a WHERE a.user_id = p_user FOR NO KEY UPDATE;
+    IF NOT found OR account.suspended THEN
+        RETURN r;
+    END IF;
+    SELECT j.* INTO first FROM bench.twin_changes j
+        WHERE j.user_id = p_user AND j.operation = 'escrow_hold' AND j.idempotency_key = p_key;
+    IF found THEN
+        r.success := (first.detail ->> 'gold')::bigint = p_gold AND first.reason = p_reason;
+        r.state := CASE WHEN r.success THEN 'reuse' ELSE 'refused' END;
+        r.gold := first.gold;
+        RETURN r;
+    END IF;
+    SELECT t.* INTO rules FROM bench.transfer_rules t WHERE t.enabled;
+    IF NOT found THEN
+        r.code := 'TRANSFERS_OFF';
+        RETURN r;
+    END IF;
+    fee := ceil(p_gold * rules.fee_per_mille / 1000.0);
+    IF account.gold < p_gold + fee THEN
+        r.code := 'INSUFFICIENT_GOLD';
+        RETURN r;
+    END IF;
+    r.gold_delta := -p_gold - fee;
+    r.gold := account.gold + r.gold_delta;
+    r.detail := jsonb_build_object('gold', p_gold, 'fee', fee, 'fee_per_mille', rules.fee_per_mille,
+        'ttl_seconds', extract(epoch FROM p_ttl)::bigint, 'expires_at', ts + p_ttl);
+    head := sha256(account.head_hash || convert_to(concat_ws('|', p_user, account.seq, r.gold_delta, 0, r.gold,
+        account.experience_points, ts, pg_current_xact_id()::text::bigint, 'escrow_hold', p_key, p_reason, r.detail), 'UTF8'));
+    UPDATE bench.twin_accounts a SET seq = account.seq, gold = r.gold, head_hash = head WHERE a.user_id = p_user;
+    INSERT INTO bench.twin_changes (user_id, seq, gold_delta, xp_delta, gold, experience_points, created_at, xact, hash,
+            operation, idempotency_key, reason, detail)
+        VALUES (p_user, account.seq, r.gold_delta, 0, r.gold, account.experience_points, ts, pg_current_xact_id()::text::bigint,
+            head, 'escrow_hold', p_key, p_reason, r.detail);
+    INSERT INTO bench.twin_escrows VALUES (p_user, account.seq, ts + p_ttl);
+    r.success := true;
+    r.state := 'new';
+    r.code := 'OK';
+    r.transaction_id := 'H' || p_user || '-' || account.seq;
+    RETURN r;
+END
+$$;
+
+-- stock in one row, taken last
+CREATE FUNCTION bench.reserve(p_user bigint, p_product text, p_key text, p_quantity integer DEFAULT 1, p_ttl interval DEFAULT '10 minutes')
+    RETURNS economy.reservation_result
+    LANGUAGE plpgsql AS $$
+DECLARE
+    r       economy.reservation_result;
+    account record;
+    product record;
+    first   bench.twin_reservations;
+    ts      timestamptz := clock_timestamp();
+BEGIN
+    r.success := false;
+    r.state := 'refused';
+    SELECT a.seq, a.suspended INTO account FROM bench.twin_accounts a WHERE a.user_id = p_user FOR NO KEY UPDATE;
+    IF NOT found OR account.suspended THEN
+        RETURN r;
+    END IF;
+    SELECT v.* INTO first FROM bench.twin_reservations v WHERE v.user_id = p_user AND v.idempotency_key = p_key;
+    IF found THEN
+        r.success := first.product_id = p_product AND first.quantity = p_quantity;
+        r.state := CASE WHEN r.success THEN 'reuse' ELSE 'refused' END;
+        RETURN r;
+    END IF;
+    SELECT p.* INTO product FROM bench.products p WHERE p.product_id = p_product;
+    IF NOT found OR NOT product.active OR ts < product.starts_at OR ts >= product.ends_at OR product.stock_slots = 0 THEN
+        r.code := 'NOT_ON_SALE';
+        RETURN r;
+    END IF;
+    IF (SELECT count(*) FROM bench.twin_reservations v WHERE v.user_id = p_user AND v.state = 'held' AND v.expires_at > ts) >= 16 THEN
+        r.code := 'RESERVATION_LIMIT';
+        RETURN r;
+    END IF;
+    INSERT INTO bench.twin_reservations (user_id, idempotency_key, product_id, quantity, stock_slot, after_seq, state, made_at, expires_at, due_at)
+        VALUES (p_user, p_key, p_product, p_quantity, 0, account.seq, 'held', ts, ts + p_ttl, ts + p_ttl);
+    UPDATE bench.stock s SET remaining = s.remaining - p_quantity
+        WHERE s.product_id = p_product AND s.remaining >= p_quantity RETURNING s.remaining INTO r.stock_remaining;
+    IF NOT found THEN
+        RAISE EXCEPTION 'sold out';
+    END IF;
+    r.success := true;
+    r.state := 'new';
+    r.code := 'OK';
+    r.reservation := p_key;
+    r.expires_at := ts + p_ttl;
     RETURN r;
 END
 $$;
@@ -630,4 +850,55 @@ CREATE FUNCTION bench.memory(OUT contexts bigint, OUT process bigint)
     LANGUAGE sql AS $$
     SELECT (SELECT sum(total_bytes)::bigint FROM pg_backend_memory_contexts),
            1024 * (regexp_match(pg_read_file('/proc/self/status'), 'VmData:\s+(\d+)'))[1]::bigint
+$$;
+
+-- A season of a hundred tiers that everybody has reached, and what claims one in PL/pgSQL: the same checks, and the
+-- function of the reward.
+CREATE TABLE bench.seasons (LIKE economy.seasons INCLUDING ALL);
+CREATE FUNCTION bench.seasons() RETURNS bigint
+    LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM economy.upsert_item('{"item_id": "pass_xp", "kind": "stack", "consumable": false}', 'bench');
+    PERFORM economy.publish_season(jsonb_build_object('season', 'pass', 'xp_item', 'pass_xp', 'starts_at', '2020-01-01T00:00:00Z', 'ends_at', '2040-01-01T00:00:00Z',
+        'tiers', (SELECT jsonb_agg(jsonb_build_object('xp', 10 * n, 'rewards', jsonb_build_object('free', jsonb_build_object('gold', n))) ORDER BY n)
+                  FROM generate_series(1, 100) n)), 'bench');
+    INSERT INTO bench.seasons SELECT * FROM economy.seasons;
+    INSERT INTO bench.twin_holdings SELECT a.user_id, 'pass_xp', 1000 FROM economy.accounts a;
+    RETURN (SELECT count(*) FROM economy.accounts a, economy.grant_items(a.user_id, '{"pass_xp": 1000}', 'bench', 'pass') g WHERE g.success);
+END
+$$;
+CREATE FUNCTION bench.claim_tier(p_user bigint, p_season text, p_tier integer, p_track text) RETURNS economy.grant_result
+    LANGUAGE plpgsql AS $$
+DECLARE
+    r       economy.grant_result;
+    s       bench.seasons;
+    tier    jsonb;
+    item    text;
+    has     bigint;
+    ts      timestamptz := economy.now();
+BEGIN
+    r.success := false;
+    r.state := 'refused';
+    PERFORM FROM bench.twin_accounts a WHERE a.user_id = p_user FOR NO KEY UPDATE;
+    SELECT o.* INTO s FROM bench.seasons o WHERE o.season = p_season;
+    tier := s.tiers -> (p_tier - 1);
+    IF tier -> 'rewards' -> p_track IS NULL OR ts < s.starts_at
+       OR s.at_end = 'forfeit' AND ts >= least(s.ends_at, s.retired_at) + make_interval(hours => s.claim_hours) THEN
+        r.code := 'TIER_NOT_FOUND';
+        RETURN r;
+    END IF;
+    SELECT h.balance INTO has FROM bench.twin_holdings h WHERE h.user_id = p_user AND h.item_id = s.xp_item;
+    IF coalesce(has, 0) < (tier ->> 'xp')::bigint THEN
+        r.code := 'TIER_NOT_REACHED';
+        RETURN r;
+    END IF;
+    SELECT t ->> 'item' INTO item FROM jsonb_array_elements(s.tracks) t WHERE t ->> 'track' = p_track;
+    IF NOT found OR item IS NOT NULL AND NOT EXISTS (
+        SELECT FROM bench.twin_holdings h WHERE h.user_id = p_user AND h.item_id = item AND h.balance > 0) THEN
+        r.code := 'TRACK_NOT_OPEN';
+        RETURN r;
+    END IF;
+    RETURN bench.grant_reward(p_user, 'season:' || p_season, p_track || ':' || p_tier,
+        coalesce((tier -> 'rewards' -> p_track ->> 'gold')::bigint, 0), coalesce((tier -> 'rewards' -> p_track ->> 'xp')::bigint, 0));
+END
 $$;

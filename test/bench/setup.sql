@@ -49,6 +49,10 @@ FROM (SELECT array_agg(text 'bench') AS boards, array_agg(date '-infinity') AS d
 
 SELECT economy.upsert_product('{"product_id": "bundle", "category": "item", "price_gold": 15, "contents": {"gem": 5, "key": 1, "vip": 60}}', 'bench');
 
+-- what is paid for at a provider
+SELECT FROM economy.set_payment_provider('{"provider": "bank", "profile": "standard", "currency": "EUR"}', 'bench');
+SELECT economy.upsert_product('{"product_id": "coins", "category": "conversion", "source_points": 499, "granted_gold": 100, "monetary": 499, "settlement": "bank"}', 'bench');
+
 -- replay.pgbench asks for these again, select.pgbench reads them as seq 2
 SELECT count(*) FILTER (WHERE success)
 FROM generate_series(1, :users) n,
@@ -66,4 +70,4 @@ $$;
 -- Autovacuum would start within somebody's slice: the runner vacuums between slices instead.
 SELECT format('ALTER TABLE %s SET (autovacuum_enabled = off)', c.oid::regclass) FROM pg_class c
 WHERE c.relkind = 'r' AND c.relnamespace IN ('economy'::regnamespace, 'economy_internal'::regnamespace)
-  AND c.relname ~ '^(accounts|shop_transactions|reward_audit|user_actions|holding_changes|draw_seeds|draw_pity)(_p[0-9]+)?$' \gexec
+  AND c.relname ~ '^(accounts|shop_transactions|reward_audit|user_actions|holding_changes|draw_seeds|draw_pity|escrows|shop_reservations|payment_orders|payment_order_history)(_p[0-9]+)?$' \gexec
