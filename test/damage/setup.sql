@@ -177,6 +177,19 @@ SELECT economy.refund_purchase(t.user_id, format('P%s-%s', t.user_id, t.seq), 'w
 SELECT economy.refund_purchase(t.user_id, format('P%s-%s', t.user_id, t.seq), 'part', 1, 'damage', 'damage', 'take_available', t.seq % 2 = 0)
     FROM (SELECT DISTINCT ON (s.product_id, s.user_id % 2) s.* FROM economy.shop_transactions s WHERE s.quantity > 1 OR s.items IS NOT NULL OR s.stock_slot IS NOT NULL ORDER BY s.product_id, s.user_id % 2, s.user_id, s.seq) t;
 SELECT * FROM economy.rfm_refresh();
+-- more periods of missions that can be claimed than an account has room for
+SET economy.test_clock = '2026-06-01 12:00+00';
+SELECT economy.publish_mission(jsonb_build_object('mission', 'day' || m, 'trigger', 'action', 'condition', '{"eq": ["event.game", "go"]}'::jsonb, 'target', least(m, 2), 'period', 'daily', 'gold', 1, 'claim_hours', 8784), 'damage')
+FROM generate_series(1, 3) m;
+DO $$
+BEGIN
+    FOR d IN 1 .. 70 LOOP
+        PERFORM set_config('economy.test_clock', ('2026-06-01 13:00+00'::timestamptz + d * interval '1 day')::text, false);
+        PERFORM economy.record_action(w.id, 'go', 'PLAY', format('day %s %s', d, k), 0, 1) FROM who w, generate_series(1, 2) k WHERE w.n = 11;
+    END LOOP;
+    ASSERT (SELECT count(*) > 0 FROM economy_internal.mission_progress_more), 'there is room';
+END
+$$;
 SET economy.test_clock = '2026-09-15 12:00+00';
 SELECT * FROM economy.rfm_refresh();
 SELECT * FROM economy.learn_recommendations();
