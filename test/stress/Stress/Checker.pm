@@ -1435,7 +1435,7 @@ my %REFUSAL = (
 	EXCEEDS_PURCHASE => \&Stress::Refunds::exceeds,
 	LEASED => \&Stress::Refunds::is_leased,
 	IDEMPOTENCY_MISMATCH => sub { 1 },    # check_answers()
-	RESYNC_REQUIRED => sub { $_[1]{kind} eq 'B' ? Stress::Refunds::is_archived(@_[ 4, 1, 2 ]) : $_[1]{kind} eq 'A' ? $_[4]->{account}{ $_[1]{user} }{pruned_seq} > 0 : $_[4]->is_archived(@_[ 0 .. 2 ]) },
+	RESYNC_REQUIRED => sub { $_[1]{kind} eq 'B' ? Stress::Refunds::is_archived(@_[ 4, 1, 2 ]) : $_[1]{kind} eq 'A' || $_[5]{fn} eq 'open_action' ? $_[4]->{account}{ $_[1]{user} }{pruned_seq} > 0 : $_[4]->is_archived(@_[ 0 .. 2 ]) },
 	PRICE_CHANGED => sub { ($_[1]{context} // '') =~ /expected_price/ && $_[3]{varies} },
 	NOT_ON_SALE => sub { $_[3]{varies} || !on_sale($_[3], $_[0]{clock}) },
 	SOLD_OUT => sub { $_[3]{stock} && ($_[2]{stock_remaining} // 0) < $_[1]{quantity} },

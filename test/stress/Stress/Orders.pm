@@ -60,13 +60,14 @@ sub of
 {
 	my ($checker) = @_;
 	return $checker->{orders} if $checker->{orders};
-	my $self = $checker->{orders} = bless { checker => $checker, order => {}, by_key => {}, asked => {}, calls => [], jobs => [] }, __PACKAGE__;
+	my $self = $checker->{orders} = bless { checker => $checker, order => {}, by_key => {}, paid => {}, asked => {}, calls => [], jobs => [] }, __PACKAGE__;
 
 	foreach my $row (@{ $checker->{tables}{payment_orders} // [] })
 	{
 		my $o = { %$row, name => "$row->{user_id} $row->{product_id}|$row->{idempotency_key}", steps => [], calls => [] };
 		$self->bad("$o->{name} is there twice") if $self->{by_key}{ $o->{name} };
 		$self->{order}{ $o->{order_id} } = $self->{by_key}{ $o->{name} } = $o;
+		$self->{paid}{"$o->{provider} $o->{provider_ref}"} = $o if defined $o->{provider_ref};
 	}
 	foreach my $h (sort { $a->{step} <=> $b->{step} } @{ $checker->{tables}{payment_order_history} // [] })
 	{
@@ -191,17 +192,21 @@ sub check_step
 	my @against = $self->contradictions($o, $h);
 
 	push @against, 'STATE' if $ought eq 'CONFLICT';
-	$o->{reference} //= $h->{said}{provider_ref} unless ($why // '') eq 'PROVIDER_REF_USED';
+	push @against, 'PROVIDER_REF_USED' if $self->is_of_another($o, $h->{said}{provider_ref});
+	$o->{reference} //= $h->{said}{provider_ref} unless $self->is_of_another($o, $h->{said}{provider_ref});
 	return $self->bad("$says, which no report does") if $ought eq '';
 	return $self->bad("$says, and contradicts @against") if $h->{to_state} ne 'CONFLICT' && @against;
 	return $self->bad("$says, and ought to make $ought") if $h->{to_state} ne 'CONFLICT' && $h->{to_state} ne $ought;
 	return if $h->{to_state} ne 'CONFLICT';
 	return $self->bad("$says for no reason") unless defined $why;
-	return if $why eq 'PROVIDER_REF_USED' || grep { $_ eq $why } @against;
+	return if grep { $_ eq $why } @against;
 	return $self->bad("$says by $why, and it contradicts nothing") if $NAMED{$why} || $ought !~ /^(?:CONFIRMED|REFUNDED|CHARGED_BACK)$/;
 	$self->bad("$says by $why, which nothing kept from being done") unless $CANNOT{$why} && $CANNOT{$why}->($self, $o);
 	return;
 }
+
+# Whether a payment is that of another order; of that one no other has become it.
+sub is_of_another { my ($self, $o, $ref) = @_; return defined $ref && ($self->{paid}{"$o->{provider} $ref"} // $o) != $o }
 
 # What a report says that the order is not.
 sub contradictions
@@ -289,7 +294,7 @@ sub check_references
 	{
 		my $ref = $o->{provider_ref};
 		my @said = grep { ($_->{provider_ref} // '') eq ($ref // '-') && $_->{report} ne 'unknown' && !$_->{forged} } @{ $o->{calls} };
-		my @known = grep { $_->{fate} eq 'sure' && defined $_->{provider_ref} && $_->{report} ne 'unknown' && $_->{result} && $_->{result}{state} eq 'new' && ($_->{result}{detail} // '') !~ /PROVIDER_REF_USED/ } @{ $o->{calls} };
+		my @known = grep { $_->{fate} eq 'sure' && defined $_->{provider_ref} && $_->{report} ne 'unknown' && $_->{result} && $_->{result}{state} eq 'new' && !$self->is_of_another($o, $_->{provider_ref}) } @{ $o->{calls} };
 
 		$self->bad("$o->{name} has the payment $ref, which nobody said") if defined $ref && !@said;
 		$self->bad("$o->{name} has no payment, $known[0]{provider_ref} was said in $known[0]{tx}{tx}") if !defined $ref && @known;
