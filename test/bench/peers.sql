@@ -196,10 +196,11 @@ CREATE TABLE bench.twin_order_history (LIKE economy.payment_order_history INCLUD
 CREATE TABLE bench.providers (LIKE economy.payment_providers INCLUDING ALL);
 INSERT INTO bench.providers SELECT * FROM economy.payment_providers;
 
-CREATE FUNCTION bench.purchase(p_user bigint, p_product text, p_key text, p_quantity integer DEFAULT 1)
+CREATE FUNCTION bench.purchase(p_user bigint, p_product text, p_key text)
     RETURNS economy.purchase_result
     LANGUAGE plpgsql AS $$
 DECLARE
+    p_quantity CONSTANT integer := 1;
     r        economy.purchase_result;
     account  record;
     product  record;
