@@ -5433,18 +5433,28 @@ COMMENT ON FUNCTION economy_internal.mission_condition_of(text, jsonb, bigint, b
 CREATE FUNCTION economy_internal.mission_period_at(period text, at timestamptz) RETURNS bigint
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_mission_period_at';
 COMMENT ON FUNCTION economy_internal.mission_period_at(text, timestamptz) IS
-    'The number of the period that a moment lies in: 0 of once.';
+    'The number of the period that a moment lies in: 0 of once; null of one that begins with an '
+    'entry.';
 
-CREATE FUNCTION economy_internal.mission_period_key(period text, number bigint) RETURNS text
+CREATE FUNCTION economy_internal.mission_period_key(
+    period text, version integer, number bigint
+) RETURNS text
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_mission_period_key';
-COMMENT ON FUNCTION economy_internal.mission_period_key(text, bigint) IS
-    'What a period is called: once, 2026-01-31 or 2026-W05.';
+COMMENT ON FUNCTION economy_internal.mission_period_key(text, integer, bigint) IS
+    'What a period is called: once, 2026-01-31, 2026-W05, of repeat 1.3, the version and the run, '
+    'and of rolling 2026-01-31T12:30:00Z, its beginning.';
 
 CREATE FUNCTION economy_internal.mission_period_starts(period text, number bigint)
     RETURNS timestamptz
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_mission_period_starts';
 COMMENT ON FUNCTION economy_internal.mission_period_starts(text, bigint) IS
-    'The first moment of a period; null of once.';
+    'The first moment of a period; null of once and repeat.';
+
+CREATE FUNCTION economy_internal.mission_period_ends(period text, number bigint)
+    RETURNS timestamptz
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_mission_period_ends';
+COMMENT ON FUNCTION economy_internal.mission_period_ends(text, bigint) IS
+    'The moment at which a period ends; null of once and repeat.';
 
 CREATE TABLE economy_internal.mission_progress_more (
     user_id  bigint NOT NULL,
@@ -5525,7 +5535,10 @@ CREATE TABLE economy.mission_templates (
     increment_cap bigint
         CONSTRAINT mission_templates_increment_cap_check CHECK (increment_cap > 0),
     period        text    NOT NULL COLLATE "C"
-        CONSTRAINT mission_templates_period_check CHECK (period IN ('once', 'daily', 'weekly')),
+        CONSTRAINT mission_templates_period_check CHECK (
+            period IN ('once', 'daily', 'weekly', 'repeat')
+            OR period ~ '^repeat [1-9][0-9]{0,5}$'
+            OR period ~ '^rolling [1-9][0-9]{0,3}$' AND substr(period, 9)::integer <= 8784),
     starts_at     timestamptz NOT NULL,
     ends_at       timestamptz,
     claim_hours   integer NOT NULL
@@ -5566,7 +5579,8 @@ COMMENT ON CONSTRAINT mission_templates_target_check ON economy.mission_template
 COMMENT ON CONSTRAINT mission_templates_increment_cap_check ON economy.mission_templates IS
     'increment_cap must be 1 or more';
 COMMENT ON CONSTRAINT mission_templates_period_check ON economy.mission_templates IS
-    'period must be once, daily or weekly';
+    'period must be once, daily, weekly, repeat, repeat 1 to repeat 999999, or rolling 1 to '
+    'rolling 8784, hours';
 COMMENT ON CONSTRAINT mission_templates_claim_hours_check ON economy.mission_templates IS
     'claim_hours must be from 0 to 8784';
 COMMENT ON CONSTRAINT mission_templates_gold_check ON economy.mission_templates IS
@@ -5592,7 +5606,8 @@ COMMENT ON COLUMN economy.mission_templates.condition IS
 COMMENT ON COLUMN economy.mission_templates.increment_cap IS
     'The most that one entry counts; null: no limit.';
 COMMENT ON COLUMN economy.mission_templates.period IS
-    'once, or anew each day or week of ISO 8601, by UTC.';
+    'once; or anew each day or week of ISO 8601, by UTC; repeat: after each claim, so many times; '
+    'rolling: with the first progress behind the end of so many hours.';
 COMMENT ON COLUMN economy.mission_templates.claim_hours IS
     'So many hours after the end of its period it may still be claimed.';
 COMMENT ON COLUMN economy.mission_templates.requires IS
@@ -5623,10 +5638,31 @@ CREATE FUNCTION economy_internal.mission_ends(
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT least(mission.ends_at, mission.retired_at,
-                     economy_internal.mission_period_starts(mission.period, number + 1));
+                     economy_internal.mission_period_ends(mission.period, number));
     END;
 COMMENT ON FUNCTION economy_internal.mission_ends(economy.mission_templates, bigint) IS
     'When nothing counts any more for a period of a mission; null: that is not known yet.';
+
+CREATE FUNCTION economy_internal.mission_current(
+    mission economy.mission_templates, at timestamptz, last bigint, state integer
+) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT CASE
+            WHEN mission.period ~ '^repeat' THEN CASE
+                WHEN state = 2
+                     AND last < coalesce(nullif(substr(mission.period, 8), '')::bigint, 999999999)
+                THEN last + 1 ELSE coalesce(last, 1) END
+            WHEN mission.period ~ '^rolling' THEN CASE
+                WHEN at < economy_internal.mission_period_ends(mission.period, last)
+                THEN last END
+            ELSE economy_internal.mission_period_at(mission.period, at) END;
+    END;
+COMMENT ON FUNCTION economy_internal.mission_current(
+    economy.mission_templates, timestamptz, bigint, integer) IS
+    'The period that a mission is in for a user whose last one that is known is this, in this '
+    'state; null: it begins with the next entry that counts.';
 
 CREATE FUNCTION economy_internal.mission_opens(
     mission economy.mission_templates, next economy.mission_templates
@@ -5657,9 +5693,14 @@ CREATE FUNCTION economy_internal.mission_room(missions economy.mission_templates
              -- and the entry that has completed it, or since which one that was locked counts
              + 5
              -- and values that differ, each with how often it was counted
-             + CASE m.progress WHEN 'distinct' THEN 2 + 20 * m.target ELSE 0 END)
-            * CASE m.period WHEN 'daily' THEN 1 + (m.claim_hours + 23) / 24
-                            WHEN 'weekly' THEN 1 + (m.claim_hours + 167) / 168 ELSE 1 END), 0)
+             + CASE m.progress WHEN 'distinct' THEN 2 + 20 * m.target ELSE 0 END
+             -- a second has two bytes more
+             + CASE WHEN m.period LIKE 'rolling %' THEN 2 ELSE 0 END)
+            * CASE WHEN m.period = 'daily' THEN 1 + (m.claim_hours + 23) / 24
+                   WHEN m.period = 'weekly' THEN 1 + (m.claim_hours + 167) / 168
+                   WHEN m.period LIKE 'rolling %'
+                   THEN 1 + (m.claim_hours - 1) / substr(m.period, 9)::integer + 1
+                   ELSE 1 END), 0)
         FROM unnest(missions) m;
     END;
 COMMENT ON FUNCTION economy_internal.mission_room(economy.mission_templates[]) IS
@@ -5814,6 +5855,11 @@ BEGIN
                               + 1;
             new_row.published_at := economy.now();
             new_row.starts_at := greatest(new_row.starts_at, new_row.published_at);
+            -- which entry begins a window is known when all sessions have heard of the mission
+            IF new_row.period LIKE 'rolling%' THEN
+                new_row.starts_at := greatest(new_row.starts_at,
+                                              new_row.published_at + make_interval(mins => 1));
+            END IF;
             UPDATE economy.mission_templates t SET retired_at = new_row.published_at
                 WHERE t.mission = id AND t.version = old_row.version AND t.retired_at IS NULL;
             -- of two at once above READ COMMITTED, neither of which sees the other: 40001
@@ -5911,7 +5957,7 @@ COMMENT ON FUNCTION economy.retire_mission(text, text) IS
 
 CREATE VIEW economy.mission_progress AS
     SELECT a.user_id, t.mission, t.version,
-           economy_internal.mission_period_key(t.period, p.period) AS period,
+           economy_internal.mission_period_key(t.period, t.version, p.period) AS period,
            p.progress, t.target,
            (ARRAY['active', 'completed', 'claimed'])[p.state + 1] AS state
     FROM economy.accounts a
@@ -7990,11 +8036,14 @@ CREATE FUNCTION economy_internal.missions_seen(user_id bigint, at timestamptz) R
             FROM stands s
             CROSS JOIN LATERAL (
                 SELECT 'economy:mission:' || (s.t).mission,
-                       economy_internal.mission_period_key((s.t).period, s.period)
+                       economy_internal.mission_period_key((s.t).period, (s.t).version, s.period)
             ) k (source, key)
         ), shown AS (
-            SELECT t, economy_internal.mission_period_at(t.period, at) AS number, true AS is_now
+            SELECT t, economy_internal.mission_current(t, at, l.period, l.state) AS number,
+                   true AS is_now
             FROM economy.mission_templates t
+            LEFT JOIN LATERAL (SELECT h.period, h.state FROM has h WHERE h.number = t.number
+                               ORDER BY h.period DESC LIMIT 1) l ON true
             WHERE t.starts_at <= at AND at < coalesce(least(t.ends_at, t.retired_at), 'infinity')
             UNION ALL
             SELECT t, h.period, false
@@ -8013,7 +8062,7 @@ CREATE FUNCTION economy_internal.missions_seen(user_id bigint, at timestamptz) R
             LEFT JOIN has h ON h.number = (s.t).number AND h.period = s.number
         )
         SELECT (r.t).mission, (r.t).version,
-               economy_internal.mission_period_key((r.t).period, r.number),
+               economy_internal.mission_period_key((r.t).period, (r.t).version, r.number),
                CASE WHEN r.state = 0 AND r.locked_by <> '{}' THEN 'locked'
                     ELSE (ARRAY['active', 'completed', 'claimed'])[r.state + 1] END,
                r.state = 1, r.progress, (r.t).target, r.locked_by, r.ends_at,
@@ -8026,6 +8075,34 @@ CREATE FUNCTION economy_internal.missions_seen(user_id bigint, at timestamptz) R
     END;
 COMMENT ON FUNCTION economy_internal.missions_seen(bigint, timestamptz) IS
     'missions() at a moment, as one snapshot sees them.';
+
+CREATE FUNCTION economy_internal.present_period(user_id bigint, mission text, at timestamptz)
+    RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+    t    economy.mission_templates;
+    last bigint;
+BEGIN
+    SELECT m.* INTO t FROM economy.mission_templates m
+        WHERE m.mission = present_period.mission ORDER BY m.version DESC LIMIT 1;
+    IF t.period !~ '^(repeat|rolling)' THEN
+        last := economy_internal.mission_period_at(t.period, at);
+    ELSE
+        SELECT max(p.period) INTO last FROM economy.accounts a
+            LEFT JOIN economy_internal.mission_progress_more m ON m.user_id = a.user_id
+            CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections, m.progress) p
+            WHERE a.user_id = present_period.user_id AND p.number = t.number;
+        IF t.period ~ '^repeat' THEN
+            last := coalesce(last, 1);
+        END IF;
+    END IF;
+    RETURN economy_internal.mission_period_key(t.period, t.version, last);
+END
+$$;
+COMMENT ON FUNCTION economy_internal.present_period(bigint, text, timestamptz) IS
+    'The period whose claim is meant by one that names none: the present one, or of repeat and '
+    'rolling the last one that has begun, so that a claim that is sent again is the same.';
 
 CREATE FUNCTION economy_internal.claim_of(user_id bigint, mission text, period text, at timestamptz)
     RETURNS TABLE (template economy.mission_templates, code text, detail jsonb)
@@ -8058,7 +8135,8 @@ BEGIN
             CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections, m.progress) p
             JOIN version v ON (v.t).number = p.number
             WHERE a.user_id = claim_of.user_id
-              AND economy_internal.mission_period_key((v.t).period, p.period) = claim_of.period
+              AND economy_internal.mission_period_key((v.t).period, (v.t).version, p.period)
+                  = claim_of.period
         ), answer AS (
             SELECT * FROM claimed
             UNION ALL
@@ -8124,10 +8202,8 @@ BEGIN
         'items', 'economy_internal.user_holdings_more',
         'economy_internal.mission_progress_more');
     IF key IS NULL THEN
-        key := (SELECT economy_internal.mission_period_key(
-                           t.period, economy_internal.mission_period_at(t.period, economy.now()))
-                FROM economy.mission_templates t
-                WHERE t.mission = claim_mission.mission ORDER BY t.version DESC LIMIT 1);
+        -- of no such mission, or of one that has not begun, there is none
+        key := coalesce(economy_internal.present_period(user_id, mission, economy.now()), '');
     END IF;
     answer.retry_after_ms := economy_internal.claim_is_busy(user_id, mission, key);
     IF answer.retry_after_ms IS NOT NULL THEN
@@ -8221,7 +8297,8 @@ CREATE FUNCTION economy_internal.missions_due(user_ids bigint[], at timestamptz)
     SET search_path = pg_catalog, economy, pg_temp
     SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
     BEGIN ATOMIC
-        SELECT a.user_id, t.mission, economy_internal.mission_period_key(t.period, p.period)
+        SELECT a.user_id, t.mission,
+               economy_internal.mission_period_key(t.period, t.version, p.period)
         FROM unnest(user_ids) i (user_id)
         JOIN economy.accounts a ON a.user_id = i.user_id
         LEFT JOIN economy_internal.mission_progress_more m ON m.user_id = a.user_id
@@ -8363,7 +8440,7 @@ CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
             FROM bounds d
         )
         SELECT d.user_id, t.mission, t.version,
-               economy_internal.mission_period_key(t.period, d.period),
+               economy_internal.mission_period_key(t.period, t.version, d.period),
                concat_ws(' ', (ARRAY['active', 'completed', 'claimed'])[d.state_expected + 1],
                          coalesce(d.expected, 0),
                          CASE WHEN d.is_beside AND d.since_expected <> d.since_actual
@@ -8384,8 +8461,10 @@ CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
                              WHEN greatest(d.state_expected, d.state_actual) > 0
                              THEN t.claim_hours ELSE 0 END), true)
           -- of what has left its journal it is known that there was more
-          AND (a.pruned_seq = 0 OR (d.state_actual, d.actual) < (d.state_expected, d.expected)
-               OR t.number IS NULL)
+          AND (a.pruned_seq = 0 OR t.number IS NULL
+               -- where a run or a window began without it is not
+               OR (t.period !~ '^(repeat|rolling)'
+                   AND (d.state_actual, d.actual) < (d.state_expected, d.expected)))
           AND (t.number IS NULL
                OR ARRAY[coalesce(d.state_actual, 0), coalesce(d.actual, 0)]
                   NOT BETWEEN d.least[1:2] AND d.most[1:2]
@@ -9966,7 +10045,7 @@ CREATE OR REPLACE FUNCTION economy.access_list() RETURNS TABLE (level text, obje
             ('monitor', 'FUNCTION economy.mission_stats(text)', ''),
             ('monitor', 'FUNCTION economy.missions(bigint)', ''),
             ('monitor', 'FUNCTION economy.season(bigint, text)', ''),
-            ('monitor', 'FUNCTION economy_internal.mission_period_key(text, bigint)', ''),
+            ('monitor', 'FUNCTION economy_internal.mission_period_key(text, integer, bigint)', ''),
             ('monitor', 'FUNCTION economy_internal.mission_progress_of(bytea, bytea)', ''),
             ('monitor', 'FUNCTION economy.rank_of(text, bigint, integer, date)', ''),
             ('monitor', 'FUNCTION economy.library_version()', ''),
@@ -10353,7 +10432,9 @@ CREATE FUNCTION economy_internal.mission_figures(only_mission text) RETURNS TABL
                           WHERE l.user_id = s.user_id AND l.seq = s.since)
                          - greatest((q.t).starts_at, economy_internal.mission_period_starts(
                                         (q.t).period, s.period)) AS took
-                  FROM drawn s JOIN asked q ON (q.t).number = s.number) k
+                  FROM drawn s JOIN asked q ON (q.t).number = s.number
+                  -- when a run begins is not known
+                  WHERE (q.t).period !~ '^repeat') k
             GROUP BY 1
         )
         SELECT (k.t).mission, (k.t).version, (k.t).published_at,
@@ -12973,12 +13054,14 @@ REVOKE ALL ON FUNCTION
     economy_internal.lock_round(bigint, text, text),
     economy_internal.mission_condition_of(text, jsonb, bigint, bigint),
     economy_internal.mission_counts(text, text, text),
+    economy_internal.mission_current(economy.mission_templates, timestamptz, bigint, integer),
     economy_internal.mission_differences(bigint[]),
     economy_internal.mission_ends(economy.mission_templates, bigint),
     economy_internal.mission_figures(text),
     economy_internal.mission_opens(economy.mission_templates, economy.mission_templates),
     economy_internal.mission_period_at(text, timestamptz),
-    economy_internal.mission_period_key(text, bigint),
+    economy_internal.mission_period_ends(text, bigint),
+    economy_internal.mission_period_key(text, integer, bigint),
     economy_internal.mission_period_starts(text, bigint),
     economy_internal.mission_progress_of(bytea, bytea),
     economy_internal.mission_progress_sound(bytea, bytea),
@@ -12996,6 +13079,7 @@ REVOKE ALL ON FUNCTION
     economy_internal.order_step(text, text),
     economy_internal.payment_key(text, text),
     economy_internal.place_order(bigint, text, text, text, integer, bigint, jsonb, jsonb, smallint),
+    economy_internal.present_period(bigint, text, timestamptz),
     economy_internal.put_mission(jsonb),
     economy_internal.read_webhook(bytea),
     economy_internal.refund_fulfilment(bigint, bigint, boolean),

@@ -55,11 +55,14 @@ CREATE FUNCTION economy_internal.missions_seen(user_id bigint, at timestamptz) R
             FROM stands s
             CROSS JOIN LATERAL (
                 SELECT 'economy:mission:' || (s.t).mission,
-                       economy_internal.mission_period_key((s.t).period, s.period)
+                       economy_internal.mission_period_key((s.t).period, (s.t).version, s.period)
             ) k (source, key)
         ), shown AS (
-            SELECT t, economy_internal.mission_period_at(t.period, at) AS number, true AS is_now
+            SELECT t, economy_internal.mission_current(t, at, l.period, l.state) AS number,
+                   true AS is_now
             FROM economy.mission_templates t
+            LEFT JOIN LATERAL (SELECT h.period, h.state FROM has h WHERE h.number = t.number
+                               ORDER BY h.period DESC LIMIT 1) l ON true
             WHERE t.starts_at <= at AND at < coalesce(least(t.ends_at, t.retired_at), 'infinity')
             UNION ALL
             SELECT t, h.period, false
@@ -78,7 +81,7 @@ CREATE FUNCTION economy_internal.missions_seen(user_id bigint, at timestamptz) R
             LEFT JOIN has h ON h.number = (s.t).number AND h.period = s.number
         )
         SELECT (r.t).mission, (r.t).version,
-               economy_internal.mission_period_key((r.t).period, r.number),
+               economy_internal.mission_period_key((r.t).period, (r.t).version, r.number),
                CASE WHEN r.state = 0 AND r.locked_by <> '{}' THEN 'locked'
                     ELSE (ARRAY['active', 'completed', 'claimed'])[r.state + 1] END,
                r.state = 1, r.progress, (r.t).target, r.locked_by, r.ends_at,
@@ -91,6 +94,34 @@ CREATE FUNCTION economy_internal.missions_seen(user_id bigint, at timestamptz) R
     END;
 COMMENT ON FUNCTION economy_internal.missions_seen(bigint, timestamptz) IS
     'missions() at a moment, as one snapshot sees them.';
+
+CREATE FUNCTION economy_internal.present_period(user_id bigint, mission text, at timestamptz)
+    RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+    t    economy.mission_templates;
+    last bigint;
+BEGIN
+    SELECT m.* INTO t FROM economy.mission_templates m
+        WHERE m.mission = present_period.mission ORDER BY m.version DESC LIMIT 1;
+    IF t.period !~ '^(repeat|rolling)' THEN
+        last := economy_internal.mission_period_at(t.period, at);
+    ELSE
+        SELECT max(p.period) INTO last FROM economy.accounts a
+            LEFT JOIN economy_internal.mission_progress_more m ON m.user_id = a.user_id
+            CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections, m.progress) p
+            WHERE a.user_id = present_period.user_id AND p.number = t.number;
+        IF t.period ~ '^repeat' THEN
+            last := coalesce(last, 1);
+        END IF;
+    END IF;
+    RETURN economy_internal.mission_period_key(t.period, t.version, last);
+END
+$$;
+COMMENT ON FUNCTION economy_internal.present_period(bigint, text, timestamptz) IS
+    'The period whose claim is meant by one that names none: the present one, or of repeat and '
+    'rolling the last one that has begun, so that a claim that is sent again is the same.';
 
 CREATE FUNCTION economy_internal.claim_of(user_id bigint, mission text, period text, at timestamptz)
     RETURNS TABLE (template economy.mission_templates, code text, detail jsonb)
@@ -123,7 +154,8 @@ BEGIN
             CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections, m.progress) p
             JOIN version v ON (v.t).number = p.number
             WHERE a.user_id = claim_of.user_id
-              AND economy_internal.mission_period_key((v.t).period, p.period) = claim_of.period
+              AND economy_internal.mission_period_key((v.t).period, (v.t).version, p.period)
+                  = claim_of.period
         ), answer AS (
             SELECT * FROM claimed
             UNION ALL
@@ -189,10 +221,8 @@ BEGIN
         'items', 'economy_internal.user_holdings_more',
         'economy_internal.mission_progress_more');
     IF key IS NULL THEN
-        key := (SELECT economy_internal.mission_period_key(
-                           t.period, economy_internal.mission_period_at(t.period, economy.now()))
-                FROM economy.mission_templates t
-                WHERE t.mission = claim_mission.mission ORDER BY t.version DESC LIMIT 1);
+        -- of no such mission, or of one that has not begun, there is none
+        key := coalesce(economy_internal.present_period(user_id, mission, economy.now()), '');
     END IF;
     answer.retry_after_ms := economy_internal.claim_is_busy(user_id, mission, key);
     IF answer.retry_after_ms IS NOT NULL THEN
@@ -286,7 +316,8 @@ CREATE FUNCTION economy_internal.missions_due(user_ids bigint[], at timestamptz)
     SET search_path = pg_catalog, economy, pg_temp
     SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
     BEGIN ATOMIC
-        SELECT a.user_id, t.mission, economy_internal.mission_period_key(t.period, p.period)
+        SELECT a.user_id, t.mission,
+               economy_internal.mission_period_key(t.period, t.version, p.period)
         FROM unnest(user_ids) i (user_id)
         JOIN economy.accounts a ON a.user_id = i.user_id
         LEFT JOIN economy_internal.mission_progress_more m ON m.user_id = a.user_id
@@ -428,7 +459,7 @@ CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
             FROM bounds d
         )
         SELECT d.user_id, t.mission, t.version,
-               economy_internal.mission_period_key(t.period, d.period),
+               economy_internal.mission_period_key(t.period, t.version, d.period),
                concat_ws(' ', (ARRAY['active', 'completed', 'claimed'])[d.state_expected + 1],
                          coalesce(d.expected, 0),
                          CASE WHEN d.is_beside AND d.since_expected <> d.since_actual
@@ -449,8 +480,10 @@ CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
                              WHEN greatest(d.state_expected, d.state_actual) > 0
                              THEN t.claim_hours ELSE 0 END), true)
           -- of what has left its journal it is known that there was more
-          AND (a.pruned_seq = 0 OR (d.state_actual, d.actual) < (d.state_expected, d.expected)
-               OR t.number IS NULL)
+          AND (a.pruned_seq = 0 OR t.number IS NULL
+               -- where a run or a window began without it is not
+               OR (t.period !~ '^(repeat|rolling)'
+                   AND (d.state_actual, d.actual) < (d.state_expected, d.expected)))
           AND (t.number IS NULL
                OR ARRAY[coalesce(d.state_actual, 0), coalesce(d.actual, 0)]
                   NOT BETWEEN d.least[1:2] AND d.most[1:2]

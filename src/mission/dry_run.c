@@ -84,7 +84,7 @@ judge(DryRun *run, const EcoRow *entry, bool *progressed, bool *completed)
 
 	for (int i = 0; i < all->n; i++)
 	{
-		const EcoProgress *record = &all->records[i];
+		EcoProgress *record = &all->records[i];
 
 		if (record->number != run->mission->number)
 			continue;
@@ -94,6 +94,9 @@ judge(DryRun *run, const EcoRow *entry, bool *progressed, bool *completed)
 			continue;
 		*completed = true;
 		run->sums[RES_COMPLETIONS]++;
+		/* as if it were claimed at once */
+		if (run->mission->cycle.anew == ECO_ANEW_AFTER_CLAIM)
+			record->state = ECO_MISSION_CLAIMED;
 	}
 }
 

@@ -23,18 +23,28 @@ COMMENT ON FUNCTION economy_internal.mission_condition_of(text, jsonb, bigint, b
 CREATE FUNCTION economy_internal.mission_period_at(period text, at timestamptz) RETURNS bigint
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_mission_period_at';
 COMMENT ON FUNCTION economy_internal.mission_period_at(text, timestamptz) IS
-    'The number of the period that a moment lies in: 0 of once.';
+    'The number of the period that a moment lies in: 0 of once; null of one that begins with an '
+    'entry.';
 
-CREATE FUNCTION economy_internal.mission_period_key(period text, number bigint) RETURNS text
+CREATE FUNCTION economy_internal.mission_period_key(
+    period text, version integer, number bigint
+) RETURNS text
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_mission_period_key';
-COMMENT ON FUNCTION economy_internal.mission_period_key(text, bigint) IS
-    'What a period is called: once, 2026-01-31 or 2026-W05.';
+COMMENT ON FUNCTION economy_internal.mission_period_key(text, integer, bigint) IS
+    'What a period is called: once, 2026-01-31, 2026-W05, of repeat 1.3, the version and the run, '
+    'and of rolling 2026-01-31T12:30:00Z, its beginning.';
 
 CREATE FUNCTION economy_internal.mission_period_starts(period text, number bigint)
     RETURNS timestamptz
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_mission_period_starts';
 COMMENT ON FUNCTION economy_internal.mission_period_starts(text, bigint) IS
-    'The first moment of a period; null of once.';
+    'The first moment of a period; null of once and repeat.';
+
+CREATE FUNCTION economy_internal.mission_period_ends(period text, number bigint)
+    RETURNS timestamptz
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'eco_mission_period_ends';
+COMMENT ON FUNCTION economy_internal.mission_period_ends(text, bigint) IS
+    'The moment at which a period ends; null of once and repeat.';
 
 CREATE TABLE economy_internal.mission_progress_more (
     user_id  bigint NOT NULL,
@@ -115,7 +125,10 @@ CREATE TABLE economy.mission_templates (
     increment_cap bigint
         CONSTRAINT mission_templates_increment_cap_check CHECK (increment_cap > 0),
     period        text    NOT NULL COLLATE "C"
-        CONSTRAINT mission_templates_period_check CHECK (period IN ('once', 'daily', 'weekly')),
+        CONSTRAINT mission_templates_period_check CHECK (
+            period IN ('once', 'daily', 'weekly', 'repeat')
+            OR period ~ '^repeat [1-9][0-9]{0,5}$'
+            OR period ~ '^rolling [1-9][0-9]{0,3}$' AND substr(period, 9)::integer <= 8784),
     starts_at     timestamptz NOT NULL,
     ends_at       timestamptz,
     claim_hours   integer NOT NULL
@@ -156,7 +169,8 @@ COMMENT ON CONSTRAINT mission_templates_target_check ON economy.mission_template
 COMMENT ON CONSTRAINT mission_templates_increment_cap_check ON economy.mission_templates IS
     'increment_cap must be 1 or more';
 COMMENT ON CONSTRAINT mission_templates_period_check ON economy.mission_templates IS
-    'period must be once, daily or weekly';
+    'period must be once, daily, weekly, repeat, repeat 1 to repeat 999999, or rolling 1 to '
+    'rolling 8784, hours';
 COMMENT ON CONSTRAINT mission_templates_claim_hours_check ON economy.mission_templates IS
     'claim_hours must be from 0 to 8784';
 COMMENT ON CONSTRAINT mission_templates_gold_check ON economy.mission_templates IS
@@ -182,7 +196,8 @@ COMMENT ON COLUMN economy.mission_templates.condition IS
 COMMENT ON COLUMN economy.mission_templates.increment_cap IS
     'The most that one entry counts; null: no limit.';
 COMMENT ON COLUMN economy.mission_templates.period IS
-    'once, or anew each day or week of ISO 8601, by UTC.';
+    'once; or anew each day or week of ISO 8601, by UTC; repeat: after each claim, so many times; '
+    'rolling: with the first progress behind the end of so many hours.';
 COMMENT ON COLUMN economy.mission_templates.claim_hours IS
     'So many hours after the end of its period it may still be claimed.';
 COMMENT ON COLUMN economy.mission_templates.requires IS
@@ -212,10 +227,31 @@ CREATE FUNCTION economy_internal.mission_ends(
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT least(mission.ends_at, mission.retired_at,
-                     economy_internal.mission_period_starts(mission.period, number + 1));
+                     economy_internal.mission_period_ends(mission.period, number));
     END;
 COMMENT ON FUNCTION economy_internal.mission_ends(economy.mission_templates, bigint) IS
     'When nothing counts any more for a period of a mission; null: that is not known yet.';
+
+CREATE FUNCTION economy_internal.mission_current(
+    mission economy.mission_templates, at timestamptz, last bigint, state integer
+) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, economy, pg_temp
+    BEGIN ATOMIC
+        SELECT CASE
+            WHEN mission.period ~ '^repeat' THEN CASE
+                WHEN state = 2
+                     AND last < coalesce(nullif(substr(mission.period, 8), '')::bigint, 999999999)
+                THEN last + 1 ELSE coalesce(last, 1) END
+            WHEN mission.period ~ '^rolling' THEN CASE
+                WHEN at < economy_internal.mission_period_ends(mission.period, last)
+                THEN last END
+            ELSE economy_internal.mission_period_at(mission.period, at) END;
+    END;
+COMMENT ON FUNCTION economy_internal.mission_current(
+    economy.mission_templates, timestamptz, bigint, integer) IS
+    'The period that a mission is in for a user whose last one that is known is this, in this '
+    'state; null: it begins with the next entry that counts.';
 
 CREATE FUNCTION economy_internal.mission_opens(
     mission economy.mission_templates, next economy.mission_templates
@@ -246,9 +282,14 @@ CREATE FUNCTION economy_internal.mission_room(missions economy.mission_templates
              -- and the entry that has completed it, or since which one that was locked counts
              + 5
              -- and values that differ, each with how often it was counted
-             + CASE m.progress WHEN 'distinct' THEN 2 + 20 * m.target ELSE 0 END)
-            * CASE m.period WHEN 'daily' THEN 1 + (m.claim_hours + 23) / 24
-                            WHEN 'weekly' THEN 1 + (m.claim_hours + 167) / 168 ELSE 1 END), 0)
+             + CASE m.progress WHEN 'distinct' THEN 2 + 20 * m.target ELSE 0 END
+             -- a second has two bytes more
+             + CASE WHEN m.period LIKE 'rolling %' THEN 2 ELSE 0 END)
+            * CASE WHEN m.period = 'daily' THEN 1 + (m.claim_hours + 23) / 24
+                   WHEN m.period = 'weekly' THEN 1 + (m.claim_hours + 167) / 168
+                   WHEN m.period LIKE 'rolling %'
+                   THEN 1 + (m.claim_hours - 1) / substr(m.period, 9)::integer + 1
+                   ELSE 1 END), 0)
         FROM unnest(missions) m;
     END;
 COMMENT ON FUNCTION economy_internal.mission_room(economy.mission_templates[]) IS
@@ -403,6 +444,11 @@ BEGIN
                               + 1;
             new_row.published_at := economy.now();
             new_row.starts_at := greatest(new_row.starts_at, new_row.published_at);
+            -- which entry begins a window is known when all sessions have heard of the mission
+            IF new_row.period LIKE 'rolling%' THEN
+                new_row.starts_at := greatest(new_row.starts_at,
+                                              new_row.published_at + make_interval(mins => 1));
+            END IF;
             UPDATE economy.mission_templates t SET retired_at = new_row.published_at
                 WHERE t.mission = id AND t.version = old_row.version AND t.retired_at IS NULL;
             -- of two at once above READ COMMITTED, neither of which sees the other: 40001
@@ -500,7 +546,7 @@ COMMENT ON FUNCTION economy.retire_mission(text, text) IS
 
 CREATE VIEW economy.mission_progress AS
     SELECT a.user_id, t.mission, t.version,
-           economy_internal.mission_period_key(t.period, p.period) AS period,
+           economy_internal.mission_period_key(t.period, t.version, p.period) AS period,
            p.progress, t.target,
            (ARRAY['active', 'completed', 'claimed'])[p.state + 1] AS state
     FROM economy.accounts a

@@ -17,6 +17,8 @@
 #include "mission/distinct.h"
 #include "mission/observe.h"
 
+#define SOURCE_LEN ((int) strlen(ECO_SOURCE_MISSION))
+
 enum
 {
 	MORE_USER_ID,
@@ -36,6 +38,12 @@ static EcoTable mission_progress_more = {
 	.nkeys = 1,
 	.keys = {{1, {MORE_USER_ID}}},
 };
+
+static int64
+floor_div(int64 a, int64 b)
+{
+	return a / b - (a % b < 0);
+}
 
 /*
  * The row as it is.  The account's lock guards it, or that nobody has changed the account
@@ -135,6 +143,20 @@ is_open(const EcoMission *mission, TimestampTz at, EcoReading reading)
 	return at < mission->ends_at;
 }
 
+/* Whether it is the reward of a mission, of whichever. */
+static bool
+is_claim(const EcoRow *entry)
+{
+	int			column = eco_column_named(entry->table, "source");
+	text	   *source;
+
+	if (entry->table != eco_journal_of('R')->table)
+		return false;
+	source = DatumGetTextPP(entry->values[column]);
+	return (int) VARSIZE_ANY_EXHDR(source) > SOURCE_LEN &&
+		memcmp(VARDATA_ANY(source), ECO_SOURCE_MISSION, SOURCE_LEN) == 0;
+}
+
 /* What an entry adds; 0: it does not count. */
 static int64
 increment_of(const EcoMission *mission, const EcoRow *entry)
@@ -183,21 +205,75 @@ is_unlocked(EcoObservation *o, const EcoMission *mission)
 	return true;
 }
 
+/* The run that is under way, or another one, when the last one is claimed. */
+static EcoProgress *
+run_for(EcoObservation *o, const EcoMission *mission)
+{
+	EcoProgress *last = eco_progress_last(&o->progress, mission->number);
+
+	if (last == NULL)
+		return eco_progress_add(&o->progress, mission->number, 1);
+	if (last->state != ECO_MISSION_CLAIMED)
+		return last;
+	if (last->period >= mission->cycle.n)
+		return NULL;
+	/* there is one at a time, so it stays in its place */
+	*last = (EcoProgress)
+	{
+		.number = last->number, .period = last->period + 1, .in_row = last->in_row,
+			.state = ECO_MISSION_ACTIVE, .is_new = true
+	};
+	return last;
+}
+
+/* The window that the moment lies in. */
+static EcoProgress *
+window_of(EcoObservation *o, const EcoMission *mission, TimestampTz at)
+{
+	EcoProgress *last = eco_progress_last(&o->progress, mission->number);
+
+	return last != NULL && at >= last->period * USECS_PER_SEC &&
+		at < eco_cycle_ends(&mission->cycle, last->period) ? last : NULL;
+}
+
+/* The record that an entry of that moment was counted in, if it was; NULL: there is none. */
+static EcoProgress *
+record_of(EcoObservation *o, const EcoMission *mission, TimestampTz at)
+{
+	switch (mission->cycle.anew)
+	{
+		case ECO_ANEW_AFTER_CLAIM:
+			return eco_progress_last(&o->progress, mission->number);
+		case ECO_ANEW_AFTER_HOURS:
+			return window_of(o, mission, at);
+		case ECO_ANEW_BY_CALENDAR:
+			break;
+	}
+	return eco_progress_find(&o->progress, mission->number,
+							 eco_period_of(mission->cycle.period, at));
+}
+
 /*
  * The record that an entry is counted in, or NULL.  None is begun for a period before one
  * that has begun: a clock was set back, and what it had is forgotten.
  */
 static EcoProgress *
-record_for(EcoObservation *o, const EcoMission *mission, int64 period)
+record_for(EcoObservation *o, const EcoMission *mission, TimestampTz at)
 {
-	EcoProgress *record = eco_progress_find(&o->progress, mission->number, period);
+	EcoProgress *record;
+	EcoProgress *last;
+	int64		period;
 
+	if (mission->cycle.anew == ECO_ANEW_AFTER_CLAIM)
+		return run_for(o, mission);
+	record = record_of(o, mission, at);
 	if (record != NULL)
 		return record;
-	for (int i = 0; i < o->progress.n; i++)
-		if (o->progress.records[i].number == mission->number &&
-			o->progress.records[i].period > period)
-			return NULL;
+	period = mission->cycle.anew == ECO_ANEW_AFTER_HOURS ? floor_div(at, USECS_PER_SEC) :
+		eco_period_of(mission->cycle.period, at);
+	last = eco_progress_last(&o->progress, mission->number);
+	if (last != NULL && last->period >= period)
+		return NULL;
 	return eco_progress_add(&o->progress, mission->number, period);
 }
 
@@ -240,12 +316,12 @@ count(EcoObservation *o, const EcoMission *mission, int64 increment, const EcoRo
 	read_progress(o);
 	if (!is_unlocked(o, mission))
 		return;
-	record = record_for(o, mission, eco_period_of(mission->period, at));
+	record = record_for(o, mission, at);
 	/* what is completed has all that it is paid for */
 	if (record == NULL || record->state != ECO_MISSION_ACTIVE)
 		return;
-	/* before it was unlocked, what looks the same did not count */
-	if (record->is_new && mission->nrequires > 0)
+	/* before it was unlocked, or has begun, what looks the same did not count */
+	if (record->is_new && (mission->nrequires > 0 || mission->cycle.anew != ECO_ANEW_BY_CALENDAR))
 		record->since = eco_row_int(entry, ECO_COL_SEQ);
 	record->is_new = false;
 	advance(o, mission, record, increment, entry);
@@ -271,8 +347,7 @@ take_back(EcoObservation *o, const EcoMission *mission, int64 increment, const E
 	if (mission->counting == ECO_MAX)
 		return;
 	read_progress(o);
-	record = eco_progress_find(&o->progress, mission->number,
-							   eco_period_of(mission->period, at));
+	record = record_of(o, mission, at);
 	if (record == NULL || record->state != ECO_MISSION_ACTIVE ||
 		eco_row_int(entry, ECO_COL_SEQ) < record->since)
 		return;
@@ -291,6 +366,13 @@ count_for(EcoObservation *o, const EcoMission *mission, const EcoRow *entry, boo
 		return;
 	increment = increment_of(mission, entry);
 	if (increment <= 0)
+		return;
+
+	/*
+	 * else what a mission pays would begin it, or another one, again and
+	 * again
+	 */
+	if (mission->cycle.anew == ECO_ANEW_AFTER_CLAIM && is_claim(entry))
 		return;
 	if (back)
 		take_back(o, mission, increment, entry);
@@ -371,17 +453,29 @@ is_text(Datum value, const char *chars, int len)
 }
 
 char *
-eco_mission_key(EcoPeriod period, int64 number)
+eco_mission_key(const EcoCycle *cycle, int32 version, int64 number)
 {
 	int			year;
 	int			month;
 	int			day;
+	int64		date;
+	int			seconds;
 
-	if (period == ECO_PERIOD_EVER)
+	if (cycle->anew == ECO_ANEW_AFTER_CLAIM)
+		return psprintf("%d.%lld", version, (long long) number);
+	if (cycle->anew == ECO_ANEW_BY_CALENDAR && cycle->period == ECO_PERIOD_EVER)
 		return pstrdup("once");
-	j2date((int) (eco_period_start(period, number) / USECS_PER_DAY) + POSTGRES_EPOCH_JDATE,
-		   &year, &month, &day);
-	if (period == ECO_PERIOD_DAY)
+	date = cycle->anew == ECO_ANEW_AFTER_HOURS ? floor_div(number, SECS_PER_DAY) :
+		eco_period_start(cycle->period, number) / USECS_PER_DAY;
+	j2date((int) date + POSTGRES_EPOCH_JDATE, &year, &month, &day);
+	if (cycle->anew == ECO_ANEW_AFTER_HOURS)
+	{
+		seconds = (int) (number - date * SECS_PER_DAY);
+		return psprintf("%04d-%02d-%02dT%02d:%02d:%02dZ", year, month, day,
+						seconds / SECS_PER_HOUR, seconds / SECS_PER_MINUTE % MINS_PER_HOUR,
+						seconds % SECS_PER_MINUTE);
+	}
+	if (cycle->period == ECO_PERIOD_DAY)
 		return psprintf("%04d-%02d-%02d", year, month, day);
 	return psprintf("%04d-W%02d", date2isoyear(year, month, day),
 					date2isoweek(year, month, day));
@@ -413,7 +507,7 @@ claim(EcoObservation *o, const EcoMission *mission, const EcoRow *entry, const E
 
 		if (record->number != mission->number || record->state != ECO_MISSION_COMPLETED)
 			continue;
-		key = eco_mission_key(mission->period, record->period);
+		key = eco_mission_key(&mission->cycle, mission->version, record->period);
 		if (is_text(entry->values[watch->event_id], key, (int) strlen(key)))
 		{
 			record->state = ECO_MISSION_CLAIMED;
@@ -427,20 +521,17 @@ claim(EcoObservation *o, const EcoMission *mission, const EcoRow *entry, const E
 static void
 claim_if_one(EcoObservation *o, const EcoWatch *watch, const EcoRow *entry)
 {
-	const int	before = (int) strlen(ECO_SOURCE_MISSION);
 	text	   *source;
 	int64		version;
 	const EcoMission *mission;
 
-	if (watch->source < 0 || watch->event_id < 0)
+	if (!is_claim(entry) || watch->source < 0 || watch->event_id < 0)
 		return;
 	source = DatumGetTextPP(entry->values[watch->source]);
-	if ((int) VARSIZE_ANY_EXHDR(source) <= before ||
-		memcmp(VARDATA_ANY(source), ECO_SOURCE_MISSION, before) != 0 ||
-		!eco_fact_int(&watch->version, entry, &version))
+	if (!eco_fact_int(&watch->version, entry, &version))
 		return;
-	mission = claimed_mission(o->missions, VARDATA_ANY(source) + before,
-							  (int) VARSIZE_ANY_EXHDR(source) - before, version);
+	mission = claimed_mission(o->missions, VARDATA_ANY(source) + SOURCE_LEN,
+							  (int) VARSIZE_ANY_EXHDR(source) - SOURCE_LEN, version);
 	if (mission != NULL)
 		claim(o, mission, entry, watch);
 }
@@ -454,7 +545,7 @@ is_over(const EcoMission *mission, const EcoProgress *record, TimestampTz at, Ec
 	if (mission == NULL)
 		return true;
 	ends = eco_mission_ends(mission, record->period);
-	if (ends == DT_NOEND || (mission->is_required && mission->period == ECO_PERIOD_EVER))
+	if (ends == DT_NOEND || (mission->is_required && eco_mission_is_once(mission)))
 		return false;
 	/* of what is claimed it is known as long that it was completed */
 	if (record->state != ECO_MISSION_ACTIVE)

@@ -53,8 +53,11 @@ extern void eco_missions_observe(EcoObservation *o, const EcoJournal *journal,
 /* rewards of missions have this source, and the mission's name behind it */
 #define ECO_SOURCE_MISSION "economy:mission:"
 
-/* The key of a period, of which there is one claim; palloc'd. */
-extern char *eco_mission_key(EcoPeriod period, int64 number);
+/*
+ * The key of a period, of which there is one claim; palloc'd.  Runs of another version are
+ * others.
+ */
+extern char *eco_mission_key(const EcoCycle *cycle, int32 version, int64 number);
 
 /* The ledger's observer of entries: count the entry; whether it has completed a mission. */
 extern bool eco_missions_observe_new(EcoAccount *account, const EcoEntry *entry);

@@ -229,6 +229,14 @@ eco_progress_find(EcoProgresses *all, int32 number, int64 period)
 }
 
 EcoProgress *
+eco_progress_last(EcoProgresses *all, int32 number)
+{
+	int			i = place_of(all, number + 1, PG_INT64_MIN) - 1;
+
+	return i >= 0 && all->records[i].number == number ? &all->records[i] : NULL;
+}
+
+EcoProgress *
 eco_progress_add(EcoProgresses *all, int32 number, int64 period)
 {
 	int			i = place_of(all, number, period);

@@ -78,6 +78,9 @@ extern bytea *eco_progress_write_row(const EcoProgresses *all);
 /* The record, or NULL.  It stands where it is until the next one is added. */
 extern EcoProgress *eco_progress_find(EcoProgresses *all, int32 number, int64 period);
 
+/* The one with the greatest period of those of a number, or NULL. */
+extern EcoProgress *eco_progress_last(EcoProgresses *all, int32 number);
+
 /* A new one in its place, active and of no progress. */
 extern EcoProgress *eco_progress_add(EcoProgresses *all, int32 number, int64 period);
 

@@ -25,7 +25,8 @@ tell(const EcoJournal *journal, const EcoRow *entry, const EcoMission *mission,
 	eco_event_begin(&event, ECO_MISSION_UPDATE, aspect, journal, entry);
 	eco_json_str(&event.json, "mission", mission->name);
 	eco_json_int(&event.json, "version", mission->version);
-	eco_json_str(&event.json, "period", eco_mission_key(mission->period, record->period));
+	eco_json_str(&event.json, "period",
+				 eco_mission_key(&mission->cycle, mission->version, record->period));
 	eco_json_str(&event.json, "state", "completed");
 	eco_json_int(&event.json, "progress", record->progress);
 	eco_json_int(&event.json, "target", mission->target);

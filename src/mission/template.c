@@ -103,14 +103,66 @@ eco_missions_changed(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-EcoPeriod
-eco_mission_period(const char *word, int len)
+typedef struct CycleWord
 {
-	if (len == 5 && memcmp(word, "daily", 5) == 0)
-		return ECO_PERIOD_DAY;
-	if (len == 6 && memcmp(word, "weekly", 6) == 0)
-		return ECO_PERIOD_WEEK;
-	return ECO_PERIOD_EVER;
+	const char *word;
+	EcoAnew		anew;
+	EcoPeriod	period;
+} CycleWord;
+
+/* The number behind the word; false: there is none. */
+static bool
+read_number(const char *at, const char *end, int64 *n)
+{
+	*n = 0;
+	for (; at < end && *at >= '0' && *at <= '9' && *n < PG_INT32_MAX; at++)
+		*n = *n * 10 + (*at - '0');
+	return at == end && *n > 0;
+}
+
+bool
+eco_cycle_of(const char *word, int len, EcoCycle *cycle)
+{
+	static const CycleWord words[] = {
+		{"once", ECO_ANEW_BY_CALENDAR, ECO_PERIOD_EVER},
+		{"daily", ECO_ANEW_BY_CALENDAR, ECO_PERIOD_DAY},
+		{"weekly", ECO_ANEW_BY_CALENDAR, ECO_PERIOD_WEEK},
+		{"repeat", ECO_ANEW_AFTER_CLAIM, ECO_PERIOD_EVER},
+		{"repeat ", ECO_ANEW_AFTER_CLAIM, ECO_PERIOD_EVER},
+		{"rolling ", ECO_ANEW_AFTER_HOURS, ECO_PERIOD_EVER},
+	};
+
+	for (int i = 0; i < (int) lengthof(words); i++)
+	{
+		int			words_len = (int) strlen(words[i].word);
+		bool		counts = words[i].word[words_len - 1] == ' ';
+
+		if (counts ? len <= words_len : len != words_len)
+			continue;
+		if (memcmp(word, words[i].word, words_len) != 0)
+			continue;
+		cycle->anew = words[i].anew;
+		cycle->period = words[i].period;
+		cycle->n = PG_INT32_MAX;
+		return !counts || read_number(word + words_len, word + len, &cycle->n);
+	}
+	return false;
+}
+
+TimestampTz
+eco_cycle_ends(const EcoCycle *cycle, int64 period)
+{
+	if (cycle->anew == ECO_ANEW_AFTER_HOURS)
+		return period * USECS_PER_SEC + cycle->n * USECS_PER_HOUR;
+	if (cycle->period == ECO_PERIOD_EVER)
+		return DT_NOEND;
+	return eco_period_start(cycle->period, period + 1);
+}
+
+bool
+eco_mission_is_once(const EcoMission *mission)
+{
+	return mission->cycle.anew == ECO_ANEW_BY_CALENDAR && mission->cycle.period == ECO_PERIOD_EVER;
 }
 
 bool
@@ -136,15 +188,13 @@ eco_mission_counts(EcoCounting counting, const EcoFact *field)
 TimestampTz
 eco_mission_ends(const EcoMission *mission, int64 period)
 {
-	if (mission->period == ECO_PERIOD_EVER)
-		return mission->ends_at;
-	return Min(mission->ends_at, eco_period_start(mission->period, period + 1));
+	return Min(mission->ends_at, eco_cycle_ends(&mission->cycle, period));
 }
 
 bool
 eco_mission_opens(const EcoMission *mission, const EcoMission *next)
 {
-	return mission->period == ECO_PERIOD_EVER &&
+	return eco_mission_is_once(mission) &&
 		(mission->ends_at == DT_NOEND ||
 		 mission->ends_at + mission->claim_hours * USECS_PER_HOUR > next->published_at);
 }
@@ -169,10 +219,11 @@ compile(const EcoRow *row, EcoMission *mission)
 	EcoText		trigger = text_in(row, MIS_TRIGGER);
 	EcoText		progress = text_in(row, MIS_PROGRESS);
 	EcoText		field = text_in(row, MIS_FIELD);
+	EcoText		period = text_in(row, MIS_PERIOD);
 	EcoFault	fault;
 
 	mission->trigger = eco_trigger_of(trigger.data, trigger.len);
-	if (mission->trigger == NULL)
+	if (mission->trigger == NULL || !eco_cycle_of(period.data, period.len, &mission->cycle))
 		return false;
 	if (!row->isnull[MIS_CONDITION])
 	{
@@ -195,7 +246,6 @@ static EcoMission *
 read_mission(const EcoRow *row)
 {
 	EcoMission *mission = palloc0(sizeof(EcoMission));
-	EcoText		period = text_in(row, MIS_PERIOD);
 
 	mission->number = DatumGetInt32(row->values[MIS_NUMBER]);
 	mission->name = TextDatumGetCString(row->values[MIS_MISSION]);
@@ -203,7 +253,6 @@ read_mission(const EcoRow *row)
 	mission->target = eco_row_int(row, MIS_TARGET);
 	mission->increment_cap = row->isnull[MIS_INCREMENT_CAP] ? PG_INT64_MAX :
 		eco_row_int(row, MIS_INCREMENT_CAP);
-	mission->period = eco_mission_period(period.data, period.len);
 	mission->published_at = moment_in(row, MIS_PUBLISHED_AT);
 	mission->starts_at = moment_in(row, MIS_STARTS_AT);
 	mission->retired_at = moment_in(row, MIS_RETIRED_AT);

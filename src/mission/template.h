@@ -24,6 +24,22 @@ typedef enum EcoCounting
 	ECO_DISTINCT				/* different values of a field */
 } EcoCounting;
 
+/* When a mission begins anew. */
+typedef enum EcoAnew
+{
+	ECO_ANEW_BY_CALENDAR,		/* with each period, which may be ever */
+	ECO_ANEW_AFTER_CLAIM,		/* runs: numbers from 1 */
+	ECO_ANEW_AFTER_HOURS		/* windows: the second of the first progress,
+								 * from 2000 on */
+} EcoAnew;
+
+typedef struct EcoCycle
+{
+	EcoAnew		anew;
+	EcoPeriod	period;
+	int64		n;				/* runs, at most, or hours */
+} EcoCycle;
+
 /* A version of a mission, which is what its row says for ever, but for its retirement. */
 typedef struct EcoMission
 {
@@ -39,7 +55,7 @@ typedef struct EcoMission
 	EcoFact		field;
 	int64		target;
 	int64		increment_cap;	/* of one entry */
-	EcoPeriod	period;
+	EcoCycle	cycle;
 	TimestampTz published_at;
 	TimestampTz starts_at;
 	TimestampTz ends_at;		/* with its retirement; DT_NOEND: never */
@@ -119,9 +135,15 @@ extern bool eco_mission_counting(const char *word, int len, EcoCounting *countin
 /* Whether it can be counted of a field. */
 extern bool eco_mission_counts(EcoCounting counting, const EcoFact *field);
 
-/* The period of a mission that a moment lies in, and the moment at which one ends. */
-extern EcoPeriod eco_mission_period(const char *word, int len);
+/* What "daily", "repeat 3" and the like mean; false: it is none of them. */
+extern bool eco_cycle_of(const char *word, int len, EcoCycle *cycle);
+
+/* The moment at which a period ends, at the latest the mission's end; DT_NOEND: it does not. */
+extern TimestampTz eco_cycle_ends(const EcoCycle *cycle, int64 period);
 extern TimestampTz eco_mission_ends(const EcoMission *mission, int64 period);
+
+/* What is done once, and for ever. */
+extern bool eco_mission_is_once(const EcoMission *mission);
 
 /* Whether a mission that requires this one may have meant this version of it. */
 extern bool eco_mission_opens(const EcoMission *mission, const EcoMission *next);

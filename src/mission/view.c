@@ -29,6 +29,7 @@ PG_FUNCTION_INFO_V1(eco_mission_condition_of);
 PG_FUNCTION_INFO_V1(eco_mission_period_at);
 PG_FUNCTION_INFO_V1(eco_mission_period_key);
 PG_FUNCTION_INFO_V1(eco_mission_period_starts);
+PG_FUNCTION_INFO_V1(eco_mission_period_ends);
 PG_FUNCTION_INFO_V1(eco_mission_replay);
 
 static void
@@ -264,49 +265,86 @@ eco_mission_condition_of(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(truth == ECO_TRUE);
 }
 
-static EcoPeriod
-period_arg(FunctionCallInfo fcinfo, int argno)
+static bool
+cycle_arg(FunctionCallInfo fcinfo, int argno, EcoCycle *cycle)
 {
 	EcoText		word = eco_text_arg(fcinfo, argno, "period", ECO_MAX_NAME);
 
-	return eco_mission_period(word.data, word.len);
+	return eco_cycle_of(word.data, word.len, cycle);
 }
 
-/* eco_mission_period_at(period text, at timestamptz) returns bigint, STRICT */
+/* eco_mission_period_at(period text, at timestamptz) returns bigint, STRICT; null: no calendar's */
 Datum
 eco_mission_period_at(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT64(eco_period_of(period_arg(fcinfo, 0), PG_GETARG_TIMESTAMPTZ(1)));
+	EcoCycle	cycle;
+
+	if (!cycle_arg(fcinfo, 0, &cycle) || cycle.anew != ECO_ANEW_BY_CALENDAR)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(eco_period_of(cycle.period, PG_GETARG_TIMESTAMPTZ(1)));
 }
 
 static int64
-number_arg(FunctionCallInfo fcinfo, int argno)
+number_arg(FunctionCallInfo fcinfo, int argno, const EcoCycle *cycle)
 {
 	int64		number = PG_GETARG_INT64(argno);
+	int64		most = cycle->anew == ECO_ANEW_BY_CALENDAR ? 1000000 : PG_INT32_MAX;
 
 	/* of days, weeks too: some thousands of years */
-	if (number < -1000000 || number > 1000000)
+	if (number < -most || number > most)
 		ECO_ERROR(ECO_INVALID_ARGUMENT, errmsg("there is no such period"));
 	return number;
 }
 
-/* eco_mission_period_key(period text, number bigint) returns text, STRICT */
+/*
+ * eco_mission_period_key(period text, version integer, number bigint) returns text, STRICT;
+ * null: there is no such period
+ */
 Datum
 eco_mission_period_key(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_TEXT_P(cstring_to_text(eco_mission_key(period_arg(fcinfo, 0),
-													 number_arg(fcinfo, 1))));
+	EcoCycle	cycle;
+	int64		number;
+
+	if (!cycle_arg(fcinfo, 0, &cycle))
+		PG_RETURN_NULL();
+	number = number_arg(fcinfo, 2, &cycle);
+	PG_RETURN_TEXT_P(cstring_to_text(eco_mission_key(&cycle, PG_GETARG_INT32(1), number)));
 }
 
-/* eco_mission_period_starts(period text, number bigint) returns timestamptz, STRICT; null: ever */
+/*
+ * eco_mission_period_starts(period text, number bigint) returns timestamptz, STRICT; null: it
+ * is not known
+ */
 Datum
 eco_mission_period_starts(PG_FUNCTION_ARGS)
 {
-	EcoPeriod	period = period_arg(fcinfo, 0);
+	EcoCycle	cycle;
+	int64		number;
 
-	if (period == ECO_PERIOD_EVER)
+	if (!cycle_arg(fcinfo, 0, &cycle) || eco_cycle_ends(&cycle, 0) == DT_NOEND)
 		PG_RETURN_NULL();
-	PG_RETURN_TIMESTAMPTZ(eco_period_start(period, number_arg(fcinfo, 1)));
+	number = number_arg(fcinfo, 1, &cycle);
+	PG_RETURN_TIMESTAMPTZ(cycle.anew == ECO_ANEW_AFTER_HOURS ? number * USECS_PER_SEC :
+						  eco_period_start(cycle.period, number));
+}
+
+/*
+ * eco_mission_period_ends(period text, number bigint) returns timestamptz, STRICT; null: it
+ * does not
+ */
+Datum
+eco_mission_period_ends(PG_FUNCTION_ARGS)
+{
+	EcoCycle	cycle;
+	TimestampTz ends;
+
+	if (!cycle_arg(fcinfo, 0, &cycle))
+		PG_RETURN_NULL();
+	ends = eco_cycle_ends(&cycle, number_arg(fcinfo, 1, &cycle));
+	if (ends == DT_NOEND)
+		PG_RETURN_NULL();
+	PG_RETURN_TIMESTAMPTZ(ends);
 }
 
 /* Count all that there is of the user's entries. */

@@ -125,7 +125,9 @@ CREATE FUNCTION economy_internal.mission_figures(only_mission text) RETURNS TABL
                           WHERE l.user_id = s.user_id AND l.seq = s.since)
                          - greatest((q.t).starts_at, economy_internal.mission_period_starts(
                                         (q.t).period, s.period)) AS took
-                  FROM drawn s JOIN asked q ON (q.t).number = s.number) k
+                  FROM drawn s JOIN asked q ON (q.t).number = s.number
+                  -- when a run begins is not known
+                  WHERE (q.t).period !~ '^repeat') k
             GROUP BY 1
         )
         SELECT (k.t).mission, (k.t).version, (k.t).published_at,

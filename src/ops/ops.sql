@@ -231,7 +231,7 @@ CREATE FUNCTION economy.access_list() RETURNS TABLE (level text, object text, ch
             ('monitor', 'FUNCTION economy.mission_stats(text)', ''),
             ('monitor', 'FUNCTION economy.missions(bigint)', ''),
             ('monitor', 'FUNCTION economy.season(bigint, text)', ''),
-            ('monitor', 'FUNCTION economy_internal.mission_period_key(text, bigint)', ''),
+            ('monitor', 'FUNCTION economy_internal.mission_period_key(text, integer, bigint)', ''),
             ('monitor', 'FUNCTION economy_internal.mission_progress_of(bytea, bytea)', ''),
             ('monitor', 'FUNCTION economy.rank_of(text, bigint, integer, date)', ''),
             ('monitor', 'FUNCTION economy.library_version()', ''),

@@ -154,7 +154,7 @@ SELECT object, replace(statement, ':u', :'u') FROM (VALUES
     ('claim_tier', 'SELECT * FROM economy.claim_tier(:u, ''pgtap_xp'', 2, ''free'')'),
     ('claim_season', 'SELECT * FROM economy.claim_season(:u, ''pgtap_xp'')'),
     ('mission_progress_of', 'SELECT * FROM economy_internal.mission_progress_of(decode(''01'', ''hex''), NULL)'),
-    ('mission_period_key', 'SELECT economy_internal.mission_period_key(''daily'', 1)'),
+    ('mission_period_key', 'SELECT economy_internal.mission_period_key(''daily'', 1, 1)'),
     ('leaderboard_parity', 'SELECT * FROM economy.leaderboard_parity()'),
     ('holds', 'SELECT economy.holds(:u, ''pgtap_gem'')'),
     ('receipt', 'SELECT * FROM economy.receipt(:u, ''P:u-2'')'),

@@ -102,7 +102,7 @@ FROM (VALUES
     ($$SELECT economy_internal.mission_condition_of('action', '{"exists": "user.xp"}', {u}, 1000)$$, 'XE106', 'there is no such entry'),
     ($$SELECT economy_internal.mission_condition_of('action', '{"exists": "user.xp"}', NULL, 1)$$, 'XE001', 'user_id must not be null'),
     ($$SELECT economy_internal.mission_condition_of('action', '{"exists": "user.xp"}', {u}, NULL)$$, 'XE001', 'seq must not be null'),
-    ($$SELECT economy_internal.mission_period_key('daily', 1000001)$$, 'XE002', 'there is no such period'),
+    ($$SELECT economy_internal.mission_period_key('daily', 1, 1000001)$$, 'XE002', 'there is no such period'),
     ($$SELECT economy_internal.announce_key(NULL, 1, 'a', 'b')$$, 'XE001', 'journal must not be null'),
     ($$SELECT economy_internal.announce_key('R', NULL, 'a', 'b')$$, 'XE001', 'user_id must not be null'),
     ($$SELECT economy_internal.announce_key('R', 1, 'a', NULL)$$, 'XE001', 'second must not be null'),

@@ -3,7 +3,7 @@ BEGIN;
 SELECT no_plan();
 -- more by hand: psql -v entries=3000
 \if :{?entries} \else
-\set entries 300
+\set entries 200
 \endif
 
 SELECT set_config('economy.test_clock', '2031-03-05 12:00:00+00', true) AS x \gset
@@ -162,6 +162,107 @@ SELECT is(pg_temp.says('d', 'pgk.shop', decode('067470676b206201' || '067470676b
 SELECT is(pg_temp.says('d', 'pgk.shop', NULL), 'd pgk.shop 1 once active 2 with 067470676b206201067470676b206101 active 2 with nothing', 'and none');
 SELECT throws_ok(format($$UPDATE economy.accounts a SET sections = economy_internal.with_mission_progress(a.sections, t.number, 0, 2, 0, 0, decode('ff', 'hex')) FROM economy.mission_templates t WHERE a.user_id = %s AND t.mission = 'pgk.shop';
     SELECT economy.purchase(%1$s, 'pgk a', 'p7')$$, pg_temp.id('d')), 'XE103', NULL, 'what is no value is not counted on');
+
+-- repeat: again after each claim
+SELECT pg_temp.at('2031-05-01 12:00:00+00');
+SELECT is(pg_temp.wrong(given::jsonb), 'period must be once, daily, weekly, repeat, repeat 1 to repeat 999999, or rolling 1 to rolling 8784, hours.', given) FROM unnest(ARRAY['{"period": "repeat 0"}', '{"period": "repeat 1000000"}', '{"period": "repeat x"}', '{"period": "rolling"}', '{"period": "rolling 8785"}', '{"period": "rolling -1"}']) given;
+SELECT is(pg_temp.publish('{"mission": "pgk.again", "condition": {"eq": ["event.action_type", "again"]}, "target": 2, "period": "repeat 3", "gold": 7}'), 'pgk.again 1', 'one that is done three times');
+SELECT is(pg_temp.publish('{"mission": "pgk.ever", "trigger": "reward", "target": 1, "period": "repeat", "gold": 1}'), 'pgk.ever 1', 'and one of rewards, without end');
+SELECT is(pg_temp.wrong('{"requires": ["pgk.again"]}'), 'mission "pgk.again", which it requires, is not published with the period once, or has ended.', 'what repeats is never done');
+CREATE FUNCTION pg_temp.again(n int DEFAULT 1) RETURNS text LANGUAGE sql AS $$ SELECT string_agg(pg_temp.play('a', 'again'), '') || ' ' || pg_temp.shown('a', 'again') FROM generate_series(1, n) $$;
+SELECT pg_temp.at('2031-05-01 12:05:00+00');
+SELECT is(pg_temp.shown('a', 'again'), 'again 1.1 active 0/2', 'the first run');
+SELECT is(pg_temp.again(), 'OK again 1.1 active 1/2', 'begins');
+SELECT is(pg_temp.claim('a', 'again'), 'refused MISSION_NOT_COMPLETED {"target": 2, "progress": 1}', 'none is paid early');
+SELECT is(pg_temp.again(3), 'OKOKOK again 1.1 completed 2/2 claimable', 'what is done before it is claimed is no part of the next');
+SELECT is(pg_temp.claim('a', 'again'), 'new OK 7', 'it is paid');
+SELECT is(pg_temp.shown('a', 'again'), 'again 1.2 active 0/2', 'and begins anew');
+SELECT is(pg_temp.claim('a', 'again'), 'reuse OK 7', 'a claim that is sent again is the same');
+SELECT is(pg_temp.again(), 'OK again 1.2 active 1/2', 'until something counts');
+SELECT is(pg_temp.claim('a', 'again') || ', ' || pg_temp.claim('a', 'again', '1.1'), 'refused MISSION_NOT_COMPLETED {"target": 2, "progress": 1}, reuse OK 7', 'when the one before is named');
+SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
+SELECT is(pg_temp.again() || ', ' || pg_temp.claim('a', 'again') || ', ' || pg_temp.again(2) || ', ' || pg_temp.claim('a', 'again'), 'OK again 1.2 completed 2/2 claimable, new OK 7, OKOK again 1.3 completed 2/2 claimable, new OK 7', 'twice more');
+SELECT is(pg_temp.again(2) || ', ' || pg_temp.claim('a', 'again'), 'OKOK again 1.3 claimed 2/2, reuse OK 7', 'and no more');
+SELECT is(pg_temp.claim('a', 'again', '1.4'), 'refused MISSION_NOT_COMPLETED {"target": 2, "progress": 0}', 'there is no fourth');
+SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
+SELECT is(count(*), 3::bigint, 'three were paid') FROM economy.reward_audit r WHERE r.user_id = pg_temp.id('a') AND r.source = 'economy:mission:pgk.again';
+SELECT is(pg_temp.shown('a', 'ever'), 'ever 1.1 active 0/1', 'rewards of missions do not begin one that repeats');
+SELECT is(g.code || ' ' || pg_temp.shown('a', 'ever') || ', ' || pg_temp.claim('a', 'ever') || ', ' || pg_temp.shown('a', 'ever'), 'OK ever 1.1 completed 1/1 claimable, new OK 1, ever 1.2 active 0/1', 'another reward does, and its own does not') FROM economy.grant_reward(pg_temp.id('a'), 'pgtap', 'e1', 5) g;
+SELECT is(pg_temp.publish('{"mission": "pgk.again", "condition": {"eq": ["event.action_type", "again"]}, "target": 1, "period": "repeat", "gold": 8}'), 'pgk.again 2', 'another version');
+SELECT is(pg_temp.again() || ', ' || pg_temp.claim('a', 'again'), 'OK again 2.1 completed 1/1 claimable, new OK 8', 'has runs of its own');
+SELECT is(string_agg(pg_temp.again() || ', ' || pg_temp.claim('a', 'again'), ', '), 'OK again 2.2 completed 1/1 claimable, new OK 8, OK again 2.3 completed 1/1 claimable, new OK 8, OK again 2.4 completed 1/1 claimable, new OK 8, OK again 2.5 completed 1/1 claimable, new OK 8', 'without end') FROM generate_series(1, 4);
+SELECT is(count(*) || ' ' || max(p.period), '1 5', 'of which one record is left') FROM economy.accounts a, economy_internal.mission_progress_of(a.sections, NULL) p JOIN economy.mission_templates t ON t.number = p.number WHERE a.user_id = pg_temp.id('a') AND t.mission = 'pgk.again' AND t.version = 2;
+SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
+-- what is taken back of an earlier run is no part of this one
+SELECT is(pg_temp.publish('{"mission": "pgk.buys", "trigger": "purchase", "progress": "sum", "field": "event.quantity", "target": 5, "period": "repeat"}'), 'pgk.buys 1', 'one of purchases');
+CREATE FUNCTION pg_temp.buy(key text, n int) RETURNS text LANGUAGE sql AS $$ SELECT p.code || ' ' || pg_temp.shown('d', 'buys') FROM economy.purchase(pg_temp.id('d'), 'pgk a', 'q' || key, n) p $$;
+CREATE FUNCTION pg_temp.back(key text, n int) RETURNS text LANGUAGE sql AS
+    $$ SELECT r.code || ' ' || pg_temp.shown('d', 'buys') FROM economy.purchase(pg_temp.id('d'), 'pgk a', 'q' || key, n) p, economy.refund_purchase(pg_temp.id('d'), p.transaction_id, 'rq' || key, NULL, 'why', 'pgtap') r $$;
+SELECT pg_temp.at('2031-05-01 12:10:00+00');
+SELECT is(pg_temp.buy('1', 3) || ', ' || pg_temp.buy('2', 4) || ', ' || pg_temp.claim('d', 'buys') || ', ' || pg_temp.buy('3', 2) || ', ' || pg_temp.buy('4', 1), 'OK buys 1.1 active 3/5, OK buys 1.1 completed 5/5 claimable, new OK 0, OK buys 1.2 active 2/5, OK buys 1.2 active 3/5', 'the next run is under way');
+SELECT is(pg_temp.back('2', 4), 'OK buys 1.2 active 3/5', 'a refund of the one before leaves it');
+SELECT is(pg_temp.back('3', 2), 'OK buys 1.2 active 1/5', 'and one of its own does not');
+SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
+SELECT is((SELECT d.completions FROM economy.mission_dry_run('{"mission": "pgk.dry", "trigger": "action", "condition": {"eq": ["event.action_type", "again"]}, "target": 2, "period": "repeat 2"}', economy.now() - interval '1 day') d), 2::bigint, 'a dry run takes it as claimed at once');
+SELECT is(string_agg(DISTINCT (SELECT r.code FROM economy.revoke_reward(pg_temp.id('a'), concat('R', pg_temp.id('a'), '-', r.seq), 'why', 'pgtap') r), ','), 'OK', 'claims are taken back') FROM economy.reward_audit r WHERE r.user_id = pg_temp.id('a') AND r.source = 'economy:mission:pgk.again' AND r.reverses IS NULL;
+SELECT is(pg_temp.shown('a', 'again') || ', ' || pg_temp.claim('a', 'again'), 'again 2.6 active 0/1, reuse OK 8', 'and are not paid again');
+SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
+
+-- rolling: hours from the first progress on
+SELECT pg_temp.at('2031-06-01 12:00:00+00');
+SELECT is(to_char(p.starts_at AT TIME ZONE 'UTC', 'HH24:MI:SS'), '12:01:00', 'all sessions have heard of it when it begins') FROM economy.publish_mission('{"mission": "pgk.roll", "trigger": "action", "target": 2, "period": "rolling 24", "gold": 3, "claim_hours": 30}', 'pgtap') p;
+CREATE FUNCTION pg_temp.roll(clock text) RETURNS text LANGUAGE sql AS $$ SELECT pg_temp.play('c', 'roll') || ' ' || pg_temp.shown('c', 'roll') FROM pg_temp.at('2031-06-' || clock || '+00') $$;
+SELECT is(pg_temp.play('c', 'roll') || count(*), 'OK0', 'a moment before nothing is shown, and nothing counts') FROM pg_temp.at('2031-06-01 12:00:59.999999+00'), economy.missions(pg_temp.id('c')) m WHERE m.mission = 'pgk.roll';
+SELECT is(concat_ws(' ', m.period, m.state, m.ends_at, m.progress), 'active 0', 'none has begun') FROM pg_temp.at('2031-06-01 12:01:00+00'), economy.missions(pg_temp.id('c')) m WHERE m.mission = 'pgk.roll';
+SELECT is(pg_temp.claim('c', 'roll'), 'refused MISSION_NOT_COMPLETED {"target": 2, "progress": 0}', 'nor can one be claimed');
+SET LOCAL enable_seqscan = off;
+SELECT is(pg_temp.claim('a', 'roll') || ', ' || pg_temp.claim('a', 'none'), 'refused MISSION_NOT_COMPLETED {"target": 2, "progress": 0}, refused MISSION_NOT_FOUND', 'also by who was paid others, whatever index is read');
+RESET enable_seqscan;
+SELECT is(pg_temp.roll('01 13:07:09.5'), 'OK roll 2031-06-01T13:07:09Z active 1/2', 'the first progress begins one');
+SELECT is(to_char(m.ends_at AT TIME ZONE 'UTC', 'DD HH24:MI:SS'), '02 13:07:09', 'of a day') FROM economy.missions(pg_temp.id('c')) m WHERE m.mission = 'pgk.roll';
+SELECT is(pg_temp.roll('02 13:07:08.999999'), 'OK roll 2031-06-01T13:07:09Z completed 2/2 claimable', 'to its last moment');
+SELECT is(pg_temp.roll('02 13:07:09'), 'OK roll 2031-06-01T13:07:09Z completed 2/2 claimable, roll 2031-06-02T13:07:09Z active 1/2', 'the next one begins with the next progress');
+SELECT is(pg_temp.claim('c', 'roll', '2031-06-01T13:07:09Z') || ', ' || pg_temp.claim('c', 'roll', '2031-06-01T13:07:09Z') || ', ' || pg_temp.claim('c', 'roll'), 'new OK 3, reuse OK 3, refused MISSION_NOT_COMPLETED {"target": 2, "progress": 1}', 'each is claimed once');
+SELECT is(pg_temp.roll('01 13:00:00'), 'OK roll 2031-06-02T13:07:09Z active 1/2', 'a clock that is set back begins none') FROM pg_temp.at('2031-06-02 13:07:10+00');
+SELECT is(pg_temp.roll('02 13:07:20'), 'OK roll 2031-06-02T13:07:09Z completed 2/2 claimable', 'and the one that is there goes on');
+SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
+SELECT matches(pg_temp.claim('c', 'roll'), '^refused MISSION_EXPIRED', 'claim_hours behind its end it is over') FROM pg_temp.at('2031-06-04 19:07:09+00');
+SELECT is(pg_temp.claim('c', 'roll'), 'new OK 3', 'and before it is the one that is meant') FROM pg_temp.at('2031-06-04 19:07:08+00');
+SELECT is(pg_temp.roll('09 00:00:00'), 'OK roll 2031-06-09T00:00:00Z active 1/2', 'what is over is forgotten');
+SELECT is(pg_temp.claim('c', 'roll', '2031-06-02T13:07:09Z'), 'reuse OK 3', 'a claim is answered all the same');
+SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
+-- at random: counted by hand
+SELECT is(pg_temp.publish(m), m ->> 'mission' || ' 1', m ->> 'period') FROM pg_temp.at('2031-06-10 00:00:00+00'), unnest(ARRAY['{"mission": "pgk.w1", "progress": "sum", "field": "event.bet", "target": 9, "period": "rolling 5", "claim_hours": 900}', '{"mission": "pgk.w2", "progress": "max", "field": "event.bet", "target": 5, "period": "rolling 26", "claim_hours": 0}']::jsonb[]) m;
+CREATE TEMP TABLE rolls AS SELECT n, timestamptz '2031-06-10 01:00:00+00' + n * interval '97 minutes' - CASE WHEN random() < 0.1 THEN interval '7 hours' ELSE interval '0' END AS at, 1 + floor(random() * 5)::bigint AS bet FROM generate_series(1, :entries / 3) n;
+CREATE FUNCTION pg_temp.one(r rolls) RETURNS text LANGUAGE sql AS $$ SELECT pg_temp.play('d', 'roll', NULL, r.bet) FROM set_config('economy.test_clock', to_char(r.at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || '+00', true) $$;
+SELECT is(string_agg(DISTINCT pg_temp.one(r), ''), 'OK', 'actions with a clock that is set back at times') FROM (SELECT r FROM rolls r ORDER BY r.n) r;
+CREATE FUNCTION pg_temp.windows(hours int, is_max boolean, target bigint) RETURNS TABLE (k text, progress bigint) LANGUAGE plpgsql AS $$
+DECLARE
+    r record;
+    begun timestamptz;
+    sum bigint := 0;
+BEGIN
+    FOR r IN SELECT * FROM rolls WHERE rolls.at >= '2031-06-10 00:01:00+00' ORDER BY n LOOP
+        IF begun IS NULL OR r.at >= begun + make_interval(hours => hours) THEN
+            IF begun IS NOT NULL THEN k := to_char(begun AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'); progress := sum; RETURN NEXT; END IF;
+            begun := r.at;
+            sum := 0;
+        END IF;
+        IF r.at >= begun AND sum < target THEN
+            sum := CASE WHEN is_max THEN greatest(sum, r.bet) ELSE least(sum + r.bet, target) END;
+        END IF;
+    END LOOP;
+    k := to_char(begun AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"');
+    progress := sum;
+    RETURN NEXT;
+END
+$$;
+-- what is not completed is forgotten when it is over
+SELECT is((SELECT string_agg(p.period || ' ' || p.progress, ', ' ORDER BY p.period COLLATE "C") FROM economy.mission_progress p WHERE p.user_id = pg_temp.id('d') AND p.mission = v.mission),
+    (SELECT string_agg(w.k || ' ' || w.progress, ', ' ORDER BY w.k COLLATE "C") FROM (SELECT w.*, row_number() OVER (ORDER BY w.k COLLATE "C" DESC) AS last FROM pg_temp.windows(v.hours, v.is_max, v.target) w) w WHERE w.last = 1 OR (v.keeps AND w.progress = v.target)), v.mission || ' has the windows that a recount has')
+    FROM (VALUES ('pgk.w1', 5, false, 9, true), ('pgk.w2', 26, true, 5, false)) v (mission, hours, is_max, target, keeps);
+SELECT is(pg_temp.sound(), NULL, 'mission_parity() says the same');
+SELECT is_empty($$SELECT * FROM economy_internal.audit_missions() f WHERE f.user_id IN (SELECT p.id FROM player p)$$, 'and the audit finds nothing');
 
 SELECT * FROM finish();
 ROLLBACK;

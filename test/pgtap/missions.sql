@@ -52,7 +52,7 @@ SELECT is(pg_temp.wrong(given::jsonb), says, says) FROM (VALUES
     ('{"field": "event.win"}', 'field is what sum, max and distinct are of, and count has none.'),
     ('{"progress": "sum", "field": "event.product"}', '"event.product" is no number that entries of the trigger have.'),
     ('{"increment_cap": 0}', 'increment_cap must be 1 or more.'),
-    ('{"period": "yearly"}', 'period must be once, daily or weekly.'),
+    ('{"period": "yearly"}', 'period must be once, daily, weekly, repeat, repeat 1 to repeat 999999, or rolling 1 to rolling 8784, hours.'),
     ('{"claim_hours": -1}', 'claim_hours must be from 0 to 8784.'),
     ('{"starts_at": "tomorrow"}', 'starts_at must be a text in ISO 8601 with time zone, such as 2026-01-31T12:00:00Z.'),
     ('{"ends_at": "2031-03-05T12:00:00Z"}', 'ends_at must be after starts_at, and after now.'),

@@ -74,7 +74,7 @@ INSERT INTO asked VALUES
     ('mission_templates', 'distinct', 'progress, field, target', $$'distinct', 'a', 65$$, $$'distinct', 'a', 64 ; 'max', 'a', 65$$),
     ('mission_templates', 'target', 'target', $$0 ; 9007199254740992$$, $$1 ; 9007199254740991$$),
     ('mission_templates', 'increment_cap', 'increment_cap', $$0 ; -1$$, $$1 ; NULL$$),
-    ('mission_templates', 'period', 'period', $$'Daily' ; 'monthly'$$, $$'once' ; 'daily' ; 'weekly'$$),
+    ('mission_templates', 'period', 'period', $$'Daily' ; 'monthly' ; 'repeat 0' ; 'repeat 1000000' ; 'rolling' ; 'rolling 8785' ; 'rolling 01'$$, $$'once' ; 'daily' ; 'weekly' ; 'repeat' ; 'repeat 1' ; 'repeat 999999' ; 'rolling 1' ; 'rolling 8784'$$),
     ('mission_templates', 'ends_at', 'starts_at, ends_at', $$'2031-01-01', '2031-01-01' ; '2031-01-02', '2031-01-01'$$, $$'2031-01-01', '2031-01-02' ; '2031-01-01', NULL$$),
     ('mission_templates', 'claim_hours', 'claim_hours', $$-1 ; 8785$$, $$0 ; 8784$$),
     ('mission_templates', 'gold', 'gold', $$-1 ; 9007199254740992$$, $$0 ; 9007199254740991$$),

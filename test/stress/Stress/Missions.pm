@@ -9,6 +9,7 @@ use warnings;
 use JSON::PP ();
 use List::Util qw(max min);
 use POSIX ();
+use Time::Local qw(timegm);
 use Stress::World;
 
 my $PG_EPOCH = 946684800;
@@ -85,6 +86,7 @@ sub find_unclear
 	return;
 }
 
+# By the calendar.
 sub period_of { my ($t, $at) = @_; my $day = POSIX::floor($at / 86400e6) + $PG_EPOCH / 86400; return $t->{period} eq 'daily' ? $day : $t->{period} eq 'weekly' ? POSIX::floor(($day + 3) / 7) : 0 }
 
 sub key_of
@@ -92,6 +94,8 @@ sub key_of
 	my ($t, $period) = @_;
 
 	return 'once' if $t->{period} eq 'once';
+	return "$t->{version}.$period" if $t->{period} =~ /^repeat/;
+	return POSIX::strftime('%Y-%m-%dT%H:%M:%SZ', gmtime($period + $PG_EPOCH)) if $t->{period} =~ /^rolling/;
 	return POSIX::strftime('%Y-%m-%d', gmtime $period * 86400) if $t->{period} eq 'daily';
 	return POSIX::strftime('%G-W%V', gmtime(($period * 7 - 3) * 86400));
 }
@@ -100,8 +104,53 @@ sub key_of
 sub ends_of
 {
 	my ($t, $period) = @_;
+	return min($t->{over}, 1e6 * ($period + 3600 * $1)) if $t->{period} =~ /^rolling (\d+)/;
 	my $day = $t->{period} eq 'daily' ? $period + 1 : $t->{period} eq 'weekly' ? ($period + 1) * 7 - 3 : return $t->{over};
 	return min($t->{over}, 1e6 * ($day * 86400 - $PG_EPOCH));
+}
+
+# The number that a key names of a version, or none.
+sub number_of
+{
+	my ($t, $key) = @_;
+
+	return 0 if $t->{period} eq 'once';
+	return $key =~ /^$t->{version}\.(\d+)$/ ? $1 : undef if $t->{period} =~ /^repeat/;
+	return $key =~ /^(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)Z$/ ? timegm($6, $5, $4, $3, $2 - 1, $1) - $PG_EPOCH : undef if $t->{period} =~ /^rolling/;
+	return (grep { key_of($t, $_) eq $key } map { period_of($t, 1e6 * ($Stress::World::BEGIN + 86400 * $_ - $PG_EPOCH)) } 0 .. $Stress::World::DAYS)[0];
+}
+
+# The record of a mission that an entry of that moment was counted in, if it was.
+sub record_of
+{
+	my ($records, $t, $at) = @_;
+	my ($last) = sort { $b->{period} <=> $a->{period} } grep { $_->{of} == $t } values %$records;
+
+	return $last if $t->{period} =~ /^repeat/;
+	return $last && $at >= 1e6 * $last->{period} && $at < 1e6 * ($last->{period} + 3600 * $1) ? $last : undef if $t->{period} =~ /^rolling (\d+)/;
+	return $records->{ "$t->{number} " . period_of($t, $at) };
+}
+
+# The record that an entry is to be counted in, or none: runs follow each other when they are claimed, and nothing begins
+# before what has begun, when a clock was set back.
+sub record_for
+{
+	my ($self, $records, $t, $e) = @_;
+	my $r = record_of($records, $t, $e->{created_at});
+	my $next = $t->{period} =~ /^rolling/ ? POSIX::floor($e->{created_at} / 1e6) : $t->{period} =~ /^repeat/ ? 1 : period_of($t, $e->{created_at});
+
+	if ($r && $t->{period} =~ /^repeat ?(\d*)/ && $r->{state} eq 'claimed')
+	{
+		return if length $1 && $r->{period} >= $1;
+		$self->{forgotten}{"$e->{user_id} $t->{mission} " . key_of($t, $r->{period})} = 1;
+		delete $records->{"$t->{number} $r->{period}"};
+		$next = $r->{period} + 1;
+		undef $r;
+	}
+	return $r if $r || grep { $_->{of} == $t && $_->{period} >= $next } values %$records;
+	# what was made before it was unlocked, or had begun, did not count, and is not taken back
+	my $since = @{ $t->{requires} } || $t->{period} =~ /^(?:repeat|rolling)/ ? $e->{seq} : 0;
+	return $records->{"$t->{number} $next"} = { of => $t, period => $next, progress => 0, state => 'active', since => $since };
 }
 
 sub is_open { my ($t, $at) = @_; return $at >= $t->{starts_at} && $at < $t->{over} }
@@ -127,7 +176,10 @@ sub increment
 		my ($path, $value) = @{ $t->{condition}{eq} };
 		return 0 if (fact($e, $path) // '') ne $value;
 	}
+	# or a mission would begin another one
+	return 0 if $t->{period} =~ /^repeat/ && ($e->{source} // '') =~ /^economy:mission:/;
 	my $n = $t->{progress} eq 'count' ? 1 : fact($e, $t->{field}) // return 0;
+	return 1 if $t->{progress} eq 'distinct';
 	return min(max($n, 0), $t->{increment_cap}, $t->{target});
 }
 
@@ -178,16 +230,12 @@ sub count
 	{
 		my $n = increment($t, $e) or next;
 		next unless is_unlocked($t, $records);
-		my $period = period_of($t, $e->{created_at});
-		my $of = "$t->{number} $period";
-		# a clock was set back: what there was of it is forgotten
-		next if !$records->{$of} && $t->{period} ne 'once' && grep { $_->{of} == $t && $_->{period} > $period } values %$records;
-		# what was made before it was unlocked did not count, and is not taken back
-		my $r = $records->{$of} //= { of => $t, period => $period, progress => 0, state => 'active', since => @{ $t->{requires} } ? $e->{seq} : 0 };
-		next if $r->{state} ne 'active';
+		my $r = $self->record_for($records, $t, $e);
+		next if !$r || $r->{state} ne 'active';
+		$n = 0 if $t->{progress} eq 'distinct' && $r->{values}{ fact($e, $t->{field}) }++;
 		$r->{progress} = $t->{progress} eq 'max' ? max($r->{progress}, $n) : min($r->{progress} + $n, $t->{target});
 		@$r{qw(state just_now)} = ('completed', 1) if $r->{progress} >= $t->{target};
-		push @{ $self->{done}{"$e->{user_id} $t->{mission} " . key_of($t, $period)} }, $e if $r->{just_now};
+		push @{ $self->{done}{"$e->{user_id} $t->{mission} " . key_of($t, $r->{period})} }, $e if $r->{just_now};
 		$changed = 1;
 	}
 	return $changed;
@@ -203,8 +251,9 @@ sub take_back
 	foreach my $t (grep { $_->{progress} ne 'max' && is_open($_, $x->{created_at}) } @{ $self->{of}{ $x->{journal} } // [] })
 	{
 		my $n = increment($t, $x) or next;
-		my $r = $records->{ "$t->{number} " . period_of($t, $x->{created_at}) };
+		my $r = record_of($records, $t, $x->{created_at});
 		next unless $r && $r->{state} eq 'active' && $x->{seq} >= $r->{since};
+		$n = 0 if $t->{progress} eq 'distinct' && --$r->{values}{ fact($x, $t->{field}) };
 		$r->{progress} = max($r->{progress} - $n, 0);
 		$changed = 1;
 	}
@@ -299,7 +348,7 @@ sub is_expired
 	return 1 if $self->{unclear}{$mission};
 	foreach my $t (values %{ $self->{by_name}{$mission} // {} })
 	{
-		my $number = $t->{period} eq 'once' ? 0 : (grep { key_of($t, $_) eq $period } map { period_of($t, 1e6 * ($Stress::World::BEGIN + 86400 * $_ - $PG_EPOCH)) } 0 .. $Stress::World::DAYS)[0] // next;
+		my $number = number_of($t, $period) // next;
 		my $ends = ends_of($t, $number);
 		return 1 if $ends != $NEVER && $clock >= $ends + 3600e6 * $t->{claim_hours};
 	}

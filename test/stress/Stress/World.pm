@@ -114,6 +114,9 @@ our %MISSIONS = (
 	best => [ map { { trigger => 'action', progress => 'max', field => 'event.win', target => $_, items => { trophy => 1 } } } 90, 100 ],
 	earned => [ map { { trigger => 'reward', progress => 'sum', field => 'event.xp_delta', increment_cap => 20, target => $_, period => 'daily', gold => 1, xp => 1, claim_hours => 48 } } 25, 60 ],
 	veteran => [ map { { trigger => 'entry', target => $_, requires => ['plays'], gold => 9, items => { trophy => 1 } } } 10, 20 ],
+	again => [ map { { trigger => 'action', condition => { eq => [ 'event.outcome', 'win' ] }, target => $_, period => 'repeat 4', gold => 2 } } 3, 2 ],
+	burst => [ map { { trigger => 'purchase', progress => 'sum', field => 'event.quantity', target => $_, period => 'rolling 30', gold => 1, claim_hours => 40 } } 4, 6 ],
+	tastes => [ map { { trigger => 'purchase', progress => 'distinct', field => 'event.product', target => $_, period => 'weekly', xp => 1, claim_hours => 72 } } 4, 3 ],
 	(map { ("many$_" => [ { trigger => 'purchase', condition => { eq => [ 'event.product', 'poster' ] }, progress => 'sum', field => 'user.gold', target => 9007199254740991, hidden => JSON::PP::true() } ]) } 1 .. 200));
 # What is reached by what is held of an item: one is paid at its end, one is not.
 our %SEASONS = (

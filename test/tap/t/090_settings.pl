@@ -255,7 +255,7 @@ economy_internal.games_of((SELECT a.sections FROM economy.accounts a WHERE a.use
 economy_internal.streak_of((SELECT a.sections FROM economy.accounts a WHERE a.user_id = 1))
 economy_internal.holdings_of((SELECT a.sections FROM economy.accounts a WHERE a.user_id = 1))
 economy_internal.mission_progress_of((SELECT a.sections FROM economy.accounts a WHERE a.user_id = 1), NULL)
-economy_internal.mission_period_key('weekly', 5)
+economy_internal.mission_period_key('weekly', 1, 5)
 economy_internal.units_of((SELECT a.sections FROM economy.accounts a WHERE a.user_id = 1))
 economy.archive('economy.reward_audit', 'public.old_rewards', '91 days')
 economy.verify_archive('economy.reward_audit', 'public.old_rewards')
