@@ -12102,7 +12102,7 @@ CREATE FUNCTION economy_internal.audit_promos() RETURNS SETOF economy.finding
               UNION ALL
               SELECT (p.code || '/gold') COLLATE "C", p.budget_gold
               FROM economy.promo_codes p WHERE p.budget_gold IS NOT NULL) m
-        FULL JOIN (SELECT t.name, sum(t.remaining) AS left, count(t.remaining) AS slots,
+        FULL JOIN (SELECT t.name, sum(t.remaining) AS left, count(t.slot + t.remaining) AS slots,
                           min(t.slot) AS first, max(t.slot) AS last
                    FROM economy.promo_stock t GROUP BY 1) s USING (name)
         LEFT JOIN (SELECT u.code AS name, count(*)::numeric AS used

@@ -90,7 +90,7 @@ BEGIN
             -- rows that differ in nothing else only change places; and where units of a product lie means nothing
             statement := format('UPDATE %1$s d SET %2$I = o.%2$I FROM %1$s o WHERE (d.ctid, o.ctid) IN ((%3$L, %4$L), (%4$L, %3$L)) AND d.%2$I IS DISTINCT FROM o.%2$I'
                 ' AND to_jsonb(d) - %2$L::text <> to_jsonb(o) - %2$L::text%5$s', target, col.attname, place, other,
-                CASE relation WHEN 'shop_stock' THEN ' AND d.product_id <> o.product_id' ELSE '' END);
+                CASE relation WHEN 'shop_stock' THEN ' AND d.product_id <> o.product_id' WHEN 'promo_stock' THEN ' AND d.name <> o.name' ELSE '' END);
         ELSE
             -- a duplicate, exact or under another key; an insert: with another value as well
             columns := ARRAY['*'];

@@ -145,6 +145,7 @@ END
 $$;
 SELECT is(pg_temp.found_after(damage), says, damage) FROM (VALUES
     ('UPDATE economy.promo_stock SET remaining = remaining + 1 WHERE name = ''BONUS'' AND slot = 3', 'wrong_promo 2 of BONUS | 2 left in 32 slots and 1 used'), ('DELETE FROM economy.promo_stock WHERE name = ''BONUS'' AND slot = 31', 'wrong_promo 2 of BONUS | 1 left in 31 slots and 1 used'),
+    ('ALTER TABLE economy.promo_stock DROP CONSTRAINT promo_stock_pkey; ALTER TABLE economy.promo_stock ALTER slot DROP NOT NULL; UPDATE economy.promo_stock SET slot = NULL WHERE name = ''BONUS'' AND slot = 7', 'wrong_promo 2 of BONUS | 1 left in 31 slots and 1 used'),
     ('UPDATE economy.promo_codes SET max_uses = 3 WHERE code = ''BONUS''', 'wrong_promo 3 of BONUS | 1 left in 32 slots and 1 used'), ('DELETE FROM economy.promo_stock WHERE name = ''LITTLE/gold''', 'wrong_promo 50 of LITTLE/gold | 0 left in 0 slots and 30 used'),
     ('INSERT INTO economy.promo_stock SELECT ''TWENTY'', n, 1 FROM generate_series(0, 31) n', 'wrong_promo no limit of TWENTY | 32 left in 32 slots and 2 used'),
     ('DELETE FROM economy.promo_uses WHERE code = ''TWENTY'' AND seq = (SELECT min(seq) FROM economy.promo_uses WHERE code = ''TWENTY'')', 'wrong_promo a use of TWENTY for 20 gold | none is noted'),
