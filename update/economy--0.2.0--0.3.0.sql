@@ -3955,6 +3955,7 @@ DECLARE
     id        CONSTANT text := provider ->> 'provider';
     old_row   economy.payment_providers;
     new_row   economy.payment_providers;
+    written   economy.payment_providers;
     wrong     text;
     failed    text;
     at_column text;
@@ -3989,13 +3990,22 @@ BEGIN
                      ELSE old_row END,
                 provider);
             IF old_row.provider IS NULL THEN
-                INSERT INTO economy.payment_providers SELECT (new_row).*;
+                -- of two at once above READ COMMITTED, neither of which sees the other: 40001
+                INSERT INTO economy.payment_providers AS p SELECT (new_row).*
+                    ON CONFLICT ON CONSTRAINT payment_providers_pkey DO NOTHING
+                    RETURNING p.* INTO written;
             ELSE
                 UPDATE economy.payment_providers p SET
                     profile = new_row.profile, currency = new_row.currency,
                     expiry_s = new_row.expiry_s, retry_base_s = new_row.retry_base_s,
                     retry_cap_s = new_row.retry_cap_s, max_attempts = new_row.max_attempts
-                WHERE p.provider = id;
+                WHERE p.provider = id RETURNING p.* INTO written;
+            END IF;
+            IF written IS DISTINCT FROM new_row THEN
+                RAISE EXCEPTION 'a provider would be kept in another way than was asked for'
+                    USING ERRCODE = 'XE103',
+                    HINT = 'Look for a BEFORE trigger or a rule on economy.payment_providers that '
+                           'changes values or suppresses rows.';
             END IF;
         EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
             GET STACKED DIAGNOSTICS
@@ -4603,6 +4613,7 @@ BEGIN
     PERFORM economy_internal.require_given('report', report IS NOT NULL);
     PERFORM economy_internal.require_text('reporter', reporter, 255);
     PERFORM economy_internal.require_text('provider_ref', coalesce(provider_ref, '-'), 255);
+    PERFORM economy_internal.require_text('currency', coalesce(currency, '-'), 255);
     PERFORM economy_internal.require_text('reason', coalesce(reason, '-'), 255);
     IF report NOT IN ('pending', 'confirmed', 'voided', 'failed', 'expired', 'refunded',
                       'charged_back', 'unknown') THEN
@@ -4930,8 +4941,9 @@ BEGIN
     LOOP
         seen := seen + 1;
         next := jsonb_build_object('expires_at', o.expires_at);
-        -- what a worker has may be paid just now
-        CONTINUE WHEN o.state = 'CONFLICT' OR (o.worker IS NOT NULL AND o.due_at > at);
+        -- what a worker has may be paid just now; no lease of a clock that is right is longer
+        CONTINUE WHEN o.state = 'CONFLICT'
+            OR (o.worker IS NOT NULL AND o.due_at > at AND o.due_at <= at + interval '24 hours');
         -- an error of one, such as of a trigger on its row, stops no other
         BEGIN
             CONTINUE WHEN NOT economy_internal.release_order(o, false);
@@ -6238,6 +6250,12 @@ CREATE FUNCTION economy_internal.check_season(given jsonb) RETURNS text
             WHERE NOT EXISTS (SELECT FROM economy.items i WHERE i.item_id = k)
             UNION ALL
             -- an event has 8000 bytes, and tells of each item its balance too
+            -- it would reach tiers of its own, which the end of the season would not see
+            SELECT 14, r.n, format('%s: items must not have the XP of the season', r.part)
+            FROM reward r
+            WHERE CASE jsonb_typeof(r.reward -> 'items')
+                  WHEN 'object' THEN r.reward -> 'items' ? (given ->> 'xp_item') END
+            UNION ALL
             SELECT 15, r.n, format('%s: items must have 3072 bytes as text', r.part)
             FROM reward r
             WHERE octet_length((r.reward -> 'items')::text) > 3072
@@ -8319,7 +8337,9 @@ CREATE FUNCTION economy_internal.claim_missions(
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     -- in the order of the users, whatever their statistics say
-    SET enable_seqscan = off SET jit = off AS $$
+    SET enable_seqscan = off SET jit = off
+    -- with accounts locked it waits for nobody's key
+    SET economy.duplicate_wait = 0 AS $$
 DECLARE
     users bigint[];
     due   record;
@@ -8695,7 +8715,9 @@ CREATE FUNCTION economy.settle_action(
     details jsonb DEFAULT NULL, xp bigint DEFAULT 0
 ) RETURNS economy.action_result
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp AS $$
+    SET search_path = pg_catalog, economy, pg_temp
+    -- with the account locked it waits for nobody's key
+    SET economy.duplicate_wait = 0 AS $$
 DECLARE
     known   record;
     refusal economy.holding_result;

@@ -338,7 +338,9 @@ CREATE FUNCTION economy_internal.claim_missions(
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, economy, pg_temp
     -- in the order of the users, whatever their statistics say
-    SET enable_seqscan = off SET jit = off AS $$
+    SET enable_seqscan = off SET jit = off
+    -- with accounts locked it waits for nobody's key
+    SET economy.duplicate_wait = 0 AS $$
 DECLARE
     users bigint[];
     due   record;

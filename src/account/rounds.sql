@@ -182,7 +182,9 @@ CREATE FUNCTION economy.settle_action(
     details jsonb DEFAULT NULL, xp bigint DEFAULT 0
 ) RETURNS economy.action_result
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-    SET search_path = pg_catalog, economy, pg_temp AS $$
+    SET search_path = pg_catalog, economy, pg_temp
+    -- with the account locked it waits for nobody's key
+    SET economy.duplicate_wait = 0 AS $$
 DECLARE
     known   record;
     refusal economy.holding_result;

@@ -254,14 +254,14 @@ record_of(EcoObservation *o, const EcoMission *mission, TimestampTz at)
 }
 
 /*
- * The record that an entry is counted in, or NULL.  None is begun for a period before one
- * that has begun: a clock was set back, and what it had is forgotten.
+ * The record that an entry is counted in, or NULL.  None is begun for the period before one
+ * that has begun: a clock was set back, and what it had is forgotten.  A day or week that is
+ * further ahead was begun by a clock that was wrong, and is waited for by nobody.
  */
 static EcoProgress *
 record_for(EcoObservation *o, const EcoMission *mission, TimestampTz at)
 {
 	EcoProgress *record;
-	EcoProgress *last;
 	int64		period;
 
 	if (mission->cycle.anew == ECO_ANEW_AFTER_CLAIM)
@@ -269,11 +269,20 @@ record_for(EcoObservation *o, const EcoMission *mission, TimestampTz at)
 	record = record_of(o, mission, at);
 	if (record != NULL)
 		return record;
-	period = mission->cycle.anew == ECO_ANEW_AFTER_HOURS ? floor_div(at, USECS_PER_SEC) :
-		eco_period_of(mission->cycle.period, at);
-	last = eco_progress_last(&o->progress, mission->number);
-	if (last != NULL && last->period >= period)
-		return NULL;
+	if (mission->cycle.anew == ECO_ANEW_BY_CALENDAR)
+	{
+		period = eco_period_of(mission->cycle.period, at);
+		if (eco_progress_find(&o->progress, mission->number, period + 1) != NULL)
+			return NULL;
+	}
+	else
+	{
+		const EcoProgress *last = eco_progress_last(&o->progress, mission->number);
+
+		period = floor_div(at, USECS_PER_SEC);
+		if (last != NULL && last->period >= period)
+			return NULL;
+	}
 	return eco_progress_add(&o->progress, mission->number, period);
 }
 
@@ -380,10 +389,34 @@ count_for(EcoObservation *o, const EcoMission *mission, const EcoRow *entry, boo
 		count(o, mission, increment, entry);
 }
 
+static bool
+is_text(Datum value, const char *chars, int len)
+{
+	text	   *have = DatumGetTextPP(value);
+
+	return (int) VARSIZE_ANY_EXHDR(have) == len && memcmp(VARDATA_ANY(have), chars, len) == 0;
+}
+
+/* What is held comes back, or goes to another with an entry of its own: none is spent yet. */
+static bool
+is_held(const EcoWatch *watch, const EcoRow *entry)
+{
+	static const char *const operations[] = {"escrow_hold", "escrow_close", "round_open"};
+
+	if (watch->operation < 0)
+		return false;
+	for (int i = 0; i < (int) lengthof(operations); i++)
+		if (is_text(entry->values[watch->operation], operations[i], (int) strlen(operations[i])))
+			return true;
+	return false;
+}
+
 /* Count the entry, or take one that it reverses back, where it was counted. */
 static void
 count_all(EcoObservation *o, const EcoWatch *watch, const EcoRow *entry, bool back)
 {
+	if (is_held(watch, entry))
+		return;
 	/* a clock that was set back asks for those that had ended */
 	if (o->everything ||
 		DatumGetTimestampTz(entry->values[ECO_COL_CREATED_AT]) < watch->since)
@@ -442,14 +475,6 @@ reverse(EcoObservation *o, const EcoWatch *watch, const EcoRow *entry)
 	reverse_in(o, watch, entry, seq);
 	if (watch->journal != purchases)
 		reverse_in(o, eco_missions_watch(o->missions, purchases), entry, seq);
-}
-
-static bool
-is_text(Datum value, const char *chars, int len)
-{
-	text	   *have = DatumGetTextPP(value);
-
-	return (int) VARSIZE_ANY_EXHDR(have) == len && memcmp(VARDATA_ANY(have), chars, len) == 0;
 }
 
 char *

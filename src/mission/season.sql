@@ -257,6 +257,12 @@ CREATE FUNCTION economy_internal.check_season(given jsonb) RETURNS text
             WHERE NOT EXISTS (SELECT FROM economy.items i WHERE i.item_id = k)
             UNION ALL
             -- an event has 8000 bytes, and tells of each item its balance too
+            -- it would reach tiers of its own, which the end of the season would not see
+            SELECT 14, r.n, format('%s: items must not have the XP of the season', r.part)
+            FROM reward r
+            WHERE CASE jsonb_typeof(r.reward -> 'items')
+                  WHEN 'object' THEN r.reward -> 'items' ? (given ->> 'xp_item') END
+            UNION ALL
             SELECT 15, r.n, format('%s: items must have 3072 bytes as text', r.part)
             FROM reward r
             WHERE octet_length((r.reward -> 'items')::text) > 3072

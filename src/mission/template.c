@@ -373,6 +373,7 @@ watch(EcoMissions *missions, const EcoJournal *journal)
 	w->journal = journal;
 	w->since = eco_now() - USECS_PER_DAY;
 	w->reverses = eco_column_named(journal->table, "reverses");
+	w->operation = eco_column_named(journal->table, "operation");
 	w->source = eco_column_named(journal->table, "source");
 	w->event_id = eco_column_named(journal->table, "external_event_id");
 	if (w->source >= 0 && w->event_id >= 0)

@@ -82,6 +82,7 @@ typedef struct EcoWatch
 {
 	const EcoJournal *journal;
 	int			reverses;		/* its column of that name; -1: it has none */
+	int			operation;
 	int			source;
 	int			event_id;
 	EcoFact		version;		/* of rewards: which one of a mission is

@@ -487,6 +487,7 @@ BEGIN
     PERFORM economy_internal.require_given('report', report IS NOT NULL);
     PERFORM economy_internal.require_text('reporter', reporter, 255);
     PERFORM economy_internal.require_text('provider_ref', coalesce(provider_ref, '-'), 255);
+    PERFORM economy_internal.require_text('currency', coalesce(currency, '-'), 255);
     PERFORM economy_internal.require_text('reason', coalesce(reason, '-'), 255);
     IF report NOT IN ('pending', 'confirmed', 'voided', 'failed', 'expired', 'refunded',
                       'charged_back', 'unknown') THEN
@@ -814,8 +815,9 @@ BEGIN
     LOOP
         seen := seen + 1;
         next := jsonb_build_object('expires_at', o.expires_at);
-        -- what a worker has may be paid just now
-        CONTINUE WHEN o.state = 'CONFLICT' OR (o.worker IS NOT NULL AND o.due_at > at);
+        -- what a worker has may be paid just now; no lease of a clock that is right is longer
+        CONTINUE WHEN o.state = 'CONFLICT'
+            OR (o.worker IS NOT NULL AND o.due_at > at AND o.due_at <= at + interval '24 hours');
         -- an error of one, such as of a trigger on its row, stops no other
         BEGIN
             CONTINUE WHEN NOT economy_internal.release_order(o, false);

@@ -111,6 +111,7 @@ DECLARE
     id        CONSTANT text := provider ->> 'provider';
     old_row   economy.payment_providers;
     new_row   economy.payment_providers;
+    written   economy.payment_providers;
     wrong     text;
     failed    text;
     at_column text;
@@ -145,13 +146,22 @@ BEGIN
                      ELSE old_row END,
                 provider);
             IF old_row.provider IS NULL THEN
-                INSERT INTO economy.payment_providers SELECT (new_row).*;
+                -- of two at once above READ COMMITTED, neither of which sees the other: 40001
+                INSERT INTO economy.payment_providers AS p SELECT (new_row).*
+                    ON CONFLICT ON CONSTRAINT payment_providers_pkey DO NOTHING
+                    RETURNING p.* INTO written;
             ELSE
                 UPDATE economy.payment_providers p SET
                     profile = new_row.profile, currency = new_row.currency,
                     expiry_s = new_row.expiry_s, retry_base_s = new_row.retry_base_s,
                     retry_cap_s = new_row.retry_cap_s, max_attempts = new_row.max_attempts
-                WHERE p.provider = id;
+                WHERE p.provider = id RETURNING p.* INTO written;
+            END IF;
+            IF written IS DISTINCT FROM new_row THEN
+                RAISE EXCEPTION 'a provider would be kept in another way than was asked for'
+                    USING ERRCODE = 'XE103',
+                    HINT = 'Look for a BEFORE trigger or a rule on economy.payment_providers that '
+                           'changes values or suppresses rows.';
             END IF;
         EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
             GET STACKED DIAGNOSTICS

@@ -339,6 +339,36 @@ SELECT is(pg_temp.play('d'), 'OK', 'and back');
 SELECT is((SELECT m.progress FROM economy.missions(pg_temp.id('d')) m WHERE m.mission = 'pgtap.ends'), 1::bigint, 'it counts');
 SELECT is_empty('SELECT * FROM economy.mission_parity() p WHERE p.mission = ''pgtap.ends''', 'as the audit counts it');
 
+-- nor does a clock that was a year ahead keep what is done today from counting
+SAVEPOINT ahead;
+SELECT pg_temp.at('2031-06-20 12:00:00+00');
+SELECT is(pg_temp.publish('{"mission": "pgtap.ahead", "trigger": "action", "target": 3, "period": "daily"}'), 'pgtap.ahead 1', 'one for a day');
+SELECT pg_temp.at('2032-06-20 12:00:00+00');
+SELECT is(pg_temp.play('a'), 'OK', 'a clock that is a year ahead');
+SELECT pg_temp.at('2031-06-20 13:00:00+00');
+SELECT is(pg_temp.play('a') || pg_temp.play('a'), 'OKOK', 'and is right again');
+SELECT is((SELECT m.progress FROM economy.missions(pg_temp.id('a')) m WHERE m.mission = 'pgtap.ahead'), 2::bigint, 'counts today');
+SELECT is_empty(format('SELECT * FROM economy.mission_parity(%s) p WHERE p.mission = ''pgtap.ahead''', pg_temp.id('a')), 'as the audit counts it');
+ROLLBACK TO ahead;
+
+-- what is held and comes back is neither spent nor gained
+SELECT pg_temp.at('2031-06-25 12:00:00+00');
+SELECT is(pg_temp.publish('{"mission": "pgtap.gain", "trigger": "entry", "progress": "sum", "field": "event.gold_gained", "target": 10000}') || ', '
+    || pg_temp.publish('{"mission": "pgtap.any", "trigger": "entry", "target": 10000}'), 'pgtap.gain 1, pgtap.any 1', 'gold of any entry');
+SELECT r.enabled AS x FROM economy.set_transfer_rules('{"enabled": true}', 'pgtap') r \gset
+CREATE FUNCTION pg_temp.seen() RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(m.mission || ' ' || m.progress, ', ' ORDER BY m.mission) FROM economy.missions(pg_temp.id('c')) m WHERE m.mission IN ('pgtap.gain', 'pgtap.any') $$;
+SELECT is(economy.adjust_gold(pg_temp.id('c'), 5, 'seen', 'pgtap', 'pgtap') IS NULL, false, 'an entry');
+SELECT is(pg_temp.seen(), 'pgtap.any 1, pgtap.gain 5', 'counts');
+SELECT is((SELECT string_agg(o.code || v.code, ' ') FROM generate_series(1, 3) n, LATERAL economy.open_action(pg_temp.id('c'), 'pgtap_dice', 'roll', 'held' || n, 100) o,
+    LATERAL economy.void_action(CASE WHEN o.success THEN pg_temp.id('c') END, 'pgtap_dice', 'held' || n) v), 'OKOK OKOK OKOK', 'rounds that are voided');
+SELECT is((SELECT string_agg(o.code || v.code, ' ') FROM generate_series(1, 3) n, LATERAL economy.hold_escrow(pg_temp.id('c'), 'held' || n, 100) o,
+    LATERAL economy.release_escrow(CASE WHEN o.success THEN pg_temp.id('c') END, o.transaction_id) v), 'OKOK OKOK OKOK', 'escrows that are given back');
+SELECT is(pg_temp.seen(), 'pgtap.any 1, pgtap.gain 5', 'do not');
+SELECT is((SELECT o.code || s.code FROM economy.open_action(pg_temp.id('c'), 'pgtap_dice', 'roll', 'settled', 100) o, LATERAL economy.settle_action(CASE WHEN o.success THEN pg_temp.id('c') END, 'pgtap_dice', 'settled', 130) s), 'OKOK', 'one that is settled');
+SELECT is(pg_temp.seen(), 'pgtap.any 2, pgtap.gain 35', 'does once, as the action that it is');
+SELECT is_empty(format('SELECT * FROM economy.mission_parity(%s) p WHERE p.mission IN (''pgtap.gain'', ''pgtap.any'')', pg_temp.id('c')), 'as the audit counts it');
+
 -- a version that begins anew in a period that was paid
 SELECT pg_temp.at('2031-07-01 12:00:00+00');
 SELECT is(pg_temp.publish('{"mission": "pgtap.again", "trigger": "action", "target": 1, "period": "daily", "gold": 4, "position": 20}'), 'pgtap.again 1', 'one for a day');

@@ -395,6 +395,15 @@ SELECT set_config('economy.test_clock', to_char((economy.now() + interval '1 min
 SELECT count(*) AS x FROM economy_internal.expire_orders(500, NULL) \gset
 SELECT is((SELECT string_agg(o.state, ' ' ORDER BY o.idempotency_key) FROM economy.payment_orders o WHERE o.user_id = :u AND o.idempotency_key LIKE 'late_'), 'EXPIRED CREATED EXPIRED', 'the others expire');
 DROP TRIGGER pgtap ON economy.payment_orders;
+-- nor does a lease of a clock that was wrong
+UPDATE economy.payment_orders o SET worker = 'dead', due_at = o.made_at + n FROM (VALUES ('late2', interval '1 year')) v (key, n) WHERE o.order_id = pg_temp.id(:u, 'pgtap_pack', v.key);
+SELECT is((SELECT count(*) FROM economy_internal.expire_orders(500, NULL) j WHERE j.orders > 0), 1::bigint, 'it expires');
+SELECT is((SELECT o.state FROM economy.payment_orders o WHERE o.order_id = pg_temp.id(:u, 'pgtap_pack', 'late2')), 'EXPIRED', 'as others do');
+-- a provider is kept as it is answered, or not at all
+CREATE FUNCTION pg_temp.other_provider() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.expiry_s := 77; RETURN NEW; END $$;
+CREATE TRIGGER pgtap BEFORE INSERT OR UPDATE ON economy.payment_providers FOR EACH ROW EXECUTE FUNCTION pg_temp.other_provider();
+SELECT throws_ok(format('SELECT economy.set_payment_provider(%L, ''a'')', p), 'XE103', 'a provider would be kept in another way than was asked for', p) FROM unnest(ARRAY['{"provider": "pgtap_bank", "expiry_s": 99}', '{"provider": "pgtap_new", "profile": "standard"}']) p;
+DROP TRIGGER pgtap ON economy.payment_providers;
 
 -- arguments
 SELECT throws_ok(call, code, says, call)

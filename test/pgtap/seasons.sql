@@ -94,6 +94,8 @@ SELECT is(pg_temp.wrong(given::jsonb), says, left(given, 80)) FROM (VALUES
     ('{"tiers": [{"xp": 5, "rewards": {"free": {"gold": 1, "items": {}}}}]}', 'tier 1: a reward must have gold, xp or items, of 1 to 2^53-1 each.'),
     ('{"tiers": [{"xp": 5, "rewards": {"free": {"gold": 1, "items": null}}}]}', 'tier 1: a reward must have gold, xp or items, of 1 to 2^53-1 each.'),
     ('{"tiers": [{"xp": 5, "rewards": {"free": {"items": {"pgtap_none": 1}}}}]}', 'tier 1: item "pgtap_none" does not exist.'),
+    ('{"tiers": [{"xp": 1, "rewards": {"free": {"items": {"pgtap_hat": 1}}}}, {"xp": 2, "rewards": {"free": {"items": {"pgtap_xp3": 1}}}}]}', 'tier 2: items must not have the XP of the season.'),
+    ('{"excess": {"every": 5, "times": 1, "rewards": {"free": {"items": {"pgtap_xp3": 1}}}}}', 'excess: items must not have the XP of the season.'),
     ('{"excess": 5}', 'excess must have every (XP) and times, whole numbers from 1, and rewards.'),
     ('{"excess": {"every": 5, "rewards": {}}}', 'excess must have every (XP) and times, whole numbers from 1, and rewards.'),
     ('{"excess": {"every": 5, "times": 0, "rewards": {}}}', 'excess must have every (XP) and times, whole numbers from 1, and rewards.'),
