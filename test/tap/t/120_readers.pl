@@ -62,6 +62,7 @@ my %called = (
 	require_archive => "require_archive('public.old_rewards', 'economy.reward_audit')",
 	(map { $_ => "$_('reward_audit')" } qw(archive_last journal_letter)),
 	(map { $_ => "$_('reward_audit', 'economy.reward_audit')" } qw(archive_columns archive_entry)),
+	mission_dry_run => q{mission_dry_run('{"mission": "dry", "trigger": "action", "target": 1}', '2026-01-01 00:00+00')},
 	settlement_reconcile => q{settlement_reconcile('stripe', '[{"provider_ref": "x", "report": "confirmed"}]')},
 	verify_webhook => q{verify_webhook('stripe', '{"stripe-signature": "t=2000000000,v1=00"}', '')},
 	changes => "changes('start', 10000)", replay => "replay($user, 0, 10000)", level_for => "level_for(1000, 'steep')",
