@@ -5540,7 +5540,7 @@ CREATE TABLE economy.mission_templates (
     condition     jsonb,
     progress      text    NOT NULL COLLATE "C"
         CONSTRAINT mission_templates_progress_check
-            CHECK (progress IN ('count', 'sum', 'max', 'distinct')),
+            CHECK (progress IN ('count', 'sum', 'max', 'distinct', 'streak')),
     field         text COLLATE "C",
     target        bigint  NOT NULL
         CONSTRAINT mission_templates_target_check CHECK (target BETWEEN 1 AND 9007199254740991),
@@ -5572,7 +5572,10 @@ CREATE TABLE economy.mission_templates (
     retired_at    timestamptz,
     CONSTRAINT mission_templates_pkey PRIMARY KEY (mission, version),
     CONSTRAINT mission_templates_version_check CHECK (version > 0),
-    CONSTRAINT mission_templates_field_check CHECK ((progress = 'count') = (field IS NULL)),
+    CONSTRAINT mission_templates_field_check
+        CHECK ((progress IN ('count', 'streak')) = (field IS NULL)),
+    CONSTRAINT mission_templates_streak_check
+        CHECK (progress <> 'streak' OR period IN ('daily', 'weekly')),
     CONSTRAINT mission_templates_distinct_check CHECK (progress <> 'distinct' OR target <= 64),
     CONSTRAINT mission_templates_ends_at_check CHECK (ends_at > starts_at)
 );
@@ -5585,7 +5588,7 @@ COMMENT ON CONSTRAINT mission_templates_mission_check ON economy.mission_templat
 COMMENT ON CONSTRAINT mission_templates_trigger_check ON economy.mission_templates IS
     'trigger must be purchase, action, reward or entry';
 COMMENT ON CONSTRAINT mission_templates_progress_check ON economy.mission_templates IS
-    'progress must be count, sum, max or distinct';
+    'progress must be count, sum, max, distinct or streak';
 COMMENT ON CONSTRAINT mission_templates_target_check ON economy.mission_templates IS
     'target must be from 1 to 2^53-1';
 COMMENT ON CONSTRAINT mission_templates_increment_cap_check ON economy.mission_templates IS
@@ -5604,7 +5607,9 @@ COMMENT ON CONSTRAINT mission_templates_items_check ON economy.mission_templates
 COMMENT ON CONSTRAINT mission_templates_texts_check ON economy.mission_templates IS
     'texts must be a JSON object of languages, each with an object';
 COMMENT ON CONSTRAINT mission_templates_field_check ON economy.mission_templates IS
-    'field is what sum, max and distinct are of, and count has none';
+    'field is what sum, max and distinct are of, and count and streak have none';
+COMMENT ON CONSTRAINT mission_templates_streak_check ON economy.mission_templates IS
+    'a streak is of days or weeks: its period must be daily or weekly';
 COMMENT ON CONSTRAINT mission_templates_distinct_check ON economy.mission_templates IS
     'the target of distinct must be from 1 to 64';
 COMMENT ON CONSTRAINT mission_templates_ends_at_check ON economy.mission_templates IS
@@ -5644,19 +5649,26 @@ COMMENT ON TRIGGER mission_templates_changed ON economy.mission_templates IS
     'Sessions keep missions compiled.';
 
 CREATE FUNCTION economy_internal.mission_ends(
-    mission economy.mission_templates, number bigint
+    mission economy.mission_templates, number bigint, progress bigint
 ) RETURNS timestamptz
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT least(mission.ends_at, mission.retired_at,
-                     economy_internal.mission_period_ends(mission.period, number));
+                     economy_internal.mission_period_ends(
+                         mission.period,
+                         number + CASE mission.progress
+                                  WHEN 'streak' THEN least(mission_ends.progress,
+                                                           mission.target - 1)
+                                  ELSE 0 END));
     END;
-COMMENT ON FUNCTION economy_internal.mission_ends(economy.mission_templates, bigint) IS
-    'When nothing counts any more for a period of a mission; null: that is not known yet.';
+COMMENT ON FUNCTION economy_internal.mission_ends(economy.mission_templates, bigint, bigint) IS
+    'When nothing counts any more for a period of a mission, or a streak that begins with it and '
+    'has come so far; null: that is not known yet.';
 
 CREATE FUNCTION economy_internal.mission_current(
-    mission economy.mission_templates, at timestamptz, last bigint, state integer
+    mission economy.mission_templates, at timestamptz, last bigint, state integer,
+    progress bigint
 ) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
@@ -5669,10 +5681,14 @@ CREATE FUNCTION economy_internal.mission_current(
             WHEN mission.period ~ '^rolling' THEN CASE
                 WHEN at < economy_internal.mission_period_ends(mission.period, last)
                 THEN last END
+            WHEN mission.progress = 'streak' THEN CASE
+                WHEN at < economy_internal.mission_ends(mission, last, mission_current.progress)
+                THEN last
+                ELSE economy_internal.mission_period_at(mission.period, at) END
             ELSE economy_internal.mission_period_at(mission.period, at) END;
     END;
 COMMENT ON FUNCTION economy_internal.mission_current(
-    economy.mission_templates, timestamptz, bigint, integer) IS
+    economy.mission_templates, timestamptz, bigint, integer, bigint) IS
     'The period that a mission is in for a user whose last one that is known is this, in this '
     'state; null: it begins with the next entry that counts.';
 
@@ -5705,7 +5721,9 @@ CREATE FUNCTION economy_internal.mission_room(missions economy.mission_templates
              -- and the entry that has completed it, or since which one that was locked counts
              + 5
              -- and values that differ, each with how often it was counted
-             + CASE m.progress WHEN 'distinct' THEN 2 + 20 * m.target ELSE 0 END
+             + CASE m.progress WHEN 'distinct' THEN 2 + 20 * m.target
+                               -- the last period's entries
+                               WHEN 'streak' THEN 6 ELSE 0 END
              -- a second has two bytes more
              + CASE WHEN m.period LIKE 'rolling %' THEN 2 ELSE 0 END)
             * CASE WHEN m.period = 'daily' THEN 1 + (m.claim_hours + 23) / 24
@@ -5867,8 +5885,9 @@ BEGIN
                               + 1;
             new_row.published_at := economy.now();
             new_row.starts_at := greatest(new_row.starts_at, new_row.published_at);
-            -- which entry begins a window is known when all sessions have heard of the mission
-            IF new_row.period LIKE 'rolling%' THEN
+            -- which entry begins a window, or a streak, is known when all sessions have heard of
+            -- the mission
+            IF new_row.period LIKE 'rolling%' OR new_row.progress = 'streak' THEN
                 new_row.starts_at := greatest(new_row.starts_at,
                                               new_row.published_at + make_interval(mins => 1));
             END IF;
@@ -8057,16 +8076,18 @@ CREATE FUNCTION economy_internal.missions_seen(user_id bigint, at timestamptz) R
                        economy_internal.mission_period_key((s.t).period, (s.t).version, s.period)
             ) k (source, key)
         ), shown AS (
-            SELECT t, economy_internal.mission_current(t, at, l.period, l.state) AS number,
+            SELECT t, economy_internal.mission_current(
+                       t, at, l.period, l.state, l.progress) AS number,
                    true AS is_now
             FROM economy.mission_templates t
-            LEFT JOIN LATERAL (SELECT h.period, h.state FROM has h WHERE h.number = t.number
+            LEFT JOIN LATERAL (SELECT h.period, h.state, h.progress FROM has h
+                               WHERE h.number = t.number
                                ORDER BY h.period DESC LIMIT 1) l ON true
             WHERE t.starts_at <= at AND at < coalesce(least(t.ends_at, t.retired_at), 'infinity')
             UNION ALL
             SELECT t, h.period, false
             FROM has h JOIN economy.mission_templates t ON t.number = h.number
-            WHERE h.state = 1 AND at >= economy_internal.mission_ends(t, h.period)
+            WHERE h.state = 1 AND at >= economy_internal.mission_ends(t, h.period, h.progress)
         ), row_of AS (
             SELECT s.t, s.number, s.is_now, coalesce(h.progress, 0) AS progress,
                    coalesce(h.state, 0) AS state, h.number IS NOT NULL AS begun,
@@ -8075,7 +8096,8 @@ CREATE FUNCTION economy_internal.missions_seen(user_id bigint, at timestamptz) R
                                            WHERE (d.t).mission = r
                                              AND economy_internal.mission_opens(d.t, s.t))
                          ORDER BY r) AS locked_by,
-                   economy_internal.mission_ends(s.t, s.number) AS ends_at
+                   economy_internal.mission_ends(s.t, s.number, coalesce(h.progress, 0))
+                       AS ends_at
             FROM shown s CROSS JOIN account a
             LEFT JOIN has h ON h.number = (s.t).number AND h.period = s.number
         )
@@ -8104,7 +8126,7 @@ DECLARE
 BEGIN
     SELECT m.* INTO t FROM economy.mission_templates m
         WHERE m.mission = present_period.mission ORDER BY m.version DESC LIMIT 1;
-    IF t.period !~ '^(repeat|rolling)' THEN
+    IF t.period !~ '^(repeat|rolling)' AND t.progress <> 'streak' THEN
         last := economy_internal.mission_period_at(t.period, at);
     ELSE
         SELECT max(p.period) INTO last FROM economy.accounts a
@@ -8146,7 +8168,7 @@ BEGIN
               AND r.external_event_id = claim_of.period
         ), record AS (
             SELECT v.t, p.state, p.progress,
-                   economy_internal.mission_ends(v.t, p.period)
+                   economy_internal.mission_ends(v.t, p.period, p.progress)
                        + make_interval(hours => (v.t).claim_hours) AS claim_until
             FROM economy.accounts a
             LEFT JOIN economy_internal.mission_progress_more m ON m.user_id = a.user_id
@@ -8323,7 +8345,7 @@ CREATE FUNCTION economy_internal.missions_due(user_ids bigint[], at timestamptz)
         CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections, m.progress) p
         JOIN economy.mission_templates t ON t.number = p.number
         WHERE p.state = 1 AND t.auto_claim
-          AND coalesce(at < economy_internal.mission_ends(t, p.period)
+          AND coalesce(at < economy_internal.mission_ends(t, p.period, p.progress)
                        + make_interval(hours => t.claim_hours), true)
         ORDER BY a.user_id, p.number, p.period;
     END;
@@ -8476,14 +8498,15 @@ CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
         FROM judged d JOIN asked a ON a.user_id = d.user_id
         LEFT JOIN economy.mission_templates t ON t.number = d.number
         -- what is over is forgotten when something else counts
-        WHERE coalesce(economy.now() < economy_internal.mission_ends(t, d.period)
+        WHERE coalesce(economy.now() < economy_internal.mission_ends(
+                           t, d.period, greatest(d.expected, d.actual))
                        + make_interval(hours => CASE
                              WHEN greatest(d.state_expected, d.state_actual) > 0
                              THEN t.claim_hours ELSE 0 END), true)
           -- of what has left its journal it is known that there was more
           AND (a.pruned_seq = 0 OR t.number IS NULL
-               -- where a run or a window began without it is not
-               OR (t.period !~ '^(repeat|rolling)'
+               -- where a run, a window or a streak began without it is not
+               OR (t.period !~ '^(repeat|rolling)' AND t.progress <> 'streak'
                    AND (d.state_actual, d.actual) < (d.state_expected, d.expected)))
           AND (t.number IS NULL
                OR ARRAY[coalesce(d.state_actual, 0), coalesce(d.actual, 0)]
@@ -13076,9 +13099,9 @@ REVOKE ALL ON FUNCTION
     economy_internal.lock_round(bigint, text, text),
     economy_internal.mission_condition_of(text, jsonb, bigint, bigint),
     economy_internal.mission_counts(text, text, text),
-    economy_internal.mission_current(economy.mission_templates, timestamptz, bigint, integer),
+    economy_internal.mission_current(economy.mission_templates, timestamptz, bigint, integer, bigint),
     economy_internal.mission_differences(bigint[]),
-    economy_internal.mission_ends(economy.mission_templates, bigint),
+    economy_internal.mission_ends(economy.mission_templates, bigint, bigint),
     economy_internal.mission_figures(text),
     economy_internal.mission_opens(economy.mission_templates, economy.mission_templates),
     economy_internal.mission_period_at(text, timestamptz),

@@ -58,16 +58,18 @@ CREATE FUNCTION economy_internal.missions_seen(user_id bigint, at timestamptz) R
                        economy_internal.mission_period_key((s.t).period, (s.t).version, s.period)
             ) k (source, key)
         ), shown AS (
-            SELECT t, economy_internal.mission_current(t, at, l.period, l.state) AS number,
+            SELECT t, economy_internal.mission_current(
+                       t, at, l.period, l.state, l.progress) AS number,
                    true AS is_now
             FROM economy.mission_templates t
-            LEFT JOIN LATERAL (SELECT h.period, h.state FROM has h WHERE h.number = t.number
+            LEFT JOIN LATERAL (SELECT h.period, h.state, h.progress FROM has h
+                               WHERE h.number = t.number
                                ORDER BY h.period DESC LIMIT 1) l ON true
             WHERE t.starts_at <= at AND at < coalesce(least(t.ends_at, t.retired_at), 'infinity')
             UNION ALL
             SELECT t, h.period, false
             FROM has h JOIN economy.mission_templates t ON t.number = h.number
-            WHERE h.state = 1 AND at >= economy_internal.mission_ends(t, h.period)
+            WHERE h.state = 1 AND at >= economy_internal.mission_ends(t, h.period, h.progress)
         ), row_of AS (
             SELECT s.t, s.number, s.is_now, coalesce(h.progress, 0) AS progress,
                    coalesce(h.state, 0) AS state, h.number IS NOT NULL AS begun,
@@ -76,7 +78,8 @@ CREATE FUNCTION economy_internal.missions_seen(user_id bigint, at timestamptz) R
                                            WHERE (d.t).mission = r
                                              AND economy_internal.mission_opens(d.t, s.t))
                          ORDER BY r) AS locked_by,
-                   economy_internal.mission_ends(s.t, s.number) AS ends_at
+                   economy_internal.mission_ends(s.t, s.number, coalesce(h.progress, 0))
+                       AS ends_at
             FROM shown s CROSS JOIN account a
             LEFT JOIN has h ON h.number = (s.t).number AND h.period = s.number
         )
@@ -105,7 +108,7 @@ DECLARE
 BEGIN
     SELECT m.* INTO t FROM economy.mission_templates m
         WHERE m.mission = present_period.mission ORDER BY m.version DESC LIMIT 1;
-    IF t.period !~ '^(repeat|rolling)' THEN
+    IF t.period !~ '^(repeat|rolling)' AND t.progress <> 'streak' THEN
         last := economy_internal.mission_period_at(t.period, at);
     ELSE
         SELECT max(p.period) INTO last FROM economy.accounts a
@@ -147,7 +150,7 @@ BEGIN
               AND r.external_event_id = claim_of.period
         ), record AS (
             SELECT v.t, p.state, p.progress,
-                   economy_internal.mission_ends(v.t, p.period)
+                   economy_internal.mission_ends(v.t, p.period, p.progress)
                        + make_interval(hours => (v.t).claim_hours) AS claim_until
             FROM economy.accounts a
             LEFT JOIN economy_internal.mission_progress_more m ON m.user_id = a.user_id
@@ -324,7 +327,7 @@ CREATE FUNCTION economy_internal.missions_due(user_ids bigint[], at timestamptz)
         CROSS JOIN LATERAL economy_internal.mission_progress_of(a.sections, m.progress) p
         JOIN economy.mission_templates t ON t.number = p.number
         WHERE p.state = 1 AND t.auto_claim
-          AND coalesce(at < economy_internal.mission_ends(t, p.period)
+          AND coalesce(at < economy_internal.mission_ends(t, p.period, p.progress)
                        + make_interval(hours => t.claim_hours), true)
         ORDER BY a.user_id, p.number, p.period;
     END;
@@ -477,14 +480,15 @@ CREATE FUNCTION economy_internal.mission_differences(user_ids bigint[])
         FROM judged d JOIN asked a ON a.user_id = d.user_id
         LEFT JOIN economy.mission_templates t ON t.number = d.number
         -- what is over is forgotten when something else counts
-        WHERE coalesce(economy.now() < economy_internal.mission_ends(t, d.period)
+        WHERE coalesce(economy.now() < economy_internal.mission_ends(
+                           t, d.period, greatest(d.expected, d.actual))
                        + make_interval(hours => CASE
                              WHEN greatest(d.state_expected, d.state_actual) > 0
                              THEN t.claim_hours ELSE 0 END), true)
           -- of what has left its journal it is known that there was more
           AND (a.pruned_seq = 0 OR t.number IS NULL
-               -- where a run or a window began without it is not
-               OR (t.period !~ '^(repeat|rolling)'
+               -- where a run, a window or a streak began without it is not
+               OR (t.period !~ '^(repeat|rolling)' AND t.progress <> 'streak'
                    AND (d.state_actual, d.actual) < (d.state_expected, d.expected)))
           AND (t.number IS NULL
                OR ARRAY[coalesce(d.state_actual, 0), coalesce(d.actual, 0)]

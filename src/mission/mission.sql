@@ -118,7 +118,7 @@ CREATE TABLE economy.mission_templates (
     condition     jsonb,
     progress      text    NOT NULL COLLATE "C"
         CONSTRAINT mission_templates_progress_check
-            CHECK (progress IN ('count', 'sum', 'max', 'distinct')),
+            CHECK (progress IN ('count', 'sum', 'max', 'distinct', 'streak')),
     field         text COLLATE "C",
     target        bigint  NOT NULL
         CONSTRAINT mission_templates_target_check CHECK (target BETWEEN 1 AND 9007199254740991),
@@ -150,7 +150,10 @@ CREATE TABLE economy.mission_templates (
     retired_at    timestamptz,
     CONSTRAINT mission_templates_pkey PRIMARY KEY (mission, version),
     CONSTRAINT mission_templates_version_check CHECK (version > 0),
-    CONSTRAINT mission_templates_field_check CHECK ((progress = 'count') = (field IS NULL)),
+    CONSTRAINT mission_templates_field_check
+        CHECK ((progress IN ('count', 'streak')) = (field IS NULL)),
+    CONSTRAINT mission_templates_streak_check
+        CHECK (progress <> 'streak' OR period IN ('daily', 'weekly')),
     CONSTRAINT mission_templates_distinct_check CHECK (progress <> 'distinct' OR target <= 64),
     CONSTRAINT mission_templates_ends_at_check CHECK (ends_at > starts_at)
 );
@@ -163,7 +166,7 @@ COMMENT ON CONSTRAINT mission_templates_mission_check ON economy.mission_templat
 COMMENT ON CONSTRAINT mission_templates_trigger_check ON economy.mission_templates IS
     'trigger must be purchase, action, reward or entry';
 COMMENT ON CONSTRAINT mission_templates_progress_check ON economy.mission_templates IS
-    'progress must be count, sum, max or distinct';
+    'progress must be count, sum, max, distinct or streak';
 COMMENT ON CONSTRAINT mission_templates_target_check ON economy.mission_templates IS
     'target must be from 1 to 2^53-1';
 COMMENT ON CONSTRAINT mission_templates_increment_cap_check ON economy.mission_templates IS
@@ -182,7 +185,9 @@ COMMENT ON CONSTRAINT mission_templates_items_check ON economy.mission_templates
 COMMENT ON CONSTRAINT mission_templates_texts_check ON economy.mission_templates IS
     'texts must be a JSON object of languages, each with an object';
 COMMENT ON CONSTRAINT mission_templates_field_check ON economy.mission_templates IS
-    'field is what sum, max and distinct are of, and count has none';
+    'field is what sum, max and distinct are of, and count and streak have none';
+COMMENT ON CONSTRAINT mission_templates_streak_check ON economy.mission_templates IS
+    'a streak is of days or weeks: its period must be daily or weekly';
 COMMENT ON CONSTRAINT mission_templates_distinct_check ON economy.mission_templates IS
     'the target of distinct must be from 1 to 64';
 COMMENT ON CONSTRAINT mission_templates_ends_at_check ON economy.mission_templates IS
@@ -221,19 +226,26 @@ COMMENT ON TRIGGER mission_templates_changed ON economy.mission_templates IS
     'Sessions keep missions compiled.';
 
 CREATE FUNCTION economy_internal.mission_ends(
-    mission economy.mission_templates, number bigint
+    mission economy.mission_templates, number bigint, progress bigint
 ) RETURNS timestamptz
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
     BEGIN ATOMIC
         SELECT least(mission.ends_at, mission.retired_at,
-                     economy_internal.mission_period_ends(mission.period, number));
+                     economy_internal.mission_period_ends(
+                         mission.period,
+                         number + CASE mission.progress
+                                  WHEN 'streak' THEN least(mission_ends.progress,
+                                                           mission.target - 1)
+                                  ELSE 0 END));
     END;
-COMMENT ON FUNCTION economy_internal.mission_ends(economy.mission_templates, bigint) IS
-    'When nothing counts any more for a period of a mission; null: that is not known yet.';
+COMMENT ON FUNCTION economy_internal.mission_ends(economy.mission_templates, bigint, bigint) IS
+    'When nothing counts any more for a period of a mission, or a streak that begins with it and '
+    'has come so far; null: that is not known yet.';
 
 CREATE FUNCTION economy_internal.mission_current(
-    mission economy.mission_templates, at timestamptz, last bigint, state integer
+    mission economy.mission_templates, at timestamptz, last bigint, state integer,
+    progress bigint
 ) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, economy, pg_temp
@@ -246,10 +258,14 @@ CREATE FUNCTION economy_internal.mission_current(
             WHEN mission.period ~ '^rolling' THEN CASE
                 WHEN at < economy_internal.mission_period_ends(mission.period, last)
                 THEN last END
+            WHEN mission.progress = 'streak' THEN CASE
+                WHEN at < economy_internal.mission_ends(mission, last, mission_current.progress)
+                THEN last
+                ELSE economy_internal.mission_period_at(mission.period, at) END
             ELSE economy_internal.mission_period_at(mission.period, at) END;
     END;
 COMMENT ON FUNCTION economy_internal.mission_current(
-    economy.mission_templates, timestamptz, bigint, integer) IS
+    economy.mission_templates, timestamptz, bigint, integer, bigint) IS
     'The period that a mission is in for a user whose last one that is known is this, in this '
     'state; null: it begins with the next entry that counts.';
 
@@ -282,7 +298,9 @@ CREATE FUNCTION economy_internal.mission_room(missions economy.mission_templates
              -- and the entry that has completed it, or since which one that was locked counts
              + 5
              -- and values that differ, each with how often it was counted
-             + CASE m.progress WHEN 'distinct' THEN 2 + 20 * m.target ELSE 0 END
+             + CASE m.progress WHEN 'distinct' THEN 2 + 20 * m.target
+                               -- the last period's entries
+                               WHEN 'streak' THEN 6 ELSE 0 END
              -- a second has two bytes more
              + CASE WHEN m.period LIKE 'rolling %' THEN 2 ELSE 0 END)
             * CASE WHEN m.period = 'daily' THEN 1 + (m.claim_hours + 23) / 24
@@ -444,8 +462,9 @@ BEGIN
                               + 1;
             new_row.published_at := economy.now();
             new_row.starts_at := greatest(new_row.starts_at, new_row.published_at);
-            -- which entry begins a window is known when all sessions have heard of the mission
-            IF new_row.period LIKE 'rolling%' THEN
+            -- which entry begins a window, or a streak, is known when all sessions have heard of
+            -- the mission
+            IF new_row.period LIKE 'rolling%' OR new_row.progress = 'streak' THEN
                 new_row.starts_at := greatest(new_row.starts_at,
                                               new_row.published_at + make_interval(mins => 1));
             END IF;

@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "clock.h"
+#include "core/varint.h"
 #include "errors.h"
 #include "mission/distinct.h"
 #include "mission/observe.h"
@@ -172,7 +173,7 @@ increment_of(const EcoMission *mission, const EcoRow *entry)
 		eco_distinct_of(&mission->field, entry, &value);
 		return value.len > 0;
 	}
-	if (mission->counting != ECO_COUNT && !eco_fact_int(&mission->field, entry, &number))
+	if (eco_mission_has_field(mission->counting) && !eco_fact_int(&mission->field, entry, &number))
 		return 0;
 	return Min(Max(number, 0), Min(mission->increment_cap, mission->target));
 }
@@ -236,10 +237,37 @@ window_of(EcoObservation *o, const EcoMission *mission, TimestampTz at)
 		at < eco_cycle_ends(&mission->cycle, last->period) ? last : NULL;
 }
 
+/* The streak whose last period the moment lies in. */
+static EcoProgress *
+streak_of(EcoObservation *o, const EcoMission *mission, TimestampTz at)
+{
+	EcoProgress *last = eco_progress_last(&o->progress, mission->number);
+
+	return last != NULL && last->progress > 0 &&
+		eco_period_of(mission->cycle.period, at) == last->period + last->progress - 1 ?
+		last : NULL;
+}
+
+/* The streak that the moment's period is the last of, or goes on with, or another one. */
+static EcoProgress *
+streak_for(EcoObservation *o, const EcoMission *mission, TimestampTz at)
+{
+	EcoProgress *last = eco_progress_last(&o->progress, mission->number);
+	int64		period = eco_period_of(mission->cycle.period, at);
+
+	if (last != NULL && period < last->period + Max(last->progress - 1, 0))
+		return NULL;
+	if (last == NULL || period > last->period + Min(last->progress, mission->target - 1))
+		return eco_progress_add(&o->progress, mission->number, period);
+	return last;
+}
+
 /* The record that an entry of that moment was counted in, if it was; NULL: there is none. */
 static EcoProgress *
 record_of(EcoObservation *o, const EcoMission *mission, TimestampTz at)
 {
+	if (mission->counting == ECO_STREAK)
+		return streak_of(o, mission, at);
 	switch (mission->cycle.anew)
 	{
 		case ECO_ANEW_AFTER_CLAIM:
@@ -264,6 +292,8 @@ record_for(EcoObservation *o, const EcoMission *mission, TimestampTz at)
 	EcoProgress *record;
 	int64		period;
 
+	if (mission->counting == ECO_STREAK)
+		return streak_for(o, mission, at);
 	if (mission->cycle.anew == ECO_ANEW_AFTER_CLAIM)
 		return run_for(o, mission);
 	record = record_of(o, mission, at);
@@ -301,6 +331,70 @@ move_distinct(EcoObservation *o, const EcoMission *mission, EcoProgress *record,
 		eco_distinct_add(kept, &record->kept_len, &value);
 }
 
+/*
+ * What is kept of a streak is by how many entries its last period counts; nothing, when a
+ * period behind it was taken back.
+ */
+static void
+keep_times(EcoObservation *o, EcoProgress *record, uint64 times)
+{
+	uint8	   *end;
+
+	if (times == 0)
+	{
+		eco_progress_keep_nothing(record);
+		return;
+	}
+	end = eco_progress_keep(&o->progress, record);
+	eco_varint_write(&end, times);
+	record->kept_len = (int) (end - record->kept);
+}
+
+static uint64
+kept_times(const EcoProgress *record, const EcoRow *entry)
+{
+	EcoReader	reader = {.at = record->kept, .end = record->kept + record->kept_len};
+	uint64		times;
+
+	if (record->kept_len == 0)
+		return 0;
+	times = eco_varint_read(&reader, PG_INT32_MAX);
+	if (times == 0 || reader.damaged || reader.at != reader.end)
+		damaged(eco_row_int(entry, ECO_COL_USER_ID));
+	return times;
+}
+
+/* One period more, or another entry in the last one. */
+static void
+advance_streak(EcoObservation *o, const EcoMission *mission, EcoProgress *record,
+			   const EcoRow *entry)
+{
+	TimestampTz at = DatumGetTimestampTz(entry->values[ECO_COL_CREATED_AT]);
+	uint64		times = kept_times(record, entry);
+
+	if (eco_period_of(mission->cycle.period, at) == record->period + record->progress)
+	{
+		record->progress++;
+		keep_times(o, record, 1);
+	}
+	else if (times > 0 && times < PG_INT32_MAX)
+		keep_times(o, record, times + 1);
+}
+
+/* The last period, when no other entry counts in it; one before it stays. */
+static void
+take_back_streak(EcoObservation *o, EcoProgress *record, const EcoRow *entry)
+{
+	uint64		times = kept_times(record, entry);
+
+	if (times == 0)
+		return;
+	keep_times(o, record, times - 1);
+	if (times == 1)
+		record->progress--;
+	o->changed = true;
+}
+
 /* Progress with the entry, which ends at the target. */
 static void
 advance(EcoObservation *o, const EcoMission *mission, EcoProgress *record, int64 increment,
@@ -308,6 +402,8 @@ advance(EcoObservation *o, const EcoMission *mission, EcoProgress *record, int64
 {
 	if (mission->counting == ECO_MAX)
 		record->progress = Max(record->progress, increment);
+	else if (mission->counting == ECO_STREAK)
+		advance_streak(o, mission, record, entry);
 	else
 	{
 		if (mission->counting == ECO_DISTINCT)
@@ -330,7 +426,8 @@ count(EcoObservation *o, const EcoMission *mission, int64 increment, const EcoRo
 	if (record == NULL || record->state != ECO_MISSION_ACTIVE)
 		return;
 	/* before it was unlocked, or has begun, what looks the same did not count */
-	if (record->is_new && (mission->nrequires > 0 || mission->cycle.anew != ECO_ANEW_BY_CALENDAR))
+	if (record->is_new && (mission->nrequires > 0 || mission->counting == ECO_STREAK ||
+						   mission->cycle.anew != ECO_ANEW_BY_CALENDAR))
 		record->since = eco_row_int(entry, ECO_COL_SEQ);
 	record->is_new = false;
 	advance(o, mission, record, increment, entry);
@@ -360,6 +457,11 @@ take_back(EcoObservation *o, const EcoMission *mission, int64 increment, const E
 	if (record == NULL || record->state != ECO_MISSION_ACTIVE ||
 		eco_row_int(entry, ECO_COL_SEQ) < record->since)
 		return;
+	if (mission->counting == ECO_STREAK)
+	{
+		take_back_streak(o, record, entry);
+		return;
+	}
 	if (mission->counting == ECO_DISTINCT)
 		increment = move_distinct(o, mission, record, entry, true);
 	record->progress = Max(record->progress - increment, 0);
@@ -569,7 +671,7 @@ is_over(const EcoMission *mission, const EcoProgress *record, TimestampTz at, Ec
 
 	if (mission == NULL)
 		return true;
-	ends = eco_mission_ends(mission, record->period);
+	ends = eco_mission_ends(mission, record);
 	if (ends == DT_NOEND || (mission->is_required && eco_mission_is_once(mission)))
 		return false;
 	/* of what is claimed it is known as long that it was completed */

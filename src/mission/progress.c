@@ -258,7 +258,8 @@ eco_progress_keep(EcoProgresses *all, EcoProgress *record)
 	{
 		uint8	   *own = MemoryContextAlloc(all->context, ECO_PROGRESS_KEPT);
 
-		memcpy(own, record->kept, record->kept_len);
+		if (record->kept_len > 0)
+			memcpy(own, record->kept, record->kept_len);
 		record->kept = own;
 		record->kept_own = true;
 	}

@@ -168,7 +168,7 @@ eco_mission_is_once(const EcoMission *mission)
 bool
 eco_mission_counting(const char *word, int len, EcoCounting *counting)
 {
-	static const char *const words[] = {"count", "sum", "max", "distinct"};
+	static const char *const words[] = {"count", "sum", "max", "distinct", "streak"};
 
 	for (int i = 0; i < (int) lengthof(words); i++)
 		if ((int) strlen(words[i]) == len && memcmp(word, words[i], len) == 0)
@@ -180,15 +180,26 @@ eco_mission_counting(const char *word, int len, EcoCounting *counting)
 }
 
 bool
+eco_mission_has_field(EcoCounting counting)
+{
+	return counting != ECO_COUNT && counting != ECO_STREAK;
+}
+
+bool
 eco_mission_counts(EcoCounting counting, const EcoFact *field)
 {
 	return counting == ECO_DISTINCT || field->kind != ECO_FACT_TEXT;
 }
 
+/* A streak ends with the next period, in which something must count. */
 TimestampTz
-eco_mission_ends(const EcoMission *mission, int64 period)
+eco_mission_ends(const EcoMission *mission, const EcoProgress *record)
 {
-	return Min(mission->ends_at, eco_cycle_ends(&mission->cycle, period));
+	int64		last = record->period;
+
+	if (mission->counting == ECO_STREAK)
+		last += Min(record->progress, mission->target - 1);
+	return Min(mission->ends_at, eco_cycle_ends(&mission->cycle, last));
 }
 
 bool
@@ -237,7 +248,7 @@ compile(const EcoRow *row, EcoMission *mission)
 	}
 	if (!eco_mission_counting(progress.data, progress.len, &mission->counting))
 		return false;
-	return mission->counting == ECO_COUNT ||
+	return !eco_mission_has_field(mission->counting) ||
 		(eco_fact_of(mission->trigger, field.data, field.len, &mission->field) &&
 		 eco_mission_counts(mission->counting, &mission->field));
 }

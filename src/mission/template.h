@@ -21,7 +21,9 @@ typedef enum EcoCounting
 	ECO_COUNT,					/* one for each entry */
 	ECO_SUM,					/* of a field */
 	ECO_MAX,					/* the greatest of a field */
-	ECO_DISTINCT				/* different values of a field */
+	ECO_DISTINCT,				/* different values of a field */
+	ECO_STREAK					/* periods in a row in which something counts;
+								 * the record is of the first */
 } EcoCounting;
 
 /* When a mission begins anew. */
@@ -133,7 +135,8 @@ extern const EcoMission *eco_mission_of(const EcoMissions *missions, int32 numbe
 /* What a word says is counted; false: there is none. */
 extern bool eco_mission_counting(const char *word, int len, EcoCounting *counting);
 
-/* Whether it can be counted of a field. */
+/* Whether it is counted of a field, and can be of this one. */
+extern bool eco_mission_has_field(EcoCounting counting);
 extern bool eco_mission_counts(EcoCounting counting, const EcoFact *field);
 
 /* What "daily", "repeat 3" and the like mean; false: it is none of them. */
@@ -141,7 +144,7 @@ extern bool eco_cycle_of(const char *word, int len, EcoCycle *cycle);
 
 /* The moment at which a period ends, at the latest the mission's end; DT_NOEND: it does not. */
 extern TimestampTz eco_cycle_ends(const EcoCycle *cycle, int64 period);
-extern TimestampTz eco_mission_ends(const EcoMission *mission, int64 period);
+extern TimestampTz eco_mission_ends(const EcoMission *mission, const EcoProgress *record);
 
 /* What is done once, and for ever. */
 extern bool eco_mission_is_once(const EcoMission *mission);

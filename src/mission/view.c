@@ -227,6 +227,7 @@ eco_mission_counts_field(PG_FUNCTION_ARGS)
 	EcoFact		fact;
 
 	PG_RETURN_BOOL(eco_mission_counting(word.data, word.len, &counting) &&
+				   eco_mission_has_field(counting) &&
 				   eco_fact_of(trigger, path.data, path.len, &fact) &&
 				   eco_mission_counts(counting, &fact));
 }

@@ -39,7 +39,7 @@ $$;
 
 -- distinct
 SELECT is(pg_temp.wrong(given::jsonb), says, says) FROM (VALUES
-    ('{"progress": "distinct"}', 'field is what sum, max and distinct are of, and count has none.'),
+    ('{"progress": "distinct"}', 'field is what sum, max and distinct are of, and count and streak have none.'),
     ('{"progress": "distinct", "field": "event.game", "target": 65}', 'the target of distinct must be from 1 to 64.'),
     ('{"progress": "distinct", "field": "event.product"}', '"event.product" is no field that entries of the trigger have.')) v (given, says);
 SELECT is(pg_temp.publish('{"mission": "pgk.acts", "progress": "distinct", "field": "event.action_type", "target": 3, "gold": 5}'), 'pgk.acts 1', 'one of texts');
@@ -261,6 +261,53 @@ $$;
 SELECT is((SELECT string_agg(p.period || ' ' || p.progress, ', ' ORDER BY p.period COLLATE "C") FROM economy.mission_progress p WHERE p.user_id = pg_temp.id('d') AND p.mission = v.mission),
     (SELECT string_agg(w.k || ' ' || w.progress, ', ' ORDER BY w.k COLLATE "C") FROM (SELECT w.*, row_number() OVER (ORDER BY w.k COLLATE "C" DESC) AS last FROM pg_temp.windows(v.hours, v.is_max, v.target) w) w WHERE w.last = 1 OR (v.keeps AND w.progress = v.target)), v.mission || ' has the windows that a recount has')
     FROM (VALUES ('pgk.w1', 5, false, 9, true), ('pgk.w2', 26, true, 5, false)) v (mission, hours, is_max, target, keeps);
+SELECT is(pg_temp.sound(), NULL, 'mission_parity() says the same');
+SELECT is_empty($$SELECT * FROM economy_internal.audit_missions() f WHERE f.user_id IN (SELECT p.id FROM player p)$$, 'and the audit finds nothing');
+
+-- streak: periods in a row
+SELECT is(pg_temp.wrong(given::jsonb), says, says) FROM (VALUES
+    ('{"progress": "streak"}', 'a streak is of days or weeks: its period must be daily or weekly.'),
+    ('{"progress": "streak", "period": "repeat 3"}', 'a streak is of days or weeks: its period must be daily or weekly.'),
+    ('{"progress": "streak", "period": "daily", "field": "event.bet"}', 'field is what sum, max and distinct are of, and count and streak have none.')) v (given, says);
+SELECT is(pg_temp.publish('{"mission": "pgk.days", "trigger": "purchase", "progress": "streak", "target": 3, "period": "daily", "gold": 4}'), 'pgk.days 1', 'three days in a row') FROM pg_temp.at('2031-09-01 12:00:00+00');
+CREATE FUNCTION pg_temp.day(clock text, key text) RETURNS text LANGUAGE sql AS $$ SELECT p.code || ' ' || pg_temp.shown('a', 'days') FROM pg_temp.at('2031-09-' || clock || ':00+00'), economy.purchase(pg_temp.id('a'), 'pgk a', 'd' || key) p $$;
+CREATE FUNCTION pg_temp.undo(key text) RETURNS text LANGUAGE sql AS
+    $$ SELECT r.code || ' ' || pg_temp.shown('a', 'days') FROM economy.purchase(pg_temp.id('a'), 'pgk a', 'd' || key) p, economy.refund_purchase(pg_temp.id('a'), p.transaction_id, 'rd' || key, NULL, 'why', 'pgtap') r $$;
+SELECT is(to_char(t.starts_at AT TIME ZONE 'UTC', 'HH24:MI:SS'), '12:01:00', 'all sessions have heard of it when it begins') FROM economy.mission_templates t WHERE t.mission = 'pgk.days';
+SELECT is(pg_temp.day('01 12:05', '1') || ', ' || pg_temp.day('01 23:59', '2'), 'OK days 2031-09-01 active 1/3, OK days 2031-09-01 active 1/3', 'a day counts once');
+SELECT is(to_char(m.ends_at AT TIME ZONE 'UTC', 'DD HH24:MI'), '03 00:00', 'it goes on until the next one is over') FROM economy.missions(pg_temp.id('a')) m WHERE m.mission = 'pgk.days';
+SELECT is(pg_temp.day('02 00:00', '3'), 'OK days 2031-09-01 active 2/3', 'the next day is the second');
+SELECT is(pg_temp.shown('a', 'days'), 'days 2031-09-01 active 2/3', 'which the third may follow to its end') FROM pg_temp.at('2031-09-03 23:59:59.999999+00');
+SELECT is(pg_temp.shown('a', 'days'), 'days 2031-09-04 active 0/3', 'and not behind it') FROM pg_temp.at('2031-09-04 00:00:00+00');
+SELECT is(pg_temp.day('04 00:00', '4'), 'OK days 2031-09-04 active 1/3', 'a day that is missed begins it anew');
+SELECT is(pg_temp.day('03 12:00', '5'), 'OK days 2031-09-04 active 1/3', 'a clock that is set back neither mends nor breaks it');
+SELECT is(pg_temp.day('05 12:00', '6') || ', ' || pg_temp.day('05 13:00', '7') || ', ' || pg_temp.undo('6'), 'OK days 2031-09-04 active 2/3, OK days 2031-09-04 active 2/3, OK days 2031-09-04 active 2/3', 'of a day with two purchases one remains');
+SELECT is(pg_temp.undo('7'), 'OK days 2031-09-04 active 1/3', 'and of one with none nothing');
+SELECT is(pg_temp.undo('4'), 'OK days 2031-09-04 active 1/3', 'a day before the last stays');
+SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
+SELECT is(pg_temp.day('05 14:00', '8') || ', ' || pg_temp.day('06 14:00', '9'), 'OK days 2031-09-04 active 2/3, OK days 2031-09-04 completed 3/3 claimable', 'it is made anew, and goes on');
+SELECT is(pg_temp.day('06 15:00', '10') || ', ' || pg_temp.undo('9'), 'OK days 2031-09-04 completed 3/3 claimable, OK days 2031-09-04 completed 3/3 claimable', 'what is completed stays so');
+SELECT is(pg_temp.day('07 14:00', '11'), 'OK days 2031-09-04 completed 3/3 claimable, days 2031-09-07 active 1/3', 'the next day is of the next one');
+SELECT is(pg_temp.claim('a', 'days', '2031-09-04') || ', ' || pg_temp.claim('a', 'days', '2031-09-04') || ', ' || pg_temp.claim('a', 'days'), 'new OK 4, reuse OK 4, refused MISSION_NOT_COMPLETED {"target": 3, "progress": 1}', 'each is paid once') FROM pg_temp.at('2031-09-07 23:59:59+00');
+SELECT is(pg_temp.day('08 10:00', '12') || ', ' || pg_temp.day('09 10:00', '13') || ', ' || pg_temp.claim('a', 'days'), 'OK days 2031-09-07 active 2/3, OK days 2031-09-07 completed 3/3 claimable, new OK 4', 'and the next one too');
+SELECT is(pg_temp.sound(), NULL, 'the entries say the same');
+SELECT is(pg_temp.day('12 10:00', '14'), 'OK days 2031-09-12 active 1/3', 'what is over is forgotten');
+SELECT is(pg_temp.says('a', 'pgk.days', decode('02', 'hex')), 'a pgk.days 1 2031-09-12 active 1 with 01 active 1 with 02', 'the audit counts the entries of a day, too') FROM pg_temp.at('2031-09-12 10:05:00+00');
+SELECT throws_ok(format($$UPDATE economy.accounts a SET sections = economy_internal.with_mission_progress(a.sections, p.number, p.period, p.progress, p.state, p.since, decode('00', 'hex')) FROM economy.mission_templates t, economy_internal.mission_progress_of((SELECT b.sections FROM economy.accounts b WHERE b.user_id = %1$s), NULL) p WHERE a.user_id = %1$s AND t.mission = 'pgk.days' AND p.number = t.number;
+    SELECT economy.purchase(%1$s, 'pgk a', 'd15')$$, pg_temp.id('a')), 'XE103', NULL, 'what is no number is not counted on');
+SELECT is(pg_temp.day('14 10:00', '16'), 'OK days 2031-09-14 active 1/3', 'behind the first day, too, one that is missed begins it anew');
+-- at random: runs of days and of weeks, by gaps and islands
+SELECT is(pg_temp.publish(m), m ->> 'mission' || ' 1', m ->> 'period') FROM pg_temp.at('2031-10-01 00:00:00+00'), unnest(ARRAY['{"mission": "pgk.s1", "progress": "streak", "condition": {"eq": ["event.action_type", "s"]}, "target": 4, "period": "daily", "claim_hours": 2000}', '{"mission": "pgk.s2", "progress": "streak", "condition": {"eq": ["event.action_type", "s"]}, "target": 2, "period": "weekly", "claim_hours": 3000}']::jsonb[]) m;
+CREATE TEMP TABLE days AS SELECT d, date '2031-10-02' + d AS day FROM generate_series(1, 60) d WHERE random() < 0.7 AND d NOT BETWEEN 20 AND 34;
+SELECT is(string_agg(DISTINCT (SELECT pg_temp.play('c', 's') FROM pg_temp.at(to_char(x.day, 'YYYY-MM-DD ') || '11:00:00+00')), ''), 'OK', 'days with gaps') FROM (SELECT d.day FROM days d, generate_series(1, 2) ORDER BY d.day) x;
+SELECT is((SELECT string_agg(p.period || ' ' || p.progress, ', ' ORDER BY p.period COLLATE "C") FROM economy.mission_progress p WHERE p.user_id = pg_temp.id('c') AND p.mission = v.mission),
+    (SELECT string_agg(k, ', ' ORDER BY k COLLATE "C") FROM (
+        -- those in a row, cut where each is completed; of those that are not the last one is known
+        SELECT to_char(min(i.day), v.form) || ' ' || count(DISTINCT i.n) AS k FROM (
+            SELECT g.*, (g.n - min(g.n) OVER (PARTITION BY g.island)) / v.target AS part FROM (
+                SELECT e.*, e.n - dense_rank() OVER (ORDER BY e.n) AS island FROM (SELECT d.day, CASE v.days WHEN 1 THEN d.day - date '2031-01-06' ELSE (d.day - date '2031-01-06') / 7 END AS n FROM days d) e) g) i
+        GROUP BY i.island, i.part HAVING count(DISTINCT i.n) = v.target OR max(i.day) = (SELECT max(d.day) FROM days d)) k), v.mission || ' has the streaks that a recount has')
+    FROM (VALUES ('pgk.s1', 4, 1, 'YYYY-MM-DD'), ('pgk.s2', 2, 7, 'IYYY"-W"IW')) v (mission, target, days, form);
 SELECT is(pg_temp.sound(), NULL, 'mission_parity() says the same');
 SELECT is_empty($$SELECT * FROM economy_internal.audit_missions() f WHERE f.user_id IN (SELECT p.id FROM player p)$$, 'and the audit finds nothing');
 

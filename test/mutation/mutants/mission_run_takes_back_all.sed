@@ -1,4 +1,4 @@
 # src/mission/observe.c
 # a refund of an earlier run is taken off the one that is under way
 # pgtap/mission_kinds.sql
-s/\(mission->nrequires > 0 \|\| mission->cycle.anew != ECO_ANEW_BY_CALENDAR\)\)/mission->nrequires > 0)/
+s/^	+ *mission->cycle.anew != ECO_ANEW_BY_CALENDAR\)\)$/						   false))/
