@@ -132,7 +132,7 @@ sub record_of
 }
 
 # The record that an entry is to be counted in, or none: runs follow each other when they are claimed, and nothing begins
-# before what has begun, when a clock was set back.
+# before what has begun, when a clock was set back; of days and weeks, before the next one.
 sub record_for
 {
 	my ($self, $records, $t, $e) = @_;
@@ -147,7 +147,8 @@ sub record_for
 		$next = $r->{period} + 1;
 		undef $r;
 	}
-	return $r if $r || grep { $_->{of} == $t && $_->{period} >= $next } values %$records;
+	my $by_calendar = $t->{period} =~ /^(?:daily|weekly)/;
+	return $r if $r || grep { $_->{of} == $t && ($by_calendar ? $_->{period} == $next + 1 : $_->{period} >= $next) } values %$records;
 	# what was made before it was unlocked, or had begun, did not count, and is not taken back
 	my $since = @{ $t->{requires} } || $t->{period} =~ /^(?:repeat|rolling)/ ? $e->{seq} : 0;
 	return $records->{"$t->{number} $next"} = { of => $t, period => $next, progress => 0, state => 'active', since => $since };
@@ -177,6 +178,7 @@ sub increment
 		return 0 if (fact($e, $path) // '') ne $value;
 	}
 	# or a mission would begin another one
+	return 0 if ($e->{operation} // '') =~ /^(?:escrow_hold|escrow_close|round_open)$/;
 	return 0 if $t->{period} =~ /^repeat/ && ($e->{source} // '') =~ /^economy:mission:/;
 	my $n = $t->{progress} eq 'count' ? 1 : fact($e, $t->{field}) // return 0;
 	return 1 if $t->{progress} eq 'distinct';
