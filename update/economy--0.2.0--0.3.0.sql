@@ -125,6 +125,21 @@ $$;
 COMMENT ON FUNCTION economy_internal.refused(anyelement, text, jsonb) IS
     'The answer of a call that is refused, of the type of the one that is given, which is null.';
 
+CREATE FUNCTION economy_internal.require_kept(relation text, kept boolean) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF kept IS NOT TRUE THEN
+        RAISE EXCEPTION 'a row of economy.% would be kept in another way than was asked for',
+            relation USING ERRCODE = 'XE103',
+            HINT = format('Look for a BEFORE trigger or a rule on economy.%s that changes values '
+                          'or suppresses rows.', relation);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.require_kept(text, boolean) IS
+    'Raises XE103, that what was written of a table is not what was to be written, unless it is.';
+
 CREATE FUNCTION economy_internal.announce_key(
     journal "char", user_id bigint, first text, second text
 ) RETURNS integer
@@ -1460,14 +1475,16 @@ DECLARE
     used  economy.promo_uses;
     names text[];
 BEGIN
-    DELETE FROM economy.promo_uses u
+    SELECT u.* INTO used FROM economy.promo_uses u
         WHERE u.user_id = give_promo_back.user_id AND u.code = use ->> 'code'
-          AND u.seq = give_promo_back.seq
-        RETURNING u.* INTO used;
+          AND u.seq = give_promo_back.seq FOR UPDATE;
     -- what is not noted was not counted, as the audit says
     IF NOT found THEN
         RETURN false;
     END IF;
+    DELETE FROM economy.promo_uses u
+        WHERE u.user_id = used.user_id AND u.code = used.code AND u.seq = used.seq;
+    PERFORM economy_internal.require_kept('promo_uses', found);
     names := ARRAY(SELECT DISTINCT s.name FROM economy.promo_stock s
                    WHERE s.name IN (used.code, used.code || '/gold'));
     IF used.code = ANY (names) THEN
@@ -1543,6 +1560,7 @@ CREATE FUNCTION economy_internal.write_promo(
 DECLARE
     given  economy.promo_codes;
     sum_of record;
+    kept   boolean;
 BEGIN
     IF old_row.code IS NULL THEN
         INSERT INTO economy.promo_codes SELECT (new_row).* RETURNING * INTO given;
@@ -1553,12 +1571,7 @@ BEGIN
             ends_at = new_row.ends_at, active = new_row.active
             WHERE p.code = new_row.code RETURNING * INTO given;
     END IF;
-    IF given IS DISTINCT FROM new_row THEN
-        RAISE EXCEPTION 'promo code "%" would be another than was asked for', new_row.code
-            USING ERRCODE = 'XE103',
-            HINT = 'Look for a BEFORE trigger or a rule on economy.promo_codes that changes '
-                   'values or suppresses rows.';
-    END IF;
+    PERFORM economy_internal.require_kept('promo_codes', given IS NOT DISTINCT FROM new_row);
     FOR sum_of IN
         SELECT v.* FROM (VALUES
             (new_row.code, new_row.max_uses, old_row.max_uses),
@@ -1566,8 +1579,15 @@ BEGIN
         WHERE v.most IS NOT NULL AND v.most IS DISTINCT FROM v.was
     LOOP
         IF sum_of.was IS NULL THEN
-            INSERT INTO economy.promo_stock
-                SELECT sum_of.name, n, 0 FROM generate_series(0, 31) n;
+            -- nor is what damage has left of a code by that name counted on
+            WITH slots AS (
+                INSERT INTO economy.promo_stock AS s
+                    SELECT sum_of.name, n, 0 FROM generate_series(0, 31) n
+                    ON CONFLICT ON CONSTRAINT promo_stock_pkey DO NOTHING
+                    RETURNING s.name = sum_of.name AND s.remaining = 0 AS is_so
+            )
+            SELECT bool_and(s.is_so) AND count(*) = 32 INTO kept FROM slots s;
+            PERFORM economy_internal.require_kept('promo_stock', kept);
         END IF;
         PERFORM economy_internal.add_to_promo(
             sum_of.name, sum_of.most - coalesce(sum_of.was, 0), 32);
@@ -4001,12 +4021,8 @@ BEGIN
                     retry_cap_s = new_row.retry_cap_s, max_attempts = new_row.max_attempts
                 WHERE p.provider = id RETURNING p.* INTO written;
             END IF;
-            IF written IS DISTINCT FROM new_row THEN
-                RAISE EXCEPTION 'a provider would be kept in another way than was asked for'
-                    USING ERRCODE = 'XE103',
-                    HINT = 'Look for a BEFORE trigger or a rule on economy.payment_providers that '
-                           'changes values or suppresses rows.';
-            END IF;
+            PERFORM economy_internal.require_kept(
+                'payment_providers', written IS NOT DISTINCT FROM new_row);
         EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
             GET STACKED DIAGNOSTICS
                 wrong = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
@@ -4052,6 +4068,7 @@ $$;
 COMMENT ON FUNCTION economy_internal.lock_provider(text, text) IS
     'The provider that an actor is about to change; XE702 for an unknown one.';
 
+-- No message tells a secret: what a constraint has to say of its row is not passed on.
 CREATE FUNCTION economy.add_payment_secret(provider text, secret text, actor text) RETURNS integer
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
@@ -4059,6 +4076,7 @@ DECLARE
     of     CONSTANT economy.payment_providers := economy_internal.lock_provider(provider, actor);
     key    CONSTANT bytea := economy_internal.payment_key(of.profile, secret);
     number integer;
+    kept   boolean;
     failed text;
 BEGIN
     PERFORM economy_internal.require_given('secret', secret IS NOT NULL);
@@ -4085,8 +4103,11 @@ BEGIN
          WHERE c.relation = 'payment_secrets' AND c.after ->> 'provider' = of.provider), 0) + 1
         INTO number;
     BEGIN
-        INSERT INTO economy.payment_secrets (provider, version, state, material, created_at)
-            VALUES (of.provider, number, 'active', key, economy.now());
+        INSERT INTO economy.payment_secrets AS s (provider, version, state, material, created_at)
+            VALUES (of.provider, number, 'active', key, economy.now())
+            RETURNING s.provider = of.provider AND s.version = number AND s.state = 'active'
+                      AND s.material = key INTO kept;
+        PERFORM economy_internal.require_kept('payment_secrets', kept);
     EXCEPTION WHEN integrity_constraint_violation THEN
         GET STACKED DIAGNOSTICS failed = CONSTRAINT_NAME;
         RAISE EXCEPTION 'a constraint refuses the secret' USING ERRCODE = 'XE701',
@@ -4106,16 +4127,21 @@ CREATE FUNCTION economy.retire_payment_secret(provider text, version integer, ac
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
-    of CONSTANT economy.payment_providers := economy_internal.lock_provider(provider, actor);
+    of   CONSTANT economy.payment_providers := economy_internal.lock_provider(provider, actor);
+    kept boolean;
 BEGIN
     PERFORM economy_internal.require_given('version', version IS NOT NULL);
-    UPDATE economy.payment_secrets s
-        SET state = 'retired', material = '', retired_at = economy.now()
+    PERFORM FROM economy.payment_secrets s
         WHERE s.provider = of.provider AND s.version = retire_payment_secret.version
-          AND s.state = 'active';
+          AND s.state = 'active' FOR NO KEY UPDATE;
     IF NOT found THEN
         RETURN false;
     END IF;
+    UPDATE economy.payment_secrets s
+        SET state = 'retired', material = '', retired_at = economy.now()
+        WHERE s.provider = of.provider AND s.version = retire_payment_secret.version
+        RETURNING s.state = 'retired' AND s.material = '' INTO kept;
+    PERFORM economy_internal.require_kept('payment_secrets', kept);
     PERFORM economy.note_change(
         'payment_secrets', of.provider || ':' || version, 'retire', actor);
     RETURN true;
@@ -4561,7 +4587,8 @@ BEGIN
         o.worker := NULL;
     END IF;
     -- in a conflict each report is kept, once
-    IF o.state = before.state AND (o.state <> 'CONFLICT' OR report = 'unknown' OR EXISTS (
+    IF o.state = before.state AND o.provider_ref IS NOT DISTINCT FROM before.provider_ref
+       AND (o.state <> 'CONFLICT' OR report = 'unknown' OR EXISTS (
         SELECT FROM economy.payment_order_history h
         WHERE h.order_id = o.order_id AND h.report = apply_report.report
           AND h.reporter = apply_report.reporter
@@ -5858,6 +5885,7 @@ CREATE FUNCTION economy_internal.put_mission(
     SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' AS $$
 DECLARE
     old_row   economy.mission_templates;
+    written   economy.mission_templates;
     id        text := mission ->> 'mission';
     wrong     text;
     hint      text;
@@ -5891,10 +5919,17 @@ BEGIN
                 new_row.starts_at := greatest(new_row.starts_at,
                                               new_row.published_at + make_interval(mins => 1));
             END IF;
-            UPDATE economy.mission_templates t SET retired_at = new_row.published_at
-                WHERE t.mission = id AND t.version = old_row.version AND t.retired_at IS NULL;
+            IF old_row.retired_at IS NULL AND old_row.version IS NOT NULL THEN
+                UPDATE economy.mission_templates t SET retired_at = new_row.published_at
+                    WHERE t.mission = id AND t.version = old_row.version RETURNING t.* INTO written;
+                PERFORM economy_internal.require_kept(
+                    'mission_templates', written.retired_at = new_row.published_at);
+            END IF;
             -- of two at once above READ COMMITTED, neither of which sees the other: 40001
-            INSERT INTO economy.mission_templates SELECT (new_row).* ON CONFLICT DO NOTHING;
+            INSERT INTO economy.mission_templates AS t SELECT (new_row).* ON CONFLICT DO NOTHING
+                RETURNING t.* INTO written;
+            PERFORM economy_internal.require_kept(
+                'mission_templates', written IS NOT DISTINCT FROM new_row);
             PERFORM economy_internal.check_mission_condition(new_row.trigger, new_row.condition);
             wrong := economy_internal.check_new_mission(new_row);
         EXCEPTION
@@ -5952,6 +5987,7 @@ CREATE FUNCTION economy.retire_mission(mission text, actor text) RETURNS economy
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
     row_now economy.mission_templates;
+    written economy.mission_templates;
     needs   text;
 BEGIN
     PERFORM economy_internal.require_actor(actor);
@@ -5975,7 +6011,10 @@ BEGIN
     END IF;
     row_now.retired_at := economy.now();
     UPDATE economy.mission_templates t SET retired_at = row_now.retired_at
-        WHERE t.mission = row_now.mission AND t.version = row_now.version;
+        WHERE t.mission = row_now.mission AND t.version = row_now.version
+        RETURNING t.* INTO written;
+    PERFORM economy_internal.require_kept(
+        'mission_templates', written IS NOT DISTINCT FROM row_now);
     PERFORM economy.note_change('mission_templates', row_now.mission || ':' || row_now.version,
                                 'retire', actor);
     RETURN row_now;
@@ -6323,6 +6362,7 @@ CREATE FUNCTION economy.publish_season(season jsonb, actor text) RETURNS economy
 DECLARE
     old_row   economy.seasons;
     new_row   economy.seasons;
+    written   economy.seasons;
     id        text := season ->> 'season';
     at        timestamptz;
     wrong     text;
@@ -6362,13 +6402,18 @@ BEGIN
                           WHEN old_row.season IS NOT NULL
                           THEN economy_internal.check_season_change(old_row, new_row, at) END;
             IF old_row.season IS NULL THEN
-                INSERT INTO economy.seasons SELECT (new_row).*;
+                INSERT INTO economy.seasons AS s SELECT (new_row).* RETURNING s.* INTO written;
             ELSE
                 UPDATE economy.seasons s SET
                     ends_at = new_row.ends_at, claim_hours = new_row.claim_hours,
                     at_end = new_row.at_end, hidden = new_row.hidden,
                     position = new_row.position, texts = new_row.texts
-                WHERE s.season = id;
+                WHERE s.season = id RETURNING s.* INTO written;
+            END IF;
+            -- what is not valid is refused below
+            IF wrong IS NULL THEN
+                PERFORM economy_internal.require_kept(
+                    'seasons', written IS NOT DISTINCT FROM new_row);
             END IF;
         EXCEPTION
             WHEN unique_violation OR data_exception OR check_violation OR not_null_violation THEN
@@ -6397,6 +6442,7 @@ CREATE FUNCTION economy.retire_season(season text, actor text) RETURNS economy.s
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
     row_now economy.seasons;
+    written economy.seasons;
 BEGIN
     PERFORM economy_internal.require_actor(actor);
     PERFORM economy_internal.require_given('season', season IS NOT NULL);
@@ -6411,7 +6457,9 @@ BEGIN
         RETURN row_now;
     END IF;
     row_now.retired_at := economy.now();
-    UPDATE economy.seasons s SET retired_at = row_now.retired_at WHERE s.season = row_now.season;
+    UPDATE economy.seasons s SET retired_at = row_now.retired_at WHERE s.season = row_now.season
+        RETURNING s.* INTO written;
+    PERFORM economy_internal.require_kept('seasons', written IS NOT DISTINCT FROM row_now);
     PERFORM economy.note_change('seasons', row_now.season, 'retire', actor);
     RETURN row_now;
 END
@@ -13133,6 +13181,7 @@ REVOKE ALL ON FUNCTION
     economy_internal.refuse_mission(text, text, text),
     economy_internal.refused(anyelement, text, jsonb),
     economy_internal.release_order(economy.payment_orders, boolean),
+    economy_internal.require_kept(text, boolean),
     economy_internal.require_text(text, text, integer),
     economy_internal.restock(text, bigint, smallint),
     economy_internal.retry_at(economy.payment_providers, integer, timestamptz),

@@ -220,6 +220,21 @@ $$;
 COMMENT ON FUNCTION economy_internal.refused(anyelement, text, jsonb) IS
     'The answer of a call that is refused, of the type of the one that is given, which is null.';
 
+CREATE FUNCTION economy_internal.require_kept(relation text, kept boolean) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF kept IS NOT TRUE THEN
+        RAISE EXCEPTION 'a row of economy.% would be kept in another way than was asked for',
+            relation USING ERRCODE = 'XE103',
+            HINT = format('Look for a BEFORE trigger or a rule on economy.%s that changes values '
+                          'or suppresses rows.', relation);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION economy_internal.require_kept(text, boolean) IS
+    'Raises XE103, that what was written of a table is not what was to be written, unless it is.';
+
 CREATE FUNCTION economy_internal.lock_name(name text) RETURNS void
     LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'eco_lock_name';
 COMMENT ON FUNCTION economy_internal.lock_name(text) IS

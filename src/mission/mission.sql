@@ -435,6 +435,7 @@ CREATE FUNCTION economy_internal.put_mission(
     SET TimeZone = 'UTC' SET DateStyle = 'ISO, YMD' AS $$
 DECLARE
     old_row   economy.mission_templates;
+    written   economy.mission_templates;
     id        text := mission ->> 'mission';
     wrong     text;
     hint      text;
@@ -468,10 +469,17 @@ BEGIN
                 new_row.starts_at := greatest(new_row.starts_at,
                                               new_row.published_at + make_interval(mins => 1));
             END IF;
-            UPDATE economy.mission_templates t SET retired_at = new_row.published_at
-                WHERE t.mission = id AND t.version = old_row.version AND t.retired_at IS NULL;
+            IF old_row.retired_at IS NULL AND old_row.version IS NOT NULL THEN
+                UPDATE economy.mission_templates t SET retired_at = new_row.published_at
+                    WHERE t.mission = id AND t.version = old_row.version RETURNING t.* INTO written;
+                PERFORM economy_internal.require_kept(
+                    'mission_templates', written.retired_at = new_row.published_at);
+            END IF;
             -- of two at once above READ COMMITTED, neither of which sees the other: 40001
-            INSERT INTO economy.mission_templates SELECT (new_row).* ON CONFLICT DO NOTHING;
+            INSERT INTO economy.mission_templates AS t SELECT (new_row).* ON CONFLICT DO NOTHING
+                RETURNING t.* INTO written;
+            PERFORM economy_internal.require_kept(
+                'mission_templates', written IS NOT DISTINCT FROM new_row);
             PERFORM economy_internal.check_mission_condition(new_row.trigger, new_row.condition);
             wrong := economy_internal.check_new_mission(new_row);
         EXCEPTION
@@ -529,6 +537,7 @@ CREATE FUNCTION economy.retire_mission(mission text, actor text) RETURNS economy
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
     row_now economy.mission_templates;
+    written economy.mission_templates;
     needs   text;
 BEGIN
     PERFORM economy_internal.require_actor(actor);
@@ -552,7 +561,10 @@ BEGIN
     END IF;
     row_now.retired_at := economy.now();
     UPDATE economy.mission_templates t SET retired_at = row_now.retired_at
-        WHERE t.mission = row_now.mission AND t.version = row_now.version;
+        WHERE t.mission = row_now.mission AND t.version = row_now.version
+        RETURNING t.* INTO written;
+    PERFORM economy_internal.require_kept(
+        'mission_templates', written IS NOT DISTINCT FROM row_now);
     PERFORM economy.note_change('mission_templates', row_now.mission || ':' || row_now.version,
                                 'retire', actor);
     RETURN row_now;

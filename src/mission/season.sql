@@ -311,6 +311,7 @@ CREATE FUNCTION economy.publish_season(season jsonb, actor text) RETURNS economy
 DECLARE
     old_row   economy.seasons;
     new_row   economy.seasons;
+    written   economy.seasons;
     id        text := season ->> 'season';
     at        timestamptz;
     wrong     text;
@@ -350,13 +351,18 @@ BEGIN
                           WHEN old_row.season IS NOT NULL
                           THEN economy_internal.check_season_change(old_row, new_row, at) END;
             IF old_row.season IS NULL THEN
-                INSERT INTO economy.seasons SELECT (new_row).*;
+                INSERT INTO economy.seasons AS s SELECT (new_row).* RETURNING s.* INTO written;
             ELSE
                 UPDATE economy.seasons s SET
                     ends_at = new_row.ends_at, claim_hours = new_row.claim_hours,
                     at_end = new_row.at_end, hidden = new_row.hidden,
                     position = new_row.position, texts = new_row.texts
-                WHERE s.season = id;
+                WHERE s.season = id RETURNING s.* INTO written;
+            END IF;
+            -- what is not valid is refused below
+            IF wrong IS NULL THEN
+                PERFORM economy_internal.require_kept(
+                    'seasons', written IS NOT DISTINCT FROM new_row);
             END IF;
         EXCEPTION
             WHEN unique_violation OR data_exception OR check_violation OR not_null_violation THEN
@@ -385,6 +391,7 @@ CREATE FUNCTION economy.retire_season(season text, actor text) RETURNS economy.s
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
     row_now economy.seasons;
+    written economy.seasons;
 BEGIN
     PERFORM economy_internal.require_actor(actor);
     PERFORM economy_internal.require_given('season', season IS NOT NULL);
@@ -399,7 +406,9 @@ BEGIN
         RETURN row_now;
     END IF;
     row_now.retired_at := economy.now();
-    UPDATE economy.seasons s SET retired_at = row_now.retired_at WHERE s.season = row_now.season;
+    UPDATE economy.seasons s SET retired_at = row_now.retired_at WHERE s.season = row_now.season
+        RETURNING s.* INTO written;
+    PERFORM economy_internal.require_kept('seasons', written IS NOT DISTINCT FROM row_now);
     PERFORM economy.note_change('seasons', row_now.season, 'retire', actor);
     RETURN row_now;
 END

@@ -435,7 +435,8 @@ BEGIN
         o.worker := NULL;
     END IF;
     -- in a conflict each report is kept, once
-    IF o.state = before.state AND (o.state <> 'CONFLICT' OR report = 'unknown' OR EXISTS (
+    IF o.state = before.state AND o.provider_ref IS NOT DISTINCT FROM before.provider_ref
+       AND (o.state <> 'CONFLICT' OR report = 'unknown' OR EXISTS (
         SELECT FROM economy.payment_order_history h
         WHERE h.order_id = o.order_id AND h.report = apply_report.report
           AND h.reporter = apply_report.reporter

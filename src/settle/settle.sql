@@ -157,12 +157,8 @@ BEGIN
                     retry_cap_s = new_row.retry_cap_s, max_attempts = new_row.max_attempts
                 WHERE p.provider = id RETURNING p.* INTO written;
             END IF;
-            IF written IS DISTINCT FROM new_row THEN
-                RAISE EXCEPTION 'a provider would be kept in another way than was asked for'
-                    USING ERRCODE = 'XE103',
-                    HINT = 'Look for a BEFORE trigger or a rule on economy.payment_providers that '
-                           'changes values or suppresses rows.';
-            END IF;
+            PERFORM economy_internal.require_kept(
+                'payment_providers', written IS NOT DISTINCT FROM new_row);
         EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
             GET STACKED DIAGNOSTICS
                 wrong = MESSAGE_TEXT, failed = CONSTRAINT_NAME, at_column = COLUMN_NAME;
@@ -216,6 +212,7 @@ DECLARE
     of     CONSTANT economy.payment_providers := economy_internal.lock_provider(provider, actor);
     key    CONSTANT bytea := economy_internal.payment_key(of.profile, secret);
     number integer;
+    kept   boolean;
     failed text;
 BEGIN
     PERFORM economy_internal.require_given('secret', secret IS NOT NULL);
@@ -242,8 +239,11 @@ BEGIN
          WHERE c.relation = 'payment_secrets' AND c.after ->> 'provider' = of.provider), 0) + 1
         INTO number;
     BEGIN
-        INSERT INTO economy.payment_secrets (provider, version, state, material, created_at)
-            VALUES (of.provider, number, 'active', key, economy.now());
+        INSERT INTO economy.payment_secrets AS s (provider, version, state, material, created_at)
+            VALUES (of.provider, number, 'active', key, economy.now())
+            RETURNING s.provider = of.provider AND s.version = number AND s.state = 'active'
+                      AND s.material = key INTO kept;
+        PERFORM economy_internal.require_kept('payment_secrets', kept);
     EXCEPTION WHEN integrity_constraint_violation THEN
         GET STACKED DIAGNOSTICS failed = CONSTRAINT_NAME;
         RAISE EXCEPTION 'a constraint refuses the secret' USING ERRCODE = 'XE701',
@@ -263,16 +263,21 @@ CREATE FUNCTION economy.retire_payment_secret(provider text, version integer, ac
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, economy, pg_temp AS $$
 DECLARE
-    of CONSTANT economy.payment_providers := economy_internal.lock_provider(provider, actor);
+    of   CONSTANT economy.payment_providers := economy_internal.lock_provider(provider, actor);
+    kept boolean;
 BEGIN
     PERFORM economy_internal.require_given('version', version IS NOT NULL);
-    UPDATE economy.payment_secrets s
-        SET state = 'retired', material = '', retired_at = economy.now()
+    PERFORM FROM economy.payment_secrets s
         WHERE s.provider = of.provider AND s.version = retire_payment_secret.version
-          AND s.state = 'active';
+          AND s.state = 'active' FOR NO KEY UPDATE;
     IF NOT found THEN
         RETURN false;
     END IF;
+    UPDATE economy.payment_secrets s
+        SET state = 'retired', material = '', retired_at = economy.now()
+        WHERE s.provider = of.provider AND s.version = retire_payment_secret.version
+        RETURNING s.state = 'retired' AND s.material = '' INTO kept;
+    PERFORM economy_internal.require_kept('payment_secrets', kept);
     PERFORM economy.note_change(
         'payment_secrets', of.provider || ':' || version, 'retire', actor);
     RETURN true;

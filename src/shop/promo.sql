@@ -144,14 +144,16 @@ DECLARE
     used  economy.promo_uses;
     names text[];
 BEGIN
-    DELETE FROM economy.promo_uses u
+    SELECT u.* INTO used FROM economy.promo_uses u
         WHERE u.user_id = give_promo_back.user_id AND u.code = use ->> 'code'
-          AND u.seq = give_promo_back.seq
-        RETURNING u.* INTO used;
+          AND u.seq = give_promo_back.seq FOR UPDATE;
     -- what is not noted was not counted, as the audit says
     IF NOT found THEN
         RETURN false;
     END IF;
+    DELETE FROM economy.promo_uses u
+        WHERE u.user_id = used.user_id AND u.code = used.code AND u.seq = used.seq;
+    PERFORM economy_internal.require_kept('promo_uses', found);
     names := ARRAY(SELECT DISTINCT s.name FROM economy.promo_stock s
                    WHERE s.name IN (used.code, used.code || '/gold'));
     IF used.code = ANY (names) THEN
@@ -227,6 +229,7 @@ CREATE FUNCTION economy_internal.write_promo(
 DECLARE
     given  economy.promo_codes;
     sum_of record;
+    kept   boolean;
 BEGIN
     IF old_row.code IS NULL THEN
         INSERT INTO economy.promo_codes SELECT (new_row).* RETURNING * INTO given;
@@ -237,12 +240,7 @@ BEGIN
             ends_at = new_row.ends_at, active = new_row.active
             WHERE p.code = new_row.code RETURNING * INTO given;
     END IF;
-    IF given IS DISTINCT FROM new_row THEN
-        RAISE EXCEPTION 'promo code "%" would be another than was asked for', new_row.code
-            USING ERRCODE = 'XE103',
-            HINT = 'Look for a BEFORE trigger or a rule on economy.promo_codes that changes '
-                   'values or suppresses rows.';
-    END IF;
+    PERFORM economy_internal.require_kept('promo_codes', given IS NOT DISTINCT FROM new_row);
     FOR sum_of IN
         SELECT v.* FROM (VALUES
             (new_row.code, new_row.max_uses, old_row.max_uses),
@@ -250,8 +248,15 @@ BEGIN
         WHERE v.most IS NOT NULL AND v.most IS DISTINCT FROM v.was
     LOOP
         IF sum_of.was IS NULL THEN
-            INSERT INTO economy.promo_stock
-                SELECT sum_of.name, n, 0 FROM generate_series(0, 31) n;
+            -- nor is what damage has left of a code by that name counted on
+            WITH slots AS (
+                INSERT INTO economy.promo_stock AS s
+                    SELECT sum_of.name, n, 0 FROM generate_series(0, 31) n
+                    ON CONFLICT ON CONSTRAINT promo_stock_pkey DO NOTHING
+                    RETURNING s.name = sum_of.name AND s.remaining = 0 AS is_so
+            )
+            SELECT bool_and(s.is_so) AND count(*) = 32 INTO kept FROM slots s;
+            PERFORM economy_internal.require_kept('promo_stock', kept);
         END IF;
         PERFORM economy_internal.add_to_promo(
             sum_of.name, sum_of.most - coalesce(sum_of.was, 0), 32);

@@ -395,6 +395,7 @@ SELECT set_config('economy.test_clock', to_char((economy.now() + interval '1 min
 SELECT count(*) AS x FROM economy_internal.expire_orders(500, NULL) \gset
 SELECT is((SELECT string_agg(o.state, ' ' ORDER BY o.idempotency_key) FROM economy.payment_orders o WHERE o.user_id = :u AND o.idempotency_key LIKE 'late_'), 'EXPIRED CREATED EXPIRED', 'the others expire');
 DROP TRIGGER pgtap ON economy.payment_orders;
+SELECT economy.register('pgtap late payer') AS v2 \gset
 -- nor does a lease of a clock that was wrong
 UPDATE economy.payment_orders o SET worker = 'dead', due_at = o.made_at + n FROM (VALUES ('late2', interval '1 year')) v (key, n) WHERE o.order_id = pg_temp.id(:u, 'pgtap_pack', v.key);
 SELECT is((SELECT count(*) FROM economy_internal.expire_orders(500, NULL) j WHERE j.orders > 0), 1::bigint, 'it expires');
@@ -402,8 +403,20 @@ SELECT is((SELECT o.state FROM economy.payment_orders o WHERE o.order_id = pg_te
 -- a provider is kept as it is answered, or not at all
 CREATE FUNCTION pg_temp.other_provider() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.expiry_s := 77; RETURN NEW; END $$;
 CREATE TRIGGER pgtap BEFORE INSERT OR UPDATE ON economy.payment_providers FOR EACH ROW EXECUTE FUNCTION pg_temp.other_provider();
-SELECT throws_ok(format('SELECT economy.set_payment_provider(%L, ''a'')', p), 'XE103', 'a provider would be kept in another way than was asked for', p) FROM unnest(ARRAY['{"provider": "pgtap_bank", "expiry_s": 99}', '{"provider": "pgtap_new", "profile": "standard"}']) p;
+SELECT throws_ok(format('SELECT economy.set_payment_provider(%L, ''a'')', p), 'XE103', 'a row of economy.payment_providers would be kept in another way than was asked for', p) FROM unnest(ARRAY['{"provider": "pgtap_bank", "expiry_s": 99}', '{"provider": "pgtap_new", "profile": "standard"}']) p;
 DROP TRIGGER pgtap ON economy.payment_providers;
+CREATE FUNCTION pg_temp.not_kept() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+CREATE TRIGGER pgtap BEFORE INSERT OR UPDATE ON economy.payment_secrets FOR EACH ROW EXECUTE FUNCTION pg_temp.not_kept();
+SELECT throws_ok(c, 'XE103', 'a row of economy.payment_secrets would be kept in another way than was asked for', c)
+FROM unnest(ARRAY['SELECT economy.add_payment_secret(''pgtap_bank'', ''whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'', ''a'')', 'SELECT economy.retire_payment_secret(''pgtap_bank'', 1, ''a'')']) c;
+DROP TRIGGER pgtap ON economy.payment_secrets;
+-- a report again that names the payment for the first time is a step: it is told what was known when
+SELECT is(p.code, 'PENDING', 'an order') FROM economy.purchase(:v2, 'pgtap_pack', 'ref1') p;
+SELECT is(pg_temp.said(economy.settlement_report(pg_temp.id(:v2, 'pgtap_pack', 'ref1'), 'confirmed', 'w', r)) ~ says, true, coalesce(r, 'no') || ' payment')
+FROM (VALUES (1, NULL, '^t new OK CONFIRMED'), (2, 'pay-late', '^t new OK CONFIRMED'), (3, 'pay-late', '^t reuse OK CONFIRMED'), (4, NULL, '^t reuse OK CONFIRMED'), (5, 'pay-other', '^t new CONFLICT')) v (n, r, says);
+SELECT is((SELECT string_agg(concat_ws(' ', h.from_state, h.to_state, h.detail ->> 'provider_ref'), ', ' ORDER BY h.step) FROM economy.payment_order_history h WHERE h.order_id = pg_temp.id(:v2, 'pgtap_pack', 'ref1') AND h.report = 'confirmed'),
+    'CREATED CONFIRMED, CONFIRMED CONFIRMED pay-late, CONFIRMED CONFLICT pay-other', 'each is kept');
+SELECT is_empty('SELECT * FROM economy_internal.audit_orders()', 'which the audit takes for right');
 
 -- arguments
 SELECT throws_ok(call, code, says, call)

@@ -186,8 +186,20 @@ CREATE FUNCTION pg_temp.less() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.
 CREATE FUNCTION pg_temp.nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
 SELECT is(pg_temp.error_after(damage, format(call, :u)), says, says) FROM (VALUES
     ('CREATE TRIGGER t BEFORE UPDATE ON economy.promo_stock FOR EACH ROW EXECUTE FUNCTION pg_temp.less()', $$SELECT economy.upsert_promo_code('{"code": "SUMMER_10", "max_uses": 200}', 'ann')$$, 'XE103 what is left of promo code "SUMMER_10" would be another than was asked for'),
-    ('CREATE TRIGGER t BEFORE UPDATE ON economy.promo_codes FOR EACH ROW EXECUTE FUNCTION pg_temp.nothing()', $$SELECT economy.retire_promo_code('SUMMER_10', 'ann')$$, 'XE103 promo code "SUMMER_10" would be another than was asked for'),
+    ('CREATE TRIGGER t BEFORE UPDATE ON economy.promo_codes FOR EACH ROW EXECUTE FUNCTION pg_temp.nothing()', $$SELECT economy.retire_promo_code('SUMMER_10', 'ann')$$, 'XE103 a row of economy.promo_codes would be kept in another way than was asked for'),
     ('DELETE FROM economy.promo_stock WHERE name = ''SUMMER_10/gold''', $$SELECT economy.upsert_promo_code('{"code": "SUMMER_10", "budget_gold": 2000}', 'ann')$$, 'XE103 what is left of promo code "SUMMER_10/gold" would be another than was asked for')) v (damage, call, says);
+CREATE FUNCTION pg_temp.more() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.remaining := NEW.remaining + 100; RETURN NEW; END $$;
+CREATE FUNCTION pg_temp.some() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN CASE WHEN NEW.slot < 4 THEN NEW END; END $$;
+SELECT is(pg_temp.error_after(damage, $$SELECT economy.upsert_promo_code('{"code": "FRESH", "kind": "bonus", "value": 50, "max_uses": 10}', 'ann')$$), 'XE103 a row of economy.promo_stock would be kept in another way than was asked for', damage) FROM unnest(ARRAY[
+    'CREATE TRIGGER t BEFORE INSERT ON economy.promo_stock FOR EACH ROW EXECUTE FUNCTION pg_temp.more()', 'CREATE TRIGGER t BEFORE INSERT ON economy.promo_stock FOR EACH ROW EXECUTE FUNCTION pg_temp.some()',
+    'INSERT INTO economy.promo_stock VALUES (''FRESH'', 3, 50)']) damage;
+-- a use that a trigger keeps is not given back, nor is the purchase
+SELECT code AS x FROM economy.upsert_promo_code('{"code": "KEPT", "kind": "bonus", "value": 5, "max_uses": 3}', 'ann') \gset
+SELECT p.transaction_id AS kept, p.code AS x FROM economy.purchase(:w, 'pgtap_pack', 'kept', 1, '{"promo": "KEPT"}') p \gset
+SELECT is(:'x'::text, 'OK', 'one that uses a code');
+SELECT is(pg_temp.error_after('CREATE TRIGGER t BEFORE DELETE ON economy.promo_uses FOR EACH ROW EXECUTE FUNCTION pg_temp.nothing()', format($$SELECT economy.refund_purchase(%s, %L, 'kept', NULL, 'why', 'ann')$$, :w, :'kept')),
+    'XE103 a row of economy.promo_uses would be kept in another way than was asked for', 'a use that is kept');
+SELECT is((SELECT r.code FROM economy.refund_purchase(:w, :'kept', 'kept', NULL, 'why', 'ann') r), 'OK', 'without the trigger it is refunded');
 SELECT is(pg_temp.wrong(), NULL, 'nothing is wrong');
 SELECT * FROM finish();
 ROLLBACK;

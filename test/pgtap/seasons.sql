@@ -366,5 +366,17 @@ SELECT isnt(u, NULL, 'who was suspended') FROM economy.set_user_status(pg_temp.i
 SELECT is((SELECT count(*) FROM economy.claim_season(pg_temp.id('d'), 'pgtap.four') c WHERE c.state = 'new'), (SELECT count(*) FROM still WHERE w = 'd'), 'still can claim');
 SELECT is(pg_temp.found(), NULL, 'it is clean');
 
+-- a trigger that keeps a season or a mission from being what is answered
+CREATE FUNCTION pg_temp.not_kept() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF current_setting('pgtap.how') = 'none' THEN RETURN NULL; END IF; NEW.position := 77; RETURN NEW; END $$;
+SELECT economy.upsert_item('{"item_id": "pgtap_xp9", "kind": "stack", "consumable": false}', 'ann') IS NULL AS x \gset
+SELECT count(*) AS x FROM (VALUES ('old')) v (m), economy.publish_mission(jsonb_build_object('mission', 'pgtap.' || m, 'trigger', 'action', 'target', 1), 'ann'),
+    economy.publish_season('{"season": "pgtap.kept", "xp_item": "pgtap_xp9", "ends_at": "2031-09-01T00:00:00Z", "tiers": [{"xp": 10, "rewards": {"free": {"gold": 1}}}]}', 'ann') \gset
+CREATE TRIGGER pgtap BEFORE INSERT OR UPDATE ON economy.seasons FOR EACH ROW EXECUTE FUNCTION pg_temp.not_kept();
+CREATE TRIGGER pgtap BEFORE INSERT OR UPDATE ON economy.mission_templates FOR EACH ROW EXECUTE FUNCTION pg_temp.not_kept();
+SELECT throws_ok(format('SELECT economy.%s FROM set_config(''pgtap.how'', %L, true)', c, how), 'XE103', format('a row of economy.%s would be kept in another way than was asked for', tab), how || ' ' || left(c, 60))
+FROM unnest(ARRAY['none', 'another']) how, (VALUES
+    ('seasons', 'publish_season(''{"season": "pgtap.kept", "position": 5}'', ''ann'')'), ('seasons', 'retire_season(''pgtap.kept'', ''ann'')'),
+    ('mission_templates', 'publish_mission(''{"mission": "pgtap.new", "trigger": "action", "target": 1}'', ''ann'')'),
+    ('mission_templates', 'publish_mission(''{"mission": "pgtap.old", "trigger": "action", "target": 2}'', ''ann'')'), ('mission_templates', 'retire_mission(''pgtap.old'', ''ann'')')) t (tab, c);
 SELECT * FROM finish();
 ROLLBACK;
